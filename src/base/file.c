@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _DEFAULT_SOURCE
+#include <cczoo/base.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static ccz_rc fail_errno(struct ccz_err *err, const char *where, const char *what, const char *path)
+{
+    int e = errno;
+    return ccz_fail(err, e == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, where, e, "%s %s: %s", what, path,
+                    strerror(e));
+}
+
+static ccz_rc read_fd(struct ccz_buf *out, int fd, const char *path, struct ccz_err *err)
+{
+    for (;;) {
+        uint8_t chunk[16384];
+        ssize_t n = read(fd, chunk, sizeof(chunk));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno(err, "file:read", "cannot read", path);
+        ccz_buf_put(out, chunk, (size_t)n);
+        if (out->wipe)
+            ccz_wipe(chunk, sizeof(chunk));
+        if (out->bad)
+            return ccz_fail(err, CCZ_E_LIMIT, "file:size", (int64_t)out->max_size,
+                            "%s is larger than %zu bytes", path, out->max_size);
+        if (n == 0)
+            return CCZ_OK;
+    }
+}
+
+ccz_rc ccz_file_read(struct ccz_buf *out, const char *path, struct ccz_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno(err, "file:read", "cannot open", path);
+    ccz_rc rc = read_fd(out, fd, path, err);
+    close(fd);
+    return rc;
+}
+
+ccz_rc ccz_file_read_secret(struct ccz_secret **out, const char *path, size_t max_size,
+                            struct ccz_err *err)
+{
+    *out = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno(err, "file:read", "cannot open", path);
+    struct stat st;
+    ccz_rc rc = CCZ_OK;
+    if (fstat(fd, &st) != 0)
+        rc = fail_errno(err, "file:read", "cannot stat", path);
+    else if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0) {
+        char got[16];
+        (void)snprintf(got, sizeof(got), "%04o", (unsigned)(st.st_mode & 07777));
+        ccz_refuse(err, CCZ_E_DENIED, "file:permissions", got, "0600");
+        rc = ccz_hint(err, CCZ_E_DENIED, "a key file must be readable by its owner only: chmod 600");
+    }
+    struct ccz_buf b;
+    ccz_buf_init(&b, max_size);
+    b.wipe = true;
+    if (rc == CCZ_OK)
+        rc = read_fd(&b, fd, path, err);
+    close(fd);
+    if (rc == CCZ_OK && b.size == 0)
+        rc = ccz_fail(err, CCZ_E_FORMAT, "file:size", 0, "%s is empty", path);
+    if (rc == CCZ_OK)
+        rc = ccz_secret_from(out, b.ptr, b.size);
+    ccz_buf_free(&b);
+    return rc;
+}
+
+static ccz_rc write_all(int fd, struct ccz_span data)
+{
+    while (data.size) {
+        ssize_t n = write(fd, data.ptr, data.size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return CCZ_E_IO;
+        data.ptr += n;
+        data.size -= (size_t)n;
+    }
+    return fsync(fd) == 0 ? CCZ_OK : CCZ_E_IO;
+}
+
+/* A rename is durable only once its directory is. */
+static void sync_parent(const char *path)
+{
+    char dir[4096];
+    (void)snprintf(dir, sizeof(dir), "%s", path);
+    char *slash = strrchr(dir, '/');
+    if (slash)
+        slash[slash == dir] = 0;
+    int fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)fsync(fd);
+        close(fd);
+    }
+}
+
+ccz_rc ccz_file_write(const char *path, struct ccz_span data, unsigned perm,
+                      enum ccz_file_mode mode, struct ccz_err *err)
+{
+    char tmp[4096];
+    int n = snprintf(tmp, sizeof(tmp), "%s.%ld.tmp", path, (long)getpid());
+    if (n < 0 || (size_t)n >= sizeof(tmp))
+        return ccz_fail(err, CCZ_E_LIMIT, "file:path", n, "path is longer than %zu bytes", sizeof(tmp));
+    (void)unlink(tmp); /* left by a crashed process with our pid */
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, perm);
+    if (fd < 0)
+        return fail_errno(err, "file:write", "cannot create", tmp);
+    ccz_rc rc = write_all(fd, data);
+    if (rc == CCZ_OK && fchmod(fd, perm) != 0)
+        rc = CCZ_E_IO;
+    if (rc != CCZ_OK)
+        rc = fail_errno(err, "file:write", "cannot write", tmp);
+    close(fd);
+    /* link() fails if the target exists, rename() replaces it. */
+    if (rc == CCZ_OK && mode == CCZ_FILE_CREATE_ONLY && link(tmp, path) != 0) {
+        if (errno == EEXIST) {
+            rc = ccz_fail(err, CCZ_E_EXISTS, "file:exists", 0, "%s exists already", path);
+            ccz_hint(err, rc, "choose another name or move the old file away");
+        } else {
+            rc = fail_errno(err, "file:write", "cannot create", path);
+        }
+    }
+    if (rc == CCZ_OK && mode == CCZ_FILE_REPLACE && rename(tmp, path) != 0)
+        rc = fail_errno(err, "file:write", "cannot rename to", path);
+    if (rc != CCZ_OK || mode == CCZ_FILE_CREATE_ONLY)
+        (void)unlink(tmp);
+    if (rc == CCZ_OK)
+        sync_parent(path);
+    return rc;
+}
+
+ccz_rc ccz_dir_make(const char *path, unsigned perm, struct ccz_err *err)
+{
+    char p[4096];
+    int n = snprintf(p, sizeof(p), "%s", path);
+    if (n <= 0 || (size_t)n >= sizeof(p))
+        return ccz_fail(err, CCZ_E_ARG, "file:path", n, "bad directory name");
+    for (char *s = p + 1; *s; s++) {
+        if (*s != '/')
+            continue;
+        *s = 0;
+        if (mkdir(p, 0755) != 0 && errno != EEXIST)
+            return fail_errno(err, "file:mkdir", "cannot create", p);
+        *s = '/';
+    }
+    if (mkdir(p, perm) != 0 && errno != EEXIST)
+        return fail_errno(err, "file:mkdir", "cannot create", p);
+    struct stat st;
+    if (stat(p, &st) != 0 || !S_ISDIR(st.st_mode))
+        return ccz_fail(err, CCZ_E_IO, "file:mkdir", 0, "%s is not a directory", p);
+    return CCZ_OK;
+}
+
+static int64_t system_now_s(void *arg)
+{
+    (void)arg;
+    return (int64_t)time(NULL);
+}
+
+struct ccz_clock ccz_clock_system(void)
+{
+    return (struct ccz_clock){system_now_s, NULL};
+}
+
+int64_t ccz_clock_now_s(struct ccz_clock c)
+{
+    return c.now_s(c.arg);
+}
+
+int64_t ccz_mono_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t ccz_mono_ms(void)
+{
+    return ccz_mono_ns() / 1000000;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _DEFAULT_SOURCE
+#include <cczoo/base.h>
+
+#include "ccz_test.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A tiny message: le16 version = 3, le32 body size, body. Shows the parse-then-check-once shape. */
+static ccz_rc parse(struct ccz_span *body, struct ccz_span in, struct ccz_err *err)
+{
+    *body = (struct ccz_span){0};
+    struct ccz_rd r = ccz_rd_from(in);
+    uint16_t version = ccz_rd_le16(&r);
+    uint32_t size = ccz_rd_le32(&r);
+    struct ccz_span b = ccz_rd_take(&r, size);
+    if (!ccz_rd_done(&r))
+        return ccz_fail(err, CCZ_E_FORMAT, "demo:header", (int64_t)in.size,
+                        "message of %zu bytes is truncated or has trailing bytes", in.size);
+    if (version != 3)
+        return ccz_refuse_num(err, CCZ_E_FORMAT, "demo:version", version, 3);
+    *body = b;
+    return CCZ_OK;
+}
+
+static void test_parse(void)
+{
+    const uint8_t good[] = {3, 0, 2, 0, 0, 0, 'h', 'i'};
+    struct ccz_span body;
+    struct ccz_err err = {0};
+    CHECK(parse(&body, CCZ_SPAN(good, sizeof(good)), &err) == CCZ_OK);
+    CHECK(ccz_span_eq(body, ccz_span_str("hi")));
+    for (size_t cut = 0; cut < sizeof(good); cut++) { /* every truncation is an error */
+        CHECK(parse(&body, CCZ_SPAN(good, cut), &err) == CCZ_E_FORMAT);
+        CHECK(body.ptr == NULL && body.size == 0);
+    }
+    CHECK(strcmp(err.where, "demo:header") == 0 && err.aux == 7);
+    CHECK(parse(&body, CCZ_SPAN(good, 7), NULL) == CCZ_E_FORMAT); /* NULL err is fine */
+
+    const uint8_t be[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14};
+    struct ccz_rd r = ccz_rd_from(CCZ_SPAN(be, sizeof(be)));
+    CHECK(ccz_rd_be16(&r) == 0x0102 && ccz_rd_be32(&r) == 0x03040506);
+    CHECK(ccz_rd_le64(&r) == 0x0e0d0c0b0a090807u && ccz_rd_done(&r));
+    uint8_t keep[2] = {9, 9};
+    ccz_rd_copy(&r, keep, 2);
+    CHECK(r.bad && keep[0] == 0 && keep[1] == 0);
+}
+
+static ccz_rc make(struct ccz_secret **out, int fail)
+{
+    *out = NULL;
+    CCZ_AUTO(ccz_secret) s = NULL;
+    ccz_rc rc = ccz_secret_new(&s, 32);
+    if (rc != CCZ_OK)
+        return rc;
+    memset(ccz_secret_bytes(s), 7, 32);
+    if (fail)
+        return CCZ_E_IO; /* s is wiped and freed on the way out */
+    *out = ccz_secret_take(&s);
+    return CCZ_OK;
+}
+
+static void test_secret(void)
+{
+    CCZ_AUTO(ccz_secret) s = NULL;
+    CHECK(make(&s, 1) == CCZ_E_IO && s == NULL);
+    CHECK(make(&s, 0) == CCZ_OK && ccz_secret_size(s) == 32);
+    struct ccz_secret *none = NULL;
+    CHECK(ccz_secret_new(&none, 0) == CCZ_E_ARG && none == NULL);
+    CHECK(ccz_secret_new(&none, CCZ_SECRET_SIZE_MAX + 1) == CCZ_E_ARG && none == NULL);
+    ccz_secret_free(NULL);
+}
+
+static void test_ct_eq(void)
+{
+    uint8_t a[64] = {0}, b[64] = {0};
+    CHECK(ccz_ct_eq(a, b, 64) == 1 && ccz_ct_eq(a, b, 0) == 1);
+    for (size_t i = 0; i < 512; i++) {
+        b[i / 8] ^= (uint8_t)(1u << (i % 8));
+        CHECK(ccz_ct_eq(a, b, 64) == 0);
+        b[i / 8] ^= (uint8_t)(1u << (i % 8));
+    }
+}
+
+static void test_rc(void)
+{
+    CHECK(strcmp(ccz_rc_name(CCZ_E_SIG), "CCZ_E_SIG") == 0);
+    CHECK(strcmp(ccz_rc_str((ccz_rc)-999), "unknown error") == 0);
+}
+
+static void test_err(void)
+{
+    struct ccz_err e;
+    CHECK(ccz_refuse(&e, CCZ_E_POLICY, "policy:mrenclave", "aa", "bb") == CCZ_E_POLICY);
+    CHECK(strcmp(e.msg, "got aa, expected bb") == 0 && strcmp(e.got, "aa") == 0);
+    uint8_t big[100];
+    memset(big, 0xab, sizeof(big));
+    CHECK(ccz_refuse_bytes(&e, CCZ_E_SIG, "x:y", big, sizeof(big), big, 0) == CCZ_E_SIG);
+    CHECK(strlen(e.got) == CCZ_ERR_VALUE_SIZE - 2 && strcmp(e.expected, "(empty)") == 0);
+    CHECK(strcmp(e.got + strlen(e.got) - 2, "..") == 0);
+    CHECK(ccz_refuse_num(&e, CCZ_E_FORMAT, "q:v", 4, 3) == CCZ_E_FORMAT && e.aux == 4);
+    CHECK(ccz_hint(&e, e.rc, "do this") == CCZ_E_FORMAT && strcmp(e.hint, "do this") == 0);
+    ccz_refuse(&e, CCZ_E_PEER, e.where, e.got, e.expected); /* aliases its own fields */
+    CHECK(strcmp(e.where, "q:v") == 0 && strcmp(e.got, "4") == 0);
+}
+
+static void test_buf(void)
+{
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 700);
+    CHECK(ccz_buf_extend(&b, 0) != NULL && strcmp(ccz_buf_str(&b), "") == 0);
+    ccz_buf_printf(&b, "%s-%d", "x", 7);
+    CHECK(strcmp(ccz_buf_str(&b), "x-7") == 0);
+    ccz_buf_be32(&b, 0x01020304);
+    ccz_buf_le16(&b, 0x0102);
+    CHECK(b.size == 9 && b.ptr[3] == 1 && b.ptr[7] == 2);
+    ccz_buf_consume(&b, 8);
+    CHECK(b.size == 1 && b.ptr[0] == 1);
+    for (int i = 0; i < 699; i++)
+        ccz_buf_u8(&b, (uint8_t)i);
+    CHECK(!b.bad && b.size == 700);
+    ccz_buf_u8(&b, 1); /* over the maximum: sticky */
+    CHECK(b.bad && b.size == 700 && ccz_buf_span(&b).ptr == NULL);
+    ccz_buf_put_str(&b, "");
+    CHECK(b.bad);
+    ccz_buf_clear(&b);
+    b.wipe = true;
+    for (int i = 0; i < 600; i++)
+        ccz_buf_u8(&b, 3);
+    CHECK(!b.bad && b.ptr[599] == 3);
+}
+
+static void test_text(void)
+{
+    uint8_t out[3];
+    char hex[7];
+    CHECK(ccz_unhex(out, 3, "00aBfF", 6) == CCZ_OK && out[1] == 0xab && out[2] == 0xff);
+    ccz_hex(hex, out, 3);
+    CHECK(strcmp(hex, "00abff") == 0);
+    CHECK(ccz_unhex(out, 3, "00aBf", 5) == CCZ_E_FORMAT && out[1] == 0);
+    CHECK(ccz_unhex(out, 3, "00aBfg", 6) == CCZ_E_FORMAT);
+    char esc[12];
+    ccz_escape(esc, sizeof(esc), ccz_span_str("a\nb\\c"));
+    CHECK(strcmp(esc, "a\\x0ab\\x5cc") == 0 || strcmp(esc, "a\\x0ab\\x5c") == 0);
+    ccz_escape(esc, 4, ccz_span_str("\n\n"));
+    CHECK(strcmp(esc, "") == 0);
+}
+
+static void test_time(void)
+{
+    int64_t t;
+    char s[21];
+    CHECK(ccz_time_parse(&t, "1970-01-01T00:00:00Z", 20) == CCZ_OK && t == 0);
+    CHECK(ccz_time_parse(&t, "2024-02-29T23:59:59Z", 20) == CCZ_OK && t == 1709251199);
+    ccz_time_format(s, t);
+    CHECK(strcmp(s, "2024-02-29T23:59:59Z") == 0);
+    for (int64_t d = 0; d < 80000; d += 37) { /* 219 years, round trip */
+        int64_t back;
+        ccz_time_format(s, d * 86400 + 3661);
+        CHECK(ccz_time_parse(&back, s, 20) == CCZ_OK && back == d * 86400 + 3661);
+    }
+    static const char *const bad[] = {"2023-02-29T00:00:00Z", "2023-13-01T00:00:00Z",
+                                      "2023-01-01T24:00:00Z", "2023-01-01 00:00:00Z",
+                                      "2023-01-01T00:00:00z", "20x3-01-01T00:00:00Z"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        CHECK(ccz_time_parse(&t, bad[i], 20) == CCZ_E_FORMAT && t == 0);
+}
+
+static void test_file(void)
+{
+    char dir[] = "/tmp/ccz_base_XXXXXX", path[64];
+    CHECK(mkdtemp(dir) != NULL);
+    (void)snprintf(path, sizeof(path), "%s/k", dir);
+    struct ccz_err e;
+    CHECK(ccz_file_write(path, ccz_span_str("abc"), 0600, CCZ_FILE_CREATE_ONLY, &e) == CCZ_OK);
+    CHECK(ccz_file_write(path, ccz_span_str("x"), 0600, CCZ_FILE_CREATE_ONLY, &e) == CCZ_E_EXISTS);
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 10);
+    CHECK(ccz_file_read(&b, path, &e) == CCZ_OK && strcmp(ccz_buf_str(&b), "abc") == 0);
+    CCZ_AUTO(ccz_secret) s = NULL;
+    CHECK(ccz_file_read_secret(&s, path, 16, &e) == CCZ_OK && ccz_secret_size(s) == 3);
+    struct ccz_secret *open_to_all = NULL;
+    CHECK(chmod(path, 0644) == 0);
+    CHECK(ccz_file_read_secret(&open_to_all, path, 16, &e) == CCZ_E_DENIED && !open_to_all);
+    CHECK(strcmp(e.where, "file:permissions") == 0 && strcmp(e.got, "0644") == 0);
+    CHECK(ccz_file_write(path, ccz_span_str("0123456789ab"), 0600, CCZ_FILE_REPLACE, &e) == CCZ_OK);
+    ccz_buf_clear(&b);
+    CHECK(ccz_file_read(&b, path, &e) == CCZ_E_LIMIT);
+    CHECK(unlink(path) == 0);
+    ccz_buf_clear(&b);
+    CHECK(ccz_file_read(&b, path, &e) == CCZ_E_NOT_FOUND);
+    (void)snprintf(path, sizeof(path), "%s/a/b", dir);
+    CHECK(ccz_dir_make(path, 0700, &e) == CCZ_OK && ccz_dir_make(path, 0700, &e) == CCZ_OK);
+    CHECK(rmdir(path) == 0);
+    (void)snprintf(path, sizeof(path), "%s/a", dir);
+    CHECK(rmdir(path) == 0 && rmdir(dir) == 0); /* and no temporary file was left */
+}
+
+int main(int argc, char **argv)
+{
+    static const struct ccz_test tests[] = {
+        {"base.parse", test_parse}, {"base.secret", test_secret}, {"base.ct_eq", test_ct_eq},
+        {"base.rc", test_rc},       {"base.err", test_err},       {"base.buf", test_buf},
+        {"base.text", test_text},   {"base.time", test_time},     {"base.file", test_file},
+    };
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
