@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SHA-2 (FIPS 180-4), HMAC (RFC 2104), HKDF (RFC 5869), AES-CMAC (RFC 4493). */
+#include <cczoo/crypto.h>
+
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ccz_hasher {
+    EVP_MD_CTX *ctx;
+    const EVP_MD *md;
+};
+
+static const EVP_MD *md_of(enum ccz_hash alg)
+{
+    switch (alg) {
+    case CCZ_SHA256:
+        return EVP_sha256();
+    case CCZ_SHA384:
+        return EVP_sha384();
+    case CCZ_SHA512:
+        return EVP_sha512();
+    }
+    return NULL;
+}
+
+static const char *md_name(enum ccz_hash alg)
+{
+    switch (alg) {
+    case CCZ_SHA256:
+        return "SHA256";
+    case CCZ_SHA384:
+        return "SHA384";
+    case CCZ_SHA512:
+        return "SHA512";
+    }
+    return NULL;
+}
+
+size_t ccz_hash_size(enum ccz_hash alg)
+{
+    switch (alg) {
+    case CCZ_SHA256:
+        return 32;
+    case CCZ_SHA384:
+        return 48;
+    case CCZ_SHA512:
+        return 64;
+    }
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------------- hash */
+
+ccz_rc ccz_hasher_new(struct ccz_hasher **out, enum ccz_hash alg)
+{
+    *out = NULL;
+    const EVP_MD *md = md_of(alg);
+    if (!md)
+        return CCZ_E_ARG;
+    CCZ_AUTO(ccz_hasher) h = calloc(1, sizeof(*h));
+    if (!h)
+        return CCZ_E_NOMEM;
+    h->md = md;
+    h->ctx = EVP_MD_CTX_new();
+    if (!h->ctx)
+        return CCZ_E_NOMEM;
+    if (EVP_DigestInit_ex2(h->ctx, md, NULL) != 1)
+        return CCZ_E_INTERNAL;
+    *out = ccz_hasher_take(&h);
+    return CCZ_OK;
+}
+
+void ccz_hasher_free(struct ccz_hasher *h)
+{
+    if (!h)
+        return;
+    EVP_MD_CTX_free(h->ctx);
+    free(h);
+}
+
+ccz_rc ccz_hasher_put(struct ccz_hasher *h, struct ccz_span in)
+{
+    if (in.size == 0)
+        return CCZ_OK;
+    return EVP_DigestUpdate(h->ctx, in.ptr, in.size) == 1 ? CCZ_OK : CCZ_E_INTERNAL;
+}
+
+ccz_rc ccz_hasher_done(void *out, struct ccz_hasher *h)
+{
+    if (EVP_DigestFinal_ex(h->ctx, out, NULL) != 1 || EVP_DigestInit_ex2(h->ctx, h->md, NULL) != 1)
+        return CCZ_E_INTERNAL;
+    return CCZ_OK;
+}
+
+ccz_rc ccz_hash(void *out, enum ccz_hash alg, const struct ccz_span *parts, size_t len)
+{
+    CCZ_AUTO(ccz_hasher) h = NULL;
+    ccz_rc rc = ccz_hasher_new(&h, alg);
+    for (size_t i = 0; i < len && rc == CCZ_OK; i++)
+        rc = ccz_hasher_put(h, parts[i]);
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_done(out, h);
+    return rc;
+}
+
+ccz_rc ccz_sha256(void *out, struct ccz_span in)
+{
+    return ccz_hash(out, CCZ_SHA256, &in, 1);
+}
+
+/* ----------------------------------------------------------------------------------- MAC */
+
+/* One MAC of the concatenated parts; `option` is the digest of HMAC or the cipher of CMAC. */
+static ccz_rc mac(void *out, size_t out_size, const char *name, const OSSL_PARAM *option,
+                  struct ccz_span key, const struct ccz_span *parts, size_t len)
+{
+    static const uint8_t empty[1]; /* EVP_MAC_init() takes NULL as "keep the old key" */
+    EVP_MAC *alg = EVP_MAC_fetch(NULL, name, NULL);
+    EVP_MAC_CTX *ctx = alg ? EVP_MAC_CTX_new(alg) : NULL;
+    ccz_rc rc = ctx ? CCZ_OK : CCZ_E_NOMEM;
+    if (ctx && EVP_MAC_init(ctx, key.size ? key.ptr : empty, key.size, option) != 1)
+        rc = CCZ_E_INTERNAL;
+    for (size_t i = 0; i < len && rc == CCZ_OK; i++) {
+        if (parts[i].size && EVP_MAC_update(ctx, parts[i].ptr, parts[i].size) != 1)
+            rc = CCZ_E_INTERNAL;
+    }
+    size_t n = 0;
+    if (rc == CCZ_OK && (EVP_MAC_final(ctx, out, &n, out_size) != 1 || n != out_size))
+        rc = CCZ_E_INTERNAL;
+    EVP_MAC_CTX_free(ctx);
+    EVP_MAC_free(alg);
+    return rc;
+}
+
+/* OSSL_PARAM wants a writable string although it only reads it. */
+static void option_string(OSSL_PARAM out[2], char *copy, size_t copy_size, const char *key,
+                          const char *value)
+{
+    size_t n = strlen(value);
+    if (n >= copy_size)
+        n = copy_size - 1;
+    memcpy(copy, value, n);
+    copy[n] = 0;
+    out[0] = OSSL_PARAM_construct_utf8_string(key, copy, 0);
+    out[1] = OSSL_PARAM_construct_end();
+}
+
+ccz_rc ccz_hmac(void *out, enum ccz_hash alg, struct ccz_span key, const struct ccz_span *parts,
+                size_t len)
+{
+    const char *name = md_name(alg);
+    if (!name)
+        return CCZ_E_ARG;
+    char copy[16];
+    OSSL_PARAM option[2];
+    option_string(option, copy, sizeof(copy), OSSL_MAC_PARAM_DIGEST, name);
+    return mac(out, ccz_hash_size(alg), "HMAC", option, key, parts, len);
+}
+
+ccz_rc ccz_aes_cmac(uint8_t out[16], const uint8_t key[16], struct ccz_span in)
+{
+    char copy[16];
+    OSSL_PARAM option[2];
+    option_string(option, copy, sizeof(copy), OSSL_MAC_PARAM_CIPHER, "AES-128-CBC");
+    return mac(out, 16, "CMAC", option, CCZ_SPAN(key, 16), &in, 1);
+}
+
+/* ----------------------------------------------------------------------------------- KDF */
+
+ccz_rc ccz_hkdf(void *out, size_t out_size, enum ccz_hash alg, struct ccz_span salt,
+                struct ccz_span ikm, struct ccz_span info)
+{
+    size_t hash_size = ccz_hash_size(alg);
+    if (hash_size == 0 || out_size > 255 * hash_size)
+        return CCZ_E_ARG;
+
+    /* RFC 5869, 2.2: PRK = HMAC(salt, IKM); no salt means hash_size zeros, which HMAC pads to anyway */
+    uint8_t prk[CCZ_HASH_SIZE_MAX], t[CCZ_HASH_SIZE_MAX];
+    ccz_rc rc = ccz_hmac(prk, alg, salt, &ikm, 1);
+
+    /* 2.3: T(i) = HMAC(PRK, T(i-1) | info | i) */
+    uint8_t *p = out;
+    size_t left = out_size;
+    for (uint8_t i = 1; left && rc == CCZ_OK; i++) {
+        const struct ccz_span parts[] = {CCZ_SPAN(t, i == 1 ? 0 : hash_size), info, CCZ_SPAN(&i, 1)};
+        rc = ccz_hmac(t, alg, CCZ_SPAN(prk, hash_size), parts, 3);
+        size_t n = left < hash_size ? left : hash_size;
+        if (rc == CCZ_OK)
+            memcpy(p, t, n);
+        p += n;
+        left -= n;
+    }
+    if (rc != CCZ_OK)
+        ccz_wipe(out, out_size);
+    ccz_wipe(prk, sizeof(prk));
+    ccz_wipe(t, sizeof(t));
+    return rc;
+}
