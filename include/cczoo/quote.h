@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_QUOTE_H
+#define CCZ_QUOTE_H
+/**
+ * @file quote.h
+ * Parsing and verifying Intel SGX and TDX quotes against collateral, at a given time. Pure: no I/O, no
+ * clock, no network, no device. Deciding whether a genuine platform is good enough is policy.h.
+ * Reading order of the sources: quote_parse.c, collateral.c, tcb.c, verify.c, claims.c.
+ *
+ * Sources: Intel "SGX ECDSA QuoteLibReference DCAP API" (quote v3), "TDX DCAP Quoting Library API"
+ * (quote v4, v5), "SGX PCK Certificate and CRL Profile Specification", PCS API v3 / v4 documentation.
+ */
+#include <cczoo/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum ccz_tee { CCZ_TEE_NONE = 0, CCZ_TEE_SGX, CCZ_TEE_TDX, CCZ_TEE_SNP };
+CCZ_API const char *ccz_tee_name(enum ccz_tee tee); /**< "none", "sgx", "tdx", "snp" */
+
+/** Zero is not a good status: a zeroed claims structure must not pass anywhere. */
+enum ccz_tcb_status {
+    CCZ_TCB_NONE = 0,
+    CCZ_TCB_UP_TO_DATE,
+    CCZ_TCB_SW_HARDENING_NEEDED,
+    CCZ_TCB_CONFIGURATION_NEEDED,
+    CCZ_TCB_CONFIGURATION_AND_SW_HARDENING_NEEDED,
+    CCZ_TCB_OUT_OF_DATE,
+    CCZ_TCB_OUT_OF_DATE_CONFIGURATION_NEEDED,
+    CCZ_TCB_TD_RELAUNCH_ADVISED,
+    CCZ_TCB_TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED,
+    CCZ_TCB_REVOKED
+};
+CCZ_API const char *ccz_tcb_status_name(enum ccz_tcb_status s); /**< PCS spelling, "UpToDate" */
+
+/* ------------------------------------------------------------------------------- parsing */
+
+#define CCZ_QUOTE_SIZE_MAX 65536
+/** Views into a quote; valid as long as its bytes. Nothing is verified. Offsets: see quote_parse.c. */
+struct ccz_quote {
+    uint16_t version;        /**< 3, 4 or 5 */
+    enum ccz_tee tee;        /**< SGX or TDX */
+    uint16_t body_type;      /**< 1 SGX report, 2 TD report 1.0, 3 TD report 1.5 */
+    struct ccz_span header;  /**< 48 bytes */
+    struct ccz_span body;    /**< 384, 584 or 648 bytes */
+    struct ccz_span signed_bytes; /**< what the attestation key signed */
+    struct ccz_span signature;    /**< r || s, 64 */
+    struct ccz_span attest_key;   /**< x || y, 64 */
+    struct ccz_span qe_report;    /**< 384 */
+    struct ccz_span qe_signature; /**< r || s, 64, by the PCK key */
+    struct ccz_span qe_auth;      /**< QE authentication data */
+    uint16_t cert_type;           /**< certification data type 1..5 */
+    struct ccz_span cert_data;    /**< type 5: PEM chain, leaf first */
+    struct ccz_span trailing;     /**< bytes behind the signature data; zero padding only, else refused */
+};
+CCZ_API CCZ_MUST_USE ccz_rc ccz_quote_parse(struct ccz_quote *out, struct ccz_span in, struct ccz_err *err);
+/** REPORTDATA of any supported quote, 64 bytes; empty if @p q was not parsed. */
+CCZ_API struct ccz_span ccz_quote_report_data(const struct ccz_quote *q);
+
+/* ---------------------------------------------------------------------------- collateral */
+
+/** Trusted roots: public keys, not names. Zeroed = trusts nobody. */
+#define CCZ_ROOTS_MAX 4
+struct ccz_root {
+    uint8_t xy[64];  /**< P-256 public key of the root CA */
+    bool simulated;  /**< a test root: whatever chains to it is reported as SIMULATED */
+};
+struct ccz_roots {
+    struct ccz_root root[CCZ_ROOTS_MAX];
+    size_t len;
+};
+/** Adds the Intel SGX Root CA (production). */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_roots_add_intel(struct ccz_roots *roots);
+/** Adds the key of a self-signed root certificate (PEM or DER); @p simulated marks its verdicts. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_roots_add_cert(struct ccz_roots *roots, struct ccz_span cert, bool simulated,
+                                               struct ccz_err *err);
+
+/** Collateral as delivered (PCS response bodies and headers), borrowed. CRLs: DER, PEM or hex of DER. */
+struct ccz_collateral_src {
+    struct ccz_span tcb_info;          /**< {"tcbInfo":{...},"signature":"..."} */
+    struct ccz_span tcb_info_chain;    /**< PEM: TCB signing, root */
+    struct ccz_span qe_identity;       /**< {"enclaveIdentity":{...},"signature":"..."} */
+    struct ccz_span qe_identity_chain; /**< PEM */
+    struct ccz_span root_ca_crl;
+    struct ccz_span pck_crl;
+    struct ccz_span pck_crl_chain;     /**< PEM: PCK CA, root */
+    struct ccz_span pck_chain;         /**< PEM leaf, CA, root: only for quotes that do not carry it (types 1-3) */
+};
+/** Parsed collateral whose chains and signatures hold under a trusted root. Immutable, shareable between
+ *  threads. Dates are checked at each verification, against its now_s. */
+struct ccz_collateral;
+CCZ_API CCZ_MUST_USE ccz_rc ccz_collateral_new(struct ccz_collateral **out, const struct ccz_collateral_src *src,
+                                               const struct ccz_roots *roots, struct ccz_err *err);
+CCZ_API void ccz_collateral_free(struct ccz_collateral *c);
+CCZ_DEFINE_AUTO(ccz_collateral)
+CCZ_API enum ccz_tee ccz_collateral_tee(const struct ccz_collateral *c);
+CCZ_API const uint8_t *ccz_collateral_fmspc(const struct ccz_collateral *c); /**< 6 bytes */
+/** Earliest date at which some part expires (nextUpdate or notAfter), seconds since 1970 UTC. */
+CCZ_API int64_t ccz_collateral_expires(const struct ccz_collateral *c);
+
+/* -------------------------------------------------------------------------- verification */
+
+#define CCZ_ADVISORIES_MAX 64
+#define CCZ_ADVISORY_SIZE  24
+/**
+ * What a verified quote says. Filled only by ccz_quote_verify(); all bytes in quote order.
+ * SGX fields are zero for a TD and the reverse.
+ */
+struct ccz_claims {
+    enum ccz_tee tee;
+    uint16_t quote_version;
+    bool simulated; /**< the chain ends in a root marked simulated */
+    uint8_t report_data[64];
+    /* SGX */
+    uint8_t mrenclave[32], mrsigner[32];
+    uint16_t isv_prod_id, isv_svn;
+    uint8_t attributes[16]; /**< flags, XFRM */
+    uint32_t misc_select;
+    uint8_t config_id[64], isv_family_id[16], isv_ext_prod_id[16];
+    uint16_t config_svn;
+    /* TDX */
+    uint8_t mrtd[48], rtmr[4][48], mrconfigid[48], mrowner[48], mrownerconfig[48];
+    uint8_t mrseam[48], mrsignerseam[48], mrservicetd[48];
+    uint8_t td_attributes[8], xfam[8], seam_attributes[8], tee_tcb_svn[16], tee_tcb_svn2[16];
+    /* both */
+    bool debug; /**< DEBUG attribute of the enclave or the TD */
+    uint8_t cpu_svn[16];
+    uint8_t fmspc[6], pce_id[2], ppid[16];
+    uint16_t qe_isv_svn;
+    enum ccz_tcb_status tcb_status;      /**< platform, QE and TDX module merged */
+    enum ccz_tcb_status platform_status, qe_status, module_status; /**< parts; module NONE for SGX */
+    int64_t tcb_date_s;                  /**< oldest tcbDate of the levels that matched */
+    uint32_t tcb_eval_number;            /**< lower of TCB info and QE identity */
+    char advisory[CCZ_ADVISORIES_MAX][CCZ_ADVISORY_SIZE]; /**< without duplicates */
+    size_t advisory_len;
+    int64_t collateral_issued_s;   /**< latest issueDate / thisUpdate */
+    int64_t collateral_expires_s;  /**< earliest nextUpdate / notAfter, PCK chain included */
+};
+
+/** Optional cache of PCK chains and QE reports that verified before, for one roots + collateral pair;
+ *  thread-safe. What depends on time or on the quote body is checked every time. */
+struct ccz_verify_cache;
+CCZ_API CCZ_MUST_USE ccz_rc ccz_verify_cache_new(struct ccz_verify_cache **out, size_t max_len);
+CCZ_API void ccz_verify_cache_free(struct ccz_verify_cache *c);
+CCZ_DEFINE_AUTO(ccz_verify_cache)
+
+struct ccz_verify_cfg {
+    int64_t now_s; /**< required: verification time */
+    const struct ccz_roots *roots;
+    const struct ccz_collateral *collateral;
+    struct ccz_verify_cache *cache; /**< NULL = none */
+};
+/**
+ * Intel's quote verification algorithm, strict where the documents leave room (docs/design/verification.md).
+ * Success means genuine, not good: tcb_status, debug and measurements are for the policy.
+ * @param[out] out  zeroed on failure
+ * @retval CCZ_E_FORMAT, CCZ_E_UNSUPPORTED  the quote
+ * @retval CCZ_E_SIG, CCZ_E_UNTRUSTED, CCZ_E_REVOKED, CCZ_E_EXPIRED, CCZ_E_MISMATCH  err->where names the check
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_quote_verify(struct ccz_claims *out, struct ccz_span quote,
+                                             const struct ccz_verify_cfg *cfg, struct ccz_err *err);
+
+/** Claims as one JSON object (stable field names, hex values): what policies address and `--json` prints. */
+CCZ_API void ccz_claims_json(struct ccz_buf *out, const struct ccz_claims *c);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

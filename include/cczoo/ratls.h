@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_RATLS_H
+#define CCZ_RATLS_H
+/**
+ * @file ratls.h
+ * TLS 1.3 with remote attestation, as an engine without I/O (same shape as tls.h).
+ *
+ * Session profile (default, between our own parties): both sides use self-made P-256 certificates; inside
+ * the finished TLS session, before any application byte, each attesting side sends evidence with
+ *   report_data = SHA-512("cczoo ra-tls session v1" || role || SPKI || exporter || nonce)
+ * role: 1 byte, 's' or 'c' of the attester; SPKI: own SubjectPublicKeyInfo DER, preceded by its le32 size;
+ * exporter: 32 bytes, label "EXPORTER-cczoo-ra-tls", empty context; nonce: 32 bytes from the peer. So evidence is
+ * fresh, bound to this session and key, and cannot be reflected. ALPN "ccz-ratls/1": no downgrade to plain TLS.
+ *
+ * Certificate profile (interoperable, no freshness): evidence in a certificate extension (Gramine legacy and
+ * CCC "Interoperable RA-TLS" formats), report_data binds the key only.
+ *
+ * Messages of the session profile and their states: session.c; certificates: cert.c; engine: ratls.c.
+ */
+#include <cczoo/quote.h>
+#include <cczoo/tls.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum ccz_ratls_profile {
+    CCZ_RATLS_SESSION = 0,
+    CCZ_RATLS_CERTIFICATE,
+    CCZ_RATLS_TLS_ONLY_INSECURE /**< TLS without attestation: stock clients on a test port, pinned admin keys */
+};
+
+/** Produces evidence for @p report_data (usually ccz_attester_quote()). */
+typedef ccz_rc (*ccz_ratls_attest_fn)(void *arg, struct ccz_buf *quote, const uint8_t report_data[64], struct ccz_err *err);
+/** Verifies evidence and decides about it (quote.h + policy.h, composed by module verifier). The engine itself
+ *  compares the report data, in constant time, after this returned CCZ_OK. */
+typedef ccz_rc (*ccz_ratls_appraise_fn)(void *arg, struct ccz_claims *claims, struct ccz_span quote, struct ccz_err *err);
+/** Accepts a peer by its SPKI instead of evidence (pinned administrator keys). Return CCZ_OK to accept. */
+typedef ccz_rc (*ccz_ratls_pin_fn)(void *arg, struct ccz_span spki, struct ccz_err *err);
+
+struct ccz_ratls_cfg {
+    enum ccz_ratls_profile profile;
+    bool server;
+    const struct ccz_key *key;     /**< TLS identity, P-256; NULL = a fresh one */
+    int64_t now_s;                 /**< for the validity of the certificate made here */
+    ccz_ratls_attest_fn attest;    /**< NULL = this side has no evidence to give */
+    void *attest_arg;
+    ccz_ratls_appraise_fn appraise; /**< NULL = this side asks for no evidence: needs peer_evidence_optional */
+    void *appraise_arg;
+    /** The peer may come without evidence (a client that is not in a TEE, a server that trusts TLS pins). Zero =
+     *  evidence required. With `pin` set, such a peer must pass it. */
+    bool peer_evidence_optional;
+    ccz_ratls_pin_fn pin;
+    void *pin_arg;
+    const char *const *alpn;       /**< TLS_ONLY and CERTIFICATE profiles, e.g. {"h2", NULL} */
+};
+struct ccz_ratls_ctx;
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg *cfg, struct ccz_err *err);
+CCZ_API void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx); /**< free its connections first */
+CCZ_DEFINE_AUTO(ccz_ratls_ctx)
+CCZ_API struct ccz_tls_ctx *ccz_ratls_tls_ctx(struct ccz_ratls_ctx *ctx); /**< for HTTPS on the same identity */
+
+/** What is known about the peer once the connection is ready. */
+struct ccz_ratls_peer {
+    bool attested;             /**< evidence was verified and accepted */
+    bool fresh;                /**< evidence is bound to this session */
+    bool pinned;               /**< accepted by its key */
+    struct ccz_claims claims;  /**< zeroed unless attested */
+    uint8_t spki_sha256[32];   /**< of the peer's key; zero if it has no certificate */
+};
+
+/** One connection; same calling rules as struct ccz_tls. */
+struct ccz_ratls;
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_ratls_ctx *ctx);
+CCZ_API void ccz_ratls_free(struct ccz_ratls *r);
+CCZ_DEFINE_AUTO(ccz_ratls)
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire);
+/** Advances handshake and attestation. On failure the reason is queued for the peer (drain, then close), and
+ *  when the *peer* refused us, err carries its where / got / expected with where prefixed "peer:". */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_step(struct ccz_ratls *r, struct ccz_err *err);
+CCZ_API bool ccz_ratls_ready(const struct ccz_ratls *r);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r, struct ccz_err *err);
+/** @retval CCZ_E_ARG before ready: no application byte leaves before the peer is appraised */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_drain(struct ccz_buf *out, struct ccz_ratls *r);
+CCZ_API size_t ccz_ratls_pending(const struct ccz_ratls *r);
+CCZ_API void ccz_ratls_close(struct ccz_ratls *r);
+/** NULL until ready. */
+CCZ_API const struct ccz_ratls_peer *ccz_ratls_peer(const struct ccz_ratls *r);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
