@@ -12,7 +12,7 @@ struct ccz_aead {
 };
 
 /* SP 800-38D, 5.2.1.1: a plaintext has at most 2^39 - 256 bits; RFC 8439 allows more. */
-#define AEAD_IN_SIZE_MAX 0xfffffffe0u
+#define AEAD_IN_SIZE_MAX 0xfffffffe0ull
 /* EVP counts in int; a multiple of the block size keeps its fast path. */
 #define AEAD_STEP_SIZE ((size_t)1 << 30)
 
