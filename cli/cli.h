@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_CLI_H
+#define CCZ_CLI_H
+/* Commands of `cczoo`: one function per verb, one file per noun, one table in main.c. */
+#include "ui.h"
+
+/* argv[0] is the verb (or the noun of a one-word command); returns the exit status. */
+typedef int cli_fn(int argc, char **argv);
+
+/* cmd_sim.c */
+cli_fn cmd_sim_init, cmd_sim_measure;
+/* cmd_pf.c */
+cli_fn cmd_pf_keygen, cmd_pf_encrypt, cmd_pf_decrypt, cmd_pf_inspect;
+/* cmd_evidence.c */
+cli_fn cmd_evidence_inspect, cmd_evidence_verify, cmd_policy_check, cmd_policy_draft;
+/* cmd_kms.c: dispatches its own verbs (key create, policy put, ...) */
+cli_fn cmd_kms;
+/* cmd_infer.c */
+cli_fn cmd_infer;
+/* cmd_table.c */
+cli_fn cmd_table;
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+
+#include <string.h>
+
+static const struct cli_cmd {
+    const char *noun, *verb; /* verb NULL: the noun is the whole command */
+    const char *args, *help;
+    cli_fn *run;
+} commands[] = {
+    {"sim", "init", "DIR", "create a software TEE: platform, test root, collateral", cmd_sim_init},
+    {"sim", "measure", "EXE [LIB...]", "print the measurement the software TEE gives to a program", cmd_sim_measure},
+    {"pf", "keygen", "FILE", "make a key for protected files", cmd_pf_keygen},
+    {"pf", "encrypt", "IN OUT", "encrypt a file or a folder into protected files", cmd_pf_encrypt},
+    {"pf", "decrypt", "IN OUT", "decrypt a protected file or folder", cmd_pf_decrypt},
+    {"pf", "inspect", "FILE", "show version, size and bound path of a protected file", cmd_pf_inspect},
+    {"evidence", "inspect", "FILE", "show every field of a quote", cmd_evidence_inspect},
+    {"evidence", "verify", "FILE", "verify a quote and judge it by a policy", cmd_evidence_verify},
+    {"policy", "check", "FILE", "check that a policy parses and restricts something", cmd_policy_check},
+    {"policy", "from-evidence", "FILE", "draft a policy from a known-good quote", cmd_policy_draft},
+    {"kms", NULL, "VERB ...", "keys, secrets, policies and audit of an attestation server & KMS", cmd_kms},
+    {"infer", NULL, "", "send images to attested servers and report accuracy and speed", cmd_infer},
+    {"table", NULL, "", "the table of solutions with their status on this machine", cmd_table},
+};
+enum { COMMANDS_LEN = sizeof(commands) / sizeof(commands[0]) };
+
+static int help(void)
+{
+    ui_out("usage: cczoo COMMAND [--help]\n\n");
+    for (size_t i = 0; i < COMMANDS_LEN; i++) {
+        const struct cli_cmd *c = &commands[i];
+        char left[64];
+        struct ccz_buf b;
+        ccz_buf_init(&b, sizeof(left));
+        ccz_buf_printf(&b, "%s%s%s %s", c->noun, c->verb ? " " : "", c->verb ? c->verb : "", c->args);
+        ui_out("  %-28s %s\n", ccz_buf_str(&b), c->help);
+        ccz_buf_free(&b);
+    }
+    return UI_OK;
+}
+
+int main(int argc, char **argv)
+{
+    ccz_process_harden();
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        (void)help();
+        return argc < 2 ? UI_USAGE : UI_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        ui_out("cczoo %s\n", CCZ_VERSION);
+        return UI_OK;
+    }
+    for (size_t i = 0; i < COMMANDS_LEN; i++) {
+        const struct cli_cmd *c = &commands[i];
+        if (strcmp(argv[1], c->noun) != 0)
+            continue;
+        if (!c->verb)
+            return c->run(argc - 1, argv + 1);
+        if (argc > 2 && strcmp(argv[2], c->verb) == 0)
+            return c->run(argc - 2, argv + 2);
+    }
+    ui_error("no such command: %s%s%s", argv[1], argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
+    ui_hint("cczoo --help lists the commands");
+    return UI_USAGE;
+}

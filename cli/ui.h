@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_CLI_UI_H
+#define CCZ_CLI_UI_H
+/*
+ * Everything the user sees goes through here, for `cczoo` and the daemons.
+ *
+ * Rules: data on stdout, talk on stderr. Messages are lower case, without a full stop; an error says
+ * what was expected, then a hint says what to do. A verified "no" is not an error: it is printed as
+ *   refused: <where>: <got> / <expected>
+ * Exit status: 0 yes, 1 a verified "no", 2 usage, 3 environment (file, network, library).
+ */
+#include <cczoo/base.h>
+
+enum { UI_OK = 0, UI_NO = 1, UI_USAGE = 2, UI_ENV = 3 };
+
+/* Data on stdout. */
+CCZ_FMT(1, 2) void ui_out(const char *fmt, ...);
+void ui_out_span(struct ccz_span s);
+/* Talk on stderr, one line each. */
+CCZ_FMT(1, 2) void ui_say(const char *fmt, ...);
+CCZ_FMT(1, 2) void ui_error(const char *fmt, ...);
+CCZ_FMT(1, 2) void ui_hint(const char *fmt, ...);
+/* Prints an error or a refusal with its hint; returns the exit status that belongs to it. */
+int ui_fail(const struct ccz_err *err);
+/* The SIMULATED banner, once per process. */
+void ui_simulated(const char *what);
+/* A progress bar on a terminal; on anything else a line at most every ten seconds. done == total ends it. */
+void ui_progress(const char *label, uint64_t done, uint64_t total);
+
+/* ------------------------------------------------------------------------------ options */
+
+/* One option: takes a value (text or number set) or is a flag. Unused targets are NULL. */
+struct ui_opt {
+    const char *name; /* without "--" */
+    const char **text;
+    int64_t *number;
+    bool *flag;
+    const char *arg;  /* name of the value in the help, e.g. "FILE" */
+    const char *help;
+};
+/* Parses options (anywhere) and returns the number of operands, moved to argv[0..]; -1 after printing a
+ * usage error, -2 after printing the help. A table ends with a zeroed entry. `usage` is the line after
+ * "usage: ". Values that look like secrets are never options: only names of files. */
+int ui_parse(int argc, char **argv, const char *usage, const struct ui_opt *opts);
+/* Exit status for the negative results of ui_parse(). */
+int ui_parse_status(int n);
+
+#endif
