@@ -5,9 +5,11 @@
  * @file codec.h
  * DER, JSON, CBOR, base64, PEM and protobuf wire format: bytes to views, no meaning.
  *
- * jansson and libcbor are used only in src/codec. The protobuf part is a zero-copy wire cursor of our
- * own (docs/design/codec.md says why). Everything is a pure function of its input and thread-safe.
- * Reading order of the sources: der.c, base64.c, json.c, cbor.c, pb.c.
+ * jansson is used only in src/codec/json.c. DER, CBOR and protobuf are cursors of our own over
+ * struct ccz_rd (docs/design/codec.md says why): views into the input, no allocation, bounded depth.
+ * Everything is a pure function of its input and thread-safe; nothing here is secret-independent in time
+ * except the character mapping of base64.
+ * Reading order of the sources: der.c, base64.c, utf8.c, json.c, cbor.c, pb.c.
  */
 #include <cczoo/base.h>
 
@@ -15,7 +17,7 @@
 extern "C" {
 #endif
 
-/* ---------------------------------------------------------------- DER (X.690), reading only */
+/* ---------------------------------------------------------------- DER (ITU-T X.690) */
 
 /** DER tag bytes used by callers; context tags are 0x80|n (primitive) or 0xa0|n (constructed). */
 enum {
@@ -31,10 +33,11 @@ enum {
 /**
  * Takes one element from @p r; sticky error in r->bad when the tag differs, the length is not
  * minimal, indefinite or beyond the input, or the tag number is above 30.
- * @return the content, borrowed
+ * @return the content, borrowed; empty after an error
+ * @source X.690 8.1.2, 8.1.3, 10.1
  */
 CCZ_API struct ccz_span ccz_der_take(struct ccz_rd *r, uint8_t tag);
-/** Takes any element; @p tag receives its tag byte. */
+/** Takes any element; @p tag receives its tag byte, 0 after an error. */
 CCZ_API struct ccz_span ccz_der_any(uint8_t *tag, struct ccz_rd *r);
 /** True if the next element has @p tag (nothing is consumed). */
 CCZ_API bool ccz_der_peek(const struct ccz_rd *r, uint8_t tag);
@@ -42,20 +45,40 @@ CCZ_API bool ccz_der_peek(const struct ccz_rd *r, uint8_t tag);
 CCZ_API uint64_t ccz_der_uint(struct ccz_rd *r, uint8_t tag);
 /** BOOLEAN; DER allows 0x00 and 0xff only. */
 CCZ_API bool ccz_der_bool(struct ccz_rd *r);
-/** Content bytes of an OID given as "1.2.840.113741.1.13.1"; for comparing. @return bytes written, 0 = error */
+#define CCZ_DER_OID_SIZE_MAX 64 /**< room that ccz_der_oid() needs for any OID in use here */
+/**
+ * Content bytes of an OID given as "1.2.840.113741.1.13.1", for comparing. Arcs are at most 2^64 - 81.
+ * @return bytes written; 0 if @p dotted is malformed or does not fit in @p out_size
+ */
 CCZ_API size_t ccz_der_oid(uint8_t *out, size_t out_size, const char *dotted);
+
+/** Writing: one element with its content. */
+CCZ_API void ccz_der_put(struct ccz_buf *out, uint8_t tag, struct ccz_span content);
+CCZ_API void ccz_der_put_uint(struct ccz_buf *out, uint8_t tag, uint64_t v); /**< INTEGER, ENUMERATED */
+CCZ_API void ccz_der_put_oid(struct ccz_buf *out, const char *dotted);       /**< malformed: out->bad */
+/** Nested element: `size_t m = ccz_der_open(b, CCZ_DER_SEQUENCE); ...content...; ccz_der_close(b, m);` */
+CCZ_API size_t ccz_der_open(struct ccz_buf *out, uint8_t tag);
+CCZ_API void ccz_der_close(struct ccz_buf *out, size_t mark);
 
 /* ------------------------------------------------------------------------- base64, PEM */
 
 enum ccz_base64 { CCZ_BASE64_STD, CCZ_BASE64_URL /**< RFC 4648 section 5, no padding */ };
 CCZ_API void ccz_base64_put(struct ccz_buf *out, struct ccz_span in, enum ccz_base64 kind);
-/** Strict: no white space, correct padding, zero spare bits. where = "base64:..." */
+/**
+ * Appends the bytes of @p text. Strict: no white space, correct padding (CCZ_BASE64_STD) or none
+ * (CCZ_BASE64_URL), zero spare bits, so that every byte string has exactly one text.
+ * @retval CCZ_E_FORMAT  base64:padding, base64:length, base64:alphabet (aux = offset), base64:spare-bits
+ * @retval CCZ_E_LIMIT   base64:size: beyond out->max_size
+ * @ct   of the characters; lengths and errors are public
+ */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_base64_get(struct ccz_buf *out, struct ccz_span text,
                                            enum ccz_base64 kind, struct ccz_err *err);
 /**
  * Next PEM block (RFC 7468) with @p label in @p *text; appends its DER to @p out and advances @p *text
- * past the END line. Explanatory text between blocks is skipped.
- * @retval CCZ_E_NOT_FOUND  no further block; *text is empty
+ * past the END line. Explanatory text and blocks with other labels are skipped. Set out->wipe when the
+ * block is a private key.
+ * @retval CCZ_E_NOT_FOUND  pem:begin: no further block; *text is empty
+ * @retval CCZ_E_FORMAT     pem:end, pem:empty, base64:...; *text is untouched
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pem_next(struct ccz_buf *out, struct ccz_span *text,
                                          const char *label, struct ccz_err *err);
@@ -70,17 +93,29 @@ enum ccz_json_type {
     CCZ_JSON_STRING, CCZ_JSON_ARRAY, CCZ_JSON_OBJECT
 };
 /**
- * Parses one document; duplicate keys, trailing bytes, invalid UTF-8 and nesting above 64 are errors.
- * where = "json:parse", aux = byte offset.
+ * Parses one document (RFC 8259, any type at the top). Duplicate keys, trailing bytes, invalid UTF-8,
+ * NUL in a key, NaN and Infinity, integers outside int64 and reals outside double are errors.
+ * @param[out] out  owned by the caller: ccz_json_free()
+ * @retval CCZ_E_FORMAT  json:parse, aux = byte offset; the message gives line and column, never the text
+ * @retval CCZ_E_LIMIT   json:depth: more than 64 levels
+ * @retval CCZ_E_NOMEM   json:parse
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_json_parse(struct ccz_json **out, struct ccz_span text, struct ccz_err *err);
 CCZ_API void ccz_json_free(struct ccz_json *root); /**< roots only; NULL is fine */
+CCZ_DEFINE_AUTO(ccz_json)
 CCZ_API enum ccz_json_type ccz_json_type(const struct ccz_json *j); /**< NULL counts as CCZ_JSON_NULL */
 /** Member @p key of an object, or NULL (also when @p j is NULL or no object): lookups can be chained. */
 CCZ_API const struct ccz_json *ccz_json_get(const struct ccz_json *j, const char *key);
 CCZ_API size_t ccz_json_len(const struct ccz_json *j); /**< of an array or object, else 0 */
 CCZ_API const struct ccz_json *ccz_json_at(const struct ccz_json *array, size_t i);
-/** i-th member of an object in document order: its key (borrowed) and value. */
+/**
+ * Walks the members of an object in document order:
+ * `const char *key = NULL; while ((v = ccz_json_next(&key, object))) ...`.
+ * @param[in,out] key  NULL to start, then what the last call left there (no copy of it); borrowed
+ * @return the next value; NULL at the end, or if @p object is NULL or no object
+ */
+CCZ_API const struct ccz_json *ccz_json_next(const char **key, const struct ccz_json *object);
+/** i-th member in document order, found by walking (quadratic in a loop: use ccz_json_next()). */
 CCZ_API const struct ccz_json *ccz_json_member(const char **key, const struct ccz_json *object, size_t i);
 /** String content, borrowed and NUL-terminated; NULL if not a string or if it contains a NUL. */
 CCZ_API const char *ccz_json_str(const struct ccz_json *j);
@@ -92,29 +127,38 @@ CCZ_API CCZ_MUST_USE bool ccz_json_bool(bool *out, const struct ccz_json *j);
 /**
  * The exact bytes of the value of top-level member @p key, as delivered: what a signature over a part
  * of a document covers (Intel TCB info, QE identity). @p text must have passed ccz_json_parse().
- * @return empty if absent
+ * @return borrowed from @p text, without surrounding white space; empty if absent, if @p text is no
+ *         object, or if the key is written with escapes
  */
 CCZ_API struct ccz_span ccz_json_raw_member(struct ccz_span text, const char *key);
 
-/** Writing: `"text"` with escapes (invalid UTF-8 becomes U+FFFD). The rest is ccz_buf_printf(). */
+/** Writing: `"text"` with escapes (each byte of invalid UTF-8 becomes U+FFFD). The rest is ccz_buf_printf(). */
 CCZ_API void ccz_json_put_str(struct ccz_buf *out, struct ccz_span text);
-/** Shortest decimal that reads back as the same float / double ("1.0", "0.1", "NaN", "Infinity"). */
+/**
+ * The correctly rounded decimal with the fewest digits that reads back as the same float / double: "1.0",
+ * "0.1", "-0.0", "1e22". Independent of the locale. Not finite: NaN, Infinity, -Infinity, which
+ * are no JSON (and ccz_json_parse() refuses), but what TensorFlow Serving's REST API sends.
+ */
 CCZ_API void ccz_json_put_float(struct ccz_buf *out, float v);
 CCZ_API void ccz_json_put_double(struct ccz_buf *out, double v);
 
 /* ------------------------------------------------- CBOR (RFC 8949), definite lengths only */
 
-/** Cursor reading of the subset that evidence claims use; sticky error in r->bad. Non-minimal heads
- *  and indefinite lengths are errors. */
+/**
+ * Cursor reading of the subset that evidence claims use; sticky error in r->bad. Only the deterministic
+ * encoding (section 4.2.1) is accepted: non-minimal heads and indefinite lengths are errors. A negative
+ * integer is -1 - argument. Simple values and floats can be skipped, not read.
+ */
 enum ccz_cbor_type {
     CCZ_CBOR_UINT = 0, CCZ_CBOR_NEGINT = 1, CCZ_CBOR_BYTES = 2, CCZ_CBOR_TEXT = 3,
     CCZ_CBOR_ARRAY = 4, CCZ_CBOR_MAP = 5, CCZ_CBOR_TAG = 6
 };
-/** Takes a head of major type @p want; returns its argument (value, size, count or tag). */
+/** Takes a head of major type @p want; returns its argument (value, size, count or tag), 0 after an error.
+ *  A count is untrusted: bound it before allocating. */
 CCZ_API uint64_t ccz_cbor_head(struct ccz_rd *r, enum ccz_cbor_type want);
-/** Takes a byte or text string. */
+/** Takes a byte string, or a text string, which must be UTF-8. Borrowed; empty after an error. */
 CCZ_API struct ccz_span ccz_cbor_string(struct ccz_rd *r, enum ccz_cbor_type want);
-/** Skips one item of any type, nesting <= 16. */
+/** Skips one item of any type; more than 16 arrays, maps and tags around an item are an error. */
 CCZ_API void ccz_cbor_skip(struct ccz_rd *r);
 CCZ_API void ccz_cbor_put_head(struct ccz_buf *out, enum ccz_cbor_type type, uint64_t arg);
 CCZ_API void ccz_cbor_put_string(struct ccz_buf *out, enum ccz_cbor_type type, struct ccz_span s);
@@ -134,7 +178,8 @@ struct ccz_pb_field {
  * Loop: `while (ccz_pb_next(&f, &r)) switch (f.number) {...}  if (r.bad) ...`. Unknown fields: ignore.
  */
 CCZ_API CCZ_MUST_USE bool ccz_pb_next(struct ccz_pb_field *f, struct ccz_rd *r);
-CCZ_API uint64_t ccz_pb_varint(struct ccz_rd *r); /**< for packed fields */
+/** For packed fields. More than 10 bytes, or bits above 2^64 - 1, are an error (then 0). */
+CCZ_API uint64_t ccz_pb_varint(struct ccz_rd *r);
 CCZ_API double ccz_pb_as_double(uint64_t i64);
 CCZ_API float ccz_pb_as_float(uint64_t i32);
 CCZ_API int64_t ccz_pb_zigzag(uint64_t v);
@@ -149,6 +194,7 @@ CCZ_API void ccz_pb_put_double(struct ccz_buf *out, uint32_t number, double v);
 /**
  * Nested message: `size_t m = ccz_pb_open(b, 3); ...fields...; ccz_pb_close(b, m);`. The length is
  * written in 5 bytes (a padded varint, which every parser accepts), so nothing is moved at close.
+ * A message of 2 GiB and more sets out->bad.
  */
 CCZ_API size_t ccz_pb_open(struct ccz_buf *out, uint32_t number);
 CCZ_API void ccz_pb_close(struct ccz_buf *out, size_t mark);
