@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_PARTY_H
+#define CCZ_PARTY_H
+/**
+ * @file party.h
+ * One participant of an attested system: where its own evidence comes from, which evidence it accepts from
+ * others, and the RA-TLS context made of both. What every daemon and client would otherwise wire by hand.
+ */
+#include <cczoo/ratls.h>
+#include <cczoo/tee.h>
+#include <cczoo/verifier.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ccz_party_cfg {
+    /** Own evidence; provider NULL = this party gives none (a client outside a TEE). */
+    struct ccz_attester_cfg tee;
+    /** Evidence of others. */
+    const char *collateral_dir; /**< collateral of genuine platforms, or NULL */
+    const char *trust_sim_dir;  /**< trusts this software TEE, or NULL */
+    const char *policy_file;    /**< required unless genuine_only or peer_evidence_optional */
+    /** Accepts every genuine peer; the application judges the claims itself (the KMS: per item). */
+    bool genuine_only;
+    /** RA-TLS: as in struct ccz_ratls_cfg. */
+    enum ccz_ratls_profile profile;
+    bool server;
+    bool peer_evidence_optional;
+    const struct ccz_key *key; /**< TLS identity, borrowed during the call; NULL = a fresh one */
+    ccz_ratls_pin_fn pin;
+    void *pin_arg;
+    const char *const *alpn;
+    struct ccz_clock clock;    /**< zeroed = the system's clock */
+};
+
+struct ccz_party;
+/**
+ * @retval CCZ_E_ARG  no policy, and nothing says that none is needed ("party:policy")
+ * @retval others     of ccz_attester_open(), ccz_verifier_new(), ccz_policy_parse(), ccz_ratls_ctx_new()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_party_new(struct ccz_party **out, const struct ccz_party_cfg *cfg, struct ccz_err *err);
+CCZ_API void ccz_party_free(struct ccz_party *p); /**< after all connections are gone */
+CCZ_DEFINE_AUTO(ccz_party)
+CCZ_API struct ccz_ratls_ctx *ccz_party_ratls(struct ccz_party *p);   /**< borrowed */
+CCZ_API struct ccz_attester *ccz_party_attester(struct ccz_party *p); /**< borrowed; NULL if it gives no evidence */
+CCZ_API struct ccz_verifier *ccz_party_verifier(struct ccz_party *p); /**< borrowed; NULL if it appraises nobody */
+/** True if own evidence is simulated or simulated evidence is trusted: say SIMULATED wherever a user looks. */
+CCZ_API bool ccz_party_simulated(const struct ccz_party *p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,100 @@
+# Functions for the scripts of solutions and for integration tests; sourced by bash.
+# A script sets RUN (its private folder under the state folder) with run_begin and gets everything it
+# started stopped and RUN removed when it ends, however it ends (KEEP=1 keeps both).
+# shellcheck shell=bash
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+BIN=${CCZOO_BIN:-$ROOT/build/release/bin}
+STATE=${CCZOO_STATE:-$HOME/.local/state/cczoo}
+CACHE=${CCZOO_CACHE:-$HOME/.cache/cczoo}
+export CCZOO_STATE=$STATE CCZOO_CACHE=$CACHE
+RUN=""
+declare -A PIDS=()
+
+if [ -t 1 ]; then BOLD=$'\e[1m'; PLAIN=$'\e[0m'; else BOLD=; PLAIN=; fi
+
+step() { printf '%s== %s%s\n' "$BOLD" "$*" "$PLAIN"; }
+say() { printf '   %s\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 3; }
+
+# run_begin NAME: a fresh private folder for this run.
+run_begin() {
+    umask 077
+    mkdir -p "$STATE/tmp" "$STATE/runs"
+    RUN=$(mktemp -d "$STATE/tmp/$1.XXXXXX")
+    mkdir "$RUN/log"
+    trap run_end EXIT
+    trap 'exit 130' INT TERM
+}
+
+run_end() {
+    local status=$?
+    trap - EXIT INT TERM
+    if [ "${KEEP:-0}" = 1 ] && [ "$status" = 0 ]; then
+        say "kept running; logs and sockets are in $RUN"
+        for name in "${!PIDS[@]}"; do say "  $name: pid ${PIDS[$name]}"; done
+        exit 0
+    fi
+    for name in "${!PIDS[@]}"; do stop "$name"; done
+    if [ "$status" != 0 ] && [ -n "$RUN" ]; then
+        local kept="$STATE/last-failure"
+        rm -rf "$kept"
+        cp -r "$RUN/log" "$kept" 2>/dev/null && printf 'logs of the failed run: %s\n' "$kept" >&2
+    fi
+    [ -z "$RUN" ] || rm -rf "$RUN"
+    exit "$status"
+}
+
+# start NAME COMMAND...: runs in the background, output in RUN/log/NAME.log
+start() {
+    local name=$1
+    shift
+    "$@" >>"$RUN/log/$name.log" 2>&1 </dev/null &
+    PIDS[$name]=$!
+}
+
+# stop NAME [SIGNAL]: ends a started process and waits for it (10 s, then KILL).
+stop() {
+    local pid=${PIDS[$1]:-} i
+    [ -n "$pid" ] || return 0
+    kill -"${2:-TERM}" "$pid" 2>/dev/null || true
+    for ((i = 0; i < 100; i++)); do
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+    unset "PIDS[$1]"
+}
+
+# wait_file NAME FILE SECONDS: until the process NAME has written FILE; its log explains a failure.
+wait_file() {
+    local i
+    for ((i = 0; i < $3 * 20; i++)); do
+        [ -s "$2" ] && return 0
+        kill -0 "${PIDS[$1]}" 2>/dev/null || break
+        sleep 0.05
+    done
+    tail -n 5 "$RUN/log/$1.log" >&2
+    die "$1 did not start"
+}
+
+# record NAME true|false: what `cczoo table` shows as the status of a solution.
+record() {
+    mkdir -p "$STATE/runs"
+    printf '{"ok":%s,"time":"%s"}\n' "$2" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$STATE/runs/$1.json.tmp"
+    mv "$STATE/runs/$1.json.tmp" "$STATE/runs/$1.json"
+}
+
+# expect_refusal PATTERN COMMAND...: the command must end with status 1 and a matching "refused:" line.
+expect_refusal() {
+    local pattern=$1 out status=0
+    shift
+    out=$("$@" 2>&1) || status=$?
+    if [ "$status" != 1 ] || ! grep -qE "^refused: $pattern" <<<"$out"; then
+        printf '%s\n' "$out" >&2
+        die "expected exit status 1 and a line like 'refused: $pattern', got status $status"
+    fi
+    grep -E "^refused: $pattern" <<<"$out" | head -n 1
+}

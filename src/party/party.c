@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <cczoo/party.h>
+
+#include <stdlib.h>
+
+struct ccz_party {
+    struct ccz_attester *attester;
+    struct ccz_policy *policy;
+    struct ccz_verifier *verifier;
+    struct ccz_ratls_ctx *ratls;
+    bool simulated;
+};
+
+static ccz_rc attest(void *arg, struct ccz_buf *quote, const uint8_t report_data[64], struct ccz_err *err)
+{
+    return ccz_attester_quote(quote, arg, report_data, err);
+}
+
+static ccz_rc appraise_genuine(void *arg, struct ccz_claims *claims, struct ccz_span quote, struct ccz_err *err)
+{
+    return ccz_verifier_verify(arg, claims, quote, err);
+}
+
+static ccz_rc load_policy(struct ccz_policy **out, const char *file, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, CCZ_POLICY_SIZE_MAX);
+    ccz_rc rc = ccz_file_read(&text, file, err);
+    return rc == CCZ_OK ? ccz_policy_parse(out, ccz_buf_span(&text), err) : rc;
+}
+
+static ccz_rc open_verifier(struct ccz_party *p, const struct ccz_party_cfg *cfg, struct ccz_clock clock,
+                            struct ccz_err *err)
+{
+    bool appraises = cfg->policy_file || cfg->genuine_only;
+    if (!appraises && cfg->peer_evidence_optional)
+        return CCZ_OK;
+    if (!appraises) {
+        ccz_fail(err, CCZ_E_ARG, "party:policy", 0, "no appraisal policy was given for the peer's evidence");
+        return ccz_hint(err, CCZ_E_ARG, "name a policy file with --policy; an absent policy never accepts anybody");
+    }
+    ccz_rc rc = cfg->policy_file ? load_policy(&p->policy, cfg->policy_file, err) : CCZ_OK;
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_verifier_cfg v = {.clock = clock,
+                                       .collateral_dir = cfg->collateral_dir,
+                                       .trust_sim_dir = cfg->trust_sim_dir,
+                                       .policy = p->policy};
+    return ccz_verifier_new(&p->verifier, &v, err);
+}
+
+static ccz_rc open_ratls(struct ccz_party *p, const struct ccz_party_cfg *cfg, struct ccz_clock clock,
+                         struct ccz_err *err)
+{
+    const struct ccz_ratls_cfg r = {
+        .profile = cfg->profile,
+        .server = cfg->server,
+        .key = cfg->key,
+        .now_s = ccz_clock_now_s(clock),
+        .attest = p->attester ? attest : NULL,
+        .attest_arg = p->attester,
+        .appraise = !p->verifier ? NULL : cfg->genuine_only ? appraise_genuine : ccz_verifier_appraise,
+        .appraise_arg = p->verifier,
+        .peer_evidence_optional = cfg->peer_evidence_optional,
+        .pin = cfg->pin,
+        .pin_arg = cfg->pin_arg,
+        .alpn = cfg->alpn,
+    };
+    return ccz_ratls_ctx_new(&p->ratls, &r, err);
+}
+
+ccz_rc ccz_party_new(struct ccz_party **out, const struct ccz_party_cfg *cfg, struct ccz_err *err)
+{
+    *out = NULL;
+    struct ccz_clock clock = cfg->clock.now_s ? cfg->clock : ccz_clock_system();
+    CCZ_AUTO(ccz_party) p = calloc(1, sizeof(*p));
+    if (!p)
+        return ccz_fail(err, CCZ_E_NOMEM, "party:new", 0, "out of memory");
+    ccz_rc rc = cfg->tee.provider ? ccz_attester_open(&p->attester, &cfg->tee, err) : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = open_verifier(p, cfg, clock, err);
+    if (rc == CCZ_OK)
+        rc = open_ratls(p, cfg, clock, err);
+    if (rc != CCZ_OK)
+        return rc;
+    p->simulated = cfg->trust_sim_dir || (p->attester && ccz_attester_simulated(p->attester));
+    *out = ccz_party_take(&p);
+    return CCZ_OK;
+}
+
+void ccz_party_free(struct ccz_party *p)
+{
+    if (!p)
+        return;
+    ccz_ratls_ctx_free(p->ratls);
+    ccz_verifier_free(p->verifier);
+    ccz_policy_free(p->policy);
+    ccz_attester_free(p->attester);
+    free(p);
+}
+
+struct ccz_ratls_ctx *ccz_party_ratls(struct ccz_party *p)
+{
+    return p->ratls;
+}
+
+struct ccz_attester *ccz_party_attester(struct ccz_party *p)
+{
+    return p->attester;
+}
+
+struct ccz_verifier *ccz_party_verifier(struct ccz_party *p)
+{
+    return p->verifier;
+}
+
+bool ccz_party_simulated(const struct ccz_party *p)
+{
+    return p->simulated;
+}
