@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RFC 4648 (base64, base64url) and RFC 7468 (PEM). Private keys pass through here, so characters are
- * mapped by arithmetic and no memory is indexed by the data. */
+/* RFC 4648 (base64, base64url) and RFC 7468 (PEM). Private keys pass through here, so characters
+ * are mapped by arithmetic and no memory is indexed by the data. */
 #include <cczoo/codec.h>
 
 #include <string.h>
@@ -26,7 +26,8 @@ static unsigned from_char(unsigned c, enum ccz_base64 kind)
 {
     unsigned c62 = kind == CCZ_BASE64_URL ? '-' : '+', c63 = kind == CCZ_BASE64_URL ? '_' : '/';
     unsigned upper = in_range(c, 'A', 'Z'), lower = in_range(c, 'a', 'z');
-    unsigned digit = in_range(c, '0', '9'), is62 = in_range(c, c62, c62), is63 = in_range(c, c63, c63);
+    unsigned digit = in_range(c, '0', '9'), is62 = in_range(c, c62, c62),
+             is63 = in_range(c, c63, c63);
     return (upper & (c - 'A')) | (lower & (c - 'a' + 26)) | (digit & (c - '0' + 52)) | (is62 & 62) |
            (is63 & 63) | (~(upper | lower | digit | is62 | is63) & 64);
 }

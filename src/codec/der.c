@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ITU-T X.690 (02/2021): 8.1.2 identifier, 8.1.3 and 10.1 length, 8.2 and 11.1 boolean, 8.3 integer,
- * 8.19 object identifier. */
+/* ITU-T X.690 (02/2021): 8.1.2 identifier, 8.1.3 and 10.1 length, 8.2 and 11.1 boolean, 8.3
+ * integer, 8.19 object identifier. */
 #include <cczoo/codec.h>
 
 #include <string.h>

@@ -34,8 +34,8 @@ static size_t string_end(struct ccz_span text, size_t i)
     return text.size;
 }
 
-/* Offset of the bracket that opens level JSON_DEPTH_MAX + 1, or text.size. jansson itself recurses, up
- * to 2048 levels; up to its first syntax error both see the same brackets and strings. */
+/* Offset of the bracket that opens level JSON_DEPTH_MAX + 1, or text.size. jansson itself recurses,
+ * up to 2048 levels; up to its first syntax error both see the same brackets and strings. */
 static size_t find_too_deep(struct ccz_span text)
 {
     size_t depth = 0;
@@ -288,9 +288,9 @@ void ccz_json_put_str(struct ccz_buf *out, struct ccz_span text)
 
 enum { FLOAT_TEXT_SIZE = 40 }; /* "-1.2345678901234567e-308" and a locale's decimal point */
 
-/* Lays out printf's "[-]d.ddde[+-]xx": plain digits for 1e-5 <= |v| < 1e16, else an exponent; always
- * with a point or an exponent, so that the text reads back as a real. The decimal point of the process's
- * locale is dropped on the way. */
+/* Lays out printf's "[-]d.ddde[+-]xx": plain digits for 1e-5 <= |v| < 1e16, else an exponent;
+ * always with a point or an exponent, so that the text reads back as a real. The decimal point of
+ * the process's locale is dropped on the way. */
 static void put_decimal(struct ccz_buf *out, const char *e_form)
 {
     char digits[FLOAT_TEXT_SIZE];
@@ -325,8 +325,8 @@ static bool put_special(struct ccz_buf *out, double v)
     return true;
 }
 
-/* A decimal of FLT_DIG digits survives the way through a normal float, so anything shorter shows up as
- * trailing zeros; subnormal numbers hold fewer digits and start at one. */
+/* A decimal of FLT_DIG digits survives the way through a normal float, so anything shorter shows up
+ * as trailing zeros; subnormal numbers hold fewer digits and start at one. */
 void ccz_json_put_float(struct ccz_buf *out, float v)
 {
     char text[FLOAT_TEXT_SIZE];
