@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_NET_H
+#define CCZ_NET_H
+/**
+ * @file net.h
+ * Event loop, timers, stream sockets, listeners, and an HTTP/1.1 server. No protocol above the byte
+ * stream except HTTP/1.1; TLS is the caller's engine (tls.h) between ccz_conn and its messages.
+ *
+ * Threading rule: an object belongs to the loop it was made with, and is used on the thread that runs
+ * that loop (or before any thread runs it). The exceptions are ccz_loop_post(), ccz_loop_stop() and
+ * ccz_loop_is_current(), which any thread may call. Callbacks run on the loop's thread and must not block.
+ * Callbacks are never entered from inside a call of the same object: failures met by ccz_conn_write() or
+ * ccz_conn_connect() are told by on_closed() later. Any object may be freed inside its own callbacks.
+ *
+ * libevent is used only in src/net. Signals of the peer (SIGPIPE) never reach the process.
+ * Reading order of the sources: loop.c, addr.c, resolve.c, conn.c, listen.c, http.c.
+ */
+#include <cczoo/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------- loop */
+
+struct ccz_loop;
+/** @retval CCZ_E_UNAVAILABLE  net:loop: no epoll, eventfd or memory */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_loop_new(struct ccz_loop **out, struct ccz_err *err);
+/**
+ * Frees a loop that is not running. Functions still posted are run first, so that each accepted
+ * ccz_loop_post() runs exactly once. Connections, timers, listeners and servers of the loop must have
+ * been freed; connections given to ccz_conn_end() are closed here.
+ */
+CCZ_API void ccz_loop_free(struct ccz_loop *loop);
+CCZ_DEFINE_AUTO(ccz_loop)
+/** Runs callbacks until ccz_loop_stop(). @retval CCZ_E_IO  net:run: the poller failed */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_loop_run(struct ccz_loop *loop, struct ccz_err *err);
+/** Ends ccz_loop_run() after the current callback; also if it comes before the run. Any thread. */
+CCZ_API void ccz_loop_stop(struct ccz_loop *loop);
+/**
+ * Runs @p fn on the loop's thread, in order of posting. Any thread.
+ * @retval CCZ_E_NOMEM  nothing was posted
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_loop_post(struct ccz_loop *loop, void (*fn)(void *arg), void *arg);
+/** True on the thread that is inside ccz_loop_run(). Any thread. */
+CCZ_API bool ccz_loop_is_current(const struct ccz_loop *loop);
+/**
+ * Calls @p fn on the loop's thread whenever signal @p signo arrives, until the loop is freed. One loop of
+ * a process handles signals; other threads need not block them.
+ * @retval CCZ_E_ARG  net:signal
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_loop_on_signal(struct ccz_loop *loop, int signo,
+                                               void (*fn)(void *arg, int signo), void *arg,
+                                               struct ccz_err *err);
+
+/* ------------------------------------------------------------------------------------ timers */
+
+/** Made once, set often: setting allocates nothing. */
+struct ccz_timer;
+CCZ_API CCZ_MUST_USE ccz_rc ccz_timer_new(struct ccz_timer **out, struct ccz_loop *loop,
+                                          void (*fn)(void *arg), void *arg);
+CCZ_API void ccz_timer_free(struct ccz_timer *t); /**< cancels; NULL is fine */
+CCZ_DEFINE_AUTO(ccz_timer)
+/**
+ * Fires in @p delay_ms (never early; usually within 5 ms), then every @p period_ms if that is not 0.
+ * Replaces what was set before. Negative delays count as 0.
+ */
+CCZ_API void ccz_timer_set(struct ccz_timer *t, int64_t delay_ms, int64_t period_ms);
+CCZ_API void ccz_timer_cancel(struct ccz_timer *t); /**< fn is not called any more */
+
+/* ------------------------------------------------------------------------------- connections */
+
+/**
+ * Addresses: "127.0.0.1:8443", "[::1]:8443", "name:8443", "unix:/run/x.sock". Ports are 0..65535;
+ * 0 makes sense for listening only. Text forms of peers are the same, names excepted.
+ */
+#define CCZ_ADDR_TEXT_SIZE 128 /**< holds any address text with its NUL */
+
+struct ccz_conn;
+/** All optional except on_closed. `arg` is ccz_conn_cfg.arg. */
+struct ccz_conn_ops {
+    /** ccz_conn_connect() succeeded. Not called for adopted sockets. */
+    void (*on_open)(struct ccz_conn *c, void *arg);
+    /** Bytes arrived; @p data is valid during the callback and at most CCZ_CONN_READ_SIZE. */
+    void (*on_data)(struct ccz_conn *c, void *arg, struct ccz_span data);
+    /** The pending output fell to the low mark after it had risen above the high mark. */
+    void (*on_drained)(struct ccz_conn *c, void *arg);
+    /**
+     * Once, if the connection ends without the owner's doing. After it nothing more arrives; the owner
+     * still frees @p c (or ends it, to send what is pending to a peer that only closed its side).
+     *  - CCZ_E_CLOSED       net:eof: the peer ended its stream in order
+     *  - CCZ_E_IO           net:read, net:write: aux = errno (ECONNRESET, EPIPE, ...)
+     *  - CCZ_E_UNAVAILABLE  net:connect: no address accepted, aux = errno of the last; net:resolve: aux = EAI_*
+     *  - CCZ_E_TIMEOUT      net:connect-timeout
+     */
+    void (*on_closed)(struct ccz_conn *c, void *arg, const struct ccz_err *err);
+};
+#define CCZ_CONN_READ_SIZE    65536                /**< one read, one on_data */
+#define CCZ_CONN_OUT_SIZE_MAX ((size_t)256 << 20)  /**< default bound of pending output */
+#define CCZ_CONN_OUT_HIGH     ((size_t)1 << 20)    /**< default high mark */
+struct ccz_conn_cfg {
+    const struct ccz_conn_ops *ops; /**< required, outlives the connection */
+    void *arg;
+    size_t out_size_max;         /**< 0 = CCZ_CONN_OUT_SIZE_MAX */
+    size_t out_high;             /**< 0 = CCZ_CONN_OUT_HIGH; the low mark is a quarter of it */
+    int64_t connect_timeout_ms;  /**< names, all addresses and handshake together; 0 = 10 s */
+};
+/**
+ * Starts connecting; the result comes through on_open() or on_closed(). Names are resolved off the loop;
+ * their addresses are tried in order.
+ * @retval CCZ_E_FORMAT  net:address   @retval CCZ_E_NOMEM
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_conn_connect(struct ccz_conn **out, struct ccz_loop *loop,
+                                             const char *address, const struct ccz_conn_cfg *cfg,
+                                             struct ccz_err *err);
+/** Takes a connected stream socket and makes it non-blocking; @p fd is closed even on failure. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_conn_adopt(struct ccz_conn **out, struct ccz_loop *loop, int fd,
+                                           const struct ccz_conn_cfg *cfg);
+/** Closes at once, pending output is lost; no callback follows. NULL is fine. */
+CCZ_API void ccz_conn_free(struct ccz_conn *c);
+/**
+ * Gives @p c up: pending output is sent, the stream ended and the peer's end awaited, all within
+ * @p timeout_ms; then it is freed. No callback follows.
+ */
+CCZ_API void ccz_conn_end(struct ccz_conn *c, int64_t timeout_ms);
+/**
+ * Queues @p data (copied). What was queued during one loop turn leaves in one system call at its end;
+ * large data meeting an empty queue goes straight to the socket.
+ * @retval CCZ_E_CLOSED  the connection is not open (any more); on_closed() tells why
+ * @retval CCZ_E_LIMIT   out_size_max would be exceeded; nothing of @p data was queued
+ * @retval CCZ_E_NOMEM   nothing of @p data was queued
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_conn_write(struct ccz_conn *c, struct ccz_span data);
+CCZ_API size_t ccz_conn_pending(const struct ccz_conn *c); /**< queued bytes the kernel has not taken */
+/** False from crossing the high mark until on_drained(): a good moment to stop producing. */
+CCZ_API bool ccz_conn_writable(const struct ccz_conn *c);
+/** Stops and restarts on_data() (flow control). While paused, the peer's end goes unnoticed too. */
+CCZ_API void ccz_conn_pause(struct ccz_conn *c);
+CCZ_API void ccz_conn_resume(struct ccz_conn *c);
+/** Peer's address for logs, borrowed; "unix:" for unnamed sockets, "" before on_open(). */
+CCZ_API const char *ccz_conn_peer(const struct ccz_conn *c);
+CCZ_API struct ccz_loop *ccz_conn_loop(const struct ccz_conn *c);
+
+/* ---------------------------------------------------------------------------------- listener */
+
+struct ccz_listener;
+struct ccz_listen_cfg {
+    const char *address; /**< required, no name; port 0 = any free port. A unix path must not exist. */
+    bool reuse_port;     /**< several loops, each with its own listener, share the port (SO_REUSEPORT) */
+    int backlog;         /**< 0 = 1024, cut by the kernel to its maximum */
+    /** A connection came: @p fd is non-blocking and the callee's (ccz_conn_adopt() or close()). */
+    void (*on_accept)(void *arg, int fd, const char *peer);
+    void *arg;
+};
+/**
+ * Out of file descriptors, accepting rests for 100 ms instead of spinning.
+ * @retval CCZ_E_FORMAT  net:address
+ * @retval CCZ_E_IO      net:listen, aux = errno (EADDRINUSE, EACCES, ...)
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_listen(struct ccz_listener **out, struct ccz_loop *loop,
+                                       const struct ccz_listen_cfg *cfg, struct ccz_err *err);
+CCZ_API void ccz_listener_free(struct ccz_listener *l); /**< NULL is fine; removes a unix path */
+CCZ_DEFINE_AUTO(ccz_listener)
+CCZ_API uint16_t ccz_listener_port(const struct ccz_listener *l); /**< the bound port; 0 for unix */
+
+/* --------------------------------------------------------------------------- HTTP/1.1 server */
+
+struct ssl_st; /* OpenSSL's SSL, type-erased */
+struct ccz_http_server;
+/** One request and its answer-to-be. */
+struct ccz_http_req;
+
+#define CCZ_HTTP_HEADER_SIZE_MAX ((size_t)16 << 10) /**< default limit of request line and headers */
+#define CCZ_HTTP_BODY_SIZE_MAX   ((size_t)64 << 20) /**< default limit of a request body */
+
+struct ccz_http_server_cfg {
+    const char *listen; /**< as ccz_listen_cfg.address */
+    bool reuse_port;
+    /**
+     * Called for each request with its whole body. Must answer by ccz_http_reply() exactly once, at once
+     * or later, on the loop's thread. Methods: GET, HEAD, POST, PUT, DELETE, OPTIONS (others get 501).
+     */
+    void (*on_request)(void *arg, struct ccz_http_req *req);
+    void *arg;
+    /**
+     * TLS: returns a new server-side SSL object, which the connection takes over; NULL refuses the
+     * connection. Without this function the server speaks plain HTTP.
+     */
+    struct ssl_st *(*new_ssl)(void *ssl_arg);
+    void *ssl_arg;
+    size_t header_size_max; /**< 0 = CCZ_HTTP_HEADER_SIZE_MAX; more is answered with 400 or 413 */
+    size_t body_size_max;   /**< 0 = CCZ_HTTP_BODY_SIZE_MAX; more is answered with 413 */
+    int64_t idle_timeout_ms; /**< no byte read or written for so long closes; 0 = 30 s. Not counted while
+                                  the answer is awaited. */
+};
+/** @retval as ccz_listen() */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_http_server_new(struct ccz_http_server **out, struct ccz_loop *loop,
+                                                const struct ccz_http_server_cfg *cfg,
+                                                struct ccz_err *err);
+/** Closes all connections; requests not answered yet stay valid until they are. */
+CCZ_API void ccz_http_server_free(struct ccz_http_server *s);
+CCZ_DEFINE_AUTO(ccz_http_server)
+CCZ_API uint16_t ccz_http_server_port(const struct ccz_http_server *s);
+
+/* What is returned here is borrowed from the request and valid until ccz_http_reply(). If the client
+ * goes away first, everything reads as empty. */
+CCZ_API const char *ccz_http_method(const struct ccz_http_req *req); /**< "GET", ... */
+CCZ_API const char *ccz_http_path(const struct ccz_http_req *req);   /**< as sent, still %-encoded */
+CCZ_API const char *ccz_http_query(const struct ccz_http_req *req);  /**< behind '?', encoded; "" if none */
+/** Value of the first header @p name (any case), NULL if absent. */
+CCZ_API const char *ccz_http_header(const struct ccz_http_req *req, const char *name);
+CCZ_API struct ccz_span ccz_http_body(const struct ccz_http_req *req);
+CCZ_API const char *ccz_http_peer(const struct ccz_http_req *req); /**< "ip:port" */
+/** The connection's TLS object (peer certificate, exporter); NULL for plain HTTP. */
+CCZ_API struct ssl_st *ccz_http_ssl(const struct ccz_http_req *req);
+
+struct ccz_http_field {
+    const char *name, *value; /**< no CR or LF */
+};
+struct ccz_http_answer {
+    unsigned status;          /**< 200..599 */
+    const char *content_type; /**< NULL = none */
+    struct ccz_span body;     /**< copied; left out for HEAD and 204, 304 */
+    const struct ccz_http_field *headers;
+    size_t headers_len;
+    bool close; /**< end the connection after this answer */
+};
+/** Answers and frees @p req; does nothing else if the client has gone. */
+CCZ_API void ccz_http_reply(struct ccz_http_req *req, const struct ccz_http_answer *answer);
+
+/**
+ * Appends @p text with %XX decoded (RFC 3986, 2.1); '+' stays.
+ * @retval CCZ_E_FORMAT  http:percent: malformed escape, or %00
+ * @retval CCZ_E_LIMIT   http:percent: beyond out->max_size
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_http_decode(struct ccz_buf *out, struct ccz_span text,
+                                            struct ccz_err *err);
+/**
+ * Value of the first `key=value` in a query, as sent. @return false (and *value empty) if absent
+ */
+CCZ_API CCZ_MUST_USE bool ccz_http_query_get(struct ccz_span *value, const char *query,
+                                             const char *key);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
