@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# An encrypted TensorFlow model, served by three attested servers behind a load balancer. See README.md.
+. "$(dirname "$0")/cluster.sh"
+run_begin "$NAME"
+record "$NAME" false # until the last line says otherwise
+
+step "1 software TEE (SIMULATED): a platform and its test root"
+make_platform
+say "a model server is measured as ${SERVER_ID:0:16}..., the KMS as ${KMS_ID:0:16}..."
+
+step "2 attestation server & KMS"
+start_kms
+say "its evidence is verified by kms-policy.json before anything is sent to it"
+
+step "3 the owner encrypts the model and gives the key to the KMS"
+protect_model
+say "$(find "$RUN/models" -type f | wc -l) protected files; the key is bound to policy.json: only the measured server gets it"
+
+step "4 three servers attest, get the key and load the model in memory"
+for n in 1 2 3; do start_server "$n"; done
+for n in 1 2 3; do wait_server "$n"; done
+kms audit --last 3 | sed 's/^/   /'
+start_balancer
+say "load balancer: nginx, TCP only, at $BALANCER"
+
+step "5 10,000 images; one server is killed meanwhile and comes back by attesting again"
+expected=$(sed -n 's/.*"correct": *\([0-9]*\).*/\1/p' "$MODEL/model.json")
+(
+    sleep 1
+    kill -KILL "${PIDS[server-2]}" 2>/dev/null
+) &
+killer=$!
+infer "$BALANCER" --batch 32 --connections 6 --expect-correct "$expected" | sed 's/^/   /'
+wait "$killer" || die "server-2 ended before it was to be killed"
+unset 'PIDS[server-2]'
+start_server 2
+wait_server 2
+say "server-2 is back: $(kms audit --last 1 | tail -n 1)"
+
+step "6 again, with all three"
+infer "$BALANCER" --batch 32 --connections 6 --expect-correct "$expected" | sed 's/^/   /'
+record "$NAME" true
+say "ok: accuracy equals TensorFlow's own ($expected of 10000)"
