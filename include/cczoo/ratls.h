@@ -38,6 +38,10 @@ typedef ccz_rc (*ccz_ratls_appraise_fn)(void *arg, struct ccz_claims *claims, st
 /** Accepts a peer by its SPKI instead of evidence (pinned administrator keys). Return CCZ_OK to accept. */
 typedef ccz_rc (*ccz_ratls_pin_fn)(void *arg, struct ccz_span spki, struct ccz_err *err);
 
+#define CCZ_RATLS_ALPN "ccz-ratls/1"
+
+/** Misconfigurations are refused by ccz_ratls_ctx_new() ("ratls:config"): neither `appraise` nor
+ *  `peer_evidence_optional`, hooks that the profile would not call, `alpn` in the session profile. */
 struct ccz_ratls_cfg {
     enum ccz_ratls_profile profile;
     bool server;
@@ -69,16 +73,19 @@ struct ccz_ratls_peer {
     uint8_t spki_sha256[32];   /**< of the peer's key; zero if it has no certificate */
 };
 
-/** One connection; same calling rules as struct ccz_tls. */
+/** One connection; same calling rules as struct ccz_tls: feed, step until ready, read / write, and drain after each. */
 struct ccz_ratls;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_ratls_ctx *ctx);
 CCZ_API void ccz_ratls_free(struct ccz_ratls *r);
 CCZ_DEFINE_AUTO(ccz_ratls)
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire);
 /** Advances handshake and attestation. On failure the reason is queued for the peer (drain, then close), and
- *  when the *peer* refused us, err carries its where / got / expected with where prefixed "peer:". */
+ *  when the *peer* refused us, err carries its where / got / expected with where prefixed "peer:" (CCZ_E_PEER,
+ *  aux = the peer's rc, its hint at the end of msg). A failed connection stays failed.
+ *  The hooks run inside this call: it takes as long as making and appraising a quote takes. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_step(struct ccz_ratls *r, struct ccz_err *err);
 CCZ_API bool ccz_ratls_ready(const struct ccz_ratls *r);
+/** @retval CCZ_E_ARG before ready @retval CCZ_E_CLOSED the peer closed the session */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r, struct ccz_err *err);
 /** @retval CCZ_E_ARG before ready: no application byte leaves before the peer is appraised */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain, struct ccz_err *err);
@@ -87,6 +94,39 @@ CCZ_API size_t ccz_ratls_pending(const struct ccz_ratls *r);
 CCZ_API void ccz_ratls_close(struct ccz_ratls *r);
 /** NULL until ready. */
 CCZ_API const struct ccz_ratls_peer *ccz_ratls_peer(const struct ccz_ratls *r);
+
+/* ------------------------------------------------------------- certificates with evidence */
+
+/** Where the evidence of a certificate stood. */
+enum ccz_ratls_format {
+    CCZ_RATLS_FORMAT_NONE = 0,
+    CCZ_RATLS_FORMAT_DICE,  /**< CCC / TCG DICE tagged evidence, 2.23.133.5.4.9 */
+    CCZ_RATLS_FORMAT_LEGACY /**< Gramine: raw quote, 0.6.9.42.840.113741.1337.6 or the OID meant by it */
+};
+/** Evidence found in a certificate, nothing appraised. `quote` borrows from the certificate. */
+struct ccz_ratls_evidence {
+    enum ccz_ratls_format format;
+    struct ccz_span quote;
+    uint8_t report_data[64]; /**< what the quote must carry to be bound to this certificate's key */
+};
+/**
+ * Finds the evidence of a certificate and computes its binding. The DICE extension, when present, decides
+ * alone. Strict: exactly one pubkey-hash (SHA-256, -384 or -512 of the SubjectPublicKeyInfo), no repeated
+ * key, definite and minimal CBOR, no trailing bytes at any level.
+ * @retval CCZ_E_NOT_FOUND   "ratls:no-evidence": no known extension
+ * @retval CCZ_E_FORMAT, CCZ_E_UNSUPPORTED, CCZ_E_SIG  err->where "ratls:cert-..." names the rule
+ * @source CCC "Interoperable RA-TLS"; Gramine tools/sgx/ra-tls
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_evidence(struct ccz_ratls_evidence *out, const struct ccz_cert *cert,
+                                                    struct ccz_err *err);
+/** ccz_ratls_cert_evidence(), appraisal, and the comparison of all 64 bytes of report data. Possession of the
+ *  key is for the TLS handshake to prove; dates and self-signature carry no weight. @p claims zeroed on failure */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_verify(struct ccz_claims *claims, const struct ccz_cert *cert,
+                                                  ccz_ratls_appraise_fn appraise, void *appraise_arg, struct ccz_err *err);
+/** Appends a self-signed DER certificate for @p key whose two extensions (legacy and DICE, two quotes) carry
+ *  evidence from @p attest. @p now_s: valid from an hour before to a year after. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_issue(struct ccz_buf *out_der, const struct ccz_key *key, int64_t now_s,
+                                                 ccz_ratls_attest_fn attest, void *attest_arg, struct ccz_err *err);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine: TLS first, then what the profile asks for, then application bytes.
+ *   SESSION      cczi_session inside the TLS session (session.c)
+ *   CERTIFICATE  evidence in the peer's certificate, appraised inside the TLS handshake (cert.c)
+ *   TLS_ONLY     the peer's key is shown to the pin hook, if any
+ */
+#include "ratls_priv.h"
+
+#include <cczoo/codec.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { HOUR_S = 3600, DAY_S = 86400, SPKI_SIZE_MAX = 1024, CERT_SIZE_MAX = 4 * CCZ_QUOTE_SIZE_MAX };
+
+struct ccz_ratls_ctx {
+    struct ccz_ratls_cfg cfg;
+    struct ccz_key *own_key; /* only if made here */
+    struct ccz_tls_ctx *tls;
+    struct ccz_buf spki; /* of the own key, as it stands in the own certificate */
+};
+
+struct ccz_ratls {
+    struct ccz_ratls_ctx *ctx;
+    struct ccz_tls *tls;
+    struct cczi_session session;
+    bool session_open;
+    bool ready;
+    struct ccz_err failure; /* rc != CCZ_OK: this connection is dead, and why */
+    struct ccz_buf peer_spki;
+    struct ccz_ratls_peer peer;
+};
+
+/* ---------------------------------------------------------------------------------- context */
+
+static ccz_rc refuse_cfg(struct ccz_err *err, const char *what)
+{
+    return ccz_fail(err, CCZ_E_ARG, "ratls:config", 0, "%s", what);
+}
+
+/* A hook that would never be called, or a demand nobody checks, is a mistake to report, not to
+ * ignore. */
+static ccz_rc check_cfg(const struct ccz_ratls_cfg *cfg, struct ccz_err *err)
+{
+    bool judges = cfg->appraise != NULL;
+    switch (cfg->profile) {
+    case CCZ_RATLS_SESSION:
+        if (cfg->alpn)
+            return refuse_cfg(err, "the session profile has its own ALPN protocol");
+        break;
+    case CCZ_RATLS_CERTIFICATE:
+        break;
+    case CCZ_RATLS_TLS_ONLY_INSECURE:
+        if (cfg->attest || judges)
+            return refuse_cfg(err, "TLS without attestation neither gives nor appraises evidence");
+        break;
+    default:
+        return refuse_cfg(err, "unknown profile");
+    }
+    if (cfg->profile != CCZ_RATLS_TLS_ONLY_INSECURE && !judges && !cfg->peer_evidence_optional)
+        return refuse_cfg(err, "evidence is required of the peer but nothing appraises it");
+    if (cfg->pin && judges && !cfg->peer_evidence_optional)
+        return refuse_cfg(err, "a pin is for peers without evidence, and evidence is required");
+    if (cfg->key && ccz_key_curve(cfg->key) != CCZ_P256)
+        return refuse_cfg(err, "the TLS identity must be a P-256 key");
+    return CCZ_OK;
+}
+
+static ccz_rc make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
+                        const struct ccz_key *key, struct ccz_err *err)
+{
+    if (cfg->profile == CCZ_RATLS_CERTIFICATE && cfg->attest)
+        return ccz_ratls_cert_issue(der, key, cfg->now_s, cfg->attest, cfg->attest_arg, err);
+    /* Session peers look at the key alone, so a day says nothing more than that nobody should keep
+     * the certificate; stock TLS peers do look at the dates of theirs. */
+    int64_t valid_s = cfg->profile == CCZ_RATLS_SESSION ? DAY_S : 365 * (int64_t)DAY_S;
+    return ccz_cert_issue(der,
+                          &(struct ccz_cert_cfg){.cn = "cczoo ra-tls",
+                                                 .key = key,
+                                                 .not_before_s = cfg->now_s - HOUR_S,
+                                                 .not_after_s = cfg->now_s + valid_s},
+                          err);
+}
+
+/* The peer's SubjectPublicKeyInfo as carried, and its digest for logs and pins. */
+static ccz_rc take_peer_key(struct ccz_ratls *r, const struct ccz_cert *cert, struct ccz_err *err)
+{
+    struct ccz_span spki = ccz_cert_spki(cert);
+    ccz_buf_clear(&r->peer_spki);
+    ccz_buf_put_span(&r->peer_spki, spki);
+    if (r->peer_spki.bad)
+        return ccz_fail(err, CCZ_E_LIMIT, "ratls:peer-key", (int64_t)spki.size,
+                        "the peer's key is too large");
+    ccz_rc rc = ccz_sha256(r->peer.spki_sha256, spki);
+    return rc == CCZ_OK ? CCZ_OK
+                        : ccz_fail(err, rc, "ratls:hash", 0, "the peer's key could not be hashed");
+}
+
+static ccz_rc check_pin(struct ccz_ratls *r, struct ccz_err *err)
+{
+    const struct ccz_ratls_cfg *cfg = &r->ctx->cfg;
+    if (!cfg->pin)
+        return CCZ_OK;
+    ccz_rc rc = cfg->pin(cfg->pin_arg, ccz_buf_span(&r->peer_spki), err);
+    r->peer.pinned = rc == CCZ_OK;
+    return rc;
+}
+
+/* Certificate profile. A certificate with evidence is appraised even if evidence is optional. */
+static ccz_rc judge_cert(struct ccz_ratls *r, const struct ccz_cert *cert, struct ccz_err *err)
+{
+    const struct ccz_ratls_cfg *cfg = &r->ctx->cfg;
+    if (!cfg->appraise)
+        return check_pin(r, err);
+    /* Only a missing extension makes a peer one "without evidence"; whatever the appraisal says
+     * about evidence that is there, also "not found", is final. */
+    struct ccz_ratls_evidence evidence;
+    ccz_rc rc = ccz_ratls_cert_evidence(&evidence, cert, err);
+    if (rc == CCZ_E_NOT_FOUND && cfg->peer_evidence_optional)
+        return check_pin(r, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = ccz_ratls_cert_verify(&r->peer.claims, cert, cfg->appraise, cfg->appraise_arg, err);
+    r->peer.attested = rc == CCZ_OK;
+    return rc;
+}
+
+/* ccz_tls_verify_fn: runs inside the handshake, which proves possession of the key. */
+static ccz_rc on_peer_cert(void *arg, void *conn_arg, struct ccz_span der, struct ccz_err *err)
+{
+    struct ccz_ratls_ctx *ctx = arg;
+    struct ccz_ratls *r = conn_arg;
+    CCZ_AUTO(ccz_cert) cert = NULL;
+    ccz_rc rc = ccz_cert_parse(&cert, der, err);
+    if (rc == CCZ_OK)
+        rc = take_peer_key(r, cert, err);
+    if (rc != CCZ_OK)
+        return rc;
+    switch (ctx->cfg.profile) {
+    case CCZ_RATLS_SESSION: /* judged later, by evidence over this key */
+        return CCZ_OK;
+    case CCZ_RATLS_CERTIFICATE:
+        return judge_cert(r, cert, err);
+    case CCZ_RATLS_TLS_ONLY_INSECURE:
+        return check_pin(r, err);
+    }
+    return ccz_fail(err, CCZ_E_INTERNAL, "ratls:config", 0, "unknown profile");
+}
+
+ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg *cfg,
+                         struct ccz_err *err)
+{
+    static const char *const session_alpn[] = {CCZ_RATLS_ALPN, NULL};
+    *out = NULL;
+    ccz_rc rc = check_cfg(cfg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    CCZ_AUTO(ccz_ratls_ctx) ctx = calloc(1, sizeof(*ctx));
+    CCZ_AUTO_BUF der;
+    ccz_buf_init(&der, CERT_SIZE_MAX);
+    if (!ctx)
+        return ccz_fail(err, CCZ_E_NOMEM, "ratls:memory", 0, "out of memory");
+    ctx->cfg = *cfg;
+    ctx->cfg.key = NULL; /* borrowed during this call only; TLS keeps its own reference */
+    ctx->cfg.alpn = NULL;
+    ccz_buf_init(&ctx->spki, SPKI_SIZE_MAX);
+    if (!cfg->key)
+        rc = ccz_key_generate(&ctx->own_key, CCZ_P256);
+    const struct ccz_key *key = cfg->key ? cfg->key : ctx->own_key;
+    if (rc == CCZ_OK)
+        rc = ccz_key_spki(&ctx->spki, key);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "ratls:key", 0, "no TLS identity key");
+    rc = make_cert(&der, cfg, key, err);
+    if (rc != CCZ_OK)
+        return rc;
+    bool session = cfg->profile == CCZ_RATLS_SESSION;
+    rc = ccz_tls_ctx_new(
+        &ctx->tls,
+        &(struct ccz_tls_cfg){.server = cfg->server,
+                              .cert_der = ccz_buf_span(&der),
+                              .key = key,
+                              .require_peer_cert = session || cfg->appraise || cfg->pin,
+                              .verify = on_peer_cert,
+                              .verify_arg = ctx,
+                              .alpn = session ? session_alpn : cfg->alpn},
+        err);
+    if (rc == CCZ_OK)
+        *out = ccz_ratls_ctx_take(&ctx);
+    return rc;
+}
+
+void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx)
+{
+    if (!ctx)
+        return;
+    ccz_tls_ctx_free(ctx->tls);
+    ccz_key_free(ctx->own_key);
+    ccz_buf_free(&ctx->spki);
+    free(ctx);
+}
+
+struct ccz_tls_ctx *ccz_ratls_tls_ctx(struct ccz_ratls_ctx *ctx)
+{
+    return ctx->tls;
+}
+
+/* ------------------------------------------------------------------------------- connection */
+
+ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_ratls_ctx *ctx)
+{
+    *out = NULL;
+    CCZ_AUTO(ccz_ratls) r = calloc(1, sizeof(*r));
+    if (!r)
+        return CCZ_E_NOMEM;
+    r->ctx = ctx;
+    ccz_buf_init(&r->peer_spki, SPKI_SIZE_MAX);
+    ccz_rc rc = ccz_tls_new(&r->tls, ctx->tls, r, NULL);
+    if (rc == CCZ_OK)
+        *out = ccz_ratls_take(&r);
+    return rc;
+}
+
+void ccz_ratls_free(struct ccz_ratls *r)
+{
+    if (!r)
+        return;
+    ccz_tls_free(r->tls);
+    if (r->session_open)
+        cczi_session_deinit(&r->session);
+    ccz_buf_free(&r->peer_spki);
+    free(r);
+}
+
+ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire)
+{
+    return ccz_tls_feed(r->tls, wire);
+}
+
+static ccz_rc open_session(struct ccz_ratls *r, struct ccz_err *err)
+{
+    /* TLS itself refuses two lists without overlap; a peer that sends no list at all is caught here
+     */
+    if (strcmp(ccz_tls_alpn(r->tls), CCZ_RATLS_ALPN) != 0) {
+        (void)ccz_refuse(err, CCZ_E_PEER, "ratls:alpn", "plain TLS", CCZ_RATLS_ALPN);
+        return ccz_hint(err, CCZ_E_PEER,
+                        "the peer does not speak RA-TLS: wrong port, or not our program");
+    }
+    struct cczi_session_in in = {.cfg = &r->ctx->cfg,
+                                 .own_spki = ccz_buf_span(&r->ctx->spki),
+                                 .peer_spki = ccz_buf_span(&r->peer_spki)};
+    if (in.peer_spki.size == 0)
+        return ccz_fail(err, CCZ_E_DENIED, "ratls:peer-key", 0, "the peer has no certificate");
+    ccz_rc rc = ccz_tls_export(in.exporter, sizeof(in.exporter), r->tls, CCZI_RATLS_EXPORTER_LABEL,
+                               (struct ccz_span){0});
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "ratls:exporter", 0, "the TLS session exports no keying material");
+    rc = cczi_session_init(&r->session, &in, err);
+    ccz_wipe(in.exporter, sizeof(in.exporter));
+    r->session_open = true;
+    return rc;
+}
+
+/* Plain bytes of TLS into the session until it has no more to say or its buffer is full. */
+static ccz_rc pump_session(struct ccz_ratls *r, struct ccz_err *err)
+{
+    struct cczi_session *s = &r->session;
+    ccz_rc rc;
+    size_t before;
+    do {
+        before = s->in.size;
+        rc = ccz_tls_read(&s->in, r->tls, err);
+        bool closed = rc == CCZ_E_CLOSED;
+        if (rc != CCZ_OK && !closed)
+            return rc;
+        bool more = s->in.size != before;
+        rc = cczi_session_step(s, err);
+        if (rc != CCZ_OK || cczi_session_ready(s))
+            return rc;
+        if (closed)
+            return ccz_fail(err, CCZ_E_CLOSED, "ratls:closed", 0,
+                            "the peer closed the connection before the attestation ended");
+        if (!more)
+            return CCZ_OK;
+    } while (true);
+}
+
+static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
+{
+    if (!ccz_tls_ready(r->tls)) {
+        ccz_rc rc = ccz_tls_step(r->tls, err);
+        if (rc != CCZ_OK || !ccz_tls_ready(r->tls))
+            return rc;
+    }
+    if (r->ctx->cfg.profile != CCZ_RATLS_SESSION) {
+        r->ready = true;
+        return CCZ_OK;
+    }
+    ccz_rc rc = r->session_open ? CCZ_OK : open_session(r, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = pump_session(r, err);
+    struct ccz_err
+        ignored; /* a peer that can no longer be written to will not read our reason either */
+    ccz_rc sent =
+        ccz_tls_write(r->tls, ccz_buf_span(&r->session.out), rc == CCZ_OK ? err : &ignored);
+    ccz_buf_clear(&r->session.out);
+    if (rc != CCZ_OK || sent != CCZ_OK)
+        return rc != CCZ_OK ? rc : sent;
+    if (cczi_session_ready(&r->session)) {
+        memcpy(r->session.peer.spki_sha256, r->peer.spki_sha256, sizeof(r->peer.spki_sha256));
+        r->peer = r->session.peer;
+        r->ready = true;
+    }
+    return CCZ_OK;
+}
+
+ccz_rc ccz_ratls_step(struct ccz_ratls *r, struct ccz_err *err)
+{
+    if (r->failure.rc == CCZ_OK && !r->ready) {
+        struct ccz_err why = {0};
+        ccz_rc rc = advance(r, &why);
+        if (rc != CCZ_OK) {
+            why.rc = rc;
+            r->failure = why;
+            memset(&r->peer, 0, sizeof(r->peer));
+            ccz_tls_close(r->tls);
+        }
+    }
+    if (r->failure.rc != CCZ_OK && err)
+        *err = r->failure;
+    return r->failure.rc;
+}
+
+bool ccz_ratls_ready(const struct ccz_ratls *r)
+{
+    return r->ready && r->failure.rc == CCZ_OK;
+}
+
+static ccz_rc not_ready(struct ccz_err *err)
+{
+    return ccz_fail(err, CCZ_E_ARG, "ratls:not-ready", 0, "the peer has not been appraised");
+}
+
+/* Application bytes that came in one record with the last message of the session. */
+static void take_leftover(struct ccz_buf *out, struct ccz_buf *in)
+{
+    size_t room = out->max_size - out->size;
+    size_t size = in->size < room ? in->size : room;
+    ccz_buf_put(out, in->ptr, size);
+    ccz_buf_consume(in, size);
+}
+
+ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r, struct ccz_err *err)
+{
+    if (!ccz_ratls_ready(r))
+        return not_ready(err);
+    if (r->session_open && r->session.in.size) {
+        take_leftover(out, &r->session.in);
+        if (r->session.in.size) /* order: nothing newer before it */
+            return CCZ_OK;
+    }
+    return ccz_tls_read(out, r->tls, err);
+}
+
+ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain, struct ccz_err *err)
+{
+    return ccz_ratls_ready(r) ? ccz_tls_write(r->tls, plain, err) : not_ready(err);
+}
+
+ccz_rc ccz_ratls_drain(struct ccz_buf *out, struct ccz_ratls *r)
+{
+    return ccz_tls_drain(out, r->tls);
+}
+
+size_t ccz_ratls_pending(const struct ccz_ratls *r)
+{
+    return ccz_tls_pending(r->tls);
+}
+
+void ccz_ratls_close(struct ccz_ratls *r)
+{
+    ccz_tls_close(r->tls);
+}
+
+const struct ccz_ratls_peer *ccz_ratls_peer(const struct ccz_ratls *r)
+{
+    return ccz_ratls_ready(r) ? &r->peer : NULL;
+}

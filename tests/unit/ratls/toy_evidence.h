@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_TOY_EVIDENCE_H
+#define CCZ_TOY_EVIDENCE_H
+/* Evidence for tests below the real formats: "TOYQ", report data, MAC. Any changed byte is noticed,
+ * so a test that expects a binding failure cannot be satisfied by a signature failure. */
+#include <cczoo/crypto.h>
+#include <cczoo/ratls.h>
+
+#include <string.h>
+
+enum { TOY_QUOTE_SIZE = 4 + 64 + 32 };
+struct toy {
+    unsigned attested, appraised; /* how often the hooks ran */
+    uint8_t last_quote[TOY_QUOTE_SIZE];
+    bool broken;           /* attest fails */
+    size_t filler;         /* attest writes this many bytes of nonsense instead */
+    const uint8_t *replay; /* attest gives this quote instead of a new one */
+    ccz_rc appraise_rc;    /* appraise fails with this */
+};
+
+static inline ccz_rc toy_mac(uint8_t mac[32], const uint8_t report_data[64])
+{
+    struct ccz_span part = {report_data, 64};
+    return ccz_hmac(mac, CCZ_SHA256, ccz_span_str("toy platform key"), &part, 1);
+}
+
+static inline ccz_rc toy_attest(void *arg, struct ccz_buf *quote, const uint8_t report_data[64],
+                                struct ccz_err *err)
+{
+    struct toy *t = arg;
+    uint8_t mac[32];
+    t->attested++;
+    if (t->broken)
+        return ccz_fail(err, CCZ_E_UNAVAILABLE, "toy:attest", 0, "no device");
+    if (t->filler) {
+        uint8_t *p = ccz_buf_extend(quote, t->filler);
+        if (p)
+            memset(p, 'x', t->filler);
+        return CCZ_OK;
+    }
+    if (t->replay) {
+        ccz_buf_put(quote, t->replay, TOY_QUOTE_SIZE);
+        return CCZ_OK;
+    }
+    ccz_rc rc = toy_mac(mac, report_data);
+    memcpy(t->last_quote, "TOYQ", 4);
+    memcpy(t->last_quote + 4, report_data, 64);
+    memcpy(t->last_quote + 68, mac, 32);
+    ccz_buf_put(quote, t->last_quote, sizeof(t->last_quote));
+    return rc;
+}
+
+static inline ccz_rc toy_appraise(void *arg, struct ccz_claims *claims, struct ccz_span quote,
+                                  struct ccz_err *err)
+{
+    struct toy *t = arg;
+    uint8_t mac[32];
+    t->appraised++;
+    if (t->appraise_rc != CCZ_OK)
+        return ccz_refuse(err, t->appraise_rc, "policy:mrenclave", "11aa", "22bb");
+    if (quote.size != TOY_QUOTE_SIZE || memcmp(quote.ptr, "TOYQ", 4) != 0)
+        return ccz_fail(err, CCZ_E_FORMAT, "toy:quote", 0, "no toy quote");
+    if (toy_mac(mac, quote.ptr + 4) != CCZ_OK || !ccz_ct_eq(mac, quote.ptr + 68, 32))
+        return ccz_fail(err, CCZ_E_SIG, "toy:mac", 0, "not made by the toy platform");
+    claims->tee = CCZ_TEE_SGX;
+    claims->isv_svn = 7;
+    memcpy(claims->report_data, quote.ptr + 4, 64);
+    return CCZ_OK;
+}
+#endif
