@@ -2,6 +2,8 @@
 #define _DEFAULT_SOURCE
 #include <cczoo/base.h>
 
+#include "newfile.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -90,11 +92,11 @@ static ccz_rc write_all(int fd, struct ccz_span data)
         data.ptr += n;
         data.size -= (size_t)n;
     }
-    return fsync(fd) == 0 ? CCZ_OK : CCZ_E_IO;
+    return CCZ_OK;
 }
 
 /* A rename is durable only once its directory is. */
-static void sync_parent(const char *path)
+void cczi_sync_parent(const char *path)
 {
     char dir[4096];
     (void)snprintf(dir, sizeof(dir), "%s", path);
@@ -108,39 +110,80 @@ static void sync_parent(const char *path)
     }
 }
 
+ccz_rc cczi_newfile_open(struct cczi_newfile *f, const char *path, unsigned perm, struct ccz_err *err)
+{
+    *f = (struct cczi_newfile){.fd = -1, .path = path};
+    int n = snprintf(f->tmp, sizeof(f->tmp), "%s.%ld.tmp", path, (long)getpid());
+    if (n < 0 || (size_t)n >= sizeof(f->tmp))
+        return ccz_fail(err, CCZ_E_LIMIT, "file:path", n, "path is longer than %zu bytes",
+                        sizeof(f->tmp));
+    (void)unlink(f->tmp); /* left by a crashed process with our pid */
+    f->fd = open(f->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, perm);
+    if (f->fd < 0)
+        return fail_errno(err, "file:write", "cannot create", f->tmp);
+    if (fchmod(f->fd, perm) != 0) { /* whatever the umask */
+        ccz_rc rc = fail_errno(err, "file:write", "cannot set the mode of", f->tmp);
+        cczi_newfile_abort(f);
+        return rc;
+    }
+    return CCZ_OK;
+}
+
+void cczi_newfile_abort(struct cczi_newfile *f)
+{
+    if (f->fd < 0)
+        return;
+    close(f->fd);
+    f->fd = -1;
+    (void)unlink(f->tmp);
+}
+
+/* Gives the finished file its name: link() fails if that exists, rename() replaces it. */
+static ccz_rc take_name(const struct cczi_newfile *f, enum ccz_file_mode mode, struct ccz_err *err)
+{
+    if (mode == CCZ_FILE_REPLACE)
+        return rename(f->tmp, f->path) == 0 ? CCZ_OK
+                                            : fail_errno(err, "file:write", "cannot rename to", f->path);
+    if (link(f->tmp, f->path) != 0) {
+        if (errno != EEXIST)
+            return fail_errno(err, "file:write", "cannot create", f->path);
+        ccz_fail(err, CCZ_E_EXISTS, "file:exists", 0, "%s exists already", f->path);
+        return ccz_hint(err, CCZ_E_EXISTS, "choose another name or move the old file away");
+    }
+    (void)unlink(f->tmp);
+    return CCZ_OK;
+}
+
+ccz_rc cczi_newfile_commit(struct cczi_newfile *f, enum ccz_file_mode mode, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    if (fsync(f->fd) != 0)
+        rc = fail_errno(err, "file:write", "cannot write", f->tmp);
+    if (rc == CCZ_OK)
+        rc = take_name(f, mode, err);
+    if (rc != CCZ_OK) {
+        cczi_newfile_abort(f);
+        return rc;
+    }
+    close(f->fd);
+    f->fd = -1;
+    cczi_sync_parent(f->path);
+    return CCZ_OK;
+}
+
 ccz_rc ccz_file_write(const char *path, struct ccz_span data, unsigned perm,
                       enum ccz_file_mode mode, struct ccz_err *err)
 {
-    char tmp[4096];
-    int n = snprintf(tmp, sizeof(tmp), "%s.%ld.tmp", path, (long)getpid());
-    if (n < 0 || (size_t)n >= sizeof(tmp))
-        return ccz_fail(err, CCZ_E_LIMIT, "file:path", n, "path is longer than %zu bytes", sizeof(tmp));
-    (void)unlink(tmp); /* left by a crashed process with our pid */
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, perm);
-    if (fd < 0)
-        return fail_errno(err, "file:write", "cannot create", tmp);
-    ccz_rc rc = write_all(fd, data);
-    if (rc == CCZ_OK && fchmod(fd, perm) != 0)
-        rc = CCZ_E_IO;
+    struct cczi_newfile f;
+    ccz_rc rc = cczi_newfile_open(&f, path, perm, err);
     if (rc != CCZ_OK)
-        rc = fail_errno(err, "file:write", "cannot write", tmp);
-    close(fd);
-    /* link() fails if the target exists, rename() replaces it. */
-    if (rc == CCZ_OK && mode == CCZ_FILE_CREATE_ONLY && link(tmp, path) != 0) {
-        if (errno == EEXIST) {
-            rc = ccz_fail(err, CCZ_E_EXISTS, "file:exists", 0, "%s exists already", path);
-            ccz_hint(err, rc, "choose another name or move the old file away");
-        } else {
-            rc = fail_errno(err, "file:write", "cannot create", path);
-        }
+        return rc;
+    if (write_all(f.fd, data) != CCZ_OK) {
+        rc = fail_errno(err, "file:write", "cannot write", f.tmp);
+        cczi_newfile_abort(&f);
+        return rc;
     }
-    if (rc == CCZ_OK && mode == CCZ_FILE_REPLACE && rename(tmp, path) != 0)
-        rc = fail_errno(err, "file:write", "cannot rename to", path);
-    if (rc != CCZ_OK || mode == CCZ_FILE_CREATE_ONLY)
-        (void)unlink(tmp);
-    if (rc == CCZ_OK)
-        sync_parent(path);
-    return rc;
+    return cczi_newfile_commit(&f, mode, err);
 }
 
 ccz_rc ccz_dir_make(const char *path, unsigned perm, struct ccz_err *err)
