@@ -52,7 +52,7 @@ struct ccz_pf_io {
 };
 /** An open file. @param fd  borrowed: must outlive the returned value and everything made from it */
 CCZ_API struct ccz_pf_io ccz_pf_io_fd(const int *fd);
-/** A file image in memory; writes grow it up to its max_size. @param b  borrowed */
+/** A file image in memory; the writer sizes it, up to its max_size. @param b  borrowed */
 CCZ_API struct ccz_pf_io ccz_pf_io_buf(struct ccz_buf *b);
 
 /** One configuration for all calls; each says which fields it uses. All-zero is the strict one. */
@@ -146,7 +146,7 @@ struct ccz_pf_writer;
  * @param size  plaintext bytes that will follow, at most CCZ_PF_SIZE_MAX; exactly that many must come.
  *              Known in advance, so that only 1/3072 of it is held in memory until the end.
  * @param key   16 bytes, copied
- * @param cfg   path (required), version, name
+ * @param cfg   path (required, in normal form), version, name
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_writer_new(struct ccz_pf_writer **out, const struct ccz_pf_io *io,
                                               uint64_t size, const struct ccz_secret *key,
@@ -174,7 +174,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_rekey(const struct ccz_pf_io *io, const struc
 
 /* Outputs appear by rename once they are complete, durable and (decryption) verified to the last
  * byte; a failure leaves nothing behind and an existing output untouched. Inputs must be regular
- * files: a symbolic link or special file is refused (pf:file-type). */
+ * files: a symbolic link or special file is refused (pf:file-type). cfg->name is not used. */
 
 /**
  * @param cfg  path (NULL: @p out_path, normalised, as Gramine's tool binds it), version, replace
@@ -199,7 +199,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_inspect_file(struct ccz_pf_info *out, const c
 
 /**
  * Encrypts a folder with all its sub-folders. The file at REL below @p in_dir is bound to
- * "<path>/REL" with path = cfg->path, or @p out_dir normalised when that is NULL.
+ * "<path>/REL", normalised, with path = cfg->path, or @p out_dir when that is NULL.
  * @p out_dir must not exist. @p cfg: path, version, on_file.
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_encrypt_tree(const char *out_dir, const char *in_dir,
