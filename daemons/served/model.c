@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "served.h"
+
+#include <cczoo/kms.h>
+#include <cczoo/pf.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o, struct ccz_err *err)
+{
+    *key = NULL;
+    struct served_measure m;
+    ccz_rc rc = served_measure(&m, o, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_party_cfg cfg = {
+        .tee = {.provider = o->tee, .sim_dir = o->sim_dir, .measure = m.list, .measure_len = o->tensorflow ? 2 : 0},
+        .collateral_dir = o->collateral,
+        .trust_sim_dir = o->trust_sim,
+        .policy_file = o->kms_policy,
+    };
+    CCZ_AUTO(ccz_party) party = NULL;
+    CCZ_AUTO(ccz_rpc_client) client = NULL;
+    rc = ccz_party_new(&party, &cfg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_rpc_client_cfg c = {.target = o->kms, .ratls = ccz_party_ratls(party)};
+    rc = ccz_rpc_client_new(&client, &c, err);
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_client_connect(NULL, client, err);
+    struct ccz_kms_release info;
+    if (rc == CCZ_OK)
+        rc = ccz_kms_release(key, &info, client, o->kms_key, 0, err);
+    if (rc == CCZ_OK)
+        ccz_log(CCZ_LOG_INFO, "served", "key item=%s version=%u policy=%s rule=\"%s\" audit_seq=%llu", o->kms_key,
+                info.version, info.policy, info.rule, (unsigned long long)info.receipt.audit_seq);
+    /* The client must be gone before the context it uses. */
+    ccz_rpc_client_free(ccz_rpc_client_take(&client));
+    return rc;
+}
+
+/* The open protected files of one model folder. */
+struct files {
+    const char *dir;
+    const struct ccz_secret *key;
+    size_t len;
+    struct ccz_model_file file[CCZ_MODEL_FILES_MAX];
+    struct ccz_pf_reader *reader[CCZ_MODEL_FILES_MAX];
+    int fd[CCZ_MODEL_FILES_MAX];
+};
+
+static ccz_rc open_file(void *arg, const char *rel, struct ccz_err *err)
+{
+    struct files *f = arg;
+    char path[4096], bound[CCZ_PF_PATH_SIZE_MAX + 1];
+    if (f->len == CCZ_MODEL_FILES_MAX)
+        return ccz_refuse_num(err, CCZ_E_LIMIT, "served:model-files", (int64_t)f->len + 1, CCZ_MODEL_FILES_MAX);
+    int n = snprintf(path, sizeof(path), "%s/%s", f->dir, rel);
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return ccz_fail(err, CCZ_E_LIMIT, "served:path", n, "path of a model file is too long");
+    ccz_rc rc = ccz_pf_path_normalise(bound, path, err);
+    if (rc != CCZ_OK)
+        return rc;
+    size_t i = f->len++;
+    f->fd[i] = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (f->fd[i] < 0)
+        return ccz_fail(err, CCZ_E_IO, "served:open", 0, "cannot open %s", path);
+    const struct ccz_pf_io io = ccz_pf_io_fd(&f->fd[i]);
+    rc = ccz_pf_reader_open(&f->reader[i], &io, f->key, &(struct ccz_pf_cfg){.path = bound, .name = rel}, err);
+    if (rc != CCZ_OK)
+        return rc;
+    char *name = strdup(rel);
+    f->file[i] = (struct ccz_model_file){.name = name, .size = ccz_pf_reader_size(f->reader[i])};
+    return name ? CCZ_OK : ccz_fail(err, CCZ_E_NOMEM, "served:model-files", 0, "out of memory");
+}
+
+static void close_files(struct files *f)
+{
+    for (size_t i = 0; i < f->len; i++) {
+        ccz_pf_reader_free(f->reader[i]);
+        if (f->fd[i] >= 0)
+            close(f->fd[i]);
+        free((void *)(uintptr_t)f->file[i].name);
+    }
+    free(f);
+}
+
+static ccz_rc read_at(void *arg, size_t file, uint64_t offset, void *out, size_t size, struct ccz_err *err)
+{
+    struct files *f = arg;
+    return ccz_pf_reader_read(out, f->reader[file], offset, size, err);
+}
+
+ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine, const struct served_opts *o,
+                         const struct ccz_secret *key, struct ccz_err *err)
+{
+    *out = NULL;
+    struct files *f = calloc(1, sizeof(*f));
+    if (!f)
+        return ccz_fail(err, CCZ_E_NOMEM, "served:model", 0, "out of memory");
+    f->dir = o->model_dir;
+    f->key = key;
+    int64_t t0 = ccz_mono_ms();
+    ccz_rc rc = ccz_pf_tree_walk(o->model_dir, open_file, f, err);
+    if (rc == CCZ_OK && f->len == 0)
+        rc = ccz_fail(err, CCZ_E_NOT_FOUND, "served:model", 0, "%s holds no file", o->model_dir);
+    const struct ccz_model_cfg cfg = {.files = f->file, .files_len = f->len, .read_at = read_at, .arg = f};
+    if (rc == CCZ_OK)
+        rc = ccz_model_load(out, engine, &cfg, err);
+    if (rc == CCZ_OK)
+        ccz_log(CCZ_LOG_INFO, "served", "model name=%s files=%zu loaded_ms=%lld", o->model_name, f->len,
+                (long long)(ccz_mono_ms() - t0));
+    close_files(f);
+    return rc;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_SERVED_H
+#define CCZ_SERVED_H
+/*
+ * cczoo-served: an attested model server. Start-up, in this order:
+ *   options.c  what to serve, to whom, with which evidence
+ *   model.c    attest to the KMS, receive the key, decrypt into the engine
+ *   serve.c    gRPC on RA-TLS, a pool of workers for the model
+ *   rest.c     the same model over HTTPS
+ *   main.c     puts them together, waits for a signal, drains
+ */
+#include <cczoo/engine.h>
+#include <cczoo/infer.h>
+#include <cczoo/net.h>
+#include <cczoo/party.h>
+#include <cczoo/rpc.h>
+
+struct served_opts {
+    const char *listen, *rest, *port_file, *rest_port_file;
+    const char *model_name, *model_dir;
+    int64_t model_version;
+    const char *tensorflow;              /* path of libtensorflow_cc.so.2 */
+    int64_t threads;                     /* workers = model runs at a time */
+    const char *replica;                 /* name in the response header "ccz-replica" */
+    const char *tee, *sim_dir, *trust_sim, *collateral;
+    const char *client_policy;           /* NULL = clients need no evidence */
+    const char *kms, *kms_policy, *kms_key;
+    bool insecure_tls_only;              /* a test port without attestation */
+};
+/* Returns -1 to go on, else the exit status. */
+int served_options(struct served_opts *o, int argc, char **argv);
+
+/* Files measured besides the executable, from the path of TensorFlow's library: both libraries. */
+struct served_measure {
+    char framework[4096];
+    const char *list[2];
+};
+ccz_rc served_measure(struct served_measure *m, const struct served_opts *o, struct ccz_err *err);
+
+/* Attests to the KMS and gets the model key. */
+ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o, struct ccz_err *err);
+/* Decrypts the protected files of the model folder straight into the engine. */
+ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine, const struct served_opts *o,
+                         const struct ccz_secret *key, struct ccz_err *err);
+
+/* Workers: jobs run in the order they came; the queue is bounded. */
+struct served_pool;
+typedef void (*served_job_fn)(void *job);
+ccz_rc served_pool_new(struct served_pool **out, unsigned threads, struct ccz_err *err);
+/* False when the queue is full: the caller answers UNAVAILABLE. */
+bool served_pool_submit(struct served_pool *p, served_job_fn fn, void *job);
+void served_pool_free(struct served_pool *p); /* finishes what is queued */
+
+/* Registers the gRPC surface of @p infer on @p server. */
+struct served_grpc;
+ccz_rc served_grpc_new(struct served_grpc **out, struct ccz_rpc_server *server, struct ccz_infer *infer,
+                       struct served_pool *pool, const char *replica, struct ccz_err *err);
+void served_grpc_free(struct served_grpc *g);
+
+/* HTTPS server on a loop thread of its own. */
+struct served_rest;
+ccz_rc served_rest_start(struct served_rest **out, const char *listen, struct ccz_ratls_ctx *ratls,
+                         struct ccz_infer *infer, struct served_pool *pool, struct ccz_err *err);
+uint16_t served_rest_port(const struct served_rest *r);
+void served_rest_stop(struct served_rest *r);
+
+#endif
