@@ -41,6 +41,8 @@ CCZ_DEFINE_AUTO(ccz_tls_ctx)
 
 /** One connection. Not shareable between threads. */
 struct ccz_tls;
+/** Bytes that may wait on one connection, in each direction: a bound on memory, not a message limit. */
+#define CCZ_TLS_BUFFER_MAX 67108864
 /** @param conn_arg handed to the verify hook @param sni client only, may be NULL */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_new(struct ccz_tls **out, struct ccz_tls_ctx *ctx, void *conn_arg, const char *sni);
 CCZ_API void ccz_tls_free(struct ccz_tls *t);
@@ -56,6 +58,8 @@ CCZ_API bool ccz_tls_ready(const struct ccz_tls *t); /**< handshake done on this
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_read(struct ccz_buf *out, struct ccz_tls *t, struct ccz_err *err);
 /** Encrypts all of @p plain into the outgoing buffer. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_write(struct ccz_tls *t, struct ccz_span plain, struct ccz_err *err);
+/** Asks for new keys in both directions (KeyUpdate); done by itself long before a key is worn out. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_rekey(struct ccz_tls *t, struct ccz_err *err);
 /** Moves the bytes for the wire to the end of @p out. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_drain(struct ccz_buf *out, struct ccz_tls *t);
 CCZ_API size_t ccz_tls_pending(const struct ccz_tls *t); /**< bytes waiting for the wire */

@@ -15,6 +15,8 @@ extern "C" {
 
 /** A parsed certificate; owns its bytes. Immutable, shareable between threads. */
 struct ccz_cert;
+#define CCZ_CERT_SIZE_MAX 65536    /**< evidence in a certificate is 5 to 20 KB */
+#define CCZ_CRL_SIZE_MAX  16777216 /**< about 400,000 revoked serials */
 /** Exactly one DER certificate; trailing bytes are an error. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_cert_parse(struct ccz_cert **out, struct ccz_span der, struct ccz_err *err);
 CCZ_API void ccz_cert_free(struct ccz_cert *c);

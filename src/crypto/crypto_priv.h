@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZI_CRYPTO_PRIV_H
+#define CCZI_CRYPTO_PRIV_H
+/* Shared by the files of src/crypto only. */
+#include <cczoo/x509.h>
+
+/* ---------------------------------------------------------------------------------- ec.c */
+
+/* OpenSSL's key pair object, borrowed; NULL if @p k has no private half. */
+struct evp_pkey_st;
+struct evp_pkey_st *cczi_key_pair(const struct ccz_key *k);
+
+/* Checks an ECDSA-Sig-Value as it stands in a certificate (strict DER) over SHA-2 @p hash. */
+CCZ_MUST_USE ccz_rc cczi_ecdsa_verify_der(const struct ccz_key *k, enum ccz_hash hash,
+                                          struct ccz_span sig, struct ccz_span signed_bytes);
+/* Appends the ECDSA-Sig-Value of a raw r || s of 64 or 96 bytes. */
+void cczi_ecdsa_put_der(struct ccz_buf *out, const uint8_t *raw, size_t raw_size);
+
+/* --------------------------------------------------------------------------------- der.c */
+
+/* DER (X.690) as X.509 needs it. Module codec has a public reader, but it is in the same layer. */
+enum {
+    CCZI_DER_BOOLEAN = 0x01,
+    CCZI_DER_INTEGER = 0x02,
+    CCZI_DER_BIT_STRING = 0x03,
+    CCZI_DER_OCTET_STRING = 0x04,
+    CCZI_DER_OID = 0x06,
+    CCZI_DER_ENUMERATED = 0x0a,
+    CCZI_DER_UTF8_STRING = 0x0c,
+    CCZI_DER_PRINTABLE_STRING = 0x13,
+    CCZI_DER_TELETEX_STRING = 0x14,
+    CCZI_DER_IA5_STRING = 0x16,
+    CCZI_DER_UTC_TIME = 0x17,
+    CCZI_DER_GENERALIZED_TIME = 0x18,
+    CCZI_DER_SEQUENCE = 0x30,
+    CCZI_DER_SET = 0x31,
+};
+#define CCZI_DER_CONTEXT(n) ((uint8_t)(0xa0 | (n))) /* constructed, explicit tag */
+
+/* Takes one element with @p tag: its content, borrowed. Any deviation from DER sets r->bad. */
+struct ccz_span cczi_der_take(struct ccz_rd *r, uint8_t tag);
+/* As cczi_der_take(), but the element with its tag and length, and any tag for tag 0. */
+struct ccz_span cczi_der_whole(struct ccz_rd *r, uint8_t tag);
+/* True if the next element has @p tag. */
+bool cczi_der_peek(const struct ccz_rd *r, uint8_t tag);
+/* INTEGER content in its only valid form: not empty, minimal, not negative. */
+struct ccz_span cczi_der_integer(struct ccz_rd *r);
+/* A BOOLEAN DEFAULT FALSE, where DER leaves FALSE out: absent = false, present must be TRUE. */
+bool cczi_der_default_false(struct ccz_rd *r);
+/* Content bytes of dotted "1.2.840": @return bytes written, 0 if it is no OID or does not fit. */
+size_t cczi_der_oid(uint8_t *out, size_t out_size, const char *dotted);
+
+/* Writing: `size_t m = cczi_der_open(b, tag); ... cczi_der_close(b, m);` */
+size_t cczi_der_open(struct ccz_buf *b, uint8_t tag);
+void cczi_der_close(struct ccz_buf *b, size_t mark);
+void cczi_der_put(struct ccz_buf *b, uint8_t tag, struct ccz_span content);
+void cczi_der_put_oid(struct ccz_buf *b, const char *dotted);
+
+#endif

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * P-256 and P-384 keys and ECDSA (FIPS 186-5, SEC 1, RFC 5480, RFC 5958).
+ *
+ * Public halves are EC_KEY objects, used through the ECDSA_* calls that OpenSSL 3.0 marks as deprecated:
+ * setting up a key costs 2.5 us there and 36-41 us through EVP_PKEY_fromdata(), and a verification with
+ * a reused key costs the bare curve arithmetic, where EVP adds a context, a fetch and a signature copy.
+ * Private halves live only in an EVP_PKEY.
+ */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include "crypto_priv.h"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/ec.h>
+#include <openssl/ecdsa.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/obj_mac.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FIELD_SIZE_MAX = 48,               /* P-384 */
+    SIG_DER_SIZE_MAX = 2 + 2 * (3 + FIELD_SIZE_MAX),
+    KEY_FILE_SIZE_MAX = 8192,
+    PEM_LINE_BYTES = 48, /* 64 characters */
+};
+
+struct curve {
+    int nid;
+    const char *group;
+    enum ccz_hash hash;  /* what ECDSA uses with this curve here */
+    size_t field_size;
+    size_t spki_head_size;
+    uint8_t spki_head[27]; /* SubjectPublicKeyInfo up to and with the 04 of an uncompressed point */
+};
+
+static const struct curve curves[] = {
+    [CCZ_P256] = {NID_X9_62_prime256v1, "P-256", CCZ_SHA256, 32, 27,
+                  {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+                   0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04}},
+    [CCZ_P384] = {NID_secp384r1, "P-384", CCZ_SHA384, 48, 24,
+                  {0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+                   0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00, 0x04}},
+};
+enum { CURVES_LEN = sizeof(curves) / sizeof(curves[0]) };
+
+struct ccz_key {
+    enum ccz_curve curve;
+    uint8_t point[1 + 2 * FIELD_SIZE_MAX]; /* 04 || x || y */
+    EC_KEY *pub;
+    EVP_PKEY *pair;     /* NULL for a public key */
+    EVP_PKEY_CTX *sign; /* ready to sign; each call works on a copy, so that threads can share the key */
+};
+
+/* Keys without a point: EC_KEY_dup() of one is 10 times faster than looking the curve up by name. */
+static EC_KEY *blank_keys[CURVES_LEN];
+static CRYPTO_ONCE blank_once = CRYPTO_ONCE_STATIC_INIT;
+
+static void make_blank_keys(void)
+{
+    for (size_t i = 0; i < CURVES_LEN; i++)
+        blank_keys[i] = EC_KEY_new_by_curve_name(curves[i].nid);
+}
+
+/* A public EC_KEY from 04 || x || y; NULL if the point is not on the curve. */
+static EC_KEY *pub_from_point(enum ccz_curve curve, const uint8_t *point)
+{
+    if (CRYPTO_THREAD_run_once(&blank_once, make_blank_keys) != 1 || !blank_keys[curve])
+        return NULL;
+    EC_KEY *pub = EC_KEY_dup(blank_keys[curve]);
+    if (pub && EC_KEY_oct2key(pub, point, 1 + 2 * curves[curve].field_size, NULL) != 1) {
+        ERR_clear_error();
+        EC_KEY_free(pub);
+        return NULL;
+    }
+    return pub;
+}
+
+void ccz_key_free(struct ccz_key *k)
+{
+    if (!k)
+        return;
+    EVP_PKEY_CTX_free(k->sign);
+    EVP_PKEY_free(k->pair);
+    EC_KEY_free(k->pub);
+    free(k);
+}
+
+static ccz_rc key_from_point(struct ccz_key **out, enum ccz_curve curve, const uint8_t *point)
+{
+    *out = NULL;
+    CCZ_AUTO(ccz_key) k = calloc(1, sizeof(*k));
+    if (!k)
+        return CCZ_E_NOMEM;
+    k->curve = curve;
+    memcpy(k->point, point, 1 + 2 * curves[curve].field_size);
+    k->pub = pub_from_point(curve, point);
+    if (!k->pub)
+        return CCZ_E_FORMAT;
+    *out = ccz_key_take(&k);
+    return CCZ_OK;
+}
+
+ccz_rc ccz_key_from_xy(struct ccz_key **out, enum ccz_curve curve, struct ccz_span xy)
+{
+    *out = NULL;
+    if ((size_t)curve >= CURVES_LEN)
+        return CCZ_E_ARG;
+    if (xy.size != 2 * curves[curve].field_size)
+        return CCZ_E_FORMAT;
+    uint8_t point[1 + 2 * FIELD_SIZE_MAX] = {POINT_CONVERSION_UNCOMPRESSED};
+    memcpy(point + 1, xy.ptr, xy.size);
+    return key_from_point(out, curve, point);
+}
+
+ccz_rc ccz_key_from_spki(struct ccz_key **out, struct ccz_span spki, struct ccz_err *err)
+{
+    *out = NULL;
+    for (size_t i = 0; i < CURVES_LEN; i++) {
+        const struct curve *c = &curves[i];
+        if (spki.size != c->spki_head_size + 2 * c->field_size ||
+            memcmp(spki.ptr, c->spki_head, c->spki_head_size) != 0)
+            continue;
+        ccz_rc rc = key_from_point(out, (enum ccz_curve)i, spki.ptr + c->spki_head_size - 1);
+        if (rc == CCZ_OK)
+            return CCZ_OK;
+        return ccz_fail(err, rc, "key:point", 0, "the public key is not a point of %s", c->group);
+    }
+    return ccz_fail(err, CCZ_E_UNSUPPORTED, "key:spki", (int64_t)spki.size,
+                    "not the SubjectPublicKeyInfo of an uncompressed P-256 or P-384 key");
+}
+
+/* ------------------------------------------------------------------------- private keys */
+
+/* Takes ownership of @p pair, also on failure. */
+static ccz_rc key_from_pair(struct ccz_key **out, EVP_PKEY *pair, struct ccz_err *err)
+{
+    *out = NULL;
+    char group[32] = "";
+    size_t i = 0, n = 0;
+    uint8_t point[1 + 2 * FIELD_SIZE_MAX] = {0};
+    (void)EVP_PKEY_get_group_name(pair, group, sizeof(group), NULL);
+    while (i < CURVES_LEN && OBJ_txt2nid(group) != curves[i].nid)
+        i++;
+    ccz_rc rc = CCZ_OK;
+    if (i == CURVES_LEN) {
+        rc = ccz_refuse(err, CCZ_E_UNSUPPORTED, "key:curve", group[0] ? group : "no EC key",
+                        "P-256 or P-384");
+    } else if (EVP_PKEY_get_octet_string_param(pair, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point),
+                                               &n) != 1 ||
+               n != 1 + 2 * curves[i].field_size) {
+        rc = ccz_fail(err, CCZ_E_UNSUPPORTED, "key:point", (int64_t)n,
+                      "the public half is not an uncompressed point");
+    } else {
+        rc = key_from_point(out, (enum ccz_curve)i, point);
+    }
+    if (rc == CCZ_OK) {
+        struct ccz_key *k = *out;
+        k->pair = pair;
+        k->sign = EVP_PKEY_CTX_new_from_pkey(NULL, pair, NULL);
+        if (k->sign && EVP_PKEY_sign_init(k->sign) == 1)
+            return CCZ_OK;
+        ccz_key_free(k);
+        *out = NULL;
+        rc = ccz_fail(err, CCZ_E_INTERNAL, "key:sign", 0, "OpenSSL cannot sign with the key");
+    } else {
+        EVP_PKEY_free(pair);
+    }
+    ERR_clear_error();
+    return rc;
+}
+
+ccz_rc ccz_key_generate(struct ccz_key **out, enum ccz_curve curve)
+{
+    *out = NULL;
+    if ((size_t)curve >= CURVES_LEN)
+        return CCZ_E_ARG;
+    EVP_PKEY *pair = EVP_EC_gen(curves[curve].group);
+    if (!pair) {
+        ERR_clear_error();
+        return CCZ_E_INTERNAL;
+    }
+    return key_from_pair(out, pair, NULL);
+}
+
+/* A public half that does not belong to the private one would make signatures leak the key. */
+static bool pair_is_consistent(EVP_PKEY *pair)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pair, NULL);
+    bool ok = ctx && EVP_PKEY_check(ctx) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static ccz_rc key_from_der(struct ccz_key **out, struct ccz_span der, struct ccz_err *err)
+{
+    *out = NULL;
+    const uint8_t *p = der.ptr;
+    PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &p, (long)der.size);
+    bool whole = info && p == der.ptr + der.size;
+    EVP_PKEY *pair = whole ? EVP_PKCS82PKEY(info) : NULL;
+    PKCS8_PRIV_KEY_INFO_free(info);
+    ccz_rc rc;
+    if (!pair) {
+        rc = ccz_fail(err, CCZ_E_FORMAT, "key:pkcs8", 0, "not one PKCS#8 private key in DER");
+    } else if (!pair_is_consistent(pair)) {
+        EVP_PKEY_free(pair);
+        rc = ccz_fail(err, CCZ_E_FORMAT, "key:pair", 0,
+                      "the private key is out of range or its public half belongs to another");
+    } else {
+        rc = key_from_pair(out, pair, err);
+    }
+    ERR_clear_error();
+    return rc;
+}
+
+ccz_rc ccz_key_from_pkcs8(struct ccz_key **out, const struct ccz_secret *der, struct ccz_err *err)
+{
+    return key_from_der(out, CCZ_SPAN(ccz_secret_view(der), ccz_secret_size(der)), err);
+}
+
+ccz_rc ccz_key_to_pkcs8(struct ccz_secret **out, const struct ccz_key *k)
+{
+    *out = NULL;
+    if (!k->pair)
+        return CCZ_E_ARG;
+    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(k->pair);
+    int size = info ? i2d_PKCS8_PRIV_KEY_INFO(info, NULL) : 0;
+    ccz_rc rc = size > 0 ? ccz_secret_new(out, (size_t)size) : CCZ_E_INTERNAL;
+    if (rc == CCZ_OK) {
+        uint8_t *p = ccz_secret_bytes(*out); /* encoded straight into the secret, no other copy */
+        if (i2d_PKCS8_PRIV_KEY_INFO(info, &p) != size) {
+            ccz_secret_free(ccz_secret_take(out));
+            rc = CCZ_E_INTERNAL;
+        }
+    }
+    PKCS8_PRIV_KEY_INFO_free(info);
+    ERR_clear_error();
+    return rc;
+}
+
+/* A file with no pass phrase: without this OpenSSL would ask on the terminal. */
+static int no_password(char *buf, int size, int rwflag, void *arg)
+{
+    (void)buf, (void)size, (void)rwflag, (void)arg;
+    return -1;
+}
+
+ccz_rc ccz_key_load(struct ccz_key **out, const char *path, struct ccz_err *err)
+{
+    *out = NULL;
+    CCZ_AUTO(ccz_secret) pem = NULL;
+    ccz_rc rc = ccz_file_read_secret(&pem, path, KEY_FILE_SIZE_MAX, err);
+    if (rc != CCZ_OK)
+        return rc;
+    BIO *bio = BIO_new_mem_buf(ccz_secret_view(pem), (int)ccz_secret_size(pem));
+    uint8_t *der = NULL;
+    long der_size = 0;
+    if (bio && PEM_bytes_read_bio_secmem(&der, &der_size, NULL, PEM_STRING_PKCS8INF, bio, no_password,
+                                         NULL) == 1) {
+        rc = key_from_der(out, CCZ_SPAN(der, (size_t)der_size), err);
+    } else {
+        ccz_fail(err, CCZ_E_FORMAT, "key:pem", 0, "%s holds no \"%s\" block", path, PEM_STRING_PKCS8INF);
+        rc = ccz_hint(err, CCZ_E_FORMAT, "convert it with: openssl pkcs8 -topk8 -nocrypt");
+    }
+    OPENSSL_secure_clear_free(der, (size_t)der_size);
+    BIO_free(bio);
+    ERR_clear_error();
+    return rc;
+}
+
+ccz_rc ccz_key_save(const struct ccz_key *k, const char *path, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_secret) der = NULL;
+    ccz_rc rc = ccz_key_to_pkcs8(&der, k);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "key:pkcs8", 0, "there is no private key to save");
+    CCZ_AUTO_BUF pem;
+    ccz_buf_init(&pem, KEY_FILE_SIZE_MAX);
+    pem.wipe = true;
+    ccz_buf_put_str(&pem, "-----BEGIN " PEM_STRING_PKCS8INF "-----\n");
+    const uint8_t *p = ccz_secret_view(der);
+    for (size_t left = ccz_secret_size(der), n; left > 0; left -= n, p += n) {
+        n = left < PEM_LINE_BYTES ? left : PEM_LINE_BYTES;
+        uint8_t *line = ccz_buf_extend(&pem, (n + 2) / 3 * 4 + 1); /* with the NUL, then a newline */
+        if (line)
+            line[EVP_EncodeBlock(line, p, (int)n)] = '\n';
+    }
+    ccz_buf_put_str(&pem, "-----END " PEM_STRING_PKCS8INF "-----\n");
+    if (pem.bad)
+        return ccz_fail(err, CCZ_E_NOMEM, "key:pem", 0, "out of memory");
+    return ccz_file_write(path, ccz_buf_span(&pem), 0600, CCZ_FILE_CREATE_ONLY, err);
+}
+
+struct evp_pkey_st *cczi_key_pair(const struct ccz_key *k)
+{
+    return k->pair;
+}
+
+/* -------------------------------------------------------------------------- public half */
+
+enum ccz_curve ccz_key_curve(const struct ccz_key *k)
+{
+    return k->curve;
+}
+
+ccz_rc ccz_key_xy(uint8_t *out, const struct ccz_key *k)
+{
+    memcpy(out, k->point + 1, 2 * curves[k->curve].field_size);
+    return CCZ_OK;
+}
+
+ccz_rc ccz_key_spki(struct ccz_buf *out, const struct ccz_key *k)
+{
+    const struct curve *c = &curves[k->curve];
+    ccz_buf_put(out, c->spki_head, c->spki_head_size);
+    ccz_buf_put(out, k->point + 1, 2 * c->field_size);
+    return out->bad ? CCZ_E_NOMEM : CCZ_OK;
+}
+
+/* -------------------------------------------------------------------------------- ECDSA */
+
+/* INTEGER from @p size big-endian bytes: leading zeros off, one on if the top bit is set. */
+static size_t put_integer(uint8_t *out, const uint8_t *v, size_t size)
+{
+    while (size > 1 && v[0] == 0) {
+        v++;
+        size--;
+    }
+    size_t pad = v[0] >> 7;
+    out[0] = CCZI_DER_INTEGER;
+    out[1] = (uint8_t)(size + pad);
+    out[2] = 0;
+    memcpy(out + 2 + pad, v, size);
+    return 2 + pad + size;
+}
+
+/* Ecdsa-Sig-Value (RFC 3279, 2.2.3); below 128 bytes, so every length is one byte. */
+static size_t sig_to_der(uint8_t out[SIG_DER_SIZE_MAX], const uint8_t *raw, size_t raw_size)
+{
+    size_t n = 2;
+    n += put_integer(out + n, raw, raw_size / 2);
+    n += put_integer(out + n, raw + raw_size / 2, raw_size / 2);
+    out[0] = CCZI_DER_SEQUENCE;
+    out[1] = (uint8_t)(n - 2);
+    return n;
+}
+
+void cczi_ecdsa_put_der(struct ccz_buf *out, const uint8_t *raw, size_t raw_size)
+{
+    uint8_t der[SIG_DER_SIZE_MAX];
+    ccz_buf_put(out, der, sig_to_der(der, raw, raw_size));
+}
+
+static ccz_rc sig_from_der(uint8_t *raw, size_t field_size, struct ccz_span der)
+{
+    struct ccz_rd r = ccz_rd_from(der);
+    struct ccz_rd seq = ccz_rd_from(cczi_der_take(&r, CCZI_DER_SEQUENCE));
+    memset(raw, 0, 2 * field_size);
+    for (size_t i = 1; i <= 2; i++) {
+        struct ccz_span v = cczi_der_integer(&seq);
+        if (v.size > 1 && v.ptr[0] == 0)
+            v = ccz_span_sub(v, 1, v.size - 1);
+        if (v.size == 0 || v.size > field_size)
+            return CCZ_E_INTERNAL;
+        memcpy(raw + i * field_size - v.size, v.ptr, v.size);
+    }
+    return ccz_rd_done(&r) && ccz_rd_done(&seq) ? CCZ_OK : CCZ_E_INTERNAL;
+}
+
+ccz_rc ccz_ecdsa_sign(uint8_t *sig, const struct ccz_key *k, const struct ccz_span *parts, size_t len)
+{
+    if (!k->sign)
+        return CCZ_E_ARG;
+    const struct curve *c = &curves[k->curve];
+    uint8_t digest[CCZ_HASH_SIZE_MAX], der[SIG_DER_SIZE_MAX];
+    size_t der_size = sizeof(der);
+    ccz_rc rc = ccz_hash(digest, c->hash, parts, len);
+    if (rc != CCZ_OK)
+        return rc;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_dup(k->sign);
+    if (!ctx || EVP_PKEY_sign(ctx, der, &der_size, digest, ccz_hash_size(c->hash)) != 1)
+        rc = CCZ_E_INTERNAL;
+    else
+        rc = sig_from_der(sig, c->field_size, CCZ_SPAN(der, der_size));
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return rc;
+}
+
+static ccz_rc verify_der(EC_KEY *pub, enum ccz_hash hash, struct ccz_span sig,
+                         const struct ccz_span *parts, size_t len)
+{
+    uint8_t digest[CCZ_HASH_SIZE_MAX];
+    ccz_rc rc = ccz_hash(digest, hash, parts, len);
+    if (rc != CCZ_OK)
+        return rc;
+    if (ECDSA_verify(0, digest, (int)ccz_hash_size(hash), sig.ptr, (int)sig.size, pub) == 1)
+        return CCZ_OK;
+    ERR_clear_error();
+    return CCZ_E_SIG;
+}
+
+ccz_rc cczi_ecdsa_verify_der(const struct ccz_key *k, enum ccz_hash hash, struct ccz_span sig,
+                             struct ccz_span signed_bytes)
+{
+    if (sig.size > SIG_DER_SIZE_MAX)
+        return CCZ_E_SIG;
+    return verify_der(k->pub, hash, sig, &signed_bytes, 1);
+}
+
+ccz_rc ccz_ecdsa_verify(const struct ccz_key *k, const uint8_t *sig, size_t sig_size,
+                        const struct ccz_span *parts, size_t len)
+{
+    const struct curve *c = &curves[k->curve];
+    if (sig_size != 2 * c->field_size)
+        return CCZ_E_SIG;
+    uint8_t der[SIG_DER_SIZE_MAX];
+    return verify_der(k->pub, c->hash, CCZ_SPAN(der, sig_to_der(der, sig, sig_size)), parts, len);
+}
+
+ccz_rc ccz_ecdsa_verify_p256(const uint8_t xy[64], const uint8_t sig[64], struct ccz_span msg)
+{
+    uint8_t point[1 + 64] = {POINT_CONVERSION_UNCOMPRESSED}, der[SIG_DER_SIZE_MAX];
+    memcpy(point + 1, xy, 64);
+    EC_KEY *pub = pub_from_point(CCZ_P256, point);
+    if (!pub)
+        return CCZ_E_FORMAT;
+    ccz_rc rc = verify_der(pub, CCZ_SHA256, CCZ_SPAN(der, sig_to_der(der, sig, 64)), &msg, 1);
+    EC_KEY_free(pub);
+    return rc;
+}

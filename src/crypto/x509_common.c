@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What certificates and CRLs share: outer shape, names, times, extensions, signatures (RFC 5280). */
+#include "x509_priv.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { RSA_BITS_MIN = 3072 };
+
+ccz_rc cczi_x509_signed(struct cczi_signed *out, struct ccz_span der,
+                        const struct cczi_x509_kind *kind, struct ccz_err *err)
+{
+    *out = (struct cczi_signed){0};
+    if (der.size > kind->size_max)
+        return ccz_fail(err, CCZ_E_LIMIT, kind->at_size, (int64_t)der.size,
+                        "a %s of %zu bytes is above the limit of %zu", kind->name, der.size,
+                        kind->size_max);
+    struct ccz_rd r = ccz_rd_from(der);
+    struct ccz_rd seq = ccz_rd_from(cczi_der_take(&r, CCZI_DER_SEQUENCE));
+    struct cczi_signed s;
+    s.tbs = cczi_der_whole(&seq, CCZI_DER_SEQUENCE);
+    s.algorithm = cczi_der_whole(&seq, CCZI_DER_SEQUENCE);
+    struct ccz_span bits = cczi_der_take(&seq, CCZI_DER_BIT_STRING);
+    if (!ccz_rd_done(&r) || !ccz_rd_done(&seq) || bits.size == 0 || bits.ptr[0] != 0)
+        return ccz_fail(err, CCZ_E_FORMAT, kind->at_shape, (int64_t)der.size,
+                        "not exactly one %s in DER: truncated, trailing bytes or malformed", kind->name);
+    s.signature = ccz_span_sub(bits, 1, bits.size - 1); /* behind the count of unused bits */
+    *out = s;
+    return CCZ_OK;
+}
+
+ccz_rc cczi_x509_same_algorithm(struct ccz_span inner, const struct cczi_signed *s,
+                                const struct cczi_x509_kind *kind, struct ccz_err *err)
+{
+    if (ccz_span_eq(inner, s->algorithm))
+        return CCZ_OK;
+    return ccz_refuse_bytes(err, CCZ_E_FORMAT, kind->at_algorithm, s->algorithm.ptr, s->algorithm.size,
+                            inner.ptr, inner.size);
+}
+
+/* RDNSequence ::= SEQUENCE OF SET SIZE (1..MAX) OF SEQUENCE { type OID, value ANY } */
+struct ccz_span cczi_x509_name(struct ccz_rd *r)
+{
+    struct ccz_span name = cczi_der_whole(r, CCZI_DER_SEQUENCE);
+    struct ccz_rd outer = ccz_rd_from(name);
+    struct ccz_rd rdns = ccz_rd_from(cczi_der_take(&outer, CCZI_DER_SEQUENCE));
+    while (rdns.left > 0 && !rdns.bad) {
+        struct ccz_rd set = ccz_rd_from(cczi_der_take(&rdns, CCZI_DER_SET));
+        do {
+            struct ccz_rd atv = ccz_rd_from(cczi_der_take(&set, CCZI_DER_SEQUENCE));
+            struct ccz_span type = cczi_der_take(&atv, CCZI_DER_OID);
+            (void)cczi_der_whole(&atv, 0);
+            if (type.size == 0 || !ccz_rd_done(&atv))
+                set.bad = true;
+        } while (set.left > 0 && !set.bad);
+        if (!ccz_rd_done(&set))
+            rdns.bad = true;
+    }
+    if (rdns.bad)
+        r->bad = true;
+    return r->bad ? (struct ccz_span){0} : name;
+}
+
+bool cczi_x509_time_peek(const struct ccz_rd *r)
+{
+    return cczi_der_peek(r, CCZI_DER_UTC_TIME) || cczi_der_peek(r, CCZI_DER_GENERALIZED_TIME);
+}
+
+int64_t cczi_x509_time(struct ccz_rd *r)
+{
+    char digits[14], text[24];
+    bool utc = cczi_der_peek(r, CCZI_DER_UTC_TIME);
+    struct ccz_span t = cczi_der_take(r, utc ? CCZI_DER_UTC_TIME : CCZI_DER_GENERALIZED_TIME);
+    size_t skip = utc ? 2 : 0; /* UTCTime leaves the century out */
+    if (t.size != sizeof(digits) - skip + 1 || t.ptr[t.size - 1] != 'Z') {
+        r->bad = true;
+        return 0;
+    }
+    memcpy(digits + skip, t.ptr, t.size - 1);
+    if (utc) /* 4.1.2.5.1: 50..99 is 19xx, 00..49 is 20xx */
+        memcpy(digits, t.ptr[0] >= '5' ? "19" : "20", 2);
+    /* the digits as an RFC 3339 time, whose parser checks each field */
+    const char *d = digits;
+    (void)snprintf(text, sizeof(text), "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", d, d + 4, d + 6, d + 8, d + 10,
+                   d + 12);
+    int64_t t_s = 0;
+    if (ccz_time_parse(&t_s, text, strlen(text)) != CCZ_OK)
+        r->bad = true;
+    return t_s;
+}
+
+ccz_rc cczi_x509_exts(struct cczi_exts *out, struct ccz_rd *r, const struct cczi_x509_kind *kind,
+                      struct ccz_err *err)
+{
+    out->len = 0;
+    struct ccz_rd seq = ccz_rd_from(cczi_der_take(r, CCZI_DER_SEQUENCE));
+    if (seq.left == 0)
+        r->bad = true; /* SIZE (1..MAX) */
+    while (seq.left > 0 && !seq.bad) {
+        struct ccz_rd one = ccz_rd_from(cczi_der_take(&seq, CCZI_DER_SEQUENCE));
+        struct cczi_ext e;
+        e.oid = cczi_der_take(&one, CCZI_DER_OID);
+        e.critical = cczi_der_default_false(&one);
+        e.value = cczi_der_take(&one, CCZI_DER_OCTET_STRING);
+        if (e.oid.size == 0 || !ccz_rd_done(&one))
+            seq.bad = true;
+        if (out->len == CCZI_X509_EXT_LEN_MAX)
+            return ccz_fail(err, CCZ_E_LIMIT, kind->at_extensions, CCZI_X509_EXT_LEN_MAX,
+                            "more than %d extensions", CCZI_X509_EXT_LEN_MAX);
+        for (size_t i = 0; i < out->len && !seq.bad; i++) {
+            if (ccz_span_eq(out->list[i].oid, e.oid))
+                return ccz_refuse_bytes(err, CCZ_E_FORMAT, kind->at_repeated, e.oid.ptr, e.oid.size,
+                                        NULL, 0);
+        }
+        out->list[out->len++] = e;
+    }
+    if (r->bad || seq.bad)
+        return ccz_fail(err, CCZ_E_FORMAT, kind->at_extensions, 0, "malformed extensions of the %s",
+                        kind->name);
+    return CCZ_OK;
+}
+
+const struct cczi_ext *cczi_x509_ext_ce(const struct cczi_exts *exts, uint8_t ce)
+{
+    const uint8_t oid[] = {0x55, 0x1d, ce}; /* 2.5.29.ce */
+    for (size_t i = 0; i < exts->len; i++) {
+        if (ccz_span_eq(exts->list[i].oid, CCZ_SPAN(oid, sizeof(oid))))
+            return &exts->list[i];
+    }
+    return NULL;
+}
+
+/* ----------------------------------------------------------------------------- signatures */
+
+/* Signature algorithms as whole AlgorithmIdentifiers: with their parameters there is one encoding of each,
+ * but for the trailerField of RSASSA-PSS, which AMD's certificates spell out although it is the default. */
+enum scheme { SCHEME_ECDSA, SCHEME_RSA_PSS };
+static const struct algorithm {
+    enum scheme scheme;
+    enum ccz_hash hash;
+    size_t der_size;
+    uint8_t der[72];
+} algorithms[] = {
+    /* RFC 5758, 3.2: parameters absent */
+    {SCHEME_ECDSA, CCZ_SHA256, 12,
+     {0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02}},
+    {SCHEME_ECDSA, CCZ_SHA384, 12,
+     {0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03}},
+    /* RFC 4055, 3.1: SHA-384, MGF1 with SHA-384, salt of 48 bytes: the chains of AMD SEV-SNP */
+    {SCHEME_RSA_PSS, CCZ_SHA384, 67,
+     {0x30, 0x41, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a, 0x30,
+      0x34, 0xa0, 0x0f, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04,
+      0x02, 0x02, 0x05, 0x00, 0xa1, 0x1c, 0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
+      0xf7, 0x0d, 0x01, 0x01, 0x08, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65,
+      0x03, 0x04, 0x02, 0x02, 0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, 0x30}},
+    {SCHEME_RSA_PSS, CCZ_SHA384, 72,
+     {0x30, 0x46, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a, 0x30, 0x39,
+      0xa0, 0x0f, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02,
+      0x05, 0x00, 0xa1, 0x1c, 0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01,
+      0x01, 0x08, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02,
+      0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, 0x30, 0xa3, 0x03, 0x02, 0x01, 0x01}},
+};
+
+/* RSASSA-PSS, SHA-384 throughout. @retval CCZ_E_UNSUPPORTED the key is no RSA key of enough bits */
+static ccz_rc check_rsa_pss(struct ccz_span spki, const struct cczi_signed *s)
+{
+    const uint8_t *p = spki.ptr;
+    EVP_PKEY *key = d2i_PUBKEY(NULL, &p, (long)spki.size);
+    bool usable = key && EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) >= RSA_BITS_MIN;
+    ccz_rc rc = usable ? CCZ_E_SIG : CCZ_E_UNSUPPORTED;
+    EVP_MD_CTX *md = usable ? EVP_MD_CTX_new() : NULL;
+    EVP_PKEY_CTX *ctx = NULL; /* belongs to md */
+    if (md && EVP_DigestVerifyInit_ex(md, &ctx, "SHA384", NULL, NULL, key, NULL) == 1 &&
+        EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+        EVP_PKEY_CTX_set_rsa_mgf1_md_name(ctx, "SHA384", NULL) == 1 &&
+        EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1 &&
+        EVP_DigestVerify(md, s->signature.ptr, s->signature.size, s->tbs.ptr, s->tbs.size) == 1)
+        rc = CCZ_OK;
+    EVP_MD_CTX_free(md);
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+    return rc;
+}
+
+ccz_rc cczi_x509_check_signature(const struct cczi_signed *s, const struct ccz_cert *issuer,
+                                 const struct cczi_x509_kind *kind, struct ccz_err *err)
+{
+    const struct algorithm *a = NULL;
+    for (size_t i = 0; i < sizeof(algorithms) / sizeof(algorithms[0]) && !a; i++) {
+        if (ccz_span_eq(s->algorithm, CCZ_SPAN(algorithms[i].der, algorithms[i].der_size)))
+            a = &algorithms[i];
+    }
+    if (!a)
+        return ccz_refuse_bytes(err, CCZ_E_UNSUPPORTED, kind->at_signature_algorithm, s->algorithm.ptr,
+                                s->algorithm.size, algorithms[0].der, algorithms[0].der_size);
+
+    const struct ccz_key *key = ccz_cert_key(issuer);
+    ccz_rc rc = CCZ_E_UNSUPPORTED;
+    if (a->scheme == SCHEME_RSA_PSS && !key)
+        rc = check_rsa_pss(ccz_cert_spki(issuer), s);
+    else if (a->scheme == SCHEME_ECDSA && key)
+        rc = cczi_ecdsa_verify_der(key, a->hash, s->signature, s->tbs);
+    if (rc == CCZ_OK)
+        return CCZ_OK;
+    if (rc == CCZ_E_UNSUPPORTED)
+        return ccz_fail(err, rc, kind->at_issuer_key, 0,
+                        "the issuer's key is not of the kind that the %s's signature needs", kind->name);
+    if (rc == CCZ_E_SIG)
+        return ccz_fail(err, rc, kind->at_signature, 0,
+                        "the signature of the %s does not verify with its issuer's key", kind->name);
+    return ccz_fail(err, rc, kind->at_signature, 0, "the signature of the %s could not be checked",
+                    kind->name);
+}
