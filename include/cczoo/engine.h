@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_ENGINE_H
+#define CCZ_ENGINE_H
+/**
+ * @file engine.h
+ * Runs TensorFlow models through TensorFlow's C library, which is loaded from an explicit path.
+ *
+ * Terms. An *engine* is one back end with its thread settings. A *model* is a loaded SavedModel: its
+ * *signatures* name inputs and outputs (TensorFlow's MetaGraphDef.signature_def). A *run* maps input
+ * tensors to output tensors. Life cycle: engine, models of it, runs of them; free in reverse order.
+ *
+ * Confidentiality. A model comes from a reader callback and is never written to a disk: it is staged
+ * in TensorFlow's in-memory file system, or on request in a private folder of a tmpfs, and the staged
+ * files are deleted before ccz_model_load() returns. One chunk of plaintext exists outside the stage
+ * at any time. What TensorFlow frees it does not wipe; inside a TEE that memory is encrypted, outside
+ * use ccz_process_harden(). The libraries that are loaded are part of what a measurement must cover:
+ * ccz_engine_library() tells their paths.
+ *
+ * Back ends, chosen by name (no default, no fallback):
+ *   "tensorflow"  libtensorflow_cc.so.2 (tested with TensorFlow 2.21); its own log goes to stderr, ruled by
+ *                 TF_CPP_MIN_LOG_LEVEL in the environment of the process
+ *   "echo"        no library; an output is the input that has the same tensor name. For tests.
+ *
+ * Threads: engine and model may be used by many threads at once; a result belongs to one thread.
+ * Reading order of the sources: tensor.c, meta.c, engine.c, stage.c, echo.c, tf.c.
+ */
+#include <cczoo/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------- tensors */
+
+/** Numbers of TensorFlow's DataType, also on the wire. X(name, value, element size, "printed name") */
+#define CCZ_DTYPE_MAP(X)          \
+    X(FLOAT, 1, 4, "float")       \
+    X(DOUBLE, 2, 8, "double")     \
+    X(INT32, 3, 4, "int32")       \
+    X(UINT8, 4, 1, "uint8")       \
+    X(INT16, 5, 2, "int16")       \
+    X(INT8, 6, 1, "int8")         \
+    X(STRING, 7, 0, "string")     \
+    X(INT64, 9, 8, "int64")       \
+    X(BOOL, 10, 1, "bool")        \
+    X(BFLOAT16, 14, 2, "bfloat16") \
+    X(UINT16, 17, 2, "uint16")    \
+    X(HALF, 19, 2, "half")        \
+    X(UINT32, 22, 4, "uint32")    \
+    X(UINT64, 23, 8, "uint64")
+
+enum ccz_dtype {
+    CCZ_DT_INVALID = 0,
+#define X(name, value, size, text) CCZ_DT_##name = (value),
+    CCZ_DTYPE_MAP(X)
+#undef X
+};
+/** Bytes per element; 0 for strings and for types that cannot be fed or fetched. */
+CCZ_API size_t ccz_dtype_size(enum ccz_dtype t);
+/** "float", "int32", ... as TensorFlow's DataTypeString; "invalid" for a type not in the map. */
+CCZ_API const char *ccz_dtype_name(enum ccz_dtype t);
+/** "DT_FLOAT", ... as protobuf prints the enum; "DT_INVALID" for a type not in the map. */
+CCZ_API const char *ccz_dtype_enum_name(enum ccz_dtype t);
+
+#define CCZ_TENSOR_RANK_MAX 16 /**< dimensions of a tensor that is fed or fetched */
+
+/**
+ * A tensor by reference: row-major elements, little-endian.
+ * @shape dims[0..rank), each >= 0; len = their product (1 if rank is 0)
+ */
+struct ccz_tensor {
+    const char *name; /**< key in the signature */
+    enum ccz_dtype dtype;
+    int rank;
+    int64_t dims[CCZ_TENSOR_RANK_MAX];
+    size_t len;
+    struct ccz_span data;           /**< len * ccz_dtype_size() bytes; empty for strings */
+    const struct ccz_span *strings; /**< CCZ_DT_STRING: len byte strings, else NULL */
+};
+/** Elements of a shape into @p len; false if a dimension is negative or the product exceeds 2^40. */
+CCZ_API CCZ_MUST_USE bool ccz_tensor_len(size_t *len, int rank, const int64_t *dims);
+
+/* ------------------------------------------------------------------------------- engine */
+
+struct ccz_engine;
+struct ccz_engine_cfg {
+    const char *backend; /**< "tensorflow" or "echo"; required */
+    /**
+     * For "tensorflow": path of libtensorflow_cc.so.2, with a '/'. libtensorflow_framework.so.2 is
+     * loaded from the same folder, before it; no other place is searched for either.
+     */
+    const char *library;
+    int intra_threads; /**< threads inside one operation; 0 = one per core. The first engine of a process decides. */
+    int inter_threads; /**< operations at a time; 0 = one per core; -1 = all in the thread that calls ccz_model_run():
+                            best when the caller has its own pool of workers */
+};
+/**
+ * Opens a back end. The libraries stay loaded until the process ends: TensorFlow cannot be unloaded.
+ * @retval CCZ_E_ARG          "engine:backend" unknown name; "engine:library" no explicit path
+ * @retval CCZ_E_UNAVAILABLE  "engine:dlopen" cannot be loaded, "engine:origin" the loader took the
+ *                            framework library from another folder, "engine:symbol" a function is missing
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_engine_open(struct ccz_engine **out, const struct ccz_engine_cfg *cfg,
+                                            struct ccz_err *err);
+/** Every model of it must be freed before; NULL is fine. */
+CCZ_API void ccz_engine_free(struct ccz_engine *e);
+CCZ_DEFINE_AUTO(ccz_engine)
+CCZ_API const char *ccz_engine_backend(const struct ccz_engine *e);
+/** Version that the library reports ("2.21.0"), or "" for "echo". */
+CCZ_API const char *ccz_engine_version(const struct ccz_engine *e);
+/** Path of the i-th file that the back end brought into the process, NULL behind the last. */
+CCZ_API const char *ccz_engine_library(const struct ccz_engine *e, size_t i);
+
+/* ------------------------------------------------------------------------------- model */
+
+#define CCZ_MODEL_FILES_MAX     256
+#define CCZ_MODEL_NAME_SIZE_MAX 255
+#define CCZ_MODEL_CHUNK_SIZE    262144 /**< bytes asked from the reader at a time, at most */
+
+struct ccz_model_file {
+    const char *name; /**< relative, '/' between parts: "saved_model.pb", "variables/variables.index" */
+    uint64_t size;
+};
+/** Where ccz_model_load() puts the plaintext that TensorFlow reads. */
+enum ccz_model_stage {
+    CCZ_STAGE_MEMORY, /**< TensorFlow's ram:// file system: heap of this process */
+    CCZ_STAGE_TMPFS   /**< a folder of mode 0700 in cfg.tmpfs_dir, which must be a tmpfs or ramfs without
+                           swap in the TEE; another file system is refused ("engine:tmpfs") */
+};
+struct ccz_model_cfg {
+    const struct ccz_model_file *files;
+    size_t files_len; /**< 1..CCZ_MODEL_FILES_MAX, names unique */
+    /**
+     * Puts bytes [offset, offset+size) of file @p file into @p out; called in order, file by file, so
+     * that a protected file is decrypted chunk by chunk. @p out is wiped by the caller. A refusal ends
+     * the load with that error.
+     */
+    ccz_rc (*read_at)(void *arg, size_t file, uint64_t offset, void *out, size_t size, struct ccz_err *err);
+    void *arg;
+    const char *tag; /**< MetaGraphDef to take; NULL = "serve" */
+    enum ccz_model_stage stage;
+    const char *tmpfs_dir; /**< CCZ_STAGE_TMPFS only; NULL = "/dev/shm" */
+};
+
+/** One input or output of a signature. Strings and spans live as long as the model. */
+struct ccz_tensor_info {
+    const char *name;        /**< key in the signature */
+    const char *tensor_name; /**< "serving_default_images:0"; "" if it is not one dense tensor */
+    enum ccz_dtype dtype;    /**< CCZ_DT_INVALID if it cannot be fed or fetched */
+    bool unknown_rank;
+    int rank;
+    const int64_t *dims;          /**< -1 = any */
+    struct ccz_span proto;         /**< the serialized TensorInfo */
+    struct ccz_span default_proto; /**< inputs: serialized TensorProto to use when it is omitted, or empty */
+};
+struct ccz_signature {
+    const char *name;   /**< "serving_default" */
+    const char *method; /**< "tensorflow/serving/predict", may be "" */
+    const struct ccz_tensor_info *in, *out; /**< each sorted by name */
+    size_t in_len, out_len;
+    bool runnable; /**< every input and output is a tensor of the graph with a type in CCZ_DTYPE_MAP */
+};
+
+struct ccz_model;
+/**
+ * Loads a SavedModel and restores its variables. Blocks; may run beside other loads and runs.
+ * @retval CCZ_E_ARG          "engine:file-name" a name is absolute, has an empty or ".." part, or repeats
+ * @retval CCZ_E_IO           "engine:tmpfs", "engine:stage" the stage cannot be written
+ * @retval CCZ_E_FORMAT       "engine:signature" MetaGraphDef malformed; "engine:load" TensorFlow refused it
+ * @retval CCZ_E_UNAVAILABLE  the library has no in-memory file system ("engine:stage", with a hint)
+ * @retval others             from read_at
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_model_load(struct ccz_model **out, struct ccz_engine *e,
+                                           const struct ccz_model_cfg *cfg, struct ccz_err *err);
+/** No run may be in progress; NULL is fine. */
+CCZ_API void ccz_model_free(struct ccz_model *m);
+CCZ_DEFINE_AUTO(ccz_model)
+/** All signatures, sorted by name. */
+CCZ_API size_t ccz_model_signatures(const struct ccz_signature **out, const struct ccz_model *m);
+/** By name; NULL if there is none. */
+CCZ_API const struct ccz_signature *ccz_model_signature(const struct ccz_model *m, const char *name);
+
+/* ------------------------------------------------------------------------------- run */
+
+/** Codes of TensorFlow and of gRPC: the same numbers. */
+enum ccz_run_code {
+    CCZ_RUN_OK = 0, CCZ_RUN_CANCELLED, CCZ_RUN_UNKNOWN, CCZ_RUN_INVALID_ARGUMENT, CCZ_RUN_DEADLINE_EXCEEDED,
+    CCZ_RUN_NOT_FOUND, CCZ_RUN_ALREADY_EXISTS, CCZ_RUN_PERMISSION_DENIED, CCZ_RUN_RESOURCE_EXHAUSTED,
+    CCZ_RUN_FAILED_PRECONDITION, CCZ_RUN_ABORTED, CCZ_RUN_OUT_OF_RANGE, CCZ_RUN_UNIMPLEMENTED,
+    CCZ_RUN_INTERNAL, CCZ_RUN_UNAVAILABLE, CCZ_RUN_DATA_LOSS, CCZ_RUN_UNAUTHENTICATED
+};
+#define CCZ_RUN_MSG_SIZE_MAX 1024 /**< a longer message is cut and ends in "...TRUNCATED" */
+/** Outcome for a remote caller: may be sent as it is. Zeroed = OK. */
+struct ccz_run_status {
+    enum ccz_run_code code;
+    char msg[CCZ_RUN_MSG_SIZE_MAX + 16];
+};
+/** Sets @p st (a longer message is cut as said above) and returns the nearest ccz_rc. */
+CCZ_API CCZ_FMT(3, 4) ccz_rc
+    ccz_run_status_set(struct ccz_run_status *st, enum ccz_run_code code, const char *fmt, ...);
+/** CCZ_OK, CCZ_E_TIMEOUT, CCZ_E_FORMAT, ...: what a local caller switches on. */
+CCZ_API ccz_rc ccz_run_rc(enum ccz_run_code code);
+/** "OK", "INVALID_ARGUMENT", ...; "UNKNOWN" for a number out of range. */
+CCZ_API const char *ccz_run_code_name(enum ccz_run_code code);
+
+struct ccz_run_req {
+    const struct ccz_signature *sig; /**< of the model that runs */
+    const struct ccz_tensor *in;     /**< every input of the signature once, in any order, by name */
+    size_t in_len;
+    const size_t *fetch; /**< indexes into sig->out, without repetition; NULL = all, in their order */
+    size_t fetch_len;
+    uint32_t timeout_ms; /**< 0 = none */
+};
+struct ccz_result; /**< outputs of one run */
+/**
+ * Runs a signature. Input data that is aligned to 64 bytes is used in place, other is copied once by
+ * TensorFlow; strings are always used in place. So the bytes behind req->in must stay until
+ * ccz_result_free(): an output may be one of the inputs.
+ * @param[out] out  views into TensorFlow's own memory; free with ccz_result_free()
+ * @param[out] st   code and TensorFlow's message; may be NULL
+ * @retval CCZ_E_ARG  "engine:run" inputs do not match the signature, or it is not runnable
+ * @return else ccz_run_rc() of the code, where = "engine:run"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_model_run(struct ccz_result **out, struct ccz_run_status *st,
+                                          struct ccz_model *m, const struct ccz_run_req *req,
+                                          struct ccz_err *err);
+CCZ_API size_t ccz_result_len(const struct ccz_result *r);
+/** i-th output in the order of the request; lives as long as the result. */
+CCZ_API const struct ccz_tensor *ccz_result_at(const struct ccz_result *r, size_t i);
+CCZ_API void ccz_result_free(struct ccz_result *r); /**< NULL is fine */
+CCZ_DEFINE_AUTO(ccz_result)
+
+#ifdef __cplusplus
+}
+#endif
+#endif
