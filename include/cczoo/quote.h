@@ -3,12 +3,26 @@
 #define CCZ_QUOTE_H
 /**
  * @file quote.h
- * Parsing and verifying Intel SGX and TDX quotes against collateral, at a given time. Pure: no I/O, no
- * clock, no network, no device. Deciding whether a genuine platform is good enough is policy.h.
- * Reading order of the sources: quote_parse.c, collateral.c, tcb.c, verify.c, claims.c.
+ * Parsing and verifying Intel SGX and TDX quotes against collateral, at a given time. Pure: no I/O,
+ * no clock, no network, no device. Deciding whether a genuine platform is good enough is policy.h.
+ *
+ * Terms: a *quote* is a report about an enclave or a TD, signed by an attestation key; a *quoting
+ * enclave* (QE) vouches for that key in its own report; the *PCK* key, certified by Intel for one
+ * platform, signs the QE's report. *Collateral* is what Intel publishes about platforms: TCB info
+ * (security versions and their status), QE identity, certificate revocation lists, each with the
+ * chain of its signer.
+ *
+ * Life cycle: ccz_roots_add_*() once; ccz_collateral_new() once per platform type (chains and
+ * signatures are verified there); ccz_quote_verify() per quote. All objects are immutable after
+ * creation except the cache, which locks itself: everything here may be shared between threads.
+ *
+ * Reading order of the sources: quote_parse.c, report.c, chain.c, roots.c, pck.c, json_fields.c,
+ * tcb_info.c, qe_identity.c, collateral.c, tcb.c, evidence.c, cache.c, verify.c (the algorithm),
+ * claims.c. Every value of err->where is listed in docs/design/verification.md.
  *
  * Sources: Intel "SGX ECDSA QuoteLibReference DCAP API" (quote v3), "TDX DCAP Quoting Library API"
- * (quote v4, v5), "SGX PCK Certificate and CRL Profile Specification", PCS API v3 / v4 documentation.
+ * (quote v4, v5), "SGX PCK Certificate and CRL Profile Specification", PCS API v3 / v4
+ * documentation.
  */
 #include <cczoo/base.h>
 
@@ -37,13 +51,14 @@ CCZ_API const char *ccz_tcb_status_name(enum ccz_tcb_status s); /**< PCS spellin
 /* ------------------------------------------------------------------------------- parsing */
 
 #define CCZ_QUOTE_SIZE_MAX 65536
-/** Views into a quote; valid as long as its bytes. Nothing is verified. Offsets: see quote_parse.c. */
+/** Views into a quote; valid as long as its bytes. Nothing is verified. Layout: see quote_parse.c.
+ */
 struct ccz_quote {
-    uint16_t version;        /**< 3, 4 or 5 */
-    enum ccz_tee tee;        /**< SGX or TDX */
-    uint16_t body_type;      /**< 1 SGX report, 2 TD report 1.0, 3 TD report 1.5 */
-    struct ccz_span header;  /**< 48 bytes */
-    struct ccz_span body;    /**< 384, 584 or 648 bytes */
+    uint16_t version;             /**< 3, 4 or 5 */
+    enum ccz_tee tee;             /**< SGX or TDX */
+    uint16_t body_type;           /**< 1 SGX report, 2 TD report 1.0, 3 TD report 1.5 */
+    struct ccz_span header;       /**< 48 bytes */
+    struct ccz_span body;         /**< 384, 584 or 648 bytes */
     struct ccz_span signed_bytes; /**< what the attestation key signed */
     struct ccz_span signature;    /**< r || s, 64 */
     struct ccz_span attest_key;   /**< x || y, 64 */
@@ -51,20 +66,48 @@ struct ccz_quote {
     struct ccz_span qe_signature; /**< r || s, 64, by the PCK key */
     struct ccz_span qe_auth;      /**< QE authentication data */
     uint16_t cert_type;           /**< certification data type 1..5 */
-    struct ccz_span cert_data;    /**< type 5: PEM chain, leaf first */
-    struct ccz_span trailing;     /**< bytes behind the signature data; zero padding only, else refused */
+    struct ccz_span
+        cert_data; /**< types 1-3: encrypted or clear PPID and TCB; 4: PEM PCK leaf; 5: PEM chain */
+    struct ccz_span
+        trailing; /**< bytes behind the signature data; zero padding only, else refused */
 };
-CCZ_API CCZ_MUST_USE ccz_rc ccz_quote_parse(struct ccz_quote *out, struct ccz_span in, struct ccz_err *err);
+/**
+ * Splits a quote into its fields; every length is checked against the next one, nothing may be left
+ * over.
+ * @param[out] out  borrows from @p in; zeroed on failure
+ * @retval CCZ_E_LIMIT        larger than CCZ_QUOTE_SIZE_MAX ("quote:size")
+ * @retval CCZ_E_UNSUPPORTED  version, key type, TEE type, vendor, body type or certification type
+ * not known here
+ * @retval CCZ_E_FORMAT       truncated, inconsistent lengths, reserved fields in use, bytes left
+ * over
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_quote_parse(struct ccz_quote *out, struct ccz_span in,
+                                            struct ccz_err *err);
 /** REPORTDATA of any supported quote, 64 bytes; empty if @p q was not parsed. */
 CCZ_API struct ccz_span ccz_quote_report_data(const struct ccz_quote *q);
+
+/** For which platforms collateral is valid; to choose the collateral of a quote. */
+struct ccz_platform {
+    enum ccz_tee tee;
+    uint8_t fmspc[6];       /**< family, model, stepping, platform, custom SKU */
+    uint8_t pck_issuer[32]; /**< SHA-256 of the DER name that issued the PCK certificate: whose CRL
+                               is needed */
+};
+/**
+ * What the quote claims to come from, read from its PCK certificate. Not verified: good for
+ * choosing collateral, because ccz_quote_verify() refuses collateral of another platform.
+ * @retval CCZ_E_UNSUPPORTED  the quote carries no PCK certificate (certification types 1-3)
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_quote_platform(struct ccz_platform *out, const struct ccz_quote *q,
+                                               struct ccz_err *err);
 
 /* ---------------------------------------------------------------------------- collateral */
 
 /** Trusted roots: public keys, not names. Zeroed = trusts nobody. */
 #define CCZ_ROOTS_MAX 4
 struct ccz_root {
-    uint8_t xy[64];  /**< P-256 public key of the root CA */
-    bool simulated;  /**< a test root: whatever chains to it is reported as SIMULATED */
+    uint8_t xy[64]; /**< P-256 public key of the root CA */
+    bool simulated; /**< a test root: whatever chains to it is reported as SIMULATED */
 };
 struct ccz_roots {
     struct ccz_root root[CCZ_ROOTS_MAX];
@@ -72,11 +115,19 @@ struct ccz_roots {
 };
 /** Adds the Intel SGX Root CA (production). */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_roots_add_intel(struct ccz_roots *roots);
-/** Adds the key of a self-signed root certificate (PEM or DER); @p simulated marks its verdicts. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_roots_add_cert(struct ccz_roots *roots, struct ccz_span cert, bool simulated,
-                                               struct ccz_err *err);
+/**
+ * Adds the key of a self-signed root certificate (PEM or DER); @p simulated marks its verdicts. A
+ * key that is there already stays once.
+ * @retval CCZ_E_ARG    the key is there with the other value of @p simulated
+ * @retval CCZ_E_LIMIT  CCZ_ROOTS_MAX keys are there
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_roots_add_cert(struct ccz_roots *roots, struct ccz_span cert,
+                                               bool simulated, struct ccz_err *err);
 
-/** Collateral as delivered (PCS response bodies and headers), borrowed. CRLs: DER, PEM or hex of DER. */
+/** Collateral as delivered (PCS response bodies and headers), borrowed. CRLs: DER, PEM or hex of
+ * DER. Chains: PEM, certificates in any order, nothing between them; headers must be
+ * percent-decoded before. */
+#define CCZ_COLLATERAL_SIZE_MAX 1048576 /**< of each part */
 struct ccz_collateral_src {
     struct ccz_span tcb_info;          /**< {"tcbInfo":{...},"signature":"..."} */
     struct ccz_span tcb_info_chain;    /**< PEM: TCB signing, root */
@@ -84,18 +135,35 @@ struct ccz_collateral_src {
     struct ccz_span qe_identity_chain; /**< PEM */
     struct ccz_span root_ca_crl;
     struct ccz_span pck_crl;
-    struct ccz_span pck_crl_chain;     /**< PEM: PCK CA, root */
-    struct ccz_span pck_chain;         /**< PEM leaf, CA, root: only for quotes that do not carry it (types 1-3) */
+    struct ccz_span pck_crl_chain; /**< PEM: PCK Platform or Processor CA, root */
+    struct ccz_span
+        pck_chain; /**< PEM leaf, CA, root: only for quotes that do not carry it (types 1-3) */
 };
-/** Parsed collateral whose chains and signatures hold under a trusted root. Immutable, shareable between
- *  threads. Dates are checked at each verification, against its now_s. */
+/** Parsed collateral whose chains and signatures hold under one trusted root. Immutable, shareable
+ * between threads. Dates are checked at each verification, against its now_s. */
 struct ccz_collateral;
-CCZ_API CCZ_MUST_USE ccz_rc ccz_collateral_new(struct ccz_collateral **out, const struct ccz_collateral_src *src,
+/**
+ * Verifies and parses collateral. Every part is required except `pck_chain`. TCB info v2 (SGX) and
+ * v3 (SGX, TDX), QE identity v2. All chains must end in the same trusted root; no signer may be in
+ * the root CRL.
+ * @param      src  copied as far as needed
+ * @retval CCZ_E_FORMAT, CCZ_E_UNSUPPORTED  a part is missing, malformed or of an unknown version
+ * @retval CCZ_E_SIG, CCZ_E_UNTRUSTED, CCZ_E_REVOKED  a signature, chain or signer
+ * @retval CCZ_E_MISMATCH  parts do not belong together
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_collateral_new(struct ccz_collateral **out,
+                                               const struct ccz_collateral_src *src,
                                                const struct ccz_roots *roots, struct ccz_err *err);
 CCZ_API void ccz_collateral_free(struct ccz_collateral *c);
 CCZ_DEFINE_AUTO(ccz_collateral)
 CCZ_API enum ccz_tee ccz_collateral_tee(const struct ccz_collateral *c);
 CCZ_API const uint8_t *ccz_collateral_fmspc(const struct ccz_collateral *c); /**< 6 bytes */
+CCZ_API void ccz_collateral_platform(struct ccz_platform *out, const struct ccz_collateral *c);
+CCZ_API bool
+ccz_collateral_simulated(const struct ccz_collateral *c); /**< its root is marked simulated */
+/** Latest issueDate or thisUpdate of a part, seconds since 1970 UTC: how old the oldest knowledge
+ * is not. */
+CCZ_API int64_t ccz_collateral_issued(const struct ccz_collateral *c);
 /** Earliest date at which some part expires (nextUpdate or notAfter), seconds since 1970 UTC. */
 CCZ_API int64_t ccz_collateral_expires(const struct ccz_collateral *c);
 
@@ -124,23 +192,28 @@ struct ccz_claims {
     uint8_t mrseam[48], mrsignerseam[48], mrservicetd[48];
     uint8_t td_attributes[8], xfam[8], seam_attributes[8], tee_tcb_svn[16], tee_tcb_svn2[16];
     /* both */
-    bool debug; /**< DEBUG attribute of the enclave or the TD */
-    uint8_t cpu_svn[16];
-    uint8_t fmspc[6], pce_id[2], ppid[16];
+    bool debug;          /**< DEBUG attribute of the enclave or the TD */
+    uint8_t cpu_svn[16]; /**< of the PCK certificate: the TCB that was evaluated */
+    uint8_t fmspc[6], pce_id[2], ppid[16]; /**< of the PCK certificate */
     uint16_t qe_isv_svn;
-    enum ccz_tcb_status tcb_status;      /**< platform, QE and TDX module merged */
-    enum ccz_tcb_status platform_status, qe_status, module_status; /**< parts; module NONE for SGX */
-    int64_t tcb_date_s;                  /**< oldest tcbDate of the levels that matched */
-    uint32_t tcb_eval_number;            /**< lower of TCB info and QE identity */
+    enum ccz_tcb_status tcb_status; /**< platform, QE and TDX module merged */
+    enum ccz_tcb_status platform_status, qe_status,
+        module_status;        /**< parts; module NONE for SGX */
+    int64_t tcb_date_s;       /**< oldest tcbDate of the levels that matched */
+    uint32_t tcb_eval_number; /**< lower of TCB info and QE identity */
     char advisory[CCZ_ADVISORIES_MAX][CCZ_ADVISORY_SIZE]; /**< without duplicates */
     size_t advisory_len;
-    int64_t collateral_issued_s;   /**< latest issueDate / thisUpdate */
-    int64_t collateral_expires_s;  /**< earliest nextUpdate / notAfter, PCK chain included */
+    int64_t collateral_issued_s;  /**< latest issueDate / thisUpdate */
+    int64_t collateral_expires_s; /**< earliest nextUpdate / notAfter, PCK chain included */
 };
 
-/** Optional cache of PCK chains and QE reports that verified before, for one roots + collateral pair;
- *  thread-safe. What depends on time or on the quote body is checked every time. */
+/** Optional cache of PCK chains and QE reports that verified before; thread-safe, fixed memory. An
+ * entry is found only under the same roots, the same collateral content and the same bytes of
+ * certification data, QE report, its signature, authentication data and attestation key. What
+ * depends on time or on the quote body is checked every time; failures are never remembered. */
 struct ccz_verify_cache;
+/** @param max_len  entries (one per attestation key in use), 1 to 65536; the least recently used
+ * goes first */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_verify_cache_new(struct ccz_verify_cache **out, size_t max_len);
 CCZ_API void ccz_verify_cache_free(struct ccz_verify_cache *c);
 CCZ_DEFINE_AUTO(ccz_verify_cache)
@@ -152,16 +225,22 @@ struct ccz_verify_cfg {
     struct ccz_verify_cache *cache; /**< NULL = none */
 };
 /**
- * Intel's quote verification algorithm, strict where the documents leave room (docs/design/verification.md).
- * Success means genuine, not good: tcb_status, debug and measurements are for the policy.
+ * Intel's quote verification algorithm, strict where the documents leave room
+ * (docs/design/verification.md). Success means genuine, not good: tcb_status, debug and
+ * measurements are for the policy. A TCB level that Intel lists as Revoked, or one below every
+ * listed level, is not genuine any more and is refused here.
  * @param[out] out  zeroed on failure
- * @retval CCZ_E_FORMAT, CCZ_E_UNSUPPORTED  the quote
- * @retval CCZ_E_SIG, CCZ_E_UNTRUSTED, CCZ_E_REVOKED, CCZ_E_EXPIRED, CCZ_E_MISMATCH  err->where names the check
+ * @retval CCZ_E_ARG  now_s, roots or collateral missing
+ * @retval CCZ_E_FORMAT, CCZ_E_UNSUPPORTED, CCZ_E_LIMIT  the quote
+ * @retval CCZ_E_SIG, CCZ_E_UNTRUSTED, CCZ_E_REVOKED, CCZ_E_EXPIRED, CCZ_E_MISMATCH  err->where
+ * names the check
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_quote_verify(struct ccz_claims *out, struct ccz_span quote,
                                              const struct ccz_verify_cfg *cfg, struct ccz_err *err);
 
-/** Claims as one JSON object (stable field names, hex values): what policies address and `--json` prints. */
+/** Claims as one JSON object: what policies address and `--json` prints. Names are those of struct
+ * ccz_claims, except "advisories" and dates, which lose their _s; byte strings are lower-case hex
+ * in quote order, dates "YYYY-MM-DDThh:mm:ssZ"; fields of the other TEE are left out. */
 CCZ_API void ccz_claims_json(struct ccz_buf *out, const struct ccz_claims *c);
 
 #ifdef __cplusplus

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Collateral: steps A (revocation lists), B (TCB info) and C (QE identity) of the verification
+ * algorithm in docs/design/verification.md, as far as they do not depend on time. Signatures come
+ * before meaning.
+ */
+#include "quote/quote_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------ signed JSON documents */
+
+/* {"<member>": {...}, "signature": "<128 hex>"}; both are PCS response bodies. */
+struct signed_rule {
+    const char *member;
+    const struct cczi_chain_rule *chain;
+    const char *where_json, *where_signature, *where_revoked;
+};
+static const struct signed_rule tcb_info_rule = {
+    .member = "tcbInfo",
+    .chain = &cczi_chain_tcb_info,
+    .where_json = "collateral:tcb-info",
+    .where_signature = "collateral:tcb-info-signature",
+    .where_revoked = "collateral:tcb-info-signer-revoked",
+};
+static const struct signed_rule qe_identity_rule = {
+    .member = "enclaveIdentity",
+    .chain = &cczi_chain_qe_identity,
+    .where_json = "collateral:qe-identity",
+    .where_signature = "collateral:qe-identity-signature",
+    .where_revoked = "collateral:qe-identity-signer-revoked",
+};
+
+struct signed_doc {
+    struct ccz_json *json;
+    const struct ccz_json *value; /* of the signed member, borrowed from json */
+    struct cczi_chain chain;
+};
+
+static void signed_doc_deinit(struct signed_doc *d)
+{
+    ccz_json_free(d->json);
+    cczi_chain_free(&d->chain);
+}
+
+/* The signature covers the member's bytes as delivered; nothing else may be in the document,
+ * because nothing would vouch for it. */
+static ccz_rc signed_doc_open(struct signed_doc *d, struct ccz_span text, struct ccz_span pem,
+                              const struct signed_rule *rule, const struct ccz_roots *roots,
+                              struct ccz_err *err)
+{
+    *d = (struct signed_doc){0};
+    if (text.size == 0)
+        return ccz_fail(err, CCZ_E_FORMAT, rule->where_json, 0, "missing: no %s was given",
+                        rule->member);
+    ccz_rc rc = ccz_json_parse(&d->json, text, err);
+    if (rc != CCZ_OK)
+        return cczi_at(err, rc, rule->where_json);
+    uint8_t signature[64] = {0};
+    struct cczi_fields f = {.where = rule->where_json, .err = err};
+    d->value = cczi_field_node(&f, d->json, rule->member, CCZ_JSON_OBJECT);
+    cczi_field_hex(&f, signature, sizeof(signature), d->json, "signature");
+    if (ccz_json_len(d->json) != 2)
+        cczi_fields_fail(&f, CCZ_E_FORMAT, rule->member, "unsigned members beside it");
+    rc = f.rc;
+    if (rc == CCZ_OK)
+        rc = cczi_chain_verify(&d->chain, pem, rule->chain, roots, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct ccz_span signed_bytes = ccz_json_raw_member(text, rule->member);
+    rc = ccz_ecdsa_verify(ccz_cert_key(d->chain.cert[0]), signature, sizeof(signature),
+                          &signed_bytes, 1);
+    if (rc == CCZ_OK)
+        return CCZ_OK;
+    rc = ccz_fail(err, rc, rule->where_signature, 0, "the signature over %s does not verify",
+                  rule->member);
+    return ccz_hint(err, rc, "the bytes as delivered are signed: was the file re-formatted?");
+}
+
+/* ------------------------------------------------------------------------ revocation lists */
+
+/* DER starts with a SEQUENCE, hex of DER with the digit '3', PEM with '-'. */
+static ccz_rc crl_parse(struct ccz_crl **out, struct ccz_span in, const char *where,
+                        struct ccz_err *err)
+{
+    CCZ_AUTO_BUF der;
+    ccz_buf_init(&der, CCZ_COLLATERAL_SIZE_MAX);
+    ccz_rc rc = CCZ_OK;
+    while (in.size > 0 && in.ptr[0] != CCZ_DER_SEQUENCE && strchr("\r\n", in.ptr[in.size - 1]))
+        in.size--; /* text files end in a line end */
+    if (in.size == 0)
+        return ccz_fail(err, CCZ_E_FORMAT, where, 0, "missing: no revocation list was given");
+    if (in.ptr[0] == '-') {
+        rc = ccz_pem_next(&der, &in, "X509 CRL", err);
+        if (rc == CCZ_OK && in.size > 0)
+            rc = ccz_fail(err, CCZ_E_FORMAT, where, 0, "text behind the revocation list");
+    } else if (in.ptr[0] == '3') {
+        uint8_t *bytes = ccz_buf_extend(&der, in.size / 2);
+        rc = bytes ? ccz_unhex(bytes, in.size / 2, (const char *)in.ptr, in.size) : CCZ_E_LIMIT;
+        if (rc != CCZ_OK)
+            rc = ccz_fail(err, rc, where, 0, "not DER, PEM or hex of DER");
+    } else {
+        ccz_buf_put_span(&der, in);
+    }
+    if (rc == CCZ_OK)
+        rc = ccz_crl_parse(out, ccz_buf_span(&der), err);
+    return cczi_at(err, rc, where);
+}
+
+static ccz_rc check_crl(const struct ccz_crl *crl, const struct ccz_cert *issuer, const char *where,
+                        struct ccz_err *err)
+{
+    return cczi_at(err, ccz_crl_check_issuer(crl, issuer, err), where);
+}
+
+static ccz_rc check_not_revoked(const struct ccz_crl *crl, const struct ccz_cert *cert,
+                                const char *where, struct ccz_err *err)
+{
+    if (!ccz_crl_revokes(crl, ccz_cert_serial(cert)))
+        return CCZ_OK;
+    char got[CCZ_ERR_VALUE_SIZE];
+    ccz_escape(got, sizeof(got), ccz_span_str(ccz_cert_cn(cert)));
+    return ccz_refuse(err, CCZ_E_REVOKED, where, got, "not in the revocation list");
+}
+
+/* ------------------------------------------------------------------------------- building */
+
+static void add_window(struct ccz_collateral *c, struct cczi_window w)
+{
+    c->windows[c->windows_len++] = w;
+    if (w.until_s < c->expires_s)
+        c->expires_s = w.until_s;
+}
+
+/* A published document: its date counts for the age of the collateral. */
+static void add_document(struct ccz_collateral *c, struct cczi_window w)
+{
+    add_window(c, w);
+    if (w.from_s > c->issued_s)
+        c->issued_s = w.from_s;
+}
+
+static void add_chain(struct ccz_collateral *c, const struct cczi_chain *chain,
+                      const struct cczi_chain_rule *rule)
+{
+    for (size_t i = 0; i < chain->len; i++)
+        add_window(c, cczi_chain_window(chain, i, rule));
+}
+
+/* Documents first: when several parts are too old, the one that is renewed most often names the
+ * reason. */
+static void set_windows(struct ccz_collateral *c, const struct signed_doc *tcb,
+                        const struct signed_doc *qe)
+{
+    c->expires_s = INT64_MAX;
+    c->issued_s = INT64_MIN;
+    add_document(c, (struct cczi_window){c->tcb_info.issued_s, c->tcb_info.next_update_s,
+                                         "collateral:tcb-info-not-yet-valid",
+                                         "collateral:tcb-info-expired"});
+    add_document(c, (struct cczi_window){c->qe_identity.issued_s, c->qe_identity.next_update_s,
+                                         "collateral:qe-identity-not-yet-valid",
+                                         "collateral:qe-identity-expired"});
+    add_document(
+        c, (struct cczi_window){ccz_crl_this_update(c->pck_crl), ccz_crl_next_update(c->pck_crl),
+                                "collateral:pck-crl-not-yet-valid", "collateral:pck-crl-expired"});
+    add_document(c, (struct cczi_window){
+                        ccz_crl_this_update(c->root_crl), ccz_crl_next_update(c->root_crl),
+                        "collateral:root-crl-not-yet-valid", "collateral:root-crl-expired"});
+    add_chain(c, &tcb->chain, &cczi_chain_tcb_info);
+    add_chain(c, &qe->chain, &cczi_chain_qe_identity);
+    add_chain(c, &c->pck_ca, &cczi_chain_pck_crl);
+}
+
+/* One root for all: collateral of one authority says nothing about platforms of another. */
+static ccz_rc check_one_root(const struct ccz_collateral *c, const struct signed_doc *tcb,
+                             const struct signed_doc *qe, struct ccz_err *err)
+{
+    const struct ccz_root *root = tcb->chain.root;
+    const struct ccz_root *other = qe->chain.root != root ? qe->chain.root : c->pck_ca.root;
+    if (other != root)
+        return ccz_refuse_bytes(err, CCZ_E_MISMATCH, "collateral:root", other->xy,
+                                sizeof(other->xy), root->xy, sizeof(root->xy));
+    return CCZ_OK;
+}
+
+/* Step A: lists by the right issuers, none of the signers in them. */
+static ccz_rc check_revocation(struct ccz_collateral *c, const struct ccz_collateral_src *src,
+                               const struct signed_doc *tcb, const struct signed_doc *qe,
+                               struct ccz_err *err)
+{
+    ccz_rc rc = crl_parse(&c->root_crl, src->root_ca_crl, "collateral:root-crl", err);
+    if (rc == CCZ_OK)
+        rc = check_crl(c->root_crl, c->pck_ca.cert[1], "collateral:root-crl-signature", err);
+    if (rc == CCZ_OK)
+        rc = crl_parse(&c->pck_crl, src->pck_crl, "collateral:pck-crl", err);
+    if (rc == CCZ_OK)
+        rc = check_crl(c->pck_crl, c->pck_ca.cert[0], "collateral:pck-crl-signature", err);
+    if (rc == CCZ_OK)
+        rc = check_not_revoked(c->root_crl, tcb->chain.cert[0], tcb_info_rule.where_revoked, err);
+    if (rc == CCZ_OK)
+        rc = check_not_revoked(c->root_crl, qe->chain.cert[0], qe_identity_rule.where_revoked, err);
+    if (rc == CCZ_OK)
+        rc = check_not_revoked(c->root_crl, c->pck_ca.cert[0], "collateral:pck-crl-signer-revoked",
+                               err);
+    return rc;
+}
+
+static ccz_rc read_meaning(struct ccz_collateral *c, const struct signed_doc *tcb,
+                           const struct signed_doc *qe, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_tcb_info_read(&c->tcb_info, tcb->value, err);
+    if (rc == CCZ_OK)
+        rc = cczi_qe_identity_read(&c->qe_identity, qe->value, err);
+    if (rc == CCZ_OK && c->qe_identity.tee != c->tcb_info.tee)
+        rc = ccz_refuse(err, CCZ_E_MISMATCH, "collateral:qe-identity-tee",
+                        ccz_tee_name(c->qe_identity.tee), ccz_tee_name(c->tcb_info.tee));
+    return rc;
+}
+
+/* Digest of everything that went in, sizes included: names the content in cache keys. */
+static ccz_rc set_id(struct ccz_collateral *c, const struct ccz_collateral_src *src)
+{
+    const struct ccz_span parts[] = {src->tcb_info,          src->tcb_info_chain, src->qe_identity,
+                                     src->qe_identity_chain, src->root_ca_crl,    src->pck_crl,
+                                     src->pck_crl_chain,     src->pck_chain};
+    enum { PARTS_LEN = sizeof(parts) / sizeof(parts[0]) };
+    CCZ_AUTO_BUF sizes;
+    ccz_buf_init(&sizes, PARTS_LEN * sizeof(uint64_t));
+    struct ccz_span all[2 + PARTS_LEN];
+    for (size_t i = 0; i < PARTS_LEN; i++) {
+        ccz_buf_le64(&sizes, parts[i].size);
+        all[2 + i] = parts[i];
+    }
+    if (sizes.bad)
+        return CCZ_E_NOMEM;
+    all[0] = ccz_buf_span(&sizes);
+    all[1] = CCZ_SPAN(c->root.xy, sizeof(c->root.xy));
+    return ccz_hash(c->id, CCZ_SHA256, all, 2 + PARTS_LEN);
+}
+
+static ccz_rc keep_pem(struct ccz_buf *to, struct ccz_span pem)
+{
+    ccz_buf_init(to, CCZ_COLLATERAL_SIZE_MAX);
+    ccz_buf_put_span(to, pem);
+    return to->bad ? CCZ_E_NOMEM : CCZ_OK;
+}
+
+static ccz_rc check_sizes(const struct ccz_collateral_src *src, struct ccz_err *err)
+{
+    const size_t sizes[] = {src->tcb_info.size,    src->tcb_info_chain.size,
+                            src->qe_identity.size, src->root_ca_crl.size,
+                            src->pck_crl.size,     src->qe_identity_chain.size,
+                            src->pck_chain.size,   src->pck_crl_chain.size};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        if (sizes[i] > CCZ_COLLATERAL_SIZE_MAX)
+            return ccz_refuse_num(err, CCZ_E_LIMIT, "collateral:size", (int64_t)sizes[i],
+                                  CCZ_COLLATERAL_SIZE_MAX);
+    }
+    return CCZ_OK;
+}
+
+static ccz_rc build(struct ccz_collateral *c, struct signed_doc *tcb, struct signed_doc *qe,
+                    const struct ccz_collateral_src *src, const struct ccz_roots *roots,
+                    struct ccz_err *err)
+{
+    ccz_rc rc = check_sizes(src, err);
+    if (rc == CCZ_OK)
+        rc = signed_doc_open(tcb, src->tcb_info, src->tcb_info_chain, &tcb_info_rule, roots, err);
+    if (rc == CCZ_OK)
+        rc = signed_doc_open(qe, src->qe_identity, src->qe_identity_chain, &qe_identity_rule, roots,
+                             err);
+    if (rc == CCZ_OK)
+        rc = cczi_chain_verify(&c->pck_ca, src->pck_crl_chain, &cczi_chain_pck_crl, roots, err);
+    if (rc == CCZ_OK)
+        rc = check_one_root(c, tcb, qe, err);
+    if (rc == CCZ_OK)
+        rc = check_revocation(c, src, tcb, qe, err);
+    if (rc == CCZ_OK)
+        rc = read_meaning(c, tcb, qe, err);
+    if (rc != CCZ_OK)
+        return rc;
+    c->root = *tcb->chain.root;
+    rc = ccz_sha256(c->pck_issuer, ccz_cert_subject(c->pck_ca.cert[0]));
+    c->pck_ca.root = NULL; /* borrowed from the caller's roots, which may go first */
+    set_windows(c, tcb, qe);
+    if (rc == CCZ_OK)
+        rc = keep_pem(&c->pck_ca_pem, src->pck_crl_chain);
+    if (rc == CCZ_OK)
+        rc = keep_pem(&c->pck_pem, src->pck_chain);
+    if (rc == CCZ_OK)
+        rc = set_id(c, src);
+    return rc == CCZ_OK
+               ? rc
+               : ccz_fail(err, rc, "collateral:memory", 0, "could not copy or digest the parts");
+}
+
+ccz_rc ccz_collateral_new(struct ccz_collateral **out, const struct ccz_collateral_src *src,
+                          const struct ccz_roots *roots, struct ccz_err *err)
+{
+    *out = NULL;
+    CCZ_AUTO(ccz_collateral) c = calloc(1, sizeof(*c));
+    if (!c)
+        return ccz_fail(err, CCZ_E_NOMEM, "collateral:memory", 0, "out of memory");
+    struct signed_doc tcb = {0}, qe = {0};
+    ccz_rc rc = build(c, &tcb, &qe, src, roots, err);
+    signed_doc_deinit(&tcb);
+    signed_doc_deinit(&qe);
+    if (rc == CCZ_OK)
+        *out = ccz_collateral_take(&c);
+    return rc;
+}
+
+void ccz_collateral_free(struct ccz_collateral *c)
+{
+    if (!c)
+        return;
+    cczi_tcb_info_deinit(&c->tcb_info);
+    cczi_qe_identity_deinit(&c->qe_identity);
+    cczi_chain_free(&c->pck_ca);
+    ccz_crl_free(c->root_crl);
+    ccz_crl_free(c->pck_crl);
+    ccz_buf_free(&c->pck_ca_pem);
+    ccz_buf_free(&c->pck_pem);
+    free(c);
+}
+
+/* ------------------------------------------------------------------------------ questions */
+
+enum ccz_tee ccz_collateral_tee(const struct ccz_collateral *c)
+{
+    return c->tcb_info.tee;
+}
+
+const uint8_t *ccz_collateral_fmspc(const struct ccz_collateral *c)
+{
+    return c->tcb_info.fmspc;
+}
+
+void ccz_collateral_platform(struct ccz_platform *out, const struct ccz_collateral *c)
+{
+    *out = (struct ccz_platform){.tee = c->tcb_info.tee};
+    memcpy(out->fmspc, c->tcb_info.fmspc, sizeof(out->fmspc));
+    memcpy(out->pck_issuer, c->pck_issuer, sizeof(out->pck_issuer));
+}
+
+bool ccz_collateral_simulated(const struct ccz_collateral *c)
+{
+    return c->root.simulated;
+}
+
+int64_t ccz_collateral_issued(const struct ccz_collateral *c)
+{
+    return c->issued_s;
+}
+
+int64_t ccz_collateral_expires(const struct ccz_collateral *c)
+{
+    return c->expires_s;
+}
