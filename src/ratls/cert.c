@@ -23,8 +23,7 @@
 
 enum {
     TAG_INTEL_QUOTE = 60000, /* IANA CBOR tags registry: Intel TEE quote, SGX or TDX */
-    CLAIMS_MAX = 16,
-    CERT_SIZE_MAX = 3 * CCZ_QUOTE_SIZE_MAX
+    CLAIMS_MAX = 16
 };
 static const char pubkey_hash_key[] = "pubkey-hash";
 

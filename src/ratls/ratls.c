@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOUR_S = 3600, DAY_S = 86400, SPKI_SIZE_MAX = 1024, CERT_SIZE_MAX = 4 * CCZ_QUOTE_SIZE_MAX };
+enum { HOUR_S = 3600, DAY_S = 86400, SPKI_SIZE_MAX = 1024 };
 
 struct ccz_ratls_ctx {
     struct ccz_ratls_cfg cfg;
@@ -158,7 +158,7 @@ ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg 
         return rc;
     CCZ_AUTO(ccz_ratls_ctx) ctx = calloc(1, sizeof(*ctx));
     CCZ_AUTO_BUF der;
-    ccz_buf_init(&der, CERT_SIZE_MAX);
+    ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
     if (!ctx)
         return ccz_fail(err, CCZ_E_NOMEM, "ratls:memory", 0, "out of memory");
     ctx->cfg = *cfg;
@@ -238,20 +238,25 @@ ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire)
     return ccz_tls_feed(r->tls, wire);
 }
 
+/* A plain TLS peer is a common mistake of wiring: it gets a reason of its own. The TLS engine
+ * noticed it itself ("tls:alpn"), or the peer did (alert no_application_protocol). */
+static ccz_rc explain_tls_failure(ccz_rc rc, struct ccz_err *err)
+{
+    enum { NO_APPLICATION_PROTOCOL = 120 }; /* RFC 7301, 3.2 */
+    bool alerted = strcmp(err->where, "tls:peer-alert") == 0 && err->aux == NO_APPLICATION_PROTOCOL;
+    if (strcmp(err->where, "tls:alpn") != 0 && !alerted)
+        return rc;
+    (void)ccz_refuse(err, CCZ_E_PEER, "ratls:alpn", alerted ? "another protocol" : err->got,
+                     CCZ_RATLS_ALPN);
+    return ccz_hint(err, CCZ_E_PEER,
+                    "the peer does not speak RA-TLS: wrong port, or not our program");
+}
+
 static ccz_rc open_session(struct ccz_ratls *r, struct ccz_err *err)
 {
-    /* TLS itself refuses two lists without overlap; a peer that sends no list at all is caught here
-     */
-    if (strcmp(ccz_tls_alpn(r->tls), CCZ_RATLS_ALPN) != 0) {
-        (void)ccz_refuse(err, CCZ_E_PEER, "ratls:alpn", "plain TLS", CCZ_RATLS_ALPN);
-        return ccz_hint(err, CCZ_E_PEER,
-                        "the peer does not speak RA-TLS: wrong port, or not our program");
-    }
     struct cczi_session_in in = {.cfg = &r->ctx->cfg,
                                  .own_spki = ccz_buf_span(&r->ctx->spki),
                                  .peer_spki = ccz_buf_span(&r->peer_spki)};
-    if (in.peer_spki.size == 0)
-        return ccz_fail(err, CCZ_E_DENIED, "ratls:peer-key", 0, "the peer has no certificate");
     ccz_rc rc = ccz_tls_export(in.exporter, sizeof(in.exporter), r->tls, CCZI_RATLS_EXPORTER_LABEL,
                                (struct ccz_span){0});
     if (rc != CCZ_OK)
@@ -262,75 +267,87 @@ static ccz_rc open_session(struct ccz_ratls *r, struct ccz_err *err)
     return rc;
 }
 
-/* Plain bytes of TLS into the session until it has no more to say or its buffer is full. */
+/* Plain bytes of TLS into the session until TLS has no more or the session is over. */
 static ccz_rc pump_session(struct ccz_ratls *r, struct ccz_err *err)
 {
     struct cczi_session *s = &r->session;
-    ccz_rc rc;
-    size_t before;
-    do {
-        before = s->in.size;
-        rc = ccz_tls_read(&s->in, r->tls, err);
-        bool closed = rc == CCZ_E_CLOSED;
-        if (rc != CCZ_OK && !closed)
-            return rc;
-        bool more = s->in.size != before;
-        rc = cczi_session_step(s, err);
-        if (rc != CCZ_OK || cczi_session_ready(s))
-            return rc;
-        if (closed)
+    for (bool more = true; more && !cczi_session_ready(s);) {
+        size_t before = s->in.size;
+        ccz_rc rc = ccz_tls_read(&s->in, r->tls, err);
+        if (rc == CCZ_E_CLOSED)
             return ccz_fail(err, CCZ_E_CLOSED, "ratls:closed", 0,
                             "the peer closed the connection before the attestation ended");
-        if (!more)
-            return CCZ_OK;
-    } while (true);
-}
-
-static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
-{
-    if (!ccz_tls_ready(r->tls)) {
-        ccz_rc rc = ccz_tls_step(r->tls, err);
-        if (rc != CCZ_OK || !ccz_tls_ready(r->tls))
+        if (rc != CCZ_OK)
             return rc;
-    }
-    if (r->ctx->cfg.profile != CCZ_RATLS_SESSION) {
-        r->ready = true;
-        return CCZ_OK;
-    }
-    ccz_rc rc = r->session_open ? CCZ_OK : open_session(r, err);
-    if (rc != CCZ_OK)
-        return rc;
-    rc = pump_session(r, err);
-    struct ccz_err
-        ignored; /* a peer that can no longer be written to will not read our reason either */
-    ccz_rc sent =
-        ccz_tls_write(r->tls, ccz_buf_span(&r->session.out), rc == CCZ_OK ? err : &ignored);
-    ccz_buf_clear(&r->session.out);
-    if (rc != CCZ_OK || sent != CCZ_OK)
-        return rc != CCZ_OK ? rc : sent;
-    if (cczi_session_ready(&r->session)) {
-        memcpy(r->session.peer.spki_sha256, r->peer.spki_sha256, sizeof(r->peer.spki_sha256));
-        r->peer = r->session.peer;
-        r->ready = true;
+        more = s->in.size != before;
+        rc = cczi_session_step(s, err);
+        if (rc != CCZ_OK)
+            return rc;
     }
     return CCZ_OK;
 }
 
-ccz_rc ccz_ratls_step(struct ccz_ratls *r, struct ccz_err *err)
+/* Runs the session and sends what it has to say: also, and above all, why it refuses. */
+static ccz_rc run_session(struct ccz_ratls *r, struct ccz_err *err)
 {
-    if (r->failure.rc == CCZ_OK && !r->ready) {
-        struct ccz_err why = {0};
-        ccz_rc rc = advance(r, &why);
-        if (rc != CCZ_OK) {
-            why.rc = rc;
-            r->failure = why;
-            memset(&r->peer, 0, sizeof(r->peer));
-            ccz_tls_close(r->tls);
-        }
+    struct cczi_session *s = &r->session;
+    struct ccz_err unsent = {
+        0}; /* a peer that cannot be written to will not read our reason either */
+    ccz_rc rc = pump_session(r, err);
+    ccz_rc sent = ccz_tls_write(r->tls, ccz_buf_span(&s->out), rc == CCZ_OK ? err : &unsent);
+    ccz_buf_clear(&s->out);
+    if (rc == CCZ_OK)
+        rc = sent;
+    if (rc != CCZ_OK || !cczi_session_ready(s))
+        return rc;
+    memcpy(s->peer.spki_sha256, r->peer.spki_sha256, sizeof(s->peer.spki_sha256));
+    r->peer = s->peer;
+    r->ready = true;
+    return CCZ_OK;
+}
+
+static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
+{
+    bool session = r->ctx->cfg.profile == CCZ_RATLS_SESSION;
+    if (!session || !ccz_tls_ready(r->tls)) { /* behind the handshake: an alert may be waiting */
+        ccz_rc rc = ccz_tls_step(r->tls, err);
+        if (rc != CCZ_OK)
+            return session ? explain_tls_failure(rc, err) : rc;
+        if (!ccz_tls_ready(r->tls))
+            return CCZ_OK;
     }
-    if (r->failure.rc != CCZ_OK && err)
+    if (!session) {
+        r->ready = true;
+        return CCZ_OK;
+    }
+    if (!r->session_open) {
+        ccz_rc rc = open_session(r, err);
+        if (rc != CCZ_OK)
+            return rc;
+    }
+    return r->ready ? CCZ_OK : run_session(r, err);
+}
+
+static ccz_rc failed(const struct ccz_ratls *r, struct ccz_err *err)
+{
+    if (err)
         *err = r->failure;
     return r->failure.rc;
+}
+
+ccz_rc ccz_ratls_step(struct ccz_ratls *r, struct ccz_err *err)
+{
+    if (r->failure.rc != CCZ_OK)
+        return failed(r, err);
+    struct ccz_err why = {0};
+    ccz_rc rc = advance(r, &why);
+    if (rc == CCZ_OK)
+        return CCZ_OK;
+    why.rc = rc;
+    r->failure = why;
+    memset(&r->peer, 0, sizeof(r->peer));
+    ccz_tls_close(r->tls);
+    return failed(r, err);
 }
 
 bool ccz_ratls_ready(const struct ccz_ratls *r)
@@ -354,7 +371,9 @@ static void take_leftover(struct ccz_buf *out, struct ccz_buf *in)
 
 ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r, struct ccz_err *err)
 {
-    if (!ccz_ratls_ready(r))
+    if (r->failure.rc != CCZ_OK)
+        return failed(r, err);
+    if (!r->ready)
         return not_ready(err);
     if (r->session_open && r->session.in.size) {
         take_leftover(out, &r->session.in);
@@ -366,7 +385,9 @@ ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r, struct ccz_err *
 
 ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain, struct ccz_err *err)
 {
-    return ccz_ratls_ready(r) ? ccz_tls_write(r->tls, plain, err) : not_ready(err);
+    if (r->failure.rc != CCZ_OK)
+        return failed(r, err);
+    return r->ready ? ccz_tls_write(r->tls, plain, err) : not_ready(err);
 }
 
 ccz_rc ccz_ratls_drain(struct ccz_buf *out, struct ccz_ratls *r)

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole engine over real TLS, two ends in one process and the wire in our hands. */
+#include "ratls/ratls_priv.h"
+
+#include "ccz_test.h"
+#include "ratls/toy_evidence.h"
+
+#define NOW INT64_C(1767225600)
+
+struct end {
+    struct toy toy;
+    struct ccz_ratls_cfg cfg;
+    struct ccz_ratls_ctx *ctx;
+    struct ccz_ratls *r;
+    struct ccz_err err;
+    ccz_rc rc;
+};
+
+static void close_end(struct end *e)
+{
+    ccz_ratls_free(e->r);
+    ccz_ratls_ctx_free(e->ctx);
+    e->r = NULL;
+    e->ctx = NULL;
+}
+
+static void make_end(struct end *e, bool server, enum ccz_ratls_profile profile)
+{
+    memset(e, 0, sizeof(*e));
+    e->cfg = (struct ccz_ratls_cfg){.profile = profile, .server = server, .now_s = NOW};
+    if (profile == CCZ_RATLS_TLS_ONLY_INSECURE)
+        return;
+    e->cfg.attest = toy_attest;
+    e->cfg.appraise = toy_appraise;
+    e->cfg.attest_arg = e->cfg.appraise_arg = &e->toy;
+}
+
+static void open_end(struct end *e)
+{
+    CHECK(ccz_ratls_ctx_new(&e->ctx, &e->cfg, &e->err) == CCZ_OK);
+    CHECK(ccz_ratls_new(&e->r, e->ctx) == CCZ_OK);
+    e->rc = CCZ_OK;
+}
+
+static void move(struct end *to, struct end *from)
+{
+    CCZ_AUTO_BUF wire;
+    ccz_buf_init(&wire, 1 << 20);
+    CHECK(ccz_ratls_drain(&wire, from->r) == CCZ_OK);
+    CHECK(ccz_ratls_feed(to->r, ccz_buf_span(&wire)) == CCZ_OK);
+    if (to->rc == CCZ_OK)
+        to->rc = ccz_ratls_step(to->r, &to->err);
+}
+
+static void run(struct end *c, struct end *s)
+{
+    c->rc = ccz_ratls_step(c->r, &c->err); /* ClientHello */
+    for (int i = 0; i < 8; i++) {
+        move(s, c);
+        move(c, s);
+    }
+}
+
+static void open_and_run(struct end *c, struct end *s)
+{
+    open_end(c);
+    open_end(s);
+    run(c, s);
+}
+
+static void expect_text(struct end *to, struct end *from, const char *text)
+{
+    CCZ_AUTO_BUF plain;
+    ccz_buf_init(&plain, 4096);
+    CHECK(ccz_ratls_write(from->r, ccz_span_str(text), NULL) == CCZ_OK);
+    move(to, from);
+    CHECK(ccz_ratls_read(&plain, to->r, &to->err) == CCZ_OK);
+    CHECK(ccz_span_eq(ccz_buf_span(&plain), ccz_span_str(text)));
+}
+
+static void test_session(void)
+{
+    struct end c, s;
+    make_end(&c, false, CCZ_RATLS_SESSION);
+    make_end(&s, true, CCZ_RATLS_SESSION);
+    open_end(&c);
+    open_end(&s);
+    CCZ_AUTO_BUF plain;
+    ccz_buf_init(&plain, 64);
+    /* before ready: nothing in, nothing out, nobody known */
+    CHECK(ccz_ratls_write(c.r, ccz_span_str("early"), &c.err) == CCZ_E_ARG);
+    CHECK(strcmp(c.err.where, "ratls:not-ready") == 0);
+    CHECK(ccz_ratls_read(&plain, s.r, NULL) == CCZ_E_ARG && !ccz_ratls_peer(s.r));
+    run(&c, &s);
+    CHECK(c.rc == CCZ_OK && s.rc == CCZ_OK && ccz_ratls_ready(c.r) && ccz_ratls_ready(s.r));
+    const struct ccz_ratls_peer *p = ccz_ratls_peer(c.r);
+    CHECK(p && p->attested && p->fresh && !p->pinned && p->claims.isv_svn == 7);
+    static const uint8_t zero[32];
+    const uint8_t *key_of_s = p->spki_sha256, *key_of_c = ccz_ratls_peer(s.r)->spki_sha256;
+    CHECK(memcmp(key_of_s, zero, 32) != 0 && memcmp(key_of_s, key_of_c, 32) != 0);
+    expect_text(&s, &c, "hello");
+    expect_text(&c, &s, "welcome");
+    ccz_ratls_close(c.r);
+    move(&s, &c);
+    CHECK(ccz_ratls_read(&plain, s.r, &s.err) == CCZ_E_CLOSED);
+    close_end(&c);
+    close_end(&s);
+}
+
+/* The last RESULT and the first application bytes in one flight: none is lost, none comes early. */
+static void test_same_flight(void)
+{
+    struct end c, s;
+    CCZ_AUTO_BUF plain;
+    ccz_buf_init(&plain, 3);
+    make_end(&c, false, CCZ_RATLS_SESSION);
+    make_end(&s, true, CCZ_RATLS_SESSION);
+    open_end(&c);
+    open_end(&s);
+    c.rc = ccz_ratls_step(c.r, &c.err);
+    while (!ccz_ratls_ready(s.r)) {
+        CHECK(!ccz_ratls_ready(c.r));
+        move(&s, &c);
+        if (!ccz_ratls_ready(s.r))
+            move(&c, &s);
+    }
+    CHECK(ccz_ratls_write(s.r, ccz_span_str("abcdefg"), NULL) == CCZ_OK);
+    move(&c, &s);
+    CHECK(ccz_ratls_ready(c.r));
+    static const char *const parts[] = {"abc", "def", "g"};
+    for (size_t i = 0; i < 3; i++) {
+        ccz_buf_clear(&plain);
+        CHECK(ccz_ratls_read(&plain, c.r, NULL) == CCZ_OK);
+        CHECK(ccz_span_eq(ccz_buf_span(&plain), ccz_span_str(parts[i])));
+    }
+    close_end(&c);
+    close_end(&s);
+}
+
+/* The server's policy says no: the client is told where, got and expected, over the wire. */
+static void test_refusal_reaches_peer(void)
+{
+    struct end c, s;
+    make_end(&c, false, CCZ_RATLS_SESSION);
+    make_end(&s, true, CCZ_RATLS_SESSION);
+    s.toy.appraise_rc = CCZ_E_POLICY;
+    open_and_run(&c, &s);
+    CHECK(s.rc == CCZ_E_POLICY && strcmp(s.err.where, "policy:mrenclave") == 0);
+    CHECK(c.rc == CCZ_E_PEER && strcmp(c.err.where, "peer:policy:mrenclave") == 0);
+    CHECK(strcmp(c.err.got, "11aa") == 0 && strcmp(c.err.expected, "22bb") == 0 &&
+          c.err.aux == CCZ_E_POLICY);
+    CHECK(!ccz_ratls_ready(c.r) && !ccz_ratls_ready(s.r) && !ccz_ratls_peer(s.r));
+    CHECK(ccz_ratls_write(c.r, ccz_span_str("x"), NULL) == CCZ_E_PEER);
+    struct ccz_err again = {0}; /* stays failed, with the same reason */
+    CHECK(ccz_ratls_step(c.r, &again) == CCZ_E_PEER && strcmp(again.where, c.err.where) == 0);
+    close_end(&c);
+    close_end(&s);
+}
+
+static void test_no_evidence(void)
+{
+    struct end c, s;
+    make_end(&c, false, CCZ_RATLS_SESSION);
+    make_end(&s, true, CCZ_RATLS_SESSION);
+    c.cfg.attest = NULL;
+    open_and_run(&c, &s);
+    CHECK(s.rc == CCZ_E_DENIED && strcmp(s.err.where, "ratls:no-evidence") == 0);
+    CHECK(c.rc == CCZ_E_PEER && strcmp(c.err.where, "peer:ratls:no-evidence") == 0);
+    close_end(&c);
+    close_end(&s);
+
+    make_end(&c, false,
+             CCZ_RATLS_SESSION); /* a server without evidence, and a client that wants some */
+    make_end(&s, true, CCZ_RATLS_SESSION);
+    s.cfg.attest = NULL;
+    open_and_run(&c, &s);
+    CHECK(c.rc == CCZ_E_DENIED && strcmp(c.err.where, "ratls:no-evidence") == 0);
+    CHECK(s.rc == CCZ_E_PEER && strcmp(s.err.where, "peer:ratls:no-evidence") == 0);
+    close_end(&c);
+    close_end(&s);
+}
+
+/* ------------------------------------------------------------------------- raw TLS attackers */
+
+/* An attacker goes on whatever its own TLS says. */
+static void any(ccz_rc rc)
+{
+    (void)rc;
+}
+
+static ccz_rc accept_any(void *arg, void *conn_arg, struct ccz_span der, struct ccz_err *err)
+{
+    (void)arg, (void)conn_arg, (void)der, (void)err;
+    return CCZ_OK;
+}
+
+/* A TLS end without our engine; `alpn` NULL = none. */
+static struct ccz_tls *raw_tls(struct ccz_tls_ctx **ctx, bool server, const char *protocol)
+{
+    const char *const alpn[] = {protocol, NULL};
+    struct ccz_tls *t = NULL;
+    CCZ_AUTO(ccz_key) key = NULL;
+    CCZ_AUTO_BUF der;
+    ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
+    CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK);
+    struct ccz_cert_cfg cert = {
+        .cn = "raw", .key = key, .not_before_s = NOW, .not_after_s = NOW + 60};
+    CHECK(ccz_cert_issue(&der, &cert, NULL) == CCZ_OK);
+    struct ccz_tls_cfg cfg = {.server = server,
+                              .cert_der = ccz_buf_span(&der),
+                              .key = key,
+                              .require_peer_cert = true,
+                              .verify = accept_any,
+                              .alpn = protocol ? alpn : NULL};
+    CHECK(ccz_tls_ctx_new(ctx, &cfg, NULL) == CCZ_OK &&
+          ccz_tls_new(&t, *ctx, NULL, NULL) == CCZ_OK);
+    return t;
+}
+
+static void move_raw(struct end *e, struct ccz_tls *t)
+{
+    CCZ_AUTO_BUF a;
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&a, 1 << 20);
+    ccz_buf_init(&b, 1 << 20);
+    any(ccz_tls_step(t, NULL));
+    CHECK(ccz_tls_drain(&a, t) == CCZ_OK && ccz_ratls_feed(e->r, ccz_buf_span(&a)) == CCZ_OK);
+    if (e->rc == CCZ_OK)
+        e->rc = ccz_ratls_step(e->r, &e->err);
+    CHECK(ccz_ratls_drain(&b, e->r) == CCZ_OK && ccz_tls_feed(t, ccz_buf_span(&b)) == CCZ_OK);
+    any(ccz_tls_step(t, NULL));
+}
+
+static void plain_peer(bool we_are_server, const char *alpn)
+{
+    struct end e;
+    struct ccz_tls_ctx *ctx = NULL;
+    make_end(&e, we_are_server, CCZ_RATLS_SESSION);
+    open_end(&e);
+    struct ccz_tls *t = raw_tls(&ctx, !we_are_server, alpn);
+    for (int i = 0; i < 6; i++)
+        move_raw(&e, t);
+    CHECK(e.rc == CCZ_E_PEER && strcmp(e.err.where, "ratls:alpn") == 0);
+    CHECK(strcmp(e.err.expected, CCZ_RATLS_ALPN) == 0 && e.err.hint && !ccz_ratls_ready(e.r));
+    ccz_tls_free(t);
+    ccz_tls_ctx_free(ctx);
+    close_end(&e);
+}
+
+static void test_plain_tls(void)
+{
+    plain_peer(true, NULL);
+    plain_peer(true, "h2");
+    plain_peer(false, NULL);
+    plain_peer(false, "h2");
+}
+
+/* Right ALPN, then application data at once: the attestation cannot be skipped. */
+static void test_skip_attestation(void)
+{
+    struct end e;
+    struct ccz_tls_ctx *ctx = NULL;
+    CCZ_AUTO_BUF reply;
+    ccz_buf_init(&reply, 4096);
+    make_end(&e, true, CCZ_RATLS_SESSION);
+    open_end(&e);
+    struct ccz_tls *t = raw_tls(&ctx, false, CCZ_RATLS_ALPN);
+    for (int i = 0; i < 3; i++)
+        move_raw(&e, t);
+    CHECK(e.rc == CCZ_OK && ccz_tls_ready(t) && !ccz_ratls_ready(e.r));
+    CHECK(ccz_tls_write(t, ccz_span_str("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), NULL) == CCZ_OK);
+    move_raw(&e, t);
+    CHECK(e.rc == CCZ_E_PEER && strcmp(e.err.where, "ratls:order") == 0);
+    any(ccz_tls_read(&reply, t, NULL));
+    size_t hello = CCZI_RATLS_HEAD_SIZE + CCZI_RATLS_HELLO_SIZE;
+    CHECK(reply.size > hello && reply.ptr[hello] == CCZI_RATLS_RESULT && reply.ptr[hello + 5] == 0);
+    ccz_tls_free(t);
+    ccz_tls_ctx_free(ctx);
+    close_end(&e);
+}
+
+static void test_peer_gives_up(void)
+{
+    struct end e;
+    struct ccz_tls_ctx *ctx = NULL;
+    make_end(&e, true, CCZ_RATLS_SESSION);
+    open_end(&e);
+    struct ccz_tls *t = raw_tls(&ctx, false, CCZ_RATLS_ALPN);
+    for (int i = 0; i < 3; i++)
+        move_raw(&e, t);
+    ccz_tls_close(t);
+    move_raw(&e, t);
+    CHECK(e.rc == CCZ_E_CLOSED && strcmp(e.err.where, "ratls:closed") == 0);
+    ccz_tls_free(t);
+    ccz_tls_ctx_free(ctx);
+    close_end(&e);
+}
+
+/* Machine in the middle: TLS with each side under its own key, the attestation passed through. */
+static void test_relay(void)
+{
+    struct end c, s;
+    struct ccz_tls_ctx *cx = NULL, *sx = NULL;
+    make_end(&c, false, CCZ_RATLS_SESSION);
+    make_end(&s, true, CCZ_RATLS_SESSION);
+    open_end(&c);
+    open_end(&s);
+    struct ccz_tls *to_c = raw_tls(&cx, true, CCZ_RATLS_ALPN),
+                   *to_s = raw_tls(&sx, false, CCZ_RATLS_ALPN);
+    c.rc = ccz_ratls_step(c.r, &c.err);
+    for (int i = 0; i < 10; i++) {
+        CCZ_AUTO_BUF up;
+        CCZ_AUTO_BUF down;
+        ccz_buf_init(&up, 1 << 20);
+        ccz_buf_init(&down, 1 << 20);
+        move_raw(&c, to_c);
+        move_raw(&s, to_s);
+        if (!ccz_tls_ready(to_c) || !ccz_tls_ready(to_s))
+            continue;
+        any(ccz_tls_read(&up, to_c, NULL));
+        any(ccz_tls_read(&down, to_s, NULL));
+        any(ccz_tls_write(to_s, ccz_buf_span(&up), NULL));
+        any(ccz_tls_write(to_c, ccz_buf_span(&down), NULL));
+    }
+    CHECK(c.toy.attested == 1 &&
+          s.toy.attested == 1); /* both made genuine evidence for the attacker */
+    CHECK(c.rc == CCZ_E_SIG && strcmp(c.err.where, "ratls:report-data") == 0);
+    CHECK(s.rc == CCZ_E_SIG ||
+          (s.rc == CCZ_E_PEER && strcmp(s.err.where, "peer:ratls:report-data") == 0));
+    ccz_tls_free(to_c);
+    ccz_tls_free(to_s);
+    ccz_tls_ctx_free(cx);
+    ccz_tls_ctx_free(sx);
+    close_end(&c);
+    close_end(&s);
+}
+
+static void test_replay(void)
+{
+    struct end c, s;
+    uint8_t old[TOY_QUOTE_SIZE];
+    make_end(&c, false, CCZ_RATLS_SESSION);
+    make_end(&s, true, CCZ_RATLS_SESSION);
+    open_and_run(&c, &s);
+    CHECK(ccz_ratls_ready(c.r));
+    memcpy(old, s.toy.last_quote, sizeof(old));
+    ccz_ratls_free(c.r); /* a second connection of the same two contexts: same keys, new session */
+    ccz_ratls_free(s.r);
+    CHECK(ccz_ratls_new(&c.r, c.ctx) == CCZ_OK && ccz_ratls_new(&s.r, s.ctx) == CCZ_OK);
+    s.toy.replay = old;
+    run(&c, &s);
+    CHECK(c.rc == CCZ_E_SIG && strcmp(c.err.where, "ratls:report-data") == 0 &&
+          strlen(c.err.got) == 128);
+    CHECK(s.rc == CCZ_E_PEER && strcmp(s.err.where, "peer:ratls:report-data") == 0);
+    close_end(&c);
+    close_end(&s);
+}
+
+/* ------------------------------------------------------------------------------ other profiles */
+
+static void test_certificate(void)
+{
+    struct end c, s;
+    make_end(&c, false, CCZ_RATLS_CERTIFICATE);
+    make_end(&s, true, CCZ_RATLS_CERTIFICATE);
+    open_and_run(&c, &s);
+    CHECK(ccz_ratls_ready(c.r) && ccz_ratls_ready(s.r));
+    CHECK(ccz_ratls_peer(c.r)->attested && !ccz_ratls_peer(c.r)->fresh &&
+          ccz_ratls_peer(s.r)->attested);
+    CHECK(c.toy.attested == 2); /* once per extension, at the start and not per connection */
+    expect_text(&s, &c, "hello");
+    close_end(&c);
+    close_end(&s);
+
+    make_end(&c, false,
+             CCZ_RATLS_CERTIFICATE); /* one-way: an anonymous client, an attested server */
+    make_end(&s, true, CCZ_RATLS_CERTIFICATE);
+    c.cfg.attest = NULL;
+    s.cfg.appraise = NULL;
+    s.cfg.peer_evidence_optional = true;
+    open_and_run(&c, &s);
+    CHECK(ccz_ratls_ready(c.r) && ccz_ratls_ready(s.r) && !ccz_ratls_peer(s.r)->attested);
+    close_end(&c);
+    close_end(&s);
+
+    make_end(&c, false, CCZ_RATLS_CERTIFICATE); /* a client without evidence where it is required */
+    make_end(&s, true, CCZ_RATLS_CERTIFICATE);
+    c.cfg.attest = NULL;
+    open_and_run(&c, &s);
+    CHECK(s.rc == CCZ_E_NOT_FOUND && strcmp(s.err.where, "ratls:no-evidence") == 0);
+    CHECK(c.rc == CCZ_E_PEER && strcmp(c.err.where, "tls:peer-alert") == 0);
+    close_end(&c);
+    close_end(&s);
+}
+
+/* Evidence that is there but cannot be judged ("no collateral found") is not "no evidence". */
+static void test_certificate_not_found(void)
+{
+    struct end c, s;
+    make_end(&c, false, CCZ_RATLS_CERTIFICATE);
+    make_end(&s, true, CCZ_RATLS_CERTIFICATE);
+    s.cfg.peer_evidence_optional = true;
+    s.toy.appraise_rc = CCZ_E_NOT_FOUND;
+    open_and_run(&c, &s);
+    CHECK(s.rc == CCZ_E_NOT_FOUND && strcmp(s.err.where, "policy:mrenclave") == 0 &&
+          !ccz_ratls_ready(s.r));
+    close_end(&c);
+    close_end(&s);
+}
+
+static ccz_rc pin_hook(void *arg, struct ccz_span spki, struct ccz_err *err)
+{
+    const struct ccz_buf *want = arg;
+    return ccz_span_eq(spki, ccz_buf_span(want))
+               ? CCZ_OK
+               : ccz_refuse(err, CCZ_E_DENIED, "test:pin", "a", "b");
+}
+
+static void test_pin(enum ccz_ratls_profile profile)
+{
+    CCZ_AUTO(ccz_key) key = NULL;
+    CCZ_AUTO(ccz_key) other = NULL;
+    CCZ_AUTO_BUF spki;
+    ccz_buf_init(&spki, 256);
+    CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK &&
+          ccz_key_generate(&other, CCZ_P256) == CCZ_OK);
+    CHECK(ccz_key_spki(&spki, key) == CCZ_OK);
+    for (int i = 0; i < 2; i++) {
+        struct end c, s;
+        make_end(&c, false, profile);
+        make_end(&s, true, profile);
+        c.cfg.attest = NULL;
+        c.cfg.key = i == 0 ? key : other;
+        s.cfg.peer_evidence_optional = profile != CCZ_RATLS_TLS_ONLY_INSECURE;
+        s.cfg.pin = pin_hook;
+        s.cfg.pin_arg = &spki;
+        open_and_run(&c, &s);
+        CHECK(ccz_ratls_ready(s.r) == (i == 0));
+        if (i == 0)
+            CHECK(ccz_ratls_peer(s.r)->pinned && !ccz_ratls_peer(s.r)->attested);
+        else
+            CHECK(s.rc == CCZ_E_DENIED && strcmp(s.err.where, "test:pin") == 0 &&
+                  c.rc == CCZ_E_PEER);
+        close_end(&c);
+        close_end(&s);
+    }
+}
+
+static void test_pins(void)
+{
+    test_pin(CCZ_RATLS_SESSION);
+    test_pin(CCZ_RATLS_CERTIFICATE);
+    test_pin(CCZ_RATLS_TLS_ONLY_INSECURE);
+}
+
+static void test_tls_only(void)
+{
+    static const char *const h2[] = {"h2", NULL};
+    struct end c, s;
+    make_end(&c, false, CCZ_RATLS_TLS_ONLY_INSECURE);
+    make_end(&s, true, CCZ_RATLS_TLS_ONLY_INSECURE);
+    c.cfg.alpn = s.cfg.alpn = h2;
+    open_and_run(&c, &s);
+    CHECK(ccz_ratls_ready(c.r) && ccz_ratls_ready(s.r) && !ccz_ratls_peer(c.r)->attested);
+    expect_text(&s, &c, "hello");
+    close_end(&c);
+    close_end(&s);
+}
+
+static void refuse_cfg(struct ccz_ratls_cfg cfg)
+{
+    struct ccz_ratls_ctx *ctx = NULL;
+    struct ccz_err err = {0};
+    CHECK(ccz_ratls_ctx_new(&ctx, &cfg, &err) == CCZ_E_ARG && !ctx &&
+          strcmp(err.where, "ratls:config") == 0);
+}
+
+static void test_config(void)
+{
+    static const char *const h2[] = {"h2", NULL};
+    CCZ_AUTO(ccz_key) p384 = NULL;
+    CHECK(ccz_key_generate(&p384, CCZ_P384) == CCZ_OK);
+    refuse_cfg(
+        (struct ccz_ratls_cfg){0}); /* the zeroed configuration demands evidence nobody appraises */
+    refuse_cfg((struct ccz_ratls_cfg){.profile = CCZ_RATLS_CERTIFICATE, .attest = toy_attest});
+    refuse_cfg((struct ccz_ratls_cfg){.appraise = toy_appraise, .alpn = h2});
+    refuse_cfg((struct ccz_ratls_cfg){.appraise = toy_appraise, .pin = pin_hook});
+    refuse_cfg((struct ccz_ratls_cfg){.appraise = toy_appraise, .key = p384});
+    refuse_cfg(
+        (struct ccz_ratls_cfg){.profile = CCZ_RATLS_TLS_ONLY_INSECURE, .appraise = toy_appraise});
+    refuse_cfg(
+        (struct ccz_ratls_cfg){.profile = CCZ_RATLS_TLS_ONLY_INSECURE, .attest = toy_attest});
+    refuse_cfg(
+        (struct ccz_ratls_cfg){.profile = (enum ccz_ratls_profile)9, .appraise = toy_appraise});
+}
+
+static const struct ccz_test tests[] = {
+    {"ratls.tls_session", test_session},
+    {"ratls.tls_same_flight", test_same_flight},
+    {"ratls.tls_refusal_reaches_peer", test_refusal_reaches_peer},
+    {"ratls.tls_no_evidence", test_no_evidence},
+    {"ratls.tls_plain_peer", test_plain_tls},
+    {"ratls.tls_skip_attestation", test_skip_attestation},
+    {"ratls.tls_peer_gives_up", test_peer_gives_up},
+    {"ratls.tls_relay", test_relay},
+    {"ratls.tls_replay", test_replay},
+    {"ratls.tls_certificate", test_certificate},
+    {"ratls.tls_certificate_not_found", test_certificate_not_found},
+    {"ratls.tls_pin", test_pins},
+    {"ratls.tls_only", test_tls_only},
+    {"ratls.config", test_config},
+};
+
+int main(int argc, char **argv)
+{
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
