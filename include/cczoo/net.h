@@ -10,7 +10,8 @@
  * that loop (or before any thread runs it). The exceptions are ccz_loop_post(), ccz_loop_stop() and
  * ccz_loop_is_current(), which any thread may call. Callbacks run on the loop's thread and must not block.
  * Callbacks are never entered from inside a call of the same object: failures met by ccz_conn_write() or
- * ccz_conn_connect() are told by on_closed() later. Any object may be freed inside its own callbacks.
+ * ccz_conn_connect() are told by on_closed() later. Connections, timers and listeners may be freed inside
+ * their own callbacks, an HTTP server may not.
  *
  * libevent is used only in src/net. Signals of the peer (SIGPIPE) never reach the process.
  * Reading order of the sources: loop.c, addr.c, resolve.c, conn.c, listen.c, http.c.
@@ -202,8 +203,8 @@ CCZ_API void ccz_http_server_free(struct ccz_http_server *s);
 CCZ_DEFINE_AUTO(ccz_http_server)
 CCZ_API uint16_t ccz_http_server_port(const struct ccz_http_server *s);
 
-/* What is returned here is borrowed from the request and valid until ccz_http_reply(). If the client
- * goes away first, everything reads as empty. */
+/* What is returned here is borrowed from the request and valid until ccz_http_reply(), even if the client
+ * goes away first. */
 CCZ_API const char *ccz_http_method(const struct ccz_http_req *req); /**< "GET", ... */
 CCZ_API const char *ccz_http_path(const struct ccz_http_req *req);   /**< as sent, still %-encoded */
 CCZ_API const char *ccz_http_query(const struct ccz_http_req *req);  /**< behind '?', encoded; "" if none */
@@ -211,7 +212,7 @@ CCZ_API const char *ccz_http_query(const struct ccz_http_req *req);  /**< behind
 CCZ_API const char *ccz_http_header(const struct ccz_http_req *req, const char *name);
 CCZ_API struct ccz_span ccz_http_body(const struct ccz_http_req *req);
 CCZ_API const char *ccz_http_peer(const struct ccz_http_req *req); /**< "ip:port" */
-/** The connection's TLS object (peer certificate, exporter); NULL for plain HTTP. */
+/** The connection's TLS object (peer certificate, exporter); NULL for plain HTTP, or if the client has gone. */
 CCZ_API struct ssl_st *ccz_http_ssl(const struct ccz_http_req *req);
 
 struct ccz_http_field {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plain libevent events around a socket: one read into the loop's buffer per event, output gathered in
- * one buffer per connection and sent at the end of the loop's turn. */
+/* Plain libevent events around a socket: one read into the loop's buffer per event, output gathered
+ * in one buffer per connection and sent at the end of the loop's turn. */
 #define _GNU_SOURCE
 #include "net/net_priv.h"
 
@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 enum {
-    CONN_CONNECT_MS = 10000,   /* default time limit */
-    CONN_READS = 4,            /* full reads in a row before others get their turn */
-    CONN_DIRECT_SIZE = 16384,  /* from here on, copying costs more than a system call */
-    CONN_KEEP_SIZE = 1 << 18,  /* an output buffer that grew larger is not kept while idle */
+    CONN_CONNECT_MS = 10000,  /* default time limit */
+    CONN_READS = 4,           /* full reads in a row before others get their turn */
+    CONN_DIRECT_SIZE = 16384, /* from here on, copying costs more than a system call */
+    CONN_KEEP_SIZE = 1 << 18, /* an output buffer that grew larger is not kept while idle */
 };
 
 enum conn_state {
@@ -146,7 +146,8 @@ void ccz_conn_free(struct ccz_conn *c)
     if (c->state == CONN_ENDING)
         LIST_REMOVE(c, link);
     c->state = CONN_DEAD;
-    /* A callback further up the stack may still look at c: its memory goes at the end of the turn. */
+    /* A callback further up the stack may still look at c: its memory goes at the end of the turn.
+     */
     LIST_INSERT_HEAD(&c->loop->dead, c, link);
     cczi_loop_turn_end(c->loop);
 }
@@ -272,8 +273,8 @@ static void conn_finish(struct ccz_conn *c)
         c->shut = true;
         (void)shutdown(c->fd, SHUT_WR);
     }
-    /* Closing before the peer's end would reset the connection if bytes of it are still unread, and the
-     * reset could destroy our last bytes on their way. */
+    /* Closing before the peer's end would reset the connection if bytes of it are still unread, and
+     * the reset could destroy our last bytes on their way. */
     if (c->eof)
         ccz_conn_free(c);
 }
@@ -475,7 +476,8 @@ static void on_conn_timer(evutil_socket_t fd, short what, void *arg)
         struct ccz_err err = {0};
         cczi_resolve_cancel(c->lookup);
         c->lookup = NULL;
-        ccz_fail(&err, CCZ_E_TIMEOUT, "net:connect-timeout", 0, "%s: no connection in time", c->peer);
+        ccz_fail(&err, CCZ_E_TIMEOUT, "net:connect-timeout", 0, "%s: no connection in time",
+                 c->peer);
         conn_close(c, &err);
     }
 }

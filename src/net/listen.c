@@ -59,7 +59,8 @@ static int accept_one(struct ccz_listener *l, char peer[CCZ_ADDR_TEXT_SIZE])
         return fd;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        /* The socket stays readable, so that the loop would spin until somebody closes something. */
+        /* The socket stays readable, so that the loop would spin until somebody closes something.
+         */
         struct timeval rest = cczi_timeval(LISTEN_REST_MS);
         ccz_log(CCZ_LOG_WARN, "net", "listen port=%u resting: %s", l->port, strerror(errno));
         event_del(l->accept_ev);

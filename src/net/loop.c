@@ -231,8 +231,7 @@ static bool loop_init(struct ccz_loop *loop)
     if (!loop->base || !loop->mail)
         return false;
     loop->turn_ev = event_new(loop->base, -1, 0, on_turn_end, loop);
-    loop->mail_ev =
-        event_new(loop->base, loop->mail->fd, EV_READ | EV_PERSIST, on_mail, loop);
+    loop->mail_ev = event_new(loop->base, loop->mail->fd, EV_READ | EV_PERSIST, on_mail, loop);
     return loop->turn_ev && loop->mail_ev && event_add(loop->mail_ev, NULL) == 0;
 }
 

@@ -13,11 +13,12 @@
 struct event;
 struct event_base;
 
-/* -------------------------------------------------------------------------------- mailbox (loop.c) */
+/* -------------------------------------------------------------------------------- mailbox (loop.c)
+ */
 
 /**
- * Functions posted to a loop from other threads. Counted, so that a thread that outlives the loop (name
- * resolution) finds it closed instead of gone.
+ * Functions posted to a loop from other threads. Counted, so that a thread that outlives the loop
+ * (name resolution) finds it closed instead of gone.
  */
 struct cczi_mail;
 struct cczi_mail *cczi_mail_ref(struct cczi_mail *m);
@@ -25,7 +26,8 @@ void cczi_mail_unref(struct cczi_mail *m);
 /** @retval CCZ_E_CLOSED the loop was freed   @retval CCZ_E_NOMEM */
 ccz_rc cczi_mail_post(struct cczi_mail *m, void (*fn)(void *arg), void *arg);
 
-/* ------------------------------------------------------------------------------------ loop (loop.c) */
+/* ------------------------------------------------------------------------------------ loop
+ * (loop.c) */
 
 struct cczi_signal {
     struct event *ev;
@@ -42,8 +44,8 @@ struct ccz_loop {
     bool turn_due, in_turn_end;
     TAILQ_HEAD(, ccz_conn) dirty; /* connections with something to do at the end of the turn */
     size_t dirty_len;
-    LIST_HEAD(, ccz_conn) ended;  /* given up by their owners, still sending */
-    LIST_HEAD(, ccz_conn) dead;   /* closed; memory is released when no callback can be using it */
+    LIST_HEAD(, ccz_conn) ended; /* given up by their owners, still sending */
+    LIST_HEAD(, ccz_conn) dead;  /* closed; memory is released when no callback can be using it */
     SLIST_HEAD(, cczi_signal) signals;
     atomic_bool running;
     pthread_t thread; /* valid while running */
@@ -58,7 +60,8 @@ struct timeval cczi_timeval(int64_t ms);
 void cczi_conn_flush(struct ccz_conn *c);
 void cczi_conn_bury(struct ccz_conn *c);
 
-/* -------------------------------------------------------------------------------- addresses (addr.c) */
+/* -------------------------------------------------------------------------------- addresses
+ * (addr.c) */
 
 #define CCZI_HOST_SIZE 256 /* RFC 1035: 253 characters */
 
@@ -82,7 +85,8 @@ ccz_rc cczi_listen_socket(int *fd, uint16_t *port, const struct ccz_listen_cfg *
 /** Removes the file of a unix socket; nothing for others. */
 void cczi_unlink_addr(const struct cczi_addr *bound);
 
-/* ------------------------------------------------------------------------------ names (resolve.c) */
+/* ------------------------------------------------------------------------------ names (resolve.c)
+ */
 
 #define CCZI_RESOLVE_MAX 8 /* addresses of one name that are tried */
 
@@ -92,7 +96,8 @@ struct cczi_resolved {
     size_t len;
     struct cczi_addr addrs[CCZI_RESOLVE_MAX];
 };
-/** Looks @p host up on a thread of its own; @p done runs once on the loop unless cancelled before. */
+/** Looks @p host up on a thread of its own; @p done runs once on the loop unless cancelled before.
+ */
 ccz_rc cczi_resolve_start(struct cczi_resolve **out, struct ccz_loop *loop, const char *host,
                           uint16_t port, void (*done)(void *arg, const struct cczi_resolved *res),
                           void *arg);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* getaddrinfo() blocks and knows no event loop, so each look-up has a thread; connections by name are
- * few (configured peers), and the system's own rules (hosts file, nsswitch) apply. */
+/* getaddrinfo() blocks and knows no event loop, so each look-up has a thread; connections by name
+ * are few (configured peers), and the system's own rules (hosts file, nsswitch) apply. */
 #define _GNU_SOURCE
 #include "net/net_priv.h"
 
@@ -16,7 +16,8 @@ struct cczi_resolve {
     char host[CCZI_HOST_SIZE];
     char port[6];
     struct cczi_resolved res;
-    void (*done)(void *arg, const struct cczi_resolved *res); /* loop's thread only; NULL = cancelled */
+    void (*done)(void *arg,
+                 const struct cczi_resolved *res); /* loop's thread only; NULL = cancelled */
     void *arg;
 };
 
@@ -38,7 +39,7 @@ static void *resolve_thread(void *arg)
 {
     struct cczi_resolve *r = arg;
     struct addrinfo *list = NULL;
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     r->res.eai = getaddrinfo(r->host, r->port, &hints, &list);
     for (struct addrinfo *a = list; a && r->res.len < CCZI_RESOLVE_MAX; a = a->ai_next) {
         struct cczi_addr *to = &r->res.addrs[r->res.len];
@@ -50,8 +51,8 @@ static void *resolve_thread(void *arg)
     }
     if (list)
         freeaddrinfo(list);
-    /* The connection may hold on to r until on_resolved() ran, so being out of memory has to pass. A
-     * closed mailbox means that the loop is gone, and with it everybody who could be waiting. */
+    /* The connection may hold on to r until on_resolved() ran, so being out of memory has to pass.
+     * A closed mailbox means that the loop is gone, and with it everybody who could be waiting. */
     static const struct timespec pause = {.tv_nsec = 10000000};
     ccz_rc rc;
     while ((rc = cczi_mail_post(r->mail, on_resolved, r)) == CCZ_E_NOMEM)
