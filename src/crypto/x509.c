@@ -307,6 +307,12 @@ static ccz_rc refuse_cn(struct ccz_err *err, ccz_rc rc, const char *where, const
     return ccz_refuse(err, rc, where, g, e);
 }
 
+ccz_rc cczi_cert_check_signature(const struct ccz_cert *c, const struct ccz_cert *issuer,
+                                 struct ccz_err *err)
+{
+    return cczi_x509_check_signature(&c->sig, issuer, &cert_kind, err);
+}
+
 ccz_rc ccz_cert_check_issuer(const struct ccz_cert *c, const struct ccz_cert *issuer,
                              struct ccz_err *err)
 {
@@ -326,7 +332,7 @@ ccz_rc ccz_cert_check_issuer(const struct ccz_cert *c, const struct ccz_cert *is
     ccz_rc rc = check_critical(c, err);
     if (rc == CCZ_OK)
         rc = check_critical(issuer, err);
-    return rc == CCZ_OK ? cczi_x509_check_signature(&c->sig, issuer, &cert_kind, err) : rc;
+    return rc == CCZ_OK ? cczi_cert_check_signature(c, issuer, err) : rc;
 }
 
 ccz_rc ccz_cert_check_time(const struct ccz_cert *c, int64_t now_s, struct ccz_err *err)

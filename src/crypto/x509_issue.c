@@ -217,7 +217,7 @@ ccz_rc ccz_cert_issue(struct ccz_buf *out_der, const struct ccz_cert_cfg *cfg, s
     CCZ_AUTO(ccz_cert) made = NULL;
     rc = ccz_cert_parse(&made, ccz_buf_span(&der), err);
     if (rc == CCZ_OK && cfg->issuer)
-        rc = ccz_cert_check_issuer(made, cfg->issuer, err);
+        rc = cczi_cert_check_signature(made, cfg->issuer, err);
     if (rc != CCZ_OK)
         return rc;
     ccz_buf_put_span(out_der, ccz_buf_span(&der));

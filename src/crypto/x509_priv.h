@@ -69,6 +69,9 @@ CCZ_MUST_USE ccz_rc cczi_x509_check_signature(const struct cczi_signed *s, const
 
 /* x509.c: true if @p issuer may sign for @p usage: it has no KeyUsage, or one with that bit. */
 bool cczi_cert_may(const struct ccz_cert *issuer, uint8_t usage);
+/* x509.c: only that the key of @p issuer signed @p c. */
+CCZ_MUST_USE ccz_rc cczi_cert_check_signature(const struct ccz_cert *c, const struct ccz_cert *issuer,
+                                              struct ccz_err *err);
 /* x509.c: content of SubjectKeyIdentifier, empty if there is none. */
 struct ccz_span cczi_cert_subject_key_id(const struct ccz_cert *c);
 
