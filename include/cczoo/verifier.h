@@ -3,8 +3,17 @@
 #define CCZ_VERIFIER_H
 /**
  * @file verifier.h
- * quote.h + pcs.h + policy.h composed into one object with one answer, for daemons, the command line and as
- * the appraisal hook of RA-TLS. Adds no rule of its own.
+ * quote.h + pcs.h + policy.h composed into one object with one answer, for daemons, the command
+ * line and as the appraisal hook of RA-TLS. Adds no rule of its own.
+ *
+ * Genuine and simulated platforms are kept apart: a bundle in collateral_dir must chain to Intel's
+ * root, one in trust_sim_dir to the root.pem there, and a quote is verified under the root of the
+ * bundle that was chosen for it. Refusals carry the `where` of quote.h or policy.h, or:
+ *   verifier:no-collateral  CCZ_E_NOT_FOUND: no bundle for the quote's platform (tee, FMSPC, PCK
+ * CA) verifier:no-policy      CCZ_E_POLICY: ccz_verifier_appraise() without a policy
+ *   verifier:config         CCZ_E_ARG
+ * Collateral is read at start and at ccz_verifier_reload(); what verified before is remembered per
+ * attestation key (quote.h), so that a known peer costs one signature check and some hashing.
  */
 #include <cczoo/policy.h>
 
@@ -12,23 +21,40 @@
 extern "C" {
 #endif
 
+/** Shareable between threads, ccz_verifier_reload() included. */
 struct ccz_verifier;
 struct ccz_verifier_cfg {
-    struct ccz_clock clock;        /**< required */
-    const char *collateral_dir;    /**< collateral bundle(s) on disk for genuine hardware, or NULL */
-    const char *trust_sim_dir;     /**< trust directory of a software TEE (ccz_sim_init), or NULL: the only way a
-                                        simulated root is ever trusted */
-    const struct ccz_policy *policy; /**< NULL = verify only: ccz_verifier_appraise() then refuses everybody */
+    struct ccz_clock clock;     /**< required */
+    const char *collateral_dir; /**< collateral bundles (pcs.h) for genuine hardware, or NULL */
+    const char
+        *trust_sim_dir; /**< trust directory of a software TEE (ccz_sim_init: root.pem and
+                             bundles), or NULL: the only way a simulated root is ever trusted */
+    const struct ccz_policy *policy; /**< borrowed, must live as long as the verifier; NULL = verify
+                                          only: ccz_verifier_appraise() then refuses everybody */
 };
-/** Reads collateral once; re-read with ccz_verifier_reload() when it nears expiry. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_new(struct ccz_verifier **out, const struct ccz_verifier_cfg *cfg, struct ccz_err *err);
-CCZ_API void ccz_verifier_free(struct ccz_verifier *v);
+/**
+ * Reads collateral once; re-read with ccz_verifier_reload() when it nears expiry.
+ * @retval CCZ_E_ARG  no clock, or neither directory: nobody could ever be verified
+ * @return otherwise what ccz_pcs_load() or ccz_roots_add_cert() say
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_new(struct ccz_verifier **out,
+                                             const struct ccz_verifier_cfg *cfg,
+                                             struct ccz_err *err);
+CCZ_API void ccz_verifier_free(struct ccz_verifier *v); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_verifier)
+/** Reads the directories again; on failure what was loaded before stays in use. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_reload(struct ccz_verifier *v, struct ccz_err *err);
-/** Genuine? Claims out, no policy. Thread-safe. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_verify(struct ccz_verifier *v, struct ccz_claims *claims, struct ccz_span quote, struct ccz_err *err);
-/** Genuine and accepted by the policy. Signature of ccz_ratls_appraise_fn with @p verifier as its arg. Thread-safe. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_appraise(void *verifier, struct ccz_claims *claims, struct ccz_span quote, struct ccz_err *err);
+/** When the first part of the collateral in use expires, seconds since 1970 UTC: reload before. */
+CCZ_API int64_t ccz_verifier_expires(struct ccz_verifier *v);
+/** {"genuine": [...], "simulated": [...]}, each as from ccz_pcs_report(). */
+CCZ_API void ccz_verifier_report(struct ccz_buf *out, struct ccz_verifier *v);
+/** Genuine? Claims out, no policy. @param[out] claims  zeroed on failure */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_verify(struct ccz_verifier *v, struct ccz_claims *claims,
+                                                struct ccz_span quote, struct ccz_err *err);
+/** Genuine and accepted by the policy. Signature of ccz_ratls_appraise_fn with @p verifier as its
+ *  arg. @param[out] claims  zeroed on failure, a policy's refusal included */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_appraise(void *verifier, struct ccz_claims *claims,
+                                                  struct ccz_span quote, struct ccz_err *err);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _POSIX_C_SOURCE 200809L
+#include <cczoo/pcs.h>
+#include <cczoo/verifier.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CACHE_LEN = 1024, ROOT_CERT_SIZE_MAX = 65536, PATH_SIZE = 4096 };
+
+/* Collateral of one authority with the only root it may end in: what a simulated root signs says
+ * nothing about genuine platforms, and the other way round. */
+struct authority {
+    struct ccz_roots roots;
+    struct ccz_pcs *pcs; /* NULL = not configured */
+};
+
+/* What was read from disk at one time. Immutable but for the count of references. */
+struct snapshot {
+    atomic_uint refs;
+    struct authority genuine, simulated;
+};
+
+struct ccz_verifier {
+    struct ccz_clock clock;
+    char *collateral_dir, *trust_sim_dir;
+    const struct ccz_policy *policy;
+    struct ccz_verify_cache *cache; /* outlives reloads: its keys name the collateral's content */
+    pthread_mutex_t lock;           /* guards `now` */
+    struct snapshot *now;
+};
+
+/* -------------------------------------------------------------------------------- snapshots */
+
+static void snapshot_free(struct snapshot *s)
+{
+    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    ccz_pcs_free(s->genuine.pcs);
+    ccz_pcs_free(s->simulated.pcs);
+    free(s);
+}
+CCZ_DEFINE_AUTO(snapshot)
+
+static struct snapshot *snapshot_now(struct ccz_verifier *v)
+{
+    pthread_mutex_lock(&v->lock);
+    struct snapshot *s = v->now;
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&v->lock);
+    return s;
+}
+
+static ccz_rc load_simulated(struct authority *a, const char *dir, struct ccz_err *err)
+{
+    char path[PATH_SIZE];
+    int n = snprintf(path, sizeof(path), "%s/root.pem", dir);
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return ccz_refuse_num(err, CCZ_E_LIMIT, "verifier:path", n, PATH_SIZE - 1);
+    CCZ_AUTO_BUF root;
+    ccz_buf_init(&root, ROOT_CERT_SIZE_MAX);
+    ccz_rc rc = ccz_file_read(&root, path, err);
+    if (rc == CCZ_OK)
+        rc = ccz_roots_add_cert(&a->roots, ccz_buf_span(&root), true, err);
+    if (rc == CCZ_OK)
+        rc = ccz_pcs_load(&a->pcs, dir, &a->roots, err);
+    if (rc == CCZ_OK)
+        ccz_log(CCZ_LOG_WARN, "verifier", "SIMULATED platforms are trusted: root=%s", path);
+    return rc;
+}
+
+static ccz_rc load(struct snapshot **out, const struct ccz_verifier *v, struct ccz_err *err)
+{
+    CCZ_AUTO(snapshot) s = calloc(1, sizeof(*s));
+    if (!s)
+        return ccz_fail(err, CCZ_E_NOMEM, "verifier:memory", 0, "out of memory");
+    atomic_init(&s->refs, 1);
+    ccz_rc rc = CCZ_OK;
+    if (v->collateral_dir) {
+        rc = ccz_roots_add_intel(&s->genuine.roots);
+        if (rc == CCZ_OK)
+            rc = ccz_pcs_load(&s->genuine.pcs, v->collateral_dir, &s->genuine.roots, err);
+    }
+    if (rc == CCZ_OK && v->trust_sim_dir)
+        rc = load_simulated(&s->simulated, v->trust_sim_dir, err);
+    if (rc == CCZ_OK)
+        *out = snapshot_take(&s);
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------ life cycle */
+
+static char *copy(bool *failed, const char *text)
+{
+    char *c = text ? strdup(text) : NULL;
+    if (text && !c)
+        *failed = true;
+    return c;
+}
+
+ccz_rc ccz_verifier_new(struct ccz_verifier **out, const struct ccz_verifier_cfg *cfg,
+                        struct ccz_err *err)
+{
+    *out = NULL;
+    if (!cfg->clock.now_s)
+        return ccz_fail(err, CCZ_E_ARG, "verifier:config", 0, "no clock");
+    if (!cfg->collateral_dir && !cfg->trust_sim_dir) {
+        ccz_rc rc = ccz_fail(err, CCZ_E_ARG, "verifier:config", 0, "nothing to trust");
+        return ccz_hint(err, rc,
+                        "give a collateral directory, or the trust directory of a software TEE");
+    }
+    struct ccz_verifier *v = calloc(1, sizeof(*v));
+    if (!v || pthread_mutex_init(&v->lock, NULL) != 0) {
+        free(v);
+        return ccz_fail(err, CCZ_E_NOMEM, "verifier:memory", 0, "out of memory");
+    }
+    bool failed = false;
+    v->clock = cfg->clock;
+    v->policy = cfg->policy;
+    v->collateral_dir = copy(&failed, cfg->collateral_dir);
+    v->trust_sim_dir = copy(&failed, cfg->trust_sim_dir);
+    ccz_rc rc = ccz_verify_cache_new(&v->cache, CACHE_LEN);
+    if (failed || rc != CCZ_OK)
+        rc = ccz_fail(err, CCZ_E_NOMEM, "verifier:memory", 0, "out of memory");
+    if (rc == CCZ_OK)
+        rc = load(&v->now, v, err);
+    if (rc == CCZ_OK)
+        *out = v;
+    else
+        ccz_verifier_free(v);
+    return rc;
+}
+
+void ccz_verifier_free(struct ccz_verifier *v)
+{
+    if (!v)
+        return;
+    snapshot_free(v->now);
+    ccz_verify_cache_free(v->cache);
+    pthread_mutex_destroy(&v->lock);
+    free(v->collateral_dir);
+    free(v->trust_sim_dir);
+    free(v);
+}
+
+ccz_rc ccz_verifier_reload(struct ccz_verifier *v, struct ccz_err *err)
+{
+    struct snapshot *fresh = NULL;
+    ccz_rc rc = load(&fresh, v, err);
+    if (rc != CCZ_OK)
+        return rc;
+    pthread_mutex_lock(&v->lock);
+    struct snapshot *old = v->now;
+    v->now = fresh;
+    pthread_mutex_unlock(&v->lock);
+    snapshot_free(old);
+    return CCZ_OK;
+}
+
+int64_t ccz_verifier_expires(struct ccz_verifier *v)
+{
+    CCZ_AUTO(snapshot) s = snapshot_now(v);
+    int64_t a = ccz_pcs_expires(s->genuine.pcs), b = ccz_pcs_expires(s->simulated.pcs);
+    return a < b ? a : b;
+}
+
+void ccz_verifier_report(struct ccz_buf *out, struct ccz_verifier *v)
+{
+    CCZ_AUTO(snapshot) s = snapshot_now(v);
+    int64_t now_s = ccz_clock_now_s(v->clock);
+    ccz_buf_put_str(out, "{\"genuine\":");
+    ccz_pcs_report(out, s->genuine.pcs, now_s);
+    ccz_buf_put_str(out, ",\"simulated\":");
+    ccz_pcs_report(out, s->simulated.pcs, now_s);
+    ccz_buf_put_str(out, "}");
+}
+
+/* ---------------------------------------------------------------------------- verification */
+
+static ccz_rc refuse_unknown(const struct ccz_platform *p, struct ccz_err *err)
+{
+    char fmspc[13], got[CCZ_ERR_VALUE_SIZE];
+    ccz_hex(fmspc, p->fmspc, sizeof(p->fmspc));
+    (void)snprintf(got, sizeof(got), "%s platform %s", ccz_tee_name(p->tee), fmspc);
+    ccz_rc rc = ccz_refuse(err, CCZ_E_NOT_FOUND, "verifier:no-collateral", got,
+                           "a platform that a bundle is about");
+    return ccz_hint(err, rc,
+                    "add a bundle with the TCB info of this FMSPC and the CRL of its PCK CA, "
+                    "or trust the software TEE that made the quote");
+}
+
+/* The collateral for a quote and whose it is. A quote without PCK certificate does not say where it
+ * comes from; then the choice must not be needed. */
+static ccz_rc choose(const struct ccz_collateral **collateral, const struct authority **whose,
+                     const struct snapshot *s, const struct ccz_quote *q, struct ccz_err *err)
+{
+    const struct authority *all[] = {&s->genuine, &s->simulated};
+    struct ccz_platform platform;
+    ccz_rc rc = ccz_quote_platform(&platform, q, err);
+    if (rc != CCZ_OK && rc != CCZ_E_UNSUPPORTED)
+        return rc;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        *whose = all[i];
+        *collateral = rc == CCZ_OK ? ccz_pcs_find(all[i]->pcs, &platform)
+                                   : ccz_pcs_find_only(all[i]->pcs, q->tee);
+        if (*collateral)
+            return CCZ_OK;
+    }
+    return rc == CCZ_OK ? refuse_unknown(&platform, err) : rc;
+}
+
+ccz_rc ccz_verifier_verify(struct ccz_verifier *v, struct ccz_claims *claims, struct ccz_span quote,
+                           struct ccz_err *err)
+{
+    *claims = (struct ccz_claims){0};
+    CCZ_AUTO(snapshot) s = snapshot_now(v);
+    struct ccz_quote q;
+    ccz_rc rc = ccz_quote_parse(&q, quote, err);
+    struct ccz_verify_cfg cfg = {.now_s = ccz_clock_now_s(v->clock), .cache = v->cache};
+    const struct authority *whose = NULL;
+    if (rc == CCZ_OK)
+        rc = choose(&cfg.collateral, &whose, s, &q, err);
+    if (rc != CCZ_OK)
+        return rc;
+    cfg.roots = &whose->roots;
+    return ccz_quote_verify(claims, quote, &cfg, err);
+}
+
+ccz_rc ccz_verifier_appraise(void *verifier, struct ccz_claims *claims, struct ccz_span quote,
+                             struct ccz_err *err)
+{
+    struct ccz_verifier *v = verifier;
+    *claims = (struct ccz_claims){0};
+    if (!v->policy) {
+        ccz_rc rc =
+            ccz_fail(err, CCZ_E_POLICY, "verifier:no-policy", 0, "no policy: nobody is accepted");
+        return ccz_hint(err, rc, "configure an appraisal policy");
+    }
+    ccz_rc rc = ccz_verifier_verify(v, claims, quote, err);
+    struct ccz_verdict verdict = {0};
+    if (rc == CCZ_OK)
+        rc = ccz_policy_eval(&verdict, v->policy, claims, ccz_clock_now_s(v->clock), err);
+    if (rc == CCZ_OK && !verdict.accept)
+        rc = ccz_fail(err, CCZ_E_INTERNAL, "verifier:verdict", 0,
+                      "policy accepted without a verdict");
+    if (rc != CCZ_OK)
+        *claims = (struct ccz_claims){0};
+    return rc;
+}
