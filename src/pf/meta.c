@@ -9,17 +9,20 @@ static const char magic[] = "GRAFS_PF";
 
 /* ------------------------------------------------------------------------------------- errors */
 
+/* The end of a long name tells most. */
 struct cczi_pf_name cczi_pf_name(const struct ccz_pf_cfg *cfg)
 {
-    struct cczi_pf_name name = {0};
     const char *text = cfg->name ? cfg->name : cfg->path ? cfg->path : "file";
-    size_t size = strlen(text), keep = PF_NAME_SIZE - 4; /* the end of a long name tells most */
-    if (size <= keep) {
-        ccz_escape(name.text, sizeof(name.text), ccz_span_str(text));
-    } else {
-        memcpy(name.text, "...", 3);
-        ccz_escape(name.text + 3, sizeof(name.text) - 3, CCZ_SPAN(text + size - keep, keep));
-    }
+    size_t size = strlen(text), keep = size < PF_NAME_SIZE ? size : PF_NAME_SIZE;
+    char plain[4 * PF_NAME_SIZE + 1];
+    ccz_escape(plain, sizeof(plain), CCZ_SPAN(text + size - keep, keep));
+
+    struct cczi_pf_name name;
+    size_t plain_size = strlen(plain);
+    if (size == keep && plain_size < PF_NAME_SIZE)
+        memcpy(name.text, plain, plain_size + 1);
+    else
+        (void)snprintf(name.text, sizeof(name.text), "...%s", plain + plain_size - (PF_NAME_SIZE - 4));
     return name;
 }
 

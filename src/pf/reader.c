@@ -9,8 +9,6 @@
 
 #define MHT_SLOTS_MAX 64 /* 256 KiB; one slot serves 384 KiB of plaintext */
 #define NONE          UINT64_MAX
-/* Nodes per read: in place in the caller's buffer, small enough to be decrypted out of the L2 cache. */
-#define RUN_LEN_MAX 32
 
 /* Everything decrypted that outlives a call, in one piece of secret memory. */
 struct plain {
@@ -217,7 +215,8 @@ static ccz_rc mht_get(const struct cczi_pf_mht **out, struct ccz_pf_reader *r, u
 
 /* --------------------------------------------------------------------------------------- blocks */
 
-/* Reads and verifies `len` neighbouring blocks of one MHT node into `out`. */
+/* Reads and verifies `len` neighbouring blocks of one MHT node into `out`, in place: one read of at most
+ * 384 KiB, decrypted while it is in the L2 cache. */
 static ccz_rc read_run(uint8_t *out, struct ccz_pf_reader *r, uint64_t block, size_t len,
                        struct ccz_err *err)
 {
@@ -247,8 +246,6 @@ static size_t run_len(uint64_t offset, size_t size)
     size_t len = size / PF_NODE_SIZE, to_end = PF_BLOCKS_PER_MHT - (size_t)(block % PF_BLOCKS_PER_MHT);
     if (offset % PF_NODE_SIZE != 0)
         return 0;
-    if (len > RUN_LEN_MAX)
-        len = RUN_LEN_MAX;
     return len < to_end ? len : to_end;
 }
 
