@@ -157,20 +157,21 @@ static void test_configfs_refuse(void)
     static const struct {
         size_t fault;
         int value;
+        int error; /* what the caller learns in err->aux */
         ccz_rc rc;
         const char *where;
         bool hint;
     } t[] = {
-        {offsetof(struct fake_kernel, busy_reads), 1000, CCZ_E_UNAVAILABLE, "tee:configfs-outblob", true},
-        {offsetof(struct fake_kernel, interrupted), 1000, CCZ_E_TIMEOUT, "tee:configfs-outblob", false},
-        {offsetof(struct fake_kernel, dropped), 1000, CCZ_E_UNAVAILABLE, "tee:configfs-generation", true},
-        {offsetof(struct fake_kernel, foreign_before), 1000, CCZ_E_UNAVAILABLE, "tee:configfs-generation", true},
-        {offsetof(struct fake_kernel, foreign_after), 1000, CCZ_E_UNAVAILABLE, "tee:configfs-generation", true},
-        {offsetof(struct fake_kernel, outblob_error), ETIMEDOUT, CCZ_E_TIMEOUT, "tee:configfs-outblob", true},
-        {offsetof(struct fake_kernel, outblob_error), ENXIO, CCZ_E_UNAVAILABLE, "tee:configfs-outblob", true},
-        {offsetof(struct fake_kernel, outblob_error), EINVAL, CCZ_E_PEER, "tee:configfs-outblob", true},
-        {offsetof(struct fake_kernel, outblob_error), EFBIG, CCZ_E_LIMIT, "tee:configfs-outblob", false},
-        {offsetof(struct fake_kernel, outblob_error), EIO, CCZ_E_IO, "tee:configfs-outblob", false},
+        {offsetof(struct fake_kernel, busy_reads), 1000, EBUSY, CCZ_E_UNAVAILABLE, "tee:configfs-outblob", true},
+        {offsetof(struct fake_kernel, interrupted), 1000, EINTR, CCZ_E_TIMEOUT, "tee:configfs-outblob", false},
+        {offsetof(struct fake_kernel, dropped), 1000, EBUSY, CCZ_E_UNAVAILABLE, "tee:configfs-generation", true},
+        {offsetof(struct fake_kernel, foreign_before), 1000, ESTALE, CCZ_E_UNAVAILABLE, "tee:configfs-generation", true},
+        {offsetof(struct fake_kernel, foreign_after), 1000, ESTALE, CCZ_E_UNAVAILABLE, "tee:configfs-generation", true},
+        {offsetof(struct fake_kernel, outblob_error), ETIMEDOUT, ETIMEDOUT, CCZ_E_TIMEOUT, "tee:configfs-outblob", true},
+        {offsetof(struct fake_kernel, outblob_error), ENXIO, ENXIO, CCZ_E_UNAVAILABLE, "tee:configfs-outblob", true},
+        {offsetof(struct fake_kernel, outblob_error), EINVAL, EINVAL, CCZ_E_PEER, "tee:configfs-outblob", true},
+        {offsetof(struct fake_kernel, outblob_error), EFBIG, EFBIG, CCZ_E_LIMIT, "tee:configfs-outblob", false},
+        {offsetof(struct fake_kernel, outblob_error), EIO, EIO, CCZ_E_IO, "tee:configfs-outblob", false},
     };
     for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         fake_init(&k);
@@ -181,6 +182,7 @@ static void test_configfs_refuse(void)
         ccz_buf_init(&out, 65536);
         int64_t start_ms = k.now_ms;
         CHECK(refused(quote(&out, a), t[i].rc, t[i].where, t[i].hint));
+        CHECK(err.aux == t[i].error);
         CHECK(out.size == 0 && !out.bad && !k.exists && k.mkdirs == k.rmdirs);
         CHECK(k.now_ms - start_ms < 5000 + 2000); /* timeout_ms plus one attempt */
     }
