@@ -201,7 +201,8 @@ int cmd_policy_draft(int argc, char **argv)
         ui_simulated("the evidence comes from a software TEE");
     CCZ_AUTO_BUF out;
     ccz_buf_init(&out, CCZ_POLICY_SIZE_MAX);
-    ccz_policy_draft(&out, &claims);
+    if (ccz_policy_draft(&out, &claims, &err) != CCZ_OK)
+        return ui_fail(&err);
     ui_out_span(ccz_buf_span(&out));
-    return out.bad ? UI_ENV : UI_OK;
+    return UI_OK;
 }
