@@ -84,17 +84,20 @@ static bool posts_push(struct posts *q, struct post p)
     return true;
 }
 
+/* Posting and stopping wake the loop before they let go of the mutex: what they set off may end in the
+ * loop's being freed, which takes the mutex first. */
 ccz_rc cczi_mail_post(struct cczi_mail *m, void (*fn)(void *arg), void *arg)
 {
+    ccz_rc rc = CCZ_OK;
     pthread_mutex_lock(&m->mutex);
-    bool closed = m->closed, first = m->queue.len == 0;
-    bool pushed = !closed && posts_push(&m->queue, (struct post){fn, arg});
-    pthread_mutex_unlock(&m->mutex);
-    if (!pushed)
-        return closed ? CCZ_E_CLOSED : CCZ_E_NOMEM;
-    if (first) /* the loop takes the whole queue at once, so later posts need no wake-up */
+    if (m->closed)
+        rc = CCZ_E_CLOSED;
+    else if (!posts_push(&m->queue, (struct post){fn, arg}))
+        rc = CCZ_E_NOMEM;
+    else if (m->queue.len == 1) /* the loop takes all at once: later posts need no wake-up */
         mail_wake(m);
-    return CCZ_OK;
+    pthread_mutex_unlock(&m->mutex);
+    return rc;
 }
 
 /* Runs what is queued now; what these functions post waits for the next turn. @return number run */
@@ -135,8 +138,8 @@ void ccz_loop_stop(struct ccz_loop *loop)
 {
     pthread_mutex_lock(&loop->mail->mutex);
     loop->mail->stop = true;
-    pthread_mutex_unlock(&loop->mail->mutex);
     mail_wake(loop->mail);
+    pthread_mutex_unlock(&loop->mail->mutex);
 }
 
 /* ---------------------------------------------------------------------------- end of a turn */
