@@ -130,6 +130,8 @@ static const struct reason {
     {SSL_R_NO_SHARED_CIPHER, "tls:no-common-cipher", NULL},
     {SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, "tls:no-common-signature",
      "the identities are ECDSA with P-256 or P-384"},
+    {SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS, "tls:no-common-signature",
+     "the identities are ECDSA with P-256 or P-384"},
     {SSL_R_BAD_SIGNATURE, "tls:certificate-verify", "the peer does not hold its certificate's key"},
     {SSL_R_DIGEST_CHECK_FAILED, "tls:finished", NULL},
     {SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "tls:record", "bytes were changed on the way"},
