@@ -10,6 +10,7 @@
 enum { DRAIN_MS = 10000 };
 
 struct served {
+    struct ccz_attester *attester;
     struct ccz_engine *engine;
     struct ccz_infer *infer;
     struct served_pool *pool;
@@ -28,7 +29,9 @@ static ccz_rc load(struct served *s, const struct served_opts *o, struct ccz_err
                                        .inter_threads = -1}; /* one run per worker, in the worker */
     CCZ_AUTO(ccz_secret) key = NULL;
     struct ccz_model *model = NULL;
-    ccz_rc rc = served_get_key(&key, o, err);
+    ccz_rc rc = served_open_attester(&s->attester, o, err);
+    if (rc == CCZ_OK)
+        rc = served_get_key(&key, o, s->attester, err);
     if (rc == CCZ_OK)
         rc = ccz_engine_open(&s->engine, &cfg, err);
     if (rc == CCZ_OK)
@@ -41,24 +44,20 @@ static ccz_rc load(struct served *s, const struct served_opts *o, struct ccz_err
     return rc;
 }
 
-static ccz_rc open_party(struct ccz_party **out, const struct served_opts *o, enum ccz_ratls_profile profile,
-                         struct ccz_err *err)
+static ccz_rc open_party(struct ccz_party **out, const struct served *s, const struct served_opts *o,
+                         enum ccz_ratls_profile profile, struct ccz_err *err)
 {
     static const char *const h2[] = {"h2", NULL}, *const http[] = {"http/1.1", NULL};
-    struct served_measure m;
-    ccz_rc rc = served_measure(&m, o, err);
-    if (rc != CCZ_OK)
-        return rc;
-    bool attested = profile != CCZ_RATLS_TLS_ONLY_INSECURE;
-    struct ccz_party_cfg cfg = {
-        .tee = {.provider = attested ? o->tee : NULL, .sim_dir = o->sim_dir, .measure = m.list, .measure_len = 2},
+    bool session = profile == CCZ_RATLS_SESSION;
+    const struct ccz_party_cfg cfg = {
+        .attester = profile == CCZ_RATLS_TLS_ONLY_INSECURE ? NULL : s->attester,
         .collateral_dir = o->collateral,
         .trust_sim_dir = o->trust_sim,
-        .policy_file = attested && profile == CCZ_RATLS_SESSION ? o->client_policy : NULL,
+        .policy_file = session ? o->client_policy : NULL,
         .profile = profile,
         .server = true,
-        .peer_evidence_optional = profile != CCZ_RATLS_SESSION || !o->client_policy,
-        .alpn = profile == CCZ_RATLS_SESSION ? NULL : attested ? http : h2,
+        .peer_evidence_optional = !session || !o->client_policy,
+        .alpn = session ? NULL : profile == CCZ_RATLS_CERTIFICATE ? http : h2,
     };
     return ccz_party_new(out, &cfg, err);
 }
@@ -73,7 +72,7 @@ static ccz_rc write_port(const char *file, uint16_t port, struct ccz_err *err)
 static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct ccz_err *err)
 {
     enum ccz_ratls_profile profile = o->insecure_tls_only ? CCZ_RATLS_TLS_ONLY_INSECURE : CCZ_RATLS_SESSION;
-    ccz_rc rc = open_party(&s->party, o, profile, err);
+    ccz_rc rc = open_party(&s->party, s, o, profile, err);
     if (rc != CCZ_OK)
         return rc;
     const struct ccz_rpc_server_cfg cfg = {.listen = o->listen, .ratls = ccz_party_ratls(s->party)};
@@ -83,7 +82,7 @@ static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct c
     if (rc == CCZ_OK)
         rc = served_grpc_new(&s->grpc, s->rpc, s->infer, s->pool, o->replica, err);
     if (rc == CCZ_OK && o->rest) {
-        rc = open_party(&s->rest_party, o, CCZ_RATLS_CERTIFICATE, err);
+        rc = open_party(&s->rest_party, s, o, CCZ_RATLS_CERTIFICATE, err);
         if (rc == CCZ_OK)
             rc = served_rest_start(&s->rest, o->rest, ccz_party_ratls(s->rest_party), s->infer, s->pool, err);
         if (rc == CCZ_OK)
@@ -108,6 +107,7 @@ static void shut_down(struct served *s)
     ccz_party_free(s->rest_party);
     ccz_infer_free(s->infer);
     ccz_engine_free(s->engine);
+    ccz_attester_free(s->attester);
 }
 
 int main(int argc, char **argv)

@@ -10,22 +10,36 @@
 #include <string.h>
 #include <unistd.h>
 
-ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o, struct ccz_err *err)
+ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts *o, struct ccz_err *err)
+{
+    *out = NULL;
+    char framework[4096];
+    const char *slash = strrchr(o->tensorflow, '/');
+    if (!slash)
+        return ccz_fail(err, CCZ_E_ARG, "served:tensorflow", 0, "--tensorflow needs a path with a folder");
+    int n = snprintf(framework, sizeof(framework), "%.*s/libtensorflow_framework.so.2", (int)(slash - o->tensorflow),
+                     o->tensorflow);
+    if (n < 0 || (size_t)n >= sizeof(framework))
+        return ccz_fail(err, CCZ_E_LIMIT, "served:tensorflow", n, "path of TensorFlow is too long");
+    const char *const libs[] = {framework, o->tensorflow}; /* in the order in which the engine loads them */
+    return ccz_attester_open(
+        out,
+        &(struct ccz_attester_cfg){.provider = o->tee, .sim_dir = o->sim_dir, .measure = libs, .measure_len = 2}, err);
+}
+
+ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o, struct ccz_attester *attester,
+                      struct ccz_err *err)
 {
     *key = NULL;
-    struct served_measure m;
-    ccz_rc rc = served_measure(&m, o, err);
-    if (rc != CCZ_OK)
-        return rc;
     const struct ccz_party_cfg cfg = {
-        .tee = {.provider = o->tee, .sim_dir = o->sim_dir, .measure = m.list, .measure_len = o->tensorflow ? 2 : 0},
+        .attester = attester,
         .collateral_dir = o->collateral,
         .trust_sim_dir = o->trust_sim,
         .policy_file = o->kms_policy,
     };
     CCZ_AUTO(ccz_party) party = NULL;
     CCZ_AUTO(ccz_rpc_client) client = NULL;
-    rc = ccz_party_new(&party, &cfg, err);
+    ccz_rc rc = ccz_party_new(&party, &cfg, err);
     if (rc != CCZ_OK)
         return rc;
     const struct ccz_rpc_client_cfg c = {.target = o->kms, .ratls = ccz_party_ratls(party)};

@@ -3,9 +3,6 @@
 
 #include "../../cli/ui.h"
 
-#include <stdio.h>
-#include <string.h>
-
 static bool missing(const char *name, const char *value)
 {
     if (!value)
@@ -62,18 +59,4 @@ int served_options(struct served_opts *o, int argc, char **argv)
     if (n > 0)
         ui_error("unexpected operand: %s", argv[0]);
     return n == 0 && check(o) ? -1 : UI_USAGE;
-}
-
-ccz_rc served_measure(struct served_measure *m, const struct served_opts *o, struct ccz_err *err)
-{
-    const char *slash = strrchr(o->tensorflow, '/');
-    if (!slash)
-        return ccz_fail(err, CCZ_E_ARG, "served:tensorflow", 0, "--tensorflow needs a path with a folder");
-    int n = snprintf(m->framework, sizeof(m->framework), "%.*s/libtensorflow_framework.so.2",
-                     (int)(slash - o->tensorflow), o->tensorflow);
-    if (n < 0 || (size_t)n >= sizeof(m->framework))
-        return ccz_fail(err, CCZ_E_LIMIT, "served:tensorflow", n, "path of TensorFlow is too long");
-    m->list[0] = m->framework; /* in the order in which the engine loads them */
-    m->list[1] = o->tensorflow;
-    return CCZ_OK;
 }

@@ -30,15 +30,12 @@ struct served_opts {
 /* Returns -1 to go on, else the exit status. */
 int served_options(struct served_opts *o, int argc, char **argv);
 
-/* Files measured besides the executable, from the path of TensorFlow's library: both libraries. */
-struct served_measure {
-    char framework[4096];
-    const char *list[2];
-};
-ccz_rc served_measure(struct served_measure *m, const struct served_opts *o, struct ccz_err *err);
+/* Own evidence, for the KMS and for clients. The software TEE measures TensorFlow's two libraries too. */
+ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts *o, struct ccz_err *err);
 
 /* Attests to the KMS and gets the model key. */
-ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o, struct ccz_err *err);
+ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o, struct ccz_attester *attester,
+                      struct ccz_err *err);
 /* Decrypts the protected files of the model folder straight into the engine. */
 ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine, const struct served_opts *o,
                          const struct ccz_secret *key, struct ccz_err *err);

@@ -17,6 +17,8 @@ extern "C" {
 struct ccz_party_cfg {
     /** Own evidence; provider NULL = this party gives none (a client outside a TEE). */
     struct ccz_attester_cfg tee;
+    /** Instead of `tee`: an attester that several parties of one process share; borrowed, outlives the party. */
+    struct ccz_attester *attester;
     /** Evidence of others. */
     const char *collateral_dir; /**< collateral of genuine platforms, or NULL */
     const char *trust_sim_dir;  /**< trusts this software TEE, or NULL */
@@ -36,7 +38,7 @@ struct ccz_party_cfg {
 
 struct ccz_party;
 /**
- * @retval CCZ_E_ARG  no policy, and nothing says that none is needed ("party:policy")
+ * @retval CCZ_E_ARG  no policy, and nothing says that none is needed ("party:policy"); two sources of own evidence
  * @retval others     of ccz_attester_open(), ccz_verifier_new(), ccz_policy_parse(), ccz_ratls_ctx_new()
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_party_new(struct ccz_party **out, const struct ccz_party_cfg *cfg, struct ccz_err *err);

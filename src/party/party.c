@@ -5,6 +5,7 @@
 
 struct ccz_party {
     struct ccz_attester *attester;
+    struct ccz_attester *owned_attester; /* NULL if borrowed */
     struct ccz_policy *policy;
     struct ccz_verifier *verifier;
     struct ccz_ratls_ctx *ratls;
@@ -76,7 +77,10 @@ ccz_rc ccz_party_new(struct ccz_party **out, const struct ccz_party_cfg *cfg, st
     CCZ_AUTO(ccz_party) p = calloc(1, sizeof(*p));
     if (!p)
         return ccz_fail(err, CCZ_E_NOMEM, "party:new", 0, "out of memory");
-    ccz_rc rc = cfg->tee.provider ? ccz_attester_open(&p->attester, &cfg->tee, err) : CCZ_OK;
+    if (cfg->attester && cfg->tee.provider)
+        return ccz_fail(err, CCZ_E_ARG, "party:evidence", 0, "two sources of own evidence were given");
+    ccz_rc rc = cfg->tee.provider ? ccz_attester_open(&p->owned_attester, &cfg->tee, err) : CCZ_OK;
+    p->attester = cfg->attester ? cfg->attester : p->owned_attester;
     if (rc == CCZ_OK)
         rc = open_verifier(p, cfg, clock, err);
     if (rc == CCZ_OK)
@@ -95,7 +99,7 @@ void ccz_party_free(struct ccz_party *p)
     ccz_ratls_ctx_free(p->ratls);
     ccz_verifier_free(p->verifier);
     ccz_policy_free(p->policy);
-    ccz_attester_free(p->attester);
+    ccz_attester_free(p->owned_attester);
     free(p);
 }
 
