@@ -173,6 +173,12 @@ static ccz_rc check_header(const struct header *h, const struct cczi_pf_name *na
     if (h->flags != 0)
         return cczi_pf_refuse(err, CCZ_E_UNSUPPORTED, "pf:feature-flags", name, 0, "feature flags 0",
                               "feature flags 0x%02x", h->flags);
+    return CCZ_OK;
+}
+
+/* After the tag, which judges better what kind of change it was. */
+static ccz_rc check_padding(const struct header *h, const struct cczi_pf_name *name, struct ccz_err *err)
+{
     for (size_t i = 0; i < h->padding.size; i++) {
         if (h->padding.ptr[i] != 0)
             return cczi_pf_refuse(err, CCZ_E_FORMAT, "pf:padding", name, 0, "zeros behind the metadata",
@@ -233,6 +239,8 @@ ccz_rc cczi_pf_meta_open(struct cczi_pf_meta *out, struct ccz_aead *aead,
         return rc;
     uint8_t plain[PF_META_SIZE];
     rc = open_body(plain, aead, &h, key, name, err);
+    if (rc == CCZ_OK)
+        rc = check_padding(&h, name, err);
     if (rc == CCZ_OK)
         rc = parse_meta(out, CCZ_SPAN(plain, sizeof(plain)), name, err);
     ccz_wipe(plain, sizeof(plain));
