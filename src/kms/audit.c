@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The audit chain: each line hashes the one before, the sealed head holds the end. */
+#include "kms_priv.h"
+
+#include <string.h>
+
+static ccz_rc line_hash(uint8_t out[32], const struct ccz_kms_audit_line *l)
+{
+    uint8_t fixed[32 + 8 + 8];
+    memcpy(fixed, l->prev, 32);
+    for (size_t i = 0; i < 8; i++) {
+        fixed[32 + i] = (uint8_t)(l->seq >> (8 * i));
+        fixed[40 + i] = (uint8_t)((uint64_t)l->time_s >> (8 * i));
+    }
+    const struct ccz_span parts[] = {CCZ_SPAN(fixed, sizeof(fixed)), l->entry};
+    return ccz_hash(out, CCZ_SHA256, parts, 2);
+}
+
+ccz_rc ccz_kms_audit_check(const struct ccz_kms_audit_line *line, struct ccz_err *err)
+{
+    uint8_t hash[32];
+    ccz_rc rc = line_hash(hash, line);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:audit-hash", 0, "cannot hash an audit line");
+    if (!ccz_ct_eq(hash, line->hash, sizeof(hash)))
+        return ccz_fail(err, CCZ_E_SIG, "kms:audit-chain", (int64_t)line->seq,
+                        "audit line %llu does not have its hash", (unsigned long long)line->seq);
+    return CCZ_OK;
+}
+
+ccz_rc cczi_kms_audit_append(struct ccz_kms_receipt *receipt, struct ccz_kms_store *s, int64_t time_s,
+                             struct ccz_span entry, struct ccz_err *err)
+{
+    *receipt = (struct ccz_kms_receipt){0};
+    struct ccz_kms_audit_line l = {.seq = s->head.seq + 1, .time_s = time_s, .entry = entry};
+    memcpy(l.prev, s->head.hash, sizeof(l.prev));
+    ccz_rc rc = line_hash(l.hash, &l);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:audit-hash", 0, "cannot hash an audit line");
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_PUT);
+    cczi_q_int(&q, (int64_t)l.seq);
+    cczi_q_int(&q, l.time_s);
+    cczi_q_blob(&q, l.entry);
+    cczi_q_blob(&q, CCZ_SPAN(l.prev, sizeof(l.prev)));
+    cczi_q_blob(&q, CCZ_SPAN(l.hash, sizeof(l.hash)));
+    rc = cczi_q_end(&q, err);
+    if (rc != CCZ_OK)
+        return rc;
+    s->head.seq = l.seq;
+    memcpy(s->head.hash, l.hash, sizeof(l.hash));
+    s->head_dirty = true;
+    receipt->audit_seq = l.seq;
+    receipt->time_s = time_s;
+    memcpy(receipt->audit_sha256, l.hash, sizeof(l.hash));
+    return CCZ_OK;
+}
+
+ccz_rc cczi_kms_audit_check_all(uint64_t *lines, struct ccz_kms_store *s, struct ccz_err *err)
+{
+    *lines = 0;
+    ccz_rc rc = CCZ_OK;
+    uint8_t prev[32] = {0};
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_FROM);
+    cczi_q_int(&q, INT64_MIN); /* also lines numbered 0 or below, which we never write */
+    cczi_q_int(&q, -1);
+    while (rc == CCZ_OK && cczi_q_row(&q)) {
+        struct ccz_kms_audit_line l = {.seq = (uint64_t)cczi_q_col_int(&q, 0), .time_s = cczi_q_col_int(&q, 1),
+                                       .entry = cczi_q_col(&q, 2)};
+        cczi_q_col_bytes(l.prev, sizeof(l.prev), &q, 3);
+        cczi_q_col_bytes(l.hash, sizeof(l.hash), &q, 4);
+        ++*lines;
+        if (l.seq != *lines || !ccz_ct_eq(l.prev, prev, sizeof(prev)))
+            rc = ccz_fail(err, CCZ_E_SIG, "kms:audit-chain", (int64_t)*lines,
+                          "audit line %llu is missing or does not continue the chain", (unsigned long long)*lines);
+        else
+            rc = ccz_kms_audit_check(&l, err);
+        memcpy(prev, l.hash, sizeof(prev));
+    }
+    rc = cczi_q_end_after(&q, rc, err);
+    if (rc != CCZ_OK)
+        return rc;
+    /* a chain cut at its end, or rewritten as a whole, is consistent in itself */
+    if (*lines != s->head.seq)
+        return ccz_refuse_num(err, CCZ_E_SIG, "kms:audit-end", (int64_t)*lines, (int64_t)s->head.seq);
+    if (!ccz_ct_eq(prev, s->head.hash, sizeof(prev)))
+        return ccz_refuse_bytes(err, CCZ_E_SIG, "kms:audit-end", prev, 32, s->head.hash, 32);
+    return CCZ_OK;
+}

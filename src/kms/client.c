@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The caller's side of every method. What a server answers is checked like any other input. */
+#include "kms_priv.h"
+
+#include <cczoo/codec.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static ccz_rc malformed(struct ccz_err *err)
+{
+    return ccz_fail(err, CCZ_E_PEER, "kms:response", 0, "the response of the KMS is malformed");
+}
+
+/* One call; @p response wipes itself. */
+static ccz_rc call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
+                   const struct cczi_msg_field *fields, const void *msg, struct ccz_err *err)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, method);
+    CCZ_AUTO_BUF request;
+    ccz_buf_init(&request, CCZ_KMS_MESSAGE_SIZE_MAX);
+    request.wipe = true;
+    cczi_msg_put(&request, fields, msg);
+    if (request.bad)
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:request", CCZ_KMS_MESSAGE_SIZE_MAX, "the request is too large");
+    ccz_buf_init(response, CCZ_KMS_MESSAGE_SIZE_MAX);
+    response->wipe = true;
+    struct ccz_rpc_result result;
+    const struct ccz_rpc_call_cfg cfg = {0};
+    return ccz_rpc_unary(response, &result, c, path, ccz_buf_span(&request), &cfg, err);
+}
+
+/* Server text into a bounded array: printable in any case. */
+static void take_text(char *out, size_t out_size, struct ccz_span text)
+{
+    ccz_escape(out, out_size, text);
+}
+
+static bool take_digest(uint8_t out[32], struct ccz_span s)
+{
+    if (s.size != 32)
+        return false;
+    memcpy(out, s.ptr, 32);
+    return true;
+}
+
+static ccz_rc take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err)
+{
+    struct cczi_msg_receipt m = {0};
+    struct ccz_kms_receipt r = {0};
+    if (cczi_msg_get(&m, cczi_msg_receipt, in, NULL) != CCZ_OK || m.seq == 0 || !take_digest(r.audit_sha256, m.sha256))
+        return malformed(err); /* no receipt means no record: the call must not pass as done */
+    r.audit_seq = m.seq;
+    r.time_s = (int64_t)m.time_s;
+    if (out)
+        *out = r;
+    return CCZ_OK;
+}
+
+/* ------------------------------------------------------------------------- workload */
+
+static ccz_rc take_release(struct ccz_secret **out, struct ccz_kms_release *info, struct ccz_span in,
+                           struct ccz_err *err)
+{
+    struct cczi_msg_release_resp m = {0};
+    struct ccz_kms_release i = {0};
+    if (cczi_msg_get(&m, cczi_msg_release_resp, in, NULL) != CCZ_OK || m.value.size == 0 ||
+        !take_digest(i.policy_sha256, m.policy_sha256))
+        return malformed(err);
+    ccz_rc rc = take_receipt(&i.receipt, m.receipt, err);
+    if (rc != CCZ_OK)
+        return rc;
+    take_text(i.alg, sizeof(i.alg), m.alg);
+    take_text(i.policy, sizeof(i.policy), m.policy);
+    take_text(i.rule, sizeof(i.rule), m.rule);
+    i.version = (uint32_t)m.version;
+    rc = ccz_secret_from(out, m.value.ptr, m.value.size);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:response", 0, "no memory for the released value");
+    if (info)
+        *info = i;
+    return CCZ_OK;
+}
+
+ccz_rc ccz_kms_release(struct ccz_secret **out, struct ccz_kms_release *info, struct ccz_rpc_client *c,
+                       const char *item, uint32_t version, struct ccz_err *err)
+{
+    *out = NULL;
+    if (info)
+        *info = (struct ccz_kms_release){0};
+    struct cczi_msg_release_req m = {.item = ccz_span_str(item), .version = version};
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = call(&response, c, "Release", cczi_msg_release_req, &m, err);
+    return rc == CCZ_OK ? take_release(out, info, ccz_buf_span(&response), err) : rc;
+}
+
+/* --------------------------------------------------------------------- administrator */
+
+static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *method,
+                  const struct ccz_kms_put *p, struct ccz_err *err)
+{
+    struct cczi_msg_put_req m = {.name = ccz_span_str(p->name), .new_version = p->new_version};
+    if (p->alg)
+        m.alg = ccz_span_str(p->alg);
+    if (p->policy)
+        m.policy = ccz_span_str(p->policy);
+    if (p->value)
+        m.value = CCZ_SPAN(ccz_secret_view(p->value), ccz_secret_size(p->value));
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = call(&response, c, method, cczi_msg_put_req, &m, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_msg_put_resp r = {0};
+    if (cczi_msg_get(&r, cczi_msg_put_resp, ccz_buf_span(&response), NULL) != CCZ_OK || r.version == 0)
+        return malformed(err);
+    rc = take_receipt(receipt, r.receipt, err);
+    if (rc == CCZ_OK && version)
+        *version = (uint32_t)r.version;
+    return rc;
+}
+
+ccz_rc ccz_kms_create_key(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                          const struct ccz_kms_put *p, struct ccz_err *err)
+{
+    return put(version, receipt, c, "CreateKey", p, err);
+}
+
+ccz_rc ccz_kms_put_secret(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                          const struct ccz_kms_put *p, struct ccz_err *err)
+{
+    return put(version, receipt, c, "PutSecret", p, err);
+}
+
+/* A method that answers with a receipt only. */
+static ccz_rc change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *method,
+                     const struct cczi_msg_field *fields, const void *msg, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = call(&response, c, method, fields, msg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_msg_put_resp r = {0}; /* ChangeResponse is PutResponse without a version */
+    if (cczi_msg_get(&r, cczi_msg_put_resp, ccz_buf_span(&response), NULL) != CCZ_OK)
+        return malformed(err);
+    return take_receipt(receipt, r.receipt, err);
+}
+
+ccz_rc ccz_kms_put_policy(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *name,
+                          struct ccz_span json, bool replace, struct ccz_err *err)
+{
+    struct cczi_msg_put_policy_req m = {.name = ccz_span_str(name), .json = json, .replace = replace};
+    return change(receipt, c, "PutPolicy", cczi_msg_put_policy_req, &m, err);
+}
+
+ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item, const char *policy,
+                    struct ccz_err *err)
+{
+    struct cczi_msg_bind_req m = {.item = ccz_span_str(item), .policy = ccz_span_str(policy)};
+    return change(receipt, c, "Bind", cczi_msg_bind_req, &m, err);
+}
+
+ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *target, uint32_t version,
+                      struct ccz_err *err)
+{
+    struct cczi_msg_delete_req m = {.target = ccz_span_str(target), .version = version};
+    return change(receipt, c, "Delete", cczi_msg_delete_req, &m, err);
+}
+
+/* -------------------------------------------------------------------------- auditor */
+
+ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha256[32], struct ccz_rpc_client *c, const char *name,
+                          struct ccz_err *err)
+{
+    struct cczi_msg_name m = {.name = ccz_span_str(name)};
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = call(&response, c, "GetPolicy", cczi_msg_name, &m, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_msg_get_policy_resp r = {0};
+    uint8_t digest[32], want[32];
+    if (cczi_msg_get(&r, cczi_msg_get_policy_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
+        !take_digest(digest, r.sha256) || ccz_sha256(want, r.json) != CCZ_OK || !ccz_ct_eq(digest, want, 32))
+        return malformed(err);
+    ccz_buf_put_span(json, r.json);
+    if (json->bad)
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)json->max_size, "the policy is too large");
+    if (sha256)
+        memcpy(sha256, digest, sizeof(digest));
+    return CCZ_OK;
+}
+
+/* Walks a ListResponse. @param[out] more, last  whether to ask again, and from where */
+static ccz_rc take_items(bool *more, char last[CCZ_KMS_ITEM_SIZE], struct ccz_span in, ccz_kms_item_fn fn, void *arg,
+                         struct ccz_err *err)
+{
+    struct ccz_rd r = ccz_rd_from(in);
+    struct ccz_pb_field f;
+    *more = false;
+    while (ccz_pb_next(&f, &r)) {
+        if (f.number == CCZI_MSG_MORE && f.wire == CCZ_PB_VARINT)
+            *more = f.num != 0;
+        if (f.number != CCZI_MSG_REPEATED)
+            continue;
+        struct cczi_msg_item m = {0};
+        if (f.wire != CCZ_PB_LEN || cczi_msg_get(&m, cczi_msg_item, f.bytes, NULL) != CCZ_OK)
+            return malformed(err);
+        struct ccz_kms_item it = {.version = (uint32_t)m.version, .created_s = (int64_t)m.created_s};
+        take_text(it.item, sizeof(it.item), m.item);
+        take_text(it.alg, sizeof(it.alg), m.alg);
+        take_text(it.policy, sizeof(it.policy), m.policy);
+        memcpy(last, it.item, CCZ_KMS_ITEM_SIZE);
+        fn(arg, &it);
+    }
+    return r.bad ? malformed(err) : CCZ_OK;
+}
+
+ccz_rc ccz_kms_list(struct ccz_rpc_client *c, ccz_kms_item_fn fn, void *arg, struct ccz_err *err)
+{
+    char after[CCZ_KMS_ITEM_SIZE] = "", last[CCZ_KMS_ITEM_SIZE] = "";
+    for (bool more = true; more;) {
+        memcpy(after, last, sizeof(after));
+        struct cczi_msg_name m = {.name = ccz_span_str(after)};
+        CCZ_AUTO_BUF response = {0};
+        ccz_rc rc = call(&response, c, "List", cczi_msg_name, &m, err);
+        if (rc == CCZ_OK)
+            rc = take_items(&more, last, ccz_buf_span(&response), fn, arg, err);
+        if (rc == CCZ_OK && more && strcmp(after, last) == 0)
+            rc = malformed(err); /* "more", and nothing new: would go on for ever */
+        if (rc != CCZ_OK)
+            return rc;
+    }
+    return CCZ_OK;
+}
+
+ccz_rc ccz_kms_describe(struct ccz_rpc_client *c, const char *item, ccz_kms_item_fn fn, void *arg, struct ccz_err *err)
+{
+    struct cczi_msg_name m = {.name = ccz_span_str(item)};
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = call(&response, c, "Describe", cczi_msg_name, &m, err);
+    char last[CCZ_KMS_ITEM_SIZE];
+    bool more;
+    return rc == CCZ_OK ? take_items(&more, last, ccz_buf_span(&response), fn, arg, err) : rc;
+}
+
+/* Where a walk along the chain stands. */
+struct walk {
+    uint64_t seq;      /* of the line before */
+    uint64_t left;     /* lines still wanted */
+    bool known;        /* prev holds the hash of that line */
+    uint8_t prev[32];
+};
+
+static ccz_rc take_line(struct walk *w, struct ccz_span in, ccz_kms_audit_fn fn, void *arg, struct ccz_err *err)
+{
+    struct cczi_msg_audit_line m = {0};
+    struct ccz_kms_audit_line l = {0};
+    if (cczi_msg_get(&m, cczi_msg_audit_line, in, NULL) != CCZ_OK || !take_digest(l.prev, m.prev) ||
+        !take_digest(l.hash, m.hash))
+        return malformed(err);
+    l.seq = m.seq;
+    l.time_s = (int64_t)m.time_s;
+    l.entry = m.entry;
+    if (l.seq != w->seq + 1 || (w->known && !ccz_ct_eq(l.prev, w->prev, 32)))
+        return ccz_fail(err, CCZ_E_SIG, "kms:audit-chain", (int64_t)l.seq, "audit line %llu does not follow line %llu",
+                        (unsigned long long)l.seq, (unsigned long long)w->seq);
+    ccz_rc rc = ccz_kms_audit_check(&l, err);
+    if (rc != CCZ_OK)
+        return rc;
+    w->seq = l.seq;
+    w->known = true;
+    w->left--;
+    memcpy(w->prev, l.hash, sizeof(w->prev));
+    fn(arg, &l);
+    return CCZ_OK;
+}
+
+/* One page. */
+static ccz_rc take_lines(bool *more, struct walk *w, struct ccz_span in, ccz_kms_audit_fn fn, void *arg,
+                         struct ccz_err *err)
+{
+    struct ccz_rd r = ccz_rd_from(in);
+    struct ccz_pb_field f;
+    *more = false;
+    while (w->left && ccz_pb_next(&f, &r)) {
+        if (f.number == CCZI_MSG_MORE && f.wire == CCZ_PB_VARINT)
+            *more = f.num != 0;
+        if (f.number != CCZI_MSG_REPEATED)
+            continue;
+        ccz_rc rc = f.wire == CCZ_PB_LEN ? take_line(w, f.bytes, fn, arg, err) : malformed(err);
+        if (rc != CCZ_OK)
+            return rc;
+    }
+    return r.bad ? malformed(err) : CCZ_OK;
+}
+
+ccz_rc ccz_kms_audit(struct ccz_rpc_client *c, uint64_t after_seq, uint64_t limit, uint64_t last, ccz_kms_audit_fn fn,
+                     void *arg, struct ccz_err *err)
+{
+    if (last) {
+        struct ccz_kms_status st;
+        ccz_rc rc = ccz_kms_get_status(&st, c, err);
+        if (rc != CCZ_OK)
+            return rc;
+        after_seq = st.audit_seq > last ? st.audit_seq - last : 0;
+        limit = last;
+    }
+    struct walk w = {.seq = after_seq, .left = limit ? limit : UINT64_MAX, .known = after_seq == 0};
+    for (bool more = true; more && w.left;) {
+        uint64_t before = w.seq;
+        struct cczi_msg_audit_req m = {.after_seq = w.seq, .limit = w.left < UINT32_MAX ? w.left : 0};
+        CCZ_AUTO_BUF response = {0};
+        ccz_rc rc = call(&response, c, "AuditTail", cczi_msg_audit_req, &m, err);
+        if (rc == CCZ_OK)
+            rc = take_lines(&more, &w, ccz_buf_span(&response), fn, arg, err);
+        if (rc == CCZ_OK && more && w.seq == before)
+            rc = malformed(err); /* "more", and nothing new: would go on for ever */
+        if (rc != CCZ_OK)
+            return rc;
+    }
+    return CCZ_OK;
+}
+
+ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, struct ccz_err *err)
+{
+    *out = (struct ccz_kms_status){0};
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = call(&response, c, "Status", cczi_msg_none, NULL, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_msg_status m = {0};
+    struct ccz_kms_status s = {0};
+    if (cczi_msg_get(&m, cczi_msg_status, ccz_buf_span(&response), NULL) != CCZ_OK ||
+        !take_digest(s.audit_sha256, m.audit_sha256))
+        return malformed(err);
+    take_text(s.version, sizeof(s.version), m.version);
+    take_text(s.tee, sizeof(s.tee), m.tee);
+    s.simulated = m.simulated != 0;
+    s.started_s = (int64_t)m.started_s;
+    s.keys = m.keys;
+    s.secrets = m.secrets;
+    s.policies = m.policies;
+    s.unbound = m.unbound;
+    s.audit_seq = m.audit_seq;
+    memcpy(s.audit_sha256, m.audit_sha256.ptr, 32);
+    *out = s;
+    return CCZ_OK;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One call: who may do this, do it, record it, answer. The order is the security argument: the answer is made
+ * inside a transaction that also holds the audit line, and handed out only after that transaction is on disk.
+ */
+#include "kms_priv.h"
+
+#include <cczoo/codec.h>
+
+#include <stdio.h>
+#include <string.h>
+
+enum { ENTRY_SIZE_MAX = 8192 };
+
+static const struct cczi_kms_method *find_method(const char *path)
+{
+    size_t n = strlen(CCZI_KMS_SERVICE);
+    if (strncmp(path, CCZI_KMS_SERVICE, n) != 0)
+        return NULL;
+    for (size_t i = 0; i < cczi_kms_methods_len; i++)
+        if (strcmp(path + n, cczi_kms_methods[i].name) == 0)
+            return &cczi_kms_methods[i];
+    return NULL;
+}
+
+/* ------------------------------------------------------------------- who may do this */
+
+static const char *peer_kind(const struct ccz_ratls_peer *p)
+{
+    if (p->attested)
+        return "attested workload";
+    return p->pinned ? "pinned key" : "peer without evidence or pinned key";
+}
+
+static ccz_rc authorize_workload(const struct ccz_ratls_peer *p, struct ccz_err *err)
+{
+    if (!p->attested) {
+        ccz_refuse(err, CCZ_E_DENIED, "kms:workload-required", peer_kind(p), "attested workload");
+        return ccz_hint(err, CCZ_E_DENIED, "values are released to attested workloads only, not to administrators");
+    }
+    /* evidence of another session may be a recording: whoever shows it need not be what it describes */
+    if (!p->fresh)
+        return ccz_refuse(err, CCZ_E_DENIED, "kms:evidence-stale", "evidence not bound to this session",
+                          "evidence of the session profile");
+    return CCZ_OK;
+}
+
+static ccz_rc authorize_admin(struct cczi_kms_call *call, enum ccz_kms_role need, struct ccz_err *err)
+{
+    const struct ccz_ratls_peer *p = call->req->peer;
+    /* a workload's key is its own choice: finding it among the administrators would prove nothing */
+    if (!p->pinned || p->attested) {
+        ccz_refuse(err, CCZ_E_DENIED, "kms:admin-required", peer_kind(p), "pinned administrator key");
+        return ccz_hint(err, CCZ_E_DENIED, "use the key made by cczoo-kmsd init: --admin-key FILE");
+    }
+    struct cczi_kms_admin a;
+    ccz_rc rc = cczi_kms_admin_get(&a, call->store, p->spki_sha256, err);
+    if (rc == CCZ_E_NOT_FOUND) {
+        char hex[65];
+        ccz_hex(hex, p->spki_sha256, 32);
+        return ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex, "a key known to cczoo-kmsd admin");
+    }
+    if (rc != CCZ_OK)
+        return rc;
+    call->role = a.role;
+    if (a.role < need)
+        return ccz_refuse(err, CCZ_E_DENIED, "kms:role", ccz_kms_role_name(a.role), ccz_kms_role_name(need));
+    return CCZ_OK;
+}
+
+/* --------------------------------------------------------------------------- record */
+
+static void put_member(struct ccz_buf *b, const char *key, const char *value)
+{
+    ccz_buf_printf(b, ",\"%s\":", key);
+    ccz_json_put_str(b, ccz_span_str(value));
+}
+
+static void put_hex_member(struct ccz_buf *b, const char *key, const void *bytes, size_t size)
+{
+    char hex[2 * 48 + 1];
+    ccz_hex(hex, bytes, size);
+    put_member(b, key, hex);
+}
+
+static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
+{
+    const struct ccz_ratls_peer *p = call->req->peer;
+    ccz_buf_printf(b, ",\"peer\":{\"kind\":\"%s\"", p->attested ? "workload" : p->pinned ? "admin" : "none");
+    if (p->attested) {
+        const struct ccz_claims *c = &p->claims;
+        put_member(b, "tee", ccz_tee_name(c->tee));
+        ccz_buf_printf(b, ",\"simulated\":%s", c->simulated ? "true" : "false");
+        if (c->tee == CCZ_TEE_SGX)
+            put_hex_member(b, "mrenclave", c->mrenclave, sizeof(c->mrenclave));
+        else if (c->tee == CCZ_TEE_TDX)
+            put_hex_member(b, "mrtd", c->mrtd, sizeof(c->mrtd));
+    } else if (p->pinned) {
+        put_member(b, "role", ccz_kms_role_name(call->role));
+    }
+    put_hex_member(b, "spki_sha256", p->spki_sha256, sizeof(p->spki_sha256));
+    put_member(b, "address", call->req->address);
+    ccz_buf_put_str(b, "}");
+}
+
+/* The audit entry of a call; `why` is NULL for an accepted one. */
+static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const char *op, const struct ccz_err *why)
+{
+    ccz_buf_put_str(b, "{\"op\":");
+    ccz_json_put_str(b, ccz_span_str(op));
+    put_member(b, "verdict", why ? "reject" : "accept");
+    if (call->has_ref) {
+        char item[CCZ_KMS_ITEM_SIZE];
+        cczi_kms_ref_print(item, &call->ref);
+        put_member(b, "item", item);
+    }
+    if (call->version)
+        ccz_buf_printf(b, ",\"version\":%u", call->version);
+    if (call->policy[0])
+        put_member(b, "policy", call->policy);
+    if (call->has_policy_sha256)
+        put_hex_member(b, "policy_sha256", call->policy_sha256, sizeof(call->policy_sha256));
+    if (call->rule[0])
+        put_member(b, "rule", call->rule);
+    if (why) {
+        put_member(b, "where", why->where);
+        put_member(b, "got", why->got);
+        put_member(b, "expected", why->expected);
+        put_member(b, "reason", why->msg);
+    }
+    put_peer(b, call);
+    ccz_buf_put_str(b, "}");
+}
+
+static ccz_rc record(struct ccz_kms_receipt *receipt, const struct cczi_kms_call *call, const char *op,
+                     const struct ccz_err *why, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF entry;
+    ccz_buf_init(&entry, ENTRY_SIZE_MAX);
+    put_entry(&entry, call, op, why);
+    if (entry.bad)
+        return ccz_fail(err, CCZ_E_INTERNAL, "kms:audit-entry", ENTRY_SIZE_MAX, "the audit entry is too large");
+    return cczi_kms_audit_append(receipt, call->store, call->req->now_s, ccz_buf_span(&entry), err);
+}
+
+/* Text for a log line: a space or quote in it must not look like the next field. */
+static void put_log_value(struct ccz_buf *b, const char *key, const char *value)
+{
+    ccz_buf_printf(b, " %s=", key);
+    for (const char *p = value; *p; p++) {
+        if (*p > ' ' && *p < 0x7f && *p != '"' && *p != '\\' && *p != '=')
+            ccz_buf_u8(b, (uint8_t)*p);
+        else
+            ccz_buf_printf(b, "\\x%02x", (unsigned)(uint8_t)*p);
+    }
+}
+
+static void log_call(const struct cczi_kms_call *call, const char *op, const struct ccz_err *why,
+                     const struct ccz_kms_receipt *receipt)
+{
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, ENTRY_SIZE_MAX);
+    ccz_buf_printf(&b, "%s verdict=%s", op, why ? "reject" : "accept");
+    if (call->has_ref) {
+        char item[CCZ_KMS_ITEM_SIZE];
+        cczi_kms_ref_print(item, &call->ref);
+        put_log_value(&b, "item", item);
+    }
+    if (call->version)
+        ccz_buf_printf(&b, " version=%u", call->version);
+    if (call->policy[0])
+        put_log_value(&b, "policy", call->policy);
+    if (call->rule[0])
+        put_log_value(&b, "rule", call->rule);
+    if (why) {
+        put_log_value(&b, "where", why->where);
+        put_log_value(&b, "got", why->got);
+        put_log_value(&b, "expected", why->expected);
+    }
+    put_log_value(&b, "peer", call->req->address);
+    if (receipt->audit_seq)
+        ccz_buf_printf(&b, " audit=%llu", (unsigned long long)receipt->audit_seq);
+    if (call->req->peer->attested && call->req->peer->claims.simulated)
+        ccz_buf_put_str(&b, " SIMULATED");
+    ccz_log(why ? CCZ_LOG_WARN : CCZ_LOG_INFO, "kms", "%s", ccz_buf_str(&b));
+}
+
+/* ----------------------------------------------------------------------------- call */
+
+static void put_receipt(struct ccz_buf *out, const struct ccz_kms_receipt *r)
+{
+    struct cczi_msg_receipt m = {
+        .seq = r->audit_seq, .sha256 = CCZ_SPAN(r->audit_sha256, 32), .time_s = (uint64_t)r->time_s};
+    size_t mark = ccz_pb_open(out, CCZI_MSG_RECEIPT);
+    cczi_msg_put(out, cczi_msg_receipt, &m);
+    ccz_pb_close(out, mark);
+}
+
+/* Everything that an accepted call is; on an error nothing of it happened. */
+static ccz_rc run(struct ccz_buf *answer, struct ccz_kms_receipt *receipt, struct cczi_kms_call *call,
+                  const struct cczi_kms_method *m, const char *op, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_begin(call->store, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = m->workload ? authorize_workload(call->req->peer, err) : authorize_admin(call, m->role, err);
+    if (rc == CCZ_OK)
+        rc = m->run(answer, call, err);
+    if (rc == CCZ_OK && m->recorded)
+        rc = record(receipt, call, op, NULL, err);
+    if (rc == CCZ_OK && m->recorded)
+        put_receipt(answer, receipt);
+    if (rc == CCZ_OK && answer->bad)
+        rc = ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)answer->max_size, "the response is too large");
+    if (rc == CCZ_OK)
+        return cczi_kms_commit(call->store, err); /* nothing is answered before this */
+    cczi_kms_rollback(call->store);
+    return rc;
+}
+
+/* A refusal is on record too. If that fails, the call is refused all the same and the log says so. */
+static void record_refusal(struct ccz_kms_receipt *receipt, const struct cczi_kms_call *call, const char *op,
+                           const struct ccz_err *why)
+{
+    struct ccz_err err = {0};
+    ccz_rc rc = cczi_kms_begin(call->store, &err);
+    if (rc == CCZ_OK) {
+        rc = record(receipt, call, op, why, &err);
+        if (rc == CCZ_OK)
+            rc = cczi_kms_commit(call->store, &err);
+        else
+            cczi_kms_rollback(call->store);
+    }
+    if (rc == CCZ_OK)
+        return;
+    *receipt = (struct ccz_kms_receipt){0};
+    ccz_log(CCZ_LOG_ERROR, "kms", "a refusal could not be recorded: where=%s %s", err.where, err.msg);
+}
+
+ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_kms_store *store, const struct ccz_kms_request *req,
+                      struct ccz_err *err)
+{
+    struct cczi_kms_call call = {.store = store, .req = req};
+    struct ccz_err why = {0};
+    struct ccz_kms_receipt receipt = {0};
+    const struct cczi_kms_method *m = find_method(req->path);
+    const char *op = m ? m->name : "unknown";
+    CCZ_AUTO_BUF answer;
+    ccz_buf_init(&answer, CCZ_KMS_MESSAGE_SIZE_MAX);
+    answer.wipe = true;
+
+    ccz_rc rc = m ? run(&answer, &receipt, &call, m, op, &why)
+                  : ccz_fail(&why, CCZ_E_UNSUPPORTED, "kms:method", 0, "there is no such method");
+    if (rc != CCZ_OK)
+        record_refusal(&receipt, &call, op, &why);
+    if (rc != CCZ_OK || m->recorded)
+        log_call(&call, op, rc == CCZ_OK ? NULL : &why, &receipt);
+    if (rc == CCZ_OK) {
+        ccz_buf_put_span(response, ccz_buf_span(&answer));
+        if (response->bad)
+            rc = ccz_fail(&why, CCZ_E_LIMIT, "kms:response", (int64_t)response->max_size, "the response is too large");
+    }
+    if (err && rc != CCZ_OK)
+        *err = why;
+    return rc;
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows of the tables item, binding and policy. Every row read is checked against its MAC before it is used. */
+#include "kms_priv.h"
+
+#include <string.h>
+
+static ccz_rc mac_fail(struct ccz_err *err, ccz_rc rc)
+{
+    return ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute the MAC of a row");
+}
+
+static void put_le64(uint8_t out[8], uint64_t v)
+{
+    for (size_t i = 0; i < 8; i++)
+        out[i] = (uint8_t)(v >> (8 * i));
+}
+
+static struct ccz_span bytes32(const uint8_t b[32])
+{
+    return CCZ_SPAN(b, 32);
+}
+
+/* ----------------------------------------------------------------------------- item */
+
+static const char item_table[] = "item";
+enum { ITEM_FIELDS = 6 };
+
+/* Fields in the order of the MAC; `num` (24 bytes) holds the numbers. */
+static void item_fields(struct ccz_span f[ITEM_FIELDS], uint8_t num[24], const struct cczi_kms_slot *slot,
+                        int64_t created_s, struct ccz_span sealed)
+{
+    put_le64(num, slot->ref.kind);
+    put_le64(num + 8, slot->version);
+    put_le64(num + 16, (uint64_t)created_s);
+    f[0] = CCZ_SPAN(num, 8);
+    f[1] = ccz_span_str(slot->ref.name);
+    f[2] = CCZ_SPAN(num + 8, 8);
+    f[3] = ccz_span_str(slot->alg);
+    f[4] = CCZ_SPAN(num + 16, 8);
+    f[5] = sealed;
+}
+
+/* Columns alg, created_s, sealed, mac of the current row; the place is set already. */
+static ccz_rc item_read(struct cczi_kms_item *it, struct ccz_kms_store *s, struct cczi_q *q, struct ccz_err *err)
+{
+    cczi_q_col_text(it->slot.alg, sizeof(it->slot.alg), q, 0);
+    it->created_s = cczi_q_col_int(q, 1);
+    ccz_buf_clear(&it->sealed);
+    ccz_buf_put_span(&it->sealed, cczi_q_col(q, 2));
+    cczi_q_col_bytes(it->mac, sizeof(it->mac), q, 3);
+    if (it->sealed.bad)
+        return ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0, "a sealed value is larger than any we write");
+    struct ccz_span f[ITEM_FIELDS];
+    uint8_t num[24];
+    item_fields(f, num, &it->slot, it->created_s, ccz_buf_span(&it->sealed));
+    return cczi_kms_row_check(s, item_table, f, ITEM_FIELDS, it->mac, err);
+}
+
+ccz_rc cczi_kms_item_last(uint32_t *version, struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
+                          struct ccz_err *err)
+{
+    *version = 0;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_LAST);
+    cczi_q_int(&q, ref->kind);
+    cczi_q_text(&q, ref->name);
+    int64_t v = cczi_q_row(&q) ? cczi_q_col_int(&q, 0) : 0; /* max() of nothing is NULL, read as 0 */
+    ccz_rc rc = cczi_q_end(&q, err);
+    if (rc == CCZ_OK && (v < 0 || v > CCZ_KMS_VERSIONS_MAX))
+        rc = ccz_fail(err, CCZ_E_SIG, "kms:row-mac", v, "a version of an item is not one we write");
+    if (rc == CCZ_OK)
+        *version = (uint32_t)v;
+    return rc;
+}
+
+ccz_rc cczi_kms_item_get(struct cczi_kms_item *out, struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
+                         uint32_t version, struct ccz_err *err)
+{
+    ccz_rc rc = version == 0 ? cczi_kms_item_last(&version, s, ref, err) : CCZ_OK;
+    if (rc != CCZ_OK)
+        return rc;
+    out->slot = (struct cczi_kms_slot){.ref = *ref, .version = version};
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_GET);
+    cczi_q_int(&q, ref->kind);
+    cczi_q_text(&q, ref->name);
+    cczi_q_int(&q, version);
+    rc = cczi_q_row(&q) ? item_read(out, s, &q, err) : CCZ_E_NOT_FOUND;
+    return cczi_q_end_after(&q, rc, err);
+}
+
+ccz_rc cczi_kms_item_put(struct ccz_kms_store *s, const struct cczi_kms_slot *slot, int64_t created_s,
+                         struct ccz_span value, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF sealed;
+    ccz_buf_init(&sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
+    ccz_rc rc = cczi_kms_seal(&sealed, &s->sealer, slot, value, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct ccz_span f[ITEM_FIELDS];
+    uint8_t num[24], mac[32];
+    item_fields(f, num, slot, created_s, ccz_buf_span(&sealed));
+    rc = cczi_kms_row_add(mac, s, item_table, f, ITEM_FIELDS);
+    if (rc != CCZ_OK)
+        return mac_fail(err, rc);
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_PUT);
+    cczi_q_int(&q, slot->ref.kind);
+    cczi_q_text(&q, slot->ref.name);
+    cczi_q_int(&q, slot->version);
+    cczi_q_text(&q, slot->alg);
+    cczi_q_int(&q, created_s);
+    cczi_q_blob(&q, ccz_buf_span(&sealed));
+    cczi_q_blob(&q, bytes32(mac));
+    return cczi_q_end(&q, err);
+}
+
+ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, uint32_t version,
+                            struct ccz_err *err)
+{
+    struct cczi_kms_item it = {0};
+    ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
+    ccz_rc rc = cczi_kms_item_get(&it, s, ref, version, err);
+    ccz_buf_free(&it.sealed);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_DEL);
+    cczi_q_int(&q, ref->kind);
+    cczi_q_text(&q, ref->name);
+    cczi_q_int(&q, it.slot.version);
+    rc = cczi_q_end(&q, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = cczi_kms_row_remove(s, it.mac);
+    return rc == CCZ_OK ? rc : mac_fail(err, rc);
+}
+
+/* -------------------------------------------------------------------------- binding */
+
+static const char binding_table[] = "binding";
+enum { BINDING_FIELDS = 3 };
+
+static void binding_fields(struct ccz_span f[BINDING_FIELDS], uint8_t num[8], const struct cczi_kms_ref *ref,
+                           const char *policy)
+{
+    put_le64(num, ref->kind);
+    f[0] = CCZ_SPAN(num, 8);
+    f[1] = ccz_span_str(ref->name);
+    f[2] = ccz_span_str(policy);
+}
+
+/* Columns policy, mac of the current row. */
+static ccz_rc binding_read(struct cczi_kms_binding *b, const struct cczi_kms_ref *ref, struct ccz_kms_store *s,
+                           struct cczi_q *q, struct ccz_err *err)
+{
+    cczi_q_col_text(b->policy, sizeof(b->policy), q, 0);
+    cczi_q_col_bytes(b->mac, sizeof(b->mac), q, 1);
+    struct ccz_span f[BINDING_FIELDS];
+    uint8_t num[8];
+    binding_fields(f, num, ref, b->policy);
+    return cczi_kms_row_check(s, binding_table, f, BINDING_FIELDS, b->mac, err);
+}
+
+ccz_rc cczi_kms_binding_get(struct cczi_kms_binding *out, struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
+                            struct ccz_err *err)
+{
+    *out = (struct cczi_kms_binding){0};
+    struct cczi_kms_binding b = {0};
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_GET);
+    cczi_q_int(&q, ref->kind);
+    cczi_q_text(&q, ref->name);
+    ccz_rc rc = cczi_q_row(&q) ? binding_read(&b, ref, s, &q, err) : CCZ_E_NOT_FOUND;
+    rc = cczi_q_end_after(&q, rc, err);
+    if (rc == CCZ_OK)
+        *out = b;
+    return rc;
+}
+
+ccz_rc cczi_kms_binding_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, struct ccz_err *err)
+{
+    struct cczi_kms_binding old;
+    ccz_rc rc = cczi_kms_binding_get(&old, s, ref, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_DEL);
+    cczi_q_int(&q, ref->kind);
+    cczi_q_text(&q, ref->name);
+    rc = cczi_q_end(&q, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = cczi_kms_row_remove(s, old.mac);
+    return rc == CCZ_OK ? rc : mac_fail(err, rc);
+}
+
+ccz_rc cczi_kms_binding_put(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, const char *policy,
+                            struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_binding_delete(s, ref, err);
+    if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
+        return rc;
+    struct ccz_span f[BINDING_FIELDS];
+    uint8_t num[8], mac[32];
+    binding_fields(f, num, ref, policy);
+    rc = cczi_kms_row_add(mac, s, binding_table, f, BINDING_FIELDS);
+    if (rc != CCZ_OK)
+        return mac_fail(err, rc);
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_PUT);
+    cczi_q_int(&q, ref->kind);
+    cczi_q_text(&q, ref->name);
+    cczi_q_text(&q, policy);
+    cczi_q_blob(&q, bytes32(mac));
+    return cczi_q_end(&q, err);
+}
+
+/* --------------------------------------------------------------------------- policy */
+
+static const char policy_table[] = "policy";
+enum { POLICY_FIELDS = 4 };
+
+static void policy_fields(struct ccz_span f[POLICY_FIELDS], uint8_t num[8], const char *name,
+                          const struct cczi_kms_policy *p)
+{
+    put_le64(num, (uint64_t)p->created_s);
+    f[0] = ccz_span_str(name);
+    f[1] = ccz_buf_span(&p->json);
+    f[2] = bytes32(p->sha256);
+    f[3] = CCZ_SPAN(num, 8);
+}
+
+/* Columns json, sha256, created_s, mac of the current row. */
+static ccz_rc policy_read(struct cczi_kms_policy *p, const char *name, struct ccz_kms_store *s, struct cczi_q *q,
+                          struct ccz_err *err)
+{
+    ccz_buf_clear(&p->json);
+    ccz_buf_put_span(&p->json, cczi_q_col(q, 0));
+    cczi_q_col_bytes(p->sha256, sizeof(p->sha256), q, 1);
+    p->created_s = cczi_q_col_int(q, 2);
+    cczi_q_col_bytes(p->mac, sizeof(p->mac), q, 3);
+    if (p->json.bad)
+        return ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0, "a policy is larger than any we write");
+    struct ccz_span f[POLICY_FIELDS];
+    uint8_t num[8];
+    policy_fields(f, num, name, p);
+    return cczi_kms_row_check(s, policy_table, f, POLICY_FIELDS, p->mac, err);
+}
+
+ccz_rc cczi_kms_policy_get(struct cczi_kms_policy *out, struct ccz_kms_store *s, const char *name, struct ccz_err *err)
+{
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_GET);
+    cczi_q_text(&q, name);
+    ccz_rc rc = cczi_q_row(&q) ? policy_read(out, name, s, &q, err) : CCZ_E_NOT_FOUND;
+    return cczi_q_end_after(&q, rc, err);
+}
+
+ccz_rc cczi_kms_policy_delete(struct ccz_kms_store *s, const char *name, struct ccz_err *err)
+{
+    struct cczi_kms_policy old = {0};
+    ccz_buf_init(&old.json, CCZ_POLICY_SIZE_MAX);
+    ccz_rc rc = cczi_kms_policy_get(&old, s, name, err);
+    ccz_buf_free(&old.json);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_DEL);
+    cczi_q_text(&q, name);
+    rc = cczi_q_end(&q, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = cczi_kms_row_remove(s, old.mac);
+    return rc == CCZ_OK ? rc : mac_fail(err, rc);
+}
+
+/* @p p holds the new row, without its MAC. */
+static ccz_rc policy_insert(struct ccz_kms_store *s, const char *name, struct cczi_kms_policy *p, struct ccz_err *err)
+{
+    struct ccz_span f[POLICY_FIELDS];
+    uint8_t num[8];
+    policy_fields(f, num, name, p);
+    ccz_rc rc = cczi_kms_row_add(p->mac, s, policy_table, f, POLICY_FIELDS);
+    if (rc != CCZ_OK)
+        return mac_fail(err, rc);
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_PUT);
+    cczi_q_text(&q, name);
+    cczi_q_blob(&q, ccz_buf_span(&p->json));
+    cczi_q_blob(&q, bytes32(p->sha256));
+    cczi_q_int(&q, p->created_s);
+    cczi_q_blob(&q, bytes32(p->mac));
+    return cczi_q_end(&q, err);
+}
+
+ccz_rc cczi_kms_policy_put(struct ccz_kms_store *s, const char *name, struct ccz_span json, int64_t now_s,
+                           struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_policy_delete(s, name, err);
+    if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
+        return rc;
+    struct cczi_kms_policy p = {.created_s = now_s};
+    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
+    ccz_buf_put_span(&p.json, json);
+    if (p.json.bad)
+        rc = ccz_fail(err, CCZ_E_LIMIT, "kms:policy-size", (int64_t)json.size, "a policy has at most %d bytes",
+                      CCZ_POLICY_SIZE_MAX);
+    else
+        rc = ccz_sha256(p.sha256, json);
+    if (rc == CCZ_OK)
+        rc = policy_insert(s, name, &p, err);
+    ccz_buf_free(&p.json);
+    return rc;
+}
+
+ccz_rc cczi_kms_policy_used(bool *used, struct ccz_kms_store *s, const char *name, struct ccz_err *err)
+{
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_USED);
+    cczi_q_text(&q, name);
+    *used = cczi_q_row(&q);
+    return cczi_q_end(&q, err);
+}
+
+/* ---------------------------------------------------------------------------- check */
+
+static ccz_rc items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    struct cczi_kms_item it = {0};
+    ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_ALL);
+    for (; rc == CCZ_OK && cczi_q_row(&q); ++*count) {
+        int64_t kind = cczi_q_col_int(&q, 4), version = cczi_q_col_int(&q, 6);
+        if ((kind != CCZI_KMS_KEY && kind != CCZI_KMS_SECRET) || version < 1 || version > CCZ_KMS_VERSIONS_MAX) {
+            rc = ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind, "a row of table \"item\" has no known kind or version");
+            break;
+        }
+        it.slot.ref.kind = (enum cczi_kms_kind)kind;
+        it.slot.version = (uint32_t)version;
+        cczi_q_col_text(it.slot.ref.name, sizeof(it.slot.ref.name), &q, 5);
+        rc = item_read(&it, s, &q, err);
+        CCZ_AUTO(ccz_secret) value = NULL;
+        if (rc == CCZ_OK)
+            rc = cczi_kms_unseal(&value, &s->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
+        if (rc == CCZ_OK)
+            rc = cczi_kms_set_toggle(set, &s->sealer, it.mac);
+    }
+    ccz_buf_free(&it.sealed);
+    return cczi_q_end_after(&q, rc, err);
+}
+
+static ccz_rc bindings_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_ALL);
+    for (; rc == CCZ_OK && cczi_q_row(&q); ++*count) {
+        struct cczi_kms_binding b = {0};
+        struct cczi_kms_ref ref = {0};
+        int64_t kind = cczi_q_col_int(&q, 2);
+        if (kind != CCZI_KMS_KEY && kind != CCZI_KMS_SECRET) {
+            rc = ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind, "a row of table \"binding\" has no known kind");
+            break;
+        }
+        ref.kind = (enum cczi_kms_kind)kind;
+        cczi_q_col_text(ref.name, sizeof(ref.name), &q, 3);
+        rc = binding_read(&b, &ref, s, &q, err);
+        if (rc == CCZ_OK)
+            rc = cczi_kms_set_toggle(set, &s->sealer, b.mac);
+    }
+    return cczi_q_end_after(&q, rc, err);
+}
+
+static ccz_rc policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    struct cczi_kms_policy p = {0};
+    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_ALL);
+    for (; rc == CCZ_OK && cczi_q_row(&q); ++*count) {
+        char name[CCZ_KMS_NAME_SIZE];
+        cczi_q_col_text(name, sizeof(name), &q, 4);
+        rc = policy_read(&p, name, s, &q, err);
+        if (rc == CCZ_OK)
+            rc = cczi_kms_set_toggle(set, &s->sealer, p.mac);
+    }
+    ccz_buf_free(&p.json);
+    return cczi_q_end_after(&q, rc, err);
+}
+
+ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s, struct ccz_err *err)
+{
+    ccz_rc rc = items_check(&out->versions, set, s, err);
+    if (rc == CCZ_OK)
+        rc = bindings_check(&out->bindings, set, s, err);
+    if (rc == CCZ_OK)
+        rc = policies_check(&out->policies, set, s, err);
+    return rc;
+}

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The methods, each inside a transaction and after handle.c has checked who calls. */
+#include "kms_priv.h"
+
+#include <cczoo/codec.h>
+
+#include <string.h>
+
+enum { LIST_PAGE = 256, AUDIT_PAGE = 100 };
+
+/* CCZ_E_NOT_FOUND of a getter becomes an answer for the caller. */
+static ccz_rc or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, const char *name)
+{
+    if (rc != CCZ_E_NOT_FOUND)
+        return rc;
+    ccz_fail(err, rc, "kms:not-found", 0, "there is no %s \"%s\"", what, name);
+    return ccz_hint(err, rc, "an administrator sees what there is with: cczoo kms ls");
+}
+
+/* "key/NAME" or "secret/NAME" of a request; from here on the audit line names it. */
+static ccz_rc take_ref(struct cczi_kms_call *call, struct ccz_span text, bool policy_too, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_ref_parse(&call->ref, text, err);
+    if (rc == CCZ_OK && call->ref.kind == CCZI_KMS_POLICY && !policy_too)
+        return ccz_refuse(err, CCZ_E_FORMAT, "kms:name", "policy/NAME", "key/NAME or secret/NAME");
+    call->has_ref = rc == CCZ_OK;
+    return rc;
+}
+
+/* Loads a policy into @p p (its json is freed by the caller) and notes it for the audit line. */
+static ccz_rc load_policy(struct cczi_kms_policy *p, struct cczi_kms_call *call, const char *name, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_policy_get(p, call->store, name, err);
+    if (rc != CCZ_OK)
+        return or_not_found(err, rc, "policy", name);
+    memcpy(call->policy, name, strlen(name) + 1);
+    memcpy(call->policy_sha256, p->sha256, sizeof(call->policy_sha256));
+    call->has_policy_sha256 = true;
+    return CCZ_OK;
+}
+
+/* -------------------------------------------------------------------------- release */
+
+/* The item's own policy over the peer's claims. */
+static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
+{
+    struct cczi_kms_binding b;
+    ccz_rc rc = cczi_kms_binding_get(&b, call->store, &call->ref, err);
+    if (rc == CCZ_E_NOT_FOUND) {
+        ccz_refuse(err, CCZ_E_DENIED, "kms:unbound", "no policy", "an item bound to a policy");
+        return ccz_hint(err, CCZ_E_DENIED, "an administrator binds it with: cczoo kms bind ITEM POLICY");
+    }
+    struct cczi_kms_policy p = {0};
+    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
+    if (rc == CCZ_OK)
+        rc = load_policy(&p, call, b.policy, err);
+    CCZ_AUTO(ccz_policy) policy = NULL;
+    if (rc == CCZ_OK)
+        rc = ccz_policy_parse(&policy, ccz_buf_span(&p.json), err);
+    ccz_buf_free(&p.json);
+    struct ccz_verdict verdict = {0};
+    if (rc == CCZ_OK)
+        rc = ccz_policy_eval(&verdict, policy, &call->req->peer->claims, call->req->now_s, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (!verdict.accept) /* OK without an accepting rule: a bug below must not open the door */
+        return ccz_refuse(err, CCZ_E_POLICY, "kms:verdict", "no rule accepted", "an accepting rule");
+    memcpy(call->rule, verdict.rule, sizeof(call->rule));
+    return CCZ_OK;
+}
+
+static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+{
+    struct cczi_msg_release_req m = {0};
+    ccz_rc rc = cczi_msg_get(&m, cczi_msg_release_req, call->req->body, err);
+    if (rc == CCZ_OK)
+        rc = take_ref(call, m.item, false, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_kms_item it = {0};
+    ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
+    rc = or_not_found(err, cczi_kms_item_get(&it, call->store, &call->ref, (uint32_t)m.version, err),
+                      cczi_kms_kind_name(call->ref.kind), call->ref.name);
+    if (rc == CCZ_OK) {
+        call->version = it.slot.version;
+        rc = judge(call, err);
+    }
+    CCZ_AUTO(ccz_secret) value = NULL;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_unseal(&value, &call->store->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
+    ccz_buf_free(&it.sealed);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_msg_release_resp out = {
+        .value = CCZ_SPAN(ccz_secret_view(value), ccz_secret_size(value)),
+        .alg = ccz_span_str(it.slot.alg),
+        .version = it.slot.version,
+        .policy = ccz_span_str(call->policy),
+        .policy_sha256 = CCZ_SPAN(call->policy_sha256, 32),
+        .rule = ccz_span_str(call->rule),
+    };
+    cczi_msg_put(response, cczi_msg_release_resp, &out);
+    return CCZ_OK;
+}
+
+/* --------------------------------------------------------------------------- change */
+
+/* The version that a put makes, or why not. */
+static ccz_rc next_version(uint32_t *out, struct cczi_kms_call *call, bool new_version, struct ccz_err *err)
+{
+    uint32_t last;
+    char item[CCZ_KMS_ITEM_SIZE];
+    cczi_kms_ref_print(item, &call->ref);
+    ccz_rc rc = cczi_kms_item_last(&last, call->store, &call->ref, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (last != 0 && !new_version) {
+        ccz_fail(err, CCZ_E_EXISTS, "kms:exists", last, "%s exists already, in %u version(s)", item, last);
+        return ccz_hint(err, CCZ_E_EXISTS, "to add a version say so: --new-version");
+    }
+    if (last == 0 && new_version)
+        return or_not_found(err, CCZ_E_NOT_FOUND, cczi_kms_kind_name(call->ref.kind), call->ref.name);
+    if (last >= CCZ_KMS_VERSIONS_MAX)
+        return ccz_refuse_num(err, CCZ_E_LIMIT, "kms:versions", last + 1, CCZ_KMS_VERSIONS_MAX);
+    *out = last + 1;
+    return CCZ_OK;
+}
+
+static ccz_rc bind_to(struct cczi_kms_call *call, struct ccz_span policy, struct ccz_err *err)
+{
+    char name[CCZ_KMS_NAME_SIZE];
+    ccz_rc rc = cczi_kms_name(name, policy, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_kms_policy p = {0};
+    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
+    rc = load_policy(&p, call, name, err);
+    ccz_buf_free(&p.json);
+    return rc == CCZ_OK ? cczi_kms_binding_put(call->store, &call->ref, name, err) : rc;
+}
+
+/* Stores a value as the next version of call->ref, and binds it if asked to. */
+static ccz_rc put_item(struct ccz_buf *response, struct cczi_kms_call *call, const struct cczi_msg_put_req *m,
+                       struct ccz_span value, struct ccz_err *err)
+{
+    struct cczi_kms_slot slot = {.ref = call->ref};
+    if (m->alg.size)
+        memcpy(slot.alg, m->alg.ptr, m->alg.size); /* a known algorithm: its name fits */
+    ccz_rc rc = next_version(&slot.version, call, m->new_version != 0, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_item_put(call->store, &slot, call->req->now_s, value, err);
+    if (rc == CCZ_OK && m->policy.size)
+        rc = bind_to(call, m->policy, err);
+    if (rc != CCZ_OK)
+        return rc;
+    call->version = slot.version;
+    struct cczi_msg_put_resp out = {.version = slot.version};
+    cczi_msg_put(response, cczi_msg_put_resp, &out);
+    return CCZ_OK;
+}
+
+static ccz_rc take_put(struct cczi_msg_put_req *m, struct cczi_kms_call *call, enum cczi_kms_kind kind,
+                       struct ccz_err *err)
+{
+    ccz_rc rc = cczi_msg_get(m, cczi_msg_put_req, call->req->body, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_name(call->ref.name, m->name, err);
+    call->ref.kind = kind;
+    call->has_ref = rc == CCZ_OK;
+    return rc;
+}
+
+static ccz_rc run_create_key(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+{
+    struct cczi_msg_put_req m = {0};
+    ccz_rc rc = take_put(&m, call, CCZI_KMS_KEY, err);
+    if (rc != CCZ_OK)
+        return rc;
+    size_t size = cczi_kms_alg_size(m.alg);
+    if (size == 0) {
+        char got[CCZ_ERR_VALUE_SIZE];
+        ccz_escape(got, sizeof(got), m.alg);
+        return ccz_refuse(err, CCZ_E_UNSUPPORTED, "kms:alg", got, "aes-128 or aes-256");
+    }
+    if (m.value.size != 0 && m.value.size != size)
+        return ccz_refuse_num(err, CCZ_E_FORMAT, "kms:key-size", (int64_t)m.value.size, (int64_t)size);
+    CCZ_AUTO(ccz_secret) made = NULL;
+    if (m.value.size == 0) {
+        rc = ccz_secret_new(&made, size);
+        if (rc == CCZ_OK)
+            rc = ccz_random(ccz_secret_bytes(made), size);
+        if (rc != CCZ_OK)
+            return ccz_fail(err, rc, "kms:key-make", 0, "cannot make a key");
+        return put_item(response, call, &m, CCZ_SPAN(ccz_secret_view(made), size), err);
+    }
+    return put_item(response, call, &m, m.value, err);
+}
+
+static ccz_rc run_put_secret(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+{
+    struct cczi_msg_put_req m = {0};
+    ccz_rc rc = take_put(&m, call, CCZI_KMS_SECRET, err);
+    if (rc == CCZ_OK && m.alg.size)
+        rc = ccz_fail(err, CCZ_E_FORMAT, "kms:request", 2, "a secret has no algorithm");
+    return rc == CCZ_OK ? put_item(response, call, &m, m.value, err) : rc;
+}
+
+static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+{
+    (void)response; /* a receipt only */
+    struct cczi_msg_put_policy_req m = {0};
+    ccz_rc rc = cczi_msg_get(&m, cczi_msg_put_policy_req, call->req->body, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_name(call->ref.name, m.name, err);
+    if (rc != CCZ_OK)
+        return rc;
+    call->ref.kind = CCZI_KMS_POLICY;
+    call->has_ref = true;
+    CCZ_AUTO(ccz_policy) parsed = NULL; /* what does not parse must not wait for the first release to say so */
+    rc = ccz_policy_parse(&parsed, m.json, err);
+    if (rc == CCZ_OK)
+        rc = ccz_sha256(call->policy_sha256, m.json);
+    if (rc != CCZ_OK)
+        return rc;
+    call->has_policy_sha256 = true;
+    struct cczi_kms_policy old = {0};
+    ccz_buf_init(&old.json, CCZ_POLICY_SIZE_MAX);
+    rc = cczi_kms_policy_get(&old, call->store, call->ref.name, err);
+    ccz_buf_free(&old.json);
+    if (rc == CCZ_OK && !m.replace) {
+        ccz_fail(err, CCZ_E_EXISTS, "kms:exists", 0, "policy \"%s\" exists already", call->ref.name);
+        return ccz_hint(err, CCZ_E_EXISTS, "to replace it for every item bound to it say so: --replace");
+    }
+    if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
+        return rc;
+    return cczi_kms_policy_put(call->store, call->ref.name, m.json, call->req->now_s, err);
+}
+
+static ccz_rc run_bind(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+{
+    (void)response; /* a receipt only */
+    struct cczi_msg_bind_req m = {0};
+    ccz_rc rc = cczi_msg_get(&m, cczi_msg_bind_req, call->req->body, err);
+    if (rc == CCZ_OK)
+        rc = take_ref(call, m.item, false, err);
+    uint32_t last = 0;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_item_last(&last, call->store, &call->ref, err);
+    if (rc == CCZ_OK && last == 0)
+        rc = or_not_found(err, CCZ_E_NOT_FOUND, cczi_kms_kind_name(call->ref.kind), call->ref.name);
+    return rc == CCZ_OK ? bind_to(call, m.policy, err) : rc;
+}
+
+static ccz_rc delete_policy(struct cczi_kms_call *call, struct ccz_err *err)
+{
+    bool used;
+    ccz_rc rc = cczi_kms_policy_used(&used, call->store, call->ref.name, err);
+    if (rc == CCZ_OK && used) {
+        ccz_fail(err, CCZ_E_DENIED, "kms:policy-in-use", 0, "items are bound to policy \"%s\"", call->ref.name);
+        return ccz_hint(err, CCZ_E_DENIED, "bind them to another policy first: cczoo kms ls shows them");
+    }
+    return rc == CCZ_OK ? cczi_kms_policy_delete(call->store, call->ref.name, err) : rc;
+}
+
+/* Every version, then the binding, so that a later item of this name starts unbound. */
+static ccz_rc delete_item(struct cczi_kms_call *call, struct ccz_err *err)
+{
+    ccz_rc rc;
+    uint32_t last;
+    do { /* version 0: the latest, until there is none */
+        rc = cczi_kms_item_delete(call->store, &call->ref, call->version, err);
+        if (rc == CCZ_OK)
+            rc = cczi_kms_item_last(&last, call->store, &call->ref, err);
+    } while (rc == CCZ_OK && call->version == 0 && last != 0);
+    if (rc == CCZ_OK && last != 0 && last < call->version) { /* or its number would be given out again */
+        ccz_refuse(err, CCZ_E_DENIED, "kms:latest-version", "the latest of several versions", "an older one, or all");
+        return ccz_hint(err, CCZ_E_DENIED, "put a new version first, or delete the item with all its versions");
+    }
+    if (rc == CCZ_OK && last == 0) {
+        rc = cczi_kms_binding_delete(call->store, &call->ref, err);
+        rc = rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
+    }
+    return rc;
+}
+
+static ccz_rc run_delete(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+{
+    (void)response; /* a receipt only */
+    struct cczi_msg_delete_req m = {0};
+    ccz_rc rc = cczi_msg_get(&m, cczi_msg_delete_req, call->req->body, err);
+    if (rc == CCZ_OK)
+        rc = take_ref(call, m.target, true, err);
+    if (rc != CCZ_OK)
+        return rc;
+    bool policy = call->ref.kind == CCZI_KMS_POLICY;
+    if (policy && m.version)
+        return ccz_fail(err, CCZ_E_FORMAT, "kms:request", 2, "a policy has no versions");
+    call->version = (uint32_t)m.version;
+    rc = policy ? delete_policy(call, err) : delete_item(call, err);
+    return or_not_found(err, rc, cczi_kms_kind_name(call->ref.kind), call->ref.name);
+}
+
+/* ----------------------------------------------------------------------------- read */
+
+static ccz_rc take_name(struct ccz_span *out, const struct cczi_kms_call *call, struct ccz_err *err)
+{
+    struct cczi_msg_name m = {0};
+    ccz_rc rc = cczi_msg_get(&m, cczi_msg_name, call->req->body, err);
+    *out = m.name;
+    return rc;
+}
+
+static ccz_rc run_get_policy(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+{
+    struct ccz_span text;
+    char name[CCZ_KMS_NAME_SIZE];
+    ccz_rc rc = take_name(&text, call, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_name(name, text, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_kms_policy p = {0};
+    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
+    rc = load_policy(&p, call, name, err);
+    if (rc == CCZ_OK) {
+        struct cczi_msg_get_policy_resp out = {.json = ccz_buf_span(&p.json), .sha256 = CCZ_SPAN(p.sha256, 32)};
+        cczi_msg_put(response, cczi_msg_get_policy_resp, &out);
+    }
+    ccz_buf_free(&p.json);
+    return rc;
+}
+
+/* Columns kind, name, version, alg, created_s, policy of the current row. */
+static void put_item_row(struct ccz_buf *response, struct cczi_q *q)
+{
+    struct cczi_kms_ref ref = {.kind = CCZI_KMS_KEY};
+    int64_t kind = cczi_q_col_int(q, 0);
+    if (kind == CCZI_KMS_SECRET || kind == CCZI_KMS_POLICY)
+        ref.kind = (enum cczi_kms_kind)kind;
+    cczi_q_col_text(ref.name, sizeof(ref.name), q, 1);
+    char item[CCZ_KMS_ITEM_SIZE];
+    cczi_kms_ref_print(item, &ref);
+    struct cczi_msg_item m = {
+        .item = ccz_span_str(item),
+        .version = (uint64_t)cczi_q_col_int(q, 2),
+        .alg = cczi_q_col(q, 3),
+        .created_s = (uint64_t)cczi_q_col_int(q, 4),
+        .policy = cczi_q_col(q, 5),
+    };
+    size_t mark = ccz_pb_open(response, CCZI_MSG_REPEATED);
+    cczi_msg_put(response, cczi_msg_item, &m);
+    ccz_pb_close(response, mark);
+}
+
+static ccz_rc run_list(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+{
+    struct ccz_span after;
+    struct cczi_kms_ref from = {0}; /* kind 0 sorts before every item */
+    ccz_rc rc = take_name(&after, call, err);
+    if (rc == CCZ_OK && after.size)
+        rc = cczi_kms_ref_parse(&from, after, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_q q = cczi_q_start(&call->store->db, CCZI_SQL_LIST);
+    cczi_q_int(&q, from.kind);
+    cczi_q_text(&q, from.name);
+    cczi_q_int(&q, LIST_PAGE + 1);
+    size_t n = 0;
+    while (cczi_q_row(&q) && ++n <= LIST_PAGE)
+        put_item_row(response, &q);
+    if (n > LIST_PAGE)
+        ccz_pb_put_uint(response, CCZI_MSG_MORE, 1);
+    return cczi_q_end(&q, err);
+}
+
+static ccz_rc run_describe(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+{
+    struct ccz_span item;
+    ccz_rc rc = take_name(&item, call, err);
+    if (rc == CCZ_OK)
+        rc = take_ref(call, item, false, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_q q = cczi_q_start(&call->store->db, CCZI_SQL_VERSIONS);
+    cczi_q_int(&q, call->ref.kind);
+    cczi_q_text(&q, call->ref.name);
+    size_t n = 0;
+    for (; cczi_q_row(&q); n++)
+        put_item_row(response, &q);
+    rc = cczi_q_end_after(&q, n ? CCZ_OK : CCZ_E_NOT_FOUND, err);
+    return or_not_found(err, rc, cczi_kms_kind_name(call->ref.kind), call->ref.name);
+}
+
+static ccz_rc run_audit_tail(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+{
+    struct cczi_msg_audit_req m = {0};
+    ccz_rc rc = cczi_msg_get(&m, cczi_msg_audit_req, call->req->body, err);
+    if (rc != CCZ_OK)
+        return rc;
+    uint64_t limit = m.limit && m.limit < AUDIT_PAGE ? m.limit : AUDIT_PAGE, n = 0;
+    struct cczi_q q = cczi_q_start(&call->store->db, CCZI_SQL_AUDIT_FROM);
+    cczi_q_int(&q, (int64_t)m.after_seq);
+    cczi_q_int(&q, (int64_t)limit + 1);
+    while (cczi_q_row(&q) && ++n <= limit) {
+        struct cczi_msg_audit_line l = {
+            .seq = (uint64_t)cczi_q_col_int(&q, 0),
+            .time_s = (uint64_t)cczi_q_col_int(&q, 1),
+            .entry = cczi_q_col(&q, 2),
+            .prev = cczi_q_col(&q, 3),
+            .hash = cczi_q_col(&q, 4),
+        };
+        size_t mark = ccz_pb_open(response, CCZI_MSG_REPEATED);
+        cczi_msg_put(response, cczi_msg_audit_line, &l);
+        ccz_pb_close(response, mark);
+    }
+    if (n > limit)
+        ccz_pb_put_uint(response, CCZI_MSG_MORE, 1);
+    return cczi_q_end(&q, err);
+}
+
+static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_msg_get(NULL, cczi_msg_none, call->req->body, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_kms_info *info = call->req->info;
+    struct cczi_msg_status m = {
+        .version = ccz_span_str(info->version),
+        .tee = ccz_span_str(info->tee),
+        .simulated = info->simulated,
+        .started_s = (uint64_t)info->started_s,
+        .audit_seq = call->store->head.seq,
+        .audit_sha256 = CCZ_SPAN(call->store->head.hash, 32),
+    };
+    struct cczi_q q = cczi_q_start(&call->store->db, CCZI_SQL_COUNT);
+    if (cczi_q_row(&q)) {
+        m.keys = (uint64_t)cczi_q_col_int(&q, 0);
+        m.secrets = (uint64_t)cczi_q_col_int(&q, 1);
+        m.policies = (uint64_t)cczi_q_col_int(&q, 2);
+        m.unbound = (uint64_t)cczi_q_col_int(&q, 3);
+    }
+    cczi_msg_put(response, cczi_msg_status, &m);
+    return cczi_q_end(&q, err);
+}
+
+const struct cczi_kms_method cczi_kms_methods[] = {
+    {"Release", true, CCZ_KMS_ROLE_NONE, true, run_release},
+    {"CreateKey", false, CCZ_KMS_ROLE_ADMIN, true, run_create_key},
+    {"PutSecret", false, CCZ_KMS_ROLE_ADMIN, true, run_put_secret},
+    {"PutPolicy", false, CCZ_KMS_ROLE_ADMIN, true, run_put_policy},
+    {"Bind", false, CCZ_KMS_ROLE_ADMIN, true, run_bind},
+    {"Delete", false, CCZ_KMS_ROLE_ADMIN, true, run_delete},
+    {"GetPolicy", false, CCZ_KMS_ROLE_AUDITOR, false, run_get_policy},
+    {"List", false, CCZ_KMS_ROLE_AUDITOR, false, run_list},
+    {"Describe", false, CCZ_KMS_ROLE_AUDITOR, false, run_describe},
+    {"AuditTail", false, CCZ_KMS_ROLE_AUDITOR, false, run_audit_tail},
+    {"Status", false, CCZ_KMS_ROLE_AUDITOR, false, run_status},
+};
+const size_t cczi_kms_methods_len = sizeof(cczi_kms_methods) / sizeof(cczi_kms_methods[0]);

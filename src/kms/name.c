@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names of items and policies, key algorithms. */
+#include "kms_priv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const kind_names[] = {
+    [CCZI_KMS_KEY] = "key",
+    [CCZI_KMS_SECRET] = "secret",
+    [CCZI_KMS_POLICY] = "policy",
+};
+
+const char *cczi_kms_kind_name(enum cczi_kms_kind kind)
+{
+    return kind_names[kind];
+}
+
+const char *ccz_kms_role_name(enum ccz_kms_role role)
+{
+    switch (role) {
+    case CCZ_KMS_ROLE_AUDITOR:
+        return "auditor";
+    case CCZ_KMS_ROLE_ADMIN:
+        return "admin";
+    default:
+        return "none";
+    }
+}
+
+static bool is_name_byte(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '.' || c == '_' || c == '-';
+}
+
+/* Segments like those of a path, without "." and "..", so that a name can safely become a file name. */
+static bool name_ok(struct ccz_span t)
+{
+    if (t.size == 0 || t.size >= CCZ_KMS_NAME_SIZE || t.ptr[t.size - 1] == '/')
+        return false;
+    bool first = true; /* of a segment */
+    for (size_t i = 0; i < t.size; i++) {
+        if (t.ptr[i] == '/' ? first : (!is_name_byte(t.ptr[i]) || (first && t.ptr[i] == '.')))
+            return false;
+        first = t.ptr[i] == '/';
+    }
+    return true;
+}
+
+ccz_rc cczi_kms_name(char out[CCZ_KMS_NAME_SIZE], struct ccz_span text, struct ccz_err *err)
+{
+    memset(out, 0, CCZ_KMS_NAME_SIZE);
+    if (!name_ok(text)) {
+        char got[CCZ_ERR_VALUE_SIZE];
+        ccz_escape(got, sizeof(got), text);
+        ccz_refuse(err, CCZ_E_FORMAT, "kms:name", got, "1..128 of [A-Za-z0-9._-] in segments split by /");
+        return ccz_hint(err, CCZ_E_FORMAT, "a good name: models/fmnist");
+    }
+    memcpy(out, text.ptr, text.size);
+    return CCZ_OK;
+}
+
+ccz_rc cczi_kms_ref_parse(struct cczi_kms_ref *out, struct ccz_span text, struct ccz_err *err)
+{
+    *out = (struct cczi_kms_ref){0};
+    for (unsigned k = CCZI_KMS_KEY; k <= CCZI_KMS_POLICY; k++) {
+        size_t n = strlen(kind_names[k]);
+        if (text.size <= n || memcmp(text.ptr, kind_names[k], n) != 0 || text.ptr[n] != '/')
+            continue;
+        ccz_rc rc = cczi_kms_name(out->name, ccz_span_sub(text, n + 1, text.size - n - 1), err);
+        if (rc == CCZ_OK)
+            out->kind = (enum cczi_kms_kind)k;
+        return rc;
+    }
+    char got[CCZ_ERR_VALUE_SIZE];
+    ccz_escape(got, sizeof(got), text);
+    return ccz_refuse(err, CCZ_E_FORMAT, "kms:name", got, "key/NAME, secret/NAME or policy/NAME");
+}
+
+void cczi_kms_ref_print(char out[CCZ_KMS_ITEM_SIZE], const struct cczi_kms_ref *ref)
+{
+    (void)snprintf(out, CCZ_KMS_ITEM_SIZE, "%s/%s", kind_names[ref->kind], ref->name);
+}
+
+size_t cczi_kms_alg_size(struct ccz_span alg)
+{
+    if (ccz_span_eq(alg, ccz_span_str("aes-128"))) /* the wrap key of protected files */
+        return 16;
+    return ccz_span_eq(alg, ccz_span_str("aes-256")) ? 32 : 0;
+}

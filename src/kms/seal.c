@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything cryptographic about the store.
+ *
+ * Sealed value: u8 format = 1 | nonce[12] | wrapped DEK[32] | tag[16] | ciphertext | tag[16].
+ * Sealed head:  le64 seq | nonce[12] | ciphertext[72] | tag[16].
+ *
+ * Nonces: a DEK is random and seals one value, so its nonce is zero. Wrapping uses random nonces, at most one per
+ * stored value, far below the 2^32 of NIST SP 800-38D, 8.3. The head is sealed at each audit line, so its key is
+ * changed every 2^20 lines (random nonces too: a transaction that failed may have left its bytes in the WAL).
+ */
+#include "kms_priv.h"
+
+#include <string.h>
+
+enum { SUBKEY_SIZE = 32, FORMAT = 1, HEAD_PLAIN_SIZE = 8 + 32 + 32, HEAD_KEY_LINES_LOG2 = 20 };
+enum {
+    WRAP_SIZE = CCZ_AEAD_NONCE_SIZE + SUBKEY_SIZE + CCZ_AEAD_TAG_SIZE,
+    HEAD_SIZE = 8 + CCZ_AEAD_NONCE_SIZE + HEAD_PLAIN_SIZE + CCZ_AEAD_TAG_SIZE
+};
+
+static struct ccz_span subkey(const struct cczi_kms_sealer *s, enum cczi_kms_subkey which)
+{
+    return CCZ_SPAN(ccz_secret_view(s->keys) + (size_t)which * SUBKEY_SIZE, SUBKEY_SIZE);
+}
+
+ccz_rc cczi_kms_sealer_init(struct cczi_kms_sealer *s, const struct ccz_secret *master, struct ccz_err *err)
+{
+    *s = (struct cczi_kms_sealer){0};
+    if (ccz_secret_size(master) != CCZ_KMS_MASTER_KEY_SIZE)
+        return ccz_refuse_num(err, CCZ_E_FORMAT, "kms:master-key-size", (int64_t)ccz_secret_size(master),
+                              CCZ_KMS_MASTER_KEY_SIZE);
+    struct ccz_span ikm = CCZ_SPAN(ccz_secret_view(master), CCZ_KMS_MASTER_KEY_SIZE), salt = {0};
+    ccz_rc rc = ccz_secret_new(&s->keys, (size_t)CCZI_KMS_SUBKEYS * SUBKEY_SIZE);
+    if (rc == CCZ_OK)
+        rc = ccz_hkdf(ccz_secret_bytes(s->keys), (size_t)CCZI_KMS_SUBKEYS * SUBKEY_SIZE, CCZ_SHA256, salt, ikm,
+                      ccz_span_str("cczoo kms v1 subkeys"));
+    if (rc == CCZ_OK)
+        rc = ccz_hkdf(s->key_check, sizeof(s->key_check), CCZ_SHA256, salt, ikm,
+                      ccz_span_str("cczoo kms v1 key check"));
+    if (rc == CCZ_OK)
+        rc = ccz_aead_new(&s->aead, CCZ_AES_256_GCM);
+    if (rc != CCZ_OK) {
+        cczi_kms_sealer_deinit(s);
+        return ccz_fail(err, rc, "kms:sealer", 0, "cannot derive keys from the master key");
+    }
+    return CCZ_OK;
+}
+
+void cczi_kms_sealer_deinit(struct cczi_kms_sealer *s)
+{
+    ccz_secret_free(s->keys);
+    ccz_aead_free(s->aead);
+    *s = (struct cczi_kms_sealer){0};
+}
+
+/* --------------------------------------------------------------------------- values */
+
+/* Binds a value to its place; sizes make the encoding injective. */
+static void put_aad(struct ccz_buf *out, const struct cczi_kms_slot *slot)
+{
+    ccz_buf_put_str(out, "cczoo kms value v1");
+    ccz_buf_u8(out, (uint8_t)slot->ref.kind);
+    ccz_buf_le32(out, slot->version);
+    ccz_buf_le32(out, (uint32_t)strlen(slot->ref.name));
+    ccz_buf_put_str(out, slot->ref.name);
+    ccz_buf_le32(out, (uint32_t)strlen(slot->alg));
+    ccz_buf_put_str(out, slot->alg);
+}
+
+enum { AAD_SIZE_MAX = 64 + CCZ_KMS_NAME_SIZE + CCZI_KMS_ALG_SIZE };
+
+static ccz_rc seal_into(struct ccz_buf *out, struct cczi_kms_sealer *s, struct ccz_span aad, uint8_t *dek,
+                        struct ccz_span value)
+{
+    static const uint8_t zero_nonce[CCZ_AEAD_NONCE_SIZE];
+    ccz_buf_u8(out, FORMAT);
+    uint8_t *wrap = ccz_buf_extend(out, WRAP_SIZE + value.size + CCZ_AEAD_TAG_SIZE);
+    if (!wrap)
+        return CCZ_E_LIMIT;
+    uint8_t *text = wrap + WRAP_SIZE;
+    ccz_rc rc = ccz_random(dek, SUBKEY_SIZE);
+    if (rc == CCZ_OK)
+        rc = ccz_random(wrap, CCZ_AEAD_NONCE_SIZE);
+    if (rc == CCZ_OK)
+        rc = ccz_aead_seal(s->aead, wrap + CCZ_AEAD_NONCE_SIZE, wrap + CCZ_AEAD_NONCE_SIZE + SUBKEY_SIZE,
+                           subkey(s, CCZI_KMS_WRAP).ptr, wrap, aad, CCZ_SPAN(dek, SUBKEY_SIZE));
+    if (rc == CCZ_OK)
+        rc = ccz_aead_seal(s->aead, text, text + value.size, dek, zero_nonce, aad, value);
+    return rc;
+}
+
+ccz_rc cczi_kms_seal(struct ccz_buf *out, struct cczi_kms_sealer *s, const struct cczi_kms_slot *slot,
+                     struct ccz_span value, struct ccz_err *err)
+{
+    if (value.size == 0 || value.size > CCZ_KMS_VALUE_SIZE_MAX)
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:value-size", (int64_t)value.size, "a value has 1..%d bytes, not %zu",
+                        CCZ_KMS_VALUE_SIZE_MAX, value.size);
+    CCZ_AUTO_BUF aad;
+    ccz_buf_init(&aad, AAD_SIZE_MAX);
+    put_aad(&aad, slot);
+    uint8_t dek[SUBKEY_SIZE];
+    size_t before = out->size;
+    ccz_rc rc = aad.bad ? CCZ_E_NOMEM : seal_into(out, s, ccz_buf_span(&aad), dek, value);
+    ccz_wipe(dek, sizeof(dek));
+    if (rc != CCZ_OK) {
+        out->size = before;
+        return ccz_fail(err, rc, "kms:seal", 0, "cannot seal a value");
+    }
+    return CCZ_OK;
+}
+
+static ccz_rc unseal_from(struct ccz_secret **out, struct cczi_kms_sealer *s, struct ccz_span aad, uint8_t *dek,
+                          const uint8_t *wrap, size_t value_size)
+{
+    static const uint8_t zero_nonce[CCZ_AEAD_NONCE_SIZE];
+    const uint8_t *text = wrap + WRAP_SIZE;
+    ccz_rc rc = ccz_aead_open(s->aead, dek, wrap + CCZ_AEAD_NONCE_SIZE + SUBKEY_SIZE, subkey(s, CCZI_KMS_WRAP).ptr,
+                              wrap, aad, CCZ_SPAN(wrap + CCZ_AEAD_NONCE_SIZE, SUBKEY_SIZE));
+    CCZ_AUTO(ccz_secret) value = NULL;
+    if (rc == CCZ_OK)
+        rc = ccz_secret_new(&value, value_size);
+    if (rc == CCZ_OK)
+        rc = ccz_aead_open(s->aead, ccz_secret_bytes(value), text + value_size, dek, zero_nonce, aad,
+                           CCZ_SPAN(text, value_size));
+    if (rc == CCZ_OK)
+        *out = ccz_secret_take(&value);
+    return rc;
+}
+
+ccz_rc cczi_kms_unseal(struct ccz_secret **out, struct cczi_kms_sealer *s, const struct cczi_kms_slot *slot,
+                       struct ccz_span sealed, struct ccz_err *err)
+{
+    *out = NULL;
+    char item[CCZ_KMS_ITEM_SIZE];
+    cczi_kms_ref_print(item, &slot->ref);
+    struct ccz_rd r = ccz_rd_from(sealed);
+    uint8_t format = ccz_rd_u8(&r);
+    struct ccz_span wrap = ccz_rd_take(&r, WRAP_SIZE);
+    if (r.bad || format != FORMAT || r.left <= CCZ_AEAD_TAG_SIZE)
+        return ccz_fail(err, CCZ_E_SIG, "kms:seal", (int64_t)sealed.size, "%s: not a sealed value", item);
+    CCZ_AUTO_BUF aad;
+    ccz_buf_init(&aad, AAD_SIZE_MAX);
+    put_aad(&aad, slot);
+    uint8_t dek[SUBKEY_SIZE];
+    ccz_rc rc = aad.bad ? CCZ_E_NOMEM
+                        : unseal_from(out, s, ccz_buf_span(&aad), dek, wrap.ptr, r.left - CCZ_AEAD_TAG_SIZE);
+    ccz_wipe(dek, sizeof(dek));
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:seal", slot->version, "the sealed value of %s version %u does not open", item,
+                        slot->version);
+    return CCZ_OK;
+}
+
+/* ----------------------------------------------------------------------------- head */
+
+/* The key for the block of lines that `seq` is in. */
+static ccz_rc head_key(uint8_t key[SUBKEY_SIZE], const struct cczi_kms_sealer *s, uint64_t seq)
+{
+    uint8_t block[8];
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] = (uint8_t)((seq >> HEAD_KEY_LINES_LOG2) >> (8 * i));
+    return ccz_hmac(key, CCZ_SHA256, subkey(s, CCZI_KMS_HEAD), &CCZ_SPAN(block, sizeof(block)), 1);
+}
+
+ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s, const struct cczi_kms_head *h,
+                          struct ccz_err *err)
+{
+    size_t before = out->size;
+    ccz_buf_le64(out, h->seq);
+    uint8_t *nonce = ccz_buf_extend(out, CCZ_AEAD_NONCE_SIZE);
+    ccz_buf_le64(out, h->seq);
+    ccz_buf_put(out, h->hash, sizeof(h->hash));
+    ccz_buf_put(out, h->set, sizeof(h->set));
+    uint8_t *tag = ccz_buf_extend(out, CCZ_AEAD_TAG_SIZE), key[SUBKEY_SIZE];
+    ccz_rc rc = CCZ_E_NOMEM;
+    if (!out->bad) {
+        uint8_t *base = out->ptr + before, *text = base + 8 + CCZ_AEAD_NONCE_SIZE;
+        nonce = base + 8; /* the buffer may have moved */
+        rc = head_key(key, s, h->seq);
+        if (rc == CCZ_OK)
+            rc = ccz_random(nonce, CCZ_AEAD_NONCE_SIZE);
+        if (rc == CCZ_OK)
+            rc = ccz_aead_seal(s->aead, text, tag, key, nonce, CCZ_SPAN(base, 8), CCZ_SPAN(text, HEAD_PLAIN_SIZE));
+        ccz_wipe(key, sizeof(key));
+    }
+    return rc == CCZ_OK ? CCZ_OK : ccz_fail(err, rc, "kms:head", 0, "cannot seal the end of the audit chain");
+}
+
+ccz_rc cczi_kms_head_unseal(struct cczi_kms_head *out, struct cczi_kms_sealer *s, struct ccz_span sealed,
+                            struct ccz_err *err)
+{
+    *out = (struct cczi_kms_head){0};
+    if (sealed.size != HEAD_SIZE)
+        return ccz_refuse_num(err, CCZ_E_SIG, "kms:head", (int64_t)sealed.size, HEAD_SIZE);
+    struct ccz_rd r = ccz_rd_from(sealed);
+    uint64_t seq = ccz_rd_le64(&r);
+    struct ccz_span nonce = ccz_rd_take(&r, CCZ_AEAD_NONCE_SIZE), text = ccz_rd_take(&r, HEAD_PLAIN_SIZE);
+    uint8_t key[SUBKEY_SIZE], plain[HEAD_PLAIN_SIZE];
+    ccz_rc rc = head_key(key, s, seq);
+    if (rc == CCZ_OK)
+        rc = ccz_aead_open(s->aead, plain, r.ptr, key, nonce.ptr, CCZ_SPAN(sealed.ptr, 8), text);
+    ccz_wipe(key, sizeof(key));
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:head", (int64_t)seq, "the sealed end of the audit chain does not open");
+    r = ccz_rd_from(CCZ_SPAN(plain, sizeof(plain)));
+    out->seq = ccz_rd_le64(&r);
+    ccz_rd_copy(&r, out->hash, sizeof(out->hash));
+    ccz_rd_copy(&r, out->set, sizeof(out->set));
+    ccz_wipe(plain, sizeof(plain));
+    return CCZ_OK;
+}
+
+/* ----------------------------------------------------------------------------- rows */
+
+ccz_rc cczi_kms_row_mac(uint8_t out[32], const struct cczi_kms_sealer *s, const char *table,
+                        const struct ccz_span *fields, size_t len)
+{
+    if (len > CCZI_KMS_ROW_FIELDS_MAX)
+        return CCZ_E_ARG;
+    uint8_t sizes[CCZI_KMS_ROW_FIELDS_MAX][8];
+    struct ccz_span parts[1 + 2 * CCZI_KMS_ROW_FIELDS_MAX];
+    size_t n = 0;
+    parts[n++] = CCZ_SPAN(table, strlen(table) + 1); /* the NUL separates it from what follows */
+    for (size_t i = 0; i < len; i++) {
+        for (size_t k = 0; k < 8; k++)
+            sizes[i][k] = (uint8_t)((uint64_t)fields[i].size >> (8 * k));
+        parts[n++] = CCZ_SPAN(sizes[i], 8);
+        parts[n++] = fields[i];
+    }
+    return ccz_hmac(out, CCZ_SHA256, subkey(s, CCZI_KMS_ROW), parts, n);
+}
+
+/*
+ * A keyed multiset hash (MSet-XOR-Hash with rows that never repeat). Row MACs lie in the database, so they go through
+ * a second key, and the XOR is stored sealed: with it in clear, somebody could solve for a set of old rows.
+ */
+ccz_rc cczi_kms_set_toggle(uint8_t set[32], const struct cczi_kms_sealer *s, const uint8_t row_mac[32])
+{
+    uint8_t element[32];
+    ccz_rc rc = ccz_hmac(element, CCZ_SHA256, subkey(s, CCZI_KMS_SET), &CCZ_SPAN(row_mac, 32), 1);
+    for (size_t i = 0; rc == CCZ_OK && i < 32; i++)
+        set[i] ^= element[i];
+    ccz_wipe(element, sizeof(element));
+    return rc;
+}

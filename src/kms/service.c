@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The handler behind an RPC server: event loops queue calls, one worker owns the store. */
+#include "kms_priv.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUEUE_MAX = 1024, ADDRESS_SIZE = 64 };
+
+/* A copy of everything the handler needs: the request and the peer belong to the loop. */
+struct job {
+    struct job *next;
+    struct ccz_rpc_call *call;
+    struct ccz_ratls_peer peer;
+    char address[ADDRESS_SIZE];
+    struct ccz_buf body;
+};
+
+struct ccz_kms_service {
+    struct ccz_kms_service_cfg cfg;
+    pthread_t worker;
+    pthread_mutex_t lock; /* everything below */
+    pthread_cond_t wake;
+    struct job *first, **last;
+    size_t queued;
+    bool stop;
+    /* administrators when the service was made; immutable, so pins need no lock */
+    uint8_t (*admins)[32];
+    size_t admins_len;
+};
+
+static void job_free(struct job *j)
+{
+    ccz_buf_free(&j->body);
+    ccz_rpc_call_unref(j->call);
+    free(j);
+}
+
+/* --------------------------------------------------------------------------- worker */
+
+static void handle_job(struct ccz_kms_service *s, struct job *j)
+{
+    if (ccz_rpc_cancelled(j->call)) /* nobody waits for it any more: nothing is released or changed */
+        return;
+    struct ccz_kms_request req = {
+        .path = ccz_rpc_call_path(j->call),
+        .body = ccz_buf_span(&j->body),
+        .peer = &j->peer,
+        .address = j->address,
+        .now_s = ccz_clock_now_s(s->cfg.clock),
+        .info = &s->cfg.info,
+    };
+    struct ccz_err err = {0};
+    CCZ_AUTO_BUF response;
+    ccz_buf_init(&response, CCZ_KMS_MESSAGE_SIZE_MAX);
+    response.wipe = true;
+    if (ccz_kms_handle(&response, s->cfg.store, &req, &err) == CCZ_OK)
+        ccz_rpc_reply(j->call, ccz_buf_span(&response));
+    else
+        ccz_rpc_fail(j->call, &err);
+}
+
+/* Next job, or NULL once stopped and empty. */
+static struct job *take_job(struct ccz_kms_service *s)
+{
+    pthread_mutex_lock(&s->lock);
+    while (!s->first && !s->stop)
+        pthread_cond_wait(&s->wake, &s->lock);
+    struct job *j = s->first;
+    if (j) {
+        s->first = j->next;
+        if (!s->first)
+            s->last = &s->first;
+        s->queued--;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return j;
+}
+
+static void *work(void *arg)
+{
+    struct ccz_kms_service *s = arg;
+    for (struct job *j; (j = take_job(s)) != NULL;) {
+        handle_job(s, j);
+        job_free(j);
+    }
+    return NULL;
+}
+
+/* ----------------------------------------------------------------------------- loop */
+
+static bool queue_job(struct ccz_kms_service *s, struct job *j)
+{
+    pthread_mutex_lock(&s->lock);
+    bool room = s->queued < QUEUE_MAX && !s->stop;
+    if (room) {
+        *s->last = j;
+        s->last = &j->next;
+        s->queued++;
+        pthread_cond_signal(&s->wake);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return room;
+}
+
+static void refuse_busy(struct ccz_rpc_call *call)
+{
+    struct ccz_err err = {0};
+    ccz_fail(&err, CCZ_E_LIMIT, "kms:busy", QUEUE_MAX, "too many calls are waiting");
+    ccz_hint(&err, CCZ_E_LIMIT, "ask again later");
+    ccz_rpc_fail(call, &err);
+}
+
+static void on_call(struct ccz_rpc_call *call, void *service, struct ccz_span request)
+{
+    struct job *j = calloc(1, sizeof(*j));
+    if (!j) {
+        refuse_busy(call);
+        return;
+    }
+    ccz_rpc_call_ref(call);
+    j->call = call;
+    j->peer = *ccz_rpc_peer(call);
+    (void)snprintf(j->address, sizeof(j->address), "%s", ccz_rpc_peer_address(call));
+    ccz_buf_init(&j->body, CCZ_KMS_MESSAGE_SIZE_MAX);
+    j->body.wipe = true;
+    ccz_buf_put_span(&j->body, request);
+    if (j->body.bad || !queue_job(service, j)) {
+        refuse_busy(call);
+        job_free(j);
+    }
+}
+
+ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *server)
+{
+    ccz_rc rc = CCZ_OK;
+    for (size_t i = 0; rc == CCZ_OK && i < cczi_kms_methods_len; i++) {
+        char path[64];
+        (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, cczi_kms_methods[i].name);
+        rc = ccz_rpc_server_add_unary(server, path, on_call, s);
+    }
+    return rc;
+}
+
+ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki, struct ccz_err *err)
+{
+    const struct ccz_kms_service *s = service;
+    uint8_t digest[32];
+    ccz_rc rc = ccz_sha256(digest, spki);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:pin", 0, "cannot hash a public key");
+    for (size_t i = 0; i < s->admins_len; i++)
+        if (ccz_ct_eq(digest, s->admins[i], sizeof(digest)))
+            return CCZ_OK;
+    char hex[65];
+    ccz_hex(hex, digest, sizeof(digest));
+    return ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex, "evidence, or a key known to cczoo-kmsd admin");
+}
+
+/* ------------------------------------------------------------------------ new, free */
+
+static ccz_rc add_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err)
+{
+    struct ccz_kms_service *s = arg;
+    uint8_t(*p)[32] = realloc(s->admins, (s->admins_len + 1) * sizeof(*p));
+    if (!p)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
+    memcpy(p[s->admins_len++], a->spki_sha256, 32);
+    s->admins = p;
+    return CCZ_OK;
+}
+
+static ccz_rc load_admins(struct ccz_kms_service *s, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_begin(s->cfg.store, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = cczi_kms_admin_each(s->cfg.store, add_admin, s, err);
+    cczi_kms_rollback(s->cfg.store);
+    return rc;
+}
+
+ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_service_cfg *cfg, struct ccz_err *err)
+{
+    *out = NULL;
+    struct ccz_kms_service *s = calloc(1, sizeof(*s));
+    if (!s)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
+    s->cfg = *cfg;
+    s->last = &s->first;
+    ccz_rc rc = load_admins(s, err);
+    if (rc == CCZ_OK) {
+        pthread_mutex_init(&s->lock, NULL);
+        pthread_cond_init(&s->wake, NULL);
+        if (pthread_create(&s->worker, NULL, work, s) != 0) {
+            pthread_cond_destroy(&s->wake);
+            pthread_mutex_destroy(&s->lock);
+            rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:service", 0, "cannot start the worker thread");
+        }
+    }
+    if (rc != CCZ_OK) {
+        free(s->admins);
+        free(s);
+        return rc;
+    }
+    *out = s;
+    return CCZ_OK;
+}
+
+void ccz_kms_service_free(struct ccz_kms_service *s)
+{
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->stop = true;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->worker, NULL);
+    pthread_cond_destroy(&s->wake);
+    pthread_mutex_destroy(&s->lock);
+    free(s->admins);
+    free(s);
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* State folder, transactions, integrity of rows. */
+#include "kms_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_SIZE = 4096 };
+
+struct paths {
+    char db[PATH_SIZE], master_key[PATH_SIZE];
+};
+
+static ccz_rc paths_of(struct paths *out, const struct ccz_kms_state *state, struct ccz_err *err)
+{
+    int n = snprintf(out->db, PATH_SIZE, "%s/kms.sqlite", state->dir);
+    int m = state->master_key ? snprintf(out->master_key, PATH_SIZE, "%s", state->master_key)
+                              : snprintf(out->master_key, PATH_SIZE, "%s/master.key", state->dir);
+    if (n < 0 || n >= PATH_SIZE || m < 0 || m >= PATH_SIZE)
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:path", 0, "the path of the state folder is too long");
+    return CCZ_OK;
+}
+
+/* -------------------------------------------------------------------- transactions */
+
+static ccz_rc head_load(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    uint8_t key_check[CCZI_KMS_KEY_CHECK_SIZE];
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_META_GET);
+    ccz_rc rc = CCZ_OK;
+    bool found = cczi_q_row(&q);
+    if (found) {
+        cczi_q_col_bytes(key_check, sizeof(key_check), &q, 0);
+        /* a master key that is not the one of this store would fail everywhere, and hide why */
+        if (!ccz_ct_eq(key_check, s->sealer.key_check, sizeof(key_check))) {
+            ccz_refuse_bytes(err, CCZ_E_SIG, "kms:master-key", s->sealer.key_check, sizeof(key_check), key_check,
+                             sizeof(key_check));
+            rc = ccz_hint(err, CCZ_E_SIG, "this master key file belongs to another state folder");
+        } else {
+            rc = cczi_kms_head_unseal(&s->head, &s->sealer, cczi_q_col(&q, 1), err);
+        }
+    }
+    rc = cczi_q_end_after(&q, rc, err);
+    if (rc == CCZ_OK && !found)
+        return ccz_fail(err, CCZ_E_SIG, "kms:head", 0, "the record of the set of rows is missing");
+    return rc;
+}
+
+ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BEGIN);
+    ccz_rc rc = cczi_q_end(&q, err);
+    if (rc == CCZ_OK)
+        rc = head_load(s, err);
+    s->head_dirty = false;
+    if (rc != CCZ_OK)
+        cczi_kms_rollback(s);
+    return rc;
+}
+
+ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    CCZ_AUTO_BUF head;
+    ccz_buf_init(&head, 256);
+    if (s->head_dirty) {
+        rc = cczi_kms_head_seal(&head, &s->sealer, &s->head, err);
+        if (rc == CCZ_OK) {
+            struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_HEAD_SET);
+            cczi_q_blob(&q, ccz_buf_span(&head));
+            rc = cczi_q_end(&q, err);
+        }
+    }
+    if (rc == CCZ_OK) {
+        struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_COMMIT);
+        rc = cczi_q_end(&q, err);
+    }
+    if (rc != CCZ_OK)
+        cczi_kms_rollback(s);
+    return rc;
+}
+
+void cczi_kms_rollback(struct ccz_kms_store *s)
+{
+    if (!cczi_kms_db_in_tx(&s->db))
+        return;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ROLLBACK);
+    (void)cczi_q_end(&q, NULL); /* if even this fails, the log has no commit record: the same */
+    s->head_dirty = false;
+}
+
+/* -------------------------------------------------------------------- rows */
+
+ccz_rc cczi_kms_row_check(const struct ccz_kms_store *s, const char *table, const struct ccz_span *fields,
+                          size_t len, const uint8_t mac[32], struct ccz_err *err)
+{
+    uint8_t want[32];
+    ccz_rc rc = cczi_kms_row_mac(want, &s->sealer, table, fields, len);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute the MAC of a row");
+    if (!ccz_ct_eq(want, mac, sizeof(want))) {
+        ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0, "a row of table \"%s\" was changed outside of the KMS", table);
+        return ccz_hint(err, CCZ_E_SIG, "restore the state folder from a backup; see docs/design/kms.md");
+    }
+    return CCZ_OK;
+}
+
+ccz_rc cczi_kms_row_add(uint8_t mac[32], struct ccz_kms_store *s, const char *table,
+                        const struct ccz_span *fields, size_t len)
+{
+    ccz_rc rc = cczi_kms_row_mac(mac, &s->sealer, table, fields, len);
+    return rc == CCZ_OK ? cczi_kms_row_remove(s, mac) : rc; /* adding and removing are the same XOR */
+}
+
+ccz_rc cczi_kms_row_remove(struct ccz_kms_store *s, const uint8_t mac[32])
+{
+    s->head_dirty = true;
+    return cczi_kms_set_toggle(s->head.set, &s->sealer, mac);
+}
+
+/* -------------------------------------------------------------------- init and open */
+
+static ccz_rc first_rows(struct ccz_kms_store *s, const uint8_t admin_spki_sha256[32], int64_t now_s,
+                         struct ccz_err *err)
+{
+    CCZ_AUTO_BUF head;
+    ccz_buf_init(&head, 256);
+    s->head = (struct cczi_kms_head){0};
+    ccz_rc rc = cczi_kms_head_seal(&head, &s->sealer, &s->head, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_db_prepare(&s->db, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_META_PUT);
+    cczi_q_blob(&q, CCZ_SPAN(s->sealer.key_check, sizeof(s->sealer.key_check)));
+    cczi_q_blob(&q, ccz_buf_span(&head));
+    rc = cczi_q_end(&q, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_admin_put(s, admin_spki_sha256, CCZ_KMS_ROLE_ADMIN, err);
+    char hex[65], entry[160];
+    ccz_hex(hex, admin_spki_sha256, 32);
+    int n = snprintf(entry, sizeof(entry), "{\"op\":\"init\",\"verdict\":\"accept\",\"admin\":\"%s\"}", hex);
+    struct ccz_kms_receipt receipt;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
+    return rc;
+}
+
+/* Tables, sealed head, first administrator and first audit line: one transaction. */
+static ccz_rc populate(struct ccz_kms_store *s, const uint8_t admin_spki_sha256[32], int64_t now_s,
+                       struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_db_exec(&s->db, "BEGIN IMMEDIATE", err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_db_create(&s->db, err);
+    if (rc == CCZ_OK)
+        rc = first_rows(s, admin_spki_sha256, now_s, err);
+    return rc == CCZ_OK ? cczi_kms_commit(s, err) : rc; /* closing the database rolls back */
+}
+
+/* The master key of an earlier run that did not reach the database is as good as a new one. */
+static ccz_rc master_key_make(struct ccz_secret **out, const char *path, struct ccz_err *err)
+{
+    struct ccz_err why = {0};
+    ccz_rc rc = ccz_file_read_secret(out, path, CCZ_KMS_MASTER_KEY_SIZE, &why);
+    if (rc == CCZ_OK || rc != CCZ_E_NOT_FOUND) {
+        if (err)
+            *err = why;
+        return rc;
+    }
+    CCZ_AUTO(ccz_secret) key = NULL;
+    rc = ccz_secret_new(&key, CCZ_KMS_MASTER_KEY_SIZE);
+    if (rc == CCZ_OK)
+        rc = ccz_random(ccz_secret_bytes(key), CCZ_KMS_MASTER_KEY_SIZE);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:master-key-make", 0, "cannot make a master key");
+    rc = ccz_file_write(path, CCZ_SPAN(ccz_secret_view(key), CCZ_KMS_MASTER_KEY_SIZE), 0600, CCZ_FILE_CREATE_ONLY, err);
+    if (rc == CCZ_OK)
+        *out = ccz_secret_take(&key);
+    return rc;
+}
+
+ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_sha256[32], int64_t now_s,
+                    struct ccz_err *err)
+{
+    struct paths p;
+    ccz_rc rc = paths_of(&p, state, err);
+    if (rc == CCZ_OK)
+        rc = ccz_dir_make(state->dir, 0700, err);
+    CCZ_AUTO(ccz_kms_store) s = calloc(1, sizeof(*s));
+    if (rc != CCZ_OK || !s)
+        return rc != CCZ_OK ? rc : ccz_fail(err, CCZ_E_NOMEM, "kms:init", 0, "out of memory");
+    rc = cczi_kms_db_open(&s->db, p.db, true, err);
+    int64_t schema = 0;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_db_schema(&schema, &s->db, err);
+    if (rc == CCZ_OK && schema != 0) { /* before any key is made: never a new key beside an old database */
+        ccz_fail(err, CCZ_E_EXISTS, "kms:init", schema, "%s is initialised already", state->dir);
+        return ccz_hint(err, CCZ_E_EXISTS, "choose another folder; deleting this one destroys its keys for good");
+    }
+    CCZ_AUTO(ccz_secret) master = NULL;
+    if (rc == CCZ_OK)
+        rc = master_key_make(&master, p.master_key, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+    if (rc == CCZ_OK)
+        rc = populate(s, admin_spki_sha256, now_s, err);
+    return rc;
+}
+
+static ccz_rc not_initialised(struct ccz_err *err, const char *dir)
+{
+    ccz_fail(err, CCZ_E_NOT_FOUND, "kms:store-open", 0, "%s holds no initialised KMS", dir);
+    return ccz_hint(err, CCZ_E_NOT_FOUND, "create one: cczoo-kmsd init --state DIR --admin-key FILE");
+}
+
+ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state *state, struct ccz_err *err)
+{
+    *out = NULL;
+    struct paths p;
+    ccz_rc rc = paths_of(&p, state, err);
+    CCZ_AUTO(ccz_secret) master = NULL;
+    CCZ_AUTO(ccz_kms_store) s = calloc(1, sizeof(*s));
+    if (rc != CCZ_OK || !s)
+        return rc != CCZ_OK ? rc : ccz_fail(err, CCZ_E_NOMEM, "kms:store-open", 0, "out of memory");
+    rc = cczi_kms_db_open(&s->db, p.db, false, err);
+    if (rc == CCZ_E_NOT_FOUND)
+        return not_initialised(err, state->dir);
+    int64_t schema = 0;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_db_schema(&schema, &s->db, err);
+    if (rc == CCZ_OK && schema == 0)
+        return not_initialised(err, state->dir);
+    if (rc == CCZ_OK && schema != CCZI_KMS_SCHEMA)
+        return ccz_refuse_num(err, CCZ_E_UNSUPPORTED, "kms:schema", schema, CCZI_KMS_SCHEMA);
+    if (rc == CCZ_OK)
+        rc = ccz_file_read_secret(&master, p.master_key, CCZ_KMS_MASTER_KEY_SIZE, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_db_prepare(&s->db, err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_store_check(NULL, s, err);
+    if (rc == CCZ_OK)
+        *out = ccz_kms_store_take(&s);
+    return rc;
+}
+
+ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret *master,
+                             const uint8_t admin_spki_sha256[32], int64_t now_s, struct ccz_err *err)
+{
+    *out = NULL;
+    CCZ_AUTO(ccz_kms_store) s = calloc(1, sizeof(*s));
+    if (!s)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:store-open", 0, "out of memory");
+    ccz_rc rc = cczi_kms_db_open(&s->db, ":memory:", true, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+    if (rc == CCZ_OK)
+        rc = populate(s, admin_spki_sha256, now_s, err);
+    if (rc == CCZ_OK)
+        *out = ccz_kms_store_take(&s);
+    return rc;
+}
+
+void ccz_kms_store_free(struct ccz_kms_store *s)
+{
+    if (!s)
+        return;
+    cczi_kms_db_close(&s->db);
+    cczi_kms_sealer_deinit(&s->sealer);
+    free(s);
+}
+
+/* -------------------------------------------------------------------- check */
+
+struct admins_check {
+    struct ccz_kms_store *s;
+    struct ccz_kms_check *out;
+    uint8_t *set;
+};
+
+static ccz_rc check_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err)
+{
+    (void)err;
+    struct admins_check *c = arg;
+    c->out->admins++;
+    return cczi_kms_set_toggle(c->set, &c->s->sealer, a->mac);
+}
+
+static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, struct ccz_err *err)
+{
+    uint8_t set[32] = {0};
+    struct admins_check admins = {s, out, set};
+    ccz_rc rc = cczi_kms_admin_each(s, check_admin, &admins, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_items_check(out, set, s, err);
+    /* each row is genuine; is it the set that the last transaction left? */
+    if (rc == CCZ_OK && !ccz_ct_eq(set, s->head.set, sizeof(set))) {
+        ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0,
+                 "rows were added, removed or replaced by earlier ones outside of the KMS");
+        rc = ccz_hint(err, CCZ_E_SIG, "restore the state folder from a backup; see docs/design/kms.md");
+    }
+    return rc;
+}
+
+ccz_rc ccz_kms_store_check(struct ccz_kms_check *out, struct ccz_kms_store *s, struct ccz_err *err)
+{
+    struct ccz_kms_check c = {0};
+    ccz_rc rc = cczi_kms_begin(s, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = check_rows(&c, s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_audit_check_all(&c.audit_lines, s, err);
+    cczi_kms_rollback(s);
+    if (out)
+        *out = rc == CCZ_OK ? c : (struct ccz_kms_check){0};
+    return rc;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef KMS_FIXTURE_H
+#define KMS_FIXTURE_H
+/* Peers, calls and answers shared by the KMS tests and the fuzz target. */
+#include <cczoo/codec.h>
+
+#include "kms/kms_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIX_NOW 1700000000
+
+/* A policy that accepts simulated SGX evidence with MRENCLAVE = 32 times 0xaa, and nothing else. */
+static const char fix_policy[] =
+    "{\"version\":1,\"rules\":[{\"name\":\"server\",\"tee\":\"sgx\",\"sim\":true,\"mrenclave\":"
+    "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"tcb_status\":[\"UpToDate\"]}]}";
+static const char fix_policy_other[] =
+    "{\"version\":1,\"rules\":[{\"name\":\"other\",\"tee\":\"sgx\",\"sim\":true,\"mrenclave\":"
+    "\"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\",\"tcb_status\":[\"UpToDate\"]}]}";
+static const char fix_policy_empty[] = "{\"version\":1,\"rules\":[]}";
+
+static inline void fix_die(const char *what)
+{
+    fprintf(stderr, "fixture: %s\n", what);
+    abort();
+}
+
+static inline struct ccz_secret *fix_master(uint8_t fill)
+{
+    struct ccz_secret *s;
+    if (ccz_secret_new(&s, CCZ_KMS_MASTER_KEY_SIZE) != CCZ_OK)
+        fix_die("no memory");
+    memset(ccz_secret_bytes(s), fill, CCZ_KMS_MASTER_KEY_SIZE);
+    return s;
+}
+
+enum fix_who { FIX_ADMIN, FIX_AUDITOR, FIX_STRANGER, FIX_WORKLOAD, FIX_STALE, FIX_NOBODY, FIX_WHO_LEN };
+
+static inline void fix_spki(uint8_t out[32], enum fix_who who)
+{
+    memset(out, 0x10 + (int)who, 32);
+}
+
+static inline struct ccz_ratls_peer fix_peer(enum fix_who who)
+{
+    struct ccz_ratls_peer p = {0};
+    fix_spki(p.spki_sha256, who);
+    p.pinned = who == FIX_ADMIN || who == FIX_AUDITOR || who == FIX_STRANGER;
+    p.attested = who == FIX_WORKLOAD || who == FIX_STALE;
+    p.fresh = who == FIX_WORKLOAD;
+    if (p.attested) {
+        p.claims.tee = CCZ_TEE_SGX;
+        p.claims.quote_version = 3;
+        p.claims.simulated = true;
+        memset(p.claims.mrenclave, 0xaa, 32);
+        p.claims.tcb_status = p.claims.platform_status = p.claims.qe_status = CCZ_TCB_UP_TO_DATE;
+        p.claims.collateral_issued_s = FIX_NOW - 1000;
+        p.claims.collateral_expires_s = FIX_NOW + 86400;
+        p.claims.tcb_date_s = FIX_NOW - 100000;
+    }
+    return p;
+}
+
+static inline ccz_rc fix_call_as(struct ccz_buf *response, struct ccz_kms_store *s, const struct ccz_ratls_peer *peer,
+                                 const char *method, struct ccz_span body, struct ccz_err *err)
+{
+    static const struct ccz_kms_info info = {"test", "sim-sgx", true, FIX_NOW};
+    char path[64];
+    (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, method);
+    struct ccz_kms_request req = {path, body, peer, "192.0.2.1:4711", FIX_NOW, &info};
+    if (response) {
+        ccz_buf_clear(response);
+        return ccz_kms_handle(response, s, &req, err);
+    }
+    struct ccz_buf none;
+    ccz_buf_init(&none, CCZ_KMS_MESSAGE_SIZE_MAX);
+    none.wipe = true;
+    ccz_rc rc = ccz_kms_handle(&none, s, &req, err);
+    ccz_buf_free(&none);
+    return rc;
+}
+
+static inline ccz_rc fix_call(struct ccz_buf *response, struct ccz_kms_store *s, enum fix_who who, const char *method,
+                              struct ccz_span body, struct ccz_err *err)
+{
+    struct ccz_ratls_peer peer = fix_peer(who);
+    return fix_call_as(response, s, &peer, method, body, err);
+}
+
+/* Encodes @p msg and calls. */
+static inline ccz_rc fix_msg(struct ccz_buf *response, struct ccz_kms_store *s, enum fix_who who, const char *method,
+                             const struct cczi_msg_field *fields, const void *msg, struct ccz_err *err)
+{
+    struct ccz_buf b;
+    ccz_buf_init(&b, CCZ_KMS_MESSAGE_SIZE_MAX);
+    cczi_msg_put(&b, fields, msg);
+    ccz_rc rc = fix_call(response, s, who, method, ccz_buf_span(&b), err);
+    ccz_buf_free(&b);
+    return rc;
+}
+
+static inline struct ccz_span fix_str(const char *s)
+{
+    return s ? ccz_span_str(s) : (struct ccz_span){0};
+}
+
+static inline ccz_rc fix_put_policy(struct ccz_kms_store *s, const char *name, const char *json, bool replace,
+                                    struct ccz_err *err)
+{
+    struct cczi_msg_put_policy_req m = {fix_str(name), fix_str(json), replace};
+    return fix_msg(NULL, s, FIX_ADMIN, "PutPolicy", cczi_msg_put_policy_req, &m, err);
+}
+
+static inline ccz_rc fix_put_secret(struct ccz_kms_store *s, const char *name, const char *value, const char *policy,
+                                    bool new_version, struct ccz_err *err)
+{
+    struct cczi_msg_put_req m = {fix_str(name), {0}, fix_str(value), fix_str(policy), new_version};
+    return fix_msg(NULL, s, FIX_ADMIN, "PutSecret", cczi_msg_put_req, &m, err);
+}
+
+static inline ccz_rc fix_create_key(struct ccz_kms_store *s, const char *name, const char *alg, struct ccz_span value,
+                                    const char *policy, struct ccz_err *err)
+{
+    struct cczi_msg_put_req m = {fix_str(name), fix_str(alg), value, fix_str(policy), false};
+    return fix_msg(NULL, s, FIX_ADMIN, "CreateKey", cczi_msg_put_req, &m, err);
+}
+
+static inline ccz_rc fix_release(struct ccz_buf *response, struct ccz_kms_store *s, enum fix_who who, const char *item,
+                                 uint32_t version, struct ccz_err *err)
+{
+    struct cczi_msg_release_req m = {fix_str(item), version};
+    return fix_msg(response, s, who, "Release", cczi_msg_release_req, &m, err);
+}
+
+/* Two policies, a bound key, a bound secret of two versions, an unbound secret, an auditor. */
+static inline void fix_populate(struct ccz_kms_store *s)
+{
+    uint8_t spki[32];
+    fix_spki(spki, FIX_AUDITOR);
+    bool ok = ccz_kms_store_set_admin(s, spki, CCZ_KMS_ROLE_AUDITOR, FIX_NOW, NULL) == CCZ_OK;
+    ok = ok && fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK;
+    ok = ok && fix_put_policy(s, "other", fix_policy_other, false, NULL) == CCZ_OK;
+    ok = ok && fix_create_key(s, "model", "aes-128", ccz_span_str("0123456789abcdef"), "server", NULL) == CCZ_OK;
+    ok = ok && fix_put_secret(s, "db/password", "correct horse", "server", false, NULL) == CCZ_OK;
+    ok = ok && fix_put_secret(s, "db/password", "battery staple", NULL, true, NULL) == CCZ_OK;
+    ok = ok && fix_put_secret(s, "loose", "nobody gets this", NULL, false, NULL) == CCZ_OK;
+    if (!ok)
+        fix_die("cannot populate");
+}
+
+static inline struct ccz_kms_store *fix_memory_store(void)
+{
+    struct ccz_kms_store *s = NULL;
+    struct ccz_secret *master = fix_master(1);
+    uint8_t spki[32];
+    fix_spki(spki, FIX_ADMIN);
+    struct ccz_err err = {0};
+    if (cczi_kms_store_memory(&s, master, spki, FIX_NOW, &err) != CCZ_OK)
+        fix_die(err.msg);
+    ccz_secret_free(master);
+    return s;
+}
+#endif

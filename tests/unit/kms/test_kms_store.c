@@ -1,0 +1,744 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sealing, state folder, integrity against an attacker with write access to the database, durability. */
+#define _GNU_SOURCE
+#include "ccz_test.h"
+#include "kms/kms_fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------------- folders */
+
+static char g_dir[256];
+
+static void remove_dir(void)
+{
+    char cmd[300];
+    (void)snprintf(cmd, sizeof(cmd), "rm -rf '%s'", g_dir);
+    (void)!system(cmd);
+}
+
+static void make_dir(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    (void)snprintf(g_dir, sizeof(g_dir), "%s/cczoo-kms-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    CHECK(mkdtemp(g_dir) != NULL);
+    CHECK(atexit(remove_dir) == 0);
+}
+
+static const char *in_dir(const char *name)
+{
+    static char path[4][400];
+    static unsigned turn;
+    char *p = path[turn++ % 4];
+    (void)snprintf(p, sizeof(path[0]), "%s/%s", g_dir, name);
+    return p;
+}
+
+static struct ccz_kms_state state(void)
+{
+    return (struct ccz_kms_state){.dir = g_dir};
+}
+
+static void init_store(void)
+{
+    uint8_t spki[32];
+    fix_spki(spki, FIX_ADMIN);
+    struct ccz_kms_state st = state();
+    struct ccz_err err = {0};
+    if (ccz_kms_init(&st, spki, FIX_NOW, &err) != CCZ_OK)
+        fix_die(err.msg);
+}
+
+static struct ccz_kms_store *open_store(void)
+{
+    struct ccz_kms_store *s;
+    struct ccz_kms_state st = state();
+    struct ccz_err err = {0};
+    if (ccz_kms_store_open(&s, &st, &err) != CCZ_OK) {
+        fprintf(stderr, "open: %s: %s\n", err.where, err.msg);
+        exit(1);
+    }
+    return s;
+}
+
+static ccz_rc try_open(struct ccz_err *err)
+{
+    struct ccz_kms_store *s;
+    struct ccz_kms_state st = state();
+    *err = (struct ccz_err){0};
+    ccz_rc rc = ccz_kms_store_open(&s, &st, err);
+    CHECK((rc == CCZ_OK) == (s != NULL));
+    ccz_kms_store_free(s);
+    return rc;
+}
+
+/* -------------------------------------------------------------------- sealing */
+
+static void test_names(void)
+{
+    char out[CCZ_KMS_NAME_SIZE], max[CCZ_KMS_NAME_SIZE + 1];
+    memset(max, 'a', sizeof(max));
+    const char *good[] = {"a", "models/fmnist", "A-b_c.9", "a/b/c", "0"};
+    const char *bad[] = {"", "/", "a/", "/a", "a//b", ".", "..", "a/.b", "../x", "a b", "a\nb", "a=b", "\xc3\xa4", "a\"b"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        CHECK(cczi_kms_name(out, ccz_span_str(good[i]), NULL) == CCZ_OK && strcmp(out, good[i]) == 0);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct ccz_err err = {0};
+        CHECK(cczi_kms_name(out, ccz_span_str(bad[i]), &err) == CCZ_E_FORMAT && out[0] == 0);
+        CHECK(strcmp(err.where, "kms:name") == 0);
+    }
+    CHECK(cczi_kms_name(out, CCZ_SPAN(max, 128), NULL) == CCZ_OK);
+    CHECK(cczi_kms_name(out, CCZ_SPAN(max, 129), NULL) == CCZ_E_FORMAT);
+    CHECK(cczi_kms_name(out, CCZ_SPAN("a\0b", 3), NULL) == CCZ_E_FORMAT);
+
+    struct cczi_kms_ref ref;
+    char text[CCZ_KMS_ITEM_SIZE];
+    CHECK(cczi_kms_ref_parse(&ref, ccz_span_str("secret/a/b"), NULL) == CCZ_OK && ref.kind == CCZI_KMS_SECRET);
+    cczi_kms_ref_print(text, &ref);
+    CHECK(strcmp(text, "secret/a/b") == 0);
+    CHECK(cczi_kms_ref_parse(&ref, ccz_span_str("key/"), NULL) == CCZ_E_FORMAT);
+    CHECK(cczi_kms_ref_parse(&ref, ccz_span_str("keys/a"), NULL) == CCZ_E_FORMAT);
+    CHECK(cczi_kms_ref_parse(&ref, ccz_span_str("a"), NULL) == CCZ_E_FORMAT && ref.kind == 0);
+    CHECK(cczi_kms_alg_size(ccz_span_str("aes-128")) == 16 && cczi_kms_alg_size(ccz_span_str("aes-256")) == 32);
+    CHECK(cczi_kms_alg_size(ccz_span_str("aes-12")) == 0 && cczi_kms_alg_size(ccz_span_str("")) == 0);
+}
+
+static void test_seal(void)
+{
+    struct ccz_secret *master = fix_master(1);
+    struct cczi_kms_sealer s, other;
+    CHECK(cczi_kms_sealer_init(&s, master, NULL) == CCZ_OK);
+    ccz_secret_bytes(master)[31] ^= 1;
+    CHECK(cczi_kms_sealer_init(&other, master, NULL) == CCZ_OK);
+    CHECK(memcmp(s.key_check, other.key_check, sizeof(s.key_check)) != 0);
+    ccz_secret_free(master);
+
+    struct cczi_kms_slot slot = {.ref = {CCZI_KMS_KEY, "model"}, .version = 2, .alg = "aes-128"};
+    struct ccz_span value = ccz_span_str("0123456789abcdef");
+    struct ccz_buf sealed, again;
+    ccz_buf_init(&sealed, 1024);
+    ccz_buf_init(&again, 1024);
+    CHECK(cczi_kms_seal(&sealed, &s, &slot, value, NULL) == CCZ_OK);
+    CHECK(cczi_kms_seal(&again, &s, &slot, value, NULL) == CCZ_OK);
+    CHECK(!ccz_span_eq(ccz_buf_span(&sealed), ccz_buf_span(&again))); /* a fresh key and nonce each time */
+    CHECK(memmem(sealed.ptr, sealed.size, value.ptr, value.size) == NULL);
+
+    struct ccz_secret *out;
+    struct ccz_err err = {0};
+    CHECK(cczi_kms_unseal(&out, &s, &slot, ccz_buf_span(&sealed), &err) == CCZ_OK);
+    CHECK(ccz_secret_size(out) == 16 && memcmp(ccz_secret_view(out), value.ptr, 16) == 0);
+    ccz_secret_free(out);
+
+    /* any other place */
+    struct cczi_kms_slot moved[] = {slot, slot, slot, slot};
+    moved[0].ref.kind = CCZI_KMS_SECRET;
+    moved[1].version = 1;
+    (void)snprintf(moved[2].ref.name, sizeof(moved[2].ref.name), "modem");
+    (void)snprintf(moved[3].alg, sizeof(moved[3].alg), "aes-256");
+    for (size_t i = 0; i < 4; i++)
+        CHECK(cczi_kms_unseal(&out, &s, &moved[i], ccz_buf_span(&sealed), &err) == CCZ_E_SIG && out == NULL);
+    CHECK(strcmp(err.where, "kms:seal") == 0);
+    /* name and algorithm must not run into each other */
+    struct cczi_kms_slot shifted = {.ref = {CCZI_KMS_KEY, "modelaes-"}, .version = 2, .alg = "128"};
+    CHECK(cczi_kms_unseal(&out, &s, &shifted, ccz_buf_span(&sealed), NULL) == CCZ_E_SIG);
+    CHECK(cczi_kms_unseal(&out, &other, &slot, ccz_buf_span(&sealed), NULL) == CCZ_E_SIG);
+
+    for (size_t i = 0; i < sealed.size; i++) { /* every bit counts, every truncation is an error */
+        for (unsigned bit = 0; bit < 8; bit++) {
+            sealed.ptr[i] ^= (uint8_t)(1u << bit);
+            CHECK(cczi_kms_unseal(&out, &s, &slot, ccz_buf_span(&sealed), NULL) == CCZ_E_SIG && out == NULL);
+            sealed.ptr[i] ^= (uint8_t)(1u << bit);
+        }
+        CHECK(cczi_kms_unseal(&out, &s, &slot, CCZ_SPAN(sealed.ptr, i), NULL) == CCZ_E_SIG && out == NULL);
+    }
+    CHECK(cczi_kms_seal(&again, &s, &slot, ccz_span_str(""), &err) == CCZ_E_LIMIT);
+    CHECK(strcmp(err.where, "kms:value-size") == 0);
+    ccz_buf_free(&sealed);
+    ccz_buf_free(&again);
+    cczi_kms_sealer_deinit(&s);
+    cczi_kms_sealer_deinit(&other);
+}
+
+static void test_head(void)
+{
+    struct ccz_secret *master = fix_master(1);
+    struct cczi_kms_sealer s;
+    CHECK(cczi_kms_sealer_init(&s, master, NULL) == CCZ_OK);
+    ccz_secret_free(master);
+    struct cczi_kms_head h = {.seq = ((uint64_t)1 << 20) + 5}, out;
+    memset(h.hash, 1, 32);
+    memset(h.set, 2, 32);
+    struct ccz_buf b;
+    ccz_buf_init(&b, 1024);
+    CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK);
+    CHECK(memmem(b.ptr, b.size, h.set, 32) == NULL);
+    CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), NULL) == CCZ_OK && memcmp(&out, &h, sizeof(h)) == 0);
+    struct ccz_err err = {0};
+    for (size_t i = 0; i < b.size; i++) {
+        b.ptr[i] ^= 0x40;
+        CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), &err) == CCZ_E_SIG && out.seq == 0);
+        b.ptr[i] ^= 0x40;
+        CHECK(cczi_kms_head_unseal(&out, &s, CCZ_SPAN(b.ptr, i), &err) == CCZ_E_SIG);
+    }
+    CHECK(strcmp(err.where, "kms:head") == 0);
+    ccz_buf_free(&b);
+    cczi_kms_sealer_deinit(&s);
+}
+
+/* ---------------------------------------------------------------- state folder */
+
+static unsigned mode_of(const char *path)
+{
+    struct stat st;
+    CHECK(stat(path, &st) == 0);
+    return (unsigned)st.st_mode & 07777;
+}
+
+static void test_init(void)
+{
+    make_dir();
+    struct ccz_err err;
+    CHECK(try_open(&err) == CCZ_E_NOT_FOUND && err.hint != NULL);
+    init_store();
+    CHECK(mode_of(in_dir("master.key")) == 0600 && mode_of(in_dir("kms.sqlite")) == 0600);
+    CHECK(try_open(&err) == CCZ_OK);
+
+    uint8_t spki[32] = {0};
+    struct ccz_kms_state st = state();
+    CHECK(ccz_kms_init(&st, spki, FIX_NOW, &err) == CCZ_E_EXISTS && strcmp(err.where, "kms:init") == 0);
+    CHECK(try_open(&err) == CCZ_OK);
+
+    /* one user at a time */
+    struct ccz_kms_store *s = open_store();
+    CHECK(mode_of(in_dir("kms.sqlite-wal")) == 0600);
+    CHECK(try_open(&err) == CCZ_E_UNAVAILABLE && strcmp(err.where, "kms:store-busy") == 0);
+    ccz_kms_store_free(s);
+
+    /* the master key: not open to others, not another one, not absent, of the right size */
+    CHECK(chmod(in_dir("master.key"), 0640) == 0);
+    CHECK(try_open(&err) == CCZ_E_DENIED && strcmp(err.where, "file:permissions") == 0);
+    CHECK(rename(in_dir("master.key"), in_dir("kept")) == 0);
+    CHECK(try_open(&err) == CCZ_E_NOT_FOUND);
+    uint8_t wrong[32] = {9};
+    CHECK(ccz_file_write(in_dir("master.key"), CCZ_SPAN(wrong, 32), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    CHECK(try_open(&err) == CCZ_E_SIG && strcmp(err.where, "kms:master-key") == 0 && err.got[0] && err.expected[0]);
+    CHECK(ccz_file_write(in_dir("master.key"), CCZ_SPAN(wrong, 31), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    CHECK(try_open(&err) == CCZ_E_FORMAT && strcmp(err.where, "kms:master-key-size") == 0);
+    CHECK(chmod(in_dir("kept"), 0600) == 0 && rename(in_dir("kept"), in_dir("master.key")) == 0);
+    CHECK(try_open(&err) == CCZ_OK);
+
+    /* not a database at all */
+    CHECK(ccz_file_write(in_dir("kms.sqlite"), ccz_span_str("garbage garbage garbage"), 0600, CCZ_FILE_REPLACE, NULL) ==
+          CCZ_OK);
+    CHECK(try_open(&err) == CCZ_E_SIG && strcmp(err.where, "kms:store-corrupt") == 0);
+}
+
+/* Killed between the steps of init: the next init completes it, with the key that is there. */
+static void test_init_interrupted(void)
+{
+    make_dir();
+    uint8_t key[32], spki[32];
+    memset(key, 7, sizeof(key));
+    CHECK(ccz_file_write(in_dir("master.key"), CCZ_SPAN(key, 32), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    CHECK(ccz_file_write(in_dir("kms.sqlite"), ccz_span_str(""), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    struct ccz_err err;
+    CHECK(try_open(&err) == CCZ_E_NOT_FOUND); /* an empty database is not a store */
+    fix_spki(spki, FIX_ADMIN);
+    init_store();
+    struct ccz_buf b;
+    ccz_buf_init(&b, 64);
+    CHECK(ccz_file_read(&b, in_dir("master.key"), NULL) == CCZ_OK && b.size == 32 && memcmp(b.ptr, key, 32) == 0);
+    ccz_buf_free(&b);
+    CHECK(try_open(&err) == CCZ_OK);
+}
+
+static void test_admins(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    uint8_t admin[32], auditor[32];
+    fix_spki(admin, FIX_ADMIN);
+    fix_spki(auditor, FIX_AUDITOR);
+    struct ccz_err err = {0};
+    struct cczi_kms_admin a;
+    CHECK(ccz_kms_store_set_admin(s, auditor, CCZ_KMS_ROLE_AUDITOR, FIX_NOW, &err) == CCZ_OK);
+    CHECK(cczi_kms_admin_get(&a, s, auditor, NULL) == CCZ_OK && a.role == CCZ_KMS_ROLE_AUDITOR);
+    /* neither removed nor demoted: somebody must be able to administer */
+    CHECK(ccz_kms_store_set_admin(s, admin, CCZ_KMS_ROLE_NONE, FIX_NOW, &err) == CCZ_E_DENIED);
+    CHECK(ccz_kms_store_set_admin(s, admin, CCZ_KMS_ROLE_AUDITOR, FIX_NOW, &err) == CCZ_E_DENIED);
+    CHECK(strcmp(err.where, "kms:last-admin") == 0);
+    CHECK(cczi_kms_admin_get(&a, s, admin, NULL) == CCZ_OK && a.role == CCZ_KMS_ROLE_ADMIN);
+    CHECK(ccz_kms_store_set_admin(s, auditor, CCZ_KMS_ROLE_ADMIN, FIX_NOW, &err) == CCZ_OK);
+    CHECK(ccz_kms_store_set_admin(s, admin, CCZ_KMS_ROLE_NONE, FIX_NOW, &err) == CCZ_OK);
+    CHECK(cczi_kms_admin_get(&a, s, admin, NULL) == CCZ_E_NOT_FOUND);
+    struct ccz_kms_check c;
+    CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK && c.admins == 1 && c.audit_lines == 4);
+    ccz_kms_store_free(s);
+}
+
+/* ------------------------------------------------------------------- tampering */
+
+/* The attacker's access: the file, without the master key, while the KMS is not running. */
+static void attack(const char *sql)
+{
+    sqlite3 *db;
+    char *msg = NULL;
+    CHECK(sqlite3_open(in_dir("kms.sqlite"), &db) == SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, &msg) != SQLITE_OK) {
+        fprintf(stderr, "attack failed: %s: %s\n", sql, msg);
+        exit(1);
+    }
+    CHECK(sqlite3_close(db) == SQLITE_OK);
+}
+
+static void copy_db(const char *from, const char *to)
+{
+    struct ccz_buf b;
+    ccz_buf_init(&b, 16 << 20);
+    CHECK(ccz_file_read(&b, in_dir(from), NULL) == CCZ_OK);
+    CHECK(ccz_file_write(in_dir(to), ccz_buf_span(&b), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    ccz_buf_free(&b);
+}
+
+static const struct tamper {
+    const char *sql, *where;
+} tampers[] = {
+    /* each column of each table */
+    {"UPDATE item SET name = 'model2' WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET version = 7 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET kind = 2 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET kind = 9 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET version = 4294967297 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET alg = 'aes-256' WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET created_s = created_s + 1 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET mac = zeroblob(32) WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET sealed = (SELECT sealed FROM item WHERE name = 'loose') WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET sealed = zeroblob(length(sealed)) WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE binding SET policy = 'other' WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE binding SET name = 'tight' WHERE name = 'db/password'", "kms:row-mac"},
+    {"UPDATE binding SET kind = 2 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE binding SET kind = 3 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE binding SET mac = zeroblob(32) WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE policy SET json = (SELECT json FROM policy WHERE name = 'other') WHERE name = 'server'", "kms:row-mac"},
+    {"UPDATE policy SET sha256 = zeroblob(32) WHERE name = 'server'", "kms:row-mac"},
+    {"UPDATE policy SET created_s = 0 WHERE name = 'server'", "kms:row-mac"},
+    {"UPDATE policy SET name = 'swap' WHERE name = 'server'", "kms:row-mac"},
+    {"UPDATE policy SET mac = zeroblob(32) WHERE name = 'server'", "kms:row-mac"},
+    {"UPDATE admin SET role = 2", "kms:row-mac"},
+    {"UPDATE admin SET role = 258 WHERE role = 2", "kms:row-mac"},
+    {"UPDATE admin SET spki_sha256 = zeroblob(32) WHERE role = 2", "kms:row-mac"},
+    {"UPDATE admin SET mac = zeroblob(32) WHERE role = 1", "kms:row-mac"},
+    /* rows that are genuine in themselves: taken away */
+    {"DELETE FROM item WHERE name = 'model'", "kms:row-set"},
+    {"DELETE FROM item WHERE name = 'db/password' AND version = 2", "kms:row-set"},
+    {"DELETE FROM binding WHERE name = 'model'", "kms:row-set"},
+    {"DELETE FROM policy WHERE name = 'other'", "kms:row-set"},
+    {"DELETE FROM admin WHERE role = 1", "kms:row-set"},
+    /* and brought back from an older copy of the database */
+    {"DELETE FROM binding; INSERT INTO binding SELECT * FROM old.binding", "kms:row-set"},
+    {"DELETE FROM policy; INSERT INTO policy SELECT * FROM old.policy", "kms:row-set"},
+    {"DELETE FROM admin; INSERT INTO admin SELECT * FROM old.admin", "kms:row-set"},
+    {"INSERT INTO item SELECT * FROM old.item WHERE name = 'deleted'", "kms:row-set"},
+    {"UPDATE meta SET head = (SELECT head FROM old.meta)", "kms:row-set"},
+    /* the audit chain */
+    {"UPDATE audit SET entry = CAST(replace(CAST(entry AS TEXT), 'accept', 'reject') AS BLOB) WHERE seq = 3",
+     "kms:audit-chain"},
+    {"UPDATE audit SET time_s = 1 WHERE seq = 3", "kms:audit-chain"},
+    {"UPDATE audit SET hash = zeroblob(32) WHERE seq = 3", "kms:audit-chain"},
+    {"UPDATE audit SET prev = zeroblob(32) WHERE seq = 3", "kms:audit-chain"},
+    {"DELETE FROM audit WHERE seq = 3", "kms:audit-chain"},
+    {"DELETE FROM audit WHERE seq = 1", "kms:audit-chain"},
+    {"UPDATE audit SET seq = 0 WHERE seq = 1", "kms:audit-chain"},
+    {"DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)", "kms:audit-end"},
+    {"DELETE FROM audit", "kms:audit-end"},
+    /* the record that holds it all together */
+    {"UPDATE meta SET head = zeroblob(length(head))", "kms:head"},
+    {"UPDATE meta SET head = x''", "kms:head"},
+    {"DELETE FROM meta", "kms:head"},
+    {"UPDATE meta SET key_check = zeroblob(16)", "kms:master-key"},
+};
+
+static void test_tamper(void)
+{
+    make_dir();
+    init_store();
+    /* an older copy: another binding and policy, a key that is deleted later, an auditor who is removed later */
+    struct ccz_kms_store *s = open_store();
+    fix_populate(s);
+    CHECK(fix_create_key(s, "deleted", "aes-256", (struct ccz_span){0}, "server", NULL) == CCZ_OK);
+    ccz_kms_store_free(s);
+    copy_db("kms.sqlite", "old.sqlite");
+    s = open_store();
+    struct cczi_msg_delete_req del = {ccz_span_str("key/deleted"), 0};
+    CHECK(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, NULL) == CCZ_OK);
+    struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("other")};
+    CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, NULL) == CCZ_OK);
+    CHECK(fix_put_policy(s, "server", fix_policy_empty, true, NULL) == CCZ_OK);
+    uint8_t spki[32];
+    fix_spki(spki, FIX_STRANGER);
+    CHECK(ccz_kms_store_set_admin(s, spki, CCZ_KMS_ROLE_AUDITOR, FIX_NOW, NULL) == CCZ_OK);
+    ccz_kms_store_free(s);
+    copy_db("kms.sqlite", "good.sqlite");
+
+    char sql[1024];
+    for (size_t i = 0; i < sizeof(tampers) / sizeof(tampers[0]); i++) {
+        copy_db("good.sqlite", "kms.sqlite");
+        (void)snprintf(sql, sizeof(sql), "ATTACH '%s' AS old; BEGIN; %s; COMMIT;", in_dir("old.sqlite"), tampers[i].sql);
+        attack(sql);
+        struct ccz_err err;
+        ccz_rc rc = try_open(&err);
+        if (rc != CCZ_E_SIG || strcmp(err.where, tampers[i].where) != 0) {
+            fprintf(stderr, "%s\n  gave %s at %s (%s), expected %s\n", tampers[i].sql, ccz_rc_name(rc), err.where,
+                    err.msg, tampers[i].where);
+            exit(1);
+        }
+    }
+    copy_db("good.sqlite", "kms.sqlite");
+    struct ccz_err err;
+    CHECK(try_open(&err) == CCZ_OK); /* it was not the copying */
+}
+
+/* A rewritten chain, consistent in itself, as somebody without the master key can make it. */
+static void test_chain_rewritten(void)
+{
+    make_dir();
+    init_store();
+    struct ccz_kms_store *s = open_store();
+    fix_populate(s);
+    ccz_kms_store_free(s);
+    sqlite3 *db;
+    CHECK(sqlite3_open(in_dir("kms.sqlite"), &db) == SQLITE_OK);
+    sqlite3_stmt *get, *set;
+    CHECK(sqlite3_prepare_v2(db, "SELECT seq, time_s FROM audit ORDER BY seq", -1, &get, NULL) == SQLITE_OK);
+    CHECK(sqlite3_prepare_v2(db, "UPDATE audit SET entry = ?, prev = ?, hash = ? WHERE seq = ?", -1, &set, NULL) ==
+          SQLITE_OK);
+    uint8_t prev[32] = {0};
+    while (sqlite3_step(get) == SQLITE_ROW) {
+        uint8_t seq_time[16];
+        uint64_t seq = (uint64_t)sqlite3_column_int64(get, 0), t = (uint64_t)sqlite3_column_int64(get, 1);
+        for (size_t i = 0; i < 8; i++) {
+            seq_time[i] = (uint8_t)(seq >> (8 * i));
+            seq_time[8 + i] = (uint8_t)(t >> (8 * i));
+        }
+        const struct ccz_span parts[] = {CCZ_SPAN(prev, 32), CCZ_SPAN(seq_time, 16), ccz_span_str("{}")};
+        uint8_t hash[32];
+        CHECK(ccz_hash(hash, CCZ_SHA256, parts, 3) == CCZ_OK);
+        sqlite3_bind_blob(set, 1, "{}", 2, SQLITE_STATIC);
+        sqlite3_bind_blob(set, 2, prev, 32, SQLITE_TRANSIENT);
+        sqlite3_bind_blob(set, 3, hash, 32, SQLITE_TRANSIENT);
+        sqlite3_bind_int64(set, 4, (int64_t)seq);
+        CHECK(sqlite3_step(set) == SQLITE_DONE && sqlite3_reset(set) == SQLITE_OK);
+        memcpy(prev, hash, 32);
+    }
+    CHECK(sqlite3_finalize(get) == SQLITE_OK && sqlite3_finalize(set) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
+    struct ccz_err err;
+    CHECK(try_open(&err) == CCZ_E_SIG && strcmp(err.where, "kms:audit-end") == 0);
+}
+
+/* While the KMS runs, each row is checked as it is used. */
+static void test_tamper_live(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    struct ccz_err err = {0};
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    CHECK(cczi_kms_db_exec(&s->db, "UPDATE policy SET json = CAST(json || ' ' AS BLOB) WHERE name = 'server'", NULL) ==
+          CCZ_OK);
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_SIG);
+    CHECK(strcmp(err.where, "kms:row-mac") == 0);
+    CHECK(cczi_kms_db_exec(&s->db, "UPDATE admin SET role = 2 WHERE role = 1", NULL) == CCZ_OK);
+    CHECK(fix_call(NULL, s, FIX_AUDITOR, "Status", (struct ccz_span){0}, &err) == CCZ_E_SIG);
+    CHECK(strcmp(err.where, "kms:row-mac") == 0);
+    CHECK(cczi_kms_db_exec(&s->db, "UPDATE item SET sealed = CAST(sealed || x'00' AS BLOB)", NULL) == CCZ_OK);
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "secret/db/password", 0, &err) == CCZ_E_SIG);
+    CHECK(strcmp(err.where, "kms:row-mac") == 0);
+    ccz_kms_store_free(s);
+}
+
+/* No value and no master key in any file of the database. */
+static void test_no_plaintext(void)
+{
+    make_dir();
+    init_store();
+    struct ccz_kms_store *s = open_store();
+    fix_populate(s);
+    const char *files[] = {"kms.sqlite", "kms.sqlite-wal"};
+    struct ccz_buf master;
+    ccz_buf_init(&master, 64);
+    CHECK(ccz_file_read(&master, in_dir("master.key"), NULL) == CCZ_OK);
+    bool seen_policy = false;
+    for (size_t i = 0; i < 2; i++) {
+        struct ccz_buf b;
+        ccz_buf_init(&b, 16 << 20);
+        CHECK(ccz_file_read(&b, in_dir(files[i]), NULL) == CCZ_OK);
+        CHECK(memmem(b.ptr, b.size, "0123456789abcdef", 16) == NULL);
+        CHECK(memmem(b.ptr, b.size, "correct horse", 13) == NULL);
+        CHECK(memmem(b.ptr, b.size, master.ptr, 32) == NULL);
+        seen_policy = seen_policy || memmem(b.ptr, b.size, fix_policy, strlen(fix_policy)) != NULL;
+        ccz_buf_free(&b);
+    }
+    CHECK(seen_policy); /* the search does find what is there in clear */
+    ccz_buf_free(&master);
+    ccz_kms_store_free(s);
+}
+
+/* ------------------------------------------------------------------- durability */
+
+/* A VFS that knows which files have been written and not synced. */
+struct shim_file {
+    sqlite3_file base;
+    bool *dirty; /* NULL: a file that is not the database or its log */
+    sqlite3_file *real; /* follows this structure */
+};
+static sqlite3_vfs g_shim, *g_real;
+static bool g_dirty_db, g_dirty_wal;
+
+static sqlite3_file *real_of(sqlite3_file *f)
+{
+    return ((struct shim_file *)f)->real;
+}
+static int shim_close(sqlite3_file *f)
+{
+    return real_of(f)->pMethods->xClose(real_of(f));
+}
+static int shim_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
+{
+    return real_of(f)->pMethods->xRead(real_of(f), p, n, at);
+}
+static int shim_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
+{
+    if (((struct shim_file *)f)->dirty)
+        *((struct shim_file *)f)->dirty = true;
+    return real_of(f)->pMethods->xWrite(real_of(f), p, n, at);
+}
+static int shim_truncate(sqlite3_file *f, sqlite3_int64 size)
+{
+    return real_of(f)->pMethods->xTruncate(real_of(f), size);
+}
+static int shim_sync(sqlite3_file *f, int flags)
+{
+    int rc = real_of(f)->pMethods->xSync(real_of(f), flags);
+    if (rc == SQLITE_OK && ((struct shim_file *)f)->dirty)
+        *((struct shim_file *)f)->dirty = false;
+    return rc;
+}
+static int shim_size(sqlite3_file *f, sqlite3_int64 *size)
+{
+    return real_of(f)->pMethods->xFileSize(real_of(f), size);
+}
+static int shim_lock(sqlite3_file *f, int level)
+{
+    return real_of(f)->pMethods->xLock(real_of(f), level);
+}
+static int shim_unlock(sqlite3_file *f, int level)
+{
+    return real_of(f)->pMethods->xUnlock(real_of(f), level);
+}
+static int shim_reserved(sqlite3_file *f, int *out)
+{
+    return real_of(f)->pMethods->xCheckReservedLock(real_of(f), out);
+}
+static int shim_control(sqlite3_file *f, int op, void *arg)
+{
+    return real_of(f)->pMethods->xFileControl(real_of(f), op, arg);
+}
+static int shim_sector(sqlite3_file *f)
+{
+    return real_of(f)->pMethods->xSectorSize(real_of(f));
+}
+static int shim_device(sqlite3_file *f)
+{
+    return real_of(f)->pMethods->xDeviceCharacteristics(real_of(f));
+}
+static const sqlite3_io_methods shim_methods = {
+    1,         shim_close,  shim_read,     shim_write,   shim_truncate, shim_sync,   shim_size,
+    shim_lock, shim_unlock, shim_reserved, shim_control, shim_sector,   shim_device, NULL,
+    NULL,      NULL,        NULL,          NULL,         NULL,
+};
+
+static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *out_flags)
+{
+    (void)vfs;
+    struct shim_file *s = (struct shim_file *)f;
+    s->real = (sqlite3_file *)(s + 1);
+    s->dirty = flags & SQLITE_OPEN_MAIN_DB ? &g_dirty_db : flags & SQLITE_OPEN_WAL ? &g_dirty_wal : NULL;
+    int rc = g_real->xOpen(g_real, name, s->real, flags, out_flags);
+    s->base.pMethods = rc == SQLITE_OK ? &shim_methods : NULL;
+    return rc;
+}
+
+/* An acknowledged call has nothing left to sync: a power cut cannot take it back. */
+static void test_synced(void)
+{
+    g_real = sqlite3_vfs_find(NULL);
+    g_shim = *g_real;
+    g_shim.zName = "shim";
+    g_shim.szOsFile = (int)sizeof(struct shim_file) + g_real->szOsFile;
+    g_shim.xOpen = shim_open;
+    CHECK(sqlite3_vfs_register(&g_shim, 1) == SQLITE_OK);
+    make_dir();
+    init_store();
+    struct ccz_kms_store *s = open_store();
+    CHECK(fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK);
+    CHECK(!g_dirty_wal && !g_dirty_db);
+    char name[32];
+    for (int i = 0; i < 40; i++) { /* enough to checkpoint in between */
+        (void)snprintf(name, sizeof(name), "k%d", i);
+        CHECK(fix_create_key(s, name, "aes-128", (struct ccz_span){0}, "server", NULL) == CCZ_OK);
+        CHECK(!g_dirty_wal && !g_dirty_db);
+        (void)snprintf(name, sizeof(name), "key/k%d", i);
+        CHECK(fix_release(NULL, s, FIX_WORKLOAD, name, 0, NULL) == CCZ_OK);
+        CHECK(!g_dirty_wal && !g_dirty_db);
+        CHECK(fix_release(NULL, s, FIX_STALE, name, 0, NULL) == CCZ_E_DENIED); /* refusals too */
+        CHECK(!g_dirty_wal && !g_dirty_db);
+    }
+    /* the shim does see unsynced writes: the same change with a weaker setting */
+    CHECK(cczi_kms_db_exec(&s->db, "PRAGMA synchronous = NORMAL", NULL) == CCZ_OK);
+    CHECK(fix_create_key(s, "weak", "aes-128", (struct ccz_span){0}, NULL, NULL) == CCZ_OK);
+    CHECK(g_dirty_wal);
+    ccz_kms_store_free(s);
+}
+
+/* Creates keys k<from>, k<from+1>, ... for ever, telling each acknowledged one; runs in a child. */
+static void create_until_killed(int fd, uint32_t from)
+{
+    struct ccz_kms_store *s = open_store();
+    for (uint32_t i = from;; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "k%u", i);
+        if (fix_create_key(s, name, "aes-256", (struct ccz_span){0}, "server", NULL) != CCZ_OK ||
+            write(fd, &i, sizeof(i)) != (ssize_t)sizeof(i))
+            _exit(1);
+    }
+}
+
+/* kill -9 at any moment: what was acknowledged is there, at most one more, and everything checks. */
+static void test_kill9(void)
+{
+    make_dir();
+    init_store();
+    struct ccz_kms_store *s = open_store();
+    CHECK(fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK);
+    ccz_kms_store_free(s);
+    uint32_t done = 0;
+    for (unsigned cycle = 0; cycle < 25; cycle++) {
+        int fd[2];
+        CHECK(pipe(fd) == 0);
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            close(fd[0]);
+            create_until_killed(fd[1], done);
+        }
+        close(fd[1]);
+        uint32_t acked;
+        CHECK(read(fd[0], &acked, sizeof(acked)) == (ssize_t)sizeof(acked)); /* it is running */
+        usleep(1000 * (cycle * 7 % 23));
+        CHECK(kill(pid, SIGKILL) == 0);
+        int status;
+        CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+        while (read(fd[0], &done, sizeof(done)) == (ssize_t)sizeof(done))
+            acked = done;
+        close(fd[0]);
+        done = acked + 1;
+
+        s = open_store(); /* checks every row, value and audit line */
+        struct ccz_kms_check c;
+        CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK);
+        CHECK(c.versions == done || c.versions == done + 1); /* the last one may have missed only its answer */
+        CHECK(c.bindings == c.versions); /* an item and its binding are one */
+        CHECK(c.audit_lines == c.versions + 2); /* and its line: init, PutPolicy, then one each */
+        done = (uint32_t)c.versions;
+        ccz_kms_store_free(s);
+    }
+}
+
+/* The file system is full: a clear refusal, and nothing is lost. Runs in a child: the limit is for good. */
+static void fill_up(void)
+{
+    struct rlimit lim = {600000, 600000};
+    (void)signal(SIGXFSZ, SIG_IGN); /* as the daemon does: the write fails instead */
+    struct ccz_kms_store *s = open_store();
+    CHECK(setrlimit(RLIMIT_FSIZE, &lim) == 0);
+    struct ccz_err err = {0};
+    char name[32];
+    int made = 0;
+    ccz_rc rc;
+    for (;; made++) {
+        (void)snprintf(name, sizeof(name), "k%d", made);
+        rc = fix_create_key(s, name, "aes-256", (struct ccz_span){0}, "server", &err);
+        if (rc != CCZ_OK || made == 100000)
+            break;
+    }
+    CHECK(rc == CCZ_E_IO && strcmp(err.where, "kms:store-full") == 0 && err.hint != NULL);
+    /* nothing leaves without its audit line, and there is no room for one */
+    struct ccz_buf out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    while (rc != CCZ_OK || out.size) {
+        rc = fix_release(&out, s, FIX_WORKLOAD, "key/k0", 0, &err);
+        if (rc != CCZ_OK)
+            break;
+    }
+    CHECK(rc == CCZ_E_IO && strcmp(err.where, "kms:store-full") == 0 && out.size == 0);
+    ccz_buf_free(&out);
+    printf("%d\n", made);
+    (void)fflush(stdout);
+    _exit(0);
+}
+
+static void test_full(void)
+{
+    make_dir();
+    init_store();
+    struct ccz_kms_store *s = open_store();
+    CHECK(fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK);
+    ccz_kms_store_free(s);
+    int fd[2];
+    CHECK(pipe(fd) == 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK(dup2(fd[1], STDOUT_FILENO) >= 0);
+        fill_up();
+    }
+    close(fd[1]);
+    char text[32] = "";
+    CHECK(read(fd[0], text, sizeof(text) - 1) > 0);
+    close(fd[0]);
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    long made = strtol(text, NULL, 10);
+    CHECK(made > 10);
+    s = open_store();
+    struct ccz_kms_check c;
+    CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK && c.versions == (uint64_t)made && c.bindings == c.versions);
+    CHECK(fix_create_key(s, "afterwards", "aes-128", (struct ccz_span){0}, NULL, NULL) == CCZ_OK);
+    ccz_kms_store_free(s);
+}
+
+static const struct ccz_test tests[] = {
+    {"kms.names", test_names},
+    {"kms.seal", test_seal},
+    {"kms.head", test_head},
+    {"kms.init", test_init},
+    {"kms.init_interrupted", test_init_interrupted},
+    {"kms.admins", test_admins},
+    {"kms.tamper", test_tamper},
+    {"kms.chain_rewritten", test_chain_rewritten},
+    {"kms.tamper_live", test_tamper_live},
+    {"kms.no_plaintext", test_no_plaintext},
+    {"kms.synced", test_synced},
+    {"kms.kill9", test_kill9},
+    {"kms.full", test_full},
+};
+
+int main(int argc, char **argv)
+{
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
