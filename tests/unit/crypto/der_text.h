@@ -45,7 +45,8 @@ static struct ccz_span DER(const char *text)
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, sizeof(pool) - used);
     der_text(&b, text);
-    memcpy(pool + used, b.ptr, b.size);
+    if (b.size > 0)
+        memcpy(pool + used, b.ptr, b.size);
     used += b.size;
     return CCZ_SPAN(pool + used - b.size, b.size);
 }
