@@ -18,6 +18,7 @@ const struct cczi_chain_rule cczi_chain_pck = {
     .cn = {"SGX PCK Certificate", "SGX PCK P", ROOT_CN}, /* "Platform CA", "Processor CA" */
     .where_chain = "quote:pck-chain",
     .where_name = "quote:pck-name",
+    .where_issuer = "quote:pck-issuer",
     .where_signature = "quote:pck-signature",
     .where_root = "quote:pck-root",
     .early = {"quote:pck-not-yet-valid", "quote:pck-ca-not-yet-valid",
@@ -29,7 +30,8 @@ const struct cczi_chain_rule cczi_chain_tcb_info = {
     .cn = {"SGX TCB Signing", ROOT_CN},
     .where_chain = "collateral:tcb-info-chain",
     .where_name = "collateral:tcb-info-signer-name",
-    .where_signature = "collateral:tcb-info-signer",
+    .where_issuer = "collateral:tcb-info-signer-issuer",
+    .where_signature = "collateral:tcb-info-signer-signature",
     .where_root = "collateral:tcb-info-root",
     .early = {"collateral:tcb-info-signer-not-yet-valid", "collateral:tcb-info-root-not-yet-valid"},
     .late = {"collateral:tcb-info-signer-expired", "collateral:tcb-info-root-expired"},
@@ -39,7 +41,8 @@ const struct cczi_chain_rule cczi_chain_qe_identity = {
     .cn = {"SGX TCB Signing", ROOT_CN},
     .where_chain = "collateral:qe-identity-chain",
     .where_name = "collateral:qe-identity-signer-name",
-    .where_signature = "collateral:qe-identity-signer",
+    .where_issuer = "collateral:qe-identity-signer-issuer",
+    .where_signature = "collateral:qe-identity-signer-signature",
     .where_root = "collateral:qe-identity-root",
     .early = {"collateral:qe-identity-signer-not-yet-valid",
               "collateral:qe-identity-root-not-yet-valid"},
@@ -51,7 +54,8 @@ const struct cczi_chain_rule cczi_chain_pck_crl = {
     .cn = {"SGX PCK P", ROOT_CN},
     .where_chain = "collateral:pck-crl-chain",
     .where_name = "collateral:pck-crl-signer-name",
-    .where_signature = "collateral:pck-crl-signer",
+    .where_issuer = "collateral:pck-crl-signer-issuer",
+    .where_signature = "collateral:pck-crl-signer-signature",
     .where_root = "collateral:pck-crl-root",
     .early = {"collateral:pck-crl-signer-not-yet-valid", "collateral:pck-crl-root-not-yet-valid"},
     .late = {"collateral:pck-crl-signer-expired", "collateral:pck-crl-root-expired"},
@@ -208,7 +212,7 @@ static ccz_rc chain_check_signatures(struct cczi_chain *c, const struct cczi_cha
             i + 1 < c->len ? c->cert[i + 1] : root; /* the root signs itself */
         ccz_rc rc = ccz_cert_check_issuer(c->cert[i], issuer, err);
         if (rc != CCZ_OK)
-            return cczi_at(err, rc, rule->where_signature);
+            return cczi_at(err, rc, rc == CCZ_E_SIG ? rule->where_signature : rule->where_issuer);
     }
     return CCZ_OK;
 }

@@ -108,10 +108,11 @@ static ccz_rc crl_parse(struct ccz_crl **out, struct ccz_span in, const char *wh
     return cczi_at(err, rc, where);
 }
 
-static ccz_rc check_crl(const struct ccz_crl *crl, const struct ccz_cert *issuer, const char *where,
-                        struct ccz_err *err)
+static ccz_rc check_crl(const struct ccz_crl *crl, const struct ccz_cert *issuer,
+                        const char *where_issuer, const char *where_signature, struct ccz_err *err)
 {
-    return cczi_at(err, ccz_crl_check_issuer(crl, issuer, err), where);
+    ccz_rc rc = ccz_crl_check_issuer(crl, issuer, err);
+    return cczi_at(err, rc, rc == CCZ_E_SIG ? where_signature : where_issuer);
 }
 
 static ccz_rc check_not_revoked(const struct ccz_crl *crl, const struct ccz_cert *cert,
@@ -191,11 +192,13 @@ static ccz_rc check_revocation(struct ccz_collateral *c, const struct ccz_collat
 {
     ccz_rc rc = crl_parse(&c->root_crl, src->root_ca_crl, "collateral:root-crl", err);
     if (rc == CCZ_OK)
-        rc = check_crl(c->root_crl, c->pck_ca.cert[1], "collateral:root-crl-signature", err);
+        rc = check_crl(c->root_crl, c->pck_ca.cert[1], "collateral:root-crl-issuer",
+                       "collateral:root-crl-signature", err);
     if (rc == CCZ_OK)
         rc = crl_parse(&c->pck_crl, src->pck_crl, "collateral:pck-crl", err);
     if (rc == CCZ_OK)
-        rc = check_crl(c->pck_crl, c->pck_ca.cert[0], "collateral:pck-crl-signature", err);
+        rc = check_crl(c->pck_crl, c->pck_ca.cert[0], "collateral:pck-crl-issuer",
+                       "collateral:pck-crl-signature", err);
     if (rc == CCZ_OK)
         rc = check_not_revoked(c->root_crl, tcb->chain.cert[0], tcb_info_rule.where_revoked, err);
     if (rc == CCZ_OK)

@@ -63,7 +63,9 @@ struct cczi_chain_rule {
     const char *cn[CCZI_CHAIN_LEN_MAX]; /* part of the subject's common name */
     const char *where_chain;            /* syntax, number, no root among them */
     const char *where_name;
-    const char *where_signature;
+    const char
+        *where_issuer; /* a certificate does not name the next one, or that may not sign it */
+    const char *where_signature; /* it did not */
     const char *where_root;
     const char *early[CCZI_CHAIN_LEN_MAX], *late[CCZI_CHAIN_LEN_MAX];
 };

@@ -150,6 +150,19 @@ static void make_crl(struct ccz_buf *out, const struct ccz_cert *issuer, enum ke
          "CRL");
 }
 
+/* The last byte of a certificate belongs to its signature. */
+static void forge(struct ccz_cert **cert)
+{
+    uint8_t der[DOC_SIZE];
+    struct ccz_span old = ccz_cert_der(*cert);
+    must(old.size <= sizeof(der), "size");
+    memcpy(der, old.ptr, old.size);
+    der[old.size - 1] ^= 1;
+    size_t size = old.size;
+    ccz_cert_free(*cert);
+    must(ccz_cert_parse(cert, CCZ_SPAN(der, size), NULL) == CCZ_OK, "parse what was forged");
+}
+
 static void make_pki(struct kit *k)
 {
     const struct kit_cfg *c = &k->cfg;
@@ -157,10 +170,14 @@ static void make_pki(struct kit *k)
     ccz_buf_init(&sgx, DOC_SIZE);
     put_sgx_extension(&sgx, c);
     const struct ccz_cert_ext_in ext = {.oid = SGX_OID, .value = ccz_buf_span(&sgx)};
+    struct kit_cert ca = c->ca;
+    ca.ca = true; /* issuing asks for it; the certificate that is shown may lack it */
     k->root = issue(&c->root, KEY_ROOT, 1, NULL, KEY_ROOT, NULL);
+    CCZ_AUTO(ccz_cert) issuer = issue(&ca, KEY_CA, 2, k->root, KEY_ROOT, NULL);
     k->ca = issue(&c->ca, KEY_CA, 2, k->root, KEY_ROOT, NULL);
-    k->pck = issue(&c->pck, KEY_PCK, 3, k->ca, c->stranger_signs_pck ? KEY_STRANGER : KEY_CA,
-                   c->no_sgx_extension ? NULL : &ext);
+    k->pck = issue(&c->pck, KEY_PCK, 3, issuer, KEY_CA, c->no_sgx_extension ? NULL : &ext);
+    if (c->forge_pck)
+        forge(&k->pck);
     k->tcb = issue(&c->tcb, KEY_TCB, 4, k->root, KEY_ROOT, NULL);
     put_chain(&k->root_pem, (const struct ccz_cert *[]){k->root}, 1);
     put_chain(&k->pck_chain, (const struct ccz_cert *[]){k->pck, k->ca, k->root}, 3);
@@ -175,7 +192,7 @@ static void make_pki(struct kit *k)
         serials[len++] = ccz_cert_serial(k->tcb);
     make_crl(&k->root_crl, k->root, KEY_ROOT, &c->root_crl, serials, len);
     serials[0] = ccz_cert_serial(k->pck);
-    make_crl(&k->pck_crl, k->ca, KEY_CA, &c->pck_crl, serials, c->revoke_pck);
+    make_crl(&k->pck_crl, issuer, KEY_CA, &c->pck_crl, serials, c->revoke_pck);
 }
 
 /* ------------------------------------------------------------------------------- documents */

@@ -32,7 +32,7 @@ struct kit_cfg {
     /* PKI */
     struct kit_cert root, ca, pck, tcb;
     bool revoke_ca, revoke_pck, revoke_tcb;
-    bool stranger_signs_pck; /* another key than the PCK CA's */
+    bool forge_pck; /* the PCK CA's signature does not verify */
     struct kit_dates root_crl, pck_crl;
     /* platform, as in the PCK certificate */
     uint8_t comp[16], fmspc[6], pce_id[2];
