@@ -55,7 +55,8 @@ static ccz_rc check_list(const struct ccz_json *j, bool may_be_empty, struct ccz
     if (len == 0 && !may_be_empty)
         return cczi_at_fail(at, "policy:list", "an empty list accepts nothing: leave the field out or fill it");
     if (len > CCZ_POLICY_LIST_MAX)
-        return cczi_at_fail(at, "policy:list", "more than %d values", CCZ_POLICY_LIST_MAX);
+        return ccz_fail(at->err, CCZ_E_LIMIT, "policy:list-size", (int64_t)len, "%s: more than %d values", at->path,
+                        CCZ_POLICY_LIST_MAX);
     return CCZ_OK;
 }
 
