@@ -342,8 +342,7 @@ static size_t matching_level(const struct ccz_json *levels, bool tdx)
         if (meets)
             return i;
     }
-    CHECK(!"no level matches");
-    return 0;
+    return ccz_json_len(levels); /* none: there is no such level to read */
 }
 
 static void check_tcb_info(int q, const char *status)
