@@ -115,6 +115,22 @@ static void test_deep(void)
     CHECK(is_where(&err, "pf:read-range"));
     CHECK(ccz_pf_reader_read(out, r, UINT64_MAX, 1, &err) == CCZ_E_ARG);
     CHECK(ccz_pf_reader_read(out, r, size + 1, 0, &err) == CCZ_E_ARG);
+
+    /* MHT 1 and 65 share a place. When 65 is refused, what is left there must not pass for MHT 1: the
+     * zeros of a refused node are keys and tags that anybody knows. */
+    const uint64_t in_1 = 3072 + 100 * 4096, in_65 = 3072 + 65 * 96 * 4096;
+    CHECK(ccz_pf_reader_read(out, r, in_1, 4096, &err) == CCZ_OK);
+    image.ptr[cczi_pf_mht_node(65) * PF_NODE_SIZE] ^= 1;
+    CHECK(ccz_pf_reader_read(out, r, in_65, 4096, &err) == CCZ_E_SIG && is_where(&err, "pf:mht-node"));
+    CHECK(ccz_pf_reader_read(out, r, in_1, 4096, &err) == CCZ_OK);
+    CHECK(memcmp(out, plain + in_1, 4096) == 0);
+
+    /* the same for the block that is kept from short reads */
+    CHECK(ccz_pf_reader_read(out, r, in_1, 10, &err) == CCZ_OK);
+    image.ptr[cczi_pf_block_node(101) * PF_NODE_SIZE] ^= 1;
+    CHECK(ccz_pf_reader_read(out, r, in_1 + 4096, 10, &err) == CCZ_E_SIG);
+    CHECK(ccz_pf_reader_read(out, r, in_1 + 10, 10, &err) == CCZ_OK);
+    CHECK(memcmp(out, plain + in_1 + 10, 10) == 0);
     free(plain);
     free(out);
 }
@@ -318,8 +334,9 @@ static int by_bytes(const void *a, const void *b)
 /* No two nodes, and no two writings of the same plaintext, share a key; unused places hold zeros. */
 static void test_node_keys(void)
 {
-    const size_t size = 400385; /* 98 blocks: MHT 0 is full, MHT 1 holds two */
-    enum { BLOCKS = 98, KEYS = BLOCKS + 2 };
+    /* MHT 0 is full and has children; 1 is full; 2 holds two blocks, the last one of one byte */
+    enum { BLOCKS = 2 * 96 + 2, MHTS = 3, KEYS = BLOCKS + MHTS };
+    const size_t size = 3072 + (BLOCKS - 1) * 4096 + 1;
     uint8_t *plain = sample_plain(size);
     static uint8_t keys[2 * KEYS][CCZ_PF_KEY_SIZE];
     size_t len = 0;
@@ -331,27 +348,28 @@ static void test_node_keys(void)
         CCZ_AUTO_BUF image;
         make_image(&image, plain, size, 12345, key, &cfg_v1);
         struct cczi_pf_meta meta;
-        struct cczi_pf_mht mht[2];
+        struct cczi_pf_mht mht[MHTS];
         struct cczi_pf_name name = cczi_pf_name(&cfg_v1);
         CHECK(cczi_pf_meta_open(&meta, aead, image.ptr, key, &name, &err) == CCZ_OK);
         CHECK(all_zero((const uint8_t *)meta.path + 9, PF_PATH_FIELD_SIZE - 9));
-        memcpy(&mht[0], image.ptr + PF_NODE_SIZE, PF_NODE_SIZE);
-        memcpy(&mht[1], image.ptr + 98 * PF_NODE_SIZE, PF_NODE_SIZE);
-        CHECK(cczi_pf_node_open(aead, (uint8_t *)&mht[0], &meta.root) == CCZ_OK);
-        CHECK(cczi_pf_node_open(aead, (uint8_t *)&mht[1], &mht[0].entry[96]) == CCZ_OK);
-        CHECK(all_zero((const uint8_t *)&mht[0].entry[97], 31 * PF_ENTRY_SIZE));
-        CHECK(all_zero((const uint8_t *)&mht[1].entry[2], 126 * PF_ENTRY_SIZE));
+        for (uint64_t m = 0; m < MHTS; m++) {
+            const struct cczi_pf_entry *entry = m ? &mht[0].entry[cczi_pf_mht_slot(m)] : &meta.root;
+            memcpy(&mht[m], image.ptr + cczi_pf_mht_node(m) * PF_NODE_SIZE, PF_NODE_SIZE);
+            CHECK(cczi_pf_node_open(aead, (uint8_t *)&mht[m], entry) == CCZ_OK);
+            memcpy(keys[len++], entry->key, CCZ_PF_KEY_SIZE);
+        }
+        CHECK(all_zero((const uint8_t *)&mht[0].entry[98], 30 * PF_ENTRY_SIZE));
+        CHECK(all_zero((const uint8_t *)&mht[1].entry[96], 32 * PF_ENTRY_SIZE));
+        CHECK(all_zero((const uint8_t *)&mht[2].entry[2], 126 * PF_ENTRY_SIZE));
+        for (size_t i = 0; i < BLOCKS; i++)
+            memcpy(keys[len++], mht[i / 96].entry[i % 96].key, CCZ_PF_KEY_SIZE);
 
         /* the last block ends in zeros, not in what was there before */
         uint8_t *last = image.ptr + (image.size - PF_NODE_SIZE);
-        CHECK(cczi_pf_node_open(aead, last, &mht[1].entry[1]) == CCZ_OK);
+        CHECK(cczi_pf_node_open(aead, last, &mht[2].entry[1]) == CCZ_OK);
         CHECK(last[0] == plain[size - 1] && all_zero(last + 1, PF_NODE_SIZE - 1));
-
-        memcpy(keys[len++], meta.root.key, CCZ_PF_KEY_SIZE);
-        memcpy(keys[len++], mht[0].entry[96].key, CCZ_PF_KEY_SIZE);
-        for (size_t i = 0; i < BLOCKS; i++)
-            memcpy(keys[len++], mht[i / 96].entry[i % 96].key, CCZ_PF_KEY_SIZE);
     }
+    CHECK(len == 2 * KEYS);
     qsort(keys, len, CCZ_PF_KEY_SIZE, by_bytes);
     for (size_t i = 1; i < len; i++)
         CHECK(memcmp(keys[i - 1], keys[i], CCZ_PF_KEY_SIZE) != 0);
