@@ -18,7 +18,8 @@ static int fail(const struct ccz_err *err)
 static ccz_rc bench_quotes(const char *dir, const char *provider, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_attester) a = NULL;
-    ccz_rc rc = ccz_attester_open(&a, &(struct ccz_attester_cfg){.provider = provider, .sim_dir = dir}, err);
+    ccz_rc rc = ccz_attester_open(
+        &a, &(struct ccz_attester_cfg){.provider = provider, .sim_dir = dir}, err);
     CCZ_AUTO_BUF out;
     ccz_buf_init(&out, 65536);
     int64_t start_ns = ccz_mono_ns();
@@ -64,7 +65,8 @@ int main(int argc, char **argv)
         return 2;
     }
     struct ccz_sim_cfg cfg = {.now_s = ccz_clock_now_s(ccz_clock_system())};
-    if (ccz_sim_init(argv[1], &cfg, &err) != CCZ_OK || bench_quotes(argv[1], "sim-sgx", &err) != CCZ_OK ||
+    if (ccz_sim_init(argv[1], &cfg, &err) != CCZ_OK ||
+        bench_quotes(argv[1], "sim-sgx", &err) != CCZ_OK ||
         bench_quotes(argv[1], "sim-tdx", &err) != CCZ_OK || bench_measure(argv[1], &err) != CCZ_OK)
         return fail(&err);
     return 0;

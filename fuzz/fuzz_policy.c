@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whatever text parses as a policy: it refuses zeroed, revoked and expired claims, and accepts only claims whose
- * measurement it spells out. */
+/* Whatever text parses as a policy: it refuses zeroed, revoked and expired claims, and accepts only
+ * claims whose measurement it spells out. */
 #include <cczoo/policy.h>
 
 #include <stdlib.h>
@@ -12,7 +12,8 @@ enum { NOW = 1800000000 };
 
 static struct ccz_claims claims(enum ccz_tee tee)
 {
-    struct ccz_claims c = {.tee = tee, .tcb_status = CCZ_TCB_UP_TO_DATE, .collateral_expires_s = NOW};
+    struct ccz_claims c = {
+        .tee = tee, .tcb_status = CCZ_TCB_UP_TO_DATE, .collateral_expires_s = NOW};
     memset(c.mrenclave, 0x11, sizeof(c.mrenclave));
     memset(c.mrsigner, 0x22, sizeof(c.mrsigner));
     memset(c.mrtd, 0x66, sizeof(c.mrtd));
@@ -28,7 +29,8 @@ static bool accepts(const struct ccz_policy *p, const struct ccz_claims *c, int6
     struct ccz_verdict v;
     struct ccz_err err;
     ccz_rc rc = ccz_policy_eval(&v, p, c, now_s, &err);
-    if (v.accept != (rc == CCZ_OK) || (rc != CCZ_OK && (err.where[0] == 0 || err.got[0] == 0 || v.rule[0] != 0)))
+    if (v.accept != (rc == CCZ_OK) ||
+        (rc != CCZ_OK && (err.where[0] == 0 || err.got[0] == 0 || v.rule[0] != 0)))
         abort();
     return v.accept;
 }

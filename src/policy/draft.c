@@ -4,18 +4,24 @@
 ccz_rc ccz_policy_draft(struct ccz_buf *out, const struct ccz_claims *claims, struct ccz_err *err)
 {
     if (claims->tee != CCZ_TEE_SGX && claims->tee != CCZ_TEE_TDX)
-        return ccz_refuse(err, CCZ_E_POLICY, "policy:draft-tee", ccz_tee_name(claims->tee), "sgx or tdx");
+        return ccz_refuse(err, CCZ_E_POLICY, "policy:draft-tee", ccz_tee_name(claims->tee),
+                          "sgx or tdx");
     if (claims->debug) {
-        ccz_rc rc = ccz_refuse(err, CCZ_E_POLICY, "policy:draft-debug", "DEBUG", "evidence of a production build");
-        return ccz_hint(err, rc, "a debug enclave or TD keeps no secret: draft from the build that will run");
+        ccz_rc rc = ccz_refuse(err, CCZ_E_POLICY, "policy:draft-debug", "DEBUG",
+                               "evidence of a production build");
+        return ccz_hint(
+            err, rc, "a debug enclave or TD keeps no secret: draft from the build that will run");
     }
     if (claims->tcb_status == CCZ_TCB_NONE || claims->tcb_status >= CCZ_TCB_REVOKED)
-        return ccz_refuse(err, CCZ_E_POLICY, "policy:draft-status", ccz_tcb_status_name(claims->tcb_status),
+        return ccz_refuse(err, CCZ_E_POLICY, "policy:draft-status",
+                          ccz_tcb_status_name(claims->tcb_status),
                           "a TCB status that a rule may accept");
     size_t before = out->size;
     CCZ_AUTO_BUF value;
     ccz_buf_init(&value, out->max_size);
-    ccz_buf_printf(out, "{\n  \"version\": 1,\n  \"rules\": [\n    {\n      \"name\": \"draft\",\n      \"tee\": \"%s\"",
+    ccz_buf_printf(out,
+                   "{\n  \"version\": 1,\n  \"rules\": [\n    {\n      \"name\": \"draft\",\n      "
+                   "\"tee\": \"%s\"",
                    ccz_tee_name(claims->tee));
     for (size_t i = 0; i < cczi_fields_len; i++) {
         const struct cczi_field *f = &cczi_fields[i];

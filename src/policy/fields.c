@@ -5,22 +5,25 @@
 #include <assert.h>
 #include <string.h>
 
-#define SGX (1u << CCZ_TEE_SGX)
-#define TDX (1u << CCZ_TEE_TDX)
+#define SGX           (1u << CCZ_TEE_SGX)
+#define TDX           (1u << CCZ_TEE_TDX)
 #define CLAIM(member) offsetof(struct ccz_claims, member), sizeof(((struct ccz_claims *)0)->member)
 #define NO_CLAIM      0, 0
-#define ZERO_48                                        \
-    "\"000000000000000000000000000000000000000000000000" \
+#define ZERO_48                                                                                    \
+    "\"000000000000000000000000000000000000000000000000"                                           \
     "000000000000000000000000000000000000000000000000\""
-/* Every attribute bit is required as it stands in `value`, but for DEBUG (its own field) and PKS, KL, PERFMON,
- * which are features of the TD. SEPT_VE_DISABLE must be set: without it the host can inject #VE into the guest
- * kernel. The reserved bits include the rest of the "TD under debug" group and MIGRATABLE. */
+/* Every attribute bit is required as it stands in `value`, but for DEBUG (its own field) and PKS,
+ * KL, PERFMON, which are features of the TD. SEPT_VE_DISABLE must be set: without it the host can
+ * inject #VE into the guest kernel. The reserved bits include the rest of the "TD under debug"
+ * group and MIGRATABLE. */
 #define TD_ATTRIBUTES "{\"mask\":\"feffff3fffffff7f\",\"value\":\"0000001000000000\"}"
 
-static const char sim_hint[] =
-    "the evidence comes from a software TEE: a rule accepts it only with \"sim\": true, for tests and demos";
-static const char debug_hint[] = "whoever runs the machine can read a debug enclave or TD: build and sign for production";
-static const char measure_hint[] = "other code than the rule names: check the build, then `cczoo policy from-evidence`";
+static const char sim_hint[] = "the evidence comes from a software TEE: a rule accepts it only "
+                               "with \"sim\": true, for tests and demos";
+static const char debug_hint[] =
+    "whoever runs the machine can read a debug enclave or TD: build and sign for production";
+static const char measure_hint[] =
+    "other code than the rule names: check the build, then `cczoo policy from-evidence`";
 static const char tcb_hint[] =
     "update BIOS, microcode and TDX module; until then a rule can grant a dated \"grace\"";
 
@@ -31,13 +34,16 @@ const struct cczi_field cczi_fields[] = {
     {"mrenclave", &cczi_kind_bytes, SGX, CLAIM(mrenclave), NULL, true, measure_hint},
     {"mrsigner", &cczi_kind_bytes, SGX, CLAIM(mrsigner), NULL, true, measure_hint},
     {"isv_prod_id", &cczi_kind_number, SGX, CLAIM(isv_prod_id), NULL, true, NULL},
-    {"isv_svn", &cczi_kind_minimum, SGX, CLAIM(isv_svn), NULL, true, "an older, known-vulnerable build: update it"},
+    {"isv_svn", &cczi_kind_minimum, SGX, CLAIM(isv_svn), NULL, true,
+     "an older, known-vulnerable build: update it"},
     {"isv_family_id", &cczi_kind_bytes, SGX, CLAIM(isv_family_id), NULL, false, NULL},
     {"isv_ext_prod_id", &cczi_kind_bytes, SGX, CLAIM(isv_ext_prod_id), NULL, false, NULL},
     {"config_id", &cczi_kind_bytes, SGX, CLAIM(config_id), NULL, true, NULL},
     {"config_svn", &cczi_kind_minimum, SGX, CLAIM(config_svn), NULL, false, NULL},
-    {"attributes", &cczi_kind_mask, SGX, offsetof(struct ccz_claims, attributes), 8, NULL, true, NULL},
-    {"xfrm", &cczi_kind_mask, SGX, offsetof(struct ccz_claims, attributes) + 8, 8, NULL, false, NULL},
+    {"attributes", &cczi_kind_mask, SGX, offsetof(struct ccz_claims, attributes), 8, NULL, true,
+     NULL},
+    {"xfrm", &cczi_kind_mask, SGX, offsetof(struct ccz_claims, attributes) + 8, 8, NULL, false,
+     NULL},
     {"mrtd", &cczi_kind_bytes, TDX, CLAIM(mrtd), NULL, true, measure_hint},
     {"rtmr0", &cczi_kind_bytes, TDX, CLAIM(rtmr[0]), NULL, true, measure_hint},
     {"rtmr1", &cczi_kind_bytes, TDX, CLAIM(rtmr[1]), NULL, true, measure_hint},
@@ -55,7 +61,8 @@ const struct cczi_field cczi_fields[] = {
     {"ppid", &cczi_kind_bytes, SGX | TDX, CLAIM(ppid), NULL, false, NULL},
     {"qe_isv_svn", &cczi_kind_minimum, SGX | TDX, CLAIM(qe_isv_svn), NULL, false, NULL},
     {"grace", &cczi_kind_grace, SGX | TDX, NO_CLAIM, NULL, false, NULL},
-    {"tcb_status", &cczi_kind_statuses, SGX | TDX, CLAIM(tcb_status), "[\"UpToDate\"]", true, tcb_hint},
+    {"tcb_status", &cczi_kind_statuses, SGX | TDX, CLAIM(tcb_status), "[\"UpToDate\"]", true,
+     tcb_hint},
     {"tcb_date", &cczi_kind_since, SGX | TDX, CLAIM(tcb_date_s), NULL, false, tcb_hint},
     {"tcb_eval_number", &cczi_kind_minimum, SGX | TDX, CLAIM(tcb_eval_number), NULL, true,
      "the collateral judges by an older list of flaws: fetch it again"},
@@ -64,7 +71,8 @@ const struct cczi_field cczi_fields[] = {
      "fetch the collateral again"},
 };
 const size_t cczi_fields_len = sizeof(cczi_fields) / sizeof(cczi_fields[0]);
-static_assert(sizeof(cczi_fields) / sizeof(cczi_fields[0]) <= CCZI_POLICY_FIELDS_MAX, "raise CCZI_POLICY_FIELDS_MAX");
+static_assert(sizeof(cczi_fields) / sizeof(cczi_fields[0]) <= CCZI_POLICY_FIELDS_MAX,
+              "raise CCZI_POLICY_FIELDS_MAX");
 
 size_t cczi_field_find(const char *name)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How each kind of field is read from a rule, judged against claims, and drafted from good claims. */
+/* How each kind of field is read from a rule, judged against claims, and drafted from good claims.
+ */
 #include "policy/policy_priv.h"
 
 #include <stdio.h>
@@ -33,7 +34,8 @@ static uint64_t num_max(const struct cczi_field *f)
 
 /* ------------------------------------------------------------------------------- shared parsing */
 
-/* Appends an element of `size` bytes; a value that stands there twice is a mistake worth telling. */
+/* Appends an element of `size` bytes; a value that stands there twice is a mistake worth telling.
+ */
 static ccz_rc list_add(struct cczi_value *v, const void *element, size_t size, struct cczi_at *at)
 {
     for (size_t i = 0; i < v->len; i++)
@@ -53,19 +55,20 @@ static ccz_rc check_list(const struct ccz_json *j, bool may_be_empty, struct ccz
     if (ccz_json_type(j) != CCZ_JSON_ARRAY)
         return cczi_at_fail(at, "policy:type", "expected a list");
     if (len == 0 && !may_be_empty)
-        return cczi_at_fail(at, "policy:list", "an empty list accepts nothing: leave the field out or fill it");
+        return cczi_at_fail(at, "policy:list",
+                            "an empty list accepts nothing: leave the field out or fill it");
     if (len > CCZ_POLICY_LIST_MAX)
-        return ccz_fail(at->err, CCZ_E_LIMIT, "policy:list-size", (int64_t)len, "%s: more than %d values", at->path,
-                        CCZ_POLICY_LIST_MAX);
+        return ccz_fail(at->err, CCZ_E_LIMIT, "policy:list-size", (int64_t)len,
+                        "%s: more than %d values", at->path, CCZ_POLICY_LIST_MAX);
     return CCZ_OK;
 }
 
-typedef ccz_rc (*item_fn)(struct cczi_value *out, const struct cczi_field *f, const struct ccz_json *j,
-                          struct cczi_at *at);
+typedef ccz_rc (*item_fn)(struct cczi_value *out, const struct cczi_field *f,
+                          const struct ccz_json *j, struct cczi_at *at);
 
 /* One value, or a list of them. */
-static ccz_rc one_or_list(struct cczi_value *out, const struct cczi_field *f, const struct ccz_json *j,
-                          struct cczi_at *at, item_fn item)
+static ccz_rc one_or_list(struct cczi_value *out, const struct cczi_field *f,
+                          const struct ccz_json *j, struct cczi_at *at, item_fn item)
 {
     if (ccz_json_type(j) != CCZ_JSON_ARRAY)
         return item(out, f, j, at);
@@ -121,23 +124,27 @@ static ccz_rc get_hex(uint8_t *out, size_t size, const struct ccz_json *j, struc
 static ccz_rc get_time(int64_t *out, const struct ccz_json *j, struct cczi_at *at)
 {
     struct ccz_span text = ccz_json_bytes(j);
-    if (ccz_json_type(j) != CCZ_JSON_STRING || ccz_time_parse(out, (const char *)text.ptr, text.size) != CCZ_OK)
+    if (ccz_json_type(j) != CCZ_JSON_STRING ||
+        ccz_time_parse(out, (const char *)text.ptr, text.size) != CCZ_OK)
         return cczi_at_fail(at, "policy:time", "expected a time as \"2027-01-01T00:00:00Z\"");
     return CCZ_OK;
 }
 
 /* "<first>", or "<first> or N others": what a refusal shows of a list. */
-static ccz_rc refuse_list(struct ccz_err *err, const char *where, const char *got, const char *first, size_t len)
+static ccz_rc refuse_list(struct ccz_err *err, const char *where, const char *got,
+                          const char *first, size_t len)
 {
     char expected[CCZ_ERR_VALUE_SIZE];
     if (len > 1)
-        (void)snprintf(expected, sizeof(expected), "%.96s or %zu other%s", first, len - 1, len > 2 ? "s" : "");
+        (void)snprintf(expected, sizeof(expected), "%.96s or %zu other%s", first, len - 1,
+                       len > 2 ? "s" : "");
     else
         (void)snprintf(expected, sizeof(expected), "%s", first);
     return ccz_refuse(err, CCZ_E_POLICY, where, got, expected);
 }
 
-/* ---------------------------------------------------------------- flag: must be allowed to be true */
+/* ---------------------------------------------------------------- flag: must be allowed to be true
+ */
 
 static ccz_rc flag_parse(struct cczi_value *out, struct cczi_rule *rule, const struct cczi_field *f,
                          const struct ccz_json *j, struct cczi_at *at)
@@ -157,7 +164,8 @@ static ccz_rc flag_eval(const struct cczi_check *c, const char *where, struct cc
     return !is || c->value->num ? CCZ_OK : ccz_refuse(err, CCZ_E_POLICY, where, "true", "false");
 }
 
-static void flag_draft(struct ccz_buf *out, const struct cczi_field *f, const struct ccz_claims *claims)
+static void flag_draft(struct ccz_buf *out, const struct cczi_field *f,
+                       const struct ccz_claims *claims)
 {
     bool is;
     memcpy(&is, claim(f, claims), sizeof(is));
@@ -167,18 +175,19 @@ static void flag_draft(struct ccz_buf *out, const struct cczi_field *f, const st
 
 const struct cczi_kind cczi_kind_flag = {flag_parse, flag_eval, flag_draft};
 
-/* ------------------------------------------------------------------ bytes: equal to one of a list */
+/* ------------------------------------------------------------------ bytes: equal to one of a list
+ */
 
-static ccz_rc bytes_item(struct cczi_value *out, const struct cczi_field *f, const struct ccz_json *j,
-                         struct cczi_at *at)
+static ccz_rc bytes_item(struct cczi_value *out, const struct cczi_field *f,
+                         const struct ccz_json *j, struct cczi_at *at)
 {
     uint8_t b[VALUE_SIZE_MAX];
     ccz_rc rc = get_hex(b, f->size, j, at);
     return rc == CCZ_OK ? list_add(out, b, f->size, at) : rc;
 }
 
-static ccz_rc bytes_parse(struct cczi_value *out, struct cczi_rule *rule, const struct cczi_field *f,
-                          const struct ccz_json *j, struct cczi_at *at)
+static ccz_rc bytes_parse(struct cczi_value *out, struct cczi_rule *rule,
+                          const struct cczi_field *f, const struct ccz_json *j, struct cczi_at *at)
 {
     (void)rule;
     return one_or_list(out, f, j, at, bytes_item);
@@ -197,7 +206,8 @@ static ccz_rc bytes_eval(const struct cczi_check *c, const char *where, struct c
     return refuse_list(err, where, got, first, c->value->len);
 }
 
-static void bytes_draft(struct ccz_buf *out, const struct cczi_field *f, const struct ccz_claims *claims)
+static void bytes_draft(struct ccz_buf *out, const struct cczi_field *f,
+                        const struct ccz_claims *claims)
 {
     char hex[2 * VALUE_SIZE_MAX + 1];
     ccz_hex(hex, claim(f, claims), f->size);
@@ -206,18 +216,19 @@ static void bytes_draft(struct ccz_buf *out, const struct cczi_field *f, const s
 
 const struct cczi_kind cczi_kind_bytes = {bytes_parse, bytes_eval, bytes_draft};
 
-/* ----------------------------------------------------------------- number: equal to one of a list */
+/* ----------------------------------------------------------------- number: equal to one of a list
+ */
 
-static ccz_rc number_item(struct cczi_value *out, const struct cczi_field *f, const struct ccz_json *j,
-                          struct cczi_at *at)
+static ccz_rc number_item(struct cczi_value *out, const struct cczi_field *f,
+                          const struct ccz_json *j, struct cczi_at *at)
 {
     uint64_t v;
     ccz_rc rc = get_uint(&v, j, num_max(f), at);
     return rc == CCZ_OK ? list_add(out, &v, sizeof(v), at) : rc;
 }
 
-static ccz_rc number_parse(struct cczi_value *out, struct cczi_rule *rule, const struct cczi_field *f,
-                           const struct ccz_json *j, struct cczi_at *at)
+static ccz_rc number_parse(struct cczi_value *out, struct cczi_rule *rule,
+                           const struct cczi_field *f, const struct ccz_json *j, struct cczi_at *at)
 {
     (void)rule;
     return one_or_list(out, f, j, at, number_item);
@@ -237,7 +248,8 @@ static ccz_rc number_eval(const struct cczi_check *c, const char *where, struct 
     return refuse_list(err, where, got, first, c->value->len);
 }
 
-static void number_draft(struct ccz_buf *out, const struct cczi_field *f, const struct ccz_claims *claims)
+static void number_draft(struct ccz_buf *out, const struct cczi_field *f,
+                         const struct ccz_claims *claims)
 {
     ccz_buf_printf(out, "%llu", (unsigned long long)claim_num(f, claims));
 }
@@ -248,8 +260,9 @@ const struct cczi_kind cczi_kind_number = {number_parse, number_eval, number_dra
 
 static const char *const min_members[] = {"min", NULL};
 
-static ccz_rc minimum_parse(struct cczi_value *out, struct cczi_rule *rule, const struct cczi_field *f,
-                            const struct ccz_json *j, struct cczi_at *at)
+static ccz_rc minimum_parse(struct cczi_value *out, struct cczi_rule *rule,
+                            const struct cczi_field *f, const struct ccz_json *j,
+                            struct cczi_at *at)
 {
     (void)rule;
     ccz_rc rc = check_members(j, min_members, at);
@@ -270,7 +283,8 @@ static ccz_rc minimum_eval(const struct cczi_check *c, const char *where, struct
     return ccz_refuse(err, CCZ_E_POLICY, where, got, expected);
 }
 
-static void minimum_draft(struct ccz_buf *out, const struct cczi_field *f, const struct ccz_claims *claims)
+static void minimum_draft(struct ccz_buf *out, const struct cczi_field *f,
+                          const struct ccz_claims *claims)
 {
     ccz_buf_printf(out, "{\"min\": %llu}", (unsigned long long)claim_num(f, claims));
 }
@@ -299,7 +313,8 @@ static ccz_rc mask_parse(struct cczi_value *out, struct cczi_rule *rule, const s
 
 static ccz_rc mask_eval(const struct cczi_check *c, const char *where, struct ccz_err *err)
 {
-    const uint8_t *is = claim(c->field, c->claims), *mask = c->value->list, *want = mask + c->field->size;
+    const uint8_t *is = claim(c->field, c->claims), *mask = c->value->list,
+                  *want = mask + c->field->size;
     bool equal = true;
     for (size_t i = 0; i < c->field->size; i++)
         equal = equal && (is[i] & mask[i]) == want[i];
@@ -314,7 +329,8 @@ static ccz_rc mask_eval(const struct cczi_check *c, const char *where, struct cc
     return ccz_refuse(err, CCZ_E_POLICY, where, got, expected);
 }
 
-static void mask_draft(struct ccz_buf *out, const struct cczi_field *f, const struct ccz_claims *claims)
+static void mask_draft(struct ccz_buf *out, const struct cczi_field *f,
+                       const struct ccz_claims *claims)
 {
     uint8_t ones[VALUE_SIZE_MAX];
     char m[2 * VALUE_SIZE_MAX + 1], v[2 * VALUE_SIZE_MAX + 1];
@@ -328,7 +344,8 @@ const struct cczi_kind cczi_kind_mask = {mask_parse, mask_eval, mask_draft};
 
 /* -------------------------------------------------------------------- TCB statuses, dated grace */
 
-/* Bit of a status that a rule may accept. A revoked platform key proves nothing, so "Revoked" is none. */
+/* Bit of a status that a rule may accept. A revoked platform key proves nothing, so "Revoked" is
+ * none. */
 static uint64_t status_bit(const char *name)
 {
     for (int s = CCZ_TCB_UP_TO_DATE; s < CCZ_TCB_REVOKED; s++)
@@ -345,7 +362,8 @@ static ccz_rc get_statuses(uint64_t *out, const struct ccz_json *j, struct cczi_
         const char *name = ccz_json_str(ccz_json_at(j, i));
         uint64_t bit = name ? status_bit(name) : 0;
         if (bit == 0)
-            rc = cczi_at_fail(at, "policy:status", "expected a TCB status other than Revoked, such as \"UpToDate\"");
+            rc = cczi_at_fail(at, "policy:status",
+                              "expected a TCB status other than Revoked, such as \"UpToDate\"");
         else if (*out & bit)
             rc = cczi_at_fail(at, "policy:duplicate", "stands in this list twice");
         *out |= bit;
@@ -354,8 +372,9 @@ static ccz_rc get_statuses(uint64_t *out, const struct ccz_json *j, struct cczi_
     return rc;
 }
 
-static ccz_rc statuses_parse(struct cczi_value *out, struct cczi_rule *rule, const struct cczi_field *f,
-                             const struct ccz_json *j, struct cczi_at *at)
+static ccz_rc statuses_parse(struct cczi_value *out, struct cczi_rule *rule,
+                             const struct cczi_field *f, const struct ccz_json *j,
+                             struct cczi_at *at)
 {
     (void)rule, (void)f;
     return get_statuses(&out->num, j, at);
@@ -376,15 +395,16 @@ static ccz_rc statuses_eval(const struct cczi_check *c, const char *where, struc
     size_t used = 0;
     for (int s = CCZ_TCB_UP_TO_DATE; s < CCZ_TCB_REVOKED && used < sizeof(expected); s++)
         if (c->value->num & UINT64_C(1) << s)
-            used += (size_t)snprintf(expected + used, sizeof(expected) - used, "%s%s", used ? ", " : "",
-                                     ccz_tcb_status_name((enum ccz_tcb_status)s));
+            used += (size_t)snprintf(expected + used, sizeof(expected) - used, "%s%s",
+                                     used ? ", " : "", ccz_tcb_status_name((enum ccz_tcb_status)s));
     ccz_time_format(end, c->rule->grace_until_s);
     if (in_grace && used < sizeof(expected))
         (void)snprintf(expected + used, sizeof(expected) - used, " (grace ended %s)", end);
     return ccz_refuse(err, CCZ_E_POLICY, where, ccz_tcb_status_name(is), expected);
 }
 
-static void statuses_draft(struct ccz_buf *out, const struct cczi_field *f, const struct ccz_claims *claims)
+static void statuses_draft(struct ccz_buf *out, const struct cczi_field *f,
+                           const struct ccz_claims *claims)
 {
     (void)f;
     ccz_buf_printf(out, "[\"%s\"", ccz_tcb_status_name(CCZ_TCB_UP_TO_DATE));
@@ -395,8 +415,8 @@ static void statuses_draft(struct ccz_buf *out, const struct cczi_field *f, cons
 
 const struct cczi_kind cczi_kind_statuses = {statuses_parse, statuses_eval, statuses_draft};
 
-static ccz_rc grace_parse(struct cczi_value *out, struct cczi_rule *rule, const struct cczi_field *f,
-                          const struct ccz_json *j, struct cczi_at *at)
+static ccz_rc grace_parse(struct cczi_value *out, struct cczi_rule *rule,
+                          const struct cczi_field *f, const struct ccz_json *j, struct cczi_at *at)
 {
     (void)out, (void)f;
     static const char *const members[] = {"until", "tcb_status", NULL};
@@ -414,14 +434,16 @@ static ccz_rc grace_parse(struct cczi_value *out, struct cczi_rule *rule, const 
 
 const struct cczi_kind cczi_kind_grace = {grace_parse, NULL, NULL};
 
-/* --------------------------- advisories: {"deny": [..], "allow": [..]}; num = an allow list is given */
+/* --------------------------- advisories: {"deny": [..], "allow": [..]}; num = an allow list is
+ * given */
 
 struct advisory {
     char list; /* ALLOWED or DENIED */
     char id[CCZ_ADVISORY_SIZE];
 };
 
-static ccz_rc advisory_items(struct cczi_value *out, char list, const struct ccz_json *j, struct cczi_at *at)
+static ccz_rc advisory_items(struct cczi_value *out, char list, const struct ccz_json *j,
+                             struct cczi_at *at)
 {
     ccz_rc rc = check_list(j, true, at);
     for (size_t i = 0; i < ccz_json_len(j) && rc == CCZ_OK; i++) {
@@ -429,7 +451,8 @@ static ccz_rc advisory_items(struct cczi_value *out, char list, const struct ccz
         const char *id = ccz_json_str(ccz_json_at(j, i));
         size_t mark = cczi_at_index(at, i);
         if (!id || id[0] == 0 || strlen(id) >= sizeof(a.id)) {
-            rc = cczi_at_fail(at, "policy:advisory", "expected an advisory id such as \"INTEL-SA-00615\"");
+            rc = cczi_at_fail(at, "policy:advisory",
+                              "expected an advisory id such as \"INTEL-SA-00615\"");
         } else {
             memcpy(a.id, id, strlen(id));
             rc = list_add(out, &a, sizeof(a), at);
@@ -439,8 +462,9 @@ static ccz_rc advisory_items(struct cczi_value *out, char list, const struct ccz
     return rc;
 }
 
-static ccz_rc advisories_parse(struct cczi_value *out, struct cczi_rule *rule, const struct cczi_field *f,
-                               const struct ccz_json *j, struct cczi_at *at)
+static ccz_rc advisories_parse(struct cczi_value *out, struct cczi_rule *rule,
+                               const struct cczi_field *f, const struct ccz_json *j,
+                               struct cczi_at *at)
 {
     (void)rule, (void)f;
     static const char *const members[] = {"deny", "allow", NULL};
@@ -483,7 +507,8 @@ static ccz_rc advisories_eval(const struct cczi_check *c, const char *where, str
     return CCZ_OK;
 }
 
-static void advisories_draft(struct ccz_buf *out, const struct cczi_field *f, const struct ccz_claims *claims)
+static void advisories_draft(struct ccz_buf *out, const struct cczi_field *f,
+                             const struct ccz_claims *claims)
 {
     (void)f;
     if (claims->advisory_len == 0)
@@ -499,7 +524,8 @@ static void advisories_draft(struct ccz_buf *out, const struct cczi_field *f, co
 
 const struct cczi_kind cczi_kind_advisories = {advisories_parse, advisories_eval, advisories_draft};
 
-/* ------------------------------------------------------- since: {"min": time}; age: whole seconds */
+/* ------------------------------------------------------- since: {"min": time}; age: whole seconds
+ */
 
 static int64_t claim_time(const struct cczi_field *f, const struct ccz_claims *c)
 {
@@ -508,8 +534,8 @@ static int64_t claim_time(const struct cczi_field *f, const struct ccz_claims *c
     return t;
 }
 
-static ccz_rc since_parse(struct cczi_value *out, struct cczi_rule *rule, const struct cczi_field *f,
-                          const struct ccz_json *j, struct cczi_at *at)
+static ccz_rc since_parse(struct cczi_value *out, struct cczi_rule *rule,
+                          const struct cczi_field *f, const struct ccz_json *j, struct cczi_at *at)
 {
     (void)rule, (void)f;
     int64_t t;

@@ -23,7 +23,8 @@ ccz_rc cczi_at_fail(struct cczi_at *at, const char *where, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    return ccz_fail(at->err, CCZ_E_FORMAT, where, 0, "%.90s: %.95s", at->path[0] ? at->path : "policy", text);
+    return ccz_fail(at->err, CCZ_E_FORMAT, where, 0, "%.90s: %.95s",
+                    at->path[0] ? at->path : "policy", text);
 }
 
 size_t cczi_at_key(struct cczi_at *at, const char *key)
@@ -68,7 +69,8 @@ static ccz_rc parse_name(struct cczi_rule *r, const struct ccz_policy *p, const 
     size_t mark = cczi_at_key(at, "name");
     const char *name = ccz_json_str(ccz_json_get(j, "name"));
     if (!name || !good_name(name))
-        return cczi_at_fail(at, "policy:name", "expected 1 to 63 letters, digits, spaces or any of . _ -");
+        return cczi_at_fail(at, "policy:name",
+                            "expected 1 to 63 letters, digits, spaces or any of . _ -");
     for (size_t i = 0; i < p->len; i++)
         if (strcmp(p->rule[i].name, name) == 0)
             return cczi_at_fail(at, "policy:duplicate", "rules[%zu] has this name already", i);
@@ -91,7 +93,8 @@ static ccz_rc parse_tee(struct cczi_rule *r, const struct ccz_json *j, struct cc
     return CCZ_OK;
 }
 
-static ccz_rc parse_field(struct cczi_rule *r, const char *key, const struct ccz_json *j, struct cczi_at *at)
+static ccz_rc parse_field(struct cczi_rule *r, const char *key, const struct ccz_json *j,
+                          struct cczi_at *at)
 {
     size_t i = cczi_field_find(key);
     const struct cczi_field *f = &cczi_fields[i];
@@ -99,7 +102,8 @@ static ccz_rc parse_field(struct cczi_rule *r, const char *key, const struct ccz
     if (i == cczi_fields_len)
         return cczi_at_fail(at, "policy:unknown-field", "unknown field");
     if (!(f->tees & 1u << r->tee))
-        return cczi_at_fail(at, "policy:tee-field", "this field is not for tee \"%s\"", ccz_tee_name(r->tee));
+        return cczi_at_fail(at, "policy:tee-field", "this field is not for tee \"%s\"",
+                            ccz_tee_name(r->tee));
     ccz_rc rc = f->kind->parse(&r->value[i], r, f, j, at);
     if (rc != CCZ_OK)
         return rc;
@@ -108,7 +112,8 @@ static ccz_rc parse_field(struct cczi_rule *r, const char *key, const struct ccz
     return CCZ_OK;
 }
 
-/* What the rule leaves out it means strictly. The defaults are written in the language of policies. */
+/* What the rule leaves out it means strictly. The defaults are written in the language of policies.
+ */
 static ccz_rc parse_defaults(struct cczi_rule *r, struct cczi_at *at)
 {
     for (size_t i = 0; i < cczi_fields_len; i++) {
@@ -134,8 +139,9 @@ static ccz_rc check_pinned(const struct cczi_rule *r, struct cczi_at *at)
         return cczi_at_fail(at, "policy:unpinned", "a tdx rule must name mrtd");
     bool by_signer = SAYS("mrsigner") && SAYS("isv_prod_id") && SAYS("isv_svn");
     if (r->tee == CCZ_TEE_SGX && !SAYS("mrenclave") && !by_signer)
-        return cczi_at_fail(at, "policy:unpinned",
-                            "an sgx rule must name mrenclave, or mrsigner with isv_prod_id and isv_svn");
+        return cczi_at_fail(
+            at, "policy:unpinned",
+            "an sgx rule must name mrenclave, or mrsigner with isv_prod_id and isv_svn");
     return CCZ_OK;
 #undef SAYS
 }
@@ -169,8 +175,8 @@ static ccz_rc parse_rules(struct ccz_policy *p, const struct ccz_json *rules, st
     if (ccz_json_type(rules) != CCZ_JSON_ARRAY)
         return cczi_at_fail(at, "policy:type", "rules: expected a list");
     if (len > CCZ_POLICY_RULES_MAX)
-        return ccz_fail(at->err, CCZ_E_LIMIT, "policy:rules", (int64_t)len, "rules: more than %d rules",
-                        CCZ_POLICY_RULES_MAX);
+        return ccz_fail(at->err, CCZ_E_LIMIT, "policy:rules", (int64_t)len,
+                        "rules: more than %d rules", CCZ_POLICY_RULES_MAX);
     if (len == 0)
         return CCZ_OK;
     p->rule = calloc(len, sizeof(*p->rule));
@@ -198,7 +204,8 @@ static ccz_rc parse_document(struct ccz_policy *p, const struct ccz_json *j, str
         const struct ccz_json *v = ccz_json_member(&key, j, i);
         if (strcmp(key, "description") == 0 && ccz_json_type(v) != CCZ_JSON_STRING)
             return cczi_at_fail(at, "policy:type", "description: expected a string");
-        if (strcmp(key, "version") != 0 && strcmp(key, "rules") != 0 && strcmp(key, "description") != 0) {
+        if (strcmp(key, "version") != 0 && strcmp(key, "rules") != 0 &&
+            strcmp(key, "description") != 0) {
             (void)cczi_at_key(at, key);
             return cczi_at_fail(at, "policy:unknown-field", "unknown field");
         }
@@ -250,7 +257,8 @@ static ccz_rc eval_rule(size_t *rank, struct cczi_check *c, struct ccz_err *err)
     *rank = 0;
     ccz_rc rc = CCZ_OK;
     if (c->claims->tee != r->tee)
-        rc = ccz_refuse(err, CCZ_E_POLICY, "policy:tee", ccz_tee_name(c->claims->tee), ccz_tee_name(r->tee));
+        rc = ccz_refuse(err, CCZ_E_POLICY, "policy:tee", ccz_tee_name(c->claims->tee),
+                        ccz_tee_name(r->tee));
     for (size_t i = 0; i < cczi_fields_len && rc == CCZ_OK; i++) {
         c->field = &cczi_fields[i];
         c->value = &r->value[i];
@@ -264,17 +272,20 @@ static ccz_rc eval_rule(size_t *rank, struct cczi_check *c, struct ccz_err *err)
             ccz_hint(err, rc, c->field->hint);
     }
     if (rc != CCZ_OK)
-        (void)snprintf(err->msg, sizeof(err->msg), "rule \"%s\" does not accept this %s", r->name, err->where + 7);
+        (void)snprintf(err->msg, sizeof(err->msg), "rule \"%s\" does not accept this %s", r->name,
+                       err->where + 7);
     return rc;
 }
 
-ccz_rc ccz_policy_eval(struct ccz_verdict *verdict, const struct ccz_policy *p, const struct ccz_claims *claims,
-                       int64_t now_s, struct ccz_err *err)
+ccz_rc ccz_policy_eval(struct ccz_verdict *verdict, const struct ccz_policy *p,
+                       const struct ccz_claims *claims, int64_t now_s, struct ccz_err *err)
 {
     *verdict = (struct ccz_verdict){0};
     if (p->len == 0) {
         ccz_rc rc = ccz_refuse(err, CCZ_E_POLICY, "policy:empty", "no rules", "at least one rule");
-        return ccz_hint(err, rc, "an empty policy refuses everybody: `cczoo policy from-evidence` drafts a rule");
+        return ccz_hint(
+            err, rc,
+            "an empty policy refuses everybody: `cczoo policy from-evidence` drafts a rule");
     }
     /* Claims are made at one time and may be judged later. */
     if (now_s > claims->collateral_expires_s) {
@@ -290,7 +301,8 @@ ccz_rc ccz_policy_eval(struct ccz_verdict *verdict, const struct ccz_policy *p, 
         struct ccz_err e;
         size_t rank;
         bool used_grace = false;
-        struct cczi_check c = {.rule = &p->rule[i], .claims = claims, .now_s = now_s, .used_grace = &used_grace};
+        struct cczi_check c = {
+            .rule = &p->rule[i], .claims = claims, .now_s = now_s, .used_grace = &used_grace};
         if (eval_rule(&rank, &c, &e) == CCZ_OK) {
             verdict->accept = true;
             memcpy(verdict->rule, p->rule[i].name, sizeof(verdict->rule));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CCZ_POLICY_PRIV_H
 #define CCZ_POLICY_PRIV_H
-/* A rule is one value per line of the table of fields; a kind says how such a value is read and judged. */
+/* A rule is one value per line of the table of fields; a kind says how such a value is read and
+ * judged. */
 #include <cczoo/codec.h>
 #include <cczoo/policy.h>
 
@@ -55,8 +56,9 @@ struct cczi_kind {
     /** Appends the JSON value that accepts these claims; nothing = leave the field out */
     void (*draft)(struct ccz_buf *out, const struct cczi_field *f, const struct ccz_claims *claims);
 };
-extern const struct cczi_kind cczi_kind_flag, cczi_kind_bytes, cczi_kind_number, cczi_kind_minimum, cczi_kind_mask,
-    cczi_kind_statuses, cczi_kind_grace, cczi_kind_advisories, cczi_kind_since, cczi_kind_age;
+extern const struct cczi_kind cczi_kind_flag, cczi_kind_bytes, cczi_kind_number, cczi_kind_minimum,
+    cczi_kind_mask, cczi_kind_statuses, cczi_kind_grace, cczi_kind_advisories, cczi_kind_since,
+    cczi_kind_age;
 
 struct cczi_field {
     const char *name;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * TDX and SEV-SNP guests: configfs-tsm (Linux Documentation/ABI/testing/configfs-tsm-report).
- * A directory made with mkdir is one request. Every accepted write to it advances `generation`; a reader that
- * finds its own writes counted, and nothing else, knows that the report is over its own input.
+ * A directory made with mkdir is one request. Every accepted write to it advances `generation`; a
+ * reader that finds its own writes counted, and nothing else, knows that the report is over its own
+ * input.
  */
 #define _DEFAULT_SOURCE
 #include "tee/tee_priv.h"
@@ -13,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A write that the driver drops (it does so when the counter would lap the reader) never shows up in
- * `generation`, and close() does not say so: after COMMIT_MS we ask again from the start. */
+/* A write that the driver drops (it does so when the counter would lap the reader) never shows up
+ * in `generation`, and close() does not say so: after COMMIT_MS we ask again from the start. */
 enum { POLL_MS = 1, COMMIT_MS = 1000, BACKOFF_MIN_MS = 10, BACKOFF_MAX_MS = 1000 };
 
 struct request {
@@ -34,7 +35,8 @@ static const struct {
     {ENXIO, CCZ_E_UNAVAILABLE, "no attestation driver is registered",
      "load tdx_guest or sev_guest; this must be a TDX or SEV-SNP guest"},
     {ENOENT, CCZ_E_UNAVAILABLE, "configfs-tsm is not there",
-     "needs Linux >= 6.7: modprobe tdx_guest (or sev_guest), mount -t configfs none /sys/kernel/config"},
+     "needs Linux >= 6.7: modprobe tdx_guest (or sev_guest), mount -t configfs none "
+     "/sys/kernel/config"},
     {EACCES, CCZ_E_DENIED, "not allowed", "requests in configfs need root"},
     {EPERM, CCZ_E_DENIED, "not allowed", "requests in configfs need root"},
     {EBUSY, CCZ_E_UNAVAILABLE, "the driver stayed busy with another request",
@@ -53,7 +55,8 @@ static ccz_rc fail_errno(struct ccz_err *err, const char *where, int e)
 {
     for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
         if (meanings[i].error == e) {
-            ccz_rc rc = ccz_fail(err, meanings[i].rc, where, e, "%s (%s)", meanings[i].text, strerror(e));
+            ccz_rc rc =
+                ccz_fail(err, meanings[i].rc, where, e, "%s (%s)", meanings[i].text, strerror(e));
             return ccz_hint(err, rc, meanings[i].hint);
         }
     return ccz_fail(err, CCZ_E_IO, where, e, "%s", strerror(e));
@@ -76,7 +79,8 @@ static int read_number(uint64_t *out, const struct request *r, const char *name)
         return e;
     uint64_t v = 0;
     size_t i = 0;
-    for (; i < text.size && text.ptr[i] >= '0' && text.ptr[i] <= '9' && v < UINT64_MAX / 10 - 1; i++)
+    for (; i < text.size && text.ptr[i] >= '0' && text.ptr[i] <= '9' && v < UINT64_MAX / 10 - 1;
+         i++)
         v = v * 10 + (uint64_t)(text.ptr[i] - '0');
     if (i == 0 || i + 1 != text.size || text.ptr[i] != '\n')
         return -EPROTO;
@@ -92,8 +96,8 @@ static int open_request(struct request *r)
     if (ccz_random(tag, sizeof(tag)) != CCZ_OK)
         return -EIO;
     ccz_hex(hex, tag, sizeof(tag));
-    (void)snprintf(r->dir, sizeof(r->dir), "%s/sys/kernel/config/tsm/report/cczoo-%ld-%s", r->a->root,
-                   (long)getpid(), hex);
+    (void)snprintf(r->dir, sizeof(r->dir), "%s/sys/kernel/config/tsm/report/cczoo-%ld-%s",
+                   r->a->root, (long)getpid(), hex);
     return r->a->fs.mkdir(r->a->fs.arg, r->dir);
 }
 
@@ -130,8 +134,9 @@ static int put_report_data(struct request *r)
     }
 }
 
-/* SNP: asks for the VMPL this guest runs at (the lowest it may use) instead of the driver's default, so that
- * a guest under an SVSM works too. The number is text; the write is committed at once. */
+/* SNP: asks for the VMPL this guest runs at (the lowest it may use) instead of the driver's
+ * default, so that a guest under an SVSM works too. The number is text; the write is committed at
+ * once. */
 static int put_privlevel(struct request *r)
 {
     uint64_t floor;
@@ -195,7 +200,8 @@ static bool transient(int e)
     return e == -EBUSY || e == -EINTR || e == -ESTALE;
 }
 
-static ccz_rc configfs_quote(struct ccz_attester *a, const struct cczi_tee_request *q, struct ccz_err *err)
+static ccz_rc configfs_quote(struct ccz_attester *a, const struct cczi_tee_request *q,
+                             struct ccz_err *err)
 {
     struct request r = {.a = a, .q = q};
     int64_t backoff_ms = BACKOFF_MIN_MS;
@@ -211,7 +217,8 @@ static ccz_rc configfs_quote(struct ccz_attester *a, const struct cczi_tee_reque
 }
 
 /* Makes an empty request to see that a driver answers, and which. */
-static ccz_rc configfs_open(struct ccz_attester *a, const struct ccz_attester_cfg *cfg, struct ccz_err *err)
+static ccz_rc configfs_open(struct ccz_attester *a, const struct ccz_attester_cfg *cfg,
+                            struct ccz_err *err)
 {
     (void)cfg;
     struct request r = {.a = a};
@@ -232,7 +239,9 @@ static ccz_rc configfs_open(struct ccz_attester *a, const struct ccz_attester_cf
         return CCZ_OK;
     char got[65];
     ccz_escape(got, sizeof(got), ccz_buf_span(&name));
-    return ccz_refuse(err, CCZ_E_UNSUPPORTED, "tee:configfs-provider", got, "tdx_guest or sev_guest");
+    return ccz_refuse(err, CCZ_E_UNSUPPORTED, "tee:configfs-provider", got,
+                      "tdx_guest or sev_guest");
 }
 
-const struct cczi_tee_provider cczi_tee_configfs = {"configfs", false, configfs_open, configfs_quote, NULL};
+const struct cczi_tee_provider cczi_tee_configfs = {"configfs", false, configfs_open,
+                                                    configfs_quote, NULL};

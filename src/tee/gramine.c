@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SGX under Gramine: /dev/attestation (Gramine documentation, "Attestation and Secret Provisioning"). */
+/* SGX under Gramine: /dev/attestation (Gramine documentation, "Attestation and Secret
+ * Provisioning"). */
 #include "tee/tee_priv.h"
 
 #include <errno.h>
@@ -17,14 +18,17 @@ static void path_of(char out[CCZI_TEE_PATH_SIZE], const struct ccz_attester *a, 
 static ccz_rc open_failed(struct ccz_err *err, int e, const char *path)
 {
     if (e == -EACCES || e == -EPERM) {
-        ccz_rc rc = ccz_fail(err, CCZ_E_DENIED, "tee:gramine-type", -e, "cannot read %s: %s", path, strerror(-e));
+        ccz_rc rc = ccz_fail(err, CCZ_E_DENIED, "tee:gramine-type", -e, "cannot read %s: %s", path,
+                             strerror(-e));
         return ccz_hint(err, rc, "the manifest must allow /dev/attestation");
     }
-    ccz_rc rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "tee:gramine-type", -e, "cannot read %s: %s", path, strerror(-e));
+    ccz_rc rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "tee:gramine-type", -e, "cannot read %s: %s", path,
+                         strerror(-e));
     return ccz_hint(err, rc, "run inside Gramine (gramine-sgx), or choose another provider");
 }
 
-static ccz_rc gramine_open(struct ccz_attester *a, const struct ccz_attester_cfg *cfg, struct ccz_err *err)
+static ccz_rc gramine_open(struct ccz_attester *a, const struct ccz_attester_cfg *cfg,
+                           struct ccz_err *err)
 {
     (void)cfg;
     char path[CCZI_TEE_PATH_SIZE];
@@ -34,13 +38,15 @@ static ccz_rc gramine_open(struct ccz_attester *a, const struct ccz_attester_cfg
     int e = cczi_tee_read(&type, &a->fs, path);
     if (e < 0)
         return open_failed(err, e, path);
-    if (type.size && type.ptr[type.size - 1] == '\n') /* Gramine writes none; an `echo` in a test does */
+    if (type.size &&
+        type.ptr[type.size - 1] == '\n') /* Gramine writes none; an `echo` in a test does */
         type.size--;
     if (!ccz_span_eq(ccz_buf_span(&type), ccz_span_str("dcap"))) {
         char got[65];
         ccz_escape(got, sizeof(got), ccz_buf_span(&type));
         ccz_rc rc = ccz_refuse(err, CCZ_E_UNAVAILABLE, "tee:gramine-type", got, "dcap");
-        return ccz_hint(err, rc, "set sgx.remote_attestation = \"dcap\" in the manifest and sign it again");
+        return ccz_hint(err, rc,
+                        "set sgx.remote_attestation = \"dcap\" in the manifest and sign it again");
     }
     return CCZ_OK;
 }
@@ -64,16 +70,20 @@ static int set_and_read(const char **name, struct ccz_attester *a, const struct 
 static ccz_rc quote_failed(struct ccz_err *err, int e, const char *name)
 {
     if (e == -EFBIG)
-        return ccz_fail(err, CCZ_E_LIMIT, "tee:gramine-quote", -e, "the quote is larger than the buffer may grow");
+        return ccz_fail(err, CCZ_E_LIMIT, "tee:gramine-quote", -e,
+                        "the quote is larger than the buffer may grow");
     if (e == -EINTR)
-        return ccz_fail(err, CCZ_E_TIMEOUT, "tee:gramine-quote", -e, "interrupted until the deadline passed");
+        return ccz_fail(err, CCZ_E_TIMEOUT, "tee:gramine-quote", -e,
+                        "interrupted until the deadline passed");
     /* Gramine reports every failure of its host side as EACCES. */
     ccz_rc rc = ccz_fail(err, e == -EACCES ? CCZ_E_UNAVAILABLE : CCZ_E_IO, "tee:gramine-quote", -e,
                          "/dev/attestation/%s: %s", name, strerror(-e));
-    return ccz_hint(err, rc, "check on the host that aesmd runs and that its quote provider reaches a PCCS");
+    return ccz_hint(err, rc,
+                    "check on the host that aesmd runs and that its quote provider reaches a PCCS");
 }
 
-static ccz_rc gramine_quote(struct ccz_attester *a, const struct cczi_tee_request *q, struct ccz_err *err)
+static ccz_rc gramine_quote(struct ccz_attester *a, const struct cczi_tee_request *q,
+                            struct ccz_err *err)
 {
     const char *name;
     int e;
@@ -84,13 +94,18 @@ static ccz_rc gramine_quote(struct ccz_attester *a, const struct cczi_tee_reques
     (void)pthread_mutex_unlock(&a->lock);
     if (e < 0)
         return quote_failed(err, e, name);
-    /* Our lock does not bind other code of this process, which may have set other report data in between. */
+    /* Our lock does not bind other code of this process, which may have set other report data in
+     * between. */
     struct ccz_span got = ccz_span_sub(ccz_buf_span(q->out), SGX_REPORT_DATA_AT, 64);
     if (!ccz_span_eq(got, CCZ_SPAN(q->report_data, 64))) {
-        ccz_rc rc = ccz_refuse_bytes(err, CCZ_E_MISMATCH, "tee:gramine-binding", got.ptr, got.size, q->report_data, 64);
-        return ccz_hint(err, rc, "something else in this process uses /dev/attestation: make it share this attester");
+        ccz_rc rc = ccz_refuse_bytes(err, CCZ_E_MISMATCH, "tee:gramine-binding", got.ptr, got.size,
+                                     q->report_data, 64);
+        return ccz_hint(
+            err, rc,
+            "something else in this process uses /dev/attestation: make it share this attester");
     }
     return CCZ_OK;
 }
 
-const struct cczi_tee_provider cczi_tee_gramine = {"gramine", false, gramine_open, gramine_quote, NULL};
+const struct cczi_tee_provider cczi_tee_gramine = {"gramine", false, gramine_open, gramine_quote,
+                                                   NULL};

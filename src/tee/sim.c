@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Quotes of the software TEE: genuine SGX v3 and TDX v4 layouts, signed by the attestation key of a simulated
- * platform (sim_init.c). Sources: Intel "SGX ECDSA QuoteLibReference DCAP API", "TDX DCAP Quoting Library API".
+ * Quotes of the software TEE: genuine SGX v3 and TDX v4 layouts, signed by the attestation key of a
+ * simulated platform (sim_init.c). Sources: Intel "SGX ECDSA QuoteLibReference DCAP API", "TDX DCAP
+ * Quoting Library API".
  */
 #define _DEFAULT_SOURCE
 #include "tee/sim_priv.h"
@@ -28,9 +29,9 @@ enum {
 
 struct cczi_sim {
     const struct cczi_sim_qe *qe;
-    struct ccz_key *key;    /* attestation key */
-    uint8_t xy[64];         /* its public part */
-    uint8_t user_data[20];  /* QE id of the quote header */
+    struct ccz_key *key;   /* attestation key */
+    uint8_t xy[64];        /* its public part */
+    uint8_t user_data[20]; /* QE id of the quote header */
     bool debug;
     uint8_t mrsigner[32], mrseam[48];
     struct ccz_buf certification; /* QE report .. PCK chain, as it stands in quotes */
@@ -41,11 +42,12 @@ struct cczi_sim {
 static ccz_rc measure_failed(struct ccz_err *err, const char *path)
 {
     int e = errno;
-    return ccz_fail(err, e == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, "tee:measure", e, "cannot read %s: %s", path,
-                    strerror(e));
+    return ccz_fail(err, e == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, "tee:measure", e,
+                    "cannot read %s: %s", path, strerror(e));
 }
 
-static ccz_rc hash_fd(uint64_t *size, struct ccz_hasher *h, int fd, const char *path, struct ccz_err *err)
+static ccz_rc hash_fd(uint64_t *size, struct ccz_hasher *h, int fd, const char *path,
+                      struct ccz_err *err)
 {
     for (;;) {
         uint8_t chunk[CHUNK_SIZE];
@@ -90,7 +92,8 @@ static ccz_rc measure_file(uint8_t out[40], const char *path, struct ccz_err *er
     return rc;
 }
 
-ccz_rc ccz_sim_measure(uint8_t out[32], const char *exe, const char *const *libs, size_t len, struct ccz_err *err)
+ccz_rc ccz_sim_measure(uint8_t out[32], const char *exe, const char *const *libs, size_t len,
+                       struct ccz_err *err)
 {
     memset(out, 0, 32);
     CCZ_AUTO(ccz_hasher) h = NULL;
@@ -113,7 +116,8 @@ ccz_rc ccz_sim_measure(uint8_t out[32], const char *exe, const char *const *libs
 }
 
 /* MRENCLAVE, or for a TD the same extended to the 48 bytes of an MRTD. */
-static ccz_rc measure_self(struct ccz_attester *a, const struct ccz_attester_cfg *cfg, bool tdx, struct ccz_err *err)
+static ccz_rc measure_self(struct ccz_attester *a, const struct ccz_attester_cfg *cfg, bool tdx,
+                           struct ccz_err *err)
 {
     uint8_t m[32];
     ccz_rc rc = ccz_sim_measure(m, "/proc/self/exe", cfg->measure, cfg->measure_len, err);
@@ -132,8 +136,8 @@ static ccz_rc measure_self(struct ccz_attester *a, const struct ccz_attester_cfg
 
 /* ------------------------------------------------------------------------------------ loading */
 
-/* The certification must parse and belong to the key: else every verifier would refuse our quotes later,
- * far away from the mistake. */
+/* The certification must parse and belong to the key: else every verifier would refuse our quotes
+ * later, far away from the mistake. */
 static ccz_rc check_certification(const struct cczi_sim *s, const char *path, struct ccz_err *err)
 {
     struct ccz_rd r = ccz_rd_from(ccz_buf_span(&s->certification));
@@ -151,8 +155,10 @@ static ccz_rc check_certification(const struct cczi_sim *s, const char *path, st
     if (ccz_hash(want, CCZ_SHA256, parts, 2) != CCZ_OK)
         return ccz_fail(err, CCZ_E_INTERNAL, "tee:sim-binding", 0, "cannot hash");
     if (!ccz_span_eq(got, CCZ_SPAN(want, 32))) {
-        ccz_rc rc = ccz_refuse_bytes(err, CCZ_E_MISMATCH, "tee:sim-binding", got.ptr, got.size, want, 32);
-        return ccz_hint(err, rc, "files of two platforms are mixed: make a new one with `cczoo sim init`");
+        ccz_rc rc =
+            ccz_refuse_bytes(err, CCZ_E_MISMATCH, "tee:sim-binding", got.ptr, got.size, want, 32);
+        return ccz_hint(err, rc,
+                        "files of two platforms are mixed: make a new one with `cczoo sim init`");
     }
     return CCZ_OK;
 }
@@ -160,14 +166,16 @@ static ccz_rc check_certification(const struct cczi_sim *s, const char *path, st
 static ccz_rc load_platform(struct cczi_sim *s, const char *sim_dir, struct ccz_err *err)
 {
     char path[4096];
-    int n = snprintf(path, sizeof(path), "%s/platform/%s/qe_certification.bin", sim_dir, s->qe->dir);
+    int n =
+        snprintf(path, sizeof(path), "%s/platform/%s/qe_certification.bin", sim_dir, s->qe->dir);
     if (n < 0 || (size_t)n >= sizeof(path))
         return ccz_fail(err, CCZ_E_ARG, "tee:sim-dir", n, "sim_dir is too long");
     ccz_rc rc = ccz_file_read(&s->certification, path, err);
     if (rc != CCZ_OK)
         return ccz_hint(err, rc, "make a simulated platform with `cczoo sim init DIR`");
     char key_path[4096];
-    (void)snprintf(key_path, sizeof(key_path), "%s/platform/%s/attest_key.pem", sim_dir, s->qe->dir);
+    (void)snprintf(key_path, sizeof(key_path), "%s/platform/%s/attest_key.pem", sim_dir,
+                   s->qe->dir);
     rc = ccz_key_load(&s->key, key_path, err);
     if (rc != CCZ_OK)
         return rc;
@@ -178,7 +186,8 @@ static ccz_rc load_platform(struct cczi_sim *s, const char *sim_dir, struct ccz_
     return check_certification(s, path, err);
 }
 
-/* What stays the same in every quote. The first 16 bytes of user data name the QE: here, by its key. */
+/* What stays the same in every quote. The first 16 bytes of user data name the QE: here, by its
+ * key. */
 static ccz_rc fixed_fields(struct cczi_sim *s)
 {
     uint8_t id[32];
@@ -191,7 +200,8 @@ static ccz_rc fixed_fields(struct cczi_sim *s)
     return rc;
 }
 
-static ccz_rc sim_open(struct ccz_attester *a, const struct ccz_attester_cfg *cfg, int qe, struct ccz_err *err)
+static ccz_rc sim_open(struct ccz_attester *a, const struct ccz_attester_cfg *cfg, int qe,
+                       struct ccz_err *err)
 {
     if (!cfg->sim_dir)
         return ccz_fail(err, CCZ_E_ARG, "tee:sim-dir", 0, "the software TEE needs sim_dir");
@@ -227,18 +237,20 @@ static void header_put(struct ccz_buf *b, const struct cczi_sim *s, bool tdx)
                                       0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07};
     ccz_buf_le16(b, tdx ? 4 : 3); /*  0 version */
     ccz_buf_le16(b, KEY_TYPE_ECDSA_P256);
-    ccz_buf_le32(b, tdx ? TEE_TYPE_TDX : 0);               /*  4 TEE type; v3: reserved */
-    ccz_buf_le16(b, tdx ? 0 : s->qe->isv_svn);             /*  8 v3: QE SVN */
-    ccz_buf_le16(b, tdx ? 0 : cczi_sim_tcb.pce_svn);       /* 10 v3: PCE SVN */
-    ccz_buf_put(b, intel, sizeof(intel));                  /* 12 QE vendor: the format is Intel's */
-    ccz_buf_put(b, s->user_data, sizeof(s->user_data));    /* 28 */
+    ccz_buf_le32(b, tdx ? TEE_TYPE_TDX : 0);            /*  4 TEE type; v3: reserved */
+    ccz_buf_le16(b, tdx ? 0 : s->qe->isv_svn);          /*  8 v3: QE SVN */
+    ccz_buf_le16(b, tdx ? 0 : cczi_sim_tcb.pce_svn);    /* 10 v3: PCE SVN */
+    ccz_buf_put(b, intel, sizeof(intel));               /* 12 QE vendor: the format is Intel's */
+    ccz_buf_put(b, s->user_data, sizeof(s->user_data)); /* 28 */
 }
 
-static void body_put(struct ccz_buf *b, const struct ccz_attester *a, bool tdx, const uint8_t report_data[64])
+static void body_put(struct ccz_buf *b, const struct ccz_attester *a, bool tdx,
+                     const uint8_t report_data[64])
 {
     const struct cczi_sim *s = a->sim;
     if (tdx) {
-        struct cczi_td_report td = {.td_attributes = CCZI_TD_SEPT_VE_DISABLE | (s->debug ? CCZI_TD_DEBUG : 0),
+        struct cczi_td_report td = {.td_attributes =
+                                        CCZI_TD_SEPT_VE_DISABLE | (s->debug ? CCZI_TD_DEBUG : 0),
                                     .xfam = 0x602e7}; /* x87, SSE, AVX, AVX-512, PKRU, AMX */
         memcpy(td.mrseam, s->mrseam, 48);
         memcpy(td.mrtd, a->measurement, 48);
@@ -246,7 +258,8 @@ static void body_put(struct ccz_buf *b, const struct ccz_attester *a, bool tdx, 
         cczi_td_report_put(b, &td);
         return;
     }
-    struct cczi_sgx_report e = {.flags = CCZI_SGX_INIT | CCZI_SGX_MODE64 | (s->debug ? CCZI_SGX_DEBUG : 0),
+    struct cczi_sgx_report e = {.flags = CCZI_SGX_INIT | CCZI_SGX_MODE64 |
+                                         (s->debug ? CCZI_SGX_DEBUG : 0),
                                 .xfrm = 0xe7, /* x87, SSE, AVX, AVX-512 */
                                 .prod_id = ISV_PROD_ID,
                                 .isv_svn = ISV_SVN};
@@ -256,7 +269,8 @@ static void body_put(struct ccz_buf *b, const struct ccz_attester *a, bool tdx, 
     cczi_sgx_report_put(b, &e);
 }
 
-static ccz_rc sim_quote(struct ccz_attester *a, const struct cczi_tee_request *q, struct ccz_err *err)
+static ccz_rc sim_quote(struct ccz_attester *a, const struct cczi_tee_request *q,
+                        struct ccz_err *err)
 {
     const struct cczi_sim *s = a->sim;
     const bool tdx = a->provider == &cczi_tee_sim_tdx;
@@ -282,12 +296,14 @@ static ccz_rc sim_quote(struct ccz_attester *a, const struct cczi_tee_request *q
     return CCZ_OK;
 }
 
-static ccz_rc open_sgx(struct ccz_attester *a, const struct ccz_attester_cfg *cfg, struct ccz_err *err)
+static ccz_rc open_sgx(struct ccz_attester *a, const struct ccz_attester_cfg *cfg,
+                       struct ccz_err *err)
 {
     return sim_open(a, cfg, CCZI_SIM_SGX, err);
 }
 
-static ccz_rc open_tdx(struct ccz_attester *a, const struct ccz_attester_cfg *cfg, struct ccz_err *err)
+static ccz_rc open_tdx(struct ccz_attester *a, const struct ccz_attester_cfg *cfg,
+                       struct ccz_err *err)
 {
     return sim_open(a, cfg, CCZI_SIM_TDX, err);
 }

@@ -28,8 +28,8 @@ static ccz_rc make_dir(const struct init *in, const char *name, unsigned perm, s
 }
 
 /* `data` may be bad: then `what` could not be made. */
-static ccz_rc write_file(const struct init *in, const char *sub, const char *name, const struct ccz_buf *data,
-                         unsigned perm, struct ccz_err *err)
+static ccz_rc write_file(const struct init *in, const char *sub, const char *name,
+                         const struct ccz_buf *data, unsigned perm, struct ccz_err *err)
 {
     char path[4096];
     int n = snprintf(path, sizeof(path), "%s/%s/%s", in->dir, sub, name);
@@ -63,8 +63,8 @@ static ccz_rc refuse_non_empty(const char *dir, struct ccz_err *err)
 /* ----------------------------------------------------------------------------------- platform */
 
 /* QE report over SHA-256(attestation key || authentication data), as the real QE makes it. */
-static ccz_rc qe_report(struct ccz_buf *out, const struct cczi_sim_qe *q, const struct ccz_key *attest_key,
-                        struct ccz_span auth)
+static ccz_rc qe_report(struct ccz_buf *out, const struct cczi_sim_qe *q,
+                        const struct ccz_key *attest_key, struct ccz_span auth)
 {
     struct cczi_sgx_report r = {.flags = CCZI_SGX_INIT | CCZI_SGX_MODE64 | CCZI_SGX_PROVISION_KEY,
                                 .xfrm = 0xe7,
@@ -111,10 +111,12 @@ static ccz_rc certification(struct ccz_buf *out, const struct init *in, const st
     return chain.bad ? CCZ_E_NOMEM : CCZ_OK;
 }
 
-static ccz_rc write_key(const struct init *in, const char *name, const struct ccz_key *key, struct ccz_err *err)
+static ccz_rc write_key(const struct init *in, const char *name, const struct ccz_key *key,
+                        struct ccz_err *err)
 {
     char path[4096];
-    (void)snprintf(path, sizeof(path), "%s/platform/%s", in->dir, name); /* shorter than what make_dir() took */
+    (void)snprintf(path, sizeof(path), "%s/platform/%s", in->dir,
+                   name); /* shorter than what make_dir() took */
     return ccz_key_save(key, path, err);
 }
 
@@ -130,7 +132,8 @@ static ccz_rc write_qe(const struct init *in, const struct cczi_sim_qe *q, struc
     if (rc == CCZ_OK)
         rc = certification(&cert, in, q, attest_key);
     if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "tee:sim-init", 0, "cannot make the quoting enclave %s", q->identity_id);
+        return ccz_fail(err, rc, "tee:sim-init", 0, "cannot make the quoting enclave %s",
+                        q->identity_id);
     rc = make_dir(in, sub, 0700, err);
     if (rc == CCZ_OK)
         rc = write_key(in, key_name, attest_key, err);
@@ -149,8 +152,8 @@ static ccz_rc write_platform(const struct init *in, struct ccz_err *err)
 
 /* -------------------------------------------------------------------------------------- trust */
 
-static ccz_rc write_chain(const struct init *in, const char *sub, const char *name, const struct ccz_cert *signer,
-                          struct ccz_err *err)
+static ccz_rc write_chain(const struct init *in, const char *sub, const char *name,
+                          const struct ccz_cert *signer, struct ccz_err *err)
 {
     CCZ_AUTO_BUF pem;
     ccz_buf_init(&pem, FILE_SIZE_MAX);
@@ -226,7 +229,8 @@ ccz_rc ccz_sim_init(const char *dir, const struct ccz_sim_cfg *cfg, struct ccz_e
 {
     struct init in = {.dir = dir, .cfg = cfg};
     if (cfg->now_s <= 0 || cfg->valid_s < 0)
-        return ccz_fail(err, CCZ_E_ARG, "tee:sim-init", 0, "now_s is required, valid_s must not be negative");
+        return ccz_fail(err, CCZ_E_ARG, "tee:sim-init", 0,
+                        "now_s is required, valid_s must not be negative");
     ccz_rc rc = cczi_sim_status(&in.status, cfg, err);
     if (rc == CCZ_OK)
         rc = refuse_non_empty(dir, err);

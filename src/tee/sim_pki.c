@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keys and certificates of a simulated platform, in the shape of Intel's ("SGX PCK Certificate and Certificate
- * Revocation List Profile Specification"): root -> PCK Platform CA -> PCK leaf, root -> TCB signing.
+ * Keys and certificates of a simulated platform, in the shape of Intel's ("SGX PCK Certificate and
+ * Certificate Revocation List Profile Specification"): root -> PCK Platform CA -> PCK leaf, root ->
+ * TCB signing.
  */
 #include "tee/sim_priv.h"
 
@@ -13,7 +14,7 @@
 #define ORGANISATION  "CCZoo software TEE"
 enum {
     DAY_S = 86400,
-    COLLATERAL_S = 30 * DAY_S,     /* as PCS issues it */
+    COLLATERAL_S = 30 * DAY_S,      /* as PCS issues it */
     CERT_EXTRA_S = 7 * 365 * DAY_S, /* as Intel issues PCK certificates */
     EXT_SIZE_MAX = 4096,
     SGX_TYPE_SCALABLE = 1
@@ -119,19 +120,32 @@ static ccz_rc issue(struct ccz_cert **out, const struct ccz_cert_cfg *cfg, struc
 static ccz_rc issue_authorities(struct cczi_sim_pki *p, int64_t not_after_s, struct ccz_err *err)
 {
     ccz_rc rc = issue(&p->root,
-                      &(struct ccz_cert_cfg){.cn = "SIMULATED SGX Root CA", .org = ORGANISATION, .key = p->root_key,
-                                             .not_before_s = p->now_s, .not_after_s = not_after_s, .ca = true},
+                      &(struct ccz_cert_cfg){.cn = "SIMULATED SGX Root CA",
+                                             .org = ORGANISATION,
+                                             .key = p->root_key,
+                                             .not_before_s = p->now_s,
+                                             .not_after_s = not_after_s,
+                                             .ca = true},
                       err);
     if (rc == CCZ_OK)
         rc = issue(&p->ca,
-                   &(struct ccz_cert_cfg){.cn = "SIMULATED SGX PCK Platform CA", .org = ORGANISATION, .key = p->ca_key,
-                                          .issuer = p->root, .issuer_key = p->root_key, .not_before_s = p->now_s,
-                                          .not_after_s = not_after_s, .ca = true},
+                   &(struct ccz_cert_cfg){.cn = "SIMULATED SGX PCK Platform CA",
+                                          .org = ORGANISATION,
+                                          .key = p->ca_key,
+                                          .issuer = p->root,
+                                          .issuer_key = p->root_key,
+                                          .not_before_s = p->now_s,
+                                          .not_after_s = not_after_s,
+                                          .ca = true},
                    err);
     if (rc == CCZ_OK)
         rc = issue(&p->tcb,
-                   &(struct ccz_cert_cfg){.cn = "SIMULATED SGX TCB Signing", .org = ORGANISATION, .key = p->tcb_key,
-                                          .issuer = p->root, .issuer_key = p->root_key, .not_before_s = p->now_s,
+                   &(struct ccz_cert_cfg){.cn = "SIMULATED SGX TCB Signing",
+                                          .org = ORGANISATION,
+                                          .key = p->tcb_key,
+                                          .issuer = p->root,
+                                          .issuer_key = p->root_key,
+                                          .not_before_s = p->now_s,
                                           .not_after_s = not_after_s},
                    err);
     return rc;
@@ -146,13 +160,20 @@ static ccz_rc issue_pck(struct cczi_sim_pki *p, int64_t not_after_s, struct ccz_
         return ccz_fail(err, rc, "tee:sim-pki", 0, "cannot build the SGX extension");
     struct ccz_cert_ext_in ext = {.oid = SGX_EXTENSION, .value = ccz_buf_span(&value)};
     return issue(&p->pck,
-                 &(struct ccz_cert_cfg){.cn = "SIMULATED SGX PCK Certificate", .org = ORGANISATION, .key = p->pck_key,
-                                        .issuer = p->ca, .issuer_key = p->ca_key, .not_before_s = p->now_s,
-                                        .not_after_s = not_after_s, .ext = &ext, .ext_len = 1},
+                 &(struct ccz_cert_cfg){.cn = "SIMULATED SGX PCK Certificate",
+                                        .org = ORGANISATION,
+                                        .key = p->pck_key,
+                                        .issuer = p->ca,
+                                        .issuer_key = p->ca_key,
+                                        .not_before_s = p->now_s,
+                                        .not_after_s = not_after_s,
+                                        .ext = &ext,
+                                        .ext_len = 1},
                  err);
 }
 
-ccz_rc cczi_sim_pki_new(struct cczi_sim_pki *out, const struct ccz_sim_cfg *cfg, struct ccz_err *err)
+ccz_rc cczi_sim_pki_new(struct cczi_sim_pki *out, const struct ccz_sim_cfg *cfg,
+                        struct ccz_err *err)
 {
     struct cczi_sim_pki p = {.now_s = cfg->now_s};
     p.next_update_s = cfg->now_s + (cfg->valid_s ? cfg->valid_s : COLLATERAL_S);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CCZ_SIM_PRIV_H
 #define CCZ_SIM_PRIV_H
-/* The software TEE: what its quotes (sim.c) and its platform (sim_init.c, sim_pki.c, sim_tcb.c) share. */
+/* The software TEE: what its quotes (sim.c) and its platform (sim_init.c, sim_pki.c, sim_tcb.c)
+ * share. */
 #include <cczoo/tee.h>
 #include <cczoo/x509.h>
 
@@ -67,7 +68,8 @@ struct cczi_sim_pki {
     struct ccz_cert *root, *ca, *tcb, *pck;
     int64_t now_s, next_update_s;
 };
-ccz_rc cczi_sim_pki_new(struct cczi_sim_pki *out, const struct ccz_sim_cfg *cfg, struct ccz_err *err);
+ccz_rc cczi_sim_pki_new(struct cczi_sim_pki *out, const struct ccz_sim_cfg *cfg,
+                        struct ccz_err *err);
 void cczi_sim_pki_deinit(struct cczi_sim_pki *p);
 /** Appends certificates as PEM, in this order. */
 void cczi_sim_pem_chain(struct ccz_buf *out, const struct ccz_cert *const *certs, size_t len);
@@ -75,6 +77,7 @@ void cczi_sim_pem_chain(struct ccz_buf *out, const struct ccz_cert *const *certs
 /** Default or checked cfg->tcb_status. */
 ccz_rc cczi_sim_status(const char **out, const struct ccz_sim_cfg *cfg, struct ccz_err *err);
 /** PCS response objects, signed by the TCB signing key. @param qe CCZI_SIM_SGX or CCZI_SIM_TDX */
-ccz_rc cczi_sim_tcb_info(struct ccz_buf *out, const struct cczi_sim_pki *pki, int qe, const char *status);
+ccz_rc cczi_sim_tcb_info(struct ccz_buf *out, const struct cczi_sim_pki *pki, int qe,
+                         const char *status);
 ccz_rc cczi_sim_qe_identity(struct ccz_buf *out, const struct cczi_sim_pki *pki, int qe);
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The simulated platform's identity, and its report bodies in the layouts of the Intel documents. */
+/* The simulated platform's identity, and its report bodies as the Intel documents lay them out. */
 #include "tee/sim_priv.h"
 
 #include <string.h>
 
-/* One component is above 127, so that its DER INTEGER needs a leading zero, as on real platforms. */
+/* One component is above 127, so that its DER INTEGER needs a leading zero, as on real CPUs. */
 const struct cczi_sim_tcb cczi_sim_tcb = {
     .cpu_svn = {11, 11, 2, 2, 255, 1, 0, 5},
     .tee_tcb_svn = {5, 1, 11},
@@ -54,10 +54,10 @@ void cczi_td_report_put(struct ccz_buf *out, const struct cczi_td_report *r)
 {
     ccz_buf_put(out, cczi_sim_tcb.tee_tcb_svn, 16); /*   0 TEE_TCB_SVN */
     ccz_buf_put(out, r->mrseam, 48);                /*  16 */
-    put_zero(out, 48 + 8);                          /*  64 MRSIGNERSEAM, 112 SEAMATTRIBUTES: zero for any module */
-    ccz_buf_le64(out, r->td_attributes);            /* 120 */
-    ccz_buf_le64(out, r->xfam);                     /* 128 */
-    ccz_buf_put(out, r->mrtd, 48);                  /* 136 */
-    put_zero(out, 3 * 48 + 4 * 48);                 /* 184 MRCONFIGID, MROWNER, MROWNERCONFIG, 328 RTMR0..3 */
-    ccz_buf_put(out, r->report_data, 64);           /* 520 */
+    put_zero(out, 48 + 8); /*  64 MRSIGNERSEAM, 112 SEAMATTRIBUTES: zero for any module */
+    ccz_buf_le64(out, r->td_attributes);  /* 120 */
+    ccz_buf_le64(out, r->xfam);           /* 128 */
+    ccz_buf_put(out, r->mrtd, 48);        /* 136 */
+    put_zero(out, 3 * 48 + 4 * 48);       /* 184 MRCONFIGID, MROWNER, MROWNERCONFIG, 328 RTMR0..3 */
+    ccz_buf_put(out, r->report_data, 64); /* 520 */
 }

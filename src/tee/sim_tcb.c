@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TCB info v3 and QE identity v2 of a simulated platform, member by member as PCS API v4 delivers them. */
+/* TCB info v3 and QE identity v2 of a simulated platform, member by member as PCS API v4 delivers
+ * them. */
 #include "tee/sim_priv.h"
 
 #include <stdio.h>
@@ -10,16 +11,21 @@ enum { TCB_EVAL_NUMBER = 17, BODY_SIZE_MAX = 65536 };
 /* TCB levels are older than the collateral that lists them. */
 #define TCB_DATE     "2025-01-01T00:00:00Z"
 #define TCB_DATE_OLD "2024-01-01T00:00:00Z"
-#define TDX_MODULE_RULE                                                                              \
-    "\"mrsigner\":\"000000000000000000000000000000000000000000000000" /* 48 bytes: Intel's module */ \
-    "000000000000000000000000000000000000000000000000\",\"attributes\":\"0000000000000000\","        \
+#define TDX_MODULE_RULE                                                                            \
+    "\"mrsigner\":\"000000000000000000000000000000000000000000000000" /* 48 bytes: Intel's module  \
+                                                                       */                          \
+    "000000000000000000000000000000000000000000000000\",\"attributes\":\"0000000000000000\","      \
     "\"attributesMask\":\"FFFFFFFFFFFFFFFF\""
 
 ccz_rc cczi_sim_status(const char **out, const struct ccz_sim_cfg *cfg, struct ccz_err *err)
 {
-    static const char *const known[] = {
-        "UpToDate",  "SWHardeningNeeded", "ConfigurationNeeded", "ConfigurationAndSWHardeningNeeded",
-        "OutOfDate", "Revoked",           "OutOfDateConfigurationNeeded"};
+    static const char *const known[] = {"UpToDate",
+                                        "SWHardeningNeeded",
+                                        "ConfigurationNeeded",
+                                        "ConfigurationAndSWHardeningNeeded",
+                                        "OutOfDate",
+                                        "Revoked",
+                                        "OutOfDateConfigurationNeeded"};
     const char *want = cfg->tcb_status ? cfg->tcb_status : known[0];
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(want, known[i]) == 0) {
@@ -73,8 +79,8 @@ static void level_put(struct ccz_buf *out, int qe, int step, const char *status)
         svn[0] = svn[1] = 0;
         components_put(out, "tdxtcbcomponents", svn, 0);
     }
-    ccz_buf_printf(out, "},\"tcbDate\":\"%s\",\"tcbStatus\":\"%s\"%s}", current ? TCB_DATE : TCB_DATE_OLD, status,
-                   current ? "" : ADVISORY);
+    ccz_buf_printf(out, "},\"tcbDate\":\"%s\",\"tcbStatus\":\"%s\"%s}",
+                   current ? TCB_DATE : TCB_DATE_OLD, status, current ? "" : ADVISORY);
 }
 
 static void tdx_module_put(struct ccz_buf *out)
@@ -83,14 +89,16 @@ static void tdx_module_put(struct ccz_buf *out)
     ccz_buf_put_str(out, "\"tdxModule\":{" TDX_MODULE_RULE "},\"tdxModuleIdentities\":[");
     ccz_buf_printf(out,
                    "{\"id\":\"TDX_%02X\"," TDX_MODULE_RULE ",\"tcbLevels\":["
-                   "{\"tcb\":{\"isvsvn\":%u},\"tcbDate\":\"" TCB_DATE "\",\"tcbStatus\":\"UpToDate\"},"
-                   "{\"tcb\":{\"isvsvn\":%u},\"tcbDate\":\"" TCB_DATE_OLD "\",\"tcbStatus\":\"OutOfDate\"" ADVISORY
-                   "}]}],",
+                   "{\"tcb\":{\"isvsvn\":%u},\"tcbDate\":\"" TCB_DATE
+                   "\",\"tcbStatus\":\"UpToDate\"},"
+                   "{\"tcb\":{\"isvsvn\":%u},\"tcbDate\":\"" TCB_DATE_OLD
+                   "\",\"tcbStatus\":\"OutOfDate\"" ADVISORY "}]}],",
                    major, svn, svn - 2);
 }
 
 /* {"<name>":<body>,"signature":"<hex>"}, the signature over exactly the bytes of the body. */
-static ccz_rc sign_put(struct ccz_buf *out, const char *name, const struct ccz_buf *body, const struct ccz_key *key)
+static ccz_rc sign_put(struct ccz_buf *out, const char *name, const struct ccz_buf *body,
+                       const struct ccz_key *key)
 {
     uint8_t sig[64];
     char hex[2 * sizeof(sig) + 1];
@@ -107,7 +115,8 @@ static ccz_rc sign_put(struct ccz_buf *out, const char *name, const struct ccz_b
     return out->bad ? CCZ_E_NOMEM : CCZ_OK;
 }
 
-ccz_rc cczi_sim_tcb_info(struct ccz_buf *out, const struct cczi_sim_pki *pki, int qe, const char *status)
+ccz_rc cczi_sim_tcb_info(struct ccz_buf *out, const struct cczi_sim_pki *pki, int qe,
+                         const char *status)
 {
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, BODY_SIZE_MAX);
@@ -143,16 +152,18 @@ ccz_rc cczi_sim_qe_identity(struct ccz_buf *out, const struct cczi_sim_pki *pki,
     dates_put(&b, pki);
     /* INIT and PROVISIONKEY must be set and DEBUG clear; MODE64BIT and XFRM do not matter. */
     ccz_buf_printf(&b,
-                   "\"tcbEvaluationDataNumber\":%d,\"miscselect\":\"00000000\",\"miscselectMask\":\"FFFFFFFF\","
+                   "\"tcbEvaluationDataNumber\":%d,\"miscselect\":\"00000000\",\"miscselectMask\":"
+                   "\"FFFFFFFF\","
                    "\"attributes\":\"11000000000000000000000000000000\","
                    "\"attributesMask\":\"FBFFFFFFFFFFFFFF0000000000000000\",",
                    TCB_EVAL_NUMBER);
     hex_put(&b, "mrsigner", signer, sizeof(signer));
     ccz_buf_printf(&b,
                    "\"isvprodid\":%u,\"tcbLevels\":["
-                   "{\"tcb\":{\"isvsvn\":%u},\"tcbDate\":\"" TCB_DATE "\",\"tcbStatus\":\"UpToDate\"},"
-                   "{\"tcb\":{\"isvsvn\":%u},\"tcbDate\":\"" TCB_DATE_OLD "\",\"tcbStatus\":\"OutOfDate\"" ADVISORY
-                   "}]}",
+                   "{\"tcb\":{\"isvsvn\":%u},\"tcbDate\":\"" TCB_DATE
+                   "\",\"tcbStatus\":\"UpToDate\"},"
+                   "{\"tcb\":{\"isvsvn\":%u},\"tcbDate\":\"" TCB_DATE_OLD
+                   "\",\"tcbStatus\":\"OutOfDate\"" ADVISORY "}]}",
                    q->prod_id, q->isv_svn, q->isv_svn - 2);
     return sign_put(out, "enclaveIdentity", &b, pki->tcb_key);
 }

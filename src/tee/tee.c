@@ -16,7 +16,8 @@ static const struct cczi_tee_provider *const providers[] = {
 };
 enum { PROVIDERS_LEN = sizeof(providers) / sizeof(providers[0]) };
 
-static ccz_rc find_provider(const struct cczi_tee_provider **out, const char *name, struct ccz_err *err)
+static ccz_rc find_provider(const struct cczi_tee_provider **out, const char *name,
+                            struct ccz_err *err)
 {
     char known[CCZ_ERR_VALUE_SIZE] = "";
     size_t used = 0;
@@ -25,13 +26,14 @@ static ccz_rc find_provider(const struct cczi_tee_provider **out, const char *na
             *out = providers[i];
             return CCZ_OK;
         }
-        used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "", providers[i]->name);
+        used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
+                                 providers[i]->name);
     }
     return ccz_refuse(err, CCZ_E_ARG, "tee:provider", name ? name : "(none)", known);
 }
 
-ccz_rc cczi_attester_open(struct ccz_attester **out, const struct ccz_attester_cfg *cfg, const struct cczi_tee_fs *fs,
-                          struct ccz_err *err)
+ccz_rc cczi_attester_open(struct ccz_attester **out, const struct ccz_attester_cfg *cfg,
+                          const struct cczi_tee_fs *fs, struct ccz_err *err)
 {
     *out = NULL;
     const struct cczi_tee_provider *provider = NULL;
@@ -40,7 +42,8 @@ ccz_rc cczi_attester_open(struct ccz_attester **out, const struct ccz_attester_c
         return rc;
     const char *root = cfg->fs_root ? cfg->fs_root : "";
     if (strlen(root) >= CCZI_TEE_ROOT_SIZE || cfg->timeout_ms < 0)
-        return ccz_fail(err, CCZ_E_ARG, "tee:open", 0, "fs_root is too long or timeout_ms is negative");
+        return ccz_fail(err, CCZ_E_ARG, "tee:open", 0,
+                        "fs_root is too long or timeout_ms is negative");
     CCZ_AUTO(ccz_attester) a = calloc(1, sizeof(*a));
     if (!a)
         return ccz_fail(err, CCZ_E_NOMEM, "tee:open", 0, "out of memory");
@@ -55,7 +58,8 @@ ccz_rc cczi_attester_open(struct ccz_attester **out, const struct ccz_attester_c
     return rc;
 }
 
-ccz_rc ccz_attester_open(struct ccz_attester **out, const struct ccz_attester_cfg *cfg, struct ccz_err *err)
+ccz_rc ccz_attester_open(struct ccz_attester **out, const struct ccz_attester_cfg *cfg,
+                         struct ccz_err *err)
 {
     return cczi_attester_open(out, cfg, &cczi_tee_fs_posix, err);
 }
@@ -109,7 +113,8 @@ ccz_rc ccz_attester_quote_aux(struct ccz_buf *out, struct ccz_buf *aux, struct c
     if (rc != CCZ_OK)
         return rc;
     if (quote.size == 0)
-        return ccz_fail(err, CCZ_E_PEER, "tee:empty", 0, "%s returned an empty quote", a->provider->name);
+        return ccz_fail(err, CCZ_E_PEER, "tee:empty", 0, "%s returned an empty quote",
+                        a->provider->name);
     size_t before = out->size;
     ccz_buf_put_span(out, ccz_buf_span(&quote));
     if (aux && !out->bad)
@@ -121,8 +126,8 @@ ccz_rc ccz_attester_quote_aux(struct ccz_buf *out, struct ccz_buf *aux, struct c
     return CCZ_OK;
 }
 
-ccz_rc ccz_attester_quote(struct ccz_buf *out, struct ccz_attester *a, const uint8_t report_data[64],
-                          struct ccz_err *err)
+ccz_rc ccz_attester_quote(struct ccz_buf *out, struct ccz_attester *a,
+                          const uint8_t report_data[64], struct ccz_err *err)
 {
     return ccz_attester_quote_aux(out, NULL, a, report_data, err);
 }

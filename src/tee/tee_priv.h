@@ -7,8 +7,8 @@
 #include <pthread.h>
 
 /**
- * File operations of the providers, as a table so that a test can put a model of the kernel behind them.
- * All return >= 0, or -errno.
+ * File operations of the providers, as a table so that a test can put a model of the kernel behind
+ * them. All return >= 0, or -errno.
  */
 struct cczi_tee_fs {
     int (*open)(void *arg, const char *path, int flags);
@@ -25,7 +25,8 @@ extern const struct cczi_tee_fs cczi_tee_fs_posix;
 
 /** Appends a whole file. @return 0 or -errno; -EFBIG if it does not fit */
 int cczi_tee_read(struct ccz_buf *out, const struct cczi_tee_fs *fs, const char *path);
-/** Writes @p data in ONE write(), which is what these pseudo-files need. @return 0 or -errno; -EIO if short */
+/** Writes @p data in ONE write(), which is what these pseudo-files need. @return 0 or -errno; -EIO
+ * if short */
 int cczi_tee_write(const struct cczi_tee_fs *fs, const char *path, struct ccz_span data);
 
 struct cczi_tee_request {
@@ -40,7 +41,8 @@ struct cczi_tee_provider {
     ccz_rc (*quote)(struct ccz_attester *a, const struct cczi_tee_request *q, struct ccz_err *err);
     void (*close)(struct ccz_attester *a); /**< NULL = nothing to release */
 };
-extern const struct cczi_tee_provider cczi_tee_gramine, cczi_tee_configfs, cczi_tee_sim_sgx, cczi_tee_sim_tdx;
+extern const struct cczi_tee_provider cczi_tee_gramine, cczi_tee_configfs, cczi_tee_sim_sgx,
+    cczi_tee_sim_tdx;
 
 enum { CCZI_TEE_ROOT_SIZE = 256, CCZI_TEE_PATH_SIZE = 512 };
 struct cczi_sim; /* sim.c */
@@ -49,14 +51,14 @@ struct ccz_attester {
     struct cczi_tee_fs fs;
     char root[CCZI_TEE_ROOT_SIZE];
     int64_t timeout_ms;
-    pthread_mutex_t lock;        /**< gramine: its files are one state per process */
-    bool snp;                    /**< configfs: SEV-SNP, not TDX */
-    struct cczi_sim *sim;        /**< software TEE */
+    pthread_mutex_t lock; /**< gramine: its files are one state per process */
+    bool snp;             /**< configfs: SEV-SNP, not TDX */
+    struct cczi_sim *sim; /**< software TEE */
     uint8_t measurement[48];
     size_t measurement_size;
 };
 
 /** ccz_attester_open() over other file operations. */
-ccz_rc cczi_attester_open(struct ccz_attester **out, const struct ccz_attester_cfg *cfg, const struct cczi_tee_fs *fs,
-                          struct ccz_err *err);
+ccz_rc cczi_attester_open(struct ccz_attester **out, const struct ccz_attester_cfg *cfg,
+                          const struct cczi_tee_fs *fs, struct ccz_err *err);
 #endif

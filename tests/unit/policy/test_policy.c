@@ -46,10 +46,11 @@ static struct ccz_claims good_claims(enum ccz_tee tee)
     return c;
 }
 
-#define MRENCLAVE "\"mrenclave\":\"1111111111111111111111111111111111111111111111111111111111111111\""
-#define MRSIGNER  "\"mrsigner\":\"2222222222222222222222222222222222222222222222222222222222222222\""
-#define MRTD                                                       \
-    "\"mrtd\":\"666666666666666666666666666666666666666666666666" \
+#define MRENCLAVE                                                                                  \
+    "\"mrenclave\":\"1111111111111111111111111111111111111111111111111111111111111111\""
+#define MRSIGNER "\"mrsigner\":\"2222222222222222222222222222222222222222222222222222222222222222\""
+#define MRTD                                                                                       \
+    "\"mrtd\":\"666666666666666666666666666666666666666666666666"                                  \
     "666666666666666666666666666666666666666666666666\""
 
 /* A policy of one rule pinned to good_claims(), with `more` members behind. */
@@ -58,8 +59,9 @@ static struct ccz_policy *one_rule(enum ccz_tee tee, const char *more)
     struct ccz_policy *p = NULL;
     CCZ_AUTO_BUF text;
     ccz_buf_init(&text, CCZ_POLICY_SIZE_MAX);
-    ccz_buf_printf(&text, "{\"version\":1,\"rules\":[{\"name\":\"r\",\"tee\":\"%s\",%s%s%s}]}", ccz_tee_name(tee),
-                   tee == CCZ_TEE_SGX ? MRENCLAVE : MRTD, more[0] ? "," : "", more);
+    ccz_buf_printf(&text, "{\"version\":1,\"rules\":[{\"name\":\"r\",\"tee\":\"%s\",%s%s%s}]}",
+                   ccz_tee_name(tee), tee == CCZ_TEE_SGX ? MRENCLAVE : MRTD, more[0] ? "," : "",
+                   more);
     ccz_rc rc = ccz_policy_parse(&p, ccz_buf_span(&text), &err);
     if (rc != CCZ_OK)
         fprintf(stderr, "%s: %s in %s\n", err.where, err.msg, ccz_buf_str(&text));
@@ -77,7 +79,8 @@ static bool accepts_at(const struct ccz_policy *p, const struct ccz_claims *c, i
     CHECK(v.accept == (rc == CCZ_OK));
     if (rc != CCZ_OK) {
         CHECK(v.rule[0] == 0 && v.grace_until_s == 0);
-        CHECK(strncmp(err.where, "policy:", 7) == 0 && err.got[0] && err.expected[0] && err.rc == rc);
+        CHECK(strncmp(err.where, "policy:", 7) == 0 && err.got[0] && err.expected[0] &&
+              err.rc == rc);
     }
     CHECK(ccz_policy_eval(&v, p, c, now_s, NULL) == rc);
     return rc == CCZ_OK;
@@ -106,7 +109,8 @@ static void check_field(enum ccz_tee tee, const char *more, const struct ccz_cla
 
 static void test_empty(void)
 {
-    static const char *const texts[] = {"{}", "{\"version\":1}", "{\"version\":1,\"rules\":[]}", " {\"rules\":[],\"version\":1}\n"};
+    static const char *const texts[] = {"{}", "{\"version\":1}", "{\"version\":1,\"rules\":[]}",
+                                        " {\"rules\":[],\"version\":1}\n"};
     struct ccz_claims c = good_claims(CCZ_TEE_SGX), zero = {0};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         CCZ_AUTO(ccz_policy) p = NULL;
@@ -122,11 +126,14 @@ static void test_zeroed_claims(void)
     struct ccz_claims zero = {0};
     CCZ_AUTO(ccz_policy) sgx = one_rule(CCZ_TEE_SGX, "\"sim\":true,\"debug\":true");
     CCZ_AUTO(ccz_policy) tdx = one_rule(CCZ_TEE_TDX, "\"sim\":true,\"debug\":true");
-    CHECK(refuses(sgx, &zero, "policy:collateral-expired") && refuses(tdx, &zero, "policy:collateral-expired"));
+    CHECK(refuses(sgx, &zero, "policy:collateral-expired") &&
+          refuses(tdx, &zero, "policy:collateral-expired"));
     zero.collateral_expires_s = NOW;
-    CHECK(refuses(sgx, &zero, "policy:tee") && strcmp(err.got, "none") == 0 && strcmp(err.expected, "sgx") == 0);
+    CHECK(refuses(sgx, &zero, "policy:tee") && strcmp(err.got, "none") == 0 &&
+          strcmp(err.expected, "sgx") == 0);
     CHECK(refuses(tdx, &zero, "policy:tee"));
-    struct ccz_claims c = good_claims(CCZ_TEE_SGX); /* a status that was never set is not a good one */
+    struct ccz_claims c =
+        good_claims(CCZ_TEE_SGX); /* a status that was never set is not a good one */
     c.tcb_status = CCZ_TCB_NONE;
     CHECK(refuses(sgx, &c, "policy:tcb_status"));
 }
@@ -136,20 +143,23 @@ static void test_expired(void)
     struct ccz_claims c = good_claims(CCZ_TEE_SGX);
     CCZ_AUTO(ccz_policy) p = one_rule(CCZ_TEE_SGX, "");
     CHECK(accepts_at(p, &c, c.collateral_expires_s));
-    CHECK(!accepts_at(p, &c, c.collateral_expires_s + 1) && strcmp(err.where, "policy:collateral-expired") == 0);
+    CHECK(!accepts_at(p, &c, c.collateral_expires_s + 1) &&
+          strcmp(err.where, "policy:collateral-expired") == 0);
 }
 
 /* --------------------------------------------------------------------------------- every field */
 
-/* Every line of the table that can be drafted from claims: the drafted value accepts them, and the claim with its
- * first or last byte changed (or one less, for a minimum) is refused under the field's own name. */
+/* Every line of the table that can be drafted from claims: the drafted value accepts them, and the
+ * claim with its first or last byte changed (or one less, for a minimum) is refused under the
+ * field's own name. */
 static void test_fields(void)
 {
     size_t tested = 0;
     for (size_t i = 0; i < cczi_fields_len; i++) {
         const struct cczi_field *f = &cczi_fields[i];
         bool minimum = f->kind == &cczi_kind_minimum;
-        if (f->kind != &cczi_kind_bytes && f->kind != &cczi_kind_mask && f->kind != &cczi_kind_number && !minimum)
+        if (f->kind != &cczi_kind_bytes && f->kind != &cczi_kind_mask &&
+            f->kind != &cczi_kind_number && !minimum)
             continue;
         enum ccz_tee tee = f->tees & 1u << CCZ_TEE_SGX ? CCZ_TEE_SGX : CCZ_TEE_TDX;
         struct ccz_claims good = good_claims(tee);
@@ -182,7 +192,8 @@ static void test_lists(void)
     const char *two = "\"fmspc\":[\"a0a1a2a3a4a5\",\"010203040506\"],\"isv_prod_id\":[1,2,3]";
     bad.fmspc[0] = 9;
     check_field(CCZ_TEE_SGX, two, &good, &bad, "policy:fmspc");
-    CHECK(strcmp(err.got, "090203040506") == 0 && strcmp(err.expected, "a0a1a2a3a4a5 or 1 other") == 0);
+    CHECK(strcmp(err.got, "090203040506") == 0 &&
+          strcmp(err.expected, "a0a1a2a3a4a5 or 1 other") == 0);
     CHECK(strstr(err.msg, "rule \"r\"") != NULL && strstr(err.msg, "fmspc") != NULL);
     bad = good;
     bad.isv_prod_id = 4;
@@ -190,7 +201,8 @@ static void test_lists(void)
     CHECK(strcmp(err.got, "4") == 0 && strcmp(err.expected, "1 or 2 others") == 0);
     bad.isv_prod_id = 0x0103; /* not compared by its low byte */
     check_field(CCZ_TEE_SGX, two, &good, &bad, "policy:isv_prod_id");
-    good.fmspc[0] = 0xa0, good.fmspc[1] = 0xa1, good.fmspc[2] = 0xa2; /* first half of one, rest of the other */
+    good.fmspc[0] = 0xa0, good.fmspc[1] = 0xa1,
+    good.fmspc[2] = 0xa2; /* first half of one, rest of the other */
     CCZ_AUTO(ccz_policy) p = one_rule(CCZ_TEE_SGX, two);
     CHECK(refuses(p, &good, "policy:fmspc"));
 }
@@ -201,19 +213,22 @@ static void test_minimum(void)
     good.isv_svn = 0x0100; /* both bytes count */
     bad.isv_svn = 0x00ff;
     check_field(CCZ_TEE_SGX, "\"isv_svn\":{\"min\":256}", &good, &bad, "policy:isv_svn");
-    CHECK(strcmp(err.got, "255") == 0 && strcmp(err.expected, "at least 256") == 0 && err.hint != NULL);
+    CHECK(strcmp(err.got, "255") == 0 && strcmp(err.expected, "at least 256") == 0 &&
+          err.hint != NULL);
     good.isv_svn = 65535;
     check_field(CCZ_TEE_SGX, "\"isv_svn\":{\"min\":65535}", &good, &bad, "policy:isv_svn");
     good.tcb_eval_number = 0x10000;
     bad.tcb_eval_number = 0xffff;
     bad.isv_svn = 65535;
-    check_field(CCZ_TEE_SGX, "\"tcb_eval_number\":{\"min\":65536}", &good, &bad, "policy:tcb_eval_number");
+    check_field(CCZ_TEE_SGX, "\"tcb_eval_number\":{\"min\":65536}", &good, &bad,
+                "policy:tcb_eval_number");
 }
 
 static void test_mask(void)
 {
     struct ccz_claims good = good_claims(CCZ_TEE_SGX), bad = good;
-    const char *rule = "\"attributes\":{\"mask\":\"0500000000000080\",\"value\":\"0500000000000000\"}";
+    const char *rule =
+        "\"attributes\":{\"mask\":\"0500000000000080\",\"value\":\"0500000000000000\"}";
     good.attributes[0] = 0x95; /* bits outside the mask do not matter */
     bad.attributes[0] = 0x04;
     check_field(CCZ_TEE_SGX, rule, &good, &bad, "policy:attributes");
@@ -262,7 +277,8 @@ static void test_td_defaults(void)
     CHECK(accepts_at(p, &good, NOW));
     c.mrservicetd[47] = 1;
     CHECK(refuses(p, &c, "policy:mrservicetd") && err.hint != NULL);
-    for (unsigned bit = 0; bit < 64; bit++) { /* DEBUG has a field of its own; PKS, KL, PERFMON are features */
+    for (unsigned bit = 0; bit < 64;
+         bit++) { /* DEBUG has a field of its own; PKS, KL, PERFMON are features */
         c = good;
         c.td_attributes[bit / 8] ^= (uint8_t)(1u << bit % 8);
         if (bit == 0 || bit == 30 || bit == 31 || bit == 63)
@@ -270,8 +286,10 @@ static void test_td_defaults(void)
         else
             CHECK(refuses(p, &c, "policy:td_attributes"));
     }
-    CCZ_AUTO(ccz_policy) any = one_rule(
-        CCZ_TEE_TDX, "\"td_attributes\":{\"mask\":\"0000000000000000\",\"value\":\"0000000000000000\"}");
+    CCZ_AUTO(ccz_policy)
+    any = one_rule(
+        CCZ_TEE_TDX,
+        "\"td_attributes\":{\"mask\":\"0000000000000000\",\"value\":\"0000000000000000\"}");
     CHECK(accepts_at(any, &c, NOW)); /* said aloud, it replaces the default */
 }
 
@@ -280,24 +298,27 @@ static void test_td_defaults(void)
 static void test_status(void)
 {
     CCZ_AUTO(ccz_policy) strict = one_rule(CCZ_TEE_SGX, "");
-    CCZ_AUTO(ccz_policy) some = one_rule(CCZ_TEE_SGX, "\"tcb_status\":[\"OutOfDate\",\"SWHardeningNeeded\"]");
+    CCZ_AUTO(ccz_policy)
+    some = one_rule(CCZ_TEE_SGX, "\"tcb_status\":[\"OutOfDate\",\"SWHardeningNeeded\"]");
     struct ccz_claims c = good_claims(CCZ_TEE_SGX);
     for (int s = CCZ_TCB_NONE; s <= CCZ_TCB_REVOKED + 1; s++) {
         c.tcb_status = (enum ccz_tcb_status)s;
         if (s == CCZ_TCB_UP_TO_DATE)
             CHECK(accepts_at(strict, &c, NOW));
         else
-            CHECK(refuses(strict, &c, "policy:tcb_status") && strcmp(err.expected, "UpToDate") == 0 && err.hint);
+            CHECK(refuses(strict, &c, "policy:tcb_status") &&
+                  strcmp(err.expected, "UpToDate") == 0 && err.hint);
         if (s == CCZ_TCB_OUT_OF_DATE || s == CCZ_TCB_SW_HARDENING_NEEDED)
             CHECK(accepts_at(some, &c, NOW));
         else
             CHECK(refuses(some, &c, "policy:tcb_status"));
     }
     CHECK(strcmp(err.expected, "SWHardeningNeeded, OutOfDate") == 0);
-    CCZ_AUTO(ccz_policy) all = one_rule(
-        CCZ_TEE_SGX,
-        "\"tcb_status\":[\"UpToDate\",\"SWHardeningNeeded\",\"ConfigurationNeeded\",\"ConfigurationAndSWHardeningNeeded\","
-        "\"OutOfDate\",\"OutOfDateConfigurationNeeded\",\"TDRelaunchAdvised\",\"TDRelaunchAdvisedConfigurationNeeded\"]");
+    CCZ_AUTO(ccz_policy)
+    all = one_rule(CCZ_TEE_SGX, "\"tcb_status\":[\"UpToDate\",\"SWHardeningNeeded\","
+                                "\"ConfigurationNeeded\",\"ConfigurationAndSWHardeningNeeded\","
+                                "\"OutOfDate\",\"OutOfDateConfigurationNeeded\","
+                                "\"TDRelaunchAdvised\",\"TDRelaunchAdvisedConfigurationNeeded\"]");
     for (int s = CCZ_TCB_UP_TO_DATE; s < CCZ_TCB_REVOKED; s++) {
         c.tcb_status = (enum ccz_tcb_status)s;
         CHECK(accepts_at(all, &c, NOW));
@@ -310,8 +331,9 @@ static void test_grace(void)
 {
     struct ccz_claims c = good_claims(CCZ_TEE_SGX);
     c.collateral_expires_s = NOW + 1000000;
-    CCZ_AUTO(ccz_policy) p =
-        one_rule(CCZ_TEE_SGX, "\"grace\":{\"until\":\"2027-01-15T09:00:00Z\",\"tcb_status\":[\"OutOfDate\"]}");
+    CCZ_AUTO(ccz_policy)
+    p = one_rule(CCZ_TEE_SGX,
+                 "\"grace\":{\"until\":\"2027-01-15T09:00:00Z\",\"tcb_status\":[\"OutOfDate\"]}");
     struct ccz_verdict v;
     CHECK(ccz_policy_eval(&v, p, &c, NOW, &err) == CCZ_OK && v.grace_until_s == 0); /* not needed */
     c.tcb_status = CCZ_TCB_OUT_OF_DATE;
@@ -332,15 +354,19 @@ static void test_advisories(void)
     ab.advisory_len = 2;
     (void)snprintf(ab.advisory[0], CCZ_ADVISORY_SIZE, "INTEL-SA-00001");
     (void)snprintf(ab.advisory[1], CCZ_ADVISORY_SIZE, "INTEL-SA-00002");
-    check_field(CCZ_TEE_SGX, "\"advisories\":{\"allow\":[\"INTEL-SA-00001\"]}", &a, &ab, "policy:advisories");
-    CHECK(strcmp(err.got, "INTEL-SA-00002") == 0);
-    check_field(CCZ_TEE_SGX, "\"advisories\":{\"deny\":[\"INTEL-SA-00002\"]}", &a, &ab, "policy:advisories");
-    check_field(CCZ_TEE_SGX, "\"advisories\":{\"allow\":[]}", &none, &a, "policy:advisories");
-    check_field(CCZ_TEE_SGX, "\"advisories\":{\"deny\":[\"INTEL-SA-00002\"],\"allow\":[\"INTEL-SA-00001\"]}", &a, &ab,
+    check_field(CCZ_TEE_SGX, "\"advisories\":{\"allow\":[\"INTEL-SA-00001\"]}", &a, &ab,
                 "policy:advisories");
+    CHECK(strcmp(err.got, "INTEL-SA-00002") == 0);
+    check_field(CCZ_TEE_SGX, "\"advisories\":{\"deny\":[\"INTEL-SA-00002\"]}", &a, &ab,
+                "policy:advisories");
+    check_field(CCZ_TEE_SGX, "\"advisories\":{\"allow\":[]}", &none, &a, "policy:advisories");
+    check_field(CCZ_TEE_SGX,
+                "\"advisories\":{\"deny\":[\"INTEL-SA-00002\"],\"allow\":[\"INTEL-SA-00001\"]}", &a,
+                &ab, "policy:advisories");
     /* on both lists: denied */
-    check_field(CCZ_TEE_SGX, "\"advisories\":{\"deny\":[\"INTEL-SA-00001\"],\"allow\":[\"INTEL-SA-00001\"]}", &none,
-                &a, "policy:advisories");
+    check_field(CCZ_TEE_SGX,
+                "\"advisories\":{\"deny\":[\"INTEL-SA-00001\"],\"allow\":[\"INTEL-SA-00001\"]}",
+                &none, &a, "policy:advisories");
     CCZ_AUTO(ccz_policy) silent = one_rule(CCZ_TEE_SGX, ""); /* the status already judges them */
     CHECK(accepts_at(silent, &ab, NOW));
 }
@@ -350,11 +376,14 @@ static void test_times(void)
     struct ccz_claims good = good_claims(CCZ_TEE_SGX), bad = good;
     good.tcb_date_s = INT64_C(1735689600); /* 2025-01-01 */
     bad.tcb_date_s = good.tcb_date_s - 1;
-    check_field(CCZ_TEE_SGX, "\"tcb_date\":{\"min\":\"2025-01-01T00:00:00Z\"}", &good, &bad, "policy:tcb_date");
-    CHECK(strcmp(err.got, "2024-12-31T23:59:59Z") == 0 && strcmp(err.expected, "2025-01-01T00:00:00Z or later") == 0);
+    check_field(CCZ_TEE_SGX, "\"tcb_date\":{\"min\":\"2025-01-01T00:00:00Z\"}", &good, &bad,
+                "policy:tcb_date");
+    CHECK(strcmp(err.got, "2024-12-31T23:59:59Z") == 0 &&
+          strcmp(err.expected, "2025-01-01T00:00:00Z or later") == 0);
     bad = good;
     bad.collateral_issued_s--;
-    check_field(CCZ_TEE_SGX, "\"collateral_max_age_s\":1000", &good, &bad, "policy:collateral_max_age_s");
+    check_field(CCZ_TEE_SGX, "\"collateral_max_age_s\":1000", &good, &bad,
+                "policy:collateral_max_age_s");
     CHECK(strcmp(err.got, "1001") == 0 && strcmp(err.expected, "at most 1000") == 0);
 }
 
@@ -389,7 +418,7 @@ static void test_rules(void)
 
 /* ------------------------------------------------------------------------------------- parsing */
 
-#define RULE(members) "{\"version\":1,\"rules\":[{" members "}]}"
+#define RULE(members)  "{\"version\":1,\"rules\":[{" members "}]}"
 #define SGX_RULE(more) RULE("\"name\":\"r\",\"tee\":\"sgx\"," MRENCLAVE more)
 #define TDX_RULE(more) RULE("\"name\":\"r\",\"tee\":\"tdx\"," MRTD more)
 
@@ -413,13 +442,15 @@ static const struct {
     {RULE("\"tee\":\"sgx\"," MRENCLAVE), "policy:name", "rules[0].name:"},
     {RULE("\"name\":\"\",\"tee\":\"sgx\"," MRENCLAVE), "policy:name", "rules[0].name:"},
     {RULE("\"name\":\"a\\nb\",\"tee\":\"sgx\"," MRENCLAVE), "policy:name", "rules[0].name:"},
-    {RULE("\"name\":\"0123456789012345678901234567890123456789012345678901234567890123\",\"tee\":\"sgx\"," MRENCLAVE),
+    {RULE("\"name\":\"0123456789012345678901234567890123456789012345678901234567890123\",\"tee\":"
+          "\"sgx\"," MRENCLAVE),
      "policy:name", "rules[0].name:"},
     {RULE("\"name\":\"r\"," MRENCLAVE), "policy:rule-tee", "rules[0].tee:"},
     {RULE("\"name\":\"r\",\"tee\":\"snp\"," MRENCLAVE), "policy:rule-tee", "rules[0].tee:"},
     {RULE("\"name\":\"r\",\"tee\":\"SGX\"," MRENCLAVE), "policy:rule-tee", "rules[0].tee:"},
     {RULE("\"name\":\"r\",\"tee\":1," MRENCLAVE), "policy:rule-tee", "rules[0].tee:"},
-    {"{\"version\":1,\"rules\":[{\"name\":\"r\",\"tee\":\"sgx\"," MRENCLAVE "},{\"name\":\"r\",\"tee\":\"tdx\"," MRTD "}]}",
+    {"{\"version\":1,\"rules\":[{\"name\":\"r\",\"tee\":\"sgx\"," MRENCLAVE
+     "},{\"name\":\"r\",\"tee\":\"tdx\"," MRTD "}]}",
      "policy:duplicate", "rules[1].name:"},
     {SGX_RULE(",\"description\":1"), "policy:type", "rules[0]: description"},
     /* unknown, doubled, of the other TEE */
@@ -444,7 +475,8 @@ static const struct {
     {SGX_RULE(",\"fmspc\":[]"), "policy:list", "rules[0].fmspc:"},
     {SGX_RULE(",\"fmspc\":[\"00906ed50000\",7]"), "policy:type", "rules[0].fmspc[1]:"},
     {SGX_RULE(",\"fmspc\":[[\"00906ed50000\"]]"), "policy:type", "rules[0].fmspc[0]:"},
-    {SGX_RULE(",\"fmspc\":[\"00906ed50000\",\"00906ED50000\"]"), "policy:duplicate", "rules[0].fmspc[1]:"},
+    {SGX_RULE(",\"fmspc\":[\"00906ed50000\",\"00906ED50000\"]"), "policy:duplicate",
+     "rules[0].fmspc[1]:"},
     /* numbers */
     {SGX_RULE(",\"isv_prod_id\":\"1\""), "policy:type", "rules[0].isv_prod_id:"},
     {SGX_RULE(",\"isv_prod_id\":1.5"), "policy:type", "rules[0].isv_prod_id:"},
@@ -455,55 +487,73 @@ static const struct {
     {SGX_RULE(",\"isv_svn\":5"), "policy:type", "rules[0].isv_svn:"},
     {SGX_RULE(",\"isv_svn\":{}"), "policy:type", "rules[0].isv_svn.min:"},
     {SGX_RULE(",\"isv_svn\":{\"min\":65536}"), "policy:range", "rules[0].isv_svn.min:"},
-    {SGX_RULE(",\"isv_svn\":{\"min\":1,\"max\":2}"), "policy:unknown-field", "rules[0].isv_svn.max:"},
-    {SGX_RULE(",\"tcb_eval_number\":{\"min\":4294967296}"), "policy:range", "rules[0].tcb_eval_number.min:"},
+    {SGX_RULE(",\"isv_svn\":{\"min\":1,\"max\":2}"), "policy:unknown-field",
+     "rules[0].isv_svn.max:"},
+    {SGX_RULE(",\"tcb_eval_number\":{\"min\":4294967296}"), "policy:range",
+     "rules[0].tcb_eval_number.min:"},
     {SGX_RULE(",\"collateral_max_age_s\":-1"), "policy:range", "rules[0].collateral_max_age_s:"},
     {SGX_RULE(",\"collateral_max_age_s\":\"1d\""), "policy:type", "rules[0].collateral_max_age_s:"},
     /* masks */
     {SGX_RULE(",\"attributes\":\"05\""), "policy:type", "rules[0].attributes:"},
-    {SGX_RULE(",\"attributes\":{\"mask\":\"0500000000000000\"}"), "policy:type", "rules[0].attributes.value:"},
-    {SGX_RULE(",\"attributes\":{\"value\":\"0500000000000000\"}"), "policy:type", "rules[0].attributes.mask:"},
+    {SGX_RULE(",\"attributes\":{\"mask\":\"0500000000000000\"}"), "policy:type",
+     "rules[0].attributes.value:"},
+    {SGX_RULE(",\"attributes\":{\"value\":\"0500000000000000\"}"), "policy:type",
+     "rules[0].attributes.mask:"},
     {SGX_RULE(",\"attributes\":{\"mask\":\"05\",\"value\":\"0500000000000000\"}"), "policy:hex",
      "rules[0].attributes.mask:"},
-    {SGX_RULE(",\"attributes\":{\"mask\":\"0400000000000000\",\"value\":\"0500000000000000\"}"), "policy:mask",
-     "rules[0].attributes:"},
-    {SGX_RULE(",\"attributes\":{\"mask\":\"0500000000000000\",\"value\":\"0500000000000000\",\"x\":1}"),
+    {SGX_RULE(",\"attributes\":{\"mask\":\"0400000000000000\",\"value\":\"0500000000000000\"}"),
+     "policy:mask", "rules[0].attributes:"},
+    {SGX_RULE(
+         ",\"attributes\":{\"mask\":\"0500000000000000\",\"value\":\"0500000000000000\",\"x\":1}"),
      "policy:unknown-field", "rules[0].attributes.x:"},
     /* statuses, grace, advisories, times */
     {SGX_RULE(",\"tcb_status\":\"UpToDate\""), "policy:type", "rules[0].tcb_status:"},
     {SGX_RULE(",\"tcb_status\":[]"), "policy:list", "rules[0].tcb_status:"},
     {SGX_RULE(",\"tcb_status\":[\"uptodate\"]"), "policy:status", "rules[0].tcb_status[0]:"},
-    {SGX_RULE(",\"tcb_status\":[\"UpToDate\",\"Revoked\"]"), "policy:status", "rules[0].tcb_status[1]:"},
+    {SGX_RULE(",\"tcb_status\":[\"UpToDate\",\"Revoked\"]"), "policy:status",
+     "rules[0].tcb_status[1]:"},
     {SGX_RULE(",\"tcb_status\":[1]"), "policy:status", "rules[0].tcb_status[0]:"},
-    {SGX_RULE(",\"tcb_status\":[\"UpToDate\",\"UpToDate\"]"), "policy:duplicate", "rules[0].tcb_status[1]:"},
+    {SGX_RULE(",\"tcb_status\":[\"UpToDate\",\"UpToDate\"]"), "policy:duplicate",
+     "rules[0].tcb_status[1]:"},
     {SGX_RULE(",\"grace\":[]"), "policy:type", "rules[0].grace:"},
-    {SGX_RULE(",\"grace\":{\"tcb_status\":[\"OutOfDate\"]}"), "policy:time", "rules[0].grace.until:"},
-    {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01T00:00:00Z\"}"), "policy:type", "rules[0].grace.tcb_status:"},
-    {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01\",\"tcb_status\":[\"OutOfDate\"]}"), "policy:time",
+    {SGX_RULE(",\"grace\":{\"tcb_status\":[\"OutOfDate\"]}"), "policy:time",
      "rules[0].grace.until:"},
-    {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01T00:00:00Z\",\"tcb_status\":[\"Revoked\"]}"), "policy:status",
-     "rules[0].grace.tcb_status[0]:"},
-    {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01T00:00:00Z\",\"tcb_status\":[\"OutOfDate\"],\"x\":1}"),
+    {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01T00:00:00Z\"}"), "policy:type",
+     "rules[0].grace.tcb_status:"},
+    {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01\",\"tcb_status\":[\"OutOfDate\"]}"),
+     "policy:time", "rules[0].grace.until:"},
+    {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01T00:00:00Z\",\"tcb_status\":[\"Revoked\"]}"),
+     "policy:status", "rules[0].grace.tcb_status[0]:"},
+    {SGX_RULE(
+         ",\"grace\":{\"until\":\"2027-01-01T00:00:00Z\",\"tcb_status\":[\"OutOfDate\"],\"x\":1}"),
      "policy:unknown-field", "rules[0].grace.x:"},
     {SGX_RULE(",\"advisories\":[]"), "policy:type", "rules[0].advisories:"},
     {SGX_RULE(",\"advisories\":{}"), "policy:list", "rules[0].advisories:"},
-    {SGX_RULE(",\"advisories\":{\"deny\":\"INTEL-SA-00001\"}"), "policy:type", "rules[0].advisories.deny:"},
-    {SGX_RULE(",\"advisories\":{\"deny\":[\"\"]}"), "policy:advisory", "rules[0].advisories.deny[0]:"},
+    {SGX_RULE(",\"advisories\":{\"deny\":\"INTEL-SA-00001\"}"), "policy:type",
+     "rules[0].advisories.deny:"},
+    {SGX_RULE(",\"advisories\":{\"deny\":[\"\"]}"), "policy:advisory",
+     "rules[0].advisories.deny[0]:"},
     {SGX_RULE(",\"advisories\":{\"deny\":[1]}"), "policy:advisory", "rules[0].advisories.deny[0]:"},
     {SGX_RULE(",\"advisories\":{\"allow\":[\"012345678901234567890123\"]}"), "policy:advisory",
      "rules[0].advisories.allow[0]:"},
-    {SGX_RULE(",\"advisories\":{\"allow\":[\"a\",\"a\"]}"), "policy:duplicate", "rules[0].advisories.allow[1]:"},
+    {SGX_RULE(",\"advisories\":{\"allow\":[\"a\",\"a\"]}"), "policy:duplicate",
+     "rules[0].advisories.allow[1]:"},
     {SGX_RULE(",\"tcb_date\":{\"min\":20250101}"), "policy:time", "rules[0].tcb_date.min:"},
-    {SGX_RULE(",\"tcb_date\":{\"min\":\"1960-01-01T00:00:00Z\"}"), "policy:time", "rules[0].tcb_date.min:"},
+    {SGX_RULE(",\"tcb_date\":{\"min\":\"1960-01-01T00:00:00Z\"}"), "policy:time",
+     "rules[0].tcb_date.min:"},
     {SGX_RULE(",\"tcb_date\":\"2025-01-01T00:00:00Z\""), "policy:type", "rules[0].tcb_date:"},
     /* nobody in particular */
     {RULE("\"name\":\"r\",\"tee\":\"sgx\""), "policy:unpinned", "rules[0]:"},
     {RULE("\"name\":\"r\",\"tee\":\"tdx\""), "policy:unpinned", "rules[0]:"},
     {RULE("\"name\":\"r\",\"tee\":\"sgx\"," MRSIGNER), "policy:unpinned", "rules[0]:"},
-    {RULE("\"name\":\"r\",\"tee\":\"sgx\"," MRSIGNER ",\"isv_prod_id\":1"), "policy:unpinned", "rules[0]:"},
-    {RULE("\"name\":\"r\",\"tee\":\"sgx\"," MRSIGNER ",\"isv_svn\":{\"min\":1}"), "policy:unpinned", "rules[0]:"},
-    {RULE("\"name\":\"r\",\"tee\":\"sgx\",\"isv_prod_id\":1,\"isv_svn\":{\"min\":1}"), "policy:unpinned", "rules[0]:"},
-    {RULE("\"name\":\"r\",\"tee\":\"tdx\",\"rtmr0\":\"666666666666666666666666666666666666666666666666"
+    {RULE("\"name\":\"r\",\"tee\":\"sgx\"," MRSIGNER ",\"isv_prod_id\":1"), "policy:unpinned",
+     "rules[0]:"},
+    {RULE("\"name\":\"r\",\"tee\":\"sgx\"," MRSIGNER ",\"isv_svn\":{\"min\":1}"), "policy:unpinned",
+     "rules[0]:"},
+    {RULE("\"name\":\"r\",\"tee\":\"sgx\",\"isv_prod_id\":1,\"isv_svn\":{\"min\":1}"),
+     "policy:unpinned", "rules[0]:"},
+    {RULE("\"name\":\"r\",\"tee\":\"tdx\",\"rtmr0\":"
+          "\"666666666666666666666666666666666666666666666666"
           "666666666666666666666666666666666666666666666666\""),
      "policy:unpinned", "rules[0]:"},
 };
@@ -517,7 +567,8 @@ static void test_bad_texts(void)
         bool ok = rc == CCZ_E_FORMAT && p == NULL && strcmp(err.where, bad_texts[i].where) == 0 &&
                   strncmp(err.msg, bad_texts[i].path, strlen(bad_texts[i].path)) == 0;
         if (!ok)
-            fprintf(stderr, "%s\n  gave %s at %s: %s\n", bad_texts[i].text, ccz_rc_name(rc), err.where, err.msg);
+            fprintf(stderr, "%s\n  gave %s at %s: %s\n", bad_texts[i].text, ccz_rc_name(rc),
+                    err.where, err.msg);
         CHECK(ok);
         CHECK(ccz_policy_parse(&p, ccz_span_str(bad_texts[i].text), NULL) == CCZ_E_FORMAT);
     }
@@ -525,9 +576,10 @@ static void test_bad_texts(void)
 
 static void test_truncation(void)
 {
-    static const char good[] = SGX_RULE(
-        ",\"sim\":true,\"tcb_status\":[\"UpToDate\"],\"grace\":{\"until\":\"2027-01-01T00:00:00Z\",\"tcb_status\":"
-        "[\"OutOfDate\"]},\"advisories\":{\"deny\":[\"a\"],\"allow\":[\"b\"]},\"isv_prod_id\":[1,2]");
+    static const char good[] = SGX_RULE(",\"sim\":true,\"tcb_status\":[\"UpToDate\"],\"grace\":{"
+                                        "\"until\":\"2027-01-01T00:00:00Z\",\"tcb_status\":"
+                                        "[\"OutOfDate\"]},\"advisories\":{\"deny\":[\"a\"],"
+                                        "\"allow\":[\"b\"]},\"isv_prod_id\":[1,2]");
     CCZ_AUTO(ccz_policy) whole = NULL;
     CHECK(ccz_policy_parse(&whole, ccz_span_str(good), &err) == CCZ_OK);
     for (size_t cut = 0; cut < sizeof(good) - 1; cut++) {
@@ -556,9 +608,11 @@ static ccz_rc parse_many(size_t len, bool rules)
 static void test_limits(void)
 {
     CHECK(parse_many(CCZ_POLICY_RULES_MAX, true) == CCZ_OK);
-    CHECK(parse_many(CCZ_POLICY_RULES_MAX + 1, true) == CCZ_E_LIMIT && strcmp(err.where, "policy:rules") == 0);
+    CHECK(parse_many(CCZ_POLICY_RULES_MAX + 1, true) == CCZ_E_LIMIT &&
+          strcmp(err.where, "policy:rules") == 0);
     CHECK(parse_many(CCZ_POLICY_LIST_MAX, false) == CCZ_OK);
-    CHECK(parse_many(CCZ_POLICY_LIST_MAX + 1, false) == CCZ_E_LIMIT && strcmp(err.where, "policy:list-size") == 0);
+    CHECK(parse_many(CCZ_POLICY_LIST_MAX + 1, false) == CCZ_E_LIMIT &&
+          strcmp(err.where, "policy:list-size") == 0);
     char *big = calloc(1, CCZ_POLICY_SIZE_MAX + 1);
     struct ccz_policy *p = NULL;
     CHECK(big != NULL);
@@ -577,7 +631,8 @@ static void test_long_key(void)
     struct ccz_policy *p = NULL;
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, 65536);
-    ccz_buf_put_str(&b, "{\"version\":1,\"rules\":[{\"name\":\"r\",\"tee\":\"sgx\"," MRENCLAVE ",\"");
+    ccz_buf_put_str(&b,
+                    "{\"version\":1,\"rules\":[{\"name\":\"r\",\"tee\":\"sgx\"," MRENCLAVE ",\"");
     for (int i = 0; i < 10000; i++)
         ccz_buf_u8(&b, 'x');
     ccz_buf_put_str(&b, "\":1}]}");
@@ -606,7 +661,8 @@ static void test_draft(void)
         other.simulated = true;
         CHECK(refuses(p, &other, "policy:sim"));
         ccz_buf_clear(&text);
-        CHECK(ccz_policy_draft(&text, &other, &err) == CCZ_OK && strstr(ccz_buf_str(&text), "\"sim\": true") != NULL);
+        CHECK(ccz_policy_draft(&text, &other, &err) == CCZ_OK &&
+              strstr(ccz_buf_str(&text), "\"sim\": true") != NULL);
         other = c;
         other.tcb_eval_number--;
         CHECK(refuses(p, &other, "policy:tcb_eval_number"));
@@ -625,15 +681,18 @@ static void test_draft_refuse(void)
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, 65536);
     c.debug = true;
-    CHECK(ccz_policy_draft(&b, &c, &err) == CCZ_E_POLICY && strcmp(err.where, "policy:draft-debug") == 0 && err.hint);
+    CHECK(ccz_policy_draft(&b, &c, &err) == CCZ_E_POLICY &&
+          strcmp(err.where, "policy:draft-debug") == 0 && err.hint);
     c.debug = false;
     c.tcb_status = CCZ_TCB_REVOKED;
-    CHECK(ccz_policy_draft(&b, &c, &err) == CCZ_E_POLICY && strcmp(err.where, "policy:draft-status") == 0);
+    CHECK(ccz_policy_draft(&b, &c, &err) == CCZ_E_POLICY &&
+          strcmp(err.where, "policy:draft-status") == 0);
     c.tcb_status = CCZ_TCB_NONE;
     CHECK(ccz_policy_draft(&b, &c, &err) == CCZ_E_POLICY);
     c.tcb_status = CCZ_TCB_UP_TO_DATE;
     c.tee = CCZ_TEE_SNP;
-    CHECK(ccz_policy_draft(&b, &c, &err) == CCZ_E_POLICY && strcmp(err.where, "policy:draft-tee") == 0);
+    CHECK(ccz_policy_draft(&b, &c, &err) == CCZ_E_POLICY &&
+          strcmp(err.where, "policy:draft-tee") == 0);
     CHECK(ccz_policy_draft(&b, &(struct ccz_claims){0}, NULL) == CCZ_E_POLICY && b.size == 0);
     CCZ_AUTO_BUF small;
     ccz_buf_init(&small, 100);
@@ -642,16 +701,26 @@ static void test_draft_refuse(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"policy.empty", test_empty},           {"policy.zeroed_claims", test_zeroed_claims},
-    {"policy.expired", test_expired},       {"policy.fields", test_fields},
-    {"policy.lists", test_lists},           {"policy.minimum", test_minimum},
-    {"policy.mask", test_mask},             {"policy.sim", test_sim},
-    {"policy.debug", test_debug},           {"policy.td_defaults", test_td_defaults},
-    {"policy.status", test_status},         {"policy.grace", test_grace},
-    {"policy.advisories", test_advisories}, {"policy.times", test_times},
-    {"policy.rules", test_rules},           {"policy.bad_texts", test_bad_texts},
-    {"policy.truncation", test_truncation}, {"policy.limits", test_limits},
-    {"policy.long_key", test_long_key},     {"policy.draft", test_draft},
+    {"policy.empty", test_empty},
+    {"policy.zeroed_claims", test_zeroed_claims},
+    {"policy.expired", test_expired},
+    {"policy.fields", test_fields},
+    {"policy.lists", test_lists},
+    {"policy.minimum", test_minimum},
+    {"policy.mask", test_mask},
+    {"policy.sim", test_sim},
+    {"policy.debug", test_debug},
+    {"policy.td_defaults", test_td_defaults},
+    {"policy.status", test_status},
+    {"policy.grace", test_grace},
+    {"policy.advisories", test_advisories},
+    {"policy.times", test_times},
+    {"policy.rules", test_rules},
+    {"policy.bad_texts", test_bad_texts},
+    {"policy.truncation", test_truncation},
+    {"policy.limits", test_limits},
+    {"policy.long_key", test_long_key},
+    {"policy.draft", test_draft},
     {"policy.draft_refuse", test_draft_refuse},
 };
 

@@ -59,7 +59,8 @@ static int make_outblob(struct fake_kernel *k, struct fake_file *f)
     if (k->inblob_size != 64)
         return -EINVAL;
     bool snp = strncmp(k->provider, "sev", 3) == 0;
-    set_blob(f, snp ? 1184 : k->outblob_size, snp ? SNP_REPORT_DATA_AT : TDX_REPORT_DATA_AT, k->inblob);
+    set_blob(f, snp ? 1184 : k->outblob_size, snp ? SNP_REPORT_DATA_AT : TDX_REPORT_DATA_AT,
+             k->inblob);
     if (snp)
         f->data[0x30] = (uint8_t)k->privlevel; /* VMPL */
     if (take(&k->foreign_after))
@@ -128,7 +129,8 @@ static int open_locked(struct fake_kernel *k, const char *path, int flags)
     if (strncmp(path, "/dev/attestation/", 17) == 0) {
         (void)snprintf(f->name, sizeof(f->name), "%.31s", path + 17);
         e = open_gramine_file(k, f);
-    } else if (k->exists && strncmp(path, k->dir, strlen(k->dir)) == 0 && path[strlen(k->dir)] == '/') {
+    } else if (k->exists && strncmp(path, k->dir, strlen(k->dir)) == 0 &&
+               path[strlen(k->dir)] == '/') {
         (void)snprintf(f->name, sizeof(f->name), "%.31s", path + strlen(k->dir) + 1);
         e = open_report_file(k, f);
     }
@@ -152,7 +154,8 @@ static int64_t read_locked(struct fake_kernel *k, struct fake_file *f, void *buf
     return (int64_t)n;
 }
 
-static int64_t write_locked(struct fake_kernel *k, struct fake_file *f, const void *buf, size_t size)
+static int64_t write_locked(struct fake_kernel *k, struct fake_file *f, const void *buf,
+                            size_t size)
 {
     if (!f->write)
         return -EBADF;
@@ -238,7 +241,8 @@ static int mkdir_locked(struct fake_kernel *k, const char *path)
     size_t root = strlen(k->root);
     if (k->mkdir_error)
         return -k->mkdir_error;
-    if (!k->mounted || strncmp(path, k->root, root) != 0 || strncmp(path + root, REPORT_DIR, strlen(REPORT_DIR)) != 0)
+    if (!k->mounted || strncmp(path, k->root, root) != 0 ||
+        strncmp(path + root, REPORT_DIR, strlen(REPORT_DIR)) != 0)
         return -ENOENT;
     if (!k->provider)
         return -ENXIO;

@@ -17,8 +17,9 @@ static ccz_rc open_as(struct ccz_attester **a, const char *provider)
 {
     struct cczi_tee_fs fs = fake_fs(&k);
     err = (struct ccz_err){0};
-    return cczi_attester_open(a, &(struct ccz_attester_cfg){.provider = provider, .fs_root = "/fake", .timeout_ms = 5000},
-                              &fs, &err);
+    return cczi_attester_open(
+        a, &(struct ccz_attester_cfg){.provider = provider, .fs_root = "/fake", .timeout_ms = 5000},
+        &fs, &err);
 }
 
 static const uint8_t report_data[64] = {1, 2, 3, [63] = 64};
@@ -31,9 +32,11 @@ static ccz_rc quote(struct ccz_buf *out, struct ccz_attester *a)
 
 static bool refused(ccz_rc rc, ccz_rc want, const char *where, bool with_hint)
 {
-    if (rc == want && err.rc == want && strcmp(err.where, where) == 0 && (err.hint != NULL) == with_hint)
+    if (rc == want && err.rc == want && strcmp(err.where, where) == 0 &&
+        (err.hint != NULL) == with_hint)
         return true;
-    fprintf(stderr, "got %s at %s: %s (hint: %s)\n", ccz_rc_name(rc), err.where, err.msg, err.hint ? err.hint : "none");
+    fprintf(stderr, "got %s at %s: %s (hint: %s)\n", ccz_rc_name(rc), err.where, err.msg,
+            err.hint ? err.hint : "none");
     return false;
 }
 
@@ -51,8 +54,10 @@ static void test_unknown(void)
     char root[400];
     memset(root, 'a', sizeof(root));
     root[sizeof(root) - 1] = 0;
-    CHECK(ccz_attester_open(&a, &(struct ccz_attester_cfg){.provider = "gramine", .fs_root = root}, &err) == CCZ_E_ARG);
-    CHECK(ccz_attester_open(&a, &(struct ccz_attester_cfg){.provider = "gramine", .timeout_ms = -1}, NULL) == CCZ_E_ARG);
+    CHECK(ccz_attester_open(&a, &(struct ccz_attester_cfg){.provider = "gramine", .fs_root = root},
+                            &err) == CCZ_E_ARG);
+    CHECK(ccz_attester_open(&a, &(struct ccz_attester_cfg){.provider = "gramine", .timeout_ms = -1},
+                            NULL) == CCZ_E_ARG);
     ccz_attester_free(NULL);
 }
 
@@ -94,7 +99,8 @@ static void test_configfs_snp(void)
     ccz_buf_init(&out, 65536);
     ccz_buf_init(&aux, 16384);
     CHECK(ccz_attester_quote_aux(&out, &aux, a, report_data, &err) == CCZ_OK);
-    CHECK(out.size == 1184 && aux.size == 3000 && out.ptr[0x30] == 2); /* asked at the floor, as text */
+    CHECK(out.size == 1184 && aux.size == 3000 &&
+          out.ptr[0x30] == 2); /* asked at the floor, as text */
     CHECK(memcmp(out.ptr + 0x50, report_data, 64) == 0 && k.generation == 2);
     k.privlevel_floor = -1; /* an older driver has no choice to offer */
     ccz_buf_clear(&out);
@@ -112,10 +118,12 @@ static void test_configfs_open(void)
     struct ccz_attester *a = NULL;
     fake_init(&k);
     k.mounted = false;
-    CHECK(refused(open_as(&a, "configfs"), CCZ_E_UNAVAILABLE, "tee:configfs-mkdir", true) && err.aux == ENOENT);
+    CHECK(refused(open_as(&a, "configfs"), CCZ_E_UNAVAILABLE, "tee:configfs-mkdir", true) &&
+          err.aux == ENOENT);
     k.mounted = true;
     k.provider = NULL;
-    CHECK(refused(open_as(&a, "configfs"), CCZ_E_UNAVAILABLE, "tee:configfs-mkdir", true) && err.aux == ENXIO);
+    CHECK(refused(open_as(&a, "configfs"), CCZ_E_UNAVAILABLE, "tee:configfs-mkdir", true) &&
+          err.aux == ENXIO);
     k.provider = "arm_cca_guest\n";
     CHECK(refused(open_as(&a, "configfs"), CCZ_E_UNSUPPORTED, "tee:configfs-provider", false));
     CHECK(strcmp(err.got, "arm_cca_guest\\x0a") == 0 && !k.exists);
@@ -151,7 +159,8 @@ static void test_configfs_retry(void)
     }
 }
 
-/* Trouble that stays: refused at the deadline, each with its own reason, nothing appended, nothing left. */
+/* Trouble that stays: refused at the deadline, each with its own reason, nothing appended, nothing
+ * left. */
 static void test_configfs_refuse(void)
 {
     static const struct {
@@ -162,16 +171,26 @@ static void test_configfs_refuse(void)
         const char *where;
         bool hint;
     } t[] = {
-        {offsetof(struct fake_kernel, busy_reads), 1000, EBUSY, CCZ_E_UNAVAILABLE, "tee:configfs-outblob", true},
-        {offsetof(struct fake_kernel, interrupted), 1000, EINTR, CCZ_E_TIMEOUT, "tee:configfs-outblob", false},
-        {offsetof(struct fake_kernel, dropped), 1000, EBUSY, CCZ_E_UNAVAILABLE, "tee:configfs-generation", true},
-        {offsetof(struct fake_kernel, foreign_before), 1000, ESTALE, CCZ_E_UNAVAILABLE, "tee:configfs-generation", true},
-        {offsetof(struct fake_kernel, foreign_after), 1000, ESTALE, CCZ_E_UNAVAILABLE, "tee:configfs-generation", true},
-        {offsetof(struct fake_kernel, outblob_error), ETIMEDOUT, ETIMEDOUT, CCZ_E_TIMEOUT, "tee:configfs-outblob", true},
-        {offsetof(struct fake_kernel, outblob_error), ENXIO, ENXIO, CCZ_E_UNAVAILABLE, "tee:configfs-outblob", true},
-        {offsetof(struct fake_kernel, outblob_error), EINVAL, EINVAL, CCZ_E_PEER, "tee:configfs-outblob", true},
-        {offsetof(struct fake_kernel, outblob_error), EFBIG, EFBIG, CCZ_E_LIMIT, "tee:configfs-outblob", false},
-        {offsetof(struct fake_kernel, outblob_error), EIO, EIO, CCZ_E_IO, "tee:configfs-outblob", false},
+        {offsetof(struct fake_kernel, busy_reads), 1000, EBUSY, CCZ_E_UNAVAILABLE,
+         "tee:configfs-outblob", true},
+        {offsetof(struct fake_kernel, interrupted), 1000, EINTR, CCZ_E_TIMEOUT,
+         "tee:configfs-outblob", false},
+        {offsetof(struct fake_kernel, dropped), 1000, EBUSY, CCZ_E_UNAVAILABLE,
+         "tee:configfs-generation", true},
+        {offsetof(struct fake_kernel, foreign_before), 1000, ESTALE, CCZ_E_UNAVAILABLE,
+         "tee:configfs-generation", true},
+        {offsetof(struct fake_kernel, foreign_after), 1000, ESTALE, CCZ_E_UNAVAILABLE,
+         "tee:configfs-generation", true},
+        {offsetof(struct fake_kernel, outblob_error), ETIMEDOUT, ETIMEDOUT, CCZ_E_TIMEOUT,
+         "tee:configfs-outblob", true},
+        {offsetof(struct fake_kernel, outblob_error), ENXIO, ENXIO, CCZ_E_UNAVAILABLE,
+         "tee:configfs-outblob", true},
+        {offsetof(struct fake_kernel, outblob_error), EINVAL, EINVAL, CCZ_E_PEER,
+         "tee:configfs-outblob", true},
+        {offsetof(struct fake_kernel, outblob_error), EFBIG, EFBIG, CCZ_E_LIMIT,
+         "tee:configfs-outblob", false},
+        {offsetof(struct fake_kernel, outblob_error), EIO, EIO, CCZ_E_IO, "tee:configfs-outblob",
+         false},
     };
     for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         fake_init(&k);
@@ -201,10 +220,12 @@ static void test_configfs_refuse(void)
 }
 
 static int warnings;
-static void count_warnings(void *arg, enum ccz_log_level level, const char *module, const char *line)
+static void count_warnings(void *arg, enum ccz_log_level level, const char *module,
+                           const char *line)
 {
     (void)arg;
-    warnings += level == CCZ_LOG_WARN && strcmp(module, "tee") == 0 && strstr(line, "rmdir-failed") != NULL;
+    warnings +=
+        level == CCZ_LOG_WARN && strcmp(module, "tee") == 0 && strstr(line, "rmdir-failed") != NULL;
 }
 
 static void test_configfs_rmdir(void)
@@ -286,7 +307,8 @@ static void *quote_often(void *arg)
     return NULL;
 }
 
-/* user_report_data is one state of the process: without the lock threads would get each other's quotes. */
+/* user_report_data is one state of the process: without the lock threads would get each other's
+ * quotes. */
 static void test_gramine_threads(void)
 {
     fake_init(&k);
@@ -314,19 +336,26 @@ static void test_gramine_files(void)
     (void)snprintf(path, sizeof(path), "%s/dev/attestation/user_report_data", root);
     CHECK(ccz_file_write(path, CCZ_SPAN(blob, 64), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
     CCZ_AUTO(ccz_attester) a = NULL;
-    CHECK(ccz_attester_open(&a, &(struct ccz_attester_cfg){.provider = "gramine", .fs_root = root}, &err) == CCZ_OK);
+    CHECK(ccz_attester_open(&a, &(struct ccz_attester_cfg){.provider = "gramine", .fs_root = root},
+                            &err) == CCZ_OK);
     CCZ_AUTO_BUF out;
     ccz_buf_init(&out, 65536);
     CHECK(ccz_attester_quote(&out, a, report_data, &err) == CCZ_E_IO); /* no quote file yet */
     (void)snprintf(path, sizeof(path), "%s/dev/attestation/quote", root);
-    CHECK(ccz_file_write(path, CCZ_SPAN(blob, sizeof(blob)), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    CHECK(ccz_file_write(path, CCZ_SPAN(blob, sizeof(blob)), 0600, CCZ_FILE_REPLACE, NULL) ==
+          CCZ_OK);
     CHECK(ccz_attester_quote(&out, a, report_data, &err) == CCZ_OK && out.size == sizeof(blob));
     struct ccz_attester *none = NULL;
-    CHECK(ccz_attester_open(&none, &(struct ccz_attester_cfg){.provider = "configfs", .fs_root = root}, &err) ==
-          CCZ_E_UNAVAILABLE);
+    CHECK(ccz_attester_open(&none,
+                            &(struct ccz_attester_cfg){.provider = "configfs", .fs_root = root},
+                            &err) == CCZ_E_UNAVAILABLE);
     CHECK(none == NULL && err.hint != NULL);
-    static const char *const names[] = {"dev/attestation/attestation_type", "dev/attestation/user_report_data",
-                                        "dev/attestation/quote", "dev/attestation", "dev", ""};
+    static const char *const names[] = {"dev/attestation/attestation_type",
+                                        "dev/attestation/user_report_data",
+                                        "dev/attestation/quote",
+                                        "dev/attestation",
+                                        "dev",
+                                        ""};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         (void)snprintf(path, sizeof(path), "%s/%s", root, names[i]);
         CHECK(remove(path) == 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The software TEE: what it writes and signs is parsed back here with codec and crypto, by the layouts of the Intel
- * documents. That the verifier accepts it is tested with the module verifier.
+ * The software TEE: what it writes and signs is parsed back here with codec and crypto, by the
+ * layouts of the Intel documents. That the verifier accepts it is tested with the module verifier.
  */
 #define _DEFAULT_SOURCE
 #include "tee/sim_priv.h"
@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NOW INT64_C(1800000000)
+#define NOW     INT64_C(1800000000)
 #define SGX_OID "1.2.840.113741.1.13.1"
 
 static struct ccz_err err;
@@ -79,7 +79,8 @@ static struct ccz_cert *next_cert(struct ccz_span *text)
 static struct ccz_attester *attester(const char *provider, const char *const *libs, size_t len)
 {
     struct ccz_attester *a = NULL;
-    struct ccz_attester_cfg cfg = {.provider = provider, .sim_dir = dir, .measure = libs, .measure_len = len};
+    struct ccz_attester_cfg cfg = {
+        .provider = provider, .sim_dir = dir, .measure = libs, .measure_len = len};
     CHECK(ccz_attester_open(&a, &cfg, &err) == CCZ_OK);
     return a;
 }
@@ -100,9 +101,13 @@ static void test_layout(void)
     static const char *const private_files[] = {
         "platform/pck_key.pem", "platform/sgx/attest_key.pem", "platform/sgx/qe_certification.bin",
         "platform/tdx/attest_key.pem", "platform/tdx/qe_certification.bin"};
-    static const char *const public_files[] = {
-        "tcb_info.json",           "qe_identity.json", "tcb_info_issuer_chain.pem", "qe_identity_issuer_chain.pem",
-        "pck_crl_issuer_chain.pem", "root_ca_crl.der",  "pck_crl.der"};
+    static const char *const public_files[] = {"tcb_info.json",
+                                               "qe_identity.json",
+                                               "tcb_info_issuer_chain.pem",
+                                               "qe_identity_issuer_chain.pem",
+                                               "pck_crl_issuer_chain.pem",
+                                               "root_ca_crl.der",
+                                               "pck_crl.der"};
     make_platform(&(struct ccz_sim_cfg){.now_s = NOW});
     check_mode("platform", 0700);
     for (size_t i = 0; i < sizeof(private_files) / sizeof(private_files[0]); i++)
@@ -131,7 +136,8 @@ static void test_refuse(void)
     (void)snprintf(sub, sizeof(sub), "%s/new/deep", dir);
     CHECK(ccz_sim_init(sub, &(struct ccz_sim_cfg){0}, &err) == CCZ_E_ARG);
     CHECK(ccz_sim_init(sub, &(struct ccz_sim_cfg){.now_s = NOW, .valid_s = -1}, &err) == CCZ_E_ARG);
-    CHECK(ccz_sim_init(sub, &(struct ccz_sim_cfg){.now_s = NOW, .tcb_status = "uptodate"}, &err) == CCZ_E_ARG);
+    CHECK(ccz_sim_init(sub, &(struct ccz_sim_cfg){.now_s = NOW, .tcb_status = "uptodate"}, &err) ==
+          CCZ_E_ARG);
     CHECK(strcmp(err.where, "tee:sim-tcb-status") == 0 && strcmp(err.got, "uptodate") == 0);
     CHECK(access(sub, F_OK) != 0); /* refused before anything is made */
     (void)snprintf(sub, sizeof(sub), "%s/trust/root.pem", dir);
@@ -142,8 +148,9 @@ static void test_refuse(void)
 
 /* ------------------------------------------------------------------------ certificates and CRLs */
 
-static void check_serial_revoked(const char *sub, const struct ccz_cert *pck, const struct ccz_cert *ca,
-                                 const struct ccz_cert *root, bool revoked)
+static void check_serial_revoked(const char *sub, const struct ccz_cert *pck,
+                                 const struct ccz_cert *ca, const struct ccz_cert *root,
+                                 bool revoked)
 {
     char name[64];
     CCZ_AUTO_BUF pck_der;
@@ -207,7 +214,8 @@ static void check_sgx_extension(const struct ccz_cert *pck)
         CHECK(entry_number(&tcb, suffix) == cczi_sim_tcb.cpu_svn[i]);
     }
     CHECK(entry_number(&tcb, ".2.17") == cczi_sim_tcb.pce_svn);
-    CHECK(ccz_span_eq(entry(&tcb, ".2.18", CCZ_DER_OCTET_STRING), CCZ_SPAN(cczi_sim_tcb.cpu_svn, 16)));
+    CHECK(ccz_span_eq(entry(&tcb, ".2.18", CCZ_DER_OCTET_STRING),
+                      CCZ_SPAN(cczi_sim_tcb.cpu_svn, 16)));
     CHECK(ccz_rd_done(&tcb));
     CHECK(ccz_span_eq(entry(&r, ".3", CCZ_DER_OCTET_STRING), CCZ_SPAN(cczi_sim_tcb.pce_id, 2)));
     CHECK(ccz_span_eq(entry(&r, ".4", CCZ_DER_OCTET_STRING), CCZ_SPAN(cczi_sim_tcb.fmspc, 6)));
@@ -239,8 +247,8 @@ static void read_pck_chain(struct ccz_cert *certs[3], const char *sub)
 
 static void check_signers(const char *sub, const struct ccz_cert *ca, const struct ccz_cert *root)
 {
-    static const char *const chains[] = {"tcb_info_issuer_chain.pem", "qe_identity_issuer_chain.pem",
-                                         "pck_crl_issuer_chain.pem"};
+    static const char *const chains[] = {
+        "tcb_info_issuer_chain.pem", "qe_identity_issuer_chain.pem", "pck_crl_issuer_chain.pem"};
     static const char *const cn[] = {"SIMULATED SGX TCB Signing", "SIMULATED SGX TCB Signing",
                                      "SIMULATED SGX PCK Platform CA"};
     for (size_t i = 0; i < 3; i++) {
@@ -262,7 +270,8 @@ static void check_signers(const char *sub, const struct ccz_cert *ca, const stru
 static void test_certificates(void)
 {
     for (int revoked = 0; revoked < 2; revoked++) {
-        make_platform(&(struct ccz_sim_cfg){.now_s = NOW, .valid_s = 3600, .revoke_pck = revoked != 0});
+        make_platform(
+            &(struct ccz_sim_cfg){.now_s = NOW, .valid_s = 3600, .revoke_pck = revoked != 0});
         CCZ_AUTO_BUF root_pem;
         load(&root_pem, "trust/root.pem");
         struct ccz_span text = ccz_buf_span(&root_pem);
@@ -272,7 +281,8 @@ static void test_certificates(void)
         for (int q = 0; q < CCZI_SIM_QE_LEN; q++) {
             struct ccz_cert *c[3];
             read_pck_chain(c, cczi_sim_qe[q].dir);
-            CHECK(strcmp(ccz_cert_cn(c[0]), "SIMULATED SGX PCK Certificate") == 0 && !ccz_cert_is_ca(c[0]));
+            CHECK(strcmp(ccz_cert_cn(c[0]), "SIMULATED SGX PCK Certificate") == 0 &&
+                  !ccz_cert_is_ca(c[0]));
             CHECK(ccz_cert_check_issuer(c[0], c[1], &err) == CCZ_OK);
             CHECK(ccz_cert_check_issuer(c[1], c[2], &err) == CCZ_OK);
             CHECK(ccz_span_eq(ccz_cert_der(c[2]), ccz_cert_der(root)));
@@ -337,8 +347,9 @@ static size_t matching_level(const struct ccz_json *levels, bool tdx)
         bool meets = number(tcb, "pcesvn") <= cczi_sim_tcb.pce_svn;
         CHECK(ccz_json_len(sgx) == 16 && ccz_json_len(td) == (tdx ? 16 : 0));
         for (size_t k = 0; k < 16; k++)
-            meets = meets && number(ccz_json_at(sgx, k), "svn") <= cczi_sim_tcb.cpu_svn[k] &&
-                    (!tdx || k < 2 || number(ccz_json_at(td, k), "svn") <= cczi_sim_tcb.tee_tcb_svn[k]);
+            meets =
+                meets && number(ccz_json_at(sgx, k), "svn") <= cczi_sim_tcb.cpu_svn[k] &&
+                (!tdx || k < 2 || number(ccz_json_at(td, k), "svn") <= cczi_sim_tcb.tee_tcb_svn[k]);
         if (meets)
             return i;
     }
@@ -350,10 +361,13 @@ static void check_tcb_info(int q, const char *status)
     bool tdx = q == CCZI_SIM_TDX, current = strcmp(status, "UpToDate") == 0;
     struct ccz_json *j = signed_json(cczi_sim_qe[q].dir, "tcb_info.json", "tcbInfo");
     const struct ccz_json *t = ccz_json_get(j, "tcbInfo"), *levels = ccz_json_get(t, "tcbLevels");
-    CHECK(is_text(t, "id", tdx ? "TDX" : "SGX") && number(t, "version") == 3 && number(t, "tcbType") == 0);
+    CHECK(is_text(t, "id", tdx ? "TDX" : "SGX") && number(t, "version") == 3 &&
+          number(t, "tcbType") == 0);
     CHECK(is_text(t, "fmspc", "CC2000510000") && is_text(t, "pceId", "0000"));
-    CHECK(is_text(t, "issueDate", "2027-01-15T08:00:00Z") && is_text(t, "nextUpdate", "2027-02-14T08:00:00Z"));
-    CHECK((ccz_json_get(t, "tdxModule") != NULL) == tdx && (ccz_json_get(t, "tdxModuleIdentities") != NULL) == tdx);
+    CHECK(is_text(t, "issueDate", "2027-01-15T08:00:00Z") &&
+          is_text(t, "nextUpdate", "2027-02-14T08:00:00Z"));
+    CHECK((ccz_json_get(t, "tdxModule") != NULL) == tdx &&
+          (ccz_json_get(t, "tdxModuleIdentities") != NULL) == tdx);
     const struct ccz_json *level = ccz_json_at(levels, matching_level(levels, tdx));
     CHECK(is_text(level, "tcbStatus", status));
     CHECK((ccz_json_len(ccz_json_get(level, "advisoryIDs")) == 1) == !current);
@@ -370,9 +384,14 @@ static void check_tcb_info(int q, const char *status)
 
 static void test_collateral(void)
 {
-    static const char *const statuses[] = {
-        NULL,        "UpToDate", "SWHardeningNeeded", "ConfigurationNeeded", "ConfigurationAndSWHardeningNeeded",
-        "OutOfDate", "Revoked",  "OutOfDateConfigurationNeeded"};
+    static const char *const statuses[] = {NULL,
+                                           "UpToDate",
+                                           "SWHardeningNeeded",
+                                           "ConfigurationNeeded",
+                                           "ConfigurationAndSWHardeningNeeded",
+                                           "OutOfDate",
+                                           "Revoked",
+                                           "OutOfDateConfigurationNeeded"};
     for (size_t s = 0; s < sizeof(statuses) / sizeof(statuses[0]); s++) {
         make_platform(&(struct ccz_sim_cfg){.now_s = NOW, .tcb_status = statuses[s]});
         check_tcb_info(CCZI_SIM_SGX, statuses[s] ? statuses[s] : "UpToDate");
@@ -443,7 +462,8 @@ static void check_signatures(struct ccz_span quote, const struct parts *p, int q
     CCZ_AUTO(ccz_cert) pck = next_cert(&pem);
     CHECK(ccz_ecdsa_verify(ccz_cert_key(pck), p->qe_sig.ptr, 64, &p->qe_report, 1) == CCZ_OK);
     struct ccz_json *j = signed_json(cczi_sim_qe[q].dir, "qe_identity.json", "enclaveIdentity");
-    struct ccz_span hex = ccz_json_bytes(ccz_json_get(ccz_json_get(j, "enclaveIdentity"), "mrsigner"));
+    struct ccz_span hex =
+        ccz_json_bytes(ccz_json_get(ccz_json_get(j, "enclaveIdentity"), "mrsigner"));
     uint8_t signer[32];
     CHECK(ccz_unhex(signer, 32, (const char *)hex.ptr, hex.size) == CCZ_OK);
     CHECK(ccz_span_eq(ccz_span_sub(p->qe_report, 128, 32), CCZ_SPAN(signer, 32)));
@@ -455,8 +475,9 @@ static void check_signatures(struct ccz_span quote, const struct parts *p, int q
 
 static void test_sgx_quote(void)
 {
-    static const uint8_t head[28] = {3, 0, 2, 0, 0, 0, 0, 0, 8, 0, 13, 0, 0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c,
-                                     0xa9, 0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07};
+    static const uint8_t head[28] = {3,    0,    2,    0,    0,    0,    0,    0,    8,    0,
+                                     13,   0,    0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9,
+                                     0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07};
     uint8_t rd[64] = {[0] = 0xaa, [63] = 0x55}, self[32];
     make_platform(&(struct ccz_sim_cfg){.now_s = NOW});
     CCZ_AUTO(ccz_attester) a = attester("sim-sgx", NULL, 0);
@@ -470,15 +491,17 @@ static void test_sgx_quote(void)
     CHECK(ccz_sim_measure(self, "/proc/self/exe", NULL, 0, &err) == CCZ_OK);
     CHECK(memcmp(p.body.ptr + 64, self, 32) == 0 && !is_zero(CCZ_SPAN(self, 32)));
     CHECK(ccz_span_eq(ccz_attester_measurement(a), CCZ_SPAN(self, 32)));
-    CHECK(p.body.ptr[48] == 0x05 && p.body.ptr[256] == 1 && p.body.ptr[258] == 1); /* INIT | MODE64BIT, no DEBUG */
+    CHECK(p.body.ptr[48] == 0x05 && p.body.ptr[256] == 1 &&
+          p.body.ptr[258] == 1); /* INIT | MODE64BIT, no DEBUG */
     CHECK(!is_zero(ccz_span_sub(p.body, 128, 32)) && memcmp(p.body.ptr + 320, rd, 64) == 0);
     CHECK(is_zero(ccz_span_sub(p.body, 96, 32)) && is_zero(ccz_span_sub(p.body, 260, 60)));
 }
 
 static void test_tdx_quote(void)
 {
-    static const uint8_t head[28] = {4, 0, 2, 0, 0x81, 0, 0, 0, 0, 0, 0, 0, 0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c,
-                                     0xa9, 0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07};
+    static const uint8_t head[28] = {4,    0,    2,    0,    0x81, 0,    0,    0,    0,    0,
+                                     0,    0,    0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9,
+                                     0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07};
     uint8_t rd[64] = {[0] = 0xaa, [63] = 0x55};
     make_platform(&(struct ccz_sim_cfg){.now_s = NOW});
     CCZ_AUTO(ccz_attester) a = attester("sim-tdx", NULL, 0);
@@ -490,9 +513,10 @@ static void test_tdx_quote(void)
     check_signatures(ccz_buf_span(&out), &p, CCZI_SIM_TDX);
     CHECK(ccz_attester_measurement(a).size == 48);
     CHECK(ccz_span_eq(ccz_span_sub(p.body, 136, 48), ccz_attester_measurement(a)));
-    CHECK(memcmp(p.body.ptr, cczi_sim_tcb.tee_tcb_svn, 16) == 0 && !is_zero(ccz_span_sub(p.body, 16, 48)));
-    CHECK(is_zero(ccz_span_sub(p.body, 64, 56)));                            /* MRSIGNERSEAM, SEAMATTRIBUTES */
-    CHECK(memcmp(p.body.ptr + 120, "\0\0\0\x10\0\0\0\0", 8) == 0);           /* SEPT_VE_DISABLE */
+    CHECK(memcmp(p.body.ptr, cczi_sim_tcb.tee_tcb_svn, 16) == 0 &&
+          !is_zero(ccz_span_sub(p.body, 16, 48)));
+    CHECK(is_zero(ccz_span_sub(p.body, 64, 56))); /* MRSIGNERSEAM, SEAMATTRIBUTES */
+    CHECK(memcmp(p.body.ptr + 120, "\0\0\0\x10\0\0\0\0", 8) == 0); /* SEPT_VE_DISABLE */
     CHECK(is_zero(ccz_span_sub(p.body, 184, 336)) && memcmp(p.body.ptr + 520, rd, 64) == 0);
 }
 
@@ -533,7 +557,8 @@ static void test_measure(void)
     uint8_t entry_a[40] = {7}, entry_b[40] = {7}, want[32];
     CHECK(ccz_sha256(entry_a + 8, ccz_span_str("program")) == CCZ_OK);
     CHECK(ccz_sha256(entry_b + 8, ccz_span_str("library")) == CCZ_OK);
-    struct ccz_span formula[] = {CCZ_SPAN("cczoo sim measurement v1", 25), CCZ_SPAN(entry_a, 40), CCZ_SPAN(entry_b, 40)};
+    struct ccz_span formula[] = {CCZ_SPAN("cczoo sim measurement v1", 25), CCZ_SPAN(entry_a, 40),
+                                 CCZ_SPAN(entry_b, 40)};
     CHECK(ccz_hash(want, CCZ_SHA256, formula, 3) == CCZ_OK);
     CHECK(ccz_sim_measure(m, exe, one, 1, &err) == CCZ_OK && memcmp(m, want, 32) == 0);
     CHECK(ccz_sim_measure(again, exe, one, 1, &err) == CCZ_OK && memcmp(m, again, 32) == 0);
@@ -572,7 +597,8 @@ static void test_measure_self(void)
     CHECK(ccz_span_eq(ccz_attester_measurement(td), CCZ_SPAN(mrtd, 48)));
     struct ccz_attester *none = NULL;
     const char *const missing[] = {"/nonexistent"};
-    struct ccz_attester_cfg cfg = {.provider = "sim-sgx", .sim_dir = dir, .measure = missing, .measure_len = 1};
+    struct ccz_attester_cfg cfg = {
+        .provider = "sim-sgx", .sim_dir = dir, .measure = missing, .measure_len = 1};
     CHECK(ccz_attester_open(&none, &cfg, &err) == CCZ_E_NOT_FOUND && none == NULL);
 }
 
@@ -581,7 +607,8 @@ static void test_measure_self(void)
 static ccz_rc open_sim(void)
 {
     CCZ_AUTO(ccz_attester) a = NULL;
-    return ccz_attester_open(&a, &(struct ccz_attester_cfg){.provider = "sim-sgx", .sim_dir = dir}, &err);
+    return ccz_attester_open(&a, &(struct ccz_attester_cfg){.provider = "sim-sgx", .sim_dir = dir},
+                             &err);
 }
 
 static void test_damaged(void)
@@ -589,16 +616,19 @@ static void test_damaged(void)
     char path[128];
     make_platform(&(struct ccz_sim_cfg){.now_s = NOW});
     CCZ_AUTO(ccz_attester) a = NULL;
-    CHECK(ccz_attester_open(&a, &(struct ccz_attester_cfg){.provider = "sim-sgx"}, &err) == CCZ_E_ARG);
+    CHECK(ccz_attester_open(&a, &(struct ccz_attester_cfg){.provider = "sim-sgx"}, &err) ==
+          CCZ_E_ARG);
     CHECK(strcmp(err.where, "tee:sim-dir") == 0);
-    CHECK(ccz_attester_open(&a, &(struct ccz_attester_cfg){.provider = "sim-sgx", .sim_dir = "/nonexistent"}, &err) ==
-          CCZ_E_NOT_FOUND);
+    CHECK(ccz_attester_open(
+              &a, &(struct ccz_attester_cfg){.provider = "sim-sgx", .sim_dir = "/nonexistent"},
+              &err) == CCZ_E_NOT_FOUND);
     CHECK(err.hint != NULL && a == NULL);
     CCZ_AUTO_BUF cert;
     load(&cert, "platform/sgx/qe_certification.bin");
     (void)snprintf(path, sizeof(path), "%s/platform/sgx/qe_certification.bin", dir);
     for (size_t cut = 0; cut < cert.size; cut += cut < 500 ? 1 : 97) {
-        CHECK(ccz_file_write(path, ccz_span_sub(ccz_buf_span(&cert), 0, cut), 0600, CCZ_FILE_REPLACE, &err) == CCZ_OK);
+        CHECK(ccz_file_write(path, ccz_span_sub(ccz_buf_span(&cert), 0, cut), 0600,
+                             CCZ_FILE_REPLACE, &err) == CCZ_OK);
         CHECK(open_sim() == CCZ_E_FORMAT && strcmp(err.where, "tee:sim-certification") == 0);
     }
     CCZ_AUTO_BUF other; /* the certification of the other QE does not bind this attestation key */
@@ -608,15 +638,16 @@ static void test_damaged(void)
     ccz_buf_u8(&cert, 0); /* trailing byte */
     CHECK(ccz_file_write(path, ccz_buf_span(&cert), 0600, CCZ_FILE_REPLACE, &err) == CCZ_OK);
     CHECK(open_sim() == CCZ_E_FORMAT);
-    CHECK(ccz_file_write(path, ccz_span_sub(ccz_buf_span(&cert), 0, cert.size - 1), 0600, CCZ_FILE_REPLACE, &err) ==
-          CCZ_OK);
+    CHECK(ccz_file_write(path, ccz_span_sub(ccz_buf_span(&cert), 0, cert.size - 1), 0600,
+                         CCZ_FILE_REPLACE, &err) == CCZ_OK);
     CHECK(open_sim() == CCZ_OK);
     (void)snprintf(path, sizeof(path), "%s/platform/sgx/attest_key.pem", dir);
     CHECK(chmod(path, 0644) == 0);
     CHECK(open_sim() == CCZ_E_DENIED); /* a key that others can read */
     CHECK(chmod(path, 0600) == 0);
     CCZ_AUTO(ccz_key) p384 = NULL;
-    CHECK(remove(path) == 0 && ccz_key_generate(&p384, CCZ_P384) == CCZ_OK && ccz_key_save(p384, path, &err) == CCZ_OK);
+    CHECK(remove(path) == 0 && ccz_key_generate(&p384, CCZ_P384) == CCZ_OK &&
+          ccz_key_save(p384, path, &err) == CCZ_OK);
     CHECK(open_sim() == CCZ_E_FORMAT && strcmp(err.where, "tee:sim-key") == 0);
 }
 
@@ -629,7 +660,8 @@ static void *quote_often(void *arg)
         CHECK(ccz_attester_quote(&out, arg, rd, NULL) == CCZ_OK);
         struct parts p = take_apart(ccz_buf_span(&out), false);
         CHECK(memcmp(p.body.ptr + 320, rd, 64) == 0);
-        CHECK(ccz_ecdsa_verify_p256(p.xy.ptr, p.sig.ptr, ccz_span_sub(ccz_buf_span(&out), 0, 432)) == CCZ_OK);
+        CHECK(ccz_ecdsa_verify_p256(p.xy.ptr, p.sig.ptr,
+                                    ccz_span_sub(ccz_buf_span(&out), 0, 432)) == CCZ_OK);
     }
     return NULL;
 }
@@ -645,7 +677,8 @@ static void test_threads(void)
         CHECK(pthread_join(t[i], NULL) == 0);
     CCZ_AUTO_BUF small;
     ccz_buf_init(&small, 1000);
-    CHECK(ccz_attester_quote(&small, a, (const uint8_t[64]){0}, &err) == CCZ_E_LIMIT && small.size == 0);
+    CHECK(ccz_attester_quote(&small, a, (const uint8_t[64]){0}, &err) == CCZ_E_LIMIT &&
+          small.size == 0);
 }
 
 static const struct ccz_test tests[] = {
