@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How each kind of field is read from a rule, judged against claims, and drafted from good claims.
- */
+/* How each kind of field is read from a rule, judged against claims, and drafted from good ones. */
 #include "policy/policy_priv.h"
 
 #include <stdio.h>
@@ -34,8 +33,7 @@ static uint64_t num_max(const struct cczi_field *f)
 
 /* ------------------------------------------------------------------------------- shared parsing */
 
-/* Appends an element of `size` bytes; a value that stands there twice is a mistake worth telling.
- */
+/* Appends an element of `size` bytes; a value that is there already is a mistake worth telling. */
 static ccz_rc list_add(struct cczi_value *v, const void *element, size_t size, struct cczi_at *at)
 {
     for (size_t i = 0; i < v->len; i++)
@@ -143,8 +141,7 @@ static ccz_rc refuse_list(struct ccz_err *err, const char *where, const char *go
     return ccz_refuse(err, CCZ_E_POLICY, where, got, expected);
 }
 
-/* ---------------------------------------------------------------- flag: must be allowed to be true
- */
+/* ------------------------------------------------------------- flag: must be allowed to be true */
 
 static ccz_rc flag_parse(struct cczi_value *out, struct cczi_rule *rule, const struct cczi_field *f,
                          const struct ccz_json *j, struct cczi_at *at)
