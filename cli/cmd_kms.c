@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cczoo kms VERB ...: an administrator's or auditor's side of the KMS. Its evidence is judged by --policy before anything
+ * is sent to it. Values come from files or stdin, never from the command line. */
+#include "cli.h"
+
+#include <cczoo/codec.h>
+#include <cczoo/kms.h>
+#include <cczoo/party.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct kms_opts {
+    const char *kms, *admin_key, *trust_sim, *collateral, *policy; /* how to reach it */
+    const char *alg, *from, *bind;                                 /* what to do */
+    int64_t version, last;
+    bool new_version, replace, json;
+};
+
+/* ---------------------------------------------------------------------------- connection */
+
+struct session {
+    struct ccz_key *key;
+    struct ccz_party *party;
+    struct ccz_rpc_client *client;
+};
+
+static void session_end(struct session *s)
+{
+    ccz_rpc_client_free(s->client); /* before the party whose context it uses */
+    ccz_party_free(s->party);
+    ccz_key_free(s->key);
+}
+
+static ccz_rc session_begin(struct session *s, const struct kms_opts *o, struct ccz_err *err)
+{
+    *s = (struct session){0};
+    ccz_rc rc = ccz_key_load(&s->key, o->admin_key, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_party_cfg party = {.collateral_dir = o->collateral,
+                                        .trust_sim_dir = o->trust_sim,
+                                        .policy_file = o->policy,
+                                        .key = s->key};
+    rc = ccz_party_new(&s->party, &party, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_rpc_client_cfg cfg = {
+        .target = o->kms, .ratls = ccz_party_ratls(s->party), .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
+    struct ccz_ratls_peer peer = {0};
+    rc = ccz_rpc_client_new(&s->client, &cfg, err);
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_client_connect(&peer, s->client, err);
+    if (rc == CCZ_OK && peer.claims.simulated)
+        ui_simulated("the evidence of this KMS comes from a software TEE");
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------- values */
+
+static ccz_rc read_stdin(struct ccz_secret **out, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, CCZ_KMS_VALUE_SIZE_MAX);
+    b.wipe = true;
+    for (;;) {
+        uint8_t chunk[4096];
+        ssize_t n = read(STDIN_FILENO, chunk, sizeof(chunk));
+        if (n > 0)
+            ccz_buf_put(&b, chunk, (size_t)n);
+        ccz_wipe(chunk, sizeof(chunk));
+        if (n < 0 && errno != EINTR)
+            return ccz_fail(err, CCZ_E_IO, "kms:stdin", errno, "cannot read stdin: %s", strerror(errno));
+        if (n == 0 || b.bad)
+            break;
+    }
+    if (b.bad || b.size == 0)
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:value-size", 0, "expected 1..%d bytes on stdin", CCZ_KMS_VALUE_SIZE_MAX);
+    return ccz_secret_from(out, b.ptr, b.size);
+}
+
+static ccz_rc read_value(struct ccz_secret **out, const char *file, struct ccz_err *err)
+{
+    *out = NULL;
+    return strcmp(file, "-") == 0 ? read_stdin(out, err) : ccz_file_read_secret(out, file, CCZ_KMS_VALUE_SIZE_MAX, err);
+}
+
+/* ------------------------------------------------------------------------------- output */
+
+static void put_hex(struct ccz_buf *b, const char *key, const uint8_t bytes[32])
+{
+    char hex[65];
+    ccz_hex(hex, bytes, 32);
+    ccz_buf_printf(b, ",\"%s\":\"%s\"", key, hex);
+}
+
+static void put_text(struct ccz_buf *b, const char *key, const char *text)
+{
+    ccz_buf_printf(b, ",\"%s\":", key);
+    ccz_json_put_str(b, ccz_span_str(text));
+}
+
+static void show_change(const struct kms_opts *o, const char *what, const char *kind, const char *name, uint32_t version,
+                        const struct ccz_kms_receipt *r)
+{
+    if (!o->json) {
+        ui_out("%s %s%s%s", what, kind, *kind ? "/" : "", name);
+        if (version)
+            ui_out(" version %u", version);
+        ui_out(", audit line %llu\n", (unsigned long long)r->audit_seq);
+        return;
+    }
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 4096);
+    ccz_buf_printf(&b, "{\"done\":\"%s\"", what);
+    char item[CCZ_KMS_ITEM_SIZE + 64];
+    (void)snprintf(item, sizeof(item), "%s%s%s", kind, *kind ? "/" : "", name);
+    put_text(&b, "item", item);
+    ccz_buf_printf(&b, ",\"version\":%u,\"audit_seq\":%llu", version, (unsigned long long)r->audit_seq);
+    put_hex(&b, "audit_sha256", r->audit_sha256);
+    ui_out("%s}\n", ccz_buf_str(&b));
+}
+
+static void show_item(void *arg, const struct ccz_kms_item *it)
+{
+    const struct kms_opts *o = arg;
+    char at[21];
+    ccz_time_format(at, it->created_s);
+    if (!o->json) {
+        bool is_policy = strncmp(it->item, "policy/", 7) == 0;
+        ui_out("%-40s %-8s %3u  %s  %s\n", it->item, it->alg[0] ? it->alg : "-", it->version, at,
+               is_policy ? "" : it->policy[0] ? it->policy : "(unbound: released to nobody)");
+        return;
+    }
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 4096);
+    ccz_buf_printf(&b, "{\"version\":%u", it->version);
+    put_text(&b, "item", it->item);
+    put_text(&b, "alg", it->alg);
+    put_text(&b, "created", at);
+    put_text(&b, "policy", it->policy);
+    ui_out("%s}\n", ccz_buf_str(&b));
+}
+
+static void put_plain(struct ccz_buf *b, const char *prefix, const struct ccz_json *j)
+{
+    char text[CCZ_ERR_VALUE_SIZE * 2];
+    ccz_escape(text, sizeof(text), ccz_json_bytes(j));
+    if (text[0])
+        ccz_buf_printf(b, "%s%s", prefix, text);
+}
+
+/* "Release reject key/fmnist version 1 policy=... where=... got=... expected=... by workload ..." */
+static void summarise(struct ccz_buf *b, const struct ccz_json *e)
+{
+    put_plain(b, " ", ccz_json_get(e, "op"));
+    put_plain(b, " ", ccz_json_get(e, "verdict"));
+    put_plain(b, " ", ccz_json_get(e, "item"));
+    int64_t version;
+    if (ccz_json_int(&version, ccz_json_get(e, "version")))
+        ccz_buf_printf(b, " version %lld", (long long)version);
+    put_plain(b, " policy=", ccz_json_get(e, "policy"));
+    put_plain(b, " rule=", ccz_json_get(e, "rule"));
+    put_plain(b, " where=", ccz_json_get(e, "where"));
+    put_plain(b, " got=", ccz_json_get(e, "got"));
+    put_plain(b, " expected=", ccz_json_get(e, "expected"));
+    const struct ccz_json *peer = ccz_json_get(e, "peer");
+    put_plain(b, " by ", ccz_json_get(peer, "kind"));
+    put_plain(b, " ", ccz_json_get(peer, "tee"));
+    put_plain(b, " mrenclave=", ccz_json_get(peer, "mrenclave"));
+    put_plain(b, " mrtd=", ccz_json_get(peer, "mrtd"));
+    put_plain(b, " at ", ccz_json_get(peer, "address"));
+    bool simulated;
+    if (ccz_json_bool(&simulated, ccz_json_get(peer, "simulated")) && simulated)
+        ccz_buf_put_str(b, " SIMULATED");
+}
+
+struct audit_show {
+    const struct kms_opts *o;
+    uint64_t lines;
+    uint8_t end[32];
+};
+
+static void show_audit(void *arg, const struct ccz_kms_audit_line *l)
+{
+    struct audit_show *a = arg;
+    struct ccz_json *e = NULL;
+    CCZ_AUTO_BUF b;
+    char at[21];
+    ccz_buf_init(&b, 65536);
+    ccz_time_format(at, l->time_s);
+    ccz_rc rc = ccz_json_parse(&e, l->entry, NULL);
+    if (!a->o->json) {
+        ccz_buf_printf(&b, "%llu %s", (unsigned long long)l->seq, at);
+        summarise(&b, e); /* an entry that is no JSON has no fields to show */
+    } else {
+        ccz_buf_printf(&b, "{\"seq\":%llu", (unsigned long long)l->seq);
+        put_text(&b, "time", at);
+        put_hex(&b, "prev", l->prev);
+        put_hex(&b, "hash", l->hash);
+        ccz_buf_put_str(&b, ",\"entry\":");
+        if (rc == CCZ_OK)
+            ccz_buf_put_span(&b, l->entry);
+        else
+            ccz_buf_put_str(&b, "null");
+        ccz_buf_put_str(&b, "}");
+    }
+    ui_out("%s\n", ccz_buf_str(&b));
+    ccz_json_free(e);
+    a->lines++;
+    memcpy(a->end, l->hash, sizeof(a->end));
+}
+
+/* -------------------------------------------------------------------------------- verbs */
+
+/* A verb runs on a connected session; its operands were counted. */
+typedef ccz_rc verb_fn(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err);
+
+static ccz_rc put_key(struct session *s, const struct kms_opts *o, const char *what, const struct ccz_kms_put *put,
+                      struct ccz_err *err)
+{
+    uint32_t version;
+    struct ccz_kms_receipt receipt;
+    ccz_rc rc = ccz_kms_create_key(&version, &receipt, s->client, put, err);
+    if (rc == CCZ_OK)
+        show_change(o, what, "key", put->name, version, &receipt);
+    return rc;
+}
+
+static ccz_rc key_create(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    const struct ccz_kms_put put = {.name = args[0],
+                                    .alg = o->alg ? o->alg : "aes-256",
+                                    .policy = o->bind,
+                                    .new_version = o->new_version};
+    return put_key(s, o, "created", &put, err);
+}
+
+static ccz_rc key_import(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_secret) value = NULL;
+    ccz_rc rc = read_value(&value, o->from, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_kms_put put = {.name = args[0],
+                                    .alg = o->alg ? o->alg : ccz_secret_size(value) == 16 ? "aes-128" : "aes-256",
+                                    .policy = o->bind,
+                                    .new_version = o->new_version,
+                                    .value = value};
+    return put_key(s, o, "imported", &put, err);
+}
+
+static ccz_rc secret_put(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_secret) value = NULL;
+    ccz_rc rc = read_value(&value, o->from, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_kms_put put = {
+        .name = args[0], .policy = o->bind, .new_version = o->new_version, .value = value};
+    uint32_t version;
+    struct ccz_kms_receipt receipt;
+    rc = ccz_kms_put_secret(&version, &receipt, s->client, &put, err);
+    if (rc == CCZ_OK)
+        show_change(o, "stored", "secret", args[0], version, &receipt);
+    return rc;
+}
+
+static ccz_rc policy_put(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF json;
+    ccz_buf_init(&json, CCZ_POLICY_SIZE_MAX);
+    ccz_rc rc = ccz_file_read(&json, args[1], err);
+    struct ccz_kms_receipt receipt;
+    if (rc == CCZ_OK)
+        rc = ccz_kms_put_policy(&receipt, s->client, args[0], ccz_buf_span(&json), o->replace, err);
+    if (rc == CCZ_OK)
+        show_change(o, "stored", "policy", args[0], 0, &receipt);
+    return rc;
+}
+
+static ccz_rc policy_show(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)o;
+    CCZ_AUTO_BUF json;
+    ccz_buf_init(&json, CCZ_POLICY_SIZE_MAX);
+    ccz_rc rc = ccz_kms_get_policy(&json, NULL, s->client, args[0], err);
+    if (rc == CCZ_OK)
+        ui_out_span(ccz_buf_span(&json));
+    return rc;
+}
+
+static ccz_rc bind_item(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    struct ccz_kms_receipt receipt;
+    ccz_rc rc = ccz_kms_bind(&receipt, s->client, args[0], args[1], err);
+    if (rc == CCZ_OK)
+        show_change(o, "bound", "", args[0], 0, &receipt);
+    return rc;
+}
+
+static ccz_rc remove_item(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    struct ccz_kms_receipt receipt;
+    ccz_rc rc = ccz_kms_delete(&receipt, s->client, args[0], (uint32_t)o->version, err);
+    if (rc == CCZ_OK)
+        show_change(o, "removed", "", args[0], (uint32_t)o->version, &receipt);
+    return rc;
+}
+
+static ccz_rc list(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)args;
+    return ccz_kms_list(s->client, show_item, o, err);
+}
+
+static ccz_rc show(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    return ccz_kms_describe(s->client, args[0], show_item, o, err);
+}
+
+static ccz_rc audit(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)args;
+    struct audit_show a = {.o = o};
+    ccz_rc rc = ccz_kms_audit(s->client, 0, 0, (uint64_t)o->last, show_audit, &a, err);
+    char hex[65];
+    ccz_hex(hex, a.end, sizeof(a.end));
+    if (rc == CCZ_OK)
+        ui_say("%llu lines, each continues the one before; the last hash is %s", (unsigned long long)a.lines, hex);
+    return rc;
+}
+
+static ccz_rc status(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)args;
+    struct ccz_kms_status st;
+    ccz_rc rc = ccz_kms_get_status(&st, s->client, err);
+    if (rc != CCZ_OK)
+        return rc;
+    char at[21], hex[65];
+    ccz_time_format(at, st.started_s);
+    ccz_hex(hex, st.audit_sha256, sizeof(st.audit_sha256));
+    if (o->json)
+        ui_out("{\"version\":\"%s\",\"tee\":\"%s\",\"simulated\":%s,\"started\":\"%s\",\"keys\":%llu,\"secrets\":%llu,"
+               "\"policies\":%llu,\"unbound\":%llu,\"audit_seq\":%llu,\"audit_sha256\":\"%s\"}\n",
+               st.version, st.tee, st.simulated ? "true" : "false", at, (unsigned long long)st.keys,
+               (unsigned long long)st.secrets, (unsigned long long)st.policies, (unsigned long long)st.unbound,
+               (unsigned long long)st.audit_seq, hex);
+    else
+        ui_out("version %s, tee %s%s, since %s\n%llu keys, %llu secrets, %llu policies, %llu items unbound\n"
+               "audit line %llu, hash %s\n",
+               st.version, st.tee, st.simulated ? " (SIMULATED)" : "", at, (unsigned long long)st.keys,
+               (unsigned long long)st.secrets, (unsigned long long)st.policies, (unsigned long long)st.unbound,
+               (unsigned long long)st.audit_seq, hex);
+    return CCZ_OK;
+}
+
+static const struct verb {
+    const char *noun, *name; /* name NULL: one word */
+    const char *args, *help;
+    int operands;
+    bool value; /* needs --from */
+    verb_fn *run;
+} verbs[] = {
+    {"key", "create", "NAME", "make a key in the KMS; nobody ever sees it but attested workloads", 1, false, key_create},
+    {"key", "import", "NAME --from FILE", "store a key that was made elsewhere, e.g. by cczoo pf keygen", 1, true, key_import},
+    {"secret", "put", "NAME --from FILE", "store a secret", 1, true, secret_put},
+    {"policy", "put", "NAME FILE", "store a policy", 2, false, policy_put},
+    {"policy", "show", "NAME", "print a policy", 1, false, policy_show},
+    {"bind", NULL, "ITEM POLICY", "release key/NAME or secret/NAME under this policy from now on", 2, false, bind_item},
+    {"rm", NULL, "ITEM", "remove key/NAME, secret/NAME or policy/NAME", 1, false, remove_item},
+    {"ls", NULL, "", "list keys, secrets and policies", 0, false, list},
+    {"show", NULL, "ITEM", "list the versions of an item", 1, false, show},
+    {"audit", NULL, "", "print and verify the audit chain", 0, false, audit},
+    {"status", NULL, "", "show what is running and how much it holds", 0, false, status},
+};
+enum { VERBS_LEN = sizeof(verbs) / sizeof(verbs[0]) };
+
+static int help(void)
+{
+    ui_out("usage: cczoo kms VERB ... --kms ADDR --admin-key FILE --policy FILE [--trust-sim DIR | --collateral DIR]\n\n");
+    for (size_t i = 0; i < VERBS_LEN; i++) {
+        char left[64];
+        (void)snprintf(left, sizeof(left), "%s%s%s %s", verbs[i].noun, verbs[i].name ? " " : "",
+                       verbs[i].name ? verbs[i].name : "", verbs[i].args);
+        ui_out("  %-28s %s\n", left, verbs[i].help);
+    }
+    return UI_OK;
+}
+
+static bool check(const struct verb *v, const struct kms_opts *o, int operands)
+{
+    const struct {
+        const char *name, *value;
+    } required[] = {{"kms", o->kms}, {"admin-key", o->admin_key}, {"policy", o->policy}, {"from", v->value ? o->from : ""}};
+    for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
+        if (!required[i].value) {
+            ui_error("--%s is required", required[i].name);
+            return false;
+        }
+    if (operands != v->operands || o->last < 0 || o->version < 0 || o->version > CCZ_KMS_VERSIONS_MAX) {
+        ui_error("expected: cczoo kms %s%s%s %s", v->noun, v->name ? " " : "", v->name ? v->name : "", v->args);
+        return false;
+    }
+    return true;
+}
+
+static int run(const struct verb *v, int argc, char **argv)
+{
+    struct kms_opts o = {0};
+    const struct ui_opt opts[] = {
+        {"kms", &o.kms, NULL, NULL, "ADDR", "address of the KMS"},
+        {"admin-key", &o.admin_key, NULL, NULL, "FILE", "own private key, known to the KMS"},
+        {"policy", &o.policy, NULL, NULL, "FILE", "policy that the evidence of the KMS must satisfy"},
+        {"trust-sim", &o.trust_sim, NULL, NULL, "DIR", "trust this software TEE (everything says SIMULATED)"},
+        {"collateral", &o.collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
+        {"from", &o.from, NULL, NULL, "FILE", "file of the value, mode 0600; - = stdin"},
+        {"alg", &o.alg, NULL, NULL, "ALG", "key: aes-128 or aes-256; default: aes-256, import: by its size"},
+        {"bind", &o.bind, NULL, NULL, "NAME", "key, secret: bind it to this policy of the KMS"},
+        {"new-version", NULL, NULL, &o.new_version, NULL, "key, secret: it exists, add a version"},
+        {"replace", NULL, NULL, &o.replace, NULL, "policy put: replace it for every item bound to it"},
+        {"version", NULL, &o.version, NULL, "N", "rm: this version only"},
+        {"last", NULL, &o.last, NULL, "N", "audit: the last N lines only"},
+        {"json", NULL, NULL, &o.json, NULL, "print JSON, one object a line"},
+        {0},
+    };
+    char usage[160];
+    (void)snprintf(usage, sizeof(usage), "cczoo kms %s%s%s %s --kms ADDR --admin-key FILE --policy FILE", v->noun,
+                   v->name ? " " : "", v->name ? v->name : "", v->args);
+    int n = ui_parse(argc, argv, usage, opts);
+    if (n < 0)
+        return ui_parse_status(n);
+    if (!check(v, &o, n))
+        return UI_USAGE;
+    struct ccz_err err = {0};
+    struct session s;
+    ccz_rc rc = session_begin(&s, &o, &err);
+    if (rc == CCZ_OK)
+        rc = v->run(&s, &o, argv, &err);
+    session_end(&s);
+    return rc == CCZ_OK ? UI_OK : ui_fail(&err);
+}
+
+int cmd_kms(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        (void)help();
+        return argc < 2 ? UI_USAGE : UI_OK;
+    }
+    for (size_t i = 0; i < VERBS_LEN; i++) {
+        const struct verb *v = &verbs[i];
+        if (strcmp(argv[1], v->noun) != 0)
+            continue;
+        if (!v->name)
+            return run(v, argc - 1, argv + 1);
+        if (argc > 2 && strcmp(argv[2], v->name) == 0)
+            return run(v, argc - 2, argv + 2);
+    }
+    ui_error("no such verb: kms %s%s%s", argv[1], argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
+    ui_hint("cczoo kms --help lists the verbs");
+    return UI_USAGE;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kmsd.h"
+
+#include "../../cli/ui.h"
+
+#include <string.h>
+
+static int64_t now_s(void)
+{
+    return ccz_clock_now_s(ccz_clock_system());
+}
+
+static bool missing(const char *name, const char *value)
+{
+    if (!value)
+        ui_error("--%s is required", name);
+    return !value;
+}
+
+static void say_admin(const struct kmsd_opts *o, const uint8_t spki_sha256[32], const char *role)
+{
+    char hex[65];
+    ccz_hex(hex, spki_sha256, 32);
+    ui_say("%s: key %s, sha256 of its SPKI %s", role, o->admin_key, hex);
+}
+
+static int cmd_init(const struct kmsd_opts *o)
+{
+    uint8_t spki[32];
+    bool made = false;
+    struct ccz_err err = {0};
+    if (missing("admin-key", o->admin_key))
+        return UI_USAGE;
+    ccz_rc rc = kmsd_admin_key(spki, &made, o->admin_key, &err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_init(&o->state, spki, now_s(), &err);
+    if (rc != CCZ_OK)
+        return ui_fail(&err);
+    if (made)
+        ui_say("a new administrator key was made: keep %s where the administrator works, not here", o->admin_key);
+    say_admin(o, spki, "administrator");
+    ui_say("master key: %s%s; whoever has it and the database has every value", o->state.master_key ? "" : o->state.dir,
+           o->state.master_key ? o->state.master_key : "/master.key");
+    return UI_OK;
+}
+
+static int cmd_check(const struct kmsd_opts *o)
+{
+    struct ccz_err err = {0};
+    struct ccz_kms_check c;
+    CCZ_AUTO(ccz_kms_store) store = NULL;
+    ccz_rc rc = ccz_kms_store_open(&store, &o->state, &err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_store_check(&c, store, &err);
+    if (rc != CCZ_OK)
+        return ui_fail(&err);
+    ui_out("versions=%llu policies=%llu bindings=%llu admins=%llu audit_lines=%llu\n", (unsigned long long)c.versions,
+           (unsigned long long)c.policies, (unsigned long long)c.bindings, (unsigned long long)c.admins,
+           (unsigned long long)c.audit_lines);
+    return UI_OK;
+}
+
+static int cmd_admin(const struct kmsd_opts *o)
+{
+    static const enum ccz_kms_role roles[] = {CCZ_KMS_ROLE_NONE, CCZ_KMS_ROLE_AUDITOR, CCZ_KMS_ROLE_ADMIN};
+    uint8_t spki[32];
+    struct ccz_err err = {0};
+    if (missing("admin-key", o->admin_key) || missing("role", o->role))
+        return UI_USAGE;
+    size_t r = 0;
+    while (r < 3 && strcmp(o->role, ccz_kms_role_name(roles[r])) != 0)
+        r++;
+    if (r == 3) {
+        ui_error("--role is one of admin, auditor, none");
+        return UI_USAGE;
+    }
+    CCZ_AUTO(ccz_kms_store) store = NULL;
+    ccz_rc rc = kmsd_admin_key(spki, NULL, o->admin_key, &err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_store_open(&store, &o->state, &err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_store_set_admin(store, spki, roles[r], now_s(), &err);
+    if (rc != CCZ_OK)
+        return ui_fail(&err);
+    say_admin(o, spki, o->role);
+    return UI_OK;
+}
+
+static int cmd_run(const struct kmsd_opts *o)
+{
+    return missing("listen", o->listen) || missing("tee", o->tee) ? UI_USAGE : kmsd_run(o);
+}
+
+static const struct command {
+    const char *name, *usage, *help;
+    int (*run)(const struct kmsd_opts *o);
+} commands[] = {
+    {"init", "cczoo-kmsd init --state DIR --admin-key FILE [--master-key FILE]",
+     "make master key and database, and name the first administrator", cmd_init},
+    {"run", "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] ...",
+     "serve until SIGTERM; SIGHUP reads the collateral again", cmd_run},
+    {"check", "cczoo-kmsd check --state DIR [--master-key FILE]",
+     "check every row, value and audit line (the server must not run)", cmd_check},
+    {"admin", "cczoo-kmsd admin --state DIR --admin-key FILE --role admin|auditor|none",
+     "give a key a role, or take it away (the server must not run)", cmd_admin},
+};
+enum { COMMANDS_LEN = sizeof(commands) / sizeof(commands[0]) };
+
+static int help(void)
+{
+    ui_out("usage: cczoo-kmsd COMMAND [--help]\n\n");
+    for (size_t i = 0; i < COMMANDS_LEN; i++)
+        ui_out("  %-8s %s\n", commands[i].name, commands[i].help);
+    return UI_OK;
+}
+
+static int dispatch(const struct command *c, int argc, char **argv)
+{
+    struct kmsd_opts o = {0};
+    const struct ui_opt opts[] = {
+        {"state", &o.state.dir, NULL, NULL, "DIR", "state folder"},
+        {"master-key", &o.state.master_key, NULL, NULL, "FILE", "master key, default DIR/master.key; better on another disk"},
+        {"admin-key", &o.admin_key, NULL, NULL, "FILE", "PEM key of an administrator; init: made if it does not exist"},
+        {"role", &o.role, NULL, NULL, "ROLE", "admin, auditor or none"},
+        {"listen", &o.listen, NULL, NULL, "ADDR", "address, e.g. 127.0.0.1:8443; port 0 = any"},
+        {"port-file", &o.port_file, NULL, NULL, "FILE", "write the port here when ready"},
+        {"tee", &o.tee, NULL, NULL, "PROVIDER", "own evidence: gramine, configfs, sim-sgx, sim-tdx"},
+        {"sim-dir", &o.sim_dir, NULL, NULL, "DIR", "platform folder of the software TEE"},
+        {"trust-sim", &o.trust_sim, NULL, NULL, "DIR", "trust this software TEE (everything says SIMULATED)"},
+        {"collateral", &o.collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
+        {0},
+    };
+    int n = ui_parse(argc, argv, c->usage, opts);
+    if (n < 0)
+        return ui_parse_status(n);
+    if (n > 0) {
+        ui_error("unexpected operand: %s", argv[0]);
+        return UI_USAGE;
+    }
+    return missing("state", o.state.dir) ? UI_USAGE : c->run(&o);
+}
+
+int main(int argc, char **argv)
+{
+    ccz_process_harden(); /* before anything secret is read */
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        (void)help();
+        return argc < 2 ? UI_USAGE : UI_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        ui_out("cczoo-kmsd %s\n", CCZ_VERSION);
+        return UI_OK;
+    }
+    for (size_t i = 0; i < COMMANDS_LEN; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return dispatch(&commands[i], argc - 1, argv + 1);
+    ui_error("no such command: %s", argv[1]);
+    ui_hint("cczoo-kmsd --help lists the commands");
+    return UI_USAGE;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Wiring: store, service, own evidence, verification of workloads, pinned administrators, RPC. */
+#include "kmsd.h"
+
+#include "../../cli/ui.h"
+
+#include <cczoo/party.h>
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+
+enum { DRAIN_MS = 10000 };
+
+struct kmsd {
+    struct ccz_kms_store *store;
+    struct ccz_attester *attester;
+    struct ccz_kms_service *service;
+    struct ccz_party *party;
+    struct ccz_rpc_server *rpc;
+    bool simulated;
+};
+
+/* Workloads come with evidence, genuine is enough to connect: each item has its own policy. Who comes without
+ * evidence must be a pinned administrator. */
+static ccz_rc open_party(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *err)
+{
+    const struct ccz_party_cfg cfg = {
+        .attester = k->attester,
+        .collateral_dir = o->collateral,
+        .trust_sim_dir = o->trust_sim,
+        .genuine_only = true,
+        .profile = CCZ_RATLS_SESSION,
+        .server = true,
+        .peer_evidence_optional = true,
+        .pin = ccz_kms_service_pin,
+        .pin_arg = k->service,
+    };
+    return ccz_party_new(&k->party, &cfg, err);
+}
+
+static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *err)
+{
+    struct ccz_clock clock = ccz_clock_system();
+    const struct ccz_attester_cfg tee = {.provider = o->tee, .sim_dir = o->sim_dir};
+    ccz_rc rc = ccz_kms_store_open(&k->store, &o->state, err);
+    if (rc == CCZ_OK)
+        rc = ccz_attester_open(&k->attester, &tee, err);
+    if (rc != CCZ_OK)
+        return rc;
+    k->simulated = o->trust_sim || ccz_attester_simulated(k->attester);
+    const struct ccz_kms_service_cfg service = {
+        .store = k->store,
+        .clock = clock,
+        .info = {.version = CCZ_VERSION, .tee = o->tee, .simulated = k->simulated, .started_s = ccz_clock_now_s(clock)},
+    };
+    rc = ccz_kms_service_new(&k->service, &service, err);
+    if (rc == CCZ_OK)
+        rc = open_party(k, o, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_rpc_server_cfg rpc = {
+        .listen = o->listen, .ratls = ccz_party_ratls(k->party), .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
+    rc = ccz_rpc_server_new(&k->rpc, &rpc, err);
+    if (rc == CCZ_OK && ccz_kms_service_add(k->service, k->rpc) != CCZ_OK)
+        rc = ccz_fail(err, CCZ_E_NOMEM, "kmsd:start", 0, "cannot register the methods");
+    return rc == CCZ_OK ? ccz_rpc_server_start(k->rpc, err) : rc;
+}
+
+static ccz_rc write_port(const char *file, uint16_t port, struct ccz_err *err)
+{
+    char text[8];
+    (void)snprintf(text, sizeof(text), "%u\n", port);
+    return file ? ccz_file_write(file, ccz_span_str(text), 0644, CCZ_FILE_REPLACE, err) : CCZ_OK;
+}
+
+/* New calls stop, calls in flight and queued ones end, then the store closes. */
+static void shut_down(struct kmsd *k)
+{
+    if (k->rpc)
+        ccz_rpc_server_stop(k->rpc, DRAIN_MS);
+    ccz_kms_service_free(k->service);
+    ccz_rpc_server_free(k->rpc);
+    ccz_party_free(k->party);
+    ccz_attester_free(k->attester);
+    ccz_kms_store_free(k->store);
+}
+
+static void wait_for_end(struct kmsd *k, const sigset_t *signals)
+{
+    for (;;) {
+        int signo = 0;
+        (void)sigwait(signals, &signo);
+        if (signo != SIGHUP) {
+            ccz_log(CCZ_LOG_INFO, "kmsd", "stopping signal=%d", signo);
+            return;
+        }
+        struct ccz_err err = {0};
+        ccz_rc rc = ccz_verifier_reload(ccz_party_verifier(k->party), &err);
+        ccz_log(rc == CCZ_OK ? CCZ_LOG_INFO : CCZ_LOG_ERROR, "kmsd", "reload collateral=%s where=%s %s",
+                rc == CCZ_OK ? "ok" : "kept", err.where, err.msg);
+    }
+}
+
+int kmsd_run(const struct kmsd_opts *o)
+{
+    ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_INFO);
+    sigset_t signals; /* blocked in every thread, waited for in this one */
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a full quota must be an error of one call, not the end of the server */
+    (void)signal(SIGPIPE, SIG_IGN);
+
+    struct ccz_err err = {0};
+    struct kmsd k = {0};
+    ccz_rc rc = start(&k, o, &err);
+    if (rc == CCZ_OK)
+        rc = write_port(o->port_file, ccz_rpc_server_port(k.rpc), &err);
+    if (rc == CCZ_OK) {
+        if (k.simulated)
+            ui_simulated("evidence of this KMS, or evidence it accepts, comes from a software TEE");
+        ccz_log(CCZ_LOG_INFO, "kmsd", "ready port=%u tee=%s%s", ccz_rpc_server_port(k.rpc), o->tee,
+                k.simulated ? " SIMULATED" : "");
+        wait_for_end(&k, &signals);
+    }
+    shut_down(&k);
+    return rc == CCZ_OK ? UI_OK : ui_fail(&err);
+}
