@@ -172,8 +172,7 @@ static void flag_draft(struct ccz_buf *out, const struct cczi_field *f,
 
 const struct cczi_kind cczi_kind_flag = {flag_parse, flag_eval, flag_draft};
 
-/* ------------------------------------------------------------------ bytes: equal to one of a list
- */
+/* ---------------------------------------------------------------- bytes: equal to one of a list */
 
 static ccz_rc bytes_item(struct cczi_value *out, const struct cczi_field *f,
                          const struct ccz_json *j, struct cczi_at *at)
@@ -213,8 +212,7 @@ static void bytes_draft(struct ccz_buf *out, const struct cczi_field *f,
 
 const struct cczi_kind cczi_kind_bytes = {bytes_parse, bytes_eval, bytes_draft};
 
-/* ----------------------------------------------------------------- number: equal to one of a list
- */
+/* --------------------------------------------------------------- number: equal to one of a list */
 
 static ccz_rc number_item(struct cczi_value *out, const struct cczi_field *f,
                           const struct ccz_json *j, struct cczi_at *at)
@@ -521,8 +519,7 @@ static void advisories_draft(struct ccz_buf *out, const struct cczi_field *f,
 
 const struct cczi_kind cczi_kind_advisories = {advisories_parse, advisories_eval, advisories_draft};
 
-/* ------------------------------------------------------- since: {"min": time}; age: whole seconds
- */
+/* ----------------------------------------------------- since: {"min": time}; age: whole seconds */
 
 static int64_t claim_time(const struct cczi_field *f, const struct ccz_claims *c)
 {
