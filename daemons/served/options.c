@@ -43,7 +43,7 @@ int served_options(struct served_opts *o, int argc, char **argv)
         {"threads", NULL, &o->threads, NULL, "N", "model runs at a time, default 1"},
         {"replica", &o->replica, NULL, NULL, "NAME", "name told to clients in the header ccz-replica"},
         {"tee", &o->tee, NULL, NULL, "PROVIDER", "own evidence: gramine, configfs, sim-sgx, sim-tdx"},
-        {"sim-dir", &o->sim_dir, NULL, NULL, "DIR", "platform folder of the software TEE"},
+        {"sim-dir", &o->sim_dir, NULL, NULL, "DIR", "folder of the software TEE (cczoo sim init)"},
         {"trust-sim", &o->trust_sim, NULL, NULL, "DIR", "trust this software TEE (everything says SIMULATED)"},
         {"collateral", &o->collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
         {"client-policy", &o->client_policy, NULL, NULL, "FILE", "clients must attest and satisfy this policy"},

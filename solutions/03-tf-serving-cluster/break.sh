@@ -17,7 +17,7 @@ chmod u+wx "$RUN/tampered"
 run_tampered() {
     (cd "$RUN" && env TF_CPP_MIN_LOG_LEVEL=3 "$RUN/tampered" --listen 127.0.0.1:0 --port-file "$RUN/tampered.port" \
         --model-name fashion-mnist --model-dir models/fashion-mnist --tensorflow "$TF/libtensorflow_cc.so.2" \
-        --tee sim-sgx --sim-dir "$RUN/sim/platform" --trust-sim "$RUN/sim/trust" --kms "$KMS" \
+        --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" --kms "$KMS" \
         --kms-policy "$RUN/kms-policy.json" --kms-key key/fashion-mnist)
 }
 expect_refusal 'policy:mrenclave: ' run_tampered | sed 's/^/   /'
@@ -29,7 +29,7 @@ cp -r "$RUN/models" "$RUN/models.good"
 run_damaged() {
     (cd "$RUN" && env TF_CPP_MIN_LOG_LEVEL=3 "$BIN/cczoo-served" --listen 127.0.0.1:0 --port-file "$RUN/damaged.port" \
         --model-name fashion-mnist --model-dir models/fashion-mnist --tensorflow "$TF/libtensorflow_cc.so.2" \
-        --tee sim-sgx --sim-dir "$RUN/sim/platform" --trust-sim "$RUN/sim/trust" --kms "$KMS" \
+        --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" --kms "$KMS" \
         --kms-policy "$RUN/kms-policy.json" --kms-key key/fashion-mnist)
 }
 expect_refusal 'pf:.*block [0-9]+' run_damaged | sed 's/^/   /'

@@ -21,7 +21,7 @@ make_platform() {
 start_kms() {
     "$BIN/cczoo-kmsd" init --state "$RUN/kms" --admin-key "$RUN/admin.key" 2>>"$RUN/log/setup.log"
     start kms "$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen 127.0.0.1:0 --port-file "$RUN/kms.port" \
-        --tee sim-sgx --sim-dir "$RUN/sim/platform" --trust-sim "$RUN/sim/trust"
+        --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust"
     wait_file kms "$RUN/kms.port" 20
     KMS=127.0.0.1:$(cat "$RUN/kms.port")
 }
@@ -49,7 +49,7 @@ start_server() {
     [ ! -s "$RUN/server-$1.fixed" ] || port=$(cat "$RUN/server-$1.fixed")
     (cd "$RUN" && exec env TF_CPP_MIN_LOG_LEVEL=3 "$program" --listen "127.0.0.1:$port" --port-file "$RUN/server-$1.port" \
         --model-name fashion-mnist --model-dir models/fashion-mnist --threads 1 --replica "server-$1" \
-        --tensorflow "$TF/libtensorflow_cc.so.2" --tee sim-sgx --sim-dir "$RUN/sim/platform" \
+        --tensorflow "$TF/libtensorflow_cc.so.2" --tee sim-sgx --sim-dir "$RUN/sim" \
         --trust-sim "$RUN/sim/trust" --kms "$KMS" --kms-policy "$RUN/kms-policy.json" --kms-key key/fashion-mnist) \
         >>"$RUN/log/server-$1.log" 2>&1 </dev/null &
     PIDS[server-$1]=$!
