@@ -73,31 +73,55 @@ static ccz_rc piece_alloc(struct ccz_buf *piece, struct ccz_err *err)
 
 /* ---------------------------------------------------------------------------------- encryption */
 
-static ccz_rc encrypt_all(const struct ccz_pf_io *to, const struct ccz_pf_io *from,
-                          const struct ccz_secret *key, const struct ccz_pf_cfg *cfg,
-                          struct ccz_err *err)
+/* The plaintext file, as the storage that it is. */
+struct source {
+    struct ccz_pf_io io;
+    struct cczi_pf_name name;
+    uint64_t size;
+};
+
+static ccz_rc source_read(uint8_t *out, struct source *s, uint64_t offset, size_t size, struct ccz_err *err)
 {
-    uint64_t size, size_now;
+    ccz_rc rc = s->io.read_at(out, s->io.arg, offset, size, err);
+    return rc == CCZ_OK ? CCZ_OK : cczi_pf_io_fail(err, rc, &s->name);
+}
+
+static ccz_rc source_size(uint64_t *out, struct source *s, struct ccz_err *err)
+{
+    ccz_rc rc = s->io.size(out, s->io.arg, err);
+    return rc == CCZ_OK ? CCZ_OK : cczi_pf_io_fail(err, rc, &s->name);
+}
+
+static ccz_rc encrypt_all(struct ccz_pf_writer *w, struct source *s, struct ccz_err *err)
+{
     CCZ_AUTO_BUF piece;
     ccz_rc rc = piece_alloc(&piece, err);
-    if (rc == CCZ_OK)
-        rc = from->size(&size, from->arg, err);
-    if (rc != CCZ_OK)
-        return rc;
-    CCZ_AUTO(ccz_pf_writer) w = NULL;
-    rc = ccz_pf_writer_new(&w, to, size, key, cfg, err);
-    for (uint64_t offset = 0; offset < size && rc == CCZ_OK;) {
-        size_t n = piece_size(offset, size - offset);
-        rc = from->read_at(piece.ptr, from->arg, offset, n, err);
+    for (uint64_t offset = 0; offset < s->size && rc == CCZ_OK;) {
+        size_t n = piece_size(offset, s->size - offset);
+        rc = source_read(piece.ptr, s, offset, n, err);
         if (rc == CCZ_OK)
             rc = ccz_pf_writer_put(w, CCZ_SPAN(piece.ptr, n), err);
         offset += n;
     }
+    uint64_t size_now = 0;
     if (rc == CCZ_OK)
-        rc = from->size(&size_now, from->arg, err);
-    if (rc == CCZ_OK && size_now != size)
-        rc = ccz_fail(err, CCZ_E_IO, "pf:io", (int64_t)size_now, "%s grew while it was read", cfg->name);
+        rc = source_size(&size_now, s, err);
+    if (rc == CCZ_OK && size_now != s->size)
+        rc = ccz_fail(err, CCZ_E_IO, "pf:io", (int64_t)size_now, "%s: grew while it was read", s->name.text);
     return rc == CCZ_OK ? ccz_pf_writer_finish(w, err) : rc;
+}
+
+static ccz_rc encrypt_fd(const int *out, const int *in, const char *in_path, const struct ccz_secret *key,
+                         const struct ccz_pf_cfg *cfg, struct ccz_err *err)
+{
+    struct source s = {ccz_pf_io_fd(in), cczi_pf_name(&(struct ccz_pf_cfg){.name = in_path}), 0};
+    ccz_rc rc = source_size(&s.size, &s, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct ccz_pf_io to = ccz_pf_io_fd(out);
+    CCZ_AUTO(ccz_pf_writer) w = NULL;
+    rc = ccz_pf_writer_new(&w, &to, s.size, key, cfg, err);
+    return rc == CCZ_OK ? encrypt_all(w, &s, err) : rc;
 }
 
 ccz_rc ccz_pf_encrypt_file(const char *out_path, const char *in_path, const struct ccz_secret *key,
@@ -105,7 +129,7 @@ ccz_rc ccz_pf_encrypt_file(const char *out_path, const char *in_path, const stru
 {
     char bound[CCZ_PF_PATH_SIZE_MAX + 1];
     struct ccz_pf_cfg c = *cfg;
-    c.name = in_path;
+    c.name = out_path;
     ccz_rc rc = CCZ_OK;
     if (!c.path) {
         rc = ccz_pf_path_normalise(bound, out_path, err);
@@ -122,10 +146,8 @@ ccz_rc ccz_pf_encrypt_file(const char *out_path, const char *in_path, const stru
         return rc;
     struct cczi_newfile out;
     rc = cczi_newfile_open(&out, out_path, 0644, err);
-    if (rc == CCZ_OK) {
-        struct ccz_pf_io from = ccz_pf_io_fd(&in), to = ccz_pf_io_fd(&out.fd);
-        rc = end_output(&out, encrypt_all(&to, &from, key, &c, err), cfg, err);
-    }
+    if (rc == CCZ_OK)
+        rc = end_output(&out, encrypt_fd(&out.fd, &in, in_path, key, &c, err), cfg, err);
     close(in);
     return rc;
 }
@@ -158,16 +180,21 @@ static ccz_rc input_open(struct input *in, const char *path, const struct ccz_se
     return ccz_pf_reader_open(&in->reader, &io, key, &c, err);
 }
 
-static ccz_rc decrypt_all(const struct ccz_pf_io *to, struct ccz_pf_reader *r, struct ccz_err *err)
+static ccz_rc decrypt_all(const struct cczi_newfile *out, struct ccz_pf_reader *r, struct ccz_err *err)
 {
+    struct ccz_pf_io to = ccz_pf_io_fd(&out->fd);
+    struct cczi_pf_name name = cczi_pf_name(&(struct ccz_pf_cfg){.name = out->path});
     CCZ_AUTO_BUF piece;
     ccz_rc rc = piece_alloc(&piece, err);
     uint64_t size = ccz_pf_reader_size(r);
     for (uint64_t offset = 0; offset < size && rc == CCZ_OK;) {
         size_t n = piece_size(offset, size - offset);
         rc = ccz_pf_reader_read(piece.ptr, r, offset, n, err);
-        if (rc == CCZ_OK)
-            rc = to->write_at(to->arg, offset, CCZ_SPAN(piece.ptr, n), err);
+        if (rc != CCZ_OK)
+            return rc;
+        rc = to.write_at(to.arg, offset, CCZ_SPAN(piece.ptr, n), err);
+        if (rc != CCZ_OK)
+            return cczi_pf_io_fail(err, rc, &name);
         offset += n;
     }
     return rc;
@@ -184,10 +211,8 @@ ccz_rc ccz_pf_decrypt_file(const char *out_path, const char *in_path, const stru
     struct cczi_newfile out;
     if (rc == CCZ_OK)
         rc = cczi_newfile_open(&out, out_path, 0600, err);
-    if (rc == CCZ_OK) {
-        struct ccz_pf_io to = ccz_pf_io_fd(&out.fd);
-        rc = end_output(&out, decrypt_all(&to, in.reader, err), cfg, err);
-    }
+    if (rc == CCZ_OK)
+        rc = end_output(&out, decrypt_all(&out, in.reader, err), cfg, err);
     input_close(&in);
     return rc;
 }

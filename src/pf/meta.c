@@ -49,6 +49,16 @@ ccz_rc cczi_pf_refuse_type(struct ccz_err *err, const char *path, const char *wh
     return cczi_pf_refuse(err, CCZ_E_UNSUPPORTED, "pf:file-type", &name, 0, expected, "%s", what);
 }
 
+ccz_rc cczi_pf_io_fail(struct ccz_err *err, ccz_rc rc, const struct cczi_pf_name *name)
+{
+    if (err) {
+        char said[CCZ_ERR_MSG_SIZE - PF_NAME_SIZE - 2];
+        (void)snprintf(said, sizeof(said), "%.*s", (int)sizeof(said) - 1, err->msg);
+        (void)snprintf(err->msg, sizeof(err->msg), "%s: %s", name->text, said);
+    }
+    return rc;
+}
+
 /* --------------------------------------------------------------------------------------- keys */
 
 ccz_rc cczi_pf_key_check(const struct ccz_secret *key, struct ccz_err *err)

@@ -21,6 +21,9 @@ CCZ_FMT(7, 8) ccz_rc cczi_pf_refuse(struct ccz_err *err, ccz_rc rc, const char *
 /* Refuses the kind of a directory entry: got = "<path> <what>". */
 ccz_rc cczi_pf_refuse_type(struct ccz_err *err, const char *path, const char *what, const char *expected);
 
+/* Puts the name in front of what a storage callback said. Returns `rc`, which is not CCZ_OK. */
+ccz_rc cczi_pf_io_fail(struct ccz_err *err, ccz_rc rc, const struct cczi_pf_name *name);
+
 /* E_ARG unless `key` is there and has 16 bytes. */
 ccz_rc cczi_pf_key_check(const struct ccz_secret *key, struct ccz_err *err);
 

@@ -35,11 +35,13 @@ struct ccz_pf_reader {
 static ccz_rc check_node_count(uint64_t *size, const struct ccz_pf_reader *r, struct ccz_err *err)
 {
     ccz_rc rc = r->io.size(size, r->io.arg, err);
-    if (rc == CCZ_OK && (*size == 0 || *size % PF_NODE_SIZE != 0))
-        rc = cczi_pf_refuse(err, CCZ_E_FORMAT, "pf:file-size", &r->name, *size / PF_NODE_SIZE,
-                            "a multiple of 4096 bytes, not 0", "has %llu bytes",
-                            (unsigned long long)*size);
-    return rc;
+    if (rc != CCZ_OK)
+        return cczi_pf_io_fail(err, rc, &r->name);
+    if (*size > 0 && *size % PF_NODE_SIZE == 0)
+        return CCZ_OK;
+    cczi_pf_refuse(err, CCZ_E_FORMAT, "pf:file-size", &r->name, *size / PF_NODE_SIZE,
+                   "a multiple of 4096 bytes, not 0", "has %llu bytes", (unsigned long long)*size);
+    return ccz_hint(err, CCZ_E_FORMAT, "the file was cut, or it is not a protected file");
 }
 
 static ccz_rc read_meta(struct cczi_pf_meta *out, const struct ccz_pf_reader *r,
@@ -47,9 +49,9 @@ static ccz_rc read_meta(struct cczi_pf_meta *out, const struct ccz_pf_reader *r,
 {
     uint8_t node[PF_NODE_SIZE];
     ccz_rc rc = r->io.read_at(node, r->io.arg, 0, PF_NODE_SIZE, err);
-    if (rc == CCZ_OK)
-        rc = cczi_pf_meta_open(out, r->aead, node, key, &r->name, err);
-    return rc;
+    if (rc != CCZ_OK)
+        return cczi_pf_io_fail(err, rc, &r->name);
+    return cczi_pf_meta_open(out, r->aead, node, key, &r->name, err);
 }
 
 static ccz_rc check_meta(const struct cczi_pf_meta *meta, const struct ccz_pf_reader *r,
@@ -179,19 +181,20 @@ static ccz_rc mht_load(struct ccz_pf_reader *r, uint64_t mht, struct ccz_err *er
     uint64_t node_no = cczi_pf_mht_node(mht);
     r->slot_mht[slot] = NONE; /* until the tag is checked */
     ccz_rc rc = r->io.read_at(node, r->io.arg, node_no * PF_NODE_SIZE, PF_NODE_SIZE, err);
-    if (rc == CCZ_OK) {
-        rc = cczi_pf_node_open(r->aead, node, &entry);
-        if (rc == CCZ_OK)
-            r->slot_mht[slot] = mht;
-        else if (rc == CCZ_E_SIG)
-            cczi_pf_refuse(err, rc, "pf:mht-node", &r->name, node_no, "the tag its parent stores",
-                           "MHT %llu (node %llu): tag mismatch", (unsigned long long)mht,
-                           (unsigned long long)node_no);
-        else
-            ccz_fail(err, rc, "pf:crypto", (int64_t)node_no, "%s", ccz_rc_str(rc));
+    if (rc != CCZ_OK) {
+        ccz_wipe(&entry, sizeof(entry));
+        return cczi_pf_io_fail(err, rc, &r->name);
     }
+    rc = cczi_pf_node_open(r->aead, node, &entry);
     ccz_wipe(&entry, sizeof(entry));
-    return rc;
+    if (rc == CCZ_E_SIG)
+        return cczi_pf_refuse(err, rc, "pf:mht-node", &r->name, node_no, "the tag its parent stores",
+                              "MHT %llu (node %llu): tag mismatch", (unsigned long long)mht,
+                              (unsigned long long)node_no);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "pf:crypto", (int64_t)node_no, "%s", ccz_rc_str(rc));
+    r->slot_mht[slot] = mht;
+    return CCZ_OK;
 }
 
 /* Finds MHT node `mht`, verified; valid until the next call. Climbs to the nearest cached ancestor
@@ -226,8 +229,10 @@ static ccz_rc read_run(uint8_t *out, struct ccz_pf_reader *r, uint64_t block, si
         return rc;
     uint64_t node_no = cczi_pf_block_node(block);
     rc = r->io.read_at(out, r->io.arg, node_no * PF_NODE_SIZE, len * PF_NODE_SIZE, err);
+    if (rc != CCZ_OK)
+        return cczi_pf_io_fail(err, rc, &r->name);
     const struct cczi_pf_entry *entry = &mht->entry[block % PF_BLOCKS_PER_MHT];
-    for (size_t i = 0; i < len && rc == CCZ_OK; i++) {
+    for (size_t i = 0; i < len; i++) {
         rc = cczi_pf_node_open(r->aead, out + i * PF_NODE_SIZE, &entry[i]);
         if (rc == CCZ_E_SIG)
             return cczi_pf_refuse(err, rc, "pf:data-node", &r->name, node_no + i,
@@ -236,7 +241,7 @@ static ccz_rc read_run(uint8_t *out, struct ccz_pf_reader *r, uint64_t block, si
         if (rc != CCZ_OK)
             return ccz_fail(err, rc, "pf:crypto", (int64_t)(node_no + i), "%s", ccz_rc_str(rc));
     }
-    return rc;
+    return CCZ_OK;
 }
 
 /* Whole blocks at `offset` (counted behind the head) that can be read in one run; 0: read a part. */

@@ -21,6 +21,9 @@ ccz_rc ccz_pf_rekey(const struct ccz_pf_io *io, const struct ccz_secret *old_key
         rc = cczi_pf_meta_seal(node, aead, cczi_pf_reader_meta(r), ccz_secret_view(new_key));
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "pf:crypto", 0, "%s", ccz_rc_str(rc));
+    struct cczi_pf_name name = cczi_pf_name(cfg);
     rc = io->write_at(io->arg, 0, CCZ_SPAN(node, sizeof(node)), err);
-    return rc == CCZ_OK ? io->flush(io->arg, err) : rc;
+    if (rc == CCZ_OK)
+        rc = io->flush(io->arg, err);
+    return rc == CCZ_OK ? CCZ_OK : cczi_pf_io_fail(err, rc, &name);
 }

@@ -109,9 +109,10 @@ ccz_rc ccz_pf_writer_new(struct ccz_pf_writer **out, const struct ccz_pf_io *io,
     w->plain->meta.plain_size = size;
     memcpy(w->plain->meta.path, cfg->path, strlen(cfg->path));
     rc = io->truncate(io->arg, w->layout.cipher_size, err);
-    if (rc == CCZ_OK)
-        *out = ccz_pf_writer_take(&w);
-    return rc;
+    if (rc != CCZ_OK)
+        return cczi_pf_io_fail(err, rc, &w->name);
+    *out = ccz_pf_writer_take(&w);
+    return CCZ_OK;
 }
 
 void ccz_pf_writer_free(struct ccz_pf_writer *w)
@@ -145,6 +146,13 @@ static struct cczi_pf_entry *mht_entry(struct ccz_pf_writer *w, uint64_t mht)
     return &mht_of(w, cczi_pf_mht_parent(mht))->entry[cczi_pf_mht_slot(mht)];
 }
 
+static ccz_rc write_nodes(struct ccz_pf_writer *w, uint64_t node_no, const uint8_t *nodes, size_t len,
+                          struct ccz_err *err)
+{
+    ccz_rc rc = w->io.write_at(w->io.arg, node_no * PF_NODE_SIZE, CCZ_SPAN(nodes, len * PF_NODE_SIZE), err);
+    return rc == CCZ_OK ? CCZ_OK : cczi_pf_io_fail(err, rc, &w->name);
+}
+
 /* Seals MHT node `mht` into group[0], under the key drawn for it. */
 static ccz_rc seal_mht(struct ccz_pf_writer *w, uint64_t mht, struct ccz_err *err)
 {
@@ -159,16 +167,13 @@ static ccz_rc seal_mht(struct ccz_pf_writer *w, uint64_t mht, struct ccz_err *er
 /* All blocks of MHT node `mht` are sealed: writes them, and the node itself when it is complete. */
 static ccz_rc end_group(struct ccz_pf_writer *w, uint64_t mht, size_t block_len, struct ccz_err *err)
 {
-    uint64_t offset = cczi_pf_mht_node(mht) * PF_NODE_SIZE;
-    size_t size = block_len * PF_NODE_SIZE;
+    uint64_t node_no = cczi_pf_mht_node(mht);
     if (mht < w->inner_len)
-        return w->io.write_at(w->io.arg, offset + PF_NODE_SIZE, CCZ_SPAN(w->group[1], size), err);
+        return write_nodes(w, node_no + 1, w->group[1], block_len, err);
 
     ccz_rc rc = seal_mht(w, mht, err);
     ccz_wipe(&w->plain->leaf, sizeof(w->plain->leaf));
-    if (rc == CCZ_OK)
-        rc = w->io.write_at(w->io.arg, offset, CCZ_SPAN(w->group[0], size + PF_NODE_SIZE), err);
-    return rc;
+    return rc == CCZ_OK ? write_nodes(w, node_no, w->group[0], 1 + block_len, err) : rc;
 }
 
 static ccz_rc put_block(struct ccz_pf_writer *w, const uint8_t plain[PF_NODE_SIZE], struct ccz_err *err)
@@ -258,16 +263,18 @@ static ccz_rc finish(struct ccz_pf_writer *w, struct ccz_err *err)
             return ccz_fail(err, rc, "pf:crypto", 0, "%s", ccz_rc_str(rc));
         rc = seal_mht(w, mht, err);
         if (rc == CCZ_OK)
-            rc = w->io.write_at(w->io.arg, cczi_pf_mht_node(mht) * PF_NODE_SIZE,
-                                CCZ_SPAN(w->group[0], PF_NODE_SIZE), err);
+            rc = write_nodes(w, cczi_pf_mht_node(mht), w->group[0], 1, err);
     }
     if (rc != CCZ_OK)
         return rc;
     rc = cczi_pf_meta_seal(w->group[0], w->aead, &w->plain->meta, w->plain->key);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "pf:crypto", 0, "%s", ccz_rc_str(rc));
-    rc = w->io.write_at(w->io.arg, 0, CCZ_SPAN(w->group[0], PF_NODE_SIZE), err);
-    return rc == CCZ_OK ? w->io.flush(w->io.arg, err) : rc;
+    rc = write_nodes(w, 0, w->group[0], 1, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = w->io.flush(w->io.arg, err);
+    return rc == CCZ_OK ? CCZ_OK : cczi_pf_io_fail(err, rc, &w->name);
 }
 
 ccz_rc ccz_pf_writer_finish(struct ccz_pf_writer *w, struct ccz_err *err)
