@@ -94,7 +94,7 @@ ccz_rc ccz_base64_get(struct ccz_buf *out, struct ccz_span text, enum ccz_base64
                       struct ccz_err *err)
 {
     struct ccz_span whole = text;
-    size_t tail, old = out->size;
+    size_t tail = 0, old = out->size;
     ccz_rc rc = split_tail(&tail, &whole, kind, err);
     if (rc != CCZ_OK)
         return rc;
