@@ -84,8 +84,8 @@ static bool posts_push(struct posts *q, struct post p)
     return true;
 }
 
-/* Posting and stopping wake the loop before they let go of the mutex: what they set off may end in the
- * loop's being freed, which takes the mutex first. */
+/* Posting and stopping wake the loop before they let go of the mutex: what they set off may end in
+ * the loop's being freed, which takes the mutex first. */
 ccz_rc cczi_mail_post(struct cczi_mail *m, void (*fn)(void *arg), void *arg)
 {
     ccz_rc rc = CCZ_OK;

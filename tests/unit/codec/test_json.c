@@ -284,10 +284,9 @@ static void test_json_strings(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"json.read", test_json_read},     {"json.strict", test_json_strict},
-    {"json.raw", test_json_raw},       {"json.numbers", test_json_numbers},
-    {"json.strings", test_json_strings},
-    {"json.locale", test_json_locale}, /* last: it may skip */
+    {"json.read", test_json_read},       {"json.strict", test_json_strict},
+    {"json.raw", test_json_raw},         {"json.numbers", test_json_numbers},
+    {"json.strings", test_json_strings}, {"json.locale", test_json_locale}, /* last: it may skip */
 };
 
 int main(int argc, char **argv)

@@ -56,7 +56,7 @@ struct server {
     struct peer *peers[8];
     size_t out_high;
     int accepted;
-    int reset_after; /* close accepted connection number n with a reset */
+    int stop_after; /* stop the loop at this many */
 };
 
 static void server_accept(void *arg, int fd, const char *peer)
@@ -555,14 +555,14 @@ static void count_accept(void *arg, int fd, const char *peer)
     struct server *s = arg;
     (void)peer;
     close(fd);
-    if (++s->accepted == s->reset_after)
+    if (++s->accepted == s->stop_after)
         ccz_loop_stop(s->loop);
 }
 
 static void test_listen(void)
 {
     struct ccz_err err;
-    struct server s = {.loop = new_loop(), .reset_after = 40}, other = {.loop = new_loop()};
+    struct server s = {.loop = new_loop(), .stop_after = 40}, other = {.loop = new_loop()};
     struct ccz_listen_cfg cfg = {
         .address = "127.0.0.1:0", .reuse_port = true, .on_accept = count_accept, .arg = &s};
     CHECK(ccz_listen(&s.listener, s.loop, &cfg, &err) == CCZ_OK);
@@ -594,7 +594,7 @@ static void test_listen(void)
 /* Without file descriptors accepting rests; the connection is taken when there are some again. */
 static void test_emfile(void)
 {
-    struct server s = {.loop = new_loop(), .reset_after = 1};
+    struct server s = {.loop = new_loop(), .stop_after = 1};
     const struct ccz_listen_cfg cfg = {
         .address = "127.0.0.1:0", .on_accept = count_accept, .arg = &s};
     CHECK(ccz_listen(&s.listener, s.loop, &cfg, NULL) == CCZ_OK);
