@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <cczoo/base.h>
 
+#include "copy.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,8 +70,8 @@ uint8_t *ccz_buf_extend(struct ccz_buf *b, size_t size)
 void ccz_buf_put(struct ccz_buf *b, const void *p, size_t size)
 {
     uint8_t *to = ccz_buf_extend(b, size);
-    if (to && size)
-        memcpy(to, p, size);
+    if (to)
+        cczi_copy(to, p, size);
 }
 
 void ccz_buf_put_span(struct ccz_buf *b, struct ccz_span s)

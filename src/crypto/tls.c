@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One TLS 1.3 connection over two memory buffers. Configuration and callbacks: tls_ctx.c. */
+#include "base/copy.h"
 #include "tls_priv.h"
 
 #include <limits.h>
@@ -28,7 +29,7 @@ static int wire_read(BIO *bio, char *to, int size)
     }
     if (n > (size_t)size)
         n = (size_t)size;
-    memcpy(to, t->in.ptr + t->in_at, n);
+    cczi_copy(to, t->in.ptr + t->in_at, n);
     t->in_at += n;
     return (int)n;
 }
