@@ -7,8 +7,8 @@
  * aes-128-gcm    the same loop here; ratios are against the higher of the two
  * encrypt  writer over a file on DIR that has its pages already, plaintext from one reused buffer
  * decrypt  reader over that file, plaintext into one reused buffer
- * The `file` lines run from file to new file, where the kernel's allocation of pages weighs most; `copy`
- * is the same way without cryptography and tells how much. */
+ * The `file` lines run from file to new file, where the kernel's allocation of pages weighs most;
+ * `copy` is the same way without cryptography and tells how much. */
 #define _DEFAULT_SOURCE
 #include <cczoo/crypto.h>
 #include <cczoo/pf.h>
@@ -22,7 +22,7 @@
 
 enum { PIECE_SIZE = 1 << 20, PASSES = 7 };
 
-static uint64_t total;         /* plaintext bytes of one pass */
+static uint64_t total; /* plaintext bytes of one pass */
 static uint8_t piece[PIECE_SIZE];
 static const struct ccz_pf_cfg cfg = {.path = "bench", .replace = true};
 static char plain_path[4096], pf_path[4096], out_path[4096];
@@ -152,7 +152,7 @@ static void run_copy(void)
     close(out);
 }
 
-/* One row of the output. All rows take turns in every pass, so that a busy machine slows all alike. */
+/* One row of the output. All rows take turns in every pass: a busy machine slows all alike. */
 struct row {
     const char *name;
     void (*run)(void);
@@ -209,7 +209,8 @@ int main(int argc, char **argv)
         printf("%s\t%.0f\t%.2f\n", rows[i].name, mib_s(&rows[i]), mib_s(&rows[i]) / base);
     measure(file_rows, 4);
     for (size_t i = 0; i < 4; i++)
-        printf("%s\t%.0f\t%.2f\n", file_rows[i].name, mib_s(&file_rows[i]), mib_s(&file_rows[i]) / base);
+        printf("%s\t%.0f\t%.2f\n", file_rows[i].name, mib_s(&file_rows[i]),
+               mib_s(&file_rows[i]) / base);
     (void)unlink(plain_path);
     (void)unlink(pf_path);
     (void)unlink(out_path);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Protected files under one fixed key. The first byte of the input chooses:
- *   0    the rest is the file. Plaintext that comes out follows the rule of the seeds (the only files
- *        that were ever made with this key).
- *   1 2  the rest is a list of changes, five bytes each, to a good file of version 1 or 2. The file is
- *        accepted if and only if the changes left it as it was.
- *   3    the rest is a metadata block, sealed with the key, and the nodes behind it: what only the
- *        holder of the key can send. No call may fail in another way than by its return code. */
+ * - 0: the rest is the file. Plaintext that comes out follows the rule of the seeds, the only
+ *   files that were ever made with this key.
+ * - 1, 2: the rest is a list of changes, five bytes each, to a good file of version 1 or 2. The file
+ *   is accepted if and only if the changes left it as it was.
+ * - 3: the rest is a metadata block, sealed with the key, and the nodes behind it: what only the
+ *   holder of the key can send. No call may fail in another way than by its return code. */
 #include "pf/pf_priv.h"
 
 #include <stdlib.h>
@@ -132,7 +132,8 @@ static void run_sealed(struct ccz_rd *r)
     must(ccz_aead_new(&aead, CCZ_AES_128_GCM) == CCZ_OK);
     must(cczi_pf_meta_seal(memory, aead, &meta, ccz_secret_view(fixed_key())) == CCZ_OK);
     struct ccz_span rest = ccz_rd_take(r, r->left);
-    struct ccz_buf file = {.ptr = memory, .size = PF_NODE_SIZE + rest.size, .max_size = sizeof(memory)};
+    struct ccz_buf file = {
+        .ptr = memory, .size = PF_NODE_SIZE + rest.size, .max_size = sizeof(memory)};
     if (rest.size > sizeof(memory) - PF_NODE_SIZE)
         return;
     if (rest.size)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AES-GCM (NIST SP 800-38D) and ChaCha20-Poly1305 (RFC 8439). Cipher and context live as long as the
- * object, so that a call costs one key schedule and no allocation or algorithm look-up. */
+/* AES-GCM (NIST SP 800-38D) and ChaCha20-Poly1305 (RFC 8439). Cipher and context live as long as
+ * the object, so that a call costs one key schedule and no allocation or algorithm look-up. */
 #include <cczoo/crypto.h>
 
 #include <openssl/evp.h>

@@ -176,7 +176,7 @@ ccz_rc ccz_hkdf(void *out, size_t out_size, enum ccz_hash alg, struct ccz_span s
     if (hash_size == 0 || out_size > 255 * hash_size)
         return CCZ_E_ARG;
 
-    /* RFC 5869, 2.2: PRK = HMAC(salt, IKM); no salt means hash_size zeros, which HMAC pads to anyway */
+    /* RFC 5869, 2.2: PRK = HMAC(salt, IKM); no salt means zeros, to which HMAC pads anyway */
     uint8_t prk[CCZ_HASH_SIZE_MAX], t[CCZ_HASH_SIZE_MAX];
     ccz_rc rc = ccz_hmac(prk, alg, salt, &ikm, 1);
 
@@ -184,7 +184,8 @@ ccz_rc ccz_hkdf(void *out, size_t out_size, enum ccz_hash alg, struct ccz_span s
     uint8_t *p = out;
     size_t left = out_size;
     for (uint8_t i = 1; left && rc == CCZ_OK; i++) {
-        const struct ccz_span parts[] = {CCZ_SPAN(t, i == 1 ? 0 : hash_size), info, CCZ_SPAN(&i, 1)};
+        const struct ccz_span parts[] = {CCZ_SPAN(t, i == 1 ? 0 : hash_size), info,
+                                         CCZ_SPAN(&i, 1)};
         rc = ccz_hmac(t, alg, CCZ_SPAN(prk, hash_size), parts, 3);
         size_t n = left < hash_size ? left : hash_size;
         if (rc == CCZ_OK)

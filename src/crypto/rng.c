@@ -9,7 +9,7 @@ ccz_rc ccz_random(void *out, size_t size)
     uint8_t *p = out;
     while (size) {
         int n = size > INT_MAX ? INT_MAX : (int)size;
-        /* the private DRBG: most callers draw keys, which must not share a state with public nonces */
+        /* the private DRBG: keys must not share a generator state with public nonces of TLS */
         if (RAND_priv_bytes(p, n) != 1) {
             ccz_wipe(out, (size_t)(p - (uint8_t *)out));
             return CCZ_E_INTERNAL;

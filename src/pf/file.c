@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Plaintext moves in pieces that begin and end with a block (the first one has the head in front). */
+/* Plaintext moves in pieces of whole blocks; the first one has the head in front. */
 #define PIECE_SIZE (PF_BLOCKS_PER_MHT * PF_NODE_SIZE)
 
 static size_t piece_size(uint64_t offset, uint64_t left)
@@ -20,7 +20,7 @@ static size_t piece_size(uint64_t offset, uint64_t left)
     return left < n ? (size_t)left : n;
 }
 
-/* ------------------------------------------------------------------------------- open and create */
+/* ------------------------------------------------------------------------------ open, create */
 
 /* Neither links nor devices: what is opened must be the file that was named. */
 static ccz_rc open_input(int *fd, const char *path, struct ccz_err *err)
@@ -80,7 +80,8 @@ struct source {
     uint64_t size;
 };
 
-static ccz_rc source_read(uint8_t *out, struct source *s, uint64_t offset, size_t size, struct ccz_err *err)
+static ccz_rc source_read(uint8_t *out, struct source *s, uint64_t offset, size_t size,
+                          struct ccz_err *err)
 {
     ccz_rc rc = s->io.read_at(out, s->io.arg, offset, size, err);
     return rc == CCZ_OK ? CCZ_OK : cczi_pf_io_fail(err, rc, &s->name);
@@ -107,12 +108,14 @@ static ccz_rc encrypt_all(struct ccz_pf_writer *w, struct source *s, struct ccz_
     if (rc == CCZ_OK)
         rc = source_size(&size_now, s, err);
     if (rc == CCZ_OK && size_now != s->size)
-        rc = ccz_fail(err, CCZ_E_IO, "pf:io", (int64_t)size_now, "%s: grew while it was read", s->name.text);
+        rc = ccz_fail(err, CCZ_E_IO, "pf:io", (int64_t)size_now, "%s: grew while it was read",
+                      s->name.text);
     return rc == CCZ_OK ? ccz_pf_writer_finish(w, err) : rc;
 }
 
-static ccz_rc encrypt_fd(const int *out, const int *in, const char *in_path, const struct ccz_secret *key,
-                         const struct ccz_pf_cfg *cfg, struct ccz_err *err)
+static ccz_rc encrypt_fd(const int *out, const int *in, const char *in_path,
+                         const struct ccz_secret *key, const struct ccz_pf_cfg *cfg,
+                         struct ccz_err *err)
 {
     struct source s = {ccz_pf_io_fd(in), cczi_pf_name(&(struct ccz_pf_cfg){.name = in_path}), 0};
     ccz_rc rc = source_size(&s.size, &s, err);
@@ -180,7 +183,8 @@ static ccz_rc input_open(struct input *in, const char *path, const struct ccz_se
     return ccz_pf_reader_open(&in->reader, &io, key, &c, err);
 }
 
-static ccz_rc decrypt_all(const struct cczi_newfile *out, struct ccz_pf_reader *r, struct ccz_err *err)
+static ccz_rc decrypt_all(const struct cczi_newfile *out, struct ccz_pf_reader *r,
+                          struct ccz_err *err)
 {
     struct ccz_pf_io to = ccz_pf_io_fd(&out->fd);
     struct cczi_pf_name name = cczi_pf_name(&(struct ccz_pf_cfg){.name = out->path});
@@ -247,8 +251,9 @@ ccz_rc ccz_pf_decrypt_to_buf(struct ccz_buf *out, const char *in_path, const str
     return rc;
 }
 
-ccz_rc ccz_pf_inspect_file(struct ccz_pf_info *out, const char *in_path, const struct ccz_secret *key,
-                           const struct ccz_pf_cfg *cfg, struct ccz_err *err)
+ccz_rc ccz_pf_inspect_file(struct ccz_pf_info *out, const char *in_path,
+                           const struct ccz_secret *key, const struct ccz_pf_cfg *cfg,
+                           struct ccz_err *err)
 {
     *out = (struct ccz_pf_info){0};
     struct input in;

@@ -77,7 +77,8 @@ static ccz_rc fd_flush(void *arg, struct ccz_err *err)
 struct ccz_pf_io ccz_pf_io_fd(const int *fd)
 {
     /* the callbacks read through it only */
-    return (struct ccz_pf_io){fd_read_at, fd_write_at, fd_size, fd_truncate, fd_flush, (void *)(uintptr_t)fd};
+    return (struct ccz_pf_io){fd_read_at,  fd_write_at, fd_size,
+                              fd_truncate, fd_flush,    (void *)(uintptr_t)fd};
 }
 
 /* --------------------------------------------------------------------------------------- buffer */

@@ -22,7 +22,8 @@ struct cczi_pf_name cczi_pf_name(const struct ccz_pf_cfg *cfg)
     if (size == keep && plain_size < PF_NAME_SIZE)
         memcpy(name.text, plain, plain_size + 1);
     else
-        (void)snprintf(name.text, sizeof(name.text), "...%s", plain + plain_size - (PF_NAME_SIZE - 4));
+        (void)snprintf(name.text, sizeof(name.text), "...%s",
+                       plain + plain_size - (PF_NAME_SIZE - 4));
     return name;
 }
 
@@ -43,7 +44,8 @@ ccz_rc cczi_pf_refuse(struct ccz_err *err, ccz_rc rc, const char *where,
     return rc;
 }
 
-ccz_rc cczi_pf_refuse_type(struct ccz_err *err, const char *path, const char *what, const char *expected)
+ccz_rc cczi_pf_refuse_type(struct ccz_err *err, const char *path, const char *what,
+                           const char *expected)
 {
     struct cczi_pf_name name = cczi_pf_name(&(struct ccz_pf_cfg){.name = path});
     return cczi_pf_refuse(err, CCZ_E_UNSUPPORTED, "pf:file-type", &name, 0, expected, "%s", what);
@@ -91,8 +93,10 @@ ccz_rc ccz_pf_key_load(struct ccz_secret **out, const char *path, struct ccz_err
     if (rc != CCZ_OK)
         return rc;
     if (ccz_secret_size(key) != CCZ_PF_KEY_SIZE) {
-        ccz_refuse_num(err, CCZ_E_FORMAT, "pf:key-size", (int64_t)ccz_secret_size(key), CCZ_PF_KEY_SIZE);
-        return ccz_hint(err, CCZ_E_FORMAT, "a key file is 16 raw bytes, not hex and without a newline");
+        ccz_refuse_num(err, CCZ_E_FORMAT, "pf:key-size", (int64_t)ccz_secret_size(key),
+                       CCZ_PF_KEY_SIZE);
+        return ccz_hint(err, CCZ_E_FORMAT,
+                        "a key file is 16 raw bytes, not hex and without a newline");
     }
     *out = ccz_secret_take(&key);
     return CCZ_OK;
@@ -109,7 +113,8 @@ ccz_rc ccz_pf_key_save(const struct ccz_secret *key, const char *path, struct cc
 
 /* Key of the metadata block: NIST SP 800-108, counter mode, one block of AES-128-CMAC(KDK, .) over
  * le32 counter | label, zero padded to 64 bytes | nonce | le32 output bits. */
-static ccz_rc derive(uint8_t out[16], const uint8_t key[CCZ_PF_KEY_SIZE], const uint8_t nonce[PF_NONCE_SIZE])
+static ccz_rc derive(uint8_t out[16], const uint8_t key[CCZ_PF_KEY_SIZE],
+                     const uint8_t nonce[PF_NONCE_SIZE])
 {
     static const char label[64] = "SGX-PROTECTED-FS-METADATA-KEY";
     uint8_t m[4 + sizeof(label) + PF_NONCE_SIZE + 4] = {1};
@@ -123,8 +128,8 @@ static ccz_rc derive(uint8_t out[16], const uint8_t key[CCZ_PF_KEY_SIZE], const 
 
 static const uint8_t zero_nonce[CCZ_AEAD_NONCE_SIZE];
 
-ccz_rc cczi_pf_node_seal(struct ccz_aead *aead, uint8_t out[PF_NODE_SIZE], struct cczi_pf_entry *entry,
-                         const uint8_t in[PF_NODE_SIZE])
+ccz_rc cczi_pf_node_seal(struct ccz_aead *aead, uint8_t out[PF_NODE_SIZE],
+                         struct cczi_pf_entry *entry, const uint8_t in[PF_NODE_SIZE])
 {
     return ccz_aead_seal(aead, out, entry->tag, entry->key, zero_nonce, (struct ccz_span){0},
                          CCZ_SPAN(in, PF_NODE_SIZE));
@@ -160,7 +165,8 @@ static struct header parse_header(const uint8_t node[PF_NODE_SIZE])
 }
 
 /* Judges the fields that no tag covers: each has one good value, and anything else is a change. */
-static ccz_rc check_header(const struct header *h, const struct cczi_pf_name *name, struct ccz_err *err)
+static ccz_rc check_header(const struct header *h, const struct cczi_pf_name *name,
+                           struct ccz_err *err)
 {
     if (!ccz_span_eq(h->magic, ccz_span_str(magic))) {
         char got[2 * sizeof(magic)];
@@ -178,22 +184,24 @@ static ccz_rc check_header(const struct header *h, const struct cczi_pf_name *na
     if (h->flags == 1) {
         cczi_pf_refuse(err, CCZ_E_FORMAT, "pf:pending-write", name, 0, "a file written to its end",
                        "is marked as caught inside a write");
-        return ccz_hint(err, CCZ_E_FORMAT, "restore a copy, or let Gramine (enable_recovery) recover it");
+        return ccz_hint(err, CCZ_E_FORMAT,
+                        "restore a copy, or let Gramine (enable_recovery) recover it");
     }
     if (h->flags != 0)
-        return cczi_pf_refuse(err, CCZ_E_UNSUPPORTED, "pf:feature-flags", name, 0, "feature flags 0",
-                              "feature flags 0x%02x", h->flags);
+        return cczi_pf_refuse(err, CCZ_E_UNSUPPORTED, "pf:feature-flags", name, 0,
+                              "feature flags 0", "feature flags 0x%02x", h->flags);
     return CCZ_OK;
 }
 
 /* After the tag, which judges better what kind of change it was. */
-static ccz_rc check_padding(const struct header *h, const struct cczi_pf_name *name, struct ccz_err *err)
+static ccz_rc check_padding(const struct header *h, const struct cczi_pf_name *name,
+                            struct ccz_err *err)
 {
     for (size_t i = 0; i < h->padding.size; i++) {
         if (h->padding.ptr[i] != 0)
-            return cczi_pf_refuse(err, CCZ_E_FORMAT, "pf:padding", name, 0, "zeros behind the metadata",
-                                  "node 0 byte %zu is 0x%02x", PF_NODE_SIZE - h->padding.size + i,
-                                  h->padding.ptr[i]);
+            return cczi_pf_refuse(err, CCZ_E_FORMAT, "pf:padding", name, 0,
+                                  "zeros behind the metadata", "node 0 byte %zu is 0x%02x",
+                                  PF_NODE_SIZE - h->padding.size + i, h->padding.ptr[i]);
     }
     return CCZ_OK;
 }
@@ -211,8 +219,8 @@ static ccz_rc parse_meta(struct cczi_pf_meta *out, struct ccz_span plain,
     if (!ccz_rd_done(&r))
         return ccz_fail(err, CCZ_E_INTERNAL, "pf:metadata", 0, "metadata layout");
     if (!memchr(out->path, 0, PF_PATH_FIELD_SIZE))
-        return cczi_pf_refuse(err, CCZ_E_FORMAT, "pf:path-field", name, 0, "a path that ends in NUL",
-                              "bound path does not end");
+        return cczi_pf_refuse(err, CCZ_E_FORMAT, "pf:path-field", name, 0,
+                              "a path that ends in NUL", "bound path does not end");
     if (out->plain_size > CCZ_PF_SIZE_MAX)
         return cczi_pf_refuse(err, CCZ_E_LIMIT, "pf:plain-size", name, 0, "at most 2^60 bytes",
                               "has %llu bytes", (unsigned long long)out->plain_size);
@@ -226,7 +234,8 @@ static ccz_rc open_body(uint8_t plain[PF_META_SIZE], struct ccz_aead *aead, cons
     uint8_t meta_key[16];
     ccz_rc rc = derive(meta_key, ccz_secret_view(key), h->nonce.ptr);
     if (rc == CCZ_OK)
-        rc = ccz_aead_open(aead, plain, h->tag.ptr, meta_key, zero_nonce, (struct ccz_span){0}, h->body);
+        rc = ccz_aead_open(aead, plain, h->tag.ptr, meta_key, zero_nonce, (struct ccz_span){0},
+                           h->body);
     ccz_wipe(meta_key, sizeof(meta_key));
     if (rc == CCZ_E_SIG) {
         cczi_pf_refuse(err, rc, "pf:metadata", name, 0, "the tag made with this key",
@@ -280,7 +289,7 @@ ccz_rc cczi_pf_meta_seal(uint8_t node[PF_NODE_SIZE], struct ccz_aead *aead,
 
     memset(node, 0, PF_NODE_SIZE);
     uint8_t *nonce = node + 10, *tag = nonce + PF_NONCE_SIZE;
-    uint8_t *body = tag + PF_TAG_SIZE + (meta->version >= 2); /* version 2 has the flags in between */
+    uint8_t *body = tag + PF_TAG_SIZE + (meta->version >= 2); /* flags in between */
     memcpy(node, magic, sizeof(magic) - 1);
     node[8] = meta->version;
     ccz_rc rc = ccz_random(nonce, PF_NONCE_SIZE);

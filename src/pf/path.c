@@ -16,7 +16,8 @@ static bool pop(const char *out, size_t *size, size_t root)
     return true;
 }
 
-ccz_rc ccz_pf_path_normalise(char out[CCZ_PF_PATH_SIZE_MAX + 1], const char *path, struct ccz_err *err)
+ccz_rc ccz_pf_path_normalise(char out[CCZ_PF_PATH_SIZE_MAX + 1], const char *path,
+                             struct ccz_err *err)
 {
     memset(out, 0, CCZ_PF_PATH_SIZE_MAX + 1);
     char p[CCZ_PF_PATH_SIZE_MAX + 1] = {0};
@@ -34,8 +35,8 @@ ccz_rc ccz_pf_path_normalise(char out[CCZ_PF_PATH_SIZE_MAX + 1], const char *pat
             continue;
         size_t slash = size > root;
         if (size + slash + n > CCZ_PF_PATH_SIZE_MAX)
-            return ccz_fail(err, CCZ_E_LIMIT, "pf:path-size", 0, "a bound path has at most %d bytes",
-                            CCZ_PF_PATH_SIZE_MAX);
+            return ccz_fail(err, CCZ_E_LIMIT, "pf:path-size", 0,
+                            "a bound path has at most %d bytes", CCZ_PF_PATH_SIZE_MAX);
         if (slash)
             p[size++] = '/';
         memcpy(p + size, part, n);

@@ -14,12 +14,14 @@ struct cczi_pf_name {
 struct cczi_pf_name cczi_pf_name(const struct ccz_pf_cfg *cfg);
 
 /* Refuses with got = "<file> <what>"; the node number goes to err->aux. */
-CCZ_FMT(7, 8) ccz_rc cczi_pf_refuse(struct ccz_err *err, ccz_rc rc, const char *where,
-                                    const struct cczi_pf_name *name, uint64_t node,
-                                    const char *expected, const char *fmt, ...);
+CCZ_FMT(7, 8)
+ccz_rc cczi_pf_refuse(struct ccz_err *err, ccz_rc rc, const char *where,
+                      const struct cczi_pf_name *name, uint64_t node, const char *expected,
+                      const char *fmt, ...);
 
 /* Refuses the kind of a directory entry: got = "<path> <what>". */
-ccz_rc cczi_pf_refuse_type(struct ccz_err *err, const char *path, const char *what, const char *expected);
+ccz_rc cczi_pf_refuse_type(struct ccz_err *err, const char *path, const char *what,
+                           const char *expected);
 
 /* Puts the name in front of what a storage callback said. Returns `rc`, which is not CCZ_OK. */
 ccz_rc cczi_pf_io_fail(struct ccz_err *err, ccz_rc rc, const struct cczi_pf_name *name);
@@ -49,8 +51,8 @@ struct cczi_pf_meta {
 };
 
 /* All nodes are encrypted with AES-128-GCM, a zero nonce and no AAD: each key is used once. */
-ccz_rc cczi_pf_node_seal(struct ccz_aead *aead, uint8_t out[PF_NODE_SIZE], struct cczi_pf_entry *entry,
-                         const uint8_t in[PF_NODE_SIZE]);
+ccz_rc cczi_pf_node_seal(struct ccz_aead *aead, uint8_t out[PF_NODE_SIZE],
+                         struct cczi_pf_entry *entry, const uint8_t in[PF_NODE_SIZE]);
 /* In place. CCZ_E_SIG: not the node this entry belongs to; the node is zeroed. */
 ccz_rc cczi_pf_node_open(struct ccz_aead *aead, uint8_t node[PF_NODE_SIZE],
                          const struct cczi_pf_entry *entry);

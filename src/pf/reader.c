@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading: node 0 at open, MHT nodes on the way to a block, blocks when asked for. Nothing leaves this
- * file before its tag was checked against the entry in its (checked) parent. */
+/* Reading: node 0 at open, MHT nodes on the way to a block, blocks when asked for. Nothing leaves
+ * this file before its tag was checked against the entry in its (checked) parent. */
 #include "pf_priv.h"
 
 #include <stdio.h>
@@ -62,16 +62,18 @@ static ccz_rc check_meta(const struct cczi_pf_meta *meta, const struct ccz_pf_re
     if (size != r->layout.cipher_size) {
         char want[CCZ_ERR_VALUE_SIZE];
         (void)snprintf(want, sizeof(want), "%llu bytes for a plaintext of %llu",
-                       (unsigned long long)r->layout.cipher_size, (unsigned long long)meta->plain_size);
-        return cczi_pf_refuse(err, CCZ_E_FORMAT, "pf:file-size", &r->name, size / PF_NODE_SIZE, want,
-                              "has %llu bytes", (unsigned long long)size);
+                       (unsigned long long)r->layout.cipher_size,
+                       (unsigned long long)meta->plain_size);
+        return cczi_pf_refuse(err, CCZ_E_FORMAT, "pf:file-size", &r->name, size / PF_NODE_SIZE,
+                              want, "has %llu bytes", (unsigned long long)size);
     }
     if (!cfg->any_path_insecure && strcmp(meta->path, cfg->path) != 0) {
         char got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE];
         ccz_escape(got, sizeof(got), ccz_span_str(meta->path));
         ccz_escape(want, sizeof(want), ccz_span_str(cfg->path));
         ccz_refuse(err, CCZ_E_SIG, "pf:path", got, want);
-        return ccz_hint(err, CCZ_E_SIG, "the file was made for another place: it was moved or swapped");
+        return ccz_hint(err, CCZ_E_SIG,
+                        "the file was made for another place: it was moved or swapped");
     }
     return CCZ_OK;
 }
@@ -168,6 +170,17 @@ static bool is_cached(const struct ccz_pf_reader *r, uint64_t mht)
     return r->slot_mht[mht % r->slot_len] == mht;
 }
 
+/* A node that could not be opened: its tag is wrong, or the cipher failed. */
+static ccz_rc refuse_node(struct ccz_err *err, ccz_rc rc, const struct ccz_pf_reader *r,
+                          const char *where, const char *kind, uint64_t no, uint64_t node_no)
+{
+    if (rc != CCZ_E_SIG)
+        return ccz_fail(err, rc, "pf:crypto", (int64_t)node_no, "%s", ccz_rc_str(rc));
+    return cczi_pf_refuse(err, rc, where, &r->name, node_no, "the tag its parent stores",
+                          "%s %llu (node %llu): tag mismatch", kind, (unsigned long long)no,
+                          (unsigned long long)node_no);
+}
+
 /* Reads MHT node `mht`, whose parent is cached, into its slot. */
 static ccz_rc mht_load(struct ccz_pf_reader *r, uint64_t mht, struct ccz_err *err)
 {
@@ -187,12 +200,8 @@ static ccz_rc mht_load(struct ccz_pf_reader *r, uint64_t mht, struct ccz_err *er
     }
     rc = cczi_pf_node_open(r->aead, node, &entry);
     ccz_wipe(&entry, sizeof(entry));
-    if (rc == CCZ_E_SIG)
-        return cczi_pf_refuse(err, rc, "pf:mht-node", &r->name, node_no, "the tag its parent stores",
-                              "MHT %llu (node %llu): tag mismatch", (unsigned long long)mht,
-                              (unsigned long long)node_no);
     if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "pf:crypto", (int64_t)node_no, "%s", ccz_rc_str(rc));
+        return refuse_node(err, rc, r, "pf:mht-node", "MHT", mht, node_no);
     r->slot_mht[slot] = mht;
     return CCZ_OK;
 }
@@ -218,8 +227,8 @@ static ccz_rc mht_get(const struct cczi_pf_mht **out, struct ccz_pf_reader *r, u
 
 /* --------------------------------------------------------------------------------------- blocks */
 
-/* Reads and verifies `len` neighbouring blocks of one MHT node into `out`, in place: one read of at most
- * 384 KiB, decrypted while it is in the L2 cache. */
+/* Reads and verifies `len` neighbouring blocks of one MHT node into `out`, in place: one read of at
+ * most 384 KiB, decrypted while it is in the L2 cache. */
 static ccz_rc read_run(uint8_t *out, struct ccz_pf_reader *r, uint64_t block, size_t len,
                        struct ccz_err *err)
 {
@@ -234,21 +243,18 @@ static ccz_rc read_run(uint8_t *out, struct ccz_pf_reader *r, uint64_t block, si
     const struct cczi_pf_entry *entry = &mht->entry[block % PF_BLOCKS_PER_MHT];
     for (size_t i = 0; i < len; i++) {
         rc = cczi_pf_node_open(r->aead, out + i * PF_NODE_SIZE, &entry[i]);
-        if (rc == CCZ_E_SIG)
-            return cczi_pf_refuse(err, rc, "pf:data-node", &r->name, node_no + i,
-                                  "the tag its parent stores", "block %llu (node %llu): tag mismatch",
-                                  (unsigned long long)(block + i), (unsigned long long)(node_no + i));
         if (rc != CCZ_OK)
-            return ccz_fail(err, rc, "pf:crypto", (int64_t)(node_no + i), "%s", ccz_rc_str(rc));
+            return refuse_node(err, rc, r, "pf:data-node", "block", block + i, node_no + i);
     }
     return CCZ_OK;
 }
 
-/* Whole blocks at `offset` (counted behind the head) that can be read in one run; 0: read a part. */
+/* Whole blocks that one run can read at `offset`, counted behind the head; 0: read a part. */
 static size_t run_len(uint64_t offset, size_t size)
 {
     uint64_t block = offset / PF_NODE_SIZE;
-    size_t len = size / PF_NODE_SIZE, to_end = PF_BLOCKS_PER_MHT - (size_t)(block % PF_BLOCKS_PER_MHT);
+    size_t len = size / PF_NODE_SIZE;
+    size_t to_end = PF_BLOCKS_PER_MHT - (size_t)(block % PF_BLOCKS_PER_MHT);
     if (offset % PF_NODE_SIZE != 0)
         return 0;
     return len < to_end ? len : to_end;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The key opens node 0 only; everything below it has random keys of its own. A new key is therefore a
- * new node 0: fresh nonce, so a fresh metadata key, and the same contents. */
+/* The key opens node 0 only; everything below it has random keys of its own. A new key is therefore
+ * a new node 0: fresh nonce, so a fresh metadata key, and the same contents. */
 #include "pf_priv.h"
 
 ccz_rc ccz_pf_rekey(const struct ccz_pf_io *io, const struct ccz_secret *old_key,
@@ -10,7 +10,8 @@ ccz_rc ccz_pf_rekey(const struct ccz_pf_io *io, const struct ccz_secret *old_key
     ccz_rc rc = cczi_pf_key_check(new_key, err);
     if (rc != CCZ_OK)
         return rc;
-    CCZ_AUTO(ccz_pf_reader) r = NULL; /* size, path and root are checked before anything is written */
+    CCZ_AUTO(ccz_pf_reader)
+    r = NULL; /* size, path and root are checked before anything is written */
     rc = ccz_pf_reader_open(&r, io, old_key, cfg, err);
     if (rc != CCZ_OK)
         return rc;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Folders: the same work for every regular file below, into a new folder that gets its name last. */
+/* Folders: the same work for every file below, into a new folder that gets its name last. */
 #define _XOPEN_SOURCE 700
 #include "pf_priv.h"
 
@@ -114,14 +114,15 @@ static ccz_rc walk(struct walk *w, struct ccz_err *err)
     return rc;
 }
 
-ccz_rc ccz_pf_tree_walk(const char *dir, ccz_rc (*visit)(void *arg, const char *rel, struct ccz_err *err),
-                        void *arg, struct ccz_err *err)
+ccz_rc ccz_pf_tree_walk(const char *dir,
+                        ccz_rc (*visit)(void *arg, const char *rel, struct ccz_err *err), void *arg,
+                        struct ccz_err *err)
 {
     struct walk w = {.top = dir, .on_file = visit, .arg = arg};
     return walk(&w, err);
 }
 
-/* --------------------------------------------------------------------------------- encrypt, decrypt */
+/* --------------------------------------------------------------------------- encrypt, decrypt */
 
 struct job {
     char out[PATH_SIZE]; /* the folder being built */
@@ -149,7 +150,8 @@ static ccz_rc job_file(void *arg, const char *rel, struct ccz_err *err)
 {
     const struct job *j = arg;
     char in[PATH_SIZE], out[PATH_SIZE], joined[PATH_SIZE], bound[CCZ_PF_PATH_SIZE_MAX + 1];
-    struct ccz_pf_cfg c = {.any_path_insecure = j->cfg->any_path_insecure, .version = j->cfg->version};
+    struct ccz_pf_cfg c = {.any_path_insecure = j->cfg->any_path_insecure,
+                           .version = j->cfg->version};
     ccz_rc rc = join(in, j->in, rel, err);
     if (rc == CCZ_OK)
         rc = join(out, j->out, rel, err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writing in one pass. With the size known, it is known of each MHT node whether it has children:
- * those without (31 of 32) are sealed with their 96 blocks and go out in one write; the others wait in
- * memory until the tags of their children are there, and go out last, from the highest number down. */
+ * those without (31 of 32) are sealed with their 96 blocks and go out in one write; the others wait
+ * in memory until the tags of their children are there, and go out last, from the highest number
+ * down. */
 #include "pf_priv.h"
 
 #include <stdlib.h>
@@ -14,9 +15,9 @@
 struct plain {
     uint8_t key[CCZ_PF_KEY_SIZE];
     struct cczi_pf_meta meta;
-    uint8_t block[PF_NODE_SIZE];                      /* collects a block from short puts */
-    struct cczi_pf_mht leaf;                          /* the MHT node being filled, if it has no children */
-    uint8_t node_key[PF_GROUP_LEN][CCZ_PF_KEY_SIZE];  /* [0]: the MHT node, [1 + i]: its block i */
+    uint8_t block[PF_NODE_SIZE]; /* collects a block from short puts */
+    struct cczi_pf_mht leaf;     /* the MHT node being filled, if it has no children */
+    uint8_t node_key[PF_GROUP_LEN][CCZ_PF_KEY_SIZE]; /* [0]: the MHT node, [1 + i]: its block i */
 };
 
 struct ccz_pf_writer {
@@ -26,13 +27,13 @@ struct ccz_pf_writer {
     struct ccz_secret *memory; /* holds *plain */
     struct plain *plain;
     struct cczi_pf_layout layout;
-    uint64_t put_size;       /* plaintext bytes taken so far */
-    size_t block_size;       /* bytes in plain->block */
-    uint64_t block_no;       /* next block to seal */
-    uint64_t inner_len;      /* MHT nodes 0 .. inner_len-1 have children */
-    size_t piece_len;        /* pieces of memory that hold them */
+    uint64_t put_size;  /* plaintext bytes taken so far */
+    size_t block_size;  /* bytes in plain->block */
+    uint64_t block_no;  /* next block to seal */
+    uint64_t inner_len; /* MHT nodes 0 .. inner_len-1 have children */
+    size_t piece_len;   /* pieces of memory that hold them */
     struct ccz_secret **piece;
-    bool failed;             /* a failed call ends the life of a writer */
+    bool failed;                               /* a failed call ends the life of a writer */
     uint8_t group[PF_GROUP_LEN][PF_NODE_SIZE]; /* ciphertext: one MHT node and its blocks */
 };
 
@@ -78,7 +79,7 @@ static ccz_rc check_cfg(uint64_t size, const struct ccz_secret *key, const struc
     rc = ccz_pf_path_normalise(normal, cfg->path, err);
     if (rc != CCZ_OK)
         return rc;
-    if (strcmp(normal, cfg->path) != 0) /* Gramine asks for normal forms only: nobody could open it */
+    if (strcmp(normal, cfg->path) != 0) /* Gramine would never ask for it */
         return ccz_refuse(err, CCZ_E_ARG, "pf:path", cfg->path, normal);
     if (cfg->version > 2)
         return ccz_refuse_num(err, CCZ_E_ARG, "pf:version", cfg->version, 2);
@@ -146,10 +147,11 @@ static struct cczi_pf_entry *mht_entry(struct ccz_pf_writer *w, uint64_t mht)
     return &mht_of(w, cczi_pf_mht_parent(mht))->entry[cczi_pf_mht_slot(mht)];
 }
 
-static ccz_rc write_nodes(struct ccz_pf_writer *w, uint64_t node_no, const uint8_t *nodes, size_t len,
-                          struct ccz_err *err)
+static ccz_rc write_nodes(struct ccz_pf_writer *w, uint64_t node_no, const uint8_t *nodes,
+                          size_t len, struct ccz_err *err)
 {
-    ccz_rc rc = w->io.write_at(w->io.arg, node_no * PF_NODE_SIZE, CCZ_SPAN(nodes, len * PF_NODE_SIZE), err);
+    ccz_rc rc =
+        w->io.write_at(w->io.arg, node_no * PF_NODE_SIZE, CCZ_SPAN(nodes, len * PF_NODE_SIZE), err);
     return rc == CCZ_OK ? CCZ_OK : cczi_pf_io_fail(err, rc, &w->name);
 }
 
@@ -165,7 +167,8 @@ static ccz_rc seal_mht(struct ccz_pf_writer *w, uint64_t mht, struct ccz_err *er
 }
 
 /* All blocks of MHT node `mht` are sealed: writes them, and the node itself when it is complete. */
-static ccz_rc end_group(struct ccz_pf_writer *w, uint64_t mht, size_t block_len, struct ccz_err *err)
+static ccz_rc end_group(struct ccz_pf_writer *w, uint64_t mht, size_t block_len,
+                        struct ccz_err *err)
 {
     uint64_t node_no = cczi_pf_mht_node(mht);
     if (mht < w->inner_len)
@@ -176,7 +179,8 @@ static ccz_rc end_group(struct ccz_pf_writer *w, uint64_t mht, size_t block_len,
     return rc == CCZ_OK ? write_nodes(w, node_no, w->group[0], 1 + block_len, err) : rc;
 }
 
-static ccz_rc put_block(struct ccz_pf_writer *w, const uint8_t plain[PF_NODE_SIZE], struct ccz_err *err)
+static ccz_rc put_block(struct ccz_pf_writer *w, const uint8_t plain[PF_NODE_SIZE],
+                        struct ccz_err *err)
 {
     uint64_t mht = w->block_no / PF_BLOCKS_PER_MHT;
     size_t slot = (size_t)(w->block_no % PF_BLOCKS_PER_MHT);

@@ -8,7 +8,7 @@
 #include "ccz_test.h"
 #include "pf/layout.h"
 
-/* Plaintext of the sample files: SHA-256("pf-sample" || le64 i) for i = 0, 1, ..., cut to `size`. */
+/* Plaintext of the sample files: SHA-256("pf-sample" || le64 i), i = 0, 1, ..., cut to `size`. */
 static inline uint8_t *sample_plain(size_t size)
 {
     uint8_t *p = malloc(size + 32);
@@ -56,10 +56,10 @@ static inline bool all_zero(const uint8_t *p, size_t size)
     return any == 0;
 }
 
-/* Opens an image and reads all of it in steps. CCZ_OK: every byte was right. On a refusal: nothing but
- * zeros came out of the refused call, and every byte that came before was right. */
-static inline ccz_rc judge(const struct ccz_buf *image, const uint8_t *plain, size_t size, size_t step,
-                           const struct ccz_secret *key, const struct ccz_pf_cfg *cfg,
+/* Opens an image and reads all of it in steps. CCZ_OK: every byte was right. On a refusal: nothing
+ * but zeros came out of the refused call, and every byte that came before was right. */
+static inline ccz_rc judge(const struct ccz_buf *image, const uint8_t *plain, size_t size,
+                           size_t step, const struct ccz_secret *key, const struct ccz_pf_cfg *cfg,
                            struct ccz_err *err)
 {
     struct ccz_buf view = *image; /* reading does not change it */

@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The format over memory: layout, round trips, every kind of damage, keys, misuse. */
-#include "pf_test.h"
 #include "pf/pf_priv.h"
+#include "pf_test.h"
 
 static const struct ccz_pf_cfg cfg_v1 = {.path = "dir/a.bin"};
 static const struct ccz_pf_cfg cfg_v2 = {.path = "dir/a.bin", .version = 2};
 
 /* Sizes on both sides of every boundary: head, block, group of 96, second level of MHT nodes. */
-static const size_t edge_sizes[] = {0,     1,      3071,   3072,   3073,   7167,   7168,
-                                    7169,  100000, 396287, 396288, 396289, 400384, 400385,
-                                    789504, 789505, 1048576};
+static const size_t edge_sizes[] = {0,      1,      3071,   3072,   3073,   7167,
+                                    7168,   7169,   100000, 396287, 396288, 396289,
+                                    400384, 400385, 789504, 789505, 1048576};
 #define EDGE_LEN (sizeof(edge_sizes) / sizeof(edge_sizes[0]))
 
 static void test_layout(void)
 {
     static const struct {
         uint64_t plain, cipher;
-    } kat[] = {{0, 4096},         {3072, 4096},       {3073, 12288},      {7168, 12288},
-               {7169, 16384},     {396288, 401408},   {396289, 409600},   {20971520, 21196800}};
+    } kat[] = {{0, 4096},     {3072, 4096},     {3073, 12288},    {7168, 12288},
+               {7169, 16384}, {396288, 401408}, {396289, 409600}, {20971520, 21196800}};
     for (size_t i = 0; i < sizeof(kat) / sizeof(kat[0]); i++)
         CHECK(cczi_pf_layout(kat[i].plain).cipher_size == kat[i].cipher);
-    CHECK(cczi_pf_block_node(0) == 2 && cczi_pf_block_node(95) == 97 && cczi_pf_block_node(96) == 99);
+    CHECK(cczi_pf_block_node(0) == 2 && cczi_pf_block_node(95) == 97 &&
+          cczi_pf_block_node(96) == 99);
     CHECK(cczi_pf_mht_node(0) == 1 && cczi_pf_mht_node(1) == 98);
     CHECK(cczi_pf_mht_parent(32) == 0 && cczi_pf_mht_slot(32) == 127);
     CHECK(cczi_pf_mht_parent(33) == 1 && cczi_pf_mht_slot(33) == 96);
@@ -50,15 +51,18 @@ static void test_path(void)
     char out[CCZ_PF_PATH_SIZE_MAX + 1], longest[CCZ_PF_PATH_SIZE_MAX + 2];
     struct ccz_err err;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-        CHECK(ccz_pf_path_normalise(out, good[i].in, &err) == CCZ_OK && strcmp(out, good[i].want) == 0);
+        CHECK(ccz_pf_path_normalise(out, good[i].in, &err) == CCZ_OK &&
+              strcmp(out, good[i].want) == 0);
     static const char *const nothing[] = {"", ".", "/", "//", "a/..", "/..", "./"};
     for (size_t i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++) {
-        CHECK(ccz_pf_path_normalise(out, nothing[i], &err) == CCZ_E_ARG && is_where(&err, "pf:path"));
+        CHECK(ccz_pf_path_normalise(out, nothing[i], &err) == CCZ_E_ARG &&
+              is_where(&err, "pf:path"));
         CHECK(out[0] == 0);
     }
     memset(longest, 'x', sizeof(longest));
     longest[CCZ_PF_PATH_SIZE_MAX + 1] = 0;
-    CHECK(ccz_pf_path_normalise(out, longest, &err) == CCZ_E_LIMIT && is_where(&err, "pf:path-size"));
+    CHECK(ccz_pf_path_normalise(out, longest, &err) == CCZ_E_LIMIT &&
+          is_where(&err, "pf:path-size"));
     longest[CCZ_PF_PATH_SIZE_MAX] = 0;
     CHECK(ccz_pf_path_normalise(out, longest, &err) == CCZ_OK && strcmp(out, longest) == 0);
 }
@@ -116,12 +120,13 @@ static void test_deep(void)
     CHECK(ccz_pf_reader_read(out, r, UINT64_MAX, 1, &err) == CCZ_E_ARG);
     CHECK(ccz_pf_reader_read(out, r, size + 1, 0, &err) == CCZ_E_ARG);
 
-    /* MHT 1 and 65 share a place. When 65 is refused, what is left there must not pass for MHT 1: the
-     * zeros of a refused node are keys and tags that anybody knows. */
+    /* MHT 1 and 65 share a place. When 65 is refused, what is left there must not pass for MHT 1:
+     * the zeros of a refused node are keys and tags that anybody knows. */
     const uint64_t in_1 = 3072 + 100 * 4096, in_65 = 3072 + 65 * 96 * 4096;
     CHECK(ccz_pf_reader_read(out, r, in_1, 4096, &err) == CCZ_OK);
     image.ptr[cczi_pf_mht_node(65) * PF_NODE_SIZE] ^= 1;
-    CHECK(ccz_pf_reader_read(out, r, in_65, 4096, &err) == CCZ_E_SIG && is_where(&err, "pf:mht-node"));
+    CHECK(ccz_pf_reader_read(out, r, in_65, 4096, &err) == CCZ_E_SIG &&
+          is_where(&err, "pf:mht-node"));
     CHECK(ccz_pf_reader_read(out, r, in_1, 4096, &err) == CCZ_OK);
     CHECK(memcmp(out, plain + in_1, 4096) == 0);
 
@@ -143,8 +148,9 @@ static const char *guard_of(size_t at, int version, uint64_t mht_len)
     size_t body = version == 1 ? 58 : 59;
     if (at >= PF_NODE_SIZE) {
         uint64_t node = at / PF_NODE_SIZE;
-        return (node - 1) % PF_GROUP_LEN == 0 && node <= cczi_pf_mht_node(mht_len - 1) ? "pf:mht-node"
-                                                                                      : "pf:data-node";
+        return (node - 1) % PF_GROUP_LEN == 0 && node <= cczi_pf_mht_node(mht_len - 1)
+                   ? "pf:mht-node"
+                   : "pf:data-node";
     }
     if (at < 8)
         return "pf:magic";
@@ -203,7 +209,7 @@ static void test_message(void)
     CHECK(strcmp(err.expected, "the tag its parent stores") == 0);
     image.ptr[20 * PF_NODE_SIZE + 5] ^= 4;
 
-    /* what was read before the damage was right and came out; the call that meets it gives nothing */
+    /* what lies before the damage comes out; the call that meets it gives nothing */
     struct ccz_pf_io io = ccz_pf_io_buf(&image);
     CCZ_AUTO(ccz_pf_reader) r = NULL;
     uint8_t out[10000];
@@ -211,7 +217,8 @@ static void test_message(void)
     image.ptr[98 * PF_NODE_SIZE] ^= 1; /* MHT 1, after the open */
     CHECK(ccz_pf_reader_read(out, r, 396288 - 10000, 10000, &err) == CCZ_OK);
     CHECK(memcmp(out, plain + 396288 - 10000, 10000) == 0);
-    CHECK(ccz_pf_reader_read(out, r, 396288 - 9999, 10000, &err) == CCZ_E_SIG && all_zero(out, 10000));
+    CHECK(ccz_pf_reader_read(out, r, 396288 - 9999, 10000, &err) == CCZ_E_SIG &&
+          all_zero(out, 10000));
     CHECK(is_where(&err, "pf:mht-node"));
     CHECK(strcmp(err.got, "model.bin MHT 1 (node 98): tag mismatch") == 0);
     CHECK(ccz_pf_reader_read(out, r, 396288, 10, &err) == CCZ_E_SIG); /* nothing bad was kept */
@@ -219,7 +226,8 @@ static void test_message(void)
     CHECK(ccz_pf_reader_read(out, r, 396288, 10, &err) == CCZ_OK);
     image.ptr[99 * PF_NODE_SIZE] ^= 1; /* its first block, read in part and kept: no second look */
     CHECK(ccz_pf_reader_read(out, r, 396290, 10, &err) == CCZ_OK);
-    CHECK(ccz_pf_reader_read(out, r, 396288, 4096, &err) == CCZ_E_SIG && is_where(&err, "pf:data-node"));
+    CHECK(ccz_pf_reader_read(out, r, 396288, 4096, &err) == CCZ_E_SIG &&
+          is_where(&err, "pf:data-node"));
 
     char longname[200];
     memset(longname, 'd', sizeof(longname));
@@ -254,7 +262,9 @@ static void test_nodes(void)
     CHECK(judge(&image, plain, size, size, key, &cfg_v1, &err) == CCZ_OK);
 
     /* cut at every node and beside it; appended bytes and nodes */
-    for (size_t cut = 0; cut < full; cut += cut % PF_NODE_SIZE == 0 ? 1 : cut % PF_NODE_SIZE == 1 ? 4094 : 1) {
+    for (size_t cut = 0; cut < full; cut += cut % PF_NODE_SIZE == 0   ? 1
+                                            : cut % PF_NODE_SIZE == 1 ? 4094
+                                                                      : 1) {
         image.size = cut;
         CHECK(judge(&image, plain, size, 4096, key, &cfg_v1, &err) == CCZ_E_FORMAT);
         CHECK(is_where(&err, "pf:file-size"));
@@ -313,11 +323,13 @@ static void test_keys(void)
     CHECK(is_where(&err, "pf:key-size"));
 
     struct ccz_pf_cfg cfg = {0}; /* the zeroed configuration asks for a path */
-    CHECK(judge(&image, plain, 5000, 5000, key, &cfg, &err) == CCZ_E_ARG && is_where(&err, "pf:config"));
+    CHECK(judge(&image, plain, 5000, 5000, key, &cfg, &err) == CCZ_E_ARG &&
+          is_where(&err, "pf:config"));
     static const char *const wrong[] = {"", "dir/a.bi", "dir/a.bin2", "/dir/a.bin", "./dir/a.bin"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         cfg.path = wrong[i];
-        CHECK(judge(&image, plain, 5000, 5000, key, &cfg, &err) == CCZ_E_SIG && is_where(&err, "pf:path"));
+        CHECK(judge(&image, plain, 5000, 5000, key, &cfg, &err) == CCZ_E_SIG &&
+              is_where(&err, "pf:path"));
         CHECK(strcmp(err.got, "dir/a.bin") == 0 && strcmp(err.expected, wrong[i]) == 0);
         cfg.any_path_insecure = true;
         CHECK(judge(&image, plain, 5000, 5000, key, &cfg, &err) == CCZ_OK);
@@ -331,7 +343,7 @@ static int by_bytes(const void *a, const void *b)
     return memcmp(a, b, CCZ_PF_KEY_SIZE);
 }
 
-/* No two nodes, and no two writings of the same plaintext, share a key; unused places hold zeros. */
+/* No two nodes of two writings of the same plaintext share a key; unused places hold zeros. */
 static void test_node_keys(void)
 {
     /* MHT 0 is full and has children; 1 is full; 2 holds two blocks, the last one of one byte */
@@ -392,13 +404,15 @@ static void test_rekey(void)
         ccz_buf_put_span(&before, ccz_buf_span(&image));
         struct ccz_pf_io io = ccz_pf_io_buf(&image);
 
-        CHECK(ccz_pf_rekey(&io, next, key, &cfg, &err) == CCZ_E_SIG && is_where(&err, "pf:metadata"));
+        CHECK(ccz_pf_rekey(&io, next, key, &cfg, &err) == CCZ_E_SIG &&
+              is_where(&err, "pf:metadata"));
         CHECK(ccz_pf_rekey(&io, key, next, &wrong, &err) == CCZ_E_SIG && is_where(&err, "pf:path"));
         CHECK(memcmp(before.ptr, image.ptr, image.size) == 0); /* a refusal writes nothing */
 
         CHECK(ccz_pf_rekey(&io, key, next, &cfg, &err) == CCZ_OK);
         CHECK(image.ptr[8] == version && memcmp(before.ptr + 10, image.ptr + 10, 48) != 0);
-        CHECK(memcmp(before.ptr + PF_NODE_SIZE, image.ptr + PF_NODE_SIZE, size - PF_NODE_SIZE) == 0);
+        CHECK(memcmp(before.ptr + PF_NODE_SIZE, image.ptr + PF_NODE_SIZE, size - PF_NODE_SIZE) ==
+              0);
         CHECK(judge(&image, plain, size, size, key, &cfg, &err) == CCZ_E_SIG);
         CHECK(judge(&image, plain, size, size, next, &cfg, &err) == CCZ_OK);
     }
@@ -421,15 +435,18 @@ static void test_sealed_nonsense(void)
 
     meta.plain_size = CCZ_PF_SIZE_MAX + 1;
     CHECK(cczi_pf_meta_seal(node, aead, &meta, ccz_secret_view(key)) == CCZ_OK);
-    CHECK(judge(&image, NULL, 0, 1, key, &cfg_v1, &err) == CCZ_E_LIMIT && is_where(&err, "pf:plain-size"));
+    CHECK(judge(&image, NULL, 0, 1, key, &cfg_v1, &err) == CCZ_E_LIMIT &&
+          is_where(&err, "pf:plain-size"));
     meta.plain_size = CCZ_PF_SIZE_MAX;
     CHECK(cczi_pf_meta_seal(node, aead, &meta, ccz_secret_view(key)) == CCZ_OK);
-    CHECK(judge(&image, NULL, 0, 1, key, &cfg_v1, &err) == CCZ_E_FORMAT && is_where(&err, "pf:file-size"));
+    CHECK(judge(&image, NULL, 0, 1, key, &cfg_v1, &err) == CCZ_E_FORMAT &&
+          is_where(&err, "pf:file-size"));
 
     meta.plain_size = 0;
     memset(meta.path, 'p', sizeof(meta.path));
     CHECK(cczi_pf_meta_seal(node, aead, &meta, ccz_secret_view(key)) == CCZ_OK);
-    CHECK(judge(&image, NULL, 0, 1, key, &cfg_v1, &err) == CCZ_E_FORMAT && is_where(&err, "pf:path-field"));
+    CHECK(judge(&image, NULL, 0, 1, key, &cfg_v1, &err) == CCZ_E_FORMAT &&
+          is_where(&err, "pf:path-field"));
 }
 
 /* -------------------------------------------------------------------------------------- misuse */
@@ -445,15 +462,19 @@ static void test_writer_misuse(void)
     struct ccz_pf_writer *w = NULL;
 
     struct ccz_pf_cfg cfg = {0};
-    CHECK(ccz_pf_writer_new(&w, &io, 1, key, &cfg, &err) == CCZ_E_ARG && is_where(&err, "pf:config"));
+    CHECK(ccz_pf_writer_new(&w, &io, 1, key, &cfg, &err) == CCZ_E_ARG &&
+          is_where(&err, "pf:config"));
     static const char *const bad[] = {"", "./a", "a/", "a//b", "a/../b"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         cfg.path = bad[i];
-        CHECK(ccz_pf_writer_new(&w, &io, 1, key, &cfg, &err) == CCZ_E_ARG && is_where(&err, "pf:path"));
+        CHECK(ccz_pf_writer_new(&w, &io, 1, key, &cfg, &err) == CCZ_E_ARG &&
+              is_where(&err, "pf:path"));
     }
     cfg = (struct ccz_pf_cfg){.path = "a", .version = 3};
-    CHECK(ccz_pf_writer_new(&w, &io, 1, key, &cfg, &err) == CCZ_E_ARG && is_where(&err, "pf:version"));
-    CHECK(ccz_pf_writer_new(&w, &io, CCZ_PF_SIZE_MAX + 1, key, &cfg_v1, &err) != CCZ_OK && w == NULL);
+    CHECK(ccz_pf_writer_new(&w, &io, 1, key, &cfg, &err) == CCZ_E_ARG &&
+          is_where(&err, "pf:version"));
+    CHECK(ccz_pf_writer_new(&w, &io, CCZ_PF_SIZE_MAX + 1, key, &cfg_v1, &err) != CCZ_OK &&
+          w == NULL);
     CHECK(ccz_pf_writer_new(&w, &io, 1 << 20, key, &cfg_v1, &err) == CCZ_E_LIMIT && w == NULL);
     CHECK(is_where(&err, "pf:buf-size"));
 
@@ -461,7 +482,8 @@ static void test_writer_misuse(void)
     CHECK(ccz_pf_writer_new(&w, &io, 9999, key, &cfg_v1, &err) == CCZ_OK);
     CHECK(ccz_pf_writer_put(w, CCZ_SPAN(plain, 10000), &err) == CCZ_E_ARG);
     CHECK(is_where(&err, "pf:write-size"));
-    CHECK(ccz_pf_writer_put(w, CCZ_SPAN(plain, 1), &err) == CCZ_E_ARG && is_where(&err, "pf:writer"));
+    CHECK(ccz_pf_writer_put(w, CCZ_SPAN(plain, 1), &err) == CCZ_E_ARG &&
+          is_where(&err, "pf:writer"));
     CHECK(ccz_pf_writer_finish(w, &err) == CCZ_E_ARG && is_where(&err, "pf:writer"));
     ccz_pf_writer_free(w);
 
@@ -478,7 +500,8 @@ static void test_writer_misuse(void)
     CHECK(ccz_pf_writer_finish(w, &err) == CCZ_OK);
     CHECK(ccz_pf_writer_finish(w, &err) == CCZ_E_ARG && is_where(&err, "pf:writer"));
     ccz_pf_writer_free(w);
-    CHECK(judge(&image, plain, 1, 1, key, &cfg_v1, &err) == CCZ_OK); /* the longer old file was cut */
+    CHECK(judge(&image, plain, 1, 1, key, &cfg_v1, &err) ==
+          CCZ_OK); /* the longer old file was cut */
     free(plain);
 }
 
@@ -531,7 +554,8 @@ static ccz_rc faulty_flush(void *arg, struct ccz_err *err)
 static ccz_rc write_read(struct faulty *f, const uint8_t *plain, size_t size,
                          const struct ccz_secret *key, struct ccz_err *err)
 {
-    struct ccz_pf_io io = {faulty_read, faulty_write, faulty_size, faulty_truncate, faulty_flush, f};
+    struct ccz_pf_io io = {faulty_read,     faulty_write, faulty_size,
+                           faulty_truncate, faulty_flush, f};
     CCZ_AUTO(ccz_pf_writer) w = NULL;
     CCZ_AUTO(ccz_pf_reader) r = NULL;
     ccz_rc rc = ccz_pf_writer_new(&w, &io, size, key, &cfg_v1, err);

@@ -31,7 +31,8 @@ static bool file_is(const char *path, const void *bytes, size_t size)
 {
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, 64 << 20);
-    return ccz_file_read(&b, path, NULL) == CCZ_OK && ccz_span_eq(ccz_buf_span(&b), CCZ_SPAN(bytes, size));
+    return ccz_file_read(&b, path, NULL) == CCZ_OK &&
+           ccz_span_eq(ccz_buf_span(&b), CCZ_SPAN(bytes, size));
 }
 
 static bool exists(const char *path)
@@ -86,7 +87,8 @@ static void test_key_file(void)
     static const size_t sizes[] = {1, 15, 17, 32, 33, 257};
     uint8_t bytes[257] = {0};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        CHECK(ccz_file_write("bad", CCZ_SPAN(bytes, sizes[i]), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+        CHECK(ccz_file_write("bad", CCZ_SPAN(bytes, sizes[i]), 0600, CCZ_FILE_REPLACE, NULL) ==
+              CCZ_OK);
         CHECK(ccz_pf_key_load(&none, "bad", &err) != CCZ_OK && none == NULL);
         CHECK(is_where(&err, sizes[i] > 256 ? "file:size" : "pf:key-size"));
     }
@@ -151,7 +153,8 @@ static void test_file_refused(void)
     flip_byte("m.pf", 200 * 4096 + 7); /* a block far behind what was decrypted before it */
     CHECK(ccz_pf_decrypt_file("new", "m.pf", key, &cfg, &err) == CCZ_E_SIG);
     CHECK(strcmp(err.got, "m.pf block 196 (node 200): tag mismatch") == 0);
-    CHECK(ccz_pf_decrypt_file("old", "m.pf", key, &cfg, &err) == CCZ_E_SIG && file_is("old", "old", 3));
+    CHECK(ccz_pf_decrypt_file("old", "m.pf", key, &cfg, &err) == CCZ_E_SIG &&
+          file_is("old", "old", 3));
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, 2 * size);
     CHECK(ccz_pf_decrypt_to_buf(&b, "m.pf", key, &cfg, &err) == CCZ_E_SIG && b.size == 0);
@@ -212,8 +215,9 @@ static void test_tree(void)
     CCZ_AUTO_BUF names;
     ccz_buf_init(&names, 1000);
     CHECK(ccz_pf_tree_walk("out", collect, &names, &err) == CCZ_OK);
-    CHECK(strcmp(ccz_buf_str(&names), "saved_model.pb variables/data-00000-of-00001 variables/index "
-                                      "variables/deep/er/x ") == 0);
+    CHECK(strcmp(ccz_buf_str(&names),
+                 "saved_model.pb variables/data-00000-of-00001 variables/index "
+                 "variables/deep/er/x ") == 0);
 
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, 5000);
@@ -223,8 +227,10 @@ static void test_tree(void)
     bytes = 0;
     CHECK(ccz_pf_decrypt_tree("back", "out", key, &cfg, &err) == CCZ_OK && bytes == 508072);
     CHECK(file_is("back/variables/data-00000-of-00001", plain, 500000));
-    CHECK(file_is("back/variables/deep/er/x", plain, 3072) && file_is("back/saved_model.pb", plain, 5000));
-    CHECK(file_is("back/variables/index", plain, 0) && exists("back/empty") && mode_of("back") == 0700);
+    CHECK(file_is("back/variables/deep/er/x", plain, 3072) &&
+          file_is("back/saved_model.pb", plain, 5000));
+    CHECK(file_is("back/variables/index", plain, 0) && exists("back/empty") &&
+          mode_of("back") == 0700);
 
     struct ccz_pf_cfg any = {.any_path_insecure = true};
     CHECK(ccz_pf_decrypt_tree("back2", "out", key, &any, &err) == CCZ_OK);
@@ -260,14 +266,19 @@ static void test_tree_refused(void)
     CHECK(entries_here() == before);
 
     /* two files of the same key exchanged, one moved, one damaged */
-    CHECK(rename("out/saved_model.pb", "t") == 0 && rename("out/variables/index", "out/saved_model.pb") == 0);
+    CHECK(rename("out/saved_model.pb", "t") == 0 &&
+          rename("out/variables/index", "out/saved_model.pb") == 0);
     CHECK(rename("t", "out/variables/index") == 0);
-    CHECK(ccz_pf_decrypt_tree("x", "out", key, &cfg, &err) == CCZ_E_SIG && is_where(&err, "pf:path"));
-    CHECK(strcmp(err.got, "m/variables/index") == 0 && strcmp(err.expected, "m/saved_model.pb") == 0);
-    CHECK(rename("out/saved_model.pb", "t") == 0 && rename("out/variables/index", "out/saved_model.pb") == 0);
+    CHECK(ccz_pf_decrypt_tree("x", "out", key, &cfg, &err) == CCZ_E_SIG &&
+          is_where(&err, "pf:path"));
+    CHECK(strcmp(err.got, "m/variables/index") == 0 &&
+          strcmp(err.expected, "m/saved_model.pb") == 0);
+    CHECK(rename("out/saved_model.pb", "t") == 0 &&
+          rename("out/variables/index", "out/saved_model.pb") == 0);
     CHECK(rename("t", "out/variables/index") == 0);
     flip_byte("out/variables/data-00000-of-00001", 30 * 4096);
-    CHECK(ccz_pf_decrypt_tree("x", "out", key, &cfg, &err) == CCZ_E_SIG && is_where(&err, "pf:data-node"));
+    CHECK(ccz_pf_decrypt_tree("x", "out", key, &cfg, &err) == CCZ_E_SIG &&
+          is_where(&err, "pf:data-node"));
     CHECK(strstr(err.got, "data-00000-of-00001 block 28 (node 30)"));
     CHECK(entries_here() == before);
     free(plain);
@@ -277,10 +288,8 @@ static void test_tree_refused(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"pf.key_file", test_key_file},
-        {"pf.file", test_file},
-        {"pf.file_refused", test_file_refused},
-        {"pf.tree", test_tree},
+        {"pf.key_file", test_key_file},         {"pf.file", test_file},
+        {"pf.file_refused", test_file_refused}, {"pf.tree", test_tree},
         {"pf.tree_refused", test_tree_refused},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);

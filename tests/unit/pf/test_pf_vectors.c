@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files written by Gramine's own tools, and the damaged variants of them that its tool was asked about:
- * each is judged as there, or more strictly. */
+/* Files written by Gramine's own tools, and the damaged variants of them that its tool was asked
+ * about: each is judged as there, or more strictly. */
 #include "pf_test.h"
 
 static char root[1024];
@@ -9,7 +9,8 @@ static void load(struct ccz_buf *out, const char *name)
 {
     char path[1200];
     const char *dir = getenv("CCZOO_VECTORS");
-    (void)snprintf(root, sizeof(root), "%s/pf", dir ? dir : CCZ_TEST_SOURCE_DIR "/../shared/vectors");
+    (void)snprintf(root, sizeof(root), "%s/pf",
+                   dir ? dir : CCZ_TEST_SOURCE_DIR "/../shared/vectors");
     (void)snprintf(path, sizeof(path), "%s/%s", root, name);
     ccz_buf_init(out, 64 << 20);
     if (ccz_file_read(out, path, NULL) != CCZ_OK) {
