@@ -46,8 +46,11 @@ struct ccz_rpc_handler {
     void (*on_half_close)(struct ccz_rpc_call *call, void *call_arg);
     /** Exactly once, last: call_arg may be freed. @p cancelled: reset, deadline, or connection lost. */
     void (*on_done)(struct ccz_rpc_call *call, void *call_arg, bool cancelled);
+    /** What was sent has left, after ccz_rpc_pending() had been above CCZ_RPC_PENDING_HIGH. */
+    void (*on_writable)(struct ccz_rpc_call *call, void *call_arg);
 };
-/** Shortcut for unary methods: one request, then answer with ccz_rpc_reply() now or later. */
+/** Shortcut for unary methods: one request, then answer with ccz_rpc_reply() now or later. @p request stays
+ *  valid until the call is finished; with ccz_rpc_call_ref(), until ccz_rpc_call_unref(). */
 typedef void (*ccz_rpc_unary_fn)(struct ccz_rpc_call *call, void *service_arg, struct ccz_span request);
 
 struct ccz_rpc_server_cfg {
@@ -87,17 +90,22 @@ CCZ_API void ccz_rpc_call_set_arg(struct ccz_rpc_call *c, void *call_arg);
 CCZ_API void ccz_rpc_call_ref(struct ccz_rpc_call *c);   /**< keeps @p c valid across threads */
 CCZ_API void ccz_rpc_call_unref(struct ccz_rpc_call *c);
 CCZ_API bool ccz_rpc_cancelled(const struct ccz_rpc_call *c); /**< any thread; long work polls it */
-/** Adds response header metadata ("-bin" keys: raw bytes); before the first ccz_rpc_send(). */
+/** Adds response header metadata ("-bin" keys: raw bytes); before the first ccz_rpc_send(). Thread-safe. Keys:
+ *  [0-9a-z_.-]+ without "grpc-" and HTTP's own; other values: printable ASCII. What gRPC forbids is left out. */
 CCZ_API void ccz_rpc_add_header(struct ccz_rpc_call *c, const char *key, struct ccz_span value);
 CCZ_API void ccz_rpc_add_trailer(struct ccz_rpc_call *c, const char *key, struct ccz_span value);
+#define CCZ_RPC_PENDING_HIGH ((size_t)1 << 20)
+/** Bytes sent by the handler that the client's flow control has not taken; on the call's loop only. A stream
+ *  that stops at CCZ_RPC_PENDING_HIGH and goes on at on_writable() never holds much memory. */
+CCZ_API size_t ccz_rpc_pending(const struct ccz_rpc_call *c);
 /** Sends one message (copied). Thread-safe. */
 CCZ_API void ccz_rpc_send(struct ccz_rpc_call *c, struct ccz_span msg);
 /** Ends the call. Thread-safe; later sends are ignored. @p message may be NULL; percent-encoded on the wire. */
 CCZ_API void ccz_rpc_finish(struct ccz_rpc_call *c, enum ccz_rpc_code code, const char *message);
 /** ccz_rpc_send() + finish with OK. */
 CCZ_API void ccz_rpc_reply(struct ccz_rpc_call *c, struct ccz_span msg);
-/** finish with the code of err->rc; message "where: msg", and got/expected/hint in trailers
- *  "ccz-where", "ccz-got", "ccz-expected", "ccz-hint" so that the client can show the refusal in full. */
+/** finish with the code of err->rc; message "where: msg", and trailers "ccz-rc", "ccz-where", "ccz-got",
+ *  "ccz-expected", "ccz-hint" so that the client can show the refusal in full. */
 CCZ_API void ccz_rpc_fail(struct ccz_rpc_call *c, const struct ccz_err *err);
 
 /* -------------------------------------------------------------------------------- client */
@@ -135,11 +143,14 @@ struct ccz_rpc_result {
     enum ccz_rpc_code code;
     char message[256];             /**< grpc-message, decoded, cut */
     char replica[64];              /**< response header "ccz-replica", or "" */
+    char hint[192];                /**< the peer's hint, or ""; err->hint points here */
     unsigned attempts;
 };
 /**
- * Blocking unary call. @param[out] response appended
- * @retval the rc of ccz_rpc_rc_of(result->code); err carries the peer's where / got / expected if given
+ * Blocking unary call. @param[out] response appended @param[out] result may be NULL
+ * @retval the rc of ccz_rpc_rc_of(result->code); err carries the peer's where / got / expected / hint and its
+ *         rc as aux if given (ccz_rpc_fail()). If no connection could be made, the rc and reason of that:
+ *         a refused server is CCZ_E_POLICY, CCZ_E_SIG, ..., a refusing one CCZ_E_PEER.
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_rpc_result *result, struct ccz_rpc_client *c,
                                           const char *path, struct ccz_span request,

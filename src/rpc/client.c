@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client: life of the channel, unary calls, and what their outcome tells. */
+#define _DEFAULT_SOURCE
+#include "client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CONNECTIONS_MAX = 256,
+    CALL_TIMEOUT_MS = 30000,
+    CONNECT_TIMEOUT_MS = 10000,
+    BACKOFF_MAX_MS = 5000
+};
+
+/* ------------------------------------------------------------------------------------- calls */
+
+static ccz_rc add_metadata(struct cczi_ccall *call, const struct ccz_rpc_call_cfg *cfg,
+                           struct ccz_err *err)
+{
+    for (size_t i = 0; i < cfg->metadata_len; i++) {
+        struct ccz_span key = ccz_span_str(cfg->metadata[i].key), value = cfg->metadata[i].value;
+        if (!cczi_md_allowed(key, value) || !cczi_md_add(&call->metadata, key, value))
+            return ccz_fail(err, CCZ_E_ARG, "rpc:metadata", (int64_t)i,
+                            "metadata is reserved, malformed, or too much");
+    }
+    return CCZ_OK;
+}
+
+ccz_rc cczi_ccall_new(struct cczi_ccall **out, struct ccz_rpc_client *c, const char *path,
+                      const struct ccz_rpc_call_cfg *cfg, struct ccz_err *err)
+{
+    static const struct ccz_rpc_call_cfg defaults;
+    *out = NULL;
+    if (!cfg)
+        cfg = &defaults;
+    if (path[0] != '/')
+        return ccz_fail(err, CCZ_E_ARG, "rpc:path", 0, "a path is /package.Service/Method");
+    size_t path_size = strlen(path) + 1;
+    struct cczi_ccall *call = calloc(1, sizeof(*call) + path_size);
+    if (!call)
+        return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+    memcpy(call->path, path, path_size);
+    call->client = c;
+    cczi_stream_init(&call->st, c->cfg.message_size_max);
+    cczi_md_init(&call->metadata);
+    call->deadline_ms = ccz_mono_ms() + (cfg->timeout_ms > 0 ? cfg->timeout_ms : CALL_TIMEOUT_MS);
+    call->retries_left = cfg->retries;
+    call->wait = cfg->wait_for_ready || cfg->retries > 0;
+    ccz_rc rc = add_metadata(call, cfg, err);
+    if (rc != CCZ_OK) {
+        cczi_ccall_free(call);
+        return rc;
+    }
+    *out = call;
+    return CCZ_OK;
+}
+
+void cczi_ccall_free(struct cczi_ccall *call)
+{
+    cczi_stream_deinit(&call->st);
+    cczi_md_free(&call->metadata);
+    cczi_out_free(call->request);
+    free(call);
+}
+
+static void on_incoming(void *arg)
+{
+    struct ccz_rpc_client *c = arg;
+    pthread_mutex_lock(&c->lock);
+    struct cczi_ccall *list = c->incoming;
+    c->incoming = NULL;
+    c->incoming_tail = &c->incoming;
+    c->posted = false;
+    pthread_mutex_unlock(&c->lock);
+    cczi_channel_start(c);
+    while (list) {
+        struct cczi_ccall *call = list;
+        list = call->next;
+        call->prev = NULL;
+        call->next = c->calls;
+        if (c->calls)
+            c->calls->prev = call;
+        c->calls = call;
+        cczi_channel_call(call);
+    }
+}
+
+bool cczi_client_submit(struct cczi_ccall *call)
+{
+    struct ccz_rpc_client *c = call->client;
+    bool ok = true;
+    pthread_mutex_lock(&c->lock);
+    if (!c->posted) /* calls that come together are taken together */
+        ok = c->posted = ccz_loop_post(c->loop, on_incoming, c) == CCZ_OK;
+    if (ok) {
+        call->next = NULL;
+        *c->incoming_tail = call;
+        c->incoming_tail = &call->next;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return ok;
+}
+
+/* ----------------------------------------------------------------------------------- outcome */
+
+static void take_text(char *out, size_t size, const struct cczi_md *md, const char *key)
+{
+    cczi_percent_get(out, size, cczi_md_get(md, key));
+}
+
+/* The server's status as an error; a refusal by ccz_rpc_fail() is rebuilt in full. */
+static void describe_status(struct cczi_ccall *call)
+{
+    const struct cczi_md *md = &call->st.in;
+    struct ccz_rpc_result *res = &call->result;
+    char where[CCZ_ERR_WHERE_SIZE], rc_text[16];
+    take_text(where, sizeof(where), md, "ccz-where");
+    take_text(rc_text, sizeof(rc_text), md, "ccz-rc");
+    take_text(res->hint, sizeof(res->hint), md, "ccz-hint");
+    const char *msg = res->message;
+    size_t where_size = strlen(where);
+    if (where_size && strncmp(msg, where, where_size) == 0 &&
+        strncmp(msg + where_size, ": ", 2) == 0)
+        msg += where_size + 2;
+    (void)ccz_fail(&call->err, ccz_rpc_rc_of(res->code), where_size ? where : "rpc:status",
+                   rc_text[0] ? strtol(rc_text, NULL, 10) : (int64_t)res->code, "%s%s%s",
+                   where_size ? "" : ccz_rpc_code_name(res->code),
+                   where_size || !msg[0] ? "" : ": ", msg);
+    take_text(call->err.got, sizeof(call->err.got), md, "ccz-got");
+    take_text(call->err.expected, sizeof(call->err.expected), md, "ccz-expected");
+    if (res->hint[0])
+        call->err.hint = res->hint;
+}
+
+void cczi_ccall_finish(struct cczi_ccall *call)
+{
+    struct ccz_rpc_client *c = call->client;
+    struct ccz_rpc_result *res = &call->result;
+    cczi_deadline_cancel(&c->deadlines, &call->timer);
+    *(call->prev ? &call->prev->next : &c->calls) = call->next;
+    if (call->next)
+        call->next->prev = call->prev;
+    ccz_escape(res->replica, sizeof(res->replica), cczi_md_get(&call->st.in, "ccz-replica"));
+    if (res->code != CCZ_RPC_OK && call->err.rc == CCZ_OK)
+        describe_status(call);
+    const struct ccz_err *err = res->code == CCZ_RPC_OK ? NULL : &call->err;
+    if (call->stream)
+        cczi_stream_over(call->stream, res, err);
+    else
+        call->done(call->done_arg, err ? (struct ccz_span){0} : call->response, res, err);
+    cczi_ccall_free(call);
+}
+
+void cczi_ccall_fail(struct cczi_ccall *call, enum ccz_rpc_code code, const struct ccz_err *why)
+{
+    call->result.code = code;
+    (void)snprintf(call->result.message, sizeof(call->result.message), "%s: %s", why->where,
+                   why->msg);
+    call->err = *why;
+    cczi_ccall_finish(call);
+}
+
+/* ------------------------------------------------------------------------------------- unary */
+
+ccz_rc ccz_rpc_unary_async(struct ccz_rpc_client *c, const char *path, struct ccz_span request,
+                           const struct ccz_rpc_call_cfg *cfg, ccz_rpc_done_fn done, void *arg)
+{
+    struct cczi_ccall *call;
+    ccz_rc rc = cczi_ccall_new(&call, c, path, cfg, NULL);
+    if (rc != CCZ_OK)
+        return rc;
+    call->st.framer.keep = true;
+    call->done = done;
+    call->done_arg = arg;
+    call->request = cczi_out_new(request);
+    if (call->request && cczi_client_submit(call))
+        return CCZ_OK;
+    cczi_ccall_free(call);
+    return CCZ_E_NOMEM;
+}
+
+struct waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool over;
+    struct ccz_buf *response;
+    struct ccz_rpc_result *result;
+    struct ccz_err err;
+};
+
+static void on_unary_done(void *arg, struct ccz_span response, const struct ccz_rpc_result *result,
+                          const struct ccz_err *err)
+{
+    struct waiter *w = arg;
+    *w->result = *result;
+    if (err) {
+        w->err = *err;
+        if (err->hint == result->hint)
+            w->err.hint = w->result->hint;
+    } else {
+        ccz_buf_put_span(w->response, response);
+    }
+    pthread_mutex_lock(&w->lock);
+    w->over = true;
+    pthread_cond_signal(&w->cond);
+    pthread_mutex_unlock(&w->lock);
+}
+
+ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_rpc_result *result,
+                     struct ccz_rpc_client *c, const char *path, struct ccz_span request,
+                     const struct ccz_rpc_call_cfg *cfg, struct ccz_err *err)
+{
+    struct ccz_rpc_result own;
+    struct waiter w = {.response = response, .result = result ? result : &own};
+    memset(w.result, 0, sizeof(*w.result));
+    pthread_mutex_init(&w.lock, NULL);
+    pthread_cond_init(&w.cond, NULL);
+    ccz_rc rc = ccz_rpc_unary_async(c, path, request, cfg, on_unary_done, &w);
+    if (rc == CCZ_OK) {
+        pthread_mutex_lock(&w.lock);
+        while (!w.over)
+            pthread_cond_wait(&w.cond, &w.lock);
+        pthread_mutex_unlock(&w.lock);
+        rc = w.err.rc;
+        if (w.err.hint == own.hint)
+            w.err.hint = NULL; /* would not outlive this call */
+        if (rc == CCZ_OK && response->bad)
+            rc = ccz_fail(&w.err, CCZ_E_LIMIT, "rpc:response", 0,
+                          "the response does not fit the caller's buffer");
+    } else {
+        w.result->code = rc == CCZ_E_ARG ? CCZ_RPC_INVALID_ARGUMENT : CCZ_RPC_RESOURCE_EXHAUSTED;
+        (void)ccz_fail(&w.err, rc, "rpc:call", 0, "%s",
+                       rc == CCZ_E_ARG ? "malformed path or metadata" : "out of memory");
+    }
+    pthread_cond_destroy(&w.cond);
+    pthread_mutex_destroy(&w.lock);
+    if (rc != CCZ_OK && err)
+        *err = w.err;
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------------ channel */
+
+static void *run_client(void *arg)
+{
+    struct ccz_rpc_client *c = arg;
+    struct ccz_err err = {0};
+    if (ccz_loop_run(c->loop, &err) != CCZ_OK)
+        ccz_log(CCZ_LOG_ERROR, "rpc", "loop ended where=%s msg=\"%s\"", err.where, err.msg);
+    return NULL;
+}
+
+static ccz_rc client_init(struct ccz_rpc_client *c, struct ccz_err *err)
+{
+    c->slots = calloc(c->cfg.connections, sizeof(c->slots[0]));
+    for (unsigned i = 0; c->slots && i < c->cfg.connections; i++)
+        c->slots[i].client = c;
+    ccz_rc rc = ccz_loop_new(&c->loop, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (!c->slots || !c->target || cczi_deadlines_init(&c->deadlines, c->loop) != CCZ_OK ||
+        cczi_pool_new(&c->pool, 1) != CCZ_OK)
+        return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "no memory or threads");
+    c->started = pthread_create(&c->thread, NULL, run_client, c) == 0;
+    return c->started
+               ? CCZ_OK
+               : ccz_fail(err, CCZ_E_UNAVAILABLE, "rpc:thread", 0, "a thread could not be started");
+}
+
+ccz_rc ccz_rpc_client_new(struct ccz_rpc_client **out, const struct ccz_rpc_client_cfg *cfg,
+                          struct ccz_err *err)
+{
+    *out = NULL;
+    if (!cfg->target || !cfg->ratls || cfg->connections > CONNECTIONS_MAX ||
+        cfg->message_size_max > UINT32_MAX)
+        return ccz_fail(
+            err, CCZ_E_ARG, "rpc:config", 0,
+            "needed: a target, an RA-TLS context, at most %d connections, messages below 4 GiB",
+            CONNECTIONS_MAX);
+    CCZ_AUTO(ccz_rpc_client) c = calloc(1, sizeof(*c));
+    if (!c)
+        return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+    c->cfg = *cfg;
+    c->target = strdup(cfg->target);
+    c->cfg.connections = cfg->connections ? cfg->connections : 1;
+    c->cfg.message_size_max =
+        cfg->message_size_max ? cfg->message_size_max : CCZ_RPC_MESSAGE_SIZE_MAX;
+    c->cfg.connect_timeout_ms =
+        cfg->connect_timeout_ms ? cfg->connect_timeout_ms : CONNECT_TIMEOUT_MS;
+    c->cfg.backoff_max_ms = cfg->backoff_max_ms ? cfg->backoff_max_ms : BACKOFF_MAX_MS;
+    c->incoming_tail = &c->incoming;
+    ccz_buf_init(&c->scratch, 1 << 18);
+    ccz_buf_init(&c->out, CCZ_CONN_OUT_SIZE_MAX);
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->changed, NULL);
+    ccz_rc rc = client_init(c, err);
+    if (rc == CCZ_OK)
+        *out = ccz_rpc_client_take(&c);
+    return rc;
+}
+
+static void on_stop(void *arg)
+{
+    struct ccz_rpc_client *c = arg;
+    on_incoming(c); /* what was submitted is cancelled too, not forgotten */
+    cczi_channel_stop(c);
+    ccz_loop_stop(c->loop);
+}
+
+void ccz_rpc_client_free(struct ccz_rpc_client *c)
+{
+    if (!c)
+        return;
+    if (c->started) {
+        if (ccz_loop_post(c->loop, on_stop, c) != CCZ_OK)
+            ccz_loop_stop(c->loop);
+        pthread_join(c->thread, NULL);
+    }
+    cczi_pool_free(c->pool);
+    if (c->slots)
+        cczi_channel_stop(c); /* only if the loop could not be told */
+    cczi_deadlines_deinit(&c->deadlines);
+    ccz_loop_free(c->loop);
+    pthread_cond_destroy(&c->changed);
+    pthread_mutex_destroy(&c->lock);
+    ccz_buf_free(&c->scratch);
+    ccz_buf_free(&c->out);
+    free(c->slots);
+    free(c->target);
+    free(c);
+}
+
+static void on_connect(void *arg)
+{
+    cczi_channel_start(arg);
+}
+
+ccz_rc ccz_rpc_client_connect(struct ccz_ratls_peer *peer, struct ccz_rpc_client *c,
+                              struct ccz_err *err)
+{
+    pthread_mutex_lock(&c->lock);
+    /* without reconnection the first failure was the last: it is still the answer */
+    uint64_t before = c->cfg.reconnect ? c->failures : 0;
+    ccz_rc rc = ccz_loop_post(c->loop, on_connect, c);
+    while (rc == CCZ_OK && c->ready_len < c->cfg.connections && c->failures == before)
+        pthread_cond_wait(&c->changed, &c->lock);
+    if (rc != CCZ_OK) {
+        (void)ccz_fail(err, rc, "rpc:memory", 0, "out of memory");
+    } else if (c->failures != before) {
+        rc = c->last_err.rc;
+        if (err)
+            *err = c->last_err;
+    } else if (peer) {
+        *peer = c->peer;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return rc;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZI_RPC_CLIENT_H
+#define CCZI_RPC_CLIENT_H
+/*
+ * The client's objects. client.c: the channel and unary calls; channel.c: connections, what a call
+ * does when there is none, retries; stream.c: streaming calls.
+ */
+#include "h2.h"
+#include "run.h"
+
+#include <pthread.h>
+
+struct ccz_rpc_client;
+struct cczi_slot;
+
+/* One connection. It leaves its slot when the server asks for that (GOAWAY) and ends with its last
+ * call. */
+struct cczi_cconn {
+    struct cczi_cconn *prev, *next; /* all of the client */
+    struct ccz_rpc_client *client;
+    struct cczi_slot *slot; /* NULL: no new calls */
+    struct cczi_wire *wire;
+    struct cczi_h2 *h2; /* NULL until ready */
+    bool busy, again;   /* as in the server */
+    struct ccz_err why; /* it was lost */
+};
+
+/* A place for one of the parallel connections. */
+struct cczi_slot {
+    struct ccz_rpc_client *client;
+    struct cczi_cconn *conn;    /* NULL: resting */
+    struct cczi_deadline timer; /* connecting: limit; resting: next attempt */
+    unsigned failures;          /* in a row */
+};
+
+/* A call, from its start to its outcome; on the loop's thread unless said otherwise. */
+struct cczi_ccall {
+    struct cczi_stream st; /* first: of the current attempt */
+    struct cczi_ccall *prev,
+        *next; /* all running calls of the client, or the list of incoming ones */
+    struct ccz_rpc_client *client;
+    struct cczi_cconn *conn;     /* of the current attempt; NULL: parked or resting */
+    struct cczi_slot *last_slot; /* a retry prefers another one */
+    struct cczi_deadline timer;  /* deadline, or the end of a rest before that */
+    struct cczi_md metadata;
+    struct cczi_out *request; /* unary; kept while there are retries left */
+    int64_t deadline_ms;
+    unsigned retries_left, messages;
+    bool wait; /* for a connection, as long as the deadline allows */
+    bool parked;
+    struct ccz_span response; /* unary: in the framer of st */
+    struct ccz_rpc_result result;
+    struct ccz_err err;
+    ccz_rpc_done_fn done; /* unary */
+    void *done_arg;
+    struct ccz_rpc_stream *stream; /* or this */
+    char path[];
+};
+
+struct ccz_rpc_client {
+    struct ccz_rpc_client_cfg cfg;
+    char *target;
+    struct ccz_loop *loop;
+    struct cczi_pool *pool;
+    pthread_t thread;
+    bool started;
+    /* any thread */
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* ready_len, failures */
+    struct cczi_ccall *incoming, **incoming_tail;
+    bool posted;
+    unsigned ready_len;
+    uint64_t failures;          /* connection failures so far */
+    struct ccz_err last_err;    /* of the last one */
+    struct ccz_ratls_peer peer; /* of the newest connection */
+    /* loop thread */
+    struct cczi_deadlines deadlines;
+    struct ccz_buf scratch, out;
+    struct cczi_slot *slots;
+    unsigned next_slot;
+    struct cczi_cconn *conns;
+    struct cczi_ccall *calls;
+    bool failed; /* for good: reconnect is off */
+    bool stopping;
+};
+
+/* client.c */
+/* @retval CCZ_E_ARG  rpc:path, rpc:metadata */
+CCZ_MUST_USE ccz_rc cczi_ccall_new(struct cczi_ccall **out, struct ccz_rpc_client *c,
+                                   const char *path, const struct ccz_rpc_call_cfg *cfg,
+                                   struct ccz_err *err);
+void cczi_ccall_free(struct cczi_ccall *call);
+/* Any thread: hands the call to the loop. @return false if memory is out (nothing was handed over)
+ */
+CCZ_MUST_USE bool cczi_client_submit(struct cczi_ccall *call);
+/* The call is over: result and err are set; tells the owner and frees it. */
+void cczi_ccall_finish(struct cczi_ccall *call);
+/* As a local outcome with @p why. */
+void cczi_ccall_fail(struct cczi_ccall *call, enum ccz_rpc_code code, const struct ccz_err *why);
+
+/* channel.c */
+void cczi_channel_start(struct ccz_rpc_client *c); /* begins to connect, once */
+void cczi_channel_call(struct cczi_ccall *call);   /* starts, parks or fails it */
+void cczi_channel_stop(struct ccz_rpc_client *c);  /* cancels all, closes all */
+void cczi_cconn_flush(struct cczi_cconn *conn);
+void cczi_ccall_cancel(struct cczi_ccall *call); /* ends with CANCELLED */
+
+/* stream.c; called on the loop */
+void cczi_stream_started(struct ccz_rpc_stream *s); /* the call has a connection: send what waits */
+void cczi_stream_message(struct ccz_rpc_stream *s, struct ccz_span msg);
+void cczi_stream_writable(struct ccz_rpc_stream *s);
+void cczi_stream_over(struct ccz_rpc_stream *s, const struct ccz_rpc_result *result,
+                      const struct ccz_err *err);
+#endif

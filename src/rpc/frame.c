@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Length-Prefixed-Message of PROTOCOL-HTTP2: compressed flag, big-endian size, message. */
+#include "rpc_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BODY_KEEP_SIZE = 65536 }; /* a larger buffer is given back before the next message */
+
+void cczi_framer_init(struct cczi_framer *f, size_t size_max)
+{
+    *f = (struct cczi_framer){.size_max = size_max};
+    ccz_buf_init(&f->body, size_max);
+}
+
+void cczi_framer_free(struct cczi_framer *f)
+{
+    ccz_buf_free(&f->body);
+}
+
+bool cczi_framer_idle(const struct cczi_framer *f)
+{
+    return f->prefix_size == 0;
+}
+
+/* Takes what is missing of the prefix; CCZI_FRAME_MESSAGE once it is complete and acceptable. */
+static enum cczi_frame take_prefix(struct cczi_framer *f, struct ccz_span *chunk)
+{
+    size_t n = CCZI_PREFIX_SIZE - (size_t)f->prefix_size;
+    n = n < chunk->size ? n : chunk->size;
+    memcpy(f->prefix + f->prefix_size, chunk->ptr, n);
+    f->prefix_size = (uint8_t)(f->prefix_size + n);
+    *chunk = (struct ccz_span){chunk->ptr + n, chunk->size - n};
+    if (f->prefix_size < CCZI_PREFIX_SIZE)
+        return CCZI_FRAME_MORE;
+    struct ccz_rd r = ccz_rd_from(CCZ_SPAN(f->prefix, CCZI_PREFIX_SIZE));
+    uint8_t flag = ccz_rd_u8(&r);
+    f->want = ccz_rd_be32(&r);
+    if (flag != 0)
+        return flag == 1 ? CCZI_FRAME_COMPRESSED : CCZI_FRAME_BAD_FLAG;
+    if (f->want > f->size_max)
+        return CCZI_FRAME_TOO_LARGE;
+    if (f->body.cap > BODY_KEEP_SIZE)
+        ccz_buf_free(&f->body);
+    ccz_buf_clear(&f->body);
+    return CCZI_FRAME_MESSAGE;
+}
+
+enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_framer *f,
+                                 struct ccz_span *chunk)
+{
+    *msg = (struct ccz_span){0};
+    if (f->prefix_size < CCZI_PREFIX_SIZE) {
+        if (chunk->size == 0)
+            return CCZI_FRAME_MORE;
+        enum cczi_frame got = take_prefix(f, chunk);
+        if (got != CCZI_FRAME_MESSAGE)
+            return got;
+    }
+    size_t missing = f->want - f->body.size;
+    if (f->body.size == 0 && chunk->size >= missing && !f->keep) {
+        *msg = CCZ_SPAN(chunk->ptr, missing); /* whole in this chunk: no copy */
+    } else {
+        size_t n = missing < chunk->size ? missing : chunk->size;
+        ccz_buf_put(&f->body, chunk->ptr,
+                    n); /* grows with what arrives, not with what is announced */
+        if (f->body.bad)
+            return CCZI_FRAME_NOMEM;
+        *chunk = (struct ccz_span){chunk->ptr + n, chunk->size - n};
+        if (f->body.size < f->want)
+            return CCZI_FRAME_MORE;
+        *msg = ccz_buf_span(&f->body);
+        missing = 0;
+    }
+    *chunk = (struct ccz_span){chunk->ptr + missing, chunk->size - missing};
+    f->prefix_size = 0;
+    return CCZI_FRAME_MESSAGE;
+}
+
+struct cczi_out *cczi_out_new(struct ccz_span msg)
+{
+    if (msg.size > UINT32_MAX)
+        return NULL;
+    struct cczi_out *o = malloc(sizeof(*o) + CCZI_PREFIX_SIZE + msg.size);
+    if (!o)
+        return NULL;
+    *o = (struct cczi_out){.size = CCZI_PREFIX_SIZE + msg.size};
+    o->bytes[0] = 0;
+    o->bytes[1] = (uint8_t)(msg.size >> 24);
+    o->bytes[2] = (uint8_t)(msg.size >> 16);
+    o->bytes[3] = (uint8_t)(msg.size >> 8);
+    o->bytes[4] = (uint8_t)msg.size;
+    if (msg.size)
+        memcpy(o->bytes + CCZI_PREFIX_SIZE, msg.ptr, msg.size);
+    return o;
+}
+
+void cczi_out_free(struct cczi_out *list)
+{
+    while (list) {
+        struct cczi_out *next = list->next;
+        free(list);
+        list = next;
+    }
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZI_RPC_H2_H
+#define CCZI_RPC_H2_H
+/*
+ * gRPC over one HTTP/2 connection as an engine without I/O, threads or time: bytes in by
+ * cczi_h2_feed(), bytes out by cczi_h2_pull(). nghttp2 stays behind this header. One file plays
+ * both roles: what differs is who opens streams and who ends them with a status.
+ *
+ * A stream is embedded in an object of the owner (call.c, client.c), who makes and frees it. Its
+ * life: server  stream_new() .. on_request() .. on_message()* .. on_half_close() .. on_close()
+ *   client  cczi_h2_request() .. on_response() .. on_message()* .. on_close()
+ * Callbacks run inside feed, pull and free; they may call every cczi_stream_ function, but not
+ * feed, pull or free. What they start is sent by the next pull.
+ */
+#include "rpc_priv.h"
+
+#include <nghttp2/nghttp2.h>
+
+struct cczi_h2;
+
+struct cczi_stream {
+    struct cczi_h2 *h2; /* NULL before it is opened and after it is closed */
+    struct cczi_stream *prev, *next;
+    int32_t id;
+    /* received */
+    struct cczi_md in;  /* headers, then trailers; server also ":path", ":authority" */
+    size_t header_size; /* as counted by RFC 9113, 6.5.2 */
+    struct cczi_framer framer;
+    size_t counted;     /* bytes of the framer counted in the connection's budget */
+    size_t unconsumed;  /* flow-control credit held back while paused */
+    int64_t timeout_ms; /* server: grpc-timeout, -1 = none */
+    unsigned http_status;
+    const char *bad; /* why the headers are refused, or NULL; static text */
+    enum ccz_rpc_code bad_code;
+    /* to send */
+    struct cczi_out *out, **out_tail;
+    size_t out_size;
+    struct cczi_md out_headers, out_trailers;
+    /* outcome: server's own, or as received by the client */
+    enum ccz_rpc_code code;
+    char message[CCZI_MESSAGE_SIZE];
+    bool is_post, has_te, is_grpc; /* ":method", "te" and "content-type" as they should be */
+    bool has_status;               /* client: grpc-status came */
+    bool headers_done;             /* the peer's first headers are complete */
+    bool remote_closed;            /* the peer sent END_STREAM */
+    bool headers_sent, finished, deferred, ended;
+    bool has_code; /* code and message are final */
+    bool discard;  /* what still arrives is of no interest */
+    bool paused;
+    bool above; /* out_size was above the high mark */
+};
+
+struct cczi_h2_ops {
+    /* Server: the stream for a request that begins; NULL = no memory. */
+    struct cczi_stream *(*stream_new)(void *arg);
+    /* Server: the request's headers are complete and pass as gRPC. */
+    void (*on_request)(void *arg, struct cczi_stream *st);
+    /* Client: the response's first headers are complete. */
+    void (*on_response)(void *arg, struct cczi_stream *st);
+    /* @p msg is borrowed: valid during the callback, with framer.keep until the next message
+     * begins. */
+    void (*on_message)(void *arg, struct cczi_stream *st, struct ccz_span msg);
+    /* Server: no further message will come. */
+    void (*on_half_close)(void *arg, struct cczi_stream *st);
+    /* out_size fell below the low mark after it had been above the high mark. */
+    void (*on_drained)(void *arg, struct cczi_stream *st);
+    /* Once per stream, last. Client: code and message are the call's outcome. Server: `ended` tells
+     * whether the status was sent. The owner takes the stream back. */
+    void (*on_close)(void *arg, struct cczi_stream *st);
+    /* Client: the server takes no more calls on this connection. */
+    void (*on_goaway)(void *arg);
+};
+
+/* What both halves of the engine (h2.c receives, h2_send.c sends) know of a connection. */
+struct cczi_h2_cfg {
+    bool server;
+    const struct cczi_h2_ops *ops;
+    void *arg;
+    size_t message_size_max;
+    unsigned streams_max; /* server */
+};
+
+enum {
+    CCZI_H2_STREAM_WINDOW = 4 << 20,
+    CCZI_H2_CONN_WINDOW = 16 << 20,
+    CCZI_H2_FRAME_MAX = 1 << 18,  /* what we take */
+    CCZI_H2_SEND_FRAME = 1 << 16, /* what we send of large messages, if the peer takes it */
+    CCZI_H2_HEADER_LIST_MAX = 65536,
+    CCZI_H2_OUT_HIGH = CCZ_RPC_PENDING_HIGH, /* per stream: above it writers should wait */
+    CCZI_H2_OUT_LOW = 1 << 18,
+    CCZI_H2_RESETS_FREE = 256 /* failed streams a connection may have beyond its good ones */
+};
+
+struct cczi_h2 {
+    struct cczi_h2_cfg cfg;
+    nghttp2_session *ng;
+    struct cczi_stream *first, *last;
+    size_t streams;
+    size_t buffered;     /* bytes of incomplete or kept messages */
+    size_t good, failed; /* streams that ended in order, and those that were reset */
+    bool draining;
+    bool ping_pending;
+    /* the pull in progress */
+    struct ccz_buf *out;
+    size_t out_stop; /* out->size at which to stop */
+    bool out_more;   /* stopped for size, there is more */
+};
+/* Shared by the two halves. */
+struct cczi_stream *cczi_h2_stream(struct cczi_h2 *h, int32_t id);
+void cczi_h2_attach(struct cczi_h2 *h, struct cczi_stream *st, int32_t id);
+void cczi_h2_send_callbacks(nghttp2_session_callbacks *cb);
+void cczi_h2_account(struct cczi_stream *st);
+/* HTTP answer without gRPC in it: 405, 415. */
+void cczi_stream_answer_http(struct cczi_stream *st, unsigned status);
+
+CCZ_MUST_USE ccz_rc cczi_h2_new(struct cczi_h2 **out, const struct cczi_h2_cfg *cfg);
+/* Closes every stream (on_close), then frees. */
+void cczi_h2_free(struct cczi_h2 *h);
+/* @retval CCZ_E_PEER, CCZ_E_NOMEM  the connection is dead: pull once more (GOAWAY), then close it
+ */
+CCZ_MUST_USE ccz_rc cczi_h2_feed(struct cczi_h2 *h, struct ccz_span in, struct ccz_err *err);
+/* Appends frames to @p out until there are no more or @p size bytes were appended (and one frame
+ * more). */
+CCZ_MUST_USE ccz_rc cczi_h2_pull(struct ccz_buf *out, struct cczi_h2 *h, size_t size,
+                                 struct ccz_err *err);
+bool cczi_h2_wants_pull(const struct cczi_h2 *h);
+/* True when nothing is to be sent or expected any more: the connection may be closed. */
+bool cczi_h2_done(const struct cczi_h2 *h);
+/* GOAWAY: streams in flight end as usual, new ones are refused. */
+void cczi_h2_drain(struct cczi_h2 *h);
+void cczi_h2_ping(struct cczi_h2 *h);
+bool cczi_h2_ping_pending(const struct cczi_h2 *h); /* the last PING was not answered */
+size_t cczi_h2_streams(const struct cczi_h2 *h);    /* open streams */
+size_t cczi_h2_buffered(const struct cczi_h2 *h);   /* bytes of incomplete or kept messages */
+
+void cczi_stream_init(struct cczi_stream *st, size_t message_size_max);
+/* Frees what the stream holds. It must be closed. */
+void cczi_stream_deinit(struct cczi_stream *st);
+/* Queues one message; takes @p msg. Ignored after finish, half close and reset. */
+void cczi_stream_send(struct cczi_stream *st, struct cczi_out *msg);
+/* Server: ends the call with a status. What was queued is sent before it. */
+void cczi_stream_finish(struct cczi_stream *st, enum ccz_rpc_code code, const char *message);
+/* Drops what is queued and not on its way. */
+void cczi_stream_drop_output(struct cczi_stream *st);
+/* RST_STREAM; on_close follows with the next pull. */
+void cczi_stream_reset(struct cczi_stream *st, uint32_t h2_code);
+/* RST_STREAM(CANCEL) and no further callback: the owner has the stream back at once. Not from a
+ * callback of the same stream. */
+void cczi_stream_abandon(struct cczi_stream *st);
+/* Stops (and restarts) giving the peer credit for this stream. */
+void cczi_stream_pause(struct cczi_stream *st, bool pause);
+/* Gives back the memory of a kept message. */
+void cczi_stream_release_message(struct cczi_stream *st);
+
+/* Client. */
+struct cczi_request {
+    const char *authority, *path;
+    int64_t timeout_ms;
+    const struct cczi_md *metadata; /* allowed by cczi_md_allowed() */
+};
+/* Opens @p st. @retval CCZ_E_UNAVAILABLE this connection opens no more streams */
+CCZ_MUST_USE ccz_rc cczi_h2_request(struct cczi_h2 *h, struct cczi_stream *st,
+                                    const struct cczi_request *rq, struct ccz_err *err);
+void cczi_stream_half_close(struct cczi_stream *st);
+#endif

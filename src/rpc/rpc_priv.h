@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZI_RPC_PRIV_H
+#define CCZI_RPC_PRIV_H
+/* Texts, metadata and message framing of gRPC: pure functions shared by client and server. */
+#include <cczoo/rpc.h>
+
+/* ------------------------------------------------------------------------ status.c: texts */
+
+enum { CCZI_TIMEOUT_TEXT_SIZE = 12, CCZI_MESSAGE_SIZE = 256 };
+/* "TimeoutValue TimeoutUnit", at most 8 digits; rounded up, never to 0. */
+void cczi_timeout_format(char out[CCZI_TIMEOUT_TEXT_SIZE], int64_t timeout_ms);
+/* The inverse, rounded up to milliseconds. */
+CCZ_MUST_USE bool cczi_timeout_parse(int64_t *timeout_ms, struct ccz_span text);
+/* Percent-encoding of grpc-message: space..~ without '%' stand for themselves. */
+void cczi_percent_put(struct ccz_buf *out, struct ccz_span text);
+/* Decodes into a terminated, escaped text, cut to @p out_size. Malformed escapes stay as they are.
+ */
+void cczi_percent_get(char *out, size_t out_size, struct ccz_span text);
+/* grpc-status as sent; CCZ_RPC_UNKNOWN if it is no known code. */
+enum ccz_rpc_code cczi_code_parse(struct ccz_span text);
+enum ccz_rpc_code
+cczi_code_of_http(unsigned status); /* responses of something that is no gRPC server */
+enum ccz_rpc_code cczi_code_of_reset(uint32_t h2_code); /* RST_STREAM before any status */
+
+/* -------------------------------------------------------------------------- md.c: metadata */
+
+enum { CCZI_MD_SIZE_MAX = 65536, CCZI_MD_LEN_MAX = 64 };
+/* Fields in order of arrival, packed: le32 key size, le32 value size, key, NUL, value, NUL. */
+struct cczi_md {
+    struct ccz_buf raw;
+    size_t len;
+};
+struct cczi_md_field {
+    const char *key; /* terminated */
+    size_t key_size;
+    struct ccz_span value; /* raw bytes, also for "-bin" keys; a NUL follows */
+};
+void cczi_md_init(struct cczi_md *md);
+void cczi_md_free(struct cczi_md *md);
+/* @return false if a limit is met or memory is out; nothing is added then */
+CCZ_MUST_USE bool cczi_md_add(struct cczi_md *md, struct ccz_span key, struct ccz_span value);
+/* As cczi_md_add() with a value as it stands on the wire: "-bin" values are base64 lists. */
+CCZ_MUST_USE ccz_rc cczi_md_add_wire(struct cczi_md *md, struct ccz_span key,
+                                     struct ccz_span value);
+/* First value of @p key; ptr NULL if absent. */
+struct ccz_span cczi_md_get(const struct cczi_md *md, const char *key);
+/* `struct ccz_rd r = ccz_rd_from(ccz_buf_span(&md->raw)); while (cczi_md_next(&f, &r)) ...` */
+CCZ_MUST_USE bool cczi_md_next(struct cczi_md_field *f, struct ccz_rd *r);
+bool cczi_md_is_bin(struct ccz_span key);
+/* What an application may send: [0-9a-z_.-]+ outside the reserved names, printable ASCII unless
+ * "-bin". */
+CCZ_MUST_USE bool cczi_md_allowed(struct ccz_span key, struct ccz_span value);
+
+/* ---------------------------------------------------------- frame.c: length-prefixed messages */
+
+enum { CCZI_PREFIX_SIZE = 5 };
+enum cczi_frame {
+    CCZI_FRAME_MORE, /* the chunk is used up, the message is not complete */
+    CCZI_FRAME_MESSAGE,
+    CCZI_FRAME_TOO_LARGE,  /* announced size above size_max */
+    CCZI_FRAME_COMPRESSED, /* flag set although the encoding is identity */
+    CCZI_FRAME_BAD_FLAG,
+    CCZI_FRAME_NOMEM
+};
+struct cczi_framer {
+    uint8_t prefix[CCZI_PREFIX_SIZE];
+    uint8_t prefix_size;
+    bool keep; /* messages stay in `body` until the next one begins, instead of borrowing from
+                  chunks */
+    size_t want;
+    size_t size_max;
+    struct ccz_buf body;
+};
+void cczi_framer_init(struct cczi_framer *f, size_t size_max);
+void cczi_framer_free(struct cczi_framer *f);
+/* Takes bytes from the front of @p chunk. @p msg is valid until the next call. */
+CCZ_MUST_USE enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_framer *f,
+                                              struct ccz_span *chunk);
+/* True if the stream may end here: not inside a message. */
+bool cczi_framer_idle(const struct cczi_framer *f);
+
+/* A framed message on its way out. */
+struct cczi_out {
+    struct cczi_out *next;
+    size_t size, sent; /* of bytes[] */
+    uint8_t bytes[];   /* prefix, message */
+};
+struct cczi_out *cczi_out_new(struct ccz_span msg); /* NULL = no memory */
+void cczi_out_free(struct cczi_out *list);
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZI_RPC_RUN_H
+#define CCZI_RPC_RUN_H
+/* What moves the engine: deadlines, handshake workers, and RA-TLS connections on an event loop. */
+#include "rpc_priv.h"
+
+#include <cczoo/net.h>
+
+/* ------------------------------------------------------------- deadline.c: many on one timer */
+
+/* Embedded in what has the deadline. Zeroed = not set. */
+struct cczi_deadline {
+    int64_t at_ms; /* ccz_mono_ms() */
+    size_t pos;    /* 1 + place in the heap, 0 = not set */
+    void (*fn)(struct cczi_deadline *d);
+};
+struct cczi_deadlines {
+    struct cczi_deadline **heap; /* binary heap, earliest first */
+    size_t len, cap;
+    struct ccz_timer *timer;
+    int64_t armed_ms; /* when the timer fires; INT64_MAX = not set */
+};
+CCZ_MUST_USE ccz_rc cczi_deadlines_init(struct cczi_deadlines *ds, struct ccz_loop *loop);
+void cczi_deadlines_deinit(struct cczi_deadlines *ds);
+/* Sets or moves. @return false if memory is out; it is not set then */
+CCZ_MUST_USE bool cczi_deadline_set(struct cczi_deadlines *ds, struct cczi_deadline *d,
+                                    int64_t at_ms);
+void cczi_deadline_cancel(struct cczi_deadlines *ds, struct cczi_deadline *d);
+
+/* -------------------------------------------------------------- pool.c: threads for handshakes */
+
+struct cczi_job {
+    struct cczi_job *next;
+    void (*run)(struct cczi_job *job);
+};
+struct cczi_pool;
+CCZ_MUST_USE ccz_rc cczi_pool_new(struct cczi_pool **out, unsigned threads);
+/* Waits for what was submitted. */
+void cczi_pool_free(struct cczi_pool *p);
+void cczi_pool_submit(struct cczi_pool *p, struct cczi_job *job);
+
+/* --------------------------------------------------------------- wire.c: RA-TLS over a socket */
+
+/*
+ * One connection. The handshake steps (evidence is made and appraised there, which can take a
+ * second on real hardware) run on the pool; everything else, and all callbacks, on the loop's
+ * thread. The owner may free or end the wire inside its callbacks.
+ */
+struct cczi_wire;
+struct cczi_wire_ops {
+    void (*on_ready)(void *arg);
+    void (*on_plain)(void *arg, struct ccz_span data);
+    void (*on_writable)(void *arg); /* cczi_wire_writable() is true again */
+    /* Once, last: the wire is of no use any more; the owner frees it. A refusal of the handshake is
+     * sent to the peer by then. */
+    void (*on_closed)(void *arg, const struct ccz_err *err);
+};
+struct cczi_wire_cfg {
+    struct ccz_loop *loop;
+    struct cczi_pool *pool;
+    struct ccz_ratls_ctx *ratls;
+    const struct cczi_wire_ops *ops;
+    void *arg;
+    struct ccz_buf *scratch;    /* of this loop: plain bytes on their way to on_plain() */
+    int64_t connect_timeout_ms; /* clients: TCP connect */
+};
+CCZ_MUST_USE ccz_rc cczi_wire_accept(struct cczi_wire **out, const struct cczi_wire_cfg *cfg,
+                                     int fd);
+CCZ_MUST_USE ccz_rc cczi_wire_connect(struct cczi_wire **out, const struct cczi_wire_cfg *cfg,
+                                      const char *address, struct ccz_err *err);
+void cczi_wire_free(struct cczi_wire *w); /* at once; NULL is fine */
+void cczi_wire_end(
+    struct cczi_wire *w); /* sends what is queued and close_notify first; then frees */
+/* Encrypts and queues. Failures come by on_closed(). */
+void cczi_wire_send(struct cczi_wire *w, struct ccz_span plain);
+bool cczi_wire_writable(const struct cczi_wire *w);
+const struct ccz_ratls_peer *cczi_wire_peer(const struct cczi_wire *w); /* NULL until ready */
+const char *cczi_wire_address(const struct cczi_wire *w);
+#endif

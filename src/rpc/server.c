@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server: loop threads that share a port, and their connections. */
+#define _DEFAULT_SOURCE
+#include "server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    TICK_MS = 250,          /* how often connections are looked at */
+    PING_ANSWER_MS = 20000, /* a peer that does not answer for so long is gone */
+    PULL_SIZE = 1 << 18,    /* bytes encrypted at a time */
+    THREADS_MAX = 64
+};
+
+struct ccz_rpc_server {
+    struct ccz_rpc_server_cfg cfg;
+    char *listen;
+    struct cczi_method *methods; /* sorted by path once started */
+    size_t methods_len;
+    ccz_rpc_unary_fn fallback;
+    void *fallback_arg;
+    struct cczi_pool *pool;
+    struct cczi_worker *workers;
+    unsigned workers_len;
+    atomic_uint conns;
+    uint16_t port;
+    bool running;
+};
+
+/* --------------------------------------------------------------------------------- connections */
+
+static void conn_close(struct cczi_sconn *c, bool in_order)
+{
+    struct cczi_worker *w = c->worker;
+    struct cczi_wire *wire = c->wire;
+    c->wire = NULL;
+    c->busy = true; /* calls end now; nothing of them can be sent */
+    cczi_h2_free(c->h2);
+    if (in_order)
+        cczi_wire_end(wire);
+    else
+        cczi_wire_free(wire);
+    *(c->prev ? &c->prev->next : &w->first) = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    if (w->cursor == c)
+        w->cursor = c->next;
+    w->conns--;
+    atomic_fetch_sub(&w->server->conns, 1);
+    cczi_peer_unref(c->peer);
+    free(c);
+    if (w->draining && w->conns == 0)
+        ccz_loop_stop(w->loop);
+}
+
+/* Moves frames to the wire while it takes them. @return false if HTTP/2 is over on this connection
+ */
+static bool pull_frames(struct cczi_sconn *c)
+{
+    struct ccz_buf *out = &c->worker->out;
+    struct ccz_err err;
+    while (cczi_wire_writable(c->wire) && cczi_h2_wants_pull(c->h2)) {
+        ccz_buf_clear(out);
+        ccz_rc rc = cczi_h2_pull(out, c->h2, PULL_SIZE, &err);
+        if (rc != CCZ_OK)
+            return false;
+        if (out->size == 0) /* flow control: the peer's turn */
+            break;
+        cczi_wire_send(c->wire, ccz_buf_span(out));
+    }
+    return !cczi_h2_done(c->h2);
+}
+
+void cczi_sconn_flush(struct cczi_sconn *c)
+{
+    if (c->busy) {
+        c->again = true;
+        return;
+    }
+    bool alive;
+    c->busy = true;
+    do {
+        c->again = false;
+        alive = pull_frames(c);
+    } while (alive && c->again);
+    c->busy = false;
+    if (!alive)
+        conn_close(c, true);
+}
+
+static void on_ready(void *arg)
+{
+    struct cczi_sconn *c = arg;
+    const struct ccz_rpc_server_cfg *cfg = &c->worker->server->cfg;
+    struct cczi_h2_cfg h2 = {.server = true,
+                             .ops = &cczi_server_ops,
+                             .arg = c,
+                             .message_size_max = cfg->message_size_max,
+                             .streams_max = cfg->streams_max};
+    c->peer = calloc(1, sizeof(*c->peer));
+    if (!c->peer || cczi_h2_new(&c->h2, &h2) != CCZ_OK) {
+        conn_close(c, false);
+        return;
+    }
+    atomic_init(&c->peer->refs, 1);
+    c->peer->ratls = *cczi_wire_peer(c->wire);
+    (void)snprintf(c->peer->address, sizeof(c->peer->address), "%s", cczi_wire_address(c->wire));
+    c->heard_ms = ccz_mono_ms();
+    ccz_log(CCZ_LOG_DEBUG, "rpc", "accepted peer=%s attested=%d fresh=%d", c->peer->address,
+            c->peer->ratls.attested, c->peer->ratls.fresh);
+    if (c->worker->draining)
+        cczi_h2_drain(c->h2);
+    cczi_sconn_flush(c);
+}
+
+static void on_plain(void *arg, struct ccz_span data)
+{
+    struct cczi_sconn *c = arg;
+    struct ccz_err err;
+    c->heard_ms = ccz_mono_ms();
+    c->busy = true;
+    ccz_rc rc = cczi_h2_feed(c->h2, data, &err);
+    c->busy = false;
+    if (rc == CCZ_OK) {
+        cczi_sconn_flush(c);
+        return;
+    }
+    ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=%s msg=\"%s\"", c->peer->address, err.where,
+            err.msg);
+    c->busy = true;
+    (void)pull_frames(c); /* GOAWAY with the reason */
+    c->busy = false;
+    conn_close(c, true);
+}
+
+static void on_writable(void *arg)
+{
+    struct cczi_sconn *c = arg;
+    if (c->h2)
+        cczi_sconn_flush(c);
+}
+
+static void on_closed(void *arg, const struct ccz_err *err)
+{
+    struct cczi_sconn *c = arg;
+    if (!c->h2 && err->rc != CCZ_E_CLOSED) { /* one line per refused peer */
+        char got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE], msg[CCZ_ERR_MSG_SIZE];
+        ccz_escape(got, sizeof(got), ccz_span_str(err->got));
+        ccz_escape(want, sizeof(want), ccz_span_str(err->expected));
+        ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
+        ccz_log(CCZ_LOG_INFO, "rpc", "refused where=%s got=\"%s\" expected=\"%s\" msg=\"%s\"",
+                err->where, got, want, msg);
+    }
+    conn_close(c, false);
+}
+
+static const struct cczi_wire_ops wire_ops = {
+    .on_ready = on_ready, .on_plain = on_plain, .on_writable = on_writable, .on_closed = on_closed};
+
+static void on_accept(void *arg, int fd, const char *peer)
+{
+    struct cczi_worker *w = arg;
+    struct ccz_rpc_server *s = w->server;
+    if (atomic_fetch_add(&s->conns, 1) >= s->cfg.connections_max) {
+        atomic_fetch_sub(&s->conns, 1);
+        ccz_log(CCZ_LOG_WARN, "rpc", "refused peer=%s where=rpc:connections limit=%u", peer,
+                s->cfg.connections_max);
+        close(fd);
+        return;
+    }
+    struct cczi_sconn *c = calloc(1, sizeof(*c));
+    struct cczi_wire_cfg cfg = {.loop = w->loop,
+                                .pool = s->pool,
+                                .ratls = s->cfg.ratls,
+                                .ops = &wire_ops,
+                                .arg = c,
+                                .scratch = &w->scratch};
+    if (!c) {
+        close(fd);
+    } else if (cczi_wire_accept(&c->wire, &cfg, fd) != CCZ_OK) {
+        free(c);
+        c = NULL;
+    }
+    if (!c) {
+        atomic_fetch_sub(&s->conns, 1);
+        return;
+    }
+    c->worker = w;
+    c->opened_ms = ccz_mono_ms();
+    c->next = w->first;
+    if (w->first)
+        w->first->prev = c;
+    w->first = c;
+    w->conns++;
+}
+
+/* Deadlines of connections: handshake, keepalive, and the end of the grace period. */
+static void check_conn(struct cczi_sconn *c, int64_t now)
+{
+    struct cczi_worker *w = c->worker;
+    const struct ccz_rpc_server_cfg *cfg = &w->server->cfg;
+    bool stop = w->draining && now >= w->stop_ms;
+    if (!c->h2) {
+        if (stop || now - c->opened_ms > cfg->handshake_timeout_ms)
+            conn_close(c, false);
+        return;
+    }
+    int64_t silent = now - c->heard_ms;
+    if (cczi_h2_ping_pending(c->h2) && silent > cfg->keepalive_ms + PING_ANSWER_MS) {
+        conn_close(c, false);
+        return;
+    }
+    if (!cczi_h2_ping_pending(c->h2) && silent > cfg->keepalive_ms)
+        cczi_h2_ping(c->h2);
+    if (stop)
+        cczi_sconn_cancel_calls(c);
+    cczi_sconn_flush(c);
+}
+
+/* Walks over the connections while any of them may be closed. */
+static struct cczi_sconn *next_conn(struct cczi_worker *w)
+{
+    struct cczi_sconn *c = w->cursor;
+    if (c)
+        w->cursor = c->next;
+    return c;
+}
+
+static void on_tick(void *arg)
+{
+    struct cczi_worker *w = arg;
+    int64_t now = ccz_mono_ms();
+    bool overdue = w->draining && now >= w->stop_ms + PING_ANSWER_MS / 10;
+    w->cursor = w->first;
+    for (struct cczi_sconn *c; (c = next_conn(w)) != NULL;) {
+        if (overdue) /* even the cancellation is not taken */
+            conn_close(c, false);
+        else
+            check_conn(c, now);
+    }
+}
+
+/* ------------------------------------------------------------------------------------- workers */
+
+static void begin_stop(void *arg)
+{
+    struct cczi_worker *w = arg;
+    ccz_listener_free(w->listener);
+    w->listener = NULL;
+    w->draining = true;
+    if (w->conns == 0) {
+        ccz_loop_stop(w->loop);
+        return;
+    }
+    w->cursor = w->first;
+    for (struct cczi_sconn *c; (c = next_conn(w)) != NULL;) {
+        if (!c->h2) {
+            conn_close(c, false);
+            continue;
+        }
+        cczi_h2_drain(c->h2);
+        cczi_sconn_flush(c);
+    }
+}
+
+static void *run_worker(void *arg)
+{
+    struct cczi_worker *w = arg;
+    struct ccz_err err = {0};
+    if (ccz_loop_run(w->loop, &err) != CCZ_OK)
+        ccz_log(CCZ_LOG_ERROR, "rpc", "loop ended where=%s msg=\"%s\"", err.where, err.msg);
+    return NULL;
+}
+
+/* Everything but the thread. The first worker finds the port, the others share it. */
+static ccz_rc worker_init(struct cczi_worker *w, struct ccz_rpc_server *s, struct ccz_err *err)
+{
+    char address[CCZ_ADDR_TEXT_SIZE];
+    w->server = s;
+    ccz_buf_init(&w->scratch, 1 << 18);
+    ccz_buf_init(&w->out, CCZ_CONN_OUT_SIZE_MAX);
+    ccz_rc rc = ccz_loop_new(&w->loop, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (cczi_deadlines_init(&w->deadlines, w->loop) != CCZ_OK ||
+        ccz_timer_new(&w->tick, w->loop, on_tick, w) != CCZ_OK)
+        return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+    ccz_timer_set(w->tick, TICK_MS, TICK_MS);
+    (void)snprintf(address, sizeof(address), "%s", s->listen);
+    char *colon = strrchr(address, ':');
+    if (w != s->workers && colon && s->port) /* "unix:" has no port */
+        (void)snprintf(colon, sizeof(address) - (size_t)(colon - address), ":%u", s->port);
+    struct ccz_listen_cfg cfg = {
+        .address = address, .reuse_port = s->cfg.threads > 1, .on_accept = on_accept, .arg = w};
+    rc = ccz_listen(&w->listener, w->loop, &cfg, err);
+    if (rc == CCZ_OK && w == s->workers)
+        s->port = ccz_listener_port(w->listener);
+    return rc;
+}
+
+/* The thread has ended or never ran. */
+static void worker_deinit(struct cczi_worker *w)
+{
+    while (w->first) /* only if the loop broke down */
+        conn_close(w->first, false);
+    ccz_listener_free(w->listener);
+    ccz_timer_free(w->tick);
+    cczi_deadlines_deinit(&w->deadlines);
+    ccz_loop_free(w->loop);
+    ccz_buf_free(&w->scratch);
+    ccz_buf_free(&w->out);
+}
+
+static void stop_workers(struct ccz_rpc_server *s, int64_t grace_ms)
+{
+    int64_t stop_ms = ccz_mono_ms() + (grace_ms > 0 ? grace_ms : 0);
+    for (unsigned i = 0; i < s->workers_len; i++) {
+        struct cczi_worker *w = &s->workers[i];
+        w->stop_ms = stop_ms;
+        /* without memory to tell it, the loop is stopped as it is */
+        if (w->started && ccz_loop_post(w->loop, begin_stop, w) != CCZ_OK)
+            ccz_loop_stop(w->loop);
+    }
+    for (unsigned i = 0; i < s->workers_len; i++)
+        if (s->workers[i].started)
+            pthread_join(s->workers[i].thread, NULL);
+    cczi_pool_free(s->pool); /* before the loops that it reports to */
+    s->pool = NULL;
+    for (unsigned i = 0; i < s->workers_len; i++)
+        worker_deinit(&s->workers[i]);
+    free(s->workers);
+    s->workers = NULL;
+    s->workers_len = 0;
+    s->running = false;
+}
+
+/* -------------------------------------------------------------------------------------- server */
+
+static void set_defaults(struct ccz_rpc_server_cfg *cfg)
+{
+    cfg->threads = cfg->threads ? cfg->threads : 1;
+    cfg->message_size_max =
+        cfg->message_size_max ? cfg->message_size_max : CCZ_RPC_MESSAGE_SIZE_MAX;
+    cfg->streams_max = cfg->streams_max ? cfg->streams_max : 256;
+    cfg->connections_max = cfg->connections_max ? cfg->connections_max : 4096;
+    cfg->handshake_timeout_ms = cfg->handshake_timeout_ms ? cfg->handshake_timeout_ms : 10000;
+    cfg->keepalive_ms = cfg->keepalive_ms ? cfg->keepalive_ms : 60000;
+}
+
+ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out, const struct ccz_rpc_server_cfg *cfg,
+                          struct ccz_err *err)
+{
+    *out = NULL;
+    if (!cfg->listen || !cfg->ratls || cfg->threads > THREADS_MAX ||
+        cfg->message_size_max > UINT32_MAX)
+        return ccz_fail(
+            err, CCZ_E_ARG, "rpc:config", 0,
+            "needed: an address, an RA-TLS context, at most %d threads, messages below 4 GiB",
+            THREADS_MAX);
+    CCZ_AUTO(ccz_rpc_server) s = calloc(1, sizeof(*s));
+    if (s) {
+        s->cfg = *cfg;
+        set_defaults(&s->cfg);
+        s->listen = strdup(cfg->listen);
+    }
+    if (!s || !s->listen)
+        return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+    *out = ccz_rpc_server_take(&s);
+    return CCZ_OK;
+}
+
+void ccz_rpc_server_free(struct ccz_rpc_server *s)
+{
+    if (!s)
+        return;
+    if (s->running)
+        ccz_rpc_server_stop(s, 0);
+    for (size_t i = 0; i < s->methods_len; i++)
+        free(s->methods[i].path);
+    free(s->methods);
+    free(s->listen);
+    free(s);
+}
+
+static ccz_rc add_method(struct ccz_rpc_server *s, const struct cczi_method *m, const char *path)
+{
+    if (s->running || path[0] != '/')
+        return CCZ_E_ARG;
+    for (size_t i = 0; i < s->methods_len; i++)
+        if (strcmp(s->methods[i].path, path) == 0)
+            return CCZ_E_EXISTS;
+    struct cczi_method *list = realloc(s->methods, (s->methods_len + 1) * sizeof(*list));
+    if (!list)
+        return CCZ_E_NOMEM;
+    s->methods = list;
+    list[s->methods_len] = *m;
+    list[s->methods_len].path = strdup(path);
+    if (!list[s->methods_len].path)
+        return CCZ_E_NOMEM;
+    s->methods_len++;
+    return CCZ_OK;
+}
+
+ccz_rc ccz_rpc_server_add(struct ccz_rpc_server *s, const char *path,
+                          const struct ccz_rpc_handler *handler, void *service_arg)
+{
+    return add_method(s, &(struct cczi_method){.handler = *handler, .arg = service_arg}, path);
+}
+
+ccz_rc ccz_rpc_server_add_unary(struct ccz_rpc_server *s, const char *path, ccz_rpc_unary_fn fn,
+                                void *service_arg)
+{
+    return add_method(s, &(struct cczi_method){.unary = fn, .arg = service_arg}, path);
+}
+
+void ccz_rpc_server_set_fallback(struct ccz_rpc_server *s, ccz_rpc_unary_fn fn, void *service_arg)
+{
+    s->fallback = fn;
+    s->fallback_arg = service_arg;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const struct cczi_method *)a)->path, ((const struct cczi_method *)b)->path);
+}
+
+ccz_rc ccz_rpc_server_start(struct ccz_rpc_server *s, struct ccz_err *err)
+{
+    if (s->running)
+        return ccz_fail(err, CCZ_E_ARG, "rpc:start", 0, "the server runs already");
+    if (s->methods_len)
+        qsort(s->methods, s->methods_len, sizeof(s->methods[0]), by_path);
+    s->port = 0;
+    s->workers = calloc(s->cfg.threads, sizeof(s->workers[0]));
+    ccz_rc rc = s->workers ? cczi_pool_new(&s->pool, s->cfg.threads) : CCZ_E_NOMEM;
+    if (rc != CCZ_OK) {
+        free(s->workers);
+        s->workers = NULL;
+        return ccz_fail(err, rc, "rpc:memory", 0, "no memory or threads");
+    }
+    while (rc == CCZ_OK && s->workers_len < s->cfg.threads)
+        rc = worker_init(&s->workers[s->workers_len++], s, err);
+    for (unsigned i = 0; rc == CCZ_OK && i < s->workers_len; i++) {
+        struct cczi_worker *w = &s->workers[i];
+        w->started = pthread_create(&w->thread, NULL, run_worker, w) == 0;
+        if (!w->started)
+            rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "rpc:thread", 0, "a thread could not be started");
+    }
+    s->running = true;
+    if (rc != CCZ_OK)
+        stop_workers(s, 0);
+    return rc;
+}
+
+uint16_t ccz_rpc_server_port(const struct ccz_rpc_server *s)
+{
+    return s->port;
+}
+
+void ccz_rpc_server_stop(struct ccz_rpc_server *s, int64_t grace_ms)
+{
+    if (s->running)
+        stop_workers(s, grace_ms);
+}
+
+const struct cczi_method *cczi_server_method(const struct ccz_rpc_server *s, const char *path)
+{
+    struct cczi_method key = {.path = (char *)(uintptr_t)path};
+    return s->methods_len
+               ? bsearch(&key, s->methods, s->methods_len, sizeof(s->methods[0]), by_path)
+               : NULL;
+}
+
+void cczi_server_fallback(const struct ccz_rpc_server *s, ccz_rpc_unary_fn *fn, void **arg)
+{
+    *fn = s->fallback;
+    *arg = s->fallback_arg;
+}
+
+size_t cczi_server_message_max(const struct ccz_rpc_server *s)
+{
+    return s->cfg.message_size_max;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZI_RPC_SERVER_H
+#define CCZI_RPC_SERVER_H
+/* The server's objects: server.c owns loops and connections, call.c the calls. */
+#include "h2.h"
+#include "run.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct ccz_rpc_server;
+struct cczi_worker;
+
+/* What handlers may ask about a peer; outlives the connection if a call does. */
+struct cczi_peer {
+    atomic_uint refs;
+    struct ccz_ratls_peer ratls;
+    char address[CCZ_ADDR_TEXT_SIZE];
+};
+void cczi_peer_unref(struct cczi_peer *p);
+
+struct cczi_method {
+    char *path;
+    struct ccz_rpc_handler handler; /* if unary is NULL */
+    ccz_rpc_unary_fn unary;
+    void *arg;
+};
+
+/* One connection; lives on its worker's loop. */
+struct cczi_sconn {
+    struct cczi_sconn *prev, *next;
+    struct cczi_worker *worker;
+    struct cczi_wire *wire;
+    struct cczi_h2 *h2; /* NULL until the peer is appraised */
+    struct cczi_peer *peer;
+    int64_t opened_ms, heard_ms;
+    bool busy;  /* inside feed or pull: flush when it returns */
+    bool again; /* flush was asked for meanwhile */
+};
+
+/* One loop thread. */
+struct cczi_worker {
+    struct ccz_rpc_server *server;
+    struct ccz_loop *loop;
+    struct ccz_listener *listener;
+    struct ccz_timer *tick;
+    struct cczi_deadlines deadlines;
+    struct ccz_buf scratch, out;
+    struct cczi_sconn *first;
+    struct cczi_sconn *cursor; /* next one of a walk over all; conn_close() keeps it valid */
+    size_t conns;
+    pthread_t thread;
+    bool started; /* the thread runs */
+    bool draining;
+    int64_t stop_ms; /* calls are cancelled from here on */
+};
+
+/* What a handler wants done to its call, when it is not on the loop. */
+struct cczi_op {
+    struct cczi_op *next;
+    enum { CCZI_OP_HEADER, CCZI_OP_TRAILER, CCZI_OP_SEND, CCZI_OP_FINISH } kind;
+    enum ccz_rpc_code code;
+    struct cczi_out *msg;
+    size_t key_size, size;
+    uint8_t bytes[]; /* key, then value; or the status message */
+};
+
+struct ccz_rpc_call {
+    struct cczi_stream st; /* first: the engine's streams are calls */
+    struct cczi_deadline deadline;
+    struct cczi_sconn *conn;    /* loop thread only; NULL once closed */
+    struct cczi_worker *worker; /* as conn */
+    struct cczi_peer *peer;
+    const struct cczi_method *method; /* NULL: the fallback */
+    ccz_rpc_unary_fn unary;           /* NULL for streaming methods */
+    void *arg;                        /* service_arg, then what the handler set */
+    struct ccz_span request;          /* unary: valid as long as the call */
+    const char *path;
+    int64_t deadline_ms; /* ccz_mono_ms(); INT64_MAX = none */
+    atomic_uint refs;
+    atomic_bool cancelled;
+    bool has_request, started, timed_out;
+    /* any thread */
+    pthread_mutex_t lock;
+    bool closed; /* the loop may be gone */
+    bool posted, nomem;
+    struct ccz_loop *loop;
+    struct cczi_op *ops, **ops_tail;
+};
+
+extern const struct cczi_h2_ops cczi_server_ops; /* call.c; arg is a cczi_sconn */
+/* The method for @p path, or NULL. */
+const struct cczi_method *cczi_server_method(const struct ccz_rpc_server *s, const char *path);
+void cczi_server_fallback(const struct ccz_rpc_server *s, ccz_rpc_unary_fn *fn, void **arg);
+size_t cczi_server_message_max(const struct ccz_rpc_server *s);
+/* Sends what the engine has, now or when it returns. The connection may be closed by it. */
+void cczi_sconn_flush(struct cczi_sconn *c);
+/* Cancels every call of the connection: as if its client had. */
+void cczi_sconn_cancel_calls(struct cczi_sconn *c);
+#endif

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Streaming calls of the client: a blocking face over a call of the loop. Both hold a reference;
+ * what the user wants is noted under the lock and done by the loop ("kick").
+ */
+#include "client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct node {
+    struct node *next;
+    size_t size;
+    uint8_t bytes[];
+};
+
+struct ccz_rpc_stream {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    unsigned refs;
+    struct ccz_rpc_client *client;
+    struct cczi_ccall *call; /* loop only; NULL once over */
+    bool started;            /* loop only: the call has a connection */
+    /* to send */
+    struct cczi_out *out, **out_tail;
+    size_t out_size;
+    bool half_close, half_closed, cancel;
+    bool above; /* the connection's queue is full: writers wait */
+    /* received */
+    struct node *in, **in_tail;
+    size_t in_size;
+    bool paused, resume;
+    bool posted;
+    /* outcome */
+    bool over;
+    struct ccz_rpc_result result;
+    struct ccz_err err;
+};
+
+/* The lock is held; it is gone afterwards. */
+static void unref_unlock(struct ccz_rpc_stream *s)
+{
+    bool last = --s->refs == 0;
+    pthread_mutex_unlock(&s->lock);
+    if (!last)
+        return;
+    while (s->in) {
+        struct node *n = s->in;
+        s->in = n->next;
+        free(n);
+    }
+    cczi_out_free(s->out);
+    pthread_cond_destroy(&s->changed);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+/* ------------------------------------------------------------------------------- on the loop */
+
+/* Moves what waits into the call. The lock is held. */
+static void move_out(struct ccz_rpc_stream *s)
+{
+    while (s->out) {
+        struct cczi_out *o = s->out;
+        s->out = o->next;
+        o->next = NULL;
+        cczi_stream_send(&s->call->st, o);
+    }
+    s->out_tail = &s->out;
+    s->out_size = 0;
+    s->above = s->call->st.above;
+    if (s->half_close && !s->half_closed) {
+        s->half_closed = true;
+        cczi_stream_half_close(&s->call->st);
+    }
+    pthread_cond_broadcast(&s->changed);
+}
+
+static void on_kick(void *arg)
+{
+    struct ccz_rpc_stream *s = arg;
+    pthread_mutex_lock(&s->lock);
+    s->posted = false;
+    struct cczi_ccall *call = s->call;
+    struct cczi_cconn *conn = call ? call->conn : NULL;
+    bool cancel = s->cancel && call;
+    if (call && s->started && !cancel)
+        move_out(s);
+    if (call && s->resume) {
+        s->resume = s->paused = false;
+        cczi_stream_pause(&call->st, false);
+    }
+    unref_unlock(s);
+    if (cancel)
+        cczi_ccall_cancel(call);
+    else if (conn)
+        cczi_cconn_flush(conn);
+}
+
+void cczi_stream_started(struct ccz_rpc_stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->started = true;
+    move_out(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void cczi_stream_message(struct ccz_rpc_stream *s, struct ccz_span msg)
+{
+    struct node *n = malloc(sizeof(*n) + msg.size);
+    if (!n) {
+        struct cczi_stream *st = &s->call->st;
+        st->code = CCZ_RPC_RESOURCE_EXHAUSTED;
+        st->has_code = true;
+        cczi_stream_reset(st, NGHTTP2_CANCEL);
+        return;
+    }
+    *n = (struct node){.size = msg.size};
+    if (msg.size)
+        memcpy(n->bytes, msg.ptr, msg.size);
+    pthread_mutex_lock(&s->lock);
+    *s->in_tail = n;
+    s->in_tail = &n->next;
+    s->in_size += msg.size + 1; /* empty messages take room too */
+    if (s->in_size > CCZI_H2_OUT_HIGH && !s->paused) {
+        s->paused = true; /* the reader is behind: the server gets no more credit */
+        cczi_stream_pause(&s->call->st, true);
+    }
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void cczi_stream_writable(struct ccz_rpc_stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->above = false;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void cczi_stream_over(struct ccz_rpc_stream *s, const struct ccz_rpc_result *result,
+                      const struct ccz_err *err)
+{
+    pthread_mutex_lock(&s->lock);
+    s->over = true;
+    s->call = NULL;
+    s->result = *result;
+    if (err)
+        s->err = *err;
+    if (err && err->hint == result->hint)
+        s->err.hint = s->result.hint;
+    pthread_cond_broadcast(&s->changed);
+    unref_unlock(s);
+}
+
+/* ------------------------------------------------------------------------------ for the user */
+
+/* Asks the loop to look at the stream. The lock is held. @return false if memory is out */
+static bool kick(struct ccz_rpc_stream *s)
+{
+    if (s->over || s->posted)
+        return true;
+    s->posted = ccz_loop_post(s->client->loop, on_kick, s) == CCZ_OK;
+    s->refs += s->posted;
+    return s->posted;
+}
+
+ccz_rc ccz_rpc_stream_open(struct ccz_rpc_stream **out, struct ccz_rpc_client *c, const char *path,
+                           const struct ccz_rpc_call_cfg *cfg, struct ccz_err *err)
+{
+    *out = NULL;
+    struct cczi_ccall *call;
+    ccz_rc rc = cczi_ccall_new(&call, c, path, cfg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct ccz_rpc_stream *s = calloc(1, sizeof(*s));
+    if (s) {
+        pthread_mutex_init(&s->lock, NULL);
+        pthread_cond_init(&s->changed, NULL);
+        s->refs = 2;
+        s->client = c;
+        s->call = call;
+        s->out_tail = &s->out;
+        s->in_tail = &s->in;
+        call->stream = s;
+        call->retries_left = 0; /* what was sent or received cannot be taken back */
+        if (cczi_client_submit(call)) {
+            *out = s;
+            return CCZ_OK;
+        }
+        s->refs = 1;
+        pthread_mutex_lock(&s->lock);
+        unref_unlock(s);
+    }
+    cczi_ccall_free(call);
+    return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+}
+
+ccz_rc ccz_rpc_stream_send(struct ccz_rpc_stream *s, struct ccz_span msg)
+{
+    struct cczi_out *o = cczi_out_new(msg);
+    if (!o)
+        return CCZ_E_NOMEM;
+    pthread_mutex_lock(&s->lock);
+    while (!s->over && (s->above || s->out_size > CCZI_H2_OUT_HIGH))
+        pthread_cond_wait(&s->changed, &s->lock);
+    ccz_rc rc = s->over || s->half_close || s->cancel ? CCZ_E_CLOSED : CCZ_OK;
+    if (rc == CCZ_OK) {
+        *s->out_tail = o;
+        s->out_tail = &o->next;
+        s->out_size += o->size;
+        o = NULL;
+        rc = kick(s) ? CCZ_OK : CCZ_E_NOMEM;
+    }
+    pthread_mutex_unlock(&s->lock);
+    cczi_out_free(o);
+    return rc;
+}
+
+ccz_rc ccz_rpc_stream_half_close(struct ccz_rpc_stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->half_close = true;
+    ccz_rc rc = s->over ? CCZ_E_CLOSED : kick(s) ? CCZ_OK : CCZ_E_NOMEM;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+/* The first message that waits; NULL if none. The lock is held. */
+static struct node *take_message(struct ccz_rpc_stream *s)
+{
+    struct node *n = s->in;
+    if (!n)
+        return NULL;
+    s->in = n->next;
+    if (!s->in)
+        s->in_tail = &s->in;
+    s->in_size -= n->size + 1;
+    if (s->paused && s->in_size <= CCZI_H2_OUT_LOW) {
+        s->resume = true;
+        (void)kick(s); /* without memory now, the next message tries again */
+    }
+    return n;
+}
+
+ccz_rc ccz_rpc_stream_recv(struct ccz_buf *msg, struct ccz_rpc_stream *s,
+                           struct ccz_rpc_result *result, struct ccz_err *err)
+{
+    struct node *n;
+    ccz_rc rc = CCZ_OK;
+    pthread_mutex_lock(&s->lock);
+    while (!(n = take_message(s)) && !s->over)
+        pthread_cond_wait(&s->changed, &s->lock);
+    if (n) {
+        ccz_buf_put(msg, n->bytes, n->size);
+        if (msg->bad)
+            rc = ccz_fail(err, CCZ_E_LIMIT, "rpc:response", (int64_t)n->size,
+                          "the message does not fit the caller's buffer");
+    } else {
+        rc = s->err.rc == CCZ_OK ? CCZ_E_NOT_FOUND : s->err.rc;
+        if (result)
+            *result = s->result;
+        if (err)
+            *err = s->err;
+        if (err && s->err.hint == s->result.hint)
+            err->hint = result ? result->hint : NULL;
+    }
+    pthread_mutex_unlock(&s->lock);
+    free(n);
+    return rc;
+}
+
+void ccz_rpc_stream_cancel(struct ccz_rpc_stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->cancel = true;
+    (void)kick(s); /* without memory the deadline ends the call */
+    pthread_mutex_unlock(&s->lock);
+}
+
+void ccz_rpc_stream_free(struct ccz_rpc_stream *s)
+{
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->cancel = true;
+    (void)kick(s);
+    unref_unlock(s);
+}

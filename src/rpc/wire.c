@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* RA-TLS over a connection of the event loop. */
+#define _DEFAULT_SOURCE
+#include "run.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+enum { LINGER_MS = 2000 }; /* for the peer to read why it was refused, or our last answers */
+
+struct cczi_wire {
+    struct cczi_job job; /* first: the handshake step on the pool */
+    struct cczi_wire_cfg cfg;
+    struct ccz_conn *conn;
+    struct ccz_ratls *ratls;
+    struct ccz_buf out; /* for the socket */
+    /* result of the job */
+    ccz_rc step_rc;
+    struct ccz_err step_err;
+    bool stepping; /* the job has the engine: hands off */
+    bool in_callback;
+    bool freed;          /* by the owner, while stepping or in a callback */
+    bool closed;         /* on_closed() was called */
+    struct ccz_err lost; /* the connection ended while stepping */
+};
+
+static void destroy(struct cczi_wire *w)
+{
+    ccz_conn_free(w->conn);
+    ccz_ratls_free(w->ratls);
+    ccz_buf_free(&w->out);
+    free(w);
+}
+
+/* After a callback: true if the owner freed the wire in it. */
+static bool gone(struct cczi_wire *w)
+{
+    w->in_callback = false;
+    if (!w->freed)
+        return false;
+    destroy(w);
+    return true;
+}
+
+static void tell_closed(struct cczi_wire *w, const struct ccz_err *err)
+{
+    if (w->closed)
+        return;
+    w->closed = true;
+    w->in_callback = true;
+    w->cfg.ops->on_closed(w->cfg.arg, err);
+    (void)gone(w);
+}
+
+static void step_done(void *arg);
+
+/* Ends the wire from a place where the owner cannot be called: its loop is told to do it. */
+static void fail_later(struct cczi_wire *w, ccz_rc rc, const char *what)
+{
+    if (w->stepping || w->closed)
+        return;
+    w->step_rc = ccz_fail(&w->step_err, rc, "rpc:send", 0, "%s", what);
+    ccz_conn_pause(w->conn);
+    w->stepping = ccz_loop_post(w->cfg.loop, step_done, w) == CCZ_OK;
+}
+
+static void flush(struct cczi_wire *w)
+{
+    if (!w->conn || w->out.size == 0)
+        return;
+    ccz_rc rc = ccz_conn_write(w->conn, ccz_buf_span(&w->out));
+    ccz_buf_clear(&w->out);
+    if (rc == CCZ_E_LIMIT || rc == CCZ_E_NOMEM) /* CCZ_E_CLOSED: on_conn_closed() comes by itself */
+        fail_later(w, rc, "the connection takes no more bytes");
+}
+
+/* Decrypted bytes to the owner, until there are no more. */
+static void deliver(struct cczi_wire *w)
+{
+    struct ccz_buf *plain = w->cfg.scratch;
+    for (;;) {
+        struct ccz_err err = {0};
+        ccz_buf_clear(plain);
+        ccz_rc rc = ccz_ratls_read(plain, w->ratls, &err);
+        if (rc != CCZ_OK) {
+            tell_closed(w, &err);
+            return;
+        }
+        if (plain->size == 0)
+            break;
+        w->in_callback = true;
+        w->cfg.ops->on_plain(w->cfg.arg, ccz_buf_span(plain));
+        if (gone(w))
+            return;
+    }
+    if (ccz_ratls_pending(w->ratls)) /* answers of TLS itself (key update) */
+        cczi_wire_send(w, (struct ccz_span){0});
+}
+
+/* ---------------------------------------------------------------------------------- handshake */
+
+/* On the loop again, after run_step() or fail_later(). */
+static void step_done(void *arg)
+{
+    struct cczi_wire *w = arg;
+    w->stepping = false;
+    if (w->freed) {
+        destroy(w);
+        return;
+    }
+    flush(w);
+    if (w->step_rc != CCZ_OK || w->lost.rc != CCZ_OK) {
+        /* what was refused says more than how the connection ended */
+        struct ccz_err why = w->step_rc != CCZ_OK ? w->step_err : w->lost;
+        if (w->lost.rc == CCZ_OK) {
+            ccz_conn_end(w->conn, LINGER_MS);
+            w->conn = NULL;
+        }
+        tell_closed(w, &why);
+        return;
+    }
+    ccz_conn_resume(w->conn);
+    if (!ccz_ratls_ready(w->ratls))
+        return;
+    w->in_callback = true;
+    w->cfg.ops->on_ready(w->cfg.arg);
+    if (!gone(w))
+        deliver(w);
+}
+
+static void run_step(struct cczi_job *job)
+{
+    struct cczi_wire *w = (struct cczi_wire *)job;
+    w->step_rc = ccz_ratls_step(w->ratls, &w->step_err);
+    ccz_rc drained = ccz_ratls_drain(&w->out, w->ratls);
+    if (w->step_rc == CCZ_OK && drained != CCZ_OK)
+        w->step_rc = ccz_fail(&w->step_err, drained, "rpc:memory", 0, "out of memory");
+    /* the loop must hear of it, or the wire would hang for ever */
+    while (ccz_loop_post(w->cfg.loop, step_done, w) != CCZ_OK)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static void start_step(struct cczi_wire *w)
+{
+    w->stepping = true;
+    ccz_conn_pause(w->conn);
+    cczi_pool_submit(w->cfg.pool, &w->job);
+}
+
+/* --------------------------------------------------------------------------------- connection */
+
+static void on_open(struct ccz_conn *c, void *arg)
+{
+    (void)c;
+    start_step(arg);
+}
+
+static void on_data(struct ccz_conn *c, void *arg, struct ccz_span data)
+{
+    (void)c;
+    struct cczi_wire *w = arg;
+    ccz_rc rc = ccz_ratls_feed(w->ratls, data);
+    if (rc != CCZ_OK) {
+        struct ccz_err err;
+        (void)ccz_fail(&err, rc, "rpc:memory", 0, "received bytes could not be stored");
+        tell_closed(w, &err);
+    } else if (ccz_ratls_ready(w->ratls)) {
+        deliver(w);
+    } else {
+        start_step(w);
+    }
+}
+
+static void on_drained(struct ccz_conn *c, void *arg)
+{
+    (void)c;
+    struct cczi_wire *w = arg;
+    if (w->stepping || !ccz_ratls_ready(w->ratls))
+        return;
+    w->in_callback = true;
+    w->cfg.ops->on_writable(w->cfg.arg);
+    (void)gone(w);
+}
+
+static void on_conn_closed(struct ccz_conn *c, void *arg, const struct ccz_err *err)
+{
+    (void)c;
+    struct cczi_wire *w = arg;
+    if (w->stepping)
+        w->lost = *err;
+    else
+        tell_closed(w, err);
+}
+
+static const struct ccz_conn_ops conn_ops = {
+    .on_open = on_open, .on_data = on_data, .on_drained = on_drained, .on_closed = on_conn_closed};
+
+static struct cczi_wire *wire_new(const struct cczi_wire_cfg *cfg)
+{
+    struct cczi_wire *w = calloc(1, sizeof(*w));
+    if (!w)
+        return NULL;
+    w->cfg = *cfg;
+    w->job.run = run_step;
+    ccz_buf_init(&w->out, CCZ_CONN_OUT_SIZE_MAX);
+    if (ccz_ratls_new(&w->ratls, cfg->ratls) == CCZ_OK)
+        return w;
+    destroy(w);
+    return NULL;
+}
+
+ccz_rc cczi_wire_accept(struct cczi_wire **out, const struct cczi_wire_cfg *cfg, int fd)
+{
+    *out = NULL;
+    struct cczi_wire *w = wire_new(cfg);
+    struct ccz_conn *conn = NULL;
+    ccz_rc rc =
+        ccz_conn_adopt(&conn, cfg->loop, fd, &(struct ccz_conn_cfg){.ops = &conn_ops, .arg = w});
+    if (rc != CCZ_OK || !w) {
+        ccz_conn_free(conn);
+        if (w)
+            destroy(w);
+        return CCZ_E_NOMEM;
+    }
+    w->conn = conn;
+    *out = w;
+    return CCZ_OK;
+}
+
+ccz_rc cczi_wire_connect(struct cczi_wire **out, const struct cczi_wire_cfg *cfg,
+                         const char *address, struct ccz_err *err)
+{
+    *out = NULL;
+    struct cczi_wire *w = wire_new(cfg);
+    if (!w)
+        return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+    struct ccz_conn_cfg conn = {
+        .ops = &conn_ops, .arg = w, .connect_timeout_ms = cfg->connect_timeout_ms};
+    ccz_rc rc = ccz_conn_connect(&w->conn, cfg->loop, address, &conn, err);
+    if (rc != CCZ_OK) {
+        destroy(w);
+        return rc;
+    }
+    *out = w;
+    return CCZ_OK;
+}
+
+void cczi_wire_free(struct cczi_wire *w)
+{
+    if (!w)
+        return;
+    w->closed = true; /* no callback any more */
+    if (!w->stepping && !w->in_callback) {
+        destroy(w);
+        return;
+    }
+    w->freed = true;
+    ccz_conn_free(w->conn);
+    w->conn = NULL;
+}
+
+void cczi_wire_end(struct cczi_wire *w)
+{
+    if (w->conn && !w->stepping) {
+        ccz_ratls_close(w->ratls);
+        if (ccz_ratls_drain(&w->out, w->ratls) == CCZ_OK)
+            flush(w);
+        ccz_conn_end(w->conn, LINGER_MS);
+        w->conn = NULL;
+    }
+    cczi_wire_free(w);
+}
+
+void cczi_wire_send(struct cczi_wire *w, struct ccz_span plain)
+{
+    if (!w->conn || w->closed || w->stepping)
+        return;
+    ccz_rc rc = ccz_ratls_write(w->ratls, plain, NULL);
+    if (rc == CCZ_OK)
+        rc = ccz_ratls_drain(&w->out, w->ratls);
+    if (rc == CCZ_OK)
+        flush(w);
+    else
+        fail_later(w, rc, "TLS could not encrypt");
+}
+
+bool cczi_wire_writable(const struct cczi_wire *w)
+{
+    return w->conn && ccz_conn_writable(w->conn);
+}
+
+const struct ccz_ratls_peer *cczi_wire_peer(const struct cczi_wire *w)
+{
+    return ccz_ratls_peer(w->ratls);
+}
+
+const char *cczi_wire_address(const struct cczi_wire *w)
+{
+    return w->conn ? ccz_conn_peer(w->conn) : "";
+}
