@@ -89,12 +89,24 @@ void cczi_chain_free(struct cczi_chain *c)
     *c = (struct cczi_chain){0};
 }
 
+/* Offset behind the first @p marker; 0 if there is none. */
+static size_t find_end(struct ccz_span text, const char *marker)
+{
+    size_t size = strlen(marker);
+    for (size_t i = 0; i + size <= text.size; i++) {
+        if (memcmp(text.ptr + i, marker, size) == 0)
+            return i + size;
+    }
+    return 0;
+}
+
 /* Quotes carry chains unsigned: any byte that does not become part of a certificate would be a
  * place to hide data, so that only line ends and final NULs (most quoting libraries count the C
- * string's end) may stand around. */
+ * string's end) may stand around. Genuine quotes of 2021 have END and BEGIN in one line, so that
+ * the block is cut out before it is read. */
 ccz_rc cczi_pem_cert(struct ccz_cert **out, struct ccz_span *pem, struct ccz_err *err)
 {
-    static const char begin[] = "-----BEGIN CERTIFICATE-----";
+    static const char begin[] = "-----BEGIN CERTIFICATE-----", end[] = "-----END CERTIFICATE-----";
     *out = NULL;
     struct ccz_span text = *pem;
     while (text.size > 0 && text.ptr[text.size - 1] == 0)
@@ -105,21 +117,24 @@ ccz_rc cczi_pem_cert(struct ccz_cert **out, struct ccz_span *pem, struct ccz_err
         *pem = text;
         return ccz_fail(err, CCZ_E_NOT_FOUND, "pem:begin", 0, "no (further) certificate");
     }
-    for (size_t i = 0; i < text.size; i++) {
+    if (text.size < sizeof(begin) - 1 || memcmp(text.ptr, begin, sizeof(begin) - 1) != 0)
+        return ccz_fail(err, CCZ_E_FORMAT, "pem:text", 0, "text outside of certificates");
+    size_t size = find_end(text, end);
+    if (size == 0)
+        return ccz_fail(err, CCZ_E_FORMAT, "pem:end", 0, "the certificate has no END line");
+    for (size_t i = 0; i < size; i++) {
         uint8_t c = text.ptr[i];
         if ((c < ' ' || c > '~') && c != '\n' && c != '\r')
-            return ccz_fail(err, CCZ_E_FORMAT, "pem:text", (int64_t)i, "byte 0x%02x in PEM text",
-                            c);
+            return ccz_fail(err, CCZ_E_FORMAT, "pem:text", (int64_t)i, "byte 0x%02x in PEM", c);
     }
-    if (text.size < sizeof(begin) - 1 || memcmp(text.ptr, begin, sizeof(begin) - 1) != 0)
-        return ccz_fail(err, CCZ_E_FORMAT, "pem:text", 0, "text between certificates");
     CCZ_AUTO_BUF der;
-    ccz_buf_init(&der, text.size);
-    ccz_rc rc = ccz_pem_next(&der, &text, "CERTIFICATE", err);
+    ccz_buf_init(&der, size);
+    struct ccz_span block = CCZ_SPAN(text.ptr, size);
+    ccz_rc rc = ccz_pem_next(&der, &block, "CERTIFICATE", err);
     if (rc == CCZ_OK)
         rc = ccz_cert_parse(out, ccz_buf_span(&der), err);
     if (rc == CCZ_OK)
-        *pem = text;
+        *pem = CCZ_SPAN(text.ptr + size, text.size - size);
     return rc;
 }
 
