@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# kill -9 at any moment while keys and secrets are created, CYCLES times: whatever was acknowledged is there after the
+# restart, and no item is partial.
+. "$(dirname "$0")/kms.sh"
+CYCLES=${CYCLES:-200}
+run_begin test-kms-kill9
+kms_setup
+kms_start
+kms policy put workload "$RUN/probe-policy.json" >/dev/null 2>&1
+stop kms
+: >"$RUN/acked"
+
+for ((i = 1; i <= CYCLES; i++)); do
+    kms_start # checks every row, every sealed value and the audit chain before it listens
+    hammer "c$i" 40 <"$RUN/acked" >"$RUN/new" 2>"$RUN/err" &
+    client=$!
+    # as soon as something was acknowledged, then at another moment each time
+    for ((w = 0; w < 400; w++)); do
+        [ ! -s "$RUN/new" ] && kill -0 "$client" 2>/dev/null || break
+        sleep 0.005
+    done
+    sleep "0.$(printf %03d $((i * 37 % 60)))"
+    kill -KILL "${PIDS[kms]}"
+    wait "${PIDS[kms]}" 2>/dev/null || true
+    unset "PIDS[kms]"
+    status=0
+    wait "$client" || status=$?
+    [ "$status" != 4 ] || { cat "$RUN/err" >&2; die "cycle $i"; }
+    [ -s "$RUN/new" ] || { cat "$RUN/err" "$RUN/log/kms.log" >&2; die "cycle $i: nothing was acknowledged"; }
+    cat "$RUN/new" >>"$RUN/acked"
+    [ -t 1 ] && printf '\r   cycle %d of %d' "$i" "$CYCLES"
+done
+
+acked=$(wc -l <"$RUN/acked")
+"$BIN/cczoo-kmsd" check --state "$RUN/kms" | tee "$RUN/check"
+versions=$(sed -n 's/.*versions=\([0-9]*\).*/\1/p' "$RUN/check")
+bindings=$(sed -n 's/.*bindings=\([0-9]*\).*/\1/p' "$RUN/check")
+lines=$(sed -n 's/.*audit_lines=\([0-9]*\).*/\1/p' "$RUN/check")
+# at most one item per cycle was on disk with its acknowledgement still on the way
+((versions >= acked && versions <= acked + CYCLES)) || die "$acked acknowledged, $versions stored"
+[ "$bindings" = "$versions" ] || die "$versions items, but $bindings of them are bound"
+[ "$lines" = $((versions + 2)) ] || die "$versions items, but $((lines - 2)) audit lines tell of one"
+kms_start
+probe verify <"$RUN/acked" # each has the value it was given
+stop kms
+say "ok: $CYCLES cycles of kill -9, $acked acknowledged, $versions stored, none lost, none partial"

@@ -1,0 +1,46 @@
+# A KMS in the software TEE with an administrator and a workload (kms-probe); sourced by the tests of the KMS.
+# shellcheck shell=bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+
+# policy_for FILE PROGRAM: a policy that accepts this program in the software TEE.
+policy_for() {
+    printf '{"version":1,"rules":[{"name":"program","tee":"sgx","sim":true,"mrenclave":"%s","tcb_status":["UpToDate"]}]}\n' \
+        "$("$BIN/cczoo" sim measure "$2")" >"$1"
+}
+
+kms_setup() {
+    "$BIN/cczoo" sim init "$RUN/sim" 2>>"$RUN/log/setup.log"
+    policy_for "$RUN/kms-policy.json" "$BIN/cczoo-kmsd"
+    policy_for "$RUN/probe-policy.json" "$BIN/kms-probe"
+    "$BIN/cczoo-kmsd" init --state "$RUN/kms" --admin-key "$RUN/admin.key" 2>>"$RUN/log/setup.log"
+}
+
+# kms_start [WRAPPER...]: starts the daemon, sets KMS to its address.
+kms_start() {
+    rm -f "$RUN/kms.port"
+    start kms "$@" "$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen 127.0.0.1:0 --port-file "$RUN/kms.port" \
+        --tee sim-sgx --sim-dir "$RUN/sim/platform" --trust-sim "$RUN/sim/trust"
+    wait_file kms "$RUN/kms.port" 30
+    KMS=127.0.0.1:$(cat "$RUN/kms.port")
+}
+
+REACH=() # set by reach: how clients find and judge the KMS
+reach() { REACH=(--kms "$KMS" --policy "$RUN/kms-policy.json" --trust-sim "$RUN/sim/trust"); }
+
+# kms VERB...: the command line as the administrator.
+kms() {
+    reach
+    "$BIN/cczoo" kms "$@" "${REACH[@]}" --admin-key "${ADMIN_KEY:-$RUN/admin.key}"
+}
+
+# probe COMMAND...: an attested workload.
+probe() {
+    reach
+    "$BIN/kms-probe" "$@" "${REACH[@]}" --sim-dir "$RUN/sim/platform"
+}
+
+# hammer PREFIX COUNT: stores items as the administrator; see kms_probe.c.
+hammer() {
+    reach
+    "$BIN/kms-probe" hammer "$@" "${REACH[@]}" --admin-key "$RUN/admin.key" --bind workload
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Client and service over RA-TLS on the loopback: the whole conversation, who gets in, and servers that answer nonsense. */
+#define _GNU_SOURCE
+#include "ccz_test.h"
+#include "kms/kms_fixture.h"
+
+#include <unistd.h>
+
+/* Evidence of a toy TEE: the quote is the report data. What the verifier of the real one does is tested elsewhere. */
+static ccz_rc toy_attest(void *arg, struct ccz_buf *quote, const uint8_t report_data[64], struct ccz_err *err)
+{
+    (void)arg;
+    (void)err;
+    ccz_buf_put(quote, report_data, 64);
+    return CCZ_OK;
+}
+
+static ccz_rc toy_appraise(void *arg, struct ccz_claims *claims, struct ccz_span quote, struct ccz_err *err)
+{
+    (void)arg;
+    if (quote.size != 64)
+        return ccz_fail(err, CCZ_E_FORMAT, "toy:quote", 0, "not a toy quote");
+    *claims = fix_peer(FIX_WORKLOAD).claims;
+    memcpy(claims->report_data, quote.ptr, 64);
+    return CCZ_OK;
+}
+
+static int64_t fixed_now(void *arg)
+{
+    (void)arg;
+    return FIX_NOW;
+}
+
+/* ------------------------------------------------------------------------------ ends */
+
+struct server {
+    struct ccz_kms_store *store;
+    struct ccz_kms_service *service;
+    struct ccz_ratls_ctx *ratls;
+    struct ccz_rpc_server *rpc;
+    char target[32];
+    struct ccz_key *admin; /* the administrator's key */
+};
+
+static void spki_digest(uint8_t out[32], const struct ccz_key *key)
+{
+    CCZ_AUTO_BUF spki;
+    ccz_buf_init(&spki, 256);
+    CHECK(ccz_key_spki(&spki, key) == CCZ_OK && ccz_sha256(out, ccz_buf_span(&spki)) == CCZ_OK);
+}
+
+static void listen_with(struct server *s, ccz_ratls_pin_fn pin, void *pin_arg)
+{
+    struct ccz_err err = {0};
+    const struct ccz_ratls_cfg ratls = {.server = true,
+                                        .now_s = FIX_NOW,
+                                        .attest = toy_attest,
+                                        .appraise = toy_appraise,
+                                        .peer_evidence_optional = true,
+                                        .pin = pin,
+                                        .pin_arg = pin_arg};
+    if (ccz_ratls_ctx_new(&s->ratls, &ratls, &err) != CCZ_OK)
+        fix_die(err.msg);
+    const struct ccz_rpc_server_cfg cfg = {.listen = "127.0.0.1:0", .ratls = s->ratls};
+    if (ccz_rpc_server_new(&s->rpc, &cfg, &err) != CCZ_OK)
+        fix_die(err.msg);
+}
+
+static void start(struct server *s)
+{
+    struct ccz_err err = {0};
+    if (ccz_rpc_server_start(s->rpc, &err) != CCZ_OK)
+        fix_die(err.msg);
+    (void)snprintf(s->target, sizeof(s->target), "127.0.0.1:%u", ccz_rpc_server_port(s->rpc));
+}
+
+static void serve_kms(struct server *s)
+{
+    *s = (struct server){0};
+    struct ccz_err err = {0};
+    uint8_t spki[32];
+    CHECK(ccz_key_generate(&s->admin, CCZ_P256) == CCZ_OK);
+    spki_digest(spki, s->admin);
+    struct ccz_secret *master = fix_master(1);
+    CHECK(cczi_kms_store_memory(&s->store, master, spki, FIX_NOW, &err) == CCZ_OK);
+    ccz_secret_free(master);
+    const struct ccz_kms_service_cfg cfg = {
+        .store = s->store, .clock = {fixed_now, NULL}, .info = {"test", "toy", true, FIX_NOW}};
+    CHECK(ccz_kms_service_new(&s->service, &cfg, &err) == CCZ_OK);
+    listen_with(s, ccz_kms_service_pin, s->service);
+    CHECK(ccz_kms_service_add(s->service, s->rpc) == CCZ_OK);
+    start(s);
+}
+
+static void stop(struct server *s)
+{
+    ccz_rpc_server_stop(s->rpc, 2000);
+    ccz_kms_service_free(s->service);
+    ccz_rpc_server_free(s->rpc);
+    ccz_ratls_ctx_free(s->ratls);
+    ccz_kms_store_free(s->store);
+    ccz_key_free(s->admin);
+}
+
+struct client {
+    struct ccz_ratls_ctx *ratls;
+    struct ccz_rpc_client *rpc;
+};
+
+/* With a key: an administrator. Without: a workload. */
+static ccz_rc connect_as(struct client *c, const struct server *s, const struct ccz_key *key, struct ccz_err *err)
+{
+    *c = (struct client){0};
+    const struct ccz_ratls_cfg ratls = {
+        .now_s = FIX_NOW, .key = key, .attest = key ? NULL : toy_attest, .appraise = toy_appraise};
+    ccz_rc rc = ccz_ratls_ctx_new(&c->ratls, &ratls, err);
+    const struct ccz_rpc_client_cfg cfg = {.target = s->target, .ratls = c->ratls};
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_client_new(&c->rpc, &cfg, err);
+    return rc == CCZ_OK ? ccz_rpc_client_connect(NULL, c->rpc, err) : rc;
+}
+
+static void leave(struct client *c)
+{
+    ccz_rpc_client_free(c->rpc);
+    ccz_ratls_ctx_free(c->ratls);
+}
+
+/* ------------------------------------------------------------------------------ tests */
+
+static void count_item(void *arg, const struct ccz_kms_item *it)
+{
+    CHECK(it->created_s == FIX_NOW && strchr(it->item, '/') != NULL);
+    ++*(size_t *)arg;
+}
+
+static void count_line(void *arg, const struct ccz_kms_audit_line *l)
+{
+    CHECK(ccz_kms_audit_check(l, NULL) == CCZ_OK);
+    ++*(size_t *)arg;
+}
+
+static void administer(struct ccz_rpc_client *c)
+{
+    struct ccz_err err = {0};
+    struct ccz_kms_receipt r;
+    uint32_t version = 0;
+    CHECK(ccz_kms_put_policy(&r, c, "p", ccz_span_str(fix_policy), false, &err) == CCZ_OK && r.audit_seq == 2);
+    CHECK(ccz_kms_put_policy(&r, c, "p", ccz_span_str(fix_policy), false, &err) == CCZ_E_EXISTS);
+    CHECK(strcmp(err.where, "kms:exists") == 0);
+    struct ccz_secret *value = fix_master(0x5a);
+    struct ccz_kms_put put = {.name = "k", .alg = "aes-256", .policy = "p", .value = value};
+    CHECK(ccz_kms_create_key(&version, &r, c, &put, &err) == CCZ_OK && version == 1 && r.time_s == FIX_NOW);
+    put = (struct ccz_kms_put){.name = "s", .value = value};
+    CHECK(ccz_kms_put_secret(&version, NULL, c, &put, &err) == CCZ_OK && version == 1);
+    put.new_version = true;
+    CHECK(ccz_kms_put_secret(&version, NULL, c, &put, &err) == CCZ_OK && version == 2);
+    CHECK(ccz_kms_bind(NULL, c, "secret/s", "p", &err) == CCZ_OK);
+    ccz_secret_free(value);
+
+    CCZ_AUTO_BUF json;
+    ccz_buf_init(&json, CCZ_POLICY_SIZE_MAX);
+    CHECK(ccz_kms_get_policy(&json, NULL, c, "p", &err) == CCZ_OK);
+    CHECK(ccz_span_eq(ccz_buf_span(&json), ccz_span_str(fix_policy)));
+    size_t n = 0;
+    CHECK(ccz_kms_list(c, count_item, &n, &err) == CCZ_OK && n == 3);
+    n = 0;
+    CHECK(ccz_kms_describe(c, "secret/s", count_item, &n, &err) == CCZ_OK && n == 2);
+    struct ccz_kms_status st;
+    CHECK(ccz_kms_get_status(&st, c, &err) == CCZ_OK && st.keys == 1 && st.secrets == 1 && st.simulated);
+    CHECK(strcmp(st.tee, "toy") == 0 && st.unbound == 0);
+
+    struct ccz_secret *out;
+    CHECK(ccz_kms_release(&out, NULL, c, "key/k", 0, &err) == CCZ_E_DENIED && out == NULL);
+    CHECK(strcmp(err.where, "kms:workload-required") == 0 && err.got[0] && err.expected[0]);
+    CHECK(ccz_kms_delete(NULL, c, "secret/s", 1, &err) == CCZ_OK);
+}
+
+static void audit_all(struct ccz_rpc_client *c, size_t lines)
+{
+    struct ccz_err err = {0};
+    size_t n = 0;
+    CHECK(ccz_kms_audit(c, 0, 0, 0, count_line, &n, &err) == CCZ_OK && n == lines);
+    n = 0;
+    CHECK(ccz_kms_audit(c, 3, 2, 0, count_line, &n, &err) == CCZ_OK && n == 2);
+    n = 0;
+    CHECK(ccz_kms_audit(c, 0, 0, 4, count_line, &n, &err) == CCZ_OK && n == 4);
+    n = 0;
+    CHECK(ccz_kms_audit(c, 0, 0, 100000, count_line, &n, &err) == CCZ_OK && n == lines);
+}
+
+static void test_net(void)
+{
+    struct server s;
+    struct client admin, workload;
+    struct ccz_err err = {0};
+    serve_kms(&s);
+    CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
+    administer(admin.rpc);
+
+    CHECK(connect_as(&workload, &s, NULL, &err) == CCZ_OK);
+    struct ccz_secret *out;
+    struct ccz_kms_release info;
+    CHECK(ccz_kms_release(&out, &info, workload.rpc, "key/k", 0, &err) == CCZ_OK);
+    CHECK(ccz_secret_size(out) == 32 && ccz_secret_view(out)[31] == 0x5a);
+    CHECK(strcmp(info.alg, "aes-256") == 0 && strcmp(info.policy, "p") == 0 && strcmp(info.rule, "server") == 0);
+    CHECK(info.version == 1 && info.receipt.audit_seq > 0);
+    ccz_secret_free(out);
+    CHECK(ccz_kms_list(workload.rpc, count_item, &(size_t){0}, &err) == CCZ_E_DENIED);
+    CHECK(strcmp(err.where, "kms:admin-required") == 0);
+    CHECK(ccz_kms_put_policy(NULL, admin.rpc, "p", ccz_span_str(fix_policy_other), true, &err) == CCZ_OK);
+    CHECK(ccz_kms_release(&out, &info, workload.rpc, "key/k", 0, &err) == CCZ_E_POLICY && out == NULL);
+    CHECK(strcmp(err.where, "policy:mrenclave") == 0); /* the refusal arrives whole */
+    CHECK(strncmp(err.got, "aaaa", 4) == 0 && strncmp(err.expected, "bbbb", 4) == 0);
+    CHECK(info.version == 0);
+    for (int i = 0; i < 120; i++) /* more than one page of audit lines */
+        CHECK(ccz_kms_release(&out, NULL, workload.rpc, "key/k", 0, &err) == CCZ_E_POLICY);
+    struct ccz_kms_status st;
+    CHECK(ccz_kms_get_status(&st, admin.rpc, &err) == CCZ_OK);
+    audit_all(admin.rpc, (size_t)st.audit_seq);
+    leave(&workload);
+    leave(&admin);
+    stop(&s);
+}
+
+/* Without evidence and without a known key nobody gets through the handshake. */
+static void test_net_pin(void)
+{
+    struct server s;
+    struct client c;
+    struct ccz_err err = {0};
+    serve_kms(&s);
+    struct ccz_key *stranger;
+    CHECK(ccz_key_generate(&stranger, CCZ_P256) == CCZ_OK);
+    CHECK(connect_as(&c, &s, stranger, &err) != CCZ_OK);
+    CHECK(strstr(err.where, "kms:admin-unknown") != NULL);
+    leave(&c);
+    ccz_key_free(stranger);
+    stop(&s);
+}
+
+/* ------------------------------------------------------------------- hostile server */
+
+static struct ccz_buf g_answer;
+static void answer_nonsense(struct ccz_rpc_call *call, void *arg, struct ccz_span request)
+{
+    (void)arg;
+    (void)request;
+    ccz_rpc_reply(call, ccz_buf_span(&g_answer));
+}
+
+static ccz_rc accept_any(void *arg, struct ccz_span spki, struct ccz_err *err)
+{
+    (void)arg;
+    (void)spki;
+    (void)err;
+    return CCZ_OK;
+}
+
+static ccz_rc ask_all(struct ccz_rpc_client *c, int which, struct ccz_err *err)
+{
+    struct ccz_secret *out = NULL;
+    struct ccz_kms_release info;
+    struct ccz_kms_status st;
+    struct ccz_kms_put put = {.name = "n", .alg = "aes-128"};
+    CCZ_AUTO_BUF json;
+    ccz_buf_init(&json, CCZ_POLICY_SIZE_MAX);
+    size_t n = 0;
+    ccz_rc rc;
+    switch (which) {
+    case 0:
+        rc = ccz_kms_release(&out, &info, c, "key/k", 0, err);
+        CHECK((rc == CCZ_OK) == (out != NULL));
+        ccz_secret_free(out);
+        return rc;
+    case 1:
+        return ccz_kms_create_key(NULL, NULL, c, &put, err);
+    case 2:
+        return ccz_kms_bind(NULL, c, "key/k", "p", err);
+    case 3:
+        return ccz_kms_get_policy(&json, NULL, c, "p", err);
+    case 4:
+        return ccz_kms_get_status(&st, c, err);
+    case 5:
+        return ccz_kms_audit(c, 0, 0, 0, count_line, &n, err);
+    default:
+        return ccz_kms_list(c, count_item, &n, err);
+    }
+}
+
+static void answer_of(struct ccz_kms_store *s, int which)
+{
+    static const struct {
+        const char *method;
+        enum fix_who who;
+    } calls[] = {{"Release", FIX_WORKLOAD}, {"CreateKey", FIX_ADMIN}, {"Bind", FIX_ADMIN},    {"GetPolicy", FIX_ADMIN},
+                 {"Status", FIX_ADMIN},     {"AuditTail", FIX_ADMIN}, {"List", FIX_ADMIN}};
+    struct cczi_msg_release_req release = {ccz_span_str("key/model"), 0};
+    struct cczi_msg_put_req key = {ccz_span_str("new"), ccz_span_str("aes-256"), {0}, {0}, 0};
+    struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("server")};
+    struct cczi_msg_name policy = {ccz_span_str("server")};
+    const struct cczi_msg_field *fields[] = {cczi_msg_release_req, cczi_msg_put_req, cczi_msg_bind_req, cczi_msg_name,
+                                             cczi_msg_none,        cczi_msg_none,    cczi_msg_none};
+    const void *msgs[] = {&release, &key, &bind, &policy, NULL, NULL, NULL};
+    CHECK(fix_msg(&g_answer, s, calls[which].who, calls[which].method, fields[which], msgs[which], NULL) == CCZ_OK);
+}
+
+/* Each kind of answer, true, and cut at each byte: what is missing is noticed, never taken as done. */
+static void test_net_hostile_server(void)
+{
+    struct server s = {0};
+    struct client c;
+    struct ccz_err err = {0};
+    struct ccz_kms_store *store = fix_memory_store();
+    fix_populate(store);
+    ccz_buf_init(&g_answer, CCZ_KMS_MESSAGE_SIZE_MAX);
+    listen_with(&s, accept_any, NULL);
+    ccz_rpc_server_set_fallback(s.rpc, answer_nonsense, NULL);
+    start(&s);
+    CHECK(connect_as(&c, &s, NULL, &err) == CCZ_OK);
+    for (int which = 0; which < 7; which++) {
+        answer_of(store, which);
+        CHECK(ask_all(c.rpc, which, &err) == CCZ_OK);
+        size_t whole = g_answer.size;
+        for (size_t cut = 0; cut < whole; cut++) {
+            g_answer.size = cut;
+            ccz_rc rc = ask_all(c.rpc, which, &err);
+            /* a list may end after any of its items: only the chain of audit lines can tell, and it has no end here */
+            CHECK(rc == CCZ_E_PEER || (rc == CCZ_OK && which >= 5));
+            CHECK(rc == CCZ_OK || strcmp(err.where, "kms:response") == 0);
+        }
+        g_answer.size = whole;
+    }
+    answer_of(store, 5); /* an audit line that was changed on the way */
+    uint8_t *at = memmem(g_answer.ptr, g_answer.size, "accept", 6);
+    CHECK(at != NULL);
+    memcpy(at, "reject", 6);
+    CHECK(ask_all(c.rpc, 5, &err) == CCZ_E_SIG && strcmp(err.where, "kms:audit-chain") == 0);
+    ccz_buf_clear(&g_answer); /* "more", for ever */
+    ccz_pb_put_uint(&g_answer, CCZI_MSG_MORE, 1);
+    CHECK(ask_all(c.rpc, 5, &err) == CCZ_E_PEER && ask_all(c.rpc, 6, &err) == CCZ_E_PEER);
+    leave(&c);
+    ccz_rpc_server_stop(s.rpc, 2000);
+    ccz_rpc_server_free(s.rpc);
+    ccz_ratls_ctx_free(s.ratls);
+    ccz_buf_free(&g_answer);
+    ccz_kms_store_free(store);
+}
+
+static const struct ccz_test tests[] = {
+    {"kms.net", test_net},
+    {"kms.net_pin", test_net_pin},
+    {"kms.net_hostile_server", test_net_hostile_server},
+};
+
+int main(int argc, char **argv)
+{
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
