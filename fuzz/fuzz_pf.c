@@ -2,8 +2,8 @@
 /* Protected files under one fixed key. The first byte of the input chooses:
  * - 0: the rest is the file. Plaintext that comes out follows the rule of the seeds, the only
  *   files that were ever made with this key.
- * - 1, 2: the rest is a list of changes, five bytes each, to a good file of version 1 or 2. The file
- *   is accepted if and only if the changes left it as it was.
+ * - 1, 2: the rest is a list of changes, five bytes each, to a good file of version 1 or 2. It is
+ *   accepted if and only if the changes left it as it was.
  * - 3: the rest is a metadata block, sealed with the key, and the nodes behind it: what only the
  *   holder of the key can send. No call may fail in another way than by its return code. */
 #include "pf/pf_priv.h"
