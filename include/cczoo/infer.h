@@ -18,7 +18,7 @@
  *
  * Threads: everything may be called by many threads at once. A version that is replaced or removed
  * stays until the last call that uses it has ended.
- * Reading order of the sources: scratch.c, registry.c, tensor_pb.c, predict.c, grpc.c, json_rd.c,
+ * Reading order of the sources: scratch.c, registry.c, tensor_pb.c, predict.c, metadata.c, grpc.c, json_rd.c,
  * json_wr.c, json_tensor.c, rest.c, client.c.
  */
 #include <cczoo/engine.h>

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_INFER_PRIV_H
+#define CCZ_INFER_PRIV_H
+/* Inside the model server: memory of one call, versions, tensors as protobuf and as JSON. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* locale_t, strtod_l(); this header comes first in every file */
+#endif
+#include <cczoo/infer.h>
+
+#include <locale.h>
+#include <pthread.h>
+
+/* Names of inputs, outputs and filters in one request; more is refused before they are compared. */
+#define CCZI_NAMES_MAX 1024
+
+/* ---- scratch.c: bounded memory of one call */
+
+struct cczi_scratch {
+    struct cczi_scratch_block *head;
+    size_t left; /* bytes that may still be taken */
+    bool full;   /* sticky: something did not fit, or there was no memory */
+};
+void cczi_scratch_init(struct cczi_scratch *s, size_t size_max);
+void cczi_scratch_free(struct cczi_scratch *s);
+/* Zeroed, aligned to 64 bytes (TensorFlow then uses it in place); NULL sets `full`. */
+void *cczi_scratch_take(struct cczi_scratch *s, size_t len, size_t size);
+
+/* ---- registry.c: versions of models */
+
+struct cczi_version {
+    struct cczi_version *next;
+    char name[CCZ_INFER_NAME_SIZE_MAX + 1];
+    int64_t version;
+    enum ccz_infer_state state;
+    struct ccz_run_status health; /* why a load failed */
+    struct ccz_model *model;
+    size_t uses; /* calls in progress */
+};
+struct ccz_infer {
+    pthread_mutex_t lock; /* everything below but cfg and locale */
+    pthread_cond_t changed;
+    struct cczi_version *versions; /* by name, then version */
+    size_t len;
+    struct ccz_infer_cfg cfg;
+    locale_t c_locale; /* JSON numbers have a point whatever the process's locale is */
+};
+
+/* tensorflow.serving.ModelSpec */
+struct cczi_spec {
+    bool present;
+    struct ccz_span name, label, signature;
+    bool has_version, has_label; /* a oneof: at most one is set */
+    int64_t version;
+};
+/* The version that serves @p spec, held until cczi_release(). */
+ccz_rc cczi_acquire(struct cczi_version **out, struct ccz_run_status *st, struct ccz_infer *s,
+                    const struct cczi_spec *spec);
+void cczi_release(struct ccz_infer *s, struct cczi_version *v);
+/* GetModelStatus: @p fn for each version asked for, in order, under the lock. */
+typedef void (*cczi_version_fn)(void *arg, const struct cczi_version *v);
+ccz_rc cczi_status_each(struct ccz_run_status *st, struct ccz_infer *s, const struct cczi_spec *spec,
+                        cczi_version_fn fn, void *arg);
+
+/* ---- tensor_pb.c: tensorflow.TensorProto */
+
+enum cczi_tensor_result {
+    CCZI_TENSOR_OK,
+    CCZI_TENSOR_MALFORMED, /* no protobuf message */
+    CCZI_TENSOR_INVALID,   /* a message whose parts do not fit together */
+    CCZI_TENSOR_LIMIT
+};
+/* @p out has no name yet; may point into @p proto. */
+enum cczi_tensor_result cczi_tensor_decode(struct ccz_tensor *out, struct ccz_span proto, struct cczi_scratch *scratch);
+/* Appends the fields of a TensorProto; strings always go to string_val. */
+void cczi_tensor_encode(struct ccz_buf *out, const struct ccz_tensor *t, bool content);
+/* A map entry {1 key, 2 value}; false if malformed. */
+bool cczi_map_entry(struct ccz_span *key, struct ccz_span *value, struct ccz_span entry);
+
+/* ---- predict.c: the part that gRPC and REST share */
+
+struct cczi_named_proto {
+    struct ccz_span name, proto;
+};
+struct cczi_predict {
+    struct cczi_spec spec;
+    struct cczi_named_proto in[CCZI_NAMES_MAX]; /* names unique */
+    size_t in_len;
+    struct ccz_span filter[CCZI_NAMES_MAX];
+    size_t filter_len;
+};
+/* "{a,b}" sorted, for messages. */
+void cczi_put_names(struct ccz_buf *out, const struct ccz_span *names, size_t len);
+/* The signature to use, FAILED_PRECONDITION if there is none. */
+ccz_rc cczi_find_signature(const struct ccz_signature **out, struct ccz_run_status *st, const struct ccz_model *m,
+                           struct ccz_span name);
+/* Decodes and checks the inputs and the filter against the signature, then runs it. */
+ccz_rc cczi_predict_run(struct ccz_result **out, struct ccz_run_status *st, struct ccz_model *m,
+                        const struct ccz_signature *sig, const struct cczi_predict *req, uint32_t timeout_ms,
+                        struct cczi_scratch *scratch);
+/* Sets @p st to the text in @p msg and frees it. */
+ccz_rc cczi_status_buf(struct ccz_run_status *st, enum ccz_run_code code, struct ccz_buf *msg);
+
+/* ---- json_rd.c: a cursor over JSON text, without recursion and without a tree */
+
+struct cczi_json {
+    const uint8_t *p, *end, *begin;
+    const char *error; /* static text, NULL = none */
+    size_t error_at;
+    locale_t c_locale;
+};
+enum cczi_json_kind { CCZI_NULL, CCZI_FALSE, CCZI_TRUE, CCZI_OBJECT, CCZI_ARRAY, CCZI_STRING, CCZI_NUMBER };
+struct cczi_num {
+    bool integer, negative; /* integer: no point or exponent, and it fits 64 bits */
+    uint64_t magnitude;
+    double real; /* always set */
+};
+/* Checks and passes one value. The functions below want text that this has accepted. */
+bool cczi_json_skip(struct cczi_json *j);
+/* Kind of the value at the cursor; white space before it is passed. */
+enum cczi_json_kind cczi_json_kind(struct cczi_json *j);
+const char *cczi_json_kind_name(enum cczi_json_kind k);
+/* After '[' or '{' has been passed with cczi_json_enter(): true while another element (or member) follows. */
+void cczi_json_enter(struct cczi_json *j);
+bool cczi_json_more(struct cczi_json *j, bool first);
+struct cczi_num cczi_json_num(struct cczi_json *j);
+/* String value with escapes resolved, in the text itself or in @p scratch. */
+struct ccz_span cczi_json_string(struct cczi_json *j, struct cczi_scratch *scratch);
+/* Member name, and the ':' behind it. */
+struct ccz_span cczi_json_key(struct cczi_json *j, struct cczi_scratch *scratch);
+
+/* ---- json_wr.c: the layouts of RapidJSON's PrettyWriter and of protobuf's JSON printer */
+
+#define CCZI_JW_DEPTH_MAX (CCZ_INFER_JSON_DEPTH_MAX + 8)
+struct cczi_jw {
+    struct ccz_buf *out;
+    int indent;       /* 4 as RapidJSON, 1 as protobuf */
+    bool single_line; /* arrays on one line from now on */
+    int depth;
+    struct {
+        bool array;
+        size_t len; /* values written, names counted too */
+    } level[CCZI_JW_DEPTH_MAX];
+};
+void cczi_jw_object(struct cczi_jw *w);
+void cczi_jw_object_end(struct cczi_jw *w);
+void cczi_jw_array(struct cczi_jw *w);
+void cczi_jw_array_end(struct cczi_jw *w);
+void cczi_jw_string(struct cczi_jw *w, struct ccz_span s);
+void cczi_jw_key(struct cczi_jw *w, const char *name);
+void cczi_jw_member(struct cczi_jw *w, const char *name, const char *text);
+/* A value whose text the caller appends right after. */
+void cczi_jw_raw(struct cczi_jw *w);
+/* One validated value laid out for a message, cut at about 256 bytes as TensorFlow Serving does. */
+void cczi_json_debug(struct ccz_buf *out, const struct cczi_json *at);
+
+/* ---- json_tensor.c: tensors in and out of REST predict */
+
+struct cczi_json_inputs {
+    struct ccz_tensor *in;
+    size_t in_len;
+    bool row; /* "instances" */
+};
+/* @p root: cursor at the validated root object; the tensors are in @p scratch or in the text. */
+ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st, const struct ccz_signature *sig,
+                        struct cczi_json root, struct cczi_scratch *scratch);
+ccz_rc cczi_json_outputs(struct ccz_buf *out, struct ccz_run_status *st, const struct ccz_result *r, bool row);
+/* Member @p key of an object: cursor at its value; false if there is none. The first of two counts. */
+bool cczi_json_member(struct cczi_json *value, struct cczi_json object, const char *key, struct cczi_scratch *scratch);
+
+/* ---- metadata.c: signatures as protobuf and as JSON */
+
+/* SignatureDefMap, without defaults. */
+void cczi_signature_map_pb(struct ccz_buf *out, const struct ccz_model *m);
+void cczi_signature_map_json(struct ccz_buf *out, const struct ccz_model *m);
+
+#endif

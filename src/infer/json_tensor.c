@@ -1,0 +1,693 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * REST predict: tensors from "instances" (rows) or "inputs" (columns) and back, following
+ * tensorflow_serving/util/json_tensor.cc in checks, order of checks and wording. The type of a tensor
+ * comes from the signature, its shape from the nesting of the lists.
+ */
+#include "infer/infer_priv.h"
+
+#include <cczoo/codec.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MESSAGE_SIZE_MAX = 1 << 16 };
+
+/* One input while it grows. */
+struct column {
+    const struct ccz_tensor_info *info;
+    struct ccz_buf values; /* numbers, or struct ccz_span for strings */
+    size_t len;            /* elements so far */
+    int rank;              /* of one instance (row form) or of the whole (column form) */
+    int64_t dims[CCZ_TENSOR_RANK_MAX];
+    size_t rows, row_len; /* row form: instances so far, and elements of the first */
+};
+struct build {
+    struct ccz_run_status *st;
+    const struct ccz_signature *sig;
+    struct cczi_scratch *scratch;
+    struct column *col; /* one per input of the signature */
+};
+
+/* ------------------------------------------------------------------------ messages */
+
+static CCZ_FMT(3, 4) ccz_rc
+    value_error(struct ccz_run_status *st, const struct cczi_json *value, const char *fmt, ...)
+{
+    struct ccz_buf b;
+    char rest[256];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(rest, sizeof(rest), fmt, ap);
+    va_end(ap);
+    ccz_buf_init(&b, MESSAGE_SIZE_MAX);
+    ccz_buf_put_str(&b, "JSON Value: ");
+    cczi_json_debug(&b, value);
+    ccz_buf_put_str(&b, rest);
+    return cczi_status_buf(st, CCZ_RUN_INVALID_ARGUMENT, &b);
+}
+
+static ccz_rc type_error(struct ccz_run_status *st, struct cczi_json value, enum ccz_dtype t)
+{
+    const char *kind = cczi_json_kind_name(cczi_json_kind(&value));
+    return value_error(st, &value, " Type: %s is not of expected type: %s", kind, ccz_dtype_name(t));
+}
+
+/* Puts words in front of the message that is there. */
+static CCZ_FMT(2, 3) ccz_rc wrap(struct ccz_run_status *st, const char *fmt, ...)
+{
+    struct ccz_buf b;
+    char front[512];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(front, sizeof(front), fmt, ap);
+    va_end(ap);
+    ccz_buf_init(&b, MESSAGE_SIZE_MAX);
+    ccz_buf_printf(&b, "%s%s: %s", front, ccz_run_code_name(st->code), st->msg);
+    return cczi_status_buf(st, CCZ_RUN_INVALID_ARGUMENT, &b);
+}
+
+/* ------------------------------------------------------------------------ one value */
+
+struct range {
+    enum ccz_dtype dtype;
+    bool is_signed;
+    uint64_t max; /* of the magnitude; a negative number may be one more */
+};
+static const struct range ranges[] = {
+    {CCZ_DT_INT32, true, INT32_MAX}, {CCZ_DT_INT16, true, INT16_MAX},    {CCZ_DT_INT8, true, INT8_MAX},
+    {CCZ_DT_UINT8, false, UINT8_MAX}, {CCZ_DT_INT64, true, INT64_MAX},   {CCZ_DT_UINT32, false, UINT32_MAX},
+    {CCZ_DT_UINT64, false, UINT64_MAX},
+};
+
+static const struct range *range_of(enum ccz_dtype t)
+{
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+        if (ranges[i].dtype == t)
+            return &ranges[i];
+    return NULL;
+}
+
+static ccz_rc add_integer(struct column *c, struct build *b, struct cczi_json *j, const struct range *r)
+{
+    struct cczi_json at = *j;
+    if (cczi_json_kind(j) != CCZI_NUMBER)
+        return type_error(b->st, at, r->dtype);
+    struct cczi_num n = cczi_json_num(j);
+    bool fits = n.integer && n.magnitude <= r->max + (n.negative && r->is_signed ? 1 : 0);
+    if (!fits || (n.negative && !r->is_signed && n.magnitude))
+        return type_error(b->st, at, r->dtype);
+    uint64_t v = n.negative ? 0 - n.magnitude : n.magnitude;
+    size_t size = ccz_dtype_size(r->dtype);
+    uint8_t le[8];
+    for (size_t i = 0; i < size; i++)
+        le[i] = (uint8_t)(v >> (8 * i));
+    ccz_buf_put(&c->values, le, size);
+    return CCZ_OK;
+}
+
+static ccz_rc add_real(struct column *c, struct build *b, struct cczi_json *j, enum ccz_dtype t)
+{
+    struct cczi_json at = *j;
+    if (cczi_json_kind(j) != CCZI_NUMBER)
+        return type_error(b->st, at, t);
+    double v = cczi_json_num(j).real;
+    float f = (float)v;
+    if (t == CCZ_DT_FLOAT)
+        ccz_buf_put(&c->values, &f, sizeof(f));
+    else
+        ccz_buf_put(&c->values, &v, sizeof(v));
+    return CCZ_OK;
+}
+
+/* {"b64": "..."} with nothing else in it */
+static bool is_base64(struct cczi_json j, struct cczi_scratch *scratch)
+{
+    if (cczi_json_kind(&j) != CCZI_OBJECT)
+        return false;
+    cczi_json_enter(&j);
+    if (!cczi_json_more(&j, true) || !ccz_span_eq(cczi_json_key(&j, scratch), ccz_span_str("b64")) ||
+        cczi_json_kind(&j) != CCZI_STRING)
+        return false;
+    (void)cczi_json_skip(&j);
+    return !cczi_json_more(&j, false);
+}
+
+static ccz_rc add_base64(struct ccz_span *out, struct build *b, struct cczi_json *j)
+{
+    if (!is_base64(*j, b->scratch))
+        return value_error(b->st, j, " not formatted correctly for base64 data");
+    struct cczi_json v = *j;
+    cczi_json_enter(&v);
+    (void)cczi_json_key(&v, b->scratch);
+    struct ccz_span text = cczi_json_string(&v, b->scratch);
+    (void)cczi_json_skip(j);
+    CCZ_AUTO_BUF bytes;
+    ccz_buf_init(&bytes, text.size);
+    if (ccz_base64_get(&bytes, text, CCZ_BASE64_STD, NULL) != CCZ_OK)
+        return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT, "Unable to base64 decode");
+    uint8_t *copy = cczi_scratch_take(b->scratch, bytes.size, 1);
+    if (copy && bytes.size)
+        memcpy(copy, bytes.ptr, bytes.size);
+    *out = CCZ_SPAN(copy, copy ? bytes.size : 0);
+    return CCZ_OK;
+}
+
+static ccz_rc add_string(struct column *c, struct build *b, struct cczi_json *j)
+{
+    struct ccz_span s = {0};
+    enum cczi_json_kind kind = cczi_json_kind(j);
+    ccz_rc rc = CCZ_OK;
+    if (kind == CCZI_OBJECT)
+        rc = add_base64(&s, b, j);
+    else if (kind == CCZI_STRING)
+        s = cczi_json_string(j, b->scratch);
+    else
+        rc = type_error(b->st, *j, CCZ_DT_STRING);
+    if (rc == CCZ_OK)
+        ccz_buf_put(&c->values, &s, sizeof(s));
+    return rc;
+}
+
+static ccz_rc add_bool(struct column *c, struct build *b, struct cczi_json *j)
+{
+    enum cczi_json_kind kind = cczi_json_kind(j);
+    if (kind != CCZI_TRUE && kind != CCZI_FALSE)
+        return type_error(b->st, *j, CCZ_DT_BOOL);
+    (void)cczi_json_skip(j);
+    ccz_buf_u8(&c->values, kind == CCZI_TRUE);
+    return CCZ_OK;
+}
+
+/* AddValueToTensor() */
+static ccz_rc add_value(struct column *c, struct build *b, struct cczi_json *j)
+{
+    enum ccz_dtype t = c->info->dtype;
+    const struct range *r = range_of(t);
+    c->len++;
+    if (t == CCZ_DT_STRING)
+        return add_string(c, b, j);
+    if (cczi_json_kind(j) == CCZI_OBJECT)
+        return type_error(b->st, *j, t);
+    if (r)
+        return add_integer(c, b, j, r);
+    if (t == CCZ_DT_FLOAT || t == CCZ_DT_DOUBLE)
+        return add_real(c, b, j, t);
+    if (t == CCZ_DT_BOOL)
+        return add_bool(c, b, j);
+    struct ccz_buf m;
+    ccz_buf_init(&m, MESSAGE_SIZE_MAX);
+    ccz_buf_put_str(&m, "Conversion of JSON Value: ");
+    cczi_json_debug(&m, j);
+    ccz_buf_printf(&m, " to type: %s", ccz_dtype_name(t));
+    return cczi_status_buf(b->st, CCZ_RUN_UNIMPLEMENTED, &m);
+}
+
+/* ------------------------------------------------------------------------ one tensor */
+
+static int64_t count_elements(struct cczi_json array)
+{
+    int64_t n = 0;
+    cczi_json_enter(&array);
+    for (; cczi_json_more(&array, n == 0); n++)
+        (void)cczi_json_skip(&array);
+    return n;
+}
+
+/* GetDenseTensorShape(): the lengths along the first elements. @p rank_max leaves room for a batch dimension. */
+static ccz_rc find_shape(int *rank, int64_t *dims, int rank_max, struct cczi_json j, struct ccz_run_status *st)
+{
+    *rank = 0;
+    while (cczi_json_kind(&j) == CCZI_ARRAY) {
+        if (*rank == rank_max)
+            return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "A tensor has at most %d dimensions",
+                                      CCZ_TENSOR_RANK_MAX);
+        dims[*rank] = count_elements(j);
+        cczi_json_enter(&j);
+        if (dims[(*rank)++] == 0)
+            break;
+    }
+    return CCZ_OK;
+}
+
+/* Lists that are open around the cursor. */
+struct nesting {
+    struct cczi_json start[CCZ_TENSOR_RANK_MAX];
+    int64_t len[CCZ_TENSOR_RANK_MAX]; /* elements passed */
+    int level;
+};
+
+/* A list of another length than its level wants is reported before what is wrong inside it. */
+static ccz_rc wrong_size(struct ccz_run_status *st, const struct nesting *n, const int64_t *dims)
+{
+    for (int i = 0; i < n->level; i++) {
+        int64_t size = count_elements(n->start[i]);
+        if (size != dims[i])
+            return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                      "Encountered list at unexpected size: %" PRId64 " at level: %d expected size: %" PRId64,
+                                      size, i, dims[i]);
+    }
+    return CCZ_OK;
+}
+
+/* The value at the cursor, or the opening of a list. */
+static ccz_rc fill_one(struct column *c, struct build *b, struct nesting *n, const int64_t *dims, int rank,
+                       struct cczi_json *j, bool *opened)
+{
+    *opened = cczi_json_kind(j) == CCZI_ARRAY;
+    ccz_rc rc;
+    if (!*opened && n->level == rank) {
+        rc = add_value(c, b, j);
+    } else if (!*opened) {
+        rc = value_error(b->st, j, " found at incorrect level: %d in the JSON DOM. Expected at level: %d", n->level + 1,
+                         rank);
+    } else if (n->level >= rank) {
+        rc = ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
+                                "Encountered list at unexpected level: %d expected < %d", n->level, rank);
+    } else {
+        n->start[n->level] = *j;
+        n->len[n->level] = 0;
+        n->level++;
+        cczi_json_enter(j);
+        rc = CCZ_OK;
+    }
+    if (rc == CCZ_OK)
+        return CCZ_OK;
+    ccz_rc outer = wrong_size(b->st, n, dims);
+    return outer != CCZ_OK ? outer : rc;
+}
+
+/* FillTensorProto(): appends one (nested list of) value(s) of the given shape. */
+static ccz_rc fill(struct column *c, struct build *b, int rank, const int64_t *dims, struct cczi_json *j)
+{
+    struct nesting n = {.level = 0};
+    do {
+        bool opened;
+        ccz_rc rc = fill_one(c, b, &n, dims, rank, j, &opened);
+        if (rc != CCZ_OK)
+            return rc;
+        /* Ends every list that ends here; a list that was opened just now may be empty. */
+        while (n.level > 0 && !cczi_json_more(j, n.len[n.level - 1] == 0)) {
+            if (n.len[n.level - 1] != dims[n.level - 1])
+                return wrong_size(b->st, &n, dims);
+            n.level--;
+        }
+        if (n.level > 0)
+            n.len[n.level - 1]++;
+    } while (n.level > 0);
+    if (c->values.bad || b->scratch->full)
+        return ccz_run_status_set(b->st, CCZ_RUN_RESOURCE_EXHAUSTED, "input %s is larger than the server allows",
+                                  c->info->name);
+    return CCZ_OK;
+}
+
+/* "[2,3]" */
+static void put_shape(struct ccz_buf *out, int rank, const int64_t *dims)
+{
+    ccz_buf_put_str(out, "[");
+    for (int i = 0; i < rank; i++)
+        ccz_buf_printf(out, "%s%" PRId64, i ? "," : "", dims[i]);
+    ccz_buf_put_str(out, "]");
+}
+
+/* ------------------------------------------------------------------------ rows */
+
+/* AddInstanceItem() */
+static ccz_rc add_instance(struct column *c, struct build *b, struct cczi_json *j)
+{
+    int rank;
+    int64_t dims[CCZ_TENSOR_RANK_MAX];
+    size_t before = c->len;
+    ccz_rc rc = find_shape(&rank, dims, CCZ_TENSOR_RANK_MAX - 1, *j, b->st);
+    if (rc == CCZ_OK)
+        rc = fill(c, b, rank, dims, j);
+    if (rc != CCZ_OK)
+        return rc;
+    size_t len = c->len - before;
+    if (c->rows++ == 0) {
+        c->row_len = len;
+        c->rank = rank;
+        memcpy(c->dims, dims, sizeof(dims));
+        return CCZ_OK;
+    }
+    if (len != c->row_len)
+        return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT, "Expecting tensor size: %zu but got: %zu", c->row_len,
+                                  len);
+    if (rank == c->rank && memcmp(dims, c->dims, (size_t)rank * sizeof(dims[0])) == 0)
+        return CCZ_OK;
+    struct ccz_buf m;
+    ccz_buf_init(&m, MESSAGE_SIZE_MAX);
+    ccz_buf_put_str(&m, "Expecting shape ");
+    put_shape(&m, c->rank, c->dims);
+    ccz_buf_put_str(&m, " but got: ");
+    put_shape(&m, rank, dims);
+    return cczi_status_buf(b->st, CCZ_RUN_INVALID_ARGUMENT, &m);
+}
+
+static struct column *column_of(struct build *b, struct ccz_span name)
+{
+    for (size_t i = 0; i < b->sig->in_len; i++)
+        if (ccz_span_eq(ccz_span_str(b->sig->in[i].name), name))
+            return &b->col[i];
+    return NULL;
+}
+
+static ccz_rc wrong_keys(struct build *b, size_t row, const struct cczi_json *object)
+{
+    struct ccz_buf m;
+    ccz_buf_init(&m, MESSAGE_SIZE_MAX);
+    ccz_buf_printf(&m, "Failed to process element: %zu of 'instances' list. JSON object: ", row);
+    cczi_json_debug(&m, object);
+    ccz_buf_put_str(&m, " keys must be equal to: ");
+    for (size_t i = 0; i < b->sig->in_len; i++)
+        ccz_buf_printf(&m, "%s%s", i ? "," : "", b->sig->in[i].name);
+    return cczi_status_buf(b->st, CCZ_RUN_INVALID_ARGUMENT, &m);
+}
+
+/* An instance that is an object: one member per input, each once. */
+static ccz_rc add_object(struct build *b, size_t row, struct cczi_json *j)
+{
+    struct cczi_json object = *j;
+    cczi_json_enter(j);
+    for (bool first = true; cczi_json_more(j, first); first = false) {
+        struct ccz_span name = cczi_json_key(j, b->scratch);
+        struct column *c = column_of(b, name);
+        ccz_rc rc;
+        if (!c)
+            rc = ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT, "JSON object: does not have named input: %.*s",
+                                    (int)name.size, (const char *)name.ptr);
+        else if (c->rows > row) /* a second member of the same name */
+            return wrong_keys(b, row, &object);
+        else
+            rc = add_instance(c, b, j);
+        if (rc != CCZ_OK)
+            return wrap(b->st, "Failed to process element: %zu key: %.*s of 'instances' list. Error: ", row,
+                        (int)(name.size < 256 ? name.size : 256), (const char *)name.ptr);
+    }
+    for (size_t i = 0; i < b->sig->in_len; i++)
+        if (b->col[i].rows != row + 1)
+            return wrong_keys(b, row, &object);
+    return CCZ_OK;
+}
+
+/* FillTensorMapFromInstancesList() */
+static ccz_rc read_rows(struct build *b, struct cczi_json j, const struct cczi_json *root)
+{
+    if (cczi_json_kind(&j) != CCZI_ARRAY)
+        return value_error(b->st, root, " Expecting 'instances' to be an list/array");
+    cczi_json_enter(&j);
+    if (!cczi_json_more(&j, true))
+        return value_error(b->st, root, " No values in 'instances' array");
+    bool objects = cczi_json_kind(&j) == CCZI_OBJECT && !is_base64(j, b->scratch);
+    if (!objects && b->sig->in_len > 1)
+        return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT, "%s",
+                                  "instances is a plain list, but expecting list of objects as multiple input tensors "
+                                  "required as per tensorinfo_map");
+    size_t row = 0;
+    do {
+        bool object = cczi_json_kind(&j) == CCZI_OBJECT && !is_base64(j, b->scratch);
+        ccz_rc rc;
+        if (objects && !object)
+            return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
+                                      "Expecting object but got list at item %zu of input list", row);
+        if (!objects && object)
+            return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
+                                      "Expecting value/list but got object at item %zu of input list", row);
+        if (objects) {
+            rc = add_object(b, row, &j);
+        } else {
+            rc = add_instance(&b->col[0], b, &j);
+            if (rc != CCZ_OK)
+                rc = wrap(b->st, "Failed to process element: %zu of 'instances' list. Error: ", row);
+        }
+        if (rc != CCZ_OK)
+            return rc;
+        row++;
+    } while (cczi_json_more(&j, false));
+    return CCZ_OK;
+}
+
+/* ------------------------------------------------------------------------ columns */
+
+static ccz_rc read_column(struct column *c, struct build *b, struct cczi_json j)
+{
+    ccz_rc rc = find_shape(&c->rank, c->dims, CCZ_TENSOR_RANK_MAX, j, b->st);
+    return rc == CCZ_OK ? fill(c, b, c->rank, c->dims, &j) : rc;
+}
+
+/* FillTensorMapFromInputsMap() */
+static ccz_rc read_columns(struct build *b, struct cczi_json j)
+{
+    if (cczi_json_kind(&j) != CCZI_OBJECT || is_base64(j, b->scratch)) {
+        if (b->sig->in_len > 1)
+            return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT, "%s",
+                                      "inputs is a plain value/list, but expecting an object as multiple input tensors "
+                                      "required as per tensorinfo_map");
+        return read_column(&b->col[0], b, j);
+    }
+    for (size_t i = 0; i < b->sig->in_len; i++) {
+        struct cczi_json value;
+        if (!cczi_json_member(&value, j, b->sig->in[i].name, b->scratch))
+            return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT, "Missing named input: %s in 'inputs' object.",
+                                      b->sig->in[i].name);
+        ccz_rc rc = read_column(&b->col[i], b, value);
+        if (rc != CCZ_OK)
+            return rc;
+    }
+    return CCZ_OK;
+}
+
+/* ------------------------------------------------------------------------ request */
+
+bool cczi_json_member(struct cczi_json *value, struct cczi_json object, const char *key, struct cczi_scratch *scratch)
+{
+    cczi_json_enter(&object);
+    for (bool first = true; cczi_json_more(&object, first); first = false) {
+        if (ccz_span_eq(cczi_json_key(&object, scratch), ccz_span_str(key))) {
+            *value = object;
+            return true;
+        }
+        (void)cczi_json_skip(&object);
+    }
+    return false;
+}
+
+/* Moves what was read to where the run finds it, with the batch dimension in front for rows. */
+static bool finish(struct ccz_tensor *t, struct column *c, bool row, struct cczi_scratch *scratch)
+{
+    *t = (struct ccz_tensor){.name = c->info->name, .dtype = c->info->dtype, .len = c->len};
+    if (row)
+        t->dims[t->rank++] = (int64_t)c->rows;
+    for (int i = 0; i < c->rank; i++)
+        t->dims[t->rank++] = c->dims[i];
+    uint8_t *copy = cczi_scratch_take(scratch, c->values.size, 1);
+    if (copy && c->values.size)
+        memcpy(copy, c->values.ptr, c->values.size);
+    if (t->dtype == CCZ_DT_STRING)
+        t->strings = (const struct ccz_span *)(const void *)copy;
+    else
+        t->data = CCZ_SPAN(copy, c->values.size);
+    return copy != NULL;
+}
+
+ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st, const struct ccz_signature *sig,
+                        struct cczi_json root, struct cczi_scratch *scratch)
+{
+    *out = (struct cczi_json_inputs){.in_len = sig->in_len};
+    struct build b = {.st = st, .sig = sig, .scratch = scratch};
+    struct cczi_json rows, columns;
+    bool has_rows = cczi_json_member(&rows, root, "instances", scratch);
+    bool has_columns = cczi_json_member(&columns, root, "inputs", scratch);
+    if (has_rows && has_columns)
+        return value_error(st, &root, " Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist ");
+    if (!has_rows && !has_columns)
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Missing 'inputs' or 'instances' key");
+    out->in = cczi_scratch_take(scratch, sig->in_len, sizeof(*out->in));
+    b.col = cczi_scratch_take(scratch, sig->in_len, sizeof(*b.col));
+    if (!out->in || !b.col)
+        return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for the request");
+    for (size_t i = 0; i < sig->in_len; i++) {
+        b.col[i].info = &sig->in[i];
+        ccz_buf_init(&b.col[i].values, scratch->left);
+    }
+    ccz_rc rc = has_rows ? read_rows(&b, rows, &root) : read_columns(&b, columns);
+    for (size_t i = 0; rc == CCZ_OK && i < sig->in_len; i++)
+        if (!finish(&out->in[i], &b.col[i], has_rows, scratch))
+            rc = ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "input %s is larger than the server allows",
+                                    sig->in[i].name);
+    for (size_t i = 0; i < sig->in_len; i++)
+        ccz_buf_free(&b.col[i].values);
+    out->row = has_rows;
+    return rc;
+}
+
+/* ------------------------------------------------------------------------ response */
+
+/* Output strings whose name ends in "_bytes" are not text. */
+static bool is_bytes(const struct ccz_tensor *t)
+{
+    static const char suffix[] = "_bytes";
+    size_t size = strlen(t->name);
+    return t->dtype == CCZ_DT_STRING && size >= sizeof(suffix) - 1 &&
+           strcmp(t->name + size - (sizeof(suffix) - 1), suffix) == 0;
+}
+
+static void put_string(struct cczi_jw *w, const struct ccz_tensor *t, size_t i)
+{
+    if (!is_bytes(t)) {
+        cczi_jw_string(w, t->strings[i]);
+        return;
+    }
+    cczi_jw_object(w);
+    cczi_jw_key(w, "b64");
+    cczi_jw_raw(w);
+    ccz_buf_put_str(w->out, "\"");
+    ccz_base64_put(w->out, t->strings[i], CCZ_BASE64_STD);
+    ccz_buf_put_str(w->out, "\"");
+    cczi_jw_object_end(w);
+}
+
+/* AddSingleValueAndAdvance(): false if JSON has no form for the type. */
+static bool put_value(struct cczi_jw *w, const struct ccz_tensor *t, size_t i)
+{
+    const struct range *r = range_of(t->dtype);
+    size_t size = ccz_dtype_size(t->dtype);
+    uint64_t raw = 0;
+    float f;
+    double d;
+    if (t->dtype == CCZ_DT_STRING) {
+        put_string(w, t, i);
+        return true;
+    }
+    cczi_jw_raw(w);
+    const uint8_t *at = t->data.ptr + i * size;
+    if (t->dtype == CCZ_DT_FLOAT) {
+        memcpy(&f, at, sizeof(f));
+        ccz_json_put_float(w->out, f);
+    } else if (t->dtype == CCZ_DT_DOUBLE) {
+        memcpy(&d, at, sizeof(d));
+        ccz_json_put_double(w->out, d);
+    } else if (t->dtype == CCZ_DT_BOOL) {
+        ccz_buf_put_str(w->out, *at ? "true" : "false");
+    } else if (r) {
+        for (size_t k = 0; k < size; k++)
+            raw |= (uint64_t)at[k] << (8 * k);
+        if (r->is_signed && raw > r->max) /* two's complement of `size` bytes */
+            ccz_buf_printf(w->out, "-%" PRIu64, (r->max - (raw & r->max)) + 1);
+        else
+            ccz_buf_printf(w->out, "%" PRIu64, raw);
+    }
+    return r || t->dtype == CCZ_DT_FLOAT || t->dtype == CCZ_DT_DOUBLE || t->dtype == CCZ_DT_BOOL;
+}
+
+/* AddTensorValues() from dimension @p from on, without recursion; @p next runs through the elements. */
+static bool put_tensor(struct cczi_jw *w, const struct ccz_tensor *t, int from, size_t *next)
+{
+    int64_t at[CCZ_TENSOR_RANK_MAX];
+    int level = from;
+    if (level == t->rank)
+        return put_value(w, t, (*next)++);
+    cczi_jw_array(w);
+    at[level] = 0;
+    for (;;) {
+        if (at[level] == t->dims[level]) {
+            cczi_jw_array_end(w);
+            if (level-- == from)
+                return true;
+            at[level]++;
+        } else if (level + 1 < t->rank) {
+            cczi_jw_array(w);
+            at[++level] = 0;
+        } else {
+            if (!put_value(w, t, (*next)++))
+                return false;
+            at[level]++;
+        }
+        if (w->out->bad)
+            return true; /* too large: said by the caller, once */
+    }
+}
+
+static ccz_rc no_json(struct ccz_run_status *st, const struct ccz_tensor *t)
+{
+    return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Failed to write JSON value for tensor type: %s",
+                              ccz_dtype_name(t->dtype));
+}
+
+static ccz_rc check_batch(struct ccz_run_status *st, const struct ccz_result *r)
+{
+    for (size_t i = 0; i < ccz_result_len(r); i++) {
+        const struct ccz_tensor *t = ccz_result_at(r, i), *first = ccz_result_at(r, 0);
+        if (t->rank == 0)
+            return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Tensor name: %s has no shape information ", t->name);
+        if (t->dims[0] != first->dims[0])
+            return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                      "Tensor name: %s has inconsistent batch size: %" PRId64 " expecting: %" PRId64,
+                                      t->name, t->dims[0], first->dims[0]);
+    }
+    return CCZ_OK;
+}
+
+/* MakeRowFormatJsonFromTensors() */
+static ccz_rc put_rows(struct cczi_jw *w, struct ccz_run_status *st, const struct ccz_result *r)
+{
+    ccz_rc rc = check_batch(st, r);
+    size_t len = ccz_result_len(r), *next = rc == CCZ_OK ? calloc(len, sizeof(*next)) : NULL;
+    if (rc != CCZ_OK || !next)
+        return rc != CCZ_OK ? rc : ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for the response");
+    cczi_jw_key(w, "predictions");
+    cczi_jw_array(w);
+    for (int64_t row = 0; rc == CCZ_OK && row < ccz_result_at(r, 0)->dims[0]; row++) {
+        if (len > 1)
+            cczi_jw_object(w);
+        w->single_line = true;
+        for (size_t i = 0; rc == CCZ_OK && i < len; i++) {
+            const struct ccz_tensor *t = ccz_result_at(r, i);
+            if (len > 1)
+                cczi_jw_key(w, t->name);
+            if (!put_tensor(w, t, 1, &next[i]))
+                rc = no_json(st, t);
+        }
+        w->single_line = false;
+        if (len > 1)
+            cczi_jw_object_end(w);
+        if (w->out->bad)
+            break;
+    }
+    free(next);
+    cczi_jw_array_end(w);
+    return rc;
+}
+
+/* MakeColumnarFormatJsonFromTensors() */
+static ccz_rc put_columns(struct cczi_jw *w, struct ccz_run_status *st, const struct ccz_result *r)
+{
+    size_t len = ccz_result_len(r);
+    cczi_jw_key(w, "outputs");
+    if (len > 1)
+        cczi_jw_object(w);
+    for (size_t i = 0; i < len; i++) {
+        const struct ccz_tensor *t = ccz_result_at(r, i);
+        size_t next = 0;
+        if (len > 1)
+            cczi_jw_key(w, t->name);
+        if (!put_tensor(w, t, 0, &next))
+            return no_json(st, t);
+    }
+    if (len > 1)
+        cczi_jw_object_end(w);
+    return CCZ_OK;
+}
+
+ccz_rc cczi_json_outputs(struct ccz_buf *out, struct ccz_run_status *st, const struct ccz_result *r, bool row)
+{
+    if (ccz_result_len(r) == 0)
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Cannot convert empty tensor map to JSON");
+    struct cczi_jw w = {.out = out, .indent = 4};
+    cczi_jw_object(&w);
+    ccz_rc rc = row ? put_rows(&w, st, r) : put_columns(&w, st, r);
+    cczi_jw_object_end(&w);
+    return rc;
+}
