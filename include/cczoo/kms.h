@@ -155,8 +155,8 @@ CCZ_DEFINE_AUTO(ccz_kms_service)
 
 /*
  * Each function is one blocking call (30 s) on a connected RPC client whose RA-TLS context has already judged the
- * server's evidence; none is retried. Errors carry the server's where / got / expected. Texts returned
- * in structures are NUL-terminated.
+ * server's evidence; none is retried. Errors carry the server's where / got / expected; their rc is the nearest that a
+ * gRPC status can say (a refusal by a policy arrives as CCZ_E_DENIED). Texts in structures are NUL-terminated.
  */
 
 /** Proof that a call is on record: the audit line it caused. */
