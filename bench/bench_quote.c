@@ -6,6 +6,7 @@
  */
 #include "quote/kit.h"
 
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
