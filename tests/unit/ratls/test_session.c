@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session profile without TLS: two state machines and the bytes between them, in our hands. */
+#define _DEFAULT_SOURCE
 #include "ratls/ratls_priv.h"
 
 #include "ccz_test.h"
@@ -213,10 +214,11 @@ static void test_replay(void)
     struct side c, s;
     uint8_t old[TOY_QUOTE_SIZE];
     make_pair(&c, &s);
+    s.toy.keep = old;
     open_pair(&c, &s, 1);
     run(&c, &s);
-    memcpy(old, s.toy.last_quote, sizeof(old));
     close_pair(&c, &s);
+    s.toy.keep = NULL;
 
     s.toy.replay = old;
     open_pair(&c, &s, 2);
@@ -238,8 +240,9 @@ static void test_nonce_reuse(void)
     make_pair(&c, &s);
     open_pair(&c, &s, 1);
     memcpy(nonce, c.s.nonce, 32);
+    s.toy.keep = old;
     run(&c, &s);
-    memcpy(old, s.toy.last_quote, sizeof(old));
+    s.toy.keep = NULL;
     close_pair(&c, &s);
 
     s.toy.replay = old;
@@ -298,6 +301,8 @@ static void test_reflection(void)
     CHECK(c.rc == CCZ_E_PEER && strcmp(c.err.where, "ratls:nonce") == 0);
     close_pair(&c, &s);
 
+    uint8_t mine[TOY_QUOTE_SIZE];
+    c.toy.keep = mine;
     /* M has a nonce of its own, lets c quote first and returns c's quote as its evidence. Same
      * exporter, and even the same key. */
     c.rc = CCZ_OK;
@@ -308,7 +313,7 @@ static void test_reflection(void)
     s.s.nonce[0] ^= 1;
     memcpy(s.s.out.ptr + CCZI_RATLS_HEAD_SIZE + 4, s.s.nonce, 32);
     move(&c, &s, NULL); /* c quotes over M's nonce */
-    s.toy.replay = c.toy.last_quote;
+    s.toy.replay = mine;
     run(&c, &s);
     CHECK(c.rc == CCZ_E_SIG && strcmp(c.err.where, "ratls:report-data") == 0);
     close_pair(&c, &s);

@@ -6,16 +6,19 @@
 #include <cczoo/crypto.h>
 #include <cczoo/ratls.h>
 
+#include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 enum { TOY_QUOTE_SIZE = 4 + 64 + 32 };
 struct toy {
-    unsigned attested, appraised; /* how often the hooks ran */
-    uint8_t last_quote[TOY_QUOTE_SIZE];
-    bool broken;           /* attest fails */
-    size_t filler;         /* attest writes this many bytes of nonsense instead */
-    const uint8_t *replay; /* attest gives this quote instead of a new one */
-    ccz_rc appraise_rc;    /* appraise fails with this */
+    atomic_uint attested, appraised; /* how often the hooks ran */
+    uint8_t *keep;                   /* gets a copy of each quote */
+    bool broken;                     /* attest fails */
+    size_t filler;                   /* attest writes this many bytes of nonsense instead */
+    const uint8_t *replay;           /* attest gives this quote instead of a new one */
+    ccz_rc appraise_rc;              /* appraise fails with this */
+    long delay_ms;                   /* attest takes so long */
 };
 
 static inline ccz_rc toy_mac(uint8_t mac[32], const uint8_t report_data[64])
@@ -29,7 +32,11 @@ static inline ccz_rc toy_attest(void *arg, struct ccz_buf *quote, const uint8_t 
 {
     struct toy *t = arg;
     uint8_t mac[32];
-    t->attested++;
+    atomic_fetch_add(&t->attested, 1);
+    if (t->delay_ms)
+        nanosleep(&(struct timespec){.tv_sec = t->delay_ms / 1000,
+                                     .tv_nsec = t->delay_ms % 1000 * 1000000},
+                  NULL);
     if (t->broken)
         return ccz_fail(err, CCZ_E_UNAVAILABLE, "toy:attest", 0, "no device");
     if (t->filler) {
@@ -43,10 +50,11 @@ static inline ccz_rc toy_attest(void *arg, struct ccz_buf *quote, const uint8_t 
         return CCZ_OK;
     }
     ccz_rc rc = toy_mac(mac, report_data);
-    memcpy(t->last_quote, "TOYQ", 4);
-    memcpy(t->last_quote + 4, report_data, 64);
-    memcpy(t->last_quote + 68, mac, 32);
-    ccz_buf_put(quote, t->last_quote, sizeof(t->last_quote));
+    ccz_buf_put_str(quote, "TOYQ");
+    ccz_buf_put(quote, report_data, 64);
+    ccz_buf_put(quote, mac, 32);
+    if (t->keep)
+        memcpy(t->keep, quote->ptr, TOY_QUOTE_SIZE);
     return rc;
 }
 
@@ -55,7 +63,7 @@ static inline ccz_rc toy_appraise(void *arg, struct ccz_claims *claims, struct c
 {
     struct toy *t = arg;
     uint8_t mac[32];
-    t->appraised++;
+    atomic_fetch_add(&t->appraised, 1);
     if (t->appraise_rc != CCZ_OK)
         return ccz_refuse(err, t->appraise_rc, "policy:mrenclave", "11aa", "22bb");
     if (quote.size != TOY_QUOTE_SIZE || memcmp(quote.ptr, "TOYQ", 4) != 0)
