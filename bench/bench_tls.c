@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TLS and ECDSA on one core:   taskset -c 1 bench_tls
- * One line per measurement, tab separated: name, rate per second of processor time (best of the passes), unit.
+ * One line per measurement, tab separated: name, rate per second of processor time (best of the
+ * passes), unit.
  *
  * *-handshake        both ends of a full TLS 1.3 handshake, P-256 identities, X25519, in memory
- * *-handshake-openssl  the same with bare OpenSSL objects over a BIO pair and a hook that accepts: what is left
- *                    between the two is the engine's own cost
- * record-*           one way, encrypt + decrypt, 16 KiB records; small: messages of 64 bytes, each drained alone
- * p256-*, p384-*     one signature or verification; `once` includes making the key from its coordinates */
+ * *-handshake-openssl  the same with bare OpenSSL objects over a BIO pair and a hook that accepts:
+ * what is left between the two is the engine's own cost record-*           one way, encrypt +
+ * decrypt, 16 KiB records; small: messages of 64 bytes, each drained alone p256-*, p384-*     one
+ * signature or verification; `once` includes making the key from its coordinates */
 #define _DEFAULT_SOURCE
 #include <cczoo/tls.h>
 
@@ -40,8 +41,11 @@ static struct ccz_tls_ctx *new_ctx(bool server, bool mutual)
 {
     struct ccz_tls_ctx *ctx;
     bool identity = server || mutual;
-    struct ccz_tls_cfg cfg = {.server = server, .cert_der = identity ? ccz_buf_span(&cert) : CCZ_SPAN(NULL, 0),
-                              .key = identity ? key : NULL, .require_peer_cert = mutual, .verify = accept_all};
+    struct ccz_tls_cfg cfg = {.server = server,
+                              .cert_der = identity ? ccz_buf_span(&cert) : CCZ_SPAN(NULL, 0),
+                              .key = identity ? key : NULL,
+                              .require_peer_cert = mutual,
+                              .verify = accept_all};
     must(ccz_tls_ctx_new(&ctx, &cfg, NULL) == CCZ_OK, "context");
     return ctx;
 }
@@ -49,7 +53,8 @@ static struct ccz_tls_ctx *new_ctx(bool server, bool mutual)
 static void move(struct ccz_tls *to, struct ccz_tls *from, struct ccz_buf *wire)
 {
     ccz_buf_clear(wire);
-    must(ccz_tls_drain(wire, from) == CCZ_OK && ccz_tls_feed(to, ccz_buf_span(wire)) == CCZ_OK, "move");
+    must(ccz_tls_drain(wire, from) == CCZ_OK && ccz_tls_feed(to, ccz_buf_span(wire)) == CCZ_OK,
+         "move");
 }
 
 struct pair {
@@ -106,10 +111,12 @@ static SSL_CTX *new_bare(bool server, bool mutual, EVP_PKEY *pkey)
     SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_options(c, SSL_OP_NO_TICKET);
     must(SSL_CTX_set_num_tickets(c, 0) == 1 && SSL_CTX_set1_groups_list(c, "X25519") == 1 &&
-             SSL_CTX_set_ciphersuites(c, "TLS_AES_128_GCM_SHA256") == 1, "bare settings");
+             SSL_CTX_set_ciphersuites(c, "TLS_AES_128_GCM_SHA256") == 1,
+         "bare settings");
     if (server || mutual)
         must(SSL_CTX_use_certificate_ASN1(c, (int)cert.size, cert.ptr) == 1 &&
-                 SSL_CTX_use_PrivateKey(c, pkey) == 1, "bare identity");
+                 SSL_CTX_use_PrivateKey(c, pkey) == 1,
+             "bare identity");
     if (!server || mutual)
         SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     SSL_CTX_set_cert_verify_callback(c, bare_accept, NULL);
@@ -166,7 +173,8 @@ static void run_records(size_t n)
         must(ccz_tls_write(conn.client, CCZ_SPAN(block, message_size), NULL) == CCZ_OK, "write");
         move(conn.server, conn.client, &conn.wire);
         ccz_buf_clear(&plain);
-        must(ccz_tls_read(&plain, conn.server, NULL) == CCZ_OK && plain.size == message_size, "read");
+        must(ccz_tls_read(&plain, conn.server, NULL) == CCZ_OK && plain.size == message_size,
+             "read");
     }
 }
 
@@ -223,7 +231,8 @@ static int64_t cpu_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static void measure(const char *name, void (*run)(size_t), size_t n, double per_run, const char *unit)
+static void measure(const char *name, void (*run)(size_t), size_t n, double per_run,
+                    const char *unit)
 {
     int64_t best = INT64_MAX;
     for (int pass = 0; pass < PASSES; pass++) {
@@ -243,7 +252,8 @@ static void bench_handshakes(bool mutual, EVP_PKEY *pkey)
     bare_client = new_bare(false, mutual, pkey);
     bare_server = new_bare(true, mutual, pkey);
     measure(mutual ? "mutual-handshake" : "server-handshake", run_handshakes, 300, 1, "/s");
-    measure(mutual ? "mutual-handshake-openssl" : "server-handshake-openssl", run_bare_handshakes, 300, 1, "/s");
+    measure(mutual ? "mutual-handshake-openssl" : "server-handshake-openssl", run_bare_handshakes,
+            300, 1, "/s");
 }
 
 static void bench_records(void)
@@ -295,8 +305,10 @@ int main(void)
 {
     must(ccz_key_generate(&key, CCZ_P256) == CCZ_OK, "key");
     ccz_buf_init(&cert, CCZ_CERT_SIZE_MAX);
-    must(ccz_cert_issue(&cert, &(struct ccz_cert_cfg){.cn = "bench", .key = key, .not_after_s = 4102444800},
-                        NULL) == CCZ_OK, "certificate");
+    must(ccz_cert_issue(
+             &cert, &(struct ccz_cert_cfg){.cn = "bench", .key = key, .not_after_s = 4102444800},
+             NULL) == CCZ_OK,
+         "certificate");
     EVP_PKEY *pkey = to_openssl();
     bench_handshakes(false, pkey);
     bench_handshakes(true, pkey);

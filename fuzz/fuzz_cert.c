@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Certificate parser. Invariant: what parses lies inside its own copy of the input, whole and unchanged, and
- * a certificate that was not made by its issuer's key is never found to be signed by it. */
+/* Certificate parser. Invariant: what parses lies inside its own copy of the input, whole and
+ * unchanged, and a certificate that was not made by its issuer's key is never found to be signed by
+ * it. */
 #include <cczoo/x509.h>
 
 #include <stdlib.h>
@@ -10,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void inside(struct ccz_span part, struct ccz_span whole)
 {
-    if (part.size > whole.size || part.ptr < whole.ptr || part.ptr + part.size > whole.ptr + whole.size)
+    if (part.size > whole.size || part.ptr < whole.ptr ||
+        part.ptr + part.size > whole.ptr + whole.size)
         abort();
 }
 
@@ -49,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     other.ptr[size - 1] ^= 1;
     if (ccz_cert_parse(&changed, ccz_buf_span(&other), NULL) == CCZ_OK &&
-        ccz_cert_check_issuer(c, c, NULL) == CCZ_OK && ccz_cert_check_issuer(changed, c, NULL) == CCZ_OK)
+        ccz_cert_check_issuer(c, c, NULL) == CCZ_OK &&
+        ccz_cert_check_issuer(changed, c, NULL) == CCZ_OK)
         abort();
     return 0;
 }

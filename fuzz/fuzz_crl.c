@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CRL parser. Invariant: what parses is inside the input, is DER to the last byte (a byte more or less does
- * not parse), and lists no serial that cannot be one. */
+/* CRL parser. Invariant: what parses is inside the input, is DER to the last byte (a byte more or
+ * less does not parse), and lists no serial that cannot be one. */
 #include <cczoo/x509.h>
 
 #include <stdlib.h>
@@ -17,8 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (rc != CCZ_OK)
         return 0;
     static const uint8_t zeros[64], minus[] = {0xff};
-    if (ccz_crl_revokes(crl, (struct ccz_span){zeros, 0}) || ccz_crl_revokes(crl, CCZ_SPAN(zeros, 64)) ||
-        ccz_crl_revokes(crl, CCZ_SPAN(minus, 1)))
+    if (ccz_crl_revokes(crl, (struct ccz_span){zeros, 0}) ||
+        ccz_crl_revokes(crl, CCZ_SPAN(zeros, 64)) || ccz_crl_revokes(crl, CCZ_SPAN(minus, 1)))
         abort();
     if (ccz_crl_issuer(crl).size == 0 || ccz_crl_issuer(crl).size > size)
         abort();

@@ -6,10 +6,10 @@
 #include <string.h>
 
 /*
- * memcpy() in pieces. glibc copies from 2 KiB upwards with "rep movsb", which AMD Zen 3 runs 20 times slower
- * when the destination is 1 to 31 bytes ahead of the source modulo 4096: 16 KiB take 6 to 9 us, as much as
- * encrypting them. Neighbouring heap blocks of a power of two are that far apart (16 bytes). Pieces below
- * the threshold cost nothing measurable.
+ * memcpy() in pieces. glibc copies from 2 KiB upwards with "rep movsb", which AMD Zen 3 runs 20
+ * times slower when the destination is 1 to 31 bytes ahead of the source modulo 4096: 16 KiB take 6
+ * to 9 us, as much as encrypting them. Neighbouring heap blocks of a power of two are that far
+ * apart (16 bytes). Pieces below the threshold cost nothing measurable.
  */
 static inline void cczi_copy(void *to, const void *from, size_t size)
 {

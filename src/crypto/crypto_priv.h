@@ -49,6 +49,8 @@ struct ccz_span cczi_der_integer(struct ccz_rd *r);
 bool cczi_der_default_false(struct ccz_rd *r);
 /* Content bytes of dotted "1.2.840": @return bytes written, 0 if it is no OID or does not fit. */
 size_t cczi_der_oid(uint8_t *out, size_t out_size, const char *dotted);
+/* Dotted text of OID content bytes; "?" if malformed or too long for @p out. For messages. */
+void cczi_der_oid_text(char *out, size_t out_size, struct ccz_span oid);
 
 /* Writing: `size_t m = cczi_der_open(b, tag); ... cczi_der_close(b, m);` */
 size_t cczi_der_open(struct ccz_buf *b, uint8_t tag);

@@ -2,6 +2,8 @@
 /* DER, X.690 (02/2021) clauses 8 and 10: the reader and writer under x509*.c. */
 #include "crypto_priv.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ------------------------------------------------------------------------------- reading */
@@ -100,7 +102,8 @@ size_t cczi_der_oid(uint8_t *out, size_t out_size, const char *dotted)
     const char *p = dotted;
     if (!oid_arc(&first, &p) || *p++ != '.' || !oid_arc(&arc, &p))
         return 0;
-    if (first > 2 || (first < 2 && arc > 39)) /* 8.19.4: both share one number, 40 * first + second */
+    if (first > 2 ||
+        (first < 2 && arc > 39)) /* 8.19.4: both share one number, 40 * first + second */
         return 0;
     size_t size = oid_put(out, out_size, 40 * first + arc);
     while (size > 0 && *p != 0) {
@@ -110,6 +113,28 @@ size_t cczi_der_oid(uint8_t *out, size_t out_size, const char *dotted)
         size = n ? size + n : 0;
     }
     return size;
+}
+
+void cczi_der_oid_text(char *out, size_t out_size, struct ccz_span oid)
+{
+    uint64_t arc = 0;
+    size_t used = 0;
+    bool whole = false; /* the last byte ended an arc */
+    for (size_t i = 0; i < oid.size && arc <= UINT64_MAX >> 7 && used < out_size; i++) {
+        arc = arc << 7 | (oid.ptr[i] & 0x7f);
+        whole = oid.ptr[i] < 0x80;
+        if (!whole)
+            continue;
+        if (used == 0) { /* 8.19.4: 40 * first + second, the first at most 2 */
+            uint64_t first = arc < 80 ? arc / 40 : 2;
+            used += (size_t)snprintf(out, out_size, "%" PRIu64, first);
+            arc -= 40 * first;
+        }
+        used += (size_t)snprintf(out + used, out_size - used, ".%" PRIu64, arc);
+        arc = 0;
+    }
+    if (!whole || used >= out_size)
+        (void)snprintf(out, out_size, "?");
 }
 
 /* ------------------------------------------------------------------------------- writing */

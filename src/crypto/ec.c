@@ -2,10 +2,10 @@
 /*
  * P-256 and P-384 keys and ECDSA (FIPS 186-5, SEC 1, RFC 5480, RFC 5958).
  *
- * Public halves are EC_KEY objects, used through the ECDSA_* calls that OpenSSL 3.0 marks as deprecated:
- * setting up a key costs 2.5 us there and 36-41 us through EVP_PKEY_fromdata(), and a verification with
- * a reused key costs the bare curve arithmetic, where EVP adds a context, a fetch and a signature copy.
- * Private halves live only in an EVP_PKEY.
+ * Public halves are EC_KEY objects, used through the ECDSA_* calls that OpenSSL 3.0 marks as
+ * deprecated: setting up a key costs 2.5 us there and 36-41 us through EVP_PKEY_fromdata(), and a
+ * verification with a reused key costs the bare curve arithmetic, where EVP adds a context, a fetch
+ * and a signature copy. Private halves live only in an EVP_PKEY.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto_priv.h"
@@ -23,7 +23,7 @@
 #include <string.h>
 
 enum {
-    FIELD_SIZE_MAX = 48,               /* P-384 */
+    FIELD_SIZE_MAX = 48, /* P-384 */
     SIG_DER_SIZE_MAX = 2 + 2 * (3 + FIELD_SIZE_MAX),
     KEY_FILE_SIZE_MAX = 8192,
     PEM_LINE_BYTES = 48, /* 64 characters */
@@ -32,31 +32,37 @@ enum {
 struct curve {
     int nid;
     const char *group;
-    enum ccz_hash hash;  /* what ECDSA uses with this curve here */
+    enum ccz_hash hash; /* what ECDSA uses with this curve here */
     size_t field_size;
+    const uint8_t *spki_head; /* SubjectPublicKeyInfo up to and with the 04 of the point */
     size_t spki_head_size;
-    uint8_t spki_head[27]; /* SubjectPublicKeyInfo up to and with the 04 of an uncompressed point */
 };
 
+/* clang-format off */
+static const uint8_t p256_spki_head[] = {
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,
+    0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04};
+static const uint8_t p384_spki_head[] = {
+    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05,
+    0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00, 0x04};
 static const struct curve curves[] = {
-    [CCZ_P256] = {NID_X9_62_prime256v1, "P-256", CCZ_SHA256, 32, 27,
-                  {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
-                   0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04}},
-    [CCZ_P384] = {NID_secp384r1, "P-384", CCZ_SHA384, 48, 24,
-                  {0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
-                   0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00, 0x04}},
+    [CCZ_P256] = {NID_X9_62_prime256v1, "P-256", CCZ_SHA256, 32, p256_spki_head, sizeof(p256_spki_head)},
+    [CCZ_P384] = {NID_secp384r1,        "P-384", CCZ_SHA384, 48, p384_spki_head, sizeof(p384_spki_head)},
 };
+/* clang-format on */
 enum { CURVES_LEN = sizeof(curves) / sizeof(curves[0]) };
 
 struct ccz_key {
     enum ccz_curve curve;
     uint8_t point[1 + 2 * FIELD_SIZE_MAX]; /* 04 || x || y */
     EC_KEY *pub;
-    EVP_PKEY *pair;     /* NULL for a public key */
-    EVP_PKEY_CTX *sign; /* ready to sign; each call works on a copy, so that threads can share the key */
+    EVP_PKEY *pair; /* NULL for a public key */
+    /* Ready to sign; each call works on a copy, so that threads can share the key. */
+    EVP_PKEY_CTX *sign;
 };
 
-/* Keys without a point: EC_KEY_dup() of one is 10 times faster than looking the curve up by name. */
+/* Keys without a point: EC_KEY_dup() of one is 10 times faster than looking the curve up by name.
+ */
 static EC_KEY *blank_keys[CURVES_LEN];
 static CRYPTO_ONCE blank_once = CRYPTO_ONCE_STATIC_INIT;
 
@@ -260,11 +266,12 @@ ccz_rc ccz_key_load(struct ccz_key **out, const char *path, struct ccz_err *err)
     BIO *bio = BIO_new_mem_buf(ccz_secret_view(pem), (int)ccz_secret_size(pem));
     uint8_t *der = NULL;
     long der_size = 0;
-    if (bio && PEM_bytes_read_bio_secmem(&der, &der_size, NULL, PEM_STRING_PKCS8INF, bio, no_password,
-                                         NULL) == 1) {
+    if (bio && PEM_bytes_read_bio_secmem(&der, &der_size, NULL, PEM_STRING_PKCS8INF, bio,
+                                         no_password, NULL) == 1) {
         rc = key_from_der(out, CCZ_SPAN(der, (size_t)der_size), err);
     } else {
-        ccz_fail(err, CCZ_E_FORMAT, "key:pem", 0, "%s holds no \"%s\" block", path, PEM_STRING_PKCS8INF);
+        ccz_fail(err, CCZ_E_FORMAT, "key:pem", 0, "%s holds no \"%s\" block", path,
+                 PEM_STRING_PKCS8INF);
         rc = ccz_hint(err, CCZ_E_FORMAT, "convert it with: openssl pkcs8 -topk8 -nocrypt");
     }
     OPENSSL_secure_clear_free(der, (size_t)der_size);
@@ -286,7 +293,8 @@ ccz_rc ccz_key_save(const struct ccz_key *k, const char *path, struct ccz_err *e
     const uint8_t *p = ccz_secret_view(der);
     for (size_t left = ccz_secret_size(der), n; left > 0; left -= n, p += n) {
         n = left < PEM_LINE_BYTES ? left : PEM_LINE_BYTES;
-        uint8_t *line = ccz_buf_extend(&pem, (n + 2) / 3 * 4 + 1); /* with the NUL, then a newline */
+        uint8_t *line =
+            ccz_buf_extend(&pem, (n + 2) / 3 * 4 + 1); /* with the NUL, then a newline */
         if (line)
             line[EVP_EncodeBlock(line, p, (int)n)] = '\n';
     }
@@ -372,7 +380,8 @@ static ccz_rc sig_from_der(uint8_t *raw, size_t field_size, struct ccz_span der)
     return ccz_rd_done(&r) && ccz_rd_done(&seq) ? CCZ_OK : CCZ_E_INTERNAL;
 }
 
-ccz_rc ccz_ecdsa_sign(uint8_t *sig, const struct ccz_key *k, const struct ccz_span *parts, size_t len)
+ccz_rc ccz_ecdsa_sign(uint8_t *sig, const struct ccz_key *k, const struct ccz_span *parts,
+                      size_t len)
 {
     if (!k->sign)
         return CCZ_E_ARG;

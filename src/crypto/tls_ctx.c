@@ -11,7 +11,8 @@
 static int ctx_index = -1;
 static CRYPTO_ONCE ctx_index_once = CRYPTO_ONCE_STATIC_INIT;
 
-static void ctx_release(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
+static void ctx_release(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
+                        void *argp)
 {
     (void)parent, (void)ad, (void)index, (void)argl, (void)argp;
     struct ccz_tls_ctx *ctx = ptr;
@@ -80,7 +81,8 @@ static int on_peer_cert(X509_STORE_CTX *store, void *arg)
     SSL_get0_alpn_selected(ssl, &selected, &selected_size);
     if (!ctx->server && ctx->alpn && selected_size == 0) {
         refuse_alpn(t, "no protocol", ctx);
-        X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION); /* handshake_failure */
+        X509_STORE_CTX_set_error(store,
+                                 X509_V_ERR_APPLICATION_VERIFICATION); /* handshake_failure */
         return 0;
     }
     uint8_t *der = NULL;
@@ -90,7 +92,8 @@ static int on_peer_cert(X509_STORE_CTX *store, void *arg)
         return 0;
     }
     struct ccz_err e = {.rc = CCZ_OK};
-    ccz_rc rc = ctx->verify(ctx->verify_arg, t ? t->conn_arg : NULL, CCZ_SPAN(der, (size_t)size), &e);
+    ccz_rc rc =
+        ctx->verify(ctx->verify_arg, t ? t->conn_arg : NULL, CCZ_SPAN(der, (size_t)size), &e);
     if (t) {
         OPENSSL_free(t->peer_der);
         t->peer_der = der;
@@ -113,8 +116,8 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size,
 {
     const struct ccz_tls_ctx *ctx = arg;
     unsigned char *selected;
-    if (SSL_select_next_proto(&selected, out_size, ctx->alpn, (unsigned)ctx->alpn_size, in, in_size) !=
-        OPENSSL_NPN_NEGOTIATED) {
+    if (SSL_select_next_proto(&selected, out_size, ctx->alpn, (unsigned)ctx->alpn_size, in,
+                              in_size) != OPENSSL_NPN_NEGOTIATED) {
         refuse_alpn(SSL_get_app_data(ssl), "no common protocol", ctx);
         return SSL_TLSEXT_ERR_ALERT_FATAL; /* no_application_protocol */
     }
@@ -141,7 +144,8 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
 static ccz_rc fail_openssl(struct ccz_err *err, const char *where, const char *what)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-    ccz_rc rc = ccz_fail(err, CCZ_E_INTERNAL, where, 0, "%s: %s", what, reason ? reason : "unknown");
+    ccz_rc rc =
+        ccz_fail(err, CCZ_E_INTERNAL, where, 0, "%s: %s", what, reason ? reason : "unknown");
     ERR_clear_error();
     return rc;
 }
@@ -157,8 +161,8 @@ static ccz_rc set_protocol(struct ccz_tls_ctx *ctx, struct ccz_err *err)
     SSL_CTX_set_max_cert_list(s, CCZ_CERT_SIZE_MAX);
     SSL_CTX_set_read_ahead(s, 1);
     if (SSL_CTX_set_min_proto_version(s, TLS1_3_VERSION) != 1 ||
-        SSL_CTX_set_max_proto_version(s, TLS1_3_VERSION) != 1 || SSL_CTX_set_num_tickets(s, 0) != 1 ||
-        SSL_CTX_set1_groups_list(s, "X25519:P-256") != 1 ||
+        SSL_CTX_set_max_proto_version(s, TLS1_3_VERSION) != 1 ||
+        SSL_CTX_set_num_tickets(s, 0) != 1 || SSL_CTX_set1_groups_list(s, "X25519:P-256") != 1 ||
         SSL_CTX_set1_sigalgs_list(s, "ECDSA+SHA256:ECDSA+SHA384") != 1 ||
         SSL_CTX_set_ciphersuites(s, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:"
                                     "TLS_AES_256_GCM_SHA384") != 1)
@@ -166,13 +170,15 @@ static ccz_rc set_protocol(struct ccz_tls_ctx *ctx, struct ccz_err *err)
     return CCZ_OK;
 }
 
-static ccz_rc set_identity(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg, struct ccz_err *err)
+static ccz_rc set_identity(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
+                           struct ccz_err *err)
 {
     if (cfg->cert_der.size == 0 && !cfg->key && !cfg->server)
         return CCZ_OK; /* a client may be anonymous */
     EVP_PKEY *pair = cfg->key ? cczi_key_pair(cfg->key) : NULL;
     if (cfg->cert_der.size == 0 || !pair)
-        return ccz_fail(err, CCZ_E_ARG, "tls:identity", 0, "a certificate and its private key are needed");
+        return ccz_fail(err, CCZ_E_ARG, "tls:identity", 0,
+                        "a certificate and its private key are needed");
     CCZ_AUTO(ccz_cert) cert = NULL;
     ccz_rc rc = ccz_cert_parse(&cert, cfg->cert_der, err);
     if (rc != CCZ_OK)
@@ -196,7 +202,8 @@ static ccz_rc set_identity(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cf
     return CCZ_OK;
 }
 
-static ccz_rc set_verify(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg, struct ccz_err *err)
+static ccz_rc set_verify(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
+                         struct ccz_err *err)
 {
     if (cfg->server && !cfg->require_peer_cert) {
         SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_NONE, NULL);
@@ -227,7 +234,8 @@ static ccz_rc set_alpn(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg, s
         ccz_buf_put(&b, *p, size);
     }
     if (b.bad || SSL_CTX_set_alpn_protos(ctx->ssl, b.ptr, (unsigned)b.size) != 0)
-        return ccz_fail(err, CCZ_E_ARG, "tls:alpn", 0, "protocol names have 1 to 255 bytes, 1 KB in all");
+        return ccz_fail(err, CCZ_E_ARG, "tls:alpn", 0,
+                        "protocol names have 1 to 255 bytes, 1 KB in all");
     ctx->alpn = b.ptr;
     ctx->alpn_size = b.size;
     ccz_buf_init(&b, 0); /* the bytes belong to ctx now */

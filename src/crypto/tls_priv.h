@@ -23,7 +23,7 @@ struct ccz_tls {
     SSL *ssl;
     struct ccz_tls_ctx *ctx; /* kept alive by ssl */
     void *conn_arg;
-    struct ccz_buf in;  /* from the wire; bytes before in_at are consumed */
+    struct ccz_buf in; /* from the wire; bytes before in_at are consumed */
     size_t in_at;
     struct ccz_buf out; /* for the wire */
     bool ready;

@@ -8,7 +8,6 @@
 
 enum {
     SERIAL_SIZE_MAX = 21, /* 4.1.2.2: 20 bytes; with one for a sign byte that real CAs add */
-    CN_SIZE_MAX = 255,
     PATH_LEN_NONE = -1,
 };
 
@@ -32,12 +31,12 @@ struct ccz_cert {
     int64_t not_before_s, not_after_s;
     struct cczi_exts exts;
     bool ca;
-    int path_len;           /* PATH_LEN_NONE: not limited */
+    int path_len; /* PATH_LEN_NONE: not limited */
     bool usage_present;
-    uint8_t usage;          /* first byte of KeyUsage */
-    char cn[CN_SIZE_MAX + 1];
+    uint8_t usage; /* first byte of KeyUsage */
+    char cn[CCZI_X509_CN_SIZE_MAX + 1];
     struct ccz_key *key;
-    uint8_t bytes[];        /* what every span points into */
+    uint8_t bytes[]; /* what every span points into */
 };
 
 void ccz_cert_free(struct ccz_cert *c)
@@ -49,35 +48,6 @@ void ccz_cert_free(struct ccz_cert *c)
 }
 
 /* -------------------------------------------------------------------------------- parsing */
-
-/* First commonName of a well-formed Name, "" if there is none. False: too long, of a wide string type, or
- * with a NUL inside, which would make text and bytes disagree. */
-static bool name_cn(char out[CN_SIZE_MAX + 1], struct ccz_span dn)
-{
-    static const uint8_t oid[] = {0x55, 0x04, 0x03}; /* 2.5.4.3 */
-    struct ccz_rd name = ccz_rd_from(dn);
-    struct ccz_rd rdns = ccz_rd_from(cczi_der_take(&name, CCZI_DER_SEQUENCE));
-    out[0] = 0;
-    while (rdns.left > 0 && !rdns.bad) {
-        struct ccz_rd set = ccz_rd_from(cczi_der_take(&rdns, CCZI_DER_SET));
-        while (set.left > 0 && !set.bad) {
-            struct ccz_rd atv = ccz_rd_from(cczi_der_take(&set, CCZI_DER_SEQUENCE));
-            if (!ccz_span_eq(cczi_der_take(&atv, CCZI_DER_OID), CCZ_SPAN(oid, sizeof(oid))))
-                continue;
-            uint8_t tag = atv.left > 0 ? atv.ptr[0] : 0;
-            struct ccz_span v = cczi_der_take(&atv, tag);
-            bool bytes = tag == CCZI_DER_UTF8_STRING || tag == CCZI_DER_PRINTABLE_STRING ||
-                         tag == CCZI_DER_IA5_STRING || tag == CCZI_DER_TELETEX_STRING;
-            if (!bytes || v.size > CN_SIZE_MAX || (v.size > 0 && memchr(v.ptr, 0, v.size)))
-                return false;
-            if (v.size > 0)
-                memcpy(out, v.ptr, v.size);
-            out[v.size] = 0;
-            return true;
-        }
-    }
-    return true;
-}
 
 /* BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER OPTIONAL } */
 static ccz_rc parse_basic_constraints(struct ccz_cert *c, struct ccz_err *err)
@@ -126,7 +96,8 @@ static ccz_rc parse_key(struct ccz_cert *c, struct ccz_err *err)
     return ccz_fail(err, rc, "x509:public-key", 0, "%s", key_err.msg);
 }
 
-/* Version ::= [0] EXPLICIT INTEGER { v3(2) }: extensions exist only in v3, and everything here has some. */
+/* Version ::= [0] EXPLICIT INTEGER { v3(2) }: extensions exist only in v3, and everything here has
+ * some. */
 static bool take_version_3(struct ccz_rd *tbs)
 {
     static const uint8_t v3[] = {CCZI_DER_INTEGER, 1, 2};
@@ -145,8 +116,8 @@ static ccz_rc parse_tbs(struct ccz_cert *c, struct ccz_err *err)
         return ccz_fail(err, CCZ_E_FORMAT, "x509:serial", (int64_t)c->serial.size,
                         "the serial number is malformed, negative or longer than %d bytes",
                         SERIAL_SIZE_MAX);
-    ccz_rc rc = cczi_x509_same_algorithm(cczi_der_whole(&tbs, CCZI_DER_SEQUENCE), &c->sig, &cert_kind,
-                                         err);
+    ccz_rc rc =
+        cczi_x509_same_algorithm(cczi_der_whole(&tbs, CCZI_DER_SEQUENCE), &c->sig, &cert_kind, err);
     if (rc != CCZ_OK)
         return rc;
     c->issuer = cczi_x509_name(&tbs);
@@ -185,7 +156,7 @@ ccz_rc ccz_cert_parse(struct ccz_cert **out, struct ccz_span der, struct ccz_err
     rc = cczi_x509_signed(&c->sig, c->der, &cert_kind, err);
     if (rc == CCZ_OK)
         rc = parse_tbs(c, err);
-    if (rc == CCZ_OK && !name_cn(c->cn, c->subject))
+    if (rc == CCZ_OK && !cczi_x509_cn(c->cn, c->subject))
         rc = ccz_fail(err, CCZ_E_FORMAT, "x509:common-name", 0,
                       "the common name is too long, has a NUL or is of a wide string type");
     if (rc == CCZ_OK)
@@ -291,20 +262,10 @@ static ccz_rc check_critical(const struct ccz_cert *c, struct ccz_err *err)
     for (size_t i = 0; i < c->exts.len; i++) {
         const struct cczi_ext *e = &c->exts.list[i];
         if (e->critical && e != basic && e != usage)
-            return ccz_refuse_bytes(err, CCZ_E_UNSUPPORTED, "x509:critical-extension", e->oid.ptr,
-                                    e->oid.size, NULL, 0);
+            return cczi_x509_refuse_ext(err, CCZ_E_UNSUPPORTED, "x509:critical-extension", e,
+                                        "basicConstraints or keyUsage");
     }
     return CCZ_OK;
-}
-
-/* A refusal that shows common names: they come from the peer, so they are escaped. */
-static ccz_rc refuse_cn(struct ccz_err *err, ccz_rc rc, const char *where, const char *got,
-                        const char *expected)
-{
-    char g[CCZ_ERR_VALUE_SIZE], e[CCZ_ERR_VALUE_SIZE];
-    ccz_escape(g, sizeof(g), ccz_span_str(got));
-    ccz_escape(e, sizeof(e), ccz_span_str(expected));
-    return ccz_refuse(err, rc, where, g, e);
 }
 
 ccz_rc cczi_cert_check_signature(const struct ccz_cert *c, const struct ccz_cert *issuer,
@@ -317,18 +278,22 @@ ccz_rc ccz_cert_check_issuer(const struct ccz_cert *c, const struct ccz_cert *is
                              struct ccz_err *err)
 {
     if (!ccz_span_eq(c->issuer, issuer->subject)) {
-        char named[CN_SIZE_MAX + 1];
-        (void)name_cn(named, c->issuer);
-        refuse_cn(err, CCZ_E_MISMATCH, "x509:issuer-name", issuer->cn, named);
+        char named[CCZI_X509_CN_SIZE_MAX + 1];
+        (void)cczi_x509_cn(named, c->issuer);
+        cczi_x509_refuse_cn(err, CCZ_E_MISMATCH, "x509:issuer-name", issuer->cn, named);
         return ccz_hint(err, CCZ_E_MISMATCH, "the chain is in the wrong order or of another CA");
     }
     if (!issuer->ca)
-        return refuse_cn(err, CCZ_E_UNTRUSTED, "x509:not-ca", issuer->cn, "a CA certificate");
+        return cczi_x509_refuse_cn(err, CCZ_E_UNTRUSTED, "x509:not-ca", issuer->cn,
+                                   "a CA certificate");
     if (!cczi_cert_may(issuer, CCZI_KU_KEY_CERT_SIGN))
-        return refuse_cn(err, CCZ_E_UNTRUSTED, "x509:issuer-key-usage", issuer->cn, "keyCertSign");
-    /* 4.2.1.9: path length 0 allows no CA below; a self-issued certificate (the root) does not count */
+        return cczi_x509_refuse_cn(err, CCZ_E_UNTRUSTED, "x509:issuer-key-usage", issuer->cn,
+                                   "keyCertSign");
+    /* 4.2.1.9: path length 0 allows no CA below; a self-issued certificate (the root) does not
+     * count */
     if (issuer->path_len == 0 && c->ca && !ccz_span_eq(c->subject, c->issuer))
-        return refuse_cn(err, CCZ_E_UNTRUSTED, "x509:path-length", c->cn, "no CA below this issuer");
+        return cczi_x509_refuse_cn(err, CCZ_E_UNTRUSTED, "x509:path-length", c->cn,
+                                   "no CA below this issuer");
     ccz_rc rc = check_critical(c, err);
     if (rc == CCZ_OK)
         rc = check_critical(issuer, err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What certificates and CRLs share: outer shape, names, times, extensions, signatures (RFC 5280). */
+/* What certificates and CRLs share: outer shape, names, times, extensions, signatures (RFC 5280).
+ */
 #include "x509_priv.h"
 
 #include <openssl/err.h>
@@ -27,7 +28,8 @@ ccz_rc cczi_x509_signed(struct cczi_signed *out, struct ccz_span der,
     struct ccz_span bits = cczi_der_take(&seq, CCZI_DER_BIT_STRING);
     if (!ccz_rd_done(&r) || !ccz_rd_done(&seq) || bits.size == 0 || bits.ptr[0] != 0)
         return ccz_fail(err, CCZ_E_FORMAT, kind->at_shape, (int64_t)der.size,
-                        "not exactly one %s in DER: truncated, trailing bytes or malformed", kind->name);
+                        "not exactly one %s in DER: truncated, trailing bytes or malformed",
+                        kind->name);
     s.signature = ccz_span_sub(bits, 1, bits.size - 1); /* behind the count of unused bits */
     *out = s;
     return CCZ_OK;
@@ -38,8 +40,8 @@ ccz_rc cczi_x509_same_algorithm(struct ccz_span inner, const struct cczi_signed 
 {
     if (ccz_span_eq(inner, s->algorithm))
         return CCZ_OK;
-    return ccz_refuse_bytes(err, CCZ_E_FORMAT, kind->at_algorithm, s->algorithm.ptr, s->algorithm.size,
-                            inner.ptr, inner.size);
+    return ccz_refuse_bytes(err, CCZ_E_FORMAT, kind->at_algorithm, s->algorithm.ptr,
+                            s->algorithm.size, inner.ptr, inner.size);
 }
 
 /* RDNSequence ::= SEQUENCE OF SET SIZE (1..MAX) OF SEQUENCE { type OID, value ANY } */
@@ -65,6 +67,43 @@ struct ccz_span cczi_x509_name(struct ccz_rd *r)
     return r->bad ? (struct ccz_span){0} : name;
 }
 
+bool cczi_x509_cn(char out[CCZI_X509_CN_SIZE_MAX + 1], struct ccz_span dn)
+{
+    static const uint8_t oid[] = {0x55, 0x04, 0x03}; /* 2.5.4.3 */
+    struct ccz_rd name = ccz_rd_from(dn);
+    struct ccz_rd rdns = ccz_rd_from(cczi_der_take(&name, CCZI_DER_SEQUENCE));
+    out[0] = 0;
+    while (rdns.left > 0 && !rdns.bad) {
+        struct ccz_rd set = ccz_rd_from(cczi_der_take(&rdns, CCZI_DER_SET));
+        while (set.left > 0 && !set.bad) {
+            struct ccz_rd atv = ccz_rd_from(cczi_der_take(&set, CCZI_DER_SEQUENCE));
+            if (!ccz_span_eq(cczi_der_take(&atv, CCZI_DER_OID), CCZ_SPAN(oid, sizeof(oid))))
+                continue;
+            uint8_t tag = atv.left > 0 ? atv.ptr[0] : 0;
+            struct ccz_span v = cczi_der_take(&atv, tag);
+            bool bytes = tag == CCZI_DER_UTF8_STRING || tag == CCZI_DER_PRINTABLE_STRING ||
+                         tag == CCZI_DER_IA5_STRING || tag == CCZI_DER_TELETEX_STRING;
+            if (!bytes || v.size > CCZI_X509_CN_SIZE_MAX ||
+                (v.size > 0 && memchr(v.ptr, 0, v.size)))
+                return false;
+            if (v.size > 0)
+                memcpy(out, v.ptr, v.size);
+            out[v.size] = 0;
+            return true;
+        }
+    }
+    return true;
+}
+
+ccz_rc cczi_x509_refuse_cn(struct ccz_err *err, ccz_rc rc, const char *where, const char *got,
+                           const char *expected)
+{
+    char g[CCZ_ERR_VALUE_SIZE], e[CCZ_ERR_VALUE_SIZE];
+    ccz_escape(g, sizeof(g), ccz_span_str(got));
+    ccz_escape(e, sizeof(e), ccz_span_str(expected));
+    return ccz_refuse(err, rc, where, g, e);
+}
+
 bool cczi_x509_time_peek(const struct ccz_rd *r)
 {
     return cczi_der_peek(r, CCZI_DER_UTC_TIME) || cczi_der_peek(r, CCZI_DER_GENERALIZED_TIME);
@@ -85,12 +124,20 @@ int64_t cczi_x509_time(struct ccz_rd *r)
         memcpy(digits, t.ptr[0] >= '5' ? "19" : "20", 2);
     /* the digits as an RFC 3339 time, whose parser checks each field */
     const char *d = digits;
-    (void)snprintf(text, sizeof(text), "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", d, d + 4, d + 6, d + 8, d + 10,
-                   d + 12);
+    (void)snprintf(text, sizeof(text), "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", d, d + 4, d + 6, d + 8,
+                   d + 10, d + 12);
     int64_t t_s = 0;
     if (ccz_time_parse(&t_s, text, strlen(text)) != CCZ_OK)
         r->bad = true;
     return t_s;
+}
+
+ccz_rc cczi_x509_refuse_ext(struct ccz_err *err, ccz_rc rc, const char *where,
+                            const struct cczi_ext *e, const char *expected)
+{
+    char oid[CCZ_ERR_VALUE_SIZE];
+    cczi_der_oid_text(oid, sizeof(oid), e->oid);
+    return ccz_refuse(err, rc, where, oid, expected);
 }
 
 ccz_rc cczi_x509_exts(struct cczi_exts *out, struct ccz_rd *r, const struct cczi_x509_kind *kind,
@@ -113,8 +160,7 @@ ccz_rc cczi_x509_exts(struct cczi_exts *out, struct ccz_rd *r, const struct cczi
                             "more than %d extensions", CCZI_X509_EXT_LEN_MAX);
         for (size_t i = 0; i < out->len && !seq.bad; i++) {
             if (ccz_span_eq(out->list[i].oid, e.oid))
-                return ccz_refuse_bytes(err, CCZ_E_FORMAT, kind->at_repeated, e.oid.ptr, e.oid.size,
-                                        NULL, 0);
+                return cczi_x509_refuse_ext(err, CCZ_E_FORMAT, kind->at_repeated, &e, "once");
         }
         out->list[out->len++] = e;
     }
@@ -136,34 +182,40 @@ const struct cczi_ext *cczi_x509_ext_ce(const struct cczi_exts *exts, uint8_t ce
 
 /* ----------------------------------------------------------------------------- signatures */
 
-/* Signature algorithms as whole AlgorithmIdentifiers: with their parameters there is one encoding of each,
- * but for the trailerField of RSASSA-PSS, which AMD's certificates spell out although it is the default. */
+/* Signature algorithms as whole AlgorithmIdentifiers: with their parameters there is one encoding
+ * of each, but for the trailerField of RSASSA-PSS, which some of AMD's certificates spell out
+ * although it has the default value. */
+/* clang-format off */
+#define OID_SHA384     0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02
+#define OID_MGF1       0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08
+#define OID_RSASSA_PSS 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a
+#define OID_ECDSA_SHA2 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03 /* and one byte more */
+#define SHA384_NULL    0x30, 0x0d, OID_SHA384, 0x05, 0x00
+#define PSS_HASH       0xa0, 0x0f, SHA384_NULL
+#define PSS_MASK       0xa1, 0x1c, 0x30, 0x1a, OID_MGF1, SHA384_NULL
+#define PSS_SALT_48    0xa2, 0x03, 0x02, 0x01, 0x30
+#define PSS_TRAILER    0xa3, 0x03, 0x02, 0x01, 0x01
+/* RFC 5758, 3.2: no parameters */
+static const uint8_t ecdsa_sha256[] = {0x30, 0x0a, OID_ECDSA_SHA2, 0x02};
+static const uint8_t ecdsa_sha384[] = {0x30, 0x0a, OID_ECDSA_SHA2, 0x03};
+/* RFC 4055, 3.1: SHA-384, MGF1 with SHA-384, 48 bytes of salt; the chains of AMD SEV-SNP */
+static const uint8_t pss_sha384[] = {
+    0x30, 0x41, OID_RSASSA_PSS, 0x30, 0x34, PSS_HASH, PSS_MASK, PSS_SALT_48};
+static const uint8_t pss_sha384_trailer[] = {
+    0x30, 0x46, OID_RSASSA_PSS, 0x30, 0x39, PSS_HASH, PSS_MASK, PSS_SALT_48, PSS_TRAILER};
+
 enum scheme { SCHEME_ECDSA, SCHEME_RSA_PSS };
 static const struct algorithm {
     enum scheme scheme;
     enum ccz_hash hash;
-    size_t der_size;
-    uint8_t der[72];
+    struct ccz_span der;
 } algorithms[] = {
-    /* RFC 5758, 3.2: parameters absent */
-    {SCHEME_ECDSA, CCZ_SHA256, 12,
-     {0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02}},
-    {SCHEME_ECDSA, CCZ_SHA384, 12,
-     {0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03}},
-    /* RFC 4055, 3.1: SHA-384, MGF1 with SHA-384, salt of 48 bytes: the chains of AMD SEV-SNP */
-    {SCHEME_RSA_PSS, CCZ_SHA384, 67,
-     {0x30, 0x41, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a, 0x30,
-      0x34, 0xa0, 0x0f, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04,
-      0x02, 0x02, 0x05, 0x00, 0xa1, 0x1c, 0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
-      0xf7, 0x0d, 0x01, 0x01, 0x08, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65,
-      0x03, 0x04, 0x02, 0x02, 0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, 0x30}},
-    {SCHEME_RSA_PSS, CCZ_SHA384, 72,
-     {0x30, 0x46, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a, 0x30, 0x39,
-      0xa0, 0x0f, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02,
-      0x05, 0x00, 0xa1, 0x1c, 0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01,
-      0x01, 0x08, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02,
-      0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, 0x30, 0xa3, 0x03, 0x02, 0x01, 0x01}},
+    {SCHEME_ECDSA,   CCZ_SHA256, {ecdsa_sha256, sizeof(ecdsa_sha256)}},
+    {SCHEME_ECDSA,   CCZ_SHA384, {ecdsa_sha384, sizeof(ecdsa_sha384)}},
+    {SCHEME_RSA_PSS, CCZ_SHA384, {pss_sha384, sizeof(pss_sha384)}},
+    {SCHEME_RSA_PSS, CCZ_SHA384, {pss_sha384_trailer, sizeof(pss_sha384_trailer)}},
 };
+/* clang-format on */
 
 /* RSASSA-PSS, SHA-384 throughout. @retval CCZ_E_UNSUPPORTED the key is no RSA key of enough bits */
 static ccz_rc check_rsa_pss(struct ccz_span spki, const struct cczi_signed *s)
@@ -191,12 +243,16 @@ ccz_rc cczi_x509_check_signature(const struct cczi_signed *s, const struct ccz_c
 {
     const struct algorithm *a = NULL;
     for (size_t i = 0; i < sizeof(algorithms) / sizeof(algorithms[0]) && !a; i++) {
-        if (ccz_span_eq(s->algorithm, CCZ_SPAN(algorithms[i].der, algorithms[i].der_size)))
+        if (ccz_span_eq(s->algorithm, algorithms[i].der))
             a = &algorithms[i];
     }
-    if (!a)
-        return ccz_refuse_bytes(err, CCZ_E_UNSUPPORTED, kind->at_signature_algorithm, s->algorithm.ptr,
-                                s->algorithm.size, algorithms[0].der, algorithms[0].der_size);
+    if (!a) {
+        char got[2 * sizeof(pss_sha384_trailer) + 1];
+        size_t size = s->algorithm.size;
+        ccz_hex(got, s->algorithm.ptr, size < sizeof(got) / 2 ? size : sizeof(got) / 2);
+        return ccz_refuse(err, CCZ_E_UNSUPPORTED, kind->at_signature_algorithm, got,
+                          "ECDSA with SHA-256 or SHA-384, or RSASSA-PSS with SHA-384");
+    }
 
     const struct ccz_key *key = ccz_cert_key(issuer);
     ccz_rc rc = CCZ_E_UNSUPPORTED;
@@ -208,10 +264,12 @@ ccz_rc cczi_x509_check_signature(const struct cczi_signed *s, const struct ccz_c
         return CCZ_OK;
     if (rc == CCZ_E_UNSUPPORTED)
         return ccz_fail(err, rc, kind->at_issuer_key, 0,
-                        "the issuer's key is not of the kind that the %s's signature needs", kind->name);
+                        "the issuer's key is not of the kind that the %s's signature needs",
+                        kind->name);
     if (rc == CCZ_E_SIG)
         return ccz_fail(err, rc, kind->at_signature, 0,
-                        "the signature of the %s does not verify with its issuer's key", kind->name);
+                        "the signature of the %s does not verify with its issuer's key",
+                        kind->name);
     return ccz_fail(err, rc, kind->at_signature, 0, "the signature of the %s could not be checked",
                     kind->name);
 }

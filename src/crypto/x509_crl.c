@@ -25,7 +25,7 @@ struct ccz_crl {
     struct cczi_exts exts;
     struct ccz_span *serials; /* sorted, so that a lookup is a binary search */
     size_t serials_len;
-    uint8_t bytes[];          /* what every span points into */
+    uint8_t bytes[]; /* what every span points into */
 };
 
 void ccz_crl_free(struct ccz_crl *crl)
@@ -45,7 +45,7 @@ static int compare_serials(const void *a, const void *b)
     return memcmp(x->ptr, y->ptr, x->size);
 }
 
-/* revokedCertificates ::= SEQUENCE OF SEQUENCE { serial, revocationDate, crlEntryExtensions OPTIONAL } */
+/* SEQUENCE { serial, revocationDate, crlEntryExtensions OPTIONAL } of revokedCertificates */
 static bool take_entry(struct ccz_span *serial, struct ccz_rd *list)
 {
     struct ccz_rd entry = ccz_rd_from(cczi_der_take(list, CCZI_DER_SEQUENCE));
@@ -69,7 +69,8 @@ static ccz_rc parse_entries(struct ccz_crl *crl, struct ccz_span entries, struct
         struct ccz_span serial;
         if (!take_entry(&serial, &r))
             return ccz_fail(err, CCZ_E_FORMAT, "x509:crl-entry", (int64_t)len,
-                            "revoked certificate %zu is malformed or has a critical extension", len);
+                            "revoked certificate %zu is malformed or has a critical extension",
+                            len);
     }
     if (len == 0)
         return CCZ_OK;
@@ -90,13 +91,14 @@ static ccz_rc parse_tbs(struct ccz_crl *crl, struct ccz_err *err)
     struct ccz_rd tbs = ccz_rd_from(cczi_der_take(&r, CCZI_DER_SEQUENCE));
     if (!ccz_span_eq(cczi_der_integer(&tbs), CCZ_SPAN(v2, sizeof(v2))))
         return ccz_fail(err, CCZ_E_FORMAT, "x509:crl-version", 0, "not a version 2 CRL");
-    ccz_rc rc = cczi_x509_same_algorithm(cczi_der_whole(&tbs, CCZI_DER_SEQUENCE), &crl->sig, &crl_kind,
-                                         err);
+    ccz_rc rc = cczi_x509_same_algorithm(cczi_der_whole(&tbs, CCZI_DER_SEQUENCE), &crl->sig,
+                                         &crl_kind, err);
     if (rc != CCZ_OK)
         return rc;
     crl->issuer = cczi_x509_name(&tbs);
     crl->this_update_s = cczi_x509_time(&tbs);
-    if (tbs.bad || !cczi_x509_time_peek(&tbs)) /* 5.1.2.5: a conforming CA says when to look again */
+    /* 5.1.2.5: a conforming CA says when to look again */
+    if (tbs.bad || !cczi_x509_time_peek(&tbs))
         return ccz_fail(err, CCZ_E_FORMAT, "x509:crl-next-update", 0,
                         "malformed issuer or thisUpdate, or no nextUpdate");
     crl->next_update_s = cczi_x509_time(&tbs);
@@ -112,14 +114,15 @@ static ccz_rc parse_tbs(struct ccz_crl *crl, struct ccz_err *err)
     return rc == CCZ_OK ? parse_entries(crl, entries, err) : rc;
 }
 
-/* 5.2: deltaCRLIndicator and issuingDistributionPoint, which limit what a list speaks about, are critical. */
+/* 5.2: deltaCRLIndicator and issuingDistributionPoint, which limit what a list speaks about, are
+ * critical. */
 static ccz_rc refuse_critical(const struct ccz_crl *crl, struct ccz_err *err)
 {
     for (size_t i = 0; i < crl->exts.len; i++) {
         const struct cczi_ext *e = &crl->exts.list[i];
         if (e->critical)
-            return ccz_refuse_bytes(err, CCZ_E_UNSUPPORTED, "x509:crl-critical-extension", e->oid.ptr,
-                                    e->oid.size, NULL, 0);
+            return cczi_x509_refuse_ext(err, CCZ_E_UNSUPPORTED, "x509:crl-critical-extension", e,
+                                        "a complete list");
     }
     return CCZ_OK;
 }
@@ -163,14 +166,18 @@ int64_t ccz_crl_next_update(const struct ccz_crl *crl)
 ccz_rc ccz_crl_check_issuer(const struct ccz_crl *crl, const struct ccz_cert *issuer,
                             struct ccz_err *err)
 {
-    struct ccz_span subject = ccz_cert_subject(issuer);
-    if (!ccz_span_eq(crl->issuer, subject))
-        return ccz_refuse_bytes(err, CCZ_E_MISMATCH, "x509:crl-issuer-name", subject.ptr, subject.size,
-                                crl->issuer.ptr, crl->issuer.size);
+    if (!ccz_span_eq(crl->issuer, ccz_cert_subject(issuer))) {
+        char named[CCZI_X509_CN_SIZE_MAX + 1];
+        (void)cczi_x509_cn(named, crl->issuer);
+        return cczi_x509_refuse_cn(err, CCZ_E_MISMATCH, "x509:crl-issuer-name", ccz_cert_cn(issuer),
+                                   named);
+    }
     if (!ccz_cert_is_ca(issuer)) /* only direct CRLs: a CA speaks about what it issued */
-        return ccz_refuse(err, CCZ_E_UNTRUSTED, "x509:crl-issuer-not-ca", "no CA", "a CA certificate");
+        return cczi_x509_refuse_cn(err, CCZ_E_UNTRUSTED, "x509:crl-issuer-not-ca",
+                                   ccz_cert_cn(issuer), "a CA certificate");
     if (!cczi_cert_may(issuer, CCZI_KU_CRL_SIGN))
-        return ccz_refuse(err, CCZ_E_UNTRUSTED, "x509:crl-issuer-key-usage", "no cRLSign", "cRLSign");
+        return cczi_x509_refuse_cn(err, CCZ_E_UNTRUSTED, "x509:crl-issuer-key-usage",
+                                   ccz_cert_cn(issuer), "cRLSign");
     return cczi_x509_check_signature(&crl->sig, issuer, &crl_kind, err);
 }
 
@@ -207,7 +214,8 @@ static bool is_serial(struct ccz_span v)
     return ccz_rd_done(&r);
 }
 
-static void put_entries(struct ccz_buf *b, const struct ccz_span *serials, size_t len, int64_t revoked_s)
+static void put_entries(struct ccz_buf *b, const struct ccz_span *serials, size_t len,
+                        int64_t revoked_s)
 {
     size_t entries = cczi_der_open(b, CCZI_DER_SEQUENCE);
     for (size_t i = 0; i < len; i++) {

@@ -145,7 +145,8 @@ static ccz_rc put_exts(struct ccz_buf *b, const struct ccz_cert_cfg *cfg)
     size_t explicit3 = cczi_der_open(b, CCZI_DER_CONTEXT(3));
     size_t exts = cczi_der_open(b, CCZI_DER_SEQUENCE);
     cczi_x509_put_ext(b, "2.5.29.19", true,
-                      cfg->ca ? CCZ_SPAN(ca_true, sizeof(ca_true)) : CCZ_SPAN(ca_false, sizeof(ca_false)));
+                      cfg->ca ? CCZ_SPAN(ca_true, sizeof(ca_true))
+                              : CCZ_SPAN(ca_false, sizeof(ca_false)));
     cczi_x509_put_ext(b, "2.5.29.15", true,
                       cfg->ca ? CCZ_SPAN(ca_usage, sizeof(ca_usage))
                               : CCZ_SPAN(leaf_usage, sizeof(leaf_usage)));
@@ -159,7 +160,8 @@ static ccz_rc put_exts(struct ccz_buf *b, const struct ccz_cert_cfg *cfg)
     return CCZ_OK;
 }
 
-static ccz_rc put_tbs(struct ccz_buf *b, const struct ccz_cert_cfg *cfg, const struct ccz_key *signer)
+static ccz_rc put_tbs(struct ccz_buf *b, const struct ccz_cert_cfg *cfg,
+                      const struct ccz_key *signer)
 {
     static const uint8_t v3[] = {CCZI_DER_INTEGER, 1, 2};
     size_t tbs = cczi_der_open(b, CCZI_DER_SEQUENCE);
@@ -213,7 +215,8 @@ ccz_rc ccz_cert_issue(struct ccz_buf *out_der, const struct ccz_cert_cfg *cfg, s
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "x509:issue", (int64_t)tbs.size,
                         "cannot sign, bad extension OID, or more than %d bytes", CCZ_CERT_SIZE_MAX);
-    /* The parser is the judge: a repeated extension or a key that is not the issuer's shows here. */
+    /* The parser is the judge: a repeated extension or a key that is not the issuer's shows here.
+     */
     CCZ_AUTO(ccz_cert) made = NULL;
     rc = ccz_cert_parse(&made, ccz_buf_span(&der), err);
     if (rc == CCZ_OK && cfg->issuer)
@@ -221,6 +224,7 @@ ccz_rc ccz_cert_issue(struct ccz_buf *out_der, const struct ccz_cert_cfg *cfg, s
     if (rc != CCZ_OK)
         return rc;
     ccz_buf_put_span(out_der, ccz_buf_span(&der));
-    return out_der->bad ? ccz_fail(err, CCZ_E_LIMIT, "x509:issue", (int64_t)der.size, "no room for it")
-                        : CCZ_OK;
+    return out_der->bad
+               ? ccz_fail(err, CCZ_E_LIMIT, "x509:issue", (int64_t)der.size, "no room for it")
+               : CCZ_OK;
 }

@@ -4,7 +4,10 @@
 /* What certificates and CRLs share (x509_common.c). Spans borrow from the DER of their object. */
 #include "crypto_priv.h"
 
-enum { CCZI_X509_EXT_LEN_MAX = 32 };
+enum {
+    CCZI_X509_EXT_LEN_MAX = 32,
+    CCZI_X509_CN_SIZE_MAX = 255,
+};
 
 /* Last arc of the extensions below 2.5.29 (id-ce) that are used here; RFC 5280, 4.2.1 and 5.2. */
 enum {
@@ -52,9 +55,19 @@ CCZ_MUST_USE ccz_rc cczi_x509_signed(struct cczi_signed *out, struct ccz_span de
                                      const struct cczi_x509_kind *kind, struct ccz_err *err);
 /* RFC 5280, 4.1.1.2: the algorithm named inside the signed part must be the one outside. */
 CCZ_MUST_USE ccz_rc cczi_x509_same_algorithm(struct ccz_span inner, const struct cczi_signed *s,
-                                             const struct cczi_x509_kind *kind, struct ccz_err *err);
+                                             const struct cczi_x509_kind *kind,
+                                             struct ccz_err *err);
 /* Takes a Name, with its tag and length; sets r->bad if it is malformed inside. */
 struct ccz_span cczi_x509_name(struct ccz_rd *r);
+/* First commonName of a well-formed Name, "" if there is none. False: too long, of a wide string
+ * type, or with a NUL inside, which would make text and bytes disagree. */
+bool cczi_x509_cn(char out[CCZI_X509_CN_SIZE_MAX + 1], struct ccz_span name);
+/* A refusal that shows common names: they come from a peer, so they are escaped. */
+ccz_rc cczi_x509_refuse_cn(struct ccz_err *err, ccz_rc rc, const char *where, const char *got,
+                           const char *expected);
+/* A refusal that shows the OID of an extension. */
+ccz_rc cczi_x509_refuse_ext(struct ccz_err *err, ccz_rc rc, const char *where,
+                            const struct cczi_ext *e, const char *expected);
 /* Takes a Time in the RFC 5280, 4.1.2.5 form (seconds, Z, no fraction). */
 int64_t cczi_x509_time(struct ccz_rd *r);
 bool cczi_x509_time_peek(const struct ccz_rd *r);
@@ -64,14 +77,16 @@ CCZ_MUST_USE ccz_rc cczi_x509_exts(struct cczi_exts *out, struct ccz_rd *r,
 /* Extension 2.5.29.ce, or NULL. */
 const struct cczi_ext *cczi_x509_ext_ce(const struct cczi_exts *exts, uint8_t ce);
 /* Checks the signature over the bytes as carried with the key of @p issuer. */
-CCZ_MUST_USE ccz_rc cczi_x509_check_signature(const struct cczi_signed *s, const struct ccz_cert *issuer,
-                                              const struct cczi_x509_kind *kind, struct ccz_err *err);
+CCZ_MUST_USE ccz_rc cczi_x509_check_signature(const struct cczi_signed *s,
+                                              const struct ccz_cert *issuer,
+                                              const struct cczi_x509_kind *kind,
+                                              struct ccz_err *err);
 
 /* x509.c: true if @p issuer may sign for @p usage: it has no KeyUsage, or one with that bit. */
 bool cczi_cert_may(const struct ccz_cert *issuer, uint8_t usage);
 /* x509.c: only that the key of @p issuer signed @p c. */
-CCZ_MUST_USE ccz_rc cczi_cert_check_signature(const struct ccz_cert *c, const struct ccz_cert *issuer,
-                                              struct ccz_err *err);
+CCZ_MUST_USE ccz_rc cczi_cert_check_signature(const struct ccz_cert *c,
+                                              const struct ccz_cert *issuer, struct ccz_err *err);
 /* x509.c: content of SubjectKeyIdentifier, empty if there is none. */
 struct ccz_span cczi_cert_subject_key_id(const struct ccz_cert *c);
 
@@ -81,5 +96,6 @@ void cczi_x509_put_ext(struct ccz_buf *b, const char *oid, bool critical, struct
 void cczi_x509_put_authority_key_id(struct ccz_buf *b, struct ccz_span key_id);
 void cczi_x509_put_algorithm(struct ccz_buf *b, const struct ccz_key *issuer_key);
 /* Appends SEQUENCE { tbs, algorithm, signature } made with @p issuer_key. */
-CCZ_MUST_USE ccz_rc cczi_x509_sign(struct ccz_buf *out, struct ccz_span tbs, const struct ccz_key *issuer_key);
+CCZ_MUST_USE ccz_rc cczi_x509_sign(struct ccz_buf *out, struct ccz_span tbs,
+                                   const struct ccz_key *issuer_key);
 #endif

@@ -38,8 +38,7 @@ static void der_text(struct ccz_buf *out, const char *text)
 }
 
 /* For the whole run of one test: everything lives in one pool. */
-static struct ccz_span DER(const char *text)
-{
+static struct ccz_span DER(const char *text) {
     static uint8_t pool[1 << 18];
     static size_t used;
     CCZ_AUTO_BUF b;

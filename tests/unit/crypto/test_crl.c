@@ -12,16 +12,16 @@ enum { NOW = 1735689600, MONTH = 2592000 }; /* 2025-01-01T00:00:00Z */
 
 static struct ccz_err err;
 
-#define CHECK_WHERE(rc_expr, want_rc, want_where)                                               \
-    do {                                                                                        \
-        err = (struct ccz_err){.rc = CCZ_OK};                                                   \
-        ccz_rc check_rc = (rc_expr);                                                            \
-        if (check_rc != (want_rc) || err.rc != (want_rc) || strcmp(err.where, (want_where))) {  \
-            fprintf(stderr, "%s:%d: got %s at \"%s\", want %s at \"%s\"\n", __FILE__, __LINE__, \
-                    ccz_rc_name(check_rc), err.where, ccz_rc_name(want_rc), (want_where));      \
-            exit(1);                                                                            \
-        }                                                                                       \
-        CHECK(ERR_peek_error() == 0); /* nothing left in OpenSSL's queue */                     \
+#define CHECK_WHERE(rc_expr, want_rc, want_where)                                                  \
+    do {                                                                                           \
+        err = (struct ccz_err){.rc = CCZ_OK};                                                      \
+        ccz_rc check_rc = (rc_expr);                                                               \
+        if (check_rc != (want_rc) || err.rc != (want_rc) || strcmp(err.where, (want_where))) {     \
+            fprintf(stderr, "%s:%d: got %s at \"%s\", want %s at \"%s\"\n", __FILE__, __LINE__,    \
+                    ccz_rc_name(check_rc), err.where, ccz_rc_name(want_rc), (want_where));         \
+            exit(1);                                                                               \
+        }                                                                                          \
+        CHECK(ERR_peek_error() == 0); /* nothing left in OpenSSL's queue */                        \
     } while (0)
 
 struct ca {
@@ -35,8 +35,9 @@ static struct ca new_ca(const char *cn, bool ca)
     CCZ_AUTO_BUF der;
     ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
     CHECK(ccz_key_generate(&made.key, CCZ_P256) == CCZ_OK);
-    CHECK(ccz_cert_issue(&der, &(struct ccz_cert_cfg){.cn = cn, .key = made.key, .ca = ca, .not_after_s = NOW},
-                         &err) == CCZ_OK);
+    CHECK(ccz_cert_issue(
+              &der, &(struct ccz_cert_cfg){.cn = cn, .key = made.key, .ca = ca, .not_after_s = NOW},
+              &err) == CCZ_OK);
     CHECK(ccz_cert_parse(&made.cert, ccz_buf_span(&der), &err) == CCZ_OK);
     return made;
 }
@@ -51,7 +52,8 @@ static void test_issue(void)
 {
     struct ca ca = new_ca("Root", true), twin = new_ca("Root", true), other = new_ca("Other", true),
               no_ca = new_ca("Root", false);
-    const struct ccz_span revoked[] = {DER("7f"), DER("00"), DER("0080"), DER("0102030405060708090a")};
+    const struct ccz_span revoked[] = {DER("7f"), DER("00"), DER("0080"),
+                                       DER("0102030405060708090a")};
     CCZ_AUTO_BUF der;
     ccz_buf_init(&der, CCZ_CRL_SIZE_MAX);
     CHECK(ccz_crl_issue(&der, ca.cert, ca.key, NOW, NOW + MONTH, revoked, 4) == CCZ_OK);
@@ -65,9 +67,11 @@ static void test_issue(void)
     CHECK(!ccz_crl_revokes(crl, DER("0102030405060708090b")) && !ccz_crl_revokes(crl, DER("")));
 
     CHECK(ccz_crl_check_issuer(crl, ca.cert, &err) == CCZ_OK);
-    CHECK_WHERE(ccz_crl_check_issuer(crl, other.cert, &err), CCZ_E_MISMATCH, "x509:crl-issuer-name");
+    CHECK_WHERE(ccz_crl_check_issuer(crl, other.cert, &err), CCZ_E_MISMATCH,
+                "x509:crl-issuer-name");
     CHECK_WHERE(ccz_crl_check_issuer(crl, twin.cert, &err), CCZ_E_SIG, "x509:crl-signature");
-    CHECK_WHERE(ccz_crl_check_issuer(crl, no_ca.cert, &err), CCZ_E_UNTRUSTED, "x509:crl-issuer-not-ca");
+    CHECK_WHERE(ccz_crl_check_issuer(crl, no_ca.cert, &err), CCZ_E_UNTRUSTED,
+                "x509:crl-issuer-not-ca");
 
     const uint8_t *p = der.ptr; /* OpenSSL reads and verifies what we write */
     X509_CRL *x = d2i_X509_CRL(NULL, &p, (long)der.size);
@@ -144,10 +148,11 @@ static ccz_rc parse_forged(const char *tbs_text)
 
 static void test_refuse(void)
 {
-#define ENTRY(more) "30(30(020105 17('250101000000Z')" more "))"
+#define ENTRY(more)              "30(30(020105 17('250101000000Z')" more "))"
 #define REFUSED(rc, where, text) CHECK_WHERE(parse_forged(text), rc, where)
     CHECK(parse_forged(VERSION2 ECDSA256 NAME_X TIMES EXTS) == CCZ_OK);
-    CHECK(parse_forged(VERSION2 ECDSA256 NAME_X TIMES ENTRY("30(30(06(551d15) 04(0a0101)))") EXTS) == CCZ_OK);
+    CHECK(parse_forged(VERSION2 ECDSA256 NAME_X TIMES ENTRY("30(30(06(551d15) 04(0a0101)))")
+                           EXTS) == CCZ_OK);
     REFUSED(CCZ_E_FORMAT, "x509:crl-version", "020100" ECDSA256 NAME_X TIMES EXTS);
     REFUSED(CCZ_E_FORMAT, "x509:crl-version", ECDSA256 NAME_X TIMES EXTS); /* v1 */
     REFUSED(CCZ_E_FORMAT, "x509:crl-algorithm-mismatch",
@@ -160,7 +165,8 @@ static void test_refuse(void)
     REFUSED(CCZ_E_FORMAT, "x509:crl-tbs", VERSION2 ECDSA256 NAME_X TIMES); /* no extensions */
     REFUSED(CCZ_E_FORMAT, "x509:crl-tbs", VERSION2 ECDSA256 NAME_X TIMES EXTS "0500");
     REFUSED(CCZ_E_FORMAT, "x509:crl-extensions", VERSION2 ECDSA256 NAME_X TIMES "a0(30())");
-    REFUSED(CCZ_E_FORMAT, "x509:crl-extensions", VERSION2 ECDSA256 NAME_X TIMES "a0(30(" NUMBER ") 00)");
+    REFUSED(CCZ_E_FORMAT, "x509:crl-extensions",
+            VERSION2 ECDSA256 NAME_X TIMES "a0(30(" NUMBER ") 00)");
     REFUSED(CCZ_E_FORMAT, "x509:crl-repeated-extension",
             VERSION2 ECDSA256 NAME_X TIMES "a0(30(" NUMBER NUMBER "))");
     /* a delta list, and one that speaks about some certificates only */
@@ -174,6 +180,37 @@ static void test_refuse(void)
     REFUSED(CCZ_E_FORMAT, "x509:crl-entry", VERSION2 ECDSA256 NAME_X TIMES ENTRY("30()") EXTS);
     REFUSED(CCZ_E_FORMAT, "x509:crl-entry", /* certificateIssuer: an indirect list */
             VERSION2 ECDSA256 NAME_X TIMES ENTRY("30(30(06(551d1d) 0101ff 04(3000)))") EXTS);
+}
+
+/* A CA whose KeyUsage has keyCertSign alone may not speak about revocation. */
+static void test_issuer_key_usage(void)
+{
+    CCZ_AUTO(ccz_key) k = NULL;
+    CHECK(ccz_key_generate(&k, CCZ_P256) == CCZ_OK);
+    for (int may = 0; may < 2; may++) {
+        CCZ_AUTO_BUF tbs, der;
+        ccz_buf_init(&tbs, CCZ_CERT_SIZE_MAX);
+        ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
+        size_t seq = cczi_der_open(&tbs, CCZI_DER_SEQUENCE);
+        der_text(&tbs, "a0(020102) 020101" ECDSA256 NAME_X "30(" TIMES ")" NAME_X);
+        CHECK(ccz_key_spki(&tbs, k) == CCZ_OK);
+        der_text(&tbs, may ? "a3(30(30(06(551d13) 04(30(0101ff))) 30(06(551d0f) 04(03(01 06)))))"
+                           : "a3(30(30(06(551d13) 04(30(0101ff))) 30(06(551d0f) 04(03(02 04)))))");
+        cczi_der_close(&tbs, seq);
+        CHECK(cczi_x509_sign(&der, ccz_buf_span(&tbs), k) == CCZ_OK);
+        CCZ_AUTO(ccz_cert) issuer = NULL;
+        CHECK(ccz_cert_parse(&issuer, ccz_buf_span(&der), &err) == CCZ_OK);
+
+        ccz_buf_clear(&der);
+        CHECK(ccz_crl_issue(&der, issuer, k, NOW, NOW + MONTH, NULL, 0) == CCZ_OK);
+        CCZ_AUTO(ccz_crl) crl = NULL;
+        CHECK(ccz_crl_parse(&crl, ccz_buf_span(&der), &err) == CCZ_OK);
+        if (may)
+            CHECK(ccz_crl_check_issuer(crl, issuer, &err) == CCZ_OK);
+        else
+            CHECK_WHERE(ccz_crl_check_issuer(crl, issuer, &err), CCZ_E_UNTRUSTED,
+                        "x509:crl-issuer-key-usage");
+    }
 }
 
 static void test_every_cut_and_bit(void)
@@ -214,6 +251,7 @@ int main(int argc, char **argv)
         {"crl.issue", test_issue},
         {"crl.many", test_many},
         {"crl.refuse", test_refuse},
+        {"crl.issuer_key_usage", test_issuer_key_usage},
         {"crl.every_cut_and_bit", test_every_cut_and_bit},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);

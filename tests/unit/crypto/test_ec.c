@@ -14,13 +14,13 @@
 
 static struct ccz_err err;
 
-#define CHECK_WHERE(rc_expr, want_rc, want_where)     \
-    do {                                              \
-        err = (struct ccz_err){.rc = CCZ_OK};         \
-        CHECK((rc_expr) == (want_rc));                \
-        CHECK(err.rc == (want_rc));                   \
-        CHECK(strcmp(err.where, (want_where)) == 0);  \
-        CHECK(ERR_peek_error() == 0); /* nothing left in OpenSSL's queue */ \
+#define CHECK_WHERE(rc_expr, want_rc, want_where)                                                  \
+    do {                                                                                           \
+        err = (struct ccz_err){.rc = CCZ_OK};                                                      \
+        CHECK((rc_expr) == (want_rc));                                                             \
+        CHECK(err.rc == (want_rc));                                                                \
+        CHECK(strcmp(err.where, (want_where)) == 0);                                               \
+        CHECK(ERR_peek_error() == 0); /* nothing left in OpenSSL's queue */                        \
     } while (0)
 
 static struct ccz_key *new_key(enum ccz_curve curve)
@@ -48,10 +48,14 @@ static const struct vector {
      "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716"
      "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8"},
     {CCZ_P384,
-     "ec3a4e415b4e19a4568618029f427fa5da9a8bc4ae92e02e06aae5286b300c64def8f0ea9055866064a254515480bc13"
-     "8015d9b72d7d57244ea8ef9ac0c621896708a59367f9dfb9f54ca84b3f1c9db1288b231c3ae0d4fe7344fd2533264720",
-     "94edbb92a5ecb8aad4736e56c691916b3f88140666ce9fa73d64c4ea95ad133c81a648152e44acf96e36dd1e80fabe46"
-     "99ef4aeb15f178cea1fe40db2603138f130e740a19624526203b6351d0a3a94fa329c145786e679e7b82c71a38628ac8"},
+     "ec3a4e415b4e19a4568618029f427fa5da9a8bc4ae92e02e06aae5286b300c64def8f0ea9055866064a254515480b"
+     "c13"
+     "8015d9b72d7d57244ea8ef9ac0c621896708a59367f9dfb9f54ca84b3f1c9db1288b231c3ae0d4fe7344fd2533264"
+     "720",
+     "94edbb92a5ecb8aad4736e56c691916b3f88140666ce9fa73d64c4ea95ad133c81a648152e44acf96e36dd1e80fab"
+     "e46"
+     "99ef4aeb15f178cea1fe40db2603138f130e740a19624526203b6351d0a3a94fa329c145786e679e7b82c71a38628"
+     "ac8"},
 };
 
 static void test_kat(void)
@@ -80,7 +84,8 @@ static void test_kat(void)
 static void test_refuse(void)
 {
     /* FIPS 186-5: the order n of P-256; r and s must be in 1..n-1 */
-    static const char *const order = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+    static const char *const order =
+        "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
     const struct ccz_span msg = ccz_span_str("sample");
     uint8_t xy[64], good[64], sig[64], n[32];
     unhex(xy, vectors[0].xy);
@@ -121,7 +126,8 @@ static void test_refuse(void)
     CHECK(ERR_peek_error() == 0);
 }
 
-/* Often enough that r or s starts with a zero byte, or with its top bit set: both DER forms of both. */
+/* Often enough that r or s starts with a zero byte, or with its top bit set: both DER forms of
+ * both. */
 static void test_sign(void)
 {
     enum { ROUNDS = 1500 };
@@ -164,13 +170,15 @@ static void test_spki(void)
         CHECK(memcmp(a, b, c == CCZ_P256 ? 64 : 96) == 0);
         for (size_t cut = 0; cut < spki.size; cut++) {
             CCZ_AUTO(ccz_key) bad = NULL;
-            CHECK_WHERE(ccz_key_from_spki(&bad, CCZ_SPAN(spki.ptr, cut), &err), CCZ_E_UNSUPPORTED, "key:spki");
+            CHECK_WHERE(ccz_key_from_spki(&bad, CCZ_SPAN(spki.ptr, cut), &err), CCZ_E_UNSUPPORTED,
+                        "key:spki");
         }
         spki.ptr[spki.size - 1] ^= 1;
         CCZ_AUTO(ccz_key) bad = NULL;
         CHECK_WHERE(ccz_key_from_spki(&bad, ccz_buf_span(&spki), &err), CCZ_E_FORMAT, "key:point");
         ccz_buf_u8(&spki, 0); /* trailing byte */
-        CHECK_WHERE(ccz_key_from_spki(&bad, ccz_buf_span(&spki), &err), CCZ_E_UNSUPPORTED, "key:spki");
+        CHECK_WHERE(ccz_key_from_spki(&bad, ccz_buf_span(&spki), &err), CCZ_E_UNSUPPORTED,
+                    "key:spki");
     }
 }
 
@@ -224,8 +232,8 @@ static void test_other_kinds(void)
         CHECK(p8_size > 0 && spki_size > 0);
         CHECK_WHERE(from_pkcs8(p8, (size_t)p8_size), CCZ_E_UNSUPPORTED, "key:curve");
         CCZ_AUTO(ccz_key) k = NULL;
-        CHECK_WHERE(ccz_key_from_spki(&k, CCZ_SPAN(spki, (size_t)spki_size), &err), CCZ_E_UNSUPPORTED,
-                    "key:spki");
+        CHECK_WHERE(ccz_key_from_spki(&k, CCZ_SPAN(spki, (size_t)spki_size), &err),
+                    CCZ_E_UNSUPPORTED, "key:spki");
         OPENSSL_free(p8);
         OPENSSL_free(spki);
         PKCS8_PRIV_KEY_INFO_free(info);
@@ -264,7 +272,8 @@ static void test_files(void)
     CHECK(chmod(path, 0640) == 0);
     CHECK_WHERE(ccz_key_load(&none, path, &err), CCZ_E_DENIED, "file:permissions");
     CHECK(none == NULL);
-    static const char text[] = "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n";
+    static const char text[] =
+        "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n";
     write_file(path, text, sizeof(text) - 1, 0600);
     CHECK_WHERE(ccz_key_load(&none, path, &err), CCZ_E_FORMAT, "key:pem");
     CHECK(err.hint != NULL);
@@ -307,10 +316,10 @@ static void test_threads(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"ec.kat", test_kat},         {"ec.refuse", test_refuse},
-        {"ec.sign", test_sign},       {"ec.spki", test_spki},
-        {"ec.pkcs8", test_pkcs8},     {"ec.other_kinds", test_other_kinds},
-        {"ec.files", test_files},     {"ec.threads", test_threads},
+        {"ec.kat", test_kat},     {"ec.refuse", test_refuse},
+        {"ec.sign", test_sign},   {"ec.spki", test_spki},
+        {"ec.pkcs8", test_pkcs8}, {"ec.other_kinds", test_other_kinds},
+        {"ec.files", test_files}, {"ec.threads", test_threads},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

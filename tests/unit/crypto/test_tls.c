@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The TLS engine: two ends over memory, against itself and against plain OpenSSL; each refusal on both sides. */
+/* The TLS engine: two ends over memory, against itself and against plain OpenSSL; each refusal on
+ * both sides. */
 #define _DEFAULT_SOURCE
 #include "ccz_test.h"
 #include "crypto/tls_priv.h"
@@ -26,8 +27,9 @@ static struct id new_id(const char *cn, enum ccz_curve curve)
     struct id id;
     CHECK(ccz_key_generate(&id.key, curve) == CCZ_OK);
     ccz_buf_init(&id.der, CCZ_CERT_SIZE_MAX);
-    CHECK(ccz_cert_issue(&id.der, &(struct ccz_cert_cfg){.cn = cn, .key = id.key, .not_after_s = NOW}, &err) ==
-          CCZ_OK);
+    CHECK(ccz_cert_issue(&id.der,
+                         &(struct ccz_cert_cfg){.cn = cn, .key = id.key, .not_after_s = NOW},
+                         &err) == CCZ_OK);
     return id;
 }
 
@@ -162,15 +164,22 @@ static const char *const h2[] = {"h2", NULL};
 
 static struct ccz_tls_cfg client_cfg(struct judge *j)
 {
-    return (struct ccz_tls_cfg){.cert_der = ccz_buf_span(&client_id.der), .key = client_id.key,
-                                .verify = on_cert, .verify_arg = j, .alpn = h2};
+    return (struct ccz_tls_cfg){.cert_der = ccz_buf_span(&client_id.der),
+                                .key = client_id.key,
+                                .verify = on_cert,
+                                .verify_arg = j,
+                                .alpn = h2};
 }
 
 static struct ccz_tls_cfg server_cfg(struct judge *j)
 {
-    return (struct ccz_tls_cfg){.server = true, .cert_der = ccz_buf_span(&server_id.der),
-                                .key = server_id.key, .require_peer_cert = true, .verify = on_cert,
-                                .verify_arg = j, .alpn = h2};
+    return (struct ccz_tls_cfg){.server = true,
+                                .cert_der = ccz_buf_span(&server_id.der),
+                                .key = server_id.key,
+                                .require_peer_cert = true,
+                                .verify = on_cert,
+                                .verify_arg = j,
+                                .alpn = h2};
 }
 
 static void new_world(struct world *w)
@@ -214,7 +223,8 @@ static void test_mutual(void)
     CHECK(ccz_span_eq(ccz_tls_peer_cert(p.client.t), ccz_buf_span(&server_id.der)));
     CHECK(ccz_span_eq(ccz_tls_peer_cert(p.server.t), ccz_buf_span(&client_id.der)));
     CHECK(ccz_span_eq(ccz_tls_own_cert(p.server.t), ccz_buf_span(&server_id.der)));
-    CHECK(strcmp(ccz_tls_alpn(p.client.t), "h2") == 0 && strcmp(ccz_tls_alpn(p.server.t), "h2") == 0);
+    CHECK(strcmp(ccz_tls_alpn(p.client.t), "h2") == 0 &&
+          strcmp(ccz_tls_alpn(p.server.t), "h2") == 0);
 
     CHECK(ccz_tls_write(p.client.t, ccz_span_str("ping"), &err) == CCZ_OK);
     move(p.server.t, p.client.t, SIZE_MAX);
@@ -256,7 +266,8 @@ static void test_server_auth_only(void)
 {
     struct judge j = new_judge();
     struct ccz_tls_cfg c = {.verify = on_cert, .verify_arg = &j};
-    struct ccz_tls_cfg s = {.server = true, .cert_der = ccz_buf_span(&server_id.der), .key = server_id.key};
+    struct ccz_tls_cfg s = {
+        .server = true, .cert_der = ccz_buf_span(&server_id.der), .key = server_id.key};
     CCZ_AUTO(ccz_tls_ctx) client = new_ctx(&c);
     CCZ_AUTO(ccz_tls_ctx) server = new_ctx(&s);
     struct pair p = new_pair(client, server);
@@ -311,8 +322,8 @@ static void test_export(void)
 static void check_end(const struct end *e, ccz_rc rc, const char *where)
 {
     if (e->rc != rc || strcmp(e->err.where, where) != 0)
-        fprintf(stderr, "got %s at \"%s\" (%s), want %s at \"%s\"\n", ccz_rc_name(e->rc), e->err.where,
-                e->err.msg, ccz_rc_name(rc), where);
+        fprintf(stderr, "got %s at \"%s\" (%s), want %s at \"%s\"\n", ccz_rc_name(e->rc),
+                e->err.where, e->err.msg, ccz_rc_name(rc), where);
     CHECK(e->rc == rc && strcmp(e->err.where, where) == 0);
 }
 
@@ -324,12 +335,12 @@ static void check_alert(const struct end *e, int alert)
 }
 
 enum { /* RFC 8446, 6 */
-    ALERT_HANDSHAKE_FAILURE = 40,
-    ALERT_BAD_CERTIFICATE = 42,
-    ALERT_DECRYPT_ERROR = 51,
-    ALERT_PROTOCOL_VERSION = 70,
-    ALERT_CERTIFICATE_REQUIRED = 116,
-    ALERT_NO_APPLICATION_PROTOCOL = 120,
+       ALERT_HANDSHAKE_FAILURE = 40,
+       ALERT_BAD_CERTIFICATE = 42,
+       ALERT_DECRYPT_ERROR = 51,
+       ALERT_PROTOCOL_VERSION = 70,
+       ALERT_CERTIFICATE_REQUIRED = 116,
+       ALERT_NO_APPLICATION_PROTOCOL = 120,
 };
 
 static void test_hook_refuses(void)
@@ -342,7 +353,8 @@ static void test_hook_refuses(void)
         j->where = "policy:mrenclave";
         struct pair p = new_pair(w.client, w.server);
         shake(&p);
-        struct end *judge = server_side ? &p.server : &p.client, *other = server_side ? &p.client : &p.server;
+        struct end *judge = server_side ? &p.server : &p.client,
+                   *other = server_side ? &p.client : &p.server;
         check_end(judge, CCZ_E_POLICY, "policy:mrenclave");
         CHECK(strcmp(judge->err.got, "this") == 0 && strcmp(judge->err.expected, "that") == 0);
         check_alert(other, ALERT_BAD_CERTIFICATE);
@@ -350,7 +362,8 @@ static void test_hook_refuses(void)
         /* sticky: every later call says the same */
         CCZ_AUTO_BUF b;
         ccz_buf_init(&b, 100);
-        CHECK(ccz_tls_step(judge->t, &err) == CCZ_E_POLICY && strcmp(err.where, "policy:mrenclave") == 0);
+        CHECK(ccz_tls_step(judge->t, &err) == CCZ_E_POLICY &&
+              strcmp(err.where, "policy:mrenclave") == 0);
         CHECK(ccz_tls_read(&b, judge->t, &err) == CCZ_E_POLICY);
         CHECK(ccz_tls_write(judge->t, ccz_span_str("x"), &err) == CCZ_E_POLICY);
         free_pair(&p);
@@ -382,7 +395,8 @@ static void test_no_client_certificate(void)
 
 static void test_alpn(void)
 {
-    static const char *const http1[] = {"http/1.1", NULL}, *const both[] = {"x", "http/1.1", "h2", NULL};
+    static const char *const http1[] = {"http/1.1", NULL}, *const both[] = {"x", "http/1.1", "h2",
+                                                                            NULL};
     struct world w;
     new_world(&w);
     struct ccz_tls_cfg c = client_cfg(&w.client_judge), s = server_cfg(&w.server_judge);
@@ -437,12 +451,18 @@ static void test_config(void)
         {{.server = true}, CCZ_E_ARG, "tls:identity"},
         {{.server = true, .cert_der = der}, CCZ_E_ARG, "tls:identity"},
         {{.server = true, .key = server_id.key}, CCZ_E_ARG, "tls:identity"},
-        {{.server = true, .cert_der = der, .key = pub}, CCZ_E_ARG, "tls:identity"}, /* public half only */
-        {{.server = true, .cert_der = der, .key = client_id.key}, CCZ_E_MISMATCH, "tls:identity-key"},
+        {{.server = true, .cert_der = der, .key = pub},
+         CCZ_E_ARG,
+         "tls:identity"}, /* public half only */
+        {{.server = true, .cert_der = der, .key = client_id.key},
+         CCZ_E_MISMATCH,
+         "tls:identity-key"},
         {{.server = true, .cert_der = CCZ_SPAN(der.ptr, der.size - 1), .key = server_id.key},
-         CCZ_E_FORMAT, "x509:certificate"},
+         CCZ_E_FORMAT,
+         "x509:certificate"},
         {{.server = true, .cert_der = der, .key = server_id.key, .require_peer_cert = true},
-         CCZ_E_ARG, "tls:verify"},
+         CCZ_E_ARG,
+         "tls:verify"},
         {{.server = false}, CCZ_E_ARG, "tls:verify"}, /* a client that would believe everybody */
         {{.verify = on_cert, .verify_arg = &j, .alpn = empty_name}, CCZ_E_ARG, "tls:alpn"},
     };
@@ -550,7 +570,8 @@ static int keep_session(SSL *ssl, SSL_SESSION *s)
     return 1; /* reference taken */
 }
 
-/* A client that does its best to resume: no ticket comes, and its own session state is not accepted. */
+/* A client that does its best to resume: no ticket comes, and its own session state is not
+ * accepted. */
 static void test_no_resumption(void)
 {
     struct world w;
@@ -621,7 +642,8 @@ static void test_no_overlap(void)
     free_world(&w);
 }
 
-/* A server with a genuine certificate and the private key of another: possession is what TLS checks. */
+/* A server with a genuine certificate and the private key of another: possession is what TLS
+ * checks. */
 static void test_stolen_certificate(void)
 {
     struct world w;
@@ -634,12 +656,14 @@ static void test_stolen_certificate(void)
     CHECK(ccz_key_xy(point + 1, server_id.key) == CCZ_OK);
     OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
     CHECK(OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0) == 1 &&
-          OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point)) == 1 &&
+          OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point)) ==
+              1 &&
           OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_PRIV_KEY, priv) == 1);
     OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
     EVP_PKEY_CTX *from = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
     EVP_PKEY *mixed = NULL;
-    CHECK(EVP_PKEY_fromdata_init(from) == 1 && EVP_PKEY_fromdata(from, &mixed, EVP_PKEY_KEYPAIR, params) == 1);
+    CHECK(EVP_PKEY_fromdata_init(from) == 1 &&
+          EVP_PKEY_fromdata(from, &mixed, EVP_PKEY_KEYPAIR, params) == 1);
     CHECK(SSL_CTX_use_PrivateKey(w.server->ssl, mixed) == 1);
 
     struct pair p = new_pair(w.client, w.server);
@@ -680,14 +704,16 @@ static void test_tampered_record(void)
     CHECK(ccz_tls_read(&got, p.server.t, &err) == CCZ_E_PEER); /* ... then how it ended */
     CHECK(strcmp(err.where, "tls:record") == 0 && got.size == 5);
     move(p.client.t, p.server.t, SIZE_MAX);
-    CHECK(ccz_tls_read(&got, p.client.t, &err) == CCZ_E_PEER); /* bad_record_mac reaches the other end */
+    CHECK(ccz_tls_read(&got, p.client.t, &err) ==
+          CCZ_E_PEER); /* bad_record_mac reaches the other end */
     CHECK(strcmp(err.where, "tls:peer-alert") == 0 && err.aux == 20);
     CHECK(ERR_peek_error() == 0);
     free_pair(&p);
     free_world(&w);
 }
 
-/* Every bit of the server's first flight matters: no handshake completes on both sides with one changed. */
+/* Every bit of the server's first flight matters: no handshake completes on both sides with one
+ * changed. */
 static void test_tampered_handshake(void)
 {
     struct world w;
@@ -707,7 +733,8 @@ static void test_tampered_handshake(void)
             /* the version field of a record header is ignored by RFC 8446, 5.1, and so is a
              * change_cipher_spec record: the records are walked to leave those bytes alone */
             size_t record = 0;
-            while (record + 5 + ((size_t)flight.ptr[record + 3] << 8 | flight.ptr[record + 4]) <= at)
+            while (record + 5 + ((size_t)flight.ptr[record + 3] << 8 | flight.ptr[record + 4]) <=
+                   at)
                 record += 5 + ((size_t)flight.ptr[record + 3] << 8 | flight.ptr[record + 4]);
             bool ignored = (at - record >= 1 && at - record <= 2) || flight.ptr[record] == 20;
             flight.ptr[at] ^= 0x10;
@@ -786,7 +813,8 @@ static void test_close(void)
     check_read(p.server.t, "last words", 10);
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, 100);
-    CHECK(ccz_tls_read(&b, p.server.t, &err) == CCZ_E_CLOSED && strcmp(err.where, "tls:closed") == 0);
+    CHECK(ccz_tls_read(&b, p.server.t, &err) == CCZ_E_CLOSED &&
+          strcmp(err.where, "tls:closed") == 0);
     CHECK(ccz_tls_read(&b, p.server.t, &err) == CCZ_E_CLOSED);
     ccz_tls_close(p.server.t);
     CHECK(move(p.client.t, p.server.t, SIZE_MAX) > 0); /* close_notify in answer */
@@ -807,7 +835,8 @@ static void test_rekey(void)
     struct pair p = new_pair(w.client, w.server);
     CHECK(ccz_tls_rekey(p.client.t, &err) == CCZ_E_ARG);
     shake(&p);
-    CHECK(ccz_tls_rekey(p.client.t, &err) == CCZ_OK); /* asked for: the server answers with its own */
+    CHECK(ccz_tls_rekey(p.client.t, &err) ==
+          CCZ_OK); /* asked for: the server answers with its own */
     CHECK(ccz_tls_pending(p.client.t) > 0);
     for (int i = 0; i < 3; i++) {
         CHECK(ccz_tls_write(p.client.t, ccz_span_str("ping"), &err) == CCZ_OK);
@@ -819,7 +848,8 @@ static void test_rekey(void)
     }
     /* by itself: a record of 1 byte is 5 + 1 + 1 + 16 on the wire, a KeyUpdate 5 + 5 + 1 + 16 */
     cczi_tls_set_records_max(p.client.t, 4);
-    CHECK(ccz_tls_rekey(p.client.t, &err) == CCZ_OK && move(p.server.t, p.client.t, SIZE_MAX) == 27);
+    CHECK(ccz_tls_rekey(p.client.t, &err) == CCZ_OK &&
+          move(p.server.t, p.client.t, SIZE_MAX) == 27);
     for (int i = 1; i <= 12; i++) {
         CHECK(ccz_tls_write(p.client.t, ccz_span_str("x"), &err) == CCZ_OK);
         CHECK(move(p.server.t, p.client.t, SIZE_MAX) == (i % 4 == 0 ? 27 + 23 : 23));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Certificates and CRLs: issue and read back, one bad certificate per refusal, every cut, every bit. */
+/* Certificates and CRLs: issue and read back, one bad certificate per refusal, every cut, every
+ * bit. */
 #define _DEFAULT_SOURCE
 #include "ccz_test.h"
 #include "crypto/x509_priv.h"
@@ -9,21 +10,20 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-
 enum { NOW = 1735689600, YEAR = 31536000 }; /* 2025-01-01T00:00:00Z */
 
 static struct ccz_err err;
 
-#define CHECK_WHERE(rc_expr, want_rc, want_where)                                               \
-    do {                                                                                        \
-        err = (struct ccz_err){.rc = CCZ_OK};                                                   \
-        ccz_rc check_rc = (rc_expr);                                                            \
-        if (check_rc != (want_rc) || err.rc != (want_rc) || strcmp(err.where, (want_where))) {  \
-            fprintf(stderr, "%s:%d: got %s at \"%s\", want %s at \"%s\"\n", __FILE__, __LINE__, \
-                    ccz_rc_name(check_rc), err.where, ccz_rc_name(want_rc), (want_where));      \
-            exit(1);                                                                            \
-        }                                                                                       \
-        CHECK(ERR_peek_error() == 0); /* nothing left in OpenSSL's queue */                     \
+#define CHECK_WHERE(rc_expr, want_rc, want_where)                                                  \
+    do {                                                                                           \
+        err = (struct ccz_err){.rc = CCZ_OK};                                                      \
+        ccz_rc check_rc = (rc_expr);                                                               \
+        if (check_rc != (want_rc) || err.rc != (want_rc) || strcmp(err.where, (want_where))) {     \
+            fprintf(stderr, "%s:%d: got %s at \"%s\", want %s at \"%s\"\n", __FILE__, __LINE__,    \
+                    ccz_rc_name(check_rc), err.where, ccz_rc_name(want_rc), (want_where));         \
+            exit(1);                                                                               \
+        }                                                                                          \
+        CHECK(ERR_peek_error() == 0); /* nothing left in OpenSSL's queue */                        \
     } while (0)
 
 static struct ccz_key *new_key(void)
@@ -148,7 +148,8 @@ static void test_forge(void)
 static void test_refuse_tbs(void)
 {
     CCZ_AUTO(ccz_key) k = new_key();
-#define REFUSED(rc, where, ...) CHECK_WHERE(parse_forged(&(struct forge){.signer = k, __VA_ARGS__}), rc, where)
+#define REFUSED(rc, where, ...)                                                                    \
+    CHECK_WHERE(parse_forged(&(struct forge){.signer = k, __VA_ARGS__}), rc, where)
     REFUSED(CCZ_E_FORMAT, "x509:version", .version = DER("a0(020101)"));   /* v2 */
     REFUSED(CCZ_E_FORMAT, "x509:version", .version = DER("a0(020103)"));   /* v4 */
     REFUSED(CCZ_E_FORMAT, "x509:version", .version = DER("a0(02020002)")); /* padded */
@@ -160,12 +161,15 @@ static void test_refuse_tbs(void)
     REFUSED(CCZ_E_FORMAT, "x509:algorithm-mismatch", .outer_alg = DER("30(06(2a8648ce3d040303))"));
     REFUSED(CCZ_E_FORMAT, "x509:certificate", .bits_head = DER("01"));          /* an unused bit */
     REFUSED(CCZ_E_FORMAT, "x509:tbs", .issuer = DER("30(31(30(06(550403))))")); /* no value */
-    REFUSED(CCZ_E_FORMAT, "x509:tbs", .issuer = DER("30(31(30(06(550403) 0c('X') 0500)))")); /* two */
-    REFUSED(CCZ_E_FORMAT, "x509:tbs", .subject = DER("30(31())"));              /* empty SET */
+    REFUSED(CCZ_E_FORMAT, "x509:tbs",
+            .issuer = DER("30(31(30(06(550403) 0c('X') 0500)))"));                 /* two */
+    REFUSED(CCZ_E_FORMAT, "x509:tbs", .subject = DER("30(31())"));                 /* empty SET */
     REFUSED(CCZ_E_FORMAT, "x509:tbs", .subject = DER("30(31(30(0600 0c('X'))))")); /* empty type */
-    REFUSED(CCZ_E_FORMAT, "x509:tbs", .subject = DER("30(30(30(06(550403) 0c('X'))))")); /* no SET */
-    REFUSED(CCZ_E_FORMAT, "x509:tbs", .tail = DER("0500"));                     /* a field behind */
-    REFUSED(CCZ_E_FORMAT, "x509:tbs", .exts = DER("81(00) a3(30(" CA_TRUE "))")); /* issuerUniqueID */
+    REFUSED(CCZ_E_FORMAT, "x509:tbs",
+            .subject = DER("30(30(30(06(550403) 0c('X'))))")); /* no SET */
+    REFUSED(CCZ_E_FORMAT, "x509:tbs", .tail = DER("0500"));    /* a field behind */
+    REFUSED(CCZ_E_FORMAT, "x509:tbs",
+            .exts = DER("81(00) a3(30(" CA_TRUE "))")); /* issuerUniqueID */
     REFUSED(CCZ_E_FORMAT, "x509:common-name", .subject = DER("30(31(30(06(550403) 0c('X' 00))))"));
     REFUSED(CCZ_E_FORMAT, "x509:common-name", .subject = DER("30(31(30(06(550403) 1e(0058))))"));
     /* a point that is not on the curve, in the SubjectPublicKeyInfo of P-256 */
@@ -180,19 +184,19 @@ static void test_refuse_validity(void)
     CCZ_AUTO(ccz_key) k = new_key();
 #define BAD_TIME(text) REFUSED(CCZ_E_FORMAT, "x509:validity", .validity = DER("30(" text ")"))
 #define AFTER          "17('260101000000Z')"
-    BAD_TIME("17('2501010000Z')" AFTER);             /* no seconds */
-    BAD_TIME("17('250101000000+0100')" AFTER);       /* not UTC */
-    BAD_TIME("17('251301000000Z')" AFTER);           /* month 13 */
-    BAD_TIME("17('250230000000Z')" AFTER);           /* 30 February */
-    BAD_TIME("17('250101240000Z')" AFTER);           /* 24 h */
-    BAD_TIME("17('25010100000 Z')" AFTER);           /* no digit */
-    BAD_TIME("17('2501010000000')" AFTER);           /* no Z */
-    BAD_TIME("18('20250101000000.5Z')" AFTER);       /* fraction */
-    BAD_TIME("18('250101000000Z')" AFTER);           /* two digits of the year */
-    BAD_TIME("17('20250101000000Z')" AFTER);         /* four digits of the year */
-    BAD_TIME("04('250101000000Z')" AFTER);           /* another type */
-    BAD_TIME("17('250101000000Z')");                 /* one time only */
-    BAD_TIME("17('250101000000Z')" AFTER AFTER);     /* three times */
+    BAD_TIME("17('2501010000Z')" AFTER);         /* no seconds */
+    BAD_TIME("17('250101000000+0100')" AFTER);   /* not UTC */
+    BAD_TIME("17('251301000000Z')" AFTER);       /* month 13 */
+    BAD_TIME("17('250230000000Z')" AFTER);       /* 30 February */
+    BAD_TIME("17('250101240000Z')" AFTER);       /* 24 h */
+    BAD_TIME("17('25010100000 Z')" AFTER);       /* no digit */
+    BAD_TIME("17('2501010000000')" AFTER);       /* no Z */
+    BAD_TIME("18('20250101000000.5Z')" AFTER);   /* fraction */
+    BAD_TIME("18('250101000000Z')" AFTER);       /* two digits of the year */
+    BAD_TIME("17('20250101000000Z')" AFTER);     /* four digits of the year */
+    BAD_TIME("04('250101000000Z')" AFTER);       /* another type */
+    BAD_TIME("17('250101000000Z')");             /* one time only */
+    BAD_TIME("17('250101000000Z')" AFTER AFTER); /* three times */
     /* both forms of RFC 5280, 4.1.2.5, at the turn of the century window and at the end of time */
     static const struct {
         const char *validity;
@@ -216,22 +220,22 @@ static void test_refuse_exts(void)
 {
     CCZ_AUTO(ccz_key) k = new_key();
 #define BAD_EXT(where, text) REFUSED(CCZ_E_FORMAT, where, .exts = DER("a3(" text ")"))
-    BAD_EXT("x509:extensions", "30()");                                        /* none at all */
-    BAD_EXT("x509:extensions", "30(" CA_TRUE ") 0500");                        /* bytes behind them */
-    BAD_EXT("x509:extensions", "30(30(06(551d0e) 010100 04(0401aa)))");        /* FALSE spelt out */
-    BAD_EXT("x509:extensions", "30(30(06(551d0e) 010101 04(0401aa)))");        /* TRUE as 01 */
-    BAD_EXT("x509:extensions", "30(30(06(551d0e) 04(0401aa) 0500))");          /* one field more */
-    BAD_EXT("x509:extensions", "30(30(06() 04(00)))");                         /* empty OID */
-    BAD_EXT("x509:extensions", "30(30(06(551d0e)))");                          /* no value */
+    BAD_EXT("x509:extensions", "30()");                                 /* none at all */
+    BAD_EXT("x509:extensions", "30(" CA_TRUE ") 0500");                 /* bytes behind them */
+    BAD_EXT("x509:extensions", "30(30(06(551d0e) 010100 04(0401aa)))"); /* FALSE spelt out */
+    BAD_EXT("x509:extensions", "30(30(06(551d0e) 010101 04(0401aa)))"); /* TRUE as 01 */
+    BAD_EXT("x509:extensions", "30(30(06(551d0e) 04(0401aa) 0500))");   /* one field more */
+    BAD_EXT("x509:extensions", "30(30(06() 04(00)))");                  /* empty OID */
+    BAD_EXT("x509:extensions", "30(30(06(551d0e)))");                   /* no value */
     BAD_EXT("x509:repeated-extension", "30(" CA_TRUE CA_TRUE ")");
-    BAD_EXT("x509:basic-constraints", "30(30(06(551d13) 04()))");              /* empty */
-    BAD_EXT("x509:basic-constraints", "30(30(06(551d13) 04(30(010100))))");    /* FALSE spelt out */
-    BAD_EXT("x509:basic-constraints", "30(30(06(551d13) 04(30(020100))))");    /* path length, no CA */
+    BAD_EXT("x509:basic-constraints", "30(30(06(551d13) 04()))");           /* empty */
+    BAD_EXT("x509:basic-constraints", "30(30(06(551d13) 04(30(010100))))"); /* FALSE spelt out */
+    BAD_EXT("x509:basic-constraints", "30(30(06(551d13) 04(30(020100))))"); /* path length, no CA */
     BAD_EXT("x509:basic-constraints", "30(30(06(551d13) 04(30(0101ff 0201ff))))"); /* negative */
-    BAD_EXT("x509:basic-constraints", "30(30(06(551d13) 04(30(0101ff) 00)))"); /* trailing */
-    BAD_EXT("x509:key-usage", "30(30(06(551d0f) 04(03(00))))");                /* no bits at all */
-    BAD_EXT("x509:key-usage", "30(30(06(551d0f) 04(03(08 06))))");             /* 8 unused bits */
-    BAD_EXT("x509:key-usage", "30(30(06(551d0f) 04(03(01 06) 00)))");          /* trailing */
+    BAD_EXT("x509:basic-constraints", "30(30(06(551d13) 04(30(0101ff) 00)))");     /* trailing */
+    BAD_EXT("x509:key-usage", "30(30(06(551d0f) 04(03(00))))");       /* no bits at all */
+    BAD_EXT("x509:key-usage", "30(30(06(551d0f) 04(03(08 06))))");    /* 8 unused bits */
+    BAD_EXT("x509:key-usage", "30(30(06(551d0f) 04(03(01 06) 00)))"); /* trailing */
     /* one more than the table holds */
     CCZ_AUTO_BUF many;
     ccz_buf_init(&many, CCZ_CERT_SIZE_MAX);
@@ -259,9 +263,15 @@ static void test_issue(void)
         {"1.2.840.113741.1337.6", ccz_span_str("evidence"), false},
         {"2.23.133.5.4.9", ccz_span_str(""), true},
     };
-    CCZ_AUTO(ccz_cert) c = issue(&(struct ccz_cert_cfg){
-        .cn = "leaf", .org = "Org", .key = k, .issuer = ca.cert, .issuer_key = ca.key, .serial = 0x80ff,
-        .ext = ext, .ext_len = 2});
+    CCZ_AUTO(ccz_cert)
+    c = issue(&(struct ccz_cert_cfg){.cn = "leaf",
+                                     .org = "Org",
+                                     .key = k,
+                                     .issuer = ca.cert,
+                                     .issuer_key = ca.key,
+                                     .serial = 0x80ff,
+                                     .ext = ext,
+                                     .ext_len = 2});
     CHECK(strcmp(ccz_cert_cn(c), "leaf") == 0 && !ccz_cert_is_ca(c));
     CHECK(ccz_span_eq(ccz_cert_issuer(c), ccz_cert_subject(ca.cert)));
     CHECK(ccz_span_eq(ccz_cert_serial(c), DER("0080ff")));
@@ -270,13 +280,15 @@ static void test_issue(void)
     ccz_buf_init(&spki, 200);
     CHECK(ccz_key_spki(&spki, k) == CCZ_OK && ccz_span_eq(ccz_cert_spki(c), ccz_buf_span(&spki)));
     uint8_t a[64], b[64];
-    CHECK(ccz_key_xy(a, k) == CCZ_OK && ccz_key_xy(b, ccz_cert_key(c)) == CCZ_OK && !memcmp(a, b, 64));
+    CHECK(ccz_key_xy(a, k) == CCZ_OK && ccz_key_xy(b, ccz_cert_key(c)) == CCZ_OK &&
+          !memcmp(a, b, 64));
     bool critical = true;
     CHECK(ccz_span_eq(ccz_cert_ext(&critical, c, ext[0].oid), ext[0].value) && !critical);
     CHECK(ccz_cert_ext(&critical, c, ext[1].oid).ptr != NULL && critical);
     CHECK(ccz_cert_ext(&critical, c, "1.2.840.113741.1337.5").ptr == NULL && !critical);
     CHECK(ccz_cert_ext(NULL, c, "not an oid").ptr == NULL);
-    CHECK(ccz_cert_ext(NULL, c, "2.5.29.15").size > 0 && ccz_cert_ext(NULL, c, "2.5.29.35").size > 0);
+    CHECK(ccz_cert_ext(NULL, c, "2.5.29.15").size > 0 &&
+          ccz_cert_ext(NULL, c, "2.5.29.35").size > 0);
 
     /* what we write, OpenSSL reads and verifies */
     struct ccz_span der = ccz_cert_der(c);
@@ -293,7 +305,13 @@ static void test_issue(void)
     CCZ_AUTO(ccz_cert) r1 = issue(&(struct ccz_cert_cfg){.cn = "r", .key = k});
     CCZ_AUTO(ccz_cert) r2 = issue(&(struct ccz_cert_cfg){.cn = "r", .key = k});
     CHECK(!ccz_span_eq(ccz_cert_serial(r1), ccz_cert_serial(r2)));
+    free_ca(&ca);
+}
 
+static void test_issue_refused(void)
+{
+    struct ca ca = new_ca("Test Root");
+    CCZ_AUTO(ccz_key) k = new_key();
     CCZ_AUTO_BUF out;
     ccz_buf_init(&out, CCZ_CERT_SIZE_MAX);
     struct ccz_cert_cfg bad = {.cn = "", .key = k, .not_after_s = 1};
@@ -302,9 +320,11 @@ static void test_issue(void)
     CHECK_WHERE(ccz_cert_issue(&out, &bad, &err), CCZ_E_ARG, "x509:issue-validity");
     bad = (struct ccz_cert_cfg){.cn = "x", .key = k, .issuer = ca.cert};
     CHECK_WHERE(ccz_cert_issue(&out, &bad, &err), CCZ_E_ARG, "x509:issue-issuer");
-    bad = (struct ccz_cert_cfg){.cn = "x", .key = k, .issuer = ca.cert, .issuer_key = k}; /* not its key */
+    bad = (struct ccz_cert_cfg){
+        .cn = "x", .key = k, .issuer = ca.cert, .issuer_key = k}; /* not its key */
     CHECK_WHERE(ccz_cert_issue(&out, &bad, &err), CCZ_E_SIG, "x509:signature");
-    const struct ccz_cert_ext_in twice[] = {ext[0], ext[0]};
+    const struct ccz_cert_ext_in twice[] = {{"1.2.3", ccz_span_str("x"), false},
+                                            {"1.2.3", ccz_span_str("y"), true}};
     bad = (struct ccz_cert_cfg){.cn = "x", .key = k, .ext = twice, .ext_len = 2};
     CHECK_WHERE(ccz_cert_issue(&out, &bad, &err), CCZ_E_FORMAT, "x509:repeated-extension");
     bad.ext = &(struct ccz_cert_ext_in){.oid = "3.1"};
@@ -320,10 +340,12 @@ static void test_p384(void)
     struct ca ca = new_ca("Root 256");
     CCZ_AUTO(ccz_key) k = NULL;
     CHECK(ccz_key_generate(&k, CCZ_P384) == CCZ_OK);
-    CCZ_AUTO(ccz_cert) sub = issue(&(struct ccz_cert_cfg){
+    CCZ_AUTO(ccz_cert)
+    sub = issue(&(struct ccz_cert_cfg){
         .cn = "Sub 384", .key = k, .issuer = ca.cert, .issuer_key = ca.key, .ca = true});
-    CCZ_AUTO(ccz_cert) leaf = issue(&(struct ccz_cert_cfg){
-        .cn = "leaf", .key = ca.key, .issuer = sub, .issuer_key = k});
+    CCZ_AUTO(ccz_cert)
+    leaf =
+        issue(&(struct ccz_cert_cfg){.cn = "leaf", .key = ca.key, .issuer = sub, .issuer_key = k});
     CHECK(ccz_cert_check_issuer(sub, ca.cert, &err) == CCZ_OK);
     CHECK(ccz_cert_check_issuer(leaf, sub, &err) == CCZ_OK);
     CHECK_WHERE(ccz_cert_check_issuer(leaf, ca.cert, &err), CCZ_E_MISMATCH, "x509:issuer-name");
@@ -336,8 +358,9 @@ static void test_chain(void)
 {
     struct ca ca = new_ca("Root"), twin = new_ca("Root"), other = new_ca("Other");
     CCZ_AUTO(ccz_key) k = new_key();
-    CCZ_AUTO(ccz_cert) c = issue(&(struct ccz_cert_cfg){
-        .cn = "leaf", .key = k, .issuer = ca.cert, .issuer_key = ca.key});
+    CCZ_AUTO(ccz_cert)
+    c = issue(
+        &(struct ccz_cert_cfg){.cn = "leaf", .key = k, .issuer = ca.cert, .issuer_key = ca.key});
     CHECK(ccz_cert_check_issuer(c, ca.cert, &err) == CCZ_OK);
     CHECK(ccz_cert_check_issuer(ca.cert, ca.cert, &err) == CCZ_OK);
     CHECK_WHERE(ccz_cert_check_issuer(c, other.cert, &err), CCZ_E_MISMATCH, "x509:issuer-name");
@@ -348,7 +371,8 @@ static void test_chain(void)
     CCZ_AUTO(ccz_cert) no_ca = issue(&(struct ccz_cert_cfg){.cn = "Root", .key = ca.key});
     CHECK_WHERE(ccz_cert_check_issuer(c, no_ca, &err), CCZ_E_UNTRUSTED, "x509:not-ca");
 
-    CHECK(ccz_cert_check_time(c, NOW, &err) == CCZ_OK && ccz_cert_check_time(c, NOW + YEAR, &err) == CCZ_OK);
+    CHECK(ccz_cert_check_time(c, NOW, &err) == CCZ_OK &&
+          ccz_cert_check_time(c, NOW + YEAR, &err) == CCZ_OK);
     CHECK_WHERE(ccz_cert_check_time(c, NOW - 1, &err), CCZ_E_EXPIRED, "x509:not-yet-valid");
     CHECK(strcmp(err.expected, "2025-01-01T00:00:00Z") == 0);
     CHECK_WHERE(ccz_cert_check_time(c, NOW + YEAR + 1, &err), CCZ_E_EXPIRED, "x509:expired");
@@ -373,28 +397,47 @@ static void test_chain_exts(void)
 {
     CCZ_AUTO(ccz_key) k = new_key();
     CCZ_AUTO(ccz_cert) good = forged(&(struct forge){.signer = k});
-    CCZ_AUTO(ccz_cert) crl_only = forged(&(struct forge){ /* keyUsage cRLSign */
-        .signer = k, .exts = DER("a3(30(" CA_TRUE "30(06(551d0f) 04(03(01 02)))))")});
+    CCZ_AUTO(ccz_cert)
+    crl_only =
+        forged(&(struct forge){/* keyUsage cRLSign */
+                               .signer = k,
+                               .exts = DER("a3(30(" CA_TRUE "30(06(551d0f) 04(03(01 02)))))")});
     CCZ_AUTO(ccz_cert) sub_ca = forged(&(struct forge){.signer = k, .subject = DER(NAME_Y)});
-    CCZ_AUTO(ccz_cert) end_entity = forged(&(struct forge){
+    CCZ_AUTO(ccz_cert)
+    end_entity = forged(&(struct forge){
         .signer = k, .subject = DER(NAME_Y), .exts = DER("a3(30(30(06(551d13) 04(3000))))")});
-    CCZ_AUTO(ccz_cert) path0 = forged(&(struct forge){ /* pathLenConstraint 0 */
-        .signer = k, .exts = DER("a3(30(30(06(551d13) 0101ff 04(30(0101ff 020100)))))")});
-    CCZ_AUTO(ccz_cert) unknown = forged(&(struct forge){ /* critical nameConstraints */
-        .signer = k, .exts = DER("a3(30(" CA_TRUE "30(06(551d1e) 0101ff 04(3000))))")});
-    CCZ_AUTO(ccz_cert) sha512 = forged(&(struct forge){ /* ecdsa-with-SHA512 */
-        .signer = k, .inner_alg = DER("30(06(2a8648ce3d040304))")});
-    CCZ_AUTO(ccz_cert) x25519 = forged(&(struct forge){ /* a key that cannot sign */
-        .signer = k, .spki = DER("30(30(06(2b656e)) 03(00 'thirty-two bytes of a public key'))")});
+    CCZ_AUTO(ccz_cert)
+    path0 =
+        forged(&(struct forge){/* pathLenConstraint 0 */
+                               .signer = k,
+                               .exts = DER("a3(30(30(06(551d13) 0101ff 04(30(0101ff 020100)))))")});
+    CCZ_AUTO(ccz_cert)
+    unknown =
+        forged(&(struct forge){/* critical nameConstraints */
+                               .signer = k,
+                               .exts = DER("a3(30(" CA_TRUE "30(06(551d1e) 0101ff 04(3000))))")});
+    CCZ_AUTO(ccz_cert)
+    sha512 = forged(&(struct forge){/* ecdsa-with-SHA512 */
+                                    .signer = k,
+                                    .inner_alg = DER("30(06(2a8648ce3d040304))")});
+    CCZ_AUTO(ccz_cert)
+    x25519 = forged(&(struct forge){
+        /* a key that cannot sign */
+        .signer = k,
+        .spki = DER("30(30(06(2b656e)) 03(00 'thirty-two bytes of a public key'))")});
 
     CHECK(ccz_cert_check_issuer(good, good, &err) == CCZ_OK);
-    CHECK_WHERE(ccz_cert_check_issuer(good, crl_only, &err), CCZ_E_UNTRUSTED, "x509:issuer-key-usage");
+    CHECK_WHERE(ccz_cert_check_issuer(good, crl_only, &err), CCZ_E_UNTRUSTED,
+                "x509:issuer-key-usage");
     CHECK(ccz_cert_check_issuer(path0, path0, &err) == CCZ_OK); /* self-issued does not count */
     CHECK(ccz_cert_check_issuer(end_entity, path0, &err) == CCZ_OK);
     CHECK_WHERE(ccz_cert_check_issuer(sub_ca, path0, &err), CCZ_E_UNTRUSTED, "x509:path-length");
-    CHECK_WHERE(ccz_cert_check_issuer(good, unknown, &err), CCZ_E_UNSUPPORTED, "x509:critical-extension");
-    CHECK_WHERE(ccz_cert_check_issuer(unknown, good, &err), CCZ_E_UNSUPPORTED, "x509:critical-extension");
-    CHECK_WHERE(ccz_cert_check_issuer(sha512, good, &err), CCZ_E_UNSUPPORTED, "x509:signature-algorithm");
+    CHECK_WHERE(ccz_cert_check_issuer(good, unknown, &err), CCZ_E_UNSUPPORTED,
+                "x509:critical-extension");
+    CHECK_WHERE(ccz_cert_check_issuer(unknown, good, &err), CCZ_E_UNSUPPORTED,
+                "x509:critical-extension");
+    CHECK_WHERE(ccz_cert_check_issuer(sha512, good, &err), CCZ_E_UNSUPPORTED,
+                "x509:signature-algorithm");
     CHECK(ccz_cert_key(x25519) == NULL);
     CHECK_WHERE(ccz_cert_check_issuer(good, x25519, &err), CCZ_E_UNSUPPORTED, "x509:issuer-key");
 }
@@ -405,8 +448,9 @@ static void test_every_cut_and_bit(void)
 {
     struct ca ca = new_ca("Root");
     CCZ_AUTO(ccz_key) k = new_key();
-    CCZ_AUTO(ccz_cert) c = issue(&(struct ccz_cert_cfg){
-        .cn = "leaf", .key = k, .issuer = ca.cert, .issuer_key = ca.key});
+    CCZ_AUTO(ccz_cert)
+    c = issue(
+        &(struct ccz_cert_cfg){.cn = "leaf", .key = k, .issuer = ca.cert, .issuer_key = ca.key});
     struct ccz_span der = ccz_cert_der(c);
     uint8_t *copy = malloc(der.size + 1);
     CHECK(copy != NULL);
@@ -415,13 +459,15 @@ static void test_every_cut_and_bit(void)
         uint8_t *exact = malloc(cut ? cut : 1); /* a sanitizer sees the first byte read too far */
         CHECK(exact != NULL);
         memcpy(exact, der.ptr, cut);
-        CHECK_WHERE(ccz_cert_parse(&bad, CCZ_SPAN(exact, cut), &err), CCZ_E_FORMAT, "x509:certificate");
+        CHECK_WHERE(ccz_cert_parse(&bad, CCZ_SPAN(exact, cut), &err), CCZ_E_FORMAT,
+                    "x509:certificate");
         free(exact);
     }
     memcpy(copy, der.ptr, der.size);
     copy[der.size] = 0;
     CCZ_AUTO(ccz_cert) trailing = NULL;
-    CHECK_WHERE(ccz_cert_parse(&trailing, CCZ_SPAN(copy, der.size + 1), &err), CCZ_E_FORMAT, "x509:certificate");
+    CHECK_WHERE(ccz_cert_parse(&trailing, CCZ_SPAN(copy, der.size + 1), &err), CCZ_E_FORMAT,
+                "x509:certificate");
 
     /* No bit is free: what is not signed is either compared with what is, or fixed by DER. */
     size_t parsed = 0;
@@ -440,7 +486,8 @@ static void test_every_cut_and_bit(void)
     free_ca(&ca);
 }
 
-/* BER that is not DER: the same certificate with a length in more bytes than needed, or indefinite. */
+/* BER that is not DER: the same certificate with a length in more bytes than needed, or indefinite.
+ */
 static void test_not_der(void)
 {
     CCZ_AUTO(ccz_key) k = new_key();
@@ -474,17 +521,41 @@ static void test_oid(void)
         {"2.999", "8837"},
         {"0.0", "00"},
     };
-    static const char *const bad[] = {"", "1", "1.", "1.40", "3.1", "1.2.", "1..2", "1.2.x", "1.2 ",
-                                      "-1.2", "1.2.99999999999999999999"};
+    static const char *const bad[] = {"",
+                                      "1",
+                                      "1.",
+                                      "1.40",
+                                      "3.1",
+                                      "1.2.",
+                                      "1..2",
+                                      "1.2.x",
+                                      "1.2 ",
+                                      "-1.2",
+                                      "1.2.99999999999999999999"};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         uint8_t got[64];
         struct ccz_span w = DER(good[i].hex);
-        CHECK(cczi_der_oid(got, sizeof(got), good[i].dotted) == w.size && !memcmp(got, w.ptr, w.size));
+        CHECK(cczi_der_oid(got, sizeof(got), good[i].dotted) == w.size &&
+              !memcmp(got, w.ptr, w.size));
         CHECK(cczi_der_oid(got, w.size - 1, good[i].dotted) == 0); /* no room */
+        char text[64];
+        cczi_der_oid_text(text, sizeof(text), w);
+        CHECK(strcmp(text, good[i].dotted) == 0);
+        for (size_t size = 1; size <= strlen(text); size++) { /* no room for the text */
+            char small[64];
+            cczi_der_oid_text(small, size, w);
+            CHECK(strcmp(small, size > 1 ? "?" : "") == 0);
+        }
     }
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         uint8_t got[64];
         CHECK(cczi_der_oid(got, sizeof(got), bad[i]) == 0);
+    }
+    static const char *const bad_hex[] = {"", "2a86", "ffffffffffffffffffffff7f"}; /* cut, huge */
+    for (size_t i = 0; i < sizeof(bad_hex) / sizeof(bad_hex[0]); i++) {
+        char text[64];
+        cczi_der_oid_text(text, sizeof(text), DER(bad_hex[i]));
+        CHECK(strcmp(text, "?") == 0);
     }
 }
 
@@ -496,6 +567,7 @@ int main(int argc, char **argv)
         {"x509.refuse_validity", test_refuse_validity},
         {"x509.refuse_exts", test_refuse_exts},
         {"x509.issue", test_issue},
+        {"x509.issue_refused", test_issue_refused},
         {"x509.p384", test_p384},
         {"x509.chain", test_chain},
         {"x509.chain_exts", test_chain_exts},

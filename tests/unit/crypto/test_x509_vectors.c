@@ -16,7 +16,8 @@ static void find(glob_t *out, const char *pattern)
 {
     const char *dir = getenv("CCZOO_VECTORS");
     char path[1024];
-    (void)snprintf(path, sizeof(path), "%s/tee/%s", dir ? dir : CCZ_TEST_SOURCE_DIR "/../shared/vectors", pattern);
+    (void)snprintf(path, sizeof(path), "%s/tee/%s",
+                   dir ? dir : CCZ_TEST_SOURCE_DIR "/../shared/vectors", pattern);
     if (glob(path, 0, NULL, out) != 0) {
         fprintf(stderr, "skipped: no %s\n", path);
         exit(77);
@@ -96,7 +97,8 @@ static void test_intel_chains(void)
 }
 
 /* 0 if there is no such file: some cases of 2020 come without the list of the root. */
-static size_t check_crl(const char *crl_path, const struct ccz_cert *issuer, const struct ccz_cert *wrong)
+static size_t check_crl(const char *crl_path, const struct ccz_cert *issuer,
+                        const struct ccz_cert *wrong)
 {
     CCZ_AUTO_BUF der;
     ccz_buf_init(&der, CCZ_CRL_SIZE_MAX);
@@ -118,7 +120,8 @@ static size_t check_crl(const char *crl_path, const struct ccz_cert *issuer, con
     STACK_OF(X509_REVOKED) *list = X509_CRL_get_REVOKED(x);
     for (int i = 0; i < sk_X509_REVOKED_num(list); i++) {
         uint8_t serial[64], *to = serial;
-        int size = i2d_ASN1_INTEGER(X509_REVOKED_get0_serialNumber(sk_X509_REVOKED_value(list, i)), &to);
+        int size =
+            i2d_ASN1_INTEGER(X509_REVOKED_get0_serialNumber(sk_X509_REVOKED_value(list, i)), &to);
         CHECK(size > 2 && ccz_crl_revokes(crl, CCZ_SPAN(serial + 2, (size_t)size - 2)));
     }
     X509_CRL_free(x);
@@ -167,7 +170,8 @@ static void test_amd_chains(void)
         good++;
 
         /* one changed bit in the chip id that the certificate is about */
-        struct ccz_span der = ccz_cert_der(vcek), hwid = ccz_cert_ext(NULL, vcek, "1.3.6.1.4.1.3704.1.4");
+        struct ccz_span der = ccz_cert_der(vcek),
+                        hwid = ccz_cert_ext(NULL, vcek, "1.3.6.1.4.1.3704.1.4");
         CHECK(hwid.size >= 8);
         CCZ_AUTO_BUF bad;
         ccz_buf_init(&bad, CCZ_CERT_SIZE_MAX);
