@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "idx.h"
 
+#include <cczoo/crypto.h>
 #include <cczoo/infer.h>
 #include <cczoo/party.h>
 #include <cczoo/rpc.h>
@@ -20,6 +21,7 @@ enum { REPLICAS_MAX = 64, SIDE_MAX = 4096 };
 
 struct infer_opts {
     const char *target, *policy, *trust_sim, *collateral, *model, *signature, *input, *output, *images, *labels;
+    const char *expect_classes;
     int64_t batch, connections, in_flight, limit, timeout_ms, retries, expect_correct;
     bool json;
 };
@@ -40,6 +42,7 @@ struct run {
     size_t in_flight, answered, correct;
     uint64_t retried;
     uint32_t *latency_us; /* one per batch */
+    uint8_t *classes;     /* the answer for each image */
     size_t batches_done;
     struct replica replica[REPLICAS_MAX];
     size_t replica_len;
@@ -70,12 +73,14 @@ static void count_replica(struct run *r, const char *name, size_t images)
 /* Right answers among the scores of one batch: the index of the largest score is the class. */
 static ccz_rc count_correct(size_t *correct, const struct batch *b, struct ccz_span response, struct ccz_err *err)
 {
-    const struct run *r = b->run;
+    struct run *r = b->run;
     CCZ_AUTO_BUF scores;
     ccz_buf_init(&scores, CCZ_RPC_MESSAGE_SIZE_MAX);
     size_t classes = 0;
     ccz_rc rc = ccz_infer_decode_scores(&scores, &classes, response, r->o->output, b->len, err);
     *correct = 0;
+    if (rc == CCZ_OK && classes > 256)
+        rc = ccz_refuse_num(err, CCZ_E_LIMIT, "infer:classes", (int64_t)classes, 256);
     for (size_t i = 0; rc == CCZ_OK && i < b->len; i++) {
         float best, v;
         size_t top = 0;
@@ -87,6 +92,7 @@ static ccz_rc count_correct(size_t *correct, const struct batch *b, struct ccz_s
                 top = k;
             }
         }
+        r->classes[b->first + i] = (uint8_t)top; /* no other batch touches these */
         *correct += top == r->labels.data[b->first + i];
     }
     return rc;
@@ -252,7 +258,8 @@ static ccz_rc load_data(struct run *r, struct ccz_err *err)
         r->total = (size_t)r->o->limit;
     r->batch = (size_t)r->o->batch;
     r->latency_us = calloc(r->total / r->batch + 1, sizeof(r->latency_us[0]));
-    return r->latency_us ? CCZ_OK : ccz_fail(err, CCZ_E_NOMEM, "infer:data", 0, "out of memory");
+    r->classes = calloc(r->total, 1);
+    return r->latency_us && r->classes ? CCZ_OK : ccz_fail(err, CCZ_E_NOMEM, "infer:data", 0, "out of memory");
 }
 
 static void say_peer(const struct ccz_ratls_peer *peer)
@@ -289,6 +296,25 @@ static ccz_rc connect_servers(struct run *r, struct ccz_party **party, struct cc
     return rc;
 }
 
+/* The same number of right answers, or even the same answer for each image, as somebody else got. */
+static ccz_rc check_expected(const struct run *r, struct ccz_err *err)
+{
+    const struct infer_opts *o = r->o;
+    if (o->expect_correct >= 0 && r->correct != (size_t)o->expect_correct)
+        return ccz_refuse_num(err, CCZ_E_MISMATCH, "infer:accuracy", (int64_t)r->correct, o->expect_correct);
+    if (!o->expect_classes)
+        return CCZ_OK;
+    uint8_t digest[32];
+    char hex[65];
+    ccz_rc rc = ccz_sha256(digest, CCZ_SPAN(r->classes, r->total));
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "infer:classes", 0, "cannot hash the answers");
+    ccz_hex(hex, digest, sizeof(digest));
+    return strcmp(hex, o->expect_classes) == 0
+               ? CCZ_OK
+               : ccz_refuse(err, CCZ_E_MISMATCH, "infer:classes", hex, o->expect_classes);
+}
+
 static int run_all(const struct infer_opts *o)
 {
     struct ccz_err err = {0};
@@ -306,13 +332,12 @@ static int run_all(const struct infer_opts *o)
         status = ui_fail(&err);
     } else {
         report(&r, seconds);
-        if (o->expect_correct >= 0 && r.correct != (size_t)o->expect_correct) {
-            ccz_refuse_num(&err, CCZ_E_MISMATCH, "infer:accuracy", (int64_t)r.correct, o->expect_correct);
+        if (check_expected(&r, &err) != CCZ_OK)
             status = ui_fail(&err);
-        }
     }
     ccz_rpc_client_free(r.client);
     free(r.latency_us);
+    free(r.classes);
     idx_free(&r.images);
     idx_free(&r.labels);
     return status;
@@ -354,6 +379,7 @@ int cmd_infer(int argc, char **argv)
         {"timeout-ms", NULL, &o.timeout_ms, NULL, "N", "deadline of a call, default 30000"},
         {"retries", NULL, &o.retries, NULL, "N", "further attempts of a call whose server vanished, default 8"},
         {"expect-correct", NULL, &o.expect_correct, NULL, "N", "end with status 1 unless exactly N are right"},
+        {"expect-classes", &o.expect_classes, NULL, NULL, "HEX", "and unless this is the SHA-256 of all answers, a byte each"},
         {"json", NULL, NULL, &o.json, NULL, "one JSON object"},
         {0},
     };
