@@ -105,12 +105,15 @@ void ui_progress(const char *label, uint64_t done, uint64_t total)
     int64_t now = ccz_mono_ms();
     bool tty = isatty(STDERR_FILENO) != 0;
     bool end = done >= total;
+    if (last_ms == 0)
+        last_ms = tty ? 0 : now;
     if (!end && now - last_ms < (tty ? 100 : 10000))
         return;
     last_ms = now;
     unsigned percent = total ? (unsigned)(done * 100 / total) : 100;
     if (!tty) {
-        (void)fprintf(stderr, "%s %u %%\n", label, percent);
+        if (!end)
+            (void)fprintf(stderr, "%s %u %%\n", label, percent);
         return;
     }
     char bar[31];

@@ -51,7 +51,13 @@ start() {
     local name=$1
     shift
     "$@" >>"$RUN/log/$name.log" 2>&1 </dev/null &
-    PIDS[$name]=$!
+    started "$name"
+}
+
+# started NAME: the last background process is NAME; bash need not announce how it ends.
+started() {
+    PIDS[$1]=$!
+    disown "$!"
 }
 
 # stop NAME [SIGNAL]: ends a started process and waits for it (10 s, then KILL).
@@ -64,7 +70,6 @@ stop() {
         sleep 0.1
     done
     kill -KILL "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
     unset "PIDS[$1]"
 }
 

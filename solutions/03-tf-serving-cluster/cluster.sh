@@ -52,7 +52,7 @@ start_server() {
         --tensorflow "$TF/libtensorflow_cc.so.2" --tee sim-sgx --sim-dir "$RUN/sim" \
         --trust-sim "$RUN/sim/trust" --kms "$KMS" --kms-policy "$RUN/kms-policy.json" --kms-key key/fashion-mnist) \
         >>"$RUN/log/server-$1.log" 2>&1 </dev/null &
-    PIDS[server-$1]=$!
+    started "server-$1"
 }
 
 wait_server() {
@@ -64,7 +64,7 @@ wait_server() {
 start_balancer() {
     local n upstream=""
     for n in 1 2 3; do
-        upstream+="server 127.0.0.1:$(cat "$RUN/server-$n.port") max_fails=1 fail_timeout=2s; "
+        upstream+="server 127.0.0.1:$(cat "$RUN/server-$n.port") max_fails=1 fail_timeout=1s; "
     done
     BALANCER=127.0.0.1:$("$ROOT/scripts/free-port")
     sed -e "s|@RUN@|$RUN|g" -e "s|@LISTEN@|$BALANCER|" -e "s|@UPSTREAM@|$upstream|" "$HERE/nginx.conf" >"$RUN/nginx.conf"

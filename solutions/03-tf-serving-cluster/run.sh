@@ -39,6 +39,7 @@ wait_server 2
 say "server-2 is back: $(kms audit --last 1 | tail -n 1)"
 
 step "6 again, with all three"
+sleep 1.5 # the balancer tries a server again a second after it failed
 infer "$BALANCER" --batch 32 --connections 6 --expect-correct "$expected" --expect-classes "$classes" | sed 's/^/   /'
 record "$NAME" true
 say "ok: each of the 10,000 answers, and so the accuracy ($expected right), equals TensorFlow's own"
