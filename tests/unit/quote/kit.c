@@ -477,6 +477,8 @@ static void make_quote(struct kit *k)
                         &signed_bytes, 1) == CCZ_OK,
          "sign");
     must(ccz_key_xy(xy, kit_key(KEY_ATTEST)) == CCZ_OK, "xy");
+    if (c->attest_key_off_curve)
+        xy[63] ^= 1;
 
     CCZ_AUTO_BUF data, qe;
     ccz_buf_init(&data, DOC_SIZE);
@@ -539,4 +541,26 @@ ccz_rc kit_verify(struct ccz_claims *claims, const struct kit *k, struct ccz_err
         return rc;
     const struct ccz_verify_cfg cfg = {.now_s = KIT_NOW_S, .roots = &k->roots, .collateral = c};
     return ccz_quote_verify(claims, ccz_buf_span(&k->quote), &cfg, err);
+}
+
+void kit_write(const struct kit *k, const char *dir)
+{
+    const struct {
+        const char *name;
+        struct ccz_span data;
+    } files[] = {
+        {"root.pem", ccz_buf_span(&k->root_pem)},
+        {"tcb_info.json", k->src.tcb_info},
+        {"tcb_info_issuer_chain.pem", k->src.tcb_info_chain},
+        {"qe_identity.json", k->src.qe_identity},
+        {"qe_identity_issuer_chain.pem", k->src.qe_identity_chain},
+        {"pck_crl_issuer_chain.pem", k->src.pck_crl_chain},
+        {"root_ca_crl.der", k->src.root_ca_crl},
+        {"pck_crl.der", k->src.pck_crl},
+    };
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        char path[4096];
+        (void)snprintf(path, sizeof(path), "%s/%s", dir, files[i].name);
+        must(ccz_file_write(path, files[i].data, 0644, CCZ_FILE_REPLACE, NULL) == CCZ_OK, path);
+    }
 }

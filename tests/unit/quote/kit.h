@@ -47,6 +47,7 @@ struct kit_cfg {
     void (*edit_body)(uint8_t *body);
     void (*edit_header)(uint8_t header[48]);
     bool stranger_signs_qe, stranger_signs_body;
+    bool attest_key_off_curve;
     uint8_t tee_tcb_svn[16], tee_tcb_svn2[16];
 };
 
@@ -67,6 +68,8 @@ void kit_new(struct kit *k, const struct kit_cfg *cfg);
 void kit_free(struct kit *k);
 /* ccz_collateral_new() and ccz_quote_verify() at KIT_NOW_S. */
 ccz_rc kit_verify(struct ccz_claims *claims, const struct kit *k, struct ccz_err *err);
+/* Writes root.pem and the collateral into an existing directory, as a bundle of pcs.h. */
+void kit_write(const struct kit *k, const char *dir);
 /* Another key of the same world, by number 0..7; borrowed. */
 const struct ccz_key *kit_key(size_t i);
 /* Signs @p inner and wraps it: {"<member>":<inner>,"signature":"<hex>"}. */

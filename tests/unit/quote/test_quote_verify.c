@@ -222,6 +222,7 @@ KNOB(d_revoke_pck, c->revoke_pck = true)
 KNOB(d_revoke_ca, c->revoke_ca = true)
 KNOB(d_revoke_tcb, c->revoke_tcb = true)
 KNOB(d_qe_forged, c->stranger_signs_qe = true)
+KNOB(d_attest_key, c->attest_key_off_curve = true)
 KNOB(d_body_forged, c->stranger_signs_body = true)
 KNOB(d_qe_unbound, c->edit_qe = qe_unbound)
 KNOB(d_qe_report_data, c->edit_qe = qe_report_data)
@@ -271,6 +272,7 @@ static const struct defect defects[] = {
     {"QE ISVPRODID", CCZ_TEE_SGX, d_qe_product, CCZ_E_MISMATCH, "quote:qe-isvprodid"},
     {"QE ISVSVN", CCZ_TEE_SGX, d_qe_old, CCZ_E_MISMATCH, "quote:qe-isvsvn"},
     {"QE revoked", CCZ_TEE_SGX, d_qe_revoked, CCZ_E_REVOKED, "quote:tcb-revoked"},
+    {"attestation key", CCZ_TEE_SGX, d_attest_key, CCZ_E_FORMAT, "quote:attest-key"},
     {"quote signature", CCZ_TEE_SGX, d_body_forged, CCZ_E_SIG, "quote:signature"},
     {"component too low", CCZ_TEE_SGX, d_comp_low, CCZ_E_MISMATCH, "quote:tcb-level"},
     {"PCESVN too low", CCZ_TEE_SGX, d_pce_svn_low, CCZ_E_MISMATCH, "quote:tcb-level"},
@@ -521,6 +523,13 @@ static void test_roots(void)
     CHECK(strcmp(err.where, "roots:cert") == 0);
     CHECK(ccz_roots_add_cert(&r, CCZ_SPAN("-", 1), true, &err) == CCZ_E_FORMAT);
     CHECK(ccz_roots_add_cert(&r, (struct ccz_span){0}, true, &err) != CCZ_OK && r.len == 1);
+    CCZ_AUTO(ccz_key) p384 = NULL;
+    CCZ_AUTO(ccz_cert) wide = NULL;
+    CHECK(ccz_key_generate(&p384, CCZ_P384) == CCZ_OK);
+    issue(&wide, cfg.root.cn, p384, NULL, NULL, 1, true, cfg.root.from_s, cfg.root.until_s);
+    CHECK(ccz_roots_add_cert(&r, ccz_cert_der(wide), true, &err) == CCZ_E_UNSUPPORTED &&
+          r.len == 1);
+    CHECK(strcmp(err.where, "roots:key") == 0);
     r.len = CCZ_ROOTS_MAX;
     CHECK(ccz_roots_add_intel(&r) == CCZ_E_LIMIT);
     kit_free(&k);
@@ -629,6 +638,23 @@ static void test_chains(void)
     k.src = src;
     k.src.root_ca_crl = (struct ccz_span){0};
     expect("no CRL", kit_verify(&claims, &k, &err), &err, CCZ_E_FORMAT, "collateral:root-crl");
+    uint8_t *big = calloc(1, CCZ_COLLATERAL_SIZE_MAX + 1);
+    CHECK(big != NULL);
+    k.src.root_ca_crl = CCZ_SPAN(big, CCZ_COLLATERAL_SIZE_MAX + 1);
+    expect("too large", kit_verify(&claims, &k, &err), &err, CCZ_E_LIMIT, "collateral:size");
+    free(big);
+    CCZ_AUTO(ccz_cert) misnamed = NULL;
+    CCZ_AUTO_BUF chain;
+    ccz_buf_init(&chain, 65536);
+    issue(&misnamed, "Kit SGX PCK Certificate", kit_key(3), k.root, kit_key(0), 4, false,
+          cfg.tcb.from_s, cfg.tcb.until_s);
+    ccz_pem_put(&chain, "CERTIFICATE", ccz_cert_der(misnamed));
+    ccz_pem_put(&chain, "CERTIFICATE", ccz_cert_der(k.root));
+    k.src = src;
+    k.src.qe_identity_chain = ccz_buf_span(&chain);
+    expect("QE signer", kit_verify(&claims, &k, &err), &err, CCZ_E_UNTRUSTED,
+           "collateral:qe-identity-signer-name");
+    k.src = src;
     k.src.root_ca_crl = CCZ_SPAN("30820", 5);
     expect("bad hex", kit_verify(&claims, &k, &err), &err, CCZ_E_FORMAT, "collateral:root-crl");
     k.src.root_ca_crl = CCZ_SPAN("0", 1);
