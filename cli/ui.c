@@ -82,13 +82,14 @@ static int exit_status(ccz_rc rc)
 
 int ui_fail(const struct ccz_err *err)
 {
-    if (err->got[0] || err->expected[0])
+    bool refused = err->got[0] || err->expected[0];
+    if (refused)
         ui_say("refused: %s: %s / %s", err->where, err->got, err->expected);
     else
         ui_error("%s: %s", err->where, err->msg);
     if (err->hint)
         ui_hint("%s", err->hint);
-    return exit_status(err->rc);
+    return refused ? UI_NO : exit_status(err->rc);
 }
 
 void ui_simulated(const char *what)
