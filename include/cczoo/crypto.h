@@ -4,7 +4,8 @@
 /**
  * @file crypto.h
  * Randomness, hash, MAC, KDF, AEAD and P-256 / P-384 keys. Certificates: x509.h. TLS: tls.h.
- * OpenSSL 3 is used only in src/crypto. Reading order: rng.c, hash.c, aead.c, ec.c.
+ * OpenSSL 3 is used only in src/crypto. Reading order: rng.c, hash.c, aead.c, ec.c;
+ * then der.c, x509_common.c, x509.c, x509_crl.c, x509_issue.c; then tls_ctx.c, tls.c.
  */
 #include <cczoo/base.h>
 
@@ -23,7 +24,8 @@ enum ccz_hash { CCZ_SHA256, CCZ_SHA384, CCZ_SHA512 };
 #define CCZ_HASH_SIZE_MAX 64
 CCZ_API size_t ccz_hash_size(enum ccz_hash alg); /**< 32, 48, 64 */
 /** Hash of the concatenation of @p len parts. @param[out] out  ccz_hash_size(alg) bytes */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_hash(void *out, enum ccz_hash alg, const struct ccz_span *parts, size_t len);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_hash(void *out, enum ccz_hash alg, const struct ccz_span *parts,
+                                     size_t len);
 /** SHA-256 of one span, 32 bytes. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_sha256(void *out, struct ccz_span in);
 
@@ -39,15 +41,18 @@ CCZ_DEFINE_AUTO(ccz_hasher)
 CCZ_API CCZ_MUST_USE ccz_rc ccz_hmac(void *out, enum ccz_hash alg, struct ccz_span key,
                                      const struct ccz_span *parts, size_t len);
 /** HKDF (RFC 5869), @p out_size <= 255 * hash size. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_hkdf(void *out, size_t out_size, enum ccz_hash alg, struct ccz_span salt,
-                                     struct ccz_span ikm, struct ccz_span info);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_hkdf(void *out, size_t out_size, enum ccz_hash alg,
+                                     struct ccz_span salt, struct ccz_span ikm,
+                                     struct ccz_span info);
 /** AES-128-CMAC (RFC 4493). @param[out] out 16 bytes @param key 16 bytes */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_aes_cmac(uint8_t out[16], const uint8_t key[16], struct ccz_span in);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_aes_cmac(uint8_t out[16], const uint8_t key[16],
+                                         struct ccz_span in);
 
 /* ---------------------------------------------------------------------------- AEAD */
 
 enum ccz_aead_alg { CCZ_AES_128_GCM, CCZ_AES_256_GCM, CCZ_CHACHA20_POLY1305 };
-/** Reusable context: one key schedule per call, no allocation per call. Not shareable between threads. */
+/** Reusable context: one key schedule per call, no allocation per call. Not shareable between
+ * threads. */
 struct ccz_aead;
 #define CCZ_AEAD_TAG_SIZE   16
 #define CCZ_AEAD_NONCE_SIZE 12
@@ -67,36 +72,72 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_aead_open(struct ccz_aead *a, uint8_t *out, cons
 
 /* ------------------------------------------------------------- elliptic-curve keys */
 
+/**
+ * Keys for identities (P-256) and for the certificates of others (P-384): FIPS 186-5, SEC 1.
+ * Private halves exist only inside OpenSSL's key object, in a ccz_secret, or in a file of mode
+ * 0600. A key is set up once (about 3 us) and then verifies at the cost of the curve arithmetic
+ * alone. where = "key:point" | "key:spki" | "key:curve" | "key:pkcs8" | "key:pair" | "key:pem" |
+ * "key:sign".
+ */
 enum ccz_curve { CCZ_P256, CCZ_P384 };
 /** A key pair, or a public key only. Immutable after creation, shareable between threads. */
 struct ccz_key;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_key_generate(struct ccz_key **out, enum ccz_curve curve);
-/** @param xy  raw big-endian x || y, 64 (P-256) or 96 (P-384) bytes. @retval CCZ_E_FORMAT not on the curve */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_key_from_xy(struct ccz_key **out, enum ccz_curve curve, struct ccz_span xy);
-/** SubjectPublicKeyInfo DER (RFC 5480), named curve. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_key_from_spki(struct ccz_key **out, struct ccz_span spki, struct ccz_err *err);
-/** Private key: PKCS#8 DER (unencrypted), inside a secret. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_key_from_pkcs8(struct ccz_key **out, const struct ccz_secret *der, struct ccz_err *err);
+/**
+ * @param[out] out  public key, owned by the caller
+ * @param xy        raw big-endian x || y, 64 (P-256) or 96 (P-384) bytes
+ * @retval CCZ_E_FORMAT  wrong size, or not a point of the curve
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_key_from_xy(struct ccz_key **out, enum ccz_curve curve,
+                                            struct ccz_span xy);
+/**
+ * SubjectPublicKeyInfo in DER (RFC 5480): named curve, uncompressed point.
+ * @retval CCZ_E_UNSUPPORTED  another kind of key, a compressed point, trailing bytes
+ * @retval CCZ_E_FORMAT       not a point of the curve
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_key_from_spki(struct ccz_key **out, struct ccz_span spki,
+                                              struct ccz_err *err);
+/**
+ * Private key: unencrypted PKCS#8 in DER (RFC 5958), nothing behind it. The public half is checked
+ * against the private one (a wrong one would make signatures leak the key).
+ * @retval CCZ_E_FORMAT, CCZ_E_UNSUPPORTED
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_key_from_pkcs8(struct ccz_key **out, const struct ccz_secret *der,
+                                               struct ccz_err *err);
+/** @retval CCZ_E_ARG  @p k has no private half */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_key_to_pkcs8(struct ccz_secret **out, const struct ccz_key *k);
-/** Reads / writes PEM private keys; the file must be 0600, written CREATE_ONLY. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_key_load(struct ccz_key **out, const char *path, struct ccz_err *err);
-CCZ_API CCZ_MUST_USE ccz_rc ccz_key_save(const struct ccz_key *k, const char *path, struct ccz_err *err);
-CCZ_API void ccz_key_free(struct ccz_key *k);
+/** Reads a PEM file with one "PRIVATE KEY" block (PKCS#8) that nobody but its owner can read.
+ *  @retval CCZ_E_DENIED  "file:permissions": chmod 600 */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_key_load(struct ccz_key **out, const char *path,
+                                         struct ccz_err *err);
+/** Writes such a file with mode 0600. @retval CCZ_E_EXISTS  a key file is never overwritten */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_key_save(const struct ccz_key *k, const char *path,
+                                         struct ccz_err *err);
+CCZ_API void ccz_key_free(struct ccz_key *k); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_key)
 CCZ_API enum ccz_curve ccz_key_curve(const struct ccz_key *k);
 /** Raw x || y. @param[out] out 64 or 96 bytes */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_key_xy(uint8_t *out, const struct ccz_key *k);
-/** SubjectPublicKeyInfo DER, uncompressed point: 91 (P-256) or 120 (P-384) bytes. */
+/** Appends the SubjectPublicKeyInfo in DER, uncompressed point: 91 (P-256) or 120 (P-384) bytes. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_key_spki(struct ccz_buf *out, const struct ccz_key *k);
 
-/** ECDSA with SHA-256 (P-256) or SHA-384 (P-384) over the concatenated parts; raw r || s, big-endian. */
+/**
+ * ECDSA over the concatenated parts, with SHA-256 (P-256) or SHA-384 (P-384).
+ * @param[out] sig  raw big-endian r || s, 64 or 96 bytes
+ * @retval CCZ_E_ARG  @p k has no private half
+ * @ct in the private key and the nonce (OpenSSL's implementation)
+ */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ecdsa_sign(uint8_t *sig, const struct ccz_key *k,
                                            const struct ccz_span *parts, size_t len);
-/** @retval CCZ_E_SIG  does not verify (also r or s out of range) */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_ecdsa_verify(const struct ccz_key *k, const uint8_t *sig, size_t sig_size,
-                                             const struct ccz_span *parts, size_t len);
-/** As ccz_ecdsa_verify() for one P-256 verification with a raw key used once (no key object kept). */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_ecdsa_verify_p256(const uint8_t xy[64], const uint8_t sig[64], struct ccz_span msg);
+/** @param sig  raw r || s. @retval CCZ_E_SIG  does not verify; also a wrong size, r or s out of
+ * range */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ecdsa_verify(const struct ccz_key *k, const uint8_t *sig,
+                                             size_t sig_size, const struct ccz_span *parts,
+                                             size_t len);
+/** As ccz_ecdsa_verify() for one P-256 verification with a raw key used once (no key object kept).
+ *  @retval CCZ_E_FORMAT  @p xy is not a point of the curve */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ecdsa_verify_p256(const uint8_t xy[64], const uint8_t sig[64],
+                                                  struct ccz_span msg);
 
 #ifdef __cplusplus
 }

@@ -3,11 +3,32 @@
 #define CCZ_TLS_H
 /**
  * @file tls.h
- * TLS 1.3 as an engine without I/O: bytes from the wire in, bytes for the wire out. Part of module crypto.
+ * TLS 1.3 as an engine without I/O: bytes from the wire in, bytes for the wire out. Part of module
+ * crypto.
  *
- * TLS 1.3 only, X25519 (then P-256), AES-128-GCM / ChaCha20 / AES-256-GCM, no tickets, no resumption,
- * no 0-RTT, no renegotiation: a resumed session would skip attestation (ratls.h). No trust store:
- * whether a peer certificate is acceptable is decided by the `verify` hook, which sees its DER.
+ * TLS 1.3 only, X25519 (then P-256), AES-128-GCM / ChaCha20 / AES-256-GCM, no tickets, no
+ * resumption, no 0-RTT, no renegotiation: a resumed session would skip attestation (ratls.h). No
+ * trust store: whether a peer certificate is acceptable is decided by the `verify` hook, which sees
+ * its DER. Identities are ECDSA keys on P-256 or P-384.
+ *
+ * Life of a connection, both sides alike, until the caller's socket ends:
+ *
+ *     ccz_tls_feed(t, bytes from the wire);
+ *     if (!ccz_tls_ready(t)) ccz_tls_step(t, &err); else ccz_tls_read(&plain, t, &err);
+ *     ccz_tls_write(t, plain, &err);                       // once ready
+ *     ccz_tls_drain(&bytes_for_the_wire, t);               // always, also after an error: it is
+ * the alert
+ *
+ * A failure is final: every later call returns the same rc and error. A connection whose wire ends
+ * without close_notify (CCZ_E_CLOSED from read) was cut: whether that matters is the caller's
+ * protocol.
+ *
+ * where = "tls:peer-alert" (aux = alert of RFC 8446, 6) | "tls:version" | "tls:alpn" |
+ * "tls:no-peer-certificate" | "tls:no-common-group" | "tls:no-common-cipher" |
+ * "tls:no-common-signature" | "tls:certificate-verify" (the peer lacks the key) | "tls:finished" |
+ * "tls:record" (changed bytes) | "tls:message-size" | "tls:not-tls" | "tls:handshake" and
+ * "tls:protocol" (anything else, msg says what) | "tls:closed" | "tls:backlog" | "tls:not-ready" |
+ * what the hook says, or "tls:peer-certificate".
  */
 #include <cczoo/x509.h>
 
@@ -15,18 +36,23 @@
 extern "C" {
 #endif
 
+/** Configuration shared by connections. Immutable, shareable between threads. */
 struct ccz_tls_ctx;
 /**
  * Decides about the peer's certificate inside the handshake (possession of its key is proved by TLS
- * itself). Return CCZ_OK to accept; anything else aborts with alert bad_certificate and becomes the
- * result of ccz_tls_step(), with @p err.
+ * itself, after the hook). Return CCZ_OK to accept; anything else aborts with alert bad_certificate
+ * and becomes the result of ccz_tls_step(), with @p err.
+ * @param arg            cfg.verify_arg, shared by all connections: called from several threads
+ * @param conn_arg       of ccz_tls_new(); NULL for native objects
+ * @param peer_cert_der  leaf only, borrowed, at most CCZ_CERT_SIZE_MAX bytes
  */
-typedef ccz_rc (*ccz_tls_verify_fn)(void *arg, void *conn_arg, struct ccz_span peer_cert_der, struct ccz_err *err);
+typedef ccz_rc (*ccz_tls_verify_fn)(void *arg, void *conn_arg, struct ccz_span peer_cert_der,
+                                    struct ccz_err *err);
 
 struct ccz_tls_cfg {
     bool server;
-    struct ccz_span cert_der;      /**< own certificate; required for servers */
-    const struct ccz_key *key;     /**< its private key */
+    struct ccz_span cert_der;  /**< own certificate; required for servers */
+    const struct ccz_key *key; /**< its private key */
     /** Server: ask for and require a client certificate. Clients always get the server's. */
     bool require_peer_cert;
     /** Required when a peer certificate is expected (client, or server with require_peer_cert). */
@@ -35,48 +61,82 @@ struct ccz_tls_cfg {
     /** ALPN protocols, most preferred first, NULL-terminated; no overlap = handshake fails. */
     const char *const *alpn;
 };
-CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_ctx_new(struct ccz_tls_ctx **out, const struct ccz_tls_cfg *cfg, struct ccz_err *err);
+/**
+ * @param cfg  copied, but for what verify_arg points to
+ * @retval CCZ_E_ARG       "tls:identity", "tls:verify" (nobody would decide about the peer),
+ * "tls:alpn"
+ * @retval CCZ_E_MISMATCH  "tls:identity-key": the certificate is for another key
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_ctx_new(struct ccz_tls_ctx **out, const struct ccz_tls_cfg *cfg,
+                                            struct ccz_err *err);
 CCZ_API void ccz_tls_ctx_free(struct ccz_tls_ctx *ctx); /**< connections keep what they need */
 CCZ_DEFINE_AUTO(ccz_tls_ctx)
 
 /** One connection. Not shareable between threads. */
 struct ccz_tls;
-/** Bytes that may wait on one connection, in each direction: a bound on memory, not a message limit. */
+/** Bytes that may wait on one connection, in each direction: a bound on memory, not a message
+ * limit. */
 #define CCZ_TLS_BUFFER_MAX 67108864
 /** @param conn_arg handed to the verify hook @param sni client only, may be NULL */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_new(struct ccz_tls **out, struct ccz_tls_ctx *ctx, void *conn_arg, const char *sni);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_new(struct ccz_tls **out, struct ccz_tls_ctx *ctx,
+                                        void *conn_arg, const char *sni);
 CCZ_API void ccz_tls_free(struct ccz_tls *t);
 CCZ_DEFINE_AUTO(ccz_tls)
-/** Gives bytes received from the wire; they are buffered inside. */
+/** Gives bytes received from the wire; they are buffered inside (dropped after a failure).
+ *  @retval CCZ_E_LIMIT  more than CCZ_TLS_BUFFER_MAX would wait: read first */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_feed(struct ccz_tls *t, struct ccz_span wire);
-/** Advances the handshake. @return CCZ_OK; look at ccz_tls_ready(). Errors: CCZ_E_PEER (TLS failure), CCZ_E_CLOSED,
- *  or the rc of the verify hook */
+/**
+ * Advances the handshake; CCZ_OK also when more input is needed: look at ccz_tls_ready(). After the
+ * handshake it looks whether an alert has come (a client is ready before the server has judged it).
+ * @retval CCZ_E_PEER    TLS failure or an alert
+ * @retval CCZ_E_CLOSED  close_notify
+ * @return else the rc of the verify hook
+ */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_step(struct ccz_tls *t, struct ccz_err *err);
 CCZ_API bool ccz_tls_ready(const struct ccz_tls *t); /**< handshake done on this side */
-/** Decrypts what is buffered and appends it to @p out (up to its maximum).
- *  @retval CCZ_E_CLOSED the peer sent close_notify */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_read(struct ccz_buf *out, struct ccz_tls *t, struct ccz_err *err);
-/** Encrypts all of @p plain into the outgoing buffer. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_write(struct ccz_tls *t, struct ccz_span plain, struct ccz_err *err);
-/** Asks for new keys in both directions (KeyUpdate); done by itself long before a key is worn out. */
+/**
+ * Decrypts what is buffered and appends it to @p out, up to its maximum (then call again). CCZ_OK
+ * with nothing appended: more input is needed. Data before a failure is given out first.
+ * @retval CCZ_E_CLOSED  the peer sent close_notify
+ * @retval CCZ_E_PEER    a changed record ("tls:record"), an alert, a protocol error
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_read(struct ccz_buf *out, struct ccz_tls *t,
+                                         struct ccz_err *err);
+/** Encrypts all of @p plain into the outgoing buffer, or nothing.
+ *  @retval CCZ_E_ARG    "tls:not-ready": nothing is sent to a peer that has not been accepted
+ *  @retval CCZ_E_LIMIT  "tls:backlog": more than CCZ_TLS_BUFFER_MAX would wait; drain, then call
+ * again */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_write(struct ccz_tls *t, struct ccz_span plain,
+                                          struct ccz_err *err);
+/** Asks for new keys in both directions (KeyUpdate); done by itself long before a key is worn out.
+ */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_rekey(struct ccz_tls *t, struct ccz_err *err);
-/** Moves the bytes for the wire to the end of @p out. */
+/** Moves all bytes for the wire to the end of @p out; an empty @p out takes over the memory,
+ * nothing is copied.
+ *  @retval CCZ_E_LIMIT  they do not fit: nothing is moved */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_drain(struct ccz_buf *out, struct ccz_tls *t);
 CCZ_API size_t ccz_tls_pending(const struct ccz_tls *t); /**< bytes waiting for the wire */
 CCZ_API void ccz_tls_close(struct ccz_tls *t);           /**< queues close_notify */
 
 /** Negotiated ALPN protocol, "" if none. */
 CCZ_API const char *ccz_tls_alpn(const struct ccz_tls *t);
-/** Peer's leaf certificate, borrowed; empty if none. */
+/** Peer's leaf certificate, borrowed; empty if none, and until the peer has proved that it holds
+ * the key. */
 CCZ_API struct ccz_span ccz_tls_peer_cert(const struct ccz_tls *t);
-/** Own certificate, borrowed. */
+/** Own certificate, borrowed; empty for an anonymous client. */
 CCZ_API struct ccz_span ccz_tls_own_cert(const struct ccz_tls *t);
-/** TLS exporter (RFC 8446 section 7.5), after the handshake. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_export(uint8_t *out, size_t size, struct ccz_tls *t, const char *label,
-                                           struct ccz_span context);
+/** TLS exporter (RFC 8446, 7.5): equal on both sides of this session only. @p out is zeroed on
+ * failure.
+ *  @retval CCZ_E_ARG  before the handshake is done */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_export(uint8_t *out, size_t size, struct ccz_tls *t,
+                                           const char *label, struct ccz_span context);
 
-/** Native OpenSSL object for libraries that need one (libevent's HTTP server): a new SSL* in accept state,
- *  owned by the caller. Type-erased so that this header needs no OpenSSL. */
+/**
+ * Native OpenSSL object for libraries that need one (libevent's HTTP server): a new SSL* in accept
+ * state, owned by the caller (SSL_free), with every setting of @p ctx; the hook gets no conn_arg,
+ * and as there is no call to return its refusal from, that is logged. NULL for a client's context
+ * or without memory. Type-erased so that this header needs no OpenSSL.
+ */
 struct ssl_st;
 CCZ_API struct ssl_st *ccz_tls_native_new(struct ccz_tls_ctx *ctx);
 

@@ -6,6 +6,22 @@
  * Certificates and CRLs (RFC 5280): strict parsing, one-step signature checks, issuing.
  * Part of module crypto (src/crypto/x509*.c). No implicit chain building, no trust store, no clock:
  * the caller says which certificate must have signed which, and at which time.
+ *
+ * Strict means: DER only (one encoding of everything, so that no bit outside the signed part can be
+ * changed unnoticed), version 3, each extension once, the same algorithm inside and outside of the
+ * signed part, times in the RFC 5280 form. Nothing is re-encoded: signatures are checked over the
+ * bytes as carried. Signatures: ECDSA with SHA-256 or SHA-384 (P-256, P-384), and RSASSA-PSS with
+ * SHA-384 and at least 3072 bits (AMD's chains).
+ *
+ * Each refusal has its own `where`:
+ *  - parsing: x509:size, x509:certificate (shape, truncated, trailing), x509:version, x509:serial,
+ *    x509:algorithm-mismatch, x509:validity, x509:tbs, x509:extensions, x509:repeated-extension,
+ *    x509:common-name, x509:basic-constraints, x509:key-usage, x509:public-key
+ *  - issuer: x509:issuer-name, x509:not-ca, x509:issuer-key-usage, x509:path-length,
+ *    x509:critical-extension, x509:signature-algorithm, x509:issuer-key, x509:signature
+ *  - time: x509:not-yet-valid, x509:expired
+ *  - CRLs: the same steps after "x509:crl-", and x509:crl, x509:crl-next-update, x509:crl-entry
+ *  - issuing: x509:issue, x509:issue-name, x509:issue-issuer, x509:issue-validity
  */
 #include <cczoo/crypto.h>
 
@@ -17,16 +33,26 @@ extern "C" {
 struct ccz_cert;
 #define CCZ_CERT_SIZE_MAX 65536    /**< evidence in a certificate is 5 to 20 KB */
 #define CCZ_CRL_SIZE_MAX  16777216 /**< about 400,000 revoked serials */
-/** Exactly one DER certificate; trailing bytes are an error. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_cert_parse(struct ccz_cert **out, struct ccz_span der, struct ccz_err *err);
-CCZ_API void ccz_cert_free(struct ccz_cert *c);
+/**
+ * Exactly one DER certificate.
+ * @param[out] out  owned by the caller, with its own copy of @p der
+ * @param der       untrusted, at most CCZ_CERT_SIZE_MAX bytes
+ * @retval CCZ_E_FORMAT  malformed, BER, trailing bytes, not version 3, a repeated extension
+ * @retval CCZ_E_LIMIT   too large, or more than 32 extensions
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_cert_parse(struct ccz_cert **out, struct ccz_span der,
+                                           struct ccz_err *err);
+CCZ_API void ccz_cert_free(struct ccz_cert *c); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_cert)
+/** The views below live as long as @p c. */
 CCZ_API struct ccz_span ccz_cert_der(const struct ccz_cert *c);
 CCZ_API struct ccz_span ccz_cert_subject(const struct ccz_cert *c); /**< DER Name */
 CCZ_API struct ccz_span ccz_cert_issuer(const struct ccz_cert *c);  /**< DER Name */
 CCZ_API struct ccz_span ccz_cert_serial(const struct ccz_cert *c);  /**< INTEGER content bytes */
-CCZ_API struct ccz_span ccz_cert_spki(const struct ccz_cert *c);    /**< SubjectPublicKeyInfo DER as carried */
-/** Common name of the subject, "" if none. */
+CCZ_API struct ccz_span
+ccz_cert_spki(const struct ccz_cert *c); /**< SubjectPublicKeyInfo DER as carried */
+/** First common name of the subject, "" if none. Chosen by its issuer: escape it before printing.
+ */
 CCZ_API const char *ccz_cert_cn(const struct ccz_cert *c);
 /** Seconds since 1970 UTC. */
 CCZ_API int64_t ccz_cert_not_before(const struct ccz_cert *c);
@@ -34,53 +60,91 @@ CCZ_API int64_t ccz_cert_not_after(const struct ccz_cert *c);
 CCZ_API bool ccz_cert_is_ca(const struct ccz_cert *c); /**< basicConstraints CA:TRUE */
 /** Public key, borrowed; NULL if it is not P-256 or P-384. */
 CCZ_API const struct ccz_key *ccz_cert_key(const struct ccz_cert *c);
-/** Value (content of the OCTET STRING) of extension @p oid ("1.2.3"); empty if absent. A certificate with a
- *  repeated extension does not parse. */
+/** Value (content of the OCTET STRING) of extension @p oid ("1.2.3"); ptr is NULL if it is absent.
+ *  @param[out] critical  may be NULL */
 CCZ_API struct ccz_span ccz_cert_ext(bool *critical, const struct ccz_cert *c, const char *oid);
-/** Issuer name equals @p issuer's subject, @p issuer is a CA, its key signed @p c. Time and CRL are not checked. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_cert_check_issuer(const struct ccz_cert *c, const struct ccz_cert *issuer,
+/**
+ * One step of a chain: @p c names @p issuer's subject (equal bytes) as its issuer; @p issuer is a
+ * CA and may sign certificates (keyUsage, path length 0); neither has a critical extension other
+ * than basicConstraints and keyUsage; the key of @p issuer signed @p c. Time and CRL are not
+ * checked. For a root, @p issuer is @p c: that proves nothing but that it is whole; pin its bytes
+ * or key.
+ * @retval CCZ_E_MISMATCH     another issuer
+ * @retval CCZ_E_UNTRUSTED    the issuer may not issue this
+ * @retval CCZ_E_UNSUPPORTED  critical extension, signature algorithm, or kind of key
+ * @retval CCZ_E_SIG          the signature does not verify
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_cert_check_issuer(const struct ccz_cert *c,
+                                                  const struct ccz_cert *issuer,
                                                   struct ccz_err *err);
 /** not_before <= now_s <= not_after. @retval CCZ_E_EXPIRED */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_cert_check_time(const struct ccz_cert *c, int64_t now_s, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_cert_check_time(const struct ccz_cert *c, int64_t now_s,
+                                                struct ccz_err *err);
 
-/** A parsed CRL. */
+/** A parsed CRL (version 2, complete and direct: one with critical extensions, that is a delta,
+ * partial or indirect list, does not parse; nextUpdate is required). Immutable, shareable between
+ * threads. */
 struct ccz_crl;
-CCZ_API CCZ_MUST_USE ccz_rc ccz_crl_parse(struct ccz_crl **out, struct ccz_span der, struct ccz_err *err);
+/** Exactly one DER CRL of at most CCZ_CRL_SIZE_MAX bytes. @retval CCZ_E_FORMAT, CCZ_E_LIMIT,
+ * CCZ_E_UNSUPPORTED */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_crl_parse(struct ccz_crl **out, struct ccz_span der,
+                                          struct ccz_err *err);
 CCZ_API void ccz_crl_free(struct ccz_crl *crl);
 CCZ_DEFINE_AUTO(ccz_crl)
-CCZ_API struct ccz_span ccz_crl_issuer(const struct ccz_crl *crl);
+CCZ_API struct ccz_span ccz_crl_issuer(const struct ccz_crl *crl); /**< DER Name */
+/** Seconds since 1970 UTC; freshness is the caller's rule. */
 CCZ_API int64_t ccz_crl_this_update(const struct ccz_crl *crl);
 CCZ_API int64_t ccz_crl_next_update(const struct ccz_crl *crl);
-/** Issuer name equals @p issuer's subject and its key signed the CRL. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_crl_check_issuer(const struct ccz_crl *crl, const struct ccz_cert *issuer,
+/** Issuer name equals @p issuer's subject, @p issuer is a CA that may sign CRLs, its key signed
+ * this one.
+ *  @retval as ccz_cert_check_issuer() */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_crl_check_issuer(const struct ccz_crl *crl,
+                                                 const struct ccz_cert *issuer,
                                                  struct ccz_err *err);
-/** True if @p serial (INTEGER content bytes) is listed. */
+/** True if @p serial (ccz_cert_serial() of a certificate by the same issuer) is listed. Binary
+ * search. A serial means something only together with its issuer: check ccz_crl_check_issuer()
+ * first. */
 CCZ_API bool ccz_crl_revokes(const struct ccz_crl *crl, struct ccz_span serial);
 
-/** What ccz_cert_issue() puts into a certificate. Zero / NULL fields: as documented. */
+/** An extension that ccz_cert_issue() adds to its own (basicConstraints, keyUsage, key
+ * identifiers). */
 struct ccz_cert_ext_in {
     const char *oid;
     struct ccz_span value; /**< content of the OCTET STRING */
     bool critical;
 };
+/** What ccz_cert_issue() puts into a certificate. Zero / NULL fields: as documented. */
 struct ccz_cert_cfg {
-    const char *cn;               /**< subject CN, required */
-    const char *org;              /**< subject O, optional */
-    const struct ccz_key *key;    /**< subject key (public part is used), required */
-    const struct ccz_cert *issuer; /**< NULL = self-signed */
+    const char *cn;                   /**< subject CN, required, UTF-8, 1 to 64 bytes */
+    const char *org;                  /**< subject O, optional, 1 to 64 bytes */
+    const struct ccz_key *key;        /**< subject key (public part is used), required */
+    const struct ccz_cert *issuer;    /**< NULL = self-signed */
     const struct ccz_key *issuer_key; /**< signing key; NULL = `key` (self-signed) */
     int64_t not_before_s, not_after_s;
-    uint64_t serial;              /**< 0 = random 127 bits */
-    bool ca;                      /**< basicConstraints CA:TRUE, keyUsage keyCertSign+cRLSign; else digitalSignature */
+    uint64_t serial; /**< 0 = random 127 bits */
+    bool ca; /**< basicConstraints CA:TRUE, keyUsage keyCertSign+cRLSign; else digitalSignature */
     const struct ccz_cert_ext_in *ext; /**< further extensions */
     size_t ext_len;
 };
-/** Appends the DER certificate to @p out_der. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_cert_issue(struct ccz_buf *out_der, const struct ccz_cert_cfg *cfg, struct ccz_err *err);
-/** Appends a DER CRL (v2, CRLNumber, AKI). @param serials  revoked serials, INTEGER content bytes */
+/**
+ * Appends a DER certificate to @p out_der, after reading it back with ccz_cert_parse() and checking
+ * its signature with the issuer's certificate.
+ * @retval CCZ_E_ARG     names, validity, or only one of issuer and issuer_key
+ * @retval CCZ_E_SIG     issuer_key is not the key of issuer
+ * @retval CCZ_E_FORMAT  a repeated extension
+ * @retval CCZ_E_LIMIT   too large, or no OID
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_cert_issue(struct ccz_buf *out_der, const struct ccz_cert_cfg *cfg,
+                                           struct ccz_err *err);
+/**
+ * Appends a DER CRL: version 2, authorityKeyIdentifier, CRLNumber (the time of issue: it grows).
+ * @param serials  @p len revoked serials as in ccz_cert_serial()
+ * @retval CCZ_E_ARG  one of them is no such serial
+ */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_crl_issue(struct ccz_buf *out_der, const struct ccz_cert *issuer,
                                           const struct ccz_key *issuer_key, int64_t this_update_s,
-                                          int64_t next_update_s, const struct ccz_span *serials, size_t len);
+                                          int64_t next_update_s, const struct ccz_span *serials,
+                                          size_t len);
 
 #ifdef __cplusplus
 }

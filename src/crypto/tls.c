@@ -199,6 +199,8 @@ static ccz_rc judge(struct ccz_tls *t, int ret, struct ccz_err *err)
 
 ccz_rc ccz_tls_feed(struct ccz_tls *t, struct ccz_span wire)
 {
+    if (t->fail.rc != CCZ_OK)
+        return CCZ_OK; /* nobody will read it: a refused peer fills no memory */
     if (t->in_at == t->in.size) {
         ccz_buf_clear(&t->in);
         t->in_at = 0;

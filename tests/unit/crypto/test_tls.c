@@ -359,6 +359,8 @@ static void test_hook_refuses(void)
         CHECK(strcmp(judge->err.got, "this") == 0 && strcmp(judge->err.expected, "that") == 0);
         check_alert(other, ALERT_BAD_CERTIFICATE);
         CHECK(!ccz_tls_ready(judge->t) && ccz_tls_peer_cert(judge->t).size == 0);
+        /* a refused peer fills no memory */
+        CHECK(ccz_tls_feed(judge->t, ccz_span_str("more")) == CCZ_OK && judge->t->in.size < 4096);
         /* sticky: every later call says the same */
         CCZ_AUTO_BUF b;
         ccz_buf_init(&b, 100);
