@@ -77,6 +77,7 @@ PY
 
 step "what it has open and maps"
 pid=$(pgrep -f "^$BIN/cczoo-served .*$RUN" | head -n 1)
+[ -n "$pid" ] || die "the server is not running"
 while read -r path; do
     case "$path" in /*) ;; *) continue ;; esac
     [ -f "$path" ] || continue
