@@ -81,8 +81,12 @@ ccz_rc cczi_stage_copy(const struct ccz_model_cfg *cfg, const struct cczi_sink *
     ccz_rc rc = check_names(cfg, err);
     if (rc != CCZ_OK)
         return rc;
+    size_t size = 1; /* of the largest piece */
+    for (size_t i = 0; i < cfg->files_len; i++)
+        size = cfg->files[i].size > size ? (size_t)cfg->files[i].size : size;
+    size = size < CCZ_MODEL_CHUNK_SIZE ? size : CCZ_MODEL_CHUNK_SIZE;
     CCZ_AUTO(ccz_secret) chunk = NULL; /* kept out of core dumps, wiped on every way out */
-    rc = ccz_secret_new(&chunk, CCZ_MODEL_CHUNK_SIZE);
+    rc = ccz_secret_new(&chunk, size);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "engine:stage", 0, "no memory for a chunk");
     for (size_t i = 0; rc == CCZ_OK && i < cfg->files_len; i++)

@@ -152,7 +152,7 @@ static bool skip_string(struct cczi_json *j)
         if (c == 0)
             return fail(j, at, "Missing a closing quotation mark in string.");
         if (c < 0x20)
-            return fail(j, at, "Invalid encoding in string.");
+            return fail(j, at, "Invalid escape character in string."); /* a bare control character */
         j->p++;
         if (c == '"')
             return true;
@@ -203,8 +203,8 @@ static bool close_values(struct cczi_json *j, const bool *object, int *depth)
             return !in_object || skip_name(j);
         }
         if (peek(j) != (in_object ? '}' : ']'))
-            return fail(j, j->p, in_object ? "Missing a comma or } after an object member."
-                                           : "Missing a comma or ] after an array element.");
+            return fail(j, j->p, in_object ? "Missing a comma or '}' after an object member."
+                                           : "Missing a comma or ']' after an array element.");
         j->p++;
         (*depth)--;
     }
@@ -216,7 +216,7 @@ bool cczi_json_skip(struct cczi_json *j)
     bool object[CCZ_INFER_JSON_DEPTH_MAX];
     int depth = 0;
     space(j);
-    if (j->p == j->end)
+    if (j->p == j->end || (*j->p && strchr(",:]}", *j->p))) /* no value begins here */
         return fail(j, j->p, "The document is empty.");
     for (;;) {
         space(j);

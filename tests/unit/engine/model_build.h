@@ -5,6 +5,7 @@
 #include <cczoo/codec.h>
 #include <cczoo/engine.h>
 
+#include <stdio.h>
 #include <string.h>
 
 struct model_build {
