@@ -16,7 +16,7 @@
  *   handler   (store, request, peer, time) -> response; no network    (msg.c, handle.c, methods.c)
  *   service   the handler behind an RPC server, on one worker thread  (service.c)
  *   client    the same messages from the other side                   (client.c)
- * Reading order of the sources: name.c, seal.c, db.c, store.c, admin.c, item.c, audit.c, msg.c, handle.c,
+ * Reading order of the sources: name.c, hint.c, seal.c, db.c, store.c, admin.c, item.c, audit.c, msg.c, handle.c,
  * methods.c, service.c, client.c. Messages on the wire: proto/kms.proto. Design: docs/design/kms.md.
  *
  * What the store promises:

@@ -26,9 +26,8 @@ static ccz_rc call(struct ccz_buf *response, struct ccz_rpc_client *c, const cha
         return ccz_fail(err, CCZ_E_LIMIT, "kms:request", CCZ_KMS_MESSAGE_SIZE_MAX, "the request is too large");
     ccz_buf_init(response, CCZ_KMS_MESSAGE_SIZE_MAX);
     response->wipe = true;
-    struct ccz_rpc_result result;
     const struct ccz_rpc_call_cfg cfg = {0};
-    return ccz_rpc_unary(response, &result, c, path, ccz_buf_span(&request), &cfg, err);
+    return cczi_kms_hint(err, ccz_rpc_unary(response, NULL, c, path, ccz_buf_span(&request), &cfg, err));
 }
 
 /* Server text into a bounded array: printable in any case. */

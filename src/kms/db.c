@@ -91,12 +91,12 @@ static ccz_rc db_fail(struct cczi_kms_db *db, int rc, struct ccz_err *err)
         e = errno;
     if (is_full(rc, e)) {
         ccz_fail(err, CCZ_E_IO, "kms:store-full", e, "no room to record this, so it was not done");
-        return ccz_hint(err, CCZ_E_IO, "make room on the file system of the state folder and ask again; nothing was lost");
+        return cczi_kms_hint(err, CCZ_E_IO);
     }
     switch (rc & 0xff) {
     case SQLITE_BUSY:
         ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:store-busy", 0, "another process has the database open");
-        return ccz_hint(err, CCZ_E_UNAVAILABLE, "only one KMS may use a state folder");
+        return cczi_kms_hint(err, CCZ_E_UNAVAILABLE);
     case SQLITE_CANTOPEN:
         return ccz_fail(err, CCZ_E_NOT_FOUND, "kms:store-open", e, "cannot open the database: %s", strerror(e));
     case SQLITE_NOMEM:

@@ -36,7 +36,7 @@ static ccz_rc authorize_workload(const struct ccz_ratls_peer *p, struct ccz_err 
 {
     if (!p->attested) {
         ccz_refuse(err, CCZ_E_DENIED, "kms:workload-required", peer_kind(p), "attested workload");
-        return ccz_hint(err, CCZ_E_DENIED, "values are released to attested workloads only, not to administrators");
+        return cczi_kms_hint(err, CCZ_E_DENIED);
     }
     /* evidence of another session may be a recording: whoever shows it need not be what it describes */
     if (!p->fresh)
@@ -51,21 +51,23 @@ static ccz_rc authorize_admin(struct cczi_kms_call *call, enum ccz_kms_role need
     /* a workload's key is its own choice: finding it among the administrators would prove nothing */
     if (!p->pinned || p->attested) {
         ccz_refuse(err, CCZ_E_DENIED, "kms:admin-required", peer_kind(p), "pinned administrator key");
-        return ccz_hint(err, CCZ_E_DENIED, "use the key made by cczoo-kmsd init: --admin-key FILE");
+        return cczi_kms_hint(err, CCZ_E_DENIED);
     }
     struct cczi_kms_admin a;
     ccz_rc rc = cczi_kms_admin_get(&a, call->store, p->spki_sha256, err);
     if (rc == CCZ_E_NOT_FOUND) {
         char hex[65];
         ccz_hex(hex, p->spki_sha256, 32);
-        return ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex, "a key known to cczoo-kmsd admin");
+        ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex, "a key known to cczoo-kmsd admin");
+        return cczi_kms_hint(err, CCZ_E_DENIED);
     }
     if (rc != CCZ_OK)
         return rc;
     call->role = a.role;
-    if (a.role < need)
-        return ccz_refuse(err, CCZ_E_DENIED, "kms:role", ccz_kms_role_name(a.role), ccz_kms_role_name(need));
-    return CCZ_OK;
+    if (a.role >= need)
+        return CCZ_OK;
+    ccz_refuse(err, CCZ_E_DENIED, "kms:role", ccz_kms_role_name(a.role), ccz_kms_role_name(need));
+    return cczi_kms_hint(err, CCZ_E_DENIED);
 }
 
 /* --------------------------------------------------------------------------- record */

@@ -22,6 +22,11 @@ void cczi_kms_ref_print(char out[CCZ_KMS_ITEM_SIZE], const struct cczi_kms_ref *
 /* Size of the material of a key algorithm, 0 if there is no such algorithm. */
 size_t cczi_kms_alg_size(struct ccz_span alg);
 
+/* --------------------------------------------------------------------------- hint.c */
+
+/* Adds the hint that belongs to err->where, if there is one; does nothing for CCZ_OK. @return rc */
+ccz_rc cczi_kms_hint(struct ccz_err *err, ccz_rc rc);
+
 /* --------------------------------------------------------------------------- seal.c */
 
 /* The master key is used for nothing but deriving these. */

@@ -14,7 +14,7 @@ static ccz_rc or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, con
     if (rc != CCZ_E_NOT_FOUND)
         return rc;
     ccz_fail(err, rc, "kms:not-found", 0, "there is no %s \"%s\"", what, name);
-    return ccz_hint(err, rc, "an administrator sees what there is with: cczoo kms ls");
+    return cczi_kms_hint(err, rc);
 }
 
 /* "key/NAME" or "secret/NAME" of a request; from here on the audit line names it. */
@@ -48,7 +48,7 @@ static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
     ccz_rc rc = cczi_kms_binding_get(&b, call->store, &call->ref, err);
     if (rc == CCZ_E_NOT_FOUND) {
         ccz_refuse(err, CCZ_E_DENIED, "kms:unbound", "no policy", "an item bound to a policy");
-        return ccz_hint(err, CCZ_E_DENIED, "an administrator binds it with: cczoo kms bind ITEM POLICY");
+        return cczi_kms_hint(err, CCZ_E_DENIED);
     }
     struct cczi_kms_policy p = {0};
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
@@ -116,7 +116,7 @@ static ccz_rc next_version(uint32_t *out, struct cczi_kms_call *call, bool new_v
         return rc;
     if (last != 0 && !new_version) {
         ccz_fail(err, CCZ_E_EXISTS, "kms:exists", last, "%s exists already, in %u version(s)", item, last);
-        return ccz_hint(err, CCZ_E_EXISTS, "to add a version say so: --new-version");
+        return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
     if (last == 0 && new_version)
         return or_not_found(err, CCZ_E_NOT_FOUND, cczi_kms_kind_name(call->ref.kind), call->ref.name);
@@ -228,8 +228,8 @@ static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *cal
     rc = cczi_kms_policy_get(&old, call->store, call->ref.name, err);
     ccz_buf_free(&old.json);
     if (rc == CCZ_OK && !m.replace) {
-        ccz_fail(err, CCZ_E_EXISTS, "kms:exists", 0, "policy \"%s\" exists already", call->ref.name);
-        return ccz_hint(err, CCZ_E_EXISTS, "to replace it for every item bound to it say so: --replace");
+        ccz_fail(err, CCZ_E_EXISTS, "kms:policy-exists", 0, "policy \"%s\" exists already", call->ref.name);
+        return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
     if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
         return rc;
@@ -257,7 +257,7 @@ static ccz_rc delete_policy(struct cczi_kms_call *call, struct ccz_err *err)
     ccz_rc rc = cczi_kms_policy_used(&used, call->store, call->ref.name, err);
     if (rc == CCZ_OK && used) {
         ccz_fail(err, CCZ_E_DENIED, "kms:policy-in-use", 0, "items are bound to policy \"%s\"", call->ref.name);
-        return ccz_hint(err, CCZ_E_DENIED, "bind them to another policy first: cczoo kms ls shows them");
+        return cczi_kms_hint(err, CCZ_E_DENIED);
     }
     return rc == CCZ_OK ? cczi_kms_policy_delete(call->store, call->ref.name, err) : rc;
 }
@@ -274,7 +274,7 @@ static ccz_rc delete_item(struct cczi_kms_call *call, struct ccz_err *err)
     } while (rc == CCZ_OK && call->version == 0 && last != 0);
     if (rc == CCZ_OK && last != 0 && last < call->version) { /* or its number would be given out again */
         ccz_refuse(err, CCZ_E_DENIED, "kms:latest-version", "the latest of several versions", "an older one, or all");
-        return ccz_hint(err, CCZ_E_DENIED, "put a new version first, or delete the item with all its versions");
+        return cczi_kms_hint(err, CCZ_E_DENIED);
     }
     if (rc == CCZ_OK && last == 0) {
         rc = cczi_kms_binding_delete(call->store, &call->ref, err);

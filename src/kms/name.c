@@ -55,7 +55,7 @@ ccz_rc cczi_kms_name(char out[CCZ_KMS_NAME_SIZE], struct ccz_span text, struct c
         char got[CCZ_ERR_VALUE_SIZE];
         ccz_escape(got, sizeof(got), text);
         ccz_refuse(err, CCZ_E_FORMAT, "kms:name", got, "1..128 of [A-Za-z0-9._-] in segments split by /");
-        return ccz_hint(err, CCZ_E_FORMAT, "a good name: models/fmnist");
+        return cczi_kms_hint(err, CCZ_E_FORMAT);
     }
     memcpy(out, text.ptr, text.size);
     return CCZ_OK;

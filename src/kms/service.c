@@ -109,7 +109,7 @@ static void refuse_busy(struct ccz_rpc_call *call)
 {
     struct ccz_err err = {0};
     ccz_fail(&err, CCZ_E_LIMIT, "kms:busy", QUEUE_MAX, "too many calls are waiting");
-    ccz_hint(&err, CCZ_E_LIMIT, "ask again later");
+    (void)cczi_kms_hint(&err, CCZ_E_LIMIT);
     ccz_rpc_fail(call, &err);
 }
 
@@ -156,7 +156,8 @@ ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki, struct ccz_err *
             return CCZ_OK;
     char hex[65];
     ccz_hex(hex, digest, sizeof(digest));
-    return ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex, "evidence, or a key known to cczoo-kmsd admin");
+    ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex, "evidence, or a key known to cczoo-kmsd admin");
+    return cczi_kms_hint(err, CCZ_E_DENIED);
 }
 
 /* ------------------------------------------------------------------------ new, free */

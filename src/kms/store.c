@@ -36,7 +36,7 @@ static ccz_rc head_load(struct ccz_kms_store *s, struct ccz_err *err)
         if (!ccz_ct_eq(key_check, s->sealer.key_check, sizeof(key_check))) {
             ccz_refuse_bytes(err, CCZ_E_SIG, "kms:master-key", s->sealer.key_check, sizeof(key_check), key_check,
                              sizeof(key_check));
-            rc = ccz_hint(err, CCZ_E_SIG, "this master key file belongs to another state folder");
+            rc = cczi_kms_hint(err, CCZ_E_SIG);
         } else {
             rc = cczi_kms_head_unseal(&s->head, &s->sealer, cczi_q_col(&q, 1), err);
         }
@@ -101,7 +101,7 @@ ccz_rc cczi_kms_row_check(const struct ccz_kms_store *s, const char *table, cons
         return ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute the MAC of a row");
     if (!ccz_ct_eq(want, mac, sizeof(want))) {
         ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0, "a row of table \"%s\" was changed outside of the KMS", table);
-        return ccz_hint(err, CCZ_E_SIG, "restore the state folder from a backup; see docs/design/kms.md");
+        return cczi_kms_hint(err, CCZ_E_SIG);
     }
     return CCZ_OK;
 }
@@ -197,7 +197,7 @@ ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_
         rc = cczi_kms_db_schema(&schema, &s->db, err);
     if (rc == CCZ_OK && schema != 0) { /* before any key is made: never a new key beside an old database */
         ccz_fail(err, CCZ_E_EXISTS, "kms:init", schema, "%s is initialised already", state->dir);
-        return ccz_hint(err, CCZ_E_EXISTS, "choose another folder; deleting this one destroys its keys for good");
+        return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
     CCZ_AUTO(ccz_secret) master = NULL;
     if (rc == CCZ_OK)
@@ -212,7 +212,7 @@ ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_
 static ccz_rc not_initialised(struct ccz_err *err, const char *dir)
 {
     ccz_fail(err, CCZ_E_NOT_FOUND, "kms:store-open", 0, "%s holds no initialised KMS", dir);
-    return ccz_hint(err, CCZ_E_NOT_FOUND, "create one: cczoo-kmsd init --state DIR --admin-key FILE");
+    return cczi_kms_hint(err, CCZ_E_NOT_FOUND);
 }
 
 ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state *state, struct ccz_err *err)
@@ -300,7 +300,7 @@ static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, str
     if (rc == CCZ_OK && !ccz_ct_eq(set, s->head.set, sizeof(set))) {
         ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0,
                  "rows were added, removed or replaced by earlier ones outside of the KMS");
-        rc = ccz_hint(err, CCZ_E_SIG, "restore the state folder from a backup; see docs/design/kms.md");
+        rc = cczi_kms_hint(err, CCZ_E_SIG);
     }
     return rc;
 }

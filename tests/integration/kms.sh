@@ -19,7 +19,7 @@ kms_setup() {
 kms_start() {
     rm -f "$RUN/kms.port"
     start kms "$@" "$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen 127.0.0.1:0 --port-file "$RUN/kms.port" \
-        --tee sim-sgx --sim-dir "$RUN/sim/platform" --trust-sim "$RUN/sim/trust"
+        --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust"
     wait_file kms "$RUN/kms.port" 30
     KMS=127.0.0.1:$(cat "$RUN/kms.port")
 }
@@ -36,7 +36,7 @@ kms() {
 # probe COMMAND...: an attested workload.
 probe() {
     reach
-    "$BIN/kms-probe" "$@" "${REACH[@]}" --sim-dir "$RUN/sim/platform"
+    "$BIN/kms-probe" "$@" "${REACH[@]}" --sim-dir "$RUN/sim"
 }
 
 # hammer PREFIX COUNT: stores items as the administrator; see kms_probe.c.

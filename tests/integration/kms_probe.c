@@ -71,11 +71,12 @@ static void read_names(struct names *n)
 {
     char line[CCZ_KMS_ITEM_SIZE + 2];
     while (fgets(line, sizeof(line), stdin)) {
-        line[strcspn(line, "\n")] = 0;
+        size_t size = strcspn(line, "\n");
         n->item = realloc(n->item, (n->len + 1) * sizeof(n->item[0]));
-        if (!n->item)
+        if (!n->item || size >= sizeof(n->item[0]))
             abort();
-        (void)snprintf(n->item[n->len++], sizeof(n->item[0]), "%s", line);
+        line[size] = 0;
+        memcpy(n->item[n->len++], line, size + 1);
     }
     n->seen = calloc(n->len + 1, sizeof(*n->seen));
     if (!n->seen)

@@ -368,7 +368,7 @@ static void test_policy(void)
     struct ccz_err err = {0};
     struct ccz_buf out;
     ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
-    REFUSED(fix_put_policy(s, "server", fix_policy_other, false, &err), CCZ_E_EXISTS, "kms:exists");
+    REFUSED(fix_put_policy(s, "server", fix_policy_other, false, &err), CCZ_E_EXISTS, "kms:policy-exists");
     CHECK(fix_put_policy(s, "bad", "{\"version\":1,\"rules\":[{\"nmae\":1}]}", false, &err) == CCZ_E_FORMAT);
     CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
     /* a replaced policy holds at once */
