@@ -12,7 +12,8 @@ stop kms
 
 for ((i = 1; i <= CYCLES; i++)); do
     kms_start # checks every row, every sealed value and the audit chain before it listens
-    hammer "c$i" 40 <"$RUN/acked" >"$RUN/new" 2>"$RUN/err" &
+    : >"$RUN/new"
+    hammer "c$i" 40 <"$RUN/acked" >>"$RUN/new" 2>"$RUN/err" &
     client=$!
     # as soon as something was acknowledged, then at another moment each time
     for ((w = 0; w < 400; w++)); do
