@@ -21,7 +21,7 @@ enum { REPLICAS_MAX = 64, SIDE_MAX = 4096 };
 
 struct infer_opts {
     const char *target, *policy, *trust_sim, *collateral, *model, *signature, *input, *output, *images, *labels;
-    const char *expect_classes;
+    const char *expect_classes, *half_file;
     int64_t batch, connections, in_flight, limit, timeout_ms, retries, expect_correct;
     bool json;
 };
@@ -171,6 +171,7 @@ static ccz_rc send_all(struct run *r, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     size_t sent = 0;
+    const char *half_file = r->o->half_file; /* for scripts that do something in the middle of a run */
     pthread_mutex_lock(&r->lock);
     for (;;) {
         bool stop = rc != CCZ_OK || r->rc != CCZ_OK || sent == r->total;
@@ -182,9 +183,14 @@ static ccz_rc send_all(struct run *r, struct ccz_err *err)
         }
         size_t done = r->answered;
         pthread_mutex_unlock(&r->lock);
+        if (rc == CCZ_OK && half_file && done >= r->total / 2) {
+            rc = ccz_file_write(half_file, ccz_span_str("half\n"), 0600, CCZ_FILE_REPLACE, err);
+            half_file = NULL;
+        }
         size_t len = r->total - sent < r->batch ? r->total - sent : r->batch;
         ui_progress("images", done, r->total);
-        rc = send_batch(r, sent, len, err);
+        if (rc == CCZ_OK)
+            rc = send_batch(r, sent, len, err);
         sent += len;
         pthread_mutex_lock(&r->lock);
     }
@@ -380,6 +386,7 @@ int cmd_infer(int argc, char **argv)
         {"retries", NULL, &o.retries, NULL, "N", "further attempts of a call whose server vanished, default 8"},
         {"expect-correct", NULL, &o.expect_correct, NULL, "N", "end with status 1 unless exactly N are right"},
         {"expect-classes", &o.expect_classes, NULL, NULL, "HEX", "and unless this is the SHA-256 of all answers, a byte each"},
+        {"half-file", &o.half_file, NULL, NULL, "FILE", "write FILE when half of the answers are in"},
         {"json", NULL, NULL, &o.json, NULL, "one JSON object"},
         {0},
     };

@@ -27,11 +27,12 @@ step "5 10,000 images; one server is killed meanwhile and comes back by attestin
 expected=$(sed -n 's/.*"test_correct": *\([0-9]*\).*/\1/p' "$MODEL/model.json")
 classes=$(sed -n 's/.*"test_classes_sha256": *"\([0-9a-f]*\)".*/\1/p' "$MODEL/model.json")
 (
-    sleep 1
-    kill -KILL "${PIDS[server-2]}" 2>/dev/null
+    until [ -e "$RUN/half" ]; do sleep 0.02; done
+    kill -KILL "${PIDS[server-2]}"
 ) &
 killer=$!
-infer "$BALANCER" --batch 32 --connections 6 --expect-correct "$expected" --expect-classes "$classes" | sed 's/^/   /'
+infer "$BALANCER" --batch 32 --connections 6 --half-file "$RUN/half" --expect-correct "$expected" \
+    --expect-classes "$classes" | sed 's/^/   /'
 wait "$killer" || die "server-2 ended before it was to be killed"
 unset 'PIDS[server-2]'
 start_server 2
