@@ -110,6 +110,10 @@ static void test_refuse(void)
     }
     CHECK(ccz_ecdsa_verify(k, good, 63, &msg, 1) == CCZ_E_SIG);
     CHECK(ccz_ecdsa_verify(k, good, 0, &msg, 1) == CCZ_E_SIG);
+    uint8_t wide[66] = {0}; /* the same r and s in 33 bytes each: one form only */
+    memcpy(wide + 1, good, 32);
+    memcpy(wide + 34, good + 32, 32);
+    CHECK(ccz_ecdsa_verify(k, wide, 66, &msg, 1) == CCZ_E_SIG);
     for (size_t bit = 0; bit < 512; bit++) { /* no other point of the curve has 511 of the bits */
         uint8_t off[64];
         memcpy(off, xy, 64);

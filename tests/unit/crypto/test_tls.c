@@ -644,6 +644,33 @@ static void test_no_overlap(void)
     free_world(&w);
 }
 
+/* An RSA identity is not asked for and does not reach the hook. */
+static void test_rsa_client(void)
+{
+    struct world w;
+    new_world(&w);
+    EVP_PKEY *rsa = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
+    X509 *x = X509_new();
+    CHECK(rsa && x && X509_set_version(x, X509_VERSION_3) == 1 && X509_set_pubkey(x, rsa) == 1);
+    CHECK(X509_gmtime_adj(X509_getm_notBefore(x), 0) && X509_gmtime_adj(X509_getm_notAfter(x), 60));
+    CHECK(X509_sign(x, rsa, EVP_sha256()) > 0);
+    struct plain c = new_plain(TLS1_3_VERSION, TLS1_3_VERSION);
+    SSL_CTX_free(c.ctx);
+    c.ctx = SSL_CTX_new(TLS_client_method());
+    CHECK(c.ctx && SSL_CTX_use_certificate(c.ctx, x) == 1 &&
+          SSL_CTX_use_PrivateKey(c.ctx, rsa) == 1);
+    CHECK(SSL_CTX_set_alpn_protos(c.ctx, (const uint8_t *)"\x02h2", 3) == 0);
+    start_plain(&c);
+    struct end e = shake_plain(&c, w.server);
+    check_end(&e, CCZ_E_PEER, "tls:no-peer-certificate");
+    CHECK(w.server_judge.asked == 0);
+    ccz_tls_free(e.t);
+    free_plain(&c);
+    X509_free(x);
+    EVP_PKEY_free(rsa);
+    free_world(&w);
+}
+
 /* A server with a genuine certificate and the private key of another: possession is what TLS
  * checks. */
 static void test_stolen_certificate(void)
@@ -961,6 +988,7 @@ int main(int argc, char **argv)
         {"tls.tls12_refused", test_tls12_refused},
         {"tls.no_resumption", test_no_resumption},
         {"tls.no_overlap", test_no_overlap},
+        {"tls.rsa_client", test_rsa_client},
         {"tls.stolen_certificate", test_stolen_certificate},
         {"tls.tampered_record", test_tampered_record},
         {"tls.tampered_handshake", test_tampered_handshake},

@@ -70,7 +70,7 @@ static void free_ca(struct ca *ca)
 /* DER of each field; an empty one takes the good value. Signed by `signer` at the end. */
 struct forge {
     struct ccz_span version, serial, inner_alg, issuer, validity, subject, spki, exts, tail;
-    struct ccz_span outer_alg, bits_head;
+    struct ccz_span outer_alg, bits_head, outer_tail;
     const struct ccz_key *signer;
 };
 
@@ -113,6 +113,7 @@ static void forge(struct ccz_buf *out, const struct forge *f)
     put(out, f->bits_head, DER("00"));
     cczi_ecdsa_put_der(out, raw, sizeof(raw));
     cczi_der_close(out, bits);
+    ccz_buf_put_span(out, f->outer_tail);
     cczi_der_close(out, seq);
     CHECK(!out->bad);
 }
@@ -159,7 +160,8 @@ static void test_refuse_tbs(void)
     REFUSED(CCZ_E_FORMAT, "x509:serial", .serial = DER("02(0001)"));       /* padded */
     REFUSED(CCZ_E_FORMAT, "x509:serial", .serial = DER("02('22 bytes of a serial..')"));
     REFUSED(CCZ_E_FORMAT, "x509:algorithm-mismatch", .outer_alg = DER("30(06(2a8648ce3d040303))"));
-    REFUSED(CCZ_E_FORMAT, "x509:certificate", .bits_head = DER("01"));          /* an unused bit */
+    REFUSED(CCZ_E_FORMAT, "x509:certificate", .outer_tail = DER("0500")); /* behind the signature */
+    REFUSED(CCZ_E_FORMAT, "x509:certificate", .bits_head = DER("01"));    /* an unused bit */
     REFUSED(CCZ_E_FORMAT, "x509:tbs", .issuer = DER("30(31(30(06(550403))))")); /* no value */
     REFUSED(CCZ_E_FORMAT, "x509:tbs",
             .issuer = DER("30(31(30(06(550403) 0c('X') 0500)))"));                 /* two */
