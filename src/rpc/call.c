@@ -76,7 +76,6 @@ static void on_deadline(struct cczi_deadline *d)
     struct ccz_rpc_call *c =
         (struct ccz_rpc_call *)((char *)d - offsetof(struct ccz_rpc_call, deadline));
     atomic_store(&c->cancelled, true);
-    c->timed_out = true;
     if (c->st.finished) { /* the answer is complete, but the client does not take it */
         cczi_stream_reset(&c->st, NGHTTP2_CANCEL);
     } else {
@@ -166,9 +165,9 @@ static void on_stream_close(void *arg, struct cczi_stream *st)
 {
     (void)arg;
     struct ccz_rpc_call *c = call_of(st);
-    bool cancelled = !st->ended || c->timed_out;
-    if (cancelled)
+    if (!st->ended)
         atomic_store(&c->cancelled, true);
+    bool cancelled = atomic_load(&c->cancelled);
     cczi_deadline_cancel(&c->worker->deadlines, &c->deadline);
     pthread_mutex_lock(&c->lock);
     c->closed = true; /* from here on other threads no longer touch the loop */

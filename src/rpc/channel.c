@@ -360,6 +360,28 @@ static struct cczi_cconn *pick(struct cczi_ccall *call)
     return same;
 }
 
+static void park(struct cczi_ccall *call)
+{
+    struct ccz_rpc_client *c = call->client;
+    call->parked = true;
+    call->park_next = NULL;
+    call->park_prev = c->parked_last;
+    *(c->parked_last ? &c->parked_last->park_next : &c->parked_first) = call;
+    c->parked_last = call;
+    c->parked_len++;
+}
+
+void cczi_ccall_unpark(struct cczi_ccall *call)
+{
+    struct ccz_rpc_client *c = call->client;
+    if (!call->parked)
+        return;
+    call->parked = false;
+    *(call->park_prev ? &call->park_prev->park_next : &c->parked_first) = call->park_next;
+    *(call->park_next ? &call->park_next->park_prev : &c->parked_last) = call->park_prev;
+    c->parked_len--;
+}
+
 /* True if a connection is being made, or about to be, whose last attempt did not fail. */
 static bool may_come(const struct ccz_rpc_client *c)
 {
@@ -474,28 +496,19 @@ void cczi_channel_call(struct cczi_ccall *call)
     if (conn)
         start_on(conn, call);
     else if (!c->failed && (call->wait || may_come(c)))
-        call->parked = true;
+        park(call);
     else
         fail_unconnected(call);
 }
 
-/* Connections came or went: parked calls start, go on waiting, or fail. */
+/* Connections came or went: each parked call starts, waits on, or fails. */
 static void serve_parked(struct ccz_rpc_client *c)
 {
-    bool found;
-    do { /* a call that ends may end others: look again from the start */
-        found = false;
-        for (struct cczi_ccall *call = c->calls; call && !found; call = call->next) {
-            if (!call->parked)
-                continue;
-            bool waits = !pick(call) && !c->failed && (call->wait || may_come(c));
-            if (waits)
-                continue;
-            call->parked = false;
-            found = true;
-            cczi_channel_call(call);
-        }
-    } while (found);
+    for (size_t n = c->parked_len; n > 0 && c->parked_first; n--) {
+        struct cczi_ccall *call = c->parked_first;
+        cczi_ccall_unpark(call);
+        cczi_channel_call(call);
+    }
 }
 
 static bool may_retry(const struct cczi_ccall *call)

@@ -139,6 +139,7 @@ void cczi_ccall_finish(struct cczi_ccall *call)
     struct ccz_rpc_client *c = call->client;
     struct ccz_rpc_result *res = &call->result;
     cczi_deadline_cancel(&c->deadlines, &call->timer);
+    cczi_ccall_unpark(call);
     *(call->prev ? &call->prev->next : &c->calls) = call->next;
     if (call->next)
         call->next->prev = call->prev;

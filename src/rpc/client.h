@@ -48,7 +48,8 @@ struct cczi_ccall {
     unsigned retries_left, messages;
     bool wait; /* for a connection, as long as the deadline allows */
     bool parked;
-    struct ccz_span response; /* unary: in the framer of st */
+    struct cczi_ccall *park_prev, *park_next; /* of the parked calls, oldest first */
+    struct ccz_span response;                 /* unary: in the framer of st */
     struct ccz_rpc_result result;
     struct ccz_err err;
     ccz_rpc_done_fn done; /* unary */
@@ -80,6 +81,8 @@ struct ccz_rpc_client {
     unsigned next_slot;
     struct cczi_cconn *conns;
     struct cczi_ccall *calls;
+    struct cczi_ccall *parked_first, *parked_last;
+    size_t parked_len;
     bool failed; /* for good: reconnect is off */
     bool stopping;
 };
@@ -104,6 +107,7 @@ void cczi_channel_call(struct cczi_ccall *call);   /* starts, parks or fails it 
 void cczi_channel_stop(struct ccz_rpc_client *c);  /* cancels all, closes all */
 void cczi_cconn_flush(struct cczi_cconn *conn);
 void cczi_ccall_cancel(struct cczi_ccall *call); /* ends with CANCELLED */
+void cczi_ccall_unpark(struct cczi_ccall *call);
 
 /* stream.c; called on the loop */
 void cczi_stream_started(struct ccz_rpc_stream *s); /* the call has a connection: send what waits */

@@ -79,7 +79,7 @@ struct ccz_rpc_call {
     int64_t deadline_ms; /* ccz_mono_ms(); INT64_MAX = none */
     atomic_uint refs;
     atomic_bool cancelled;
-    bool has_request, started, timed_out;
+    bool has_request, started;
     /* any thread */
     pthread_mutex_t lock;
     bool closed; /* the loop may be gone */

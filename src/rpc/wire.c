@@ -38,7 +38,8 @@ static bool gone(struct cczi_wire *w)
     w->in_callback = false;
     if (!w->freed)
         return false;
-    destroy(w);
+    if (!w->stepping) /* else step_done() does it */
+        destroy(w);
     return true;
 }
 

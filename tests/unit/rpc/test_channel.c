@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections of client and server: refused, lost, drained, replaced, abused. */
+#define _DEFAULT_SOURCE
+#include "rpc/rpc_fixture.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+static int dial(const char *target)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                             .sin_port =
+                                 htons((uint16_t)strtoul(strchr(target, ':') + 1, NULL, 10))};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
+    return fd;
+}
+
+/* Milliseconds until the peer ends @p fd; fails after @p limit_ms. */
+static int64_t closed_after(int fd, int64_t limit_ms)
+{
+    int64_t from = ccz_mono_ms();
+    char byte[256];
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (ccz_mono_ms() - from < limit_ms)
+        if (poll(&p, 1, 50) == 1 && recv(fd, byte, sizeof(byte), 0) <= 0)
+            return ccz_mono_ms() - from;
+    CHECK(!"closed in time");
+    return -1;
+}
+
+/* ------------------------------------------------------------ a proxy that can cut connections */
+
+struct proxy {
+    const char *backend;
+    int listener;
+    char target[64];
+    atomic_bool cut, stop;
+    atomic_int conns;
+    pthread_t thread;
+};
+
+static bool pump(int from, int to)
+{
+    char buf[65536];
+    ssize_t n = recv(from, buf, sizeof(buf), 0);
+    for (ssize_t sent = 0; sent < n;) {
+        ssize_t m = send(to, buf + sent, (size_t)(n - sent), MSG_NOSIGNAL);
+        if (m <= 0)
+            return false;
+        sent += m;
+    }
+    return n > 0;
+}
+
+static void *run_proxy(void *arg)
+{
+    struct proxy *p = arg;
+    int a = -1, b = -1;
+    while (!atomic_load(&p->stop)) {
+        struct pollfd fd[3] = {{.fd = p->listener, .events = POLLIN},
+                               {.fd = a, .events = POLLIN},
+                               {.fd = b, .events = POLLIN}};
+        (void)poll(fd, 3, 5);
+        bool end = atomic_exchange(&p->cut, false);
+        end |= a >= 0 && fd[1].revents && !pump(a, b);
+        end |= b >= 0 && fd[2].revents && !pump(b, a);
+        if (end && a >= 0) {
+            struct linger hard = {1, 0}; /* RST, as of a killed machine */
+            (void)setsockopt(a, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+            (void)setsockopt(b, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+            close(a);
+            close(b);
+            a = b = -1;
+        }
+        if (a < 0 && fd[0].revents) {
+            a = accept(p->listener, NULL, NULL);
+            CHECK(a >= 0);
+            b = dial(p->backend);
+            atomic_fetch_add(&p->conns, 1);
+        }
+    }
+    close(a);
+    close(b);
+    return NULL;
+}
+
+static void start_proxy(struct proxy *p, const char *backend)
+{
+    memset(p, 0, sizeof(*p));
+    p->backend = backend;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(at);
+    p->listener = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(p->listener >= 0 && bind(p->listener, (struct sockaddr *)&at, size) == 0 &&
+          listen(p->listener, 16) == 0);
+    CHECK(getsockname(p->listener, (struct sockaddr *)&at, &size) == 0);
+    (void)snprintf(p->target, sizeof(p->target), "127.0.0.1:%u", ntohs(at.sin_port));
+    CHECK(pthread_create(&p->thread, NULL, run_proxy, p) == 0);
+}
+
+static void stop_proxy(struct proxy *p)
+{
+    atomic_store(&p->stop, true);
+    pthread_join(p->thread, NULL);
+    close(p->listener);
+}
+
+/* ----------------------------------------------------------------------------------- helpers */
+
+static ccz_rc call(struct fixture *f, const char *path, const struct ccz_rpc_call_cfg *cfg,
+                   struct ccz_rpc_result *res, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, 4096);
+    memset(err, 0, sizeof(*err));
+    return ccz_rpc_unary(&out, res, f->client, path, ccz_span_str("x"), cfg, err);
+}
+
+static void wait_for(atomic_int *n, int want)
+{
+    for (int i = 0; i < 5000 && atomic_load(n) < want; i++)
+        usleep(1000);
+    CHECK(atomic_load(n) == want);
+}
+
+struct pending {
+    atomic_int over;
+    enum ccz_rpc_code code;
+    char where[CCZ_ERR_WHERE_SIZE];
+};
+
+static void on_done(void *arg, struct ccz_span response, const struct ccz_rpc_result *res,
+                    const struct ccz_err *err)
+{
+    (void)response;
+    struct pending *p = arg;
+    p->code = res->code;
+    if (err)
+        (void)snprintf(p->where, sizeof(p->where), "%s", err->where);
+    atomic_fetch_add(&p->over, 1);
+}
+
+static void begin(struct fixture *f, struct pending *p, const char *path,
+                  const struct ccz_rpc_call_cfg *cfg)
+{
+    memset(p, 0, sizeof(*p));
+    CHECK(ccz_rpc_unary_async(f->client, path, ccz_span_str("x"), cfg, on_done, p) == CCZ_OK);
+}
+
+/* ---------------------------------------------------------------------------------- refusals */
+
+static void test_refused_by_server(void)
+{
+    struct fixture f = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err = {0};
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    f.server_toy.appraise_rc = CCZ_E_POLICY;
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){0});
+    CHECK(ccz_rpc_client_connect(NULL, f.client, &err) == CCZ_E_PEER);
+    CHECK(strcmp(err.where, "peer:policy:mrenclave") == 0 && strcmp(err.got, "11aa") == 0);
+    CHECK(strcmp(err.expected, "22bb") == 0);
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_E_PEER &&
+          res.code == CCZ_RPC_PERMISSION_DENIED);
+    CHECK(strcmp(err.where, "peer:policy:mrenclave") == 0 && atomic_load(&f.echoes) == 0);
+    teardown(&f);
+}
+
+static void test_refused_by_client(void)
+{
+    struct fixture f = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err = {0};
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    f.client_toy.appraise_rc = CCZ_E_POLICY;
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){0});
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_E_POLICY &&
+          res.code == CCZ_RPC_PERMISSION_DENIED);
+    CHECK(strcmp(err.where, "policy:mrenclave") == 0 && atomic_load(&f.echoes) == 0);
+    CHECK(ccz_rpc_client_connect(NULL, f.client, &err) ==
+          CCZ_E_POLICY); /* it is still the answer */
+    teardown(&f);
+}
+
+/* A client that speaks plain TLS, and a plain server, against RA-TLS. */
+static void test_plain_peer(void)
+{
+    struct fixture f = {0};
+    struct ccz_err err = {0};
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    make_client(&f, CCZ_RATLS_TLS_ONLY_INSECURE, (struct ccz_rpc_client_cfg){0});
+    CHECK(ccz_rpc_client_connect(NULL, f.client, &err) == CCZ_E_PEER);
+    CHECK(strcmp(err.where, "tls:peer-alert") == 0);
+    teardown(&f);
+    memset(&f, 0, sizeof(f));
+    start_server(&f, CCZ_RATLS_TLS_ONLY_INSECURE, (struct ccz_rpc_server_cfg){0});
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){0});
+    CHECK(ccz_rpc_client_connect(NULL, f.client, &err) == CCZ_E_PEER);
+    CHECK(strcmp(err.where, "ratls:alpn") == 0 && err.hint);
+    teardown(&f);
+}
+
+/* Certificate profile: the server refuses after the client's last flight; calls learn the reason.
+ */
+static void test_refused_late(void)
+{
+    struct fixture f = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err = {0};
+    start_server(&f, CCZ_RATLS_CERTIFICATE, (struct ccz_rpc_server_cfg){0});
+    f.server_toy.appraise_rc = CCZ_E_POLICY;
+    make_client(&f, CCZ_RATLS_CERTIFICATE, (struct ccz_rpc_client_cfg){0});
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) != CCZ_OK);
+    CHECK(strcmp(err.where, "tls:peer-alert") == 0 && res.code == CCZ_RPC_PERMISSION_DENIED);
+    teardown(&f);
+}
+
+static void test_nobody_there(void)
+{
+    struct fixture f = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err = {0};
+    (void)snprintf(f.target, sizeof(f.target), "127.0.0.1:1");
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = true});
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_E_UNAVAILABLE &&
+          res.code == CCZ_RPC_UNAVAILABLE);
+    CHECK(strcmp(err.where, "net:connect") == 0);
+    /* whoever wants to wait, waits until the deadline */
+    struct ccz_rpc_call_cfg wait = {.timeout_ms = 300, .wait_for_ready = true};
+    int64_t from = ccz_mono_ms();
+    CHECK(call(&f, "/t.T/Echo", &wait, &res, &err) == CCZ_E_TIMEOUT && ccz_mono_ms() - from >= 300);
+    teardown(&f);
+    memset(&f, 0, sizeof(f));
+    (void)snprintf(f.target, sizeof(f.target), "no port");
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = true});
+    CHECK(call(&f, "/t.T/Echo", &wait, &res, &err) == CCZ_E_FORMAT &&
+          strcmp(err.where, "net:address") == 0);
+    teardown(&f);
+}
+
+/* ------------------------------------------------------------------------------ lost and found */
+
+static void test_killed_mid_call(void)
+{
+    struct fixture f = {0};
+    struct proxy p;
+    struct pending one, two;
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    start_proxy(&p, strdup(f.target));
+    (void)snprintf(f.target, sizeof(f.target), "%s", p.target);
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = true});
+    begin(&f, &one, "/t.T/Hold", NULL);
+    begin(&f, &two, "/t.T/Hold", NULL);
+    wait_for(&f.started, 2);
+    atomic_store(&p.cut, true);
+    wait_for(&one.over, 1);
+    wait_for(&two.over, 1);
+    CHECK(one.code == CCZ_RPC_UNAVAILABLE && two.code == CCZ_RPC_UNAVAILABLE);
+    wait_for(&f.done, 2); /* the server notices too */
+    CHECK(atomic_load(&f.cancelled) == 2);
+    /* and the next call finds a new connection, without asking to wait */
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_OK && atomic_load(&p.conns) == 2);
+    teardown(&f);
+    stop_proxy(&p);
+    free((char *)(uintptr_t)p.backend);
+}
+
+/* An idempotent call survives the loss of its connection: it runs again on another one. */
+static void test_retry(void)
+{
+    struct fixture f = {0};
+    struct proxy p;
+    struct pending one;
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    start_proxy(&p, strdup(f.target));
+    (void)snprintf(f.target, sizeof(f.target), "%s", p.target);
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = true});
+    struct ccz_rpc_call_cfg cfg = {.timeout_ms = 3000, .retries = 1};
+    begin(&f, &one, "/t.T/Hold", &cfg);
+    wait_for(&f.started, 1);
+    atomic_store(&p.cut, true);
+    wait_for(&f.started, 2); /* the second attempt */
+    CHECK(atomic_load(&one.over) == 0);
+    atomic_store(&p.cut, true);
+    wait_for(&one.over, 1); /* there is no third */
+    CHECK(one.code == CCZ_RPC_UNAVAILABLE && atomic_load(&f.started) == 2);
+    teardown(&f);
+    stop_proxy(&p);
+    free((char *)(uintptr_t)p.backend);
+}
+
+static atomic_int busy_calls;
+static void busy(struct ccz_rpc_call *c, void *arg, struct ccz_span request)
+{
+    (void)arg;
+    if (atomic_fetch_add(&busy_calls, 1) < 2)
+        ccz_rpc_finish(c, CCZ_RPC_UNAVAILABLE, "loading");
+    else
+        ccz_rpc_reply(c, request);
+}
+
+/* UNAVAILABLE from a server that is there: tried again after a rest; other codes are not. */
+static void test_retry_status(void)
+{
+    struct fixture f = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    f.server_ctx = make_ctx(CCZ_RATLS_SESSION, true, &f.server_toy);
+    struct ccz_rpc_server_cfg cfg = {.listen = "127.0.0.1:0", .ratls = f.server_ctx};
+    CHECK(ccz_rpc_server_new(&f.server, &cfg, NULL) == CCZ_OK);
+    CHECK(ccz_rpc_server_add_unary(f.server, "/t.T/Busy", busy, NULL) == CCZ_OK);
+    CHECK(ccz_rpc_server_add_unary(f.server, "/t.T/Refuse", refuse, NULL) == CCZ_OK);
+    CHECK(ccz_rpc_server_start(f.server, NULL) == CCZ_OK);
+    (void)snprintf(f.target, sizeof(f.target), "127.0.0.1:%u", ccz_rpc_server_port(f.server));
+    make_client(&f, CCZ_RATLS_SESSION,
+                (struct ccz_rpc_client_cfg){.reconnect = true, .connections = 2});
+    struct ccz_rpc_call_cfg none = {0}, three = {.retries = 3};
+    CHECK(call(&f, "/t.T/Busy", &none, &res, &err) == CCZ_E_UNAVAILABLE && res.attempts == 1);
+    CHECK(call(&f, "/t.T/Busy", &three, &res, &err) == CCZ_OK && res.attempts == 2);
+    CHECK(call(&f, "/t.T/Refuse", &three, &res, &err) == CCZ_E_DENIED && res.attempts == 1);
+    teardown(&f);
+}
+
+/* A server that goes and comes back on its port. */
+static void test_restart(void)
+{
+    struct fixture f = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    char target[64];
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    make_client(&f, CCZ_RATLS_SESSION,
+                (struct ccz_rpc_client_cfg){.reconnect = true, .backoff_max_ms = 200});
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    memcpy(target, f.target, sizeof(target));
+    ccz_rpc_server_free(f.server);
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_E_UNAVAILABLE);
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){.listen = target});
+    struct ccz_rpc_call_cfg cfg = {.timeout_ms = 5000, .retries = 5};
+    CHECK(call(&f, "/t.T/Echo", &cfg, &res, &err) == CCZ_OK);
+    CHECK(ccz_rpc_client_connect(NULL, f.client, &err) == CCZ_OK);
+    teardown(&f);
+}
+
+static void test_final_failure(void)
+{
+    struct fixture f = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = false});
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    ccz_rpc_server_stop(f.server, 0);
+    struct ccz_rpc_call_cfg wait = {.timeout_ms = 5000, .wait_for_ready = true};
+    int64_t from = ccz_mono_ms();
+    CHECK(call(&f, "/t.T/Echo", &wait, &res, &err) != CCZ_OK && res.code == CCZ_RPC_UNAVAILABLE);
+    CHECK(ccz_mono_ms() - from < 3000);
+    teardown(&f);
+}
+
+/* ------------------------------------------------------------------------------------ stopping */
+
+static void test_stop_drains(void)
+{
+    struct fixture f;
+    struct pending p[50];
+    setup(&f, CCZ_RATLS_SESSION);
+    CHECK(ccz_rpc_client_connect(NULL, f.client, NULL) == CCZ_OK);
+    const struct ccz_rpc_md md = {"x-text", ccz_span_str("late")};
+    struct ccz_rpc_call_cfg cfg = {.metadata = &md, .metadata_len = 1};
+    for (size_t i = 0; i < 50; i++)
+        begin(&f, &p[i], "/t.T/Later", &cfg); /* each takes 20 ms */
+    usleep(10000);
+    ccz_rpc_server_stop(f.server, 5000);
+    for (size_t i = 0; i < 50; i++) {
+        wait_for(&p[i].over, 1);
+        /* what had begun is answered; what came behind GOAWAY was not begun */
+        CHECK(p[i].code == CCZ_RPC_OK || p[i].code == CCZ_RPC_UNAVAILABLE);
+    }
+    CHECK(p[0].code == CCZ_RPC_OK);
+    teardown(&f);
+}
+
+static void test_stop_cancels(void)
+{
+    struct fixture f;
+    struct pending p;
+    setup(&f, CCZ_RATLS_SESSION);
+    begin(&f, &p, "/t.T/Hold", NULL);
+    wait_for(&f.started, 1);
+    int64_t from = ccz_mono_ms();
+    ccz_rpc_server_stop(f.server, 300);
+    CHECK(ccz_mono_ms() - from >= 300 && ccz_mono_ms() - from < 5000);
+    wait_for(&p.over, 1);
+    CHECK(p.code == CCZ_RPC_UNAVAILABLE && atomic_load(&f.done) == 1 &&
+          atomic_load(&f.cancelled) == 1);
+    teardown(&f);
+}
+
+/* ------------------------------------------------------------------------- limits of the server */
+
+static void test_handshake_timeout(void)
+{
+    struct fixture f = {0};
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){.handshake_timeout_ms = 300});
+    int silent = dial(f.target), slow = dial(f.target);
+    CHECK(send(slow, "\x16\x03", 2, MSG_NOSIGNAL) == 2); /* the beginning of a ClientHello */
+    int64_t took = closed_after(silent, 5000);
+    CHECK(took >= 250);
+    (void)closed_after(slow, 5000);
+    close(silent);
+    close(slow);
+    teardown(&f);
+}
+
+static void test_connections_max(void)
+{
+    struct fixture f = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){.connections_max = 2});
+    make_client(&f, CCZ_RATLS_SESSION,
+                (struct ccz_rpc_client_cfg){.reconnect = true, .connections = 2});
+    CHECK(ccz_rpc_client_connect(NULL, f.client, NULL) == CCZ_OK);
+    int third = dial(f.target);
+    CHECK(closed_after(third, 3000) < 1000);
+    close(third);
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    ccz_rpc_client_free(f.client); /* places become free again */
+    make_client(&f, CCZ_RATLS_SESSION,
+                (struct ccz_rpc_client_cfg){.reconnect = true, .connections = 2});
+    struct ccz_rpc_call_cfg wait = {.timeout_ms = 5000, .wait_for_ready = true};
+    CHECK(call(&f, "/t.T/Echo", &wait, &res, &err) == CCZ_OK);
+    teardown(&f);
+}
+
+/* Garbage and half-open peers do not disturb others. */
+static void test_garbage(void)
+{
+    struct fixture f;
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    setup(&f, CCZ_RATLS_SESSION);
+    for (int i = 0; i < 20; i++) {
+        int fd = dial(f.target);
+        CHECK(send(fd, "GET / HTTP/1.1\r\n\r\n", 18, MSG_NOSIGNAL) == 18);
+        (void)closed_after(fd, 3000);
+        close(fd);
+    }
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    teardown(&f);
+}
+
+/* Making evidence takes long on real hardware: meanwhile others are served. */
+static void test_slow_evidence(void)
+{
+    struct fixture f;
+    struct fixture late = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    setup(&f, CCZ_RATLS_SESSION);
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    f.server_toy.delay_ms = 600;
+    late.client_ctx = make_ctx(CCZ_RATLS_SESSION, false, &late.client_toy);
+    struct ccz_rpc_client_cfg cfg = {
+        .target = f.target, .ratls = late.client_ctx, .reconnect = true};
+    CHECK(ccz_rpc_client_new(&late.client, &cfg, NULL) == CCZ_OK);
+    struct pending p;
+    int64_t from = ccz_mono_ms(), slowest = 0;
+    begin(&late, &p, "/t.T/Nothing", NULL);
+    while (atomic_load(&p.over) == 0) {
+        int64_t at = ccz_mono_ms();
+        CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+        slowest = ccz_mono_ms() - at > slowest ? ccz_mono_ms() - at : slowest;
+    }
+    CHECK(ccz_mono_ms() - from >= 600 && slowest < 400);
+    teardown(&late);
+    teardown(&f);
+}
+
+/* The server pings a quiet client, and the client's engine answers: the connection stays. */
+static void test_keepalive(void)
+{
+    struct fixture f = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    struct proxy p;
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){.keepalive_ms = 100});
+    start_proxy(&p, strdup(f.target));
+    (void)snprintf(f.target, sizeof(f.target), "%s", p.target);
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = true});
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    usleep(1500000);
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_OK && atomic_load(&p.conns) == 1);
+    teardown(&f);
+    stop_proxy(&p);
+    free((char *)(uintptr_t)p.backend);
+}
+
+static void test_config(void)
+{
+    struct ccz_rpc_server *s = NULL;
+    struct ccz_rpc_client *c = NULL;
+    struct ccz_err err = {0};
+    CHECK(ccz_rpc_server_new(&s, &(struct ccz_rpc_server_cfg){.listen = "127.0.0.1:0"}, &err) ==
+          CCZ_E_ARG);
+    CHECK(!s && strcmp(err.where, "rpc:config") == 0);
+    CHECK(ccz_rpc_client_new(&c, &(struct ccz_rpc_client_cfg){.target = "x:1"}, &err) ==
+              CCZ_E_ARG &&
+          !c);
+    struct fixture f = {.server_ctx = make_ctx(CCZ_RATLS_TLS_ONLY_INSECURE, true, NULL)};
+    struct ccz_rpc_server_cfg bad = {.listen = "nonsense", .ratls = f.server_ctx};
+    CHECK(ccz_rpc_server_new(&s, &bad, &err) == CCZ_OK &&
+          ccz_rpc_server_start(s, &err) == CCZ_E_FORMAT);
+    ccz_rpc_server_free(s);
+    ccz_ratls_ctx_free(f.server_ctx);
+}
+
+static const struct ccz_test tests[] = {
+    {"rpc.refused_by_server", test_refused_by_server},
+    {"rpc.refused_by_client", test_refused_by_client},
+    {"rpc.plain_peer", test_plain_peer},
+    {"rpc.refused_late", test_refused_late},
+    {"rpc.nobody_there", test_nobody_there},
+    {"rpc.killed_mid_call", test_killed_mid_call},
+    {"rpc.retry", test_retry},
+    {"rpc.retry_status", test_retry_status},
+    {"rpc.restart", test_restart},
+    {"rpc.final_failure", test_final_failure},
+    {"rpc.stop_drains", test_stop_drains},
+    {"rpc.stop_cancels", test_stop_cancels},
+    {"rpc.handshake_timeout", test_handshake_timeout},
+    {"rpc.connections_max", test_connections_max},
+    {"rpc.garbage", test_garbage},
+    {"rpc.slow_evidence", test_slow_evidence},
+    {"rpc.keepalive", test_keepalive},
+    {"rpc.config", test_config},
+};
+
+int main(int argc, char **argv)
+{
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
