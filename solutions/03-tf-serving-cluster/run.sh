@@ -27,7 +27,7 @@ step "5 10,000 images; one server is killed meanwhile and comes back by attestin
 expected=$(sed -n 's/.*"test_correct": *\([0-9]*\).*/\1/p' "$MODEL/model.json")
 classes=$(sed -n 's/.*"test_classes_sha256": *"\([0-9a-f]*\)".*/\1/p' "$MODEL/model.json")
 (
-    until [ -e "$RUN/half" ]; do sleep 0.02; done
+    until [ -e "$RUN/half" ] || [ ! -d "$RUN" ]; do sleep 0.02; done
     kill -KILL "${PIDS[server-2]}"
 ) &
 killer=$!
