@@ -123,33 +123,15 @@ static SSL_CTX *new_bare(bool server, bool mutual, EVP_PKEY *pkey)
     return c;
 }
 
-static void run_bare_handshakes(size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        SSL *c = SSL_new(bare_client), *s = SSL_new(bare_server);
-        BIO *cb, *sb;
-        must(c && s && BIO_new_bio_pair(&cb, 65536, &sb, 65536) == 1, "bare pair");
-        SSL_set_bio(c, cb, cb);
-        SSL_set_bio(s, sb, sb);
-        SSL_set_connect_state(c);
-        SSL_set_accept_state(s);
-        while (!SSL_is_init_finished(c) || !SSL_is_init_finished(s)) {
-            (void)SSL_do_handshake(c);
-            (void)SSL_do_handshake(s);
-        }
-        SSL_free(c);
-        SSL_free(s);
-    }
-}
-
 static SSL *bare_c, *bare_s;
 
-static void connect_bare(void)
+static void connect_bare(size_t wire_size)
 {
-    BIO *cb, *sb;
+    BIO *cb = NULL, *sb = NULL;
     bare_c = SSL_new(bare_client);
     bare_s = SSL_new(bare_server);
-    must(bare_c && bare_s && BIO_new_bio_pair(&cb, 1 << 20, &sb, 1 << 20) == 1, "bare pair");
+    must(bare_c && bare_s, "bare connection");
+    must(BIO_new_bio_pair(&cb, wire_size, &sb, wire_size) == 1, "bare pair");
     SSL_set_bio(bare_c, cb, cb);
     SSL_set_bio(bare_s, sb, sb);
     SSL_set_connect_state(bare_c);
@@ -157,6 +139,20 @@ static void connect_bare(void)
     while (!SSL_is_init_finished(bare_c) || !SSL_is_init_finished(bare_s)) {
         (void)SSL_do_handshake(bare_c);
         (void)SSL_do_handshake(bare_s);
+    }
+}
+
+static void free_bare(void)
+{
+    SSL_free(bare_c);
+    SSL_free(bare_s);
+}
+
+static void run_bare_handshakes(size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        connect_bare(65536);
+        free_bare();
     }
 }
 
@@ -268,7 +264,7 @@ static void bench_records(void)
         {sizeof(block), 1000, "record-256KiB", "record-256KiB-openssl"},
     };
     conn = connect_pair(engine_client, engine_server);
-    connect_bare();
+    connect_bare(1 << 20);
     ccz_buf_init(&plain, WIRE_MAX);
     for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
         message_size = loads[i].size;
@@ -277,6 +273,7 @@ static void bench_records(void)
         measure(loads[i].bare, run_bare_records, loads[i].n, mb, "MB/s");
     }
     free_pair(&conn);
+    free_bare();
 }
 
 static void bench_ec(enum ccz_curve curve, size_t n)
