@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cczoo kms VERB ...: an administrator's or auditor's side of the KMS. Its evidence is judged by --policy before anything
- * is sent to it. Values come from files or stdin, never from the command line. */
+/* cczoo kms VERB ...: an administrator's or auditor's side of the KMS. Its evidence is judged by
+ * --policy before anything is sent to it. Values come from files or stdin, never from the command
+ * line. */
 #include "cli.h"
 
 #include <cczoo/codec.h>
@@ -47,8 +48,9 @@ static ccz_rc session_begin(struct session *s, const struct kms_opts *o, struct 
     rc = ccz_party_new(&s->party, &party, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_rpc_client_cfg cfg = {
-        .target = o->kms, .ratls = ccz_party_ratls(s->party), .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
+    const struct ccz_rpc_client_cfg cfg = {.target = o->kms,
+                                           .ratls = ccz_party_ratls(s->party),
+                                           .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
     struct ccz_ratls_peer peer = {0};
     rc = ccz_rpc_client_new(&s->client, &cfg, err);
     if (rc == CCZ_OK)
@@ -72,19 +74,22 @@ static ccz_rc read_stdin(struct ccz_secret **out, struct ccz_err *err)
             ccz_buf_put(&b, chunk, (size_t)n);
         ccz_wipe(chunk, sizeof(chunk));
         if (n < 0 && errno != EINTR)
-            return ccz_fail(err, CCZ_E_IO, "kms:stdin", errno, "cannot read stdin: %s", strerror(errno));
+            return ccz_fail(err, CCZ_E_IO, "kms:stdin", errno, "cannot read stdin: %s",
+                            strerror(errno));
         if (n == 0 || b.bad)
             break;
     }
     if (b.bad || b.size == 0)
-        return ccz_fail(err, CCZ_E_LIMIT, "kms:value-size", 0, "expected 1..%d bytes on stdin", CCZ_KMS_VALUE_SIZE_MAX);
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:value-size", 0, "expected 1..%d bytes on stdin",
+                        CCZ_KMS_VALUE_SIZE_MAX);
     return ccz_secret_from(out, b.ptr, b.size);
 }
 
 static ccz_rc read_value(struct ccz_secret **out, const char *file, struct ccz_err *err)
 {
     *out = NULL;
-    return strcmp(file, "-") == 0 ? read_stdin(out, err) : ccz_file_read_secret(out, file, CCZ_KMS_VALUE_SIZE_MAX, err);
+    return strcmp(file, "-") == 0 ? read_stdin(out, err)
+                                  : ccz_file_read_secret(out, file, CCZ_KMS_VALUE_SIZE_MAX, err);
 }
 
 /* ------------------------------------------------------------------------------- output */
@@ -102,8 +107,8 @@ static void put_text(struct ccz_buf *b, const char *key, const char *text)
     ccz_json_put_str(b, ccz_span_str(text));
 }
 
-static void show_change(const struct kms_opts *o, const char *what, const char *kind, const char *name, uint32_t version,
-                        const struct ccz_kms_receipt *r)
+static void show_change(const struct kms_opts *o, const char *what, const char *kind,
+                        const char *name, uint32_t version, const struct ccz_kms_receipt *r)
 {
     if (!o->json) {
         ui_out("%s %s%s%s", what, kind, *kind ? "/" : "", name);
@@ -118,7 +123,8 @@ static void show_change(const struct kms_opts *o, const char *what, const char *
     char item[CCZ_KMS_ITEM_SIZE + 64];
     (void)snprintf(item, sizeof(item), "%s%s%s", kind, *kind ? "/" : "", name);
     put_text(&b, "item", item);
-    ccz_buf_printf(&b, ",\"version\":%u,\"audit_seq\":%llu", version, (unsigned long long)r->audit_seq);
+    ccz_buf_printf(&b, ",\"version\":%u,\"audit_seq\":%llu", version,
+                   (unsigned long long)r->audit_seq);
     put_hex(&b, "audit_sha256", r->audit_sha256);
     ui_out("%s}\n", ccz_buf_str(&b));
 }
@@ -131,7 +137,9 @@ static void show_item(void *arg, const struct ccz_kms_item *it)
     if (!o->json) {
         bool is_policy = strncmp(it->item, "policy/", 7) == 0;
         ui_out("%-40s %-8s %3u  %s  %s\n", it->item, it->alg[0] ? it->alg : "-", it->version, at,
-               is_policy ? "" : it->policy[0] ? it->policy : "(unbound: released to nobody)");
+               is_policy       ? ""
+               : it->policy[0] ? it->policy
+                               : "(unbound: released to nobody)");
         return;
     }
     CCZ_AUTO_BUF b;
@@ -152,7 +160,8 @@ static void put_plain(struct ccz_buf *b, const char *prefix, const struct ccz_js
         ccz_buf_printf(b, "%s%s", prefix, text);
 }
 
-/* "Release reject key/fmnist version 1 policy=... where=... got=... expected=... by workload ..." */
+/* "Release reject key/fmnist version 1 policy=... where=... got=... expected=... by workload ..."
+ */
 static void summarise(struct ccz_buf *b, const struct ccz_json *e)
 {
     put_plain(b, " ", ccz_json_get(e, "op"));
@@ -218,8 +227,8 @@ static void show_audit(void *arg, const struct ccz_kms_audit_line *l)
 /* A verb runs on a connected session; its operands were counted. */
 typedef ccz_rc verb_fn(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err);
 
-static ccz_rc put_key(struct session *s, const struct kms_opts *o, const char *what, const struct ccz_kms_put *put,
-                      struct ccz_err *err)
+static ccz_rc put_key(struct session *s, const struct kms_opts *o, const char *what,
+                      const struct ccz_kms_put *put, struct ccz_err *err)
 {
     uint32_t version;
     struct ccz_kms_receipt receipt;
@@ -245,7 +254,9 @@ static ccz_rc key_import(struct session *s, struct kms_opts *o, char **args, str
     if (rc != CCZ_OK)
         return rc;
     const struct ccz_kms_put put = {.name = args[0],
-                                    .alg = o->alg ? o->alg : ccz_secret_size(value) == 16 ? "aes-128" : "aes-256",
+                                    .alg = o->alg                         ? o->alg
+                                           : ccz_secret_size(value) == 16 ? "aes-128"
+                                                                          : "aes-256",
                                     .policy = o->bind,
                                     .new_version = o->new_version,
                                     .value = value};
@@ -329,7 +340,8 @@ static ccz_rc audit(struct session *s, struct kms_opts *o, char **args, struct c
     char hex[65];
     ccz_hex(hex, a.end, sizeof(a.end));
     if (rc == CCZ_OK)
-        ui_say("%llu lines, each continues the one before; the last hash is %s", (unsigned long long)a.lines, hex);
+        ui_say("%llu lines, each continues the one before; the last hash is %s",
+               (unsigned long long)a.lines, hex);
     return rc;
 }
 
@@ -344,16 +356,19 @@ static ccz_rc status(struct session *s, struct kms_opts *o, char **args, struct 
     ccz_time_format(at, st.started_s);
     ccz_hex(hex, st.audit_sha256, sizeof(st.audit_sha256));
     if (o->json)
-        ui_out("{\"version\":\"%s\",\"tee\":\"%s\",\"simulated\":%s,\"started\":\"%s\",\"keys\":%llu,\"secrets\":%llu,"
+        ui_out("{\"version\":\"%s\",\"tee\":\"%s\",\"simulated\":%s,\"started\":\"%s\",\"keys\":%"
+               "llu,\"secrets\":%llu,"
                "\"policies\":%llu,\"unbound\":%llu,\"audit_seq\":%llu,\"audit_sha256\":\"%s\"}\n",
                st.version, st.tee, st.simulated ? "true" : "false", at, (unsigned long long)st.keys,
-               (unsigned long long)st.secrets, (unsigned long long)st.policies, (unsigned long long)st.unbound,
-               (unsigned long long)st.audit_seq, hex);
+               (unsigned long long)st.secrets, (unsigned long long)st.policies,
+               (unsigned long long)st.unbound, (unsigned long long)st.audit_seq, hex);
     else
-        ui_out("version %s, tee %s%s, since %s\n%llu keys, %llu secrets, %llu policies, %llu items unbound\n"
+        ui_out("version %s, tee %s%s, since %s\n%llu keys, %llu secrets, %llu policies, %llu items "
+               "unbound\n"
                "audit line %llu, hash %s\n",
-               st.version, st.tee, st.simulated ? " (SIMULATED)" : "", at, (unsigned long long)st.keys,
-               (unsigned long long)st.secrets, (unsigned long long)st.policies, (unsigned long long)st.unbound,
+               st.version, st.tee, st.simulated ? " (SIMULATED)" : "", at,
+               (unsigned long long)st.keys, (unsigned long long)st.secrets,
+               (unsigned long long)st.policies, (unsigned long long)st.unbound,
                (unsigned long long)st.audit_seq, hex);
     return CCZ_OK;
 }
@@ -365,12 +380,15 @@ static const struct verb {
     bool value; /* needs --from */
     verb_fn *run;
 } verbs[] = {
-    {"key", "create", "NAME", "make a key in the KMS; nobody ever sees it but attested workloads", 1, false, key_create},
-    {"key", "import", "NAME --from FILE", "store a key that was made elsewhere, e.g. by cczoo pf keygen", 1, true, key_import},
+    {"key", "create", "NAME", "make a key in the KMS; nobody ever sees it but attested workloads",
+     1, false, key_create},
+    {"key", "import", "NAME --from FILE",
+     "store a key that was made elsewhere, e.g. by cczoo pf keygen", 1, true, key_import},
     {"secret", "put", "NAME --from FILE", "store a secret", 1, true, secret_put},
     {"policy", "put", "NAME FILE", "store a policy", 2, false, policy_put},
     {"policy", "show", "NAME", "print a policy", 1, false, policy_show},
-    {"bind", NULL, "ITEM POLICY", "release key/NAME or secret/NAME under this policy from now on", 2, false, bind_item},
+    {"bind", NULL, "ITEM POLICY", "release key/NAME or secret/NAME under this policy from now on",
+     2, false, bind_item},
     {"rm", NULL, "ITEM", "remove key/NAME, secret/NAME or policy/NAME", 1, false, remove_item},
     {"ls", NULL, "", "list keys, secrets and policies", 0, false, list},
     {"show", NULL, "ITEM", "list the versions of an item", 1, false, show},
@@ -381,7 +399,8 @@ enum { VERBS_LEN = sizeof(verbs) / sizeof(verbs[0]) };
 
 static int help(void)
 {
-    ui_out("usage: cczoo kms VERB ... --kms ADDR --admin-key FILE --policy FILE [--trust-sim DIR | --collateral DIR]\n\n");
+    ui_out("usage: cczoo kms VERB ... --kms ADDR --admin-key FILE --policy FILE [--trust-sim DIR | "
+           "--collateral DIR]\n\n");
     for (size_t i = 0; i < VERBS_LEN; i++) {
         char left[64];
         (void)snprintf(left, sizeof(left), "%s%s%s %s", verbs[i].noun, verbs[i].name ? " " : "",
@@ -395,14 +414,19 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
 {
     const struct {
         const char *name, *value;
-    } required[] = {{"kms", o->kms}, {"admin-key", o->admin_key}, {"policy", o->policy}, {"from", v->value ? o->from : ""}};
+    } required[] = {{"kms", o->kms},
+                    {"admin-key", o->admin_key},
+                    {"policy", o->policy},
+                    {"from", v->value ? o->from : ""}};
     for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
         if (!required[i].value) {
             ui_error("--%s is required", required[i].name);
             return false;
         }
-    if (operands != v->operands || o->last < 0 || o->version < 0 || o->version > CCZ_KMS_VERSIONS_MAX) {
-        ui_error("expected: cczoo kms %s%s%s %s", v->noun, v->name ? " " : "", v->name ? v->name : "", v->args);
+    if (operands != v->operands || o->last < 0 || o->version < 0 ||
+        o->version > CCZ_KMS_VERSIONS_MAX) {
+        ui_error("expected: cczoo kms %s%s%s %s", v->noun, v->name ? " " : "",
+                 v->name ? v->name : "", v->args);
         return false;
     }
     return true;
@@ -414,21 +438,26 @@ static int run(const struct verb *v, int argc, char **argv)
     const struct ui_opt opts[] = {
         {"kms", &o.kms, NULL, NULL, "ADDR", "address of the KMS"},
         {"admin-key", &o.admin_key, NULL, NULL, "FILE", "own private key, known to the KMS"},
-        {"policy", &o.policy, NULL, NULL, "FILE", "policy that the evidence of the KMS must satisfy"},
-        {"trust-sim", &o.trust_sim, NULL, NULL, "DIR", "trust this software TEE (everything says SIMULATED)"},
+        {"policy", &o.policy, NULL, NULL, "FILE",
+         "policy that the evidence of the KMS must satisfy"},
+        {"trust-sim", &o.trust_sim, NULL, NULL, "DIR",
+         "trust this software TEE (everything says SIMULATED)"},
         {"collateral", &o.collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
         {"from", &o.from, NULL, NULL, "FILE", "file of the value, mode 0600; - = stdin"},
-        {"alg", &o.alg, NULL, NULL, "ALG", "key: aes-128 or aes-256; default: aes-256, import: by its size"},
+        {"alg", &o.alg, NULL, NULL, "ALG",
+         "key: aes-128 or aes-256; default: aes-256, import: by its size"},
         {"bind", &o.bind, NULL, NULL, "NAME", "key, secret: bind it to this policy of the KMS"},
         {"new-version", NULL, NULL, &o.new_version, NULL, "key, secret: it exists, add a version"},
-        {"replace", NULL, NULL, &o.replace, NULL, "policy put: replace it for every item bound to it"},
+        {"replace", NULL, NULL, &o.replace, NULL,
+         "policy put: replace it for every item bound to it"},
         {"version", NULL, &o.version, NULL, "N", "rm: this version only"},
         {"last", NULL, &o.last, NULL, "N", "audit: the last N lines only"},
         {"json", NULL, NULL, &o.json, NULL, "print JSON, one object a line"},
         {0},
     };
     char usage[160];
-    (void)snprintf(usage, sizeof(usage), "cczoo kms %s%s%s %s --kms ADDR --admin-key FILE --policy FILE", v->noun,
+    (void)snprintf(usage, sizeof(usage),
+                   "cczoo kms %s%s%s %s --kms ADDR --admin-key FILE --policy FILE", v->noun,
                    v->name ? " " : "", v->name ? v->name : "", v->args);
     int n = ui_parse(argc, argv, usage, opts);
     if (n < 0)

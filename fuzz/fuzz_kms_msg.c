@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A conversation with the KMS: a sequence of calls (u8 peer and method, le16 size, body) by peers of every kind on a
- * fresh store in memory. Whatever is said: only the right peers are answered, refusals give nothing away, and the store
- * checks at the end.
+ * A conversation with the KMS: a sequence of calls (u8 peer and method, le16 size, body) by peers
+ * of every kind on a fresh store in memory. Whatever is said: only the right peers are answered,
+ * refusals give nothing away, and the store checks at the end.
  */
 #include "../tests/unit/kms/kms_fixture.h"
 
@@ -29,7 +29,8 @@ static void one_call(struct ccz_kms_store *s, uint8_t selector, struct ccz_span 
     } else {
         require(out.size == 0, "a refusal with an answer");
         require(err.where[0] && err.rc == rc, "a refusal without a reason");
-        require(rc != CCZ_E_SIG && rc != CCZ_E_INTERNAL && rc != CCZ_E_IO, "a request damaged the store");
+        require(rc != CCZ_E_SIG && rc != CCZ_E_INTERNAL && rc != CCZ_E_IO,
+                "a request damaged the store");
     }
     ccz_buf_free(&out);
 }

@@ -18,7 +18,8 @@ static ccz_rc digest_of(uint8_t spki_sha256[32], const struct ccz_key *key, stru
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kmsd:admin-key", 0, "cannot hash a public key");
 }
 
-/* The administrator can keep the private key to himself and hand over this. CCZ_E_NOT_FOUND: no such block. */
+/* The administrator can keep the private key to himself and hand over this. CCZ_E_NOT_FOUND: no
+ * such block. */
 static ccz_rc load_public(struct ccz_key **out, const char *path, struct ccz_err *err)
 {
     CCZ_AUTO_BUF pem, der;

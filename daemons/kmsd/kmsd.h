@@ -12,8 +12,8 @@ struct kmsd_opts {
     const char *tee, *sim_dir, *trust_sim, *collateral;
 };
 
-/* SHA-256 of the SPKI in @p path: a PEM public key, or a PEM private key of mode 0600. If the file does not exist
- * and @p made is given, a private key is made there and *made is set. */
+/* SHA-256 of the SPKI in @p path: a PEM public key, or a PEM private key of mode 0600. If the file
+ * does not exist and @p made is given, a private key is made there and *made is set. */
 ccz_rc kmsd_admin_key(uint8_t spki_sha256[32], bool *made, const char *path, struct ccz_err *err);
 
 /* Serves until SIGTERM or SIGINT; returns the exit status. */

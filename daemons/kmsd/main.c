@@ -37,9 +37,11 @@ static int cmd_init(const struct kmsd_opts *o)
     if (rc != CCZ_OK)
         return ui_fail(&err);
     if (made)
-        ui_say("a new administrator key was made: keep %s where the administrator works, not here", o->admin_key);
+        ui_say("a new administrator key was made: keep %s where the administrator works, not here",
+               o->admin_key);
     say_admin(o, spki, "administrator");
-    ui_say("master key: %s%s; whoever has it and the database has every value", o->state.master_key ? "" : o->state.dir,
+    ui_say("master key: %s%s; whoever has it and the database has every value",
+           o->state.master_key ? "" : o->state.dir,
            o->state.master_key ? o->state.master_key : "/master.key");
     return UI_OK;
 }
@@ -54,15 +56,17 @@ static int cmd_check(const struct kmsd_opts *o)
         rc = ccz_kms_store_check(&c, store, &err);
     if (rc != CCZ_OK)
         return ui_fail(&err);
-    ui_out("versions=%llu policies=%llu bindings=%llu admins=%llu audit_lines=%llu\n", (unsigned long long)c.versions,
-           (unsigned long long)c.policies, (unsigned long long)c.bindings, (unsigned long long)c.admins,
+    ui_out("versions=%llu policies=%llu bindings=%llu admins=%llu audit_lines=%llu\n",
+           (unsigned long long)c.versions, (unsigned long long)c.policies,
+           (unsigned long long)c.bindings, (unsigned long long)c.admins,
            (unsigned long long)c.audit_lines);
     return UI_OK;
 }
 
 static int cmd_admin(const struct kmsd_opts *o)
 {
-    static const enum ccz_kms_role roles[] = {CCZ_KMS_ROLE_NONE, CCZ_KMS_ROLE_AUDITOR, CCZ_KMS_ROLE_ADMIN};
+    static const enum ccz_kms_role roles[] = {CCZ_KMS_ROLE_NONE, CCZ_KMS_ROLE_AUDITOR,
+                                              CCZ_KMS_ROLE_ADMIN};
     uint8_t spki[32];
     struct ccz_err err = {0};
     if (missing("admin-key", o->admin_key) || missing("role", o->role))
@@ -97,7 +101,9 @@ static const struct command {
 } commands[] = {
     {"init", "cczoo-kmsd init --state DIR --admin-key FILE [--master-key FILE]",
      "make master key and database, and name the first administrator", cmd_init},
-    {"run", "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] ...",
+    {"run",
+     "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] "
+     "...",
      "serve until SIGTERM; SIGHUP reads the collateral again", cmd_run},
     {"check", "cczoo-kmsd check --state DIR [--master-key FILE]",
      "check every row, value and audit line (the server must not run)", cmd_check},
@@ -119,14 +125,19 @@ static int dispatch(const struct command *c, int argc, char **argv)
     struct kmsd_opts o = {0};
     const struct ui_opt opts[] = {
         {"state", &o.state.dir, NULL, NULL, "DIR", "state folder"},
-        {"master-key", &o.state.master_key, NULL, NULL, "FILE", "master key, default DIR/master.key; better on another disk"},
-        {"admin-key", &o.admin_key, NULL, NULL, "FILE", "PEM key of an administrator; init: made if it does not exist"},
+        {"master-key", &o.state.master_key, NULL, NULL, "FILE",
+         "master key, default DIR/master.key; better on another disk"},
+        {"admin-key", &o.admin_key, NULL, NULL, "FILE",
+         "PEM key of an administrator; init: made if it does not exist"},
         {"role", &o.role, NULL, NULL, "ROLE", "admin, auditor or none"},
         {"listen", &o.listen, NULL, NULL, "ADDR", "address, e.g. 127.0.0.1:8443; port 0 = any"},
         {"port-file", &o.port_file, NULL, NULL, "FILE", "write the port here when ready"},
-        {"tee", &o.tee, NULL, NULL, "PROVIDER", "own evidence: gramine, configfs, sim-sgx, sim-tdx"},
-        {"sim-dir", &o.sim_dir, NULL, NULL, "DIR", "folder of the software TEE made by cczoo sim init"},
-        {"trust-sim", &o.trust_sim, NULL, NULL, "DIR", "trust this software TEE (everything says SIMULATED)"},
+        {"tee", &o.tee, NULL, NULL, "PROVIDER",
+         "own evidence: gramine, configfs, sim-sgx, sim-tdx"},
+        {"sim-dir", &o.sim_dir, NULL, NULL, "DIR",
+         "folder of the software TEE made by cczoo sim init"},
+        {"trust-sim", &o.trust_sim, NULL, NULL, "DIR",
+         "trust this software TEE (everything says SIMULATED)"},
         {"collateral", &o.collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
         {0},
     };

@@ -21,8 +21,8 @@ struct kmsd {
     bool simulated;
 };
 
-/* Workloads come with evidence, genuine is enough to connect: each item has its own policy. Who comes without
- * evidence must be a pinned administrator. */
+/* Workloads come with evidence, genuine is enough to connect: each item has its own policy. Who
+ * comes without evidence must be a pinned administrator. */
 static ccz_rc open_party(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *err)
 {
     const struct ccz_party_cfg cfg = {
@@ -52,15 +52,19 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
     const struct ccz_kms_service_cfg service = {
         .store = k->store,
         .clock = clock,
-        .info = {.version = CCZ_VERSION, .tee = o->tee, .simulated = k->simulated, .started_s = ccz_clock_now_s(clock)},
+        .info = {.version = CCZ_VERSION,
+                 .tee = o->tee,
+                 .simulated = k->simulated,
+                 .started_s = ccz_clock_now_s(clock)},
     };
     rc = ccz_kms_service_new(&k->service, &service, err);
     if (rc == CCZ_OK)
         rc = open_party(k, o, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_rpc_server_cfg rpc = {
-        .listen = o->listen, .ratls = ccz_party_ratls(k->party), .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
+    const struct ccz_rpc_server_cfg rpc = {.listen = o->listen,
+                                           .ratls = ccz_party_ratls(k->party),
+                                           .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
     rc = ccz_rpc_server_new(&k->rpc, &rpc, err);
     if (rc == CCZ_OK && ccz_kms_service_add(k->service, k->rpc) != CCZ_OK)
         rc = ccz_fail(err, CCZ_E_NOMEM, "kmsd:start", 0, "cannot register the methods");
@@ -97,8 +101,9 @@ static void wait_for_end(struct kmsd *k, const sigset_t *signals)
         }
         struct ccz_err err = {0};
         ccz_rc rc = ccz_verifier_reload(ccz_party_verifier(k->party), &err);
-        ccz_log(rc == CCZ_OK ? CCZ_LOG_INFO : CCZ_LOG_ERROR, "kmsd", "reload collateral=%s where=%s %s",
-                rc == CCZ_OK ? "ok" : "kept", err.where, err.msg);
+        ccz_log(rc == CCZ_OK ? CCZ_LOG_INFO : CCZ_LOG_ERROR, "kmsd",
+                "reload collateral=%s where=%s %s", rc == CCZ_OK ? "ok" : "kept", err.where,
+                err.msg);
     }
 }
 
@@ -111,7 +116,9 @@ int kmsd_run(const struct kmsd_opts *o)
     (void)sigaddset(&signals, SIGINT);
     (void)sigaddset(&signals, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    (void)signal(SIGXFSZ, SIG_IGN); /* a full quota must be an error of one call, not the end of the server */
+    (void)signal(
+        SIGXFSZ,
+        SIG_IGN); /* a full quota must be an error of one call, not the end of the server */
     (void)signal(SIGPIPE, SIG_IGN);
 
     struct ccz_err err = {0};

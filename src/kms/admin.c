@@ -16,13 +16,15 @@ static void row_fields(struct ccz_span f[2], uint8_t role_byte[1], const struct 
 }
 
 /* Columns role, mac of the current row; spki_sha256 is set already. */
-static ccz_rc read_row(struct cczi_kms_admin *a, struct ccz_kms_store *s, struct cczi_q *q, struct ccz_err *err)
+static ccz_rc read_row(struct cczi_kms_admin *a, struct ccz_kms_store *s, struct cczi_q *q,
+                       struct ccz_err *err)
 {
     int64_t role = cczi_q_col_int(q, 0);
     cczi_q_col_bytes(a->mac, sizeof(a->mac), q, 1);
     /* a number that no role has must not be cut to one that has */
     if (role != CCZ_KMS_ROLE_AUDITOR && role != CCZ_KMS_ROLE_ADMIN)
-        return ccz_fail(err, CCZ_E_SIG, "kms:row-mac", role, "a row of table \"admin\" has an unknown role");
+        return ccz_fail(err, CCZ_E_SIG, "kms:row-mac", role,
+                        "a row of table \"admin\" has an unknown role");
     a->role = (enum ccz_kms_role)role;
     struct ccz_span f[2];
     uint8_t role_byte[1];
@@ -30,8 +32,8 @@ static ccz_rc read_row(struct cczi_kms_admin *a, struct ccz_kms_store *s, struct
     return cczi_kms_row_check(s, table, f, 2, a->mac, err);
 }
 
-ccz_rc cczi_kms_admin_get(struct cczi_kms_admin *out, struct ccz_kms_store *s, const uint8_t spki_sha256[32],
-                          struct ccz_err *err)
+ccz_rc cczi_kms_admin_get(struct cczi_kms_admin *out, struct ccz_kms_store *s,
+                          const uint8_t spki_sha256[32], struct ccz_err *err)
 {
     *out = (struct cczi_kms_admin){0};
     struct cczi_kms_admin a = {0};
@@ -45,8 +47,8 @@ ccz_rc cczi_kms_admin_get(struct cczi_kms_admin *out, struct ccz_kms_store *s, c
     return rc;
 }
 
-ccz_rc cczi_kms_admin_put(struct ccz_kms_store *s, const uint8_t spki_sha256[32], enum ccz_kms_role role,
-                          struct ccz_err *err)
+ccz_rc cczi_kms_admin_put(struct ccz_kms_store *s, const uint8_t spki_sha256[32],
+                          enum ccz_kms_role role, struct ccz_err *err)
 {
     struct cczi_kms_admin old, a = {.role = role};
     memcpy(a.spki_sha256, spki_sha256, 32);
@@ -77,7 +79,8 @@ ccz_rc cczi_kms_admin_put(struct ccz_kms_store *s, const uint8_t spki_sha256[32]
     return cczi_q_end(&q, err);
 }
 
-ccz_rc cczi_kms_admin_each(struct ccz_kms_store *s, cczi_kms_admin_fn fn, void *arg, struct ccz_err *err)
+ccz_rc cczi_kms_admin_each(struct ccz_kms_store *s, cczi_kms_admin_fn fn, void *arg,
+                           struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ADMIN_ALL);
@@ -100,28 +103,29 @@ static ccz_rc count_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_
 }
 
 /* Inside a transaction. */
-static ccz_rc set_admin(struct ccz_kms_store *s, const uint8_t spki_sha256[32], enum ccz_kms_role role,
-                        int64_t now_s, struct ccz_err *err)
+static ccz_rc set_admin(struct ccz_kms_store *s, const uint8_t spki_sha256[32],
+                        enum ccz_kms_role role, int64_t now_s, struct ccz_err *err)
 {
     uint64_t admins = 0;
     ccz_rc rc = cczi_kms_admin_put(s, spki_sha256, role, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_admin_each(s, count_admin, &admins, err);
     if (rc == CCZ_OK && admins == 0)
-        rc = ccz_refuse(err, CCZ_E_DENIED, "kms:last-admin", "no administrator left", "at least one");
+        rc = ccz_refuse(err, CCZ_E_DENIED, "kms:last-admin", "no administrator left",
+                        "at least one");
     if (rc != CCZ_OK)
         return rc;
     char hex[65], entry[192];
     ccz_hex(hex, spki_sha256, 32);
     int n = snprintf(entry, sizeof(entry),
-                     "{\"op\":\"set-admin\",\"verdict\":\"accept\",\"key\":\"%s\",\"role\":\"%s\"}", hex,
-                     ccz_kms_role_name(role));
+                     "{\"op\":\"set-admin\",\"verdict\":\"accept\",\"key\":\"%s\",\"role\":\"%s\"}",
+                     hex, ccz_kms_role_name(role));
     struct ccz_kms_receipt receipt;
     return cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
 }
 
-ccz_rc ccz_kms_store_set_admin(struct ccz_kms_store *s, const uint8_t spki_sha256[32], enum ccz_kms_role role,
-                               int64_t now_s, struct ccz_err *err)
+ccz_rc ccz_kms_store_set_admin(struct ccz_kms_store *s, const uint8_t spki_sha256[32],
+                               enum ccz_kms_role role, int64_t now_s, struct ccz_err *err)
 {
     ccz_rc rc = cczi_kms_begin(s, err);
     if (rc == CCZ_OK)

@@ -28,8 +28,8 @@ ccz_rc ccz_kms_audit_check(const struct ccz_kms_audit_line *line, struct ccz_err
     return CCZ_OK;
 }
 
-ccz_rc cczi_kms_audit_append(struct ccz_kms_receipt *receipt, struct ccz_kms_store *s, int64_t time_s,
-                             struct ccz_span entry, struct ccz_err *err)
+ccz_rc cczi_kms_audit_append(struct ccz_kms_receipt *receipt, struct ccz_kms_store *s,
+                             int64_t time_s, struct ccz_span entry, struct ccz_err *err)
 {
     *receipt = (struct ccz_kms_receipt){0};
     struct ccz_kms_audit_line l = {.seq = s->head.seq + 1, .time_s = time_s, .entry = entry};
@@ -64,14 +64,16 @@ ccz_rc cczi_kms_audit_check_all(uint64_t *lines, struct ccz_kms_store *s, struct
     cczi_q_int(&q, INT64_MIN); /* also lines numbered 0 or below, which we never write */
     cczi_q_int(&q, -1);
     while (rc == CCZ_OK && cczi_q_row(&q)) {
-        struct ccz_kms_audit_line l = {.seq = (uint64_t)cczi_q_col_int(&q, 0), .time_s = cczi_q_col_int(&q, 1),
+        struct ccz_kms_audit_line l = {.seq = (uint64_t)cczi_q_col_int(&q, 0),
+                                       .time_s = cczi_q_col_int(&q, 1),
                                        .entry = cczi_q_col(&q, 2)};
         cczi_q_col_bytes(l.prev, sizeof(l.prev), &q, 3);
         cczi_q_col_bytes(l.hash, sizeof(l.hash), &q, 4);
         ++*lines;
         if (l.seq != *lines || !ccz_ct_eq(l.prev, prev, sizeof(prev)))
             rc = ccz_fail(err, CCZ_E_SIG, "kms:audit-chain", (int64_t)*lines,
-                          "audit line %llu is missing or does not continue the chain", (unsigned long long)*lines);
+                          "audit line %llu is missing or does not continue the chain",
+                          (unsigned long long)*lines);
         else
             rc = ccz_kms_audit_check(&l, err);
         memcpy(prev, l.hash, sizeof(prev));
@@ -81,7 +83,8 @@ ccz_rc cczi_kms_audit_check_all(uint64_t *lines, struct ccz_kms_store *s, struct
         return rc;
     /* a chain cut at its end, or rewritten as a whole, is consistent in itself */
     if (*lines != s->head.seq)
-        return ccz_refuse_num(err, CCZ_E_SIG, "kms:audit-end", (int64_t)*lines, (int64_t)s->head.seq);
+        return ccz_refuse_num(err, CCZ_E_SIG, "kms:audit-end", (int64_t)*lines,
+                              (int64_t)s->head.seq);
     if (!ccz_ct_eq(prev, s->head.hash, sizeof(prev)))
         return ccz_refuse_bytes(err, CCZ_E_SIG, "kms:audit-end", prev, 32, s->head.hash, 32);
     return CCZ_OK;

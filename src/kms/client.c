@@ -23,11 +23,13 @@ static ccz_rc call(struct ccz_buf *response, struct ccz_rpc_client *c, const cha
     request.wipe = true;
     cczi_msg_put(&request, fields, msg);
     if (request.bad)
-        return ccz_fail(err, CCZ_E_LIMIT, "kms:request", CCZ_KMS_MESSAGE_SIZE_MAX, "the request is too large");
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:request", CCZ_KMS_MESSAGE_SIZE_MAX,
+                        "the request is too large");
     ccz_buf_init(response, CCZ_KMS_MESSAGE_SIZE_MAX);
     response->wipe = true;
     const struct ccz_rpc_call_cfg cfg = {0};
-    return cczi_kms_hint(err, ccz_rpc_unary(response, NULL, c, path, ccz_buf_span(&request), &cfg, err));
+    return cczi_kms_hint(err,
+                         ccz_rpc_unary(response, NULL, c, path, ccz_buf_span(&request), &cfg, err));
 }
 
 /* Server text into a bounded array: printable in any case. */
@@ -48,7 +50,8 @@ static ccz_rc take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, stru
 {
     struct cczi_msg_receipt m = {0};
     struct ccz_kms_receipt r = {0};
-    if (cczi_msg_get(&m, cczi_msg_receipt, in, NULL) != CCZ_OK || m.seq == 0 || !take_digest(r.audit_sha256, m.sha256))
+    if (cczi_msg_get(&m, cczi_msg_receipt, in, NULL) != CCZ_OK || m.seq == 0 ||
+        !take_digest(r.audit_sha256, m.sha256))
         return malformed(err); /* no receipt means no record: the call must not pass as done */
     r.audit_seq = m.seq;
     r.time_s = (int64_t)m.time_s;
@@ -59,8 +62,8 @@ static ccz_rc take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, stru
 
 /* ------------------------------------------------------------------------- workload */
 
-static ccz_rc take_release(struct ccz_secret **out, struct ccz_kms_release *info, struct ccz_span in,
-                           struct ccz_err *err)
+static ccz_rc take_release(struct ccz_secret **out, struct ccz_kms_release *info,
+                           struct ccz_span in, struct ccz_err *err)
 {
     struct cczi_msg_release_resp m = {0};
     struct ccz_kms_release i = {0};
@@ -82,8 +85,9 @@ static ccz_rc take_release(struct ccz_secret **out, struct ccz_kms_release *info
     return CCZ_OK;
 }
 
-ccz_rc ccz_kms_release(struct ccz_secret **out, struct ccz_kms_release *info, struct ccz_rpc_client *c,
-                       const char *item, uint32_t version, struct ccz_err *err)
+ccz_rc ccz_kms_release(struct ccz_secret **out, struct ccz_kms_release *info,
+                       struct ccz_rpc_client *c, const char *item, uint32_t version,
+                       struct ccz_err *err)
 {
     *out = NULL;
     if (info)
@@ -96,8 +100,8 @@ ccz_rc ccz_kms_release(struct ccz_secret **out, struct ccz_kms_release *info, st
 
 /* --------------------------------------------------------------------- administrator */
 
-static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *method,
-                  const struct ccz_kms_put *p, struct ccz_err *err)
+static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                  const char *method, const struct ccz_kms_put *p, struct ccz_err *err)
 {
     struct cczi_msg_put_req m = {.name = ccz_span_str(p->name), .new_version = p->new_version};
     if (p->alg)
@@ -111,7 +115,8 @@ static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_put_resp r = {0};
-    if (cczi_msg_get(&r, cczi_msg_put_resp, ccz_buf_span(&response), NULL) != CCZ_OK || r.version == 0)
+    if (cczi_msg_get(&r, cczi_msg_put_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
+        r.version == 0)
         return malformed(err);
     rc = take_receipt(receipt, r.receipt, err);
     if (rc == CCZ_OK && version)
@@ -119,14 +124,16 @@ static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz
     return rc;
 }
 
-ccz_rc ccz_kms_create_key(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
-                          const struct ccz_kms_put *p, struct ccz_err *err)
+ccz_rc ccz_kms_create_key(uint32_t *version, struct ccz_kms_receipt *receipt,
+                          struct ccz_rpc_client *c, const struct ccz_kms_put *p,
+                          struct ccz_err *err)
 {
     return put(version, receipt, c, "CreateKey", p, err);
 }
 
-ccz_rc ccz_kms_put_secret(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
-                          const struct ccz_kms_put *p, struct ccz_err *err)
+ccz_rc ccz_kms_put_secret(uint32_t *version, struct ccz_kms_receipt *receipt,
+                          struct ccz_rpc_client *c, const struct ccz_kms_put *p,
+                          struct ccz_err *err)
 {
     return put(version, receipt, c, "PutSecret", p, err);
 }
@@ -145,22 +152,23 @@ static ccz_rc change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, 
     return take_receipt(receipt, r.receipt, err);
 }
 
-ccz_rc ccz_kms_put_policy(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *name,
-                          struct ccz_span json, bool replace, struct ccz_err *err)
+ccz_rc ccz_kms_put_policy(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                          const char *name, struct ccz_span json, bool replace, struct ccz_err *err)
 {
-    struct cczi_msg_put_policy_req m = {.name = ccz_span_str(name), .json = json, .replace = replace};
+    struct cczi_msg_put_policy_req m = {
+        .name = ccz_span_str(name), .json = json, .replace = replace};
     return change(receipt, c, "PutPolicy", cczi_msg_put_policy_req, &m, err);
 }
 
-ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item, const char *policy,
-                    struct ccz_err *err)
+ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
+                    const char *policy, struct ccz_err *err)
 {
     struct cczi_msg_bind_req m = {.item = ccz_span_str(item), .policy = ccz_span_str(policy)};
     return change(receipt, c, "Bind", cczi_msg_bind_req, &m, err);
 }
 
-ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *target, uint32_t version,
-                      struct ccz_err *err)
+ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *target,
+                      uint32_t version, struct ccz_err *err)
 {
     struct cczi_msg_delete_req m = {.target = ccz_span_str(target), .version = version};
     return change(receipt, c, "Delete", cczi_msg_delete_req, &m, err);
@@ -168,8 +176,8 @@ ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
 
 /* -------------------------------------------------------------------------- auditor */
 
-ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha256[32], struct ccz_rpc_client *c, const char *name,
-                          struct ccz_err *err)
+ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha256[32], struct ccz_rpc_client *c,
+                          const char *name, struct ccz_err *err)
 {
     struct cczi_msg_name m = {.name = ccz_span_str(name)};
     CCZ_AUTO_BUF response = {0};
@@ -179,19 +187,21 @@ ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha256[32], struct ccz_r
     struct cczi_msg_get_policy_resp r = {0};
     uint8_t digest[32], want[32];
     if (cczi_msg_get(&r, cczi_msg_get_policy_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
-        !take_digest(digest, r.sha256) || ccz_sha256(want, r.json) != CCZ_OK || !ccz_ct_eq(digest, want, 32))
+        !take_digest(digest, r.sha256) || ccz_sha256(want, r.json) != CCZ_OK ||
+        !ccz_ct_eq(digest, want, 32))
         return malformed(err);
     ccz_buf_put_span(json, r.json);
     if (json->bad)
-        return ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)json->max_size, "the policy is too large");
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)json->max_size,
+                        "the policy is too large");
     if (sha256)
         memcpy(sha256, digest, sizeof(digest));
     return CCZ_OK;
 }
 
 /* Walks a ListResponse. @param[out] more, last  whether to ask again, and from where */
-static ccz_rc take_items(bool *more, char last[CCZ_KMS_ITEM_SIZE], struct ccz_span in, ccz_kms_item_fn fn, void *arg,
-                         struct ccz_err *err)
+static ccz_rc take_items(bool *more, char last[CCZ_KMS_ITEM_SIZE], struct ccz_span in,
+                         ccz_kms_item_fn fn, void *arg, struct ccz_err *err)
 {
     struct ccz_rd r = ccz_rd_from(in);
     struct ccz_pb_field f;
@@ -204,7 +214,8 @@ static ccz_rc take_items(bool *more, char last[CCZ_KMS_ITEM_SIZE], struct ccz_sp
         struct cczi_msg_item m = {0};
         if (f.wire != CCZ_PB_LEN || cczi_msg_get(&m, cczi_msg_item, f.bytes, NULL) != CCZ_OK)
             return malformed(err);
-        struct ccz_kms_item it = {.version = (uint32_t)m.version, .created_s = (int64_t)m.created_s};
+        struct ccz_kms_item it = {.version = (uint32_t)m.version,
+                                  .created_s = (int64_t)m.created_s};
         take_text(it.item, sizeof(it.item), m.item);
         take_text(it.alg, sizeof(it.alg), m.alg);
         take_text(it.policy, sizeof(it.policy), m.policy);
@@ -232,7 +243,8 @@ ccz_rc ccz_kms_list(struct ccz_rpc_client *c, ccz_kms_item_fn fn, void *arg, str
     return CCZ_OK;
 }
 
-ccz_rc ccz_kms_describe(struct ccz_rpc_client *c, const char *item, ccz_kms_item_fn fn, void *arg, struct ccz_err *err)
+ccz_rc ccz_kms_describe(struct ccz_rpc_client *c, const char *item, ccz_kms_item_fn fn, void *arg,
+                        struct ccz_err *err)
 {
     struct cczi_msg_name m = {.name = ccz_span_str(item)};
     CCZ_AUTO_BUF response = {0};
@@ -244,13 +256,14 @@ ccz_rc ccz_kms_describe(struct ccz_rpc_client *c, const char *item, ccz_kms_item
 
 /* Where a walk along the chain stands. */
 struct walk {
-    uint64_t seq;      /* of the line before */
-    uint64_t left;     /* lines still wanted */
-    bool known;        /* prev holds the hash of that line */
+    uint64_t seq;  /* of the line before */
+    uint64_t left; /* lines still wanted */
+    bool known;    /* prev holds the hash of that line */
     uint8_t prev[32];
 };
 
-static ccz_rc take_line(struct walk *w, struct ccz_span in, ccz_kms_audit_fn fn, void *arg, struct ccz_err *err)
+static ccz_rc take_line(struct walk *w, struct ccz_span in, ccz_kms_audit_fn fn, void *arg,
+                        struct ccz_err *err)
 {
     struct cczi_msg_audit_line m = {0};
     struct ccz_kms_audit_line l = {0};
@@ -261,8 +274,9 @@ static ccz_rc take_line(struct walk *w, struct ccz_span in, ccz_kms_audit_fn fn,
     l.time_s = (int64_t)m.time_s;
     l.entry = m.entry;
     if (l.seq != w->seq + 1 || (w->known && !ccz_ct_eq(l.prev, w->prev, 32)))
-        return ccz_fail(err, CCZ_E_SIG, "kms:audit-chain", (int64_t)l.seq, "audit line %llu does not follow line %llu",
-                        (unsigned long long)l.seq, (unsigned long long)w->seq);
+        return ccz_fail(err, CCZ_E_SIG, "kms:audit-chain", (int64_t)l.seq,
+                        "audit line %llu does not follow line %llu", (unsigned long long)l.seq,
+                        (unsigned long long)w->seq);
     ccz_rc rc = ccz_kms_audit_check(&l, err);
     if (rc != CCZ_OK)
         return rc;
@@ -275,8 +289,8 @@ static ccz_rc take_line(struct walk *w, struct ccz_span in, ccz_kms_audit_fn fn,
 }
 
 /* One page. */
-static ccz_rc take_lines(bool *more, struct walk *w, struct ccz_span in, ccz_kms_audit_fn fn, void *arg,
-                         struct ccz_err *err)
+static ccz_rc take_lines(bool *more, struct walk *w, struct ccz_span in, ccz_kms_audit_fn fn,
+                         void *arg, struct ccz_err *err)
 {
     struct ccz_rd r = ccz_rd_from(in);
     struct ccz_pb_field f;
@@ -293,8 +307,8 @@ static ccz_rc take_lines(bool *more, struct walk *w, struct ccz_span in, ccz_kms
     return r.bad ? malformed(err) : CCZ_OK;
 }
 
-ccz_rc ccz_kms_audit(struct ccz_rpc_client *c, uint64_t after_seq, uint64_t limit, uint64_t last, ccz_kms_audit_fn fn,
-                     void *arg, struct ccz_err *err)
+ccz_rc ccz_kms_audit(struct ccz_rpc_client *c, uint64_t after_seq, uint64_t limit, uint64_t last,
+                     ccz_kms_audit_fn fn, void *arg, struct ccz_err *err)
 {
     if (last) {
         struct ccz_kms_status st;
@@ -307,7 +321,8 @@ ccz_rc ccz_kms_audit(struct ccz_rpc_client *c, uint64_t after_seq, uint64_t limi
     struct walk w = {.seq = after_seq, .left = limit ? limit : UINT64_MAX, .known = after_seq == 0};
     for (bool more = true; more && w.left;) {
         uint64_t before = w.seq;
-        struct cczi_msg_audit_req m = {.after_seq = w.seq, .limit = w.left < UINT32_MAX ? w.left : 0};
+        struct cczi_msg_audit_req m = {.after_seq = w.seq,
+                                       .limit = w.left < UINT32_MAX ? w.left : 0};
         CCZ_AUTO_BUF response = {0};
         ccz_rc rc = call(&response, c, "AuditTail", cczi_msg_audit_req, &m, err);
         if (rc == CCZ_OK)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SQLite, and only here. Durable by configuration: WAL with synchronous=FULL syncs the log at every commit, so an
- * acknowledged transaction survives a crash and a power cut; the checksums of the log leave no partial one.
+ * SQLite, and only here. Durable by configuration: WAL with synchronous=FULL syncs the log at every
+ * commit, so an acknowledged transaction survives a crash and a power cut; the checksums of the log
+ * leave no partial one.
  */
 #define _DEFAULT_SOURCE
 #include "kms_priv.h"
@@ -16,13 +17,18 @@
 enum { BUSY_TIMEOUT_MS = 1000, ROW_SIZE_MAX = 2 << 20 };
 
 static const char schema_sql[] =
-    "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK (id = 1), key_check BLOB NOT NULL, head BLOB NOT NULL) STRICT;"
-    "CREATE TABLE admin(spki_sha256 BLOB PRIMARY KEY, role INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;"
+    "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK (id = 1), key_check BLOB NOT NULL, head BLOB "
+    "NOT NULL) STRICT;"
+    "CREATE TABLE admin(spki_sha256 BLOB PRIMARY KEY, role INTEGER NOT NULL, mac BLOB NOT NULL) "
+    "STRICT;"
     "CREATE TABLE policy(name TEXT PRIMARY KEY, json BLOB NOT NULL, sha256 BLOB NOT NULL,"
     "  created_s INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;"
-    "CREATE TABLE item(kind INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, alg TEXT NOT NULL,"
-    "  created_s INTEGER NOT NULL, sealed BLOB NOT NULL, mac BLOB NOT NULL, PRIMARY KEY (kind, name, version)) STRICT;"
-    "CREATE TABLE binding(kind INTEGER NOT NULL, name TEXT NOT NULL, policy TEXT NOT NULL, mac BLOB NOT NULL,"
+    "CREATE TABLE item(kind INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, alg "
+    "TEXT NOT NULL,"
+    "  created_s INTEGER NOT NULL, sealed BLOB NOT NULL, mac BLOB NOT NULL, PRIMARY KEY (kind, "
+    "name, version)) STRICT;"
+    "CREATE TABLE binding(kind INTEGER NOT NULL, name TEXT NOT NULL, policy TEXT NOT NULL, mac "
+    "BLOB NOT NULL,"
     "  PRIMARY KEY (kind, name)) STRICT;"
     "CREATE INDEX binding_policy ON binding(policy);"
     "CREATE TABLE audit(seq INTEGER PRIMARY KEY, time_s INTEGER NOT NULL, entry BLOB NOT NULL,"
@@ -42,7 +48,8 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_ADMIN_DEL] = "DELETE FROM admin WHERE spki_sha256 = ?",
     [CCZI_SQL_ADMIN_ALL] = "SELECT role, mac, spki_sha256 FROM admin ORDER BY spki_sha256",
     [CCZI_SQL_POLICY_GET] = "SELECT json, sha256, created_s, mac FROM policy WHERE name = ?",
-    [CCZI_SQL_POLICY_PUT] = "INSERT INTO policy(name, json, sha256, created_s, mac) VALUES (?, ?, ?, ?, ?)",
+    [CCZI_SQL_POLICY_PUT] =
+        "INSERT INTO policy(name, json, sha256, created_s, mac) VALUES (?, ?, ?, ?, ?)",
     [CCZI_SQL_POLICY_DEL] = "DELETE FROM policy WHERE name = ?",
     [CCZI_SQL_POLICY_ALL] = "SELECT json, sha256, created_s, mac, name FROM policy ORDER BY name",
     [CCZI_SQL_POLICY_USED] = "SELECT 1 FROM binding WHERE policy = ? LIMIT 1",
@@ -51,7 +58,8 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_BIND_DEL] = "DELETE FROM binding WHERE kind = ? AND name = ?",
     [CCZI_SQL_BIND_ALL] = "SELECT policy, mac, kind, name FROM binding ORDER BY kind, name",
     [CCZI_SQL_ITEM_LAST] = "SELECT max(version) FROM item WHERE kind = ? AND name = ?",
-    [CCZI_SQL_ITEM_GET] = "SELECT alg, created_s, sealed, mac FROM item WHERE kind = ? AND name = ? AND version = ?",
+    [CCZI_SQL_ITEM_GET] =
+        "SELECT alg, created_s, sealed, mac FROM item WHERE kind = ? AND name = ? AND version = ?",
     [CCZI_SQL_ITEM_PUT] = "INSERT INTO item(kind, name, version, alg, created_s, sealed, mac)"
                           " VALUES (?, ?, ?, ?, ?, ?, ?)",
     [CCZI_SQL_ITEM_DEL] = "DELETE FROM item WHERE kind = ? AND name = ? AND version = ?",
@@ -59,7 +67,8 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
                           " ORDER BY kind, name, version",
     /* a bare column beside max() is taken from the row of the maximum (SQLite, "lang_select", 3) */
     [CCZI_SQL_LIST] =
-        "SELECT i.kind AS k, i.name AS n, max(i.version), i.alg, i.created_s, coalesce(b.policy, '') FROM item i"
+        "SELECT i.kind AS k, i.name AS n, max(i.version), i.alg, i.created_s, coalesce(b.policy, "
+        "'') FROM item i"
         " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name"
         " WHERE (i.kind, i.name) > (?1, ?2) GROUP BY i.kind, i.name"
         " UNION ALL SELECT 3, name, 0, '', created_s, '' FROM policy WHERE (3, name) > (?1, ?2)"
@@ -73,15 +82,18 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
         " (SELECT count(DISTINCT name) FROM item WHERE kind = 2), (SELECT count(*) FROM policy),"
         " (SELECT count(*) FROM (SELECT DISTINCT kind, name FROM item) i WHERE NOT EXISTS"
         "  (SELECT 1 FROM binding b WHERE b.kind = i.kind AND b.name = i.name))",
-    [CCZI_SQL_AUDIT_PUT] = "INSERT INTO audit(seq, time_s, entry, prev, hash) VALUES (?, ?, ?, ?, ?)",
-    [CCZI_SQL_AUDIT_FROM] = "SELECT seq, time_s, entry, prev, hash FROM audit WHERE seq > ? ORDER BY seq LIMIT ?",
+    [CCZI_SQL_AUDIT_PUT] =
+        "INSERT INTO audit(seq, time_s, entry, prev, hash) VALUES (?, ?, ?, ?, ?)",
+    [CCZI_SQL_AUDIT_FROM] =
+        "SELECT seq, time_s, entry, prev, hash FROM audit WHERE seq > ? ORDER BY seq LIMIT ?",
 };
 
 /* --------------------------------------------------------------------------- errors */
 
 static bool is_full(int rc, int e)
 {
-    return rc == SQLITE_FULL || ((rc & 0xff) == SQLITE_IOERR && (e == ENOSPC || e == EFBIG || e == EDQUOT));
+    return rc == SQLITE_FULL ||
+           ((rc & 0xff) == SQLITE_IOERR && (e == ENOSPC || e == EFBIG || e == EDQUOT));
 }
 
 static ccz_rc db_fail(struct cczi_kms_db *db, int rc, struct ccz_err *err)
@@ -95,19 +107,24 @@ static ccz_rc db_fail(struct cczi_kms_db *db, int rc, struct ccz_err *err)
     }
     switch (rc & 0xff) {
     case SQLITE_BUSY:
-        ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:store-busy", 0, "another process has the database open");
+        ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:store-busy", 0,
+                 "another process has the database open");
         return cczi_kms_hint(err, CCZ_E_UNAVAILABLE);
     case SQLITE_CANTOPEN:
-        return ccz_fail(err, CCZ_E_NOT_FOUND, "kms:store-open", e, "cannot open the database: %s", strerror(e));
+        return ccz_fail(err, CCZ_E_NOT_FOUND, "kms:store-open", e, "cannot open the database: %s",
+                        strerror(e));
     case SQLITE_NOMEM:
         return ccz_fail(err, CCZ_E_NOMEM, "kms:store", 0, "out of memory");
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return ccz_fail(err, CCZ_E_SIG, "kms:store-corrupt", rc, "the database file is damaged: %s", sqlite3_errstr(rc));
+        return ccz_fail(err, CCZ_E_SIG, "kms:store-corrupt", rc, "the database file is damaged: %s",
+                        sqlite3_errstr(rc));
     case SQLITE_CONSTRAINT:
-        return ccz_fail(err, CCZ_E_INTERNAL, "kms:store-constraint", rc, "a constraint of the database was violated");
+        return ccz_fail(err, CCZ_E_INTERNAL, "kms:store-constraint", rc,
+                        "a constraint of the database was violated");
     default:
-        return ccz_fail(err, CCZ_E_IO, "kms:store", rc, "%s (system error %d)", sqlite3_errstr(rc), e);
+        return ccz_fail(err, CCZ_E_IO, "kms:store", rc, "%s (system error %d)", sqlite3_errstr(rc),
+                        e);
     }
 }
 
@@ -120,18 +137,21 @@ ccz_rc cczi_kms_db_exec(struct cczi_kms_db *db, const char *sql, struct ccz_err 
 
 /* ----------------------------------------------------------------------------- open */
 
-/* SQLite would create the file with the umask's mode; the log beside it inherits the mode of the file. */
+/* SQLite would create the file with the umask's mode; the log beside it inherits the mode of the
+ * file. */
 static ccz_rc create_file(const char *path, struct ccz_err *err)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return ccz_fail(err, CCZ_E_IO, "kms:store-open", errno, "cannot create %s: %s", path, strerror(errno));
+        return ccz_fail(err, CCZ_E_IO, "kms:store-open", errno, "cannot create %s: %s", path,
+                        strerror(errno));
     close(fd);
     return CCZ_OK;
 }
 
 /* `expect` is what the pragma must answer: a setting that was not taken must not pass silently. */
-static ccz_rc pragma(struct cczi_kms_db *db, const char *sql, const char *expect, struct ccz_err *err)
+static ccz_rc pragma(struct cczi_kms_db *db, const char *sql, const char *expect,
+                     struct ccz_err *err)
 {
     sqlite3_stmt *st = NULL;
     int rc = sqlite3_prepare_v2(db->db, sql, -1, &st, NULL);
@@ -139,12 +159,14 @@ static ccz_rc pragma(struct cczi_kms_db *db, const char *sql, const char *expect
     if (rc == SQLITE_OK) {
         rc = sqlite3_step(st);
         if (rc == SQLITE_ROW)
-            (void)sqlite3_snprintf((int)sizeof(got), got, "%s", (const char *)sqlite3_column_text(st, 0));
+            (void)sqlite3_snprintf((int)sizeof(got), got, "%s",
+                                   (const char *)sqlite3_column_text(st, 0));
         rc = sqlite3_finalize(st);
     }
     if (rc != SQLITE_OK)
         return db_fail(db, rc, err);
-    return strcmp(got, expect) == 0 ? CCZ_OK : ccz_refuse(err, CCZ_E_IO, "kms:store-pragma", got, expect);
+    return strcmp(got, expect) == 0 ? CCZ_OK
+                                    : ccz_refuse(err, CCZ_E_IO, "kms:store-pragma", got, expect);
 }
 
 static ccz_rc configure(struct cczi_kms_db *db, bool memory, struct ccz_err *err)
@@ -162,7 +184,8 @@ static ccz_rc configure(struct cczi_kms_db *db, bool memory, struct ccz_err *err
     static const struct {
         const char *sql, *file, *memory;
     } pragmas[] = {
-        {"PRAGMA locking_mode = EXCLUSIVE", "exclusive", "exclusive"}, /* first: no shared memory file then */
+        {"PRAGMA locking_mode = EXCLUSIVE", "exclusive",
+         "exclusive"}, /* first: no shared memory file then */
         {"PRAGMA journal_mode = WAL", "wal", "memory"},
         {"PRAGMA synchronous = FULL", "", ""},
         {"PRAGMA synchronous", "2", "2"},
@@ -229,7 +252,8 @@ ccz_rc cczi_kms_db_create(struct cczi_kms_db *db, struct ccz_err *err)
 ccz_rc cczi_kms_db_prepare(struct cczi_kms_db *db, struct ccz_err *err)
 {
     for (size_t i = 0; i < CCZI_SQL_LEN; i++) {
-        int rc = sqlite3_prepare_v3(db->db, sql_text[i], -1, SQLITE_PREPARE_PERSISTENT, &db->stmt[i], NULL);
+        int rc = sqlite3_prepare_v3(db->db, sql_text[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                    &db->stmt[i], NULL);
         if (rc != SQLITE_OK)
             return db_fail(db, rc, err);
     }
@@ -258,7 +282,8 @@ void cczi_q_text(struct cczi_q *q, const char *s)
 void cczi_q_blob(struct cczi_q *q, struct ccz_span s)
 {
     if (q->rc == SQLITE_OK)
-        q->rc = sqlite3_bind_blob64(q->stmt, ++q->bound, s.size ? (const void *)s.ptr : "", s.size, SQLITE_STATIC);
+        q->rc = sqlite3_bind_blob64(q->stmt, ++q->bound, s.size ? (const void *)s.ptr : "", s.size,
+                                    SQLITE_STATIC);
 }
 
 bool cczi_q_row(struct cczi_q *q)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One call: who may do this, do it, record it, answer. The order is the security argument: the answer is made
- * inside a transaction that also holds the audit line, and handed out only after that transaction is on disk.
+ * One call: who may do this, do it, record it, answer. The order is the security argument: the
+ * answer is made inside a transaction that also holds the audit line, and handed out only after
+ * that transaction is on disk.
  */
 #include "kms_priv.h"
 
@@ -38,19 +39,23 @@ static ccz_rc authorize_workload(const struct ccz_ratls_peer *p, struct ccz_err 
         ccz_refuse(err, CCZ_E_DENIED, "kms:workload-required", peer_kind(p), "attested workload");
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
-    /* evidence of another session may be a recording: whoever shows it need not be what it describes */
+    /* evidence of another session may be a recording: whoever shows it need not be what it
+     * describes */
     if (!p->fresh)
-        return ccz_refuse(err, CCZ_E_DENIED, "kms:evidence-stale", "evidence not bound to this session",
-                          "evidence of the session profile");
+        return ccz_refuse(err, CCZ_E_DENIED, "kms:evidence-stale",
+                          "evidence not bound to this session", "evidence of the session profile");
     return CCZ_OK;
 }
 
-static ccz_rc authorize_admin(struct cczi_kms_call *call, enum ccz_kms_role need, struct ccz_err *err)
+static ccz_rc authorize_admin(struct cczi_kms_call *call, enum ccz_kms_role need,
+                              struct ccz_err *err)
 {
     const struct ccz_ratls_peer *p = call->req->peer;
-    /* a workload's key is its own choice: finding it among the administrators would prove nothing */
+    /* a workload's key is its own choice: finding it among the administrators would prove nothing
+     */
     if (!p->pinned || p->attested) {
-        ccz_refuse(err, CCZ_E_DENIED, "kms:admin-required", peer_kind(p), "pinned administrator key");
+        ccz_refuse(err, CCZ_E_DENIED, "kms:admin-required", peer_kind(p),
+                   "pinned administrator key");
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
     struct cczi_kms_admin a;
@@ -88,7 +93,10 @@ static void put_hex_member(struct ccz_buf *b, const char *key, const void *bytes
 static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
 {
     const struct ccz_ratls_peer *p = call->req->peer;
-    ccz_buf_printf(b, ",\"peer\":{\"kind\":\"%s\"", p->attested ? "workload" : p->pinned ? "admin" : "none");
+    ccz_buf_printf(b, ",\"peer\":{\"kind\":\"%s\"",
+                   p->attested ? "workload"
+                   : p->pinned ? "admin"
+                               : "none");
     if (p->attested) {
         const struct ccz_claims *c = &p->claims;
         put_member(b, "tee", ccz_tee_name(c->tee));
@@ -106,7 +114,8 @@ static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
 }
 
 /* The audit entry of a call; `why` is NULL for an accepted one. */
-static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const char *op, const struct ccz_err *why)
+static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const char *op,
+                      const struct ccz_err *why)
 {
     ccz_buf_put_str(b, "{\"op\":");
     ccz_json_put_str(b, ccz_span_str(op));
@@ -134,14 +143,15 @@ static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const
     ccz_buf_put_str(b, "}");
 }
 
-static ccz_rc record(struct ccz_kms_receipt *receipt, const struct cczi_kms_call *call, const char *op,
-                     const struct ccz_err *why, struct ccz_err *err)
+static ccz_rc record(struct ccz_kms_receipt *receipt, const struct cczi_kms_call *call,
+                     const char *op, const struct ccz_err *why, struct ccz_err *err)
 {
     CCZ_AUTO_BUF entry;
     ccz_buf_init(&entry, ENTRY_SIZE_MAX);
     put_entry(&entry, call, op, why);
     if (entry.bad)
-        return ccz_fail(err, CCZ_E_INTERNAL, "kms:audit-entry", ENTRY_SIZE_MAX, "the audit entry is too large");
+        return ccz_fail(err, CCZ_E_INTERNAL, "kms:audit-entry", ENTRY_SIZE_MAX,
+                        "the audit entry is too large");
     return cczi_kms_audit_append(receipt, call->store, call->req->now_s, ccz_buf_span(&entry), err);
 }
 
@@ -191,21 +201,24 @@ static void log_call(const struct cczi_kms_call *call, const char *op, const str
 
 static void put_receipt(struct ccz_buf *out, const struct ccz_kms_receipt *r)
 {
-    struct cczi_msg_receipt m = {
-        .seq = r->audit_seq, .sha256 = CCZ_SPAN(r->audit_sha256, 32), .time_s = (uint64_t)r->time_s};
+    struct cczi_msg_receipt m = {.seq = r->audit_seq,
+                                 .sha256 = CCZ_SPAN(r->audit_sha256, 32),
+                                 .time_s = (uint64_t)r->time_s};
     size_t mark = ccz_pb_open(out, CCZI_MSG_RECEIPT);
     cczi_msg_put(out, cczi_msg_receipt, &m);
     ccz_pb_close(out, mark);
 }
 
 /* Everything that an accepted call is; on an error nothing of it happened. */
-static ccz_rc run(struct ccz_buf *answer, struct ccz_kms_receipt *receipt, struct cczi_kms_call *call,
-                  const struct cczi_kms_method *m, const char *op, struct ccz_err *err)
+static ccz_rc run(struct ccz_buf *answer, struct ccz_kms_receipt *receipt,
+                  struct cczi_kms_call *call, const struct cczi_kms_method *m, const char *op,
+                  struct ccz_err *err)
 {
     ccz_rc rc = cczi_kms_begin(call->store, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = m->workload ? authorize_workload(call->req->peer, err) : authorize_admin(call, m->role, err);
+    rc = m->workload ? authorize_workload(call->req->peer, err)
+                     : authorize_admin(call, m->role, err);
     if (rc == CCZ_OK)
         rc = m->run(answer, call, err);
     if (rc == CCZ_OK && m->recorded)
@@ -213,16 +226,18 @@ static ccz_rc run(struct ccz_buf *answer, struct ccz_kms_receipt *receipt, struc
     if (rc == CCZ_OK && m->recorded)
         put_receipt(answer, receipt);
     if (rc == CCZ_OK && answer->bad)
-        rc = ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)answer->max_size, "the response is too large");
+        rc = ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)answer->max_size,
+                      "the response is too large");
     if (rc == CCZ_OK)
         return cczi_kms_commit(call->store, err); /* nothing is answered before this */
     cczi_kms_rollback(call->store);
     return rc;
 }
 
-/* A refusal is on record too. If that fails, the call is refused all the same and the log says so. */
-static void record_refusal(struct ccz_kms_receipt *receipt, const struct cczi_kms_call *call, const char *op,
-                           const struct ccz_err *why)
+/* A refusal is on record too. If that fails, the call is refused all the same and the log says so.
+ */
+static void record_refusal(struct ccz_kms_receipt *receipt, const struct cczi_kms_call *call,
+                           const char *op, const struct ccz_err *why)
 {
     struct ccz_err err = {0};
     ccz_rc rc = cczi_kms_begin(call->store, &err);
@@ -236,11 +251,12 @@ static void record_refusal(struct ccz_kms_receipt *receipt, const struct cczi_km
     if (rc == CCZ_OK)
         return;
     *receipt = (struct ccz_kms_receipt){0};
-    ccz_log(CCZ_LOG_ERROR, "kms", "a refusal could not be recorded: where=%s %s", err.where, err.msg);
+    ccz_log(CCZ_LOG_ERROR, "kms", "a refusal could not be recorded: where=%s %s", err.where,
+            err.msg);
 }
 
-ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_kms_store *store, const struct ccz_kms_request *req,
-                      struct ccz_err *err)
+ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_kms_store *store,
+                      const struct ccz_kms_request *req, struct ccz_err *err)
 {
     struct cczi_kms_call call = {.store = store, .req = req};
     struct ccz_err why = {0};
@@ -260,7 +276,8 @@ ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_kms_store *store, con
     if (rc == CCZ_OK) {
         ccz_buf_put_span(response, ccz_buf_span(&answer));
         if (response->bad)
-            rc = ccz_fail(&why, CCZ_E_LIMIT, "kms:response", (int64_t)response->max_size, "the response is too large");
+            rc = ccz_fail(&why, CCZ_E_LIMIT, "kms:response", (int64_t)response->max_size,
+                          "the response is too large");
     }
     if (err && rc != CCZ_OK)
         *err = why;

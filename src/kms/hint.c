@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What to do about a refusal, by its `where`. Hints are static text on both sides: the client looks them up again, since
- * an error must not point into a response that is gone.
+ * What to do about a refusal, by its `where`. Hints are static text on both sides: the client looks
+ * them up again, since an error must not point into a response that is gone.
  */
 #include "kms_priv.h"
 
@@ -17,12 +17,15 @@ static const struct {
     {"kms:policy-in-use", "bind the items to another policy first: cczoo kms ls shows them"},
     {"kms:latest-version", "put a new version first, or delete the item with all its versions"},
     {"kms:unbound", "an administrator binds it with: cczoo kms bind ITEM POLICY"},
-    {"kms:workload-required", "values are released to attested workloads only, not to administrators"},
+    {"kms:workload-required",
+     "values are released to attested workloads only, not to administrators"},
     {"kms:admin-required", "use the key made by cczoo-kmsd init: --admin-key FILE"},
-    {"kms:admin-unknown", "on the machine of the KMS, while it is stopped: cczoo-kmsd admin --role admin"},
+    {"kms:admin-unknown",
+     "on the machine of the KMS, while it is stopped: cczoo-kmsd admin --role admin"},
     {"kms:role", "ask an administrator"},
     {"kms:busy", "ask again later"},
-    {"kms:store-full", "make room on the file system of the state folder and ask again; nothing was lost"},
+    {"kms:store-full",
+     "make room on the file system of the state folder and ask again; nothing was lost"},
     {"kms:store-busy", "only one KMS may use a state folder"},
     {"kms:store-open", "create a state folder: cczoo-kmsd init --state DIR --admin-key FILE"},
     {"kms:master-key", "this master key file belongs to another state folder"},
@@ -40,6 +43,7 @@ ccz_rc cczi_kms_hint(struct ccz_err *err, ccz_rc rc)
         if (strcmp(err->where, hints[i].where) == 0)
             return ccz_hint(err, rc, hints[i].hint);
     if (strncmp(err->where, policy, sizeof(policy) - 1) == 0)
-        return ccz_hint(err, rc, "the item's policy wants something else: cczoo kms policy show tells what");
+        return ccz_hint(err, rc,
+                        "the item's policy wants something else: cczoo kms policy show tells what");
     return rc;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of the tables item, binding and policy. Every row read is checked against its MAC before it is used. */
+/* Rows of the tables item, binding and policy. Every row read is checked against its MAC before it
+ * is used. */
 #include "kms_priv.h"
 
 #include <string.h>
@@ -26,8 +27,8 @@ static const char item_table[] = "item";
 enum { ITEM_FIELDS = 6 };
 
 /* Fields in the order of the MAC; `num` (24 bytes) holds the numbers. */
-static void item_fields(struct ccz_span f[ITEM_FIELDS], uint8_t num[24], const struct cczi_kms_slot *slot,
-                        int64_t created_s, struct ccz_span sealed)
+static void item_fields(struct ccz_span f[ITEM_FIELDS], uint8_t num[24],
+                        const struct cczi_kms_slot *slot, int64_t created_s, struct ccz_span sealed)
 {
     put_le64(num, slot->ref.kind);
     put_le64(num + 8, slot->version);
@@ -41,7 +42,8 @@ static void item_fields(struct ccz_span f[ITEM_FIELDS], uint8_t num[24], const s
 }
 
 /* Columns alg, created_s, sealed, mac of the current row; the place is set already. */
-static ccz_rc item_read(struct cczi_kms_item *it, struct ccz_kms_store *s, struct cczi_q *q, struct ccz_err *err)
+static ccz_rc item_read(struct cczi_kms_item *it, struct ccz_kms_store *s, struct cczi_q *q,
+                        struct ccz_err *err)
 {
     cczi_q_col_text(it->slot.alg, sizeof(it->slot.alg), q, 0);
     it->created_s = cczi_q_col_int(q, 1);
@@ -49,21 +51,23 @@ static ccz_rc item_read(struct cczi_kms_item *it, struct ccz_kms_store *s, struc
     ccz_buf_put_span(&it->sealed, cczi_q_col(q, 2));
     cczi_q_col_bytes(it->mac, sizeof(it->mac), q, 3);
     if (it->sealed.bad)
-        return ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0, "a sealed value is larger than any we write");
+        return ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0,
+                        "a sealed value is larger than any we write");
     struct ccz_span f[ITEM_FIELDS];
     uint8_t num[24];
     item_fields(f, num, &it->slot, it->created_s, ccz_buf_span(&it->sealed));
     return cczi_kms_row_check(s, item_table, f, ITEM_FIELDS, it->mac, err);
 }
 
-ccz_rc cczi_kms_item_last(uint32_t *version, struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                          struct ccz_err *err)
+ccz_rc cczi_kms_item_last(uint32_t *version, struct ccz_kms_store *s,
+                          const struct cczi_kms_ref *ref, struct ccz_err *err)
 {
     *version = 0;
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_LAST);
     cczi_q_int(&q, ref->kind);
     cczi_q_text(&q, ref->name);
-    int64_t v = cczi_q_row(&q) ? cczi_q_col_int(&q, 0) : 0; /* max() of nothing is NULL, read as 0 */
+    int64_t v =
+        cczi_q_row(&q) ? cczi_q_col_int(&q, 0) : 0; /* max() of nothing is NULL, read as 0 */
     ccz_rc rc = cczi_q_end(&q, err);
     if (rc == CCZ_OK && (v < 0 || v > CCZ_KMS_VERSIONS_MAX))
         rc = ccz_fail(err, CCZ_E_SIG, "kms:row-mac", v, "a version of an item is not one we write");
@@ -72,8 +76,8 @@ ccz_rc cczi_kms_item_last(uint32_t *version, struct ccz_kms_store *s, const stru
     return rc;
 }
 
-ccz_rc cczi_kms_item_get(struct cczi_kms_item *out, struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                         uint32_t version, struct ccz_err *err)
+ccz_rc cczi_kms_item_get(struct cczi_kms_item *out, struct ccz_kms_store *s,
+                         const struct cczi_kms_ref *ref, uint32_t version, struct ccz_err *err)
 {
     ccz_rc rc = version == 0 ? cczi_kms_item_last(&version, s, ref, err) : CCZ_OK;
     if (rc != CCZ_OK)
@@ -87,8 +91,8 @@ ccz_rc cczi_kms_item_get(struct cczi_kms_item *out, struct ccz_kms_store *s, con
     return cczi_q_end_after(&q, rc, err);
 }
 
-ccz_rc cczi_kms_item_put(struct ccz_kms_store *s, const struct cczi_kms_slot *slot, int64_t created_s,
-                         struct ccz_span value, struct ccz_err *err)
+ccz_rc cczi_kms_item_put(struct ccz_kms_store *s, const struct cczi_kms_slot *slot,
+                         int64_t created_s, struct ccz_span value, struct ccz_err *err)
 {
     CCZ_AUTO_BUF sealed;
     ccz_buf_init(&sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
@@ -112,8 +116,8 @@ ccz_rc cczi_kms_item_put(struct ccz_kms_store *s, const struct cczi_kms_slot *sl
     return cczi_q_end(&q, err);
 }
 
-ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, uint32_t version,
-                            struct ccz_err *err)
+ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
+                            uint32_t version, struct ccz_err *err)
 {
     struct cczi_kms_item it = {0};
     ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
@@ -137,8 +141,8 @@ ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *
 static const char binding_table[] = "binding";
 enum { BINDING_FIELDS = 3 };
 
-static void binding_fields(struct ccz_span f[BINDING_FIELDS], uint8_t num[8], const struct cczi_kms_ref *ref,
-                           const char *policy)
+static void binding_fields(struct ccz_span f[BINDING_FIELDS], uint8_t num[8],
+                           const struct cczi_kms_ref *ref, const char *policy)
 {
     put_le64(num, ref->kind);
     f[0] = CCZ_SPAN(num, 8);
@@ -147,8 +151,8 @@ static void binding_fields(struct ccz_span f[BINDING_FIELDS], uint8_t num[8], co
 }
 
 /* Columns policy, mac of the current row. */
-static ccz_rc binding_read(struct cczi_kms_binding *b, const struct cczi_kms_ref *ref, struct ccz_kms_store *s,
-                           struct cczi_q *q, struct ccz_err *err)
+static ccz_rc binding_read(struct cczi_kms_binding *b, const struct cczi_kms_ref *ref,
+                           struct ccz_kms_store *s, struct cczi_q *q, struct ccz_err *err)
 {
     cczi_q_col_text(b->policy, sizeof(b->policy), q, 0);
     cczi_q_col_bytes(b->mac, sizeof(b->mac), q, 1);
@@ -158,8 +162,8 @@ static ccz_rc binding_read(struct cczi_kms_binding *b, const struct cczi_kms_ref
     return cczi_kms_row_check(s, binding_table, f, BINDING_FIELDS, b->mac, err);
 }
 
-ccz_rc cczi_kms_binding_get(struct cczi_kms_binding *out, struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                            struct ccz_err *err)
+ccz_rc cczi_kms_binding_get(struct cczi_kms_binding *out, struct ccz_kms_store *s,
+                            const struct cczi_kms_ref *ref, struct ccz_err *err)
 {
     *out = (struct cczi_kms_binding){0};
     struct cczi_kms_binding b = {0};
@@ -173,7 +177,8 @@ ccz_rc cczi_kms_binding_get(struct cczi_kms_binding *out, struct ccz_kms_store *
     return rc;
 }
 
-ccz_rc cczi_kms_binding_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, struct ccz_err *err)
+ccz_rc cczi_kms_binding_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
+                               struct ccz_err *err)
 {
     struct cczi_kms_binding old;
     ccz_rc rc = cczi_kms_binding_get(&old, s, ref, err);
@@ -189,8 +194,8 @@ ccz_rc cczi_kms_binding_delete(struct ccz_kms_store *s, const struct cczi_kms_re
     return rc == CCZ_OK ? rc : mac_fail(err, rc);
 }
 
-ccz_rc cczi_kms_binding_put(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, const char *policy,
-                            struct ccz_err *err)
+ccz_rc cczi_kms_binding_put(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
+                            const char *policy, struct ccz_err *err)
 {
     ccz_rc rc = cczi_kms_binding_delete(s, ref, err);
     if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
@@ -225,8 +230,8 @@ static void policy_fields(struct ccz_span f[POLICY_FIELDS], uint8_t num[8], cons
 }
 
 /* Columns json, sha256, created_s, mac of the current row. */
-static ccz_rc policy_read(struct cczi_kms_policy *p, const char *name, struct ccz_kms_store *s, struct cczi_q *q,
-                          struct ccz_err *err)
+static ccz_rc policy_read(struct cczi_kms_policy *p, const char *name, struct ccz_kms_store *s,
+                          struct cczi_q *q, struct ccz_err *err)
 {
     ccz_buf_clear(&p->json);
     ccz_buf_put_span(&p->json, cczi_q_col(q, 0));
@@ -241,7 +246,8 @@ static ccz_rc policy_read(struct cczi_kms_policy *p, const char *name, struct cc
     return cczi_kms_row_check(s, policy_table, f, POLICY_FIELDS, p->mac, err);
 }
 
-ccz_rc cczi_kms_policy_get(struct cczi_kms_policy *out, struct ccz_kms_store *s, const char *name, struct ccz_err *err)
+ccz_rc cczi_kms_policy_get(struct cczi_kms_policy *out, struct ccz_kms_store *s, const char *name,
+                           struct ccz_err *err)
 {
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_GET);
     cczi_q_text(&q, name);
@@ -267,7 +273,8 @@ ccz_rc cczi_kms_policy_delete(struct ccz_kms_store *s, const char *name, struct 
 }
 
 /* @p p holds the new row, without its MAC. */
-static ccz_rc policy_insert(struct ccz_kms_store *s, const char *name, struct cczi_kms_policy *p, struct ccz_err *err)
+static ccz_rc policy_insert(struct ccz_kms_store *s, const char *name, struct cczi_kms_policy *p,
+                            struct ccz_err *err)
 {
     struct ccz_span f[POLICY_FIELDS];
     uint8_t num[8];
@@ -284,8 +291,8 @@ static ccz_rc policy_insert(struct ccz_kms_store *s, const char *name, struct cc
     return cczi_q_end(&q, err);
 }
 
-ccz_rc cczi_kms_policy_put(struct ccz_kms_store *s, const char *name, struct ccz_span json, int64_t now_s,
-                           struct ccz_err *err)
+ccz_rc cczi_kms_policy_put(struct ccz_kms_store *s, const char *name, struct ccz_span json,
+                           int64_t now_s, struct ccz_err *err)
 {
     ccz_rc rc = cczi_kms_policy_delete(s, name, err);
     if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
@@ -294,8 +301,8 @@ ccz_rc cczi_kms_policy_put(struct ccz_kms_store *s, const char *name, struct ccz
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     ccz_buf_put_span(&p.json, json);
     if (p.json.bad)
-        rc = ccz_fail(err, CCZ_E_LIMIT, "kms:policy-size", (int64_t)json.size, "a policy has at most %d bytes",
-                      CCZ_POLICY_SIZE_MAX);
+        rc = ccz_fail(err, CCZ_E_LIMIT, "kms:policy-size", (int64_t)json.size,
+                      "a policy has at most %d bytes", CCZ_POLICY_SIZE_MAX);
     else
         rc = ccz_sha256(p.sha256, json);
     if (rc == CCZ_OK)
@@ -304,7 +311,8 @@ ccz_rc cczi_kms_policy_put(struct ccz_kms_store *s, const char *name, struct ccz
     return rc;
 }
 
-ccz_rc cczi_kms_policy_used(bool *used, struct ccz_kms_store *s, const char *name, struct ccz_err *err)
+ccz_rc cczi_kms_policy_used(bool *used, struct ccz_kms_store *s, const char *name,
+                            struct ccz_err *err)
 {
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_USED);
     cczi_q_text(&q, name);
@@ -314,7 +322,8 @@ ccz_rc cczi_kms_policy_used(bool *used, struct ccz_kms_store *s, const char *nam
 
 /* ---------------------------------------------------------------------------- check */
 
-static ccz_rc items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s, struct ccz_err *err)
+static ccz_rc items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+                          struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     struct cczi_kms_item it = {0};
@@ -322,8 +331,10 @@ static ccz_rc items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_ALL);
     for (; rc == CCZ_OK && cczi_q_row(&q); ++*count) {
         int64_t kind = cczi_q_col_int(&q, 4), version = cczi_q_col_int(&q, 6);
-        if ((kind != CCZI_KMS_KEY && kind != CCZI_KMS_SECRET) || version < 1 || version > CCZ_KMS_VERSIONS_MAX) {
-            rc = ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind, "a row of table \"item\" has no known kind or version");
+        if ((kind != CCZI_KMS_KEY && kind != CCZI_KMS_SECRET) || version < 1 ||
+            version > CCZ_KMS_VERSIONS_MAX) {
+            rc = ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind,
+                          "a row of table \"item\" has no known kind or version");
             break;
         }
         it.slot.ref.kind = (enum cczi_kms_kind)kind;
@@ -340,7 +351,8 @@ static ccz_rc items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store
     return cczi_q_end_after(&q, rc, err);
 }
 
-static ccz_rc bindings_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s, struct ccz_err *err)
+static ccz_rc bindings_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+                             struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_ALL);
@@ -349,7 +361,8 @@ static ccz_rc bindings_check(uint64_t *count, uint8_t set[32], struct ccz_kms_st
         struct cczi_kms_ref ref = {0};
         int64_t kind = cczi_q_col_int(&q, 2);
         if (kind != CCZI_KMS_KEY && kind != CCZI_KMS_SECRET) {
-            rc = ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind, "a row of table \"binding\" has no known kind");
+            rc = ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind,
+                          "a row of table \"binding\" has no known kind");
             break;
         }
         ref.kind = (enum cczi_kms_kind)kind;
@@ -361,7 +374,8 @@ static ccz_rc bindings_check(uint64_t *count, uint8_t set[32], struct ccz_kms_st
     return cczi_q_end_after(&q, rc, err);
 }
 
-static ccz_rc policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s, struct ccz_err *err)
+static ccz_rc policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+                             struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     struct cczi_kms_policy p = {0};
@@ -378,7 +392,8 @@ static ccz_rc policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_st
     return cczi_q_end_after(&q, rc, err);
 }
 
-ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s, struct ccz_err *err)
+ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+                            struct ccz_err *err)
 {
     ccz_rc rc = items_check(&out->versions, set, s, err);
     if (rc == CCZ_OK)

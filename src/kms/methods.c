@@ -18,7 +18,8 @@ static ccz_rc or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, con
 }
 
 /* "key/NAME" or "secret/NAME" of a request; from here on the audit line names it. */
-static ccz_rc take_ref(struct cczi_kms_call *call, struct ccz_span text, bool policy_too, struct ccz_err *err)
+static ccz_rc take_ref(struct cczi_kms_call *call, struct ccz_span text, bool policy_too,
+                       struct ccz_err *err)
 {
     ccz_rc rc = cczi_kms_ref_parse(&call->ref, text, err);
     if (rc == CCZ_OK && call->ref.kind == CCZI_KMS_POLICY && !policy_too)
@@ -28,7 +29,8 @@ static ccz_rc take_ref(struct cczi_kms_call *call, struct ccz_span text, bool po
 }
 
 /* Loads a policy into @p p (its json is freed by the caller) and notes it for the audit line. */
-static ccz_rc load_policy(struct cczi_kms_policy *p, struct cczi_kms_call *call, const char *name, struct ccz_err *err)
+static ccz_rc load_policy(struct cczi_kms_policy *p, struct cczi_kms_call *call, const char *name,
+                          struct ccz_err *err)
 {
     ccz_rc rc = cczi_kms_policy_get(p, call->store, name, err);
     if (rc != CCZ_OK)
@@ -64,7 +66,8 @@ static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
     if (rc != CCZ_OK)
         return rc;
     if (!verdict.accept) /* OK without an accepting rule: a bug below must not open the door */
-        return ccz_refuse(err, CCZ_E_POLICY, "kms:verdict", "no rule accepted", "an accepting rule");
+        return ccz_refuse(err, CCZ_E_POLICY, "kms:verdict", "no rule accepted",
+                          "an accepting rule");
     memcpy(call->rule, verdict.rule, sizeof(call->rule));
     return CCZ_OK;
 }
@@ -79,8 +82,9 @@ static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, 
         return rc;
     struct cczi_kms_item it = {0};
     ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
-    rc = or_not_found(err, cczi_kms_item_get(&it, call->store, &call->ref, (uint32_t)m.version, err),
-                      cczi_kms_kind_name(call->ref.kind), call->ref.name);
+    rc =
+        or_not_found(err, cczi_kms_item_get(&it, call->store, &call->ref, (uint32_t)m.version, err),
+                     cczi_kms_kind_name(call->ref.kind), call->ref.name);
     if (rc == CCZ_OK) {
         call->version = it.slot.version;
         rc = judge(call, err);
@@ -106,7 +110,8 @@ static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, 
 /* --------------------------------------------------------------------------- change */
 
 /* The version that a put makes, or why not. */
-static ccz_rc next_version(uint32_t *out, struct cczi_kms_call *call, bool new_version, struct ccz_err *err)
+static ccz_rc next_version(uint32_t *out, struct cczi_kms_call *call, bool new_version,
+                           struct ccz_err *err)
 {
     uint32_t last;
     char item[CCZ_KMS_ITEM_SIZE];
@@ -115,11 +120,13 @@ static ccz_rc next_version(uint32_t *out, struct cczi_kms_call *call, bool new_v
     if (rc != CCZ_OK)
         return rc;
     if (last != 0 && !new_version) {
-        ccz_fail(err, CCZ_E_EXISTS, "kms:exists", last, "%s exists already, in %u version(s)", item, last);
+        ccz_fail(err, CCZ_E_EXISTS, "kms:exists", last, "%s exists already, in %u version(s)", item,
+                 last);
         return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
     if (last == 0 && new_version)
-        return or_not_found(err, CCZ_E_NOT_FOUND, cczi_kms_kind_name(call->ref.kind), call->ref.name);
+        return or_not_found(err, CCZ_E_NOT_FOUND, cczi_kms_kind_name(call->ref.kind),
+                            call->ref.name);
     if (last >= CCZ_KMS_VERSIONS_MAX)
         return ccz_refuse_num(err, CCZ_E_LIMIT, "kms:versions", last + 1, CCZ_KMS_VERSIONS_MAX);
     *out = last + 1;
@@ -140,8 +147,8 @@ static ccz_rc bind_to(struct cczi_kms_call *call, struct ccz_span policy, struct
 }
 
 /* Stores a value as the next version of call->ref, and binds it if asked to. */
-static ccz_rc put_item(struct ccz_buf *response, struct cczi_kms_call *call, const struct cczi_msg_put_req *m,
-                       struct ccz_span value, struct ccz_err *err)
+static ccz_rc put_item(struct ccz_buf *response, struct cczi_kms_call *call,
+                       const struct cczi_msg_put_req *m, struct ccz_span value, struct ccz_err *err)
 {
     struct cczi_kms_slot slot = {.ref = call->ref};
     if (m->alg.size)
@@ -159,8 +166,8 @@ static ccz_rc put_item(struct ccz_buf *response, struct cczi_kms_call *call, con
     return CCZ_OK;
 }
 
-static ccz_rc take_put(struct cczi_msg_put_req *m, struct cczi_kms_call *call, enum cczi_kms_kind kind,
-                       struct ccz_err *err)
+static ccz_rc take_put(struct cczi_msg_put_req *m, struct cczi_kms_call *call,
+                       enum cczi_kms_kind kind, struct ccz_err *err)
 {
     ccz_rc rc = cczi_msg_get(m, cczi_msg_put_req, call->req->body, err);
     if (rc == CCZ_OK)
@@ -170,7 +177,8 @@ static ccz_rc take_put(struct cczi_msg_put_req *m, struct cczi_kms_call *call, e
     return rc;
 }
 
-static ccz_rc run_create_key(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+static ccz_rc run_create_key(struct ccz_buf *response, struct cczi_kms_call *call,
+                             struct ccz_err *err)
 {
     struct cczi_msg_put_req m = {0};
     ccz_rc rc = take_put(&m, call, CCZI_KMS_KEY, err);
@@ -183,7 +191,8 @@ static ccz_rc run_create_key(struct ccz_buf *response, struct cczi_kms_call *cal
         return ccz_refuse(err, CCZ_E_UNSUPPORTED, "kms:alg", got, "aes-128 or aes-256");
     }
     if (m.value.size != 0 && m.value.size != size)
-        return ccz_refuse_num(err, CCZ_E_FORMAT, "kms:key-size", (int64_t)m.value.size, (int64_t)size);
+        return ccz_refuse_num(err, CCZ_E_FORMAT, "kms:key-size", (int64_t)m.value.size,
+                              (int64_t)size);
     CCZ_AUTO(ccz_secret) made = NULL;
     if (m.value.size == 0) {
         rc = ccz_secret_new(&made, size);
@@ -196,7 +205,8 @@ static ccz_rc run_create_key(struct ccz_buf *response, struct cczi_kms_call *cal
     return put_item(response, call, &m, m.value, err);
 }
 
-static ccz_rc run_put_secret(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+static ccz_rc run_put_secret(struct ccz_buf *response, struct cczi_kms_call *call,
+                             struct ccz_err *err)
 {
     struct cczi_msg_put_req m = {0};
     ccz_rc rc = take_put(&m, call, CCZI_KMS_SECRET, err);
@@ -205,7 +215,8 @@ static ccz_rc run_put_secret(struct ccz_buf *response, struct cczi_kms_call *cal
     return rc == CCZ_OK ? put_item(response, call, &m, m.value, err) : rc;
 }
 
-static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *call,
+                             struct ccz_err *err)
 {
     (void)response; /* a receipt only */
     struct cczi_msg_put_policy_req m = {0};
@@ -216,7 +227,8 @@ static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *cal
         return rc;
     call->ref.kind = CCZI_KMS_POLICY;
     call->has_ref = true;
-    CCZ_AUTO(ccz_policy) parsed = NULL; /* what does not parse must not wait for the first release to say so */
+    CCZ_AUTO(ccz_policy)
+    parsed = NULL; /* what does not parse must not wait for the first release to say so */
     rc = ccz_policy_parse(&parsed, m.json, err);
     if (rc == CCZ_OK)
         rc = ccz_sha256(call->policy_sha256, m.json);
@@ -228,7 +240,8 @@ static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *cal
     rc = cczi_kms_policy_get(&old, call->store, call->ref.name, err);
     ccz_buf_free(&old.json);
     if (rc == CCZ_OK && !m.replace) {
-        ccz_fail(err, CCZ_E_EXISTS, "kms:policy-exists", 0, "policy \"%s\" exists already", call->ref.name);
+        ccz_fail(err, CCZ_E_EXISTS, "kms:policy-exists", 0, "policy \"%s\" exists already",
+                 call->ref.name);
         return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
     if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
@@ -256,7 +269,8 @@ static ccz_rc delete_policy(struct cczi_kms_call *call, struct ccz_err *err)
     bool used;
     ccz_rc rc = cczi_kms_policy_used(&used, call->store, call->ref.name, err);
     if (rc == CCZ_OK && used) {
-        ccz_fail(err, CCZ_E_DENIED, "kms:policy-in-use", 0, "items are bound to policy \"%s\"", call->ref.name);
+        ccz_fail(err, CCZ_E_DENIED, "kms:policy-in-use", 0, "items are bound to policy \"%s\"",
+                 call->ref.name);
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
     return rc == CCZ_OK ? cczi_kms_policy_delete(call->store, call->ref.name, err) : rc;
@@ -272,8 +286,10 @@ static ccz_rc delete_item(struct cczi_kms_call *call, struct ccz_err *err)
         if (rc == CCZ_OK)
             rc = cczi_kms_item_last(&last, call->store, &call->ref, err);
     } while (rc == CCZ_OK && call->version == 0 && last != 0);
-    if (rc == CCZ_OK && last != 0 && last < call->version) { /* or its number would be given out again */
-        ccz_refuse(err, CCZ_E_DENIED, "kms:latest-version", "the latest of several versions", "an older one, or all");
+    if (rc == CCZ_OK && last != 0 &&
+        last < call->version) { /* or its number would be given out again */
+        ccz_refuse(err, CCZ_E_DENIED, "kms:latest-version", "the latest of several versions",
+                   "an older one, or all");
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
     if (rc == CCZ_OK && last == 0) {
@@ -310,7 +326,8 @@ static ccz_rc take_name(struct ccz_span *out, const struct cczi_kms_call *call, 
     return rc;
 }
 
-static ccz_rc run_get_policy(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+static ccz_rc run_get_policy(struct ccz_buf *response, struct cczi_kms_call *call,
+                             struct ccz_err *err)
 {
     struct ccz_span text;
     char name[CCZ_KMS_NAME_SIZE];
@@ -323,7 +340,8 @@ static ccz_rc run_get_policy(struct ccz_buf *response, struct cczi_kms_call *cal
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     rc = load_policy(&p, call, name, err);
     if (rc == CCZ_OK) {
-        struct cczi_msg_get_policy_resp out = {.json = ccz_buf_span(&p.json), .sha256 = CCZ_SPAN(p.sha256, 32)};
+        struct cczi_msg_get_policy_resp out = {.json = ccz_buf_span(&p.json),
+                                               .sha256 = CCZ_SPAN(p.sha256, 32)};
         cczi_msg_put(response, cczi_msg_get_policy_resp, &out);
     }
     ccz_buf_free(&p.json);
@@ -373,7 +391,8 @@ static ccz_rc run_list(struct ccz_buf *response, struct cczi_kms_call *call, str
     return cczi_q_end(&q, err);
 }
 
-static ccz_rc run_describe(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+static ccz_rc run_describe(struct ccz_buf *response, struct cczi_kms_call *call,
+                           struct ccz_err *err)
 {
     struct ccz_span item;
     ccz_rc rc = take_name(&item, call, err);
@@ -391,7 +410,8 @@ static ccz_rc run_describe(struct ccz_buf *response, struct cczi_kms_call *call,
     return or_not_found(err, rc, cczi_kms_kind_name(call->ref.kind), call->ref.name);
 }
 
-static ccz_rc run_audit_tail(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
+static ccz_rc run_audit_tail(struct ccz_buf *response, struct cczi_kms_call *call,
+                             struct ccz_err *err)
 {
     struct cczi_msg_audit_req m = {0};
     ccz_rc rc = cczi_msg_get(&m, cczi_msg_audit_req, call->req->body, err);

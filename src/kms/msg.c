@@ -6,11 +6,23 @@
 
 #include <string.h>
 
-#define SPAN(number, type, member, max) {number, CCZI_MSG_SPAN, offsetof(struct type, member), max}
-#define UINT(number, type, member, max) {number, CCZI_MSG_UINT, offsetof(struct type, member), max}
-#define END                             {0, CCZI_MSG_END, 0, 0}
+#define SPAN(number, type, member, max)                                                            \
+    {                                                                                              \
+        number, CCZI_MSG_SPAN, offsetof(struct type, member), max                                  \
+    }
+#define UINT(number, type, member, max)                                                            \
+    {                                                                                              \
+        number, CCZI_MSG_UINT, offsetof(struct type, member), max                                  \
+    }
+#define END                                                                                        \
+    {                                                                                              \
+        0, CCZI_MSG_END, 0, 0                                                                      \
+    }
 
-enum { NAME_MAX_SIZE = 256, RECEIPT_SIZE = 64 }; /* over-long names are refused by the name rule, with a reason */
+enum {
+    NAME_MAX_SIZE = 256,
+    RECEIPT_SIZE = 64
+}; /* over-long names are refused by the name rule, with a reason */
 
 const struct cczi_msg_field cczi_msg_receipt[] = {
     UINT(1, cczi_msg_receipt, seq, UINT64_MAX),
@@ -86,12 +98,9 @@ const struct cczi_msg_field cczi_msg_audit_req[] = {
     END,
 };
 const struct cczi_msg_field cczi_msg_audit_line[] = {
-    UINT(1, cczi_msg_audit_line, seq, INT64_MAX),
-    UINT(2, cczi_msg_audit_line, time_s, INT64_MAX),
-    SPAN(3, cczi_msg_audit_line, entry, 65536),
-    SPAN(4, cczi_msg_audit_line, prev, 32),
-    SPAN(5, cczi_msg_audit_line, hash, 32),
-    END,
+    UINT(1, cczi_msg_audit_line, seq, INT64_MAX), UINT(2, cczi_msg_audit_line, time_s, INT64_MAX),
+    SPAN(3, cczi_msg_audit_line, entry, 65536),   SPAN(4, cczi_msg_audit_line, prev, 32),
+    SPAN(5, cczi_msg_audit_line, hash, 32),       END,
 };
 const struct cczi_msg_field cczi_msg_status[] = {
     SPAN(1, cczi_msg_status, version, 15),
@@ -115,16 +124,17 @@ static const struct cczi_msg_field *find(const struct cczi_msg_field *fields, ui
     return NULL;
 }
 
-static ccz_rc get_field(void *msg, const struct cczi_msg_field *t, const struct ccz_pb_field *f, struct ccz_err *err)
+static ccz_rc get_field(void *msg, const struct cczi_msg_field *t, const struct ccz_pb_field *f,
+                        struct ccz_err *err)
 {
     bool span = t->type == CCZI_MSG_SPAN;
     if (f->wire != (span ? CCZ_PB_LEN : CCZ_PB_VARINT))
-        return ccz_fail(err, CCZ_E_FORMAT, "kms:request", f->number, "field %u has wire type %d", f->number,
-                        (int)f->wire);
+        return ccz_fail(err, CCZ_E_FORMAT, "kms:request", f->number, "field %u has wire type %d",
+                        f->number, (int)f->wire);
     uint64_t amount = span ? f->bytes.size : f->num;
     if (amount > t->max)
-        return ccz_fail(err, CCZ_E_LIMIT, "kms:request", f->number, "field %u: %llu is above %llu", f->number,
-                        (unsigned long long)amount, (unsigned long long)t->max);
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:request", f->number, "field %u: %llu is above %llu",
+                        f->number, (unsigned long long)amount, (unsigned long long)t->max);
     void *at = (uint8_t *)msg + t->offset;
     if (span)
         *(struct ccz_span *)at = f->bytes;
@@ -133,7 +143,8 @@ static ccz_rc get_field(void *msg, const struct cczi_msg_field *t, const struct 
     return CCZ_OK;
 }
 
-ccz_rc cczi_msg_get(void *msg, const struct cczi_msg_field *fields, struct ccz_span in, struct ccz_err *err)
+ccz_rc cczi_msg_get(void *msg, const struct cczi_msg_field *fields, struct ccz_span in,
+                    struct ccz_err *err)
 {
     struct ccz_rd r = ccz_rd_from(in);
     struct ccz_pb_field f;
@@ -143,13 +154,15 @@ ccz_rc cczi_msg_get(void *msg, const struct cczi_msg_field *fields, struct ccz_s
         if (!t)
             continue;
         if (seen & (1u << t->number)) /* two values: two readers could pick different ones */
-            return ccz_fail(err, CCZ_E_FORMAT, "kms:request", t->number, "field %u is given twice", t->number);
+            return ccz_fail(err, CCZ_E_FORMAT, "kms:request", t->number, "field %u is given twice",
+                            t->number);
         seen |= 1u << t->number;
         ccz_rc rc = get_field(msg, t, &f, err);
         if (rc != CCZ_OK)
             return rc;
     }
-    return r.bad ? ccz_fail(err, CCZ_E_FORMAT, "kms:request", (int64_t)in.size, "truncated or malformed message")
+    return r.bad ? ccz_fail(err, CCZ_E_FORMAT, "kms:request", (int64_t)in.size,
+                            "truncated or malformed message")
                  : CCZ_OK;
 }
 

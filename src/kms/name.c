@@ -30,11 +30,12 @@ const char *ccz_kms_role_name(enum ccz_kms_role role)
 
 static bool is_name_byte(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
 }
 
-/* Segments like those of a path, without "." and "..", so that a name can safely become a file name. */
+/* Segments like those of a path, without "." and "..", so that a name can safely become a file
+ * name. */
 static bool name_ok(struct ccz_span t)
 {
     if (t.size == 0 || t.size >= CCZ_KMS_NAME_SIZE || t.ptr[t.size - 1] == '/')
@@ -54,7 +55,8 @@ ccz_rc cczi_kms_name(char out[CCZ_KMS_NAME_SIZE], struct ccz_span text, struct c
     if (!name_ok(text)) {
         char got[CCZ_ERR_VALUE_SIZE];
         ccz_escape(got, sizeof(got), text);
-        ccz_refuse(err, CCZ_E_FORMAT, "kms:name", got, "1..128 of [A-Za-z0-9._-] in segments split by /");
+        ccz_refuse(err, CCZ_E_FORMAT, "kms:name", got,
+                   "1..128 of [A-Za-z0-9._-] in segments split by /");
         return cczi_kms_hint(err, CCZ_E_FORMAT);
     }
     memcpy(out, text.ptr, text.size);

@@ -5,9 +5,10 @@
  * Sealed value: u8 format = 1 | nonce[12] | wrapped DEK[32] | tag[16] | ciphertext | tag[16].
  * Sealed head:  le64 seq | nonce[12] | ciphertext[72] | tag[16].
  *
- * Nonces: a DEK is random and seals one value, so its nonce is zero. Wrapping uses random nonces, at most one per
- * stored value, far below the 2^32 of NIST SP 800-38D, 8.3. The head is sealed at each audit line, so its key is
- * changed every 2^20 lines (random nonces too: a transaction that failed may have left its bytes in the WAL).
+ * Nonces: a DEK is random and seals one value, so its nonce is zero. Wrapping uses random nonces,
+ * at most one per stored value, far below the 2^32 of NIST SP 800-38D, 8.3. The head is sealed at
+ * each audit line, so its key is changed every 2^20 lines (random nonces too: a transaction that
+ * failed may have left its bytes in the WAL).
  */
 #include "kms_priv.h"
 
@@ -24,17 +25,18 @@ static struct ccz_span subkey(const struct cczi_kms_sealer *s, enum cczi_kms_sub
     return CCZ_SPAN(ccz_secret_view(s->keys) + (size_t)which * SUBKEY_SIZE, SUBKEY_SIZE);
 }
 
-ccz_rc cczi_kms_sealer_init(struct cczi_kms_sealer *s, const struct ccz_secret *master, struct ccz_err *err)
+ccz_rc cczi_kms_sealer_init(struct cczi_kms_sealer *s, const struct ccz_secret *master,
+                            struct ccz_err *err)
 {
     *s = (struct cczi_kms_sealer){0};
     if (ccz_secret_size(master) != CCZ_KMS_MASTER_KEY_SIZE)
-        return ccz_refuse_num(err, CCZ_E_FORMAT, "kms:master-key-size", (int64_t)ccz_secret_size(master),
-                              CCZ_KMS_MASTER_KEY_SIZE);
+        return ccz_refuse_num(err, CCZ_E_FORMAT, "kms:master-key-size",
+                              (int64_t)ccz_secret_size(master), CCZ_KMS_MASTER_KEY_SIZE);
     struct ccz_span ikm = CCZ_SPAN(ccz_secret_view(master), CCZ_KMS_MASTER_KEY_SIZE), salt = {0};
     ccz_rc rc = ccz_secret_new(&s->keys, (size_t)CCZI_KMS_SUBKEYS * SUBKEY_SIZE);
     if (rc == CCZ_OK)
-        rc = ccz_hkdf(ccz_secret_bytes(s->keys), (size_t)CCZI_KMS_SUBKEYS * SUBKEY_SIZE, CCZ_SHA256, salt, ikm,
-                      ccz_span_str("cczoo kms v1 subkeys"));
+        rc = ccz_hkdf(ccz_secret_bytes(s->keys), (size_t)CCZI_KMS_SUBKEYS * SUBKEY_SIZE, CCZ_SHA256,
+                      salt, ikm, ccz_span_str("cczoo kms v1 subkeys"));
     if (rc == CCZ_OK)
         rc = ccz_hkdf(s->key_check, sizeof(s->key_check), CCZ_SHA256, salt, ikm,
                       ccz_span_str("cczoo kms v1 key check"));
@@ -70,8 +72,8 @@ static void put_aad(struct ccz_buf *out, const struct cczi_kms_slot *slot)
 
 enum { AAD_SIZE_MAX = 64 + CCZ_KMS_NAME_SIZE + CCZI_KMS_ALG_SIZE };
 
-static ccz_rc seal_into(struct ccz_buf *out, struct cczi_kms_sealer *s, struct ccz_span aad, uint8_t *dek,
-                        struct ccz_span value)
+static ccz_rc seal_into(struct ccz_buf *out, struct cczi_kms_sealer *s, struct ccz_span aad,
+                        uint8_t *dek, struct ccz_span value)
 {
     static const uint8_t zero_nonce[CCZ_AEAD_NONCE_SIZE];
     ccz_buf_u8(out, FORMAT);
@@ -83,19 +85,20 @@ static ccz_rc seal_into(struct ccz_buf *out, struct cczi_kms_sealer *s, struct c
     if (rc == CCZ_OK)
         rc = ccz_random(wrap, CCZ_AEAD_NONCE_SIZE);
     if (rc == CCZ_OK)
-        rc = ccz_aead_seal(s->aead, wrap + CCZ_AEAD_NONCE_SIZE, wrap + CCZ_AEAD_NONCE_SIZE + SUBKEY_SIZE,
-                           subkey(s, CCZI_KMS_WRAP).ptr, wrap, aad, CCZ_SPAN(dek, SUBKEY_SIZE));
+        rc = ccz_aead_seal(s->aead, wrap + CCZ_AEAD_NONCE_SIZE,
+                           wrap + CCZ_AEAD_NONCE_SIZE + SUBKEY_SIZE, subkey(s, CCZI_KMS_WRAP).ptr,
+                           wrap, aad, CCZ_SPAN(dek, SUBKEY_SIZE));
     if (rc == CCZ_OK)
         rc = ccz_aead_seal(s->aead, text, text + value.size, dek, zero_nonce, aad, value);
     return rc;
 }
 
-ccz_rc cczi_kms_seal(struct ccz_buf *out, struct cczi_kms_sealer *s, const struct cczi_kms_slot *slot,
-                     struct ccz_span value, struct ccz_err *err)
+ccz_rc cczi_kms_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,
+                     const struct cczi_kms_slot *slot, struct ccz_span value, struct ccz_err *err)
 {
     if (value.size == 0 || value.size > CCZ_KMS_VALUE_SIZE_MAX)
-        return ccz_fail(err, CCZ_E_LIMIT, "kms:value-size", (int64_t)value.size, "a value has 1..%d bytes, not %zu",
-                        CCZ_KMS_VALUE_SIZE_MAX, value.size);
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:value-size", (int64_t)value.size,
+                        "a value has 1..%d bytes, not %zu", CCZ_KMS_VALUE_SIZE_MAX, value.size);
     CCZ_AUTO_BUF aad;
     ccz_buf_init(&aad, AAD_SIZE_MAX);
     put_aad(&aad, slot);
@@ -110,26 +113,28 @@ ccz_rc cczi_kms_seal(struct ccz_buf *out, struct cczi_kms_sealer *s, const struc
     return CCZ_OK;
 }
 
-static ccz_rc unseal_from(struct ccz_secret **out, struct cczi_kms_sealer *s, struct ccz_span aad, uint8_t *dek,
-                          const uint8_t *wrap, size_t value_size)
+static ccz_rc unseal_from(struct ccz_secret **out, struct cczi_kms_sealer *s, struct ccz_span aad,
+                          uint8_t *dek, const uint8_t *wrap, size_t value_size)
 {
     static const uint8_t zero_nonce[CCZ_AEAD_NONCE_SIZE];
     const uint8_t *text = wrap + WRAP_SIZE;
-    ccz_rc rc = ccz_aead_open(s->aead, dek, wrap + CCZ_AEAD_NONCE_SIZE + SUBKEY_SIZE, subkey(s, CCZI_KMS_WRAP).ptr,
-                              wrap, aad, CCZ_SPAN(wrap + CCZ_AEAD_NONCE_SIZE, SUBKEY_SIZE));
+    ccz_rc rc = ccz_aead_open(s->aead, dek, wrap + CCZ_AEAD_NONCE_SIZE + SUBKEY_SIZE,
+                              subkey(s, CCZI_KMS_WRAP).ptr, wrap, aad,
+                              CCZ_SPAN(wrap + CCZ_AEAD_NONCE_SIZE, SUBKEY_SIZE));
     CCZ_AUTO(ccz_secret) value = NULL;
     if (rc == CCZ_OK)
         rc = ccz_secret_new(&value, value_size);
     if (rc == CCZ_OK)
-        rc = ccz_aead_open(s->aead, ccz_secret_bytes(value), text + value_size, dek, zero_nonce, aad,
-                           CCZ_SPAN(text, value_size));
+        rc = ccz_aead_open(s->aead, ccz_secret_bytes(value), text + value_size, dek, zero_nonce,
+                           aad, CCZ_SPAN(text, value_size));
     if (rc == CCZ_OK)
         *out = ccz_secret_take(&value);
     return rc;
 }
 
-ccz_rc cczi_kms_unseal(struct ccz_secret **out, struct cczi_kms_sealer *s, const struct cczi_kms_slot *slot,
-                       struct ccz_span sealed, struct ccz_err *err)
+ccz_rc cczi_kms_unseal(struct ccz_secret **out, struct cczi_kms_sealer *s,
+                       const struct cczi_kms_slot *slot, struct ccz_span sealed,
+                       struct ccz_err *err)
 {
     *out = NULL;
     char item[CCZ_KMS_ITEM_SIZE];
@@ -138,17 +143,19 @@ ccz_rc cczi_kms_unseal(struct ccz_secret **out, struct cczi_kms_sealer *s, const
     uint8_t format = ccz_rd_u8(&r);
     struct ccz_span wrap = ccz_rd_take(&r, WRAP_SIZE);
     if (r.bad || format != FORMAT || r.left <= CCZ_AEAD_TAG_SIZE)
-        return ccz_fail(err, CCZ_E_SIG, "kms:seal", (int64_t)sealed.size, "%s: not a sealed value", item);
+        return ccz_fail(err, CCZ_E_SIG, "kms:seal", (int64_t)sealed.size, "%s: not a sealed value",
+                        item);
     CCZ_AUTO_BUF aad;
     ccz_buf_init(&aad, AAD_SIZE_MAX);
     put_aad(&aad, slot);
     uint8_t dek[SUBKEY_SIZE];
     ccz_rc rc = aad.bad ? CCZ_E_NOMEM
-                        : unseal_from(out, s, ccz_buf_span(&aad), dek, wrap.ptr, r.left - CCZ_AEAD_TAG_SIZE);
+                        : unseal_from(out, s, ccz_buf_span(&aad), dek, wrap.ptr,
+                                      r.left - CCZ_AEAD_TAG_SIZE);
     ccz_wipe(dek, sizeof(dek));
     if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "kms:seal", slot->version, "the sealed value of %s version %u does not open", item,
-                        slot->version);
+        return ccz_fail(err, rc, "kms:seal", slot->version,
+                        "the sealed value of %s version %u does not open", item, slot->version);
     return CCZ_OK;
 }
 
@@ -163,8 +170,8 @@ static ccz_rc head_key(uint8_t key[SUBKEY_SIZE], const struct cczi_kms_sealer *s
     return ccz_hmac(key, CCZ_SHA256, subkey(s, CCZI_KMS_HEAD), &CCZ_SPAN(block, sizeof(block)), 1);
 }
 
-ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s, const struct cczi_kms_head *h,
-                          struct ccz_err *err)
+ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,
+                          const struct cczi_kms_head *h, struct ccz_err *err)
 {
     size_t before = out->size;
     ccz_buf_le64(out, h->seq);
@@ -181,28 +188,33 @@ ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s, const 
         if (rc == CCZ_OK)
             rc = ccz_random(nonce, CCZ_AEAD_NONCE_SIZE);
         if (rc == CCZ_OK)
-            rc = ccz_aead_seal(s->aead, text, tag, key, nonce, CCZ_SPAN(base, 8), CCZ_SPAN(text, HEAD_PLAIN_SIZE));
+            rc = ccz_aead_seal(s->aead, text, tag, key, nonce, CCZ_SPAN(base, 8),
+                               CCZ_SPAN(text, HEAD_PLAIN_SIZE));
         ccz_wipe(key, sizeof(key));
     }
-    return rc == CCZ_OK ? CCZ_OK : ccz_fail(err, rc, "kms:head", 0, "cannot seal the end of the audit chain");
+    return rc == CCZ_OK
+               ? CCZ_OK
+               : ccz_fail(err, rc, "kms:head", 0, "cannot seal the end of the audit chain");
 }
 
-ccz_rc cczi_kms_head_unseal(struct cczi_kms_head *out, struct cczi_kms_sealer *s, struct ccz_span sealed,
-                            struct ccz_err *err)
+ccz_rc cczi_kms_head_unseal(struct cczi_kms_head *out, struct cczi_kms_sealer *s,
+                            struct ccz_span sealed, struct ccz_err *err)
 {
     *out = (struct cczi_kms_head){0};
     if (sealed.size != HEAD_SIZE)
         return ccz_refuse_num(err, CCZ_E_SIG, "kms:head", (int64_t)sealed.size, HEAD_SIZE);
     struct ccz_rd r = ccz_rd_from(sealed);
     uint64_t seq = ccz_rd_le64(&r);
-    struct ccz_span nonce = ccz_rd_take(&r, CCZ_AEAD_NONCE_SIZE), text = ccz_rd_take(&r, HEAD_PLAIN_SIZE);
+    struct ccz_span nonce = ccz_rd_take(&r, CCZ_AEAD_NONCE_SIZE),
+                    text = ccz_rd_take(&r, HEAD_PLAIN_SIZE);
     uint8_t key[SUBKEY_SIZE], plain[HEAD_PLAIN_SIZE];
     ccz_rc rc = head_key(key, s, seq);
     if (rc == CCZ_OK)
         rc = ccz_aead_open(s->aead, plain, r.ptr, key, nonce.ptr, CCZ_SPAN(sealed.ptr, 8), text);
     ccz_wipe(key, sizeof(key));
     if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "kms:head", (int64_t)seq, "the sealed end of the audit chain does not open");
+        return ccz_fail(err, rc, "kms:head", (int64_t)seq,
+                        "the sealed end of the audit chain does not open");
     r = ccz_rd_from(CCZ_SPAN(plain, sizeof(plain)));
     out->seq = ccz_rd_le64(&r);
     ccz_rd_copy(&r, out->hash, sizeof(out->hash));
@@ -232,10 +244,12 @@ ccz_rc cczi_kms_row_mac(uint8_t out[32], const struct cczi_kms_sealer *s, const 
 }
 
 /*
- * A keyed multiset hash (MSet-XOR-Hash with rows that never repeat). Row MACs lie in the database, so they go through
- * a second key, and the XOR is stored sealed: with it in clear, somebody could solve for a set of old rows.
+ * A keyed multiset hash (MSet-XOR-Hash with rows that never repeat). Row MACs lie in the database,
+ * so they go through a second key, and the XOR is stored sealed: with it in clear, somebody could
+ * solve for a set of old rows.
  */
-ccz_rc cczi_kms_set_toggle(uint8_t set[32], const struct cczi_kms_sealer *s, const uint8_t row_mac[32])
+ccz_rc cczi_kms_set_toggle(uint8_t set[32], const struct cczi_kms_sealer *s,
+                           const uint8_t row_mac[32])
 {
     uint8_t element[32];
     ccz_rc rc = ccz_hmac(element, CCZ_SHA256, subkey(s, CCZI_KMS_SET), &CCZ_SPAN(row_mac, 32), 1);

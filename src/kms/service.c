@@ -42,7 +42,8 @@ static void job_free(struct job *j)
 
 static void handle_job(struct ccz_kms_service *s, struct job *j)
 {
-    if (ccz_rpc_cancelled(j->call)) /* nobody waits for it any more: nothing is released or changed */
+    if (ccz_rpc_cancelled(
+            j->call)) /* nobody waits for it any more: nothing is released or changed */
         return;
     struct ccz_kms_request req = {
         .path = ccz_rpc_call_path(j->call),
@@ -156,7 +157,8 @@ ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki, struct ccz_err *
             return CCZ_OK;
     char hex[65];
     ccz_hex(hex, digest, sizeof(digest));
-    ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex, "evidence, or a key known to cczoo-kmsd admin");
+    ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex,
+               "evidence, or a key known to cczoo-kmsd admin");
     return cczi_kms_hint(err, CCZ_E_DENIED);
 }
 
@@ -183,7 +185,8 @@ static ccz_rc load_admins(struct ccz_kms_service *s, struct ccz_err *err)
     return rc;
 }
 
-ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_service_cfg *cfg, struct ccz_err *err)
+ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_service_cfg *cfg,
+                           struct ccz_err *err)
 {
     *out = NULL;
     struct ccz_kms_service *s = calloc(1, sizeof(*s));
@@ -198,7 +201,8 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
         if (pthread_create(&s->worker, NULL, work, s) != 0) {
             pthread_cond_destroy(&s->wake);
             pthread_mutex_destroy(&s->lock);
-            rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:service", 0, "cannot start the worker thread");
+            rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:service", 0,
+                          "cannot start the worker thread");
         }
     }
     if (rc != CCZ_OK) {

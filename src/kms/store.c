@@ -18,7 +18,8 @@ static ccz_rc paths_of(struct paths *out, const struct ccz_kms_state *state, str
     int m = state->master_key ? snprintf(out->master_key, PATH_SIZE, "%s", state->master_key)
                               : snprintf(out->master_key, PATH_SIZE, "%s/master.key", state->dir);
     if (n < 0 || n >= PATH_SIZE || m < 0 || m >= PATH_SIZE)
-        return ccz_fail(err, CCZ_E_LIMIT, "kms:path", 0, "the path of the state folder is too long");
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:path", 0,
+                        "the path of the state folder is too long");
     return CCZ_OK;
 }
 
@@ -34,8 +35,8 @@ static ccz_rc head_load(struct ccz_kms_store *s, struct ccz_err *err)
         cczi_q_col_bytes(key_check, sizeof(key_check), &q, 0);
         /* a master key that is not the one of this store would fail everywhere, and hide why */
         if (!ccz_ct_eq(key_check, s->sealer.key_check, sizeof(key_check))) {
-            ccz_refuse_bytes(err, CCZ_E_SIG, "kms:master-key", s->sealer.key_check, sizeof(key_check), key_check,
-                             sizeof(key_check));
+            ccz_refuse_bytes(err, CCZ_E_SIG, "kms:master-key", s->sealer.key_check,
+                             sizeof(key_check), key_check, sizeof(key_check));
             rc = cczi_kms_hint(err, CCZ_E_SIG);
         } else {
             rc = cczi_kms_head_unseal(&s->head, &s->sealer, cczi_q_col(&q, 1), err);
@@ -92,15 +93,17 @@ void cczi_kms_rollback(struct ccz_kms_store *s)
 
 /* -------------------------------------------------------------------- rows */
 
-ccz_rc cczi_kms_row_check(const struct ccz_kms_store *s, const char *table, const struct ccz_span *fields,
-                          size_t len, const uint8_t mac[32], struct ccz_err *err)
+ccz_rc cczi_kms_row_check(const struct ccz_kms_store *s, const char *table,
+                          const struct ccz_span *fields, size_t len, const uint8_t mac[32],
+                          struct ccz_err *err)
 {
     uint8_t want[32];
     ccz_rc rc = cczi_kms_row_mac(want, &s->sealer, table, fields, len);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute the MAC of a row");
     if (!ccz_ct_eq(want, mac, sizeof(want))) {
-        ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0, "a row of table \"%s\" was changed outside of the KMS", table);
+        ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0,
+                 "a row of table \"%s\" was changed outside of the KMS", table);
         return cczi_kms_hint(err, CCZ_E_SIG);
     }
     return CCZ_OK;
@@ -110,7 +113,8 @@ ccz_rc cczi_kms_row_add(uint8_t mac[32], struct ccz_kms_store *s, const char *ta
                         const struct ccz_span *fields, size_t len)
 {
     ccz_rc rc = cczi_kms_row_mac(mac, &s->sealer, table, fields, len);
-    return rc == CCZ_OK ? cczi_kms_row_remove(s, mac) : rc; /* adding and removing are the same XOR */
+    return rc == CCZ_OK ? cczi_kms_row_remove(s, mac)
+                        : rc; /* adding and removing are the same XOR */
 }
 
 ccz_rc cczi_kms_row_remove(struct ccz_kms_store *s, const uint8_t mac[32])
@@ -121,8 +125,8 @@ ccz_rc cczi_kms_row_remove(struct ccz_kms_store *s, const uint8_t mac[32])
 
 /* -------------------------------------------------------------------- init and open */
 
-static ccz_rc first_rows(struct ccz_kms_store *s, const uint8_t admin_spki_sha256[32], int64_t now_s,
-                         struct ccz_err *err)
+static ccz_rc first_rows(struct ccz_kms_store *s, const uint8_t admin_spki_sha256[32],
+                         int64_t now_s, struct ccz_err *err)
 {
     CCZ_AUTO_BUF head;
     ccz_buf_init(&head, 256);
@@ -140,7 +144,8 @@ static ccz_rc first_rows(struct ccz_kms_store *s, const uint8_t admin_spki_sha25
         rc = cczi_kms_admin_put(s, admin_spki_sha256, CCZ_KMS_ROLE_ADMIN, err);
     char hex[65], entry[160];
     ccz_hex(hex, admin_spki_sha256, 32);
-    int n = snprintf(entry, sizeof(entry), "{\"op\":\"init\",\"verdict\":\"accept\",\"admin\":\"%s\"}", hex);
+    int n = snprintf(entry, sizeof(entry),
+                     "{\"op\":\"init\",\"verdict\":\"accept\",\"admin\":\"%s\"}", hex);
     struct ccz_kms_receipt receipt;
     if (rc == CCZ_OK)
         rc = cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
@@ -175,14 +180,15 @@ static ccz_rc master_key_make(struct ccz_secret **out, const char *path, struct 
         rc = ccz_random(ccz_secret_bytes(key), CCZ_KMS_MASTER_KEY_SIZE);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:master-key-make", 0, "cannot make a master key");
-    rc = ccz_file_write(path, CCZ_SPAN(ccz_secret_view(key), CCZ_KMS_MASTER_KEY_SIZE), 0600, CCZ_FILE_CREATE_ONLY, err);
+    rc = ccz_file_write(path, CCZ_SPAN(ccz_secret_view(key), CCZ_KMS_MASTER_KEY_SIZE), 0600,
+                        CCZ_FILE_CREATE_ONLY, err);
     if (rc == CCZ_OK)
         *out = ccz_secret_take(&key);
     return rc;
 }
 
-ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_sha256[32], int64_t now_s,
-                    struct ccz_err *err)
+ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_sha256[32],
+                    int64_t now_s, struct ccz_err *err)
 {
     struct paths p;
     ccz_rc rc = paths_of(&p, state, err);
@@ -195,7 +201,8 @@ ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_
     int64_t schema = 0;
     if (rc == CCZ_OK)
         rc = cczi_kms_db_schema(&schema, &s->db, err);
-    if (rc == CCZ_OK && schema != 0) { /* before any key is made: never a new key beside an old database */
+    if (rc == CCZ_OK &&
+        schema != 0) { /* before any key is made: never a new key beside an old database */
         ccz_fail(err, CCZ_E_EXISTS, "kms:init", schema, "%s is initialised already", state->dir);
         return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
@@ -215,7 +222,8 @@ static ccz_rc not_initialised(struct ccz_err *err, const char *dir)
     return cczi_kms_hint(err, CCZ_E_NOT_FOUND);
 }
 
-ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state *state, struct ccz_err *err)
+ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state *state,
+                          struct ccz_err *err)
 {
     *out = NULL;
     struct paths p;
@@ -248,7 +256,8 @@ ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state
 }
 
 ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret *master,
-                             const uint8_t admin_spki_sha256[32], int64_t now_s, struct ccz_err *err)
+                             const uint8_t admin_spki_sha256[32], int64_t now_s,
+                             struct ccz_err *err)
 {
     *out = NULL;
     CCZ_AUTO(ccz_kms_store) s = calloc(1, sizeof(*s));

@@ -2,10 +2,11 @@
 /*
  * The KMS's peers for the integration tests, in one process each:
  *   release ITEM [FILE]    a workload in the software TEE; the value goes to FILE, if given
- *   hammer PREFIX COUNT    an administrator; first checks that every item named on stdin is there, then stores items until
- *                          COUNT or until the KMS is gone, naming each acknowledged one on stdout
+ *   hammer PREFIX COUNT    an administrator; first checks that every item named on stdin is there,
+ * then stores items until COUNT or until the KMS is gone, naming each acknowledged one on stdout
  *   verify                 a workload; every item named on stdin has the value that hammer gave it
- * Exit status as the command line's: 0, 1 refused, 2 usage, 3 environment. 4: an acknowledged item is lost or damaged.
+ * Exit status as the command line's: 0, 1 refused, 2 usage, 3 environment. 4: an acknowledged item
+ * is lost or damaged.
  */
 #include "../../cli/ui.h"
 
@@ -43,7 +44,8 @@ static ccz_rc link_open(struct link *l, const struct opts *o, struct ccz_err *er
     ccz_rc rc = o->admin_key ? ccz_key_load(&l->key, o->admin_key, err) : CCZ_OK;
     if (rc != CCZ_OK)
         return rc;
-    struct ccz_party_cfg party = {.trust_sim_dir = o->trust_sim, .policy_file = o->policy, .key = l->key};
+    struct ccz_party_cfg party = {
+        .trust_sim_dir = o->trust_sim, .policy_file = o->policy, .key = l->key};
     if (!o->admin_key)
         party.tee = (struct ccz_attester_cfg){.provider = "sim-sgx", .sim_dir = o->sim_dir};
     rc = ccz_party_new(&l->party, &party, err);
@@ -94,9 +96,11 @@ static void names_free(struct names *n)
 static void mark(void *arg, const struct ccz_kms_item *it)
 {
     struct names *n = arg;
-    char(*at)[CCZ_KMS_ITEM_SIZE] = n->len ? bsearch(it->item, n->item, n->len, sizeof(n->item[0]), compare) : NULL;
+    char(*at)[CCZ_KMS_ITEM_SIZE] =
+        n->len ? bsearch(it->item, n->item, n->len, sizeof(n->item[0]), compare) : NULL;
     if (at)
-        n->seen[at - n->item] = it->policy[0] != 0; /* an item without its binding is half an item */
+        n->seen[at - n->item] =
+            it->policy[0] != 0; /* an item without its binding is half an item */
 }
 
 /* ---------------------------------------------------------------------------- commands */
@@ -106,18 +110,23 @@ static struct ccz_secret *value_of(const char *item)
 {
     struct ccz_secret *s = NULL;
     uint8_t digest[32];
-    if (ccz_sha256(digest, ccz_span_str(item)) != CCZ_OK || ccz_secret_from(&s, digest, sizeof(digest)) != CCZ_OK)
+    if (ccz_sha256(digest, ccz_span_str(item)) != CCZ_OK ||
+        ccz_secret_from(&s, digest, sizeof(digest)) != CCZ_OK)
         abort();
     return s;
 }
 
-static ccz_rc store_one(struct ccz_rpc_client *c, const char *item, const char *policy, struct ccz_err *err)
+static ccz_rc store_one(struct ccz_rpc_client *c, const char *item, const char *policy,
+                        struct ccz_err *err)
 {
     bool key = strncmp(item, "key/", 4) == 0;
     CCZ_AUTO(ccz_secret) value = value_of(item);
-    const struct ccz_kms_put put = {
-        .name = strchr(item, '/') + 1, .alg = key ? "aes-256" : NULL, .policy = policy, .value = value};
-    return key ? ccz_kms_create_key(NULL, NULL, c, &put, err) : ccz_kms_put_secret(NULL, NULL, c, &put, err);
+    const struct ccz_kms_put put = {.name = strchr(item, '/') + 1,
+                                    .alg = key ? "aes-256" : NULL,
+                                    .policy = policy,
+                                    .value = value};
+    return key ? ccz_kms_create_key(NULL, NULL, c, &put, err)
+               : ccz_kms_put_secret(NULL, NULL, c, &put, err);
 }
 
 static int hammer(const struct opts *o, const char *prefix, long count)
@@ -160,8 +169,9 @@ static int verify(const struct opts *o)
         CCZ_AUTO(ccz_secret) got = NULL;
         CCZ_AUTO(ccz_secret) want = value_of(n.item[i]);
         rc = ccz_kms_release(&got, NULL, l.client, n.item[i], 0, &err);
-        if (rc == CCZ_OK && (ccz_secret_size(got) != ccz_secret_size(want) ||
-                             !ccz_ct_eq(ccz_secret_view(got), ccz_secret_view(want), ccz_secret_size(want)))) {
+        if (rc == CCZ_OK &&
+            (ccz_secret_size(got) != ccz_secret_size(want) ||
+             !ccz_ct_eq(ccz_secret_view(got), ccz_secret_view(want), ccz_secret_size(want)))) {
             ui_error("another value: %s", n.item[i]);
             status = PROBE_LOST;
         }
@@ -182,11 +192,11 @@ static int release(const struct opts *o, const char *item, const char *file)
     if (rc == CCZ_OK)
         rc = ccz_kms_release(&value, &info, l.client, item, 0, &err);
     if (rc == CCZ_OK)
-        ui_out("%s version %u alg=%s policy=%s rule=%s audit=%llu\n", item, info.version, info.alg, info.policy,
-               info.rule, (unsigned long long)info.receipt.audit_seq);
+        ui_out("%s version %u alg=%s policy=%s rule=%s audit=%llu\n", item, info.version, info.alg,
+               info.policy, info.rule, (unsigned long long)info.receipt.audit_seq);
     if (rc == CCZ_OK && file)
-        rc = ccz_file_write(file, CCZ_SPAN(ccz_secret_view(value), ccz_secret_size(value)), 0600, CCZ_FILE_REPLACE,
-                            &err);
+        rc = ccz_file_write(file, CCZ_SPAN(ccz_secret_view(value), ccz_secret_size(value)), 0600,
+                            CCZ_FILE_REPLACE, &err);
     link_close(&l);
     return rc == CCZ_OK ? UI_OK : ui_fail(&err);
 }
@@ -203,7 +213,8 @@ int main(int argc, char **argv)
         {"bind", &o.bind, NULL, NULL, "NAME", "hammer: policy to bind to"},
         {0},
     };
-    int n = ui_parse(argc, argv, "kms-probe release ITEM [FILE] | hammer PREFIX COUNT | verify", opts);
+    int n =
+        ui_parse(argc, argv, "kms-probe release ITEM [FILE] | hammer PREFIX COUNT | verify", opts);
     if (n < 0)
         return ui_parse_status(n);
     if (n >= 2 && strcmp(argv[0], "release") == 0)

@@ -15,10 +15,12 @@
 /* A policy that accepts simulated SGX evidence with MRENCLAVE = 32 times 0xaa, and nothing else. */
 static const char fix_policy[] =
     "{\"version\":1,\"rules\":[{\"name\":\"server\",\"tee\":\"sgx\",\"sim\":true,\"mrenclave\":"
-    "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"tcb_status\":[\"UpToDate\"]}]}";
+    "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"tcb_status\":["
+    "\"UpToDate\"]}]}";
 static const char fix_policy_other[] =
     "{\"version\":1,\"rules\":[{\"name\":\"other\",\"tee\":\"sgx\",\"sim\":true,\"mrenclave\":"
-    "\"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\",\"tcb_status\":[\"UpToDate\"]}]}";
+    "\"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\",\"tcb_status\":["
+    "\"UpToDate\"]}]}";
 static const char fix_policy_empty[] = "{\"version\":1,\"rules\":[]}";
 
 static inline void fix_die(const char *what)
@@ -36,7 +38,15 @@ static inline struct ccz_secret *fix_master(uint8_t fill)
     return s;
 }
 
-enum fix_who { FIX_ADMIN, FIX_AUDITOR, FIX_STRANGER, FIX_WORKLOAD, FIX_STALE, FIX_NOBODY, FIX_WHO_LEN };
+enum fix_who {
+    FIX_ADMIN,
+    FIX_AUDITOR,
+    FIX_STRANGER,
+    FIX_WORKLOAD,
+    FIX_STALE,
+    FIX_NOBODY,
+    FIX_WHO_LEN
+};
 
 static inline void fix_spki(uint8_t out[32], enum fix_who who)
 {
@@ -63,8 +73,9 @@ static inline struct ccz_ratls_peer fix_peer(enum fix_who who)
     return p;
 }
 
-static inline ccz_rc fix_call_as(struct ccz_buf *response, struct ccz_kms_store *s, const struct ccz_ratls_peer *peer,
-                                 const char *method, struct ccz_span body, struct ccz_err *err)
+static inline ccz_rc fix_call_as(struct ccz_buf *response, struct ccz_kms_store *s,
+                                 const struct ccz_ratls_peer *peer, const char *method,
+                                 struct ccz_span body, struct ccz_err *err)
 {
     static const struct ccz_kms_info info = {"test", "sim-sgx", true, FIX_NOW};
     char path[64];
@@ -82,16 +93,17 @@ static inline ccz_rc fix_call_as(struct ccz_buf *response, struct ccz_kms_store 
     return rc;
 }
 
-static inline ccz_rc fix_call(struct ccz_buf *response, struct ccz_kms_store *s, enum fix_who who, const char *method,
-                              struct ccz_span body, struct ccz_err *err)
+static inline ccz_rc fix_call(struct ccz_buf *response, struct ccz_kms_store *s, enum fix_who who,
+                              const char *method, struct ccz_span body, struct ccz_err *err)
 {
     struct ccz_ratls_peer peer = fix_peer(who);
     return fix_call_as(response, s, &peer, method, body, err);
 }
 
 /* Encodes @p msg and calls. */
-static inline ccz_rc fix_msg(struct ccz_buf *response, struct ccz_kms_store *s, enum fix_who who, const char *method,
-                             const struct cczi_msg_field *fields, const void *msg, struct ccz_err *err)
+static inline ccz_rc fix_msg(struct ccz_buf *response, struct ccz_kms_store *s, enum fix_who who,
+                             const char *method, const struct cczi_msg_field *fields,
+                             const void *msg, struct ccz_err *err)
 {
     struct ccz_buf b;
     ccz_buf_init(&b, CCZ_KMS_MESSAGE_SIZE_MAX);
@@ -106,29 +118,30 @@ static inline struct ccz_span fix_str(const char *s)
     return s ? ccz_span_str(s) : (struct ccz_span){0};
 }
 
-static inline ccz_rc fix_put_policy(struct ccz_kms_store *s, const char *name, const char *json, bool replace,
-                                    struct ccz_err *err)
+static inline ccz_rc fix_put_policy(struct ccz_kms_store *s, const char *name, const char *json,
+                                    bool replace, struct ccz_err *err)
 {
     struct cczi_msg_put_policy_req m = {fix_str(name), fix_str(json), replace};
     return fix_msg(NULL, s, FIX_ADMIN, "PutPolicy", cczi_msg_put_policy_req, &m, err);
 }
 
-static inline ccz_rc fix_put_secret(struct ccz_kms_store *s, const char *name, const char *value, const char *policy,
-                                    bool new_version, struct ccz_err *err)
+static inline ccz_rc fix_put_secret(struct ccz_kms_store *s, const char *name, const char *value,
+                                    const char *policy, bool new_version, struct ccz_err *err)
 {
     struct cczi_msg_put_req m = {fix_str(name), {0}, fix_str(value), fix_str(policy), new_version};
     return fix_msg(NULL, s, FIX_ADMIN, "PutSecret", cczi_msg_put_req, &m, err);
 }
 
-static inline ccz_rc fix_create_key(struct ccz_kms_store *s, const char *name, const char *alg, struct ccz_span value,
-                                    const char *policy, struct ccz_err *err)
+static inline ccz_rc fix_create_key(struct ccz_kms_store *s, const char *name, const char *alg,
+                                    struct ccz_span value, const char *policy, struct ccz_err *err)
 {
     struct cczi_msg_put_req m = {fix_str(name), fix_str(alg), value, fix_str(policy), false};
     return fix_msg(NULL, s, FIX_ADMIN, "CreateKey", cczi_msg_put_req, &m, err);
 }
 
-static inline ccz_rc fix_release(struct ccz_buf *response, struct ccz_kms_store *s, enum fix_who who, const char *item,
-                                 uint32_t version, struct ccz_err *err)
+static inline ccz_rc fix_release(struct ccz_buf *response, struct ccz_kms_store *s,
+                                 enum fix_who who, const char *item, uint32_t version,
+                                 struct ccz_err *err)
 {
     struct cczi_msg_release_req m = {fix_str(item), version};
     return fix_msg(response, s, who, "Release", cczi_msg_release_req, &m, err);
@@ -142,7 +155,8 @@ static inline void fix_populate(struct ccz_kms_store *s)
     bool ok = ccz_kms_store_set_admin(s, spki, CCZ_KMS_ROLE_AUDITOR, FIX_NOW, NULL) == CCZ_OK;
     ok = ok && fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK;
     ok = ok && fix_put_policy(s, "other", fix_policy_other, false, NULL) == CCZ_OK;
-    ok = ok && fix_create_key(s, "model", "aes-128", ccz_span_str("0123456789abcdef"), "server", NULL) == CCZ_OK;
+    ok = ok && fix_create_key(s, "model", "aes-128", ccz_span_str("0123456789abcdef"), "server",
+                              NULL) == CCZ_OK;
     ok = ok && fix_put_secret(s, "db/password", "correct horse", "server", false, NULL) == CCZ_OK;
     ok = ok && fix_put_secret(s, "db/password", "battery staple", NULL, true, NULL) == CCZ_OK;
     ok = ok && fix_put_secret(s, "loose", "nobody gets this", NULL, false, NULL) == CCZ_OK;

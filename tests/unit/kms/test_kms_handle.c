@@ -60,12 +60,14 @@ static void start_log(void)
 static void good_request(struct ccz_buf *b, const char *method)
 {
     struct cczi_msg_release_req release = {ccz_span_str("key/model"), 0};
-    struct cczi_msg_put_req key = {ccz_span_str("new"), ccz_span_str("aes-256"), {0}, ccz_span_str("server"), 0};
+    struct cczi_msg_put_req key = {
+        ccz_span_str("new"), ccz_span_str("aes-256"), {0}, ccz_span_str("server"), 0};
     struct cczi_msg_put_req secret = {ccz_span_str("new"), {0}, ccz_span_str("value"), {0}, 0};
     struct cczi_msg_put_policy_req policy = {ccz_span_str("new"), ccz_span_str(fix_policy), 0};
     struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("server")};
     struct cczi_msg_delete_req del = {ccz_span_str("secret/loose"), 0};
-    struct cczi_msg_name policy_name = {ccz_span_str("server")}, item = {ccz_span_str("key/model")}, from = {{0}};
+    struct cczi_msg_name policy_name = {ccz_span_str("server")}, item = {ccz_span_str("key/model")},
+                         from = {{0}};
     struct cczi_msg_audit_req tail = {2, 3};
     const struct {
         const char *method;
@@ -96,10 +98,11 @@ static void good_request(struct ccz_buf *b, const char *method)
 /* What each kind of peer gets, by the kind of method; "" = it is done. */
 static const char *const expected_where[3][FIX_WHO_LEN] = {
     /* workload */
-    {"kms:workload-required", "kms:workload-required", "kms:workload-required", "", "kms:evidence-stale",
-     "kms:workload-required"},
+    {"kms:workload-required", "kms:workload-required", "kms:workload-required", "",
+     "kms:evidence-stale", "kms:workload-required"},
     /* admin */
-    {"", "kms:role", "kms:admin-unknown", "kms:admin-required", "kms:admin-required", "kms:admin-required"},
+    {"", "kms:role", "kms:admin-unknown", "kms:admin-required", "kms:admin-required",
+     "kms:admin-required"},
     /* auditor */
     {"", "", "kms:admin-unknown", "kms:admin-required", "kms:admin-required", "kms:admin-required"},
 };
@@ -117,16 +120,21 @@ static void test_who(void)
             fix_populate(s);
             uint64_t before = audit_lines(s);
             struct ccz_err err = {0};
-            const char *want = expected_where[m->workload ? 0 : m->role == CCZ_KMS_ROLE_ADMIN ? 1 : 2][who];
+            const char *want = expected_where[m->workload                     ? 0
+                                              : m->role == CCZ_KMS_ROLE_ADMIN ? 1
+                                                                              : 2][who];
             start_log();
             ccz_rc rc = fix_call(&out, s, (enum fix_who)who, m->name, ccz_buf_span(&body), &err);
             ccz_log_install(NULL, NULL, CCZ_LOG_ERROR);
             if (strcmp(want, err.where) != 0 || (rc == CCZ_OK) != (*want == 0)) {
-                fprintf(stderr, "%s by %d: %s at \"%s\", expected \"%s\"\n", m->name, who, ccz_rc_name(rc), err.where, want);
+                fprintf(stderr, "%s by %d: %s at \"%s\", expected \"%s\"\n", m->name, who,
+                        ccz_rc_name(rc), err.where, want);
                 exit(1);
             }
-            CHECK(rc == CCZ_OK || (rc == CCZ_E_DENIED && out.size == 0 && err.got[0] && err.expected[0]));
-            /* one audit line and one log line for each change, release and refusal; none for reading */
+            CHECK(rc == CCZ_OK ||
+                  (rc == CCZ_E_DENIED && out.size == 0 && err.got[0] && err.expected[0]));
+            /* one audit line and one log line for each change, release and refusal; none for
+             * reading */
             uint64_t lines = rc != CCZ_OK || m->recorded ? 1 : 0;
             CHECK(audit_lines(s) == before + lines && g_log_lines == (int)lines);
             ccz_kms_store_free(s);
@@ -136,7 +144,8 @@ static void test_who(void)
     ccz_buf_free(&out);
 }
 
-/* A workload that uses an administrator's key for TLS, and an administrator who shows evidence, gain nothing. */
+/* A workload that uses an administrator's key for TLS, and an administrator who shows evidence,
+ * gain nothing. */
 static void test_both(void)
 {
     struct ccz_kms_store *s = fix_memory_store();
@@ -170,7 +179,9 @@ static void test_release(void)
     struct ccz_err err = {0};
     start_log();
     CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
-    CHECK(strstr(g_log, "Release verdict=accept item=key/model version=1 policy=server rule=server") != NULL);
+    CHECK(strstr(g_log,
+                 "Release verdict=accept item=key/model version=1 policy=server rule=server") !=
+          NULL);
     CHECK(strstr(g_log, "peer=192.0.2.1:4711") != NULL && strstr(g_log, "SIMULATED") != NULL);
     CHECK(strstr(g_log, "0123456789abcdef") == NULL);
     ccz_log_install(NULL, NULL, CCZ_LOG_ERROR);
@@ -179,8 +190,10 @@ static void test_release(void)
     struct cczi_msg_receipt r = {0};
     uint8_t digest[32];
     CHECK(cczi_msg_get(&m, cczi_msg_release_resp, ccz_buf_span(&out), NULL) == CCZ_OK);
-    CHECK(ccz_span_eq(m.value, ccz_span_str("0123456789abcdef")) && ccz_span_eq(m.alg, ccz_span_str("aes-128")));
-    CHECK(m.version == 1 && ccz_span_eq(m.policy, ccz_span_str("server")) && ccz_span_eq(m.rule, ccz_span_str("server")));
+    CHECK(ccz_span_eq(m.value, ccz_span_str("0123456789abcdef")) &&
+          ccz_span_eq(m.alg, ccz_span_str("aes-128")));
+    CHECK(m.version == 1 && ccz_span_eq(m.policy, ccz_span_str("server")) &&
+          ccz_span_eq(m.rule, ccz_span_str("server")));
     CHECK(ccz_sha256(digest, ccz_span_str(fix_policy)) == CCZ_OK);
     CHECK(ccz_span_eq(m.policy_sha256, CCZ_SPAN(digest, 32)));
     /* the receipt is the end of the chain */
@@ -190,11 +203,13 @@ static void test_release(void)
     cczi_kms_rollback(s);
 
     struct ccz_json *e = last_entry(s);
-    CHECK(member_is(e, "op", "Release") && member_is(e, "verdict", "accept") && member_is(e, "item", "key/model"));
+    CHECK(member_is(e, "op", "Release") && member_is(e, "verdict", "accept") &&
+          member_is(e, "item", "key/model"));
     CHECK(member_is(e, "policy", "server") && member_is(e, "rule", "server"));
     const struct ccz_json *peer = ccz_json_get(e, "peer");
     CHECK(member_is(peer, "kind", "workload") && member_is(peer, "tee", "sgx"));
-    CHECK(member_is(peer, "mrenclave", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+    CHECK(member_is(peer, "mrenclave",
+                    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
     ccz_json_free(e);
 
     /* versions: the latest, a named one, one that never was */
@@ -217,7 +232,8 @@ static void test_release_refused(void)
     CHECK(fix_put_secret(s, "theirs", "for others", "other", false, NULL) == CCZ_OK);
     char genuine[sizeof(fix_policy)]; /* the same without leave for the software TEE */
     const char *sim = strstr(fix_policy, "\"sim\":true,");
-    (void)snprintf(genuine, sizeof(genuine), "%.*s%s", (int)(sim - fix_policy), fix_policy, sim + strlen("\"sim\":true,"));
+    (void)snprintf(genuine, sizeof(genuine), "%.*s%s", (int)(sim - fix_policy), fix_policy,
+                   sim + strlen("\"sim\":true,"));
     CHECK(fix_put_policy(s, "genuine", genuine, false, NULL) == CCZ_OK);
     CHECK(fix_put_secret(s, "real", "not for a simulation", "genuine", false, NULL) == CCZ_OK);
     struct ccz_ratls_peer debug = fix_peer(FIX_WORKLOAD), old = debug;
@@ -258,16 +274,19 @@ static void test_release_refused(void)
         start_log();
         ccz_rc rc = fix_call_as(&out, s, cases[i].peer, "Release", ccz_buf_span(&body), &err);
         if (rc != cases[i].rc || (cases[i].where && strcmp(err.where, cases[i].where) != 0)) {
-            fprintf(stderr, "%s: %s at %s: %s\n", cases[i].item, ccz_rc_name(rc), err.where, err.msg);
+            fprintf(stderr, "%s: %s at %s: %s\n", cases[i].item, ccz_rc_name(rc), err.where,
+                    err.msg);
             exit(1);
         }
         CHECK(!cases[i].got || strcmp(err.got, cases[i].got) == 0);
         CHECK(!cases[i].expected || strstr(err.expected, cases[i].expected) != NULL);
         CHECK(out.size == 0 && audit_lines(s) == before + 1 && g_log_lines == 1);
-        CHECK(strstr(g_log, "Release verdict=reject") == g_log && strstr(g_log, "peer=192.0.2.1:4711") != NULL);
+        CHECK(strstr(g_log, "Release verdict=reject") == g_log &&
+              strstr(g_log, "peer=192.0.2.1:4711") != NULL);
         CHECK(strstr(g_log, err.where) != NULL);
         struct ccz_json *e = last_entry(s);
-        CHECK(member_is(e, "verdict", "reject") && member_is(e, "where", err.where) && member_is(e, "got", err.got));
+        CHECK(member_is(e, "verdict", "reject") && member_is(e, "where", err.where) &&
+              member_is(e, "got", err.got));
         ccz_json_free(e);
         ccz_buf_free(&body);
         ccz_buf_free(&out);
@@ -285,13 +304,15 @@ static void test_release_needs_audit(void)
     ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
     struct ccz_err err = {0};
     CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
-    CHECK(cczi_kms_db_exec(&s->db, "PRAGMA max_page_count = 1", NULL) == CCZ_OK); /* no further page */
+    CHECK(cczi_kms_db_exec(&s->db, "PRAGMA max_page_count = 1", NULL) ==
+          CCZ_OK); /* no further page */
     ccz_rc rc = CCZ_OK;
     for (int i = 0; i < 1000 && rc == CCZ_OK; i++)
         rc = fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err);
     CHECK(rc == CCZ_E_IO && strcmp(err.where, "kms:store-full") == 0 && out.size == 0);
     start_log();
-    CHECK(fix_release(&out, s, FIX_STALE, "key/model", 0, &err) == CCZ_E_DENIED); /* refused all the same */
+    CHECK(fix_release(&out, s, FIX_STALE, "key/model", 0, &err) ==
+          CCZ_E_DENIED);     /* refused all the same */
     CHECK(g_log_lines == 2); /* the refusal, and that it could not be recorded */
     ccz_log_install(NULL, NULL, CCZ_LOG_ERROR);
     CHECK(cczi_kms_db_exec(&s->db, "PRAGMA max_page_count = 100000", NULL) == CCZ_OK);
@@ -307,8 +328,8 @@ static void expect(ccz_rc got, ccz_rc want, const struct ccz_err *err, const cha
 {
     if (got == want && strcmp(err->where, where) == 0)
         return;
-    fprintf(stderr, "line %d: %s at %s (%s), expected %s at %s\n", line, ccz_rc_name(got), err->where, err->msg,
-            ccz_rc_name(want), where);
+    fprintf(stderr, "line %d: %s at %s (%s), expected %s at %s\n", line, ccz_rc_name(got),
+            err->where, err->msg, ccz_rc_name(want), where);
     exit(1);
 }
 #define REFUSED(call, rc, where) expect((call), (rc), &err, (where), __LINE__)
@@ -325,25 +346,31 @@ static void test_put(void)
     REFUSED(fix_create_key(s, "model", "aes-128", none, NULL, &err), CCZ_E_EXISTS, "kms:exists");
     REFUSED(fix_create_key(s, "k", "aes-512", none, NULL, &err), CCZ_E_UNSUPPORTED, "kms:alg");
     REFUSED(fix_create_key(s, "k", NULL, none, NULL, &err), CCZ_E_UNSUPPORTED, "kms:alg");
-    REFUSED(fix_create_key(s, "k", "aes-128", ccz_span_str("15 bytes, short"), NULL, &err), CCZ_E_FORMAT, "kms:key-size");
-    REFUSED(fix_create_key(s, "k", "aes-256", ccz_span_str("0123456789abcdef"), NULL, &err), CCZ_E_FORMAT,
-            "kms:key-size");
-    REFUSED(fix_create_key(s, "k", "aes-128", none, "absent", &err), CCZ_E_NOT_FOUND, "kms:not-found");
+    REFUSED(fix_create_key(s, "k", "aes-128", ccz_span_str("15 bytes, short"), NULL, &err),
+            CCZ_E_FORMAT, "kms:key-size");
+    REFUSED(fix_create_key(s, "k", "aes-256", ccz_span_str("0123456789abcdef"), NULL, &err),
+            CCZ_E_FORMAT, "kms:key-size");
+    REFUSED(fix_create_key(s, "k", "aes-128", none, "absent", &err), CCZ_E_NOT_FOUND,
+            "kms:not-found");
     REFUSED(fix_create_key(s, "a b", "aes-128", none, NULL, &err), CCZ_E_FORMAT, "kms:name");
     REFUSED(fix_put_secret(s, "loose", "again", NULL, false, &err), CCZ_E_EXISTS, "kms:exists");
     REFUSED(fix_put_secret(s, "absent", "v2", NULL, true, &err), CCZ_E_NOT_FOUND, "kms:not-found");
     REFUSED(fix_put_secret(s, "empty", "", NULL, false, &err), CCZ_E_LIMIT, "kms:value-size");
     REFUSED(fix_put_secret(s, "big", big, NULL, false, &err), CCZ_E_LIMIT, "kms:request");
-    struct cczi_msg_put_req alg = {ccz_span_str("s"), ccz_span_str("aes-128"), ccz_span_str("v"), {0}, 0};
-    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "PutSecret", cczi_msg_put_req, &alg, &err), CCZ_E_FORMAT, "kms:request");
+    struct cczi_msg_put_req alg = {
+        ccz_span_str("s"), ccz_span_str("aes-128"), ccz_span_str("v"), {0}, 0};
+    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "PutSecret", cczi_msg_put_req, &alg, &err), CCZ_E_FORMAT,
+            "kms:request");
     struct ccz_kms_check c;
-    CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK && c.versions == 4 && c.bindings == 2); /* nothing of it stuck */
+    CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK && c.versions == 4 &&
+          c.bindings == 2); /* nothing of it stuck */
 
     big[CCZ_KMS_VALUE_SIZE_MAX] = 0;
     CHECK(fix_put_secret(s, "big", big, "server", false, &err) == CCZ_OK);
     struct ccz_buf out;
     ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
-    CHECK(fix_release(&out, s, FIX_WORKLOAD, "secret/big", 0, &err) == CCZ_OK && out.size > CCZ_KMS_VALUE_SIZE_MAX);
+    CHECK(fix_release(&out, s, FIX_WORKLOAD, "secret/big", 0, &err) == CCZ_OK &&
+          out.size > CCZ_KMS_VALUE_SIZE_MAX);
 
     /* keys made here: of the right size, and never the same */
     struct cczi_msg_release_resp m1 = {0}, m2 = {0};
@@ -368,32 +395,42 @@ static void test_policy(void)
     struct ccz_err err = {0};
     struct ccz_buf out;
     ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
-    REFUSED(fix_put_policy(s, "server", fix_policy_other, false, &err), CCZ_E_EXISTS, "kms:policy-exists");
-    CHECK(fix_put_policy(s, "bad", "{\"version\":1,\"rules\":[{\"nmae\":1}]}", false, &err) == CCZ_E_FORMAT);
+    REFUSED(fix_put_policy(s, "server", fix_policy_other, false, &err), CCZ_E_EXISTS,
+            "kms:policy-exists");
+    CHECK(fix_put_policy(s, "bad", "{\"version\":1,\"rules\":[{\"nmae\":1}]}", false, &err) ==
+          CCZ_E_FORMAT);
     CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
     /* a replaced policy holds at once */
     CHECK(fix_put_policy(s, "server", fix_policy_other, true, &err) == CCZ_OK);
-    REFUSED(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err), CCZ_E_POLICY, "policy:mrenclave");
+    REFUSED(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err), CCZ_E_POLICY,
+            "policy:mrenclave");
     struct cczi_msg_name name = {ccz_span_str("server")};
     CHECK(fix_msg(&out, s, FIX_AUDITOR, "GetPolicy", cczi_msg_name, &name, &err) == CCZ_OK);
     CHECK(memmem(out.ptr, out.size, fix_policy_other, strlen(fix_policy_other)) != NULL);
     name.name = ccz_span_str("absent");
-    REFUSED(fix_msg(&out, s, FIX_AUDITOR, "GetPolicy", cczi_msg_name, &name, &err), CCZ_E_NOT_FOUND, "kms:not-found");
+    REFUSED(fix_msg(&out, s, FIX_AUDITOR, "GetPolicy", cczi_msg_name, &name, &err), CCZ_E_NOT_FOUND,
+            "kms:not-found");
 
     struct cczi_msg_bind_req bind = {ccz_span_str("key/absent"), ccz_span_str("other")};
-    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err), CCZ_E_NOT_FOUND, "kms:not-found");
+    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err), CCZ_E_NOT_FOUND,
+            "kms:not-found");
     bind = (struct cczi_msg_bind_req){ccz_span_str("key/model"), ccz_span_str("absent")};
-    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err), CCZ_E_NOT_FOUND, "kms:not-found");
+    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err), CCZ_E_NOT_FOUND,
+            "kms:not-found");
     bind.item = ccz_span_str("policy/server");
-    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err), CCZ_E_FORMAT, "kms:name");
+    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err), CCZ_E_FORMAT,
+            "kms:name");
 
     struct cczi_msg_delete_req del = {ccz_span_str("policy/server"), 0};
-    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err), CCZ_E_DENIED, "kms:policy-in-use");
+    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err), CCZ_E_DENIED,
+            "kms:policy-in-use");
     del = (struct cczi_msg_delete_req){ccz_span_str("policy/other"), 1};
-    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err), CCZ_E_FORMAT, "kms:request");
+    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err), CCZ_E_FORMAT,
+            "kms:request");
     del.version = 0;
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err) == CCZ_OK);
-    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err), CCZ_E_NOT_FOUND, "kms:not-found");
+    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err), CCZ_E_NOT_FOUND,
+            "kms:not-found");
     CHECK(ccz_kms_store_check(NULL, s, NULL) == CCZ_OK);
     ccz_buf_free(&out);
     ccz_kms_store_free(s);
@@ -405,18 +442,23 @@ static void test_delete(void)
     fix_populate(s);
     struct ccz_err err = {0};
     struct cczi_msg_delete_req del = {ccz_span_str("secret/db/password"), 2};
-    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err), CCZ_E_DENIED, "kms:latest-version");
-    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "secret/db/password", 2, &err) == CCZ_OK); /* still there */
+    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err), CCZ_E_DENIED,
+            "kms:latest-version");
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "secret/db/password", 2, &err) ==
+          CCZ_OK); /* still there */
     del.version = 1;
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err) == CCZ_OK);
-    REFUSED(fix_release(NULL, s, FIX_WORKLOAD, "secret/db/password", 1, &err), CCZ_E_NOT_FOUND, "kms:not-found");
+    REFUSED(fix_release(NULL, s, FIX_WORKLOAD, "secret/db/password", 1, &err), CCZ_E_NOT_FOUND,
+            "kms:not-found");
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "secret/db/password", 0, &err) == CCZ_OK);
     del.version = 0;
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err) == CCZ_OK);
-    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err), CCZ_E_NOT_FOUND, "kms:not-found");
+    REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err), CCZ_E_NOT_FOUND,
+            "kms:not-found");
     /* a new item of the old name does not inherit the binding */
     CHECK(fix_put_secret(s, "db/password", "fresh", NULL, false, &err) == CCZ_OK);
-    REFUSED(fix_release(NULL, s, FIX_WORKLOAD, "secret/db/password", 0, &err), CCZ_E_DENIED, "kms:unbound");
+    REFUSED(fix_release(NULL, s, FIX_WORKLOAD, "secret/db/password", 0, &err), CCZ_E_DENIED,
+            "kms:unbound");
     CHECK(ccz_kms_store_check(NULL, s, NULL) == CCZ_OK);
     ccz_kms_store_free(s);
 }
@@ -458,15 +500,18 @@ static void test_list(void)
     /* key/model, secret/db/password, secret/loose, then n000..n299: page one ends with n252 */
     from.name = ccz_span_str("secret/n252");
     CHECK(fix_msg(&out, s, FIX_AUDITOR, "List", cczi_msg_name, &from, &err) == CCZ_OK);
-    CHECK(count_repeated(ccz_buf_span(&out), &more) == 47 + 2 && !more); /* n253..n299, two policies */
+    CHECK(count_repeated(ccz_buf_span(&out), &more) == 47 + 2 &&
+          !more); /* n253..n299, two policies */
     from.name = ccz_span_str("nonsense");
-    REFUSED(fix_msg(&out, s, FIX_AUDITOR, "List", cczi_msg_name, &from, &err), CCZ_E_FORMAT, "kms:name");
+    REFUSED(fix_msg(&out, s, FIX_AUDITOR, "List", cczi_msg_name, &from, &err), CCZ_E_FORMAT,
+            "kms:name");
 
     from.name = ccz_span_str("secret/db/password");
     CHECK(fix_msg(&out, s, FIX_AUDITOR, "Describe", cczi_msg_name, &from, &err) == CCZ_OK);
     CHECK(count_repeated(ccz_buf_span(&out), &more) == 2);
     from.name = ccz_span_str("secret/absent");
-    REFUSED(fix_msg(&out, s, FIX_AUDITOR, "Describe", cczi_msg_name, &from, &err), CCZ_E_NOT_FOUND, "kms:not-found");
+    REFUSED(fix_msg(&out, s, FIX_AUDITOR, "Describe", cczi_msg_name, &from, &err), CCZ_E_NOT_FOUND,
+            "kms:not-found");
 
     struct cczi_msg_audit_req tail = {0, 0};
     CHECK(fix_msg(&out, s, FIX_AUDITOR, "AuditTail", cczi_msg_audit_req, &tail, &err) == CCZ_OK);
@@ -475,19 +520,22 @@ static void test_list(void)
     CHECK(fix_msg(&out, s, FIX_AUDITOR, "AuditTail", cczi_msg_audit_req, &tail, &err) == CCZ_OK);
     CHECK(count_repeated(ccz_buf_span(&out), &more) == 2 && more);
     tail.after_seq = 1000000;
-    CHECK(fix_msg(&out, s, FIX_AUDITOR, "AuditTail", cczi_msg_audit_req, &tail, &err) == CCZ_OK && out.size == 0);
+    CHECK(fix_msg(&out, s, FIX_AUDITOR, "AuditTail", cczi_msg_audit_req, &tail, &err) == CCZ_OK &&
+          out.size == 0);
 
     CHECK(fix_call(&out, s, FIX_AUDITOR, "Status", (struct ccz_span){0}, &err) == CCZ_OK);
     struct cczi_msg_status st = {0};
     CHECK(cczi_msg_get(&st, cczi_msg_status, ccz_buf_span(&out), NULL) == CCZ_OK);
-    CHECK(st.keys == 1 && st.secrets == 302 && st.policies == 2 && st.unbound == 1 && st.simulated == 1);
+    CHECK(st.keys == 1 && st.secrets == 302 && st.policies == 2 && st.unbound == 1 &&
+          st.simulated == 1);
     ccz_buf_free(&out);
     ccz_kms_store_free(s);
 }
 
 /* ----------------------------------------------------------------------- malformed */
 
-/* Every method, its good request cut at each byte and with each byte changed: never a crash, never a damaged store. */
+/* Every method, its good request cut at each byte and with each byte changed: never a crash, never
+ * a damaged store. */
 static void test_malformed(void)
 {
     struct ccz_buf body;
@@ -516,23 +564,26 @@ static void test_malformed(void)
     } cases[] = {
         {"Release", "\x0a\x09key/model\x0a\x09key/model", 22, CCZ_E_FORMAT}, /* a field twice */
         {"Release", "\x0a\x09key/mode", 10, CCZ_E_FORMAT},                   /* truncated */
-        {"Release", "\x08\x01", 2, CCZ_E_FORMAT},                            /* a number where a string belongs */
-        {"Release", "\x0a\x09key/model\x10\xff\xff\xff\xff\x7f", 17, CCZ_E_LIMIT}, /* version above 2^32 */
-        {"Release", "\x0a\x09key/model\x7a\x01x", 14, CCZ_OK},               /* an unknown field is ignored */
-        {"Status", "\x0b", 1, CCZ_E_FORMAT},                                 /* a group */
-        {"PutSecret", "\x0a\x01z\x1a\x01v\x28\x02", 8, CCZ_E_LIMIT},         /* a bool of 2 */
+        {"Release", "\x08\x01", 2, CCZ_E_FORMAT}, /* a number where a string belongs */
+        {"Release", "\x0a\x09key/model\x10\xff\xff\xff\xff\x7f", 17,
+         CCZ_E_LIMIT},                                         /* version above 2^32 */
+        {"Release", "\x0a\x09key/model\x7a\x01x", 14, CCZ_OK}, /* an unknown field is ignored */
+        {"Status", "\x0b", 1, CCZ_E_FORMAT},                   /* a group */
+        {"PutSecret", "\x0a\x01z\x1a\x01v\x28\x02", 8, CCZ_E_LIMIT}, /* a bool of 2 */
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct ccz_err err = {0};
         enum fix_who who = strcmp(cases[i].method, "Release") == 0 ? FIX_WORKLOAD : FIX_ADMIN;
-        ccz_rc rc = fix_call(NULL, s, who, cases[i].method, CCZ_SPAN(cases[i].bytes, cases[i].size), &err);
+        ccz_rc rc =
+            fix_call(NULL, s, who, cases[i].method, CCZ_SPAN(cases[i].bytes, cases[i].size), &err);
         if (rc != cases[i].rc) {
             fprintf(stderr, "case %zu: %s at %s\n", i, ccz_rc_name(rc), err.where);
             exit(1);
         }
     }
     struct ccz_err err = {0};
-    REFUSED(fix_call(NULL, s, FIX_ADMIN, "Export", (struct ccz_span){0}, &err), CCZ_E_UNSUPPORTED, "kms:method");
+    REFUSED(fix_call(NULL, s, FIX_ADMIN, "Export", (struct ccz_span){0}, &err), CCZ_E_UNSUPPORTED,
+            "kms:method");
     ccz_buf_free(&body);
     ccz_kms_store_free(s);
 }
@@ -544,7 +595,8 @@ static void test_forged_text(void)
     fix_populate(s);
     start_log();
     struct ccz_err err = {0};
-    REFUSED(fix_release(NULL, s, FIX_WORKLOAD, "key/x verdict=accept \"a\":\"b\"\n", 0, &err), CCZ_E_FORMAT, "kms:name");
+    REFUSED(fix_release(NULL, s, FIX_WORKLOAD, "key/x verdict=accept \"a\":\"b\"\n", 0, &err),
+            CCZ_E_FORMAT, "kms:name");
     CHECK(strstr(g_log, "verdict=reject") != NULL && strstr(g_log, "verdict=accept") == NULL);
     CHECK(strchr(g_log, '\n') == NULL && strchr(g_log, '"') == NULL);
     ccz_log_install(NULL, NULL, CCZ_LOG_ERROR);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Client and service over RA-TLS on the loopback: the whole conversation, who gets in, and servers that answer nonsense. */
+/* Client and service over RA-TLS on the loopback: the whole conversation, who gets in, and servers
+ * that answer nonsense. */
 #define _GNU_SOURCE
 #include "ccz_test.h"
 #include "kms/kms_fixture.h"
 
 #include <unistd.h>
 
-/* Evidence of a toy TEE: the quote is the report data. What the verifier of the real one does is tested elsewhere. */
-static ccz_rc toy_attest(void *arg, struct ccz_buf *quote, const uint8_t report_data[64], struct ccz_err *err)
+/* Evidence of a toy TEE: the quote is the report data. What the verifier of the real one does is
+ * tested elsewhere. */
+static ccz_rc toy_attest(void *arg, struct ccz_buf *quote, const uint8_t report_data[64],
+                         struct ccz_err *err)
 {
     (void)arg;
     (void)err;
@@ -15,7 +18,8 @@ static ccz_rc toy_attest(void *arg, struct ccz_buf *quote, const uint8_t report_
     return CCZ_OK;
 }
 
-static ccz_rc toy_appraise(void *arg, struct ccz_claims *claims, struct ccz_span quote, struct ccz_err *err)
+static ccz_rc toy_appraise(void *arg, struct ccz_claims *claims, struct ccz_span quote,
+                           struct ccz_err *err)
 {
     (void)arg;
     if (quote.size != 64)
@@ -108,7 +112,8 @@ struct client {
 };
 
 /* With a key: an administrator. Without: a workload. */
-static ccz_rc connect_as(struct client *c, const struct server *s, const struct ccz_key *key, struct ccz_err *err)
+static ccz_rc connect_as(struct client *c, const struct server *s, const struct ccz_key *key,
+                         struct ccz_err *err)
 {
     *c = (struct client){0};
     const struct ccz_ratls_cfg ratls = {
@@ -145,12 +150,15 @@ static void administer(struct ccz_rpc_client *c)
     struct ccz_err err = {0};
     struct ccz_kms_receipt r;
     uint32_t version = 0;
-    CHECK(ccz_kms_put_policy(&r, c, "p", ccz_span_str(fix_policy), false, &err) == CCZ_OK && r.audit_seq == 2);
+    CHECK(ccz_kms_put_policy(&r, c, "p", ccz_span_str(fix_policy), false, &err) == CCZ_OK &&
+          r.audit_seq == 2);
     CHECK(ccz_kms_put_policy(&r, c, "p", ccz_span_str(fix_policy), false, &err) == CCZ_E_EXISTS);
-    CHECK(strcmp(err.where, "kms:policy-exists") == 0 && err.hint && strstr(err.hint, "--replace") != NULL);
+    CHECK(strcmp(err.where, "kms:policy-exists") == 0 && err.hint &&
+          strstr(err.hint, "--replace") != NULL);
     struct ccz_secret *value = fix_master(0x5a);
     struct ccz_kms_put put = {.name = "k", .alg = "aes-256", .policy = "p", .value = value};
-    CHECK(ccz_kms_create_key(&version, &r, c, &put, &err) == CCZ_OK && version == 1 && r.time_s == FIX_NOW);
+    CHECK(ccz_kms_create_key(&version, &r, c, &put, &err) == CCZ_OK && version == 1 &&
+          r.time_s == FIX_NOW);
     put = (struct ccz_kms_put){.name = "s", .value = value};
     CHECK(ccz_kms_put_secret(&version, NULL, c, &put, &err) == CCZ_OK && version == 1);
     put.new_version = true;
@@ -167,7 +175,8 @@ static void administer(struct ccz_rpc_client *c)
     n = 0;
     CHECK(ccz_kms_describe(c, "secret/s", count_item, &n, &err) == CCZ_OK && n == 2);
     struct ccz_kms_status st;
-    CHECK(ccz_kms_get_status(&st, c, &err) == CCZ_OK && st.keys == 1 && st.secrets == 1 && st.simulated);
+    CHECK(ccz_kms_get_status(&st, c, &err) == CCZ_OK && st.keys == 1 && st.secrets == 1 &&
+          st.simulated);
     CHECK(strcmp(st.tee, "toy") == 0 && st.unbound == 0);
 
     struct ccz_secret *out;
@@ -203,14 +212,17 @@ static void test_net(void)
     struct ccz_kms_release info;
     CHECK(ccz_kms_release(&out, &info, workload.rpc, "key/k", 0, &err) == CCZ_OK);
     CHECK(ccz_secret_size(out) == 32 && ccz_secret_view(out)[31] == 0x5a);
-    CHECK(strcmp(info.alg, "aes-256") == 0 && strcmp(info.policy, "p") == 0 && strcmp(info.rule, "server") == 0);
+    CHECK(strcmp(info.alg, "aes-256") == 0 && strcmp(info.policy, "p") == 0 &&
+          strcmp(info.rule, "server") == 0);
     CHECK(info.version == 1 && info.receipt.audit_seq > 0);
     ccz_secret_free(out);
     CHECK(ccz_kms_list(workload.rpc, count_item, &(size_t){0}, &err) == CCZ_E_DENIED);
     CHECK(strcmp(err.where, "kms:admin-required") == 0);
-    CHECK(ccz_kms_put_policy(NULL, admin.rpc, "p", ccz_span_str(fix_policy_other), true, &err) == CCZ_OK);
+    CHECK(ccz_kms_put_policy(NULL, admin.rpc, "p", ccz_span_str(fix_policy_other), true, &err) ==
+          CCZ_OK);
     /* gRPC has one status for "not allowed"; the refusal itself arrives whole */
-    CHECK(ccz_kms_release(&out, &info, workload.rpc, "key/k", 0, &err) == CCZ_E_DENIED && out == NULL);
+    CHECK(ccz_kms_release(&out, &info, workload.rpc, "key/k", 0, &err) == CCZ_E_DENIED &&
+          out == NULL);
     CHECK(strcmp(err.where, "policy:mrenclave") == 0);
     CHECK(strncmp(err.got, "aaaa", 4) == 0 && strncmp(err.expected, "bbbb", 4) == 0);
     CHECK(info.version == 0);
@@ -294,19 +306,23 @@ static void answer_of(struct ccz_kms_store *s, int which)
     static const struct {
         const char *method;
         enum fix_who who;
-    } calls[] = {{"Release", FIX_WORKLOAD}, {"CreateKey", FIX_ADMIN}, {"Bind", FIX_ADMIN},    {"GetPolicy", FIX_ADMIN},
-                 {"Status", FIX_ADMIN},     {"AuditTail", FIX_ADMIN}, {"List", FIX_ADMIN}};
+    } calls[] = {{"Release", FIX_WORKLOAD}, {"CreateKey", FIX_ADMIN}, {"Bind", FIX_ADMIN},
+                 {"GetPolicy", FIX_ADMIN},  {"Status", FIX_ADMIN},    {"AuditTail", FIX_ADMIN},
+                 {"List", FIX_ADMIN}};
     struct cczi_msg_release_req release = {ccz_span_str("key/model"), 0};
     struct cczi_msg_put_req key = {ccz_span_str("new"), ccz_span_str("aes-256"), {0}, {0}, 0};
     struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("server")};
     struct cczi_msg_name policy = {ccz_span_str("server")};
-    const struct cczi_msg_field *fields[] = {cczi_msg_release_req, cczi_msg_put_req, cczi_msg_bind_req, cczi_msg_name,
-                                             cczi_msg_none,        cczi_msg_none,    cczi_msg_none};
+    const struct cczi_msg_field *fields[] = {
+        cczi_msg_release_req, cczi_msg_put_req, cczi_msg_bind_req, cczi_msg_name,
+        cczi_msg_none,        cczi_msg_none,    cczi_msg_none};
     const void *msgs[] = {&release, &key, &bind, &policy, NULL, NULL, NULL};
-    CHECK(fix_msg(&g_answer, s, calls[which].who, calls[which].method, fields[which], msgs[which], NULL) == CCZ_OK);
+    CHECK(fix_msg(&g_answer, s, calls[which].who, calls[which].method, fields[which], msgs[which],
+                  NULL) == CCZ_OK);
 }
 
-/* Each kind of answer, true, and cut at each byte: what is missing is noticed, never taken as done. */
+/* Each kind of answer, true, and cut at each byte: what is missing is noticed, never taken as done.
+ */
 static void test_net_hostile_server(void)
 {
     struct server s = {0};
@@ -326,7 +342,8 @@ static void test_net_hostile_server(void)
         for (size_t cut = 0; cut < whole; cut++) {
             g_answer.size = cut;
             ccz_rc rc = ask_all(c.rpc, which, &err);
-            /* a list may end after any of its items: only the chain of audit lines can tell, and it has no end here */
+            /* a list may end after any of its items: only the chain of audit lines can tell, and it
+             * has no end here */
             CHECK(rc == CCZ_E_PEER || (rc == CCZ_OK && which >= 5));
             CHECK(rc == CCZ_OK || strcmp(err.where, "kms:response") == 0);
         }

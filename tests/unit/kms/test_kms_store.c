@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sealing, state folder, integrity against an attacker with write access to the database, durability. */
+/* Sealing, state folder, integrity against an attacker with write access to the database,
+ * durability. */
 #define _GNU_SOURCE
 #include "ccz_test.h"
 #include "kms/kms_fixture.h"
@@ -86,9 +87,11 @@ static void test_names(void)
     char out[CCZ_KMS_NAME_SIZE], max[CCZ_KMS_NAME_SIZE + 1];
     memset(max, 'a', sizeof(max));
     const char *good[] = {"a", "models/fmnist", "A-b_c.9", "a/b/c", "0"};
-    const char *bad[] = {"", "/", "a/", "/a", "a//b", ".", "..", "a/.b", "../x", "a b", "a\nb", "a=b", "\xc3\xa4", "a\"b"};
+    const char *bad[] = {"",     "/",    "a/",  "/a",   "a//b", ".",        "..",
+                         "a/.b", "../x", "a b", "a\nb", "a=b",  "\xc3\xa4", "a\"b"};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-        CHECK(cczi_kms_name(out, ccz_span_str(good[i]), NULL) == CCZ_OK && strcmp(out, good[i]) == 0);
+        CHECK(cczi_kms_name(out, ccz_span_str(good[i]), NULL) == CCZ_OK &&
+              strcmp(out, good[i]) == 0);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct ccz_err err = {0};
         CHECK(cczi_kms_name(out, ccz_span_str(bad[i]), &err) == CCZ_E_FORMAT && out[0] == 0);
@@ -100,14 +103,17 @@ static void test_names(void)
 
     struct cczi_kms_ref ref;
     char text[CCZ_KMS_ITEM_SIZE];
-    CHECK(cczi_kms_ref_parse(&ref, ccz_span_str("secret/a/b"), NULL) == CCZ_OK && ref.kind == CCZI_KMS_SECRET);
+    CHECK(cczi_kms_ref_parse(&ref, ccz_span_str("secret/a/b"), NULL) == CCZ_OK &&
+          ref.kind == CCZI_KMS_SECRET);
     cczi_kms_ref_print(text, &ref);
     CHECK(strcmp(text, "secret/a/b") == 0);
     CHECK(cczi_kms_ref_parse(&ref, ccz_span_str("key/"), NULL) == CCZ_E_FORMAT);
     CHECK(cczi_kms_ref_parse(&ref, ccz_span_str("keys/a"), NULL) == CCZ_E_FORMAT);
     CHECK(cczi_kms_ref_parse(&ref, ccz_span_str("a"), NULL) == CCZ_E_FORMAT && ref.kind == 0);
-    CHECK(cczi_kms_alg_size(ccz_span_str("aes-128")) == 16 && cczi_kms_alg_size(ccz_span_str("aes-256")) == 32);
-    CHECK(cczi_kms_alg_size(ccz_span_str("aes-12")) == 0 && cczi_kms_alg_size(ccz_span_str("")) == 0);
+    CHECK(cczi_kms_alg_size(ccz_span_str("aes-128")) == 16 &&
+          cczi_kms_alg_size(ccz_span_str("aes-256")) == 32);
+    CHECK(cczi_kms_alg_size(ccz_span_str("aes-12")) == 0 &&
+          cczi_kms_alg_size(ccz_span_str("")) == 0);
 }
 
 static void test_seal(void)
@@ -127,7 +133,8 @@ static void test_seal(void)
     ccz_buf_init(&again, 1024);
     CHECK(cczi_kms_seal(&sealed, &s, &slot, value, NULL) == CCZ_OK);
     CHECK(cczi_kms_seal(&again, &s, &slot, value, NULL) == CCZ_OK);
-    CHECK(!ccz_span_eq(ccz_buf_span(&sealed), ccz_buf_span(&again))); /* a fresh key and nonce each time */
+    CHECK(!ccz_span_eq(ccz_buf_span(&sealed),
+                       ccz_buf_span(&again))); /* a fresh key and nonce each time */
     CHECK(memmem(sealed.ptr, sealed.size, value.ptr, value.size) == NULL);
 
     struct ccz_secret *out;
@@ -143,7 +150,8 @@ static void test_seal(void)
     (void)snprintf(moved[2].ref.name, sizeof(moved[2].ref.name), "modem");
     (void)snprintf(moved[3].alg, sizeof(moved[3].alg), "aes-256");
     for (size_t i = 0; i < 4; i++)
-        CHECK(cczi_kms_unseal(&out, &s, &moved[i], ccz_buf_span(&sealed), &err) == CCZ_E_SIG && out == NULL);
+        CHECK(cczi_kms_unseal(&out, &s, &moved[i], ccz_buf_span(&sealed), &err) == CCZ_E_SIG &&
+              out == NULL);
     CHECK(strcmp(err.where, "kms:seal") == 0);
     /* name and algorithm must not run into each other */
     struct cczi_kms_slot shifted = {.ref = {CCZI_KMS_KEY, "modelaes-"}, .version = 2, .alg = "128"};
@@ -153,10 +161,12 @@ static void test_seal(void)
     for (size_t i = 0; i < sealed.size; i++) { /* every bit counts, every truncation is an error */
         for (unsigned bit = 0; bit < 8; bit++) {
             sealed.ptr[i] ^= (uint8_t)(1u << bit);
-            CHECK(cczi_kms_unseal(&out, &s, &slot, ccz_buf_span(&sealed), NULL) == CCZ_E_SIG && out == NULL);
+            CHECK(cczi_kms_unseal(&out, &s, &slot, ccz_buf_span(&sealed), NULL) == CCZ_E_SIG &&
+                  out == NULL);
             sealed.ptr[i] ^= (uint8_t)(1u << bit);
         }
-        CHECK(cczi_kms_unseal(&out, &s, &slot, CCZ_SPAN(sealed.ptr, i), NULL) == CCZ_E_SIG && out == NULL);
+        CHECK(cczi_kms_unseal(&out, &s, &slot, CCZ_SPAN(sealed.ptr, i), NULL) == CCZ_E_SIG &&
+              out == NULL);
     }
     CHECK(cczi_kms_seal(&again, &s, &slot, ccz_span_str(""), &err) == CCZ_E_LIMIT);
     CHECK(strcmp(err.where, "kms:value-size") == 0);
@@ -179,7 +189,8 @@ static void test_head(void)
     ccz_buf_init(&b, 1024);
     CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK);
     CHECK(memmem(b.ptr, b.size, h.set, 32) == NULL);
-    CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), NULL) == CCZ_OK && memcmp(&out, &h, sizeof(h)) == 0);
+    CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), NULL) == CCZ_OK &&
+          memcmp(&out, &h, sizeof(h)) == 0);
     struct ccz_err err = {0};
     for (size_t i = 0; i < b.size; i++) {
         b.ptr[i] ^= 0x40;
@@ -212,7 +223,8 @@ static void test_init(void)
 
     uint8_t spki[32] = {0};
     struct ccz_kms_state st = state();
-    CHECK(ccz_kms_init(&st, spki, FIX_NOW, &err) == CCZ_E_EXISTS && strcmp(err.where, "kms:init") == 0);
+    CHECK(ccz_kms_init(&st, spki, FIX_NOW, &err) == CCZ_E_EXISTS &&
+          strcmp(err.where, "kms:init") == 0);
     CHECK(try_open(&err) == CCZ_OK);
 
     /* one user at a time */
@@ -227,16 +239,19 @@ static void test_init(void)
     CHECK(rename(in_dir("master.key"), in_dir("kept")) == 0);
     CHECK(try_open(&err) == CCZ_E_NOT_FOUND);
     uint8_t wrong[32] = {9};
-    CHECK(ccz_file_write(in_dir("master.key"), CCZ_SPAN(wrong, 32), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
-    CHECK(try_open(&err) == CCZ_E_SIG && strcmp(err.where, "kms:master-key") == 0 && err.got[0] && err.expected[0]);
-    CHECK(ccz_file_write(in_dir("master.key"), CCZ_SPAN(wrong, 31), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    CHECK(ccz_file_write(in_dir("master.key"), CCZ_SPAN(wrong, 32), 0600, CCZ_FILE_REPLACE, NULL) ==
+          CCZ_OK);
+    CHECK(try_open(&err) == CCZ_E_SIG && strcmp(err.where, "kms:master-key") == 0 && err.got[0] &&
+          err.expected[0]);
+    CHECK(ccz_file_write(in_dir("master.key"), CCZ_SPAN(wrong, 31), 0600, CCZ_FILE_REPLACE, NULL) ==
+          CCZ_OK);
     CHECK(try_open(&err) == CCZ_E_FORMAT && strcmp(err.where, "kms:master-key-size") == 0);
     CHECK(chmod(in_dir("kept"), 0600) == 0 && rename(in_dir("kept"), in_dir("master.key")) == 0);
     CHECK(try_open(&err) == CCZ_OK);
 
     /* not a database at all */
-    CHECK(ccz_file_write(in_dir("kms.sqlite"), ccz_span_str("garbage garbage garbage"), 0600, CCZ_FILE_REPLACE, NULL) ==
-          CCZ_OK);
+    CHECK(ccz_file_write(in_dir("kms.sqlite"), ccz_span_str("garbage garbage garbage"), 0600,
+                         CCZ_FILE_REPLACE, NULL) == CCZ_OK);
     CHECK(try_open(&err) == CCZ_E_SIG && strcmp(err.where, "kms:store-corrupt") == 0);
 }
 
@@ -246,15 +261,18 @@ static void test_init_interrupted(void)
     make_dir();
     uint8_t key[32], spki[32];
     memset(key, 7, sizeof(key));
-    CHECK(ccz_file_write(in_dir("master.key"), CCZ_SPAN(key, 32), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
-    CHECK(ccz_file_write(in_dir("kms.sqlite"), ccz_span_str(""), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    CHECK(ccz_file_write(in_dir("master.key"), CCZ_SPAN(key, 32), 0600, CCZ_FILE_REPLACE, NULL) ==
+          CCZ_OK);
+    CHECK(ccz_file_write(in_dir("kms.sqlite"), ccz_span_str(""), 0600, CCZ_FILE_REPLACE, NULL) ==
+          CCZ_OK);
     struct ccz_err err;
     CHECK(try_open(&err) == CCZ_E_NOT_FOUND); /* an empty database is not a store */
     fix_spki(spki, FIX_ADMIN);
     init_store();
     struct ccz_buf b;
     ccz_buf_init(&b, 64);
-    CHECK(ccz_file_read(&b, in_dir("master.key"), NULL) == CCZ_OK && b.size == 32 && memcmp(b.ptr, key, 32) == 0);
+    CHECK(ccz_file_read(&b, in_dir("master.key"), NULL) == CCZ_OK && b.size == 32 &&
+          memcmp(b.ptr, key, 32) == 0);
     ccz_buf_free(&b);
     CHECK(try_open(&err) == CCZ_OK);
 }
@@ -318,14 +336,17 @@ static const struct tamper {
     {"UPDATE item SET alg = 'aes-256' WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE item SET created_s = created_s + 1 WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE item SET mac = zeroblob(32) WHERE name = 'model'", "kms:row-mac"},
-    {"UPDATE item SET sealed = (SELECT sealed FROM item WHERE name = 'loose') WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET sealed = (SELECT sealed FROM item WHERE name = 'loose') WHERE name = 'model'",
+     "kms:row-mac"},
     {"UPDATE item SET sealed = zeroblob(length(sealed)) WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE binding SET policy = 'other' WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE binding SET name = 'tight' WHERE name = 'db/password'", "kms:row-mac"},
     {"UPDATE binding SET kind = 2 WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE binding SET kind = 3 WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE binding SET mac = zeroblob(32) WHERE name = 'model'", "kms:row-mac"},
-    {"UPDATE policy SET json = (SELECT json FROM policy WHERE name = 'other') WHERE name = 'server'", "kms:row-mac"},
+    {"UPDATE policy SET json = (SELECT json FROM policy WHERE name = 'other') WHERE name = "
+     "'server'",
+     "kms:row-mac"},
     {"UPDATE policy SET sha256 = zeroblob(32) WHERE name = 'server'", "kms:row-mac"},
     {"UPDATE policy SET created_s = 0 WHERE name = 'server'", "kms:row-mac"},
     {"UPDATE policy SET name = 'swap' WHERE name = 'server'", "kms:row-mac"},
@@ -347,7 +368,8 @@ static const struct tamper {
     {"INSERT INTO item SELECT * FROM old.item WHERE name = 'deleted'", "kms:row-set"},
     {"UPDATE meta SET head = (SELECT head FROM old.meta)", "kms:row-set"},
     /* the audit chain */
-    {"UPDATE audit SET entry = CAST(replace(CAST(entry AS TEXT), 'accept', 'reject') AS BLOB) WHERE seq = 3",
+    {"UPDATE audit SET entry = CAST(replace(CAST(entry AS TEXT), 'accept', 'reject') AS BLOB) "
+     "WHERE seq = 3",
      "kms:audit-chain"},
     {"UPDATE audit SET time_s = 1 WHERE seq = 3", "kms:audit-chain"},
     {"UPDATE audit SET hash = zeroblob(32) WHERE seq = 3", "kms:audit-chain"},
@@ -368,7 +390,8 @@ static void test_tamper(void)
 {
     make_dir();
     init_store();
-    /* an older copy: another binding and policy, a key that is deleted later, an auditor who is removed later */
+    /* an older copy: another binding and policy, a key that is deleted later, an auditor who is
+     * removed later */
     struct ccz_kms_store *s = open_store();
     fix_populate(s);
     CHECK(fix_create_key(s, "deleted", "aes-256", (struct ccz_span){0}, "server", NULL) == CCZ_OK);
@@ -389,13 +412,14 @@ static void test_tamper(void)
     char sql[1024];
     for (size_t i = 0; i < sizeof(tampers) / sizeof(tampers[0]); i++) {
         copy_db("good.sqlite", "kms.sqlite");
-        (void)snprintf(sql, sizeof(sql), "ATTACH '%s' AS old; BEGIN; %s; COMMIT;", in_dir("old.sqlite"), tampers[i].sql);
+        (void)snprintf(sql, sizeof(sql), "ATTACH '%s' AS old; BEGIN; %s; COMMIT;",
+                       in_dir("old.sqlite"), tampers[i].sql);
         attack(sql);
         struct ccz_err err;
         ccz_rc rc = try_open(&err);
         if (rc != CCZ_E_SIG || strcmp(err.where, tampers[i].where) != 0) {
-            fprintf(stderr, "%s\n  gave %s at %s (%s), expected %s\n", tampers[i].sql, ccz_rc_name(rc), err.where,
-                    err.msg, tampers[i].where);
+            fprintf(stderr, "%s\n  gave %s at %s (%s), expected %s\n", tampers[i].sql,
+                    ccz_rc_name(rc), err.where, err.msg, tampers[i].where);
             exit(1);
         }
     }
@@ -415,18 +439,21 @@ static void test_chain_rewritten(void)
     sqlite3 *db;
     CHECK(sqlite3_open(in_dir("kms.sqlite"), &db) == SQLITE_OK);
     sqlite3_stmt *get, *set;
-    CHECK(sqlite3_prepare_v2(db, "SELECT seq, time_s FROM audit ORDER BY seq", -1, &get, NULL) == SQLITE_OK);
-    CHECK(sqlite3_prepare_v2(db, "UPDATE audit SET entry = ?, prev = ?, hash = ? WHERE seq = ?", -1, &set, NULL) ==
+    CHECK(sqlite3_prepare_v2(db, "SELECT seq, time_s FROM audit ORDER BY seq", -1, &get, NULL) ==
           SQLITE_OK);
+    CHECK(sqlite3_prepare_v2(db, "UPDATE audit SET entry = ?, prev = ?, hash = ? WHERE seq = ?", -1,
+                             &set, NULL) == SQLITE_OK);
     uint8_t prev[32] = {0};
     while (sqlite3_step(get) == SQLITE_ROW) {
         uint8_t seq_time[16];
-        uint64_t seq = (uint64_t)sqlite3_column_int64(get, 0), t = (uint64_t)sqlite3_column_int64(get, 1);
+        uint64_t seq = (uint64_t)sqlite3_column_int64(get, 0),
+                 t = (uint64_t)sqlite3_column_int64(get, 1);
         for (size_t i = 0; i < 8; i++) {
             seq_time[i] = (uint8_t)(seq >> (8 * i));
             seq_time[8 + i] = (uint8_t)(t >> (8 * i));
         }
-        const struct ccz_span parts[] = {CCZ_SPAN(prev, 32), CCZ_SPAN(seq_time, 16), ccz_span_str("{}")};
+        const struct ccz_span parts[] = {CCZ_SPAN(prev, 32), CCZ_SPAN(seq_time, 16),
+                                         ccz_span_str("{}")};
         uint8_t hash[32];
         CHECK(ccz_hash(hash, CCZ_SHA256, parts, 3) == CCZ_OK);
         sqlite3_bind_blob(set, 1, "{}", 2, SQLITE_STATIC);
@@ -436,7 +463,8 @@ static void test_chain_rewritten(void)
         CHECK(sqlite3_step(set) == SQLITE_DONE && sqlite3_reset(set) == SQLITE_OK);
         memcpy(prev, hash, 32);
     }
-    CHECK(sqlite3_finalize(get) == SQLITE_OK && sqlite3_finalize(set) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
+    CHECK(sqlite3_finalize(get) == SQLITE_OK && sqlite3_finalize(set) == SQLITE_OK &&
+          sqlite3_close(db) == SQLITE_OK);
     struct ccz_err err;
     CHECK(try_open(&err) == CCZ_E_SIG && strcmp(err.where, "kms:audit-end") == 0);
 }
@@ -448,14 +476,16 @@ static void test_tamper_live(void)
     fix_populate(s);
     struct ccz_err err = {0};
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
-    CHECK(cczi_kms_db_exec(&s->db, "UPDATE policy SET json = CAST(json || ' ' AS BLOB) WHERE name = 'server'", NULL) ==
-          CCZ_OK);
+    CHECK(cczi_kms_db_exec(
+              &s->db, "UPDATE policy SET json = CAST(json || ' ' AS BLOB) WHERE name = 'server'",
+              NULL) == CCZ_OK);
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_SIG);
     CHECK(strcmp(err.where, "kms:row-mac") == 0);
     CHECK(cczi_kms_db_exec(&s->db, "UPDATE admin SET role = 2 WHERE role = 1", NULL) == CCZ_OK);
     CHECK(fix_call(NULL, s, FIX_AUDITOR, "Status", (struct ccz_span){0}, &err) == CCZ_E_SIG);
     CHECK(strcmp(err.where, "kms:row-mac") == 0);
-    CHECK(cczi_kms_db_exec(&s->db, "UPDATE item SET sealed = CAST(sealed || x'00' AS BLOB)", NULL) == CCZ_OK);
+    CHECK(cczi_kms_db_exec(&s->db, "UPDATE item SET sealed = CAST(sealed || x'00' AS BLOB)",
+                           NULL) == CCZ_OK);
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "secret/db/password", 0, &err) == CCZ_E_SIG);
     CHECK(strcmp(err.where, "kms:row-mac") == 0);
     ccz_kms_store_free(s);
@@ -493,7 +523,7 @@ static void test_no_plaintext(void)
 /* A VFS that knows which files have been written and not synced. */
 struct shim_file {
     sqlite3_file base;
-    bool *dirty; /* NULL: a file that is not the database or its log */
+    bool *dirty;        /* NULL: a file that is not the database or its log */
     sqlite3_file *real; /* follows this structure */
 };
 static sqlite3_vfs g_shim, *g_real;
@@ -567,7 +597,9 @@ static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int fl
     (void)vfs;
     struct shim_file *s = (struct shim_file *)f;
     s->real = (sqlite3_file *)(s + 1);
-    s->dirty = flags & SQLITE_OPEN_MAIN_DB ? &g_dirty_db : flags & SQLITE_OPEN_WAL ? &g_dirty_wal : NULL;
+    s->dirty = flags & SQLITE_OPEN_MAIN_DB ? &g_dirty_db
+               : flags & SQLITE_OPEN_WAL   ? &g_dirty_wal
+                                           : NULL;
     int rc = g_real->xOpen(g_real, name, s->real, flags, out_flags);
     s->base.pMethods = rc == SQLITE_OK ? &shim_methods : NULL;
     return rc;
@@ -618,7 +650,8 @@ static void create_until_killed(int fd, uint32_t from)
     }
 }
 
-/* kill -9 at any moment: what was acknowledged is there, at most one more, and everything checks. */
+/* kill -9 at any moment: what was acknowledged is there, at most one more, and everything checks.
+ */
 static void test_kill9(void)
 {
     make_dir();
@@ -651,15 +684,17 @@ static void test_kill9(void)
         s = open_store(); /* checks every row, value and audit line */
         struct ccz_kms_check c;
         CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK);
-        CHECK(c.versions == done || c.versions == done + 1); /* the last one may have missed only its answer */
-        CHECK(c.bindings == c.versions); /* an item and its binding are one */
+        CHECK(c.versions == done ||
+              c.versions == done + 1);          /* the last one may have missed only its answer */
+        CHECK(c.bindings == c.versions);        /* an item and its binding are one */
         CHECK(c.audit_lines == c.versions + 2); /* and its line: init, PutPolicy, then one each */
         done = (uint32_t)c.versions;
         ccz_kms_store_free(s);
     }
 }
 
-/* The file system is full: a clear refusal, and nothing is lost. Runs in a child: the limit is for good. */
+/* The file system is full: a clear refusal, and nothing is lost. Runs in a child: the limit is for
+ * good. */
 static void fill_up(void)
 {
     struct rlimit lim = {600000, 600000};
@@ -717,7 +752,8 @@ static void test_full(void)
     CHECK(made > 10);
     s = open_store();
     struct ccz_kms_check c;
-    CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK && c.versions == (uint64_t)made && c.bindings == c.versions);
+    CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK && c.versions == (uint64_t)made &&
+          c.bindings == c.versions);
     CHECK(fix_create_key(s, "afterwards", "aes-128", (struct ccz_span){0}, NULL, NULL) == CCZ_OK);
     ccz_kms_store_free(s);
 }
