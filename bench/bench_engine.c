@@ -2,11 +2,13 @@
 /*
  * Images per second of the image classifier inside this process: what a server is compared with.
  *
- *   bench_engine [--threads N] [--intra N] [--inter N] [--batch N] [--seconds S] [--lib FILE] [--model DIR]
+ *   bench_engine [--threads N] [--intra N] [--inter N] [--batch N] [--seconds S] [--lib FILE]
+ * [--model DIR]
  *
- * --threads workers call ccz_model_run() in a loop; --intra and --inter as in struct ccz_engine_cfg. Without
- * --batch: 1 and 32. One tab-separated line per measurement: name, batch, threads, intra, inter, images/s,
- * median latency of one call in ms.
+ * --threads workers call ccz_model_run() in a loop; --intra and --inter as in struct
+ * ccz_engine_cfg. Without
+ * --batch: 1 and 32. One tab-separated line per measurement: name, batch, threads, intra, inter,
+ * images/s, median latency of one call in ms.
  */
 #define _DEFAULT_SOURCE
 #include "../tests/unit/engine/model_dir.h"
@@ -37,8 +39,11 @@ static int fail(const char *what, const struct ccz_err *err)
 static void *work(void *arg)
 {
     struct worker *w = arg;
-    struct ccz_tensor in = {.name = "images", .dtype = CCZ_DT_FLOAT, .rank = 4,
-                            .dims = {(int64_t)w->batch, 28, 28, 1}, .len = w->batch * PIXELS,
+    struct ccz_tensor in = {.name = "images",
+                            .dtype = CCZ_DT_FLOAT,
+                            .rank = 4,
+                            .dims = {(int64_t)w->batch, 28, 28, 1},
+                            .len = w->batch * PIXELS,
                             .data = CCZ_SPAN(w->images, w->batch * PIXELS * sizeof(float))};
     struct ccz_run_req req = {.sig = w->sig, .in = &in, .in_len = 1};
     while (!atomic_load(w->stop)) {
@@ -60,13 +65,17 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void measure(struct ccz_model *m, size_t batch, unsigned threads, double seconds, const struct ccz_engine_cfg *cfg)
+static void measure(struct ccz_model *m, size_t batch, unsigned threads, double seconds,
+                    const struct ccz_engine_cfg *cfg)
 {
     static struct worker workers[THREADS_MAX];
     atomic_bool stop = false;
     for (unsigned i = 0; i < threads; i++) {
         struct worker *w = &workers[i];
-        *w = (struct worker){.model = m, .sig = ccz_model_signature(m, "serving_default"), .batch = batch, .stop = &stop};
+        *w = (struct worker){.model = m,
+                             .sig = ccz_model_signature(m, "serving_default"),
+                             .batch = batch,
+                             .stop = &stop};
         w->images = aligned_alloc(64, batch * PIXELS * sizeof(float));
         w->ms = malloc(SAMPLES_MAX * sizeof(float));
         if (!w->images || !w->ms || !w->sig)
@@ -91,8 +100,9 @@ static void measure(struct ccz_model *m, size_t batch, unsigned threads, double 
     double took = (double)(ccz_mono_ns() - from) / 1e9;
     size_t n = workers[0].calls < SAMPLES_MAX ? workers[0].calls : SAMPLES_MAX;
     qsort(workers[0].ms, n, sizeof(float), by_value);
-    printf("engine.run\t%zu\t%u\t%d\t%d\t%.0f\t%.3f\n", batch, threads, cfg->intra_threads, cfg->inter_threads,
-           (double)calls * (double)batch / took, n ? (double)workers[0].ms[n / 2] : 0.0);
+    printf("engine.run\t%zu\t%u\t%d\t%d\t%.0f\t%.3f\n", batch, threads, cfg->intra_threads,
+           cfg->inter_threads, (double)calls * (double)batch / took,
+           n ? (double)workers[0].ms[n / 2] : 0.0);
     for (unsigned i = 0; i < threads; i++) {
         free(workers[i].images);
         free(workers[i].ms);
@@ -104,8 +114,10 @@ int main(int argc, char **argv)
     unsigned threads = 1;
     size_t batch = 0;
     double seconds = 3;
-    char lib[MODEL_DIR_PATH_SIZE] = "", dir[MODEL_DIR_PATH_SIZE] = "", version[MODEL_DIR_PATH_SIZE + 2];
-    struct ccz_engine_cfg cfg = {.backend = "tensorflow", .library = lib, .intra_threads = 1, .inter_threads = -1};
+    char lib[MODEL_DIR_PATH_SIZE] = "", dir[MODEL_DIR_PATH_SIZE] = "",
+         version[MODEL_DIR_PATH_SIZE + 2];
+    struct ccz_engine_cfg cfg = {
+        .backend = "tensorflow", .library = lib, .intra_threads = 1, .inter_threads = -1};
     (void)tf_library(lib);
     (void)trained_model(dir);
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -125,7 +137,8 @@ int main(int argc, char **argv)
             (void)snprintf(dir, sizeof(dir), "%s", argv[i + 1]);
     }
     if (!*lib || !*dir || threads < 1 || threads > THREADS_MAX || batch > BATCH_MAX) {
-        fprintf(stderr, "error: no library or model (scripts/fetch-tensorflow, scripts/train-model), or a bad option\n");
+        fprintf(stderr, "error: no library or model (scripts/fetch-tensorflow, "
+                        "scripts/train-model), or a bad option\n");
         return 2;
     }
     struct ccz_err err = {0};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gRPC methods of the model server with any message. First byte: which method. Invariants: a good
- * answer parses as an answer, what the echo engine returns is what the request said, a refusal has no
- * answer and a terminated text.
+ * The gRPC methods of the model server with any message. First byte: which method. Invariants: a
+ * good answer parses as an answer, what the echo engine returns is what the request said, a refusal
+ * has no answer and a terminated text.
  */
 #include "../tests/unit/engine/model_build.h"
 
@@ -41,24 +41,28 @@ static struct ccz_infer *server(void)
 static void check_answer(struct ccz_span response)
 {
     struct ccz_infer_answer *a = NULL;
-    if (ccz_infer_decode_predict(&a, response, (size_t)4 << 20, NULL) != CCZ_OK || ccz_infer_answer_version(a) != 1)
+    if (ccz_infer_decode_predict(&a, response, (size_t)4 << 20, NULL) != CCZ_OK ||
+        ccz_infer_answer_version(a) != 1)
         abort();
     const struct ccz_tensor *y = ccz_infer_answer_get(a, "y"), *j = ccz_infer_answer_get(a, "j");
-    if ((y && y->dtype != CCZ_DT_FLOAT) || (j && j->dtype != CCZ_DT_INT16) || (!y && !j && !ccz_infer_answer_get(a, "u")))
+    if ((y && y->dtype != CCZ_DT_FLOAT) || (j && j->dtype != CCZ_DT_INT16) ||
+        (!y && !j && !ccz_infer_answer_get(a, "u")))
         abort();
     ccz_infer_answer_free(a);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const paths[] = {CCZ_INFER_PATH_PREDICT, CCZ_INFER_PATH_METADATA, CCZ_INFER_PATH_STATUS, "/x/y"};
+    static const char *const paths[] = {CCZ_INFER_PATH_PREDICT, CCZ_INFER_PATH_METADATA,
+                                        CCZ_INFER_PATH_STATUS, "/x/y"};
     if (size == 0)
         return 0;
     struct ccz_infer *s = server();
     struct ccz_buf response;
     struct ccz_run_status st;
     ccz_buf_init(&response, 1 << 20);
-    const struct ccz_infer_call call = {.path = paths[data[0] & 3], .request = CCZ_SPAN(data + 1, size - 1)};
+    const struct ccz_infer_call call = {.path = paths[data[0] & 3],
+                                        .request = CCZ_SPAN(data + 1, size - 1)};
     ccz_infer_grpc(&response, &st, s, &call);
     if (!memchr(st.msg, 0, sizeof(st.msg)) || (st.code == CCZ_RUN_OK) != (st.msg[0] == 0))
         abort();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The REST side of the model server. Input: "METHOD PATH\nBODY". Invariants: the status is one that the
- * server gives; a refusal is a JSON object with an error text; asking again gives the same answer.
+ * The REST side of the model server. Input: "METHOD PATH\nBODY". Invariants: the status is one that
+ * the server gives; a refusal is a JSON object with an error text; asking again gives the same
+ * answer.
  */
 #include "../tests/unit/engine/model_build.h"
 
@@ -43,7 +44,8 @@ static struct ccz_infer *server(void)
 static void check_refusal(struct ccz_span body)
 {
     struct ccz_json *j = NULL;
-    if (ccz_json_parse(&j, body, NULL) != CCZ_OK || ccz_json_type(ccz_json_get(j, "error")) != CCZ_JSON_STRING)
+    if (ccz_json_parse(&j, body, NULL) != CCZ_OK ||
+        ccz_json_type(ccz_json_get(j, "error")) != CCZ_JSON_STRING)
         abort();
     ccz_json_free(j);
 }
@@ -60,8 +62,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!path)
         return 0;
     *path++ = 0;
-    const struct ccz_infer_http call = {.method = head, .path = path,
-                                        .body = CCZ_SPAN(line + 1, size - (size_t)(line + 1 - data))};
+    const struct ccz_infer_http call = {
+        .method = head, .path = path, .body = CCZ_SPAN(line + 1, size - (size_t)(line + 1 - data))};
     struct ccz_buf first, again;
     unsigned status[2];
     const char *type;
@@ -71,7 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ccz_infer_rest(&again, &status[1], &type, server(), &call);
     if (status[0] != status[1] || !ccz_span_eq(ccz_buf_span(&first), ccz_buf_span(&again)))
         abort();
-    if (status[0] != 200 && status[0] != 400 && status[0] != 404 && status[0] != 429 && status[0] != 501)
+    if (status[0] != 200 && status[0] != 400 && status[0] != 404 && status[0] != 429 &&
+        status[0] != 501)
         abort();
     if (status[0] != 200 && first.size)
         check_refusal(ccz_buf_span(&first));

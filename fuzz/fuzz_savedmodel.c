@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signatures of a model from any saved_model.pb, through the echo back end. Invariants: names are sorted
- * and unique, whatever is runnable has types that can be fed and a source for each output.
+ * Signatures of a model from any saved_model.pb, through the echo back end. Invariants: names are
+ * sorted and unique, whatever is runnable has types that can be fed and a source for each output.
  */
 #include <cczoo/engine.h>
 
@@ -10,7 +10,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static ccz_rc read_at(void *arg, size_t file, uint64_t offset, void *out, size_t size, struct ccz_err *err)
+static ccz_rc read_at(void *arg, size_t file, uint64_t offset, void *out, size_t size,
+                      struct ccz_err *err)
 {
     const struct ccz_span *in = arg;
     if (file != 0 || offset > in->size || size > in->size - offset)
@@ -45,7 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const struct ccz_signature *s;
         size_t len = ccz_model_signatures(&s, m);
         for (size_t i = 0; i < len; i++) {
-            if ((i > 0 && strcmp(s[i - 1].name, s[i].name) >= 0) || ccz_model_signature(m, s[i].name) != &s[i])
+            if ((i > 0 && strcmp(s[i - 1].name, s[i].name) >= 0) ||
+                ccz_model_signature(m, s[i].name) != &s[i])
                 abort();
             check_infos(s[i].in, s[i].in_len, s[i].runnable);
             check_infos(s[i].out, s[i].out_len, s[i].runnable);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Back end "echo": a graph without operations. The model is one file, saved_model.pb; each output is
- * the input that has the same tensor name. It lets everything above the engine be tested without
+ * Back end "echo": a graph without operations. The model is one file, saved_model.pb; each output
+ * is the input that has the same tensor name. It lets everything above the engine be tested without
  * TensorFlow, with any signature.
  */
 #include "engine/engine_priv.h"
@@ -48,7 +48,8 @@ static ccz_rc sink_write(void *arg, struct ccz_span chunk, struct ccz_err *err)
     struct echo_sink *s = arg;
     if (s->keep)
         ccz_buf_put_span(&s->pb, chunk);
-    return s->pb.bad ? ccz_fail(err, CCZ_E_LIMIT, "engine:stage", ECHO_MODEL_SIZE_MAX, "saved_model.pb is too large")
+    return s->pb.bad ? ccz_fail(err, CCZ_E_LIMIT, "engine:stage", ECHO_MODEL_SIZE_MAX,
+                                "saved_model.pb is too large")
                      : CCZ_OK;
 }
 
@@ -59,7 +60,8 @@ static ccz_rc sink_close(void *arg, struct ccz_err *err)
 }
 
 /* The input that an output repeats, or NULL. */
-static const struct ccz_tensor_info *source_of(const struct ccz_signature *sig, const struct ccz_tensor_info *out)
+static const struct ccz_tensor_info *source_of(const struct ccz_signature *sig,
+                                               const struct ccz_tensor_info *out)
 {
     for (size_t i = 0; i < sig->in_len; i++)
         if (strcmp(sig->in[i].tensor_name, out->tensor_name) == 0 && sig->in[i].dtype == out->dtype)

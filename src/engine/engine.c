@@ -7,7 +7,8 @@
 
 static const struct cczi_backend *const backends[] = {&cczi_backend_tensorflow, &cczi_backend_echo};
 
-ccz_rc ccz_engine_open(struct ccz_engine **out, const struct ccz_engine_cfg *cfg, struct ccz_err *err)
+ccz_rc ccz_engine_open(struct ccz_engine **out, const struct ccz_engine_cfg *cfg,
+                       struct ccz_err *err)
 {
     *out = NULL;
     const struct cczi_backend *b = NULL;
@@ -97,7 +98,8 @@ const struct ccz_signature *ccz_model_signature(const struct ccz_model *m, const
 static bool well_formed(const struct ccz_tensor *t)
 {
     size_t len;
-    if (t->rank < 0 || t->rank > CCZ_TENSOR_RANK_MAX || !ccz_tensor_len(&len, t->rank, t->dims) || len != t->len)
+    if (t->rank < 0 || t->rank > CCZ_TENSOR_RANK_MAX || !ccz_tensor_len(&len, t->rank, t->dims) ||
+        len != t->len)
         return false;
     if (t->dtype == CCZ_DT_STRING)
         return t->strings || len == 0;
@@ -106,25 +108,29 @@ static bool well_formed(const struct ccz_tensor *t)
 }
 
 /* Puts the inputs into the order of the signature. */
-static ccz_rc match(const struct ccz_tensor **in, const struct ccz_run_req *req, struct ccz_err *err)
+static ccz_rc match(const struct ccz_tensor **in, const struct ccz_run_req *req,
+                    struct ccz_err *err)
 {
     const struct ccz_signature *sig = req->sig;
     if (!sig->runnable)
-        return ccz_fail(err, CCZ_E_ARG, "engine:run", 0, "signature %.60s cannot be run", sig->name);
+        return ccz_fail(err, CCZ_E_ARG, "engine:run", 0, "signature %.60s cannot be run",
+                        sig->name);
     if (req->in_len != sig->in_len)
-        return ccz_refuse_num(err, CCZ_E_ARG, "engine:run", (int64_t)req->in_len, (int64_t)sig->in_len);
+        return ccz_refuse_num(err, CCZ_E_ARG, "engine:run", (int64_t)req->in_len,
+                              (int64_t)sig->in_len);
     for (size_t i = 0; i < sig->in_len; i++) {
         in[i] = NULL;
         for (size_t k = 0; k < req->in_len; k++)
             if (strcmp(req->in[k].name, sig->in[i].name) == 0)
                 in[i] = &req->in[k];
         if (!in[i] || !well_formed(in[i]))
-            return ccz_fail(err, CCZ_E_ARG, "engine:run", (int64_t)i, "input %.60s is missing or inconsistent",
-                            sig->in[i].name);
+            return ccz_fail(err, CCZ_E_ARG, "engine:run", (int64_t)i,
+                            "input %.60s is missing or inconsistent", sig->in[i].name);
     }
     for (size_t i = 0; req->fetch && i < req->fetch_len; i++)
         if (req->fetch[i] >= sig->out_len)
-            return ccz_fail(err, CCZ_E_ARG, "engine:run", (int64_t)i, "no output number %zu", req->fetch[i]);
+            return ccz_fail(err, CCZ_E_ARG, "engine:run", (int64_t)i, "no output number %zu",
+                            req->fetch[i]);
     return CCZ_OK;
 }
 
@@ -141,7 +147,8 @@ ccz_rc ccz_model_run(struct ccz_result **out, struct ccz_run_status *st, struct 
     r->backend = m->engine->backend;
     r->len = req->fetch ? req->fetch_len : req->sig->out_len;
     r->out = cczi_alloc(&r->arena, r->len, sizeof(*r->out));
-    const struct ccz_tensor **in = cczi_alloc(&r->arena, req->sig->in_len, sizeof(const struct ccz_tensor *));
+    const struct ccz_tensor **in =
+        cczi_alloc(&r->arena, req->sig->in_len, sizeof(const struct ccz_tensor *));
     if (!r->out || !in)
         return ccz_fail(err, CCZ_E_NOMEM, "engine:run", 0, "no memory");
     ccz_rc rc = match(in, req, err);

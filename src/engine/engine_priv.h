@@ -25,7 +25,8 @@ struct cczi_meta {
 ccz_rc cczi_meta_parse(struct cczi_meta *out, struct ccz_span meta_graph_def, struct ccz_err *err);
 void cczi_meta_free(struct cczi_meta *m);
 /* The MetaGraphDef with @p tag in a serialized SavedModel. */
-ccz_rc cczi_meta_find(struct ccz_span *out, struct ccz_span saved_model, const char *tag, struct ccz_err *err);
+ccz_rc cczi_meta_find(struct ccz_span *out, struct ccz_span saved_model, const char *tag,
+                      struct ccz_err *err);
 
 /* ---- stage.c: streaming files to where a back end can read them */
 
@@ -37,7 +38,8 @@ struct cczi_sink {
     void *arg;
 };
 /* Checks every name first, then makes the folders and copies file by file, chunk by chunk. */
-ccz_rc cczi_stage_copy(const struct ccz_model_cfg *cfg, const struct cczi_sink *sink, struct ccz_err *err);
+ccz_rc cczi_stage_copy(const struct ccz_model_cfg *cfg, const struct cczi_sink *sink,
+                       struct ccz_err *err);
 
 /* A private folder in RAM. */
 struct cczi_tmpfs {
@@ -55,10 +57,12 @@ struct cczi_backend {
     const char *name;
     ccz_rc (*open)(struct ccz_engine *e, const struct ccz_engine_cfg *cfg, struct ccz_err *err);
     void (*close)(struct ccz_engine *e);
-    /* Fills m->meta and m->state; may leave both half done on error, unload() is called then too. */
+    /* Fills m->meta and m->state; may leave both half done on error, unload() is called then too.
+     */
     ccz_rc (*load)(struct ccz_model *m, const struct ccz_model_cfg *cfg, struct ccz_err *err);
     void (*unload)(struct ccz_model *m);
-    /* in[i] belongs to sig->in[i]. Fills r->out[0..fetch_len); on error r is released by the caller. */
+    /* in[i] belongs to sig->in[i]. Fills r->out[0..fetch_len); on error r is released by the
+     * caller. */
     ccz_rc (*run)(struct ccz_result *r, struct ccz_run_status *st, struct ccz_model *m,
                   const struct ccz_run_req *req, const struct ccz_tensor *const *in);
     void (*release)(struct ccz_result *r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signatures of a model, from tensorflow/core/protobuf/meta_graph.proto and saved_model.proto. The graph
- * itself (field 2 of MetaGraphDef, the bulk of the bytes) is skipped.
+ * Signatures of a model, from tensorflow/core/protobuf/meta_graph.proto and saved_model.proto. The
+ * graph itself (field 2 of MetaGraphDef, the bulk of the bytes) is skipped.
  */
 #include "engine/engine_priv.h"
 
@@ -12,7 +12,7 @@
 
 enum {
     SIGNATURES_MAX = 1024,
-    TENSORS_MAX = 4096, /* inputs, outputs or defaults of one signature */
+    TENSORS_MAX = 4096,   /* inputs, outputs or defaults of one signature */
     SHAPE_RANK_MAX = 254, /* TensorShape::MaxDimensions() */
 };
 
@@ -91,7 +91,8 @@ static size_t count(struct parse *p, struct ccz_span msg, uint32_t number)
 }
 
 /* A map entry: {1 key, 2 value}. */
-static void map_entry(struct parse *p, struct ccz_span *key, struct ccz_span *value, struct ccz_span entry)
+static void map_entry(struct parse *p, struct ccz_span *key, struct ccz_span *value,
+                      struct ccz_span entry)
 {
     *key = *value = (struct ccz_span){0};
     struct ccz_rd r = ccz_rd_from(entry);
@@ -135,7 +136,8 @@ static void parse_shape(struct parse *p, struct ccz_tensor_info *out, struct ccz
 }
 
 /* TensorInfo {oneof 1 name | 4 coo_sparse | 5 composite_tensor, 2 dtype, 3 tensor_shape} */
-static void parse_info(struct parse *p, struct ccz_tensor_info *out, struct ccz_span name, struct ccz_span msg)
+static void parse_info(struct parse *p, struct ccz_tensor_info *out, struct ccz_span name,
+                       struct ccz_span msg)
 {
     struct ccz_span tensor_name = {0};
     struct ccz_rd r = ccz_rd_from(msg);
@@ -165,7 +167,8 @@ static int by_info_name(const void *a, const void *b)
 }
 
 /* map<string, TensorInfo> in field @p number */
-static size_t parse_infos(struct parse *p, struct ccz_tensor_info **out, struct ccz_span sig, uint32_t number)
+static size_t parse_infos(struct parse *p, struct ccz_tensor_info **out, struct ccz_span sig,
+                          uint32_t number)
 {
     size_t len = count(p, sig, number), i = 0;
     *out = NULL;
@@ -189,13 +192,15 @@ static size_t parse_infos(struct parse *p, struct ccz_tensor_info **out, struct 
     }
     qsort(t, len, sizeof(*t), by_info_name);
     for (i = 1; i < len; i++)
-        p->bad = p->bad || strcmp(t[i - 1].name, t[i].name) == 0; /* which of the two would be meant? */
+        p->bad =
+            p->bad || strcmp(t[i - 1].name, t[i].name) == 0; /* which of the two would be meant? */
     *out = t;
     return len;
 }
 
 /* SignatureDef.defaults, map<string, TensorProto> in field 4 */
-static void parse_defaults(struct parse *p, struct ccz_tensor_info *in, size_t in_len, struct ccz_span sig)
+static void parse_defaults(struct parse *p, struct ccz_tensor_info *in, size_t in_len,
+                           struct ccz_span sig)
 {
     struct ccz_rd r = ccz_rd_from(sig);
     struct ccz_pb_field f;
@@ -236,7 +241,8 @@ static void parse_signature(struct parse *p, struct ccz_signature *out, struct c
     parse_defaults(p, in, out->in_len, sig);
     out->in = in;
     out->out = outputs;
-    out->runnable = out->out_len > 0 && usable(out->in, out->in_len) && usable(out->out, out->out_len);
+    out->runnable =
+        out->out_len > 0 && usable(out->in, out->in_len) && usable(out->out, out->out_len);
 }
 
 static int by_signature_name(const void *a, const void *b)
@@ -268,7 +274,8 @@ ccz_rc cczi_meta_parse(struct cczi_meta *out, struct ccz_span meta_graph_def, st
         cczi_meta_free(&m);
         return p.bad ? ccz_fail(err, CCZ_E_FORMAT, "engine:signature", 0,
                                 "the model's MetaGraphDef is malformed or beyond the limits")
-                     : ccz_fail(err, CCZ_E_NOMEM, "engine:signature", 0, "no memory for %zu signatures", len);
+                     : ccz_fail(err, CCZ_E_NOMEM, "engine:signature", 0,
+                                "no memory for %zu signatures", len);
     }
     *out = m;
     return CCZ_OK;
@@ -291,20 +298,23 @@ static bool has_tag(struct ccz_span meta_graph_def, struct ccz_span tag)
 }
 
 /* SavedModel {1 schema_version, 2 rep meta_graphs} */
-ccz_rc cczi_meta_find(struct ccz_span *out, struct ccz_span saved_model, const char *tag, struct ccz_err *err)
+ccz_rc cczi_meta_find(struct ccz_span *out, struct ccz_span saved_model, const char *tag,
+                      struct ccz_err *err)
 {
     *out = (struct ccz_span){0};
     struct ccz_rd r = ccz_rd_from(saved_model);
     struct ccz_pb_field f;
     struct ccz_span found = {0};
     while (ccz_pb_next(&f, &r))
-        if (f.number == 2 && f.wire == CCZ_PB_LEN && !found.ptr && has_tag(f.bytes, ccz_span_str(tag)))
+        if (f.number == 2 && f.wire == CCZ_PB_LEN && !found.ptr &&
+            has_tag(f.bytes, ccz_span_str(tag)))
             found = f.bytes;
     if (r.bad)
         return ccz_fail(err, CCZ_E_FORMAT, "engine:saved-model", (int64_t)saved_model.size,
                         "saved_model.pb is malformed");
     if (!found.ptr)
-        return ccz_fail(err, CCZ_E_FORMAT, "engine:tag", 0, "the model has no graph with tag \"%.40s\"", tag);
+        return ccz_fail(err, CCZ_E_FORMAT, "engine:tag", 0,
+                        "the model has no graph with tag \"%.40s\"", tag);
     *out = found;
     return CCZ_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Streams the files of a model to where a back end reads them: one wiped chunk of plaintext at a time. */
+/* Streams the files of a model to where a back end reads them: one wiped chunk of plaintext at a
+ * time. */
 #define _GNU_SOURCE
 #include "engine/engine_priv.h"
 
@@ -13,7 +14,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* "a/b.c": no empty part, no part that begins with a dot, printable ASCII. So it stays below its folder. */
+/* "a/b.c": no empty part, no part that begins with a dot, printable ASCII. So it stays below its
+ * folder. */
 static bool name_ok(const char *name)
 {
     size_t size = strlen(name);
@@ -30,8 +32,8 @@ static bool name_ok(const char *name)
 static ccz_rc check_names(const struct ccz_model_cfg *cfg, struct ccz_err *err)
 {
     if (cfg->files_len == 0 || cfg->files_len > CCZ_MODEL_FILES_MAX)
-        return ccz_fail(err, CCZ_E_ARG, "engine:files", (int64_t)cfg->files_len, "a model has 1 to %d files",
-                        CCZ_MODEL_FILES_MAX);
+        return ccz_fail(err, CCZ_E_ARG, "engine:files", (int64_t)cfg->files_len,
+                        "a model has 1 to %d files", CCZ_MODEL_FILES_MAX);
     for (size_t i = 0; i < cfg->files_len; i++) {
         bool repeats = false;
         for (size_t k = 0; k < i; k++)
@@ -58,15 +60,16 @@ static ccz_rc make_dirs(const struct cczi_sink *sink, const char *name, struct c
     return rc;
 }
 
-static ccz_rc copy_file(const struct ccz_model_cfg *cfg, size_t i, const struct cczi_sink *sink, uint8_t *chunk,
-                        struct ccz_err *err)
+static ccz_rc copy_file(const struct ccz_model_cfg *cfg, size_t i, const struct cczi_sink *sink,
+                        uint8_t *chunk, struct ccz_err *err)
 {
     const struct ccz_model_file *f = &cfg->files[i];
     ccz_rc rc = sink->open(sink->arg, f->name, err);
     if (rc != CCZ_OK)
         return rc;
     for (uint64_t at = 0; rc == CCZ_OK && at < f->size;) {
-        size_t size = f->size - at < CCZ_MODEL_CHUNK_SIZE ? (size_t)(f->size - at) : CCZ_MODEL_CHUNK_SIZE;
+        size_t size =
+            f->size - at < CCZ_MODEL_CHUNK_SIZE ? (size_t)(f->size - at) : CCZ_MODEL_CHUNK_SIZE;
         rc = cfg->read_at(cfg->arg, i, at, chunk, size, err);
         if (rc == CCZ_OK)
             rc = sink->write(sink->arg, CCZ_SPAN(chunk, size), err);
@@ -76,7 +79,8 @@ static ccz_rc copy_file(const struct ccz_model_cfg *cfg, size_t i, const struct 
     return rc != CCZ_OK ? rc : closed;
 }
 
-ccz_rc cczi_stage_copy(const struct ccz_model_cfg *cfg, const struct cczi_sink *sink, struct ccz_err *err)
+ccz_rc cczi_stage_copy(const struct ccz_model_cfg *cfg, const struct cczi_sink *sink,
+                       struct ccz_err *err)
 {
     ccz_rc rc = check_names(cfg, err);
     if (rc != CCZ_OK)
@@ -101,7 +105,8 @@ ccz_rc cczi_stage_copy(const struct ccz_model_cfg *cfg, const struct cczi_sink *
 static ccz_rc tmpfs_errno(struct ccz_err *err, const char *what, const char *name)
 {
     int e = errno;
-    return ccz_fail(err, CCZ_E_IO, "engine:tmpfs", e, "cannot %s %.80s: %s", what, name, strerror(e));
+    return ccz_fail(err, CCZ_E_IO, "engine:tmpfs", e, "cannot %s %.80s: %s", what, name,
+                    strerror(e));
 }
 
 ccz_rc cczi_tmpfs_open(struct cczi_tmpfs *t, const struct ccz_model_cfg *cfg, struct ccz_err *err)
@@ -117,7 +122,8 @@ ccz_rc cczi_tmpfs_open(struct cczi_tmpfs *t, const struct ccz_model_cfg *cfg, st
         t->path[0] = 0;
         return tmpfs_errno(err, "make a folder in", base);
     }
-    /* From here on the folder is reached through its descriptor: it cannot be swapped for another. */
+    /* From here on the folder is reached through its descriptor: it cannot be swapped for another.
+     */
     struct stat st;
     struct statfs fs;
     t->dir_fd = open(t->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -125,10 +131,13 @@ ccz_rc cczi_tmpfs_open(struct cczi_tmpfs *t, const struct ccz_model_cfg *cfg, st
     if (t->dir_fd < 0 || fstat(t->dir_fd, &st) != 0 || fstatfs(t->dir_fd, &fs) != 0)
         rc = tmpfs_errno(err, "open", t->path);
     else if (st.st_uid != geteuid() || (st.st_mode & 07777) != 0700)
-        rc = ccz_fail(err, CCZ_E_DENIED, "engine:tmpfs", (int64_t)st.st_mode, "%s is not private", t->path);
+        rc = ccz_fail(err, CCZ_E_DENIED, "engine:tmpfs", (int64_t)st.st_mode, "%s is not private",
+                      t->path);
     else if (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC)
-        rc = ccz_hint(err, ccz_refuse(err, CCZ_E_DENIED, "engine:tmpfs", base, "a folder of a tmpfs or ramfs"),
-                      "a model in clear is never written to a disk");
+        rc = ccz_hint(
+            err,
+            ccz_refuse(err, CCZ_E_DENIED, "engine:tmpfs", base, "a folder of a tmpfs or ramfs"),
+            "a model in clear is never written to a disk");
     if (rc != CCZ_OK)
         cczi_tmpfs_remove(t);
     return rc;
@@ -145,7 +154,8 @@ static ccz_rc tmpfs_dir(void *arg, const char *name, struct ccz_err *err)
 static ccz_rc tmpfs_file(void *arg, const char *name, struct ccz_err *err)
 {
     struct cczi_tmpfs *t = arg;
-    t->file_fd = openat(t->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    t->file_fd =
+        openat(t->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     return t->file_fd < 0 ? tmpfs_errno(err, "create", name) : CCZ_OK;
 }
 
@@ -187,7 +197,8 @@ void cczi_tmpfs_remove(struct cczi_tmpfs *t)
         if (!name_ok(t->cfg->files[i].name))
             continue;
         (void)snprintf(dir, sizeof(dir), "%s", t->cfg->files[i].name);
-        for (char *s; (s = strrchr(dir, '/')) != NULL;) { /* innermost first; a folder still in use stays */
+        for (char *s;
+             (s = strrchr(dir, '/')) != NULL;) { /* innermost first; a folder still in use stays */
             *s = 0;
             (void)unlinkat(t->dir_fd, dir, AT_REMOVEDIR);
         }

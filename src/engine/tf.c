@@ -40,13 +40,15 @@ struct tf_result {
 static void put_threads(struct ccz_buf *config, uint32_t field, int threads)
 {
     if (threads != 0)
-        ccz_pb_put_uint(config, field, (uint64_t)(int64_t)threads); /* int32: negative is sign-extended */
+        ccz_pb_put_uint(config, field,
+                        (uint64_t)(int64_t)threads); /* int32: negative is sign-extended */
 }
 
 static ccz_rc tf_open(struct ccz_engine *e, const struct ccz_engine_cfg *cfg, struct ccz_err *err)
 {
     if (cfg->intra_threads < 0 || cfg->inter_threads < -1)
-        return ccz_fail(err, CCZ_E_ARG, "engine:threads", 0, "intra_threads >= 0 and inter_threads >= -1");
+        return ccz_fail(err, CCZ_E_ARG, "engine:threads", 0,
+                        "intra_threads >= 0 and inter_threads >= -1");
     struct tf_engine *t = calloc(1, sizeof(*t));
     if (!t)
         return ccz_fail(err, CCZ_E_NOMEM, "engine:backend", 0, "no memory");
@@ -69,13 +71,16 @@ static void tf_close(struct ccz_engine *e)
 
 /* ------------------------------------------------------------------------------- load */
 
-static ccz_rc load_failed(const struct tf_api *tf, const struct TF_Status *s, const char *where, struct ccz_err *err)
+static ccz_rc load_failed(const struct tf_api *tf, const struct TF_Status *s, const char *where,
+                          struct ccz_err *err)
 {
     return ccz_fail(err, CCZ_E_FORMAT, where, tf->TF_GetCode(s), "%.180s", tf->TF_Message(s));
 }
 
-/* "op:2" to a place in the graph; an operation or output that is not there makes a signature unusable. */
-static bool find_output(struct TF_Output *out, const struct tf_api *tf, struct TF_Graph *g, const char *tensor_name)
+/* "op:2" to a place in the graph; an operation or output that is not there makes a signature
+ * unusable. */
+static bool find_output(struct TF_Output *out, const struct tf_api *tf, struct TF_Graph *g,
+                        const char *tensor_name)
 {
     char name[512];
     const char *colon = strrchr(tensor_name, ':');
@@ -116,7 +121,8 @@ static ccz_rc bind_signatures(struct ccz_model *m, struct ccz_err *err)
         t->sigs[i].out = cczi_alloc(a, s->out_len, sizeof(struct TF_Output));
         if (!t->sigs[i].in || !t->sigs[i].out)
             return ccz_fail(err, CCZ_E_NOMEM, "engine:load", 0, "no memory");
-        s->runnable = s->runnable && find_outputs(t->sigs[i].in, &te->api, t->graph, s->in, s->in_len) &&
+        s->runnable = s->runnable &&
+                      find_outputs(t->sigs[i].in, &te->api, t->graph, s->in, s->in_len) &&
                       find_outputs(t->sigs[i].out, &te->api, t->graph, s->out, s->out_len);
     }
     return t->sigs ? CCZ_OK : ccz_fail(err, CCZ_E_NOMEM, "engine:load", 0, "no memory");
@@ -135,7 +141,8 @@ static ccz_rc load_dir(struct ccz_model *m, const char *dir, const char *tag, st
     ccz_rc rc = tf->TF_GetCode(s) ? load_failed(tf, s, "engine:threads", err) : CCZ_OK;
     if (rc == CCZ_OK) {
         t->graph = tf->TF_NewGraph();
-        t->session = tf->TF_LoadSessionFromSavedModel(options, NULL, dir, &tag, 1, t->graph, meta, s);
+        t->session =
+            tf->TF_LoadSessionFromSavedModel(options, NULL, dir, &tag, 1, t->graph, meta, s);
         rc = tf->TF_GetCode(s) ? load_failed(tf, s, "engine:load", err) : CCZ_OK;
     }
     if (rc == CCZ_OK)
@@ -145,13 +152,14 @@ static ccz_rc load_dir(struct ccz_model *m, const char *dir, const char *tag, st
     return rc == CCZ_OK ? bind_signatures(m, err) : rc;
 }
 
-static ccz_rc load_from_memory(struct ccz_model *m, const struct ccz_model_cfg *cfg, struct TF_Status *s,
-                               struct ccz_err *err)
+static ccz_rc load_from_memory(struct ccz_model *m, const struct ccz_model_cfg *cfg,
+                               struct TF_Status *s, struct ccz_err *err)
 {
     struct tf_engine *te = m->engine->state;
     struct tf_ram ram = {.api = &te->api, .cfg = cfg, .status = s};
     /* ram:// is one name space per process: the engine's address keeps engines apart. */
-    (void)snprintf(ram.path, sizeof(ram.path), "ram://cczoo-%p-%" PRIuFAST64, (void *)te, atomic_fetch_add(&te->loads, 1));
+    (void)snprintf(ram.path, sizeof(ram.path), "ram://cczoo-%p-%" PRIuFAST64, (void *)te,
+                   atomic_fetch_add(&te->loads, 1));
     ccz_rc rc = cczi_tf_ram_fill(&ram, err);
     if (rc == CCZ_OK)
         rc = load_dir(m, ram.path, cfg->tag ? cfg->tag : "serve", s, err);
@@ -159,8 +167,8 @@ static ccz_rc load_from_memory(struct ccz_model *m, const struct ccz_model_cfg *
     return rc;
 }
 
-static ccz_rc load_from_tmpfs(struct ccz_model *m, const struct ccz_model_cfg *cfg, struct TF_Status *s,
-                              struct ccz_err *err)
+static ccz_rc load_from_tmpfs(struct ccz_model *m, const struct ccz_model_cfg *cfg,
+                              struct TF_Status *s, struct ccz_err *err)
 {
     struct cczi_tmpfs tmp;
     ccz_rc rc = cczi_tmpfs_open(&tmp, cfg, err);
@@ -211,7 +219,8 @@ static void tf_unload(struct ccz_model *m)
     te->api.TF_DeleteStatus(s);
     free(t);
 #ifdef __GLIBC__
-    (void)malloc_trim(0); /* weights are many small blocks: without this the process keeps their pages */
+    (void)malloc_trim(
+        0); /* weights are many small blocks: without this the process keeps their pages */
 #endif
 }
 
@@ -224,11 +233,13 @@ static void keep(void *data, size_t size, void *arg)
 
 static struct TF_Tensor *string_tensor(const struct tf_api *tf, const struct ccz_tensor *t)
 {
-    struct TF_Tensor *out = tf->TF_AllocateTensor(CCZ_DT_STRING, t->dims, t->rank, t->len * sizeof(struct TF_TString));
+    struct TF_Tensor *out =
+        tf->TF_AllocateTensor(CCZ_DT_STRING, t->dims, t->rank, t->len * sizeof(struct TF_TString));
     struct TF_TString *s = out ? tf->TF_TensorData(out) : NULL;
     for (size_t i = 0; s && i < t->len; i++) {
         tf->TF_StringInit(&s[i]);
-        tf->TF_StringAssignView(&s[i], t->strings[i].size ? (const char *)t->strings[i].ptr : "", t->strings[i].size);
+        tf->TF_StringAssignView(&s[i], t->strings[i].size ? (const char *)t->strings[i].ptr : "",
+                                t->strings[i].size);
     }
     return out;
 }
@@ -240,7 +251,8 @@ static struct TF_Tensor *input_tensor(const struct tf_api *tf, const struct ccz_
     if (t->len == 0)
         return tf->TF_AllocateTensor((int)t->dtype, t->dims, t->rank, 0);
     /* TensorFlow only reads what it does not own, so the const may go. */
-    return tf->TF_NewTensor((int)t->dtype, t->dims, t->rank, (void *)(uintptr_t)t->data.ptr, t->data.size, keep, NULL);
+    return tf->TF_NewTensor((int)t->dtype, t->dims, t->rank, (void *)(uintptr_t)t->data.ptr,
+                            t->data.size, keep, NULL);
 }
 
 static bool string_views(struct ccz_tensor *t, struct cczi_arena *a, const struct tf_api *tf,
@@ -261,18 +273,23 @@ static ccz_rc output_tensor(struct ccz_tensor *t, struct cczi_arena *a, const st
     t->dtype = (enum ccz_dtype)tf->TF_TensorType(from);
     t->rank = tf->TF_NumDims(from);
     if (t->rank < 0 || t->rank > CCZ_TENSOR_RANK_MAX)
-        return ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "output %s has rank %d, supported are %d", t->name, t->rank,
+        return ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED,
+                                  "output %s has rank %d, supported are %d", t->name, t->rank,
                                   CCZ_TENSOR_RANK_MAX);
     for (int i = 0; i < t->rank; i++)
         t->dims[i] = tf->TF_Dim(from, i);
     size_t size = ccz_dtype_size(t->dtype);
     if (!ccz_tensor_len(&t->len, t->rank, t->dims) || (size == 0 && t->dtype != CCZ_DT_STRING))
-        return ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "output %s has an unsupported type or shape", t->name);
+        return ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED,
+                                  "output %s has an unsupported type or shape", t->name);
     if (t->dtype == CCZ_DT_STRING)
-        return string_views(t, a, tf, from) ? CCZ_OK : ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory");
+        return string_views(t, a, tf, from)
+                   ? CCZ_OK
+                   : ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory");
     t->data = CCZ_SPAN(tf->TF_TensorData(from), tf->TF_TensorByteSize(from));
     if (t->data.size != t->len * size)
-        return ccz_run_status_set(st, CCZ_RUN_INTERNAL, "output %s has %zu bytes", t->name, t->data.size);
+        return ccz_run_status_set(st, CCZ_RUN_INTERNAL, "output %s has %zu bytes", t->name,
+                                  t->data.size);
     return CCZ_OK;
 }
 
@@ -287,16 +304,16 @@ static struct TF_Buffer *run_options(const struct tf_api *tf, uint32_t timeout_m
 }
 
 static ccz_rc session_run(struct tf_result *tr, struct ccz_run_status *st, const struct tf_model *t,
-                          const struct ccz_run_req *req, const struct tf_signature *at, struct TF_Output *fetch,
-                          size_t fetch_len)
+                          const struct ccz_run_req *req, const struct tf_signature *at,
+                          struct TF_Output *fetch, size_t fetch_len)
 {
     const struct tf_api *tf = tr->api;
     for (size_t i = 0; i < fetch_len; i++)
         fetch[i] = at->out[req->fetch ? req->fetch[i] : i];
     struct TF_Buffer *options = run_options(tf, req->timeout_ms);
     struct TF_Status *s = tf->TF_NewStatus(); /* one per call: a status is not thread-safe */
-    tf->TF_SessionRun(t->session, options, at->in, tr->in, (int)tr->in_len, fetch, tr->out, (int)fetch_len, NULL, 0,
-                      NULL, s);
+    tf->TF_SessionRun(t->session, options, at->in, tr->in, (int)tr->in_len, fetch, tr->out,
+                      (int)fetch_len, NULL, 0, NULL, s);
     ccz_rc rc = CCZ_OK;
     if (tf->TF_GetCode(s) != 0)
         rc = ccz_run_status_set(st, (enum ccz_run_code)tf->TF_GetCode(s), "%s", tf->TF_Message(s));
@@ -326,7 +343,8 @@ static ccz_rc tf_run(struct ccz_result *r, struct ccz_run_status *st, struct ccz
     for (size_t i = 0; i < sig->in_len; i++) {
         tr->in[i] = input_tensor(&te->api, in[i]);
         if (!tr->in[i])
-            return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for input %s", sig->in[i].name);
+            return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for input %s",
+                                      sig->in[i].name);
     }
     ccz_rc rc = session_run(tr, st, t, req, &t->sigs[sig - m->meta.sigs], fetch, r->len);
     for (size_t i = 0; rc == CCZ_OK && i < r->len; i++) {

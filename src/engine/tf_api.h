@@ -2,9 +2,9 @@
 #ifndef CCZ_ENGINE_TF_API_H
 #define CCZ_ENGINE_TF_API_H
 /*
- * TensorFlow's C API as far as it is used, declared here so that the build needs no TensorFlow. From
- * tensorflow/c/{c_api,tf_tensor,tf_status,tf_buffer,tf_tstring,env}.h of TensorFlow 2.21; that API is
- * stable within major version 2.
+ * TensorFlow's C API as far as it is used, declared here so that the build needs no TensorFlow.
+ * From tensorflow/c/{c_api,tf_tensor,tf_status,tf_buffer,tf_tstring,env}.h of TensorFlow 2.21; that
+ * API is stable within major version 2.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +31,7 @@ struct TF_TString {
     uint64_t opaque[3];
 };
 
+/* clang-format off */
 /* X(return type, name, parameters): one line per function, in the order of the header files. */
 #define TF_FUNCTIONS(X)                                                                            \
     X(const char *, TF_Version, (void))                                                            \
@@ -82,6 +83,8 @@ struct TF_TString {
       (struct TF_WritableFileHandle *, const char *data, size_t size, struct TF_Status *))         \
     X(void, TF_CloseWritableFile, (struct TF_WritableFileHandle *, struct TF_Status *))            \
     X(void, TF_DeleteFile, (const char *name, struct TF_Status *))
+
+/* clang-format on */
 
 /* The functions, resolved by name: tf->TF_Version(). */
 struct tf_api {

@@ -21,20 +21,24 @@ static ccz_rc load(void **out, const char *path, struct ccz_err *err)
     if (*out)
         return CCZ_OK;
     const char *why = dlerror();
-    ccz_fail(err, CCZ_E_UNAVAILABLE, "engine:dlopen", 0, "cannot load %.80s: %.90s", path, why ? why : "");
-    return ccz_hint(err, CCZ_E_UNAVAILABLE, "scripts/fetch-tensorflow gets the libraries and prints their folder");
+    ccz_fail(err, CCZ_E_UNAVAILABLE, "engine:dlopen", 0, "cannot load %.80s: %.90s", path,
+             why ? why : "");
+    return ccz_hint(err, CCZ_E_UNAVAILABLE,
+                    "scripts/fetch-tensorflow gets the libraries and prints their folder");
 }
 
 /*
- * The library that depends on the framework must have taken the one beside it: the loader would also
- * accept one that is in the process already, or that LD_LIBRARY_PATH names.
+ * The library that depends on the framework must have taken the one beside it: the loader would
+ * also accept one that is in the process already, or that LD_LIBRARY_PATH names.
  */
 static ccz_rc check_origin(void *symbol, const char *path, struct ccz_err *err)
 {
     Dl_info info = {0};
     struct stat want, got;
-    if (dladdr(symbol, &info) == 0 || !info.dli_fname || stat(info.dli_fname, &got) != 0 || stat(path, &want) != 0)
-        return ccz_fail(err, CCZ_E_UNAVAILABLE, "engine:origin", errno, "cannot tell where %.100s came from", path);
+    if (dladdr(symbol, &info) == 0 || !info.dli_fname || stat(info.dli_fname, &got) != 0 ||
+        stat(path, &want) != 0)
+        return ccz_fail(err, CCZ_E_UNAVAILABLE, "engine:origin", errno,
+                        "cannot tell where %.100s came from", path);
     if (got.st_dev != want.st_dev || got.st_ino != want.st_ino)
         return ccz_refuse(err, CCZ_E_UNAVAILABLE, "engine:origin", info.dli_fname, path);
     return CCZ_OK;
@@ -43,11 +47,13 @@ static ccz_rc check_origin(void *symbol, const char *path, struct ccz_err *err)
 static ccz_rc resolve(struct tf_api *tf, void *lib, struct ccz_err *err)
 {
     void *symbol;
-    /* ISO C has no cast from an object pointer to a function pointer; POSIX says the bits are the same. */
-#define X(ret, name, params)                                                                            \
-    symbol = dlsym(lib, #name);                                                                         \
-    if (!symbol)                                                                                        \
-        return ccz_fail(err, CCZ_E_UNAVAILABLE, "engine:symbol", 0, "the library has no function " #name); \
+    /* ISO C has no cast from an object pointer to a function pointer; POSIX says the bits are the
+     * same. */
+#define X(ret, name, params)                                                                       \
+    symbol = dlsym(lib, #name);                                                                    \
+    if (!symbol)                                                                                   \
+        return ccz_fail(err, CCZ_E_UNAVAILABLE, "engine:symbol", 0,                                \
+                        "the library has no function " #name);                                     \
     memcpy(&tf->name, &symbol, sizeof(symbol));
     TF_FUNCTIONS(X)
 #undef X
@@ -62,7 +68,8 @@ static ccz_rc paths(struct ccz_engine *e, const char *library, struct ccz_err *e
                           "a path with a '/': no place is searched");
     char *real = realpath(library, NULL);
     if (!real) {
-        ccz_fail(err, CCZ_E_UNAVAILABLE, "engine:dlopen", errno, "%.120s: %s", library, strerror(errno));
+        ccz_fail(err, CCZ_E_UNAVAILABLE, "engine:dlopen", errno, "%.120s: %s", library,
+                 strerror(errno));
         return ccz_hint(err, CCZ_E_UNAVAILABLE,
                         "scripts/fetch-tensorflow gets the libraries and prints their folder");
     }
@@ -76,7 +83,8 @@ static ccz_rc paths(struct ccz_engine *e, const char *library, struct ccz_err *e
     return CCZ_OK;
 }
 
-ccz_rc cczi_tf_lib_open(struct ccz_engine *e, struct tf_api *tf, const char *library, struct ccz_err *err)
+ccz_rc cczi_tf_lib_open(struct ccz_engine *e, struct tf_api *tf, const char *library,
+                        struct ccz_err *err)
 {
     void *framework, *lib, *symbol;
     ccz_rc rc = paths(e, library, err);

@@ -9,12 +9,13 @@
 /* State of an engine. */
 struct tf_engine {
     struct tf_api api;
-    struct ccz_buf config;    /* serialized ConfigProto */
+    struct ccz_buf config;      /* serialized ConfigProto */
     atomic_uint_fast64_t loads; /* numbers the folders in ram:// */
 };
 
 /* tf_lib.c. Fills e->libraries and e->version too. */
-ccz_rc cczi_tf_lib_open(struct ccz_engine *e, struct tf_api *tf, const char *library, struct ccz_err *err);
+ccz_rc cczi_tf_lib_open(struct ccz_engine *e, struct tf_api *tf, const char *library,
+                        struct ccz_err *err);
 
 /* tf_ram.c: a folder in TensorFlow's in-memory file system. */
 struct tf_ram {

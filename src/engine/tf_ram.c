@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stage in TensorFlow's own in-memory file system (ram://, a map from names to std::string inside the
- * library). Deleting a file frees its memory; TensorFlow offers no way to overwrite it before.
+ * Stage in TensorFlow's own in-memory file system (ram://, a map from names to std::string inside
+ * the library). Deleting a file frees its memory; TensorFlow offers no way to overwrite it before.
  */
 #include "engine/tf_priv.h"
 
@@ -23,9 +23,11 @@ static ccz_rc outcome(const struct tf_ram *r, const char *what, struct ccz_err *
     if (code == TF_OK)
         return CCZ_OK;
     ccz_rc rc = code == TF_UNIMPLEMENTED ? CCZ_E_UNAVAILABLE : CCZ_E_IO;
-    ccz_fail(err, rc, "engine:stage", code, "cannot %s in memory: %.120s", what, r->api->TF_Message(r->status));
-    return rc == CCZ_E_UNAVAILABLE ? ccz_hint(err, rc, "this TensorFlow has no ram:// file system: use the tmpfs stage")
-                                   : rc;
+    ccz_fail(err, rc, "engine:stage", code, "cannot %s in memory: %.120s", what,
+             r->api->TF_Message(r->status));
+    return rc == CCZ_E_UNAVAILABLE
+               ? ccz_hint(err, rc, "this TensorFlow has no ram:// file system: use the tmpfs stage")
+               : rc;
 }
 
 static ccz_rc ram_dir(void *arg, const char *name, struct ccz_err *err)
@@ -34,7 +36,8 @@ static ccz_rc ram_dir(void *arg, const char *name, struct ccz_err *err)
     ram_name full;
     full_name(full, r, name);
     r->api->TF_CreateDir(full, r->status);
-    return r->api->TF_GetCode(r->status) == TF_ALREADY_EXISTS ? CCZ_OK : outcome(r, "make a folder", err);
+    return r->api->TF_GetCode(r->status) == TF_ALREADY_EXISTS ? CCZ_OK
+                                                              : outcome(r, "make a folder", err);
 }
 
 static ccz_rc ram_open(void *arg, const char *name, struct ccz_err *err)
@@ -69,7 +72,8 @@ ccz_rc cczi_tf_ram_fill(struct tf_ram *r, struct ccz_err *err)
     return rc == CCZ_OK ? cczi_stage_copy(r->cfg, &sink, err) : rc;
 }
 
-/* Every file and folder that cczi_stage_copy() can have made, by name; what is not there is no error. */
+/* Every file and folder that cczi_stage_copy() can have made, by name; what is not there is no
+ * error. */
 void cczi_tf_ram_remove(struct tf_ram *r)
 {
     ram_name full;

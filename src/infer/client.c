@@ -57,7 +57,8 @@ int64_t ccz_infer_answer_version(const struct ccz_infer_answer *a)
 
 static ccz_rc malformed(struct ccz_err *err)
 {
-    return ccz_fail(err, CCZ_E_FORMAT, "infer:response", 0, "the server's PredictResponse is malformed");
+    return ccz_fail(err, CCZ_E_FORMAT, "infer:response", 0,
+                    "the server's PredictResponse is malformed");
 }
 
 static ccz_rc add_output(struct ccz_infer_answer *a, struct ccz_span entry, struct ccz_err *err)
@@ -67,13 +68,16 @@ static ccz_rc add_output(struct ccz_infer_answer *a, struct ccz_span entry, stru
         return malformed(err);
     struct ccz_tensor *t = &a->out[a->len];
     char *copy = cczi_scratch_take(&a->scratch, name.size + 1, 1);
-    enum cczi_tensor_result rc = copy ? cczi_tensor_decode(t, proto, &a->scratch) : CCZI_TENSOR_LIMIT;
+    enum cczi_tensor_result rc =
+        copy ? cczi_tensor_decode(t, proto, &a->scratch) : CCZI_TENSOR_LIMIT;
     if (rc == CCZI_TENSOR_MALFORMED)
         return malformed(err);
     if (rc == CCZI_TENSOR_INVALID)
-        return ccz_fail(err, CCZ_E_FORMAT, "infer:tensor", 0, "an output does not fit its type and shape");
+        return ccz_fail(err, CCZ_E_FORMAT, "infer:tensor", 0,
+                        "an output does not fit its type and shape");
     if (rc == CCZI_TENSOR_LIMIT)
-        return ccz_fail(err, CCZ_E_LIMIT, "infer:tensor", 0, "the outputs are larger than expected");
+        return ccz_fail(err, CCZ_E_LIMIT, "infer:tensor", 0,
+                        "the outputs are larger than expected");
     if (name.size)
         memcpy(copy, name.ptr, name.size);
     t->name = copy;
@@ -115,7 +119,8 @@ static ccz_rc parse(struct ccz_infer_answer *a, struct ccz_span response, struct
         return ccz_refuse_num(err, CCZ_E_LIMIT, "infer:tensor", (int64_t)outputs, CCZI_NAMES_MAX);
     a->out = cczi_scratch_take(&a->scratch, outputs, sizeof(*a->out));
     if (!a->out)
-        return ccz_fail(err, CCZ_E_LIMIT, "infer:tensor", 0, "the outputs are larger than expected");
+        return ccz_fail(err, CCZ_E_LIMIT, "infer:tensor", 0,
+                        "the outputs are larger than expected");
     r = ccz_rd_from(response);
     while (ccz_pb_next(&f, &r)) {
         ccz_rc rc = CCZ_OK;
@@ -129,8 +134,8 @@ static ccz_rc parse(struct ccz_infer_answer *a, struct ccz_span response, struct
     return CCZ_OK;
 }
 
-ccz_rc ccz_infer_decode_predict(struct ccz_infer_answer **out, struct ccz_span response, size_t size_max,
-                                struct ccz_err *err)
+ccz_rc ccz_infer_decode_predict(struct ccz_infer_answer **out, struct ccz_span response,
+                                size_t size_max, struct ccz_err *err)
 {
     *out = NULL;
     CCZ_AUTO(ccz_infer_answer) a = calloc(1, sizeof(*a));
@@ -144,8 +149,8 @@ ccz_rc ccz_infer_decode_predict(struct ccz_infer_answer **out, struct ccz_span r
     return rc;
 }
 
-ccz_rc ccz_infer_decode_scores(struct ccz_buf *scores, size_t *classes, struct ccz_span response, const char *name,
-                               size_t rows, struct ccz_err *err)
+ccz_rc ccz_infer_decode_scores(struct ccz_buf *scores, size_t *classes, struct ccz_span response,
+                               const char *name, size_t rows, struct ccz_err *err)
 {
     *classes = 0;
     CCZ_AUTO(ccz_infer_answer) a = NULL;
@@ -156,14 +161,17 @@ ccz_rc ccz_infer_decode_scores(struct ccz_buf *scores, size_t *classes, struct c
         return rc;
     const struct ccz_tensor *t = ccz_infer_answer_get(a, name);
     if (!t)
-        return ccz_fail(err, CCZ_E_FORMAT, "infer:scores", 0, "the answer has no output %.60s", name);
+        return ccz_fail(err, CCZ_E_FORMAT, "infer:scores", 0, "the answer has no output %.60s",
+                        name);
     if (t->dtype != CCZ_DT_FLOAT || t->rank != 2 || t->dims[1] < 1)
-        return ccz_refuse(err, CCZ_E_FORMAT, "infer:scores", ccz_dtype_enum_name(t->dtype), "a DT_FLOAT matrix");
+        return ccz_refuse(err, CCZ_E_FORMAT, "infer:scores", ccz_dtype_enum_name(t->dtype),
+                          "a DT_FLOAT matrix");
     if ((uint64_t)t->dims[0] != rows)
         return ccz_refuse_num(err, CCZ_E_FORMAT, "infer:scores", t->dims[0], (int64_t)rows);
     ccz_buf_put_span(scores, t->data);
     if (scores->bad)
-        return ccz_fail(err, CCZ_E_LIMIT, "infer:scores", (int64_t)t->data.size, "the scores do not fit the buffer");
+        return ccz_fail(err, CCZ_E_LIMIT, "infer:scores", (int64_t)t->data.size,
+                        "the scores do not fit the buffer");
     *classes = (size_t)t->dims[1];
     return CCZ_OK;
 }

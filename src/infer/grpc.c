@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The gRPC methods, from tensorflow_serving/apis/{predict,get_model_metadata,get_model_status,model}.proto. */
+/* The gRPC methods, from
+ * tensorflow_serving/apis/{predict,get_model_metadata,get_model_status,model}.proto. */
 #include "infer/infer_priv.h"
 
 #include <cczoo/codec.h>
@@ -13,7 +14,8 @@ static ccz_rc unparsable(struct ccz_run_status *st)
     return ccz_run_status_set(st, CCZ_RUN_INTERNAL, "Failed to parse the request message");
 }
 
-/* ModelSpec {1 name, oneof version_choice {2 Int64Value version {1 value}, 4 version_label}, 3 signature_name} */
+/* ModelSpec {1 name, oneof version_choice {2 Int64Value version {1 value}, 4 version_label}, 3
+ * signature_name} */
 static bool parse_spec(struct cczi_spec *out, struct ccz_span msg)
 {
     *out = (struct cczi_spec){.present = true};
@@ -44,7 +46,8 @@ static bool parse_spec(struct cczi_spec *out, struct ccz_span msg)
     return !r.bad;
 }
 
-static void put_spec(struct ccz_buf *out, uint32_t number, const struct cczi_version *v, const char *signature)
+static void put_spec(struct ccz_buf *out, uint32_t number, const struct cczi_version *v,
+                     const char *signature)
 {
     size_t spec = ccz_pb_open(out, number);
     ccz_pb_put_str(out, 1, v->name);
@@ -70,7 +73,8 @@ static bool add_input(struct cczi_predict *p, struct ccz_span entry, struct ccz_
     while (i < p->in_len && !ccz_span_eq(p->in[i].name, n.name))
         i++;
     if (i == CCZI_NAMES_MAX) {
-        (void)ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "more than %d inputs", CCZI_NAMES_MAX);
+        (void)ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "more than %d inputs",
+                                 CCZI_NAMES_MAX);
         return false;
     }
     p->in[i] = n;
@@ -93,7 +97,8 @@ static ccz_rc parse_predict(struct cczi_predict *p, struct ccz_span msg, struct 
         if (f.number == 2 && !add_input(p, f.bytes, st))
             return ccz_run_rc(st->code);
         if (f.number == 3 && p->filter_len == CCZI_NAMES_MAX)
-            return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "more than %d outputs", CCZI_NAMES_MAX);
+            return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "more than %d outputs",
+                                      CCZI_NAMES_MAX);
         if (f.number == 3)
             p->filter[p->filter_len++] = f.bytes;
     }
@@ -101,8 +106,8 @@ static ccz_rc parse_predict(struct cczi_predict *p, struct ccz_span msg, struct 
 }
 
 /* PredictResponse {1 map<string, TensorProto> outputs, 2 model_spec} */
-static void put_predict(struct ccz_buf *out, const struct ccz_result *r, const struct cczi_version *v,
-                        const char *signature, bool content)
+static void put_predict(struct ccz_buf *out, const struct ccz_result *r,
+                        const struct cczi_version *v, const char *signature, bool content)
 {
     for (size_t i = 0; i < ccz_result_len(r); i++) {
         const struct ccz_tensor *t = ccz_result_at(r, i);
@@ -193,11 +198,13 @@ static ccz_rc metadata(struct ccz_buf *out, struct ccz_run_status *st, struct cc
     if (!spec.present)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Missing ModelSpec");
     if (fields == 0)
-        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
-                                  "GetModelMetadataRequest must specify at least one metadata_field");
+        return ccz_run_status_set(
+            st, CCZ_RUN_INVALID_ARGUMENT,
+            "GetModelMetadataRequest must specify at least one metadata_field");
     if (unsupported.ptr)
-        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Metadata field %.*s is not supported",
-                                  (int)unsupported.size, (const char *)unsupported.ptr);
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                  "Metadata field %.*s is not supported", (int)unsupported.size,
+                                  (const char *)unsupported.ptr);
     struct cczi_version *v;
     ccz_rc rc = cczi_acquire(&v, st, s, &spec);
     if (rc == CCZ_OK)
@@ -208,7 +215,8 @@ static ccz_rc metadata(struct ccz_buf *out, struct ccz_run_status *st, struct cc
 
 /* ------------------------------------------------------------------------ GetModelStatus */
 
-/* GetModelStatusResponse {1 rep ModelVersionStatus {1 version, 2 state, 3 StatusProto {1 error_code, 2 error_message}}} */
+/* GetModelStatusResponse {1 rep ModelVersionStatus {1 version, 2 state, 3 StatusProto {1
+ * error_code, 2 error_message}}} */
 static void put_status(void *arg, const struct cczi_version *v)
 {
     struct ccz_buf *out = arg;
@@ -239,7 +247,8 @@ static ccz_rc model_status(struct ccz_buf *out, struct ccz_run_status *st, struc
 
 static const struct {
     const char *path;
-    ccz_rc (*run)(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s, const struct ccz_infer_call *call);
+    ccz_rc (*run)(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
+                  const struct ccz_infer_call *call);
 } methods[] = {
     {CCZ_INFER_PATH_PREDICT, predict},
     {CCZ_INFER_PATH_METADATA, metadata},
@@ -254,11 +263,13 @@ void ccz_infer_grpc(struct ccz_buf *response, struct ccz_run_status *st, struct 
     while (i < len && strcmp(methods[i].path, call->path) != 0)
         i++;
     ccz_rc rc = i < len ? methods[i].run(response, st, s, call)
-                        : ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "unknown method %.200s", call->path);
+                        : ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "unknown method %.200s",
+                                             call->path);
     if (rc == CCZ_OK && response->bad)
-        rc = ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "the response is larger than %zu bytes",
-                                response->max_size);
-    if (rc != CCZ_OK && st->code == CCZ_RUN_OK) /* a failure of the engine that has no code of its own */
+        rc = ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,
+                                "the response is larger than %zu bytes", response->max_size);
+    if (rc != CCZ_OK &&
+        st->code == CCZ_RUN_OK) /* a failure of the engine that has no code of its own */
         (void)ccz_run_status_set(st, CCZ_RUN_INTERNAL, "%s", ccz_rc_str(rc));
     if (rc != CCZ_OK && !response->bad)
         response->size = before;

@@ -58,8 +58,8 @@ ccz_rc cczi_acquire(struct cczi_version **out, struct ccz_run_status *st, struct
 void cczi_release(struct ccz_infer *s, struct cczi_version *v);
 /* GetModelStatus: @p fn for each version asked for, in order, under the lock. */
 typedef void (*cczi_version_fn)(void *arg, const struct cczi_version *v);
-ccz_rc cczi_status_each(struct ccz_run_status *st, struct ccz_infer *s, const struct cczi_spec *spec,
-                        cczi_version_fn fn, void *arg);
+ccz_rc cczi_status_each(struct ccz_run_status *st, struct ccz_infer *s,
+                        const struct cczi_spec *spec, cczi_version_fn fn, void *arg);
 
 /* ---- tensor_pb.c: tensorflow.TensorProto */
 
@@ -70,7 +70,8 @@ enum cczi_tensor_result {
     CCZI_TENSOR_LIMIT
 };
 /* @p out has no name yet; may point into @p proto. */
-enum cczi_tensor_result cczi_tensor_decode(struct ccz_tensor *out, struct ccz_span proto, struct cczi_scratch *scratch);
+enum cczi_tensor_result cczi_tensor_decode(struct ccz_tensor *out, struct ccz_span proto,
+                                           struct cczi_scratch *scratch);
 /* Appends the fields of a TensorProto; strings always go to string_val. */
 void cczi_tensor_encode(struct ccz_buf *out, const struct ccz_tensor *t, bool content);
 /* A map entry {1 key, 2 value}; false if malformed. */
@@ -91,12 +92,12 @@ struct cczi_predict {
 /* "{a,b}" sorted, for messages. */
 void cczi_put_names(struct ccz_buf *out, const struct ccz_span *names, size_t len);
 /* The signature to use, FAILED_PRECONDITION if there is none. */
-ccz_rc cczi_find_signature(const struct ccz_signature **out, struct ccz_run_status *st, const struct ccz_model *m,
-                           struct ccz_span name);
+ccz_rc cczi_find_signature(const struct ccz_signature **out, struct ccz_run_status *st,
+                           const struct ccz_model *m, struct ccz_span name);
 /* Decodes and checks the inputs and the filter against the signature, then runs it. */
 ccz_rc cczi_predict_run(struct ccz_result **out, struct ccz_run_status *st, struct ccz_model *m,
-                        const struct ccz_signature *sig, const struct cczi_predict *req, uint32_t timeout_ms,
-                        struct cczi_scratch *scratch);
+                        const struct ccz_signature *sig, const struct cczi_predict *req,
+                        uint32_t timeout_ms, struct cczi_scratch *scratch);
 /* Sets @p st to the text in @p msg and frees it. */
 ccz_rc cczi_status_buf(struct ccz_run_status *st, enum ccz_run_code code, struct ccz_buf *msg);
 
@@ -108,7 +109,15 @@ struct cczi_json {
     size_t error_at;
     locale_t c_locale;
 };
-enum cczi_json_kind { CCZI_NULL, CCZI_FALSE, CCZI_TRUE, CCZI_OBJECT, CCZI_ARRAY, CCZI_STRING, CCZI_NUMBER };
+enum cczi_json_kind {
+    CCZI_NULL,
+    CCZI_FALSE,
+    CCZI_TRUE,
+    CCZI_OBJECT,
+    CCZI_ARRAY,
+    CCZI_STRING,
+    CCZI_NUMBER
+};
 struct cczi_num {
     bool integer, negative; /* integer: no point or exponent, and it fits 64 bits */
     uint64_t magnitude;
@@ -119,7 +128,8 @@ bool cczi_json_skip(struct cczi_json *j);
 /* Kind of the value at the cursor; white space before it is passed. */
 enum cczi_json_kind cczi_json_kind(struct cczi_json *j);
 const char *cczi_json_kind_name(enum cczi_json_kind k);
-/* After '[' or '{' has been passed with cczi_json_enter(): true while another element (or member) follows. */
+/* After '[' or '{' has been passed with cczi_json_enter(): true while another element (or member)
+ * follows. */
 void cczi_json_enter(struct cczi_json *j);
 bool cczi_json_more(struct cczi_json *j, bool first);
 struct cczi_num cczi_json_num(struct cczi_json *j);
@@ -161,11 +171,15 @@ struct cczi_json_inputs {
     bool row; /* "instances" */
 };
 /* @p root: cursor at the validated root object; the tensors are in @p scratch or in the text. */
-ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st, const struct ccz_signature *sig,
-                        struct cczi_json root, struct cczi_scratch *scratch);
-ccz_rc cczi_json_outputs(struct ccz_buf *out, struct ccz_run_status *st, const struct ccz_result *r, bool row);
-/* Member @p key of an object: cursor at its value; false if there is none. The first of two counts. */
-bool cczi_json_member(struct cczi_json *value, struct cczi_json object, const char *key, struct cczi_scratch *scratch);
+ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st,
+                        const struct ccz_signature *sig, struct cczi_json root,
+                        struct cczi_scratch *scratch);
+ccz_rc cczi_json_outputs(struct ccz_buf *out, struct ccz_run_status *st, const struct ccz_result *r,
+                         bool row);
+/* Member @p key of an object: cursor at its value; false if there is none. The first of two counts.
+ */
+bool cczi_json_member(struct cczi_json *value, struct cczi_json object, const char *key,
+                      struct cczi_scratch *scratch);
 
 /* ---- metadata.c: signatures as protobuf and as JSON */
 

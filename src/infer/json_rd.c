@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON (RFC 8259) as TensorFlow Serving reads it: RapidJSON's iterative parser with NaN and Infinity,
- * which stops behind the first value. Its error texts and offsets are kept. The text is checked once
- * by cczi_json_skip(); after that the values are taken from it in place, so that a request with a
- * million numbers needs no tree.
+ * JSON (RFC 8259) as TensorFlow Serving reads it: RapidJSON's iterative parser with NaN and
+ * Infinity, which stops behind the first value. Its error texts and offsets are kept. The text is
+ * checked once by cczi_json_skip(); after that the values are taken from it in place, so that a
+ * request with a million numbers needs no tree.
  */
 #include "infer/infer_priv.h"
 
@@ -45,8 +45,8 @@ static bool word(struct cczi_json *j, const char *text)
 }
 
 /*
- * A double from text that is a JSON number. It needs no terminator of its own: behind a number that is
- * not the last byte of the text stands one that cannot belong to it.
+ * A double from text that is a JSON number. It needs no terminator of its own: behind a number that
+ * is not the last byte of the text stands one that cannot belong to it.
  */
 static double to_double(const struct cczi_json *j, const uint8_t *from)
 {
@@ -99,7 +99,8 @@ static int hex4(const uint8_t *p)
 {
     int v = 0;
     for (int i = 0; i < 4; i++) {
-        int c = p[i] | 0x20, d = digit(p[i]) ? p[i] - '0' : (c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1);
+        int c = p[i] | 0x20,
+            d = digit(p[i]) ? p[i] - '0' : (c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1);
         if (d < 0)
             return -1;
         v = v * 16 + d;
@@ -107,7 +108,8 @@ static int hex4(const uint8_t *p)
     return v;
 }
 
-/* Cursor behind the 'u'; a high surrogate takes the low one that must follow. -1 = bad digit, -2 = bad pair. */
+/* Cursor behind the 'u'; a high surrogate takes the low one that must follow. -1 = bad digit, -2 =
+ * bad pair. */
 static int32_t unicode(struct cczi_json *j)
 {
     int32_t hi = j->end - j->p >= 4 ? hex4(j->p) : -1;
@@ -152,7 +154,8 @@ static bool skip_string(struct cczi_json *j)
         if (c == 0)
             return fail(j, at, "Missing a closing quotation mark in string.");
         if (c < 0x20)
-            return fail(j, at, "Invalid escape character in string."); /* a bare control character */
+            return fail(j, at,
+                        "Invalid escape character in string."); /* a bare control character */
         j->p++;
         if (c == '"')
             return true;
@@ -192,7 +195,8 @@ static bool skip_name(struct cczi_json *j)
     return true;
 }
 
-/* After a value: closes what ends here. False = error, or (no error) the outermost value is complete. */
+/* After a value: closes what ends here. False = error, or (no error) the outermost value is
+ * complete. */
 static bool close_values(struct cczi_json *j, const bool *object, int *depth)
 {
     while (*depth > 0) {
@@ -203,8 +207,9 @@ static bool close_values(struct cczi_json *j, const bool *object, int *depth)
             return !in_object || skip_name(j);
         }
         if (peek(j) != (in_object ? '}' : ']'))
-            return fail(j, j->p, in_object ? "Missing a comma or '}' after an object member."
-                                           : "Missing a comma or ']' after an array element.");
+            return fail(j, j->p,
+                        in_object ? "Missing a comma or '}' after an object member."
+                                  : "Missing a comma or ']' after an array element.");
         j->p++;
         (*depth)--;
     }
@@ -266,7 +271,8 @@ enum cczi_json_kind cczi_json_kind(struct cczi_json *j)
 
 const char *cczi_json_kind_name(enum cczi_json_kind k)
 {
-    static const char *const names[] = {"Null", "False", "True", "Object", "Array", "String", "Number"};
+    static const char *const names[] = {"Null",  "False",  "True",  "Object",
+                                        "Array", "String", "Number"};
     return names[k];
 }
 
@@ -288,12 +294,14 @@ bool cczi_json_more(struct cczi_json *j, bool first)
     return true;
 }
 
-/* Digits up to 2^53 and a power of ten up to 10^22 are both exact in a double, so one multiplication or
- * division rounds correctly (Clinger, "How to read floating point numbers accurately"). */
+/* Digits up to 2^53 and a power of ten up to 10^22 are both exact in a double, so one
+ * multiplication or division rounds correctly (Clinger, "How to read floating point numbers
+ * accurately"). */
 static bool exact(double *out, uint64_t digits, int exponent)
 {
-    static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     if (digits > (uint64_t)1 << 53 || exponent < -22 || exponent > 22)
         return false;
     *out = exponent < 0 ? (double)digits / power[-exponent] : (double)digits * power[exponent];
@@ -401,7 +409,8 @@ struct ccz_span cczi_json_string(struct cczi_json *j, struct cczi_scratch *scrat
     size_t size = (size_t)(end - from), n = 0;
     if (size == 0 || !memchr(from, '\\', size))
         return CCZ_SPAN(from, size);
-    uint8_t *to = cczi_scratch_take(scratch, size, 1); /* an escape is never shorter than what it stands for */
+    uint8_t *to = cczi_scratch_take(scratch, size,
+                                    1); /* an escape is never shorter than what it stands for */
     if (!to)
         return (struct ccz_span){0};
     struct cczi_json s = *j;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * REST predict: tensors from "instances" (rows) or "inputs" (columns) and back, following
- * tensorflow_serving/util/json_tensor.cc in checks, order of checks and wording. The type of a tensor
- * comes from the signature, its shape from the nesting of the lists.
+ * tensorflow_serving/util/json_tensor.cc in checks, order of checks and wording. The type of a
+ * tensor comes from the signature, its shape from the nesting of the lists.
  */
 #include "infer/infer_priv.h"
 
@@ -52,7 +52,8 @@ static CCZ_FMT(3, 4) ccz_rc
 static ccz_rc type_error(struct ccz_run_status *st, struct cczi_json value, enum ccz_dtype t)
 {
     const char *kind = cczi_json_kind_name(cczi_json_kind(&value));
-    return value_error(st, &value, " Type: %s is not of expected type: %s", kind, ccz_dtype_name(t));
+    return value_error(st, &value, " Type: %s is not of expected type: %s", kind,
+                       ccz_dtype_name(t));
 }
 
 /* Puts words in front of the message that is there. */
@@ -77,8 +78,9 @@ struct range {
     uint64_t max; /* of the magnitude; a negative number may be one more */
 };
 static const struct range ranges[] = {
-    {CCZ_DT_INT32, true, INT32_MAX}, {CCZ_DT_INT16, true, INT16_MAX},    {CCZ_DT_INT8, true, INT8_MAX},
-    {CCZ_DT_UINT8, false, UINT8_MAX}, {CCZ_DT_INT64, true, INT64_MAX},   {CCZ_DT_UINT32, false, UINT32_MAX},
+    {CCZ_DT_INT32, true, INT32_MAX},    {CCZ_DT_INT16, true, INT16_MAX},
+    {CCZ_DT_INT8, true, INT8_MAX},      {CCZ_DT_UINT8, false, UINT8_MAX},
+    {CCZ_DT_INT64, true, INT64_MAX},    {CCZ_DT_UINT32, false, UINT32_MAX},
     {CCZ_DT_UINT64, false, UINT64_MAX},
 };
 
@@ -90,7 +92,8 @@ static const struct range *range_of(enum ccz_dtype t)
     return NULL;
 }
 
-static ccz_rc add_integer(struct column *c, struct build *b, struct cczi_json *j, const struct range *r)
+static ccz_rc add_integer(struct column *c, struct build *b, struct cczi_json *j,
+                          const struct range *r)
 {
     struct cczi_json at = *j;
     if (cczi_json_kind(j) != CCZI_NUMBER)
@@ -128,7 +131,8 @@ static bool is_base64(struct cczi_json j, struct cczi_scratch *scratch)
     if (cczi_json_kind(&j) != CCZI_OBJECT)
         return false;
     cczi_json_enter(&j);
-    if (!cczi_json_more(&j, true) || !ccz_span_eq(cczi_json_key(&j, scratch), ccz_span_str("b64")) ||
+    if (!cczi_json_more(&j, true) ||
+        !ccz_span_eq(cczi_json_key(&j, scratch), ccz_span_str("b64")) ||
         cczi_json_kind(&j) != CCZI_STRING)
         return false;
     (void)cczi_json_skip(&j);
@@ -216,14 +220,16 @@ static int64_t count_elements(struct cczi_json array)
     return n;
 }
 
-/* GetDenseTensorShape(): the lengths along the first elements. @p rank_max leaves room for a batch dimension. */
-static ccz_rc find_shape(int *rank, int64_t *dims, int rank_max, struct cczi_json j, struct ccz_run_status *st)
+/* GetDenseTensorShape(): the lengths along the first elements. @p rank_max leaves room for a batch
+ * dimension. */
+static ccz_rc find_shape(int *rank, int64_t *dims, int rank_max, struct cczi_json j,
+                         struct ccz_run_status *st)
 {
     *rank = 0;
     while (cczi_json_kind(&j) == CCZI_ARRAY) {
         if (*rank == rank_max)
-            return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "A tensor has at most %d dimensions",
-                                      CCZ_TENSOR_RANK_MAX);
+            return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                      "A tensor has at most %d dimensions", CCZ_TENSOR_RANK_MAX);
         dims[*rank] = count_elements(j);
         cczi_json_enter(&j);
         if (dims[(*rank)++] == 0)
@@ -246,26 +252,29 @@ static ccz_rc wrong_size(struct ccz_run_status *st, const struct nesting *n, con
         int64_t size = count_elements(n->start[i]);
         if (size != dims[i])
             return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
-                                      "Encountered list at unexpected size: %" PRId64 " at level: %d expected size: %" PRId64,
+                                      "Encountered list at unexpected size: %" PRId64
+                                      " at level: %d expected size: %" PRId64,
                                       size, i, dims[i]);
     }
     return CCZ_OK;
 }
 
 /* The value at the cursor, or the opening of a list. */
-static ccz_rc fill_one(struct column *c, struct build *b, struct nesting *n, const int64_t *dims, int rank,
-                       struct cczi_json *j, bool *opened)
+static ccz_rc fill_one(struct column *c, struct build *b, struct nesting *n, const int64_t *dims,
+                       int rank, struct cczi_json *j, bool *opened)
 {
     *opened = cczi_json_kind(j) == CCZI_ARRAY;
     ccz_rc rc;
     if (!*opened && n->level == rank) {
         rc = add_value(c, b, j);
     } else if (!*opened) {
-        rc = value_error(b->st, j, " found at incorrect level: %d in the JSON DOM. Expected at level: %d", n->level + 1,
-                         rank);
+        rc = value_error(b->st, j,
+                         " found at incorrect level: %d in the JSON DOM. Expected at level: %d",
+                         n->level + 1, rank);
     } else if (n->level >= rank) {
         rc = ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
-                                "Encountered list at unexpected level: %d expected < %d", n->level, rank);
+                                "Encountered list at unexpected level: %d expected < %d", n->level,
+                                rank);
     } else {
         n->start[n->level] = *j;
         n->len[n->level] = 0;
@@ -280,7 +289,8 @@ static ccz_rc fill_one(struct column *c, struct build *b, struct nesting *n, con
 }
 
 /* FillTensorProto(): appends one (nested list of) value(s) of the given shape. */
-static ccz_rc fill(struct column *c, struct build *b, int rank, const int64_t *dims, struct cczi_json *j)
+static ccz_rc fill(struct column *c, struct build *b, int rank, const int64_t *dims,
+                   struct cczi_json *j)
 {
     struct nesting n = {.level = 0};
     do {
@@ -298,8 +308,8 @@ static ccz_rc fill(struct column *c, struct build *b, int rank, const int64_t *d
             n.len[n.level - 1]++;
     } while (n.level > 0);
     if (c->values.bad || b->scratch->full)
-        return ccz_run_status_set(b->st, CCZ_RUN_RESOURCE_EXHAUSTED, "input %s is larger than the server allows",
-                                  c->info->name);
+        return ccz_run_status_set(b->st, CCZ_RUN_RESOURCE_EXHAUSTED,
+                                  "input %s is larger than the server allows", c->info->name);
     return CCZ_OK;
 }
 
@@ -333,8 +343,8 @@ static ccz_rc add_instance(struct column *c, struct build *b, struct cczi_json *
         return CCZ_OK;
     }
     if (len != c->row_len)
-        return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT, "Expecting tensor size: %zu but got: %zu", c->row_len,
-                                  len);
+        return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
+                                  "Expecting tensor size: %zu but got: %zu", c->row_len, len);
     if (rank == c->rank && memcmp(dims, c->dims, (size_t)rank * sizeof(dims[0])) == 0)
         return CCZ_OK;
     struct ccz_buf m;
@@ -376,15 +386,17 @@ static ccz_rc add_object(struct build *b, size_t row, struct cczi_json *j)
         struct column *c = column_of(b, name);
         ccz_rc rc;
         if (!c)
-            rc = ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT, "JSON object: does not have named input: %.*s",
-                                    (int)name.size, (const char *)name.ptr);
+            rc = ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
+                                    "JSON object: does not have named input: %.*s", (int)name.size,
+                                    (const char *)name.ptr);
         else if (c->rows > row) /* a second member of the same name */
             return wrong_keys(b, row, &object);
         else
             rc = add_instance(c, b, j);
         if (rc != CCZ_OK)
-            return wrap(b->st, "Failed to process element: %zu key: %.*s of 'instances' list. Error: ", row,
-                        (int)(name.size < 256 ? name.size : 256), (const char *)name.ptr);
+            return wrap(
+                b->st, "Failed to process element: %zu key: %.*s of 'instances' list. Error: ", row,
+                (int)(name.size < 256 ? name.size : 256), (const char *)name.ptr);
     }
     for (size_t i = 0; i < b->sig->in_len; i++)
         if (b->col[i].rows != row + 1)
@@ -402,25 +414,29 @@ static ccz_rc read_rows(struct build *b, struct cczi_json j, const struct cczi_j
         return value_error(b->st, root, " No values in 'instances' array");
     bool objects = cczi_json_kind(&j) == CCZI_OBJECT && !is_base64(j, b->scratch);
     if (!objects && b->sig->in_len > 1)
-        return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT, "%s",
-                                  "instances is a plain list, but expecting list of objects as multiple input tensors "
-                                  "required as per tensorinfo_map");
+        return ccz_run_status_set(
+            b->st, CCZ_RUN_INVALID_ARGUMENT, "%s",
+            "instances is a plain list, but expecting list of objects as multiple input tensors "
+            "required as per tensorinfo_map");
     size_t row = 0;
     do {
         bool object = cczi_json_kind(&j) == CCZI_OBJECT && !is_base64(j, b->scratch);
         ccz_rc rc;
         if (objects && !object)
             return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
-                                      "Expecting object but got list at item %zu of input list", row);
+                                      "Expecting object but got list at item %zu of input list",
+                                      row);
         if (!objects && object)
-            return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
-                                      "Expecting value/list but got object at item %zu of input list", row);
+            return ccz_run_status_set(
+                b->st, CCZ_RUN_INVALID_ARGUMENT,
+                "Expecting value/list but got object at item %zu of input list", row);
         if (objects) {
             rc = add_object(b, row, &j);
         } else {
             rc = add_instance(&b->col[0], b, &j);
             if (rc != CCZ_OK)
-                rc = wrap(b->st, "Failed to process element: %zu of 'instances' list. Error: ", row);
+                rc =
+                    wrap(b->st, "Failed to process element: %zu of 'instances' list. Error: ", row);
         }
         if (rc != CCZ_OK)
             return rc;
@@ -442,15 +458,17 @@ static ccz_rc read_columns(struct build *b, struct cczi_json j)
 {
     if (cczi_json_kind(&j) != CCZI_OBJECT || is_base64(j, b->scratch)) {
         if (b->sig->in_len > 1)
-            return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT, "%s",
-                                      "inputs is a plain value/list, but expecting an object as multiple input tensors "
-                                      "required as per tensorinfo_map");
+            return ccz_run_status_set(
+                b->st, CCZ_RUN_INVALID_ARGUMENT, "%s",
+                "inputs is a plain value/list, but expecting an object as multiple input tensors "
+                "required as per tensorinfo_map");
         return read_column(&b->col[0], b, j);
     }
     for (size_t i = 0; i < b->sig->in_len; i++) {
         struct cczi_json value;
         if (!cczi_json_member(&value, j, b->sig->in[i].name, b->scratch))
-            return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT, "Missing named input: %s in 'inputs' object.",
+            return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
+                                      "Missing named input: %s in 'inputs' object.",
                                       b->sig->in[i].name);
         ccz_rc rc = read_column(&b->col[i], b, value);
         if (rc != CCZ_OK)
@@ -461,7 +479,8 @@ static ccz_rc read_columns(struct build *b, struct cczi_json j)
 
 /* ------------------------------------------------------------------------ request */
 
-bool cczi_json_member(struct cczi_json *value, struct cczi_json object, const char *key, struct cczi_scratch *scratch)
+bool cczi_json_member(struct cczi_json *value, struct cczi_json object, const char *key,
+                      struct cczi_scratch *scratch)
 {
     cczi_json_enter(&object);
     for (bool first = true; cczi_json_more(&object, first); first = false) {
@@ -492,8 +511,9 @@ static bool finish(struct ccz_tensor *t, struct column *c, bool row, struct cczi
     return copy != NULL;
 }
 
-ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st, const struct ccz_signature *sig,
-                        struct cczi_json root, struct cczi_scratch *scratch)
+ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st,
+                        const struct ccz_signature *sig, struct cczi_json root,
+                        struct cczi_scratch *scratch)
 {
     *out = (struct cczi_json_inputs){.in_len = sig->in_len};
     struct build b = {.st = st, .sig = sig, .scratch = scratch};
@@ -501,9 +521,12 @@ ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st,
     bool has_rows = cczi_json_member(&rows, root, "instances", scratch);
     bool has_columns = cczi_json_member(&columns, root, "inputs", scratch);
     if (has_rows && has_columns)
-        return value_error(st, &root, " Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist ");
+        return value_error(st, &root,
+                           " Not formatted correctly expecting only one of 'inputs' or 'instances' "
+                           "keys to exist ");
     if (!has_rows && !has_columns)
-        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Missing 'inputs' or 'instances' key");
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                  "Missing 'inputs' or 'instances' key");
     out->in = cczi_scratch_take(scratch, sig->in_len, sizeof(*out->in));
     b.col = cczi_scratch_take(scratch, sig->in_len, sizeof(*b.col));
     if (!out->in || !b.col)
@@ -515,8 +538,8 @@ ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st,
     ccz_rc rc = has_rows ? read_rows(&b, rows, &root) : read_columns(&b, columns);
     for (size_t i = 0; rc == CCZ_OK && i < sig->in_len; i++)
         if (!finish(&out->in[i], &b.col[i], has_rows, scratch))
-            rc = ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "input %s is larger than the server allows",
-                                    sig->in[i].name);
+            rc = ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,
+                                    "input %s is larger than the server allows", sig->in[i].name);
     for (size_t i = 0; i < sig->in_len; i++)
         ccz_buf_free(&b.col[i].values);
     out->row = has_rows;
@@ -582,7 +605,8 @@ static bool put_value(struct cczi_jw *w, const struct ccz_tensor *t, size_t i)
     return r || t->dtype == CCZ_DT_FLOAT || t->dtype == CCZ_DT_DOUBLE || t->dtype == CCZ_DT_BOOL;
 }
 
-/* AddTensorValues() from dimension @p from on, without recursion; @p next runs through the elements. */
+/* AddTensorValues() from dimension @p from on, without recursion; @p next runs through the
+ * elements. */
 static bool put_tensor(struct cczi_jw *w, const struct ccz_tensor *t, int from, size_t *next)
 {
     int64_t at[CCZ_TENSOR_RANK_MAX];
@@ -612,7 +636,8 @@ static bool put_tensor(struct cczi_jw *w, const struct ccz_tensor *t, int from, 
 
 static ccz_rc no_json(struct ccz_run_status *st, const struct ccz_tensor *t)
 {
-    return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Failed to write JSON value for tensor type: %s",
+    return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                              "Failed to write JSON value for tensor type: %s",
                               ccz_dtype_name(t->dtype));
 }
 
@@ -621,10 +646,12 @@ static ccz_rc check_batch(struct ccz_run_status *st, const struct ccz_result *r)
     for (size_t i = 0; i < ccz_result_len(r); i++) {
         const struct ccz_tensor *t = ccz_result_at(r, i), *first = ccz_result_at(r, 0);
         if (t->rank == 0)
-            return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Tensor name: %s has no shape information ", t->name);
+            return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                      "Tensor name: %s has no shape information ", t->name);
         if (t->dims[0] != first->dims[0])
             return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
-                                      "Tensor name: %s has inconsistent batch size: %" PRId64 " expecting: %" PRId64,
+                                      "Tensor name: %s has inconsistent batch size: %" PRId64
+                                      " expecting: %" PRId64,
                                       t->name, t->dims[0], first->dims[0]);
     }
     return CCZ_OK;
@@ -636,7 +663,9 @@ static ccz_rc put_rows(struct cczi_jw *w, struct ccz_run_status *st, const struc
     ccz_rc rc = check_batch(st, r);
     size_t len = ccz_result_len(r), *next = rc == CCZ_OK ? calloc(len, sizeof(*next)) : NULL;
     if (rc != CCZ_OK || !next)
-        return rc != CCZ_OK ? rc : ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for the response");
+        return rc != CCZ_OK ? rc
+                            : ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,
+                                                 "no memory for the response");
     cczi_jw_key(w, "predictions");
     cczi_jw_array(w);
     for (int64_t row = 0; rc == CCZ_OK && row < ccz_result_at(r, 0)->dims[0]; row++) {
@@ -681,10 +710,12 @@ static ccz_rc put_columns(struct cczi_jw *w, struct ccz_run_status *st, const st
     return CCZ_OK;
 }
 
-ccz_rc cczi_json_outputs(struct ccz_buf *out, struct ccz_run_status *st, const struct ccz_result *r, bool row)
+ccz_rc cczi_json_outputs(struct ccz_buf *out, struct ccz_run_status *st, const struct ccz_result *r,
+                         bool row)
 {
     if (ccz_result_len(r) == 0)
-        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Cannot convert empty tensor map to JSON");
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                  "Cannot convert empty tensor map to JSON");
     struct cczi_jw w = {.out = out, .indent = 4};
     cczi_jw_object(&w);
     ccz_rc rc = row ? put_rows(&w, st, r) : put_columns(&w, st, r);

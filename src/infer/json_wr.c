@@ -152,7 +152,8 @@ void cczi_json_debug(struct ccz_buf *out, const struct cczi_json *at)
     cczi_scratch_init(&scratch, DEBUG_SIZE_MAX);
     struct cczi_jw w = {.out = &text, .indent = 4, .single_line = true};
     bool first[CCZ_INFER_JSON_DEPTH_MAX + 1] = {true};
-    /* One step per event of a parser; RapidJSON's writer is asked before each whether there is room. */
+    /* One step per event of a parser; RapidJSON's writer is asked before each whether there is
+     * room. */
     do {
         enum cczi_json_kind k = cczi_json_kind(&j);
         if (k == CCZI_OBJECT || k == CCZI_ARRAY) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signatures for GetModelMetadata: SignatureDefMap {1 map<string, SignatureDef>}, and the same as the
- * JSON that protobuf's own printer writes. Default values of inputs stay in the server.
+ * Signatures for GetModelMetadata: SignatureDefMap {1 map<string, SignatureDef>}, and the same as
+ * the JSON that protobuf's own printer writes. Default values of inputs stay in the server.
  */
 #include "infer/infer_priv.h"
 
@@ -12,7 +12,8 @@
 
 /* ------------------------------------------------------------------------ protobuf */
 
-static void put_infos(struct ccz_buf *out, uint32_t number, const struct ccz_tensor_info *t, size_t len)
+static void put_infos(struct ccz_buf *out, uint32_t number, const struct ccz_tensor_info *t,
+                      size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         size_t entry = ccz_pb_open(out, number);
@@ -42,9 +43,10 @@ void cczi_signature_map_pb(struct ccz_buf *out, const struct ccz_model *m)
 
 /* Names of every DataType; a model may declare more types than can be fed. */
 static const char *const dtype_names[] = {
-    "DT_INVALID", "DT_FLOAT", "DT_DOUBLE", "DT_INT32", "DT_UINT8", "DT_INT16", "DT_INT8", "DT_STRING",
-    "DT_COMPLEX64", "DT_INT64", "DT_BOOL", "DT_QINT8", "DT_QUINT8", "DT_QINT32", "DT_BFLOAT16", "DT_QINT16",
-    "DT_QUINT16", "DT_UINT16", "DT_COMPLEX128", "DT_HALF", "DT_RESOURCE", "DT_VARIANT", "DT_UINT32", "DT_UINT64",
+    "DT_INVALID",    "DT_FLOAT",  "DT_DOUBLE",    "DT_INT32",   "DT_UINT8",   "DT_INT16",
+    "DT_INT8",       "DT_STRING", "DT_COMPLEX64", "DT_INT64",   "DT_BOOL",    "DT_QINT8",
+    "DT_QUINT8",     "DT_QINT32", "DT_BFLOAT16",  "DT_QINT16",  "DT_QUINT16", "DT_UINT16",
+    "DT_COMPLEX128", "DT_HALF",   "DT_RESOURCE",  "DT_VARIANT", "DT_UINT32",  "DT_UINT64",
 };
 
 static void put_dtype(struct cczi_jw *w, struct ccz_span info)
@@ -109,7 +111,8 @@ static void put_shape(struct cczi_jw *w, struct ccz_span shape)
 /* TensorInfo.CooSparse {1 values_tensor_name, 2 indices_tensor_name, 3 dense_shape_tensor_name} */
 static void put_sparse(struct cczi_jw *w, struct ccz_span sparse)
 {
-    static const char *const names[] = {"values_tensor_name", "indices_tensor_name", "dense_shape_tensor_name"};
+    static const char *const names[] = {"values_tensor_name", "indices_tensor_name",
+                                        "dense_shape_tensor_name"};
     cczi_jw_key(w, "coo_sparse");
     cczi_jw_object(w);
     for (uint32_t i = 0; i < 3; i++) {
@@ -159,7 +162,8 @@ static void put_info(struct cczi_jw *w, const struct ccz_tensor_info *t)
     cczi_jw_object_end(w);
 }
 
-static void put_info_map(struct cczi_jw *w, const char *key, const struct ccz_tensor_info *t, size_t len)
+static void put_info_map(struct cczi_jw *w, const char *key, const struct ccz_tensor_info *t,
+                         size_t len)
 {
     cczi_jw_key(w, key);
     cczi_jw_object(w);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From named TensorProtos to a run: the checks of TensorFlow Serving, in its order and with its words. */
+/* From named TensorProtos to a run: the checks of TensorFlow Serving, in its order and with its
+ * words. */
 #include "infer/infer_priv.h"
 
 #include <stdlib.h>
@@ -39,8 +40,8 @@ void cczi_put_names(struct ccz_buf *out, const struct ccz_span *names, size_t le
     free(sorted);
 }
 
-ccz_rc cczi_find_signature(const struct ccz_signature **out, struct ccz_run_status *st, const struct ccz_model *m,
-                           struct ccz_span name)
+ccz_rc cczi_find_signature(const struct ccz_signature **out, struct ccz_run_status *st,
+                           const struct ccz_model *m, struct ccz_span name)
 {
     static const char fallback[] = "serving_default";
     if (name.size == 0)
@@ -52,8 +53,9 @@ ccz_rc cczi_find_signature(const struct ccz_signature **out, struct ccz_run_stat
         if (ccz_span_eq(ccz_span_str(s[i].name), name))
             *out = &s[i];
     if (!*out)
-        return ccz_run_status_set(st, CCZ_RUN_FAILED_PRECONDITION, "Serving signature key \"%.*s\" not found.",
-                                  (int)name.size, (const char *)name.ptr);
+        return ccz_run_status_set(st, CCZ_RUN_FAILED_PRECONDITION,
+                                  "Serving signature key \"%.*s\" not found.", (int)name.size,
+                                  (const char *)name.ptr);
     return CCZ_OK;
 }
 
@@ -73,8 +75,8 @@ static bool contains(const struct ccz_span *names, size_t len, struct ccz_span n
 }
 
 /* Appends the names of @p a that are not in @p b. */
-static void put_difference(struct ccz_buf *out, struct ccz_span *pick, const struct ccz_span *a, size_t a_len,
-                           const struct ccz_span *b, size_t b_len)
+static void put_difference(struct ccz_buf *out, struct ccz_span *pick, const struct ccz_span *a,
+                           size_t a_len, const struct ccz_span *b, size_t b_len)
 {
     size_t n = 0;
     for (size_t i = 0; i < a_len; i++)
@@ -83,8 +85,8 @@ static void put_difference(struct ccz_buf *out, struct ccz_span *pick, const str
     cczi_put_names(out, pick, n);
 }
 
-static bool take_names(struct names *n, const struct ccz_signature *sig, const struct cczi_predict *req,
-                       struct cczi_scratch *scratch)
+static bool take_names(struct names *n, const struct ccz_signature *sig,
+                       const struct cczi_predict *req, struct cczi_scratch *scratch)
 {
     n->sent_len = req->in_len;
     n->wanted_len = sig->in_len;
@@ -101,7 +103,8 @@ static bool take_names(struct names *n, const struct ccz_signature *sig, const s
 }
 
 /* VerifyRequestInputsSize() of predict_util.cc */
-static ccz_rc check_count(struct ccz_run_status *st, const struct ccz_signature *sig, const struct names *n)
+static ccz_rc check_count(struct ccz_run_status *st, const struct ccz_signature *sig,
+                          const struct names *n)
 {
     bool defaults = false;
     for (size_t i = 0; i < sig->in_len; i++)
@@ -110,7 +113,8 @@ static ccz_rc check_count(struct ccz_run_status *st, const struct ccz_signature 
         return CCZ_OK;
     struct ccz_buf b;
     ccz_buf_init(&b, MESSAGE_SIZE_MAX);
-    ccz_buf_printf(&b, "input size does not match signature: %zu!=%zu len({", n->sent_len, n->wanted_len);
+    ccz_buf_printf(&b, "input size does not match signature: %zu!=%zu len({", n->sent_len,
+                   n->wanted_len);
     cczi_put_names(&b, n->sent, n->sent_len);
     ccz_buf_put_str(&b, "}) != len({");
     cczi_put_names(&b, n->wanted, n->wanted_len);
@@ -122,12 +126,16 @@ static ccz_rc check_count(struct ccz_run_status *st, const struct ccz_signature 
     return cczi_status_buf(st, CCZ_RUN_INVALID_ARGUMENT, &b);
 }
 
-static ccz_rc missing_input(struct ccz_run_status *st, const struct ccz_signature *sig, size_t i, const struct names *n)
+static ccz_rc missing_input(struct ccz_run_status *st, const struct ccz_signature *sig, size_t i,
+                            const struct names *n)
 {
     struct ccz_buf b;
     ccz_buf_init(&b, MESSAGE_SIZE_MAX);
-    ccz_buf_printf(&b, "Signature input alias: %s(feed name: %s) not found in request and no default value provided. "
-                       "Inputs expected to be in the request {", sig->in[i].name, sig->in[i].tensor_name);
+    ccz_buf_printf(&b,
+                   "Signature input alias: %s(feed name: %s) not found in request and no default "
+                   "value provided. "
+                   "Inputs expected to be in the request {",
+                   sig->in[i].name, sig->in[i].tensor_name);
     cczi_put_names(&b, n->sent, n->sent_len);
     ccz_buf_put_str(&b, "}, or default input alias set: ");
     size_t len = 0;
@@ -155,8 +163,9 @@ static ccz_rc unknown_input(struct ccz_run_status *st, const struct names *n)
     return cczi_status_buf(st, CCZ_RUN_INVALID_ARGUMENT, &b);
 }
 
-static ccz_rc decode_input(struct ccz_tensor *t, struct ccz_run_status *st, const struct ccz_tensor_info *info,
-                           struct ccz_span proto, struct cczi_scratch *scratch)
+static ccz_rc decode_input(struct ccz_tensor *t, struct ccz_run_status *st,
+                           const struct ccz_tensor_info *info, struct ccz_span proto,
+                           struct cczi_scratch *scratch)
 {
     switch (cczi_tensor_decode(t, proto, scratch)) {
     case CCZI_TENSOR_OK:
@@ -165,7 +174,8 @@ static ccz_rc decode_input(struct ccz_tensor *t, struct ccz_run_status *st, cons
     case CCZI_TENSOR_MALFORMED:
         return ccz_run_status_set(st, CCZ_RUN_INTERNAL, "Failed to parse the request message");
     case CCZI_TENSOR_LIMIT:
-        return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "input %s is larger than the server allows", info->name);
+        return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,
+                                  "input %s is larger than the server allows", info->name);
     case CCZI_TENSOR_INVALID:
         break;
     }
@@ -173,8 +183,9 @@ static ccz_rc decode_input(struct ccz_tensor *t, struct ccz_run_status *st, cons
 }
 
 /* GetInputValues() of cc/saved_model/util.cc */
-static ccz_rc decode_inputs(struct ccz_tensor *in, struct ccz_run_status *st, const struct ccz_signature *sig,
-                            const struct cczi_predict *req, const struct names *n, struct cczi_scratch *scratch)
+static ccz_rc decode_inputs(struct ccz_tensor *in, struct ccz_run_status *st,
+                            const struct ccz_signature *sig, const struct cczi_predict *req,
+                            const struct names *n, struct cczi_scratch *scratch)
 {
     for (size_t i = 0; i < sig->in_len; i++) {
         const struct ccz_span *proto = NULL;
@@ -183,7 +194,8 @@ static ccz_rc decode_inputs(struct ccz_tensor *in, struct ccz_run_status *st, co
                 proto = &req->in[k].proto;
         if (!proto && sig->in[i].default_proto.size == 0)
             return missing_input(st, sig, i, n);
-        ccz_rc rc = decode_input(&in[i], st, &sig->in[i], proto ? *proto : sig->in[i].default_proto, scratch);
+        ccz_rc rc = decode_input(&in[i], st, &sig->in[i], proto ? *proto : sig->in[i].default_proto,
+                                 scratch);
         if (rc != CCZ_OK)
             return rc;
     }
@@ -192,7 +204,8 @@ static ccz_rc decode_inputs(struct ccz_tensor *in, struct ccz_run_status *st, co
 
 /* ------------------------------------------------------------------------ outputs */
 
-static ccz_rc unknown_output(struct ccz_run_status *st, const struct ccz_signature *sig, struct ccz_span alias)
+static ccz_rc unknown_output(struct ccz_run_status *st, const struct ccz_signature *sig,
+                             struct ccz_span alias)
 {
     struct ccz_buf b;
     ccz_buf_init(&b, MESSAGE_SIZE_MAX);
@@ -205,8 +218,8 @@ static ccz_rc unknown_output(struct ccz_run_status *st, const struct ccz_signatu
     return cczi_status_buf(st, CCZ_RUN_INVALID_ARGUMENT, &b);
 }
 
-static ccz_rc pick_outputs(size_t *fetch, struct ccz_run_status *st, const struct ccz_signature *sig,
-                           const struct cczi_predict *req)
+static ccz_rc pick_outputs(size_t *fetch, struct ccz_run_status *st,
+                           const struct ccz_signature *sig, const struct cczi_predict *req)
 {
     for (size_t i = 0; i < req->filter_len; i++) {
         size_t k = 0;
@@ -216,16 +229,16 @@ static ccz_rc pick_outputs(size_t *fetch, struct ccz_run_status *st, const struc
             return unknown_output(st, sig, req->filter[i]);
         for (size_t before = 0; before < i; before++)
             if (fetch[before] == k)
-                return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "duplicate output tensor alias: %s",
-                                          sig->out[k].name);
+                return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                          "duplicate output tensor alias: %s", sig->out[k].name);
         fetch[i] = k;
     }
     return CCZ_OK;
 }
 
 ccz_rc cczi_predict_run(struct ccz_result **out, struct ccz_run_status *st, struct ccz_model *m,
-                        const struct ccz_signature *sig, const struct cczi_predict *req, uint32_t timeout_ms,
-                        struct cczi_scratch *scratch)
+                        const struct ccz_signature *sig, const struct cczi_predict *req,
+                        uint32_t timeout_ms, struct cczi_scratch *scratch)
 {
     *out = NULL;
     struct names n;
@@ -240,7 +253,11 @@ ccz_rc cczi_predict_run(struct ccz_result **out, struct ccz_run_status *st, stru
         rc = pick_outputs(fetch, st, sig, req);
     if (rc != CCZ_OK)
         return rc;
-    struct ccz_run_req run = {.sig = sig, .in = in, .in_len = sig->in_len, .timeout_ms = timeout_ms,
-                              .fetch = req->filter_len ? fetch : NULL, .fetch_len = req->filter_len};
+    struct ccz_run_req run = {.sig = sig,
+                              .in = in,
+                              .in_len = sig->in_len,
+                              .timeout_ms = timeout_ms,
+                              .fetch = req->filter_len ? fetch : NULL,
+                              .fetch_len = req->filter_len};
     return ccz_model_run(out, st, m, &run, NULL);
 }

@@ -47,7 +47,8 @@ void ccz_infer_free(struct ccz_infer *s)
     free(s);
 }
 
-/* ------------------------------------------------------------------------ changing, under the lock */
+/* ------------------------------------------------------------------------ changing, under the lock
+ */
 
 static int order(const struct cczi_version *v, const char *name, int64_t version)
 {
@@ -79,14 +80,15 @@ static bool in_use(const struct cczi_version *v)
 }
 
 /* The entry of a version that is to be loaded: new, or one that has ended. */
-static ccz_rc enter(struct cczi_version **out, struct ccz_infer *s, const char *name, int64_t version,
-                    struct ccz_err *err)
+static ccz_rc enter(struct cczi_version **out, struct ccz_infer *s, const char *name,
+                    int64_t version, struct ccz_err *err)
 {
     *out = NULL;
     if (!name_ok(name)) {
         char shown[64];
         ccz_escape(shown, sizeof(shown), ccz_span_str(name));
-        return ccz_refuse(err, CCZ_E_ARG, "infer:name", shown, "1 to 255 bytes without '/', ':' and control bytes");
+        return ccz_refuse(err, CCZ_E_ARG, "infer:name", shown,
+                          "1 to 255 bytes without '/', ':' and control bytes");
     }
     if (version < 0)
         return ccz_fail(err, CCZ_E_ARG, "infer:version", version, "a version is not negative");
@@ -98,7 +100,8 @@ static ccz_rc enter(struct cczi_version **out, struct ccz_infer *s, const char *
         return CCZ_OK;
     }
     if (s->len == CCZ_INFER_VERSIONS_MAX)
-        return ccz_refuse_num(err, CCZ_E_LIMIT, "infer:versions", (int64_t)s->len + 1, CCZ_INFER_VERSIONS_MAX);
+        return ccz_refuse_num(err, CCZ_E_LIMIT, "infer:versions", (int64_t)s->len + 1,
+                              CCZ_INFER_VERSIONS_MAX);
     struct cczi_version *v = calloc(1, sizeof(*v));
     if (!v)
         return ccz_fail(err, CCZ_E_NOMEM, "infer:versions", 0, "no memory");
@@ -129,14 +132,15 @@ static void unload(struct ccz_infer *s, struct cczi_version *v)
 
 /* ------------------------------------------------------------------------ public */
 
-ccz_rc ccz_infer_loading(struct ccz_infer *s, const char *name, int64_t version, struct ccz_err *err)
+ccz_rc ccz_infer_loading(struct ccz_infer *s, const char *name, int64_t version,
+                         struct ccz_err *err)
 {
     struct cczi_version *v;
     pthread_mutex_lock(&s->lock);
     ccz_rc rc = enter(&v, s, name, version, err);
     if (rc == CCZ_OK && (in_use(v) || v->state == CCZ_INFER_LOADING))
-        rc = ccz_fail(err, CCZ_E_EXISTS, "infer:version", version, "version %" PRId64 " of %s is there already", version,
-                      name);
+        rc = ccz_fail(err, CCZ_E_EXISTS, "infer:version", version,
+                      "version %" PRId64 " of %s is there already", version, name);
     if (rc == CCZ_OK) {
         v->state = CCZ_INFER_LOADING;
         v->health = (struct ccz_run_status){0};
@@ -145,13 +149,13 @@ ccz_rc ccz_infer_loading(struct ccz_infer *s, const char *name, int64_t version,
     return rc;
 }
 
-static ccz_rc serve(struct ccz_infer *s, const char *name, int64_t version, struct ccz_model **model,
-                    struct ccz_err *err)
+static ccz_rc serve(struct ccz_infer *s, const char *name, int64_t version,
+                    struct ccz_model **model, struct ccz_err *err)
 {
     for (const struct cczi_version *o = s->versions; o; o = o->next)
         if (strcmp(o->name, name) == 0 && in_use(o) && o->version >= version)
-            return ccz_fail(err, CCZ_E_EXISTS, "infer:version", o->version, "version %" PRId64 " of %s is in service",
-                            o->version, name);
+            return ccz_fail(err, CCZ_E_EXISTS, "infer:version", o->version,
+                            "version %" PRId64 " of %s is in service", o->version, name);
     struct cczi_version *v;
     ccz_rc rc = enter(&v, s, name, version, err);
     if (rc != CCZ_OK)
@@ -160,10 +164,12 @@ static ccz_rc serve(struct ccz_infer *s, const char *name, int64_t version, stru
     *model = NULL;
     v->health = (struct ccz_run_status){0};
     v->state = CCZ_INFER_AVAILABLE;
-    for (bool again = true; again;) { /* the list may change while unload() waits: look from its start */
+    for (bool again = true;
+         again;) { /* the list may change while unload() waits: look from its start */
         again = false;
         for (struct cczi_version *o = s->versions; o && !again; o = o->next) {
-            if (strcmp(o->name, name) == 0 && o->state == CCZ_INFER_AVAILABLE && o->version < version) {
+            if (strcmp(o->name, name) == 0 && o->state == CCZ_INFER_AVAILABLE &&
+                o->version < version) {
                 unload(s, o);
                 again = true;
             }
@@ -172,8 +178,8 @@ static ccz_rc serve(struct ccz_infer *s, const char *name, int64_t version, stru
     return CCZ_OK;
 }
 
-ccz_rc ccz_infer_add(struct ccz_infer *s, const char *name, int64_t version, struct ccz_model **model,
-                     struct ccz_err *err)
+ccz_rc ccz_infer_add(struct ccz_infer *s, const char *name, int64_t version,
+                     struct ccz_model **model, struct ccz_err *err)
 {
     pthread_mutex_lock(&s->lock);
     ccz_rc rc = serve(s, name, version, model, err);
@@ -181,8 +187,8 @@ ccz_rc ccz_infer_add(struct ccz_infer *s, const char *name, int64_t version, str
     return rc;
 }
 
-void ccz_infer_failed(struct ccz_infer *s, const char *name, int64_t version, enum ccz_run_code code,
-                      const char *message)
+void ccz_infer_failed(struct ccz_infer *s, const char *name, int64_t version,
+                      enum ccz_run_code code, const char *message)
 {
     pthread_mutex_lock(&s->lock);
     struct cczi_version *v = find(s, name, version);
@@ -201,8 +207,8 @@ ccz_rc ccz_infer_remove(struct ccz_infer *s, const char *name, int64_t version, 
     if (v && v->state == CCZ_INFER_AVAILABLE)
         unload(s, v);
     else
-        rc = ccz_fail(err, CCZ_E_NOT_FOUND, "infer:version", version, "version %" PRId64 " of %s is not in service",
-                      version, name);
+        rc = ccz_fail(err, CCZ_E_NOT_FOUND, "infer:version", version,
+                      "version %" PRId64 " of %s is not in service", version, name);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
@@ -214,7 +220,8 @@ bool ccz_infer_ready(struct ccz_infer *s, const char *name)
     for (const struct cczi_version *v = s->versions; v; v = v->next) {
         bool available = false;
         for (const struct cczi_version *o = s->versions; o; o = o->next)
-            available = available || (strcmp(o->name, v->name) == 0 && o->state == CCZ_INFER_AVAILABLE);
+            available =
+                available || (strcmp(o->name, v->name) == 0 && o->state == CCZ_INFER_AVAILABLE);
         any = any || ((!name || strcmp(v->name, name) == 0) && available);
         all = all && available;
     }
@@ -253,11 +260,13 @@ ccz_rc cczi_acquire(struct cczi_version **out, struct ccz_run_status *st, struct
     if (spec->name.size == 0)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "ModelSpec has no name specified.");
     if (spec->has_label)
-        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Unrecognized servable version label: %.*s",
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                  "Unrecognized servable version label: %.*s",
                                   (int)spec->label.size, chars(spec->label));
     pthread_mutex_lock(&s->lock);
     for (struct cczi_version *v = s->versions; v; v = v->next)
-        if (v->state == CCZ_INFER_AVAILABLE && named(v, spec->name) && (!spec->has_version || v->version == spec->version))
+        if (v->state == CCZ_INFER_AVAILABLE && named(v, spec->name) &&
+            (!spec->has_version || v->version == spec->version))
             *out = v; /* sorted: the last one is the newest */
     if (*out)
         (*out)->uses++;
@@ -265,10 +274,12 @@ ccz_rc cczi_acquire(struct cczi_version **out, struct ccz_run_status *st, struct
     int size = (int)spec->name.size;
     const char *name = chars(spec->name);
     if (!*out && spec->has_version)
-        return ccz_run_status_set(st, CCZ_RUN_NOT_FOUND, "Servable not found for request: Specific(%.*s, %" PRId64 ")",
+        return ccz_run_status_set(st, CCZ_RUN_NOT_FOUND,
+                                  "Servable not found for request: Specific(%.*s, %" PRId64 ")",
                                   size, name, spec->version);
     if (!*out)
-        return ccz_run_status_set(st, CCZ_RUN_NOT_FOUND, "Servable not found for request: Latest(%.*s)", size, name);
+        return ccz_run_status_set(st, CCZ_RUN_NOT_FOUND,
+                                  "Servable not found for request: Latest(%.*s)", size, name);
     return CCZ_OK;
 }
 
@@ -283,8 +294,8 @@ void cczi_release(struct ccz_infer *s, struct cczi_version *v)
     pthread_mutex_unlock(&s->lock);
 }
 
-ccz_rc cczi_status_each(struct ccz_run_status *st, struct ccz_infer *s, const struct cczi_spec *spec,
-                        cczi_version_fn fn, void *arg)
+ccz_rc cczi_status_each(struct ccz_run_status *st, struct ccz_infer *s,
+                        const struct cczi_spec *spec, cczi_version_fn fn, void *arg)
 {
     if (!spec->present)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Missing ModelSpec");
@@ -299,9 +310,11 @@ ccz_rc cczi_status_each(struct ccz_run_status *st, struct ccz_infer *s, const st
     int size = (int)spec->name.size;
     const char *name = chars(spec->name);
     if (!found && spec->has_version)
-        return ccz_run_status_set(st, CCZ_RUN_NOT_FOUND, "Could not find version %" PRId64 " of model %.*s",
-                                  spec->version, size, name);
+        return ccz_run_status_set(st, CCZ_RUN_NOT_FOUND,
+                                  "Could not find version %" PRId64 " of model %.*s", spec->version,
+                                  size, name);
     if (!found)
-        return ccz_run_status_set(st, CCZ_RUN_NOT_FOUND, "Could not find any versions of model %.*s", size, name);
+        return ccz_run_status_set(st, CCZ_RUN_NOT_FOUND,
+                                  "Could not find any versions of model %.*s", size, name);
     return CCZ_OK;
 }

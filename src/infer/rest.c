@@ -71,11 +71,13 @@ static bool take_choice(struct route *r, struct ccz_span *path)
 static bool match_post(struct route *r, struct ccz_span path)
 {
     *r = (struct route){0};
-    if (!take(&path, "/v1/models/") || !take_part(&r->name, &path) || !take_choice(r, &path) || !take(&path, ":"))
+    if (!take(&path, "/v1/models/") || !take_part(&r->name, &path) || !take_choice(r, &path) ||
+        !take(&path, ":"))
         return false;
     r->method = path;
     struct ccz_span known[3] = {path, path, path};
-    return (take(&known[0], "predict") && !known[0].size) || (take(&known[1], "classify") && !known[1].size) ||
+    return (take(&known[0], "predict") && !known[0].size) ||
+           (take(&known[1], "classify") && !known[1].size) ||
            (take(&known[2], "regress") && !known[2].size);
 }
 
@@ -99,7 +101,8 @@ static bool match_get(struct route *r, struct ccz_span path)
     struct ccz_span at = path;
     if (take(&at, "/") && take_part(&r->name, &at) && match_rest(r, at))
         return true;
-    *r = (struct route){0}; /* the name is optional in the pattern; without one the request is refused below */
+    *r = (struct route){
+        0}; /* the name is optional in the pattern; without one the request is refused below */
     return match_rest(r, path);
 }
 
@@ -115,8 +118,9 @@ static struct ccz_span unescape(struct ccz_span s, struct cczi_scratch *scratch)
     uint8_t *to = cczi_scratch_take(scratch, s.size, 1);
     size_t n = 0;
     for (size_t i = 0; to && i < s.size; i++) {
-        bool escape = s.ptr[i] == '%' && i + 2 < s.size && hex(s.ptr[i + 1]) >= 0 && hex(s.ptr[i + 2]) >= 0;
-        to[n++] = escape ? (uint8_t)(hex(s.ptr[i + 1]) << 4 | hex(s.ptr[i + 2])) : s.ptr[i];
+        int hi = i + 2 < s.size ? hex(s.ptr[i + 1]) : -1, lo = hi >= 0 ? hex(s.ptr[i + 2]) : -1;
+        bool escape = s.ptr[i] == '%' && lo >= 0;
+        to[n++] = (uint8_t)(escape ? hi << 4 | lo : s.ptr[i]);
         i += escape ? 2 : 0;
     }
     return CCZ_SPAN(to, n);
@@ -133,7 +137,8 @@ static ccz_rc make_spec(struct cczi_spec *out, struct ccz_run_status *st, const 
     for (size_t i = 0; i < r->version.size; i++) {
         int64_t d = r->version.ptr[i] - '0';
         if (out->version > (INT64_MAX - d) / 10)
-            return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Failed to convert version: %.*s to numeric.",
+            return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                      "Failed to convert version: %.*s to numeric.",
                                       (int)r->version.size, (const char *)r->version.ptr);
         out->version = out->version * 10 + d;
         out->has_version = true;
@@ -144,14 +149,16 @@ static ccz_rc make_spec(struct cczi_spec *out, struct ccz_run_status *st, const 
 /* ------------------------------------------------------------------------ predict */
 
 /* ParseJson() and FillSignature(). */
-static ccz_rc parse_body(struct cczi_json *root, struct ccz_span *signature, struct ccz_run_status *st,
-                         struct cczi_scratch *scratch)
+static ccz_rc parse_body(struct cczi_json *root, struct ccz_span *signature,
+                         struct ccz_run_status *st, struct cczi_scratch *scratch)
 {
     struct cczi_json check = *root, value;
     if (root->p == root->end)
-        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "JSON Parse error: The document is empty");
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                  "JSON Parse error: The document is empty");
     if (!cczi_json_skip(&check))
-        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "JSON Parse error: %s at offset: %zu", check.error,
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                  "JSON Parse error: %s at offset: %zu", check.error,
                                   check.error_at);
     struct ccz_buf m;
     const char *wrong = NULL;
@@ -173,22 +180,25 @@ static ccz_rc parse_body(struct cczi_json *root, struct ccz_span *signature, str
 }
 
 /* REST names a missing signature differently from gRPC: GetInfoMap(). */
-static ccz_rc find_signature(const struct ccz_signature **sig, struct ccz_run_status *st, const struct ccz_model *m,
-                             struct ccz_span name)
+static ccz_rc find_signature(const struct ccz_signature **sig, struct ccz_run_status *st,
+                             const struct ccz_model *m, struct ccz_span name)
 {
     ccz_rc rc = cczi_find_signature(sig, st, m, name);
     if (name.size == 0)
         name = ccz_span_str("serving_default");
     if (rc != CCZ_OK)
-        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Serving signature name: \"%.*s\" not found in signature def",
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                  "Serving signature name: \"%.*s\" not found in signature def",
                                   (int)name.size, (const char *)name.ptr);
     if ((*sig)->in_len == 0)
-        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Failed to get input map for signature: %s", (*sig)->name);
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                  "Failed to get input map for signature: %s", (*sig)->name);
     return CCZ_OK;
 }
 
-static ccz_rc run_json(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_model *m, struct cczi_json root,
-                       struct ccz_span signature, uint32_t timeout_ms, struct cczi_scratch *scratch)
+static ccz_rc run_json(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_model *m,
+                       struct cczi_json root, struct ccz_span signature, uint32_t timeout_ms,
+                       struct cczi_scratch *scratch)
 {
     const struct ccz_signature *sig;
     struct cczi_json_inputs in;
@@ -198,15 +208,19 @@ static ccz_rc run_json(struct ccz_buf *out, struct ccz_run_status *st, struct cc
         rc = cczi_json_inputs(&in, st, sig, root, scratch);
     if (rc != CCZ_OK)
         return rc;
-    struct ccz_run_req req = {.sig = sig, .in = in.in, .in_len = in.in_len, .timeout_ms = timeout_ms};
+    struct ccz_run_req req = {
+        .sig = sig, .in = in.in, .in_len = in.in_len, .timeout_ms = timeout_ms};
     rc = ccz_model_run(&r, st, m, &req, NULL);
     return rc == CCZ_OK ? cczi_json_outputs(out, st, r, in.row) : rc;
 }
 
-static ccz_rc predict(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s, const struct cczi_spec *spec,
-                      const struct ccz_infer_http *call, struct cczi_scratch *scratch)
+static ccz_rc predict(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
+                      const struct cczi_spec *spec, const struct ccz_infer_http *call,
+                      struct cczi_scratch *scratch)
 {
-    struct cczi_json root = {.begin = call->body.ptr, .p = call->body.ptr, .end = call->body.ptr + call->body.size,
+    struct cczi_json root = {.begin = call->body.ptr,
+                             .p = call->body.ptr,
+                             .end = call->body.ptr + call->body.size,
                              .c_locale = s->c_locale};
     struct ccz_span signature = {0};
     struct cczi_version *v = NULL;
@@ -270,7 +284,8 @@ static ccz_rc model_status(struct ccz_buf *out, struct ccz_run_status *st, struc
     return rc;
 }
 
-static ccz_rc metadata(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s, const struct cczi_spec *spec)
+static ccz_rc metadata(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
+                       const struct cczi_spec *spec)
 {
     struct cczi_version *v;
     ccz_rc rc = cczi_acquire(&v, st, s, spec);
@@ -319,7 +334,8 @@ unsigned ccz_infer_http_status(enum ccz_run_code code)
 }
 
 static ccz_rc dispatch(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
-                       const struct ccz_infer_http *call, struct ccz_span path, struct cczi_scratch *scratch)
+                       const struct ccz_infer_http *call, struct ccz_span path,
+                       struct cczi_scratch *scratch)
 {
     struct route r;
     struct cczi_spec spec;
@@ -332,21 +348,22 @@ static ccz_rc dispatch(struct ccz_buf *out, struct ccz_run_status *st, struct cc
     }
     if (post && ccz_span_eq(r.method, ccz_span_str("predict")))
         return predict(out, st, s, &spec, call, scratch);
-    if (post && (ccz_span_eq(r.method, ccz_span_str("classify")) || ccz_span_eq(r.method, ccz_span_str("regress"))))
-        return ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "This server does not %.*s", (int)r.method.size,
-                                  (const char *)r.method.ptr);
+    if (post && (ccz_span_eq(r.method, ccz_span_str("classify")) ||
+                 ccz_span_eq(r.method, ccz_span_str("regress"))))
+        return ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "This server does not %.*s",
+                                  (int)r.method.size, (const char *)r.method.ptr);
     if (get && spec.name.size == 0)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Missing model name in request.");
     if (get && ccz_span_eq(r.subresource, ccz_span_str("metadata")))
         return metadata(out, st, s, &spec);
     if (get)
         return model_status(out, st, s, &spec);
-    return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Malformed request: %.32s %.*s", call->method, (int)path.size,
-                              (const char *)path.ptr);
+    return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Malformed request: %.32s %.*s",
+                              call->method, (int)path.size, (const char *)path.ptr);
 }
 
-void ccz_infer_rest(struct ccz_buf *body, unsigned *status, const char **content_type, struct ccz_infer *s,
-                    const struct ccz_infer_http *call)
+void ccz_infer_rest(struct ccz_buf *body, unsigned *status, const char **content_type,
+                    struct ccz_infer *s, const struct ccz_infer_http *call)
 {
     struct ccz_span path = ccz_span_str(call->path), v1 = path;
     const void *query = memchr(path.ptr, '?', path.size);
@@ -363,7 +380,8 @@ void ccz_infer_rest(struct ccz_buf *body, unsigned *status, const char **content
     ccz_rc rc = dispatch(body, &st, s, call, path, &scratch);
     cczi_scratch_free(&scratch);
     if (rc == CCZ_OK && body->bad)
-        rc = ccz_run_status_set(&st, CCZ_RUN_RESOURCE_EXHAUSTED, "the response is larger than %zu bytes", body->max_size);
+        rc = ccz_run_status_set(&st, CCZ_RUN_RESOURCE_EXHAUSTED,
+                                "the response is larger than %zu bytes", body->max_size);
     if (rc != CCZ_OK && st.code == CCZ_RUN_OK)
         (void)ccz_run_status_set(&st, CCZ_RUN_INTERNAL, "%s", ccz_rc_str(rc));
     if (rc != CCZ_OK) {

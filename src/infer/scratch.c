@@ -10,7 +10,8 @@ struct cczi_scratch_block {
     struct cczi_scratch_block *next;
     uint8_t pad[SCRATCH_ALIGN - sizeof(void *)];
 };
-_Static_assert(sizeof(struct cczi_scratch_block) == SCRATCH_ALIGN, "the data behind the head stays aligned");
+_Static_assert(sizeof(struct cczi_scratch_block) == SCRATCH_ALIGN,
+               "the data behind the head stays aligned");
 
 void cczi_scratch_init(struct cczi_scratch *s, size_t size_max)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tensorflow.TensorProto (core/framework/tensor.proto), with the meaning that Tensor::FromProto() gives
- * it: tensor_content wins over the typed fields; of those the last value stands for all that follow,
- * and no value at all for zeros.
+ * tensorflow.TensorProto (core/framework/tensor.proto), with the meaning that Tensor::FromProto()
+ * gives it: tensor_content wins over the typed fields; of those the last value stands for all that
+ * follow, and no value at all for zeros.
  */
 #include "infer/infer_priv.h"
 
@@ -11,9 +11,9 @@
 #include <string.h>
 
 enum { /* fields of TensorProto */
-    TP_DTYPE = 1,
-    TP_SHAPE = 2,
-    TP_CONTENT = 4,
+       TP_DTYPE = 1,
+       TP_SHAPE = 2,
+       TP_CONTENT = 4,
 };
 
 /* Where the values of a type are when they are not in tensor_content. */
@@ -23,10 +23,12 @@ struct values {
     enum ccz_pb_wire wire;
 };
 static const struct values table[] = {
-    {CCZ_DT_FLOAT, 5, CCZ_PB_I32},     {CCZ_DT_DOUBLE, 6, CCZ_PB_I64},    {CCZ_DT_INT32, 7, CCZ_PB_VARINT},
-    {CCZ_DT_UINT8, 7, CCZ_PB_VARINT},  {CCZ_DT_INT16, 7, CCZ_PB_VARINT},  {CCZ_DT_INT8, 7, CCZ_PB_VARINT},
-    {CCZ_DT_UINT16, 7, CCZ_PB_VARINT}, {CCZ_DT_STRING, 8, CCZ_PB_LEN},    {CCZ_DT_INT64, 10, CCZ_PB_VARINT},
-    {CCZ_DT_BOOL, 11, CCZ_PB_VARINT},  {CCZ_DT_HALF, 13, CCZ_PB_VARINT},  {CCZ_DT_BFLOAT16, 13, CCZ_PB_VARINT},
+    {CCZ_DT_FLOAT, 5, CCZ_PB_I32},      {CCZ_DT_DOUBLE, 6, CCZ_PB_I64},
+    {CCZ_DT_INT32, 7, CCZ_PB_VARINT},   {CCZ_DT_UINT8, 7, CCZ_PB_VARINT},
+    {CCZ_DT_INT16, 7, CCZ_PB_VARINT},   {CCZ_DT_INT8, 7, CCZ_PB_VARINT},
+    {CCZ_DT_UINT16, 7, CCZ_PB_VARINT},  {CCZ_DT_STRING, 8, CCZ_PB_LEN},
+    {CCZ_DT_INT64, 10, CCZ_PB_VARINT},  {CCZ_DT_BOOL, 11, CCZ_PB_VARINT},
+    {CCZ_DT_HALF, 13, CCZ_PB_VARINT},   {CCZ_DT_BFLOAT16, 13, CCZ_PB_VARINT},
     {CCZ_DT_UINT32, 16, CCZ_PB_VARINT}, {CCZ_DT_UINT64, 17, CCZ_PB_VARINT},
 };
 
@@ -133,8 +135,8 @@ static bool put_all(struct sink *s, struct ccz_span proto)
     return ok;
 }
 
-static enum cczi_tensor_result decode_numbers(struct ccz_tensor *t, struct ccz_span proto, const struct values *v,
-                                              struct cczi_scratch *scratch)
+static enum cczi_tensor_result decode_numbers(struct ccz_tensor *t, struct ccz_span proto,
+                                              const struct values *v, struct cczi_scratch *scratch)
 {
     struct sink s = {.v = v, .size = ccz_dtype_size(t->dtype), .len = t->len};
     if (!put_all(&s, proto))
@@ -154,14 +156,15 @@ static enum cczi_tensor_result decode_numbers(struct ccz_tensor *t, struct ccz_s
 /* Fixed-size values in one packed run that fits exactly are what the tensor looks like: no copy. */
 static bool in_place(struct ccz_tensor *t, struct ccz_span run, size_t runs, const struct values *v)
 {
-    if (runs != 1 || (v->wire != CCZ_PB_I32 && v->wire != CCZ_PB_I64) || run.size != t->len * ccz_dtype_size(t->dtype))
+    if (runs != 1 || (v->wire != CCZ_PB_I32 && v->wire != CCZ_PB_I64) ||
+        run.size != t->len * ccz_dtype_size(t->dtype))
         return false;
     t->data = run;
     return true;
 }
 
-static enum cczi_tensor_result decode_strings(struct ccz_tensor *t, struct ccz_span proto, const struct values *v,
-                                              struct cczi_scratch *scratch)
+static enum cczi_tensor_result decode_strings(struct ccz_tensor *t, struct ccz_span proto,
+                                              const struct values *v, struct cczi_scratch *scratch)
 {
     struct ccz_span *s = cczi_scratch_take(scratch, t->len, sizeof(*s));
     if (!s)
@@ -197,7 +200,8 @@ static enum cczi_tensor_result decode_string_list(struct ccz_tensor *t, struct c
     return CCZI_TENSOR_OK;
 }
 
-enum cczi_tensor_result cczi_tensor_decode(struct ccz_tensor *out, struct ccz_span proto, struct cczi_scratch *scratch)
+enum cczi_tensor_result cczi_tensor_decode(struct ccz_tensor *out, struct ccz_span proto,
+                                           struct cczi_scratch *scratch)
 {
     *out = (struct ccz_tensor){0};
     struct ccz_span shape = {0}, content = {0}, run = {0};
@@ -232,7 +236,8 @@ enum cczi_tensor_result cczi_tensor_decode(struct ccz_tensor *out, struct ccz_sp
     if (t.len == 0) {
         rc = CCZI_TENSOR_OK;
     } else if (t.dtype == CCZ_DT_STRING) {
-        rc = content.size ? decode_string_list(&t, content, scratch) : decode_strings(&t, proto, v, scratch);
+        rc = content.size ? decode_string_list(&t, content, scratch)
+                          : decode_strings(&t, proto, v, scratch);
     } else if (content.size) {
         rc = content.size == t.len * ccz_dtype_size(t.dtype) ? CCZI_TENSOR_OK : CCZI_TENSOR_INVALID;
         t.data = content;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stand-ins for TensorFlow's two libraries, for the tests of the loader only: every function is there,
- * none may be called but TF_Version(). FAKE_CC is the library that depends on the other.
+ * Stand-ins for TensorFlow's two libraries, for the tests of the loader only: every function is
+ * there, none may be called but TF_Version(). FAKE_CC is the library that depends on the other.
  */
 #include "engine/tf_api.h"
 
@@ -10,11 +10,11 @@
 #if FAKE_CC
 #define TF_NewWritableFile in_the_framework
 #define TF_Version         version_below
-#define X(ret, name, params) \
-    void name(void);         \
-    void name(void)          \
-    {                        \
-        abort();             \
+#define X(ret, name, params)                                                                       \
+    void name(void);                                                                               \
+    void name(void)                                                                                \
+    {                                                                                              \
+        abort();                                                                                   \
     }
 TF_FUNCTIONS(X)
 #undef TF_Version

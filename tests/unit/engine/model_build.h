@@ -35,8 +35,9 @@ static inline void mb_signature(struct model_build *b, const char *name)
 }
 
 /* number 1 = input, 2 = output; rank -1 = unknown rank */
-static inline void mb_tensor(struct model_build *b, uint32_t number, const char *name, const char *tensor_name,
-                             enum ccz_dtype dtype, int rank, const int64_t *dims)
+static inline void mb_tensor(struct model_build *b, uint32_t number, const char *name,
+                             const char *tensor_name, enum ccz_dtype dtype, int rank,
+                             const int64_t *dims)
 {
     size_t entry = ccz_pb_open(&b->pb, number);
     ccz_pb_put_str(&b->pb, 1, name);
@@ -57,8 +58,8 @@ static inline void mb_tensor(struct model_build *b, uint32_t number, const char 
 }
 
 /* An input "x" and an output "y" that repeats it. */
-static inline void mb_echo(struct model_build *b, const char *in, const char *out, enum ccz_dtype dtype, int rank,
-                           const int64_t *dims)
+static inline void mb_echo(struct model_build *b, const char *in, const char *out,
+                           enum ccz_dtype dtype, int rank, const int64_t *dims)
 {
     char tensor[64] = "";
     (void)snprintf(tensor, sizeof(tensor), "%.50s_t:0", in);
@@ -73,7 +74,8 @@ static inline void mb_signature_end(struct model_build *b, const char *method)
     ccz_pb_close(&b->pb, b->entry);
 }
 
-static inline ccz_rc mb_read(void *arg, size_t file, uint64_t offset, void *out, size_t size, struct ccz_err *err)
+static inline ccz_rc mb_read(void *arg, size_t file, uint64_t offset, void *out, size_t size,
+                             struct ccz_err *err)
 {
     const struct model_build *b = arg;
     struct ccz_span s = ccz_span_sub(ccz_buf_span(&b->pb), (size_t)offset, size);

@@ -2,9 +2,10 @@
 #ifndef CCZ_TEST_MODEL_DIR_H
 #define CCZ_TEST_MODEL_DIR_H
 /*
- * For tests and benches: where TensorFlow and the trained model lie on this machine, and a plain folder
- * as a source of ccz_model_load(). The files are read into memory once, so that no descriptor of a
- * plaintext model is open while a model loads. Include it after `#define _DEFAULT_SOURCE`.
+ * For tests and benches: where TensorFlow and the trained model lie on this machine, and a plain
+ * folder as a source of ccz_model_load(). The files are read into memory once, so that no
+ * descriptor of a plaintext model is open while a model loads. Include it after `#define
+ * _DEFAULT_SOURCE`.
  */
 #include <cczoo/engine.h>
 
@@ -117,7 +118,8 @@ static inline ccz_rc model_dir_read(void *arg, size_t file, uint64_t offset, voi
 
 static inline struct ccz_model_cfg model_dir_cfg(struct model_dir *d)
 {
-    return (struct ccz_model_cfg){.files = d->files, .files_len = d->len, .read_at = model_dir_read, .arg = d};
+    return (struct ccz_model_cfg){
+        .files = d->files, .files_len = d->len, .read_at = model_dir_read, .arg = d};
 }
 
 #endif

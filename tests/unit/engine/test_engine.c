@@ -16,10 +16,13 @@ static void test_backend(void)
 {
     struct ccz_engine *e = NULL;
     struct ccz_err err = {0};
-    CHECK(ccz_engine_open(&e, &(struct ccz_engine_cfg){.backend = "onnx"}, &err) == CCZ_E_ARG && !e);
+    CHECK(ccz_engine_open(&e, &(struct ccz_engine_cfg){.backend = "onnx"}, &err) == CCZ_E_ARG &&
+          !e);
     CHECK(WHERE(err, "engine:backend") && strcmp(err.got, "onnx") == 0);
-    CHECK(ccz_engine_open(&e, &(struct ccz_engine_cfg){0}, &err) == CCZ_E_ARG && WHERE(err, "engine:backend"));
-    CHECK(ccz_engine_open(&e, &(struct ccz_engine_cfg){.backend = "echo", .library = "/x"}, &err) == CCZ_E_ARG);
+    CHECK(ccz_engine_open(&e, &(struct ccz_engine_cfg){0}, &err) == CCZ_E_ARG &&
+          WHERE(err, "engine:backend"));
+    CHECK(ccz_engine_open(&e, &(struct ccz_engine_cfg){.backend = "echo", .library = "/x"}, &err) ==
+          CCZ_E_ARG);
     CHECK(WHERE(err, "engine:library"));
 
     CHECK(ccz_engine_open(&e, &(struct ccz_engine_cfg){.backend = "echo"}, &err) == CCZ_OK);
@@ -33,7 +36,8 @@ static void test_backend(void)
     tf.library = "libtensorflow_cc.so.2"; /* the loader would search for it */
     CHECK(ccz_engine_open(&e, &tf, &err) == CCZ_E_ARG && WHERE(err, "engine:library"));
     tf.library = "/nonexistent/libtensorflow_cc.so.2";
-    CHECK(ccz_engine_open(&e, &tf, &err) == CCZ_E_UNAVAILABLE && WHERE(err, "engine:dlopen") && err.hint);
+    CHECK(ccz_engine_open(&e, &tf, &err) == CCZ_E_UNAVAILABLE && WHERE(err, "engine:dlopen") &&
+          err.hint);
     tf.intra_threads = -1;
     CHECK(ccz_engine_open(&e, &tf, &err) == CCZ_E_ARG && WHERE(err, "engine:threads") && !e);
 }
@@ -57,15 +61,16 @@ static void test_lib_beside(void)
     struct ccz_engine_cfg cfg = {.backend = "tensorflow", .library = FAKE_TF_DIR "/" CC};
     CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_OK);
     CHECK(strcmp(ccz_engine_version(e), "0.0-fake") == 0);
-    CHECK(strstr(ccz_engine_library(e, 0), "/" CC) && strstr(ccz_engine_library(e, 1), "/" FRAMEWORK));
+    CHECK(strstr(ccz_engine_library(e, 0), "/" CC) &&
+          strstr(ccz_engine_library(e, 1), "/" FRAMEWORK));
     CHECK(!ccz_engine_library(e, 2));
     ccz_engine_free(e);
 }
 
 static void test_lib_origin(void)
 {
-    /* A framework library of another folder is in the process already: the dynamic loader takes that
-     * one for the dependency, by name, although the right one was loaded by path. */
+    /* A framework library of another folder is in the process already: the dynamic loader takes
+     * that one for the dependency, by name, although the right one was loaded by path. */
     char dir[] = "/tmp/ccz-engine-XXXXXX", path[128];
     CHECK(mkdtemp(dir));
     (void)snprintf(path, sizeof(path), "%s/" FRAMEWORK, dir);
@@ -74,7 +79,8 @@ static void test_lib_origin(void)
     struct ccz_engine *e = NULL;
     struct ccz_err err = {0};
     struct ccz_engine_cfg cfg = {.backend = "tensorflow", .library = FAKE_TF_DIR "/" CC};
-    CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_E_UNAVAILABLE && !e && WHERE(err, "engine:origin"));
+    CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_E_UNAVAILABLE && !e &&
+          WHERE(err, "engine:origin"));
     CHECK(strstr(err.got, dir) && strstr(err.expected, FRAMEWORK));
     unlink(path);
     rmdir(dir);
@@ -91,9 +97,11 @@ static void test_lib_symbol(void)
     struct ccz_engine *e = NULL;
     struct ccz_err err = {0};
     struct ccz_engine_cfg cfg = {.backend = "tensorflow", .library = cc};
-    CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_E_UNAVAILABLE && WHERE(err, "engine:dlopen")); /* one alone */
+    CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_E_UNAVAILABLE &&
+          WHERE(err, "engine:dlopen")); /* one alone */
     copy_file(framework, FAKE_TF_DIR "/" FRAMEWORK);
-    CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_E_UNAVAILABLE && !e && WHERE(err, "engine:symbol"));
+    CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_E_UNAVAILABLE && !e &&
+          WHERE(err, "engine:symbol"));
     CHECK(strstr(err.msg, "TF_Version"));
     unlink(cc);
     unlink(framework);
@@ -115,13 +123,14 @@ static void test_file_names(void)
     mb_begin(&b);
     struct ccz_model_cfg cfg = mb_end(&b);
     CCZ_AUTO(ccz_engine) e = echo_engine();
-    static const char *const bad[] = {"", "/saved_model.pb", "../x", "a/../b", "a//b", "a/", "./a", ".hidden", "a/.b",
-                                      "a b", "a\n", "\x80"};
+    static const char *const bad[] = {"",    "/saved_model.pb", "../x", "a/../b", "a//b", "a/",
+                                      "./a", ".hidden",         "a/.b", "a b",    "a\n",  "\x80"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct ccz_model *m = NULL;
         struct ccz_err err = {0};
         b.file.name = bad[i];
-        CHECK(ccz_model_load(&m, e, &cfg, &err) == CCZ_E_ARG && !m && WHERE(err, "engine:file-name"));
+        CHECK(ccz_model_load(&m, e, &cfg, &err) == CCZ_E_ARG && !m &&
+              WHERE(err, "engine:file-name"));
     }
     struct ccz_model_file twice[2] = {{"saved_model.pb", b.pb.size}, {"saved_model.pb", b.pb.size}};
     struct ccz_model *m = NULL;
@@ -144,7 +153,8 @@ struct reader {
     size_t calls;
 };
 
-static ccz_rc read_checked(void *arg, size_t file, uint64_t offset, void *out, size_t size, struct ccz_err *err)
+static ccz_rc read_checked(void *arg, size_t file, uint64_t offset, void *out, size_t size,
+                           struct ccz_err *err)
 {
     struct reader *r = arg;
     CHECK(size > 0 && size <= CCZ_MODEL_CHUNK_SIZE);
@@ -163,7 +173,9 @@ static ccz_rc read_checked(void *arg, size_t file, uint64_t offset, void *out, s
 }
 
 static const struct ccz_model_file stage_files[] = {
-    {"saved_model.pb", 3}, {"variables/deep/data", 3 * CCZ_MODEL_CHUNK_SIZE + 1}, {"variables/index", 0}};
+    {"saved_model.pb", 3},
+    {"variables/deep/data", 3 * CCZ_MODEL_CHUNK_SIZE + 1},
+    {"variables/index", 0}};
 
 static bool exists(const char *dir, const char *name)
 {
@@ -176,19 +188,22 @@ static bool exists(const char *dir, const char *name)
 static void test_stage_tmpfs(void)
 {
     struct reader r = {0};
-    struct ccz_model_cfg cfg = {.files = stage_files, .files_len = 3, .read_at = read_checked, .arg = &r};
+    struct ccz_model_cfg cfg = {
+        .files = stage_files, .files_len = 3, .read_at = read_checked, .arg = &r};
     struct cczi_tmpfs t;
     struct ccz_err err = {0};
     struct stat st;
     CHECK(cczi_tmpfs_open(&t, &cfg, &err) == CCZ_OK);
     char path[sizeof(t.path)];
     memcpy(path, t.path, sizeof(path));
-    CHECK(strncmp(path, "/dev/shm/", 9) == 0 && stat(path, &st) == 0 && (st.st_mode & 07777) == 0700);
+    CHECK(strncmp(path, "/dev/shm/", 9) == 0 && stat(path, &st) == 0 &&
+          (st.st_mode & 07777) == 0700);
     CHECK(cczi_tmpfs_fill(&t, &err) == CCZ_OK && r.calls == 5);
     for (size_t i = 0; i < 3; i++) {
         char name[256];
         (void)snprintf(name, sizeof(name), "%s/%s", path, stage_files[i].name);
-        CHECK(stat(name, &st) == 0 && (uint64_t)st.st_size == stage_files[i].size && (st.st_mode & 07777) == 0600);
+        CHECK(stat(name, &st) == 0 && (uint64_t)st.st_size == stage_files[i].size &&
+              (st.st_mode & 07777) == 0600);
     }
     cczi_tmpfs_remove(&t);
     CHECK(!exists(path, NULL));
@@ -209,7 +224,10 @@ static void test_stage_disk(void)
     struct reader r = {0};
     char here[64] = "/var/tmp/ccz-engine-XXXXXX";
     CHECK(mkdtemp(here));
-    struct ccz_model_cfg cfg = {.files = stage_files, .files_len = 3, .read_at = read_checked, .arg = &r,
+    struct ccz_model_cfg cfg = {.files = stage_files,
+                                .files_len = 3,
+                                .read_at = read_checked,
+                                .arg = &r,
                                 .tmpfs_dir = here};
     struct cczi_tmpfs t;
     struct ccz_err err = {0};
@@ -253,9 +271,12 @@ static void test_signatures(void)
     CHECK(strcmp(s[1].name, "z") == 0 && s[1].runnable && s[1].in_len == 2 && s[1].out_len == 2);
     CHECK(strcmp(s[1].method, "tensorflow/serving/predict") == 0);
     const struct ccz_tensor_info *names = &s[1].in[0], *x = &s[1].in[1]; /* sorted */
-    CHECK(strcmp(names->name, "names") == 0 && names->dtype == CCZ_DT_STRING && names->unknown_rank);
-    CHECK(strcmp(x->name, "x") == 0 && strcmp(x->tensor_name, "x_t:0") == 0 && x->dtype == CCZ_DT_FLOAT);
-    CHECK(x->rank == 2 && x->dims[0] == -1 && x->dims[1] == 3 && !x->unknown_rank && x->proto.size > 0);
+    CHECK(strcmp(names->name, "names") == 0 && names->dtype == CCZ_DT_STRING &&
+          names->unknown_rank);
+    CHECK(strcmp(x->name, "x") == 0 && strcmp(x->tensor_name, "x_t:0") == 0 &&
+          x->dtype == CCZ_DT_FLOAT);
+    CHECK(x->rank == 2 && x->dims[0] == -1 && x->dims[1] == 3 && !x->unknown_rank &&
+          x->proto.size > 0);
     CHECK(ccz_model_signature(m, "z") == &s[1] && !ccz_model_signature(m, "serving_default"));
     ccz_model_free(ccz_model_take(&m));
 
@@ -321,70 +342,86 @@ static void test_signature_refusals(void)
 
 /* ------------------------------------------------------------------------------- run */
 
-static void test_echo_run(void)
+static struct ccz_model *load_two(struct ccz_engine *e)
 {
     struct model_build b;
     build_two(&b);
     struct ccz_model_cfg cfg = mb_end(&b);
-    CCZ_AUTO(ccz_engine) e = echo_engine();
-    CCZ_AUTO(ccz_model) m = NULL;
+    struct ccz_model *m = NULL;
     CHECK(ccz_model_load(&m, e, &cfg, NULL) == CCZ_OK);
     ccz_buf_free(&b.pb);
+    return m;
+}
 
-    float x[6] = {1, 2, 3, 4, 5, 6};
-    struct ccz_span names[2] = {ccz_span_str("a"), CCZ_SPAN("\0b", 2)};
-    struct ccz_tensor in[2] = {
-        {.name = "x", .dtype = CCZ_DT_FLOAT, .rank = 2, .dims = {2, 3}, .len = 6, .data = CCZ_SPAN(x, sizeof(x))},
-        {.name = "names", .dtype = CCZ_DT_STRING, .rank = 1, .dims = {2}, .len = 2, .strings = names}};
-    struct ccz_run_req req = {.sig = ccz_model_signature(m, "z"), .in = in, .in_len = 2};
-    struct ccz_err err = {0};
+static const float x6[6] = {1, 2, 3, 4, 5, 6};
+static const struct ccz_span names2[2] = {{(const uint8_t *)"a", 1}, {(const uint8_t *)"\0b", 2}};
+static const struct ccz_tensor two_inputs[2] = {
+    {.name = "x",
+     .dtype = CCZ_DT_FLOAT,
+     .rank = 2,
+     .dims = {2, 3},
+     .len = 6,
+     .data = {(const uint8_t *)x6, sizeof(x6)}},
+    {.name = "names", .dtype = CCZ_DT_STRING, .rank = 1, .dims = {2}, .len = 2, .strings = names2}};
+
+static void test_echo_run(void)
+{
+    CCZ_AUTO(ccz_engine) e = echo_engine();
+    CCZ_AUTO(ccz_model) m = load_two(e);
+    struct ccz_run_req req = {.sig = ccz_model_signature(m, "z"), .in = two_inputs, .in_len = 2};
     struct ccz_run_status st;
     CCZ_AUTO(ccz_result) r = NULL;
-    CHECK(ccz_model_run(&r, &st, m, &req, &err) == CCZ_OK && st.code == CCZ_RUN_OK && ccz_result_len(r) == 2);
-    CHECK(strcmp(ccz_result_at(r, 0)->name, "names_out") == 0 && ccz_result_at(r, 0)->strings[1].size == 2);
-    CHECK(strcmp(ccz_result_at(r, 1)->name, "y") == 0 && ccz_result_at(r, 1)->data.ptr == (const uint8_t *)x);
-    CHECK(!ccz_result_at(r, 2));
+    CHECK(ccz_model_run(&r, &st, m, &req, NULL) == CCZ_OK && st.code == CCZ_RUN_OK);
+    const struct ccz_tensor *names = ccz_result_at(r, 0), *y = ccz_result_at(r, 1);
+    CHECK(ccz_result_len(r) == 2 && !ccz_result_at(r, 2));
+    CHECK(strcmp(names->name, "names_out") == 0 && names->strings[1].size == 2);
+    CHECK(strcmp(y->name, "y") == 0 && y->data.ptr == (const uint8_t *)x6);
     ccz_result_free(ccz_result_take(&r));
     req.fetch = (size_t[]){1};
     req.fetch_len = 1;
     CHECK(ccz_model_run(&r, NULL, m, &req, NULL) == CCZ_OK && ccz_result_len(r) == 1);
     CHECK(strcmp(ccz_result_at(r, 0)->name, "y") == 0);
-    ccz_result_free(ccz_result_take(&r));
+}
 
-    /* Descriptions that do not fit their bytes never reach a back end. */
-    struct ccz_tensor good = in[0];
-    for (int i = 0; i < 8; i++) {
-        in[0] = good;
-        if (i == 0)
-            in[0].data.size--;
-        else if (i == 1)
-            in[0].len = 5;
-        else if (i == 2)
-            in[0].dims[0] = -2;
-        else if (i == 3)
-            in[0].rank = CCZ_TENSOR_RANK_MAX + 1;
-        else if (i == 4)
-            in[0].dtype = (enum ccz_dtype)13;
-        else if (i == 5)
-            in[0].dims[1] = INT64_MAX;
-        else if (i == 6)
-            in[0].name = "other";
-        else
-            in[0].rank = -1;
+/* What does not fit its own description or the signature never reaches a back end. */
+static void test_run_refusals(void)
+{
+    CCZ_AUTO(ccz_engine) e = echo_engine();
+    CCZ_AUTO(ccz_model) m = load_two(e);
+    struct ccz_tensor in[2] = {two_inputs[0], two_inputs[1]};
+    struct ccz_tensor bad[8];
+    for (size_t i = 0; i < 8; i++)
+        bad[i] = in[0];
+    bad[0].data.size--;
+    bad[1].len = 5;
+    bad[2].dims[0] = -2;
+    bad[3].rank = CCZ_TENSOR_RANK_MAX + 1;
+    bad[4].dtype = (enum ccz_dtype)13;
+    bad[5].dims[1] = INT64_MAX;
+    bad[6].name = "other";
+    bad[7].rank = -1;
+    struct ccz_run_req req = {.sig = ccz_model_signature(m, "z"), .in = in, .in_len = 2};
+    struct ccz_err err = {0};
+    struct ccz_run_status st;
+    CCZ_AUTO(ccz_result) r = NULL;
+    for (size_t i = 0; i < 8; i++) {
+        in[0] = bad[i];
         CHECK(ccz_model_run(&r, &st, m, &req, &err) == CCZ_E_ARG && !r && WHERE(err, "engine:run"));
         CHECK(st.code == CCZ_RUN_INVALID_ARGUMENT);
     }
-    in[0] = good;
+    in[0] = two_inputs[0];
     in[0].dtype = CCZ_DT_INT32; /* consistent, but not what the signature says */
-    CHECK(ccz_model_run(&r, &st, m, &req, &err) == CCZ_E_FORMAT && st.code == CCZ_RUN_INVALID_ARGUMENT);
-    in[0] = good;
+    CHECK(ccz_model_run(&r, &st, m, &req, &err) == CCZ_E_FORMAT);
+    CHECK(st.code == CCZ_RUN_INVALID_ARGUMENT);
+    in[0] = two_inputs[0];
     in[1].strings = NULL;
     CHECK(ccz_model_run(&r, &st, m, &req, &err) == CCZ_E_ARG);
-    in[1].strings = names;
+    in[1] = two_inputs[1];
     req.in_len = 1;
     CHECK(ccz_model_run(&r, &st, m, &req, &err) == CCZ_E_ARG);
     req.in_len = 2;
     req.fetch = (size_t[]){2};
+    req.fetch_len = 1;
     CHECK(ccz_model_run(&r, &st, m, &req, &err) == CCZ_E_ARG);
     req.sig = ccz_model_signature(m, "__saved_model_init_op");
     CHECK(ccz_model_run(&r, &st, m, &req, &err) == CCZ_E_ARG && !r);
@@ -392,8 +429,10 @@ static void test_echo_run(void)
 
 static void test_values(void)
 {
-    CHECK(ccz_dtype_size(CCZ_DT_FLOAT) == 4 && ccz_dtype_size(CCZ_DT_STRING) == 0 && ccz_dtype_size((enum ccz_dtype)8) == 0);
-    CHECK(strcmp(ccz_dtype_name(CCZ_DT_HALF), "half") == 0 && strcmp(ccz_dtype_name((enum ccz_dtype)99), "invalid") == 0);
+    CHECK(ccz_dtype_size(CCZ_DT_FLOAT) == 4 && ccz_dtype_size(CCZ_DT_STRING) == 0 &&
+          ccz_dtype_size((enum ccz_dtype)8) == 0);
+    CHECK(strcmp(ccz_dtype_name(CCZ_DT_HALF), "half") == 0 &&
+          strcmp(ccz_dtype_name((enum ccz_dtype)99), "invalid") == 0);
     CHECK(strcmp(ccz_dtype_enum_name(CCZ_DT_INT64), "DT_INT64") == 0);
     size_t len;
     CHECK(ccz_tensor_len(&len, 0, NULL) && len == 1);
@@ -403,12 +442,14 @@ static void test_values(void)
     CHECK(!ccz_tensor_len(&len, 3, (int64_t[]){0, (int64_t)1 << 32, (int64_t)1 << 32}));
 
     struct ccz_run_status st;
-    CHECK(ccz_run_status_set(&st, CCZ_RUN_DEADLINE_EXCEEDED, "%d", 5) == CCZ_E_TIMEOUT && strcmp(st.msg, "5") == 0);
+    CHECK(ccz_run_status_set(&st, CCZ_RUN_DEADLINE_EXCEEDED, "%d", 5) == CCZ_E_TIMEOUT &&
+          strcmp(st.msg, "5") == 0);
     char longer[CCZ_RUN_MSG_SIZE_MAX + 2];
     memset(longer, 'a', sizeof(longer));
     longer[sizeof(longer) - 1] = 0; /* one more than fits */
     CHECK(ccz_run_status_set(&st, CCZ_RUN_INTERNAL, "%s", longer) == CCZ_E_INTERNAL);
-    CHECK(strlen(st.msg) == CCZ_RUN_MSG_SIZE_MAX + 12 && strcmp(st.msg + CCZ_RUN_MSG_SIZE_MAX, "...TRUNCATED") == 0);
+    CHECK(strlen(st.msg) == CCZ_RUN_MSG_SIZE_MAX + 12 &&
+          strcmp(st.msg + CCZ_RUN_MSG_SIZE_MAX, "...TRUNCATED") == 0);
     CHECK(ccz_run_status_set(&st, CCZ_RUN_INTERNAL, "%s", longer + 1) == CCZ_E_INTERNAL);
     CHECK(strlen(st.msg) == CCZ_RUN_MSG_SIZE_MAX);
     CHECK(strcmp(ccz_run_code_name(CCZ_RUN_UNAUTHENTICATED), "UNAUTHENTICATED") == 0);
@@ -427,6 +468,7 @@ static const struct ccz_test tests[] = {
     {"engine.signatures", test_signatures},
     {"engine.signature_refusals", test_signature_refusals},
     {"engine.echo_run", test_echo_run},
+    {"engine.run_refusals", test_run_refusals},
     {"engine.values", test_values},
 };
 

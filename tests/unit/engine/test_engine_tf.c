@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine with TensorFlow and the trained image classifier; skipped (77) where either is missing. */
+/* The engine with TensorFlow and the trained image classifier; skipped (77) where either is
+ * missing. */
 #define _GNU_SOURCE
 #include "ccz_test.h"
 #include "engine/model_dir.h"
@@ -32,7 +33,10 @@ static struct ccz_engine *open_engine(int inter_threads)
     setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0);
     struct ccz_engine *e = NULL;
     struct ccz_err err = {0};
-    struct ccz_engine_cfg cfg = {.backend = "tensorflow", .library = lib, .intra_threads = 1, .inter_threads = inter_threads};
+    struct ccz_engine_cfg cfg = {.backend = "tensorflow",
+                                 .library = lib,
+                                 .intra_threads = 1,
+                                 .inter_threads = inter_threads};
     if (ccz_engine_open(&e, &cfg, &err) != CCZ_OK) {
         fprintf(stderr, "%s: %s %s %s\n", err.where, err.msg, err.got, err.expected);
         CHECK(false);
@@ -67,8 +71,12 @@ static struct ccz_model *load(struct ccz_engine *e, enum ccz_model_stage stage)
 
 static struct ccz_tensor image_tensor(const float *images, size_t len)
 {
-    return (struct ccz_tensor){.name = "images", .dtype = CCZ_DT_FLOAT, .rank = 4, .dims = {(int64_t)len, 28, 28, 1},
-                               .len = len * PIXELS, .data = CCZ_SPAN(images, len * PIXELS * sizeof(float))};
+    return (struct ccz_tensor){.name = "images",
+                               .dtype = CCZ_DT_FLOAT,
+                               .rank = 4,
+                               .dims = {(int64_t)len, 28, 28, 1},
+                               .len = len * PIXELS,
+                               .data = CCZ_SPAN(images, len * PIXELS * sizeof(float))};
 }
 
 /* The n test images as floats in 0..1, and their labels. */
@@ -85,7 +93,8 @@ static float *test_images(uint8_t **labels)
         skip("Fashion-MNIST", "apt-get install dataset-fashion-mnist");
     (void)snprintf(cmd, sizeof(cmd), "gzip -dc %st10k-images-idx3-ubyte.gz", folder);
     FILE *p = popen(cmd, "r");
-    CHECK(p && fread(raw, 1, 16 + TEST_IMAGES * PIXELS, p) == 16 + TEST_IMAGES * PIXELS && pclose(p) == 0);
+    CHECK(p && fread(raw, 1, 16 + TEST_IMAGES * PIXELS, p) == 16 + TEST_IMAGES * PIXELS &&
+          pclose(p) == 0);
     for (size_t i = 0; i < TEST_IMAGES * PIXELS; i++)
         out[i] = (float)raw[16 + i] / 255;
     (void)snprintf(cmd, sizeof(cmd), "gzip -dc %st10k-labels-idx1-ubyte.gz", folder);
@@ -103,15 +112,19 @@ static void test_load(void)
     CCZ_AUTO(ccz_engine) e = open_engine(-1);
     CHECK(ccz_engine_version(e)[0] == '2' && ccz_engine_version(e)[1] == '.');
     CHECK(strstr(ccz_engine_library(e, 0), "/libtensorflow_cc.so.2"));
-    CHECK(strstr(ccz_engine_library(e, 1), "/libtensorflow_framework.so.2") && !ccz_engine_library(e, 2));
+    CHECK(strstr(ccz_engine_library(e, 1), "/libtensorflow_framework.so.2") &&
+          !ccz_engine_library(e, 2));
     CCZ_AUTO(ccz_model) m = load(e, CCZ_STAGE_MEMORY);
     const struct ccz_signature *s = ccz_model_signature(m, "serving_default");
     CHECK(s && s->runnable && s->in_len == 1 && s->out_len == 2);
     CHECK(strcmp(s->method, "tensorflow/serving/predict") == 0);
-    CHECK(strcmp(s->in[0].name, "images") == 0 && s->in[0].dtype == CCZ_DT_FLOAT && s->in[0].rank == 4);
+    CHECK(strcmp(s->in[0].name, "images") == 0 && s->in[0].dtype == CCZ_DT_FLOAT &&
+          s->in[0].rank == 4);
     CHECK(s->in[0].dims[0] == -1 && s->in[0].dims[1] == 28 && s->in[0].dims[3] == 1);
-    CHECK(strcmp(s->out[0].name, "classes") == 0 && s->out[0].dtype == CCZ_DT_STRING && s->out[0].rank == 1);
-    CHECK(strcmp(s->out[1].name, "scores") == 0 && s->out[1].dtype == CCZ_DT_FLOAT && s->out[1].rank == 2);
+    CHECK(strcmp(s->out[0].name, "classes") == 0 && s->out[0].dtype == CCZ_DT_STRING &&
+          s->out[0].rank == 1);
+    CHECK(strcmp(s->out[1].name, "scores") == 0 && s->out[1].dtype == CCZ_DT_FLOAT &&
+          s->out[1].rank == 2);
     s = ccz_model_signature(m, "__saved_model_init_op");
     CHECK(s && !s->runnable);
     /* A second model of the same engine, staged at the same time as the first one runs. */
@@ -130,7 +143,8 @@ static void expected(int64_t *correct, char classes_sha256[65])
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, 1 << 20);
     struct ccz_json *j = NULL;
-    CHECK(ccz_file_read(&b, path, NULL) == CCZ_OK && ccz_json_parse(&j, ccz_buf_span(&b), NULL) == CCZ_OK);
+    CHECK(ccz_file_read(&b, path, NULL) == CCZ_OK &&
+          ccz_json_parse(&j, ccz_buf_span(&b), NULL) == CCZ_OK);
     CHECK(ccz_json_int(correct, ccz_json_get(j, "test_correct")));
     (void)snprintf(classes_sha256, 65, "%s", ccz_json_str(ccz_json_get(j, "test_classes_sha256")));
     ccz_json_free(j);
@@ -158,17 +172,20 @@ static void test_accuracy(void)
     float *images = test_images(&labels);
     CCZ_AUTO(ccz_engine) e = open_engine(-1);
     CCZ_AUTO(ccz_model) m = load(e, CCZ_STAGE_MEMORY);
-    static const char *const names[10] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-                                          "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"};
+    static const char *const names[10] = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
+                                          "Coat",        "Sandal",    "Shirt",    "Sneaker",
+                                          "Bag",         "Ankle boot"};
     int64_t correct = 0;
     for (size_t at = 0, len = 64; at < TEST_IMAGES; at += len) {
         len = TEST_IMAGES - at < 64 ? TEST_IMAGES - at : 64;
         struct ccz_tensor in = image_tensor(images + at * PIXELS, len);
-        struct ccz_run_req req = {.sig = ccz_model_signature(m, "serving_default"), .in = &in, .in_len = 1};
+        struct ccz_run_req req = {
+            .sig = ccz_model_signature(m, "serving_default"), .in = &in, .in_len = 1};
         CCZ_AUTO(ccz_result) r = NULL;
         CHECK(ccz_model_run(&r, NULL, m, &req, NULL) == CCZ_OK);
         const struct ccz_tensor *names_out = ccz_result_at(r, 0), *scores = ccz_result_at(r, 1);
-        CHECK(scores->rank == 2 && scores->dims[0] == (int64_t)len && scores->dims[1] == 10 && names_out->len == len);
+        CHECK(scores->rank == 2 && scores->dims[0] == (int64_t)len && scores->dims[1] == 10 &&
+              names_out->len == len);
         const float *s = (const float *)(const void *)scores->data.ptr;
         for (size_t i = 0; i < len; i++, s += 10) {
             uint8_t best = 0;
@@ -188,7 +205,8 @@ static void test_accuracy(void)
     free(classes);
 }
 
-/* ---- strings in, strings out: tf.Example {1 Features {1 map<string, Feature {2 FloatList {1 packed}}>}} */
+/* ---- strings in, strings out: tf.Example {1 Features {1 map<string, Feature {2 FloatList {1
+ * packed}}>}} */
 
 static void test_strings(void)
 {
@@ -207,18 +225,25 @@ static void test_strings(void)
     ccz_pb_close(&b, entry);
     ccz_pb_close(&b, features);
     struct ccz_span examples[3] = {ccz_buf_span(&b), ccz_buf_span(&b), ccz_buf_span(&b)};
-    struct ccz_tensor in = {.name = "inputs", .dtype = CCZ_DT_STRING, .rank = 1, .dims = {3}, .len = 3, .strings = examples};
+    struct ccz_tensor in = {.name = "inputs",
+                            .dtype = CCZ_DT_STRING,
+                            .rank = 1,
+                            .dims = {3},
+                            .len = 3,
+                            .strings = examples};
     struct ccz_run_req req = {.sig = ccz_model_signature(m, "classify"), .in = &in, .in_len = 1};
     CCZ_AUTO(ccz_result) r = NULL;
     CHECK(ccz_model_run(&r, NULL, m, &req, NULL) == CCZ_OK);
     const struct ccz_tensor *classes = ccz_result_at(r, 0);
-    CHECK(classes->dtype == CCZ_DT_STRING && classes->rank == 2 && classes->dims[0] == 3 && classes->dims[1] == 10);
+    CHECK(classes->dtype == CCZ_DT_STRING && classes->rank == 2 && classes->dims[0] == 3 &&
+          classes->dims[1] == 10);
     CHECK(ccz_span_eq(classes->strings[10], ccz_span_str("T-shirt/top")));
     CHECK(ccz_span_eq(classes->strings[29], ccz_span_str("Ankle boot")));
     ccz_result_free(ccz_result_take(&r));
     examples[1] = ccz_span_str("\xff\xff");
     struct ccz_run_status st;
-    CHECK(ccz_model_run(&r, &st, m, &req, NULL) == CCZ_E_FORMAT && st.code == CCZ_RUN_INVALID_ARGUMENT && !r);
+    CHECK(ccz_model_run(&r, &st, m, &req, NULL) == CCZ_E_FORMAT &&
+          st.code == CCZ_RUN_INVALID_ARGUMENT && !r);
     CHECK(strstr(st.msg, "Could not parse example"));
 }
 
@@ -231,7 +256,8 @@ static void test_errors(void)
     float *images = aligned_alloc(64, 64 * PIXELS * sizeof(float));
     memset(images, 0, 64 * PIXELS * sizeof(float));
     struct ccz_tensor in = image_tensor(images, 2);
-    struct ccz_run_req req = {.sig = ccz_model_signature(m, "serving_default"), .in = &in, .in_len = 1};
+    struct ccz_run_req req = {
+        .sig = ccz_model_signature(m, "serving_default"), .in = &in, .in_len = 1};
     struct ccz_run_status st;
     struct ccz_err err = {0};
     CCZ_AUTO(ccz_result) r = NULL;
@@ -257,13 +283,17 @@ static void test_deadline(void)
     float *images = aligned_alloc(64, len * PIXELS * sizeof(float));
     memset(images, 0, len * PIXELS * sizeof(float));
     struct ccz_tensor in = image_tensor(images, len);
-    struct ccz_run_req req = {.sig = ccz_model_signature(m, "serving_default"), .in = &in, .in_len = 1, .timeout_ms = 60000};
+    struct ccz_run_req req = {.sig = ccz_model_signature(m, "serving_default"),
+                              .in = &in,
+                              .in_len = 1,
+                              .timeout_ms = 60000};
     struct ccz_run_status st;
     CCZ_AUTO(ccz_result) r = NULL;
     CHECK(ccz_model_run(&r, &st, m, &req, NULL) == CCZ_OK);
     ccz_result_free(ccz_result_take(&r));
     req.timeout_ms = 1; /* this batch takes more than a hundred */
-    CHECK(ccz_model_run(&r, &st, m, &req, NULL) == CCZ_E_TIMEOUT && !r && st.code == CCZ_RUN_DEADLINE_EXCEEDED);
+    CHECK(ccz_model_run(&r, &st, m, &req, NULL) == CCZ_E_TIMEOUT && !r &&
+          st.code == CCZ_RUN_DEADLINE_EXCEEDED);
     req.timeout_ms = 0; /* the model still works */
     CHECK(ccz_model_run(&r, &st, m, &req, NULL) == CCZ_OK);
     free(images);
@@ -312,8 +342,11 @@ static void *run_many(void *arg)
     j->same = true;
     for (size_t round = 0; round < 60; round++) {
         struct ccz_tensor in = image_tensor(j->images, 8);
-        struct ccz_run_req req = {.sig = ccz_model_signature(j->m, "serving_default"), .in = &in, .in_len = 1,
-                                  .fetch = (size_t[]){1}, .fetch_len = 1};
+        struct ccz_run_req req = {.sig = ccz_model_signature(j->m, "serving_default"),
+                                  .in = &in,
+                                  .in_len = 1,
+                                  .fetch = (size_t[]){1},
+                                  .fetch_len = 1};
         CCZ_AUTO(ccz_result) r = NULL;
         if (ccz_model_run(&r, NULL, j->m, &req, NULL) != CCZ_OK) {
             j->same = false;
@@ -322,7 +355,8 @@ static void *run_many(void *arg)
         const struct ccz_tensor *s = ccz_result_at(r, 0);
         if (round == 0)
             memcpy(j->scores, s->data.ptr, sizeof(j->scores));
-        j->same = j->same && s->data.size == sizeof(j->scores) && memcmp(j->scores, s->data.ptr, sizeof(j->scores)) == 0;
+        j->same = j->same && s->data.size == sizeof(j->scores) &&
+                  memcmp(j->scores, s->data.ptr, sizeof(j->scores)) == 0;
     }
     return NULL;
 }
@@ -386,7 +420,8 @@ static void look_at(const char *path)
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_ctime >= began) {
         atomic_fetch_add(&looked_at, 1);
         if (holds_mark(fd))
-            atomic_fetch_add(strncmp(path, "/dev/shm/", 9) == 0 ? &marked_in_ram : &marked_elsewhere, 1);
+            atomic_fetch_add(
+                strncmp(path, "/dev/shm/", 9) == 0 ? &marked_in_ram : &marked_elsewhere, 1);
     }
     close(fd);
 }
@@ -409,7 +444,9 @@ static void look_around(void)
         (void)snprintf(line, sizeof(line), "/proc/self/fd/%.20s", e->d_name);
         ssize_t n = readlink(line, path, sizeof(path) - 1);
         path[n > 0 ? n : 0] = 0;
-        look_at(strncmp(path, "/dev/shm/", 9) == 0 ? path : line); /* through the link: deleted files too */
+        look_at(strncmp(path, "/dev/shm/", 9) == 0
+                    ? path
+                    : line); /* through the link: deleted files too */
     }
     closedir(d);
     FILE *maps = fopen("/proc/self/maps", "r");
@@ -442,7 +479,8 @@ static void take_mark(const struct model_dir *d)
     for (size_t i = 0; i < MARK_SIZE; i++)
         zeros += mark[i] == 0;
     CHECK(zeros < MARK_SIZE / 4); /* trained weights, not padding */
-    struct timespec second = {1, 100000000}; /* ctime has a granularity, and files of earlier tests must be older */
+    struct timespec second = {
+        1, 100000000}; /* ctime has a granularity, and files of earlier tests must be older */
     nanosleep(&second, NULL);
     began = time(NULL);
 }
@@ -456,7 +494,8 @@ static void test_search(void)
     look_around();
     CHECK(marked_elsewhere == 0 && marked_in_ram == 0);
     FILE *deleted = tmpfile(), *kept = fopen("ccz-engine-mark", "wb");
-    CHECK(deleted && kept && fwrite("abc", 1, 3, deleted) == 3 && fwrite(mark, 1, MARK_SIZE, deleted) == MARK_SIZE);
+    CHECK(deleted && kept && fwrite("abc", 1, 3, deleted) == 3 &&
+          fwrite(mark, 1, MARK_SIZE, deleted) == MARK_SIZE);
     CHECK(fflush(deleted) == 0);
     look_around();
     CHECK(marked_elsewhere == 1);
@@ -469,7 +508,8 @@ static void test_search(void)
 }
 
 /* Looks around at each chunk too: then the files read before are staged in full. */
-static ccz_rc read_and_look(void *arg, size_t file, uint64_t offset, void *out, size_t size, struct ccz_err *err)
+static ccz_rc read_and_look(void *arg, size_t file, uint64_t offset, void *out, size_t size,
+                            struct ccz_err *err)
 {
     look_around();
     return model_dir_read(arg, file, offset, out, size, err);
@@ -508,7 +548,8 @@ static void load_and_look(enum ccz_model_stage stage, bool forbid_writing)
     cfg.stage = stage;
     cfg.read_at = read_and_look;
     CCZ_AUTO(ccz_model) m = NULL;
-    for (int i = 0; i < 2; i++) { /* the search is slower than a load: two, so that it sees every phase */
+    for (int i = 0; i < 2;
+         i++) { /* the search is slower than a load: two, so that it sees every phase */
         ccz_model_free(ccz_model_take(&m));
         CHECK(ccz_model_load(&m, e, &cfg, NULL) == CCZ_OK);
     }
@@ -529,7 +570,8 @@ static void test_no_disk_memory(void)
     load_and_look(CCZ_STAGE_MEMORY, false);
 }
 
-/* Stronger: while the process may not write a single byte to any regular file, the model still loads. */
+/* Stronger: while the process may not write a single byte to any regular file, the model still
+ * loads. */
 static void test_no_write_memory(void)
 {
     load_and_look(CCZ_STAGE_MEMORY, true);

@@ -46,7 +46,8 @@ static void start(void)
     struct ccz_model_cfg cfg = mb_end(&b);
     struct ccz_model *m = NULL;
     CHECK(ccz_model_load(&m, engine, &cfg, NULL) == CCZ_OK);
-    CHECK(ccz_infer_new(&server, NULL) == CCZ_OK && ccz_infer_add(server, "echo model", 1, &m, NULL) == CCZ_OK);
+    CHECK(ccz_infer_new(&server, NULL) == CCZ_OK &&
+          ccz_infer_add(server, "echo model", 1, &m, NULL) == CCZ_OK);
     ccz_buf_free(&b.pb);
 }
 
@@ -64,7 +65,8 @@ static unsigned http(const char *method, const char *path, struct ccz_span body)
     if (body.size)
         memcpy(copy, body.ptr, body.size);
     ccz_infer_rest(&answer, &status, &type, server,
-                   &(struct ccz_infer_http){.method = method, .path = path, .body = CCZ_SPAN(copy, body.size)});
+                   &(struct ccz_infer_http){
+                       .method = method, .path = path, .body = CCZ_SPAN(copy, body.size)});
     free(copy);
     CHECK(strcmp(type, status == 404 && answer.size == 0 ? "text/plain" : "application/json") == 0);
     return status;
@@ -84,7 +86,8 @@ static void want_error(unsigned status, unsigned got_status, const char *text)
     CHECK(ccz_json_parse(&j, ccz_buf_span(&answer), NULL) == CCZ_OK);
     const char *msg = ccz_json_str(ccz_json_get(j, "error"));
     if (status != got_status || !msg || strcmp(msg, text) != 0)
-        fprintf(stderr, "got  %u %s\nwant %u %s\n", got_status, msg ? msg : ccz_buf_str(&answer), status, text);
+        fprintf(stderr, "got  %u %s\nwant %u %s\n", got_status, msg ? msg : ccz_buf_str(&answer),
+                status, text);
     CHECK(status == got_status && msg && strcmp(msg, text) == 0 && ccz_json_len(j) == 1);
     ccz_json_free(j);
 }
@@ -101,8 +104,9 @@ static void test_paths(void)
 {
     start();
     static const char ok[] = "{\"instances\":[[1,2,3]]}";
-    static const char *const good[] = {PREDICT, "/V1/Models/echo%20model:predict", "/v1/models/echo%20model/versions/1:predict",
-                                       "/v1/models/echo%20model/versions/0001:predict", PREDICT "?trace=1"};
+    static const char *const good[] = {
+        PREDICT, "/V1/Models/echo%20model:predict", "/v1/models/echo%20model/versions/1:predict",
+        "/v1/models/echo%20model/versions/0001:predict", PREDICT "?trace=1"};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
         CHECK(http("POST", good[i], ccz_span_str(ok)) == 200);
     CHECK(http("GET", "/metrics", (struct ccz_span){0}) == 404 && answer.size == 0);
@@ -110,28 +114,47 @@ static void test_paths(void)
     static const struct {
         const char *method, *path;
     } malformed[] = {
-        {"POST", "/v1/models/echo%20model"}, {"POST", "/v1/models/a:frobnicate"}, {"POST", "/v1/models/a/versions/x:predict"},
-        {"POST", "/v1/models/:predict"}, {"POST", "/v1/models/a/b:predict"}, {"POST", "/v1/models/a:predict/"},
-        {"POST", "/v1/models/a:PREDICT"}, {"POST", "/v1/models/a/versions/:predict"}, {"GET", "/v1/models/a:predict"},
-        {"GET", "/v1/models/a/versions/1/labels/b"}, {"GET", "/v1/models/a/metadata/x"}, {"GET", "/v1/models/a/"},
-        {"GET", "/v1/x"}, {"PUT", "/v1/models/a"}, {"OPTIONS", "/v1/models/a"}, {"GET", "/v1/"},
+        {"POST", "/v1/models/echo%20model"},
+        {"POST", "/v1/models/a:frobnicate"},
+        {"POST", "/v1/models/a/versions/x:predict"},
+        {"POST", "/v1/models/:predict"},
+        {"POST", "/v1/models/a/b:predict"},
+        {"POST", "/v1/models/a:predict/"},
+        {"POST", "/v1/models/a:PREDICT"},
+        {"POST", "/v1/models/a/versions/:predict"},
+        {"GET", "/v1/models/a:predict"},
+        {"GET", "/v1/models/a/versions/1/labels/b"},
+        {"GET", "/v1/models/a/metadata/x"},
+        {"GET", "/v1/models/a/"},
+        {"GET", "/v1/x"},
+        {"PUT", "/v1/models/a"},
+        {"OPTIONS", "/v1/models/a"},
+        {"GET", "/v1/"},
     };
     for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
         char text[128];
         unsigned status = http(malformed[i].method, malformed[i].path, ccz_span_str(ok));
-        (void)snprintf(text, sizeof(text), "Malformed request: %s %s", malformed[i].method, malformed[i].path);
+        (void)snprintf(text, sizeof(text), "Malformed request: %s %s", malformed[i].method,
+                       malformed[i].path);
         want_error(400, status, text);
     }
-    want_error(400, http("GET", "/v1/models", (struct ccz_span){0}), "Missing model name in request.");
-    want_error(404, http("POST", "/v1/models/a:predict", ccz_span_str(ok)), "Servable not found for request: Latest(a)");
+    want_error(400, http("GET", "/v1/models", (struct ccz_span){0}),
+               "Missing model name in request.");
+    want_error(404, http("POST", "/v1/models/a:predict", ccz_span_str(ok)),
+               "Servable not found for request: Latest(a)");
     want_error(404, http("POST", "/v1/models/a%2fb/versions/7:predict", ccz_span_str(ok)),
                "Servable not found for request: Specific(a/b, 7)");
-    want_error(400, http("POST", "/v1/models/a/labels/l%20x:predict", ccz_span_str(ok)), "Unrecognized servable version label: l x");
-    want_error(400, http("POST", "/v1/models/a/versions/9223372036854775808:predict", ccz_span_str(ok)),
+    want_error(400, http("POST", "/v1/models/a/labels/l%20x:predict", ccz_span_str(ok)),
+               "Unrecognized servable version label: l x");
+    want_error(400,
+               http("POST", "/v1/models/a/versions/9223372036854775808:predict", ccz_span_str(ok)),
                "Failed to convert version: 9223372036854775808 to numeric.");
-    want_error(501, http("POST", "/v1/models/a:classify", ccz_span_str(ok)), "This server does not classify");
-    want_error(404, http("GET", "/v1/models/a%zz", (struct ccz_span){0}), "Could not find any versions of model a%zz");
-    want_error(404, http("GET", "/v1/models/metadata", (struct ccz_span){0}), "Could not find any versions of model metadata");
+    want_error(501, http("POST", "/v1/models/a:classify", ccz_span_str(ok)),
+               "This server does not classify");
+    want_error(404, http("GET", "/v1/models/a%zz", (struct ccz_span){0}),
+               "Could not find any versions of model a%zz");
+    want_error(404, http("GET", "/v1/models/metadata", (struct ccz_span){0}),
+               "Could not find any versions of model metadata");
 }
 
 static void test_status(void)
@@ -141,14 +164,18 @@ static void test_status(void)
     ccz_infer_failed(server, "echo model", 2, CCZ_RUN_DATA_LOSS, "block \"7\"");
     CHECK(ccz_infer_loading(server, "other", 5, NULL) == CCZ_OK);
     want(200, http("GET", "/v1/models/echo%20model", (struct ccz_span){0}),
-         "{\n \"model_version_status\": [\n  {\n   \"version\": \"1\",\n   \"state\": \"AVAILABLE\",\n   \"status\": {\n"
+         "{\n \"model_version_status\": [\n  {\n   \"version\": \"1\",\n   \"state\": "
+         "\"AVAILABLE\",\n   \"status\": {\n"
          "    \"error_code\": \"OK\",\n    \"error_message\": \"\"\n   }\n  },\n"
          "  {\n   \"version\": \"2\",\n   \"state\": \"END\",\n   \"status\": {\n"
-         "    \"error_code\": \"DATA_LOSS\",\n    \"error_message\": \"block \\\"7\\\"\"\n   }\n  }\n ]\n}\n");
+         "    \"error_code\": \"DATA_LOSS\",\n    \"error_message\": \"block \\\"7\\\"\"\n   }\n  "
+         "}\n ]\n}\n");
     want(200, http("GET", "/v1/models/other/versions/5", (struct ccz_span){0}),
-         "{\n \"model_version_status\": [\n  {\n   \"version\": \"5\",\n   \"state\": \"LOADING\",\n   \"status\": {\n"
+         "{\n \"model_version_status\": [\n  {\n   \"version\": \"5\",\n   \"state\": "
+         "\"LOADING\",\n   \"status\": {\n"
          "    \"error_code\": \"OK\",\n    \"error_message\": \"\"\n   }\n  }\n ]\n}\n");
-    want_error(404, http("GET", "/v1/models/other/versions/6", (struct ccz_span){0}), "Could not find version 6 of model other");
+    want_error(404, http("GET", "/v1/models/other/versions/6", (struct ccz_span){0}),
+               "Could not find version 6 of model other");
 }
 
 static void test_metadata(void)
@@ -160,26 +187,34 @@ static void test_metadata(void)
     const struct ccz_json *spec = ccz_json_get(j, "model_spec");
     CHECK(strcmp(ccz_json_str(ccz_json_get(spec, "name")), "echo model") == 0);
     CHECK(strcmp(ccz_json_str(ccz_json_get(spec, "version")), "1") == 0);
-    const struct ccz_json *map = ccz_json_get(ccz_json_get(ccz_json_get(j, "metadata"), "signature_def"), "signature_def");
+    const struct ccz_json *map =
+        ccz_json_get(ccz_json_get(ccz_json_get(j, "metadata"), "signature_def"), "signature_def");
     CHECK(ccz_json_len(map) == 18);
-    const struct ccz_json *sig = ccz_json_get(map, "serving_default"), *x = ccz_json_get(ccz_json_get(sig, "inputs"), "x");
+    const struct ccz_json *sig = ccz_json_get(map, "serving_default"),
+                          *x = ccz_json_get(ccz_json_get(sig, "inputs"), "x");
     CHECK(strcmp(ccz_json_str(ccz_json_get(x, "dtype")), "DT_FLOAT") == 0);
     CHECK(strcmp(ccz_json_str(ccz_json_get(x, "name")), "x_t:0") == 0);
     const struct ccz_json *dims = ccz_json_get(ccz_json_get(x, "tensor_shape"), "dim");
     CHECK(strcmp(ccz_json_str(ccz_json_get(ccz_json_at(dims, 0), "size")), "-1") == 0);
     CHECK(strcmp(ccz_json_str(ccz_json_get(ccz_json_at(dims, 1), "size")), "3") == 0);
-    CHECK(strcmp(ccz_json_str(ccz_json_get(sig, "method_name")), "tensorflow/serving/predict") == 0);
+    CHECK(strcmp(ccz_json_str(ccz_json_get(sig, "method_name")), "tensorflow/serving/predict") ==
+          0);
     CHECK(ccz_json_type(ccz_json_get(sig, "defaults")) == CCZ_JSON_OBJECT);
     bool unknown = false;
     x = ccz_json_get(ccz_json_get(ccz_json_get(map, "bool"), "outputs"), "y");
-    CHECK(ccz_json_bool(&unknown, ccz_json_get(ccz_json_get(x, "tensor_shape"), "unknown_rank")) && unknown);
+    CHECK(ccz_json_bool(&unknown, ccz_json_get(ccz_json_get(x, "tensor_shape"), "unknown_rank")) &&
+          unknown);
     ccz_json_free(j);
     /* The layout of protobuf's printer. */
-    static const char begin[] = "{\n\"model_spec\":{\n \"name\": \"echo model\",\n \"signature_name\": \"\",\n \"version\": \"1\"\n}\n,\n"
-                                "\"metadata\": {\"signature_def\": {\n \"signature_def\": {\n  \"bfloat16\": {\n   \"inputs\": {\n"
-                                "    \"x\": {\n     \"dtype\": \"DT_BFLOAT16\",\n     \"tensor_shape\": {\n      \"dim\": [],\n";
+    static const char begin[] = "{\n\"model_spec\":{\n \"name\": \"echo model\",\n "
+                                "\"signature_name\": \"\",\n \"version\": \"1\"\n}\n,\n"
+                                "\"metadata\": {\"signature_def\": {\n \"signature_def\": {\n  "
+                                "\"bfloat16\": {\n   \"inputs\": {\n"
+                                "    \"x\": {\n     \"dtype\": \"DT_BFLOAT16\",\n     "
+                                "\"tensor_shape\": {\n      \"dim\": [],\n";
     CHECK(strncmp(ccz_buf_str(&answer), begin, sizeof(begin) - 1) == 0);
-    want_error(404, http("GET", "/v1/models/q/metadata", (struct ccz_span){0}), "Servable not found for request: Latest(q)");
+    want_error(404, http("GET", "/v1/models/q/metadata", (struct ccz_span){0}),
+               "Servable not found for request: Latest(q)");
 }
 
 /* ------------------------------------------------------------------------ forms */
@@ -191,27 +226,37 @@ static void test_row(void)
          "{\n    \"predictions\": [[1.0, 2.0, -3.0], [0.25, 1e30, 0.0]\n    ]\n}");
     want(200, post("{\"signature_name\":\"int32\",\"instances\":[7,-2147483648]}"),
          "{\n    \"predictions\": [7, -2147483648\n    ]\n}");
-    want(200, post("{\"signature_name\":\"two\",\"instances\":[{\"b\":\"x\",\"a\":[1,2]},{\"a\":[3,4],\"b\":{\"b64\":\"eQ==\"}}]}"),
-         "{\n    \"predictions\": [\n        {\n            \"a_out\": [1, 2],\n            \"b_out\": \"x\"\n        },\n"
-         "        {\n            \"a_out\": [3, 4],\n            \"b_out\": \"y\"\n        }\n    ]\n}");
+    want(200,
+         post("{\"signature_name\":\"two\",\"instances\":[{\"b\":\"x\",\"a\":[1,2]},{\"a\":[3,4],"
+              "\"b\":{\"b64\":\"eQ==\"}}]}"),
+         "{\n    \"predictions\": [\n        {\n            \"a_out\": [1, 2],\n            "
+         "\"b_out\": \"x\"\n        },\n"
+         "        {\n            \"a_out\": [3, 4],\n            \"b_out\": \"y\"\n        }\n    "
+         "]\n}");
     want(200, post("{\"signature_name\":\"blob\",\"instances\":[{\"b64\":\"AP8=\"},\"a\"]}"),
-         "{\n    \"predictions\": [{\n            \"b64\": \"AP8=\"\n        }, {\n            \"b64\": \"YQ==\"\n        }\n    ]\n}");
+         "{\n    \"predictions\": [{\n            \"b64\": \"AP8=\"\n        }, {\n            "
+         "\"b64\": \"YQ==\"\n        }\n    ]\n}");
 }
 
 static void test_column(void)
 {
     start();
     want(200, post("{\"inputs\": [[1, 2, 3]]}"),
-         "{\n    \"outputs\": [\n        [\n            1.0,\n            2.0,\n            3.0\n        ]\n    ]\n}");
+         "{\n    \"outputs\": [\n        [\n            1.0,\n            2.0,\n            3.0\n  "
+         "      ]\n    ]\n}");
     want(200, post("{\"inputs\": {\"x\": [[1, 2, 3]], \"more\": 1}}"),
-         "{\n    \"outputs\": [\n        [\n            1.0,\n            2.0,\n            3.0\n        ]\n    ]\n}");
-    want(200, post("{\"signature_name\":\"bool\",\"inputs\": true}"), "{\n    \"outputs\": true\n}");
-    want(200, post("{\"signature_name\":\"string\",\"inputs\": {\"b64\":\"YQ==\"}}"), "{\n    \"outputs\": \"a\"\n}");
+         "{\n    \"outputs\": [\n        [\n            1.0,\n            2.0,\n            3.0\n  "
+         "      ]\n    ]\n}");
+    want(200, post("{\"signature_name\":\"bool\",\"inputs\": true}"),
+         "{\n    \"outputs\": true\n}");
+    want(200, post("{\"signature_name\":\"string\",\"inputs\": {\"b64\":\"YQ==\"}}"),
+         "{\n    \"outputs\": \"a\"\n}");
     want(200, post("{\"signature_name\":\"float\",\"inputs\": []}"), "{\n    \"outputs\": []\n}");
     want(200, post("{\"signature_name\":\"float\",\"inputs\": [[],[]]}"),
          "{\n    \"outputs\": [\n        [],\n        []\n    ]\n}");
     want(200, post("{\"signature_name\":\"two\",\"inputs\":{\"a\":[1],\"b\":\"q\"}}"),
-         "{\n    \"outputs\": {\n        \"a_out\": [\n            1\n        ],\n        \"b_out\": \"q\"\n    }\n}");
+         "{\n    \"outputs\": {\n        \"a_out\": [\n            1\n        ],\n        "
+         "\"b_out\": \"q\"\n    }\n}");
 }
 
 /* Values of each type, through a scalar in column form. */
@@ -270,30 +315,41 @@ static void test_value_errors(void)
     refuse("float", "\"1\"", "JSON Value: \"1\" Type: String is not of expected type: float");
     refuse("float", "null", "JSON Value: null Type: Null is not of expected type: float");
     refuse("float", "[true]", "JSON Value: true Type: True is not of expected type: float");
-    refuse("float", "[{\"b64\":\"YQ==\"}]", "JSON Value: {\n    \"b64\": \"YQ==\"\n} Type: Object is not of expected type: float");
+    refuse("float", "[{\"b64\":\"YQ==\"}]",
+           "JSON Value: {\n    \"b64\": \"YQ==\"\n} Type: Object is not of expected type: float");
     refuse("int32", "1.5", "JSON Value: 1.5 Type: Number is not of expected type: int32");
     refuse("int32", "1.0", "JSON Value: 1.0 Type: Number is not of expected type: int32");
-    refuse("int32", "2147483648", "JSON Value: 2147483648 Type: Number is not of expected type: int32");
+    refuse("int32", "2147483648",
+           "JSON Value: 2147483648 Type: Number is not of expected type: int32");
     refuse("int8", "128", "JSON Value: 128 Type: Number is not of expected type: int8");
     refuse("uint8", "-1", "JSON Value: -1 Type: Number is not of expected type: uint8");
     refuse("uint8", "256", "JSON Value: 256 Type: Number is not of expected type: uint8");
     refuse("uint64", "-1", "JSON Value: -1 Type: Number is not of expected type: uint64");
-    refuse("int64", "9223372036854775808", "JSON Value: 9223372036854775808 Type: Number is not of expected type: int64");
+    refuse("int64", "9223372036854775808",
+           "JSON Value: 9223372036854775808 Type: Number is not of expected type: int64");
     refuse("bool", "1", "JSON Value: 1 Type: Number is not of expected type: bool");
     refuse("string", "1", "JSON Value: 1 Type: Number is not of expected type: string");
-    refuse("string", "[{\"b64\":1}]", "JSON Value: {\n    \"b64\": 1\n} not formatted correctly for base64 data");
+    refuse("string", "[{\"b64\":1}]",
+           "JSON Value: {\n    \"b64\": 1\n} not formatted correctly for base64 data");
     refuse("string", "[{\"b64\":\"YQ==\",\"x\":1}]",
-           "JSON Value: {\n    \"b64\": \"YQ==\",\n    \"x\": 1\n} not formatted correctly for base64 data");
+           "JSON Value: {\n    \"b64\": \"YQ==\",\n    \"x\": 1\n} not formatted correctly for "
+           "base64 data");
     refuse("string", "{\"b64\":\"_-==\"}", "Unable to base64 decode");
-    refuse("float", "[[1,2],[3]]", "Encountered list at unexpected size: 1 at level: 1 expected size: 2");
-    refuse("float", "[[1,2],[\"x\"]]", "Encountered list at unexpected size: 1 at level: 1 expected size: 2");
-    refuse("float", "[[1,2],[3,4,5]]", "Encountered list at unexpected size: 3 at level: 1 expected size: 2");
+    refuse("float", "[[1,2],[3]]",
+           "Encountered list at unexpected size: 1 at level: 1 expected size: 2");
+    refuse("float", "[[1,2],[\"x\"]]",
+           "Encountered list at unexpected size: 1 at level: 1 expected size: 2");
+    refuse("float", "[[1,2],[3,4,5]]",
+           "Encountered list at unexpected size: 3 at level: 1 expected size: 2");
     refuse("float", "[1,[2]]", "Encountered list at unexpected level: 1 expected < 1");
-    refuse("float", "[[1],2]", "JSON Value: 2 found at incorrect level: 2 in the JSON DOM. Expected at level: 2");
+    refuse("float", "[[1],2]",
+           "JSON Value: 2 found at incorrect level: 2 in the JSON DOM. Expected at level: 2");
     refuse("float", "[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", "A tensor has at most 16 dimensions");
-    want_error(501, post("{\"signature_name\":\"half\",\"inputs\":1}"), "Conversion of JSON Value: 1 to type: half");
+    want_error(501, post("{\"signature_name\":\"half\",\"inputs\":1}"),
+               "Conversion of JSON Value: 1 to type: half");
     want_error(400, post("{\"signature_name\":\"half\",\"instances\":[1]}"),
-               "Failed to process element: 0 of 'instances' list. Error: UNIMPLEMENTED: Conversion of JSON Value: 1 to type: half");
+               "Failed to process element: 0 of 'instances' list. Error: UNIMPLEMENTED: Conversion "
+               "of JSON Value: 1 to type: half");
 }
 
 static void test_form_errors(void)
@@ -303,38 +359,56 @@ static void test_form_errors(void)
     want_error(400, post("[1]"), "JSON Value: [1] Is not object");
     want_error(400, post("{}"), "Missing 'inputs' or 'instances' key");
     want_error(400, post("{\"signature_name\": 100 }"),
-               "JSON Value: {\n    \"signature_name\": 100\n} not formatted correctly. 'signature_name' key must be a string value.");
-    want_error(400, post("{\"signature_name\": \"q\" }"), "Serving signature name: \"q\" not found in signature def");
-    want_error(400, post("{\"signature_name\": \"none\" }"), "Failed to get input map for signature: none");
+               "JSON Value: {\n    \"signature_name\": 100\n} not formatted correctly. "
+               "'signature_name' key must be a string value.");
+    want_error(400, post("{\"signature_name\": \"q\" }"),
+               "Serving signature name: \"q\" not found in signature def");
+    want_error(400, post("{\"signature_name\": \"none\" }"),
+               "Failed to get input map for signature: none");
     want_error(400, post("{\"inputs\":1,\"instances\":[1]}"),
-               "JSON Value: {\n    \"inputs\": 1,\n    \"instances\": [1]\n} Not formatted correctly expecting only one of "
+               "JSON Value: {\n    \"inputs\": 1,\n    \"instances\": [1]\n} Not formatted "
+               "correctly expecting only one of "
                "'inputs' or 'instances' keys to exist ");
-    want_error(400, post("{\"instances\":1}"), "JSON Value: {\n    \"instances\": 1\n} Expecting 'instances' to be an list/array");
-    want_error(400, post("{\"instances\":[]}"), "JSON Value: {\n    \"instances\": []\n} No values in 'instances' array");
+    want_error(400, post("{\"instances\":1}"),
+               "JSON Value: {\n    \"instances\": 1\n} Expecting 'instances' to be an list/array");
+    want_error(400, post("{\"instances\":[]}"),
+               "JSON Value: {\n    \"instances\": []\n} No values in 'instances' array");
     want_error(400, post("{\"instances\":[[1,2,3],{\"x\":[1,2,3]}]}"),
                "Expecting value/list but got object at item 1 of input list");
-    want_error(400, post("{\"instances\":[{\"x\":[1,2,3]},[1,2,3]]}"), "Expecting object but got list at item 1 of input list");
+    want_error(400, post("{\"instances\":[{\"x\":[1,2,3]},[1,2,3]]}"),
+               "Expecting object but got list at item 1 of input list");
     want_error(400, post("{\"instances\":[[1,2],[3]]}"),
-               "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: Expecting tensor size: 2 but got: 1");
+               "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: "
+               "Expecting tensor size: 2 but got: 1");
     want_error(400, post("{\"instances\":[[[1,2],[3,4]],[1,2,3,4]]}"),
-               "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: Expecting shape [2,2] but got: [4]");
+               "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: "
+               "Expecting shape [2,2] but got: [4]");
     want_error(400, post("{\"instances\":[[1,\"a\"]]}"),
-               "Failed to process element: 0 of 'instances' list. Error: INVALID_ARGUMENT: JSON Value: \"a\" Type: String is "
+               "Failed to process element: 0 of 'instances' list. Error: INVALID_ARGUMENT: JSON "
+               "Value: \"a\" Type: String is "
                "not of expected type: float");
     want_error(400, post("{\"signature_name\":\"two\",\"instances\":[1]}"),
-               "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
+               "instances is a plain list, but expecting list of objects as multiple input tensors "
+               "required as per "
                "tensorinfo_map");
     want_error(400, post("{\"signature_name\":\"two\",\"inputs\":[1]}"),
-               "inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
+               "inputs is a plain value/list, but expecting an object as multiple input tensors "
+               "required as per "
                "tensorinfo_map");
-    want_error(400, post("{\"signature_name\":\"two\",\"inputs\":{\"a\":1}}"), "Missing named input: b in 'inputs' object.");
+    want_error(400, post("{\"signature_name\":\"two\",\"inputs\":{\"a\":1}}"),
+               "Missing named input: b in 'inputs' object.");
     want_error(400, post("{\"signature_name\":\"two\",\"instances\":[{\"a\":1}]}"),
-               "Failed to process element: 0 of 'instances' list. JSON object: {\n    \"a\": 1\n} keys must be equal to: a,b");
-    want_error(400, post("{\"signature_name\":\"two\",\"instances\":[{\"a\":1,\"a\":2,\"b\":\"\"}]}"),
-               "Failed to process element: 0 of 'instances' list. JSON object: {\n    \"a\": 1,\n    \"a\": 2,\n    \"b\": \"\"\n} "
+               "Failed to process element: 0 of 'instances' list. JSON object: {\n    \"a\": 1\n} "
                "keys must be equal to: a,b");
-    want_error(400, post("{\"signature_name\":\"two\",\"instances\":[{\"a\":1,\"b\":\"\",\"c\":2}]}"),
-               "Failed to process element: 0 key: c of 'instances' list. Error: INVALID_ARGUMENT: JSON object: does not have "
+    want_error(400,
+               post("{\"signature_name\":\"two\",\"instances\":[{\"a\":1,\"a\":2,\"b\":\"\"}]}"),
+               "Failed to process element: 0 of 'instances' list. JSON object: {\n    \"a\": 1,\n  "
+               "  \"a\": 2,\n    \"b\": \"\"\n} "
+               "keys must be equal to: a,b");
+    want_error(400,
+               post("{\"signature_name\":\"two\",\"instances\":[{\"a\":1,\"b\":\"\",\"c\":2}]}"),
+               "Failed to process element: 0 key: c of 'instances' list. Error: INVALID_ARGUMENT: "
+               "JSON object: does not have "
                "named input: c");
 }
 
@@ -343,12 +417,19 @@ static void test_output_errors(void)
 {
     start();
     want_error(400, post("{\"signature_name\":\"bfloat16\",\"instances\":[1]}"),
-               "Failed to process element: 0 of 'instances' list. Error: UNIMPLEMENTED: Conversion of JSON Value: 1 to type: "
+               "Failed to process element: 0 of 'instances' list. Error: UNIMPLEMENTED: Conversion "
+               "of JSON Value: 1 to type: "
                "bfloat16");
     struct ccz_buf out;
     ccz_buf_init(&out, 1000);
-    struct ccz_tensor t[2] = {{.name = "a", .dtype = CCZ_DT_FLOAT, .len = 1, .data = CCZ_SPAN("\0\0\0", 4)},
-                              {.name = "b", .dtype = CCZ_DT_HALF, .rank = 1, .dims = {2}, .len = 2, .data = CCZ_SPAN("\0\0\0", 4)}};
+    struct ccz_tensor t[2] = {
+        {.name = "a", .dtype = CCZ_DT_FLOAT, .len = 1, .data = CCZ_SPAN("\0\0\0", 4)},
+        {.name = "b",
+         .dtype = CCZ_DT_HALF,
+         .rank = 1,
+         .dims = {2},
+         .len = 2,
+         .data = CCZ_SPAN("\0\0\0", 4)}};
     struct ccz_run_status st;
     struct ccz_result r = {.out = t, .len = 1}, *result = &r;
     CHECK(cczi_json_outputs(&out, &st, result, true) == CCZ_E_FORMAT);
@@ -403,7 +484,8 @@ static void test_parse_errors(void)
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char text[128];
-        (void)snprintf(text, sizeof(text), "JSON Parse error: %s at offset: %d", bad[i].error, bad[i].at);
+        (void)snprintf(text, sizeof(text), "JSON Parse error: %s at offset: %d", bad[i].error,
+                       bad[i].at);
         want_error(400, post(bad[i].text), text);
     }
     char deep[CCZ_INFER_JSON_DEPTH_MAX * 2 + 32] = "{\"a\":";
@@ -412,7 +494,8 @@ static void test_parse_errors(void)
     /* What follows the first value is not looked at, as in TensorFlow Serving. */
     CHECK(post("{\"instances\":[[1,2,3]]} trailing") == 200);
     /* Cut at every byte: an error, never a read behind the text (the copy is exact). */
-    static const char whole[] = "{\"signature_name\":\"two\",\"instances\":[{\"a\":[1,-2.5e3],\"b\":\"\\u00e9\\ud83d\\ude00\"},null,"
+    static const char whole[] = "{\"signature_name\":\"two\",\"instances\":[{\"a\":[1,-2.5e3],"
+                                "\"b\":\"\\u00e9\\ud83d\\ude00\"},null,"
                                 "true,false,{\"b64\":\"YQ==\"},NaN,Infinity]}";
     for (size_t cut = 0; cut < sizeof(whole) - 1; cut++)
         CHECK(http("POST", PREDICT, CCZ_SPAN(whole, cut)) == 400);
@@ -427,11 +510,13 @@ static void test_numbers(void)
         char text[64];
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         int digits = 1 + (int)(seed >> 60), exponent = (int)(seed >> 40 & 63) - 32;
-        (void)snprintf(text, sizeof(text), "[%s%.*ge%d]", seed >> 39 & 1 ? "-" : "", digits, (double)(seed >> 11) * 0x1p-40, exponent);
+        (void)snprintf(text, sizeof(text), "[%s%.*ge%d]", seed >> 39 & 1 ? "-" : "", digits,
+                       (double)(seed >> 11) * 0x1p-40, exponent);
         char *e = strstr(text + 1, "e"), *second = e ? strstr(e + 1, "e") : NULL;
         if (second) /* printf chose an exponent itself */
             memcpy(second, "]", 2);
-        struct cczi_json j = {.begin = (const uint8_t *)text, .p = (const uint8_t *)text, .c_locale = c};
+        struct cczi_json j = {
+            .begin = (const uint8_t *)text, .p = (const uint8_t *)text, .c_locale = c};
         j.end = j.begin + strlen(text);
         struct cczi_json check = j;
         CHECK(cczi_json_skip(&check) && check.p == j.end);
@@ -455,13 +540,15 @@ static void test_debug_limit(void)
         ccz_buf_printf(&body, "%s%d", i ? "," : "{\"a\":[", i);
     ccz_buf_put_str(&body, "]}}");
     CHECK(http("POST", PREDICT, ccz_buf_span(&body)) == 400);
-    CHECK(answer.size < 400 && strstr(ccz_buf_str(&answer), "Expecting 'instances' to be an list/array"));
+    CHECK(answer.size < 400 &&
+          strstr(ccz_buf_str(&answer), "Expecting 'instances' to be an list/array"));
     ccz_buf_clear(&body); /* one long string: the message is cut as a whole */
     ccz_buf_put_str(&body, "{\"instances\":\"");
     for (int i = 0; i < 2000; i++)
         ccz_buf_put_str(&body, "\\u0041a");
     ccz_buf_put_str(&body, "\"}");
-    CHECK(http("POST", PREDICT, ccz_buf_span(&body)) == 400 && strstr(ccz_buf_str(&answer), "...TRUNCATED"));
+    CHECK(http("POST", PREDICT, ccz_buf_span(&body)) == 400 &&
+          strstr(ccz_buf_str(&answer), "...TRUNCATED"));
 }
 
 static const struct ccz_test tests[] = {
