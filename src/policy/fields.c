@@ -18,6 +18,11 @@
  * group and MIGRATABLE. */
 #define TD_ATTRIBUTES "{\"mask\":\"feffff3fffffff7f\",\"value\":\"0000001000000000\"}"
 
+/* INIT and MODE64BIT must be set, PROVISIONKEY, EINITTOKENKEY and what is reserved must be clear; DEBUG
+ * has a field of its own, CET, KSS and AEX-Notify are features of the enclave. MRENCLAVE covers none of
+ * it: somebody else may sign the same pages for another mode, in which they are other instructions. */
+#define SGX_ATTRIBUTES "{\"mask\":\"3dfbffffffffffff\",\"value\":\"0500000000000000\"}"
+
 static const char sim_hint[] = "the evidence comes from a software TEE: a rule accepts it only "
                                "with \"sim\": true, for tests and demos";
 static const char debug_hint[] =
@@ -40,8 +45,8 @@ const struct cczi_field cczi_fields[] = {
     {"isv_ext_prod_id", &cczi_kind_bytes, SGX, CLAIM(isv_ext_prod_id), NULL, false, NULL},
     {"config_id", &cczi_kind_bytes, SGX, CLAIM(config_id), NULL, true, NULL},
     {"config_svn", &cczi_kind_minimum, SGX, CLAIM(config_svn), NULL, false, NULL},
-    {"attributes", &cczi_kind_mask, SGX, offsetof(struct ccz_claims, attributes), 8, NULL, true,
-     NULL},
+    {"attributes", &cczi_kind_mask, SGX, offsetof(struct ccz_claims, attributes), 8, SGX_ATTRIBUTES,
+     true, "the same code in another mode or with keys of the platform: who signed it so?"},
     {"xfrm", &cczi_kind_mask, SGX, offsetof(struct ccz_claims, attributes) + 8, 8, NULL, false,
      NULL},
     {"mrtd", &cczi_kind_bytes, TDX, CLAIM(mrtd), NULL, true, measure_hint},

@@ -269,6 +269,27 @@ static void test_debug(void)
     }
 }
 
+/* What an SGX rule means when it says nothing: MRENCLAVE does not cover ATTRIBUTES, and whoever signs
+ * the same pages anew chooses them. */
+static void test_sgx_defaults(void)
+{
+    struct ccz_claims good = good_claims(CCZ_TEE_SGX), c = good;
+    CCZ_AUTO(ccz_policy) p = one_rule(CCZ_TEE_SGX, "");
+    CHECK(accepts_at(p, &good, NOW));
+    for (unsigned bit = 0; bit < 64; bit++) { /* DEBUG has a field; CET, KSS, AEX-Notify are features */
+        c = good;
+        c.attributes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        if (bit == 1 || bit == 6 || bit == 7 || bit == 10)
+            CHECK(accepts_at(p, &c, NOW));
+        else
+            CHECK(refuses(p, &c, "policy:attributes") && err.hint != NULL);
+    }
+    CCZ_AUTO(ccz_policy)
+    any = one_rule(CCZ_TEE_SGX,
+                   "\"attributes\":{\"mask\":\"0000000000000000\",\"value\":\"0000000000000000\"}");
+    CHECK(accepts_at(any, &c, NOW)); /* said aloud, it replaces the default */
+}
+
 /* What a TDX rule means when it says nothing. */
 static void test_td_defaults(void)
 {
@@ -710,6 +731,7 @@ static const struct ccz_test tests[] = {
     {"policy.mask", test_mask},
     {"policy.sim", test_sim},
     {"policy.debug", test_debug},
+    {"policy.sgx_defaults", test_sgx_defaults},
     {"policy.td_defaults", test_td_defaults},
     {"policy.status", test_status},
     {"policy.grace", test_grace},
