@@ -64,6 +64,7 @@ static inline struct ccz_ratls_peer fix_peer(enum fix_who who)
         p.claims.tee = CCZ_TEE_SGX;
         p.claims.quote_version = 3;
         p.claims.simulated = true;
+        p.claims.attributes[0] = 5; /* INIT, MODE64BIT */
         memset(p.claims.mrenclave, 0xaa, 32);
         p.claims.tcb_status = p.claims.platform_status = p.claims.qe_status = CCZ_TCB_UP_TO_DATE;
         p.claims.collateral_issued_s = FIX_NOW - 1000;
