@@ -130,7 +130,7 @@ for n, text in enumerate(open(sys.argv[1]), 1):
 PY
 
 step "stop, start, and what is left on disk"
-stop kms
+kms_stop
 grep -q 'stopping signal=15' "$RUN/log/kms.log" || die "SIGTERM did not stop it in order"
 status 0 "$BIN/cczoo-kmsd" check --state "$RUN/kms"
 has out '^versions=4 policies=1 bindings=3 admins=2 '
@@ -142,7 +142,7 @@ done
 kms_start
 status 0 probe release key/model "$RUN/got"
 cmp -s "$RUN/got" "$RUN/model.key" || die "another key after the restart"
-stop kms
+kms_stop
 cp "$RUN/kms2/master.key" "$RUN/wrong.key"
 status 1 "$BIN/cczoo-kmsd" check --state "$RUN/kms" --master-key "$RUN/wrong.key"
 has err '^refused: kms:master-key: '

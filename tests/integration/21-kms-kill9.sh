@@ -7,7 +7,7 @@ run_begin test-kms-kill9
 kms_setup
 kms_start
 kms policy put workload "$RUN/probe-policy.json" >/dev/null 2>&1
-stop kms
+kms_stop
 : >"$RUN/acked"
 
 for ((i = 1; i <= CYCLES; i++)); do
@@ -43,5 +43,5 @@ lines=$(sed -n 's/.*audit_lines=\([0-9]*\).*/\1/p' "$RUN/check")
 [ "$lines" = $((versions + 2)) ] || die "$versions items, but $((lines - 2)) audit lines tell of one"
 kms_start
 probe verify <"$RUN/acked" # each has the value it was given
-stop kms
+kms_stop
 say "ok: $CYCLES cycles of kill -9, $acked acknowledged, $versions stored, none lost, none partial"

@@ -6,7 +6,7 @@ run_begin test-kms-full
 kms_setup
 kms_start
 kms policy put workload "$RUN/probe-policy.json" >/dev/null 2>&1
-stop kms
+kms_stop
 
 step "no room"
 kms_start bash -c 'ulimit -f 1500; exec "$@"' limited # KiB
@@ -25,12 +25,12 @@ for ((i = 0; i < 50; i++)); do # an audit line is smaller than an item: a few ma
 done
 ((i < 50)) || die "values are released without an audit line"
 grep -q 'kms:store-full' "$RUN/err" || { cat "$RUN/err" >&2; die "not the reason"; }
-stop kms
+kms_stop
 
 step "room again"
 kms_start
 probe verify <"$RUN/acked"
 kms key create afterwards >/dev/null 2>&1
-stop kms
+kms_stop
 "$BIN/cczoo-kmsd" check --state "$RUN/kms"
 say "ok: $acked items before it was full, all there afterwards"

@@ -18,10 +18,21 @@ kms_setup() {
 # kms_start [WRAPPER...]: starts the daemon, sets KMS to its address.
 kms_start() {
     rm -f "$RUN/kms.port"
-    start kms "$@" "$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen 127.0.0.1:0 --port-file "$RUN/kms.port" \
-        --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust"
+    # not start: its processes are disowned, and the exit status of this one matters
+    "$@" "$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen 127.0.0.1:0 --port-file "$RUN/kms.port" --tee sim-sgx \
+        --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" >>"$RUN/log/kms.log" 2>&1 </dev/null &
+    PIDS[kms]=$!
     wait_file kms "$RUN/kms.port" 30
     KMS=127.0.0.1:$(cat "$RUN/kms.port")
+}
+
+# kms_stop: SIGTERM, which must end it in order.
+kms_stop() {
+    local status=0
+    kill -TERM "${PIDS[kms]}"
+    wait "${PIDS[kms]}" || status=$?
+    unset "PIDS[kms]"
+    [ "$status" = 0 ] || { tail -n 20 "$RUN/log/kms.log" >&2; die "cczoo-kmsd ended with status $status"; }
 }
 
 REACH=() # set by reach: how clients find and judge the KMS
