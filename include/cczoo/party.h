@@ -23,7 +23,7 @@ struct ccz_party_cfg {
     const char *collateral_dir; /**< collateral of genuine platforms, or NULL */
     const char *trust_sim_dir;  /**< trusts this software TEE, or NULL */
     const char *policy_file;    /**< required unless genuine_only or peer_evidence_optional */
-    /** Accepts every genuine peer; the application judges the claims itself (the KMS: per item). */
+    /** Accepts every genuine peer; the application judges the claims itself (the KMS: per item). Not with a policy. */
     bool genuine_only;
     /** RA-TLS: as in struct ccz_ratls_cfg. */
     enum ccz_ratls_profile profile;
@@ -38,7 +38,7 @@ struct ccz_party_cfg {
 
 struct ccz_party;
 /**
- * @retval CCZ_E_ARG  no policy, and nothing says that none is needed ("party:policy"); two sources of own evidence
+ * @retval CCZ_E_ARG  no policy, and nothing says that none is needed, or both ("party:policy"); two sources of own evidence
  * @retval others     of ccz_attester_open(), ccz_verifier_new(), ccz_policy_parse(), ccz_ratls_ctx_new()
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_party_new(struct ccz_party **out, const struct ccz_party_cfg *cfg, struct ccz_err *err);

@@ -33,6 +33,8 @@ static ccz_rc load_policy(struct ccz_policy **out, const char *file, struct ccz_
 static ccz_rc open_verifier(struct ccz_party *p, const struct ccz_party_cfg *cfg, struct ccz_clock clock,
                             struct ccz_err *err)
 {
+    if (cfg->policy_file && cfg->genuine_only) /* one of them would not be asked: the policy */
+        return ccz_fail(err, CCZ_E_ARG, "party:policy", 0, "a policy was given, and that none decides");
     bool appraises = cfg->policy_file || cfg->genuine_only;
     if (!appraises && cfg->peer_evidence_optional)
         return CCZ_OK;
