@@ -25,6 +25,12 @@ static bool check(const struct served_opts *o)
         ui_error("--model-version must be 1 or more");
         bad = true;
     }
+    /* these ports ask their clients for nothing: a policy for clients would be a promise that does not hold */
+    if (!bad && o->client_policy && (o->rest || o->insecure_tls_only)) {
+        ui_error("%s does not go with --client-policy: no client shows evidence there",
+                 o->rest ? "--rest" : "--insecure-tls-only");
+        bad = true;
+    }
     return !bad;
 }
 
@@ -46,7 +52,7 @@ int served_options(struct served_opts *o, int argc, char **argv)
         {"sim-dir", &o->sim_dir, NULL, NULL, "DIR", "folder of the software TEE (cczoo sim init)"},
         {"trust-sim", &o->trust_sim, NULL, NULL, "DIR", "trust this software TEE (everything says SIMULATED)"},
         {"collateral", &o->collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
-        {"client-policy", &o->client_policy, NULL, NULL, "FILE", "clients must attest and satisfy this policy"},
+        {"client-policy", &o->client_policy, NULL, NULL, "FILE", "clients must attest and satisfy this policy; gRPC only"},
         {"kms", &o->kms, NULL, NULL, "ADDR", "key management service"},
         {"kms-policy", &o->kms_policy, NULL, NULL, "FILE", "policy that its evidence must satisfy"},
         {"kms-key", &o->kms_key, NULL, NULL, "ITEM", "key of the model, e.g. key/fashion-mnist"},

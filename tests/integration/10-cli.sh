@@ -25,6 +25,16 @@ status 2 "$BIN/cczoo" infer --bogus 1
 status 2 "$BIN/cczoo" infer --batch x
 has err '^error: --batch: "x" is not a number'
 
+step "no port without the client policy"
+served() {
+    "$BIN/cczoo-served" --listen 127.0.0.1:0 --model-name m --model-dir m --tensorflow ./tf --kms 127.0.0.1:1 \
+        --kms-policy p --kms-key key/m --tee sim-sgx --client-policy p "$@"
+}
+status 2 served --rest 127.0.0.1:0 # HTTPS clients show no evidence: the policy would not hold there
+has err '^error: --rest .*--client-policy'
+status 2 served --insecure-tls-only
+has err '^error: --insecure-tls-only .*--client-policy'
+
 step "software TEE"
 status 0 "$BIN/cczoo" sim init "$RUN/sim"
 has err '^SIMULATED: '
