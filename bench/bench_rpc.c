@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unary echo calls per second through client and server of module rpc over 127.0.0.1, both in this process:
- * one connection, one server thread, one client thread. TLS without attestation and RA-TLS with session
- * evidence do the same work once connected.
+ * Unary echo calls per second through client and server of module rpc over 127.0.0.1, both in this
+ * process: one connection, one server thread, one client thread. TLS without attestation and RA-TLS
+ * with session evidence do the same work once connected.
  *
  *   bench_rpc [seconds]     lines: name, profile, size, streams, calls/s, p50 us, p99 us
  */
@@ -48,7 +48,8 @@ static void echo(struct ccz_rpc_call *call, void *arg, struct ccz_span request)
 
 static void start(struct lane *l);
 
-static void on_done(void *arg, struct ccz_span response, const struct ccz_rpc_result *res, const struct ccz_err *err)
+static void on_done(void *arg, struct ccz_span response, const struct ccz_rpc_result *res,
+                    const struct ccz_err *err)
 {
     struct lane *l = arg;
     struct run *r = l->run;
@@ -81,7 +82,8 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void measure(struct ccz_rpc_client *client, const char *profile, size_t size, unsigned streams, double seconds)
+static void measure(struct ccz_rpc_client *client, const char *profile, size_t size,
+                    unsigned streams, double seconds)
 {
     uint8_t *body = calloc(1, size);
     struct run *r = calloc(1, sizeof(*r));
@@ -105,8 +107,8 @@ static void measure(struct ccz_rpc_client *client, const char *profile, size_t s
     double took = (double)(ccz_mono_ns() - from) / 1e9;
     size_t n = r->calls < SAMPLES_MAX ? r->calls : SAMPLES_MAX;
     qsort(r->us, n, sizeof(float), by_value);
-    printf("rpc-unary\t%s\t%zu\t%u\t%.0f\t%.0f\t%.0f\n", profile, size, streams, (double)r->calls / took,
-           (double)r->us[n / 2], (double)r->us[n * 99 / 100]);
+    printf("rpc-unary\t%s\t%zu\t%u\t%.0f\t%.0f\t%.0f\n", profile, size, streams,
+           (double)r->calls / took, (double)r->us[n / 2], (double)r->us[n * 99 / 100]);
     fflush(stdout);
     free(r->us);
     free(r);
@@ -118,9 +120,13 @@ static void measure_profile(enum ccz_ratls_profile profile, const char *name, do
     static const char *const h2[] = {"h2", NULL};
     bool session = profile == CCZ_RATLS_SESSION;
     struct toy toy = {0};
-    struct ccz_ratls_cfg cfg = {.profile = profile, .server = true, .now_s = ccz_clock_now_s(ccz_clock_system()),
-                                .attest = session ? toy_attest : NULL, .attest_arg = &toy,
-                                .appraise = session ? toy_appraise : NULL, .appraise_arg = &toy,
+    struct ccz_ratls_cfg cfg = {.profile = profile,
+                                .server = true,
+                                .now_s = ccz_clock_now_s(ccz_clock_system()),
+                                .attest = session ? toy_attest : NULL,
+                                .attest_arg = &toy,
+                                .appraise = session ? toy_appraise : NULL,
+                                .appraise_arg = &toy,
                                 .alpn = session ? NULL : h2};
     CCZ_AUTO(ccz_ratls_ctx) server_ctx = NULL;
     CCZ_AUTO(ccz_ratls_ctx) client_ctx = NULL;

@@ -287,7 +287,7 @@ static void submit(struct ccz_rpc_call *c, struct cczi_op *op)
     pthread_mutex_unlock(&c->lock);
 }
 
-static struct cczi_op *new_op(int kind, struct ccz_span key, struct ccz_span value)
+static struct cczi_op *new_op(enum cczi_op_kind kind, struct ccz_span key, struct ccz_span value)
 {
     struct cczi_op *op = calloc(1, sizeof(*op) + key.size + value.size + 1);
     if (!op)
@@ -302,7 +302,8 @@ static struct cczi_op *new_op(int kind, struct ccz_span key, struct ccz_span val
     return op;
 }
 
-static void add_md(struct ccz_rpc_call *c, int kind, const char *key, struct ccz_span value)
+static void add_md(struct ccz_rpc_call *c, enum cczi_op_kind kind, const char *key,
+                   struct ccz_span value)
 {
     struct cczi_op *op = new_op(kind, ccz_span_str(key), value);
     if (!op || !may_act(c)) {

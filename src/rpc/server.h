@@ -56,9 +56,10 @@ struct cczi_worker {
 };
 
 /* What a handler wants done to its call, when it is not on the loop. */
+enum cczi_op_kind { CCZI_OP_HEADER, CCZI_OP_TRAILER, CCZI_OP_SEND, CCZI_OP_FINISH };
 struct cczi_op {
     struct cczi_op *next;
-    enum { CCZI_OP_HEADER, CCZI_OP_TRAILER, CCZI_OP_SEND, CCZI_OP_FINISH } kind;
+    enum cczi_op_kind kind;
     enum ccz_rpc_code code;
     struct cczi_out *msg;
     size_t key_size, size;
