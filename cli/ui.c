@@ -10,7 +10,7 @@
 
 static bool g_bar; /* a progress bar is standing on the current terminal line */
 
-static void line_v(const char *prefix, const char *fmt, va_list ap)
+CCZ_FMT(2, 0) static void line_v(const char *prefix, const char *fmt, va_list ap)
 {
     char text[1024];
     (void)vsnprintf(text, sizeof(text), fmt, ap);
