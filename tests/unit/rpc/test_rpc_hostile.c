@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Peers that speak RA-TLS correctly and HTTP/2 with bad intentions, or leave at a bad moment. */
+#include "rpc_fixture.h"
+
+#include <arpa/inet.h>
+#include <nghttp2/nghttp2.h>
+#include <sys/socket.h>
+
+/* A client of raw bytes: RA-TLS over a blocking socket. */
+struct raw {
+    int fd;
+    struct ccz_ratls *ratls;
+};
+
+static void raw_flush(struct raw *r)
+{
+    CCZ_AUTO_BUF wire;
+    ccz_buf_init(&wire, 1 << 24);
+    CHECK(ccz_ratls_drain(&wire, r->ratls) == CCZ_OK);
+    for (size_t at = 0; at < wire.size;) {
+        ssize_t n = send(r->fd, wire.ptr + at, wire.size - at, MSG_NOSIGNAL);
+        if (n <= 0)
+            return; /* the server has closed: what it did is judged elsewhere */
+        at += (size_t)n;
+    }
+}
+
+/* One read from the socket into the engine. @return false at the end of the stream */
+static bool raw_fill(struct raw *r)
+{
+    static uint8_t bytes[65536];
+    ssize_t n = recv(r->fd, bytes, sizeof(bytes), 0);
+    return n > 0 && ccz_ratls_feed(r->ratls, CCZ_SPAN(bytes, (size_t)n)) == CCZ_OK;
+}
+
+static void raw_open(struct raw *r, struct fixture *f)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(ccz_rpc_server_port(f->server)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    r->fd = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(r->fd >= 0 && connect(r->fd, (struct sockaddr *)&to, sizeof(to)) == 0);
+    CHECK(ccz_ratls_new(&r->ratls, f->client_ctx) == CCZ_OK);
+    for (;;) {
+        struct ccz_err err = {0};
+        CHECK(ccz_ratls_step(r->ratls, &err) == CCZ_OK);
+        raw_flush(r);
+        if (ccz_ratls_ready(r->ratls))
+            return;
+        CHECK(raw_fill(r));
+    }
+}
+
+static void raw_close(struct raw *r)
+{
+    ccz_ratls_free(r->ratls);
+    close(r->fd);
+}
+
+static const char preface[] = NGHTTP2_CLIENT_MAGIC "\0\0\0\4\0\0\0\0\0"; /* and empty SETTINGS */
+enum { PREFACE_SIZE = sizeof(preface) - 1 };
+
+static void raw_write(struct raw *r, const void *bytes, size_t size)
+{
+    CHECK(ccz_ratls_write(r->ratls, CCZ_SPAN(bytes, size), NULL) == CCZ_OK);
+}
+
+/* Everything queued leaves in one piece, so that the server's TLS sees data and the end at once:
+ * what it answers to the data cannot be sent any more. */
+static void leave(struct fixture *f, const void *last, size_t size)
+{
+    struct raw r;
+    raw_open(&r, f);
+    raw_write(&r, preface, PREFACE_SIZE);
+    raw_write(&r, last, size);
+    ccz_ratls_close(r.ratls);
+    raw_flush(&r);
+    while (raw_fill(&r)) /* until the server is done with us */
+        ;
+    raw_close(&r);
+}
+
+static void test_leave_while_answering(void)
+{
+    static const uint8_t ping[] = {0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8};
+    static const uint8_t bad[] = {0, 0, 1, 6, 0, 0, 0, 0, 0, 0}; /* PING has 8 bytes: GOAWAY */
+    struct fixture f = {0};
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){.threads = 2});
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = true});
+    for (int i = 0; i < 4; i++) {
+        leave(&f, ping, sizeof(ping));
+        leave(&f, bad, sizeof(bad));
+    }
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, 64);
+    CHECK(ccz_rpc_unary(&out, NULL, f.client, "/t.T/Echo", ccz_span_str("alive"), NULL, NULL) ==
+          CCZ_OK);
+    CHECK(ccz_span_eq(ccz_buf_span(&out), ccz_span_str("alive")));
+    teardown(&f);
+}
+
+static const struct ccz_test tests[] = {
+    {"rpc.leave_while_answering", test_leave_while_answering},
+};
+
+int main(int argc, char **argv)
+{
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
