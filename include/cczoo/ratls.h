@@ -62,7 +62,9 @@ struct ccz_ratls_ctx;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg *cfg, struct ccz_err *err);
 CCZ_API void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx); /**< free its connections first */
 CCZ_DEFINE_AUTO(ccz_ratls_ctx)
-CCZ_API struct ccz_tls_ctx *ccz_ratls_tls_ctx(struct ccz_ratls_ctx *ctx); /**< for HTTPS on the same identity */
+/** For HTTPS on the same identity (CERTIFICATE and TLS_ONLY servers that ask nothing of their clients). Connections
+ *  made from it directly refuse every peer that a context must judge ("ratls:native"). */
+CCZ_API struct ccz_tls_ctx *ccz_ratls_tls_ctx(struct ccz_ratls_ctx *ctx);
 
 /** What is known about the peer once the connection is ready. */
 struct ccz_ratls_peer {

@@ -132,6 +132,9 @@ static ccz_rc on_peer_cert(void *arg, void *conn_arg, struct ccz_span der, struc
     struct ccz_ratls_ctx *ctx = arg;
     struct ccz_ratls *r = conn_arg;
     CCZ_AUTO(ccz_cert) cert = NULL;
+    if (!r) /* a native TLS object: nobody would ask what is known about its peer */
+        return ccz_fail(err, CCZ_E_UNSUPPORTED, "ratls:native", 0,
+                        "peers are judged over RA-TLS connections only");
     ccz_rc rc = ccz_cert_parse(&cert, der, err);
     if (rc == CCZ_OK)
         rc = take_peer_key(r, cert, err);

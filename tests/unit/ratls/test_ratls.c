@@ -432,8 +432,43 @@ static void test_config(void)
         (struct ccz_ratls_cfg){.profile = (enum ccz_ratls_profile)9, .appraise = toy_appraise});
 }
 
+/* A TLS object without our engine around it (ccz_tls_native_new(), HTTPS) has no place for a verdict
+ * about its peer, and does not speak the session profile: it must not get through. */
+static void test_native(void)
+{
+    static const enum ccz_ratls_profile profiles[] = {CCZ_RATLS_SESSION, CCZ_RATLS_CERTIFICATE};
+    for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++) {
+        struct end c, s;
+        make_end(&c, false, profiles[i]);
+        make_end(&s, true, profiles[i]);
+        open_end(&c);
+        open_end(&s);
+        CCZ_AUTO(ccz_tls) native = NULL;
+        struct ccz_err err = {0};
+        CHECK(ccz_tls_new(&native, ccz_ratls_tls_ctx(s.ctx), NULL, NULL) == CCZ_OK);
+        ccz_rc rc = CCZ_OK;
+        c.rc = ccz_ratls_step(c.r, &c.err);
+        for (int k = 0; k < 4 && rc == CCZ_OK; k++) {
+            CCZ_AUTO_BUF wire;
+            ccz_buf_init(&wire, 1 << 20);
+            CHECK(ccz_ratls_drain(&wire, c.r) == CCZ_OK);
+            CHECK(ccz_tls_feed(native, ccz_buf_span(&wire)) == CCZ_OK);
+            rc = ccz_tls_step(native, &err);
+            ccz_buf_clear(&wire);
+            CHECK(ccz_tls_drain(&wire, native) == CCZ_OK);
+            CHECK(ccz_ratls_feed(c.r, ccz_buf_span(&wire)) == CCZ_OK);
+            c.rc = ccz_ratls_step(c.r, &c.err);
+        }
+        CHECK(rc == CCZ_E_UNSUPPORTED && strcmp(err.where, "ratls:native") == 0);
+        CHECK(!ccz_tls_ready(native) && s.toy.appraised == 0);
+        close_end(&c);
+        close_end(&s);
+    }
+}
+
 static const struct ccz_test tests[] = {
     {"ratls.tls_session", test_session},
+    {"ratls.native", test_native},
     {"ratls.tls_same_flight", test_same_flight},
     {"ratls.tls_refusal_reaches_peer", test_refusal_reaches_peer},
     {"ratls.tls_no_evidence", test_no_evidence},
