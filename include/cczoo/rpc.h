@@ -58,6 +58,9 @@ struct ccz_rpc_server_cfg {
     unsigned threads;              /**< 0 = 1 */
     struct ccz_ratls_ctx *ratls;   /**< required; outlives the server */
     size_t message_size_max;       /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX */
+    /** Bytes of requests (headers, messages that are incomplete or wait for their handler) held over all connections;
+     *  what comes above it ends with RESOURCE_EXHAUSTED. 0 = 8 times message_size_max, at least 256 MiB */
+    size_t requests_size_max;
     unsigned streams_max;          /**< concurrent calls per connection, 0 = 256 */
     unsigned connections_max;      /**< 0 = 4096 */
     int64_t handshake_timeout_ms;  /**< 0 = 10 s */

@@ -28,6 +28,27 @@ void cczi_h2_attach(struct cczi_h2 *h, struct cczi_stream *st, int32_t id)
     h->streams++;
 }
 
+/* The stream holds so much now. Differences are modulo 2^64, sums are not. */
+static void count(struct cczi_stream *st, size_t body_size, size_t md_size)
+{
+    struct cczi_h2 *h = st->h2;
+    size_t change = body_size + md_size - st->counted_body - st->counted_md;
+    h->buffered += body_size - st->counted_body;
+    if (h->cfg.budget && change)
+        atomic_fetch_add_explicit(&h->cfg.budget->used, change, memory_order_relaxed);
+    st->counted_body = body_size;
+    st->counted_md = md_size;
+}
+
+static bool over_budget(const struct cczi_h2 *h)
+{
+    size_t one = h->cfg.message_size_max;
+    const struct cczi_budget *all = h->cfg.budget;
+    if (all && atomic_load_explicit(&all->used, memory_order_relaxed) > all->max)
+        return true;
+    return one < SIZE_MAX / BUDGET_MESSAGES && h->buffered > BUDGET_MESSAGES * one;
+}
+
 static void detach(struct cczi_stream *st)
 {
     struct cczi_h2 *h = st->h2;
@@ -35,15 +56,13 @@ static void detach(struct cczi_stream *st)
     *(st->next ? &st->next->prev : &h->last) = st->prev;
     st->prev = st->next = NULL;
     h->streams--;
-    h->buffered -= st->counted;
-    st->counted = 0;
+    count(st, 0, 0);
     st->h2 = NULL;
 }
 
 void cczi_h2_account(struct cczi_stream *st)
 {
-    st->h2->buffered += st->framer.body.size - st->counted;
-    st->counted = st->framer.body.size;
+    count(st, st->framer.body.size, st->in.raw.size);
 }
 
 /* The call cannot go on: the server says so with a status, the client gives the stream up. */
@@ -170,6 +189,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 static void request_complete(struct cczi_stream *st)
 {
     st->headers_done = true;
+    cczi_h2_account(st);
     if (!st->is_post)
         cczi_stream_answer_http(st, 405);
     else if (!st->is_grpc)
@@ -178,6 +198,8 @@ static void request_complete(struct cczi_stream *st)
         fail_stream(st, CCZ_RPC_INTERNAL, "header te: trailers is missing");
     else if (st->bad)
         fail_stream(st, st->bad_code, st->bad);
+    else if (over_budget(st->h2))
+        fail_stream(st, CCZ_RPC_RESOURCE_EXHAUSTED, "too many bytes of requests are held");
     else
         st->h2->cfg.ops->on_request(st->h2->cfg.arg, st);
 }
@@ -202,12 +224,6 @@ static void response_headers(struct cczi_stream *st)
 
 /* --------------------------------------------------------------------------------- messages */
 
-static bool over_budget(const struct cczi_h2 *h)
-{
-    size_t one = h->cfg.message_size_max;
-    return one < SIZE_MAX / BUDGET_MESSAGES && h->buffered > BUDGET_MESSAGES * one;
-}
-
 static void on_bytes(struct cczi_stream *st, struct ccz_span chunk)
 {
     const struct cczi_h2_cfg *cfg = &st->h2->cfg;
@@ -215,11 +231,13 @@ static void on_bytes(struct cczi_stream *st, struct ccz_span chunk)
     while (!st->discard) {
         enum cczi_frame got = cczi_framer_next(&msg, &st->framer, &chunk);
         cczi_h2_account(st);
+        if (over_budget(st->h2)) {
+            fail_stream(st, CCZ_RPC_RESOURCE_EXHAUSTED, "too many bytes of requests are held");
+            cczi_stream_release_message(st);
+            return;
+        }
         switch (got) {
         case CCZI_FRAME_MORE:
-            if (over_budget(st->h2))
-                fail_stream(st, CCZ_RPC_RESOURCE_EXHAUSTED,
-                            "too many bytes of incomplete messages");
             return;
         case CCZI_FRAME_MESSAGE:
             cfg->ops->on_message(cfg->arg, st, msg);

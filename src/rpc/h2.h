@@ -15,8 +15,16 @@
 #include "rpc_priv.h"
 
 #include <nghttp2/nghttp2.h>
+#include <stdatomic.h>
 
 struct cczi_h2;
+
+/* Memory that peers may make us hold, over all connections of a server: without it, each of many
+ * connections could fill its own limit. */
+struct cczi_budget {
+    atomic_size_t used;
+    size_t max;
+};
 
 struct cczi_stream {
     struct cczi_h2 *h2; /* NULL before it is opened and after it is closed */
@@ -26,7 +34,7 @@ struct cczi_stream {
     struct cczi_md in;  /* headers, then trailers; server also ":path", ":authority" */
     size_t header_size; /* as counted by RFC 9113, 6.5.2 */
     struct cczi_framer framer;
-    size_t counted;     /* bytes of the framer counted in the connection's budget */
+    size_t counted_body, counted_md; /* bytes of the framer and of `in` that are counted as held */
     size_t unconsumed;  /* flow-control credit held back while paused */
     int64_t timeout_ms; /* server: grpc-timeout, -1 = none */
     unsigned http_status;
@@ -77,7 +85,8 @@ struct cczi_h2_cfg {
     const struct cczi_h2_ops *ops;
     void *arg;
     size_t message_size_max;
-    unsigned streams_max; /* server */
+    unsigned streams_max;       /* server */
+    struct cczi_budget *budget; /* server: shared by its connections; NULL = none */
 };
 
 enum {

@@ -12,7 +12,8 @@ enum {
     TICK_MS = 250,          /* how often connections are looked at */
     PING_ANSWER_MS = 20000, /* a peer that does not answer for so long is gone */
     PULL_SIZE = 1 << 18,    /* bytes encrypted at a time */
-    THREADS_MAX = 64
+    THREADS_MAX = 64,
+    REQUESTS_SIZE = 256 << 20
 };
 
 struct ccz_rpc_server {
@@ -26,6 +27,7 @@ struct ccz_rpc_server {
     struct cczi_worker *workers;
     unsigned workers_len;
     atomic_uint conns;
+    struct cczi_budget budget;
     uint16_t port;
     bool running;
 };
@@ -99,7 +101,8 @@ static void on_ready(void *arg)
                              .ops = &cczi_server_ops,
                              .arg = c,
                              .message_size_max = cfg->message_size_max,
-                             .streams_max = cfg->streams_max};
+                             .streams_max = cfg->streams_max,
+                             .budget = &c->worker->server->budget};
     c->peer = calloc(1, sizeof(*c->peer));
     if (!c->peer || cczi_h2_new(&c->h2, &h2) != CCZ_OK) {
         conn_close(c, false);
@@ -348,6 +351,9 @@ static void set_defaults(struct ccz_rpc_server_cfg *cfg)
     cfg->connections_max = cfg->connections_max ? cfg->connections_max : 4096;
     cfg->handshake_timeout_ms = cfg->handshake_timeout_ms ? cfg->handshake_timeout_ms : 10000;
     cfg->keepalive_ms = cfg->keepalive_ms ? cfg->keepalive_ms : 60000;
+    size_t eight = 8 * cfg->message_size_max;
+    if (!cfg->requests_size_max)
+        cfg->requests_size_max = eight > REQUESTS_SIZE ? eight : REQUESTS_SIZE;
 }
 
 ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out, const struct ccz_rpc_server_cfg *cfg,
@@ -364,6 +370,7 @@ ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out, const struct ccz_rpc_serv
     if (s) {
         s->cfg = *cfg;
         set_defaults(&s->cfg);
+        s->budget.max = s->cfg.requests_size_max;
         s->listen = strdup(cfg->listen);
     }
     if (!s || !s->listen)

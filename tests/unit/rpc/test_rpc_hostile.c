@@ -84,9 +84,8 @@ static void test_leave_while_answering(void)
 {
     static const uint8_t ping[] = {0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8};
     static const uint8_t bad[] = {0, 0, 1, 6, 0, 0, 0, 0, 0, 0}; /* PING has 8 bytes: GOAWAY */
-    struct fixture f = {0};
-    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){.threads = 2});
-    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = true});
+    struct fixture f;
+    setup(&f, CCZ_RATLS_SESSION);
     for (int i = 0; i < 4; i++) {
         leave(&f, ping, sizeof(ping));
         leave(&f, bad, sizeof(bad));
@@ -99,7 +98,98 @@ static void test_leave_while_answering(void)
     teardown(&f);
 }
 
+/* Keeps its call, and so the request, until the test says otherwise. */
+struct kept {
+    pthread_mutex_t lock;
+    struct ccz_rpc_call *call[8];
+    size_t len;
+};
+
+static void keep(struct ccz_rpc_call *call, void *arg, struct ccz_span request)
+{
+    struct kept *k = arg;
+    (void)request;
+    pthread_mutex_lock(&k->lock);
+    CHECK(k->len < 8);
+    ccz_rpc_call_ref(call);
+    k->call[k->len++] = call;
+    pthread_mutex_unlock(&k->lock);
+}
+
+struct outcome {
+    atomic_int ok, exhausted, other;
+};
+
+static void on_outcome(void *arg, struct ccz_span response, const struct ccz_rpc_result *res,
+                       const struct ccz_err *err)
+{
+    struct outcome *o = arg;
+    (void)response, (void)err;
+    atomic_fetch_add(res->code == CCZ_RPC_OK                   ? &o->ok
+                     : res->code == CCZ_RPC_RESOURCE_EXHAUSTED ? &o->exhausted
+                                                               : &o->other,
+                     1);
+}
+
+static size_t kept_len(struct kept *k)
+{
+    pthread_mutex_lock(&k->lock);
+    size_t len = k->len;
+    pthread_mutex_unlock(&k->lock);
+    return len;
+}
+
+/* Many connections, each within its own limits: the server's limit over all of them holds. */
+static void test_requests_size_max(void)
+{
+    enum { SIZE = 600000, CLIENTS = 6 };
+    struct fixture f = {0};
+    struct kept k = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct outcome o = {0};
+    struct ccz_rpc_client *clients[CLIENTS];
+    uint8_t *request = calloc(1, SIZE);
+    CHECK(request);
+    f.server_ctx = make_ctx(CCZ_RATLS_SESSION, true, &f.server_toy);
+    struct ccz_rpc_server_cfg cfg = {.listen = "127.0.0.1:0",
+                                     .ratls = f.server_ctx,
+                                     .threads = 2,
+                                     .message_size_max = 1 << 20,
+                                     .requests_size_max = 2 << 20};
+    CHECK(ccz_rpc_server_new(&f.server, &cfg, NULL) == CCZ_OK);
+    CHECK(ccz_rpc_server_add_unary(f.server, "/t.T/Keep", keep, &k) == CCZ_OK);
+    CHECK(ccz_rpc_server_start(f.server, NULL) == CCZ_OK);
+    (void)snprintf(f.target, sizeof(f.target), "127.0.0.1:%u", ccz_rpc_server_port(f.server));
+    for (int i = 0; i < CLIENTS; i++) {
+        make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){0});
+        clients[i] = f.client;
+        CHECK(ccz_rpc_unary_async(clients[i], "/t.T/Keep", CCZ_SPAN(request, SIZE), NULL,
+                                  on_outcome, &o) == CCZ_OK);
+        while (kept_len(&k) + (size_t)atomic_load(&o.exhausted) < (size_t)i + 1)
+            usleep(1000);
+    }
+    CHECK(k.len == 3 && o.exhausted == 3); /* 3 of 600,000 bytes fit into 2 MiB */
+    for (size_t i = 0; i < k.len; i++) {
+        ccz_rpc_reply(k.call[i], (struct ccz_span){0});
+        ccz_rpc_call_unref(k.call[i]);
+    }
+    while (atomic_load(&o.ok) < 3)
+        usleep(1000);
+    k.len = 0; /* and what was given back can be used again */
+    CHECK(ccz_rpc_unary_async(clients[5], "/t.T/Keep", CCZ_SPAN(request, SIZE), NULL, on_outcome,
+                              &o) == CCZ_OK);
+    while (kept_len(&k) == 0 && atomic_load(&o.exhausted) == 3)
+        usleep(1000);
+    CHECK(kept_len(&k) == 1);
+    ccz_rpc_call_unref(k.call[0]);
+    f.client = NULL;
+    for (int i = 0; i < CLIENTS; i++)
+        ccz_rpc_client_free(clients[i]);
+    free(request);
+    teardown(&f);
+}
+
 static const struct ccz_test tests[] = {
+    {"rpc.requests_size_max", test_requests_size_max},
     {"rpc.leave_while_answering", test_leave_while_answering},
 };
 
