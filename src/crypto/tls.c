@@ -12,6 +12,7 @@
 enum {
     RECORD_PLAIN_MAX = 16384,  /* RFC 8446, 5.1 */
     RECORD_OVERHEAD_MAX = 256, /* 5.2: header, content type, tag */
+    READ_PIECE = 2048,         /* libssl copies what it decrypted with memcpy(): see base/copy.h */
 };
 /* RFC 8446, 5.5: AES-GCM protects 2^24.5 full records per key; a new key is made well before. */
 #define RECORDS_MAX (UINT64_C(1) << 23)
@@ -286,8 +287,8 @@ ccz_rc ccz_tls_read(struct ccz_buf *out, struct ccz_tls *t, struct ccz_err *err)
     size_t before = out->size;
     do {
         size_t room = out->max_size - out->size, n = 0;
-        if (room > RECORD_PLAIN_MAX)
-            room = RECORD_PLAIN_MAX;
+        if (room > READ_PIECE)
+            room = READ_PIECE;
         if (room == 0)
             return CCZ_OK;
         uint8_t *p = ccz_buf_extend(out, room);
