@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEVELS_MAX = 256, IDENTITIES_MAX = 64, TCB_TYPE = 0 };
+enum { LEVELS_MAX = 256, TCB_TYPE = 0 };
 
 static void read_module(struct cczi_tdx_module *out, struct cczi_fields *f,
                         const struct ccz_json *o)
@@ -37,8 +37,6 @@ static void read_identities(struct cczi_tcb_info *t, struct cczi_fields *f,
         return;
     const struct ccz_json *list = cczi_field_node(f, o, key, CCZ_JSON_ARRAY);
     size_t len = ccz_json_len(list);
-    if (len > IDENTITIES_MAX)
-        cczi_fields_fail(f, CCZ_E_LIMIT, key, "too many");
     if (len == 0 || f->rc != CCZ_OK)
         return;
     t->identities = calloc(len, sizeof(*t->identities));

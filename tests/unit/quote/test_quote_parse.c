@@ -297,11 +297,93 @@ static void test_platform(void)
     }
 }
 
+/* Bytes inside of the signature data that no length accounts for. */
+static void test_slack(void)
+{
+    for (size_t i = 0; i < LAYOUTS; i++) {
+        struct kit k;
+        struct ccz_quote q;
+        struct ccz_err err = {0};
+        make(&k, &layouts[i]);
+        uint8_t *size = k.quote.ptr + layouts[i].body_at + layouts[i].body_size;
+        CHECK(size[0] != 0xff);
+        size[0]++;
+        ccz_buf_u8(&k.quote, 0);
+        CHECK(ccz_quote_parse(&q, ccz_buf_span(&k.quote), &err) == CCZ_E_FORMAT);
+        CHECK(strcmp(err.where, "quote:signature-data") == 0);
+        kit_free(&k);
+    }
+}
+
+/* Copies @p in, with two bytes more in the element that @p path leads to (an index per level). */
+static void rebuild(struct ccz_buf *out, struct ccz_span in, const int *path, int depth)
+{
+    struct ccz_rd r = ccz_rd_from(in);
+    for (int i = 0; r.left > 0 && !r.bad; i++) {
+        uint8_t tag;
+        struct ccz_span content = ccz_der_any(&tag, &r);
+        size_t m = ccz_der_open(out, tag);
+        if (i != path[0]) {
+            ccz_buf_put_span(out, content);
+        } else if (depth == 1) {
+            ccz_buf_put_span(out, content);
+            ccz_buf_put(out, "\x05\x00", 2); /* NULL, or two more octets */
+        } else {
+            rebuild(out, content, path + 1, depth - 1);
+        }
+        ccz_der_close(out, m);
+    }
+    CHECK(!r.bad);
+}
+
+/* Nothing may follow inside of any element either. */
+static void test_pck_ext_slack(void)
+{
+    static const struct {
+        int path[6], depth;
+    } places[] = {
+        {{0}, 1},              /* the list */
+        {{0, 0}, 2},           /* PPID: the pair */
+        {{0, 0, 1}, 3},        /* PPID: the octets */
+        {{0, 1}, 2},           /* TCB: the pair */
+        {{0, 1, 1}, 3},        /* TCB: the list */
+        {{0, 1, 1, 0}, 4},     /* component 1: the pair */
+        {{0, 1, 1, 17, 1}, 5}, /* CPUSVN: the octets */
+        {{0, 2, 1}, 3},        /* PCEID */
+        {{0, 3, 1}, 3},        /* FMSPC */
+        {{0, 4}, 2},           /* SGX type */
+        {{0, 5, 1}, 3},        /* platform instance */
+        {{0, 6, 1, 0}, 4},     /* a flag of the configuration */
+    };
+    struct kit k;
+    struct kit_cfg cfg;
+    struct cczi_pck p;
+    kit_default(&cfg, CCZ_TEE_SGX, 3);
+    kit_new(&k, &cfg);
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        CCZ_AUTO_BUF b;
+        ccz_buf_init(&b, 4096);
+        rebuild(&b, extension(&k), places[i].path, places[i].depth);
+        CHECK(!b.bad && cczi_pck_ext_parse(&p, ccz_buf_span(&b), NULL) == CCZ_E_FORMAT);
+    }
+    static const int nowhere[] = {-1};
+    CCZ_AUTO_BUF same;
+    ccz_buf_init(&same, 4096);
+    rebuild(&same, extension(&k), nowhere, 1);
+    CHECK(cczi_pck_ext_parse(&p, ccz_buf_span(&same), NULL) == CCZ_OK);
+    kit_free(&k);
+}
+
 static const struct ccz_test tests[] = {
-    {"quote.layouts", test_layouts},       {"quote.truncated", test_truncated},
-    {"quote.parse_refused", test_refused}, {"quote.trailing", test_trailing},
-    {"quote.pck_ext", test_pck_ext},       {"quote.pck_ext_elements", test_pck_ext_elements},
+    {"quote.layouts", test_layouts},
+    {"quote.truncated", test_truncated},
+    {"quote.parse_refused", test_refused},
+    {"quote.trailing", test_trailing},
+    {"quote.pck_ext", test_pck_ext},
+    {"quote.pck_ext_elements", test_pck_ext_elements},
     {"quote.platform", test_platform},
+    {"quote.slack", test_slack},
+    {"quote.pck_ext_slack", test_pck_ext_slack},
 };
 
 int main(int argc, char **argv)

@@ -197,6 +197,9 @@ static const struct meaning {
     {CCZ_TEE_SGX, 1, "\"OutOfDate\"", "\"SWHardeningNeeded\"", CCZ_E_FORMAT, Q},
     {CCZ_TEE_SGX, 1, "2021-11-10T00:00:00Z", "2021-11-31T00:00:00Z", CCZ_E_FORMAT, Q},
     {CCZ_TEE_SGX, 1, "\"tcbLevels\"", "\"levels\"", CCZ_E_FORMAT, Q},
+    {CCZ_TEE_SGX, 1, "\"tcbLevels\":[", "\"tcbLevels\":[],\"x\":[", CCZ_E_FORMAT, Q},
+    {CCZ_TEE_TDX, 0, "\"tcbLevels\":[", "\"tcbLevels\":[],\"x\":[", CCZ_E_FORMAT,
+     T}, /* of a module */
     /* what does not refuse: members of other names, and another order of levels (below) */
     {CCZ_TEE_SGX, 0, "\"tcbType\":0", "\"tcbType\":0,\"future\":{\"a\":[1,2]}", CCZ_OK, ""},
     {CCZ_TEE_SGX, 1, "\"isvprodid\":1", "\"isvprodid\":1,\"future\":null", CCZ_OK, ""},

@@ -617,10 +617,11 @@ static void test_chains(void)
         *parts[i].part = ccz_buf_span(&text);
         expect("root alone", kit_verify(&claims, &k, &err), &err, CCZ_E_FORMAT, parts[i].where);
         static const char *const around[] = {"x", " ", "\v", "\t", "# comment\n"};
-        for (size_t n = 0; n < sizeof(around) / sizeof(around[0]); n++) {
+        for (size_t n = 0; n < 2 * sizeof(around) / sizeof(around[0]); n++) { /* behind, before */
             ccz_buf_clear(&text);
+            ccz_buf_put_str(&text, n % 2 ? around[n / 2] : "");
             ccz_buf_put_span(&text, good);
-            ccz_buf_put_str(&text, around[n]);
+            ccz_buf_put_str(&text, n % 2 ? "" : around[n / 2]);
             *parts[i].part = ccz_buf_span(&text);
             expect("text around", kit_verify(&claims, &k, &err), &err, CCZ_E_FORMAT,
                    parts[i].where);
@@ -655,6 +656,23 @@ static void test_chains(void)
     expect("QE signer", kit_verify(&claims, &k, &err), &err, CCZ_E_UNTRUSTED,
            "collateral:qe-identity-signer-name");
     k.src = src;
+    CCZ_AUTO(ccz_key) p384 = NULL; /* same name, another curve */
+    CCZ_AUTO(ccz_cert) wide = NULL;
+    CHECK(ccz_key_generate(&p384, CCZ_P384) == CCZ_OK);
+    issue(&wide, cfg.tcb.cn, p384, k.root, kit_key(0), 4, false, cfg.tcb.from_s, cfg.tcb.until_s);
+    ccz_buf_clear(&chain);
+    ccz_pem_put(&chain, "CERTIFICATE", ccz_cert_der(wide));
+    ccz_pem_put(&chain, "CERTIFICATE", ccz_cert_der(k.root));
+    k.src.tcb_info_chain = ccz_buf_span(&chain);
+    expect("P-384", kit_verify(&claims, &k, &err), &err, CCZ_E_UNSUPPORTED,
+           "collateral:tcb-info-chain");
+    k.src = src;
+    CCZ_AUTO_BUF crl;
+    ccz_buf_init(&crl, 65536);
+    ccz_pem_put(&crl, "X509 CRL", ccz_buf_span(&k.root_crl));
+    ccz_buf_put_str(&crl, "x");
+    k.src.root_ca_crl = ccz_buf_span(&crl);
+    expect("two lists", kit_verify(&claims, &k, &err), &err, CCZ_E_FORMAT, "collateral:root-crl");
     k.src.root_ca_crl = CCZ_SPAN("30820", 5);
     expect("bad hex", kit_verify(&claims, &k, &err), &err, CCZ_E_FORMAT, "collateral:root-crl");
     k.src.root_ca_crl = CCZ_SPAN("0", 1);
