@@ -161,8 +161,8 @@ CCZ_API const uint8_t *ccz_collateral_fmspc(const struct ccz_collateral *c); /**
 CCZ_API void ccz_collateral_platform(struct ccz_platform *out, const struct ccz_collateral *c);
 CCZ_API bool
 ccz_collateral_simulated(const struct ccz_collateral *c); /**< its root is marked simulated */
-/** Latest issueDate or thisUpdate of a part, seconds since 1970 UTC: how old the oldest knowledge
- * is not. */
+/** Earliest date of TCB info, QE identity (issueDate) and PCK CRL (thisUpdate), seconds since 1970 UTC: how old
+ * the oldest knowledge is. Without the root CRL, which is renewed once a year. */
 CCZ_API int64_t ccz_collateral_issued(const struct ccz_collateral *c);
 /** Earliest date at which some part expires (nextUpdate or notAfter), seconds since 1970 UTC. */
 CCZ_API int64_t ccz_collateral_expires(const struct ccz_collateral *c);
@@ -203,7 +203,7 @@ struct ccz_claims {
     uint32_t tcb_eval_number; /**< lower of TCB info and QE identity */
     char advisory[CCZ_ADVISORIES_MAX][CCZ_ADVISORY_SIZE]; /**< without duplicates */
     size_t advisory_len;
-    int64_t collateral_issued_s;  /**< latest issueDate / thisUpdate */
+    int64_t collateral_issued_s;  /**< earliest issueDate / thisUpdate, as ccz_collateral_issued() */
     int64_t collateral_expires_s; /**< earliest nextUpdate / notAfter, PCK chain included */
 };
 

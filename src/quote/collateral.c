@@ -134,11 +134,12 @@ static void add_window(struct ccz_collateral *c, struct cczi_window w)
         c->expires_s = w.until_s;
 }
 
-/* A published document: its date counts for the age of the collateral. */
+/* A document that is published anew at least once a month: the oldest one is the age of the
+ * collateral, or holding back one of them would not show beside fresh others. */
 static void add_document(struct ccz_collateral *c, struct cczi_window w)
 {
     add_window(c, w);
-    if (w.from_s > c->issued_s)
+    if (w.from_s < c->issued_s)
         c->issued_s = w.from_s;
 }
 
@@ -155,7 +156,7 @@ static void set_windows(struct ccz_collateral *c, const struct signed_doc *tcb,
                         const struct signed_doc *qe)
 {
     c->expires_s = INT64_MAX;
-    c->issued_s = INT64_MIN;
+    c->issued_s = INT64_MAX;
     add_document(c, (struct cczi_window){c->tcb_info.issued_s, c->tcb_info.next_update_s,
                                          "collateral:tcb-info-not-yet-valid",
                                          "collateral:tcb-info-expired"});
@@ -165,9 +166,11 @@ static void set_windows(struct ccz_collateral *c, const struct signed_doc *tcb,
     add_document(
         c, (struct cczi_window){ccz_crl_this_update(c->pck_crl), ccz_crl_next_update(c->pck_crl),
                                 "collateral:pck-crl-not-yet-valid", "collateral:pck-crl-expired"});
-    add_document(c, (struct cczi_window){
-                        ccz_crl_this_update(c->root_crl), ccz_crl_next_update(c->root_crl),
-                        "collateral:root-crl-not-yet-valid", "collateral:root-crl-expired"});
+    add_window(c, (struct cczi_window){/* renewed once a year */
+                                       ccz_crl_this_update(c->root_crl),
+                                       ccz_crl_next_update(c->root_crl),
+                                       "collateral:root-crl-not-yet-valid",
+                                       "collateral:root-crl-expired"});
     add_chain(c, &tcb->chain, &cczi_chain_tcb_info);
     add_chain(c, &qe->chain, &cczi_chain_qe_identity);
     add_chain(c, &c->pck_ca, &cczi_chain_pck_crl);
