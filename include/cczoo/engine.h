@@ -209,7 +209,9 @@ struct ccz_run_req {
     size_t in_len;
     const size_t *fetch; /**< indexes into sig->out, without repetition; NULL = all, in their order */
     size_t fetch_len;
-    uint32_t timeout_ms; /**< 0 = none */
+    /** 0 = none. A run that takes longer ends with CCZ_RUN_DEADLINE_EXCEEDED; with inter_threads = -1 it
+     *  is not cut short before. */
+    uint32_t timeout_ms;
 };
 struct ccz_result; /**< outputs of one run */
 /**

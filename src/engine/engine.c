@@ -2,6 +2,7 @@
 /* The public calls: choosing a back end, and what holds for every one of them. */
 #include "engine/engine_priv.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,7 +157,12 @@ ccz_rc ccz_model_run(struct ccz_result **out, struct ccz_run_status *st, struct 
         ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "%s", "inputs do not match the signature");
         return rc;
     }
+    int64_t began_ms = ccz_mono_ms();
     rc = r->backend->run(r, st, m, req, in);
+    /* TensorFlow cannot interrupt a run in the caller's thread: late is late all the same. */
+    if (rc == CCZ_OK && req->timeout_ms && ccz_mono_ms() - began_ms > (int64_t)req->timeout_ms)
+        rc = ccz_run_status_set(st, CCZ_RUN_DEADLINE_EXCEEDED,
+                                "The run took longer than %" PRIu32 " ms", req->timeout_ms);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "engine:run", (int64_t)st->code, "%.180s", st->msg);
     *out = ccz_result_take(&r);

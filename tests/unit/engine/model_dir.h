@@ -18,7 +18,7 @@
 
 #define MODEL_DIR_PATH_SIZE 1024
 
-/* First match of a pattern below the cache folder. */
+/* Newest match of a pattern below the cache folder. */
 static inline bool cache_find(char out[MODEL_DIR_PATH_SIZE], const char *pattern)
 {
     const char *cache = getenv("CCZOO_CACHE"), *home = getenv("HOME");
@@ -28,11 +28,17 @@ static inline bool cache_find(char out[MODEL_DIR_PATH_SIZE], const char *pattern
     else
         (void)snprintf(full, sizeof(full), "%s/.cache/cczoo/%s", home ? home : "", pattern);
     glob_t g;
-    bool found = glob(full, 0, NULL, &g) == 0 && g.gl_pathc > 0;
-    if (found)
-        (void)snprintf(out, MODEL_DIR_PATH_SIZE, "%s", g.gl_pathv[g.gl_pathc - 1]);
+    time_t newest = 0;
+    bool found = glob(full, 0, NULL, &g) == 0;
+    for (size_t i = 0; found && i < g.gl_pathc; i++) {
+        struct stat st;
+        if (stat(g.gl_pathv[i], &st) == 0 && st.st_mtime > newest) {
+            newest = st.st_mtime;
+            (void)snprintf(out, MODEL_DIR_PATH_SIZE, "%s", g.gl_pathv[i]);
+        }
+    }
     globfree(&g);
-    return found;
+    return newest > 0;
 }
 
 /* libtensorflow_cc.so.2: folder from CCZOO_TF_LIBDIR, else the cache. */
