@@ -94,7 +94,7 @@ CCZ_API void ccz_rpc_call_ref(struct ccz_rpc_call *c);   /**< keeps @p c valid a
 CCZ_API void ccz_rpc_call_unref(struct ccz_rpc_call *c);
 CCZ_API bool ccz_rpc_cancelled(const struct ccz_rpc_call *c); /**< any thread; long work polls it */
 /** Adds response header metadata ("-bin" keys: raw bytes); before the first ccz_rpc_send(). Thread-safe. Keys:
- *  [0-9a-z_.-]+ without "grpc-" and HTTP's own; other values: printable ASCII. What gRPC forbids is left out. */
+ *  [0-9a-z_.-]+ without "grpc-" (but "grpc-status-details-bin") and HTTP's own; other values: printable ASCII. What gRPC forbids is left out. */
 CCZ_API void ccz_rpc_add_header(struct ccz_rpc_call *c, const char *key, struct ccz_span value);
 CCZ_API void ccz_rpc_add_trailer(struct ccz_rpc_call *c, const char *key, struct ccz_span value);
 #define CCZ_RPC_PENDING_HIGH ((size_t)1 << 20)

@@ -76,7 +76,7 @@ static ccz_rc make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
      * the certificate; stock TLS peers do look at the dates of theirs. */
     int64_t valid_s = cfg->profile == CCZ_RATLS_SESSION ? DAY_S : 365 * (int64_t)DAY_S;
     return ccz_cert_issue(der,
-                          &(struct ccz_cert_cfg){.cn = "cczoo ra-tls",
+                          &(struct ccz_cert_cfg){.cn = "cczoo-ratls",
                                                  .key = key,
                                                  .not_before_s = cfg->now_s - HOUR_S,
                                                  .not_after_s = cfg->now_s + valid_s},

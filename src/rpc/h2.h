@@ -35,8 +35,8 @@ struct cczi_stream {
     size_t header_size; /* as counted by RFC 9113, 6.5.2 */
     struct cczi_framer framer;
     size_t counted_body, counted_md; /* bytes of the framer and of `in` that are counted as held */
-    size_t unconsumed;  /* flow-control credit held back while paused */
-    int64_t timeout_ms; /* server: grpc-timeout, -1 = none */
+    size_t unconsumed;               /* flow-control credit held back while paused */
+    int64_t timeout_ms;              /* server: grpc-timeout, -1 = none */
     unsigned http_status;
     const char *bad; /* why the headers are refused, or NULL; static text */
     enum ccz_rpc_code bad_code;

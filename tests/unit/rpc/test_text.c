@@ -120,8 +120,8 @@ static void test_md(void)
 
 static void test_md_allowed(void)
 {
-    static const char *const good[] = {"a",     "x-y_z.0",       "ccz-where",
-                                       "grpcx", "authorization", "a-bin"};
+    static const char *const good[] = {
+        "a", "x-y_z.0", "ccz-where", "grpcx", "authorization", "a-bin", "grpc-status-details-bin"};
     static const char *const bad[] = {
         "",         "A",  "a b",          "a:",         ":path", "grpc-timeout",
         "grpc-",    "te", "content-type", "user-agent", "host",  "connection",
