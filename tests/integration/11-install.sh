@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# What `cmake --install` puts down is enough to build and run a program outside the tree.
+. "$(dirname "$0")/../../scripts/lib.sh"
+run_begin test-install
+cmake --install "$(dirname "$BIN")" --prefix "$RUN/prefix" >"$RUN/log/install.txt"
+export PKG_CONFIG_PATH=$RUN/prefix/lib/pkgconfig:$RUN/prefix/lib/x86_64-linux-gnu/pkgconfig
+read -ra flags < <(pkg-config --cflags --libs cczoo)
+cc -std=c17 -Wall -Wextra -Werror "$ROOT/examples/consumer.c" -o "$RUN/consumer" "${flags[@]}"
+libs=$(dirname "$(find "$RUN/prefix" -name libcczoo.so | head -n 1)")
+out=$(LD_LIBRARY_PATH=$libs "$RUN/consumer" "$RUN/sim")
+[ "$out" = "sgx UpToDate SIMULATED" ] || die "the example printed: $out"
+"$RUN/prefix/bin/cczoo" --version | grep -q '^cczoo [0-9]' || die "the installed program does not start"
+say "$out"
