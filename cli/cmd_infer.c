@@ -20,7 +20,8 @@
 enum { REPLICAS_MAX = 64, SIDE_MAX = 4096 };
 
 struct infer_opts {
-    const char *target, *policy, *trust_sim, *collateral, *model, *signature, *input, *output, *images, *labels;
+    const char *target, *policy, *trust_sim, *collateral, *model, *signature, *input, *output,
+        *images, *labels;
     const char *expect_classes, *half_file;
     int64_t batch, connections, in_flight, limit, timeout_ms, retries, expect_correct;
     bool json;
@@ -71,7 +72,8 @@ static void count_replica(struct run *r, const char *name, size_t images)
 }
 
 /* Right answers among the scores of one batch: the index of the largest score is the class. */
-static ccz_rc count_correct(size_t *correct, const struct batch *b, struct ccz_span response, struct ccz_err *err)
+static ccz_rc count_correct(size_t *correct, const struct batch *b, struct ccz_span response,
+                            struct ccz_err *err)
 {
     struct run *r = b->run;
     CCZ_AUTO_BUF scores;
@@ -98,7 +100,8 @@ static ccz_rc count_correct(size_t *correct, const struct batch *b, struct ccz_s
     return rc;
 }
 
-static void on_answer(void *arg, struct ccz_span response, const struct ccz_rpc_result *result, const struct ccz_err *err)
+static void on_answer(void *arg, struct ccz_span response, const struct ccz_rpc_result *result,
+                      const struct ccz_err *err)
 {
     struct batch *b = arg;
     struct run *r = b->run;
@@ -147,15 +150,14 @@ static ccz_rc send_batch(struct run *r, size_t first, size_t len, struct ccz_err
     ccz_infer_encode_predict(&request, r->o->model, r->o->signature, &t, 1, r->o->output);
     free(pixels);
     *b = (struct batch){.run = r, .first = first, .len = len, .start_ns = ccz_mono_ns()};
-    const struct ccz_rpc_call_cfg cfg = {.timeout_ms = r->o->timeout_ms,
-                                         .retries = (unsigned)r->o->retries,
-                                         .wait_for_ready = true};
+    const struct ccz_rpc_call_cfg cfg = {
+        .timeout_ms = r->o->timeout_ms, .retries = (unsigned)r->o->retries, .wait_for_ready = true};
     pthread_mutex_lock(&r->lock);
     r->in_flight++;
     pthread_mutex_unlock(&r->lock);
     ccz_rc rc = request.bad ? CCZ_E_NOMEM
-                            : ccz_rpc_unary_async(r->client, CCZ_INFER_PATH_PREDICT, ccz_buf_span(&request), &cfg,
-                                                  on_answer, b);
+                            : ccz_rpc_unary_async(r->client, CCZ_INFER_PATH_PREDICT,
+                                                  ccz_buf_span(&request), &cfg, on_answer, b);
     if (rc != CCZ_OK) {
         pthread_mutex_lock(&r->lock);
         r->in_flight--;
@@ -171,7 +173,8 @@ static ccz_rc send_all(struct run *r, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     size_t sent = 0;
-    const char *half_file = r->o->half_file; /* for scripts that do something in the middle of a run */
+    const char *half_file =
+        r->o->half_file; /* for scripts that do something in the middle of a run */
     pthread_mutex_lock(&r->lock);
     for (;;) {
         bool stop = rc != CCZ_OK || r->rc != CCZ_OK || sent == r->total;
@@ -227,23 +230,27 @@ static void report(struct run *r, double seconds)
     qsort(r->replica, r->replica_len, sizeof(r->replica[0]), by_name);
     double accuracy = (double)r->correct / (double)r->total;
     if (r->o->json) {
-        ui_out("{\"images\":%zu,\"correct\":%zu,\"accuracy\":%.6f,\"seconds\":%.3f,\"images_per_s\":%.1f,\"batch\":%zu,",
+        ui_out("{\"images\":%zu,\"correct\":%zu,\"accuracy\":%.6f,\"seconds\":%.3f,\"images_per_"
+               "s\":%.1f,\"batch\":%zu,",
                r->total, r->correct, accuracy, seconds, (double)r->total / seconds, r->batch);
-        ui_out("\"latency_ms\":{\"p50\":%.2f,\"p90\":%.2f,\"p99\":%.2f,\"max\":%.2f},\"retried\":%llu,\"replicas\":{",
-               percentile_ms(r, 50), percentile_ms(r, 90), percentile_ms(r, 99), percentile_ms(r, 100),
-               (unsigned long long)r->retried);
+        ui_out("\"latency_ms\":{\"p50\":%.2f,\"p90\":%.2f,\"p99\":%.2f,\"max\":%.2f},\"retried\":%"
+               "llu,\"replicas\":{",
+               percentile_ms(r, 50), percentile_ms(r, 90), percentile_ms(r, 99),
+               percentile_ms(r, 100), (unsigned long long)r->retried);
         for (size_t i = 0; i < r->replica_len; i++)
-            ui_out("%s\"%s\":%llu", i ? "," : "", r->replica[i].name, (unsigned long long)r->replica[i].images);
+            ui_out("%s\"%s\":%llu", i ? "," : "", r->replica[i].name,
+                   (unsigned long long)r->replica[i].images);
         ui_out("}}\n");
         return;
     }
     ui_out("accuracy    %.2f %% (%zu of %zu)\n", 100 * accuracy, r->correct, r->total);
     ui_out("speed       %.0f images/s (batch %zu)\n", (double)r->total / seconds, r->batch);
-    ui_out("latency     p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, max %.1f ms per batch\n", percentile_ms(r, 50),
-           percentile_ms(r, 90), percentile_ms(r, 99), percentile_ms(r, 100));
+    ui_out("latency     p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, max %.1f ms per batch\n",
+           percentile_ms(r, 50), percentile_ms(r, 90), percentile_ms(r, 99), percentile_ms(r, 100));
     ui_out("retried     %llu calls\n", (unsigned long long)r->retried);
     for (size_t i = 0; i < r->replica_len; i++)
-        ui_out("answered    %s: %llu images\n", r->replica[i].name[0] ? r->replica[i].name : "(unnamed)",
+        ui_out("answered    %s: %llu images\n",
+               r->replica[i].name[0] ? r->replica[i].name : "(unnamed)",
                (unsigned long long)r->replica[i].images);
 }
 
@@ -255,7 +262,8 @@ static ccz_rc load_data(struct run *r, struct ccz_err *err)
     if (rc != CCZ_OK)
         return rc;
     if (r->images.dims[0] != r->labels.dims[0])
-        return ccz_refuse_num(err, CCZ_E_FORMAT, "infer:labels", r->labels.dims[0], r->images.dims[0]);
+        return ccz_refuse_num(err, CCZ_E_FORMAT, "infer:labels", r->labels.dims[0],
+                              r->images.dims[0]);
     if (r->images.dims[1] > SIDE_MAX || r->images.dims[2] > SIDE_MAX)
         return ccz_refuse_num(err, CCZ_E_LIMIT, "infer:image-side", r->images.dims[1], SIDE_MAX);
     r->image_size = (size_t)r->images.dims[1] * r->images.dims[2];
@@ -265,7 +273,9 @@ static ccz_rc load_data(struct run *r, struct ccz_err *err)
     r->batch = (size_t)r->o->batch;
     r->latency_us = calloc(r->total / r->batch + 1, sizeof(r->latency_us[0]));
     r->classes = calloc(r->total, 1);
-    return r->latency_us && r->classes ? CCZ_OK : ccz_fail(err, CCZ_E_NOMEM, "infer:data", 0, "out of memory");
+    return r->latency_us && r->classes
+               ? CCZ_OK
+               : ccz_fail(err, CCZ_E_NOMEM, "infer:data", 0, "out of memory");
 }
 
 static void say_peer(const struct ccz_ratls_peer *peer)
@@ -307,7 +317,8 @@ static ccz_rc check_expected(const struct run *r, struct ccz_err *err)
 {
     const struct infer_opts *o = r->o;
     if (o->expect_correct >= 0 && r->correct != (size_t)o->expect_correct)
-        return ccz_refuse_num(err, CCZ_E_MISMATCH, "infer:accuracy", (int64_t)r->correct, o->expect_correct);
+        return ccz_refuse_num(err, CCZ_E_MISMATCH, "infer:accuracy", (int64_t)r->correct,
+                              o->expect_correct);
     if (!o->expect_classes)
         return CCZ_OK;
     uint8_t digest[32];
@@ -328,7 +339,8 @@ static int run_all(const struct infer_opts *o)
     CCZ_AUTO(ccz_party) party = NULL;
     ccz_rc rc = load_data(&r, &err);
     if (rc == CCZ_OK)
-        rc = connect_servers(&r, &party, &err); /* no image leaves before this accepted the evidence */
+        rc = connect_servers(&r, &party,
+                             &err); /* no image leaves before this accepted the evidence */
     int64_t t0 = ccz_mono_ns();
     if (rc == CCZ_OK)
         rc = send_all(&r, &err);
@@ -355,9 +367,11 @@ static bool check(const struct infer_opts *o)
         ui_error("--target, --policy, --model, --images and --labels are required");
         return false;
     }
-    if (o->batch < 1 || o->batch > 4096 || o->connections < 1 || o->connections > 256 || o->in_flight < 1 ||
-        o->in_flight > 4096 || o->retries < 0 || o->retries > 100 || o->timeout_ms < 1) {
-        ui_error("--batch must be 1..4096, --connections 1..256, --in-flight 1..4096, --retries 0..100");
+    if (o->batch < 1 || o->batch > 4096 || o->connections < 1 || o->connections > 256 ||
+        o->in_flight < 1 || o->in_flight > 4096 || o->retries < 0 || o->retries > 100 ||
+        o->timeout_ms < 1) {
+        ui_error(
+            "--batch must be 1..4096, --connections 1..256, --in-flight 1..4096, --retries 0..100");
         return false;
     }
     return true;
@@ -365,12 +379,21 @@ static bool check(const struct infer_opts *o)
 
 int cmd_infer(int argc, char **argv)
 {
-    struct infer_opts o = {.signature = "serving_default", .input = "images", .output = "scores", .batch = 32,
-                           .connections = 4, .in_flight = 8, .timeout_ms = 30000, .retries = 8, .expect_correct = -1};
+    struct infer_opts o = {.signature = "serving_default",
+                           .input = "images",
+                           .output = "scores",
+                           .batch = 32,
+                           .connections = 4,
+                           .in_flight = 8,
+                           .timeout_ms = 30000,
+                           .retries = 8,
+                           .expect_correct = -1};
     const struct ui_opt opts[] = {
         {"target", &o.target, NULL, NULL, "ADDR", "server or load balancer"},
-        {"policy", &o.policy, NULL, NULL, "FILE", "policy that every server's evidence must satisfy"},
-        {"trust-sim", &o.trust_sim, NULL, NULL, "DIR", "trust this software TEE (everything says SIMULATED)"},
+        {"policy", &o.policy, NULL, NULL, "FILE",
+         "policy that every server's evidence must satisfy"},
+        {"trust-sim", &o.trust_sim, NULL, NULL, "DIR",
+         "trust this software TEE (everything says SIMULATED)"},
         {"collateral", &o.collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
         {"model", &o.model, NULL, NULL, "NAME", "name of the model"},
         {"signature", &o.signature, NULL, NULL, "NAME", "default serving_default"},
@@ -383,14 +406,20 @@ int cmd_infer(int argc, char **argv)
         {"in-flight", NULL, &o.in_flight, NULL, "N", "calls under way at any time, default 8"},
         {"limit", NULL, &o.limit, NULL, "N", "send only the first N images"},
         {"timeout-ms", NULL, &o.timeout_ms, NULL, "N", "deadline of a call, default 30000"},
-        {"retries", NULL, &o.retries, NULL, "N", "further attempts of a call whose server vanished, default 8"},
-        {"expect-correct", NULL, &o.expect_correct, NULL, "N", "end with status 1 unless exactly N are right"},
-        {"expect-classes", &o.expect_classes, NULL, NULL, "HEX", "and unless this is the SHA-256 of all answers, a byte each"},
-        {"half-file", &o.half_file, NULL, NULL, "FILE", "write FILE when half of the answers are in"},
+        {"retries", NULL, &o.retries, NULL, "N",
+         "further attempts of a call whose server vanished, default 8"},
+        {"expect-correct", NULL, &o.expect_correct, NULL, "N",
+         "end with status 1 unless exactly N are right"},
+        {"expect-classes", &o.expect_classes, NULL, NULL, "HEX",
+         "and unless this is the SHA-256 of all answers, a byte each"},
+        {"half-file", &o.half_file, NULL, NULL, "FILE",
+         "write FILE when half of the answers are in"},
         {"json", NULL, NULL, &o.json, NULL, "one JSON object"},
         {0},
     };
-    int n = ui_parse(argc, argv, "cczoo infer --target ADDR --policy FILE --model NAME --images FILE --labels FILE", opts);
+    int n = ui_parse(
+        argc, argv,
+        "cczoo infer --target ADDR --policy FILE --model NAME --images FILE --labels FILE", opts);
     if (n < 0)
         return ui_parse_status(n);
     return n == 0 && check(&o) ? run_all(&o) : UI_USAGE;

@@ -28,7 +28,8 @@ static int parse(struct pf_opts *o, int argc, char **argv, const char *usage, in
 {
     const struct ui_opt opts[] = {
         {"key", &o->key, NULL, NULL, "FILE", "key file (16 bytes, mode 0600)"},
-        {"path", &o->path, NULL, NULL, "PATH", "bound path; default: the name of the encrypted file or folder"},
+        {"path", &o->path, NULL, NULL, "PATH",
+         "bound path; default: the name of the encrypted file or folder"},
         {"version", NULL, &o->version, NULL, "N", "encrypt: format version 1 (default) or 2"},
         {"any-path-insecure", NULL, NULL, &o->any_path, NULL, "accept a file bound to any path"},
         {"replace", NULL, NULL, &o->replace, NULL, "replace an existing output file"},
@@ -76,7 +77,8 @@ int cmd_pf_keygen(int argc, char **argv)
 int cmd_pf_encrypt(int argc, char **argv)
 {
     struct pf_opts o = {0};
-    int status = parse(&o, argc, argv, "cczoo pf encrypt --key FILE IN OUT [--path PATH] [--version 1|2]", 2);
+    int status = parse(&o, argc, argv,
+                       "cczoo pf encrypt --key FILE IN OUT [--path PATH] [--version 1|2]", 2);
     if (status >= 0)
         return status;
     struct ccz_err err;
@@ -100,7 +102,8 @@ int cmd_pf_decrypt(int argc, char **argv)
     CCZ_AUTO(ccz_secret) key = NULL;
     struct ccz_pf_cfg cfg = config(&o);
     ccz_rc rc = ccz_pf_key_load(&key, o.key, &err);
-    if (rc == CCZ_OK && !cfg.path) { /* where it lies is where it was bound, unless told otherwise */
+    if (rc == CCZ_OK &&
+        !cfg.path) { /* where it lies is where it was bound, unless told otherwise */
         rc = ccz_pf_path_normalise(bound, argv[0], &err);
         cfg.path = bound;
     }
@@ -127,7 +130,8 @@ int cmd_pf_inspect(int argc, char **argv)
         return ui_fail(&err);
     char path[4 * sizeof(info.path)];
     ccz_escape(path, sizeof(path), ccz_span_str(info.path));
-    ui_out("version         %u\nplaintext size  %llu\nfile size       %llu\nbound path      %s\n", info.version,
-           (unsigned long long)info.plain_size, (unsigned long long)info.cipher_size, path);
+    ui_out("version         %u\nplaintext size  %llu\nfile size       %llu\nbound path      %s\n",
+           info.version, (unsigned long long)info.plain_size, (unsigned long long)info.cipher_size,
+           path);
     return UI_OK;
 }

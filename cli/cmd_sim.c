@@ -9,7 +9,8 @@ int cmd_sim_init(int argc, char **argv)
     const char *status = NULL;
     const struct ui_opt opts[] = {
         {"days", NULL, &days, NULL, "N", "lifetime of the collateral, default 30"},
-        {"tcb-status", &status, NULL, NULL, "STATUS", "TCB status of the platform, default UpToDate"},
+        {"tcb-status", &status, NULL, NULL, "STATUS",
+         "TCB status of the platform, default UpToDate"},
         {0},
     };
     int n = ui_parse(argc, argv, "cczoo sim init DIR [--days N] [--tcb-status STATUS]", opts);
@@ -20,12 +21,14 @@ int cmd_sim_init(int argc, char **argv)
         return UI_USAGE;
     }
     struct ccz_err err;
-    struct ccz_sim_cfg cfg = {
-        .now_s = ccz_clock_now_s(ccz_clock_system()), .valid_s = days * 86400, .tcb_status = status};
+    struct ccz_sim_cfg cfg = {.now_s = ccz_clock_now_s(ccz_clock_system()),
+                              .valid_s = days * 86400,
+                              .tcb_status = status};
     if (ccz_sim_init(argv[0], &cfg, &err) != CCZ_OK)
         return ui_fail(&err);
     ui_simulated("a software TEE was created");
-    ui_say("platform (private): %s/platform\ntrust (give it to verifiers): %s/trust", argv[0], argv[0]);
+    ui_say("platform (private): %s/platform\ntrust (give it to verifiers): %s/trust", argv[0],
+           argv[0]);
     return UI_OK;
 }
 
@@ -42,7 +45,8 @@ int cmd_sim_measure(int argc, char **argv)
     struct ccz_err err;
     uint8_t m[32];
     char hex[65];
-    if (ccz_sim_measure(m, argv[0], (const char *const *)(argv + 1), (size_t)(n - 1), &err) != CCZ_OK)
+    if (ccz_sim_measure(m, argv[0], (const char *const *)(argv + 1), (size_t)(n - 1), &err) !=
+        CCZ_OK)
         return ui_fail(&err);
     ccz_hex(hex, m, sizeof(m));
     ui_out("%s\n", hex);

@@ -18,14 +18,19 @@ static const struct column {
     const char *key, *title;
     int width;
 } columns[] = {
-    {"number", "#", 2},        {"name", "solution", 43},         {"tee", "TEE", 11},
-    {"he", "HE", 13},          {"application", "application", 22}, {"remote_attestation", "attestation", 27},
-    {"encryption", "data at rest", 19}, {"tls", "TLS", 16},
+    {"number", "#", 2},
+    {"name", "solution", 43},
+    {"tee", "TEE", 11},
+    {"he", "HE", 13},
+    {"application", "application", 22},
+    {"remote_attestation", "attestation", 27},
+    {"encryption", "data at rest", 19},
+    {"tls", "TLS", 16},
 };
 enum { COLUMNS_LEN = sizeof(columns) / sizeof(columns[0]) };
 
 struct row {
-    struct ccz_json *owned;     /* document of a solution folder, or NULL for a planned row */
+    struct ccz_json *owned; /* document of a solution folder, or NULL for a planned row */
     const struct ccz_json *data;
     int64_t number;
     char status[96];
@@ -65,8 +70,8 @@ static void read_status(struct row *r, const char *state)
     ccz_json_free(run);
 }
 
-static ccz_rc add_row(struct table *t, struct ccz_json *owned, const struct ccz_json *data, const char *state,
-                      struct ccz_err *err)
+static ccz_rc add_row(struct table *t, struct ccz_json *owned, const struct ccz_json *data,
+                      const char *state, struct ccz_err *err)
 {
     struct row *r = &t->rows[t->len];
     *r = (struct row){.owned = owned, .data = data};
@@ -93,7 +98,8 @@ static ccz_rc load_folders(struct table *t, const char *dir, const char *state, 
     DIR *d = opendir(dir);
     if (!d) {
         ccz_fail(err, CCZ_E_NOT_FOUND, "table:solutions", 0, "cannot open %s", dir);
-        return ccz_hint(err, CCZ_E_NOT_FOUND, "run it in the repository, or name the folder with --solutions");
+        return ccz_hint(err, CCZ_E_NOT_FOUND,
+                        "run it in the repository, or name the folder with --solutions");
     }
     ccz_rc rc = CCZ_OK;
     for (struct dirent *e; rc == CCZ_OK && (e = readdir(d)) != NULL;) {
@@ -198,7 +204,8 @@ int cmd_table(int argc, char **argv)
     char state_default[PATH_SIZE];
     const struct ui_opt opts[] = {
         {"solutions", &dir, NULL, NULL, "DIR", "folder of the solutions, default ./solutions"},
-        {"state", &state, NULL, NULL, "DIR", "state folder, default $CCZOO_STATE or ~/.local/state/cczoo"},
+        {"state", &state, NULL, NULL, "DIR",
+         "state folder, default $CCZOO_STATE or ~/.local/state/cczoo"},
         {"json", NULL, NULL, &json, NULL, "one JSON array"},
         {0},
     };
@@ -207,7 +214,8 @@ int cmd_table(int argc, char **argv)
         return ui_parse_status(n);
     if (!state) {
         const char *home = getenv("HOME");
-        (void)snprintf(state_default, sizeof(state_default), "%s/.local/state/cczoo", home ? home : "");
+        (void)snprintf(state_default, sizeof(state_default), "%s/.local/state/cczoo",
+                       home ? home : "");
         state = state_default;
     }
     struct ccz_err err;

@@ -9,16 +9,20 @@ static const struct cli_cmd {
     cli_fn *run;
 } commands[] = {
     {"sim", "init", "DIR", "create a software TEE: platform, test root, collateral", cmd_sim_init},
-    {"sim", "measure", "EXE [LIB...]", "print the measurement the software TEE gives to a program", cmd_sim_measure},
+    {"sim", "measure", "EXE [LIB...]", "print the measurement the software TEE gives to a program",
+     cmd_sim_measure},
     {"pf", "keygen", "FILE", "make a key for protected files", cmd_pf_keygen},
     {"pf", "encrypt", "IN OUT", "encrypt a file or a folder into protected files", cmd_pf_encrypt},
     {"pf", "decrypt", "IN OUT", "decrypt a protected file or folder", cmd_pf_decrypt},
-    {"pf", "inspect", "FILE", "show version, size and bound path of a protected file", cmd_pf_inspect},
+    {"pf", "inspect", "FILE", "show version, size and bound path of a protected file",
+     cmd_pf_inspect},
     {"evidence", "inspect", "FILE", "show every field of a quote", cmd_evidence_inspect},
     {"evidence", "verify", "FILE", "verify a quote and judge it by a policy", cmd_evidence_verify},
-    {"policy", "check", "FILE", "check that a policy parses and restricts something", cmd_policy_check},
+    {"policy", "check", "FILE", "check that a policy parses and restricts something",
+     cmd_policy_check},
     {"policy", "from-evidence", "FILE", "draft a policy from a known-good quote", cmd_policy_draft},
-    {"kms", NULL, "VERB ...", "keys, secrets, policies and audit of an attestation server & KMS", cmd_kms},
+    {"kms", NULL, "VERB ...", "keys, secrets, policies and audit of an attestation server & KMS",
+     cmd_kms},
     {"infer", NULL, "", "send images to attested servers and report accuracy and speed", cmd_infer},
     {"table", NULL, "", "the table of solutions with their status on this machine", cmd_table},
 };
@@ -32,7 +36,8 @@ static int help(void)
         char left[64];
         struct ccz_buf b;
         ccz_buf_init(&b, sizeof(left));
-        ccz_buf_printf(&b, "%s%s%s %s", c->noun, c->verb ? " " : "", c->verb ? c->verb : "", c->args);
+        ccz_buf_printf(&b, "%s%s%s %s", c->noun, c->verb ? " " : "", c->verb ? c->verb : "",
+                       c->args);
         ui_out("  %-28s %s\n", ccz_buf_str(&b), c->help);
         ccz_buf_free(&b);
     }

@@ -134,7 +134,8 @@ static void print_help(const char *usage, const struct ui_opt *opts)
     ui_out("usage: %s\n", usage);
     for (const struct ui_opt *o = opts; o->name; o++) {
         char left[64];
-        (void)snprintf(left, sizeof(left), "--%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+        (void)snprintf(left, sizeof(left), "--%s%s%s", o->name, o->arg ? " " : "",
+                       o->arg ? o->arg : "");
         ui_out("  %-28s %s\n", left, o->help);
     }
 }
@@ -163,7 +164,8 @@ int ui_parse(int argc, char **argv, const char *usage, const struct ui_opt *opts
     struct option lo[OPT_MAX + 2] = {0};
     int n = 0;
     for (; opts[n].name && n < OPT_MAX; n++)
-        lo[n] = (struct option){opts[n].name, opts[n].flag ? no_argument : required_argument, NULL, n};
+        lo[n] =
+            (struct option){opts[n].name, opts[n].flag ? no_argument : required_argument, NULL, n};
     lo[n] = (struct option){"help", no_argument, NULL, OPT_HELP};
     optind = 1;
     opterr = 0;
@@ -181,7 +183,8 @@ int ui_parse(int argc, char **argv, const char *usage, const struct ui_opt *opts
             return -1;
     }
     int left = argc - optind;
-    memmove(argv, argv + optind, sizeof(char *) * (size_t)left); /* getopt_long moved operands last */
+    memmove(argv, argv + optind,
+            sizeof(char *) * (size_t)left); /* getopt_long moved operands last */
     return left;
 }
 

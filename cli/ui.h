@@ -35,7 +35,7 @@ struct ui_opt {
     const char **text;
     int64_t *number;
     bool *flag;
-    const char *arg;  /* name of the value in the help, e.g. "FILE" */
+    const char *arg; /* name of the value in the help, e.g. "FILE" */
     const char *help;
 };
 /* Parses options (anywhere) and returns the number of operands, moved to argv[0..]; -1 after printing a

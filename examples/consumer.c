@@ -17,7 +17,8 @@ static int64_t now_s(void *arg)
 static ccz_rc attest_and_verify(struct ccz_claims *claims, const char *dir, struct ccz_err *err)
 {
     char trust[1024];
-    int64_t now = 1767225600; /* 2026-01-01: a verifier is told the time, it does not look at a clock */
+    int64_t now =
+        1767225600; /* 2026-01-01: a verifier is told the time, it does not look at a clock */
     const uint8_t report_data[64] = "what this evidence is about";
     CCZ_AUTO(ccz_attester) attester = NULL;
     CCZ_AUTO(ccz_verifier) verifier = NULL;
@@ -33,8 +34,8 @@ static ccz_rc attest_and_verify(struct ccz_claims *claims, const char *dir, stru
         rc = ccz_attester_quote(&quote, attester, report_data, err);
     if (rc == CCZ_OK)
         rc = ccz_verifier_new(
-            &verifier,
-            &(struct ccz_verifier_cfg){.clock = {now_s, &now}, .trust_sim_dir = trust}, err);
+            &verifier, &(struct ccz_verifier_cfg){.clock = {now_s, &now}, .trust_sim_dir = trust},
+            err);
     if (rc == CCZ_OK)
         rc = ccz_verifier_verify(verifier, claims, ccz_buf_span(&quote), err);
     return rc;

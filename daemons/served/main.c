@@ -44,8 +44,9 @@ static ccz_rc load(struct served *s, const struct served_opts *o, struct ccz_err
     return rc;
 }
 
-static ccz_rc open_party(struct ccz_party **out, const struct served *s, const struct served_opts *o,
-                         enum ccz_ratls_profile profile, struct ccz_err *err)
+static ccz_rc open_party(struct ccz_party **out, const struct served *s,
+                         const struct served_opts *o, enum ccz_ratls_profile profile,
+                         struct ccz_err *err)
 {
     static const char *const h2[] = {"h2", NULL}, *const http[] = {"http/1.1", NULL};
     bool session = profile == CCZ_RATLS_SESSION;
@@ -57,7 +58,9 @@ static ccz_rc open_party(struct ccz_party **out, const struct served *s, const s
         .profile = profile,
         .server = true,
         .peer_evidence_optional = !session || !o->client_policy,
-        .alpn = session ? NULL : profile == CCZ_RATLS_CERTIFICATE ? http : h2,
+        .alpn = session                            ? NULL
+                : profile == CCZ_RATLS_CERTIFICATE ? http
+                                                   : h2,
     };
     return ccz_party_new(out, &cfg, err);
 }
@@ -71,7 +74,8 @@ static ccz_rc write_port(const char *file, uint16_t port, struct ccz_err *err)
 
 static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct ccz_err *err)
 {
-    enum ccz_ratls_profile profile = o->insecure_tls_only ? CCZ_RATLS_TLS_ONLY_INSECURE : CCZ_RATLS_SESSION;
+    enum ccz_ratls_profile profile =
+        o->insecure_tls_only ? CCZ_RATLS_TLS_ONLY_INSECURE : CCZ_RATLS_SESSION;
     ccz_rc rc = open_party(&s->party, s, o, profile, err);
     if (rc != CCZ_OK)
         return rc;
@@ -84,7 +88,8 @@ static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct c
     if (rc == CCZ_OK && o->rest) {
         rc = open_party(&s->rest_party, s, o, CCZ_RATLS_CERTIFICATE, err);
         if (rc == CCZ_OK)
-            rc = served_rest_start(&s->rest, o->rest, ccz_party_ratls(s->rest_party), s->infer, s->pool, err);
+            rc = served_rest_start(&s->rest, o->rest, ccz_party_ratls(s->rest_party), s->infer,
+                                   s->pool, err);
         if (rc == CCZ_OK)
             rc = write_port(o->rest_port_file, served_rest_port(s->rest), err);
     }
@@ -132,8 +137,9 @@ int main(int argc, char **argv)
     if (rc == CCZ_OK) {
         if (ccz_party_simulated(s.party))
             ui_simulated("evidence of this server comes from a software TEE");
-        ccz_log(CCZ_LOG_INFO, "served", "ready model=%s port=%u rest_port=%u attested=%s", o.model_name,
-                ccz_rpc_server_port(s.rpc), s.rest ? served_rest_port(s.rest) : 0u, o.insecure_tls_only ? "no" : "yes");
+        ccz_log(CCZ_LOG_INFO, "served", "ready model=%s port=%u rest_port=%u attested=%s",
+                o.model_name, ccz_rpc_server_port(s.rpc), s.rest ? served_rest_port(s.rest) : 0u,
+                o.insecure_tls_only ? "no" : "yes");
         int signo = 0;
         (void)sigwait(&signals, &signo);
         ccz_log(CCZ_LOG_INFO, "served", "stopping signal=%d", signo);

@@ -10,25 +10,30 @@
 #include <string.h>
 #include <unistd.h>
 
-ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts *o, struct ccz_err *err)
+ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts *o,
+                            struct ccz_err *err)
 {
     *out = NULL;
     char framework[4096];
     const char *slash = strrchr(o->tensorflow, '/');
     if (!slash)
-        return ccz_fail(err, CCZ_E_ARG, "served:tensorflow", 0, "--tensorflow needs a path with a folder");
-    int n = snprintf(framework, sizeof(framework), "%.*s/libtensorflow_framework.so.2", (int)(slash - o->tensorflow),
-                     o->tensorflow);
+        return ccz_fail(err, CCZ_E_ARG, "served:tensorflow", 0,
+                        "--tensorflow needs a path with a folder");
+    int n = snprintf(framework, sizeof(framework), "%.*s/libtensorflow_framework.so.2",
+                     (int)(slash - o->tensorflow), o->tensorflow);
     if (n < 0 || (size_t)n >= sizeof(framework))
         return ccz_fail(err, CCZ_E_LIMIT, "served:tensorflow", n, "path of TensorFlow is too long");
-    const char *const libs[] = {framework, o->tensorflow}; /* in the order in which the engine loads them */
+    const char *const libs[] = {framework,
+                                o->tensorflow}; /* in the order in which the engine loads them */
     return ccz_attester_open(
         out,
-        &(struct ccz_attester_cfg){.provider = o->tee, .sim_dir = o->sim_dir, .measure = libs, .measure_len = 2}, err);
+        &(struct ccz_attester_cfg){
+            .provider = o->tee, .sim_dir = o->sim_dir, .measure = libs, .measure_len = 2},
+        err);
 }
 
-ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o, struct ccz_attester *attester,
-                      struct ccz_err *err)
+ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o,
+                      struct ccz_attester *attester, struct ccz_err *err)
 {
     *key = NULL;
     const struct ccz_party_cfg cfg = {
@@ -50,7 +55,8 @@ ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o, stru
     if (rc == CCZ_OK)
         rc = ccz_kms_release(key, &info, client, o->kms_key, 0, err);
     if (rc == CCZ_OK)
-        ccz_log(CCZ_LOG_INFO, "served", "key item=%s version=%u policy=%s rule=\"%s\" audit_seq=%llu", o->kms_key,
+        ccz_log(CCZ_LOG_INFO, "served",
+                "key item=%s version=%u policy=%s rule=\"%s\" audit_seq=%llu", o->kms_key,
                 info.version, info.policy, info.rule, (unsigned long long)info.receipt.audit_seq);
     return rc; /* the client is freed before the party whose context it uses */
 }
@@ -70,7 +76,8 @@ static ccz_rc open_file(void *arg, const char *rel, struct ccz_err *err)
     struct files *f = arg;
     char path[4096], bound[CCZ_PF_PATH_SIZE_MAX + 1];
     if (f->len == CCZ_MODEL_FILES_MAX)
-        return ccz_refuse_num(err, CCZ_E_LIMIT, "served:model-files", (int64_t)f->len + 1, CCZ_MODEL_FILES_MAX);
+        return ccz_refuse_num(err, CCZ_E_LIMIT, "served:model-files", (int64_t)f->len + 1,
+                              CCZ_MODEL_FILES_MAX);
     int n = snprintf(path, sizeof(path), "%s/%s", f->dir, rel);
     if (n < 0 || (size_t)n >= sizeof(path))
         return ccz_fail(err, CCZ_E_LIMIT, "served:path", n, "path of a model file is too long");
@@ -82,7 +89,8 @@ static ccz_rc open_file(void *arg, const char *rel, struct ccz_err *err)
     if (f->fd[i] < 0)
         return ccz_fail(err, CCZ_E_IO, "served:open", 0, "cannot open %s", path);
     const struct ccz_pf_io io = ccz_pf_io_fd(&f->fd[i]);
-    rc = ccz_pf_reader_open(&f->reader[i], &io, f->key, &(struct ccz_pf_cfg){.path = bound, .name = rel}, err);
+    rc = ccz_pf_reader_open(&f->reader[i], &io, f->key,
+                            &(struct ccz_pf_cfg){.path = bound, .name = rel}, err);
     if (rc != CCZ_OK)
         return rc;
     char *name = strdup(rel);
@@ -101,14 +109,16 @@ static void close_files(struct files *f)
     free(f);
 }
 
-static ccz_rc read_at(void *arg, size_t file, uint64_t offset, void *out, size_t size, struct ccz_err *err)
+static ccz_rc read_at(void *arg, size_t file, uint64_t offset, void *out, size_t size,
+                      struct ccz_err *err)
 {
     struct files *f = arg;
     return ccz_pf_reader_read(out, f->reader[file], offset, size, err);
 }
 
-ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine, const struct served_opts *o,
-                         const struct ccz_secret *key, struct ccz_err *err)
+ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine,
+                         const struct served_opts *o, const struct ccz_secret *key,
+                         struct ccz_err *err)
 {
     *out = NULL;
     struct files *f = calloc(1, sizeof(*f));
@@ -120,12 +130,13 @@ ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine, cons
     ccz_rc rc = ccz_pf_tree_walk(o->model_dir, open_file, f, err);
     if (rc == CCZ_OK && f->len == 0)
         rc = ccz_fail(err, CCZ_E_NOT_FOUND, "served:model", 0, "%s holds no file", o->model_dir);
-    const struct ccz_model_cfg cfg = {.files = f->file, .files_len = f->len, .read_at = read_at, .arg = f};
+    const struct ccz_model_cfg cfg = {
+        .files = f->file, .files_len = f->len, .read_at = read_at, .arg = f};
     if (rc == CCZ_OK)
         rc = ccz_model_load(out, engine, &cfg, err);
     if (rc == CCZ_OK)
-        ccz_log(CCZ_LOG_INFO, "served", "model name=%s files=%zu loaded_ms=%lld", o->model_name, f->len,
-                (long long)(ccz_mono_ms() - t0));
+        ccz_log(CCZ_LOG_INFO, "served", "model name=%s files=%zu loaded_ms=%lld", o->model_name,
+                f->len, (long long)(ccz_mono_ms() - t0));
     close_files(f);
     return rc;
 }

@@ -15,8 +15,8 @@ static bool check(const struct served_opts *o)
 {
     bool bad = missing("listen", o->listen) || missing("model-name", o->model_name) ||
                missing("model-dir", o->model_dir) || missing("tensorflow", o->tensorflow) ||
-               missing("kms", o->kms) || missing("kms-policy", o->kms_policy) || missing("kms-key", o->kms_key) ||
-               missing("tee", o->tee);
+               missing("kms", o->kms) || missing("kms-policy", o->kms_policy) ||
+               missing("kms-key", o->kms_key) || missing("tee", o->tee);
     if (!bad && (o->threads < 1 || o->threads > 256)) {
         ui_error("--threads must be 1..256");
         bad = true;
@@ -38,28 +38,41 @@ int served_options(struct served_opts *o, int argc, char **argv)
 {
     *o = (struct served_opts){.model_version = 1, .threads = 1, .replica = ""};
     const struct ui_opt opts[] = {
-        {"listen", &o->listen, NULL, NULL, "ADDR", "gRPC address, e.g. 127.0.0.1:8500; port 0 = any"},
+        {"listen", &o->listen, NULL, NULL, "ADDR",
+         "gRPC address, e.g. 127.0.0.1:8500; port 0 = any"},
         {"rest", &o->rest, NULL, NULL, "ADDR", "HTTPS address of the REST API; absent = off"},
         {"port-file", &o->port_file, NULL, NULL, "FILE", "write the gRPC port here when ready"},
-        {"rest-port-file", &o->rest_port_file, NULL, NULL, "FILE", "write the HTTPS port here when ready"},
+        {"rest-port-file", &o->rest_port_file, NULL, NULL, "FILE",
+         "write the HTTPS port here when ready"},
         {"model-name", &o->model_name, NULL, NULL, "NAME", "name that clients ask for"},
-        {"model-dir", &o->model_dir, NULL, NULL, "DIR", "protected files of one SavedModel, as bound at encryption"},
-        {"model-version", NULL, &o->model_version, NULL, "N", "version that is reported, default 1"},
-        {"tensorflow", &o->tensorflow, NULL, NULL, "FILE", "path of libtensorflow_cc.so.2; it is measured"},
+        {"model-dir", &o->model_dir, NULL, NULL, "DIR",
+         "protected files of one SavedModel, as bound at encryption"},
+        {"model-version", NULL, &o->model_version, NULL, "N",
+         "version that is reported, default 1"},
+        {"tensorflow", &o->tensorflow, NULL, NULL, "FILE",
+         "path of libtensorflow_cc.so.2; it is measured"},
         {"threads", NULL, &o->threads, NULL, "N", "model runs at a time, default 1"},
-        {"replica", &o->replica, NULL, NULL, "NAME", "name told to clients in the header ccz-replica"},
-        {"tee", &o->tee, NULL, NULL, "PROVIDER", "own evidence: gramine, configfs, sim-sgx, sim-tdx"},
+        {"replica", &o->replica, NULL, NULL, "NAME",
+         "name told to clients in the header ccz-replica"},
+        {"tee", &o->tee, NULL, NULL, "PROVIDER",
+         "own evidence: gramine, configfs, sim-sgx, sim-tdx"},
         {"sim-dir", &o->sim_dir, NULL, NULL, "DIR", "folder of the software TEE (cczoo sim init)"},
-        {"trust-sim", &o->trust_sim, NULL, NULL, "DIR", "trust this software TEE (everything says SIMULATED)"},
+        {"trust-sim", &o->trust_sim, NULL, NULL, "DIR",
+         "trust this software TEE (everything says SIMULATED)"},
         {"collateral", &o->collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
-        {"client-policy", &o->client_policy, NULL, NULL, "FILE", "clients must attest and satisfy this policy; gRPC only"},
+        {"client-policy", &o->client_policy, NULL, NULL, "FILE",
+         "clients must attest and satisfy this policy; gRPC only"},
         {"kms", &o->kms, NULL, NULL, "ADDR", "key management service"},
         {"kms-policy", &o->kms_policy, NULL, NULL, "FILE", "policy that its evidence must satisfy"},
         {"kms-key", &o->kms_key, NULL, NULL, "ITEM", "key of the model, e.g. key/fashion-mnist"},
-        {"insecure-tls-only", NULL, NULL, &o->insecure_tls_only, NULL, "no attestation on the gRPC port: for tests with stock clients"},
+        {"insecure-tls-only", NULL, NULL, &o->insecure_tls_only, NULL,
+         "no attestation on the gRPC port: for tests with stock clients"},
         {0},
     };
-    int n = ui_parse(argc, argv, "cczoo-served --listen ADDR --model-name NAME --model-dir DIR --tensorflow FILE --tee PROVIDER --kms ADDR ...", opts);
+    int n = ui_parse(argc, argv,
+                     "cczoo-served --listen ADDR --model-name NAME --model-dir DIR --tensorflow "
+                     "FILE --tee PROVIDER --kms ADDR ...",
+                     opts);
     if (n < 0)
         return ui_parse_status(n);
     if (n > 0)

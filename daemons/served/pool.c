@@ -52,7 +52,8 @@ ccz_rc served_pool_new(struct served_pool **out, unsigned threads, struct ccz_er
         int e = pthread_create(&p->threads[p->threads_len], NULL, work, p);
         if (e != 0) {
             served_pool_free(p);
-            return ccz_fail(err, CCZ_E_UNAVAILABLE, "served:pool", e, "cannot start a worker thread");
+            return ccz_fail(err, CCZ_E_UNAVAILABLE, "served:pool", e,
+                            "cannot start a worker thread");
         }
     }
     *out = p;

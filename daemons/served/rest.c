@@ -20,9 +20,9 @@ struct served_rest {
 
 struct rest_job {
     struct served_rest *owner;
-    struct ccz_http_req *req;         /* belongs to the loop's thread */
-    struct ccz_buf method, path, in;  /* copies for the worker */
-    struct ccz_buf body;              /* the answer */
+    struct ccz_http_req *req;        /* belongs to the loop's thread */
+    struct ccz_buf method, path, in; /* copies for the worker */
+    struct ccz_buf body;             /* the answer */
     unsigned status;
     const char *content_type;
 };
@@ -46,16 +46,17 @@ static void answer(void *arg)
 {
     struct rest_job *j = arg;
     ccz_http_reply(j->req, &(struct ccz_http_answer){.status = j->status,
-                                                      .content_type = j->content_type,
-                                                      .body = ccz_buf_span(&j->body)});
+                                                     .content_type = j->content_type,
+                                                     .body = ccz_buf_span(&j->body)});
     job_free(j);
 }
 
 static void run_job(void *arg)
 {
     struct rest_job *j = arg;
-    const struct ccz_infer_http call = {
-        .method = ccz_buf_str(&j->method), .path = ccz_buf_str(&j->path), .body = ccz_buf_span(&j->in)};
+    const struct ccz_infer_http call = {.method = ccz_buf_str(&j->method),
+                                        .path = ccz_buf_str(&j->path),
+                                        .body = ccz_buf_span(&j->in)};
     ccz_infer_rest(&j->body, &j->status, &j->content_type, j->owner->infer, &call);
     if (ccz_loop_post(j->owner->loop, answer, j) != CCZ_OK)
         abort(); /* out of memory for one queue entry: the request could never be answered */
@@ -80,8 +81,8 @@ static void on_request(void *arg, struct ccz_http_req *req)
     }
     static const char busy[] = "{ \"error\": \"the queue of the model is full\" }";
     ccz_http_reply(req, &(struct ccz_http_answer){.status = 503,
-                                                   .content_type = "application/json",
-                                                   .body = CCZ_SPAN(busy, sizeof(busy) - 1)});
+                                                  .content_type = "application/json",
+                                                  .body = CCZ_SPAN(busy, sizeof(busy) - 1)});
 }
 
 static void *loop_main(void *arg)
@@ -110,7 +111,8 @@ ccz_rc served_rest_start(struct served_rest **out, const char *listen, struct cc
         int e = pthread_create(&r->thread, NULL, loop_main, r);
         r->running = e == 0;
         if (e != 0)
-            rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "served:rest", e, "cannot start the HTTPS thread");
+            rc =
+                ccz_fail(err, CCZ_E_UNAVAILABLE, "served:rest", e, "cannot start the HTTPS thread");
     }
     if (rc != CCZ_OK) {
         served_rest_free(r);

@@ -72,8 +72,9 @@ static void on_call(struct ccz_rpc_call *call, void *arg, struct ccz_span reques
     }
 }
 
-ccz_rc served_grpc_new(struct served_grpc **out, struct ccz_rpc_server *server, struct ccz_infer *infer,
-                       struct served_pool *pool, const char *replica, struct ccz_err *err)
+ccz_rc served_grpc_new(struct served_grpc **out, struct ccz_rpc_server *server,
+                       struct ccz_infer *infer, struct served_pool *pool, const char *replica,
+                       struct ccz_err *err)
 {
     *out = calloc(1, sizeof(**out));
     if (!*out)

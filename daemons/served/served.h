@@ -19,26 +19,28 @@ struct served_opts {
     const char *listen, *rest, *port_file, *rest_port_file;
     const char *model_name, *model_dir;
     int64_t model_version;
-    const char *tensorflow;              /* path of libtensorflow_cc.so.2 */
-    int64_t threads;                     /* workers = model runs at a time */
-    const char *replica;                 /* name in the response header "ccz-replica" */
+    const char *tensorflow; /* path of libtensorflow_cc.so.2 */
+    int64_t threads;        /* workers = model runs at a time */
+    const char *replica;    /* name in the response header "ccz-replica" */
     const char *tee, *sim_dir, *trust_sim, *collateral;
-    const char *client_policy;           /* NULL = clients need no evidence */
+    const char *client_policy; /* NULL = clients need no evidence */
     const char *kms, *kms_policy, *kms_key;
-    bool insecure_tls_only;              /* a test port without attestation */
+    bool insecure_tls_only; /* a test port without attestation */
 };
 /* Returns -1 to go on, else the exit status. */
 int served_options(struct served_opts *o, int argc, char **argv);
 
 /* Own evidence, for the KMS and for clients. The software TEE measures TensorFlow's two libraries too. */
-ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts *o, struct ccz_err *err);
+ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts *o,
+                            struct ccz_err *err);
 
 /* Attests to the KMS and gets the model key. */
-ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o, struct ccz_attester *attester,
-                      struct ccz_err *err);
+ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o,
+                      struct ccz_attester *attester, struct ccz_err *err);
 /* Decrypts the protected files of the model folder straight into the engine. */
-ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine, const struct served_opts *o,
-                         const struct ccz_secret *key, struct ccz_err *err);
+ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine,
+                         const struct served_opts *o, const struct ccz_secret *key,
+                         struct ccz_err *err);
 
 /* Workers: jobs run in the order they came; the queue is bounded. */
 struct served_pool;
@@ -50,8 +52,9 @@ void served_pool_free(struct served_pool *p); /* finishes what is queued */
 
 /* Registers the gRPC surface of @p infer on @p server. */
 struct served_grpc;
-ccz_rc served_grpc_new(struct served_grpc **out, struct ccz_rpc_server *server, struct ccz_infer *infer,
-                       struct served_pool *pool, const char *replica, struct ccz_err *err);
+ccz_rc served_grpc_new(struct served_grpc **out, struct ccz_rpc_server *server,
+                       struct ccz_infer *infer, struct served_pool *pool, const char *replica,
+                       struct ccz_err *err);
 void served_grpc_free(struct served_grpc *g);
 
 /* HTTPS server on a loop thread of its own. */
@@ -59,7 +62,8 @@ struct served_rest;
 ccz_rc served_rest_start(struct served_rest **out, const char *listen, struct ccz_ratls_ctx *ratls,
                          struct ccz_infer *infer, struct served_pool *pool, struct ccz_err *err);
 uint16_t served_rest_port(const struct served_rest *r);
-void served_rest_stop(struct served_rest *r); /* takes no more requests; workers may still finish theirs */
+void served_rest_stop(
+    struct served_rest *r); /* takes no more requests; workers may still finish theirs */
 void served_rest_free(struct served_rest *r); /* after the workers ended */
 
 #endif

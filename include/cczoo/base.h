@@ -28,27 +28,27 @@ extern "C" {
 #define CCZ_FMT(f, a) __attribute__((format(printf, f, a)))
 
 /** X(name, value, text): the only place an error is declared. Tens group what callers switch on. */
-#define CCZ_RC_MAP(X)                                                                \
-    X(OK, 0, "success")                                                              \
-    X(E_ARG, -1, "the caller broke the contract")                                    \
-    X(E_NOMEM, -2, "out of memory")                                                  \
-    X(E_IO, -3, "an I/O operation failed")                                           \
-    X(E_INTERNAL, -4, "an internal invariant does not hold")                         \
-    X(E_FORMAT, -10, "the input is malformed")                                       \
-    X(E_LIMIT, -11, "the input exceeds a named limit")                               \
-    X(E_UNSUPPORTED, -12, "the input is well formed but of a kind not supported")    \
-    X(E_SIG, -20, "a signature, tag or binding does not verify")                     \
-    X(E_EXPIRED, -21, "evidence or collateral is outside its validity period")       \
-    X(E_POLICY, -22, "the evidence is genuine but the policy rejects it")            \
-    X(E_REVOKED, -23, "a certificate or TCB level is revoked")                       \
-    X(E_UNTRUSTED, -24, "a chain does not end in a trusted root")                    \
-    X(E_MISMATCH, -25, "evidence and collateral do not belong together")             \
-    X(E_NOT_FOUND, -30, "no such object")                                            \
-    X(E_EXISTS, -31, "the object exists already")                                    \
-    X(E_DENIED, -32, "the caller is not allowed to do this")                         \
-    X(E_TIMEOUT, -40, "the deadline passed")                                         \
-    X(E_CLOSED, -41, "the peer closed the connection or the call was cancelled")     \
-    X(E_UNAVAILABLE, -42, "a needed service, device or library is not available")    \
+#define CCZ_RC_MAP(X)                                                                              \
+    X(OK, 0, "success")                                                                            \
+    X(E_ARG, -1, "the caller broke the contract")                                                  \
+    X(E_NOMEM, -2, "out of memory")                                                                \
+    X(E_IO, -3, "an I/O operation failed")                                                         \
+    X(E_INTERNAL, -4, "an internal invariant does not hold")                                       \
+    X(E_FORMAT, -10, "the input is malformed")                                                     \
+    X(E_LIMIT, -11, "the input exceeds a named limit")                                             \
+    X(E_UNSUPPORTED, -12, "the input is well formed but of a kind not supported")                  \
+    X(E_SIG, -20, "a signature, tag or binding does not verify")                                   \
+    X(E_EXPIRED, -21, "evidence or collateral is outside its validity period")                     \
+    X(E_POLICY, -22, "the evidence is genuine but the policy rejects it")                          \
+    X(E_REVOKED, -23, "a certificate or TCB level is revoked")                                     \
+    X(E_UNTRUSTED, -24, "a chain does not end in a trusted root")                                  \
+    X(E_MISMATCH, -25, "evidence and collateral do not belong together")                           \
+    X(E_NOT_FOUND, -30, "no such object")                                                          \
+    X(E_EXISTS, -31, "the object exists already")                                                  \
+    X(E_DENIED, -32, "the caller is not allowed to do this")                                       \
+    X(E_TIMEOUT, -40, "the deadline passed")                                                       \
+    X(E_CLOSED, -41, "the peer closed the connection or the call was cancelled")                   \
+    X(E_UNAVAILABLE, -42, "a needed service, device or library is not available")                  \
     X(E_PEER, -43, "the peer reported an error or broke the protocol")
 
 typedef enum ccz_rc {
@@ -75,12 +75,12 @@ CCZ_API const char *ccz_rc_name(ccz_rc rc);
  */
 struct ccz_err {
     ccz_rc rc;
-    char where[CCZ_ERR_WHERE_SIZE];   /**< "module:step", e.g. "quote:pck-chain" */
-    int64_t aux;                      /**< step-specific number: errno, byte offset, TCB status */
-    char msg[CCZ_ERR_MSG_SIZE];       /**< one line, lower case, no full stop, never a secret */
-    char got[CCZ_ERR_VALUE_SIZE];     /**< the offending value, or "" */
+    char where[CCZ_ERR_WHERE_SIZE];    /**< "module:step", e.g. "quote:pck-chain" */
+    int64_t aux;                       /**< step-specific number: errno, byte offset, TCB status */
+    char msg[CCZ_ERR_MSG_SIZE];        /**< one line, lower case, no full stop, never a secret */
+    char got[CCZ_ERR_VALUE_SIZE];      /**< the offending value, or "" */
     char expected[CCZ_ERR_VALUE_SIZE]; /**< what would have been accepted, or "" */
-    const char *hint;                 /**< static text: what to do next, or NULL */
+    const char *hint;                  /**< static text: what to do next, or NULL */
 };
 
 /** Fills @p err (if any) and returns @p rc, so that `return ccz_fail(...)` is one line. */
@@ -109,8 +109,10 @@ struct ccz_span {
 #define CCZ_SPAN(p, n) ((struct ccz_span){(const uint8_t *)(p), (n)})
 
 CCZ_API struct ccz_span ccz_span_str(const char *s); /**< bytes of @p s without its NUL */
-CCZ_API struct ccz_span ccz_span_sub(struct ccz_span s, size_t from, size_t size); /**< empty if out of range */
-CCZ_API bool ccz_span_eq(struct ccz_span a, struct ccz_span b); /**< public data only, not constant time */
+CCZ_API struct ccz_span ccz_span_sub(struct ccz_span s, size_t from,
+                                     size_t size); /**< empty if out of range */
+CCZ_API bool ccz_span_eq(struct ccz_span a,
+                         struct ccz_span b); /**< public data only, not constant time */
 
 /** Reading cursor with a sticky error: read a whole message, then test once with ccz_rd_done(). */
 struct ccz_rd {
@@ -149,7 +151,7 @@ struct ccz_buf {
 };
 CCZ_API void ccz_buf_init(struct ccz_buf *b, size_t max_size); /**< allocates nothing */
 CCZ_API void ccz_buf_free(struct ccz_buf *b);                  /**< back to the state after init */
-CCZ_API void ccz_buf_clear(struct ccz_buf *b);                 /**< size = 0, bad = false, memory kept */
+CCZ_API void ccz_buf_clear(struct ccz_buf *b); /**< size = 0, bad = false, memory kept */
 /** Room for @p size more bytes at the end, size advanced; NULL sets (or finds) `bad`. */
 CCZ_API uint8_t *ccz_buf_extend(struct ccz_buf *b, size_t size);
 CCZ_API void ccz_buf_put(struct ccz_buf *b, const void *p, size_t size);
@@ -182,7 +184,8 @@ struct ccz_secret;
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_secret_new(struct ccz_secret **out, size_t size);
 /** As ccz_secret_new(), with a copy of @p bytes (the caller wipes its own copy). */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_secret_from(struct ccz_secret **out, const void *bytes, size_t size);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_secret_from(struct ccz_secret **out, const void *bytes,
+                                            size_t size);
 CCZ_API void ccz_secret_free(struct ccz_secret *s); /**< NULL is fine */
 CCZ_API uint8_t *ccz_secret_bytes(struct ccz_secret *s);
 CCZ_API const uint8_t *ccz_secret_view(const struct ccz_secret *s);
@@ -196,16 +199,16 @@ CCZ_API CCZ_MUST_USE int ccz_ct_eq(const void *a, const void *b, size_t size);
 CCZ_API void ccz_process_harden(void);
 
 /** Defines T_freep() for CCZ_AUTO and T_take() to hand ownership out of a scope. */
-#define CCZ_DEFINE_AUTO(T)                         \
-    static inline void T##_freep(struct T **p)     \
-    {                                              \
-        T##_free(*p);                              \
-    }                                              \
-    static inline struct T *T##_take(struct T **p) \
-    {                                              \
-        struct T *t = *p;                          \
-        *p = NULL;                                 \
-        return t;                                  \
+#define CCZ_DEFINE_AUTO(T)                                                                         \
+    static inline void T##_freep(struct T **p)                                                     \
+    {                                                                                              \
+        T##_free(*p);                                                                              \
+    }                                                                                              \
+    static inline struct T *T##_take(struct T **p)                                                 \
+    {                                                                                              \
+        struct T *t = *p;                                                                          \
+        *p = NULL;                                                                                 \
+        return t;                                                                                  \
     }
 #define CCZ_AUTO(T)  __attribute__((cleanup(T##_freep))) struct T *
 #define CCZ_AUTO_BUF __attribute__((cleanup(ccz_buf_free))) struct ccz_buf
@@ -241,7 +244,8 @@ CCZ_API int64_t ccz_mono_ns(void);
 /* -------------------------------------------------------------------------------- small files */
 
 /** Appends a whole file to @p out (bounded by out->max_size). where = "file:read". */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_file_read(struct ccz_buf *out, const char *path, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_file_read(struct ccz_buf *out, const char *path,
+                                          struct ccz_err *err);
 /** Reads a secret file: it must be a regular file without group or other permission bits. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_file_read_secret(struct ccz_secret **out, const char *path,
                                                  size_t max_size, struct ccz_err *err);
@@ -257,13 +261,16 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_dir_make(const char *path, unsigned perm, struct
 
 enum ccz_log_level { CCZ_LOG_ERROR, CCZ_LOG_WARN, CCZ_LOG_INFO, CCZ_LOG_DEBUG };
 /** One finished line, no newline: "key=value key=value". Called from any thread. */
-typedef void (*ccz_log_sink)(void *arg, enum ccz_log_level level, const char *module, const char *line);
+typedef void (*ccz_log_sink)(void *arg, enum ccz_log_level level, const char *module,
+                             const char *line);
 /** The library is silent until a sink is installed; install once at start. */
 CCZ_API void ccz_log_install(ccz_log_sink sink, void *arg, enum ccz_log_level max_level);
 /** Untrusted text goes through ccz_escape() first. */
-CCZ_API CCZ_FMT(3, 4) void ccz_log(enum ccz_log_level level, const char *module, const char *fmt, ...);
+CCZ_API CCZ_FMT(3, 4) void ccz_log(enum ccz_log_level level, const char *module, const char *fmt,
+                                   ...);
 /** Sink for daemons: "2026-01-01T00:00:00Z info kms: line" on stderr, one write() per line. */
-CCZ_API void ccz_log_stderr(void *arg, enum ccz_log_level level, const char *module, const char *line);
+CCZ_API void ccz_log_stderr(void *arg, enum ccz_log_level level, const char *module,
+                            const char *line);
 
 #ifdef __cplusplus
 }

@@ -54,8 +54,9 @@ CCZ_API size_t ccz_der_oid(uint8_t *out, size_t out_size, const char *dotted);
 
 /** Writing: one element with its content. */
 CCZ_API void ccz_der_put(struct ccz_buf *out, uint8_t tag, struct ccz_span content);
-CCZ_API void ccz_der_put_uint(struct ccz_buf *out, uint8_t tag, uint64_t v); /**< INTEGER, ENUMERATED */
-CCZ_API void ccz_der_put_oid(struct ccz_buf *out, const char *dotted);       /**< malformed: out->bad */
+CCZ_API void ccz_der_put_uint(struct ccz_buf *out, uint8_t tag,
+                              uint64_t v);                             /**< INTEGER, ENUMERATED */
+CCZ_API void ccz_der_put_oid(struct ccz_buf *out, const char *dotted); /**< malformed: out->bad */
 /** Nested element: `size_t m = ccz_der_open(b, CCZ_DER_SEQUENCE); ...content...; ccz_der_close(b, m);` */
 CCZ_API size_t ccz_der_open(struct ccz_buf *out, uint8_t tag);
 CCZ_API void ccz_der_close(struct ccz_buf *out, size_t mark);
@@ -89,8 +90,13 @@ CCZ_API void ccz_pem_put(struct ccz_buf *out, const char *label, struct ccz_span
 /** A parsed document (root) or a borrowed node of it; nodes live as long as their root. */
 struct ccz_json;
 enum ccz_json_type {
-    CCZ_JSON_NULL, CCZ_JSON_BOOL, CCZ_JSON_INT, CCZ_JSON_REAL,
-    CCZ_JSON_STRING, CCZ_JSON_ARRAY, CCZ_JSON_OBJECT
+    CCZ_JSON_NULL,
+    CCZ_JSON_BOOL,
+    CCZ_JSON_INT,
+    CCZ_JSON_REAL,
+    CCZ_JSON_STRING,
+    CCZ_JSON_ARRAY,
+    CCZ_JSON_OBJECT
 };
 /**
  * Parses one document (RFC 8259, any type at the top). Duplicate keys, trailing bytes, invalid UTF-8,
@@ -100,10 +106,12 @@ enum ccz_json_type {
  * @retval CCZ_E_LIMIT   json:depth: more than 64 levels
  * @retval CCZ_E_NOMEM   json:parse
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_json_parse(struct ccz_json **out, struct ccz_span text, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_json_parse(struct ccz_json **out, struct ccz_span text,
+                                           struct ccz_err *err);
 CCZ_API void ccz_json_free(struct ccz_json *root); /**< roots only; NULL is fine */
 CCZ_DEFINE_AUTO(ccz_json)
-CCZ_API enum ccz_json_type ccz_json_type(const struct ccz_json *j); /**< NULL counts as CCZ_JSON_NULL */
+CCZ_API enum ccz_json_type
+ccz_json_type(const struct ccz_json *j); /**< NULL counts as CCZ_JSON_NULL */
 /** Member @p key of an object, or NULL (also when @p j is NULL or no object): lookups can be chained. */
 CCZ_API const struct ccz_json *ccz_json_get(const struct ccz_json *j, const char *key);
 CCZ_API size_t ccz_json_len(const struct ccz_json *j); /**< of an array or object, else 0 */
@@ -116,10 +124,12 @@ CCZ_API const struct ccz_json *ccz_json_at(const struct ccz_json *array, size_t 
  */
 CCZ_API const struct ccz_json *ccz_json_next(const char **key, const struct ccz_json *object);
 /** i-th member in document order, found by walking (quadratic in a loop: use ccz_json_next()). */
-CCZ_API const struct ccz_json *ccz_json_member(const char **key, const struct ccz_json *object, size_t i);
+CCZ_API const struct ccz_json *ccz_json_member(const char **key, const struct ccz_json *object,
+                                               size_t i);
 /** String content, borrowed and NUL-terminated; NULL if not a string or if it contains a NUL. */
 CCZ_API const char *ccz_json_str(const struct ccz_json *j);
-CCZ_API struct ccz_span ccz_json_bytes(const struct ccz_json *j); /**< string content with its size */
+CCZ_API struct ccz_span
+ccz_json_bytes(const struct ccz_json *j); /**< string content with its size */
 /** False (and *out = 0) unless an integer. */
 CCZ_API CCZ_MUST_USE bool ccz_json_int(int64_t *out, const struct ccz_json *j);
 CCZ_API CCZ_MUST_USE bool ccz_json_real(double *out, const struct ccz_json *j); /**< integers too */
@@ -150,8 +160,13 @@ CCZ_API void ccz_json_put_double(struct ccz_buf *out, double v);
  * integer is -1 - argument. Simple values and floats can be skipped, not read.
  */
 enum ccz_cbor_type {
-    CCZ_CBOR_UINT = 0, CCZ_CBOR_NEGINT = 1, CCZ_CBOR_BYTES = 2, CCZ_CBOR_TEXT = 3,
-    CCZ_CBOR_ARRAY = 4, CCZ_CBOR_MAP = 5, CCZ_CBOR_TAG = 6
+    CCZ_CBOR_UINT = 0,
+    CCZ_CBOR_NEGINT = 1,
+    CCZ_CBOR_BYTES = 2,
+    CCZ_CBOR_TEXT = 3,
+    CCZ_CBOR_ARRAY = 4,
+    CCZ_CBOR_MAP = 5,
+    CCZ_CBOR_TAG = 6
 };
 /** Takes a head of major type @p want; returns its argument (value, size, count or tag), 0 after an error.
  *  A count is untrusted: bound it before allocating. */
@@ -184,9 +199,10 @@ CCZ_API double ccz_pb_as_double(uint64_t i64);
 CCZ_API float ccz_pb_as_float(uint64_t i32);
 CCZ_API int64_t ccz_pb_zigzag(uint64_t v);
 
-CCZ_API void ccz_pb_put_varint(struct ccz_buf *out, uint64_t v);                /**< bare, no tag */
+CCZ_API void ccz_pb_put_varint(struct ccz_buf *out, uint64_t v); /**< bare, no tag */
 CCZ_API void ccz_pb_put_tag(struct ccz_buf *out, uint32_t number, enum ccz_pb_wire wire);
-CCZ_API void ccz_pb_put_uint(struct ccz_buf *out, uint32_t number, uint64_t v); /**< 0 is written too */
+CCZ_API void ccz_pb_put_uint(struct ccz_buf *out, uint32_t number,
+                             uint64_t v); /**< 0 is written too */
 CCZ_API void ccz_pb_put_bytes(struct ccz_buf *out, uint32_t number, struct ccz_span s);
 CCZ_API void ccz_pb_put_str(struct ccz_buf *out, uint32_t number, const char *s);
 CCZ_API void ccz_pb_put_float(struct ccz_buf *out, uint32_t number, float v);

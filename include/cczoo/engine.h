@@ -33,20 +33,20 @@ extern "C" {
 /* ------------------------------------------------------------------------------- tensors */
 
 /** Numbers of TensorFlow's DataType, also on the wire. X(name, value, element size, "printed name") */
-#define CCZ_DTYPE_MAP(X)          \
-    X(FLOAT, 1, 4, "float")       \
-    X(DOUBLE, 2, 8, "double")     \
-    X(INT32, 3, 4, "int32")       \
-    X(UINT8, 4, 1, "uint8")       \
-    X(INT16, 5, 2, "int16")       \
-    X(INT8, 6, 1, "int8")         \
-    X(STRING, 7, 0, "string")     \
-    X(INT64, 9, 8, "int64")       \
-    X(BOOL, 10, 1, "bool")        \
-    X(BFLOAT16, 14, 2, "bfloat16") \
-    X(UINT16, 17, 2, "uint16")    \
-    X(HALF, 19, 2, "half")        \
-    X(UINT32, 22, 4, "uint32")    \
+#define CCZ_DTYPE_MAP(X)                                                                           \
+    X(FLOAT, 1, 4, "float")                                                                        \
+    X(DOUBLE, 2, 8, "double")                                                                      \
+    X(INT32, 3, 4, "int32")                                                                        \
+    X(UINT8, 4, 1, "uint8")                                                                        \
+    X(INT16, 5, 2, "int16")                                                                        \
+    X(INT8, 6, 1, "int8")                                                                          \
+    X(STRING, 7, 0, "string")                                                                      \
+    X(INT64, 9, 8, "int64")                                                                        \
+    X(BOOL, 10, 1, "bool")                                                                         \
+    X(BFLOAT16, 14, 2, "bfloat16")                                                                 \
+    X(UINT16, 17, 2, "uint16")                                                                     \
+    X(HALF, 19, 2, "half")                                                                         \
+    X(UINT32, 22, 4, "uint32")                                                                     \
     X(UINT64, 23, 8, "uint64")
 
 enum ccz_dtype {
@@ -100,8 +100,8 @@ struct ccz_engine_cfg {
  * @retval CCZ_E_UNAVAILABLE  "engine:dlopen" cannot be loaded, "engine:origin" the loader took the
  *                            framework library from another folder, "engine:symbol" a function is missing
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_engine_open(struct ccz_engine **out, const struct ccz_engine_cfg *cfg,
-                                            struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_engine_open(struct ccz_engine **out,
+                                            const struct ccz_engine_cfg *cfg, struct ccz_err *err);
 /** Every model of it must be freed before; NULL is fine. */
 CCZ_API void ccz_engine_free(struct ccz_engine *e);
 CCZ_DEFINE_AUTO(ccz_engine)
@@ -118,13 +118,14 @@ CCZ_API const char *ccz_engine_library(const struct ccz_engine *e, size_t i);
 #define CCZ_MODEL_CHUNK_SIZE    262144 /**< bytes asked from the reader at a time, at most */
 
 struct ccz_model_file {
-    const char *name; /**< relative, '/' between parts: "saved_model.pb", "variables/variables.index" */
+    const char
+        *name; /**< relative, '/' between parts: "saved_model.pb", "variables/variables.index" */
     uint64_t size;
 };
 /** Where ccz_model_load() puts the plaintext that TensorFlow reads. */
 enum ccz_model_stage {
     CCZ_STAGE_MEMORY, /**< TensorFlow's ram:// file system: heap of this process */
-    CCZ_STAGE_TMPFS   /**< a folder of mode 0700 in cfg.tmpfs_dir, which must be a tmpfs or ramfs without
+    CCZ_STAGE_TMPFS /**< a folder of mode 0700 in cfg.tmpfs_dir, which must be a tmpfs or ramfs without
                            swap in the TEE; another file system is refused ("engine:tmpfs") */
 };
 struct ccz_model_cfg {
@@ -135,7 +136,8 @@ struct ccz_model_cfg {
      * that a protected file is decrypted chunk by chunk. @p out is wiped by the caller. A refusal ends
      * the load with that error.
      */
-    ccz_rc (*read_at)(void *arg, size_t file, uint64_t offset, void *out, size_t size, struct ccz_err *err);
+    ccz_rc (*read_at)(void *arg, size_t file, uint64_t offset, void *out, size_t size,
+                      struct ccz_err *err);
     void *arg;
     const char *tag; /**< MetaGraphDef to take; NULL = "serve" */
     enum ccz_model_stage stage;
@@ -149,16 +151,18 @@ struct ccz_tensor_info {
     enum ccz_dtype dtype;    /**< CCZ_DT_INVALID if it cannot be fed or fetched */
     bool unknown_rank;
     int rank;
-    const int64_t *dims;          /**< -1 = any */
-    struct ccz_span proto;         /**< the serialized TensorInfo */
-    struct ccz_span default_proto; /**< inputs: serialized TensorProto to use when it is omitted, or empty */
+    const int64_t *dims;   /**< -1 = any */
+    struct ccz_span proto; /**< the serialized TensorInfo */
+    struct ccz_span
+        default_proto; /**< inputs: serialized TensorProto to use when it is omitted, or empty */
 };
 struct ccz_signature {
-    const char *name;   /**< "serving_default" */
-    const char *method; /**< "tensorflow/serving/predict", may be "" */
+    const char *name;                       /**< "serving_default" */
+    const char *method;                     /**< "tensorflow/serving/predict", may be "" */
     const struct ccz_tensor_info *in, *out; /**< each sorted by name */
     size_t in_len, out_len;
-    bool runnable; /**< every input and output is a tensor of the graph with a type in CCZ_DTYPE_MAP */
+    bool
+        runnable; /**< every input and output is a tensor of the graph with a type in CCZ_DTYPE_MAP */
 };
 
 struct ccz_model;
@@ -178,16 +182,30 @@ CCZ_DEFINE_AUTO(ccz_model)
 /** All signatures, sorted by name. */
 CCZ_API size_t ccz_model_signatures(const struct ccz_signature **out, const struct ccz_model *m);
 /** By name; NULL if there is none. */
-CCZ_API const struct ccz_signature *ccz_model_signature(const struct ccz_model *m, const char *name);
+CCZ_API const struct ccz_signature *ccz_model_signature(const struct ccz_model *m,
+                                                        const char *name);
 
 /* ------------------------------------------------------------------------------- run */
 
 /** Codes of TensorFlow and of gRPC: the same numbers. */
 enum ccz_run_code {
-    CCZ_RUN_OK = 0, CCZ_RUN_CANCELLED, CCZ_RUN_UNKNOWN, CCZ_RUN_INVALID_ARGUMENT, CCZ_RUN_DEADLINE_EXCEEDED,
-    CCZ_RUN_NOT_FOUND, CCZ_RUN_ALREADY_EXISTS, CCZ_RUN_PERMISSION_DENIED, CCZ_RUN_RESOURCE_EXHAUSTED,
-    CCZ_RUN_FAILED_PRECONDITION, CCZ_RUN_ABORTED, CCZ_RUN_OUT_OF_RANGE, CCZ_RUN_UNIMPLEMENTED,
-    CCZ_RUN_INTERNAL, CCZ_RUN_UNAVAILABLE, CCZ_RUN_DATA_LOSS, CCZ_RUN_UNAUTHENTICATED
+    CCZ_RUN_OK = 0,
+    CCZ_RUN_CANCELLED,
+    CCZ_RUN_UNKNOWN,
+    CCZ_RUN_INVALID_ARGUMENT,
+    CCZ_RUN_DEADLINE_EXCEEDED,
+    CCZ_RUN_NOT_FOUND,
+    CCZ_RUN_ALREADY_EXISTS,
+    CCZ_RUN_PERMISSION_DENIED,
+    CCZ_RUN_RESOURCE_EXHAUSTED,
+    CCZ_RUN_FAILED_PRECONDITION,
+    CCZ_RUN_ABORTED,
+    CCZ_RUN_OUT_OF_RANGE,
+    CCZ_RUN_UNIMPLEMENTED,
+    CCZ_RUN_INTERNAL,
+    CCZ_RUN_UNAVAILABLE,
+    CCZ_RUN_DATA_LOSS,
+    CCZ_RUN_UNAUTHENTICATED
 };
 #define CCZ_RUN_MSG_SIZE_MAX 1024 /**< a longer message is cut and ends in "...TRUNCATED" */
 /** Outcome for a remote caller: may be sent as it is. Zeroed = OK. */
@@ -205,9 +223,10 @@ CCZ_API const char *ccz_run_code_name(enum ccz_run_code code);
 
 struct ccz_run_req {
     const struct ccz_signature *sig; /**< of the model that runs */
-    const struct ccz_tensor *in;     /**< every input of the signature once, in any order, by name */
+    const struct ccz_tensor *in; /**< every input of the signature once, in any order, by name */
     size_t in_len;
-    const size_t *fetch; /**< indexes into sig->out, without repetition; NULL = all, in their order */
+    const size_t
+        *fetch; /**< indexes into sig->out, without repetition; NULL = all, in their order */
     size_t fetch_len;
     /** 0 = none. A run that takes longer ends with CCZ_RUN_DEADLINE_EXCEEDED; with inter_threads = -1 it
      *  is not cut short before. */

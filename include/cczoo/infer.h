@@ -65,8 +65,8 @@ enum ccz_infer_state {
  * @retval CCZ_E_EXISTS  "infer:version" it is loading or available
  * @retval CCZ_E_LIMIT   "infer:versions"
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_infer_loading(struct ccz_infer *s, const char *name, int64_t version,
-                                              struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_infer_loading(struct ccz_infer *s, const char *name,
+                                              int64_t version, struct ccz_err *err);
 /**
  * Serves @p *model as @p version of @p name from now on. Policy "latest": older versions of the name
  * are then taken out of service and freed as soon as no call uses them; blocks until that is done.
@@ -77,15 +77,16 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_infer_loading(struct ccz_infer *s, const char *n
 CCZ_API CCZ_MUST_USE ccz_rc ccz_infer_add(struct ccz_infer *s, const char *name, int64_t version,
                                           struct ccz_model **model, struct ccz_err *err);
 /** The load announced before failed: END with this error; versions in service stay in service. */
-CCZ_API void ccz_infer_failed(struct ccz_infer *s, const char *name, int64_t version, enum ccz_run_code code,
-                              const char *message);
+CCZ_API void ccz_infer_failed(struct ccz_infer *s, const char *name, int64_t version,
+                              enum ccz_run_code code, const char *message);
 /** Takes a version out of service and frees it; blocks until no call uses it. @retval CCZ_E_NOT_FOUND */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_infer_remove(struct ccz_infer *s, const char *name, int64_t version,
                                              struct ccz_err *err);
 /** True if a version of @p name is available (NULL: if every name ever added or announced has one). */
 CCZ_API bool ccz_infer_ready(struct ccz_infer *s, const char *name);
 /** CCZ_INFER_UNKNOWN if the server never heard of it. */
-CCZ_API enum ccz_infer_state ccz_infer_state(struct ccz_infer *s, const char *name, int64_t version);
+CCZ_API enum ccz_infer_state ccz_infer_state(struct ccz_infer *s, const char *name,
+                                             int64_t version);
 
 /* ------------------------------------------------------------------------ gRPC */
 
@@ -102,8 +103,8 @@ struct ccz_infer_call {
  * Answers one unary call. Never fails otherwise than through @p st: an unknown path is UNIMPLEMENTED.
  * @param[out] response  one message, appended; empty unless st->code is CCZ_RUN_OK
  */
-CCZ_API void ccz_infer_grpc(struct ccz_buf *response, struct ccz_run_status *st, struct ccz_infer *s,
-                            const struct ccz_infer_call *call);
+CCZ_API void ccz_infer_grpc(struct ccz_buf *response, struct ccz_run_status *st,
+                            struct ccz_infer *s, const struct ccz_infer_call *call);
 
 /* ------------------------------------------------------------------------ REST */
 
@@ -119,8 +120,8 @@ struct ccz_infer_http {
  * @param[out] status        HTTP status
  * @param[out] content_type  static text
  */
-CCZ_API void ccz_infer_rest(struct ccz_buf *body, unsigned *status, const char **content_type, struct ccz_infer *s,
-                            const struct ccz_infer_http *call);
+CCZ_API void ccz_infer_rest(struct ccz_buf *body, unsigned *status, const char **content_type,
+                            struct ccz_infer *s, const struct ccz_infer_http *call);
 /** HTTP status that stands for @p code (INVALID_ARGUMENT 400, NOT_FOUND 404, ...). */
 CCZ_API unsigned ccz_infer_http_status(enum ccz_run_code code);
 
@@ -133,7 +134,8 @@ CCZ_API unsigned ccz_infer_http_status(enum ccz_run_code code);
  * @param output     the one output wanted, or NULL for all
  */
 CCZ_API void ccz_infer_encode_predict(struct ccz_buf *out, const char *model, const char *signature,
-                                      const struct ccz_tensor *in, size_t in_len, const char *output);
+                                      const struct ccz_tensor *in, size_t in_len,
+                                      const char *output);
 
 struct ccz_infer_answer; /**< a parsed PredictResponse */
 /**
@@ -141,12 +143,14 @@ struct ccz_infer_answer; /**< a parsed PredictResponse */
  * @retval CCZ_E_FORMAT  "infer:response" malformed, "infer:tensor" a tensor does not fit its shape
  * @retval CCZ_E_LIMIT   "infer:tensor" more than @p size_max bytes when decoded
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_infer_decode_predict(struct ccz_infer_answer **out, struct ccz_span response,
-                                                     size_t size_max, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_infer_decode_predict(struct ccz_infer_answer **out,
+                                                     struct ccz_span response, size_t size_max,
+                                                     struct ccz_err *err);
 CCZ_API void ccz_infer_answer_free(struct ccz_infer_answer *a);
 CCZ_DEFINE_AUTO(ccz_infer_answer)
 /** Output by name, or NULL. */
-CCZ_API const struct ccz_tensor *ccz_infer_answer_get(const struct ccz_infer_answer *a, const char *name);
+CCZ_API const struct ccz_tensor *ccz_infer_answer_get(const struct ccz_infer_answer *a,
+                                                      const char *name);
 /** Version that answered, -1 if the response does not say. */
 CCZ_API int64_t ccz_infer_answer_version(const struct ccz_infer_answer *a);
 /**
@@ -157,8 +161,9 @@ CCZ_API int64_t ccz_infer_answer_version(const struct ccz_infer_answer *a);
  * @retval CCZ_E_FORMAT  "infer:scores" no such output, or it is not a float matrix of @p rows rows
  * @retval others        of ccz_infer_decode_predict()
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_infer_decode_scores(struct ccz_buf *scores, size_t *classes, struct ccz_span response,
-                                                    const char *name, size_t rows, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_infer_decode_scores(struct ccz_buf *scores, size_t *classes,
+                                                    struct ccz_span response, const char *name,
+                                                    size_t rows, struct ccz_err *err);
 
 #ifdef __cplusplus
 }

@@ -36,12 +36,13 @@ extern "C" {
 
 /** Names: 1..128 characters of [A-Za-z0-9._-] in segments separated by '/', no segment empty or starting with
  *  '.'. Sizes count the NUL. */
-#define CCZ_KMS_NAME_SIZE 129
-#define CCZ_KMS_ITEM_SIZE (7 + CCZ_KMS_NAME_SIZE) /* "secret/" + name */
-#define CCZ_KMS_VALUE_SIZE_MAX   65536 /**< bytes of one value */
-#define CCZ_KMS_VERSIONS_MAX     1000  /**< of one item */
-#define CCZ_KMS_MESSAGE_SIZE_MAX 1310720 /**< of one request or response: the largest policy and some room */
-#define CCZ_KMS_MASTER_KEY_SIZE  32
+#define CCZ_KMS_NAME_SIZE      129
+#define CCZ_KMS_ITEM_SIZE      (7 + CCZ_KMS_NAME_SIZE) /* "secret/" + name */
+#define CCZ_KMS_VALUE_SIZE_MAX 65536                   /**< bytes of one value */
+#define CCZ_KMS_VERSIONS_MAX   1000                    /**< of one item */
+#define CCZ_KMS_MESSAGE_SIZE_MAX                                                                   \
+    1310720 /**< of one request or response: the largest policy and some room */
+#define CCZ_KMS_MASTER_KEY_SIZE 32
 
 /** What a pinned key may do. Zero is nothing. */
 enum ccz_kms_role {
@@ -55,8 +56,9 @@ CCZ_API const char *ccz_kms_role_name(enum ccz_kms_role role); /**< "none", "aud
 
 /** Where a KMS keeps its state. */
 struct ccz_kms_state {
-    const char *dir;        /**< folder of the database (dir/kms.sqlite), mode 0700 */
-    const char *master_key; /**< file of 32 bytes, mode 0600; NULL = dir/master.key. Better elsewhere: whoever
+    const char *dir; /**< folder of the database (dir/kms.sqlite), mode 0700 */
+    const char *
+        master_key; /**< file of 32 bytes, mode 0600; NULL = dir/master.key. Better elsewhere: whoever
                                  copies both has everything */
 };
 /**
@@ -65,8 +67,9 @@ struct ccz_kms_state {
  * @param admin_spki_sha256  SHA-256 of the administrator's SubjectPublicKeyInfo
  * @retval CCZ_E_EXISTS  "kms:init": there is a complete state already; it is left alone
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_sha256[32],
-                                         int64_t now_s, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_init(const struct ccz_kms_state *state,
+                                         const uint8_t admin_spki_sha256[32], int64_t now_s,
+                                         struct ccz_err *err);
 
 /** An open store. One thread at a time. Holds the database exclusively: a second opener is refused. */
 struct ccz_kms_store;
@@ -78,7 +81,8 @@ struct ccz_kms_store;
  * @retval CCZ_E_UNAVAILABLE  "kms:store-busy" another process has it
  * @retval CCZ_E_IO           "kms:store"; "kms:store-full" when there is no room
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state *state,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_open(struct ccz_kms_store **out,
+                                               const struct ccz_kms_state *state,
                                                struct ccz_err *err);
 CCZ_API void ccz_kms_store_free(struct ccz_kms_store *s);
 CCZ_DEFINE_AUTO(ccz_kms_store)
@@ -95,24 +99,26 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_check(struct ccz_kms_check *out, struc
                                                 struct ccz_err *err);
 /** Gives a pinned key a role (CCZ_KMS_ROLE_NONE takes it away), with its audit line. For the machine's operator: it is
  *  not reachable over the network. @retval CCZ_E_DENIED "kms:last-admin" nobody could administer any more */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_set_admin(struct ccz_kms_store *s, const uint8_t spki_sha256[32],
-                                                    enum ccz_kms_role role, int64_t now_s, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_set_admin(struct ccz_kms_store *s,
+                                                    const uint8_t spki_sha256[32],
+                                                    enum ccz_kms_role role, int64_t now_s,
+                                                    struct ccz_err *err);
 
 /* -------------------------------------------------------------------------------- handler */
 
 /** Facts about the running server, shown by Status. */
 struct ccz_kms_info {
     const char *version; /**< of the software */
-    const char *tee;   /**< provider of its evidence, e.g. "sim-sgx" */
-    bool simulated;    /**< its evidence, or evidence it accepts, is simulated */
+    const char *tee;     /**< provider of its evidence, e.g. "sim-sgx" */
+    bool simulated;      /**< its evidence, or evidence it accepts, is simulated */
     int64_t started_s;
 };
 /** One call. Everything is borrowed. */
 struct ccz_kms_request {
-    const char *path;                   /**< "/cczoo.kms.v1.Kms/Release" */
-    struct ccz_span body;               /**< protobuf; untrusted */
-    const struct ccz_ratls_peer *peer;  /**< as RA-TLS left it */
-    const char *address;                /**< of the peer, for the audit line */
+    const char *path;                  /**< "/cczoo.kms.v1.Kms/Release" */
+    struct ccz_span body;              /**< protobuf; untrusted */
+    const struct ccz_ratls_peer *peer; /**< as RA-TLS left it */
+    const char *address;               /**< of the peer, for the audit line */
     int64_t now_s;
     const struct ccz_kms_info *info;
 };
@@ -136,17 +142,21 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_
  *  so event loops stay responsive; the queue is bounded (CCZ_E_LIMIT "kms:busy"). */
 struct ccz_kms_service;
 struct ccz_kms_service_cfg {
-    struct ccz_kms_store *store;  /**< required; owned by the caller, used by the worker until the service is freed */
-    struct ccz_clock clock;       /**< required */
-    struct ccz_kms_info info;     /**< strings outlive the service */
+    struct ccz_kms_store
+        *store; /**< required; owned by the caller, used by the worker until the service is freed */
+    struct ccz_clock clock;   /**< required */
+    struct ccz_kms_info info; /**< strings outlive the service */
 };
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_service_cfg *cfg,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_new(struct ccz_kms_service **out,
+                                                const struct ccz_kms_service_cfg *cfg,
                                                 struct ccz_err *err);
 /** Registers every method; before ccz_rpc_server_start(). */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *server);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_add(struct ccz_kms_service *s,
+                                                struct ccz_rpc_server *server);
 /** ccz_ratls_pin_fn with the service as its arg: admits keys that were administrators when the service was made. The
  *  handler looks the role up again for every call. Thread-safe, does not touch the store. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki,
+                                                struct ccz_err *err);
 /** Answers what is queued, then stops. Stop the RPC server first. */
 CCZ_API void ccz_kms_service_free(struct ccz_kms_service *s);
 CCZ_DEFINE_AUTO(ccz_kms_service)
@@ -167,11 +177,11 @@ struct ccz_kms_receipt {
 };
 /** What came with a released value. */
 struct ccz_kms_release {
-    char alg[16];               /**< "aes-128", "aes-256", or "" for a secret */
+    char alg[16]; /**< "aes-128", "aes-256", or "" for a secret */
     uint32_t version;
     char policy[CCZ_KMS_NAME_SIZE];
-    uint8_t policy_sha256[32];  /**< of the policy's JSON */
-    char rule[64];              /**< rule that accepted */
+    uint8_t policy_sha256[32]; /**< of the policy's JSON */
+    char rule[64];             /**< rule that accepted */
     struct ccz_kms_receipt receipt;
 };
 /**
@@ -181,78 +191,91 @@ struct ccz_kms_release {
  * @param version    0 = latest
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_release(struct ccz_secret **out, struct ccz_kms_release *info,
-                                            struct ccz_rpc_client *c, const char *item, uint32_t version,
-                                            struct ccz_err *err);
+                                            struct ccz_rpc_client *c, const char *item,
+                                            uint32_t version, struct ccz_err *err);
 
 /** What to store. */
 struct ccz_kms_put {
-    const char *name;    /**< without "key/" or "secret/" */
-    const char *alg;     /**< keys: "aes-128" or "aes-256" */
-    const char *policy;  /**< existing policy to bind to; NULL = bind later (a new version keeps the binding) */
-    bool new_version;    /**< false: the item must not exist; true: it must */
-    const struct ccz_secret *value; /**< keys: NULL = the server makes the key, and it never leaves unattested */
+    const char *name; /**< without "key/" or "secret/" */
+    const char *alg;  /**< keys: "aes-128" or "aes-256" */
+    const char *
+        policy; /**< existing policy to bind to; NULL = bind later (a new version keeps the binding) */
+    bool new_version; /**< false: the item must not exist; true: it must */
+    const struct ccz_secret
+        *value; /**< keys: NULL = the server makes the key, and it never leaves unattested */
 };
 /** Administrator: creates or imports a key, or a version of it. @param[out] version, receipt  may be NULL */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_create_key(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_create_key(uint32_t *version, struct ccz_kms_receipt *receipt,
+                                               struct ccz_rpc_client *c,
                                                const struct ccz_kms_put *put, struct ccz_err *err);
 /** Administrator: stores a secret, or a version of it. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_put_secret(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_put_secret(uint32_t *version, struct ccz_kms_receipt *receipt,
+                                               struct ccz_rpc_client *c,
                                                const struct ccz_kms_put *put, struct ccz_err *err);
 /** Administrator: stores a policy. @param replace  allow it to exist: every item bound to it is under the new one at once */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_put_policy(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *name,
-                                               struct ccz_span json, bool replace, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_put_policy(struct ccz_kms_receipt *receipt,
+                                               struct ccz_rpc_client *c, const char *name,
+                                               struct ccz_span json, bool replace,
+                                               struct ccz_err *err);
 /** Administrator: binds an item to another policy. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
-                                         const char *policy, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                                         const char *item, const char *policy, struct ccz_err *err);
 /** Administrator: removes "key/NAME", "secret/NAME" (one version, or all with 0) or "policy/NAME" (bound to nothing). */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *target,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt,
+                                           struct ccz_rpc_client *c, const char *target,
                                            uint32_t version, struct ccz_err *err);
 
 /** Auditor: the JSON of a policy, appended. @param[out] sha256 may be NULL */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha256[32], struct ccz_rpc_client *c,
-                                               const char *name, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha256[32],
+                                               struct ccz_rpc_client *c, const char *name,
+                                               struct ccz_err *err);
 /** Metadata of an item (its latest version), or of a policy (`item` "policy/NAME", alg and policy empty, version 0). */
 struct ccz_kms_item {
     char item[CCZ_KMS_ITEM_SIZE];
     char alg[16];
-    uint32_t version;              /**< in a list: the latest one */
-    int64_t created_s;             /**< of that version */
+    uint32_t version;               /**< in a list: the latest one */
+    int64_t created_s;              /**< of that version */
     char policy[CCZ_KMS_NAME_SIZE]; /**< "" = unbound: released to nobody */
 };
 typedef void (*ccz_kms_item_fn)(void *arg, const struct ccz_kms_item *item);
 /** Auditor: keys, then secrets, then policies, each by name; fetched in pages. @p fn is called on this thread. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_list(struct ccz_rpc_client *c, ccz_kms_item_fn fn, void *arg, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_list(struct ccz_rpc_client *c, ccz_kms_item_fn fn, void *arg,
+                                         struct ccz_err *err);
 /** Auditor: every version of one item, oldest first. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_describe(struct ccz_rpc_client *c, const char *item, ccz_kms_item_fn fn, void *arg,
-                                             struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_describe(struct ccz_rpc_client *c, const char *item,
+                                             ccz_kms_item_fn fn, void *arg, struct ccz_err *err);
 
 /** One line of the audit chain: hash = SHA-256(prev || le64 seq || le64 time_s || entry), prev of line 1 is zero. */
 struct ccz_kms_audit_line {
-    uint64_t seq;           /**< 1, 2, ... without gaps */
+    uint64_t seq; /**< 1, 2, ... without gaps */
     int64_t time_s;
-    struct ccz_span entry;  /**< JSON, borrowed */
+    struct ccz_span entry; /**< JSON, borrowed */
     uint8_t prev[32], hash[32];
 };
 /** @retval CCZ_E_SIG  "kms:audit-chain": the hash is not the hash of the line */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_audit_check(const struct ccz_kms_audit_line *line, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_audit_check(const struct ccz_kms_audit_line *line,
+                                                struct ccz_err *err);
 typedef void (*ccz_kms_audit_fn)(void *arg, const struct ccz_kms_audit_line *line);
 /**
  * Auditor: lines after @p after_seq, at most @p limit (0 = to the end), each checked to continue the one before it.
  * @param last  only the last so many lines before the end (then after_seq is ignored); 0 = no such limit
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_audit(struct ccz_rpc_client *c, uint64_t after_seq, uint64_t limit, uint64_t last,
-                                          ccz_kms_audit_fn fn, void *arg, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_audit(struct ccz_rpc_client *c, uint64_t after_seq,
+                                          uint64_t limit, uint64_t last, ccz_kms_audit_fn fn,
+                                          void *arg, struct ccz_err *err);
 
 struct ccz_kms_status {
-    char version[16];     /**< of the software */
+    char version[16]; /**< of the software */
     char tee[16];
     bool simulated;
     int64_t started_s;
     uint64_t keys, secrets, policies, unbound; /**< items; `unbound` of them have no policy */
     uint64_t audit_seq;
-    uint8_t audit_sha256[32]; /**< end of the chain: keep it elsewhere to notice a rolled-back store */
+    uint8_t
+        audit_sha256[32]; /**< end of the chain: keep it elsewhere to notice a rolled-back store */
 };
-CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c,
+                                               struct ccz_err *err);
 
 #ifdef __cplusplus
 }

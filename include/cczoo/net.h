@@ -96,15 +96,15 @@ struct ccz_conn_ops {
      */
     void (*on_closed)(struct ccz_conn *c, void *arg, const struct ccz_err *err);
 };
-#define CCZ_CONN_READ_SIZE    65536                /**< one read, one on_data */
-#define CCZ_CONN_OUT_SIZE_MAX ((size_t)256 << 20)  /**< default bound of pending output */
-#define CCZ_CONN_OUT_HIGH     ((size_t)1 << 20)    /**< default high mark */
+#define CCZ_CONN_READ_SIZE    65536               /**< one read, one on_data */
+#define CCZ_CONN_OUT_SIZE_MAX ((size_t)256 << 20) /**< default bound of pending output */
+#define CCZ_CONN_OUT_HIGH     ((size_t)1 << 20)   /**< default high mark */
 struct ccz_conn_cfg {
     const struct ccz_conn_ops *ops; /**< required, outlives the connection */
     void *arg;
-    size_t out_size_max;         /**< 0 = CCZ_CONN_OUT_SIZE_MAX */
-    size_t out_high;             /**< 0 = CCZ_CONN_OUT_HIGH; the low mark is a quarter of it */
-    int64_t connect_timeout_ms;  /**< names, all addresses and handshake together; 0 = 10 s */
+    size_t out_size_max;        /**< 0 = CCZ_CONN_OUT_SIZE_MAX */
+    size_t out_high;            /**< 0 = CCZ_CONN_OUT_HIGH; the low mark is a quarter of it */
+    int64_t connect_timeout_ms; /**< names, all addresses and handshake together; 0 = 10 s */
 };
 /**
  * Starts connecting; the result comes through on_open() or on_closed(). Names are resolved off the loop;
@@ -132,7 +132,8 @@ CCZ_API void ccz_conn_end(struct ccz_conn *c, int64_t timeout_ms);
  * @retval CCZ_E_NOMEM   nothing of @p data was queued
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_conn_write(struct ccz_conn *c, struct ccz_span data);
-CCZ_API size_t ccz_conn_pending(const struct ccz_conn *c); /**< queued bytes the kernel has not taken */
+CCZ_API size_t
+ccz_conn_pending(const struct ccz_conn *c); /**< queued bytes the kernel has not taken */
 /** False from crossing the high mark until on_drained(): a good moment to stop producing. */
 CCZ_API bool ccz_conn_writable(const struct ccz_conn *c);
 /** Stops and restarts on_data() (flow control). While paused, the peer's end goes unnoticed too. */
@@ -146,9 +147,11 @@ CCZ_API struct ccz_loop *ccz_conn_loop(const struct ccz_conn *c);
 
 struct ccz_listener;
 struct ccz_listen_cfg {
-    const char *address; /**< required, no name; port 0 = any free port. A unix path must not exist. */
-    bool reuse_port;     /**< several loops, each with its own listener, share the port (SO_REUSEPORT) */
-    int backlog;         /**< 0 = 1024, cut by the kernel to its maximum */
+    const char
+        *address; /**< required, no name; port 0 = any free port. A unix path must not exist. */
+    bool
+        reuse_port; /**< several loops, each with its own listener, share the port (SO_REUSEPORT) */
+    int backlog;    /**< 0 = 1024, cut by the kernel to its maximum */
     /** A connection came: @p fd is non-blocking and the callee's (ccz_conn_adopt() or close()). */
     void (*on_accept)(void *arg, int fd, const char *peer);
     void *arg;
@@ -171,8 +174,9 @@ struct ccz_http_server;
 /** One request and its answer-to-be. */
 struct ccz_http_req;
 
-#define CCZ_HTTP_HEADER_SIZE_MAX ((size_t)16 << 10) /**< default limit of request line and headers */
-#define CCZ_HTTP_BODY_SIZE_MAX   ((size_t)64 << 20) /**< default limit of a request body */
+#define CCZ_HTTP_HEADER_SIZE_MAX                                                                   \
+    ((size_t)16 << 10)                            /**< default limit of request line and headers */
+#define CCZ_HTTP_BODY_SIZE_MAX ((size_t)64 << 20) /**< default limit of a request body */
 
 struct ccz_http_server_cfg {
     const char *listen; /**< as ccz_listen_cfg.address */
@@ -191,7 +195,8 @@ struct ccz_http_server_cfg {
     void *ssl_arg;
     size_t header_size_max; /**< 0 = CCZ_HTTP_HEADER_SIZE_MAX; more is answered with 400 or 413 */
     size_t body_size_max;   /**< 0 = CCZ_HTTP_BODY_SIZE_MAX; more is answered with 413 */
-    int64_t idle_timeout_ms; /**< no byte read or written for so long closes; 0 = 30 s. Not counted while
+    int64_t
+        idle_timeout_ms; /**< no byte read or written for so long closes; 0 = 30 s. Not counted while
                                   the answer is awaited. */
 };
 /** @retval as ccz_listen() */
@@ -206,8 +211,9 @@ CCZ_API uint16_t ccz_http_server_port(const struct ccz_http_server *s);
 /* What is returned here is borrowed from the request and valid until ccz_http_reply(), even if the client
  * goes away first. */
 CCZ_API const char *ccz_http_method(const struct ccz_http_req *req); /**< "GET", ... */
-CCZ_API const char *ccz_http_path(const struct ccz_http_req *req);   /**< as sent, still %-encoded */
-CCZ_API const char *ccz_http_query(const struct ccz_http_req *req);  /**< behind '?', encoded; "" if none */
+CCZ_API const char *ccz_http_path(const struct ccz_http_req *req); /**< as sent, still %-encoded */
+CCZ_API const char *
+ccz_http_query(const struct ccz_http_req *req); /**< behind '?', encoded; "" if none */
 /** Value of the first header @p name (any case), NULL if absent. */
 CCZ_API const char *ccz_http_header(const struct ccz_http_req *req, const char *name);
 CCZ_API struct ccz_span ccz_http_body(const struct ccz_http_req *req);

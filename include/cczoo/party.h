@@ -33,7 +33,7 @@ struct ccz_party_cfg {
     ccz_ratls_pin_fn pin;
     void *pin_arg;
     const char *const *alpn;
-    struct ccz_clock clock;    /**< zeroed = the system's clock */
+    struct ccz_clock clock; /**< zeroed = the system's clock */
 };
 
 struct ccz_party;
@@ -41,12 +41,15 @@ struct ccz_party;
  * @retval CCZ_E_ARG  no policy, and nothing says that none is needed, or both ("party:policy"); two sources of own evidence
  * @retval others     of ccz_attester_open(), ccz_verifier_new(), ccz_policy_parse(), ccz_ratls_ctx_new()
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_party_new(struct ccz_party **out, const struct ccz_party_cfg *cfg, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_party_new(struct ccz_party **out, const struct ccz_party_cfg *cfg,
+                                          struct ccz_err *err);
 CCZ_API void ccz_party_free(struct ccz_party *p); /**< after all connections are gone */
 CCZ_DEFINE_AUTO(ccz_party)
-CCZ_API struct ccz_ratls_ctx *ccz_party_ratls(struct ccz_party *p);   /**< borrowed */
-CCZ_API struct ccz_attester *ccz_party_attester(struct ccz_party *p); /**< borrowed; NULL if it gives no evidence */
-CCZ_API struct ccz_verifier *ccz_party_verifier(struct ccz_party *p); /**< borrowed; NULL if it appraises nobody */
+CCZ_API struct ccz_ratls_ctx *ccz_party_ratls(struct ccz_party *p); /**< borrowed */
+CCZ_API struct ccz_attester *
+ccz_party_attester(struct ccz_party *p); /**< borrowed; NULL if it gives no evidence */
+CCZ_API struct ccz_verifier *
+ccz_party_verifier(struct ccz_party *p); /**< borrowed; NULL if it appraises nobody */
 /** True if own evidence is simulated or simulated evidence is trusted: say SIMULATED wherever a user looks. */
 CCZ_API bool ccz_party_simulated(const struct ccz_party *p);
 

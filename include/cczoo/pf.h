@@ -78,9 +78,11 @@ struct ccz_pf_cfg {
 /** A fresh random key. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_key_generate(struct ccz_secret **out, struct ccz_err *err);
 /** Reads a key file: exactly 16 raw bytes, no permission for group and others. where = "pf:key-size" */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_key_load(struct ccz_secret **out, const char *path, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_key_load(struct ccz_secret **out, const char *path,
+                                            struct ccz_err *err);
 /** Writes a key file, mode 0600. @retval CCZ_E_EXISTS  never overwrites */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_key_save(const struct ccz_secret *key, const char *path, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_key_save(const struct ccz_secret *key, const char *path,
+                                            struct ccz_err *err);
 
 /**
  * Lexical normal form of a path, as Gramine forms the bound path from a manifest URI: no "." and no
@@ -89,8 +91,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_key_save(const struct ccz_secret *key, const 
  * @retval CCZ_E_ARG    nothing remains ("", ".", "a/..")
  * @retval CCZ_E_LIMIT  longer than CCZ_PF_PATH_SIZE_MAX    where = "pf:path-size"
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_path_normalise(char out[CCZ_PF_PATH_SIZE_MAX + 1], const char *path,
-                                                  struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_path_normalise(char out[CCZ_PF_PATH_SIZE_MAX + 1],
+                                                  const char *path, struct ccz_err *err);
 
 /* -------------------------------------------------------------------------------------- reading */
 
@@ -117,7 +119,8 @@ struct ccz_pf_reader;
  * @retval CCZ_E_SIG          pf:metadata (wrong key or changed node 0), pf:path, pf:mht-node
  * @retval CCZ_E_LIMIT        pf:plain-size
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_reader_open(struct ccz_pf_reader **out, const struct ccz_pf_io *io,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_reader_open(struct ccz_pf_reader **out,
+                                               const struct ccz_pf_io *io,
                                                const struct ccz_secret *key,
                                                const struct ccz_pf_cfg *cfg, struct ccz_err *err);
 CCZ_API void ccz_pf_reader_free(struct ccz_pf_reader *r);
@@ -148,8 +151,9 @@ struct ccz_pf_writer;
  * @param key   16 bytes, copied
  * @param cfg   path (required, in normal form), version, name
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_writer_new(struct ccz_pf_writer **out, const struct ccz_pf_io *io,
-                                              uint64_t size, const struct ccz_secret *key,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_writer_new(struct ccz_pf_writer **out,
+                                              const struct ccz_pf_io *io, uint64_t size,
+                                              const struct ccz_secret *key,
                                               const struct ccz_pf_cfg *cfg, struct ccz_err *err);
 /** Appends plaintext. @retval CCZ_E_ARG  more than announced   where = "pf:write-size" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_writer_put(struct ccz_pf_writer *w, struct ccz_span in,
@@ -166,7 +170,8 @@ CCZ_DEFINE_AUTO(ccz_pf_writer)
  * key leaked, encrypt the file anew. Node 0 is overwritten in place, so a power failure inside that
  * one 4096-byte write can cost the file: keep a copy until the call returns.
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_rekey(const struct ccz_pf_io *io, const struct ccz_secret *old_key,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_rekey(const struct ccz_pf_io *io,
+                                         const struct ccz_secret *old_key,
                                          const struct ccz_secret *new_key,
                                          const struct ccz_pf_cfg *cfg, struct ccz_err *err);
 
@@ -191,7 +196,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_decrypt_file(const char *out_path, const char
  *  @param out  set its `wipe` when the plaintext is secret  @param cfg  path or any_path_insecure */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_decrypt_to_buf(struct ccz_buf *out, const char *in_path,
                                                   const struct ccz_secret *key,
-                                                  const struct ccz_pf_cfg *cfg, struct ccz_err *err);
+                                                  const struct ccz_pf_cfg *cfg,
+                                                  struct ccz_err *err);
 /** Verifies node 0 and the root only. @param cfg  path or any_path_insecure */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_inspect_file(struct ccz_pf_info *out, const char *in_path,
                                                 const struct ccz_secret *key,
@@ -216,7 +222,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_decrypt_tree(const char *out_dir, const char 
  * For callers that load a protected folder into memory with ccz_pf_decrypt_to_buf().
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pf_tree_walk(const char *dir,
-                                             ccz_rc (*visit)(void *arg, const char *rel, struct ccz_err *err),
+                                             ccz_rc (*visit)(void *arg, const char *rel,
+                                                             struct ccz_err *err),
                                              void *arg, struct ccz_err *err);
 
 #ifdef __cplusplus

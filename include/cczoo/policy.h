@@ -32,14 +32,16 @@ struct ccz_policy; /**< immutable, shareable between threads */
  * @retval CCZ_E_FORMAT  err->where "policy:<what>" or "json:..", err->msg begins with the JSON path
  * @retval CCZ_E_LIMIT   larger than the maxima above
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_policy_parse(struct ccz_policy **out, struct ccz_span json, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_policy_parse(struct ccz_policy **out, struct ccz_span json,
+                                             struct ccz_err *err);
 CCZ_API void ccz_policy_free(struct ccz_policy *p); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_policy)
 
 struct ccz_verdict {
-    bool accept;           /**< zeroed = reject */
-    char rule[64];         /**< name of the rule that accepted */
-    int64_t grace_until_s; /**< not 0: accepted only because of the rule's dated grace, which ends then */
+    bool accept;   /**< zeroed = reject */
+    char rule[64]; /**< name of the rule that accepted */
+    int64_t
+        grace_until_s; /**< not 0: accepted only because of the rule's dated grace, which ends then */
 };
 /**
  * @param claims  from ccz_quote_verify(); zeroed claims are refused by every policy
@@ -50,7 +52,8 @@ struct ccz_verdict {
  *                       table) is reported. Without rules: "policy:empty".
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_policy_eval(struct ccz_verdict *verdict, const struct ccz_policy *p,
-                                            const struct ccz_claims *claims, int64_t now_s, struct ccz_err *err);
+                                            const struct ccz_claims *claims, int64_t now_s,
+                                            struct ccz_err *err);
 
 /**
  * Appends a policy that accepts @p claims and pins their identity: a draft for a human to read and loosen

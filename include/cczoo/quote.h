@@ -203,7 +203,7 @@ struct ccz_claims {
     uint32_t tcb_eval_number; /**< lower of TCB info and QE identity */
     char advisory[CCZ_ADVISORIES_MAX][CCZ_ADVISORY_SIZE]; /**< without duplicates */
     size_t advisory_len;
-    int64_t collateral_issued_s;  /**< earliest issueDate / thisUpdate, as ccz_collateral_issued() */
+    int64_t collateral_issued_s; /**< earliest issueDate / thisUpdate, as ccz_collateral_issued() */
     int64_t collateral_expires_s; /**< earliest nextUpdate / notAfter, PCK chain included */
 };
 

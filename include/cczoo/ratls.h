@@ -31,10 +31,12 @@ enum ccz_ratls_profile {
 };
 
 /** Produces evidence for @p report_data (usually ccz_attester_quote()). */
-typedef ccz_rc (*ccz_ratls_attest_fn)(void *arg, struct ccz_buf *quote, const uint8_t report_data[64], struct ccz_err *err);
+typedef ccz_rc (*ccz_ratls_attest_fn)(void *arg, struct ccz_buf *quote,
+                                      const uint8_t report_data[64], struct ccz_err *err);
 /** Verifies evidence and decides about it (quote.h + policy.h, composed by module verifier). The engine itself
  *  compares the report data, in constant time, after this returned CCZ_OK. */
-typedef ccz_rc (*ccz_ratls_appraise_fn)(void *arg, struct ccz_claims *claims, struct ccz_span quote, struct ccz_err *err);
+typedef ccz_rc (*ccz_ratls_appraise_fn)(void *arg, struct ccz_claims *claims, struct ccz_span quote,
+                                        struct ccz_err *err);
 /** Accepts a peer by its SPKI instead of evidence (pinned administrator keys). Return CCZ_OK to accept. */
 typedef ccz_rc (*ccz_ratls_pin_fn)(void *arg, struct ccz_span spki, struct ccz_err *err);
 
@@ -45,21 +47,23 @@ typedef ccz_rc (*ccz_ratls_pin_fn)(void *arg, struct ccz_span spki, struct ccz_e
 struct ccz_ratls_cfg {
     enum ccz_ratls_profile profile;
     bool server;
-    const struct ccz_key *key;     /**< TLS identity, P-256; NULL = a fresh one */
-    int64_t now_s;                 /**< for the validity of the certificate made here */
-    ccz_ratls_attest_fn attest;    /**< NULL = this side has no evidence to give */
+    const struct ccz_key *key;  /**< TLS identity, P-256; NULL = a fresh one */
+    int64_t now_s;              /**< for the validity of the certificate made here */
+    ccz_ratls_attest_fn attest; /**< NULL = this side has no evidence to give */
     void *attest_arg;
-    ccz_ratls_appraise_fn appraise; /**< NULL = this side asks for no evidence: needs peer_evidence_optional */
+    ccz_ratls_appraise_fn
+        appraise; /**< NULL = this side asks for no evidence: needs peer_evidence_optional */
     void *appraise_arg;
     /** The peer may come without evidence (a client that is not in a TEE, a server that trusts TLS pins). Zero =
      *  evidence required. With `pin` set, such a peer must pass it. */
     bool peer_evidence_optional;
     ccz_ratls_pin_fn pin;
     void *pin_arg;
-    const char *const *alpn;       /**< TLS_ONLY and CERTIFICATE profiles, e.g. {"h2", NULL} */
+    const char *const *alpn; /**< TLS_ONLY and CERTIFICATE profiles, e.g. {"h2", NULL} */
 };
 struct ccz_ratls_ctx;
-CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg *cfg, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out,
+                                              const struct ccz_ratls_cfg *cfg, struct ccz_err *err);
 CCZ_API void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx); /**< free its connections first */
 CCZ_DEFINE_AUTO(ccz_ratls_ctx)
 /** For HTTPS on the same identity (CERTIFICATE and TLS_ONLY servers that ask nothing of their clients). Connections
@@ -68,11 +72,11 @@ CCZ_API struct ccz_tls_ctx *ccz_ratls_tls_ctx(struct ccz_ratls_ctx *ctx);
 
 /** What is known about the peer once the connection is ready. */
 struct ccz_ratls_peer {
-    bool attested;             /**< evidence was verified and accepted */
-    bool fresh;                /**< evidence is bound to this session */
-    bool pinned;               /**< accepted by its key */
-    struct ccz_claims claims;  /**< zeroed unless attested */
-    uint8_t spki_sha256[32];   /**< of the peer's key; zero if it has no certificate */
+    bool attested;            /**< evidence was verified and accepted */
+    bool fresh;               /**< evidence is bound to this session */
+    bool pinned;              /**< accepted by its key */
+    struct ccz_claims claims; /**< zeroed unless attested */
+    uint8_t spki_sha256[32];  /**< of the peer's key; zero if it has no certificate */
 };
 
 /** One connection; same calling rules as struct ccz_tls: feed, step until ready, read / write, and drain after each. */
@@ -88,9 +92,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span 
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_step(struct ccz_ratls *r, struct ccz_err *err);
 CCZ_API bool ccz_ratls_ready(const struct ccz_ratls *r);
 /** @retval CCZ_E_ARG before ready @retval CCZ_E_CLOSED the peer closed the session */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r,
+                                           struct ccz_err *err);
 /** @retval CCZ_E_ARG before ready: no application byte leaves before the peer is appraised */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain,
+                                            struct ccz_err *err);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_drain(struct ccz_buf *out, struct ccz_ratls *r);
 CCZ_API size_t ccz_ratls_pending(const struct ccz_ratls *r);
 CCZ_API void ccz_ratls_close(struct ccz_ratls *r);
@@ -102,7 +108,7 @@ CCZ_API const struct ccz_ratls_peer *ccz_ratls_peer(const struct ccz_ratls *r);
 /** Where the evidence of a certificate stood. */
 enum ccz_ratls_format {
     CCZ_RATLS_FORMAT_NONE = 0,
-    CCZ_RATLS_FORMAT_DICE,  /**< CCC / TCG DICE tagged evidence, 2.23.133.5.4.9 */
+    CCZ_RATLS_FORMAT_DICE, /**< CCC / TCG DICE tagged evidence, 2.23.133.5.4.9 */
     CCZ_RATLS_FORMAT_LEGACY /**< Gramine: raw quote, 0.6.9.42.840.113741.1337.6 or the OID meant by it */
 };
 /** Evidence found in a certificate, nothing appraised. `quote` borrows from the certificate. */
@@ -119,16 +125,20 @@ struct ccz_ratls_evidence {
  * @retval CCZ_E_FORMAT, CCZ_E_UNSUPPORTED, CCZ_E_SIG  err->where "ratls:cert-..." names the rule
  * @source CCC "Interoperable RA-TLS"; Gramine tools/sgx/ra-tls
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_evidence(struct ccz_ratls_evidence *out, const struct ccz_cert *cert,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_evidence(struct ccz_ratls_evidence *out,
+                                                    const struct ccz_cert *cert,
                                                     struct ccz_err *err);
 /** ccz_ratls_cert_evidence(), appraisal, and the comparison of all 64 bytes of report data. Possession of the
  *  key is for the TLS handshake to prove; dates and self-signature carry no weight. @p claims zeroed on failure */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_verify(struct ccz_claims *claims, const struct ccz_cert *cert,
-                                                  ccz_ratls_appraise_fn appraise, void *appraise_arg, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_verify(struct ccz_claims *claims,
+                                                  const struct ccz_cert *cert,
+                                                  ccz_ratls_appraise_fn appraise,
+                                                  void *appraise_arg, struct ccz_err *err);
 /** Appends a self-signed DER certificate for @p key whose two extensions (legacy and DICE, two quotes) carry
  *  evidence from @p attest. @p now_s: valid from an hour before to a year after. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_issue(struct ccz_buf *out_der, const struct ccz_key *key, int64_t now_s,
-                                                 ccz_ratls_attest_fn attest, void *attest_arg, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_issue(struct ccz_buf *out_der, const struct ccz_key *key,
+                                                 int64_t now_s, ccz_ratls_attest_fn attest,
+                                                 void *attest_arg, struct ccz_err *err);
 
 #ifdef __cplusplus
 }

@@ -20,14 +20,28 @@ extern "C" {
 
 /** gRPC status codes, and the same as error names. */
 enum ccz_rpc_code {
-    CCZ_RPC_OK = 0, CCZ_RPC_CANCELLED, CCZ_RPC_UNKNOWN, CCZ_RPC_INVALID_ARGUMENT, CCZ_RPC_DEADLINE_EXCEEDED,
-    CCZ_RPC_NOT_FOUND, CCZ_RPC_ALREADY_EXISTS, CCZ_RPC_PERMISSION_DENIED, CCZ_RPC_RESOURCE_EXHAUSTED,
-    CCZ_RPC_FAILED_PRECONDITION, CCZ_RPC_ABORTED, CCZ_RPC_OUT_OF_RANGE, CCZ_RPC_UNIMPLEMENTED,
-    CCZ_RPC_INTERNAL, CCZ_RPC_UNAVAILABLE, CCZ_RPC_DATA_LOSS, CCZ_RPC_UNAUTHENTICATED
+    CCZ_RPC_OK = 0,
+    CCZ_RPC_CANCELLED,
+    CCZ_RPC_UNKNOWN,
+    CCZ_RPC_INVALID_ARGUMENT,
+    CCZ_RPC_DEADLINE_EXCEEDED,
+    CCZ_RPC_NOT_FOUND,
+    CCZ_RPC_ALREADY_EXISTS,
+    CCZ_RPC_PERMISSION_DENIED,
+    CCZ_RPC_RESOURCE_EXHAUSTED,
+    CCZ_RPC_FAILED_PRECONDITION,
+    CCZ_RPC_ABORTED,
+    CCZ_RPC_OUT_OF_RANGE,
+    CCZ_RPC_UNIMPLEMENTED,
+    CCZ_RPC_INTERNAL,
+    CCZ_RPC_UNAVAILABLE,
+    CCZ_RPC_DATA_LOSS,
+    CCZ_RPC_UNAUTHENTICATED
 };
 CCZ_API const char *ccz_rpc_code_name(enum ccz_rpc_code c);
-CCZ_API enum ccz_rpc_code ccz_rpc_code_of(ccz_rc rc); /**< E_DENIED -> PERMISSION_DENIED, E_POLICY too, ... */
-CCZ_API ccz_rc ccz_rpc_rc_of(enum ccz_rpc_code c);    /**< the inverse, nearest */
+CCZ_API enum ccz_rpc_code
+ccz_rpc_code_of(ccz_rc rc); /**< E_DENIED -> PERMISSION_DENIED, E_POLICY too, ... */
+CCZ_API ccz_rc ccz_rpc_rc_of(enum ccz_rpc_code c); /**< the inverse, nearest */
 
 #define CCZ_RPC_MESSAGE_SIZE_MAX ((size_t)64 << 20) /**< default limit of one message */
 
@@ -51,29 +65,34 @@ struct ccz_rpc_handler {
 };
 /** Shortcut for unary methods: one request, then answer with ccz_rpc_reply() now or later. @p request stays
  *  valid until the call is finished; with ccz_rpc_call_ref(), until ccz_rpc_call_unref(). */
-typedef void (*ccz_rpc_unary_fn)(struct ccz_rpc_call *call, void *service_arg, struct ccz_span request);
+typedef void (*ccz_rpc_unary_fn)(struct ccz_rpc_call *call, void *service_arg,
+                                 struct ccz_span request);
 
 struct ccz_rpc_server_cfg {
-    const char *listen;            /**< "127.0.0.1:8443"; port 0 = any */
-    unsigned threads;              /**< 0 = 1 */
-    struct ccz_ratls_ctx *ratls;   /**< required; outlives the server */
-    size_t message_size_max;       /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX */
+    const char *listen;          /**< "127.0.0.1:8443"; port 0 = any */
+    unsigned threads;            /**< 0 = 1 */
+    struct ccz_ratls_ctx *ratls; /**< required; outlives the server */
+    size_t message_size_max;     /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX */
     /** Bytes of requests (headers, messages that are incomplete or wait for their handler) held over all connections;
      *  what comes above it ends with RESOURCE_EXHAUSTED. 0 = 8 times message_size_max, at least 256 MiB */
     size_t requests_size_max;
-    unsigned streams_max;          /**< concurrent calls per connection, 0 = 256 */
-    unsigned connections_max;      /**< 0 = 4096 */
-    int64_t handshake_timeout_ms;  /**< 0 = 10 s */
-    int64_t keepalive_ms;          /**< PING when idle this long; 0 = 60 s */
+    unsigned streams_max;         /**< concurrent calls per connection, 0 = 256 */
+    unsigned connections_max;     /**< 0 = 4096 */
+    int64_t handshake_timeout_ms; /**< 0 = 10 s */
+    int64_t keepalive_ms;         /**< PING when idle this long; 0 = 60 s */
 };
-CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out, const struct ccz_rpc_server_cfg *cfg, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out,
+                                               const struct ccz_rpc_server_cfg *cfg,
+                                               struct ccz_err *err);
 /** @param path "/package.Service/Method"; register before start; @p handler is copied. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_add(struct ccz_rpc_server *s, const char *path,
-                                               const struct ccz_rpc_handler *handler, void *service_arg);
+                                               const struct ccz_rpc_handler *handler,
+                                               void *service_arg);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_add_unary(struct ccz_rpc_server *s, const char *path,
                                                      ccz_rpc_unary_fn fn, void *service_arg);
 /** Handler for paths nobody registered; without it they end with UNIMPLEMENTED. */
-CCZ_API void ccz_rpc_server_set_fallback(struct ccz_rpc_server *s, ccz_rpc_unary_fn fn, void *service_arg);
+CCZ_API void ccz_rpc_server_set_fallback(struct ccz_rpc_server *s, ccz_rpc_unary_fn fn,
+                                         void *service_arg);
 /** Starts the loop threads; returns once the port is open. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_start(struct ccz_rpc_server *s, struct ccz_err *err);
 CCZ_API uint16_t ccz_rpc_server_port(const struct ccz_rpc_server *s);
@@ -90,7 +109,7 @@ CCZ_API struct ccz_span ccz_rpc_metadata(const struct ccz_rpc_call *c, const cha
 /** Milliseconds until the client's deadline; INT64_MAX if none, 0 if it passed. */
 CCZ_API int64_t ccz_rpc_time_left_ms(const struct ccz_rpc_call *c);
 CCZ_API void ccz_rpc_call_set_arg(struct ccz_rpc_call *c, void *call_arg);
-CCZ_API void ccz_rpc_call_ref(struct ccz_rpc_call *c);   /**< keeps @p c valid across threads */
+CCZ_API void ccz_rpc_call_ref(struct ccz_rpc_call *c); /**< keeps @p c valid across threads */
 CCZ_API void ccz_rpc_call_unref(struct ccz_rpc_call *c);
 CCZ_API bool ccz_rpc_cancelled(const struct ccz_rpc_call *c); /**< any thread; long work polls it */
 /** Adds response header metadata ("-bin" keys: raw bytes); before the first ccz_rpc_send(). Thread-safe. Keys:
@@ -115,38 +134,41 @@ CCZ_API void ccz_rpc_fail(struct ccz_rpc_call *c, const struct ccz_err *err);
 
 struct ccz_rpc_client;
 struct ccz_rpc_client_cfg {
-    const char *target;            /**< "host:port" */
-    struct ccz_ratls_ctx *ratls;   /**< required; outlives the client */
-    unsigned connections;          /**< parallel connections, calls are spread round robin; 0 = 1 */
-    size_t message_size_max;       /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX */
-    int64_t connect_timeout_ms;    /**< connect + handshake + appraisal; 0 = 10 s */
-    int64_t backoff_max_ms;        /**< reconnect back-off 100 ms, doubling, jittered; 0 = 5 s */
-    bool reconnect;                /**< false: the first connection failure is final and returned by calls */
+    const char *target;          /**< "host:port" */
+    struct ccz_ratls_ctx *ratls; /**< required; outlives the client */
+    unsigned connections;        /**< parallel connections, calls are spread round robin; 0 = 1 */
+    size_t message_size_max;     /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX */
+    int64_t connect_timeout_ms;  /**< connect + handshake + appraisal; 0 = 10 s */
+    int64_t backoff_max_ms;      /**< reconnect back-off 100 ms, doubling, jittered; 0 = 5 s */
+    bool reconnect; /**< false: the first connection failure is final and returned by calls */
 };
-CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_client_new(struct ccz_rpc_client **out, const struct ccz_rpc_client_cfg *cfg, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_client_new(struct ccz_rpc_client **out,
+                                               const struct ccz_rpc_client_cfg *cfg,
+                                               struct ccz_err *err);
 CCZ_API void ccz_rpc_client_free(struct ccz_rpc_client *c); /**< cancels what is running */
 CCZ_DEFINE_AUTO(ccz_rpc_client)
 /** Blocks until every connection is ready, or the first one is refused: the place where a server's
  *  evidence is judged before anything is sent. @p peer (may be NULL) describes the first one. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_client_connect(struct ccz_ratls_peer *peer, struct ccz_rpc_client *c, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_client_connect(struct ccz_ratls_peer *peer,
+                                                   struct ccz_rpc_client *c, struct ccz_err *err);
 
 struct ccz_rpc_md {
     const char *key;
     struct ccz_span value;
 };
 struct ccz_rpc_call_cfg {
-    int64_t timeout_ms;            /**< 0 = 30 s; sent as grpc-timeout */
+    int64_t timeout_ms; /**< 0 = 30 s; sent as grpc-timeout */
     const struct ccz_rpc_md *metadata;
     size_t metadata_len;
-    unsigned retries;              /**< further attempts after UNAVAILABLE, for idempotent methods only */
-    bool wait_for_ready;           /**< wait for a connection instead of failing at once */
+    unsigned retries;    /**< further attempts after UNAVAILABLE, for idempotent methods only */
+    bool wait_for_ready; /**< wait for a connection instead of failing at once */
 };
 /** What came back besides the message. */
 struct ccz_rpc_result {
     enum ccz_rpc_code code;
-    char message[256];             /**< grpc-message, decoded, cut */
-    char replica[64];              /**< response header "ccz-replica", or "" */
-    char hint[192];                /**< the peer's hint, or ""; err->hint points here */
+    char message[256]; /**< grpc-message, decoded, cut */
+    char replica[64];  /**< response header "ccz-replica", or "" */
+    char hint[192];    /**< the peer's hint, or ""; err->hint points here */
     unsigned attempts;
 };
 /**
@@ -155,19 +177,25 @@ struct ccz_rpc_result {
  *         rc as aux if given (ccz_rpc_fail()). If no connection could be made, the rc and reason of that:
  *         a refused server is CCZ_E_POLICY, CCZ_E_SIG, ..., a refusing one CCZ_E_PEER.
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_rpc_result *result, struct ccz_rpc_client *c,
-                                          const char *path, struct ccz_span request,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_rpc_result *result,
+                                          struct ccz_rpc_client *c, const char *path,
+                                          struct ccz_span request,
                                           const struct ccz_rpc_call_cfg *cfg, struct ccz_err *err);
 /** Called once on the channel's thread; @p response is borrowed; @p err is NULL on success. */
-typedef void (*ccz_rpc_done_fn)(void *arg, struct ccz_span response, const struct ccz_rpc_result *result, const struct ccz_err *err);
+typedef void (*ccz_rpc_done_fn)(void *arg, struct ccz_span response,
+                                const struct ccz_rpc_result *result, const struct ccz_err *err);
 /** Unary call without waiting. @p request is copied. @p done always runs exactly once if this returned CCZ_OK. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_unary_async(struct ccz_rpc_client *c, const char *path, struct ccz_span request,
-                                                const struct ccz_rpc_call_cfg *cfg, ccz_rpc_done_fn done, void *arg);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_unary_async(struct ccz_rpc_client *c, const char *path,
+                                                struct ccz_span request,
+                                                const struct ccz_rpc_call_cfg *cfg,
+                                                ccz_rpc_done_fn done, void *arg);
 
 /** A streaming call, used from one thread at a time (reading and writing may be two threads). */
 struct ccz_rpc_stream;
-CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_stream_open(struct ccz_rpc_stream **out, struct ccz_rpc_client *c, const char *path,
-                                                const struct ccz_rpc_call_cfg *cfg, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_stream_open(struct ccz_rpc_stream **out,
+                                                struct ccz_rpc_client *c, const char *path,
+                                                const struct ccz_rpc_call_cfg *cfg,
+                                                struct ccz_err *err);
 /** Blocks while flow control is closed. @retval CCZ_E_CLOSED the call is over: read the result */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_stream_send(struct ccz_rpc_stream *s, struct ccz_span msg);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_stream_half_close(struct ccz_rpc_stream *s);

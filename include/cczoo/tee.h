@@ -55,11 +55,13 @@ struct ccz_attester_cfg {
  * @retval CCZ_E_DENIED       the files are there, but not for this user, with a hint
  * @retval CCZ_E_FORMAT, CCZ_E_MISMATCH  damaged or mixed up simulated platform
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_attester_open(struct ccz_attester **out, const struct ccz_attester_cfg *cfg,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_attester_open(struct ccz_attester **out,
+                                              const struct ccz_attester_cfg *cfg,
                                               struct ccz_err *err);
 CCZ_API void ccz_attester_free(struct ccz_attester *a); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_attester)
-CCZ_API const char *ccz_attester_provider(const struct ccz_attester *a); /**< name as in the cfg, static */
+CCZ_API const char *
+ccz_attester_provider(const struct ccz_attester *a); /**< name as in the cfg, static */
 CCZ_API bool ccz_attester_simulated(const struct ccz_attester *a);
 /**
  * Appends a quote over @p report_data to @p out: an Intel quote, or a 1184-byte SNP attestation report.
@@ -75,8 +77,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_attester_quote(struct ccz_buf *out, struct ccz_a
                                                const uint8_t report_data[64], struct ccz_err *err);
 /** As ccz_attester_quote(); appends to @p aux what the platform adds for verifiers (SNP: the certificate
  *  table of GHCB, host data; nothing for the others). Both come from the same request. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_attester_quote_aux(struct ccz_buf *out, struct ccz_buf *aux, struct ccz_attester *a,
-                                                   const uint8_t report_data[64], struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_attester_quote_aux(struct ccz_buf *out, struct ccz_buf *aux,
+                                                   struct ccz_attester *a,
+                                                   const uint8_t report_data[64],
+                                                   struct ccz_err *err);
 /** Measurement this process reports (MRENCLAVE 32 bytes, MRTD 48 bytes) where known without a quote
  *  (software TEE); empty otherwise. Borrowed from @p a. */
 CCZ_API struct ccz_span ccz_attester_measurement(const struct ccz_attester *a);
@@ -103,8 +107,9 @@ CCZ_API struct ccz_span ccz_attester_measurement(const struct ccz_attester *a);
  * certify more under this root. For fresh collateral make a new directory; measurements do not depend on it.
  */
 struct ccz_sim_cfg {
-    int64_t now_s;   /**< required: issue date of everything */
-    int64_t valid_s; /**< lifetime of TCB info, QE identity and CRLs, 0 = 30 days; certificates: 7 years more */
+    int64_t now_s; /**< required: issue date of everything */
+    int64_t
+        valid_s; /**< lifetime of TCB info, QE identity and CRLs, 0 = 30 days; certificates: 7 years more */
     /** Status of the platform's TCB level as PCS spells it ("OutOfDate", "SWHardeningNeeded", "Revoked", ..),
      *  NULL = "UpToDate". Any other than UpToDate comes with advisory SIMULATED-SA-00001. */
     const char *tcb_status;
@@ -115,14 +120,16 @@ struct ccz_sim_cfg {
  * @retval CCZ_E_EXISTS  @p dir is not empty
  * @retval CCZ_E_ARG     now_s <= 0, valid_s < 0 or unknown tcb_status
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_sim_init(const char *dir, const struct ccz_sim_cfg *cfg, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_sim_init(const char *dir, const struct ccz_sim_cfg *cfg,
+                                         struct ccz_err *err);
 /**
  * The measurement the software TEE gives to an executable with these measured libraries:
  * SHA-256("cczoo sim measurement v1" NUL || for each file: size u64 LE || SHA-256(content)), the executable first.
  * Streams; a file that changes size meanwhile is an error.
  * @param[out] out 32 bytes
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_sim_measure(uint8_t out[32], const char *exe, const char *const *libs, size_t len,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_sim_measure(uint8_t out[32], const char *exe,
+                                            const char *const *libs, size_t len,
                                             struct ccz_err *err);
 
 #ifdef __cplusplus

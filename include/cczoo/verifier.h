@@ -26,8 +26,7 @@ struct ccz_verifier;
 struct ccz_verifier_cfg {
     struct ccz_clock clock;     /**< required */
     const char *collateral_dir; /**< collateral bundles (pcs.h) for genuine hardware, or NULL */
-    const char
-        *trust_sim_dir; /**< trust directory of a software TEE (ccz_sim_init: root.pem and
+    const char *trust_sim_dir;  /**< trust directory of a software TEE (ccz_sim_init: root.pem and
                              bundles), or NULL: the only way a simulated root is ever trusted */
     const struct ccz_policy *policy; /**< borrowed, must live as long as the verifier; NULL = verify
                                           only: ccz_verifier_appraise() then refuses everybody */

@@ -15,7 +15,8 @@
 /* Evidence that passed by: what a man in the middle, or yesterday's client, has. */
 static struct ccz_buf g_recorded;
 
-static ccz_rc record_evidence(void *arg, struct ccz_claims *claims, struct ccz_span quote, struct ccz_err *err)
+static ccz_rc record_evidence(void *arg, struct ccz_claims *claims, struct ccz_span quote,
+                              struct ccz_err *err)
 {
     (void)arg;
     memset(claims, 0, sizeof(*claims));
@@ -23,7 +24,8 @@ static ccz_rc record_evidence(void *arg, struct ccz_claims *claims, struct ccz_s
     return ccz_fail(err, CCZ_E_CLOSED, "attack:recorded", 0, "have what I came for");
 }
 
-static ccz_rc replay_evidence(void *arg, struct ccz_buf *quote, const uint8_t report_data[64], struct ccz_err *err)
+static ccz_rc replay_evidence(void *arg, struct ccz_buf *quote, const uint8_t report_data[64],
+                              struct ccz_err *err)
 {
     (void)arg;
     (void)report_data; /* a quote over this session's data is what the attacker cannot make */
@@ -37,18 +39,21 @@ static ccz_rc record_from(const char *target, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_ratls_ctx) ratls = NULL;
     CCZ_AUTO(ccz_rpc_client) client = NULL;
-    const struct ccz_ratls_cfg cfg = {.now_s = ccz_clock_now_s(ccz_clock_system()), .appraise = record_evidence};
+    const struct ccz_ratls_cfg cfg = {.now_s = ccz_clock_now_s(ccz_clock_system()),
+                                      .appraise = record_evidence};
     ccz_rc rc = ccz_ratls_ctx_new(&ratls, &cfg, err);
     if (rc != CCZ_OK)
         return rc;
     const struct ccz_rpc_client_cfg c = {.target = target, .ratls = ratls};
     rc = ccz_rpc_client_new(&client, &c, err);
     if (rc == CCZ_OK)
-        rc = ccz_rpc_client_connect(NULL, client, err); /* fails: we hang up once we have the evidence */
+        rc = ccz_rpc_client_connect(NULL, client,
+                                    err); /* fails: we hang up once we have the evidence */
     return g_recorded.size > 0 ? CCZ_OK : rc;
 }
 
-static ccz_rc serve(const char *listen_addr, const char *port_file, bool replay, struct ccz_err *err)
+static ccz_rc serve(const char *listen_addr, const char *port_file, bool replay,
+                    struct ccz_err *err)
 {
     static const char *const h2[] = {"h2", NULL};
     CCZ_AUTO(ccz_ratls_ctx) ratls = NULL;
@@ -91,8 +96,11 @@ int main(int argc, char **argv)
             port_file = argv[i + 1];
     }
     bool replay = argc > 1 && strcmp(argv[1], "replay") == 0;
-    if (!listen_addr || !port_file || (replay && !from) || (!replay && strcmp(argv[1], "plain-tls") != 0)) {
-        (void)fprintf(stderr, "usage: cczoo-attack plain-tls|replay [--from ADDR] --listen ADDR --port-file FILE\n");
+    if (!listen_addr || !port_file || (replay && !from) ||
+        (!replay && strcmp(argv[1], "plain-tls") != 0)) {
+        (void)fprintf(
+            stderr,
+            "usage: cczoo-attack plain-tls|replay [--from ADDR] --listen ADDR --port-file FILE\n");
         return 2;
     }
     struct ccz_err err;

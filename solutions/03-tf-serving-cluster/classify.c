@@ -12,11 +12,13 @@
 
 enum { SIDE = 28, PIXELS = SIDE * SIDE, CLASSES = 10 };
 
-static const char *const garment[CLASSES] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-                                             "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
+static const char *const garment[CLASSES] = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
+                                             "Coat",        "Sandal",    "Shirt",    "Sneaker",
+                                             "Bag",         "Ankle boot"};
 
 /* One Predict call: 784 pixels in, the most likely class out. */
-static ccz_rc classify(size_t *best, struct ccz_rpc_client *client, const float *pixels, struct ccz_err *err)
+static ccz_rc classify(size_t *best, struct ccz_rpc_client *client, const float *pixels,
+                       struct ccz_err *err)
 {
     CCZ_AUTO_BUF request, response, scores;
     ccz_buf_init(&request, 1 << 16);
@@ -31,7 +33,8 @@ static ccz_rc classify(size_t *best, struct ccz_rpc_client *client, const float 
     ccz_infer_encode_predict(&request, "fashion-mnist", "serving_default", &image, 1, "scores");
     struct ccz_rpc_result result;
     const struct ccz_rpc_call_cfg cfg = {.timeout_ms = 10000, .retries = 3};
-    ccz_rc rc = ccz_rpc_unary(&response, &result, client, CCZ_INFER_PATH_PREDICT, ccz_buf_span(&request), &cfg, err);
+    ccz_rc rc = ccz_rpc_unary(&response, &result, client, CCZ_INFER_PATH_PREDICT,
+                              ccz_buf_span(&request), &cfg, err);
     size_t classes = 0;
     if (rc == CCZ_OK)
         rc = ccz_infer_decode_scores(&scores, &classes, ccz_buf_span(&response), "scores", 1, err);
@@ -47,7 +50,8 @@ static ccz_rc classify(size_t *best, struct ccz_rpc_client *client, const float 
     return rc;
 }
 
-static ccz_rc run(const char *target, const char *policy, const char *trust_sim, const float *pixels, struct ccz_err *err)
+static ccz_rc run(const char *target, const char *policy, const char *trust_sim,
+                  const float *pixels, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_party) party = NULL;
     CCZ_AUTO(ccz_rpc_client) client = NULL; /* declared after the party: freed before it */
@@ -60,7 +64,8 @@ static ccz_rc run(const char *target, const char *policy, const char *trust_sim,
     const struct ccz_rpc_client_cfg where = {.target = target, .ratls = ccz_party_ratls(party)};
     rc = ccz_rpc_client_new(&client, &where, err);
     if (rc == CCZ_OK)
-        rc = ccz_rpc_client_connect(NULL, client, err); /* the evidence is judged here, before the image leaves */
+        rc = ccz_rpc_client_connect(NULL, client,
+                                    err); /* the evidence is judged here, before the image leaves */
     size_t best = 0;
     if (rc == CCZ_OK)
         rc = classify(&best, client, pixels, err);

@@ -7,8 +7,8 @@
 const char *ccz_rc_str(ccz_rc rc)
 {
     switch (rc) {
-#define X(name, value, text) \
-    case CCZ_##name:         \
+#define X(name, value, text)                                                                       \
+    case CCZ_##name:                                                                               \
         return text;
         CCZ_RC_MAP(X)
 #undef X
@@ -19,8 +19,8 @@ const char *ccz_rc_str(ccz_rc rc)
 const char *ccz_rc_name(ccz_rc rc)
 {
     switch (rc) {
-#define X(name, value, text) \
-    case CCZ_##name:         \
+#define X(name, value, text)                                                                       \
+    case CCZ_##name:                                                                               \
         return "CCZ_" #name;
         CCZ_RC_MAP(X)
 #undef X

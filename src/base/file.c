@@ -16,8 +16,8 @@
 static ccz_rc fail_errno(struct ccz_err *err, const char *where, const char *what, const char *path)
 {
     int e = errno;
-    return ccz_fail(err, e == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, where, e, "%s %s: %s", what, path,
-                    strerror(e));
+    return ccz_fail(err, e == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, where, e, "%s %s: %s", what,
+                    path, strerror(e));
 }
 
 static ccz_rc read_fd(struct ccz_buf *out, int fd, const char *path, struct ccz_err *err)
@@ -65,7 +65,8 @@ ccz_rc ccz_file_read_secret(struct ccz_secret **out, const char *path, size_t ma
         char got[16];
         (void)snprintf(got, sizeof(got), "%04o", (unsigned)(st.st_mode & 07777));
         ccz_refuse(err, CCZ_E_DENIED, "file:permissions", got, "0600");
-        rc = ccz_hint(err, CCZ_E_DENIED, "a key file must be readable by its owner only: chmod 600");
+        rc =
+            ccz_hint(err, CCZ_E_DENIED, "a key file must be readable by its owner only: chmod 600");
     }
     struct ccz_buf b;
     ccz_buf_init(&b, max_size);
@@ -110,7 +111,8 @@ void cczi_sync_parent(const char *path)
     }
 }
 
-ccz_rc cczi_newfile_open(struct cczi_newfile *f, const char *path, unsigned perm, struct ccz_err *err)
+ccz_rc cczi_newfile_open(struct cczi_newfile *f, const char *path, unsigned perm,
+                         struct ccz_err *err)
 {
     *f = (struct cczi_newfile){.fd = -1, .path = path};
     int n = snprintf(f->tmp, sizeof(f->tmp), "%s.%ld.tmp", path, (long)getpid());
@@ -142,8 +144,9 @@ void cczi_newfile_abort(struct cczi_newfile *f)
 static ccz_rc take_name(const struct cczi_newfile *f, enum ccz_file_mode mode, struct ccz_err *err)
 {
     if (mode == CCZ_FILE_REPLACE)
-        return rename(f->tmp, f->path) == 0 ? CCZ_OK
-                                            : fail_errno(err, "file:write", "cannot rename to", f->path);
+        return rename(f->tmp, f->path) == 0
+                   ? CCZ_OK
+                   : fail_errno(err, "file:write", "cannot rename to", f->path);
     if (link(f->tmp, f->path) != 0) {
         if (errno != EEXIST)
             return fail_errno(err, "file:write", "cannot create", f->path);

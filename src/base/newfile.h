@@ -11,7 +11,8 @@ struct cczi_newfile {
 };
 
 /* @param path borrowed until commit or abort */
-ccz_rc cczi_newfile_open(struct cczi_newfile *f, const char *path, unsigned perm, struct ccz_err *err);
+ccz_rc cczi_newfile_open(struct cczi_newfile *f, const char *path, unsigned perm,
+                         struct ccz_err *err);
 /* fsync, rename, fsync of the folder. On failure nothing is left behind. */
 ccz_rc cczi_newfile_commit(struct cczi_newfile *f, enum ccz_file_mode mode, struct ccz_err *err);
 /* Removes the unfinished file; does nothing after commit, abort or a failed open. */

@@ -12,12 +12,14 @@ struct ccz_party {
     bool simulated;
 };
 
-static ccz_rc attest(void *arg, struct ccz_buf *quote, const uint8_t report_data[64], struct ccz_err *err)
+static ccz_rc attest(void *arg, struct ccz_buf *quote, const uint8_t report_data[64],
+                     struct ccz_err *err)
 {
     return ccz_attester_quote(quote, arg, report_data, err);
 }
 
-static ccz_rc appraise_genuine(void *arg, struct ccz_claims *claims, struct ccz_span quote, struct ccz_err *err)
+static ccz_rc appraise_genuine(void *arg, struct ccz_claims *claims, struct ccz_span quote,
+                               struct ccz_err *err)
 {
     return ccz_verifier_verify(arg, claims, quote, err);
 }
@@ -30,17 +32,20 @@ static ccz_rc load_policy(struct ccz_policy **out, const char *file, struct ccz_
     return rc == CCZ_OK ? ccz_policy_parse(out, ccz_buf_span(&text), err) : rc;
 }
 
-static ccz_rc open_verifier(struct ccz_party *p, const struct ccz_party_cfg *cfg, struct ccz_clock clock,
-                            struct ccz_err *err)
+static ccz_rc open_verifier(struct ccz_party *p, const struct ccz_party_cfg *cfg,
+                            struct ccz_clock clock, struct ccz_err *err)
 {
     if (cfg->policy_file && cfg->genuine_only) /* one of them would not be asked: the policy */
-        return ccz_fail(err, CCZ_E_ARG, "party:policy", 0, "a policy was given, and that none decides");
+        return ccz_fail(err, CCZ_E_ARG, "party:policy", 0,
+                        "a policy was given, and that none decides");
     bool appraises = cfg->policy_file || cfg->genuine_only;
     if (!appraises && cfg->peer_evidence_optional)
         return CCZ_OK;
     if (!appraises) {
-        ccz_fail(err, CCZ_E_ARG, "party:policy", 0, "no appraisal policy was given for the peer's evidence");
-        return ccz_hint(err, CCZ_E_ARG, "name a policy file with --policy; an absent policy never accepts anybody");
+        ccz_fail(err, CCZ_E_ARG, "party:policy", 0,
+                 "no appraisal policy was given for the peer's evidence");
+        return ccz_hint(err, CCZ_E_ARG,
+                        "name a policy file with --policy; an absent policy never accepts anybody");
     }
     ccz_rc rc = cfg->policy_file ? load_policy(&p->policy, cfg->policy_file, err) : CCZ_OK;
     if (rc != CCZ_OK)
@@ -52,8 +57,8 @@ static ccz_rc open_verifier(struct ccz_party *p, const struct ccz_party_cfg *cfg
     return ccz_verifier_new(&p->verifier, &v, err);
 }
 
-static ccz_rc open_ratls(struct ccz_party *p, const struct ccz_party_cfg *cfg, struct ccz_clock clock,
-                         struct ccz_err *err)
+static ccz_rc open_ratls(struct ccz_party *p, const struct ccz_party_cfg *cfg,
+                         struct ccz_clock clock, struct ccz_err *err)
 {
     const struct ccz_ratls_cfg r = {
         .profile = cfg->profile,
@@ -62,7 +67,9 @@ static ccz_rc open_ratls(struct ccz_party *p, const struct ccz_party_cfg *cfg, s
         .now_s = ccz_clock_now_s(clock),
         .attest = p->attester ? attest : NULL,
         .attest_arg = p->attester,
-        .appraise = !p->verifier ? NULL : cfg->genuine_only ? appraise_genuine : ccz_verifier_appraise,
+        .appraise = !p->verifier        ? NULL
+                    : cfg->genuine_only ? appraise_genuine
+                                        : ccz_verifier_appraise,
         .appraise_arg = p->verifier,
         .peer_evidence_optional = cfg->peer_evidence_optional,
         .pin = cfg->pin,
@@ -80,7 +87,8 @@ ccz_rc ccz_party_new(struct ccz_party **out, const struct ccz_party_cfg *cfg, st
     if (!p)
         return ccz_fail(err, CCZ_E_NOMEM, "party:new", 0, "out of memory");
     if (cfg->attester && cfg->tee.provider)
-        return ccz_fail(err, CCZ_E_ARG, "party:evidence", 0, "two sources of own evidence were given");
+        return ccz_fail(err, CCZ_E_ARG, "party:evidence", 0,
+                        "two sources of own evidence were given");
     ccz_rc rc = cfg->tee.provider ? ccz_attester_open(&p->owned_attester, &cfg->tee, err) : CCZ_OK;
     p->attester = cfg->attester ? cfg->attester : p->owned_attester;
     if (rc == CCZ_OK)

@@ -26,8 +26,9 @@ enum {
     PF_ENTRY_SIZE = 32,
     PF_BLOCKS_PER_MHT = 96,
     PF_CHILDREN_PER_MHT = 32,
-    PF_GROUP_LEN = 97,    /* nodes of one MHT node and its blocks */
-    PF_MHT_DEPTH_MAX = 10 /* check: levels of a 32-ary tree of 2^60 / (96 * 4096) nodes, root included */
+    PF_GROUP_LEN = 97, /* nodes of one MHT node and its blocks */
+    PF_MHT_DEPTH_MAX =
+        10 /* check: levels of a 32-ary tree of 2^60 / (96 * 4096) nodes, root included */
 };
 
 struct cczi_pf_layout {

@@ -166,11 +166,10 @@ static void set_windows(struct ccz_collateral *c, const struct signed_doc *tcb,
     add_document(
         c, (struct cczi_window){ccz_crl_this_update(c->pck_crl), ccz_crl_next_update(c->pck_crl),
                                 "collateral:pck-crl-not-yet-valid", "collateral:pck-crl-expired"});
-    add_window(c, (struct cczi_window){/* renewed once a year */
-                                       ccz_crl_this_update(c->root_crl),
-                                       ccz_crl_next_update(c->root_crl),
-                                       "collateral:root-crl-not-yet-valid",
-                                       "collateral:root-crl-expired"});
+    add_window(c, (struct cczi_window){
+                      /* renewed once a year */
+                      ccz_crl_this_update(c->root_crl), ccz_crl_next_update(c->root_crl),
+                      "collateral:root-crl-not-yet-valid", "collateral:root-crl-expired"});
     add_chain(c, &tcb->chain, &cczi_chain_tcb_info);
     add_chain(c, &qe->chain, &cczi_chain_qe_identity);
     add_chain(c, &c->pck_ca, &cczi_chain_pck_crl);

@@ -11,10 +11,10 @@ enum { TCB_EVAL_NUMBER = 17, BODY_SIZE_MAX = 65536 };
 /* TCB levels are older than the collateral that lists them. */
 #define TCB_DATE     "2025-01-01T00:00:00Z"
 #define TCB_DATE_OLD "2024-01-01T00:00:00Z"
-#define TDX_MODULE_RULE                                                                            \
+#define TDX_MODULE_RULE                                                                              \
     "\"mrsigner\":\"000000000000000000000000000000000000000000000000" /* 48 bytes: Intel's module  \
-                                                                       */                          \
-    "000000000000000000000000000000000000000000000000\",\"attributes\":\"0000000000000000\","      \
+                                                                       */ \
+    "000000000000000000000000000000000000000000000000\",\"attributes\":\"0000000000000000\","        \
     "\"attributesMask\":\"FFFFFFFFFFFFFFFF\""
 
 ccz_rc cczi_sim_status(const char **out, const struct ccz_sim_cfg *cfg, struct ccz_err *err)

@@ -125,7 +125,10 @@ static void test_rest(void)
     ccz_buf_put_str(&body, "{\"instances\":[");
     for (size_t i = 0; i < IMAGES * PIXELS; i++) { /* [[[v],...],...] per image */
         size_t at = i % PIXELS;
-        ccz_buf_printf(&body, "%s%s[%.9g]%s%s", i ? "," : "", at == 0 ? "[[" : at % 28 ? "" : "[",
+        ccz_buf_printf(&body, "%s%s[%.9g]%s%s", i ? "," : "",
+                       at == 0   ? "[["
+                       : at % 28 ? ""
+                                 : "[",
                        (double)images()[i], at % 28 == 27 ? "]" : "", at == PIXELS - 1 ? "]" : "");
     }
     ccz_buf_put_str(&body, "]}");
@@ -176,9 +179,9 @@ static void *call_all_the_time(void *arg)
     while (!atomic_load(c->stop)) {
         struct ccz_run_status st;
         ccz_buf_clear(&resp);
-        ccz_infer_grpc(&resp, &st, c->s,
-                       &(struct ccz_infer_call){.path = CCZ_INFER_PATH_PREDICT,
-                                                .request = c->request});
+        ccz_infer_grpc(
+            &resp, &st, c->s,
+            &(struct ccz_infer_call){.path = CCZ_INFER_PATH_PREDICT, .request = c->request});
         c->ok += st.code == CCZ_RUN_OK;
         c->other += st.code != CCZ_RUN_OK;
     }

@@ -69,14 +69,17 @@ static void test_config(void)
     const struct ccz_attester_cfg tee = {.provider = "sim-sgx", .sim_dir = path("sim")};
     accept((struct ccz_party_cfg){.trust_sim_dir = trust, .policy_file = policy}, true);
     accept((struct ccz_party_cfg){.trust_sim_dir = trust, .genuine_only = true}, true);
-    accept((struct ccz_party_cfg){.tee = tee, .server = true, .peer_evidence_optional = true}, false);
+    accept((struct ccz_party_cfg){.tee = tee, .server = true, .peer_evidence_optional = true},
+           false);
 
-    refuse((struct ccz_party_cfg){0}, "party:policy"); /* the zeroed one trusts nobody, and says so */
+    refuse((struct ccz_party_cfg){0},
+           "party:policy"); /* the zeroed one trusts nobody, and says so */
     refuse((struct ccz_party_cfg){.trust_sim_dir = trust}, "party:policy");
     refuse((struct ccz_party_cfg){.policy_file = policy}, "verifier:config"); /* nothing to trust */
     /* a policy that nothing asks: the reader of the configuration thinks it decides */
-    refuse((struct ccz_party_cfg){.trust_sim_dir = trust, .policy_file = policy, .genuine_only = true},
-           "party:policy");
+    refuse(
+        (struct ccz_party_cfg){.trust_sim_dir = trust, .policy_file = policy, .genuine_only = true},
+        "party:policy");
     /* evidence that nothing can appraise */
     refuse((struct ccz_party_cfg){.trust_sim_dir = trust,
                                   .policy_file = policy,

@@ -276,7 +276,8 @@ static void test_sgx_defaults(void)
     struct ccz_claims good = good_claims(CCZ_TEE_SGX), c = good;
     CCZ_AUTO(ccz_policy) p = one_rule(CCZ_TEE_SGX, "");
     CHECK(accepts_at(p, &good, NOW));
-    for (unsigned bit = 0; bit < 64; bit++) { /* DEBUG has a field; CET, KSS, AEX-Notify are features */
+    for (unsigned bit = 0; bit < 64;
+         bit++) { /* DEBUG has a field; CET, KSS, AEX-Notify are features */
         c = good;
         c.attributes[bit / 8] ^= (uint8_t)(1u << bit % 8);
         if (bit == 1 || bit == 6 || bit == 7 || bit == 10)

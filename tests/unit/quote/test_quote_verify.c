@@ -860,10 +860,9 @@ static void test_dates(void)
  * the others. Not of the root CRL, which Intel renews once a year. */
 static void test_issued(void)
 {
-    static const size_t from_at[] = {offsetof(struct kit_cfg, tcb_info.from_s),
-                                     offsetof(struct kit_cfg, qe_identity.from_s),
-                                     offsetof(struct kit_cfg, pck_crl.from_s),
-                                     offsetof(struct kit_cfg, root_crl.from_s)};
+    static const size_t from_at[] = {
+        offsetof(struct kit_cfg, tcb_info.from_s), offsetof(struct kit_cfg, qe_identity.from_s),
+        offsetof(struct kit_cfg, pck_crl.from_s), offsetof(struct kit_cfg, root_crl.from_s)};
     for (size_t i = 0; i < 4; i++) {
         struct kit k;
         struct kit_cfg cfg;
