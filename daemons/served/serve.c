@@ -14,13 +14,12 @@ struct served_grpc {
 struct grpc_job {
     struct served_grpc *owner;
     struct ccz_rpc_call *call;
-    struct ccz_buf request; /* a copy: the loop's buffer is gone when a worker gets here */
+    struct ccz_span request; /* stays as long as the call is held */
 };
 
 static void job_free(struct grpc_job *j)
 {
     ccz_rpc_call_unref(j->call);
-    ccz_buf_free(&j->request);
     free(j);
 }
 
@@ -37,7 +36,7 @@ static void run_job(void *arg)
     struct ccz_run_status st = {0};
     const struct ccz_infer_call call = {
         .path = ccz_rpc_call_path(j->call),
-        .request = ccz_buf_span(&j->request),
+        .request = j->request,
         .timeout_ms = left_ms > UINT32_MAX ? 0 : (uint32_t)left_ms,
     };
     ccz_infer_grpc(&response, &st, j->owner->infer, &call);
@@ -58,16 +57,9 @@ static void on_call(struct ccz_rpc_call *call, void *arg, struct ccz_span reques
         return;
     }
     ccz_rpc_call_ref(call);
-    *j = (struct grpc_job){.owner = g, .call = call};
-    ccz_buf_init(&j->request, CCZ_RPC_MESSAGE_SIZE_MAX);
-    ccz_buf_put_span(&j->request, request);
-    const char *refused = NULL;
-    if (j->request.bad)
-        refused = "out of memory";
-    else if (!served_pool_submit(g->pool, run_job, j))
-        refused = "the queue of the model is full";
-    if (refused) {
-        ccz_rpc_finish(call, CCZ_RPC_UNAVAILABLE, refused);
+    *j = (struct grpc_job){.owner = g, .call = call, .request = request};
+    if (!served_pool_submit(g->pool, run_job, j)) {
+        ccz_rpc_finish(call, CCZ_RPC_UNAVAILABLE, "the queue of the model is full");
         job_free(j);
     }
 }
