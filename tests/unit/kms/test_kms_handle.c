@@ -565,6 +565,7 @@ static void test_malformed(void)
         {"Release", "\x0a\x09key/model\x0a\x09key/model", 22, CCZ_E_FORMAT}, /* a field twice */
         {"Release", "\x0a\x09key/mode", 10, CCZ_E_FORMAT},                   /* truncated */
         {"Release", "\x08\x01", 2, CCZ_E_FORMAT}, /* a number where a string belongs */
+        {"Release", "\x0a\x09key/model\x12\x01\x01", 14, CCZ_E_FORMAT}, /* and the reverse */
         {"Release", "\x0a\x09key/model\x10\xff\xff\xff\xff\x7f", 17,
          CCZ_E_LIMIT},                                         /* version above 2^32 */
         {"Release", "\x0a\x09key/model\x7a\x01x", 14, CCZ_OK}, /* an unknown field is ignored */

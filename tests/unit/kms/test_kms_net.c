@@ -321,6 +321,43 @@ static void answer_of(struct ccz_kms_store *s, int which)
                   NULL) == CCZ_OK);
 }
 
+/* Adds an audit line that is right in itself; prev receives its hash. */
+static void put_line(uint64_t seq, uint8_t prev[32])
+{
+    uint8_t numbers[16] = {0}, hash[32];
+    numbers[0] = (uint8_t)seq;
+    numbers[8] = 1;
+    const struct ccz_span parts[] = {CCZ_SPAN(prev, 32), CCZ_SPAN(numbers, 16), ccz_span_str("{}")};
+    CHECK(ccz_hash(hash, CCZ_SHA256, parts, 3) == CCZ_OK);
+    struct cczi_msg_audit_line m = {seq, 1, ccz_span_str("{}"), CCZ_SPAN(prev, 32),
+                                    CCZ_SPAN(hash, 32)};
+    size_t mark = ccz_pb_open(&g_answer, CCZI_MSG_REPEATED);
+    cczi_msg_put(&g_answer, cczi_msg_audit_line, &m);
+    ccz_pb_close(&g_answer, mark);
+    memcpy(prev, hash, 32);
+}
+
+/* Lines that are each right, but do not follow each other. */
+static void audit_gaps(struct ccz_rpc_client *c)
+{
+    static const struct {
+        uint64_t second; /* number of the second line */
+        bool forget;     /* it does not follow the first */
+        ccz_rc rc;
+    } cases[] = {{2, false, CCZ_OK}, {3, false, CCZ_E_SIG}, {2, true, CCZ_E_SIG}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ccz_err err = {0};
+        uint8_t prev[32] = {0};
+        ccz_buf_clear(&g_answer);
+        put_line(1, prev);
+        if (cases[i].forget)
+            memset(prev, 0, sizeof(prev));
+        put_line(cases[i].second, prev);
+        CHECK(ask_all(c, 5, &err) == cases[i].rc);
+        CHECK(err.rc == CCZ_OK || strcmp(err.where, "kms:audit-chain") == 0);
+    }
+}
+
 /* Each kind of answer, true, and cut at each byte: what is missing is noticed, never taken as done.
  */
 static void test_net_hostile_server(void)
@@ -354,6 +391,14 @@ static void test_net_hostile_server(void)
     CHECK(at != NULL);
     memcpy(at, "reject", 6);
     CHECK(ask_all(c.rpc, 5, &err) == CCZ_E_SIG && strcmp(err.where, "kms:audit-chain") == 0);
+    audit_gaps(c.rpc);
+    ccz_buf_clear(&g_answer); /* a receipt that names no audit line */
+    static const uint8_t digest[32];
+    struct cczi_msg_receipt receipt = {0, CCZ_SPAN(digest, 32), FIX_NOW};
+    size_t mark = ccz_pb_open(&g_answer, CCZI_MSG_RECEIPT);
+    cczi_msg_put(&g_answer, cczi_msg_receipt, &receipt);
+    ccz_pb_close(&g_answer, mark);
+    CHECK(ask_all(c.rpc, 2, &err) == CCZ_E_PEER && strcmp(err.where, "kms:response") == 0);
     ccz_buf_clear(&g_answer); /* "more", for ever */
     ccz_pb_put_uint(&g_answer, CCZI_MSG_MORE, 1);
     CHECK(ask_all(c.rpc, 5, &err) == CCZ_E_PEER && ask_all(c.rpc, 6, &err) == CCZ_E_PEER);

@@ -428,7 +428,49 @@ static void test_tamper(void)
     CHECK(try_open(&err) == CCZ_OK); /* it was not the copying */
 }
 
-/* A rewritten chain, consistent in itself, as somebody without the master key can make it. */
+/* Replaces the audit lines first..last by others: numbered `shift` higher, with entry "{}", each with the hash that
+ * belongs to it, as somebody without the master key can make them. */
+static void rewrite_chain(int64_t first, int64_t last, int64_t shift)
+{
+    sqlite3 *db;
+    sqlite3_stmt *get, *set;
+    CHECK(sqlite3_open(in_dir("kms.sqlite"), &db) == SQLITE_OK);
+    CHECK(sqlite3_exec(db, "CREATE TEMP TABLE was AS SELECT * FROM audit ORDER BY seq", NULL, NULL,
+                       NULL) == SQLITE_OK);
+    CHECK(sqlite3_exec(db, "DELETE FROM audit", NULL, NULL, NULL) == SQLITE_OK);
+    CHECK(sqlite3_prepare_v2(db, "SELECT seq, time_s, entry, prev, hash FROM was", -1, &get,
+                             NULL) == SQLITE_OK);
+    CHECK(sqlite3_prepare_v2(db, "INSERT INTO audit VALUES (?, ?, ?, ?, ?)", -1, &set, NULL) ==
+          SQLITE_OK);
+    uint8_t before[32] = {0};
+    while (sqlite3_step(get) == SQLITE_ROW) {
+        int64_t seq = sqlite3_column_int64(get, 0);
+        bool change = seq >= first && seq <= last;
+        for (int col = 0; col < 5; col++)
+            sqlite3_bind_value(set, col + 1, sqlite3_column_value(get, col));
+        if (change) {
+            uint8_t numbers[16];
+            uint64_t n[2] = {(uint64_t)(seq + shift), (uint64_t)sqlite3_column_int64(get, 1)};
+            for (size_t i = 0; i < 16; i++)
+                numbers[i] = (uint8_t)(n[i / 8] >> (8 * (i % 8)));
+            const struct ccz_span parts[] = {CCZ_SPAN(before, 32), CCZ_SPAN(numbers, 16),
+                                             ccz_span_str("{}")};
+            uint8_t hash[32];
+            CHECK(ccz_hash(hash, CCZ_SHA256, parts, 3) == CCZ_OK);
+            sqlite3_bind_int64(set, 1, seq + shift);
+            sqlite3_bind_blob(set, 3, "{}", 2, SQLITE_STATIC);
+            sqlite3_bind_blob(set, 4, before, 32, SQLITE_TRANSIENT);
+            sqlite3_bind_blob(set, 5, hash, 32, SQLITE_TRANSIENT);
+            memcpy(before, hash, 32);
+        } else {
+            memcpy(before, sqlite3_column_blob(get, 4), 32);
+        }
+        CHECK(sqlite3_step(set) == SQLITE_DONE && sqlite3_reset(set) == SQLITE_OK);
+    }
+    CHECK(sqlite3_finalize(get) == SQLITE_OK && sqlite3_finalize(set) == SQLITE_OK);
+    CHECK(sqlite3_close(db) == SQLITE_OK);
+}
+
 static void test_chain_rewritten(void)
 {
     make_dir();
@@ -436,37 +478,21 @@ static void test_chain_rewritten(void)
     struct ccz_kms_store *s = open_store();
     fix_populate(s);
     ccz_kms_store_free(s);
-    sqlite3 *db;
-    CHECK(sqlite3_open(in_dir("kms.sqlite"), &db) == SQLITE_OK);
-    sqlite3_stmt *get, *set;
-    CHECK(sqlite3_prepare_v2(db, "SELECT seq, time_s FROM audit ORDER BY seq", -1, &get, NULL) ==
-          SQLITE_OK);
-    CHECK(sqlite3_prepare_v2(db, "UPDATE audit SET entry = ?, prev = ?, hash = ? WHERE seq = ?", -1,
-                             &set, NULL) == SQLITE_OK);
-    uint8_t prev[32] = {0};
-    while (sqlite3_step(get) == SQLITE_ROW) {
-        uint8_t seq_time[16];
-        uint64_t seq = (uint64_t)sqlite3_column_int64(get, 0),
-                 t = (uint64_t)sqlite3_column_int64(get, 1);
-        for (size_t i = 0; i < 8; i++) {
-            seq_time[i] = (uint8_t)(seq >> (8 * i));
-            seq_time[8 + i] = (uint8_t)(t >> (8 * i));
-        }
-        const struct ccz_span parts[] = {CCZ_SPAN(prev, 32), CCZ_SPAN(seq_time, 16),
-                                         ccz_span_str("{}")};
-        uint8_t hash[32];
-        CHECK(ccz_hash(hash, CCZ_SHA256, parts, 3) == CCZ_OK);
-        sqlite3_bind_blob(set, 1, "{}", 2, SQLITE_STATIC);
-        sqlite3_bind_blob(set, 2, prev, 32, SQLITE_TRANSIENT);
-        sqlite3_bind_blob(set, 3, hash, 32, SQLITE_TRANSIENT);
-        sqlite3_bind_int64(set, 4, (int64_t)seq);
-        CHECK(sqlite3_step(set) == SQLITE_DONE && sqlite3_reset(set) == SQLITE_OK);
-        memcpy(prev, hash, 32);
+    copy_db("kms.sqlite", "good.sqlite");
+    const struct {
+        int64_t first, last, shift;
+        const char *where;
+    } cases[] = {
+        {1, 1000, 0, "kms:audit-end"}, /* all of it: consistent in itself */
+        {3, 3, 0, "kms:audit-chain"}, /* one line: right in itself, not what the next one follows */
+        {3, 1000, 1, "kms:audit-chain"}, /* a gap in the numbers */
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        copy_db("good.sqlite", "kms.sqlite");
+        rewrite_chain(cases[i].first, cases[i].last, cases[i].shift);
+        struct ccz_err err;
+        CHECK(try_open(&err) == CCZ_E_SIG && strcmp(err.where, cases[i].where) == 0);
     }
-    CHECK(sqlite3_finalize(get) == SQLITE_OK && sqlite3_finalize(set) == SQLITE_OK &&
-          sqlite3_close(db) == SQLITE_OK);
-    struct ccz_err err;
-    CHECK(try_open(&err) == CCZ_E_SIG && strcmp(err.where, "kms:audit-end") == 0);
 }
 
 /* While the KMS runs, each row is checked as it is used. */
