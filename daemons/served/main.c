@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { DRAIN_MS = 10000 };
@@ -123,7 +124,8 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_INFO);
-    sigset_t signals; /* blocked in every thread, waited for below */
+    (void)setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0); /* TensorFlow's errors only; before any thread */
+    sigset_t signals;                             /* blocked in every thread, waited for below */
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);

@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+enum { REST_TIMEOUT_MS = 30000 }; /* TensorFlow Serving's default */
+
 struct served_rest {
     struct ccz_loop *loop;
     struct ccz_http_server *http;
@@ -56,7 +58,8 @@ static void run_job(void *arg)
     struct rest_job *j = arg;
     const struct ccz_infer_http call = {.method = ccz_buf_str(&j->method),
                                         .path = ccz_buf_str(&j->path),
-                                        .body = ccz_buf_span(&j->in)};
+                                        .body = ccz_buf_span(&j->in),
+                                        .timeout_ms = REST_TIMEOUT_MS};
     ccz_infer_rest(&j->body, &j->status, &j->content_type, j->owner->infer, &call);
     if (ccz_loop_post(j->owner->loop, answer, j) != CCZ_OK)
         abort(); /* out of memory for one queue entry: the request could never be answered */

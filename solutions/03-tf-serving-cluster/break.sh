@@ -15,7 +15,7 @@ cp "$BIN/cczoo-served" "$RUN/tampered"
 chmod u+wx "$RUN/tampered"
 "$ROOT/scripts/flip-byte" "$RUN/tampered" "$(grep -abo 'cczoo-served' "$RUN/tampered" | head -n 1 | cut -d: -f1)"
 run_tampered() {
-    (cd "$RUN" && env TF_CPP_MIN_LOG_LEVEL=3 "$RUN/tampered" --listen 127.0.0.1:0 --port-file "$RUN/tampered.port" \
+    (cd "$RUN" && "$RUN/tampered" --listen 127.0.0.1:0 --port-file "$RUN/tampered.port" \
         --model-name fashion-mnist --model-dir models/fashion-mnist --tensorflow "$TF/libtensorflow_cc.so.2" \
         --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" --kms "$KMS" \
         --kms-policy "$RUN/kms-policy.json" --kms-key key/fashion-mnist)
@@ -27,7 +27,7 @@ file=$(cd "$RUN" && find models/fashion-mnist -name 'variables.data*' | head -n 
 cp -r "$RUN/models" "$RUN/models.good"
 "$ROOT/scripts/flip-byte" "$RUN/$file" 100000
 run_damaged() {
-    (cd "$RUN" && env TF_CPP_MIN_LOG_LEVEL=3 "$BIN/cczoo-served" --listen 127.0.0.1:0 --port-file "$RUN/damaged.port" \
+    (cd "$RUN" && "$BIN/cczoo-served" --listen 127.0.0.1:0 --port-file "$RUN/damaged.port" \
         --model-name fashion-mnist --model-dir models/fashion-mnist --tensorflow "$TF/libtensorflow_cc.so.2" \
         --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" --kms "$KMS" \
         --kms-policy "$RUN/kms-policy.json" --kms-key key/fashion-mnist)

@@ -47,7 +47,7 @@ start_server() {
     local program=${2:-$BIN/cczoo-served} port=0
     rm -f "$RUN/server-$1.port"
     [ ! -s "$RUN/server-$1.fixed" ] || port=$(cat "$RUN/server-$1.fixed")
-    (cd "$RUN" && exec env TF_CPP_MIN_LOG_LEVEL=3 "$program" --listen "127.0.0.1:$port" --port-file "$RUN/server-$1.port" \
+    (cd "$RUN" && exec "$program" --listen "127.0.0.1:$port" --port-file "$RUN/server-$1.port" \
         --model-name fashion-mnist --model-dir models/fashion-mnist --threads 1 --replica "server-$1" \
         --tensorflow "$TF/libtensorflow_cc.so.2" --tee sim-sgx --sim-dir "$RUN/sim" \
         --trust-sim "$RUN/sim/trust" --kms "$KMS" --kms-policy "$RUN/kms-policy.json" --kms-key key/fashion-mnist) \
