@@ -26,6 +26,15 @@ void cczi_h2_attach(struct cczi_h2 *h, struct cczi_stream *st, int32_t id)
     *(h->last ? &h->last->next : &h->first) = st;
     h->last = st;
     h->streams++;
+    st->budget = h->cfg.budget;
+    if (st->budget)
+        atomic_fetch_add(&st->budget->refs, 1);
+}
+
+void cczi_budget_unref(struct cczi_budget *b)
+{
+    if (b && atomic_fetch_sub(&b->refs, 1) == 1)
+        free(b);
 }
 
 /* The stream holds so much now. Differences are modulo 2^64, sums are not. */
@@ -34,8 +43,8 @@ static void count(struct cczi_stream *st, size_t body_size, size_t md_size)
     struct cczi_h2 *h = st->h2;
     size_t change = body_size + md_size - st->counted_body - st->counted_md;
     h->buffered += body_size - st->counted_body;
-    if (h->cfg.budget && change)
-        atomic_fetch_add_explicit(&h->cfg.budget->used, change, memory_order_relaxed);
+    if (st->budget && change)
+        atomic_fetch_add_explicit(&st->budget->used, change, memory_order_relaxed);
     st->counted_body = body_size;
     st->counted_md = md_size;
 }
@@ -56,7 +65,7 @@ static void detach(struct cczi_stream *st)
     *(st->next ? &st->next->prev : &h->last) = st->prev;
     st->prev = st->next = NULL;
     h->streams--;
-    count(st, 0, 0);
+    h->buffered -= st->counted_body;
     st->h2 = NULL;
 }
 
@@ -504,6 +513,11 @@ void cczi_stream_init(struct cczi_stream *st, size_t message_size_max)
 
 void cczi_stream_deinit(struct cczi_stream *st)
 {
+    if (st->budget)
+        atomic_fetch_sub_explicit(&st->budget->used, st->counted_body + st->counted_md,
+                                  memory_order_relaxed);
+    cczi_budget_unref(st->budget);
+    st->budget = NULL;
     cczi_md_free(&st->in);
     cczi_md_free(&st->out_headers);
     cczi_md_free(&st->out_trailers);

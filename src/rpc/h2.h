@@ -20,11 +20,14 @@
 struct cczi_h2;
 
 /* Memory that peers may make us hold, over all connections of a server: without it, each of many
- * connections could fill its own limit. */
+ * connections could fill its own limit. Counted until a call is freed: handlers keep calls, and with
+ * them requests, longer than peers keep their streams. */
 struct cczi_budget {
+    atomic_uint refs; /* the server's and one of each stream */
     atomic_size_t used;
     size_t max;
 };
+void cczi_budget_unref(struct cczi_budget *b); /* NULL is fine */
 
 struct cczi_stream {
     struct cczi_h2 *h2; /* NULL before it is opened and after it is closed */
@@ -34,6 +37,7 @@ struct cczi_stream {
     struct cczi_md in;  /* headers, then trailers; server also ":path", ":authority" */
     size_t header_size; /* as counted by RFC 9113, 6.5.2 */
     struct cczi_framer framer;
+    struct cczi_budget *budget;      /* NULL = none */
     size_t counted_body, counted_md; /* bytes of the framer and of `in` that are counted as held */
     size_t unconsumed;               /* flow-control credit held back while paused */
     int64_t timeout_ms;              /* server: grpc-timeout, -1 = none */

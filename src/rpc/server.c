@@ -27,7 +27,7 @@ struct ccz_rpc_server {
     struct cczi_worker *workers;
     unsigned workers_len;
     atomic_uint conns;
-    struct cczi_budget budget;
+    struct cczi_budget *budget;
     uint16_t port;
     bool running;
 };
@@ -102,7 +102,7 @@ static void on_ready(void *arg)
                              .arg = c,
                              .message_size_max = cfg->message_size_max,
                              .streams_max = cfg->streams_max,
-                             .budget = &c->worker->server->budget};
+                             .budget = c->worker->server->budget};
     c->peer = calloc(1, sizeof(*c->peer));
     if (!c->peer || cczi_h2_new(&c->h2, &h2) != CCZ_OK) {
         conn_close(c, false);
@@ -370,11 +370,13 @@ ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out, const struct ccz_rpc_serv
     if (s) {
         s->cfg = *cfg;
         set_defaults(&s->cfg);
-        s->budget.max = s->cfg.requests_size_max;
         s->listen = strdup(cfg->listen);
+        s->budget = calloc(1, sizeof(*s->budget));
     }
-    if (!s || !s->listen)
+    if (!s || !s->listen || !s->budget)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+    atomic_init(&s->budget->refs, 1);
+    s->budget->max = s->cfg.requests_size_max;
     *out = ccz_rpc_server_take(&s);
     return CCZ_OK;
 }
@@ -388,6 +390,7 @@ void ccz_rpc_server_free(struct ccz_rpc_server *s)
     for (size_t i = 0; i < s->methods_len; i++)
         free(s->methods[i].path);
     free(s->methods);
+    cczi_budget_unref(s->budget);
     free(s->listen);
     free(s);
 }
