@@ -10,7 +10,9 @@
  * connection. Handlers run on that loop and must not block: hand long work to a pool and answer from any
  * thread (ccz_rpc_send / ccz_rpc_finish are thread-safe on a call that is held with ccz_rpc_call_ref()).
  * A client channel owns one background loop thread; its functions may be called from any thread.
- * Reading order of the sources: status.c, frame.c, h2.c, call.c, server.c, client.c.
+ * Handshakes (evidence is made and appraised there) run on threads of their own and disturb no call.
+ * Reading order of the sources: status.c, md.c, frame.c; h2.c, h2_send.c (the engine); deadline.c, pool.c,
+ * wire.c; call.c, server.c; client.c, channel.c, stream.c.
  */
 #include <cczoo/ratls.h>
 
@@ -73,13 +75,17 @@ struct ccz_rpc_server_cfg {
     unsigned threads;            /**< 0 = 1 */
     struct ccz_ratls_ctx *ratls; /**< required; outlives the server */
     size_t message_size_max;     /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX */
-    /** Bytes of requests (headers, messages that are incomplete or wait for their handler) held over all connections;
-     *  what comes above it ends with RESOURCE_EXHAUSTED. 0 = 8 times message_size_max, at least 256 MiB */
+    /** Bytes of requests (headers, messages that are incomplete or wait for their handler, calls that are
+     *  over for the client but still held) over all connections; what comes above it ends with
+     *  RESOURCE_EXHAUSTED. 0 = 8 times message_size_max, at least 256 MiB */
     size_t requests_size_max;
     unsigned streams_max;         /**< concurrent calls per connection, 0 = 256 */
     unsigned connections_max;     /**< 0 = 4096 */
     int64_t handshake_timeout_ms; /**< 0 = 10 s */
-    int64_t keepalive_ms;         /**< PING when idle this long; 0 = 60 s */
+    int64_t keepalive_ms;      /**< PING when idle this long; 0 = 60 s. Closed if it is not answered
+                                       for as long again, at most 20 s */
+    int64_t connection_age_ms; /**< older connections get no new calls: clients connect, and
+                                       attest, again; 0 = any age */
 };
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out,
                                                const struct ccz_rpc_server_cfg *cfg,
@@ -96,7 +102,8 @@ CCZ_API void ccz_rpc_server_set_fallback(struct ccz_rpc_server *s, ccz_rpc_unary
 /** Starts the loop threads; returns once the port is open. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_start(struct ccz_rpc_server *s, struct ccz_err *err);
 CCZ_API uint16_t ccz_rpc_server_port(const struct ccz_rpc_server *s);
-/** GOAWAY, lets calls in flight end for at most @p grace_ms, then cancels them; blocks until stopped. */
+/** GOAWAY, lets calls in flight end for at most @p grace_ms, then cancels them; blocks until stopped. Not from
+ *  a handler. */
 CCZ_API void ccz_rpc_server_stop(struct ccz_rpc_server *s, int64_t grace_ms);
 CCZ_API void ccz_rpc_server_free(struct ccz_rpc_server *s);
 CCZ_DEFINE_AUTO(ccz_rpc_server)
@@ -160,7 +167,8 @@ struct ccz_rpc_call_cfg {
     int64_t timeout_ms; /**< 0 = 30 s; sent as grpc-timeout */
     const struct ccz_rpc_md *metadata;
     size_t metadata_len;
-    unsigned retries;    /**< further attempts after UNAVAILABLE, for idempotent methods only */
+    unsigned retries; /**< further attempts after UNAVAILABLE, for idempotent methods only; what a
+                              server refused unbegun (GOAWAY) is sent again in any case */
     bool wait_for_ready; /**< wait for a connection instead of failing at once */
 };
 /** What came back besides the message. */
@@ -172,7 +180,7 @@ struct ccz_rpc_result {
     unsigned attempts;
 };
 /**
- * Blocking unary call. @param[out] response appended @param[out] result may be NULL
+ * Blocking unary call; not from a ccz_rpc_done_fn. @param[out] response appended @param[out] result may be NULL
  * @retval the rc of ccz_rpc_rc_of(result->code); err carries the peer's where / got / expected / hint and its
  *         rc as aux if given (ccz_rpc_fail()). If no connection could be made, the rc and reason of that:
  *         a refused server is CCZ_E_POLICY, CCZ_E_SIG, ..., a refusing one CCZ_E_PEER.

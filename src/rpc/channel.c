@@ -126,19 +126,25 @@ static void conn_lost(struct cczi_cconn *conn, const struct ccz_err *err)
     serve_parked(c);
 }
 
+/* As in the server. */
 static bool pull_frames(struct cczi_cconn *conn)
 {
-    struct ccz_buf *out = &conn->client->out;
-    struct ccz_err err;
+    struct ccz_rpc_client *c = conn->client;
+    bool nested = c->out_busy;
+    CCZ_AUTO_BUF own;
+    ccz_buf_init(&own, CCZ_CONN_OUT_SIZE_MAX);
+    struct ccz_buf *out = nested ? &own : &c->out;
+    ccz_rc rc = CCZ_OK;
     while (cczi_wire_writable(conn->wire) && cczi_h2_wants_pull(conn->h2)) {
         ccz_buf_clear(out);
-        if (cczi_h2_pull(out, conn->h2, PULL_SIZE, &err) != CCZ_OK)
-            return false;
-        if (out->size == 0)
+        c->out_busy = true;
+        rc = cczi_h2_pull(out, conn->h2, PULL_SIZE, NULL);
+        c->out_busy = nested;
+        if (rc != CCZ_OK || out->size == 0)
             break;
         cczi_wire_send(conn->wire, ccz_buf_span(out));
     }
-    return !cczi_h2_done(conn->h2);
+    return rc == CCZ_OK && !cczi_h2_done(conn->h2);
 }
 
 void cczi_cconn_flush(struct cczi_cconn *conn)
@@ -172,10 +178,13 @@ static void on_plain(void *arg, struct ccz_span data)
     conn->busy = true;
     ccz_rc rc = cczi_h2_feed(conn->h2, data, &err);
     conn->busy = false;
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK) {
         cczi_cconn_flush(conn);
-    else
-        conn_lost(conn, &err);
+        return;
+    }
+    err.rc =
+        CCZ_E_UNAVAILABLE; /* a server that breaks HTTP/2 is to its callers one that is not there */
+    conn_lost(conn, &err);
 }
 
 static void on_writable(void *arg)
@@ -433,16 +442,6 @@ void cczi_ccall_cancel(struct cczi_ccall *call)
         cczi_cconn_flush(conn);
 }
 
-/* The request for this attempt; the last one takes the original. */
-static struct cczi_out *request_of(struct cczi_ccall *call)
-{
-    struct cczi_out *o = call->request;
-    if (call->retries_left)
-        return cczi_out_new(CCZ_SPAN(o->bytes + CCZI_PREFIX_SIZE, o->size - CCZI_PREFIX_SIZE));
-    call->request = NULL;
-    return o;
-}
-
 static void start_on(struct cczi_cconn *conn, struct cczi_ccall *call)
 {
     struct ccz_err err;
@@ -450,7 +449,6 @@ static void start_on(struct cczi_cconn *conn, struct cczi_ccall *call)
                               .path = call->path,
                               .timeout_ms = call->deadline_ms - ccz_mono_ms(),
                               .metadata = &call->metadata};
-    struct cczi_out *request = NULL;
     call->result.attempts++;
     call->last_slot = conn->slot;
     ccz_rc rc = cczi_h2_request(conn->h2, &call->st, &rq, &err);
@@ -461,10 +459,7 @@ static void start_on(struct cczi_cconn *conn, struct cczi_ccall *call)
         cczi_channel_call(call);
         return;
     }
-    if (rc == CCZ_OK && !call->stream && !(request = request_of(call)))
-        rc = ccz_fail(&err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
     if (rc != CCZ_OK) {
-        cczi_stream_abandon(&call->st);
         cczi_ccall_fail(call, ccz_rpc_code_of(rc), &err);
         return;
     }
@@ -472,7 +467,9 @@ static void start_on(struct cczi_cconn *conn, struct cczi_ccall *call)
     if (call->stream) {
         cczi_stream_started(call->stream);
     } else {
-        cczi_stream_send(&call->st, request);
+        call->request->refs++;
+        call->request->sent = 0;
+        cczi_stream_send(&call->st, call->request);
         cczi_stream_half_close(&call->st);
     }
     cczi_cconn_flush(conn);
@@ -511,10 +508,15 @@ static void serve_parked(struct ccz_rpc_client *c)
     }
 }
 
+/* What the server did not begin may always be sent again; what failed half way only if the caller says so. */
 static bool may_retry(const struct cczi_ccall *call)
 {
-    return call->retries_left && call->st.code == CCZ_RPC_UNAVAILABLE && !call->stream &&
-           !call->client->stopping && ccz_mono_ms() < call->deadline_ms;
+    enum { REFUSALS_MAX = 8 };
+    if (call->stream || call->client->stopping || ccz_mono_ms() >= call->deadline_ms)
+        return false;
+    if (call->st.refused && call->result.attempts < REFUSALS_MAX)
+        return true;
+    return call->retries_left && call->st.code == CCZ_RPC_UNAVAILABLE;
 }
 
 /* A new attempt: at once on another connection, after a rest if this server itself said it cannot.
@@ -522,7 +524,7 @@ static bool may_retry(const struct cczi_ccall *call)
 static void retry(struct cczi_ccall *call, bool answered)
 {
     struct ccz_rpc_client *c = call->client;
-    call->retries_left--;
+    call->retries_left -= call->st.refused ? 0 : 1;
     cczi_stream_deinit(&call->st);
     cczi_stream_init(&call->st, c->cfg.message_size_max);
     call->st.framer.keep = true;
@@ -553,7 +555,7 @@ static void on_close(void *arg, struct cczi_stream *st)
         call->err = conn->why;
     }
     if (may_retry(call)) {
-        retry(call, st->has_status);
+        retry(call, st->has_status || st->refused);
         return;
     }
     if (st->code == CCZ_RPC_OK && !call->stream && call->messages != 1) {

@@ -43,7 +43,7 @@ struct cczi_ccall {
     struct cczi_slot *last_slot; /* a retry prefers another one */
     struct cczi_deadline timer;  /* deadline, or the end of a rest before that */
     struct cczi_md metadata;
-    struct cczi_out *request; /* unary; kept while there are retries left */
+    struct cczi_out *request; /* unary; a reference for further attempts */
     int64_t deadline_ms;
     unsigned retries_left, messages;
     bool wait; /* for a connection, as long as the deadline allows */
@@ -77,6 +77,7 @@ struct ccz_rpc_client {
     /* loop thread */
     struct cczi_deadlines deadlines;
     struct ccz_buf scratch, out;
+    bool out_busy; /* as in the server */
     struct cczi_slot *slots;
     unsigned next_slot;
     struct cczi_cconn *conns;

@@ -84,7 +84,7 @@ struct cczi_out *cczi_out_new(struct ccz_span msg)
     struct cczi_out *o = malloc(sizeof(*o) + CCZI_PREFIX_SIZE + msg.size);
     if (!o)
         return NULL;
-    *o = (struct cczi_out){.size = CCZI_PREFIX_SIZE + msg.size};
+    *o = (struct cczi_out){.size = CCZI_PREFIX_SIZE + msg.size, .refs = 1};
     o->bytes[0] = 0;
     o->bytes[1] = (uint8_t)(msg.size >> 24);
     o->bytes[2] = (uint8_t)(msg.size >> 16);
@@ -99,7 +99,9 @@ void cczi_out_free(struct cczi_out *list)
 {
     while (list) {
         struct cczi_out *next = list->next;
-        free(list);
+        list->next = NULL;
+        if (--list->refs == 0)
+            free(list);
         list = next;
     }
 }

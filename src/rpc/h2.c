@@ -9,7 +9,7 @@
 enum {
     RESET_BURST = 512, /* RST_STREAM frames from a client: what may come at once, and per second */
     RESET_RATE = 64,
-    BUDGET_MESSAGES = 4 /* largest messages that one connection may have incomplete at a time */
+    BUDGET_MESSAGES = 4 /* largest messages that a connection may have incomplete or kept */
 };
 
 struct cczi_stream *cczi_h2_stream(struct cczi_h2 *h, int32_t id)
@@ -80,6 +80,7 @@ static void fail_stream(struct cczi_stream *st, enum ccz_rpc_code code, const ch
     if (st->has_code)
         return;
     cczi_stream_drop_output(st);
+    cczi_stream_release_message(st);
     if (st->h2->cfg.server) {
         cczi_stream_finish(st, code, message);
         return;
@@ -242,7 +243,6 @@ static void on_bytes(struct cczi_stream *st, struct ccz_span chunk)
         cczi_h2_account(st);
         if (over_budget(st->h2)) {
             fail_stream(st, CCZ_RPC_RESOURCE_EXHAUSTED, "too many bytes of requests are held");
-            cczi_stream_release_message(st);
             return;
         }
         switch (got) {
@@ -363,6 +363,7 @@ static void client_outcome(struct cczi_stream *st, uint32_t h2_code)
 static void close_stream(struct cczi_stream *st, uint32_t h2_code)
 {
     const struct cczi_h2_cfg *cfg = &st->h2->cfg;
+    st->refused = h2_code == NGHTTP2_REFUSED_STREAM && !st->headers_done;
     if (!cfg->server)
         client_outcome(st, h2_code);
     detach(st);

@@ -59,7 +59,8 @@ struct cczi_stream {
     bool has_code; /* code and message are final */
     bool discard;  /* what still arrives is of no interest */
     bool paused;
-    bool above; /* out_size was above the high mark */
+    bool above;   /* out_size was above the high mark */
+    bool refused; /* client: the server did not begin with it, so it may be sent again */
 };
 
 struct cczi_h2_ops {

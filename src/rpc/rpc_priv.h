@@ -79,12 +79,13 @@ CCZ_MUST_USE enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_
 /* True if the stream may end here: not inside a message. */
 bool cczi_framer_idle(const struct cczi_framer *f);
 
-/* A framed message on its way out. */
+/* A framed message on its way out. In one queue at a time; whoever wants to send it again holds a reference. */
 struct cczi_out {
     struct cczi_out *next;
     size_t size, sent; /* of bytes[] */
-    uint8_t bytes[];   /* prefix, message */
+    unsigned refs;
+    uint8_t bytes[]; /* prefix, message */
 };
-struct cczi_out *cczi_out_new(struct ccz_span msg); /* NULL = no memory */
-void cczi_out_free(struct cczi_out *list);
+struct cczi_out *cczi_out_new(struct ccz_span msg); /* one reference; NULL = no memory */
+void cczi_out_free(struct cczi_out *list);          /* gives up one reference of each */
 #endif

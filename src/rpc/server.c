@@ -10,7 +10,7 @@
 
 enum {
     TICK_MS = 250,          /* how often connections are looked at */
-    PING_ANSWER_MS = 20000, /* a peer that does not answer for so long is gone */
+    PING_ANSWER_MS = 20000, /* a peer that does not answer a PING for so long is gone */
     PULL_SIZE = 1 << 18,    /* bytes encrypted at a time */
     THREADS_MAX = 64,
     REQUESTS_SIZE = 256 << 20
@@ -58,22 +58,25 @@ static void conn_close(struct cczi_sconn *c, bool in_order)
         ccz_loop_stop(w->loop);
 }
 
-/* Moves frames to the wire while it takes them. @return false if HTTP/2 is over on this connection
- */
+/* Moves frames to the wire while it takes them. @return false if HTTP/2 is over on this connection */
 static bool pull_frames(struct cczi_sconn *c)
 {
-    struct ccz_buf *out = &c->worker->out;
-    struct ccz_err err;
+    struct cczi_worker *w = c->worker;
+    bool nested = w->out_busy; /* a callback of another connection's pull sends on this one */
+    CCZ_AUTO_BUF own;
+    ccz_buf_init(&own, CCZ_CONN_OUT_SIZE_MAX);
+    struct ccz_buf *out = nested ? &own : &w->out;
+    ccz_rc rc = CCZ_OK;
     while (cczi_wire_writable(c->wire) && cczi_h2_wants_pull(c->h2)) {
         ccz_buf_clear(out);
-        ccz_rc rc = cczi_h2_pull(out, c->h2, PULL_SIZE, &err);
-        if (rc != CCZ_OK)
-            return false;
-        if (out->size == 0) /* flow control: the peer's turn */
+        w->out_busy = true;
+        rc = cczi_h2_pull(out, c->h2, PULL_SIZE, NULL);
+        w->out_busy = nested;
+        if (rc != CCZ_OK || out->size == 0) /* 0: flow control, the peer's turn */
             break;
         cczi_wire_send(c->wire, ccz_buf_span(out));
     }
-    return !cczi_h2_done(c->h2);
+    return rc == CCZ_OK && !cczi_h2_done(c->h2);
 }
 
 void cczi_sconn_flush(struct cczi_sconn *c)
@@ -212,12 +215,15 @@ static void check_conn(struct cczi_sconn *c, int64_t now)
         return;
     }
     int64_t silent = now - c->heard_ms;
-    if (cczi_h2_ping_pending(c->h2) && silent > cfg->keepalive_ms + PING_ANSWER_MS) {
+    int64_t patience = cfg->keepalive_ms < PING_ANSWER_MS ? cfg->keepalive_ms : PING_ANSWER_MS;
+    if (cczi_h2_ping_pending(c->h2) && silent > cfg->keepalive_ms + patience) {
         conn_close(c, false);
         return;
     }
     if (!cczi_h2_ping_pending(c->h2) && silent > cfg->keepalive_ms)
         cczi_h2_ping(c->h2);
+    if (cfg->connection_age_ms && now - c->opened_ms > cfg->connection_age_ms)
+        cczi_h2_drain(c->h2);
     if (stop)
         cczi_sconn_cancel_calls(c);
     cczi_sconn_flush(c);

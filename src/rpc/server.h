@@ -46,6 +46,7 @@ struct cczi_worker {
     struct ccz_timer *tick;
     struct cczi_deadlines deadlines;
     struct ccz_buf scratch, out;
+    bool out_busy; /* a pull fills `out`; what it calls must not */
     struct cczi_sconn *first;
     struct cczi_sconn *cursor; /* next one of a walk over all; conn_close() keeps it valid */
     size_t conns;
