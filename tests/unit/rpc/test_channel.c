@@ -37,7 +37,7 @@ struct proxy {
     const char *backend;
     int listener;
     char target[64];
-    atomic_bool cut, stop;
+    atomic_bool cut, stop, stall;
     atomic_int conns;
     pthread_t thread;
 };
@@ -64,6 +64,10 @@ static void *run_proxy(void *arg)
                                {.fd = a, .events = POLLIN},
                                {.fd = b, .events = POLLIN}};
         (void)poll(fd, 3, 5);
+        if (atomic_load(&p->stall)) { /* connected, but nothing moves any more */
+            usleep(5000);
+            continue;
+        }
         bool end = atomic_exchange(&p->cut, false);
         end |= a >= 0 && fd[1].revents && !pump(a, b);
         end |= b >= 0 && fd[2].revents && !pump(b, a);
@@ -502,6 +506,108 @@ static void test_keepalive(void)
     free((char *)(uintptr_t)p.backend);
 }
 
+/* A peer that stays connected and says nothing, not even to a PING. */
+static void test_dead_peer(void)
+{
+    struct fixture f = {0};
+    struct proxy p;
+    struct pending one;
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){.keepalive_ms = 300});
+    start_proxy(&p, strdup(f.target));
+    (void)snprintf(f.target, sizeof(f.target), "%s", p.target);
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = true});
+    begin(&f, &one, "/t.T/Hold", NULL);
+    wait_for(&f.started, 1);
+    atomic_store(&p.stall, true);
+    wait_for(&f.cancelled, 1); /* the server gave the connection up */
+    CHECK(atomic_load(&one.over) == 0);
+    atomic_store(&p.stall, false);
+    wait_for(&one.over, 1);
+    CHECK(one.code == CCZ_RPC_UNAVAILABLE);
+    teardown(&f);
+    stop_proxy(&p);
+    free((char *)(uintptr_t)p.backend);
+}
+
+/* Old connections are replaced: the client attests again, and no call is lost by it. */
+static void test_connection_age(void)
+{
+    struct fixture f = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){.connection_age_ms = 300});
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = true});
+    int64_t from = ccz_mono_ms();
+    while (ccz_mono_ms() - from < 1800)
+        CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    CHECK(atomic_load(&f.client_toy.attested) >= 3);
+    teardown(&f);
+}
+
+/* Pool of two connections on one loop: the end of a call on the first answers a call on the second, from
+ * inside the first one's output. */
+struct cross {
+    struct ccz_rpc_call *waiting;
+};
+
+static void cross_wait(struct ccz_rpc_call *c, void *arg, struct ccz_span request)
+{
+    struct cross *x = arg;
+    (void)request;
+    ccz_rpc_call_ref(c);
+    x->waiting = c;
+}
+
+static void cross_start(struct ccz_rpc_call *c, void *arg)
+{
+    static const uint8_t block[3000];
+    (void)arg;
+    ccz_rpc_send(c, CCZ_SPAN(block, sizeof(block)));
+    ccz_rpc_finish(c, CCZ_RPC_OK, NULL);
+}
+
+static void cross_done(struct ccz_rpc_call *c, void *arg, bool cancelled)
+{
+    static const uint8_t block[5000];
+    struct cross *x = arg;
+    (void)c, (void)cancelled;
+    if (!x->waiting)
+        return;
+    ccz_rpc_reply(x->waiting, CCZ_SPAN(block, sizeof(block)));
+    ccz_rpc_call_unref(x->waiting);
+    x->waiting = NULL;
+}
+
+static void test_cross(void)
+{
+    struct fixture f = {0};
+    struct cross x = {0};
+    struct ccz_rpc_handler poke = {.on_start = cross_start, .on_done = cross_done};
+    f.server_ctx = make_ctx(CCZ_RATLS_SESSION, true, &f.server_toy);
+    struct ccz_rpc_server_cfg cfg = {.listen = "127.0.0.1:0", .ratls = f.server_ctx};
+    CHECK(ccz_rpc_server_new(&f.server, &cfg, NULL) == CCZ_OK);
+    CHECK(ccz_rpc_server_add(f.server, "/t.T/Poke", &poke, &x) == CCZ_OK);
+    CHECK(ccz_rpc_server_add_unary(f.server, "/t.T/Wait", cross_wait, &x) == CCZ_OK);
+    CHECK(ccz_rpc_server_start(f.server, NULL) == CCZ_OK);
+    (void)snprintf(f.target, sizeof(f.target), "127.0.0.1:%u", ccz_rpc_server_port(f.server));
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.connections = 2});
+    CHECK(ccz_rpc_client_connect(NULL, f.client, NULL) == CCZ_OK);
+    for (int i = 0; i < 100; i++) {
+        struct pending wait, poked; /* in turn: one on each connection */
+        begin(&f, &wait, "/t.T/Wait", NULL);
+        begin(&f, &poked, "/t.T/Poke", NULL);
+        wait_for(&poked.over, 1);
+        for (int tries = 0; tries < 100 && atomic_load(&wait.over) == 0; tries++) {
+            begin(&f, &poked, "/t.T/Poke", NULL); /* it came before the other */
+            wait_for(&poked.over, 1);
+            begin(&f, &poked, "/t.T/Poke", NULL); /* keep the turn */
+            wait_for(&poked.over, 1);
+        }
+        CHECK(wait.code == CCZ_RPC_OK && poked.code == CCZ_RPC_OK);
+    }
+    teardown(&f);
+}
+
 static void test_config(void)
 {
     struct ccz_rpc_server *s = NULL;
@@ -539,6 +645,9 @@ static const struct ccz_test tests[] = {
     {"rpc.garbage", test_garbage},
     {"rpc.slow_evidence", test_slow_evidence},
     {"rpc.keepalive", test_keepalive},
+    {"rpc.dead_peer", test_dead_peer},
+    {"rpc.connection_age", test_connection_age},
+    {"rpc.cross", test_cross},
     {"rpc.config", test_config},
 };
 

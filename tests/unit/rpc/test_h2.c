@@ -16,7 +16,7 @@ struct end {
     unsigned requests, messages, half_closes, closes, responses, goaways, drained;
     enum ccz_rpc_code code;
     char message[CCZI_MESSAGE_SIZE];
-    bool ended;
+    bool ended, refused;
     size_t bytes;
     struct cczi_stream *last;
 };
@@ -79,6 +79,7 @@ static void on_close(void *arg, struct cczi_stream *st)
     e->closes++;
     e->code = st->code;
     e->ended = st->ended;
+    e->refused = st->refused;
     memcpy(e->message, st->message, sizeof(e->message));
     CHECK(!st->h2);
     cczi_stream_deinit(st);
@@ -261,6 +262,25 @@ static void test_drain(void)
     cczi_stream_half_close(st);
     run(&c, &s, 1000);
     CHECK(c.closes == 1 && c.code == CCZ_RPC_OK && cczi_h2_done(s.h) && cczi_h2_done(c.h));
+    cczi_h2_free(c.h);
+    cczi_h2_free(s.h);
+}
+
+/* A call that crosses GOAWAY on its way was not begun: the owner may send it again. */
+static void test_refused(void)
+{
+    struct end c, s;
+    open_end(&c, false, 1000);
+    open_end(&s, true, 1000);
+    run(&c, &s, 1000);
+    cczi_h2_drain(s.h);
+    (void)move(&c, &s, 1000); /* GOAWAY with nothing begun ... */
+    struct cczi_stream *st = new_stream(1000);
+    static struct cczi_md none;
+    struct cczi_request rq = {.authority = "t", .path = "/a/B", .timeout_ms = 1, .metadata = &none};
+    CHECK(c.goaways == 1 && cczi_h2_request(c.h, st, &rq, NULL) == CCZ_OK);
+    run(&c, &s, 1000); /* ... and one that the client had not heard of yet */
+    CHECK(c.closes == 1 && c.refused && c.code == CCZ_RPC_UNAVAILABLE && s.requests == 0);
     cczi_h2_free(c.h);
     cczi_h2_free(s.h);
 }
@@ -553,6 +573,33 @@ static void test_rapid_reset(void)
     nghttp2_session_del(r.ng);
 }
 
+/* CVE-2025-8671: streams that the client makes *us* reset, here by overflowing their windows. */
+static void test_made_reset(void)
+{
+    struct raw r;
+    struct end s;
+    nghttp2_nv nv[] = {NV(":method", "POST"), NV(":scheme", "https"),
+                       NV(":path", "/a/B"),   NV(":authority", "t"),
+                       NV("te", "trailers"),  NV("content-type", "application/grpc")};
+    open_raw(&r, false);
+    open_end(&s, true, 100);
+    int rounds = 0;
+    while (!r.got_goaway && rounds++ < 2000) {
+        int32_t id = nghttp2_submit_request(r.ng, NULL, nv, 6, NULL, NULL);
+        run_raw(&r, &s);
+        const uint8_t overflow[] = {
+            0,    0,    4,   NGHTTP2_WINDOW_UPDATE, 0, 0, 0, (uint8_t)(id >> 8), (uint8_t)id, 0x7f,
+            0xff, 0xff, 0xff};
+        if (id > 0)
+            (void)(cczi_h2_feed(s.h, CCZ_SPAN(overflow, sizeof(overflow)), NULL) == CCZ_OK);
+        run_raw(&r, &s);
+    }
+    CHECK(r.got_goaway && r.goaway == NGHTTP2_ENHANCE_YOUR_CALM &&
+          rounds <= CCZI_H2_RESETS_FREE + 2);
+    cczi_h2_free(s.h);
+    nghttp2_session_del(r.ng);
+}
+
 /* Many incomplete messages at once: the connection's budget holds. */
 static void test_budget(void)
 {
@@ -728,11 +775,13 @@ static const struct ccz_test tests[] = {
     {"rpc.h2_early_end", test_early_end},
     {"rpc.h2_abandon", test_abandon},
     {"rpc.h2_drain", test_drain},
+    {"rpc.h2_refused", test_refused},
     {"rpc.h2_streams_max", test_streams_max},
     {"rpc.h2_request_headers", test_request_headers},
     {"rpc.h2_header_limits", test_header_limits},
     {"rpc.h2_request_body", test_request_body},
     {"rpc.h2_rapid_reset", test_rapid_reset},
+    {"rpc.h2_made_reset", test_made_reset},
     {"rpc.h2_budget", test_budget},
     {"rpc.h2_garbage", test_garbage},
     {"rpc.h2_responses", test_responses},

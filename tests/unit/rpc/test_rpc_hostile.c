@@ -170,7 +170,8 @@ static void test_requests_size_max(void)
             usleep(1000);
     }
     CHECK(k.len == 3 && o.exhausted == 3); /* 3 of 600,000 bytes fit into 2 MiB */
-    ccz_rpc_client_free(clients[0]); /* its stream is gone, its request is still held by the handler */
+    ccz_rpc_client_free(
+        clients[0]); /* its stream is gone, its request is still held by the handler */
     clients[0] = NULL;
     while (!ccz_rpc_cancelled(k.call[0]))
         usleep(1000);
@@ -196,8 +197,81 @@ static void test_requests_size_max(void)
     free(request);
 }
 
+/* ------------------------------------------------------------- clients that ignore their own deadline */
+
+/* HPACK literal without indexing, short strings. */
+static void put_header(struct ccz_buf *b, const char *key, const char *value)
+{
+    ccz_buf_u8(b, 0);
+    ccz_buf_u8(b, (uint8_t)strlen(key));
+    ccz_buf_put_str(b, key);
+    ccz_buf_u8(b, (uint8_t)strlen(value));
+    ccz_buf_put_str(b, value);
+}
+
+static void put_frame(struct ccz_buf *b, uint8_t type, uint8_t flags, uint32_t stream,
+                      struct ccz_span body)
+{
+    ccz_buf_u8(b, (uint8_t)(body.size >> 16));
+    ccz_buf_be16(b, (uint16_t)body.size);
+    ccz_buf_u8(b, type);
+    ccz_buf_u8(b, flags);
+    ccz_buf_be32(b, stream);
+    ccz_buf_put_span(b, body);
+}
+
+static void put_request(struct ccz_buf *b, const char *path, const char *timeout)
+{
+    CCZ_AUTO_BUF headers;
+    ccz_buf_init(&headers, 1024);
+    put_header(&headers, ":method", "POST");
+    put_header(&headers, ":scheme", "https");
+    put_header(&headers, ":path", path);
+    put_header(&headers, ":authority", "t");
+    put_header(&headers, "te", "trailers");
+    put_header(&headers, "content-type", "application/grpc");
+    put_header(&headers, "grpc-timeout", timeout);
+    put_frame(b, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, ccz_buf_span(&headers));
+}
+
+static void wait_for(atomic_int *n, int want)
+{
+    for (int i = 0; i < 5000 && atomic_load(n) < want; i++)
+        usleep(1000);
+    CHECK(atomic_load(n) == want);
+}
+
+/* The server keeps the deadline itself: with a status, or by a reset if the answer is not taken. */
+static void test_server_deadline(void)
+{
+    struct fixture f;
+    setup(&f, CCZ_RATLS_SESSION);
+    for (int stuck = 0; stuck < 2; stuck++) {
+        static const uint8_t window_0[] = {0, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0, 0, 0, 0};
+        struct raw r;
+        CCZ_AUTO_BUF b;
+        ccz_buf_init(&b, 4096);
+        raw_open(&r, &f);
+        ccz_buf_put(&b, preface, PREFACE_SIZE);
+        if (stuck) /* Sum has answered, but no byte of it can leave */
+            put_frame(&b, NGHTTP2_SETTINGS, 0, 0, CCZ_SPAN(window_0, sizeof(window_0)));
+        put_request(&b, stuck ? "/t.T/Sum" : "/t.T/Hold", "200m");
+        if (stuck)
+            put_frame(&b, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, (struct ccz_span){0});
+        raw_write(&r, b.ptr, b.size);
+        int64_t from = ccz_mono_ms();
+        raw_flush(&r);
+        wait_for(&f.done, stuck + 1);
+        CHECK(ccz_mono_ms() - from >= 190 && ccz_mono_ms() - from < 3000);
+        raw_close(&r);
+    }
+    CHECK(atomic_load(&f.cancelled) == 1);
+    teardown(&f);
+}
+
 static const struct ccz_test tests[] = {
     {"rpc.requests_size_max", test_requests_size_max},
+    {"rpc.server_deadline", test_server_deadline},
     {"rpc.leave_while_answering", test_leave_while_answering},
 };
 
