@@ -268,8 +268,11 @@ ccz_rc ccz_tls_ctx_new(struct ccz_tls_ctx **out, const struct ccz_tls_cfg *cfg, 
 struct ssl_st *ccz_tls_native_new(struct ccz_tls_ctx *ctx)
 {
     SSL *ssl = ctx->server ? SSL_new(ctx->ssl) : NULL;
-    if (ssl)
+    if (ssl) {
         SSL_set_accept_state(ssl);
+        /* Others wait for the socket to become readable: what is read ahead of its time would wait for ever. */
+        SSL_set_read_ahead(ssl, 0);
+    }
     ERR_clear_error();
     return ssl;
 }

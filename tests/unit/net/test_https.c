@@ -88,6 +88,34 @@ static bool feed(int fd, struct ccz_tls *t) /* false at the end of the stream */
     return n > 0 && ccz_tls_feed(t, CCZ_SPAN(buf, (size_t)n)) == CCZ_OK;
 }
 
+/* A request that comes together with the end of the handshake, in one segment, is answered too. */
+static void test_together(void)
+{
+    struct site s;
+    struct ccz_err err;
+    site_open(&s, false);
+    pthread_t thread = net_start(s.loop);
+    int fd = net_dial(ccz_http_server_port(s.http));
+    CCZ_AUTO(ccz_tls) t = NULL;
+    CHECK(ccz_tls_new(&t, s.client, NULL, NULL) == CCZ_OK);
+    CHECK(ccz_tls_step(t, &err) == CCZ_OK);
+    while (!ccz_tls_ready(t)) {
+        flush(fd, t);
+        CHECK(feed(fd, t) && ccz_tls_step(t, &err) == CCZ_OK);
+    }
+    const char request[] = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nxyz";
+    CHECK(ccz_tls_write(t, CCZ_SPAN(request, strlen(request)), &err) == CCZ_OK);
+    flush(fd, t);
+    CCZ_AUTO_BUF plain;
+    ccz_buf_init(&plain, 1 << 16);
+    while (!strstr(ccz_buf_str(&plain), "\r\n\r\nxyz"))
+        CHECK(feed(fd, t) && ccz_tls_read(&plain, t, &err) == CCZ_OK);
+    close(fd);
+    net_join(s.loop, thread);
+    CHECK(s.requests == 1);
+    site_close(&s);
+}
+
 static void test_https(void)
 {
     struct site s;
@@ -147,6 +175,7 @@ static void test_plain_refused(void)
 
 static const struct ccz_test tests[] = {
     {"https.requests", test_https},
+    {"https.together", test_together},
     {"https.plain_refused", test_plain_refused},
 };
 
