@@ -203,6 +203,14 @@ struct ccz_http_server_cfg {
 CCZ_API CCZ_MUST_USE ccz_rc ccz_http_server_new(struct ccz_http_server **out, struct ccz_loop *loop,
                                                 const struct ccz_http_server_cfg *cfg,
                                                 struct ccz_err *err);
+/**
+ * Before freeing, where requests must not be lost: closes the port, lets what on_request() was given be
+ * answered, and ends each connection with its answer. Requests that come after this are refused with 503.
+ * @param on_idle  called each time nothing is left to be answered or sent, for the first time perhaps
+ *                 inside this call; a good moment for ccz_loop_stop(). It must not free the server.
+ */
+CCZ_API void ccz_http_server_drain(struct ccz_http_server *s, void (*on_idle)(void *arg),
+                                   void *arg);
 /** Closes all connections; requests not answered yet stay valid until they are. */
 CCZ_API void ccz_http_server_free(struct ccz_http_server *s);
 CCZ_DEFINE_AUTO(ccz_http_server)

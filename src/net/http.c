@@ -32,11 +32,16 @@ struct ccz_http_server {
     struct event *rest_ev;
     struct cczi_addr addr;
     uint16_t port;
+    size_t active; /* requests that wait for their answer, and answers on their way */
+    bool draining;
+    void (*on_idle)(void *arg);
+    void *idle_arg;
 };
 
 struct ccz_http_req {
-    struct evhttp_request *ev; /* ours (evhttp_request_own()) until the answer is under way */
-    bool gone;                 /* the connection was closed before the answer */
+    struct ccz_http_server *server; /* not used once `gone` is set: the server may go first */
+    struct evhttp_request *ev;      /* ours (evhttp_request_own()) until the answer is under way */
+    bool gone;                      /* the connection was closed before the answer */
     char peer[CCZ_ADDR_TEXT_SIZE];
 };
 
@@ -109,7 +114,7 @@ static bool has_body(const struct evhttp_request *ev, unsigned status)
     return evhttp_request_get_command(ev) != EVHTTP_REQ_HEAD && status != 204 && status != 304;
 }
 
-static bool put_fields(struct evhttp_request *ev, const struct ccz_http_answer *a)
+static bool put_fields(struct evhttp_request *ev, const struct ccz_http_answer *a, bool close)
 {
     struct evkeyvalq *out = evhttp_request_get_output_headers(ev);
     char size[24];
@@ -119,18 +124,18 @@ static bool put_fields(struct evhttp_request *ev, const struct ccz_http_answer *
         ok = evhttp_add_header(out, "Content-Length", size) == 0;
     if (a->content_type)
         ok = ok && evhttp_add_header(out, "Content-Type", a->content_type) == 0;
-    if (a->close)
+    if (close)
         ok = ok && evhttp_add_header(out, "Connection", "close") == 0;
     for (size_t i = 0; ok && i < a->headers_len; i++)
         ok = evhttp_add_header(out, a->headers[i].name, a->headers[i].value) == 0;
     return ok;
 }
 
-static void send_answer(struct evhttp_request *ev, const struct ccz_http_answer *a)
+static void send_answer(struct evhttp_request *ev, const struct ccz_http_answer *a, bool close)
 {
     struct bufferevent *bev = evhttp_connection_get_bufferevent(evhttp_request_get_connection(ev));
     struct evbuffer *out = evhttp_request_get_output_buffer(ev);
-    bool ok = put_fields(ev, a);
+    bool ok = put_fields(ev, a, close);
     if (ok && has_body(ev, a->status))
         ok = evbuffer_add(out, a->body.ptr, a->body.size) == 0;
     if (!ok) { /* no memory, or a field that would break the frame of the answer */
@@ -143,15 +148,36 @@ static void send_answer(struct evhttp_request *ev, const struct ccz_http_answer 
     bufferevent_disable(bev, EV_READ);
 }
 
+/* One request less to wait for. */
+static void end_active(struct ccz_http_server *s)
+{
+    s->active--;
+    if (s->active == 0 && s->on_idle)
+        s->on_idle(s->idle_arg);
+}
+
+/* An answer ends in one of two ways: the socket took it all, or its connection broke. */
+static void on_sent(struct evhttp_request *ev, void *arg)
+{
+    evhttp_connection_set_closecb(evhttp_request_get_connection(ev), NULL, NULL);
+    end_active(arg);
+}
+
+static void on_cut(struct evhttp_connection *con, void *arg)
+{
+    evhttp_connection_set_closecb(con, NULL, NULL);
+    end_active(arg);
+}
+
 void ccz_http_reply(struct ccz_http_req *req, const struct ccz_http_answer *answer)
 {
     if (req->gone) {
         evhttp_request_free(req->ev);
     } else {
-        struct evhttp_connection *con = evhttp_request_get_connection(req->ev);
-        evhttp_connection_set_closecb(con, NULL, NULL);
+        evhttp_connection_set_closecb(evhttp_request_get_connection(req->ev), on_cut, req->server);
+        evhttp_request_set_on_complete_cb(req->ev, on_sent, req->server);
         req->ev->flags &= ~EVHTTP_USER_OWNED; /* from here on it goes with its connection */
-        send_answer(req->ev, answer);
+        send_answer(req->ev, answer, answer->close || req->server->draining);
     }
     free(req);
 }
@@ -216,8 +242,9 @@ static bool is_sound(struct evhttp_request *ev)
 static void on_gone(struct evhttp_connection *con, void *arg)
 {
     struct ccz_http_req *req = arg;
-    (void)con;
+    evhttp_connection_set_closecb(con, NULL, NULL);
     req->gone = true;
+    end_active(req->server);
 }
 
 static void on_http(struct evhttp_request *ev, void *arg)
@@ -233,7 +260,7 @@ static void on_http(struct evhttp_request *ev, void *arg)
         refuse(ev, HTTP_BADREQUEST);
         return;
     }
-    struct ccz_http_req *req = calloc(1, sizeof(*req));
+    struct ccz_http_req *req = s->draining ? NULL : calloc(1, sizeof(*req));
     if (!req) {
         refuse(ev, HTTP_SERVUNAVAIL);
         return;
@@ -243,7 +270,9 @@ static void on_http(struct evhttp_request *ev, void *arg)
     evhttp_connection_get_peer(con, &ip, &port);
     (void)snprintf(req->peer, sizeof(req->peer), strchr(ip ? ip : "", ':') ? "[%s]:%u" : "%s:%u",
                    ip ? ip : "", port);
+    req->server = s;
     req->ev = ev;
+    s->active++;
     evhttp_request_own(ev);
     evhttp_connection_set_closecb(con, on_gone, req);
     s->cfg.on_request(s->cfg.arg, req);
@@ -335,16 +364,38 @@ ccz_rc ccz_http_server_new(struct ccz_http_server **out, struct ccz_loop *loop,
     return CCZ_OK;
 }
 
+/* The port is free again, and nothing wakes up the listener that was. */
+static void close_listener(struct ccz_http_server *s)
+{
+    if (!s->bound)
+        return;
+    event_del(s->rest_ev);
+    evhttp_del_accept_socket(s->http, s->bound);
+    cczi_unlink_addr(&s->addr);
+    s->bound = NULL;
+}
+
+void ccz_http_server_drain(struct ccz_http_server *s, void (*on_idle)(void *arg), void *arg)
+{
+    close_listener(s);
+    s->draining = true;
+    s->on_idle = on_idle;
+    s->idle_arg = arg;
+    if (s->active == 0)
+        on_idle(arg);
+}
+
 void ccz_http_server_free(struct ccz_http_server *s)
 {
     if (!s)
         return;
-    if (s->http)
+    s->on_idle = NULL;
+    if (s->http) {
+        close_listener(s);
         evhttp_free(s->http);
+    }
     if (s->rest_ev)
         event_free(s->rest_ev);
-    if (s->bound)
-        cczi_unlink_addr(&s->addr);
     free(s);
 }
 

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "net_test.h"
 
+#include <semaphore.h>
+
 /* ---------------------------------------------------------------------------------------- server
  */
 
@@ -11,6 +13,7 @@ struct site {
     struct ccz_http_req *waiting;
     struct ccz_timer *timer;
     pthread_t thread;
+    sem_t draining;
     int requests;
 };
 
@@ -275,6 +278,53 @@ static void test_limits(void)
 }
 
 /* A client that leaves, and a server that is freed, with answers outstanding. */
+static void drain_idle(void *arg)
+{
+    struct site *s = arg;
+    ccz_loop_stop(s->loop);
+}
+
+static void drain(void *arg)
+{
+    struct site *s = arg;
+    if (!s->waiting) { /* its request is still on the way */
+        CHECK(ccz_loop_post(s->loop, drain, s) == CCZ_OK);
+        return;
+    }
+    ccz_http_server_drain(s->http, drain_idle, s);
+    CHECK(sem_post(&s->draining) == 0);
+}
+
+/* What was asked before is answered, completely, with the news that the connection ends; nothing new is. */
+static void test_drain(void)
+{
+    struct site s;
+    char text[4096] = "";
+    site_open(&s);
+    CHECK(sem_init(&s.draining, 0, 0) == 0);
+    const char never[] = "GET /never HTTP/1.1\r\n" HOST "\r\n",
+               new[] = "GET /new HTTP/1.1\r\n" HOST "\r\n";
+    int asked = dial(&s), kept = dial(&s);
+    expect(kept, "GET /a HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 200", "GET /a  0 (none) 1");
+    net_send_all(asked, never, strlen(never));
+    CHECK(ccz_loop_post(s.loop, drain, &s) == CCZ_OK);
+    CHECK(sem_wait(&s.draining) == 0);
+    net_send_all(kept, new, strlen(new));
+    read_answer(kept, text, sizeof(text), false);
+    CHECK(strncmp(text, "HTTP/1.1 503", 12) == 0 && at_end(kept));
+    CHECK(ccz_loop_post(s.loop, on_later, &s) == CCZ_OK);
+    read_answer(asked, text, sizeof(text), false);
+    CHECK(strncmp(text, "HTTP/1.1 200", 12) == 0 && strcasestr(text, "\r\nConnection: close\r\n"));
+    CHECK(strstr(text, "\r\n\r\nlater"));
+    pthread_join(s.thread, NULL); /* drain_idle() stopped the loop, not we */
+    CHECK(s.requests == 2);
+    close(asked);
+    close(kept);
+    ccz_http_server_free(s.http);
+    ccz_timer_free(s.timer);
+    ccz_loop_free(s.loop);
+}
+
 static void test_gone(void)
 {
     struct site s;
@@ -329,7 +379,8 @@ static void test_decode(void)
 
 static const struct ccz_test tests[] = {
     {"http.methods", test_methods}, {"http.answer", test_answer}, {"http.unsound", test_unsound},
-    {"http.limits", test_limits},   {"http.gone", test_gone},     {"http.decode", test_decode},
+    {"http.limits", test_limits},   {"http.gone", test_gone},     {"http.drain", test_drain},
+    {"http.decode", test_decode},
 };
 
 int main(int argc, char **argv)
