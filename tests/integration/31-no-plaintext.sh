@@ -53,6 +53,9 @@ T
 chmod +x "$RUN/traced"
 start_server 1 "$RUN/traced"
 wait_server 1
+pid=$(pgrep -f "^$BIN/cczoo-served .*$RUN" | head -n 1)
+[ -n "$pid" ] || die "the server is not running"
+PIDS[server]=$pid # ending strace does not end it
 infer "127.0.0.1:$(cat "$RUN/server-1.port")" --limit 320 >"$RUN/log/infer.txt"
 
 step "what it opened for writing"
@@ -76,8 +79,6 @@ if bad:
 PY
 
 step "what it has open and maps"
-pid=$(pgrep -f "^$BIN/cczoo-served .*$RUN" | head -n 1)
-[ -n "$pid" ] || die "the server is not running"
 while read -r path; do
     case "$path" in /*) ;; *) continue ;; esac
     [ -f "$path" ] || continue
