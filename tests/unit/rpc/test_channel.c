@@ -7,6 +7,14 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+/* Little room in the kernel, so that a stalled proxy is felt soon. */
+static void small_buffers(int fd)
+{
+    int size = 65536;
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 static int dial(const char *target)
 {
     struct sockaddr_in to = {.sin_family = AF_INET,
@@ -14,6 +22,7 @@ static int dial(const char *target)
                              .sin_port =
                                  htons((uint16_t)strtoul(strchr(target, ':') + 1, NULL, 10))};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
+    small_buffers(fd);
     CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
     return fd;
 }
@@ -98,6 +107,7 @@ static void start_proxy(struct proxy *p, const char *backend)
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(at);
     p->listener = socket(AF_INET, SOCK_STREAM, 0);
+    small_buffers(p->listener); /* inherited by what is accepted */
     CHECK(p->listener >= 0 && bind(p->listener, (struct sockaddr *)&at, size) == 0 &&
           listen(p->listener, 16) == 0);
     CHECK(getsockname(p->listener, (struct sockaddr *)&at, &size) == 0);
@@ -608,6 +618,117 @@ static void test_cross(void)
     teardown(&f);
 }
 
+/* Large calls both ways through a network that stops and goes: both ends stop producing, and go on. */
+static void test_slow_network(void)
+{
+    enum { CALLS = 6, SIZE = 3 << 20 };
+    struct fixture f = {0};
+    struct proxy p;
+    struct pending calls[CALLS] = {0};
+    uint8_t *request = calloc(1, SIZE);
+    CHECK(request);
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    start_proxy(&p, strdup(f.target));
+    (void)snprintf(f.target, sizeof(f.target), "%s", p.target);
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){0});
+    CHECK(ccz_rpc_client_connect(NULL, f.client, NULL) == CCZ_OK);
+    atomic_store(&p.stall, true);
+    for (int i = 0; i < CALLS; i++)
+        CHECK(ccz_rpc_unary_async(f.client, "/t.T/Echo", CCZ_SPAN(request, SIZE), NULL, on_done,
+                                  &calls[i]) == CCZ_OK);
+    for (int i = 0; i < 20; i++) {
+        usleep(10000);
+        atomic_store(&p.stall, i % 2 == 0);
+    }
+    atomic_store(&p.stall, false);
+    for (int i = 0; i < CALLS; i++) {
+        for (int tries = 0; tries < 20000 && atomic_load(&calls[i].over) == 0; tries++)
+            usleep(1000);
+        CHECK(atomic_load(&calls[i].over) == 1 && calls[i].code == CCZ_RPC_OK);
+    }
+    free(request);
+    teardown(&f);
+    stop_proxy(&p);
+    free((char *)(uintptr_t)p.backend);
+}
+
+/* Connected, but the handshake does not get on. */
+static void test_connect_timeout(void)
+{
+    struct fixture f = {0};
+    struct proxy p;
+    struct ccz_err err = {0};
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    start_proxy(&p, strdup(f.target));
+    atomic_store(&p.stall, true);
+    (void)snprintf(f.target, sizeof(f.target), "%s", p.target);
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.connect_timeout_ms = 200});
+    CHECK(ccz_rpc_client_connect(NULL, f.client, &err) == CCZ_E_TIMEOUT);
+    CHECK(strcmp(err.where, "rpc:connect-timeout") == 0);
+    teardown(&f);
+    stop_proxy(&p);
+    free((char *)(uintptr_t)p.backend);
+}
+
+/* A server that is attested and then speaks HTTP/1.1. */
+struct mock {
+    int listener;
+    struct ccz_ratls_ctx *ctx;
+};
+
+static void *run_mock(void *arg)
+{
+    struct mock *m = arg;
+    struct ccz_ratls *r = NULL;
+    uint8_t bytes[16384];
+    bool said = false;
+    int fd = accept(m->listener, NULL, NULL);
+    CHECK(fd >= 0 && ccz_ratls_new(&r, m->ctx) == CCZ_OK);
+    for (ssize_t n; (n = recv(fd, bytes, sizeof(bytes), 0)) > 0;) {
+        CCZ_AUTO_BUF wire;
+        ccz_buf_init(&wire, 1 << 20);
+        CHECK(ccz_ratls_feed(r, CCZ_SPAN(bytes, (size_t)n)) == CCZ_OK &&
+              ccz_ratls_step(r, NULL) == CCZ_OK);
+        if (ccz_ratls_ready(r) && !said) {
+            said = true;
+            CHECK(ccz_ratls_write(
+                      r, ccz_span_str("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+                      NULL) == CCZ_OK);
+        }
+        CHECK(ccz_ratls_drain(&wire, r) == CCZ_OK);
+        if (wire.size && send(fd, wire.ptr, wire.size, MSG_NOSIGNAL) < 0)
+            break;
+    }
+    ccz_ratls_free(r);
+    close(fd);
+    return NULL;
+}
+
+static void test_no_http2(void)
+{
+    struct fixture f = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(at);
+    struct mock m = {.listener = socket(AF_INET, SOCK_STREAM, 0)};
+    pthread_t t;
+    m.ctx = f.server_ctx = make_ctx(CCZ_RATLS_SESSION, true, &f.server_toy);
+    CHECK(bind(m.listener, (struct sockaddr *)&at, size) == 0 && listen(m.listener, 1) == 0);
+    CHECK(getsockname(m.listener, (struct sockaddr *)&at, &size) == 0);
+    CHECK(pthread_create(&t, NULL, run_mock, &m) == 0);
+    (void)snprintf(f.target, sizeof(f.target), "127.0.0.1:%u", ntohs(at.sin_port));
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){0});
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_E_UNAVAILABLE &&
+          res.code == CCZ_RPC_UNAVAILABLE);
+    CHECK(strcmp(err.where, "rpc:http2") == 0);
+    ccz_rpc_client_free(f.client);
+    f.client = NULL;
+    pthread_join(t, NULL);
+    close(m.listener);
+    teardown(&f);
+}
+
 static void test_config(void)
 {
     struct ccz_rpc_server *s = NULL;
@@ -648,6 +769,9 @@ static const struct ccz_test tests[] = {
     {"rpc.dead_peer", test_dead_peer},
     {"rpc.connection_age", test_connection_age},
     {"rpc.cross", test_cross},
+    {"rpc.slow_network", test_slow_network},
+    {"rpc.connect_timeout", test_connect_timeout},
+    {"rpc.no_http2", test_no_http2},
     {"rpc.config", test_config},
 };
 

@@ -462,6 +462,12 @@ static void test_cardinality(void)
               res.code == CCZ_RPC_UNIMPLEMENTED);
         ccz_rpc_stream_free(s);
     }
+    for (int answers = 0; answers <= 2; answers += 2) { /* and a unary call gets none, or two */
+        const char *n = answers ? "2" : "0";
+        CHECK(ccz_rpc_unary(&out, &res, f.client, "/t.T/Count", ccz_span_str(n), NULL, &err) ==
+              CCZ_E_UNSUPPORTED);
+        CHECK(res.code == CCZ_RPC_UNIMPLEMENTED);
+    }
     CHECK(atomic_load(&f.echoes) == 0);
     CHECK(ccz_rpc_unary(&out, &res, f.client, "/t.T/Bidi", ccz_span_str("x"), NULL, &err) ==
           CCZ_OK);

@@ -197,6 +197,21 @@ static void test_requests_size_max(void)
     free(request);
 }
 
+/* An attested client that does not speak HTTP/2. */
+static void test_no_preface(void)
+{
+    struct fixture f;
+    struct raw r;
+    setup(&f, CCZ_RATLS_SESSION);
+    raw_open(&r, &f);
+    raw_write(&r, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27);
+    raw_flush(&r);
+    while (raw_fill(&r)) /* the server ends the connection */
+        ;
+    raw_close(&r);
+    teardown(&f);
+}
+
 /* ------------------------------------------------------------- clients that ignore their own deadline */
 
 /* HPACK literal without indexing, short strings. */
@@ -271,6 +286,7 @@ static void test_server_deadline(void)
 
 static const struct ccz_test tests[] = {
     {"rpc.requests_size_max", test_requests_size_max},
+    {"rpc.no_preface", test_no_preface},
     {"rpc.server_deadline", test_server_deadline},
     {"rpc.leave_while_answering", test_leave_while_answering},
 };
