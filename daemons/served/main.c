@@ -49,7 +49,7 @@ static ccz_rc open_party(struct ccz_party **out, const struct served *s,
                          const struct served_opts *o, enum ccz_ratls_profile profile,
                          struct ccz_err *err)
 {
-    static const char *const h2[] = {"h2", NULL}, *const http[] = {"http/1.1", NULL};
+    static const char *const h2[] = {"h2", NULL};
     bool session = profile == CCZ_RATLS_SESSION;
     const struct ccz_party_cfg cfg = {
         .attester = profile == CCZ_RATLS_TLS_ONLY_INSECURE ? NULL : s->attester,
@@ -59,9 +59,8 @@ static ccz_rc open_party(struct ccz_party **out, const struct served *s,
         .profile = profile,
         .server = true,
         .peer_evidence_optional = !session || !o->client_policy,
-        .alpn = session                            ? NULL
-                : profile == CCZ_RATLS_CERTIFICATE ? http
-                                                   : h2,
+        /* gRPC demands it; many HTTPS clients send none, and those that do accept that none is chosen */
+        .alpn = profile == CCZ_RATLS_TLS_ONLY_INSECURE ? h2 : NULL,
     };
     return ccz_party_new(out, &cfg, err);
 }
@@ -102,9 +101,10 @@ static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct c
 /* In the reverse order of dependence: no new calls, queued work ends, then what the work needs. */
 static void shut_down(struct served *s)
 {
+    served_rest_drain(s->rest, DRAIN_MS);
     if (s->rpc)
         ccz_rpc_server_stop(s->rpc, DRAIN_MS);
-    served_rest_stop(s->rest);
+    served_rest_join(s->rest);
     served_pool_free(s->pool);
     served_rest_free(s->rest);
     ccz_rpc_server_free(s->rpc);

@@ -4,11 +4,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { QUEUE_MAX = 1024 };
+enum { QUEUE_MAX = 4096, QUEUE_SIZE_MAX = 512 << 20 };
 
 struct job {
     served_job_fn fn;
     void *arg;
+    size_t size;
 };
 
 struct served_pool {
@@ -16,6 +17,7 @@ struct served_pool {
     pthread_cond_t changed;
     struct job queue[QUEUE_MAX]; /* ring */
     size_t first, len;
+    size_t size; /* bytes of the requests in it */
     bool stopping;
     unsigned threads_len;
     pthread_t threads[];
@@ -35,6 +37,7 @@ static void *work(void *arg)
         struct job j = p->queue[p->first];
         p->first = (p->first + 1) % QUEUE_MAX;
         p->len--;
+        p->size -= j.size;
         pthread_mutex_unlock(&p->lock);
         j.fn(j.arg);
     }
@@ -60,12 +63,13 @@ ccz_rc served_pool_new(struct served_pool **out, unsigned threads, struct ccz_er
     return CCZ_OK;
 }
 
-bool served_pool_submit(struct served_pool *p, served_job_fn fn, void *job)
+bool served_pool_submit(struct served_pool *p, served_job_fn fn, void *job, size_t size)
 {
     pthread_mutex_lock(&p->lock);
-    bool ok = p->len < QUEUE_MAX && !p->stopping;
+    bool ok = p->len < QUEUE_MAX && size <= QUEUE_SIZE_MAX - p->size && !p->stopping;
     if (ok) {
-        p->queue[(p->first + p->len++) % QUEUE_MAX] = (struct job){fn, job};
+        p->queue[(p->first + p->len++) % QUEUE_MAX] = (struct job){fn, job, size};
+        p->size += size;
         pthread_cond_signal(&p->changed);
     }
     pthread_mutex_unlock(&p->lock);

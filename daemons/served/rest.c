@@ -6,12 +6,17 @@
 #include "served.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { REST_TIMEOUT_MS = 30000 }; /* TensorFlow Serving's default */
+enum {
+    TIMEOUT_MS = 30000
+}; /* of one request, waiting included: the default of TensorFlow Serving */
 
 struct served_rest {
     struct ccz_loop *loop;
+    struct ccz_timer *grace;
+    int64_t grace_ms;
     struct ccz_http_server *http;
     struct ccz_ratls_ctx *ratls;
     struct ccz_infer *infer;
@@ -22,9 +27,12 @@ struct served_rest {
 
 struct rest_job {
     struct served_rest *owner;
-    struct ccz_http_req *req;        /* belongs to the loop's thread */
-    struct ccz_buf method, path, in; /* copies for the worker */
-    struct ccz_buf body;             /* the answer */
+    struct ccz_http_req
+        *req; /* answered on the loop's thread; what is borrowed from it lives till then */
+    const char *method, *path;
+    struct ccz_span in;
+    int64_t deadline_ms;
+    struct ccz_buf body; /* the answer */
     unsigned status;
     const char *content_type;
 };
@@ -35,57 +43,61 @@ static struct ssl_st *new_ssl(void *arg)
     return ccz_tls_native_new(ccz_ratls_tls_ctx(r->ratls));
 }
 
-static void job_free(struct rest_job *j)
-{
-    ccz_buf_free(&j->method);
-    ccz_buf_free(&j->path);
-    ccz_buf_free(&j->in);
-    ccz_buf_free(&j->body);
-    free(j);
-}
-
 static void answer(void *arg)
 {
     struct rest_job *j = arg;
     ccz_http_reply(j->req, &(struct ccz_http_answer){.status = j->status,
                                                      .content_type = j->content_type,
                                                      .body = ccz_buf_span(&j->body)});
-    job_free(j);
+    ccz_buf_free(&j->body);
+    free(j);
 }
 
 static void run_job(void *arg)
 {
     struct rest_job *j = arg;
-    const struct ccz_infer_http call = {.method = ccz_buf_str(&j->method),
-                                        .path = ccz_buf_str(&j->path),
-                                        .body = ccz_buf_span(&j->in),
-                                        .timeout_ms = REST_TIMEOUT_MS};
+    int64_t left_ms = j->deadline_ms - ccz_mono_ms();
+    const struct ccz_infer_http call = {.method = j->method,
+                                        .path = j->path,
+                                        .body = j->in,
+                                        .timeout_ms = left_ms > 0 ? (uint32_t)left_ms : 1};
     ccz_infer_rest(&j->body, &j->status, &j->content_type, j->owner->infer, &call);
     if (ccz_loop_post(j->owner->loop, answer, j) != CCZ_OK)
         abort(); /* out of memory for one queue entry: the request could never be answered */
 }
 
+static void refuse(struct ccz_http_req *req, unsigned status, const char *text)
+{
+    char body[128];
+    (void)snprintf(body, sizeof(body), "{ \"error\": \"%s\" }", text);
+    ccz_http_reply(req, &(struct ccz_http_answer){.status = status,
+                                                  .content_type = "application/json",
+                                                  .body = ccz_span_str(body)});
+}
+
 static void on_request(void *arg, struct ccz_http_req *req)
 {
     struct served_rest *r = arg;
-    struct rest_job *j = calloc(1, sizeof(*j));
-    if (j) {
-        *j = (struct rest_job){.owner = r, .req = req};
-        ccz_buf_init(&j->method, CCZ_HTTP_HEADER_SIZE_MAX);
-        ccz_buf_init(&j->path, CCZ_HTTP_HEADER_SIZE_MAX);
-        ccz_buf_init(&j->in, CCZ_HTTP_BODY_SIZE_MAX);
-        ccz_buf_init(&j->body, CCZ_RPC_MESSAGE_SIZE_MAX);
-        ccz_buf_put_str(&j->method, ccz_http_method(req));
-        ccz_buf_put_str(&j->path, ccz_http_path(req));
-        ccz_buf_put_span(&j->in, ccz_http_body(req));
-        if (!j->method.bad && !j->path.bad && !j->in.bad && served_pool_submit(r->pool, run_job, j))
-            return;
-        job_free(j);
+    if (ccz_http_header(req, "Content-Encoding")) {
+        refuse(req, 415, "Content-Encoding is not supported, send the body as it is");
+        return;
     }
-    static const char busy[] = "{ \"error\": \"the queue of the model is full\" }";
-    ccz_http_reply(req, &(struct ccz_http_answer){.status = 503,
-                                                  .content_type = "application/json",
-                                                  .body = CCZ_SPAN(busy, sizeof(busy) - 1)});
+    struct rest_job *j = calloc(1, sizeof(*j));
+    if (!j) {
+        refuse(req, 503, "out of memory");
+        return;
+    }
+    *j = (struct rest_job){.owner = r,
+                           .req = req,
+                           .method = ccz_http_method(req),
+                           .path = ccz_http_path(req),
+                           .in = ccz_http_body(req),
+                           .deadline_ms = ccz_mono_ms() + TIMEOUT_MS};
+    ccz_buf_init(&j->body, CCZ_RPC_MESSAGE_SIZE_MAX);
+    if (!served_pool_submit(r->pool, run_job, j, j->in.size)) {
+        refuse(req, 503, SERVED_BUSY);
+        free(j);
+    }
 }
 
 static void *loop_main(void *arg)
@@ -97,6 +109,19 @@ static void *loop_main(void *arg)
     return NULL;
 }
 
+static void stop_loop(void *arg)
+{
+    struct served_rest *r = arg;
+    ccz_loop_stop(r->loop);
+}
+
+static void begin_drain(void *arg)
+{
+    struct served_rest *r = arg;
+    ccz_timer_set(r->grace, r->grace_ms, 0);
+    ccz_http_server_drain(r->http, stop_loop, r);
+}
+
 ccz_rc served_rest_start(struct served_rest **out, const char *listen, struct ccz_ratls_ctx *ratls,
                          struct ccz_infer *infer, struct served_pool *pool, struct ccz_err *err)
 {
@@ -106,6 +131,8 @@ ccz_rc served_rest_start(struct served_rest **out, const char *listen, struct cc
         return ccz_fail(err, CCZ_E_NOMEM, "served:rest", 0, "out of memory");
     *r = (struct served_rest){.ratls = ratls, .infer = infer, .pool = pool};
     ccz_rc rc = ccz_loop_new(&r->loop, err);
+    if (rc == CCZ_OK && ccz_timer_new(&r->grace, r->loop, stop_loop, r) != CCZ_OK)
+        rc = ccz_fail(err, CCZ_E_NOMEM, "served:rest", 0, "out of memory");
     const struct ccz_http_server_cfg cfg = {
         .listen = listen, .on_request = on_request, .arg = r, .new_ssl = new_ssl, .ssl_arg = r};
     if (rc == CCZ_OK)
@@ -130,11 +157,19 @@ uint16_t served_rest_port(const struct served_rest *r)
     return ccz_http_server_port(r->http);
 }
 
-void served_rest_stop(struct served_rest *r)
+void served_rest_drain(struct served_rest *r, int64_t grace_ms)
 {
     if (!r || !r->running)
         return;
-    ccz_loop_stop(r->loop);
+    r->grace_ms = grace_ms;
+    if (ccz_loop_post(r->loop, begin_drain, r) != CCZ_OK)
+        ccz_loop_stop(r->loop); /* without memory to tell it, the loop is stopped as it is */
+}
+
+void served_rest_join(struct served_rest *r)
+{
+    if (!r || !r->running)
+        return;
     pthread_join(r->thread, NULL);
     r->running = false;
 }
@@ -143,8 +178,8 @@ void served_rest_free(struct served_rest *r)
 {
     if (!r)
         return;
-    served_rest_stop(r);
     ccz_http_server_free(r->http);
+    ccz_timer_free(r->grace);
     ccz_loop_free(r->loop); /* runs the answers that workers posted meanwhile */
     free(r);
 }

@@ -3,7 +3,6 @@
 #include "served.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct served_grpc {
     struct ccz_infer *infer;
@@ -58,8 +57,8 @@ static void on_call(struct ccz_rpc_call *call, void *arg, struct ccz_span reques
     }
     ccz_rpc_call_ref(call);
     *j = (struct grpc_job){.owner = g, .call = call, .request = request};
-    if (!served_pool_submit(g->pool, run_job, j)) {
-        ccz_rpc_finish(call, CCZ_RPC_UNAVAILABLE, "the queue of the model is full");
+    if (!served_pool_submit(g->pool, run_job, j, request.size)) {
+        ccz_rpc_finish(call, CCZ_RPC_UNAVAILABLE, SERVED_BUSY);
         job_free(j);
     }
 }

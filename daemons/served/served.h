@@ -42,12 +42,13 @@ ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine,
                          const struct served_opts *o, const struct ccz_secret *key,
                          struct ccz_err *err);
 
-/* Workers: jobs run in the order they came; the queue is bounded. */
+/* Workers: jobs run in the order they came; the queue is bounded in jobs and in bytes of requests. */
+#define SERVED_BUSY "the queue of the model is full" /* what a client is told when it is */
 struct served_pool;
 typedef void (*served_job_fn)(void *job);
 ccz_rc served_pool_new(struct served_pool **out, unsigned threads, struct ccz_err *err);
-/* False when the queue is full: the caller answers UNAVAILABLE. */
-bool served_pool_submit(struct served_pool *p, served_job_fn fn, void *job);
+/* @p size: bytes that wait with the job. False when the queue is full: the caller answers UNAVAILABLE. */
+bool served_pool_submit(struct served_pool *p, served_job_fn fn, void *job, size_t size);
 void served_pool_free(struct served_pool *p); /* finishes what is queued */
 
 /* Registers the gRPC surface of @p infer on @p server. */
@@ -62,8 +63,9 @@ struct served_rest;
 ccz_rc served_rest_start(struct served_rest **out, const char *listen, struct ccz_ratls_ctx *ratls,
                          struct ccz_infer *infer, struct served_pool *pool, struct ccz_err *err);
 uint16_t served_rest_port(const struct served_rest *r);
-void served_rest_stop(
-    struct served_rest *r); /* takes no more requests; workers may still finish theirs */
+/* Takes no more requests and answers those that it has, at the latest within @p grace_ms. Does not wait. */
+void served_rest_drain(struct served_rest *r, int64_t grace_ms);
+void served_rest_join(struct served_rest *r); /* waits for that */
 void served_rest_free(struct served_rest *r); /* after the workers ended */
 
 #endif
