@@ -75,9 +75,9 @@ CCZ_API void ccz_base64_put(struct ccz_buf *out, struct ccz_span in, enum ccz_ba
 CCZ_API CCZ_MUST_USE ccz_rc ccz_base64_get(struct ccz_buf *out, struct ccz_span text,
                                            enum ccz_base64 kind, struct ccz_err *err);
 /**
- * Next PEM block (RFC 7468) with @p label in @p *text; appends its DER to @p out and advances @p *text
- * past the END line. Explanatory text and blocks with other labels are skipped. Set out->wipe when the
- * block is a private key.
+ * Next PEM block (RFC 7468, strict: lines end with LF or CR LF, no other white space inside) with
+ * @p label in @p *text; appends its DER to @p out and advances @p *text past the END line. Explanatory
+ * text and blocks with other labels are skipped. Set out->wipe when the block is a private key.
  * @retval CCZ_E_NOT_FOUND  pem:begin: no further block; *text is empty
  * @retval CCZ_E_FORMAT     pem:end, pem:empty, base64:...; *text is untouched
  */

@@ -134,12 +134,7 @@ ccz_rc ccz_base64_get(struct ccz_buf *out, struct ccz_span text, enum ccz_base64
 
 /* ------------------------------------------------------------------------------- RFC 7468 PEM */
 
-static bool is_space(uint8_t c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-/* Takes one line without its end; false at the end of the text. */
+/* Takes one line without its end, LF or CR LF; false at the end of the text. */
 static bool take_line(struct ccz_span *line, struct ccz_span *text)
 {
     if (text->size == 0)
@@ -149,7 +144,7 @@ static bool take_line(struct ccz_span *line, struct ccz_span *text)
     *line = (struct ccz_span){text->ptr, size};
     size_t taken = nl ? size + 1 : size;
     *text = (struct ccz_span){text->ptr + taken, text->size - taken};
-    while (line->size > 0 && is_space(line->ptr[line->size - 1]))
+    if (nl && line->size > 0 && line->ptr[line->size - 1] == '\r')
         line->size--;
     return true;
 }
@@ -187,10 +182,10 @@ ccz_rc ccz_pem_next(struct ccz_buf *out, struct ccz_span *text, const char *labe
     bool ended = false;
     while (!ended && take_line(&line, &rest)) {
         ended = is_boundary(line, "END", label);
-        for (size_t i = 0; !ended && i < line.size; i++) {
-            if (!is_space(line.ptr[i])) /* section 2: white space inside the body is ignored */
-                ccz_buf_u8(&body, line.ptr[i]);
-        }
+        /* Section 3, "strict": no other white space than line ends, so that a block that nobody
+         * signs as text (the chain in a quote) has one spelling only. */
+        if (!ended)
+            ccz_buf_put_span(&body, line);
     }
     if (!ended)
         return ccz_fail(err, CCZ_E_FORMAT, "pem:end", (int64_t)text->size,

@@ -100,6 +100,14 @@ static size_t find_end(struct ccz_span text, const char *marker)
     return 0;
 }
 
+/* Size of a line end (LF or CR LF) in front of @p text, else 0. */
+static size_t line_end(struct ccz_span text)
+{
+    if (text.size > 0 && text.ptr[0] == '\n')
+        return 1;
+    return text.size > 1 && text.ptr[0] == '\r' && text.ptr[1] == '\n' ? 2 : 0;
+}
+
 /* Quotes carry chains unsigned: any byte that does not become part of a certificate would be a
  * place to hide data, so that only line ends and final NULs (most quoting libraries count the C
  * string's end) may stand around. Genuine quotes of 2021 have END and BEGIN in one line, so that
@@ -111,8 +119,8 @@ ccz_rc cczi_pem_cert(struct ccz_cert **out, struct ccz_span *pem, struct ccz_err
     struct ccz_span text = *pem;
     while (text.size > 0 && text.ptr[text.size - 1] == 0)
         text.size--;
-    while (text.size > 0 && (text.ptr[0] == '\n' || text.ptr[0] == '\r'))
-        text = CCZ_SPAN(text.ptr + 1, text.size - 1);
+    for (size_t n; (n = line_end(text)) > 0;)
+        text = CCZ_SPAN(text.ptr + n, text.size - n);
     if (text.size == 0) {
         *pem = text;
         return ccz_fail(err, CCZ_E_NOT_FOUND, "pem:begin", 0, "no (further) certificate");

@@ -304,7 +304,7 @@ static void test_pem(void)
     ccz_buf_put_str(&t, "some text -----BEGIN X----- that is no block\n");
     ccz_pem_put(&t, "X", CCZ_SPAN(der, 200));
     ccz_pem_put(&t, "XY", CCZ_SPAN(der, 3));
-    ccz_buf_put_str(&t, "subject=...\r\n-----BEGIN X----- \r\nAQ I\tD\r\n-----END X-----\r\n");
+    ccz_buf_put_str(&t, "subject=...\r\n-----BEGIN X-----\r\nAQID\r\n-----END X-----\r\n");
     ccz_pem_put(&t, "X", CCZ_SPAN(der, 48));
     static const size_t sizes[] = {200, 3, 48};
     struct ccz_span text = ccz_buf_span(&t);
@@ -334,9 +334,14 @@ static void test_pem(void)
     } bad[] = {
         {"-----BEGIN X-----\n-----END X-----\n", "pem:empty"},
         {"-----BEGIN X-----\nAQID\n-----END Y-----\n", "pem:end"},
-        {"-----BEGIN X-----\nProc-Type: 4,ENCRYPTED\n\nAQI\n-----END X-----\n", "base64:alphabet"},
+        {"-----BEGIN X-----\nProc-Type: 4,ENCRYPTED\n\nAQIDAA\n-----END X-----\n", "base64:alphabet"},
         {"-----BEGIN X-----\n-----BEGIN X-----\nAQID\n-----END X-----\n", "base64:alphabet"},
         {"-----BEGIN X-----\nAQI\n-----END X-----\n", "base64:padding"},
+        /* one spelling only: no white space but line ends, and these are LF or CR LF */
+        {"-----BEGIN X-----\nAQ  IDAA\n-----END X-----\n", "base64:alphabet"},
+        {"-----BEGIN X-----\nAQID \n-----END X-----\n", "base64:padding"},
+        {"-----BEGIN X-----\nAQID\rAQIDAQI\n-----END X-----\n", "base64:alphabet"},
+        {"-----BEGIN X-----\nAQID\n-----END X----- \n", "pem:end"},
     };
     ccz_buf_clear(&b);
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
