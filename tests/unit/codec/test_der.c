@@ -335,7 +335,7 @@ static void test_pem(void)
         {"-----BEGIN X-----\n-----END X-----\n", "pem:empty"},
         {"-----BEGIN X-----\nAQID\n-----END Y-----\n", "pem:end"},
         {"-----BEGIN X-----\nProc-Type: 4,ENCRYPTED\n\nAQIDAA\n-----END X-----\n", "base64:alphabet"},
-        {"-----BEGIN X-----\n-----BEGIN X-----\nAQID\n-----END X-----\n", "base64:alphabet"},
+        {"-----BEGIN X-----\n-----BEGIN X-----\nAQI\n-----END X-----\n", "base64:alphabet"},
         {"-----BEGIN X-----\nAQI\n-----END X-----\n", "base64:padding"},
         /* one spelling only: no white space but line ends, and these are LF or CR LF */
         {"-----BEGIN X-----\nAQ  IDAA\n-----END X-----\n", "base64:alphabet"},
