@@ -334,7 +334,8 @@ static void test_pem(void)
     } bad[] = {
         {"-----BEGIN X-----\n-----END X-----\n", "pem:empty"},
         {"-----BEGIN X-----\nAQID\n-----END Y-----\n", "pem:end"},
-        {"-----BEGIN X-----\nProc-Type: 4,ENCRYPTED\n\nAQIDAA\n-----END X-----\n", "base64:alphabet"},
+        {"-----BEGIN X-----\nProc-Type: 4,ENCRYPTED\n\nAQIDAA\n-----END X-----\n",
+         "base64:alphabet"},
         {"-----BEGIN X-----\n-----BEGIN X-----\nAQI\n-----END X-----\n", "base64:alphabet"},
         {"-----BEGIN X-----\nAQI\n-----END X-----\n", "base64:padding"},
         /* one spelling only: no white space but line ends, and these are LF or CR LF */
