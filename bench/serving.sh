@@ -16,7 +16,7 @@ wait_server 1
 taskset -a -cp 0 "${PIDS[server-1]}" >/dev/null
 in_process=() served=()
 for ((i = 0; i < runs; i++)); do
-    in_process+=("$(taskset -c 0 env TF_CPP_MIN_LOG_LEVEL=3 "$bench" --lib "$TF/libtensorflow_cc.so.2" --model "$MODEL/1" \
+    in_process+=("$(taskset -c 0 env TF_CPP_MIN_LOG_LEVEL=3 "$bench" --lib "$TF/libtensorflow_cc.so.2" --model "$MODEL" \
         --batch 32 --threads 1 --intra 1 --inter -1 --seconds 3 | awk -F'\t' 'END {print $6}')")
     served+=("$(taskset -c 1 "$BIN/cczoo" infer --target "127.0.0.1:$(cat "$RUN/server-1.port")" --policy "$RUN/policy.json" \
         --trust-sim "$RUN/sim/trust" --model fashion-mnist --images "$DATA/t10k-images-idx3-ubyte.gz" \
