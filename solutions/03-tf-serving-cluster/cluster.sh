@@ -48,7 +48,7 @@ start_server() {
     rm -f "$RUN/server-$1.port"
     [ ! -s "$RUN/server-$1.fixed" ] || port=$(cat "$RUN/server-$1.fixed")
     (cd "$RUN" && exec "$program" --listen "127.0.0.1:$port" --port-file "$RUN/server-$1.port" \
-        --model-name fashion-mnist --model-dir models/fashion-mnist --threads 1 --replica "server-$1" \
+        --rest 127.0.0.1:0 --rest-port-file "$RUN/server-$1.rest" --model-name fashion-mnist --model-dir models/fashion-mnist --threads 1 --replica "server-$1" \
         --tensorflow "$TF/libtensorflow_cc.so.2" --tee sim-sgx --sim-dir "$RUN/sim" \
         --trust-sim "$RUN/sim/trust" --kms "$KMS" --kms-policy "$RUN/kms-policy.json" --kms-key key/fashion-mnist) \
         >>"$RUN/log/server-$1.log" 2>&1 </dev/null &
@@ -75,6 +75,11 @@ start_balancer() {
         sleep 0.05
     done
     die "nginx did not start: $(tail -n 1 "$RUN/log/nginx-error.log")"
+}
+
+# The first of the 10,000 test images: 784 bytes behind the 16 of the header.
+first_image() {
+    (set +o pipefail; gzip -dc "$DATA/t10k-images-idx3-ubyte.gz" 2>/dev/null | head -c 800 | tail -c 784)
 }
 
 # infer TARGET [OPTIONS]: the client; verifies the server by policy.json before it sends an image.

@@ -42,5 +42,9 @@ say "server-2 is back: $(kms audit --last 1 | tail -n 1)"
 step "6 again, with all three"
 sleep 1.5 # the balancer tries a server again a second after it failed
 infer "$BALANCER" --batch 32 --connections 6 --expect-correct "$expected" --expect-classes "$classes" | sed 's/^/   /'
+
+step "7 one image, with the client in classify.c; and what a stock HTTPS client sees"
+say "the first test image is: $(first_image | "$BIN/cczoo-classify" "$BALANCER" "$RUN/policy.json" "$RUN/sim/trust" -)"
+say "GET /v1/models/fashion-mnist: $(curl -sk --max-time 10 "https://127.0.0.1:$(cat "$RUN/server-1.rest")/v1/models/fashion-mnist" | tr -d ' \n')"
 record "$NAME" true
 say "ok: each of the 10,000 answers, and so the accuracy ($expected right), equals TensorFlow's own"

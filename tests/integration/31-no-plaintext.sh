@@ -61,7 +61,7 @@ infer "127.0.0.1:$(cat "$RUN/server-1.port")" --limit 320 >"$RUN/log/infer.txt"
 step "what it opened for writing"
 python3 - "$RUN/trace" "$RUN" <<'PY'
 import re, sys
-allowed = re.compile(r"^(/dev/null|/dev/tty|/proc/self/.*|/sys/.*|" + re.escape(sys.argv[2]) + r"/server-1\.port(\.\d+\.tmp)?)$")
+allowed = re.compile(r"^(/dev/null|/dev/tty|/proc/self/.*|/sys/.*|" + re.escape(sys.argv[2]) + r"/server-1\.(port|rest)(\.\d+\.tmp)?)$")
 bad, opened = [], 0
 for line in open(sys.argv[1], errors="replace"):
     if "memfd_create" in line or "creat(" in line and "openat" not in line:
