@@ -87,7 +87,7 @@ int ui_fail(const struct ccz_err *err)
         ui_say("refused: %s: %s / %s", err->where, err->got, err->expected);
     else
         ui_error("%s: %s", err->where, err->msg);
-    if (err->hint)
+    if (err->hint[0])
         ui_hint("%s", err->hint);
     return refused ? UI_NO : exit_status(err->rc);
 }

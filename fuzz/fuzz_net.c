@@ -17,7 +17,7 @@ static void check_address(const char *text)
     struct cczi_target a, b;
     struct ccz_err err;
     if (cczi_addr_parse(&a, text, &err) != CCZ_OK) {
-        expect(strcmp(err.where, "net:address") == 0 && err.hint);
+        expect(strcmp(err.where, "net:address") == 0 && err.hint[0]);
         return;
     }
     if (!a.literal) {

@@ -66,6 +66,7 @@ CCZ_API const char *ccz_rc_name(ccz_rc rc);
 
 #define CCZ_ERR_WHERE_SIZE 48
 #define CCZ_ERR_MSG_SIZE   192
+#define CCZ_ERR_HINT_SIZE  192
 #define CCZ_ERR_VALUE_SIZE 136 /* fits two SHA-512 halves or one 64-byte value in hex */
 
 /**
@@ -80,7 +81,7 @@ struct ccz_err {
     char msg[CCZ_ERR_MSG_SIZE];        /**< one line, lower case, no full stop, never a secret */
     char got[CCZ_ERR_VALUE_SIZE];      /**< the offending value, or "" */
     char expected[CCZ_ERR_VALUE_SIZE]; /**< what would have been accepted, or "" */
-    const char *hint;                  /**< static text: what to do next, or NULL */
+    char hint[CCZ_ERR_HINT_SIZE];      /**< what to do next, or "" */
 };
 
 /** Fills @p err (if any) and returns @p rc, so that `return ccz_fail(...)` is one line. */
@@ -96,7 +97,7 @@ CCZ_API ccz_rc ccz_refuse_bytes(struct ccz_err *err, ccz_rc rc, const char *wher
 /** As ccz_refuse() for numbers. */
 CCZ_API ccz_rc ccz_refuse_num(struct ccz_err *err, ccz_rc rc, const char *where, int64_t got,
                               int64_t expected);
-/** Adds a static hint to a filled @p err; returns err->rc (or @p rc when err is NULL). */
+/** Adds a hint (copied; NULL = none) to a filled @p err; returns err->rc (or @p rc when err is NULL). */
 CCZ_API ccz_rc ccz_hint(struct ccz_err *err, ccz_rc rc, const char *hint);
 
 /* ------------------------------------------------------------------------------- byte views */

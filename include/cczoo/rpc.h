@@ -176,7 +176,6 @@ struct ccz_rpc_result {
     enum ccz_rpc_code code;
     char message[256]; /**< grpc-message, decoded, cut */
     char replica[64];  /**< response header "ccz-replica", or "" */
-    char hint[192];    /**< the peer's hint, or ""; err->hint points here */
     unsigned attempts;
 };
 /**

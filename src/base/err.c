@@ -100,6 +100,6 @@ ccz_rc ccz_refuse_num(struct ccz_err *err, ccz_rc rc, const char *where, int64_t
 ccz_rc ccz_hint(struct ccz_err *err, ccz_rc rc, const char *hint)
 {
     if (err)
-        err->hint = hint;
+        (void)snprintf(err->hint, sizeof(err->hint), "%s", hint ? hint : "");
     return rc;
 }

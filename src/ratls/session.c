@@ -197,7 +197,7 @@ void cczi_ratls_put_refusal(struct ccz_buf *out, const struct ccz_err *why)
     put_text(&body, why->msg);
     put_text(&body, why->got);
     put_text(&body, why->expected);
-    put_text(&body, why->hint ? why->hint : "");
+    put_text(&body, why->hint);
     if (!body.bad)
         put_frame(out, CCZI_RATLS_RESULT, ccz_buf_span(&body));
 }

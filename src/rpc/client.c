@@ -118,7 +118,6 @@ static void describe_status(struct cczi_ccall *call)
     char where[CCZ_ERR_WHERE_SIZE], rc_text[16];
     take_text(where, sizeof(where), md, "ccz-where");
     take_text(rc_text, sizeof(rc_text), md, "ccz-rc");
-    take_text(res->hint, sizeof(res->hint), md, "ccz-hint");
     const char *msg = res->message;
     size_t where_size = strlen(where);
     if (where_size && strncmp(msg, where, where_size) == 0 &&
@@ -130,8 +129,7 @@ static void describe_status(struct cczi_ccall *call)
                    where_size || !msg[0] ? "" : ": ", msg);
     take_text(call->err.got, sizeof(call->err.got), md, "ccz-got");
     take_text(call->err.expected, sizeof(call->err.expected), md, "ccz-expected");
-    if (res->hint[0])
-        call->err.hint = res->hint;
+    take_text(call->err.hint, sizeof(call->err.hint), md, "ccz-hint");
 }
 
 void cczi_ccall_finish(struct cczi_ccall *call)
@@ -198,8 +196,6 @@ static void on_unary_done(void *arg, struct ccz_span response, const struct ccz_
     *w->result = *result;
     if (err) {
         w->err = *err;
-        if (err->hint == result->hint)
-            w->err.hint = w->result->hint;
     } else {
         ccz_buf_put_span(w->response, response);
     }
@@ -225,8 +221,6 @@ ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_rpc_result *result,
             pthread_cond_wait(&w.cond, &w.lock);
         pthread_mutex_unlock(&w.lock);
         rc = w.err.rc;
-        if (w.err.hint == own.hint)
-            w.err.hint = NULL; /* would not outlive this call */
         if (rc == CCZ_OK && response->bad)
             rc = ccz_fail(&w.err, CCZ_E_LIMIT, "rpc:response", 0,
                           "the response does not fit the caller's buffer");

@@ -147,8 +147,6 @@ void cczi_stream_over(struct ccz_rpc_stream *s, const struct ccz_rpc_result *res
     s->result = *result;
     if (err)
         s->err = *err;
-    if (err && err->hint == result->hint)
-        s->err.hint = s->result.hint;
     pthread_cond_broadcast(&s->changed);
     unref_unlock(s);
 }
@@ -262,8 +260,6 @@ ccz_rc ccz_rpc_stream_recv(struct ccz_buf *msg, struct ccz_rpc_stream *s,
             *result = s->result;
         if (err)
             *err = s->err;
-        if (err && s->err.hint == s->result.hint)
-            err->hint = result ? result->hint : NULL;
     }
     pthread_mutex_unlock(&s->lock);
     free(n);

@@ -280,7 +280,7 @@ static void test_files(void)
         "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n";
     write_file(path, text, sizeof(text) - 1, 0600);
     CHECK_WHERE(ccz_key_load(&none, path, &err), CCZ_E_FORMAT, "key:pem");
-    CHECK(err.hint != NULL);
+    CHECK(err.hint[0] != 0);
     static const char bad[] = "-----BEGIN PRIVATE KEY-----\nMAAA\n-----END PRIVATE KEY-----\n";
     write_file(path, bad, sizeof(bad) - 1, 0600);
     CHECK_WHERE(ccz_key_load(&none, path, &err), CCZ_E_FORMAT, "key:pkcs8");

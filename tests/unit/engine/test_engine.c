@@ -37,7 +37,7 @@ static void test_backend(void)
     CHECK(ccz_engine_open(&e, &tf, &err) == CCZ_E_ARG && WHERE(err, "engine:library"));
     tf.library = "/nonexistent/libtensorflow_cc.so.2";
     CHECK(ccz_engine_open(&e, &tf, &err) == CCZ_E_UNAVAILABLE && WHERE(err, "engine:dlopen") &&
-          err.hint);
+          err.hint[0]);
     tf.intra_threads = -1;
     CHECK(ccz_engine_open(&e, &tf, &err) == CCZ_E_ARG && WHERE(err, "engine:threads") && !e);
 }
@@ -237,7 +237,7 @@ static void test_stage_disk(void)
         rmdir(here);
         exit(77);
     }
-    CHECK(rc == CCZ_E_DENIED && WHERE(err, "engine:tmpfs") && err.hint && r.calls == 0);
+    CHECK(rc == CCZ_E_DENIED && WHERE(err, "engine:tmpfs") && err.hint[0] && r.calls == 0);
     CHECK(rmdir(here) == 0); /* empty again */
     cfg.tmpfs_dir = "/nonexistent";
     CHECK(cczi_tmpfs_open(&t, &cfg, &err) == CCZ_E_IO && WHERE(err, "engine:tmpfs"));

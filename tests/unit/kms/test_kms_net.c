@@ -153,7 +153,7 @@ static void administer(struct ccz_rpc_client *c)
     CHECK(ccz_kms_put_policy(&r, c, "p", ccz_span_str(fix_policy), false, &err) == CCZ_OK &&
           r.audit_seq == 2);
     CHECK(ccz_kms_put_policy(&r, c, "p", ccz_span_str(fix_policy), false, &err) == CCZ_E_EXISTS);
-    CHECK(strcmp(err.where, "kms:policy-exists") == 0 && err.hint &&
+    CHECK(strcmp(err.where, "kms:policy-exists") == 0 && err.hint[0] &&
           strstr(err.hint, "--replace") != NULL);
     struct ccz_secret *value = fix_master(0x5a);
     struct ccz_kms_put put = {.name = "k", .alg = "aes-256", .policy = "p", .value = value};

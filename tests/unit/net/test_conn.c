@@ -652,7 +652,7 @@ static void test_address(void)
     struct ccz_err err;
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         CHECK(ccz_conn_connect(&c, loop, bad[i], &cfg, &err) == CCZ_E_FORMAT && !c);
-        CHECK(strcmp(err.where, "net:address") == 0 && err.hint != NULL);
+        CHECK(strcmp(err.where, "net:address") == 0 && err.hint[0] != 0);
     }
     char longer[400];
     memset(longer, 'a', sizeof(longer));

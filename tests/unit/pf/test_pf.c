@@ -318,7 +318,7 @@ static void test_keys(void)
     make_image(&image, plain, 5000, 5000, key, &cfg_v1);
 
     CHECK(judge(&image, plain, 5000, 5000, other, &cfg_v1, &err) == CCZ_E_SIG);
-    CHECK(is_where(&err, "pf:metadata") && err.hint);
+    CHECK(is_where(&err, "pf:metadata") && err.hint[0]);
     CHECK(judge(&image, plain, 5000, 5000, wide, &cfg_v1, &err) == CCZ_E_ARG);
     CHECK(is_where(&err, "pf:key-size"));
 

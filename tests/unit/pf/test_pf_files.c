@@ -163,7 +163,7 @@ static void test_file_refused(void)
 
     /* existing outputs, wrong kinds of input */
     struct ccz_pf_cfg keep = {.path = "m.pf"};
-    CHECK(ccz_pf_encrypt_file("old", "in", key, &keep, &err) == CCZ_E_EXISTS && err.hint);
+    CHECK(ccz_pf_encrypt_file("old", "in", key, &keep, &err) == CCZ_E_EXISTS && err.hint[0]);
     CHECK(ccz_pf_decrypt_file("old", "m.pf", key, &keep, &err) == CCZ_E_EXISTS);
     CHECK(symlink("in", "link") == 0 && mkfifo("fifo", 0600) == 0);
     CHECK(ccz_pf_encrypt_file("x", "link", key, &keep, &err) == CCZ_E_UNSUPPORTED);

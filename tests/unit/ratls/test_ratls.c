@@ -178,7 +178,7 @@ static void plain_peer(bool we_are_server, const char *alpn)
     for (int i = 0; i < 6; i++)
         move_raw(&e, t);
     CHECK(e.rc == CCZ_E_PEER && strcmp(e.err.where, "ratls:alpn") == 0);
-    CHECK(strcmp(e.err.expected, CCZ_RATLS_ALPN) == 0 && e.err.hint && !ccz_ratls_ready(e.r));
+    CHECK(strcmp(e.err.expected, CCZ_RATLS_ALPN) == 0 && e.err.hint[0] && !ccz_ratls_ready(e.r));
     ccz_tls_free(t);
     ccz_tls_ctx_free(ctx);
     close_end(&e);

@@ -155,7 +155,7 @@ static void test_no_evidence(void)
     c.cfg.attest = NULL;
     open_pair(&c, &s, 1);
     run(&c, &s);
-    CHECK(s.rc == CCZ_E_DENIED && strcmp(s.err.where, "ratls:no-evidence") == 0 && s.err.hint);
+    CHECK(s.rc == CCZ_E_DENIED && strcmp(s.err.where, "ratls:no-evidence") == 0 && s.err.hint[0]);
     CHECK(c.rc == CCZ_E_PEER && strcmp(c.err.where, "peer:ratls:no-evidence") == 0);
     CHECK(strcmp(c.err.got, "no evidence") == 0 && strcmp(c.err.expected, "evidence") == 0);
     CHECK(c.err.aux == CCZ_E_DENIED && strstr(c.err.msg, "peer's hint: this side talks only"));
@@ -524,7 +524,7 @@ static void test_refusal_text(void)
     step(&c);
     CHECK(c.rc == CCZ_E_PEER && strncmp(c.err.where, "peer:www", 8) == 0 &&
           strlen(c.err.where) < sizeof(c.err.where));
-    CHECK(strcmp(c.err.got, "a\\x1b[2Jb") == 0 && !strchr(c.err.msg, '\n') && c.err.hint == NULL);
+    CHECK(strcmp(c.err.got, "a\\x1b[2Jb") == 0 && !strchr(c.err.msg, '\n') && c.err.hint[0] == 0);
     CHECK(c.err.aux == CCZ_E_POLICY);
     size_t hello = CCZI_RATLS_HEAD_SIZE + CCZI_RATLS_HELLO_SIZE;
     CHECK(c.s.out.size == hello); /* a refusal is not answered with a refusal */

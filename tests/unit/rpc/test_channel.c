@@ -213,7 +213,7 @@ static void test_plain_peer(void)
     start_server(&f, CCZ_RATLS_TLS_ONLY_INSECURE, (struct ccz_rpc_server_cfg){0});
     make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){0});
     CHECK(ccz_rpc_client_connect(NULL, f.client, &err) == CCZ_E_PEER);
-    CHECK(strcmp(err.where, "ratls:alpn") == 0 && err.hint);
+    CHECK(strcmp(err.where, "ratls:alpn") == 0 && err.hint[0]);
     teardown(&f);
 }
 

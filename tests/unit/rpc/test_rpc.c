@@ -116,12 +116,11 @@ static void test_refusal(void)
           CCZ_E_DENIED);
     CHECK(res.code == CCZ_RPC_PERMISSION_DENIED && strcmp(err.where, "policy:mrenclave") == 0);
     CHECK(strcmp(err.got, "11 %aa\\x0a") == 0 && strcmp(err.expected, "22bb") == 0);
-    CHECK(err.aux == CCZ_E_POLICY && err.hint == res.hint &&
-          strcmp(err.hint, "add it to the policy") == 0);
+    CHECK(err.aux == CCZ_E_POLICY && strcmp(err.hint, "add it to the policy") == 0);
     CHECK(strncmp(err.msg, "got 11 %aa", 10) == 0);
     CHECK(ccz_rpc_unary(&out, NULL, f.client, "/t.T/Refuse", (struct ccz_span){0}, NULL, &err) ==
           CCZ_E_DENIED);
-    CHECK(err.hint == NULL); /* it would have pointed nowhere */
+    CHECK(strcmp(err.hint, "add it to the policy") == 0);
     teardown(&f);
 }
 
