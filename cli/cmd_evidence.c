@@ -128,28 +128,37 @@ static void print_claims(const struct ccz_claims *c)
     ui_out_span(ccz_buf_span(&out));
 }
 
-int cmd_evidence_verify(int argc, char **argv)
+/* What `evidence verify` and `policy from-evidence` share: the file, whom to trust, and when. Returns -1 to go on,
+ * else the exit status. */
+static int parse_verify(struct verify_opts *o, int argc, char **argv, const char *usage)
 {
-    struct verify_opts o = {0};
     const struct ui_opt opts[] = {
-        {"collateral", &o.collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
-        {"trust-sim", &o.sim, NULL, NULL, "DIR",
+        {"collateral", &o->collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
+        {"trust-sim", &o->sim, NULL, NULL, "DIR",
          "trust this software TEE (all output says SIMULATED)"},
-        {"policy", &o.policy, NULL, NULL, "FILE",
+        {"policy", &o->policy, NULL, NULL, "FILE",
          "appraisal policy; without it only genuineness is checked"},
-        {"at", &o.at, NULL, NULL, "TIME", "verification time, default now"},
-        {"json", NULL, NULL, &o.json, NULL, "claims as JSON on stdout"},
+        {"at", &o->at, NULL, NULL, "TIME", "verification time, default now"},
+        {"json", NULL, NULL, &o->json, NULL, "claims as JSON on stdout"},
         {0},
     };
-    int n =
-        ui_parse(argc, argv,
-                 "cczoo evidence verify FILE --collateral DIR [--policy FILE] [--at TIME]", opts);
+    int n = ui_parse(argc, argv, usage, opts);
     if (n < 0)
         return ui_parse_status(n);
     if (n != 1) {
         ui_error("expected one file with a quote");
         return UI_USAGE;
     }
+    return -1;
+}
+
+int cmd_evidence_verify(int argc, char **argv)
+{
+    struct verify_opts o = {0};
+    int status = parse_verify(
+        &o, argc, argv, "cczoo evidence verify FILE --collateral DIR [--policy FILE] [--at TIME]");
+    if (status >= 0)
+        return status;
     struct ccz_err err;
     struct ccz_claims claims;
     CCZ_AUTO(ccz_policy) policy = NULL;
@@ -188,18 +197,12 @@ int cmd_policy_check(int argc, char **argv)
 int cmd_policy_draft(int argc, char **argv)
 {
     struct verify_opts o = {0};
-    const struct ui_opt opts[] = {
-        {"collateral", &o.collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
-        {"trust-sim", &o.sim, NULL, NULL, "DIR",
-         "trust this software TEE (all output says SIMULATED)"},
-        {"at", &o.at, NULL, NULL, "TIME", "verification time, default now"},
-        {0},
-    };
-    int n = ui_parse(argc, argv, "cczoo policy from-evidence FILE --collateral DIR", opts);
-    if (n < 0)
-        return ui_parse_status(n);
-    if (n != 1) {
-        ui_error("expected one file with a quote");
+    int status = parse_verify(&o, argc, argv,
+                              "cczoo policy from-evidence FILE --collateral DIR [--at TIME]");
+    if (status >= 0)
+        return status;
+    if (o.policy || o.json) {
+        ui_error("--policy and --json have no meaning here: the output is a policy");
         return UI_USAGE;
     }
     struct ccz_err err;

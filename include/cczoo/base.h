@@ -121,7 +121,9 @@ struct ccz_rd {
     size_t left;
     bool bad;
 };
+/** A cursor at the start of @p in, which must outlive it. */
 CCZ_API struct ccz_rd ccz_rd_from(struct ccz_span in);
+/* Integers of 1, 2, 4 or 8 bytes, little- or big-endian; 0 after an error. */
 CCZ_API uint8_t ccz_rd_u8(struct ccz_rd *r);
 CCZ_API uint16_t ccz_rd_le16(struct ccz_rd *r);
 CCZ_API uint32_t ccz_rd_le32(struct ccz_rd *r);
@@ -155,10 +157,14 @@ CCZ_API void ccz_buf_free(struct ccz_buf *b);                  /**< back to the 
 CCZ_API void ccz_buf_clear(struct ccz_buf *b); /**< size = 0, bad = false, memory kept */
 /** Room for @p size more bytes at the end, size advanced; NULL sets (or finds) `bad`. */
 CCZ_API uint8_t *ccz_buf_extend(struct ccz_buf *b, size_t size);
+/** Appends bytes; @p p may be NULL if @p size is 0, and may not point into @p b. */
 CCZ_API void ccz_buf_put(struct ccz_buf *b, const void *p, size_t size);
 CCZ_API void ccz_buf_put_span(struct ccz_buf *b, struct ccz_span s);
+/** Appends text without its NUL. */
 CCZ_API void ccz_buf_put_str(struct ccz_buf *b, const char *s);
+/** Appends formatted text of any length. */
 CCZ_API CCZ_FMT(2, 3) void ccz_buf_printf(struct ccz_buf *b, const char *fmt, ...);
+/* Integers of 1, 2, 4 or 8 bytes, little- or big-endian. */
 CCZ_API void ccz_buf_u8(struct ccz_buf *b, uint8_t v);
 CCZ_API void ccz_buf_le16(struct ccz_buf *b, uint16_t v);
 CCZ_API void ccz_buf_le32(struct ccz_buf *b, uint32_t v);
@@ -168,6 +174,7 @@ CCZ_API void ccz_buf_be32(struct ccz_buf *b, uint32_t v);
 CCZ_API void ccz_buf_be64(struct ccz_buf *b, uint64_t v);
 /** Drops the first @p size bytes (at most `size`). */
 CCZ_API void ccz_buf_consume(struct ccz_buf *b, size_t size);
+/** View of the contents, valid until the next append; empty if `bad`, so that half a message cannot be used. */
 CCZ_API struct ccz_span ccz_buf_span(const struct ccz_buf *b);
 /** NUL-terminated view of the text in @p b (a NUL is kept behind the data); "" when bad or empty. */
 CCZ_API const char *ccz_buf_str(struct ccz_buf *b);
