@@ -32,8 +32,9 @@ run_end() {
     local status=$?
     trap - EXIT INT TERM
     if [ "${KEEP:-0}" = 1 ] && [ "$status" = 0 ]; then
-        say "kept running; logs and sockets are in $RUN"
+        say "kept running; logs and keys of this run are in $RUN"
         for name in "${!PIDS[@]}"; do say "  $name: pid ${PIDS[$name]}"; done
+        say "stop it with: kill ${PIDS[*]}; rm -rf $RUN"
         exit 0
     fi
     for name in "${!PIDS[@]}"; do stop "$name"; done
