@@ -38,6 +38,9 @@ CCZ_DEFINE_AUTO(ccz_loop)
 CCZ_API CCZ_MUST_USE ccz_rc ccz_loop_run(struct ccz_loop *loop, struct ccz_err *err);
 /** Ends ccz_loop_run() after the current callback; also if it comes before the run. Any thread. */
 CCZ_API void ccz_loop_stop(struct ccz_loop *loop);
+/** As ccz_loop_stop(), but not before the last connection that was given to ccz_conn_end() is over: what was
+ *  written is sent. On the loop's thread. */
+CCZ_API void ccz_loop_finish(struct ccz_loop *loop);
 /**
  * Runs @p fn on the loop's thread, in order of posting. Any thread.
  * @retval CCZ_E_NOMEM  nothing was posted

@@ -143,8 +143,10 @@ void ccz_conn_free(struct ccz_conn *c)
     c->lookup = NULL;
     unset_dirty(c);
     conn_detach(c);
-    if (c->state == CONN_ENDING)
+    if (c->state == CONN_ENDING) {
         LIST_REMOVE(c, link);
+        cczi_loop_unended(c->loop);
+    }
     c->state = CONN_DEAD;
     /* A callback further up the stack may still look at c: its memory goes at the end of the turn.
      */

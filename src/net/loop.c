@@ -134,6 +134,18 @@ ccz_rc ccz_loop_post(struct ccz_loop *loop, void (*fn)(void *arg), void *arg)
     return cczi_mail_post(loop->mail, fn, arg);
 }
 
+void cczi_loop_unended(struct ccz_loop *loop)
+{
+    if (loop->finishing && LIST_EMPTY(&loop->ended))
+        ccz_loop_stop(loop);
+}
+
+void ccz_loop_finish(struct ccz_loop *loop)
+{
+    loop->finishing = true;
+    cczi_loop_unended(loop);
+}
+
 void ccz_loop_stop(struct ccz_loop *loop)
 {
     pthread_mutex_lock(&loop->mail->mutex);
@@ -270,6 +282,7 @@ void ccz_loop_free(struct ccz_loop *loop)
     if (loop->mail)
         mail_close(loop->mail);
     struct ccz_conn *c;
+    loop->finishing = false;
     while ((c = LIST_FIRST(&loop->ended)) != NULL)
         ccz_conn_free(c);
     bury_dead(loop);

@@ -45,6 +45,7 @@ struct ccz_loop {
     TAILQ_HEAD(, ccz_conn) dirty; /* connections with something to do at the end of the turn */
     size_t dirty_len;
     LIST_HEAD(, ccz_conn) ended; /* given up by their owners, still sending */
+    bool finishing;              /* stops once there are none of them */
     LIST_HEAD(, ccz_conn) dead;  /* closed; memory is released when no callback can be using it */
     SLIST_HEAD(, cczi_signal) signals;
     atomic_bool running;
@@ -53,6 +54,8 @@ struct ccz_loop {
 };
 /** Has the work of the turn's end (sending, burying) done after the events that are active now. */
 void cczi_loop_turn_end(struct ccz_loop *loop);
+/* A connection left loop->ended. */
+void cczi_loop_unended(struct ccz_loop *loop);
 /** @p ms as libevent wants it; negative counts as 0. */
 struct timeval cczi_timeval(int64_t ms);
 

@@ -55,7 +55,7 @@ static void conn_close(struct cczi_sconn *c, bool in_order)
     cczi_peer_unref(c->peer);
     free(c);
     if (w->draining && w->conns == 0)
-        ccz_loop_stop(w->loop);
+        ccz_loop_finish(w->loop); /* the last answers may still be on their way */
 }
 
 /* Moves frames to the wire while it takes them. @return false if HTTP/2 is over on this connection */
@@ -261,7 +261,7 @@ static void begin_stop(void *arg)
     w->listener = NULL;
     w->draining = true;
     if (w->conns == 0) {
-        ccz_loop_stop(w->loop);
+        ccz_loop_finish(w->loop);
         return;
     }
     w->cursor = w->first;

@@ -547,6 +547,34 @@ static void test_end(void)
     pair_close(&p);
 }
 
+/* A loop that finishes sends what was written before it ends, and then ends by itself. */
+static void test_finish(void)
+{
+    static uint8_t big[3 << 20];
+    struct pair p;
+    pair_open(&p, NULL);
+    CHECK(ccz_conn_write(p.conn, CCZ_SPAN(big, sizeof(big))) == CCZ_OK);
+    ccz_conn_end(p.conn, 10000);
+    p.conn = NULL;
+    ccz_loop_finish(p.loop);
+    pthread_t t = net_start(p.loop);
+    size_t got = 0;
+    ssize_t n;
+    while ((n = recv(p.fd, big, sizeof(big), 0)) > 0)
+        got += (size_t)n;
+    CHECK(n == 0 && got == sizeof(big));
+    close(p.fd); /* the end that was waited for */
+    CHECK(pthread_join(t, NULL) == 0);
+    p.fd = -1;
+    pair_close(&p);
+
+    pair_open(&p, NULL); /* nothing to wait for */
+    ccz_loop_finish(p.loop);
+    t = net_start(p.loop);
+    CHECK(pthread_join(t, NULL) == 0);
+    pair_close(&p);
+}
+
 /* ---------------------------------------------------------------------------------------- listener
  */
 
@@ -682,6 +710,7 @@ static const struct ccz_test tests[] = {
     {"conn.pause", test_pause},
     {"conn.write_fails", test_write_fails},
     {"conn.end", test_end},
+    {"conn.finish", test_finish},
     {"net.listen", test_listen},
     {"net.emfile", test_emfile},
     {"net.listener_free", test_listener_free},
