@@ -4,6 +4,7 @@
 #include <cczoo/kms.h>
 #include <cczoo/pf.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,11 +26,14 @@ ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts 
         return ccz_fail(err, CCZ_E_LIMIT, "served:tensorflow", n, "path of TensorFlow is too long");
     const char *const libs[] = {framework,
                                 o->tensorflow}; /* in the order in which the engine loads them */
-    return ccz_attester_open(
-        out,
-        &(struct ccz_attester_cfg){
-            .provider = o->tee, .sim_dir = o->sim_dir, .measure = libs, .measure_len = 2},
-        err);
+    const struct ccz_attester_cfg cfg = {
+        .provider = o->tee, .sim_dir = o->sim_dir, .measure = libs, .measure_len = 2};
+    if (access(o->tensorflow, R_OK) != 0)
+        return ccz_hint(err,
+                        ccz_fail(err, CCZ_E_IO, "served:tensorflow", errno, "cannot read %s: %s",
+                                 o->tensorflow, strerror(errno)),
+                        "scripts/fetch-tensorflow gets the libraries and prints their folder");
+    return ccz_attester_open(out, &cfg, err);
 }
 
 ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o,
@@ -51,6 +55,9 @@ ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o,
     rc = ccz_rpc_client_new(&client, &c, err);
     if (rc == CCZ_OK)
         rc = ccz_rpc_client_connect(NULL, client, err);
+    if ((rc == CCZ_E_UNAVAILABLE || rc == CCZ_E_TIMEOUT) && !err->hint)
+        (void)ccz_hint(err, rc,
+                       "is this the address of the key management service, and does it run?");
     struct ccz_kms_release info;
     if (rc == CCZ_OK)
         rc = ccz_kms_release(key, &info, client, o->kms_key, 0, err);
@@ -130,6 +137,10 @@ ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine,
     ccz_rc rc = ccz_pf_tree_walk(o->model_dir, open_file, f, err);
     if (rc == CCZ_OK && f->len == 0)
         rc = ccz_fail(err, CCZ_E_NOT_FOUND, "served:model", 0, "%s holds no file", o->model_dir);
+    if ((rc == CCZ_E_IO || rc == CCZ_E_NOT_FOUND) && !err->hint)
+        (void)ccz_hint(
+            err, rc,
+            "--model-dir is a folder that `cczoo pf encrypt` made, by its name at that time");
     const struct ccz_model_cfg cfg = {
         .files = f->file, .files_len = f->len, .read_at = read_at, .arg = f};
     if (rc == CCZ_OK)

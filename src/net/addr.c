@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+static const char in_use_hint[] = "another process has it; choose another, or port 0 for any";
 static const char addr_hint[] = "use host:port, 127.0.0.1:port, [::1]:port or unix:/path";
 
 static ccz_rc addr_fail(const char *text, const char *why, struct ccz_err *err)
@@ -162,8 +163,9 @@ ccz_rc cczi_listen_socket(int *fd, uint16_t *port, const struct ccz_listen_cfg *
         int e = errno;
         if (s >= 0)
             close(s);
-        return ccz_fail(err, CCZ_E_IO, "net:listen", e, "cannot listen on %s: %s", cfg->address,
-                        strerror(e));
+        rc = ccz_fail(err, CCZ_E_IO, "net:listen", e, "cannot listen on %s: %s", cfg->address,
+                      strerror(e));
+        return e == EADDRINUSE ? ccz_hint(err, rc, in_use_hint) : rc;
     }
     *fd = s;
     *port = bound_port(s);
