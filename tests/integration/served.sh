@@ -26,16 +26,17 @@ served_start() {
     wait_file "$name" "$RUN/$name.port" 60
 }
 
-# served_fails STATUS PATTERN OPTION...: a server that must end by itself, with this status and a line like PATTERN.
+# served_fails STATUS PATTERN HINT OPTION...: a server that must end by itself, with this status and such lines.
 served_fails() {
-    local want=$1 pattern=$2 status=0 out
-    shift 2
+    local want=$1 pattern=$2 hint=$3 status=0 out
+    shift 3
     served_args
-    out=$(cd "$RUN" && TF_CPP_MIN_LOG_LEVEL=3 timeout 60 "$BIN/cczoo-served" "${ARGS[@]}" "$@" 2>&1 </dev/null) || status=$?
-    if [ "$status" != "$want" ] || ! grep -qE "$pattern" <<<"$out"; then
+    rm -f "$RUN/never.port"
+    out=$(cd "$RUN" && timeout 60 "$BIN/cczoo-served" "${ARGS[@]}" --port-file "$RUN/never.port" "$@" 2>&1 </dev/null) || status=$?
+    if [ "$status" != "$want" ] || ! grep -qE "^(error|refused): $pattern" <<<"$out" || ! grep -qE "^hint: .*$hint" <<<"$out"; then
         printf '%s\n' "$out" >&2
-        die "expected exit status $want and a line like '$pattern', got status $status"
+        die "expected exit status $want, '$pattern' and a hint like '$hint', got status $status"
     fi
-    say "$(grep -E "$pattern" <<<"$out" | head -n 1)"
-    if ! grep -q '^hint: ' <<<"$out"; then say "(no hint)"; fi
+    [ ! -e "$RUN/never.port" ] || die "a server that failed said it was ready"
+    say "$(grep -E "^(error|refused): $pattern" <<<"$out" | cut -c1-110)"
 }
