@@ -55,7 +55,7 @@ ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o,
     rc = ccz_rpc_client_new(&client, &c, err);
     if (rc == CCZ_OK)
         rc = ccz_rpc_client_connect(NULL, client, err);
-    if ((rc == CCZ_E_UNAVAILABLE || rc == CCZ_E_TIMEOUT) && !err->hint)
+    if (rc == CCZ_E_UNAVAILABLE || rc == CCZ_E_TIMEOUT)
         (void)ccz_hint(err, rc,
                        "is this the address of the key management service, and does it run?");
     struct ccz_kms_release info;
@@ -137,7 +137,7 @@ ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine,
     ccz_rc rc = ccz_pf_tree_walk(o->model_dir, open_file, f, err);
     if (rc == CCZ_OK && f->len == 0)
         rc = ccz_fail(err, CCZ_E_NOT_FOUND, "served:model", 0, "%s holds no file", o->model_dir);
-    if ((rc == CCZ_E_IO || rc == CCZ_E_NOT_FOUND) && !err->hint)
+    if (rc == CCZ_E_IO || rc == CCZ_E_NOT_FOUND)
         (void)ccz_hint(
             err, rc,
             "--model-dir is a folder that `cczoo pf encrypt` made, by its name at that time");
