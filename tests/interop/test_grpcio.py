@@ -3,7 +3,7 @@
 """Stock gRPC (grpcio from PyPI) against ours, both ways, over TLS without attestation.
 
 usage: test_grpcio.py RPC_SERVER RPC_CLIENT     (the two programs built from rpc_server.c and rpc_client.c)
-grpcio is taken from this interpreter, or installed into a cache of its own. Exit 77 if it cannot be had.
+Exit 77 if grpcio cannot be had.
 """
 import os
 import subprocess
@@ -11,36 +11,13 @@ import sys
 import tempfile
 import threading
 import time
-import venv
 from concurrent import futures
 
-GRPCIO = "grpcio==1.85.1"
+import interop_venv
 
+interop_venv.enter()
 
-def enter_venv():
-    """Re-runs this script where grpcio is."""
-    cache = os.environ.get("CCZOO_CACHE") or os.path.expanduser("~/.cache/cczoo")
-    home = os.path.join(cache, "venv-" + GRPCIO.replace("==", "-"))
-    python = os.path.join(home, "bin", "python")
-    stamp = os.path.join(home, "complete")
-    if os.path.realpath(sys.prefix) == os.path.realpath(home):
-        sys.exit("grpcio is in %s but cannot be imported" % home)
-    try:
-        if not os.path.exists(stamp):
-            venv.create(home, with_pip=True, clear=True)
-            subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", GRPCIO],
-                           check=True, stdout=sys.stderr)
-            open(stamp, "w").close()
-    except (OSError, subprocess.CalledProcessError) as e:
-        print("skipped: %s cannot be installed: %s" % (GRPCIO, e))
-        sys.exit(77)
-    os.execv(python, [python] + sys.argv)
-
-
-try:
-    import grpc
-except ImportError:
-    enter_venv()
+import grpc  # noqa: E402
 
 RAW = bytes(range(256))
 
@@ -255,6 +232,6 @@ def our_client(program):
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    print(GRPCIO, "wanted,", grpc.__version__, "used")
+    print("grpcio", grpc.__version__)
     their_client(sys.argv[1])
     our_client(sys.argv[2])
