@@ -82,6 +82,11 @@ class Images:
             t.float_val.extend(values)
         return t
 
+    def image(self, i):
+        """As JSON wants it."""
+        p = self.pixels[i * 784:i * 784 + 784]
+        return [[[p[r * 28 + c]] for c in range(28)] for r in range(28)]
+
     def request(self, first=0, n=3, content=False, **spec):
         r = predict_pb2.PredictRequest()
         r.model_spec.name = MODEL

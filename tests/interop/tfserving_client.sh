@@ -5,6 +5,9 @@ run_begin test-tfserving-client
 make_platform
 start_kms
 protect_model
-served_start server --insecure-tls-only --threads 2
-python3 "$ROOT/tests/interop/test_tfserving_client.py" "$(cat "$RUN/server.port")" \
-    "$DATA/t10k-images-idx3-ubyte.gz" "$DATA/t10k-labels-idx1-ubyte.gz"
+served_start server --insecure-tls-only --threads 2 --rest 127.0.0.1:0
+images=("$DATA/t10k-images-idx3-ubyte.gz" "$DATA/t10k-labels-idx1-ubyte.gz")
+python3 "$ROOT/tests/interop/test_tfserving_client.py" "$(cat "$RUN/server.port")" "${images[@]}"
+python3 "$ROOT/tests/interop/test_tfserving_load.py" "$(cat "$RUN/server.port")" "$(cat "$RUN/server.rest")" \
+    "${PIDS[server]}" "${images[@]}"
+stop server
