@@ -171,14 +171,52 @@ CCZ_API int64_t ccz_collateral_expires(const struct ccz_collateral *c);
 
 #define CCZ_ADVISORIES_MAX 64
 #define CCZ_ADVISORY_SIZE  24
+/** Product line of an AMD processor: whose keys certify it, and how its TCB version is laid out. */
+enum ccz_snp_product { CCZ_SNP_NONE = 0, CCZ_SNP_MILAN, CCZ_SNP_GENOA, CCZ_SNP_TURIN };
+CCZ_API const char *ccz_snp_product_name(enum ccz_snp_product p); /**< "Milan", ..; "none" */
+/** Which key signs reports: of the chip, or of a cloud provider's fleet. */
+enum ccz_snp_signer { CCZ_SNP_SIGNER_NONE = 0, CCZ_SNP_VCEK, CCZ_SNP_VLEK };
+CCZ_API const char *ccz_snp_signer_name(enum ccz_snp_signer s); /**< "vcek", "vlek", "none" */
+/** TCB_VERSION, decoded by product line: security patch level of each firmware. */
+struct ccz_snp_tcb {
+    uint8_t fmc; /**< Turin only, else 0 */
+    uint8_t boot_loader, tee, snp, microcode;
+};
+/** Version of the SEV firmware. */
+struct ccz_snp_version {
+    uint8_t major, minor, build;
+};
+/** What an SNP attestation report says (snp.h); names and bits as in AMD document 56860. */
+struct ccz_snp_claims {
+    enum ccz_snp_product product;
+    enum ccz_snp_signer signer;
+    uint32_t guest_svn, vmpl;
+    uint8_t guest_policy[8];  /**< little-endian u64, as in the report */
+    uint8_t platform_info[8]; /**< the same */
+    uint8_t measurement[48], host_data[32];
+    uint8_t id_key_digest[48],
+        author_key_digest[48]; /**< zero: launched without ID block, author key */
+    uint8_t family_id[16], image_id[16];
+    uint8_t report_id[32], report_id_ma[32]; /**< ma: of the migration agent, all FF if none */
+    uint8_t chip_id[64];                     /**< zero if masked, and with VLEK */
+    struct ccz_snp_tcb reported_tcb; /**< the one the signing key is bound to: judge by this */
+    struct ccz_snp_tcb current_tcb, committed_tcb, launch_tcb;
+    struct ccz_snp_version current_version, committed_version;
+    uint64_t launch_mit_vector, current_mit_vector;    /**< report version 5, else 0 */
+    uint8_t cpuid_family, cpuid_model, cpuid_stepping; /**< report version 3 and later, else 0 */
+    char csp_id[64]; /**< VLEK: the provider named in its certificate, else "" */
+};
+
 /**
- * What a verified quote says. Filled only by ccz_quote_verify(); all bytes in quote order.
- * SGX fields are zero for a TD and the reverse.
+ * What verified evidence says. Filled only by ccz_quote_verify() (SGX, TDX) and ccz_snp_verify(); all bytes in
+ * the order of the evidence. Fields of the other TEEs are zero.
  */
 struct ccz_claims {
     enum ccz_tee tee;
-    uint16_t quote_version;
-    bool simulated; /**< the chain ends in a root marked simulated */
+    uint16_t quote_version; /**< of the quote or the SNP report */
+    bool simulated;         /**< the chain ends in a root marked simulated */
+    /** Revocation lists were checked. Always true for SGX and TDX; for SNP, false if no CRL was given. */
+    bool revocation_checked;
     uint8_t report_data[64];
     /* SGX */
     uint8_t mrenclave[32], mrsigner[32];
@@ -191,8 +229,9 @@ struct ccz_claims {
     uint8_t mrtd[48], rtmr[4][48], mrconfigid[48], mrowner[48], mrownerconfig[48];
     uint8_t mrseam[48], mrsignerseam[48], mrservicetd[48];
     uint8_t td_attributes[8], xfam[8], seam_attributes[8], tee_tcb_svn[16], tee_tcb_svn2[16];
-    /* both */
-    bool debug;          /**< DEBUG attribute of the enclave or the TD */
+    struct ccz_snp_claims snp;
+    bool debug; /**< DEBUG attribute of the enclave or TD, DEBUG bit of the SNP guest policy */
+    /* SGX and TDX; AMD publishes no statuses, so that tcb_status stays NONE for SNP */
     uint8_t cpu_svn[16]; /**< of the PCK certificate: the TCB that was evaluated */
     uint8_t fmspc[6], pce_id[2], ppid[16]; /**< of the PCK certificate */
     uint16_t qe_isv_svn;

@@ -74,6 +74,7 @@ void cczi_claims_fill(struct ccz_claims *out, const struct cczi_claims_in *in)
         .tee = in->quote->tee,
         .quote_version = in->quote->version,
         .simulated = in->evidence->root.simulated,
+        .revocation_checked = true,
         .qe_isv_svn = in->qe->isv_svn,
         .tcb_status = in->tcb->status,
         .platform_status = in->tcb->platform,
