@@ -401,6 +401,15 @@ ccz_rc ccz_ecdsa_sign(uint8_t *sig, const struct ccz_key *k, const struct ccz_sp
     return rc;
 }
 
+static ccz_rc verify_digest(EC_KEY *pub, struct ccz_span digest, struct ccz_span sig)
+{
+    if (sig.size <= SIG_DER_SIZE_MAX &&
+        ECDSA_verify(0, digest.ptr, (int)digest.size, sig.ptr, (int)sig.size, pub) == 1)
+        return CCZ_OK;
+    ERR_clear_error();
+    return CCZ_E_SIG;
+}
+
 static ccz_rc verify_der(EC_KEY *pub, enum ccz_hash hash, struct ccz_span sig,
                          const struct ccz_span *parts, size_t len)
 {
@@ -408,17 +417,12 @@ static ccz_rc verify_der(EC_KEY *pub, enum ccz_hash hash, struct ccz_span sig,
     ccz_rc rc = ccz_hash(digest, hash, parts, len);
     if (rc != CCZ_OK)
         return rc;
-    if (ECDSA_verify(0, digest, (int)ccz_hash_size(hash), sig.ptr, (int)sig.size, pub) == 1)
-        return CCZ_OK;
-    ERR_clear_error();
-    return CCZ_E_SIG;
+    return verify_digest(pub, CCZ_SPAN(digest, ccz_hash_size(hash)), sig);
 }
 
 ccz_rc cczi_ecdsa_verify_der(const struct ccz_key *k, enum ccz_hash hash, struct ccz_span sig,
                              struct ccz_span signed_bytes)
 {
-    if (sig.size > SIG_DER_SIZE_MAX)
-        return CCZ_E_SIG;
     return verify_der(k->pub, hash, sig, &signed_bytes, 1);
 }
 
@@ -442,4 +446,29 @@ ccz_rc ccz_ecdsa_verify_p256(const uint8_t xy[64], const uint8_t sig[64], struct
     ccz_rc rc = verify_der(pub, CCZ_SHA256, CCZ_SPAN(der, sig_to_der(der, sig, 64)), &msg, 1);
     EC_KEY_free(pub);
     return rc;
+}
+
+static ccz_rc verify_job(const struct ccz_ecdsa_job *j)
+{
+    uint8_t der[SIG_DER_SIZE_MAX];
+    struct ccz_span digest = CCZ_SPAN(j->digest, j->digest_size), sig = j->sig;
+    if (j->digest_size != 32 && j->digest_size != 48 && j->digest_size != 64)
+        return CCZ_E_ARG;
+    if (j->form == CCZ_SIG_RAW) {
+        if (sig.size != 2 * curves[j->key->curve].field_size)
+            return CCZ_E_SIG;
+        sig = CCZ_SPAN(der, sig_to_der(der, sig.ptr, sig.size));
+    }
+    return verify_digest(j->key->pub, digest, sig);
+}
+
+ccz_rc ccz_ecdsa_verify_batch(struct ccz_ecdsa_job *jobs, size_t len)
+{
+    ccz_rc first = CCZ_OK;
+    for (size_t i = 0; i < len; i++) {
+        jobs[i].rc = verify_job(&jobs[i]);
+        if (first == CCZ_OK)
+            first = jobs[i].rc;
+    }
+    return first;
 }
