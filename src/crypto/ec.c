@@ -420,12 +420,6 @@ static ccz_rc verify_der(EC_KEY *pub, enum ccz_hash hash, struct ccz_span sig,
     return verify_digest(pub, CCZ_SPAN(digest, ccz_hash_size(hash)), sig);
 }
 
-ccz_rc cczi_ecdsa_verify_der(const struct ccz_key *k, enum ccz_hash hash, struct ccz_span sig,
-                             struct ccz_span signed_bytes)
-{
-    return verify_der(k->pub, hash, sig, &signed_bytes, 1);
-}
-
 ccz_rc ccz_ecdsa_verify(const struct ccz_key *k, const uint8_t *sig, size_t sig_size,
                         const struct ccz_span *parts, size_t len)
 {
