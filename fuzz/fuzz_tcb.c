@@ -54,7 +54,7 @@ static void check_match(const struct cczi_tcb_info *t, size_t at)
     abort();
 }
 
-static void tcb_info(const struct ccz_json *json)
+static void tcb_info(const struct ccz_jnode *json)
 {
     struct cczi_tcb_info t;
     if (cczi_tcb_info_read(&t, json, NULL) == CCZ_OK) {
@@ -72,7 +72,7 @@ static void tcb_info(const struct ccz_json *json)
     cczi_tcb_info_deinit(&t);
 }
 
-static void qe_identity(const struct ccz_json *json)
+static void qe_identity(const struct ccz_jnode *json)
 {
     struct cczi_qe_identity q;
     if (cczi_qe_identity_read(&q, json, NULL) == CCZ_OK) {
@@ -84,10 +84,10 @@ static void qe_identity(const struct ccz_json *json)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    CCZ_AUTO(ccz_json) json = NULL;
-    if (ccz_json_parse(&json, CCZ_SPAN(data, size), NULL) != CCZ_OK)
+    CCZ_AUTO(ccz_jdoc) json = NULL;
+    if (ccz_jdoc_parse(&json, CCZ_SPAN(data, size), NULL) != CCZ_OK)
         return 0;
-    tcb_info(json);
-    qe_identity(json);
+    tcb_info(ccz_jdoc_root(json));
+    qe_identity(ccz_jdoc_root(json));
     return 0;
 }

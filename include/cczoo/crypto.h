@@ -139,6 +139,31 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ecdsa_verify(const struct ccz_key *k, const uint
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ecdsa_verify_p256(const uint8_t xy[64], const uint8_t sig[64],
                                                   struct ccz_span msg);
 
+/** How the two numbers of a signature are written. */
+enum ccz_sig_form {
+    CCZ_SIG_RAW, /**< big-endian r || s, 64 or 96 bytes */
+    CCZ_SIG_DER, /**< Ecdsa-Sig-Value (RFC 3279, 2.2.3) in strict DER, as in a certificate */
+};
+/** One signature to check; the caller keeps what it borrows until the call returns. */
+struct ccz_ecdsa_job {
+    const struct ccz_key *key; /**< borrowed; keys of both curves may be mixed */
+    struct ccz_span sig;       /**< borrowed; untrusted */
+    enum ccz_sig_form form;
+    uint8_t digest[CCZ_HASH_SIZE_MAX]; /**< hash of what was signed */
+    size_t digest_size;                /**< 32, 48 or 64; cut to the curve's size (FIPS 186-5) */
+    ccz_rc rc;                         /**< [out] CCZ_OK or why this one does not verify */
+};
+/**
+ * Checks many signatures at once: on a processor with vector multiplication (see
+ * docs/design/p256.md) eight P-256 signatures cost little more than one. Each job gets the rc that
+ * it would get alone.
+ * @return CCZ_OK if all verify, else the rc of the first job that does not
+ * @retval CCZ_E_SIG  does not verify; also a malformed signature, r or s out of range
+ * @retval CCZ_E_ARG  a job's digest_size is none of the above
+ * @ct none: public data. @thread safe
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ecdsa_verify_batch(struct ccz_ecdsa_job *jobs, size_t len);
+
 #ifdef __cplusplus
 }
 #endif

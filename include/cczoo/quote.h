@@ -16,9 +16,9 @@
  * signatures are verified there); ccz_quote_verify() per quote. All objects are immutable after
  * creation except the cache, which locks itself: everything here may be shared between threads.
  *
- * Reading order of the sources: quote_parse.c, report.c, chain.c, roots.c, pck.c, json_fields.c,
- * tcb_info.c, qe_identity.c, collateral.c, tcb.c, evidence.c, cache.c, verify.c (the algorithm),
- * claims.c. Every value of err->where is listed in docs/design/verification.md.
+ * Reading order of the sources: quote_parse.c, report.c, sigs.c, certs.c, chain.c, roots.c, pck.c,
+ * json_fields.c, tcb_info.c, qe_identity.c, collateral.c, tcb.c, evidence.c, cache.c, verify.c (the
+ * algorithm), claims.c. Every value of err->where is listed in docs/design/verification.md.
  *
  * Sources: Intel "SGX ECDSA QuoteLibReference DCAP API" (quote v3), "TDX DCAP Quoting Library API"
  * (quote v4, v5), "SGX PCK Certificate and CRL Profile Specification", PCS API v3 / v4

@@ -77,6 +77,14 @@ CCZ_API struct ccz_span ccz_cert_ext(bool *critical, const struct ccz_cert *c, c
 CCZ_API CCZ_MUST_USE ccz_rc ccz_cert_check_issuer(const struct ccz_cert *c,
                                                   const struct ccz_cert *issuer,
                                                   struct ccz_err *err);
+/**
+ * As ccz_cert_check_issuer(), with the signature left to be checked together with others: everything
+ * else is checked, and nothing about @p c holds before ccz_ecdsa_verify_batch() accepts the job.
+ * @param[out] out  borrows from @p c and @p issuer; zeroed on failure
+ * @retval CCZ_E_UNSUPPORTED  "x509:issuer-key": also a signature that is not ECDSA
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_cert_issuer_job(struct ccz_ecdsa_job *out, const struct ccz_cert *c,
+                                                const struct ccz_cert *issuer, struct ccz_err *err);
 /** not_before <= now_s <= not_after. @retval CCZ_E_EXPIRED */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_cert_check_time(const struct ccz_cert *c, int64_t now_s,
                                                 struct ccz_err *err);
@@ -101,6 +109,9 @@ CCZ_API int64_t ccz_crl_next_update(const struct ccz_crl *crl);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_crl_check_issuer(const struct ccz_crl *crl,
                                                  const struct ccz_cert *issuer,
                                                  struct ccz_err *err);
+/** As ccz_crl_check_issuer(), with the signature left to the caller: see ccz_cert_issuer_job(). */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_crl_issuer_job(struct ccz_ecdsa_job *out, const struct ccz_crl *crl,
+                                               const struct ccz_cert *issuer, struct ccz_err *err);
 /** True if @p serial (ccz_cert_serial() of a certificate by the same issuer) is listed. Binary
  * search. A serial means something only together with its issuer: check ccz_crl_check_issuer()
  * first. */

@@ -67,7 +67,12 @@ static uint64_t rd_be(struct ccz_rd *r, size_t size)
 
 uint8_t ccz_rd_u8(struct ccz_rd *r)
 {
-    return (uint8_t)rd_le(r, 1);
+    if (r->bad || r->left == 0) {
+        r->bad = true;
+        return 0;
+    }
+    r->left--;
+    return *r->ptr++;
 }
 
 uint16_t ccz_rd_le16(struct ccz_rd *r)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RFC 4648 (base64, base64url) and RFC 7468 (PEM). Private keys pass through here, so characters
- * are mapped by arithmetic and no memory is indexed by the data. */
+ * are mapped by arithmetic and no memory is indexed by the data; but for PEM that its reader knows
+ * to be public, which is certificates in the path of every verification. */
 #include <cczoo/codec.h>
 
 #include <string.h>
@@ -90,8 +91,55 @@ static ccz_rc fail_char(struct ccz_span text, enum ccz_base64 kind, struct ccz_e
                     kind == CCZ_BASE64_URL ? "base64url" : "base64");
 }
 
-ccz_rc ccz_base64_get(struct ccz_buf *out, struct ccz_span text, enum ccz_base64 kind,
-                      struct ccz_err *err)
+/* Whole groups to bytes. @return above 63 if a character is outside the alphabet: tested once at the
+ * end, no early exit on the data */
+static unsigned decode_secret(uint8_t *to, struct ccz_span whole, enum ccz_base64 kind)
+{
+    unsigned wrong = 0;
+    for (size_t i = 0; i < whole.size; i += 4, to += 3) {
+        unsigned a = from_char(whole.ptr[i], kind), b = from_char(whole.ptr[i + 1], kind);
+        unsigned c = from_char(whole.ptr[i + 2], kind), d = from_char(whole.ptr[i + 3], kind);
+        wrong |= a | b | c | d;
+        to[0] = (uint8_t)(a << 2 | b >> 4);
+        to[1] = (uint8_t)(b << 4 | c >> 2);
+        to[2] = (uint8_t)(c << 6 | d);
+    }
+    return wrong;
+}
+
+/* clang-format off */
+#define NO 64
+#define NO_16 NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO
+static const uint8_t std_values[256] = {
+    NO_16, NO_16,
+    NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, 62, NO, NO, NO, 63,
+    52, 53, 54, 55, 56, 57, 58, 59, 60, 61, NO, NO, NO, NO, NO, NO,
+    NO,  0,  1,  2,  3,  4,  5,  6,  7,  8,  9, 10, 11, 12, 13, 14,
+    15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, NO, NO, NO, NO, NO,
+    NO, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
+    41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, NO, NO, NO, NO, NO,
+    NO_16, NO_16, NO_16, NO_16, NO_16, NO_16, NO_16, NO_16};
+/* clang-format on */
+
+/* As decode_secret() for public text in the standard alphabet, by table: about ten times faster. */
+static unsigned decode_public(uint8_t *to, struct ccz_span whole)
+{
+    unsigned wrong = 0;
+    for (size_t i = 0; i < whole.size; i += 4, to += 3) {
+        const uint8_t *p = whole.ptr + i;
+        unsigned a = std_values[p[0]], b = std_values[p[1]];
+        unsigned c = std_values[p[2]], d = std_values[p[3]];
+        unsigned v = a << 18 | b << 12 | c << 6 | d;
+        wrong |= a | b | c | d;
+        to[0] = (uint8_t)(v >> 16);
+        to[1] = (uint8_t)(v >> 8);
+        to[2] = (uint8_t)v;
+    }
+    return wrong;
+}
+
+static ccz_rc decode(struct ccz_buf *out, struct ccz_span text, enum ccz_base64 kind, bool is_public,
+                     struct ccz_err *err)
 {
     struct ccz_span whole = text;
     size_t tail = 0, old = out->size;
@@ -102,15 +150,9 @@ ccz_rc ccz_base64_get(struct ccz_buf *out, struct ccz_span text, enum ccz_base64
     if (!to)
         return ccz_fail(err, CCZ_E_LIMIT, "base64:size", (int64_t)text.size,
                         "the bytes of %zu characters do not fit in %zu", text.size, out->max_size);
-    unsigned wrong = 0, spare = 0; /* tested once at the end: no early exit on the data */
-    for (size_t i = 0; i < whole.size; i += 4, to += 3) {
-        unsigned a = from_char(whole.ptr[i], kind), b = from_char(whole.ptr[i + 1], kind);
-        unsigned c = from_char(whole.ptr[i + 2], kind), d = from_char(whole.ptr[i + 3], kind);
-        wrong |= a | b | c | d;
-        to[0] = (uint8_t)(a << 2 | b >> 4);
-        to[1] = (uint8_t)(b << 4 | c >> 2);
-        to[2] = (uint8_t)(c << 6 | d);
-    }
+    unsigned wrong = is_public ? decode_public(to, whole) : decode_secret(to, whole, kind);
+    unsigned spare = 0;
+    to += whole.size / 4 * 3;
     if (tail) {
         const uint8_t *p = whole.ptr + whole.size;
         unsigned a = from_char(p[0], kind), b = from_char(p[1], kind);
@@ -130,6 +172,12 @@ ccz_rc ccz_base64_get(struct ccz_buf *out, struct ccz_span text, enum ccz_base64
     /* RFC 4648, 3.5: otherwise several texts would stand for the same bytes */
     return ccz_fail(err, CCZ_E_FORMAT, "base64:spare-bits", (int64_t)text.size,
                     "the unused bits of the last character are not zero");
+}
+
+ccz_rc ccz_base64_get(struct ccz_buf *out, struct ccz_span text, enum ccz_base64 kind,
+                      struct ccz_err *err)
+{
+    return decode(out, text, kind, false, err);
 }
 
 /* ------------------------------------------------------------------------------- RFC 7468 PEM */
@@ -181,7 +229,7 @@ ccz_rc ccz_pem_next(struct ccz_buf *out, struct ccz_span *text, const char *labe
     body.wipe = out->wipe;
     bool ended = false;
     while (!ended && take_line(&line, &rest)) {
-        ended = is_boundary(line, "END", label);
+        ended = line.size > 0 && line.ptr[0] == '-' && is_boundary(line, "END", label);
         /* Section 3, "strict": no other white space than line ends, so that a block that nobody
          * signs as text (the chain in a quote) has one spelling only. */
         if (!ended)
@@ -194,7 +242,7 @@ ccz_rc ccz_pem_next(struct ccz_buf *out, struct ccz_span *text, const char *labe
         return ccz_fail(err, CCZ_E_NOMEM, "pem:body", (int64_t)text->size, "out of memory");
     if (body.size == 0)
         return ccz_fail(err, CCZ_E_FORMAT, "pem:empty", 0, "the %s block is empty", label);
-    ccz_rc rc = ccz_base64_get(out, ccz_buf_span(&body), CCZ_BASE64_STD, err);
+    ccz_rc rc = decode(out, ccz_buf_span(&body), CCZ_BASE64_STD, !out->wipe, err);
     if (rc == CCZ_OK)
         *text = rest;
     return rc;

@@ -10,9 +10,6 @@
 struct evp_pkey_st;
 struct evp_pkey_st *cczi_key_pair(const struct ccz_key *k);
 
-/* Checks an ECDSA-Sig-Value as it stands in a certificate (strict DER) over SHA-2 @p hash. */
-CCZ_MUST_USE ccz_rc cczi_ecdsa_verify_der(const struct ccz_key *k, enum ccz_hash hash,
-                                          struct ccz_span sig, struct ccz_span signed_bytes);
 /* Appends the ECDSA-Sig-Value of a raw r || s of 64 or 96 bytes. */
 void cczi_ecdsa_put_der(struct ccz_buf *out, const uint8_t *raw, size_t raw_size);
 

@@ -2,13 +2,15 @@
 /*
  * P-256 and P-384 keys and ECDSA (FIPS 186-5, SEC 1, RFC 5480, RFC 5958).
  *
- * Public halves are EC_KEY objects, used through the ECDSA_* calls that OpenSSL 3.0 marks as
- * deprecated: setting up a key costs 2.5 us there and 36-41 us through EVP_PKEY_fromdata(), and a
- * verification with a reused key costs the bare curve arithmetic, where EVP adds a context, a fetch
- * and a signature copy. Private halves live only in an EVP_PKEY.
+ * Signatures of P-256 are verified by p256.c. The public halves of P-384 are EC_KEY objects, used
+ * through the ECDSA_* calls that OpenSSL 3.0 marks as deprecated: setting up a key costs 2.5 us
+ * there and 36-41 us through EVP_PKEY_fromdata(), and a verification with a reused key costs the
+ * bare curve arithmetic, where EVP adds a context, a fetch and a signature copy. Private halves
+ * live only in an EVP_PKEY.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto_priv.h"
+#include "p256_priv.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -55,30 +57,30 @@ enum { CURVES_LEN = sizeof(curves) / sizeof(curves[0]) };
 struct ccz_key {
     enum ccz_curve curve;
     uint8_t point[1 + 2 * FIELD_SIZE_MAX]; /* 04 || x || y */
-    EC_KEY *pub;
+    struct cczi_p256_point p256;
+    EC_KEY *p384;
     EVP_PKEY *pair; /* NULL for a public key */
     /* Ready to sign; each call works on a copy, so that threads can share the key. */
     EVP_PKEY_CTX *sign;
 };
 
-/* Keys without a point: EC_KEY_dup() of one is 10 times faster than looking the curve up by name.
+/* A key without a point: EC_KEY_dup() of one is 10 times faster than looking the curve up by name.
  */
-static EC_KEY *blank_keys[CURVES_LEN];
-static CRYPTO_ONCE blank_once = CRYPTO_ONCE_STATIC_INIT;
+static EC_KEY *p384_blank;
+static CRYPTO_ONCE p384_once = CRYPTO_ONCE_STATIC_INIT;
 
-static void make_blank_keys(void)
+static void make_p384_blank(void)
 {
-    for (size_t i = 0; i < CURVES_LEN; i++)
-        blank_keys[i] = EC_KEY_new_by_curve_name(curves[i].nid);
+    p384_blank = EC_KEY_new_by_curve_name(NID_secp384r1);
 }
 
-/* A public EC_KEY from 04 || x || y; NULL if the point is not on the curve. */
-static EC_KEY *pub_from_point(enum ccz_curve curve, const uint8_t *point)
+/* From 04 || x || y; NULL if the point is not on the curve. */
+static EC_KEY *p384_from_point(const uint8_t *point)
 {
-    if (CRYPTO_THREAD_run_once(&blank_once, make_blank_keys) != 1 || !blank_keys[curve])
+    if (CRYPTO_THREAD_run_once(&p384_once, make_p384_blank) != 1 || !p384_blank)
         return NULL;
-    EC_KEY *pub = EC_KEY_dup(blank_keys[curve]);
-    if (pub && EC_KEY_oct2key(pub, point, 1 + 2 * curves[curve].field_size, NULL) != 1) {
+    EC_KEY *pub = EC_KEY_dup(p384_blank);
+    if (pub && EC_KEY_oct2key(pub, point, 1 + 2 * curves[CCZ_P384].field_size, NULL) != 1) {
         ERR_clear_error();
         EC_KEY_free(pub);
         return NULL;
@@ -92,7 +94,7 @@ void ccz_key_free(struct ccz_key *k)
         return;
     EVP_PKEY_CTX_free(k->sign);
     EVP_PKEY_free(k->pair);
-    EC_KEY_free(k->pub);
+    EC_KEY_free(k->p384);
     free(k);
 }
 
@@ -104,8 +106,9 @@ static ccz_rc key_from_point(struct ccz_key **out, enum ccz_curve curve, const u
         return CCZ_E_NOMEM;
     k->curve = curve;
     memcpy(k->point, point, 1 + 2 * curves[curve].field_size);
-    k->pub = pub_from_point(curve, point);
-    if (!k->pub)
+    if (curve == CCZ_P384)
+        k->p384 = p384_from_point(point);
+    if (curve == CCZ_P384 ? !k->p384 : !cczi_p256_engine()->curve->read(&k->p256, point + 1))
         return CCZ_E_FORMAT;
     *out = ccz_key_take(&k);
     return CCZ_OK;
@@ -364,7 +367,8 @@ void cczi_ecdsa_put_der(struct ccz_buf *out, const uint8_t *raw, size_t raw_size
     ccz_buf_put(out, der, sig_to_der(der, raw, raw_size));
 }
 
-static ccz_rc sig_from_der(uint8_t *raw, size_t field_size, struct ccz_span der)
+/* The same backwards, from strict DER; false also if a number is too long for the curve. */
+static bool sig_from_der(uint8_t *raw, size_t field_size, struct ccz_span der)
 {
     struct ccz_rd r = ccz_rd_from(der);
     struct ccz_rd seq = ccz_rd_from(cczi_der_take(&r, CCZI_DER_SEQUENCE));
@@ -374,10 +378,10 @@ static ccz_rc sig_from_der(uint8_t *raw, size_t field_size, struct ccz_span der)
         if (v.size > 1 && v.ptr[0] == 0)
             v = ccz_span_sub(v, 1, v.size - 1);
         if (v.size == 0 || v.size > field_size)
-            return CCZ_E_INTERNAL;
+            return false;
         memcpy(raw + i * field_size - v.size, v.ptr, v.size);
     }
-    return ccz_rd_done(&r) && ccz_rd_done(&seq) ? CCZ_OK : CCZ_E_INTERNAL;
+    return ccz_rd_done(&r) && ccz_rd_done(&seq);
 }
 
 ccz_rc ccz_ecdsa_sign(uint8_t *sig, const struct ccz_key *k, const struct ccz_span *parts,
@@ -394,52 +398,102 @@ ccz_rc ccz_ecdsa_sign(uint8_t *sig, const struct ccz_key *k, const struct ccz_sp
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_dup(k->sign);
     if (!ctx || EVP_PKEY_sign(ctx, der, &der_size, digest, ccz_hash_size(c->hash)) != 1)
         rc = CCZ_E_INTERNAL;
-    else
-        rc = sig_from_der(sig, c->field_size, CCZ_SPAN(der, der_size));
+    else if (!sig_from_der(sig, c->field_size, CCZ_SPAN(der, der_size)))
+        rc = CCZ_E_INTERNAL;
     EVP_PKEY_CTX_free(ctx);
     ERR_clear_error();
     return rc;
 }
 
-static ccz_rc verify_der(EC_KEY *pub, enum ccz_hash hash, struct ccz_span sig,
-                         const struct ccz_span *parts, size_t len)
+static ccz_rc verify_p256(const struct cczi_p256_point *key, const uint8_t *sig,
+                          const uint8_t *digest)
 {
-    uint8_t digest[CCZ_HASH_SIZE_MAX];
-    ccz_rc rc = ccz_hash(digest, hash, parts, len);
-    if (rc != CCZ_OK)
-        return rc;
-    if (ECDSA_verify(0, digest, (int)ccz_hash_size(hash), sig.ptr, (int)sig.size, pub) == 1)
+    struct cczi_p256_job job = {.key = key, .sig = sig, .digest = digest};
+    cczi_p256_verify_cached(&job, 1);
+    return job.valid ? CCZ_OK : CCZ_E_SIG;
+}
+
+/* @param sig  raw r || s of the right size @param digest at least as many bytes as SHA-256 has */
+static ccz_rc verify_raw(const struct ccz_key *k, const uint8_t *sig, struct ccz_span digest)
+{
+    if (k->curve == CCZ_P256) /* a longer digest is cut: FIPS 186-5, 6.4.2 */
+        return verify_p256(&k->p256, sig, digest.ptr);
+    uint8_t der[SIG_DER_SIZE_MAX];
+    size_t der_size = sig_to_der(der, sig, 2 * curves[k->curve].field_size);
+    if (ECDSA_verify(0, digest.ptr, (int)digest.size, der, (int)der_size, k->p384) == 1)
         return CCZ_OK;
     ERR_clear_error();
     return CCZ_E_SIG;
-}
-
-ccz_rc cczi_ecdsa_verify_der(const struct ccz_key *k, enum ccz_hash hash, struct ccz_span sig,
-                             struct ccz_span signed_bytes)
-{
-    if (sig.size > SIG_DER_SIZE_MAX)
-        return CCZ_E_SIG;
-    return verify_der(k->pub, hash, sig, &signed_bytes, 1);
 }
 
 ccz_rc ccz_ecdsa_verify(const struct ccz_key *k, const uint8_t *sig, size_t sig_size,
                         const struct ccz_span *parts, size_t len)
 {
     const struct curve *c = &curves[k->curve];
+    uint8_t digest[CCZ_HASH_SIZE_MAX];
     if (sig_size != 2 * c->field_size)
         return CCZ_E_SIG;
-    uint8_t der[SIG_DER_SIZE_MAX];
-    return verify_der(k->pub, c->hash, CCZ_SPAN(der, sig_to_der(der, sig, sig_size)), parts, len);
+    ccz_rc rc = ccz_hash(digest, c->hash, parts, len);
+    return rc == CCZ_OK ? verify_raw(k, sig, CCZ_SPAN(digest, ccz_hash_size(c->hash))) : rc;
 }
 
 ccz_rc ccz_ecdsa_verify_p256(const uint8_t xy[64], const uint8_t sig[64], struct ccz_span msg)
 {
-    uint8_t point[1 + 64] = {POINT_CONVERSION_UNCOMPRESSED}, der[SIG_DER_SIZE_MAX];
-    memcpy(point + 1, xy, 64);
-    EC_KEY *pub = pub_from_point(CCZ_P256, point);
-    if (!pub)
+    struct cczi_p256_point key;
+    uint8_t digest[32];
+    if (!cczi_p256_engine()->curve->read(&key, xy))
         return CCZ_E_FORMAT;
-    ccz_rc rc = verify_der(pub, CCZ_SHA256, CCZ_SPAN(der, sig_to_der(der, sig, 64)), &msg, 1);
-    EC_KEY_free(pub);
-    return rc;
+    ccz_rc rc = ccz_sha256(digest, msg);
+    return rc == CCZ_OK ? verify_p256(&key, sig, digest) : rc;
+}
+
+/* -------------------------------------------------------------------------------- batches */
+
+enum { BATCH_LEN = 32 }; /* jobs handed on together */
+
+/* The signature of a job as raw r || s. @param[out] raw  used if it was in DER; NULL is none */
+static ccz_rc job_sig(const uint8_t **out, uint8_t raw[2 * FIELD_SIZE_MAX],
+                      const struct ccz_ecdsa_job *j)
+{
+    size_t field_size = curves[j->key->curve].field_size;
+    if (j->digest_size != 32 && j->digest_size != 48 && j->digest_size != 64)
+        return CCZ_E_ARG;
+    *out = j->form == CCZ_SIG_RAW ? j->sig.ptr : raw;
+    if (j->form == CCZ_SIG_RAW ? j->sig.size != 2 * field_size
+                               : !sig_from_der(raw, field_size, j->sig))
+        return CCZ_E_SIG;
+    return CCZ_OK;
+}
+
+static void verify_some(struct ccz_ecdsa_job *jobs, size_t len)
+{
+    uint8_t raw[BATCH_LEN][2 * FIELD_SIZE_MAX];
+    struct cczi_p256_job p256[BATCH_LEN];
+    size_t at[BATCH_LEN], p256_len = 0;
+    for (size_t i = 0; i < len; i++) {
+        struct ccz_ecdsa_job *j = &jobs[i];
+        const uint8_t *sig;
+        j->rc = job_sig(&sig, raw[i], j);
+        if (j->rc == CCZ_OK && j->key->curve == CCZ_P256) {
+            p256[p256_len] =
+                (struct cczi_p256_job){.key = &j->key->p256, .sig = sig, .digest = j->digest};
+            at[p256_len++] = i;
+        } else if (j->rc == CCZ_OK) {
+            j->rc = verify_raw(j->key, sig, CCZ_SPAN(j->digest, j->digest_size));
+        }
+    }
+    cczi_p256_verify_cached(p256, p256_len);
+    for (size_t i = 0; i < p256_len; i++)
+        jobs[at[i]].rc = p256[i].valid ? CCZ_OK : CCZ_E_SIG;
+}
+
+ccz_rc ccz_ecdsa_verify_batch(struct ccz_ecdsa_job *jobs, size_t len)
+{
+    for (size_t i = 0; i < len; i += BATCH_LEN)
+        verify_some(jobs + i, len - i < BATCH_LEN ? len - i : BATCH_LEN);
+    for (size_t i = 0; i < len; i++) {
+        if (jobs[i].rc != CCZ_OK)
+            return jobs[i].rc;
+    }
+    return CCZ_OK;
 }

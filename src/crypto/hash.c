@@ -3,6 +3,7 @@
 #include <cczoo/crypto.h>
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,19 +12,6 @@ struct ccz_hasher {
     EVP_MD_CTX *ctx;
     const EVP_MD *md;
 };
-
-static const EVP_MD *md_of(enum ccz_hash alg)
-{
-    switch (alg) {
-    case CCZ_SHA256:
-        return EVP_sha256();
-    case CCZ_SHA384:
-        return EVP_sha384();
-    case CCZ_SHA512:
-        return EVP_sha512();
-    }
-    return NULL;
-}
 
 static const char *md_name(enum ccz_hash alg)
 {
@@ -36,6 +24,23 @@ static const char *md_name(enum ccz_hash alg)
         return "SHA512";
     }
     return NULL;
+}
+
+/* Looked up once: OpenSSL 3.0 takes longer to find an algorithm by name than to hash a certificate. */
+static EVP_MD *mds[CCZ_SHA512 + 1];
+static CRYPTO_ONCE mds_once = CRYPTO_ONCE_STATIC_INIT;
+
+static void fetch_mds(void)
+{
+    for (int alg = CCZ_SHA256; alg <= CCZ_SHA512; alg++)
+        mds[alg] = EVP_MD_fetch(NULL, md_name((enum ccz_hash)alg), NULL);
+}
+
+static const EVP_MD *md_of(enum ccz_hash alg)
+{
+    if (!md_name(alg) || CRYPTO_THREAD_run_once(&mds_once, fetch_mds) != 1)
+        return NULL;
+    return mds[alg];
 }
 
 size_t ccz_hash_size(enum ccz_hash alg)
@@ -58,7 +63,7 @@ ccz_rc ccz_hasher_new(struct ccz_hasher **out, enum ccz_hash alg)
     *out = NULL;
     const EVP_MD *md = md_of(alg);
     if (!md)
-        return CCZ_E_ARG;
+        return md_name(alg) ? CCZ_E_INTERNAL : CCZ_E_ARG;
     CCZ_AUTO(ccz_hasher) h = calloc(1, sizeof(*h));
     if (!h)
         return CCZ_E_NOMEM;
@@ -96,13 +101,18 @@ ccz_rc ccz_hasher_done(void *out, struct ccz_hasher *h)
 
 ccz_rc ccz_hash(void *out, enum ccz_hash alg, const struct ccz_span *parts, size_t len)
 {
-    CCZ_AUTO(ccz_hasher) h = NULL;
-    ccz_rc rc = ccz_hasher_new(&h, alg);
-    for (size_t i = 0; i < len && rc == CCZ_OK; i++)
-        rc = ccz_hasher_put(h, parts[i]);
-    if (rc == CCZ_OK)
-        rc = ccz_hasher_done(out, h);
-    return rc;
+    const EVP_MD *md = md_of(alg);
+    if (!md)
+        return md_name(alg) ? CCZ_E_INTERNAL : CCZ_E_ARG;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    if (!ctx)
+        return CCZ_E_NOMEM;
+    bool ok = EVP_DigestInit_ex2(ctx, md, NULL) == 1;
+    for (size_t i = 0; i < len && ok; i++)
+        ok = parts[i].size == 0 || EVP_DigestUpdate(ctx, parts[i].ptr, parts[i].size) == 1;
+    ok = ok && EVP_DigestFinal_ex(ctx, out, NULL) == 1;
+    EVP_MD_CTX_free(ctx);
+    return ok ? CCZ_OK : CCZ_E_INTERNAL;
 }
 
 ccz_rc ccz_sha256(void *out, struct ccz_span in)

@@ -274,8 +274,9 @@ ccz_rc cczi_cert_check_signature(const struct ccz_cert *c, const struct ccz_cert
     return cczi_x509_check_signature(&c->sig, issuer, &cert_kind, err);
 }
 
-ccz_rc ccz_cert_check_issuer(const struct ccz_cert *c, const struct ccz_cert *issuer,
-                             struct ccz_err *err)
+/* All of ccz_cert_check_issuer() but the signature. */
+static ccz_rc check_issuing(const struct ccz_cert *c, const struct ccz_cert *issuer,
+                            struct ccz_err *err)
 {
     if (!ccz_span_eq(c->issuer, issuer->subject)) {
         char named[CCZI_X509_CN_SIZE_MAX + 1];
@@ -297,7 +298,22 @@ ccz_rc ccz_cert_check_issuer(const struct ccz_cert *c, const struct ccz_cert *is
     ccz_rc rc = check_critical(c, err);
     if (rc == CCZ_OK)
         rc = check_critical(issuer, err);
+    return rc;
+}
+
+ccz_rc ccz_cert_check_issuer(const struct ccz_cert *c, const struct ccz_cert *issuer,
+                             struct ccz_err *err)
+{
+    ccz_rc rc = check_issuing(c, issuer, err);
     return rc == CCZ_OK ? cczi_cert_check_signature(c, issuer, err) : rc;
+}
+
+ccz_rc ccz_cert_issuer_job(struct ccz_ecdsa_job *out, const struct ccz_cert *c,
+                           const struct ccz_cert *issuer, struct ccz_err *err)
+{
+    *out = (struct ccz_ecdsa_job){0};
+    ccz_rc rc = check_issuing(c, issuer, err);
+    return rc == CCZ_OK ? cczi_x509_signature_job(out, &c->sig, issuer, &cert_kind, err) : rc;
 }
 
 ccz_rc ccz_cert_check_time(const struct ccz_cert *c, int64_t now_s, struct ccz_err *err)

@@ -111,23 +111,22 @@ bool cczi_x509_time_peek(const struct ccz_rd *r)
 
 int64_t cczi_x509_time(struct ccz_rd *r)
 {
-    char digits[14], text[24];
     bool utc = cczi_der_peek(r, CCZI_DER_UTC_TIME);
     struct ccz_span t = cczi_der_take(r, utc ? CCZI_DER_UTC_TIME : CCZI_DER_GENERALIZED_TIME);
-    size_t skip = utc ? 2 : 0; /* UTCTime leaves the century out */
-    if (t.size != sizeof(digits) - skip + 1 || t.ptr[t.size - 1] != 'Z') {
+    size_t century = utc ? 2 : 0; /* UTCTime leaves it out */
+    if (t.size != 15 - century || t.ptr[t.size - 1] != 'Z') {
         r->bad = true;
         return 0;
     }
-    memcpy(digits + skip, t.ptr, t.size - 1);
-    if (utc) /* 4.1.2.5.1: 50..99 is 19xx, 00..49 is 20xx */
-        memcpy(digits, t.ptr[0] >= '5' ? "19" : "20", 2);
-    /* the digits as an RFC 3339 time, whose parser checks each field */
-    const char *d = digits;
-    (void)snprintf(text, sizeof(text), "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", d, d + 4, d + 6, d + 8,
-                   d + 10, d + 12);
+    /* the digits as an RFC 3339 time, whose parser checks each field; 4.1.2.5.1: 50..99 is 19xx,
+     * 00..49 is 20xx */
+    char text[] = "YYYY-MM-DDThh:mm:ssZ";
+    static const uint8_t to[14] = {0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18};
+    memcpy(text, t.ptr[0] >= '5' ? "19" : "20", 2);
+    for (size_t i = century; i < sizeof(to); i++)
+        text[to[i]] = (char)t.ptr[i - century];
     int64_t t_s = 0;
-    if (ccz_time_parse(&t_s, text, strlen(text)) != CCZ_OK)
+    if (ccz_time_parse(&t_s, text, sizeof(text) - 1) != CCZ_OK)
         r->bad = true;
     return t_s;
 }
@@ -238,38 +237,75 @@ static ccz_rc check_rsa_pss(struct ccz_span spki, const struct cczi_signed *s)
     return rc;
 }
 
-ccz_rc cczi_x509_check_signature(const struct cczi_signed *s, const struct ccz_cert *issuer,
-                                 const struct cczi_x509_kind *kind, struct ccz_err *err)
+/* The algorithm of @p s, or NULL and a refusal. */
+static const struct algorithm *find_algorithm(const struct cczi_signed *s,
+                                              const struct cczi_x509_kind *kind,
+                                              struct ccz_err *err)
 {
-    const struct algorithm *a = NULL;
-    for (size_t i = 0; i < sizeof(algorithms) / sizeof(algorithms[0]) && !a; i++) {
+    for (size_t i = 0; i < sizeof(algorithms) / sizeof(algorithms[0]); i++) {
         if (ccz_span_eq(s->algorithm, algorithms[i].der))
-            a = &algorithms[i];
+            return &algorithms[i];
     }
-    if (!a) {
-        char got[2 * sizeof(pss_sha384_trailer) + 1];
-        size_t size = s->algorithm.size;
-        ccz_hex(got, s->algorithm.ptr, size < sizeof(got) / 2 ? size : sizeof(got) / 2);
-        return ccz_refuse(err, CCZ_E_UNSUPPORTED, kind->at_signature_algorithm, got,
-                          "ECDSA with SHA-256 or SHA-384, or RSASSA-PSS with SHA-384");
-    }
+    char got[2 * sizeof(pss_sha384_trailer) + 1];
+    size_t size = s->algorithm.size;
+    ccz_hex(got, s->algorithm.ptr, size < sizeof(got) / 2 ? size : sizeof(got) / 2);
+    (void)ccz_refuse(err, CCZ_E_UNSUPPORTED, kind->at_signature_algorithm, got,
+                     "ECDSA with SHA-256 or SHA-384, or RSASSA-PSS with SHA-384");
+    return NULL;
+}
 
-    const struct ccz_key *key = ccz_cert_key(issuer);
-    ccz_rc rc = CCZ_E_UNSUPPORTED;
-    if (a->scheme == SCHEME_RSA_PSS && !key)
-        rc = check_rsa_pss(ccz_cert_spki(issuer), s);
-    else if (a->scheme == SCHEME_ECDSA && key)
-        rc = cczi_ecdsa_verify_der(key, a->hash, s->signature, s->tbs);
-    if (rc == CCZ_OK)
-        return CCZ_OK;
-    if (rc == CCZ_E_UNSUPPORTED)
-        return ccz_fail(err, rc, kind->at_issuer_key, 0,
-                        "the issuer's key is not of the kind that the %s's signature needs",
-                        kind->name);
+static ccz_rc refuse_issuer_key(const struct cczi_x509_kind *kind, struct ccz_err *err)
+{
+    return ccz_fail(err, CCZ_E_UNSUPPORTED, kind->at_issuer_key, 0,
+                    "the issuer's key is not of the kind that the %s's signature needs",
+                    kind->name);
+}
+
+static ccz_rc refuse_signature(const struct cczi_x509_kind *kind, ccz_rc rc, struct ccz_err *err)
+{
     if (rc == CCZ_E_SIG)
         return ccz_fail(err, rc, kind->at_signature, 0,
                         "the signature of the %s does not verify with its issuer's key",
                         kind->name);
     return ccz_fail(err, rc, kind->at_signature, 0, "the signature of the %s could not be checked",
                     kind->name);
+}
+
+ccz_rc cczi_x509_signature_job(struct ccz_ecdsa_job *out, const struct cczi_signed *s,
+                               const struct ccz_cert *issuer, const struct cczi_x509_kind *kind,
+                               struct ccz_err *err)
+{
+    const struct algorithm *a = find_algorithm(s, kind, err);
+    if (!a)
+        return CCZ_E_UNSUPPORTED;
+    const struct ccz_key *key = ccz_cert_key(issuer);
+    if (!key || a->scheme != SCHEME_ECDSA)
+        return refuse_issuer_key(kind, err);
+    *out = (struct ccz_ecdsa_job){.key = key,
+                                  .sig = s->signature,
+                                  .form = CCZ_SIG_DER,
+                                  .digest_size = ccz_hash_size(a->hash)};
+    ccz_rc rc = ccz_hash(out->digest, a->hash, &s->tbs, 1);
+    return rc == CCZ_OK ? rc : refuse_signature(kind, rc, err);
+}
+
+ccz_rc cczi_x509_check_signature(const struct cczi_signed *s, const struct ccz_cert *issuer,
+                                 const struct cczi_x509_kind *kind, struct ccz_err *err)
+{
+    const struct algorithm *a = find_algorithm(s, kind, err);
+    if (!a)
+        return CCZ_E_UNSUPPORTED;
+    ccz_rc rc;
+    if (a->scheme == SCHEME_ECDSA) {
+        struct ccz_ecdsa_job job;
+        rc = cczi_x509_signature_job(&job, s, issuer, kind, err);
+        if (rc != CCZ_OK)
+            return rc;
+        rc = ccz_ecdsa_verify_batch(&job, 1);
+    } else {
+        rc = ccz_cert_key(issuer) ? CCZ_E_UNSUPPORTED : check_rsa_pss(ccz_cert_spki(issuer), s);
+        if (rc == CCZ_E_UNSUPPORTED)
+            return refuse_issuer_key(kind, err);
+    }
+    return rc == CCZ_OK ? rc : refuse_signature(kind, rc, err);
 }

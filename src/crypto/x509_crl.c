@@ -51,7 +51,8 @@ static bool take_entry(struct ccz_span *serial, struct ccz_rd *list)
     struct ccz_rd entry = ccz_rd_from(cczi_der_take(list, CCZI_DER_SEQUENCE));
     *serial = cczi_der_integer(&entry);
     (void)cczi_x509_time(&entry);
-    struct cczi_exts exts = {.len = 0};
+    struct cczi_exts exts; /* set by cczi_x509_exts(); lists are long, so it is not zeroed */
+    exts.len = 0;
     if (entry.left > 0 && cczi_x509_exts(&exts, &entry, &crl_kind, NULL) != CCZ_OK)
         return false;
     /* 5.3: certificateIssuer (indirect CRLs) is critical and gives the serial another meaning */
@@ -62,24 +63,33 @@ static bool take_entry(struct ccz_span *serial, struct ccz_rd *list)
     return ccz_rd_done(&entry) && !list->bad;
 }
 
+static bool is_sorted(const struct ccz_span *serials, size_t len)
+{
+    for (size_t i = 1; i < len; i++) {
+        if (compare_serials(&serials[i - 1], &serials[i]) > 0)
+            return false;
+    }
+    return true;
+}
+
 static ccz_rc parse_entries(struct ccz_crl *crl, struct ccz_span entries, struct ccz_err *err)
 {
-    size_t len = 0;
+    enum { ENTRY_SIZE_MIN = 2 + 3 + 15 }; /* a serial of one byte, UTCTime */
+    size_t len = 0, room = entries.size / ENTRY_SIZE_MIN;
+    if (entries.size == 0)
+        return CCZ_OK;
+    crl->serials = calloc(room + 1, sizeof(*crl->serials));
+    if (!crl->serials)
+        return ccz_fail(err, CCZ_E_NOMEM, "x509:crl-entry", (int64_t)room, "out of memory");
     for (struct ccz_rd r = ccz_rd_from(entries); r.left > 0; len++) {
-        struct ccz_span serial;
-        if (!take_entry(&serial, &r))
+        if (!take_entry(&crl->serials[len], &r))
             return ccz_fail(err, CCZ_E_FORMAT, "x509:crl-entry", (int64_t)len,
                             "revoked certificate %zu is malformed or has a critical extension",
                             len);
     }
-    if (len == 0)
-        return CCZ_OK;
-    crl->serials = calloc(len, sizeof(*crl->serials));
-    if (!crl->serials)
-        return ccz_fail(err, CCZ_E_NOMEM, "x509:crl-entry", (int64_t)len, "out of memory");
-    for (struct ccz_rd r = ccz_rd_from(entries); r.left > 0;)
-        (void)take_entry(&crl->serials[crl->serials_len++], &r);
-    qsort(crl->serials, len, sizeof(*crl->serials), compare_serials);
+    crl->serials_len = len;
+    if (!is_sorted(crl->serials, len))
+        qsort(crl->serials, len, sizeof(*crl->serials), compare_serials);
     return CCZ_OK;
 }
 
@@ -163,7 +173,8 @@ int64_t ccz_crl_next_update(const struct ccz_crl *crl)
     return crl->next_update_s;
 }
 
-ccz_rc ccz_crl_check_issuer(const struct ccz_crl *crl, const struct ccz_cert *issuer,
+/* All of ccz_crl_check_issuer() but the signature. */
+static ccz_rc check_issuing(const struct ccz_crl *crl, const struct ccz_cert *issuer,
                             struct ccz_err *err)
 {
     if (!ccz_span_eq(crl->issuer, ccz_cert_subject(issuer))) {
@@ -178,7 +189,22 @@ ccz_rc ccz_crl_check_issuer(const struct ccz_crl *crl, const struct ccz_cert *is
     if (!cczi_cert_may(issuer, CCZI_KU_CRL_SIGN))
         return cczi_x509_refuse_cn(err, CCZ_E_UNTRUSTED, "x509:crl-issuer-key-usage",
                                    ccz_cert_cn(issuer), "cRLSign");
-    return cczi_x509_check_signature(&crl->sig, issuer, &crl_kind, err);
+    return CCZ_OK;
+}
+
+ccz_rc ccz_crl_check_issuer(const struct ccz_crl *crl, const struct ccz_cert *issuer,
+                            struct ccz_err *err)
+{
+    ccz_rc rc = check_issuing(crl, issuer, err);
+    return rc == CCZ_OK ? cczi_x509_check_signature(&crl->sig, issuer, &crl_kind, err) : rc;
+}
+
+ccz_rc ccz_crl_issuer_job(struct ccz_ecdsa_job *out, const struct ccz_crl *crl,
+                          const struct ccz_cert *issuer, struct ccz_err *err)
+{
+    *out = (struct ccz_ecdsa_job){0};
+    ccz_rc rc = check_issuing(crl, issuer, err);
+    return rc == CCZ_OK ? cczi_x509_signature_job(out, &crl->sig, issuer, &crl_kind, err) : rc;
 }
 
 bool ccz_crl_revokes(const struct ccz_crl *crl, struct ccz_span serial)

@@ -76,6 +76,10 @@ CCZ_MUST_USE ccz_rc cczi_x509_exts(struct cczi_exts *out, struct ccz_rd *r,
                                    const struct cczi_x509_kind *kind, struct ccz_err *err);
 /* Extension 2.5.29.ce, or NULL. */
 const struct cczi_ext *cczi_x509_ext_ce(const struct cczi_exts *exts, uint8_t ce);
+/* What is left to check of an ECDSA signature over the bytes as carried, by the key of @p issuer. */
+CCZ_MUST_USE ccz_rc cczi_x509_signature_job(struct ccz_ecdsa_job *out, const struct cczi_signed *s,
+                                            const struct ccz_cert *issuer,
+                                            const struct cczi_x509_kind *kind, struct ccz_err *err);
 /* Checks the signature over the bytes as carried with the key of @p issuer. */
 CCZ_MUST_USE ccz_rc cczi_x509_check_signature(const struct cczi_signed *s,
                                               const struct ccz_cert *issuer,

@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ROOT_CN "SGX Root CA"
+#define ROOT_CN    "SGX Root CA"
+#define NOT_SIGNED "the signature of the certificate does not verify with its issuer's key"
 
 const struct cczi_chain_rule cczi_chain_pck = {
     .len = 3,
@@ -19,7 +20,7 @@ const struct cczi_chain_rule cczi_chain_pck = {
     .where_chain = "quote:pck-chain",
     .where_name = "quote:pck-name",
     .where_issuer = "quote:pck-issuer",
-    .where_signature = "quote:pck-signature",
+    .signature = {"quote:pck-signature", NOT_SIGNED, NULL},
     .where_root = "quote:pck-root",
     .early = {"quote:pck-not-yet-valid", "quote:pck-ca-not-yet-valid",
               "quote:pck-root-not-yet-valid"},
@@ -31,7 +32,7 @@ const struct cczi_chain_rule cczi_chain_tcb_info = {
     .where_chain = "collateral:tcb-info-chain",
     .where_name = "collateral:tcb-info-signer-name",
     .where_issuer = "collateral:tcb-info-signer-issuer",
-    .where_signature = "collateral:tcb-info-signer-signature",
+    .signature = {"collateral:tcb-info-signer-signature", NOT_SIGNED, NULL},
     .where_root = "collateral:tcb-info-root",
     .early = {"collateral:tcb-info-signer-not-yet-valid", "collateral:tcb-info-root-not-yet-valid"},
     .late = {"collateral:tcb-info-signer-expired", "collateral:tcb-info-root-expired"},
@@ -42,7 +43,7 @@ const struct cczi_chain_rule cczi_chain_qe_identity = {
     .where_chain = "collateral:qe-identity-chain",
     .where_name = "collateral:qe-identity-signer-name",
     .where_issuer = "collateral:qe-identity-signer-issuer",
-    .where_signature = "collateral:qe-identity-signer-signature",
+    .signature = {"collateral:qe-identity-signer-signature", NOT_SIGNED, NULL},
     .where_root = "collateral:qe-identity-root",
     .early = {"collateral:qe-identity-signer-not-yet-valid",
               "collateral:qe-identity-root-not-yet-valid"},
@@ -55,7 +56,7 @@ const struct cczi_chain_rule cczi_chain_pck_crl = {
     .where_chain = "collateral:pck-crl-chain",
     .where_name = "collateral:pck-crl-signer-name",
     .where_issuer = "collateral:pck-crl-signer-issuer",
-    .where_signature = "collateral:pck-crl-signer-signature",
+    .signature = {"collateral:pck-crl-signer-signature", NOT_SIGNED, NULL},
     .where_root = "collateral:pck-crl-root",
     .early = {"collateral:pck-crl-signer-not-yet-valid", "collateral:pck-crl-root-not-yet-valid"},
     .late = {"collateral:pck-crl-signer-expired", "collateral:pck-crl-root-expired"},
@@ -82,70 +83,6 @@ ccz_rc cczi_window_check(const struct cczi_window *w, int64_t now_s, struct ccz_
     return ccz_refuse(err, CCZ_E_EXPIRED, early ? w->early : w->late, got, expected);
 }
 
-void cczi_chain_free(struct cczi_chain *c)
-{
-    for (size_t i = 0; i < CCZI_CHAIN_LEN_MAX; i++)
-        ccz_cert_free(c->cert[i]);
-    *c = (struct cczi_chain){0};
-}
-
-/* Offset behind the first @p marker; 0 if there is none. */
-static size_t find_end(struct ccz_span text, const char *marker)
-{
-    size_t size = strlen(marker);
-    for (size_t i = 0; i + size <= text.size; i++) {
-        if (memcmp(text.ptr + i, marker, size) == 0)
-            return i + size;
-    }
-    return 0;
-}
-
-/* Size of a line end (LF or CR LF) in front of @p text, else 0. */
-static size_t line_end(struct ccz_span text)
-{
-    if (text.size > 0 && text.ptr[0] == '\n')
-        return 1;
-    return text.size > 1 && text.ptr[0] == '\r' && text.ptr[1] == '\n' ? 2 : 0;
-}
-
-/* Quotes carry chains unsigned: any byte that does not become part of a certificate would be a
- * place to hide data, so that only line ends and final NULs (most quoting libraries count the C
- * string's end) may stand around. Genuine quotes of 2021 have END and BEGIN in one line, so that
- * the block is cut out before it is read. */
-ccz_rc cczi_pem_cert(struct ccz_cert **out, struct ccz_span *pem, struct ccz_err *err)
-{
-    static const char begin[] = "-----BEGIN CERTIFICATE-----", end[] = "-----END CERTIFICATE-----";
-    *out = NULL;
-    struct ccz_span text = *pem;
-    while (text.size > 0 && text.ptr[text.size - 1] == 0)
-        text.size--;
-    for (size_t n; (n = line_end(text)) > 0;)
-        text = CCZ_SPAN(text.ptr + n, text.size - n);
-    if (text.size == 0) {
-        *pem = text;
-        return ccz_fail(err, CCZ_E_NOT_FOUND, "pem:begin", 0, "no (further) certificate");
-    }
-    if (text.size < sizeof(begin) - 1 || memcmp(text.ptr, begin, sizeof(begin) - 1) != 0)
-        return ccz_fail(err, CCZ_E_FORMAT, "pem:text", 0, "text outside of certificates");
-    size_t size = find_end(text, end);
-    if (size == 0)
-        return ccz_fail(err, CCZ_E_FORMAT, "pem:end", 0, "the certificate has no END line");
-    for (size_t i = 0; i < size; i++) {
-        uint8_t c = text.ptr[i];
-        if ((c < ' ' || c > '~') && c != '\n' && c != '\r')
-            return ccz_fail(err, CCZ_E_FORMAT, "pem:text", (int64_t)i, "byte 0x%02x in PEM", c);
-    }
-    CCZ_AUTO_BUF der;
-    ccz_buf_init(&der, size);
-    struct ccz_span block = CCZ_SPAN(text.ptr, size);
-    ccz_rc rc = ccz_pem_next(&der, &block, "CERTIFICATE", err);
-    if (rc == CCZ_OK)
-        rc = ccz_cert_parse(out, ccz_buf_span(&der), err);
-    if (rc == CCZ_OK)
-        *pem = CCZ_SPAN(text.ptr + size, text.size - size);
-    return rc;
-}
-
 static bool self_issued(const struct ccz_cert *c)
 {
     return ccz_span_eq(ccz_cert_subject(c), ccz_cert_issuer(c));
@@ -156,38 +93,34 @@ static bool self_issued(const struct ccz_cert *c)
 static void chain_sort(struct cczi_chain *c)
 {
     for (size_t i = 0; i + 1 < c->len; i++) {
-        struct ccz_cert *last = c->cert[c->len - 1];
+        const struct ccz_cert *last = c->cert[c->len - 1];
         if (!self_issued(last) && self_issued(c->cert[i])) {
             c->cert[c->len - 1] = c->cert[i];
             c->cert[i] = last;
         }
     }
     if (c->len == 3 && ccz_cert_is_ca(c->cert[0]) && !ccz_cert_is_ca(c->cert[1])) {
-        struct ccz_cert *ca = c->cert[0];
+        const struct ccz_cert *ca = c->cert[0];
         c->cert[0] = c->cert[1];
         c->cert[1] = ca;
     }
 }
 
-static ccz_rc chain_read(struct cczi_chain *c, struct ccz_span pem,
+static ccz_rc take_certs(struct cczi_chain *c, struct cczi_certs *certs, struct ccz_span pem,
                          const struct cczi_chain_rule *rule, struct ccz_err *err)
 {
-    ccz_rc rc;
     if (pem.size == 0)
         return ccz_fail(err, CCZ_E_FORMAT, rule->where_chain, 0,
                         "missing: no certificate chain was given");
     for (c->len = 0; c->len < rule->len; c->len++) {
-        rc = cczi_pem_cert(&c->cert[c->len], &pem, err);
+        ccz_rc rc = cczi_certs_take(&c->cert[c->len], certs, &pem, err);
         if (rc == CCZ_E_NOT_FOUND)
             return ccz_refuse_num(err, CCZ_E_FORMAT, rule->where_chain, (int64_t)c->len,
                                   (int64_t)rule->len);
         if (rc != CCZ_OK)
             return cczi_at(err, rc, rule->where_chain);
     }
-    struct ccz_cert *more = NULL;
-    rc = cczi_pem_cert(&more, &pem, NULL);
-    ccz_cert_free(more);
-    if (rc != CCZ_E_NOT_FOUND)
+    if (!cczi_pem_at_end(&pem))
         return ccz_refuse_num(err, CCZ_E_FORMAT, rule->where_chain, (int64_t)rule->len + 1,
                               (int64_t)rule->len);
     chain_sort(c);
@@ -195,7 +128,7 @@ static ccz_rc chain_read(struct cczi_chain *c, struct ccz_span pem,
 }
 
 /* Is each certificate what its place asks for? */
-static ccz_rc chain_check_roles(const struct cczi_chain *c, const struct cczi_chain_rule *rule,
+static ccz_rc check_roles(const struct cczi_chain *c, const struct cczi_chain_rule *rule,
                                 struct ccz_err *err)
 {
     for (size_t i = 0; i < c->len; i++) {
@@ -219,8 +152,9 @@ static ccz_rc chain_check_roles(const struct cczi_chain *c, const struct cczi_ch
 
 /* The root is looked up by key first: an unknown root is the usual mistake and deserves its own
  * words. */
-static ccz_rc chain_check_signatures(struct cczi_chain *c, const struct cczi_chain_rule *rule,
-                                     const struct ccz_roots *roots, struct ccz_err *err)
+static ccz_rc check_links(struct cczi_chain *c, struct cczi_certs *certs, struct cczi_sigs *sigs,
+                          const struct cczi_chain_rule *rule, const struct ccz_roots *roots,
+                          struct ccz_err *err)
 {
     const struct ccz_cert *root = c->cert[c->len - 1];
     c->root = cczi_roots_find(roots, root);
@@ -233,25 +167,23 @@ static ccz_rc chain_check_signatures(struct cczi_chain *c, const struct cczi_cha
     for (size_t i = 0; i < c->len; i++) {
         const struct ccz_cert *issuer =
             i + 1 < c->len ? c->cert[i + 1] : root; /* the root signs itself */
-        ccz_rc rc = ccz_cert_check_issuer(c->cert[i], issuer, err);
+        ccz_rc rc = cczi_certs_link(certs, sigs, c->cert[i], issuer, &rule->signature, err);
         if (rc != CCZ_OK)
-            return cczi_at(err, rc, rc == CCZ_E_SIG ? rule->where_signature : rule->where_issuer);
+            return cczi_at(err, rc, rule->where_issuer);
     }
     return CCZ_OK;
 }
 
-ccz_rc cczi_chain_verify(struct cczi_chain *out, struct ccz_span pem,
-                         const struct cczi_chain_rule *rule, const struct ccz_roots *roots,
-                         struct ccz_err *err)
+ccz_rc cczi_chain_read(struct cczi_chain *out, struct cczi_certs *certs, struct cczi_sigs *sigs,
+                       struct ccz_span pem, const struct cczi_chain_rule *rule,
+                       const struct ccz_roots *roots, struct ccz_err *err)
 {
     *out = (struct cczi_chain){0};
-    ccz_rc rc = chain_read(out, pem, rule, err);
+    ccz_rc rc = take_certs(out, certs, pem, rule, err);
     if (rc == CCZ_OK)
-        rc = chain_check_roles(out, rule, err);
+        rc = check_roles(out, rule, err);
     if (rc == CCZ_OK)
-        rc = chain_check_signatures(out, rule, roots, err);
-    if (rc != CCZ_OK)
-        cczi_chain_free(out);
+        rc = check_links(out, certs, sigs, rule, roots, err);
     return rc;
 }
 

@@ -2,7 +2,8 @@
 /*
  * Collateral: steps A (revocation lists), B (TCB info) and C (QE identity) of the verification
  * algorithm in docs/design/verification.md, as far as they do not depend on time. Signatures come
- * before meaning.
+ * before meaning: all parts are read as far as needed to know what is signed by whom, then all
+ * signatures are checked together, then the contents are.
  */
 #include "quote/quote_priv.h"
 
@@ -15,67 +16,80 @@
 struct signed_rule {
     const char *member;
     const struct cczi_chain_rule *chain;
-    const char *where_json, *where_signature, *where_revoked;
+    struct cczi_sig_refusal signature;
+    const char *where_json, *where_revoked;
 };
+#define REFORMATTED "the bytes as delivered are signed: was the file re-formatted?"
 static const struct signed_rule tcb_info_rule = {
     .member = "tcbInfo",
     .chain = &cczi_chain_tcb_info,
+    .signature = {"collateral:tcb-info-signature", "the signature over tcbInfo does not verify",
+                  REFORMATTED},
     .where_json = "collateral:tcb-info",
-    .where_signature = "collateral:tcb-info-signature",
     .where_revoked = "collateral:tcb-info-signer-revoked",
 };
 static const struct signed_rule qe_identity_rule = {
     .member = "enclaveIdentity",
     .chain = &cczi_chain_qe_identity,
+    .signature = {"collateral:qe-identity-signature",
+                  "the signature over enclaveIdentity does not verify", REFORMATTED},
     .where_json = "collateral:qe-identity",
-    .where_signature = "collateral:qe-identity-signature",
     .where_revoked = "collateral:qe-identity-signer-revoked",
 };
 
 struct signed_doc {
-    struct ccz_json *json;
-    const struct ccz_json *value; /* of the signed member, borrowed from json */
+    struct ccz_jdoc *json;
+    const struct ccz_jnode *value; /* of the signed member, borrowed from json */
+    uint8_t signature[64];
     struct cczi_chain chain;
 };
 
-static void signed_doc_deinit(struct signed_doc *d)
+/* What ccz_collateral_new() needs until the signatures are checked. */
+struct parts {
+    const struct ccz_collateral_src *src;
+    struct signed_doc tcb, qe;
+    struct cczi_sigs sigs;
+};
+
+static void parts_deinit(struct parts *p)
 {
-    ccz_json_free(d->json);
-    cczi_chain_free(&d->chain);
+    ccz_jdoc_free(p->tcb.json);
+    ccz_jdoc_free(p->qe.json);
 }
 
 /* The signature covers the member's bytes as delivered; nothing else may be in the document,
  * because nothing would vouch for it. */
-static ccz_rc signed_doc_open(struct signed_doc *d, struct ccz_span text, struct ccz_span pem,
-                              const struct signed_rule *rule, const struct ccz_roots *roots,
-                              struct ccz_err *err)
+static ccz_rc read_document(struct signed_doc *d, struct ccz_span text,
+                            const struct signed_rule *rule, struct ccz_err *err)
 {
-    *d = (struct signed_doc){0};
     if (text.size == 0)
         return ccz_fail(err, CCZ_E_FORMAT, rule->where_json, 0, "missing: no %s was given",
                         rule->member);
-    ccz_rc rc = ccz_json_parse(&d->json, text, err);
+    ccz_rc rc = ccz_jdoc_parse(&d->json, text, err);
     if (rc != CCZ_OK)
         return cczi_at(err, rc, rule->where_json);
-    uint8_t signature[64] = {0};
+    const struct ccz_jnode *root = ccz_jdoc_root(d->json);
     struct cczi_fields f = {.where = rule->where_json, .err = err};
-    d->value = cczi_field_node(&f, d->json, rule->member, CCZ_JSON_OBJECT);
-    cczi_field_hex(&f, signature, sizeof(signature), d->json, "signature");
-    if (ccz_json_len(d->json) != 2)
+    d->value = cczi_field_node(&f, root, rule->member, CCZ_JSON_OBJECT);
+    cczi_field_hex(&f, d->signature, sizeof(d->signature), root, "signature");
+    if (ccz_jnode_len(root) != 2)
         cczi_fields_fail(&f, CCZ_E_FORMAT, rule->member, "unsigned members beside it");
-    rc = f.rc;
+    return f.rc;
+}
+
+static ccz_rc open_document(struct signed_doc *d, struct ccz_collateral *c, struct cczi_sigs *sigs,
+                            struct ccz_span text, struct ccz_span pem,
+                            const struct signed_rule *rule, const struct ccz_roots *roots,
+                            struct ccz_err *err)
+{
+    ccz_rc rc = read_document(d, text, rule, err);
     if (rc == CCZ_OK)
-        rc = cczi_chain_verify(&d->chain, pem, rule->chain, roots, err);
-    if (rc != CCZ_OK)
-        return rc;
-    struct ccz_span signed_bytes = ccz_json_raw_member(text, rule->member);
-    rc = ccz_ecdsa_verify(ccz_cert_key(d->chain.cert[0]), signature, sizeof(signature),
-                          &signed_bytes, 1);
+        rc = cczi_chain_read(&d->chain, &c->certs, sigs, pem, rule->chain, roots, err);
     if (rc == CCZ_OK)
-        return CCZ_OK;
-    rc = ccz_fail(err, rc, rule->where_signature, 0, "the signature over %s does not verify",
-                  rule->member);
-    return ccz_hint(err, rc, "the bytes as delivered are signed: was the file re-formatted?");
+        cczi_sigs_add_raw(sigs, ccz_cert_key(d->chain.cert[0]),
+                          CCZ_SPAN(d->signature, sizeof(d->signature)), ccz_jnode_raw(d->value),
+                          &rule->signature);
+    return rc;
 }
 
 /* ------------------------------------------------------------------------ revocation lists */
@@ -108,11 +122,35 @@ static ccz_rc crl_parse(struct ccz_crl **out, struct ccz_span in, const char *wh
     return cczi_at(err, rc, where);
 }
 
-static ccz_rc check_crl(const struct ccz_crl *crl, const struct ccz_cert *issuer,
-                        const char *where_issuer, const char *where_signature, struct ccz_err *err)
+struct crl_rule {
+    const char *where, *where_issuer;
+    struct cczi_sig_refusal signature;
+};
+#define CRL_NOT_SIGNED "the signature of the CRL does not verify with its issuer's key"
+static const struct crl_rule root_crl_rule = {
+    .where = "collateral:root-crl",
+    .where_issuer = "collateral:root-crl-issuer",
+    .signature = {"collateral:root-crl-signature", CRL_NOT_SIGNED, NULL},
+};
+static const struct crl_rule pck_crl_rule = {
+    .where = "collateral:pck-crl",
+    .where_issuer = "collateral:pck-crl-issuer",
+    .signature = {"collateral:pck-crl-signature", CRL_NOT_SIGNED, NULL},
+};
+
+static ccz_rc open_crl(struct ccz_crl **out, struct cczi_sigs *sigs, struct ccz_span in,
+                       const struct ccz_cert *issuer, const struct crl_rule *rule,
+                       struct ccz_err *err)
 {
-    ccz_rc rc = ccz_crl_check_issuer(crl, issuer, err);
-    return cczi_at(err, rc, rc == CCZ_E_SIG ? where_signature : where_issuer);
+    ccz_rc rc = crl_parse(out, in, rule->where, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct ccz_ecdsa_job job;
+    rc = ccz_crl_issuer_job(&job, *out, issuer, err);
+    if (rc != CCZ_OK)
+        return cczi_at(err, rc, rule->where_issuer);
+    cczi_sigs_add(sigs, &job, &rule->signature);
+    return CCZ_OK;
 }
 
 static ccz_rc check_not_revoked(const struct ccz_crl *crl, const struct ccz_cert *cert,
@@ -152,8 +190,7 @@ static void add_chain(struct ccz_collateral *c, const struct cczi_chain *chain,
 
 /* Documents first: when several parts are too old, the one that is renewed most often names the
  * reason. */
-static void set_windows(struct ccz_collateral *c, const struct signed_doc *tcb,
-                        const struct signed_doc *qe)
+static void set_windows(struct ccz_collateral *c, const struct parts *p)
 {
     c->expires_s = INT64_MAX;
     c->issued_s = INT64_MAX;
@@ -170,53 +207,66 @@ static void set_windows(struct ccz_collateral *c, const struct signed_doc *tcb,
                       /* renewed once a year */
                       ccz_crl_this_update(c->root_crl), ccz_crl_next_update(c->root_crl),
                       "collateral:root-crl-not-yet-valid", "collateral:root-crl-expired"});
-    add_chain(c, &tcb->chain, &cczi_chain_tcb_info);
-    add_chain(c, &qe->chain, &cczi_chain_qe_identity);
+    add_chain(c, &p->tcb.chain, &cczi_chain_tcb_info);
+    add_chain(c, &p->qe.chain, &cczi_chain_qe_identity);
     add_chain(c, &c->pck_ca, &cczi_chain_pck_crl);
 }
 
 /* One root for all: collateral of one authority says nothing about platforms of another. */
-static ccz_rc check_one_root(const struct ccz_collateral *c, const struct signed_doc *tcb,
-                             const struct signed_doc *qe, struct ccz_err *err)
+static ccz_rc check_one_root(const struct ccz_collateral *c, const struct parts *p,
+                             struct ccz_err *err)
 {
-    const struct ccz_root *root = tcb->chain.root;
-    const struct ccz_root *other = qe->chain.root != root ? qe->chain.root : c->pck_ca.root;
+    const struct ccz_root *root = p->tcb.chain.root;
+    const struct ccz_root *other = p->qe.chain.root != root ? p->qe.chain.root : c->pck_ca.root;
     if (other != root)
         return ccz_refuse_bytes(err, CCZ_E_MISMATCH, "collateral:root", other->xy,
                                 sizeof(other->xy), root->xy, sizeof(root->xy));
     return CCZ_OK;
 }
 
-/* Step A: lists by the right issuers, none of the signers in them. */
-static ccz_rc check_revocation(struct ccz_collateral *c, const struct ccz_collateral_src *src,
-                               const struct signed_doc *tcb, const struct signed_doc *qe,
+/* Reads every part as far as needed to know what is signed by whom. */
+static ccz_rc open_parts(struct ccz_collateral *c, struct parts *p, const struct ccz_roots *roots,
+                         struct ccz_err *err)
+{
+    const struct ccz_collateral_src *src = p->src;
+    ccz_rc rc = open_document(&p->tcb, c, &p->sigs, src->tcb_info, src->tcb_info_chain,
+                              &tcb_info_rule, roots, err);
+    if (rc == CCZ_OK)
+        rc = open_document(&p->qe, c, &p->sigs, src->qe_identity, src->qe_identity_chain,
+                           &qe_identity_rule, roots, err);
+    if (rc == CCZ_OK)
+        rc = cczi_chain_read(&c->pck_ca, &c->certs, &p->sigs, src->pck_crl_chain,
+                             &cczi_chain_pck_crl, roots, err);
+    if (rc == CCZ_OK)
+        rc = check_one_root(c, p, err);
+    if (rc == CCZ_OK)
+        rc = open_crl(&c->root_crl, &p->sigs, src->root_ca_crl, c->pck_ca.cert[1], &root_crl_rule,
+                      err);
+    if (rc == CCZ_OK)
+        rc = open_crl(&c->pck_crl, &p->sigs, src->pck_crl, c->pck_ca.cert[0], &pck_crl_rule, err);
+    return rc;
+}
+
+/* Step A: none of the signers is in the list of the root. */
+static ccz_rc check_revocation(const struct ccz_collateral *c, const struct parts *p,
                                struct ccz_err *err)
 {
-    ccz_rc rc = crl_parse(&c->root_crl, src->root_ca_crl, "collateral:root-crl", err);
+    ccz_rc rc =
+        check_not_revoked(c->root_crl, p->tcb.chain.cert[0], tcb_info_rule.where_revoked, err);
     if (rc == CCZ_OK)
-        rc = check_crl(c->root_crl, c->pck_ca.cert[1], "collateral:root-crl-issuer",
-                       "collateral:root-crl-signature", err);
-    if (rc == CCZ_OK)
-        rc = crl_parse(&c->pck_crl, src->pck_crl, "collateral:pck-crl", err);
-    if (rc == CCZ_OK)
-        rc = check_crl(c->pck_crl, c->pck_ca.cert[0], "collateral:pck-crl-issuer",
-                       "collateral:pck-crl-signature", err);
-    if (rc == CCZ_OK)
-        rc = check_not_revoked(c->root_crl, tcb->chain.cert[0], tcb_info_rule.where_revoked, err);
-    if (rc == CCZ_OK)
-        rc = check_not_revoked(c->root_crl, qe->chain.cert[0], qe_identity_rule.where_revoked, err);
+        rc = check_not_revoked(c->root_crl, p->qe.chain.cert[0], qe_identity_rule.where_revoked,
+                               err);
     if (rc == CCZ_OK)
         rc = check_not_revoked(c->root_crl, c->pck_ca.cert[0], "collateral:pck-crl-signer-revoked",
                                err);
     return rc;
 }
 
-static ccz_rc read_meaning(struct ccz_collateral *c, const struct signed_doc *tcb,
-                           const struct signed_doc *qe, struct ccz_err *err)
+static ccz_rc read_meaning(struct ccz_collateral *c, const struct parts *p, struct ccz_err *err)
 {
-    ccz_rc rc = cczi_tcb_info_read(&c->tcb_info, tcb->value, err);
+    ccz_rc rc = cczi_tcb_info_read(&c->tcb_info, p->tcb.value, err);
     if (rc == CCZ_OK)
-        rc = cczi_qe_identity_read(&c->qe_identity, qe->value, err);
+        rc = cczi_qe_identity_read(&c->qe_identity, p->qe.value, err);
     if (rc == CCZ_OK && c->qe_identity.tee != c->tcb_info.tee)
         rc = ccz_refuse(err, CCZ_E_MISMATCH, "collateral:qe-identity-tee",
                         ccz_tee_name(c->qe_identity.tee), ccz_tee_name(c->tcb_info.tee));
@@ -265,36 +315,29 @@ static ccz_rc check_sizes(const struct ccz_collateral_src *src, struct ccz_err *
     return CCZ_OK;
 }
 
-static ccz_rc build(struct ccz_collateral *c, struct signed_doc *tcb, struct signed_doc *qe,
-                    const struct ccz_collateral_src *src, const struct ccz_roots *roots,
+static ccz_rc build(struct ccz_collateral *c, struct parts *p, const struct ccz_roots *roots,
                     struct ccz_err *err)
 {
-    ccz_rc rc = check_sizes(src, err);
+    ccz_rc rc = check_sizes(p->src, err);
     if (rc == CCZ_OK)
-        rc = signed_doc_open(tcb, src->tcb_info, src->tcb_info_chain, &tcb_info_rule, roots, err);
+        rc = open_parts(c, p, roots, err);
+    rc = cczi_sigs_check(&p->sigs, rc, err);
     if (rc == CCZ_OK)
-        rc = signed_doc_open(qe, src->qe_identity, src->qe_identity_chain, &qe_identity_rule, roots,
-                             err);
+        rc = check_revocation(c, p, err);
     if (rc == CCZ_OK)
-        rc = cczi_chain_verify(&c->pck_ca, src->pck_crl_chain, &cczi_chain_pck_crl, roots, err);
-    if (rc == CCZ_OK)
-        rc = check_one_root(c, tcb, qe, err);
-    if (rc == CCZ_OK)
-        rc = check_revocation(c, src, tcb, qe, err);
-    if (rc == CCZ_OK)
-        rc = read_meaning(c, tcb, qe, err);
+        rc = read_meaning(c, p, err);
     if (rc != CCZ_OK)
         return rc;
-    c->root = *tcb->chain.root;
+    c->root = *p->tcb.chain.root;
     rc = ccz_sha256(c->pck_issuer, ccz_cert_subject(c->pck_ca.cert[0]));
     c->pck_ca.root = NULL; /* borrowed from the caller's roots, which may go first */
-    set_windows(c, tcb, qe);
+    set_windows(c, p);
     if (rc == CCZ_OK)
-        rc = keep_pem(&c->pck_ca_pem, src->pck_crl_chain);
+        rc = keep_pem(&c->pck_ca_pem, p->src->pck_crl_chain);
     if (rc == CCZ_OK)
-        rc = keep_pem(&c->pck_pem, src->pck_chain);
+        rc = keep_pem(&c->pck_pem, p->src->pck_chain);
     if (rc == CCZ_OK)
-        rc = set_id(c, src);
+        rc = set_id(c, p->src);
     return rc == CCZ_OK
                ? rc
                : ccz_fail(err, rc, "collateral:memory", 0, "could not copy or digest the parts");
@@ -307,10 +350,9 @@ ccz_rc ccz_collateral_new(struct ccz_collateral **out, const struct ccz_collater
     CCZ_AUTO(ccz_collateral) c = calloc(1, sizeof(*c));
     if (!c)
         return ccz_fail(err, CCZ_E_NOMEM, "collateral:memory", 0, "out of memory");
-    struct signed_doc tcb = {0}, qe = {0};
-    ccz_rc rc = build(c, &tcb, &qe, src, roots, err);
-    signed_doc_deinit(&tcb);
-    signed_doc_deinit(&qe);
+    struct parts p = {.src = src};
+    ccz_rc rc = build(c, &p, roots, err);
+    parts_deinit(&p);
     if (rc == CCZ_OK)
         *out = ccz_collateral_take(&c);
     return rc;
@@ -322,7 +364,7 @@ void ccz_collateral_free(struct ccz_collateral *c)
         return;
     cczi_tcb_info_deinit(&c->tcb_info);
     cczi_qe_identity_deinit(&c->qe_identity);
-    cczi_chain_free(&c->pck_ca);
+    cczi_certs_free(&c->certs);
     ccz_crl_free(c->root_crl);
     ccz_crl_free(c->pck_crl);
     ccz_buf_free(&c->pck_ca_pem);

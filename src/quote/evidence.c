@@ -1,31 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Steps D.2, D.6 and D.7 of docs/design/verification.md: everything between the root and the
- * attestation key. It is the same for all quotes of one key, so that cache.c may remember it. */
+ * attestation key. It is the same for all quotes of one key, so that cache.c may remember it once
+ * the signatures, which are collected here, hold. */
 #include "quote/quote_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Certificates that the quote does not carry come with the collateral. */
-static ccz_rc gather_pem(struct ccz_buf *pem, const struct ccz_quote *q,
-                         const struct ccz_collateral *c, struct ccz_err *err)
+/* Certificates that the quote does not carry come with the collateral. @param pem  for what has to
+ * be put together */
+static ccz_rc find_pem(struct ccz_span *out, struct ccz_buf *pem, const struct ccz_quote *q,
+                       const struct ccz_collateral *c, struct ccz_err *err)
 {
     enum { CERT_PCK_LEAF = 4, CERT_PCK_CHAIN = 5 };
+    *out = (struct ccz_span){0};
     if (q->cert_type == CERT_PCK_LEAF || q->cert_type == CERT_PCK_CHAIN) {
-        struct ccz_span text = q->cert_data;
-        while (text.size > 0 && text.ptr[text.size - 1] == 0)
-            text.size--;
-        ccz_buf_put_span(pem, text);
+        *out = q->cert_data;
+        while (out->size > 0 && out->ptr[out->size - 1] == 0)
+            out->size--;
+    } else if (c) {
+        *out = ccz_buf_span(&c->pck_pem);
     }
     if (q->cert_type == CERT_PCK_LEAF && c) {
+        ccz_buf_put_span(pem, *out);
         ccz_buf_put_str(pem, "\n");
         ccz_buf_put_span(pem, ccz_buf_span(&c->pck_ca_pem));
+        if (pem->bad)
+            return ccz_fail(err, CCZ_E_NOMEM, "quote:memory", 0, "out of memory");
+        *out = ccz_buf_span(pem);
     }
-    if (q->cert_type < CERT_PCK_LEAF && c)
-        ccz_buf_put_span(pem, ccz_buf_span(&c->pck_pem));
-    if (pem->bad)
-        return ccz_fail(err, CCZ_E_NOMEM, "quote:memory", 0, "out of memory");
-    if (pem->size == 0) {
+    if (out->size == 0) {
         ccz_rc rc = ccz_fail(err, CCZ_E_UNSUPPORTED, "quote:pck-missing", q->cert_type,
                              "neither quote (certification type %u) nor collateral has a PCK chain",
                              q->cert_type);
@@ -63,18 +67,17 @@ static ccz_rc check_revocation(const struct cczi_chain *chain, const struct ccz_
 }
 
 /* D.6 and D.7: the PCK key signed the QE's report, and that report names the attestation key. */
-static ccz_rc check_qe_report(const struct ccz_quote *q, const struct ccz_cert *leaf,
-                              struct ccz_err *err)
+static ccz_rc check_qe_report(struct cczi_sigs *sigs, const struct ccz_quote *q,
+                              const struct ccz_cert *leaf, struct ccz_err *err)
 {
-    ccz_rc rc = ccz_ecdsa_verify(ccz_cert_key(leaf), q->qe_signature.ptr, q->qe_signature.size,
-                                 &q->qe_report, 1);
-    if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "quote:qe-signature", 0, "the PCK key did not sign the QE report");
+    static const struct cczi_sig_refusal refusal = {
+        "quote:qe-signature", "the PCK key did not sign the QE report", NULL};
+    cczi_sigs_add_raw(sigs, ccz_cert_key(leaf), q->qe_signature, q->qe_report, &refusal);
     struct cczi_sgx_report report;
     cczi_sgx_report_read(&report, q->qe_report);
     const struct ccz_span bound[] = {q->attest_key, q->qe_auth};
     uint8_t want[64] = {0}; /* digest, then zeros: room that a genuine QE leaves unused */
-    rc = ccz_hash(want, CCZ_SHA256, bound, 2);
+    ccz_rc rc = ccz_hash(want, CCZ_SHA256, bound, 2);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "quote:qe-binding", 0, "hash failed");
     if (!ccz_ct_eq(report.report_data, want, 32))
@@ -86,44 +89,45 @@ static ccz_rc check_qe_report(const struct ccz_quote *q, const struct ccz_cert *
     return CCZ_OK;
 }
 
-static ccz_rc build(struct cczi_evidence *e, struct cczi_chain *chain, const struct ccz_quote *q,
+static ccz_rc build(struct cczi_evidence *e, struct cczi_pending *p, const struct ccz_quote *q,
                     const struct ccz_roots *roots, const struct ccz_collateral *c,
                     struct ccz_err *err)
 {
-    CCZ_AUTO_BUF pem;
-    ccz_buf_init(&pem, CCZ_QUOTE_SIZE_MAX + CCZ_COLLATERAL_SIZE_MAX);
-    ccz_rc rc = gather_pem(&pem, q, c, err);
+    CCZ_AUTO_BUF joined;
+    ccz_buf_init(&joined, CCZ_QUOTE_SIZE_MAX + CCZ_COLLATERAL_SIZE_MAX);
+    struct ccz_span pem;
+    if (c) /* CA and root are usually the ones that the collateral has verified */
+        p->certs.older = &c->certs;
+    ccz_rc rc = find_pem(&pem, &joined, q, c, err);
     if (rc == CCZ_OK)
-        rc = cczi_chain_verify(chain, ccz_buf_span(&pem), &cczi_chain_pck, roots, err);
+        rc = cczi_chain_read(&p->chain, &p->certs, &p->sigs, pem, &cczi_chain_pck, roots, err);
     if (rc == CCZ_OK && c)
-        rc = check_revocation(chain, c, err);
+        rc = check_revocation(&p->chain, c, err);
     if (rc == CCZ_OK)
-        rc = cczi_pck_from_cert(&e->pck, chain->cert[0], err);
+        rc = cczi_pck_from_cert(&e->pck, p->chain.cert[0], err);
     if (rc == CCZ_OK)
-        rc = check_qe_report(q, chain->cert[0], err);
+        rc = check_qe_report(&p->sigs, q, p->chain.cert[0], err);
     if (rc != CCZ_OK)
         return rc;
     rc = ccz_key_from_xy(&e->attest_key, CCZ_P256, q->attest_key);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "quote:attest-key", 0, "the attestation key is no point of P-256");
-    for (size_t i = 0; i < chain->len; i++)
-        e->windows[i] = cczi_chain_window(chain, i, &cczi_chain_pck);
-    e->root = *chain->root;
+    for (size_t i = 0; i < p->chain.len; i++)
+        e->windows[i] = cczi_chain_window(&p->chain, i, &cczi_chain_pck);
+    e->root = *p->chain.root;
     return CCZ_OK;
 }
 
-ccz_rc cczi_evidence_new(struct cczi_evidence **out, const struct ccz_quote *q,
-                         const struct ccz_roots *roots, const struct ccz_collateral *collateral,
-                         struct ccz_err *err)
+ccz_rc cczi_evidence_new(struct cczi_evidence **out, struct cczi_pending *p,
+                         const struct ccz_quote *q, const struct ccz_roots *roots,
+                         const struct ccz_collateral *collateral, struct ccz_err *err)
 {
     *out = NULL;
     struct cczi_evidence *e = calloc(1, sizeof(*e));
     if (!e)
         return ccz_fail(err, CCZ_E_NOMEM, "quote:memory", 0, "out of memory");
     atomic_init(&e->refs, 1);
-    struct cczi_chain chain = {0};
-    ccz_rc rc = build(e, &chain, q, roots, collateral, err);
-    cczi_chain_free(&chain);
+    ccz_rc rc = build(e, p, q, roots, collateral, err);
     if (rc == CCZ_OK)
         *out = e;
     else

@@ -15,40 +15,49 @@ void cczi_fields_fail(struct cczi_fields *f, ccz_rc rc, const char *key, const c
         f->rc = ccz_fail(f->err, rc, f->where, 0, "%s: %s", key, what);
 }
 
-const struct ccz_json *cczi_field_node(struct cczi_fields *f, const struct ccz_json *o,
+const struct ccz_jnode *cczi_field_node(struct cczi_fields *f, const struct ccz_jnode *o,
                                        const char *key, enum ccz_json_type type)
 {
-    const struct ccz_json *v = ccz_json_get(o, key);
+    const struct ccz_jnode *v = ccz_jnode_get(o, key);
     if (!v)
         cczi_fields_fail(f, CCZ_E_FORMAT, key, "missing");
-    else if (ccz_json_type(v) != type)
+    else if (ccz_jnode_type(v) != type)
         cczi_fields_fail(f, CCZ_E_FORMAT, key, "of another JSON type than documented");
     return f->rc == CCZ_OK ? v : NULL;
 }
 
-uint32_t cczi_field_uint(struct cczi_fields *f, const struct ccz_json *o, const char *key,
+uint32_t cczi_field_uint(struct cczi_fields *f, const struct ccz_jnode *o, const char *key,
                          uint32_t max)
 {
     int64_t v = 0;
-    const struct ccz_json *n = cczi_field_node(f, o, key, CCZ_JSON_INT);
-    if (n && (!ccz_json_int(&v, n) || v < 0 || v > max))
+    const struct ccz_jnode *n = cczi_field_node(f, o, key, CCZ_JSON_INT);
+    if (n && (!ccz_jnode_int(&v, n) || v < 0 || v > max))
         cczi_fields_fail(f, CCZ_E_FORMAT, key, "number out of range");
     return f->rc == CCZ_OK ? (uint32_t)v : 0;
 }
 
-int64_t cczi_field_date(struct cczi_fields *f, const struct ccz_json *o, const char *key)
+struct ccz_span cczi_field_str(struct cczi_fields *f, const struct ccz_jnode *o, const char *key)
+{
+    const struct ccz_jnode *n = cczi_field_node(f, o, key, CCZ_JSON_STRING);
+    struct ccz_span s = ccz_jnode_str(n);
+    if (n && !s.ptr)
+        cczi_fields_fail(f, CCZ_E_FORMAT, key, "escapes are not expected");
+    return s;
+}
+
+int64_t cczi_field_date(struct cczi_fields *f, const struct ccz_jnode *o, const char *key)
 {
     int64_t t = 0;
-    struct ccz_span s = ccz_json_bytes(cczi_field_node(f, o, key, CCZ_JSON_STRING));
+    struct ccz_span s = cczi_field_str(f, o, key);
     if (f->rc == CCZ_OK && ccz_time_parse(&t, (const char *)s.ptr, s.size) != CCZ_OK)
         cczi_fields_fail(f, CCZ_E_FORMAT, key, "no date of the form YYYY-MM-DDThh:mm:ssZ");
     return t;
 }
 
-void cczi_field_hex(struct cczi_fields *f, void *out, size_t size, const struct ccz_json *o,
+void cczi_field_hex(struct cczi_fields *f, void *out, size_t size, const struct ccz_jnode *o,
                     const char *key)
 {
-    struct ccz_span s = ccz_json_bytes(cczi_field_node(f, o, key, CCZ_JSON_STRING));
+    struct ccz_span s = cczi_field_str(f, o, key);
     if (f->rc == CCZ_OK && ccz_unhex(out, size, (const char *)s.ptr, s.size) != CCZ_OK)
         cczi_fields_fail(f, CCZ_E_FORMAT, key, "not hex digits of the documented number");
     if (f->rc != CCZ_OK)
@@ -84,26 +93,30 @@ ccz_rc cczi_advisories_add(struct cczi_advisories *to, const struct cczi_advisor
 
 /* advisoryIDs is optional: levels that are up to date have none. */
 static void read_advisories(struct cczi_advisories *out, struct cczi_fields *f,
-                            const struct ccz_json *o)
+                            const struct ccz_jnode *o)
 {
     static const char key[] = "advisoryIDs";
-    const struct ccz_json *list = NULL;
-    if (ccz_json_get(o, key))
+    const struct ccz_jnode *list = NULL;
+    if (ccz_jnode_get(o, key))
         list = cczi_field_node(f, o, key, CCZ_JSON_ARRAY);
-    for (size_t i = 0; i < ccz_json_len(list) && f->rc == CCZ_OK; i++) {
-        const char *id = ccz_json_str(ccz_json_at(list, i));
-        if (!id || id[0] == 0 || strlen(id) >= CCZ_ADVISORY_SIZE)
+    for (const struct ccz_jnode *v = ccz_jnode_first(list); v && f->rc == CCZ_OK;
+         v = ccz_jnode_next(v)) {
+        char id[CCZ_ADVISORY_SIZE] = "";
+        struct ccz_span s = ccz_jnode_str(v);
+        if (s.size == 0 || s.size >= sizeof(id)) {
             cczi_fields_fail(f, CCZ_E_FORMAT, key, "not a short string");
-        else if (advisory_add(out, id) != CCZ_OK)
+            return;
+        }
+        memcpy(id, s.ptr, s.size);
+        if (advisory_add(out, id) != CCZ_OK)
             cczi_fields_fail(f, CCZ_E_LIMIT, key, "too many advisories");
     }
 }
 
-void cczi_level_read(struct cczi_level *out, struct cczi_fields *f, const struct ccz_json *o,
+void cczi_level_read(struct cczi_level *out, struct cczi_fields *f, const struct ccz_jnode *o,
                      enum cczi_level_kind kind)
 {
-    const char *name = ccz_json_str(cczi_field_node(f, o, "tcbStatus", CCZ_JSON_STRING));
-    enum ccz_tcb_status s = name ? cczi_tcb_status_from(name) : CCZ_TCB_NONE;
+    enum ccz_tcb_status s = cczi_tcb_status_from(cczi_field_str(f, o, "tcbStatus"));
     bool enclave = s == CCZ_TCB_UP_TO_DATE || s == CCZ_TCB_OUT_OF_DATE || s == CCZ_TCB_REVOKED;
     /* the relaunch statuses are results, never published */
     bool platform = s != CCZ_TCB_NONE && s != CCZ_TCB_TD_RELAUNCH_ADVISED &&
@@ -123,10 +136,10 @@ static int svn_descending(const void *a, const void *b)
 }
 
 void cczi_svn_levels_read(struct cczi_svn_levels *out, struct cczi_fields *f,
-                          const struct ccz_json *o)
+                          const struct ccz_jnode *o)
 {
-    const struct ccz_json *list = cczi_field_node(f, o, "tcbLevels", CCZ_JSON_ARRAY);
-    size_t len = ccz_json_len(list);
+    const struct ccz_jnode *list = cczi_field_node(f, o, "tcbLevels", CCZ_JSON_ARRAY);
+    size_t len = ccz_jnode_len(list);
     if (len == 0 || len > LEVELS_MAX) {
         cczi_fields_fail(f, CCZ_E_FORMAT, "tcbLevels", "empty or too long");
         return;
@@ -137,9 +150,9 @@ void cczi_svn_levels_read(struct cczi_svn_levels *out, struct cczi_fields *f,
         return;
     }
     out->len = len;
-    for (size_t i = 0; i < len && f->rc == CCZ_OK; i++) {
-        const struct ccz_json *l = ccz_json_at(list, i);
-        const struct ccz_json *tcb = cczi_field_node(f, l, "tcb", CCZ_JSON_OBJECT);
+    const struct ccz_jnode *l = ccz_jnode_first(list);
+    for (size_t i = 0; l && f->rc == CCZ_OK; i++, l = ccz_jnode_next(l)) {
+        const struct ccz_jnode *tcb = cczi_field_node(f, l, "tcb", CCZ_JSON_OBJECT);
         out->list[i].isv_svn = (uint16_t)cczi_field_uint(f, tcb, "isvsvn", UINT16_MAX);
         cczi_level_read(&out->list[i].level, f, l, CCZI_LEVEL_ENCLAVE);
     }

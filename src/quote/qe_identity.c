@@ -5,19 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum ccz_tee read_tee(struct cczi_fields *f, const struct ccz_json *o)
+static enum ccz_tee read_tee(struct cczi_fields *f, const struct ccz_jnode *o)
 {
-    const char *id = ccz_json_str(cczi_field_node(f, o, "id", CCZ_JSON_STRING));
-    if (id && strcmp(id, "QE") == 0)
+    struct ccz_span id = cczi_field_str(f, o, "id");
+    if (ccz_span_eq(id, ccz_span_str("QE")))
         return CCZ_TEE_SGX;
-    if (id && strcmp(id, "TD_QE") == 0)
+    if (ccz_span_eq(id, ccz_span_str("TD_QE")))
         return CCZ_TEE_TDX;
     cczi_fields_fail(f, CCZ_E_UNSUPPORTED, "id",
                      "neither QE nor TD_QE"); /* QVE and QAE sign no quotes */
     return CCZ_TEE_NONE;
 }
 
-ccz_rc cczi_qe_identity_read(struct cczi_qe_identity *out, const struct ccz_json *o,
+ccz_rc cczi_qe_identity_read(struct cczi_qe_identity *out, const struct ccz_jnode *o,
                              struct ccz_err *err)
 {
     *out = (struct cczi_qe_identity){0};

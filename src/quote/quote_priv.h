@@ -45,6 +45,57 @@ struct cczi_td_report {
 };
 void cczi_td_report_read(struct cczi_td_report *out, struct ccz_span body);
 
+/* ---------------------------------------------------------------------------- signatures */
+
+/* How a signature that does not verify is refused. */
+struct cczi_sig_refusal {
+    const char *where, *text, *hint;
+};
+enum { CCZI_SIGS_MAX = 12 }; /* ten are the most: collateral with two signers, and three roots */
+struct cczi_sigs {
+    struct ccz_ecdsa_job job[CCZI_SIGS_MAX];
+    const struct cczi_sig_refusal *refusal[CCZI_SIGS_MAX];
+    size_t len;
+    ccz_rc rc; /* of collecting */
+};
+/* What @p job borrows, and @p refusal, must stay until cczi_sigs_check(). */
+void cczi_sigs_add(struct cczi_sigs *s, const struct ccz_ecdsa_job *job,
+                   const struct cczi_sig_refusal *refusal);
+/* A raw signature r || s by a P-256 key over SHA-256. */
+void cczi_sigs_add_raw(struct cczi_sigs *s, const struct ccz_key *key, struct ccz_span sig,
+                       struct ccz_span signed_bytes, const struct cczi_sig_refusal *refusal);
+/* Checks all. @p later is what came after they were collected: if it is a refusal, already in
+ * *err, it is the result unless one of the signatures fails, which comes first. */
+CCZ_MUST_USE ccz_rc cczi_sigs_check(struct cczi_sigs *s, ccz_rc later, struct ccz_err *err);
+
+/* -------------------------------------------------------------------------- certificates */
+
+/* Takes one PEM certificate; *pem is left behind it. CCZ_E_NOT_FOUND: only line ends and NULs are
+ * left. */
+CCZ_MUST_USE ccz_rc cczi_pem_cert(struct ccz_cert **out, struct ccz_span *pem, struct ccz_err *err);
+/* Skips line ends and final NULs; is that all? */
+bool cczi_pem_at_end(struct ccz_span *pem);
+
+enum { CCZI_CERTS_MAX = 6 }; /* three chains of two */
+/* A certificate, and whose signature on it was collected: NULL = none yet. */
+struct cczi_seen {
+    struct ccz_cert *cert;
+    const struct ccz_cert *issuer;
+};
+struct cczi_certs {
+    const struct cczi_certs *older; /* of collateral, whose signatures hold; NULL = none */
+    struct cczi_seen seen[CCZI_CERTS_MAX];
+    size_t len;
+};
+/* As cczi_pem_cert(); *out belongs to @p c or its older ones, and is the same for the same bytes. */
+CCZ_MUST_USE ccz_rc cczi_certs_take(const struct ccz_cert **out, struct cczi_certs *c,
+                                    struct ccz_span *pem, struct ccz_err *err);
+/* ccz_cert_check_issuer() with the signature put in @p sigs, unless it has been before. */
+CCZ_MUST_USE ccz_rc cczi_certs_link(struct cczi_certs *c, struct cczi_sigs *sigs,
+                                    const struct ccz_cert *cert, const struct ccz_cert *issuer,
+                                    const struct cczi_sig_refusal *refusal, struct ccz_err *err);
+void cczi_certs_free(struct cczi_certs *c);
+
 /* -------------------------------------------------------------------------------- chains */
 
 enum { CCZI_CHAIN_LEN_MAX = 3 };
@@ -65,7 +116,7 @@ struct cczi_chain_rule {
     const char *where_name;
     const char
         *where_issuer; /* a certificate does not name the next one, or that may not sign it */
-    const char *where_signature; /* it did not */
+    struct cczi_sig_refusal signature; /* it did not */
     const char *where_root;
     const char *early[CCZI_CHAIN_LEN_MAX], *late[CCZI_CHAIN_LEN_MAX];
 };
@@ -73,23 +124,19 @@ extern const struct cczi_chain_rule cczi_chain_pck, cczi_chain_tcb_info, cczi_ch
     cczi_chain_pck_crl;
 
 struct cczi_chain {
-    struct ccz_cert *cert[CCZI_CHAIN_LEN_MAX];
+    const struct ccz_cert *cert[CCZI_CHAIN_LEN_MAX]; /* borrowed from a struct cczi_certs */
     size_t len;
     const struct ccz_root *root; /* the trusted root it ends in, borrowed from the roots */
 };
-void cczi_chain_free(struct cczi_chain *c);
-/* PEM certificates in any order -> a chain whose names and signatures hold and whose root is
- * trusted. */
-CCZ_MUST_USE ccz_rc cczi_chain_verify(struct cczi_chain *out, struct ccz_span pem,
-                                      const struct cczi_chain_rule *rule,
-                                      const struct ccz_roots *roots, struct ccz_err *err);
+/* PEM certificates in any order -> a chain whose names hold and whose root is trusted. Its
+ * signatures are in @p sigs. */
+CCZ_MUST_USE ccz_rc cczi_chain_read(struct cczi_chain *out, struct cczi_certs *certs,
+                                    struct cczi_sigs *sigs, struct ccz_span pem,
+                                    const struct cczi_chain_rule *rule,
+                                    const struct ccz_roots *roots, struct ccz_err *err);
 /* Validity of certificate @p i. */
 struct cczi_window cczi_chain_window(const struct cczi_chain *c, size_t i,
                                      const struct cczi_chain_rule *rule);
-/* Takes one PEM certificate; *pem is left behind it. CCZ_E_NOT_FOUND: only line ends and NULs are
- * left. */
-CCZ_MUST_USE ccz_rc cczi_pem_cert(struct ccz_cert **out, struct ccz_span *pem, struct ccz_err *err);
-
 /* The trusted root with this key, or NULL. */
 const struct ccz_root *cczi_roots_find(const struct ccz_roots *roots, const struct ccz_cert *cert);
 
@@ -119,13 +166,14 @@ struct cczi_fields {
     struct ccz_err *err;
 };
 void cczi_fields_fail(struct cczi_fields *f, ccz_rc rc, const char *key, const char *what);
-const struct ccz_json *cczi_field_node(struct cczi_fields *f, const struct ccz_json *o,
+const struct ccz_jnode *cczi_field_node(struct cczi_fields *f, const struct ccz_jnode *o,
                                        const char *key, enum ccz_json_type type);
-uint32_t cczi_field_uint(struct cczi_fields *f, const struct ccz_json *o, const char *key,
+struct ccz_span cczi_field_str(struct cczi_fields *f, const struct ccz_jnode *o, const char *key);
+uint32_t cczi_field_uint(struct cczi_fields *f, const struct ccz_jnode *o, const char *key,
                          uint32_t max);
-int64_t cczi_field_date(struct cczi_fields *f, const struct ccz_json *o, const char *key);
+int64_t cczi_field_date(struct cczi_fields *f, const struct ccz_jnode *o, const char *key);
 /* Hex text of exactly @p size bytes, either case. */
-void cczi_field_hex(struct cczi_fields *f, void *out, size_t size, const struct ccz_json *o,
+void cczi_field_hex(struct cczi_fields *f, void *out, size_t size, const struct ccz_jnode *o,
                     const char *key);
 
 struct cczi_advisories {
@@ -144,7 +192,7 @@ struct cczi_level {
 };
 /* Which tcbStatus values a level may have. */
 enum cczi_level_kind { CCZI_LEVEL_PLATFORM, CCZI_LEVEL_ENCLAVE /* UpToDate, OutOfDate, Revoked */ };
-void cczi_level_read(struct cczi_level *out, struct cczi_fields *f, const struct ccz_json *o,
+void cczi_level_read(struct cczi_level *out, struct cczi_fields *f, const struct ccz_jnode *o,
                      enum cczi_level_kind kind);
 
 /* Levels of an enclave or a TDX module: one SVN each. Sorted, highest first, no two the same. */
@@ -157,7 +205,7 @@ struct cczi_svn_levels {
     size_t len;
 };
 void cczi_svn_levels_read(struct cczi_svn_levels *out, struct cczi_fields *f,
-                          const struct ccz_json *o);
+                          const struct ccz_jnode *o);
 /* First level with isv_svn <= @p svn, or NULL. */
 const struct cczi_level *cczi_svn_levels_find(const struct cczi_svn_levels *l, uint16_t svn);
 
@@ -192,7 +240,7 @@ struct cczi_tcb_info {
 };
 /* @param o  the value of "tcbInfo"; owned parts of *out are freed by cczi_tcb_info_deinit() also on
  * failure */
-CCZ_MUST_USE ccz_rc cczi_tcb_info_read(struct cczi_tcb_info *out, const struct ccz_json *o,
+CCZ_MUST_USE ccz_rc cczi_tcb_info_read(struct cczi_tcb_info *out, const struct ccz_jnode *o,
                                        struct ccz_err *err);
 void cczi_tcb_info_deinit(struct cczi_tcb_info *t);
 
@@ -209,7 +257,7 @@ struct cczi_qe_identity {
     struct cczi_svn_levels levels;
 };
 /* @param o  the value of "enclaveIdentity" */
-CCZ_MUST_USE ccz_rc cczi_qe_identity_read(struct cczi_qe_identity *out, const struct ccz_json *o,
+CCZ_MUST_USE ccz_rc cczi_qe_identity_read(struct cczi_qe_identity *out, const struct ccz_jnode *o,
                                           struct ccz_err *err);
 void cczi_qe_identity_deinit(struct cczi_qe_identity *q);
 /* Is this report one of that enclave? @param[out] level  its TCB level, borrowed */
@@ -226,6 +274,7 @@ struct ccz_collateral {
     struct ccz_root root;
     struct cczi_tcb_info tcb_info;
     struct cczi_qe_identity qe_identity;
+    struct cczi_certs certs;  /* of all chains */
     struct cczi_chain pck_ca; /* PCK CA, root: who issued the PCK CRL */
     uint8_t pck_issuer[32];   /* SHA-256 of the name of the PCK CA */
     struct ccz_crl *root_crl, *pck_crl;
@@ -252,7 +301,7 @@ enum ccz_tcb_status cczi_tcb_converge(enum ccz_tcb_status platform, enum ccz_tcb
                                       enum ccz_tcb_status module);
 enum ccz_tcb_status cczi_tcb_relaunch(enum ccz_tcb_status launch, enum ccz_tcb_status current);
 /* Status of a PCS spelling; CCZ_TCB_NONE if unknown. */
-enum ccz_tcb_status cczi_tcb_status_from(const char *name);
+enum ccz_tcb_status cczi_tcb_status_from(struct ccz_span name);
 
 /* ------------------------------------------------------------------------------ evidence */
 
@@ -265,17 +314,24 @@ struct cczi_evidence {
     struct cczi_window windows[CCZI_CHAIN_LEN_MAX]; /* of PCK leaf, PCK CA, root */
     struct ccz_root root;
 };
-/* Verifies PCK chain, revocation, QE report signature and the binding of the attestation key.
- * Without collateral (tests) revocation is not checked. */
-CCZ_MUST_USE ccz_rc cczi_evidence_new(struct cczi_evidence **out, const struct ccz_quote *q,
-                                      const struct ccz_roots *roots,
+/* A verification under way: what its signatures borrow. Zeroed = nothing yet. */
+struct cczi_pending {
+    struct cczi_certs certs;
+    struct cczi_chain chain; /* PCK leaf, PCK CA, root */
+    struct cczi_sigs sigs;
+};
+static inline void cczi_pending_deinit(struct cczi_pending *p)
+{
+    cczi_certs_free(&p->certs);
+}
+/* Checks PCK chain, revocation, QE report and the binding of the attestation key; their signatures
+ * are in p->sigs: *out is nothing to rely on before they are checked. Without collateral (tests)
+ * revocation is not checked. */
+CCZ_MUST_USE ccz_rc cczi_evidence_new(struct cczi_evidence **out, struct cczi_pending *p,
+                                      const struct ccz_quote *q, const struct ccz_roots *roots,
                                       const struct ccz_collateral *collateral, struct ccz_err *err);
 struct cczi_evidence *cczi_evidence_ref(struct cczi_evidence *e);
 void cczi_evidence_free(struct cczi_evidence *e); /* drops one reference; NULL is fine */
-static inline void cczi_evidence_freep(struct cczi_evidence **e)
-{
-    cczi_evidence_free(*e);
-}
 
 enum { CCZI_CACHE_KEY_SIZE = 32 };
 CCZ_MUST_USE ccz_rc cczi_cache_key(uint8_t key[CCZI_CACHE_KEY_SIZE], const struct ccz_quote *q,

@@ -33,10 +33,10 @@ const char *ccz_tcb_status_name(enum ccz_tcb_status s)
     return "None";
 }
 
-enum ccz_tcb_status cczi_tcb_status_from(const char *name)
+enum ccz_tcb_status cczi_tcb_status_from(struct ccz_span name)
 {
     for (size_t i = 0; i < STATUS_NAMES_LEN; i++) {
-        if (strcmp(status_names[i].name, name) == 0)
+        if (ccz_span_eq(ccz_span_str(status_names[i].name), name))
             return status_names[i].status;
     }
     return CCZ_TCB_NONE;

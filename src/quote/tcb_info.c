@@ -10,7 +10,7 @@
 enum { LEVELS_MAX = 256, TCB_TYPE = 0 };
 
 static void read_module(struct cczi_tdx_module *out, struct cczi_fields *f,
-                        const struct ccz_json *o)
+                        const struct ccz_jnode *o)
 {
     cczi_field_hex(f, out->mrsigner, sizeof(out->mrsigner), o, "mrsigner");
     cczi_field_hex(f, out->attributes, sizeof(out->attributes), o, "attributes");
@@ -18,10 +18,10 @@ static void read_module(struct cczi_tdx_module *out, struct cczi_fields *f,
 }
 
 /* "TDX_" and the module's major version in two hex digits. */
-static uint8_t read_identity_id(struct cczi_fields *f, const struct ccz_json *o)
+static uint8_t read_identity_id(struct cczi_fields *f, const struct ccz_jnode *o)
 {
     uint8_t version = 0;
-    struct ccz_span id = ccz_json_bytes(cczi_field_node(f, o, "id", CCZ_JSON_STRING));
+    struct ccz_span id = cczi_field_str(f, o, "id");
     if (f->rc == CCZ_OK && (id.size != 6 || memcmp(id.ptr, "TDX_", 4) != 0 ||
                             ccz_unhex(&version, 1, (const char *)id.ptr + 4, 2) != CCZ_OK))
         cczi_fields_fail(f, CCZ_E_FORMAT, "tdxModuleIdentities.id", "not TDX_ and two hex digits");
@@ -30,13 +30,13 @@ static uint8_t read_identity_id(struct cczi_fields *f, const struct ccz_json *o)
 
 /* Absent in TCB info that knows only modules of major version 0. */
 static void read_identities(struct cczi_tcb_info *t, struct cczi_fields *f,
-                            const struct ccz_json *o)
+                            const struct ccz_jnode *o)
 {
     static const char key[] = "tdxModuleIdentities";
-    if (!ccz_json_get(o, key))
+    if (!ccz_jnode_get(o, key))
         return;
-    const struct ccz_json *list = cczi_field_node(f, o, key, CCZ_JSON_ARRAY);
-    size_t len = ccz_json_len(list);
+    const struct ccz_jnode *list = cczi_field_node(f, o, key, CCZ_JSON_ARRAY);
+    size_t len = ccz_jnode_len(list);
     if (len == 0 || f->rc != CCZ_OK)
         return;
     t->identities = calloc(len, sizeof(*t->identities));
@@ -44,8 +44,8 @@ static void read_identities(struct cczi_tcb_info *t, struct cczi_fields *f,
         cczi_fields_fail(f, CCZ_E_NOMEM, key, "out of memory");
         return;
     }
-    for (size_t i = 0; i < len && f->rc == CCZ_OK; i++) {
-        const struct ccz_json *e = ccz_json_at(list, i);
+    const struct ccz_jnode *e = ccz_jnode_first(list);
+    for (size_t i = 0; e && f->rc == CCZ_OK; i++, e = ccz_jnode_next(e)) {
         struct cczi_tdx_module_identity *id = &t->identities[t->identities_len++];
         id->version = read_identity_id(f, e);
         read_module(&id->module, f, e);
@@ -59,7 +59,7 @@ static void read_identities(struct cczi_tcb_info *t, struct cczi_fields *f,
 
 /* v2: {sgxtcbcomp01svn .. sgxtcbcomp16svn, pcesvn} */
 static void read_components_v2(uint8_t out[CCZI_SVN_LEN], struct cczi_fields *f,
-                               const struct ccz_json *tcb)
+                               const struct ccz_jnode *tcb)
 {
     for (int i = 0; i < CCZI_SVN_LEN; i++) {
         char key[] = "sgxtcbcompNNsvn";
@@ -71,13 +71,14 @@ static void read_components_v2(uint8_t out[CCZI_SVN_LEN], struct cczi_fields *f,
 
 /* v3: [16 x {svn, category?, type?}] */
 static void read_components_v3(uint8_t out[CCZI_SVN_LEN], struct cczi_fields *f,
-                               const struct ccz_json *tcb, const char *key)
+                               const struct ccz_jnode *tcb, const char *key)
 {
-    const struct ccz_json *list = cczi_field_node(f, tcb, key, CCZ_JSON_ARRAY);
-    if (ccz_json_len(list) != CCZI_SVN_LEN)
+    const struct ccz_jnode *list = cczi_field_node(f, tcb, key, CCZ_JSON_ARRAY);
+    if (ccz_jnode_len(list) != CCZI_SVN_LEN)
         cczi_fields_fail(f, CCZ_E_FORMAT, key, "not 16 components");
-    for (size_t i = 0; i < CCZI_SVN_LEN && f->rc == CCZ_OK; i++)
-        out[i] = (uint8_t)cczi_field_uint(f, ccz_json_at(list, i), "svn", UINT8_MAX);
+    const struct ccz_jnode *v = ccz_jnode_first(list);
+    for (size_t i = 0; i < CCZI_SVN_LEN && f->rc == CCZ_OK; i++, v = ccz_jnode_next(v))
+        out[i] = (uint8_t)cczi_field_uint(f, v, "svn", UINT8_MAX);
 }
 
 static int level_descending(const void *a, const void *b)
@@ -89,12 +90,12 @@ static int level_descending(const void *a, const void *b)
     return d ? d : memcmp(y->tdx, x->tdx, sizeof(x->tdx));
 }
 
-static void read_levels(struct cczi_tcb_info *t, struct cczi_fields *f, const struct ccz_json *o,
+static void read_levels(struct cczi_tcb_info *t, struct cczi_fields *f, const struct ccz_jnode *o,
                         uint32_t version)
 {
     static const char key[] = "tcbLevels";
-    const struct ccz_json *list = cczi_field_node(f, o, key, CCZ_JSON_ARRAY);
-    size_t len = ccz_json_len(list);
+    const struct ccz_jnode *list = cczi_field_node(f, o, key, CCZ_JSON_ARRAY);
+    size_t len = ccz_jnode_len(list);
     if (len == 0 || len > LEVELS_MAX) {
         cczi_fields_fail(f, CCZ_E_FORMAT, key, "empty or too long");
         return;
@@ -105,9 +106,9 @@ static void read_levels(struct cczi_tcb_info *t, struct cczi_fields *f, const st
         return;
     }
     t->levels_len = len;
-    for (size_t i = 0; i < len && f->rc == CCZ_OK; i++) {
-        const struct ccz_json *e = ccz_json_at(list, i);
-        const struct ccz_json *tcb = cczi_field_node(f, e, "tcb", CCZ_JSON_OBJECT);
+    const struct ccz_jnode *e = ccz_jnode_first(list);
+    for (size_t i = 0; e && f->rc == CCZ_OK; i++, e = ccz_jnode_next(e)) {
+        const struct ccz_jnode *tcb = cczi_field_node(f, e, "tcb", CCZ_JSON_OBJECT);
         struct cczi_tcb_level *l = &t->levels[i];
         if (version == 2)
             read_components_v2(l->sgx, f, tcb);
@@ -116,7 +117,7 @@ static void read_levels(struct cczi_tcb_info *t, struct cczi_fields *f, const st
         l->pce_svn = (uint16_t)cczi_field_uint(f, tcb, "pcesvn", UINT16_MAX);
         if (t->tee == CCZ_TEE_TDX)
             read_components_v3(l->tdx, f, tcb, "tdxtcbcomponents");
-        else if (ccz_json_get(tcb, "tdxtcbcomponents"))
+        else if (ccz_jnode_get(tcb, "tdxtcbcomponents"))
             cczi_fields_fail(f, CCZ_E_FORMAT, "tdxtcbcomponents", "not allowed in SGX TCB info");
         cczi_level_read(&l->level, f, e, CCZI_LEVEL_PLATFORM);
     }
@@ -129,20 +130,20 @@ static void read_levels(struct cczi_tcb_info *t, struct cczi_fields *f, const st
 }
 
 /* v2 is about SGX only and has no "id". */
-static enum ccz_tee read_tee(struct cczi_fields *f, const struct ccz_json *o, uint32_t version)
+static enum ccz_tee read_tee(struct cczi_fields *f, const struct ccz_jnode *o, uint32_t version)
 {
     if (version == 2)
         return CCZ_TEE_SGX;
-    const char *id = ccz_json_str(cczi_field_node(f, o, "id", CCZ_JSON_STRING));
-    if (id && strcmp(id, "SGX") == 0)
+    struct ccz_span id = cczi_field_str(f, o, "id");
+    if (ccz_span_eq(id, ccz_span_str("SGX")))
         return CCZ_TEE_SGX;
-    if (id && strcmp(id, "TDX") == 0)
+    if (ccz_span_eq(id, ccz_span_str("TDX")))
         return CCZ_TEE_TDX;
     cczi_fields_fail(f, CCZ_E_UNSUPPORTED, "id", "neither SGX nor TDX");
     return CCZ_TEE_NONE;
 }
 
-ccz_rc cczi_tcb_info_read(struct cczi_tcb_info *out, const struct ccz_json *o, struct ccz_err *err)
+ccz_rc cczi_tcb_info_read(struct cczi_tcb_info *out, const struct ccz_jnode *o, struct ccz_err *err)
 {
     *out = (struct cczi_tcb_info){0};
     struct cczi_fields f = {.where = "collateral:tcb-info", .err = err};
@@ -161,7 +162,7 @@ ccz_rc cczi_tcb_info_read(struct cczi_tcb_info *out, const struct ccz_json *o, s
     if (out->tee == CCZ_TEE_TDX) {
         read_module(&out->module, &f, cczi_field_node(&f, o, "tdxModule", CCZ_JSON_OBJECT));
         read_identities(out, &f, o);
-    } else if (ccz_json_get(o, "tdxModule") || ccz_json_get(o, "tdxModuleIdentities")) {
+    } else if (ccz_jnode_get(o, "tdxModule") || ccz_jnode_get(o, "tdxModuleIdentities")) {
         cczi_fields_fail(&f, CCZ_E_FORMAT, "tdxModule", "not allowed in SGX TCB info");
     }
     read_levels(out, &f, o, version);

@@ -38,24 +38,35 @@ static ccz_rc check_dates(const struct cczi_window *windows, size_t len, int64_t
     return CCZ_OK;
 }
 
+/* Where evidence comes from: the cache, or the quote; then it is new and its signatures, which are
+ * in `pending`, still have to hold. */
+struct source {
+    struct cczi_evidence *evidence;
+    struct cczi_pending pending;
+    bool is_new;
+    uint8_t key[CCZI_CACHE_KEY_SIZE];
+};
+
+static void source_deinit(struct source *s)
+{
+    cczi_evidence_free(s->evidence);
+    cczi_pending_deinit(&s->pending);
+}
+
 /* D.2, D.6, D.7, remembered per attestation key. */
-static ccz_rc get_evidence(struct cczi_evidence **out, const struct ccz_quote *q,
+static ccz_rc get_evidence(struct source *s, const struct ccz_quote *q,
                            const struct ccz_verify_cfg *cfg, struct ccz_err *err)
 {
-    uint8_t key[CCZI_CACHE_KEY_SIZE];
-    *out = NULL;
-    if (!cfg->cache)
-        return cczi_evidence_new(out, q, cfg->roots, cfg->collateral, err);
-    ccz_rc rc = cczi_cache_key(key, q, cfg->roots, cfg->collateral);
-    if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "quote:memory", 0, "could not compute a cache key");
-    *out = cczi_cache_get(cfg->cache, key);
-    if (*out)
-        return CCZ_OK;
-    rc = cczi_evidence_new(out, q, cfg->roots, cfg->collateral, err);
-    if (rc == CCZ_OK)
-        cczi_cache_put(cfg->cache, key, *out);
-    return rc;
+    if (cfg->cache) {
+        ccz_rc rc = cczi_cache_key(s->key, q, cfg->roots, cfg->collateral);
+        if (rc != CCZ_OK)
+            return ccz_fail(err, rc, "quote:memory", 0, "could not compute a cache key");
+        s->evidence = cczi_cache_get(cfg->cache, s->key);
+    }
+    s->is_new = !s->evidence;
+    return s->is_new ? cczi_evidence_new(&s->evidence, &s->pending, q, cfg->roots, cfg->collateral,
+                                         err)
+                     : CCZ_OK;
 }
 
 /* D.3: TCB info v2 and v3 with id SGX are about SGX, v3 with id TDX about TDX. */
@@ -86,15 +97,12 @@ static ccz_rc check_platform(const struct cczi_evidence *e, const struct ccz_col
 }
 
 /* D.9: header and body, by the attestation key. */
-static ccz_rc check_signature(const struct ccz_quote *q, const struct cczi_evidence *e,
-                              struct ccz_err *err)
+static void collect_signature(struct cczi_sigs *sigs, const struct ccz_quote *q,
+                              const struct cczi_evidence *e)
 {
-    ccz_rc rc =
-        ccz_ecdsa_verify(e->attest_key, q->signature.ptr, q->signature.size, &q->signed_bytes, 1);
-    if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "quote:signature", 0,
-                        "the attestation key did not sign header and body");
-    return CCZ_OK;
+    static const struct cczi_sig_refusal refusal = {
+        "quote:signature", "the attestation key did not sign header and body", NULL};
+    cczi_sigs_add_raw(sigs, e->attest_key, q->signature, q->signed_bytes, &refusal);
 }
 
 /* D.10; a revoked TCB has lost its secrets, so that nothing it signed is genuine. */
@@ -109,11 +117,33 @@ static ccz_rc evaluate_tcb(struct cczi_tcb_verdict *tcb, const struct cczi_evide
     return rc;
 }
 
+/* D.2 and D.4 to D.9: everything that the signatures are about, then the signatures. */
+static ccz_rc check_evidence(const struct cczi_level **qe_level, struct source *s,
+                             const struct cczi_sgx_report *qe, const struct ccz_quote *q,
+                             const struct ccz_verify_cfg *cfg, struct ccz_err *err)
+{
+    const struct ccz_collateral *c = cfg->collateral;
+    ccz_rc rc = get_evidence(s, q, cfg, err);
+    if (rc == CCZ_OK)
+        rc = check_dates(s->evidence->windows, CCZI_CHAIN_LEN_MAX, cfg->now_s,
+                         "is the clock right?", err);
+    if (rc == CCZ_OK)
+        rc = check_platform(s->evidence, c, err);
+    if (rc == CCZ_OK) /* D.8 */
+        rc = cczi_qe_identity_match(qe_level, &c->qe_identity, qe, err);
+    if (rc == CCZ_OK)
+        collect_signature(&s->pending.sigs, q, s->evidence);
+    rc = cczi_sigs_check(&s->pending.sigs, rc, err);
+    if (rc == CCZ_OK && s->is_new && cfg->cache)
+        cczi_cache_put(cfg->cache, s->key, s->evidence);
+    return rc;
+}
+
 /* D.2 and D.4 to D.10, with a parsed quote. */
 static ccz_rc verify(struct ccz_claims *out, const struct ccz_quote *q,
                      const struct ccz_verify_cfg *cfg, struct ccz_err *err)
 {
-    __attribute__((cleanup(cczi_evidence_freep))) struct cczi_evidence *e = NULL;
+    __attribute__((cleanup(source_deinit))) struct source s = {0};
     const struct ccz_collateral *c = cfg->collateral;
     const struct cczi_level *qe_level = NULL;
     struct cczi_sgx_report qe;
@@ -124,19 +154,12 @@ static ccz_rc verify(struct ccz_claims *out, const struct ccz_quote *q,
     if (is_td)
         cczi_td_report_read(&td, q->body);
 
-    ccz_rc rc = get_evidence(&e, q, cfg, err);
+    ccz_rc rc = check_evidence(&qe_level, &s, &qe, q, cfg, err);
     if (rc == CCZ_OK)
-        rc = check_dates(e->windows, CCZI_CHAIN_LEN_MAX, cfg->now_s, "is the clock right?", err);
+        rc = evaluate_tcb(&tcb, s.evidence, c, is_td ? &td : NULL, qe_level, err);
     if (rc == CCZ_OK)
-        rc = check_platform(e, c, err);
-    if (rc == CCZ_OK) /* D.8 */
-        rc = cczi_qe_identity_match(&qe_level, &c->qe_identity, &qe, err);
-    if (rc == CCZ_OK)
-        rc = check_signature(q, e, err);
-    if (rc == CCZ_OK)
-        rc = evaluate_tcb(&tcb, e, c, is_td ? &td : NULL, qe_level, err);
-    if (rc == CCZ_OK)
-        cczi_claims_fill(out, &(struct cczi_claims_in){q, is_td ? &td : NULL, &qe, e, c, &tcb});
+        cczi_claims_fill(
+            out, &(struct cczi_claims_in){q, is_td ? &td : NULL, &qe, s.evidence, c, &tcb});
     return rc;
 }
 

@@ -4,6 +4,7 @@
 #include <cczoo/crypto.h>
 
 #include "ccz_test.h"
+#include "crypto/crypto_priv.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -294,6 +295,60 @@ static void test_files(void)
     CHECK(rmdir(dir) == 0);
 }
 
+/* Every job gets its own rc, whatever stands beside it; both curves, both forms, damage of each kind.
+ */
+static void test_batch(void)
+{
+    enum { LEN = 23 };
+    struct ccz_key *keys[] = {new_key(CCZ_P256), new_key(CCZ_P384), new_key(CCZ_P256)};
+    struct ccz_ecdsa_job jobs[LEN] = {0};
+    uint8_t sigs[LEN][104];
+    CHECK(ccz_ecdsa_verify_batch(NULL, 0) == CCZ_OK);
+    for (uint32_t i = 0; i < LEN; i++) {
+        struct ccz_ecdsa_job *j = &jobs[i];
+        const struct ccz_span msg = CCZ_SPAN(&i, sizeof(i));
+        j->key = keys[i % 3];
+        j->sig = CCZ_SPAN(sigs[i], i % 3 == 1 ? 96 : 64);
+        j->digest_size = i % 3 == 1 ? 48 : 32;
+        CHECK(ccz_hash(j->digest, i % 3 == 1 ? CCZ_SHA384 : CCZ_SHA256, &msg, 1) == CCZ_OK);
+        CHECK(ccz_ecdsa_sign(sigs[i], j->key, &msg, 1) == CCZ_OK);
+        if (i % 2) {
+            CCZ_AUTO_BUF der;
+            ccz_buf_init(&der, sizeof(sigs[i]));
+            cczi_ecdsa_put_der(&der, sigs[i], j->sig.size);
+            memcpy(sigs[i], der.ptr, der.size);
+            j->sig.size = der.size;
+            j->form = CCZ_SIG_DER;
+        }
+    }
+    for (size_t len = 0; len <= LEN; len++)
+        CHECK(ccz_ecdsa_verify_batch(jobs, len) == CCZ_OK);
+    for (size_t bad = 0; bad < LEN; bad++) {
+        struct ccz_ecdsa_job copy[LEN];
+        memcpy(copy, jobs, sizeof(jobs));
+        copy[bad].digest[bad % 32] ^= 0x10;
+        CHECK(ccz_ecdsa_verify_batch(copy, LEN) == CCZ_E_SIG);
+        for (size_t i = 0; i < LEN; i++)
+            CHECK(copy[i].rc == (i == bad ? CCZ_E_SIG : CCZ_OK));
+        copy[bad] = jobs[bad];
+        copy[bad].sig.size--;
+        CHECK(ccz_ecdsa_verify_batch(copy, LEN) == CCZ_E_SIG && copy[bad].rc == CCZ_E_SIG);
+        copy[bad].sig.size += 2; /* a trailing byte */
+        CHECK(ccz_ecdsa_verify_batch(copy, LEN) == CCZ_E_SIG && copy[bad].rc == CCZ_E_SIG);
+        copy[bad].sig = CCZ_SPAN(NULL, 0);
+        CHECK(ccz_ecdsa_verify_batch(copy, LEN) == CCZ_E_SIG && copy[bad].rc == CCZ_E_SIG);
+        copy[bad] = jobs[bad];
+        copy[bad].form = copy[bad].form == CCZ_SIG_RAW ? CCZ_SIG_DER : CCZ_SIG_RAW;
+        CHECK(ccz_ecdsa_verify_batch(copy, LEN) == CCZ_E_SIG && copy[bad].rc == CCZ_E_SIG);
+        copy[bad] = jobs[bad];
+        copy[bad].digest_size = 20;
+        CHECK(ccz_ecdsa_verify_batch(copy, LEN) == CCZ_E_ARG && copy[bad].rc == CCZ_E_ARG);
+    }
+    for (size_t i = 0; i < 3; i++)
+        ccz_key_free(keys[i]);
+    CHECK(ERR_peek_error() == 0);
+}
+
 static void *use_key(void *arg)
 {
     const struct ccz_key *k = arg;
@@ -320,10 +375,9 @@ static void test_threads(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"ec.kat", test_kat},     {"ec.refuse", test_refuse},
-        {"ec.sign", test_sign},   {"ec.spki", test_spki},
-        {"ec.pkcs8", test_pkcs8}, {"ec.other_kinds", test_other_kinds},
-        {"ec.files", test_files}, {"ec.threads", test_threads},
+        {"ec.kat", test_kat},     {"ec.refuse", test_refuse}, {"ec.sign", test_sign},
+        {"ec.spki", test_spki},   {"ec.pkcs8", test_pkcs8},   {"ec.other_kinds", test_other_kinds},
+        {"ec.files", test_files}, {"ec.batch", test_batch},   {"ec.threads", test_threads},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -304,8 +304,10 @@ static void test_cache_evicts(void)
     world_new(&a, &cfg);
     struct ccz_quote q;
     struct cczi_evidence *e = NULL;
+    struct cczi_pending pending = {0};
     CHECK(ccz_quote_parse(&q, ccz_buf_span(&a.k.quote), NULL) == CCZ_OK);
-    CHECK(cczi_evidence_new(&e, &q, &a.k.roots, a.c, NULL) == CCZ_OK);
+    CHECK(cczi_evidence_new(&e, &pending, &q, &a.k.roots, a.c, NULL) == CCZ_OK);
+    cczi_pending_deinit(&pending); /* what is kept does not need it */
     CCZ_AUTO(ccz_verify_cache) cache = NULL;
     CHECK(ccz_verify_cache_new(&cache, 0) == CCZ_E_ARG &&
           ccz_verify_cache_new(&cache, 65537) == CCZ_E_ARG);

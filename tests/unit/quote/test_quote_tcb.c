@@ -451,13 +451,18 @@ static void test_converge(void)
     }
 }
 
+static enum ccz_tcb_status status_from(const char *name)
+{
+    return cczi_tcb_status_from(ccz_span_str(name));
+}
+
 static void test_names(void)
 {
     for (int s = CCZ_TCB_UP_TO_DATE; s <= CCZ_TCB_REVOKED; s++)
-        CHECK(cczi_tcb_status_from(ccz_tcb_status_name((enum ccz_tcb_status)s)) ==
+        CHECK(status_from(ccz_tcb_status_name((enum ccz_tcb_status)s)) ==
               (enum ccz_tcb_status)s);
     CHECK(strcmp(ccz_tcb_status_name(CCZ_TCB_NONE), "None") == 0);
-    CHECK(cczi_tcb_status_from("None") == CCZ_TCB_NONE && cczi_tcb_status_from("") == CCZ_TCB_NONE);
+    CHECK(status_from("None") == CCZ_TCB_NONE && status_from("") == CCZ_TCB_NONE);
     CHECK(strcmp(ccz_tee_name(CCZ_TEE_NONE), "none") == 0 &&
           strcmp(ccz_tee_name(CCZ_TEE_SGX), "sgx") == 0);
     CHECK(strcmp(ccz_tee_name(CCZ_TEE_TDX), "tdx") == 0 &&
@@ -516,10 +521,10 @@ static void test_matching(void)
                            plain[i].pce_svn, i);
         }
         ccz_buf_put_str(&text, "]}");
-        CCZ_AUTO(ccz_json) json = NULL;
+        CCZ_AUTO(ccz_jdoc) json = NULL;
         struct cczi_tcb_info info;
-        CHECK(ccz_json_parse(&json, ccz_buf_span(&text), NULL) == CCZ_OK);
-        CHECK(cczi_tcb_info_read(&info, json, NULL) == CCZ_OK);
+        CHECK(ccz_jdoc_parse(&json, ccz_buf_span(&text), NULL) == CCZ_OK);
+        CHECK(cczi_tcb_info_read(&info, ccz_jdoc_root(json), NULL) == CCZ_OK);
         struct cczi_pck pck = {.pce_svn = (uint16_t)rnd(90)};
         memset(pck.comp_svn, 1, 16);
         pck.comp_svn[0] = (uint8_t)rnd(3);

@@ -334,14 +334,17 @@ static ccz_rc check_evidence(struct ccz_span quote, struct ccz_err *err)
     struct ccz_roots intel = {0};
     struct ccz_quote q;
     struct cczi_evidence *e = NULL;
+    struct cczi_pending pending = {0};
     CHECK(ccz_roots_add_intel(&intel) == CCZ_OK);
     ccz_rc rc = ccz_quote_parse(&q, quote, err);
     if (rc == CCZ_OK)
-        rc = cczi_evidence_new(&e, &q, &intel, NULL, err);
+        rc = cczi_evidence_new(&e, &pending, &q, &intel, NULL, err);
+    rc = cczi_sigs_check(&pending.sigs, rc, err);
     if (rc == CCZ_OK &&
         ccz_ecdsa_verify(e->attest_key, q.signature.ptr, 64, &q.signed_bytes, 1) != CCZ_OK)
         rc = ccz_fail(err, CCZ_E_SIG, "quote:signature", 0, "signature");
     cczi_evidence_free(e);
+    cczi_pending_deinit(&pending);
     return rc;
 }
 
@@ -429,18 +432,19 @@ static const char *const stricter[] = {
 
 static bool document_ok(struct ccz_span text)
 {
-    CCZ_AUTO(ccz_json) json = NULL;
-    if (ccz_json_parse(&json, text, NULL) != CCZ_OK)
+    CCZ_AUTO(ccz_jdoc) json = NULL;
+    if (ccz_jdoc_parse(&json, text, NULL) != CCZ_OK)
         return false;
+    const struct ccz_jnode *root = ccz_jdoc_root(json);
     uint8_t sig[64];
     struct cczi_fields f = {.where = "test"};
-    cczi_field_hex(&f, sig, sizeof(sig), json, "signature");
+    cczi_field_hex(&f, sig, sizeof(sig), root, "signature");
     if (f.rc != CCZ_OK)
         return false;
     struct cczi_tcb_info t;
     struct cczi_qe_identity q;
-    const struct ccz_json *tcb = ccz_json_get(json, "tcbInfo"),
-                          *qe = ccz_json_get(json, "enclaveIdentity");
+    const struct ccz_jnode *tcb = ccz_jnode_get(root, "tcbInfo"),
+                           *qe = ccz_jnode_get(root, "enclaveIdentity");
     ccz_rc rc;
     if (tcb) {
         rc = cczi_tcb_info_read(&t, tcb, NULL);

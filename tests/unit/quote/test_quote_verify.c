@@ -751,9 +751,11 @@ static void test_forged_links(void)
     ccz_pem_put(&chain, "CERTIFICATE", ccz_cert_der(fake_root));
     q.cert_data = ccz_buf_span(&chain);
     struct cczi_evidence *e = NULL;
-    expect("quote", cczi_evidence_new(&e, &q, &k.roots, good, &err), &err, CCZ_E_UNTRUSTED,
-           "quote:pck-root");
+    struct cczi_pending pending = {0};
+    expect("quote", cczi_evidence_new(&e, &pending, &q, &k.roots, good, &err), &err,
+           CCZ_E_UNTRUSTED, "quote:pck-root");
     CHECK(e == NULL);
+    cczi_pending_deinit(&pending);
     kit_free(&k);
 }
 
