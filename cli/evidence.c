@@ -3,6 +3,15 @@
 
 #include <string.h>
 
+ccz_rc cli_evidence_open(struct ccz_evidence **out, const char *file, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF bytes;
+    ccz_buf_init(&bytes, CCZ_EVIDENCE_FILE_MAX);
+    *out = NULL;
+    ccz_rc rc = ccz_file_read(&bytes, strcmp(file, "-") == 0 ? "/dev/stdin" : file, err);
+    return rc == CCZ_OK ? ccz_evidence_open(out, ccz_buf_span(&bytes), err) : rc;
+}
+
 ccz_rc cli_time(int64_t *out_s, const char *at, struct ccz_err *err)
 {
     *out_s = ccz_clock_now_s(ccz_clock_system());
@@ -63,14 +72,29 @@ void cli_verifier_close(struct cli_verifier *v)
     *v = (struct cli_verifier){0};
 }
 
+static ccz_rc verify_only(void *arg, struct ccz_claims *claims, struct ccz_span evidence,
+                          struct ccz_err *err)
+{
+    return ccz_verifier_verify(arg, claims, evidence, err);
+}
+
+ccz_rc cli_verify_opened(struct ccz_claims *claims, const struct cli_verifier *v,
+                         const struct ccz_evidence *e, struct ccz_err *err)
+{
+    return ccz_evidence_appraise(claims, e, verify_only, v->verifier, err);
+}
+
 ccz_rc cli_verify(struct ccz_claims *claims, const struct cli_verifier *v, const char *file,
                   struct ccz_err *err)
 {
-    CCZ_AUTO_BUF evidence;
-    ccz_buf_init(&evidence, CCZ_QUOTE_SIZE_MAX);
-    ccz_rc rc = ccz_file_read(&evidence, strcmp(file, "-") == 0 ? "/dev/stdin" : file, err);
+    CCZ_AUTO(ccz_evidence) e = NULL;
+    struct ccz_verdict verdict;
+    ccz_rc rc = cli_evidence_open(&e, file, err);
+    if (rc == CCZ_OK)
+        rc = cli_verify_opened(claims, v, e, err);
+    if (rc == CCZ_OK && v->policy)
+        rc = ccz_policy_eval(&verdict, v->policy, claims, v->now_s, err);
     if (rc != CCZ_OK)
-        return rc;
-    return v->policy ? ccz_verifier_appraise(v->verifier, claims, ccz_buf_span(&evidence), err)
-                     : ccz_verifier_verify(v->verifier, claims, ccz_buf_span(&evidence), err);
+        *claims = (struct ccz_claims){0};
+    return rc;
 }

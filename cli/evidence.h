@@ -4,6 +4,7 @@
 /* What the commands about evidence, policies and collateral share: files, options, the verifier. */
 #include "ui.h"
 
+#include <cczoo/evidence.h>
 #include <cczoo/verifier.h>
 
 /* Whom to trust and when, from the options below. Zeroed = nobody, now. */
@@ -22,6 +23,9 @@ struct cli_trust {
      "appraisal policy; without it only genuineness is checked"}
 /* clang-format on */
 
+/* Opens the evidence in @p file ("-": standard input), whatever its encoding and container. */
+CCZ_MUST_USE ccz_rc cli_evidence_open(struct ccz_evidence **out, const char *file,
+                                      struct ccz_err *err);
 /* --at, or the system's clock if @p at is NULL. */
 CCZ_MUST_USE ccz_rc cli_time(int64_t *out_s, const char *at, struct ccz_err *err);
 CCZ_MUST_USE ccz_rc cli_policy_read(struct ccz_policy **out, const char *file, struct ccz_err *err);
@@ -39,7 +43,10 @@ CCZ_MUST_USE ccz_rc cli_verifier_open(struct cli_verifier *v, const struct cli_t
                                       struct ccz_err *err);
 void cli_verifier_close(struct cli_verifier *v);
 #define CLI_AUTO_VERIFIER __attribute__((cleanup(cli_verifier_close))) struct cli_verifier
-/* Verifies the evidence in @p file ("-": standard input) and, with a policy, appraises it. */
+/* Verifies evidence, the binding of its container included; judges nothing. */
+CCZ_MUST_USE ccz_rc cli_verify_opened(struct ccz_claims *claims, const struct cli_verifier *v,
+                                      const struct ccz_evidence *e, struct ccz_err *err);
+/* The evidence in @p file ("-": standard input): verified and, with a policy, appraised. */
 CCZ_MUST_USE ccz_rc cli_verify(struct ccz_claims *claims, const struct cli_verifier *v,
                                const char *file, struct ccz_err *err);
 
