@@ -165,13 +165,15 @@ static void describe_pck_id(const struct cczi_out *o, struct ccz_span data, uint
     PUT_ROWS(o, &r, rows);
 }
 
-/* Cuts the next PEM certificate out of a chain: genuine quotes have END and BEGIN in one line. */
-static bool next_block(struct ccz_span *block, struct ccz_span *rest)
+/* Cuts the next PEM certificate out of a chain: genuine quotes have END and BEGIN in one line. What
+ * stands in front of it, or behind the last one, goes to @p outside. */
+static bool next_block(struct ccz_span *block, struct ccz_span *outside, struct ccz_span *rest)
 {
     static const char end[] = "-----END CERTIFICATE-----";
     size_t size = sizeof(end) - 1, from = 0;
     while (from < rest->size && rest->ptr[from] != '-')
         from++;
+    *outside = CCZ_SPAN(rest->ptr, from);
     for (size_t i = from; i + size <= rest->size; i++) {
         if (memcmp(rest->ptr + i, end, size) == 0) {
             *block = CCZ_SPAN(rest->ptr + from, i + size - from);
@@ -179,7 +181,22 @@ static bool next_block(struct ccz_span *block, struct ccz_span *rest)
             return true;
         }
     }
+    *outside = *rest;
     return false;
+}
+
+/* Line ends and NULs, if all is well. */
+static void describe_outside(const struct cczi_out *o, struct ccz_span pem)
+{
+    CCZ_AUTO_BUF all;
+    struct ccz_span block, outside;
+    bool more;
+    ccz_buf_init(&all, pem.size);
+    do {
+        more = next_block(&block, &outside, &pem);
+        ccz_buf_put_span(&all, outside);
+    } while (more);
+    cczi_put_bytes(o, "outside_certificates", ccz_buf_span(&all));
 }
 
 static const char *role(const struct ccz_cert *cert, struct ccz_span sgx_extension)
@@ -193,8 +210,9 @@ static ccz_rc describe_chain(struct cczi_out *o, struct ccz_span pem, struct ccz
 {
     enum { CHAIN_MAX = 8 };
     const char *roles[CHAIN_MAX];
-    struct ccz_span block;
-    for (size_t n = 0; n < CHAIN_MAX && next_block(&block, &pem); n++) {
+    struct ccz_span block, outside;
+    describe_outside(o, pem);
+    for (size_t n = 0; n < CHAIN_MAX && next_block(&block, &outside, &pem); n++) {
         CCZ_AUTO(ccz_cert) cert = NULL;
         CCZ_AUTO_BUF der;
         ccz_buf_init(&der, block.size);
