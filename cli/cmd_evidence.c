@@ -1,61 +1,150 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
+#include "evidence.h"
 
-#include <cczoo/verifier.h>
+#include <cczoo/codec.h>
 
 #include <stdio.h>
 #include <string.h>
 
-/* One field of a report body, as the formats document lays it out. */
-struct field {
-    const char *name;
-    size_t at, size;
-};
+enum { OUT_SIZE_MAX = 8 << 20 };
 
-static const struct field sgx_fields[] = {
-    {"cpu_svn", 0, 16},     {"misc_select", 16, 4},     {"isv_ext_prod_id", 32, 16},
-    {"attributes", 48, 16}, {"mrenclave", 64, 32},      {"mrsigner", 128, 32},
-    {"config_id", 192, 64}, {"isv_prod_id", 256, 2},    {"isv_svn", 258, 2},
-    {"config_svn", 260, 2}, {"isv_family_id", 304, 16}, {"report_data", 320, 64},
-    {NULL, 0, 0},
-};
-static const struct field td_fields[] = {
-    {"tee_tcb_svn", 0, 16},      {"mrseam", 16, 48},        {"mrsignerseam", 64, 48},
-    {"seam_attributes", 112, 8}, {"td_attributes", 120, 8}, {"xfam", 128, 8},
-    {"mrtd", 136, 48},           {"mrconfigid", 184, 48},   {"mrowner", 232, 48},
-    {"mrownerconfig", 280, 48},  {"rtmr0", 328, 48},        {"rtmr1", 376, 48},
-    {"rtmr2", 424, 48},          {"rtmr3", 472, 48},        {"report_data", 520, 64},
-    {"tee_tcb_svn2", 584, 16},   {"mrservicetd", 600, 48},  {NULL, 0, 0},
-};
-
-static ccz_rc read_quote(struct ccz_buf *out, const char *file, struct ccz_err *err)
+static void put_error(struct ccz_buf *out, const struct ccz_err *err)
 {
-    ccz_buf_init(out, CCZ_QUOTE_SIZE_MAX);
-    return ccz_file_read(out, file, err);
+    const struct {
+        const char *name, *text;
+    } parts[] = {{"where", err->where},
+                 {"message", err->msg},
+                 {"got", err->got},
+                 {"expected", err->expected},
+                 {"hint", err->hint}};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        ccz_buf_printf(out, "%s\"%s\":", i ? "," : "{", parts[i].name);
+        ccz_json_put_str(out, ccz_span_str(parts[i].text));
+    }
+    ccz_buf_put_str(out, "}");
 }
 
-static void print_fields(const struct ccz_quote *q, bool json)
+/* -------------------------------------------------------------------------------- inspect */
+
+struct printer {
+    struct ccz_buf out;
+    bool json;
+    char group[64];
+};
+
+static void put_hex(struct ccz_buf *out, struct ccz_span v)
 {
-    const struct field *f = q->tee == CCZ_TEE_SGX ? sgx_fields : td_fields;
-    if (json)
-        ui_out("{\"version\":%u,\"tee\":\"%s\",\"certification_type\":%u", q->version,
-               ccz_tee_name(q->tee), q->cert_type);
-    else
-        ui_out("%-16s %u\n%-16s %s\n%-16s %u\n", "quote version", q->version, "tee",
-               ccz_tee_name(q->tee), "certification", q->cert_type);
-    for (; f->name; f++) {
-        char hex[129];
-        struct ccz_span v = ccz_span_sub(q->body, f->at, f->size);
-        if (v.size == 0)
-            continue; /* a TD report 1.0 has no 1.5 fields */
-        ccz_hex(hex, v.ptr, v.size);
-        if (json)
-            ui_out(",\"%s\":\"%s\"", f->name, hex);
-        else
-            ui_out("%-16s %s\n", f->name, hex);
+    for (size_t i = 0; i < v.size; i++)
+        ccz_buf_printf(out, "%02x", v.ptr[i]);
+}
+
+static void put_json_value(struct ccz_buf *out, const struct ccz_field *f)
+{
+    char date[21];
+    switch (f->kind) {
+    case CCZ_FIELD_BYTES:
+        ccz_buf_put_str(out, "\"");
+        put_hex(out, f->bytes);
+        ccz_buf_put_str(out, "\"");
+        break;
+    case CCZ_FIELD_NUMBER:
+        ccz_buf_printf(out, "%lld", (long long)f->number);
+        if (f->text) {
+            ccz_buf_printf(out, ",\"%s_name\":", f->name);
+            ccz_json_put_str(out, ccz_span_str(f->text));
+        }
+        break;
+    case CCZ_FIELD_TEXT:
+        ccz_json_put_str(out, ccz_span_str(f->text));
+        break;
+    case CCZ_FIELD_BOOL:
+        ccz_buf_put_str(out, f->number ? "true" : "false");
+        break;
+    case CCZ_FIELD_TIME:
+        ccz_time_format(date, f->number);
+        ccz_buf_printf(out, "\"%s\"", date);
+        break;
+    case CCZ_FIELD_NAMES:
+        ccz_buf_put_str(out, "[");
+        for (size_t i = 0; i < f->names_len; i++)
+            ccz_buf_printf(out, "%s\"%s\"", i ? "," : "", f->names[i]);
+        ccz_buf_put_str(out, "]");
+        break;
     }
+}
+
+static void put_text_value(struct ccz_buf *out, const struct ccz_field *f)
+{
+    char text[1024];
+    switch (f->kind) {
+    case CCZ_FIELD_BYTES:
+        put_hex(out, f->bytes);
+        break;
+    case CCZ_FIELD_NUMBER:
+        ccz_buf_printf(out, "%lld", (long long)f->number);
+        if (f->text)
+            ccz_buf_printf(out, " (%s)", f->text);
+        break;
+    case CCZ_FIELD_TEXT:
+        ccz_escape(text, sizeof(text), ccz_span_str(f->text));
+        ccz_buf_put_str(out, text);
+        break;
+    case CCZ_FIELD_BOOL:
+        ccz_buf_put_str(out, f->number ? "yes" : "no");
+        break;
+    case CCZ_FIELD_TIME:
+        ccz_time_format(text, f->number);
+        ccz_buf_put_str(out, text);
+        break;
+    case CCZ_FIELD_NAMES:
+        for (size_t i = 0; i < f->names_len; i++)
+            ccz_buf_printf(out, "%s%s", i ? ", " : "", f->names[i]);
+        if (f->names_len == 0)
+            ccz_buf_put_str(out, "none");
+        break;
+    }
+}
+
+static void print_field(void *arg, const struct ccz_field *f)
+{
+    struct printer *p = arg;
+    bool same = strcmp(p->group, f->group) == 0;
+    if (p->json) {
+        ccz_buf_printf(&p->out, same ? "," : "%s,\"%s\":{", p->group[0] ? "}" : "", f->group);
+        ccz_json_put_str(&p->out, ccz_span_str(f->name));
+        ccz_buf_put_str(&p->out, ":");
+        put_json_value(&p->out, f);
+    } else {
+        if (!same)
+            ccz_buf_printf(&p->out, "%s\n", f->group);
+        ccz_buf_printf(&p->out, "  %-28s ", f->name);
+        put_text_value(&p->out, f);
+        ccz_buf_put_str(&p->out, "\n");
+    }
+    (void)snprintf(p->group, sizeof(p->group), "%s", f->group);
+}
+
+static int inspect(const struct ccz_evidence *e, bool json)
+{
+    struct ccz_err err = {0};
+    struct printer p = {.json = json};
+    ccz_buf_init(&p.out, OUT_SIZE_MAX);
     if (json)
-        ui_out("}\n");
+        ccz_buf_put_str(&p.out, "{\"verified\":false");
+    ccz_rc rc = ccz_evidence_describe(e, print_field, &p, &err);
+    if (json) {
+        ccz_buf_printf(&p.out, "},\"complete\":%s", rc == CCZ_OK ? "true" : "false");
+        if (rc != CCZ_OK) {
+            ccz_buf_put_str(&p.out, ",\"error\":");
+            put_error(&p.out, &err);
+        }
+        ccz_buf_put_str(&p.out, "}\n");
+    }
+    ui_say("nothing was verified: this is what the file says");
+    ui_out_span(ccz_buf_span(&p.out));
+    ccz_buf_free(&p.out);
+    return rc == CCZ_OK ? UI_OK : ui_fail(&err);
 }
 
 int cmd_evidence_inspect(int argc, char **argv)
@@ -66,110 +155,195 @@ int cmd_evidence_inspect(int argc, char **argv)
     if (n < 0)
         return ui_parse_status(n);
     if (n != 1) {
-        ui_error("expected one file with a quote");
+        ui_error("expected one file with evidence, or - for standard input");
         return UI_USAGE;
     }
-    struct ccz_err err;
-    struct ccz_quote q;
-    CCZ_AUTO_BUF quote;
-    if (read_quote(&quote, argv[0], &err) != CCZ_OK ||
-        ccz_quote_parse(&q, ccz_buf_span(&quote), &err) != CCZ_OK)
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_evidence) e = NULL;
+    if (cli_evidence_open(&e, argv[0], &err) != CCZ_OK)
         return ui_fail(&err);
-    ui_say("nothing was verified: this is what the file says");
-    print_fields(&q, json);
-    return UI_OK;
+    return inspect(e, json);
 }
 
-static int64_t fixed_now(void *arg)
-{
-    return *(int64_t *)arg;
-}
+/* --------------------------------------------------------------------------------- verify */
 
-struct verify_opts {
-    const char *collateral, *sim, *policy, *at;
-    bool json;
+struct outcome {
+    const struct ccz_evidence *evidence;
+    bool genuine, judged;
+    struct ccz_claims claims; /* of genuine evidence */
+    struct ccz_verdict verdict;
+    ccz_rc rc;
+    struct ccz_err err;
 };
 
-static ccz_rc verify(struct ccz_claims *claims, const char *file, const struct verify_opts *o,
-                     struct ccz_policy **policy, struct ccz_err *err)
+static const char *outcome_name(const struct outcome *o)
 {
-    CCZ_AUTO_BUF quote, text;
-    ccz_buf_init(&text, CCZ_POLICY_SIZE_MAX);
-    ccz_rc rc = read_quote(&quote, file, err);
-    int64_t now = ccz_clock_now_s(ccz_clock_system());
-    if (rc == CCZ_OK && o->at && ccz_time_parse(&now, o->at, strlen(o->at)) != CCZ_OK)
-        rc = ccz_fail(err, CCZ_E_ARG, "cli:at", 0, "--at %s is not like 2026-01-31T00:00:00Z",
-                      o->at);
-    if (rc == CCZ_OK && o->policy) {
-        rc = ccz_file_read(&text, o->policy, err);
-        if (rc == CCZ_OK)
-            rc = ccz_policy_parse(policy, ccz_buf_span(&text), err);
+    if (o->rc == CCZ_OK)
+        return o->judged ? "accepted" : "genuine";
+    return ui_status(&o->err) == UI_NO ? "refused" : "error";
+}
+
+static void row(const char *name, const char *value)
+{
+    ui_out("%-20s %s\n", name, value);
+}
+
+static void row_hex(const char *name, const void *bytes, size_t size)
+{
+    char hex[2 * 64 + 1];
+    ccz_hex(hex, bytes, size);
+    row(name, hex);
+}
+
+static void row_date(const char *name, int64_t t_s)
+{
+    char date[21];
+    ccz_time_format(date, t_s);
+    row(name, t_s ? date : "none");
+}
+
+static void print_tcb(const struct ccz_claims *c)
+{
+    row("tcb_status", ccz_tcb_status_name(c->tcb_status));
+    row("platform_status", ccz_tcb_status_name(c->platform_status));
+    row("qe_status", ccz_tcb_status_name(c->qe_status));
+    row("module_status", c->tee == CCZ_TEE_TDX && c->module_status != CCZ_TCB_NONE
+                             ? ccz_tcb_status_name(c->module_status)
+                             : "none");
+    ui_out("%-20s", "advisories");
+    for (size_t i = 0; i < c->advisory_len; i++)
+        ui_out("%s%s", i ? ", " : " ", c->advisory[i]);
+    ui_out(c->advisory_len ? "\n" : " none\n");
+    row_date("tcb_date", c->tcb_date_s);
+    ui_out("%-20s %u\n", "tcb_eval_number", c->tcb_eval_number);
+    row_hex("fmspc", c->fmspc, sizeof(c->fmspc));
+    if (c->tee == CCZ_TEE_SGX) {
+        row_hex("mrenclave", c->mrenclave, sizeof(c->mrenclave));
+        row_hex("mrsigner", c->mrsigner, sizeof(c->mrsigner));
+        ui_out("%-20s %u\n%-20s %u\n", "isv_prod_id", c->isv_prod_id, "isv_svn", c->isv_svn);
+    } else {
+        row_hex("mrtd", c->mrtd, sizeof(c->mrtd));
+        for (int i = 0; i < 4; i++) {
+            char name[8];
+            (void)snprintf(name, sizeof(name), "rtmr%d", i);
+            row_hex(name, c->rtmr[i], sizeof(c->rtmr[i]));
+        }
     }
-    if (rc != CCZ_OK)
-        return rc;
-    const struct ccz_verifier_cfg cfg = {.clock = {fixed_now, &now},
-                                         .collateral_dir = o->collateral,
-                                         .trust_sim_dir = o->sim,
-                                         .policy = *policy};
-    CCZ_AUTO(ccz_verifier) v = NULL;
-    rc = ccz_verifier_new(&v, &cfg, err);
-    if (rc != CCZ_OK)
-        return rc;
-    return o->policy ? ccz_verifier_appraise(v, claims, ccz_buf_span(&quote), err)
-                     : ccz_verifier_verify(v, claims, ccz_buf_span(&quote), err);
 }
 
 static void print_claims(const struct ccz_claims *c)
 {
+    row("tee", ccz_tee_name(c->tee));
+    ui_out("%-20s %u\n", "quote_version", c->quote_version);
+    row("simulated", c->simulated ? "SIMULATED" : "no");
+    row("debug", c->debug ? "yes" : "no");
+    print_tcb(c);
+    row_hex("report_data", c->report_data, sizeof(c->report_data));
+    row("revocation_checked", c->revocation_checked ? "yes" : "no");
+    row_date("collateral_issued", c->collateral_issued_s);
+    row_date("collateral_expires", c->collateral_expires_s);
+}
+
+/* The key that a certificate's evidence is bound to. */
+static bool bound_key(uint8_t sha256[32], const struct outcome *o)
+{
+    const struct ccz_cert *cert = ccz_evidence_cert(o->evidence);
+    return cert && o->genuine && ccz_sha256(sha256, ccz_cert_spki(cert)) == CCZ_OK;
+}
+
+static void print_outcome(const struct outcome *o)
+{
+    uint8_t key[32];
+    row("verdict", outcome_name(o));
+    if (o->verdict.accept) {
+        char rule[sizeof(o->verdict.rule) * 4];
+        ccz_escape(rule, sizeof(rule), ccz_span_str(o->verdict.rule));
+        row("rule", rule);
+        row_date("grace_until", o->verdict.grace_until_s);
+    }
+    if (bound_key(key, o))
+        row_hex("bound_key_sha256", key, sizeof(key));
+    if (o->genuine)
+        print_claims(&o->claims);
+}
+
+static void print_outcome_json(const struct outcome *o)
+{
+    uint8_t key[32];
+    char text[65];
     CCZ_AUTO_BUF out;
-    ccz_buf_init(&out, 1 << 20);
-    ccz_claims_json(&out, c);
-    ccz_buf_put_str(&out, "\n");
+    ccz_buf_init(&out, OUT_SIZE_MAX);
+    ccz_buf_printf(&out, "{\"verdict\":\"%s\"", outcome_name(o));
+    if (o->verdict.accept) {
+        ccz_buf_put_str(&out, ",\"rule\":");
+        ccz_json_put_str(&out, ccz_span_str(o->verdict.rule));
+    }
+    if (o->verdict.grace_until_s) {
+        ccz_time_format(text, o->verdict.grace_until_s);
+        ccz_buf_printf(&out, ",\"grace_until\":\"%s\"", text);
+    }
+    if (bound_key(key, o)) {
+        ccz_hex(text, key, sizeof(key));
+        ccz_buf_printf(&out, ",\"bound_key_sha256\":\"%s\"", text);
+    }
+    if (o->genuine) {
+        ccz_buf_put_str(&out, ",\"claims\":");
+        ccz_claims_json(&out, &o->claims);
+    }
+    if (o->rc != CCZ_OK) {
+        ccz_buf_put_str(&out, ",\"error\":");
+        put_error(&out, &o->err);
+    }
+    ccz_buf_put_str(&out, "}\n");
     ui_out_span(ccz_buf_span(&out));
 }
 
-/* What `evidence verify` and `policy from-evidence` share: the file, whom to trust, and when. Returns -1 to go on,
- * else the exit status. */
-static int parse_verify(struct verify_opts *o, int argc, char **argv, const char *usage)
+static void verify(struct outcome *o, const struct cli_verifier *v)
 {
-    const struct ui_opt opts[] = {
-        {"collateral", &o->collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
-        {"trust-sim", &o->sim, NULL, NULL, "DIR",
-         "trust this software TEE (all output says SIMULATED)"},
-        {"policy", &o->policy, NULL, NULL, "FILE",
-         "appraisal policy; without it only genuineness is checked"},
-        {"at", &o->at, NULL, NULL, "TIME", "verification time, default now"},
-        {"json", NULL, NULL, &o->json, NULL, "claims as JSON on stdout"},
-        {0},
-    };
-    int n = ui_parse(argc, argv, usage, opts);
-    if (n < 0)
-        return ui_parse_status(n);
-    if (n != 1) {
-        ui_error("expected one file with a quote");
-        return UI_USAGE;
-    }
-    return -1;
+    o->judged = v->policy != NULL;
+    o->rc = cli_verify_opened(&o->claims, v, o->evidence, &o->err);
+    o->genuine = o->rc == CCZ_OK;
+    if (o->genuine && v->policy)
+        o->rc = ccz_policy_eval(&o->verdict, v->policy, &o->claims, v->now_s, &o->err);
 }
 
 int cmd_evidence_verify(int argc, char **argv)
 {
-    struct verify_opts o = {0};
-    int status = parse_verify(
-        &o, argc, argv, "cczoo evidence verify FILE --collateral DIR [--policy FILE] [--at TIME]");
-    if (status >= 0)
-        return status;
-    struct ccz_err err;
-    struct ccz_claims claims;
-    CCZ_AUTO(ccz_policy) policy = NULL;
-    if (verify(&claims, argv[0], &o, &policy, &err) != CCZ_OK)
-        return ui_fail(&err);
-    if (claims.simulated)
+    struct cli_trust trust = {0};
+    bool json = false;
+    const struct ui_opt opts[] = {
+        CLI_TRUST_OPTS(&trust),
+        CLI_POLICY_OPT(&trust),
+        {"json", NULL, NULL, &json, NULL, "verdict and claims as one JSON object"},
+        {0},
+    };
+    int n =
+        ui_parse(argc, argv,
+                 "cczoo evidence verify FILE --collateral DIR [--policy FILE] [--at TIME]", opts);
+    if (n < 0)
+        return ui_parse_status(n);
+    if (n != 1) {
+        ui_error("expected one file with evidence, or - for standard input");
+        return UI_USAGE;
+    }
+    struct outcome o = {0};
+    CCZ_AUTO(ccz_evidence) e = NULL;
+    CLI_AUTO_VERIFIER v;
+    if (cli_verifier_open(&v, &trust, &o.err) != CCZ_OK ||
+        cli_evidence_open(&e, argv[0], &o.err) != CCZ_OK)
+        return ui_fail(&o.err);
+    o.evidence = e;
+    verify(&o, &v);
+    if (o.claims.simulated)
         ui_simulated("the evidence comes from a software TEE");
-    if (o.json)
-        print_claims(&claims);
-    ui_say("%s: %s, TCB %s", o.policy ? "accepted" : "genuine, not judged by any policy",
-           ccz_tee_name(claims.tee), ccz_tcb_status_name(claims.tcb_status));
+    if (json)
+        print_outcome_json(&o);
+    else
+        print_outcome(&o);
+    if (o.rc != CCZ_OK)
+        return ui_fail(&o.err);
+    ui_say("%s: %s, TCB %s", o.judged ? "accepted" : "genuine, not judged by any policy",
+           ccz_tee_name(o.claims.tee), ccz_tcb_status_name(o.claims.tcb_status));
     return UI_OK;
 }
 
@@ -185,10 +359,7 @@ int cmd_policy_check(int argc, char **argv)
     }
     struct ccz_err err;
     CCZ_AUTO(ccz_policy) policy = NULL;
-    CCZ_AUTO_BUF text;
-    ccz_buf_init(&text, CCZ_POLICY_SIZE_MAX);
-    if (ccz_file_read(&text, argv[0], &err) != CCZ_OK ||
-        ccz_policy_parse(&policy, ccz_buf_span(&text), &err) != CCZ_OK)
+    if (cli_policy_read(&policy, argv[0], &err) != CCZ_OK)
         return ui_fail(&err);
     ui_say("the policy is well formed");
     return UI_OK;
@@ -196,19 +367,21 @@ int cmd_policy_check(int argc, char **argv)
 
 int cmd_policy_draft(int argc, char **argv)
 {
-    struct verify_opts o = {0};
-    int status = parse_verify(&o, argc, argv,
-                              "cczoo policy from-evidence FILE --collateral DIR [--at TIME]");
-    if (status >= 0)
-        return status;
-    if (o.policy || o.json) {
-        ui_error("--policy and --json have no meaning here: the output is a policy");
+    struct cli_trust trust = {0};
+    const struct ui_opt opts[] = {CLI_TRUST_OPTS(&trust), {0}};
+    int n =
+        ui_parse(argc, argv, "cczoo policy from-evidence FILE --collateral DIR [--at TIME]", opts);
+    if (n < 0)
+        return ui_parse_status(n);
+    if (n != 1) {
+        ui_error("expected one file with a quote");
         return UI_USAGE;
     }
     struct ccz_err err;
     struct ccz_claims claims;
-    CCZ_AUTO(ccz_policy) none = NULL;
-    if (verify(&claims, argv[0], &o, &none, &err) != CCZ_OK)
+    CLI_AUTO_VERIFIER v;
+    if (cli_verifier_open(&v, &trust, &err) != CCZ_OK ||
+        cli_verify(&claims, &v, argv[0], &err) != CCZ_OK)
         return ui_fail(&err);
     if (claims.simulated)
         ui_simulated("the evidence comes from a software TEE");

@@ -80,16 +80,20 @@ static int exit_status(ccz_rc rc)
     }
 }
 
+int ui_status(const struct ccz_err *err)
+{
+    return err->got[0] || err->expected[0] ? UI_NO : exit_status(err->rc);
+}
+
 int ui_fail(const struct ccz_err *err)
 {
-    bool refused = err->got[0] || err->expected[0];
-    if (refused)
+    if (err->got[0] || err->expected[0])
         ui_say("refused: %s: %s / %s", err->where, err->got, err->expected);
     else
         ui_error("%s: %s", err->where, err->msg);
     if (err->hint[0])
         ui_hint("%s", err->hint);
-    return refused ? UI_NO : exit_status(err->rc);
+    return ui_status(err);
 }
 
 void ui_simulated(const char *what)

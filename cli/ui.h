@@ -20,7 +20,9 @@ void ui_out_span(struct ccz_span s);
 CCZ_FMT(1, 2) void ui_say(const char *fmt, ...);
 CCZ_FMT(1, 2) void ui_error(const char *fmt, ...);
 CCZ_FMT(1, 2) void ui_hint(const char *fmt, ...);
-/* Prints an error or a refusal with its hint; returns the exit status that belongs to it. */
+/* The exit status that belongs to an error or a refusal. */
+int ui_status(const struct ccz_err *err);
+/* Prints an error or a refusal with its hint; returns its exit status. */
 int ui_fail(const struct ccz_err *err);
 /* The SIMULATED banner, once per process. */
 void ui_simulated(const char *what);

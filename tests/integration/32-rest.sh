@@ -124,7 +124,7 @@ step "the certificate"
 openssl s_client -connect "${REST#https://}" </dev/null 2>/dev/null | openssl x509 -outform DER -out "$RUN/cert.der"
 python3 "$here/rest.py" evidence "$RUN/cert.der" "$RUN/quote"
 for quote in legacy dice; do
-    "$BIN/cczoo" evidence inspect "$RUN/quote.$quote" 2>/dev/null | grep -qE "^mrenclave +$SERVER_ID\$" || die "another measurement"
+    "$BIN/cczoo" evidence inspect "$RUN/quote.$quote" 2>/dev/null | grep -qE "^ +mrenclave +$SERVER_ID\$" || die "another measurement"
     "$BIN/cczoo" evidence verify "$RUN/quote.$quote" --trust-sim "$RUN/sim/trust" --policy "$RUN/policy.json" 2>"$RUN/err" ||
         die "the evidence is refused: $(cat "$RUN/err")"
     grep -q '^accepted: ' "$RUN/err" && grep -q '^SIMULATED: ' "$RUN/err" || die "$(cat "$RUN/err")"
