@@ -6,14 +6,17 @@
  * Appraisal policy (RFC 9334): claims + policy -> verdict with the reason. Pure.
  * The empty policy, a partial policy and a zeroed verdict all reject.
  *
- * JSON (every field: docs/reference/policy.md):
+ * JSON (every field: docs/reference/policy.md; as JSON Schema: ccz_policy_schema()):
  *   {"version": 1, "rules": [{"name": "server", "tee": "sgx", "mrenclave": "<64 hex>"}]}
  * Evidence is accepted if some rule accepts it. A rule that says nothing about a field uses the strict
- * default: genuine hardware, no DEBUG, TCB status UpToDate. Each rule must pin who it is about: mrenclave, or
- * mrsigner with isv_prod_id and isv_svn (SGX); mrtd (TDX). `{}` and no rules parse, and refuse everybody.
+ * default: genuine hardware, no DEBUG, TCB status UpToDate, no migration, VMPL 0, revocation checked. Each
+ * rule must pin who it is about: mrenclave, or mrsigner with isv_prod_id and isv_svn (SGX); mrtd (TDX);
+ * measurement with product and reported_tcb (SNP: AMD publishes no statuses, so that the rule has to say
+ * which firmware is good enough). `{}` and no rules parse, and refuse everybody.
  *
- * Reading order of the sources: fields.c (the table of fields: one line per claim), kinds.c (how each kind of
- * field is read, judged and drafted), policy.c (rules, evaluation), draft.c.
+ * Reading order of the sources: fields.c (the table of fields: one line per claim), kinds.c, kinds_num.c and
+ * kinds_tcb.c (how each kind of field is read, judged, shown and drafted), read.c, policy.c (rules, evaluation),
+ * draft.c, explain.c, schema.c.
  */
 #include <cczoo/quote.h>
 
@@ -23,12 +26,13 @@ extern "C" {
 
 #define CCZ_POLICY_SIZE_MAX  1048576
 #define CCZ_POLICY_RULES_MAX 256  /**< rules in a policy */
-#define CCZ_POLICY_LIST_MAX  1024 /**< values in one list */
+#define CCZ_POLICY_LIST_MAX  1024 /**< values in one list (of an SNP TCB: per component) */
 
 struct ccz_policy; /**< immutable, shareable between threads */
 /**
- * Unknown fields are errors: a misspelt restriction must not vanish. So are duplicates, fields of the other
- * TEE, empty lists, values of the wrong type or size, and rules that pin nobody.
+ * Unknown fields are errors: a misspelt restriction must not vanish. So are duplicates, fields of another
+ * TEE, empty lists, values of the wrong type or size, rules that pin nobody, and
+ * grace for a field that the rule does not judge.
  * @retval CCZ_E_FORMAT  err->where "policy:<what>" or "json:..", err->msg begins with the JSON path
  * @retval CCZ_E_LIMIT   larger than the maxima above
  */
@@ -40,11 +44,11 @@ CCZ_DEFINE_AUTO(ccz_policy)
 struct ccz_verdict {
     bool accept;   /**< zeroed = reject */
     char rule[64]; /**< name of the rule that accepted */
-    int64_t
-        grace_until_s; /**< not 0: accepted only because of the rule's dated grace, which ends then */
+    /** Not 0: accepted only because of the rule's dated grace, which ends then. */
+    int64_t grace_until_s;
 };
 /**
- * @param claims  from ccz_quote_verify(); zeroed claims are refused by every policy
+ * @param claims  from ccz_quote_verify() or ccz_snp_verify(); zeroed claims are refused by every policy
  * @param now_s   for collateral age and dated grace windows, seconds since 1970 UTC
  * @retval CCZ_OK        accepted, verdict->accept is true
  * @retval CCZ_E_POLICY  refused: err->where "policy:<field>", got, expected, the rule in err->msg; verdict
@@ -55,12 +59,42 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_policy_eval(struct ccz_verdict *verdict, const s
                                             const struct ccz_claims *claims, int64_t now_s,
                                             struct ccz_err *err);
 
+/** How one field of one rule fares. Zero is no acceptance. */
+enum ccz_policy_outcome {
+    CCZ_POLICY_NOT_JUDGED = 0, /**< the rule does not say anything about it, nor does a default */
+    CCZ_POLICY_PASS,
+    CCZ_POLICY_GRACE, /**< only because of the dated grace */
+    CCZ_POLICY_FAIL
+};
+CCZ_API const char *
+ccz_policy_outcome_name(enum ccz_policy_outcome o); /**< "not-judged", "pass", .. */
+enum ccz_policy_format { CCZ_POLICY_TEXT, CCZ_POLICY_JSON };
+/**
+ * Appends what every rule demands, strict defaults included, and how given claims fare with it, field by field;
+ * unlike ccz_policy_eval() it does not stop at the first refusal. JSON:
+ *   {"rules": [{"rule": name, "tee": tee, "grace_until": time or null, "fields": [{"field": name, "named": by the
+ *    rule or by default, "judged": bool, "expected": text or null}]}]}
+ * and with claims also {"accept": bool, "where": of the refusal or null, "rule": that accepted or null,
+ * "grace_until": time or null}, "accept" per rule, "outcome" and "got" per field.
+ * @param claims  NULL = only what is demanded, at @p now_s
+ * @retval CCZ_E_LIMIT  out->max_size, or no memory ("policy:explain"); nothing appended
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_policy_explain(struct ccz_buf *out, const struct ccz_policy *p,
+                                               const struct ccz_claims *claims, int64_t now_s,
+                                               enum ccz_policy_format format, struct ccz_err *err);
+
+/** Appends the JSON Schema (draft 2020-12) of policies, made from the table of fields. What it accepts may still
+ *  be refused by ccz_policy_parse(): two rules of one name, min above max, value outside mask, doubled keys, and
+ *  grace beside a field that is not judged are beyond a schema. */
+CCZ_API void ccz_policy_schema(struct ccz_buf *out);
+
 /**
  * Appends a policy that accepts @p claims and pins their identity: a draft for a human to read and loosen
  * (other builds, later SVNs) or tighten.
- * @param claims  known-good claims from ccz_quote_verify()
+ * @param claims  known-good claims from ccz_quote_verify() or ccz_snp_verify()
  * @retval CCZ_E_POLICY  claims that no draft should bless: DEBUG ("policy:draft-debug"), Revoked or no TCB status
- *                       ("policy:draft-status"), no SGX or TDX claims ("policy:draft-tee")
+ *                       ("policy:draft-status"), no product line ("policy:draft-signer"), no TEE
+ *                       ("policy:draft-tee")
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_policy_draft(struct ccz_buf *out, const struct ccz_claims *claims,
                                              struct ccz_err *err);

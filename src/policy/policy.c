@@ -9,11 +9,6 @@
 
 enum { VERSION = 1 };
 
-struct ccz_policy {
-    struct cczi_rule *rule;
-    size_t len;
-};
-
 /* ------------------------------------------------------------------------------- JSON path */
 
 ccz_rc cczi_at_fail(struct cczi_at *at, const char *where, const char *fmt, ...)
@@ -83,32 +78,75 @@ static ccz_rc parse_tee(struct cczi_rule *r, const struct ccz_json *j, struct cc
 {
     size_t mark = cczi_at_key(at, "tee");
     const char *tee = ccz_json_str(ccz_json_get(j, "tee"));
-    if (tee && strcmp(tee, ccz_tee_name(CCZ_TEE_SGX)) == 0)
-        r->tee = CCZ_TEE_SGX;
-    else if (tee && strcmp(tee, ccz_tee_name(CCZ_TEE_TDX)) == 0)
-        r->tee = CCZ_TEE_TDX;
-    else
-        return cczi_at_fail(at, "policy:rule-tee", "expected \"sgx\" or \"tdx\"");
+    for (int t = CCZ_TEE_SGX; t <= CCZ_TEE_SNP && tee; t++)
+        if (strcmp(tee, ccz_tee_name((enum ccz_tee)t)) == 0)
+            r->tee = (enum ccz_tee)t;
+    if (r->tee == CCZ_TEE_NONE)
+        return cczi_at_fail(at, "policy:rule-tee", "expected \"sgx\", \"tdx\" or \"snp\"");
     cczi_at_leave(at, mark);
     return CCZ_OK;
 }
 
-static ccz_rc parse_field(struct cczi_rule *r, const char *key, const struct ccz_json *j,
-                          struct cczi_at *at)
+/* Field @p key into its place in @p values, which are those of the rule or of its grace. */
+static ccz_rc parse_field(struct cczi_value *values, enum ccz_tee tee, const char *key,
+                          const struct ccz_json *j, struct cczi_at *at)
 {
     size_t i = cczi_field_find(key);
     const struct cczi_field *f = &cczi_fields[i];
     size_t mark = cczi_at_key(at, key);
     if (i == cczi_fields_len)
         return cczi_at_fail(at, "policy:unknown-field", "unknown field");
-    if (!(f->tees & 1u << r->tee))
+    if (!(f->tees & 1u << tee))
         return cczi_at_fail(at, "policy:tee-field", "this field is not for tee \"%s\"",
-                            ccz_tee_name(r->tee));
-    ccz_rc rc = f->kind->parse(&r->value[i], r, f, j, at);
+                            ccz_tee_name(tee));
+    ccz_rc rc = f->kind->parse(&values[i], f, j, at);
     if (rc != CCZ_OK)
         return rc;
-    r->value[i].set = true;
+    values[i].set = values[i].named = true;
     cczi_at_leave(at, mark);
+    return CCZ_OK;
+}
+
+/* {"until": time, <field>: <value that is accepted as well>, ..} */
+static ccz_rc parse_grace(struct cczi_rule *r, const struct ccz_json *j, struct cczi_at *at)
+{
+    size_t mark = cczi_at_key(at, "grace"), fields = 0;
+    if (ccz_json_type(j) != CCZ_JSON_OBJECT)
+        return cczi_at_fail(at, "policy:type", "expected an object");
+    size_t inner = cczi_at_key(at, "until");
+    ccz_rc rc = cczi_get_time(&r->grace_until_s, ccz_json_get(j, "until"), at);
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_at_leave(at, inner);
+    const char *key = NULL;
+    for (const struct ccz_json *v; rc == CCZ_OK && (v = ccz_json_next(&key, j));) {
+        if (strcmp(key, "until") == 0)
+            continue;
+        size_t i = cczi_field_find(key);
+        if (i < cczi_fields_len && !(cczi_fields[i].flags & CCZI_GRACE)) {
+            (void)cczi_at_key(at, key);
+            return cczi_at_fail(at, "policy:grace", "no grace for who somebody is");
+        }
+        rc = parse_field(r->grace, r->tee, key, v, at);
+        fields++;
+    }
+    if (rc == CCZ_OK && fields == 0)
+        return cczi_at_fail(at, "policy:grace", "expected what to accept, such as \"tcb_status\"");
+    if (rc == CCZ_OK)
+        cczi_at_leave(at, mark);
+    return rc;
+}
+
+/* Grace beside a field that is not judged grants nothing: whoever wrote it meant something else. */
+static ccz_rc check_grace(const struct cczi_rule *r, struct cczi_at *at)
+{
+    for (size_t i = 0; i < cczi_fields_len; i++) {
+        if (!r->grace[i].set || r->value[i].set)
+            continue;
+        (void)cczi_at_key(at, "grace");
+        (void)cczi_at_key(at, cczi_fields[i].name);
+        return cczi_at_fail(at, "policy:grace", "the rule does not judge this field");
+    }
     return CCZ_OK;
 }
 
@@ -123,7 +161,8 @@ static ccz_rc parse_defaults(struct cczi_rule *r, struct cczi_at *at)
         struct ccz_json *j = NULL;
         ccz_rc rc = ccz_json_parse(&j, ccz_span_str(f->absent), at->err);
         if (rc == CCZ_OK)
-            rc = parse_field(r, f->name, j, at);
+            rc = parse_field(r->value, r->tee, f->name, j, at);
+        r->value[i].named = false;
         ccz_json_free(j);
         if (rc != CCZ_OK)
             return rc;
@@ -131,19 +170,17 @@ static ccz_rc parse_defaults(struct cczi_rule *r, struct cczi_at *at)
     return CCZ_OK;
 }
 
-/* A rule that pins no code would accept any enclave of any author on a healthy platform. */
 static ccz_rc check_pinned(const struct cczi_rule *r, struct cczi_at *at)
 {
-#define SAYS(field) (r->value[cczi_field_find(field)].set)
-    if (r->tee == CCZ_TEE_TDX && !SAYS("mrtd"))
-        return cczi_at_fail(at, "policy:unpinned", "a tdx rule must name mrtd");
-    bool by_signer = SAYS("mrsigner") && SAYS("isv_prod_id") && SAYS("isv_svn");
-    if (r->tee == CCZ_TEE_SGX && !SAYS("mrenclave") && !by_signer)
-        return cczi_at_fail(
-            at, "policy:unpinned",
-            "an sgx rule must name mrenclave, or mrsigner with isv_prod_id and isv_svn");
-    return CCZ_OK;
-#undef SAYS
+    for (size_t i = 0; i < cczi_pins_len; i++) {
+        const struct cczi_pin *p = &cczi_pins[i];
+        bool all = p->tee == r->tee;
+        for (size_t k = 0; k < sizeof(p->field) / sizeof(p->field[0]) && p->field[k]; k++)
+            all = all && r->value[cczi_field_find(p->field[k])].named;
+        if (all)
+            return CCZ_OK;
+    }
+    return cczi_at_fail(at, "policy:unpinned", "%s", cczi_pin_text(r->tee));
 }
 
 static ccz_rc parse_rule(struct cczi_rule *r, const struct ccz_policy *p, const struct ccz_json *j,
@@ -154,19 +191,22 @@ static ccz_rc parse_rule(struct cczi_rule *r, const struct ccz_policy *p, const 
     ccz_rc rc = parse_name(r, p, j, at);
     if (rc == CCZ_OK)
         rc = parse_tee(r, j, at);
-    for (size_t i = 0; i < ccz_json_len(j) && rc == CCZ_OK; i++) {
-        const char *key;
-        const struct ccz_json *v = ccz_json_member(&key, j, i);
+    const char *key = NULL;
+    for (const struct ccz_json *v; rc == CCZ_OK && (v = ccz_json_next(&key, j));) {
         if (strcmp(key, "name") == 0 || strcmp(key, "tee") == 0)
             continue;
-        if (strcmp(key, "description") != 0)
-            rc = parse_field(r, key, v, at);
+        if (strcmp(key, "grace") == 0)
+            rc = parse_grace(r, v, at);
+        else if (strcmp(key, "description") != 0)
+            rc = parse_field(r->value, r->tee, key, v, at);
         else if (ccz_json_type(v) != CCZ_JSON_STRING)
             rc = cczi_at_fail(at, "policy:type", "description: expected a string");
     }
     if (rc == CCZ_OK)
         rc = check_pinned(r, at);
-    return rc == CCZ_OK ? parse_defaults(r, at) : rc;
+    if (rc == CCZ_OK)
+        rc = parse_defaults(r, at);
+    return rc == CCZ_OK ? check_grace(r, at) : rc;
 }
 
 static ccz_rc parse_rules(struct ccz_policy *p, const struct ccz_json *rules, struct cczi_at *at)
@@ -242,39 +282,99 @@ void ccz_policy_free(struct ccz_policy *p)
     if (!p)
         return;
     for (size_t i = 0; i < p->len; i++)
-        for (size_t k = 0; k < cczi_fields_len; k++)
+        for (size_t k = 0; k < cczi_fields_len; k++) {
             free(p->rule[i].value[k].list);
+            free(p->rule[i].grace[k].list);
+        }
     free(p->rule);
     free(p);
 }
 
 /* -------------------------------------------------------------------------------- evaluation */
 
-/* @param[out] rank  how many fields of the table passed; 0 = not even the TEE */
-static ccz_rc eval_rule(size_t *rank, struct cczi_check *c, struct ccz_err *err)
+enum ccz_policy_outcome cczi_judge(const struct cczi_rule *r, size_t i,
+                                   const struct ccz_claims *claims, int64_t now_s)
 {
-    const struct cczi_rule *r = c->rule;
-    *rank = 0;
-    ccz_rc rc = CCZ_OK;
-    if (c->claims->tee != r->tee)
-        rc = ccz_refuse(err, CCZ_E_POLICY, "policy:tee", ccz_tee_name(c->claims->tee),
-                        ccz_tee_name(r->tee));
-    for (size_t i = 0; i < cczi_fields_len && rc == CCZ_OK; i++) {
-        c->field = &cczi_fields[i];
-        c->value = &r->value[i];
-        *rank = i + 1;
-        if (!c->value->set || !c->field->kind->eval)
-            continue;
-        char where[CCZ_ERR_WHERE_SIZE];
-        (void)snprintf(where, sizeof(where), "policy:%s", c->field->name);
-        rc = c->field->kind->eval(c, where, err);
-        if (rc != CCZ_OK)
-            ccz_hint(err, rc, c->field->hint);
+    struct cczi_check c = {&cczi_fields[i], &r->value[i], claims, now_s};
+    if (!r->value[i].set)
+        return CCZ_POLICY_NOT_JUDGED;
+    if (c.field->kind->holds(&c))
+        return CCZ_POLICY_PASS;
+    c.value = &r->grace[i];
+    return c.value->set && now_s < r->grace_until_s && c.field->kind->holds(&c) ? CCZ_POLICY_GRACE
+                                                                                : CCZ_POLICY_FAIL;
+}
+
+void cczi_want(struct ccz_buf *out, const struct cczi_rule *r, size_t i,
+               const struct ccz_claims *claims, int64_t now_s, bool brief)
+{
+    const struct cczi_field *f = &cczi_fields[i];
+    const struct cczi_check grace = {f, &r->grace[i], claims, now_s};
+    char until[21];
+    f->kind->want(out, f, &r->value[i], brief);
+    if (!r->grace[i].set)
+        return;
+    ccz_time_format(until, r->grace_until_s);
+    if (brief) { /* only if it would have helped */
+        if (now_s >= r->grace_until_s && f->kind->holds(&grace))
+            ccz_buf_printf(out, " (grace ended %s)", until);
+        return;
     }
-    if (rc != CCZ_OK)
-        (void)snprintf(err->msg, sizeof(err->msg), "rule \"%s\" does not accept this %s", r->name,
-                       err->where + 7);
-    return rc;
+    ccz_buf_printf(out, "; %s %s also ", now_s < r->grace_until_s ? "until" : "ended", until);
+    f->kind->want(out, f, &r->grace[i], false);
+}
+
+/* How far one rule goes with these claims. */
+struct progress {
+    const struct cczi_rule *rule;
+    size_t rank;  /* fields of the table that passed; 0 = not even the TEE */
+    bool accepts; /* all of them */
+    bool grace;   /* some only for a time */
+};
+
+static struct progress follow(const struct cczi_rule *r, const struct ccz_claims *claims,
+                              int64_t now_s)
+{
+    struct progress p = {.rule = r};
+    if (claims->tee != r->tee)
+        return p;
+    for (size_t i = 0; i < cczi_fields_len; i++) {
+        enum ccz_policy_outcome o = cczi_judge(r, i, claims, now_s);
+        p.rank = i + 1;
+        p.grace = p.grace || o == CCZ_POLICY_GRACE;
+        if (o == CCZ_POLICY_FAIL)
+            return p;
+    }
+    p.accepts = true;
+    return p;
+}
+
+static ccz_rc refuse(const struct progress *p, const struct ccz_claims *claims, int64_t now_s,
+                     struct ccz_err *err)
+{
+    if (!err)
+        return CCZ_E_POLICY;
+    const char *field = "tee", *hint = NULL;
+    CCZ_AUTO_BUF got, want;
+    ccz_buf_init(&got, CCZI_TEXT_SIZE_MAX);
+    ccz_buf_init(&want, CCZI_TEXT_SIZE_MAX);
+    if (p->rank == 0) {
+        ccz_buf_put_str(&got, ccz_tee_name(claims->tee));
+        ccz_buf_put_str(&want, ccz_tee_name(p->rule->tee));
+    } else {
+        size_t i = p->rank - 1;
+        const struct cczi_field *f = &cczi_fields[i];
+        field = f->name;
+        hint = f->hint;
+        f->kind->got(&got, &(struct cczi_check){f, &p->rule->value[i], claims, now_s});
+        cczi_want(&want, p->rule, i, claims, now_s, true);
+    }
+    char where[CCZ_ERR_WHERE_SIZE];
+    (void)snprintf(where, sizeof(where), "policy:%s", field);
+    ccz_rc rc = ccz_refuse(err, CCZ_E_POLICY, where, ccz_buf_str(&got), ccz_buf_str(&want));
+    (void)snprintf(err->msg, sizeof(err->msg), "rule \"%s\" does not accept this %s", p->rule->name,
+                   field);
+    return hint ? ccz_hint(err, rc, hint) : rc;
 }
 
 ccz_rc ccz_policy_eval(struct ccz_verdict *verdict, const struct ccz_policy *p,
@@ -294,24 +394,19 @@ ccz_rc ccz_policy_eval(struct ccz_verdict *verdict, const struct ccz_policy *p,
         ccz_time_format(end, claims->collateral_expires_s);
         (void)snprintf(expected, sizeof(expected), "%s or earlier", end);
         ccz_rc rc = ccz_refuse(err, CCZ_E_POLICY, "policy:collateral-expired", now, expected);
-        return ccz_hint(err, rc, "fetch the collateral again and verify the quote with it");
+        return ccz_hint(err, rc, "fetch the collateral again and verify the evidence with it");
     }
-    size_t best = 0;
+    struct progress best = {0};
     for (size_t i = 0; i < p->len; i++) {
-        struct ccz_err e;
-        size_t rank;
-        bool used_grace = false;
-        struct cczi_check c = {
-            .rule = &p->rule[i], .claims = claims, .now_s = now_s, .used_grace = &used_grace};
-        if (eval_rule(&rank, &c, &e) == CCZ_OK) {
+        struct progress now = follow(&p->rule[i], claims, now_s);
+        if (now.accepts) {
             verdict->accept = true;
-            memcpy(verdict->rule, p->rule[i].name, sizeof(verdict->rule));
-            verdict->grace_until_s = used_grace ? p->rule[i].grace_until_s : 0;
+            memcpy(verdict->rule, now.rule->name, sizeof(verdict->rule));
+            verdict->grace_until_s = now.grace ? now.rule->grace_until_s : 0;
             return CCZ_OK;
         }
-        if (err && (i == 0 || rank > best))
-            *err = e;
-        best = i == 0 || rank > best ? rank : best;
+        if (!best.rule || now.rank > best.rank)
+            best = now;
     }
-    return CCZ_E_POLICY;
+    return refuse(&best, claims, now_s, err);
 }

@@ -19,6 +19,18 @@ const char *ccz_tee_name(enum ccz_tee tee)
     return "none";
 }
 
+const char *ccz_snp_product_name(enum ccz_snp_product p)
+{
+    static const char *const names[] = {"none", "Milan", "Genoa", "Turin"};
+    return (unsigned)p <= CCZ_SNP_TURIN ? names[p] : names[0];
+}
+
+const char *ccz_snp_signer_name(enum ccz_snp_signer s)
+{
+    static const char *const names[] = {"none", "vcek", "vlek"};
+    return (unsigned)s <= CCZ_SNP_VLEK ? names[s] : names[0];
+}
+
 /* --------------------------------------------------------------------------------- filling */
 
 #define COPY(to, from)                                                                             \

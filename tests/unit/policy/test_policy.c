@@ -9,22 +9,66 @@ static struct ccz_err err;
 
 /* ------------------------------------------------------------------------------------ helpers */
 
+/* Claims of SNP: zero is nowhere a value that a mistake could produce, but where a default demands it. */
+static struct ccz_snp_claims good_snp(void)
+{
+    struct ccz_snp_claims c = {
+        .product = CCZ_SNP_MILAN,
+        .signer = CCZ_SNP_VCEK,
+        .guest_svn = 7,
+        .guest_policy = {0x1f, 0, 3},
+        .platform_info = {0x25},
+        .reported_tcb = {0, 4, 2, 22, 213},
+        .current_tcb = {0, 5, 3, 23, 214},
+        .committed_tcb = {0, 3, 2, 21, 212},
+        .launch_tcb = {0, 4, 2, 22, 211},
+        .current_version = {1, 55, 31},
+        .committed_version = {1, 55, 21},
+        .launch_mit_vector = 0x0807060504030201,
+        .current_mit_vector = 0x1817161514131211,
+        .cpuid_family = 0x19,
+        .cpuid_model = 0x11,
+        .cpuid_stepping = 2,
+        .csp_id = "CN=cc-us-east-2.amazonaws.com",
+    };
+    memset(c.measurement, 0x91, 48);
+    memset(c.host_data, 0x92, 32);
+    memset(c.id_key_digest, 0x93, 48);
+    memset(c.author_key_digest, 0x94, 48);
+    memset(c.family_id, 0x95, 16);
+    memset(c.image_id, 0x96, 16);
+    memset(c.report_id, 0x97, 32);
+    memset(c.report_id_ma, 0xff, 32);
+    memset(c.chip_id, 0x98, 64);
+    return c;
+}
+
 /* Claims in which every byte that a rule can name has a value of its own. */
 static struct ccz_claims good_claims(enum ccz_tee tee)
 {
     struct ccz_claims c = {.tee = tee,
-                           .tcb_status = CCZ_TCB_UP_TO_DATE,
-                           .tcb_date_s = NOW - 1000000,
-                           .tcb_eval_number = 17,
+                           .quote_version = 4,
+                           .revocation_checked = true,
                            .collateral_issued_s = NOW - 1000,
-                           .collateral_expires_s = NOW + 1000,
-                           .qe_isv_svn = 8,
-                           .fmspc = {1, 2, 3, 4, 5, 6},
-                           .ppid = {7, [15] = 8}};
+                           .collateral_expires_s = NOW + 1000};
+    if (tee == CCZ_TEE_SNP) {
+        c.snp = good_snp();
+        return c;
+    }
+    c.tcb_status = c.platform_status = c.qe_status = c.module_status = CCZ_TCB_UP_TO_DATE;
+    c.tcb_date_s = NOW - 1000000;
+    c.tcb_eval_number = 17;
+    c.qe_isv_svn = 8;
+    memcpy(c.fmspc, (const uint8_t[]){1, 2, 3, 4, 5, 6}, 6);
+    c.pce_id[0] = 9;
+    c.ppid[0] = 7, c.ppid[15] = 8;
+    for (uint8_t i = 0; i < 16; i++)
+        c.cpu_svn[i] = i + 1, c.tee_tcb_svn[i] = i + 3, c.tee_tcb_svn2[i] = i + 5;
     if (tee == CCZ_TEE_SGX) {
         c.isv_prod_id = 3;
         c.isv_svn = 5;
         c.config_svn = 2;
+        c.misc_select = 0x01020304;
         c.attributes[0] = 5;
         c.attributes[8] = 0xe7;
         memset(c.mrenclave, 0x11, 32);
@@ -41,6 +85,7 @@ static struct ccz_claims good_claims(enum ccz_tee tee)
     memset(c.mrowner, 0x82, 48);
     memset(c.mrownerconfig, 0x83, 48);
     memset(c.mrseam, 0x84, 48);
+    memset(c.mrsignerseam, 0x85, 48);
     c.td_attributes[3] = 0x10;
     c.xfam[0] = 0xe7;
     return c;
@@ -52,6 +97,18 @@ static struct ccz_claims good_claims(enum ccz_tee tee)
 #define MRTD                                                                                       \
     "\"mrtd\":\"666666666666666666666666666666666666666666666666"                                  \
     "666666666666666666666666666666666666666666666666\""
+#define MEASUREMENT                                                                                \
+    "\"measurement\":\"919191919191919191919191919191919191919191919191"                           \
+    "919191919191919191919191919191919191919191919191\""
+#define PRODUCT "\"product\":\"Milan\""
+#define TCB                                                                                        \
+    "{\"boot_loader\":{\"min\":4},\"tee\":{\"min\":2},\"snp\":{\"min\":22},"                       \
+    "\"microcode\":{\"min\":213}}"
+#define REPORTED_TCB "\"reported_tcb\":" TCB
+/* What pins good_claims(). */
+static const char *const pins[] = {[CCZ_TEE_SGX] = MRENCLAVE,
+                                   [CCZ_TEE_TDX] = MRTD,
+                                   [CCZ_TEE_SNP] = MEASUREMENT "," PRODUCT "," REPORTED_TCB};
 
 /* A policy of one rule pinned to good_claims(), with `more` members behind. */
 static struct ccz_policy *one_rule(enum ccz_tee tee, const char *more)
@@ -60,8 +117,7 @@ static struct ccz_policy *one_rule(enum ccz_tee tee, const char *more)
     CCZ_AUTO_BUF text;
     ccz_buf_init(&text, CCZ_POLICY_SIZE_MAX);
     ccz_buf_printf(&text, "{\"version\":1,\"rules\":[{\"name\":\"r\",\"tee\":\"%s\",%s%s%s}]}",
-                   ccz_tee_name(tee), tee == CCZ_TEE_SGX ? MRENCLAVE : MRTD, more[0] ? "," : "",
-                   more);
+                   ccz_tee_name(tee), pins[tee], more[0] ? "," : "", more);
     ccz_rc rc = ccz_policy_parse(&p, ccz_buf_span(&text), &err);
     if (rc != CCZ_OK)
         fprintf(stderr, "%s: %s in %s\n", err.where, err.msg, ccz_buf_str(&text));
@@ -149,41 +205,120 @@ static void test_expired(void)
 
 /* --------------------------------------------------------------------------------- every field */
 
+/* Kinds whose draft is a minimum: a lower claim is refused. */
+static bool drafts_minimum(const struct cczi_kind *k)
+{
+    return k == &cczi_kind_svn || k == &cczi_kind_svns || k == &cczi_kind_tcb ||
+           k == &cczi_kind_tcb_whole || k == &cczi_kind_version;
+}
+
+static bool pinned_anyway(const char *field)
+{
+    return strcmp(field, "mrenclave") == 0 || strcmp(field, "mrtd") == 0 ||
+           strcmp(field, "measurement") == 0 || strcmp(field, "reported_tcb") == 0;
+}
+
 /* Every line of the table that can be drafted from claims: the drafted value accepts them, and the
- * claim with its first or last byte changed (or one less, for a minimum) is refused under the
- * field's own name. */
+ * claim with any of its bytes changed (or one less, for a minimum) is refused under the field's own
+ * name. */
 static void test_fields(void)
 {
     size_t tested = 0;
     for (size_t i = 0; i < cczi_fields_len; i++) {
         const struct cczi_field *f = &cczi_fields[i];
-        bool minimum = f->kind == &cczi_kind_minimum;
+        bool minimum = drafts_minimum(f->kind);
         if (f->kind != &cczi_kind_bytes && f->kind != &cczi_kind_mask &&
-            f->kind != &cczi_kind_number && !minimum)
+            f->kind != &cczi_kind_mask_num && f->kind != &cczi_kind_number && !minimum)
             continue;
-        enum ccz_tee tee = f->tees & 1u << CCZ_TEE_SGX ? CCZ_TEE_SGX : CCZ_TEE_TDX;
-        struct ccz_claims good = good_claims(tee);
-        char where[64];
-        (void)snprintf(where, sizeof(where), "policy:%s", f->name);
-        CCZ_AUTO_BUF more;
-        ccz_buf_init(&more, 4096);
-        bool pinned = strcmp(f->name, "mrenclave") == 0 || strcmp(f->name, "mrtd") == 0;
-        if (!pinned) {
-            ccz_buf_printf(&more, "\"%s\":", f->name);
-            f->kind->draft(&more, f, &good);
+        for (int t = CCZ_TEE_SGX; t <= CCZ_TEE_SNP; t++) {
+            if (!(f->tees & 1u << t))
+                continue;
+            struct ccz_claims good = good_claims((enum ccz_tee)t);
+            char where[64];
+            (void)snprintf(where, sizeof(where), "policy:%s", f->name);
+            CCZ_AUTO_BUF more;
+            ccz_buf_init(&more, 4096);
+            if (!pinned_anyway(f->name)) {
+                ccz_buf_printf(&more, "\"%s\":", f->name);
+                f->kind->draft(&more, f, &good);
+            }
+            for (size_t at = 0; at < f->size; at++) {
+                struct ccz_claims bad = good;
+                uint8_t *claim = (uint8_t *)&bad + f->offset;
+                if (minimum && claim[at] == 0)
+                    continue;
+                claim[at] = minimum ? claim[at] - 1 : claim[at] ^ 0x80;
+                check_field((enum ccz_tee)t, ccz_buf_str(&more), &good, &bad, where);
+                tested++;
+            }
         }
-        for (size_t at = 0; at < f->size; at += f->size - 1) {
-            struct ccz_claims bad = good;
-            uint8_t *claim = (uint8_t *)&bad + f->offset;
-            if (minimum)
-                claim[0]--; /* all minima of good_claims() are 2 to 255 */
-            else
-                claim[at] ^= 0x80;
-            check_field(tee, ccz_buf_str(&more), &good, &bad, where);
-        }
-        tested++;
     }
-    CHECK(tested >= 25);
+    CHECK(tested >= 1200);
+}
+
+/* A claim and where a rule addresses it, or why it does not. */
+static const struct {
+    const char *claim, *field, *why;
+} other_names[] = {
+    {"tee", NULL, "the member \"tee\" of a rule"},
+    {"report_data", NULL, "bound by the protocol: differs with every handshake"},
+    {"collateral_expires", NULL, "always judged: policy:collateral-expired"},
+    {"simulated", "sim", NULL},
+    {"revocation_checked", "unchecked_revocation", NULL},
+    {"rtmr", "rtmr0", NULL},
+    {"collateral_issued", "collateral_max_age_s", NULL},
+};
+
+static bool addressed(const char *claim)
+{
+    for (size_t i = 0; i < sizeof(other_names) / sizeof(other_names[0]); i++)
+        if (strcmp(other_names[i].claim, claim) == 0)
+            return other_names[i].why || cczi_field_find(other_names[i].field) < cczi_fields_len;
+    return cczi_field_find(claim) < cczi_fields_len;
+}
+
+/* Marks what no rule needs to address, as above, and padding. */
+static void mark_unaddressed(bool seen[sizeof(struct ccz_claims)])
+{
+#define MARK(first, last)                                                                          \
+    memset(seen + offsetof(struct ccz_claims, first), true,                                        \
+           offsetof(struct ccz_claims, last) - offsetof(struct ccz_claims, first))
+    MARK(tee, quote_version);
+    MARK(report_data, mrenclave);
+    MARK(advisory_len, collateral_issued_s);
+    memset(seen + offsetof(struct ccz_claims, collateral_expires_s), true, sizeof(int64_t));
+#undef MARK
+}
+
+/* Every claim of every TEE is addressable: by its name in the JSON of claims, and by its bytes in the
+ * structure, so that a claim added to either without a field is found. */
+static void test_addressable(void)
+{
+    bool seen[sizeof(struct ccz_claims)] = {0};
+    for (int t = CCZ_TEE_SGX; t <= CCZ_TEE_SNP; t++) {
+        struct ccz_claims c = good_claims((enum ccz_tee)t);
+        CCZ_AUTO_BUF text;
+        CCZ_AUTO(ccz_json) j = NULL;
+        ccz_buf_init(&text, 65536);
+        ccz_claims_json(&text, &c);
+        CHECK(ccz_json_parse(&j, ccz_buf_span(&text), NULL) == CCZ_OK && ccz_json_len(j) > 10);
+        const char *key = NULL;
+        while (ccz_json_next(&key, j)) {
+            if (!addressed(key))
+                fprintf(stderr, "%s: no field for claim %s\n", ccz_tee_name(c.tee), key);
+            CHECK(addressed(key));
+        }
+    }
+    for (size_t i = 0; i < cczi_fields_len; i++)
+        memset(seen + cczi_fields[i].offset, true, cczi_fields[i].size);
+    mark_unaddressed(seen);
+    size_t run = 0;
+    for (size_t i = 0; i < sizeof(seen); i++) {
+        run = seen[i] ? 0 : run + 1; /* up to 7 bytes may be padding */
+        if (run >= 8)
+            fprintf(stderr, "no field for the claim at byte %zu\n", i - 7);
+        CHECK(run < 8);
+    }
 }
 
 static void test_lists(void)
@@ -222,6 +357,142 @@ static void test_minimum(void)
     bad.isv_svn = 65535;
     check_field(CCZ_TEE_SGX, "\"tcb_eval_number\":{\"min\":65536}", &good, &bad,
                 "policy:tcb_eval_number");
+}
+
+/* Values, ranges and lists of both. */
+static void test_ranges(void)
+{
+    struct ccz_claims good = good_claims(CCZ_TEE_SGX), bad = good;
+    bad.isv_prod_id = 10;
+    good.isv_prod_id = 9;
+    check_field(CCZ_TEE_SGX, "\"isv_prod_id\":{\"max\":9}", &good, &bad, "policy:isv_prod_id");
+    CHECK(strcmp(err.expected, "at most 9") == 0);
+    check_field(CCZ_TEE_SGX, "\"isv_prod_id\":{\"min\":9,\"max\":9}", &good, &bad,
+                "policy:isv_prod_id");
+    CHECK(strcmp(err.expected, "9") == 0);
+    check_field(CCZ_TEE_SGX, "\"isv_prod_id\":[{\"min\":2,\"max\":9},30,{\"min\":40}]", &good, &bad,
+                "policy:isv_prod_id");
+    CHECK(strcmp(err.expected, "2 to 9 or 2 others") == 0);
+    bad.isv_prod_id = 1;
+    check_field(CCZ_TEE_SGX, "\"isv_prod_id\":[{\"min\":2,\"max\":9},30,{\"min\":40}]", &good, &bad,
+                "policy:isv_prod_id");
+    good.isv_prod_id = 41, bad.isv_prod_id = 39;
+    check_field(CCZ_TEE_SGX, "\"isv_prod_id\":[{\"min\":2,\"max\":9},30,{\"min\":40}]", &good, &bad,
+                "policy:isv_prod_id");
+    good = bad = good_claims(CCZ_TEE_SGX);
+    bad.isv_svn = 6; /* an SVN may be pinned exactly as well */
+    check_field(CCZ_TEE_SGX, "\"isv_svn\":5", &good, &bad, "policy:isv_svn");
+    good = bad = good_claims(CCZ_TEE_SNP);
+    bad.snp.cpuid_model = 0x12; /* claims of one byte */
+    check_field(CCZ_TEE_SNP, "\"cpuid_model\":{\"max\":17}", &good, &bad, "policy:cpuid_model");
+}
+
+/* SVNs by component: equal, or each at least. */
+static void test_svns(void)
+{
+    struct ccz_claims good = good_claims(CCZ_TEE_TDX), bad = good;
+    const char *min = "\"tee_tcb_svn\":{\"min\":\"030405060708090a0b0c0d0e0f101112\"}";
+    const char *exact = "\"tee_tcb_svn\":[\"030405060708090a0b0c0d0e0f101112\","
+                        "\"00000000000000000000000000000000\"]";
+    bad.tee_tcb_svn[15]--;
+    bad.tee_tcb_svn[0] = 255; /* one high component does not make up for a low one */
+    check_field(CCZ_TEE_TDX, min, &good, &bad, "policy:tee_tcb_svn");
+    CHECK(strcmp(err.expected, "each byte at least 030405060708090a0b0c0d0e0f101112") == 0);
+    bad = good;
+    bad.tee_tcb_svn[3]++;
+    check_field(CCZ_TEE_TDX, exact, &good, &bad, "policy:tee_tcb_svn");
+    CCZ_AUTO(ccz_policy) p = one_rule(CCZ_TEE_TDX, min);
+    CHECK(accepts_at(p, &bad, NOW));
+}
+
+/* TCB versions of AMD: what a rule says of a component, and what it leaves out. */
+static void test_snp_tcb(void)
+{
+    struct ccz_claims good = good_claims(CCZ_TEE_SNP), bad = good;
+    CCZ_AUTO(ccz_policy) p = one_rule(CCZ_TEE_SNP, "");
+    bad.snp.reported_tcb = (struct ccz_snp_tcb){0, 255, 255, 21, 212};
+    CHECK(refuses(p, &bad, "policy:reported_tcb") && strcmp(err.got, "snp 21, microcode 212") == 0);
+    CHECK(strcmp(err.expected, "fmc 0, boot_loader at least 4, tee at least 2, snp at least 22, "
+                               "microcode at least 213") == 0 &&
+          err.hint[0]);
+    bad = good;
+    bad.snp.reported_tcb.fmc = 1; /* a component that the rule does not know of */
+    CHECK(refuses(p, &bad, "policy:reported_tcb") && strcmp(err.got, "fmc 1") == 0);
+    bad = good;
+    bad.snp.product = CCZ_SNP_GENOA; /* the same numbers mean other firmware there */
+    CHECK(refuses(p, &bad, "policy:product") && strcmp(err.got, "Genoa") == 0);
+    bad = good;
+    bad.snp.launch_tcb.microcode = 210;
+    bad.snp.launch_tcb.snp = 1; /* not named, not judged */
+    check_field(CCZ_TEE_SNP, "\"launch_tcb\":{\"microcode\":[{\"min\":220},211]}", &good, &bad,
+                "policy:launch_tcb");
+    CHECK(strcmp(err.got, "microcode 210") == 0 &&
+          strcmp(err.expected, "microcode at least 220 or 1 other") == 0);
+    bad = good;
+    bad.snp.committed_tcb.boot_loader = 4;
+    check_field(CCZ_TEE_SNP, "\"committed_tcb\":{\"boot_loader\":3,\"tee\":{\"max\":2}}", &good,
+                &bad, "policy:committed_tcb");
+    struct ccz_claims turin = good;
+    turin.snp.product = CCZ_SNP_TURIN;
+    turin.snp.reported_tcb.fmc = 1;
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, 65536);
+    CHECK(ccz_policy_draft(&text, &turin, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_policy) t = NULL;
+    CHECK(ccz_policy_parse(&t, ccz_buf_span(&text), &err) == CCZ_OK && accepts_at(t, &turin, NOW));
+    turin.snp.reported_tcb.fmc = 0;
+    CHECK(refuses(t, &turin, "policy:reported_tcb"));
+}
+
+static void test_versions(void)
+{
+    struct ccz_claims good = good_claims(CCZ_TEE_SNP), bad = good;
+    const char *rule = "\"current_version\":{\"min\":\"1.55.30\"}";
+    bad.snp.current_version = (struct ccz_snp_version){1, 54, 255}; /* minor before build */
+    check_field(CCZ_TEE_SNP, rule, &good, &bad, "policy:current_version");
+    CHECK(strcmp(err.got, "1.54.255") == 0 && strcmp(err.expected, "at least 1.55.30") == 0);
+    good.snp.current_version = (struct ccz_snp_version){2, 0, 0};
+    check_field(CCZ_TEE_SNP, rule, &good, &bad, "policy:current_version");
+    rule = "\"current_version\":[\"1.0.0\",{\"min\":\"2.0.0\",\"max\":\"2.1.255\"}]";
+    bad.snp.current_version = (struct ccz_snp_version){2, 2, 0};
+    check_field(CCZ_TEE_SNP, rule, &good, &bad, "policy:current_version");
+    CHECK(strcmp(err.expected, "1.0.0 or 1 other") == 0);
+    bad = good_claims(CCZ_TEE_SNP);
+    good = bad;
+    good.snp.committed_version.build = 20;
+    check_field(CCZ_TEE_SNP, "\"committed_version\":{\"max\":\"1.55.20\"}", &good, &bad,
+                "policy:committed_version");
+    CHECK(strcmp(err.expected, "at most 1.55.20") == 0);
+}
+
+/* Names: product lines, signing keys, statuses of the parts, the provider. */
+static void test_names(void)
+{
+    struct ccz_claims good = good_claims(CCZ_TEE_SNP), bad = good;
+    bad.snp.signer = CCZ_SNP_VLEK;
+    check_field(CCZ_TEE_SNP, "\"signer\":\"vcek\"", &good, &bad, "policy:signer");
+    CHECK(strcmp(err.got, "vlek") == 0 && strcmp(err.expected, "vcek") == 0);
+    bad.snp.signer = CCZ_SNP_SIGNER_NONE;
+    check_field(CCZ_TEE_SNP, "\"signer\":[\"vcek\",\"vlek\"]", &good, &bad, "policy:signer");
+    bad = good;
+    bad.snp.csp_id[0] = 'X';
+    check_field(CCZ_TEE_SNP, "\"csp_id\":[\"a\",\"CN=cc-us-east-2.amazonaws.com\"]", &good, &bad,
+                "policy:csp_id");
+    CHECK(strcmp(err.expected, "\"a\" or 1 other") == 0);
+    bad.snp.csp_id[0] = 0; /* of a VCEK */
+    check_field(CCZ_TEE_SNP, "\"csp_id\":\"CN=cc-us-east-2.amazonaws.com\"", &good, &bad,
+                "policy:csp_id");
+    good = bad = good_claims(CCZ_TEE_TDX);
+    bad.module_status = CCZ_TCB_NONE;
+    check_field(CCZ_TEE_TDX, "\"module_status\":[\"UpToDate\"]", &good, &bad,
+                "policy:module_status");
+    bad = good;
+    bad.qe_status = CCZ_TCB_OUT_OF_DATE;
+    check_field(CCZ_TEE_TDX, "\"qe_status\":[\"UpToDate\"]", &good, &bad, "policy:qe_status");
+    bad = good;
+    bad.platform_status = CCZ_TCB_REVOKED;
+    check_field(CCZ_TEE_TDX, "\"platform_status\":[\"UpToDate\",\"OutOfDate\"]", &good, &bad,
+                "policy:platform_status");
 }
 
 static void test_mask(void)
@@ -315,6 +586,46 @@ static void test_td_defaults(void)
     CHECK(accepts_at(any, &c, NOW)); /* said aloud, it replaces the default */
 }
 
+/* What an SNP rule means when it says nothing. */
+static void test_snp_defaults(void)
+{
+    struct ccz_claims good = good_claims(CCZ_TEE_SNP), c = good;
+    CCZ_AUTO(ccz_policy) p = one_rule(CCZ_TEE_SNP, "");
+    CHECK(accepts_at(p, &good, NOW));
+    c.debug = true;
+    CHECK(refuses(p, &c, "policy:debug"));
+    c = good;
+    c.revocation_checked = false;
+    CHECK(refuses(p, &c, "policy:unchecked_revocation") && strcmp(err.got, "true") == 0 &&
+          strcmp(err.expected, "false") == 0 && err.hint[0]);
+    CCZ_AUTO(ccz_policy) unchecked = one_rule(CCZ_TEE_SNP, "\"unchecked_revocation\":true");
+    CHECK(accepts_at(unchecked, &c, NOW) && accepts_at(unchecked, &good, NOW));
+    c = good;
+    c.simulated = true;
+    CHECK(refuses(p, &c, "policy:sim"));
+    c = good;
+    c.snp.vmpl = 1;
+    CHECK(refuses(p, &c, "policy:vmpl") && err.hint[0]);
+    CCZ_AUTO(ccz_policy) vmpl = one_rule(CCZ_TEE_SNP, "\"vmpl\":{\"max\":2}");
+    CHECK(accepts_at(vmpl, &c, NOW));
+    c = good;
+    c.snp.report_id_ma[31] = 0;
+    CHECK(refuses(p, &c, "policy:report_id_ma") && err.hint[0]);
+    for (unsigned bit = 0; bit < 64; bit++) { /* 19 is DEBUG; ABI, SMT and restrictions are free */
+        c = good;
+        c.snp.guest_policy[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        if (bit == 17 || bit == 18 || bit == 21 || bit >= 26)
+            CHECK(refuses(p, &c, "policy:guest_policy") && err.hint[0]);
+        else
+            CHECK(accepts_at(p, &c, NOW));
+    }
+    CCZ_AUTO(ccz_policy)
+    any =
+        one_rule(CCZ_TEE_SNP,
+                 "\"guest_policy\":{\"mask\":\"0000000000000000\",\"value\":\"0000000000000000\"}");
+    CHECK(accepts_at(any, &c, NOW));
+}
+
 /* ------------------------------------------------------------------- status, grace, advisories */
 
 static void test_status(void)
@@ -366,6 +677,37 @@ static void test_grace(void)
     CHECK(strcmp(err.expected, "UpToDate (grace ended 2027-01-15T09:00:00Z)") == 0);
     c.tcb_status = CCZ_TCB_CONFIGURATION_NEEDED; /* grace is for the named status only */
     CHECK(refuses(p, &c, "policy:tcb_status") && strcmp(err.expected, "UpToDate") == 0);
+}
+
+/* Grace lowers any demand on the platform's health, for a time; never who somebody is. */
+static void test_grace_fields(void)
+{
+    struct ccz_claims c = good_claims(CCZ_TEE_SNP);
+    CCZ_AUTO(ccz_policy)
+    p = one_rule(CCZ_TEE_SNP,
+                 "\"grace\":{\"reported_tcb\":{\"boot_loader\":{\"min\":4},\"tee\":{\"min\":2},"
+                 "\"snp\":{\"min\":20},\"microcode\":{\"min\":210}},"
+                 "\"until\":\"2027-01-15T08:10:00Z\"}");
+    struct ccz_verdict v;
+    CHECK(ccz_policy_eval(&v, p, &c, NOW, &err) == CCZ_OK && v.grace_until_s == 0);
+    c.snp.reported_tcb.snp = 20;
+    CHECK(ccz_policy_eval(&v, p, &c, NOW, &err) == CCZ_OK && v.grace_until_s == NOW + 600);
+    CHECK(accepts_at(p, &c, NOW + 599) && !accepts_at(p, &c, NOW + 600));
+    CHECK(strcmp(err.where, "policy:reported_tcb") == 0 &&
+          strstr(err.expected, " (grace ended 2027-01-15T08:10:00Z)") != NULL);
+    c.snp.reported_tcb.snp = 19;
+    CHECK(refuses(p, &c, "policy:reported_tcb"));
+    struct ccz_claims sgx = good_claims(CCZ_TEE_SGX);
+    CCZ_AUTO(ccz_policy)
+    svn = one_rule(CCZ_TEE_SGX, "\"isv_svn\":{\"min\":6},\"tcb_eval_number\":{\"min\":18},"
+                                "\"grace\":{\"until\":\"2027-01-15T09:00:00Z\","
+                                "\"isv_svn\":{\"min\":5},\"tcb_eval_number\":{\"min\":17}}");
+    CHECK(accepts_at(svn, &sgx, NOW));
+    sgx.tcb_status = CCZ_TCB_OUT_OF_DATE; /* not among what is granted */
+    CHECK(refuses(svn, &sgx, "policy:tcb_status"));
+    sgx.tcb_status = CCZ_TCB_UP_TO_DATE;
+    sgx.isv_svn = 4;
+    CHECK(refuses(svn, &sgx, "policy:isv_svn"));
 }
 
 static void test_advisories(void)
@@ -443,6 +785,8 @@ static void test_rules(void)
 #define RULE(members)  "{\"version\":1,\"rules\":[{" members "}]}"
 #define SGX_RULE(more) RULE("\"name\":\"r\",\"tee\":\"sgx\"," MRENCLAVE more)
 #define TDX_RULE(more) RULE("\"name\":\"r\",\"tee\":\"tdx\"," MRTD more)
+#define SNP_PINS       MEASUREMENT "," PRODUCT "," REPORTED_TCB
+#define SNP_RULE(more) RULE("\"name\":\"r\",\"tee\":\"snp\"," SNP_PINS more)
 
 static const struct {
     const char *text, *where, *path; /* path = how the message begins */
@@ -468,7 +812,14 @@ static const struct {
           "\"sgx\"," MRENCLAVE),
      "policy:name", "rules[0].name:"},
     {RULE("\"name\":\"r\"," MRENCLAVE), "policy:rule-tee", "rules[0].tee:"},
-    {RULE("\"name\":\"r\",\"tee\":\"snp\"," MRENCLAVE), "policy:rule-tee", "rules[0].tee:"},
+    {RULE("\"name\":\"r\",\"tee\":\"none\"," MRENCLAVE), "policy:rule-tee", "rules[0].tee:"},
+    {RULE("\"name\":\"r\",\"tee\":\"snp\"," MRENCLAVE), "policy:tee-field", "rules[0].mrenclave:"},
+    {SNP_RULE(",\"tcb_status\":[\"UpToDate\"]"), "policy:tee-field", "rules[0].tcb_status:"},
+    {SNP_RULE(",\"advisories\":{\"deny\":[\"a\"]}"), "policy:tee-field", "rules[0].advisories:"},
+    {SNP_RULE(",\"grace\":{\"until\":\"2027-01-01T00:00:00Z\",\"tcb_status\":[\"OutOfDate\"]}"),
+     "policy:tee-field", "rules[0].grace.tcb_status:"},
+    {SGX_RULE(",\"unchecked_revocation\":true"), "policy:tee-field",
+     "rules[0].unchecked_revocation:"},
     {RULE("\"name\":\"r\",\"tee\":\"SGX\"," MRENCLAVE), "policy:rule-tee", "rules[0].tee:"},
     {RULE("\"name\":\"r\",\"tee\":1," MRENCLAVE), "policy:rule-tee", "rules[0].tee:"},
     {"{\"version\":1,\"rules\":[{\"name\":\"r\",\"tee\":\"sgx\"," MRENCLAVE
@@ -505,12 +856,51 @@ static const struct {
     {SGX_RULE(",\"isv_prod_id\":-1"), "policy:range", "rules[0].isv_prod_id:"},
     {SGX_RULE(",\"isv_prod_id\":65536"), "policy:range", "rules[0].isv_prod_id:"},
     {SGX_RULE(",\"isv_prod_id\":[1,1]"), "policy:duplicate", "rules[0].isv_prod_id[1]:"},
-    {SGX_RULE(",\"isv_prod_id\":{\"min\":1}"), "policy:type", "rules[0].isv_prod_id:"},
-    {SGX_RULE(",\"isv_svn\":5"), "policy:type", "rules[0].isv_svn:"},
-    {SGX_RULE(",\"isv_svn\":{}"), "policy:type", "rules[0].isv_svn.min:"},
+    {SGX_RULE(",\"isv_prod_id\":{\"min\":2,\"max\":1}"), "policy:range", "rules[0].isv_prod_id:"},
+    {SGX_RULE(",\"isv_prod_id\":[]"), "policy:list", "rules[0].isv_prod_id:"},
+    {SGX_RULE(",\"isv_prod_id\":[1,{\"max\":65536}]"), "policy:range",
+     "rules[0].isv_prod_id[1].max:"},
+    {SGX_RULE(",\"isv_prod_id\":{\"max\":null}"), "policy:type", "rules[0].isv_prod_id.max:"},
+    {SGX_RULE(",\"isv_svn\":\"5\""), "policy:type", "rules[0].isv_svn:"},
+    {SGX_RULE(",\"isv_svn\":{}"), "policy:type", "rules[0].isv_svn:"},
     {SGX_RULE(",\"isv_svn\":{\"min\":65536}"), "policy:range", "rules[0].isv_svn.min:"},
-    {SGX_RULE(",\"isv_svn\":{\"min\":1,\"max\":2}"), "policy:unknown-field",
-     "rules[0].isv_svn.max:"},
+    {SGX_RULE(",\"isv_svn\":{\"min\":1,\"x\":2}"), "policy:unknown-field", "rules[0].isv_svn.x:"},
+    {SGX_RULE(",\"quote_version\":70000"), "policy:range", "rules[0].quote_version:"},
+    {SNP_RULE(",\"cpuid_family\":256"), "policy:range", "rules[0].cpuid_family:"},
+    {SNP_RULE(",\"vmpl\":4294967296"), "policy:range", "rules[0].vmpl:"},
+    /* SVNs by component, versions, names */
+    {SGX_RULE(",\"cpu_svn\":{}"), "policy:type", "rules[0].cpu_svn.min:"},
+    {SGX_RULE(",\"cpu_svn\":{\"min\":\"00\"}"), "policy:hex", "rules[0].cpu_svn.min:"},
+    {SGX_RULE(",\"cpu_svn\":{\"max\":\"00\"}"), "policy:unknown-field", "rules[0].cpu_svn.max:"},
+    {SGX_RULE(",\"cpu_svn\":[]"), "policy:list", "rules[0].cpu_svn:"},
+    {SNP_RULE(",\"current_tcb\":{}"), "policy:list", "rules[0].current_tcb:"},
+    {SNP_RULE(",\"current_tcb\":1"), "policy:type", "rules[0].current_tcb:"},
+    {SNP_RULE(",\"current_tcb\":{\"spl\":1}"), "policy:unknown-field", "rules[0].current_tcb.spl:"},
+    {SNP_RULE(",\"current_tcb\":{\"snp\":256}"), "policy:range", "rules[0].current_tcb.snp:"},
+    {SNP_RULE(",\"current_tcb\":{\"snp\":[1,1]}"), "policy:duplicate",
+     "rules[0].current_tcb.snp[1]:"},
+    {SNP_RULE(",\"current_version\":1"), "policy:version-text", "rules[0].current_version:"},
+    {SNP_RULE(",\"current_version\":\"1.55\""), "policy:version-text", "rules[0].current_version:"},
+    {SNP_RULE(",\"current_version\":\"1.55.\""), "policy:version-text",
+     "rules[0].current_version:"},
+    {SNP_RULE(",\"current_version\":\"1..5\""), "policy:version-text", "rules[0].current_version:"},
+    {SNP_RULE(",\"current_version\":\"1.55.256\""), "policy:version-text",
+     "rules[0].current_version:"},
+    {SNP_RULE(",\"current_version\":\"1.55.21.3\""), "policy:version-text",
+     "rules[0].current_version:"},
+    {SNP_RULE(",\"current_version\":\"0001.5.2\""), "policy:version-text",
+     "rules[0].current_version:"},
+    {SNP_RULE(",\"current_version\":{\"min\":\"2.0.0\",\"max\":\"1.0.0\"}"), "policy:range",
+     "rules[0].current_version:"},
+    {SNP_RULE(",\"current_version\":{}"), "policy:type", "rules[0].current_version:"},
+    {SNP_RULE(",\"signer\":\"none\""), "policy:name-of", "rules[0].signer:"},
+    {SNP_RULE(",\"signer\":[\"vcek\",\"vcek\"]"), "policy:duplicate", "rules[0].signer[1]:"},
+    {SNP_RULE(",\"signer\":1"), "policy:name-of", "rules[0].signer:"},
+    {SNP_RULE(",\"csp_id\":\"\""), "policy:text", "rules[0].csp_id:"},
+    {SNP_RULE(",\"csp_id\":1"), "policy:type", "rules[0].csp_id:"},
+    {SNP_RULE(",\"csp_id\":\"0123456789012345678901234567890123456789012345678901234567890123\""),
+     "policy:text", "rules[0].csp_id:"},
+    {TDX_RULE(",\"module_status\":[\"None\"]"), "policy:status", "rules[0].module_status[0]:"},
     {SGX_RULE(",\"tcb_eval_number\":{\"min\":4294967296}"), "policy:range",
      "rules[0].tcb_eval_number.min:"},
     {SGX_RULE(",\"collateral_max_age_s\":-1"), "policy:range", "rules[0].collateral_max_age_s:"},
@@ -540,8 +930,14 @@ static const struct {
     {SGX_RULE(",\"grace\":[]"), "policy:type", "rules[0].grace:"},
     {SGX_RULE(",\"grace\":{\"tcb_status\":[\"OutOfDate\"]}"), "policy:time",
      "rules[0].grace.until:"},
-    {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01T00:00:00Z\"}"), "policy:type",
-     "rules[0].grace.tcb_status:"},
+    {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01T00:00:00Z\"}"), "policy:grace",
+     "rules[0].grace:"},
+    {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01T00:00:00Z\"," MRENCLAVE "}"), "policy:grace",
+     "rules[0].grace.mrenclave:"},
+    {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01T00:00:00Z\",\"debug\":true}"), "policy:grace",
+     "rules[0].grace.debug:"},
+    {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01T00:00:00Z\",\"isv_svn\":{\"min\":1}}"),
+     "policy:grace", "rules[0].grace.isv_svn:"},
     {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01\",\"tcb_status\":[\"OutOfDate\"]}"),
      "policy:time", "rules[0].grace.until:"},
     {SGX_RULE(",\"grace\":{\"until\":\"2027-01-01T00:00:00Z\",\"tcb_status\":[\"Revoked\"]}"),
@@ -574,6 +970,15 @@ static const struct {
      "rules[0]:"},
     {RULE("\"name\":\"r\",\"tee\":\"sgx\",\"isv_prod_id\":1,\"isv_svn\":{\"min\":1}"),
      "policy:unpinned", "rules[0]:"},
+    {RULE("\"name\":\"r\",\"tee\":\"snp\"," PRODUCT "," REPORTED_TCB), "policy:unpinned",
+     "rules[0]:"},
+    {RULE("\"name\":\"r\",\"tee\":\"snp\"," MEASUREMENT "," REPORTED_TCB), "policy:unpinned",
+     "rules[0]:"},
+    {RULE("\"name\":\"r\",\"tee\":\"snp\"," MEASUREMENT "," PRODUCT), "policy:unpinned",
+     "rules[0]:"},
+    {RULE("\"name\":\"r\",\"tee\":\"snp\"," MEASUREMENT "," PRODUCT
+          ",\"reported_tcb\":{\"snp\":{\"min\":8},\"boot_loader\":{\"min\":1},\"tee\":0}"),
+     "policy:tcb", "rules[0].reported_tcb.microcode:"},
     {RULE("\"name\":\"r\",\"tee\":\"tdx\",\"rtmr0\":"
           "\"666666666666666666666666666666666666666666666666"
           "666666666666666666666666666666666666666666666666\""),
@@ -697,6 +1102,37 @@ static void test_draft(void)
     }
 }
 
+static void test_draft_snp(void)
+{
+    struct ccz_claims c = good_claims(CCZ_TEE_SNP), other = c;
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, 65536);
+    c.snp.csp_id[0] = 0;
+    CHECK(ccz_policy_draft(&text, &c, &err) == CCZ_OK);
+    CHECK(strstr(ccz_buf_str(&text), "csp_id") == NULL &&
+          strstr(ccz_buf_str(&text), "unchecked_revocation") == NULL);
+    CCZ_AUTO(ccz_policy) p = NULL;
+    CHECK(ccz_policy_parse(&p, ccz_buf_span(&text), &err) == CCZ_OK && accepts_at(p, &c, NOW));
+    other.snp.reported_tcb.tee--;
+    CHECK(refuses(p, &other, "policy:reported_tcb"));
+    other = c;
+    other.snp.reported_tcb.tee++;
+    CHECK(accepts_at(p, &other, NOW));
+    other.snp.guest_policy[2] ^= 1; /* the very policy it was started with */
+    CHECK(refuses(p, &other, "policy:guest_policy"));
+    other = c;
+    other.snp.signer = CCZ_SNP_VLEK;
+    CHECK(refuses(p, &other, "policy:signer"));
+    c.revocation_checked = false;
+    (void)snprintf(c.snp.csp_id, sizeof(c.snp.csp_id), "CN=\"x\"");
+    ccz_buf_clear(&text);
+    CHECK(ccz_policy_draft(&text, &c, &err) == CCZ_OK);
+    CHECK(strstr(ccz_buf_str(&text), "\"csp_id\": \"CN=\\\"x\\\"\"") != NULL &&
+          strstr(ccz_buf_str(&text), "\"unchecked_revocation\": true") != NULL);
+    CCZ_AUTO(ccz_policy) q = NULL;
+    CHECK(ccz_policy_parse(&q, ccz_buf_span(&text), &err) == CCZ_OK && accepts_at(q, &c, NOW));
+}
+
 static void test_draft_refuse(void)
 {
     struct ccz_claims c = good_claims(CCZ_TEE_SGX);
@@ -712,7 +1148,10 @@ static void test_draft_refuse(void)
     c.tcb_status = CCZ_TCB_NONE;
     CHECK(ccz_policy_draft(&b, &c, &err) == CCZ_E_POLICY);
     c.tcb_status = CCZ_TCB_UP_TO_DATE;
-    c.tee = CCZ_TEE_SNP;
+    c.tee = CCZ_TEE_SNP; /* without a product line */
+    CHECK(ccz_policy_draft(&b, &c, &err) == CCZ_E_POLICY &&
+          strcmp(err.where, "policy:draft-signer") == 0);
+    c.tee = (enum ccz_tee)(CCZ_TEE_SNP + 1);
     CHECK(ccz_policy_draft(&b, &c, &err) == CCZ_E_POLICY &&
           strcmp(err.where, "policy:draft-tee") == 0);
     CHECK(ccz_policy_draft(&b, &(struct ccz_claims){0}, NULL) == CCZ_E_POLICY && b.size == 0);
@@ -727,15 +1166,23 @@ static const struct ccz_test tests[] = {
     {"policy.zeroed_claims", test_zeroed_claims},
     {"policy.expired", test_expired},
     {"policy.fields", test_fields},
+    {"policy.addressable", test_addressable},
     {"policy.lists", test_lists},
     {"policy.minimum", test_minimum},
+    {"policy.ranges", test_ranges},
+    {"policy.svns", test_svns},
+    {"policy.snp_tcb", test_snp_tcb},
+    {"policy.versions", test_versions},
+    {"policy.names", test_names},
     {"policy.mask", test_mask},
     {"policy.sim", test_sim},
     {"policy.debug", test_debug},
     {"policy.sgx_defaults", test_sgx_defaults},
     {"policy.td_defaults", test_td_defaults},
+    {"policy.snp_defaults", test_snp_defaults},
     {"policy.status", test_status},
     {"policy.grace", test_grace},
+    {"policy.grace_fields", test_grace_fields},
     {"policy.advisories", test_advisories},
     {"policy.times", test_times},
     {"policy.rules", test_rules},
@@ -744,6 +1191,7 @@ static const struct ccz_test tests[] = {
     {"policy.limits", test_limits},
     {"policy.long_key", test_long_key},
     {"policy.draft", test_draft},
+    {"policy.draft_snp", test_draft_snp},
     {"policy.draft_refuse", test_draft_refuse},
 };
 
