@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Evidence in certificates. First byte 0: the rest is a certificate; 1, 2, 3: it is the value of
- * the DICE extension or of one of the two legacy extensions, in a certificate for a fixed key.
+ * Evidence and endorsements in certificates. First byte 0: the rest is a certificate; 1 to 6: it is the value of the
+ * DICE extension, of one of the four legacy extensions or of the endorsements, in a certificate for a fixed key.
  */
 #include "ratls/ratls_priv.h"
 
@@ -69,16 +69,40 @@ static void check(const struct ccz_cert *cert)
     require(bound);
 }
 
+static void check_endorsements(const struct ccz_cert *cert)
+{
+    static const struct ccz_collateral_src none;
+    struct ccz_collateral_src src;
+    struct ccz_err err = {0};
+    ccz_rc rc = ccz_ratls_cert_endorsements(&src, cert, &err);
+    if (rc != CCZ_OK) {
+        require(err.rc == rc && err.where[0] && memcmp(&src, &none, sizeof(src)) == 0);
+        return;
+    }
+    struct ccz_span der = ccz_cert_der(cert);
+    const struct ccz_span parts[] = {src.tcb_info,         src.tcb_info_chain, src.qe_identity,
+                                     src.root_ca_crl,      src.pck_crl,        src.pck_crl_chain,
+                                     src.qe_identity_chain};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        require(parts[i].ptr >= der.ptr && parts[i].ptr + parts[i].size <= der.ptr + der.size);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const oids[] = {NULL, "2.23.133.5.4.9", "0.6.9.42.840.113741.1337.6",
-                                       "1.2.840.113741.1337.6"};
+    static const char *const oids[] = {NULL,
+                                       "2.23.133.5.4.9",
+                                       "0.6.9.42.840.113741.1337.6",
+                                       "1.2.840.113741.1337.6",
+                                       "1.2.840.113741.1337.8",
+                                       "1.2.840.113741.1337.20",
+                                       "2.23.133.5.4.2",
+                                       NULL};
     if (size == 0)
         return 0;
     CCZ_AUTO(ccz_cert) cert = NULL;
     CCZ_AUTO_BUF der;
     ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
-    struct ccz_cert_ext_in ext = {.oid = oids[data[0] & 3], .value = CCZ_SPAN(data + 1, size - 1)};
+    struct ccz_cert_ext_in ext = {.oid = oids[data[0] & 7], .value = CCZ_SPAN(data + 1, size - 1)};
     if (!ext.oid)
         ccz_buf_put(&der, data + 1, size - 1);
     else if (ccz_cert_issue(&der,
@@ -90,7 +114,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                    .ext_len = 1},
                             NULL) != CCZ_OK)
         return 0;
-    if (!der.bad && ccz_cert_parse(&cert, ccz_buf_span(&der), NULL) == CCZ_OK)
+    if (!der.bad && ccz_cert_parse(&cert, ccz_buf_span(&der), NULL) == CCZ_OK) {
         check(cert);
+        check_endorsements(cert);
+    }
     return 0;
 }

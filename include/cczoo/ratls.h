@@ -40,6 +40,13 @@ typedef ccz_rc (*ccz_ratls_appraise_fn)(void *arg, struct ccz_claims *claims, st
 /** Accepts a peer by its SPKI instead of evidence (pinned administrator keys). Return CCZ_OK to accept. */
 typedef ccz_rc (*ccz_ratls_pin_fn)(void *arg, struct ccz_span spki, struct ccz_err *err);
 
+/** Which extensions an own certificate carries. Each costs a quote, in the handshake some 5 KB. SEV-SNP: always DICE. */
+enum ccz_ratls_emit {
+    CCZ_RATLS_EMIT_BOTH = 0, /**< as Gramine since 1.8 */
+    CCZ_RATLS_EMIT_DICE,  /**< for Gramine >= 1.8, Intel's SGX SDK >= 2.22, rats-tls, ourselves */
+    CCZ_RATLS_EMIT_LEGACY /**< for Gramine 1.4 to 1.7 (with a P-384 key) and early rats-tls */
+};
+
 #define CCZ_RATLS_ALPN "ccz-ratls/1"
 
 /** Misconfigurations are refused by ccz_ratls_ctx_new() ("ratls:config"): neither `appraise` nor
@@ -59,7 +66,8 @@ struct ccz_ratls_cfg {
     bool peer_evidence_optional;
     ccz_ratls_pin_fn pin;
     void *pin_arg;
-    const char *const *alpn; /**< TLS_ONLY and CERTIFICATE profiles, e.g. {"h2", NULL} */
+    const char *const *alpn;  /**< TLS_ONLY and CERTIFICATE profiles, e.g. {"h2", NULL} */
+    enum ccz_ratls_emit emit; /**< CERTIFICATE profile with `attest` */
 };
 struct ccz_ratls_ctx;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out,
@@ -109,21 +117,26 @@ CCZ_API const struct ccz_ratls_peer *ccz_ratls_peer(const struct ccz_ratls *r);
 enum ccz_ratls_format {
     CCZ_RATLS_FORMAT_NONE = 0,
     CCZ_RATLS_FORMAT_DICE, /**< CCC / TCG DICE tagged evidence, 2.23.133.5.4.9 */
-    CCZ_RATLS_FORMAT_LEGACY /**< Gramine: raw quote, 0.6.9.42.840.113741.1337.6 or the OID meant by it */
+    CCZ_RATLS_FORMAT_LEGACY /**< raw: Gramine's 0.6.9.42.840.113741.1337.6 or the OID meant by it, early
+                               rats-tls for TDX (..1337.8) and SEV-SNP (..1337.20) */
 };
-/** Evidence found in a certificate, nothing appraised. `quote` borrows from the certificate. */
+/** Evidence found in a certificate, nothing appraised. The views borrow from the certificate. */
 struct ccz_ratls_evidence {
     enum ccz_ratls_format format;
+    /** An Intel quote, or an SEV-SNP report (its certificate table may follow). */
     struct ccz_span quote;
     uint8_t report_data[64]; /**< what the quote must carry to be bound to this certificate's key */
+    struct ccz_span nonce;   /**< DICE: the "nonce" claim, bound too; ptr NULL if absent */
 };
 /**
  * Finds the evidence of a certificate and computes its binding. The DICE extension, when present, decides
- * alone. Strict: exactly one pubkey-hash (SHA-256, -384 or -512 of the SubjectPublicKeyInfo), no repeated
- * key, definite and minimal CBOR, no trailing bytes at any level.
+ * alone. Strict: one legacy extension; evidence of the kind that tag or OID announce; exactly one pubkey-hash
+ * (SHA-256, -384 or -512 of the SubjectPublicKeyInfo), no repeated key, definite and minimal CBOR, no trailing
+ * bytes at any level.
  * @retval CCZ_E_NOT_FOUND   "ratls:no-evidence": no known extension
- * @retval CCZ_E_FORMAT, CCZ_E_UNSUPPORTED, CCZ_E_SIG  err->where "ratls:cert-..." names the rule
- * @source CCC "Interoperable RA-TLS"; Gramine tools/sgx/ra-tls
+ * @retval CCZ_E_FORMAT, CCZ_E_LIMIT, CCZ_E_UNSUPPORTED, CCZ_E_MISMATCH, CCZ_E_SIG  err->where "ratls:cert-..." names
+ *         the rule; docs/design/ratls.md lists them
+ * @source CCC "Interoperable RA-TLS"; Gramine tools/sgx/ra-tls; rats-tls, librats
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_evidence(struct ccz_ratls_evidence *out,
                                                     const struct ccz_cert *cert,
@@ -134,11 +147,26 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_verify(struct ccz_claims *claims,
                                                   const struct ccz_cert *cert,
                                                   ccz_ratls_appraise_fn appraise,
                                                   void *appraise_arg, struct ccz_err *err);
-/** Appends a self-signed DER certificate for @p key whose two extensions (legacy and DICE, two quotes) carry
- *  evidence from @p attest. @p now_s: valid from an hour before to a year after. */
+/**
+ * Collateral that a certificate carries for verifiers without a network (extension 2.23.133.5.4.2, Intel quotes).
+ * A transport, nothing more: views to hand to ccz_collateral_new(), which verifies them under the roots of the
+ * verifier like any other collateral; old but unexpired collateral can be replayed by whoever writes certificates.
+ * @param[out] out  borrows from @p cert; pck_chain is empty
+ * @retval CCZ_E_NOT_FOUND  "ratls:no-endorsements"
+ * @retval CCZ_E_FORMAT, CCZ_E_UNSUPPORTED  "ratls:endorsements..."
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_endorsements(struct ccz_collateral_src *out,
+                                                        const struct ccz_cert *cert,
+                                                        struct ccz_err *err);
+/**
+ * Appends a self-signed DER certificate for @p key with evidence from @p attest in the extensions that @p emit names,
+ * each over a quote of its own. @p now_s: valid from an hour before to a year after.
+ * @retval CCZ_E_UNSUPPORTED  "ratls:cert-issue-legacy": EMIT_LEGACY and SEV-SNP
+ */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_issue(struct ccz_buf *out_der, const struct ccz_key *key,
-                                                 int64_t now_s, ccz_ratls_attest_fn attest,
-                                                 void *attest_arg, struct ccz_err *err);
+                                                 int64_t now_s, enum ccz_ratls_emit emit,
+                                                 ccz_ratls_attest_fn attest, void *attest_arg,
+                                                 struct ccz_err *err);
 
 #ifdef __cplusplus
 }

@@ -13,7 +13,10 @@
  * CA) verifier:no-policy      CCZ_E_POLICY: ccz_verifier_appraise() without a policy
  *   verifier:config         CCZ_E_ARG
  * Collateral is read at start and at ccz_verifier_reload(); what verified before is remembered per
- * attestation key (quote.h), so that a known peer costs one signature check and some hashing.
+ * attestation key (quote.h), so that a known peer costs one signature check and some hashing. For
+ * evidence that comes again byte for byte (certificates, ratls.h), whole results can be remembered
+ * too: `verdicts_len`. Whoever relies on the report data still has to compare it.
+ * Reading order of the sources: verdicts.c, verifier.c.
  */
 #include <cczoo/policy.h>
 
@@ -21,6 +24,7 @@
 extern "C" {
 #endif
 
+#define CCZ_VERIFIER_VERDICTS_MAX 65536
 /** Shareable between threads, ccz_verifier_reload() included. */
 struct ccz_verifier;
 struct ccz_verifier_cfg {
@@ -30,6 +34,12 @@ struct ccz_verifier_cfg {
                              bundles), or NULL: the only way a simulated root is ever trusted */
     const struct ccz_policy *policy; /**< borrowed, must live as long as the verifier; NULL = verify
                                           only: ccz_verifier_appraise() then refuses everybody */
+    /** Remember that many accepted pieces of evidence, by SHA-256 of all their bytes, the least recently used is
+     *  forgotten first; 0 = none, at most CCZ_VERIFIER_VERDICTS_MAX. An entry counts from the time it was made, never
+     *  past the expiry of collateral or PCK chain, never under other collateral (a reload forgets all). The policy
+     *  judges its claims each time, at that time. Failures are not remembered. About 3 KB each. */
+    size_t verdicts_len;
+    int64_t verdict_age_s; /**< and not longer than this; 0 = an hour */
 };
 /**
  * Reads collateral once; re-read with ccz_verifier_reload() when it nears expiry.
@@ -45,7 +55,8 @@ CCZ_DEFINE_AUTO(ccz_verifier)
 CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_reload(struct ccz_verifier *v, struct ccz_err *err);
 /** When the first part of the collateral in use expires, seconds since 1970 UTC: reload before. */
 CCZ_API int64_t ccz_verifier_expires(struct ccz_verifier *v);
-/** {"genuine": [...], "simulated": [...]}, each as from ccz_pcs_report(). */
+/** {"genuine": [...], "simulated": [...], "verdicts": {"remembered": n, "hits": n}}: the lists as from
+ *  ccz_pcs_report(), the counts since the last reload. */
 CCZ_API void ccz_verifier_report(struct ccz_buf *out, struct ccz_verifier *v);
 /** Genuine? Claims out, no policy. @param[out] claims  zeroed on failure */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_verify(struct ccz_verifier *v, struct ccz_claims *claims,

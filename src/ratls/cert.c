@@ -2,9 +2,9 @@
 /*
  * Certificate profile: evidence in X.509 extensions, bound to the certificate's key.
  *
- *   legacy (Gramine)   value = raw quote;  report_data = SHA-256(SPKI) || 0^32
- *   DICE (CCC)         value = CBOR 60000([quote, claims]);  report_data = SHA-256(claims) || 0^32
- *                      claims = CBOR map {"pubkey-hash": << [hash id, hash of SPKI] >>, ...}
+ *   legacy (Gramine, early rats-tls)  value = raw evidence;  report_data = SHA-256(SPKI) || 0^32
+ *   DICE (CCC)     value = CBOR tag([evidence, claims]);  report_data = SHA-256(claims) || 0^32
+ *                  claims = CBOR map {"pubkey-hash": << [hash id, hash of SPKI] >>, ...}
  *
  * Other verifiers accept a claims map without pubkey-hash, compare half of the report data or
  * search the bytes for the OID; here each of these is a refusal of its own.
@@ -13,19 +13,25 @@
 
 #include <cczoo/codec.h>
 
+#include <stdio.h>
 #include <string.h>
 
-/* Gramine passes a whole TLV where the content of an OID belongs; what it means is the second one.
- */
+/* Gramine passes a whole TLV where the content of an OID belongs; what it means is the second one. The next two are
+ * of rats-tls before December 2022. Intel's SGX SDK puts its quote also where the PCK certificates of real platforms
+ * have theirs (1.2.840.113741.1.13.1), over other report data: not read, its DICE extension is. */
 #define OID_LEGACY       "0.6.9.42.840.113741.1337.6"
 #define OID_LEGACY_MEANT "1.2.840.113741.1337.6"
+#define OID_LEGACY_TDX   "1.2.840.113741.1337.8"
+#define OID_LEGACY_SNP   "1.2.840.113741.1337.20"
 #define OID_DICE         "2.23.133.5.4.9"
+#define OID_ENDORSEMENTS "2.23.133.5.4.2"
 
 enum {
-    TAG_INTEL_QUOTE = 60000, /* IANA CBOR tags registry: Intel TEE quote, SGX or TDX */
+    TAG_INTEL_QUOTE = 60000,  /* IANA CBOR tags registry: Intel TEE quote, SGX or TDX */
+    TAG_SNP_REPORT = 1733892, /* private to librats and rats-tls */
     CLAIMS_MAX = 16
 };
-static const char pubkey_hash_key[] = "pubkey-hash";
+static const char pubkey_hash_key[] = "pubkey-hash", nonce_key[] = "nonce";
 
 /* IANA named-information hash ids that a verifier must know. */
 static const struct hash_id {
@@ -69,7 +75,8 @@ static bool seen_before(const struct ccz_span *keys, size_t len, struct ccz_span
     return false;
 }
 
-static ccz_rc check_claims(struct ccz_span claims, struct ccz_span spki, struct ccz_err *err)
+static ccz_rc check_claims(struct ccz_span *nonce, struct ccz_span claims, struct ccz_span spki,
+                           struct ccz_err *err)
 {
     struct ccz_span keys[CLAIMS_MAX], entry = {0};
     bool found = false;
@@ -89,6 +96,8 @@ static ccz_rc check_claims(struct ccz_span claims, struct ccz_span spki, struct 
         if (ccz_span_eq(keys[i], ccz_span_str(pubkey_hash_key))) {
             entry = value;
             found = true;
+        } else if (ccz_span_eq(keys[i], ccz_span_str(nonce_key))) {
+            *nonce = value;
         }
     }
     if (!ccz_rd_done(&r))
@@ -100,44 +109,99 @@ static ccz_rc check_claims(struct ccz_span claims, struct ccz_span spki, struct 
     return check_pubkey_hash(entry, spki, err);
 }
 
+/* An SNP report begins with its version, 2 to 5, in 32 bits; an Intel quote has the type of its key in the upper
+ * ones, which is not zero for any that is verified here. */
+static bool is_snp_report(struct ccz_span evidence)
+{
+    enum { SNP_REPORT_SIZE = 1184 };
+    struct ccz_rd r = ccz_rd_from(evidence);
+    uint32_t version = ccz_rd_le32(&r);
+    return evidence.size >= SNP_REPORT_SIZE && version >= 2 && version <= 5;
+}
+
+_Static_assert(CCZ_CERT_SIZE_MAX <= CCZ_QUOTE_SIZE_MAX,
+               "evidence of a certificate that parses is no larger");
+
+/* What the extension announces must be what is in it: otherwise two verifiers could see different evidence. */
+static ccz_rc check_kind(struct ccz_span evidence, bool snp_announced, struct ccz_err *err)
+{
+    if (evidence.size == 0)
+        return ccz_fail(err, CCZ_E_FORMAT, "ratls:cert-empty", 0, "the evidence is empty");
+    if (is_snp_report(evidence) != snp_announced)
+        return ccz_refuse(err, CCZ_E_MISMATCH, "ratls:cert-kind",
+                          snp_announced ? "no SEV-SNP report" : "an SEV-SNP report",
+                          snp_announced ? "an SEV-SNP report" : "an Intel quote");
+    return CCZ_OK;
+}
+
 static ccz_rc parse_dice(struct ccz_ratls_evidence *out, struct ccz_span value,
                          struct ccz_span spki, struct ccz_err *err)
 {
     struct ccz_rd r = ccz_rd_from(value);
     uint64_t tag = ccz_cbor_head(&r, CCZ_CBOR_TAG);
-    if (!r.bad && tag != TAG_INTEL_QUOTE)
-        return ccz_refuse_num(err, CCZ_E_UNSUPPORTED, "ratls:cert-tag",
-                              tag > INT64_MAX ? INT64_MAX : (int64_t)tag, TAG_INTEL_QUOTE);
+    if (!r.bad && tag != TAG_INTEL_QUOTE && tag != TAG_SNP_REPORT) {
+        char got[24];
+        (void)snprintf(got, sizeof(got), "%llu", (unsigned long long)tag);
+        return ccz_refuse(err, CCZ_E_UNSUPPORTED, "ratls:cert-tag", got, "60000 or 1733892");
+    }
     uint64_t len = ccz_cbor_head(&r, CCZ_CBOR_ARRAY);
     struct ccz_span quote = ccz_cbor_string(&r, CCZ_CBOR_BYTES);
     struct ccz_span claims = ccz_cbor_string(&r, CCZ_CBOR_BYTES);
     if (!ccz_rd_done(&r) || len != 2)
         return ccz_fail(err, CCZ_E_FORMAT, "ratls:cert-evidence", (int64_t)value.size,
                         "not an array of evidence and claims");
-    ccz_rc rc = check_claims(claims, spki, err);
+    ccz_rc rc = check_kind(quote, tag == TAG_SNP_REPORT, err);
+    if (rc == CCZ_OK)
+        rc = check_claims(&out->nonce, claims, spki, err);
     if (rc != CCZ_OK)
         return rc;
-    *out = (struct ccz_ratls_evidence){.format = CCZ_RATLS_FORMAT_DICE, .quote = quote};
+    out->format = CCZ_RATLS_FORMAT_DICE;
+    out->quote = quote;
     return ccz_sha256(out->report_data, claims);
 }
 
-static ccz_rc find_extension(enum ccz_ratls_format *format, struct ccz_span *value,
+static ccz_rc parse_legacy(struct ccz_ratls_evidence *out, struct ccz_span value, bool snp,
+                           struct ccz_span spki, struct ccz_err *err)
+{
+    ccz_rc rc = check_kind(value, snp, err);
+    if (rc != CCZ_OK)
+        return rc;
+    out->format = CCZ_RATLS_FORMAT_LEGACY;
+    out->quote = value;
+    return ccz_sha256(out->report_data, spki);
+}
+
+/* Every extension that may hold evidence; the first one is DICE. */
+static const struct place {
+    const char *oid;
+    bool snp;
+} places[] = {{OID_DICE, false},
+              {OID_LEGACY, false},
+              {OID_LEGACY_MEANT, false},
+              {OID_LEGACY_TDX, false},
+              {OID_LEGACY_SNP, true}};
+
+/* The only evidence extension, or DICE, which decides alone if it is there. A present but empty value has a pointer:
+ * it decides, and then fails as evidence. */
+static ccz_rc find_extension(const struct place **where, struct ccz_span *value,
                              const struct ccz_cert *cert, struct ccz_err *err)
 {
-    bool critical[3] = {0};
-    struct ccz_span dice = ccz_cert_ext(&critical[0], cert, OID_DICE);
-    struct ccz_span odd = ccz_cert_ext(&critical[1], cert, OID_LEGACY);
-    struct ccz_span meant = ccz_cert_ext(&critical[2], cert, OID_LEGACY_MEANT);
-    /* both profiles say non-critical: TLS stacks refuse critical extensions they do not know */
-    if (critical[0] || critical[1] || critical[2])
-        return ccz_refuse(err, CCZ_E_FORMAT, "ratls:cert-critical", "critical", "non-critical");
-    /* a present but empty value has a pointer: it decides, and then fails as evidence */
-    if (!dice.ptr && odd.ptr && meant.ptr)
-        return ccz_fail(err, CCZ_E_FORMAT, "ratls:cert-legacy-twice", 0,
-                        "both spellings of the legacy extension are present");
-    *format = dice.ptr ? CCZ_RATLS_FORMAT_DICE : CCZ_RATLS_FORMAT_LEGACY;
-    *value = dice.ptr ? dice : odd.ptr ? odd : meant;
-    if (value->ptr)
+    *where = NULL;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        bool critical;
+        struct ccz_span v = ccz_cert_ext(&critical, cert, places[i].oid);
+        /* both profiles say non-critical: TLS stacks refuse critical extensions they do not know */
+        if (critical)
+            return ccz_refuse(err, CCZ_E_FORMAT, "ratls:cert-critical", "critical", "non-critical");
+        if (v.ptr && *where && *where != &places[0])
+            return ccz_fail(err, CCZ_E_FORMAT, "ratls:cert-legacy-twice", 0,
+                            "the legacy extension is present under two identifiers");
+        if (v.ptr && !*where) {
+            *where = &places[i];
+            *value = v;
+        }
+    }
+    if (*where)
         return CCZ_OK;
     (void)ccz_refuse(err, CCZ_E_NOT_FOUND, "ratls:no-evidence", "no evidence extension",
                      "evidence");
@@ -151,24 +215,28 @@ ccz_rc ccz_ratls_cert_evidence(struct ccz_ratls_evidence *out, const struct ccz_
     *out = (struct ccz_ratls_evidence){0};
     struct ccz_ratls_evidence found = {0};
     struct ccz_span value, spki = ccz_cert_spki(cert);
-    enum ccz_ratls_format format;
-    ccz_rc rc = find_extension(&format, &value, cert, err);
+    const struct place *where;
+    ccz_rc rc = find_extension(&where, &value, cert, err);
     if (rc != CCZ_OK)
         return rc;
-    if (format == CCZ_RATLS_FORMAT_DICE) {
-        rc = parse_dice(&found, value, spki, err);
-    } else {
-        found = (struct ccz_ratls_evidence){.format = format, .quote = value};
-        rc = ccz_sha256(found.report_data, spki);
-    }
-    if (rc != CCZ_OK)
-        return rc;
-    if (found.quote.size == 0 || found.quote.size > CCZ_QUOTE_SIZE_MAX)
-        return ccz_fail(err, CCZ_E_LIMIT, "ratls:size", (int64_t)found.quote.size,
-                        "quote of %zu bytes, allowed 1 to %d", found.quote.size,
-                        CCZ_QUOTE_SIZE_MAX);
-    *out = found;
-    return CCZ_OK;
+    rc = where == &places[0] ? parse_dice(&found, value, spki, err)
+                             : parse_legacy(&found, value, where->snp, spki, err);
+    if (rc == CCZ_OK)
+        *out = found;
+    return rc;
+}
+
+ccz_rc cczi_ratls_appraise_cert(struct ccz_claims *claims, const struct ccz_ratls_evidence *e,
+                                ccz_ratls_appraise_fn appraise, void *appraise_arg,
+                                struct ccz_err *err)
+{
+    struct ccz_claims found = {0};
+    ccz_rc rc = appraise(appraise_arg, &found, e->quote, err);
+    if (rc == CCZ_OK)
+        rc = cczi_ratls_check_binding(&found, e->report_data, err);
+    if (rc == CCZ_OK)
+        *claims = found;
+    return rc;
 }
 
 ccz_rc ccz_ratls_cert_verify(struct ccz_claims *claims, const struct ccz_cert *cert,
@@ -178,15 +246,77 @@ ccz_rc ccz_ratls_cert_verify(struct ccz_claims *claims, const struct ccz_cert *c
     memset(claims, 0, sizeof(*claims));
     struct ccz_ratls_evidence evidence;
     ccz_rc rc = ccz_ratls_cert_evidence(&evidence, cert, err);
-    if (rc != CCZ_OK)
-        return rc;
-    struct ccz_claims found = {0};
-    rc = appraise(appraise_arg, &found, evidence.quote, err);
-    if (rc == CCZ_OK)
-        rc = cczi_ratls_check_binding(&found, evidence.report_data, err);
-    if (rc == CCZ_OK)
-        *claims = found;
-    return rc;
+    return rc == CCZ_OK ? cczi_ratls_appraise_cert(claims, &evidence, appraise, appraise_arg, err)
+                        : rc;
+}
+
+/* ----------------------------------------------------------------------------- endorsements */
+
+/* librats writes the version in four bytes whatever its value; everything else is minimal. */
+static void take_version(struct ccz_rd *r)
+{
+    enum { UINT_IN_FOUR_BYTES = 0x1a };
+    if (r->left > 0 && r->ptr[0] == UINT_IN_FOUR_BYTES) {
+        (void)ccz_rd_u8(r);
+        (void)ccz_rd_le32(r);
+    } else if (ccz_cbor_head(r, CCZ_CBOR_UINT) > UINT32_MAX) {
+        r->bad = true;
+    }
+}
+
+/* Intel's library counts the NUL behind its texts. DER has none, and may end in a zero. */
+static struct ccz_span take_part(struct ccz_rd *r)
+{
+    enum { DER_SEQUENCE = 0x30 };
+    struct ccz_span s = ccz_cbor_string(r, CCZ_CBOR_BYTES);
+    if (s.size > 0 && s.ptr[0] != DER_SEQUENCE && s.ptr[s.size - 1] == 0)
+        s.size--;
+    return s;
+}
+
+ccz_rc ccz_ratls_cert_endorsements(struct ccz_collateral_src *out, const struct ccz_cert *cert,
+                                   struct ccz_err *err)
+{
+    enum { LEN = 8, LEN_WITH_DATE = 9 }; /* items; the last one is the date of creation */
+    *out = (struct ccz_collateral_src){0};
+    bool critical;
+    struct ccz_span value = ccz_cert_ext(&critical, cert, OID_ENDORSEMENTS);
+    if (!value.ptr)
+        return ccz_refuse(err, CCZ_E_NOT_FOUND, "ratls:no-endorsements", "no such extension",
+                          "endorsements");
+    if (critical)
+        return ccz_refuse(err, CCZ_E_FORMAT, "ratls:endorsements-critical", "critical",
+                          "non-critical");
+    struct ccz_rd r = ccz_rd_from(value);
+    uint64_t tag = ccz_cbor_head(&r, CCZ_CBOR_TAG);
+    if (!r.bad && tag != TAG_INTEL_QUOTE)
+        return ccz_fail(err, CCZ_E_UNSUPPORTED, "ratls:endorsements-tag", 0,
+                        "endorsements of another kind than those of Intel quotes");
+    uint64_t len = ccz_cbor_head(&r, CCZ_CBOR_ARRAY);
+    if (!r.bad && len != LEN && len != LEN_WITH_DATE)
+        return ccz_refuse_num(err, CCZ_E_FORMAT, "ratls:endorsements-len",
+                              len > INT64_MAX ? INT64_MAX : (int64_t)len, LEN);
+    take_version(&r);
+    struct ccz_collateral_src src = {0};
+    struct ccz_span *const parts[] = {
+        &src.tcb_info,      &src.tcb_info_chain, &src.pck_crl,           &src.root_ca_crl,
+        &src.pck_crl_chain, &src.qe_identity,    &src.qe_identity_chain,
+    };
+    bool empty = false;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        *parts[i] = take_part(&r);
+        empty |= parts[i]->size == 0;
+    }
+    if (len == LEN_WITH_DATE)
+        (void)ccz_cbor_string(&r, CCZ_CBOR_BYTES);
+    if (!ccz_rd_done(&r))
+        return ccz_fail(err, CCZ_E_FORMAT, "ratls:endorsements", (int64_t)value.size,
+                        "not an array of a version and byte strings");
+    if (empty)
+        return ccz_fail(err, CCZ_E_FORMAT, "ratls:endorsements-empty", (int64_t)value.size,
+                        "a part of the collateral is empty");
+    *out = src;
+    return CCZ_OK;
 }
 
 /* ------------------------------------------------------------------------------------ issue */
@@ -224,37 +354,66 @@ static ccz_rc quote_over(struct ccz_buf *quote, struct ccz_span bound, ccz_ratls
     return rc;
 }
 
-ccz_rc ccz_ratls_cert_issue(struct ccz_buf *out_der, const struct ccz_key *key, int64_t now_s,
-                            ccz_ratls_attest_fn attest, void *attest_arg, struct ccz_err *err)
+/* The value of the DICE extension. */
+static ccz_rc put_dice(struct ccz_buf *dice, struct ccz_span quote, struct ccz_span claims,
+                       struct ccz_err *err)
 {
-    CCZ_AUTO_BUF spki;
+    ccz_cbor_put_head(dice, CCZ_CBOR_TAG, is_snp_report(quote) ? TAG_SNP_REPORT : TAG_INTEL_QUOTE);
+    ccz_cbor_put_head(dice, CCZ_CBOR_ARRAY, 2);
+    ccz_cbor_put_string(dice, CCZ_CBOR_BYTES, quote);
+    ccz_cbor_put_string(dice, CCZ_CBOR_BYTES, claims);
+    return dice->bad ? ccz_fail(err, CCZ_E_NOMEM, "ratls:memory", 0, "out of memory") : CCZ_OK;
+}
+
+/* Makes the value of each extension that is to be written; the others stay empty. */
+static ccz_rc make_values(struct ccz_buf *legacy, struct ccz_buf *dice, struct ccz_span spki,
+                          enum ccz_ratls_emit emit, ccz_ratls_attest_fn attest, void *attest_arg,
+                          struct ccz_err *err)
+{
     CCZ_AUTO_BUF claims;
-    CCZ_AUTO_BUF legacy;
     CCZ_AUTO_BUF quote;
-    CCZ_AUTO_BUF dice;
-    ccz_buf_init(&spki, 1024);
     ccz_buf_init(&claims, 128);
-    ccz_buf_init(&legacy, 0);
     ccz_buf_init(&quote, 0);
-    ccz_buf_init(&dice, CCZ_QUOTE_SIZE_MAX + 256);
-    ccz_rc rc = ccz_key_spki(&spki, key);
-    if (rc == CCZ_OK)
-        rc = put_claims(&claims, ccz_buf_span(&spki));
+    ccz_rc rc = put_claims(&claims, spki);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "ratls:cert-issue", 0, "the key could not be hashed");
-    rc = quote_over(&legacy, ccz_buf_span(&spki), attest, attest_arg, err);
-    if (rc == CCZ_OK)
+    if (emit != CCZ_RATLS_EMIT_LEGACY) {
         rc = quote_over(&quote, ccz_buf_span(&claims), attest, attest_arg, err);
+        if (rc == CCZ_OK)
+            rc = put_dice(dice, ccz_buf_span(&quote), ccz_buf_span(&claims), err);
+        /* there is no legacy format of SEV-SNP that anybody still reads */
+        if (rc != CCZ_OK || emit == CCZ_RATLS_EMIT_DICE || is_snp_report(ccz_buf_span(&quote)))
+            return rc;
+    }
+    rc = quote_over(legacy, spki, attest, attest_arg, err);
+    if (rc == CCZ_OK && is_snp_report(ccz_buf_span(legacy)))
+        rc = ccz_refuse(err, CCZ_E_UNSUPPORTED, "ratls:cert-issue-legacy", "an SEV-SNP report",
+                        "an Intel quote");
+    return rc;
+}
+
+ccz_rc ccz_ratls_cert_issue(struct ccz_buf *out_der, const struct ccz_key *key, int64_t now_s,
+                            enum ccz_ratls_emit emit, ccz_ratls_attest_fn attest, void *attest_arg,
+                            struct ccz_err *err)
+{
+    CCZ_AUTO_BUF spki;
+    CCZ_AUTO_BUF legacy;
+    CCZ_AUTO_BUF dice;
+    ccz_buf_init(&spki, 1024);
+    ccz_buf_init(&legacy, 0);
+    ccz_buf_init(&dice, CCZ_QUOTE_SIZE_MAX + 256);
+    ccz_rc rc = ccz_key_spki(&spki, key);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "ratls:cert-issue", 0, "the key could not be encoded");
+    rc = make_values(&legacy, &dice, ccz_buf_span(&spki), emit, attest, attest_arg, err);
     if (rc != CCZ_OK)
         return rc;
-    ccz_cbor_put_head(&dice, CCZ_CBOR_TAG, TAG_INTEL_QUOTE);
-    ccz_cbor_put_head(&dice, CCZ_CBOR_ARRAY, 2);
-    ccz_cbor_put_string(&dice, CCZ_CBOR_BYTES, ccz_buf_span(&quote));
-    ccz_cbor_put_string(&dice, CCZ_CBOR_BYTES, ccz_buf_span(&claims));
-    if (dice.bad)
-        return ccz_fail(err, CCZ_E_NOMEM, "ratls:memory", 0, "out of memory");
-    const struct ccz_cert_ext_in ext[] = {{.oid = OID_LEGACY, .value = ccz_buf_span(&legacy)},
-                                          {.oid = OID_DICE, .value = ccz_buf_span(&dice)}};
+    struct ccz_cert_ext_in ext[2];
+    size_t len = 0;
+    if (legacy.size)
+        ext[len++] = (struct ccz_cert_ext_in){.oid = OID_LEGACY, .value = ccz_buf_span(&legacy)};
+    if (dice.size)
+        ext[len++] = (struct ccz_cert_ext_in){.oid = OID_DICE, .value = ccz_buf_span(&dice)};
     return ccz_cert_issue(out_der,
                           &(struct ccz_cert_cfg){.cn = "RATLS",
                                                  .org = "cczoo",
@@ -262,6 +421,6 @@ ccz_rc ccz_ratls_cert_issue(struct ccz_buf *out_der, const struct ccz_key *key, 
                                                  .not_before_s = now_s - 3600,
                                                  .not_after_s = now_s + 365 * 86400,
                                                  .ext = ext,
-                                                 .ext_len = sizeof(ext) / sizeof(ext[0])},
+                                                 .ext_len = len},
                           err);
 }

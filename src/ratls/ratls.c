@@ -62,6 +62,10 @@ static ccz_rc check_cfg(const struct ccz_ratls_cfg *cfg, struct ccz_err *err)
         return refuse_cfg(err, "evidence is required of the peer but nothing appraises it");
     if (cfg->pin && judges && !cfg->peer_evidence_optional)
         return refuse_cfg(err, "a pin is for peers without evidence, and evidence is required");
+    if (cfg->emit != CCZ_RATLS_EMIT_BOTH &&
+        (cfg->profile != CCZ_RATLS_CERTIFICATE || !cfg->attest ||
+         (unsigned)cfg->emit > CCZ_RATLS_EMIT_LEGACY))
+        return refuse_cfg(err, "extensions are chosen, but no certificate will carry evidence");
     if (cfg->key && ccz_key_curve(cfg->key) != CCZ_P256)
         return refuse_cfg(err, "the TLS identity must be a P-256 key");
     return CCZ_OK;
@@ -71,7 +75,8 @@ static ccz_rc make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
                         const struct ccz_key *key, struct ccz_err *err)
 {
     if (cfg->profile == CCZ_RATLS_CERTIFICATE && cfg->attest)
-        return ccz_ratls_cert_issue(der, key, cfg->now_s, cfg->attest, cfg->attest_arg, err);
+        return ccz_ratls_cert_issue(der, key, cfg->now_s, cfg->emit, cfg->attest, cfg->attest_arg,
+                                    err);
     /* Session peers look at the key alone, so a day says nothing more than that nobody should keep
      * the certificate; stock TLS peers do look at the dates of theirs. */
     int64_t valid_s = cfg->profile == CCZ_RATLS_SESSION ? DAY_S : 365 * (int64_t)DAY_S;
@@ -121,7 +126,8 @@ static ccz_rc judge_cert(struct ccz_ratls *r, const struct ccz_cert *cert, struc
         return check_pin(r, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = ccz_ratls_cert_verify(&r->peer.claims, cert, cfg->appraise, cfg->appraise_arg, err);
+    rc =
+        cczi_ratls_appraise_cert(&r->peer.claims, &evidence, cfg->appraise, cfg->appraise_arg, err);
     r->peer.attested = rc == CCZ_OK;
     return rc;
 }

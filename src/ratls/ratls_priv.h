@@ -53,4 +53,9 @@ void cczi_ratls_put_refusal(struct ccz_buf *out, const struct ccz_err *why);
 /* Refuses unless all 64 bytes agree; both profiles end here. */
 CCZ_MUST_USE ccz_rc cczi_ratls_check_binding(const struct ccz_claims *claims,
                                              const uint8_t expected[64], struct ccz_err *err);
+/* Appraisal and binding of evidence that stands in a certificate; @p claims is untouched on failure. */
+CCZ_MUST_USE ccz_rc cczi_ratls_appraise_cert(struct ccz_claims *claims,
+                                             const struct ccz_ratls_evidence *e,
+                                             ccz_ratls_appraise_fn appraise, void *appraise_arg,
+                                             struct ccz_err *err);
 #endif

@@ -51,8 +51,16 @@ ccz_rc cczi_ratls_report_data(uint8_t out[64], char role, struct ccz_span spki,
 ccz_rc cczi_ratls_check_binding(const struct ccz_claims *claims, const uint8_t expected[64],
                                 struct ccz_err *err)
 {
+    static const uint8_t zero[32];
     if (ccz_ct_eq(claims->report_data, expected, 64))
         return CCZ_OK;
+    bool lower = ccz_ct_eq(claims->report_data, expected, 32);
+    if (lower && ccz_ct_eq(expected + 32, zero, 32)) { /* certificates: a hash, then zeros */
+        ccz_rc rc = ccz_refuse_bytes(err, CCZ_E_SIG, "ratls:report-data-upper",
+                                     claims->report_data + 32, 32, zero, 32);
+        return ccz_hint(err, rc,
+                        "some verifiers compare half of the report data; this one does not");
+    }
     (void)ccz_refuse_bytes(err, CCZ_E_SIG, "ratls:report-data", claims->report_data, 64, expected,
                            64);
     return ccz_hint(err, CCZ_E_SIG,

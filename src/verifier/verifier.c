@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _POSIX_C_SOURCE 200809L
+#include "verifier/verifier_priv.h"
+
 #include <cczoo/pcs.h>
-#include <cczoo/verifier.h>
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CACHE_LEN = 1024, ROOT_CERT_SIZE_MAX = 65536, PATH_SIZE = 4096 };
+enum { CACHE_LEN = 1024, ROOT_CERT_SIZE_MAX = 65536, PATH_SIZE = 4096, HOUR_S = 3600 };
 
 /* Collateral of one authority with the only root it may end in: what a simulated root signs says
  * nothing about genuine platforms, and the other way round. */
@@ -18,16 +19,19 @@ struct authority {
     struct ccz_pcs *pcs; /* NULL = not configured */
 };
 
-/* What was read from disk at one time. Immutable but for the count of references. */
+/* What was read from disk at one time. Immutable but for the count of references and what was verified with it. */
 struct snapshot {
     atomic_uint refs;
     struct authority genuine, simulated;
+    struct cczi_verdicts *verdicts; /* NULL = remembers none */
 };
 
 struct ccz_verifier {
     struct ccz_clock clock;
     char *collateral_dir, *trust_sim_dir;
     const struct ccz_policy *policy;
+    size_t verdicts_len;
+    int64_t verdict_age_s;
     struct ccz_verify_cache *cache; /* outlives reloads: its keys name the collateral's content */
     pthread_mutex_t lock;           /* guards `now` */
     struct snapshot *now;
@@ -41,6 +45,7 @@ static void snapshot_free(struct snapshot *s)
         return;
     ccz_pcs_free(s->genuine.pcs);
     ccz_pcs_free(s->simulated.pcs);
+    cczi_verdicts_free(s->verdicts);
     free(s);
 }
 CCZ_DEFINE_AUTO(snapshot)
@@ -86,6 +91,9 @@ static ccz_rc load(struct snapshot **out, const struct ccz_verifier *v, struct c
     }
     if (rc == CCZ_OK && v->trust_sim_dir)
         rc = load_simulated(&s->simulated, v->trust_sim_dir, err);
+    if (rc == CCZ_OK && v->verdicts_len > 0 &&
+        cczi_verdicts_new(&s->verdicts, v->verdicts_len, v->verdict_age_s) != CCZ_OK)
+        rc = ccz_fail(err, CCZ_E_NOMEM, "verifier:memory", 0, "out of memory");
     if (rc == CCZ_OK)
         *out = snapshot_take(&s);
     return rc;
@@ -112,6 +120,9 @@ ccz_rc ccz_verifier_new(struct ccz_verifier **out, const struct ccz_verifier_cfg
         return ccz_hint(err, rc,
                         "give a collateral directory, or the trust directory of a software TEE");
     }
+    if (cfg->verdicts_len > CCZ_VERIFIER_VERDICTS_MAX || cfg->verdict_age_s < 0)
+        return ccz_fail(err, CCZ_E_ARG, "verifier:config", (int64_t)cfg->verdicts_len,
+                        "at most %d verdicts, and no negative age", CCZ_VERIFIER_VERDICTS_MAX);
     struct ccz_verifier *v = calloc(1, sizeof(*v));
     if (!v || pthread_mutex_init(&v->lock, NULL) != 0) {
         free(v);
@@ -120,6 +131,8 @@ ccz_rc ccz_verifier_new(struct ccz_verifier **out, const struct ccz_verifier_cfg
     bool failed = false;
     v->clock = cfg->clock;
     v->policy = cfg->policy;
+    v->verdicts_len = cfg->verdicts_len;
+    v->verdict_age_s = cfg->verdict_age_s ? cfg->verdict_age_s : HOUR_S;
     v->collateral_dir = copy(&failed, cfg->collateral_dir);
     v->trust_sim_dir = copy(&failed, cfg->trust_sim_dir);
     ccz_rc rc = ccz_verify_cache_new(&v->cache, CACHE_LEN);
@@ -175,6 +188,8 @@ void ccz_verifier_report(struct ccz_buf *out, struct ccz_verifier *v)
     ccz_pcs_report(out, s->genuine.pcs, now_s);
     ccz_buf_put_str(out, ",\"simulated\":");
     ccz_pcs_report(out, s->simulated.pcs, now_s);
+    ccz_buf_put_str(out, ",\"verdicts\":");
+    cczi_verdicts_report(out, s->verdicts);
     ccz_buf_put_str(out, "}");
 }
 
@@ -212,21 +227,51 @@ static ccz_rc choose(const struct ccz_collateral **collateral, const struct auth
     return rc == CCZ_OK ? refuse_unknown(&platform, err) : rc;
 }
 
-ccz_rc ccz_verifier_verify(struct ccz_verifier *v, struct ccz_claims *claims, struct ccz_span quote,
-                           struct ccz_err *err)
+static ccz_rc verify(const struct snapshot *s, struct ccz_claims *claims, struct ccz_span quote,
+                     struct ccz_verify_cfg cfg, struct ccz_err *err)
 {
-    *claims = (struct ccz_claims){0};
-    CCZ_AUTO(snapshot) s = snapshot_now(v);
     struct ccz_quote q;
-    ccz_rc rc = ccz_quote_parse(&q, quote, err);
-    struct ccz_verify_cfg cfg = {.now_s = ccz_clock_now_s(v->clock), .cache = v->cache};
     const struct authority *whose = NULL;
+    ccz_rc rc = ccz_quote_parse(&q, quote, err);
     if (rc == CCZ_OK)
         rc = choose(&cfg.collateral, &whose, s, &q, err);
     if (rc != CCZ_OK)
         return rc;
     cfg.roots = &whose->roots;
     return ccz_quote_verify(claims, quote, &cfg, err);
+}
+
+/* Genuine at @p now_s, and accepted by @p policy (NULL: not asked). Only what was accepted is remembered, so that
+ * peers who are refused anyhow push nobody out; the policy is asked every time. */
+static ccz_rc judge(struct ccz_verifier *v, struct ccz_claims *claims, struct ccz_span quote,
+                    const struct ccz_policy *policy, struct ccz_err *err)
+{
+    CCZ_AUTO(snapshot) s = snapshot_now(v);
+    uint8_t key[CCZI_VERDICT_KEY_SIZE];
+    int64_t now_s = ccz_clock_now_s(v->clock);
+    struct ccz_verdict verdict = {0};
+    if (s->verdicts && cczi_verdicts_key(key, quote) != CCZ_OK)
+        return ccz_fail(err, CCZ_E_INTERNAL, "verifier:hash", 0, "evidence could not be hashed");
+    bool known = s->verdicts && cczi_verdicts_get(claims, s->verdicts, key, now_s);
+    ccz_rc rc = CCZ_OK;
+    if (!known)
+        rc = verify(s, claims, quote, (struct ccz_verify_cfg){.now_s = now_s, .cache = v->cache},
+                    err);
+    if (rc == CCZ_OK && policy)
+        rc = ccz_policy_eval(&verdict, policy, claims, now_s, err);
+    if (rc == CCZ_OK && policy && !verdict.accept)
+        rc = ccz_fail(err, CCZ_E_INTERNAL, "verifier:verdict", 0,
+                      "policy accepted without a verdict");
+    if (rc == CCZ_OK && s->verdicts && !known)
+        cczi_verdicts_put(s->verdicts, key, claims, now_s);
+    return rc;
+}
+
+ccz_rc ccz_verifier_verify(struct ccz_verifier *v, struct ccz_claims *claims, struct ccz_span quote,
+                           struct ccz_err *err)
+{
+    *claims = (struct ccz_claims){0};
+    return judge(v, claims, quote, NULL, err);
 }
 
 ccz_rc ccz_verifier_appraise(void *verifier, struct ccz_claims *claims, struct ccz_span quote,
@@ -239,13 +284,7 @@ ccz_rc ccz_verifier_appraise(void *verifier, struct ccz_claims *claims, struct c
             ccz_fail(err, CCZ_E_POLICY, "verifier:no-policy", 0, "no policy: nobody is accepted");
         return ccz_hint(err, rc, "configure an appraisal policy");
     }
-    ccz_rc rc = ccz_verifier_verify(v, claims, quote, err);
-    struct ccz_verdict verdict = {0};
-    if (rc == CCZ_OK)
-        rc = ccz_policy_eval(&verdict, v->policy, claims, ccz_clock_now_s(v->clock), err);
-    if (rc == CCZ_OK && !verdict.accept)
-        rc = ccz_fail(err, CCZ_E_INTERNAL, "verifier:verdict", 0,
-                      "policy accepted without a verdict");
+    ccz_rc rc = judge(v, claims, quote, v->policy, err);
     if (rc != CCZ_OK)
         *claims = (struct ccz_claims){0};
     return rc;

@@ -10,10 +10,13 @@
 
 #include <stdio.h>
 
-#define OID_LEGACY "0.6.9.42.840.113741.1337.6"
-#define OID_MEANT  "1.2.840.113741.1337.6"
-#define OID_DICE   "2.23.133.5.4.9"
-#define NOW        INT64_C(1767225600)
+#define OID_LEGACY       "0.6.9.42.840.113741.1337.6"
+#define OID_MEANT        "1.2.840.113741.1337.6"
+#define OID_TDX          "1.2.840.113741.1337.8"
+#define OID_SNP          "1.2.840.113741.1337.20"
+#define OID_DICE         "2.23.133.5.4.9"
+#define OID_ENDORSEMENTS "2.23.133.5.4.2"
+#define NOW              INT64_C(1767225600)
 
 static struct toy toy;
 
@@ -44,7 +47,10 @@ struct dice {
     bool no_claim;                            /* an empty map */
     bool tail_outer, tail_claims, tail_entry; /* one byte too many */
     bool wrong_hash, wrong_binding, indefinite;
-    size_t upper; /* report data byte 32.. that is not zero, or 0 */
+    uint8_t item;  /* instead of the evidence: this one byte of CBOR, or 0 */
+    size_t filler; /* instead of the evidence: so many bytes */
+    bool snp;      /* instead of the evidence: what looks like an SNP report */
+    size_t upper;  /* report data byte 32.. that is not zero, or 0 */
     bool critical;
 };
 static const struct dice good = {.tag = 60000,
@@ -94,13 +100,44 @@ static void put_claims(struct ccz_buf *claims, const struct dice *d, const struc
         ccz_buf_u8(claims, 0);
 }
 
+/* As long as an SNP report, with its version and the toy's evidence in it. */
+static void put_snp(struct ccz_buf *out, const uint8_t report_data[64], size_t table)
+{
+    CCZ_AUTO_BUF toy_quote;
+    ccz_buf_init(&toy_quote, TOY_QUOTE_SIZE);
+    CHECK(toy_attest(&toy, &toy_quote, report_data, NULL) == CCZ_OK);
+    ccz_buf_clear(out);
+    ccz_buf_le32(out, 2);
+    ccz_buf_put_span(out, ccz_buf_span(&toy_quote));
+    uint8_t *rest = ccz_buf_extend(out, 1184 - 4 - TOY_QUOTE_SIZE + table);
+    CHECK(rest);
+    memset(rest, 0, 1184 - 4 - TOY_QUOTE_SIZE + table);
+}
+
+static ccz_rc attest_snp(void *arg, struct ccz_buf *quote, const uint8_t report_data[64],
+                         struct ccz_err *err)
+{
+    (void)arg, (void)err;
+    put_snp(quote, report_data, 0);
+    return CCZ_OK;
+}
+
+/* The toy's evidence, wrapped or not. */
+static ccz_rc appraise_any(void *arg, struct ccz_claims *claims, struct ccz_span quote,
+                           struct ccz_err *err)
+{
+    if (quote.size >= 1184)
+        quote = CCZ_SPAN(quote.ptr + 4, TOY_QUOTE_SIZE);
+    return toy_appraise(arg, claims, quote, err);
+}
+
 static void put_dice(struct ccz_buf *value, const struct dice *d, const struct ccz_key *key)
 {
     uint8_t report_data[64] = {0};
     CCZ_AUTO_BUF claims;
     CCZ_AUTO_BUF quote;
     ccz_buf_init(&claims, 1024);
-    ccz_buf_init(&quote, 1024);
+    ccz_buf_init(&quote, CCZ_QUOTE_SIZE_MAX + 1);
     put_claims(&claims, d, key);
     CHECK(ccz_sha256(report_data, ccz_buf_span(&claims)) == CCZ_OK);
     report_data[0] ^= d->wrong_binding;
@@ -108,7 +145,14 @@ static void put_dice(struct ccz_buf *value, const struct dice *d, const struct c
     CHECK(toy_attest(&toy, &quote, report_data, NULL) == CCZ_OK);
     ccz_cbor_put_head(value, CCZ_CBOR_TAG, d->tag);
     ccz_cbor_put_head(value, CCZ_CBOR_ARRAY, d->array);
-    ccz_cbor_put_string(value, CCZ_CBOR_BYTES, ccz_buf_span(&quote));
+    if (d->snp)
+        put_snp(&quote, report_data, 0);
+    if (d->filler)
+        ccz_buf_clear(&quote), (void)ccz_buf_extend(&quote, d->filler);
+    if (d->item)
+        ccz_buf_u8(value, d->item);
+    else
+        ccz_cbor_put_string(value, CCZ_CBOR_BYTES, ccz_buf_span(&quote));
     ccz_cbor_put_string(value, CCZ_CBOR_BYTES, ccz_buf_span(&claims));
     if (d->tail_outer)
         ccz_buf_u8(value, 0);
@@ -118,14 +162,14 @@ static ccz_rc verify_dice(const struct dice *d, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_key) key = NULL;
     CCZ_AUTO_BUF value;
-    ccz_buf_init(&value, 4096);
+    ccz_buf_init(&value, CCZ_CERT_SIZE_MAX + 4096);
     CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK);
     put_dice(&value, d, key);
     struct ccz_cert_ext_in ext = {
         .oid = OID_DICE, .value = ccz_buf_span(&value), .critical = d->critical};
     CCZ_AUTO(ccz_cert) cert = cert_with(key, &ext, 1);
     struct ccz_claims claims;
-    ccz_rc rc = ccz_ratls_cert_verify(&claims, cert, toy_appraise, &toy, err);
+    ccz_rc rc = ccz_ratls_cert_verify(&claims, cert, appraise_any, &toy, err);
     CHECK((rc == CCZ_OK) == (claims.isv_svn == 7));
     return rc;
 }
@@ -153,13 +197,50 @@ static void test_dice(void)
     d = good;
     d.second = "nonce"; /* other claims are ignored */
     CHECK(verify_dice(&d, &err) == CCZ_OK);
+    d = good, d.tag = 1733892, d.snp = true; /* librats' private tag */
+    CHECK(verify_dice(&d, &err) == CCZ_OK);
+}
+
+/* The nonce is handed out, as bytes that the report data covers. */
+static void test_nonce(void)
+{
+    CCZ_AUTO(ccz_key) key = NULL;
+    CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK);
+    for (int with = 0; with < 2; with++) {
+        struct dice d = good;
+        struct ccz_ratls_evidence e;
+        CCZ_AUTO_BUF value;
+        ccz_buf_init(&value, 4096);
+        d.second = with ? "nonce" : "nonce2";
+        put_dice(&value, &d, key);
+        struct ccz_cert_ext_in ext = {.oid = OID_DICE, .value = ccz_buf_span(&value)};
+        CCZ_AUTO(ccz_cert) cert = cert_with(key, &ext, 1);
+        CHECK(ccz_ratls_cert_evidence(&e, cert, NULL) == CCZ_OK);
+        CHECK((e.nonce.ptr != NULL) == (with == 1) && e.nonce.size == (with ? 36u : 0));
+        if (with) /* the value of the second claim is the entry again: [1, hash] */
+            CHECK(e.nonce.ptr[0] == 0x82 && e.nonce.ptr[1] == 0x01);
+    }
 }
 
 static void test_dice_refused(void)
 {
     struct dice d = good;
-    d.tag = 60001;
-    refuse_dice(d, CCZ_E_UNSUPPORTED, "ratls:cert-tag");
+    static const uint64_t tags[] = {0,        24,       59999,    60001,     60002,
+                                    0x1a7503, 0x1a7505, 0x1a7506, 1ULL << 63};
+    for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
+        d.tag = tags[i];
+        refuse_dice(d, CCZ_E_UNSUPPORTED, "ratls:cert-tag");
+    }
+    d = good, d.snp = true; /* a report that is announced as a quote, and the other way round */
+    refuse_dice(d, CCZ_E_MISMATCH, "ratls:cert-kind");
+    d = good, d.tag = 1733892;
+    refuse_dice(d, CCZ_E_MISMATCH, "ratls:cert-kind");
+    d = good, d.item = 0xf6; /* null */
+    refuse_dice(d, CCZ_E_FORMAT, "ratls:cert-evidence");
+    d = good, d.item = 0x40; /* an empty byte string */
+    refuse_dice(d, CCZ_E_FORMAT, "ratls:cert-empty");
+    d = good, d.item = 0x5f; /* indefinite */
+    refuse_dice(d, CCZ_E_FORMAT, "ratls:cert-evidence");
     d = good, d.array = 3;
     refuse_dice(d, CCZ_E_FORMAT, "ratls:cert-evidence");
     d = good, d.tail_outer = true;
@@ -193,7 +274,7 @@ static void test_dice_refused(void)
     refuse_dice(d, CCZ_E_SIG, "ratls:report-data");
     for (size_t i = 32; i < 64; i++) {
         d = good, d.upper = i;
-        refuse_dice(d, CCZ_E_SIG, "ratls:report-data");
+        refuse_dice(d, CCZ_E_SIG, "ratls:report-data-upper");
     }
 }
 
@@ -219,6 +300,215 @@ static void test_dice_damaged(void)
         if (i >= value.size)
             value.ptr[bit / 8] ^= (uint8_t)(1u << (bit % 8));
     }
+}
+
+/* Evidence larger than any: the certificate around it is neither written nor read. */
+static void test_size(void)
+{
+    struct dice d = good;
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_key) key = NULL;
+    CCZ_AUTO(ccz_cert) cert = NULL;
+    CCZ_AUTO_BUF value;
+    CCZ_AUTO_BUF der;
+    ccz_buf_init(&value, CCZ_CERT_SIZE_MAX + 4096);
+    ccz_buf_init(&der, (size_t)2 * CCZ_CERT_SIZE_MAX);
+    CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK);
+    d.filler = CCZ_QUOTE_SIZE_MAX;
+    put_dice(&value, &d, key);
+    struct ccz_cert_ext_in ext = {.oid = OID_DICE, .value = ccz_buf_span(&value)};
+    struct ccz_cert_cfg cfg = {.cn = "test",
+                               .key = key,
+                               .not_before_s = NOW,
+                               .not_after_s = NOW + 60,
+                               .ext = &ext,
+                               .ext_len = 1};
+    CHECK(ccz_cert_issue(&der, &cfg, &err) == CCZ_E_LIMIT);
+    ccz_buf_clear(&der);
+    ext.value.size = 60000;
+    CHECK(ccz_cert_issue(&der, &cfg, &err) == CCZ_OK);
+    CHECK(ccz_buf_extend(&der, CCZ_CERT_SIZE_MAX + 1 - der.size) != NULL);
+    CHECK(ccz_cert_parse(&cert, ccz_buf_span(&der), &err) == CCZ_E_LIMIT &&
+          strcmp(err.where, "x509:size") == 0);
+}
+
+/* One certificate per rule of the legacy extensions. */
+static ccz_rc verify_ext(const struct ccz_key *key, const struct ccz_cert_ext_in *ext, size_t len,
+                         struct ccz_err *err)
+{
+    struct ccz_claims claims;
+    CCZ_AUTO(ccz_cert) cert = cert_with(key, ext, len);
+    ccz_rc rc = ccz_ratls_cert_verify(&claims, cert, appraise_any, &toy, err);
+    CHECK((rc == CCZ_OK) == (claims.isv_svn == 7));
+    return rc;
+}
+
+static void test_legacy_kinds(void)
+{
+    static const char *const intel[] = {OID_LEGACY, OID_MEANT, OID_TDX};
+    CCZ_AUTO(ccz_key) key = NULL;
+    CCZ_AUTO_BUF spki, quote, snp;
+    uint8_t report_data[64] = {0};
+    struct ccz_err err;
+    ccz_buf_init(&spki, 256);
+    ccz_buf_init(&quote, 256);
+    ccz_buf_init(&snp, 4096);
+    CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK && ccz_key_spki(&spki, key) == CCZ_OK);
+    CHECK(ccz_sha256(report_data, ccz_buf_span(&spki)) == CCZ_OK);
+    CHECK(toy_attest(&toy, &quote, report_data, NULL) == CCZ_OK);
+    put_snp(&snp, report_data, 300);
+    struct ccz_cert_ext_in ext = {.value = ccz_buf_span(&quote)}, as_snp = {.oid = OID_SNP};
+    for (size_t i = 0; i < 3; i++) {
+        ext.oid = intel[i];
+        ext.value = ccz_buf_span(&quote);
+        CHECK(verify_ext(key, &ext, 1, &err) == CCZ_OK);
+        ext.value = ccz_buf_span(&snp);
+        CHECK(verify_ext(key, &ext, 1, &err) == CCZ_E_MISMATCH &&
+              strcmp(err.where, "ratls:cert-kind") == 0);
+        ext.value.size = 0;
+        CHECK(verify_ext(key, &ext, 1, &err) == CCZ_E_FORMAT &&
+              strcmp(err.where, "ratls:cert-empty") == 0);
+        ext.value = ccz_buf_span(&quote);
+        ext.critical = true;
+        CHECK(verify_ext(key, &ext, 1, &err) == CCZ_E_FORMAT &&
+              strcmp(err.where, "ratls:cert-critical") == 0);
+        ext.critical = false;
+        as_snp.value = ccz_buf_span(&snp);
+        struct ccz_cert_ext_in two[] = {ext, as_snp};
+        CHECK(verify_ext(key, two, 2, &err) == CCZ_E_FORMAT &&
+              strcmp(err.where, "ratls:cert-legacy-twice") == 0);
+    }
+    CHECK(verify_ext(key, &as_snp, 1, &err) == CCZ_OK);
+    snp.ptr[0] = 1; /* no version of a report that is known */
+    CHECK(verify_ext(key, &as_snp, 1, &err) == CCZ_E_MISMATCH);
+    snp.ptr[0] = 5;
+    CHECK(verify_ext(key, &as_snp, 1, &err) == CCZ_OK);
+    snp.ptr[2] = 2; /* as in a quote */
+    CHECK(verify_ext(key, &as_snp, 1, &err) == CCZ_E_MISMATCH);
+    snp.ptr[2] = 0;
+    as_snp.value.size = 1183;
+    CHECK(verify_ext(key, &as_snp, 1, &err) == CCZ_E_MISMATCH);
+    /* what others use for other things is no evidence: PCK certificates, Open Enclave, CCZoo's gRPC patch */
+    static const char *const others[] = {"1.2.840.113741.1.13.1", "1.3.6.1.4.1.311.105.1",
+                                         "1.2.840.113741.1", "1.2.840.113741.1337.14"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        ext.oid = others[i];
+        CHECK(verify_ext(key, &ext, 1, &err) == CCZ_E_NOT_FOUND &&
+              strcmp(err.where, "ratls:no-evidence") == 0);
+    }
+}
+
+/* ------------------------------------------------------------------------------ endorsements */
+
+struct endorsements {
+    uint64_t tag, len;
+    uint8_t version[9];
+    size_t version_size;
+    size_t parts; /* byte strings that follow */
+    uint8_t item; /* instead of the first one */
+    bool tail, critical, empty;
+};
+static const struct endorsements full = {
+    .tag = 60000, .len = 9, .version = {3}, .version_size = 1, .parts = 8};
+
+static ccz_rc read_endorsements(struct ccz_collateral_src *src, struct ccz_cert **cert,
+                                const struct endorsements *e, size_t cut, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_key) key = NULL;
+    CCZ_AUTO_BUF value;
+    ccz_buf_init(&value, 4096);
+    CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK);
+    ccz_cbor_put_head(&value, CCZ_CBOR_TAG, e->tag);
+    ccz_cbor_put_head(&value, CCZ_CBOR_ARRAY, e->len);
+    ccz_buf_put(&value, e->version, e->version_size);
+    for (size_t i = 0; i < e->parts; i++) {
+        char text[] = "part N"; /* with its NUL, as Intel's library counts it */
+        text[5] = (char)('0' + i);
+        if (e->item && i == 0)
+            ccz_buf_u8(&value, e->item);
+        else
+            ccz_cbor_put_string(&value, CCZ_CBOR_BYTES,
+                                CCZ_SPAN(text, e->empty && i == 3 ? 0 : sizeof(text)));
+    }
+    if (e->tail)
+        ccz_buf_u8(&value, 0);
+    struct ccz_cert_ext_in ext = {.oid = OID_ENDORSEMENTS,
+                                  .value = CCZ_SPAN(value.ptr, cut < value.size ? cut : value.size),
+                                  .critical = e->critical};
+    ccz_cert_free(*cert);
+    *cert = cert_with(key, &ext, 1);
+    return ccz_ratls_cert_endorsements(src, *cert, err);
+}
+
+static void refuse_endorsements(struct endorsements e, ccz_rc want, const char *where)
+{
+    static const struct ccz_collateral_src none;
+    struct ccz_collateral_src src;
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_cert) cert = NULL;
+    ccz_rc rc = read_endorsements(&src, &cert, &e, SIZE_MAX, &err);
+    if (rc != want || strcmp(err.where, where) != 0)
+        fprintf(stderr, "got %s at %s, want %s\n", ccz_rc_name(rc), err.where, where);
+    CHECK(rc == want && strcmp(err.where, where) == 0 && memcmp(&src, &none, sizeof(src)) == 0);
+}
+
+static void test_endorsements(void)
+{
+    struct ccz_collateral_src src;
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_cert) cert = NULL;
+    struct endorsements e = full;
+    for (int i = 0; i < 3; i++) {
+        if (i == 1) /* without the date */
+            e.len = 8, e.parts = 7;
+        if (i == 2) { /* as librats writes the version, and requires it */
+            memcpy(e.version, "\x1a\0\0\0\3", 5);
+            e.version_size = 5;
+        }
+        CHECK(read_endorsements(&src, &cert, &e, SIZE_MAX, &err) == CCZ_OK);
+        const struct ccz_span got[] = {src.tcb_info,         src.tcb_info_chain, src.pck_crl,
+                                       src.root_ca_crl,      src.pck_crl_chain,  src.qe_identity,
+                                       src.qe_identity_chain};
+        for (size_t k = 0; k < 7; k++) {
+            char want[] = "part N";
+            want[5] = (char)('0' + k);
+            CHECK(ccz_span_eq(got[k], ccz_span_str(want)));
+        }
+        CHECK(src.pck_chain.size == 0);
+    }
+    size_t size = ccz_cert_ext(NULL, cert, OID_ENDORSEMENTS).size;
+    for (size_t cut = 0; cut < size; cut++)
+        CHECK(read_endorsements(&src, &cert, &e, cut, &err) != CCZ_OK && err.where[0] &&
+              src.tcb_info.ptr == NULL);
+    e = full, e.tag = 60001;
+    refuse_endorsements(e, CCZ_E_UNSUPPORTED, "ratls:endorsements-tag");
+    e = full, e.len = 7, e.parts = 6;
+    refuse_endorsements(e, CCZ_E_FORMAT, "ratls:endorsements-len");
+    e = full, e.len = 10, e.parts = 9;
+    refuse_endorsements(e, CCZ_E_FORMAT, "ratls:endorsements-len");
+    e = full, e.parts = 9;
+    refuse_endorsements(e, CCZ_E_FORMAT, "ratls:endorsements");
+    e = full, e.tail = true;
+    refuse_endorsements(e, CCZ_E_FORMAT, "ratls:endorsements");
+    e = full, e.item = 0xf6;
+    refuse_endorsements(e, CCZ_E_FORMAT, "ratls:endorsements");
+    e = full, e.empty = true;
+    refuse_endorsements(e, CCZ_E_FORMAT, "ratls:endorsements-empty");
+    e = full, e.critical = true;
+    refuse_endorsements(e, CCZ_E_FORMAT, "ratls:endorsements-critical");
+    e = full, e.version_size = 2, e.version[0] = 0x18; /* only the width of librats is excused */
+    refuse_endorsements(e, CCZ_E_FORMAT, "ratls:endorsements");
+    e = full, e.version_size = 3, e.version[0] = 0x19;
+    refuse_endorsements(e, CCZ_E_FORMAT, "ratls:endorsements");
+    e = full, e.version_size = 9, e.version[0] = 0x1b, e.version[1] = 1;
+    refuse_endorsements(e, CCZ_E_FORMAT, "ratls:endorsements");
+    e = full, e.version[0] = 0x23; /* negative */
+    refuse_endorsements(e, CCZ_E_FORMAT, "ratls:endorsements");
+    CCZ_AUTO(ccz_key) key = NULL;
+    CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK);
+    CCZ_AUTO(ccz_cert) none = cert_with(key, NULL, 0);
+    CHECK(ccz_ratls_cert_endorsements(&src, none, &err) == CCZ_E_NOT_FOUND &&
+          strcmp(err.where, "ratls:no-endorsements") == 0);
 }
 
 static void test_legacy(void)
@@ -271,6 +561,44 @@ static void test_legacy(void)
     CHECK(strcmp(err.where, "ratls:no-evidence") == 0);
 }
 
+/* Which extensions a certificate gets, and how many quotes are made for it. */
+static void test_emit(const struct ccz_key *key)
+{
+    static const struct {
+        enum ccz_ratls_emit emit;
+        bool snp, legacy, dice;
+        unsigned quotes;
+    } cases[] = {{CCZ_RATLS_EMIT_BOTH, false, true, true, 2},
+                 {CCZ_RATLS_EMIT_DICE, false, false, true, 1},
+                 {CCZ_RATLS_EMIT_LEGACY, false, true, false, 1},
+                 {CCZ_RATLS_EMIT_BOTH, true, false, true, 1},
+                 {CCZ_RATLS_EMIT_DICE, true, false, true, 1}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        CCZ_AUTO_BUF der;
+        CCZ_AUTO(ccz_cert) cert = NULL;
+        struct ccz_claims claims;
+        struct ccz_err err;
+        ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
+        unsigned before = toy.attested;
+        CHECK(ccz_ratls_cert_issue(&der, key, NOW, cases[i].emit,
+                                   cases[i].snp ? attest_snp : toy_attest, &toy, &err) == CCZ_OK);
+        CHECK(toy.attested == before + cases[i].quotes);
+        CHECK(ccz_cert_parse(&cert, ccz_buf_span(&der), &err) == CCZ_OK);
+        CHECK((ccz_cert_ext(NULL, cert, OID_LEGACY).ptr != NULL) == cases[i].legacy);
+        struct ccz_span dice = ccz_cert_ext(NULL, cert, OID_DICE);
+        CHECK((dice.ptr != NULL) == cases[i].dice);
+        if (cases[i].snp) /* tag 0x1a7504 as librats writes it */
+            CHECK(memcmp(dice.ptr, "\xda\x00\x1a\x75\x04\x82\x59\x04\xa0", 9) == 0);
+        CHECK(ccz_ratls_cert_verify(&claims, cert, appraise_any, &toy, &err) == CCZ_OK);
+    }
+    CCZ_AUTO_BUF der;
+    struct ccz_err err;
+    ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
+    CHECK(ccz_ratls_cert_issue(&der, key, NOW, CCZ_RATLS_EMIT_LEGACY, attest_snp, &toy, &err) ==
+              CCZ_E_UNSUPPORTED &&
+          strcmp(err.where, "ratls:cert-issue-legacy") == 0 && der.size == 0);
+}
+
 static void test_issue(void)
 {
     CCZ_AUTO(ccz_key) key = NULL;
@@ -279,7 +607,8 @@ static void test_issue(void)
     struct ccz_claims claims;
     struct ccz_err err;
     CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK);
-    CHECK(ccz_ratls_cert_issue(&der, key, NOW, toy_attest, &toy, &err) == CCZ_OK);
+    CHECK(ccz_ratls_cert_issue(&der, key, NOW, CCZ_RATLS_EMIT_BOTH, toy_attest, &toy, &err) ==
+          CCZ_OK);
     CCZ_AUTO(ccz_cert) cert = NULL;
     CHECK(ccz_cert_parse(&cert, ccz_buf_span(&der), &err) == CCZ_OK);
     CHECK(ccz_ratls_cert_verify(&claims, cert, toy_appraise, &toy, &err) == CCZ_OK);
@@ -304,11 +633,14 @@ static void test_issue(void)
         found |= memcmp(der.ptr + i, oid, sizeof(oid)) == 0;
     CHECK(found);
 
+    test_emit(key);
     toy.broken = true;
-    CHECK(ccz_ratls_cert_issue(&der, key, NOW, toy_attest, &toy, &err) == CCZ_E_UNAVAILABLE);
+    CHECK(ccz_ratls_cert_issue(&der, key, NOW, CCZ_RATLS_EMIT_BOTH, toy_attest, &toy, &err) ==
+          CCZ_E_UNAVAILABLE);
     toy.broken = false;
     toy.filler = CCZ_QUOTE_SIZE_MAX + 1;
-    CHECK(ccz_ratls_cert_issue(&der, key, NOW, toy_attest, &toy, &err) == CCZ_E_LIMIT);
+    CHECK(ccz_ratls_cert_issue(&der, key, NOW, CCZ_RATLS_EMIT_BOTH, toy_attest, &toy, &err) ==
+          CCZ_E_LIMIT);
     CHECK(strcmp(err.where, "ratls:own-evidence") == 0);
     toy.filler = 0;
 }
@@ -389,7 +721,11 @@ static const struct ccz_test tests[] = {
     {"ratls.cert_dice", test_dice},
     {"ratls.cert_dice_refused", test_dice_refused},
     {"ratls.cert_dice_damaged", test_dice_damaged},
+    {"ratls.cert_nonce", test_nonce},
+    {"ratls.cert_size", test_size},
     {"ratls.cert_legacy", test_legacy},
+    {"ratls.cert_legacy_kinds", test_legacy_kinds},
+    {"ratls.cert_endorsements", test_endorsements},
     {"ratls.cert_issue", test_issue},
     {"ratls.cert_vectors", test_vectors},
 };

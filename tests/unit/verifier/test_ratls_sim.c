@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RA-TLS with genuine-format evidence: software TEE, collateral, verifier and policy together. */
 #define _GNU_SOURCE /* nftw */
+#include <cczoo/codec.h>
 #include <cczoo/tee.h>
 #include <cczoo/verifier.h>
 
@@ -228,11 +229,178 @@ static void test_refused(void)
     close_party(&tdx);
 }
 
+/* ----------------------------------------------------- collateral that comes with the certificate */
+
+/* Endorsements extension over the files of a bundle; @p flip: this byte of the TCB info is changed, or -1. */
+static void put_endorsements(struct ccz_buf *out, const char *dir, long flip)
+{
+    static const char *const files[] = {"tcb_info.json",
+                                        "tcb_info_issuer_chain.pem",
+                                        "pck_crl.der",
+                                        "root_ca_crl.der",
+                                        "pck_crl_issuer_chain.pem",
+                                        "qe_identity.json",
+                                        "qe_identity_issuer_chain.pem"};
+    ccz_cbor_put_head(out, CCZ_CBOR_TAG, 60000);
+    ccz_cbor_put_head(out, CCZ_CBOR_ARRAY, 8);
+    ccz_buf_put(out, "\x1a\0\0\0\3", 5);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        char path[400];
+        struct ccz_err err = {0};
+        CCZ_AUTO_BUF part;
+        ccz_buf_init(&part, 65536);
+        (void)snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+        must(ccz_file_read(&part, path, &err), &err);
+        if (i == 0 && flip >= 0)
+            part.ptr[flip] ^= 1;
+        ccz_cbor_put_string(out, CCZ_CBOR_BYTES, ccz_buf_span(&part));
+    }
+    CHECK(!out->bad);
+}
+
+/* Verifies the evidence of a certificate with nothing but its own endorsements and a root. */
+static ccz_rc verify_offline(struct ccz_span der, const struct ccz_roots *roots,
+                             struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_cert) cert = NULL;
+    CCZ_AUTO(ccz_collateral) collateral = NULL;
+    struct ccz_ratls_evidence e;
+    struct ccz_collateral_src src;
+    struct ccz_claims claims;
+    must(ccz_cert_parse(&cert, der, err), err);
+    must(ccz_ratls_cert_evidence(&e, cert, err), err);
+    must(ccz_ratls_cert_endorsements(&src, cert, err), err);
+    ccz_rc rc = ccz_collateral_new(&collateral, &src, roots, err);
+    if (rc == CCZ_OK)
+        rc = ccz_quote_verify(
+            &claims, e.quote,
+            &(struct ccz_verify_cfg){.now_s = RATLS_NOW, .roots = roots, .collateral = collateral},
+            err);
+    CHECK(rc != CCZ_OK || memcmp(claims.report_data, e.report_data, 64) == 0);
+    return rc;
+}
+
+static void test_endorsements(void)
+{
+    struct party p;
+    struct ccz_err err = {0};
+    struct ccz_roots sim = {0}, intel = {0};
+    CCZ_AUTO(ccz_key) key = NULL;
+    CCZ_AUTO(ccz_cert) plain = NULL;
+    CCZ_AUTO_BUF plain_der, root;
+    char dir[300], file[320];
+    setup();
+    open_party(&p, "a", "sim-sgx");
+    ccz_buf_init(&plain_der, CCZ_CERT_SIZE_MAX);
+    ccz_buf_init(&root, 65536);
+    CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK);
+    must(ccz_ratls_cert_issue(&plain_der, key, RATLS_NOW, CCZ_RATLS_EMIT_DICE, attest, &p, &err),
+         &err);
+    must(ccz_cert_parse(&plain, ccz_buf_span(&plain_der), &err), &err);
+    (void)snprintf(file, sizeof(file), "%s/a/trust/root.pem", base);
+    (void)snprintf(dir, sizeof(dir), "%s/a/trust/sgx", base);
+    must(ccz_file_read(&root, file, &err), &err);
+    must(ccz_roots_add_cert(&sim, ccz_buf_span(&root), true, &err), &err);
+    CHECK(ccz_roots_add_intel(&intel) == CCZ_OK);
+    for (long flip = -1; flip < 400; flip += 50) {
+        CCZ_AUTO_BUF value, der;
+        ccz_buf_init(&value, 65536);
+        ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
+        put_endorsements(&value, dir, flip);
+        const struct ccz_cert_ext_in ext[] = {
+            {.oid = "2.23.133.5.4.9", .value = ccz_cert_ext(NULL, plain, "2.23.133.5.4.9")},
+            {.oid = "2.23.133.5.4.2", .value = ccz_buf_span(&value)}};
+        must(ccz_cert_issue(&der,
+                            &(struct ccz_cert_cfg){.cn = "offline",
+                                                   .key = key,
+                                                   .not_before_s = RATLS_NOW,
+                                                   .not_after_s = RATLS_NOW + 60,
+                                                   .ext = ext,
+                                                   .ext_len = 2},
+                            &err),
+             &err);
+        CHECK((verify_offline(ccz_buf_span(&der), &sim, &err) == CCZ_OK) == (flip < 0));
+        CHECK(verify_offline(ccz_buf_span(&der), &intel, &err) != CCZ_OK);
+    }
+    close_party(&p);
+}
+
+/* ------------------------------------------------- certificates by other implementations, all of them DEBUG */
+
+/* What a genuine platform would say about the quote, so that only the policy is left to refuse it. */
+static ccz_rc peek(void *arg, struct ccz_claims *claims, struct ccz_span quote, struct ccz_err *err)
+{
+    enum { ATTRIBUTES = 48, MRENCLAVE = 64, REPORT_DATA = 320, DEBUG = 2 };
+    struct ccz_quote q;
+    struct ccz_verdict verdict;
+    ccz_rc rc = ccz_quote_parse(&q, quote, err);
+    if (rc != CCZ_OK)
+        return rc;
+    claims->tee = q.tee;
+    memcpy(claims->report_data, q.body.ptr + REPORT_DATA, 64);
+    memcpy(claims->attributes, q.body.ptr + ATTRIBUTES, 16);
+    memcpy(claims->mrenclave, q.body.ptr + MRENCLAVE, 32);
+    claims->debug = (claims->attributes[0] & DEBUG) != 0;
+    claims->tcb_status = CCZ_TCB_UP_TO_DATE;
+    claims->collateral_issued_s = claims->tcb_date_s = RATLS_NOW;
+    claims->collateral_expires_s = RATLS_NOW + 60;
+    const struct ccz_policy *policy = arg;
+    return policy ? ccz_policy_eval(&verdict, policy, claims, RATLS_NOW, err) : CCZ_OK;
+}
+
+/* The policy that pins this very enclave and says nothing else. */
+static void pin_enclave(struct ccz_policy **policy, const struct ccz_claims *claims)
+{
+    char hex[65], text[400];
+    struct ccz_err err = {0};
+    ccz_hex(hex, claims->mrenclave, 32);
+    (void)snprintf(
+        text, sizeof(text),
+        "{\"version\":1,\"rules\":[{\"name\":\"x\",\"tee\":\"sgx\",\"mrenclave\":\"%s\"}]}", hex);
+    must(ccz_policy_parse(policy, ccz_span_str(text), &err), &err);
+}
+
+static void test_foreign(void)
+{
+    static const char *const names[] = {"gramine-cert.pem", "intel-sgxsdk-cert.pem",
+                                        "rats-tls-cert.pem"};
+    const char *vectors = getenv("CCZOO_VECTORS");
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char path[1024];
+        struct ccz_err err = {0};
+        struct ccz_claims claims;
+        CCZ_AUTO(ccz_cert) cert = NULL;
+        CCZ_AUTO(ccz_policy) policy = NULL;
+        CCZ_AUTO_BUF pem, der;
+        ccz_buf_init(&pem, CCZ_CERT_SIZE_MAX);
+        ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
+        (void)snprintf(path, sizeof(path), "%s/certs/%s",
+                       vectors ? vectors : CCZ_TEST_SOURCE_DIR "/../shared/vectors", names[i]);
+        if (ccz_file_read(&pem, path, NULL) != CCZ_OK) {
+            fprintf(stderr, "skipped: %s is absent\n", path);
+            exit(77);
+        }
+        struct ccz_span text = ccz_buf_span(&pem);
+        if (ccz_pem_next(&der, &text, "CERTIFICATE", NULL) != CCZ_OK) {
+            text = ccz_buf_span(&pem);
+            must(ccz_pem_next(&der, &text, "TRUSTED CERTIFICATE", &err), &err);
+        }
+        must(ccz_cert_parse(&cert, ccz_buf_span(&der), &err), &err);
+        must(ccz_ratls_cert_verify(&claims, cert, peek, NULL, &err), &err);
+        CHECK(claims.debug);
+        pin_enclave(&policy, &claims);
+        CHECK(ccz_ratls_cert_verify(&claims, cert, peek, policy, &err) == CCZ_E_POLICY);
+        CHECK(strcmp(err.where, "policy:debug") == 0);
+    }
+}
+
 static const struct ccz_test tests[] = {
     {"ratls.sim_session", test_session},
     {"ratls.sim_certificate", test_certificate},
     {"ratls.sim_replay", test_replay},
     {"ratls.sim_refused", test_refused},
+    {"ratls.sim_endorsements", test_endorsements},
+    {"ratls.sim_foreign", test_foreign},
 };
 
 int main(int argc, char **argv)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The whole way: software TEE makes evidence and collateral, the verifier judges it. */
 #define _GNU_SOURCE /* nftw */
+#include "verifier/verifier_priv.h"
+
 #include <cczoo/codec.h>
 #include <cczoo/tee.h>
-#include <cczoo/verifier.h>
 
 #include "ccz_test.h"
 
@@ -91,6 +92,30 @@ static void open_verifier(struct ccz_verifier **v, const char *platform,
     const struct ccz_verifier_cfg cfg = {
         .clock = {clock_now, NULL}, .trust_sim_dir = path(trust), .policy = policy};
     must(ccz_verifier_new(v, &cfg, &err), &err);
+}
+
+static void open_remembering(struct ccz_verifier **v, const struct ccz_policy *policy, size_t len)
+{
+    struct ccz_err err = {0};
+    const struct ccz_verifier_cfg cfg = {.clock = {clock_now, NULL},
+                                         .trust_sim_dir = path("a/trust"),
+                                         .policy = policy,
+                                         .verdicts_len = len};
+    must(ccz_verifier_new(v, &cfg, &err), &err);
+}
+
+/* How many verdicts are remembered, and how often one was used. */
+static void expect_verdicts(struct ccz_verifier *v, int remembered, int hits)
+{
+    char want[80];
+    CCZ_AUTO_BUF report;
+    ccz_buf_init(&report, 65536);
+    ccz_verifier_report(&report, v);
+    (void)snprintf(want, sizeof(want), "\"verdicts\":{\"remembered\":%d,\"hits\":%d}}", remembered,
+                   hits);
+    if (!strstr(ccz_buf_str(&report), want))
+        fprintf(stderr, "%s, want %s\n", ccz_buf_str(&report), want);
+    CHECK(strstr(ccz_buf_str(&report), want));
 }
 
 static void policy_for(struct ccz_policy **out, const struct ccz_claims *claims)
@@ -313,6 +338,140 @@ static void test_reload(void)
     must(ccz_verifier_verify(v, &claims, ccz_buf_span(&fresh), &err), &err);
 }
 
+/* A hit gives what a verification would; any other byte is other evidence; failures are not kept. */
+static void test_verdicts(void)
+{
+    setup();
+    CCZ_AUTO(ccz_verifier) plain = NULL;
+    CCZ_AUTO(ccz_verifier) v = NULL;
+    CCZ_AUTO(ccz_policy) policy = NULL;
+    CCZ_AUTO_BUF good, debug;
+    struct ccz_claims want, claims;
+    struct ccz_err err = {0};
+    quote(&good, "a", "sim-sgx", false);
+    quote(&debug, "a", "sim-sgx", true);
+    open_verifier(&plain, "a", NULL);
+    must(ccz_verifier_verify(plain, &want, ccz_buf_span(&good), &err), &err);
+    policy_for(&policy, &want);
+    open_remembering(&v, policy, 8);
+    expect_verdicts(v, 0, 0);
+    for (int i = 0; i < 3; i++) {
+        memset(&claims, 0xee, sizeof(claims));
+        must(ccz_verifier_appraise(v, &claims, ccz_buf_span(&good), &err), &err);
+        CHECK(memcmp(&claims, &want, sizeof(want)) == 0);
+        expect_verdicts(v, 1, i);
+    }
+    for (int i = 0; i < 2; i++) { /* refused by the policy, genuine or not: not remembered */
+        CHECK(ccz_verifier_appraise(v, &claims, ccz_buf_span(&debug), &err) == CCZ_E_POLICY);
+        CHECK(is_zero(&claims));
+    }
+    for (size_t i = 0; i < good.size; i += 97) {
+        good.ptr[i] ^= 1;
+        CHECK(ccz_verifier_appraise(v, &claims, ccz_buf_span(&good), &err) != CCZ_OK);
+        CHECK(is_zero(&claims));
+        CHECK(ccz_verifier_appraise(v, &claims, CCZ_SPAN(good.ptr, i), &err) != CCZ_OK);
+        good.ptr[i] ^= 1;
+    }
+    expect_verdicts(v, 1, 2);
+    must(ccz_verifier_reload(v, &err), &err); /* new collateral: nothing is known */
+    expect_verdicts(v, 0, 0);
+    must(ccz_verifier_verify(v, &claims, ccz_buf_span(&debug), &err), &err); /* no policy asked */
+    expect_verdicts(v, 1, 0);
+    /* known as genuine, which the policy does not care about */
+    CHECK(ccz_verifier_appraise(v, &claims, ccz_buf_span(&debug), &err) == CCZ_E_POLICY);
+    CHECK(is_zero(&claims));
+    expect_verdicts(v, 1, 1);
+    /* the platform is revoked by the collateral of a reload: what was known does not save it */
+    sim("b", &(struct ccz_sim_cfg){.revoke_pck = true});
+    CHECK(rename(path("a/trust"), path("a/away")) == 0);
+    CHECK(rename(path("b/trust"), path("a/trust")) == 0);
+    must(ccz_verifier_reload(v, &err), &err);
+    CHECK(ccz_verifier_appraise(v, &claims, ccz_buf_span(&good), &err) != CCZ_OK);
+    expect_verdicts(v, 0, 0);
+    expect_verdicts(plain, 0, 0);
+}
+
+/* Never outside of the validity of what stands behind it, nor before it was made, nor above its age. */
+static void test_verdicts_time(void)
+{
+    setup();
+    CCZ_AUTO(ccz_verifier) v = NULL;
+    CCZ_AUTO(ccz_policy) policy = NULL;
+    CCZ_AUTO_BUF q;
+    struct ccz_claims claims;
+    struct ccz_err err = {0};
+    quote(&q, "a", "sim-tdx", false);
+    open_verifier(&v, "a", NULL);
+    must(ccz_verifier_verify(v, &claims, ccz_buf_span(&q), &err), &err);
+    policy_for(&policy, &claims);
+    ccz_verifier_free(v);
+    open_remembering(&v, policy, 8);
+    int64_t expires_s = ccz_verifier_expires(v);
+    now_s = NOW_S + 100;
+    must(ccz_verifier_appraise(v, &claims, ccz_buf_span(&q), &err), &err);
+    static const struct {
+        int64_t at;
+        int hits;
+    } steps[] = {{100, 1}, {100 + 3600, 2}, {100 + 3601, 2}, {100 + 3602, 3}, {100, 3}, {101, 4}};
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        now_s = NOW_S + steps[i].at; /* a verification that is not a hit makes a new entry */
+        must(ccz_verifier_appraise(v, &claims, ccz_buf_span(&q), &err), &err);
+        expect_verdicts(v, 1, steps[i].hits);
+    }
+    now_s = expires_s - 60;
+    must(ccz_verifier_appraise(v, &claims, ccz_buf_span(&q), &err), &err);
+    now_s = expires_s;
+    must(ccz_verifier_appraise(v, &claims, ccz_buf_span(&q), &err), &err);
+    expect_verdicts(v, 1, 5);
+    now_s = expires_s + 1;
+    CHECK(ccz_verifier_appraise(v, &claims, ccz_buf_span(&q), &err) == CCZ_E_EXPIRED);
+    CHECK(strcmp(err.where, "collateral:tcb-info-expired") == 0 && is_zero(&claims));
+    now_s = NOW_S - 1;
+    CHECK(ccz_verifier_appraise(v, &claims, ccz_buf_span(&q), &err) == CCZ_E_EXPIRED);
+    expect_verdicts(v, 1, 5);
+}
+
+/* Bounded: the least recently used is forgotten. */
+static void test_verdicts_bound(void)
+{
+    setup();
+    struct cczi_verdicts *v = NULL;
+    struct ccz_claims in = {.collateral_expires_s = NOW_S + 60}, out;
+    uint8_t key[6][32] = {0};
+    CHECK(cczi_verdicts_new(&v, 4, 3600) == CCZ_OK);
+    for (uint8_t i = 0; i < 6; i++) {
+        key[i][31] = i;
+        in.isv_svn = i;
+        if (i == 4)
+            CHECK(cczi_verdicts_get(&out, v, key[0], NOW_S)); /* now 1 is the oldest */
+        cczi_verdicts_put(v, key[i], &in, NOW_S);
+    }
+    for (uint8_t i = 0; i < 6; i++) {
+        bool kept = i != 1 && i != 2;
+        out.isv_svn = 99;
+        CHECK(cczi_verdicts_get(&out, v, key[i], NOW_S) == kept);
+        CHECK(out.isv_svn == (kept ? i : 99));
+        CHECK(!cczi_verdicts_get(&out, v, key[i], NOW_S - 1));
+        CHECK(cczi_verdicts_get(&out, v, key[i], NOW_S + 60) == kept);
+        CHECK(!cczi_verdicts_get(&out, v, key[i], NOW_S + 61));
+    }
+    in.collateral_expires_s = 0; /* claims that do not say until when */
+    cczi_verdicts_put(v, key[0], &in, NOW_S);
+    CHECK(!cczi_verdicts_get(&out, v, key[0], NOW_S));
+    cczi_verdicts_free(v);
+
+    struct ccz_verifier *refused = NULL;
+    struct ccz_err err = {0};
+    struct ccz_verifier_cfg cfg = {.clock = {clock_now, NULL},
+                                   .trust_sim_dir = path("a/trust"),
+                                   .verdicts_len = CCZ_VERIFIER_VERDICTS_MAX + 1};
+    CHECK(ccz_verifier_new(&refused, &cfg, &err) == CCZ_E_ARG && !refused);
+    cfg.verdicts_len = 1;
+    cfg.verdict_age_s = -1;
+    CHECK(ccz_verifier_new(&refused, &cfg, &err) == CCZ_E_ARG &&
+          strcmp(err.where, "verifier:config") == 0);
+}
+
 struct job {
     struct ccz_verifier *v;
     struct ccz_span quote;
@@ -333,7 +492,7 @@ static void test_threads(void)
     setup();
     CCZ_AUTO(ccz_verifier) v = NULL;
     CCZ_AUTO_BUF q;
-    open_verifier(&v, "a", NULL);
+    open_remembering(&v, NULL, 4);
     quote(&q, "a", "sim-tdx", false);
     struct job job = {v, ccz_buf_span(&q)};
     pthread_t threads[3];
@@ -346,10 +505,17 @@ static void test_threads(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"verifier.verify", test_verify},     {"verifier.other_platform", test_other_platform},
-    {"verifier.separate", test_separate}, {"verifier.no_collateral", test_no_collateral},
-    {"verifier.appraise", test_appraise}, {"verifier.status", test_status},
-    {"verifier.reload", test_reload},     {"verifier.threads", test_threads},
+    {"verifier.verify", test_verify},
+    {"verifier.other_platform", test_other_platform},
+    {"verifier.separate", test_separate},
+    {"verifier.no_collateral", test_no_collateral},
+    {"verifier.appraise", test_appraise},
+    {"verifier.status", test_status},
+    {"verifier.reload", test_reload},
+    {"verifier.threads", test_threads},
+    {"verifier.verdicts", test_verdicts},
+    {"verifier.verdicts_time", test_verdicts_time},
+    {"verifier.verdicts_bound", test_verdicts_bound},
 };
 
 int main(int argc, char **argv)
