@@ -3,8 +3,9 @@
 #define CCZ_NET_H
 /**
  * @file net.h
- * Event loop, timers, stream sockets, listeners, and an HTTP/1.1 server. No protocol above the byte
- * stream except HTTP/1.1; TLS is the caller's engine (tls.h) between ccz_conn and its messages.
+ * Event loop, timers, stream sockets, listeners, an HTTP/1.1 server, and a blocking HTTP(S) GET client. No
+ * protocol above the byte stream except HTTP/1.1; TLS is the caller's engine (tls.h) between ccz_conn and its
+ * messages, but for the client, which has its own.
  *
  * Threading rule: an object belongs to the loop it was made with, and is used on the thread that runs
  * that loop (or before any thread runs it). The exceptions are ccz_loop_post(), ccz_loop_stop() and
@@ -13,8 +14,8 @@
  * ccz_conn_connect() are told by on_closed() later. Connections, timers and listeners may be freed inside
  * their own callbacks, an HTTP server may not.
  *
- * libevent is used only in src/net. Signals of the peer (SIGPIPE) never reach the process.
- * Reading order of the sources: loop.c, addr.c, resolve.c, conn.c, listen.c, http.c.
+ * libevent and libcurl are used only in src/net. Signals of the peer (SIGPIPE) never reach the process.
+ * Reading order of the sources: loop.c, addr.c, resolve.c, conn.c, listen.c, http.c, http_get.c.
  */
 #include <cczoo/base.h>
 
@@ -245,6 +246,61 @@ struct ccz_http_answer {
 };
 /** Answers and frees @p req; does nothing else if the client has gone. */
 CCZ_API void ccz_http_reply(struct ccz_http_req *req, const struct ccz_http_answer *answer);
+
+/* ------------------------------------------------------------------------ HTTP(S) GET client */
+
+/**
+ * A blocking client for fetching public documents: GET only, HTTP/1.1, connections are kept between
+ * calls. Any thread may call; calls of one client wait for each other. Independent of any loop: do not
+ * call it on a loop's thread.
+ *
+ * Strict by default: https only, TLS 1.2 or later, the system's certificate authorities, no redirects
+ * (whoever answers must be whom the URL names), no credentials in URLs, and no environment variables: a
+ * proxy is used only if it is configured.
+ */
+struct ccz_http_client;
+#define CCZ_HTTP_GET_BODY_SIZE_MAX   ((size_t)4 << 20) /**< default limit of a body */
+#define CCZ_HTTP_GET_HEADER_SIZE_MAX ((size_t)64 << 10)
+struct ccz_http_client_cfg {
+    int64_t timeout_ms;         /**< of a whole GET; 0 = 30 s */
+    int64_t connect_timeout_ms; /**< name look-up, connection, TLS; 0 = 10 s */
+    size_t body_size_max;       /**< 0 = CCZ_HTTP_GET_BODY_SIZE_MAX */
+    const char *ca_file;        /**< PEM authorities instead of the system's; NULL = the system's */
+    const char *proxy;          /**< e.g. "http://proxy:3128"; NULL = direct */
+    const char *secret_name; /**< a header with a secret value, e.g. a subscription key; or NULL */
+    const struct ccz_secret *secret; /**< its value, borrowed until ccz_http_client_free() */
+    const char *
+        secret_prefix; /**< URLs that get the secret begin with this, e.g. "https://host/"; required
+                                    with secret_name: a key is shown to its owner only */
+    bool any_certificate_insecure; /**< accept whatever certificate the server shows */
+    bool plain_http_insecure;      /**< http:// to other hosts than this one's loopback */
+};
+/** @param cfg texts are copied @retval CCZ_E_ARG  http:config @retval CCZ_E_NOMEM, CCZ_E_UNAVAILABLE */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_http_client_new(struct ccz_http_client **out,
+                                                const struct ccz_http_client_cfg *cfg,
+                                                struct ccz_err *err);
+CCZ_API void ccz_http_client_free(struct ccz_http_client *c); /**< NULL is fine */
+CCZ_DEFINE_AUTO(ccz_http_client)
+/**
+ * GET @p url. Success means that a whole answer came, whatever its status says (but see redirects).
+ * @param[out] status   100..599; 0 on failure
+ * @param[out] body     cleared, then filled up to the smaller of body->max_size and body_size_max
+ * @param[out] headers  cleared, then one line "Name: value\n" for each field; for ccz_http_field_get()
+ * @retval CCZ_E_ARG          http:url: malformed, or with credentials
+ * @retval CCZ_E_DENIED       http:plain: not https, and neither loopback nor allowed
+ * @retval CCZ_E_UNAVAILABLE  http:resolve, http:connect
+ * @retval CCZ_E_UNTRUSTED    http:certificate
+ * @retval CCZ_E_PEER         http:tls, http:protocol, http:redirect
+ * @retval CCZ_E_TIMEOUT      http:timeout
+ * @retval CCZ_E_CLOSED       http:closed: the answer ended early
+ * @retval CCZ_E_LIMIT        http:body-size, http:header-size
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_http_get(unsigned *status, struct ccz_buf *body,
+                                         struct ccz_buf *headers, struct ccz_http_client *c,
+                                         const char *url, struct ccz_err *err);
+/** Value of the first field @p name (any case) in header lines, without surrounding blanks; ptr is NULL if
+ *  it is absent. */
+CCZ_API struct ccz_span ccz_http_field_get(struct ccz_span headers, const char *name);
 
 /**
  * Appends @p text with %XX decoded (RFC 3986, 2.1); '+' stays.
