@@ -327,7 +327,8 @@ static void make_cert(struct ccz_buf *der)
 {
     size_t shape = 0;
     ccz_buf_init(der, CCZ_CERT_SIZE_MAX);
-    CHECK(ccz_ratls_cert_issue(der, kit_key(7), NOW, attest, &shape, NULL) == CCZ_OK);
+    CHECK(ccz_ratls_cert_issue(der, kit_key(7), NOW, CCZ_RATLS_EMIT_BOTH, attest, &shape, NULL) ==
+          CCZ_OK);
 }
 
 static void check_container(struct ccz_span file)
