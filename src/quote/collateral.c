@@ -95,8 +95,8 @@ static ccz_rc open_document(struct signed_doc *d, struct ccz_collateral *c, stru
 /* ------------------------------------------------------------------------ revocation lists */
 
 /* DER starts with a SEQUENCE, hex of DER with the digit '3', PEM with '-'. */
-static ccz_rc crl_parse(struct ccz_crl **out, struct ccz_span in, const char *where,
-                        struct ccz_err *err)
+ccz_rc cczi_crl_read(struct ccz_crl **out, struct ccz_span in, const char *where,
+                     struct ccz_err *err)
 {
     CCZ_AUTO_BUF der;
     ccz_buf_init(&der, CCZ_COLLATERAL_SIZE_MAX);
@@ -142,7 +142,7 @@ static ccz_rc open_crl(struct ccz_crl **out, struct cczi_sigs *sigs, struct ccz_
                        const struct ccz_cert *issuer, const struct crl_rule *rule,
                        struct ccz_err *err)
 {
-    ccz_rc rc = crl_parse(out, in, rule->where, err);
+    ccz_rc rc = cczi_crl_read(out, in, rule->where, err);
     if (rc != CCZ_OK)
         return rc;
     struct ccz_ecdsa_job job;

@@ -137,6 +137,11 @@ CCZ_MUST_USE ccz_rc cczi_chain_read(struct cczi_chain *out, struct cczi_certs *c
 /* Validity of certificate @p i. */
 struct cczi_window cczi_chain_window(const struct cczi_chain *c, size_t i,
                                      const struct cczi_chain_rule *rule);
+
+/* One CRL in DER, PEM or hex of DER; refusals are at @p where. */
+CCZ_MUST_USE ccz_rc cczi_crl_read(struct ccz_crl **out, struct ccz_span in, const char *where,
+                                  struct ccz_err *err);
+
 /* The trusted root with this key, or NULL. */
 const struct ccz_root *cczi_roots_find(const struct ccz_roots *roots, const struct ccz_cert *cert);
 
@@ -305,13 +310,22 @@ enum ccz_tcb_status cczi_tcb_status_from(struct ccz_span name);
 
 /* ------------------------------------------------------------------------------ evidence */
 
-/* What holds for every quote of one attestation key: PCK chain, QE report and its signature.
- * Immutable but for the count of references. */
+/* What an AMD VEK certificate says (snp_vek.c). */
+struct cczi_vek {
+    enum ccz_snp_product product;
+    struct ccz_snp_tcb tcb;
+    uint8_t hwid[64]; /* VCEK: of the chip, in the form of the report's chip id */
+    char csp_id[64];  /* VLEK: the provider */
+};
+
+/* What holds for every quote of one attestation key: PCK chain, QE report and its signature; for SNP, the VEK's
+ * certificate. Immutable but for the count of references. */
 struct cczi_evidence {
     atomic_uint refs;
     struct cczi_pck pck;
+    struct cczi_vek vek; /* SNP */
     struct ccz_key *attest_key;
-    struct cczi_window windows[CCZI_CHAIN_LEN_MAX]; /* of PCK leaf, PCK CA, root */
+    struct cczi_window windows[CCZI_CHAIN_LEN_MAX]; /* of PCK leaf, PCK CA, root; SNP: of the VEK */
     struct ccz_root root;
 };
 /* A verification under way: what its signatures borrow. Zeroed = nothing yet. */
