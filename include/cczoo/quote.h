@@ -198,7 +198,7 @@ struct ccz_snp_claims {
         author_key_digest[48]; /**< zero: launched without ID block, author key */
     uint8_t family_id[16], image_id[16];
     uint8_t report_id[32], report_id_ma[32]; /**< ma: of the migration agent, all FF if none */
-    uint8_t chip_id[64];                     /**< zero if masked, and with VLEK */
+    uint8_t chip_id[64];                     /**< zero if the host masks it */
     struct ccz_snp_tcb reported_tcb; /**< the one the signing key is bound to: judge by this */
     struct ccz_snp_tcb current_tcb, committed_tcb, launch_tcb;
     struct ccz_snp_version current_version, committed_version;
@@ -279,7 +279,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_quote_verify(struct ccz_claims *out, struct ccz_
 
 /** Claims as one JSON object: what policies address and `--json` prints. Names are those of struct
  * ccz_claims, except "advisories" and dates, which lose their _s; byte strings are lower-case hex
- * in quote order, dates "YYYY-MM-DDThh:mm:ssZ"; fields of the other TEE are left out. */
+ * in quote order, dates "YYYY-MM-DDThh:mm:ssZ"; fields of the other TEEs are left out. SNP: the members of struct
+ * ccz_snp_claims stand on the same level, TCBs and versions are objects, and the bits of guest policy ("smt",
+ * "migrate_ma", ..) and platform info ("smt_en", ..) are booleans beside the hex of the field.
+ * "collateral_issued" is "1970-01-01T00:00:00Z" if no CRL was given. */
 CCZ_API void ccz_claims_json(struct ccz_buf *out, const struct ccz_claims *c);
 
 #ifdef __cplusplus

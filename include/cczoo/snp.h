@@ -8,10 +8,12 @@
  *
  * Terms: the *VEK* (versioned endorsement key) signs reports: the *VCEK* of one chip at one TCB, or the *VLEK* of
  * a cloud provider. AMD certifies it: ARK (root, self-signed) -> ASK -> VCEK, or ARK -> ASVK -> VLEK, one ARK per
- * product line. The ARK's CRL lists revoked ASKs, ASVKs and (VLEK hashsticks) VEKs.
+ * product line. The ARK's CRL lists revoked ASKs and ASVKs (VEKs only if they ever get serial numbers of their
+ * own: today all of them have 0).
  *
  * Evidence is the report alone (1184 bytes), or the report with the certificate table of the GHCB specification
- * behind it, as tee.h delivers it: then a verifier needs nothing from the network but the CRL.
+ * behind it, as tee.h delivers it: then a verifier needs nothing from the network but the CRL. ARK and CA always
+ * come from the collateral; of the table, only the VEK is used.
  *
  * AMD publishes no TCB statuses: which firmware is good enough is a minimum of reported_tcb in the policy.
  *
@@ -21,8 +23,11 @@
  * Reading order of the sources: snp_report.c, snp_table.c, snp_vek.c (certificate extensions), snp_chain.c (roots,
  * chain, collateral), snp_verify.c (the algorithm).
  *
+ * Every value of err->where is listed in docs/design/verification.md.
+ *
  * Sources: AMD 56860 "SEV Secure Nested Paging Firmware ABI Specification" (chapter 7, MSG_REPORT_REQ), AMD 57230
- * "Versioned Chip Endorsement Key (VCEK) Certificate and KDS Interface Specification", GHCB specification 4.1.8.1.
+ * "Versioned Chip Endorsement Key (VCEK) Certificate and KDS Interface Specification", AMD 56421 (GHCB)
+ * specification 4.1.8.1.
  */
 #include <cczoo/quote.h>
 
@@ -34,7 +39,8 @@ extern "C" {
 #define CCZ_SNP_TABLE_SIZE_MAX     16384 /**< of the certificate table */
 #define CCZ_SNP_COLLATERAL_VEK_MAX 4096
 
-/** True if @p evidence can only be an SNP report (by its version field and size), not an Intel quote. */
+/** True if @p evidence can only be an SNP report, of a supported version or not: at least one report in size, and
+ * the upper half of its version, where Intel quotes have their key type, is zero. */
 CCZ_API bool ccz_snp_is_report(struct ccz_span evidence);
 
 /** A report and the certificates behind it; views into the evidence. Nothing is verified. */
@@ -42,17 +48,19 @@ struct ccz_snp_report {
     uint32_t version; /**< 2 to 5 */
     enum ccz_snp_signer signer;
     bool chip_key_masked, author_key_en;
-    struct ccz_snp_claims
-        claims; /**< all fields of the report; product by CPUID (version >= 3), else NONE; TCBs then
-                                       decoded as Milan and Genoa */
+    /** All fields of the report. Product by CPUID; version 2 has none: then NONE, and the TCBs are decoded as of
+     * Milan and Genoa. */
+    struct ccz_snp_claims claims;
     struct ccz_span report_data;  /**< 64 */
     struct ccz_span signed_bytes; /**< 672 */
     struct ccz_span signature;    /**< 512 as in the report */
-    struct ccz_span vek, ca, ark; /**< DER from the certificate table, empty if absent */
+    struct ccz_span vek, ca, ark; /**< from the certificate table, empty if absent; vek by signer */
 };
 /**
+ * Splits evidence into its fields.
+ * @param[out] out  borrows from @p evidence; zeroed on failure
  * @retval CCZ_E_LIMIT        larger than report and largest table
- * @retval CCZ_E_UNSUPPORTED  version, signature algorithm, signing key
+ * @retval CCZ_E_UNSUPPORTED  version, signature algorithm, signing key, processor
  * @retval CCZ_E_FORMAT       size, reserved fields in use, policy bit 17 clear, malformed table
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_snp_report_parse(struct ccz_snp_report *out,
@@ -110,6 +118,9 @@ struct ccz_snp_verify_cfg {
     int64_t now_s; /**< required */
     const struct ccz_snp_roots *roots;
     const struct ccz_snp_collateral *collateral;
+    /** Optional: remembers VEK certificates that evidence carries (an RSA-4096 verification each), by their bytes
+     * and the collateral's; VEKs of the collateral need none. May be the one that Intel quotes use. */
+    struct ccz_verify_cache *cache;
 };
 /**
  * AMD's verification: report fields, VEK (from the evidence, else from the collateral) and its chain, revocation,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Claims: what a verified quote says, as a structure and as JSON. */
-#include "quote/quote_priv.h"
+/* Claims: what a verified quote or SNP report says, as a structure and as JSON. */
+#include "quote/snp_priv.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 const char *ccz_tee_name(enum ccz_tee tee)
@@ -15,6 +16,34 @@ const char *ccz_tee_name(enum ccz_tee tee)
         return "tdx";
     case CCZ_TEE_SNP:
         return "snp";
+    }
+    return "none";
+}
+
+const char *ccz_snp_product_name(enum ccz_snp_product p)
+{
+    switch (p) {
+    case CCZ_SNP_NONE:
+        return "none";
+    case CCZ_SNP_MILAN:
+        return "Milan";
+    case CCZ_SNP_GENOA:
+        return "Genoa";
+    case CCZ_SNP_TURIN:
+        return "Turin";
+    }
+    return "none";
+}
+
+const char *ccz_snp_signer_name(enum ccz_snp_signer s)
+{
+    switch (s) {
+    case CCZ_SNP_SIGNER_NONE:
+        return "none";
+    case CCZ_SNP_VCEK:
+        return "vcek";
+    case CCZ_SNP_VLEK:
+        return "vlek";
     }
     return "none";
 }
@@ -101,6 +130,26 @@ void cczi_claims_fill(struct ccz_claims *out, const struct cczi_claims_in *in)
         fill_td(out, in->td);
     else
         fill_sgx(out, in->quote);
+}
+
+void cczi_claims_fill_snp(struct ccz_claims *out, const struct ccz_snp_report *r,
+                          const struct cczi_evidence *vek, const struct ccz_snp_collateral *c)
+{
+    enum { POLICY_DEBUG_BYTE = 2, POLICY_DEBUG = 0x08 }; /* bit 19 */
+    *out = (struct ccz_claims){
+        .tee = CCZ_TEE_SNP,
+        .quote_version = (uint16_t)r->version,
+        .simulated = c->root.simulated,
+        .revocation_checked = c->crl != NULL,
+        .snp = r->claims,
+        .debug = (r->claims.guest_policy[POLICY_DEBUG_BYTE] & POLICY_DEBUG) != 0,
+        .collateral_issued_s = c->issued_s,
+        .collateral_expires_s = c->expires_s,
+    };
+    memcpy(out->report_data, r->report_data.ptr, sizeof(out->report_data));
+    COPY(out->snp.csp_id, vek->vek.csp_id);
+    if (vek->windows[0].until_s < out->collateral_expires_s)
+        out->collateral_expires_s = vek->windows[0].until_s;
 }
 
 /* ------------------------------------------------------------------------------------ JSON */
@@ -190,23 +239,124 @@ static void put_tcb(struct ccz_buf *out, const struct ccz_claims *c)
     ccz_buf_put_str(out, "]");
 }
 
-void ccz_claims_json(struct ccz_buf *out, const struct ccz_claims *c)
+static void put_u64(struct ccz_buf *out, const char *name, uint64_t v)
 {
-    ccz_buf_printf(out, "{\"tee\":\"%s\"", ccz_tee_name(c->tee));
-    put_num(out, "quote_version", c->quote_version);
-    put_bool(out, "simulated", c->simulated);
-    put_bool(out, "debug", c->debug);
-    PUT_HEX(out, c, report_data);
-    if (c->tee == CCZ_TEE_SGX)
-        put_sgx(out, c);
-    if (c->tee == CCZ_TEE_TDX)
-        put_td(out, c);
+    ccz_buf_printf(out, ",\"%s\":%" PRIu64, name, v);
+}
+
+static void put_snp_tcb(struct ccz_buf *out, const char *name, const struct ccz_snp_tcb *t)
+{
+    ccz_buf_printf(out,
+                   ",\"%s\":{\"fmc\":%u,\"boot_loader\":%u,\"tee\":%u,\"snp\":%u,\"microcode\":%u}",
+                   name, t->fmc, t->boot_loader, t->tee, t->snp, t->microcode);
+}
+
+static void put_snp_version(struct ccz_buf *out, const char *name, const struct ccz_snp_version *v)
+{
+    ccz_buf_printf(out, ",\"%s\":{\"major\":%u,\"minor\":%u,\"build\":%u}", name, v->major,
+                   v->minor, v->build);
+}
+
+struct bit {
+    const char *name;
+    uint8_t bit;
+};
+
+/* Bits of a little-endian u64 by name. */
+static void put_bits(struct ccz_buf *out, const uint8_t field[8], const struct bit *bits,
+                     size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        put_bool(out, bits[i].name, (field[bits[i].bit / 8] >> bits[i].bit % 8 & 1) != 0);
+}
+
+static void put_snp_platform(struct ccz_buf *out, const struct ccz_snp_claims *s)
+{
+    static const struct bit policy[] = {
+        {"smt", 16},
+        {"migrate_ma", 18},
+        {"single_socket", 20},
+        {"cxl", 21},
+        {"mem_aes_256_xts", 22},
+        {"rapl_dis", 23},
+        {"ciphertext_hiding_dram", 24},
+        {"page_swap_disable", 25},
+    };
+    static const struct bit platform[] = {
+        {"smt_en", 0},
+        {"tsme_en", 1},
+        {"ecc_en", 2},
+        {"rapl_dis_en", 3},
+        {"ciphertext_hiding_dram_en", 4},
+        {"alias_check_complete", 5},
+        {"tio_en", 7},
+    };
+    PUT_HEX(out, s, guest_policy);
+    put_num(out, "abi_major", s->guest_policy[1]);
+    put_num(out, "abi_minor", s->guest_policy[0]);
+    put_bits(out, s->guest_policy, policy, sizeof(policy) / sizeof(policy[0]));
+    PUT_HEX(out, s, platform_info);
+    put_bits(out, s->platform_info, platform, sizeof(platform) / sizeof(platform[0]));
+}
+
+static void put_snp(struct ccz_buf *out, const struct ccz_snp_claims *s)
+{
+    ccz_buf_printf(out, ",\"product\":\"%s\",\"signer\":\"%s\"", ccz_snp_product_name(s->product),
+                   ccz_snp_signer_name(s->signer));
+    ccz_buf_put_str(out, ",\"csp_id\":");
+    ccz_json_put_str(out, ccz_span_str(s->csp_id));
+    PUT_HEX(out, s, measurement);
+    PUT_HEX(out, s, host_data);
+    put_num(out, "vmpl", s->vmpl);
+    put_num(out, "guest_svn", s->guest_svn);
+    put_snp_platform(out, s);
+    PUT_HEX(out, s, id_key_digest);
+    PUT_HEX(out, s, author_key_digest);
+    PUT_HEX(out, s, family_id);
+    PUT_HEX(out, s, image_id);
+    PUT_HEX(out, s, report_id);
+    PUT_HEX(out, s, report_id_ma);
+    PUT_HEX(out, s, chip_id);
+    put_snp_tcb(out, "reported_tcb", &s->reported_tcb);
+    put_snp_tcb(out, "current_tcb", &s->current_tcb);
+    put_snp_tcb(out, "committed_tcb", &s->committed_tcb);
+    put_snp_tcb(out, "launch_tcb", &s->launch_tcb);
+    put_snp_version(out, "current_version", &s->current_version);
+    put_snp_version(out, "committed_version", &s->committed_version);
+    put_u64(out, "launch_mit_vector", s->launch_mit_vector);
+    put_u64(out, "current_mit_vector", s->current_mit_vector);
+    put_num(out, "cpuid_family", s->cpuid_family);
+    put_num(out, "cpuid_model", s->cpuid_model);
+    put_num(out, "cpuid_stepping", s->cpuid_stepping);
+}
+
+/* What comes from Intel's PCK certificate and collateral. */
+static void put_intel(struct ccz_buf *out, const struct ccz_claims *c)
+{
     PUT_HEX(out, c, cpu_svn);
     PUT_HEX(out, c, fmspc);
     PUT_HEX(out, c, pce_id);
     PUT_HEX(out, c, ppid);
     put_num(out, "qe_isv_svn", c->qe_isv_svn);
     put_tcb(out, c);
+}
+
+void ccz_claims_json(struct ccz_buf *out, const struct ccz_claims *c)
+{
+    ccz_buf_printf(out, "{\"tee\":\"%s\"", ccz_tee_name(c->tee));
+    put_num(out, "quote_version", c->quote_version);
+    put_bool(out, "simulated", c->simulated);
+    put_bool(out, "revocation_checked", c->revocation_checked);
+    put_bool(out, "debug", c->debug);
+    PUT_HEX(out, c, report_data);
+    if (c->tee == CCZ_TEE_SGX)
+        put_sgx(out, c);
+    if (c->tee == CCZ_TEE_TDX)
+        put_td(out, c);
+    if (c->tee == CCZ_TEE_SNP)
+        put_snp(out, &c->snp);
+    else
+        put_intel(out, c);
     put_date(out, "collateral_issued", c->collateral_issued_s);
     put_date(out, "collateral_expires", c->collateral_expires_s);
     ccz_buf_put_str(out, "}");

@@ -81,8 +81,8 @@ static ccz_rc signed_doc_open(struct signed_doc *d, struct ccz_span text, struct
 /* ------------------------------------------------------------------------ revocation lists */
 
 /* DER starts with a SEQUENCE, hex of DER with the digit '3', PEM with '-'. */
-static ccz_rc crl_parse(struct ccz_crl **out, struct ccz_span in, const char *where,
-                        struct ccz_err *err)
+ccz_rc cczi_crl_read(struct ccz_crl **out, struct ccz_span in, const char *where,
+                     struct ccz_err *err)
 {
     CCZ_AUTO_BUF der;
     ccz_buf_init(&der, CCZ_COLLATERAL_SIZE_MAX);
@@ -192,12 +192,12 @@ static ccz_rc check_revocation(struct ccz_collateral *c, const struct ccz_collat
                                const struct signed_doc *tcb, const struct signed_doc *qe,
                                struct ccz_err *err)
 {
-    ccz_rc rc = crl_parse(&c->root_crl, src->root_ca_crl, "collateral:root-crl", err);
+    ccz_rc rc = cczi_crl_read(&c->root_crl, src->root_ca_crl, "collateral:root-crl", err);
     if (rc == CCZ_OK)
         rc = check_crl(c->root_crl, c->pck_ca.cert[1], "collateral:root-crl-issuer",
                        "collateral:root-crl-signature", err);
     if (rc == CCZ_OK)
-        rc = crl_parse(&c->pck_crl, src->pck_crl, "collateral:pck-crl", err);
+        rc = cczi_crl_read(&c->pck_crl, src->pck_crl, "collateral:pck-crl", err);
     if (rc == CCZ_OK)
         rc = check_crl(c->pck_crl, c->pck_ca.cert[0], "collateral:pck-crl-issuer",
                        "collateral:pck-crl-signature", err);

@@ -90,6 +90,10 @@ struct cczi_window cczi_chain_window(const struct cczi_chain *c, size_t i,
  * left. */
 CCZ_MUST_USE ccz_rc cczi_pem_cert(struct ccz_cert **out, struct ccz_span *pem, struct ccz_err *err);
 
+/* One CRL in DER, PEM or hex of DER; refusals are at @p where. */
+CCZ_MUST_USE ccz_rc cczi_crl_read(struct ccz_crl **out, struct ccz_span in, const char *where,
+                                  struct ccz_err *err);
+
 /* The trusted root with this key, or NULL. */
 const struct ccz_root *cczi_roots_find(const struct ccz_roots *roots, const struct ccz_cert *cert);
 
@@ -256,13 +260,22 @@ enum ccz_tcb_status cczi_tcb_status_from(const char *name);
 
 /* ------------------------------------------------------------------------------ evidence */
 
-/* What holds for every quote of one attestation key: PCK chain, QE report and its signature.
- * Immutable but for the count of references. */
+/* What an AMD VEK certificate says (snp_vek.c). */
+struct cczi_vek {
+    enum ccz_snp_product product;
+    struct ccz_snp_tcb tcb;
+    uint8_t hwid[64]; /* VCEK: of the chip, in the form of the report's chip id */
+    char csp_id[64];  /* VLEK: the provider */
+};
+
+/* What holds for every quote of one attestation key: PCK chain, QE report and its signature; for SNP, the VEK's
+ * certificate. Immutable but for the count of references. */
 struct cczi_evidence {
     atomic_uint refs;
     struct cczi_pck pck;
+    struct cczi_vek vek; /* SNP */
     struct ccz_key *attest_key;
-    struct cczi_window windows[CCZI_CHAIN_LEN_MAX]; /* of PCK leaf, PCK CA, root */
+    struct cczi_window windows[CCZI_CHAIN_LEN_MAX]; /* of PCK leaf, PCK CA, root; SNP: of the VEK */
     struct ccz_root root;
 };
 /* Verifies PCK chain, revocation, QE report signature and the binding of the attestation key.
