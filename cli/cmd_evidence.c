@@ -202,6 +202,19 @@ static void row_date(const char *name, int64_t t_s)
     row(name, t_s ? date : "none");
 }
 
+static void print_snp(const struct ccz_snp_claims *s)
+{
+    const struct ccz_snp_tcb *t = &s->reported_tcb;
+    row("product", ccz_snp_product_name(s->product));
+    row("signer", ccz_snp_signer_name(s->signer));
+    ui_out("%-20s boot loader %u, tee %u, snp %u, microcode %u, fmc %u\n", "reported_tcb",
+           t->boot_loader, t->tee, t->snp, t->microcode, t->fmc);
+    ui_out("%-20s %u\n", "vmpl", s->vmpl);
+    row_hex("guest_policy", s->guest_policy, sizeof(s->guest_policy));
+    row_hex("measurement", s->measurement, sizeof(s->measurement));
+    row_hex("host_data", s->host_data, sizeof(s->host_data));
+}
+
 static void print_tcb(const struct ccz_claims *c)
 {
     row("tcb_status", ccz_tcb_status_name(c->tcb_status));
@@ -237,7 +250,10 @@ static void print_claims(const struct ccz_claims *c)
     ui_out("%-20s %u\n", "quote_version", c->quote_version);
     row("simulated", c->simulated ? "SIMULATED" : "no");
     row("debug", c->debug ? "yes" : "no");
-    print_tcb(c);
+    if (c->tee == CCZ_TEE_SNP)
+        print_snp(&c->snp);
+    else
+        print_tcb(c);
     row_hex("report_data", c->report_data, sizeof(c->report_data));
     row("revocation_checked", c->revocation_checked ? "yes" : "no");
     row_date("collateral_issued", c->collateral_issued_s);

@@ -106,6 +106,7 @@ ccz_rc ccz_evidence_describe(const struct ccz_evidence *e, ccz_field_fn fn, void
     case CCZ_EVIDENCE_QUOTE:
         return cczi_describe_quote(&o, bytes, err);
     case CCZ_EVIDENCE_SNP_REPORT:
+        return cczi_describe_snp(&o, bytes, err);
     case CCZ_EVIDENCE_NONE:
         break;
     }

@@ -53,6 +53,8 @@ void cczi_put_rows(const struct cczi_out *o, struct ccz_rd *r, const struct cczi
 /* Each returns the first problem, with what stood in front of it put out. */
 CCZ_MUST_USE ccz_rc cczi_describe_quote(struct cczi_out *o, struct ccz_span quote,
                                         struct ccz_err *err);
+CCZ_MUST_USE ccz_rc cczi_describe_snp(struct cczi_out *o, struct ccz_span evidence,
+                                      struct ccz_err *err);
 CCZ_MUST_USE ccz_rc cczi_describe_ratls(struct cczi_out *o, const struct ccz_evidence *e,
                                         struct ccz_err *err);
 /* Subject, issuer, serial, validity, key, digest. */
