@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PACE_MS = 2000, REPORT_AT = 32, STATUS_INVALID_PARAM = 0x16 };
+enum { PACE_MS = 2000, POLL_MS = 20, REPORT_AT = 32, STATUS_INVALID_PARAM = 0x16 };
 /* High half of exitinfo2: what the host says. */
 enum { VMM_INVALID_LEN = 1, VMM_BUSY = 2 };
 
@@ -97,19 +97,29 @@ static ccz_rc request_failed(struct ccz_err *err, const struct exchange *x)
     return ccz_hint(err, rc, rebooting);
 }
 
-/* Takes the next place in the queue and waits for its time. */
-static bool pace(struct ccz_attester *a, int64_t deadline_ms)
+/* Waits for the right to send. @return false  the deadline comes first */
+static bool take_turn(struct ccz_attester *a, int64_t deadline_ms)
+{
+    for (;;) {
+        (void)pthread_mutex_lock(&a->lock);
+        const int64_t now_ms = a->fs.now_ms(a->fs.arg);
+        const bool mine = !a->busy && now_ms >= a->next_ms;
+        const int64_t wait_ms = a->busy ? POLL_MS : a->next_ms - now_ms;
+        if (mine)
+            a->busy = true;
+        (void)pthread_mutex_unlock(&a->lock);
+        if (mine || now_ms + wait_ms > deadline_ms)
+            return mine;
+        a->fs.sleep_ms(a->fs.arg, wait_ms);
+    }
+}
+
+static void end_turn(struct ccz_attester *a)
 {
     (void)pthread_mutex_lock(&a->lock);
-    int64_t now_ms = a->fs.now_ms(a->fs.arg);
-    int64_t start_ms = a->next_ms > now_ms ? a->next_ms : now_ms;
-    bool in_time = start_ms <= deadline_ms;
-    if (in_time)
-        a->next_ms = start_ms + PACE_MS;
+    a->busy = false;
+    a->next_ms = a->fs.now_ms(a->fs.arg) + PACE_MS;
     (void)pthread_mutex_unlock(&a->lock);
-    while (in_time && (now_ms = a->fs.now_ms(a->fs.arg)) < start_ms)
-        a->fs.sleep_ms(a->fs.arg, start_ms - now_ms);
-    return in_time;
 }
 
 /* One request. Repeated only when the driver was interrupted before it sent anything.
@@ -120,21 +130,21 @@ static ccz_rc exchange(struct exchange *x, struct ccz_attester *a, const struct 
     struct snp_ext_report_req req = {
         .data = {.vmpl = (uint32_t)q->vmpl},
         .certs_address = (uint64_t)(uintptr_t)x->certs,
-        .certs_len = sizeof(
-            x->certs), /* the most that the driver takes: never too small for a valid table */
+        .certs_len = sizeof(x->certs), /* the most that the driver takes */
     };
     memcpy(req.data.user_data, q->report_data, sizeof(req.data.user_data));
     do {
         struct snp_guest_request io = {.msg_version = 1,
                                        .req_data = (uint64_t)(uintptr_t)&req,
                                        .resp_data = (uint64_t)(uintptr_t)&x->resp};
-        if (!pace(a, q->deadline_ms)) {
+        if (!take_turn(a, q->deadline_ms)) {
             ccz_rc rc = ccz_fail(err, CCZ_E_TIMEOUT, "tee:sev-pace", PACE_MS,
                                  "no turn before the deadline: one request in %d ms", PACE_MS);
             return ccz_hint(err, rc, "ask for fewer reports: one can serve many connections");
         }
         int e =
             a->fs.ioctl(a->fs.arg, x->fd, with_certs ? SNP_GET_EXT_REPORT : SNP_GET_REPORT, &io);
+        end_turn(a);
         x->error = e < 0 ? -e : 0;
         x->fw_error = (uint32_t)io.exitinfo2;
         x->vmm_error = (uint32_t)(io.exitinfo2 >> 32);

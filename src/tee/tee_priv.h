@@ -74,8 +74,9 @@ struct ccz_attester {
     int64_t timeout_ms;
     enum cczi_tee_kind kind; /**< set by the provider's open() */
     int vmpl;                /**< SNP: as configured, -1 = the lowest */
-    /** gramine: its files are one state per process; sev-guest: guards next_ms */
+    /** gramine: its files are one state per process; sev-guest: guards busy and next_ms */
     pthread_mutex_t lock;
+    bool busy;            /**< sev-guest: a request is under way */
     int64_t next_ms;      /**< sev-guest: no request before */
     uint32_t port;        /**< tdx-guest: of the quote generation service */
     struct cczi_sim *sim; /**< software TEE */
