@@ -20,7 +20,7 @@ enum { POLL_MS = 1, COMMIT_MS = 1000, BACKOFF_MIN_MS = 10, BACKOFF_MAX_MS = 1000
 
 struct request {
     const struct ccz_attester *a;
-    const struct cczi_tee_request *q;
+    struct cczi_tee_request *q;
     char dir[CCZI_TEE_PATH_SIZE - 32]; /* room for "/" and a file name */
     uint64_t generation;               /* what the counter must show if only we wrote */
     const char *where;                 /* step under way */
@@ -46,6 +46,10 @@ static const struct {
     {ETIMEDOUT, CCZ_E_TIMEOUT, "the host did not produce a quote in time",
      "check the quote generation service (qgsd) on the host"},
     {EINTR, CCZ_E_TIMEOUT, "interrupted until the deadline passed", NULL},
+    {ERANGE, CCZ_E_ARG, "the guest may not ask for a VMPL below its own",
+     "privlevel_floor is the lowest; leave vmpl_set out to get it"},
+    {EOPNOTSUPP, CCZ_E_UNSUPPORTED, "the driver offers no choice of VMPL",
+     "leave vmpl_set out, or use a kernel with privlevel_floor"},
     {EFBIG, CCZ_E_LIMIT, "the report is larger than the buffer may grow", NULL},
     {EINVAL, CCZ_E_PEER, "the driver refused the request", "the kernel log tells why"},
     {EPROTO, CCZ_E_PEER, "not what the kernel documents", NULL},
@@ -67,25 +71,11 @@ static void path_of(char out[CCZI_TEE_PATH_SIZE], const struct request *r, const
     (void)snprintf(out, CCZI_TEE_PATH_SIZE, "%s/%s", r->dir, name);
 }
 
-/* A decimal number and a newline. */
 static int read_number(uint64_t *out, const struct request *r, const char *name)
 {
     char path[CCZI_TEE_PATH_SIZE];
     path_of(path, r, name);
-    CCZ_AUTO_BUF text;
-    ccz_buf_init(&text, 32);
-    int e = cczi_tee_read(&text, &r->a->fs, path);
-    if (e < 0)
-        return e;
-    uint64_t v = 0;
-    size_t i = 0;
-    for (; i < text.size && text.ptr[i] >= '0' && text.ptr[i] <= '9' && v < UINT64_MAX / 10 - 1;
-         i++)
-        v = v * 10 + (uint64_t)(text.ptr[i] - '0');
-    if (i == 0 || i + 1 != text.size || text.ptr[i] != '\n')
-        return -EPROTO;
-    *out = v;
-    return 0;
+    return cczi_tee_read_number(out, &r->a->fs, path);
 }
 
 static int open_request(struct request *r)
@@ -134,19 +124,26 @@ static int put_report_data(struct request *r)
     }
 }
 
-/* SNP: asks for the VMPL this guest runs at (the lowest it may use) instead of the driver's
- * default, so that a guest under an SVSM works too. The number is text; the write is committed at
- * once. */
+/* SNP: asks for the configured VMPL, else for the one this guest runs at (the lowest it may use)
+ * instead of the driver's default, so that a guest under an SVSM works too. The number is text; the
+ * write is committed at once. */
 static int put_privlevel(struct request *r)
 {
     uint64_t floor;
     r->where = "tee:configfs-privlevel";
     int e = read_number(&floor, r, "privlevel_floor");
+    if (e == -ENOENT) /* older drivers: no choice */
+        return r->a->vmpl < 0 ? 0 : -EOPNOTSUPP;
     if (e < 0)
-        return e == -ENOENT ? 0 : e; /* older drivers: no choice */
+        return e;
+    if (floor > CCZI_VMPL_MAX)
+        return -EPROTO;
+    r->q->vmpl = r->a->vmpl < 0 ? (int)floor : r->a->vmpl;
+    if ((uint64_t)r->q->vmpl < floor)
+        return -ERANGE;
     char path[CCZI_TEE_PATH_SIZE], text[24];
     path_of(path, r, "privlevel");
-    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)floor);
+    (void)snprintf(text, sizeof(text), "%d", r->q->vmpl);
     e = cczi_tee_write(&r->a->fs, path, ccz_span_str(text));
     if (e == 0)
         r->generation++;
@@ -159,20 +156,19 @@ static int read_blobs(struct request *r)
     r->where = "tee:configfs-outblob";
     path_of(path, r, "outblob");
     int e = cczi_tee_read(r->q->out, &r->a->fs, path);
-    if (e < 0 || !r->q->aux)
+    if (e < 0 || r->a->kind != CCZI_TEE_SNP)
         return e;
     r->where = "tee:configfs-auxblob";
     path_of(path, r, "auxblob");
-    e = cczi_tee_read(r->q->aux, &r->a->fs, path);
-    return e == -ENOENT ? 0 : e; /* TDX has none */
+    e = cczi_tee_read(r->q->certs, &r->a->fs, path);
+    return e == -ENOENT ? 0 : e;
 }
 
 /* One whole request in its own directory. 0 or -errno. */
 static int attempt(struct request *r)
 {
     ccz_buf_clear(r->q->out);
-    if (r->q->aux)
-        ccz_buf_clear(r->q->aux);
+    ccz_buf_clear(r->q->certs);
     int e = open_request(r);
     if (e < 0)
         return e;
@@ -180,7 +176,7 @@ static int attempt(struct request *r)
     e = read_number(&r->generation, r, "generation");
     if (e == 0)
         e = put_report_data(r);
-    if (e == 0 && r->a->snp)
+    if (e == 0 && r->a->kind == CCZI_TEE_SNP)
         e = put_privlevel(r);
     if (e == 0)
         e = read_blobs(r);
@@ -200,7 +196,7 @@ static bool transient(int e)
     return e == -EBUSY || e == -EINTR || e == -ESTALE;
 }
 
-static ccz_rc configfs_quote(struct ccz_attester *a, const struct cczi_tee_request *q,
+static ccz_rc configfs_quote(struct ccz_attester *a, struct cczi_tee_request *q,
                              struct ccz_err *err)
 {
     struct request r = {.a = a, .q = q};
@@ -233,9 +229,11 @@ static ccz_rc configfs_open(struct ccz_attester *a, const struct ccz_attester_cf
     close_request(&r);
     if (e < 0)
         return fail_errno(err, "tee:configfs-provider", -e);
-    bool tdx = ccz_span_eq(ccz_buf_span(&name), ccz_span_str("tdx_guest\n"));
-    a->snp = ccz_span_eq(ccz_buf_span(&name), ccz_span_str("sev_guest\n"));
-    if (tdx || a->snp)
+    if (ccz_span_eq(ccz_buf_span(&name), ccz_span_str("tdx_guest\n")))
+        a->kind = CCZI_TEE_TDX;
+    if (ccz_span_eq(ccz_buf_span(&name), ccz_span_str("sev_guest\n")))
+        a->kind = CCZI_TEE_SNP;
+    if (a->kind != CCZI_TEE_NONE)
         return CCZ_OK;
     char got[65];
     ccz_escape(got, sizeof(got), ccz_buf_span(&name));
@@ -243,5 +241,6 @@ static ccz_rc configfs_open(struct ccz_attester *a, const struct ccz_attester_cf
                       "tdx_guest or sev_guest");
 }
 
-const struct cczi_tee_provider cczi_tee_configfs = {"configfs", false, configfs_open,
-                                                    configfs_quote, NULL};
+const struct cczi_tee_provider cczi_tee_configfs = {
+    "configfs",     false, configfs_open,
+    configfs_quote, NULL,  "the driver answered another request than ours: see the kernel log"};

@@ -209,6 +209,7 @@ static ccz_rc sim_open(struct ccz_attester *a, const struct ccz_attester_cfg *cf
     if (!s)
         return ccz_fail(err, CCZ_E_NOMEM, "tee:open", 0, "out of memory");
     a->sim = s; /* released by sim_close() in any case */
+    a->kind = qe == CCZI_SIM_TDX ? CCZI_TEE_TDX : CCZI_TEE_SGX;
     s->qe = &cczi_sim_qe[qe];
     s->debug = cfg->sim_debug;
     ccz_buf_init(&s->certification, CERTIFICATION_SIZE_MAX);
@@ -269,8 +270,7 @@ static void body_put(struct ccz_buf *b, const struct ccz_attester *a, bool tdx,
     cczi_sgx_report_put(b, &e);
 }
 
-static ccz_rc sim_quote(struct ccz_attester *a, const struct cczi_tee_request *q,
-                        struct ccz_err *err)
+static ccz_rc sim_quote(struct ccz_attester *a, struct cczi_tee_request *q, struct ccz_err *err)
 {
     const struct cczi_sim *s = a->sim;
     const bool tdx = a->provider == &cczi_tee_sim_tdx;
@@ -308,5 +308,7 @@ static ccz_rc open_tdx(struct ccz_attester *a, const struct ccz_attester_cfg *cf
     return sim_open(a, cfg, CCZI_SIM_TDX, err);
 }
 
-const struct cczi_tee_provider cczi_tee_sim_sgx = {"sim-sgx", true, open_sgx, sim_quote, sim_close};
-const struct cczi_tee_provider cczi_tee_sim_tdx = {"sim-tdx", true, open_tdx, sim_quote, sim_close};
+const struct cczi_tee_provider cczi_tee_sim_sgx = {"sim-sgx", true,      open_sgx,
+                                                   sim_quote, sim_close, NULL};
+const struct cczi_tee_provider cczi_tee_sim_tdx = {"sim-tdx", true,      open_tdx,
+                                                   sim_quote, sim_close, NULL};

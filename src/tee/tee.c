@@ -9,10 +9,8 @@ enum { TIMEOUT_MS = 30000 };
 
 /* All there is; the caller names one, nothing is probed in its place. */
 static const struct cczi_tee_provider *const providers[] = {
-    &cczi_tee_gramine,
-    &cczi_tee_configfs,
-    &cczi_tee_sim_sgx,
-    &cczi_tee_sim_tdx,
+    &cczi_tee_gramine,   &cczi_tee_configfs, &cczi_tee_tdx_guest,
+    &cczi_tee_sev_guest, &cczi_tee_sim_sgx,  &cczi_tee_sim_tdx,
 };
 enum { PROVIDERS_LEN = sizeof(providers) / sizeof(providers[0]) };
 
@@ -44,6 +42,8 @@ ccz_rc cczi_attester_open(struct ccz_attester **out, const struct ccz_attester_c
     if (strlen(root) >= CCZI_TEE_ROOT_SIZE || cfg->timeout_ms < 0)
         return ccz_fail(err, CCZ_E_ARG, "tee:open", 0,
                         "fs_root is too long or timeout_ms is negative");
+    if (cfg->vmpl > CCZI_VMPL_MAX || (cfg->vmpl != 0 && !cfg->vmpl_set))
+        return ccz_fail(err, CCZ_E_ARG, "tee:vmpl", cfg->vmpl, "a VMPL is 0 to 3, with vmpl_set");
     CCZ_AUTO(ccz_attester) a = calloc(1, sizeof(*a));
     if (!a)
         return ccz_fail(err, CCZ_E_NOMEM, "tee:open", 0, "out of memory");
@@ -51,11 +51,16 @@ ccz_rc cczi_attester_open(struct ccz_attester **out, const struct ccz_attester_c
     memcpy(a->root, root, strlen(root));
     a->fs = *fs;
     a->timeout_ms = cfg->timeout_ms ? cfg->timeout_ms : TIMEOUT_MS;
+    a->vmpl = cfg->vmpl_set ? cfg->vmpl : -1;
     a->provider = provider;
     rc = provider->open(a, cfg, err);
-    if (rc == CCZ_OK)
-        *out = ccz_attester_take(&a);
-    return rc;
+    if (rc != CCZ_OK)
+        return rc;
+    if (cfg->vmpl_set && a->kind != CCZI_TEE_SNP)
+        return ccz_fail(err, CCZ_E_ARG, "tee:vmpl", cfg->vmpl,
+                        "only SEV-SNP has privilege levels, this is %s", ccz_attester_tee(a));
+    *out = ccz_attester_take(&a);
+    return CCZ_OK;
 }
 
 ccz_rc ccz_attester_open(struct ccz_attester **out, const struct ccz_attester_cfg *cfg,
@@ -79,6 +84,12 @@ const char *ccz_attester_provider(const struct ccz_attester *a)
     return a->provider->name;
 }
 
+const char *ccz_attester_tee(const struct ccz_attester *a)
+{
+    static const char *const names[] = {"", "sgx", "tdx", "snp"};
+    return names[a->kind];
+}
+
 bool ccz_attester_simulated(const struct ccz_attester *a)
 {
     return a->provider->simulated;
@@ -95,39 +106,47 @@ static size_t room(const struct ccz_buf *b)
     return b->bad || b->size > b->max_size ? 0 : b->max_size - b->size;
 }
 
-ccz_rc ccz_attester_quote_aux(struct ccz_buf *out, struct ccz_buf *aux, struct ccz_attester *a,
-                              const uint8_t report_data[64], struct ccz_err *err)
+/* The certificate table behind an SNP report, without what the driver has behind it. */
+static ccz_rc append_table(const struct cczi_tee_request *q, struct ccz_err *err)
 {
-    /* Scratch buffers, so that a failed or raced attempt leaves no half quote with the caller. */
-    CCZ_AUTO_BUF quote;
-    CCZ_AUTO_BUF extra;
-    ccz_buf_init(&quote, room(out));
-    ccz_buf_init(&extra, aux ? room(aux) : 0);
-    struct cczi_tee_request q = {
-        .out = &quote,
-        .aux = aux ? &extra : NULL,
-        .report_data = report_data,
-        .deadline_ms = a->fs.now_ms(a->fs.arg) + a->timeout_ms,
-    };
-    ccz_rc rc = a->provider->quote(a, &q, err);
+    size_t size = 0;
+    ccz_rc rc = q->certs->size ? cczi_snp_table_size(&size, ccz_buf_span(q->certs), err) : CCZ_OK;
     if (rc != CCZ_OK)
         return rc;
-    if (quote.size == 0)
-        return ccz_fail(err, CCZ_E_PEER, "tee:empty", 0, "%s returned an empty quote",
-                        a->provider->name);
-    size_t before = out->size;
-    ccz_buf_put_span(out, ccz_buf_span(&quote));
-    if (aux && !out->bad)
-        ccz_buf_put_span(aux, ccz_buf_span(&extra));
-    if (out->bad || (aux && aux->bad)) { /* sizes were bounded above: this is memory */
-        out->size = before;
-        return ccz_fail(err, CCZ_E_NOMEM, "tee:quote", 0, "out of memory");
-    }
+    ccz_buf_put(q->out, q->certs->ptr, size);
+    if (q->out->bad)
+        return ccz_fail(err, CCZ_E_LIMIT, "tee:snp-table", (int64_t)size,
+                        "report and certificates are larger than the buffer may grow");
     return CCZ_OK;
 }
 
 ccz_rc ccz_attester_quote(struct ccz_buf *out, struct ccz_attester *a,
                           const uint8_t report_data[64], struct ccz_err *err)
 {
-    return ccz_attester_quote_aux(out, NULL, a, report_data, err);
+    /* Scratch buffers, so that a failed or raced attempt leaves no half quote with the caller. */
+    CCZ_AUTO_BUF quote;
+    CCZ_AUTO_BUF certs;
+    ccz_buf_init(&quote, room(out));
+    ccz_buf_init(&certs, CCZI_SNP_TABLE_SIZE_MAX);
+    struct cczi_tee_request q = {
+        .out = &quote,
+        .certs = &certs,
+        .report_data = report_data,
+        .deadline_ms = a->fs.now_ms(a->fs.arg) + a->timeout_ms,
+        .vmpl = -1,
+    };
+    ccz_rc rc = a->provider->quote(a, &q, err);
+    if (rc == CCZ_OK)
+        rc = cczi_tee_check_report(a, &q, err);
+    if (rc == CCZ_OK)
+        rc = append_table(&q, err);
+    if (rc != CCZ_OK)
+        return rc;
+    size_t before = out->size;
+    ccz_buf_put_span(out, ccz_buf_span(&quote));
+    if (out->bad) { /* the size was bounded above: this is memory */
+        out->size = before;
+        return ccz_fail(err, CCZ_E_NOMEM, "tee:quote", 0, "out of memory");
+    }
+    return CCZ_OK;
 }

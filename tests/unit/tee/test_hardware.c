@@ -48,7 +48,7 @@ static void test_unknown(void)
     fake_init(&k);
     CHECK(refused(open_as(&a, "nullattester"), CCZ_E_ARG, "tee:provider", false));
     CHECK(a == NULL && strcmp(err.got, "nullattester") == 0);
-    CHECK(strcmp(err.expected, "gramine, configfs, sim-sgx, sim-tdx") == 0);
+    CHECK(strcmp(err.expected, "gramine, configfs, tdx-guest, sev-guest, sim-sgx, sim-tdx") == 0);
     CHECK(refused(open_as(&a, NULL), CCZ_E_ARG, "tee:provider", false));
     CHECK(refused(open_as(&a, ""), CCZ_E_ARG, "tee:provider", false)); /* no default, no fallback */
     char root[400];
@@ -58,6 +58,12 @@ static void test_unknown(void)
                             &err) == CCZ_E_ARG);
     CHECK(ccz_attester_open(&a, &(struct ccz_attester_cfg){.provider = "gramine", .timeout_ms = -1},
                             NULL) == CCZ_E_ARG);
+    static const struct ccz_attester_cfg vmpl[] = {
+        {.provider = "configfs", .vmpl_set = true, .vmpl = 4},
+        {.provider = "configfs", .vmpl = 1}, /* without vmpl_set: forgotten */
+    };
+    for (size_t i = 0; i < 2; i++)
+        CHECK(refused(ccz_attester_open(&a, &vmpl[i], &err), CCZ_E_ARG, "tee:vmpl", false));
     ccz_attester_free(NULL);
 }
 
@@ -70,6 +76,7 @@ static void test_configfs_tdx(void)
     CHECK(open_as(&a, "configfs") == CCZ_OK);
     CHECK(strcmp(ccz_attester_provider(a), "configfs") == 0 && !ccz_attester_simulated(a));
     CHECK(ccz_attester_measurement(a).size == 0 && k.mkdirs == 1 && k.rmdirs == 1);
+    CHECK(strcmp(ccz_attester_tee(a), "tdx") == 0);
     CCZ_AUTO_BUF out;
     ccz_buf_init(&out, 65536);
     ccz_buf_put_str(&out, "before");
@@ -82,35 +89,114 @@ static void test_configfs_tdx(void)
     ccz_buf_init(&big, 65536);
     k.outblob_size = 33000;
     CHECK(quote(&big, a) == CCZ_OK && big.size == 33000);
-    for (size_t i = 0; i < FAKE_FDS; i++)
-        CHECK(!k.fd[i].used);
+    k.quote_version = 5; /* report data 6 bytes further on */
+    ccz_buf_clear(&big);
+    CHECK(quote(&big, a) == CCZ_OK && memcmp(big.ptr + 54 + 520, report_data, 64) == 0);
+    CHECK(fake_all_closed(&k));
+    struct cczi_tee_fs fs = fake_fs(&k);
+    struct ccz_attester *none = NULL; /* TDX has no VMPL: the wish must not be lost silently */
+    const struct ccz_attester_cfg vmpl = {
+        .provider = "configfs", .fs_root = "/fake", .vmpl_set = true};
+    CHECK(refused(cczi_attester_open(&none, &vmpl, &fs, &err), CCZ_E_ARG, "tee:vmpl", false));
+    CHECK(none == NULL && fake_all_closed(&k));
 }
 
+/* Report and certificate table are one blob. */
 static void test_configfs_snp(void)
 {
     fake_init(&k);
     k.provider = "sev_guest\n";
     k.privlevel_floor = 2;
-    k.auxblob_size = 3000;
     CCZ_AUTO(ccz_attester) a = NULL;
-    CHECK(open_as(&a, "configfs") == CCZ_OK);
+    CHECK(open_as(&a, "configfs") == CCZ_OK && strcmp(ccz_attester_tee(a), "snp") == 0);
     CCZ_AUTO_BUF out;
-    CCZ_AUTO_BUF aux;
     ccz_buf_init(&out, 65536);
-    ccz_buf_init(&aux, 16384);
-    CHECK(ccz_attester_quote_aux(&out, &aux, a, report_data, &err) == CCZ_OK);
-    CHECK(out.size == 1184 && aux.size == 3000 &&
-          out.ptr[0x30] == 2); /* asked at the floor, as text */
+    CHECK(quote(&out, a) == CCZ_OK);
+    CHECK(out.size == 1184 && out.ptr[0x30] == 2); /* asked at the floor, as text */
     CHECK(memcmp(out.ptr + 0x50, report_data, 64) == 0 && k.generation == 2);
+    size_t certs = fake_certs(&k);
+    ccz_buf_clear(&out);
+    CHECK(quote(&out, a) == CCZ_OK && out.size == 1184 + certs);
+    CHECK(memcmp(out.ptr + 1184, k.certs, certs) == 0);
     k.privlevel_floor = -1; /* an older driver has no choice to offer */
     ccz_buf_clear(&out);
     CHECK(quote(&out, a) == CCZ_OK && k.generation == 1);
-    k.provider = "tdx_guest\n";
-    CCZ_AUTO(ccz_attester) tdx = NULL; /* TDX has no auxblob: nothing is appended */
-    CHECK(open_as(&tdx, "configfs") == CCZ_OK);
+    CCZ_AUTO_BUF small;
+    ccz_buf_init(&small, 1184 + certs - 1);
+    CHECK(refused(quote(&small, a), CCZ_E_LIMIT, "tee:snp-table", false) && small.size == 0);
+    k.certs_size--; /* the last certificate leaves the table */
     ccz_buf_clear(&out);
-    ccz_buf_clear(&aux);
-    CHECK(ccz_attester_quote_aux(&out, &aux, tdx, report_data, &err) == CCZ_OK && aux.size == 0);
+    CHECK(refused(quote(&out, a), CCZ_E_PEER, "tee:snp-table", false) && out.size == 0);
+    k.certs_size = CCZI_SNP_TABLE_SIZE_MAX + 1;
+    CHECK(refused(quote(&out, a), CCZ_E_LIMIT, "tee:configfs-auxblob", false));
+    k.certs_size = 0;
+    k.outblob_size = 1185;
+    CHECK(refused(quote(&out, a), CCZ_E_UNSUPPORTED, "tee:quote-format", false) && out.size == 0);
+}
+
+static void test_configfs_vmpl(void)
+{
+    struct cczi_tee_fs fs = fake_fs(&k);
+    struct ccz_attester_cfg cfg = {.provider = "configfs",
+                                   .fs_root = "/fake",
+                                   .timeout_ms = 5000,
+                                   .vmpl_set = true,
+                                   .vmpl = 3};
+    fake_init(&k);
+    k.provider = "sev_guest\n";
+    k.privlevel_floor = 1;
+    CCZ_AUTO(ccz_attester) a = NULL;
+    CCZ_AUTO(ccz_attester) zero = NULL;
+    CHECK(cczi_attester_open(&a, &cfg, &fs, &err) == CCZ_OK);
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, 65536);
+    CHECK(quote(&out, a) == CCZ_OK && out.ptr[0x30] == 3 && k.privlevel == 3);
+    ccz_buf_clear(&out);
+    k.other_vmpl = 1; /* a driver that gives what it likes */
+    CHECK(refused(quote(&out, a), CCZ_E_MISMATCH, "tee:vmpl", false));
+    CHECK(strcmp(err.got, "1") == 0 && strcmp(err.expected, "3") == 0 && out.size == 0);
+    k.other_vmpl = -1;
+    k.privlevel_floor = -1;
+    CHECK(refused(quote(&out, a), CCZ_E_UNSUPPORTED, "tee:configfs-privlevel", true));
+    k.privlevel_floor = 4; /* no such level */
+    CHECK(refused(quote(&out, a), CCZ_E_PEER, "tee:configfs-privlevel", false));
+    k.privlevel_floor = 1;
+    cfg.vmpl = 0; /* an explicit 0 is not "whatever" */
+    CHECK(cczi_attester_open(&zero, &cfg, &fs, &err) == CCZ_OK);
+    CHECK(refused(quote(&out, zero), CCZ_E_ARG, "tee:configfs-privlevel", true));
+    CHECK(err.aux == ERANGE && fake_all_closed(&k));
+    k.privlevel_floor = 0;
+    CHECK(quote(&out, zero) == CCZ_OK && out.ptr[0x30] == 0);
+}
+
+/* What comes back is looked at, whatever the generation counter says. */
+static void test_configfs_binding(void)
+{
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, 65536);
+    for (size_t i = 0; i < 3; i++) {
+        fake_init(&k);
+        k.provider = i == 2 ? "sev_guest\n" : "tdx_guest\n";
+        k.quote_version = i == 1 ? 5 : 4;
+        CCZ_AUTO(ccz_attester) a = NULL;
+        CHECK(open_as(&a, "configfs") == CCZ_OK);
+        k.other_data = 1;
+        CHECK(refused(quote(&out, a), CCZ_E_MISMATCH, "tee:binding", true) && out.size == 0);
+        CHECK(strncmp(err.got, "ee00", 4) == 0 && strncmp(err.expected, "010203", 6) == 0);
+        k.outblob_size = i == 1 ? 54 + 520 + 63 : 48 + 520 + 63; /* report data cut */
+        CHECK(i == 2 || refused(quote(&out, a), CCZ_E_MISMATCH, "tee:binding", true));
+    }
+    fake_init(&k);
+    CCZ_AUTO(ccz_attester) a = NULL;
+    CHECK(open_as(&a, "configfs") == CCZ_OK);
+    k.quote_version = 6; /* report data at an unknown place */
+    CHECK(refused(quote(&out, a), CCZ_E_UNSUPPORTED, "tee:quote-format", false));
+    k.quote_version = 3; /* TDX quotes begin with version 4 */
+    CHECK(refused(quote(&out, a), CCZ_E_UNSUPPORTED, "tee:quote-format", false));
+    k.quote_version = 4;
+    k.outblob_size = 7; /* not even a header */
+    CHECK(refused(quote(&out, a), CCZ_E_UNSUPPORTED, "tee:quote-format", false));
+    CHECK(out.size == 0);
 }
 
 static void test_configfs_open(void)
@@ -277,9 +363,9 @@ static void test_gramine_refuse(void)
     CHECK(refused(quote(&out, a), CCZ_E_IO, "tee:gramine-quote", true));
     k.quote_error = 0;
     k.foreign_gramine = 1;
-    CHECK(refused(quote(&out, a), CCZ_E_MISMATCH, "tee:gramine-binding", true));
+    CHECK(refused(quote(&out, a), CCZ_E_MISMATCH, "tee:binding", true));
     k.outblob_size = 368 + 64 - 1; /* too short to hold report data */
-    CHECK(refused(quote(&out, a), CCZ_E_MISMATCH, "tee:gramine-binding", true));
+    CHECK(refused(quote(&out, a), CCZ_E_MISMATCH, "tee:binding", true));
     k.outblob_size = 5000;
     k.interrupted = 1000000;
     CHECK(refused(quote(&out, a), CCZ_E_TIMEOUT, "tee:gramine-quote", false));
@@ -329,8 +415,8 @@ static void test_gramine_files(void)
     CHECK(mkdtemp(root) != NULL);
     (void)snprintf(path, sizeof(path), "%s/dev/attestation", root);
     CHECK(ccz_dir_make(path, 0700, NULL) == CCZ_OK);
-    uint8_t blob[1000] = {0};
-    memcpy(blob + 368, report_data, 64);
+    uint8_t blob[1000];
+    fake_quote(blob, sizeof(blob), CCZI_TEE_SGX, 3, report_data);
     (void)snprintf(path, sizeof(path), "%s/dev/attestation/attestation_type", root);
     CHECK(ccz_file_write(path, ccz_span_str("dcap"), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
     (void)snprintf(path, sizeof(path), "%s/dev/attestation/user_report_data", root);
@@ -366,6 +452,8 @@ static const struct ccz_test tests[] = {
     {"tee.unknown", test_unknown},
     {"tee.configfs_tdx", test_configfs_tdx},
     {"tee.configfs_snp", test_configfs_snp},
+    {"tee.configfs_vmpl", test_configfs_vmpl},
+    {"tee.configfs_binding", test_configfs_binding},
     {"tee.configfs_open", test_configfs_open},
     {"tee.configfs_retry", test_configfs_retry},
     {"tee.configfs_refuse", test_configfs_refuse},
