@@ -6,7 +6,8 @@
  *                                     TIME (seconds since 1970)
  *   bench_quote --rounds N DIR@TIME   N cold verifications and the growth of the heap
  * Cold: collateral and quote, everything parsed and verified from bytes; quote: with collateral
- * opened before; steady: the same attestation key as before. Columns: name, value, unit.
+ * opened before; steady: the same attestation key as before; strangers: each quote of a platform
+ * whose keys were not seen lately. Columns: name, value, unit.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "quote/kit.h"
@@ -172,6 +173,47 @@ static void bench_kit(const char *name, enum ccz_tee tee, uint16_t version, doub
     kit_free(&k);
 }
 
+/* More platforms than keys are remembered: nothing that a verification leaves behind helps the next
+ * ones, but for the issuers' keys. */
+struct crowd {
+    struct kit kit[KIT_PLATFORMS];
+    struct world world[KIT_PLATFORMS];
+    size_t next;
+};
+
+static void call_crowd_quote(void *arg)
+{
+    struct crowd *c = arg;
+    call_verify(&c->world[c->next++ % KIT_PLATFORMS]);
+}
+
+static void call_crowd_cold(void *arg)
+{
+    struct crowd *c = arg;
+    call_cold(&c->world[c->next++ % KIT_PLATFORMS]);
+}
+
+static void bench_crowd(const char *name, enum ccz_tee tee, uint16_t version)
+{
+    static struct crowd c;
+    for (unsigned i = 0; i < KIT_PLATFORMS; i++) {
+        struct kit_cfg cfg;
+        struct kit *k = &c.kit[i];
+        kit_default(&cfg, tee, version);
+        cfg.platform = i + 1;
+        kit_new(k, &cfg);
+        struct world *w = &c.world[i];
+        *w = (struct world){ccz_buf_span(&k->quote), k->src, k->roots, KIT_NOW_S, NULL, NULL};
+        must(ccz_collateral_new(&w->collateral, &w->src, &w->roots, NULL) == CCZ_OK, "collateral");
+    }
+    printf("%s_strangers_cold\t%.0f\t1/s\n", name, per_second(call_crowd_cold, &c));
+    printf("%s_strangers_quote\t%.0f\t1/s\n", name, per_second(call_crowd_quote, &c));
+    for (int i = 0; i < KIT_PLATFORMS; i++) {
+        ccz_collateral_free(c.world[i].collateral);
+        kit_free(&c.kit[i]);
+    }
+}
+
 /* -------------------------------------------------------------------------- genuine evidence */
 
 enum { FILES = 8 };
@@ -260,6 +302,8 @@ int main(int argc, char **argv)
     if (argc == 1) {
         bench_kit("sgx_v3", CCZ_TEE_SGX, 3, one / 2);
         bench_kit("tdx_v4", CCZ_TEE_TDX, 4, one / 2);
+        bench_crowd("sgx_v3", CCZ_TEE_SGX, 3);
+        bench_crowd("tdx_v4", CCZ_TEE_TDX, 4);
     }
     EVP_PKEY_free(p.key);
     return 0;

@@ -227,6 +227,8 @@ ccz_rc ccz_pem_next(struct ccz_buf *out, struct ccz_span *text, const char *labe
     CCZ_AUTO_BUF body;
     ccz_buf_init(&body, rest.size);
     body.wipe = out->wipe;
+    if (ccz_buf_extend(&body, rest.size)) /* room for all of it at once */
+        ccz_buf_clear(&body);
     bool ended = false;
     while (!ended && take_line(&line, &rest)) {
         ended = line.size > 0 && line.ptr[0] == '-' && is_boundary(line, "END", label);

@@ -9,7 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 64, MEMBERS_MAX = 128, NODES_FIRST = 256, INT_DIGITS_MAX = 19 };
+enum {
+    DEPTH_MAX = 64,
+    MEMBERS_MAX = 128,
+    INT_DIGITS_MAX = 19,
+    BYTES_PER_NODE = 8, /* what TCB info has at least, so that one allocation does */
+};
 
 struct ccz_jnode {
     struct ccz_span key;  /* of a member */
@@ -33,7 +38,8 @@ struct reader {
     ccz_rc rc;
     const char *where;
     struct ccz_jdoc *doc;
-    size_t open[DEPTH_MAX]; /* indices of the containers around p */
+    size_t open[DEPTH_MAX];      /* indices of the containers around p */
+    size_t child[DEPTH_MAX + 1]; /* and of the last child of each; [0] is the root */
     size_t depth;
 };
 
@@ -199,7 +205,7 @@ static struct ccz_jnode *new_node(struct reader *r)
 {
     struct ccz_jdoc *d = r->doc;
     if (d->len == d->cap) {
-        size_t cap = d->cap ? 2 * d->cap : NODES_FIRST;
+        size_t cap = d->cap ? 2 * d->cap : (size_t)(r->end - r->p) / BYTES_PER_NODE + 1;
         struct ccz_jnode *nodes = realloc(d->nodes, cap * sizeof(*nodes));
         if (!nodes) {
             fail(r, "out of memory");
@@ -280,6 +286,7 @@ static void take_value(struct reader *r)
     if (!n)
         return;
     n->key = key;
+    r->child[r->depth] = r->doc->len - 1;
     if (*r->p != '{' && *r->p != '[') {
         take_scalar(r, n);
         return;
@@ -311,6 +318,7 @@ static bool take_separator(struct reader *r, bool opened)
         }
         r->p++;
         if (!close) {
+            r->doc->nodes[r->child[r->depth]].last = false;
             skip_space(r);
             return true;
         }
@@ -318,17 +326,6 @@ static bool take_separator(struct reader *r, bool opened)
         c->span = (uint32_t)(r->doc->len - r->open[r->depth - 1]);
         r->depth--;
         opened = false;
-    }
-}
-
-/* `last` of each child: its right neighbour begins where its stretch ends. */
-static void mark_siblings(struct ccz_jdoc *d)
-{
-    for (size_t i = 0; i < d->len; i++) {
-        struct ccz_jnode *child = &d->nodes[i] + 1;
-        uint32_t children = d->nodes[i].len;
-        for (uint32_t k = 1; k < children; k++, child += child->span)
-            child->last = false;
     }
 }
 
@@ -355,7 +352,6 @@ ccz_rc ccz_jdoc_parse(struct ccz_jdoc **out, struct ccz_span text, struct ccz_er
     if (r.bad)
         return ccz_fail(err, r.rc, r.where, (int64_t)(r.p - from), "byte %zu: %s",
                         (size_t)(r.p - from), r.bad);
-    mark_siblings(d);
     *out = ccz_jdoc_take(&d);
     return CCZ_OK;
 }

@@ -11,9 +11,8 @@
 #include <string.h>
 
 #define SGX_EXTENSION "1.2.840.113741.1.13.1"
-enum {
-    OID_PREFIX_SIZE = 9
-}; /* content bytes of SGX_EXTENSION; each further arc here is one byte */
+/* Its content bytes; each further arc here is one byte. */
+static const uint8_t oid_prefix[] = {0x2a, 0x86, 0x48, 0x86, 0xf8, 0x4d, 0x01, 0x0d, 0x01};
 
 enum {
     EXT_PPID = 1,
@@ -36,14 +35,12 @@ enum { TCB_REQUIRED = (1 << (TCB_CPUSVN + 1)) - (1 << TCB_COMPONENT_1) };
 static struct ccz_rd take_pair(uint8_t *arc, struct ccz_rd *r, const uint8_t *parent,
                                size_t parent_len)
 {
-    uint8_t prefix[OID_PREFIX_SIZE];
     struct ccz_rd pair = ccz_rd_from(ccz_der_take(r, CCZ_DER_SEQUENCE));
     struct ccz_rd oid = ccz_rd_from(ccz_der_take(&pair, CCZ_DER_OID));
-    struct ccz_span head = ccz_rd_take(&oid, OID_PREFIX_SIZE);
+    struct ccz_span head = ccz_rd_take(&oid, sizeof(oid_prefix));
     struct ccz_span arcs = ccz_rd_take(&oid, parent_len);
     *arc = ccz_rd_u8(&oid);
-    bool ours = ccz_der_oid(prefix, sizeof(prefix), SGX_EXTENSION) == OID_PREFIX_SIZE &&
-                ccz_rd_done(&oid) && memcmp(head.ptr, prefix, OID_PREFIX_SIZE) == 0 &&
+    bool ours = ccz_rd_done(&oid) && memcmp(head.ptr, oid_prefix, sizeof(oid_prefix)) == 0 &&
                 (parent_len == 0 || memcmp(arcs.ptr, parent, parent_len) == 0);
     if (pair.bad || !ours)
         r->bad = true;

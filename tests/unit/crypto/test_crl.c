@@ -72,6 +72,15 @@ static void test_issue(void)
     CHECK_WHERE(ccz_crl_check_issuer(crl, twin.cert, &err), CCZ_E_SIG, "x509:crl-signature");
     CHECK_WHERE(ccz_crl_check_issuer(crl, no_ca.cert, &err), CCZ_E_UNTRUSTED,
                 "x509:crl-issuer-not-ca");
+    struct ccz_ecdsa_job jobs[2];
+    CHECK(ccz_crl_issuer_job(&jobs[0], crl, ca.cert, &err) == CCZ_OK);
+    CHECK(ccz_crl_issuer_job(&jobs[1], crl, twin.cert, &err) == CCZ_OK);
+    CHECK(ccz_ecdsa_verify_batch(jobs, 2) == CCZ_E_SIG);
+    CHECK(jobs[0].rc == CCZ_OK && jobs[1].rc == CCZ_E_SIG);
+    CHECK_WHERE(ccz_crl_issuer_job(&jobs[0], crl, other.cert, &err), CCZ_E_MISMATCH,
+                "x509:crl-issuer-name");
+    CHECK_WHERE(ccz_crl_issuer_job(&jobs[0], crl, no_ca.cert, &err), CCZ_E_UNTRUSTED,
+                "x509:crl-issuer-not-ca");
 
     const uint8_t *p = der.ptr; /* OpenSSL reads and verifies what we write */
     X509_CRL *x = d2i_X509_CRL(NULL, &p, (long)der.size);

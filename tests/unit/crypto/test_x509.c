@@ -373,6 +373,19 @@ static void test_chain(void)
     CCZ_AUTO(ccz_cert) no_ca = issue(&(struct ccz_cert_cfg){.cn = "Root", .key = ca.key});
     CHECK_WHERE(ccz_cert_check_issuer(c, no_ca, &err), CCZ_E_UNTRUSTED, "x509:not-ca");
 
+    /* the same with the signature left for later */
+    struct ccz_ecdsa_job jobs[3], none = {0};
+    CHECK(ccz_cert_issuer_job(&jobs[0], c, ca.cert, &err) == CCZ_OK);
+    CHECK(ccz_cert_issuer_job(&jobs[1], ca.cert, ca.cert, &err) == CCZ_OK);
+    CHECK(ccz_ecdsa_verify_batch(jobs, 2) == CCZ_OK);
+    CHECK(ccz_cert_issuer_job(&jobs[2], c, twin.cert, &err) == CCZ_OK);
+    CHECK(ccz_ecdsa_verify_batch(jobs, 3) == CCZ_E_SIG && jobs[2].rc == CCZ_E_SIG);
+    CHECK(jobs[0].rc == CCZ_OK && jobs[1].rc == CCZ_OK);
+    CHECK_WHERE(ccz_cert_issuer_job(&jobs[0], c, other.cert, &err), CCZ_E_MISMATCH,
+                "x509:issuer-name");
+    CHECK(memcmp(&jobs[0], &none, sizeof(none)) == 0);
+    CHECK_WHERE(ccz_cert_issuer_job(&jobs[0], c, no_ca, &err), CCZ_E_UNTRUSTED, "x509:not-ca");
+
     CHECK(ccz_cert_check_time(c, NOW, &err) == CCZ_OK &&
           ccz_cert_check_time(c, NOW + YEAR, &err) == CCZ_OK);
     CHECK_WHERE(ccz_cert_check_time(c, NOW - 1, &err), CCZ_E_EXPIRED, "x509:not-yet-valid");
@@ -442,6 +455,13 @@ static void test_chain_exts(void)
                 "x509:signature-algorithm");
     CHECK(ccz_cert_key(x25519) == NULL);
     CHECK_WHERE(ccz_cert_check_issuer(good, x25519, &err), CCZ_E_UNSUPPORTED, "x509:issuer-key");
+    struct ccz_ecdsa_job job;
+    CHECK_WHERE(ccz_cert_issuer_job(&job, good, x25519, &err), CCZ_E_UNSUPPORTED,
+                "x509:issuer-key");
+    CHECK_WHERE(ccz_cert_issuer_job(&job, sha512, good, &err), CCZ_E_UNSUPPORTED,
+                "x509:signature-algorithm");
+    CHECK_WHERE(ccz_cert_issuer_job(&job, unknown, good, &err), CCZ_E_UNSUPPORTED,
+                "x509:critical-extension");
 }
 
 /* ------------------------------------------------------------------------- every byte, bit */

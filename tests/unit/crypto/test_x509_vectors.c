@@ -166,6 +166,9 @@ static void test_amd_chains(void)
         CHECK(ccz_cert_check_issuer(vcek, ask, &err) == CCZ_OK);
         CHECK(ccz_cert_check_issuer(ask, ark, &err) == CCZ_OK);
         CHECK(ccz_cert_check_issuer(ark, ark, &err) == CCZ_OK);
+        struct ccz_ecdsa_job job; /* RSA is no job for a batch of ECDSA */
+        CHECK(ccz_cert_issuer_job(&job, ask, ark, &err) == CCZ_E_UNSUPPORTED);
+        CHECK(strcmp(err.where, "x509:issuer-key") == 0);
         CHECK(ccz_cert_check_issuer(vcek, ark, &err) == CCZ_E_MISMATCH);
         good++;
 

@@ -18,10 +18,21 @@ static void must(bool ok, const char *what)
 
 const struct ccz_key *kit_key(size_t i)
 {
-    static struct ccz_key *keys[KEYS];
+    static struct ccz_key *keys[KEYS + 2 * KIT_PLATFORMS];
+    must(i < sizeof(keys) / sizeof(keys[0]), "platform");
     if (!keys[i])
         must(ccz_key_generate(&keys[i], CCZ_P256) == CCZ_OK, "key");
     return keys[i];
+}
+
+static size_t pck_key(const struct kit_cfg *c)
+{
+    return c->platform ? KEYS + 2 * (c->platform - 1) : KEY_PCK;
+}
+
+static size_t attest_key(const struct kit_cfg *c)
+{
+    return c->platform ? KEYS + 2 * (c->platform - 1) + 1 : KEY_ATTEST;
 }
 
 void kit_default(struct kit_cfg *cfg, enum ccz_tee tee, uint16_t version)
@@ -109,8 +120,8 @@ static void put_sgx_extension(struct ccz_buf *b, const struct kit_cfg *cfg)
     ccz_der_close(b, all);
 }
 
-static struct ccz_cert *issue(const struct kit_cert *c, enum key key, uint64_t serial,
-                              const struct ccz_cert *issuer, enum key issuer_key,
+static struct ccz_cert *issue(const struct kit_cert *c, size_t key, uint64_t serial,
+                              const struct ccz_cert *issuer, size_t issuer_key,
                               const struct ccz_cert_ext_in *ext)
 {
     struct ccz_cert_cfg cfg = {
@@ -175,7 +186,7 @@ static void make_pki(struct kit *k)
     k->root = issue(&c->root, KEY_ROOT, 1, NULL, KEY_ROOT, NULL);
     CCZ_AUTO(ccz_cert) issuer = issue(&ca, KEY_CA, 2, k->root, KEY_ROOT, NULL);
     k->ca = issue(&c->ca, KEY_CA, 2, k->root, KEY_ROOT, NULL);
-    k->pck = issue(&c->pck, KEY_PCK, 3, issuer, KEY_CA, c->no_sgx_extension ? NULL : &ext);
+    k->pck = issue(&c->pck, pck_key(c), 3, issuer, KEY_CA, c->no_sgx_extension ? NULL : &ext);
     if (c->forge_pck)
         forge(&k->pck);
     k->tcb = issue(&c->tcb, KEY_TCB, 4, k->root, KEY_ROOT, NULL);
@@ -431,7 +442,7 @@ static void put_qe_part(struct ccz_buf *b, const struct kit *k, const uint8_t at
     uint8_t report[384], sig[64];
     make_qe_report(report, &k->cfg, attest_xy);
     const struct ccz_span signed_report = CCZ_SPAN(report, sizeof(report));
-    must(ccz_ecdsa_sign(sig, kit_key(k->cfg.stranger_signs_qe ? KEY_STRANGER : KEY_PCK),
+    must(ccz_ecdsa_sign(sig, kit_key(k->cfg.stranger_signs_qe ? KEY_STRANGER : pck_key(&k->cfg)),
                         &signed_report, 1) == CCZ_OK,
          "sign");
     ccz_buf_put_span(b, signed_report);
@@ -473,10 +484,10 @@ static void make_quote(struct kit *k)
     make_body(body, c);
     ccz_buf_put(b, body, sizes[c->body_type]);
     const struct ccz_span signed_bytes = ccz_buf_span(b);
-    must(ccz_ecdsa_sign(sig, kit_key(c->stranger_signs_body ? KEY_STRANGER : KEY_ATTEST),
+    must(ccz_ecdsa_sign(sig, kit_key(c->stranger_signs_body ? KEY_STRANGER : attest_key(c)),
                         &signed_bytes, 1) == CCZ_OK,
          "sign");
-    must(ccz_key_xy(xy, kit_key(KEY_ATTEST)) == CCZ_OK, "xy");
+    must(ccz_key_xy(xy, kit_key(attest_key(c))) == CCZ_OK, "xy");
     if (c->attest_key_off_curve)
         xy[63] ^= 1;
 

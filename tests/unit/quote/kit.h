@@ -11,6 +11,7 @@
 #include <cczoo/x509.h>
 
 #define KIT_NOW_S INT64_C(1750000000) /* 2025-06-15 */
+enum { KIT_PLATFORMS = 64 };
 
 struct kit_cert {
     const char *cn;
@@ -29,6 +30,8 @@ enum { KIT_EDITS = 3 };
 struct kit_cfg {
     enum ccz_tee tee;
     uint16_t version, body_type, cert_type;
+    /* its number: each has a PCK key and an attestation key of its own */
+    unsigned platform;
     /* PKI */
     struct kit_cert root, ca, pck, tcb;
     bool revoke_ca, revoke_pck, revoke_tcb;
@@ -70,7 +73,7 @@ void kit_free(struct kit *k);
 ccz_rc kit_verify(struct ccz_claims *claims, const struct kit *k, struct ccz_err *err);
 /* Writes root.pem and the collateral into an existing directory, as a bundle of pcs.h. */
 void kit_write(const struct kit *k, const char *dir);
-/* Another key of the same world, by number 0..7; borrowed. */
+/* A key of the same world, by number: 0..7, behind them those of platforms 1 and up; borrowed. */
 const struct ccz_key *kit_key(size_t i);
 /* Signs @p inner and wraps it: {"<member>":<inner>,"signature":"<hex>"}. */
 void kit_sign_json(struct ccz_buf *out, const char *member, struct ccz_span inner);

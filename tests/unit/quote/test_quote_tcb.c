@@ -200,6 +200,12 @@ static const struct meaning {
     {CCZ_TEE_SGX, 1, "\"tcbLevels\":[", "\"tcbLevels\":[],\"x\":[", CCZ_E_FORMAT, Q},
     {CCZ_TEE_TDX, 0, "\"tcbLevels\":[", "\"tcbLevels\":[],\"x\":[", CCZ_E_FORMAT,
      T}, /* of a module */
+    /* escapes: never in what is read */
+    {CCZ_TEE_SGX, 0, "\"SWHardeningNeeded\"", "\"SWHardening\\u004eeeded\"", CCZ_E_FORMAT, T},
+    {CCZ_TEE_SGX, 0, "\"INTEL-SA-00001\"", "\"INTEL\\u002dSA-00001\"", CCZ_E_FORMAT, T},
+    {CCZ_TEE_SGX, 0, "\"id\":\"SGX\"", "\"id\":\"\\u0053GX\"", CCZ_E_FORMAT, T},
+    {CCZ_TEE_SGX, 0, "\"tcbType\":0", "\"tcbType\":0,\"\\u0061\":1", CCZ_E_FORMAT, T},
+    {CCZ_TEE_SGX, 0, "\"tcbType\":0", "\"tcbType\":0,\"future\":\"\\n\"", CCZ_OK, ""},
     /* what does not refuse: members of other names, and another order of levels (below) */
     {CCZ_TEE_SGX, 0, "\"tcbType\":0", "\"tcbType\":0,\"future\":{\"a\":[1,2]}", CCZ_OK, ""},
     {CCZ_TEE_SGX, 1, "\"isvprodid\":1", "\"isvprodid\":1,\"future\":null", CCZ_OK, ""},
