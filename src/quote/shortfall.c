@@ -6,7 +6,7 @@
 
 /* ---------------------------------------------------------------------------------------- names */
 
-/* Categories and types as TCB info v3 gives them wherever it does (test quote_vectors.component_names); other
+/* Categories and types as TCB info v3 gives them wherever it does (test radar_vectors.component_names); other
  * components have no published name. */
 static const struct component {
     const char *name, *remedy;
