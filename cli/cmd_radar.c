@@ -155,7 +155,7 @@ static void print_short(const struct ccz_svn_short *s)
         ui_out("needs %u (%u short)", s->need, s->need - s->have);
     else
         ui_out("no version of it is good enough any more");
-    ui_out("; update: %s\n", ccz_svn_remedy(s));
+    ui_out("; %s\n", ccz_svn_remedy(s));
 }
 
 static void print_row(const struct row *r, int width)

@@ -320,7 +320,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_collateral_shortfall(struct ccz_shortfall *out,
                                                      enum ccz_tcb_status want, struct ccz_err *err);
 /** What the SVN is about, "SGX Late Microcode Update"; components as TCB info v3 names them. Never NULL. */
 CCZ_API const char *ccz_svn_name(const struct ccz_svn_short *s);
-/** What has to be updated, "microcode of the host's operating system". Never NULL. */
+/** What to do about it, "update the BIOS". Never NULL. */
 CCZ_API const char *ccz_svn_remedy(const struct ccz_svn_short *s);
 
 /** Claims as one JSON object: what policies address and `--json` prints. Names are those of struct

@@ -10,20 +10,20 @@
  * components have no published name. */
 static const struct component {
     const char *name, *remedy;
-} unnamed = {"platform firmware", "BIOS and microcode"};
-#define BIOS       "BIOS"
-#define MICROCODE  "microcode of the host's operating system"
-#define TDX_MODULE "TDX module"
-#define SOFTWARE   "SGX platform software of the host"
+} unnamed = {"platform firmware", "update BIOS and microcode"};
+#define BIOS       "update the BIOS"
+#define MICROCODE  "update the microcode that the host's operating system loads"
+#define TDX_MODULE "update the TDX module"
+#define SOFTWARE   "update the SGX platform software of the host"
 
 static const struct component sgx_components[CCZI_SVN_LEN] = {
     [0] = {"Early Microcode Update", BIOS},
     [1] = {"SGX Late Microcode Update", MICROCODE},
-    [2] = {"TXT SINIT", "TXT SINIT module of the host's operating system"},
+    [2] = {"TXT SINIT", "update the TXT SINIT module that the host loads"},
     [3] = {"BIOS", BIOS},
     [4] = {"BIOS", BIOS},
     [5] = {"BIOS", BIOS},
-    [7] = {"SEAMLDR ACM", "SEAM loader of the host's operating system"},
+    [7] = {"SEAMLDR ACM", "update the SEAM loader of the host"},
 };
 static const struct component tdx_components[CCZI_SVN_LEN] = {
     [0] = {"TDX Module", TDX_MODULE},

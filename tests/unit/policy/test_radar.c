@@ -198,7 +198,7 @@ static void test_recovery(void)
                                    &err) == CCZ_OK);
     CHECK(s.len == 1 && s.item[0].kind == CCZ_SVN_SGX_COMPONENT && s.item[0].index == 1 &&
           s.item[0].have == 5 && s.item[0].need == 6 && s.eval_number == 19);
-    CHECK(strcmp(ccz_svn_remedy(&s.item[0]), "BIOS") == 0);
+    CHECK(strcmp(ccz_svn_remedy(&s.item[0]), "update the BIOS") == 0);
     kit_free(&standard);
     kit_free(&early);
 }

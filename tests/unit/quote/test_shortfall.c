@@ -179,7 +179,7 @@ static void test_names(void)
     struct ccz_svn_short x = {.kind = CCZ_SVN_SGX_COMPONENT, .index = 2};
     CHECK(strcmp(ccz_svn_name(&x), "SGX Late Microcode Update") == 0);
     x.kind = CCZ_SVN_TDX_COMPONENT;
-    CHECK(strcmp(ccz_svn_remedy(&x), "TDX module") == 0);
+    CHECK(strcmp(ccz_svn_remedy(&x), "update the TDX module") == 0);
 }
 
 static const struct ccz_test tests[] = {
