@@ -13,6 +13,8 @@ cli_fn cmd_sim_init, cmd_sim_measure;
 cli_fn cmd_pf_keygen, cmd_pf_encrypt, cmd_pf_decrypt, cmd_pf_inspect;
 /* cmd_evidence.c */
 cli_fn cmd_evidence_inspect, cmd_evidence_verify;
+/* cmd_radar.c */
+cli_fn cmd_evidence_radar;
 /* cmd_policy.c, cmd_policy_test.c */
 cli_fn cmd_policy_check, cmd_policy_explain, cmd_policy_draft, cmd_policy_schema, cmd_policy_test;
 /* cmd_kms.c: dispatches its own verbs (key create, policy put, ...) */

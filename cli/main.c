@@ -18,6 +18,8 @@ static const struct cli_cmd {
      cmd_pf_inspect},
     {"evidence", "inspect", "FILE", "show every field of a quote", cmd_evidence_inspect},
     {"evidence", "verify", "FILE", "verify a quote and judge it by a policy", cmd_evidence_verify},
+    {"evidence", "radar", "DIR", "warn of platforms that new TCB levels will refuse",
+     cmd_evidence_radar},
     {"policy", "check", "FILE", "check that a policy parses and restricts something",
      cmd_policy_check},
     {"policy", "explain", "FILE", "say what a policy demands, and how a quote fares field by field",

@@ -18,7 +18,8 @@
  *
  * Reading order of the sources: quote_parse.c, report.c, sigs.c, certs.c, chain.c, roots.c, pck.c,
  * json_fields.c, tcb_info.c, qe_identity.c, collateral.c, tcb.c, evidence.c, cache.c, verify.c (the
- * algorithm), claims.c. Every value of err->where is listed in docs/design/verification.md.
+ * algorithm), claims.c; shortfall.c stands apart. Every value of err->where is listed in
+ * docs/design/verification.md.
  *
  * Sources: Intel "SGX ECDSA QuoteLibReference DCAP API" (quote v3), "TDX DCAP Quoting Library API"
  * (quote v4, v5), "SGX PCK Certificate and CRL Profile Specification", PCS API v3 / v4
@@ -276,6 +277,52 @@ struct ccz_verify_cfg {
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_quote_verify(struct ccz_claims *out, struct ccz_span quote,
                                              const struct ccz_verify_cfg *cfg, struct ccz_err *err);
+
+/* ---------------------------------------------------------------------------- shortfall */
+
+/** By what a platform is judged: which number is too low. */
+enum ccz_svn_kind {
+    CCZ_SVN_SGX_COMPONENT = 1, /**< of CPUSVN, 1 to 16 */
+    CCZ_SVN_PCE,
+    CCZ_SVN_TDX_COMPONENT, /**< of TEE_TCB_SVN, 1 to 16 */
+    CCZ_SVN_TDX_MODULE,    /**< isvsvn of the module's own levels */
+    CCZ_SVN_QE
+};
+struct ccz_svn_short {
+    enum ccz_svn_kind kind;
+    uint8_t index;       /**< of a component, 1 to 16; else 0 */
+    bool at_launch;      /**< TD report 1.5: what runs now would do, the TD was launched on less */
+    uint16_t have, need; /**< need 0: no version of this TDX module or QE is up to date any more */
+};
+#define CCZ_SHORTFALL_MAX 40
+struct ccz_shortfall {
+    enum ccz_tcb_status target; /**< status of the level that is compared with */
+    int64_t target_date_s;      /**< its tcbDate */
+    uint32_t eval_number;       /**< tcbEvaluationDataNumber of the TCB info */
+    struct ccz_svn_short item[CCZ_SHORTFALL_MAX];
+    size_t len; /**< 0: nothing is short */
+};
+/**
+ * How far the platform of a quote is from a TCB level of the collateral: which SVNs are too low, and by how much.
+ * Of several levels with the status wanted it is the one that lacks the fewest SVNs, then the least in sum. The TDX
+ * module and the QE are compared with the lowest SVN that is UpToDate. Dates play no role, so that collateral of
+ * another time can be compared with.
+ * @param c      PCS publishes new levels first with update=early
+ * @param quote  not verified here: one that ccz_quote_verify() accepted
+ * @param want   UpToDate, SWHardeningNeeded, ConfigurationNeeded or ConfigurationAndSWHardeningNeeded;
+ *               CCZ_TCB_NONE = the first of these that the collateral has a level for
+ * @retval CCZ_E_NOT_FOUND    "quote:shortfall-status": no level has that status
+ * @retval CCZ_E_MISMATCH     collateral of another TEE or platform, or without the quote's TDX module
+ * @retval CCZ_E_UNSUPPORTED  neither quote nor collateral has a PCK certificate; otherwise as ccz_quote_parse()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_collateral_shortfall(struct ccz_shortfall *out,
+                                                     const struct ccz_collateral *c,
+                                                     struct ccz_span quote,
+                                                     enum ccz_tcb_status want, struct ccz_err *err);
+/** What the SVN is about, "SGX Late Microcode Update"; components as TCB info v3 names them. Never NULL. */
+CCZ_API const char *ccz_svn_name(const struct ccz_svn_short *s);
+/** What to do about it, "update the BIOS". Never NULL. */
+CCZ_API const char *ccz_svn_remedy(const struct ccz_svn_short *s);
 
 /** Claims as one JSON object: what policies address and `--json` prints. Names are those of struct
  * ccz_claims, except "advisories" and dates, which lose their _s; byte strings are lower-case hex
