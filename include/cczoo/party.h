@@ -25,7 +25,8 @@ struct ccz_party_cfg {
     const char *policy_file;    /**< required unless genuine_only or peer_evidence_optional */
     /** Accepts every genuine peer; the application judges the claims itself (the KMS: per item). Not with a policy. */
     bool genuine_only;
-    /** RA-TLS: as in struct ccz_ratls_cfg. */
+    /** RA-TLS: as in struct ccz_ratls_cfg. With the certificate profile, whose evidence comes again and again, what
+     *  was verified is remembered (verifier.h). */
     enum ccz_ratls_profile profile;
     bool server;
     bool peer_evidence_optional;
@@ -33,6 +34,9 @@ struct ccz_party_cfg {
     ccz_ratls_pin_fn pin;
     void *pin_arg;
     const char *const *alpn;
+    enum ccz_ratls_emit emit;
+    bool require_fresh; /**< the default profile is fresh; this refuses the others */
+    int64_t reattest_interval_ms, reattest_timeout_ms;
     struct ccz_clock clock; /**< zeroed = the system's clock */
 };
 

@@ -12,10 +12,17 @@
  * exporter: 32 bytes, label "EXPORTER-cczoo-ra-tls", empty context; nonce: 32 bytes from the peer. So evidence is
  * fresh, bound to this session and key, and cannot be reflected. ALPN "ccz-ratls/1": no downgrade to plain TLS.
  *
+ * Long connections: with `reattest_interval_ms` on either side, ALPN is "ccz-ratls/2": application bytes travel in
+ * frames, and between them each side can ask the other for evidence again, over a new nonce, with
+ *   report_data = SHA-512("cczoo ra-tls session v2" || role || SPKI || exporter || nonce || round as le64)
+ * where round 0 is the one before the first application byte. What is refused ends the connection. A side that
+ * does not ask itself answers whoever does, if it speaks version 2; who asks refuses peers that do not.
+ *
  * Certificate profile (interoperable, no freshness): evidence in a certificate extension (Gramine legacy and
  * CCC "Interoperable RA-TLS" formats), report_data binds the key only.
  *
- * Messages of the session profile and their states: session.c; certificates: cert.c; engine: ratls.c.
+ * Messages of the session profile and their states: session.c; evidence again: rounds.c, frames.c; certificates:
+ * cert.c; engine: ratls.c.
  */
 #include <cczoo/quote.h>
 #include <cczoo/tls.h>
@@ -47,7 +54,8 @@ enum ccz_ratls_emit {
     CCZ_RATLS_EMIT_LEGACY /**< for Gramine 1.4 to 1.7 (with a P-384 key) and early rats-tls */
 };
 
-#define CCZ_RATLS_ALPN "ccz-ratls/1"
+#define CCZ_RATLS_ALPN   "ccz-ratls/1"
+#define CCZ_RATLS_ALPN_2 "ccz-ratls/2" /**< with evidence again */
 
 /** Misconfigurations are refused by ccz_ratls_ctx_new() ("ratls:config"): neither `appraise` nor
  *  `peer_evidence_optional`, hooks that the profile would not call, `alpn` in the session profile. */
@@ -68,6 +76,12 @@ struct ccz_ratls_cfg {
     void *pin_arg;
     const char *const *alpn;  /**< TLS_ONLY and CERTIFICATE profiles, e.g. {"h2", NULL} */
     enum ccz_ratls_emit emit; /**< CERTIFICATE profile with `attest` */
+    /** The evidence of an attested peer must be bound to this very session: refuses the profiles that cannot do that. */
+    bool require_fresh;
+    /** SESSION profile with `appraise`: ask attested peers for evidence again, that often; 0 = never, INT64_MAX = only
+     *  when ccz_ratls_reattest() says so. ccz_ratls_tick() must be called. */
+    int64_t reattest_interval_ms;
+    int64_t reattest_timeout_ms; /**< to answer; 0 = 60 s. A quote can take 30 s (tee.h) */
 };
 struct ccz_ratls_ctx;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out,
@@ -84,10 +98,12 @@ struct ccz_ratls_peer {
     bool fresh;               /**< evidence is bound to this session */
     bool pinned;              /**< accepted by its key */
     struct ccz_claims claims; /**< zeroed unless attested */
+    uint64_t rounds;          /**< how often the evidence was renewed since */
     uint8_t spki_sha256[32];  /**< of the peer's key; zero if it has no certificate */
 };
 
-/** One connection; same calling rules as struct ccz_tls: feed, step until ready, read / write, and drain after each. */
+/** One connection; same calling rules as struct ccz_tls: feed, step until ready, read / write, and drain after each.
+ *  Behind ready, ccz_ratls_step() again whenever ccz_ratls_step_due() after a read. */
 struct ccz_ratls;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_ratls_ctx *ctx);
 CCZ_API void ccz_ratls_free(struct ccz_ratls *r);
@@ -98,6 +114,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span 
  *  aux = the peer's rc, its hint at the end of msg). A failed connection stays failed.
  *  The hooks run inside this call: it takes as long as making and appraising a quote takes. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_step(struct ccz_ratls *r, struct ccz_err *err);
+/** Call ccz_ratls_step(): not ready yet, or a message about evidence waits. It comes before the application bytes
+ *  behind it: ccz_ratls_read() gives out none of those until it is handled. */
+CCZ_API bool ccz_ratls_step_due(const struct ccz_ratls *r);
 CCZ_API bool ccz_ratls_ready(const struct ccz_ratls *r);
 /** @retval CCZ_E_ARG before ready @retval CCZ_E_CLOSED the peer closed the session */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r,
@@ -105,6 +124,20 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls
 /** @retval CCZ_E_ARG before ready: no application byte leaves before the peer is appraised */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain,
                                             struct ccz_err *err);
+/**
+ * Timers of evidence again: asks if it is time, ends the connection if no answer came. Call it once the connection is
+ * ready (the interval begins there), then at @p next_ms, and after ccz_ratls_step() behind ready; then drain. Nothing
+ * else here looks at the time.
+ * @param[out] next_ms  when to call again, INT64_MAX = never
+ * @param      now_ms   any monotonic clock, above 0, the same for all calls
+ * @retval CCZ_E_TIMEOUT  "ratls:reattest-timeout"; the peer is told
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_tick(int64_t *next_ms, struct ccz_ratls *r, int64_t now_ms,
+                                           struct ccz_err *err);
+/** Asks for evidence now; nothing if an answer is awaited already. The answer is judged inside ccz_ratls_step().
+ *  @retval CCZ_E_UNSUPPORTED  "ratls:reattest": the peer gave none, or does not speak version 2 */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_reattest(struct ccz_ratls *r, int64_t now_ms,
+                                               struct ccz_err *err);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_drain(struct ccz_buf *out, struct ccz_ratls *r);
 CCZ_API size_t ccz_ratls_pending(const struct ccz_ratls *r);
 CCZ_API void ccz_ratls_close(struct ccz_ratls *r);

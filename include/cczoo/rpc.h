@@ -10,7 +10,9 @@
  * connection. Handlers run on that loop and must not block: hand long work to a pool and answer from any
  * thread (ccz_rpc_send / ccz_rpc_finish are thread-safe on a call that is held with ccz_rpc_call_ref()).
  * A client channel owns one background loop thread; its functions may be called from any thread.
- * Handshakes (evidence is made and appraised there) run on threads of their own and disturb no call.
+ * Handshakes (evidence is made and appraised there) run on threads of their own and disturb no call. Where the RA-TLS
+ * context says so (reattest_interval_ms), connections ask for evidence again; one that is refused ends its calls with
+ * the reason. Making evidence holds up its own connection.
  * Reading order of the sources: status.c, md.c, frame.c; h2.c, h2_send.c (the engine); deadline.c, pool.c,
  * wire.c; call.c, server.c; client.c, channel.c, stream.c.
  */
@@ -109,6 +111,7 @@ CCZ_API void ccz_rpc_server_free(struct ccz_rpc_server *s);
 CCZ_DEFINE_AUTO(ccz_rpc_server)
 
 CCZ_API const char *ccz_rpc_call_path(const struct ccz_rpc_call *c);
+/** As of the beginning of the call. */
 CCZ_API const struct ccz_ratls_peer *ccz_rpc_peer(const struct ccz_rpc_call *c);
 CCZ_API const char *ccz_rpc_peer_address(const struct ccz_rpc_call *c); /**< "ip:port" for logs */
 /** Request metadata value (decoded for "-bin"); empty if absent. */

@@ -12,6 +12,7 @@
 enum {
     RECORD_PLAIN_MAX = 16384,  /* RFC 8446, 5.1 */
     RECORD_OVERHEAD_MAX = 256, /* 5.2: header, content type, tag */
+    JOIN_MAX = 4096,           /* what is copied into one record rather than sent in two */
     READ_PIECE = 2048,         /* libssl copies what it decrypted with memcpy(): see base/copy.h */
 };
 /* RFC 8446, 5.5: AES-GCM protects 2^24.5 full records per key; a new key is made well before. */
@@ -305,26 +306,9 @@ ccz_rc ccz_tls_read(struct ccz_buf *out, struct ccz_tls *t, struct ccz_err *err)
     return CCZ_OK;
 }
 
-ccz_rc ccz_tls_write(struct ccz_tls *t, struct ccz_span plain, struct ccz_err *err)
+/* The room was checked. */
+static ccz_rc put_records(struct ccz_tls *t, struct ccz_span plain, struct ccz_err *err)
 {
-    if (t->fail.rc != CCZ_OK)
-        return failed(t, err);
-    /* also: nothing goes to a peer before it has proved who it is (no half-RTT data) */
-    if (!t->ready)
-        return ccz_fail(err, CCZ_E_ARG, "tls:not-ready", 0, "write before the handshake is done");
-    if (plain.size == 0)
-        return CCZ_OK;
-    size_t records = plain.size / RECORD_PLAIN_MAX + 1, room = t->out.max_size - t->out.size;
-    if (plain.size > room || records * RECORD_OVERHEAD_MAX > room - plain.size)
-        return ccz_fail(err, CCZ_E_LIMIT, "tls:backlog", (int64_t)t->out.size,
-                        "%zu bytes wait for the wire; drain them first", t->out.size);
-    forget_errors();
-    t->records += records;
-    if (t->records >= t->records_max) {
-        ccz_rc rc = ccz_tls_rekey(t, err);
-        if (rc != CCZ_OK)
-            return rc;
-    }
     size_t n = 0;
     int ret = SSL_write_ex(t->ssl, plain.ptr, plain.size, &n);
     if (ret == 1 && n == plain.size)
@@ -332,6 +316,52 @@ ccz_rc ccz_tls_write(struct ccz_tls *t, struct ccz_span plain, struct ccz_err *e
     if (judge(t, ret, NULL) == CCZ_OK) /* a memory buffer never asks to wait */
         (void)ccz_fail(&t->fail, CCZ_E_INTERNAL, "tls:write", 0, "the record was not written");
     return failed(t, err);
+}
+
+/* What must hold before @p size bytes are written, by @p calls calls. */
+static ccz_rc begin_write(struct ccz_tls *t, size_t size, size_t calls, struct ccz_err *err)
+{
+    if (t->fail.rc != CCZ_OK)
+        return failed(t, err);
+    /* also: nothing goes to a peer before it has proved who it is (no half-RTT data) */
+    if (!t->ready)
+        return ccz_fail(err, CCZ_E_ARG, "tls:not-ready", 0, "write before the handshake is done");
+    size_t records = size / RECORD_PLAIN_MAX + calls, room = t->out.max_size - t->out.size;
+    if (size > room || records * RECORD_OVERHEAD_MAX > room - size)
+        return ccz_fail(err, CCZ_E_LIMIT, "tls:backlog", (int64_t)t->out.size,
+                        "%zu bytes wait for the wire; drain them first", t->out.size);
+    forget_errors();
+    t->records += records;
+    return t->records >= t->records_max ? ccz_tls_rekey(t, err) : CCZ_OK;
+}
+
+ccz_rc ccz_tls_write(struct ccz_tls *t, struct ccz_span plain, struct ccz_err *err)
+{
+    if (plain.size == 0 && t->ready && t->fail.rc == CCZ_OK)
+        return CCZ_OK;
+    ccz_rc rc = begin_write(t, plain.size, 1, err);
+    return rc == CCZ_OK ? put_records(t, plain, err) : rc;
+}
+
+ccz_rc ccz_tls_write_both(struct ccz_tls *t, struct ccz_span head, struct ccz_span body,
+                          struct ccz_err *err)
+{
+    uint8_t both[JOIN_MAX];
+    if (head.size > JOIN_MAX)
+        return ccz_fail(err, CCZ_E_ARG, "tls:write", (int64_t)head.size, "the head is too large");
+    if (head.size == 0 || body.size == 0)
+        return ccz_tls_write(t, head.size ? head : body, err);
+    bool apart = body.size > JOIN_MAX - head.size;
+    ccz_rc rc = begin_write(t, head.size + body.size, apart ? 2 : 1, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (apart) {
+        rc = put_records(t, head, err);
+        return rc == CCZ_OK ? put_records(t, body, err) : rc;
+    }
+    memcpy(both, head.ptr, head.size);
+    cczi_copy(both + head.size, body.ptr, body.size);
+    return put_records(t, CCZ_SPAN(both, head.size + body.size), err);
 }
 
 ccz_rc ccz_tls_rekey(struct ccz_tls *t, struct ccz_err *err)

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+enum { VERDICTS_LEN = 1024 };
+
 struct ccz_party {
     struct ccz_attester *attester;
     struct ccz_attester *owned_attester; /* NULL if borrowed */
@@ -50,10 +52,12 @@ static ccz_rc open_verifier(struct ccz_party *p, const struct ccz_party_cfg *cfg
     ccz_rc rc = cfg->policy_file ? load_policy(&p->policy, cfg->policy_file, err) : CCZ_OK;
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_verifier_cfg v = {.clock = clock,
-                                       .collateral_dir = cfg->collateral_dir,
-                                       .trust_sim_dir = cfg->trust_sim_dir,
-                                       .policy = p->policy};
+    const struct ccz_verifier_cfg v = {
+        .clock = clock,
+        .collateral_dir = cfg->collateral_dir,
+        .trust_sim_dir = cfg->trust_sim_dir,
+        .policy = p->policy,
+        .verdicts_len = cfg->profile == CCZ_RATLS_CERTIFICATE ? VERDICTS_LEN : 0};
     return ccz_verifier_new(&p->verifier, &v, err);
 }
 
@@ -75,6 +79,10 @@ static ccz_rc open_ratls(struct ccz_party *p, const struct ccz_party_cfg *cfg,
         .pin = cfg->pin,
         .pin_arg = cfg->pin_arg,
         .alpn = cfg->alpn,
+        .emit = cfg->emit,
+        .require_fresh = cfg->require_fresh,
+        .reattest_interval_ms = cfg->reattest_interval_ms,
+        .reattest_timeout_ms = cfg->reattest_timeout_ms,
     };
     return ccz_ratls_ctx_new(&p->ratls, &r, err);
 }

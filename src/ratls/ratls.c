@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The engine: TLS first, then what the profile asks for, then application bytes.
- *   SESSION      cczi_session inside the TLS session (session.c)
+ *   SESSION      cczi_session inside the TLS session (session.c), then, if one side wants it, evidence again from time
+ *                to time (frames.c, rounds.c)
  *   CERTIFICATE  evidence in the peer's certificate, appraised inside the TLS handshake (cert.c)
  *   TLS_ONLY     the peer's key is shown to the pin hook, if any
  */
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOUR_S = 3600, DAY_S = 86400, SPKI_SIZE_MAX = 1024 };
+enum { HOUR_S = 3600, DAY_S = 86400, SPKI_SIZE_MAX = 1024, REATTEST_TIMEOUT_MS = 60000 };
 
 struct ccz_ratls_ctx {
     struct ccz_ratls_cfg cfg;
@@ -27,6 +28,10 @@ struct ccz_ratls {
     struct cczi_session session;
     bool session_open;
     bool ready;
+    bool framed; /* version 2, and ready */
+    struct cczi_frames frames;
+    int64_t next_ms;        /* of the next challenge; 0 = no call has told the time yet */
+    int64_t deadline_ms;    /* of the answer to the open one */
     struct ccz_err failure; /* rc != CCZ_OK: this connection is dead, and why */
     struct ccz_buf peer_spki;
     struct ccz_ratls_peer peer;
@@ -37,6 +42,25 @@ struct ccz_ratls {
 static ccz_rc refuse_cfg(struct ccz_err *err, const char *what)
 {
     return ccz_fail(err, CCZ_E_ARG, "ratls:config", 0, "%s", what);
+}
+
+static ccz_rc check_demands(const struct ccz_ratls_cfg *cfg, struct ccz_err *err)
+{
+    bool session = cfg->profile == CCZ_RATLS_SESSION;
+    if (cfg->require_fresh && !session)
+        return refuse_cfg(err, "fresh evidence is required, which only the session profile has");
+    if (cfg->reattest_interval_ms < 0 || cfg->reattest_timeout_ms < 0)
+        return refuse_cfg(err, "negative time");
+    if (cfg->reattest_interval_ms > 0 && (!session || !cfg->appraise))
+        return refuse_cfg(err,
+                          "evidence again needs the session profile, and somebody to appraise it");
+    if (cfg->reattest_timeout_ms > 0 && cfg->reattest_interval_ms == 0)
+        return refuse_cfg(err, "a time to answer is set, but nothing is ever asked");
+    if (cfg->emit != CCZ_RATLS_EMIT_BOTH &&
+        (cfg->profile != CCZ_RATLS_CERTIFICATE || !cfg->attest ||
+         (unsigned)cfg->emit > CCZ_RATLS_EMIT_LEGACY))
+        return refuse_cfg(err, "extensions are chosen, but no certificate will carry evidence");
+    return CCZ_OK;
 }
 
 /* A hook that would never be called, or a demand nobody checks, is a mistake to report, not to
@@ -62,13 +86,9 @@ static ccz_rc check_cfg(const struct ccz_ratls_cfg *cfg, struct ccz_err *err)
         return refuse_cfg(err, "evidence is required of the peer but nothing appraises it");
     if (cfg->pin && judges && !cfg->peer_evidence_optional)
         return refuse_cfg(err, "a pin is for peers without evidence, and evidence is required");
-    if (cfg->emit != CCZ_RATLS_EMIT_BOTH &&
-        (cfg->profile != CCZ_RATLS_CERTIFICATE || !cfg->attest ||
-         (unsigned)cfg->emit > CCZ_RATLS_EMIT_LEGACY))
-        return refuse_cfg(err, "extensions are chosen, but no certificate will carry evidence");
     if (cfg->key && ccz_key_curve(cfg->key) != CCZ_P256)
         return refuse_cfg(err, "the TLS identity must be a P-256 key");
-    return CCZ_OK;
+    return check_demands(cfg, err);
 }
 
 static ccz_rc make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
@@ -160,7 +180,10 @@ static ccz_rc on_peer_cert(void *arg, void *conn_arg, struct ccz_span der, struc
 ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg *cfg,
                          struct ccz_err *err)
 {
-    static const char *const session_alpn[] = {CCZ_RATLS_ALPN, NULL};
+    /* Who wants evidence again talks to nobody who cannot give it; who does not, needs no frames, but answers. */
+    static const char *const plain_alpn[] = {CCZ_RATLS_ALPN, CCZ_RATLS_ALPN_2, NULL};
+    static const char *const framed_alpn[] = {CCZ_RATLS_ALPN_2, NULL};
+    const char *const *session_alpn = cfg->reattest_interval_ms ? framed_alpn : plain_alpn;
     *out = NULL;
     ccz_rc rc = check_cfg(cfg, err);
     if (rc != CCZ_OK)
@@ -225,6 +248,7 @@ ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_ratls_ctx *ctx)
         return CCZ_E_NOMEM;
     r->ctx = ctx;
     ccz_buf_init(&r->peer_spki, SPKI_SIZE_MAX);
+    cczi_frames_init(&r->frames);
     ccz_rc rc = ccz_tls_new(&r->tls, ctx->tls, r, NULL);
     if (rc == CCZ_OK)
         *out = ccz_ratls_take(&r);
@@ -238,6 +262,7 @@ void ccz_ratls_free(struct ccz_ratls *r)
     ccz_tls_free(r->tls);
     if (r->session_open)
         cczi_session_deinit(&r->session);
+    cczi_frames_deinit(&r->frames);
     ccz_buf_free(&r->peer_spki);
     free(r);
 }
@@ -249,21 +274,24 @@ ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire)
 
 /* A plain TLS peer is a common mistake of wiring: it gets a reason of its own. The TLS engine
  * noticed it itself ("tls:alpn"), or the peer did (alert no_application_protocol). */
-static ccz_rc explain_tls_failure(ccz_rc rc, struct ccz_err *err)
+static ccz_rc explain_tls_failure(const struct ccz_ratls *r, ccz_rc rc, struct ccz_err *err)
 {
     enum { NO_APPLICATION_PROTOCOL = 120 }; /* RFC 7301, 3.2 */
     bool alerted = strcmp(err->where, "tls:peer-alert") == 0 && err->aux == NO_APPLICATION_PROTOCOL;
     if (strcmp(err->where, "tls:alpn") != 0 && !alerted)
         return rc;
     (void)ccz_refuse(err, CCZ_E_PEER, "ratls:alpn", alerted ? "another protocol" : err->got,
-                     CCZ_RATLS_ALPN);
+                     r->ctx->cfg.reattest_interval_ms ? CCZ_RATLS_ALPN_2 : CCZ_RATLS_ALPN);
     return ccz_hint(err, CCZ_E_PEER,
-                    "the peer does not speak RA-TLS: wrong port, or not our program");
+                    "the peer does not speak RA-TLS (" CCZ_RATLS_ALPN_2
+                    " where evidence is asked for again): wrong port, or not our program");
 }
 
 static ccz_rc open_session(struct ccz_ratls *r, struct ccz_err *err)
 {
+    bool framed = strcmp(ccz_tls_alpn(r->tls), CCZ_RATLS_ALPN_2) == 0;
     struct cczi_session_in in = {.cfg = &r->ctx->cfg,
+                                 .version = framed ? CCZI_RATLS_VERSION_2 : CCZI_RATLS_VERSION,
                                  .own_spki = ccz_buf_span(&r->ctx->spki),
                                  .peer_spki = ccz_buf_span(&r->peer_spki)};
     ccz_rc rc = ccz_tls_export(in.exporter, sizeof(in.exporter), r->tls, CCZI_RATLS_EXPORTER_LABEL,
@@ -311,8 +339,35 @@ static ccz_rc run_session(struct ccz_ratls *r, struct ccz_err *err)
         return rc;
     memcpy(s->peer.spki_sha256, r->peer.spki_sha256, sizeof(s->peer.spki_sha256));
     r->peer = s->peer;
+    r->framed = s->with.version == CCZI_RATLS_VERSION_2;
     r->ready = true;
     return CCZ_OK;
+}
+
+/* Sends what stands in the session's buffer, and why it ends if it does. */
+static ccz_rc send_round(struct ccz_ratls *r, ccz_rc rc, struct ccz_err *err)
+{
+    struct cczi_session *s = &r->session;
+    struct ccz_err unsent = {0};
+    if (rc != CCZ_OK && !cczi_session_peer_says(err))
+        cczi_ratls_put_refusal(&s->out, err);
+    ccz_rc sent = ccz_tls_write(r->tls, ccz_buf_span(&s->out), rc == CCZ_OK ? err : &unsent);
+    ccz_buf_clear(&s->out);
+    return rc == CCZ_OK ? sent : rc;
+}
+
+/* The message between application bytes that ccz_ratls_read() came upon. */
+static ccz_rc run_round(struct ccz_ratls *r, struct ccz_err *err)
+{
+    uint8_t type;
+    struct ccz_span body;
+    if (!cczi_frames_message(&type, &body, &r->frames))
+        return CCZ_OK;
+    ccz_rc rc = send_round(r, cczi_round_message(&r->session, type, body, err), err);
+    cczi_frames_next(&r->frames);
+    r->peer.claims = r->session.peer.claims;
+    r->peer.rounds = r->session.peer.rounds;
+    return rc;
 }
 
 static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
@@ -321,7 +376,7 @@ static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
     if (!session || !ccz_tls_ready(r->tls)) { /* behind the handshake: an alert may be waiting */
         ccz_rc rc = ccz_tls_step(r->tls, err);
         if (rc != CCZ_OK)
-            return session ? explain_tls_failure(rc, err) : rc;
+            return session ? explain_tls_failure(r, rc, err) : rc;
         if (!ccz_tls_ready(r->tls))
             return CCZ_OK;
     }
@@ -334,7 +389,9 @@ static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
         if (rc != CCZ_OK)
             return rc;
     }
-    return r->ready ? CCZ_OK : run_session(r, err);
+    if (!r->ready)
+        return run_session(r, err);
+    return r->framed ? run_round(r, err) : CCZ_OK;
 }
 
 static ccz_rc failed(const struct ccz_ratls *r, struct ccz_err *err)
@@ -344,19 +401,32 @@ static ccz_rc failed(const struct ccz_ratls *r, struct ccz_err *err)
     return r->failure.rc;
 }
 
+/* The end of this connection; the peer has been told why. */
+static ccz_rc fail(struct ccz_ratls *r, ccz_rc rc, const struct ccz_err *why, struct ccz_err *err)
+{
+    r->failure = *why;
+    r->failure.rc = rc;
+    memset(&r->peer, 0, sizeof(r->peer));
+    ccz_tls_close(r->tls);
+    return failed(r, err);
+}
+
 ccz_rc ccz_ratls_step(struct ccz_ratls *r, struct ccz_err *err)
 {
     if (r->failure.rc != CCZ_OK)
         return failed(r, err);
     struct ccz_err why = {0};
     ccz_rc rc = advance(r, &why);
-    if (rc == CCZ_OK)
-        return CCZ_OK;
-    why.rc = rc;
-    r->failure = why;
-    memset(&r->peer, 0, sizeof(r->peer));
-    ccz_tls_close(r->tls);
-    return failed(r, err);
+    return rc == CCZ_OK ? CCZ_OK : fail(r, rc, &why, err);
+}
+
+bool ccz_ratls_step_due(const struct ccz_ratls *r)
+{
+    uint8_t type;
+    struct ccz_span body;
+    if (r->failure.rc != CCZ_OK)
+        return false;
+    return !r->ready || (r->framed && cczi_frames_message(&type, &body, &r->frames));
 }
 
 bool ccz_ratls_ready(const struct ccz_ratls *r)
@@ -378,12 +448,10 @@ static void take_leftover(struct ccz_buf *out, struct ccz_buf *in)
     ccz_buf_consume(in, size);
 }
 
-ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r, struct ccz_err *err)
+/* cczi_plain_fn: what came behind the session's last message, then what TLS has. */
+static ccz_rc read_plain(void *arg, struct ccz_buf *out, struct ccz_err *err)
 {
-    if (r->failure.rc != CCZ_OK)
-        return failed(r, err);
-    if (!r->ready)
-        return not_ready(err);
+    struct ccz_ratls *r = arg;
     if (r->session_open && r->session.in.size) {
         take_leftover(out, &r->session.in);
         if (r->session.in.size) /* order: nothing newer before it */
@@ -392,11 +460,99 @@ ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r, struct ccz_err *
     return ccz_tls_read(out, r->tls, err);
 }
 
+ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r, struct ccz_err *err)
+{
+    if (r->failure.rc != CCZ_OK)
+        return failed(r, err);
+    if (!r->ready)
+        return not_ready(err);
+    if (!r->framed)
+        return read_plain(r, out, err);
+    static const char ours[] = "ratls:";
+    struct ccz_err why = {0};
+    ccz_rc rc = cczi_frames_read(out, &r->frames, &r->session, read_plain, r, &why);
+    if (rc != CCZ_OK && strncmp(why.where, ours, sizeof(ours) - 1) == 0) /* else TLS keeps it */
+        return fail(r, send_round(r, rc, &why), &why, err);
+    if (rc != CCZ_OK && err)
+        *err = why;
+    return rc;
+}
+
 ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain, struct ccz_err *err)
 {
     if (r->failure.rc != CCZ_OK)
         return failed(r, err);
-    return r->ready ? ccz_tls_write(r->tls, plain, err) : not_ready(err);
+    if (!r->ready)
+        return not_ready(err);
+    if (!r->framed || plain.size == 0 || plain.size > CCZI_RATLS_DATA_MAX)
+        return ccz_tls_write(r->tls, plain, err);
+    uint8_t bytes[CCZI_RATLS_HEAD_SIZE] = {CCZI_RATLS_DATA, (uint8_t)plain.size,
+                                           (uint8_t)(plain.size >> 8), (uint8_t)(plain.size >> 16),
+                                           (uint8_t)(plain.size >> 24)};
+    return ccz_tls_write_both(r->tls, CCZ_SPAN(bytes, sizeof(bytes)), plain, err);
+}
+
+/* --------------------------------------------------------------------------- evidence again */
+
+/* Something can be asked: the peer gave evidence, and speaks the version in which it can be renewed. */
+static bool can_ask(const struct ccz_ratls *r)
+{
+    return ccz_ratls_ready(r) && r->framed && r->peer.attested;
+}
+
+static int64_t after(int64_t now_ms, int64_t wait_ms)
+{
+    return wait_ms > INT64_MAX - now_ms ? INT64_MAX : now_ms + wait_ms;
+}
+
+ccz_rc ccz_ratls_reattest(struct ccz_ratls *r, int64_t now_ms, struct ccz_err *err)
+{
+    const struct ccz_ratls_cfg *cfg = &r->ctx->cfg;
+    if (r->failure.rc != CCZ_OK)
+        return failed(r, err);
+    if (!r->ready)
+        return not_ready(err);
+    if (!can_ask(r))
+        return ccz_fail(err, CCZ_E_UNSUPPORTED, "ratls:reattest", 0,
+                        "the peer gave no evidence, or its protocol cannot renew it");
+    if (r->session.challenged)
+        return CCZ_OK;
+    struct ccz_err why = {0};
+    ccz_rc rc = send_round(r, cczi_round_challenge(&r->session, &why), &why);
+    if (rc != CCZ_OK)
+        return fail(r, rc, &why, err);
+    r->deadline_ms =
+        after(now_ms, cfg->reattest_timeout_ms ? cfg->reattest_timeout_ms : REATTEST_TIMEOUT_MS);
+    r->next_ms = after(now_ms, cfg->reattest_interval_ms);
+    return CCZ_OK;
+}
+
+ccz_rc ccz_ratls_tick(int64_t *next_ms, struct ccz_ratls *r, int64_t now_ms, struct ccz_err *err)
+{
+    const struct ccz_ratls_cfg *cfg = &r->ctx->cfg;
+    *next_ms = INT64_MAX;
+    if (r->failure.rc != CCZ_OK)
+        return failed(r, err);
+    if (!can_ask(r))
+        return CCZ_OK;
+    if (r->session.challenged && now_ms >= r->deadline_ms) {
+        struct ccz_err why;
+        (void)ccz_fail(&why, CCZ_E_TIMEOUT, "ratls:reattest-timeout", now_ms - r->deadline_ms,
+                       "no fresh evidence came in time");
+        return fail(r, send_round(r, CCZ_E_TIMEOUT, &why), &why, err);
+    }
+    if (cfg->reattest_interval_ms && r->next_ms == 0)
+        r->next_ms = after(now_ms, cfg->reattest_interval_ms);
+    if (cfg->reattest_interval_ms && !r->session.challenged && now_ms >= r->next_ms) {
+        ccz_rc rc = ccz_ratls_reattest(r, now_ms, err);
+        if (rc != CCZ_OK)
+            return rc;
+    }
+    if (r->session.challenged)
+        *next_ms = r->deadline_ms;
+    else if (cfg->reattest_interval_ms)
+        *next_ms = r->next_ms;
+    return CCZ_OK;
 }
 
 ccz_rc ccz_ratls_drain(struct ccz_buf *out, struct ccz_ratls *r)

@@ -9,6 +9,7 @@
  * text)
  *
  * The order is fixed. Only a refusing RESULT may come early: whoever refuses says why, then closes.
+ * What follows is the application's, as it is (version 1) or in frames (version 2: rounds.c).
  */
 #include "ratls_priv.h"
 
@@ -31,21 +32,50 @@ static char peer_role(const struct cczi_session *s)
 
 /* ---------------------------------------------------------------------------------- binding */
 
-ccz_rc cczi_ratls_report_data(uint8_t out[64], char role, struct ccz_span spki,
-                              const uint8_t exporter[CCZI_RATLS_EXPORTER_SIZE],
-                              const uint8_t nonce[CCZI_RATLS_NONCE_SIZE])
+static ccz_rc report_data(uint8_t out[64], const char *label, char role, struct ccz_span spki,
+                          const uint8_t exporter[], const uint8_t nonce[], struct ccz_span tail)
 {
     const uint8_t size[4] = {(uint8_t)spki.size, (uint8_t)(spki.size >> 8),
                              (uint8_t)(spki.size >> 16), (uint8_t)(spki.size >> 24)};
     const struct ccz_span parts[] = {
-        ccz_span_str(CCZI_RATLS_LABEL),
+        ccz_span_str(label),
         CCZ_SPAN(&role, 1),
         CCZ_SPAN(size, sizeof(size)),
         spki,
         CCZ_SPAN(exporter, CCZI_RATLS_EXPORTER_SIZE),
         CCZ_SPAN(nonce, CCZI_RATLS_NONCE_SIZE),
+        tail,
     };
     return ccz_hash(out, CCZ_SHA512, parts, sizeof(parts) / sizeof(parts[0]));
+}
+
+ccz_rc cczi_ratls_report_data(uint8_t out[64], char role, struct ccz_span spki,
+                              const uint8_t exporter[CCZI_RATLS_EXPORTER_SIZE],
+                              const uint8_t nonce[CCZI_RATLS_NONCE_SIZE])
+{
+    return report_data(out, CCZI_RATLS_LABEL, role, spki, exporter, nonce, (struct ccz_span){0});
+}
+
+ccz_rc cczi_ratls_report_data_2(uint8_t out[64], char role, struct ccz_span spki,
+                                const uint8_t exporter[CCZI_RATLS_EXPORTER_SIZE],
+                                const uint8_t nonce[CCZI_RATLS_NONCE_SIZE], uint64_t round)
+{
+    uint8_t le[8];
+    for (size_t i = 0; i < sizeof(le); i++)
+        le[i] = (uint8_t)(round >> (8 * i));
+    return report_data(out, CCZI_RATLS_LABEL_2, role, spki, exporter, nonce,
+                       CCZ_SPAN(le, sizeof(le)));
+}
+
+/* What evidence of @p role must be over in this session. */
+static ccz_rc bind(uint8_t out[64], const struct cczi_session *s, char role, struct ccz_span spki,
+                   const uint8_t nonce[], uint64_t round, struct ccz_err *err)
+{
+    ccz_rc rc = s->with.version == CCZI_RATLS_VERSION
+                    ? cczi_ratls_report_data(out, role, spki, s->with.exporter, nonce)
+                    : cczi_ratls_report_data_2(out, role, spki, s->with.exporter, nonce, round);
+    return rc == CCZ_OK ? CCZ_OK
+                        : ccz_fail(err, rc, "ratls:hash", 0, "report data could not be computed");
 }
 
 ccz_rc cczi_ratls_check_binding(const struct ccz_claims *claims, const uint8_t expected[64],
@@ -69,10 +99,15 @@ ccz_rc cczi_ratls_check_binding(const struct ccz_claims *claims, const uint8_t e
 
 /* --------------------------------------------------------------------------------- messages */
 
-static void put_frame(struct ccz_buf *out, enum cczi_ratls_type type, struct ccz_span body)
+void cczi_ratls_put_head(struct ccz_buf *out, enum cczi_ratls_type type, uint32_t size)
 {
     ccz_buf_u8(out, (uint8_t)type);
-    ccz_buf_le32(out, (uint32_t)body.size);
+    ccz_buf_le32(out, size);
+}
+
+static void put_frame(struct ccz_buf *out, enum cczi_ratls_type type, struct ccz_span body)
+{
+    cczi_ratls_put_head(out, type, (uint32_t)body.size);
     ccz_buf_put_span(out, body);
 }
 
@@ -81,28 +116,26 @@ static ccz_rc send_hello(struct cczi_session *s, struct ccz_err *err)
     ccz_rc rc = ccz_random(s->nonce, sizeof(s->nonce));
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "ratls:random", 0, "no randomness for the nonce");
-    ccz_buf_u8(&s->out, CCZI_RATLS_HELLO);
-    ccz_buf_le32(&s->out, CCZI_RATLS_HELLO_SIZE);
-    ccz_buf_le16(&s->out, CCZI_RATLS_VERSION);
+    cczi_ratls_put_head(&s->out, CCZI_RATLS_HELLO, CCZI_RATLS_HELLO_SIZE);
+    ccz_buf_le16(&s->out, s->with.version);
     ccz_buf_u8(&s->out, (uint8_t)own_role(s));
     ccz_buf_u8(&s->out, s->with.cfg->appraise != NULL);
     ccz_buf_put(&s->out, s->nonce, sizeof(s->nonce));
     return CCZ_OK;
 }
 
-static ccz_rc send_evidence(struct cczi_session *s, bool asked, const uint8_t nonce[],
-                            struct ccz_err *err)
+ccz_rc cczi_session_send_evidence(struct cczi_session *s, bool asked,
+                                  const uint8_t nonce[CCZI_RATLS_NONCE_SIZE], uint64_t round,
+                                  struct ccz_err *err)
 {
     const struct ccz_ratls_cfg *cfg = s->with.cfg;
     CCZ_AUTO_BUF quote;
     ccz_buf_init(&quote, CCZ_QUOTE_SIZE_MAX);
     if (asked && cfg->attest) {
-        uint8_t report_data[64];
-        ccz_rc rc = cczi_ratls_report_data(report_data, own_role(s), s->with.own_spki,
-                                           s->with.exporter, nonce);
-        if (rc != CCZ_OK)
-            return ccz_fail(err, rc, "ratls:hash", 0, "report data could not be computed");
-        rc = cfg->attest(cfg->attest_arg, &quote, report_data, err);
+        uint8_t over[64];
+        ccz_rc rc = bind(over, s, own_role(s), s->with.own_spki, nonce, round, err);
+        if (rc == CCZ_OK)
+            rc = cfg->attest(cfg->attest_arg, &quote, over, err);
         if (rc != CCZ_OK)
             return rc;
         if (quote.bad || quote.size == 0)
@@ -122,14 +155,15 @@ static ccz_rc on_hello(struct cczi_session *s, struct ccz_span body, struct ccz_
     struct ccz_span nonce = ccz_rd_take(&r, CCZI_RATLS_NONCE_SIZE);
     if (!ccz_rd_done(&r) || ask > 1)
         return ccz_fail(err, CCZ_E_FORMAT, "ratls:hello", (int64_t)body.size, "malformed HELLO");
-    if (version != CCZI_RATLS_VERSION)
-        return ccz_refuse_num(err, CCZ_E_UNSUPPORTED, "ratls:version", version, CCZI_RATLS_VERSION);
+    if (version != s->with.version) /* also: the one that ALPN agreed on */
+        return ccz_refuse_num(err, CCZ_E_UNSUPPORTED, "ratls:version", version, s->with.version);
     if (role != (uint8_t)peer_role(s))
         return ccz_refuse_num(err, CCZ_E_PEER, "ratls:role", role, peer_role(s));
     /* our own HELLO sent back: nobody draws the same 256 bits */
     if (ccz_ct_eq(nonce.ptr, s->nonce, CCZI_RATLS_NONCE_SIZE))
         return ccz_fail(err, CCZ_E_PEER, "ratls:nonce", 0, "the peer sent our own nonce back");
-    return send_evidence(s, ask == 1, nonce.ptr, err);
+    s->asked = ask == 1 && s->with.cfg->attest;
+    return cczi_session_send_evidence(s, ask == 1, nonce.ptr, 0, err);
 }
 
 /* A peer that is not in a TEE: only where the configuration says so, and then by its key if pinned.
@@ -149,24 +183,20 @@ static ccz_rc accept_without_evidence(struct cczi_session *s, struct ccz_err *er
     return rc;
 }
 
-static ccz_rc appraise(struct cczi_session *s, struct ccz_span quote, struct ccz_err *err)
+ccz_rc cczi_session_appraise(struct ccz_claims *claims, struct cczi_session *s,
+                             struct ccz_span quote, uint64_t round, struct ccz_err *err)
 {
     const struct ccz_ratls_cfg *cfg = s->with.cfg;
-    struct ccz_claims claims = {0};
+    struct ccz_claims found = {0};
     uint8_t expected[64];
-    ccz_rc rc = cfg->appraise(cfg->appraise_arg, &claims, quote, err);
-    if (rc != CCZ_OK)
-        return rc;
-    rc = cczi_ratls_report_data(expected, peer_role(s), s->with.peer_spki, s->with.exporter,
-                                s->nonce);
-    if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "ratls:hash", 0, "report data could not be computed");
-    rc = cczi_ratls_check_binding(&claims, expected, err);
-    if (rc != CCZ_OK)
-        return rc;
-    s->peer.claims = claims;
-    s->peer.attested = s->peer.fresh = true;
-    return CCZ_OK;
+    ccz_rc rc = cfg->appraise(cfg->appraise_arg, &found, quote, err);
+    if (rc == CCZ_OK)
+        rc = bind(expected, s, peer_role(s), s->with.peer_spki, s->nonce, round, err);
+    if (rc == CCZ_OK)
+        rc = cczi_ratls_check_binding(&found, expected, err);
+    if (rc == CCZ_OK)
+        *claims = found;
+    return rc;
 }
 
 static ccz_rc on_evidence(struct cczi_session *s, struct ccz_span body, struct ccz_err *err)
@@ -175,9 +205,10 @@ static ccz_rc on_evidence(struct cczi_session *s, struct ccz_span body, struct c
     ccz_rc rc;
     if (body.size == 0)
         rc = accept_without_evidence(s, err);
-    else if (s->with.cfg->appraise)
-        rc = appraise(s, body, err);
-    else /* nobody looks at it, so it must not look as if somebody had */
+    else if (s->with.cfg->appraise) {
+        rc = cczi_session_appraise(&s->peer.claims, s, body, 0, err);
+        s->peer.attested = s->peer.fresh = rc == CCZ_OK;
+    } else /* nobody looks at it, so it must not look as if somebody had */
         rc = ccz_fail(err, CCZ_E_PEER, "ratls:unasked", (int64_t)body.size,
                       "the peer sent evidence that was not asked for");
     if (rc == CCZ_OK)
@@ -236,7 +267,7 @@ static ccz_rc refused_by_peer(struct ccz_rd r, struct ccz_err *err)
     return rc;
 }
 
-static ccz_rc on_result(struct cczi_session *s, struct ccz_span body, struct ccz_err *err)
+ccz_rc cczi_session_on_result(struct cczi_session *s, struct ccz_span body, struct ccz_err *err)
 {
     (void)s;
     struct ccz_rd r = ccz_rd_from(body);
@@ -259,7 +290,7 @@ static const struct step {
     [ST_HELLO] = {"hello", CCZI_RATLS_HELLO, CCZI_RATLS_HELLO_SIZE, CCZI_RATLS_HELLO_SIZE,
                   on_hello},
     [ST_EVIDENCE] = {"evidence", CCZI_RATLS_EVIDENCE, 0, CCZ_QUOTE_SIZE_MAX, on_evidence},
-    [ST_RESULT] = {"result", CCZI_RATLS_RESULT, 1, CCZI_RATLS_RESULT_MAX, on_result},
+    [ST_RESULT] = {"result", CCZI_RATLS_RESULT, 1, CCZI_RATLS_RESULT_MAX, cczi_session_on_result},
     [ST_READY] = {"ready", 0, 0, 0, NULL},
 };
 
@@ -293,7 +324,7 @@ static ccz_rc handle_one(bool *progress, struct cczi_session *s, struct ccz_err 
     if (rc != CCZ_OK || r.left < size)
         return rc;
     struct ccz_span body = ccz_rd_take(&r, size);
-    rc = early_result ? on_result(s, body, err) : st->on_message(s, body, err);
+    rc = early_result ? cczi_session_on_result(s, body, err) : st->on_message(s, body, err);
     if (rc != CCZ_OK)
         return rc;
     if (early_result)
@@ -309,6 +340,8 @@ ccz_rc cczi_session_init(struct cczi_session *s, const struct cczi_session_in *w
                          struct ccz_err *err)
 {
     *s = (struct cczi_session){.with = *with};
+    if (s->with.version == 0)
+        s->with.version = CCZI_RATLS_VERSION;
     ccz_buf_init(&s->in, CCZI_RATLS_FRAME_MAX);
     ccz_buf_init(&s->out, 2 * (size_t)CCZI_RATLS_FRAME_MAX);
     return send_hello(s, err);
@@ -319,6 +352,12 @@ void cczi_session_deinit(struct cczi_session *s)
     ccz_buf_free(&s->in);
     ccz_buf_free(&s->out);
     ccz_wipe(s->with.exporter, sizeof(s->with.exporter));
+}
+
+bool cczi_session_peer_says(const struct ccz_err *err)
+{
+    static const char mark[] = "peer:";
+    return strncmp(err->where, mark, sizeof(mark) - 1) == 0;
 }
 
 ccz_rc cczi_session_step(struct cczi_session *s, struct ccz_err *err)
@@ -332,8 +371,7 @@ ccz_rc cczi_session_step(struct cczi_session *s, struct ccz_err *err)
         rc = ccz_fail(err, CCZ_E_NOMEM, "ratls:memory", 0, "out of memory");
     if (rc == CCZ_OK)
         return CCZ_OK;
-    struct ccz_span prefix = ccz_span_sub(ccz_span_str(err->where), 0, 5);
-    if (!ccz_span_eq(prefix, ccz_span_str("peer:"))) /* the peer knows its own reason */
+    if (!cczi_session_peer_says(err)) /* the peer knows its own reason */
         cczi_ratls_put_refusal(&s->out, err);
     memset(&s->peer, 0, sizeof(s->peer));
     return rc;

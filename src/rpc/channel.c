@@ -153,6 +153,8 @@ void cczi_cconn_flush(struct cczi_cconn *conn)
         conn->again = true;
         return;
     }
+    if (cczi_wire_busy(conn->wire)) /* on_writable() comes */
+        return;
     bool alive;
     conn->busy = true;
     do {
@@ -192,6 +194,12 @@ static void on_writable(void *arg)
     struct cczi_cconn *conn = arg;
     if (conn->h2)
         cczi_cconn_flush(conn);
+}
+
+static void on_attested(void *arg)
+{
+    struct cczi_cconn *conn = arg;
+    note_ready(conn->client, 0, cczi_wire_peer(conn->wire));
 }
 
 static void on_closed(void *arg, const struct ccz_err *err)
@@ -281,8 +289,11 @@ static void on_ready(void *arg)
     cczi_cconn_flush(conn);
 }
 
-static const struct cczi_wire_ops wire_ops = {
-    .on_ready = on_ready, .on_plain = on_plain, .on_writable = on_writable, .on_closed = on_closed};
+static const struct cczi_wire_ops wire_ops = {.on_ready = on_ready,
+                                              .on_plain = on_plain,
+                                              .on_writable = on_writable,
+                                              .on_attested = on_attested,
+                                              .on_closed = on_closed};
 
 /* The slot's timer: the connection took too long, or the rest is over. */
 static void on_slot_timer(struct cczi_deadline *d)
@@ -306,6 +317,7 @@ static void slot_connect(struct cczi_slot *slot)
     struct cczi_cconn *conn = calloc(1, sizeof(*conn));
     struct cczi_wire_cfg cfg = {.loop = c->loop,
                                 .pool = c->pool,
+                                .deadlines = &c->deadlines,
                                 .ratls = c->cfg.ratls,
                                 .ops = &wire_ops,
                                 .arg = conn,

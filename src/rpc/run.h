@@ -42,15 +42,18 @@ void cczi_pool_submit(struct cczi_pool *p, struct cczi_job *job);
 /* --------------------------------------------------------------- wire.c: RA-TLS over a socket */
 
 /*
- * One connection. The handshake steps (evidence is made and appraised there, which can take a
- * second on real hardware) run on the pool; everything else, and all callbacks, on the loop's
- * thread. The owner may free or end the wire inside its callbacks.
+ * One connection. The steps of the handshake, and of evidence again later (it is made and appraised there, which
+ * can take a second on real hardware) run on the pool; everything else, and all callbacks, on the loop's
+ * thread. Meanwhile the wire is busy: it reads nothing and takes nothing, and calls on_writable() afterwards.
+ * The owner may free or end the wire inside its callbacks.
  */
 struct cczi_wire;
 struct cczi_wire_ops {
     void (*on_ready)(void *arg);
     void (*on_plain)(void *arg, struct ccz_span data);
-    void (*on_writable)(void *arg); /* cczi_wire_writable() is true again */
+    void (*on_writable)(void *arg); /* cczi_wire_writable() is true again, or may be */
+    void (*on_attested)(
+        void *arg); /* the peer's evidence was renewed: cczi_wire_peer(). NULL is fine */
     /* Once, last: the wire is of no use any more; the owner frees it. A refusal of the handshake is
      * sent to the peer by then. */
     void (*on_closed)(void *arg, const struct ccz_err *err);
@@ -58,6 +61,7 @@ struct cczi_wire_ops {
 struct cczi_wire_cfg {
     struct ccz_loop *loop;
     struct cczi_pool *pool;
+    struct cczi_deadlines *deadlines; /* of this loop; outlives the wire */
     struct ccz_ratls_ctx *ratls;
     const struct cczi_wire_ops *ops;
     void *arg;
@@ -74,6 +78,7 @@ void cczi_wire_end(
 /* Encrypts and queues. Failures come by on_closed(). */
 void cczi_wire_send(struct cczi_wire *w, struct ccz_span plain);
 bool cczi_wire_writable(const struct cczi_wire *w);
+bool cczi_wire_busy(const struct cczi_wire *w); /* do not end it now, unless at once */
 const struct ccz_ratls_peer *cczi_wire_peer(const struct cczi_wire *w); /* NULL until ready */
 const char *cczi_wire_address(const struct cczi_wire *w);
 #endif

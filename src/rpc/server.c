@@ -85,6 +85,8 @@ void cczi_sconn_flush(struct cczi_sconn *c)
         c->again = true;
         return;
     }
+    if (cczi_wire_busy(c->wire)) /* on_writable() comes */
+        return;
     bool alive;
     c->busy = true;
     do {
@@ -94,6 +96,30 @@ void cczi_sconn_flush(struct cczi_sconn *c)
     c->busy = false;
     if (!alive)
         conn_close(c, true);
+}
+
+/* Calls that run keep what they know of the peer; new ones get what is known now. */
+static struct cczi_peer *peer_new(const struct cczi_wire *wire)
+{
+    struct cczi_peer *p = calloc(1, sizeof(*p));
+    if (!p)
+        return NULL;
+    atomic_init(&p->refs, 1);
+    p->ratls = *cczi_wire_peer(wire);
+    (void)snprintf(p->address, sizeof(p->address), "%s", cczi_wire_address(wire));
+    return p;
+}
+
+static void on_attested(void *arg)
+{
+    struct cczi_sconn *c = arg;
+    struct cczi_peer *fresh = peer_new(c->wire);
+    if (!fresh) /* the old claims stand; they were good, and their dates are judged with them */
+        return;
+    cczi_peer_unref(c->peer);
+    c->peer = fresh;
+    ccz_log(CCZ_LOG_DEBUG, "rpc", "attested again peer=%s round=%llu", c->peer->address,
+            (unsigned long long)c->peer->ratls.rounds);
 }
 
 static void on_ready(void *arg)
@@ -106,14 +132,11 @@ static void on_ready(void *arg)
                              .message_size_max = cfg->message_size_max,
                              .streams_max = cfg->streams_max,
                              .budget = c->worker->server->budget};
-    c->peer = calloc(1, sizeof(*c->peer));
+    c->peer = peer_new(c->wire);
     if (!c->peer || cczi_h2_new(&c->h2, &h2) != CCZ_OK) {
         conn_close(c, false);
         return;
     }
-    atomic_init(&c->peer->refs, 1);
-    c->peer->ratls = *cczi_wire_peer(c->wire);
-    (void)snprintf(c->peer->address, sizeof(c->peer->address), "%s", cczi_wire_address(c->wire));
     c->heard_ms = ccz_mono_ms();
     ccz_log(CCZ_LOG_DEBUG, "rpc", "accepted peer=%s attested=%d fresh=%d", c->peer->address,
             c->peer->ratls.attested, c->peer->ratls.fresh);
@@ -152,19 +175,23 @@ static void on_writable(void *arg)
 static void on_closed(void *arg, const struct ccz_err *err)
 {
     struct cczi_sconn *c = arg;
-    if (!c->h2 && err->rc != CCZ_E_CLOSED) { /* one line per refused peer */
+    /* one line per refused peer; one that was accepted before can be refused later */
+    if (err->rc != CCZ_E_CLOSED && (!c->h2 || err->rc != CCZ_E_IO)) {
         char got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE], msg[CCZ_ERR_MSG_SIZE];
         ccz_escape(got, sizeof(got), ccz_span_str(err->got));
         ccz_escape(want, sizeof(want), ccz_span_str(err->expected));
         ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
-        ccz_log(CCZ_LOG_INFO, "rpc", "refused where=%s got=\"%s\" expected=\"%s\" msg=\"%s\"",
-                err->where, got, want, msg);
+        ccz_log(CCZ_LOG_INFO, "rpc", "%s where=%s got=\"%s\" expected=\"%s\" msg=\"%s\"",
+                c->h2 ? "cut off" : "refused", err->where, got, want, msg);
     }
     conn_close(c, false);
 }
 
-static const struct cczi_wire_ops wire_ops = {
-    .on_ready = on_ready, .on_plain = on_plain, .on_writable = on_writable, .on_closed = on_closed};
+static const struct cczi_wire_ops wire_ops = {.on_ready = on_ready,
+                                              .on_plain = on_plain,
+                                              .on_writable = on_writable,
+                                              .on_attested = on_attested,
+                                              .on_closed = on_closed};
 
 static void on_accept(void *arg, int fd, const char *peer)
 {
@@ -180,6 +207,7 @@ static void on_accept(void *arg, int fd, const char *peer)
     struct cczi_sconn *c = calloc(1, sizeof(*c));
     struct cczi_wire_cfg cfg = {.loop = w->loop,
                                 .pool = s->pool,
+                                .deadlines = &w->deadlines,
                                 .ratls = s->cfg.ratls,
                                 .ops = &wire_ops,
                                 .arg = c,

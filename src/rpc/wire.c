@@ -3,6 +3,7 @@
 #define _DEFAULT_SOURCE
 #include "run.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -17,7 +18,10 @@ struct cczi_wire {
     /* result of the job */
     ccz_rc step_rc;
     struct ccz_err step_err;
-    bool stepping; /* the job has the engine: hands off */
+    bool stepping;   /* the job has the engine: hands off */
+    bool open;       /* on_ready() was called */
+    uint64_t rounds; /* of evidence again, that the owner knows of */
+    struct cczi_deadline again;
     bool in_callback;
     bool freed;          /* by the owner, while stepping or in a callback */
     bool closed;         /* on_closed() was called */
@@ -54,6 +58,7 @@ static void tell_closed(struct cczi_wire *w, const struct ccz_err *err)
 }
 
 static void step_done(void *arg);
+static void start_step(struct cczi_wire *w);
 
 /* Ends the wire from a place where the owner cannot be called: its loop is told to do it. */
 static void fail_later(struct cczi_wire *w, ccz_rc rc, const char *what)
@@ -75,6 +80,42 @@ static void flush(struct cczi_wire *w)
         fail_later(w, rc, "the connection takes no more bytes");
 }
 
+/* The engine has failed, and has told the peer why. */
+static void end_failed(struct cczi_wire *w, const struct ccz_err *err)
+{
+    if (ccz_ratls_drain(&w->out, w->ratls) == CCZ_OK)
+        flush(w);
+    if (w->conn)
+        ccz_conn_end(w->conn, LINGER_MS);
+    w->conn = NULL;
+    tell_closed(w, err);
+}
+
+/* Timers of evidence again. @return false if the wire is over */
+static bool run_timers(struct cczi_wire *w)
+{
+    struct ccz_err err = {0};
+    int64_t next_ms;
+    ccz_rc rc = ccz_ratls_tick(&next_ms, w->ratls, ccz_mono_ms(), &err);
+    if (rc == CCZ_OK && next_ms != INT64_MAX &&
+        !cczi_deadline_set(w->cfg.deadlines, &w->again, next_ms))
+        rc = ccz_fail(&err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+    if (rc != CCZ_OK) {
+        end_failed(w, &err);
+        return false;
+    }
+    if (ccz_ratls_pending(w->ratls))
+        cczi_wire_send(w, (struct ccz_span){0});
+    return true;
+}
+
+static void on_again(struct cczi_deadline *d)
+{
+    struct cczi_wire *w = (struct cczi_wire *)((char *)d - offsetof(struct cczi_wire, again));
+    if (!w->stepping && !w->closed)
+        (void)run_timers(w);
+}
+
 /* Decrypted bytes to the owner, until there are no more. */
 static void deliver(struct cczi_wire *w)
 {
@@ -83,6 +124,10 @@ static void deliver(struct cczi_wire *w)
         struct ccz_err err = {0};
         ccz_buf_clear(plain);
         ccz_rc rc = ccz_ratls_read(plain, w->ratls, &err);
+        if (rc != CCZ_OK && rc != CCZ_E_CLOSED) {
+            end_failed(w, &err);
+            return;
+        }
         if (rc != CCZ_OK) {
             tell_closed(w, &err);
             return;
@@ -96,9 +141,29 @@ static void deliver(struct cczi_wire *w)
     }
     if (ccz_ratls_pending(w->ratls)) /* answers of TLS itself (key update) */
         cczi_wire_send(w, (struct ccz_span){0});
+    if (!w->stepping && ccz_ratls_step_due(w->ratls)) /* evidence is made or judged: not on this thread */
+        start_step(w);
 }
 
 /* ---------------------------------------------------------------------------------- handshake */
+
+/* The engine is back: what the owner has to know. @return false if the wire is over */
+static bool tell_stepped(struct cczi_wire *w)
+{
+    const struct ccz_ratls_peer *peer = ccz_ratls_peer(w->ratls);
+    w->in_callback = true;
+    if (!w->open) {
+        w->open = true;
+        w->cfg.ops->on_ready(w->cfg.arg);
+    } else {
+        if (peer->rounds != w->rounds && w->cfg.ops->on_attested)
+            w->cfg.ops->on_attested(w->cfg.arg);
+        w->rounds = peer->rounds;
+        if (!w->freed)
+            w->cfg.ops->on_writable(w->cfg.arg); /* nothing was taken meanwhile */
+    }
+    return !gone(w) && !w->closed && run_timers(w);
+}
 
 /* On the loop again, after run_step() or fail_later(). */
 static void step_done(void *arg)
@@ -121,11 +186,7 @@ static void step_done(void *arg)
         return;
     }
     ccz_conn_resume(w->conn);
-    if (!ccz_ratls_ready(w->ratls))
-        return;
-    w->in_callback = true;
-    w->cfg.ops->on_ready(w->cfg.arg);
-    if (!gone(w))
+    if (ccz_ratls_ready(w->ratls) && tell_stepped(w))
         deliver(w);
 }
 
@@ -144,6 +205,7 @@ static void run_step(struct cczi_job *job)
 static void start_step(struct cczi_wire *w)
 {
     w->stepping = true;
+    cczi_deadline_cancel(w->cfg.deadlines, &w->again);
     ccz_conn_pause(w->conn);
     cczi_pool_submit(w->cfg.pool, &w->job);
 }
@@ -203,6 +265,7 @@ static struct cczi_wire *wire_new(const struct cczi_wire_cfg *cfg)
         return NULL;
     w->cfg = *cfg;
     w->job.run = run_step;
+    w->again.fn = on_again;
     ccz_buf_init(&w->out, CCZ_CONN_OUT_SIZE_MAX);
     if (ccz_ratls_new(&w->ratls, cfg->ratls) == CCZ_OK)
         return w;
@@ -251,6 +314,7 @@ void cczi_wire_free(struct cczi_wire *w)
     if (!w)
         return;
     w->closed = true; /* no callback any more */
+    cczi_deadline_cancel(w->cfg.deadlines, &w->again);
     if (!w->stepping && !w->in_callback) {
         destroy(w);
         return;
@@ -287,7 +351,12 @@ void cczi_wire_send(struct cczi_wire *w, struct ccz_span plain)
 
 bool cczi_wire_writable(const struct cczi_wire *w)
 {
-    return w->conn && ccz_conn_writable(w->conn);
+    return w->conn && !w->stepping && ccz_conn_writable(w->conn);
+}
+
+bool cczi_wire_busy(const struct cczi_wire *w)
+{
+    return w->stepping;
 }
 
 const struct ccz_ratls_peer *cczi_wire_peer(const struct cczi_wire *w)

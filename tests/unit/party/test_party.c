@@ -72,6 +72,16 @@ static void test_config(void)
     accept((struct ccz_party_cfg){.tee = tee, .server = true, .peer_evidence_optional = true},
            false);
 
+    /* the zeroed profile is the fresh one; the certificate profile is refused where that is demanded */
+    accept((struct ccz_party_cfg){.trust_sim_dir = trust,
+                                  .policy_file = policy,
+                                  .require_fresh = true},
+           true);
+    refuse((struct ccz_party_cfg){.trust_sim_dir = trust,
+                                  .policy_file = policy,
+                                  .profile = CCZ_RATLS_CERTIFICATE,
+                                  .require_fresh = true},
+           "ratls:config");
     refuse((struct ccz_party_cfg){0},
            "party:policy"); /* the zeroed one trusts nobody, and says so */
     refuse((struct ccz_party_cfg){.trust_sim_dir = trust}, "party:policy");

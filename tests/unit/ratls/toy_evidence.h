@@ -17,8 +17,8 @@ struct toy {
     bool broken;                     /* attest fails */
     size_t filler;                   /* attest writes this many bytes of nonsense instead */
     const uint8_t *replay;           /* attest gives this quote instead of a new one */
-    ccz_rc appraise_rc;              /* appraise fails with this */
-    long delay_ms;                   /* attest takes so long */
+    _Atomic ccz_rc appraise_rc;      /* appraise fails with this */
+    atomic_long delay_ms;            /* attest takes so long */
 };
 
 static inline ccz_rc toy_mac(uint8_t mac[32], const uint8_t report_data[64])
@@ -33,10 +33,11 @@ static inline ccz_rc toy_attest(void *arg, struct ccz_buf *quote, const uint8_t 
     struct toy *t = arg;
     uint8_t mac[32];
     atomic_fetch_add(&t->attested, 1);
-    if (t->delay_ms)
-        nanosleep(&(struct timespec){.tv_sec = t->delay_ms / 1000,
-                                     .tv_nsec = t->delay_ms % 1000 * 1000000},
-                  NULL);
+    long delay_ms = t->delay_ms;
+    if (delay_ms)
+        nanosleep(
+            &(struct timespec){.tv_sec = delay_ms / 1000, .tv_nsec = delay_ms % 1000 * 1000000},
+            NULL);
     if (t->broken)
         return ccz_fail(err, CCZ_E_UNAVAILABLE, "toy:attest", 0, "no device");
     if (t->filler) {
@@ -64,8 +65,9 @@ static inline ccz_rc toy_appraise(void *arg, struct ccz_claims *claims, struct c
     struct toy *t = arg;
     uint8_t mac[32];
     atomic_fetch_add(&t->appraised, 1);
-    if (t->appraise_rc != CCZ_OK)
-        return ccz_refuse(err, t->appraise_rc, "policy:mrenclave", "11aa", "22bb");
+    ccz_rc appraise_rc = t->appraise_rc;
+    if (appraise_rc != CCZ_OK)
+        return ccz_refuse(err, appraise_rc, "policy:mrenclave", "11aa", "22bb");
     if (quote.size != TOY_QUOTE_SIZE || memcmp(quote.ptr, "TOYQ", 4) != 0)
         return ccz_fail(err, CCZ_E_FORMAT, "toy:quote", 0, "no toy quote");
     if (toy_mac(mac, quote.ptr + 4) != CCZ_OK || !ccz_ct_eq(mac, quote.ptr + 68, 32))
