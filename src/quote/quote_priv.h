@@ -254,6 +254,10 @@ enum ccz_tcb_status cczi_tcb_relaunch(enum ccz_tcb_status launch, enum ccz_tcb_s
 /* Status of a PCS spelling; CCZ_TCB_NONE if unknown. */
 enum ccz_tcb_status cczi_tcb_status_from(const char *name);
 
+/* Appends the DER of a revocation list given as DER, PEM or hex of DER. */
+CCZ_MUST_USE ccz_rc cczi_crl_der(struct ccz_buf *der, struct ccz_span in, const char *where,
+                                 struct ccz_err *err);
+
 /* ------------------------------------------------------------------------------ evidence */
 
 /* What holds for every quote of one attestation key: PCK chain, QE report and its signature.
