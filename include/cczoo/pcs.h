@@ -32,7 +32,8 @@
  * is read), .fetch.lock (one fetching process at a time), .new-* and .old-* (a replacement in progress).
  *
  * Reading order of the sources: bundle.c (one directory), pcs.c (the set); upstream.c (back-off), part.c (one
- * document), intel.c, amd.c, store.c (the cache); ustar.c, archive.c, pccs.c (bundles as one file).
+ * document), intel.c, amd.c, store.c (the cache); ustar.c, install.c, archive.c, pccs.c (bundles as
+ * one file).
  */
 #include <cczoo/quote.h>
 
@@ -210,6 +211,72 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_store_refresh(struct ccz_pcs_store *s, int64
  *  [{"what", "at", "where", "message"}], "waiting": [{"for", "until"}]}
  */
 CCZ_API void ccz_pcs_store_report(struct ccz_buf *out, struct ccz_pcs_store *s);
+
+/* --------------------------------------------------------------------- bundles as one file */
+
+/**
+ * For verifiers without a network: a USTAR archive (`tar -tf` lists it) with MANIFEST.json, MANIFEST.sig and the
+ * bundles. The manifest has the date, the earliest expiry, who signed, and size and SHA-256 of every file; the
+ * signature is ECDSA P-256/SHA-256 over its bytes, raw r || s. There is one archive for one content: every header
+ * byte is prescribed, so that nothing unsigned can be hidden in it. A signer is known by the SHA-256 of the DER
+ * SubjectPublicKeyInfo of its key.
+ */
+#define CCZ_PCS_ARCHIVE_SIZE_MAX ((size_t)256 << 20)
+struct ccz_pcs_export_cfg {
+    const char *dir;
+    const struct ccz_roots *roots;
+    const struct ccz_key *key; /**< P-256 with its private half */
+    int64_t now_s;             /**< date of the archive */
+};
+/**
+ * Appends an archive of all that is in the directory.
+ * @retval CCZ_E_ARG      archive:config
+ * @retval CCZ_E_EXPIRED  archive:expired: something in the directory is of no use any more
+ * @return otherwise as ccz_pcs_load()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_export(struct ccz_buf *out,
+                                           const struct ccz_pcs_export_cfg *cfg,
+                                           struct ccz_err *err);
+struct ccz_pcs_import_cfg {
+    const char *dir; /**< made if it is not there; bundles of other platforms stay */
+    const struct ccz_roots *roots;
+    uint8_t signer[32];         /**< who must have signed; all zero = nobody will do */
+    int64_t now_s;              /**< required */
+    bool older_insecure;        /**< accept what is older than what is there */
+    enum ccz_pcs_update update; /**< ccz_pcs_import_pccs(): EARLY if there, else STANDARD */
+};
+/**
+ * Verifies signature, dates, digests and every bundle, then installs all of it. Until then nothing is changed.
+ * @retval CCZ_E_FORMAT    archive:format, archive:path, archive:manifest, archive:file (content or order is not as
+ *                         in the manifest)
+ * @retval CCZ_E_LIMIT     archive:size
+ * @retval CCZ_E_UNTRUSTED archive:signer   @retval CCZ_E_SIG  archive:signature
+ * @retval CCZ_E_EXPIRED   archive:expired, archive:not-yet-valid
+ * @retval CCZ_E_MISMATCH  archive:rollback: older than what is there; archive:name: a bundle under a wrong name
+ * @return otherwise a refusal of ccz_collateral_new(), "pcs:amd-...", "pcs:write"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_import(const struct ccz_pcs_import_cfg *cfg,
+                                           struct ccz_span archive, struct ccz_err *err);
+/**
+ * Appends the manifest, after checking it and the files against each other and the signature against the key
+ * that the manifest names. Whether that key is anybody's is not looked at.
+ * @param[out] signer  who that is
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_archive_inspect(struct ccz_buf *out, uint8_t signer[32],
+                                                    struct ccz_span archive, struct ccz_err *err);
+/**
+ * Installs what a PCCS administrator's tool writes for offline use (platform_collaterals.json). That file is signed
+ * by nobody, its documents are by Intel: so everything but its completeness is checked. cfg->signer is not used.
+ * @param[out] len  bundles installed
+ * @retval CCZ_E_FORMAT  pccs:json, pccs:member (missing), pccs:chain
+ * @retval CCZ_E_LIMIT   pccs:len
+ * @return otherwise as ccz_pcs_import()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_import_pccs(size_t *len, const struct ccz_pcs_import_cfg *cfg,
+                                                struct ccz_span json, struct ccz_err *err);
+/** Who @p key is as a signer. */
+struct ccz_key;
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_signer(uint8_t signer[32], const struct ccz_key *key);
 
 #ifdef __cplusplus
 }

@@ -68,6 +68,8 @@ static ccz_rc check_chain(struct ccz_cert **ask, int64_t *until_s, struct ccz_sp
         rc = at(err, ccz_cert_parse(ask, ask_der, err), "pcs:amd-ask");
     if (rc == CCZ_OK)
         rc = at(err, ccz_cert_check_issuer(ark, ark, err), "pcs:amd-ark");
+    if (rc == CCZ_OK && ccz_span_eq(ccz_cert_subject(*ask), ccz_cert_subject(ark)))
+        rc = ccz_fail(err, CCZ_E_MISMATCH, "pcs:amd-ask", 0, "the ASK is the ARK");
     if (rc == CCZ_OK)
         rc = at(err, ccz_cert_check_issuer(*ask, ark, err), "pcs:amd-ask");
     if (rc == CCZ_OK && crl_der.size > 0) {

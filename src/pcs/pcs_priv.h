@@ -184,4 +184,78 @@ CCZ_MUST_USE ccz_rc cczi_want_name(char name[CCZ_PCS_NAME_MAX + 1], const struct
                                    struct ccz_err *err);
 /* The CA that a certificate or CRL chain names; NONE if neither. @param name  DER name */
 enum ccz_pcs_ca cczi_ca_of(struct ccz_span name);
+/* ------------------------------------------------------------------------------- archives */
+
+enum { CCZI_USTAR_PATH_MAX = 255 };
+struct cczi_member {
+    char path[CCZI_USTAR_PATH_MAX + 1];
+    struct ccz_span data; /* borrowed */
+};
+/* CCZ_E_ARG: the path does not fit. */
+CCZ_MUST_USE ccz_rc cczi_ustar_put(struct ccz_buf *out, const char *path, struct ccz_span data);
+void cczi_ustar_end(struct ccz_buf *out);
+/* Takes one member; CCZ_E_NOT_FOUND: the end was reached, and nothing is behind it. */
+CCZ_MUST_USE ccz_rc cczi_ustar_next(struct cczi_member *out, struct ccz_span *left,
+                                    struct ccz_err *err);
+
+/* A path that an archive may have below its manifest: a bundle's, or AMD's. */
+enum cczi_path_kind { CCZI_PATH_BAD, CCZI_PATH_PART, CCZI_PATH_AMD };
+struct cczi_archive_path {
+    enum cczi_path_kind kind;
+    char name[CCZ_PCS_NAME_MAX + 1];    /* of the directory */
+    int part;                           /* CCZI_PATH_PART */
+    char file[CCZI_USTAR_PATH_MAX + 1]; /* CCZI_PATH_AMD: file name on disk */
+};
+struct cczi_archive_path cczi_archive_path(const char *path);
+
+/* An opened archive: form, manifest, digests and signature hold. */
+struct cczi_archive {
+    struct ccz_span manifest, files; /* files: the members behind manifest and signature */
+    int64_t created_s, expires_s;
+    uint8_t signer[32];
+};
+CCZ_MUST_USE ccz_rc cczi_archive_open(struct cczi_archive *out, struct ccz_span archive,
+                                      struct ccz_err *err);
+
+/* What is about to be installed. */
+struct cczi_incoming {
+    char name[CCZ_PCS_NAME_MAX + 1]; /* directory */
+    struct ccz_buf parts[CCZI_PARTS];
+    int64_t issued_s;
+};
+struct cczi_incoming_amd {
+    char name[CCZ_PCS_NAME_MAX + 1];
+    struct cczi_amd_file {
+        char file[CCZI_USTAR_PATH_MAX + 1];
+        struct ccz_span data; /* borrowed from the archive */
+    } * files;
+    size_t len;
+};
+struct cczi_install {
+    const struct ccz_pcs_import_cfg *cfg;
+    struct cczi_incoming *list; /* CCZ_PCS_LEN_MAX */
+    size_t len;
+    struct cczi_incoming_amd amd[6];
+    size_t amd_len;
+    struct ccz_span manifest; /* kept as MANIFEST.json; may be empty */
+};
+CCZ_MUST_USE ccz_rc cczi_install_init(struct cczi_install *in, const struct ccz_pcs_import_cfg *cfg,
+                                      struct ccz_err *err);
+void cczi_install_deinit(struct cczi_install *in);
+/* Verifies a bundle and moves its parts into the list. @param name  what it must be called; NULL = any */
+CCZ_MUST_USE ccz_rc cczi_install_add(struct cczi_install *in, struct ccz_buf parts[CCZI_PARTS],
+                                     const char *name, struct ccz_err *err);
+CCZ_MUST_USE ccz_rc cczi_install_add_amd(struct cczi_install *in, const char *name,
+                                         const char *file, struct ccz_span data,
+                                         struct ccz_err *err);
+/* Checks against what is there, and writes. */
+CCZ_MUST_USE ccz_rc cczi_install_commit(struct cczi_install *in, struct ccz_err *err);
+/* Name of the manifest in an archive and, once installed, in the directory. */
+#define CCZI_MANIFEST_FILE "MANIFEST.json"
+
+/* Calls @p fn with the parts of every bundle in a PCCS offline file; they are the callee's to change. */
+typedef ccz_rc cczi_pccs_fn(void *arg, struct ccz_buf parts[CCZI_PARTS], struct ccz_err *err);
+CCZ_MUST_USE ccz_rc cczi_pccs_each(struct ccz_span json, enum ccz_pcs_update update,
+                                   cczi_pccs_fn *fn, void *arg, struct ccz_err *err);
+struct ccz_pcs_want cczi_want_of(const struct ccz_collateral *c);
 #endif
