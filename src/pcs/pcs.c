@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct bundle {
     char name[CCZ_PCS_NAME_MAX + 1];
@@ -86,10 +87,11 @@ ccz_rc ccz_pcs_load(struct ccz_pcs **out, const char *dir, const struct ccz_root
     if (!p)
         return ccz_fail(err, CCZ_E_NOMEM, "pcs:memory", 0, "out of memory");
     struct dirent **list = NULL;
+    int lock = cczi_lock_shared(dir); /* no bundle changes while it is read */
     int len = scandir(dir, &list, not_hidden, alphasort);
-    if (len < 0)
-        return ccz_fail(err, CCZ_E_IO, "pcs:dir", errno, "%.120s: %s", dir, strerror(errno));
     ccz_rc rc = CCZ_OK;
+    if (len < 0)
+        rc = ccz_fail(err, CCZ_E_IO, "pcs:dir", errno, "%.120s: %s", dir, strerror(errno));
     for (int i = 0; i < len; i++) {
         bool may =
             list[i]->d_type == DT_DIR || list[i]->d_type == DT_LNK || list[i]->d_type == DT_UNKNOWN;
@@ -98,6 +100,8 @@ ccz_rc ccz_pcs_load(struct ccz_pcs **out, const char *dir, const struct ccz_root
         free(list[i]);
     }
     free(list);
+    if (lock >= 0)
+        close(lock);
     if (rc == CCZ_OK && p->len == 0) {
         rc = ccz_fail(err, CCZ_E_NOT_FOUND, "pcs:empty", 0, "no collateral bundle in %.120s", dir);
         ccz_hint(err, rc, "a bundle is a directory with tcb_info.json and its companions");
@@ -163,16 +167,16 @@ int64_t ccz_pcs_expires(const struct ccz_pcs *p)
     return first;
 }
 
-static void report_one(struct ccz_buf *out, const struct bundle *b, int64_t now_s)
+void cczi_report_one(struct ccz_buf *out, const char *name, const struct ccz_collateral *c,
+                     int64_t now_s)
 {
     char fmspc[13], issued[21], expires[21];
-    const struct ccz_collateral *c = b->collateral;
     int64_t until_s = ccz_collateral_expires(c);
     ccz_hex(fmspc, ccz_collateral_fmspc(c), 6);
     ccz_time_format(issued, ccz_collateral_issued(c));
     ccz_time_format(expires, until_s);
     ccz_buf_put_str(out, "{\"name\":");
-    ccz_json_put_str(out, ccz_span_str(b->name));
+    ccz_json_put_str(out, ccz_span_str(name));
     ccz_buf_printf(out,
                    ",\"tee\":\"%s\",\"fmspc\":\"%s\",\"issued\":\"%s\",\"expires\":\"%s\","
                    "\"seconds_left\":%lld,\"expired\":%s,\"simulated\":%s}",
@@ -187,7 +191,7 @@ void ccz_pcs_report(struct ccz_buf *out, const struct ccz_pcs *p, int64_t now_s)
     for (size_t i = 0; i < ccz_pcs_len(p); i++) {
         if (i)
             ccz_buf_put_str(out, ",");
-        report_one(out, &p->bundle[i], now_s);
+        cczi_report_one(out, p->bundle[i].name, p->bundle[i].collateral, now_s);
     }
     ccz_buf_put_str(out, "]");
 }

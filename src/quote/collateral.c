@@ -95,31 +95,37 @@ static ccz_rc open_document(struct signed_doc *d, struct ccz_collateral *c, stru
 /* ------------------------------------------------------------------------ revocation lists */
 
 /* DER starts with a SEQUENCE, hex of DER with the digit '3', PEM with '-'. */
-ccz_rc cczi_crl_read(struct ccz_crl **out, struct ccz_span in, const char *where,
-                     struct ccz_err *err)
+ccz_rc cczi_crl_der(struct ccz_buf *der, struct ccz_span in, const char *where, struct ccz_err *err)
 {
-    CCZ_AUTO_BUF der;
-    ccz_buf_init(&der, CCZ_COLLATERAL_SIZE_MAX);
     ccz_rc rc = CCZ_OK;
     while (in.size > 0 && in.ptr[0] != CCZ_DER_SEQUENCE && strchr("\r\n", in.ptr[in.size - 1]))
         in.size--; /* text files end in a line end */
     if (in.size == 0)
         return ccz_fail(err, CCZ_E_FORMAT, where, 0, "missing: no revocation list was given");
     if (in.ptr[0] == '-') {
-        rc = ccz_pem_next(&der, &in, "X509 CRL", err);
+        rc = ccz_pem_next(der, &in, "X509 CRL", err);
         if (rc == CCZ_OK && in.size > 0)
             rc = ccz_fail(err, CCZ_E_FORMAT, where, 0, "text behind the revocation list");
     } else if (in.ptr[0] == '3') {
-        uint8_t *bytes = ccz_buf_extend(&der, in.size / 2);
+        uint8_t *bytes = ccz_buf_extend(der, in.size / 2);
         rc = bytes ? ccz_unhex(bytes, in.size / 2, (const char *)in.ptr, in.size) : CCZ_E_LIMIT;
         if (rc != CCZ_OK)
             rc = ccz_fail(err, rc, where, 0, "not DER, PEM or hex of DER");
     } else {
-        ccz_buf_put_span(&der, in);
+        ccz_buf_put_span(der, in);
     }
-    if (rc == CCZ_OK)
-        rc = ccz_crl_parse(out, ccz_buf_span(&der), err);
     return cczi_at(err, rc, where);
+}
+
+ccz_rc cczi_crl_read(struct ccz_crl **out, struct ccz_span in, const char *where,
+                     struct ccz_err *err)
+{
+    CCZ_AUTO_BUF der;
+    ccz_buf_init(&der, CCZ_COLLATERAL_SIZE_MAX);
+    ccz_rc rc = cczi_crl_der(&der, in, where, err);
+    if (rc == CCZ_OK)
+        rc = cczi_at(err, ccz_crl_parse(out, ccz_buf_span(&der), err), where);
+    return rc;
 }
 
 struct crl_rule {

@@ -135,6 +135,18 @@ ccz_rc cczi_evidence_new(struct cczi_evidence **out, struct cczi_pending *p,
     return rc;
 }
 
+ccz_rc cczi_evidence_check(const struct ccz_quote *q, const struct ccz_roots *roots,
+                           const struct ccz_collateral *collateral, struct ccz_err *err)
+{
+    struct cczi_evidence *evidence = NULL;
+    struct cczi_pending pending = {0};
+    ccz_rc rc = cczi_evidence_new(&evidence, &pending, q, roots, collateral, err);
+    rc = cczi_sigs_check(&pending.sigs, rc, err);
+    cczi_evidence_free(evidence);
+    cczi_pending_deinit(&pending);
+    return rc;
+}
+
 struct cczi_evidence *cczi_evidence_ref(struct cczi_evidence *e)
 {
     atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);

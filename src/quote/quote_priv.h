@@ -308,6 +308,10 @@ enum ccz_tcb_status cczi_tcb_relaunch(enum ccz_tcb_status launch, enum ccz_tcb_s
 /* Status of a PCS spelling; CCZ_TCB_NONE if unknown. */
 enum ccz_tcb_status cczi_tcb_status_from(struct ccz_span name);
 
+/* Appends the DER of a revocation list given as DER, PEM or hex of DER. */
+CCZ_MUST_USE ccz_rc cczi_crl_der(struct ccz_buf *der, struct ccz_span in, const char *where,
+                                 struct ccz_err *err);
+
 /* ------------------------------------------------------------------------------ evidence */
 
 /* What an AMD VEK certificate says (snp_vek.c). */
@@ -346,6 +350,14 @@ CCZ_MUST_USE ccz_rc cczi_evidence_new(struct cczi_evidence **out, struct cczi_pe
                                       const struct ccz_collateral *collateral, struct ccz_err *err);
 struct cczi_evidence *cczi_evidence_ref(struct cczi_evidence *e);
 void cczi_evidence_free(struct cczi_evidence *e); /* drops one reference; NULL is fine */
+static inline void cczi_evidence_freep(struct cczi_evidence **e)
+{
+    cczi_evidence_free(*e);
+}
+/* As cczi_evidence_new(), signatures included; for those who only want to know. */
+CCZ_MUST_USE ccz_rc cczi_evidence_check(const struct ccz_quote *q, const struct ccz_roots *roots,
+                                        const struct ccz_collateral *collateral,
+                                        struct ccz_err *err);
 
 enum { CCZI_CACHE_KEY_SIZE = 32 };
 CCZ_MUST_USE ccz_rc cczi_cache_key(uint8_t key[CCZI_CACHE_KEY_SIZE], const struct ccz_quote *q,

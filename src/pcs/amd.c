@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What one AMD chip needs, from the key distribution service (AMD 57230). */
+#define _DEFAULT_SOURCE
+#include "pcs/pcs_priv.h"
+
+#include <cczoo/codec.h>
+#include <cczoo/x509.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    PACE_S = 10, /* KDS answers about one VCEK in 10 s */
+    MARGIN_S = 86400,
+    SPAN_MIN_S = 3600,
+    AGE_MIN_S = 60,
+    FILE_SIZE_MAX = 1 << 20,
+    DIR_NAME_SIZE = 32,
+};
+
+#define VEK_OID "1.3.6.1.4.1.3704.1"
+
+/* TCB_VERSION in the report: which byte is what, as a query and as an extension of the certificate. */
+static const struct spl {
+    const char *query, *oid;
+    int at, at_turin; /* -1 = not there */
+} spls[] = {
+    {"fmcSPL", VEK_OID ".3.9", -1, 0},  {"blSPL", VEK_OID ".3.1", 0, 1},
+    {"teeSPL", VEK_OID ".3.2", 1, 2},   {"snpSPL", VEK_OID ".3.3", 6, 3},
+    {"ucodeSPL", VEK_OID ".3.8", 7, 7},
+};
+enum { SPLS = sizeof(spls) / sizeof(spls[0]) };
+
+static bool is_turin(const struct ccz_pcs_want_amd *w)
+{
+    return strcmp(w->product, "Turin") == 0;
+}
+
+static int at_of(const struct spl *p, const struct ccz_pcs_want_amd *w)
+{
+    return is_turin(w) ? p->at_turin : p->at;
+}
+
+static size_t chip_size(const struct ccz_pcs_want_amd *w)
+{
+    return is_turin(w) ? 8 : sizeof(w->chip_id);
+}
+
+/* ---------------------------------------------------------------------------------- checks */
+
+static ccz_rc at(struct ccz_err *err, ccz_rc rc, const char *where)
+{
+    if (err && rc != CCZ_OK)
+        (void)snprintf(err->where, sizeof(err->where), "%s", where);
+    return rc;
+}
+
+/* ARK -> ASK or ASVK, and the ARK's revocation list if there is one. Which ARK is trusted is the verifier's
+ * question. */
+static ccz_rc check_chain(struct ccz_cert **ask, int64_t *until_s, struct ccz_span ark_der,
+                          struct ccz_span ask_der, struct ccz_span crl_der, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_cert) ark = NULL;
+    CCZ_AUTO(ccz_crl) crl = NULL;
+    ccz_rc rc = at(err, ccz_cert_parse(&ark, ark_der, err), "pcs:amd-ark");
+    if (rc == CCZ_OK)
+        rc = at(err, ccz_cert_parse(ask, ask_der, err), "pcs:amd-ask");
+    if (rc == CCZ_OK)
+        rc = at(err, ccz_cert_check_issuer(ark, ark, err), "pcs:amd-ark");
+    if (rc == CCZ_OK && ccz_span_eq(ccz_cert_subject(*ask), ccz_cert_subject(ark)))
+        rc = ccz_fail(err, CCZ_E_MISMATCH, "pcs:amd-ask", 0, "the ASK is the ARK");
+    if (rc == CCZ_OK)
+        rc = at(err, ccz_cert_check_issuer(*ask, ark, err), "pcs:amd-ask");
+    if (rc == CCZ_OK && crl_der.size > 0) {
+        rc = at(err, ccz_crl_parse(&crl, crl_der, err), "pcs:amd-crl");
+        if (rc == CCZ_OK)
+            rc = at(err, ccz_crl_check_issuer(crl, ark, err), "pcs:amd-crl");
+        if (rc == CCZ_OK && ccz_crl_revokes(crl, ccz_cert_serial(*ask)))
+            rc = ccz_fail(err, CCZ_E_REVOKED, "pcs:amd-ask-revoked", 0, "AMD has revoked the ASK");
+    }
+    if (rc == CCZ_OK)
+        *until_s = crl ? ccz_crl_next_update(crl) : ccz_cert_not_after(ark);
+    return rc;
+}
+
+/* The certificate is of this chip at this TCB: it is kept for ever. */
+static ccz_rc check_vek(struct ccz_span der, const struct ccz_cert *ask,
+                        const struct ccz_pcs_want_amd *w, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_cert) vek = NULL;
+    ccz_rc rc = at(err, ccz_cert_parse(&vek, der, err), "pcs:amd-vek");
+    if (rc == CCZ_OK)
+        rc = at(err, ccz_cert_check_issuer(vek, ask, err), "pcs:amd-vek");
+    if (rc != CCZ_OK)
+        return rc;
+    struct ccz_span id = ccz_cert_ext(NULL, vek, VEK_OID ".4"), want = {w->chip_id, chip_size(w)};
+    struct ccz_rd r = ccz_rd_from(id);
+    struct ccz_span inner = ccz_der_take(&r, CCZ_DER_OCTET_STRING); /* some are wrapped twice */
+    if (ccz_rd_done(&r) && inner.size == want.size)
+        id = inner;
+    if (!ccz_span_eq(id, want))
+        return ccz_refuse_bytes(err, CCZ_E_MISMATCH, "pcs:amd-chip", id.ptr, id.size, want.ptr,
+                                want.size);
+    for (size_t i = 0; i < SPLS; i++) {
+        int from = at_of(&spls[i], w);
+        struct ccz_rd v = ccz_rd_from(ccz_cert_ext(NULL, vek, spls[i].oid));
+        uint64_t got = from < 0 ? 0 : ccz_der_uint(&v, CCZ_DER_INTEGER);
+        if (from >= 0 && (!ccz_rd_done(&v) || got != w->tcb[from]))
+            return ccz_refuse_num(err, CCZ_E_MISMATCH, "pcs:amd-tcb", (int64_t)got, w->tcb[from]);
+    }
+    return CCZ_OK;
+}
+
+ccz_rc cczi_amd_check(struct ccz_span ark, struct ccz_span ask, struct ccz_span crl,
+                      struct ccz_span vek, const struct ccz_pcs_want_amd *want, int64_t *until_s,
+                      struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_cert) ca = NULL;
+    ccz_rc rc = check_chain(&ca, until_s, ark, ask, crl, err);
+    if (rc == CCZ_OK && vek.size > 0)
+        rc = check_vek(vek, ca, want, err);
+    return rc;
+}
+
+/* ----------------------------------------------------------------------------------- files */
+
+struct amd_job {
+    struct ccz_pcs_store *s;
+    const struct ccz_pcs_want_amd *w;
+    char name[DIR_NAME_SIZE], dir[CCZI_PCS_PATH_SIZE];
+    struct ccz_buf ark, ask, crl;
+    int64_t until_s, refresh_s;
+};
+
+static int64_t now_of(const struct amd_job *j)
+{
+    return ccz_clock_now_s(j->s->up.clock);
+}
+
+static ccz_rc read_file(struct ccz_buf *out, const struct amd_job *j, const char *name,
+                        struct ccz_err *err)
+{
+    char path[CCZI_PCS_PATH_SIZE];
+    ccz_buf_clear(out);
+    ccz_rc rc = cczi_path(path, j->dir, name, err);
+    return rc == CCZ_OK ? ccz_file_read(out, path, err) : rc;
+}
+
+static ccz_rc write_file(const struct amd_job *j, const char *name, struct ccz_span data,
+                         struct ccz_err *err)
+{
+    char path[CCZI_PCS_PATH_SIZE];
+    ccz_rc rc = cczi_path(path, j->dir, name, err);
+    return rc == CCZ_OK ? ccz_file_write(path, data, 0644, CCZ_FILE_REPLACE, err) : rc;
+}
+
+/* What is there; refresh_s stays 0 if that is not to be relied on. */
+static bool read_chain(struct amd_job *j)
+{
+    CCZ_AUTO_BUF text;
+    CCZ_AUTO(ccz_json) json = NULL;
+    ccz_buf_init(&text, FILE_SIZE_MAX);
+    if (read_file(&j->ark, j, "ark.der", NULL) != CCZ_OK ||
+        read_file(&j->ask, j, "ask.der", NULL) != CCZ_OK ||
+        read_file(&j->crl, j, "crl.der", NULL) != CCZ_OK ||
+        cczi_amd_check(ccz_buf_span(&j->ark), ccz_buf_span(&j->ask), ccz_buf_span(&j->crl),
+                       (struct ccz_span){0}, j->w, &j->until_s, NULL) != CCZ_OK)
+        return false;
+    if (read_file(&text, j, CCZI_SOURCE_FILE, NULL) == CCZ_OK &&
+        ccz_json_parse(&json, ccz_buf_span(&text), NULL) == CCZ_OK) {
+        struct ccz_span t = ccz_json_bytes(ccz_json_get(json, "refresh"));
+        if (ccz_time_parse(&j->refresh_s, (const char *)t.ptr, t.size) != CCZ_OK)
+            j->refresh_s = 0;
+    }
+    return true;
+}
+
+static ccz_rc write_chain(struct amd_job *j, struct ccz_err *err)
+{
+    char fetched[21], refresh[21];
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, FILE_SIZE_MAX);
+    ccz_time_format(fetched, now_of(j));
+    ccz_time_format(refresh, j->refresh_s);
+    ccz_buf_put_str(&text, "{\"from\":");
+    ccz_json_put_str(&text, ccz_span_str(j->s->amd));
+    ccz_buf_printf(&text, ",\"fetched\":\"%s\",\"refresh\":\"%s\"}\n", fetched, refresh);
+    ccz_rc rc = write_file(j, "ark.der", ccz_buf_span(&j->ark), err);
+    if (rc == CCZ_OK)
+        rc = write_file(j, "ask.der", ccz_buf_span(&j->ask), err);
+    if (rc == CCZ_OK)
+        rc = write_file(j, "crl.der", ccz_buf_span(&j->crl), err);
+    if (rc == CCZ_OK)
+        rc = write_file(j, CCZI_SOURCE_FILE, ccz_buf_span(&text), err);
+    return rc;
+}
+
+/* -------------------------------------------------------------------------------- fetching */
+
+static const char *kind_of(const struct ccz_pcs_want_amd *w)
+{
+    return w->vlek ? "vlek" : "vcek";
+}
+
+/* cert_chain: PEM of ASK (or ASVK), then ARK. */
+static ccz_rc split_chain(struct amd_job *j, const struct cczi_answer *a, struct ccz_err *err)
+{
+    struct ccz_span text = ccz_buf_span(&a->body);
+    ccz_buf_clear(&j->ask);
+    ccz_buf_clear(&j->ark);
+    ccz_rc rc = ccz_pem_next(&j->ask, &text, "CERTIFICATE", err);
+    if (rc == CCZ_OK)
+        rc = ccz_pem_next(&j->ark, &text, "CERTIFICATE", err);
+    return at(err, rc == CCZ_E_NOT_FOUND ? CCZ_E_FORMAT : rc, "pcs:amd-chain");
+}
+
+static void set_refresh(struct amd_job *j, int64_t max_age_s)
+{
+    int64_t span = j->until_s - MARGIN_S - now_of(j);
+    span = span > SPAN_MIN_S ? span : SPAN_MIN_S;
+    if (max_age_s >= 0 && max_age_s < span)
+        span = max_age_s > AGE_MIN_S ? max_age_s : AGE_MIN_S;
+    span = span < j->s->reuse_max_s ? span : j->s->reuse_max_s;
+    j->refresh_s = now_of(j) + span - cczi_jitter(&j->s->up, span / 10);
+}
+
+static ccz_rc fetch_chain(struct amd_job *j, struct ccz_err *err)
+{
+    struct cczi_answer chain, crl;
+    char chain_url[CCZI_PCS_URL_SIZE], crl_url[CCZI_PCS_URL_SIZE];
+    cczi_answer_init(&chain);
+    cczi_answer_init(&crl);
+    int a = snprintf(chain_url, sizeof(chain_url), "%s/%s/v1/%s/cert_chain", j->s->amd,
+                     kind_of(j->w), j->w->product);
+    int b = snprintf(crl_url, sizeof(crl_url), "%s/%s/v1/%s/crl", j->s->amd, kind_of(j->w),
+                     j->w->product);
+    ccz_rc rc = CCZ_OK;
+    if (a >= CCZI_PCS_URL_SIZE || b >= CCZI_PCS_URL_SIZE)
+        rc = ccz_fail(err, CCZ_E_LIMIT, "pcs:url", a, "the URL is too long");
+    if (rc == CCZ_OK)
+        rc = cczi_upstream_get(&j->s->up, &chain, chain_url, err);
+    if (rc == CCZ_OK)
+        rc = cczi_upstream_get(&j->s->up, &crl, crl_url, err);
+    bool asked = rc == CCZ_OK;
+    if (asked) {
+        ccz_buf_clear(&j->crl);
+        ccz_buf_put_span(&j->crl, ccz_buf_span(&crl.body));
+        rc = split_chain(j, &chain, err);
+    }
+    if (rc == CCZ_OK && j->crl.size == 0)
+        rc = ccz_fail(err, CCZ_E_FORMAT, "pcs:amd-crl", 0, "the revocation list is empty");
+    if (rc == CCZ_OK)
+        rc = cczi_amd_check(ccz_buf_span(&j->ark), ccz_buf_span(&j->ask), ccz_buf_span(&j->crl),
+                            (struct ccz_span){0}, j->w, &j->until_s, err);
+    if (rc == CCZ_OK && j->until_s < now_of(j))
+        rc = ccz_fail(err, CCZ_E_EXPIRED, "pcs:stale", 0, "the revocation list has expired");
+    if (asked && rc != CCZ_OK) {
+        cczi_upstream_reject(&j->s->up, chain_url, err);
+        cczi_upstream_reject(&j->s->up, crl_url, err);
+    }
+    if (rc == CCZ_OK) {
+        set_refresh(j, cczi_max_age(&crl));
+        rc = write_chain(j, err);
+    }
+    cczi_answer_free(&chain);
+    cczi_answer_free(&crl);
+    return rc;
+}
+
+static ccz_rc vek_url(char url[CCZI_PCS_URL_SIZE], const struct amd_job *j, struct ccz_err *err)
+{
+    char chip[129];
+    const char *mark = "?";
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, CCZI_PCS_URL_SIZE - 1);
+    ccz_hex(chip, j->w->chip_id, chip_size(j->w));
+    ccz_buf_printf(&text, "%s/vcek/v1/%s/%s", j->s->amd, j->w->product, chip);
+    for (size_t i = 0; i < SPLS; i++) {
+        int from = at_of(&spls[i], j->w);
+        if (from < 0)
+            continue;
+        ccz_buf_printf(&text, "%s%s=%02u", mark, spls[i].query, j->w->tcb[from]);
+        mark = "&";
+    }
+    if (text.bad)
+        return ccz_fail(err, CCZ_E_LIMIT, "pcs:url", 0, "the URL is too long");
+    (void)snprintf(url, CCZI_PCS_URL_SIZE, "%s", ccz_buf_str(&text));
+    return CCZ_OK;
+}
+
+static ccz_rc fetch_vek(struct amd_job *j, struct ccz_err *err)
+{
+    char name[192], chip[129], tcb[17], path[CCZI_PCS_PATH_SIZE], url[CCZI_PCS_URL_SIZE];
+    ccz_hex(chip, j->w->chip_id, sizeof(j->w->chip_id));
+    ccz_hex(tcb, j->w->tcb, sizeof(j->w->tcb));
+    (void)snprintf(name, sizeof(name), "%s-%s.vek.der", chip, tcb);
+    ccz_rc rc = cczi_path(path, j->dir, name, err);
+    if (rc != CCZ_OK || access(path, F_OK) == 0)
+        return rc;
+    struct cczi_answer a;
+    cczi_answer_init(&a);
+    rc = vek_url(url, j, err);
+    if (rc == CCZ_OK)
+        rc = cczi_upstream_get(&j->s->up, &a, url, err);
+    if (rc == CCZ_OK) {
+        int64_t until_s;
+        cczi_upstream_pace(&j->s->up, url, PACE_S);
+        rc = a.body.size == 0 ? ccz_fail(err, CCZ_E_FORMAT, "pcs:amd-vek", 0, "the answer is empty")
+                              : cczi_amd_check(ccz_buf_span(&j->ark), ccz_buf_span(&j->ask),
+                                               ccz_buf_span(&j->crl), ccz_buf_span(&a.body), j->w,
+                                               &until_s, err);
+        if (rc != CCZ_OK)
+            cczi_upstream_reject(&j->s->up, url, err);
+    }
+    if (rc == CCZ_OK)
+        rc = write_file(j, name, ccz_buf_span(&a.body), err);
+    cczi_answer_free(&a);
+    return rc;
+}
+
+static ccz_rc run(struct amd_job *j, struct ccz_err *err)
+{
+    static const char *const products[] = {"Milan", "Genoa", "Turin"};
+    bool known = false;
+    for (size_t i = 0; i < sizeof(products) / sizeof(products[0]) && j->w->product; i++)
+        known |= strcmp(products[i], j->w->product) == 0;
+    if (!known)
+        return ccz_fail(err, CCZ_E_ARG, "pcs:want", 0,
+                        "the product line is not Milan, Genoa or Turin");
+    (void)snprintf(j->name, sizeof(j->name), "snp-%s-%s", j->w->product, kind_of(j->w));
+    ccz_rc rc = cczi_path(j->dir, j->s->dir, j->name, err);
+    if (rc == CCZ_OK)
+        rc = ccz_dir_make(j->dir, 0755, err);
+    if (rc != CCZ_OK)
+        return rc;
+    bool there = read_chain(j);
+    if (!there || j->refresh_s <= now_of(j)) {
+        rc = fetch_chain(j, err);
+        if (rc != CCZ_OK) {
+            cczi_store_failed(j->s, j->name, err);
+            there = there && read_chain(j) && j->until_s >= now_of(j);
+            rc = there ? CCZ_OK : rc; /* what is there is still good */
+        } else {
+            cczi_store_worked(j->s, j->name);
+        }
+    }
+    if (rc == CCZ_OK && !j->w->vlek)
+        rc = fetch_vek(j, err);
+    return rc;
+}
+
+ccz_rc cczi_amd_fetch(struct ccz_pcs_store *s, const struct ccz_pcs_want_amd *want,
+                      struct ccz_err *err)
+{
+    struct ccz_err why = {0};
+    struct amd_job j = {.s = s, .w = want};
+    ccz_buf_init(&j.ark, CCZ_CERT_SIZE_MAX);
+    ccz_buf_init(&j.ask, CCZ_CERT_SIZE_MAX);
+    ccz_buf_init(&j.crl, CCZ_PCS_ANSWER_SIZE_MAX);
+    ccz_rc rc = run(&j, &why);
+    ccz_buf_free(&j.ark);
+    ccz_buf_free(&j.ask);
+    ccz_buf_free(&j.crl);
+    if (rc != CCZ_OK && err)
+        *err = why;
+    return rc;
+}
