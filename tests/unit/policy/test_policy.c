@@ -254,6 +254,24 @@ static const struct {
     {"revocation_checked", "unchecked_revocation", NULL},
     {"rtmr", "rtmr0", NULL},
     {"collateral_issued", "collateral_max_age_s", NULL},
+    /* bits by name */
+    {"abi_major", "guest_policy", NULL},
+    {"abi_minor", "guest_policy", NULL},
+    {"smt", "guest_policy", NULL},
+    {"migrate_ma", "guest_policy", NULL},
+    {"single_socket", "guest_policy", NULL},
+    {"cxl", "guest_policy", NULL},
+    {"mem_aes_256_xts", "guest_policy", NULL},
+    {"rapl_dis", "guest_policy", NULL},
+    {"ciphertext_hiding_dram", "guest_policy", NULL},
+    {"page_swap_disable", "guest_policy", NULL},
+    {"smt_en", "platform_info", NULL},
+    {"tsme_en", "platform_info", NULL},
+    {"ecc_en", "platform_info", NULL},
+    {"rapl_dis_en", "platform_info", NULL},
+    {"ciphertext_hiding_dram_en", "platform_info", NULL},
+    {"alias_check_complete", "platform_info", NULL},
+    {"tio_en", "platform_info", NULL},
 };
 
 static bool addressed(const char *claim)
