@@ -52,6 +52,36 @@ static void test_none(void)
     CHECK(shortfall(CCZ_TCB_UP_TO_DATE) == CCZ_OK && s.len == 0);
 }
 
+/* The certificates of a quote may stand in any order. */
+static void test_order(void)
+{
+    struct kit k;
+    struct ccz_quote q;
+    CCZ_AUTO(ccz_collateral) c = NULL;
+    kit_default(&cfg, CCZ_TEE_SGX, 3);
+    cfg.pce_svn = 10;
+    kit_new(&k, &cfg);
+    CHECK(ccz_collateral_new(&c, &k.src, &k.roots, &err) == CCZ_OK);
+    CHECK(ccz_quote_parse(&q, ccz_buf_span(&k.quote), &err) == CCZ_OK);
+    static const char begin[] = "-----BEGIN";
+    size_t leaf = 1; /* its size */
+    while (memcmp(q.cert_data.ptr + leaf, begin, sizeof(begin) - 1) != 0)
+        leaf++;
+    uint8_t *chain = k.quote.ptr + (q.cert_data.ptr - k.quote.ptr);
+    uint8_t *first = malloc(leaf);
+    size_t size = q.cert_data.size - 1; /* a NUL is last */
+    CHECK(first != NULL && chain[size - 1] == '\n' && chain[size] == 0);
+    memcpy(first, chain, leaf);
+    memmove(chain, chain + leaf, size - leaf);
+    memcpy(chain + size - leaf, first, leaf);
+    free(first);
+    CHECK(ccz_collateral_shortfall(&s, c, ccz_buf_span(&k.quote), CCZ_TCB_UP_TO_DATE, &err) ==
+              CCZ_OK &&
+          s.len == 1);
+    CHECK(item_is(0, CCZ_SVN_PCE, 0, false, 10, 11));
+    kit_free(&k);
+}
+
 static void test_components(void)
 {
     kit_default(&cfg, CCZ_TEE_TDX, 4);
@@ -183,9 +213,13 @@ static void test_names(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"shortfall.none", test_none},       {"shortfall.components", test_components},
-    {"shortfall.nearest", test_nearest}, {"shortfall.parts", test_parts},
-    {"shortfall.launch", test_launch},   {"shortfall.refuse", test_refuse},
+    {"shortfall.none", test_none},
+    {"shortfall.order", test_order},
+    {"shortfall.components", test_components},
+    {"shortfall.nearest", test_nearest},
+    {"shortfall.parts", test_parts},
+    {"shortfall.launch", test_launch},
+    {"shortfall.refuse", test_refuse},
     {"shortfall.names", test_names},
 };
 
