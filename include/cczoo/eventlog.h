@@ -29,7 +29,7 @@
  *     while (rc == CCZ_OK && ccz_eventlog_next(&e, &it))
  *         printf("%zu %s\n", e.number, ccz_event_type_name(e.type));
  *
- * Sources: TCG "PC Client Platform Firmware Profile" 1.05, chapters 9 and 10 (crypto-agile log, event types); UEFI 2.10,
+ * Sources: TCG "PC Client Platform Firmware Profile" 1.05, chapters 9 and 10 (crypto-agile log, types); UEFI 2.10,
  * 38.4.1 (register indices); ACPI 6.5, 5.2.34 (CCEL).
  */
 #include <cczoo/base.h>

@@ -403,7 +403,10 @@ static void test_snp_table(void)
     k.certs[16] = 71; /* into the entries */
     CHECK(refused(cczi_snp_table_size(&size, CCZ_SPAN(k.certs, whole), &err), CCZ_E_PEER,
                   "tee:snp-table", false));
-    memset(k.certs + 16, 0xff, 8); /* offset + length wraps around */
+    memset(k.certs + 16, 0xff, 8); /* nowhere */
+    CHECK(refused(cczi_snp_table_size(&size, CCZ_SPAN(k.certs, whole), &err), CCZ_E_PEER,
+                  "tee:snp-table", false));
+    memcpy(k.certs + 16, "\x48\0\0\0\xb8\xff\xff\xff", 8); /* offset + length = 2^32 */
     CHECK(refused(cczi_snp_table_size(&size, CCZ_SPAN(k.certs, whole), &err), CCZ_E_PEER,
                   "tee:snp-table", false));
     memset(k.certs + 20, 0, 4); /* an empty slot */
