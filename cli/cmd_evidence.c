@@ -358,7 +358,10 @@ int cmd_evidence_verify(int argc, char **argv)
         print_outcome(&o);
     if (o.rc != CCZ_OK)
         return ui_fail(&o.err);
-    ui_say("%s: %s, TCB %s", o.judged ? "accepted" : "genuine, not judged by any policy",
-           ccz_tee_name(o.claims.tee), ccz_tcb_status_name(o.claims.tcb_status));
+    bool snp = o.claims.tee == CCZ_TEE_SNP; /* AMD publishes no statuses */
+    ui_say("%s: %s, %s%s", o.judged ? "accepted" : "genuine, not judged by any policy",
+           ccz_tee_name(o.claims.tee), snp ? "" : "TCB ",
+           snp ? ccz_snp_product_name(o.claims.snp.product)
+               : ccz_tcb_status_name(o.claims.tcb_status));
     return UI_OK;
 }

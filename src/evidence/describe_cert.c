@@ -154,8 +154,10 @@ void cczi_describe_sgx_extension(const struct cczi_out *o, struct ccz_span ext)
 
 #define OID_DICE         "2.23.133.5.4.9"
 #define OID_ENDORSEMENTS "2.23.133.5.4.2"
-#define OID_LEGACY       "0.6.9.42.840.113741.1337.6"
-#define OID_LEGACY_MEANT "1.2.840.113741.1337.6"
+
+/* Gramine's, what is meant by it, and those of early rats-tls for TDX and SNP. */
+static const char *const legacy_oids[] = {"0.6.9.42.840.113741.1337.6", "1.2.840.113741.1337.6",
+                                          "1.2.840.113741.1337.8", "1.2.840.113741.1337.20"};
 
 static bool has(const struct ccz_cert *cert, const char *oid)
 {
@@ -194,7 +196,9 @@ static struct ccz_span report_data(const struct ccz_evidence *e)
 
 ccz_rc cczi_describe_ratls(struct cczi_out *o, const struct ccz_evidence *e, struct ccz_err *err)
 {
-    bool legacy = has(e->cert, OID_LEGACY) || has(e->cert, OID_LEGACY_MEANT);
+    bool legacy = false;
+    for (size_t i = 0; i < sizeof(legacy_oids) / sizeof(legacy_oids[0]); i++)
+        legacy = legacy || has(e->cert, legacy_oids[i]);
     o->group = "certificate";
     cczi_describe_cert(o, e->cert);
     o->group = "ra_tls";

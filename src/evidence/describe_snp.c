@@ -195,7 +195,7 @@ static const char *entry_name(struct ccz_span guid)
 }
 
 /* Certificates are shown as far as they parse: the verifier looks at no more than the signer's. */
-static void describe_entry(struct cczi_out *o, struct ccz_rd *r, struct ccz_span table, size_t n)
+static bool describe_entry(struct cczi_out *o, struct ccz_rd *r, struct ccz_span table, size_t n)
 {
     char group[24];
     struct ccz_span guid = ccz_rd_take(r, 16);
@@ -208,10 +208,15 @@ static void describe_entry(struct cczi_out *o, struct ccz_rd *r, struct ccz_span
     cczi_put_number(o, "offset", at, NULL);
     cczi_put_number(o, "size", size, NULL);
     CCZ_AUTO(ccz_cert) cert = NULL;
-    if (data.size > 0 && ccz_cert_parse(&cert, data, NULL) == CCZ_OK) {
+    if (data.size != size)
+        return false; /* the file ends before */
+    if (ccz_cert_parse(&cert, data, NULL) == CCZ_OK) {
         cczi_describe_cert(o, cert);
         describe_vek(o, cert);
+    } else {
+        cczi_put_bytes(o, "data", data);
     }
+    return true;
 }
 
 static void describe_table(struct cczi_out *o, struct ccz_span table)
@@ -220,9 +225,8 @@ static void describe_table(struct cczi_out *o, struct ccz_span table)
     static const uint8_t end[16];
     struct ccz_rd r = ccz_rd_from(table);
     for (size_t n = 1; n <= ENTRIES_MAX && r.left >= ENTRY_SIZE; n++) {
-        if (memcmp(r.ptr, end, sizeof(end)) == 0)
+        if (memcmp(r.ptr, end, sizeof(end)) == 0 || !describe_entry(o, &r, table, n))
             return;
-        describe_entry(o, &r, table, n);
     }
 }
 
@@ -244,7 +248,8 @@ ccz_rc cczi_describe_snp(struct cczi_out *o, struct ccz_span evidence, struct cc
     else
         PUT_ROWS(o, &r, rows_no_mitigation);
     PUT_ROWS(o, &r, rows_last);
-    if (rc == CCZ_OK) {
+    struct ccz_span alone = ccz_span_sub(evidence, 0, CCZ_SNP_REPORT_SIZE);
+    if (rc == CCZ_OK || ccz_snp_report_parse(&report, alone, NULL) == CCZ_OK) {
         const struct ccz_snp_claims *c = &report.claims;
         cczi_put_text(o, "product", ccz_snp_product_name(c->product));
         put_tcb(o, "reported_tcb", &c->reported_tcb);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a file is, its fields, and evidence in certificates. */
 #include "quote/kit.h"
+#include "quote/snp_kit.h"
 
 #include "ccz_test.h"
 
@@ -17,10 +18,44 @@ static const struct {
     {CCZ_TEE_TDX, 5, 5}, {CCZ_TEE_SGX, 3, 1}, {CCZ_TEE_SGX, 3, 2}, {CCZ_TEE_SGX, 3, 3},
     {CCZ_TEE_SGX, 3, 4}, {CCZ_TEE_TDX, 4, 3},
 };
-enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
+/* And reports of every version, with certificates behind some of them. */
+static const struct {
+    enum ccz_snp_product product;
+    enum ccz_snp_signer signer;
+    uint32_t version;
+    bool table;
+} snp_shapes[] = {
+    {CCZ_SNP_MILAN, CCZ_SNP_VCEK, 2, false},
+    {CCZ_SNP_GENOA, CCZ_SNP_VLEK, 3, false},
+    {CCZ_SNP_MILAN, CCZ_SNP_VCEK, 4, false},
+    {CCZ_SNP_TURIN, CCZ_SNP_VCEK, 5, true},
+};
+enum {
+    QUOTES = sizeof(shapes) / sizeof(shapes[0]),
+    SHAPES = QUOTES + sizeof(snp_shapes) / sizeof(snp_shapes[0]),
+    TURIN = SHAPES - 1,
+};
+
+static void make_report(struct ccz_buf *out, size_t shape)
+{
+    struct snp_kit k;
+    struct snp_kit_cfg cfg;
+    snp_kit_default(&cfg, snp_shapes[shape].product, snp_shapes[shape].signer,
+                    snp_shapes[shape].version);
+    cfg.table = cfg.table_chain = snp_shapes[shape].table;
+    snp_kit_new(&k, &cfg);
+    ccz_buf_init(out, CCZ_QUOTE_SIZE_MAX);
+    ccz_buf_put_span(out, ccz_buf_span(&k.evidence));
+    CHECK(!out->bad);
+    snp_kit_free(&k);
+}
 
 static void make_quote(struct ccz_buf *out, size_t shape)
 {
+    if (shape >= QUOTES) {
+        make_report(out, shape - QUOTES);
+        return;
+    }
     struct kit k;
     struct kit_cfg cfg;
     kit_default(&cfg, shapes[shape].tee, shapes[shape].version);
@@ -215,6 +250,31 @@ static void test_fields_td(void)
     CHECK_LINE(&text, "signature.certification_type=6(QE report certification data)");
 }
 
+static void test_fields_snp(void)
+{
+    CCZ_AUTO_BUF report, text;
+    make_quote(&report, TURIN);
+    report.ptr[0x48] |= 0x02; /* MASK_CHIP_KEY */
+    report.ptr[0x0a] |= 0x08; /* guest policy: DEBUG */
+    report.ptr[0x40] = 0x21;  /* platform info */
+    CHECK(describe(&text, ccz_buf_span(&report), NULL) == CCZ_OK);
+    CHECK_LINE(&text, "file.evidence=(snp-report)");
+    CHECK_LINE(&text, "snp_report.version=5");
+    CHECK(strstr(ccz_buf_str(&text), "snp_report.guest_policy_bits=SMT,MUST_BE_ONE,DEBUG"));
+    CHECK_LINE(&text, "snp_report.platform_info_bits=SMT_EN,ALIAS_CHECK_COMPLETE");
+    CHECK_LINE(&text, "snp_report.mask_chip_key=1");
+    CHECK_LINE(&text, "snp_report.signing_key=0(VCEK)");
+    CHECK_LINE(&text, "snp_report.cpuid_family=26");
+    CHECK_LINE(&text, "snp_report.product=(Turin)");
+    CHECK(strstr(ccz_buf_str(&text), "reported_tcb.fmc="));
+    CHECK_LINE(&text, "certificate_1.kind=(vcek)");
+    CHECK_LINE(&text, "certificate_1.key=(P-384)");
+    CHECK_LINE(&text, "certificate_1.product_name=(Turin)");
+    CHECK(strstr(ccz_buf_str(&text), "certificate_1.hw_id="));
+    CHECK_LINE(&text, "certificate_2.kind=(ask)");
+    CHECK_LINE(&text, "certificate_3.key=(RSA-3072)");
+}
+
 /* Groups come in one run, names once per group. */
 struct order {
     char groups[64][32];
@@ -280,13 +340,16 @@ static void test_truncated(void)
         CCZ_AUTO_BUF quote, whole;
         make_quote(&quote, s);
         CHECK(describe(&whole, ccz_buf_span(&quote), NULL) == CCZ_OK);
-        const char *all = strstr(ccz_buf_str(&whole), "header.");
+        const char *first = s < QUOTES ? "header." : "snp_report.version";
+        const char *all = strstr(ccz_buf_str(&whole), first);
         size_t most = 0;
         for (size_t cut = 0; cut < quote.size; cut++) {
             CCZ_AUTO_BUF part;
             struct ccz_err err = {0};
-            CHECK(describe(&part, CCZ_SPAN(quote.ptr, cut), &err) != CCZ_OK && err.where[0]);
-            const char *shown = strstr(ccz_buf_str(&part), "header.");
+            ccz_rc rc = describe(&part, CCZ_SPAN(quote.ptr, cut), &err);
+            bool whole_report = s >= QUOTES && cut == CCZ_SNP_REPORT_SIZE; /* without its table */
+            CHECK(whole_report ? rc == CCZ_OK : rc != CCZ_OK && err.where[0]);
+            const char *shown = strstr(ccz_buf_str(&part), first);
             size_t size = shown ? strlen(shown) : 0;
             CHECK(size == 0 || (all && strncmp(all, shown, size) == 0));
             CHECK(size >= most); /* the longer, the more */
@@ -418,11 +481,17 @@ static void test_cert_truncated(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"evidence.encodings", test_encodings}, {"evidence.refused", test_refused},
-    {"evidence.fields", test_fields},       {"evidence.fields_td", test_fields_td},
-    {"evidence.order", test_order},         {"evidence.every_byte", test_every_byte},
-    {"evidence.truncated", test_truncated}, {"evidence.containers", test_containers},
-    {"evidence.unbound", test_unbound},     {"evidence.cert_truncated", test_cert_truncated},
+    {"evidence.encodings", test_encodings},
+    {"evidence.refused", test_refused},
+    {"evidence.fields", test_fields},
+    {"evidence.fields_td", test_fields_td},
+    {"evidence.fields_snp", test_fields_snp},
+    {"evidence.order", test_order},
+    {"evidence.every_byte", test_every_byte},
+    {"evidence.truncated", test_truncated},
+    {"evidence.containers", test_containers},
+    {"evidence.unbound", test_unbound},
+    {"evidence.cert_truncated", test_cert_truncated},
 };
 
 int main(int argc, char **argv)
