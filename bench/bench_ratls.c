@@ -9,6 +9,8 @@
  * Evidence is of the software TEE, verified against its collateral (chains and QE report are remembered, as a server
  * does after its first peer) and judged by a policy. All take turns in one loop.
  * Lines: "handshake", name, handshakes/s of processor time, ratio to tls.
+ * Then bulk data over the session profile, as it is (version 1) and in frames (version 2, which can ask for evidence
+ * again): "data", size of a write, MB/s of version 1, of version 2, ratio.
  */
 #define _GNU_SOURCE /* nftw */
 #include <cczoo/ratls.h>
@@ -176,6 +178,86 @@ static void measure(struct pair pair[ROWS], double seconds)
                (double)(batches * BATCH) / pair[i].took_s, pair[TLS].took_s / pair[i].took_s);
 }
 
+/* Connections of both versions of the session profile, ready. */
+struct stream {
+    struct pair pair;
+    struct ccz_ratls *client, *server;
+    double took_s;
+};
+
+static void open_stream(struct stream *s, struct ccz_attester *a, struct ccz_verifier *v,
+                        int64_t interval_ms)
+{
+    struct ccz_err err = {0};
+    CCZ_AUTO_BUF wire;
+    ccz_buf_init(&wire, 1 << 20);
+    open_pair(&s->pair, "data",
+              (struct ccz_ratls_cfg){.now_s = ccz_clock_now_s(ccz_clock_system()),
+                                     .attest = attest,
+                                     .attest_arg = a,
+                                     .appraise = ccz_verifier_appraise,
+                                     .appraise_arg = v,
+                                     .reattest_interval_ms = interval_ms});
+    must(ccz_ratls_new(&s->client, s->pair.client), &err);
+    must(ccz_ratls_new(&s->server, s->pair.server), &err);
+    must(ccz_ratls_step(s->client, &err), &err);
+    while (!ccz_ratls_ready(s->client) || !ccz_ratls_ready(s->server)) {
+        move(s->server, s->client, &wire);
+        move(s->client, s->server, &wire);
+    }
+}
+
+static void close_stream(struct stream *s)
+{
+    ccz_ratls_free(s->client);
+    ccz_ratls_free(s->server);
+    ccz_ratls_ctx_free(s->pair.client);
+    ccz_ratls_ctx_free(s->pair.server);
+}
+
+/* Sixteen writes of @p size, on the wire each by itself. */
+static void send_some(struct stream *s, struct ccz_span data, struct ccz_buf *wire,
+                      struct ccz_buf *plain)
+{
+    struct ccz_err err = {0};
+    double from = cpu_s();
+    for (int i = 0; i < 16; i++) {
+        ccz_buf_clear(wire);
+        ccz_buf_clear(plain);
+        must(ccz_ratls_write(s->client, data, &err), &err);
+        must(ccz_ratls_drain(wire, s->client), &err);
+        must(ccz_ratls_feed(s->server, ccz_buf_span(wire)), &err);
+        must(ccz_ratls_read(plain, s->server, &err), &err);
+        if (plain->size != data.size)
+            exit(1);
+    }
+    s->took_s += cpu_s() - from;
+}
+
+static void measure_data(struct ccz_attester *a, struct ccz_verifier *v, double seconds)
+{
+    static const size_t sizes[] = {100, 1000, 4000, 16384, 65536, 262144};
+    static uint8_t bytes[262144];
+    struct stream s[2] = {0};
+    CCZ_AUTO_BUF wire, plain;
+    ccz_buf_init(&wire, 1 << 20);
+    ccz_buf_init(&plain, 1 << 20);
+    open_stream(&s[0], a, v, 0);
+    open_stream(&s[1], a, v, INT64_MAX);
+    for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+        long turns = 0;
+        s[0].took_s = s[1].took_s = 0;
+        for (; s[0].took_s + s[1].took_s < seconds / 6; turns++)
+            for (int i = 0; i < 2; i++)
+                send_some(&s[i], CCZ_SPAN(bytes, sizes[k]), &wire, &plain);
+        double mb = (double)turns * 16 * (double)sizes[k] / 1e6;
+        printf("data\t%zu\t%.0f\t%.0f\t%.3f\n", sizes[k], mb / s[0].took_s, mb / s[1].took_s,
+               s[0].took_s / s[1].took_s);
+    }
+    close_stream(&s[0]);
+    close_stream(&s[1]);
+}
+
 int main(int argc, char **argv)
 {
     double seconds = argc > 1 ? strtod(argv[1], NULL) : 3;
@@ -206,6 +288,7 @@ int main(int argc, char **argv)
     struct pair pair[ROWS] = {0};
     open_pairs(pair, a, cold, warm);
     measure(pair, seconds);
+    measure_data(a, cold, seconds / 2);
     for (int i = 0; i < ROWS; i++) {
         ccz_ratls_ctx_free(pair[i].client);
         ccz_ratls_ctx_free(pair[i].server);

@@ -109,7 +109,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_read(struct ccz_buf *out, struct ccz_tls *t,
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_write(struct ccz_tls *t, struct ccz_span plain,
                                           struct ccz_err *err);
 /** ccz_tls_write() of @p head and @p body behind each other, both or nothing; a small body shares a record with its
- *  head. @param head  at most 4096 bytes */
+ *  head. @param head  at most 16384 bytes */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_write_both(struct ccz_tls *t, struct ccz_span head,
                                                struct ccz_span body, struct ccz_err *err);
 /** Asks for new keys in both directions (KeyUpdate); done by itself long before a key is worn out.

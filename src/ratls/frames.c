@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Version 2: what is data and what is a message. Data goes from TLS to the caller's buffer without a stop between. */
+/* Version 2: what is data and what is a message. Long data goes from TLS to the caller's buffer without a stop between. */
 #include "ratls_priv.h"
+
+enum {
+    PIECE = 2048
+}; /* a head and what follows it are read together, and copied: cheaper than asking TLS twice */
 
 void cczi_frames_init(struct cczi_frames *f)
 {
     *f = (struct cczi_frames){0};
     ccz_buf_init(&f->message, CCZI_RATLS_FRAME_MAX);
+    ccz_buf_init(&f->piece, PIECE);
 }
 
 void cczi_frames_deinit(struct cczi_frames *f)
 {
     ccz_buf_free(&f->message);
+    ccz_buf_free(&f->piece);
 }
 
 /* Type and size of the frame that is being read; false until its head is complete. */
@@ -49,48 +55,74 @@ static ccz_rc read_some(size_t *got, struct ccz_buf *out, size_t size, cczi_plai
     return rc;
 }
 
-/* The next piece of the head, or of a message's body. A head is judged before anything is stored for what it
- * announces, and again by every call: a refused one stays refused. */
-static ccz_rc read_message(size_t *got, struct cczi_frames *f, const struct cczi_session *s,
-                           cczi_plain_fn read, void *arg, struct ccz_err *err)
+/* Takes at most @p size bytes from the piece that was read ahead. @return how many */
+static size_t take(struct ccz_buf *out, struct cczi_frames *f, size_t size)
+{
+    size_t left = f->piece.size - f->piece_at, room = out->max_size - out->size;
+    size = size < left ? size : left;
+    size = size < room ? size : room;
+    ccz_buf_put(out, f->piece.ptr + f->piece_at, size);
+    f->piece_at += size;
+    return size;
+}
+
+/* Takes a part of head or message. A head is judged before anything is stored for what it announces, and again by
+ * every call: a refused one stays refused. */
+static ccz_rc take_message(struct cczi_frames *f, const struct cczi_session *s, struct ccz_err *err)
 {
     uint8_t type;
     uint32_t size;
-    *got = 0;
     if (!head(&type, &size, f)) {
-        ccz_rc rc =
-            read_some(got, &f->message, CCZI_RATLS_HEAD_SIZE - f->message.size, read, arg, err);
-        if (rc != CCZ_OK || !head(&type, &size, f))
-            return rc;
+        (void)take(&f->message, f, CCZI_RATLS_HEAD_SIZE - f->message.size);
+        if (!head(&type, &size, f))
+            return CCZ_OK;
     }
     ccz_rc rc = cczi_round_check_head(s, type, size, err);
     if (rc != CCZ_OK)
         return rc;
-    if (type != CCZI_RATLS_DATA)
-        return read_some(got, &f->message, CCZI_RATLS_HEAD_SIZE + (size_t)size - f->message.size,
-                         read, arg, err);
+    if (type != CCZI_RATLS_DATA) {
+        (void)take(&f->message, f, CCZI_RATLS_HEAD_SIZE + (size_t)size - f->message.size);
+        return CCZ_OK;
+    }
     f->data_left = size;
     cczi_frames_next(f);
-    *got = CCZI_RATLS_HEAD_SIZE;
     return CCZ_OK;
+}
+
+/* More plain bytes: the middle of long data straight to @p out, all else ahead into the piece. */
+static ccz_rc refill(size_t *got, struct ccz_buf *out, struct cczi_frames *f, cczi_plain_fn read,
+                     void *arg, struct ccz_err *err)
+{
+    if (f->data_left >= PIECE) {
+        ccz_rc rc = read_some(got, out, f->data_left, read, arg, err);
+        f->data_left -= (uint32_t)*got;
+        return rc;
+    }
+    ccz_buf_clear(&f->piece);
+    f->piece_at = 0;
+    return read_some(got, &f->piece, PIECE, read, arg, err);
 }
 
 ccz_rc cczi_frames_read(struct ccz_buf *out, struct cczi_frames *f, const struct cczi_session *s,
                         cczi_plain_fn read, void *arg, struct ccz_err *err)
 {
-    size_t before = out->size, got = 1;
+    size_t before = out->size, got;
     uint8_t type;
     struct ccz_span body;
-    while (got > 0 && out->size < out->max_size && !cczi_frames_message(&type, &body, f)) {
-        ccz_rc rc;
-        if (f->data_left > 0) {
-            rc = read_some(&got, out, f->data_left, read, arg, err);
-            f->data_left -= (uint32_t)got;
+    ccz_rc rc = CCZ_OK;
+    while (rc == CCZ_OK && out->size < out->max_size && !cczi_frames_message(&type, &body, f)) {
+        if (f->piece_at == f->piece.size) {
+            rc = refill(&got, out, f, read, arg, err);
+            if (rc == CCZ_OK && got == 0)
+                return CCZ_OK;
+        } else if (f->data_left > 0) {
+            f->data_left -= (uint32_t)take(out, f, f->data_left);
         } else {
-            rc = read_message(&got, f, s, read, arg, err);
+            rc = take_message(f, s, err);
         }
-        if (rc != CCZ_OK) /* what came before is given out first; the next call fails again */
-            return out->size > before ? CCZ_OK : rc;
+        if (rc == CCZ_OK && (out->bad || f->piece.bad || f->message.bad))
+            rc = ccz_fail(err, CCZ_E_NOMEM, "ratls:memory", 0, "out of memory");
     }
-    return CCZ_OK;
+    /* what came before a failure is given out first; the next call fails again */
+    return out->size > before ? CCZ_OK : rc;
 }

@@ -353,6 +353,9 @@ static ccz_rc send_round(struct ccz_ratls *r, ccz_rc rc, struct ccz_err *err)
         cczi_ratls_put_refusal(&s->out, err);
     ccz_rc sent = ccz_tls_write(r->tls, ccz_buf_span(&s->out), rc == CCZ_OK ? err : &unsent);
     ccz_buf_clear(&s->out);
+    if (sent ==
+        CCZ_E_CLOSED) /* why the peer closed may have been read already: ccz_ratls_read() gives that first */
+        sent = CCZ_OK;
     return rc == CCZ_OK ? sent : rc;
 }
 

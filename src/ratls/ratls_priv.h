@@ -93,7 +93,9 @@ CCZ_MUST_USE ccz_rc cczi_round_message(struct cczi_session *s, uint8_t type, str
 
 struct cczi_frames {
     struct ccz_buf message; /* head and body of a message that is no DATA, as far as it came */
-    uint32_t data_left;     /* of the DATA frame that is being read */
+    struct ccz_buf piece;   /* read ahead; bytes before piece_at are used */
+    size_t piece_at;
+    uint32_t data_left; /* of the DATA frame that is being read */
 };
 /* Appends some plain bytes to @p out, none if there are no more; see ccz_tls_read(). */
 typedef ccz_rc (*cczi_plain_fn)(void *arg, struct ccz_buf *out, struct ccz_err *err);
@@ -102,7 +104,7 @@ void cczi_frames_deinit(struct cczi_frames *f);
 /* True if a whole message waits for cczi_round_message(): it comes before what is behind it. */
 bool cczi_frames_message(uint8_t *type, struct ccz_span *body, const struct cczi_frames *f);
 void cczi_frames_next(struct cczi_frames *f); /* the message was handled */
-/* Application bytes to @p out, up to the next message; nothing is copied twice. */
+/* Application bytes to @p out, up to the next message. */
 CCZ_MUST_USE ccz_rc cczi_frames_read(struct ccz_buf *out, struct cczi_frames *f,
                                      const struct cczi_session *s, cczi_plain_fn read, void *arg,
                                      struct ccz_err *err);
