@@ -13,6 +13,8 @@ cli_fn cmd_sim_init, cmd_sim_measure;
 cli_fn cmd_pf_keygen, cmd_pf_encrypt, cmd_pf_decrypt, cmd_pf_inspect;
 /* cmd_evidence.c */
 cli_fn cmd_evidence_inspect, cmd_evidence_verify, cmd_policy_check, cmd_policy_draft;
+/* cmd_collateral.c; bundle dispatches its own verbs */
+cli_fn cmd_collateral_fetch, cmd_collateral_bundle, cmd_collateral_status;
 /* cmd_kms.c: dispatches its own verbs (key create, policy put, ...) */
 cli_fn cmd_kms;
 /* cmd_infer.c */

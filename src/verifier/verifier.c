@@ -28,6 +28,8 @@ struct ccz_verifier {
     struct ccz_clock clock;
     char *collateral_dir, *trust_sim_dir;
     const struct ccz_policy *policy;
+    ccz_rc (*fetch)(void *arg, struct ccz_span quote, struct ccz_err *err);
+    void *fetch_arg;
     struct ccz_verify_cache *cache; /* outlives reloads: its keys name the collateral's content */
     pthread_mutex_t lock;           /* guards `now` */
     struct snapshot *now;
@@ -72,6 +74,20 @@ static ccz_rc load_simulated(struct authority *a, const char *dir, struct ccz_er
     return rc;
 }
 
+/* An empty directory is fine if it can be filled. */
+static ccz_rc load_genuine(struct authority *a, const struct ccz_verifier *v, struct ccz_err *err)
+{
+    struct ccz_err why = {0};
+    ccz_rc rc = ccz_roots_add_intel(&a->roots);
+    if (rc == CCZ_OK)
+        rc = ccz_pcs_load(&a->pcs, v->collateral_dir, &a->roots, &why);
+    if (v->fetch && rc == CCZ_E_NOT_FOUND && strcmp(why.where, "pcs:empty") == 0)
+        return CCZ_OK;
+    if (rc != CCZ_OK && err)
+        *err = why;
+    return rc;
+}
+
 static ccz_rc load(struct snapshot **out, const struct ccz_verifier *v, struct ccz_err *err)
 {
     CCZ_AUTO(snapshot) s = calloc(1, sizeof(*s));
@@ -79,11 +95,8 @@ static ccz_rc load(struct snapshot **out, const struct ccz_verifier *v, struct c
         return ccz_fail(err, CCZ_E_NOMEM, "verifier:memory", 0, "out of memory");
     atomic_init(&s->refs, 1);
     ccz_rc rc = CCZ_OK;
-    if (v->collateral_dir) {
-        rc = ccz_roots_add_intel(&s->genuine.roots);
-        if (rc == CCZ_OK)
-            rc = ccz_pcs_load(&s->genuine.pcs, v->collateral_dir, &s->genuine.roots, err);
-    }
+    if (v->collateral_dir)
+        rc = load_genuine(&s->genuine, v, err);
     if (rc == CCZ_OK && v->trust_sim_dir)
         rc = load_simulated(&s->simulated, v->trust_sim_dir, err);
     if (rc == CCZ_OK)
@@ -112,6 +125,8 @@ ccz_rc ccz_verifier_new(struct ccz_verifier **out, const struct ccz_verifier_cfg
         return ccz_hint(err, rc,
                         "give a collateral directory, or the trust directory of a software TEE");
     }
+    if (cfg->fetch && !cfg->collateral_dir)
+        return ccz_fail(err, CCZ_E_ARG, "verifier:config", 0, "no directory to fetch into");
     struct ccz_verifier *v = calloc(1, sizeof(*v));
     if (!v || pthread_mutex_init(&v->lock, NULL) != 0) {
         free(v);
@@ -120,6 +135,8 @@ ccz_rc ccz_verifier_new(struct ccz_verifier **out, const struct ccz_verifier_cfg
     bool failed = false;
     v->clock = cfg->clock;
     v->policy = cfg->policy;
+    v->fetch = cfg->fetch;
+    v->fetch_arg = cfg->fetch_arg;
     v->collateral_dir = copy(&failed, cfg->collateral_dir);
     v->trust_sim_dir = copy(&failed, cfg->trust_sim_dir);
     ccz_rc rc = ccz_verify_cache_new(&v->cache, CACHE_LEN);
@@ -212,21 +229,66 @@ static ccz_rc choose(const struct ccz_collateral **collateral, const struct auth
     return rc == CCZ_OK ? refuse_unknown(&platform, err) : rc;
 }
 
+/* What choose() found, and the snapshot that it belongs to. */
+struct choice {
+    struct snapshot *s;
+    const struct ccz_collateral *collateral;
+    const struct authority *whose;
+};
+
+static ccz_rc choose_now(struct choice *c, struct ccz_verifier *v, const struct ccz_quote *q,
+                         struct ccz_err *err)
+{
+    snapshot_free(c->s);
+    c->s = snapshot_now(v);
+    return choose(&c->collateral, &c->whose, c->s, q, err);
+}
+
+static bool is_expired(const struct choice *c, int64_t now_s)
+{
+    return c->whose == &c->s->genuine && ccz_collateral_expires(c->collateral) < now_s;
+}
+
+/* Asks for what is missing or has expired. Another thread may have read the directory since. */
+static ccz_rc choose_or_fetch(struct choice *c, struct ccz_verifier *v, const struct ccz_quote *q,
+                              struct ccz_span quote, struct ccz_err *err)
+{
+    int64_t now_s = ccz_clock_now_s(v->clock);
+    ccz_rc rc = choose_now(c, v, q, err);
+    bool missing = rc == CCZ_E_NOT_FOUND || rc == CCZ_E_UNSUPPORTED;
+    if (!v->fetch || !(missing || (rc == CCZ_OK && is_expired(c, now_s))))
+        return rc;
+    struct ccz_err why = {0};
+    ccz_rc fetched = v->fetch(v->fetch_arg, quote, &why);
+    if (fetched != CCZ_OK && missing && err)
+        *err = why;
+    if (fetched != CCZ_OK)
+        return missing ? fetched : rc; /* what has expired is refused below */
+    rc = choose_now(c, v, q, err);
+    if (rc == CCZ_OK && !is_expired(c, now_s))
+        return CCZ_OK;
+    rc = ccz_verifier_reload(v, err);
+    return rc == CCZ_OK ? choose_now(c, v, q, err) : rc;
+}
+
 ccz_rc ccz_verifier_verify(struct ccz_verifier *v, struct ccz_claims *claims, struct ccz_span quote,
                            struct ccz_err *err)
 {
     *claims = (struct ccz_claims){0};
-    CCZ_AUTO(snapshot) s = snapshot_now(v);
+    struct choice c = {0};
     struct ccz_quote q;
     ccz_rc rc = ccz_quote_parse(&q, quote, err);
-    struct ccz_verify_cfg cfg = {.now_s = ccz_clock_now_s(v->clock), .cache = v->cache};
-    const struct authority *whose = NULL;
     if (rc == CCZ_OK)
-        rc = choose(&cfg.collateral, &whose, s, &q, err);
-    if (rc != CCZ_OK)
-        return rc;
-    cfg.roots = &whose->roots;
-    return ccz_quote_verify(claims, quote, &cfg, err);
+        rc = choose_or_fetch(&c, v, &q, quote, err);
+    if (rc == CCZ_OK) {
+        const struct ccz_verify_cfg cfg = {.now_s = ccz_clock_now_s(v->clock),
+                                           .roots = &c.whose->roots,
+                                           .collateral = c.collateral,
+                                           .cache = v->cache};
+        rc = ccz_quote_verify(claims, quote, &cfg, err);
+    }
+    snapshot_free(c.s);
+    return rc;
 }
 
 ccz_rc ccz_verifier_appraise(void *verifier, struct ccz_claims *claims, struct ccz_span quote,
