@@ -17,6 +17,8 @@ cli_fn cmd_evidence_inspect, cmd_evidence_verify;
 cli_fn cmd_evidence_radar;
 /* cmd_policy.c, cmd_policy_test.c */
 cli_fn cmd_policy_check, cmd_policy_explain, cmd_policy_draft, cmd_policy_schema, cmd_policy_test;
+/* cmd_collateral.c; bundle dispatches its own verbs */
+cli_fn cmd_collateral_fetch, cmd_collateral_bundle, cmd_collateral_status;
 /* cmd_kms.c: dispatches its own verbs (key create, policy put, ...) */
 cli_fn cmd_kms;
 /* cmd_infer.c */

@@ -207,8 +207,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_store_fetch_amd(struct ccz_pcs_store *s,
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_store_refresh(struct ccz_pcs_store *s, int64_t *next_s,
                                                   struct ccz_err *err);
 /**
- * {"from", "update", "bundles": [as ccz_pcs_report(), and "from", "fetched", "refresh" if known], "failures":
- *  [{"what", "at", "where", "message"}], "waiting": [{"for", "until"}]}
+ * {"from", "update", "bundles": [as ccz_pcs_report(), and "from", "update", "fetched", "refresh" if known], "amd":
+ * [{"name", "expires", "seconds_left", "expired", "veks"}], "failures": [{"what", "at", "where", "message"}],
+ * "waiting": [{"for", "until"}]}
  */
 CCZ_API void ccz_pcs_store_report(struct ccz_buf *out, struct ccz_pcs_store *s);
 

@@ -12,6 +12,7 @@
  *   verifier:no-collateral  CCZ_E_NOT_FOUND: no bundle for the quote's platform (tee, FMSPC, PCK
  * CA) verifier:no-policy      CCZ_E_POLICY: ccz_verifier_appraise() without a policy
  *   verifier:config         CCZ_E_ARG
+ * With cfg.fetch, what that function says about a quote for which there is no collateral.
  * Collateral is read at start and at ccz_verifier_reload(); what verified before is remembered per
  * attestation key (quote.h), so that a known peer costs one signature check and some hashing. For
  * evidence that comes again byte for byte (certificates, ratls.h), whole results can be remembered
@@ -40,6 +41,14 @@ struct ccz_verifier_cfg {
      *  judges its claims each time, at that time. Failures are not remembered. About 3 KB each. */
     size_t verdicts_len;
     int64_t verdict_age_s; /**< and not longer than this; 0 = an hour */
+    /**
+     * NULL = what is in the directories is all there is. Else called, on the thread that verifies and for as long
+     * as it takes, when a quote's collateral is missing or has expired; after CCZ_OK collateral_dir, which may be
+     * empty at the start, is read again. ccz_pcs_store_fetch_quote() fits, with a store (its arg) on the same
+     * directory: it asks nobody about quotes that are not genuine. Any thread.
+     */
+    ccz_rc (*fetch)(void *arg, struct ccz_span quote, struct ccz_err *err);
+    void *fetch_arg;
 };
 /**
  * Reads collateral once; re-read with ccz_verifier_reload() when it nears expiry.

@@ -6,7 +6,9 @@
 #include <cczoo/codec.h>
 #include <cczoo/x509.h>
 
+#include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -365,4 +367,50 @@ ccz_rc cczi_amd_fetch(struct ccz_pcs_store *s, const struct ccz_pcs_want_amd *wa
     if (rc != CCZ_OK && err)
         *err = why;
     return rc;
+}
+
+/* ---------------------------------------------------------------------------------- report */
+
+static size_t count_veks(const char *path)
+{
+    size_t len = 0;
+    DIR *d = opendir(path);
+    if (!d)
+        return 0;
+    for (struct dirent *e; (e = readdir(d)) != NULL;)
+        len += strstr(e->d_name, ".vek.der") != NULL;
+    closedir(d);
+    return len;
+}
+
+static int is_amd(const struct dirent *e)
+{
+    return strncmp(e->d_name, "snp-", 4) == 0;
+}
+
+void cczi_amd_report(struct ccz_buf *out, const char *dir, int64_t now_s)
+{
+    struct dirent **list = NULL;
+    int len = scandir(dir, &list, is_amd, alphasort);
+    for (int i = 0; i < len; i++) {
+        char path[CCZI_PCS_PATH_SIZE], until[21];
+        CCZ_AUTO_BUF der;
+        CCZ_AUTO(ccz_crl) crl = NULL;
+        ccz_buf_init(&der, CCZ_PCS_ANSWER_SIZE_MAX);
+        int64_t until_s = 0; /* an unreadable list has expired */
+        char file[CCZI_PCS_PATH_SIZE];
+        if (cczi_path(path, dir, list[i]->d_name, NULL) == CCZ_OK &&
+            cczi_path(file, path, "crl.der", NULL) == CCZ_OK &&
+            ccz_file_read(&der, file, NULL) == CCZ_OK &&
+            ccz_crl_parse(&crl, ccz_buf_span(&der), NULL) == CCZ_OK)
+            until_s = ccz_crl_next_update(crl);
+        ccz_time_format(until, until_s);
+        ccz_buf_put_str(out, i ? ",{\"name\":" : "{\"name\":");
+        ccz_json_put_str(out, ccz_span_str(list[i]->d_name));
+        ccz_buf_printf(
+            out, ",\"expires\":\"%s\",\"seconds_left\":%lld,\"expired\":%s,\"veks\":%zu}", until,
+            (long long)(until_s - now_s), now_s > until_s ? "true" : "false", count_veks(path));
+        free(list[i]);
+    }
+    free(list);
 }

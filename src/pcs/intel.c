@@ -111,6 +111,15 @@ static void put_update(char *text, size_t size, const struct ccz_pcs_store *s, c
         (void)snprintf(text, size, "%cupdate=early", first);
 }
 
+void cczi_update_name(char name[CCZI_UPDATE_SIZE], const struct ccz_pcs_store *s)
+{
+    if (s->eval_number)
+        (void)snprintf(name, CCZI_UPDATE_SIZE, "%u", s->eval_number);
+    else
+        (void)snprintf(name, CCZI_UPDATE_SIZE, "%s",
+                       s->update == CCZ_PCS_EARLY ? "early" : "standard");
+}
+
 static ccz_rc make_urls(char url[CCZI_DOCS][CCZI_PCS_URL_SIZE], const struct ccz_pcs_store *s,
                         const struct ccz_pcs_want *want, struct ccz_err *err)
 {
@@ -322,9 +331,11 @@ static ccz_rc check(const struct job *j, struct ccz_buf parts[CCZI_PARTS], struc
 
 static void put_source(struct ccz_buf *out, const struct job *j)
 {
+    char update[CCZI_UPDATE_SIZE];
+    cczi_update_name(update, j->s);
     ccz_buf_put_str(out, "{\"from\":");
     ccz_json_put_str(out, ccz_span_str(j->s->base));
-    ccz_buf_put_str(out, ",\"parts\":{");
+    ccz_buf_printf(out, ",\"update\":\"%s\",\"parts\":{", update);
     for (int doc = 0; doc < CCZI_DOCS; doc++) {
         char fetched[21], refresh[21];
         const struct cczi_document *d = &j->doc[doc];

@@ -125,7 +125,7 @@ CCZ_MUST_USE ccz_rc cczi_unescape(struct ccz_buf *out, struct ccz_span text, str
 
 /* ----------------------------------------------------------------------------------- store */
 
-enum { CCZI_FAILURES = 32 };
+enum { CCZI_FAILURES = 32, CCZI_UPDATE_SIZE = 16 };
 struct cczi_failure {
     char what[CCZ_PCS_NAME_MAX + 1];
     int64_t at_s; /* 0 = free */
@@ -134,7 +134,7 @@ struct cczi_failure {
 /* What source.json of a bundle says. */
 struct cczi_source {
     char name[CCZ_PCS_NAME_MAX + 1];
-    char from[CCZI_PCS_URL_SIZE];
+    char from[CCZI_PCS_URL_SIZE], update[CCZI_UPDATE_SIZE];
     int64_t fetched_s, refresh_s; /* oldest, earliest */
 };
 struct ccz_pcs_store {
@@ -175,6 +175,10 @@ CCZ_MUST_USE ccz_rc cczi_pck_fetch(struct ccz_pcs_want *want, struct cczi_pck_fi
                                    struct ccz_pcs_store *s, struct ccz_err *err);
 CCZ_MUST_USE ccz_rc cczi_amd_fetch(struct ccz_pcs_store *s, const struct ccz_pcs_want_amd *want,
                                    struct ccz_err *err);
+/* "standard", "early" or a TCB evaluation data number. */
+void cczi_update_name(char name[CCZI_UPDATE_SIZE], const struct ccz_pcs_store *s);
+/* The elements of "amd" in ccz_pcs_store_report(). */
+void cczi_amd_report(struct ccz_buf *out, const char *dir, int64_t now_s);
 /* What AMD delivered fits together: chain, revocation list (may be empty), and the VEK (may be empty) with chip and
  * TCB. *until_s: end of the list. */
 CCZ_MUST_USE ccz_rc cczi_amd_check(struct ccz_span ark, struct ccz_span ask, struct ccz_span crl,

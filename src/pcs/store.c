@@ -136,7 +136,9 @@ static void load_source(struct cczi_source *out, const char *dir, const char *na
         ccz_json_parse(&json, ccz_buf_span(&text), NULL) != CCZ_OK)
         return;
     const char *from = ccz_json_str(ccz_json_get(json, "from")), *key = NULL;
+    const char *update = ccz_json_str(ccz_json_get(json, "update"));
     (void)snprintf(out->from, sizeof(out->from), "%s", from ? from : "");
+    (void)snprintf(out->update, sizeof(out->update), "%s", update ? update : "");
     const struct ccz_json *parts = ccz_json_get(json, "parts"), *part;
     out->fetched_s = out->refresh_s = INT64_MAX;
     while ((part = ccz_json_next(&key, parts)) != NULL) {
@@ -431,6 +433,8 @@ static void put_bundles(struct ccz_buf *out, const struct ccz_pcs_store *s, int6
         ccz_buf_put_str(out, ",");
         put_text(out, "from", src->from);
         ccz_buf_put_str(out, ",");
+        put_text(out, "update", src->update);
+        ccz_buf_put_str(out, ",");
         put_time(out, "fetched", src->fetched_s);
         ccz_buf_put_str(out, ",");
         put_time(out, "refresh", src->refresh_s);
@@ -465,9 +469,13 @@ void ccz_pcs_store_report(struct ccz_buf *out, struct ccz_pcs_store *s)
     ccz_buf_put_str(out, "{");
     put_text(out, "from", s->base);
     ccz_buf_put_str(out, ",");
-    put_text(out, "update", s->update == CCZ_PCS_EARLY ? "early" : "standard");
+    char update[CCZI_UPDATE_SIZE];
+    cczi_update_name(update, s);
+    put_text(out, "update", update);
     ccz_buf_put_str(out, ",\"bundles\":[");
     put_bundles(out, s, now_s);
+    ccz_buf_put_str(out, "],\"amd\":[");
+    cczi_amd_report(out, s->dir, now_s);
     ccz_buf_put_str(out, "],\"failures\":[");
     put_failures(out, s);
     ccz_buf_put_str(out, "],\"waiting\":[");

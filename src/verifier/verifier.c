@@ -32,6 +32,8 @@ struct ccz_verifier {
     const struct ccz_policy *policy;
     size_t verdicts_len;
     int64_t verdict_age_s;
+    ccz_rc (*fetch)(void *arg, struct ccz_span quote, struct ccz_err *err);
+    void *fetch_arg;
     struct ccz_verify_cache *cache; /* outlives reloads: its keys name the collateral's content */
     pthread_mutex_t lock;           /* guards `now` */
     struct snapshot *now;
@@ -77,6 +79,20 @@ static ccz_rc load_simulated(struct authority *a, const char *dir, struct ccz_er
     return rc;
 }
 
+/* An empty directory is fine if it can be filled. */
+static ccz_rc load_genuine(struct authority *a, const struct ccz_verifier *v, struct ccz_err *err)
+{
+    struct ccz_err why = {0};
+    ccz_rc rc = ccz_roots_add_intel(&a->roots);
+    if (rc == CCZ_OK)
+        rc = ccz_pcs_load(&a->pcs, v->collateral_dir, &a->roots, &why);
+    if (v->fetch && rc == CCZ_E_NOT_FOUND && strcmp(why.where, "pcs:empty") == 0)
+        return CCZ_OK;
+    if (rc != CCZ_OK && err)
+        *err = why;
+    return rc;
+}
+
 static ccz_rc load(struct snapshot **out, const struct ccz_verifier *v, struct ccz_err *err)
 {
     CCZ_AUTO(snapshot) s = calloc(1, sizeof(*s));
@@ -84,11 +100,8 @@ static ccz_rc load(struct snapshot **out, const struct ccz_verifier *v, struct c
         return ccz_fail(err, CCZ_E_NOMEM, "verifier:memory", 0, "out of memory");
     atomic_init(&s->refs, 1);
     ccz_rc rc = CCZ_OK;
-    if (v->collateral_dir) {
-        rc = ccz_roots_add_intel(&s->genuine.roots);
-        if (rc == CCZ_OK)
-            rc = ccz_pcs_load(&s->genuine.pcs, v->collateral_dir, &s->genuine.roots, err);
-    }
+    if (v->collateral_dir)
+        rc = load_genuine(&s->genuine, v, err);
     if (rc == CCZ_OK && v->trust_sim_dir)
         rc = load_simulated(&s->simulated, v->trust_sim_dir, err);
     if (rc == CCZ_OK && v->verdicts_len > 0 &&
@@ -123,6 +136,8 @@ ccz_rc ccz_verifier_new(struct ccz_verifier **out, const struct ccz_verifier_cfg
     if (cfg->verdicts_len > CCZ_VERIFIER_VERDICTS_MAX || cfg->verdict_age_s < 0)
         return ccz_fail(err, CCZ_E_ARG, "verifier:config", (int64_t)cfg->verdicts_len,
                         "at most %d verdicts, and no negative age", CCZ_VERIFIER_VERDICTS_MAX);
+    if (cfg->fetch && !cfg->collateral_dir)
+        return ccz_fail(err, CCZ_E_ARG, "verifier:config", 0, "no directory to fetch into");
     struct ccz_verifier *v = calloc(1, sizeof(*v));
     if (!v || pthread_mutex_init(&v->lock, NULL) != 0) {
         free(v);
@@ -133,6 +148,8 @@ ccz_rc ccz_verifier_new(struct ccz_verifier **out, const struct ccz_verifier_cfg
     v->policy = cfg->policy;
     v->verdicts_len = cfg->verdicts_len;
     v->verdict_age_s = cfg->verdict_age_s ? cfg->verdict_age_s : HOUR_S;
+    v->fetch = cfg->fetch;
+    v->fetch_arg = cfg->fetch_arg;
     v->collateral_dir = copy(&failed, cfg->collateral_dir);
     v->trust_sim_dir = copy(&failed, cfg->trust_sim_dir);
     ccz_rc rc = ccz_verify_cache_new(&v->cache, CACHE_LEN);
@@ -227,43 +244,93 @@ static ccz_rc choose(const struct ccz_collateral **collateral, const struct auth
     return rc == CCZ_OK ? refuse_unknown(&platform, err) : rc;
 }
 
-static ccz_rc verify(const struct snapshot *s, struct ccz_claims *claims, struct ccz_span quote,
-                     struct ccz_verify_cfg cfg, struct ccz_err *err)
+/* What choose() found, and the snapshot that it belongs to. */
+struct choice {
+    struct snapshot *s;
+    const struct ccz_collateral *collateral;
+    const struct authority *whose;
+};
+
+static ccz_rc choose_now(struct choice *c, struct ccz_verifier *v, const struct ccz_quote *q,
+                         struct ccz_err *err)
+{
+    snapshot_free(c->s);
+    c->s = snapshot_now(v);
+    return choose(&c->collateral, &c->whose, c->s, q, err);
+}
+
+static bool is_expired(const struct choice *c, int64_t now_s)
+{
+    return c->whose == &c->s->genuine && ccz_collateral_expires(c->collateral) < now_s;
+}
+
+/* Asks for what is missing or has expired. Another thread may have read the directory since. */
+static ccz_rc choose_or_fetch(struct choice *c, struct ccz_verifier *v, const struct ccz_quote *q,
+                              struct ccz_span quote, struct ccz_err *err)
+{
+    int64_t now_s = ccz_clock_now_s(v->clock);
+    ccz_rc rc = choose_now(c, v, q, err);
+    bool missing = rc == CCZ_E_NOT_FOUND || rc == CCZ_E_UNSUPPORTED;
+    if (!v->fetch || !(missing || (rc == CCZ_OK && is_expired(c, now_s))))
+        return rc;
+    struct ccz_err why = {0};
+    ccz_rc fetched = v->fetch(v->fetch_arg, quote, &why);
+    if (fetched != CCZ_OK && missing && err)
+        *err = why;
+    if (fetched != CCZ_OK)
+        return missing ? fetched : rc; /* what has expired is refused below */
+    rc = choose_now(c, v, q, err);
+    if (rc == CCZ_OK && !is_expired(c, now_s))
+        return CCZ_OK;
+    rc = ccz_verifier_reload(v, err);
+    return rc == CCZ_OK ? choose_now(c, v, q, err) : rc;
+}
+
+static ccz_rc verify(struct choice *c, struct ccz_verifier *v, struct ccz_claims *claims,
+                     struct ccz_span quote, int64_t now_s, struct ccz_err *err)
 {
     struct ccz_quote q;
-    const struct authority *whose = NULL;
     ccz_rc rc = ccz_quote_parse(&q, quote, err);
     if (rc == CCZ_OK)
-        rc = choose(&cfg.collateral, &whose, s, &q, err);
+        rc = choose_or_fetch(c, v, &q, quote, err);
     if (rc != CCZ_OK)
         return rc;
-    cfg.roots = &whose->roots;
+    const struct ccz_verify_cfg cfg = {.now_s = now_s,
+                                       .roots = &c->whose->roots,
+                                       .collateral = c->collateral,
+                                       .cache = v->cache};
     return ccz_quote_verify(claims, quote, &cfg, err);
 }
 
 /* Genuine at @p now_s, and accepted by @p policy (NULL: not asked). Only what was accepted is remembered, so that
  * peers who are refused anyhow push nobody out; the policy is asked every time. */
-static ccz_rc judge(struct ccz_verifier *v, struct ccz_claims *claims, struct ccz_span quote,
-                    const struct ccz_policy *policy, struct ccz_err *err)
+static ccz_rc judge_with(struct choice *c, struct ccz_verifier *v, struct ccz_claims *claims,
+                         struct ccz_span quote, const struct ccz_policy *policy,
+                         struct ccz_err *err)
 {
-    CCZ_AUTO(snapshot) s = snapshot_now(v);
     uint8_t key[CCZI_VERDICT_KEY_SIZE];
     int64_t now_s = ccz_clock_now_s(v->clock);
     struct ccz_verdict verdict = {0};
-    if (s->verdicts && cczi_verdicts_key(key, quote) != CCZ_OK)
+    if (v->verdicts_len && cczi_verdicts_key(key, quote) != CCZ_OK)
         return ccz_fail(err, CCZ_E_INTERNAL, "verifier:hash", 0, "evidence could not be hashed");
-    bool known = s->verdicts && cczi_verdicts_get(claims, s->verdicts, key, now_s);
-    ccz_rc rc = CCZ_OK;
-    if (!known)
-        rc = verify(s, claims, quote, (struct ccz_verify_cfg){.now_s = now_s, .cache = v->cache},
-                    err);
+    bool known = c->s->verdicts && cczi_verdicts_get(claims, c->s->verdicts, key, now_s);
+    ccz_rc rc = known ? CCZ_OK : verify(c, v, claims, quote, now_s, err);
     if (rc == CCZ_OK && policy)
         rc = ccz_policy_eval(&verdict, policy, claims, now_s, err);
     if (rc == CCZ_OK && policy && !verdict.accept)
         rc = ccz_fail(err, CCZ_E_INTERNAL, "verifier:verdict", 0,
                       "policy accepted without a verdict");
-    if (rc == CCZ_OK && s->verdicts && !known)
-        cczi_verdicts_put(s->verdicts, key, claims, now_s);
+    if (rc == CCZ_OK && c->s->verdicts && !known)
+        cczi_verdicts_put(c->s->verdicts, key, claims, now_s);
+    return rc;
+}
+
+static ccz_rc judge(struct ccz_verifier *v, struct ccz_claims *claims, struct ccz_span quote,
+                    const struct ccz_policy *policy, struct ccz_err *err)
+{
+    struct choice c = {.s = snapshot_now(v)};
+    ccz_rc rc = judge_with(&c, v, claims, quote, policy, err);
+    snapshot_free(c.s);
     return rc;
 }
 

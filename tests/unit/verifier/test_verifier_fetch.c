@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "pcs/pcs_test.h"
+
+#include <cczoo/verifier.h>
+
+#define REAL_SET   "tdx4-phala-b0c06f-2025-06"
+#define REAL_NOW_S INT64_C(1752919234) /* when its publisher verified it */
+
+/* ------------------------------------------------------------------------------------- hook */
+
+struct hook {
+    ccz_rc rc;
+    int calls;
+};
+
+static ccz_rc on_fetch(void *arg, struct ccz_span quote, struct ccz_err *err)
+{
+    struct hook *h = arg;
+    (void)quote;
+    h->calls++;
+    return h->rc == CCZ_OK ? CCZ_OK : ccz_fail(err, h->rc, "test:fetch", 0, "as told");
+}
+
+static void test_hook(void)
+{
+    test_setup();
+    struct kit k;
+    struct hook hook = {.rc = CCZ_E_UNAVAILABLE};
+    struct ccz_verifier *v = NULL;
+    struct ccz_err err = {0};
+    struct ccz_claims claims;
+    test_kit(&k, CCZ_TEE_SGX, 1);
+    CHECK(ccz_dir_make(test_path("empty"), 0755, NULL) == CCZ_OK);
+    struct ccz_verifier_cfg cfg = {.clock = {test_clock, NULL},
+                                   .collateral_dir = test_path("empty")};
+    test_said(ccz_verifier_new(&v, &cfg, &err), &err, CCZ_E_NOT_FOUND, "pcs:empty");
+    cfg.fetch = on_fetch;
+    cfg.fetch_arg = &hook;
+    CHECK(ccz_verifier_new(&v, &cfg, &err) == CCZ_OK);
+    test_said(ccz_verifier_verify(v, &claims, ccz_buf_span(&k.quote), &err), &err,
+              CCZ_E_UNAVAILABLE, "test:fetch");
+    hook.rc = CCZ_OK; /* says that it is there, but it is not */
+    test_said(ccz_verifier_verify(v, &claims, ccz_buf_span(&k.quote), &err), &err, CCZ_E_NOT_FOUND,
+              "verifier:no-collateral");
+    CHECK(hook.calls == 2);
+    /* what is no quote is nothing to fetch for */
+    CHECK(ccz_verifier_verify(v, &claims, CCZ_SPAN("x", 1), &err) == CCZ_E_FORMAT);
+    CHECK(hook.calls == 2);
+    ccz_verifier_free(v);
+    struct ccz_verifier_cfg bad = cfg;
+    bad.collateral_dir = NULL;
+    bad.trust_sim_dir = test_path("empty");
+    test_said(ccz_verifier_new(&v, &bad, &err), &err, CCZ_E_ARG, "verifier:config");
+    kit_free(&k);
+}
+
+/* --------------------------------------------------------------------------- real collateral */
+
+static void load(struct ccz_buf *out, const char *file)
+{
+    const char *env = getenv("CCZOO_VECTORS");
+    char path[2048];
+    (void)snprintf(path, sizeof(path), "%s/tee/" REAL_SET "/%s",
+                   env ? env : CCZ_TEST_SOURCE_DIR "/../shared/vectors", file);
+    ccz_buf_init(out, 1 << 20);
+    if (ccz_file_read(out, path, NULL) != CCZ_OK) {
+        fprintf(stderr, "skipped: no %s\n", path);
+        exit(77);
+    }
+}
+
+enum { REAL_FILES = 7 };
+static const char *const real_files[REAL_FILES] = {
+    "collateral/tcb_info.json",
+    "collateral/tcb_info_issuer_chain.pem",
+    "collateral/qe_identity.json",
+    "collateral/qe_identity_issuer_chain.pem",
+    "collateral/root_ca_crl.der",
+    "collateral/pck_crl.der",
+    "collateral/pck_crl_issuer_chain.pem",
+};
+
+/* A verifier that starts with nothing, on a server that has Intel's documents. */
+static void test_real(void)
+{
+    struct ccz_buf quote, file[REAL_FILES];
+    struct fake_pcs f;
+    struct ccz_roots roots = {0};
+    struct ccz_err err = {0};
+    struct ccz_claims claims;
+    load(&quote, "evidence.bin");
+    for (int i = 0; i < REAL_FILES; i++)
+        load(&file[i], real_files[i]);
+    test_setup();
+    test_now = REAL_NOW_S;
+    CHECK(ccz_roots_add_intel(&roots) == CCZ_OK);
+    const struct ccz_collateral_src src = {
+        .tcb_info = ccz_buf_span(&file[0]),
+        .tcb_info_chain = ccz_buf_span(&file[1]),
+        .qe_identity = ccz_buf_span(&file[2]),
+        .qe_identity_chain = ccz_buf_span(&file[3]),
+        .root_ca_crl = ccz_buf_span(&file[4]),
+        .pck_crl = ccz_buf_span(&file[5]),
+        .pck_crl_chain = ccz_buf_span(&file[6]),
+    };
+    fake_pcs_open(&f, &(struct fake_knobs){.serve = {&src}, .crl = FAKE_HEX});
+    CCZ_AUTO(ccz_http_client) client = test_client();
+    char dir[512];
+    (void)snprintf(dir, sizeof(dir), "%s", test_path("s"));
+    struct ccz_pcs_store_cfg sc = test_cfg(dir, &roots, client, fake_url(&f.site, ""));
+    CCZ_AUTO(ccz_pcs_store) s = test_store(&sc);
+    const struct ccz_verifier_cfg cfg = {.clock = {test_clock, NULL},
+                                         .collateral_dir = dir,
+                                         .fetch = ccz_pcs_store_fetch_quote,
+                                         .fetch_arg = s};
+    CCZ_AUTO(ccz_verifier) v = NULL;
+    CHECK(ccz_verifier_new(&v, &cfg, &err) == CCZ_OK);
+    test_said(ccz_verifier_verify(v, &claims, ccz_buf_span(&quote), &err), &err, CCZ_OK, err.where);
+    CHECK(claims.tee == CCZ_TEE_TDX && claims.tcb_status == CCZ_TCB_UP_TO_DATE);
+    CHECK(fake_pcs_requests(&f) == 4);
+    CHECK(ccz_verifier_verify(v, &claims, ccz_buf_span(&quote), &err) == CCZ_OK);
+    CHECK(fake_pcs_requests(&f) == 0);
+    /* expired, and nothing newer to be had: refused, not bridged */
+    test_now += 40 * 86400;
+    CHECK(ccz_verifier_verify(v, &claims, ccz_buf_span(&quote), &err) == CCZ_E_EXPIRED);
+    CHECK(fake_pcs_requests(&f) > 0);
+    /* evidence that is not genuine makes nobody ask */
+    struct kit k;
+    test_kit(&k, CCZ_TEE_SGX, 1);
+    test_said(ccz_verifier_verify(v, &claims, ccz_buf_span(&k.quote), &err), &err, CCZ_E_UNTRUSTED,
+              "quote:pck-root");
+    CHECK(fake_pcs_requests(&f) == 0);
+    kit_free(&k);
+    fake_pcs_close(&f);
+    ccz_buf_free(&quote);
+    for (int i = 0; i < REAL_FILES; i++)
+        ccz_buf_free(&file[i]);
+}
+
+static const struct ccz_test tests[] = {
+    {"verifier.fetch_hook", test_hook},
+    {"verifier.fetch_real", test_real},
+};
+
+int main(int argc, char **argv)
+{
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
