@@ -72,7 +72,7 @@ static ccz_rc check_qe_report(struct cczi_sigs *sigs, const struct ccz_quote *q,
 {
     static const struct cczi_sig_refusal refusal = {
         "quote:qe-signature", "the PCK key did not sign the QE report", NULL};
-    cczi_sigs_add_raw(sigs, ccz_cert_key(leaf), q->qe_signature, q->qe_report, &refusal);
+    (void)cczi_sigs_add_raw(sigs, ccz_cert_key(leaf), q->qe_signature, q->qe_report, &refusal);
     struct cczi_sgx_report report;
     cczi_sgx_report_read(&report, q->qe_report);
     const struct ccz_span bound[] = {q->attest_key, q->qe_auth};

@@ -102,7 +102,7 @@ static void collect_signature(struct cczi_sigs *sigs, const struct ccz_quote *q,
 {
     static const struct cczi_sig_refusal refusal = {
         "quote:signature", "the attestation key did not sign header and body", NULL};
-    cczi_sigs_add_raw(sigs, e->attest_key, q->signature, q->signed_bytes, &refusal);
+    (void)cczi_sigs_add_raw(sigs, e->attest_key, q->signature, q->signed_bytes, &refusal);
 }
 
 /* D.10; a revoked TCB has lost its secrets, so that nothing it signed is genuine. */
