@@ -21,9 +21,9 @@ const struct ccz_ecdsa_job *cczi_sigs_add(struct cczi_sigs *s, const struct ccz_
     return &s->job[s->len++];
 }
 
-const struct ccz_ecdsa_job *
-cczi_sigs_add_raw(struct cczi_sigs *s, const struct ccz_key *key, struct ccz_span sig,
-                  struct ccz_span signed_bytes, const struct cczi_sig_refusal *refusal)
+const struct ccz_ecdsa_job *cczi_sigs_add_raw(struct cczi_sigs *s, const struct ccz_key *key,
+                                              struct ccz_span sig, struct ccz_span signed_bytes,
+                                              const struct cczi_sig_refusal *refusal)
 {
     struct ccz_ecdsa_job job = {.key = key, .sig = sig, .form = CCZ_SIG_RAW, .digest_size = 32};
     ccz_rc rc = ccz_sha256(job.digest, signed_bytes);
