@@ -138,8 +138,8 @@ static unsigned decode_public(uint8_t *to, struct ccz_span whole)
     return wrong;
 }
 
-static ccz_rc decode(struct ccz_buf *out, struct ccz_span text, enum ccz_base64 kind, bool is_public,
-                     struct ccz_err *err)
+static ccz_rc decode(struct ccz_buf *out, struct ccz_span text, enum ccz_base64 kind,
+                     bool is_public, struct ccz_err *err)
 {
     struct ccz_span whole = text;
     size_t tail = 0, old = out->size;

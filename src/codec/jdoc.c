@@ -225,7 +225,7 @@ static void check_key(struct reader *r, const struct ccz_jnode *object, struct c
 {
     const struct ccz_jnode *n = object + 1;
     for (uint32_t i = 1; i < object->len; i++, n += n->span) {
-        if (ccz_span_eq(n->key, key))
+        if (n->key.size == key.size && ccz_span_eq(n->key, key))
             fail(r, "duplicate object key");
     }
 }
@@ -383,7 +383,7 @@ const struct ccz_jnode *ccz_jnode_get(const struct ccz_jnode *n, const char *key
     struct ccz_span want = ccz_span_str(key);
     const struct ccz_jnode *m = n + 1;
     for (uint32_t i = 0; i < n->len; i++, m += m->span) {
-        if (ccz_span_eq(m->key, want))
+        if (m->key.size == want.size && ccz_span_eq(m->key, want))
             return m;
     }
     return NULL;

@@ -84,6 +84,10 @@ ccz_rc ccz_json_parse(struct ccz_json **out, struct ccz_span text, struct ccz_er
     if (deep < text.size)
         return ccz_fail(err, CCZ_E_LIMIT, "json:depth", (int64_t)deep,
                         "byte %zu: nested deeper than %d levels", deep, JSON_DEPTH_MAX);
+    const uint8_t *nul = text.size ? memchr(text.ptr, 0, text.size) : NULL;
+    if (nul) /* nowhere allowed, but jansson skips one behind a number */
+        return ccz_fail(err, CCZ_E_FORMAT, "json:parse", nul - text.ptr, "byte %zu: NUL",
+                        (size_t)(nul - text.ptr));
     json_error_t e;
     json_t *root = json_loadb(text.size ? (const char *)text.ptr : "", text.size,
                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);

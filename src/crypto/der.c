@@ -8,12 +8,10 @@
 
 /* ------------------------------------------------------------------------------- reading */
 
-/* 10.1: the definite form with the fewest bytes. Four length bytes are more than any input here. */
-static size_t der_length(struct ccz_rd *r)
+/* 10.1: the rest of a length whose first byte is @p first, 0x80 or more: the definite form with the
+ * fewest bytes. Four length bytes are more than any input here. */
+static size_t long_length(struct ccz_rd *r, uint8_t first)
 {
-    uint8_t first = ccz_rd_u8(r);
-    if (first < 0x80)
-        return first;
     unsigned n = first & 0x7fu;
     size_t v = 0;
     if (n == 0 || n > 4) /* 0x80 is the indefinite form */
@@ -32,10 +30,14 @@ bool cczi_der_peek(const struct ccz_rd *r, uint8_t tag)
 
 struct ccz_span cczi_der_take(struct ccz_rd *r, uint8_t tag)
 {
-    if (ccz_rd_u8(r) != tag)
+    if (r->bad || r->left < 2 || r->ptr[0] != tag) {
         r->bad = true;
-    size_t size = r->bad ? 0 : der_length(r);
-    return ccz_rd_take(r, size);
+        return (struct ccz_span){0};
+    }
+    uint8_t first = r->ptr[1];
+    r->ptr += 2;
+    r->left -= 2;
+    return ccz_rd_take(r, first < 0x80 ? first : long_length(r, first));
 }
 
 struct ccz_span cczi_der_whole(struct ccz_rd *r, uint8_t tag)

@@ -238,9 +238,8 @@ static ccz_rc check_rsa_pss(struct ccz_span spki, const struct cczi_signed *s)
 }
 
 /* The algorithm of @p s, or NULL and a refusal. */
-static const struct algorithm *find_algorithm(const struct cczi_signed *s,
-                                              const struct cczi_x509_kind *kind,
-                                              struct ccz_err *err)
+static const struct algorithm *
+find_algorithm(const struct cczi_signed *s, const struct cczi_x509_kind *kind, struct ccz_err *err)
 {
     for (size_t i = 0; i < sizeof(algorithms) / sizeof(algorithms[0]); i++) {
         if (ccz_span_eq(s->algorithm, algorithms[i].der))

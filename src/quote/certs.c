@@ -135,7 +135,7 @@ ccz_rc cczi_certs_link(struct cczi_certs *c, struct cczi_sigs *sigs, const struc
     ccz_rc rc = ccz_cert_issuer_job(&job, cert, issuer, err);
     if (rc != CCZ_OK)
         return rc;
-    cczi_sigs_add(sigs, &job, refusal);
+    (void)cczi_sigs_add(sigs, &job, refusal);
     for (size_t i = 0; i < c->len; i++) {
         if (c->seen[i].cert == cert && !c->seen[i].issuer)
             c->seen[i].issuer = issuer;

@@ -129,7 +129,7 @@ static ccz_rc take_certs(struct cczi_chain *c, struct cczi_certs *certs, struct 
 
 /* Is each certificate what its place asks for? */
 static ccz_rc check_roles(const struct cczi_chain *c, const struct cczi_chain_rule *rule,
-                                struct ccz_err *err)
+                          struct ccz_err *err)
 {
     for (size_t i = 0; i < c->len; i++) {
         const struct ccz_key *key = ccz_cert_key(c->cert[i]);

@@ -41,6 +41,7 @@ struct signed_doc {
     struct ccz_jdoc *json;
     const struct ccz_jnode *value; /* of the signed member, borrowed from json */
     uint8_t signature[64];
+    const struct ccz_ecdsa_job *job; /* its signature */
     struct cczi_chain chain;
 };
 
@@ -48,6 +49,7 @@ struct signed_doc {
 struct parts {
     const struct ccz_collateral_src *src;
     struct signed_doc tcb, qe;
+    const struct ccz_ecdsa_job *root_crl, *pck_crl;
     struct cczi_sigs sigs;
 };
 
@@ -86,9 +88,9 @@ static ccz_rc open_document(struct signed_doc *d, struct ccz_collateral *c, stru
     if (rc == CCZ_OK)
         rc = cczi_chain_read(&d->chain, &c->certs, sigs, pem, rule->chain, roots, err);
     if (rc == CCZ_OK)
-        cczi_sigs_add_raw(sigs, ccz_cert_key(d->chain.cert[0]),
-                          CCZ_SPAN(d->signature, sizeof(d->signature)), ccz_jnode_raw(d->value),
-                          &rule->signature);
+        d->job = cczi_sigs_add_raw(sigs, ccz_cert_key(d->chain.cert[0]),
+                                   CCZ_SPAN(d->signature, sizeof(d->signature)),
+                                   ccz_jnode_raw(d->value), &rule->signature);
     return rc;
 }
 
@@ -144,9 +146,9 @@ static const struct crl_rule pck_crl_rule = {
     .signature = {"collateral:pck-crl-signature", CRL_NOT_SIGNED, NULL},
 };
 
-static ccz_rc open_crl(struct ccz_crl **out, struct cczi_sigs *sigs, struct ccz_span in,
-                       const struct ccz_cert *issuer, const struct crl_rule *rule,
-                       struct ccz_err *err)
+static ccz_rc open_crl(struct ccz_crl **out, const struct ccz_ecdsa_job **out_job,
+                       struct cczi_sigs *sigs, struct ccz_span in, const struct ccz_cert *issuer,
+                       const struct crl_rule *rule, struct ccz_err *err)
 {
     ccz_rc rc = cczi_crl_read(out, in, rule->where, err);
     if (rc != CCZ_OK)
@@ -155,7 +157,7 @@ static ccz_rc open_crl(struct ccz_crl **out, struct cczi_sigs *sigs, struct ccz_
     rc = ccz_crl_issuer_job(&job, *out, issuer, err);
     if (rc != CCZ_OK)
         return cczi_at(err, rc, rule->where_issuer);
-    cczi_sigs_add(sigs, &job, &rule->signature);
+    *out_job = cczi_sigs_add(sigs, &job, &rule->signature);
     return CCZ_OK;
 }
 
@@ -246,10 +248,11 @@ static ccz_rc open_parts(struct ccz_collateral *c, struct parts *p, const struct
     if (rc == CCZ_OK)
         rc = check_one_root(c, p, err);
     if (rc == CCZ_OK)
-        rc = open_crl(&c->root_crl, &p->sigs, src->root_ca_crl, c->pck_ca.cert[1], &root_crl_rule,
-                      err);
+        rc = open_crl(&c->root_crl, &p->root_crl, &p->sigs, src->root_ca_crl, c->pck_ca.cert[1],
+                      &root_crl_rule, err);
     if (rc == CCZ_OK)
-        rc = open_crl(&c->pck_crl, &p->sigs, src->pck_crl, c->pck_ca.cert[0], &pck_crl_rule, err);
+        rc = open_crl(&c->pck_crl, &p->pck_crl, &p->sigs, src->pck_crl, c->pck_ca.cert[0],
+                      &pck_crl_rule, err);
     return rc;
 }
 
@@ -279,12 +282,34 @@ static ccz_rc read_meaning(struct ccz_collateral *c, const struct parts *p, stru
     return rc;
 }
 
-/* Digest of everything that went in, sizes included: names the content in cache keys. */
-static ccz_rc set_id(struct ccz_collateral *c, const struct ccz_collateral_src *src)
+static struct ccz_span digest_of(const struct ccz_ecdsa_job *job)
 {
-    const struct ccz_span parts[] = {src->tcb_info,          src->tcb_info_chain, src->qe_identity,
-                                     src->qe_identity_chain, src->root_ca_crl,    src->pck_crl,
-                                     src->pck_crl_chain,     src->pck_chain};
+    return CCZ_SPAN(job->digest, job->digest_size);
+}
+
+/* Digest of everything that went in, sizes included: names the content in cache keys. Documents and
+ * lists, the greater part, are in it by the digests that their signatures are about. */
+static ccz_rc set_id(struct ccz_collateral *c, const struct parts *p)
+{
+    const struct ccz_collateral_src *src = p->src;
+    struct ccz_span tcb = ccz_jnode_raw(p->tcb.value), qe = ccz_jnode_raw(p->qe.value);
+    const uint8_t *tcb_end = tcb.ptr + tcb.size, *qe_end = qe.ptr + qe.size;
+    const struct ccz_span parts[] = {
+        CCZ_SPAN(src->tcb_info.ptr, (size_t)(tcb.ptr - src->tcb_info.ptr)),
+        digest_of(p->tcb.job),
+        CCZ_SPAN(tcb_end, (size_t)(src->tcb_info.ptr + src->tcb_info.size - tcb_end)),
+        src->tcb_info_chain,
+        CCZ_SPAN(src->qe_identity.ptr, (size_t)(qe.ptr - src->qe_identity.ptr)),
+        digest_of(p->qe.job),
+        CCZ_SPAN(qe_end, (size_t)(src->qe_identity.ptr + src->qe_identity.size - qe_end)),
+        src->qe_identity_chain,
+        digest_of(p->root_crl),
+        p->root_crl->sig,
+        digest_of(p->pck_crl),
+        p->pck_crl->sig,
+        src->pck_crl_chain,
+        src->pck_chain,
+    };
     enum { PARTS_LEN = sizeof(parts) / sizeof(parts[0]) };
     CCZ_AUTO_BUF sizes;
     ccz_buf_init(&sizes, PARTS_LEN * sizeof(uint64_t));
@@ -343,7 +368,7 @@ static ccz_rc build(struct ccz_collateral *c, struct parts *p, const struct ccz_
     if (rc == CCZ_OK)
         rc = keep_pem(&c->pck_pem, p->src->pck_chain);
     if (rc == CCZ_OK)
-        rc = set_id(c, p->src);
+        rc = set_id(c, p);
     return rc == CCZ_OK
                ? rc
                : ccz_fail(err, rc, "collateral:memory", 0, "could not copy or digest the parts");

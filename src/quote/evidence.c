@@ -70,9 +70,9 @@ static ccz_rc check_revocation(const struct cczi_chain *chain, const struct ccz_
 static ccz_rc check_qe_report(struct cczi_sigs *sigs, const struct ccz_quote *q,
                               const struct ccz_cert *leaf, struct ccz_err *err)
 {
-    static const struct cczi_sig_refusal refusal = {
-        "quote:qe-signature", "the PCK key did not sign the QE report", NULL};
-    cczi_sigs_add_raw(sigs, ccz_cert_key(leaf), q->qe_signature, q->qe_report, &refusal);
+    static const struct cczi_sig_refusal refusal = {"quote:qe-signature",
+                                                    "the PCK key did not sign the QE report", NULL};
+    (void)cczi_sigs_add_raw(sigs, ccz_cert_key(leaf), q->qe_signature, q->qe_report, &refusal);
     struct cczi_sgx_report report;
     cczi_sgx_report_read(&report, q->qe_report);
     const struct ccz_span bound[] = {q->attest_key, q->qe_auth};

@@ -16,7 +16,7 @@ void cczi_fields_fail(struct cczi_fields *f, ccz_rc rc, const char *key, const c
 }
 
 const struct ccz_jnode *cczi_field_node(struct cczi_fields *f, const struct ccz_jnode *o,
-                                       const char *key, enum ccz_json_type type)
+                                        const char *key, enum ccz_json_type type)
 {
     const struct ccz_jnode *v = ccz_jnode_get(o, key);
     if (!v)

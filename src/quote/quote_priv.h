@@ -58,12 +58,13 @@ struct cczi_sigs {
     size_t len;
     ccz_rc rc; /* of collecting */
 };
-/* What @p job borrows, and @p refusal, must stay until cczi_sigs_check(). */
-void cczi_sigs_add(struct cczi_sigs *s, const struct ccz_ecdsa_job *job,
-                   const struct cczi_sig_refusal *refusal);
+/* What @p job borrows, and @p refusal, must stay until cczi_sigs_check(). @return the job in @p s */
+const struct ccz_ecdsa_job *cczi_sigs_add(struct cczi_sigs *s, const struct ccz_ecdsa_job *job,
+                                          const struct cczi_sig_refusal *refusal);
 /* A raw signature r || s by a P-256 key over SHA-256. */
-void cczi_sigs_add_raw(struct cczi_sigs *s, const struct ccz_key *key, struct ccz_span sig,
-                       struct ccz_span signed_bytes, const struct cczi_sig_refusal *refusal);
+const struct ccz_ecdsa_job *cczi_sigs_add_raw(struct cczi_sigs *s, const struct ccz_key *key,
+                                              struct ccz_span sig, struct ccz_span signed_bytes,
+                                              const struct cczi_sig_refusal *refusal);
 /* Checks all. @p later is what came after they were collected: if it is a refusal, already in
  * *err, it is the result unless one of the signatures fails, which comes first. */
 CCZ_MUST_USE ccz_rc cczi_sigs_check(struct cczi_sigs *s, ccz_rc later, struct ccz_err *err);
@@ -172,7 +173,7 @@ struct cczi_fields {
 };
 void cczi_fields_fail(struct cczi_fields *f, ccz_rc rc, const char *key, const char *what);
 const struct ccz_jnode *cczi_field_node(struct cczi_fields *f, const struct ccz_jnode *o,
-                                       const char *key, enum ccz_json_type type);
+                                        const char *key, enum ccz_json_type type);
 struct ccz_span cczi_field_str(struct cczi_fields *f, const struct ccz_jnode *o, const char *key);
 uint32_t cczi_field_uint(struct cczi_fields *f, const struct ccz_jnode *o, const char *key,
                          uint32_t max);

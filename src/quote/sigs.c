@@ -8,25 +8,28 @@
  */
 #include "quote/quote_priv.h"
 
-void cczi_sigs_add(struct cczi_sigs *s, const struct ccz_ecdsa_job *job,
-                   const struct cczi_sig_refusal *refusal)
+const struct ccz_ecdsa_job *cczi_sigs_add(struct cczi_sigs *s, const struct ccz_ecdsa_job *job,
+                                          const struct cczi_sig_refusal *refusal)
 {
+    static const struct ccz_ecdsa_job none;
     if (s->len == CCZI_SIGS_MAX) {
         s->rc = CCZ_E_INTERNAL;
-        return;
+        return &none;
     }
     s->job[s->len] = *job;
-    s->refusal[s->len++] = refusal;
+    s->refusal[s->len] = refusal;
+    return &s->job[s->len++];
 }
 
-void cczi_sigs_add_raw(struct cczi_sigs *s, const struct ccz_key *key, struct ccz_span sig,
-                       struct ccz_span signed_bytes, const struct cczi_sig_refusal *refusal)
+const struct ccz_ecdsa_job *cczi_sigs_add_raw(struct cczi_sigs *s, const struct ccz_key *key,
+                                              struct ccz_span sig, struct ccz_span signed_bytes,
+                                              const struct cczi_sig_refusal *refusal)
 {
     struct ccz_ecdsa_job job = {.key = key, .sig = sig, .form = CCZ_SIG_RAW, .digest_size = 32};
     ccz_rc rc = ccz_sha256(job.digest, signed_bytes);
     if (rc != CCZ_OK)
         s->rc = rc;
-    cczi_sigs_add(s, &job, refusal);
+    return cczi_sigs_add(s, &job, refusal);
 }
 
 ccz_rc cczi_sigs_check(struct cczi_sigs *s, ccz_rc later, struct ccz_err *err)

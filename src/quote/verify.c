@@ -64,9 +64,9 @@ static ccz_rc get_evidence(struct source *s, const struct ccz_quote *q,
         s->evidence = cczi_cache_get(cfg->cache, s->key);
     }
     s->is_new = !s->evidence;
-    return s->is_new ? cczi_evidence_new(&s->evidence, &s->pending, q, cfg->roots, cfg->collateral,
-                                         err)
-                     : CCZ_OK;
+    return s->is_new
+               ? cczi_evidence_new(&s->evidence, &s->pending, q, cfg->roots, cfg->collateral, err)
+               : CCZ_OK;
 }
 
 /* D.3: TCB info v2 and v3 with id SGX are about SGX, v3 with id TDX about TDX. */
@@ -102,7 +102,7 @@ static void collect_signature(struct cczi_sigs *sigs, const struct ccz_quote *q,
 {
     static const struct cczi_sig_refusal refusal = {
         "quote:signature", "the attestation key did not sign header and body", NULL};
-    cczi_sigs_add_raw(sigs, e->attest_key, q->signature, q->signed_bytes, &refusal);
+    (void)cczi_sigs_add_raw(sigs, e->attest_key, q->signature, q->signed_bytes, &refusal);
 }
 
 /* D.10; a revoked TCB has lost its secrets, so that nothing it signed is genuine. */
@@ -158,8 +158,8 @@ static ccz_rc verify(struct ccz_claims *out, const struct ccz_quote *q,
     if (rc == CCZ_OK)
         rc = evaluate_tcb(&tcb, s.evidence, c, is_td ? &td : NULL, qe_level, err);
     if (rc == CCZ_OK)
-        cczi_claims_fill(
-            out, &(struct cczi_claims_in){q, is_td ? &td : NULL, &qe, s.evidence, c, &tcb});
+        cczi_claims_fill(out,
+                         &(struct cczi_claims_in){q, is_td ? &td : NULL, &qe, s.evidence, c, &tcb});
     return rc;
 }
 

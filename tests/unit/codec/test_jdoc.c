@@ -12,9 +12,10 @@ static struct ccz_jdoc *parse(const char *text)
 
 static void test_read(void)
 {
-    static const char text[] = " {\"i\":-42,\"r\":2.5e0,\"s\":\"a\xc3\xa4/\",\"e\":\"a\\n\",\"n\":null,"
-                               "\"t\":true,\"f\":false,\"a\":[1,[],{}, \"x\"],\"o\": {\"z\":[{\"y\":7}]} ,"
-                               "\"empty\":\"\"}\n";
+    static const char text[] =
+        " {\"i\":-42,\"r\":2.5e0,\"s\":\"a\xc3\xa4/\",\"e\":\"a\\n\",\"n\":null,"
+        "\"t\":true,\"f\":false,\"a\":[1,[],{}, \"x\"],\"o\": {\"z\":[{\"y\":7}]} ,"
+        "\"empty\":\"\"}\n";
     CCZ_AUTO(ccz_jdoc) d = parse(text);
     const struct ccz_jnode *j = ccz_jdoc_root(d);
     int64_t i;
@@ -158,7 +159,8 @@ static void test_strict(void)
 /* Damaged documents: both readers take the same ones. */
 static void test_same(void)
 {
-    static const char text[] = "{\"a\":[1,-2,{\"c\":\"x\xc3\xa4\",\"d\":null}],\"bb\":1.5e3,\"b\":\"\"}";
+    static const char text[] =
+        "{\"a\":[1,-2,{\"c\":\"x\xc3\xa4\",\"d\":null}],\"bb\":1.5e3,\"b\":\"\"}";
     static const char put[] = "\"\\{}[]:,019-+.eEtfnu \x01\x80\xc3/";
     size_t both = 0;
     for (size_t at = 0; at + 1 < sizeof(text); at++) {

@@ -112,6 +112,8 @@ static void test_json_strict(void)
         CHECK(ccz_json_parse(&j, ccz_span_str(bad[i]), &err) == CCZ_E_FORMAT && !j);
         CHECK(strcmp(err.where, "json:parse") == 0);
     }
+    CHECK(ccz_json_parse(&j, CCZ_SPAN("[1\0]", 4), &err) == CCZ_E_FORMAT && err.aux == 2);
+    CHECK(ccz_json_parse(&j, CCZ_SPAN("1\0", 2), &err) == CCZ_E_FORMAT);
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
         CHECK(ccz_json_parse(&j, ccz_span_str(good[i]), &err) == CCZ_OK);
         ccz_json_free(j);

@@ -58,15 +58,27 @@ static void test_order_collateral(void)
         const char *where;
     } cases[] = {
         /* a signature, then something that shows at once */
-        {{PART(tcb_info), spoil_sig}, {PART(qe_identity), spoil_json}, "collateral:tcb-info-signature"},
+        {{PART(tcb_info), spoil_sig},
+         {PART(qe_identity), spoil_json},
+         "collateral:tcb-info-signature"},
         {{PART(tcb_info), spoil_sig}, {PART(ca_chain), drop}, "collateral:tcb-info-signature"},
-        {{PART(qe_identity), spoil_sig}, {PART(root_crl), spoil_first}, "collateral:qe-identity-signature"},
-        {{PART(root_crl), spoil_last}, {PART(pck_crl), spoil_first}, "collateral:root-crl-signature"},
+        {{PART(qe_identity), spoil_sig},
+         {PART(root_crl), spoil_first},
+         "collateral:qe-identity-signature"},
+        {{PART(root_crl), spoil_last},
+         {PART(pck_crl), spoil_first},
+         "collateral:root-crl-signature"},
         {{PART(root_crl), spoil_last}, {PART(pck_crl), drop}, "collateral:root-crl-signature"},
         /* two signatures */
-        {{PART(tcb_info), spoil_sig}, {PART(qe_identity), spoil_sig}, "collateral:tcb-info-signature"},
-        {{PART(pck_crl), spoil_last}, {PART(qe_identity), spoil_sig}, "collateral:qe-identity-signature"},
-        {{PART(pck_crl), spoil_last}, {PART(root_crl), spoil_last}, "collateral:root-crl-signature"},
+        {{PART(tcb_info), spoil_sig},
+         {PART(qe_identity), spoil_sig},
+         "collateral:tcb-info-signature"},
+        {{PART(pck_crl), spoil_last},
+         {PART(qe_identity), spoil_sig},
+         "collateral:qe-identity-signature"},
+        {{PART(pck_crl), spoil_last},
+         {PART(root_crl), spoil_last},
+         "collateral:root-crl-signature"},
         /* something that shows at once, then a signature */
         {{PART(qe_identity), spoil_json}, {PART(root_crl), spoil_last}, "collateral:qe-identity"},
         {{PART(root_crl), spoil_first}, {PART(pck_crl), spoil_last}, "collateral:root-crl"},
@@ -81,8 +93,9 @@ static void test_order_collateral(void)
         cases[i].a.how((struct ccz_buf *)(void *)((char *)&k + cases[i].a.part));
         cases[i].b.how((struct ccz_buf *)(void *)((char *)&k + cases[i].b.part));
         const struct ccz_collateral_src src = {
-            ccz_buf_span(&k.tcb_info),    ccz_buf_span(&k.tcb_chain), ccz_buf_span(&k.qe_identity),
-            ccz_buf_span(&k.tcb_chain),   ccz_buf_span(&k.root_crl),  ccz_buf_span(&k.pck_crl),
+            ccz_buf_span(&k.tcb_info),    ccz_buf_span(&k.tcb_chain),
+            ccz_buf_span(&k.qe_identity), ccz_buf_span(&k.tcb_chain),
+            ccz_buf_span(&k.root_crl),    ccz_buf_span(&k.pck_crl),
             ccz_buf_span(&k.ca_chain),    {0}};
         expect("collateral", ccz_collateral_new(&c, &src, &k.roots, &err), &err, cases[i].where);
         CHECK(c == NULL && err.msg[0] != 0);
@@ -123,12 +136,12 @@ static void test_order_quote(void)
         void (*make)(struct kit_cfg *c);
         const char *where;
     } cases[] = {
-        {leaf_ext, "quote:pck-signature"},    {leaf_revoked, "quote:pck-signature"},
-        {leaf_qe, "quote:pck-signature"},     {leaf_point, "quote:pck-signature"},
+        {leaf_ext, "quote:pck-signature"},     {leaf_revoked, "quote:pck-signature"},
+        {leaf_qe, "quote:pck-signature"},      {leaf_point, "quote:pck-signature"},
         {leaf_expired, "quote:pck-signature"}, {qe_unbound, "quote:qe-signature"},
-        {qe_body, "quote:qe-signature"},      {qe_debug, "quote:qe-signature"},
-        {body_level, "quote:signature"},      {revoked_qe, "quote:pck-revoked"},
-        {unbound_body, "quote:qe-binding"},   {debug_body, "quote:qe-attributes"},
+        {qe_body, "quote:qe-signature"},       {qe_debug, "quote:qe-signature"},
+        {body_level, "quote:signature"},       {revoked_qe, "quote:pck-revoked"},
+        {unbound_body, "quote:qe-binding"},    {debug_body, "quote:qe-attributes"},
         {expired_body, "quote:pck-expired"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

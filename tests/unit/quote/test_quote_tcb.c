@@ -465,8 +465,7 @@ static enum ccz_tcb_status status_from(const char *name)
 static void test_names(void)
 {
     for (int s = CCZ_TCB_UP_TO_DATE; s <= CCZ_TCB_REVOKED; s++)
-        CHECK(status_from(ccz_tcb_status_name((enum ccz_tcb_status)s)) ==
-              (enum ccz_tcb_status)s);
+        CHECK(status_from(ccz_tcb_status_name((enum ccz_tcb_status)s)) == (enum ccz_tcb_status)s);
     CHECK(strcmp(ccz_tcb_status_name(CCZ_TCB_NONE), "None") == 0);
     CHECK(status_from("None") == CCZ_TCB_NONE && status_from("") == CCZ_TCB_NONE);
     CHECK(strcmp(ccz_tee_name(CCZ_TEE_NONE), "none") == 0 &&
