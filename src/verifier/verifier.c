@@ -295,10 +295,8 @@ static ccz_rc verify(struct choice *c, struct ccz_verifier *v, struct ccz_claims
         rc = choose_or_fetch(c, v, &q, quote, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_verify_cfg cfg = {.now_s = now_s,
-                                       .roots = &c->whose->roots,
-                                       .collateral = c->collateral,
-                                       .cache = v->cache};
+    const struct ccz_verify_cfg cfg = {
+        .now_s = now_s, .roots = &c->whose->roots, .collateral = c->collateral, .cache = v->cache};
     return ccz_quote_verify(claims, quote, &cfg, err);
 }
 

@@ -32,7 +32,8 @@ static ccz_rc make_cert(struct ccz_buf *der, struct ccz_attester *a, struct ccz_
     ccz_rc rc = ccz_key_generate(&key, CCZ_P256);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "probe:key", 0, "no key");
-    return ccz_ratls_cert_issue(der, key, ccz_clock_now_s(ccz_clock_system()), attest, a, err);
+    return ccz_ratls_cert_issue(der, key, ccz_clock_now_s(ccz_clock_system()), CCZ_RATLS_EMIT_BOTH,
+                                attest, a, err);
 }
 
 static ccz_rc make_stolen(struct ccz_buf *out, struct ccz_attester *a, struct ccz_err *err)
