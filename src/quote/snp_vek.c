@@ -53,14 +53,10 @@ static void refuse(struct reader *r, enum cczi_vek_ext e, const char *what)
 
 static uint8_t take_uint(struct reader *r, enum cczi_vek_ext e, uint8_t max)
 {
-    if (!r->values[e].ptr) {
-        refuse(r, e, "missing");
-        return 0;
-    }
     struct ccz_rd rd = ccz_rd_from(r->values[e]);
     uint64_t v = ccz_der_uint(&rd, CCZ_DER_INTEGER);
     if (!ccz_rd_done(&rd) || v > max) {
-        refuse(r, e, "malformed or out of range");
+        refuse(r, e, r->values[e].ptr ? "malformed or out of range" : "missing");
         return 0;
     }
     return (uint8_t)v;
@@ -69,17 +65,13 @@ static uint8_t take_uint(struct reader *r, enum cczi_vek_ext e, uint8_t max)
 /* Text of visible ASCII; empty after an error. */
 static struct ccz_span take_text(struct reader *r, enum cczi_vek_ext e)
 {
-    if (!r->values[e].ptr) {
-        refuse(r, e, "missing");
-        return (struct ccz_span){0};
-    }
     struct ccz_rd rd = ccz_rd_from(r->values[e]);
     struct ccz_span text = ccz_der_take(&rd, IA5_STRING);
     bool good = ccz_rd_done(&rd) && text.size > 0;
     for (size_t i = 0; i < text.size && good; i++)
         good = text.ptr[i] >= ' ' && text.ptr[i] <= '~';
     if (!good) {
-        refuse(r, e, "malformed");
+        refuse(r, e, r->values[e].ptr ? "malformed" : "missing");
         return (struct ccz_span){0};
     }
     return text;
@@ -111,16 +103,12 @@ static void read_hwid(struct cczi_vek *v, struct reader *r)
 {
     const size_t size = v->product == CCZ_SNP_TURIN ? HWID_SIZE_TURIN : HWID_SIZE;
     struct ccz_span raw = r->values[CCZI_VEK_HWID];
-    if (!raw.ptr) {
-        refuse(r, CCZI_VEK_HWID, "missing");
-        return;
-    }
     if (raw.size == size + 2) {
         struct ccz_rd rd = ccz_rd_from(raw);
         raw = ccz_der_take(&rd, CCZ_DER_OCTET_STRING);
     }
     if (raw.size != size)
-        refuse(r, CCZI_VEK_HWID, "of another size");
+        refuse(r, CCZI_VEK_HWID, raw.ptr ? "of another size" : "missing");
     else
         memcpy(v->hwid, raw.ptr, size);
 }

@@ -323,6 +323,7 @@ static void test_size(void)
         ccz_rc rc = ccz_snp_report_parse(&r, CCZ_SPAN(k.evidence.ptr, cut), &err);
         CHECK((rc == CCZ_OK) == (cut == CCZ_SNP_REPORT_SIZE)); /* the report alone */
         CHECK(rc == CCZ_OK || memcmp(&r, &none, sizeof(r)) == 0);
+        CHECK(cut >= CCZ_SNP_REPORT_SIZE || strcmp(err.where, "snp:size") == 0);
         CHECK(ccz_snp_is_report(CCZ_SPAN(k.evidence.ptr, cut)) == (cut >= CCZ_SNP_REPORT_SIZE));
     }
     const size_t max = CCZ_SNP_REPORT_SIZE + CCZ_SNP_TABLE_SIZE_MAX, have = k.evidence.size;
@@ -330,6 +331,10 @@ static void test_size(void)
     CHECK(ccz_snp_report_parse(&r, CCZ_SPAN(k.evidence.ptr, max), &err) == CCZ_OK);
     CHECK(ccz_snp_report_parse(&r, CCZ_SPAN(k.evidence.ptr, max + 1), &err) == CCZ_E_LIMIT);
     CHECK(strcmp(err.where, "snp:size") == 0);
+    struct cczi_snp_table table;
+    CHECK(cczi_snp_table_read(&table, CCZ_SPAN(k.evidence.ptr, CCZ_SNP_TABLE_SIZE_MAX + 1), &err) ==
+              CCZ_E_LIMIT &&
+          strcmp(err.where, "snp:table") == 0);
     uint8_t quote[1184] = {4, 0, 2, 0}; /* version 4, ECDSA P-256 */
     CHECK(!ccz_snp_is_report(CCZ_SPAN(quote, sizeof(quote))));
     snp_kit_free(&k);
@@ -574,7 +579,7 @@ static void test_missing_parts(void)
         for (size_t cut = 0; cut < good.size; cut += cut == 0 ? 1 : good.size - 2) {
             struct ccz_claims claims;
             struct ccz_err err = {0};
-            *parts[i].part = CCZ_SPAN(good.ptr, cut);
+            *parts[i].part = CCZ_SPAN(cut ? good.ptr : NULL, cut);
             ccz_rc rc = snp_kit_verify(&claims, &k, &err);
             if (cut == 0 && i == 3)
                 CHECK(rc == CCZ_OK);
@@ -850,6 +855,10 @@ static void test_binding(void)
         cfg.edit = cases[i].edit;
         expect(&cfg, cases[i].rc, cases[i].where);
     }
+    struct snp_kit_cfg vlek;
+    snp_kit_default(&vlek, CCZ_SNP_TURIN, CCZ_SNP_VLEK, 5);
+    vlek.edit = turin_chip_9;
+    expect(&vlek, CCZ_E_FORMAT, "snp:chip-id-reserved");
     void (*const spoils[])(uint8_t *) = {flip_signature, flip_measurement, no_signature};
     for (size_t i = 0; i < LEN(spoils); i++) {
         struct snp_kit_cfg cfg = milan();
