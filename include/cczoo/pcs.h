@@ -31,11 +31,12 @@
  * Names with a leading dot are the store's own: .lock (taken while a bundle is replaced, and shared while a set
  * is read), .fetch.lock (one fetching process at a time), .new-* and .old-* (a replacement in progress).
  *
- * Reading order of the sources: bundle.c (one directory), pcs.c (the set); upstream.c (back-off), part.c (one
+ * Reading order of the sources: bundle.c (one directory), snp_bundle.c (AMD's), pcs.c (the set); upstream.c (back-off), part.c (one
  * document), intel.c, amd.c, store.c (the cache); ustar.c, install.c, archive.c, pccs.c (bundles as
  * one file).
  */
 #include <cczoo/quote.h>
+#include <cczoo/snp.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -57,6 +58,20 @@ struct ccz_pcs;
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_load(struct ccz_pcs **out, const char *dir,
                                          const struct ccz_roots *roots, struct ccz_err *err);
+/**
+ * As ccz_pcs_load(), for AMD's bundles, too. One is a directory with the certificates of one product line and kind
+ * of VEK: ark.der, ask.der or asvk.der (or .pem), optionally crl.der (or .pem) of the ARK, and any number of VEKs:
+ * vcek.der, vlek.der, *.vek.der. It must be genuine as a whole, as Intel's must.
+ * @param intel, amd  what bundles must end in; NULL = bundles of that vendor are skipped
+ * @retval CCZ_E_NOT_FOUND  also "pcs:incomplete": an ARK without ASK or ASVK
+ * @retval CCZ_E_FORMAT     also "pcs:snp-files": an empty file
+ * @retval CCZ_E_EXISTS     also "pcs:duplicate": two bundles for one product line and kind of VEK; "pcs:snp-files":
+ *                          a part twice, in DER and PEM
+ * @return otherwise as ccz_pcs_load(), or what ccz_snp_collateral_new() says
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_load_all(struct ccz_pcs **out, const char *dir,
+                                             const struct ccz_roots *intel,
+                                             const struct ccz_snp_roots *amd, struct ccz_err *err);
 CCZ_API void ccz_pcs_free(struct ccz_pcs *p); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_pcs)
 
@@ -73,12 +88,21 @@ CCZ_API const struct ccz_collateral *ccz_pcs_find(const struct ccz_pcs *p,
 /** The only collateral for @p tee, borrowed; NULL if there is none or more than one. */
 CCZ_API const struct ccz_collateral *ccz_pcs_find_only(const struct ccz_pcs *p, enum ccz_tee tee);
 
+/** AMD's bundles in the set, in the order of names. */
+struct ccz_pcs_snp_entry {
+    const char *name;                            /**< borrowed */
+    const struct ccz_snp_collateral *collateral; /**< borrowed from the set */
+};
+CCZ_API size_t ccz_pcs_snp_len(const struct ccz_pcs *p); /**< NULL has none */
+CCZ_API struct ccz_pcs_snp_entry ccz_pcs_snp_at(const struct ccz_pcs *p, size_t i);
+
 /** Earliest expiry in the set, seconds since 1970 UTC; INT64_MAX if empty. */
 CCZ_API int64_t ccz_pcs_expires(const struct ccz_pcs *p);
 /**
  * Expiry report: a JSON array with one object per bundle:
  * {"name", "tee", "fmspc", "issued", "expires", "seconds_left", "expired", "simulated"};
- * seconds_left is negative once expired.
+ * seconds_left is negative once expired. AMD's have "product", "signer" and "crl" (a revocation list is there) in
+ * place of "fmspc", and no "issued" (null) without a revocation list.
  */
 CCZ_API void ccz_pcs_report(struct ccz_buf *out, const struct ccz_pcs *p, int64_t now_s);
 

@@ -6,11 +6,13 @@
  * quote.h + pcs.h + policy.h composed into one object with one answer, for daemons, the command
  * line and as the appraisal hook of RA-TLS. Adds no rule of its own.
  *
- * Genuine and simulated platforms are kept apart: a bundle in collateral_dir must chain to Intel's
- * root, one in trust_sim_dir to the root.pem there, and a quote is verified under the root of the
+ * Evidence is an Intel quote, or an SNP report with or without its certificate table. Genuine and simulated
+ * platforms are kept apart: a bundle in collateral_dir must chain to Intel's root or AMD's, one in
+ * trust_sim_dir to the root.pem or the snp/ark.pem there, and evidence is verified under the root of the
  * bundle that was chosen for it. Refusals carry the `where` of quote.h or policy.h, or:
- *   verifier:no-collateral  CCZ_E_NOT_FOUND: no bundle for the quote's platform (tee, FMSPC, PCK
- * CA) verifier:no-policy      CCZ_E_POLICY: ccz_verifier_appraise() without a policy
+ *   verifier:no-collateral  CCZ_E_NOT_FOUND: no bundle for the quote's platform (tee, FMSPC, PCK CA), or for the
+ *                           report's product line and kind of key
+ *   verifier:no-policy      CCZ_E_POLICY: ccz_verifier_appraise() without a policy
  *   verifier:config         CCZ_E_ARG
  * With cfg.fetch, what that function says about a quote for which there is no collateral.
  * Collateral is read at start and at ccz_verifier_reload(); what verified before is remembered per
@@ -31,8 +33,9 @@ struct ccz_verifier;
 struct ccz_verifier_cfg {
     struct ccz_clock clock;     /**< required */
     const char *collateral_dir; /**< collateral bundles (pcs.h) for genuine hardware, or NULL */
-    const char *trust_sim_dir;  /**< trust directory of a software TEE (ccz_sim_init: root.pem and
-                             bundles), or NULL: the only way a simulated root is ever trusted */
+    /** Trust directory of a software TEE (ccz_sim_init: root.pem, snp/ark.pem if there, and bundles), or NULL: the
+     * only way a simulated root is ever trusted. */
+    const char *trust_sim_dir;
     const struct ccz_policy *policy; /**< borrowed, must live as long as the verifier; NULL = verify
                                           only: ccz_verifier_appraise() then refuses everybody */
     /** Remember that many accepted pieces of evidence, by SHA-256 of all their bytes, the least recently used is

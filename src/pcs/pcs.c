@@ -2,6 +2,7 @@
 /* The set: every bundle below one directory, looked up by platform. */
 #define _DEFAULT_SOURCE
 #include "pcs/pcs_priv.h"
+#include "pcs/snp_bundle.h"
 
 #include <cczoo/codec.h>
 
@@ -20,6 +21,7 @@ struct bundle {
 struct ccz_pcs {
     struct bundle bundle[CCZ_PCS_LEN_MAX];
     size_t len;
+    struct cczi_snp_bundles snp;
 };
 
 /* --------------------------------------------------------------------------------- loading */
@@ -74,6 +76,23 @@ static ccz_rc add(struct ccz_pcs *p, const char *dir, const char *name,
     return CCZ_OK;
 }
 
+/* Adds AMD's bundle in dir/name, if there is one. */
+static ccz_rc add_snp(struct ccz_pcs *p, const char *dir, const char *name,
+                      const struct ccz_snp_roots *roots, struct ccz_err *err)
+{
+    char path[CCZI_PCS_PATH_SIZE];
+    int n = snprintf(path, sizeof(path), "%s/%s", dir, name);
+    if (n < 0 || (size_t)n >= sizeof(path) || strlen(name) > CCZ_PCS_NAME_MAX)
+        return ccz_refuse_num(err, CCZ_E_LIMIT, "pcs:name", n, CCZ_PCS_NAME_MAX);
+    struct ccz_err why = {0};
+    ccz_rc rc = cczi_snp_bundles_add(&p->snp, path, name, roots, &why);
+    if (rc == CCZ_OK || (rc == CCZ_E_NOT_FOUND && strcmp(why.where, "pcs:no-bundle") == 0))
+        return CCZ_OK;
+    if (err)
+        *err = why;
+    return in_bundle(err, rc, name);
+}
+
 static int not_hidden(const struct dirent *e)
 {
     return e->d_name[0] != '.' || e->d_name[1] == 0; /* "." is the directory itself */
@@ -81,6 +100,12 @@ static int not_hidden(const struct dirent *e)
 
 ccz_rc ccz_pcs_load(struct ccz_pcs **out, const char *dir, const struct ccz_roots *roots,
                     struct ccz_err *err)
+{
+    return ccz_pcs_load_all(out, dir, roots, NULL, err);
+}
+
+ccz_rc ccz_pcs_load_all(struct ccz_pcs **out, const char *dir, const struct ccz_roots *intel,
+                        const struct ccz_snp_roots *amd, struct ccz_err *err)
 {
     *out = NULL;
     CCZ_AUTO(ccz_pcs) p = calloc(1, sizeof(*p));
@@ -95,14 +120,16 @@ ccz_rc ccz_pcs_load(struct ccz_pcs **out, const char *dir, const struct ccz_root
     for (int i = 0; i < len; i++) {
         bool may =
             list[i]->d_type == DT_DIR || list[i]->d_type == DT_LNK || list[i]->d_type == DT_UNKNOWN;
-        if (rc == CCZ_OK && may)
-            rc = add(p, dir, list[i]->d_name, roots, err);
+        if (rc == CCZ_OK && may && intel)
+            rc = add(p, dir, list[i]->d_name, intel, err);
+        if (rc == CCZ_OK && may && amd)
+            rc = add_snp(p, dir, list[i]->d_name, amd, err);
         free(list[i]);
     }
     free(list);
     if (lock >= 0)
         close(lock);
-    if (rc == CCZ_OK && p->len == 0) {
+    if (rc == CCZ_OK && p->len == 0 && p->snp.len == 0) {
         rc = ccz_fail(err, CCZ_E_NOT_FOUND, "pcs:empty", 0, "no collateral bundle in %.120s", dir);
         ccz_hint(err, rc, "a bundle is a directory with tcb_info.json and its companions");
     }
@@ -117,6 +144,7 @@ void ccz_pcs_free(struct ccz_pcs *p)
         return;
     for (size_t i = 0; i < p->len; i++)
         ccz_collateral_free(p->bundle[i].collateral);
+    cczi_snp_bundles_free(&p->snp);
     free(p);
 }
 
@@ -157,6 +185,16 @@ const struct ccz_collateral *ccz_pcs_find_only(const struct ccz_pcs *p, enum ccz
     return found;
 }
 
+size_t ccz_pcs_snp_len(const struct ccz_pcs *p)
+{
+    return p ? p->snp.len : 0;
+}
+
+struct ccz_pcs_snp_entry ccz_pcs_snp_at(const struct ccz_pcs *p, size_t i)
+{
+    return (struct ccz_pcs_snp_entry){p->snp.list[i].name, p->snp.list[i].collateral};
+}
+
 int64_t ccz_pcs_expires(const struct ccz_pcs *p)
 {
     int64_t first = INT64_MAX;
@@ -164,7 +202,7 @@ int64_t ccz_pcs_expires(const struct ccz_pcs *p)
         int64_t t = ccz_collateral_expires(p->bundle[i].collateral);
         first = t < first ? t : first;
     }
-    return first;
+    return p ? cczi_snp_bundles_expires(&p->snp, first) : first;
 }
 
 void cczi_report_one(struct ccz_buf *out, const char *name, const struct ccz_collateral *c,
@@ -193,5 +231,7 @@ void ccz_pcs_report(struct ccz_buf *out, const struct ccz_pcs *p, int64_t now_s)
             ccz_buf_put_str(out, ",");
         cczi_report_one(out, p->bundle[i].name, p->bundle[i].collateral, now_s);
     }
+    if (p)
+        cczi_snp_bundles_report(out, &p->snp, p->len == 0, now_s);
     ccz_buf_put_str(out, "]");
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CACHE_LEN = 1024, ROOT_CERT_SIZE_MAX = 65536, PATH_SIZE = 4096, HOUR_S = 3600 };
 
@@ -16,6 +17,7 @@ enum { CACHE_LEN = 1024, ROOT_CERT_SIZE_MAX = 65536, PATH_SIZE = 4096, HOUR_S = 
  * nothing about genuine platforms, and the other way round. */
 struct authority {
     struct ccz_roots roots;
+    struct ccz_snp_roots snp_roots;
     struct ccz_pcs *pcs; /* NULL = not configured */
 };
 
@@ -61,6 +63,23 @@ static struct snapshot *snapshot_now(struct ccz_verifier *v)
     return s;
 }
 
+/* A software TEE that plays an AMD processor has its ARK in snp/ark.pem. */
+static ccz_rc load_simulated_ark(struct authority *a, const char *dir, struct ccz_err *err)
+{
+    char path[PATH_SIZE];
+    int n = snprintf(path, sizeof(path), "%s/snp/ark.pem", dir);
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return ccz_refuse_num(err, CCZ_E_LIMIT, "verifier:path", n, PATH_SIZE - 1);
+    if (access(path, F_OK) != 0)
+        return CCZ_OK;
+    CCZ_AUTO_BUF ark;
+    ccz_buf_init(&ark, ROOT_CERT_SIZE_MAX);
+    ccz_rc rc = ccz_file_read(&ark, path, err);
+    if (rc == CCZ_OK)
+        rc = ccz_snp_roots_add_cert(&a->snp_roots, ccz_buf_span(&ark), true, err);
+    return rc;
+}
+
 static ccz_rc load_simulated(struct authority *a, const char *dir, struct ccz_err *err)
 {
     char path[PATH_SIZE];
@@ -73,7 +92,9 @@ static ccz_rc load_simulated(struct authority *a, const char *dir, struct ccz_er
     if (rc == CCZ_OK)
         rc = ccz_roots_add_cert(&a->roots, ccz_buf_span(&root), true, err);
     if (rc == CCZ_OK)
-        rc = ccz_pcs_load(&a->pcs, dir, &a->roots, err);
+        rc = load_simulated_ark(a, dir, err);
+    if (rc == CCZ_OK)
+        rc = ccz_pcs_load_all(&a->pcs, dir, &a->roots, &a->snp_roots, err);
     if (rc == CCZ_OK)
         ccz_log(CCZ_LOG_WARN, "verifier", "SIMULATED platforms are trusted: root=%s", path);
     return rc;
@@ -85,7 +106,9 @@ static ccz_rc load_genuine(struct authority *a, const struct ccz_verifier *v, st
     struct ccz_err why = {0};
     ccz_rc rc = ccz_roots_add_intel(&a->roots);
     if (rc == CCZ_OK)
-        rc = ccz_pcs_load(&a->pcs, v->collateral_dir, &a->roots, &why);
+        rc = ccz_snp_roots_add_amd(&a->snp_roots);
+    if (rc == CCZ_OK)
+        rc = ccz_pcs_load_all(&a->pcs, v->collateral_dir, &a->roots, &a->snp_roots, &why);
     if (v->fetch && rc == CCZ_E_NOT_FOUND && strcmp(why.where, "pcs:empty") == 0)
         return CCZ_OK;
     if (rc != CCZ_OK && err)
@@ -286,8 +309,8 @@ static ccz_rc choose_or_fetch(struct choice *c, struct ccz_verifier *v, const st
     return rc == CCZ_OK ? choose_now(c, v, q, err) : rc;
 }
 
-static ccz_rc verify(struct choice *c, struct ccz_verifier *v, struct ccz_claims *claims,
-                     struct ccz_span quote, int64_t now_s, struct ccz_err *err)
+static ccz_rc verify_quote(struct choice *c, struct ccz_verifier *v, struct ccz_claims *claims,
+                           struct ccz_span quote, int64_t now_s, struct ccz_err *err)
 {
     struct ccz_quote q;
     ccz_rc rc = ccz_quote_parse(&q, quote, err);
@@ -299,6 +322,72 @@ static ccz_rc verify(struct choice *c, struct ccz_verifier *v, struct ccz_claims
         .now_s = now_s, .roots = &c->whose->roots, .collateral = c->collateral, .cache = v->cache};
     return ccz_quote_verify(claims, quote, &cfg, err);
 }
+
+/* --------------------------------------------------------------------------------- SEV-SNP */
+
+static ccz_rc refuse_unknown_snp(const struct ccz_snp_report *r, struct ccz_err *err)
+{
+    char got[CCZ_ERR_VALUE_SIZE];
+    (void)snprintf(got, sizeof(got), "snp product line %s, %s",
+                   r->claims.product ? ccz_snp_product_name(r->claims.product) : "not named",
+                   ccz_snp_signer_name(r->signer));
+    ccz_rc rc = ccz_refuse(err, CCZ_E_NOT_FOUND, "verifier:no-collateral", got,
+                           "a product line and kind of key that a bundle is about");
+    return ccz_hint(err, rc,
+                    "add a bundle with ARK, ASK (VCEK) or ASVK (VLEK) and CRL of this line");
+}
+
+/* Says only that the report belongs to another collateral. */
+static bool is_elsewhere(const struct ccz_err *err)
+{
+    return strcmp(err->where, "snp:vek-missing") == 0 || strcmp(err->where, "snp:vek-issuer") == 0;
+}
+
+/* Nothing in a report says whose it is but its VEK, and one of version 2 does not even name its product line. So every
+ * collateral that it may belong to is tried, each under its own roots; there are at most a few. */
+static ccz_rc verify_snp(const struct snapshot *s, struct ccz_claims *claims,
+                         struct ccz_span evidence, struct ccz_snp_verify_cfg cfg,
+                         struct ccz_err *err)
+{
+    const struct authority *all[] = {&s->genuine, &s->simulated};
+    struct ccz_snp_report r;
+    struct ccz_err why = {0};
+    ccz_rc rc = ccz_snp_report_parse(&r, evidence, err);
+    if (rc != CCZ_OK)
+        return rc;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        for (size_t n = 0; n < ccz_pcs_snp_len(all[i]->pcs); n++) {
+            struct ccz_err e = {0};
+            cfg.collateral = ccz_pcs_snp_at(all[i]->pcs, n).collateral;
+            cfg.roots = &all[i]->snp_roots;
+            if (ccz_snp_collateral_signer(cfg.collateral) != r.signer ||
+                (r.claims.product != CCZ_SNP_NONE &&
+                 ccz_snp_collateral_product(cfg.collateral) != r.claims.product))
+                continue;
+            rc = ccz_snp_verify(claims, evidence, &cfg, &e);
+            if (rc == CCZ_OK)
+                return CCZ_OK;
+            if (why.rc == CCZ_OK || (is_elsewhere(&why) && !is_elsewhere(&e)))
+                why = e; /* the reason of the one that fits best */
+        }
+    }
+    if (why.rc == CCZ_OK)
+        return refuse_unknown_snp(&r, err);
+    if (err)
+        *err = why;
+    return why.rc;
+}
+
+static ccz_rc verify(struct choice *c, struct ccz_verifier *v, struct ccz_claims *claims,
+                     struct ccz_span evidence, int64_t now_s, struct ccz_err *err)
+{
+    if (!ccz_snp_is_report(evidence))
+        return verify_quote(c, v, claims, evidence, now_s, err);
+    const struct ccz_snp_verify_cfg cfg = {.now_s = now_s, .cache = v->cache};
+    return verify_snp(c->s, claims, evidence, cfg, err);
+}
+
+/* -------------------------------------------------------------------------------- judging */
 
 /* Genuine at @p now_s, and accepted by @p policy (NULL: not asked). Only what was accepted is remembered, so that
  * peers who are refused anyhow push nobody out; the policy is asked every time. */

@@ -9,6 +9,13 @@
 
 #define NOW KIT_NOW_S
 
+/* Ordinary builds look at every byte; sanitizers are slow, and find the same in a part of them. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { STRIDE = 5 };
+#else
+enum { STRIDE = 1 };
+#endif
+
 /* A quote in every layout that the parser knows. */
 static const struct {
     enum ccz_tee tee;
@@ -320,7 +327,7 @@ static void test_every_byte(void)
         CCZ_AUTO_BUF quote, before;
         make_quote(&quote, s);
         CHECK(describe(&before, ccz_buf_span(&quote), NULL) == CCZ_OK);
-        for (size_t i = 0; i < quote.size; i++) {
+        for (size_t i = 0; i < quote.size; i += STRIDE) {
             CCZ_AUTO_BUF after;
             quote.ptr[i] ^= 0x01;
             ccz_rc rc = describe(&after, ccz_buf_span(&quote), NULL);
@@ -343,7 +350,7 @@ static void test_truncated(void)
         const char *first = s < QUOTES ? "header." : "snp_report.version";
         const char *all = strstr(ccz_buf_str(&whole), first);
         size_t most = 0;
-        for (size_t cut = 0; cut < quote.size; cut++) {
+        for (size_t cut = 0; cut < quote.size; cut += STRIDE) {
             CCZ_AUTO_BUF part;
             struct ccz_err err = {0};
             ccz_rc rc = describe(&part, CCZ_SPAN(quote.ptr, cut), &err);
