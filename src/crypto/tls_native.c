@@ -85,7 +85,7 @@ static bool judged(const SSL *ssl)
 void *ccz_tls_adopted_conn(const struct ssl_st *ssl)
 {
     struct cczi_native *n = cczi_native_find(ssl);
-    return n && n->accepted && n->fail.rc == CCZ_OK && judged(ssl) ? n->conn : NULL;
+    return n && n->accepted && judged(ssl) ? n->conn : NULL;
 }
 
 const struct ccz_err *ccz_tls_adopted_error(const struct ssl_st *ssl)

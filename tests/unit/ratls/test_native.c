@@ -333,7 +333,8 @@ static SSL_SESSION *psk_session(void)
     const SSL_CIPHER *cipher = SSL_CIPHER_find(ssl, (const unsigned char *)"\x13\x02");
     CHECK(session && cipher && SSL_SESSION_set1_master_key(session, secret, 32) == 1 &&
           SSL_SESSION_set_cipher(session, cipher) == 1 &&
-          SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION) == 1);
+          SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION) == 1 &&
+          SSL_SESSION_set1_id_context(session, (const unsigned char *)"x", 1) == 1);
     SSL_free(ssl);
     SSL_CTX_free(any);
     return session;
@@ -377,6 +378,8 @@ static void test_resumption(void)
     /* a program that brings a pre-shared key all the same: connected, but to nobody */
     SSL_CTX_set_psk_use_session_callback(c.ctx, use_psk);
     SSL_CTX_set_psk_find_session_callback(s.ctx, find_psk);
+    CHECK(SSL_CTX_set_session_id_context(s.ctx, (const unsigned char *)"x", 1) == 1);
+    CHECK(SSL_CTX_set_session_id_context(c.ctx, (const unsigned char *)"x", 1) == 1);
     connect_pair(&c2, &s2);
     shake(&c2, &s2);
     CHECK(c2.done == 1 && s2.done == 1 && SSL_session_reused(c2.ssl));
