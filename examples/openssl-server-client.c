@@ -52,12 +52,14 @@ static int talk(SSL *ssl, bool server)
 
 static BIO *reach(const char *address, bool server)
 {
-    BIO *bio = server ? BIO_new_accept(address) : BIO_new_connect(address);
+    BIO *bio = server ? BIO_new_accept(address) : BIO_new_connect(address), *peer = NULL;
     if (!server)
         return bio && BIO_do_connect(bio) == 1 ? bio : NULL;
-    if (!bio || BIO_do_accept(bio) != 1 || printf("listening\n") < 0 || fflush(stdout) != 0)
-        return NULL;
-    return BIO_do_accept(bio) == 1 ? BIO_pop(bio) : NULL; /* the second call waits for a peer */
+    if (bio && BIO_do_accept(bio) == 1 && printf("listening\n") > 0 && fflush(stdout) == 0 &&
+        BIO_do_accept(bio) == 1) /* the second call waits for a peer */
+        peer = BIO_pop(bio);
+    BIO_free(bio);
+    return peer;
 }
 
 int main(int argc, char **argv)

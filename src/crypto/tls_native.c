@@ -69,8 +69,10 @@ ccz_rc ccz_tls_adopt(struct ssl_ctx_st *native, const struct ccz_tls_cfg *cfg, s
                     ? cczi_tls_ctx_configure(ctx, cfg, err)
                     : ccz_fail(err, CCZ_E_UNSUPPORTED, "tls:protocol", 0,
                                "the SSL_CTX cannot be made to speak TLS 1.3 alone");
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK) {
+        ctx->verify_arg = cfg->verify_arg; /* also where the hook is not asked */
         ctx->release = release;
+    }
     ERR_clear_error();
     return rc;
 }
