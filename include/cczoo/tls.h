@@ -144,6 +144,25 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_export(uint8_t *out, size_t size, struct ccz
 struct ssl_st;
 CCZ_API struct ssl_st *ccz_tls_native_new(struct ccz_tls_ctx *ctx);
 
+/**
+ * The other way round: puts identity, hook and ALPN protocols of @p cfg into the SSL_CTX of a program that has its
+ * own, and TLS 1.3 without tickets, resumption and early data. Ciphers, groups and all else stay as they are. Whoever
+ * allows resumption afterwards gets connections about which ccz_tls_adopted_conn() says nothing.
+ * @param conn_size  bytes of zeroed memory per connection, handed to the hook as conn_arg
+ * @param release    called with cfg.verify_arg when the SSL_CTX ends (not if this fails); NULL = nothing to do
+ * @retval CCZ_E_EXISTS  "tls:adopt": this SSL_CTX was set up before
+ * @return else as ccz_tls_ctx_new(). After a failure, free the SSL_CTX: it is half set up
+ */
+struct ssl_ctx_st;
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_adopt(struct ssl_ctx_st *native, const struct ccz_tls_cfg *cfg,
+                                          size_t conn_size, void (*release)(void *verify_arg),
+                                          struct ccz_err *err);
+/** Memory of the hook for this connection; NULL unless the hook accepted the peer and the handshake, a full one of
+ *  TLS 1.3, is done. Valid as long as @p ssl, until SSL_clear(). */
+CCZ_API void *ccz_tls_adopted_conn(const struct ssl_st *ssl);
+/** Why this side refused the handshake of @p ssl; NULL if it did not. Borrowed from @p ssl. */
+CCZ_API const struct ccz_err *ccz_tls_adopted_error(const struct ssl_st *ssl);
+
 #ifdef __cplusplus
 }
 #endif

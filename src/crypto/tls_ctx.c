@@ -18,6 +18,8 @@ static void ctx_release(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, 
     struct ccz_tls_ctx *ctx = ptr;
     if (!ctx)
         return;
+    if (ctx->release)
+        ctx->release(ctx->verify_arg);
     free(ctx->cert_der);
     free(ctx->alpn);
     free(ctx);
@@ -28,19 +30,27 @@ static void make_ctx_index(void)
     ctx_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, NULL, NULL, ctx_release);
 }
 
-static struct ccz_tls_ctx *ctx_alloc(bool server)
+struct ccz_tls_ctx *cczi_tls_ctx_attach(SSL_CTX *ssl, bool server)
 {
-    if (CRYPTO_THREAD_run_once(&ctx_index_once, make_ctx_index) != 1 || ctx_index < 0)
+    if (CRYPTO_THREAD_run_once(&ctx_index_once, make_ctx_index) != 1 || ctx_index < 0 ||
+        SSL_CTX_get_ex_data(ssl, ctx_index))
         return NULL;
-    SSL_CTX *ssl = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-    struct ccz_tls_ctx *ctx = ssl ? calloc(1, sizeof(*ctx)) : NULL;
+    struct ccz_tls_ctx *ctx = calloc(1, sizeof(*ctx));
     if (!ctx || SSL_CTX_set_ex_data(ssl, ctx_index, ctx) != 1) {
         free(ctx);
-        SSL_CTX_free(ssl);
         return NULL;
     }
     ctx->ssl = ssl;
     ctx->server = server;
+    return ctx;
+}
+
+static struct ccz_tls_ctx *ctx_alloc(bool server)
+{
+    SSL_CTX *ssl = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+    struct ccz_tls_ctx *ctx = ssl ? cczi_tls_ctx_attach(ssl, server) : NULL;
+    if (!ctx)
+        SSL_CTX_free(ssl);
     return ctx;
 }
 
@@ -52,22 +62,56 @@ void ccz_tls_ctx_free(struct ccz_tls_ctx *ctx)
 
 /* ------------------------------------------------------------------------------ callbacks */
 
-/* Keeps why the handshake is refused. A native SSL has no ccz_tls to keep it in: it is logged. */
-static void set_fail(struct ccz_tls *t, const struct ccz_err *e)
+/* Our connection behind @p ssl, if it is one of ours: not for native objects, nor for an adopted SSL_CTX. */
+static struct ccz_tls *conn_of(const struct ccz_tls_ctx *ctx, const SSL *ssl)
 {
+    return ctx->adopted ? NULL : SSL_get_app_data(ssl);
+}
+
+/* Keeps why the handshake is refused. A native SSL of our own context has nothing to keep it in: it is logged. */
+static void set_fail(const struct ccz_tls_ctx *ctx, SSL *ssl, const struct ccz_err *e)
+{
+    struct ccz_tls *t = conn_of(ctx, ssl);
+    struct cczi_native *n = ctx->adopted ? cczi_native_get(ssl, ctx->conn_size) : NULL;
     if (t)
         t->fail = *e;
+    else if (n)
+        n->fail = *e;
     else
         ccz_log(CCZ_LOG_WARN, "tls", "handshake refused where=%s msg=\"%s\"", e->where, e->msg);
 }
 
-static void refuse_alpn(struct ccz_tls *t, const char *got, const struct ccz_tls_ctx *ctx)
+static void refuse_alpn(const struct ccz_tls_ctx *ctx, SSL *ssl, const char *got)
 {
     char want[CCZ_ERR_VALUE_SIZE];
     struct ccz_err e;
     ccz_escape(want, sizeof(want), CCZ_SPAN(ctx->alpn + 1, ctx->alpn[0]));
     (void)ccz_refuse(&e, CCZ_E_PEER, "tls:alpn", got, want);
-    set_fail(t, &e);
+    set_fail(ctx, ssl, &e);
+}
+
+/* Asks the hook, with the connection's own memory where it has some. Takes @p der over. */
+static ccz_rc ask_hook(struct ccz_tls_ctx *ctx, SSL *ssl, uint8_t *der, size_t size,
+                       struct ccz_err *e)
+{
+    struct ccz_tls *t = conn_of(ctx, ssl);
+    struct cczi_native *n = ctx->adopted ? cczi_native_get(ssl, ctx->conn_size) : NULL;
+    ccz_rc rc = CCZ_E_NOMEM;
+    if (n) { /* SSL_clear() may have made it a new connection */
+        memset(n, 0, sizeof(*n) + ctx->conn_size);
+        rc = ctx->verify(ctx->verify_arg, n->conn, CCZ_SPAN(der, size), e);
+        n->accepted = rc == CCZ_OK;
+    } else if (!ctx->adopted) {
+        rc = ctx->verify(ctx->verify_arg, t ? t->conn_arg : NULL, CCZ_SPAN(der, size), e);
+    }
+    if (t) {
+        OPENSSL_free(t->peer_der);
+        t->peer_der = der;
+        t->peer_size = size;
+    } else {
+        OPENSSL_free(der);
+    }
+    return rc;
 }
 
 /* Called with the peer's Certificate message; CertificateVerify comes after it. */
@@ -75,12 +119,11 @@ static int on_peer_cert(X509_STORE_CTX *store, void *arg)
 {
     struct ccz_tls_ctx *ctx = arg;
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-    struct ccz_tls *t = SSL_get_app_data(ssl);
     const uint8_t *selected;
     unsigned selected_size;
     SSL_get0_alpn_selected(ssl, &selected, &selected_size);
     if (!ctx->server && ctx->alpn && selected_size == 0) {
-        refuse_alpn(t, "no protocol", ctx);
+        refuse_alpn(ctx, ssl, "no protocol");
         X509_STORE_CTX_set_error(store,
                                  X509_V_ERR_APPLICATION_VERIFICATION); /* handshake_failure */
         return 0;
@@ -92,22 +135,14 @@ static int on_peer_cert(X509_STORE_CTX *store, void *arg)
         return 0;
     }
     struct ccz_err e = {.rc = CCZ_OK};
-    ccz_rc rc =
-        ctx->verify(ctx->verify_arg, t ? t->conn_arg : NULL, CCZ_SPAN(der, (size_t)size), &e);
-    if (t) {
-        OPENSSL_free(t->peer_der);
-        t->peer_der = der;
-        t->peer_size = (size_t)size;
-    } else {
-        OPENSSL_free(der);
-    }
+    ccz_rc rc = ask_hook(ctx, ssl, der, (size_t)size, &e);
     X509_STORE_CTX_set_error(store, rc == CCZ_OK ? X509_V_OK : X509_V_ERR_CERT_REJECTED);
     if (rc == CCZ_OK)
         return 1;
     if (e.rc == CCZ_OK) /* a hook that gave no reason */
         (void)ccz_fail(&e, rc, "tls:peer-certificate", 0, "the peer's certificate was rejected");
     e.rc = rc;
-    set_fail(t, &e);
+    set_fail(ctx, ssl, &e);
     return 0;
 }
 
@@ -118,7 +153,7 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size,
     unsigned char *selected;
     if (SSL_select_next_proto(&selected, out_size, ctx->alpn, (unsigned)ctx->alpn_size, in,
                               in_size) != OPENSSL_NPN_NEGOTIATED) {
-        refuse_alpn(SSL_get_app_data(ssl), "no common protocol", ctx);
+        refuse_alpn(ctx, ssl, "no common protocol");
         return SSL_TLSEXT_ERR_ALERT_FATAL; /* no_application_protocol */
     }
     *out = selected;
@@ -134,7 +169,7 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &ext,
                                   &ext_size) == 1)
         return SSL_CLIENT_HELLO_SUCCESS;
-    refuse_alpn(SSL_get_app_data(ssl), "no protocol", ctx);
+    refuse_alpn(ctx, ssl, "no protocol");
     *alert = SSL_AD_NO_APPLICATION_PROTOCOL;
     return SSL_CLIENT_HELLO_ERROR;
 }
@@ -150,19 +185,24 @@ static ccz_rc fail_openssl(struct ccz_err *err, const char *where, const char *w
     return rc;
 }
 
+bool cczi_tls_ctx_no_resumption(SSL_CTX *ssl)
+{
+    /* A resumed session would skip the peer's certificate and with it attestation: no cache, no
+     * tickets. Evidence is 5 to 20 KB; the certificate limit keeps strangers from sending more. */
+    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_max_cert_list(ssl, CCZ_CERT_SIZE_MAX);
+    return SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION) == 1 &&
+           SSL_CTX_set_max_proto_version(ssl, TLS1_3_VERSION) == 1 &&
+           SSL_CTX_set_num_tickets(ssl, 0) == 1 && SSL_CTX_set_max_early_data(ssl, 0) == 1;
+}
+
 static ccz_rc set_protocol(struct ccz_tls_ctx *ctx, struct ccz_err *err)
 {
     SSL_CTX *s = ctx->ssl;
-    /* A resumed session would skip the peer's certificate and with it attestation: no cache, no
-     * tickets. Evidence is 5 to 20 KB; the certificate limit keeps strangers from sending more. */
-    SSL_CTX_set_session_cache_mode(s, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_options(s, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
-                               SSL_OP_CIPHER_SERVER_PREFERENCE);
-    SSL_CTX_set_max_cert_list(s, CCZ_CERT_SIZE_MAX);
+    SSL_CTX_set_options(s, SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_read_ahead(s, 1);
-    if (SSL_CTX_set_min_proto_version(s, TLS1_3_VERSION) != 1 ||
-        SSL_CTX_set_max_proto_version(s, TLS1_3_VERSION) != 1 ||
-        SSL_CTX_set_num_tickets(s, 0) != 1 || SSL_CTX_set1_groups_list(s, "X25519:P-256") != 1 ||
+    if (!cczi_tls_ctx_no_resumption(s) || SSL_CTX_set1_groups_list(s, "X25519:P-256") != 1 ||
         SSL_CTX_set1_sigalgs_list(s, "ECDSA+SHA256:ECDSA+SHA384") != 1 ||
         SSL_CTX_set_ciphersuites(s, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:"
                                     "TLS_AES_256_GCM_SHA384") != 1)
@@ -246,6 +286,15 @@ static ccz_rc set_alpn(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg, s
     return CCZ_OK;
 }
 
+ccz_rc cczi_tls_ctx_configure(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
+                              struct ccz_err *err)
+{
+    ccz_rc rc = set_identity(ctx, cfg, err);
+    if (rc == CCZ_OK)
+        rc = set_verify(ctx, cfg, err);
+    return rc == CCZ_OK ? set_alpn(ctx, cfg, err) : rc;
+}
+
 ccz_rc ccz_tls_ctx_new(struct ccz_tls_ctx **out, const struct ccz_tls_cfg *cfg, struct ccz_err *err)
 {
     *out = NULL;
@@ -254,11 +303,7 @@ ccz_rc ccz_tls_ctx_new(struct ccz_tls_ctx **out, const struct ccz_tls_cfg *cfg, 
         return fail_openssl(err, "tls:context", "cannot make a TLS context");
     ccz_rc rc = set_protocol(ctx, err);
     if (rc == CCZ_OK)
-        rc = set_identity(ctx, cfg, err);
-    if (rc == CCZ_OK)
-        rc = set_verify(ctx, cfg, err);
-    if (rc == CCZ_OK)
-        rc = set_alpn(ctx, cfg, err);
+        rc = cczi_tls_ctx_configure(ctx, cfg, err);
     if (rc == CCZ_OK)
         *out = ccz_tls_ctx_take(&ctx);
     ERR_clear_error();

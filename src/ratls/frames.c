@@ -31,7 +31,9 @@ static bool head(uint8_t *type, uint32_t *size, const struct cczi_frames *f)
 bool cczi_frames_message(uint8_t *type, struct ccz_span *body, const struct cczi_frames *f)
 {
     uint32_t size;
-    if (!head(type, &size, f) || f->message.size != CCZI_RATLS_HEAD_SIZE + (size_t)size)
+    /* an empty one is none, whatever its type: it is refused by its head */
+    if (!head(type, &size, f) || size == 0 ||
+        f->message.size != CCZI_RATLS_HEAD_SIZE + (size_t)size)
         return false;
     *body = ccz_span_sub(ccz_buf_span(&f->message), CCZI_RATLS_HEAD_SIZE, size);
     return true;

@@ -15,13 +15,6 @@
 
 enum { HOUR_S = 3600, DAY_S = 86400, SPKI_SIZE_MAX = 1024, REATTEST_TIMEOUT_MS = 60000 };
 
-struct ccz_ratls_ctx {
-    struct ccz_ratls_cfg cfg;
-    struct ccz_key *own_key; /* only if made here */
-    struct ccz_tls_ctx *tls;
-    struct ccz_buf spki; /* of the own key, as it stands in the own certificate */
-};
-
 struct ccz_ratls {
     struct ccz_ratls_ctx *ctx;
     struct ccz_tls *tls;
@@ -108,7 +101,14 @@ static ccz_rc make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
                           err);
 }
 
-/* The peer's SubjectPublicKeyInfo as carried, and its digest for logs and pins. */
+static ccz_rc hash_key(struct ccz_ratls_peer *peer, struct ccz_span spki, struct ccz_err *err)
+{
+    ccz_rc rc = ccz_sha256(peer->spki_sha256, spki);
+    return rc == CCZ_OK ? CCZ_OK
+                        : ccz_fail(err, rc, "ratls:hash", 0, "the peer's key could not be hashed");
+}
+
+/* The peer's SubjectPublicKeyInfo as carried. */
 static ccz_rc take_peer_key(struct ccz_ratls *r, const struct ccz_cert *cert, struct ccz_err *err)
 {
     struct ccz_span spki = ccz_cert_spki(cert);
@@ -117,38 +117,39 @@ static ccz_rc take_peer_key(struct ccz_ratls *r, const struct ccz_cert *cert, st
     if (r->peer_spki.bad)
         return ccz_fail(err, CCZ_E_LIMIT, "ratls:peer-key", (int64_t)spki.size,
                         "the peer's key is too large");
-    ccz_rc rc = ccz_sha256(r->peer.spki_sha256, spki);
-    return rc == CCZ_OK ? CCZ_OK
-                        : ccz_fail(err, rc, "ratls:hash", 0, "the peer's key could not be hashed");
+    return CCZ_OK;
 }
 
-static ccz_rc check_pin(struct ccz_ratls *r, struct ccz_err *err)
+static ccz_rc check_pin(struct ccz_ratls_peer *peer, const struct ccz_ratls_cfg *cfg,
+                        struct ccz_span spki, struct ccz_err *err)
 {
-    const struct ccz_ratls_cfg *cfg = &r->ctx->cfg;
     if (!cfg->pin)
         return CCZ_OK;
-    ccz_rc rc = cfg->pin(cfg->pin_arg, ccz_buf_span(&r->peer_spki), err);
-    r->peer.pinned = rc == CCZ_OK;
+    ccz_rc rc = cfg->pin(cfg->pin_arg, spki, err);
+    peer->pinned = rc == CCZ_OK;
     return rc;
 }
 
-/* Certificate profile. A certificate with evidence is appraised even if evidence is optional. */
-static ccz_rc judge_cert(struct ccz_ratls *r, const struct ccz_cert *cert, struct ccz_err *err)
+/* A certificate with evidence is appraised even if evidence is optional. */
+ccz_rc cczi_ratls_judge_cert(struct ccz_ratls_peer *peer, const struct ccz_ratls_cfg *cfg,
+                             const struct ccz_cert *cert, struct ccz_err *err)
 {
-    const struct ccz_ratls_cfg *cfg = &r->ctx->cfg;
-    if (!cfg->appraise)
-        return check_pin(r, err);
-    /* Only a missing extension makes a peer one "without evidence"; whatever the appraisal says
-     * about evidence that is there, also "not found", is final. */
+    struct ccz_span spki = ccz_cert_spki(cert);
     struct ccz_ratls_evidence evidence;
-    ccz_rc rc = ccz_ratls_cert_evidence(&evidence, cert, err);
-    if (rc == CCZ_E_NOT_FOUND && cfg->peer_evidence_optional)
-        return check_pin(r, err);
+    ccz_rc rc = hash_key(peer, spki, err);
     if (rc != CCZ_OK)
         return rc;
-    rc =
-        cczi_ratls_appraise_cert(&r->peer.claims, &evidence, cfg->appraise, cfg->appraise_arg, err);
-    r->peer.attested = rc == CCZ_OK;
+    if (!cfg->appraise)
+        return check_pin(peer, cfg, spki, err);
+    /* Only a missing extension makes a peer one "without evidence"; whatever the appraisal says
+     * about evidence that is there, also "not found", is final. */
+    rc = ccz_ratls_cert_evidence(&evidence, cert, err);
+    if (rc == CCZ_E_NOT_FOUND && cfg->peer_evidence_optional)
+        return check_pin(peer, cfg, spki, err);
+    if (rc == CCZ_OK)
+        rc = cczi_ratls_appraise_cert(&peer->claims, &evidence, cfg->appraise, cfg->appraise_arg,
+                                      err);
+    peer->attested = rc == CCZ_OK;
     return rc;
 }
 
@@ -168,29 +169,25 @@ static ccz_rc on_peer_cert(void *arg, void *conn_arg, struct ccz_span der, struc
         return rc;
     switch (ctx->cfg.profile) {
     case CCZ_RATLS_SESSION: /* judged later, by evidence over this key */
-        return CCZ_OK;
+        return hash_key(&r->peer, ccz_cert_spki(cert), err);
     case CCZ_RATLS_CERTIFICATE:
-        return judge_cert(r, cert, err);
+        return cczi_ratls_judge_cert(&r->peer, &ctx->cfg, cert, err);
     case CCZ_RATLS_TLS_ONLY_INSECURE:
-        return check_pin(r, err);
+        rc = hash_key(&r->peer, ccz_cert_spki(cert), err);
+        return rc == CCZ_OK ? check_pin(&r->peer, &ctx->cfg, ccz_cert_spki(cert), err) : rc;
     }
     return ccz_fail(err, CCZ_E_INTERNAL, "ratls:config", 0, "unknown profile");
 }
 
-ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg *cfg,
-                         struct ccz_err *err)
+ccz_rc cczi_ratls_ctx_prepare(struct ccz_ratls_ctx **out, struct ccz_buf *der,
+                              const struct ccz_key **key, const struct ccz_ratls_cfg *cfg,
+                              struct ccz_err *err)
 {
-    /* Who wants evidence again talks to nobody who cannot give it; who does not, needs no frames, but answers. */
-    static const char *const plain_alpn[] = {CCZ_RATLS_ALPN, CCZ_RATLS_ALPN_2, NULL};
-    static const char *const framed_alpn[] = {CCZ_RATLS_ALPN_2, NULL};
-    const char *const *session_alpn = cfg->reattest_interval_ms ? framed_alpn : plain_alpn;
     *out = NULL;
     ccz_rc rc = check_cfg(cfg, err);
     if (rc != CCZ_OK)
         return rc;
     CCZ_AUTO(ccz_ratls_ctx) ctx = calloc(1, sizeof(*ctx));
-    CCZ_AUTO_BUF der;
-    ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
     if (!ctx)
         return ccz_fail(err, CCZ_E_NOMEM, "ratls:memory", 0, "out of memory");
     ctx->cfg = *cfg;
@@ -199,15 +196,34 @@ ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg 
     ccz_buf_init(&ctx->spki, SPKI_SIZE_MAX);
     if (!cfg->key)
         rc = ccz_key_generate(&ctx->own_key, CCZ_P256);
-    const struct ccz_key *key = cfg->key ? cfg->key : ctx->own_key;
+    *key = cfg->key ? cfg->key : ctx->own_key;
     if (rc == CCZ_OK)
-        rc = ccz_key_spki(&ctx->spki, key);
+        rc = ccz_key_spki(&ctx->spki, *key);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "ratls:key", 0, "no TLS identity key");
-    rc = make_cert(&der, cfg, key, err);
+    rc = make_cert(der, cfg, *key, err);
+    if (rc == CCZ_OK)
+        *out = ccz_ratls_ctx_take(&ctx);
+    return rc;
+}
+
+ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg *cfg,
+                         struct ccz_err *err)
+{
+    /* Who wants evidence again talks to nobody who cannot give it; who does not, needs no frames,
+     * but answers. */
+    static const char *const plain_alpn[] = {CCZ_RATLS_ALPN, CCZ_RATLS_ALPN_2, NULL};
+    static const char *const framed_alpn[] = {CCZ_RATLS_ALPN_2, NULL};
+    const char *const *session_alpn = cfg->reattest_interval_ms ? framed_alpn : plain_alpn;
+    bool session = cfg->profile == CCZ_RATLS_SESSION;
+    const struct ccz_key *key;
+    CCZ_AUTO(ccz_ratls_ctx) ctx = NULL;
+    CCZ_AUTO_BUF der;
+    ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
+    *out = NULL;
+    ccz_rc rc = cczi_ratls_ctx_prepare(&ctx, &der, &key, cfg, err);
     if (rc != CCZ_OK)
         return rc;
-    bool session = cfg->profile == CCZ_RATLS_SESSION;
     rc = ccz_tls_ctx_new(
         &ctx->tls,
         &(struct ccz_tls_cfg){.server = cfg->server,

@@ -29,6 +29,21 @@ enum cczi_ratls_type {
     CCZI_RATLS_CHALLENGE = 5
 };
 
+struct ccz_ratls_ctx {
+    struct ccz_ratls_cfg cfg;
+    struct ccz_key *own_key; /* only if made here */
+    struct ccz_tls_ctx *tls; /* NULL: somebody else's SSL_CTX owns this (native.c) */
+    struct ccz_buf spki;     /* of the own key, as it stands in the own certificate */
+};
+/* ratls.c: everything but the TLS context. @param[out] der  own certificate @param[out] key  borrowed */
+CCZ_MUST_USE ccz_rc cczi_ratls_ctx_prepare(struct ccz_ratls_ctx **out, struct ccz_buf *der,
+                                           const struct ccz_key **key,
+                                           const struct ccz_ratls_cfg *cfg, struct ccz_err *err);
+/* ratls.c: the certificate profile's judgement; fills @p peer, but for its flag `fresh`, which stays false. */
+CCZ_MUST_USE ccz_rc cczi_ratls_judge_cert(struct ccz_ratls_peer *peer,
+                                          const struct ccz_ratls_cfg *cfg,
+                                          const struct ccz_cert *cert, struct ccz_err *err);
+
 /* What the session is about; everything is borrowed and outlives it. */
 struct cczi_session_in {
     const struct ccz_ratls_cfg *cfg;

@@ -9,5 +9,7 @@ cc -std=c17 -Wall -Wextra -Werror "$ROOT/examples/consumer.c" -o "$RUN/consumer"
 libs=$(dirname "$(find "$RUN/prefix" -name libcczoo.so | head -n 1)")
 out=$(LD_LIBRARY_PATH=$libs "$RUN/consumer" "$RUN/sim")
 [ "$out" = "sgx UpToDate SIMULATED" ] || die "the example printed: $out"
+read -ra ssl < <(pkg-config --cflags --libs openssl)
+cc -std=c17 -Wall -Wextra -Werror "$ROOT/examples/openssl-server-client.c" -o "$RUN/openssl" "${flags[@]}" "${ssl[@]}"
 "$RUN/prefix/bin/cczoo" --version | grep -q '^cczoo [0-9]' || die "the installed program does not start"
 say "$out"

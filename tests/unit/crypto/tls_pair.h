@@ -200,6 +200,6 @@ static void check_read(struct ccz_tls *t, const void *want, size_t size)
     CCZ_AUTO_BUF got;
     ccz_buf_init(&got, WIRE_MAX);
     CHECK(ccz_tls_read(&got, t, &err) == CCZ_OK);
-    CHECK(got.size == size && memcmp(got.ptr, want, size) == 0);
+    CHECK(ccz_span_eq(ccz_buf_span(&got), CCZ_SPAN(want, size)));
 }
 #endif

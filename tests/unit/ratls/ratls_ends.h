@@ -18,7 +18,7 @@ struct end {
     ccz_rc rc;
 };
 
-static void close_end(struct end *e)
+static inline void close_end(struct end *e)
 {
     ccz_ratls_free(e->r);
     ccz_ratls_ctx_free(e->ctx);
@@ -26,7 +26,7 @@ static void close_end(struct end *e)
     e->ctx = NULL;
 }
 
-static void make_end(struct end *e, bool server, enum ccz_ratls_profile profile)
+static inline void make_end(struct end *e, bool server, enum ccz_ratls_profile profile)
 {
     memset(e, 0, sizeof(*e));
     e->cfg = (struct ccz_ratls_cfg){.profile = profile, .server = server, .now_s = RATLS_NOW};
@@ -37,14 +37,14 @@ static void make_end(struct end *e, bool server, enum ccz_ratls_profile profile)
     e->cfg.attest_arg = e->cfg.appraise_arg = &e->toy;
 }
 
-static void open_end(struct end *e)
+static inline void open_end(struct end *e)
 {
     CHECK(ccz_ratls_ctx_new(&e->ctx, &e->cfg, &e->err) == CCZ_OK);
     CHECK(ccz_ratls_new(&e->r, e->ctx) == CCZ_OK);
     e->rc = CCZ_OK;
 }
 
-static void move(struct end *to, struct end *from)
+static inline void move(struct end *to, struct end *from)
 {
     CCZ_AUTO_BUF wire;
     ccz_buf_init(&wire, 1 << 20);
@@ -54,7 +54,7 @@ static void move(struct end *to, struct end *from)
         to->rc = ccz_ratls_step(to->r, &to->err);
 }
 
-static void run(struct end *c, struct end *s)
+static inline void run(struct end *c, struct end *s)
 {
     c->rc = ccz_ratls_step(c->r, &c->err); /* ClientHello */
     for (int i = 0; i < 8; i++) {
@@ -63,7 +63,7 @@ static void run(struct end *c, struct end *s)
     }
 }
 
-static void open_and_run(struct end *c, struct end *s)
+static inline void open_and_run(struct end *c, struct end *s)
 {
     open_end(c);
     open_end(s);

@@ -426,24 +426,46 @@ static void test_frames(void)
             CHECK(cut < wire.size || (size == 15 && messages == 3));
             cczi_frames_deinit(&f);
         }
-    /* a refused head stays refused, and what came before it is given out first */
-    struct cczi_frames f;
-    struct ccz_err err = {0};
-    CCZ_AUTO_BUF out;
-    ccz_buf_init(&out, 64);
-    ccz_buf_clear(&wire);
-    cczi_frames_init(&f);
-    cczi_ratls_put_head(&wire, CCZI_RATLS_DATA, 2);
-    ccz_buf_put_str(&wire, "ok");
-    cczi_ratls_put_head(&wire, CCZI_RATLS_HELLO, 36);
-    memset(challenge, 0, sizeof(challenge));
-    ccz_buf_put(&wire, challenge, 36);
-    struct source src = {ccz_buf_span(&wire), 100};
-    CHECK(cczi_frames_read(&out, &f, &s.s, read_source, &src, &err) == CCZ_OK && out.size == 2);
-    for (int i = 0; i < 3; i++)
-        CHECK(cczi_frames_read(&out, &f, &s.s, read_source, &src, &err) == CCZ_E_PEER &&
-              strcmp(err.where, "ratls:order") == 0 && out.size == 2);
-    cczi_frames_deinit(&f);
+    close_pair(&c, &s);
+}
+
+/* A refused head stays refused, is no message, and what came before it is given out first. */
+static void test_frames_refused(void)
+{
+    static const struct {
+        enum cczi_ratls_type type;
+        uint32_t size;
+        ccz_rc rc;
+        const char *where;
+    } cases[] = {{CCZI_RATLS_HELLO, 36, CCZ_E_PEER, "ratls:order"},
+                 {CCZI_RATLS_DATA, 0, CCZ_E_LIMIT, "ratls:size"},
+                 {CCZI_RATLS_RESULT, 0, CCZ_E_LIMIT, "ratls:size"},
+                 {CCZI_RATLS_CHALLENGE, 41, CCZ_E_LIMIT, "ratls:size"}};
+    static const uint8_t zeros[64];
+    struct side c, s;
+    open_pair(&c, &s);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct cczi_frames f;
+        struct ccz_err err = {0};
+        uint8_t type;
+        struct ccz_span body;
+        CCZ_AUTO_BUF out, wire;
+        ccz_buf_init(&out, 64);
+        ccz_buf_init(&wire, 256);
+        cczi_frames_init(&f);
+        cczi_ratls_put_head(&wire, CCZI_RATLS_DATA, 2);
+        ccz_buf_put_str(&wire, "ok");
+        cczi_ratls_put_head(&wire, cases[i].type, cases[i].size);
+        ccz_buf_put(&wire, zeros, sizeof(zeros));
+        struct source src = {ccz_buf_span(&wire), 100};
+        CHECK(cczi_frames_read(&out, &f, &s.s, read_source, &src, &err) == CCZ_OK && out.size == 2);
+        for (int turn = 0; turn < 3; turn++) {
+            CHECK(!cczi_frames_message(&type, &body, &f));
+            CHECK(cczi_frames_read(&out, &f, &s.s, read_source, &src, &err) == cases[i].rc &&
+                  strcmp(err.where, cases[i].where) == 0 && out.size == 2);
+        }
+        cczi_frames_deinit(&f);
+    }
     close_pair(&c, &s);
 }
 
@@ -781,6 +803,7 @@ static const struct ccz_test tests[] = {
     {"ratls.rounds_size", test_size},
     {"ratls.rounds_other_program", test_other_program},
     {"ratls.rounds_frames", test_frames},
+    {"ratls.rounds_frames_refused", test_frames_refused},
     {"ratls.again", test_tls},
     {"ratls.again_goes_bad", test_tls_goes_bad},
     {"ratls.again_no_device", test_tls_no_device},
