@@ -734,6 +734,11 @@ static void check_amd(const struct fake_amd *a, const char *product, struct fake
     CHECK(ccz_pcs_store_fetch_amd(s, &want, &err) == CCZ_OK && fake_pcs_requests(f) == 2);
     want.vlek = true;
     CHECK(ccz_pcs_store_fetch_amd(s, &want, &err) == CCZ_OK && fake_pcs_requests(f) == 2);
+    /* a timer refreshes what is due of both, and no VCEK */
+    int64_t next_s;
+    CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK && fake_pcs_requests(f) == 0);
+    test_now += 86400;
+    CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK && fake_pcs_requests(f) == 4);
     want.product = "Rome";
     test_said(ccz_pcs_store_fetch_amd(s, &want, &err), &err, CCZ_E_ARG, "pcs:want");
     kit_free(&k);
