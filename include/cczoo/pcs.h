@@ -184,7 +184,9 @@ struct ccz_pcs_store_cfg {
     enum ccz_pcs_update update;
     uint32_t
         tcb_eval_number; /**< a certain TCB evaluation data number instead of `update`; 0 = no */
-    bool fetch_pck;      /**< ask for the PCK certificate of quotes that carry none (types 2, 3) */
+    /** Ask for the PCK certificate of quotes that carry none (types 2, 3). Such a quote cannot be verified before
+     *  somebody was asked: for quotes from a known origin. */
+    bool fetch_pck;
     int64_t reuse_max_s; /**< 0 = 1 day */
     int64_t wait_max_s;  /**< how long one call may wait for a server's leave; 0 = not at all */
     void (*sleep_ms)(void *arg, int64_t ms); /**< required with wait_max_s */
@@ -224,7 +226,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_store_fetch_amd(struct ccz_pcs_store *s,
                                                     const struct ccz_pcs_want_amd *want,
                                                     struct ccz_err *err);
 /**
- * Refreshes every bundle that is due; all are tried. For a timer.
+ * Refreshes every bundle, and every AMD chain and CRL, that is due; all are tried. For a timer.
  * @param[out] next_s  when to call again, at least a minute from now
  * @return the first failure
  */

@@ -133,6 +133,7 @@ struct amd_job {
     char name[DIR_NAME_SIZE], dir[CCZI_PCS_PATH_SIZE];
     struct ccz_buf ark, ask, crl;
     int64_t until_s, refresh_s;
+    bool chain_only;
 };
 
 static int64_t now_of(const struct amd_job *j)
@@ -347,16 +348,16 @@ static ccz_rc run(struct amd_job *j, struct ccz_err *err)
             cczi_store_worked(j->s, j->name);
         }
     }
-    if (rc == CCZ_OK && !j->w->vlek)
+    if (rc == CCZ_OK && !j->w->vlek && !j->chain_only)
         rc = fetch_vek(j, err);
     return rc;
 }
 
-ccz_rc cczi_amd_fetch(struct ccz_pcs_store *s, const struct ccz_pcs_want_amd *want,
+ccz_rc cczi_amd_fetch(struct ccz_pcs_store *s, const struct ccz_pcs_want_amd *want, bool chain_only,
                       struct ccz_err *err)
 {
     struct ccz_err why = {0};
-    struct amd_job j = {.s = s, .w = want};
+    struct amd_job j = {.s = s, .w = want, .chain_only = chain_only};
     ccz_buf_init(&j.ark, CCZ_CERT_SIZE_MAX);
     ccz_buf_init(&j.ask, CCZ_CERT_SIZE_MAX);
     ccz_buf_init(&j.crl, CCZ_PCS_ANSWER_SIZE_MAX);
@@ -367,6 +368,20 @@ ccz_rc cczi_amd_fetch(struct ccz_pcs_store *s, const struct ccz_pcs_want_amd *wa
     if (rc != CCZ_OK && err)
         *err = why;
     return rc;
+}
+
+size_t cczi_amd_list(struct ccz_pcs_want_amd *out, size_t max, const char *dir)
+{
+    static const char *const products[] = {"Milan", "Genoa", "Turin"};
+    size_t len = 0;
+    for (size_t i = 0; i < 6 && len < max; i++) {
+        struct ccz_pcs_want_amd w = {.product = products[i / 2], .vlek = i % 2};
+        char name[DIR_NAME_SIZE], path[CCZI_PCS_PATH_SIZE];
+        (void)snprintf(name, sizeof(name), "snp-%s-%s", w.product, kind_of(&w));
+        if (cczi_path(path, dir, name, NULL) == CCZ_OK && access(path, F_OK) == 0)
+            out[len++] = w;
+    }
+    return len;
 }
 
 /* ---------------------------------------------------------------------------------- report */

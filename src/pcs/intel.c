@@ -228,13 +228,6 @@ static ccz_rc fetch_doc(struct job *j, enum cczi_doc doc, struct ccz_err *err)
     ccz_rc rc = cczi_upstream_get(&j->s->up, &a, j->url[doc], &why);
     if (rc == CCZ_OK) {
         rc = cczi_document_take(d, doc, &a, &why);
-        if (rc == CCZ_OK && d->until_s < now_of(j->s)) {
-            char until[21];
-            ccz_time_format(until, d->until_s);
-            rc = ccz_refuse(&why, CCZ_E_EXPIRED, "pcs:stale", until, "a date in the future");
-            ccz_hint(&why, rc,
-                     "the server delivers old documents: is it a PCCS that is not refreshed?");
-        }
         if (rc != CCZ_OK)
             cczi_upstream_reject(&j->s->up, j->url[doc], &why);
     }
@@ -312,6 +305,17 @@ static ccz_rc check_pck(const struct job *j, const struct ccz_collateral *c, str
     return cczi_evidence_check(j->pck->quote, &j->s->roots, c, err);
 }
 
+static ccz_rc check_expiry(const struct job *j, const struct ccz_collateral *c, struct ccz_err *err)
+{
+    char until[21];
+    if (ccz_collateral_expires(c) >= now_of(j->s))
+        return CCZ_OK;
+    ccz_time_format(until, ccz_collateral_expires(c));
+    ccz_rc rc = ccz_refuse(err, CCZ_E_EXPIRED, "pcs:stale", until, "a date in the future");
+    return ccz_hint(err, rc,
+                    "the server delivers old documents: is it a PCCS that is not refreshed?");
+}
+
 static ccz_rc check(const struct job *j, struct ccz_buf parts[CCZI_PARTS], struct ccz_err *err)
 {
     CCZ_AUTO(ccz_collateral) c = NULL;
@@ -320,8 +324,8 @@ static ccz_rc check(const struct job *j, struct ccz_buf parts[CCZI_PARTS], struc
         rc = check_platform(j, c, err);
     if (rc == CCZ_OK)
         rc = check_newer(j, err);
-    if (rc == CCZ_OK && ccz_collateral_expires(c) < now_of(j->s))
-        rc = ccz_fail(err, CCZ_E_EXPIRED, "pcs:stale", 0, "a certificate in it has expired");
+    if (rc == CCZ_OK)
+        rc = check_expiry(j, c, err);
     if (rc == CCZ_OK)
         rc = check_pck(j, c, err);
     return rc;

@@ -173,8 +173,11 @@ CCZ_MUST_USE ccz_rc cczi_intel_fetch(struct ccz_pcs_store *s, const struct ccz_p
 /* Asks for the PCK certificate of pck->quote, and says what else is wanted then. */
 CCZ_MUST_USE ccz_rc cczi_pck_fetch(struct ccz_pcs_want *want, struct cczi_pck_files *pck,
                                    struct ccz_pcs_store *s, struct ccz_err *err);
+/* @p chain_only  not the VCEK, whichever chip it is of */
 CCZ_MUST_USE ccz_rc cczi_amd_fetch(struct ccz_pcs_store *s, const struct ccz_pcs_want_amd *want,
-                                   struct ccz_err *err);
+                                   bool chain_only, struct ccz_err *err);
+/* AMD's product line directories below @p dir, at most @p max: product (borrowed, static) and vlek are set. */
+size_t cczi_amd_list(struct ccz_pcs_want_amd *out, size_t max, const char *dir);
 /* "standard", "early" or a TCB evaluation data number. */
 void cczi_update_name(char name[CCZI_UPDATE_SIZE], const struct ccz_pcs_store *s);
 /* The elements of "amd" in ccz_pcs_store_report(). */

@@ -251,13 +251,14 @@ struct work {
     const struct ccz_pcs_want *want;
     struct cczi_pck_files *pck;
     const struct ccz_pcs_want_amd *amd;
+    bool chain_only;
 };
 
 static ccz_rc do_work(struct ccz_pcs_store *s, const struct work *w, struct ccz_err *err)
 {
     struct ccz_pcs_want found;
     if (w->amd)
-        return cczi_amd_fetch(s, w->amd, err);
+        return cczi_amd_fetch(s, w->amd, w->chain_only, err);
     if (!w->pck)
         return cczi_intel_fetch(s, w->want, NULL, err);
     ccz_rc rc = cczi_pck_fetch(&found, w->pck, s, err);
@@ -377,28 +378,48 @@ static int64_t next_due(const struct ccz_pcs_store *s, int64_t now_s)
     return next_s < now_s + AGAIN_MIN_S ? now_s + AGAIN_MIN_S : next_s;
 }
 
+/* Keeps the first failure. */
+static void note(ccz_rc *first, struct ccz_err *err, ccz_rc rc, const struct ccz_err *why)
+{
+    if (rc == CCZ_OK || *first != CCZ_OK)
+        return;
+    *first = rc;
+    if (err)
+        *err = *why;
+}
+
+static void refresh_amd(struct ccz_pcs_store *s, ccz_rc *first, struct ccz_err *err)
+{
+    struct ccz_pcs_want_amd wants[6];
+    size_t len = s->up.getter.get ? cczi_amd_list(wants, 6, s->dir) : 0;
+    for (size_t i = 0; i < len; i++) {
+        struct ccz_err why = {0};
+        char what[CCZ_PCS_NAME_MAX + 1];
+        const struct work w = {.amd = &wants[i], .chain_only = true};
+        (void)snprintf(what, sizeof(what), "snp-%s-%s", wants[i].product,
+                       wants[i].vlek ? "vlek" : "vcek");
+        pthread_mutex_lock(&s->lock);
+        ccz_rc rc = fly(s, what, &w, &why);
+        pthread_mutex_unlock(&s->lock);
+        note(first, err, rc, &why);
+    }
+}
+
 ccz_rc ccz_pcs_store_refresh(struct ccz_pcs_store *s, int64_t *next_s, struct ccz_err *err)
 {
     struct ccz_pcs_want wants[CCZ_PCS_LEN_MAX];
     ccz_rc first = CCZ_OK;
     pthread_mutex_lock(&s->lock);
     size_t len = ccz_pcs_len(s->set);
-    for (size_t i = 0; i < len; i++) {
-        const struct ccz_collateral *c = ccz_pcs_at(s->set, i).collateral;
-        wants[i] = (struct ccz_pcs_want){.tee = ccz_collateral_tee(c),
-                                         .ca = cczi_ca_of(ccz_cert_subject(c->pck_ca.cert[0]))};
-        memcpy(wants[i].fmspc, ccz_collateral_fmspc(c), sizeof(wants[i].fmspc));
-    }
+    for (size_t i = 0; i < len; i++)
+        wants[i] = cczi_want_of(ccz_pcs_at(s->set, i).collateral);
     pthread_mutex_unlock(&s->lock);
     for (size_t i = 0; i < len; i++) {
         struct ccz_err why = {0};
         ccz_rc rc = ccz_pcs_store_fetch(s, &wants[i], &why);
-        if (rc != CCZ_OK && first == CCZ_OK) {
-            first = rc;
-            if (err)
-                *err = why;
-        }
+        note(&first, err, rc, &why);
     }
+    refresh_amd(s, &first, err);
     pthread_mutex_lock(&s->lock);
     *next_s = next_due(s, ccz_clock_now_s(s->up.clock));
     pthread_mutex_unlock(&s->lock);

@@ -274,6 +274,10 @@ void fake_amd_new(struct fake_amd *a, bool turin)
     must(ccz_crl_issue(&a->crl, ark, key[0], KIT_NOW_S - 60, KIT_NOW_S + 30 * 86400, NULL, 0) ==
              CCZ_OK,
          "CRL");
+    ccz_buf_init(&a->later_crl, CCZ_CERT_SIZE_MAX);
+    must(ccz_crl_issue(&a->later_crl, ark, key[0], KIT_NOW_S, KIT_NOW_S + 60 * 86400, NULL, 0) ==
+             CCZ_OK,
+         "CRL");
     for (int i = 0; i < 3; i++)
         ccz_key_free(key[i]);
 }
@@ -284,4 +288,5 @@ void fake_amd_free(struct fake_amd *a)
     ccz_buf_free(&a->ask);
     ccz_buf_free(&a->crl);
     ccz_buf_free(&a->vek);
+    ccz_buf_free(&a->later_crl);
 }

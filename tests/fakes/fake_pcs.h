@@ -8,7 +8,7 @@
 
 /* What AMD publishes for one chip; made by fake_amd_new(). */
 struct fake_amd {
-    struct ccz_buf ark, ask, crl, vek;
+    struct ccz_buf ark, ask, crl, vek, later_crl;
     uint8_t chip_id[64], tcb[8];
 };
 void fake_amd_new(struct fake_amd *a, bool turin);

@@ -47,7 +47,7 @@ struct got {
 static ccz_rc get(struct got *g, struct ccz_http_client *c, const char *url)
 {
     ccz_buf_init(&g->body, 1 << 20);
-    ccz_buf_init(&g->headers, CCZ_HTTP_GET_HEADER_SIZE_MAX);
+    ccz_buf_init(&g->headers, 1 << 20);
     g->err = (struct ccz_err){0};
     ccz_rc rc = ccz_http_get(&g->status, &g->body, &g->headers, c, url, &g->err);
     if (rc != CCZ_OK)

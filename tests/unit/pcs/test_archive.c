@@ -251,6 +251,8 @@ struct member {
     struct ccz_span data;
 };
 
+static const char *craft_expires = "2025-07-15T15:06:40Z", *craft_more = "";
+
 /* Signs whatever members there are, with a right manifest. */
 static void craft(struct ccz_buf *out, const struct world *w, const struct member *m, size_t len,
                   const char *format)
@@ -265,15 +267,15 @@ static void craft(struct ccz_buf *out, const struct world *w, const struct membe
     ccz_hex(hex, spki.ptr, spki.size);
     ccz_buf_printf(&manifest,
                    "{\"format\":\"%s\",\"created\":\"2025-06-15T15:06:40Z\",\"expires\":"
-                   "\"2025-07-15T15:06:40Z\",\"signer\":\"%s\",\"files\":[",
-                   format, hex);
+                   "\"%s\",\"signer\":\"%s\",\"files\":[",
+                   format, craft_expires, hex);
     for (size_t i = 0; i < len; i++) {
         CHECK(ccz_sha256(digest, m[i].data) == CCZ_OK);
         ccz_hex(hex, digest, 32);
         ccz_buf_printf(&manifest, "%s{\"path\":\"%s\",\"size\":%zu,\"sha256\":\"%s\"}",
                        i ? "," : "", m[i].path, m[i].data.size, hex);
     }
-    ccz_buf_put_str(&manifest, "]}");
+    ccz_buf_printf(&manifest, "%s]}", craft_more);
     struct ccz_span text = ccz_buf_span(&manifest);
     CHECK(ccz_ecdsa_sign(sig, w->key, &text, 1) == CCZ_OK);
     CHECK(cczi_ustar_put(out, "MANIFEST.json", text) == CCZ_OK);
@@ -362,6 +364,48 @@ static void test_paths(void)
     test_said(ccz_pcs_import(&w.import, ccz_buf_span(&b), &err), &err, CCZ_OK, "");
     CHECK(test_verifies(&w.sgx, w.import.dir) && exists("airgap/snp-Milan-vcek/ask.der"));
     ccz_buf_free(&b);
+    world_free(&w);
+}
+
+/* The manifest's dates and list do not replace those of what it is about. */
+static void test_lies(void)
+{
+    struct world w;
+    struct kit soon;
+    struct kit_cfg kc;
+    struct member m[10];
+    char paths[7][128];
+    struct ccz_err err = {0};
+    world_new(&w);
+    kit_default(&kc, CCZ_TEE_SGX, 3);
+    kc.pck_crl.until_s = KIT_NOW_S + 10 * DAY;
+    kit_new(&soon, &kc);
+    bundle_members(m, paths, &w.sgx, "00906ed50001-sgx-platform");
+    craft_more =
+        ",{\"path\":\"00906ed50001-sgx-platform/pck_leaf.pem\",\"size\":0,\"sha256\":\"\"}";
+    craft_refused(&w, m, 7, CCZ_E_FORMAT, "archive:file");
+    craft_more = "";
+    craft_expires = "2025-06-16T00:00:00Z";
+    craft_refused(&w, m, 7, CCZ_E_EXPIRED, "archive:expired");
+    craft_expires = "2026-06-16T00:00:00Z";
+    bundle_members(m, paths, &soon, "00906ed50001-sgx-platform");
+    w.import.now_s = KIT_NOW_S + 10 * DAY + 1;
+    craft_refused(&w, m, 7, CCZ_E_EXPIRED, "archive:expired");
+    m[0] = (struct member){"snp-Milan-vcek/ark.der", ccz_buf_span(&w.amd.ark)};
+    m[1] = (struct member){"snp-Milan-vcek/ask.der", ccz_buf_span(&w.amd.ask)};
+    m[2] = (struct member){"snp-Milan-vcek/crl.der", ccz_buf_span(&w.amd.crl)};
+    w.import.now_s = KIT_NOW_S + 30 * DAY + 1;
+    craft_refused(&w, m, 3, CCZ_E_EXPIRED, "archive:expired");
+    /* a revocation list that is older than the one that is there */
+    w.import.now_s = KIT_NOW_S;
+    m[2].data = ccz_buf_span(&w.amd.later_crl);
+    struct ccz_buf later;
+    craft(&later, &w, m, 3, "cczoo-collateral-1");
+    test_said(ccz_pcs_import(&w.import, ccz_buf_span(&later), &err), &err, CCZ_OK, "");
+    ccz_buf_free(&later);
+    m[2].data = ccz_buf_span(&w.amd.crl);
+    craft_refused(&w, m, 3, CCZ_E_MISMATCH, "archive:rollback");
+    kit_free(&soon);
     world_free(&w);
 }
 
@@ -540,10 +584,10 @@ static void test_pccs(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"archive.round", test_round}, {"archive.changed", test_changed},
-    {"archive.rules", test_rules}, {"archive.rollback", test_rollback},
-    {"archive.paths", test_paths}, {"archive.disk_full", test_disk_full},
-    {"archive.pccs", test_pccs},
+    {"archive.round", test_round},         {"archive.changed", test_changed},
+    {"archive.rules", test_rules},         {"archive.rollback", test_rollback},
+    {"archive.paths", test_paths},         {"archive.lies", test_lies},
+    {"archive.disk_full", test_disk_full}, {"archive.pccs", test_pccs},
 };
 
 int main(int argc, char **argv)

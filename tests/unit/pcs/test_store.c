@@ -50,7 +50,13 @@ static void test_fetch(void)
     CCZ_AUTO(ccz_pcs_store) early = test_store(&cfg);
     CHECK(ccz_pcs_store_fetch_quote(early, ccz_buf_span(&k.quote), &err) == CCZ_OK);
     CHECK(strcmp(f.last_tcb, "fmspc=00906ED50001&update=early") == 0);
+    /* what a killed process left is tidied up */
+    CHECK(ccz_dir_make(test_path("early/.new-x"), 0755, NULL) == CCZ_OK);
     cfg.tcb_eval_number = 17;
+    CCZ_AUTO(ccz_pcs_store) changed = test_store(&cfg);
+    struct ccz_pcs_want tidy = test_want(&other);
+    CHECK(ccz_pcs_store_fetch(changed, &tidy, &err) == CCZ_OK);
+    CHECK(access(test_path("early/.new-x"), F_OK) != 0);
     cfg.dir = test_path("number");
     CCZ_AUTO(ccz_pcs_store) numbered = test_store(&cfg);
     CHECK(ccz_pcs_store_fetch_quote(numbered, ccz_buf_span(&k.quote), &err) == CCZ_OK);
@@ -509,16 +515,19 @@ static void test_waiters(void)
     struct fake_pcs f;
     struct asker askers[ASKERS];
     test_kit(&k, CCZ_TEE_SGX, 1);
-    fake_pcs_open(
-        &f, &(struct fake_knobs){.serve = {&k.src}, .on = "/tcb", .status = 500, .delay_ms = 50});
+    fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}, .on = "/tcb", .delay_ms = 250});
     CCZ_AUTO(ccz_http_client) client = test_client();
     struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     struct ccz_pcs_want want = test_want(&k);
     ask_all(askers, s, &want);
     CHECK(fake_pcs_requests(&f) == 1);
-    for (int i = 0; i < ASKERS; i++)
+    int shared = 0; /* those who came while the first one was waiting have its reason */
+    for (int i = 0; i < ASKERS; i++) {
         CHECK(askers[i].rc != CCZ_OK && askers[i].err.rc == askers[i].rc);
+        shared += strcmp(askers[i].err.where, "pcs:chain-header") == 0;
+    }
+    CHECK(shared >= 2);
     fake_pcs_set(&f, &(struct fake_knobs){.serve = {&k.src}});
     test_now += 10;
     ask_all(askers, s, &want);
@@ -725,6 +734,11 @@ static void check_amd(const struct fake_amd *a, const char *product, struct fake
     CHECK(ccz_pcs_store_fetch_amd(s, &want, &err) == CCZ_OK && fake_pcs_requests(f) == 2);
     want.vlek = true;
     CHECK(ccz_pcs_store_fetch_amd(s, &want, &err) == CCZ_OK && fake_pcs_requests(f) == 2);
+    /* a timer refreshes what is due of both, and no VCEK */
+    int64_t next_s;
+    CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK && fake_pcs_requests(f) == 0);
+    test_now += 86400;
+    CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK && fake_pcs_requests(f) == 4);
     want.product = "Rome";
     test_said(ccz_pcs_store_fetch_amd(s, &want, &err), &err, CCZ_E_ARG, "pcs:want");
     kit_free(&k);
