@@ -127,7 +127,7 @@ static void set_up(struct world *w)
 int main(void)
 {
     static struct world w;
-    static const size_t lens[] = {1, 2, 4, 8};
+    static const size_t lens[] = {1, 2, 3, 4, 8};
     char name[64];
     set_up(&w);
     printf("engine\t%s\tname\n", w.engine->curve->name);

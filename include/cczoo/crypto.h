@@ -4,7 +4,7 @@
 /**
  * @file crypto.h
  * Randomness, hash, MAC, KDF, AEAD and P-256 / P-384 keys. Certificates: x509.h. TLS: tls.h.
- * OpenSSL 3 is used only in src/crypto. Reading order: rng.c, hash.c, aead.c, ec.c;
+ * OpenSSL 3 is used only in src/crypto. Reading order: rng.c, hash.c, aead.c, ec.c, p256*.c;
  * then der.c, x509_common.c, x509.c, x509_crl.c, x509_issue.c; then tls_ctx.c, tls.c.
  */
 #include <cczoo/base.h>
@@ -75,9 +75,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_aead_open(struct ccz_aead *a, uint8_t *out, cons
 /**
  * Keys for identities (P-256) and for the certificates of others (P-384): FIPS 186-5, SEC 1.
  * Private halves exist only inside OpenSSL's key object, in a ccz_secret, or in a file of mode
- * 0600. A key is set up once (about 3 us) and then verifies at the cost of the curve arithmetic
- * alone. where = "key:point" | "key:spki" | "key:curve" | "key:pkcs8" | "key:pair" | "key:pem" |
- * "key:sign".
+ * 0600. Signatures of P-256 are verified by code of our own (docs/design/p256.md), everything else
+ * is OpenSSL's. where = "key:point" | "key:spki" | "key:curve" | "key:pkcs8" | "key:pair" |
+ * "key:pem" | "key:sign".
  */
 enum ccz_curve { CCZ_P256, CCZ_P384 };
 /** A key pair, or a public key only. Immutable after creation, shareable between threads. */
@@ -130,7 +130,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_key_spki(struct ccz_buf *out, const struct ccz_k
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ecdsa_sign(uint8_t *sig, const struct ccz_key *k,
                                            const struct ccz_span *parts, size_t len);
 /** @param sig  raw r || s. @retval CCZ_E_SIG  does not verify; also a wrong size, r or s out of
- * range */
+ * range. @ct none: public data */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ecdsa_verify(const struct ccz_key *k, const uint8_t *sig,
                                              size_t sig_size, const struct ccz_span *parts,
                                              size_t len);
@@ -154,9 +154,8 @@ struct ccz_ecdsa_job {
     ccz_rc rc;                         /**< [out] CCZ_OK or why this one does not verify */
 };
 /**
- * Checks many signatures at once: on a processor with vector multiplication (see
- * docs/design/p256.md) eight P-256 signatures cost little more than one. Each job gets the rc that
- * it would get alone.
+ * Checks many signatures at once: P-256 signatures share work and, on processors that can, are
+ * computed side by side (docs/design/p256.md). Each job gets the rc that it would get alone.
  * @return CCZ_OK if all verify, else the rc of the first job that does not
  * @retval CCZ_E_SIG  does not verify; also a malformed signature, r or s out of range
  * @retval CCZ_E_ARG  a job's digest_size is none of the above

@@ -43,13 +43,13 @@ static void make_scalars(struct work *works, size_t len)
             cczi_p256_order_mul(&inverse, &inverse, &works[i].s);
         }
         struct cczi_p256_int e = cczi_p256_int_read(works[i].job->digest);
-        cczi_p256_mod_order(&e);
         cczi_p256_order_mul(&works[i].u1, &e, &w);
         cczi_p256_order_mul(&works[i].u2, &works[i].r, &w);
     }
 }
 
-static void verify_one(const struct cczi_p256_engine *engine, struct work *w)
+/* Adds points of tables one after another. */
+static void verify_plain(const struct cczi_p256_engine *engine, const struct work *w)
 {
     struct cczi_p256_ref refs[CCZI_P256_SUM_MAX];
     struct cczi_p256_jac sum;
@@ -65,6 +65,71 @@ static void verify_one(const struct cczi_p256_engine *engine, struct work *w)
     engine->curve->sum(&sum, refs, len);
     w->job->valid = engine->curve->x_is(&sum, &w->r);
 }
+
+#if defined(__x86_64__)
+/*
+ * Up to four jobs side by side, all with a table or none. Fewer share the lanes: the points that
+ * make up a signature are dealt out to its lanes, whose sums are then added.
+ */
+static void verify_lanes(const struct cczi_p256_engine *engine, struct work *works[], size_t len)
+{
+    struct cczi_p256_lane lanes[CCZI_P256_LANES];
+    struct cczi_p256_jac sums[CCZI_P256_LANES];
+    size_t ways = CCZI_P256_LANES / len;
+    memset(lanes, 0, sizeof(lanes));
+    for (size_t i = 0; i < CCZI_P256_LANES; i++) {
+        const struct work *w = works[i / ways < len ? i / ways : 0];
+        lanes[i].key = w->job->table ? NULL : w->job->key;
+    }
+    for (size_t i = 0; i < len; i++) {
+        struct cczi_p256_ref refs[CCZI_P256_SUM_MAX];
+        size_t n = cczi_p256_comb(refs, &engine->base, &works[i]->u1);
+        if (works[i]->job->table)
+            n += cczi_p256_comb(refs + n, works[i]->job->table, &works[i]->u2);
+        else
+            cczi_p256_windows(lanes[i * ways].digits, &works[i]->u2);
+        for (size_t k = 0; k < n; k++) {
+            struct cczi_p256_lane *l = &lanes[i * ways + k % ways];
+            l->refs[l->len++] = refs[k];
+        }
+    }
+    cczi_p256_ifma_sum(sums, lanes, engine->curve);
+    for (size_t i = 0; i < len; i++) {
+        struct cczi_p256_jac *sum = &sums[i * ways];
+        bool known = true;
+        for (size_t k = 0; k < ways; k++) {
+            known = known && (sum[k].z.v[0] | sum[k].z.v[1] | sum[k].z.v[2] | sum[k].z.v[3]) != 0;
+            if (k > 0)
+                engine->curve->add(sum, &sum[k]);
+        }
+        if (known)
+            works[i]->job->valid = engine->curve->x_is(sum, &works[i]->r);
+        else /* rare: only a made-up signature gets here */
+            verify_plain(engine, works[i]);
+    }
+}
+
+/* The fewest jobs that are faster side by side than one after another. */
+enum { LANES_MIN_KNOWN = 1, LANES_MIN_NEW = 2 };
+
+static void verify_in_lanes(const struct cczi_p256_engine *engine, struct work *works, size_t len)
+{
+    for (int known = 0; known < 2; known++) {
+        struct work *group[CCZI_P256_LANES];
+        size_t n = 0, min = known ? LANES_MIN_KNOWN : LANES_MIN_NEW;
+        for (size_t i = 0; i < len; i++) {
+            if ((works[i].job->table != NULL) == known)
+                group[n++] = &works[i];
+            if (n == CCZI_P256_LANES || (i + 1 == len && n >= min)) {
+                verify_lanes(engine, group, n);
+                n = 0;
+            }
+        }
+        for (size_t i = 0; i < n; i++)
+            verify_plain(engine, group[i]);
+    }
+}
+#endif
 
 static void verify_chunk(const struct cczi_p256_engine *engine, struct cczi_p256_job *jobs,
                          size_t jobs_len)
@@ -82,8 +147,14 @@ static void verify_chunk(const struct cczi_p256_engine *engine, struct cczi_p256
     if (len == 0)
         return;
     make_scalars(works, len);
+#if defined(__x86_64__)
+    if (engine->ifma) {
+        verify_in_lanes(engine, works, len);
+        return;
+    }
+#endif
     for (size_t i = 0; i < len; i++)
-        verify_one(engine, &works[i]);
+        verify_plain(engine, &works[i]);
 }
 
 void cczi_p256_verify(const struct cczi_p256_engine *engine, struct cczi_p256_job *jobs, size_t len)
@@ -96,7 +167,8 @@ void cczi_p256_verify(const struct cczi_p256_engine *engine, struct cczi_p256_jo
 
 /* ------------------------------------------------------------------------------- choosing */
 
-void cczi_p256_engine_init(struct cczi_p256_engine *e, const struct cczi_p256_curve *curve)
+void cczi_p256_engine_init(struct cczi_p256_engine *e, const struct cczi_p256_curve *curve,
+                           bool ifma)
 {
     /* SP 800-186, 3.2.1.3 */
     static const uint8_t generator[64] = {
@@ -107,10 +179,12 @@ void cczi_p256_engine_init(struct cczi_p256_engine *e, const struct cczi_p256_cu
         0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5};
     struct cczi_p256_point g;
     e->curve = curve;
+    e->ifma = ifma;
     (void)curve->read(&g, generator);
     curve->table(&e->base, &g);
 }
 
+#if defined(__x86_64__)
 /* Known answer: RFC 6979, A.2.5, SHA-256 of "sample"; and that another digest is refused. */
 static bool self_test(const struct cczi_p256_engine *engine)
 {
@@ -131,21 +205,33 @@ static bool self_test(const struct cczi_p256_engine *engine)
                                            0x1a, 0x83, 0x1d, 0x02, 0x68, 0xe9, 0x89, 0x15,
                                            0x62, 0x11, 0x3d, 0x8a, 0x62, 0xad, 0xd1, 0xbf},
                                           {0xff}};
+    struct cczi_p256_job jobs[CCZI_P256_LANES + 1];
     struct cczi_p256_point key;
-    struct cczi_p256_job jobs[2] = {{&key, NULL, sig, digest[0], false},
-                                    {&key, NULL, sig, digest[1], true}};
-    if (!engine->curve->read(&key, xy))
-        return false;
-    cczi_p256_verify(engine, jobs, 2);
-    return jobs[0].valid && !jobs[1].valid;
+    bool right = engine->curve->read(&key, xy);
+    for (size_t len = 1; right && len <= CCZI_P256_LANES + 1; len += CCZI_P256_LANES) {
+        for (size_t i = 0; i < len; i++) {
+            jobs[i] = (struct cczi_p256_job){.key = &key, .sig = sig, .digest = digest[i % 2]};
+        }
+        cczi_p256_verify(engine, jobs, len); /* one by one, and side by side */
+        for (size_t i = 0; i < len; i++)
+            right = right && jobs[i].valid == (i % 2 == 0);
+    }
+    return right;
 }
 
-#if defined(__x86_64__)
-/* CPUID leaf 7: EBX bit 8 is BMI2, bit 19 is ADX. */
-static bool has_x86(void)
+/* Which implementations the processor, and for the wide registers the system, can run (Intel SDM,
+ * volume 2, CPUID; volume 1, 13.3). */
+static void detect(bool *x86, bool *ifma)
 {
-    unsigned a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) == 1 && (b >> 8 & 1) && (b >> 19 & 1);
+    unsigned a, b, c, d, low = 0, high;
+    *x86 = *ifma = false;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 1)
+        return;
+    *x86 = (b >> 8 & 1) && (b >> 19 & 1);                               /* BMI2, ADX */
+    bool has = *x86 && (b >> 16 & 1) && (b >> 21 & 1) && (b >> 31 & 1); /* AVX-512F, IFMA, VL */
+    if (has && __get_cpuid(1, &a, &b, &c, &d) == 1 && (c >> 27 & 1))    /* OSXSAVE: XGETBV exists */
+        __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    *ifma = (low & 0xe6) == 0xe6; /* SSE, AVX and the three parts of AVX-512 */
 }
 #endif
 
@@ -157,13 +243,15 @@ static void choose(void)
 {
 #if defined(__x86_64__)
     const char *cpu = getenv("CCZOO_CPU");
-    if (has_x86() && !(cpu && strcmp(cpu, "portable") == 0)) {
-        cczi_p256_engine_init(&chosen, &cczi_p256_curve_x86);
+    bool x86, ifma;
+    detect(&x86, &ifma);
+    if (x86 && !(cpu && strcmp(cpu, "portable") == 0)) {
+        cczi_p256_engine_init(&chosen, &cczi_p256_curve_x86, ifma);
         if (self_test(&chosen))
             return;
     }
 #endif
-    cczi_p256_engine_init(&chosen, &cczi_p256_curve_portable);
+    cczi_p256_engine_init(&chosen, &cczi_p256_curve_portable, false);
 }
 
 const struct cczi_p256_engine *cczi_p256_engine(void)

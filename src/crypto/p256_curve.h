@@ -197,6 +197,47 @@ static void curve_mul(struct cczi_p256_jac *out, const struct cczi_p256_point *q
     }
 }
 
+/* 12 M + 4 S: HMV, 3.2.2, for two points in Jacobian form */
+static void curve_add(struct cczi_p256_jac *a, const struct cczi_p256_jac *b)
+{
+    struct cczi_fe h, r, u, s, t;
+    if (fe_is_zero(&b->z))
+        return;
+    if (fe_is_zero(&a->z)) {
+        *a = *b;
+        return;
+    }
+    fe_mul(&u, &a->x, &b->zz);
+    fe_mul(&h, &b->x, &a->zz);
+    fe_mul(&s, &a->y, &b->zz);
+    fe_mul(&r, &b->y, &a->zz);
+    fe_mul(&s, &s, &b->z);
+    fe_mul(&r, &r, &a->z);
+    fe_sub(&h, &h, &u);
+    fe_sub(&r, &r, &s);
+    if (fe_is_zero(&h)) {
+        if (fe_is_zero(&r))
+            jac_double(a);
+        else
+            memset(a, 0, sizeof(*a));
+        return;
+    }
+    fe_mul(&a->z, &a->z, &b->z);
+    fe_sqr(&t, &h);
+    fe_mul(&a->z, &a->z, &h);
+    fe_mul(&u, &u, &t);
+    fe_mul(&h, &h, &t); /* h^3 */
+    fe_sqr(&t, &r);
+    fe_sqr(&a->zz, &a->z);
+    fe_sub(&t, &t, &h);
+    fe_sub(&t, &t, &u);
+    fe_sub(&a->x, &t, &u);
+    fe_sub(&u, &u, &a->x);
+    fe_mul(&s, &s, &h);
+    fe_mul(&u, &u, &r);
+    fe_sub(&a->y, &u, &s);
+}
+
 static bool curve_x_is(const struct cczi_p256_jac *p, const struct cczi_p256_int *r)
 {
     if (fe_is_zero(&p->z))
@@ -323,6 +364,7 @@ const struct cczi_p256_curve CURVE = {
     .read = curve_read,
     .mul = curve_mul,
     .sum = curve_sum,
+    .add = curve_add,
     .x_is = curve_x_is,
     .table = curve_table,
     .fe_mul = fe_mul,

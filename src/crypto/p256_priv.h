@@ -18,6 +18,9 @@ enum {
     CCZI_P256_NAF_BITS = 5,
     CCZI_P256_NAF_LEN = 257,
     CCZI_P256_SUM_MAX = 2 * CCZI_P256_COMB_ROWS, /* table points that make up one signature */
+    CCZI_P256_WINDOW_BITS = 5, /* of a signed digit of a key without a table, side by side */
+    CCZI_P256_WINDOWS = 52,
+    CCZI_P256_LANES = 4, /* sums side by side */
 };
 
 /* x * 2^256 mod p (Montgomery form), below p; least significant limb first. */
@@ -56,9 +59,7 @@ bool cczi_p256_int_is_zero(const struct cczi_p256_int *a);
 /* a < b as 256-bit numbers */
 bool cczi_p256_int_less(const uint64_t a[4], const uint64_t b[4]);
 extern const struct cczi_p256_int cczi_p256_order;
-/* One subtraction of n: enough for any 256-bit number. */
-void cczi_p256_mod_order(struct cczi_p256_int *a);
-/* a * b / 2^256 mod n (Montgomery), a and b below n */
+/* a * b / 2^256 mod n (Montgomery). @param a  any 256-bit number @param b  below n */
 void cczi_p256_order_mul(struct cczi_p256_int *out, const struct cczi_p256_int *a,
                          const struct cczi_p256_int *b);
 /* 2^256 / a mod n: cczi_p256_order_mul() of x and this is x / a. @param a 0 < a < n */
@@ -67,6 +68,8 @@ void cczi_p256_order_inverse(struct cczi_p256_int *out, const struct cczi_p256_i
 void cczi_p256_inverse(uint64_t out[4], const uint64_t a[4], const uint64_t m[4]);
 /* Signed digits: at most one of 5 neighbours is not 0, the others odd in -15..15 (HMV, 3.35). */
 size_t cczi_p256_naf(int8_t out[CCZI_P256_NAF_LEN], const struct cczi_p256_int *k);
+/* Signed digits in -16..16 of base 32. */
+void cczi_p256_windows(int8_t out[CCZI_P256_WINDOWS], const struct cczi_p256_int *k);
 /* The points of @p t whose sum is k * Q. @return how many */
 size_t cczi_p256_comb(struct cczi_p256_ref out[CCZI_P256_COMB_ROWS],
                       const struct cczi_p256_table *t, const struct cczi_p256_int *k);
@@ -83,6 +86,8 @@ struct cczi_p256_curve {
                 size_t len);
     /* acc += each of the points */
     void (*sum)(struct cczi_p256_jac *acc, const struct cczi_p256_ref *refs, size_t len);
+    /* acc += other */
+    void (*add)(struct cczi_p256_jac *acc, const struct cczi_p256_jac *other);
     /* Is the affine x of the point, as an integer, r or r + n (mod n it is r)? False for infinity. */
     bool (*x_is)(const struct cczi_p256_jac *p, const struct cczi_p256_int *r);
     void (*table)(struct cczi_p256_table *out, const struct cczi_p256_point *q);
@@ -99,6 +104,23 @@ extern const struct cczi_p256_curve cczi_p256_curve_portable;
 extern const struct cczi_p256_curve cczi_p256_curve_x86; /* needs BMI2 and ADX */
 #endif
 
+/* One sum: a multiple of a key without a table, and points of tables. */
+struct cczi_p256_lane {
+    const struct cczi_p256_point *key; /* of all lanes or of none (NULL) */
+    int8_t digits[CCZI_P256_WINDOWS];
+    struct cczi_p256_ref refs[CCZI_P256_SUM_MAX];
+    size_t len;
+};
+#if defined(__x86_64__)
+/*
+ * Four sums at once; needs AVX-512VL and IFMA. Where z comes out as 0 the sum is infinity, or an
+ * addition on the way met a special case and the sum is not known.
+ */
+void cczi_p256_ifma_sum(struct cczi_p256_jac out[CCZI_P256_LANES],
+                        const struct cczi_p256_lane lanes[CCZI_P256_LANES],
+                        const struct cczi_p256_curve *curve);
+#endif
+
 /* ------------------------------------------------------------------------------- p256.c */
 
 /* One signature. What it points to is the caller's. */
@@ -112,9 +134,11 @@ struct cczi_p256_job {
 /* An implementation and the table of the generator. */
 struct cczi_p256_engine {
     const struct cczi_p256_curve *curve;
+    bool ifma;
     struct cczi_p256_table base;
 };
-void cczi_p256_engine_init(struct cczi_p256_engine *e, const struct cczi_p256_curve *curve);
+void cczi_p256_engine_init(struct cczi_p256_engine *e, const struct cczi_p256_curve *curve,
+                           bool ifma);
 /* The fastest one of this processor, chosen and tested at the first call (0.4 ms). Never NULL. */
 const struct cczi_p256_engine *cczi_p256_engine(void);
 /* A pure function. */

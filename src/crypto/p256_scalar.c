@@ -46,12 +46,6 @@ static void subtract(uint64_t out[4], const uint64_t a[4], const uint64_t b[4])
     }
 }
 
-void cczi_p256_mod_order(struct cczi_p256_int *a)
-{
-    if (!cczi_p256_int_less(a->v, cczi_p256_order.v))
-        subtract(a->v, a->v, cczi_p256_order.v);
-}
-
 /* Montgomery multiplication, operand scanning (Koc, Acar, Kaliski 1996: CIOS). */
 void cczi_p256_order_mul(struct cczi_p256_int *out, const struct cczi_p256_int *a,
                          const struct cczi_p256_int *b)
@@ -255,7 +249,7 @@ size_t cczi_p256_naf(int8_t out[CCZI_P256_NAF_LEN], const struct cczi_p256_int *
     unsigned carry = 0; /* what the digits so far are short of */
     memset(out, 0, CCZI_P256_NAF_LEN);
     while (at < 256 || carry) {
-        unsigned bit = at < 256 ? k->v[at / 64] >> (at % 64) & 1 : 0;
+        uint64_t bit = at < 256 ? k->v[at / 64] >> (at % 64) & 1 : 0;
         if (bit == carry) { /* bit + carry is even: the digit is 0, the carry goes on */
             at++;
             continue;
@@ -273,24 +267,40 @@ size_t cczi_p256_naf(int8_t out[CCZI_P256_NAF_LEN], const struct cczi_p256_int *
     return len;
 }
 
+/* k = sum of out[i] 2^(i bits), each digit at most 2^(bits - 1) either way. @param len  enough for
+ * 257 bits, so that the last digit takes the carry */
+static void signed_digits(int8_t *out, size_t len, unsigned bits, const struct cczi_p256_int *k)
+{
+    int carry = 0;
+    for (size_t i = 0; i < len; i++) {
+        size_t at = i * bits;
+        uint64_t window = k->v[at / 64] >> (at % 64);
+        if (at % 64 > 64 - bits && at / 64 < 3)
+            window |= k->v[at / 64 + 1] << (64 - at % 64);
+        int digit = (int)(window & ((1u << bits) - 1)) + carry;
+        carry = digit > 1 << (bits - 1);
+        out[i] = (int8_t)(digit - (carry << bits));
+    }
+}
+
+void cczi_p256_windows(int8_t out[CCZI_P256_WINDOWS], const struct cczi_p256_int *k)
+{
+    signed_digits(out, CCZI_P256_WINDOWS, CCZI_P256_WINDOW_BITS, k);
+}
+
 size_t cczi_p256_comb(struct cczi_p256_ref out[CCZI_P256_COMB_ROWS],
                       const struct cczi_p256_table *t, const struct cczi_p256_int *k)
 {
+    int8_t digits[CCZI_P256_COMB_ROWS];
     size_t len = 0;
-    int carry = 0;
+    signed_digits(digits, CCZI_P256_COMB_ROWS, CCZI_P256_COMB_BITS, k);
     for (size_t row = 0; row < CCZI_P256_COMB_ROWS; row++) {
-        size_t at = row * CCZI_P256_COMB_BITS;
-        uint64_t window = k->v[at / 64] >> (at % 64);
-        if (at % 64 > 64 - CCZI_P256_COMB_BITS && at / 64 < 3)
-            window |= k->v[at / 64 + 1] << (64 - at % 64);
-        int digit = (int)(window & ((1u << CCZI_P256_COMB_BITS) - 1)) + carry;
-        carry = digit > CCZI_P256_COMB_COLS;
-        digit -= carry << CCZI_P256_COMB_BITS;
-        if (digit == 0)
+        int d = digits[row];
+        if (d == 0)
             continue;
-        const struct cczi_p256_point *p = &t->at[row][(digit < 0 ? -digit : digit) - 1];
+        const struct cczi_p256_point *p = &t->at[row][(d < 0 ? -d : d) - 1];
         __builtin_prefetch(p);
-        out[len++] = (struct cczi_p256_ref){p, digit < 0};
+        out[len++] = (struct cczi_p256_ref){p, d < 0};
     }
     return len;
 }

@@ -126,70 +126,71 @@ static inline void fe_sub(struct cczi_fe *r, const struct cczi_fe *a, const stru
 static void fe_mul(struct cczi_fe *r, const struct cczi_fe *a, const struct cczi_fe *b)
 {
     uint64_t t0, t1, t2, t3, t4, t5, t6, t7, lo, hi;
-    __asm__("mov (%[b]), %%rdx\n\t"
-            "mulx (%[a]), %[t0], %[t1]\n\t"
-            "mulx 8(%[a]), %[lo], %[t2]\n\t"
-            "add %[lo], %[t1]\n\t"
-            "mulx 16(%[a]), %[lo], %[t3]\n\t"
-            "adc %[lo], %[t2]\n\t"
-            "mulx 24(%[a]), %[lo], %[t4]\n\t"
-            "adc %[lo], %[t3]\n\t"
-            "adc $0, %[t4]\n\t" MUL_ROW("8", "t1", "t2", "t3", "t4", "t5")
-                MUL_ROW("16", "t2", "t3", "t4", "t5", "t6")
-                    MUL_ROW("24", "t3", "t4", "t5", "t6", "t7") REDUCE:ALL_LIMBS
-            : [a] "r"(a), [b] "r"(b), [p3] "m"(p_top)
-            : "rdx", "cc", "memory");
+    __asm__ volatile("mov (%[b]), %%rdx\n\t"
+                     "mulx (%[a]), %[t0], %[t1]\n\t"
+                     "mulx 8(%[a]), %[lo], %[t2]\n\t"
+                     "add %[lo], %[t1]\n\t"
+                     "mulx 16(%[a]), %[lo], %[t3]\n\t"
+                     "adc %[lo], %[t2]\n\t"
+                     "mulx 24(%[a]), %[lo], %[t4]\n\t"
+                     "adc %[lo], %[t3]\n\t"
+                     "adc $0, %[t4]\n\t" MUL_ROW("8", "t1", "t2", "t3", "t4", "t5")
+                         MUL_ROW("16", "t2", "t3", "t4", "t5", "t6")
+                             MUL_ROW("24", "t3", "t4", "t5", "t6", "t7") REDUCE:ALL_LIMBS
+                     : [a] "r"(a), [b] "r"(b), [p3] "m"(p_top)
+                     : "rdx", "cc", "memory");
     *r = (struct cczi_fe){{t0, t1, t2, t3}};
 }
 
 static void fe_sqr(struct cczi_fe *r, const struct cczi_fe *a)
 {
     uint64_t t0, t1, t2, t3, t4, t5, t6, t7, lo, hi;
-    __asm__("mov (%[a]), %%rdx\n\t" /* the products of two different limbs */
-            "mulx 8(%[a]), %[t1], %[t2]\n\t"
-            "mulx 16(%[a]), %[lo], %[t3]\n\t"
-            "add %[lo], %[t2]\n\t"
-            "mulx 24(%[a]), %[lo], %[t4]\n\t"
-            "adc %[lo], %[t3]\n\t"
-            "adc $0, %[t4]\n\t"
-            "mov 8(%[a]), %%rdx\n\t"
-            "xor %k[t5], %k[t5]\n\t"
-            "mulx 16(%[a]), %[lo], %[hi]\n\t"
-            "adcx %[lo], %[t3]\n\t"
-            "adox %[hi], %[t4]\n\t"
-            "mulx 24(%[a]), %[lo], %[hi]\n\t"
-            "adcx %[lo], %[t4]\n\t"
-            "adox %[hi], %[t5]\n\t"
-            "adc $0, %[t5]\n\t"
-            "mov 16(%[a]), %%rdx\n\t"
-            "mulx 24(%[a]), %[lo], %[t6]\n\t"
-            "add %[lo], %[t5]\n\t"
-            "adc $0, %[t6]\n\t"
-            "xor %k[t7], %k[t7]\n\t" /* twice these by one chain, plus the squares by the other */
-            "mov (%[a]), %%rdx\n\t"
-            "mulx %%rdx, %[t0], %[hi]\n\t"
-            "adcx %[t1], %[t1]\n\t"
-            "adox %[hi], %[t1]\n\t"
-            "mov 8(%[a]), %%rdx\n\t"
-            "mulx %%rdx, %[lo], %[hi]\n\t"
-            "adcx %[t2], %[t2]\n\t"
-            "adox %[lo], %[t2]\n\t"
-            "adcx %[t3], %[t3]\n\t"
-            "adox %[hi], %[t3]\n\t"
-            "mov 16(%[a]), %%rdx\n\t"
-            "mulx %%rdx, %[lo], %[hi]\n\t"
-            "adcx %[t4], %[t4]\n\t"
-            "adox %[lo], %[t4]\n\t"
-            "adcx %[t5], %[t5]\n\t"
-            "adox %[hi], %[t5]\n\t"
-            "mov 24(%[a]), %%rdx\n\t"
-            "mulx %%rdx, %[lo], %[hi]\n\t"
-            "adcx %[t6], %[t6]\n\t"
-            "adox %[lo], %[t6]\n\t"
-            "adcx %[t7], %[t7]\n\t"
-            "adox %[hi], %[t7]\n\t" REDUCE:ALL_LIMBS
-            : [a] "r"(a), [p3] "m"(p_top)
-            : "rdx", "cc", "memory");
+    __asm__ volatile(
+        "mov (%[a]), %%rdx\n\t" /* the products of two different limbs */
+        "mulx 8(%[a]), %[t1], %[t2]\n\t"
+        "mulx 16(%[a]), %[lo], %[t3]\n\t"
+        "add %[lo], %[t2]\n\t"
+        "mulx 24(%[a]), %[lo], %[t4]\n\t"
+        "adc %[lo], %[t3]\n\t"
+        "adc $0, %[t4]\n\t"
+        "mov 8(%[a]), %%rdx\n\t"
+        "xor %k[t5], %k[t5]\n\t"
+        "mulx 16(%[a]), %[lo], %[hi]\n\t"
+        "adcx %[lo], %[t3]\n\t"
+        "adox %[hi], %[t4]\n\t"
+        "mulx 24(%[a]), %[lo], %[hi]\n\t"
+        "adcx %[lo], %[t4]\n\t"
+        "adox %[hi], %[t5]\n\t"
+        "adc $0, %[t5]\n\t"
+        "mov 16(%[a]), %%rdx\n\t"
+        "mulx 24(%[a]), %[lo], %[t6]\n\t"
+        "add %[lo], %[t5]\n\t"
+        "adc $0, %[t6]\n\t"
+        "xor %k[t7], %k[t7]\n\t" /* twice these by one chain, plus the squares by the other */
+        "mov (%[a]), %%rdx\n\t"
+        "mulx %%rdx, %[t0], %[hi]\n\t"
+        "adcx %[t1], %[t1]\n\t"
+        "adox %[hi], %[t1]\n\t"
+        "mov 8(%[a]), %%rdx\n\t"
+        "mulx %%rdx, %[lo], %[hi]\n\t"
+        "adcx %[t2], %[t2]\n\t"
+        "adox %[lo], %[t2]\n\t"
+        "adcx %[t3], %[t3]\n\t"
+        "adox %[hi], %[t3]\n\t"
+        "mov 16(%[a]), %%rdx\n\t"
+        "mulx %%rdx, %[lo], %[hi]\n\t"
+        "adcx %[t4], %[t4]\n\t"
+        "adox %[lo], %[t4]\n\t"
+        "adcx %[t5], %[t5]\n\t"
+        "adox %[hi], %[t5]\n\t"
+        "mov 24(%[a]), %%rdx\n\t"
+        "mulx %%rdx, %[lo], %[hi]\n\t"
+        "adcx %[t6], %[t6]\n\t"
+        "adox %[lo], %[t6]\n\t"
+        "adcx %[t7], %[t7]\n\t"
+        "adox %[hi], %[t7]\n\t" REDUCE:ALL_LIMBS
+        : [a] "r"(a), [p3] "m"(p_top)
+        : "rdx", "cc", "memory");
     *r = (struct cczi_fe){{t0, t1, t2, t3}};
 }
 

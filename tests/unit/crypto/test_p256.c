@@ -18,10 +18,10 @@ static EC_GROUP *group;
 static BN_CTX *ctx;
 static BIGNUM *p, *n;
 
-/* Plain C, and what this processor uses. */
-static struct cczi_p256_engine portable;
-static const struct cczi_p256_engine *engines[2];
-enum { ENGINES_LEN = 2 };
+/* Plain C; what this processor uses, without its vectors; what it uses. */
+static struct cczi_p256_engine portable, scalar;
+static const struct cczi_p256_engine *engines[3];
+enum { ENGINES_LEN = 3, COPIES = 4 };
 
 static void set_up(void)
 {
@@ -30,9 +30,11 @@ static void set_up(void)
     p = BN_new();
     CHECK(ctx && group && p && EC_GROUP_get_curve(group, p, NULL, NULL, ctx) == 1);
     n = BN_dup(EC_GROUP_get0_order(group));
-    cczi_p256_engine_init(&portable, &cczi_p256_curve_portable);
+    cczi_p256_engine_init(&portable, &cczi_p256_curve_portable, false);
     engines[0] = &portable;
-    engines[1] = cczi_p256_engine();
+    engines[1] = &scalar;
+    engines[2] = cczi_p256_engine();
+    cczi_p256_engine_init(&scalar, engines[2]->curve, false);
 }
 
 static BIGNUM *small(unsigned long v)
@@ -218,9 +220,10 @@ static void test_integers(void)
         BN_free(a);
         a = special(i % SPECIALS, all); /* a digest of any value */
         to_limbs(x.v, a);
-        cczi_p256_mod_order(&x);
-        got = from_limbs(x.v);
-        CHECK(BN_mod(w, a, n, ctx) && BN_cmp(w, got) == 0);
+        cczi_p256_order_mul(&z, &x, &y);
+        got = from_limbs(z.v);
+        CHECK(BN_mod_mul(w, a, b, n, ctx) && BN_mod_mul(got, got, r, n, ctx));
+        CHECK(BN_cmp(w, got) == 0 && cczi_p256_int_less(z.v, cczi_p256_order.v));
         BN_free(got);
         BN_free(a);
         BN_free(b);
@@ -261,38 +264,48 @@ static int openssl_verdict(const struct sample *s)
     return verdict;
 }
 
-static int verdict(const struct cczi_p256_engine *e, const struct sample *s)
+/* Alone, and as several jobs, which may run side by side; with a table of the key or without. */
+static int verdict(const struct cczi_p256_engine *e, const struct sample *s,
+                   const struct cczi_p256_table *table)
 {
     struct cczi_p256_point key;
+    struct cczi_p256_job jobs[COPIES];
     if (!e->curve->read(&key, s->xy))
         return -1;
-    struct cczi_p256_job job = {&key, NULL, s->sig, s->digest, true};
-    cczi_p256_verify(e, &job, 1);
-    return job.valid;
+    for (size_t len = 1; len <= (e->ifma ? COPIES : 1); len *= 2) {
+        for (size_t i = 0; i < len; i++)
+            jobs[i] = (struct cczi_p256_job){&key, table, s->sig, s->digest, len & 1};
+        cczi_p256_verify(e, jobs, len);
+        for (size_t i = 1; i < len; i++)
+            CHECK(jobs[i].valid == jobs[0].valid);
+    }
+    return jobs[0].valid;
 }
 
-static int verdict_by_table(const struct cczi_p256_engine *e, const struct sample *s)
+/* The table of the last key is kept for the next sample. All engines make the same. */
+static const struct cczi_p256_table *table_of(const uint8_t xy[64])
 {
-    static struct cczi_p256_table tables[ENGINES_LEN]; /* kept for the next one of the same key */
-    static struct cczi_p256_point of[ENGINES_LEN];
-    size_t i = e == engines[1];
+    static struct cczi_p256_table tables[ENGINES_LEN];
+    static struct cczi_p256_point of;
     struct cczi_p256_point key;
-    CHECK(e->curve->read(&key, s->xy));
-    if (memcmp(&of[i], &key, sizeof(key)) != 0)
-        e->curve->table(&tables[i], &key);
-    of[i] = key;
-    struct cczi_p256_job job = {&key, &tables[i], s->sig, s->digest, true};
-    cczi_p256_verify(e, &job, 1);
-    return job.valid;
+    CHECK(portable.curve->read(&key, xy));
+    if (memcmp(&of, &key, sizeof(key)) != 0) {
+        for (size_t e = 0; e < ENGINES_LEN; e++)
+            engines[e]->curve->table(&tables[e], &key);
+        CHECK(memcmp(&tables[0], &tables[1], sizeof(tables[0])) == 0);
+        CHECK(memcmp(&tables[0], &tables[2], sizeof(tables[0])) == 0);
+    }
+    of = key;
+    return &tables[0];
 }
 
 static int check(const struct sample *s)
 {
     int want = openssl_verdict(s);
+    const struct cczi_p256_table *table = want >= 0 ? table_of(s->xy) : NULL;
     for (size_t e = 0; e < ENGINES_LEN; e++) {
-        CHECK(verdict(engines[e], s) == want);
-        if (want >= 0)
-            CHECK(verdict_by_table(engines[e], s) == want);
+        CHECK(verdict(engines[e], s, NULL) == want);
+        CHECK(verdict(engines[e], s, table) == want);
     }
     return want;
 }
@@ -393,9 +406,20 @@ static void test_range(void)
             CHECK(check(&s) == 0);
         }
     }
-    /* the same number plus n is another encoding of it: refused as s, taken as digest */
-    BIGNUM *t = BN_new(), *r = BN_new(), *k = random_below(n);
-    EC_POINT *kg = times_g(k);
+    for (size_t i = 0; i < 16; i++)
+        BN_free(values[i]);
+    BN_free(top);
+    BN_free(d);
+    EC_POINT_free(q);
+}
+
+/* The same number plus n is another encoding of it: refused as s, taken as digest. */
+static void test_plus_order(void)
+{
+    struct sample s;
+    BIGNUM *d = random_below(n), *t = BN_new(), *r = BN_new(), *k = random_below(n);
+    EC_POINT *kg = times_g(k), *q = times_g(d);
+    put_point(s.xy, q);
     CHECK(t && r && EC_POINT_get_affine_coordinates(group, kg, r, NULL, ctx) &&
           BN_mod(r, r, n, ctx));
     CHECK(BN_bn2binpad(r, s.sig, 32) == 32 && BN_mod_mul(r, r, d, n, ctx));
@@ -415,12 +439,9 @@ static void test_range(void)
     BN_free(r);
     BN_free(k);
     EC_POINT_free(kg);
-    for (size_t i = 0; i < 16; i++)
-        BN_free(values[i]);
-    BN_free(t);
-    BN_free(top);
-    BN_free(d);
     EC_POINT_free(q);
+    BN_free(t);
+    BN_free(d);
 }
 
 /*
@@ -429,7 +450,7 @@ static void test_range(void)
  */
 static void test_special_sums(void)
 {
-    enum { KEYS = 24, SCALARS = 16 };
+    enum { KEYS = 12, SCALARS = 16 };
     BIGNUM *scalars[SCALARS], *d = BN_new();
     int refused = 0;
     for (unsigned i = 0; i < SCALARS; i++) {
@@ -444,11 +465,11 @@ static void test_special_sums(void)
             CHECK(BN_sub(scalars[i], n, scalars[i - 12]));
     }
     for (unsigned k = 0; k < KEYS; k++) {
-        CHECK(BN_set_word(d, k < 9 ? k + 1 : k < 18 ? k - 8 : 1));
-        if (k >= 9 && k < 18)
+        CHECK(BN_set_word(d, k < 8 ? k % 4 + 1 : 1)); /* 1..4, -1..-4, 2^(7 i) */
+        if (k >= 4 && k < 8)
             CHECK(BN_sub(d, n, d));
-        else if (k >= 18)
-            CHECK(BN_lshift(d, d, (int)(7 * (k - 17))));
+        else if (k >= 8)
+            CHECK(BN_lshift(d, d, (int)(7 * (k - 7))));
         EC_POINT *q = times_g(d);
         for (size_t i = 0; i < SCALARS; i++) {
             for (size_t j = 1; j < SCALARS; j++) {
@@ -523,6 +544,125 @@ static void test_wrapped_r(void)
     EC_POINT_free(q);
 }
 
+#if defined(__x86_64__)
+/* The sums side by side are those of plain C, over any mixture of lengths, signs and digits. */
+static void check_lanes(const struct cczi_p256_curve *c, struct cczi_p256_lane *lanes)
+{
+    struct cczi_p256_jac out[CCZI_P256_LANES];
+    cczi_p256_ifma_sum(out, lanes, c);
+    for (size_t i = 0; i < CCZI_P256_LANES; i++) {
+        struct cczi_p256_jac want = {0}, minus;
+        for (size_t w = CCZI_P256_WINDOWS; lanes[i].key && w-- > 0;) {
+            for (int k = 0; k < CCZI_P256_WINDOW_BITS; k++)
+                c->add(&want, &(struct cczi_p256_jac){want.x, want.y, want.z, want.zz});
+            const struct cczi_p256_ref r = {lanes[i].key, lanes[i].digits[w] < 0};
+            for (int k = abs(lanes[i].digits[w]); k > 0; k--)
+                c->sum(&want, &r, 1);
+        }
+        c->sum(&want, lanes[i].refs, lanes[i].len);
+        const struct cczi_fe zero = {{0}};
+        CHECK(memcmp(&out[i].z, &zero, sizeof(zero)) != 0); /* random points: no special case */
+        minus = out[i];
+        c->fe_sub(&minus.y, &zero, &minus.y);
+        c->add(&want, &minus);
+        CHECK(memcmp(&want.z, &zero, sizeof(zero)) == 0);
+    }
+}
+
+static void test_lanes(void)
+{
+    enum { ROUNDS = 60 };
+    static struct cczi_p256_lane lanes[CCZI_P256_LANES];
+    const struct cczi_p256_engine *e = engines[2];
+    if (!getenv("CCZOO_CPU")) /* a failed self-test must not pass for a processor without it */
+        CHECK(e->ifma ==
+              (__builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vl")));
+    if (!e->ifma) {
+        puts("skipped: the processor has no AVX-512 IFMA");
+        exit(77);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < CCZI_P256_LANES; i++) {
+            uint8_t bytes[2 * CCZI_P256_SUM_MAX + CCZI_P256_WINDOWS];
+            struct cczi_p256_lane *l = &lanes[i];
+            CHECK(RAND_bytes(bytes, sizeof(bytes)) == 1);
+            const uint8_t *b = bytes;
+            l->len = round % 6 == 5   ? 0
+                     : round % 3 == 0 ? CCZI_P256_SUM_MAX
+                                      : 1 + bytes[0] % CCZI_P256_SUM_MAX;
+            for (size_t k = 0; k < l->len; k++, b += 2)
+                l->refs[k] = (struct cczi_p256_ref){
+                    &e->base.at[k % CCZI_P256_COMB_ROWS][b[0] % CCZI_P256_COMB_COLS], b[1] & 1};
+            for (size_t w = 0; w < CCZI_P256_WINDOWS; w++)
+                l->digits[w] = (int8_t)(round % 4 == 1 ? 16 : bytes[w] % 33 - 16);
+            /* Keys need not be on this curve: the formulas do not know b. Small y, large y. */
+            static struct cczi_p256_point odd[CCZI_P256_LANES];
+            odd[i] = e->base.at[round % CCZI_P256_COMB_ROWS][i];
+            odd[i].y = (struct cczi_fe){{(uint64_t)round + i, 0, 0, 0}};
+            if (i % 2)
+                e->curve->fe_sub(&odd[i].y, &(struct cczi_fe){{0}}, &odd[i].y);
+            l->key = round % 2
+                         ? (round % 6 == 5 ? &odd[i] : &e->base.at[b[0] % CCZI_P256_COMB_ROWS][i])
+                         : NULL;
+        }
+        check_lanes(e->curve, lanes);
+    }
+}
+#else
+static void test_lanes(void)
+{
+    puts("skipped: not x86-64");
+    exit(77);
+}
+#endif
+
+/* Batches of every length, keys with and without tables, good and damaged, in any order. */
+static void test_batch(void)
+{
+    enum { KEYS = 5, SAMPLES = 60, LEN_MAX = 70 };
+    static struct cczi_p256_table tables[KEYS];
+    static struct sample samples[SAMPLES];
+    struct cczi_p256_point keys[KEYS];
+    bool valid[SAMPLES];
+    for (size_t k = 0; k < KEYS; k++) {
+        BIGNUM *d = random_below(n);
+        EC_POINT *q = times_g(d);
+        for (size_t i = k; i < SAMPLES; i += KEYS) {
+            BIGNUM *u1 = random_below(n), *u2 = random_below(n);
+            if (i % 11 == 5) /* infinity: u1 = -u2 d */
+                CHECK(BN_mod_mul(u1, u2, d, n, ctx) && BN_sub(u1, n, u1));
+            make(&samples[i], q, u1, u2);
+            samples[i].sig[i % 64] ^= i % 3 == 1;
+            if (i % 7 == 3)
+                memset(samples[i].sig + 32 * (i % 2), 0, 32);
+            valid[i] = openssl_verdict(&samples[i]) == 1;
+            CHECK(valid[i] == (i % 11 != 5 && i % 3 != 1 && i % 7 != 3));
+            BN_free(u1);
+            BN_free(u2);
+        }
+        CHECK(portable.curve->read(&keys[k], samples[k].xy));
+        portable.curve->table(&tables[k], &keys[k]);
+        EC_POINT_free(q);
+        BN_free(d);
+    }
+    for (size_t e = 0; e < ENGINES_LEN; e++) {
+        for (size_t len = 0; len < LEN_MAX; len++) {
+            struct cczi_p256_job jobs[LEN_MAX];
+            uint8_t pick[LEN_MAX][2];
+            CHECK(RAND_bytes(&pick[0][0], sizeof(pick)) == 1);
+            for (size_t i = 0; i < len; i++) {
+                const struct sample *s = &samples[pick[i][0] %= SAMPLES];
+                size_t k = pick[i][0] % KEYS;
+                jobs[i] = (struct cczi_p256_job){&keys[k], pick[i][1] % 2 ? &tables[k] : NULL,
+                                                 s->sig, s->digest, pick[i][1] & 2};
+            }
+            cczi_p256_verify(engines[e], jobs, len);
+            for (size_t i = 0; i < len; i++)
+                CHECK(jobs[i].valid == valid[pick[i][0]]);
+        }
+    }
+}
+
 /* Which encodings are points: as OpenSSL. */
 static void test_read(void)
 {
@@ -564,7 +704,8 @@ static void use_keys(struct ccz_key *const *keys, size_t len, uint32_t rounds)
             const struct ccz_span msg = CCZ_SPAN(&i, sizeof(i));
             CHECK(ccz_ecdsa_sign(sig, keys[k], &msg, 1) == CCZ_OK);
             CHECK(ccz_ecdsa_verify(keys[k], sig, 64, &msg, 1) == CCZ_OK);
-            CHECK(ccz_ecdsa_verify(keys[(k + 1) % len], sig, 64, &msg, 1) == CCZ_E_SIG);
+            if (len > 1)
+                CHECK(ccz_ecdsa_verify(keys[(k + 1) % len], sig, 64, &msg, 1) == CCZ_E_SIG);
             sig[i % 64] ^= 1;
             CHECK(ccz_ecdsa_verify(keys[k], sig, 64, &msg, 1) == CCZ_E_SIG);
         }
@@ -580,15 +721,24 @@ static void new_keys(struct ccz_key *keys[MEMO_KEYS])
 
 static void test_memo(void)
 {
+    enum { HOT = 3, USES = 8, TABLES = 8 };
     struct ccz_key *keys[MEMO_KEYS];
     new_keys(keys);
-    use_keys(keys, MEMO_KEYS, 12); /* more keys than tables */
-    use_keys(keys, 3, 30);
-    struct cczi_p256_known_stats stats = cczi_p256_known_stats();
-    CHECK(stats.tables == 8 && stats.made >= MEMO_KEYS);
-    uint64_t made = stats.made;
-    use_keys(keys, 3, 30); /* what recurs stays */
-    CHECK(cczi_p256_known_stats().made == made);
+    uint64_t before = cczi_p256_known_stats().made;
+    use_keys(keys, HOT, USES - 1);
+    CHECK(cczi_p256_known_stats().made == before);
+    use_keys(keys, HOT, 1);
+    CHECK(cczi_p256_known_stats().made == before + HOT);
+    for (size_t i = HOT; i < MEMO_KEYS; i++) { /* what recurs stays, whatever comes between */
+        use_keys(keys, HOT, 1);
+        use_keys(&keys[i], 1, USES);
+        CHECK(cczi_p256_known_stats().tables <= TABLES);
+    }
+    use_keys(keys, HOT, USES);
+    CHECK(cczi_p256_known_stats().made == before + MEMO_KEYS);
+    CHECK(cczi_p256_known_stats().tables == TABLES);
+    use_keys(&keys[HOT], 1, USES); /* what did not made room, and may come back */
+    CHECK(cczi_p256_known_stats().made == before + MEMO_KEYS + 1);
     for (size_t i = 0; i < MEMO_KEYS; i++)
         ccz_key_free(keys[i]);
 }
@@ -615,10 +765,17 @@ static void test_threads(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"p256.field", test_field},         {"p256.integers", test_integers},
-        {"p256.read", test_read},           {"p256.random", test_random},
-        {"p256.range", test_range},         {"p256.special_sums", test_special_sums},
-        {"p256.wrapped_r", test_wrapped_r}, {"p256.memo", test_memo},
+        {"p256.field", test_field},
+        {"p256.integers", test_integers},
+        {"p256.read", test_read},
+        {"p256.random", test_random},
+        {"p256.range", test_range},
+        {"p256.plus_order", test_plus_order},
+        {"p256.special_sums", test_special_sums},
+        {"p256.wrapped_r", test_wrapped_r},
+        {"p256.lanes", test_lanes},
+        {"p256.batch", test_batch},
+        {"p256.memo", test_memo},
         {"p256.threads", test_threads},
     };
     set_up();
