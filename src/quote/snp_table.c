@@ -67,6 +67,8 @@ static ccz_rc read_entry(struct cczi_snp_table *t, struct covered *covered, stru
 {
     struct ccz_span guid = ccz_rd_take(r, GUID_SIZE);
     size_t from = ccz_rd_le32(r), size = ccz_rd_le32(r);
+    if (from == 0 && size == 0) /* the host has a place for it, and nothing to put there */
+        return CCZ_OK;
     if (from < head || from > table.size || size > table.size - from)
         return ccz_fail(err, CCZ_E_FORMAT, "snp:table-bounds", (int64_t)from,
                         "%zu bytes at offset %zu are outside of a table of %zu bytes", size, from,

@@ -401,6 +401,9 @@ static void test_table(void)
     const struct entry empty_other[] = {
         {SNP_GUID_VCEK, 96, 10}, {GUID_OTHER, 106, 6}, {GUID_OTHER, 112, 0}};
     check_table(&k, empty_other, 3, true, 0, NULL);
+    const struct entry empty_slot[] = {
+        {SNP_GUID_VCEK, 96, 10}, {GUID_OTHER, 106, 6}, {SNP_GUID_ASK, 0, 0}};
+    check_table(&k, empty_slot, 3, true, 0, NULL);
     check_table(&k, good, 2, false, 0, "snp:table");
     const struct entry slack[] = {{SNP_GUID_VCEK, 72, 10}, {GUID_OTHER, 83, 5}};
     check_table(&k, slack, 2, true, 0, "snp:table-slack");
