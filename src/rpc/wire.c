@@ -141,7 +141,8 @@ static void deliver(struct cczi_wire *w)
     }
     if (ccz_ratls_pending(w->ratls)) /* answers of TLS itself (key update) */
         cczi_wire_send(w, (struct ccz_span){0});
-    if (!w->stepping && ccz_ratls_step_due(w->ratls)) /* evidence is made or judged: not on this thread */
+    if (!w->stepping &&
+        ccz_ratls_step_due(w->ratls)) /* evidence is made or judged: not on this thread */
         start_step(w);
 }
 
