@@ -252,6 +252,8 @@ json 'd["error"]["where"] == "eventlog:rtmr2" and not d["registers"]["rtmr2"]["m
 json 'd["error"]["got"] == d["registers"]["rtmr2"]["replayed"] and d["error"]["expected"] == d["registers"]["rtmr2"]["quoted"]'
 status 1 eventlog lying.log --quote q.boot # the digests are right, what is said of them is not
 has err '^refused: eventlog:data: '
+status 1 eventlog lying.log --quote q.swapped # registers weigh more
+has err '^refused: eventlog:rtmr1: '
 status 1 eventlog boot.log --quote q.sgx
 has err '^refused: cli:quote: no TD report / evidence of TDX$'
 head -c 500 q.boot >q.cut
