@@ -234,7 +234,7 @@ static struct ccz_span load(struct ccz_buf *to, const char *dir, const char *nam
 static void load_world(struct world *w, struct files *f, char *where)
 {
     char *at = strrchr(where, '@');
-    must(at != NULL, "usage: bench_quote [--rounds N] [DIR@TIME...]");
+    must(at != NULL, "usage: bench_quote [--rounds N | --turn] [DIR@TIME...]");
     *at = 0;
     *w = (struct world){.now_s = strtoll(at + 1, NULL, 10)};
     w->quote = load(&f->file[0], where, "evidence.bin");
@@ -266,6 +266,32 @@ static void bench_genuine(char *where, double two_verifies)
     free_files(&f);
 }
 
+/* One after the other: with more quotes than keys are remembered, no key of a quote is known when its turn comes. */
+struct turn {
+    struct world *world;
+    size_t len, next;
+};
+
+static void call_turn_cold(void *arg)
+{
+    struct turn *t = arg;
+    call_cold(&t->world[t->next++ % t->len]);
+}
+
+static void bench_turn(char **where, size_t len)
+{
+    struct turn t = {calloc(len, sizeof(*t.world)), len, 0};
+    struct files *f = calloc(len, sizeof(*f));
+    must(t.world && f, "memory");
+    for (size_t i = 0; i < len; i++)
+        load_world(&t.world[i], &f[i], where[i]);
+    printf("genuine_in_turn_cold\t%.0f\t1/s\n", per_second(call_turn_cold, &t));
+    for (size_t i = 0; i < len; i++)
+        free_files(&f[i]);
+    free(f);
+    free(t.world);
+}
+
 /* Does the heap grow? The first verifications fill OpenSSL's tables and malloc's free lists. */
 static void run_rounds(long rounds, char *where)
 {
@@ -291,6 +317,10 @@ int main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], "--rounds") == 0) {
         run_rounds(strtol(argv[2], NULL, 10), argv[3]);
+        return 0;
+    }
+    if (argc > 2 && strcmp(argv[1], "--turn") == 0) {
+        bench_turn(argv + 2, (size_t)argc - 2);
         return 0;
     }
     struct plain p;

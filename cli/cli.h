@@ -13,6 +13,10 @@ cli_fn cmd_sim_init, cmd_sim_measure;
 cli_fn cmd_pf_keygen, cmd_pf_encrypt, cmd_pf_decrypt, cmd_pf_inspect;
 /* cmd_evidence.c */
 cli_fn cmd_evidence_inspect, cmd_evidence_verify;
+/* cmd_tee.c; rtmr dispatches its own verbs */
+cli_fn cmd_evidence_providers, cmd_evidence_get, cmd_evidence_rtmr;
+/* cmd_eventlog.c */
+cli_fn cmd_evidence_eventlog;
 /* cmd_radar.c */
 cli_fn cmd_evidence_radar;
 /* cmd_policy.c, cmd_policy_test.c */

@@ -9,22 +9,6 @@
 
 enum { OUT_SIZE_MAX = 8 << 20 };
 
-static void put_error(struct ccz_buf *out, const struct ccz_err *err)
-{
-    const struct {
-        const char *name, *text;
-    } parts[] = {{"where", err->where},
-                 {"message", err->msg},
-                 {"got", err->got},
-                 {"expected", err->expected},
-                 {"hint", err->hint}};
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        ccz_buf_printf(out, "%s\"%s\":", i ? "," : "{", parts[i].name);
-        ccz_json_put_str(out, ccz_span_str(parts[i].text));
-    }
-    ccz_buf_put_str(out, "}");
-}
-
 /* -------------------------------------------------------------------------------- inspect */
 
 struct printer {
@@ -33,19 +17,13 @@ struct printer {
     char group[64];
 };
 
-static void put_hex(struct ccz_buf *out, struct ccz_span v)
-{
-    for (size_t i = 0; i < v.size; i++)
-        ccz_buf_printf(out, "%02x", v.ptr[i]);
-}
-
 static void put_json_value(struct ccz_buf *out, const struct ccz_field *f)
 {
     char date[21];
     switch (f->kind) {
     case CCZ_FIELD_BYTES:
         ccz_buf_put_str(out, "\"");
-        put_hex(out, f->bytes);
+        cli_put_hex(out, f->bytes);
         ccz_buf_put_str(out, "\"");
         break;
     case CCZ_FIELD_NUMBER:
@@ -79,7 +57,7 @@ static void put_text_value(struct ccz_buf *out, const struct ccz_field *f)
     char text[1024];
     switch (f->kind) {
     case CCZ_FIELD_BYTES:
-        put_hex(out, f->bytes);
+        cli_put_hex(out, f->bytes);
         break;
     case CCZ_FIELD_NUMBER:
         ccz_buf_printf(out, "%lld", (long long)f->number);
@@ -137,7 +115,7 @@ static int inspect(const struct ccz_evidence *e, bool json)
         ccz_buf_printf(&p.out, "},\"complete\":%s", rc == CCZ_OK ? "true" : "false");
         if (rc != CCZ_OK) {
             ccz_buf_put_str(&p.out, ",\"error\":");
-            put_error(&p.out, &err);
+            cli_put_error(&p.out, &err);
         }
         ccz_buf_put_str(&p.out, "}\n");
     }
@@ -308,7 +286,7 @@ static void print_outcome_json(const struct outcome *o)
     }
     if (o->rc != CCZ_OK) {
         ccz_buf_put_str(&out, ",\"error\":");
-        put_error(&out, &o->err);
+        cli_put_error(&out, &o->err);
     }
     ccz_buf_put_str(&out, "}\n");
     ui_out_span(ccz_buf_span(&out));
@@ -321,6 +299,15 @@ static void verify(struct outcome *o, const struct cli_verifier *v)
     o->genuine = o->rc == CCZ_OK;
     if (o->genuine && v->policy)
         o->rc = ccz_policy_eval(&o->verdict, v->policy, &o->claims, v->now_s, &o->err);
+}
+
+static int refuse(const struct ccz_err *err)
+{
+    int status = ui_fail(err);
+    if (strncmp(err->where, "policy:rtmr", 11) == 0)
+        ui_hint("cczoo evidence eventlog LOG --quote FILE --diff GOODLOG shows what was measured "
+                "otherwise");
+    return status;
 }
 
 int cmd_evidence_verify(int argc, char **argv)
@@ -357,7 +344,7 @@ int cmd_evidence_verify(int argc, char **argv)
     else
         print_outcome(&o);
     if (o.rc != CCZ_OK)
-        return ui_fail(&o.err);
+        return refuse(&o.err);
     bool snp = o.claims.tee == CCZ_TEE_SNP; /* AMD publishes no statuses */
     ui_say("%s: %s, %s%s", o.judged ? "accepted" : "genuine, not judged by any policy",
            ccz_tee_name(o.claims.tee), snp ? "" : "TCB ",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "evidence.h"
 
+#include <cczoo/codec.h>
 #include <string.h>
 
 ccz_rc cli_evidence_open(struct ccz_evidence **out, const char *file, struct ccz_err *err)
@@ -97,4 +98,39 @@ ccz_rc cli_verify(struct ccz_claims *claims, const struct cli_verifier *v, const
     if (rc != CCZ_OK)
         *claims = (struct ccz_claims){0};
     return rc;
+}
+
+void cli_put_error(struct ccz_buf *out, const struct ccz_err *err)
+{
+    const struct {
+        const char *name, *text;
+    } parts[] = {{"where", err->where},
+                 {"message", err->msg},
+                 {"got", err->got},
+                 {"expected", err->expected},
+                 {"hint", err->hint}};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        ccz_buf_printf(out, "%s\"%s\":", i ? "," : "{", parts[i].name);
+        ccz_json_put_str(out, ccz_span_str(parts[i].text));
+    }
+    ccz_buf_put_str(out, "}");
+}
+
+void cli_put_hex(struct ccz_buf *out, struct ccz_span v)
+{
+    uint8_t *p = ccz_buf_extend(out, 2 * v.size + 1);
+    if (!p)
+        return;
+    ccz_hex((char *)p, v.ptr, v.size);
+    out->size--; /* the NUL */
+}
+
+int cli_tee_fail(const struct ccz_err *err)
+{
+    if (err->rc == CCZ_E_MISMATCH)
+        return ui_fail(err);
+    ui_error("%s: %s", err->where, err->msg);
+    if (err->hint[0])
+        ui_hint("%s", err->hint);
+    return err->rc == CCZ_E_ARG ? UI_USAGE : UI_ENV;
 }

@@ -50,4 +50,16 @@ CCZ_MUST_USE ccz_rc cli_verify_opened(struct ccz_claims *claims, const struct cl
 CCZ_MUST_USE ccz_rc cli_verify(struct ccz_claims *claims, const struct cli_verifier *v,
                                const char *file, struct ccz_err *err);
 
+/* Writing JSON: an object with where, message, got, expected and hint. */
+void cli_put_error(struct ccz_buf *out, const struct ccz_err *err);
+void cli_put_hex(struct ccz_buf *out, struct ccz_span v);
+/* As ui_fail() for what tee.h says: evidence that is not what was asked for is a "no", a wrong argument usage, all
+ * else is this machine, also where values were compared. */
+int cli_tee_fail(const struct ccz_err *err);
+/* Row of an option table; @p root is a const char *. */
+/* clang-format off */
+#define CLI_FS_ROOT_OPT(root)                                                                      \
+    {"fs-root", root, NULL, NULL, "DIR", "look for devices and sysfs under DIR, for tests"}
+/* clang-format on */
+
 #endif

@@ -16,6 +16,13 @@ static const struct cli_cmd {
     {"pf", "decrypt", "IN OUT", "decrypt a protected file or folder", cmd_pf_decrypt},
     {"pf", "inspect", "FILE", "show version, size and bound path of a protected file",
      cmd_pf_inspect},
+    {"evidence", "providers", "", "which sources of evidence this machine has",
+     cmd_evidence_providers},
+    {"evidence", "get", "", "get evidence about this process or VM", cmd_evidence_get},
+    {"evidence", "eventlog", "FILE", "show and replay a boot event log, compare it with a quote",
+     cmd_evidence_eventlog},
+    {"evidence", "rtmr", "VERB ...", "read, extend: measurement registers of this TDX guest",
+     cmd_evidence_rtmr},
     {"evidence", "inspect", "FILE", "show every field of a quote, SNP report or certificate",
      cmd_evidence_inspect},
     {"evidence", "verify", "FILE", "verify evidence and judge it by a policy", cmd_evidence_verify},
@@ -57,6 +64,15 @@ static int help(void)
     return UI_OK;
 }
 
+/* Whoever reads half of the data must not read success. */
+static int finish(int status)
+{
+    if (ui_out_flush())
+        return status;
+    ui_error("cannot write to standard output");
+    return UI_ENV;
+}
+
 int main(int argc, char **argv)
 {
     ccz_process_harden();
@@ -74,9 +90,9 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], c->noun) != 0)
             continue;
         if (!c->verb)
-            return c->run(argc - 1, argv + 1);
+            return finish(c->run(argc - 1, argv + 1));
         if (argc > 2 && strcmp(argv[2], c->verb) == 0)
-            return c->run(argc - 2, argv + 2);
+            return finish(c->run(argc - 2, argv + 2));
     }
     ui_error("no such command: %s%s%s", argv[1], argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
     ui_hint("cczoo --help lists the commands");

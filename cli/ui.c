@@ -33,6 +33,16 @@ void ui_out_span(struct ccz_span s)
     (void)fwrite(s.ptr, 1, s.size, stdout);
 }
 
+bool ui_out_is_terminal(void)
+{
+    return isatty(STDOUT_FILENO) != 0;
+}
+
+bool ui_out_flush(void)
+{
+    return fflush(stdout) == 0 && !ferror(stdout);
+}
+
 void ui_say(const char *fmt, ...)
 {
     va_list ap;

@@ -16,6 +16,10 @@ enum { UI_OK = 0, UI_NO = 1, UI_USAGE = 2, UI_ENV = 3 };
 /* Data on stdout. */
 CCZ_FMT(1, 2) void ui_out(const char *fmt, ...);
 void ui_out_span(struct ccz_span s);
+/* Whether data would show up on a terminal. */
+bool ui_out_is_terminal(void);
+/* False if data were lost on their way, e.g. for lack of space; main() looks. */
+bool ui_out_flush(void);
 /* Talk on stderr, one line each. */
 CCZ_FMT(1, 2) void ui_say(const char *fmt, ...);
 CCZ_FMT(1, 2) void ui_error(const char *fmt, ...);
