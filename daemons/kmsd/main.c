@@ -133,7 +133,7 @@ static int dispatch(const struct command *c, int argc, char **argv)
         {"listen", &o.listen, NULL, NULL, "ADDR", "address, e.g. 127.0.0.1:8443; port 0 = any"},
         {"port-file", &o.port_file, NULL, NULL, "FILE", "write the port here when ready"},
         {"tee", &o.tee, NULL, NULL, "PROVIDER",
-         "own evidence: gramine, configfs, tdx-guest, sev-guest, sim-sgx, sim-tdx"},
+         "own evidence: gramine, configfs, tdx-guest, sev-guest, sim-sgx, sim-tdx, sim-snp"},
         {"sim-dir", &o.sim_dir, NULL, NULL, "DIR",
          "folder of the software TEE made by cczoo sim init"},
         {"trust-sim", &o.trust_sim, NULL, NULL, "DIR",

@@ -55,7 +55,7 @@ int served_options(struct served_opts *o, int argc, char **argv)
         {"replica", &o->replica, NULL, NULL, "NAME",
          "name told to clients in the header ccz-replica"},
         {"tee", &o->tee, NULL, NULL, "PROVIDER",
-         "own evidence: gramine, configfs, tdx-guest, sev-guest, sim-sgx, sim-tdx"},
+         "own evidence: gramine, configfs, tdx-guest, sev-guest, sim-sgx, sim-tdx, sim-snp"},
         {"sim-dir", &o->sim_dir, NULL, NULL, "DIR", "folder of the software TEE (cczoo sim init)"},
         {"trust-sim", &o->trust_sim, NULL, NULL, "DIR",
          "trust this software TEE (everything says SIMULATED)"},

@@ -7,7 +7,7 @@
  * snp.h, eventlog.h, policy.h do).
  * Reading order of the sources: tee.c (table of providers), report.c (what comes back is over our data), fs.c,
  * gramine.c, configfs.c, tdx_guest.c, qgs.c (messages of the quote generation service), sev_guest.c, detect.c,
- * registers.c (RTMR, CCEL), sim.c (quotes of the software TEE), sim_init.c (its platform), sim_pki.c, sim_tcb.c,
+ * registers.c (RTMR, CCEL), sim.c (quotes of the software TEE), sim_snp.c (its SNP reports), sim_init.c (its platform), sim_pki.c, sim_tcb.c,
  * sim_report.c. Design and traps: docs/design/tee.md.
  *
  * Providers:
@@ -24,6 +24,8 @@
  *             MRSIGNER = one fixed digest, ISVPRODID 1, ISVSVN 1, attributes INIT | MODE64BIT.
  *   sim-tdx   software TEE, TDX quote v4. MRTD = SHA-384(label || that measurement), RTMRs zero (never extended),
  *             TD attributes SEPT_VE_DISABLE.
+ *   sim-snp   software TEE, SNP report v5 of a Milan and its certificate table. MEASUREMENT = SHA-384("cczoo sim snp
+ *             v1" NUL || that measurement), guest policy SMT allowed, VMPL as asked for, else 0.
  *
  * Sources: Gramine "Attestation and Secret Provisioning"; Linux Documentation/ABI/testing/configfs-tsm-report;
  * Documentation/virt/coco/{tdx-guest,sev-guest}.rst, Documentation/ABI/testing/sysfs-devices-virtual-misc-tdx_guest;
@@ -52,7 +54,7 @@ extern "C" {
 struct ccz_attester;
 
 struct ccz_attester_cfg {
-    /** "gramine", "configfs", "tdx-guest", "sev-guest", "sim-sgx" or "sim-tdx" (above). There is no default and no
+    /** "gramine", "configfs", "tdx-guest", "sev-guest", "sim-sgx", "sim-tdx" or "sim-snp" (above). There is no default and no
      *  fallback: ccz_attester_detect() tells what could be named here. */
     const char *provider;
     /** Root under which the provider's files are looked up (NULL or "" = the real "/"); for tests. */
@@ -176,13 +178,16 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ccel_read(struct ccz_buf *table, struct ccz_buf 
  *       attest_key.pem      attestation key (P-256), which signs quotes
  *       qe_certification.bin  as in a quote: QE report 384 | its signature by the PCK key 64 | u16 size of the
  *                           authentication data, data | u16 5 | u32 size, PCK chain (PEM leaf, CA, root, NUL)
+ *     snp/                  an AMD processor: vcek_key.pem (P-384), cert_table.bin (VCEK, ASK, ARK)
  *   DIR/trust/              public: what a verifier is given with --trust-sim DIR/trust
  *     root.pem              the simulated root, the only trust anchor; written last
  *     sgx/ and tdx/         a collateral bundle each: tcb_info.json, qe_identity.json (PCS response objects, v3 and
  *                           v2), tcb_info_issuer_chain.pem, qe_identity_issuer_chain.pem,
  *                           pck_crl_issuer_chain.pem (PEM, root last), root_ca_crl.der, pck_crl.der
+ *     snp/                  ark.pem (a simulated ARK-Milan, trust anchor of SNP reports), ask.pem, vcek.der, crl.der
  *
- * The keys of the three authorities (root, PCK Platform CA, TCB signing) exist only during the call: nobody can
+ * The keys of the authorities (root, PCK Platform CA, TCB signing; ARK, ASK, which have P-384 keys in place of AMD's
+ * RSA-4096) exist only during the call: nobody can
  * certify more under this root. For fresh collateral make a new directory; measurements do not depend on it.
  */
 struct ccz_sim_cfg {

@@ -242,6 +242,8 @@ ccz_rc ccz_sim_init(const char *dir, const struct ccz_sim_cfg *cfg, struct ccz_e
         return rc;
     rc = write_platform(&in, err);
     if (rc == CCZ_OK)
+        rc = cczi_sim_snp_init(dir, cfg, err);
+    if (rc == CCZ_OK)
         rc = write_trust(&in, err);
     cczi_sim_pki_deinit(&in.pki);
     return rc;

@@ -74,6 +74,9 @@ void cczi_sim_pki_deinit(struct cczi_sim_pki *p);
 /** Appends certificates as PEM, in this order. */
 void cczi_sim_pem_chain(struct ccz_buf *out, const struct ccz_cert *const *certs, size_t len);
 
+/** platform/snp and trust/snp of a simulated platform (sim_snp.c). */
+ccz_rc cczi_sim_snp_init(const char *dir, const struct ccz_sim_cfg *cfg, struct ccz_err *err);
+
 /** Default or checked cfg->tcb_status. */
 ccz_rc cczi_sim_status(const char **out, const struct ccz_sim_cfg *cfg, struct ccz_err *err);
 /** PCS response objects, signed by the TCB signing key. @param qe CCZI_SIM_SGX or CCZI_SIM_TDX */

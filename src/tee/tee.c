@@ -9,8 +9,8 @@ enum { TIMEOUT_MS = 30000 };
 
 /* All there is; the caller names one, nothing is probed in its place. */
 static const struct cczi_tee_provider *const providers[] = {
-    &cczi_tee_gramine,   &cczi_tee_configfs, &cczi_tee_tdx_guest,
-    &cczi_tee_sev_guest, &cczi_tee_sim_sgx,  &cczi_tee_sim_tdx,
+    &cczi_tee_gramine, &cczi_tee_configfs, &cczi_tee_tdx_guest, &cczi_tee_sev_guest,
+    &cczi_tee_sim_sgx, &cczi_tee_sim_tdx,  &cczi_tee_sim_snp,
 };
 enum { PROVIDERS_LEN = sizeof(providers) / sizeof(providers[0]) };
 

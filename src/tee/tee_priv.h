@@ -64,9 +64,10 @@ struct cczi_tee_provider {
     const char *binding_hint;
 };
 extern const struct cczi_tee_provider cczi_tee_gramine, cczi_tee_configfs, cczi_tee_tdx_guest,
-    cczi_tee_sev_guest, cczi_tee_sim_sgx, cczi_tee_sim_tdx;
+    cczi_tee_sev_guest, cczi_tee_sim_sgx, cczi_tee_sim_tdx, cczi_tee_sim_snp;
 
-struct cczi_sim; /* sim.c */
+struct cczi_sim;     /* sim.c */
+struct cczi_sim_snp; /* sim_snp.c */
 struct ccz_attester {
     const struct cczi_tee_provider *provider;
     struct cczi_tee_fs fs;
@@ -80,6 +81,7 @@ struct ccz_attester {
     int64_t next_ms;      /**< sev-guest: no request before */
     uint32_t port;        /**< tdx-guest: of the quote generation service */
     struct cczi_sim *sim; /**< software TEE */
+    struct cczi_sim_snp *sim_snp;
     uint8_t measurement[48];
     size_t measurement_size;
 };

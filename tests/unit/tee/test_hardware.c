@@ -48,7 +48,8 @@ static void test_unknown(void)
     fake_init(&k);
     CHECK(refused(open_as(&a, "nullattester"), CCZ_E_ARG, "tee:provider", false));
     CHECK(a == NULL && strcmp(err.got, "nullattester") == 0);
-    CHECK(strcmp(err.expected, "gramine, configfs, tdx-guest, sev-guest, sim-sgx, sim-tdx") == 0);
+    CHECK(strcmp(err.expected,
+                 "gramine, configfs, tdx-guest, sev-guest, sim-sgx, sim-tdx, sim-snp") == 0);
     CHECK(refused(open_as(&a, NULL), CCZ_E_ARG, "tee:provider", false));
     CHECK(refused(open_as(&a, ""), CCZ_E_ARG, "tee:provider", false)); /* no default, no fallback */
     char root[400];

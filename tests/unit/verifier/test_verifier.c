@@ -322,7 +322,7 @@ static void test_reload(void)
     ccz_verifier_report(&report, v);
     CCZ_AUTO(ccz_json) json = NULL;
     CHECK(ccz_json_parse(&json, ccz_buf_span(&report), NULL) == CCZ_OK);
-    CHECK(ccz_json_len(ccz_json_get(json, "simulated")) == 2 &&
+    CHECK(ccz_json_len(ccz_json_get(json, "simulated")) == 3 &&
           ccz_json_len(ccz_json_get(json, "genuine")) == 0);
 
     CHECK(rename(path("a/trust"), path("a/away")) == 0);
