@@ -241,7 +241,7 @@ static void print_claims(const struct ccz_claims *c)
 /* The key that a certificate's evidence is bound to. */
 static bool bound_key(uint8_t sha256[32], const struct outcome *o)
 {
-    const struct ccz_cert *cert = ccz_evidence_cert(o->evidence);
+    const struct ccz_cert *cert = o->evidence ? ccz_evidence_cert(o->evidence) : NULL;
     return cert && o->genuine && ccz_sha256(sha256, ccz_cert_spki(cert)) == CCZ_OK;
 }
 
@@ -332,11 +332,14 @@ int cmd_evidence_verify(int argc, char **argv)
     struct outcome o = {0};
     CCZ_AUTO(ccz_evidence) e = NULL;
     CLI_AUTO_VERIFIER v;
-    if (cli_verifier_open(&v, &trust, &o.err) != CCZ_OK ||
-        cli_evidence_open(&e, argv[0], &o.err) != CCZ_OK)
-        return ui_fail(&o.err);
+    o.rc = cli_verifier_open(&v, &trust, &o.err);
+    if (o.rc == CCZ_OK)
+        o.rc = cli_evidence_open(&e, argv[0], &o.err);
     o.evidence = e;
-    verify(&o, &v);
+    if (o.rc == CCZ_OK)
+        verify(&o, &v);
+    else if (!json)
+        return ui_fail(&o.err);
     if (o.claims.simulated)
         ui_simulated("the evidence comes from a software TEE");
     if (json)

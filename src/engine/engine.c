@@ -135,6 +135,47 @@ static ccz_rc match(const struct ccz_tensor **in, const struct ccz_run_req *req,
     return CCZ_OK;
 }
 
+static void put_shape(struct ccz_buf *b, int rank, const int64_t *dims)
+{
+    for (int i = 0; i < rank; i++) {
+        ccz_buf_put_str(b, i ? "," : "[");
+        if (dims[i] < 0)
+            ccz_buf_put_str(b, "?");
+        else
+            ccz_buf_printf(b, "%" PRId64, dims[i]);
+    }
+    ccz_buf_put_str(b, rank ? "]" : "[]");
+}
+
+/* Kernels check shapes too, but some of oneDNN's abort the process instead of refusing: a request must not get
+ * that far. */
+static bool fits(const struct ccz_tensor_info *want, const struct ccz_tensor *t)
+{
+    if (want->unknown_rank)
+        return true;
+    bool ok = t->rank == want->rank;
+    for (int i = 0; ok && i < t->rank; i++)
+        ok = want->dims[i] < 0 || want->dims[i] == t->dims[i];
+    return ok;
+}
+
+static ccz_rc check_shapes(struct ccz_run_status *st, const struct ccz_signature *sig,
+                           const struct ccz_tensor *const *in)
+{
+    for (size_t i = 0; i < sig->in_len; i++) {
+        if (fits(&sig->in[i], in[i]))
+            continue;
+        CCZ_AUTO_BUF b;
+        ccz_buf_init(&b, CCZ_RUN_MSG_SIZE_MAX);
+        ccz_buf_printf(&b, "input %.200s has shape ", sig->in[i].name);
+        put_shape(&b, in[i]->rank, in[i]->dims);
+        ccz_buf_put_str(&b, ", the signature says ");
+        put_shape(&b, sig->in[i].rank, sig->in[i].dims);
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "%s", ccz_buf_str(&b));
+    }
+    return CCZ_OK;
+}
+
 ccz_rc ccz_model_run(struct ccz_result **out, struct ccz_run_status *st, struct ccz_model *m,
                      const struct ccz_run_req *req, struct ccz_err *err)
 {
@@ -158,7 +199,9 @@ ccz_rc ccz_model_run(struct ccz_result **out, struct ccz_run_status *st, struct 
         return rc;
     }
     int64_t began_ms = ccz_mono_ms();
-    rc = r->backend->run(r, st, m, req, in);
+    rc = check_shapes(st, req->sig, in);
+    if (rc == CCZ_OK)
+        rc = r->backend->run(r, st, m, req, in);
     /* TensorFlow cannot interrupt a run in the caller's thread: late is late all the same. */
     if (rc == CCZ_OK && req->timeout_ms && ccz_mono_ms() - began_ms > (int64_t)req->timeout_ms)
         rc = ccz_run_status_set(st, CCZ_RUN_DEADLINE_EXCEEDED,

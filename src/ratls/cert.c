@@ -12,6 +12,7 @@
 #include "ratls_priv.h"
 
 #include <cczoo/codec.h>
+#include <cczoo/snp.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -109,16 +110,6 @@ static ccz_rc check_claims(struct ccz_span *nonce, struct ccz_span claims, struc
     return check_pubkey_hash(entry, spki, err);
 }
 
-/* An SNP report begins with its version, 2 to 5, in 32 bits; an Intel quote has the type of its key in the upper
- * ones, which is not zero for any that is verified here. */
-static bool is_snp_report(struct ccz_span evidence)
-{
-    enum { SNP_REPORT_SIZE = 1184 };
-    struct ccz_rd r = ccz_rd_from(evidence);
-    uint32_t version = ccz_rd_le32(&r);
-    return evidence.size >= SNP_REPORT_SIZE && version >= 2 && version <= 5;
-}
-
 _Static_assert(CCZ_CERT_SIZE_MAX <= CCZ_QUOTE_SIZE_MAX,
                "evidence of a certificate that parses is no larger");
 
@@ -127,7 +118,7 @@ static ccz_rc check_kind(struct ccz_span evidence, bool snp_announced, struct cc
 {
     if (evidence.size == 0)
         return ccz_fail(err, CCZ_E_FORMAT, "ratls:cert-empty", 0, "the evidence is empty");
-    if (is_snp_report(evidence) != snp_announced)
+    if (ccz_snp_is_report(evidence) != snp_announced)
         return ccz_refuse(err, CCZ_E_MISMATCH, "ratls:cert-kind",
                           snp_announced ? "no SEV-SNP report" : "an SEV-SNP report",
                           snp_announced ? "an SEV-SNP report" : "an Intel quote");
@@ -358,7 +349,8 @@ static ccz_rc quote_over(struct ccz_buf *quote, struct ccz_span bound, ccz_ratls
 static ccz_rc put_dice(struct ccz_buf *dice, struct ccz_span quote, struct ccz_span claims,
                        struct ccz_err *err)
 {
-    ccz_cbor_put_head(dice, CCZ_CBOR_TAG, is_snp_report(quote) ? TAG_SNP_REPORT : TAG_INTEL_QUOTE);
+    ccz_cbor_put_head(dice, CCZ_CBOR_TAG,
+                      ccz_snp_is_report(quote) ? TAG_SNP_REPORT : TAG_INTEL_QUOTE);
     ccz_cbor_put_head(dice, CCZ_CBOR_ARRAY, 2);
     ccz_cbor_put_string(dice, CCZ_CBOR_BYTES, quote);
     ccz_cbor_put_string(dice, CCZ_CBOR_BYTES, claims);
@@ -382,11 +374,11 @@ static ccz_rc make_values(struct ccz_buf *legacy, struct ccz_buf *dice, struct c
         if (rc == CCZ_OK)
             rc = put_dice(dice, ccz_buf_span(&quote), ccz_buf_span(&claims), err);
         /* there is no legacy format of SEV-SNP that anybody still reads */
-        if (rc != CCZ_OK || emit == CCZ_RATLS_EMIT_DICE || is_snp_report(ccz_buf_span(&quote)))
+        if (rc != CCZ_OK || emit == CCZ_RATLS_EMIT_DICE || ccz_snp_is_report(ccz_buf_span(&quote)))
             return rc;
     }
     rc = quote_over(legacy, spki, attest, attest_arg, err);
-    if (rc == CCZ_OK && is_snp_report(ccz_buf_span(legacy)))
+    if (rc == CCZ_OK && ccz_snp_is_report(ccz_buf_span(legacy)))
         rc = ccz_refuse(err, CCZ_E_UNSUPPORTED, "ratls:cert-issue-legacy", "an SEV-SNP report",
                         "an Intel quote");
     return rc;

@@ -52,6 +52,16 @@ static ccz_rc on_challenge(struct cczi_session *s, struct ccz_span body, struct 
 
 /* What was measured when the program was started cannot change while it runs; the TCB and run-time registers can,
  * and are the policy's to judge. */
+static bool same_guest(const struct ccz_snp_claims *a, const struct ccz_snp_claims *b)
+{
+    return a->vmpl == b->vmpl &&
+           memcmp(a->measurement, b->measurement, sizeof(a->measurement)) == 0 &&
+           memcmp(a->host_data, b->host_data, sizeof(a->host_data)) == 0 &&
+           memcmp(a->guest_policy, b->guest_policy, sizeof(a->guest_policy)) == 0 &&
+           memcmp(a->id_key_digest, b->id_key_digest, sizeof(a->id_key_digest)) == 0 &&
+           memcmp(a->author_key_digest, b->author_key_digest, sizeof(a->author_key_digest)) == 0;
+}
+
 static bool same_program(const struct ccz_claims *a, const struct ccz_claims *b)
 {
     return a->tee == b->tee && a->simulated == b->simulated && a->debug == b->debug &&
@@ -64,7 +74,8 @@ static bool same_program(const struct ccz_claims *a, const struct ccz_claims *b)
            memcmp(a->mrconfigid, b->mrconfigid, sizeof(a->mrconfigid)) == 0 &&
            memcmp(a->mrowner, b->mrowner, sizeof(a->mrowner)) == 0 &&
            memcmp(a->mrownerconfig, b->mrownerconfig, sizeof(a->mrownerconfig)) == 0 &&
-           memcmp(a->td_attributes, b->td_attributes, sizeof(a->td_attributes)) == 0;
+           memcmp(a->td_attributes, b->td_attributes, sizeof(a->td_attributes)) == 0 &&
+           same_guest(&a->snp, &b->snp);
 }
 
 static ccz_rc on_evidence(struct cczi_session *s, struct ccz_span body, struct ccz_err *err)

@@ -11,5 +11,5 @@ out=$(LD_LIBRARY_PATH=$libs "$RUN/consumer" "$RUN/sim")
 [ "$out" = "sgx UpToDate SIMULATED" ] || die "the example printed: $out"
 read -ra ssl < <(pkg-config --cflags --libs openssl)
 cc -std=c17 -Wall -Wextra -Werror "$ROOT/examples/openssl-server-client.c" -o "$RUN/openssl" "${flags[@]}" "${ssl[@]}"
-"$RUN/prefix/bin/cczoo" --version | grep -q '^cczoo [0-9]' || die "the installed program does not start"
+"$RUN/prefix/bin/cczoo" --version | grep '^cczoo [0-9]' >/dev/null || die "the installed program does not start"
 say "$out"

@@ -210,7 +210,7 @@ def test_errors(stub, data):
     no(r, code.INVALID_ARGUMENT, "*")  # TensorFlow's own words
     r = data.request()
     del r.inputs["images"].tensor_shape.dim[1:]
-    no(r, code.INVALID_ARGUMENT, "convolution input must be 4-dimensional: [3]*")
+    no(r, code.INVALID_ARGUMENT, "input images has shape [3], the signature says [?,28,28,1]")
 
 
 def test_unknown_method(chan):

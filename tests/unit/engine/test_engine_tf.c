@@ -263,12 +263,16 @@ static void test_errors(void)
     CCZ_AUTO(ccz_result) r = NULL;
     in.rank = 3; /* as many numbers, but no channel dimension */
     CHECK(ccz_model_run(&r, &st, m, &req, &err) == CCZ_E_FORMAT && !r && WHERE(err, "engine:run"));
-    CHECK(st.code == CCZ_RUN_INVALID_ARGUMENT && strstr(st.msg, "4-dimensional"));
+    CHECK(st.code == CCZ_RUN_INVALID_ARGUMENT &&
+          strcmp(st.msg, "input images has shape [2,28,28], the signature says [?,28,28,1]") == 0);
     in = image_tensor(images, 2);
     in.dtype = CCZ_DT_INT32; /* same size, other type */
     CHECK(ccz_model_run(&r, &st, m, &req, &err) != CCZ_OK && st.code != CCZ_RUN_OK && st.msg[0]);
-    in = image_tensor(images, 0); /* no image is fine, and so is one that is not aligned */
-    CHECK(ccz_model_run(&r, &st, m, &req, &err) == CCZ_OK && ccz_result_at(r, 1)->len == 0);
+    in = image_tensor(images, 0); /* no image, and one that is not aligned */
+    if (ccz_model_run(&r, &st, m, &req, &err) == CCZ_OK)
+        CHECK(ccz_result_at(r, 1)->len == 0);
+    else /* with AVX-512 TensorFlow's oneDNN convolution refuses an empty batch; without, it answers */
+        CHECK(st.code == CCZ_RUN_INVALID_ARGUMENT && strstr(st.msg, "input depth"));
     ccz_result_free(ccz_result_take(&r));
     in = image_tensor(images + 1, 3);
     CHECK(ccz_model_run(&r, &st, m, &req, &err) == CCZ_OK && ccz_result_at(r, 1)->len == 30);
