@@ -93,9 +93,9 @@ static int read_intel(struct wants *w, const struct fetch_opts *o, struct ccz_er
     if (!read_hex(w->intel.fmspc, sizeof(w->intel.fmspc), o->fmspc))
         return usage_error("expected --quote FILE, or --fmspc with 12 hex digits");
     if (o->ca && strcmp(o->ca, "processor") == 0)
-        w->intel.ca = CCZ_PCS_CA_PROCESSOR;
+        w->intel.ca = CCZ_PCK_CA_PROCESSOR;
     else if (!o->ca || strcmp(o->ca, "platform") == 0)
-        w->intel.ca = CCZ_PCS_CA_PLATFORM;
+        w->intel.ca = CCZ_PCK_CA_PLATFORM;
     else
         return usage_error("--ca is processor or platform");
     if (o->tee && strcmp(o->tee, "sgx") == 0)

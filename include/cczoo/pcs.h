@@ -131,15 +131,13 @@ struct ccz_pcs_getter {
     void *arg;
 };
 
-/** Which CA certified the platform's PCK: whose revocation list is needed. */
-enum ccz_pcs_ca { CCZ_PCS_CA_NONE = 0, CCZ_PCS_CA_PROCESSOR, CCZ_PCS_CA_PLATFORM };
 /** After a TCB recovery Intel publishes twice: "early" at once, "standard" when platforms had time to update. */
 enum ccz_pcs_update { CCZ_PCS_STANDARD = 0, CCZ_PCS_EARLY };
 /** An Intel platform whose collateral is wanted. */
 struct ccz_pcs_want {
     enum ccz_tee tee; /**< SGX or TDX */
     uint8_t fmspc[6];
-    enum ccz_pcs_ca ca;
+    enum ccz_pck_ca ca;
 };
 /**
  * What is needed to verify @p quote. Only a quote whose PCK chain and QE report hold under @p roots is heard:

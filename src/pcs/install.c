@@ -6,8 +6,6 @@
 #include <cczoo/codec.h>
 #include <cczoo/x509.h>
 
-#include "quote/quote_priv.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,9 +35,10 @@ void cczi_install_deinit(struct cczi_install *in)
 
 struct ccz_pcs_want cczi_want_of(const struct ccz_collateral *c)
 {
-    struct ccz_pcs_want w = {.tee = ccz_collateral_tee(c),
-                             .ca = cczi_ca_of(ccz_cert_subject(c->pck_ca.cert[0]))};
-    memcpy(w.fmspc, ccz_collateral_fmspc(c), sizeof(w.fmspc));
+    struct ccz_platform p;
+    ccz_collateral_platform(&p, c);
+    struct ccz_pcs_want w = {.tee = p.tee, .ca = p.ca};
+    memcpy(w.fmspc, p.fmspc, sizeof(w.fmspc));
     return w;
 }
 

@@ -189,8 +189,6 @@ CCZ_MUST_USE ccz_rc cczi_amd_check(struct ccz_span ark, struct ccz_span ask, str
                                    int64_t *until_s, struct ccz_err *err);
 CCZ_MUST_USE ccz_rc cczi_want_name(char name[CCZ_PCS_NAME_MAX + 1], const struct ccz_pcs_want *want,
                                    struct ccz_err *err);
-/* The CA that a certificate or CRL chain names; NONE if neither. @param name  DER name */
-enum ccz_pcs_ca cczi_ca_of(struct ccz_span name);
 /* ------------------------------------------------------------------------------- archives */
 
 enum { CCZI_USTAR_PATH_MAX = 255 };

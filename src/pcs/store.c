@@ -5,8 +5,7 @@
 
 #include <cczoo/codec.h>
 #include <cczoo/crypto.h>
-
-#include "quote/quote_priv.h"
+#include <cczoo/x509.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,9 +284,9 @@ static ccz_rc fly(struct ccz_pcs_store *s, const char *what, const struct work *
 
 static bool is_for(const struct ccz_collateral *c, const struct ccz_pcs_want *want)
 {
-    return ccz_collateral_tee(c) == want->tee &&
-           memcmp(ccz_collateral_fmspc(c), want->fmspc, sizeof(want->fmspc)) == 0 &&
-           cczi_ca_of(ccz_cert_subject(c->pck_ca.cert[0])) == want->ca;
+    const struct ccz_pcs_want is = cczi_want_of(c);
+    return is.tee == want->tee && memcmp(is.fmspc, want->fmspc, sizeof(is.fmspc)) == 0 &&
+           is.ca == want->ca;
 }
 
 /* Nothing to do for this platform now. */

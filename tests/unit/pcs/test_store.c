@@ -256,7 +256,7 @@ static void test_config(void)
         CHECK(!s);
     }
     CCZ_AUTO(ccz_pcs_store) s = test_store(&good);
-    const struct ccz_pcs_want none = {.tee = CCZ_TEE_SNP, .ca = CCZ_PCS_CA_PLATFORM};
+    const struct ccz_pcs_want none = {.tee = CCZ_TEE_SNP, .ca = CCZ_PCK_CA_PLATFORM};
     const struct ccz_pcs_want no_ca = {.tee = CCZ_TEE_SGX};
     test_said(ccz_pcs_store_fetch(s, &none, &err), &err, CCZ_E_ARG, "pcs:want");
     test_said(ccz_pcs_store_fetch(s, &no_ca, &err), &err, CCZ_E_ARG, "pcs:want");
