@@ -246,6 +246,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_store_fetch_amd(struct ccz_pcs_store *s,
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_store_refresh(struct ccz_pcs_store *s, int64_t *next_s,
                                                   struct ccz_err *err);
+/** How often what is in the directory was changed by this object: whoever loaded it compares. Any thread. */
+CCZ_API uint64_t ccz_pcs_store_changes(struct ccz_pcs_store *s);
 /**
  * {"from", "update", "bundles": [as ccz_pcs_report(), and "from", "update", "fetched", "refresh" if known], "amd":
  * [{"name", "expires", "seconds_left", "expired", "veks"}], "failures": [{"what", "at", "where", "message"}],

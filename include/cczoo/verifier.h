@@ -22,6 +22,7 @@
  * Reading order of the sources: verdicts.c, verifier.c.
  */
 #include <cczoo/policy.h>
+#include <cczoo/snp.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -64,6 +65,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_new(struct ccz_verifier **out,
                                              struct ccz_err *err);
 CCZ_API void ccz_verifier_free(struct ccz_verifier *v); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_verifier)
+/** Adds the roots that a trust directory of a software TEE names, marked as simulated. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_sim_roots(struct ccz_roots *intel,
+                                                   struct ccz_snp_roots *amd, const char *dir,
+                                                   struct ccz_err *err);
 /** Reads the directories again; on failure what was loaded before stays in use. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_reload(struct ccz_verifier *v, struct ccz_err *err);
 /** When the first part of the collateral in use expires, seconds since 1970 UTC: reload before. */

@@ -301,6 +301,7 @@ static ccz_rc fetch_chain(struct amd_job *j, struct ccz_err *err)
     if (rc == CCZ_OK) {
         set_refresh(j, cczi_max_age(&crl));
         rc = write_chain(j, err);
+        j->s->changes += rc == CCZ_OK;
     }
     cczi_answer_free(&chain);
     cczi_answer_free(&crl);
@@ -382,6 +383,7 @@ static ccz_rc fetch_vek(struct amd_job *j, struct ccz_err *err)
     }
     if (rc == CCZ_OK)
         rc = ccz_file_write(path, ccz_buf_span(&a.body), 0644, CCZ_FILE_REPLACE, err);
+    j->s->changes += rc == CCZ_OK;
     cczi_answer_free(&a);
     return rc;
 }

@@ -355,6 +355,7 @@ static ccz_rc finish(struct job *j, struct ccz_err *err)
             cczi_upstream_reject(&j->s->up, j->url[doc], &why);
     if (rc == CCZ_OK)
         rc = write_bundle(j, parts, &why);
+    j->s->changes += rc == CCZ_OK;
     cczi_parts_free(parts);
     if (rc == CCZ_OK)
         rc = cczi_store_load(j->s, &why);

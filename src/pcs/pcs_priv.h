@@ -159,6 +159,7 @@ struct ccz_pcs_store {
     char what[256];  /* what it is for */
     ccz_rc rc;       /* how it ended */
     struct ccz_err err;
+    uint64_t changes;
     struct ccz_pcs *set; /* NULL = nothing there */
     struct cczi_source *sources;
     size_t sources_len;

@@ -437,6 +437,14 @@ ccz_rc ccz_pcs_store_refresh(struct ccz_pcs_store *s, int64_t *next_s, struct cc
     return first;
 }
 
+uint64_t ccz_pcs_store_changes(struct ccz_pcs_store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    uint64_t changes = s->changes;
+    pthread_mutex_unlock(&s->lock);
+    return changes;
+}
+
 /* ---------------------------------------------------------------------------------- report */
 
 static void put_text(struct ccz_buf *out, const char *key, const char *text)

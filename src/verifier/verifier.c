@@ -63,27 +63,44 @@ static struct snapshot *snapshot_now(struct ccz_verifier *v)
     return s;
 }
 
+static ccz_rc path_in(char path[PATH_SIZE], const char *dir, const char *name, struct ccz_err *err)
+{
+    int n = snprintf(path, PATH_SIZE, "%s/%s", dir, name);
+    if (n < 0 || n >= PATH_SIZE)
+        return ccz_refuse_num(err, CCZ_E_LIMIT, "verifier:path", n, PATH_SIZE - 1);
+    return CCZ_OK;
+}
+
 /* A software TEE that plays an AMD processor has its ARK in snp/ark.pem, or apart from bundles. */
-static ccz_rc load_simulated_ark(struct authority *a, const char *dir, struct ccz_err *err)
+static ccz_rc add_simulated_ark(struct ccz_snp_roots *roots, const char *dir, struct ccz_err *err)
 {
     static const char *const names[] = {"snp-ark.pem", "snp/ark.pem"};
-    char path[PATH_SIZE];
-    size_t i = 0;
-    for (; i < 2; i++) {
-        int n = snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-        if (n < 0 || (size_t)n >= sizeof(path))
-            return ccz_refuse_num(err, CCZ_E_LIMIT, "verifier:path", n, PATH_SIZE - 1);
-        if (access(path, F_OK) == 0)
-            break;
-    }
-    if (i == 2)
-        return CCZ_OK;
     CCZ_AUTO_BUF ark;
     ccz_buf_init(&ark, ROOT_CERT_SIZE_MAX);
-    ccz_rc rc = ccz_file_read(&ark, path, err);
+    for (size_t i = 0; i < 2; i++) {
+        char path[PATH_SIZE];
+        ccz_rc rc = path_in(path, dir, names[i], err);
+        if (rc == CCZ_OK && access(path, F_OK) != 0)
+            continue;
+        if (rc == CCZ_OK)
+            rc = ccz_file_read(&ark, path, err);
+        return rc == CCZ_OK ? ccz_snp_roots_add_cert(roots, ccz_buf_span(&ark), true, err) : rc;
+    }
+    return CCZ_OK;
+}
+
+ccz_rc ccz_verifier_sim_roots(struct ccz_roots *intel, struct ccz_snp_roots *amd, const char *dir,
+                              struct ccz_err *err)
+{
+    char path[PATH_SIZE];
+    CCZ_AUTO_BUF root;
+    ccz_buf_init(&root, ROOT_CERT_SIZE_MAX);
+    ccz_rc rc = path_in(path, dir, "root.pem", err);
     if (rc == CCZ_OK)
-        rc = ccz_snp_roots_add_cert(&a->snp_roots, ccz_buf_span(&ark), true, err);
-    return rc;
+        rc = ccz_file_read(&root, path, err);
+    if (rc == CCZ_OK)
+        rc = ccz_roots_add_cert(intel, ccz_buf_span(&root), true, err);
+    return rc == CCZ_OK ? add_simulated_ark(amd, dir, err) : rc;
 }
 
 /* An empty directory is fine if it can be filled. */
@@ -106,24 +123,15 @@ static ccz_rc load_genuine(struct authority *a, const struct ccz_verifier *v, st
     return rc == CCZ_OK ? load_bundles(a, v->collateral_dir, v->fetch, err) : rc;
 }
 
-static ccz_rc load_simulated(struct authority *a, const struct ccz_verifier *v, struct ccz_err *err)
+static ccz_rc load_simulated(struct authority *a, const struct ccz_verifier *v,
+                             struct ccz_err *err)
 {
     const char *dir = v->trust_sim_dir;
-    char path[PATH_SIZE];
-    int n = snprintf(path, sizeof(path), "%s/root.pem", dir);
-    if (n < 0 || (size_t)n >= sizeof(path))
-        return ccz_refuse_num(err, CCZ_E_LIMIT, "verifier:path", n, PATH_SIZE - 1);
-    CCZ_AUTO_BUF root;
-    ccz_buf_init(&root, ROOT_CERT_SIZE_MAX);
-    ccz_rc rc = ccz_file_read(&root, path, err);
-    if (rc == CCZ_OK)
-        rc = ccz_roots_add_cert(&a->roots, ccz_buf_span(&root), true, err);
-    if (rc == CCZ_OK)
-        rc = load_simulated_ark(a, dir, err);
+    ccz_rc rc = ccz_verifier_sim_roots(&a->roots, &a->snp_roots, dir, err);
     if (rc == CCZ_OK)
         rc = load_bundles(a, dir, v->fetch && !v->collateral_dir, err);
     if (rc == CCZ_OK)
-        ccz_log(CCZ_LOG_WARN, "verifier", "SIMULATED platforms are trusted: root=%s", path);
+        ccz_log(CCZ_LOG_WARN, "verifier", "SIMULATED platforms are trusted: root=%s/root.pem", dir);
     return rc;
 }
 
