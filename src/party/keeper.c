@@ -19,14 +19,14 @@
 enum {
     QUEUE_LEN = 16,
     EVIDENCE_SIZE_MAX = 131072,
-    TICK_S = 10,       /* the clock is looked at so often */
-    REFRESH_S = 3600,  /* a refresh that finds nothing due sends nothing */
-    TELL_S = 3600,     /* how often approaching expiry is logged */
+    TICK_S = 10,      /* the clock is looked at so often */
+    REFRESH_S = 3600, /* a refresh that finds nothing due sends nothing */
+    TELL_S = 3600,    /* how often approaching expiry is logged */
     EARLY_S = 3 * 86400,
     TIMEOUT_MS = 10000, /* stopping waits for a request in flight */
     CONNECT_TIMEOUT_MS = 5000,
-    RELOAD_S = 10,     /* a wish that changed nothing causes a reload so often at most */
-    WAIT_S = 60, /* of a client that is asked to come again */
+    RELOAD_S = 10, /* a wish that changed nothing causes a reload so often at most */
+    WAIT_S = 60,   /* of a client that is asked to come again */
 };
 
 struct wish {
@@ -175,7 +175,8 @@ ccz_rc cczi_keeper_fetch(void *keeper, struct ccz_span evidence, struct ccz_err 
     ccz_rc rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "party:collateral-pending", 0, "%s",
                          queued ? "collateral of this platform is being fetched"
                                 : "collateral of too many platforms is being fetched");
-    return ccz_hint(err, rc, "try again in some seconds; if that does not help, see the server's log");
+    return ccz_hint(err, rc,
+                    "try again in some seconds; if that does not help, see the server's log");
 }
 
 /* Strangers can cause refusals, and must not fill the log. */
@@ -187,8 +188,8 @@ static void tell_failure(const struct ccz_err *err)
     char msg[CCZ_ERR_MSG_SIZE];
     ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
     ccz_log(ours && !again ? CCZ_LOG_WARN : CCZ_LOG_DEBUG, "party",
-            "collateral=not-fetched where=%s %s%s%s", err->where, msg, err->hint[0] ? " hint: " : "",
-            err->hint);
+            "collateral=not-fetched where=%s %s%s%s", err->where, msg,
+            err->hint[0] ? " hint: " : "", err->hint);
 }
 
 static void reload(struct cczi_keeper *k)

@@ -55,14 +55,14 @@ static ccz_rc open_verifier(struct ccz_party *p, const struct ccz_party_cfg *cfg
         rc = cczi_keeper_new(&p->keeper, cfg, clock, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_verifier_cfg v = {
-        .clock = clock,
-        .collateral_dir = cfg->collateral_dir,
-        .trust_sim_dir = cfg->trust_sim_dir,
-        .policy = p->policy,
-        .verdicts_len = cfg->profile == CCZ_RATLS_CERTIFICATE ? VERDICTS_LEN : 0,
-        .fetch = p->keeper ? cczi_keeper_fetch : NULL,
-        .fetch_arg = p->keeper};
+    const struct ccz_verifier_cfg v = {.clock = clock,
+                                       .collateral_dir = cfg->collateral_dir,
+                                       .trust_sim_dir = cfg->trust_sim_dir,
+                                       .policy = p->policy,
+                                       .verdicts_len =
+                                           cfg->profile == CCZ_RATLS_CERTIFICATE ? VERDICTS_LEN : 0,
+                                       .fetch = p->keeper ? cczi_keeper_fetch : NULL,
+                                       .fetch_arg = p->keeper};
     rc = ccz_verifier_new(&p->verifier, &v, err);
     return rc == CCZ_OK && p->keeper ? cczi_keeper_start(p->keeper, p->verifier, err) : rc;
 }

@@ -195,7 +195,8 @@ void cczi_store_failed(struct ccz_pcs_store *s, const char *what, const struct c
     (void)snprintf(f->msg, sizeof(f->msg), "%s", err->msg);
     char clean[CCZ_ERR_MSG_SIZE];
     ccz_escape(clean, sizeof(clean), ccz_span_str(err->msg));
-    ccz_log(CCZ_LOG_WARN, "pcs", "fetch=%s where=%s %s", what, err->where, clean);
+    ccz_log(CCZ_LOG_WARN, "pcs", "fetch=%s where=%s %s%s%s", what, err->where, clean,
+            err->hint[0] ? " hint: " : "", err->hint);
 }
 
 void cczi_store_worked(struct ccz_pcs_store *s, const char *what)
