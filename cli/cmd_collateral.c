@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
+#include "collateral.h"
 
 #include <cczoo/codec.h>
 #include <cczoo/crypto.h>
@@ -13,53 +14,16 @@
 #include <time.h>
 
 enum {
-    WAIT_S = 60, /* how long `fetch` may wait for a server's leave unless told */
     WAIT_MAX_S = 86400,
     REPORT_SIZE_MAX = 16 << 20,
-    SNP_REPORT_SIZE = 1184,
 };
 
 /* ---------------------------------------------------------------------------------- common */
-
-static const char intel_key_header[] = "Ocp-Apim-Subscription-Key";
 
 static int usage_error(const char *what)
 {
     ui_error("%s", what);
     return UI_USAGE;
-}
-
-/* Intel's root and, if asked for, that of a software TEE. */
-static ccz_rc make_roots(struct ccz_roots *roots, const char *sim, struct ccz_err *err)
-{
-    char path[4096];
-    CCZ_AUTO_BUF pem;
-    ccz_buf_init(&pem, CCZ_CERT_SIZE_MAX);
-    *roots = (struct ccz_roots){0};
-    if (!sim)
-        return ccz_roots_add_intel(roots);
-    if (snprintf(path, sizeof(path), "%s/root.pem", sim) >= (int)sizeof(path))
-        return ccz_fail(err, CCZ_E_LIMIT, "cli:path", 0, "the name is too long");
-    ccz_rc rc = ccz_file_read(&pem, path, err);
-    if (rc == CCZ_OK)
-        rc = ccz_roots_add_cert(roots, ccz_buf_span(&pem), true, err);
-    if (rc == CCZ_OK)
-        ui_simulated("only collateral of a software TEE is accepted");
-    return rc;
-}
-
-static void wait_ms(void *arg, int64_t ms)
-{
-    const struct timespec t = {ms / 1000, ms % 1000 * 1000000};
-    (void)arg;
-    ui_say("the server asks to wait %lld s", (long long)(ms / 1000));
-    (void)nanosleep(&t, NULL);
-}
-
-static ccz_rc http_get(void *client, unsigned *status, struct ccz_buf *body,
-                       struct ccz_buf *headers, const char *url, struct ccz_err *err)
-{
-    return ccz_http_get(status, body, headers, client, url, err);
 }
 
 static bool read_hex(void *out, size_t size, const char *text)
@@ -70,10 +34,10 @@ static bool read_hex(void *out, size_t size, const char *text)
 /* ----------------------------------------------------------------------------------- fetch */
 
 struct fetch_opts {
-    const char *from, *quote, *fmspc, *ca, *tee, *update, *out, *amd, *amd_url, *report, *root_crl;
-    const char *key_file, *ca_file, *proxy, *sim;
+    struct cli_site site;
+    const char *quote, *fmspc, *ca, *tee, *update, *out, *amd, *report, *sim;
     int64_t wait_s, number;
-    bool any_cert, plain, pck;
+    bool pck;
 };
 
 /* What is wanted, from a quote, from options, or for AMD from a report. */
@@ -93,9 +57,9 @@ static int read_intel(struct wants *w, const struct fetch_opts *o, struct ccz_er
     if (!read_hex(w->intel.fmspc, sizeof(w->intel.fmspc), o->fmspc))
         return usage_error("expected --quote FILE, or --fmspc with 12 hex digits");
     if (o->ca && strcmp(o->ca, "processor") == 0)
-        w->intel.ca = CCZ_PCS_CA_PROCESSOR;
+        w->intel.ca = CCZ_PCK_CA_PROCESSOR;
     else if (!o->ca || strcmp(o->ca, "platform") == 0)
-        w->intel.ca = CCZ_PCS_CA_PLATFORM;
+        w->intel.ca = CCZ_PCK_CA_PLATFORM;
     else
         return usage_error("--ca is processor or platform");
     if (o->tee && strcmp(o->tee, "sgx") == 0)
@@ -107,69 +71,40 @@ static int read_intel(struct wants *w, const struct fetch_opts *o, struct ccz_er
     return UI_OK;
 }
 
-/* REPORTED_TCB, chip id and signing key of an attestation report (AMD 56860, table "ATTESTATION_REPORT"). */
+/* A report says which chip and TCB; its product line only from version 3 on, so that --amd may say it. */
 static int read_amd(struct wants *w, const struct fetch_opts *o, struct ccz_err *err)
 {
-    enum { KEY_AT = 0x48, TCB_AT = 0x180, CHIP_AT = 0x1a0, KEY_VLEK = 1 };
-    w->amd.product = o->amd;
+    struct ccz_snp_report r;
     if (!o->report)
         return usage_error("--amd needs --report FILE: it says which chip and TCB");
     if (ccz_file_read(&w->quote, o->report, err) != CCZ_OK)
         return ui_fail(err);
-    if (w->quote.size < SNP_REPORT_SIZE)
-        return usage_error("the report is shorter than 1184 bytes");
-    w->amd.vlek = (w->quote.ptr[KEY_AT] >> 2 & 7) == KEY_VLEK;
-    memcpy(w->amd.tcb, w->quote.ptr + TCB_AT, sizeof(w->amd.tcb));
-    memcpy(w->amd.chip_id, w->quote.ptr + CHIP_AT, sizeof(w->amd.chip_id));
+    if (!o->amd)
+        return UI_OK;
+    if (ccz_snp_report_parse(&r, ccz_buf_span(&w->quote), err) != CCZ_OK)
+        return ui_fail(err);
+    w->amd = (struct ccz_pcs_want_amd){
+        .product = o->amd, .vlek = r.signer == CCZ_SNP_VLEK, .chain_only = r.vek.size > 0};
+    memcpy(w->amd.tcb, r.reported_tcb.ptr, sizeof(w->amd.tcb));
+    memcpy(w->amd.chip_id, r.claims.chip_id, sizeof(w->amd.chip_id));
     return UI_OK;
 }
 
-static ccz_rc make_client(struct ccz_http_client **client, struct ccz_secret **key,
-                          const struct fetch_opts *o, struct ccz_err *err)
+static ccz_rc open_store(struct cli_store *s, const struct fetch_opts *o, struct ccz_err *err)
 {
-    ccz_rc rc = CCZ_OK;
-    struct ccz_http_client_cfg cfg = {.ca_file = o->ca_file,
-                                      .proxy = o->proxy,
-                                      .any_certificate_insecure = o->any_cert,
-                                      .plain_http_insecure = o->plain};
-    if (o->key_file) {
-        rc = ccz_file_read_secret(key, o->key_file, 4096, err);
-        size_t size = rc == CCZ_OK ? ccz_secret_size(*key) : 0;
-        while (size > 0 && strchr("\r\n", ccz_secret_bytes(*key)[size - 1]))
-            size--; /* editors end a file with a line end */
-        if (rc == CCZ_OK && size < ccz_secret_size(*key)) {
-            struct ccz_secret *whole = *key;
-            *key = NULL;
-            rc = ccz_secret_from(key, ccz_secret_view(whole), size ? size : 1);
-            ccz_secret_free(whole);
-        }
-        cfg.secret = *key;
-        cfg.secret_name = intel_key_header;
-        cfg.secret_prefix = CCZ_PCS_INTEL_URL "/";
-    }
-    return rc == CCZ_OK ? ccz_http_client_new(client, &cfg, err) : rc;
-}
-
-static ccz_rc make_store(struct ccz_pcs_store **out, struct ccz_http_client *client,
-                         const struct fetch_opts *o, struct ccz_err *err)
-{
-    struct ccz_roots roots;
-    ccz_rc rc = make_roots(&roots, o->sim, err);
-    struct ccz_pcs_store_cfg cfg = {
+    struct cli_roots roots;
+    ccz_rc rc = cli_roots(&roots, o->sim, err);
+    const struct ccz_pcs_store_cfg cfg = {
         .dir = o->out,
-        .roots = &roots,
+        .roots = &roots.intel,
+        .snp_roots = &roots.amd,
         .clock = ccz_clock_system(),
-        .getter = {http_get, client},
-        .intel_url = o->from && strcmp(o->from, "pcs") != 0 ? o->from : NULL,
-        .root_crl_url = o->root_crl,
-        .amd_url = o->amd_url,
         .update = o->update && strcmp(o->update, "early") == 0 ? CCZ_PCS_EARLY : CCZ_PCS_STANDARD,
         .tcb_eval_number = (uint32_t)o->number,
         .fetch_pck = o->pck,
         .wait_max_s = o->wait_s,
-        .sleep_ms = wait_ms,
     };
-    return rc == CCZ_OK ? ccz_pcs_store_new(out, &cfg, err) : rc;
+    return rc == CCZ_OK ? cli_store_open(s, &o->site, cfg, err) : rc;
 }
 
 /* Failing to refresh what is still valid is no failure, but the user wants to know. */
@@ -193,50 +128,50 @@ static void say_failures(struct ccz_pcs_store *s)
 
 static int fetch(const struct fetch_opts *o, const struct wants *w)
 {
-    CCZ_AUTO(ccz_secret) key = NULL;
-    CCZ_AUTO(ccz_http_client) client = NULL;
-    CCZ_AUTO(ccz_pcs_store) s = NULL;
+    CLI_AUTO_STORE s = {0};
     struct ccz_err err;
-    ccz_rc rc = make_client(&client, &key, o, &err);
-    if (rc == CCZ_OK)
-        rc = make_store(&s, client, o, &err);
+    ccz_rc rc = open_store(&s, o, &err);
     if (rc == CCZ_OK && o->amd)
-        rc = ccz_pcs_store_fetch_amd(s, &w->amd, &err);
-    else if (rc == CCZ_OK && o->quote)
-        rc = ccz_pcs_store_fetch_quote(s, ccz_buf_span(&w->quote), &err);
+        rc = ccz_pcs_store_fetch_amd(s.store, &w->amd, &err);
+    else if (rc == CCZ_OK && (o->quote || o->report))
+        rc = ccz_pcs_store_fetch_evidence(s.store, ccz_buf_span(&w->quote), &err);
     else if (rc == CCZ_OK)
-        rc = ccz_pcs_store_fetch(s, &w->intel, &err);
+        rc = ccz_pcs_store_fetch(s.store, &w->intel, &err);
     if (rc != CCZ_OK)
         return ui_fail(&err);
-    say_failures(s);
+    say_failures(s.store);
     ui_say("%s holds valid collateral", o->out);
     return UI_OK;
 }
 
 int cmd_collateral_fetch(int argc, char **argv)
 {
-    struct fetch_opts o = {.wait_s = WAIT_S};
+    struct fetch_opts o = {.wait_s = CLI_WAIT_S};
     const struct ui_opt opts[] = {
-        {"from", &o.from, NULL, NULL, "URL", "a PCCS, like https://pccs:8081; default pcs: Intel"},
-        {"quote", &o.quote, NULL, NULL, "FILE", "fetch what this quote needs"},
+        {"from", &o.site.from, NULL, NULL, "URL",
+         "a PCCS, like https://pccs:8081; default pcs: Intel"},
+        {"quote", &o.quote, NULL, NULL, "FILE", "fetch what this quote or report needs"},
         {"fmspc", &o.fmspc, NULL, NULL, "HEX", "or for this kind of platform, with:"},
         {"tee", &o.tee, NULL, NULL, "TEE", "sgx or tdx"},
         {"ca", &o.ca, NULL, NULL, "CA", "platform (default) or processor"},
         {"update", &o.update, NULL, NULL, "KIND", "standard (default) or early TCB updates"},
         {"tcb-eval-number", NULL, &o.number, NULL, "N", "or a certain TCB evaluation data number"},
         {"pck", NULL, NULL, &o.pck, NULL, "ask for the PCK certificate if the quote has none"},
-        {"amd", &o.amd, NULL, NULL, "LINE", "Milan, Genoa or Turin: fetch from AMD instead, with:"},
+        {"amd", &o.amd, NULL, NULL, "LINE", "Milan, Genoa or Turin, if the report does not say it"},
         {"report", &o.report, NULL, NULL, "FILE", "an SEV-SNP attestation report"},
-        {"amd-url", &o.amd_url, NULL, NULL, "URL", "another server than AMD's KDS"},
+        {"amd-url", &o.site.amd_url, NULL, NULL, "URL", "another server than AMD's KDS"},
         {"out", &o.out, NULL, NULL, "DIR", "where bundles are kept"},
         {"wait", NULL, &o.wait_s, NULL, "SECONDS", "wait for a busy server, default 60"},
-        {"key-file", &o.key_file, NULL, NULL, "FILE", "subscription key, shown to Intel PCS only"},
-        {"ca-file", &o.ca_file, NULL, NULL, "FILE", "PEM certificates that HTTPS servers may have"},
-        {"proxy", &o.proxy, NULL, NULL, "URL", "HTTP proxy"},
-        {"root-crl-url", &o.root_crl, NULL, NULL, "URL", "where the root CRL is"},
-        {"any-certificate-insecure", NULL, NULL, &o.any_cert, NULL,
+        {"key-file", &o.site.key_file, NULL, NULL, "FILE",
+         "subscription key, shown to Intel PCS only"},
+        {"ca-file", &o.site.ca_file, NULL, NULL, "FILE",
+         "PEM certificates that HTTPS servers may have"},
+        {"proxy", &o.site.proxy, NULL, NULL, "URL", "HTTP proxy"},
+        {"root-crl-url", &o.site.root_crl_url, NULL, NULL, "URL", "where the root CRL is"},
+        {"any-certificate-insecure", NULL, NULL, &o.site.any_certificate, NULL,
          "accept every HTTPS certificate"},
-        {"plain-http-insecure", NULL, NULL, &o.plain, NULL, "allow http:// to other machines"},
+        {"plain-http-insecure", NULL, NULL, &o.site.plain_http, NULL,
+         "allow http:// to other machines"},
         {"trust-sim", &o.sim, NULL, NULL, "DIR",
          "the root of this software TEE instead of Intel's"},
         {0},
@@ -254,7 +189,7 @@ int cmd_collateral_fetch(int argc, char **argv)
     struct wants w = {0};
     struct ccz_err err;
     ccz_buf_init(&w.quote, CCZ_QUOTE_SIZE_MAX);
-    int status = o.amd ? read_amd(&w, &o, &err) : read_intel(&w, &o, &err);
+    int status = o.amd || o.report ? read_amd(&w, &o, &err) : read_intel(&w, &o, &err);
     if (status == UI_OK)
         status = fetch(&o, &w);
     ccz_buf_free(&w.quote);
@@ -349,11 +284,13 @@ int cmd_collateral_status(int argc, char **argv)
     if (at && ccz_time_parse(&now_s, at, strlen(at)) != CCZ_OK)
         return usage_error("--at is not like 2026-01-31T00:00:00Z");
     struct ccz_err err;
-    struct ccz_roots roots;
+    struct cli_roots roots;
     CCZ_AUTO(ccz_pcs_store) s = NULL;
-    const struct ccz_pcs_store_cfg cfg = {
-        .dir = argv[0], .roots = &roots, .clock = {fixed_now, &now_s}};
-    if (make_roots(&roots, sim, &err) != CCZ_OK || ccz_pcs_store_new(&s, &cfg, &err) != CCZ_OK)
+    const struct ccz_pcs_store_cfg cfg = {.dir = argv[0],
+                                          .roots = &roots.intel,
+                                          .snp_roots = &roots.amd,
+                                          .clock = {fixed_now, &now_s}};
+    if (cli_roots(&roots, sim, &err) != CCZ_OK || ccz_pcs_store_new(&s, &cfg, &err) != CCZ_OK)
         return ui_fail(&err);
     return print_status(s, json);
 }
@@ -402,16 +339,19 @@ static int bundle_create(int argc, char **argv)
     if (n != 1 || !key_file || !out)
         return usage_error("expected a directory, --key and --out");
     struct ccz_err err;
-    struct ccz_roots roots;
+    struct cli_roots roots;
     uint8_t signer[32];
     CCZ_AUTO(ccz_key) key = NULL;
     CCZ_AUTO_BUF archive;
     ccz_buf_init(&archive, CCZ_PCS_ARCHIVE_SIZE_MAX);
-    ccz_rc rc = make_roots(&roots, sim, &err);
+    ccz_rc rc = cli_roots(&roots, sim, &err);
     if (rc == CCZ_OK)
         rc = ccz_key_load(&key, key_file, &err);
-    const struct ccz_pcs_export_cfg cfg = {
-        .dir = argv[0], .roots = &roots, .key = key, .now_s = ccz_clock_now_s(ccz_clock_system())};
+    const struct ccz_pcs_export_cfg cfg = {.dir = argv[0],
+                                           .roots = &roots.intel,
+                                           .snp_roots = &roots.amd,
+                                           .key = key,
+                                           .now_s = ccz_clock_now_s(ccz_clock_system())};
     if (rc == CCZ_OK)
         rc = ccz_pcs_export(&archive, &cfg, &err);
     if (rc == CCZ_OK)
@@ -446,8 +386,10 @@ static int bundle_import(int argc, char **argv)
 {
     const char *signer = NULL, *out = NULL, *sim = NULL, *update = NULL;
     bool pccs = false;
-    struct ccz_roots roots;
-    struct ccz_pcs_import_cfg cfg = {.roots = &roots, .now_s = ccz_clock_now_s(ccz_clock_system())};
+    struct cli_roots roots;
+    struct ccz_pcs_import_cfg cfg = {.roots = &roots.intel,
+                                     .snp_roots = &roots.amd,
+                                     .now_s = ccz_clock_now_s(ccz_clock_system())};
     const struct ui_opt opts[] = {
         {"signer", &signer, NULL, NULL, "HEX", "who must have signed (bundle keygen printed it)"},
         {"out", &out, NULL, NULL, "DIR", "where bundles are kept"},
@@ -471,7 +413,7 @@ static int bundle_import(int argc, char **argv)
     struct ccz_err err;
     cfg.dir = out;
     cfg.update = update && strcmp(update, "early") == 0 ? CCZ_PCS_EARLY : CCZ_PCS_STANDARD;
-    if (make_roots(&roots, sim, &err) != CCZ_OK)
+    if (cli_roots(&roots, sim, &err) != CCZ_OK)
         return ui_fail(&err);
     return import(argv[0], &cfg, pccs);
 }

@@ -38,27 +38,22 @@ struct row {
 
 /* ------------------------------------------------------------------------------------ looking */
 
-static ccz_rc side_open(struct side *s, const struct job *j, const char *dir, struct ccz_err *err)
+static ccz_rc side_open(struct side *s, const struct job *j, bool early, struct ccz_err *err)
 {
-    const struct cli_trust trust = {
-        .collateral = j->sim ? NULL : dir, .sim = j->sim ? dir : NULL, .at = j->at};
+    const char *from = early ? j->early : j->standard;
+    const struct cli_trust trust = {.collateral = j->sim ? NULL : from,
+                                    .sim = j->sim ? from : NULL,
+                                    .at = j->at,
+                                    .early = early};
+    struct ccz_snp_roots amd = {0};
     ccz_rc rc = cli_verifier_open(&s->verifier, &trust, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (j->sim) {
-        char path[CORPUS_PATH_SIZE];
-        CCZ_AUTO_BUF root;
-        ccz_buf_init(&root, CCZ_COLLATERAL_SIZE_MAX);
-        int n = snprintf(path, sizeof(path), "%s/root.pem", dir);
-        if (n < 0 || (size_t)n >= sizeof(path))
-            return ccz_fail(err, CCZ_E_LIMIT, "cli:path", n, "the path is too long");
-        rc = ccz_file_read(&root, path, err);
-        if (rc == CCZ_OK)
-            rc = ccz_roots_add_cert(&s->roots, ccz_buf_span(&root), true, err);
-    } else {
+    if (rc == CCZ_OK && j->sim)
+        rc = ccz_verifier_sim_roots(&s->roots, &amd, from, err);
+    else if (rc == CCZ_OK)
         rc = ccz_roots_add_intel(&s->roots);
-    }
-    return rc == CCZ_OK ? ccz_pcs_load(&s->pcs, dir, &s->roots, err) : rc;
+    if (rc == CCZ_OK && !s->verifier.store.store)
+        rc = ccz_pcs_load(&s->pcs, from, &s->roots, err);
+    return rc;
 }
 
 static void side_close(struct side *s)
@@ -68,7 +63,7 @@ static void side_close(struct side *s)
 }
 
 /* Nothing short is known if the collateral has no such platform, or the evidence is of another kind. */
-static void measure(struct ccz_shortfall *out, const struct side *s, const char *file)
+static void measure(struct ccz_shortfall *out, struct side *s, const char *file)
 {
     struct ccz_quote q;
     struct ccz_platform platform;
@@ -77,6 +72,12 @@ static void measure(struct ccz_shortfall *out, const struct side *s, const char 
     if (ccz_file_read(&evidence, file, NULL) != CCZ_OK ||
         ccz_quote_parse(&q, ccz_buf_span(&evidence), NULL) != CCZ_OK)
         return;
+    if (s->verifier.store.store) { /* this evidence may have had it fetched */
+        ccz_pcs_free(s->pcs);
+        s->pcs = NULL;
+        if (ccz_pcs_load(&s->pcs, s->verifier.dir, &s->roots, NULL) != CCZ_OK)
+            return;
+    }
     const struct ccz_collateral *c = ccz_quote_platform(&platform, &q, NULL) == CCZ_OK
                                          ? ccz_pcs_find(s->pcs, &platform)
                                          : ccz_pcs_find_only(s->pcs, q.tee);
@@ -85,7 +86,7 @@ static void measure(struct ccz_shortfall *out, const struct side *s, const char 
         *out = (struct ccz_shortfall){0};
 }
 
-static void look(struct row *r, const struct job *j, const struct corpus_item *item)
+static void look(struct row *r, struct job *j, const struct corpus_item *item)
 {
     struct ccz_claims claims[2];
     struct ccz_err err[2];
@@ -270,9 +271,9 @@ static int run(struct job *j, const char *dir)
     if (rc == CCZ_OK && j->policy_file)
         rc = cli_policy_read(&j->policy, j->policy_file, &err);
     if (rc == CCZ_OK)
-        rc = side_open(&j->side[0], j, j->standard, &err);
+        rc = side_open(&j->side[0], j, false, &err);
     if (rc == CCZ_OK)
-        rc = side_open(&j->side[1], j, j->early, &err);
+        rc = side_open(&j->side[1], j, true, &err);
     if (rc != CCZ_OK)
         return ui_fail(&err);
     struct row *rows = calloc(corpus.len, sizeof(*rows));
@@ -295,9 +296,11 @@ static int run(struct job *j, const char *dir)
 int cmd_evidence_radar(int argc, char **argv)
 {
     struct job j = {0};
+    const char *both = NULL;
     const struct ui_opt opts[] = {
-        {"standard", &j.standard, NULL, NULL, "DIR", "collateral in use (PCS update=standard)"},
-        {"early", &j.early, NULL, NULL, "DIR", "collateral to come (PCS update=early)"},
+        {"standard", &j.standard, NULL, NULL, "DIR|URL", "collateral in use (PCS update=standard)"},
+        {"early", &j.early, NULL, NULL, "DIR|URL", "collateral to come (PCS update=early)"},
+        {"collateral", &both, NULL, NULL, "URL", "both from pcs, or from this PCCS"},
         {"sim", NULL, NULL, &j.sim, NULL,
          "both folders are those of a software TEE (all output says SIMULATED)"},
         {"policy", &j.policy_file, NULL, NULL, "FILE",
@@ -312,8 +315,16 @@ int cmd_evidence_radar(int argc, char **argv)
                      opts);
     if (n < 0)
         return ui_parse_status(n);
+    if (both && !j.standard && !j.early && cli_collateral_is_remote(both))
+        j.standard = j.early = both;
+    else if (both)
+        n = -1;
     if (n != 1 || !j.standard || !j.early) {
-        ui_error("expected a folder of evidence, --standard and --early");
+        ui_error("expected a folder of evidence, and --standard and --early or --collateral URL");
+        return UI_USAGE;
+    }
+    if (j.sim && (cli_collateral_is_remote(j.standard) || cli_collateral_is_remote(j.early))) {
+        ui_error("--sim is about two folders: nobody publishes collateral of a software TEE");
         return UI_USAGE;
     }
     int status = run(&j, argv[0]);

@@ -2,6 +2,7 @@
 #include "evidence.h"
 
 #include <cczoo/codec.h>
+#include <stdio.h>
 #include <string.h>
 
 ccz_rc cli_evidence_open(struct ccz_evidence **out, const char *file, struct ccz_err *err)
@@ -30,45 +31,69 @@ ccz_rc cli_policy_read(struct ccz_policy **out, const char *file, struct ccz_err
     return rc == CCZ_OK ? ccz_policy_parse(out, ccz_buf_span(&text), err) : rc;
 }
 
-ccz_rc cli_open_collateral(const char **dir, const char *dir_or_url, struct ccz_err *err)
-{
-    *dir = NULL;
-    if (dir_or_url && strstr(dir_or_url, "://")) {
-        (void)ccz_fail(err, CCZ_E_ARG, "cli:collateral-url", 0,
-                       "--collateral takes a directory, not an address");
-        return ccz_hint(err, CCZ_E_ARG,
-                        "fetch it first: cczoo collateral fetch, then --collateral DIR");
-    }
-    *dir = dir_or_url;
-    return CCZ_OK;
-}
-
 static int64_t fixed_now(void *arg)
 {
     return *(int64_t *)arg;
 }
 
+/* What is fetched for another time than now is not what is asked for now, and early is not standard: kept apart. */
+static ccz_rc open_remote(struct cli_verifier *v, const struct cli_trust *t, struct ccz_err *err)
+{
+    const struct cli_site site = {.from = t->collateral};
+    struct cli_roots roots;
+    char name[32];
+    (void)snprintf(name, sizeof(name), "collateral%s%s", t->early ? "-early" : "",
+                   t->at ? "-at" : "");
+    ccz_rc rc = cli_cache_dir(v->dir, sizeof(v->dir), name, err);
+    if (rc == CCZ_OK)
+        rc = cli_roots(&roots, NULL, err);
+    const struct ccz_pcs_store_cfg cfg = {.dir = v->dir,
+                                          .roots = &roots.intel,
+                                          .snp_roots = &roots.amd,
+                                          .clock = {fixed_now, &v->fetch_s},
+                                          .update = t->early ? CCZ_PCS_EARLY : CCZ_PCS_STANDARD,
+                                          .wait_max_s = CLI_WAIT_S};
+    return rc == CCZ_OK ? cli_store_open(&v->store, &site, cfg, err) : rc;
+}
+
+static ccz_rc open_collateral(struct cli_verifier *v, const struct cli_trust *t,
+                              struct ccz_err *err)
+{
+    if (!t->collateral)
+        return CCZ_OK;
+    if (cli_collateral_is_remote(t->collateral))
+        return open_remote(v, t, err);
+    int n = snprintf(v->dir, sizeof(v->dir), "%s", t->collateral);
+    if (n < 0 || (size_t)n >= sizeof(v->dir))
+        return ccz_fail(err, CCZ_E_LIMIT, "cli:path", n, "the path is too long");
+    return CCZ_OK;
+}
+
 ccz_rc cli_verifier_open(struct cli_verifier *v, const struct cli_trust *t, struct ccz_err *err)
 {
-    const char *dir;
     *v = (struct cli_verifier){0};
     ccz_rc rc = cli_time(&v->now_s, t->at, err);
+    v->fetch_s = v->now_s;
     if (rc == CCZ_OK && t->policy)
         rc = cli_policy_read(&v->policy, t->policy, err);
     if (rc == CCZ_OK)
-        rc = cli_open_collateral(&dir, t->collateral, err);
+        rc = open_collateral(v, t, err);
     if (rc != CCZ_OK)
         return rc;
     const struct ccz_verifier_cfg cfg = {.clock = {fixed_now, &v->now_s},
-                                         .collateral_dir = dir,
+                                         .collateral_dir = v->dir[0] ? v->dir : NULL,
                                          .trust_sim_dir = t->sim,
-                                         .policy = v->policy};
+                                         .policy = v->policy,
+                                         .fetch =
+                                             v->store.store ? ccz_pcs_store_fetch_evidence : NULL,
+                                         .fetch_arg = v->store.store};
     return ccz_verifier_new(&v->verifier, &cfg, err);
 }
 
 void cli_verifier_close(struct cli_verifier *v)
 {
     ccz_verifier_free(v->verifier);
+    cli_store_close(&v->store);
     ccz_policy_free(v->policy);
     *v = (struct cli_verifier){0};
 }

@@ -2,7 +2,7 @@
 #ifndef CCZ_CLI_EVIDENCE_H
 #define CCZ_CLI_EVIDENCE_H
 /* What the commands about evidence, policies and collateral share: files, options, the verifier. */
-#include "ui.h"
+#include "collateral.h"
 
 #include <cczoo/evidence.h>
 #include <cczoo/verifier.h>
@@ -10,11 +10,13 @@
 /* Whom to trust and when, from the options below. Zeroed = nobody, now. */
 struct cli_trust {
     const char *collateral, *sim, *at, *policy;
+    bool early; /* collateral that is fetched: update=early */
 };
 /* Rows of an option table that fill @p t, a struct cli_trust *. */
 /* clang-format off */
 #define CLI_TRUST_OPTS(t)                                                                          \
-    {"collateral", &(t)->collateral, NULL, NULL, "DIR|URL", "collateral of genuine platforms"},    \
+    {"collateral", &(t)->collateral, NULL, NULL, "DIR|URL",                                    \
+     "collateral of genuine platforms; pcs or the URL of a PCCS: fetched as needed"},              \
     {"trust-sim", &(t)->sim, NULL, NULL, "DIR",                                                    \
      "trust this software TEE (all output says SIMULATED)"},                                       \
     {"at", &(t)->at, NULL, NULL, "TIME", "verification time, default now"}
@@ -29,13 +31,11 @@ CCZ_MUST_USE ccz_rc cli_evidence_open(struct ccz_evidence **out, const char *fil
 /* --at, or the system's clock if @p at is NULL. */
 CCZ_MUST_USE ccz_rc cli_time(int64_t *out_s, const char *at, struct ccz_err *err);
 CCZ_MUST_USE ccz_rc cli_policy_read(struct ccz_policy **out, const char *file, struct ccz_err *err);
-/* The directory that --collateral names; NULL stays NULL. Borrowed from @p dir_or_url. */
-CCZ_MUST_USE ccz_rc cli_open_collateral(const char **dir, const char *dir_or_url,
-                                        struct ccz_err *err);
-
 /* A verifier with what it borrows; stays where it is from open to close. */
 struct cli_verifier {
-    int64_t now_s;
+    int64_t now_s, fetch_s;    /* verification time; the store's clock, which stays */
+    char dir[4096];            /* of collateral; "" without any */
+    struct cli_store store;    /* zeroed unless collateral is fetched */
     struct ccz_policy *policy; /* NULL without --policy */
     struct ccz_verifier *verifier;
 };

@@ -9,7 +9,8 @@ struct kmsd_opts {
     struct ccz_kms_state state;
     const char *admin_key, *role;
     const char *listen, *port_file;
-    const char *tee, *sim_dir, *trust_sim, *collateral;
+    const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
+    int64_t reattest_s; /* 0 = never */
 };
 
 /* SHA-256 of the SPKI in @p path: a PEM public key, or a PEM private key of mode 0600. If the file

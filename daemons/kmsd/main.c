@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { REATTEST_MAX_S = 30 * 86400 };
+
 static int64_t now_s(void)
 {
     return ccz_clock_now_s(ccz_clock_system());
@@ -92,7 +94,17 @@ static int cmd_admin(const struct kmsd_opts *o)
 
 static int cmd_run(const struct kmsd_opts *o)
 {
-    return missing("listen", o->listen) || missing("tee", o->tee) ? UI_USAGE : kmsd_run(o);
+    if (missing("listen", o->listen) || missing("tee", o->tee))
+        return UI_USAGE;
+    if (o->reattest_s < 0 || o->reattest_s > REATTEST_MAX_S) {
+        ui_error("--reattest must be 0..%d", REATTEST_MAX_S);
+        return UI_USAGE;
+    }
+    if (o->collateral_from && !o->collateral && !o->trust_sim) {
+        ui_error("--collateral-from needs --collateral, the directory that it fills");
+        return UI_USAGE;
+    }
+    return kmsd_run(o);
 }
 
 static const struct command {
@@ -139,6 +151,12 @@ static int dispatch(const struct command *c, int argc, char **argv)
         {"trust-sim", &o.trust_sim, NULL, NULL, "DIR",
          "trust this software TEE (everything says SIMULATED)"},
         {"collateral", &o.collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
+        {"collateral-from", &o.collateral_from, NULL, NULL, "URL|pcs",
+         "keep it fresh from a PCCS, or from Intel and AMD; absent = never ask anybody"},
+        {"collateral-ca-file", &o.collateral_ca_file, NULL, NULL, "FILE",
+         "PEM certificates that this PCCS may have"},
+        {"reattest", NULL, &o.reattest_s, NULL, "SECONDS",
+         "ask workloads for evidence again, that often; default 0 = never"},
         {0},
     };
     int n = ui_parse(argc, argv, c->usage, opts);

@@ -29,6 +29,9 @@ static ccz_rc open_party(struct kmsd *k, const struct kmsd_opts *o, struct ccz_e
         .attester = k->attester,
         .collateral_dir = o->collateral,
         .trust_sim_dir = o->trust_sim,
+        .collateral_from = o->collateral_from,
+        .collateral_ca_file = o->collateral_ca_file,
+        .reattest_interval_ms = o->reattest_s * 1000,
         .genuine_only = true,
         .profile = CCZ_RATLS_SESSION,
         .server = true,
@@ -37,6 +40,13 @@ static ccz_rc open_party(struct kmsd *k, const struct kmsd_opts *o, struct ccz_e
         .pin_arg = k->service,
     };
     return ccz_party_new(&k->party, &cfg, err);
+}
+
+static int64_t collateral_expires_s(void *arg)
+{
+    const struct kmsd *k = arg;
+    int64_t until_s = ccz_verifier_expires(ccz_party_verifier(k->party));
+    return until_s == INT64_MAX ? 0 : until_s;
 }
 
 static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *err)
@@ -55,7 +65,9 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
         .info = {.version = CCZ_VERSION,
                  .tee = o->tee,
                  .simulated = k->simulated,
-                 .started_s = ccz_clock_now_s(clock)},
+                 .started_s = ccz_clock_now_s(clock),
+                 .collateral_expires_s = collateral_expires_s,
+                 .arg = k},
     };
     rc = ccz_kms_service_new(&k->service, &service, err);
     if (rc == CCZ_OK)

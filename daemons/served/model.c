@@ -44,6 +44,8 @@ ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o,
         .attester = attester,
         .collateral_dir = o->collateral,
         .trust_sim_dir = o->trust_sim,
+        .collateral_from = o->collateral_from,
+        .collateral_ca_file = o->collateral_ca_file,
         .policy_file = o->kms_policy,
     };
     CCZ_AUTO(ccz_party) party = NULL;

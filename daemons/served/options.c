@@ -3,6 +3,8 @@
 
 #include "../../cli/ui.h"
 
+enum { REATTEST_MAX_S = 30 * 86400 };
+
 static bool missing(const char *name, const char *value)
 {
     if (!value)
@@ -23,6 +25,18 @@ static bool check(const struct served_opts *o)
     }
     if (!bad && o->model_version < 1) {
         ui_error("--model-version must be 1 or more");
+        bad = true;
+    }
+    if (!bad && (o->reattest_s < 0 || o->reattest_s > REATTEST_MAX_S)) {
+        ui_error("--reattest must be 0..%d", REATTEST_MAX_S);
+        bad = true;
+    }
+    if (!bad && o->reattest_s && !o->client_policy) {
+        ui_error("--reattest needs --client-policy: who is not asked once is not asked again");
+        bad = true;
+    }
+    if (!bad && o->collateral_from && !o->collateral && !o->trust_sim) {
+        ui_error("--collateral-from needs --collateral, the directory that it fills");
         bad = true;
     }
     /* these ports ask their clients for nothing: a policy for clients would be a promise that does not hold */
@@ -60,6 +74,12 @@ int served_options(struct served_opts *o, int argc, char **argv)
         {"trust-sim", &o->trust_sim, NULL, NULL, "DIR",
          "trust this software TEE (everything says SIMULATED)"},
         {"collateral", &o->collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
+        {"collateral-from", &o->collateral_from, NULL, NULL, "URL|pcs",
+         "keep it fresh from a PCCS, or from Intel and AMD; absent = never ask anybody"},
+        {"collateral-ca-file", &o->collateral_ca_file, NULL, NULL, "FILE",
+         "PEM certificates that this PCCS may have"},
+        {"reattest", NULL, &o->reattest_s, NULL, "SECONDS",
+         "with --client-policy: ask for evidence again, that often; default 0 = never"},
         {"client-policy", &o->client_policy, NULL, NULL, "FILE",
          "clients must attest and satisfy this policy; gRPC only"},
         {"kms", &o->kms, NULL, NULL, "ADDR", "key management service"},

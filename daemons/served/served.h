@@ -22,7 +22,8 @@ struct served_opts {
     const char *tensorflow; /* path of libtensorflow_cc.so.2 */
     int64_t threads;        /* workers = model runs at a time */
     const char *replica;    /* name in the response header "ccz-replica" */
-    const char *tee, *sim_dir, *trust_sim, *collateral;
+    const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
+    int64_t reattest_s;        /* 0 = never */
     const char *client_policy; /* NULL = clients need no evidence */
     const char *kms, *kms_policy, *kms_key;
     bool insecure_tls_only; /* a test port without attestation */

@@ -112,6 +112,10 @@ struct ccz_kms_info {
     const char *tee;     /**< provider of its evidence, e.g. "sim-sgx" */
     bool simulated;      /**< its evidence, or evidence it accepts, is simulated */
     int64_t started_s;
+    /** When the first part of the collateral in use expires, seconds since 1970 UTC, 0 = there is none; NULL = the same.
+     *  Called by the worker. */
+    int64_t (*collateral_expires_s)(void *arg);
+    void *arg;
 };
 /** One call. Everything is borrowed. */
 struct ccz_kms_request {
@@ -270,6 +274,7 @@ struct ccz_kms_status {
     bool simulated;
     int64_t started_s;
     uint64_t keys, secrets, policies, unbound; /**< items; `unbound` of them have no policy */
+    int64_t collateral_expires_s; /**< of the collateral that workloads are judged by; 0 = there is none */
     uint64_t audit_seq;
     uint8_t
         audit_sha256[32]; /**< end of the chain: keep it elsewhere to notice a rolled-back store */

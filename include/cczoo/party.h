@@ -22,6 +22,14 @@ struct ccz_party_cfg {
     /** Evidence of others. */
     const char *collateral_dir; /**< collateral of genuine platforms, or NULL */
     const char *trust_sim_dir;  /**< trusts this software TEE, or NULL */
+    /**
+     * Where collateral is fetched from: "pcs" (Intel's and AMD's services), or the URL of a PCCS for Intel's; NULL = from
+     * nowhere, what is in the directories is all there is. It fills collateral_dir, or if there is none trust_sim_dir.
+     * A server has a thread that refreshes what is due, fetches what the evidence of a peer lacks, and logs when
+     * collateral expires; that peer is refused with "party:collateral-pending" and may come again. A client waits.
+     */
+    const char *collateral_from;
+    const char *collateral_ca_file; /**< PEM authorities of that server instead of the system's, or NULL */
     const char *policy_file;    /**< required unless genuine_only or peer_evidence_optional */
     /** Accepts every genuine peer; the application judges the claims itself (the KMS: per item). Not with a policy. */
     bool genuine_only;
@@ -42,6 +50,7 @@ struct ccz_party_cfg {
 
 struct ccz_party;
 /**
+ * @retval CCZ_E_ARG  collateral_from without a directory ("party:collateral")
  * @retval CCZ_E_ARG  no policy, and nothing says that none is needed, or both ("party:policy"); two sources of own evidence
  * @retval others     of ccz_attester_open(), ccz_verifier_new(), ccz_policy_parse(), ccz_ratls_ctx_new()
  */
@@ -54,6 +63,8 @@ CCZ_API struct ccz_attester *
 ccz_party_attester(struct ccz_party *p); /**< borrowed; NULL if it gives no evidence */
 CCZ_API struct ccz_verifier *
 ccz_party_verifier(struct ccz_party *p); /**< borrowed; NULL if it appraises nobody */
+/** {"verifier": as ccz_verifier_report(), "store": as ccz_pcs_store_report() or null}; null for who appraises nobody. */
+CCZ_API void ccz_party_collateral_report(struct ccz_buf *out, struct ccz_party *p);
 /** True if own evidence is simulated or simulated evidence is trusted: say SIMULATED wherever a user looks. */
 CCZ_API bool ccz_party_simulated(const struct ccz_party *p);
 

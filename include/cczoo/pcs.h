@@ -131,15 +131,13 @@ struct ccz_pcs_getter {
     void *arg;
 };
 
-/** Which CA certified the platform's PCK: whose revocation list is needed. */
-enum ccz_pcs_ca { CCZ_PCS_CA_NONE = 0, CCZ_PCS_CA_PROCESSOR, CCZ_PCS_CA_PLATFORM };
 /** After a TCB recovery Intel publishes twice: "early" at once, "standard" when platforms had time to update. */
 enum ccz_pcs_update { CCZ_PCS_STANDARD = 0, CCZ_PCS_EARLY };
 /** An Intel platform whose collateral is wanted. */
 struct ccz_pcs_want {
     enum ccz_tee tee; /**< SGX or TDX */
     uint8_t fmspc[6];
-    enum ccz_pcs_ca ca;
+    enum ccz_pck_ca ca;
 };
 /**
  * What is needed to verify @p quote. Only a quote whose PCK chain and QE report hold under @p roots is heard:
@@ -155,7 +153,17 @@ struct ccz_pcs_want_amd {
     bool vlek;           /**< chain and CRL only: a VLEK comes with the evidence */
     uint8_t chip_id[64]; /**< as in the report */
     uint8_t tcb[8];      /**< REPORTED_TCB as in the report */
+    bool chain_only;     /**< not the VCEK: the evidence carries it */
 };
+/**
+ * What is needed to verify an SNP report, with or without certificate table. A report says nothing that could be
+ * verified before its VCEK is there: only its form is checked, and that asking makes sense.
+ * @retval CCZ_E_UNSUPPORTED  pcs:snp-product: version 2, and no VEK certificate that names the product line; pcs:snp-chip:
+ *                            the host masks the chip id; pcs:snp-vlek: a VLEK that did not come with the report
+ * @return otherwise as ccz_snp_report_parse()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_want_report(struct ccz_pcs_want_amd *out,
+                                                struct ccz_span evidence, struct ccz_err *err);
 
 /**
  * A bundle directory that is kept filled. What is stored is reused until it is due: at its max-age, after
@@ -172,10 +180,11 @@ struct ccz_pcs_want_amd {
  */
 struct ccz_pcs_store;
 struct ccz_pcs_store_cfg {
-    const char *dir;               /**< required; made if it is not there */
-    const struct ccz_roots *roots; /**< required; copied */
-    struct ccz_clock clock;        /**< required */
-    struct ccz_pcs_getter getter;  /**< get NULL = offline: only what is there */
+    const char *dir;                       /**< required; made if it is not there */
+    const struct ccz_roots *roots;         /**< required; copied */
+    const struct ccz_snp_roots *snp_roots; /**< copied; NULL = nothing of AMD's is accepted */
+    struct ccz_clock clock;                /**< required */
+    struct ccz_pcs_getter getter;          /**< get NULL = offline: only what is there */
     const char *
         intel_url; /**< base of a PCCS, e.g. "https://pccs:8081"; "/sgx/certification/v4/" behind it is
                                  fine; NULL = Intel PCS */
@@ -220,8 +229,13 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_store_fetch(struct ccz_pcs_store *s,
  *  struct ccz_pcs_store: fits as ccz_verifier_cfg.fetch. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_store_fetch_quote(void *store, struct ccz_span quote,
                                                       struct ccz_err *err);
-/** AMD's chain, CRL and VCEK; checked against each other and the chip, not against a pinned root.
- *  @return as ccz_pcs_store_fetch(); "pcs:amd-..." for what does not fit together */
+/** ccz_pcs_store_fetch_quote(), or for an SNP report ccz_pcs_store_fetch_amd(). Reports are strangers' until the
+ *  VCEK is there: whatever comes, AMD is asked for one in 10 s, and not again for an hour for one it did not know. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_store_fetch_evidence(void *store, struct ccz_span evidence,
+                                                         struct ccz_err *err);
+/** AMD's chain, CRL and VCEK, under cfg.snp_roots.
+ *  @retval CCZ_E_LIMIT  pcs:amd-full: the directory holds as many VCEKs as can be loaded
+ *  @return otherwise as ccz_pcs_store_fetch(), ccz_snp_collateral_new(); pcs:amd-chip, pcs:amd-tcb: of another chip */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_store_fetch_amd(struct ccz_pcs_store *s,
                                                     const struct ccz_pcs_want_amd *want,
                                                     struct ccz_err *err);
@@ -232,6 +246,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_store_fetch_amd(struct ccz_pcs_store *s,
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_store_refresh(struct ccz_pcs_store *s, int64_t *next_s,
                                                   struct ccz_err *err);
+/** How often what is in the directory was changed by this object: whoever loaded it compares. Any thread. */
+CCZ_API uint64_t ccz_pcs_store_changes(struct ccz_pcs_store *s);
 /**
  * {"from", "update", "bundles": [as ccz_pcs_report(), and "from", "update", "fetched", "refresh" if known], "amd":
  * [{"name", "expires", "seconds_left", "expired", "veks"}], "failures": [{"what", "at", "where", "message"}],
@@ -252,8 +268,9 @@ CCZ_API void ccz_pcs_store_report(struct ccz_buf *out, struct ccz_pcs_store *s);
 struct ccz_pcs_export_cfg {
     const char *dir;
     const struct ccz_roots *roots;
-    const struct ccz_key *key; /**< P-256 with its private half */
-    int64_t now_s;             /**< date of the archive */
+    const struct ccz_snp_roots *snp_roots; /**< NULL = nothing of AMD's is accepted */
+    const struct ccz_key *key;             /**< P-256 with its private half */
+    int64_t now_s;                         /**< date of the archive */
 };
 /**
  * Appends an archive of all that is in the directory.
@@ -267,9 +284,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_export(struct ccz_buf *out,
 struct ccz_pcs_import_cfg {
     const char *dir; /**< made if it is not there; bundles of other platforms stay */
     const struct ccz_roots *roots;
-    uint8_t signer[32];         /**< who must have signed; all zero = nobody will do */
-    int64_t now_s;              /**< required */
-    bool older_insecure;        /**< accept what is older than what is there */
+    const struct ccz_snp_roots *snp_roots; /**< NULL = nothing of AMD's is accepted */
+    uint8_t signer[32];                    /**< who must have signed; all zero = nobody will do */
+    int64_t now_s;                         /**< required */
+    bool older_insecure;                   /**< accept what is older than what is there */
     enum ccz_pcs_update update; /**< ccz_pcs_import_pccs(): EARLY if there, else STANDARD */
 };
 /**
@@ -280,7 +298,7 @@ struct ccz_pcs_import_cfg {
  * @retval CCZ_E_UNTRUSTED archive:signer   @retval CCZ_E_SIG  archive:signature
  * @retval CCZ_E_EXPIRED   archive:expired, archive:not-yet-valid
  * @retval CCZ_E_MISMATCH  archive:rollback: older than what is there; archive:name: a bundle under a wrong name
- * @return otherwise a refusal of ccz_collateral_new(), "pcs:amd-...", "pcs:write"
+ * @return otherwise a refusal of ccz_collateral_new() or ccz_snp_collateral_new(), "pcs:amd-...", "pcs:write"
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pcs_import(const struct ccz_pcs_import_cfg *cfg,
                                            struct ccz_span archive, struct ccz_err *err);

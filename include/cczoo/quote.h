@@ -87,12 +87,15 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_quote_parse(struct ccz_quote *out, struct ccz_sp
 /** REPORTDATA of any supported quote, 64 bytes; empty if @p q was not parsed. */
 CCZ_API struct ccz_span ccz_quote_report_data(const struct ccz_quote *q);
 
+/** Which of Intel's CAs certified the platform's PCK, by its name: whose revocation list is needed. NONE: neither. */
+enum ccz_pck_ca { CCZ_PCK_CA_NONE = 0, CCZ_PCK_CA_PROCESSOR, CCZ_PCK_CA_PLATFORM };
 /** For which platforms collateral is valid; to choose the collateral of a quote. */
 struct ccz_platform {
     enum ccz_tee tee;
     uint8_t fmspc[6];       /**< family, model, stepping, platform, custom SKU */
     uint8_t pck_issuer[32]; /**< SHA-256 of the DER name that issued the PCK certificate: whose CRL
                                is needed */
+    enum ccz_pck_ca ca;
 };
 /**
  * What the quote claims to come from, read from its PCK certificate. Not verified: good for
@@ -101,6 +104,12 @@ struct ccz_platform {
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_quote_platform(struct ccz_platform *out, const struct ccz_quote *q,
                                                struct ccz_err *err);
+/**
+ * The same from PEM certificates: from the first that is no CA. Nothing is verified.
+ * @retval CCZ_E_FORMAT  quote:pck-chain, quote:pck-extension
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_platform_from_pem(struct ccz_platform *out, enum ccz_tee tee,
+                                                  struct ccz_span pem, struct ccz_err *err);
 
 /* ---------------------------------------------------------------------------- collateral */
 
@@ -167,6 +176,10 @@ ccz_collateral_simulated(const struct ccz_collateral *c); /**< its root is marke
 CCZ_API int64_t ccz_collateral_issued(const struct ccz_collateral *c);
 /** Earliest date at which some part expires (nextUpdate or notAfter), seconds since 1970 UTC. */
 CCZ_API int64_t ccz_collateral_expires(const struct ccz_collateral *c);
+/** Appends the DER of a revocation list given as DER, PEM or hex of DER; what is in it is not looked at.
+ *  @param where  err->where of refusals @retval CCZ_E_FORMAT, CCZ_E_LIMIT */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_crl_der(struct ccz_buf *der, struct ccz_span in, const char *where,
+                                        struct ccz_err *err);
 
 /* -------------------------------------------------------------------------- verification */
 
@@ -277,6 +290,18 @@ struct ccz_verify_cfg {
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_quote_verify(struct ccz_claims *out, struct ccz_span quote,
                                              const struct ccz_verify_cfg *cfg, struct ccz_err *err);
+
+/**
+ * Whether a quoting enclave of a platform under the roots made the attestation key: PCK chain, QE report, its signature
+ * and the key's digest in it. No dates, no TCB, no signature of the quote itself: enough to know that asking a server
+ * about this platform is no stranger's idea.
+ * @param collateral  NULL = revocation is not checked, and the quote must carry its PCK chain
+ * @return as ccz_quote_verify()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_quote_check_origin(const struct ccz_quote *q,
+                                                   const struct ccz_roots *roots,
+                                                   const struct ccz_collateral *collateral,
+                                                   struct ccz_err *err);
 
 /* ---------------------------------------------------------------------------- shortfall */
 

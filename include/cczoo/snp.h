@@ -52,6 +52,7 @@ struct ccz_snp_report {
      * Milan and Genoa. */
     struct ccz_snp_claims claims;
     struct ccz_span report_data;  /**< 64 */
+    struct ccz_span reported_tcb; /**< 8, as in the report */
     struct ccz_span signed_bytes; /**< 672 */
     struct ccz_span signature;    /**< 512 as in the report */
     struct ccz_span vek, ca, ark; /**< from the certificate table, empty if absent; vek by signer */
@@ -65,6 +66,12 @@ struct ccz_snp_report {
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_snp_report_parse(struct ccz_snp_report *out,
                                                  struct ccz_span evidence, struct ccz_err *err);
+
+/**
+ * Product line of the processor: by CPUID, or for version 2, which has none, as the VEK certificate in the table names
+ * it. Good for choosing collateral; nothing is verified. NONE if neither says.
+ */
+CCZ_API enum ccz_snp_product ccz_snp_report_product(const struct ccz_snp_report *r);
 
 /** Trusted AMD roots: SHA-256 of the ARK's SubjectPublicKeyInfo. Zeroed = trusts nobody. */
 #define CCZ_SNP_ROOTS_MAX 8

@@ -14,7 +14,7 @@
  *                           report's product line and kind of key
  *   verifier:no-policy      CCZ_E_POLICY: ccz_verifier_appraise() without a policy
  *   verifier:config         CCZ_E_ARG
- * With cfg.fetch, what that function says about a quote for which there is no collateral.
+ * With cfg.fetch, what that function says about evidence for which there is no collateral.
  * Collateral is read at start and at ccz_verifier_reload(); what verified before is remembered per
  * attestation key (quote.h), so that a known peer costs one signature check and some hashing. For
  * evidence that comes again byte for byte (certificates, ratls.h), whole results can be remembered
@@ -22,6 +22,7 @@
  * Reading order of the sources: verdicts.c, verifier.c.
  */
 #include <cczoo/policy.h>
+#include <cczoo/snp.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,8 +34,8 @@ struct ccz_verifier;
 struct ccz_verifier_cfg {
     struct ccz_clock clock;     /**< required */
     const char *collateral_dir; /**< collateral bundles (pcs.h) for genuine hardware, or NULL */
-    /** Trust directory of a software TEE (ccz_sim_init: root.pem, snp/ark.pem if there, and bundles), or NULL: the
-     * only way a simulated root is ever trusted. */
+    /** Trust directory of a software TEE (ccz_sim_init: root.pem, snp-ark.pem or snp/ark.pem if there, and bundles), or
+     * NULL: the only way a simulated root is ever trusted. */
     const char *trust_sim_dir;
     const struct ccz_policy *policy; /**< borrowed, must live as long as the verifier; NULL = verify
                                           only: ccz_verifier_appraise() then refuses everybody */
@@ -46,11 +47,12 @@ struct ccz_verifier_cfg {
     int64_t verdict_age_s; /**< and not longer than this; 0 = an hour */
     /**
      * NULL = what is in the directories is all there is. Else called, on the thread that verifies and for as long
-     * as it takes, when a quote's collateral is missing or has expired; after CCZ_OK collateral_dir, which may be
-     * empty at the start, is read again. ccz_pcs_store_fetch_quote() fits, with a store (its arg) on the same
-     * directory: it asks nobody about quotes that are not genuine. Any thread.
+     * as it takes, when the collateral of evidence is missing or has expired; after CCZ_OK the directory is read again
+     * that it fills: collateral_dir, or if there is none trust_sim_dir. Its bundles may be missing at the start.
+     * ccz_pcs_store_fetch_evidence() fits, with a store (its arg) on the same directory and the same roots: it asks nobody
+     * about quotes that are not genuine, and AMD about reports, which are anybody's, at AMD's pace. Any thread.
      */
-    ccz_rc (*fetch)(void *arg, struct ccz_span quote, struct ccz_err *err);
+    ccz_rc (*fetch)(void *arg, struct ccz_span evidence, struct ccz_err *err);
     void *fetch_arg;
 };
 /**
@@ -63,6 +65,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_new(struct ccz_verifier **out,
                                              struct ccz_err *err);
 CCZ_API void ccz_verifier_free(struct ccz_verifier *v); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_verifier)
+/** Adds the roots that a trust directory of a software TEE names, marked as simulated. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_sim_roots(struct ccz_roots *intel,
+                                                   struct ccz_snp_roots *amd, const char *dir,
+                                                   struct ccz_err *err);
 /** Reads the directories again; on failure what was loaded before stays in use. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_reload(struct ccz_verifier *v, struct ccz_err *err);
 /** When the first part of the collateral in use expires, seconds since 1970 UTC: reload before. */

@@ -356,6 +356,7 @@ ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, 
     s.policies = m.policies;
     s.unbound = m.unbound;
     s.audit_seq = m.audit_seq;
+    s.collateral_expires_s = (int64_t)m.collateral_expires_s;
     memcpy(s.audit_sha256, m.audit_sha256.ptr, 32);
     *out = s;
     return CCZ_OK;

@@ -329,7 +329,8 @@ struct cczi_msg_audit_line {
 };
 struct cczi_msg_status {
     struct ccz_span version, tee;
-    uint64_t simulated, started_s, keys, secrets, policies, unbound, audit_seq;
+    uint64_t simulated, started_s, keys, secrets, policies, unbound, audit_seq,
+        collateral_expires_s;
     struct ccz_span audit_sha256;
 };
 extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],

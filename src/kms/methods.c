@@ -452,6 +452,8 @@ static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, s
         .audit_seq = call->store->head.seq,
         .audit_sha256 = CCZ_SPAN(call->store->head.hash, 32),
     };
+    if (info->collateral_expires_s)
+        m.collateral_expires_s = (uint64_t)info->collateral_expires_s(info->arg);
     struct cczi_q q = cczi_q_start(&call->store->db, CCZI_SQL_COUNT);
     if (cczi_q_row(&q)) {
         m.keys = (uint64_t)cczi_q_col_int(&q, 0);

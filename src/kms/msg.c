@@ -113,6 +113,7 @@ const struct cczi_msg_field cczi_msg_status[] = {
     UINT(8, cczi_msg_status, unbound, INT64_MAX),
     UINT(9, cczi_msg_status, audit_seq, INT64_MAX),
     SPAN(10, cczi_msg_status, audit_sha256, 32),
+    UINT(11, cczi_msg_status, collateral_expires_s, INT64_MAX),
     END,
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <cczoo/party.h>
+#include "party/party_priv.h"
 
 #include <stdlib.h>
 
@@ -10,6 +10,7 @@ struct ccz_party {
     struct ccz_attester *owned_attester; /* NULL if borrowed */
     struct ccz_policy *policy;
     struct ccz_verifier *verifier;
+    struct cczi_keeper *keeper; /* NULL = offline */
     struct ccz_ratls_ctx *ratls;
     bool simulated;
 };
@@ -50,15 +51,20 @@ static ccz_rc open_verifier(struct ccz_party *p, const struct ccz_party_cfg *cfg
                         "name a policy file with --policy; an absent policy never accepts anybody");
     }
     ccz_rc rc = cfg->policy_file ? load_policy(&p->policy, cfg->policy_file, err) : CCZ_OK;
+    if (rc == CCZ_OK && cfg->collateral_from)
+        rc = cczi_keeper_new(&p->keeper, cfg, clock, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_verifier_cfg v = {
-        .clock = clock,
-        .collateral_dir = cfg->collateral_dir,
-        .trust_sim_dir = cfg->trust_sim_dir,
-        .policy = p->policy,
-        .verdicts_len = cfg->profile == CCZ_RATLS_CERTIFICATE ? VERDICTS_LEN : 0};
-    return ccz_verifier_new(&p->verifier, &v, err);
+    const struct ccz_verifier_cfg v = {.clock = clock,
+                                       .collateral_dir = cfg->collateral_dir,
+                                       .trust_sim_dir = cfg->trust_sim_dir,
+                                       .policy = p->policy,
+                                       .verdicts_len =
+                                           cfg->profile == CCZ_RATLS_CERTIFICATE ? VERDICTS_LEN : 0,
+                                       .fetch = p->keeper ? cczi_keeper_fetch : NULL,
+                                       .fetch_arg = p->keeper};
+    rc = ccz_verifier_new(&p->verifier, &v, err);
+    return rc == CCZ_OK && p->keeper ? cczi_keeper_start(p->keeper, p->verifier, err) : rc;
 }
 
 static ccz_rc open_ratls(struct ccz_party *p, const struct ccz_party_cfg *cfg,
@@ -115,6 +121,7 @@ void ccz_party_free(struct ccz_party *p)
     if (!p)
         return;
     ccz_ratls_ctx_free(p->ratls);
+    cczi_keeper_free(p->keeper);
     ccz_verifier_free(p->verifier);
     ccz_policy_free(p->policy);
     ccz_attester_free(p->owned_attester);
@@ -134,6 +141,19 @@ struct ccz_attester *ccz_party_attester(struct ccz_party *p)
 struct ccz_verifier *ccz_party_verifier(struct ccz_party *p)
 {
     return p->verifier;
+}
+
+void ccz_party_collateral_report(struct ccz_buf *out, struct ccz_party *p)
+{
+    if (!p->verifier) {
+        ccz_buf_put_str(out, "null");
+        return;
+    }
+    ccz_buf_put_str(out, "{\"verifier\":");
+    ccz_verifier_report(out, p->verifier);
+    ccz_buf_put_str(out, ",\"store\":");
+    cczi_keeper_report(out, p->keeper);
+    ccz_buf_put_str(out, "}");
 }
 
 bool ccz_party_simulated(const struct ccz_party *p)

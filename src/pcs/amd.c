@@ -39,6 +39,11 @@ static bool is_turin(const struct ccz_pcs_want_amd *w)
     return strcmp(w->product, "Turin") == 0;
 }
 
+static const char *kind_of(const struct ccz_pcs_want_amd *w)
+{
+    return w->vlek ? "vlek" : "vcek";
+}
+
 static int at_of(const struct spl *p, const struct ccz_pcs_want_amd *w)
 {
     return is_turin(w) ? p->at_turin : p->at;
@@ -58,42 +63,11 @@ static ccz_rc at(struct ccz_err *err, ccz_rc rc, const char *where)
     return rc;
 }
 
-/* ARK -> ASK or ASVK, and the ARK's revocation list if there is one. Which ARK is trusted is the verifier's
- * question. */
-static ccz_rc check_chain(struct ccz_cert **ask, int64_t *until_s, struct ccz_span ark_der,
-                          struct ccz_span ask_der, struct ccz_span crl_der, struct ccz_err *err)
-{
-    CCZ_AUTO(ccz_cert) ark = NULL;
-    CCZ_AUTO(ccz_crl) crl = NULL;
-    ccz_rc rc = at(err, ccz_cert_parse(&ark, ark_der, err), "pcs:amd-ark");
-    if (rc == CCZ_OK)
-        rc = at(err, ccz_cert_parse(ask, ask_der, err), "pcs:amd-ask");
-    if (rc == CCZ_OK)
-        rc = at(err, ccz_cert_check_issuer(ark, ark, err), "pcs:amd-ark");
-    if (rc == CCZ_OK && ccz_span_eq(ccz_cert_subject(*ask), ccz_cert_subject(ark)))
-        rc = ccz_fail(err, CCZ_E_MISMATCH, "pcs:amd-ask", 0, "the ASK is the ARK");
-    if (rc == CCZ_OK)
-        rc = at(err, ccz_cert_check_issuer(*ask, ark, err), "pcs:amd-ask");
-    if (rc == CCZ_OK && crl_der.size > 0) {
-        rc = at(err, ccz_crl_parse(&crl, crl_der, err), "pcs:amd-crl");
-        if (rc == CCZ_OK)
-            rc = at(err, ccz_crl_check_issuer(crl, ark, err), "pcs:amd-crl");
-        if (rc == CCZ_OK && ccz_crl_revokes(crl, ccz_cert_serial(*ask)))
-            rc = ccz_fail(err, CCZ_E_REVOKED, "pcs:amd-ask-revoked", 0, "AMD has revoked the ASK");
-    }
-    if (rc == CCZ_OK)
-        *until_s = crl ? ccz_crl_next_update(crl) : ccz_cert_not_after(ark);
-    return rc;
-}
-
 /* The certificate is of this chip at this TCB: it is kept for ever. */
-static ccz_rc check_vek(struct ccz_span der, const struct ccz_cert *ask,
-                        const struct ccz_pcs_want_amd *w, struct ccz_err *err)
+static ccz_rc check_vek(struct ccz_span der, const struct ccz_pcs_want_amd *w, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_cert) vek = NULL;
     ccz_rc rc = at(err, ccz_cert_parse(&vek, der, err), "pcs:amd-vek");
-    if (rc == CCZ_OK)
-        rc = at(err, ccz_cert_check_issuer(vek, ask, err), "pcs:amd-vek");
     if (rc != CCZ_OK)
         return rc;
     struct ccz_span id = ccz_cert_ext(NULL, vek, VEK_OID ".4"), want = {w->chip_id, chip_size(w)};
@@ -114,15 +88,76 @@ static ccz_rc check_vek(struct ccz_span der, const struct ccz_cert *ask,
     return CCZ_OK;
 }
 
-ccz_rc cczi_amd_check(struct ccz_span ark, struct ccz_span ask, struct ccz_span crl,
-                      struct ccz_span vek, const struct ccz_pcs_want_amd *want, int64_t *until_s,
+static ccz_rc check_line(const struct ccz_snp_collateral *c, const struct ccz_pcs_want_amd *w,
+                         struct ccz_err *err)
+{
+    const char *line = ccz_snp_product_name(ccz_snp_collateral_product(c));
+    const char *kind = ccz_snp_signer_name(ccz_snp_collateral_signer(c));
+    char got[32], want[32];
+    if (strcmp(line, w->product) == 0 && strcmp(kind, kind_of(w)) == 0)
+        return CCZ_OK;
+    (void)snprintf(got, sizeof(got), "%s-%s", line, kind);
+    (void)snprintf(want, sizeof(want), "%.16s-%s", w->product, kind_of(w));
+    return ccz_refuse(err, CCZ_E_MISMATCH, "pcs:other-platform", got, want);
+}
+
+ccz_rc cczi_amd_check(int64_t *until_s, const struct cczi_amd_parts *parts,
+                      const struct ccz_pcs_want_amd *want, const struct ccz_snp_roots *roots,
                       struct ccz_err *err)
 {
-    CCZ_AUTO(ccz_cert) ca = NULL;
-    ccz_rc rc = check_chain(&ca, until_s, ark, ask, crl, err);
-    if (rc == CCZ_OK && vek.size > 0)
-        rc = check_vek(vek, ca, want, err);
+    static const struct ccz_snp_roots nobody;
+    CCZ_AUTO(ccz_snp_collateral) c = NULL;
+    const struct ccz_snp_collateral_src src = {.ark = parts->ark,
+                                               .ca = parts->ca,
+                                               .crl = parts->crl,
+                                               .veks = &parts->vek,
+                                               .veks_len = parts->vek.size > 0};
+    ccz_rc rc = ccz_snp_collateral_new(&c, &src, roots ? roots : &nobody, err);
+    if (rc == CCZ_OK)
+        rc = check_line(c, want, err);
+    if (rc == CCZ_OK && parts->vek.size > 0)
+        rc = check_vek(parts->vek, want, err);
+    if (rc == CCZ_OK)
+        *until_s = ccz_snp_collateral_expires(c);
     return rc;
+}
+
+/* ------------------------------------------------------------------------------------ wants */
+
+static ccz_rc refuse_want(struct ccz_err *err, const char *where, const char *what,
+                          const char *hint)
+{
+    return ccz_hint(err, ccz_fail(err, CCZ_E_UNSUPPORTED, where, 0, "%s", what), hint);
+}
+
+ccz_rc ccz_pcs_want_report(struct ccz_pcs_want_amd *out, struct ccz_span evidence,
+                           struct ccz_err *err)
+{
+    static const uint8_t masked[64];
+    struct ccz_snp_report r;
+    *out = (struct ccz_pcs_want_amd){0};
+    ccz_rc rc = ccz_snp_report_parse(&r, evidence, err);
+    if (rc != CCZ_OK)
+        return rc;
+    enum ccz_snp_product product = ccz_snp_report_product(&r);
+    if (product == CCZ_SNP_NONE)
+        return refuse_want(err, "pcs:snp-product",
+                           "a version 2 report does not say which product line it is of",
+                           "fetch once: cczoo collateral fetch --amd LINE --report FILE");
+    if (r.signer == CCZ_SNP_VLEK && r.vek.size == 0)
+        return refuse_want(err, "pcs:snp-vlek",
+                           "the report is signed by a VLEK and came without it",
+                           "only the cloud provider has it: send it in the certificate table");
+    if (r.signer == CCZ_SNP_VCEK && r.vek.size == 0 &&
+        memcmp(r.claims.chip_id, masked, sizeof(masked)) == 0)
+        return refuse_want(err, "pcs:snp-chip", "the host masks the chip id: no VCEK can be found",
+                           "send the VCEK in the certificate table, or unmask the chip id");
+    *out = (struct ccz_pcs_want_amd){.product = ccz_snp_product_name(product),
+                                     .vlek = r.signer == CCZ_SNP_VLEK,
+                                     .chain_only = r.vek.size > 0};
+    memcpy(out->chip_id, r.claims.chip_id, sizeof(out->chip_id));
+    memcpy(out->tcb, r.reported_tcb.ptr, sizeof(out->tcb));
+    return CCZ_OK;
 }
 
 /* ----------------------------------------------------------------------------------- files */
@@ -133,12 +168,19 @@ struct amd_job {
     char name[DIR_NAME_SIZE], dir[CCZI_PCS_PATH_SIZE];
     struct ccz_buf ark, ask, crl;
     int64_t until_s, refresh_s;
-    bool chain_only;
 };
 
 static int64_t now_of(const struct amd_job *j)
 {
     return ccz_clock_now_s(j->s->up.clock);
+}
+
+/* @p vek  may be empty */
+static ccz_rc check(struct amd_job *j, struct ccz_span vek, struct ccz_err *err)
+{
+    const struct cczi_amd_parts parts = {ccz_buf_span(&j->ark), ccz_buf_span(&j->ask),
+                                         ccz_buf_span(&j->crl), vek};
+    return cczi_amd_check(&j->until_s, &parts, j->w, &j->s->snp_roots, err);
 }
 
 static ccz_rc read_file(struct ccz_buf *out, const struct amd_job *j, const char *name,
@@ -167,8 +209,7 @@ static bool read_chain(struct amd_job *j)
     if (read_file(&j->ark, j, "ark.der", NULL) != CCZ_OK ||
         read_file(&j->ask, j, "ask.der", NULL) != CCZ_OK ||
         read_file(&j->crl, j, "crl.der", NULL) != CCZ_OK ||
-        cczi_amd_check(ccz_buf_span(&j->ark), ccz_buf_span(&j->ask), ccz_buf_span(&j->crl),
-                       (struct ccz_span){0}, j->w, &j->until_s, NULL) != CCZ_OK)
+        check(j, (struct ccz_span){0}, NULL) != CCZ_OK)
         return false;
     if (read_file(&text, j, CCZI_SOURCE_FILE, NULL) == CCZ_OK &&
         ccz_json_parse(&json, ccz_buf_span(&text), NULL) == CCZ_OK) {
@@ -189,22 +230,17 @@ static ccz_rc write_chain(struct amd_job *j, struct ccz_err *err)
     ccz_buf_put_str(&text, "{\"from\":");
     ccz_json_put_str(&text, ccz_span_str(j->s->amd));
     ccz_buf_printf(&text, ",\"fetched\":\"%s\",\"refresh\":\"%s\"}\n", fetched, refresh);
-    ccz_rc rc = write_file(j, "ark.der", ccz_buf_span(&j->ark), err);
-    if (rc == CCZ_OK)
-        rc = write_file(j, "ask.der", ccz_buf_span(&j->ask), err);
+    ccz_rc rc = write_file(j, "ask.der", ccz_buf_span(&j->ask), err);
     if (rc == CCZ_OK)
         rc = write_file(j, "crl.der", ccz_buf_span(&j->crl), err);
+    if (rc == CCZ_OK) /* what makes a bundle of the directory comes last */
+        rc = write_file(j, "ark.der", ccz_buf_span(&j->ark), err);
     if (rc == CCZ_OK)
         rc = write_file(j, CCZI_SOURCE_FILE, ccz_buf_span(&text), err);
     return rc;
 }
 
 /* -------------------------------------------------------------------------------- fetching */
-
-static const char *kind_of(const struct ccz_pcs_want_amd *w)
-{
-    return w->vlek ? "vlek" : "vcek";
-}
 
 /* cert_chain: PEM of ASK (or ASVK), then ARK. */
 static ccz_rc split_chain(struct amd_job *j, const struct cczi_answer *a, struct ccz_err *err)
@@ -254,10 +290,10 @@ static ccz_rc fetch_chain(struct amd_job *j, struct ccz_err *err)
     if (rc == CCZ_OK && j->crl.size == 0)
         rc = ccz_fail(err, CCZ_E_FORMAT, "pcs:amd-crl", 0, "the revocation list is empty");
     if (rc == CCZ_OK)
-        rc = cczi_amd_check(ccz_buf_span(&j->ark), ccz_buf_span(&j->ask), ccz_buf_span(&j->crl),
-                            (struct ccz_span){0}, j->w, &j->until_s, err);
+        rc = check(j, (struct ccz_span){0}, err);
     if (rc == CCZ_OK && j->until_s < now_of(j))
-        rc = ccz_fail(err, CCZ_E_EXPIRED, "pcs:stale", 0, "the revocation list has expired");
+        rc = ccz_fail(err, CCZ_E_EXPIRED, "pcs:stale", 0,
+                      "the chain or its revocation list has expired");
     if (asked && rc != CCZ_OK) {
         cczi_upstream_reject(&j->s->up, chain_url, err);
         cczi_upstream_reject(&j->s->up, crl_url, err);
@@ -265,25 +301,27 @@ static ccz_rc fetch_chain(struct amd_job *j, struct ccz_err *err)
     if (rc == CCZ_OK) {
         set_refresh(j, cczi_max_age(&crl));
         rc = write_chain(j, err);
+        j->s->changes += rc == CCZ_OK;
     }
     cczi_answer_free(&chain);
     cczi_answer_free(&crl);
     return rc;
 }
 
-static ccz_rc vek_url(char url[CCZI_PCS_URL_SIZE], const struct amd_job *j, struct ccz_err *err)
+static ccz_rc vek_url(char url[CCZI_PCS_URL_SIZE], const char *base,
+                      const struct ccz_pcs_want_amd *w, struct ccz_err *err)
 {
     char chip[129];
     const char *mark = "?";
     CCZ_AUTO_BUF text;
     ccz_buf_init(&text, CCZI_PCS_URL_SIZE - 1);
-    ccz_hex(chip, j->w->chip_id, chip_size(j->w));
-    ccz_buf_printf(&text, "%s/vcek/v1/%s/%s", j->s->amd, j->w->product, chip);
+    ccz_hex(chip, w->chip_id, chip_size(w));
+    ccz_buf_printf(&text, "%s/vcek/v1/%s/%s", base, w->product, chip);
     for (size_t i = 0; i < SPLS; i++) {
-        int from = at_of(&spls[i], j->w);
+        int from = at_of(&spls[i], w);
         if (from < 0)
             continue;
-        ccz_buf_printf(&text, "%s%s=%02u", mark, spls[i].query, j->w->tcb[from]);
+        ccz_buf_printf(&text, "%s%s=%02u", mark, spls[i].query, w->tcb[from]);
         mark = "&";
     }
     if (text.bad)
@@ -292,32 +330,60 @@ static ccz_rc vek_url(char url[CCZI_PCS_URL_SIZE], const struct amd_job *j, stru
     return CCZ_OK;
 }
 
+static ccz_rc vek_path(char path[CCZI_PCS_PATH_SIZE], const char *dir,
+                       const struct ccz_pcs_want_amd *w, struct ccz_err *err)
+{
+    char name[192], chip[129], tcb[17];
+    ccz_hex(chip, w->chip_id, sizeof(w->chip_id));
+    ccz_hex(tcb, w->tcb, sizeof(w->tcb));
+    (void)snprintf(name, sizeof(name), "%s-%s.vek.der", chip, tcb);
+    return cczi_path(path, dir, name, err);
+}
+
+static size_t count_veks(const char *path)
+{
+    size_t len = 0;
+    DIR *d = opendir(path);
+    if (!d)
+        return 0;
+    for (struct dirent *e; (e = readdir(d)) != NULL;)
+        len += strstr(e->d_name, ".vek.der") != NULL;
+    closedir(d);
+    return len;
+}
+
+static ccz_rc check_room(const char *dir, struct ccz_err *err)
+{
+    size_t len = count_veks(dir);
+    if (len < CCZ_SNP_COLLATERAL_VEK_MAX)
+        return CCZ_OK;
+    ccz_rc rc = ccz_refuse_num(err, CCZ_E_LIMIT, "pcs:amd-full", (int64_t)len + 1,
+                               CCZ_SNP_COLLATERAL_VEK_MAX);
+    return ccz_hint(err, rc, "delete .vek.der files of chips that are not in use any more");
+}
+
 static ccz_rc fetch_vek(struct amd_job *j, struct ccz_err *err)
 {
-    char name[192], chip[129], tcb[17], path[CCZI_PCS_PATH_SIZE], url[CCZI_PCS_URL_SIZE];
-    ccz_hex(chip, j->w->chip_id, sizeof(j->w->chip_id));
-    ccz_hex(tcb, j->w->tcb, sizeof(j->w->tcb));
-    (void)snprintf(name, sizeof(name), "%s-%s.vek.der", chip, tcb);
-    ccz_rc rc = cczi_path(path, j->dir, name, err);
+    char path[CCZI_PCS_PATH_SIZE], url[CCZI_PCS_URL_SIZE];
+    ccz_rc rc = vek_path(path, j->dir, j->w, err);
     if (rc != CCZ_OK || access(path, F_OK) == 0)
         return rc;
     struct cczi_answer a;
     cczi_answer_init(&a);
-    rc = vek_url(url, j, err);
+    rc = check_room(j->dir, err);
     if (rc == CCZ_OK)
-        rc = cczi_upstream_get(&j->s->up, &a, url, err);
+        rc = vek_url(url, j->s->amd, j->w, err);
+    if (rc == CCZ_OK)
+        rc = cczi_upstream_get_paced(&j->s->up, &a, url, PACE_S, err);
     if (rc == CCZ_OK) {
-        int64_t until_s;
-        cczi_upstream_pace(&j->s->up, url, PACE_S);
         rc = a.body.size == 0 ? ccz_fail(err, CCZ_E_FORMAT, "pcs:amd-vek", 0, "the answer is empty")
-                              : cczi_amd_check(ccz_buf_span(&j->ark), ccz_buf_span(&j->ask),
-                                               ccz_buf_span(&j->crl), ccz_buf_span(&a.body), j->w,
-                                               &until_s, err);
+                              : check(j, ccz_buf_span(&a.body), err);
         if (rc != CCZ_OK)
             cczi_upstream_reject(&j->s->up, url, err);
     }
     if (rc == CCZ_OK)
-        rc = write_file(j, name, ccz_buf_span(&a.body), err);
+        rc = ccz_file_write(path, ccz_buf_span(&a.body), 0644, CCZ_FILE_REPLACE, err);
+    j->s->changes += rc == CCZ_OK;
     cczi_answer_free(&a);
     return rc;
 }
@@ -348,16 +414,34 @@ static ccz_rc run(struct amd_job *j, struct ccz_err *err)
             cczi_store_worked(j->s, j->name);
         }
     }
-    if (rc == CCZ_OK && !j->w->vlek && !j->chain_only)
+    if (rc == CCZ_OK && !j->w->vlek && !j->w->chain_only)
         rc = fetch_vek(j, err);
     return rc;
 }
 
-ccz_rc cczi_amd_fetch(struct ccz_pcs_store *s, const struct ccz_pcs_want_amd *want, bool chain_only,
+ccz_rc cczi_amd_may_ask(struct ccz_pcs_store *s, const struct ccz_pcs_want_amd *want,
+                        struct ccz_err *err)
+{
+    char name[DIR_NAME_SIZE], dir[CCZI_PCS_PATH_SIZE], path[CCZI_PCS_PATH_SIZE],
+        url[CCZI_PCS_URL_SIZE];
+    if (want->vlek || want->chain_only || !want->product || !s->up.getter.get)
+        return CCZ_OK;
+    (void)snprintf(name, sizeof(name), "snp-%.8s-%s", want->product, kind_of(want));
+    ccz_rc rc = cczi_path(dir, s->dir, name, err);
+    if (rc == CCZ_OK)
+        rc = vek_path(path, dir, want, err);
+    if (rc == CCZ_OK && access(path, F_OK) == 0)
+        return CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = vek_url(url, s->amd, want, err);
+    return rc == CCZ_OK ? cczi_upstream_may_ask(&s->up, url, err) : rc;
+}
+
+ccz_rc cczi_amd_fetch(struct ccz_pcs_store *s, const struct ccz_pcs_want_amd *want,
                       struct ccz_err *err)
 {
     struct ccz_err why = {0};
-    struct amd_job j = {.s = s, .w = want, .chain_only = chain_only};
+    struct amd_job j = {.s = s, .w = want};
     ccz_buf_init(&j.ark, CCZ_CERT_SIZE_MAX);
     ccz_buf_init(&j.ask, CCZ_CERT_SIZE_MAX);
     ccz_buf_init(&j.crl, CCZ_PCS_ANSWER_SIZE_MAX);
@@ -375,7 +459,7 @@ size_t cczi_amd_list(struct ccz_pcs_want_amd *out, size_t max, const char *dir)
     static const char *const products[] = {"Milan", "Genoa", "Turin"};
     size_t len = 0;
     for (size_t i = 0; i < 6 && len < max; i++) {
-        struct ccz_pcs_want_amd w = {.product = products[i / 2], .vlek = i % 2};
+        struct ccz_pcs_want_amd w = {.product = products[i / 2], .vlek = i % 2, .chain_only = true};
         char name[DIR_NAME_SIZE], path[CCZI_PCS_PATH_SIZE];
         (void)snprintf(name, sizeof(name), "snp-%s-%s", w.product, kind_of(&w));
         if (cczi_path(path, dir, name, NULL) == CCZ_OK && access(path, F_OK) == 0)
@@ -385,18 +469,6 @@ size_t cczi_amd_list(struct ccz_pcs_want_amd *out, size_t max, const char *dir)
 }
 
 /* ---------------------------------------------------------------------------------- report */
-
-static size_t count_veks(const char *path)
-{
-    size_t len = 0;
-    DIR *d = opendir(path);
-    if (!d)
-        return 0;
-    for (struct dirent *e; (e = readdir(d)) != NULL;)
-        len += strstr(e->d_name, ".vek.der") != NULL;
-    closedir(d);
-    return len;
-}
 
 static int is_amd(const struct dirent *e)
 {

@@ -184,12 +184,14 @@ static ccz_rc read_amd(struct ccz_buf *out, const char *dir, const char *file, s
     return rc == CCZ_OK ? ccz_file_read(out, path, err) : rc;
 }
 
-/* The end of AMD's revocation list counts like a bundle's. */
+/* The end of AMD's chain and revocation list counts like a bundle's. */
 static ccz_rc check_amd(struct packer *p, const char *dir, const char *name, struct ccz_err *err)
 {
-    const struct ccz_pcs_want_amd any = {.product = ""};
+    char product[8] = "";
     struct ccz_buf ark, ask, crl;
     int64_t until_s = 0;
+    (void)snprintf(product, sizeof(product), "%.5s", name + strlen("snp-"));
+    const struct ccz_pcs_want_amd any = {.product = product, .vlek = strstr(name, "-vlek") != NULL};
     ccz_buf_init(&ask, 0);
     ccz_buf_init(&crl, 0);
     ccz_rc rc = read_amd(&ark, dir, "ark.der", err);
@@ -197,9 +199,10 @@ static ccz_rc check_amd(struct packer *p, const char *dir, const char *name, str
         rc = read_amd(&ask, dir, "ask.der", err);
     if (rc == CCZ_OK)
         rc = read_amd(&crl, dir, "crl.der", err);
+    const struct cczi_amd_parts parts = {
+        ccz_buf_span(&ark), ccz_buf_span(&ask), ccz_buf_span(&crl), {NULL, 0}};
     if (rc == CCZ_OK)
-        rc = cczi_amd_check(ccz_buf_span(&ark), ccz_buf_span(&ask), ccz_buf_span(&crl),
-                            (struct ccz_span){NULL, 0}, &any, &until_s, err);
+        rc = cczi_amd_check(&until_s, &parts, &any, p->cfg->snp_roots, err);
     if (rc == CCZ_OK && until_s < p->cfg->now_s)
         rc = too_old(err, name, until_s);
     if (rc == CCZ_OK && until_s < p->expires_s)

@@ -6,8 +6,6 @@
 #include <cczoo/codec.h>
 #include <cczoo/x509.h>
 
-#include "quote/quote_priv.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,9 +35,10 @@ void cczi_install_deinit(struct cczi_install *in)
 
 struct ccz_pcs_want cczi_want_of(const struct ccz_collateral *c)
 {
-    struct ccz_pcs_want w = {.tee = ccz_collateral_tee(c),
-                             .ca = cczi_ca_of(ccz_cert_subject(c->pck_ca.cert[0]))};
-    memcpy(w.fmspc, ccz_collateral_fmspc(c), sizeof(w.fmspc));
+    struct ccz_platform p;
+    ccz_collateral_platform(&p, c);
+    struct ccz_pcs_want w = {.tee = p.tee, .ca = p.ca};
+    memcpy(w.fmspc, p.fmspc, sizeof(w.fmspc));
     return w;
 }
 
@@ -132,21 +131,22 @@ static ccz_rc check_amd(const struct cczi_install *in, const struct cczi_incomin
 {
     int64_t until_s = 0;
     char product[8] = "";
-    struct ccz_span ark = amd_file(a, "ark.der"), ask = amd_file(a, "ask.der"),
-                    crl = amd_file(a, "crl.der");
+    struct cczi_amd_parts p = {
+        amd_file(a, "ark.der"), amd_file(a, "ask.der"), amd_file(a, "crl.der"), {NULL, 0}};
     (void)snprintf(product, sizeof(product), "%.5s", a->name + strlen("snp-"));
-    struct ccz_pcs_want_amd w = {.product = product};
-    ccz_rc rc = CCZ_OK;
-    if (ark.size == 0 || ask.size == 0 || crl.size == 0)
+    struct ccz_pcs_want_amd w = {.product = product, .vlek = strstr(a->name, "-vlek") != NULL};
+    if (p.ark.size == 0 || p.ca.size == 0 || p.crl.size == 0)
         return ccz_fail(err, CCZ_E_FORMAT, "pcs:incomplete", 0, "%s lacks ARK, ASK or CRL",
                         a->name);
-    rc = cczi_amd_check(ark, ask, crl, (struct ccz_span){0}, &w, &until_s, err);
+    ccz_rc rc = cczi_amd_check(&until_s, &p, &w, in->cfg->snp_roots, err);
     if (rc == CCZ_OK && until_s < in->cfg->now_s)
-        rc = ccz_fail(err, CCZ_E_EXPIRED, "archive:expired", 0, "the CRL of %s has expired",
-                      a->name);
-    for (size_t i = 0; i < a->len && rc == CCZ_OK; i++)
+        rc = ccz_fail(err, CCZ_E_EXPIRED, "archive:expired", 0,
+                      "chain or revocation list of %s has expired", a->name);
+    for (size_t i = 0; i < a->len && rc == CCZ_OK; i++) {
+        p.vek = a->files[i].data;
         if (want_of_file(&w, a->files[i].file))
-            rc = cczi_amd_check(ark, ask, crl, a->files[i].data, &w, &until_s, err);
+            rc = cczi_amd_check(&until_s, &p, &w, in->cfg->snp_roots, err);
+    }
     return rc;
 }
 

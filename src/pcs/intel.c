@@ -5,8 +5,6 @@
 #include <cczoo/codec.h>
 #include <cczoo/x509.h>
 
-#include "quote/quote_priv.h"
-
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,27 +18,9 @@ enum {
     SOURCE_SIZE_MAX = 65536,
 };
 
-static const char *ca_name(enum ccz_pcs_ca ca)
+static const char *ca_name(enum ccz_pck_ca ca)
 {
-    return ca == CCZ_PCS_CA_PROCESSOR ? "processor" : "platform";
-}
-
-static bool contains(struct ccz_span in, const char *text)
-{
-    size_t size = strlen(text);
-    for (size_t i = 0; i + size <= in.size; i++)
-        if (memcmp(in.ptr + i, text, size) == 0)
-            return true;
-    return false;
-}
-
-enum ccz_pcs_ca cczi_ca_of(struct ccz_span name)
-{
-    bool processor = contains(name, "PCK Processor CA"),
-         platform = contains(name, "PCK Platform CA");
-    if (processor == platform)
-        return CCZ_PCS_CA_NONE;
-    return processor ? CCZ_PCS_CA_PROCESSOR : CCZ_PCS_CA_PLATFORM;
+    return ca == CCZ_PCK_CA_PROCESSOR ? "processor" : "platform";
 }
 
 ccz_rc cczi_want_name(char name[CCZ_PCS_NAME_MAX + 1], const struct ccz_pcs_want *want,
@@ -48,7 +28,7 @@ ccz_rc cczi_want_name(char name[CCZ_PCS_NAME_MAX + 1], const struct ccz_pcs_want
 {
     char fmspc[13];
     if ((want->tee != CCZ_TEE_SGX && want->tee != CCZ_TEE_TDX) ||
-        (want->ca != CCZ_PCS_CA_PROCESSOR && want->ca != CCZ_PCS_CA_PLATFORM))
+        (want->ca != CCZ_PCK_CA_PROCESSOR && want->ca != CCZ_PCK_CA_PLATFORM))
         return ccz_fail(err, CCZ_E_ARG, "pcs:want", 0, "no Intel TEE, or no PCK CA");
     ccz_hex(fmspc, want->fmspc, sizeof(want->fmspc));
     (void)snprintf(name, CCZ_PCS_NAME_MAX + 1, "%s-%s-%s", fmspc, ccz_tee_name(want->tee),
@@ -56,48 +36,29 @@ ccz_rc cczi_want_name(char name[CCZ_PCS_NAME_MAX + 1], const struct ccz_pcs_want
     return CCZ_OK;
 }
 
-static ccz_rc want_cert(struct ccz_pcs_want *out, enum ccz_tee tee, const struct ccz_cert *leaf,
-                        struct ccz_err *err)
+static ccz_rc want_platform(struct ccz_pcs_want *out, const struct ccz_platform *p,
+                            struct ccz_err *err)
 {
-    struct cczi_pck pck;
-    ccz_rc rc = cczi_pck_from_cert(&pck, leaf, err);
-    if (rc != CCZ_OK)
-        return rc;
-    enum ccz_pcs_ca ca = cczi_ca_of(ccz_cert_issuer(leaf));
-    if (ca == CCZ_PCS_CA_NONE)
+    if (p->ca == CCZ_PCK_CA_NONE)
         return ccz_fail(err, CCZ_E_UNSUPPORTED, "pcs:pck-ca", 0,
                         "the PCK certificate is neither of the Platform nor of the Processor CA");
-    *out = (struct ccz_pcs_want){.tee = tee, .ca = ca};
-    memcpy(out->fmspc, pck.fmspc, sizeof(out->fmspc));
+    *out = (struct ccz_pcs_want){.tee = p->tee, .ca = p->ca};
+    memcpy(out->fmspc, p->fmspc, sizeof(out->fmspc));
     return CCZ_OK;
-}
-
-/* First certificate of a chain that is no CA. */
-static ccz_rc leaf_of(struct ccz_cert **out, struct ccz_span pem, struct ccz_err *err)
-{
-    ccz_rc rc;
-    do {
-        ccz_cert_free(*out);
-        *out = NULL;
-        rc = cczi_pem_cert(out, &pem, err);
-    } while (rc == CCZ_OK && ccz_cert_is_ca(*out));
-    return rc;
 }
 
 ccz_rc ccz_pcs_want_quote(struct ccz_pcs_want *out, struct ccz_span quote,
                           const struct ccz_roots *roots, struct ccz_err *err)
 {
     struct ccz_quote q;
-    CCZ_AUTO(ccz_cert) leaf = NULL;
+    struct ccz_platform platform;
     *out = (struct ccz_pcs_want){0};
     ccz_rc rc = ccz_quote_parse(&q, quote, err);
     if (rc == CCZ_OK)
-        rc = cczi_evidence_check(&q, roots, NULL, err);
+        rc = ccz_quote_check_origin(&q, roots, NULL, err);
     if (rc == CCZ_OK)
-        rc = leaf_of(&leaf, q.cert_data, err);
-    if (rc == CCZ_OK)
-        rc = want_cert(out, q.tee, leaf, err);
-    return rc;
+        rc = ccz_quote_platform(&platform, &q, err);
+    return rc == CCZ_OK ? want_platform(out, &platform, err) : rc;
 }
 
 /* ------------------------------------------------------------------------------------ URLs */
@@ -262,15 +223,14 @@ static ccz_rc gather(struct job *j, struct ccz_err *err)
 static ccz_rc check_platform(const struct job *j, const struct ccz_collateral *c,
                              struct ccz_err *err)
 {
-    const struct ccz_pcs_want is = {.tee = ccz_collateral_tee(c),
-                                    .ca = cczi_ca_of(ccz_cert_subject(c->pck_ca.cert[0]))};
+    const struct ccz_pcs_want is = cczi_want_of(c);
     char got[CCZ_PCS_NAME_MAX + 1], want[CCZ_PCS_NAME_MAX + 1], fmspc[13];
     if (is.tee == j->want->tee && is.ca == j->want->ca &&
-        memcmp(ccz_collateral_fmspc(c), j->want->fmspc, sizeof(j->want->fmspc)) == 0)
+        memcmp(is.fmspc, j->want->fmspc, sizeof(is.fmspc)) == 0)
         return CCZ_OK;
-    ccz_hex(fmspc, ccz_collateral_fmspc(c), 6);
+    ccz_hex(fmspc, is.fmspc, sizeof(is.fmspc));
     (void)snprintf(got, sizeof(got), "%s-%s-%s", fmspc, ccz_tee_name(is.tee),
-                   is.ca == CCZ_PCS_CA_NONE ? "none" : ca_name(is.ca));
+                   is.ca == CCZ_PCK_CA_NONE ? "none" : ca_name(is.ca));
     ccz_rc rc = cczi_want_name(want, j->want, err);
     if (rc != CCZ_OK)
         return rc;
@@ -302,7 +262,7 @@ static ccz_rc check_pck(const struct job *j, const struct ccz_collateral *c, str
 {
     if (!j->pck)
         return CCZ_OK;
-    return cczi_evidence_check(j->pck->quote, &j->s->roots, c, err);
+    return ccz_quote_check_origin(j->pck->quote, &j->s->roots, c, err);
 }
 
 static ccz_rc check_expiry(const struct job *j, const struct ccz_collateral *c, struct ccz_err *err)
@@ -395,6 +355,7 @@ static ccz_rc finish(struct job *j, struct ccz_err *err)
             cczi_upstream_reject(&j->s->up, j->url[doc], &why);
     if (rc == CCZ_OK)
         rc = write_bundle(j, parts, &why);
+    j->s->changes += rc == CCZ_OK;
     cczi_parts_free(parts);
     if (rc == CCZ_OK)
         rc = cczi_store_load(j->s, &why);
@@ -499,7 +460,7 @@ ccz_rc cczi_pck_fetch(struct ccz_pcs_want *want, struct cczi_pck_files *pck,
     char url[CCZI_PCS_URL_SIZE];
     struct cczi_answer a;
     struct ccz_err why = {0};
-    CCZ_AUTO(ccz_cert) leaf = NULL;
+    struct ccz_platform platform;
     cczi_answer_init(&a);
     ccz_rc rc = pck_url(url, s, pck->quote, &why);
     if (rc == CCZ_OK)
@@ -513,9 +474,9 @@ ccz_rc cczi_pck_fetch(struct ccz_pcs_want *want, struct cczi_pck_files *pck,
         rc = cczi_unescape(&pck->chain, chain, &why);
     }
     if (rc == CCZ_OK)
-        rc = leaf_of(&leaf, ccz_buf_span(&pck->leaf), &why);
+        rc = ccz_platform_from_pem(&platform, pck->quote->tee, ccz_buf_span(&pck->leaf), &why);
     if (rc == CCZ_OK)
-        rc = want_cert(want, pck->quote->tee, leaf, &why);
+        rc = want_platform(want, &platform, &why);
     if (asked && rc != CCZ_OK)
         cczi_upstream_reject(&s->up, url, &why);
     cczi_answer_free(&a);

@@ -5,8 +5,6 @@
 #include <cczoo/codec.h>
 #include <cczoo/x509.h>
 
-#include "quote/quote_priv.h"
-
 #include <string.h>
 
 static const struct rule {
@@ -106,7 +104,7 @@ ccz_rc cczi_document_dates(struct cczi_document *d, enum cczi_doc doc, struct cc
     CCZ_AUTO_BUF der;
     CCZ_AUTO(ccz_crl) crl = NULL;
     ccz_buf_init(&der, CCZ_COLLATERAL_SIZE_MAX);
-    ccz_rc rc = cczi_crl_der(&der, ccz_buf_span(&d->body), "pcs:document", err);
+    ccz_rc rc = ccz_crl_der(&der, ccz_buf_span(&d->body), "pcs:document", err);
     if (rc == CCZ_OK && ccz_crl_parse(&crl, ccz_buf_span(&der), NULL) != CCZ_OK)
         rc = fail_document(err, "revocation list");
     if (rc != CCZ_OK)

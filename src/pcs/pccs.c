@@ -8,8 +8,6 @@
 #include <cczoo/codec.h>
 #include <cczoo/x509.h>
 
-#include "quote/quote_priv.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -17,11 +15,11 @@ enum { PAIRS_MAX = CCZ_PCS_LEN_MAX, CAS = 2 };
 #define PCK_CHAINS "SGX-PCK-Certificate-Issuer-Chain"
 
 static const struct {
-    enum ccz_pcs_ca ca;
+    enum ccz_pck_ca ca;
     const char *chain, *crl; /* members */
 } cas[CAS] = {
-    {CCZ_PCS_CA_PROCESSOR, "PROCESSOR", "processorCrl"},
-    {CCZ_PCS_CA_PLATFORM, "PLATFORM", "platformCrl"},
+    {CCZ_PCK_CA_PROCESSOR, "PROCESSOR", "processorCrl"},
+    {CCZ_PCK_CA_PLATFORM, "PLATFORM", "platformCrl"},
 };
 static const struct {
     const char *tcb[2], *qe[2]; /* standard, early */
@@ -32,7 +30,7 @@ static const struct {
 
 struct pair {
     uint8_t fmspc[6];
-    enum ccz_pcs_ca ca;
+    enum ccz_pck_ca ca;
 };
 struct reader {
     const struct ccz_json *all; /* member "collaterals" */
@@ -135,25 +133,21 @@ static ccz_rc read_pairs(struct reader *r, struct ccz_err *err)
         const struct ccz_json *certs = ccz_json_get(ccz_json_at(list, i), "certs");
         const struct ccz_json *text = ccz_json_get(ccz_json_at(certs, 0), "cert");
         CCZ_AUTO_BUF pem;
-        CCZ_AUTO(ccz_cert) cert = NULL;
-        struct cczi_pck pck;
+        struct ccz_platform platform;
         ccz_buf_init(&pem, CCZ_CERT_SIZE_MAX);
         ccz_rc rc = put_chain(&pem, text, err);
-        struct ccz_span left = ccz_buf_span(&pem);
         if (rc == CCZ_OK)
-            rc = cczi_pem_cert(&cert, &left, err);
-        if (rc == CCZ_OK)
-            rc = cczi_pck_from_cert(&pck, cert, err);
+            rc = ccz_platform_from_pem(&platform, CCZ_TEE_SGX, ccz_buf_span(&pem), err);
         if (rc != CCZ_OK)
             return missing(err, "a PCK certificate", NULL);
-        struct pair p = {.ca = cczi_ca_of(ccz_cert_issuer(cert))};
-        memcpy(p.fmspc, pck.fmspc, sizeof(p.fmspc));
+        struct pair p = {.ca = platform.ca};
+        memcpy(p.fmspc, platform.fmspc, sizeof(p.fmspc));
         add_pair(r, &p);
     }
     return CCZ_OK;
 }
 
-static bool is_wanted(const struct reader *r, const uint8_t fmspc[6], enum ccz_pcs_ca ca)
+static bool is_wanted(const struct reader *r, const uint8_t fmspc[6], enum ccz_pck_ca ca)
 {
     for (size_t i = 0; i < r->pairs_len; i++)
         if (r->pairs[i].ca == ca && memcmp(r->pairs[i].fmspc, fmspc, 6) == 0)

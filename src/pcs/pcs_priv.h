@@ -63,7 +63,8 @@ void cczi_report_one(struct ccz_buf *out, const char *name, const struct ccz_col
 
 /* -------------------------------------------------------------------------------- upstream */
 
-enum { CCZI_GATES = 64 };
+/* The first ones are for servers: no flood of URLs may push those out. */
+enum { CCZI_SERVER_GATES = 8, CCZI_GATES = 64 };
 /* Something that must not be asked before until_s: a server ("https://host:port") or a URL. */
 struct cczi_gate {
     char key[CCZI_PCS_URL_SIZE];
@@ -92,8 +93,12 @@ CCZ_MUST_USE ccz_rc cczi_upstream_get(struct cczi_upstream *u, struct cczi_answe
                                       const char *url, struct ccz_err *err);
 /* An answer that cannot be used: not asked again at once. */
 void cczi_upstream_reject(struct cczi_upstream *u, const char *url, const struct ccz_err *err);
-/* No request to the server of @p url for the next @p seconds. */
-void cczi_upstream_pace(struct cczi_upstream *u, const char *url, int64_t seconds);
+/* The same for documents of which a server gives one in @p pace_s; others of its documents are not concerned. */
+CCZ_MUST_USE ccz_rc cczi_upstream_get_paced(struct cczi_upstream *u, struct cczi_answer *a,
+                                            const char *url, int64_t pace_s, struct ccz_err *err);
+/* Would that ask, or wait, or fail at once? Then it fails here. */
+CCZ_MUST_USE ccz_rc cczi_upstream_may_ask(const struct cczi_upstream *u, const char *url,
+                                          struct ccz_err *err);
 /* 0..span_s */
 int64_t cczi_jitter(const struct cczi_upstream *u, int64_t span_s);
 /* Value of a header line, empty if absent. */
@@ -140,6 +145,7 @@ struct cczi_source {
 struct ccz_pcs_store {
     char *dir, *base, *root_crl_url, *amd;
     struct ccz_roots roots;
+    struct ccz_snp_roots snp_roots;
     enum ccz_pcs_update update;
     uint32_t eval_number;
     bool fetch_pck;
@@ -153,6 +159,7 @@ struct ccz_pcs_store {
     char what[256];  /* what it is for */
     ccz_rc rc;       /* how it ended */
     struct ccz_err err;
+    uint64_t changes;
     struct ccz_pcs *set; /* NULL = nothing there */
     struct cczi_source *sources;
     size_t sources_len;
@@ -173,24 +180,27 @@ CCZ_MUST_USE ccz_rc cczi_intel_fetch(struct ccz_pcs_store *s, const struct ccz_p
 /* Asks for the PCK certificate of pck->quote, and says what else is wanted then. */
 CCZ_MUST_USE ccz_rc cczi_pck_fetch(struct ccz_pcs_want *want, struct cczi_pck_files *pck,
                                    struct ccz_pcs_store *s, struct ccz_err *err);
-/* @p chain_only  not the VCEK, whichever chip it is of */
 CCZ_MUST_USE ccz_rc cczi_amd_fetch(struct ccz_pcs_store *s, const struct ccz_pcs_want_amd *want,
-                                   bool chain_only, struct ccz_err *err);
+                                   struct ccz_err *err);
+/* Refuses what cczi_amd_fetch() would refuse without asking anybody, at less cost. */
+CCZ_MUST_USE ccz_rc cczi_amd_may_ask(struct ccz_pcs_store *s, const struct ccz_pcs_want_amd *want,
+                                     struct ccz_err *err);
 /* AMD's product line directories below @p dir, at most @p max: product (borrowed, static) and vlek are set. */
 size_t cczi_amd_list(struct ccz_pcs_want_amd *out, size_t max, const char *dir);
 /* "standard", "early" or a TCB evaluation data number. */
 void cczi_update_name(char name[CCZI_UPDATE_SIZE], const struct ccz_pcs_store *s);
 /* The elements of "amd" in ccz_pcs_store_report(). */
 void cczi_amd_report(struct ccz_buf *out, const char *dir, int64_t now_s);
-/* What AMD delivered fits together: chain, revocation list (may be empty), and the VEK (may be empty) with chip and
- * TCB. *until_s: end of the list. */
-CCZ_MUST_USE ccz_rc cczi_amd_check(struct ccz_span ark, struct ccz_span ask, struct ccz_span crl,
-                                   struct ccz_span vek, const struct ccz_pcs_want_amd *want,
-                                   int64_t *until_s, struct ccz_err *err);
+/* What AMD delivered, under the roots: chain of the product line and kind of key, revocation list (may be empty), and
+ * the VCEK (may be empty) with chip and TCB. *until_s: when the first of chain and list expires. */
+struct cczi_amd_parts {
+    struct ccz_span ark, ca, crl, vek;
+};
+CCZ_MUST_USE ccz_rc cczi_amd_check(int64_t *until_s, const struct cczi_amd_parts *parts,
+                                   const struct ccz_pcs_want_amd *want,
+                                   const struct ccz_snp_roots *roots, struct ccz_err *err);
 CCZ_MUST_USE ccz_rc cczi_want_name(char name[CCZ_PCS_NAME_MAX + 1], const struct ccz_pcs_want *want,
                                    struct ccz_err *err);
-/* The CA that a certificate or CRL chain names; NONE if neither. @param name  DER name */
-enum ccz_pcs_ca cczi_ca_of(struct ccz_span name);
 /* ------------------------------------------------------------------------------- archives */
 
 enum { CCZI_USTAR_PATH_MAX = 255 };

@@ -5,8 +5,7 @@
 
 #include <cczoo/codec.h>
 #include <cczoo/crypto.h>
-
-#include "quote/quote_priv.h"
+#include <cczoo/x509.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +77,8 @@ ccz_rc ccz_pcs_store_new(struct ccz_pcs_store **out, const struct ccz_pcs_store_
     pthread_cond_init(&s->idle, NULL);
     s->flight_fd = -1;
     s->roots = *cfg->roots;
+    if (cfg->snp_roots)
+        s->snp_roots = *cfg->snp_roots;
     s->update = cfg->update;
     s->eval_number = cfg->tcb_eval_number;
     s->fetch_pck = cfg->fetch_pck;
@@ -194,7 +195,8 @@ void cczi_store_failed(struct ccz_pcs_store *s, const char *what, const struct c
     (void)snprintf(f->msg, sizeof(f->msg), "%s", err->msg);
     char clean[CCZ_ERR_MSG_SIZE];
     ccz_escape(clean, sizeof(clean), ccz_span_str(err->msg));
-    ccz_log(CCZ_LOG_WARN, "pcs", "fetch=%s where=%s %s", what, err->where, clean);
+    ccz_log(CCZ_LOG_WARN, "pcs", "fetch=%s where=%s %s%s%s", what, err->where, clean,
+            err->hint[0] ? " hint: " : "", err->hint);
 }
 
 void cczi_store_worked(struct ccz_pcs_store *s, const char *what)
@@ -251,14 +253,13 @@ struct work {
     const struct ccz_pcs_want *want;
     struct cczi_pck_files *pck;
     const struct ccz_pcs_want_amd *amd;
-    bool chain_only;
 };
 
 static ccz_rc do_work(struct ccz_pcs_store *s, const struct work *w, struct ccz_err *err)
 {
     struct ccz_pcs_want found;
     if (w->amd)
-        return cczi_amd_fetch(s, w->amd, w->chain_only, err);
+        return cczi_amd_fetch(s, w->amd, err);
     if (!w->pck)
         return cczi_intel_fetch(s, w->want, NULL, err);
     ccz_rc rc = cczi_pck_fetch(&found, w->pck, s, err);
@@ -285,9 +286,9 @@ static ccz_rc fly(struct ccz_pcs_store *s, const char *what, const struct work *
 
 static bool is_for(const struct ccz_collateral *c, const struct ccz_pcs_want *want)
 {
-    return ccz_collateral_tee(c) == want->tee &&
-           memcmp(ccz_collateral_fmspc(c), want->fmspc, sizeof(want->fmspc)) == 0 &&
-           cczi_ca_of(ccz_cert_subject(c->pck_ca.cert[0])) == want->ca;
+    const struct ccz_pcs_want is = cczi_want_of(c);
+    return is.tee == want->tee && memcmp(is.fmspc, want->fmspc, sizeof(is.fmspc)) == 0 &&
+           is.ca == want->ca;
 }
 
 /* Nothing to do for this platform now. */
@@ -356,17 +357,28 @@ ccz_rc ccz_pcs_store_fetch_amd(struct ccz_pcs_store *s, const struct ccz_pcs_wan
                                struct ccz_err *err)
 {
     char what[256], chip[129] = "", tcb[17] = "";
-    if (!want->vlek) {
+    if (!want->vlek && !want->chain_only) {
         ccz_hex(chip, want->chip_id, sizeof(want->chip_id));
         ccz_hex(tcb, want->tcb, sizeof(want->tcb));
     }
-    (void)snprintf(what, sizeof(what), "snp-%.16s-%s-%s", want->product ? want->product : "", chip,
-                   tcb);
+    (void)snprintf(what, sizeof(what), "snp-%.16s-%s-%s-%s", want->product ? want->product : "",
+                   want->vlek ? "vlek" : "vcek", chip, tcb);
     const struct work w = {.amd = want};
     pthread_mutex_lock(&s->lock);
-    ccz_rc rc = fly(s, what, &w, err);
+    ccz_rc rc = cczi_amd_may_ask(s, want, err); /* a stranger's idea: refused at little cost */
+    if (rc == CCZ_OK)
+        rc = fly(s, what, &w, err);
     pthread_mutex_unlock(&s->lock);
     return rc;
+}
+
+ccz_rc ccz_pcs_store_fetch_evidence(void *store, struct ccz_span evidence, struct ccz_err *err)
+{
+    struct ccz_pcs_want_amd want;
+    if (!ccz_snp_is_report(evidence))
+        return ccz_pcs_store_fetch_quote(store, evidence, err);
+    ccz_rc rc = ccz_pcs_want_report(&want, evidence, err);
+    return rc == CCZ_OK ? ccz_pcs_store_fetch_amd(store, &want, err) : rc;
 }
 
 /* When the next bundle is due; failing ones are tried again after a minute, if their gate lets them. */
@@ -395,7 +407,7 @@ static void refresh_amd(struct ccz_pcs_store *s, ccz_rc *first, struct ccz_err *
     for (size_t i = 0; i < len; i++) {
         struct ccz_err why = {0};
         char what[CCZ_PCS_NAME_MAX + 1];
-        const struct work w = {.amd = &wants[i], .chain_only = true};
+        const struct work w = {.amd = &wants[i]};
         (void)snprintf(what, sizeof(what), "snp-%s-%s", wants[i].product,
                        wants[i].vlek ? "vlek" : "vcek");
         pthread_mutex_lock(&s->lock);
@@ -424,6 +436,14 @@ ccz_rc ccz_pcs_store_refresh(struct ccz_pcs_store *s, int64_t *next_s, struct cc
     *next_s = next_due(s, ccz_clock_now_s(s->up.clock));
     pthread_mutex_unlock(&s->lock);
     return first;
+}
+
+uint64_t ccz_pcs_store_changes(struct ccz_pcs_store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    uint64_t changes = s->changes;
+    pthread_mutex_unlock(&s->lock);
+    return changes;
 }
 
 /* ---------------------------------------------------------------------------------- report */

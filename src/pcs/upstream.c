@@ -92,7 +92,21 @@ static void origin_of(char origin[ORIGIN_SIZE], const char *url)
     (void)snprintf(origin, ORIGIN_SIZE, "%.*s", (int)size, url);
 }
 
-static struct cczi_gate *gate_find(struct cczi_upstream *u, const char *key)
+/* "https://host:port pace": for documents that are given at a pace */
+static void pace_key(char key[ORIGIN_SIZE], const char *url)
+{
+    char origin[ORIGIN_SIZE];
+    origin_of(origin, url);
+    (void)snprintf(key, ORIGIN_SIZE, "%.*s pace", ORIGIN_SIZE - 6, origin);
+}
+
+static bool is_server(const char *key)
+{
+    const char *host = strstr(key, "://");
+    return host && !strpbrk(host + 3, "/?#");
+}
+
+static const struct cczi_gate *gate_look(const struct cczi_upstream *u, const char *key)
 {
     for (size_t i = 0; i < CCZI_GATES; i++)
         if (strcmp(u->gates[i].key, key) == 0)
@@ -100,14 +114,22 @@ static struct cczi_gate *gate_find(struct cczi_upstream *u, const char *key)
     return NULL;
 }
 
-/* The gate for @p key; the one that opens first makes room for a new one. */
+static struct cczi_gate *gate_find(struct cczi_upstream *u, const char *key)
+{
+    const struct cczi_gate *g = gate_look(u, key);
+    return g ? &u->gates[g - u->gates] : NULL;
+}
+
+/* The gate for @p key; of its kind, the one that opens first makes room for a new one. */
 static struct cczi_gate *gate_take(struct cczi_upstream *u, const char *key)
 {
     struct cczi_gate *g = gate_find(u, key);
     if (g)
         return g;
-    g = &u->gates[0];
-    for (size_t i = 1; i < CCZI_GATES; i++)
+    size_t from = is_server(key) ? 0 : CCZI_SERVER_GATES;
+    size_t to = is_server(key) ? CCZI_SERVER_GATES : CCZI_GATES;
+    g = &u->gates[from];
+    for (size_t i = from + 1; i < to; i++)
         if (u->gates[i].until_s < g->until_s)
             g = &u->gates[i];
     *g = (struct cczi_gate){0};
@@ -149,38 +171,54 @@ void cczi_upstream_reject(struct cczi_upstream *u, const char *url, const struct
     shut_failing(u, url, 0, err->rc, err->msg);
 }
 
-void cczi_upstream_pace(struct cczi_upstream *u, const char *url, int64_t seconds)
+/* How long the gate for @p key is still shut: 0 = open. Fails if that is longer than @p left_s. */
+static ccz_rc shut_for(int64_t *wait_s, const struct cczi_upstream *u, const char *key,
+                       const char *origin, int64_t left_s, struct ccz_err *err)
 {
-    char origin[ORIGIN_SIZE];
-    origin_of(origin, url);
-    shut(u, origin, seconds, CCZ_OK, "the server's limit");
+    const struct cczi_gate *g = gate_look(u, key);
+    *wait_s = g ? g->until_s - ccz_clock_now_s(u->clock) : 0;
+    *wait_s = *wait_s > 0 ? *wait_s : 0;
+    if (*wait_s > 0 && g->rc == CCZ_E_NOT_FOUND)
+        return ccz_fail(err, CCZ_E_NOT_FOUND, "pcs:not-found", *wait_s, "%.100s: %.80s", key,
+                        g->why);
+    if (*wait_s <= left_s)
+        return CCZ_OK;
+    ccz_rc rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "pcs:back-off", *wait_s,
+                         "%.60s is not asked for another %lld s: %.90s", origin, (long long)*wait_s,
+                         g->why);
+    return ccz_hint(err, rc, "wait, or raise how long a fetch may wait");
 }
 
-/* Passes both gates, waiting as long as *left_s allows. */
-static ccz_rc pass(struct cczi_upstream *u, const char *origin, const char *url, int64_t *left_s,
-                   struct ccz_err *err)
+/* Passes the gates, waiting as long as *left_s allows. */
+static ccz_rc pass(struct cczi_upstream *u, const char *const keys[3], const char *origin,
+                   int64_t *left_s, struct ccz_err *err)
 {
-    const char *const keys[] = {url, origin};
-    for (int i = 0; i < 2; i++) {
-        const struct cczi_gate *g = gate_find(u, keys[i]);
-        int64_t wait_s = g ? g->until_s - ccz_clock_now_s(u->clock) : 0;
-        if (wait_s <= 0)
+    for (int i = 0; i < 3 && keys[i]; i++) {
+        int64_t wait_s;
+        ccz_rc rc = shut_for(&wait_s, u, keys[i], origin, *left_s, err);
+        if (rc != CCZ_OK)
+            return rc;
+        if (wait_s == 0)
             continue;
-        if (g->rc == CCZ_E_NOT_FOUND)
-            return ccz_fail(err, CCZ_E_NOT_FOUND, "pcs:not-found", wait_s, "%.100s: %.80s", url,
-                            g->why);
-        if (wait_s > *left_s) {
-            ccz_rc rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "pcs:back-off", wait_s,
-                                 "%.60s is not asked for another %lld s: %.90s", origin,
-                                 (long long)wait_s, g->why);
-            return ccz_hint(err, rc, "wait, or raise how long a fetch may wait");
-        }
         *left_s -= wait_s;
         pthread_mutex_unlock(u->lock);
         u->sleep_ms(u->sleep_arg, wait_s * 1000);
         pthread_mutex_lock(u->lock);
     }
     return CCZ_OK;
+}
+
+ccz_rc cczi_upstream_may_ask(const struct cczi_upstream *u, const char *url, struct ccz_err *err)
+{
+    char origin[ORIGIN_SIZE], pace[ORIGIN_SIZE];
+    int64_t wait_s;
+    origin_of(origin, url);
+    pace_key(pace, url);
+    const char *const keys[] = {url, origin, pace};
+    ccz_rc rc = CCZ_OK;
+    for (int i = 0; i < 3 && rc == CCZ_OK; i++)
+        rc = shut_for(&wait_s, u, keys[i], origin, u->wait_max_s, err);
+    return rc;
 }
 
 /* -------------------------------------------------------------------------------- judgement */
@@ -225,7 +263,7 @@ static void remember(struct cczi_upstream *u, const char *origin, const char *ur
 {
     struct cczi_gate *g = gate_find(u, origin);
     if (err->rc == CCZ_OK) {
-        if (g && g->rc != CCZ_OK)
+        if (g)
             *g = (struct cczi_gate){0};
         return;
     }
@@ -245,26 +283,34 @@ static bool worth_waiting(ccz_rc rc, unsigned status)
            (status == 0 && (rc == CCZ_E_UNAVAILABLE || rc == CCZ_E_CLOSED || rc == CCZ_E_TIMEOUT));
 }
 
-ccz_rc cczi_upstream_get(struct cczi_upstream *u, struct cczi_answer *a, const char *url,
-                         struct ccz_err *err)
+static ccz_rc refuse_offline(struct ccz_err *err)
 {
-    char origin[ORIGIN_SIZE];
+    ccz_rc rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "pcs:offline", 0, "no network is configured");
+    return ccz_hint(err, rc, "import a bundle, or configure where to fetch from");
+}
+
+ccz_rc cczi_upstream_get_paced(struct cczi_upstream *u, struct cczi_answer *a, const char *url,
+                               int64_t pace_s, struct ccz_err *err)
+{
+    char origin[ORIGIN_SIZE], pace[ORIGIN_SIZE];
     struct ccz_err why = {0};
     int64_t left_s = u->wait_max_s;
-    if (!u->getter.get) {
-        ccz_rc rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "pcs:offline", 0, "no network is configured");
-        return ccz_hint(err, rc, "import a bundle, or configure where to fetch from");
-    }
+    if (!u->getter.get)
+        return refuse_offline(err);
     origin_of(origin, url);
+    pace_key(pace, url);
+    const char *const keys[] = {url, origin, pace_s ? pace : NULL};
     for (bool asked = false;; asked = true) {
         struct ccz_err shut_why = {0};
-        if (pass(u, origin, url, &left_s, &shut_why) != CCZ_OK) {
+        if (pass(u, keys, origin, &left_s, &shut_why) != CCZ_OK) {
             if (!asked)
                 why = shut_why; /* else what the server said is the better reason */
             break;
         }
         unsigned status = 0;
         why = (struct ccz_err){0};
+        if (pace_s) /* whatever comes of it */
+            shut(u, pace, pace_s, CCZ_OK, "the server's limit");
         pthread_mutex_unlock(u->lock);
         why.rc = u->getter.get(u->getter.arg, &status, &a->body, &a->headers, url, &why);
         pthread_mutex_lock(u->lock);
@@ -277,4 +323,10 @@ ccz_rc cczi_upstream_get(struct cczi_upstream *u, struct cczi_answer *a, const c
     if (err && why.rc != CCZ_OK)
         *err = why;
     return why.rc;
+}
+
+ccz_rc cczi_upstream_get(struct cczi_upstream *u, struct cczi_answer *a, const char *url,
+                         struct ccz_err *err)
+{
+    return cczi_upstream_get_paced(u, a, url, 0, err);
 }

@@ -97,7 +97,7 @@ static ccz_rc open_document(struct signed_doc *d, struct ccz_collateral *c, stru
 /* ------------------------------------------------------------------------ revocation lists */
 
 /* DER starts with a SEQUENCE, hex of DER with the digit '3', PEM with '-'. */
-ccz_rc cczi_crl_der(struct ccz_buf *der, struct ccz_span in, const char *where, struct ccz_err *err)
+ccz_rc ccz_crl_der(struct ccz_buf *der, struct ccz_span in, const char *where, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     while (in.size > 0 && in.ptr[0] != CCZ_DER_SEQUENCE && strchr("\r\n", in.ptr[in.size - 1]))
@@ -124,7 +124,7 @@ ccz_rc cczi_crl_read(struct ccz_crl **out, struct ccz_span in, const char *where
 {
     CCZ_AUTO_BUF der;
     ccz_buf_init(&der, CCZ_COLLATERAL_SIZE_MAX);
-    ccz_rc rc = cczi_crl_der(&der, in, where, err);
+    ccz_rc rc = ccz_crl_der(&der, in, where, err);
     if (rc == CCZ_OK)
         rc = cczi_at(err, ccz_crl_parse(out, ccz_buf_span(&der), err), where);
     return rc;
@@ -417,7 +417,8 @@ const uint8_t *ccz_collateral_fmspc(const struct ccz_collateral *c)
 
 void ccz_collateral_platform(struct ccz_platform *out, const struct ccz_collateral *c)
 {
-    *out = (struct ccz_platform){.tee = c->tcb_info.tee};
+    *out = (struct ccz_platform){.tee = c->tcb_info.tee,
+                                 .ca = cczi_pck_ca_of(ccz_cert_subject(c->pck_ca.cert[0]))};
     memcpy(out->fmspc, c->tcb_info.fmspc, sizeof(out->fmspc));
     memcpy(out->pck_issuer, c->pck_issuer, sizeof(out->pck_issuer));
 }

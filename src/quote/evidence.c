@@ -135,8 +135,8 @@ ccz_rc cczi_evidence_new(struct cczi_evidence **out, struct cczi_pending *p,
     return rc;
 }
 
-ccz_rc cczi_evidence_check(const struct ccz_quote *q, const struct ccz_roots *roots,
-                           const struct ccz_collateral *collateral, struct ccz_err *err)
+ccz_rc ccz_quote_check_origin(const struct ccz_quote *q, const struct ccz_roots *roots,
+                              const struct ccz_collateral *collateral, struct ccz_err *err)
 {
     struct cczi_evidence *evidence = NULL;
     struct cczi_pending pending = {0};

@@ -170,6 +170,50 @@ ccz_rc cczi_pck_from_cert(struct cczi_pck *out, const struct ccz_cert *leaf, str
     return cczi_pck_ext_parse(out, ccz_cert_ext(&critical, leaf, SGX_EXTENSION), err);
 }
 
+static bool contains(struct ccz_span in, const char *text)
+{
+    size_t size = strlen(text);
+    for (size_t i = 0; i + size <= in.size; i++)
+        if (memcmp(in.ptr + i, text, size) == 0)
+            return true;
+    return false;
+}
+
+enum ccz_pck_ca cczi_pck_ca_of(struct ccz_span name)
+{
+    bool processor = contains(name, "PCK Processor CA"),
+         platform = contains(name, "PCK Platform CA");
+    if (processor == platform)
+        return CCZ_PCK_CA_NONE;
+    return processor ? CCZ_PCK_CA_PROCESSOR : CCZ_PCK_CA_PLATFORM;
+}
+
+ccz_rc ccz_platform_from_pem(struct ccz_platform *out, enum ccz_tee tee, struct ccz_span pem,
+                             struct ccz_err *err)
+{
+    *out = (struct ccz_platform){0};
+    ccz_rc rc = CCZ_E_NOT_FOUND;
+    CCZ_AUTO(ccz_cert) leaf = NULL;
+    do { /* the leaf comes first in practice; see chain.c */
+        ccz_cert_free(leaf);
+        leaf = NULL;
+        rc = cczi_pem_cert(&leaf, &pem, err);
+    } while (rc == CCZ_OK && ccz_cert_is_ca(leaf));
+    if (rc == CCZ_E_NOT_FOUND)
+        rc = ccz_fail(err, CCZ_E_FORMAT, "quote:pck-chain", 0, "no PCK certificate among them");
+    if (rc != CCZ_OK)
+        return cczi_at(err, rc, "quote:pck-chain");
+    struct cczi_pck pck;
+    rc = cczi_pck_from_cert(&pck, leaf, err);
+    struct ccz_platform p = {.tee = tee, .ca = cczi_pck_ca_of(ccz_cert_issuer(leaf))};
+    memcpy(p.fmspc, pck.fmspc, sizeof(p.fmspc));
+    if (rc == CCZ_OK)
+        rc = ccz_sha256(p.pck_issuer, ccz_cert_issuer(leaf));
+    if (rc == CCZ_OK)
+        *out = p;
+    return rc;
+}
+
 ccz_rc ccz_quote_platform(struct ccz_platform *out, const struct ccz_quote *q, struct ccz_err *err)
 {
     enum { CERT_PCK_LEAF = 4, CERT_PCK_CHAIN = 5 };
@@ -178,23 +222,5 @@ ccz_rc ccz_quote_platform(struct ccz_platform *out, const struct ccz_quote *q, s
         return ccz_fail(err, CCZ_E_UNSUPPORTED, "quote:pck-missing", q->cert_type,
                         "the quote carries no PCK certificate (certification type %u)",
                         q->cert_type);
-    struct ccz_span pem = q->cert_data;
-    ccz_rc rc = CCZ_E_NOT_FOUND;
-    CCZ_AUTO(ccz_cert) leaf = NULL;
-    do { /* the leaf comes first in practice; see chain.c */
-        ccz_cert_free(leaf);
-        leaf = NULL;
-        rc = cczi_pem_cert(&leaf, &pem, err);
-    } while (rc == CCZ_OK && ccz_cert_is_ca(leaf));
-    if (rc != CCZ_OK)
-        return cczi_at(err, rc == CCZ_E_NOT_FOUND ? CCZ_E_FORMAT : rc, "quote:pck-chain");
-    struct cczi_pck pck;
-    rc = cczi_pck_from_cert(&pck, leaf, err);
-    struct ccz_platform p = {.tee = q->tee};
-    memcpy(p.fmspc, pck.fmspc, sizeof(p.fmspc));
-    if (rc == CCZ_OK)
-        rc = ccz_sha256(p.pck_issuer, ccz_cert_issuer(leaf));
-    if (rc == CCZ_OK)
-        *out = p;
-    return rc;
+    return ccz_platform_from_pem(out, q->tee, q->cert_data, err);
 }

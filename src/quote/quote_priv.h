@@ -161,6 +161,8 @@ CCZ_MUST_USE ccz_rc cczi_pck_ext_parse(struct cczi_pck *out, struct ccz_span ext
                                        struct ccz_err *err);
 CCZ_MUST_USE ccz_rc cczi_pck_from_cert(struct cczi_pck *out, const struct ccz_cert *leaf,
                                        struct ccz_err *err);
+/* @param name  DER name of a CA */
+enum ccz_pck_ca cczi_pck_ca_of(struct ccz_span name);
 
 /* ------------------------------------------------------------------------ JSON, with a sticky
  * error */
@@ -309,10 +311,6 @@ enum ccz_tcb_status cczi_tcb_relaunch(enum ccz_tcb_status launch, enum ccz_tcb_s
 /* Status of a PCS spelling; CCZ_TCB_NONE if unknown. */
 enum ccz_tcb_status cczi_tcb_status_from(struct ccz_span name);
 
-/* Appends the DER of a revocation list given as DER, PEM or hex of DER. */
-CCZ_MUST_USE ccz_rc cczi_crl_der(struct ccz_buf *der, struct ccz_span in, const char *where,
-                                 struct ccz_err *err);
-
 /* ------------------------------------------------------------------------------ evidence */
 
 /* What an AMD VEK certificate says (snp_vek.c). */
@@ -355,10 +353,6 @@ static inline void cczi_evidence_freep(struct cczi_evidence **e)
 {
     cczi_evidence_free(*e);
 }
-/* As cczi_evidence_new(), signatures included; for those who only want to know. */
-CCZ_MUST_USE ccz_rc cczi_evidence_check(const struct ccz_quote *q, const struct ccz_roots *roots,
-                                        const struct ccz_collateral *collateral,
-                                        struct ccz_err *err);
 
 enum { CCZI_CACHE_KEY_SIZE = 32 };
 CCZ_MUST_USE ccz_rc cczi_cache_key(uint8_t key[CCZI_CACHE_KEY_SIZE], const struct ccz_quote *q,

@@ -303,6 +303,7 @@ ccz_rc ccz_snp_report_parse(struct ccz_snp_report *out, struct ccz_span evidence
             ccz_span_sub(evidence, CCZ_SNP_REPORT_SIZE, evidence.size - CCZ_SNP_REPORT_SIZE), err);
     if (rc != CCZ_OK)
         return rc;
+    r.reported_tcb = ccz_span_sub(r.signed_bytes, AT_REPORTED_TCB, 8);
     r.vek = r.signer == CCZ_SNP_VLEK ? table.vlek : table.vcek;
     r.ca = table.ca;
     r.ark = table.ark;

@@ -175,3 +175,15 @@ ccz_rc cczi_vek_from_cert(struct cczi_vek *out, const struct ccz_cert *cert,
         values[i] = ccz_cert_ext(NULL, cert, cczi_vek_oids[i]);
     return cczi_vek_read(out, values, signer, err);
 }
+
+enum ccz_snp_product ccz_snp_report_product(const struct ccz_snp_report *r)
+{
+    CCZ_AUTO(ccz_cert) cert = NULL;
+    struct cczi_vek vek;
+    if (r->claims.product != CCZ_SNP_NONE || r->vek.size == 0)
+        return r->claims.product;
+    if (ccz_cert_parse(&cert, r->vek, NULL) != CCZ_OK ||
+        cczi_vek_from_cert(&vek, cert, r->signer, NULL) != CCZ_OK)
+        return CCZ_SNP_NONE;
+    return vek.product;
+}

@@ -34,7 +34,7 @@ struct ccz_verifier {
     const struct ccz_policy *policy;
     size_t verdicts_len;
     int64_t verdict_age_s;
-    ccz_rc (*fetch)(void *arg, struct ccz_span quote, struct ccz_err *err);
+    ccz_rc (*fetch)(void *arg, struct ccz_span evidence, struct ccz_err *err);
     void *fetch_arg;
     struct ccz_verify_cache *cache; /* outlives reloads: its keys name the collateral's content */
     pthread_mutex_t lock;           /* guards `now` */
@@ -63,56 +63,75 @@ static struct snapshot *snapshot_now(struct ccz_verifier *v)
     return s;
 }
 
-/* A software TEE that plays an AMD processor has its ARK in snp/ark.pem. */
-static ccz_rc load_simulated_ark(struct authority *a, const char *dir, struct ccz_err *err)
+static ccz_rc path_in(char path[PATH_SIZE], const char *dir, const char *name, struct ccz_err *err)
 {
-    char path[PATH_SIZE];
-    int n = snprintf(path, sizeof(path), "%s/snp/ark.pem", dir);
-    if (n < 0 || (size_t)n >= sizeof(path))
+    int n = snprintf(path, PATH_SIZE, "%s/%s", dir, name);
+    if (n < 0 || n >= PATH_SIZE)
         return ccz_refuse_num(err, CCZ_E_LIMIT, "verifier:path", n, PATH_SIZE - 1);
-    if (access(path, F_OK) != 0)
-        return CCZ_OK;
-    CCZ_AUTO_BUF ark;
-    ccz_buf_init(&ark, ROOT_CERT_SIZE_MAX);
-    ccz_rc rc = ccz_file_read(&ark, path, err);
-    if (rc == CCZ_OK)
-        rc = ccz_snp_roots_add_cert(&a->snp_roots, ccz_buf_span(&ark), true, err);
-    return rc;
+    return CCZ_OK;
 }
 
-static ccz_rc load_simulated(struct authority *a, const char *dir, struct ccz_err *err)
+/* A software TEE that plays an AMD processor has its ARK in snp/ark.pem, or apart from bundles. */
+static ccz_rc add_simulated_ark(struct ccz_snp_roots *roots, const char *dir, struct ccz_err *err)
+{
+    static const char *const names[] = {"snp-ark.pem", "snp/ark.pem"};
+    CCZ_AUTO_BUF ark;
+    ccz_buf_init(&ark, ROOT_CERT_SIZE_MAX);
+    for (size_t i = 0; i < 2; i++) {
+        char path[PATH_SIZE];
+        ccz_rc rc = path_in(path, dir, names[i], err);
+        if (rc == CCZ_OK && access(path, F_OK) != 0)
+            continue;
+        if (rc == CCZ_OK)
+            rc = ccz_file_read(&ark, path, err);
+        return rc == CCZ_OK ? ccz_snp_roots_add_cert(roots, ccz_buf_span(&ark), true, err) : rc;
+    }
+    return CCZ_OK;
+}
+
+ccz_rc ccz_verifier_sim_roots(struct ccz_roots *intel, struct ccz_snp_roots *amd, const char *dir,
+                              struct ccz_err *err)
 {
     char path[PATH_SIZE];
-    int n = snprintf(path, sizeof(path), "%s/root.pem", dir);
-    if (n < 0 || (size_t)n >= sizeof(path))
-        return ccz_refuse_num(err, CCZ_E_LIMIT, "verifier:path", n, PATH_SIZE - 1);
     CCZ_AUTO_BUF root;
     ccz_buf_init(&root, ROOT_CERT_SIZE_MAX);
-    ccz_rc rc = ccz_file_read(&root, path, err);
+    ccz_rc rc = path_in(path, dir, "root.pem", err);
     if (rc == CCZ_OK)
-        rc = ccz_roots_add_cert(&a->roots, ccz_buf_span(&root), true, err);
+        rc = ccz_file_read(&root, path, err);
     if (rc == CCZ_OK)
-        rc = load_simulated_ark(a, dir, err);
-    if (rc == CCZ_OK)
-        rc = ccz_pcs_load_all(&a->pcs, dir, &a->roots, &a->snp_roots, err);
-    if (rc == CCZ_OK)
-        ccz_log(CCZ_LOG_WARN, "verifier", "SIMULATED platforms are trusted: root=%s", path);
-    return rc;
+        rc = ccz_roots_add_cert(intel, ccz_buf_span(&root), true, err);
+    return rc == CCZ_OK ? add_simulated_ark(amd, dir, err) : rc;
 }
 
 /* An empty directory is fine if it can be filled. */
-static ccz_rc load_genuine(struct authority *a, const struct ccz_verifier *v, struct ccz_err *err)
+static ccz_rc load_bundles(struct authority *a, const char *dir, bool fills, struct ccz_err *err)
 {
     struct ccz_err why = {0};
-    ccz_rc rc = ccz_roots_add_intel(&a->roots);
-    if (rc == CCZ_OK)
-        rc = ccz_snp_roots_add_amd(&a->snp_roots);
-    if (rc == CCZ_OK)
-        rc = ccz_pcs_load_all(&a->pcs, v->collateral_dir, &a->roots, &a->snp_roots, &why);
-    if (v->fetch && rc == CCZ_E_NOT_FOUND && strcmp(why.where, "pcs:empty") == 0)
+    ccz_rc rc = ccz_pcs_load_all(&a->pcs, dir, &a->roots, &a->snp_roots, &why);
+    if (fills && rc == CCZ_E_NOT_FOUND && strcmp(why.where, "pcs:empty") == 0)
         return CCZ_OK;
     if (rc != CCZ_OK && err)
         *err = why;
+    return rc;
+}
+
+static ccz_rc load_genuine(struct authority *a, const struct ccz_verifier *v, struct ccz_err *err)
+{
+    ccz_rc rc = ccz_roots_add_intel(&a->roots);
+    if (rc == CCZ_OK)
+        rc = ccz_snp_roots_add_amd(&a->snp_roots);
+    return rc == CCZ_OK ? load_bundles(a, v->collateral_dir, v->fetch, err) : rc;
+}
+
+static ccz_rc load_simulated(struct authority *a, const struct ccz_verifier *v,
+                             struct ccz_err *err)
+{
+    const char *dir = v->trust_sim_dir;
+    ccz_rc rc = ccz_verifier_sim_roots(&a->roots, &a->snp_roots, dir, err);
+    if (rc == CCZ_OK)
+        rc = load_bundles(a, dir, v->fetch && !v->collateral_dir, err);
+    if (rc == CCZ_OK)
+        ccz_log(CCZ_LOG_WARN, "verifier", "SIMULATED platforms are trusted: root=%s/root.pem", dir);
     return rc;
 }
 
@@ -126,7 +145,7 @@ static ccz_rc load(struct snapshot **out, const struct ccz_verifier *v, struct c
     if (v->collateral_dir)
         rc = load_genuine(&s->genuine, v, err);
     if (rc == CCZ_OK && v->trust_sim_dir)
-        rc = load_simulated(&s->simulated, v->trust_sim_dir, err);
+        rc = load_simulated(&s->simulated, v, err);
     if (rc == CCZ_OK && v->verdicts_len > 0 &&
         cczi_verdicts_new(&s->verdicts, v->verdicts_len, v->verdict_age_s) != CCZ_OK)
         rc = ccz_fail(err, CCZ_E_NOMEM, "verifier:memory", 0, "out of memory");
@@ -159,8 +178,6 @@ ccz_rc ccz_verifier_new(struct ccz_verifier **out, const struct ccz_verifier_cfg
     if (cfg->verdicts_len > CCZ_VERIFIER_VERDICTS_MAX || cfg->verdict_age_s < 0)
         return ccz_fail(err, CCZ_E_ARG, "verifier:config", (int64_t)cfg->verdicts_len,
                         "at most %d verdicts, and no negative age", CCZ_VERIFIER_VERDICTS_MAX);
-    if (cfg->fetch && !cfg->collateral_dir)
-        return ccz_fail(err, CCZ_E_ARG, "verifier:config", 0, "no directory to fetch into");
     struct ccz_verifier *v = calloc(1, sizeof(*v));
     if (!v || pthread_mutex_init(&v->lock, NULL) != 0) {
         free(v);
@@ -282,9 +299,15 @@ static ccz_rc choose_now(struct choice *c, struct ccz_verifier *v, const struct 
     return choose(&c->collateral, &c->whose, c->s, q, err);
 }
 
-static bool is_expired(const struct choice *c, int64_t now_s)
+/* Whose directory the fetching function fills. */
+static const struct authority *filled(const struct ccz_verifier *v, const struct snapshot *s)
 {
-    return c->whose == &c->s->genuine && ccz_collateral_expires(c->collateral) < now_s;
+    return v->collateral_dir ? &s->genuine : &s->simulated;
+}
+
+static bool is_expired(const struct choice *c, const struct ccz_verifier *v, int64_t now_s)
+{
+    return c->whose == filled(v, c->s) && ccz_collateral_expires(c->collateral) < now_s;
 }
 
 /* Asks for what is missing or has expired. Another thread may have read the directory since. */
@@ -294,7 +317,7 @@ static ccz_rc choose_or_fetch(struct choice *c, struct ccz_verifier *v, const st
     int64_t now_s = ccz_clock_now_s(v->clock);
     ccz_rc rc = choose_now(c, v, q, err);
     bool missing = rc == CCZ_E_NOT_FOUND || rc == CCZ_E_UNSUPPORTED;
-    if (!v->fetch || !(missing || (rc == CCZ_OK && is_expired(c, now_s))))
+    if (!v->fetch || !(missing || (rc == CCZ_OK && is_expired(c, v, now_s))))
         return rc;
     struct ccz_err why = {0};
     ccz_rc fetched = v->fetch(v->fetch_arg, quote, &why);
@@ -303,7 +326,7 @@ static ccz_rc choose_or_fetch(struct choice *c, struct ccz_verifier *v, const st
     if (fetched != CCZ_OK)
         return missing ? fetched : rc; /* what has expired is refused below */
     rc = choose_now(c, v, q, err);
-    if (rc == CCZ_OK && !is_expired(c, now_s))
+    if (rc == CCZ_OK && !is_expired(c, v, now_s))
         return CCZ_OK;
     rc = ccz_verifier_reload(v, err);
     return rc == CCZ_OK ? choose_now(c, v, q, err) : rc;
@@ -378,13 +401,70 @@ static ccz_rc verify_snp(const struct snapshot *s, struct ccz_claims *claims,
     return why.rc;
 }
 
+static bool has_valid(const struct authority *a, enum ccz_snp_product product,
+                      enum ccz_snp_signer signer, int64_t now_s)
+{
+    for (size_t i = 0; i < ccz_pcs_snp_len(a->pcs); i++) {
+        const struct ccz_snp_collateral *c = ccz_pcs_snp_at(a->pcs, i).collateral;
+        if (ccz_snp_collateral_product(c) == product && ccz_snp_collateral_signer(c) == signer)
+            return ccz_snp_collateral_expires(c) >= now_s;
+    }
+    return false;
+}
+
+/* Is something not there, or not any more, that a report of its form needs? Reports are anybody's: what there is
+ * nothing to fetch for must not cost a request or a reload. */
+static bool lacks_snp(const struct ccz_verifier *v, const struct snapshot *s,
+                      struct ccz_span evidence, int64_t now_s, const struct ccz_err *why)
+{
+    struct ccz_snp_report r;
+    if (!v->fetch || ccz_snp_report_parse(&r, evidence, NULL) != CCZ_OK)
+        return false;
+    enum ccz_snp_product product = ccz_snp_report_product(&r);
+    return !has_valid(filled(v, s), product, r.signer, now_s) ||
+           (r.vek.size == 0 && strcmp(why->where, "snp:vek-missing") == 0);
+}
+
+/* Once more with what could be fetched. If that fails, the reason is the better one where something was missing; what
+ * has expired stays expired. */
+static ccz_rc fetch_snp(struct choice *c, struct ccz_verifier *v, struct ccz_claims *claims,
+                        struct ccz_span evidence, const struct ccz_snp_verify_cfg *cfg,
+                        struct ccz_err *why)
+{
+    struct ccz_err e = {0};
+    ccz_rc rc = why->rc;
+    if (v->fetch(v->fetch_arg, evidence, &e) != CCZ_OK) {
+        if (rc == CCZ_E_NOT_FOUND)
+            *why = e;
+        return why->rc;
+    }
+    snapshot_free(c->s); /* another thread may have read the directory since */
+    c->s = snapshot_now(v);
+    rc = verify_snp(c->s, claims, evidence, *cfg, &e);
+    if (rc != CCZ_OK && lacks_snp(v, c->s, evidence, cfg->now_s, &e)) {
+        rc = ccz_verifier_reload(v, &e);
+        snapshot_free(c->s);
+        c->s = snapshot_now(v);
+        if (rc == CCZ_OK)
+            rc = verify_snp(c->s, claims, evidence, *cfg, &e);
+    }
+    *why = e;
+    return rc;
+}
+
 static ccz_rc verify(struct choice *c, struct ccz_verifier *v, struct ccz_claims *claims,
                      struct ccz_span evidence, int64_t now_s, struct ccz_err *err)
 {
     if (!ccz_snp_is_report(evidence))
         return verify_quote(c, v, claims, evidence, now_s, err);
     const struct ccz_snp_verify_cfg cfg = {.now_s = now_s, .cache = v->cache};
-    return verify_snp(c->s, claims, evidence, cfg, err);
+    struct ccz_err why = {0};
+    ccz_rc rc = verify_snp(c->s, claims, evidence, cfg, &why);
+    if (rc != CCZ_OK && lacks_snp(v, c->s, evidence, now_s, &why))
+        rc = fetch_snp(c, v, claims, evidence, &cfg, &why);
+    if (rc != CCZ_OK && err)
+        *err = why;
+    return rc;
 }
 
 /* -------------------------------------------------------------------------------- judging */

@@ -7,14 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void must(bool ok, const char *what)
-{
-    if (!ok) {
-        fprintf(stderr, "fake PCS: %s\n", what);
-        abort();
-    }
-}
-
 /* --------------------------------------------------------------------------------- answers */
 
 static void put_escaped(struct ccz_buf *out, struct ccz_span text, const struct fake_knobs *k)
@@ -70,13 +62,14 @@ static const struct ccz_collateral_src *choose(const struct fake_knobs *k, const
 struct found {
     struct ccz_span body, chain;
     const char *header;
-    bool crl;
+    bool crl, vlek;
 };
 
 static bool find_amd(struct found *out, const struct fake_amd *a, const char *path)
 {
     if (!a || (strncmp(path, "/vcek/v1/", 9) != 0 && strncmp(path, "/vlek/v1/", 9) != 0))
         return false;
+    out->vlek = strncmp(path, "/vlek/", 6) == 0;
     if (strstr(path, "/cert_chain"))
         out->header = "chain";
     else if (strstr(path, "/crl"))
@@ -93,7 +86,8 @@ static bool find(struct found *out, struct fake_pcs *f, const char *path, const 
     if (find_amd(out, k->amd, path))
         return true;
     if (strstr(path, "/pckcert") && k->pck_leaf.size > 0) {
-        *out = (struct found){k->pck_leaf, k->pck_chain, "SGX-PCK-Certificate-Issuer-Chain", false};
+        *out = (struct found){k->pck_leaf, k->pck_chain, "SGX-PCK-Certificate-Issuer-Chain", false,
+                              false};
         return true;
     }
     const struct ccz_collateral_src *s = choose(k, path, query);
@@ -102,14 +96,16 @@ static bool find(struct found *out, struct fake_pcs *f, const char *path, const 
     if (!s)
         return false;
     if (strstr(path, "/tcb"))
-        *out = (struct found){s->tcb_info, s->tcb_info_chain, "TCB-Info-Issuer-Chain", false};
+        *out =
+            (struct found){s->tcb_info, s->tcb_info_chain, "TCB-Info-Issuer-Chain", false, false};
     else if (strstr(path, "/qe/identity"))
         *out = (struct found){s->qe_identity, s->qe_identity_chain,
-                              "SGX-Enclave-Identity-Issuer-Chain", false};
+                              "SGX-Enclave-Identity-Issuer-Chain", false, false};
     else if (strstr(path, "/pckcrl"))
-        *out = (struct found){s->pck_crl, s->pck_crl_chain, "SGX-PCK-CRL-Issuer-Chain", true};
+        *out =
+            (struct found){s->pck_crl, s->pck_crl_chain, "SGX-PCK-CRL-Issuer-Chain", true, false};
     else if (strstr(path, "rootcacrl") || strstr(path, "IntelSGXRootCA.der"))
-        *out = (struct found){s->root_ca_crl, {NULL, 0}, NULL, true};
+        *out = (struct found){s->root_ca_crl, {NULL, 0}, NULL, true, false};
     else
         return false;
     return true;
@@ -122,7 +118,7 @@ static void answer_found(struct fake_pcs *f, struct fake_answer *out, struct fou
     ccz_buf_clear(&f->body);
     ccz_buf_clear(&f->chain);
     if (chain) {
-        ccz_pem_put(&f->body, "CERTIFICATE", ccz_buf_span(&k->amd->ask));
+        ccz_pem_put(&f->body, "CERTIFICATE", ccz_buf_span(x->vlek ? &k->amd->asvk : &k->amd->ask));
         ccz_pem_put(&f->body, "CERTIFICATE", ccz_buf_span(&k->amd->ark));
     } else if (defect && k->body.ptr) {
         ccz_buf_put_span(&f->body, k->body);
@@ -210,83 +206,4 @@ void fake_pcs_close(struct fake_pcs *f)
 int fake_pcs_requests(struct fake_pcs *f)
 {
     return atomic_exchange(&f->site.requests, 0);
-}
-
-/* ------------------------------------------------------------------------------------- AMD */
-
-#define VEK_OID "1.3.6.1.4.1.3704.1"
-
-static void issue(struct ccz_buf *out, const char *cn, const struct ccz_key *key,
-                  const struct ccz_cert *issuer, const struct ccz_key *issuer_key,
-                  const struct ccz_cert_ext_in *ext, size_t ext_len)
-{
-    struct ccz_err err = {0};
-    const struct ccz_cert_cfg cfg = {.cn = cn,
-                                     .key = key,
-                                     .issuer = issuer,
-                                     .issuer_key = issuer_key,
-                                     .not_before_s = KIT_NOW_S - 86400,
-                                     .not_after_s = KIT_NOW_S + 86400 * 3650L,
-                                     .ca = ext_len == 0,
-                                     .ext = ext,
-                                     .ext_len = ext_len};
-    ccz_buf_init(out, CCZ_CERT_SIZE_MAX);
-    must(ccz_cert_issue(out, &cfg, &err) == CCZ_OK, err.msg);
-}
-
-static void make_vek(struct fake_amd *a, bool turin, const struct ccz_key *key,
-                     const struct ccz_cert *ask, const struct ccz_key *ask_key)
-{
-    static const char *const oids[] = {VEK_OID ".3.1", VEK_OID ".3.2", VEK_OID ".3.3",
-                                       VEK_OID ".3.8", VEK_OID ".3.9"};
-    static const int at[2][5] = {{0, 1, 6, 7, 2}, {1, 2, 3, 7, 0}};
-    struct ccz_buf value[5];
-    struct ccz_cert_ext_in ext[6];
-    for (int i = 0; i < 5; i++) {
-        ccz_buf_init(&value[i], 64);
-        ccz_der_put_uint(&value[i], CCZ_DER_INTEGER, a->tcb[at[turin][i]]);
-        ext[i] = (struct ccz_cert_ext_in){.oid = oids[i], .value = ccz_buf_span(&value[i])};
-    }
-    ext[5] = (struct ccz_cert_ext_in){.oid = VEK_OID ".4",
-                                      .value = CCZ_SPAN(a->chip_id, turin ? 8 : 64)};
-    issue(&a->vek, "SEV-VCEK", key, ask, ask_key, ext, 6);
-    for (int i = 0; i < 5; i++)
-        ccz_buf_free(&value[i]);
-}
-
-void fake_amd_new(struct fake_amd *a, bool turin)
-{
-    *a = (struct fake_amd){.tcb = {4, 0, 0, 0, 0, 0, 22, 213}};
-    struct ccz_key *key[3];
-    CCZ_AUTO(ccz_cert) ark = NULL;
-    CCZ_AUTO(ccz_cert) ask = NULL;
-    for (int i = 0; i < 3; i++)
-        must(ccz_key_generate(&key[i], CCZ_P384) == CCZ_OK, "key");
-    memset(a->chip_id, 0xc1, turin ? 8 : 64);
-    if (turin)
-        memcpy(a->tcb, "\1\2\3\4\0\0\0\5", 8);
-    issue(&a->ark, "ARK-Milan", key[0], NULL, NULL, NULL, 0);
-    must(ccz_cert_parse(&ark, ccz_buf_span(&a->ark), NULL) == CCZ_OK, "ARK");
-    issue(&a->ask, "SEV-Milan", key[1], ark, key[0], NULL, 0);
-    must(ccz_cert_parse(&ask, ccz_buf_span(&a->ask), NULL) == CCZ_OK, "ASK");
-    make_vek(a, turin, key[2], ask, key[1]);
-    ccz_buf_init(&a->crl, CCZ_CERT_SIZE_MAX);
-    must(ccz_crl_issue(&a->crl, ark, key[0], KIT_NOW_S - 60, KIT_NOW_S + 30 * 86400, NULL, 0) ==
-             CCZ_OK,
-         "CRL");
-    ccz_buf_init(&a->later_crl, CCZ_CERT_SIZE_MAX);
-    must(ccz_crl_issue(&a->later_crl, ark, key[0], KIT_NOW_S, KIT_NOW_S + 60 * 86400, NULL, 0) ==
-             CCZ_OK,
-         "CRL");
-    for (int i = 0; i < 3; i++)
-        ccz_key_free(key[i]);
-}
-
-void fake_amd_free(struct fake_amd *a)
-{
-    ccz_buf_free(&a->ark);
-    ccz_buf_free(&a->ask);
-    ccz_buf_free(&a->crl);
-    ccz_buf_free(&a->vek);
-    ccz_buf_free(&a->later_crl);
 }

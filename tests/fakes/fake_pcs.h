@@ -6,9 +6,13 @@
 
 #include "quote/kit.h"
 
-/* What AMD publishes for one chip; made by fake_amd_new(). */
+#include <cczoo/snp.h>
+
+/* What AMD publishes for one chip, Milan or Turin, and a report of it; made by fake_amd_new() (fake_amd.c). */
 struct fake_amd {
-    struct ccz_buf ark, ask, crl, vek, later_crl;
+    bool turin;
+    struct ccz_buf ark, ask, asvk, crl, vek, later_crl, report;
+    struct ccz_snp_roots roots;
     uint8_t chip_id[64], tcb[8];
 };
 void fake_amd_new(struct fake_amd *a, bool turin);

@@ -78,7 +78,8 @@ static inline ccz_rc fix_call_as(struct ccz_buf *response, struct ccz_kms_store 
                                  const struct ccz_ratls_peer *peer, const char *method,
                                  struct ccz_span body, struct ccz_err *err)
 {
-    static const struct ccz_kms_info info = {"test", "sim-sgx", true, FIX_NOW};
+    static const struct ccz_kms_info info = {
+        .version = "test", .tee = "sim-sgx", .simulated = true, .started_s = FIX_NOW};
     char path[64];
     (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, method);
     struct ccz_kms_request req = {path, body, peer, "192.0.2.1:4711", FIX_NOW, &info};

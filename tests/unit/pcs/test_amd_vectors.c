@@ -29,9 +29,16 @@ static int is_snp(const struct dirent *e)
     return strncmp(e->d_name, "snp", 3) == 0;
 }
 
-static bool is_turin(struct ccz_span ark)
+static const char *line_of(struct ccz_span ark)
 {
-    return memmem(ark.ptr, ark.size, "ARK-Turin", 9) != NULL;
+    static const char *const lines[] = {"Milan", "Genoa", "Turin"};
+    for (int i = 0; i < 3; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "ARK-%s", lines[i]);
+        if (memmem(ark.ptr, ark.size, name, strlen(name)))
+            return lines[i];
+    }
+    return "none";
 }
 
 static bool check_set(const char *set)
@@ -46,23 +53,25 @@ static bool check_set(const char *set)
     there &= load(&vek, set, "collateral/vcek.der");
     if (!there || report.size < 1184)
         return false;
-    const struct ccz_span none = {NULL, 0}, a = ccz_buf_span(&ark), b = ccz_buf_span(&ask),
-                          c = ccz_buf_span(&vek);
-    struct ccz_pcs_want_amd w = {.product = is_turin(a) ? "Turin" : "Milan"};
+    const struct cczi_amd_parts parts = {
+        ccz_buf_span(&ark), ccz_buf_span(&ask), {NULL, 0}, ccz_buf_span(&vek)};
+    struct ccz_snp_roots roots = {0};
+    struct ccz_pcs_want_amd w = {.product = line_of(parts.ark)};
+    CHECK(ccz_snp_roots_add_amd(&roots) == CCZ_OK);
     memcpy(w.tcb, report.ptr + TCB_AT, sizeof(w.tcb));
     memcpy(w.chip_id, report.ptr + CHIP_AT, sizeof(w.chip_id));
-    ccz_rc rc = cczi_amd_check(a, b, none, c, &w, &until_s, &err);
+    ccz_rc rc = cczi_amd_check(&until_s, &parts, &w, &roots, &err);
     if (rc != CCZ_OK)
         fprintf(stderr, "%s: %s: %s\n", set, err.where, err.msg);
     CHECK(rc == CCZ_OK);
     w.tcb[7]++;
-    CHECK(cczi_amd_check(a, b, none, c, &w, &until_s, &err) == CCZ_E_MISMATCH);
+    CHECK(cczi_amd_check(&until_s, &parts, &w, &roots, &err) == CCZ_E_MISMATCH);
     w.tcb[7]--;
     w.chip_id[7] ^= 1;
-    CHECK(cczi_amd_check(a, b, none, c, &w, &until_s, &err) == CCZ_E_MISMATCH);
+    CHECK(cczi_amd_check(&until_s, &parts, &w, &roots, &err) == CCZ_E_MISMATCH);
     w.chip_id[7] ^= 1;
     vek.ptr[vek.size - 1] ^= 1; /* its signature */
-    CHECK(cczi_amd_check(a, b, none, c, &w, &until_s, &err) != CCZ_OK);
+    CHECK(cczi_amd_check(&until_s, &parts, &w, &roots, &err) != CCZ_OK);
     return true;
 }
 

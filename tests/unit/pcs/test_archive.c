@@ -54,8 +54,11 @@ static void export(struct world *w, const char *dir, int64_t now_s)
     struct ccz_err err = {0};
     char copy[512];
     (void)snprintf(copy, sizeof(copy), "%s", dir);
-    const struct ccz_pcs_export_cfg cfg = {
-        .dir = copy, .roots = &w->sgx.roots, .key = w->key, .now_s = now_s};
+    const struct ccz_pcs_export_cfg cfg = {.dir = copy,
+                                           .roots = &w->sgx.roots,
+                                           .snp_roots = &w->amd.roots,
+                                           .key = w->key,
+                                           .now_s = now_s};
     ccz_buf_init(&w->archive, 16 << 20);
     test_said(ccz_pcs_export(&w->archive, &cfg, &err), &err, CCZ_OK, "");
 }
@@ -72,8 +75,10 @@ static void world_new(struct world *w)
     kit_write(&w->tdx, make_dir("site/other"));
     write_amd(&w->amd, make_dir("site/snp-Milan-vcek"));
     (void)snprintf(w->dir, sizeof(w->dir), "%s", test_path("airgap"));
-    w->import = (struct ccz_pcs_import_cfg){
-        .dir = w->dir, .roots = &w->sgx.roots, .now_s = KIT_NOW_S + DAY};
+    w->import = (struct ccz_pcs_import_cfg){.dir = w->dir,
+                                            .roots = &w->sgx.roots,
+                                            .snp_roots = &w->amd.roots,
+                                            .now_s = KIT_NOW_S + DAY};
     CHECK(ccz_pcs_signer(w->import.signer, w->key) == CCZ_OK);
     export(w, test_path("site"), KIT_NOW_S);
 }
@@ -348,8 +353,14 @@ static void test_paths(void)
     craft_refused(&w, m, 9, CCZ_E_EXISTS, "pcs:duplicate");
     m[8].path = "snp-Milan-vcek/ask.der";
     m[9] = (struct member){"snp-Milan-vcek/crl.der", ccz_buf_span(&w.amd.crl)};
-    craft_refused(&w, m, 10, CCZ_E_MISMATCH, "pcs:amd-ask");
+    craft_refused(&w, m, 10, CCZ_E_UNTRUSTED, "snp:ca-name");
+    m[8].data = ccz_buf_span(&w.amd.asvk); /* of the other kind of key */
+    craft_refused(&w, m, 10, CCZ_E_MISMATCH, "pcs:other-platform");
     m[8].data = ccz_buf_span(&w.amd.ask);
+    const struct ccz_snp_roots *roots = w.import.snp_roots;
+    w.import.snp_roots = NULL; /* nobody's ARK is trusted unless told */
+    craft_refused(&w, m, 10, CCZ_E_UNTRUSTED, "snp:root");
+    w.import.snp_roots = roots;
     char vek[256], chip[129];
     ccz_hex(chip, w.amd.chip_id, 64);
     (void)snprintf(vek, sizeof(vek), "snp-Milan-vcek/%s/05000000000016d5.vek.der", chip);

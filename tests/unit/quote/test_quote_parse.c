@@ -289,12 +289,74 @@ static void test_platform(void)
             CHECK(ccz_quote_platform(&p, &q, &err) == CCZ_OK);
             CHECK(p.tee == want.tee && memcmp(p.fmspc, want.fmspc, 6) == 0);
             CHECK(memcmp(p.pck_issuer, want.pck_issuer, 32) == 0);
+            CHECK(p.ca == want.ca && p.ca != CCZ_PCK_CA_NONE);
+            CHECK(ccz_platform_from_pem(&p, q.tee, q.cert_data, &err) == CCZ_OK);
+            CHECK(p.ca == want.ca && memcmp(p.fmspc, want.fmspc, 6) == 0);
         } else {
             CHECK(ccz_quote_platform(&p, &q, &err) == CCZ_E_UNSUPPORTED);
             CHECK(strcmp(err.where, "quote:pck-missing") == 0 && p.tee == CCZ_TEE_NONE);
         }
         kit_free(&k);
     }
+}
+
+static void refuses_origin(const struct kit *k, const struct ccz_roots *roots, const char *where)
+{
+    struct ccz_quote q;
+    struct ccz_err err = {0};
+    CHECK(ccz_quote_parse(&q, ccz_buf_span(&k->quote), NULL) == CCZ_OK);
+    CHECK(ccz_quote_check_origin(&q, roots, NULL, &err) != CCZ_OK);
+    CHECK(strcmp(err.where, where) == 0);
+}
+
+/* Who made the attestation key is known without collateral; what the quote says is not looked at. */
+static void test_origin(void)
+{
+    struct kit k;
+    struct ccz_quote q;
+    struct ccz_platform p;
+    struct ccz_err err = {0};
+    const struct ccz_roots nobody = {0};
+    make(&k, &layouts[0]);
+    CHECK(ccz_quote_parse(&q, ccz_buf_span(&k.quote), NULL) == CCZ_OK);
+    CHECK(ccz_quote_check_origin(&q, &k.roots, NULL, &err) == CCZ_OK);
+    refuses_origin(&k, &nobody, "quote:pck-root");
+    ((uint8_t *)(uintptr_t)q.qe_signature.ptr)[0] ^= 1;
+    refuses_origin(&k, &k.roots, "quote:qe-signature");
+    ((uint8_t *)(uintptr_t)q.qe_signature.ptr)[0] ^= 1;
+    ((uint8_t *)(uintptr_t)q.attest_key.ptr)[0] ^= 1;
+    refuses_origin(&k, &k.roots, "quote:qe-binding");
+    CHECK(ccz_platform_from_pem(&p, CCZ_TEE_SGX, k.src.pck_crl_chain, &err) == CCZ_E_FORMAT);
+    CHECK(strcmp(err.where, "quote:pck-chain") == 0 && p.tee == CCZ_TEE_NONE); /* CAs only */
+    kit_free(&k);
+}
+
+/* One list in three forms. */
+static void test_crl_forms(void)
+{
+    struct kit k;
+    struct ccz_err err = {0};
+    CCZ_AUTO_BUF der, pem, hex;
+    make(&k, &layouts[0]);
+    ccz_buf_init(&der, 1 << 16);
+    ccz_buf_init(&pem, 1 << 16);
+    ccz_buf_init(&hex, 1 << 17);
+    CHECK(ccz_crl_der(&der, k.src.pck_crl, "test:crl", &err) == CCZ_OK);
+    const struct ccz_span want = ccz_buf_span(&der);
+    ccz_pem_put(&pem, "X509 CRL", want);
+    for (size_t i = 0; i < want.size; i++)
+        ccz_buf_printf(&hex, "%02x", want.ptr[i]);
+    const struct ccz_buf *const forms[] = {&pem, &hex};
+    for (size_t i = 0; i < 2; i++) {
+        CCZ_AUTO_BUF out;
+        ccz_buf_init(&out, 1 << 16);
+        CHECK(ccz_crl_der(&out, ccz_buf_span(forms[i]), "test:crl", &err) == CCZ_OK);
+        CHECK(ccz_span_eq(ccz_buf_span(&out), want));
+        ccz_buf_put_str((struct ccz_buf *)(uintptr_t)forms[i], "x");
+        CHECK(ccz_crl_der(&out, ccz_buf_span(forms[i]), "test:crl", &err) != CCZ_OK);
+        CHECK(strcmp(err.where, "test:crl") == 0);
+    }
+    kit_free(&k);
 }
 
 /* Bytes inside of the signature data that no length accounts for. */
@@ -382,6 +444,8 @@ static const struct ccz_test tests[] = {
     {"quote.pck_ext", test_pck_ext},
     {"quote.pck_ext_elements", test_pck_ext_elements},
     {"quote.platform", test_platform},
+    {"quote.origin", test_origin},
+    {"quote.crl_forms", test_crl_forms},
     {"quote.slack", test_slack},
     {"quote.pck_ext_slack", test_pck_ext_slack},
 };

@@ -48,11 +48,124 @@ static void test_hook(void)
     CHECK(ccz_verifier_verify(v, &claims, CCZ_SPAN("x", 1), &err) == CCZ_E_FORMAT);
     CHECK(hook.calls == 2);
     ccz_verifier_free(v);
-    struct ccz_verifier_cfg bad = cfg;
-    bad.collateral_dir = NULL;
-    bad.trust_sim_dir = test_path("empty");
-    test_said(ccz_verifier_new(&v, &bad, &err), &err, CCZ_E_ARG, "verifier:config");
+    /* a software TEE's directory is filled if there is no other: all it needs at the start is the root */
+    struct ccz_verifier_cfg sim = cfg;
+    sim.collateral_dir = NULL;
+    sim.trust_sim_dir = test_path("empty");
+    test_said(ccz_verifier_new(&v, &sim, &err), &err, CCZ_E_NOT_FOUND, "file:read");
+    CHECK(ccz_file_write(test_path("empty/root.pem"), ccz_buf_span(&k.root_pem), 0644,
+                         CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    CHECK(ccz_verifier_new(&v, &sim, &err) == CCZ_OK);
+    hook.calls = 0;
+    test_said(ccz_verifier_verify(v, &claims, ccz_buf_span(&k.quote), &err), &err, CCZ_E_NOT_FOUND,
+              "verifier:no-collateral");
+    CHECK(hook.calls == 1);
+    ccz_verifier_free(v);
+    sim.fetch = NULL;
+    test_said(ccz_verifier_new(&v, &sim, &err), &err, CCZ_E_NOT_FOUND, "pcs:empty");
     kit_free(&k);
+}
+
+/* --------------------------------------------------------------------------------- SEV-SNP */
+
+struct snp_world {
+    struct kit k;
+    struct fake_amd amd;
+    struct fake_pcs f;
+    struct ccz_http_client *client;
+    struct ccz_pcs_store *store;
+    struct ccz_verifier *v;
+};
+
+static void write_pem(const char *path, struct ccz_span der)
+{
+    CCZ_AUTO_BUF pem;
+    ccz_buf_init(&pem, 1 << 16);
+    ccz_pem_put(&pem, "CERTIFICATE", der);
+    CHECK(ccz_file_write(path, ccz_buf_span(&pem), 0644, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+}
+
+static void snp_world_new(struct snp_world *w)
+{
+    struct ccz_err err = {0};
+    test_setup();
+    *w = (struct snp_world){0};
+    test_kit(&w->k, CCZ_TEE_SGX, 1);
+    fake_amd_new(&w->amd, false);
+    fake_pcs_open(&w->f, &(struct fake_knobs){.amd = &w->amd});
+    w->client = test_client();
+    CHECK(ccz_dir_make(test_path("t"), 0755, NULL) == CCZ_OK);
+    CHECK(ccz_file_write(test_path("t/root.pem"), ccz_buf_span(&w->k.root_pem), 0644,
+                         CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    write_pem(test_path("t/snp-ark.pem"), ccz_buf_span(&w->amd.ark));
+    struct ccz_pcs_store_cfg sc =
+        test_cfg(test_path("t"), &w->k.roots, w->client, fake_url(&w->f.site, ""));
+    sc.snp_roots = &w->amd.roots;
+    w->store = test_store(&sc);
+    const struct ccz_verifier_cfg cfg = {.clock = {test_clock, NULL},
+                                         .trust_sim_dir = test_path("t"),
+                                         .fetch = ccz_pcs_store_fetch_evidence,
+                                         .fetch_arg = w->store};
+    test_said(ccz_verifier_new(&w->v, &cfg, &err), &err, CCZ_OK, "");
+}
+
+static void snp_world_free(struct snp_world *w)
+{
+    ccz_verifier_free(w->v);
+    ccz_pcs_store_free(w->store);
+    ccz_http_client_free(w->client);
+    fake_pcs_close(&w->f);
+    fake_amd_free(&w->amd);
+    kit_free(&w->k);
+}
+
+static ccz_rc verify_report(struct snp_world *w, struct ccz_err *err)
+{
+    struct ccz_claims claims;
+    *err = (struct ccz_err){0};
+    return ccz_verifier_verify(w->v, &claims, ccz_buf_span(&w->amd.report), err);
+}
+
+/* A verifier that knows an ARK and nothing else meets a report without certificates. */
+static void test_snp(void)
+{
+    enum { CHIP_AT = 0x1a0, SIGNATURE_AT = 0x2a0, DAY = 86400 };
+    struct snp_world w;
+    struct ccz_err err;
+    snp_world_new(&w);
+    test_said(verify_report(&w, &err), &err, CCZ_OK, "");
+    CHECK(fake_pcs_requests(&w.f) == 3);
+    test_said(verify_report(&w, &err), &err, CCZ_OK, "");
+    /* a forged report of a known chip: nothing is missing, nobody is asked */
+    w.amd.report.ptr[SIGNATURE_AT] ^= 1;
+    test_said(verify_report(&w, &err), &err, CCZ_E_SIG, "snp:signature");
+    w.amd.report.ptr[SIGNATURE_AT] ^= 1;
+    CHECK(fake_pcs_requests(&w.f) == 0);
+    /* forged ones of others: one request in 10 s */
+    fake_pcs_set(&w.f, &(struct fake_knobs){.amd = &w.amd, .on = "?blSPL", .status = 404});
+    test_now += 20;
+    for (int i = 0; i < 100; i++) {
+        w.amd.report.ptr[CHIP_AT] = (uint8_t)i;
+        ccz_rc rc = verify_report(&w, &err);
+        CHECK(rc == CCZ_E_NOT_FOUND || rc == CCZ_E_UNAVAILABLE);
+    }
+    CHECK(fake_pcs_requests(&w.f) == 1);
+    memcpy(w.amd.report.ptr + CHIP_AT, w.amd.chip_id, 64);
+    /* expired, and nothing newer to be had: refused, not bridged; then there is something newer */
+    test_now += 31 * DAY;
+    fake_pcs_set(&w.f, &(struct fake_knobs){.amd = &w.amd, .on = "/", .status = 503});
+    test_said(verify_report(&w, &err), &err, CCZ_E_EXPIRED, "snp:crl-expired");
+    CHECK(fake_pcs_requests(&w.f) == 1);
+    test_said(verify_report(&w, &err), &err, CCZ_E_EXPIRED, "snp:crl-expired");
+    CHECK(fake_pcs_requests(&w.f) == 0);
+    struct ccz_buf old = w.amd.crl;
+    w.amd.crl = w.amd.later_crl;
+    fake_pcs_set(&w.f, &(struct fake_knobs){.amd = &w.amd});
+    test_now += 10;
+    test_said(verify_report(&w, &err), &err, CCZ_OK, "");
+    CHECK(fake_pcs_requests(&w.f) == 2);
+    w.amd.crl = old;
+    snp_world_free(&w);
 }
 
 /* --------------------------------------------------------------------------- real collateral */
@@ -112,7 +225,7 @@ static void test_real(void)
     CCZ_AUTO(ccz_pcs_store) s = test_store(&sc);
     const struct ccz_verifier_cfg cfg = {.clock = {test_clock, NULL},
                                          .collateral_dir = dir,
-                                         .fetch = ccz_pcs_store_fetch_quote,
+                                         .fetch = ccz_pcs_store_fetch_evidence,
                                          .fetch_arg = s};
     CCZ_AUTO(ccz_verifier) v = NULL;
     CHECK(ccz_verifier_new(&v, &cfg, &err) == CCZ_OK);
@@ -140,6 +253,7 @@ static void test_real(void)
 
 static const struct ccz_test tests[] = {
     {"verifier.fetch_hook", test_hook},
+    {"verifier.fetch_snp", test_snp},
     {"verifier.fetch_real", test_real},
 };
 
