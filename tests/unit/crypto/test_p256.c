@@ -494,6 +494,26 @@ static void test_special_sums(void)
     BN_free(d);
 }
 
+/* Infinity is neutral on either side. */
+static void test_neutral(void)
+{
+    for (size_t e = 0; e < sizeof(engines) / sizeof(engines[0]); e++) {
+        const struct cczi_p256_curve *c = engines[e]->curve;
+        const struct cczi_p256_ref ref = {&engines[e]->base.at[1][2], true};
+        struct cczi_p256_jac point = {0}, sum, zero = {0};
+        c->sum(&point, &ref, 1);
+        sum = point;
+        c->add(&sum, &zero);
+        CHECK(memcmp(&sum, &point, sizeof(sum)) == 0);
+        sum = zero;
+        c->add(&sum, &point);
+        CHECK(memcmp(&sum, &point, sizeof(sum)) == 0);
+        sum = zero;
+        c->add(&sum, &zero);
+        CHECK(memcmp(&sum.z, &zero.z, sizeof(sum.z)) == 0);
+    }
+}
+
 /* r + n is x + 2^256: the same limbs as x, but no other way to write it. */
 static void test_carry(void)
 {
@@ -833,6 +853,7 @@ int main(int argc, char **argv)
         {"p256.range", test_range},
         {"p256.plus_order", test_plus_order},
         {"p256.special_sums", test_special_sums},
+        {"p256.neutral", test_neutral},
         {"p256.carry", test_carry},
         {"p256.wrapped_r", test_wrapped_r},
         {"p256.lanes", test_lanes},
