@@ -69,7 +69,8 @@ CCZ_DEFINE_AUTO(ccz_verifier)
 CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_sim_roots(struct ccz_roots *intel,
                                                    struct ccz_snp_roots *amd, const char *dir,
                                                    struct ccz_err *err);
-/** Reads the directories again; on failure what was loaded before stays in use. */
+/** Reads the directories again; on failure what was loaded before stays in use. Of several at a time, what the one
+ *  that began last has read stays. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_verifier_reload(struct ccz_verifier *v, struct ccz_err *err);
 /** When the first part of the collateral in use expires, seconds since 1970 UTC: reload before. */
 CCZ_API int64_t ccz_verifier_expires(struct ccz_verifier *v);

@@ -38,9 +38,34 @@ bool cczi_pem_at_end(struct ccz_span *pem)
     return pem->size == 0;
 }
 
+/* Is the base64 in @p body, from the end of the BEGIN line on, in lines of 64 characters (RFC 7468, section 2) or of 76
+ * (RFC 2045, as in genuine quotes of 2020), the last one shorter, and are all line ends alike? */
+static bool regular_lines(struct ccz_span body)
+{
+    const size_t eol = line_end(body);
+    size_t width = 0;
+    body = behind(body, eol);
+    while (body.size > 0) {
+        const uint8_t *nl = memchr(body.ptr, '\n', body.size);
+        size_t line = nl ? (size_t)(nl - body.ptr) + 1 : 0;
+        if (line <= eol) /* empty, or without an end */
+            return false;
+        size_t text = line - eol;
+        bool cr = nl[-1] == '\r';
+        if (cr != (eol == 2))
+            return false;
+        if (width == 0)
+            width = text;
+        if (text > width || (text < width && line < body.size))
+            return false;
+        body = behind(body, line);
+    }
+    return width == 64 || width == 76;
+}
+
 /* Quotes carry chains unsigned: any byte that does not become part of a certificate would be a
  * place to hide data, so that only line ends and final NULs (most quoting libraries count the C
- * string's end) may stand around. Genuine quotes of 2021 have END and BEGIN in one line, so that
+ * string's end) may stand around, and lines break where everybody breaks them. Genuine quotes of 2021 have END and BEGIN in one line, so that
  * the block is cut out before it is read. The first dash behind the BEGIN line is that of END: there
  * is none in base64. */
 static ccz_rc take_block(struct ccz_span *block, struct ccz_span *pem, struct ccz_err *err)
@@ -56,6 +81,9 @@ static ccz_rc take_block(struct ccz_span *block, struct ccz_span *pem, struct cc
     const uint8_t *dash = memchr(body.ptr, '-', body.size);
     if (!dash || !starts_with(behind(text, (size_t)(dash - text.ptr)), end))
         return ccz_fail(err, CCZ_E_FORMAT, "pem:end", 0, "the certificate has no END line");
+    if (!regular_lines(CCZ_SPAN(body.ptr, (size_t)(dash - body.ptr))))
+        return ccz_fail(err, CCZ_E_FORMAT, "pem:lines", 0,
+                        "the certificate is not in lines of 64 or 76 characters with equal ends");
     *block = CCZ_SPAN(text.ptr, (size_t)(dash - text.ptr) + sizeof(end) - 1);
     *pem = behind(text, block->size);
     return CCZ_OK;

@@ -24,6 +24,7 @@ struct authority {
 /* What was read from disk at one time. Immutable but for the count of references and what was verified with it. */
 struct snapshot {
     atomic_uint refs;
+    uint64_t begun; /* number of the reload that read it, given when it began */
     struct authority genuine, simulated;
     struct cczi_verdicts *verdicts; /* NULL = remembers none */
 };
@@ -37,8 +38,9 @@ struct ccz_verifier {
     ccz_rc (*fetch)(void *arg, struct ccz_span evidence, struct ccz_err *err);
     void *fetch_arg;
     struct ccz_verify_cache *cache; /* outlives reloads: its keys name the collateral's content */
-    pthread_mutex_t lock;           /* guards `now` */
+    pthread_mutex_t lock;           /* guards what follows */
     struct snapshot *now;
+    uint64_t begun; /* reloads so far */
 };
 
 /* -------------------------------------------------------------------------------- snapshots */
@@ -216,17 +218,26 @@ void ccz_verifier_free(struct ccz_verifier *v)
     free(v);
 }
 
+/* Of two reloads at a time the one that began to read later stays, whichever ends first: the other may
+ * have read what has been replaced since, such as an older revocation list. */
 ccz_rc ccz_verifier_reload(struct ccz_verifier *v, struct ccz_err *err)
 {
     struct snapshot *fresh = NULL;
+    pthread_mutex_lock(&v->lock);
+    uint64_t begun = ++v->begun;
+    pthread_mutex_unlock(&v->lock);
     ccz_rc rc = load(&fresh, v, err);
     if (rc != CCZ_OK)
         return rc;
+    fresh->begun = begun;
     pthread_mutex_lock(&v->lock);
-    struct snapshot *old = v->now;
-    v->now = fresh;
+    struct snapshot *unused = fresh;
+    if (v->now->begun < begun) {
+        unused = v->now;
+        v->now = fresh;
+    }
     pthread_mutex_unlock(&v->lock);
-    snapshot_free(old);
+    snapshot_free(unused);
     return CCZ_OK;
 }
 

@@ -494,6 +494,59 @@ static void test_special_sums(void)
     BN_free(d);
 }
 
+/* Infinity is neutral on either side. */
+static void test_neutral(void)
+{
+    for (size_t e = 0; e < sizeof(engines) / sizeof(engines[0]); e++) {
+        const struct cczi_p256_curve *c = engines[e]->curve;
+        const struct cczi_p256_ref ref = {&engines[e]->base.at[1][2], true};
+        struct cczi_p256_jac point = {0}, sum, zero = {0};
+        c->sum(&point, &ref, 1);
+        sum = point;
+        c->add(&sum, &zero);
+        CHECK(memcmp(&sum, &point, sizeof(sum)) == 0);
+        sum = zero;
+        c->add(&sum, &point);
+        CHECK(memcmp(&sum, &point, sizeof(sum)) == 0);
+        sum = zero;
+        c->add(&sum, &zero);
+        CHECK(memcmp(&sum.z, &zero.z, sizeof(sum.z)) == 0);
+    }
+}
+
+/* r + n is x + 2^256: the same limbs as x, but no other way to write it. */
+static void test_carry(void)
+{
+    BIGNUM *two_256 = small(1), *u1 = random_below(n), *u2 = random_below(n), *x = BN_new(),
+           *t = BN_new();
+    EC_POINT *q = EC_POINT_new(group), *r = EC_POINT_new(group);
+    CHECK(BN_lshift(two_256, two_256, 256));
+    for (int i = 0; i < 8; i++, BN_add_word(u1, 1)) {
+        struct sample s;
+        BIGNUM *k = random_below(n);
+        CHECK(EC_POINT_mul(group, q, k, NULL, NULL, ctx));
+        CHECK(EC_POINT_mul(group, r, u1, q, u2, ctx));
+        CHECK(EC_POINT_get_affine_coordinates(group, r, x, NULL, ctx));
+        make(&s, q, u1, u2);
+        CHECK(check(&s) == 1);
+        CHECK(BN_add(x, x, two_256) && BN_sub(x, x, n) &&
+              BN_cmp(x, n) < 0); /* but for one x of 2^31 */
+        /* with the same u1 and u2: s = r / u2, e = u1 s */
+        CHECK(BN_bn2binpad(x, s.sig, 32) == 32 && BN_mod_inverse(t, u2, n, ctx));
+        CHECK(BN_mod_mul(t, t, x, n, ctx) && BN_bn2binpad(t, s.sig + 32, 32) == 32);
+        CHECK(BN_mod_mul(t, t, u1, n, ctx) && BN_bn2binpad(t, s.digest, 32) == 32);
+        CHECK(check(&s) == 0);
+        BN_free(k);
+    }
+    BN_free(two_256);
+    BN_free(u1);
+    BN_free(u2);
+    BN_free(x);
+    BN_free(t);
+    EC_POINT_free(q);
+    EC_POINT_free(r);
+}
+
 /* Points with x in n..p-1: r is x - n. The key is made to fit: Q = (R - u1 G) / u2. */
 static void test_wrapped_r(void)
 {
@@ -691,6 +744,14 @@ static void test_read(void)
     CHECK(check(&s) == -1);
     CHECK(BN_bn2binpad(p, s.xy, 32) == 32 && check(&s) == -1);
     CHECK(BN_bn2binpad(p, s.xy + 32, 32) == 32 && check(&s) == -1);
+    /* a point with a y so small that y + p still fits: a root of x^3 - 3 x + b - 25 */
+    BIGNUM *x = NULL, *y = small(5);
+    CHECK(BN_hex2bn(&x, "0d7325d7646cd60d80a92738ceb345f844cffaf35841022cab176f692de8de1d7") > 0);
+    CHECK(BN_bn2binpad(x, s.xy, 32) == 32 && BN_bn2binpad(y, s.xy + 32, 32) == 32);
+    CHECK(check(&s) == 0);
+    CHECK(BN_add(y, y, p) && BN_bn2binpad(y, s.xy + 32, 32) == 32 && check(&s) == -1);
+    BN_free(x);
+    BN_free(y);
 }
 
 /* ------------------------------------------------------------------------------------ memo */
@@ -743,6 +804,26 @@ static void test_memo(void)
         ccz_key_free(keys[i]);
 }
 
+/* A table is of one key, not of the other point with the same x. */
+static void test_memo_negative(void)
+{
+    enum { USES = 9 };
+    uint8_t xy[64], sig[64];
+    struct ccz_key *key = NULL, *negative = NULL;
+    const struct ccz_span msg = ccz_span_str("message");
+    CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK);
+    use_keys(&key, 1, USES);
+    CHECK(ccz_key_xy(xy, key) == CCZ_OK && ccz_ecdsa_sign(sig, key, &msg, 1) == CCZ_OK);
+    BIGNUM *y = BN_bin2bn(xy + 32, 32, NULL);
+    CHECK(y && BN_sub(y, p, y) && BN_bn2binpad(y, xy + 32, 32) == 32);
+    BN_free(y);
+    CHECK(ccz_key_from_xy(&negative, CCZ_P256, CCZ_SPAN(xy, sizeof(xy))) == CCZ_OK);
+    CHECK(ccz_ecdsa_verify(key, sig, sizeof(sig), &msg, 1) == CCZ_OK);
+    CHECK(ccz_ecdsa_verify(negative, sig, sizeof(sig), &msg, 1) == CCZ_E_SIG);
+    ccz_key_free(negative);
+    ccz_key_free(key);
+}
+
 static void *thread(void *arg)
 {
     use_keys(arg, MEMO_KEYS, 16);
@@ -772,10 +853,13 @@ int main(int argc, char **argv)
         {"p256.range", test_range},
         {"p256.plus_order", test_plus_order},
         {"p256.special_sums", test_special_sums},
+        {"p256.neutral", test_neutral},
+        {"p256.carry", test_carry},
         {"p256.wrapped_r", test_wrapped_r},
         {"p256.lanes", test_lanes},
         {"p256.batch", test_batch},
         {"p256.memo", test_memo},
+        {"p256.memo_negative", test_memo_negative},
         {"p256.threads", test_threads},
     };
     set_up();

@@ -7,6 +7,7 @@
 #include "der_text.h"
 
 #include <openssl/err.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
@@ -581,6 +582,82 @@ static void test_oid(void)
     }
 }
 
+/* ------------------------------------------------------------------------------ RSASSA-PSS */
+
+static void sign_pss(uint8_t *sig, size_t *size, EVP_PKEY *key, struct ccz_span tbs, int salt)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *pkey = NULL; /* belongs to md */
+    CHECK(md && EVP_DigestSignInit(md, &pkey, EVP_sha384(), NULL, key) == 1);
+    CHECK(EVP_PKEY_CTX_set_rsa_padding(pkey, RSA_PKCS1_PSS_PADDING) == 1);
+    CHECK(EVP_PKEY_CTX_set_rsa_pss_saltlen(pkey, salt) == 1);
+    CHECK(EVP_DigestSign(md, sig, size, tbs.ptr, tbs.size) == 1);
+    EVP_MD_CTX_free(md);
+}
+
+/* A self-signed CA whose certificate says: SHA-384, 48 bytes of salt. */
+static void put_rsa_ca(struct ccz_buf *out, EVP_PKEY *key)
+{
+    X509 *x = X509_new();
+    X509_NAME *name = X509_NAME_new();
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *pkey = NULL;
+    CHECK(x && name && md && X509_set_version(x, X509_VERSION_3) == 1);
+    CHECK(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const uint8_t *)"rsa", -1, -1, 0));
+    CHECK(X509_set_subject_name(x, name) == 1 && X509_set_issuer_name(x, name) == 1);
+    CHECK(X509_gmtime_adj(X509_getm_notBefore(x), 0) && X509_gmtime_adj(X509_getm_notAfter(x), 60));
+    CHECK(X509_set_pubkey(x, key) == 1);
+    X509_EXTENSION *ca = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
+    CHECK(ca && X509_add_ext(x, ca, -1) == 1);
+    CHECK(EVP_DigestSignInit(md, &pkey, EVP_sha384(), NULL, key) == 1);
+    CHECK(EVP_PKEY_CTX_set_rsa_padding(pkey, RSA_PKCS1_PSS_PADDING) == 1);
+    CHECK(EVP_PKEY_CTX_set_rsa_pss_saltlen(pkey, 48) == 1 && X509_sign_ctx(x, md) > 0);
+    uint8_t *der = NULL;
+    int size = i2d_X509(x, &der);
+    CHECK(size > 0);
+    ccz_buf_put(out, der, (size_t)size);
+    OPENSSL_free(der);
+    X509_EXTENSION_free(ca);
+    EVP_MD_CTX_free(md);
+    X509_NAME_free(name);
+    X509_free(x);
+}
+
+/* Keys below 3072 bits, and another salt than the certificate says. */
+static void test_pss(void)
+{
+    static const struct {
+        size_t bits;
+        int salt;
+        ccz_rc rc;
+        const char *where;
+    } cases[] = {
+        {3072, 48, CCZ_OK, ""},
+        {3072, 20, CCZ_E_SIG, "x509:signature"},
+        {3072, 0, CCZ_E_SIG, "x509:signature"},
+        {2048, 48, CCZ_E_UNSUPPORTED, "x509:issuer-key"},
+    };
+    EVP_PKEY *keys[] = {EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)3072),
+                        EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048)};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        EVP_PKEY *key = keys[cases[i].bits == 2048];
+        struct cczi_signed parts;
+        static const struct cczi_x509_kind kind = {.name = "certificate", .size_max = 65536};
+        CCZ_AUTO(ccz_cert) cert = NULL;
+        CCZ_AUTO_BUF der;
+        ccz_buf_init(&der, 65536);
+        put_rsa_ca(&der, key);
+        CHECK(cczi_x509_signed(&parts, ccz_buf_span(&der), &kind, &err) == CCZ_OK);
+        size_t size = parts.signature.size;
+        sign_pss(der.ptr + der.size - size, &size, key, parts.tbs, cases[i].salt);
+        CHECK(size == parts.signature.size);
+        CHECK(ccz_cert_parse(&cert, ccz_buf_span(&der), &err) == CCZ_OK);
+        CHECK_WHERE(ccz_cert_check_issuer(cert, cert, &err), cases[i].rc, cases[i].where);
+    }
+    EVP_PKEY_free(keys[0]);
+    EVP_PKEY_free(keys[1]);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
@@ -594,6 +671,7 @@ int main(int argc, char **argv)
         {"x509.chain", test_chain},
         {"x509.chain_exts", test_chain_exts},
         {"x509.every_cut_and_bit", test_every_cut_and_bit},
+        {"x509.pss", test_pss},
         {"x509.not_der", test_not_der},
         {"x509.oid", test_oid},
     };

@@ -215,6 +215,29 @@ static void test_cache_body(void)
     world_free(&w);
 }
 
+/* What the certification data is taken for belongs to the key: the same bytes under another type are no chain. */
+static void test_cache_type(void)
+{
+    struct world w;
+    struct kit_cfg cfg;
+    struct ccz_claims claims;
+    struct ccz_err err = {0};
+    struct ccz_quote q;
+    enum { TYPE_AND_SIZE = 2 + 4, CERT_PCK_LEAF = 4 };
+    kit_default(&cfg, CCZ_TEE_SGX, 3);
+    world_new(&w, &cfg);
+    CHECK(verify(&claims, &w, w.c, w.cache, &err) == CCZ_OK);
+    CHECK(ccz_quote_parse(&q, ccz_buf_span(&w.k.quote), NULL) == CCZ_OK);
+    uint8_t *type = w.k.quote.ptr + (q.cert_data.ptr - w.k.quote.ptr) - TYPE_AND_SIZE;
+    const uint8_t chain = *type;
+    *type = CERT_PCK_LEAF;
+    CHECK(verify(&claims, &w, w.c, w.cache, &err) == CCZ_E_FORMAT);
+    CHECK(strcmp(err.where, "quote:pck-chain") == 0);
+    *type = chain;
+    CHECK(verify(&claims, &w, w.c, w.cache, &err) == CCZ_OK);
+    world_free(&w);
+}
+
 /* One cache, two collaterals for one platform; the second revokes the PCK certificate. */
 static void test_cache_collateral(void)
 {
@@ -268,6 +291,21 @@ static void test_collateral_id(void)
         ccz_buf_put_span(&part, *parts[i]);
         ccz_buf_put_str(&part, "\n"); /* changes nothing but the bytes */
         *parts[i] = ccz_buf_span(&part);
+        CHECK(ccz_collateral_new(&c, &other, &a.k.roots, &err) == CCZ_OK);
+        CHECK(memcmp(c->id, a.c->id, sizeof(c->id)) != 0);
+        other = src;
+    }
+    /* lists that speak about nobody here, and differ in that */
+    static const uint8_t nobody[] = {0x01, 0x02};
+    const struct ccz_span serial = CCZ_SPAN(nobody, sizeof(nobody));
+    struct ccz_span *lists[] = {&other.root_ca_crl, &other.pck_crl};
+    const struct ccz_cert *issuers[] = {a.k.root, a.k.ca};
+    for (size_t i = 0; i < 2; i++) {
+        CCZ_AUTO(ccz_collateral) c = NULL;
+        ccz_buf_clear(&part);
+        CHECK(ccz_crl_issue(&part, issuers[i], kit_key(i), cfg.root_crl.from_s, cfg.pck_crl.until_s,
+                            &serial, 1) == CCZ_OK);
+        *lists[i] = ccz_buf_span(&part);
         CHECK(ccz_collateral_new(&c, &other, &a.k.roots, &err) == CCZ_OK);
         CHECK(memcmp(c->id, a.c->id, sizeof(c->id)) != 0);
         other = src;
@@ -375,6 +413,7 @@ static const struct ccz_test tests[] = {
     {"robust.every_byte", test_every_bit},
     {"cache.same", test_cache_same},
     {"cache.body", test_cache_body},
+    {"cache.type", test_cache_type},
     {"cache.collateral", test_cache_collateral},
     {"cache.collateral_id", test_collateral_id},
     {"cache.roots", test_cache_roots},

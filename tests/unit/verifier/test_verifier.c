@@ -338,6 +338,44 @@ static void test_reload(void)
     must(ccz_verifier_verify(v, &claims, ccz_buf_span(&fresh), &err), &err);
 }
 
+/* Replaces the trusted authority, and reads it, while a reload under way has read the old one. */
+static struct ccz_verifier *overtaken;
+static void overtake(void *arg, enum ccz_log_level level, const char *module, const char *line)
+{
+    (void)arg, (void)level, (void)module, (void)line;
+    struct ccz_verifier *v = overtaken;
+    struct ccz_err err = {0};
+    if (!v)
+        return;
+    overtaken = NULL;
+    CHECK(rename(path("a/trust"), path("a/away")) == 0);
+    CHECK(rename(path("b/trust"), path("a/trust")) == 0);
+    must(ccz_verifier_reload(v, &err), &err);
+}
+
+/* What was read earlier never takes the place of what was read later: that would bring back revoked platforms. */
+static void test_overtaken(void)
+{
+    setup();
+    sim("b", NULL);
+    CCZ_AUTO(ccz_verifier) v = NULL;
+    CCZ_AUTO_BUF old, fresh;
+    struct ccz_claims claims;
+    struct ccz_err err = {0};
+    open_verifier(&v, "a", NULL);
+    quote(&old, "a", "sim-sgx", false);
+    quote(&fresh, "b", "sim-sgx", false);
+    must(ccz_verifier_verify(v, &claims, ccz_buf_span(&old), &err), &err);
+    overtaken = v;
+    ccz_log_install(overtake, NULL, CCZ_LOG_WARN);
+    must(ccz_verifier_reload(v, &err), &err);
+    CHECK(!overtaken);
+    CHECK(ccz_verifier_verify(v, &claims, ccz_buf_span(&old), &err) == CCZ_E_UNTRUSTED);
+    must(ccz_verifier_verify(v, &claims, ccz_buf_span(&fresh), &err), &err);
+    must(ccz_verifier_reload(v, &err), &err); /* and the next one counts again */
+    must(ccz_verifier_verify(v, &claims, ccz_buf_span(&fresh), &err), &err);
+}
+
 /* A hit gives what a verification would; any other byte is other evidence; failures are not kept. */
 static void test_verdicts(void)
 {
@@ -512,6 +550,7 @@ static const struct ccz_test tests[] = {
     {"verifier.appraise", test_appraise},
     {"verifier.status", test_status},
     {"verifier.reload", test_reload},
+    {"verifier.overtaken", test_overtaken},
     {"verifier.threads", test_threads},
     {"verifier.verdicts", test_verdicts},
     {"verifier.verdicts_time", test_verdicts_time},
