@@ -15,7 +15,7 @@
  * their own callbacks, an HTTP server may not.
  *
  * libevent and libcurl are used only in src/net. Signals of the peer (SIGPIPE) never reach the process.
- * Reading order of the sources: loop.c, addr.c, resolve.c, conn.c, listen.c, http.c, http_get.c.
+ * Reading order of the sources: sigpipe.c, loop.c, addr.c, resolve.c, conn.c, listen.c, http.c, http_get.c.
  */
 #include <cczoo/base.h>
 

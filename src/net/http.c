@@ -389,11 +389,14 @@ void ccz_http_server_free(struct ccz_http_server *s)
 {
     if (!s)
         return;
+    struct cczi_sigpipe sigpipe; /* TLS connections say good-bye */
+    cczi_sigpipe_block(&sigpipe);
     s->on_idle = NULL;
     if (s->http) {
         close_listener(s);
         evhttp_free(s->http);
     }
+    cczi_sigpipe_restore(&sigpipe);
     if (s->rest_ev)
         event_free(s->rest_ev);
     free(s);

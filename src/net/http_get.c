@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The blocking GET client. libcurl is used only here. */
 #define _DEFAULT_SOURCE
-#include <cczoo/net.h>
+#include "net/net_priv.h"
 
 #include <curl/curl.h>
 #include <pthread.h>
@@ -167,8 +167,11 @@ void ccz_http_client_free(struct ccz_http_client *c)
 {
     if (!c)
         return;
+    struct cczi_sigpipe sigpipe;
+    cczi_sigpipe_block(&sigpipe); /* kept connections say good-bye */
     if (c->curl)
         curl_easy_cleanup(c->curl);
+    cczi_sigpipe_restore(&sigpipe);
     pthread_mutex_destroy(&c->lock);
     free(c->secret_name);
     free(c->secret_prefix);
@@ -328,7 +331,10 @@ ccz_rc ccz_http_get(unsigned *status, struct ccz_buf *body, struct ccz_buf *head
     c->body = body;
     c->headers = headers;
     c->body_left = c->body_size_max < body->max_size ? c->body_size_max : body->max_size;
+    struct cczi_sigpipe sigpipe; /* CURLOPT_NOSIGNAL leaves it to us */
+    cczi_sigpipe_block(&sigpipe);
     rc = transfer(status, c, url, err);
+    cczi_sigpipe_restore(&sigpipe);
     c->body = c->headers = NULL;
     pthread_mutex_unlock(&c->lock);
     if (rc != CCZ_OK) {

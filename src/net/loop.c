@@ -307,11 +307,14 @@ ccz_rc ccz_loop_run(struct ccz_loop *loop, struct ccz_err *err)
 {
     loop->thread = pthread_self();
     atomic_store_explicit(&loop->running, true, memory_order_release);
+    struct cczi_sigpipe sigpipe;
+    cczi_sigpipe_block(&sigpipe);
     int n = event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    int why = errno;
+    cczi_sigpipe_restore(&sigpipe);
     atomic_store_explicit(&loop->running, false, memory_order_release);
     if (n < 0)
-        return ccz_fail(err, CCZ_E_IO, "net:run", errno, "the event loop failed: %s",
-                        strerror(errno));
+        return ccz_fail(err, CCZ_E_IO, "net:run", why, "the event loop failed: %s", strerror(why));
     return CCZ_OK;
 }
 

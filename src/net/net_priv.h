@@ -5,6 +5,7 @@
 #include <cczoo/net.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
@@ -105,4 +106,15 @@ ccz_rc cczi_resolve_start(struct cczi_resolve **out, struct ccz_loop *loop, cons
                           uint16_t port, void (*done)(void *arg, const struct cczi_resolved *res),
                           void *arg);
 void cczi_resolve_cancel(struct cczi_resolve *r); /* NULL is fine */
+/* -------------------------------------------------------------------------------- SIGPIPE
+ * (sigpipe.c) */
+
+struct cczi_sigpipe {
+    sigset_t old;
+    bool was_pending;
+};
+/* Between the two, on one thread, a write to a peer that is gone fails and does nothing else. */
+void cczi_sigpipe_block(struct cczi_sigpipe *s);
+void cczi_sigpipe_restore(const struct cczi_sigpipe *s);
+
 #endif

@@ -4,6 +4,7 @@
 
 #include "ccz_test.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------------------------- site */
@@ -268,6 +269,16 @@ static void test_secret(void)
     fake_close(&f);
 }
 
+/* Clients hang up while the server is still writing: a failed write there, and no signal. */
+static void test_sigpipe(void)
+{
+    CHECK(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+    for (int i = 0; i < 20; i++)
+        test_tls();
+    sigset_t pending;
+    CHECK(sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 0);
+}
+
 static void test_fields(void)
 {
     const struct ccz_span h = ccz_span_str("A: 1\nAB:2 \nb:\nA: 3\nC: 4");
@@ -283,7 +294,7 @@ static const struct ccz_test tests[] = {
     {"http_get.answer", test_answer}, {"http_get.urls", test_urls},
     {"http_get.limits", test_limits}, {"http_get.broken", test_broken},
     {"http_get.tls", test_tls},       {"http_get.secret", test_secret},
-    {"http_get.fields", test_fields},
+    {"http_get.fields", test_fields}, {"http_get.sigpipe", test_sigpipe},
 };
 
 int main(int argc, char **argv)

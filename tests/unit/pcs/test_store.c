@@ -538,29 +538,45 @@ static void test_waiters(void)
     kit_free(&k);
 }
 
+/* A process that fetches as soon as it is told from where; forked before there are threads. */
+static pid_t start_fetcher(int *to, const struct kit *k)
+{
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        char url[64] = "";
+        CHECK(close(ends[1]) == 0 && read(ends[0], url, sizeof(url) - 1) > 0);
+        CCZ_AUTO(ccz_http_client) client = test_client();
+        struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k->roots, client, url);
+        CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
+        struct ccz_pcs_want want = test_want(k);
+        _exit(ccz_pcs_store_fetch(s, &want, NULL) == CCZ_OK ? 0 : 1);
+    }
+    close(ends[0]);
+    *to = ends[1];
+    return child;
+}
+
 static void test_processes(void)
 {
+    enum { PROCESSES = 3 };
     test_setup();
     struct kit k;
     struct fake_pcs f;
+    pid_t child[PROCESSES];
+    int to[PROCESSES];
     test_kit(&k, CCZ_TEE_SGX, 1);
+    for (int i = 0; i < PROCESSES; i++)
+        child[i] = start_fetcher(&to[i], &k);
     fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}});
-    pid_t child[3];
-    for (int i = 0; i < 3; i++) {
-        child[i] = fork();
-        CHECK(child[i] >= 0);
-        if (child[i] == 0) {
-            CCZ_AUTO(ccz_http_client) client = test_client();
-            struct ccz_pcs_store_cfg cfg =
-                test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
-            CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
-            struct ccz_pcs_want want = test_want(&k);
-            _exit(ccz_pcs_store_fetch(s, &want, NULL) == CCZ_OK ? 0 : 1);
-        }
-    }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < PROCESSES; i++)
+        CHECK(write(to[i], fake_base(&f), strlen(fake_base(&f))) > 0);
+    for (int i = 0; i < PROCESSES; i++) {
         int status = 0;
         CHECK(waitpid(child[i], &status, 0) == child[i] && status == 0);
+        close(to[i]);
     }
     CHECK(fake_pcs_requests(&f) == 4 && test_verifies(&k, test_path("s")));
     fake_pcs_close(&f);
@@ -587,25 +603,17 @@ static void test_disk_full(void)
     CHECK(ccz_pcs_store_fetch_quote(s, ccz_buf_span(&k.quote), &err) == CCZ_OK);
     fake_pcs_set(&f, &(struct fake_knobs){.serve = {&later.src}});
     test_now += 2 * 86400;
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        const struct rlimit small = {1000, 1000};
-        signal(SIGXFSZ, SIG_IGN);
-        if (setrlimit(RLIMIT_FSIZE, &small) != 0)
-            _exit(2);
-        CCZ_AUTO(ccz_http_client) own = test_client();
-        cfg.getter.arg = own;
-        CCZ_AUTO(ccz_pcs_store) full = test_store(&cfg);
-        int64_t next_s;
-        ccz_rc rc = ccz_pcs_store_refresh(full, &next_s, &err);
-        _exit(rc == CCZ_OK && reported(full, "\"where\":\"file:write\"") ? 0 : 1);
-    }
-    int status = 0;
-    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    struct rlimit normal, small;
+    int64_t next_s;
+    CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && getrlimit(RLIMIT_FSIZE, &normal) == 0);
+    small = normal;
+    small.rlim_cur = 1000; /* files cannot grow beyond, as on a full disk */
+    CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK);
+    CHECK(setrlimit(RLIMIT_FSIZE, &normal) == 0);
+    CHECK(reported(s, "\"where\":\"file:write\""));
     CHECK(test_verifies(&k, test_path("s")));
     CHECK(access(test_path("s/.new-00906ed50001-sgx-platform"), F_OK) != 0);
-    int64_t next_s;
     CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK);
     CHECK(reported(s, "\"issued\":\"2025-06-14T15:06:40Z\"") && reported(s, "\"failures\":[]"));
     fake_pcs_close(&f);
