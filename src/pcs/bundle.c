@@ -118,12 +118,17 @@ static ccz_rc fail_write(struct ccz_err *err, const char *what, const char *path
                     strerror(errno));
 }
 
-/* A directory without sub-directories. */
+/* A directory without sub-directories, or a link in its place: what the link points to is not ours to empty. */
 static void remove_flat(const char *path)
 {
-    DIR *d = opendir(path);
-    if (!d)
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        (void)unlink(path);
         return;
+    }
     for (struct dirent *e; (e = readdir(d)) != NULL;)
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             (void)unlinkat(dirfd(d), e->d_name, 0);

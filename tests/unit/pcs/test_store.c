@@ -661,6 +661,31 @@ static void test_killed(void)
     CHECK(access(test_path(".old-x"), F_OK) != 0);
 }
 
+/* A bundle that is a link to somewhere else is replaced; what it pointed to is left alone. So is what a link with one
+ * of our hidden names points to. */
+static void test_links(void)
+{
+    test_setup();
+    const struct cczi_file one[] = {{"a", ccz_span_str("one")}};
+    struct ccz_err err = {0};
+    CHECK(mkdir(test_path("away"), 0755) == 0 && mkdir(test_path("s"), 0755) == 0);
+    CHECK(ccz_file_write(test_path("away/keep"), ccz_span_str("keep"), 0644, CCZ_FILE_REPLACE,
+                         NULL) == CCZ_OK);
+    static const char *const names[] = {"s/x", "s/.new-x", "s/.old-x", "s/.new-y", "s/.old-y"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        CHECK(symlink("../away", test_path(names[i])) == 0);
+    CHECK(cczi_dir_stage(test_path("s"), "x", one, 1, &err) == CCZ_OK);
+    CHECK(cczi_dir_commit(test_path("s"), "x", &err) == CCZ_OK);
+    cczi_dir_recover(test_path("s"));
+    struct stat st;
+    CHECK(lstat(test_path("s/x"), &st) == 0 && S_ISDIR(st.st_mode));
+    CHECK(same_file(test_path("s/x/a"), ccz_span_str("one")));
+    CHECK(same_file(test_path("away/keep"), ccz_span_str("keep")));
+    CHECK(access(test_path("away/a"), F_OK) != 0);
+    for (size_t i = 1; i < 4; i++)
+        CHECK(lstat(test_path(names[i]), &st) != 0);
+}
+
 /* ---------------------------------------------------------------------------- certificates */
 
 static void test_pck(void)
@@ -815,6 +840,7 @@ static const struct ccz_test tests[] = {
     {"store.processes", test_processes},
     {"store.disk_full", test_disk_full},
     {"store.killed", test_killed},
+    {"store.links", test_links},
     {"store.pck", test_pck},
     {"store.amd", test_amd},
 };
