@@ -120,6 +120,10 @@ CCZ_MUST_USE ccz_rc cczi_document_take(struct cczi_document *d, enum cczi_doc do
 /* Sets from_s and until_s from the body. */
 CCZ_MUST_USE ccz_rc cczi_document_dates(struct cczi_document *d, enum cczi_doc doc,
                                         struct ccz_err *err);
+/* Was one of the documents, all of which verified, issued before that in @p was? Each counts for itself: the oldest of
+ * them all says nothing about the others. */
+bool cczi_parts_older(int64_t *is_s, int64_t *was_s, const struct ccz_buf is[CCZI_PARTS],
+                      const struct ccz_buf was[CCZI_PARTS]);
 /* Percent-decodes (+ stays) what may or may not be encoded. */
 CCZ_MUST_USE ccz_rc cczi_unescape(struct ccz_buf *out, struct ccz_span text, struct ccz_err *err);
 
@@ -228,7 +232,6 @@ CCZ_MUST_USE ccz_rc cczi_archive_open(struct cczi_archive *out, struct ccz_span 
 struct cczi_incoming {
     char name[CCZ_PCS_NAME_MAX + 1]; /* directory */
     struct ccz_buf parts[CCZI_PARTS];
-    int64_t issued_s;
 };
 struct cczi_incoming_amd {
     char name[CCZ_PCS_NAME_MAX + 1];

@@ -244,6 +244,29 @@ static void test_rollback(void)
     kit_free(&later);
 }
 
+/* One document that is older than what is there is enough, even if it is not the oldest of all. */
+static void test_rollback_part(void)
+{
+    struct world w;
+    struct ccz_err err = {0};
+    world_new(&w);
+    test_said(ccz_pcs_import(&w.import, ccz_buf_span(&w.archive), &err), &err, CCZ_OK, "");
+    CHECK(remove(test_path("airgap/MANIFEST.json")) == 0);
+    for (int doc = 0; doc < 4; doc++) {
+        struct kit there;
+        struct kit_cfg kc;
+        kit_default(&kc, CCZ_TEE_SGX, 3);
+        struct kit_dates *const dates[] = {&kc.tcb_info, &kc.qe_identity, &kc.pck_crl,
+                                           &kc.root_crl};
+        dates[doc]->from_s += 60;
+        kit_new(&there, &kc);
+        kit_write(&there, test_path("airgap/00906ed50001-sgx-platform"));
+        refused(&w, &w.import, ccz_buf_span(&w.archive), CCZ_E_MISMATCH, "archive:rollback");
+        kit_free(&there);
+    }
+    world_free(&w);
+}
+
 /* ------------------------------------------------------------------------ archives of a villain */
 
 struct member {
@@ -584,10 +607,15 @@ static void test_pccs(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"archive.round", test_round},         {"archive.changed", test_changed},
-    {"archive.rules", test_rules},         {"archive.rollback", test_rollback},
-    {"archive.paths", test_paths},         {"archive.lies", test_lies},
-    {"archive.disk_full", test_disk_full}, {"archive.pccs", test_pccs},
+    {"archive.round", test_round},
+    {"archive.changed", test_changed},
+    {"archive.rules", test_rules},
+    {"archive.rollback", test_rollback},
+    {"archive.rollback_part", test_rollback_part},
+    {"archive.paths", test_paths},
+    {"archive.lies", test_lies},
+    {"archive.disk_full", test_disk_full},
+    {"archive.pccs", test_pccs},
 };
 
 int main(int argc, char **argv)
