@@ -827,6 +827,46 @@ static void test_amd(void)
     kit_free(&k);
 }
 
+/* A server cannot bring back an older revocation list, nor put another ARK in the place of the one that is there. */
+static void test_amd_older(void)
+{
+    test_setup();
+    struct fake_amd milan, other;
+    struct fake_pcs f;
+    struct kit k;
+    struct ccz_err err = {0};
+    int64_t next_s;
+    fake_amd_new(&milan, false);
+    fake_amd_new(&other, false);
+    test_kit(&k, CCZ_TEE_SGX, 1);
+    struct fake_amd later = milan;
+    later.crl = milan.later_crl;
+    fake_pcs_open(&f, &(struct fake_knobs){.amd = &later});
+    CCZ_AUTO(ccz_http_client) client = test_client();
+    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
+    struct ccz_pcs_want_amd want = {.product = "Milan"};
+    memcpy(want.chip_id, milan.chip_id, 64);
+    memcpy(want.tcb, milan.tcb, 8);
+    CHECK(ccz_pcs_store_fetch_amd(s, &want, &err) == CCZ_OK);
+    const struct {
+        const struct fake_amd *serve;
+        const char *where;
+    } bad[] = {{&milan, "\"where\":\"pcs:older\""}, {&other, "\"where\":\"pcs:amd-other-ark\""}};
+    for (int i = 0; i < 2; i++) {
+        test_now += 86400;
+        fake_pcs_set(&f, &(struct fake_knobs){.amd = bad[i].serve});
+        CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK); /* what is there is good */
+        CHECK(reported(s, bad[i].where));
+        CHECK(same_file(test_path("s/snp-Milan-vcek/crl.der"), ccz_buf_span(&later.crl)));
+        CHECK(same_file(test_path("s/snp-Milan-vcek/ark.der"), ccz_buf_span(&milan.ark)));
+    }
+    fake_pcs_close(&f);
+    fake_amd_free(&milan);
+    fake_amd_free(&other);
+    kit_free(&k);
+}
+
 static const struct ccz_test tests[] = {
     {"store.fetch", test_fetch},
     {"store.forms", test_forms},
@@ -843,6 +883,7 @@ static const struct ccz_test tests[] = {
     {"store.links", test_links},
     {"store.pck", test_pck},
     {"store.amd", test_amd},
+    {"store.amd_older", test_amd_older},
 };
 
 int main(int argc, char **argv)
