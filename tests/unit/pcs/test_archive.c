@@ -364,7 +364,9 @@ static void test_paths(void)
     bundle_members(m + 7, paths[1], &w.sgx, "00906ed50009-sgx-platform");
     craft_refused(&w, m, 14, CCZ_E_MISMATCH, "archive:name");
     bundle_members(m + 7, paths[1], &w.sgx, "00906ed50001-sgx-platform");
-    craft_refused(&w, m, 14, CCZ_E_FORMAT, "collateral:tcb-info");
+    craft_refused(&w, m, 14, CCZ_E_EXISTS, "pcs:duplicate");
+    m[7] = m[4]; /* a chain that would be longer, not broken */
+    craft_refused(&w, m, 8, CCZ_E_EXISTS, "pcs:duplicate");
     m[7] = (struct member){"snp-Milan-vcek/ark.der", ccz_buf_span(&w.amd.ark)};
     craft_refused(&w, m, 8, CCZ_E_FORMAT, "pcs:incomplete");
     m[8] = (struct member){"snp-Milan-vcek/ark.der", ccz_buf_span(&w.amd.ark)};
