@@ -370,7 +370,7 @@ static ccz_rc run(struct amd_job *j, struct ccz_err *err)
     if (rc != CCZ_OK)
         return rc;
     bool there = read_chain(j);
-    if (!there || j->refresh_s <= now_of(j)) {
+    if (!there || !cczi_store_rests(j->s, j->refresh_s, now_of(j))) {
         rc = fetch_chain(j, err);
         if (rc != CCZ_OK) {
             cczi_store_failed(j->s, j->name, err);

@@ -164,6 +164,8 @@ struct ccz_pcs_store {
 };
 /* Reads the directory again. */
 CCZ_MUST_USE ccz_rc cczi_store_load(struct ccz_pcs_store *s, struct ccz_err *err);
+/* Is that refresh still to come? One further away than any can be was noted by a clock that was wrong. */
+bool cczi_store_rests(const struct ccz_pcs_store *s, int64_t refresh_s, int64_t now_s);
 void cczi_store_failed(struct ccz_pcs_store *s, const char *what, const struct ccz_err *err);
 void cczi_store_worked(struct ccz_pcs_store *s, const char *what);
 /* A PCK certificate for quotes that carry none, and the quote it must fit. */

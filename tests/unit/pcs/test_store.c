@@ -442,6 +442,49 @@ static void test_refresh(void)
     kit_free(&older);
 }
 
+/* A clock that was weeks ahead for a while, as after a start without network time: what was noted then puts nothing
+ * off, neither the next refresh nor the next request to a server that failed. */
+static void test_clock_back(void)
+{
+    test_setup();
+    struct kit k;
+    struct fake_pcs f;
+    struct fake_amd milan;
+    struct ccz_err err = {0};
+    int64_t next_s;
+    enum { AHEAD_S = 20 * 86400 };
+    test_kit(&k, CCZ_TEE_SGX, 1);
+    fake_amd_new(&milan, false);
+    fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}, .amd = &milan});
+    CCZ_AUTO(ccz_http_client) client = test_client();
+    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
+    struct ccz_pcs_want want = test_want(&k), other = want;
+    const struct ccz_pcs_want_amd amd = {.product = "Milan", .vlek = true};
+    other.fmspc[5] = 9;
+    test_now = KIT_NOW_S + AHEAD_S;
+    CHECK(ccz_pcs_store_fetch(s, &want, &err) == CCZ_OK);
+    CHECK(ccz_pcs_store_fetch_amd(s, &amd, &err) == CCZ_OK);
+    CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK && fake_pcs_requests(&f) == 6);
+    test_said(ccz_pcs_store_fetch(s, &other, &err), &err, CCZ_E_NOT_FOUND, "pcs:not-found");
+    fake_pcs_set(&f, &(struct fake_knobs){.on = "/", .status = 500});
+    other.fmspc[5] = 8;
+    test_said(ccz_pcs_store_fetch(s, &other, &err), &err, CCZ_E_PEER, "pcs:status");
+    fake_pcs_set(&f, &(struct fake_knobs){.serve = {&k.src}, .amd = &milan});
+    (void)fake_pcs_requests(&f);
+    test_now = KIT_NOW_S;
+    CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK && fake_pcs_requests(&f) == 6);
+    CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK && fake_pcs_requests(&f) == 0);
+    other.fmspc[5] = 9;
+    test_said(ccz_pcs_store_fetch(s, &other, &err), &err, CCZ_E_NOT_FOUND, "pcs:not-found");
+    CHECK(fake_pcs_requests(&f) == 1);
+    test_said(ccz_pcs_store_fetch(s, &other, &err), &err, CCZ_E_NOT_FOUND, "pcs:not-found");
+    CHECK(fake_pcs_requests(&f) == 0); /* what is noted now counts */
+    fake_pcs_close(&f);
+    fake_amd_free(&milan);
+    kit_free(&k);
+}
+
 static ccz_rc full_jitter(void *out, size_t size)
 {
     const uint32_t v = 8640; /* the whole span: a tenth of a day */
@@ -876,6 +919,7 @@ static const struct ccz_test tests[] = {
     {"store.wait", test_wait},
     {"store.refresh", test_refresh},
     {"store.due", test_due},
+    {"store.clock_back", test_clock_back},
     {"store.waiters", test_waiters},
     {"store.processes", test_processes},
     {"store.disk_full", test_disk_full},
