@@ -157,6 +157,33 @@ static void test_switched_off(void)
     close_both(&c, &s);
 }
 
+static void open_again(struct native *c, struct native *s)
+{
+    BIO *at_c, *at_s;
+    CHECK(BIO_new_bio_pair(&at_c, 1 << 17, &at_s, 1 << 17) == 1);
+    SSL_set_bio(c->ssl, at_c, at_c);
+    SSL_set_bio(s->ssl, at_s, at_s);
+    shake(c, s);
+}
+
+/* An object used again after SSL_clear(), for a client that nobody asks for a certificate: not the peer of before. */
+static void test_cleared(void)
+{
+    struct native c, s;
+    open_pair(&c, &s);
+    shake(&c, &s);
+    CHECK(s.done == 1 && ccz_ratls_ssl_peer(s.ssl) && ccz_ratls_ssl_peer(c.ssl));
+    CHECK(SSL_clear(c.ssl) == 1 && SSL_clear(s.ssl) == 1);
+    open_again(&c, &s);
+    CHECK(s.done == 1 && ccz_ratls_ssl_peer(s.ssl) && s.toy.appraised == 2);
+    CHECK(SSL_clear(c.ssl) == 1 && SSL_clear(s.ssl) == 1);
+    SSL_set_verify(s.ssl, SSL_VERIFY_NONE, NULL);
+    open_again(&c, &s);
+    CHECK(s.done == 1 && s.toy.appraised == 2);
+    CHECK(!ccz_ratls_ssl_peer(s.ssl) && ccz_ratls_ssl_peer(c.ssl));
+    close_both(&c, &s);
+}
+
 static ccz_rc pin(void *arg, struct ccz_span spki, struct ccz_err *err)
 {
     const bool *good = arg;
@@ -431,6 +458,7 @@ static const struct ccz_test tests[] = {
     {"ratls.native_mutual", test_mutual},
     {"ratls.native_refused", test_refused},
     {"ratls.native_switched_off", test_switched_off},
+    {"ratls.native_cleared", test_cleared},
     {"ratls.native_no_evidence", test_no_evidence},
     {"ratls.native_stolen", test_stolen_certificate},
     {"ratls.native_engine", test_engine},
