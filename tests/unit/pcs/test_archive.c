@@ -535,6 +535,44 @@ static void put_pccs(struct ccz_buf *out, const struct kit *sgx, const struct ki
         *at = 'X';
 }
 
+/* More kinds of platforms than a set can have: refused, instead of imported in part. */
+static void test_pccs_many(void)
+{
+    static const char mark[] = "\"pck_certs\": [";
+    static const uint8_t fmspc[] = {0x00, 0x90, 0x6e, 0xd5, 0x00, 0x01};
+    struct world w;
+    struct ccz_err err = {0};
+    struct ccz_buf json;
+    size_t len;
+    world_new(&w);
+    put_pccs(&json, &w.sgx, &w.tdx, &w.sgx, &(struct pccs){.certs = true});
+    CCZ_AUTO_BUF many, der;
+    ccz_buf_init(&many, 8 << 20);
+    ccz_buf_init(&der, 65536);
+    ccz_buf_put_span(&der, ccz_cert_der(w.sgx.pck));
+    uint8_t *in = memmem(der.ptr, der.size, fmspc, sizeof(fmspc));
+    uint8_t *at = memmem(json.ptr, json.size, mark, sizeof(mark) - 1);
+    CHECK(in && at);
+    size_t head = (size_t)(at - json.ptr) + sizeof(mark) - 1;
+    ccz_buf_put(&many, json.ptr, head);
+    for (unsigned i = 0; i < CCZ_PCS_LEN_MAX; i++) {
+        CCZ_AUTO_BUF pem;
+        ccz_buf_init(&pem, 65536);
+        in[1] = (uint8_t)i;
+        in[2] = 0xff;
+        ccz_pem_put(&pem, "CERTIFICATE", ccz_buf_span(&der));
+        ccz_buf_put_str(&many, "{\"qe_id\": \"00\", \"certs\": [{\"tcb\": {}, \"cert\": ");
+        put_escaped(&many, ccz_buf_span(&pem));
+        ccz_buf_put_str(&many, "}]},");
+    }
+    ccz_buf_put(&many, json.ptr + head, json.size - head);
+    test_said(ccz_pcs_import_pccs(&len, &w.import, ccz_buf_span(&many), &err), &err, CCZ_E_LIMIT,
+              "pcs:len");
+    CHECK(len == 0 && !exists("airgap"));
+    ccz_buf_free(&json);
+    world_free(&w);
+}
+
 static void test_pccs(void)
 {
     struct world w;
@@ -618,6 +656,7 @@ static const struct ccz_test tests[] = {
     {"archive.lies", test_lies},
     {"archive.disk_full", test_disk_full},
     {"archive.pccs", test_pccs},
+    {"archive.pccs_many", test_pccs_many},
 };
 
 int main(int argc, char **argv)
