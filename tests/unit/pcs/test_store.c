@@ -704,6 +704,38 @@ static void test_killed(void)
     CHECK(access(test_path(".old-x"), F_OK) != 0);
 }
 
+static void on_alarm(int signal)
+{
+    (void)signal;
+}
+
+/* A signal is no reason to go without the lock, or not to get it. */
+static void test_lock_signals(void)
+{
+    test_setup();
+    const struct sigaction act = {.sa_handler = on_alarm};
+    struct ccz_err err = {0};
+    int fd = -1, pipes[2];
+    char byte;
+    CHECK(sigaction(SIGALRM, &act, NULL) == 0 && pipe(pipes) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        if (cczi_lock_fetch(&fd, test_base, &err) != CCZ_OK || write(pipes[1], "x", 1) != 1)
+            _exit(1);
+        usleep(300000);
+        _exit(0); /* and the lock is free */
+    }
+    CHECK(read(pipes[0], &byte, 1) == 1);
+    (void)ualarm(50000, 0);
+    test_said(cczi_lock_fetch(&fd, test_base, &err), &err, CCZ_OK, "");
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    close(fd);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
 /* A bundle that is a link to somewhere else is replaced; what it pointed to is left alone. So is what a link with one
  * of our hidden names points to. */
 static void test_links(void)
@@ -925,6 +957,7 @@ static const struct ccz_test tests[] = {
     {"store.disk_full", test_disk_full},
     {"store.killed", test_killed},
     {"store.links", test_links},
+    {"store.lock_signals", test_lock_signals},
     {"store.pck", test_pck},
     {"store.amd", test_amd},
     {"store.amd_older", test_amd_older},
