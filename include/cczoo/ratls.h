@@ -117,6 +117,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_step(struct ccz_ratls *r, struct ccz_err *
 /** Call ccz_ratls_step(): not ready yet, or a message about evidence waits. It comes before the application bytes
  *  behind it: ccz_ratls_read() gives out none of those until it is handled. */
 CCZ_API bool ccz_ratls_step_due(const struct ccz_ratls *r);
+/** The message that waits asks for evidence: the step will make some, and queue it. A peer may send such messages without
+ *  end, and read no answer: put the step off while too much of what was drained has not left. */
+CCZ_API bool ccz_ratls_step_answers(const struct ccz_ratls *r);
 CCZ_API bool ccz_ratls_ready(const struct ccz_ratls *r);
 /** @retval CCZ_E_ARG before ready @retval CCZ_E_CLOSED the peer closed the session */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r,

@@ -90,17 +90,19 @@ static void refuse_alpn(const struct ccz_tls_ctx *ctx, SSL *ssl, const char *got
     set_fail(ctx, ssl, &e);
 }
 
-/* Asks the hook, with the connection's own memory where it has some. Takes @p der over. */
-static ccz_rc ask_hook(struct ccz_tls_ctx *ctx, SSL *ssl, uint8_t *der, size_t size,
+/* Asks the hook, with the connection's own memory where it has some. Takes @p der, which is @p cert, over. */
+static ccz_rc ask_hook(struct ccz_tls_ctx *ctx, SSL *ssl, X509 *cert, uint8_t *der, size_t size,
                        struct ccz_err *e)
 {
     struct ccz_tls *t = conn_of(ctx, ssl);
     struct cczi_native *n = ctx->adopted ? cczi_native_get(ssl, ctx->conn_size) : NULL;
     ccz_rc rc = CCZ_E_NOMEM;
     if (n) { /* SSL_clear() may have made it a new connection */
+        X509_free(n->accepted);
         memset(n, 0, sizeof(*n) + ctx->conn_size);
         rc = ctx->verify(ctx->verify_arg, n->conn, CCZ_SPAN(der, size), e);
-        n->accepted = rc == CCZ_OK;
+        if (rc == CCZ_OK && X509_up_ref(cert) == 1)
+            n->accepted = cert;
     } else if (!ctx->adopted) {
         rc = ctx->verify(ctx->verify_arg, t ? t->conn_arg : NULL, CCZ_SPAN(der, size), e);
     }
@@ -129,13 +131,14 @@ static int on_peer_cert(X509_STORE_CTX *store, void *arg)
         return 0;
     }
     uint8_t *der = NULL;
-    int size = i2d_X509(X509_STORE_CTX_get0_cert(store), &der);
+    X509 *cert = X509_STORE_CTX_get0_cert(store);
+    int size = i2d_X509(cert, &der);
     if (size <= 0) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_OUT_OF_MEM);
         return 0;
     }
     struct ccz_err e = {.rc = CCZ_OK};
-    ccz_rc rc = ask_hook(ctx, ssl, der, (size_t)size, &e);
+    ccz_rc rc = ask_hook(ctx, ssl, cert, der, (size_t)size, &e);
     X509_STORE_CTX_set_error(store, rc == CCZ_OK ? X509_V_OK : X509_V_ERR_CERT_REJECTED);
     if (rc == CCZ_OK)
         return 1;

@@ -15,7 +15,10 @@ static void conn_release(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index,
                          void *argp)
 {
     (void)parent, (void)ad, (void)index, (void)argl, (void)argp;
-    free(ptr);
+    struct cczi_native *n = ptr;
+    if (n)
+        X509_free(n->accepted);
+    free(n);
 }
 
 /* SSL_dup(): the copy is another connection, nobody has judged its peer. */
@@ -77,17 +80,19 @@ ccz_rc ccz_tls_adopt(struct ssl_ctx_st *native, const struct ccz_tls_cfg *cfg, s
     return rc;
 }
 
-/* Done, in a full TLS 1.3 handshake: what the hook saw is the peer of this connection. */
-static bool judged(const SSL *ssl)
+/* Done, in a full TLS 1.3 handshake, and with the certificate that the hook saw: after SSL_clear() the object serves
+ * another peer, who may have been asked for none. */
+static bool judged(const SSL *ssl, const struct cczi_native *n)
 {
+    const X509 *peer = SSL_get0_peer_certificate(ssl);
     return SSL_is_init_finished(ssl) && SSL_version(ssl) == TLS1_3_VERSION &&
-           !SSL_session_reused(ssl);
+           !SSL_session_reused(ssl) && n->accepted && peer && X509_cmp(peer, n->accepted) == 0;
 }
 
 void *ccz_tls_adopted_conn(const struct ssl_st *ssl)
 {
     struct cczi_native *n = cczi_native_find(ssl);
-    return n && n->accepted && judged(ssl) ? n->conn : NULL;
+    return n && judged(ssl, n) ? n->conn : NULL;
 }
 
 const struct ccz_err *ccz_tls_adopted_error(const struct ssl_st *ssl)

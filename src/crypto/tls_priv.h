@@ -26,7 +26,7 @@ struct ccz_tls_ctx {
 
 /* What is known about a connection of an adopted SSL_CTX; ex data of its SSL. */
 struct cczi_native {
-    bool accepted;       /* the hook accepted the certificate that was presented last */
+    X509 *accepted;      /* the certificate that was presented last, if the hook accepted it */
     struct ccz_err fail; /* rc CCZ_OK: nothing was refused */
     max_align_t conn[];  /* conn_size bytes, the hook's */
 };

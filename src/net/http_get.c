@@ -81,6 +81,7 @@ static bool set_options(struct ccz_http_client *c, const struct ccz_http_client_
     ok &= curl_easy_setopt(h, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1) == CURLE_OK;
     ok &= curl_easy_setopt(h, CURLOPT_USERAGENT, "cczoo") == CURLE_OK;
     ok &= curl_easy_setopt(h, CURLOPT_PROXY, cfg->proxy ? cfg->proxy : "") == CURLE_OK;
+    ok &= curl_easy_setopt(h, CURLOPT_NOPROXY, "") == CURLE_OK; /* else the environment says */
     ok &= curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, total) == CURLE_OK;
     ok &= curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, connect) == CURLE_OK;
     ok &= curl_easy_setopt(h, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
@@ -114,6 +115,13 @@ static bool is_value(const struct ccz_secret *s)
     return ok;
 }
 
+/* "https://host" would also begin https://host.example. */
+static bool has_whole_host(const char *prefix)
+{
+    const char *host = strstr(prefix, "://");
+    return host && strchr(host + 3, '/');
+}
+
 static ccz_rc check_cfg(const struct ccz_http_client_cfg *cfg, struct ccz_err *err)
 {
     if (cfg->timeout_ms < 0 || cfg->connect_timeout_ms < 0)
@@ -123,6 +131,9 @@ static ccz_rc check_cfg(const struct ccz_http_client_cfg *cfg, struct ccz_err *e
     if (!cfg->secret || !cfg->secret_prefix || !is_token(cfg->secret_name))
         return ccz_fail(err, CCZ_E_ARG, "http:config", 0,
                         "a secret header needs a name, a value and who may see it");
+    if (!has_whole_host(cfg->secret_prefix))
+        return ccz_fail(err, CCZ_E_ARG, "http:config", 0,
+                        "who may see the secret is no URL with a slash behind the host");
     if (!is_value(cfg->secret))
         return ccz_fail(err, CCZ_E_ARG, "http:config", 0,
                         "the value of %s has blanks, line ends or other bytes that no key has",

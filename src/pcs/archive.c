@@ -521,6 +521,8 @@ static ccz_rc take_files(struct cczi_install *in, struct ccz_span left, struct c
             if (strcmp(p.name, name) != 0)
                 rc = take_bundle(in, parts, name, err);
             (void)snprintf(name, sizeof(name), "%s", p.name);
+            if (rc == CCZ_OK && parts[p.part].size > 0) /* what is appended could still verify */
+                rc = ccz_fail(err, CCZ_E_EXISTS, "pcs:duplicate", 0, "%.100s twice", m.path);
             ccz_buf_put_span(&parts[p.part], m.data);
             if (rc == CCZ_OK && parts[p.part].bad)
                 rc = ccz_fail(err, CCZ_E_LIMIT, "archive:size", 0, "%.120s is too large", m.path);

@@ -118,12 +118,17 @@ static ccz_rc fail_write(struct ccz_err *err, const char *what, const char *path
                     strerror(errno));
 }
 
-/* A directory without sub-directories. */
+/* A directory without sub-directories, or a link in its place: what the link points to is not ours to empty. */
 static void remove_flat(const char *path)
 {
-    DIR *d = opendir(path);
-    if (!d)
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        (void)unlink(path);
         return;
+    }
     for (struct dirent *e; (e = readdir(d)) != NULL;)
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             (void)unlinkat(dirfd(d), e->d_name, 0);
@@ -191,6 +196,16 @@ static int exchange(const char *fresh, const char *path, const char *old)
     return -1;
 }
 
+/* Waits, whatever signals come. */
+static int lock_wait(int fd, int how)
+{
+    int rc;
+    do
+        rc = flock(fd, how);
+    while (rc != 0 && errno == EINTR);
+    return rc;
+}
+
 ccz_rc cczi_dir_commit(const char *dir, const char *name, struct ccz_err *err)
 {
     char fresh[CCZI_PCS_PATH_SIZE], old[CCZI_PCS_PATH_SIZE], path[CCZI_PCS_PATH_SIZE];
@@ -207,7 +222,7 @@ ccz_rc cczi_dir_commit(const char *dir, const char *name, struct ccz_err *err)
     if (rc != CCZ_OK)
         return rc;
     int fd = open(lock, O_RDONLY | O_CREAT | O_CLOEXEC, 0644); /* readers wait for the exchange */
-    if (fd < 0 || flock(fd, LOCK_EX) != 0)
+    if (fd < 0 || lock_wait(fd, LOCK_EX) != 0)
         rc = fail_write(err, "cannot lock", lock);
     else if (exchange(fresh, path, old) != 0)
         rc = fail_write(err, "cannot replace", path);
@@ -248,7 +263,7 @@ int cczi_lock_shared(const char *dir)
         return -1;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0)
-        (void)flock(fd, LOCK_SH);
+        (void)lock_wait(fd, LOCK_SH);
     return fd;
 }
 
@@ -260,7 +275,7 @@ ccz_rc cczi_lock_fetch(int *fd, const char *dir, struct ccz_err *err)
     if (rc != CCZ_OK)
         return rc;
     *fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
-    if (*fd >= 0 && flock(*fd, LOCK_EX) == 0)
+    if (*fd >= 0 && lock_wait(*fd, LOCK_EX) == 0)
         return CCZ_OK;
     rc = fail_write(err, "cannot lock", path);
     if (*fd >= 0)

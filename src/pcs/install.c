@@ -68,7 +68,6 @@ ccz_rc cczi_install_add(struct cczi_install *in, struct ccz_buf parts[CCZI_PARTS
     for (size_t i = 0; i < in->len; i++)
         if (strcmp(in->list[i].name, to->name) == 0)
             return ccz_fail(err, CCZ_E_EXISTS, "pcs:duplicate", 0, "two bundles for %s", to->name);
-    to->issued_s = ccz_collateral_issued(c);
     memcpy(to->parts, parts, sizeof(to->parts));
     cczi_parts_init(parts);
     in->len++;
@@ -169,6 +168,25 @@ static ccz_rc check_amd_newer(const struct cczi_install *in, const struct cczi_i
     return rc;
 }
 
+/* None of the documents is older than what is there in dir/name. */
+static ccz_rc check_newer(const struct cczi_install *in, const struct cczi_incoming *to,
+                          const char *name, struct ccz_err *err)
+{
+    char dir[CCZI_PCS_PATH_SIZE];
+    struct ccz_buf old[CCZI_PARTS];
+    int64_t is_s, was_s;
+    if (in->cfg->older_insecure)
+        return CCZ_OK;
+    cczi_parts_init(old);
+    ccz_rc rc = cczi_path(dir, in->cfg->dir, name, err);
+    if (rc == CCZ_OK)
+        rc = cczi_parts_read(old, dir, err);
+    if (rc == CCZ_OK && cczi_parts_older(&is_s, &was_s, to->parts, old))
+        rc = refuse_rollback(err, is_s, was_s);
+    cczi_parts_free(old);
+    return rc;
+}
+
 /* Bundles take the names of those they replace. */
 static ccz_rc check_set(struct cczi_install *in, const struct ccz_pcs *set, struct ccz_err *err)
 {
@@ -185,9 +203,9 @@ static ccz_rc check_set(struct cczi_install *in, const struct ccz_pcs *set, stru
             if (strcmp(e.name, ".") == 0)
                 return ccz_fail(err, CCZ_E_EXISTS, "pcs:in-the-way", 0,
                                 "%.100s itself is the bundle of a platform", in->cfg->dir);
-            int64_t was_s = ccz_collateral_issued(e.collateral);
-            if (to->issued_s < was_s && !in->cfg->older_insecure)
-                return refuse_rollback(err, to->issued_s, was_s);
+            ccz_rc rc = check_newer(in, to, e.name, err);
+            if (rc != CCZ_OK)
+                return rc;
             (void)snprintf(to->name, sizeof(to->name), "%s", e.name);
             break;
         }

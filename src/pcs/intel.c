@@ -238,24 +238,17 @@ static ccz_rc check_platform(const struct job *j, const struct ccz_collateral *c
 }
 
 /* A server must not be able to bring back what was replaced. */
-static ccz_rc check_newer(const struct job *j, struct ccz_err *err)
+static ccz_rc check_newer(const struct job *j, const struct ccz_buf parts[CCZI_PARTS],
+                          struct ccz_err *err)
 {
-    for (int doc = 0; doc < CCZI_DOCS && j->old; doc++) {
-        struct cczi_document was;
-        cczi_document_init(&was);
-        ccz_buf_put_span(&was.body, ccz_buf_span(&j->old_parts[cczi_doc_body((enum cczi_doc)doc)]));
-        ccz_rc rc = cczi_document_dates(&was, (enum cczi_doc)doc, NULL);
-        int64_t was_s = was.from_s;
-        cczi_document_free(&was);
-        if (rc != CCZ_OK || j->doc[doc].from_s >= was_s)
-            continue;
-        char got[21], want[21];
-        ccz_time_format(got, j->doc[doc].from_s);
-        ccz_time_format(want, was_s);
-        rc = ccz_refuse(err, CCZ_E_MISMATCH, "pcs:older", got, want);
-        return ccz_hint(err, rc, "what is stored was issued later: another server, or a replay?");
-    }
-    return CCZ_OK;
+    char got[21], want[21];
+    int64_t is_s, was_s;
+    if (!j->old || !cczi_parts_older(&is_s, &was_s, parts, j->old_parts))
+        return CCZ_OK;
+    ccz_time_format(got, is_s);
+    ccz_time_format(want, was_s);
+    ccz_rc rc = ccz_refuse(err, CCZ_E_MISMATCH, "pcs:older", got, want);
+    return ccz_hint(err, rc, "what is stored was issued later: another server, or a replay?");
 }
 
 static ccz_rc check_pck(const struct job *j, const struct ccz_collateral *c, struct ccz_err *err)
@@ -283,7 +276,7 @@ static ccz_rc check(const struct job *j, struct ccz_buf parts[CCZI_PARTS], struc
     if (rc == CCZ_OK)
         rc = check_platform(j, c, err);
     if (rc == CCZ_OK)
-        rc = check_newer(j, err);
+        rc = check_newer(j, parts, err);
     if (rc == CCZ_OK)
         rc = check_expiry(j, c, err);
     if (rc == CCZ_OK)

@@ -116,6 +116,27 @@ ccz_rc cczi_document_dates(struct cczi_document *d, enum cczi_doc doc, struct cc
     return CCZ_OK;
 }
 
+static bool part_date(int64_t *out, enum cczi_doc doc, const struct ccz_buf parts[CCZI_PARTS])
+{
+    struct cczi_document d;
+    cczi_document_init(&d);
+    ccz_buf_put_span(&d.body, ccz_buf_span(&parts[rules[doc].body]));
+    bool ok = cczi_document_dates(&d, doc, NULL) == CCZ_OK;
+    *out = d.from_s;
+    cczi_document_free(&d);
+    return ok;
+}
+
+bool cczi_parts_older(int64_t *is_s, int64_t *was_s, const struct ccz_buf is[CCZI_PARTS],
+                      const struct ccz_buf was[CCZI_PARTS])
+{
+    for (int doc = 0; doc < CCZI_DOCS; doc++)
+        if (part_date(was_s, (enum cczi_doc)doc, was) && part_date(is_s, (enum cczi_doc)doc, is) &&
+            *is_s < *was_s)
+            return true;
+    return false;
+}
+
 ccz_rc cczi_document_take(struct cczi_document *d, enum cczi_doc doc, const struct cczi_answer *a,
                           struct ccz_err *err)
 {

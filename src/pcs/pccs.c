@@ -116,13 +116,15 @@ static ccz_rc put_chain(struct ccz_buf *out, const struct ccz_json *v, struct cc
 
 /* --------------------------------------------------------------------------------- platforms */
 
-static void add_pair(struct reader *r, const struct pair *p)
+static ccz_rc add_pair(struct reader *r, const struct pair *p, struct ccz_err *err)
 {
     for (size_t i = 0; i < r->pairs_len; i++)
         if (r->pairs[i].ca == p->ca && memcmp(r->pairs[i].fmspc, p->fmspc, sizeof(p->fmspc)) == 0)
-            return;
-    if (r->pairs_len < PAIRS_MAX)
-        r->pairs[r->pairs_len++] = *p;
+            return CCZ_OK;
+    if (r->pairs_len == PAIRS_MAX) /* those left out would be missed later */
+        return ccz_refuse_num(err, CCZ_E_LIMIT, "pcs:len", PAIRS_MAX + 1, PAIRS_MAX);
+    r->pairs[r->pairs_len++] = *p;
+    return CCZ_OK;
 }
 
 /* One certificate per platform says FMSPC and CA. */
@@ -142,7 +144,9 @@ static ccz_rc read_pairs(struct reader *r, struct ccz_err *err)
             return missing(err, "a PCK certificate", NULL);
         struct pair p = {.ca = platform.ca};
         memcpy(p.fmspc, platform.fmspc, sizeof(p.fmspc));
-        add_pair(r, &p);
+        rc = add_pair(r, &p, err);
+        if (rc != CCZ_OK)
+            return rc;
     }
     return CCZ_OK;
 }

@@ -125,6 +125,10 @@ CCZ_MUST_USE ccz_rc cczi_document_take(struct cczi_document *d, enum cczi_doc do
 /* Sets from_s and until_s from the body. */
 CCZ_MUST_USE ccz_rc cczi_document_dates(struct cczi_document *d, enum cczi_doc doc,
                                         struct ccz_err *err);
+/* Was one of the documents, all of which verified, issued before that in @p was? Each counts for itself: the oldest of
+ * them all says nothing about the others. */
+bool cczi_parts_older(int64_t *is_s, int64_t *was_s, const struct ccz_buf is[CCZI_PARTS],
+                      const struct ccz_buf was[CCZI_PARTS]);
 /* Percent-decodes (+ stays) what may or may not be encoded. */
 CCZ_MUST_USE ccz_rc cczi_unescape(struct ccz_buf *out, struct ccz_span text, struct ccz_err *err);
 
@@ -167,6 +171,8 @@ struct ccz_pcs_store {
 };
 /* Reads the directory again. */
 CCZ_MUST_USE ccz_rc cczi_store_load(struct ccz_pcs_store *s, struct ccz_err *err);
+/* Is that refresh still to come? One further away than any can be was noted by a clock that was wrong. */
+bool cczi_store_rests(const struct ccz_pcs_store *s, int64_t refresh_s, int64_t now_s);
 void cczi_store_failed(struct ccz_pcs_store *s, const char *what, const struct ccz_err *err);
 void cczi_store_worked(struct ccz_pcs_store *s, const char *what);
 /* A PCK certificate for quotes that carry none, and the quote it must fit. */
@@ -238,7 +244,6 @@ CCZ_MUST_USE ccz_rc cczi_archive_open(struct cczi_archive *out, struct ccz_span 
 struct cczi_incoming {
     char name[CCZ_PCS_NAME_MAX + 1]; /* directory */
     struct ccz_buf parts[CCZI_PARTS];
-    int64_t issued_s;
 };
 struct cczi_incoming_amd {
     char name[CCZ_PCS_NAME_MAX + 1];

@@ -291,6 +291,12 @@ static bool is_for(const struct ccz_collateral *c, const struct ccz_pcs_want *wa
            is.ca == want->ca;
 }
 
+bool cczi_store_rests(const struct ccz_pcs_store *s, int64_t refresh_s, int64_t now_s)
+{
+    enum { SLACK_S = 60 };
+    return refresh_s > now_s && refresh_s - now_s <= s->reuse_max_s + SLACK_S;
+}
+
 /* Nothing to do for this platform now. */
 static bool is_fresh(const struct ccz_pcs_store *s, const struct ccz_pcs_want *want)
 {
@@ -299,7 +305,7 @@ static bool is_fresh(const struct ccz_pcs_store *s, const struct ccz_pcs_want *w
         const struct ccz_collateral *c = ccz_pcs_at(s->set, i).collateral;
         if (is_for(c, want))
             return ccz_collateral_expires(c) >= now_s &&
-                   (s->sources[i].refresh_s > now_s || !s->up.getter.get);
+                   (!s->up.getter.get || cczi_store_rests(s, s->sources[i].refresh_s, now_s));
     }
     return false;
 }

@@ -13,6 +13,7 @@ enum {
     BACK_OFF_MIN_S = 5,
     BACK_OFF_MAX_S = 900,
     RETRY_AFTER_MAX_S = 3600,
+    SHUT_MAX_S = 3600, /* the longest of all these */
     ORIGIN_SIZE = 512,
 };
 
@@ -141,8 +142,9 @@ static void shut(struct cczi_upstream *u, const char *key, int64_t seconds, ccz_
                  const char *why)
 {
     struct cczi_gate *g = gate_take(u, key);
-    int64_t until_s = ccz_clock_now_s(u->clock) + seconds;
-    g->until_s = until_s > g->until_s ? until_s : g->until_s;
+    int64_t now_s = ccz_clock_now_s(u->clock), until_s = now_s + seconds;
+    if (until_s > g->until_s || g->until_s - now_s > SHUT_MAX_S)
+        g->until_s = until_s;
     g->rc = rc;
     (void)snprintf(g->why, sizeof(g->why), "%s", why);
     g->failures += rc != CCZ_OK;
@@ -177,7 +179,8 @@ static ccz_rc shut_for(int64_t *wait_s, const struct cczi_upstream *u, const cha
 {
     const struct cczi_gate *g = gate_look(u, key);
     *wait_s = g ? g->until_s - ccz_clock_now_s(u->clock) : 0;
-    *wait_s = *wait_s > 0 ? *wait_s : 0;
+    if (*wait_s < 0 || *wait_s > SHUT_MAX_S) /* longer: the clock was set back since */
+        *wait_s = 0;
     if (*wait_s > 0 && g->rc == CCZ_E_NOT_FOUND)
         return ccz_fail(err, CCZ_E_NOT_FOUND, "pcs:not-found", *wait_s, "%.100s: %.80s", key,
                         g->why);

@@ -439,6 +439,14 @@ ccz_rc ccz_ratls_step(struct ccz_ratls *r, struct ccz_err *err)
     return rc == CCZ_OK ? CCZ_OK : fail(r, rc, &why, err);
 }
 
+bool ccz_ratls_step_answers(const struct ccz_ratls *r)
+{
+    uint8_t type;
+    struct ccz_span body;
+    return ccz_ratls_ready(r) && r->framed && cczi_frames_message(&type, &body, &r->frames) &&
+           type == CCZI_RATLS_CHALLENGE;
+}
+
 bool ccz_ratls_step_due(const struct ccz_ratls *r)
 {
     uint8_t type;

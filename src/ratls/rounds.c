@@ -14,6 +14,7 @@
 
 #include <cczoo/crypto.h>
 
+#include <stddef.h>
 #include <string.h>
 
 ccz_rc cczi_round_challenge(struct cczi_session *s, struct ccz_err *err)
@@ -50,32 +51,34 @@ static ccz_rc on_challenge(struct cczi_session *s, struct ccz_span body, struct 
     return cczi_session_send_evidence(s, true, nonce.ptr, round, err);
 }
 
-/* What was measured when the program was started cannot change while it runs; the TCB and run-time registers can,
- * and are the policy's to judge. */
-static bool same_guest(const struct ccz_snp_claims *a, const struct ccz_snp_claims *b)
-{
-    return a->vmpl == b->vmpl &&
-           memcmp(a->measurement, b->measurement, sizeof(a->measurement)) == 0 &&
-           memcmp(a->host_data, b->host_data, sizeof(a->host_data)) == 0 &&
-           memcmp(a->guest_policy, b->guest_policy, sizeof(a->guest_policy)) == 0 &&
-           memcmp(a->id_key_digest, b->id_key_digest, sizeof(a->id_key_digest)) == 0 &&
-           memcmp(a->author_key_digest, b->author_key_digest, sizeof(a->author_key_digest)) == 0;
-}
-
+/* What was measured when the program was started cannot change while it runs; the TCB, the TDX module and run-time
+ * registers can, and are the policy's to judge. */
 static bool same_program(const struct ccz_claims *a, const struct ccz_claims *b)
 {
-    return a->tee == b->tee && a->simulated == b->simulated && a->debug == b->debug &&
-           memcmp(a->mrenclave, b->mrenclave, sizeof(a->mrenclave)) == 0 &&
-           memcmp(a->mrsigner, b->mrsigner, sizeof(a->mrsigner)) == 0 &&
-           a->isv_prod_id == b->isv_prod_id && a->isv_svn == b->isv_svn &&
-           memcmp(a->attributes, b->attributes, sizeof(a->attributes)) == 0 &&
-           memcmp(a->config_id, b->config_id, sizeof(a->config_id)) == 0 &&
-           memcmp(a->mrtd, b->mrtd, sizeof(a->mrtd)) == 0 &&
-           memcmp(a->mrconfigid, b->mrconfigid, sizeof(a->mrconfigid)) == 0 &&
-           memcmp(a->mrowner, b->mrowner, sizeof(a->mrowner)) == 0 &&
-           memcmp(a->mrownerconfig, b->mrownerconfig, sizeof(a->mrownerconfig)) == 0 &&
-           memcmp(a->td_attributes, b->td_attributes, sizeof(a->td_attributes)) == 0 &&
-           same_guest(&a->snp, &b->snp);
+#define FIELD(f)                                                                                   \
+    {                                                                                              \
+        offsetof(struct ccz_claims, f), sizeof(((const struct ccz_claims *)NULL)->f)               \
+    }
+    static const struct {
+        size_t at, size;
+    } fields[] = {FIELD(tee), FIELD(simulated), FIELD(debug),
+                  /* SGX */
+                  FIELD(mrenclave), FIELD(mrsigner), FIELD(isv_prod_id), FIELD(isv_svn),
+                  FIELD(attributes), FIELD(misc_select), FIELD(config_id), FIELD(config_svn),
+                  FIELD(isv_family_id), FIELD(isv_ext_prod_id),
+                  /* TDX */
+                  FIELD(mrtd), FIELD(mrconfigid), FIELD(mrowner), FIELD(mrownerconfig),
+                  FIELD(mrservicetd), FIELD(td_attributes), FIELD(xfam),
+                  /* SEV-SNP */
+                  FIELD(snp.measurement), FIELD(snp.host_data), FIELD(snp.guest_policy),
+                  FIELD(snp.guest_svn), FIELD(snp.vmpl), FIELD(snp.id_key_digest),
+                  FIELD(snp.author_key_digest), FIELD(snp.family_id), FIELD(snp.image_id)};
+#undef FIELD
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+        if (memcmp((const uint8_t *)a + fields[i].at, (const uint8_t *)b + fields[i].at,
+                   fields[i].size) != 0)
+            return false;
+    return true;
 }
 
 static ccz_rc on_evidence(struct cczi_session *s, struct ccz_span body, struct ccz_err *err)

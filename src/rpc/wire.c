@@ -19,6 +19,7 @@ struct cczi_wire {
     ccz_rc step_rc;
     struct ccz_err step_err;
     bool stepping;   /* the job has the engine: hands off */
+    bool held;       /* a message about evidence waits until the peer has read more */
     bool open;       /* on_ready() was called */
     uint64_t rounds; /* of evidence again, that the owner knows of */
     struct cczi_deadline again;
@@ -141,9 +142,14 @@ static void deliver(struct cczi_wire *w)
     }
     if (ccz_ratls_pending(w->ratls)) /* answers of TLS itself (key update) */
         cczi_wire_send(w, (struct ccz_span){0});
-    if (!w->stepping &&
-        ccz_ratls_step_due(w->ratls)) /* evidence is made or judged: not on this thread */
-        start_step(w);
+    if (w->stepping || !ccz_ratls_step_due(w->ratls))
+        return;
+    if (cczi_wire_writable(w) || !ccz_ratls_step_answers(w->ratls)) {
+        start_step(w); /* evidence is made or judged: not on this thread */
+    } else {           /* a peer that asks and does not read must not fill memory with answers */
+        w->held = true;
+        ccz_conn_pause(w->conn);
+    }
 }
 
 /* ---------------------------------------------------------------------------------- handshake */
@@ -243,7 +249,10 @@ static void on_drained(struct ccz_conn *c, void *arg)
         return;
     w->in_callback = true;
     w->cfg.ops->on_writable(w->cfg.arg);
-    (void)gone(w);
+    if (gone(w) || w->closed || !w->held || w->stepping)
+        return;
+    w->held = false;
+    start_step(w); /* which pauses; step_done() resumes */
 }
 
 static void on_conn_closed(struct ccz_conn *c, void *arg, const struct ccz_err *err)

@@ -156,11 +156,12 @@ static void test_rest(void)
     }
     ccz_json_free(j);
     ccz_buf_clear(&answer);
-    ccz_infer_rest(&answer, &status, &type, s,
-                   &(struct ccz_infer_http){
-                       .method = "POST",
-                       .path = "/v1/models/fashion:predict",
-                       .body = ccz_span_str("{\"instances\":[1]}")}); /* refused before TensorFlow sees it */
+    ccz_infer_rest(
+        &answer, &status, &type, s,
+        &(struct ccz_infer_http){
+            .method = "POST",
+            .path = "/v1/models/fashion:predict",
+            .body = ccz_span_str("{\"instances\":[1]}")}); /* refused before TensorFlow sees it */
     CHECK(status == 400 && strstr(ccz_buf_str(&answer), "has shape [1]"));
 }
 

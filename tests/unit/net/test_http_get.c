@@ -258,14 +258,38 @@ static void test_secret(void)
     drop(&g);
     struct ccz_http_client *none = NULL;
     struct ccz_err err;
-    struct ccz_http_client_cfg bad[4] = {cfg, cfg, cfg, cfg};
+    struct ccz_http_client_cfg bad[6] = {cfg, cfg, cfg, cfg, cfg, cfg};
     bad[0].secret = split;
     bad[1].secret = NULL;
     bad[2].secret_prefix = NULL;
     bad[3].secret_name = "X-Key: 1";
-    for (int i = 0; i < 4; i++)
+    bad[4].secret_prefix = "https://host"; /* would fit https://host.example/ */
+    bad[5].secret_prefix = "host/";
+    for (int i = 0; i < 6; i++)
         CHECK(ccz_http_client_new(&none, &bad[i], &err) == CCZ_E_ARG && !none);
     fake_close(&other);
+    fake_close(&f);
+}
+
+/* The proxy of the configuration, whatever the environment says about proxies. */
+static void test_proxy(void)
+{
+    struct fake_site f;
+    struct got g;
+    fake_open(&f, site, NULL);
+    CHECK(setenv("no_proxy", "*", 1) == 0 && setenv("NO_PROXY", "*", 1) == 0);
+    CCZ_AUTO(ccz_http_client)
+    c = client(
+        (struct ccz_http_client_cfg){.proxy = fake_url(&f, ""), .plain_http_insecure = true});
+    (void)get(&g, c, "http://192.0.2.1/echo?3");
+    CHECK(g.status != 0); /* somebody has answered, who is not there */
+    drop(&g);
+    CHECK(setenv("http_proxy", fake_url(&f, ""), 1) == 0 && unsetenv("no_proxy") == 0 &&
+          unsetenv("NO_PROXY") == 0);
+    CCZ_AUTO(ccz_http_client)
+    direct = client((struct ccz_http_client_cfg){.plain_http_insecure = true, .timeout_ms = 300});
+    CHECK(get(&g, direct, "http://192.0.2.1/echo?4") != CCZ_OK && g.status == 0);
+    drop(&g);
     fake_close(&f);
 }
 
@@ -291,10 +315,11 @@ static void test_fields(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"http_get.answer", test_answer}, {"http_get.urls", test_urls},
-    {"http_get.limits", test_limits}, {"http_get.broken", test_broken},
-    {"http_get.tls", test_tls},       {"http_get.secret", test_secret},
-    {"http_get.fields", test_fields}, {"http_get.sigpipe", test_sigpipe},
+    {"http_get.answer", test_answer},   {"http_get.urls", test_urls},
+    {"http_get.limits", test_limits},   {"http_get.broken", test_broken},
+    {"http_get.tls", test_tls},         {"http_get.secret", test_secret},
+    {"http_get.proxy", test_proxy},     {"http_get.fields", test_fields},
+    {"http_get.sigpipe", test_sigpipe},
 };
 
 int main(int argc, char **argv)

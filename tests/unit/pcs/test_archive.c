@@ -249,6 +249,29 @@ static void test_rollback(void)
     kit_free(&later);
 }
 
+/* One document that is older than what is there is enough, even if it is not the oldest of all. */
+static void test_rollback_part(void)
+{
+    struct world w;
+    struct ccz_err err = {0};
+    world_new(&w);
+    test_said(ccz_pcs_import(&w.import, ccz_buf_span(&w.archive), &err), &err, CCZ_OK, "");
+    CHECK(remove(test_path("airgap/MANIFEST.json")) == 0);
+    for (int doc = 0; doc < 4; doc++) {
+        struct kit there;
+        struct kit_cfg kc;
+        kit_default(&kc, CCZ_TEE_SGX, 3);
+        struct kit_dates *const dates[] = {&kc.tcb_info, &kc.qe_identity, &kc.pck_crl,
+                                           &kc.root_crl};
+        dates[doc]->from_s += 60;
+        kit_new(&there, &kc);
+        kit_write(&there, test_path("airgap/00906ed50001-sgx-platform"));
+        refused(&w, &w.import, ccz_buf_span(&w.archive), CCZ_E_MISMATCH, "archive:rollback");
+        kit_free(&there);
+    }
+    world_free(&w);
+}
+
 /* ------------------------------------------------------------------------ archives of a villain */
 
 struct member {
@@ -346,7 +369,9 @@ static void test_paths(void)
     bundle_members(m + 7, paths[1], &w.sgx, "00906ed50009-sgx-platform");
     craft_refused(&w, m, 14, CCZ_E_MISMATCH, "archive:name");
     bundle_members(m + 7, paths[1], &w.sgx, "00906ed50001-sgx-platform");
-    craft_refused(&w, m, 14, CCZ_E_FORMAT, "collateral:tcb-info");
+    craft_refused(&w, m, 14, CCZ_E_EXISTS, "pcs:duplicate");
+    m[7] = m[4]; /* a chain that would be longer, not broken */
+    craft_refused(&w, m, 8, CCZ_E_EXISTS, "pcs:duplicate");
     m[7] = (struct member){"snp-Milan-vcek/ark.der", ccz_buf_span(&w.amd.ark)};
     craft_refused(&w, m, 8, CCZ_E_FORMAT, "pcs:incomplete");
     m[8] = (struct member){"snp-Milan-vcek/ark.der", ccz_buf_span(&w.amd.ark)};
@@ -521,6 +546,44 @@ static void put_pccs(struct ccz_buf *out, const struct kit *sgx, const struct ki
         *at = 'X';
 }
 
+/* More kinds of platforms than a set can have: refused, instead of imported in part. */
+static void test_pccs_many(void)
+{
+    static const char mark[] = "\"pck_certs\": [";
+    static const uint8_t fmspc[] = {0x00, 0x90, 0x6e, 0xd5, 0x00, 0x01};
+    struct world w;
+    struct ccz_err err = {0};
+    struct ccz_buf json;
+    size_t len;
+    world_new(&w);
+    put_pccs(&json, &w.sgx, &w.tdx, &w.sgx, &(struct pccs){.certs = true});
+    CCZ_AUTO_BUF many, der;
+    ccz_buf_init(&many, 8 << 20);
+    ccz_buf_init(&der, 65536);
+    ccz_buf_put_span(&der, ccz_cert_der(w.sgx.pck));
+    uint8_t *in = memmem(der.ptr, der.size, fmspc, sizeof(fmspc));
+    uint8_t *at = memmem(json.ptr, json.size, mark, sizeof(mark) - 1);
+    CHECK(in && at);
+    size_t head = (size_t)(at - json.ptr) + sizeof(mark) - 1;
+    ccz_buf_put(&many, json.ptr, head);
+    for (unsigned i = 0; i < CCZ_PCS_LEN_MAX; i++) {
+        CCZ_AUTO_BUF pem;
+        ccz_buf_init(&pem, 65536);
+        in[1] = (uint8_t)i;
+        in[2] = 0xff;
+        ccz_pem_put(&pem, "CERTIFICATE", ccz_buf_span(&der));
+        ccz_buf_put_str(&many, "{\"qe_id\": \"00\", \"certs\": [{\"tcb\": {}, \"cert\": ");
+        put_escaped(&many, ccz_buf_span(&pem));
+        ccz_buf_put_str(&many, "}]},");
+    }
+    ccz_buf_put(&many, json.ptr + head, json.size - head);
+    test_said(ccz_pcs_import_pccs(&len, &w.import, ccz_buf_span(&many), &err), &err, CCZ_E_LIMIT,
+              "pcs:len");
+    CHECK(len == 0 && !exists("airgap"));
+    ccz_buf_free(&json);
+    world_free(&w);
+}
+
 static void test_pccs(void)
 {
     struct world w;
@@ -595,10 +658,16 @@ static void test_pccs(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"archive.round", test_round},         {"archive.changed", test_changed},
-    {"archive.rules", test_rules},         {"archive.rollback", test_rollback},
-    {"archive.paths", test_paths},         {"archive.lies", test_lies},
-    {"archive.disk_full", test_disk_full}, {"archive.pccs", test_pccs},
+    {"archive.round", test_round},
+    {"archive.changed", test_changed},
+    {"archive.rules", test_rules},
+    {"archive.rollback", test_rollback},
+    {"archive.rollback_part", test_rollback_part},
+    {"archive.paths", test_paths},
+    {"archive.lies", test_lies},
+    {"archive.disk_full", test_disk_full},
+    {"archive.pccs", test_pccs},
+    {"archive.pccs_many", test_pccs_many},
 };
 
 int main(int argc, char **argv)

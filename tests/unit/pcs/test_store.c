@@ -444,6 +444,49 @@ static void test_refresh(void)
     kit_free(&older);
 }
 
+/* A clock that was weeks ahead for a while, as after a start without network time: what was noted then puts nothing
+ * off, neither the next refresh nor the next request to a server that failed. */
+static void test_clock_back(void)
+{
+    test_setup();
+    struct kit k;
+    struct fake_pcs f;
+    struct fake_amd milan;
+    struct ccz_err err = {0};
+    int64_t next_s;
+    enum { AHEAD_S = 20 * 86400 };
+    test_kit(&k, CCZ_TEE_SGX, 1);
+    fake_amd_new(&milan, false);
+    fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}, .amd = &milan});
+    CCZ_AUTO(ccz_http_client) client = test_client();
+    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
+    struct ccz_pcs_want want = test_want(&k), other = want;
+    const struct ccz_pcs_want_amd amd = {.product = "Milan", .vlek = true};
+    other.fmspc[5] = 9;
+    test_now = KIT_NOW_S + AHEAD_S;
+    CHECK(ccz_pcs_store_fetch(s, &want, &err) == CCZ_OK);
+    CHECK(ccz_pcs_store_fetch_amd(s, &amd, &err) == CCZ_OK);
+    CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK && fake_pcs_requests(&f) == 6);
+    test_said(ccz_pcs_store_fetch(s, &other, &err), &err, CCZ_E_NOT_FOUND, "pcs:not-found");
+    fake_pcs_set(&f, &(struct fake_knobs){.on = "/", .status = 500});
+    other.fmspc[5] = 8;
+    test_said(ccz_pcs_store_fetch(s, &other, &err), &err, CCZ_E_PEER, "pcs:status");
+    fake_pcs_set(&f, &(struct fake_knobs){.serve = {&k.src}, .amd = &milan});
+    (void)fake_pcs_requests(&f);
+    test_now = KIT_NOW_S;
+    CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK && fake_pcs_requests(&f) == 6);
+    CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK && fake_pcs_requests(&f) == 0);
+    other.fmspc[5] = 9;
+    test_said(ccz_pcs_store_fetch(s, &other, &err), &err, CCZ_E_NOT_FOUND, "pcs:not-found");
+    CHECK(fake_pcs_requests(&f) == 1);
+    test_said(ccz_pcs_store_fetch(s, &other, &err), &err, CCZ_E_NOT_FOUND, "pcs:not-found");
+    CHECK(fake_pcs_requests(&f) == 0); /* what is noted now counts */
+    fake_pcs_close(&f);
+    fake_amd_free(&milan);
+    kit_free(&k);
+}
+
 static ccz_rc full_jitter(void *out, size_t size)
 {
     const uint32_t v = 8640; /* the whole span: a tenth of a day */
@@ -661,6 +704,63 @@ static void test_killed(void)
     cczi_dir_recover(test_base);
     CHECK(same_file(test_path("x/a"), ccz_span_str("two")));
     CHECK(access(test_path(".old-x"), F_OK) != 0);
+}
+
+static void on_alarm(int signal)
+{
+    (void)signal;
+}
+
+/* A signal is no reason to go without the lock, or not to get it. */
+static void test_lock_signals(void)
+{
+    test_setup();
+    const struct sigaction act = {.sa_handler = on_alarm};
+    struct ccz_err err = {0};
+    int fd = -1, pipes[2];
+    char byte;
+    CHECK(sigaction(SIGALRM, &act, NULL) == 0 && pipe(pipes) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        if (cczi_lock_fetch(&fd, test_base, &err) != CCZ_OK || write(pipes[1], "x", 1) != 1)
+            _exit(1);
+        usleep(300000);
+        _exit(0); /* and the lock is free */
+    }
+    CHECK(read(pipes[0], &byte, 1) == 1);
+    (void)ualarm(50000, 0);
+    test_said(cczi_lock_fetch(&fd, test_base, &err), &err, CCZ_OK, "");
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    close(fd);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+/* A bundle that is a link to somewhere else is replaced; what it pointed to is left alone. So is what a link with one
+ * of our hidden names points to. */
+static void test_links(void)
+{
+    test_setup();
+    const struct cczi_file one[] = {{"a", ccz_span_str("one")}};
+    struct ccz_err err = {0};
+    CHECK(mkdir(test_path("away"), 0755) == 0 && mkdir(test_path("s"), 0755) == 0);
+    CHECK(ccz_file_write(test_path("away/keep"), ccz_span_str("keep"), 0644, CCZ_FILE_REPLACE,
+                         NULL) == CCZ_OK);
+    static const char *const names[] = {"s/x", "s/.new-x", "s/.old-x", "s/.new-y", "s/.old-y"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        CHECK(symlink("../away", test_path(names[i])) == 0);
+    CHECK(cczi_dir_stage(test_path("s"), "x", one, 1, &err) == CCZ_OK);
+    CHECK(cczi_dir_commit(test_path("s"), "x", &err) == CCZ_OK);
+    cczi_dir_recover(test_path("s"));
+    struct stat st;
+    CHECK(lstat(test_path("s/x"), &st) == 0 && S_ISDIR(st.st_mode));
+    CHECK(same_file(test_path("s/x/a"), ccz_span_str("one")));
+    CHECK(same_file(test_path("away/keep"), ccz_span_str("keep")));
+    CHECK(access(test_path("away/a"), F_OK) != 0);
+    for (size_t i = 1; i < 4; i++)
+        CHECK(lstat(test_path(names[i]), &st) != 0);
 }
 
 /* ---------------------------------------------------------------------------- certificates */
@@ -984,6 +1084,46 @@ static void test_evidence(void)
     kit_free(&k);
 }
 
+/* A server cannot bring back an older revocation list, nor put another ARK in the place of the one that is there. */
+static void test_amd_older(void)
+{
+    test_setup();
+    struct fake_amd milan, other;
+    struct fake_pcs f;
+    struct kit k;
+    struct ccz_err err = {0};
+    int64_t next_s;
+    fake_amd_new(&milan, false);
+    fake_amd_new(&other, false);
+    test_kit(&k, CCZ_TEE_SGX, 1);
+    struct fake_amd later = milan;
+    later.crl = milan.later_crl;
+    fake_pcs_open(&f, &(struct fake_knobs){.amd = &later});
+    CCZ_AUTO(ccz_http_client) client = test_client();
+    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
+    struct ccz_pcs_want_amd want = {.product = "Milan"};
+    memcpy(want.chip_id, milan.chip_id, 64);
+    memcpy(want.tcb, milan.tcb, 8);
+    CHECK(ccz_pcs_store_fetch_amd(s, &want, &err) == CCZ_OK);
+    const struct {
+        const struct fake_amd *serve;
+        const char *where;
+    } bad[] = {{&milan, "\"where\":\"pcs:older\""}, {&other, "\"where\":\"pcs:amd-other-ark\""}};
+    for (int i = 0; i < 2; i++) {
+        test_now += 86400;
+        fake_pcs_set(&f, &(struct fake_knobs){.amd = bad[i].serve});
+        CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK); /* what is there is good */
+        CHECK(reported(s, bad[i].where));
+        CHECK(same_file(test_path("s/snp-Milan-vcek/crl.der"), ccz_buf_span(&later.crl)));
+        CHECK(same_file(test_path("s/snp-Milan-vcek/ark.der"), ccz_buf_span(&milan.ark)));
+    }
+    fake_pcs_close(&f);
+    fake_amd_free(&milan);
+    fake_amd_free(&other);
+    kit_free(&k);
+}
+
 static const struct ccz_test tests[] = {
     {"store.fetch", test_fetch},
     {"store.forms", test_forms},
@@ -993,14 +1133,18 @@ static const struct ccz_test tests[] = {
     {"store.wait", test_wait},
     {"store.refresh", test_refresh},
     {"store.due", test_due},
+    {"store.clock_back", test_clock_back},
     {"store.waiters", test_waiters},
     {"store.processes", test_processes},
     {"store.disk_full", test_disk_full},
     {"store.killed", test_killed},
+    {"store.links", test_links},
+    {"store.lock_signals", test_lock_signals},
     {"store.pck", test_pck},
     {"store.amd", test_amd},
     {"store.amd_flood", test_amd_flood},
     {"store.evidence", test_evidence},
+    {"store.amd_older", test_amd_older},
 };
 
 int main(int argc, char **argv)

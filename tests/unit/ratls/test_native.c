@@ -157,6 +157,33 @@ static void test_switched_off(void)
     close_both(&c, &s);
 }
 
+static void open_again(struct native *c, struct native *s)
+{
+    BIO *at_c, *at_s;
+    CHECK(BIO_new_bio_pair(&at_c, 1 << 17, &at_s, 1 << 17) == 1);
+    SSL_set_bio(c->ssl, at_c, at_c);
+    SSL_set_bio(s->ssl, at_s, at_s);
+    shake(c, s);
+}
+
+/* An object used again after SSL_clear(), for a client that nobody asks for a certificate: not the peer of before. */
+static void test_cleared(void)
+{
+    struct native c, s;
+    open_pair(&c, &s);
+    shake(&c, &s);
+    CHECK(s.done == 1 && ccz_ratls_ssl_peer(s.ssl) && ccz_ratls_ssl_peer(c.ssl));
+    CHECK(SSL_clear(c.ssl) == 1 && SSL_clear(s.ssl) == 1);
+    open_again(&c, &s);
+    CHECK(s.done == 1 && ccz_ratls_ssl_peer(s.ssl) && s.toy.appraised == 2);
+    CHECK(SSL_clear(c.ssl) == 1 && SSL_clear(s.ssl) == 1);
+    SSL_set_verify(s.ssl, SSL_VERIFY_NONE, NULL);
+    open_again(&c, &s);
+    CHECK(s.done == 1 && s.toy.appraised == 2);
+    CHECK(!ccz_ratls_ssl_peer(s.ssl) && ccz_ratls_ssl_peer(c.ssl));
+    close_both(&c, &s);
+}
+
 static ccz_rc pin(void *arg, struct ccz_span spki, struct ccz_err *err)
 {
     const bool *good = arg;
@@ -389,6 +416,32 @@ static void test_resumption(void)
     close_both(&c, &s);
 }
 
+/* A program that allows tickets after all, and uses its objects again: the certificate is that of before, but nobody has
+ * looked at it in this handshake. */
+static void test_resumed_cleared(void)
+{
+    struct native c, s;
+    open_pair(&c, &s);
+    SSL_CTX_sess_set_new_cb(c.ctx, keep_session);
+    (void)SSL_CTX_set_session_cache_mode(c.ctx, SSL_SESS_CACHE_CLIENT);
+    (void)SSL_clear_options(s.ssl, SSL_OP_NO_TICKET);
+    CHECK(SSL_set_num_tickets(s.ssl, 1) == 1);
+    CHECK(SSL_set_session_id_context(s.ssl, (const unsigned char *)"x", 1) == 1);
+    shake(&c, &s);
+    exchange(&s, &c);
+    CHECK(ccz_ratls_ssl_peer(c.ssl) && ccz_ratls_ssl_peer(s.ssl));
+    CHECK(kept && SSL_SESSION_is_resumable(kept));
+    SSL_set_shutdown(c.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* else SSL_clear() */
+    SSL_set_shutdown(s.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* spoils the session */
+    CHECK(SSL_clear(c.ssl) == 1 && SSL_clear(s.ssl) == 1 && SSL_set_session(c.ssl, kept) == 1);
+    open_again(&c, &s);
+    CHECK(c.done == 1 && s.done == 1 && SSL_session_reused(c.ssl) && SSL_session_reused(s.ssl));
+    CHECK(!ccz_ratls_ssl_peer(c.ssl) && !ccz_ratls_ssl_peer(s.ssl) && c.toy.appraised == 1);
+    SSL_SESSION_free(kept);
+    kept = NULL;
+    close_both(&c, &s);
+}
+
 static void test_old_tls(void)
 {
     struct native c, s;
@@ -399,6 +452,20 @@ static void test_old_tls(void)
     connect_pair(&c, &s);
     shake(&c, &s);
     CHECK(c.done != 1 && s.done != 1 && !ccz_ratls_ssl_peer(s.ssl) && !ccz_ratls_ssl_peer(c.ssl));
+    close_both(&c, &s);
+    /* programs that allow it all the same: connected, but to nobody */
+    make(&c, false);
+    make(&s, true);
+    set_up(&c);
+    set_up(&s);
+    SSL_CTX *const both[] = {c.ctx, s.ctx};
+    for (int i = 0; i < 2; i++)
+        CHECK(SSL_CTX_set_min_proto_version(both[i], TLS1_2_VERSION) == 1 &&
+              SSL_CTX_set_max_proto_version(both[i], TLS1_2_VERSION) == 1);
+    connect_pair(&c, &s);
+    shake(&c, &s);
+    CHECK(c.done == 1 && s.done == 1 && SSL_version(c.ssl) == TLS1_2_VERSION);
+    CHECK(!ccz_ratls_ssl_peer(s.ssl) && !ccz_ratls_ssl_peer(c.ssl));
     close_both(&c, &s);
 }
 
@@ -431,6 +498,8 @@ static const struct ccz_test tests[] = {
     {"ratls.native_mutual", test_mutual},
     {"ratls.native_refused", test_refused},
     {"ratls.native_switched_off", test_switched_off},
+    {"ratls.native_cleared", test_cleared},
+    {"ratls.native_resumed_cleared", test_resumed_cleared},
     {"ratls.native_no_evidence", test_no_evidence},
     {"ratls.native_stolen", test_stolen_certificate},
     {"ratls.native_engine", test_engine},

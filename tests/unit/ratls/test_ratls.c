@@ -206,6 +206,13 @@ static void test_skip_attestation(void)
         move_raw(&e, t);
     CHECK(e.rc == CCZ_OK && ccz_tls_ready(t) && !ccz_ratls_ready(e.r));
     CHECK(ccz_tls_write(t, ccz_span_str("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), NULL) == CCZ_OK);
+    CCZ_AUTO_BUF wire;
+    ccz_buf_init(&wire, 1 << 16);
+    CHECK(ccz_tls_drain(&wire, t) == CCZ_OK && ccz_ratls_feed(e.r, ccz_buf_span(&wire)) == CCZ_OK);
+    struct ccz_err early = {0}; /* TLS has the bytes already, and nobody gets them */
+    CHECK(ccz_ratls_read(&reply, e.r, &early) == CCZ_E_ARG && reply.size == 0);
+    CHECK(strcmp(early.where, "ratls:not-ready") == 0);
+    CHECK(ccz_ratls_write(e.r, ccz_span_str("x"), &early) == CCZ_E_ARG);
     move_raw(&e, t);
     CHECK(e.rc == CCZ_E_PEER && strcmp(e.err.where, "ratls:order") == 0);
     any(ccz_tls_read(&reply, t, NULL));

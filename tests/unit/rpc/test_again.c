@@ -2,6 +2,11 @@
 /* Long connections that ask for evidence again while calls run, and are cut off when it is bad. */
 #include "rpc/rpc_fixture.h"
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include "ratls/ratls_priv.h"
+
 enum { INTERVAL_MS = 60 };
 
 static void wait_for(atomic_int *n, int want)
@@ -220,8 +225,154 @@ static void test_never(void)
     teardown(&f);
 }
 
+/* ------------------------------------------------------------------- challenges without end */
+
+static ccz_rc any_cert(void *arg, void *conn, struct ccz_span der, struct ccz_err *err)
+{
+    (void)arg, (void)conn, (void)der, (void)err;
+    return CCZ_OK;
+}
+
+/* A client of its own making: TLS, the session, and then whatever it likes. */
+struct rogue {
+    int fd;
+    struct ccz_tls_ctx *ctx;
+    struct ccz_tls *tls;
+    struct ccz_buf spki, plain;
+    struct cczi_session s;
+    struct ccz_ratls_cfg cfg;
+};
+
+static void rogue_send(struct rogue *r)
+{
+    CCZ_AUTO_BUF wire;
+    ccz_buf_init(&wire, 1 << 24);
+    CHECK(ccz_tls_drain(&wire, r->tls) == CCZ_OK);
+    for (size_t at = 0; at < wire.size;) {
+        ssize_t n = send(r->fd, wire.ptr + at, wire.size - at, MSG_NOSIGNAL);
+        CHECK(n > 0);
+        at += (size_t)n;
+    }
+}
+
+static void rogue_fill(struct rogue *r)
+{
+    static uint8_t bytes[65536];
+    ssize_t n = recv(r->fd, bytes, sizeof(bytes), 0);
+    CHECK(n > 0 && ccz_tls_feed(r->tls, CCZ_SPAN(bytes, (size_t)n)) == CCZ_OK);
+}
+
+static void rogue_session(struct rogue *r, struct ccz_span peer_spki)
+{
+    struct ccz_err err = {0};
+    struct cczi_session_in in = {.cfg = &r->cfg,
+                                 .version = CCZI_RATLS_VERSION_2,
+                                 .own_spki = ccz_buf_span(&r->spki),
+                                 .peer_spki = peer_spki};
+    CHECK(ccz_tls_export(in.exporter, sizeof(in.exporter), r->tls, CCZI_RATLS_EXPORTER_LABEL,
+                         (struct ccz_span){0}) == CCZ_OK);
+    CHECK(cczi_session_init(&r->s, &in, &err) == CCZ_OK);
+    for (;;) {
+        CHECK(ccz_tls_write(r->tls, ccz_buf_span(&r->s.out), &err) == CCZ_OK);
+        ccz_buf_clear(&r->s.out);
+        rogue_send(r);
+        if (cczi_session_ready(&r->s))
+            return;
+        rogue_fill(r);
+        CHECK(ccz_tls_read(&r->s.in, r->tls, &err) == CCZ_OK);
+        CHECK(cczi_session_step(&r->s, &err) == CCZ_OK);
+    }
+}
+
+static void rogue_open(struct rogue *r, struct fixture *f)
+{
+    static const char *const alpn[] = {CCZ_RATLS_ALPN_2, NULL};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(ccz_rpc_server_port(f->server)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    CCZ_AUTO(ccz_key) key = NULL;
+    CCZ_AUTO(ccz_cert) peer = NULL;
+    CCZ_AUTO_BUF der;
+    int small = 4096;
+    memset(r, 0, sizeof(*r));
+    ccz_buf_init(&der, 4096);
+    ccz_buf_init(&r->spki, 256);
+    ccz_buf_init(&r->plain, 1 << 20);
+    r->cfg = (struct ccz_ratls_cfg){.attest = toy_attest,
+                                    .attest_arg = &f->client_toy,
+                                    .appraise = toy_appraise,
+                                    .appraise_arg = &f->client_toy};
+    CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK && ccz_key_spki(&r->spki, key) == CCZ_OK);
+    const struct ccz_cert_cfg cert = {
+        .cn = "rogue", .key = key, .not_after_s = INT64_C(4000000000)};
+    CHECK(ccz_cert_issue(&der, &cert, NULL) == CCZ_OK);
+    const struct ccz_tls_cfg tls = {
+        .cert_der = ccz_buf_span(&der), .key = key, .verify = any_cert, .alpn = alpn};
+    CHECK(ccz_tls_ctx_new(&r->ctx, &tls, NULL) == CCZ_OK);
+    CHECK(ccz_tls_new(&r->tls, r->ctx, NULL, NULL) == CCZ_OK);
+    r->fd = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(r->fd >= 0 && setsockopt(r->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)) == 0);
+    CHECK(connect(r->fd, (struct sockaddr *)&to, sizeof(to)) == 0);
+    for (;;) {
+        CHECK(ccz_tls_step(r->tls, NULL) == CCZ_OK);
+        rogue_send(r);
+        if (ccz_tls_ready(r->tls))
+            break;
+        rogue_fill(r);
+    }
+    CHECK(ccz_cert_parse(&peer, ccz_tls_peer_cert(r->tls), NULL) == CCZ_OK);
+    rogue_session(r, ccz_cert_spki(peer));
+}
+
+static void rogue_close(struct rogue *r)
+{
+    cczi_session_deinit(&r->s);
+    ccz_tls_free(r->tls);
+    ccz_tls_ctx_free(r->ctx);
+    ccz_buf_free(&r->spki);
+    ccz_buf_free(&r->plain);
+    close(r->fd);
+}
+
+/* Evidence is large, and a challenge small. Who asks and does not read is answered until the connection is full, not
+ * until memory is; once he reads, it goes on. */
+static void test_flood(void)
+{
+    enum { ASKED = 600, EVIDENCE_SIZE = 60000, FULL = 300 };
+    struct fixture f;
+    struct rogue r;
+    struct ccz_err err = {0};
+    memset(&f, 0, sizeof(f));
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    rogue_open(&r, &f);
+    CHECK(f.server_toy.attested == 1);
+    f.server_toy.filler = EVIDENCE_SIZE;
+    for (int i = 0; i < ASKED; i++)
+        CHECK(cczi_round_challenge(&r.s, &err) == CCZ_OK);
+    CHECK(ccz_tls_write(r.tls, ccz_buf_span(&r.s.out), &err) == CCZ_OK);
+    rogue_send(&r);
+    unsigned seen = 0, same = 0;
+    for (int i = 0; i < 5000 && same < 300 && f.server_toy.attested <= FULL; i++) {
+        same = f.server_toy.attested == seen ? same + 1 : 0;
+        seen = f.server_toy.attested;
+        usleep(1000);
+    }
+    CHECK(f.server_toy.attested > 1 && f.server_toy.attested <= FULL);
+    size_t got = 0;
+    while (got < (size_t)ASKED * (EVIDENCE_SIZE + CCZI_RATLS_HEAD_SIZE)) {
+        rogue_fill(&r);
+        ccz_buf_clear(&r.plain);
+        CHECK(ccz_tls_read(&r.plain, r.tls, &err) == CCZ_OK);
+        got += r.plain.size;
+    }
+    CHECK(f.server_toy.attested == 1 + ASKED);
+    rogue_close(&r);
+    teardown(&f);
+}
+
 static const struct ccz_test tests[] = {
     {"rpc.again_never", test_never},
+    {"rpc.again_flood", test_flood},
     {"rpc.again", test_calls},
     {"rpc.again_cut_by_server", test_cut_by_server},
     {"rpc.again_cut_by_client", test_cut_by_client},
