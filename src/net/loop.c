@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -303,15 +304,41 @@ void ccz_loop_free(struct ccz_loop *loop)
     free(loop);
 }
 
+/* Native TLS objects write to their sockets with write(): a peer that resets in the middle of a handshake would end the
+ * process by SIGPIPE. It is directed to the thread that writes, so that it is enough to block it there. */
+static void block_pipe_signal(sigset_t *before)
+{
+    sigset_t pipe;
+    (void)sigemptyset(&pipe);
+    (void)sigaddset(&pipe, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &pipe, before);
+}
+
+/* Takes what became pending meanwhile, or it would arrive now. */
+static void unblock_pipe_signal(const sigset_t *before)
+{
+    const struct timespec at_once = {0};
+    sigset_t pipe;
+    (void)sigemptyset(&pipe);
+    (void)sigaddset(&pipe, SIGPIPE);
+    if (sigismember(before, SIGPIPE) == 0)
+        (void)sigtimedwait(&pipe, NULL, &at_once);
+    (void)pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
 ccz_rc ccz_loop_run(struct ccz_loop *loop, struct ccz_err *err)
 {
+    sigset_t before;
+    block_pipe_signal(&before);
     loop->thread = pthread_self();
     atomic_store_explicit(&loop->running, true, memory_order_release);
     int n = event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    const int failed = errno;
     atomic_store_explicit(&loop->running, false, memory_order_release);
+    unblock_pipe_signal(&before);
     if (n < 0)
-        return ccz_fail(err, CCZ_E_IO, "net:run", errno, "the event loop failed: %s",
-                        strerror(errno));
+        return ccz_fail(err, CCZ_E_IO, "net:run", failed, "the event loop failed: %s",
+                        strerror(failed));
     return CCZ_OK;
 }
 
