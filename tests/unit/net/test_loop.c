@@ -2,7 +2,9 @@
 #define _GNU_SOURCE
 #include "net_test.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <unistd.h>
 
 static struct ccz_loop *new_loop(void)
 {
@@ -213,9 +215,30 @@ static void test_signal(void)
     ccz_loop_free(t.loop);
 }
 
+static void write_to_nobody(void *arg)
+{
+    int fd[2];
+    CHECK(pipe(fd) == 0 && close(fd[0]) == 0);
+    CHECK(write(fd[1], "x", 1) < 0 && errno == EPIPE);
+    close(fd[1]);
+    ccz_loop_stop(arg);
+}
+
+/* What resets a connection must not end the process; behind the loop all is as before. */
+static void test_pipe_signal(void)
+{
+    sigset_t set;
+    CCZ_AUTO(ccz_loop) loop = new_loop();
+    CHECK(ccz_loop_post(loop, write_to_nobody, loop) == CCZ_OK);
+    CHECK(ccz_loop_run(loop, NULL) == CCZ_OK);
+    CHECK(pthread_sigmask(SIG_SETMASK, NULL, &set) == 0 && sigismember(&set, SIGPIPE) == 0);
+    CHECK(sigpending(&set) == 0 && sigismember(&set, SIGPIPE) == 0);
+}
+
 static const struct ccz_test tests[] = {
-    {"loop.post", test_post},   {"loop.post_free", test_post_free}, {"loop.stop", test_stop},
-    {"loop.timer", test_timer}, {"loop.signal", test_signal},
+    {"loop.post", test_post},     {"loop.post_free", test_post_free},
+    {"loop.stop", test_stop},     {"loop.timer", test_timer},
+    {"loop.signal", test_signal}, {"loop.pipe_signal", test_pipe_signal},
 };
 
 int main(int argc, char **argv)

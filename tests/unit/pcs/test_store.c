@@ -460,6 +460,7 @@ static void test_clock_back(void)
     fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}, .amd = &milan});
     CCZ_AUTO(ccz_http_client) client = test_client();
     struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    cfg.snp_roots = &milan.roots;
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     struct ccz_pcs_want want = test_want(&k), other = want;
     const struct ccz_pcs_want_amd amd = {.product = "Milan", .vlek = true};
@@ -1101,6 +1102,7 @@ static void test_amd_older(void)
     fake_pcs_open(&f, &(struct fake_knobs){.amd = &later});
     CCZ_AUTO(ccz_http_client) client = test_client();
     struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    cfg.snp_roots = &milan.roots;
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     struct ccz_pcs_want_amd want = {.product = "Milan"};
     memcpy(want.chip_id, milan.chip_id, 64);
