@@ -440,8 +440,8 @@ static ccz_rc run(struct amd_job *j, struct ccz_err *err)
         rc = fetch_chain(j, err);
         if (rc != CCZ_OK) {
             cczi_store_failed(j->s, j->name, err);
-            there = there && read_chain(j) && j->until_s >= now_of(j);
-            rc = there ? CCZ_OK : rc; /* what is there is still good */
+            there = there && rc != CCZ_E_REVOKED && read_chain(j) && j->until_s >= now_of(j);
+            rc = there ? CCZ_OK : rc; /* what is there is still good, unless AMD says otherwise */
         } else {
             cczi_store_worked(j->s, j->name);
         }

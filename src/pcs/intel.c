@@ -409,8 +409,8 @@ ccz_rc cczi_intel_fetch(struct ccz_pcs_store *s, const struct ccz_pcs_want *want
         return CCZ_OK;
     }
     cczi_store_failed(s, j.name, &why);
-    if (kept && !pck)
-        return CCZ_OK; /* what is there is still good */
+    if (kept && !pck && rc != CCZ_E_REVOKED)
+        return CCZ_OK; /* what is there is still good, unless Intel says otherwise */
     if (err)
         *err = why;
     return rc;

@@ -488,6 +488,35 @@ static void test_clock_back(void)
     kit_free(&k);
 }
 
+/* A root CRL that takes back the signer of what is stored: the bundle stays as it is, but no refresh says that all is
+ * well. */
+static void test_revoked(void)
+{
+    test_setup();
+    struct kit k, revoking;
+    struct kit_cfg kc;
+    struct fake_pcs f;
+    struct ccz_err err = {0};
+    int64_t next_s;
+    test_kit(&k, CCZ_TEE_SGX, 1);
+    kit_default(&kc, CCZ_TEE_SGX, 3);
+    kc.fmspc[5] = 1;
+    kc.revoke_tcb = true;
+    kit_new(&revoking, &kc);
+    fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}});
+    CCZ_AUTO(ccz_http_client) client = test_client();
+    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
+    CHECK(ccz_pcs_store_fetch_quote(s, ccz_buf_span(&k.quote), &err) == CCZ_OK);
+    test_now += 86400;
+    fake_pcs_set(&f, &(struct fake_knobs){.serve = {&revoking.src}});
+    CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_E_REVOKED);
+    CHECK(reported(s, err.where));
+    fake_pcs_close(&f);
+    kit_free(&k);
+    kit_free(&revoking);
+}
+
 static ccz_rc full_jitter(void *out, size_t size)
 {
     const uint32_t v = 8640; /* the whole span: a tenth of a day */
@@ -1120,6 +1149,11 @@ static void test_amd_older(void)
         CHECK(same_file(test_path("s/snp-Milan-vcek/crl.der"), ccz_buf_span(&later.crl)));
         CHECK(same_file(test_path("s/snp-Milan-vcek/ark.der"), ccz_buf_span(&milan.ark)));
     }
+    /* what is there is not good any more if AMD has revoked it: nobody is told that all is well */
+    test_now += 86400;
+    later.crl = milan.revoking_crl;
+    fake_pcs_set(&f, &(struct fake_knobs){.amd = &later});
+    test_said(ccz_pcs_store_refresh(s, &next_s, &err), &err, CCZ_E_REVOKED, "pcs:amd-ask-revoked");
     fake_pcs_close(&f);
     fake_amd_free(&milan);
     fake_amd_free(&other);
@@ -1135,6 +1169,7 @@ static const struct ccz_test tests[] = {
     {"store.wait", test_wait},
     {"store.refresh", test_refresh},
     {"store.due", test_due},
+    {"store.revoked", test_revoked},
     {"store.clock_back", test_clock_back},
     {"store.waiters", test_waiters},
     {"store.processes", test_processes},
