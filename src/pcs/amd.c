@@ -264,25 +264,14 @@ static void set_refresh(struct amd_job *j, int64_t max_age_s)
     j->refresh_s = now_of(j) + span - cczi_jitter(&j->s->up, span / 10);
 }
 
-/* What came is of the ARK that is stored, and its list is not older: that would take back revocations. */
+/* An older list than the stored one would take back revocations. */
 static ccz_rc check_stored(const struct amd_job *j, struct ccz_err *err)
 {
     CCZ_AUTO_BUF der;
-    CCZ_AUTO(ccz_cert) ark = NULL;
-    CCZ_AUTO(ccz_cert) was_ark = NULL;
     CCZ_AUTO(ccz_crl) crl = NULL;
     CCZ_AUTO(ccz_crl) was_crl = NULL;
     ccz_buf_init(&der, FILE_SIZE_MAX);
-    ccz_rc rc = ccz_cert_parse(&ark, ccz_buf_span(&j->ark), err);
-    if (rc == CCZ_OK)
-        rc = ccz_crl_parse(&crl, ccz_buf_span(&j->crl), err);
-    if (rc == CCZ_OK && read_file(&der, j, "ark.der", NULL) == CCZ_OK &&
-        ccz_cert_parse(&was_ark, ccz_buf_span(&der), NULL) == CCZ_OK &&
-        !ccz_span_eq(ccz_cert_spki(ark), ccz_cert_spki(was_ark))) {
-        rc = ccz_fail(err, CCZ_E_UNTRUSTED, "pcs:amd-other-ark", 0,
-                      "the ARK is another one than that in %.100s", j->name);
-        return ccz_hint(err, rc, "if the new one is right, remove the directory and fetch again");
-    }
+    ccz_rc rc = ccz_crl_parse(&crl, ccz_buf_span(&j->crl), err);
     if (rc == CCZ_OK && read_file(&der, j, "crl.der", NULL) == CCZ_OK &&
         ccz_crl_parse(&was_crl, ccz_buf_span(&der), NULL) == CCZ_OK &&
         ccz_crl_this_update(crl) < ccz_crl_this_update(was_crl)) {

@@ -11,7 +11,7 @@
 /* What AMD publishes for one chip, Milan or Turin, and a report of it; made by fake_amd_new() (fake_amd.c). */
 struct fake_amd {
     bool turin;
-    struct ccz_buf ark, ask, asvk, crl, vek, later_crl, report;
+    struct ccz_buf ark, ask, asvk, crl, vek, later_crl, revoking_crl, report;
     struct ccz_snp_roots roots;
     uint8_t chip_id[64], tcb[8];
 };

@@ -467,7 +467,7 @@ static void test_clock_back(void)
     other.fmspc[5] = 9;
     test_now = KIT_NOW_S + AHEAD_S;
     CHECK(ccz_pcs_store_fetch(s, &want, &err) == CCZ_OK);
-    CHECK(ccz_pcs_store_fetch_amd(s, &amd, &err) == CCZ_OK);
+    test_said(ccz_pcs_store_fetch_amd(s, &amd, &err), &err, CCZ_OK, err.where);
     CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK && fake_pcs_requests(&f) == 6);
     test_said(ccz_pcs_store_fetch(s, &other, &err), &err, CCZ_E_NOT_FOUND, "pcs:not-found");
     fake_pcs_set(&f, &(struct fake_knobs){.on = "/", .status = 500});
@@ -1114,7 +1114,7 @@ static void test_evidence(void)
     kit_free(&k);
 }
 
-/* A server cannot bring back an older revocation list, nor put another ARK in the place of the one that is there. */
+/* A server cannot bring back an older revocation list, nor put an ARK that is not pinned in the place of the one that is there. */
 static void test_amd_older(void)
 {
     test_setup();
@@ -1124,7 +1124,7 @@ static void test_amd_older(void)
     struct ccz_err err = {0};
     int64_t next_s;
     fake_amd_new(&milan, false);
-    fake_amd_new(&other, false);
+    fake_amd_new(&other, true);
     test_kit(&k, CCZ_TEE_SGX, 1);
     struct fake_amd later = milan;
     later.crl = milan.later_crl;
@@ -1136,11 +1136,11 @@ static void test_amd_older(void)
     struct ccz_pcs_want_amd want = {.product = "Milan"};
     memcpy(want.chip_id, milan.chip_id, 64);
     memcpy(want.tcb, milan.tcb, 8);
-    CHECK(ccz_pcs_store_fetch_amd(s, &want, &err) == CCZ_OK);
+    test_said(ccz_pcs_store_fetch_amd(s, &want, &err), &err, CCZ_OK, err.where);
     const struct {
         const struct fake_amd *serve;
         const char *where;
-    } bad[] = {{&milan, "\"where\":\"pcs:older\""}, {&other, "\"where\":\"pcs:amd-other-ark\""}};
+    } bad[] = {{&milan, "\"where\":\"pcs:older\""}, {&other, "\"where\":\"snp:ark-name\""}};
     for (int i = 0; i < 2; i++) {
         test_now += 86400;
         fake_pcs_set(&f, &(struct fake_knobs){.amd = bad[i].serve});
@@ -1153,7 +1153,7 @@ static void test_amd_older(void)
     test_now += 86400;
     later.crl = milan.revoking_crl;
     fake_pcs_set(&f, &(struct fake_knobs){.amd = &later});
-    test_said(ccz_pcs_store_refresh(s, &next_s, &err), &err, CCZ_E_REVOKED, "pcs:amd-ask-revoked");
+    test_said(ccz_pcs_store_refresh(s, &next_s, &err), &err, CCZ_E_REVOKED, "snp:ca-revoked");
     fake_pcs_close(&f);
     fake_amd_free(&milan);
     fake_amd_free(&other);
