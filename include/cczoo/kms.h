@@ -274,7 +274,8 @@ struct ccz_kms_status {
     bool simulated;
     int64_t started_s;
     uint64_t keys, secrets, policies, unbound; /**< items; `unbound` of them have no policy */
-    int64_t collateral_expires_s; /**< of the collateral that workloads are judged by; 0 = there is none */
+    int64_t
+        collateral_expires_s; /**< of the collateral that workloads are judged by; 0 = there is none */
     uint64_t audit_seq;
     uint8_t
         audit_sha256[32]; /**< end of the chain: keep it elsewhere to notice a rolled-back store */

@@ -29,8 +29,9 @@ struct ccz_party_cfg {
      * collateral expires; that peer is refused with "party:collateral-pending" and may come again. A client waits.
      */
     const char *collateral_from;
-    const char *collateral_ca_file; /**< PEM authorities of that server instead of the system's, or NULL */
-    const char *policy_file;    /**< required unless genuine_only or peer_evidence_optional */
+    const char
+        *collateral_ca_file; /**< PEM authorities of that server instead of the system's, or NULL */
+    const char *policy_file; /**< required unless genuine_only or peer_evidence_optional */
     /** Accepts every genuine peer; the application judges the claims itself (the KMS: per item). Not with a policy. */
     bool genuine_only;
     /** RA-TLS: as in struct ccz_ratls_cfg. With the certificate profile, whose evidence comes again and again, what

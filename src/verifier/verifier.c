@@ -123,8 +123,7 @@ static ccz_rc load_genuine(struct authority *a, const struct ccz_verifier *v, st
     return rc == CCZ_OK ? load_bundles(a, v->collateral_dir, v->fetch, err) : rc;
 }
 
-static ccz_rc load_simulated(struct authority *a, const struct ccz_verifier *v,
-                             struct ccz_err *err)
+static ccz_rc load_simulated(struct authority *a, const struct ccz_verifier *v, struct ccz_err *err)
 {
     const char *dir = v->trust_sim_dir;
     ccz_rc rc = ccz_verifier_sim_roots(&a->roots, &a->snp_roots, dir, err);
