@@ -179,17 +179,12 @@ ccz_rc cczi_keeper_fetch(void *keeper, struct ccz_span evidence, struct ccz_err 
                     "try again in some seconds; if that does not help, see the server's log");
 }
 
-/* Strangers can cause refusals, and must not fill the log. */
-static void tell_failure(const struct ccz_err *err)
+/* What the store could not fetch it has logged itself; what is refused before that is a stranger's. */
+static void tell_refusal(const struct ccz_err *err)
 {
-    bool ours = err->rc == CCZ_E_UNAVAILABLE || err->rc == CCZ_E_IO || err->rc == CCZ_E_TIMEOUT ||
-                err->rc == CCZ_E_PEER || err->rc == CCZ_E_DENIED || err->rc == CCZ_E_CLOSED;
-    bool again = strcmp(err->where, "pcs:back-off") == 0;
     char msg[CCZ_ERR_MSG_SIZE];
     ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
-    ccz_log(ours && !again ? CCZ_LOG_WARN : CCZ_LOG_DEBUG, "party",
-            "collateral=not-fetched where=%s %s%s%s", err->where, msg,
-            err->hint[0] ? " hint: " : "", err->hint);
+    ccz_log(CCZ_LOG_DEBUG, "party", "collateral=not-fetched where=%s %s", err->where, msg);
 }
 
 static void reload(struct cczi_keeper *k)
@@ -224,7 +219,7 @@ static void grant(struct cczi_keeper *k, struct ccz_span evidence)
     struct ccz_err err = {0};
     uint64_t was = ccz_pcs_store_changes(k->store);
     if (ccz_pcs_store_fetch_evidence(k->store, evidence, &err) != CCZ_OK) {
-        tell_failure(&err);
+        tell_refusal(&err);
         return;
     }
     int64_t now_s = ccz_clock_now_s(k->clock);
@@ -241,9 +236,8 @@ static void refresh(struct cczi_keeper *k)
     struct ccz_err err = {0};
     int64_t now_s = ccz_clock_now_s(k->clock), next_s = now_s;
     uint64_t was = ccz_pcs_store_changes(k->store);
-    ccz_rc rc = ccz_pcs_store_refresh(k->store, &next_s, &err);
-    if (rc != CCZ_OK)
-        tell_failure(&err);
+    if (ccz_pcs_store_refresh(k->store, &next_s, &err) != CCZ_OK)
+        tell_refusal(&err);
     if (ccz_pcs_store_changes(k->store) != was || ccz_verifier_expires(k->verifier) < now_s)
         reload(k); /* the latter: another process may have done the work */
     k->next_s = next_s < now_s + REFRESH_S ? next_s : now_s + REFRESH_S;

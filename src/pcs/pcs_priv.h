@@ -137,7 +137,8 @@ CCZ_MUST_USE ccz_rc cczi_unescape(struct ccz_buf *out, struct ccz_span text, str
 enum { CCZI_FAILURES = 32, CCZI_UPDATE_SIZE = 16 };
 struct cczi_failure {
     char what[CCZ_PCS_NAME_MAX + 1];
-    int64_t at_s; /* 0 = free */
+    int64_t at_s;   /* 0 = free */
+    int64_t told_s; /* when it was logged */
     char where[CCZ_ERR_WHERE_SIZE], msg[CCZ_ERR_MSG_SIZE];
 };
 /* What source.json of a bundle says. */

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REUSE_MAX_S = 86400, AGAIN_MIN_S = 60, SOURCE_SIZE_MAX = 65536 };
+enum { REUSE_MAX_S = 86400, AGAIN_MIN_S = 60, SOURCE_SIZE_MAX = 65536, TELL_S = 3600 };
 
 /* ------------------------------------------------------------------------------ life cycle */
 
@@ -178,22 +178,37 @@ ccz_rc cczi_store_load(struct ccz_pcs_store *s, struct ccz_err *err)
 
 /* -------------------------------------------------------------------------------- failures */
 
-void cczi_store_failed(struct ccz_pcs_store *s, const char *what, const struct ccz_err *err)
+/* The place for @p what: its own, or the oldest. */
+static struct cczi_failure *failure_of(struct ccz_pcs_store *s, const char *what)
 {
     struct cczi_failure *f = &s->failures[0];
     for (int i = 0; i < CCZI_FAILURES; i++) {
-        if (strcmp(s->failures[i].what, what) == 0) {
-            f = &s->failures[i];
-            break;
-        }
+        if (strcmp(s->failures[i].what, what) == 0)
+            return &s->failures[i];
         if (s->failures[i].at_s < f->at_s)
             f = &s->failures[i];
     }
-    *f = (struct cczi_failure){.at_s = ccz_clock_now_s(s->up.clock)};
+    *f = (struct cczi_failure){0};
     (void)snprintf(f->what, sizeof(f->what), "%s", what);
-    (void)snprintf(f->where, sizeof(f->where), "%s", err->where);
-    (void)snprintf(f->msg, sizeof(f->msg), "%s", err->msg);
+    return f;
+}
+
+/* Logged once an hour, or if it is another one: peers that come again must not fill the log. */
+void cczi_store_failed(struct ccz_pcs_store *s, const char *what, const struct ccz_err *err)
+{
+    int64_t now_s = ccz_clock_now_s(s->up.clock);
+    struct cczi_failure *f = failure_of(s, what);
+    bool only_later = f->where[0] && strcmp(err->where, "pcs:back-off") == 0;
+    bool news = !only_later && (strcmp(f->where, err->where) != 0 || now_s - f->told_s >= TELL_S);
+    f->at_s = now_s;
+    if (!only_later) {
+        (void)snprintf(f->where, sizeof(f->where), "%s", err->where);
+        (void)snprintf(f->msg, sizeof(f->msg), "%s", err->msg);
+    }
+    if (!news)
+        return;
     char clean[CCZ_ERR_MSG_SIZE];
+    f->told_s = now_s;
     ccz_escape(clean, sizeof(clean), ccz_span_str(err->msg));
     ccz_log(CCZ_LOG_WARN, "pcs", "fetch=%s where=%s %s%s%s", what, err->where, clean,
             err->hint[0] ? " hint: " : "", err->hint);
