@@ -60,6 +60,8 @@ static ccz_rc open_party(struct ccz_party **out, const struct served *s,
         .reattest_interval_ms = session ? o->reattest_s * 1000 : 0,
         .policy_file = session ? o->client_policy : NULL,
         .profile = profile,
+        /* clients of the REST API are anybody's, and come once for many requests */
+        .emit = profile == CCZ_RATLS_CERTIFICATE ? CCZ_RATLS_EMIT_BOTH : CCZ_RATLS_EMIT_DICE,
         .server = true,
         .peer_evidence_optional = !session || !o->client_policy,
         /* gRPC demands it; many HTTPS clients send none, and those that do accept that none is chosen */

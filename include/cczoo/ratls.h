@@ -49,8 +49,9 @@ typedef ccz_rc (*ccz_ratls_pin_fn)(void *arg, struct ccz_span spki, struct ccz_e
 
 /** Which extensions an own certificate carries. Each costs a quote, in the handshake some 5 KB. SEV-SNP: always DICE. */
 enum ccz_ratls_emit {
-    CCZ_RATLS_EMIT_BOTH = 0, /**< as Gramine since 1.8 */
-    CCZ_RATLS_EMIT_DICE,  /**< for Gramine >= 1.8, Intel's SGX SDK >= 2.22, rats-tls, ourselves */
+    CCZ_RATLS_EMIT_DICE =
+        0,                /**< for Gramine >= 1.8, Intel's SGX SDK >= 2.22, rats-tls, ourselves */
+    CCZ_RATLS_EMIT_BOTH,  /**< as Gramine since 1.8 */
     CCZ_RATLS_EMIT_LEGACY /**< for Gramine 1.4 to 1.7 (with a P-384 key) and early rats-tls */
 };
 

@@ -49,7 +49,7 @@ static ccz_rc check_demands(const struct ccz_ratls_cfg *cfg, struct ccz_err *err
                           "evidence again needs the session profile, and somebody to appraise it");
     if (cfg->reattest_timeout_ms > 0 && cfg->reattest_interval_ms == 0)
         return refuse_cfg(err, "a time to answer is set, but nothing is ever asked");
-    if (cfg->emit != CCZ_RATLS_EMIT_BOTH &&
+    if (cfg->emit != CCZ_RATLS_EMIT_DICE &&
         (cfg->profile != CCZ_RATLS_CERTIFICATE || !cfg->attest ||
          (unsigned)cfg->emit > CCZ_RATLS_EMIT_LEGACY))
         return refuse_cfg(err, "extensions are chosen, but no certificate will carry evidence");

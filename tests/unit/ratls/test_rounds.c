@@ -762,14 +762,14 @@ static void test_config(void)
     } cases[] = {
         {CCZ_RATLS_SESSION, false, true, 0, 0, 0, true},
         {CCZ_RATLS_SESSION, false, false, INT64_MAX, 0, 0, true},
-        {CCZ_RATLS_CERTIFICATE, false, false, 0, 0, CCZ_RATLS_EMIT_DICE, true},
+        {CCZ_RATLS_CERTIFICATE, false, false, 0, 0, CCZ_RATLS_EMIT_BOTH, true},
         {CCZ_RATLS_CERTIFICATE, false, true, 0, 0, 0, false},
         {CCZ_RATLS_CERTIFICATE, false, false, 5, 0, 0, false},
         {CCZ_RATLS_SESSION, true, false, 5, 0, 0, false},
         {CCZ_RATLS_SESSION, false, false, -1, 0, 0, false},
         {CCZ_RATLS_SESSION, false, false, 5, -1, 0, false},
         {CCZ_RATLS_SESSION, false, false, 0, 5, 0, false},
-        {CCZ_RATLS_SESSION, false, false, 0, 0, CCZ_RATLS_EMIT_DICE, false},
+        {CCZ_RATLS_SESSION, false, false, 0, 0, CCZ_RATLS_EMIT_BOTH, false},
         {CCZ_RATLS_CERTIFICATE, false, false, 0, 0, (enum ccz_ratls_emit)3, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
