@@ -34,6 +34,9 @@ static void parse(struct ccz_span in)
             abort();
         return;
     }
+    if (r.claims.product != CCZ_SNP_NONE && ccz_snp_report_product(&r) != r.claims.product)
+        abort();
+    (void)ccz_snp_report_product(&r); /* version 2: reads the certificate */
     const struct ccz_span parts[] = {r.report_data, r.signed_bytes, r.signature,
                                      r.vek,         r.ca,           r.ark};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
