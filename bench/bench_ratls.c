@@ -6,6 +6,7 @@
  *   cert-warm     evidence in the certificates (legacy and DICE: two quotes each), remembered by the verifier
  *   cert-cold     the same, verified each time
  *   dice-..       certificates with the DICE extension alone
+ *   strangers     as dice-cold, each time of other platforms, whose keys and chain nobody has seen: nothing is remembered
  * Evidence is of the software TEE, verified against its collateral (chains and QE report are remembered, as a server
  * does after its first peer) and judged by a policy. All take turns in one loop.
  * Lines: "handshake", name, handshakes/s of processor time, ratio to tls.
@@ -13,6 +14,7 @@
  * again): "data", size of a write, MB/s of version 1, of version 2, ratio.
  */
 #define _GNU_SOURCE /* nftw */
+#include <cczoo/pcs.h>
 #include <cczoo/ratls.h>
 #include <cczoo/tee.h>
 #include <cczoo/verifier.h>
@@ -25,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 20 };
+enum { BATCH = 20, STRANGERS = 24 /* with more keys than are remembered */ };
 
 static char base[] = "/tmp/bench_ratls.XXXXXX";
 
@@ -60,12 +62,22 @@ static ccz_rc accept_key(void *arg, struct ccz_span spki, struct ccz_err *err)
     return CCZ_OK;
 }
 
-enum { TLS, SESSION, CERT_WARM, CERT_COLD, DICE_WARM, DICE_COLD, ROWS };
+enum { TLS, SESSION, CERT_WARM, CERT_COLD, DICE_WARM, DICE_COLD, COLD_STRANGERS, ROWS };
 
 struct pair {
     const char *name;
     struct ccz_ratls_ctx *client, *server;
+    struct stranger *turn; /* instead of these: another one each time */
+    size_t next;
     double took_s;
+};
+
+/* A platform with an authority of its own. */
+struct stranger {
+    struct ccz_attester *attester;
+    struct ccz_roots roots;
+    struct ccz_pcs *pcs;
+    struct pair pair;
 };
 
 static void move(struct ccz_ratls *to, struct ccz_ratls *from, struct ccz_buf *wire)
@@ -77,8 +89,10 @@ static void move(struct ccz_ratls *to, struct ccz_ratls *from, struct ccz_buf *w
     must(ccz_ratls_step(to, &err), &err);
 }
 
-static void handshake(const struct pair *p, struct ccz_buf *wire)
+static void handshake(struct pair *p, struct ccz_buf *wire)
 {
+    if (p->turn)
+        p = &p->turn[p->next++ % STRANGERS].pair;
     struct ccz_err err = {0};
     CCZ_AUTO(ccz_ratls) c = NULL;
     CCZ_AUTO(ccz_ratls) s = NULL;
@@ -148,6 +162,7 @@ static void open_pairs(struct pair pair[ROWS], struct ccz_attester *a, struct cc
                                 .appraise_arg = cold};
     open_pair(&pair[SESSION], "session", cfg);
     cfg.profile = CCZ_RATLS_CERTIFICATE;
+    cfg.emit = CCZ_RATLS_EMIT_BOTH;
     open_pair(&pair[CERT_COLD], "cert-cold", cfg);
     cfg.emit = CCZ_RATLS_EMIT_DICE;
     open_pair(&pair[DICE_COLD], "dice-cold", cfg);
@@ -155,6 +170,49 @@ static void open_pairs(struct pair pair[ROWS], struct ccz_attester *a, struct cc
     open_pair(&pair[DICE_WARM], "dice-warm", cfg);
     cfg.emit = CCZ_RATLS_EMIT_BOTH;
     open_pair(&pair[CERT_WARM], "cert-warm", cfg);
+}
+
+static ccz_rc verify_stranger(void *arg, struct ccz_claims *claims, struct ccz_span quote,
+                              struct ccz_err *err)
+{
+    const struct stranger *s = arg;
+    const struct ccz_verify_cfg cfg = {.now_s = ccz_clock_now_s(ccz_clock_system()),
+                                       .roots = &s->roots,
+                                       .collateral = ccz_pcs_find_only(s->pcs, CCZ_TEE_SGX)};
+    return ccz_quote_verify(claims, quote, &cfg, err);
+}
+
+static void open_stranger(struct stranger *s, int number)
+{
+    char dir[64], path[96];
+    struct ccz_err err = {0};
+    CCZ_AUTO_BUF root;
+    ccz_buf_init(&root, 65536);
+    int64_t now_s = ccz_clock_now_s(ccz_clock_system());
+    (void)snprintf(dir, sizeof(dir), "%s/s%d", base, number);
+    must(ccz_sim_init(dir, &(struct ccz_sim_cfg){.now_s = now_s}, &err), &err);
+    const struct ccz_attester_cfg cfg = {.provider = "sim-sgx", .sim_dir = dir};
+    must(ccz_attester_open(&s->attester, &cfg, &err), &err);
+    (void)snprintf(path, sizeof(path), "%s/trust/root.pem", dir);
+    must(ccz_file_read(&root, path, &err), &err);
+    must(ccz_roots_add_cert(&s->roots, ccz_buf_span(&root), true, &err), &err);
+    (void)snprintf(path, sizeof(path), "%s/trust", dir);
+    must(ccz_pcs_load(&s->pcs, path, &s->roots, &err), &err);
+    open_pair(&s->pair, "stranger",
+              (struct ccz_ratls_cfg){.profile = CCZ_RATLS_CERTIFICATE,
+                                     .now_s = now_s,
+                                     .attest = attest,
+                                     .attest_arg = s->attester,
+                                     .appraise = verify_stranger,
+                                     .appraise_arg = s});
+}
+
+static void close_stranger(struct stranger *s)
+{
+    ccz_ratls_ctx_free(s->pair.client);
+    ccz_ratls_ctx_free(s->pair.server);
+    ccz_pcs_free(s->pcs);
+    ccz_attester_free(s->attester);
 }
 
 static void measure(struct pair pair[ROWS], double seconds)
@@ -285,13 +343,18 @@ int main(int argc, char **argv)
     must(ccz_verifier_new(&cold, &cfg, &err), &err);
     cfg.verdicts_len = 1024;
     must(ccz_verifier_new(&warm, &cfg, &err), &err);
-    struct pair pair[ROWS] = {0};
+    static struct stranger strangers[STRANGERS];
+    for (int i = 0; i < STRANGERS; i++)
+        open_stranger(&strangers[i], i);
+    struct pair pair[ROWS] = {[COLD_STRANGERS] = {.name = "strangers", .turn = strangers}};
     open_pairs(pair, a, cold, warm);
     measure(pair, seconds);
     measure_data(a, cold, seconds / 2);
-    for (int i = 0; i < ROWS; i++) {
+    for (int i = 0; i < ROWS && !pair[i].turn; i++) {
         ccz_ratls_ctx_free(pair[i].client);
         ccz_ratls_ctx_free(pair[i].server);
     }
+    for (int i = 0; i < STRANGERS; i++)
+        close_stranger(&strangers[i]);
     return 0;
 }
