@@ -5,34 +5,17 @@
  * to set up. Columns: name, value, unit.
  */
 #define _POSIX_C_SOURCE 200809L
-#include <cczoo/crypto.h>
-
+#include "bench.h"
 #include "crypto/p256_priv.h"
+
+#include <cczoo/crypto.h>
 
 #include <openssl/ec.h>
 #include <openssl/evp.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 9, LEN = 8 };
 static const int64_t ROUND_NS = 100000000;
-
-static void must(bool ok, const char *what)
-{
-    if (!ok) {
-        fprintf(stderr, "bench_p256: %s\n", what);
-        exit(1);
-    }
-}
-
-static int64_t cpu_ns(void)
-{
-    struct timespec t;
-    must(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0, "clock");
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 struct world {
     const struct cczi_p256_engine *engine;

@@ -10,53 +10,13 @@
  * whose keys were not seen lately. Columns: name, value, unit.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "bench.h"
 #include "quote/kit.h"
 
 #include <malloc.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-enum { ROUNDS = 7, BATCH = 20 };
-static const int64_t ROUND_NS = 300000000;
-
-static void must(bool ok, const char *what)
-{
-    if (!ok) {
-        fprintf(stderr, "bench_quote: %s\n", what);
-        exit(1);
-    }
-}
-
-/* CPU time of this one-threaded process: what other processes take does not count. */
-static int64_t cpu_ns(void)
-{
-    struct timespec t;
-    must(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0, "clock");
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* Best of ROUNDS, calls per second. */
-static double per_second(void (*call)(void *arg), void *arg)
-{
-    double best = 0;
-    for (int r = 0; r < ROUNDS; r++) {
-        int64_t start_ns = cpu_ns(), now_ns;
-        int n = 0;
-        do {
-            for (int i = 0; i < BATCH; i++)
-                call(arg);
-            n += BATCH;
-            now_ns = cpu_ns();
-        } while (now_ns - start_ns < ROUND_NS);
-        double rate = n * 1e9 / (double)(now_ns - start_ns);
-        best = rate > best ? rate : best;
-    }
-    return best;
-}
 
 struct world {
     struct ccz_span quote;
