@@ -98,19 +98,19 @@ static const char *data_name(const struct ccz_event *e)
     return e->digest_matches_data ? "matches" : e->digest_over_data ? "CHANGED" : "label";
 }
 
-static void register_name(char out[8], const struct ccz_event *e)
+static void register_name(char out[16], const struct ccz_event *e)
 {
     if (e->mr_index == 0)
-        (void)snprintf(out, 8, "mrtd");
+        (void)snprintf(out, 16, "mrtd");
     else
-        (void)snprintf(out, 8, "rtmr%u", (unsigned)(e->mr_index - 1));
+        (void)snprintf(out, 16, "rtmr%u", (unsigned)(e->mr_index - 1));
 }
 
 static void put_event_json(struct ccz_buf *out, const struct ccz_event *e, const char *change)
 {
     CCZ_AUTO_BUF text;
     ccz_buf_init(&text, OUT_SIZE_MAX);
-    char name[8];
+    char name[16];
     register_name(name, e);
     ccz_buf_put_str(out, "{");
     if (change)
@@ -135,7 +135,7 @@ static void put_event_line(struct ccz_buf *out, const struct ccz_event *e, const
 {
     CCZ_AUTO_BUF text;
     ccz_buf_init(&text, OUT_SIZE_MAX);
-    char name[8], type[32], shown[4 * TEXT_LEN_SHOWN + 1];
+    char name[16], type[32], shown[4 * TEXT_LEN_SHOWN + 1];
     register_name(name, e);
     (void)snprintf(type, sizeof(type), "0x%08lx", (unsigned long)e->type);
     const char *known = ccz_event_type_name(e->type);

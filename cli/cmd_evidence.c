@@ -320,9 +320,9 @@ int cmd_evidence_verify(int argc, char **argv)
         {"json", NULL, NULL, &json, NULL, "verdict and claims as one JSON object"},
         {0},
     };
-    int n =
-        ui_parse(argc, argv,
-                 "cczoo evidence verify FILE --collateral DIR [--policy FILE] [--at TIME]", opts);
+    int n = ui_parse(argc, argv,
+                     "cczoo evidence verify FILE --collateral DIR|URL [--policy FILE] [--at TIME]",
+                     opts);
     if (n < 0)
         return ui_parse_status(n);
     if (n != 1) {

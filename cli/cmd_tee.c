@@ -79,7 +79,8 @@ int cmd_evidence_providers(int argc, char **argv)
     if (json)
         ui_out_span(ccz_buf_span(&out));
     if (answer == 0)
-        ui_say("no provider of hardware answers; the software TEE is sim-sgx or sim-tdx, with "
+        ui_say("no provider of hardware answers; the software TEE is sim-sgx, sim-tdx or sim-snp, "
+               "with "
                "--sim DIR");
     return answer ? UI_OK : UI_ENV;
 }
@@ -146,7 +147,7 @@ static int get_usage(struct get_opts *o)
         return usage_error("expected one of --report-data, --report-data-file and --nonce-random: "
                            "what the evidence is to be over is nothing to guess");
     if (sim != (cfg->sim_dir != NULL))
-        return usage_error("--sim is needed for sim-sgx and sim-tdx, and only there");
+        return usage_error("--sim is needed for sim-sgx, sim-tdx and sim-snp, and only there");
     if (o->vmpl < -1 || o->vmpl > 3)
         return usage_error("--vmpl is 0 to 3");
     if (o->timeout_ms <= 0 || o->timeout_ms > TIMEOUT_MAX_MS)
@@ -198,7 +199,7 @@ int cmd_evidence_get(int argc, char **argv)
     struct get_opts o = {.vmpl = -1, .timeout_ms = TIMEOUT_MS};
     const struct ui_opt opts[] = {
         {"provider", &o.cfg.provider, NULL, NULL, "NAME",
-         "gramine, configfs, tdx-guest, sev-guest, sim-sgx or sim-tdx"},
+         "gramine, configfs, tdx-guest, sev-guest, sim-sgx, sim-tdx or sim-snp"},
         {"report-data", &o.report_data, NULL, NULL, "HEX", "1 to 64 bytes, zeros follow"},
         {"report-data-file", &o.report_data_file, NULL, NULL, "FILE",
          "the same as bytes; - is standard input"},
