@@ -89,7 +89,7 @@ static void serve_kms(struct server *s)
     CHECK(cczi_kms_store_memory(&s->store, master, spki, FIX_NOW, &err) == CCZ_OK);
     ccz_secret_free(master);
     const struct ccz_kms_service_cfg cfg = {
-        .store = s->store, .clock = {fixed_now, NULL}, .info = {"test", "toy", true, FIX_NOW}};
+        .store = s->store, .clock = {fixed_now, NULL}, .info = {"test", "toy", true, FIX_NOW, 0}};
     CHECK(ccz_kms_service_new(&s->service, &cfg, &err) == CCZ_OK);
     listen_with(s, ccz_kms_service_pin, s->service);
     CHECK(ccz_kms_service_add(s->service, s->rpc) == CCZ_OK);

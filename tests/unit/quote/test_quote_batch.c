@@ -276,7 +276,6 @@ static void test_not_the_same(void)
     struct kit_cfg cfg;
     struct ccz_claims claims;
     struct ccz_err err = {0};
-    CCZ_AUTO(ccz_collateral) c = NULL;
     kit_default(&cfg, CCZ_TEE_SGX, 3);
     cfg.cert_type = 1; /* the chain comes with the collateral */
     kit_new(&k, &cfg);
