@@ -16,14 +16,14 @@ struct world {
 
 static void world_new(struct world *w)
 {
-    test_setup();
+    temp_setup();
     *w = (struct world){0};
     test_kit(&w->k, CCZ_TEE_SGX, 1);
     fake_pcs_open(&w->f, &(struct fake_knobs){.serve = {&w->k.src}});
-    (void)snprintf(w->dir, sizeof(w->dir), "%s", test_path("t"));
+    (void)snprintf(w->dir, sizeof(w->dir), "%s", temp_path("t"));
     (void)snprintf(w->url, sizeof(w->url), "%s", fake_url(&w->f.site, ""));
     CHECK(ccz_dir_make(w->dir, 0755, NULL) == CCZ_OK);
-    CHECK(ccz_file_write(test_path("t/root.pem"), ccz_buf_span(&w->k.root_pem), 0644,
+    CHECK(ccz_file_write(temp_path("t/root.pem"), ccz_buf_span(&w->k.root_pem), 0644,
                          CCZ_FILE_REPLACE, NULL) == CCZ_OK);
     w->cfg = (struct ccz_party_cfg){.trust_sim_dir = w->dir,
                                     .collateral_from = w->url,

@@ -7,40 +7,10 @@
 #include <cczoo/pcs.h>
 
 #include "ccz_test.h"
+#include "temp_dir.h"
 
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char test_base[] = "/tmp/test_pcs.XXXXXX";
-
-static inline int test_remove(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-static inline void test_cleanup(void)
-{
-    (void)nftw(test_base, test_remove, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static inline void test_setup(void)
-{
-    CHECK(mkdtemp(test_base) != NULL);
-    CHECK(atexit(test_cleanup) == 0);
-}
-
-static inline const char *test_path(const char *name)
-{
-    static char text[8][512];
-    static unsigned turn;
-    char *p = text[turn++ % 8];
-    (void)snprintf(p, sizeof(text[0]), "%s/%s", test_base, name);
-    return p;
-}
 
 /* ------------------------------------------------------------------------------------ clock */
 

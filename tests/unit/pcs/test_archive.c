@@ -32,7 +32,7 @@ static void write_in(const char *dir, const char *file, struct ccz_span data)
 
 static const char *make_dir(const char *name)
 {
-    const char *p = test_path(name);
+    const char *p = temp_path(name);
     CHECK(ccz_dir_make(p, 0755, NULL) == CCZ_OK);
     return p;
 }
@@ -65,7 +65,7 @@ static void export(struct world *w, const char *dir, int64_t now_s)
 
 static void world_new(struct world *w)
 {
-    test_setup();
+    temp_setup();
     *w = (struct world){0};
     test_kit(&w->sgx, CCZ_TEE_SGX, 1);
     test_kit(&w->tdx, CCZ_TEE_TDX, 2);
@@ -74,13 +74,13 @@ static void world_new(struct world *w)
     kit_write(&w->sgx, make_dir("site/some-name"));
     kit_write(&w->tdx, make_dir("site/other"));
     write_amd(&w->amd, make_dir("site/snp-Milan-vcek"));
-    (void)snprintf(w->dir, sizeof(w->dir), "%s", test_path("airgap"));
+    (void)snprintf(w->dir, sizeof(w->dir), "%s", temp_path("airgap"));
     w->import = (struct ccz_pcs_import_cfg){.dir = w->dir,
                                             .roots = &w->sgx.roots,
                                             .snp_roots = &w->amd.roots,
                                             .now_s = KIT_NOW_S + DAY};
     CHECK(ccz_pcs_signer(w->import.signer, w->key) == CCZ_OK);
-    export(w, test_path("site"), KIT_NOW_S);
+    export(w, temp_path("site"), KIT_NOW_S);
 }
 
 static void world_free(struct world *w)
@@ -94,7 +94,7 @@ static void world_free(struct world *w)
 
 static bool exists(const char *name)
 {
-    return access(test_path(name), F_OK) == 0;
+    return access(temp_path(name), F_OK) == 0;
 }
 
 static void refused(const struct world *w, const struct ccz_pcs_import_cfg *cfg,
@@ -147,12 +147,12 @@ static void test_round(void)
     /* importing it once more changes nothing, and is no error */
     test_said(ccz_pcs_import(&w.import, ccz_buf_span(&w.archive), &err), &err, CCZ_OK, "");
     /* stock tar reads it */
-    write_in(test_base, "a.tar", ccz_buf_span(&w.archive));
+    write_in(temp_base, "a.tar", ccz_buf_span(&w.archive));
     char command[1200];
     (void)snprintf(command, sizeof(command),
                    "command -v tar >/dev/null || exit 0; cd %s && tar -xf a.tar MANIFEST.json && "
                    "cmp MANIFEST.json airgap/MANIFEST.json && tar -tf a.tar | wc -l | grep -qx 20",
-                   test_base);
+                   temp_base);
     CHECK(system(command) == 0);
     world_free(&w);
 }
@@ -209,7 +209,7 @@ static void test_rules(void)
     /* an export of what has expired helps nobody */
     struct ccz_buf out;
     ccz_buf_init(&out, 16 << 20);
-    struct ccz_pcs_export_cfg e = {.dir = test_path("site"),
+    struct ccz_pcs_export_cfg e = {.dir = temp_path("site"),
                                    .roots = &w.sgx.roots,
                                    .key = w.key,
                                    .now_s = KIT_NOW_S + 31 * DAY};
@@ -229,10 +229,10 @@ static void test_rollback(void)
     struct ccz_err err = {0};
     world_new(&w);
     struct ccz_buf old = w.archive;
-    export(&w, test_path("site"), KIT_NOW_S + 60);
+    export(&w, temp_path("site"), KIT_NOW_S + 60);
     test_said(ccz_pcs_import(&w.import, ccz_buf_span(&w.archive), &err), &err, CCZ_OK, "");
     refused(&w, &w.import, ccz_buf_span(&old), CCZ_E_MISMATCH, "archive:rollback");
-    CHECK(remove(test_path("airgap/MANIFEST.json")) == 0);
+    CHECK(remove(temp_path("airgap/MANIFEST.json")) == 0);
     test_said(ccz_pcs_import(&w.import, ccz_buf_span(&old), &err), &err, CCZ_OK, "");
     /* a bundle that was fetched since */
     kit_default(&kc, CCZ_TEE_SGX, 3);
@@ -240,7 +240,7 @@ static void test_rollback(void)
     kc.qe_identity.from_s += 60;
     kc.pck_crl.from_s += 60;
     kit_new(&later, &kc);
-    kit_write(&later, test_path("airgap/00906ed50001-sgx-platform"));
+    kit_write(&later, temp_path("airgap/00906ed50001-sgx-platform"));
     refused(&w, &w.import, ccz_buf_span(&w.archive), CCZ_E_MISMATCH, "archive:rollback");
     w.import.older_insecure = true;
     test_said(ccz_pcs_import(&w.import, ccz_buf_span(&old), &err), &err, CCZ_OK, "");
@@ -256,7 +256,7 @@ static void test_rollback_part(void)
     struct ccz_err err = {0};
     world_new(&w);
     test_said(ccz_pcs_import(&w.import, ccz_buf_span(&w.archive), &err), &err, CCZ_OK, "");
-    CHECK(remove(test_path("airgap/MANIFEST.json")) == 0);
+    CHECK(remove(temp_path("airgap/MANIFEST.json")) == 0);
     for (int doc = 0; doc < 4; doc++) {
         struct kit there;
         struct kit_cfg kc;
@@ -265,7 +265,7 @@ static void test_rollback_part(void)
                                            &kc.root_crl};
         dates[doc]->from_s += 60;
         kit_new(&there, &kc);
-        kit_write(&there, test_path("airgap/00906ed50001-sgx-platform"));
+        kit_write(&there, temp_path("airgap/00906ed50001-sgx-platform"));
         refused(&w, &w.import, ccz_buf_span(&w.archive), CCZ_E_MISMATCH, "archive:rollback");
         kit_free(&there);
     }
@@ -601,23 +601,23 @@ static void test_pccs(void)
     CHECK(len == 2 && test_verifies(&w.sgx, w.import.dir) && test_verifies(&w.tdx, w.import.dir));
     CCZ_AUTO_BUF tcb;
     ccz_buf_init(&tcb, 1 << 20);
-    CHECK(ccz_file_read(&tcb, test_path("airgap/00906ed50001-sgx-platform/tcb_info.json"), NULL) ==
+    CHECK(ccz_file_read(&tcb, temp_path("airgap/00906ed50001-sgx-platform/tcb_info.json"), NULL) ==
           CCZ_OK);
     CHECK(ccz_span_eq(ccz_buf_span(&tcb), w.sgx.src.tcb_info)); /* the signed bytes are back */
     w.import.update = CCZ_PCS_EARLY;
     CHECK(ccz_pcs_import_pccs(&len, &w.import, ccz_buf_span(&json), &err) == CCZ_OK && len == 2);
     ccz_buf_clear(&tcb);
-    CHECK(ccz_file_read(&tcb, test_path("airgap/00906ed50001-sgx-platform/tcb_info.json"), NULL) ==
+    CHECK(ccz_file_read(&tcb, temp_path("airgap/00906ed50001-sgx-platform/tcb_info.json"), NULL) ==
           CCZ_OK);
     CHECK(ccz_span_eq(ccz_buf_span(&tcb), early.src.tcb_info));
     ccz_buf_free(&json);
     /* a list of platforms limits it to their FMSPCs */
     put_pccs(&json, &w.sgx, &w.tdx, &early, &(struct pccs){.certs = true});
-    (void)snprintf(w.dir, sizeof(w.dir), "%s", test_path("only"));
+    (void)snprintf(w.dir, sizeof(w.dir), "%s", temp_path("only"));
     w.import.update = CCZ_PCS_STANDARD;
     CHECK(ccz_pcs_import_pccs(&len, &w.import, ccz_buf_span(&json), &err) == CCZ_OK && len == 1);
     CHECK(exists("only/00906ed50001-sgx-platform") && !exists("only/00906ed50002-tdx-platform"));
-    (void)snprintf(w.dir, sizeof(w.dir), "%s", test_path("never"));
+    (void)snprintf(w.dir, sizeof(w.dir), "%s", temp_path("never"));
     for (size_t i = 0; i < json.size - 2; i += 61) {
         struct ccz_err why = {0};
         ccz_rc rc =

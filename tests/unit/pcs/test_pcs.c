@@ -4,49 +4,12 @@
 
 #include "ccz_test.h"
 #include "quote/kit.h"
+#include "temp_dir.h"
 
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------------------- directories */
-
-static char base[] = "/tmp/test_pcs.XXXXXX";
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-static void cleanup(void)
-{
-    (void)nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static const char *path(const char *name)
-{
-    static char text[4][512];
-    static unsigned turn;
-    char *p = text[turn++ % 4];
-    (void)snprintf(p, sizeof(text[0]), "%s/%s", base, name);
-    return p;
-}
-
-static const char *make_dir(const char *name)
-{
-    const char *p = path(name);
-    CHECK(mkdir(p, 0755) == 0);
-    return p;
-}
-
-static void setup(void)
-{
-    CHECK(mkdtemp(base) != NULL);
-    CHECK(atexit(cleanup) == 0);
-}
 
 static void make_kit(struct kit *k, enum ccz_tee tee, uint8_t fmspc)
 {
@@ -60,21 +23,21 @@ static void make_kit(struct kit *k, enum ccz_tee tee, uint8_t fmspc)
 
 static void test_set(void)
 {
-    setup();
+    temp_setup();
     struct kit sgx, tdx, other;
     make_kit(&sgx, CCZ_TEE_SGX, 1);
     make_kit(&tdx, CCZ_TEE_TDX, 1);
     make_kit(&other, CCZ_TEE_SGX, 2);
-    (void)make_dir("set");
-    kit_write(&sgx, path("set"));
-    kit_write(&tdx, make_dir("set/tdx"));
-    kit_write(&other, make_dir("set/a-second"));
-    kit_write(&other, make_dir("set/.hidden"));
-    (void)make_dir("set/no-bundle");
+    (void)temp_make_dir("set");
+    kit_write(&sgx, temp_path("set"));
+    kit_write(&tdx, temp_make_dir("set/tdx"));
+    kit_write(&other, temp_make_dir("set/a-second"));
+    kit_write(&other, temp_make_dir("set/.hidden"));
+    (void)temp_make_dir("set/no-bundle");
 
     CCZ_AUTO(ccz_pcs) p = NULL;
     struct ccz_err err = {0};
-    ccz_rc rc = ccz_pcs_load(&p, path("set"), &sgx.roots, &err);
+    ccz_rc rc = ccz_pcs_load(&p, temp_path("set"), &sgx.roots, &err);
     if (rc != CCZ_OK)
         fprintf(stderr, "%s: %s\n", err.where, err.msg);
     CHECK(rc == CCZ_OK && ccz_pcs_len(p) == 3);
@@ -112,12 +75,12 @@ static void test_set(void)
 
 static void test_report(void)
 {
-    setup();
+    temp_setup();
     struct kit k;
     make_kit(&k, CCZ_TEE_TDX, 7);
-    kit_write(&k, base);
+    kit_write(&k, temp_base);
     CCZ_AUTO(ccz_pcs) p = NULL;
-    CHECK(ccz_pcs_load(&p, base, &k.roots, NULL) == CCZ_OK);
+    CHECK(ccz_pcs_load(&p, temp_base, &k.roots, NULL) == CCZ_OK);
     for (int late = 0; late < 2; late++) {
         int64_t now_s = k.cfg.tcb_info.until_s + (late ? 1 : -60);
         CCZ_AUTO_BUF text;
@@ -153,37 +116,37 @@ static void check_refused(const struct kit *k, const char *dir, ccz_rc want, con
 
 static void test_refused(void)
 {
-    setup();
+    temp_setup();
     static const char *const required[] = {
         "tcb_info_issuer_chain.pem", "qe_identity.json", "qe_identity_issuer_chain.pem",
         "pck_crl_issuer_chain.pem",  "root_ca_crl.der",  "pck_crl.der"};
     struct kit k, same;
     make_kit(&k, CCZ_TEE_SGX, 1);
     make_kit(&same, CCZ_TEE_SGX, 1);
-    check_refused(&k, path("absent"), CCZ_E_IO, "pcs:dir");
-    check_refused(&k, make_dir("empty"), CCZ_E_NOT_FOUND, "pcs:empty");
-    (void)make_dir("one");
-    kit_write(&k, make_dir("one/x"));
+    check_refused(&k, temp_path("absent"), CCZ_E_IO, "pcs:dir");
+    check_refused(&k, temp_make_dir("empty"), CCZ_E_NOT_FOUND, "pcs:empty");
+    (void)temp_make_dir("one");
+    kit_write(&k, temp_make_dir("one/x"));
     for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
         char file[512];
-        (void)snprintf(file, sizeof(file), "%s/one/x/%s", base, required[i]);
+        (void)snprintf(file, sizeof(file), "%s/one/x/%s", temp_base, required[i]);
         CHECK(unlink(file) == 0);
-        check_refused(&k, path("one"), CCZ_E_NOT_FOUND, "pcs:incomplete");
-        kit_write(&k, path("one/x"));
+        check_refused(&k, temp_path("one"), CCZ_E_NOT_FOUND, "pcs:incomplete");
+        kit_write(&k, temp_path("one/x"));
     }
     /* a bundle that is not genuine: nothing is loaded, and the message names it */
     struct ccz_pcs *p = NULL;
     struct ccz_err err = {0};
     struct ccz_roots none = {0};
-    CHECK(ccz_pcs_load(&p, path("one"), &none, &err) == CCZ_E_UNTRUSTED && p == NULL);
+    CHECK(ccz_pcs_load(&p, temp_path("one"), &none, &err) == CCZ_E_UNTRUSTED && p == NULL);
     CHECK(strcmp(err.where, "collateral:tcb-info-root") == 0 &&
           strstr(err.msg, "bundle x: ") == err.msg);
-    kit_write(&same, make_dir("one/y"));
-    check_refused(&k, path("one"), CCZ_E_EXISTS, "pcs:duplicate");
+    kit_write(&same, temp_make_dir("one/y"));
+    check_refused(&k, temp_path("one"), CCZ_E_EXISTS, "pcs:duplicate");
     char name[CCZ_PCS_NAME_MAX + 8] = "one/";
     memset(name + 4, 'n', CCZ_PCS_NAME_MAX + 1);
-    (void)make_dir(name);
-    check_refused(&k, path("one"), CCZ_E_LIMIT, "pcs:name");
+    (void)temp_make_dir(name);
+    check_refused(&k, temp_path("one"), CCZ_E_LIMIT, "pcs:name");
     kit_free(&k);
     kit_free(&same);
 }
@@ -191,13 +154,13 @@ static void test_refused(void)
 /* pck_leaf.pem and pck_sign_chain.pem complete quotes that carry no certificate. */
 static void test_pck_chain(void)
 {
-    setup();
+    temp_setup();
     struct kit k;
     struct kit_cfg cfg;
     kit_default(&cfg, CCZ_TEE_SGX, 3);
     cfg.cert_type = 3;
     kit_new(&k, &cfg);
-    kit_write(&k, base);
+    kit_write(&k, temp_base);
     for (int with = 0; with < 2; with++) {
         CCZ_AUTO(ccz_pcs) p = NULL;
         struct ccz_claims claims;
@@ -206,12 +169,12 @@ static void test_pck_chain(void)
             CCZ_AUTO_BUF leaf;
             ccz_buf_init(&leaf, 65536);
             ccz_pem_put(&leaf, "CERTIFICATE", ccz_cert_der(k.pck));
-            CHECK(ccz_file_write(path("pck_leaf.pem"), ccz_buf_span(&leaf), 0644, CCZ_FILE_REPLACE,
-                                 NULL) == CCZ_OK);
-            CHECK(ccz_file_write(path("pck_sign_chain.pem"), ccz_buf_span(&k.ca_chain), 0644,
+            CHECK(ccz_file_write(temp_path("pck_leaf.pem"), ccz_buf_span(&leaf), 0644,
+                                 CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+            CHECK(ccz_file_write(temp_path("pck_sign_chain.pem"), ccz_buf_span(&k.ca_chain), 0644,
                                  CCZ_FILE_REPLACE, NULL) == CCZ_OK);
         }
-        CHECK(ccz_pcs_load(&p, base, &k.roots, &err) == CCZ_OK);
+        CHECK(ccz_pcs_load(&p, temp_base, &k.roots, &err) == CCZ_OK);
         const struct ccz_verify_cfg v = {
             .now_s = KIT_NOW_S, .roots = &k.roots, .collateral = ccz_pcs_find_only(p, CCZ_TEE_SGX)};
         ccz_rc rc = ccz_quote_verify(&claims, ccz_buf_span(&k.quote), &v, &err);

@@ -7,48 +7,11 @@
 #include "ccz_test.h"
 #include "quote/kit.h"
 #include "quote/snp_kit.h"
+#include "temp_dir.h"
 
 #include <dirent.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char base[] = "/tmp/test_pcs_snp.XXXXXX";
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-static void cleanup(void)
-{
-    (void)nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static const char *path(const char *name)
-{
-    static char text[4][512];
-    static unsigned turn;
-    char *p = text[turn++ % 4];
-    (void)snprintf(p, sizeof(text[0]), "%s/%s", base, name);
-    return p;
-}
-
-static const char *make_dir(const char *name)
-{
-    const char *p = path(name);
-    CHECK(mkdir(p, 0755) == 0);
-    return p;
-}
-
-static void setup(void)
-{
-    CHECK(mkdtemp(base) != NULL);
-    CHECK(atexit(cleanup) == 0);
-}
 
 static void make(struct snp_kit *k, enum ccz_snp_product product, enum ccz_snp_signer signer)
 {
@@ -59,7 +22,7 @@ static void make(struct snp_kit *k, enum ccz_snp_product product, enum ccz_snp_s
 
 static void write_file(const char *name, struct ccz_span bytes)
 {
-    CHECK(ccz_file_write(path(name), bytes, 0644, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    CHECK(ccz_file_write(temp_path(name), bytes, 0644, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
 }
 
 static void write_pem(const char *name, struct ccz_span der)
@@ -74,7 +37,7 @@ static ccz_rc load(struct ccz_pcs **p, const char *dir, const struct snp_kit *k,
                    struct ccz_err *err)
 {
     *err = (struct ccz_err){0};
-    return ccz_pcs_load_all(p, path(dir), NULL, &k->roots, err);
+    return ccz_pcs_load_all(p, temp_path(dir), NULL, &k->roots, err);
 }
 
 static ccz_rc verify(const struct ccz_pcs *p, size_t i, const struct snp_kit *k)
@@ -88,7 +51,7 @@ static ccz_rc verify(const struct ccz_pcs *p, size_t i, const struct snp_kit *k)
 /* Bundles of both vendors in one set, of AMD in all kinds; each vendor's roots alone give only its own. */
 static void test_set(void)
 {
-    setup();
+    temp_setup();
     struct kit intel;
     struct kit_cfg cfg;
     struct snp_kit vcek, vlek;
@@ -100,11 +63,11 @@ static void test_set(void)
     kit_new(&intel, &cfg);
     make(&vcek, CCZ_SNP_MILAN, CCZ_SNP_VCEK);
     make(&vlek, CCZ_SNP_MILAN, CCZ_SNP_VLEK);
-    (void)make_dir("set");
-    snp_kit_write(&vlek, path("set")); /* a bundle in the directory itself */
-    kit_write(&intel, make_dir("set/intel"));
-    snp_kit_write(&vcek, make_dir("set/milan"));
-    CHECK(ccz_pcs_load_all(&all, path("set"), &intel.roots, &vcek.roots, &err) == CCZ_OK);
+    (void)temp_make_dir("set");
+    snp_kit_write(&vlek, temp_path("set")); /* a bundle in the directory itself */
+    kit_write(&intel, temp_make_dir("set/intel"));
+    snp_kit_write(&vcek, temp_make_dir("set/milan"));
+    CHECK(ccz_pcs_load_all(&all, temp_path("set"), &intel.roots, &vcek.roots, &err) == CCZ_OK);
     CHECK(ccz_pcs_len(all) == 1 && ccz_pcs_snp_len(all) == 2);
     CHECK(strcmp(ccz_pcs_snp_at(all, 0).name, ".") == 0 &&
           strcmp(ccz_pcs_snp_at(all, 1).name, "milan") == 0);
@@ -114,7 +77,7 @@ static void test_set(void)
     CHECK(load(&amd, "set", &vcek, &err) == CCZ_OK);
     CHECK(ccz_pcs_len(amd) == 0 && ccz_pcs_snp_len(amd) == 2);
     CHECK(ccz_pcs_expires(amd) == SNP_KIT_NOW_S + 30 * 86400);
-    CHECK(ccz_pcs_load(&only_intel, path("set"), &intel.roots, &err) == CCZ_OK);
+    CHECK(ccz_pcs_load(&only_intel, temp_path("set"), &intel.roots, &err) == CCZ_OK);
     CHECK(ccz_pcs_len(only_intel) == 1 && ccz_pcs_snp_len(only_intel) == 0);
     CHECK(ccz_pcs_snp_len(NULL) == 0);
     kit_free(&intel);
@@ -125,12 +88,12 @@ static void test_set(void)
 /* PEM and DER, any number of VEKs, no CRL, no VEK. */
 static void test_forms(void)
 {
-    setup();
+    temp_setup();
     struct snp_kit k, other;
     struct ccz_err err;
     make(&k, CCZ_SNP_GENOA, CCZ_SNP_VCEK);
     make(&other, CCZ_SNP_GENOA, CCZ_SNP_VCEK);
-    (void)make_dir("set");
+    (void)temp_make_dir("set");
     write_pem("set/ark.pem", k.src.ark);
     write_pem("set/asvk.pem", k.src.ca); /* the name of the file says nothing */
     CCZ_AUTO(ccz_pcs) none = NULL;
@@ -160,39 +123,39 @@ static void refused(const char *dir, const struct snp_kit *k, ccz_rc want, const
 
 static void test_refused(void)
 {
-    setup();
+    temp_setup();
     struct snp_kit k, vlek;
     make(&k, CCZ_SNP_MILAN, CCZ_SNP_VCEK);
     make(&vlek, CCZ_SNP_MILAN, CCZ_SNP_VLEK);
-    (void)make_dir("set");
+    (void)temp_make_dir("set");
     refused("set", &k, CCZ_E_NOT_FOUND, "pcs:empty");
     refused("nowhere", &k, CCZ_E_IO, "pcs:dir");
-    (void)make_dir("set/a");
+    (void)temp_make_dir("set/a");
     write_file("set/a/ark.der", k.src.ark);
     refused("set", &k, CCZ_E_NOT_FOUND, "pcs:incomplete");
-    snp_kit_write(&k, path("set/a"));
+    snp_kit_write(&k, temp_path("set/a"));
     const struct ccz_snp_roots roots = k.roots;
     k.roots = (struct ccz_snp_roots){0};
     refused("set", &k, CCZ_E_UNTRUSTED, "snp:root");
     k.roots = roots;
     write_pem("set/a/ark.pem", k.src.ark);
     refused("set", &k, CCZ_E_EXISTS, "pcs:snp-files");
-    CHECK(remove(path("set/a/ark.pem")) == 0);
+    CHECK(remove(temp_path("set/a/ark.pem")) == 0);
     write_pem("set/a/asvk.pem", vlek.src.ca);
     refused("set", &k, CCZ_E_EXISTS, "pcs:snp-files");
-    CHECK(remove(path("set/a/asvk.pem")) == 0);
+    CHECK(remove(temp_path("set/a/asvk.pem")) == 0);
     write_file("set/a/vlek.der", vlek.veks[0]); /* of another CA */
     refused("set", &k, CCZ_E_UNTRUSTED, "snp:vek-name");
-    CHECK(remove(path("set/a/vlek.der")) == 0);
+    CHECK(remove(temp_path("set/a/vlek.der")) == 0);
     write_file("set/a/x.vek.der", ccz_span_str("no certificate"));
     refused("set", &k, CCZ_E_FORMAT, "snp:vek");
-    CHECK(remove(path("set/a/x.vek.der")) == 0);
+    CHECK(remove(temp_path("set/a/x.vek.der")) == 0);
     write_file("set/a/crl.der", ccz_span_str(""));
     refused("set", &k, CCZ_E_FORMAT, "pcs:snp-files");
     write_file("set/a/crl.der", ccz_span_str("no list"));
     refused("set", &k, CCZ_E_FORMAT, "snp:crl");
     write_file("set/a/crl.der", k.src.crl);
-    snp_kit_write(&k, make_dir("set/b"));
+    snp_kit_write(&k, temp_make_dir("set/b"));
     refused("set", &k, CCZ_E_EXISTS, "pcs:duplicate");
     snp_kit_free(&k);
     snp_kit_free(&vlek);
@@ -200,15 +163,15 @@ static void test_refused(void)
 
 static void test_report(void)
 {
-    setup();
+    temp_setup();
     struct snp_kit k;
     struct ccz_err err;
     CCZ_AUTO(ccz_pcs) p = NULL;
     CCZ_AUTO(ccz_json) j = NULL;
     CCZ_AUTO_BUF text;
     make(&k, CCZ_SNP_TURIN, CCZ_SNP_VLEK);
-    (void)make_dir("set");
-    snp_kit_write(&k, make_dir("set/turin"));
+    (void)temp_make_dir("set");
+    snp_kit_write(&k, temp_make_dir("set/turin"));
     CHECK(load(&p, "set", &k, &err) == CCZ_OK);
     ccz_buf_init(&text, 65536);
     ccz_pcs_report(&text, p, SNP_KIT_NOW_S + 31 * 86400);

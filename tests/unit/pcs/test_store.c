@@ -20,7 +20,7 @@ static const char *fake_base(const struct fake_pcs *f)
 
 static void test_fetch(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k, other, tdx;
     struct fake_pcs f;
     struct ccz_err err = {0};
@@ -29,37 +29,37 @@ static void test_fetch(void)
     test_kit(&tdx, CCZ_TEE_TDX, 1);
     fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src, &other.src, &tdx.src}});
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("s"), &k.roots, client, fake_base(&f));
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     CHECK(ccz_pcs_store_fetch_quote(s, ccz_buf_span(&k.quote), &err) == CCZ_OK);
-    CHECK(fake_pcs_requests(&f) == 4 && test_verifies(&k, test_path("s")));
+    CHECK(fake_pcs_requests(&f) == 4 && test_verifies(&k, temp_path("s")));
     CHECK(strcmp(f.last_tcb, "fmspc=00906ED50001") == 0);
-    CHECK(access(test_path("s/00906ed50001-sgx-platform/tcb_info.json"), F_OK) == 0);
+    CHECK(access(temp_path("s/00906ed50001-sgx-platform/tcb_info.json"), F_OK) == 0);
     CHECK(ccz_pcs_store_fetch_quote(s, ccz_buf_span(&k.quote), &err) == CCZ_OK);
     CHECK(fake_pcs_requests(&f) == 0);
     /* QE identity and revocation lists are those of the first platform */
     CHECK(ccz_pcs_store_fetch_quote(s, ccz_buf_span(&other.quote), &err) == CCZ_OK);
-    CHECK(fake_pcs_requests(&f) == 1 && test_verifies(&other, test_path("s")));
+    CHECK(fake_pcs_requests(&f) == 1 && test_verifies(&other, temp_path("s")));
     CHECK(ccz_pcs_store_fetch_quote(s, ccz_buf_span(&tdx.quote), &err) == CCZ_OK);
-    CHECK(fake_pcs_requests(&f) == 2 && test_verifies(&tdx, test_path("s")));
+    CHECK(fake_pcs_requests(&f) == 2 && test_verifies(&tdx, temp_path("s")));
     /* what is stored outlives the process */
     CCZ_AUTO(ccz_pcs_store) again = test_store(&cfg);
     CHECK(ccz_pcs_store_fetch_quote(again, ccz_buf_span(&k.quote), &err) == CCZ_OK);
     CHECK(fake_pcs_requests(&f) == 0);
     /* another kind of update is another document */
     cfg.update = CCZ_PCS_EARLY;
-    cfg.dir = test_path("early");
+    cfg.dir = temp_path("early");
     CCZ_AUTO(ccz_pcs_store) early = test_store(&cfg);
     CHECK(ccz_pcs_store_fetch_quote(early, ccz_buf_span(&k.quote), &err) == CCZ_OK);
     CHECK(strcmp(f.last_tcb, "fmspc=00906ED50001&update=early") == 0);
     /* what a killed process left is tidied up */
-    CHECK(ccz_dir_make(test_path("early/.new-x"), 0755, NULL) == CCZ_OK);
+    CHECK(ccz_dir_make(temp_path("early/.new-x"), 0755, NULL) == CCZ_OK);
     cfg.tcb_eval_number = 17;
     CCZ_AUTO(ccz_pcs_store) changed = test_store(&cfg);
     struct ccz_pcs_want tidy = test_want(&other);
     CHECK(ccz_pcs_store_fetch(changed, &tidy, &err) == CCZ_OK);
-    CHECK(access(test_path("early/.new-x"), F_OK) != 0);
-    cfg.dir = test_path("number");
+    CHECK(access(temp_path("early/.new-x"), F_OK) != 0);
+    cfg.dir = temp_path("number");
     CCZ_AUTO(ccz_pcs_store) numbered = test_store(&cfg);
     CHECK(ccz_pcs_store_fetch_quote(numbered, ccz_buf_span(&k.quote), &err) == CCZ_OK);
     CHECK(strcmp(f.last_tcb, "fmspc=00906ED50001&tcbEvaluationDataNumber=17") == 0);
@@ -71,12 +71,12 @@ static void test_fetch(void)
 
 static void test_forms(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k;
     struct fake_pcs f;
     char file[512], name[8] = "0", base[64];
     test_kit(&k, CCZ_TEE_TDX, 1);
-    (void)snprintf(file, sizeof(file), "%s", test_path("cert.pem"));
+    (void)snprintf(file, sizeof(file), "%s", temp_path("cert.pem"));
     fake_pcs_open_tls(&f, &(struct fake_knobs){.serve = {&k.src}}, file);
     struct ccz_http_client *client = NULL;
     CHECK(ccz_http_client_new(&client, &(struct ccz_http_client_cfg){.ca_file = file}, NULL) ==
@@ -92,15 +92,15 @@ static void test_forms(void)
                        i % 2   ? "/sgx/certification/v4/"
                        : i % 3 ? "/tdx/certification/v4"
                                : "/");
-        struct ccz_pcs_store_cfg cfg = test_cfg(test_path(name), &k.roots, client, base);
+        struct ccz_pcs_store_cfg cfg = test_cfg(temp_path(name), &k.roots, client, base);
         CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
         ccz_rc rc = ccz_pcs_store_fetch_quote(s, ccz_buf_span(&k.quote), &err);
         test_said(rc, &err, CCZ_OK, "");
-        CHECK(test_verifies(&k, test_path(name)));
+        CHECK(test_verifies(&k, temp_path(name)));
         CCZ_AUTO_BUF crl;
         ccz_buf_init(&crl, 65536);
         (void)snprintf(file, sizeof(file), "%s/00906ed50001-tdx-platform/pck_crl.der",
-                       test_path(name));
+                       temp_path(name));
         CHECK(ccz_file_read(&crl, file, NULL) == CCZ_OK);
         CHECK(ccz_span_eq(ccz_buf_span(&crl), k.src.pck_crl)); /* whatever the server sent */
     }
@@ -124,7 +124,7 @@ static void check_refusal(const struct refusal *r, const struct kit *k, struct f
     char dir[512], name[16];
     struct ccz_err err = {0};
     (void)snprintf(name, sizeof(name), "r%d", number);
-    (void)snprintf(dir, sizeof(dir), "%s", test_path(name));
+    (void)snprintf(dir, sizeof(dir), "%s", temp_path(name));
     struct ccz_pcs_store_cfg cfg = test_cfg(dir, &k->roots, client, fake_base(f));
     struct ccz_pcs_want want = test_want(k);
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
@@ -151,7 +151,7 @@ static char oversize[(1 << 20) + 1];
 
 static void test_refused(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k, other, tdx, stale;
     struct kit_cfg cfg;
     struct fake_pcs f;
@@ -216,7 +216,7 @@ static void test_refused(void)
         struct ccz_pcs_want want = test_want(&k);
         fake_open_raw(&site, raw[i].bytes, raw[i].reset);
         struct ccz_pcs_store_cfg sc =
-            test_cfg(test_path(i ? "raw1" : "raw0"), &k.roots, client, fake_url(&site, ""));
+            test_cfg(temp_path(i ? "raw1" : "raw0"), &k.roots, client, fake_url(&site, ""));
         CCZ_AUTO(ccz_pcs_store) s = test_store(&sc);
         ccz_rc rc = ccz_pcs_store_fetch(s, &want, &err);
         test_said(rc, &err, CCZ_E_CLOSED, "http:closed");
@@ -231,7 +231,7 @@ static void test_refused(void)
 /* Who asks, and what is asked for. */
 static void test_config(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k, forged;
     struct kit_cfg cfg;
     struct fake_pcs f;
@@ -239,7 +239,7 @@ static void test_config(void)
     test_kit(&k, CCZ_TEE_SGX, 1);
     fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}});
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg good = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg good = test_cfg(temp_path("s"), &k.roots, client, fake_base(&f));
     struct ccz_pcs_store_cfg bad[8];
     for (int i = 0; i < 8; i++)
         bad[i] = good;
@@ -296,7 +296,7 @@ static void test_config(void)
 
 static void test_back_off(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k;
     struct fake_pcs f;
     struct ccz_err err = {0};
@@ -304,7 +304,7 @@ static void test_back_off(void)
     struct fake_knobs busy = {.serve = {&k.src}, .on = "/", .status = 429, .retry_after = "100"};
     fake_pcs_open(&f, &busy);
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("s"), &k.roots, client, fake_base(&f));
     struct ccz_pcs_want want = test_want(&k), other = want;
     other.fmspc[5] = 9;
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
@@ -349,7 +349,7 @@ static void test_back_off(void)
 /* A call that may wait does so as long as it may, and tells what the server said. */
 static void test_wait(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k;
     struct fake_pcs f;
     struct ccz_err err = {0};
@@ -357,7 +357,7 @@ static void test_wait(void)
     fake_pcs_open(
         &f, &(struct fake_knobs){.serve = {&k.src}, .on = "/", .status = 429, .retry_after = "40"});
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("s"), &k.roots, client, fake_base(&f));
     cfg.wait_max_s = 100;
     cfg.sleep_ms = test_sleep;
     struct ccz_pcs_want want = test_want(&k);
@@ -387,7 +387,7 @@ static const char *reported(struct ccz_pcs_store *s, const char *what)
 
 static void test_refresh(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k, later, older;
     struct kit_cfg kc;
     struct fake_pcs f;
@@ -404,7 +404,7 @@ static void test_refresh(void)
     kit_new(&older, &kc);
     fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}, .max_age = "private, max-age=7200"});
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("s"), &k.roots, client, fake_base(&f));
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     CHECK(ccz_pcs_store_fetch_quote(s, ccz_buf_span(&k.quote), &err) == CCZ_OK);
     CHECK(fake_pcs_requests(&f) == 4);
@@ -431,7 +431,7 @@ static void test_refresh(void)
     test_now += 2 * DAY;
     fake_pcs_set(&f, &(struct fake_knobs){.on = "/", .status = 500});
     CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK);
-    CHECK(reported(s, "\"where\":\"pcs:status\"") && test_verifies(&later, test_path("s")));
+    CHECK(reported(s, "\"where\":\"pcs:status\"") && test_verifies(&later, temp_path("s")));
     CHECK(next_s == test_now + 60);
     test_now = KIT_NOW_S + 40 * DAY;
     CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK);
@@ -448,7 +448,7 @@ static void test_refresh(void)
  * off, neither the next refresh nor the next request to a server that failed. */
 static void test_clock_back(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k;
     struct fake_pcs f;
     struct fake_amd milan;
@@ -459,7 +459,7 @@ static void test_clock_back(void)
     fake_amd_new(&milan, false);
     fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}, .amd = &milan});
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("s"), &k.roots, client, fake_base(&f));
     cfg.snp_roots = &milan.roots;
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     struct ccz_pcs_want want = test_want(&k), other = want;
@@ -492,7 +492,7 @@ static void test_clock_back(void)
  * well. */
 static void test_revoked(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k, revoking;
     struct kit_cfg kc;
     struct fake_pcs f;
@@ -505,7 +505,7 @@ static void test_revoked(void)
     kit_new(&revoking, &kc);
     fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}});
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("s"), &k.roots, client, fake_base(&f));
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     CHECK(ccz_pcs_store_fetch_quote(s, ccz_buf_span(&k.quote), &err) == CCZ_OK);
     test_now += 86400;
@@ -527,7 +527,7 @@ static ccz_rc full_jitter(void *out, size_t size)
 
 static void test_due(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k;
     struct fake_pcs f;
     struct ccz_err err = {0};
@@ -536,13 +536,13 @@ static void test_due(void)
     test_kit(&k, CCZ_TEE_SGX, 1);
     fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}});
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("long"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("long"), &k.roots, client, fake_base(&f));
     cfg.reuse_max_s = 365 * DAY;
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     CHECK(ccz_pcs_store_fetch_quote(s, ccz_buf_span(&k.quote), &err) == CCZ_OK);
     CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK);
     CHECK(next_s == KIT_NOW_S + 30 * DAY - 7 * DAY); /* a week before it expires */
-    cfg.dir = test_path("jitter");
+    cfg.dir = temp_path("jitter");
     cfg.reuse_max_s = 0;
     cfg.random = full_jitter;
     CCZ_AUTO(ccz_pcs_store) early = test_store(&cfg);
@@ -585,14 +585,14 @@ static void ask_all(struct asker askers[ASKERS], struct ccz_pcs_store *s,
 
 static void test_waiters(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k;
     struct fake_pcs f;
     struct asker askers[ASKERS];
     test_kit(&k, CCZ_TEE_SGX, 1);
     fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}, .on = "/tcb", .delay_ms = 250});
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("s"), &k.roots, client, fake_base(&f));
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     struct ccz_pcs_want want = test_want(&k);
     ask_all(askers, s, &want);
@@ -624,7 +624,7 @@ static pid_t start_fetcher(int *to, const struct kit *k)
         char url[64] = "";
         CHECK(close(ends[1]) == 0 && read(ends[0], url, sizeof(url) - 1) > 0);
         CCZ_AUTO(ccz_http_client) client = test_client();
-        struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k->roots, client, url);
+        struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("s"), &k->roots, client, url);
         CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
         struct ccz_pcs_want want = test_want(k);
         _exit(ccz_pcs_store_fetch(s, &want, NULL) == CCZ_OK ? 0 : 1);
@@ -637,7 +637,7 @@ static pid_t start_fetcher(int *to, const struct kit *k)
 static void test_processes(void)
 {
     enum { PROCESSES = 3 };
-    test_setup();
+    temp_setup();
     struct kit k;
     struct fake_pcs f;
     pid_t child[PROCESSES];
@@ -653,7 +653,7 @@ static void test_processes(void)
         CHECK(waitpid(child[i], &status, 0) == child[i] && status == 0);
         close(to[i]);
     }
-    CHECK(fake_pcs_requests(&f) == 4 && test_verifies(&k, test_path("s")));
+    CHECK(fake_pcs_requests(&f) == 4 && test_verifies(&k, temp_path("s")));
     fake_pcs_close(&f);
     kit_free(&k);
 }
@@ -662,7 +662,7 @@ static void test_processes(void)
 
 static void test_disk_full(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k, later;
     struct kit_cfg kc;
     struct fake_pcs f;
@@ -673,7 +673,7 @@ static void test_disk_full(void)
     kit_new(&later, &kc);
     fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}});
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("s"), &k.roots, client, fake_base(&f));
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     CHECK(ccz_pcs_store_fetch_quote(s, ccz_buf_span(&k.quote), &err) == CCZ_OK);
     fake_pcs_set(&f, &(struct fake_knobs){.serve = {&later.src}});
@@ -687,8 +687,8 @@ static void test_disk_full(void)
     CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK);
     CHECK(setrlimit(RLIMIT_FSIZE, &normal) == 0);
     CHECK(reported(s, "\"where\":\"file:write\""));
-    CHECK(test_verifies(&k, test_path("s")));
-    CHECK(access(test_path("s/.new-00906ed50001-sgx-platform"), F_OK) != 0);
+    CHECK(test_verifies(&k, temp_path("s")));
+    CHECK(access(temp_path("s/.new-00906ed50001-sgx-platform"), F_OK) != 0);
     CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK);
     CHECK(reported(s, "\"issued\":\"2025-06-14T15:06:40Z\"") && reported(s, "\"failures\":[]"));
     fake_pcs_close(&f);
@@ -706,34 +706,34 @@ static bool same_file(const char *path, struct ccz_span want)
 /* Killed between writing and renaming, and (where names cannot be exchanged) between two renames. */
 static void test_killed(void)
 {
-    test_setup();
+    temp_setup();
     const struct cczi_file one[] = {{"a", ccz_span_str("one")}};
     const struct cczi_file two[] = {{"a", ccz_span_str("two")}, {"b", ccz_span_str("b")}};
     struct ccz_err err = {0};
-    CHECK(cczi_dir_stage(test_base, "x", one, 1, &err) == CCZ_OK);
-    CHECK(cczi_dir_commit(test_base, "x", &err) == CCZ_OK);
+    CHECK(cczi_dir_stage(temp_base, "x", one, 1, &err) == CCZ_OK);
+    CHECK(cczi_dir_commit(temp_base, "x", &err) == CCZ_OK);
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        if (cczi_dir_stage(test_base, "x", two, 2, &err) != CCZ_OK)
+        if (cczi_dir_stage(temp_base, "x", two, 2, &err) != CCZ_OK)
             _exit(1);
         (void)raise(SIGKILL);
     }
     int status = 0;
     CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
-    CHECK(same_file(test_path("x/a"), ccz_span_str("one")));
-    CHECK(access(test_path(".new-x/b"), F_OK) == 0);
-    cczi_dir_recover(test_base);
-    CHECK(access(test_path(".new-x"), F_OK) != 0);
-    CHECK(same_file(test_path("x/a"), ccz_span_str("one")));
-    CHECK(cczi_dir_stage(test_base, "x", two, 2, &err) == CCZ_OK);
-    CHECK(cczi_dir_commit(test_base, "x", &err) == CCZ_OK);
-    CHECK(same_file(test_path("x/a"), ccz_span_str("two")) && access(test_path("x/b"), F_OK) == 0);
-    CHECK(access(test_path(".new-x"), F_OK) != 0 && access(test_path(".old-x"), F_OK) != 0);
-    CHECK(rename(test_path("x"), test_path(".old-x")) == 0);
-    cczi_dir_recover(test_base);
-    CHECK(same_file(test_path("x/a"), ccz_span_str("two")));
-    CHECK(access(test_path(".old-x"), F_OK) != 0);
+    CHECK(same_file(temp_path("x/a"), ccz_span_str("one")));
+    CHECK(access(temp_path(".new-x/b"), F_OK) == 0);
+    cczi_dir_recover(temp_base);
+    CHECK(access(temp_path(".new-x"), F_OK) != 0);
+    CHECK(same_file(temp_path("x/a"), ccz_span_str("one")));
+    CHECK(cczi_dir_stage(temp_base, "x", two, 2, &err) == CCZ_OK);
+    CHECK(cczi_dir_commit(temp_base, "x", &err) == CCZ_OK);
+    CHECK(same_file(temp_path("x/a"), ccz_span_str("two")) && access(temp_path("x/b"), F_OK) == 0);
+    CHECK(access(temp_path(".new-x"), F_OK) != 0 && access(temp_path(".old-x"), F_OK) != 0);
+    CHECK(rename(temp_path("x"), temp_path(".old-x")) == 0);
+    cczi_dir_recover(temp_base);
+    CHECK(same_file(temp_path("x/a"), ccz_span_str("two")));
+    CHECK(access(temp_path(".old-x"), F_OK) != 0);
 }
 
 static void on_alarm(int signal)
@@ -744,7 +744,7 @@ static void on_alarm(int signal)
 /* A signal is no reason to go without the lock, or not to get it. */
 static void test_lock_signals(void)
 {
-    test_setup();
+    temp_setup();
     const struct sigaction act = {.sa_handler = on_alarm};
     struct ccz_err err = {0};
     int fd = -1, pipes[2];
@@ -753,14 +753,14 @@ static void test_lock_signals(void)
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        if (cczi_lock_fetch(&fd, test_base, &err) != CCZ_OK || write(pipes[1], "x", 1) != 1)
+        if (cczi_lock_fetch(&fd, temp_base, &err) != CCZ_OK || write(pipes[1], "x", 1) != 1)
             _exit(1);
         usleep(300000);
         _exit(0); /* and the lock is free */
     }
     CHECK(read(pipes[0], &byte, 1) == 1);
     (void)ualarm(50000, 0);
-    test_said(cczi_lock_fetch(&fd, test_base, &err), &err, CCZ_OK, "");
+    test_said(cczi_lock_fetch(&fd, temp_base, &err), &err, CCZ_OK, "");
     int status = 0;
     CHECK(waitpid(child, &status, 0) == child && status == 0);
     close(fd);
@@ -772,32 +772,32 @@ static void test_lock_signals(void)
  * of our hidden names points to. */
 static void test_links(void)
 {
-    test_setup();
+    temp_setup();
     const struct cczi_file one[] = {{"a", ccz_span_str("one")}};
     struct ccz_err err = {0};
-    CHECK(mkdir(test_path("away"), 0755) == 0 && mkdir(test_path("s"), 0755) == 0);
-    CHECK(ccz_file_write(test_path("away/keep"), ccz_span_str("keep"), 0644, CCZ_FILE_REPLACE,
+    CHECK(mkdir(temp_path("away"), 0755) == 0 && mkdir(temp_path("s"), 0755) == 0);
+    CHECK(ccz_file_write(temp_path("away/keep"), ccz_span_str("keep"), 0644, CCZ_FILE_REPLACE,
                          NULL) == CCZ_OK);
     static const char *const names[] = {"s/x", "s/.new-x", "s/.old-x", "s/.new-y", "s/.old-y"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        CHECK(symlink("../away", test_path(names[i])) == 0);
-    CHECK(cczi_dir_stage(test_path("s"), "x", one, 1, &err) == CCZ_OK);
-    CHECK(cczi_dir_commit(test_path("s"), "x", &err) == CCZ_OK);
-    cczi_dir_recover(test_path("s"));
+        CHECK(symlink("../away", temp_path(names[i])) == 0);
+    CHECK(cczi_dir_stage(temp_path("s"), "x", one, 1, &err) == CCZ_OK);
+    CHECK(cczi_dir_commit(temp_path("s"), "x", &err) == CCZ_OK);
+    cczi_dir_recover(temp_path("s"));
     struct stat st;
-    CHECK(lstat(test_path("s/x"), &st) == 0 && S_ISDIR(st.st_mode));
-    CHECK(same_file(test_path("s/x/a"), ccz_span_str("one")));
-    CHECK(same_file(test_path("away/keep"), ccz_span_str("keep")));
-    CHECK(access(test_path("away/a"), F_OK) != 0);
+    CHECK(lstat(temp_path("s/x"), &st) == 0 && S_ISDIR(st.st_mode));
+    CHECK(same_file(temp_path("s/x/a"), ccz_span_str("one")));
+    CHECK(same_file(temp_path("away/keep"), ccz_span_str("keep")));
+    CHECK(access(temp_path("away/a"), F_OK) != 0);
     for (size_t i = 1; i < 4; i++)
-        CHECK(lstat(test_path(names[i]), &st) != 0);
+        CHECK(lstat(temp_path(names[i]), &st) != 0);
 }
 
 /* ---------------------------------------------------------------------------- certificates */
 
 static void test_pck(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k, other;
     struct kit_cfg kc;
     struct fake_pcs f;
@@ -813,7 +813,7 @@ static void test_pck(void)
         .serve = {&k.src}, .pck_leaf = ccz_buf_span(&leaf), .pck_chain = ccz_buf_span(&k.ca_chain)};
     fake_pcs_open(&f, &knobs);
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("s"), &k.roots, client, fake_base(&f));
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     test_said(ccz_pcs_store_fetch_quote(s, ccz_buf_span(&k.quote), &err), &err, CCZ_E_UNSUPPORTED,
               "quote:pck-missing");
@@ -830,13 +830,13 @@ static void test_pck(void)
     test_now += 60;
     test_said(ccz_pcs_store_fetch_quote(asks, ccz_buf_span(&k.quote), &err), &err, CCZ_OK,
               err.where);
-    CHECK(test_verifies(&k, test_path("s")));
-    CHECK(same_file(test_path("s/00906ed50001-sgx-platform/pck_leaf.pem"), ccz_buf_span(&leaf)));
+    CHECK(test_verifies(&k, temp_path("s")));
+    CHECK(same_file(temp_path("s/00906ed50001-sgx-platform/pck_leaf.pem"), ccz_buf_span(&leaf)));
     /* refreshing keeps it */
     int64_t next_s;
     test_now += 2 * 86400;
     CHECK(ccz_pcs_store_refresh(asks, &next_s, &err) == CCZ_OK);
-    CHECK(test_verifies(&k, test_path("s")));
+    CHECK(test_verifies(&k, temp_path("s")));
     fake_pcs_close(&f);
     kit_free(&k);
     kit_free(&other);

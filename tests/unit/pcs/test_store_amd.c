@@ -70,24 +70,24 @@ static void check_amd(const struct fake_amd *a, const char *product, struct fake
 
 static void test_amd(void)
 {
-    test_setup();
+    temp_setup();
     struct fake_amd milan, turin;
     struct fake_pcs f;
     fake_amd_new(&milan, false);
     fake_amd_new(&turin, true);
     fake_pcs_open(&f, &(struct fake_knobs){.amd = &milan});
     CCZ_AUTO(ccz_http_client) client = test_client();
-    check_amd(&milan, "Milan", &f, client, test_path("milan"));
-    CHECK(same_file(test_path("milan/snp-Milan-vcek/ark.der"), ccz_buf_span(&milan.ark)));
-    CHECK(same_file(test_path("milan/snp-Milan-vlek/ask.der"), ccz_buf_span(&milan.asvk)));
+    check_amd(&milan, "Milan", &f, client, temp_path("milan"));
+    CHECK(same_file(temp_path("milan/snp-Milan-vcek/ark.der"), ccz_buf_span(&milan.ark)));
+    CHECK(same_file(temp_path("milan/snp-Milan-vlek/ask.der"), ccz_buf_span(&milan.asvk)));
     char vek[512];
     char chip[129];
     ccz_hex(chip, milan.chip_id, 64);
     (void)snprintf(vek, sizeof(vek), "milan/snp-Milan-vcek/%s-04000000000016d5.vek.der", chip);
-    CHECK(same_file(test_path(vek), ccz_buf_span(&milan.vek)));
+    CHECK(same_file(temp_path(vek), ccz_buf_span(&milan.vek)));
     test_now = KIT_NOW_S;
     fake_pcs_set(&f, &(struct fake_knobs){.amd = &turin});
-    check_amd(&turin, "Turin", &f, client, test_path("turin"));
+    check_amd(&turin, "Turin", &f, client, temp_path("turin"));
     fake_pcs_close(&f);
     fake_amd_free(&milan);
     fake_amd_free(&turin);
@@ -96,7 +96,7 @@ static void test_amd(void)
 /* Nothing is kept that does not hold under the pinned ARK, or is about something else. */
 static void test_amd_refused(void)
 {
-    test_setup();
+    temp_setup();
     struct fake_amd milan, turin;
     struct fake_pcs f;
     struct kit k;
@@ -125,7 +125,7 @@ static void test_amd_refused(void)
         memcpy(want.chip_id, milan.chip_id, 64);
         memcpy(want.tcb, milan.tcb, 8);
         fake_pcs_set(&f, &(struct fake_knobs){.amd = &mixed[i]});
-        struct ccz_pcs_store_cfg cfg = test_cfg(test_path(name), &k.roots, client, fake_base(&f));
+        struct ccz_pcs_store_cfg cfg = test_cfg(temp_path(name), &k.roots, client, fake_base(&f));
         cfg.snp_roots = i == 5 ? NULL : &milan.roots;
         CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
         CHECK(ccz_pcs_store_fetch_amd(s, &want, &err) != CCZ_OK);
@@ -184,7 +184,7 @@ static void leave_alone(struct ccz_pcs_store *s, const struct fake_amd *milan, s
 /* Reports that anybody can make up, of chips that do not exist. */
 static void test_amd_flood(void)
 {
-    test_setup();
+    temp_setup();
     struct fake_amd milan;
     struct fake_pcs f;
     struct kit k;
@@ -193,7 +193,7 @@ static void test_amd_flood(void)
     test_kit(&k, CCZ_TEE_SGX, 1);
     fake_pcs_open(&f, &(struct fake_knobs){.amd = &milan, .on = "/vcek/v1/Milan/", .status = 404});
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("s"), &k.roots, client, fake_base(&f));
     cfg.snp_roots = &milan.roots;
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     struct ccz_pcs_want_amd want = {.product = "Milan"};
@@ -259,7 +259,7 @@ static void make_report(struct snp_kit *k, enum ccz_snp_signer signer, uint32_t 
 /* What evidence itself says it needs. */
 static void test_evidence(void)
 {
-    test_setup();
+    temp_setup();
     struct fake_amd milan;
     struct fake_pcs f;
     struct kit k;
@@ -269,7 +269,7 @@ static void test_evidence(void)
     test_kit(&k, CCZ_TEE_SGX, 1);
     fake_pcs_open(&f, &(struct fake_knobs){.serve = {&k.src}, .amd = &milan});
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("s"), &k.roots, client, fake_base(&f));
     cfg.snp_roots = &milan.roots;
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     /* nothing to ask for: version 2 without certificate, a masked chip, a VLEK that did not come along, no report */
@@ -328,7 +328,7 @@ static const char *reported(struct ccz_pcs_store *s, const char *what)
 /* A server cannot bring back an older revocation list, nor put an ARK that is not pinned in the place of the one that is there. */
 static void test_amd_older(void)
 {
-    test_setup();
+    temp_setup();
     struct fake_amd milan, other;
     struct fake_pcs f;
     struct kit k;
@@ -341,7 +341,7 @@ static void test_amd_older(void)
     later.crl = milan.later_crl;
     fake_pcs_open(&f, &(struct fake_knobs){.amd = &later});
     CCZ_AUTO(ccz_http_client) client = test_client();
-    struct ccz_pcs_store_cfg cfg = test_cfg(test_path("s"), &k.roots, client, fake_base(&f));
+    struct ccz_pcs_store_cfg cfg = test_cfg(temp_path("s"), &k.roots, client, fake_base(&f));
     cfg.snp_roots = &milan.roots;
     CCZ_AUTO(ccz_pcs_store) s = test_store(&cfg);
     struct ccz_pcs_want_amd want = {.product = "Milan"};
@@ -357,8 +357,8 @@ static void test_amd_older(void)
         fake_pcs_set(&f, &(struct fake_knobs){.amd = bad[i].serve});
         CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK); /* what is there is good */
         CHECK(reported(s, bad[i].where));
-        CHECK(same_file(test_path("s/snp-Milan-vcek/crl.der"), ccz_buf_span(&later.crl)));
-        CHECK(same_file(test_path("s/snp-Milan-vcek/ark.der"), ccz_buf_span(&milan.ark)));
+        CHECK(same_file(temp_path("s/snp-Milan-vcek/crl.der"), ccz_buf_span(&later.crl)));
+        CHECK(same_file(temp_path("s/snp-Milan-vcek/ark.der"), ccz_buf_span(&milan.ark)));
     }
     /* what is there is not good any more if AMD has revoked it: nobody is told that all is well */
     test_now += 86400;

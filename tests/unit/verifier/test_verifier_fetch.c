@@ -24,16 +24,16 @@ static ccz_rc on_fetch(void *arg, struct ccz_span quote, struct ccz_err *err)
 
 static void test_hook(void)
 {
-    test_setup();
+    temp_setup();
     struct kit k;
     struct hook hook = {.rc = CCZ_E_UNAVAILABLE};
     struct ccz_verifier *v = NULL;
     struct ccz_err err = {0};
     struct ccz_claims claims;
     test_kit(&k, CCZ_TEE_SGX, 1);
-    CHECK(ccz_dir_make(test_path("empty"), 0755, NULL) == CCZ_OK);
+    CHECK(ccz_dir_make(temp_path("empty"), 0755, NULL) == CCZ_OK);
     struct ccz_verifier_cfg cfg = {.clock = {test_clock, NULL},
-                                   .collateral_dir = test_path("empty")};
+                                   .collateral_dir = temp_path("empty")};
     test_said(ccz_verifier_new(&v, &cfg, &err), &err, CCZ_E_NOT_FOUND, "pcs:empty");
     cfg.fetch = on_fetch;
     cfg.fetch_arg = &hook;
@@ -51,9 +51,9 @@ static void test_hook(void)
     /* a software TEE's directory is filled if there is no other: all it needs at the start is the root */
     struct ccz_verifier_cfg sim = cfg;
     sim.collateral_dir = NULL;
-    sim.trust_sim_dir = test_path("empty");
+    sim.trust_sim_dir = temp_path("empty");
     test_said(ccz_verifier_new(&v, &sim, &err), &err, CCZ_E_NOT_FOUND, "file:read");
-    CHECK(ccz_file_write(test_path("empty/root.pem"), ccz_buf_span(&k.root_pem), 0644,
+    CHECK(ccz_file_write(temp_path("empty/root.pem"), ccz_buf_span(&k.root_pem), 0644,
                          CCZ_FILE_REPLACE, NULL) == CCZ_OK);
     CHECK(ccz_verifier_new(&v, &sim, &err) == CCZ_OK);
     hook.calls = 0;
@@ -88,22 +88,22 @@ static void write_pem(const char *path, struct ccz_span der)
 static void snp_world_new(struct snp_world *w)
 {
     struct ccz_err err = {0};
-    test_setup();
+    temp_setup();
     *w = (struct snp_world){0};
     test_kit(&w->k, CCZ_TEE_SGX, 1);
     fake_amd_new(&w->amd, false);
     fake_pcs_open(&w->f, &(struct fake_knobs){.amd = &w->amd});
     w->client = test_client();
-    CHECK(ccz_dir_make(test_path("t"), 0755, NULL) == CCZ_OK);
-    CHECK(ccz_file_write(test_path("t/root.pem"), ccz_buf_span(&w->k.root_pem), 0644,
+    CHECK(ccz_dir_make(temp_path("t"), 0755, NULL) == CCZ_OK);
+    CHECK(ccz_file_write(temp_path("t/root.pem"), ccz_buf_span(&w->k.root_pem), 0644,
                          CCZ_FILE_REPLACE, NULL) == CCZ_OK);
-    write_pem(test_path("t/snp-ark.pem"), ccz_buf_span(&w->amd.ark));
+    write_pem(temp_path("t/snp-ark.pem"), ccz_buf_span(&w->amd.ark));
     struct ccz_pcs_store_cfg sc =
-        test_cfg(test_path("t"), &w->k.roots, w->client, fake_url(&w->f.site, ""));
+        test_cfg(temp_path("t"), &w->k.roots, w->client, fake_url(&w->f.site, ""));
     sc.snp_roots = &w->amd.roots;
     w->store = test_store(&sc);
     const struct ccz_verifier_cfg cfg = {.clock = {test_clock, NULL},
-                                         .trust_sim_dir = test_path("t"),
+                                         .trust_sim_dir = temp_path("t"),
                                          .fetch = ccz_pcs_store_fetch_evidence,
                                          .fetch_arg = w->store};
     test_said(ccz_verifier_new(&w->v, &cfg, &err), &err, CCZ_OK, "");
@@ -205,7 +205,7 @@ static void test_real(void)
     load(&quote, "evidence.bin");
     for (int i = 0; i < REAL_FILES; i++)
         load(&file[i], real_files[i]);
-    test_setup();
+    temp_setup();
     test_now = REAL_NOW_S;
     CHECK(ccz_roots_add_intel(&roots) == CCZ_OK);
     const struct ccz_collateral_src src = {
@@ -220,7 +220,7 @@ static void test_real(void)
     fake_pcs_open(&f, &(struct fake_knobs){.serve = {&src}, .crl = FAKE_HEX});
     CCZ_AUTO(ccz_http_client) client = test_client();
     char dir[512];
-    (void)snprintf(dir, sizeof(dir), "%s", test_path("s"));
+    (void)snprintf(dir, sizeof(dir), "%s", temp_path("s"));
     struct ccz_pcs_store_cfg sc = test_cfg(dir, &roots, client, fake_url(&f.site, ""));
     CCZ_AUTO(ccz_pcs_store) s = test_store(&sc);
     const struct ccz_verifier_cfg cfg = {.clock = {test_clock, NULL},

@@ -7,42 +7,12 @@
 #include "ccz_test.h"
 #include "quote/kit.h"
 #include "quote/snp_kit.h"
+#include "temp_dir.h"
 
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char base[] = "/tmp/test_verifier_snp.XXXXXX";
 static int64_t now_s = SNP_KIT_NOW_S;
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-static void cleanup(void)
-{
-    (void)nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static const char *path(const char *name)
-{
-    static char text[4][512];
-    static unsigned turn;
-    char *p = text[turn++ % 4];
-    (void)snprintf(p, sizeof(text[0]), "%s/%s", base, name);
-    return p;
-}
-
-static const char *make_dir(const char *name)
-{
-    const char *p = path(name);
-    CHECK(mkdir(p, 0755) == 0);
-    return p;
-}
 
 static int64_t clock_now(void *arg)
 {
@@ -71,24 +41,24 @@ static void write_pem(const char *name, struct ccz_span der)
     CCZ_AUTO_BUF pem;
     ccz_buf_init(&pem, 65536);
     ccz_pem_put(&pem, "CERTIFICATE", der);
-    CHECK(ccz_file_write(path(name), ccz_buf_span(&pem), 0644, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    CHECK(ccz_file_write(temp_path(name), ccz_buf_span(&pem), 0644, CCZ_FILE_REPLACE, NULL) ==
+          CCZ_OK);
 }
 
 static void setup(struct world *w)
 {
     struct kit_cfg cfg;
-    CHECK(mkdtemp(base) != NULL);
-    CHECK(atexit(cleanup) == 0);
+    temp_setup();
     kit_default(&cfg, CCZ_TEE_TDX, 4);
     kit_new(&w->intel, &cfg);
     make(&w->vcek, CCZ_SNP_MILAN, CCZ_SNP_VCEK, 3, false);
     make(&w->vlek, CCZ_SNP_MILAN, CCZ_SNP_VLEK, 3, true);
     make(&w->genoa, CCZ_SNP_GENOA, CCZ_SNP_VCEK, 5, true);
-    kit_write(&w->intel, make_dir("trust"));
-    snp_kit_write(&w->vcek, make_dir("trust/snp"));
-    CHECK(remove(path("trust/snp/ark.der")) == 0);
+    kit_write(&w->intel, temp_make_dir("trust"));
+    snp_kit_write(&w->vcek, temp_make_dir("trust/snp"));
+    CHECK(remove(temp_path("trust/snp/ark.der")) == 0);
     write_pem("trust/snp/ark.pem", w->vcek.src.ark);
-    snp_kit_write(&w->vlek, make_dir("trust/vlek"));
+    snp_kit_write(&w->vlek, temp_make_dir("trust/vlek"));
 }
 
 static void teardown(struct world *w)
@@ -122,7 +92,7 @@ static void test_accepted(void)
     struct ccz_err err;
     setup(&w);
     CCZ_AUTO(ccz_verifier) v = NULL;
-    CHECK(open_dirs(&v, NULL, path("trust"), &err) == CCZ_OK);
+    CHECK(open_dirs(&v, NULL, temp_path("trust"), &err) == CCZ_OK);
     for (int twice = 0; twice < 2; twice++) {
         CHECK(verify(v, &c, &w.vcek, &err) == CCZ_OK && c.tee == CCZ_TEE_SNP && c.simulated);
         CHECK(c.snp.signer == CCZ_SNP_VCEK && c.revocation_checked);
@@ -149,7 +119,7 @@ static void test_refused(void)
     struct ccz_err err;
     setup(&w);
     CCZ_AUTO(ccz_verifier) v = NULL;
-    CHECK(open_dirs(&v, NULL, path("trust"), &err) == CCZ_OK);
+    CHECK(open_dirs(&v, NULL, temp_path("trust"), &err) == CCZ_OK);
     CHECK(verify(v, &c, &w.genoa, &err) == CCZ_E_NOT_FOUND &&
           strcmp(err.where, "verifier:no-collateral") == 0 && strstr(err.got, "Genoa"));
     w.vcek.evidence.ptr[0x90] ^= 1;
@@ -185,14 +155,14 @@ static void test_authorities(void)
     struct ccz_err err;
     setup(&w);
     struct ccz_verifier *v = NULL;
-    CHECK(open_dirs(&v, path("trust/vlek"), NULL, &err) == CCZ_E_UNTRUSTED && !v &&
+    CHECK(open_dirs(&v, temp_path("trust/vlek"), NULL, &err) == CCZ_E_UNTRUSTED && !v &&
           strcmp(err.where, "snp:root") == 0);
-    CHECK(rename(path("trust/snp/ark.pem"), path("trust/snp/ark.der")) == 0);
-    CHECK(open_dirs(&v, NULL, path("trust"), &err) == CCZ_E_UNTRUSTED && !v &&
+    CHECK(rename(temp_path("trust/snp/ark.pem"), temp_path("trust/snp/ark.der")) == 0);
+    CHECK(open_dirs(&v, NULL, temp_path("trust"), &err) == CCZ_E_UNTRUSTED && !v &&
           strcmp(err.where, "snp:root") == 0);
-    CHECK(rename(path("trust/snp/ark.der"), path("trust/snp/ark.pem")) == 0);
+    CHECK(rename(temp_path("trust/snp/ark.der"), temp_path("trust/snp/ark.pem")) == 0);
     write_pem("trust/snp/ark.pem", w.vcek.src.ca);
-    CHECK(open_dirs(&v, NULL, path("trust"), &err) == CCZ_E_UNTRUSTED && !v &&
+    CHECK(open_dirs(&v, NULL, temp_path("trust"), &err) == CCZ_E_UNTRUSTED && !v &&
           strcmp(err.where, "roots:name") == 0);
     teardown(&w);
 }
@@ -223,7 +193,8 @@ static void test_genuine(void)
     CHECK(ccz_file_read(&report, vectors("snp2-virtee-milan/evidence.bin"), &err) == CCZ_OK);
     setup(&w);
     CCZ_AUTO(ccz_verifier) v = NULL;
-    CHECK(open_dirs(&v, vectors("snp2-virtee-milan/collateral"), path("trust"), &err) == CCZ_OK);
+    CHECK(open_dirs(&v, vectors("snp2-virtee-milan/collateral"), temp_path("trust"), &err) ==
+          CCZ_OK);
     CHECK(ccz_verifier_verify(v, &c, ccz_buf_span(&report), &err) == CCZ_OK && !c.simulated &&
           c.quote_version == 2 && c.snp.product == CCZ_SNP_MILAN && !c.revocation_checked);
     CHECK(verify(v, &c, &w.vcek, &err) == CCZ_OK && c.simulated);
