@@ -40,7 +40,7 @@ extern "C" {
 /** Longest exponent. */
 #define CCZ_MONT_EXP_BITS_MAX 16384
 /** Most words of a resident value: room for one of any context. */
-#define CCZ_MONT_LEN_MAX 168
+#define CCZ_MONT_LEN_MAX 160
 
 /* --------------------------------------------------------------------------------- contexts */
 
