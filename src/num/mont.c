@@ -54,8 +54,8 @@ static size_t bit_length(struct ccz_span number)
 static size_t lay_out(struct ccz_mont *m, uint64_t *base)
 {
     size_t used = 0, lanes_max = m->tier->wide->lanes + m->tier->narrow->lanes;
-    uint64_t **const parts[] = {&m->mod, &m->mod_1, &m->one, &m->r2, &m->chunk, &m->root64,
-                                &m->full64_mod};
+    uint64_t **const parts[] = {&m->mod,   &m->mod_1,  &m->one,       &m->r2,
+                                &m->chunk, &m->root64, &m->full64_mod};
     const size_t sizes[] = {m->limbs, m->limbs, m->len, m->len, m->len, m->limbs64, m->full64};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         if (base)
@@ -211,14 +211,14 @@ const char *ccz_mont_tier(const struct ccz_mont *m)
 
 const struct cczi_mont_tier *cczi_mont_tier_usable(enum cczi_cpu_tier cpu)
 {
-#if defined(__x86_64__)
+#if defined(CCZI_MONT_IFMA)
     if (cpu == CCZI_CPU_IFMA)
         return cczi_cpu()->best >= CCZI_CPU_IFMA ? &cczi_mont_ifma : NULL;
 #endif
     return cpu == CCZI_CPU_PORTABLE ? &cczi_mont_portable : NULL;
 }
 
-#if defined(__x86_64__)
+#if defined(CCZI_MONT_IFMA)
 enum { TEST_SIZE = 64, TEST_COUNT = 5 };
 
 /* Bytes of x^6 for TEST_COUNT values x, modulo a number of 512 bits or its square. */
@@ -260,7 +260,7 @@ static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
 
 static void choose(void)
 {
-#if defined(__x86_64__)
+#if defined(CCZI_MONT_IFMA)
     if (cczi_cpu()->chosen >= CCZI_CPU_IFMA && self_test(&cczi_mont_ifma))
         chosen = &cczi_mont_ifma;
 #endif

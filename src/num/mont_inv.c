@@ -26,8 +26,7 @@ static bool invert(const struct ccz_mont *m, uint64_t *value)
 {
     uint8_t number[CCZ_MONT_BITS_MAX / 8];
     ccz_mont_to_bytes(m, number, value, 1);
-    return invert_bytes(m, number) &&
-           ccz_mont_from_bytes(m, value, number, m->size, 1) == CCZ_OK;
+    return invert_bytes(m, number) && ccz_mont_from_bytes(m, value, number, m->size, 1) == CCZ_OK;
 }
 
 /* The first value that has no inverse. */

@@ -278,8 +278,12 @@ ccz_rc ccz_mont_multi_pow_var(const struct ccz_mont *m, uint64_t *out, size_t ou
                               size_t stride, unsigned exp_bits, struct ccz_err *err)
 {
     CCZI_AUTO_SCRATCH scratch = {0};
-    struct plan p = {.m = m, .out_len = out_len, .bases_len = bases_len, .stride = stride,
-                     .bases = bases, .exps = exps};
+    struct plan p = {.m = m,
+                     .out_len = out_len,
+                     .bases_len = bases_len,
+                     .stride = stride,
+                     .bases = bases,
+                     .exps = exps};
     if (out_len == 0)
         return CCZ_OK;
     if (exp_bits < 1 || exp_bits > 62 || !in_range(&p, exp_bits))

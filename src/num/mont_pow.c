@@ -103,8 +103,7 @@ static void pick(struct power *p, uint64_t *r, const struct ccz_mont_job *jobs, 
     size_t left = p->exp_bits - from;
     unsigned bits = left < p->window ? (unsigned)left : p->window;
     for (size_t k = 0; k < p->ops->lanes; k++)
-        digits[k] =
-            cczi_mont_bits(job_of(jobs, count, k)->exp, (p->exp_bits + 7) / 8, from, bits);
+        digits[k] = cczi_mont_bits(job_of(jobs, count, k)->exp, (p->exp_bits + 7) / 8, from, bits);
     p->ops->select(r, p->table, (size_t)1 << p->window, digits, p->len);
     ccz_wipe(digits, sizeof(digits));
 }
@@ -145,8 +144,11 @@ ccz_rc ccz_mont_pow(const struct ccz_mont_job *jobs, size_t jobs_len, size_t exp
             return ccz_fail(err, CCZ_E_ARG, "mont:shape", (int64_t)i,
                             "moduli of different size or kind in one call");
     }
-    struct power p = {.pair = m->pair, .len = m->len, .exp_bits = exp_bits,
-                      .window = best_window(exp_bits), .ops = cczi_mont_ops(m->tier, jobs_len)};
+    struct power p = {.pair = m->pair,
+                      .len = m->len,
+                      .exp_bits = exp_bits,
+                      .window = best_window(exp_bits),
+                      .ops = cczi_mont_ops(m->tier, jobs_len)};
     uint64_t none;
     uint64_t *memory = cczi_mont_scratch_new(&scratch, power_lay_out(&p, &none, m->limbs));
     if (!memory)

@@ -54,13 +54,13 @@ struct cczi_mont_tier {
     enum cczi_cpu_tier cpu;
     const char *name;
     unsigned limb_bits;
-    unsigned limbs_step;           /* the number of limbs is a multiple of this */
-    unsigned slack_bits;           /* R >= 2^slack_bits * modulus or root */
+    unsigned limbs_step;                       /* the number of limbs is a multiple of this */
+    unsigned slack_bits;                       /* R >= 2^slack_bits * modulus or root */
     const struct cczi_mont_ops *wide, *narrow; /* narrow: for narrow_max values or fewer */
     size_t narrow_max;
 };
 extern const struct cczi_mont_tier cczi_mont_portable;
-#if defined(__x86_64__)
+#if defined(CCZI_MONT_IFMA)
 extern const struct cczi_mont_tier cczi_mont_ifma;
 #endif
 /* By name, if this processor can run it; else NULL. */
@@ -70,11 +70,11 @@ struct ccz_mont {
     struct ccz_secret *memory; /* everything, this structure too */
     const struct cczi_mont_tier *tier;
     bool pair;
-    size_t limbs, len;         /* len: words of a value */
-    size_t root_bits;          /* of the modulus, or of the root of a pair */
-    size_t limbs64, full64;    /* words of 64 bits of root and modulus */
-    size_t size, root_size;    /* bytes of modulus and root */
-    size_t chunk_bits;         /* what add_low() takes */
+    size_t limbs, len;             /* len: words of a value */
+    size_t root_bits;              /* of the modulus, or of the root of a pair */
+    size_t limbs64, full64;        /* words of 64 bits of root and modulus */
+    size_t size, root_size;        /* bytes of modulus and root */
+    size_t chunk_bits;             /* what add_low() takes */
     uint64_t *root64, *full64_mod; /* the same array if not a pair */
     uint64_t *one, *r2, *chunk;    /* values R, R^2, 2^chunk_bits * R mod modulus, fully reduced */
     uint64_t *mod, *mod_1;         /* limbs */
@@ -115,8 +115,7 @@ struct cczi_mont_scratch {
 };
 uint64_t *cczi_mont_scratch_new(struct cczi_mont_scratch *s, size_t len);
 void cczi_mont_scratch_free(struct cczi_mont_scratch *s);
-#define CCZI_AUTO_SCRATCH                                                                          \
-    __attribute__((cleanup(cczi_mont_scratch_free))) struct cczi_mont_scratch
+#define CCZI_AUTO_SCRATCH __attribute__((cleanup(cczi_mont_scratch_free))) struct cczi_mont_scratch
 
 /* A number in words of 64 bits as limbs and back; what does not fit is dropped. */
 void cczi_mont_split(uint64_t *limbs, size_t limbs_len, unsigned limb_bits, const uint64_t *words,
