@@ -211,14 +211,14 @@ const char *ccz_mont_tier(const struct ccz_mont *m)
 
 const struct cczi_mont_tier *cczi_mont_tier_usable(enum cczi_cpu_tier cpu)
 {
-#if defined(CCZI_MONT_IFMA)
+#if defined(__x86_64__)
     if (cpu == CCZI_CPU_IFMA)
         return cczi_cpu()->best >= CCZI_CPU_IFMA ? &cczi_mont_ifma : NULL;
 #endif
     return cpu == CCZI_CPU_PORTABLE ? &cczi_mont_portable : NULL;
 }
 
-#if defined(CCZI_MONT_IFMA)
+#if defined(__x86_64__)
 enum { TEST_SIZE = 64, TEST_COUNT = 5 };
 
 /* Bytes of x^6 for TEST_COUNT values x, modulo a number of 512 bits or its square. */
@@ -260,7 +260,7 @@ static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
 
 static void choose(void)
 {
-#if defined(CCZI_MONT_IFMA)
+#if defined(__x86_64__)
     if (cczi_cpu()->chosen >= CCZI_CPU_IFMA && self_test(&cczi_mont_ifma))
         chosen = &cczi_mont_ifma;
 #endif

@@ -60,7 +60,7 @@ struct cczi_mont_tier {
     size_t narrow_max;
 };
 extern const struct cczi_mont_tier cczi_mont_portable;
-#if defined(CCZI_MONT_IFMA)
+#if defined(__x86_64__)
 extern const struct cczi_mont_tier cczi_mont_ifma;
 #endif
 /* By name, if this processor can run it; else NULL. */
