@@ -15,6 +15,18 @@ typedef __m256d V;
 #define ADD(a, b) _mm256_add_pd((a), (b))
 #define SUB(a, b) _mm256_sub_pd((a), (b))
 #define MUL(a, b) _mm256_mul_pd((a), (b))
+#define ABS(a)    _mm256_andnot_pd(ALL(-0.0), (a))
+#define MAX(a, b) _mm256_max_pd((a), (b))
+#define STU(p, v) _mm256_storeu_pd((p), (v))
+#define ABOVE(a, b, c) _mm256_and_pd(_mm256_cmp_pd((a), (b), _CMP_GT_OQ), (c))
+
+/* As the mantissa of a number from 2^52 on. */
+static inline V WORDS(const uint64_t *p)
+{
+    const V top = ALL(0x1p52);
+    __m256i a = _mm256_load_si256((const __m256i *)(const void *)p);
+    return SUB(_mm256_or_pd(_mm256_castsi256_pd(a), top), top);
+}
 
 static inline void transpose(V v[4])
 {
@@ -58,6 +70,8 @@ const struct cczi_fft_kernel cczi_fft_avx2 = {
     .to_slots = to_slots,
     .to_coeffs = to_coeffs,
     .round = round_all,
+    .largest = largest,
+    .horner = horner,
 };
 
 #endif

@@ -15,6 +15,11 @@ typedef __m512d V;
 #define ADD(a, b) _mm512_add_pd((a), (b))
 #define SUB(a, b) _mm512_sub_pd((a), (b))
 #define MUL(a, b) _mm512_mul_pd((a), (b))
+#define ABS(a)    _mm512_abs_pd(a)
+#define MAX(a, b) _mm512_max_pd((a), (b))
+#define WORDS(p)  _mm512_cvtepi64_pd(_mm512_load_si512(p))
+#define STU(p, v) _mm512_storeu_pd((p), (v))
+#define ABOVE(a, b, c) _mm512_maskz_mov_pd(_mm512_cmp_pd_mask((a), (b), _CMP_GT_OQ), (c))
 
 /* Pairs within 128 bits, then quarters, then halves. */
 static inline void transpose(V v[8])
@@ -56,6 +61,8 @@ const struct cczi_fft_kernel cczi_fft_avx512 = {
     .to_slots = to_slots,
     .to_coeffs = to_coeffs,
     .round = round_all,
+    .largest = largest,
+    .horner = horner,
 };
 
 #endif

@@ -3,7 +3,11 @@
  * The transforms over one kind of register. Included once by each fft_*.c after it has defined
  *   V, LOG_LANES            a register of 2^LOG_LANES doubles
  *   LD(p) ST(p, v) ALL(x)   load, store, the same double in all lanes; addresses are aligned to V
+ *   STU(p, v)               store anywhere
  *   ADD SUB MUL             one rounding each
+ *   ABS(a) MAX(a, b)        of numbers that are not negative; b if a is not a number
+ *   WORDS(p)                words below 2^52 as doubles
+ *   ABOVE(a, b, c)          in each lane a > b ? c : 0
  *   transpose(V v[LANES])   rows to columns
  *   RADIX_8                 1: the registers suffice for 8 complex numbers and their factors
  * See fft_priv.h for what is computed and why all results agree to the bit.
@@ -325,3 +329,28 @@ static void to_coeffs(double *out, const double *slots, const struct cczi_fft *f
 
 #undef DOWN_LANES
 #undef UP_LANES
+
+/* ----------------------------------------------------------------------- around the transforms */
+
+static double largest(const double *in, size_t len)
+{
+    double lanes[LANES], max = 0;
+    V m = ALL(0.0);
+    for (size_t i = 0; i < len; i += LANES)
+        m = MAX(ABS(LD(in + i)), m);
+    STU(lanes, m);
+    for (size_t i = 0; i < LANES; i++)
+        max = lanes[i] > max ? lanes[i] : max;
+    return max;
+}
+
+static void horner(double *acc, const uint64_t *digit, size_t len, double q, double factor,
+                   bool first)
+{
+    const V modulus = ALL(q), half = ALL(q / 2), f = ALL(factor);
+    for (size_t i = 0; i < len; i += LANES) {
+        V d = WORDS(digit + i);
+        d = SUB(d, ABOVE(d, half, modulus));
+        ST(acc + i, first ? d : ADD(MUL(LD(acc + i), f), d));
+    }
+}

@@ -13,6 +13,11 @@ typedef double V;
 #define ADD(a, b) ((a) + (b))
 #define SUB(a, b) ((a) - (b))
 #define MUL(a, b) ((a) * (b))
+#define ABS(a)    fabs(a)
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define WORDS(p)  ((double)(int64_t)*(p))
+#define STU(p, v) (*(p) = (v))
+#define ABOVE(a, b, c) ((a) > (b) ? (c) : 0.0)
 
 static inline void transpose(V v[1])
 {
@@ -41,4 +46,6 @@ const struct cczi_fft_kernel cczi_fft_portable = {
     .to_slots = to_slots,
     .to_coeffs = to_coeffs,
     .round = round_all,
+    .largest = largest,
+    .horner = horner,
 };

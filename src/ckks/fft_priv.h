@@ -52,7 +52,7 @@ static inline void cczi_fft_factor(double *re, double *im, const struct cczi_fft
     *im = !(b & 1) ? i : plus ? r : -r;
 }
 
-/* An implementation. All give the same bits. */
+/* An implementation. All give the same bits. Arrays are 64-byte aligned, `len` is a multiple of 8. */
 struct cczi_fft_kernel {
     const char *name;
     unsigned log_lanes; /* works for n >= lanes^2 */
@@ -65,6 +65,14 @@ struct cczi_fft_kernel {
      * @return false if one is not below 2^62 in magnitude, or not a number; then out is not defined
      */
     bool (*round)(int64_t *out, const double *in, size_t len, double factor);
+    /* The largest magnitude, 0 for none; what is not a number does not count. */
+    double (*largest)(const double *in, size_t len);
+    /*
+     * acc[i] = acc[i] * factor + the representative of digit[i] in (-q/2, q/2), or that alone if `first`
+     * (acc is not read). @param digit  in [0, q), q odd and below 2^52
+     */
+    void (*horner)(double *acc, const uint64_t *digit, size_t len, double q, double factor,
+                   bool first);
 };
 extern const struct cczi_fft_kernel cczi_fft_portable;
 #if defined(__x86_64__)
