@@ -34,6 +34,7 @@
  * (Li-Micciancio-Schultz-Sorrell, CRYPTO 2022, ePrint 2022/816). Never retry or average decryptions of one
  * ciphertext for others, and do not let them choose its circuit beyond what the estimate covers.
  * Results of computations also show what was computed to the key owner (no circuit privacy).
+ * Scale, bound and noise of a ciphertext are public: see ccz_ckks_pt_declare().
  */
 #include <cczoo/rlwe.h>
 
@@ -77,25 +78,26 @@ CCZ_API struct ccz_rlwe_work *ccz_ckks_eval_work(struct ccz_ckks_eval *e);
 struct ccz_ckks_goal {
     unsigned depth;          /**< rescales on the way, at most CCZ_CKKS_DEPTH_MAX */
     unsigned precision_bits; /**< error of results below 2^-this (6 standard deviations), 1 .. 48 */
-    double max_value; /**< bound of |slot| of every value on the way, products included; 0 means 1 */
+    double
+        max_value; /**< bound of |slot| of every value on the way, products included; 0 means 1 */
     /**
      * By how much a level amplifies errors at most; 0 means 1: means, dot products with weights whose
      * sum is at most 1, polynomials of slope at most 1 (sigmoids). Squaring values up to v: 2 v.
      */
     double gain;
-    size_t slots;     /**< at least that many */
+    size_t slots;          /**< at least that many */
     unsigned security;     /**< 128 (0 means 128), 192 or 256 */
     bool no_key_switching; /**< no product of ciphertexts, no rotation: no special primes */
 };
 /** Parameters for it. */
 struct ccz_ckks_plan {
-    struct ccz_ckks_cfg cfg;       /**< for ccz_ckks_new() */
-    double scale;                  /**< to encode with: 2^scale_bits */
-    unsigned scale_bits;           /**< of every prime that a rescale drops, too */
-    unsigned base_len;             /**< primes that are left after `depth` rescales: 1 or 2 */
-    unsigned bits, max_bits;       /**< of the modulus, and what the security level allows */
-    double error_bits;             /**< log2 of the error estimated at the end */
-    char why[CCZ_CKKS_WHY_SIZE];   /**< the choice in words, lines with \n */
+    struct ccz_ckks_cfg cfg;     /**< for ccz_ckks_new() */
+    double scale;                /**< to encode with: 2^scale_bits */
+    unsigned scale_bits;         /**< of every prime that a rescale drops, too */
+    unsigned base_len;           /**< primes that are left after `depth` rescales: 1 or 2 */
+    unsigned bits, max_bits;     /**< of the modulus, and what the security level allows */
+    double error_bits;           /**< log2 of the error estimated at the end */
+    char why[CCZ_CKKS_WHY_SIZE]; /**< the choice in words, lines with \n */
 };
 /**
  * Chooses the smallest degree whose table row holds the modulus that the goal needs, scale and chain by
@@ -121,16 +123,25 @@ struct ccz_ckks_pt {
         coeff; /**< n signed coefficients, |c| < 2^61, if has_coeff: enough to encrypt and to add */
     uint64_t *v; /**< [limbs][n], evaluation form over the first `limbs` data primes */
     bool has_coeff;
-    size_t limbs; /**< 0: only coefficients so far */
-    double scale; /**< > 0 */
-    double bound; /**< of |slot| * scale */
-    double noise; /**< bound of the encoding's rounding error in a slot, times scale */
+    size_t limbs;  /**< 0: only coefficients so far */
+    double scale;  /**< > 0 */
+    double bound;  /**< of |slot| * scale; data-dependent unless declared */
+    bool declared; /**< the bound is public: ccz_ckks_pt_declare() */
+    double noise;  /**< bound of the encoding's rounding error in a slot, times scale */
 };
 /** Memory for coefficients and all data primes. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_pt_new(struct ccz_ckks_pt **out, const struct ccz_ckks *c,
                                             struct ccz_err *err);
 CCZ_API void ccz_ckks_pt_free(struct ccz_ckks_pt *p); /**< wipes */
 CCZ_DEFINE_AUTO(ccz_ckks_pt)
+/**
+ * States |slot| <= @p max_value for every slot, a bound that may be known to all: encryption passes it
+ * on, ciphertexts carry it in the clear. Without this call an encryption carries the largest |slot|
+ * rounded up to a power of two, at least 1: the magnitude of larger values shows.
+ * @retval CCZ_E_ARG "ckks:declared": it is smaller than a value, or not finite
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_pt_declare(struct ccz_ckks_pt *p, double max_value,
+                                                struct ccz_err *err);
 /** Makes the residues of @p limbs data primes from the coefficients, if they are not there yet.
  *  @retval CCZ_E_ARG "ckks:limbs", "ckks:no-coefficients" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_pt_expand(struct ccz_ckks_pt *p, struct ccz_ckks_eval *e,
@@ -269,14 +280,14 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_sub_plain(struct ccz_ckks_ct *out, struct c
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_mul_plain(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
                                                const struct ccz_ckks_ct *a,
                                                const struct ccz_ckks_pt *p, struct ccz_err *err);
-/** Adds @p value to every slot. @retval CCZ_E_ARG "ckks:value": not finite, or |value| * scale >= 2^62 */
+/** Adds @p value to every slot. @retval CCZ_E_ARG "ckks:value": not finite */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_add_scalar(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
                                                 const struct ccz_ckks_ct *a, double value,
                                                 struct ccz_err *err);
 /**
  * Multiplies every slot by round(value * scale) / scale: no encoding, one pass.
  * @param scale  of the factor; 1 for a small integer. Not 0: the result would be transparent
- * @retval CCZ_E_ARG "ckks:value" not finite or >= 2^62; "ckks:zero": rounds to 0
+ * @retval CCZ_E_ARG "ckks:value" not finite; "ckks:zero": rounds to 0
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_mul_scalar(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
                                                 const struct ccz_ckks_ct *a, double value,

@@ -61,8 +61,7 @@ size_t ccz_ckks_matrix_steps(int64_t *steps, size_t rows, size_t cols)
     for (size_t k = s.baby; k < s.diagonals; k += s.baby)
         steps[len++] = (int64_t)k;
     for (size_t k = s.row_period; k < s.col_period; k *= 2)
-        if (len == 0 || (size_t)steps[len - 1] < k) /* there may be one that is a giant step */
-            steps[len++] = (int64_t)k;
+        steps[len++] = (int64_t)k;
     return len;
 }
 
