@@ -16,7 +16,7 @@
 
 static void make_empty(struct ccz_ckks_pt *p)
 {
-    p->has_coeff = false;
+    p->has_coeff = p->declared = false;
     p->limbs = 0;
 }
 
@@ -74,17 +74,6 @@ static ccz_rc set_bound(struct ccz_ckks_pt *out, const struct ccz_ckks_eval *e, 
     return CCZ_OK;
 }
 
-/* x mod q for an integer x >= 0 of any size: mantissa and exponent. */
-static uint64_t residue(double x, const struct ccz_modulus *m)
-{
-    int exponent;
-    double mantissa = frexp(x, &exponent);
-    if (exponent <= 53)
-        return ccz_mod_reduce((uint64_t)x, m);
-    uint64_t r = ccz_mod_reduce((uint64_t)ldexp(mantissa, 53), m);
-    return ccz_mod_mul(r, ccz_mod_pow(2, (uint64_t)exponent - 53, m), m);
-}
-
 /* Coefficients too large for words, to residues. */
 static void to_residues(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, const double *coeff,
                         double factor, size_t limbs)
@@ -92,10 +81,8 @@ static void to_residues(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, const 
     size_t n = e->ctx->n;
     for (size_t l = 0; l < limbs; l++) {
         const struct ccz_modulus *m = ccz_ntt_modulus(ccz_rlwe_ntt(e->ctx->ring, l));
-        for (size_t i = 0; i < n; i++) {
-            uint64_t r = residue(rint(fabs(coeff[i] * factor)), m);
-            out->v[l * n + i] = coeff[i] < 0 ? ccz_mod_sub(0, r, m) : r;
-        }
+        for (size_t i = 0; i < n; i++)
+            out->v[l * n + i] = cczi_ckks_residue(rint(coeff[i] * factor), m);
     }
     ccz_rlwe_forward(out->v, e->work, limbs);
     out->limbs = limbs;
