@@ -20,8 +20,8 @@ struct poly {
     struct ccz_ckks_eval *e;
     const struct ccz_rlwe_swk *relin;
     enum ccz_ckks_basis basis;
-    size_t top;     /* primes of the input */
-    size_t baby;    /* parts of degree below this are sums, if there are enough primes */
+    size_t top;  /* primes of the input */
+    size_t baby; /* parts of degree below this are sums, if there are enough primes */
     double coeff[POWERS_MAX];
     /* P_k, once it was needed; [1] is a copy of the input */
     struct ccz_ckks_ct *power[POWERS_MAX];
@@ -232,8 +232,8 @@ static ccz_rc set_scaled(struct ccz_ckks_ct *out, struct poly *p, const struct c
 }
 
 /* The terms of degree 1 to d, added to out, or its value if it is `empty`. */
-static ccz_rc add_sum(struct ccz_ckks_ct *out, struct poly *p, const double *c, size_t d, bool empty,
-                      size_t limbs, double scale, struct ccz_err *err)
+static ccz_rc add_sum(struct ccz_ckks_ct *out, struct poly *p, const double *c, size_t d,
+                      bool empty, size_t limbs, double scale, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     for (size_t k = d; k >= 1 && rc == CCZ_OK; k--) {
