@@ -158,14 +158,16 @@ static ccz_rc multiply(struct ccz_ckks_ct *out, struct poly *p, const struct ccz
     return rc == CCZ_OK ? ccz_ckks_relin(out, p->e, out, p->relin, err) : rc;
 }
 
-/* out += a c at the primes and the scale of out. Nothing if the factor rounds to 0. */
+/* out += a c at the primes and the scale of out. A factor that rounds to 0 is part of the error. */
 static ccz_rc add_scaled(struct ccz_ckks_ct *out, struct poly *p, const struct ccz_ckks_ct *a,
                          double c, struct ccz_err *err)
 {
     struct ccz_ckks_ct *term;
     double scale = out->scale / a->scale;
-    if (fabs(c * scale) <= 0.5)
+    if (fabs(c * scale) <= 0.5) {
+        out->noise += fabs(c * scale) * a->bound;
         return CCZ_OK;
+    }
     ccz_rc rc = cczi_ckks_take(&term, p->e, err);
     if (rc != CCZ_OK)
         return rc;
