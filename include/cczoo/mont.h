@@ -40,7 +40,7 @@ extern "C" {
 /** Longest exponent. */
 #define CCZ_MONT_EXP_BITS_MAX 16384
 /** Most words of a resident value: room for one of any context. */
-#define CCZ_MONT_LEN_MAX 168
+#define CCZ_MONT_LEN_MAX 160
 
 /* --------------------------------------------------------------------------------- contexts */
 
@@ -127,7 +127,7 @@ struct ccz_mont_job {
     const struct ccz_mont *m;
     uint64_t *out;        /**< one resident value; may be base */
     const uint64_t *base; /**< one resident value */
-    const uint8_t *exp;   /**< big-endian, (exp_bits + 7) / 8 bytes, secret; bits above are ignored */
+    const uint8_t *exp; /**< big-endian, (exp_bits + 7) / 8 bytes, secret; bits above are ignored */
 };
 /**
  * Powers with secret exponents. Jobs may have different moduli of the same kind and ccz_mont_len():
@@ -160,8 +160,8 @@ struct ccz_mont_comb;
  * @retval CCZ_E_ARG  "mont:exp", "mont:window"
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mont_comb_new(struct ccz_mont_comb **out, const struct ccz_mont *m,
-                                              const uint64_t *base, size_t exp_bits, unsigned window,
-                                              struct ccz_err *err);
+                                              const uint64_t *base, size_t exp_bits,
+                                              unsigned window, struct ccz_err *err);
 CCZ_API void ccz_mont_comb_free(struct ccz_mont_comb *c); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_mont_comb)
 CCZ_API size_t ccz_mont_comb_size(const struct ccz_mont_comb *c); /**< bytes of the table */

@@ -57,7 +57,7 @@ struct ccz_modulus {
 CCZ_API CCZ_MUST_USE ccz_rc ccz_modulus_init(struct ccz_modulus *out, uint64_t q,
                                              struct ccz_err *err);
 
-/** A factor w < q that many residues are multiplied by, with floor(w 2^64 / q) (Shoup). */
+/** A public factor w < q that many residues are multiplied by, with floor(w 2^64 / q) (Shoup). */
 struct ccz_mulc {
     uint64_t w, quot;
 };
@@ -141,7 +141,7 @@ struct ccz_kernels {
     /** Two sums that share a, as in key switching: r[0] = sum a[k] b[2 k], r[1] = sum a[k] b[2 k + 1]. */
     void (*mac2)(uint64_t *const *r, const uint64_t *const *a, const uint64_t *const *b,
                  size_t terms, size_t n, const struct ccz_modulus *m, bool accumulate);
-    /** As mac, with scalars s[k] in [0, q) in the place of b[k]: reads terms streams of n words once. */
+    /** As mac, with scalars s[k] in [0, q) in the place of b[k]; a may be anything below 2^52 too. */
     void (*mac_scalar)(uint64_t *r, const uint64_t *const *a, const uint64_t *s, size_t terms,
                        size_t n, const struct ccz_modulus *m, bool accumulate);
 
@@ -263,7 +263,7 @@ struct ccz_base_conv;
 enum ccz_conv {
     /** x + u Q for some 0 <= u < from_len, x in [0, Q). The cheapest; 0 converts to 0. */
     CCZ_CONV_FAST,
-    /** x in (-Q / 2, Q / 2), unless |x| / Q is within from_len 2^-50 of 1/2: then x or x -+ Q. */
+    /** x in (-Q / 2, Q / 2), unless |x| / Q is within from_len^2 2^-52 of 1/2: then x or x -+ Q. */
     CCZ_CONV_CENTERED,
 };
 /**
