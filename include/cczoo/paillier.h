@@ -34,10 +34,11 @@
  * reads depend on the entries: do not run it on a host that watches memory accesses of a TEE if the
  * matrix is to be hidden from it; ccz_paillier_dot() is the constant-time variant.
  *
- * Life cycle. A vec and a plain borrow the pub they were made with, which must outlive them; a
- * ccz_paillier_pool too. Threads: keys and pubs are immutable from outside and shareable; vecs and
- * plains are not to be changed by two threads. Reading order of the sources: key.c, keygen.c,
- * plain.c, vec.c, encrypt.c, decrypt.c, ops.c, matmul.c, packing.c, pool.c, wire.c, json.c.
+ * Life cycle. Keys, vecs, plains and pools hold a reference to their pub; objects can be freed in any
+ * order. Threads: keys and pubs are immutable from outside and shareable; vecs and plains are not to
+ * be changed by two threads. Reading order of the sources: paillier_priv.h, key.c, keygen.c, plain.c,
+ * f64.c, bound.c, vec.c, encrypt.c, decrypt.c, ops.c, matmul.c, packing.c, pool.c, wire.c, json.c;
+ * words.c and parallel.c when needed.
  *
  * Refusals: where = "paillier:<step>", the steps are listed with each function.
  */
@@ -98,8 +99,8 @@ struct ccz_paillier_pub_cfg {
  * Public key of somebody else from n, big-endian without leading zeros: odd, 2048 to 4096 bits and a
  * multiple of 64 of them, no prime factor below 2^16, not a prime, not a square or higher power.
  * More cannot be seen from outside: whoever made n can have made it badly.
- * @param h    of the DJN variant, 0 < h < n, gcd(h, n) = 1, Jacobi symbol -1 as -x^2 of a Blum n has
- *             +1 (sic: (-1/n) = 1), so it must be 1; empty = none, then encryption is r^n
+ * @param h    of the DJN variant, 0 < h < n, gcd(h, n) = 1, Jacobi symbol 1;
+ *             empty = none, then encryption is r^n
  * @param cfg  NULL: strict
  * @retval CCZ_E_LIMIT     paillier:n-bits
  * @retval CCZ_E_FORMAT    paillier:n-odd, paillier:n-factor, paillier:n-prime, paillier:n-power,
@@ -137,7 +138,7 @@ CCZ_API size_t ccz_paillier_plain_values(const struct ccz_paillier_plain *p);
 /** How numbers become integers: m = round(value * 16^-exponent), |m| < 2^bits. Public. */
 struct ccz_paillier_format {
     int32_t exponent; /**< <= 0 for fractions: -10 = steps of 2^-40; [-1024, 1024] */
-    unsigned bits;    /**< declared size of |m|; 1 .. bits of n - 2 */
+    unsigned bits;    /**< declared size of |m|; 1 .. bits of n - 3 */
 };
 /**
  * Several values per integer: sum_i m_i 2^(i * slot_bits), signed, each |m_i| <= 2^(slot_bits - 1) - 1
@@ -256,7 +257,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_encrypt(struct ccz_paillier_vec **out,
 CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_encrypt_trivial(struct ccz_paillier_vec **out,
                                                          const struct ccz_paillier_plain *p,
                                                          struct ccz_err *err);
-/** New randomness for every item. @retval as ccz_paillier_encrypt() */
+/** New randomness for every item. @retval as ccz_paillier_encrypt(); then some items may have it */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_randomise(struct ccz_paillier_vec *v,
                                                    const struct ccz_paillier_enc_cfg *cfg,
                                                    struct ccz_err *err);
@@ -311,7 +312,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_add_plain(struct ccz_paillier_vec *v,
 CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_mul_plain(struct ccz_paillier_vec *v,
                                                    const struct ccz_paillier_plain *p,
                                                    struct ccz_err *err);
-/** v *= 2^bits, with bits public: the values grow, or with @p exponent lowered by bits/4 they stay. */
+/** v *= 2^bits, bits public. @retval CCZ_E_LIMIT paillier:overflow @retval CCZ_E_ARG paillier:bits */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_shift(struct ccz_paillier_vec *v, unsigned bits,
                                                struct ccz_err *err);
 /** Lowers the exponent to @p exponent without changing the values (python-paillier:
@@ -404,8 +405,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_pub_read(struct ccz_paillier_pub **out,
 /** p, q and h. @retval CCZ_E_NOMEM */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_key_write(struct ccz_secret **out,
                                                    const struct ccz_paillier_key *k);
-/** @retval CCZ_E_FORMAT  paillier:p-q: not primes of equal length, or other rules of key generation
- *  are broken (keys of others need not be 3 mod 4 if they have no h) */
+/** Keys of others need not have p = q = 3 mod 4 if they have no h.
+ *  @retval CCZ_E_FORMAT  paillier:p-q, and bignum:... of ccz_primes_check() */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_key_read(struct ccz_paillier_key **out,
                                                   const struct ccz_secret *in,
                                                   const struct ccz_paillier_pub_cfg *cfg,
@@ -454,7 +455,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_pub_from_json(struct ccz_paillier_pub *
                                                        struct ccz_span text,
                                                        const struct ccz_paillier_pub_cfg *cfg,
                                                        struct ccz_err *err);
-/** {"kty":"DAJ","key_ops":["decrypt"],"lambda":...,"mu":...,"p":...,"q":...,"pub":{...},"kid":...}:
+/** {"kty":"DAJ","key_ops":["decrypt"],"p":...,"q":...,"pub":{...},"kid":...}.
  *  @param[out] out  text of a secret: set out->wipe */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_key_to_json(struct ccz_buf *out,
                                                      const struct ccz_paillier_key *k,

@@ -62,7 +62,7 @@ uint64_t cczi_f64_to_words(uint64_t *v, double x, int32_t exponent, unsigned bit
     uint64_t mantissa = (u & (((uint64_t)1 << FRACTION_BITS) - 1)) | normal << FRACTION_BITS;
     /* x = mantissa 2^(shift - 64) 16^exponent, up to the sign */
     int64_t shift = biased + 1 - (int64_t)normal - LSB_BIAS - 4 * (int64_t)exponent + 64;
-    uint64_t tiny = less_mask(shift, 0), huge = less_mask((int64_t)(64 * len), shift);
+    uint64_t tiny = less_mask(shift, 0), huge = less_mask((int64_t)(64 * len + 64), shift);
     bad = (1 - cczi_nonzero((uint64_t)biased ^ BIASED_INF)) | (huge & cczi_nonzero(mantissa));
     b[0] = mantissa & ~tiny; /* below 2^-11 */
     shift_left(b, len + 2, (uint64_t)shift & ~tiny & ~huge);

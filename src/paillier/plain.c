@@ -145,6 +145,19 @@ void cczi_slot_get(uint64_t *v, uint64_t *carry, const uint64_t *w, size_t words
     *carry = negative;
 }
 
+/* 1 if w has something left above the slots: then they did not make it. */
+static uint64_t slot_rest(const uint64_t *w, size_t words, size_t bit, uint64_t carry)
+{
+    const uint64_t fill = 0 - (w[words - 1] >> 63);
+    uint64_t rest = 0;
+    unsigned shift = bit % 64;
+    for (size_t k = bit / 64; k < words; k++) {
+        uint64_t high = k + 1 < words ? w[k + 1] : fill;
+        rest |= (w[k] >> shift | high << 1 << (63 - shift)) ^ (0 - carry);
+    }
+    return cczi_nonzero(rest);
+}
+
 /* Slot i of the whole array. */
 static void put_value(struct ccz_paillier_plain *p, size_t i, const uint64_t *v, size_t len)
 {
@@ -286,6 +299,7 @@ static ccz_rc each_value(put_fn put, void *out, const struct ccz_paillier_plain 
             cczi_slot_get(v, &carry, w, words, k * p->pack.slot_bits, p->pack.slot_bits);
             bad |= put(out, i * p->pack.slots + k, v, p->pack.slot_bits / 64 + 1, p->exponent);
         }
+        bad |= slot_rest(w, words, (size_t)p->pack.slots * p->pack.slot_bits, carry);
     }
     ccz_wipe(v, sizeof(v));
     CCZ_CT_PUBLIC(&bad, sizeof(bad));
