@@ -7,8 +7,10 @@
 
 #include <stdlib.h>
 
-enum { SPARE_SIZE = 16, /* a number of so many bytes more than n is uniform mod n up to 2^-128 */
-       GRAIN = 8 };
+enum {
+    SPARE_SIZE = 16, /* a number of so many bytes more than n is uniform mod n up to 2^-128 */
+    GRAIN = 8
+};
 
 ccz_rc cczi_random_fill(const struct ccz_paillier_rng *rng, void *out, size_t size,
                         struct ccz_err *err)
@@ -53,8 +55,7 @@ ccz_rc cczi_obfuscators(uint64_t *out, size_t len, const struct ccz_paillier_pub
     bool full = !pub->djn || (cfg && cfg->method == CCZ_PAILLIER_FULL);
     for (size_t i = 0; i < len; i += CCZI_PAI_CHUNK) {
         size_t n = len - i < CCZI_PAI_CHUNK ? len - i : CCZI_PAI_CHUNK;
-        ccz_rc rc =
-            obfuscate_chunk(out + i * pub->len, n, pub, full, cfg ? &cfg->rng : NULL, err);
+        ccz_rc rc = obfuscate_chunk(out + i * pub->len, n, pub, full, cfg ? &cfg->rng : NULL, err);
         if (rc != CCZ_OK)
             return rc;
     }
