@@ -153,6 +153,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_predict(double *p, const struct ccz_fedlr_
 /**
  * The baseline: logistic regression on one table by Newton's method, penalty l2/2 |w|^2 (without the intercept) beside
  * the mean loss. @retval CCZ_E_INTERNAL fedlr:newton: does not converge
+ * @retval CCZ_E_ARG fedlr:no-labels
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_train_central(struct ccz_fedlr_model **out,
                                                     const struct ccz_fedlr_table *t, double l2,
@@ -212,7 +213,8 @@ struct ccz_fedlr_progress {
 /** What concerns one party alone. All-zero but for cfg: no checkpoint, one thread. */
 struct ccz_fedlr_run {
     const struct ccz_fedlr_cfg *cfg;
-    unsigned threads;
+    unsigned threads;   /**< of encryption and products; 0 = 1 */
+    int64_t timeout_ms; /**< longest wait for a peer's message; 0 = as the channels have it */
     /**
      * File of this party's state; resumed from if it exists. Its weights are sealed with @p seal (AES-256-GCM); in clear
      * are role, round and digest of the configuration. An older file put back by the host is not noticed.
@@ -227,7 +229,7 @@ struct ccz_fedlr_run {
 };
 
 /*
- * Errors of all roles. CCZ_E_ARG: fedlr:config. CCZ_E_MISMATCH: fedlr:config-digest, fedlr:key-id, fedlr:alignment,
+ * Errors of all roles. CCZ_E_ARG: fedlr:config, fedlr:no-labels. CCZ_E_MISMATCH: fedlr:config-digest, fedlr:key-id, fedlr:alignment,
  * fedlr:columns, fedlr:role. CCZ_E_PEER: fedlr:message, fedlr:order (an unexpected message or round), fedlr:resume (no
  * common round). CCZ_E_LIMIT: fedlr:layout (no room for a slot), fedlr:range (a value exceeds what was declared: the step
  * size is too large). Checkpoints: CCZ_E_FORMAT fedlr:checkpoint, CCZ_E_SIG fedlr:checkpoint-seal, CCZ_E_MISMATCH

@@ -106,41 +106,35 @@ static ccz_rc read_number(double *out, const struct csv *c, struct ccz_span fiel
     return CCZ_OK;
 }
 
+static ccz_rc read_field(struct ccz_fedlr_table *t, size_t row, size_t *col, const struct csv *c,
+                         struct ccz_span field, size_t i)
+{
+    if ((ptrdiff_t)i == c->id) {
+        if (!copy_field(t->id[row], field))
+            return refuse_field(c, "fedlr:csv-id", i, "an id has 1 to 63 bytes");
+        return CCZ_OK;
+    }
+    if ((ptrdiff_t)i != c->label)
+        return read_number(&t->x[row * t->cols + (*col)++], c, field, i);
+    ccz_rc rc = read_number(&t->y[row], c, field, i);
+    if (rc == CCZ_OK && t->y[row] != 0 && t->y[row] != 1)
+        return refuse_field(c, "fedlr:csv-label", i, "a label is 0 or 1");
+    return rc;
+}
+
 static ccz_rc read_row(struct ccz_fedlr_table *t, size_t row, struct csv *c, struct ccz_span line)
 {
-    struct ccz_span field;
-    size_t i = 0, col = 0;
-    for (; next_field(&field, &line); i++) {
-        if (i == c->fields)
-            break; /* one too many: told below */
-        ccz_rc rc = CCZ_OK;
-        if ((ptrdiff_t)i == c->id) {
-            if (!copy_field(t->id[row], field))
-                rc = refuse_field(c, "fedlr:csv-id", i, "an id has 1 to 63 bytes");
-        } else if ((ptrdiff_t)i == c->label) {
-            rc = read_number(&t->y[row], c, field, i);
-            if (rc == CCZ_OK && t->y[row] != 0 && t->y[row] != 1)
-                rc = refuse_field(c, "fedlr:csv-label", i, "a label is 0 or 1");
-        } else {
-            rc = read_number(&t->x[row * t->cols + col++], c, field, i);
-        }
-        if (rc != CCZ_OK)
-            return rc;
-    }
-    if (i == c->fields && !line.ptr)
-        return CCZ_OK;
-    size_t got = i;
-    while (next_field(&field, &line))
+    struct ccz_span field, rest = line;
+    size_t got = 0, col = 0;
+    ccz_rc rc = CCZ_OK;
+    while (next_field(&field, &rest))
         got++;
-    got += i == c->fields; /* the one that ended the loop */
-    (void)ccz_refuse_num(c->err, CCZ_E_FORMAT, "fedlr:csv-fields", (int64_t)got,
-                         (int64_t)c->fields);
-    if (c->err) {
-        c->err->aux = (int64_t)c->line;
-        (void)snprintf(c->err->msg, sizeof(c->err->msg), "line %zu has %zu fields, the header %zu",
-                       c->line, got, c->fields);
-    }
-    return CCZ_E_FORMAT;
+    if (got != c->fields)
+        return ccz_fail(c->err, CCZ_E_FORMAT, "fedlr:csv-fields", (int64_t)c->line,
+                        "line %zu has %zu fields, the header %zu", c->line, got, c->fields);
+    for (size_t i = 0; rc == CCZ_OK && next_field(&field, &line); i++)
+        rc = read_field(t, row, &col, c, field, i);
+    return rc;
 }
 
 /* Counts fields and finds the named ones. */
