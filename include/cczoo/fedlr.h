@@ -175,9 +175,10 @@ enum ccz_fedlr_sigmoid {
 };
 /** What is done to be fast and small; all of them but for comparisons. */
 enum {
-    CCZ_FEDLR_DJN = 1,     /**< encryption with short exponents and tables, if the key allows */
-    CCZ_FEDLR_PACK = 2,    /**< several values per ciphertext */
-    CCZ_FEDLR_PRODUCT = 4, /**< products as multi-exponentiations, values of 11 bits; else one by one, of 43 bits */
+    CCZ_FEDLR_DJN = 1,  /**< encryption with short exponents and tables, if the key allows */
+    CCZ_FEDLR_PACK = 2, /**< several values per ciphertext */
+    CCZ_FEDLR_PRODUCT =
+        4, /**< products as multi-exponentiations, values of 11 bits; else one by one, of 43 bits */
     CCZ_FEDLR_ALL = 7
 };
 
@@ -221,7 +222,7 @@ struct ccz_fedlr_run {
      */
     const char *checkpoint;
     const struct ccz_secret *seal; /**< 32 bytes; required with a checkpoint */
-    const uint8_t *key_id; /**< CCZ_PAILLIER_ID_SIZE bytes: the only key accepted; NULL = any */
+    const uint8_t *key_id;  /**< CCZ_PAILLIER_ID_SIZE bytes: the only key accepted; NULL = any */
     bool key_1024_insecure; /**< accepts keys of 1024 bits, for tests */
     void (*on_round)(void *arg, const struct ccz_fedlr_progress *p);
     void *arg;

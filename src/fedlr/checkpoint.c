@@ -22,17 +22,17 @@ enum {
     FILE_SIZE_MAX = HEAD_SIZE + CCZ_AEAD_TAG_SIZE + 2 * 8 * (NUMBERS_MAX + 1)
 };
 
-ccz_rc cczi_history_new(struct cczi_history *h, size_t len, struct ccz_err *err)
+ccz_rc cczi_fl_history_new(struct cczi_fl_history *h, size_t len, struct ccz_err *err)
 {
-    *h = (struct cczi_history){.now.len = len, .before.len = len};
-    h->now.v = cczi_zeros(len, sizeof(double));
-    h->before.v = cczi_zeros(len, sizeof(double));
-    return h->now.v && h->before.v ? CCZ_OK : cczi_no_memory(err);
+    *h = (struct cczi_fl_history){.now.len = len, .before.len = len};
+    h->now.v = cczi_fl_zeros(len, sizeof(double));
+    h->before.v = cczi_fl_zeros(len, sizeof(double));
+    return h->now.v && h->before.v ? CCZ_OK : cczi_fl_no_memory(err);
 }
 
-void cczi_history_free(struct cczi_history *h)
+void cczi_fl_history_free(struct cczi_fl_history *h)
 {
-    for (struct cczi_state *s = &h->now; s; s = s == &h->now ? &h->before : NULL) {
+    for (struct cczi_fl_state *s = &h->now; s; s = s == &h->now ? &h->before : NULL) {
         if (s->v)
             ccz_wipe(s->v, s->len * sizeof(double));
         free(s->v);
@@ -47,14 +47,14 @@ static ccz_rc file_key(uint8_t key[KEY_SIZE], const struct ccz_secret *seal, str
                     ccz_span_str("cczoo fedlr checkpoint"));
 }
 
-static void put_state(struct ccz_buf *out, const struct cczi_state *s)
+static void put_state(struct ccz_buf *out, const struct cczi_fl_state *s)
 {
     ccz_buf_le64(out, s->round);
     for (size_t i = 0; i < s->len; i++)
-        cczi_msg_put_double(out, s->v[i]);
+        cczi_fl_msg_put_double(out, s->v[i]);
 }
 
-static ccz_rc store(const struct cczi_history *h, enum cczi_role role,
+static ccz_rc store(const struct cczi_fl_history *h, enum cczi_fl_role role,
                     const struct ccz_fedlr_run *run, struct ccz_err *err)
 {
     CCZ_AUTO_BUF file, plain;
@@ -63,7 +63,7 @@ static ccz_rc store(const struct cczi_history *h, enum cczi_role role,
     ccz_buf_init(&file, FILE_SIZE_MAX);
     ccz_buf_init(&plain, FILE_SIZE_MAX);
     plain.wipe = true;
-    cczi_config_digest(digest, run->cfg);
+    cczi_fl_config_digest(digest, run->cfg);
     put_state(&plain, &h->now);
     if (h->has_before)
         put_state(&plain, &h->before);
@@ -94,7 +94,7 @@ static ccz_rc store(const struct cczi_history *h, enum cczi_role role,
     return ccz_file_write(run->checkpoint, ccz_buf_span(&file), 0600, CCZ_FILE_REPLACE, err);
 }
 
-static void take_state(struct cczi_state *s, struct ccz_rd *r)
+static void take_state(struct cczi_fl_state *s, struct ccz_rd *r)
 {
     s->round = ccz_rd_le64(r);
     for (size_t i = 0; i < s->len; i++)
@@ -102,8 +102,9 @@ static void take_state(struct cczi_state *s, struct ccz_rd *r)
 }
 
 /* What stands in clear, checked against what this party is. */
-static ccz_rc read_head(struct cczi_history *h, uint64_t *round, struct ccz_rd *r,
-                        enum cczi_role role, const struct ccz_fedlr_run *run, struct ccz_err *err)
+static ccz_rc read_head(struct cczi_fl_history *h, uint64_t *round, struct ccz_rd *r,
+                        enum cczi_fl_role role, const struct ccz_fedlr_run *run,
+                        struct ccz_err *err)
 {
     uint8_t digest[32], theirs[32];
     bool good = ccz_span_eq(ccz_rd_take(r, sizeof(MAGIC)), CCZ_SPAN(MAGIC, sizeof(MAGIC)));
@@ -119,7 +120,7 @@ static ccz_rc read_head(struct cczi_history *h, uint64_t *round, struct ccz_rd *
                         ccz_fail(err, CCZ_E_FORMAT, "fedlr:checkpoint", (int64_t)len,
                                  "the file is no state of this party"),
                         "another role or other columns wrote it: name another file");
-    cczi_config_digest(digest, run->cfg);
+    cczi_fl_config_digest(digest, run->cfg);
     if (memcmp(digest, theirs, sizeof(digest)) != 0)
         return ccz_refuse_bytes(err, CCZ_E_MISMATCH, "fedlr:checkpoint-config", theirs,
                                 sizeof(theirs), digest, sizeof(digest));
@@ -127,8 +128,8 @@ static ccz_rc read_head(struct cczi_history *h, uint64_t *round, struct ccz_rd *
     return CCZ_OK;
 }
 
-ccz_rc cczi_history_load(struct cczi_history *h, enum cczi_role role,
-                         const struct ccz_fedlr_run *run, struct ccz_err *err)
+ccz_rc cczi_fl_history_load(struct cczi_fl_history *h, enum cczi_fl_role role,
+                            const struct ccz_fedlr_run *run, struct ccz_err *err)
 {
     CCZ_AUTO_BUF file, plain;
     CCZ_AUTO(ccz_aead) aead = NULL;
@@ -173,10 +174,10 @@ ccz_rc cczi_history_load(struct cczi_history *h, enum cczi_role role,
     return CCZ_OK;
 }
 
-ccz_rc cczi_history_push(struct cczi_history *h, const double *v, enum cczi_role role,
-                         const struct ccz_fedlr_run *run, struct ccz_err *err)
+ccz_rc cczi_fl_history_push(struct cczi_fl_history *h, const double *v, enum cczi_fl_role role,
+                            const struct ccz_fedlr_run *run, struct ccz_err *err)
 {
-    struct cczi_state spare = h->before;
+    struct cczi_fl_state spare = h->before;
     h->before = h->now;
     h->now = spare;
     h->now.round = h->before.round + 1;
@@ -185,16 +186,16 @@ ccz_rc cczi_history_push(struct cczi_history *h, const double *v, enum cczi_role
     return run->checkpoint ? store(h, role, run, err) : CCZ_OK;
 }
 
-ccz_rc cczi_history_back(struct cczi_history *h, uint64_t round, struct ccz_err *err)
+ccz_rc cczi_fl_history_back(struct cczi_fl_history *h, uint64_t round, struct ccz_err *err)
 {
     if (round == h->now.round)
         return CCZ_OK;
     if (!h->has_before || round != h->before.round)
-        return ccz_hint(err,
-                        ccz_refuse_num(err, CCZ_E_PEER, "fedlr:resume", (int64_t)round,
-                                       (int64_t)h->now.round),
-                        "the parties have no round in common: begin without checkpoints");
-    struct cczi_state spare = h->now;
+        return ccz_hint(
+            err,
+            ccz_refuse_num(err, CCZ_E_PEER, "fedlr:resume", (int64_t)round, (int64_t)h->now.round),
+            "the parties have no round in common: begin without checkpoints");
+    struct cczi_fl_state spare = h->now;
     h->now = h->before;
     h->before = spare;
     h->has_before = false;

@@ -11,9 +11,9 @@ enum { FIELD_SIZE_MAX = CCZ_FEDLR_NAME_SIZE - 1, NO_COLUMN = -1 };
 
 struct csv {
     const char *at, *end;
-    size_t line;      /* of the row being read, from 1 */
-    size_t fields;    /* per row, from the header */
-    ptrdiff_t label;  /* field numbers, or NO_COLUMN */
+    size_t line;     /* of the row being read, from 1 */
+    size_t fields;   /* per row, from the header */
+    ptrdiff_t label; /* field numbers, or NO_COLUMN */
     ptrdiff_t id;
     locale_t c_locale;
     struct ccz_err *err;
@@ -138,7 +138,8 @@ static ccz_rc read_row(struct ccz_fedlr_table *t, size_t row, struct csv *c, str
 }
 
 /* Counts fields and finds the named ones. */
-static ccz_rc read_header(struct csv *c, struct ccz_span *header, const struct ccz_fedlr_csv_cfg *cfg)
+static ccz_rc read_header(struct csv *c, struct ccz_span *header,
+                          const struct ccz_fedlr_csv_cfg *cfg)
 {
     if (!next_line(header, c) || header->size == 0)
         return ccz_fail(c->err, CCZ_E_FORMAT, "fedlr:csv-empty", 1, "there is no header");

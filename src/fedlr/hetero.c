@@ -21,32 +21,32 @@ enum { LOSS_BITS = 62, LOSS_FRACTION = 16 };
 
 /* ---------------------------------------------------------------------------------- trainer */
 
-uint64_t cczi_trainer_rounds(const struct cczi_trainer *t)
+uint64_t cczi_fl_trainer_rounds(const struct cczi_fl_trainer *t)
 {
     return (uint64_t)t->s->run->cfg->rounds * t->batches;
 }
 
-struct cczi_batch cczi_trainer_batch(struct cczi_trainer *t)
+struct cczi_fl_batch cczi_fl_trainer_batch(struct cczi_fl_trainer *t)
 {
     uint64_t r = t->h.now.round, epoch = r / t->batches;
     if (t->order_epoch != epoch) {
-        cczi_order(t->order, t->side.t->rows, t->s->run->cfg, epoch);
+        cczi_fl_order(t->order, t->side.t->rows, t->s->run->cfg, epoch);
         t->order_epoch = epoch;
     }
-    return cczi_batch_of(t->order, t->side.t->rows, t->s->run->cfg, (size_t)(r % t->batches));
+    return cczi_fl_batch_of(t->order, t->side.t->rows, t->s->run->cfg, (size_t)(r % t->batches));
 }
 
-bool cczi_trainer_epoch_ends(const struct cczi_trainer *t)
+bool cczi_fl_trainer_epoch_ends(const struct cczi_fl_trainer *t)
 {
     return (t->h.now.round + 1) % t->batches == 0;
 }
 
-void cczi_trainer_step(struct cczi_trainer *t, size_t rows)
+void cczi_fl_trainer_step(struct cczi_fl_trainer *t, size_t rows)
 {
     const struct ccz_fedlr_cfg *cfg = t->s->run->cfg;
     size_t d = t->d, first = t->side.guest ? 0 : 1; /* a host's intercept stays 0 */
     bool begins = t->h.now.round % t->batches == 0;
-    double eta = cczi_eta(cfg, t->h.now.round / t->batches);
+    double eta = cczi_fl_eta(cfg, t->h.now.round / t->batches);
     double *w = t->v, *velocity = t->v + d, *more = t->v + 2 * d;
     memcpy(t->v, t->h.now.v, (2 * d + CCZI_STATE_MORE) * sizeof(*t->v));
     if (begins)
@@ -57,48 +57,48 @@ void cczi_trainer_step(struct cczi_trainer *t, size_t rows)
         velocity[j] = cfg->momentum * velocity[j] + sum / (double)rows + (j ? cfg->l2 * w[j] : 0);
         w[j] -= eta * velocity[j];
         if (j > 0)
-            w[j] = cczi_shrink(w[j], eta * cfg->l1);
+            w[j] = cczi_fl_shrink(w[j], eta * cfg->l1);
         more[CCZI_CHANGE] = fmax(more[CCZI_CHANGE], fabs(w[j] - was));
     }
     if (t->side.guest)
         more[CCZI_LOSS_PART] -= t->sums[d] / 2; /* sum of d y' */
 }
 
-static ccz_rc trainer_init(struct cczi_trainer *t, struct cczi_session *s,
+static ccz_rc trainer_init(struct cczi_fl_trainer *t, struct cczi_fl_session *s,
                            const struct ccz_fedlr_table *table, bool guest, struct ccz_err *err)
 {
     size_t d = table->cols + 1, len = 2 * d + CCZI_STATE_MORE;
-    *t = (struct cczi_trainer){
-        .s = s, .side = cczi_side_of(table, guest), .d = d, .order_epoch = UINT64_MAX};
-    t->batches = cczi_batches(table->rows, s->run->cfg);
-    t->order = cczi_zeros(table->rows, sizeof(*t->order));
-    t->v = cczi_zeros(len, sizeof(*t->v));
-    t->sums = cczi_zeros(t->side.sums, sizeof(*t->sums));
-    t->shares = cczi_zeros(table->rows, sizeof(*t->shares));
+    *t = (struct cczi_fl_trainer){
+        .s = s, .side = cczi_fl_side_of(table, guest), .d = d, .order_epoch = UINT64_MAX};
+    t->batches = cczi_fl_batches(table->rows, s->run->cfg);
+    t->order = cczi_fl_zeros(table->rows, sizeof(*t->order));
+    t->v = cczi_fl_zeros(len, sizeof(*t->v));
+    t->sums = cczi_fl_zeros(t->side.sums, sizeof(*t->sums));
+    t->shares = cczi_fl_zeros(table->rows, sizeof(*t->shares));
     if (!t->order || !t->v || !t->sums || !t->shares)
-        return cczi_no_memory(err);
-    ccz_rc rc = cczi_history_new(&t->h, len, err);
-    return rc == CCZ_OK ? cczi_history_load(&t->h, s->role, s->run, err) : rc;
+        return cczi_fl_no_memory(err);
+    ccz_rc rc = cczi_fl_history_new(&t->h, len, err);
+    return rc == CCZ_OK ? cczi_fl_history_load(&t->h, s->role, s->run, err) : rc;
 }
 
-ccz_rc cczi_trainer_prepare(struct cczi_trainer *t, unsigned n_bits, unsigned peer_bits,
-                            struct ccz_err *err)
+ccz_rc cczi_fl_trainer_prepare(struct cczi_fl_trainer *t, unsigned n_bits, unsigned peer_bits,
+                               struct ccz_err *err)
 {
     const struct ccz_fedlr_cfg *cfg = t->s->run->cfg;
     size_t rows = t->side.t->rows;
     rows = cfg->batch_rows > 0 && cfg->batch_rows < rows ? cfg->batch_rows : rows;
-    ccz_rc rc = cczi_layout_of(&t->layout, n_bits, rows, cfg->parties, cfg->optimize, err);
+    ccz_rc rc = cczi_fl_layout_of(&t->layout, n_bits, rows, cfg->parties, cfg->optimize, err);
     if (rc == CCZ_OK)
-        rc = cczi_layout_of(&t->peer_layout, peer_bits, rows, cfg->parties, cfg->optimize, err);
+        rc = cczi_fl_layout_of(&t->peer_layout, peer_bits, rows, cfg->parties, cfg->optimize, err);
     if (rc != CCZ_OK)
         return rc;
-    t->masks = cczi_zeros(t->side.sums, t->peer_layout.n_size);
-    return t->masks ? CCZ_OK : cczi_no_memory(err);
+    t->masks = cczi_fl_zeros(t->side.sums, t->peer_layout.n_size);
+    return t->masks ? CCZ_OK : cczi_fl_no_memory(err);
 }
 
-static void trainer_deinit(struct cczi_trainer *t)
+static void trainer_deinit(struct cczi_fl_trainer *t)
 {
-    cczi_history_free(&t->h);
+    cczi_fl_history_free(&t->h);
     if (t->v)
         ccz_wipe(t->v, (2 * t->d + CCZI_STATE_MORE) * sizeof(*t->v));
     if (t->shares)
@@ -112,10 +112,10 @@ static void trainer_deinit(struct cczi_trainer *t)
     free(t->masks);
 }
 
-static ccz_rc trainer_model(struct ccz_fedlr_model **out, const struct cczi_trainer *t,
+static ccz_rc trainer_model(struct ccz_fedlr_model **out, const struct cczi_fl_trainer *t,
                             struct ccz_err *err)
 {
-    ccz_rc rc = cczi_model_new(out, t->d, err);
+    ccz_rc rc = cczi_fl_model_new(out, t->d, err);
     if (rc == CCZ_OK) {
         memcpy((*out)->w, t->h.now.v, t->d * sizeof(double));
         (*out)->rounds = t->h.now.round;
@@ -125,62 +125,61 @@ static ccz_rc trainer_model(struct ccz_fedlr_model **out, const struct cczi_trai
 }
 
 /* Gradients go to the arbiter, which is the last link of the session. */
-static ccz_rc ask_arbiter(struct cczi_trainer *t, const struct ccz_paillier_vec *residuals,
-                          struct cczi_batch b, struct ccz_err *err)
+static ccz_rc ask_arbiter(struct cczi_fl_trainer *t, const struct ccz_paillier_vec *residuals,
+                          struct cczi_fl_batch b, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_paillier_vec) products = NULL;
-    struct cczi_session *s = t->s;
+    struct cczi_fl_session *s = t->s;
     uint64_t r = t->h.now.round;
     memset(t->sums, 0, t->side.sums * sizeof(*t->sums));
-    ccz_rc rc = cczi_products(&products, t->masks, residuals, s->pub, &t->side, b, &t->layout, s,
-                              err);
+    ccz_rc rc =
+        cczi_fl_products(&products, t->masks, residuals, s->pub, &t->side, b, &t->layout, s, err);
     if (rc == CCZ_OK)
-        rc = cczi_send_vec(s, s->len - 1, CCZI_MSG_GRADIENT, r, products, err);
+        rc = cczi_fl_send_vec(s, s->len - 1, CCZI_MSG_GRADIENT, r, products, err);
     if (rc == CCZ_OK)
-        rc = cczi_recv_sums(t->sums, t->side.sums, s, s->len - 1, r, t->masks, &t->layout, err);
+        rc = cczi_fl_recv_sums(t->sums, t->side.sums, s, s->len - 1, r, t->masks, &t->layout, err);
     if (rc == CCZ_OK)
-        cczi_trainer_step(t, b.len);
+        cczi_fl_trainer_step(t, b.len);
     return rc;
 }
 
-static ccz_rc plain_loss(struct ccz_paillier_plain **out, const struct cczi_trainer *t,
+static ccz_rc plain_loss(struct ccz_paillier_plain **out, const struct cczi_fl_trainer *t,
                          struct ccz_err *err)
 {
     double part = t->v[2 * t->d + CCZI_LOSS_PART];
-    int64_t fixed = cczi_fixed(part, LOSS_FRACTION, ldexp(1, LOSS_BITS - 1 - LOSS_FRACTION));
+    int64_t fixed = cczi_fl_fixed(part, LOSS_FRACTION, ldexp(1, LOSS_BITS - 1 - LOSS_FRACTION));
     return ccz_paillier_plain_i64(out, t->s->pub, &fixed, 1, LOSS_BITS, NULL, err);
 }
 
-static ccz_rc finish_round(struct cczi_trainer *t, struct ccz_err *err)
+static ccz_rc finish_round(struct cczi_fl_trainer *t, struct ccz_err *err)
 {
-    ccz_rc rc = cczi_history_push(&t->h, t->v, t->s->role, t->s->run, err);
+    ccz_rc rc = cczi_fl_history_push(&t->h, t->v, t->s->role, t->s->run, err);
     if (rc == CCZ_OK)
-        cczi_round_end(t->s, t->h.now.round, cczi_trainer_rounds(t), NAN, t->h.now.v, t->d);
+        cczi_fl_round_end(t->s, t->h.now.round, cczi_fl_trainer_rounds(t), NAN, t->h.now.v, t->d);
     return rc;
 }
 
-static bool wants_more(const struct cczi_trainer *t)
+static bool wants_more(const struct cczi_fl_trainer *t)
 {
-    return t->h.now.round < cczi_trainer_rounds(t) &&
-           t->h.now.v[2 * t->d + CCZI_CONVERGED] == 0;
+    return t->h.now.round < cczi_fl_trainer_rounds(t) && t->h.now.v[2 * t->d + CCZI_CONVERGED] == 0;
 }
 
 /* ------------------------------------------------------------------------------------ guest */
 
-static ccz_rc guest_residuals(struct ccz_paillier_vec **out, struct cczi_trainer *t, size_t hosts,
-                              struct cczi_batch b, struct ccz_err *err)
+static ccz_rc guest_residuals(struct ccz_paillier_vec **out, struct cczi_fl_trainer *t,
+                              size_t hosts, struct cczi_fl_batch b, struct ccz_err *err)
 {
-    struct cczi_session *s = t->s;
+    struct cczi_fl_session *s = t->s;
     CCZ_AUTO(ccz_paillier_vec) sum = NULL;
     CCZ_AUTO(ccz_paillier_plain) own = NULL;
-    const struct ccz_paillier_enc_cfg enc = cczi_enc(s);
+    const struct ccz_paillier_enc_cfg enc = cczi_fl_enc(s);
     uint64_t r = t->h.now.round;
-    cczi_shares(t->shares, &t->side, t->h.now.v, b);
-    ccz_rc rc = cczi_packed(&own, s->pub, t->shares, b.len, &t->layout, err);
+    cczi_fl_shares(t->shares, &t->side, t->h.now.v, b);
+    ccz_rc rc = cczi_fl_packed(&own, s->pub, t->shares, b.len, &t->layout, err);
     for (size_t i = 0; rc == CCZ_OK && i < hosts; i++) {
         CCZ_AUTO(ccz_paillier_vec) v = NULL;
-        rc = cczi_recv_vec(&v, s, i, CCZI_MSG_PARTS, r, s->pub, cczi_ciphertexts(b, &t->layout),
-                           err);
+        rc = cczi_fl_recv_vec(&v, s, i, CCZI_MSG_PARTS, r, s->pub,
+                              cczi_fl_ciphertexts(b, &t->layout), err);
         if (rc == CCZ_OK && sum)
             rc = ccz_paillier_add(sum, v, err);
         else
@@ -196,57 +195,57 @@ static ccz_rc guest_residuals(struct ccz_paillier_vec **out, struct cczi_trainer
 }
 
 /* The loss of the epoch: all parts added up, for the arbiter to judge. */
-static ccz_rc guest_loss(bool *go, struct cczi_trainer *t, size_t hosts, struct ccz_err *err)
+static ccz_rc guest_loss(bool *go, struct cczi_fl_trainer *t, size_t hosts, struct ccz_err *err)
 {
-    struct cczi_session *s = t->s;
+    struct cczi_fl_session *s = t->s;
     CCZ_AUTO(ccz_paillier_plain) own = NULL;
     CCZ_AUTO(ccz_paillier_vec) sum = NULL;
-    const struct ccz_paillier_enc_cfg enc = cczi_enc(s);
+    const struct ccz_paillier_enc_cfg enc = cczi_fl_enc(s);
     uint64_t r = t->h.now.round;
     ccz_rc rc = plain_loss(&own, t, err);
     if (rc == CCZ_OK)
         rc = ccz_paillier_encrypt(&sum, own, &enc, err);
     for (size_t i = 0; rc == CCZ_OK && i < hosts; i++) {
         CCZ_AUTO(ccz_paillier_vec) v = NULL;
-        rc = cczi_recv_vec(&v, s, i, CCZI_MSG_LOSS, r, s->pub, 1, err);
+        rc = cczi_fl_recv_vec(&v, s, i, CCZI_MSG_LOSS, r, s->pub, 1, err);
         if (rc == CCZ_OK)
             rc = ccz_paillier_add(sum, v, err);
     }
     if (rc == CCZ_OK)
-        rc = cczi_send_vec(s, hosts, CCZI_MSG_LOSS, r, sum, err);
+        rc = cczi_fl_send_vec(s, hosts, CCZI_MSG_LOSS, r, sum, err);
     if (rc == CCZ_OK)
-        rc = cczi_recv_go(go, s, hosts, r, err);
+        rc = cczi_fl_recv_go(go, s, hosts, r, err);
     for (size_t i = 0; rc == CCZ_OK && i < hosts; i++)
-        rc = cczi_send_go(s, i, r, *go, err);
+        rc = cczi_fl_send_go(s, i, r, *go, err);
     return rc;
 }
 
-static ccz_rc guest_round(struct cczi_trainer *t, size_t hosts, struct ccz_err *err)
+static ccz_rc guest_round(struct cczi_fl_trainer *t, size_t hosts, struct ccz_err *err)
 {
-    struct cczi_session *s = t->s;
+    struct cczi_fl_session *s = t->s;
     CCZ_AUTO(ccz_paillier_vec) residuals = NULL;
-    struct cczi_batch b = cczi_trainer_batch(t);
-    cczi_round_begin(s);
+    struct cczi_fl_batch b = cczi_fl_trainer_batch(t);
+    cczi_fl_round_begin(s);
     ccz_rc rc = guest_residuals(&residuals, t, hosts, b, err);
     for (size_t i = 0; rc == CCZ_OK && i < hosts; i++)
-        rc = cczi_send_vec(s, i, CCZI_MSG_RESIDUALS, t->h.now.round, residuals, err);
+        rc = cczi_fl_send_vec(s, i, CCZI_MSG_RESIDUALS, t->h.now.round, residuals, err);
     if (rc == CCZ_OK)
         rc = ask_arbiter(t, residuals, b, err);
     bool go = true;
-    if (rc == CCZ_OK && cczi_trainer_epoch_ends(t))
+    if (rc == CCZ_OK && cczi_fl_trainer_epoch_ends(t))
         rc = guest_loss(&go, t, hosts, err);
     t->v[2 * t->d + CCZI_CONVERGED] = !go;
     return rc == CCZ_OK ? finish_round(t, err) : rc;
 }
 
 /* Roles, rows and ids of the others; the round to begin with is the last one that all have. */
-static ccz_rc guest_agree(struct cczi_trainer *t, const struct cczi_hello *mine,
-                          const struct cczi_hello *theirs, size_t hosts, struct ccz_err *err)
+static ccz_rc guest_agree(struct cczi_fl_trainer *t, const struct cczi_fl_hello *mine,
+                          const struct cczi_fl_hello *theirs, size_t hosts, struct ccz_err *err)
 {
     uint64_t latest = mine->round, earliest = mine->earliest;
     ccz_rc rc = CCZ_OK;
     for (size_t i = 0; rc == CCZ_OK && i < hosts; i++) {
-        rc = cczi_expect_role(&theirs[i], CCZI_ROLE_HOST, err);
+        rc = cczi_fl_expect_role(&theirs[i], CCZI_ROLE_HOST, err);
         if (rc == CCZ_OK && theirs[i].rows != mine->rows)
             rc = ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:alignment", (int64_t)theirs[i].rows,
                                 (int64_t)mine->rows);
@@ -261,28 +260,28 @@ static ccz_rc guest_agree(struct cczi_trainer *t, const struct cczi_hello *mine,
     if (rc == CCZ_OK && earliest > latest)
         rc = ccz_refuse_num(err, CCZ_E_PEER, "fedlr:resume", (int64_t)latest, (int64_t)earliest);
     for (size_t i = 0; rc == CCZ_OK && i < t->s->len; i++)
-        rc = cczi_send_start(t->s, i, latest, mine->rows, err);
-    return rc == CCZ_OK ? cczi_history_back(&t->h, latest, err) : rc;
+        rc = cczi_fl_send_start(t->s, i, latest, mine->rows, err);
+    return rc == CCZ_OK ? cczi_fl_history_back(&t->h, latest, err) : rc;
 }
 
-static ccz_rc use_arbiters_key(struct cczi_trainer *t, struct ccz_err *err)
+static ccz_rc use_arbiters_key(struct cczi_fl_trainer *t, struct ccz_err *err)
 {
     struct ccz_paillier_pub *pub;
-    ccz_rc rc = cczi_recv_key(&pub, t->s, t->s->len - 1, err);
+    ccz_rc rc = cczi_fl_recv_key(&pub, t->s, t->s->len - 1, err);
     if (rc == CCZ_OK)
-        rc = cczi_use_key(t->s, pub, err);
+        rc = cczi_fl_use_key(t->s, pub, err);
     if (rc == CCZ_OK)
-        rc = cczi_trainer_prepare(t, ccz_paillier_bits(t->s->pub), ccz_paillier_bits(t->s->pub),
-                                  err);
+        rc = cczi_fl_trainer_prepare(t, ccz_paillier_bits(t->s->pub), ccz_paillier_bits(t->s->pub),
+                                     err);
     return rc;
 }
 
-static ccz_rc guest_train(struct cczi_trainer *t, size_t hosts, struct ccz_err *err)
+static ccz_rc guest_train(struct cczi_fl_trainer *t, size_t hosts, struct ccz_err *err)
 {
-    struct cczi_hello theirs[CCZI_LINKS_MAX], mine = cczi_hello_of(&t->h, t->side.t);
-    ccz_rc rc = cczi_greet(theirs, t->s, &mine, err);
+    struct cczi_fl_hello theirs[CCZI_LINKS_MAX], mine = cczi_fl_hello_of(&t->h, t->side.t);
+    ccz_rc rc = cczi_fl_greet(theirs, t->s, &mine, err);
     if (rc == CCZ_OK)
-        rc = cczi_expect_role(&theirs[hosts], CCZI_ROLE_ARBITER, err);
+        rc = cczi_fl_expect_role(&theirs[hosts], CCZI_ROLE_ARBITER, err);
     if (rc == CCZ_OK)
         rc = use_arbiters_key(t, err);
     if (rc == CCZ_OK)
@@ -294,61 +293,61 @@ static ccz_rc guest_train(struct cczi_trainer *t, size_t hosts, struct ccz_err *
 
 /* ------------------------------------------------------------------------------------- host */
 
-static ccz_rc host_loss(bool *go, struct cczi_trainer *t, struct ccz_err *err)
+static ccz_rc host_loss(bool *go, struct cczi_fl_trainer *t, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_paillier_plain) own = NULL;
     CCZ_AUTO(ccz_paillier_vec) v = NULL;
-    const struct ccz_paillier_enc_cfg enc = cczi_enc(t->s);
+    const struct ccz_paillier_enc_cfg enc = cczi_fl_enc(t->s);
     ccz_rc rc = plain_loss(&own, t, err);
     if (rc == CCZ_OK)
         rc = ccz_paillier_encrypt(&v, own, &enc, err);
     if (rc == CCZ_OK)
-        rc = cczi_send_vec(t->s, 0, CCZI_MSG_LOSS, t->h.now.round, v, err);
-    return rc == CCZ_OK ? cczi_recv_go(go, t->s, 0, t->h.now.round, err) : rc;
+        rc = cczi_fl_send_vec(t->s, 0, CCZI_MSG_LOSS, t->h.now.round, v, err);
+    return rc == CCZ_OK ? cczi_fl_recv_go(go, t->s, 0, t->h.now.round, err) : rc;
 }
 
-static ccz_rc host_round(struct cczi_trainer *t, struct ccz_err *err)
+static ccz_rc host_round(struct cczi_fl_trainer *t, struct ccz_err *err)
 {
-    struct cczi_session *s = t->s;
+    struct cczi_fl_session *s = t->s;
     CCZ_AUTO(ccz_paillier_plain) own = NULL;
     CCZ_AUTO(ccz_paillier_vec) parts = NULL;
     CCZ_AUTO(ccz_paillier_vec) residuals = NULL;
-    const struct ccz_paillier_enc_cfg enc = cczi_enc(s);
+    const struct ccz_paillier_enc_cfg enc = cczi_fl_enc(s);
     uint64_t r = t->h.now.round;
-    struct cczi_batch b = cczi_trainer_batch(t);
-    cczi_round_begin(s);
-    cczi_shares(t->shares, &t->side, t->h.now.v, b);
-    ccz_rc rc = cczi_packed(&own, s->pub, t->shares, b.len, &t->layout, err);
+    struct cczi_fl_batch b = cczi_fl_trainer_batch(t);
+    cczi_fl_round_begin(s);
+    cczi_fl_shares(t->shares, &t->side, t->h.now.v, b);
+    ccz_rc rc = cczi_fl_packed(&own, s->pub, t->shares, b.len, &t->layout, err);
     if (rc == CCZ_OK)
         rc = ccz_paillier_encrypt(&parts, own, &enc, err);
     if (rc == CCZ_OK)
-        rc = cczi_send_vec(s, 0, CCZI_MSG_PARTS, r, parts, err);
+        rc = cczi_fl_send_vec(s, 0, CCZI_MSG_PARTS, r, parts, err);
     if (rc == CCZ_OK)
-        rc = cczi_recv_vec(&residuals, s, 0, CCZI_MSG_RESIDUALS, r, s->pub,
-                           cczi_ciphertexts(b, &t->layout), err);
+        rc = cczi_fl_recv_vec(&residuals, s, 0, CCZI_MSG_RESIDUALS, r, s->pub,
+                              cczi_fl_ciphertexts(b, &t->layout), err);
     if (rc == CCZ_OK)
         rc = ask_arbiter(t, residuals, b, err);
     bool go = true;
-    if (rc == CCZ_OK && cczi_trainer_epoch_ends(t))
+    if (rc == CCZ_OK && cczi_fl_trainer_epoch_ends(t))
         rc = host_loss(&go, t, err);
     t->v[2 * t->d + CCZI_CONVERGED] = !go;
     return rc == CCZ_OK ? finish_round(t, err) : rc;
 }
 
-static ccz_rc host_train(struct cczi_trainer *t, struct ccz_err *err)
+static ccz_rc host_train(struct cczi_fl_trainer *t, struct ccz_err *err)
 {
-    struct cczi_hello theirs[CCZI_LINKS_MAX], mine = cczi_hello_of(&t->h, t->side.t);
-    ccz_rc rc = cczi_greet(theirs, t->s, &mine, err);
+    struct cczi_fl_hello theirs[CCZI_LINKS_MAX], mine = cczi_fl_hello_of(&t->h, t->side.t);
+    ccz_rc rc = cczi_fl_greet(theirs, t->s, &mine, err);
     if (rc == CCZ_OK)
-        rc = cczi_expect_role(&theirs[0], CCZI_ROLE_GUEST, err);
+        rc = cczi_fl_expect_role(&theirs[0], CCZI_ROLE_GUEST, err);
     if (rc == CCZ_OK)
-        rc = cczi_expect_role(&theirs[1], CCZI_ROLE_ARBITER, err);
+        rc = cczi_fl_expect_role(&theirs[1], CCZI_ROLE_ARBITER, err);
     if (rc == CCZ_OK)
         rc = use_arbiters_key(t, err);
     if (rc == CCZ_OK)
-        rc = cczi_recv(t->s, 0, CCZI_MSG_START, 0, err);
+        rc = cczi_fl_recv(t->s, 0, CCZI_MSG_START, 0, err);
     if (rc == CCZ_OK)
-        rc = cczi_history_back(&t->h, t->s->msg.start.round, err);
+        rc = cczi_fl_history_back(&t->h, t->s->msg.start.round, err);
     while (rc == CCZ_OK && wants_more(t))
         rc = host_round(t, err);
     return rc;
@@ -362,13 +361,13 @@ static ccz_rc train(struct ccz_fedlr_model **out, const struct ccz_paillier_key 
                     const struct ccz_fedlr_table *table, bool guest,
                     const struct ccz_fedlr_run *run, struct ccz_err *err)
 {
-    struct cczi_session s;
-    struct cczi_trainer t = {0};
+    struct cczi_fl_session s;
+    struct cczi_fl_trainer t = {0};
     struct ccz_err e = {0};
     bool two = run->cfg->mode == CCZ_FEDLR_HETERO_TWO;
     *out = NULL;
-    ccz_rc rc = cczi_session_init(&s, run, guest ? CCZI_ROLE_GUEST : CCZI_ROLE_HOST, peers, len,
-                                  arbiter, &e);
+    ccz_rc rc = cczi_fl_session_init(&s, run, guest ? CCZI_ROLE_GUEST : CCZI_ROLE_HOST, peers, len,
+                                     arbiter, &e);
     if (rc == CCZ_OK && (two != (arbiter == NULL) || two != (key != NULL)))
         rc = ccz_fail(&e, CCZ_E_ARG, "fedlr:config", 0,
                       "HETERO has an arbiter, HETERO_TWO a key of each party instead");
@@ -377,12 +376,13 @@ static ccz_rc train(struct ccz_fedlr_model **out, const struct ccz_paillier_key 
     if (rc == CCZ_OK)
         rc = trainer_init(&t, &s, table, guest, &e);
     if (rc == CCZ_OK)
-        rc = two ? cczi_train_two(&t, key, &e)
-                 : guest ? guest_train(&t, len, &e) : host_train(&t, &e);
+        rc = two     ? cczi_fl_train_two(&t, key, &e)
+             : guest ? guest_train(&t, len, &e)
+                     : host_train(&t, &e);
     if (rc == CCZ_OK)
         rc = trainer_model(out, &t, &e);
     trainer_deinit(&t);
-    return cczi_session_end(&s, rc, &e, err);
+    return cczi_fl_session_end(&s, rc, &e, err);
 }
 
 ccz_rc ccz_fedlr_guest(struct ccz_fedlr_model **out, const struct ccz_paillier_key *key,
@@ -404,14 +404,14 @@ ccz_rc ccz_fedlr_host(struct ccz_fedlr_model **out, const struct ccz_paillier_ke
 /* ---------------------------------------------------------------------------------- arbiter */
 
 /* @return the loss of an epoch: the sum of d^2 that was decrypted, by its formula at the top of this file */
-static ccz_rc arbiter_loss(double *loss, struct cczi_session *s,
+static ccz_rc arbiter_loss(double *loss, struct cczi_fl_session *s,
                            const struct ccz_paillier_key *key, uint64_t r, uint64_t rows,
                            struct ccz_err *err)
 {
     CCZ_AUTO(ccz_paillier_vec) v = NULL;
     CCZ_AUTO(ccz_paillier_plain) p = NULL;
     int64_t fixed = 0;
-    ccz_rc rc = cczi_recv_vec(&v, s, 0, CCZI_MSG_LOSS, r, s->pub, 1, err);
+    ccz_rc rc = cczi_fl_recv_vec(&v, s, 0, CCZI_MSG_LOSS, r, s->pub, 1, err);
     if (rc == CCZ_OK)
         rc = ccz_paillier_decrypt(&p, key, v, NULL, err);
     if (rc == CCZ_OK)
@@ -420,22 +420,22 @@ static ccz_rc arbiter_loss(double *loss, struct cczi_session *s,
     return rc;
 }
 
-static ccz_rc serve(struct cczi_session *s, const struct ccz_paillier_key *key,
-                    const struct cczi_hello *theirs, struct ccz_err *err)
+static ccz_rc serve(struct cczi_fl_session *s, const struct ccz_paillier_key *key,
+                    const struct cczi_fl_hello *theirs, struct ccz_err *err)
 {
     const struct ccz_fedlr_cfg *cfg = s->run->cfg;
-    struct cczi_layout l;
-    size_t rows = (size_t)theirs[0].rows, batches = cczi_batches(rows, cfg);
+    struct cczi_fl_layout l;
+    size_t rows = (size_t)theirs[0].rows, batches = cczi_fl_batches(rows, cfg);
     size_t largest = cfg->batch_rows > 0 && cfg->batch_rows < rows ? cfg->batch_rows : rows;
     uint64_t r = s->msg.start.round, rounds = (uint64_t)cfg->rounds * batches;
     double before = NAN, loss = NAN;
     bool go = true;
-    ccz_rc rc = cczi_layout_of(&l, ccz_paillier_bits(s->pub), largest, cfg->parties,
-                               cfg->optimize, err);
+    ccz_rc rc =
+        cczi_fl_layout_of(&l, ccz_paillier_bits(s->pub), largest, cfg->parties, cfg->optimize, err);
     for (; rc == CCZ_OK && go && r < rounds; r++) {
-        cczi_round_begin(s);
+        cczi_fl_round_begin(s);
         for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
-            rc = cczi_serve_gradient(s, i, r, key, theirs[i].cols + (i == 0 ? 2 : 0), &l, err);
+            rc = cczi_fl_serve_gradient(s, i, r, key, theirs[i].cols + (i == 0 ? 2 : 0), &l, err);
         bool ends = (r + 1) % batches == 0;
         if (rc == CCZ_OK && ends) {
             before = loss;
@@ -443,30 +443,30 @@ static ccz_rc serve(struct cczi_session *s, const struct ccz_paillier_key *key,
             go = !(cfg->tol > 0 && fabs(loss - before) < cfg->tol);
         }
         if (rc == CCZ_OK && ends)
-            rc = cczi_send_go(s, 0, r, go, err);
+            rc = cczi_fl_send_go(s, 0, r, go, err);
         if (rc == CCZ_OK)
-            cczi_round_end(s, r + 1, rounds, ends ? loss : NAN, NULL, 0);
+            cczi_fl_round_end(s, r + 1, rounds, ends ? loss : NAN, NULL, 0);
     }
     return rc;
 }
 
-static ccz_rc arbitrate_gradients(struct cczi_session *s, const struct ccz_paillier_key *key,
+static ccz_rc arbitrate_gradients(struct cczi_fl_session *s, const struct ccz_paillier_key *key,
                                   struct ccz_err *err)
 {
-    struct cczi_hello theirs[CCZI_LINKS_MAX], mine = {0};
-    ccz_rc rc = cczi_use_key(s, ccz_paillier_key_pub(key), err);
+    struct cczi_fl_hello theirs[CCZI_LINKS_MAX], mine = {0};
+    ccz_rc rc = cczi_fl_use_key(s, ccz_paillier_key_pub(key), err);
     if (rc == CCZ_OK)
-        rc = cczi_greet(theirs, s, &mine, err);
+        rc = cczi_fl_greet(theirs, s, &mine, err);
     for (size_t i = 0; rc == CCZ_OK && i < s->len; i++) {
-        rc = cczi_expect_role(&theirs[i], i ? CCZI_ROLE_HOST : CCZI_ROLE_GUEST, err);
+        rc = cczi_fl_expect_role(&theirs[i], i ? CCZI_ROLE_HOST : CCZI_ROLE_GUEST, err);
         if (rc == CCZ_OK && (theirs[i].rows == 0 || theirs[i].rows != theirs[0].rows))
             rc = ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:alignment", (int64_t)theirs[i].rows,
                                 (int64_t)theirs[0].rows);
     }
     for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
-        rc = cczi_send_key(s, i, err);
+        rc = cczi_fl_send_key(s, i, err);
     if (rc == CCZ_OK)
-        rc = cczi_recv(s, 0, CCZI_MSG_START, 0, err);
+        rc = cczi_fl_recv(s, 0, CCZI_MSG_START, 0, err);
     return rc == CCZ_OK ? serve(s, key, theirs, err) : rc;
 }
 
@@ -474,20 +474,20 @@ ccz_rc ccz_fedlr_arbitrate(struct ccz_fedlr_model **out, const struct ccz_pailli
                            struct ccz_chan *const *chans, size_t len, size_t cols,
                            const struct ccz_fedlr_run *run, struct ccz_err *err)
 {
-    struct cczi_session s;
+    struct cczi_fl_session s;
     struct ccz_err e = {0};
     bool model = run->cfg->mode == CCZ_FEDLR_ENCRYPTED_MODEL;
     size_t expected = model ? 1 : (size_t)run->cfg->parties + 1;
     *out = NULL;
-    ccz_rc rc = cczi_session_init(&s, run, CCZI_ROLE_ARBITER, chans, len, NULL, &e);
+    ccz_rc rc = cczi_fl_session_init(&s, run, CCZI_ROLE_ARBITER, chans, len, NULL, &e);
     if (rc == CCZ_OK && !model && run->cfg->mode != CCZ_FEDLR_HETERO)
         rc = ccz_fail(&e, CCZ_E_ARG, "fedlr:config", 0, "this mode has no arbiter");
     if (rc == CCZ_OK && len != expected)
         rc = ccz_refuse_num(&e, CCZ_E_ARG, "fedlr:config", (int64_t)len, (int64_t)expected);
     if (rc == CCZ_OK)
-        rc = model ? cczi_arbitrate_model(out, &s, key, cols, &e)
+        rc = model ? cczi_fl_arbitrate_model(out, &s, key, cols, &e)
                    : arbitrate_gradients(&s, key, &e);
-    return cczi_session_end(&s, rc, &e, err);
+    return cczi_fl_session_end(&s, rc, &e, err);
 }
 
 /* ------------------------------------------------------------------------------- prediction */
@@ -496,29 +496,29 @@ ccz_rc ccz_fedlr_predict_guest(double *p, const struct ccz_fedlr_model *m,
                                struct ccz_chan *const *hosts, size_t len,
                                const struct ccz_fedlr_table *t, struct ccz_err *err)
 {
-    struct cczi_msg msg;
+    struct cczi_fl_msg msg;
     CCZ_AUTO_BUF in;
     if (m->len != t->cols + 1)
         return ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:columns", (int64_t)t->cols,
                               (int64_t)m->len - 1);
     ccz_buf_init(&in, CCZI_MSG_HEADER_SIZE + 8 * t->rows);
     for (size_t i = 0; i < t->rows; i++)
-        p[i] = cczi_score(m->w, &t->x[i * t->cols], t->cols);
+        p[i] = cczi_fl_score(m->w, &t->x[i * t->cols], t->cols);
     for (size_t h = 0; h < len; h++) {
         ccz_buf_clear(&in);
         ccz_rc rc = ccz_chan_recv(&in, hosts[h], err);
         if (rc == CCZ_OK)
-            rc = cczi_msg_parse(&msg, ccz_buf_span(&in), err);
+            rc = cczi_fl_msg_parse(&msg, ccz_buf_span(&in), err);
         if (rc == CCZ_OK && (msg.kind != CCZI_MSG_SCORES || msg.len != t->rows))
             rc = ccz_refuse_num(err, CCZ_E_PEER, "fedlr:message", (int64_t)msg.len,
                                 (int64_t)t->rows);
         if (rc != CCZ_OK)
             return rc;
         for (size_t i = 0; i < t->rows; i++)
-            p[i] += cczi_msg_score(&msg, i);
+            p[i] += cczi_fl_msg_score(&msg, i);
     }
     for (size_t i = 0; i < t->rows; i++)
-        p[i] = cczi_sigmoid(p[i]);
+        p[i] = cczi_fl_sigmoid(p[i]);
     return CCZ_OK;
 }
 
@@ -530,10 +530,10 @@ ccz_rc ccz_fedlr_predict_host(struct ccz_chan *guest, const struct ccz_fedlr_mod
         return ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:columns", (int64_t)t->cols,
                               (int64_t)m->len - 1);
     ccz_buf_init(&out, CCZI_MSG_HEADER_SIZE + 8 * t->rows);
-    cczi_msg_begin(&out, CCZI_MSG_SCORES, 0);
+    cczi_fl_msg_begin(&out, CCZI_MSG_SCORES, 0);
     for (size_t i = 0; i < t->rows; i++)
-        cczi_msg_put_double(&out, cczi_score(m->w, &t->x[i * t->cols], t->cols));
+        cczi_fl_msg_put_double(&out, cczi_fl_score(m->w, &t->x[i * t->cols], t->cols));
     if (out.bad)
-        return cczi_no_memory(err);
+        return cczi_fl_no_memory(err);
     return ccz_chan_send(guest, ccz_buf_span(&out), err);
 }

@@ -11,10 +11,10 @@
 #include <string.h>
 
 enum {
-    X_INT_BITS = 3,         /* features are cut to +-8 */
-    X_FRACTION_SHORT = 8,   /* with CCZ_FEDLR_PRODUCT */
-    X_FRACTION_LONG = 40,   /* as python-paillier encodes most numbers of this size */
-    MASK_HEAD_BITS = 5,     /* masks stay below 2^(bits of n - 4) < n/3 */
+    X_INT_BITS = 3,       /* features are cut to +-8 */
+    X_FRACTION_SHORT = 8, /* with CCZ_FEDLR_PRODUCT */
+    X_FRACTION_LONG = 40, /* as python-paillier encodes most numbers of this size */
+    MASK_HEAD_BITS = 5,   /* masks stay below 2^(bits of n - 4) < n/3 */
     LIMBS_MAX = CCZ_PAILLIER_BITS_MAX / 64 + 2
 };
 
@@ -26,10 +26,10 @@ static unsigned log2_up(uint64_t v)
     return bits;
 }
 
-ccz_rc cczi_layout_of(struct cczi_layout *out, unsigned n_bits, size_t rows, uint32_t parties,
-                      unsigned optimize, struct ccz_err *err)
+ccz_rc cczi_fl_layout_of(struct cczi_fl_layout *out, unsigned n_bits, size_t rows, uint32_t parties,
+                         unsigned optimize, struct ccz_err *err)
 {
-    struct cczi_layout l = {.n_size = n_bits / 8};
+    struct cczi_fl_layout l = {.n_size = n_bits / 8};
     l.x_fraction = optimize & CCZ_FEDLR_PRODUCT ? X_FRACTION_SHORT : X_FRACTION_LONG;
     l.x_bits = l.x_fraction + X_INT_BITS;
     l.value_bits = CCZI_SHARE_FRACTION + log2_up((uint64_t)(parties + 1) * CCZI_SHARE_CLIP + 1);
@@ -51,7 +51,7 @@ ccz_rc cczi_layout_of(struct cczi_layout *out, unsigned n_bits, size_t rows, uin
     return CCZ_OK;
 }
 
-int64_t cczi_fixed(double v, unsigned fraction, double clip)
+int64_t cczi_fl_fixed(double v, unsigned fraction, double clip)
 {
     double top = ldexp(clip, (int)fraction) - 1;
     return (int64_t)rint(fmin(fmax(ldexp(v, (int)fraction), -top), top));
@@ -85,8 +85,8 @@ static void add_signed(uint64_t *a, size_t len, int64_t v)
     }
 }
 
-void cczi_pack(uint8_t *residue, const int64_t *v, size_t len, const struct cczi_layout *l,
-               const uint8_t *n)
+void cczi_fl_pack(uint8_t *residue, const int64_t *v, size_t len, const struct cczi_fl_layout *l,
+                  const uint8_t *n)
 {
     uint64_t a[LIMBS_MAX] = {0};
     size_t limbs = l->n_size / 8 + 1;
@@ -114,11 +114,11 @@ static void set_bit(uint8_t *v, size_t size, unsigned bit)
     v[size - 1 - bit / 8] |= (uint8_t)(1U << bit % 8);
 }
 
-ccz_rc cczi_mask(uint8_t *residue, const struct cczi_layout *l, const struct ccz_paillier_rng *rng,
-                 struct ccz_err *err)
+ccz_rc cczi_fl_mask(uint8_t *residue, const struct cczi_fl_layout *l,
+                    const struct ccz_paillier_rng *rng, struct ccz_err *err)
 {
-    ccz_rc rc = rng && rng->fill ? rng->fill(rng->arg, residue, l->n_size)
-                                 : ccz_random(residue, l->n_size);
+    ccz_rc rc =
+        rng && rng->fill ? rng->fill(rng->arg, residue, l->n_size) : ccz_random(residue, l->n_size);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "fedlr:random", 0, "no randomness");
     for (unsigned bit = l->mask_bits; bit < 8 * l->n_size; bit++)
@@ -131,7 +131,7 @@ ccz_rc cczi_mask(uint8_t *residue, const struct cczi_layout *l, const struct ccz
     return CCZ_OK;
 }
 
-uint64_t cczi_window(const uint8_t *residue, const struct cczi_layout *l)
+uint64_t cczi_fl_window(const uint8_t *residue, const struct cczi_fl_layout *l)
 {
     uint64_t v = 0;
     unsigned from = l->middle + l->drop;
@@ -142,10 +142,10 @@ uint64_t cczi_window(const uint8_t *residue, const struct cczi_layout *l)
     return v;
 }
 
-double cczi_unmask(uint64_t window, const uint8_t *mask, const struct cczi_layout *l)
+double cczi_fl_unmask(uint64_t window, const uint8_t *mask, const struct cczi_fl_layout *l)
 {
     unsigned unused = 64 - l->window;
-    uint64_t diff = (window - cczi_window(mask, l)) << unused; /* its sign bit to the top */
+    uint64_t diff = (window - cczi_fl_window(mask, l)) << unused; /* its sign bit to the top */
     double v = (double)((int64_t)diff / ((int64_t)1 << unused));
     return ldexp(v, -CCZI_SUM_FRACTION);
 }

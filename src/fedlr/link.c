@@ -8,7 +8,7 @@
 
 enum { SMALL_SIZE_MAX = 8192, OUT_SIZE_MAX = 1 << 30 };
 
-void cczi_config_digest(uint8_t out[32], const struct ccz_fedlr_cfg *cfg)
+void cczi_fl_config_digest(uint8_t out[32], const struct ccz_fedlr_cfg *cfg)
 {
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, SMALL_SIZE_MAX);
@@ -20,7 +20,7 @@ void cczi_config_digest(uint8_t out[32], const struct ccz_fedlr_cfg *cfg)
     ccz_buf_le64(&b, cfg->batch_rows);
     const double reals[] = {cfg->eta, cfg->decay, cfg->momentum, cfg->l1, cfg->l2, cfg->tol};
     for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++)
-        cczi_msg_put_double(&b, reals[i]);
+        cczi_fl_msg_put_double(&b, reals[i]);
     ccz_buf_le32(&b, (uint32_t)cfg->sigmoid);
     ccz_buf_le64(&b, cfg->seed);
     ccz_buf_le32(&b, cfg->optimize);
@@ -28,7 +28,8 @@ void cczi_config_digest(uint8_t out[32], const struct ccz_fedlr_cfg *cfg)
         memset(out, 0, 32);
 }
 
-static const char *config_flaw(const struct ccz_fedlr_run *run, enum cczi_role role, size_t peers)
+static const char *config_flaw(const struct ccz_fedlr_run *run, enum cczi_fl_role role,
+                               size_t peers)
 {
     const struct ccz_fedlr_cfg *c = run->cfg;
     bool hetero = c->mode == CCZ_FEDLR_HETERO || c->mode == CCZ_FEDLR_HETERO_TWO;
@@ -60,18 +61,18 @@ static const char *config_flaw(const struct ccz_fedlr_run *run, enum cczi_role r
     return NULL;
 }
 
-ccz_rc cczi_config_check(const struct ccz_fedlr_run *run, enum cczi_role role, size_t peers,
-                         struct ccz_err *err)
+ccz_rc cczi_fl_config_check(const struct ccz_fedlr_run *run, enum cczi_fl_role role, size_t peers,
+                            struct ccz_err *err)
 {
     const char *flaw = config_flaw(run, role, peers);
     return flaw ? ccz_fail(err, CCZ_E_ARG, "fedlr:config", 0, "%s", flaw) : CCZ_OK;
 }
 
-ccz_rc cczi_session_init(struct cczi_session *s, const struct ccz_fedlr_run *run,
-                         enum cczi_role role, struct ccz_chan *const *chans, size_t len,
-                         struct ccz_chan *one_more, struct ccz_err *err)
+ccz_rc cczi_fl_session_init(struct cczi_fl_session *s, const struct ccz_fedlr_run *run,
+                            enum cczi_fl_role role, struct ccz_chan *const *chans, size_t len,
+                            struct ccz_chan *one_more, struct ccz_err *err)
 {
-    *s = (struct cczi_session){.run = run, .role = role};
+    *s = (struct cczi_fl_session){.run = run, .role = role};
     ccz_buf_init(&s->in, SMALL_SIZE_MAX);
     ccz_buf_init(&s->out, OUT_SIZE_MAX);
     for (size_t i = 0; i < len && s->len < CCZI_LINKS_MAX; i++)
@@ -80,11 +81,11 @@ ccz_rc cczi_session_init(struct cczi_session *s, const struct ccz_fedlr_run *run
         s->chan[s->len++] = one_more;
     for (size_t i = 0; i < s->len && run->timeout_ms > 0; i++)
         ccz_chan_set_timeout(s->chan[i], run->timeout_ms);
-    return cczi_config_check(run, role, len, err);
+    return cczi_fl_config_check(run, role, len, err);
 }
 
-ccz_rc cczi_session_end(struct cczi_session *s, ccz_rc rc, const struct ccz_err *reason,
-                        struct ccz_err *err)
+ccz_rc cczi_fl_session_end(struct cczi_fl_session *s, ccz_rc rc, const struct ccz_err *reason,
+                           struct ccz_err *err)
 {
     char text[CCZ_ERR_WHERE_SIZE + CCZ_ERR_MSG_SIZE + 2];
     if (rc != CCZ_OK) {
@@ -101,10 +102,11 @@ ccz_rc cczi_session_end(struct cczi_session *s, ccz_rc rc, const struct ccz_err 
     return rc;
 }
 
-struct cczi_hello cczi_hello_of(const struct cczi_history *h, const struct ccz_fedlr_table *t)
+struct cczi_fl_hello cczi_fl_hello_of(const struct cczi_fl_history *h,
+                                      const struct ccz_fedlr_table *t)
 {
-    struct cczi_hello hello = {.round = h->now.round,
-                               .earliest = h->has_before ? h->before.round : h->now.round};
+    struct cczi_fl_hello hello = {.round = h->now.round,
+                                  .earliest = h->has_before ? h->before.round : h->now.round};
     CCZ_AUTO(ccz_hasher) hasher = NULL;
     if (!t)
         return hello;
@@ -120,21 +122,21 @@ struct cczi_hello cczi_hello_of(const struct cczi_history *h, const struct ccz_f
     return hello;
 }
 
-ccz_rc cczi_send(struct cczi_session *s, size_t to, struct ccz_err *err)
+ccz_rc cczi_fl_send(struct cczi_fl_session *s, size_t to, struct ccz_err *err)
 {
     if (s->out.bad)
-        return cczi_no_memory(err);
+        return cczi_fl_no_memory(err);
     return ccz_chan_send(s->chan[to], ccz_buf_span(&s->out), err);
 }
 
-static ccz_rc recv_sized(struct cczi_session *s, size_t from, enum cczi_msg_kind kind,
+static ccz_rc recv_sized(struct cczi_fl_session *s, size_t from, enum cczi_fl_msg_kind kind,
                          uint64_t round, size_t size_max, struct ccz_err *err)
 {
     ccz_buf_clear(&s->in);
     s->in.max_size = size_max;
     ccz_rc rc = ccz_chan_recv(&s->in, s->chan[from], err);
     if (rc == CCZ_OK)
-        rc = cczi_msg_parse(&s->msg, ccz_buf_span(&s->in), err);
+        rc = cczi_fl_msg_parse(&s->msg, ccz_buf_span(&s->in), err);
     if (rc == CCZ_OK && (s->msg.kind != kind || s->msg.round != round)) {
         char got[64], expected[64];
         (void)snprintf(got, sizeof(got), "kind %d of round %llu", (int)s->msg.kind,
@@ -146,14 +148,14 @@ static ccz_rc recv_sized(struct cczi_session *s, size_t from, enum cczi_msg_kind
     return rc;
 }
 
-ccz_rc cczi_recv(struct cczi_session *s, size_t from, enum cczi_msg_kind kind, uint64_t round,
-                 struct ccz_err *err)
+ccz_rc cczi_fl_recv(struct cczi_fl_session *s, size_t from, enum cczi_fl_msg_kind kind,
+                    uint64_t round, struct ccz_err *err)
 {
     return recv_sized(s, from, kind, round, SMALL_SIZE_MAX, err);
 }
 
-ccz_rc cczi_recv_values(struct cczi_session *s, size_t from, enum cczi_msg_kind kind,
-                        uint64_t round, size_t len, struct ccz_err *err)
+ccz_rc cczi_fl_recv_values(struct cczi_fl_session *s, size_t from, enum cczi_fl_msg_kind kind,
+                           uint64_t round, size_t len, struct ccz_err *err)
 {
     ccz_rc rc = recv_sized(s, from, kind, round, CCZI_MSG_HEADER_SIZE + 8 * len, err);
     if (rc == CCZ_OK && s->msg.len != len)
@@ -161,19 +163,19 @@ ccz_rc cczi_recv_values(struct cczi_session *s, size_t from, enum cczi_msg_kind 
     return rc;
 }
 
-ccz_rc cczi_greet(struct cczi_hello *theirs, struct cczi_session *s, const struct cczi_hello *mine,
-                  struct ccz_err *err)
+ccz_rc cczi_fl_greet(struct cczi_fl_hello *theirs, struct cczi_fl_session *s,
+                     const struct cczi_fl_hello *mine, struct ccz_err *err)
 {
-    struct cczi_hello h = *mine;
+    struct cczi_fl_hello h = *mine;
     h.role = s->role;
-    cczi_config_digest(h.config, s->run->cfg);
-    cczi_msg_begin(&s->out, CCZI_MSG_HELLO, 0);
-    cczi_msg_put_hello(&s->out, &h);
+    cczi_fl_config_digest(h.config, s->run->cfg);
+    cczi_fl_msg_begin(&s->out, CCZI_MSG_HELLO, 0);
+    cczi_fl_msg_put_hello(&s->out, &h);
     ccz_rc rc = CCZ_OK;
     for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
-        rc = cczi_send(s, i, err);
+        rc = cczi_fl_send(s, i, err);
     for (size_t i = 0; rc == CCZ_OK && i < s->len; i++) {
-        rc = cczi_recv(s, i, CCZI_MSG_HELLO, 0, err);
+        rc = cczi_fl_recv(s, i, CCZI_MSG_HELLO, 0, err);
         theirs[i] = s->msg.hello;
         if (rc == CCZ_OK && memcmp(theirs[i].config, h.config, sizeof(h.config)) != 0)
             rc = ccz_hint(err,
@@ -186,7 +188,8 @@ ccz_rc cczi_greet(struct cczi_hello *theirs, struct cczi_session *s, const struc
     return rc;
 }
 
-ccz_rc cczi_expect_role(const struct cczi_hello *h, enum cczi_role role, struct ccz_err *err)
+ccz_rc cczi_fl_expect_role(const struct cczi_fl_hello *h, enum cczi_fl_role role,
+                           struct ccz_err *err)
 {
     if (h->role != role)
         return ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:role", (int64_t)h->role, (int64_t)role);
@@ -195,17 +198,17 @@ ccz_rc cczi_expect_role(const struct cczi_hello *h, enum cczi_role role, struct 
 
 /* ------------------------------------------------------------------------------- ciphertexts */
 
-ccz_rc cczi_send_vec(struct cczi_session *s, size_t to, enum cczi_msg_kind kind, uint64_t round,
-                     const struct ccz_paillier_vec *v, struct ccz_err *err)
+ccz_rc cczi_fl_send_vec(struct cczi_fl_session *s, size_t to, enum cczi_fl_msg_kind kind,
+                        uint64_t round, const struct ccz_paillier_vec *v, struct ccz_err *err)
 {
-    cczi_msg_begin(&s->out, kind, round);
+    cczi_fl_msg_begin(&s->out, kind, round);
     ccz_rc rc = ccz_paillier_vec_write(&s->out, v, err);
-    return rc == CCZ_OK ? cczi_send(s, to, err) : rc;
+    return rc == CCZ_OK ? cczi_fl_send(s, to, err) : rc;
 }
 
-ccz_rc cczi_recv_vec(struct ccz_paillier_vec **out, struct cczi_session *s, size_t from,
-                     enum cczi_msg_kind kind, uint64_t round, const struct ccz_paillier_pub *pub,
-                     size_t len, struct ccz_err *err)
+ccz_rc cczi_fl_recv_vec(struct ccz_paillier_vec **out, struct cczi_fl_session *s, size_t from,
+                        enum cczi_fl_msg_kind kind, uint64_t round,
+                        const struct ccz_paillier_pub *pub, size_t len, struct ccz_err *err)
 {
     *out = NULL;
     size_t size_max = CCZI_MSG_HEADER_SIZE + ccz_paillier_vec_size(pub, len);
@@ -213,22 +216,22 @@ ccz_rc cczi_recv_vec(struct ccz_paillier_vec **out, struct cczi_session *s, size
     if (rc == CCZ_OK)
         rc = ccz_paillier_vec_read(out, pub, s->msg.body, len, err);
     if (rc == CCZ_OK && ccz_paillier_vec_len(*out) != len) {
-        rc = ccz_refuse_num(err, CCZ_E_PEER, "fedlr:message",
-                            (int64_t)ccz_paillier_vec_len(*out), (int64_t)len);
+        rc = ccz_refuse_num(err, CCZ_E_PEER, "fedlr:message", (int64_t)ccz_paillier_vec_len(*out),
+                            (int64_t)len);
         ccz_paillier_vec_free(*out);
         *out = NULL;
     }
     return rc;
 }
 
-ccz_rc cczi_send_key(struct cczi_session *s, size_t to, struct ccz_err *err)
+ccz_rc cczi_fl_send_key(struct cczi_fl_session *s, size_t to, struct ccz_err *err)
 {
-    cczi_msg_begin(&s->out, CCZI_MSG_KEY, 0);
+    cczi_fl_msg_begin(&s->out, CCZI_MSG_KEY, 0);
     ccz_paillier_pub_write(&s->out, s->pub);
-    return cczi_send(s, to, err);
+    return cczi_fl_send(s, to, err);
 }
 
-ccz_rc cczi_use_key(struct cczi_session *s, struct ccz_paillier_pub *pub, struct ccz_err *err)
+ccz_rc cczi_fl_use_key(struct cczi_fl_session *s, struct ccz_paillier_pub *pub, struct ccz_err *err)
 {
     uint8_t id[CCZ_PAILLIER_ID_SIZE];
     const uint8_t *want = s->run->key_id;
@@ -242,43 +245,43 @@ ccz_rc cczi_use_key(struct cczi_session *s, struct ccz_paillier_pub *pub, struct
     return CCZ_OK;
 }
 
-ccz_rc cczi_recv_key(struct ccz_paillier_pub **out, struct cczi_session *s, size_t from,
-                     struct ccz_err *err)
+ccz_rc cczi_fl_recv_key(struct ccz_paillier_pub **out, struct cczi_fl_session *s, size_t from,
+                        struct ccz_err *err)
 {
     const struct ccz_paillier_pub_cfg cfg = {.bits_1024_insecure = s->run->key_1024_insecure};
     *out = NULL;
-    ccz_rc rc = cczi_recv(s, from, CCZI_MSG_KEY, 0, err);
+    ccz_rc rc = cczi_fl_recv(s, from, CCZI_MSG_KEY, 0, err);
     return rc == CCZ_OK ? ccz_paillier_pub_read(out, s->msg.body, &cfg, err) : rc;
 }
 
 /* ----------------------------------------------------------------------------------- rounds */
 
-ccz_rc cczi_send_start(struct cczi_session *s, size_t to, uint64_t round, uint64_t rows,
-                       struct ccz_err *err)
+ccz_rc cczi_fl_send_start(struct cczi_fl_session *s, size_t to, uint64_t round, uint64_t rows,
+                          struct ccz_err *err)
 {
-    cczi_msg_begin(&s->out, CCZI_MSG_START, 0);
+    cczi_fl_msg_begin(&s->out, CCZI_MSG_START, 0);
     ccz_buf_le64(&s->out, round);
     ccz_buf_le64(&s->out, rows);
-    return cczi_send(s, to, err);
+    return cczi_fl_send(s, to, err);
 }
 
-ccz_rc cczi_send_go(struct cczi_session *s, size_t to, uint64_t round, bool go,
-                    struct ccz_err *err)
+ccz_rc cczi_fl_send_go(struct cczi_fl_session *s, size_t to, uint64_t round, bool go,
+                       struct ccz_err *err)
 {
-    cczi_msg_begin(&s->out, CCZI_MSG_GO, round);
+    cczi_fl_msg_begin(&s->out, CCZI_MSG_GO, round);
     ccz_buf_u8(&s->out, go);
-    return cczi_send(s, to, err);
+    return cczi_fl_send(s, to, err);
 }
 
-ccz_rc cczi_recv_go(bool *go, struct cczi_session *s, size_t from, uint64_t round,
-                    struct ccz_err *err)
+ccz_rc cczi_fl_recv_go(bool *go, struct cczi_fl_session *s, size_t from, uint64_t round,
+                       struct ccz_err *err)
 {
-    ccz_rc rc = cczi_recv(s, from, CCZI_MSG_GO, round, err);
+    ccz_rc rc = cczi_fl_recv(s, from, CCZI_MSG_GO, round, err);
     *go = rc == CCZ_OK && s->msg.go == 1;
     return rc;
 }
 
-static void count(uint64_t *sent, uint64_t *received, const struct cczi_session *s)
+static void count(uint64_t *sent, uint64_t *received, const struct cczi_fl_session *s)
 {
     *sent = *received = 0;
     for (size_t i = 0; i < s->len; i++) {
@@ -288,14 +291,14 @@ static void count(uint64_t *sent, uint64_t *received, const struct cczi_session 
     }
 }
 
-void cczi_round_begin(struct cczi_session *s)
+void cczi_fl_round_begin(struct cczi_fl_session *s)
 {
     count(&s->sent_size, &s->received_size, s);
     s->start_ns = ccz_mono_ns();
 }
 
-void cczi_round_end(struct cczi_session *s, uint64_t round, uint64_t rounds, double loss,
-                    const double *w, size_t w_len)
+void cczi_fl_round_end(struct cczi_fl_session *s, uint64_t round, uint64_t rounds, double loss,
+                       const double *w, size_t w_len)
 {
     if (!s->run->on_round)
         return;
@@ -311,7 +314,7 @@ void cczi_round_end(struct cczi_session *s, uint64_t round, uint64_t rounds, dou
     s->run->on_round(s->run->arg, &p);
 }
 
-struct ccz_paillier_enc_cfg cczi_enc(const struct cczi_session *s)
+struct ccz_paillier_enc_cfg cczi_fl_enc(const struct cczi_fl_session *s)
 {
     return (struct ccz_paillier_enc_cfg){
         .method = s->run->cfg->optimize & CCZ_FEDLR_DJN ? CCZ_PAILLIER_AUTO : CCZ_PAILLIER_FULL,

@@ -26,7 +26,8 @@ static void walk_roc(struct ccz_fedlr_metrics *out, const struct scored *s, size
             pos += s[i].y;
             neg += 1 - s[i].y;
         }
-        pairs += pos * (below + neg / 2); /* a positive beats the negatives below it, half of the ties */
+        pairs +=
+            pos * (below + neg / 2); /* a positive beats the negatives below it, half of the ties */
         below += neg;
         below_pos += pos;
         double gap = fabs(below / negatives - below_pos / positives);

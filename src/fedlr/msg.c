@@ -15,12 +15,12 @@
 static const uint8_t MAGIC[4] = {'C', 'C', 'Z', 'F'};
 enum { VERSION = 1, VALUE_SIZE = 8, VALUES_MAX = 1 << 24 };
 
-static bool parse_hello(struct cczi_hello *h, struct ccz_rd *r)
+static bool parse_hello(struct cczi_fl_hello *h, struct ccz_rd *r)
 {
     uint8_t role = ccz_rd_u8(r);
     uint32_t zero = ccz_rd_u8(r);
     zero |= ccz_rd_le16(r);
-    h->role = (enum cczi_role)role;
+    h->role = (enum cczi_fl_role)role;
     h->cols = ccz_rd_le32(r);
     h->rows = ccz_rd_le64(r);
     h->round = ccz_rd_le64(r);
@@ -33,19 +33,19 @@ static bool parse_hello(struct cczi_hello *h, struct ccz_rd *r)
 }
 
 /* Values of 8 bytes; scores must be finite. */
-static bool parse_values(struct cczi_msg *m, struct ccz_rd *r)
+static bool parse_values(struct cczi_fl_msg *m, struct ccz_rd *r)
 {
     m->body = ccz_rd_take(r, r->left);
     m->len = m->body.size / VALUE_SIZE;
     if (m->body.size % VALUE_SIZE != 0 || m->len > VALUES_MAX)
         return false;
     for (size_t i = 0; m->kind == CCZI_MSG_SCORES && i < m->len; i++)
-        if (!isfinite(cczi_msg_score(m, i)))
+        if (!isfinite(cczi_fl_msg_score(m, i)))
             return false;
     return true;
 }
 
-static bool parse_body(struct cczi_msg *m, struct ccz_rd *r)
+static bool parse_body(struct cczi_fl_msg *m, struct ccz_rd *r)
 {
     switch (m->kind) {
     case CCZI_MSG_HELLO:
@@ -66,18 +66,18 @@ static bool parse_body(struct cczi_msg *m, struct ccz_rd *r)
     }
 }
 
-ccz_rc cczi_msg_parse(struct cczi_msg *out, struct ccz_span in, struct ccz_err *err)
+ccz_rc cczi_fl_msg_parse(struct cczi_fl_msg *out, struct ccz_span in, struct ccz_err *err)
 {
-    struct cczi_msg m = {0};
+    struct cczi_fl_msg m = {0};
     struct ccz_rd r = ccz_rd_from(in);
     bool good = ccz_span_eq(ccz_rd_take(&r, sizeof(MAGIC)), CCZ_SPAN(MAGIC, sizeof(MAGIC)));
     good &= ccz_rd_u8(&r) == VERSION;
-    m.kind = (enum cczi_msg_kind)ccz_rd_u8(&r);
+    m.kind = (enum cczi_fl_msg_kind)ccz_rd_u8(&r);
     good &= ccz_rd_le16(&r) == 0;
     m.round = ccz_rd_le64(&r);
     good &= m.kind >= CCZI_MSG_HELLO && m.kind < CCZI_MSG_KIND_LEN;
     if (!good || !parse_body(&m, &r) || !ccz_rd_done(&r)) {
-        *out = (struct cczi_msg){0};
+        *out = (struct cczi_fl_msg){0};
         return ccz_fail(err, CCZ_E_PEER, "fedlr:message", (int64_t)in.size,
                         "malformed message of %zu bytes", in.size);
     }
@@ -85,18 +85,18 @@ ccz_rc cczi_msg_parse(struct cczi_msg *out, struct ccz_span in, struct ccz_err *
     return CCZ_OK;
 }
 
-uint64_t cczi_msg_window(const struct cczi_msg *m, size_t i)
+uint64_t cczi_fl_msg_window(const struct cczi_fl_msg *m, size_t i)
 {
     struct ccz_rd r = ccz_rd_from(ccz_span_sub(m->body, i * VALUE_SIZE, VALUE_SIZE));
     return ccz_rd_le64(&r);
 }
 
-double cczi_msg_score(const struct cczi_msg *m, size_t i)
+double cczi_fl_msg_score(const struct cczi_fl_msg *m, size_t i)
 {
-    return ccz_pb_as_double(cczi_msg_window(m, i));
+    return ccz_pb_as_double(cczi_fl_msg_window(m, i));
 }
 
-void cczi_msg_begin(struct ccz_buf *out, enum cczi_msg_kind kind, uint64_t round)
+void cczi_fl_msg_begin(struct ccz_buf *out, enum cczi_fl_msg_kind kind, uint64_t round)
 {
     ccz_buf_clear(out);
     ccz_buf_put(out, MAGIC, sizeof(MAGIC));
@@ -106,7 +106,7 @@ void cczi_msg_begin(struct ccz_buf *out, enum cczi_msg_kind kind, uint64_t round
     ccz_buf_le64(out, round);
 }
 
-void cczi_msg_put_hello(struct ccz_buf *out, const struct cczi_hello *h)
+void cczi_fl_msg_put_hello(struct ccz_buf *out, const struct cczi_fl_hello *h)
 {
     ccz_buf_u8(out, (uint8_t)h->role);
     ccz_buf_u8(out, 0);
@@ -119,7 +119,7 @@ void cczi_msg_put_hello(struct ccz_buf *out, const struct cczi_hello *h)
     ccz_buf_put(out, h->ids, sizeof(h->ids));
 }
 
-void cczi_msg_put_double(struct ccz_buf *out, double v)
+void cczi_fl_msg_put_double(struct ccz_buf *out, double v)
 {
     uint64_t bits;
     memcpy(&bits, &v, sizeof(bits));

@@ -10,22 +10,22 @@ enum { NEWTON_MAX = 100, REFERENCE_STEPS = 20, DEFAULT_STEPS = 20 };
 #define DEFAULT_ETA 0.5
 #define NEWTON_TOL  1e-10
 
-ccz_rc cczi_no_memory(struct ccz_err *err)
+ccz_rc cczi_fl_no_memory(struct ccz_err *err)
 {
     return ccz_fail(err, CCZ_E_NOMEM, "fedlr:memory", 0, "out of memory");
 }
 
-void *cczi_zeros(size_t len, size_t size)
+void *cczi_fl_zeros(size_t len, size_t size)
 {
     return calloc(len ? len : 1, size);
 }
 
-double cczi_sigmoid(double z)
+double cczi_fl_sigmoid(double z)
 {
     return z >= 0 ? 1 / (1 + exp(-z)) : exp(z) / (1 + exp(z));
 }
 
-double cczi_score(const double *w, const double *x, size_t cols)
+double cczi_fl_score(const double *w, const double *x, size_t cols)
 {
     double z = w[0];
     for (size_t j = 0; j < cols; j++)
@@ -33,15 +33,15 @@ double cczi_score(const double *w, const double *x, size_t cols)
     return z;
 }
 
-ccz_rc cczi_model_new(struct ccz_fedlr_model **out, size_t len, struct ccz_err *err)
+ccz_rc cczi_fl_model_new(struct ccz_fedlr_model **out, size_t len, struct ccz_err *err)
 {
     *out = NULL;
     struct ccz_fedlr_model *m = calloc(1, sizeof(*m));
     if (m)
-        m->w = cczi_zeros(len, sizeof(*m->w));
+        m->w = cczi_fl_zeros(len, sizeof(*m->w));
     if (!m || !m->w) {
         free(m);
-        return cczi_no_memory(err);
+        return cczi_fl_no_memory(err);
     }
     m->len = len;
     *out = m;
@@ -64,34 +64,34 @@ ccz_rc ccz_fedlr_predict(double *p, const struct ccz_fedlr_model *m,
         return ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:columns", (int64_t)t->cols,
                               (int64_t)m->len - 1);
     for (size_t i = 0; i < t->rows; i++)
-        p[i] = cczi_sigmoid(cczi_score(m->w, &t->x[i * t->cols], t->cols));
+        p[i] = cczi_fl_sigmoid(cczi_fl_score(m->w, &t->x[i * t->cols], t->cols));
     return CCZ_OK;
 }
 
 /* ---------------------------------------------------------------------------- descent */
 
-double cczi_eta(const struct ccz_fedlr_cfg *cfg, uint64_t e)
+double cczi_fl_eta(const struct ccz_fedlr_cfg *cfg, uint64_t e)
 {
     return (cfg->eta > 0 ? cfg->eta : DEFAULT_ETA) / sqrt(1 + cfg->decay * (double)e);
 }
 
-uint32_t cczi_local_steps_of(const struct ccz_fedlr_cfg *cfg)
+uint32_t cczi_fl_local_steps_of(const struct ccz_fedlr_cfg *cfg)
 {
     return cfg->local_steps ? cfg->local_steps : DEFAULT_STEPS;
 }
 
-double cczi_shrink(double w, double by)
+double cczi_fl_shrink(double w, double by)
 {
     return w > by ? w - by : w < -by ? w + by : 0;
 }
 
-void cczi_order(size_t *index, size_t rows, const struct ccz_fedlr_cfg *cfg, uint64_t e)
+void cczi_fl_order(size_t *index, size_t rows, const struct ccz_fedlr_cfg *cfg, uint64_t e)
 {
     for (size_t i = 0; i < rows; i++)
         index[i] = i;
     if (cfg->batch_rows > 0 && cfg->batch_rows < rows) {
-        struct cczi_seeded r = cczi_seeded_from(cfg->seed, 2 + e);
-        cczi_seeded_shuffle(index, rows, &r);
+        struct cczi_fl_seeded r = cczi_fl_seeded_from(cfg->seed, 2 + e);
+        cczi_fl_seeded_shuffle(index, rows, &r);
     }
 }
 
@@ -102,7 +102,7 @@ static void gradient(double *g, const double *w, const struct ccz_fedlr_table *t
     memset(g, 0, (t->cols + 1) * sizeof(*g));
     for (size_t i = 0; i < len; i++) {
         const double *x = &t->x[index[i] * t->cols];
-        double d = (cczi_sigmoid(cczi_score(w, x, t->cols)) - t->y[index[i]]) / (double)len;
+        double d = (cczi_fl_sigmoid(cczi_fl_score(w, x, t->cols)) - t->y[index[i]]) / (double)len;
         g[0] += d;
         for (size_t j = 0; j < t->cols; j++)
             g[j + 1] += d * x[j];
@@ -111,33 +111,34 @@ static void gradient(double *g, const double *w, const struct ccz_fedlr_table *t
         g[j] += l2 * w[j];
 }
 
-ccz_rc cczi_descend(double *w, const struct ccz_fedlr_table *t, const struct ccz_fedlr_cfg *cfg,
-                    uint64_t round, struct ccz_err *err)
+ccz_rc cczi_fl_descend(double *w, const struct ccz_fedlr_table *t, const struct ccz_fedlr_cfg *cfg,
+                       uint64_t round, struct ccz_err *err)
 {
-    double eta = cczi_eta(cfg, round), *g = cczi_zeros(t->cols + 1, sizeof(*g));
-    size_t *index = cczi_zeros(t->rows, sizeof(*index));
+    double eta = cczi_fl_eta(cfg, round), *g = cczi_fl_zeros(t->cols + 1, sizeof(*g));
+    size_t *index = cczi_fl_zeros(t->rows, sizeof(*index));
     size_t batch = cfg->batch_rows > 0 && cfg->batch_rows < t->rows ? cfg->batch_rows : t->rows;
-    ccz_rc rc = g && index ? CCZ_OK : cczi_no_memory(err);
+    ccz_rc rc = g && index ? CCZ_OK : cczi_fl_no_memory(err);
     if (rc == CCZ_OK)
-        cczi_order(index, t->rows, cfg, round);
-    for (size_t step = 0, at = 0; rc == CCZ_OK && step < cczi_local_steps_of(cfg); step++) {
+        cczi_fl_order(index, t->rows, cfg, round);
+    for (size_t step = 0, at = 0; rc == CCZ_OK && step < cczi_fl_local_steps_of(cfg); step++) {
         size_t len = t->rows - at < batch ? t->rows - at : batch;
         gradient(g, w, t, index + at, len, cfg->l2);
         at = at + len == t->rows ? 0 : at + len;
         w[0] -= eta * g[0];
         for (size_t j = 1; j <= t->cols; j++)
-            w[j] = cczi_shrink(w[j] - eta * g[j], eta * cfg->l1);
+            w[j] = cczi_fl_shrink(w[j] - eta * g[j], eta * cfg->l1);
     }
     free(g);
     free(index);
     return rc;
 }
 
-double cczi_loss(const double *w, const struct ccz_fedlr_table *t, const struct ccz_fedlr_cfg *cfg)
+double cczi_fl_loss(const double *w, const struct ccz_fedlr_table *t,
+                    const struct ccz_fedlr_cfg *cfg)
 {
     double loss = 0;
     for (size_t i = 0; i < t->rows; i++) {
-        double z = cczi_score(w, &t->x[i * t->cols], t->cols);
+        double z = cczi_fl_score(w, &t->x[i * t->cols], t->cols);
         loss += fmax(z, 0) - z * t->y[i] + log1p(exp(-fabs(z)));
     }
     loss /= (double)t->rows;
@@ -190,30 +191,30 @@ static void compose(double *m, double *c, const double *a, const double *b, uint
     }
 }
 
-static ccz_rc reference(double *w, const struct ccz_fedlr_table *t,
-                        const struct ccz_fedlr_cfg *cfg, struct ccz_err *err)
+static ccz_rc reference(double *w, const struct ccz_fedlr_table *t, const struct ccz_fedlr_cfg *cfg,
+                        struct ccz_err *err)
 {
     struct ccz_fedlr_cfg own = *cfg;
     own.local_steps = REFERENCE_STEPS;
     own.batch_rows = 0;
     own.decay = 0;
-    return cczi_descend(w, t, &own, 0, err);
+    return cczi_fl_descend(w, t, &own, 0, err);
 }
 
-ccz_rc cczi_affine(double *m, double *c, const struct ccz_fedlr_table *t,
-                   const struct ccz_fedlr_cfg *cfg, uint64_t round, struct ccz_err *err)
+ccz_rc cczi_fl_affine(double *m, double *c, const struct ccz_fedlr_table *t,
+                      const struct ccz_fedlr_cfg *cfg, uint64_t round, struct ccz_err *err)
 {
     size_t d = t->cols + 1;
-    double eta = cczi_eta(cfg, round);
-    double *h = cczi_zeros(d * d, sizeof(*h)), *b = cczi_zeros(d, sizeof(*b));
-    double *w = cczi_zeros(d, sizeof(*w)), *tmp = cczi_zeros(d * d, sizeof(*tmp));
-    ccz_rc rc = h && b && w && tmp ? CCZ_OK : cczi_no_memory(err);
+    double eta = cczi_fl_eta(cfg, round);
+    double *h = cczi_fl_zeros(d * d, sizeof(*h)), *b = cczi_fl_zeros(d, sizeof(*b));
+    double *w = cczi_fl_zeros(d, sizeof(*w)), *tmp = cczi_fl_zeros(d * d, sizeof(*tmp));
+    ccz_rc rc = h && b && w && tmp ? CCZ_OK : cczi_fl_no_memory(err);
     if (rc == CCZ_OK && cfg->sigmoid == CCZ_FEDLR_TANGENT)
         rc = reference(w, t, cfg, err);
     if (rc == CCZ_OK) {
         for (size_t i = 0; i < t->rows; i++) {
             const double *x = &t->x[i * t->cols];
-            double z = cczi_score(w, x, t->cols), p = cczi_sigmoid(z); /* w = 0: slope 0.25 */
+            double z = cczi_fl_score(w, x, t->cols), p = cczi_fl_sigmoid(z); /* w = 0: slope 0.25 */
             struct line l = {p * (1 - p), p - p * (1 - p) * z};
             add_row(h, b, x, d, l, t->y[i]);
         }
@@ -226,7 +227,7 @@ ccz_rc cczi_affine(double *m, double *c, const struct ccz_fedlr_table *t,
             }
             h[i * d + i] += 1;
         }
-        compose(m, c, h, b, cczi_local_steps_of(cfg), d, tmp);
+        compose(m, c, h, b, cczi_fl_local_steps_of(cfg), d, tmp);
     }
     free(h);
     free(b);
@@ -274,7 +275,7 @@ static double newton_step(double *w, double *h, double *g, double *trial,
     memset(g, 0, d * sizeof(*g));
     for (size_t i = 0; i < t->rows; i++) {
         const double *x = &t->x[i * t->cols];
-        double p = cczi_sigmoid(cczi_score(w, x, t->cols));
+        double p = cczi_fl_sigmoid(cczi_fl_score(w, x, t->cols));
         add_row(h, g, x, d, (struct line){p * (1 - p), p}, t->y[i]);
     }
     for (size_t i = 0; i < d; i++) {
@@ -286,11 +287,11 @@ static double newton_step(double *w, double *h, double *g, double *trial,
     }
     if (!solve(h, g, d))
         return -1;
-    double before = cczi_loss(w, t, cfg), size = 0;
+    double before = cczi_fl_loss(w, t, cfg), size = 0;
     for (double f = 1; f > 1e-6; f /= 2) {
         for (size_t i = 0; i < d; i++)
             trial[i] = w[i] + f * g[i];
-        if (cczi_loss(trial, t, cfg) <= before + 1e-15)
+        if (cczi_fl_loss(trial, t, cfg) <= before + 1e-15)
             break;
     }
     for (size_t i = 0; i < d; i++)
@@ -308,10 +309,10 @@ ccz_rc ccz_fedlr_train_central(struct ccz_fedlr_model **out, const struct ccz_fe
     size_t d = t->cols + 1;
     if (!t->y)
         return ccz_fail(err, CCZ_E_ARG, "fedlr:no-labels", 0, "the table has no labels");
-    ccz_rc rc = cczi_model_new(&m, d, err);
-    double *h = cczi_zeros(d * d, sizeof(*h)), *g = cczi_zeros(2 * d, sizeof(*g));
+    ccz_rc rc = cczi_fl_model_new(&m, d, err);
+    double *h = cczi_fl_zeros(d * d, sizeof(*h)), *g = cczi_fl_zeros(2 * d, sizeof(*g));
     if (rc == CCZ_OK && (!h || !g))
-        rc = cczi_no_memory(err);
+        rc = cczi_fl_no_memory(err);
     double size = 1;
     for (int i = 0; rc == CCZ_OK && size > NEWTON_TOL; i++) {
         size = i < NEWTON_MAX ? newton_step(m->w, h, g, g + d, t, &cfg) : -1;

@@ -12,57 +12,57 @@ static uint64_t mix(uint64_t z)
     return z ^ (z >> 31);
 }
 
-struct cczi_seeded cczi_seeded_from(uint64_t seed, uint64_t stream)
+struct cczi_fl_seeded cczi_fl_seeded_from(uint64_t seed, uint64_t stream)
 {
-    return (struct cczi_seeded){mix(seed) ^ mix(mix(stream + 1))};
+    return (struct cczi_fl_seeded){mix(seed) ^ mix(mix(stream + 1))};
 }
 
-uint64_t cczi_seeded_u64(struct cczi_seeded *r)
+uint64_t cczi_fl_seeded_u64(struct cczi_fl_seeded *r)
 {
     r->state += UINT64_C(0x9e3779b97f4a7c15);
     return mix(r->state);
 }
 
-uint64_t cczi_seeded_below(struct cczi_seeded *r, uint64_t n)
+uint64_t cczi_fl_seeded_below(struct cczi_fl_seeded *r, uint64_t n)
 {
     uint64_t limit = UINT64_MAX - UINT64_MAX % n, v;
     do
-        v = cczi_seeded_u64(r);
+        v = cczi_fl_seeded_u64(r);
     while (v >= limit);
     return v % n;
 }
 
-double cczi_seeded_unit(struct cczi_seeded *r)
+double cczi_fl_seeded_unit(struct cczi_fl_seeded *r)
 {
-    return ((double)(cczi_seeded_u64(r) >> 11) + 0.5) * 0x1p-53;
+    return ((double)(cczi_fl_seeded_u64(r) >> 11) + 0.5) * 0x1p-53;
 }
 
-double cczi_seeded_normal(struct cczi_seeded *r)
+double cczi_fl_seeded_normal(struct cczi_fl_seeded *r)
 {
-    double u = cczi_seeded_unit(r), v = cczi_seeded_unit(r);
+    double u = cczi_fl_seeded_unit(r), v = cczi_fl_seeded_unit(r);
     return sqrt(-2 * log(u)) * cos(2 * 3.14159265358979323846 * v);
 }
 
 /* Marsaglia and Tsang, ACM TOMS 26 (2000); a shape below 1 by one of shape + 1. */
-double cczi_seeded_gamma(struct cczi_seeded *r, double shape)
+double cczi_fl_seeded_gamma(struct cczi_fl_seeded *r, double shape)
 {
     if (shape < 1)
-        return cczi_seeded_gamma(r, shape + 1) * pow(cczi_seeded_unit(r), 1 / shape);
+        return cczi_fl_seeded_gamma(r, shape + 1) * pow(cczi_fl_seeded_unit(r), 1 / shape);
     double d = shape - 1.0 / 3, c = 1 / sqrt(9 * d);
     for (;;) {
-        double x = cczi_seeded_normal(r), v = 1 + c * x;
+        double x = cczi_fl_seeded_normal(r), v = 1 + c * x;
         if (v <= 0)
             continue;
         v = v * v * v;
-        if (log(cczi_seeded_unit(r)) < x * x / 2 + d - d * v + d * log(v))
+        if (log(cczi_fl_seeded_unit(r)) < x * x / 2 + d - d * v + d * log(v))
             return d * v;
     }
 }
 
-void cczi_seeded_shuffle(size_t *index, size_t len, struct cczi_seeded *r)
+void cczi_fl_seeded_shuffle(size_t *index, size_t len, struct cczi_fl_seeded *r)
 {
     for (size_t i = len; i > 1; i--) {
-        size_t j = (size_t)cczi_seeded_below(r, i), t = index[i - 1];
+        size_t j = (size_t)cczi_fl_seeded_below(r, i), t = index[i - 1];
         index[i - 1] = index[j];
         index[j] = t;
     }
@@ -70,8 +70,8 @@ void cczi_seeded_shuffle(size_t *index, size_t len, struct cczi_seeded *r)
 
 void ccz_fedlr_shuffle(size_t *index, size_t len, uint64_t seed)
 {
-    struct cczi_seeded r = cczi_seeded_from(seed, 0);
+    struct cczi_fl_seeded r = cczi_fl_seeded_from(seed, 0);
     for (size_t i = 0; i < len; i++)
         index[i] = i;
-    cczi_seeded_shuffle(index, len, &r);
+    cczi_fl_seeded_shuffle(index, len, &r);
 }

@@ -176,16 +176,15 @@ void ccz_fedlr_scale_apply(struct ccz_fedlr_table *t, const double *mean, const 
 
 /* Deals order[from .. to-1], which share a label, by the shares of a Dirichlet distribution. */
 static void deal_dirichlet(uint32_t *part, const size_t *order, size_t from, size_t to,
-                           double *share, uint32_t parts, double alpha, struct cczi_seeded *r)
+                           double *share, uint32_t parts, double alpha, struct cczi_fl_seeded *r)
 {
     double sum = 0, up_to = 0;
     for (uint32_t p = 0; p < parts; p++)
-        sum += share[p] = cczi_seeded_gamma(r, alpha);
+        sum += share[p] = cczi_fl_seeded_gamma(r, alpha);
     size_t next = from;
     for (uint32_t p = 0; p < parts; p++) {
         up_to += share[p] / sum;
-        size_t stop =
-            p + 1 == parts ? to : from + (size_t)lrint(up_to * (double)(to - from));
+        size_t stop = p + 1 == parts ? to : from + (size_t)lrint(up_to * (double)(to - from));
         for (stop = stop > to ? to : stop; next < stop; next++)
             part[order[next]] = p;
     }
@@ -227,7 +226,7 @@ ccz_rc ccz_fedlr_partition(uint32_t *part, const double *y, size_t rows, uint32_
                     ? CCZ_OK
                     : ccz_fail(err, CCZ_E_NOMEM, "fedlr:memory", 0, "out of memory");
     if (rc == CCZ_OK) {
-        struct cczi_seeded r = cczi_seeded_from(seed, 1);
+        struct cczi_fl_seeded r = cczi_fl_seeded_from(seed, 1);
         size_t mid = 0, n = 0;
         for (size_t i = 0; i < rows; i++) /* all of label 0, then all of label 1 */
             if (skew == CCZ_FEDLR_IID || y[i] == 0)
@@ -236,8 +235,8 @@ ccz_rc ccz_fedlr_partition(uint32_t *part, const double *y, size_t rows, uint32_
         for (size_t i = 0; i < rows && skew != CCZ_FEDLR_IID; i++)
             if (y[i] != 0)
                 order[n++] = i;
-        cczi_seeded_shuffle(order, mid, &r);
-        cczi_seeded_shuffle(order + mid, rows - mid, &r);
+        cczi_fl_seeded_shuffle(order, mid, &r);
+        cczi_fl_seeded_shuffle(order + mid, rows - mid, &r);
         for (size_t i = 0; i < rows; i++)
             part[order[i]] = (uint32_t)(i * parts / rows);
         if (skew == CCZ_FEDLR_DIRICHLET) {

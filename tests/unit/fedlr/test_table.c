@@ -228,12 +228,12 @@ static void seeded(void)
     }
     CHECK(sum == 499500 && fixed < 10);
     /* moments of the gamma distribution: mean and variance are the shape */
-    struct cczi_seeded r = cczi_seeded_from(3, 1);
+    struct cczi_fl_seeded r = cczi_fl_seeded_from(3, 1);
     for (double shape = 0.3; shape < 4; shape *= 3) {
         double mean = 0, square = 0;
         enum { DRAWS = 40000 };
         for (int i = 0; i < DRAWS; i++) {
-            double v = cczi_seeded_gamma(&r, shape);
+            double v = cczi_fl_seeded_gamma(&r, shape);
             mean += v / DRAWS;
             square += v * v / DRAWS;
         }
@@ -276,10 +276,10 @@ static void metrics_by_definition(void)
 {
     enum { N = 300 };
     static double p[N], y[N];
-    struct cczi_seeded r = cczi_seeded_from(9, 9);
+    struct cczi_fl_seeded r = cczi_fl_seeded_from(9, 9);
     for (size_t i = 0; i < N; i++) {
-        y[i] = cczi_seeded_below(&r, 3) == 0;
-        p[i] = (double)cczi_seeded_below(&r, 20) / 20 * 0.8 + 0.1 * y[i]; /* many ties */
+        y[i] = cczi_fl_seeded_below(&r, 3) == 0;
+        p[i] = (double)cczi_fl_seeded_below(&r, 20) / 20 * 0.8 + 0.1 * y[i]; /* many ties */
     }
     double pairs = 0, won = 0, ks = 0, pos = 0;
     for (size_t i = 0; i < N; i++) {
@@ -311,15 +311,15 @@ static void metrics_by_definition(void)
 static struct ccz_fedlr_table *noisy_plane(size_t rows, size_t cols, uint64_t seed)
 {
     struct ccz_fedlr_table *t;
-    struct cczi_seeded r = cczi_seeded_from(seed, 0);
+    struct cczi_fl_seeded r = cczi_fl_seeded_from(seed, 0);
     CHECK(ccz_fedlr_table_new(&t, rows, cols, true, false, NULL) == CCZ_OK);
     for (size_t i = 0; i < rows; i++) {
         double z = 0.3;
         for (size_t j = 0; j < cols; j++) {
-            t->x[i * cols + j] = cczi_seeded_normal(&r);
+            t->x[i * cols + j] = cczi_fl_seeded_normal(&r);
             z += (j % 2 ? -1 : 1) * t->x[i * cols + j] / (double)(j + 1);
         }
-        t->y[i] = cczi_seeded_unit(&r) < cczi_sigmoid(z);
+        t->y[i] = cczi_fl_seeded_unit(&r) < cczi_fl_sigmoid(z);
     }
     return t;
 }
@@ -334,14 +334,14 @@ static void plain_newton(void)
     for (size_t j = 0; j < m->len; j++) { /* at the minimum the gradient is 0 */
         double g = j ? l2 * m->w[j] : 0;
         for (size_t i = 0; i < t->rows; i++)
-            g += (cczi_sigmoid(cczi_score(m->w, &t->x[i * 3], 3)) - t->y[i]) *
+            g += (cczi_fl_sigmoid(cczi_fl_score(m->w, &t->x[i * 3], 3)) - t->y[i]) *
                  (j ? t->x[i * 3 + j - 1] : 1) / (double)t->rows;
         CHECK(near(g, 0, 1e-10));
     }
     /* gradient descent goes to the same place */
     double w[4] = {0};
     const struct ccz_fedlr_cfg cfg = {.eta = 1, .l2 = l2, .local_steps = 2000};
-    CHECK(cczi_descend(w, t, &cfg, 0, &err) == CCZ_OK);
+    CHECK(cczi_fl_descend(w, t, &cfg, 0, &err) == CCZ_OK);
     for (size_t j = 0; j < 4; j++)
         CHECK(near(w[j], m->w[j], 1e-6));
     for (size_t i = 0; i < t->rows; i++) /* separable: without a penalty there is no minimum */
@@ -353,15 +353,15 @@ static void plain_newton(void)
 
 static void plain_l1(void)
 {
-    CHECK(cczi_shrink(0.5, 0.2) == 0.3 && cczi_shrink(-0.5, 0.2) == -0.3);
-    CHECK(cczi_shrink(0.1, 0.2) == 0 && cczi_shrink(-0.2, 0.2) == 0);
+    CHECK(cczi_fl_shrink(0.5, 0.2) == 0.3 && cczi_fl_shrink(-0.5, 0.2) == -0.3);
+    CHECK(cczi_fl_shrink(0.1, 0.2) == 0 && cczi_fl_shrink(-0.2, 0.2) == 0);
     CCZ_AUTO(ccz_fedlr_table) t = noisy_plane(400, 8, 6);
     double dense[9] = {0}, sparse[9] = {0};
     struct ccz_fedlr_cfg cfg = {.eta = 0.5, .local_steps = 500};
     struct ccz_err err = {0};
-    CHECK(cczi_descend(dense, t, &cfg, 0, &err) == CCZ_OK);
+    CHECK(cczi_fl_descend(dense, t, &cfg, 0, &err) == CCZ_OK);
     cfg.l1 = 0.05;
-    CHECK(cczi_descend(sparse, t, &cfg, 0, &err) == CCZ_OK);
+    CHECK(cczi_fl_descend(sparse, t, &cfg, 0, &err) == CCZ_OK);
     size_t zeros = 0;
     for (size_t j = 1; j < 9; j++) {
         CHECK(dense[j] != 0);
@@ -379,14 +379,14 @@ static void plain_affine(void)
     struct ccz_err err = {0};
     const struct ccz_fedlr_cfg cfg = {
         .sigmoid = CCZ_FEDLR_LINEAR, .eta = 0.3, .l2 = 0.02, .local_steps = 7, .decay = 1};
-    CHECK(cczi_affine(m, c, t, &cfg, 3, &err) == CCZ_OK); /* round 3: eta = 0.15 */
+    CHECK(cczi_fl_affine(m, c, t, &cfg, 3, &err) == CCZ_OK); /* round 3: eta = 0.15 */
     memcpy(step, w, sizeof(w));
     for (int s = 0; s < 7; s++) {
         double g[D];
         for (size_t j = 0; j < D; j++) {
             g[j] = j ? 0.02 * step[j] : 0;
             for (size_t i = 0; i < t->rows; i++)
-                g[j] += (0.5 + 0.25 * cczi_score(step, &t->x[i * (D - 1)], D - 1) - t->y[i]) *
+                g[j] += (0.5 + 0.25 * cczi_fl_score(step, &t->x[i * (D - 1)], D - 1) - t->y[i]) *
                         (j ? t->x[i * (D - 1) + j - 1] : 1) / (double)t->rows;
         }
         for (size_t j = 0; j < D; j++)
@@ -408,11 +408,12 @@ static void plain_tangent(void)
     double m[D * D], c[D], w[D] = {0};
     struct ccz_err err = {0};
     struct ccz_fedlr_cfg cfg = {.eta = 1, .l2 = 0.1, .local_steps = 20};
-    CHECK(cczi_descend(w, t, &cfg, 0, &err) == CCZ_OK); /* the reference: 20 steps; nearly the minimum */
-    CHECK(cczi_affine(m, c, t, &cfg, 0, &err) == CCZ_OK);
+    CHECK(cczi_fl_descend(w, t, &cfg, 0, &err) ==
+          CCZ_OK); /* the reference: 20 steps; nearly the minimum */
+    CHECK(cczi_fl_affine(m, c, t, &cfg, 0, &err) == CCZ_OK);
     double after[D];
     memcpy(after, w, sizeof(w));
-    CHECK(cczi_descend(after, t, &cfg, 0, &err) == CCZ_OK);
+    CHECK(cczi_fl_descend(after, t, &cfg, 0, &err) == CCZ_OK);
     for (size_t i = 0; i < D; i++) {
         double v = c[i];
         for (size_t j = 0; j < D; j++)
