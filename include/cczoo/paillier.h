@@ -267,9 +267,9 @@ struct ccz_paillier_dec_cfg {
 };
 /**
  * By CRT, mod p^2 and q^2. Inputs are blinded with a random n-th residue, which needs no unblinding.
- * Faults: x^(p-1) = 1 mod p is checked for every item, and the sum of all results against the
- * decryption of the product; nothing is returned if one of them fails, as one wrong half would
- * give away a factor of n.
+ * Faults: a wrong half would give away a factor of n. So the numbers of the key are hashed, x^(p-1) =
+ * 1 mod p is checked for every item, and the sum of all results against the decryption of the
+ * product; nothing is returned if one of these fails.
  * @param cfg  NULL: one thread
  * @retval CCZ_E_MISMATCH  paillier:key
  * @retval CCZ_E_LIMIT     paillier:overflow: a result is beyond n/3 (for who declared bounds

@@ -4,7 +4,6 @@
 
 #include "base/ct.h"
 
-#include <gmp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,9 +53,8 @@ static size_t bit_length(struct ccz_span number)
 static size_t lay_out(struct ccz_mont *m, uint64_t *base)
 {
     size_t used = 0, lanes_max = m->tier->wide->lanes + m->tier->narrow->lanes;
-    uint64_t **const parts[] = {&m->mod,   &m->mod_1,  &m->one,       &m->r2,
-                                &m->chunk, &m->root64, &m->full64_mod};
-    const size_t sizes[] = {m->limbs, m->limbs, m->len, m->len, m->len, m->limbs64, m->full64};
+    uint64_t **const parts[] = {&m->mod, &m->mod_1, &m->one, &m->r2, &m->chunk, &m->root64};
+    const size_t sizes[] = {m->limbs, m->limbs, m->len, m->len, m->len, m->limbs64};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         if (base)
             *parts[i] = base + used;
@@ -75,37 +73,10 @@ static size_t lay_out(struct ccz_mont *m, uint64_t *base)
     return base ? used : used + (2 * m->limbs + 1) * lanes_max + 16;
 }
 
-/* 2^bits mod the modulus, as a value that is fully reduced */
-static ccz_rc power_of_two(const struct ccz_mont *m, uint64_t *value, size_t bits)
-{
-    CCZI_AUTO_SCRATCH scratch = {0};
-    mp_size_t n = (mp_size_t)(bits / 64 + 1), d = (mp_size_t)m->full64;
-    n = n < d ? d : n;
-    size_t itch = (size_t)mpn_sec_div_r_itch(n, d);
-    uint64_t *number = cczi_mont_scratch_new(&scratch, (size_t)n + itch);
-    if (!number)
-        return CCZ_E_NOMEM;
-    memset(number, 0, (size_t)n * 8);
-    number[bits / 64] = 1ull << bits % 64;
-    mpn_sec_div_r((mp_limb_t *)number, n, (const mp_limb_t *)m->full64_mod, d,
-                  (mp_limb_t *)number + n);
-    cczi_mont_halves(m, value, number);
-    return CCZ_OK;
-}
-
 static void read_modulus(struct ccz_mont *m, struct ccz_span root)
 {
     for (size_t i = 0; i < m->limbs64; i++)
         m->root64[i] = cczi_mont_bits(root.ptr, root.size, 64 * i, 64);
-    if (m->pair) {
-        mp_limb_t square[CCZI_MONT_LIMBS64_MAX + 1], scratch[2 * CCZI_MONT_LIMBS64_MAX];
-        mpn_sec_sqr(square, (const mp_limb_t *)m->root64, (mp_size_t)m->limbs64, scratch);
-        memcpy(m->full64_mod, square, m->full64 * 8);
-        ccz_wipe(square, sizeof(square));
-        ccz_wipe(scratch, sizeof(scratch));
-    } else {
-        memcpy(m->full64_mod, m->root64, m->full64 * 8);
-    }
     cczi_mont_split(m->mod, m->limbs, m->tier->limb_bits, m->root64, m->limbs64);
     memcpy(m->mod_1, m->mod, m->limbs * 8);
     m->mod_1[0]--; /* odd */
@@ -138,7 +109,6 @@ static size_t measure(struct ccz_mont *m, size_t bits, bool pair, const struct c
     m->limbs = (m->limbs + step - 1) / step * step;
     m->len = pair ? 2 * m->limbs : m->limbs;
     m->limbs64 = (bits + 63) / 64;
-    m->full64 = pair ? (2 * bits + 63) / 64 : m->limbs64;
     m->root_size = (bits + 7) / 8;
     m->size = pair ? (2 * bits + 7) / 8 : m->root_size;
     m->chunk_bits = tier->limb_bits * m->limbs - (tier->slack_bits ? 2 : 0);
@@ -171,12 +141,7 @@ ccz_rc cczi_mont_new(struct ccz_mont **out, struct ccz_span root, bool pair,
     (void)lay_out(m, (uint64_t *)start);
     read_modulus(m, root);
     repeat_moduli(m);
-    size_t r_bits = tier->limb_bits * m->limbs;
-    if (power_of_two(m, m->one, r_bits) != CCZ_OK || power_of_two(m, m->r2, 2 * r_bits) != CCZ_OK ||
-        power_of_two(m, m->chunk, r_bits + m->chunk_bits) != CCZ_OK) {
-        ccz_secret_free(memory);
-        return ccz_fail(err, CCZ_E_NOMEM, "mont:memory", 0, "out of memory");
-    }
+    cczi_mont_constants(m);
     *out = m;
     return CCZ_OK;
 }
@@ -211,14 +176,14 @@ const char *ccz_mont_tier(const struct ccz_mont *m)
 
 const struct cczi_mont_tier *cczi_mont_tier_usable(enum cczi_cpu_tier cpu)
 {
-#if defined(CCZI_MONT_IFMA)
+#if defined(__x86_64__)
     if (cpu == CCZI_CPU_IFMA)
         return cczi_cpu()->best >= CCZI_CPU_IFMA ? &cczi_mont_ifma : NULL;
 #endif
     return cpu == CCZI_CPU_PORTABLE ? &cczi_mont_portable : NULL;
 }
 
-#if defined(CCZI_MONT_IFMA)
+#if defined(__x86_64__)
 enum { TEST_SIZE = 64, TEST_COUNT = 5 };
 
 /* Bytes of x^6 for TEST_COUNT values x, modulo a number of 512 bits or its square. */
@@ -260,7 +225,7 @@ static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
 
 static void choose(void)
 {
-#if defined(CCZI_MONT_IFMA)
+#if defined(__x86_64__)
     if (cczi_cpu()->chosen >= CCZI_CPU_IFMA && self_test(&cczi_mont_ifma))
         chosen = &cczi_mont_ifma;
 #endif

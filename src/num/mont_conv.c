@@ -64,22 +64,100 @@ static void read_chunk(const struct ccz_mont *m, uint64_t *limbs, const uint8_t 
     }
 }
 
-void cczi_mont_halves(const struct ccz_mont *m, uint64_t *value, uint64_t *number)
+/* -------------------------------------------------------------------------- full reduction */
+
+struct halves {
+    uint64_t low[CCZI_MONT_LIMBS64_MAX], high[CCZI_MONT_LIMBS64_MAX];
+};
+
+/* r (n words and top) -= p if it is not below. @return whether it was */
+static mp_limb_t reduce_once(mp_limb_t *r, mp_limb_t *top, const mp_limb_t *p, mp_size_t n)
 {
-    mp_size_t full = (mp_size_t)m->full64, n = (mp_size_t)m->limbs64;
-    if (!m->pair) {
-        cczi_mont_split(value, m->limbs, m->tier->limb_bits, number, m->full64);
+    mp_limb_t above = *top - mpn_sub_n(r, r, p, n), less = above >> 63;
+    (void)mpn_cnd_add_n(less, r, r, p, n);
+    *top = above + less;
+    return 1 - less;
+}
+
+/* Halves of a value that is no longer in Montgomery form, fully reduced. */
+static void reduce_value(const struct ccz_mont *m, uint64_t *low, uint64_t *high,
+                         const uint64_t *value)
+{
+    mp_size_t n = (mp_size_t)m->limbs64;
+    const mp_limb_t *p = (const mp_limb_t *)m->root64;
+    mp_limb_t digit[CCZI_MONT_LIMBS64_MAX] = {0};
+    uint64_t words[CCZI_MONT_LIMBS64_MAX + 1];
+    mp_limb_t top;
+    cczi_mont_join(words, m->limbs64 + 1, value, m->limbs, m->tier->limb_bits);
+    top = words[n];
+    digit[0] = reduce_once((mp_limb_t *)words, &top, p, n);
+    memcpy(low, words, m->limbs64 * 8);
+    if (!m->pair)
         return;
+    cczi_mont_join(words, m->limbs64 + 1, value + m->limbs, m->limbs, m->tier->limb_bits);
+    top = words[n] + mpn_add_n((mp_limb_t *)words, (mp_limb_t *)words, digit, n);
+    for (int i = 0; i < 4; i++) /* below 4 root + 1 */
+        (void)reduce_once((mp_limb_t *)words, &top, p, n);
+    memcpy(high, words, m->limbs64 * 8);
+}
+
+/* ---------------------------------------------------------------------------------- constants */
+
+/* Twice a fully reduced number. */
+static void double_halves(const struct ccz_mont *m, struct halves *h)
+{
+    mp_size_t n = (mp_size_t)m->limbs64;
+    const mp_limb_t *p = (const mp_limb_t *)m->root64;
+    mp_limb_t digit[CCZI_MONT_LIMBS64_MAX] = {0}, *low = (mp_limb_t *)h->low;
+    mp_limb_t *high = (mp_limb_t *)h->high, top = mpn_add_n(low, low, low, n);
+    digit[0] = reduce_once(low, &top, p, n);
+    top = mpn_add_n(high, high, high, n);
+    top += mpn_add_n(high, high, digit, n);
+    (void)reduce_once(high, &top, p, n);
+}
+
+static void split_halves(const struct ccz_mont *m, uint64_t *value, const struct halves *h)
+{
+    cczi_mont_split(value, m->limbs, m->tier->limb_bits, h->low, m->limbs64);
+    if (m->pair)
+        cczi_mont_split(value + m->limbs, m->limbs, m->tier->limb_bits, h->high, m->limbs64);
+}
+
+/* 2^exp R, fully reduced, from 2 R */
+static void power_of_two(const struct ccz_mont *m, uint64_t *value, const uint64_t *two, size_t exp)
+{
+    struct halves h = {{0}, {0}};
+    unsigned bits = 0;
+    memcpy(value, two, m->len * 8);
+    while (exp >> (bits + 1))
+        bits++;
+    while (bits-- > 0) {
+        ccz_mont_sqr(m, value, value, 1);
+        if (exp >> bits & 1)
+            ccz_mont_mul(m, value, value, two, 1);
     }
-    /* quotient of at most n limbs (full - n + 1 with the one returned), remainder of n */
-    mp_limb_t quotient[CCZI_MONT_LIMBS64_MAX + 2] = {0}, scratch[4 * CCZI_MONT_LIMBS64_MAX + 8];
-    quotient[full - n] = mpn_sec_div_qr(quotient, (mp_limb_t *)number, full,
-                                        (const mp_limb_t *)m->root64, n, scratch);
-    cczi_mont_split(value, m->limbs, m->tier->limb_bits, number, m->limbs64);
-    cczi_mont_split(value + m->limbs, m->limbs, m->tier->limb_bits, (const uint64_t *)quotient,
-                    m->limbs64);
-    ccz_wipe(quotient, sizeof(quotient));
-    ccz_wipe(scratch, sizeof(scratch));
+    reduce_value(m, h.low, h.high, value);
+    split_halves(m, value, &h);
+    ccz_wipe(&h, sizeof(h));
+}
+
+/* No division, which would show the modulus to whoever watches time or addresses: mpn_sec_div_r()
+ * looks up an inverse by the leading bits. */
+void cczi_mont_constants(struct ccz_mont *m)
+{
+    struct halves h = {{0}, {0}};
+    uint64_t two[CCZ_MONT_LEN_MAX];
+    size_t r_bits = m->tier->limb_bits * m->limbs, top = m->root_bits - 1;
+    h.low[top / 64] = 1ull << top % 64;
+    for (size_t i = top; i < r_bits; i++)
+        double_halves(m, &h);
+    split_halves(m, m->one, &h);
+    double_halves(m, &h);
+    split_halves(m, two, &h);
+    power_of_two(m, m->r2, two, r_bits);
+    power_of_two(m, m->chunk, two, m->chunk_bits);
+    ccz_wipe(&h, sizeof(h));
+    ccz_wipe(two, sizeof(two));
 }
 
 /* --------------------------------------------------------------------------------- from bytes */
@@ -171,41 +249,6 @@ void ccz_mont_from_pair(const struct ccz_mont *m, uint64_t *out, const uint8_t *
 }
 
 /* ----------------------------------------------------------------------------------- to bytes */
-
-/* r (n words and top) -= p if it is not below. @return whether it was */
-static mp_limb_t reduce_once(mp_limb_t *r, mp_limb_t *top, const mp_limb_t *p, mp_size_t n)
-{
-    mp_limb_t above = *top - mpn_sub_n(r, r, p, n), less = above >> 63;
-    (void)mpn_cnd_add_n(less, r, r, p, n);
-    *top = above + less;
-    return 1 - less;
-}
-
-/* Halves of a value that is no longer in Montgomery form, fully reduced. */
-static void reduce_value(const struct ccz_mont *m, uint64_t *low, uint64_t *high,
-                         const uint64_t *value)
-{
-    mp_size_t n = (mp_size_t)m->limbs64;
-    const mp_limb_t *p = (const mp_limb_t *)m->root64;
-    mp_limb_t digit[CCZI_MONT_LIMBS64_MAX] = {0};
-    uint64_t words[CCZI_MONT_LIMBS64_MAX + 1];
-    mp_limb_t top;
-    cczi_mont_join(words, m->limbs64 + 1, value, m->limbs, m->tier->limb_bits);
-    top = words[n];
-    digit[0] = reduce_once((mp_limb_t *)words, &top, p, n);
-    memcpy(low, words, m->limbs64 * 8);
-    if (!m->pair)
-        return;
-    cczi_mont_join(words, m->limbs64 + 1, value + m->limbs, m->limbs, m->tier->limb_bits);
-    top = words[n] + mpn_add_n((mp_limb_t *)words, (mp_limb_t *)words, digit, n);
-    for (int i = 0; i < 4; i++) /* below 4 root + 1 */
-        (void)reduce_once((mp_limb_t *)words, &top, p, n);
-    memcpy(high, words, m->limbs64 * 8);
-}
-
-struct halves {
-    uint64_t low[CCZI_MONT_LIMBS64_MAX], high[CCZI_MONT_LIMBS64_MAX];
-};
 
 /* Halves of up to lanes values. */
 static void to_halves(const struct ccz_mont *m, const struct cczi_mont_ops *ops, struct halves *out,

@@ -11,7 +11,9 @@ static bool invert_bytes(const struct ccz_mont *m, uint8_t *number)
     mpz_t a, modulus;
     mpz_inits(a, modulus, NULL);
     mpz_import(a, m->size, 1, 1, 1, 0, number);
-    mpz_import(modulus, m->full64, -1, 8, 0, 0, m->full64_mod);
+    mpz_import(modulus, m->limbs64, -1, 8, 0, 0, m->root64);
+    if (m->pair)
+        mpz_mul(modulus, modulus, modulus);
     bool found = mpz_invert(a, a, modulus) != 0;
     memset(number, 0, m->size);
     if (found) {

@@ -60,7 +60,7 @@ struct cczi_mont_tier {
     size_t narrow_max;
 };
 extern const struct cczi_mont_tier cczi_mont_portable;
-#if defined(CCZI_MONT_IFMA)
+#if defined(__x86_64__)
 extern const struct cczi_mont_tier cczi_mont_ifma;
 #endif
 /* By name, if this processor can run it; else NULL. */
@@ -70,14 +70,14 @@ struct ccz_mont {
     struct ccz_secret *memory; /* everything, this structure too */
     const struct cczi_mont_tier *tier;
     bool pair;
-    size_t limbs, len;             /* len: words of a value */
-    size_t root_bits;              /* of the modulus, or of the root of a pair */
-    size_t limbs64, full64;        /* words of 64 bits of root and modulus */
-    size_t size, root_size;        /* bytes of modulus and root */
-    size_t chunk_bits;             /* what add_low() takes */
-    uint64_t *root64, *full64_mod; /* the same array if not a pair */
-    uint64_t *one, *r2, *chunk;    /* values R, R^2, 2^chunk_bits * R mod modulus, fully reduced */
-    uint64_t *mod, *mod_1;         /* limbs */
+    size_t limbs, len;      /* len: words of a value */
+    size_t root_bits;       /* of the modulus, or of the root of a pair */
+    size_t limbs64;         /* words of 64 bits of the root */
+    size_t size, root_size; /* bytes of modulus and root */
+    size_t chunk_bits;      /* what add_low() takes */
+    uint64_t *root64;
+    uint64_t *one, *r2, *chunk; /* values R, R^2, 2^chunk_bits * R, fully reduced */
+    uint64_t *mod, *mod_1;      /* limbs */
     uint64_t minus_k;
     struct cczi_mont_moduli wide, narrow; /* for groups of this modulus alone */
 };
@@ -122,9 +122,8 @@ void cczi_mont_split(uint64_t *limbs, size_t limbs_len, unsigned limb_bits, cons
                      size_t words_len);
 void cczi_mont_join(uint64_t *words, size_t words_len, const uint64_t *limbs, size_t limbs_len,
                     unsigned limb_bits);
-/* A value from a number below the modulus, fully reduced, not multiplied by R. @param number is
- * overwritten, full64 words */
-void cczi_mont_halves(const struct ccz_mont *m, uint64_t *value, uint64_t *number);
+/* Sets one, r2 and chunk of a context that has everything else. */
+void cczi_mont_constants(struct ccz_mont *m);
 
 /* `count` bits (at most 64) of a big-endian number from bit `from` on; 0 beyond its end. */
 uint64_t cczi_mont_bits(const uint8_t *number, size_t size, size_t from, unsigned count);

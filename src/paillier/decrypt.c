@@ -12,7 +12,10 @@ enum { ITEMS_MAX = CCZI_PAI_CHUNK, GRAIN = 8 };
  * Working memory for a chunk: the items, and behind them a check item. With one item the check
  * is the same under another blinding factor; with more it is the product of all, whose plain
  * number must be the sum of theirs. An error in one half of one item, which would give away a
- * factor of n to whoever knows the right result, does not pass.
+ * factor of n to whoever knows the right result, does not pass. Two more checks: the numbers of the
+ * key are what they were when it was made (a wrong coefficient would be wrong for the check, too),
+ * and x^(p-1) = 1 mod p for every item, as Fermat has it (an item that is no unit gets there only
+ * if it was not read through the checks of this module; its result would be a multiple of p).
  */
 struct scratch {
     size_t len;     /* items, without the check */
@@ -115,7 +118,7 @@ static ccz_rc powers(struct scratch *s, const struct ccz_paillier_key *k, struct
 
 /*
  * x^(p-1) = 1 + L p mod p^2, and L times the coefficient is the factor of the other prime in the plain
- * number. @return 0 if some x^(p-1) is not 1 mod p, as Fermat has it, else 1
+ * number. *good becomes 0 if some x^(p-1) is not 1 mod p.
  */
 static ccz_rc finish_half(struct scratch *s, size_t side, const struct ccz_paillier_key *k,
                           uint64_t *good)
@@ -184,12 +187,21 @@ static ccz_rc fault(struct ccz_err *err)
     return ccz_hint(err, rc, "the hardware computes wrongly, or somebody makes it do so");
 }
 
+/* 1 if the numbers of the key have not changed. */
+static uint64_t intact(const struct ccz_paillier_key *k)
+{
+    uint8_t digest[32];
+    if (cczi_key_digest(digest, k) != CCZ_OK)
+        return 0;
+    return (uint64_t)ccz_ct_eq(digest, ccz_secret_view(k->numbers), sizeof(digest));
+}
+
 static ccz_rc decrypt_chunk(struct scratch *s, const struct work *work, size_t from,
                             struct ccz_err *err)
 {
     const struct ccz_paillier_key *k = work->k;
     const size_t words = k->pub->words;
-    uint64_t good = 1, bad = 0;
+    uint64_t good = intact(k), bad = 0;
     ccz_rc rc = blind(s, k, work->v->w + from * k->pub->len, err);
     if (rc == CCZ_OK)
         rc = powers(s, k, err);

@@ -210,14 +210,23 @@ void ccz_paillier_n(uint8_t *out, const struct ccz_paillier_pub *pub)
 
 /* ------------------------------------------------------------------------------ key pairs */
 
-/* Layout of `numbers`: p, q and p - 1, q - 1 as bytes, p, q as words, then the coefficients. */
+enum { DIGEST_SIZE = 32 };
+
+ccz_rc cczi_key_digest(uint8_t digest[32], const struct ccz_paillier_key *k)
+{
+    return ccz_sha256(digest, CCZ_SPAN(ccz_secret_view(k->numbers) + DIGEST_SIZE,
+                                       ccz_secret_size(k->numbers) - DIGEST_SIZE));
+}
+
+/* Layout of `numbers`: digest of the rest; p, q and p - 1, q - 1 as bytes, p, q as words, then the
+ * coefficients. */
 static ccz_rc lay_out(struct ccz_paillier_key *k, const uint8_t *p, const uint8_t *q)
 {
     size_t coef_len = ccz_mont_len(k->p.prime);
-    ccz_rc rc = ccz_secret_new(&k->numbers, 6 * k->size + 2 * 8 * coef_len);
+    ccz_rc rc = ccz_secret_new(&k->numbers, DIGEST_SIZE + 6 * k->size + 2 * 8 * coef_len);
     if (rc != CCZ_OK)
         return rc;
-    uint8_t *at = ccz_secret_bytes(k->numbers);
+    uint8_t *at = ccz_secret_bytes(k->numbers) + DIGEST_SIZE;
     k->p_bytes = memcpy(at, p, k->size);
     k->q_bytes = memcpy(at + k->size, q, k->size);
     uint8_t *p_exp = memcpy(at + 2 * k->size, p, k->size);
@@ -312,6 +321,8 @@ ccz_rc cczi_key_make(struct ccz_paillier_key **out, const uint8_t *p, const uint
         rc = set_coef(&k->p, p, q, size, err);
     if (rc == CCZ_OK)
         rc = set_coef(&k->q, q, p, size, err);
+    if (rc == CCZ_OK)
+        rc = cczi_key_digest(ccz_secret_bytes(k->numbers), k);
     if (rc == CCZ_OK && !(k->blind = cczi_resident_new(1, k->pub->len)))
         rc = cczi_no_memory(err);
     if (rc == CCZ_OK)

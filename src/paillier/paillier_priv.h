@@ -107,12 +107,14 @@ struct ccz_paillier_key {
     struct ccz_paillier_pub *pub;
     size_t words, size; /* of a factor */
     struct ccz_secret *numbers;
-    uint8_t *p_bytes, *q_bytes; /* in numbers */
+    uint8_t *p_bytes, *q_bytes; /* in numbers, which begin with their SHA-256 */
     struct cczi_half p, q;
     pthread_mutex_t lock; /* of the blinding factor */
     uint64_t *blind;      /* resident modulo n^2 */
     unsigned blind_uses;  /* left */
 };
+/* SHA-256 of the numbers behind it: a bit that flips in a key can give away its factors. */
+ccz_rc cczi_key_digest(uint8_t digest[32], const struct ccz_paillier_key *k);
 /* From primes that fit together. @param h NULL if there is none */
 ccz_rc cczi_key_make(struct ccz_paillier_key **out, const uint8_t *p, const uint8_t *q, size_t size,
                      const uint8_t *h, struct ccz_err *err);
