@@ -3,13 +3,10 @@
 #define _DEFAULT_SOURCE
 #include "p256_priv.h"
 
-#include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
+#include "base/cpu.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
+#include <pthread.h>
+#include <string.h>
 
 enum { CHUNK_LEN = 32 }; /* signatures that share one inversion */
 
@@ -218,35 +215,17 @@ static bool self_test(const struct cczi_p256_engine *engine)
     }
     return right;
 }
-
-/* Which implementations the processor, and for the wide registers the system, can run (Intel SDM,
- * volume 2, CPUID; volume 1, 13.3). */
-static void detect(bool *x86, bool *ifma)
-{
-    unsigned a, b, c, d, low = 0, high;
-    *x86 = *ifma = false;
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 1)
-        return;
-    *x86 = (b >> 8 & 1) && (b >> 19 & 1);                               /* BMI2, ADX */
-    bool has = *x86 && (b >> 16 & 1) && (b >> 21 & 1) && (b >> 31 & 1); /* AVX-512F, IFMA, VL */
-    if (has && __get_cpuid(1, &a, &b, &c, &d) == 1 && (c >> 27 & 1))    /* OSXSAVE: XGETBV exists */
-        __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    *ifma = (low & 0xe6) == 0xe6; /* SSE, AVX and the three parts of AVX-512 */
-}
 #endif
 
 static struct cczi_p256_engine chosen;
 static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
 
-/* CCZOO_CPU=portable keeps to plain C: a choice between tested implementations, nothing else. */
 static void choose(void)
 {
 #if defined(__x86_64__)
-    const char *cpu = getenv("CCZOO_CPU");
-    bool x86, ifma;
-    detect(&x86, &ifma);
-    if (x86 && !(cpu && strcmp(cpu, "portable") == 0)) {
-        cczi_p256_engine_init(&chosen, &cczi_p256_curve_x86, ifma);
+    const struct cczi_cpu *cpu = cczi_cpu();
+    if (cpu->mulx_adx) {
+        cczi_p256_engine_init(&chosen, &cczi_p256_curve_x86, cpu->chosen >= CCZI_CPU_IFMA);
         if (self_test(&chosen))
             return;
     }

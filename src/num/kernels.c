@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Choice of the tier. */
+#define _DEFAULT_SOURCE
+#include "num_priv.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct cczi_tier *const tiers[CCZI_CPU_TIERS] = {
+    [CCZI_CPU_PORTABLE] = &cczi_tier_portable,
+};
+
+static const struct cczi_tier *usable[CCZI_CPU_TIERS], *chosen;
+static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
+
+static void choose(void)
+{
+    for (int i = 0; i <= (int)cczi_cpu()->best; i++) {
+        if (tiers[i] && (i == CCZI_CPU_PORTABLE || cczi_tier_self_test(tiers[i])))
+            usable[i] = tiers[i];
+        if (usable[i] && i <= (int)cczi_cpu()->chosen)
+            chosen = usable[i];
+    }
+}
+
+const struct ccz_kernels *ccz_kernels(const char *name)
+{
+    (void)pthread_once(&chosen_once, choose);
+    if (!name)
+        return &chosen->k;
+    enum cczi_cpu_tier tier = cczi_cpu_tier_from(name);
+    return tier < CCZI_CPU_TIERS && usable[tier] ? &usable[tier]->k : NULL;
+}
