@@ -5,7 +5,8 @@
  * @file ckks.h
  * CKKS: approximate arithmetic on vectors of n/2 complex or real numbers under encryption, in residue
  * number systems (Cheon-Han-Kim-Kim-Song, SAC 2018). Keys: rlwe.h. Reading order of the sources:
- * ckks_priv.h, ctx.c, crypt.c, linear_ops.c, mul.c, rotate.c, serial.c.
+ * ckks_priv.h, ctx.c, fft_priv.h, fft.c, encode.c, decode.c, crypt.c, linear_ops.c, mul.c, rotate.c, serial.c,
+ * plan.c, linear.c, poly.c, sigmoid.c.
  *
  * Terms. A plaintext is a polynomial whose values at the primitive 2n-th roots of unity are the numbers
  * (slots) times `scale`. A ciphertext over `limbs` data primes has level limbs - 1: the number of
@@ -109,6 +110,53 @@ CCZ_API size_t ccz_ckks_level(const struct ccz_ckks_ct *ct); /**< limbs - 1 */
 CCZ_API double ccz_ckks_error_bits(const struct ccz_ckks_ct *ct);
 /** log2(Q_level / 2 / bound): bits by which values may still grow before they wrap. */
 CCZ_API double ccz_ckks_headroom_bits(const struct ccz_ckks_ct *ct);
+
+/* --------------------------------------------------------------------------------- encoding, decoding */
+
+/** A complex number. */
+struct ccz_complex {
+    double re, im;
+};
+/**
+ * Encodes numbers: values[j] * scale into slot j, rounded per coefficient (ties to even); the other slots
+ * are 0. The result is the same to the bit on every processor.
+ * @param[out] out     coefficients, and residues of @p limbs data primes; empty unless CCZ_OK
+ * @param      values  finite; at most n/2 of them
+ * @param      scale   finite, >= 1
+ * @param      limbs   0: coefficients alone, which suffice to encrypt and to add. Values whose product
+ *                     with the scale reaches 2^61 need it: they have residues only (v, no coeff)
+ * @retval CCZ_E_MISMATCH "ckks:context"
+ * @retval CCZ_E_ARG "ckks:slots", "ckks:scale", "ckks:limbs"; "ckks:value" (aux: which one) not finite;
+ *         "ckks:overflow": |value| * scale is not below Q / 2 of @p limbs (0: all) data primes
+ * @error of a slot times scale: 6 standard deviations in out->noise: rounding 1/12 per coefficient, and
+ *        2^-48 of the largest value for doubles
+ * @ct but for refusals, and what the processor's floating point takes longer for (subnormal numbers)
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_encode(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
+                                            const double *values, size_t len, double scale,
+                                            size_t limbs, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_encode_complex(struct ccz_ckks_pt *out,
+                                                    struct ccz_ckks_eval *e,
+                                                    const struct ccz_complex *values, size_t len,
+                                                    double scale, size_t limbs,
+                                                    struct ccz_err *err);
+/** The same number in all n/2 slots: two coefficients, no transform. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_encode_const(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
+                                                  struct ccz_complex value, double scale,
+                                                  size_t limbs, struct ccz_err *err);
+/**
+ * The first @p len slots, real parts. Only as many primes are used as in->bound and in->noise need
+ * (exact centred residues of one or two, more for large scales).
+ * @retval CCZ_E_MISMATCH "ckks:context"  @retval CCZ_E_ARG "ckks:slots", "ckks:empty"
+ * @error  2^-48 of the largest slot, besides what in->noise says
+ * @ct but for the floating point's subnormal numbers
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_decode(double *out, size_t len, struct ccz_ckks_eval *e,
+                                            const struct ccz_ckks_pt *in, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_decode_complex(struct ccz_complex *out, size_t len,
+                                                    struct ccz_ckks_eval *e,
+                                                    const struct ccz_ckks_pt *in,
+                                                    struct ccz_err *err);
 
 /* ------------------------------------------------------------------------ encryption and decryption */
 
