@@ -33,8 +33,10 @@
  *
  * Security. The server learns the number of rows and of features, and sizes; nothing of values or scores
  * (under the parameters' assumption, ccz_rlwe_new()). The client learns a score per row: who may ask as
- * often as he likes can solve for the weights. Results are for the key owner: a client that hands decrypted
- * scores on must use ccz_helr_decrypt_shared() (ckks.h, Security). A server that cheats can return
+ * often as he likes can solve for the weights. Results are for the key owner alone: a
+ * decrypted score holds the error of its ciphertext, from which the secret key can be found once enough of them are
+ * known (ckks.h, Security, IND-CPA-D). Flooding it away (ccz_ckks_decrypt_shared()) would take more bits than these
+ * parameters have; hand on classes, or scores rounded to a few digits, and not to who chose the rows. A server that cheats can return
  * anything: attest it (ratls.h) where that matters.
  * Threads: a server may be used by many threads at a time; a client and a model by one, but a model that is not
  * changed may be shared.
@@ -166,7 +168,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_keys(struct ccz_buf *out, struct ccz
 /** Checks the answer to it. @retval CCZ_E_PEER helr:session: it names other keys */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_ready(struct ccz_helr_client *c, struct ccz_span ready,
                                                   struct ccz_err *err);
-/** Appends cfg->model, encrypted, for requests of the layout of @p rows rows. Needs the session. */
+/** Appends cfg->model, encrypted. Needs the session. Later requests have the layout of @p rows rows, and that many at
+ *  most if the layout holds no more. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_model(struct ccz_buf *out, struct ccz_helr_client *c,
                                                   size_t rows, struct ccz_err *err);
 /**
@@ -188,10 +191,6 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_encrypt(struct ccz_buf *out, struct ccz_hel
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_decrypt(double *score, struct ccz_helr_client *c,
                                              struct ccz_span reply, size_t rows,
                                              struct ccz_err *err);
-/** As above for scores that others get to see: ccz_ckks_decrypt_shared(). */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_decrypt_shared(double *score, struct ccz_helr_client *c,
-                                                    struct ccz_span reply, size_t rows,
-                                                    unsigned flood_bits, struct ccz_err *err);
 
 /* -------------------------------------------------------------------------------------- server */
 
@@ -220,7 +219,7 @@ CCZ_API void ccz_helr_server_info(struct ccz_buf *out, const struct ccz_helr_ser
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_keys(struct ccz_buf *reply, struct ccz_helr_server *s,
                                                  struct ccz_span keys, struct ccz_err *err);
-/** Takes an encrypted model, answers `ready`; the last one of each layout counts.
+/** Takes an encrypted model, answers `ready`; the last one of a session counts.
  *  @retval CCZ_E_NOT_FOUND helr:session @retval CCZ_E_DENIED helr:model-own: the server has its own */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_model(struct ccz_buf *reply, struct ccz_helr_server *s,
                                                   struct ccz_span model, struct ccz_err *err);
