@@ -114,7 +114,8 @@ void cczi_helr_work_free(struct cczi_helr_work *w)
 
 /* Before the rescale: a key switch adds an error of fixed size, which the division then makes vanish. */
 ccz_rc cczi_helr_sum_up(struct cczi_helr_work *w, const struct ccz_helr_layout *l,
-                        const struct ccz_rlwe_galois_set *galois, struct ccz_err *err)
+                        const struct ccz_rlwe_galois_set *galois, const struct ccz_ckks_ct *bias,
+                        struct ccz_err *err)
 {
     struct ccz_ckks_ct *sum = w->sum, *turned = w->tmp[0];
     size_t n = 2 * ccz_ckks_slots(sum->ctx);
@@ -125,6 +126,8 @@ ccz_rc cczi_helr_sum_up(struct cczi_helr_work *w, const struct ccz_helr_layout *
         if (rc == CCZ_OK)
             rc = ccz_ckks_add(sum, w->eval, sum, turned, err);
     }
+    if (rc == CCZ_OK && bias)
+        rc = ccz_ckks_add(sum, w->eval, sum, bias, err);
     return rc == CCZ_OK ? ccz_ckks_rescale(sum, w->eval, sum, err) : rc;
 }
 

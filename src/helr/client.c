@@ -318,8 +318,8 @@ ccz_rc ccz_helr_decrypt(double *score, struct ccz_helr_client *c, struct ccz_spa
 {
     struct cczi_helr_rows h;
     memset(score, 0, rows * sizeof(*score));
-    ccz_rc rc = cczi_helr_get_rows(&h, reply, CCZI_HELR_REPLY, CCZ_HELR_REPLY_SIZE_MAX,
-                                   "helr:reply", err);
+    ccz_rc rc =
+        cczi_helr_get_rows(&h, reply, CCZI_HELR_REPLY, CCZ_HELR_REPLY_SIZE_MAX, "helr:reply", err);
     if (rc != CCZ_OK)
         return rc;
     if (h.rows != rows || h.cts != 1 || rows > c->n / 2 ||

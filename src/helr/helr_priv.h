@@ -27,7 +27,7 @@ ccz_rc cczi_helr_get_head(struct ccz_rd *r, struct ccz_span msg, enum cczi_helr_
 /* Ciphertexts of one size, as they lie in requests, models and replies. */
 struct cczi_helr_rows {
     uint8_t session[CCZ_HELR_SESSION_SIZE];
-    uint32_t rows;   /* features in a model */
+    uint32_t rows; /* features in a model */
     uint32_t per_ct;
     uint32_t cts;
     uint32_t ct_size;
@@ -59,6 +59,9 @@ void cczi_helr_ring(struct ccz_rlwe_cfg *ring, unsigned degree);
 /* Data primes that the circuit needs: one for each level and the one that stays. */
 size_t cczi_helr_primes(unsigned degree);
 
+/* The layout with @p per_ct features, a power of two up to n, per ciphertext. */
+struct ccz_helr_layout cczi_helr_layout_of(size_t n, size_t features, size_t per_ct);
+
 /* The polynomial 1/2 + u q(u^2), q monic: u = fold * t. */
 struct cczi_helr_poly {
     unsigned degree;
@@ -71,8 +74,8 @@ void cczi_helr_fold(struct cczi_helr_poly *p, unsigned degree, double radius);
 void cczi_helr_pack(struct ccz_complex *slots, size_t n, const struct ccz_helr_layout *l, size_t ct,
                     const double *x, size_t rows, size_t features);
 /* Slots of the weights that belong to it, for features with weights @p w (folded). @shape slots[n / 2] */
-void cczi_helr_pack_weights(struct ccz_complex *slots, size_t n, const struct ccz_helr_layout *l, size_t ct,
-                            const double *w, size_t features);
+void cczi_helr_pack_weights(struct ccz_complex *slots, size_t n, const struct ccz_helr_layout *l,
+                            size_t ct, const double *w, size_t features);
 
 /* Rotation that adds up with key switch @p i (from 0) of a layout; 0 is the conjugation. */
 int64_t cczi_helr_step(size_t n, unsigned i);
@@ -89,9 +92,11 @@ ccz_rc cczi_helr_work_new(struct cczi_helr_work **out, const struct ccz_ckks *c,
                           const struct ccz_rlwe_work_cfg *cfg, struct ccz_err *err);
 void cczi_helr_work_free(struct cczi_helr_work *w);
 
-/* w->sum, the sum of products at full level, becomes u: parts and blocks added up, rescaled. */
+/* w->sum, the sum of products at full level, becomes u: parts and blocks added up, @p bias (NULL: none) added
+ * at the same scale, rescaled. */
 ccz_rc cczi_helr_sum_up(struct cczi_helr_work *w, const struct ccz_helr_layout *l,
-                        const struct ccz_rlwe_galois_set *galois, struct ccz_err *err);
+                        const struct ccz_rlwe_galois_set *galois, const struct ccz_ckks_ct *bias,
+                        struct ccz_err *err);
 /* *out = p(t), from u in w->sum, whose slots are taken to be below fold * radius. */
 ccz_rc cczi_helr_sigmoid(struct ccz_ckks_ct **out, struct cczi_helr_work *w,
                          const struct cczi_helr_poly *p, const struct ccz_rlwe_swk *relin,

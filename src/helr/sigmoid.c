@@ -28,15 +28,18 @@ static double odd_poly(const double c[4], double y)
 
 void ccz_helr_sigmoid(double c[4], unsigned degree, double radius)
 {
-    enum { STEPS = 4096 }; /* Simpson's rule on [0, 1]: an error far below one unit of the last place of c */
-    double by_y[4] = {0};  /* coefficients in y = t / radius */
+    enum {
+        STEPS = 4096
+    }; /* Simpson's rule on [0, 1]: an error far below one unit of the last place of c */
+    double by_y[4] = {0}; /* coefficients in y = t / radius */
     for (unsigned k = 0; 2 * k + 1 <= degree && k < 4; k++) {
         double sum = 0;
         for (int i = 0; i <= STEPS; i++) {
             double y = (double)i / STEPS, weight = i == 0 || i == STEPS ? 1 : (i % 2 ? 4 : 2);
             sum += weight * (ccz_helr_logistic(radius * y) - 0.5) * odd_poly(legendre[k], y);
         }
-        double a = (4.0 * k + 3.0) * sum / (3.0 * STEPS); /* even integrand: twice half the interval */
+        double a =
+            (4.0 * k + 3.0) * sum / (3.0 * STEPS); /* even integrand: twice half the interval */
         for (unsigned i = 0; i < 4; i++)
             by_y[i] += a * legendre[k][i];
     }
