@@ -68,6 +68,50 @@ CCZ_DEFINE_AUTO(ccz_ckks_eval)
 /** The work space for calls of rlwe.h (keys), borrowed. */
 CCZ_API struct ccz_rlwe_work *ccz_ckks_eval_work(struct ccz_ckks_eval *e);
 
+/* ------------------------------------------------------------------------------------------- planning */
+
+#define CCZ_CKKS_DEPTH_MAX 60
+#define CCZ_CKKS_WHY_SIZE  768
+
+/** What a computation needs. All zero but `precision_bits`: additions alone of values up to 1. */
+struct ccz_ckks_goal {
+    unsigned depth;          /**< rescales on the way, at most CCZ_CKKS_DEPTH_MAX */
+    unsigned precision_bits; /**< error of results below 2^-this (6 standard deviations), 1 .. 48 */
+    double max_value; /**< bound of |slot| of every value on the way, products included; 0 means 1 */
+    /**
+     * By how much a level amplifies errors at most; 0 means 1: means, dot products with weights whose
+     * sum is at most 1, polynomials of slope at most 1 (sigmoids). Squaring values up to v: 2 v.
+     */
+    double gain;
+    size_t slots;     /**< at least that many */
+    unsigned security;     /**< 128 (0 means 128), 192 or 256 */
+    bool no_key_switching; /**< no product of ciphertexts, no rotation: no special primes */
+};
+/** Parameters for it. */
+struct ccz_ckks_plan {
+    struct ccz_ckks_cfg cfg;       /**< for ccz_ckks_new() */
+    double scale;                  /**< to encode with: 2^scale_bits */
+    unsigned scale_bits;           /**< of every prime that a rescale drops, too */
+    unsigned base_len;             /**< primes that are left after `depth` rescales: 1 or 2 */
+    unsigned bits, max_bits;       /**< of the modulus, and what the security level allows */
+    double error_bits;             /**< log2 of the error estimated at the end */
+    char why[CCZ_CKKS_WHY_SIZE];   /**< the choice in words, lines with \n */
+};
+/**
+ * Chooses the smallest degree whose table row holds the modulus that the goal needs, scale and chain by
+ * a noise model, and the number of special primes that makes key switching cheapest within the row.
+ * The model: the error of a fresh public-key encryption; per level that times `gain`, and what
+ * relinearization and rescaling add; one rotation in the end. Sums of many ciphertexts on the way err
+ * more: log2(terms) / 2 bits of precision for independent errors.
+ * Pure and deterministic.
+ * @param[out] out  zeroed unless CCZ_OK
+ * @retval CCZ_E_ARG   "ckks:plan-goal": a field is out of range
+ * @retval CCZ_E_LIMIT "ckks:plan-slots", "ckks:plan-precision" (primes below 2^50 hold no such scale),
+ *                     "ckks:plan-modulus" (no degree is secure with so many bits); got, expected, hint
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_plan(struct ccz_ckks_plan *out,
+                                          const struct ccz_ckks_goal *goal, struct ccz_err *err);
+
 /* -------------------------------------------------------------------------- plaintexts, ciphertexts */
 
 /** A plaintext. Fields are for reading; encoders and ccz_ckks_pt_expand() write them. */

@@ -289,7 +289,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_flood(int64_t *out, struct ccz_rlwe_work *w
  * call that decomposes with the same work space.
  */
 struct ccz_rlwe_digits {
-    size_t limbs, len;
+    const uint64_t *poly; /**< what was decomposed, borrowed: its own residues are digits too */
+    size_t limbs;
 };
 /** @param poly  evaluation form, [limbs][n]. @retval CCZ_E_ARG "rlwe:no-special" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_decompose(struct ccz_rlwe_digits *out, struct ccz_rlwe_work *w,
@@ -299,7 +300,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_decompose(struct ccz_rlwe_digits *out, stru
  * Parts of the switched polynomial: out0 + out1 t ~ poly s', with t the key's target; divided by P and
  * rounded. @p add0 (may be NULL, may be out0) is added to out0, @p add1 to out1.
  * For a Galois key the automorphism is applied to the sums at the end (to @p add0 too): out = elt(add + switched).
- * With a Galois key outputs must not overlap inputs.
+ * Outputs must not be the decomposed polynomial.
  * @shape out0[limbs][n], out1[limbs][n], evaluation form
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_switch(uint64_t *out0, uint64_t *out1, struct ccz_rlwe_work *w,
@@ -318,7 +319,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_automorph(struct ccz_rlwe_ct *out, struct c
                                                const struct ccz_rlwe_swk *k, struct ccz_err *err);
 /**
  * The automorphisms of all @p keys on one ciphertext, decomposed once (hoisting): each but the first
- * costs about a third. @param[out] out  @p len ciphertexts, none of them @p in
+ * costs about a third. @param[out] out  @p len different ciphertexts, none of them @p in ("rlwe:output")
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_automorph_many(struct ccz_rlwe_ct *const *out,
                                                     struct ccz_rlwe_work *w,

@@ -164,7 +164,7 @@ ccz_rc ccz_ckks_encode_complex(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
         double x = re[i] * inverse, y = im[i] * inverse, s = x * x + y * y;
         square = s > square ? s : square;
     }
-    struct input in = {len ? &values->re : NULL, 2 * len, 2};
+    struct input in = {(const double *)(const void *)values, 2 * len, 2};
     double largest = inverse > 0 ? sqrt(square) * part : 2 * part;
     return encode(out, e, in, largest, scale, limbs, err);
 }
@@ -176,7 +176,7 @@ ccz_rc ccz_ckks_encode_const(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
     size_t n = e->ctx->n;
     make_empty(out);
     ccz_rc rc = check(out, e, 0, scale, limbs, err);
-    rc = rc == CCZ_OK ? explain((struct input){&value.re, 2, 2}, rc, err) : rc;
+    rc = rc == CCZ_OK ? explain((struct input){(const double *)(const void *)&value, 2, 2}, rc, err) : rc;
     rc = rc == CCZ_OK ? set_bound(out, e, hypot(value.re, value.im), scale, limbs, err) : rc;
     if (rc != CCZ_OK)
         return rc;

@@ -224,7 +224,5 @@ double ccz_rlwe_var_switch(const struct ccz_rlwe *r, size_t limbs)
             digit += log2((double)r->mod[k].q);
         sum += exp2(2 * (digit - p)) / 12; /* centred digits, divided by P */
     }
-    /* P is converted without correction: up to alpha - 1 more in each part, uniform */
-    double u = (double)(r->alpha - 1), s = 1 + VAR_TERNARY * (double)r->n;
-    return (double)r->n * VAR_ERROR * sum + s * (1 + u * u * 4) / 12;
+    return (double)r->n * VAR_ERROR * sum + ccz_rlwe_var_round(r, 2);
 }

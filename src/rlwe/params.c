@@ -10,8 +10,8 @@ static const struct {
     size_t n;
     unsigned bits[3]; /* 128, 192, 256 */
 } table[] = {
-    {1024, {27, 19, 14}},     {2048, {54, 37, 29}},     {4096, {109, 75, 58}},
-    {8192, {218, 152, 118}},  {16384, {438, 305, 237}}, {32768, {881, 611, 476}},
+    {1024, {27, 19, 14}},       {2048, {54, 37, 29}},     {4096, {109, 75, 58}},
+    {8192, {218, 152, 118}},    {16384, {438, 305, 237}}, {32768, {881, 611, 476}},
     {65536, {1747, 1199, 929}},
 };
 static const unsigned levels[3] = {128, 192, 256};
@@ -87,8 +87,7 @@ static ccz_rc choose(uint64_t *primes, const struct ccz_rlwe_cfg *cfg, size_t le
                      CCZ_RLWE_PRIME_BITS_MAX);
             return ccz_refuse(err, CCZ_E_ARG, "rlwe:prime-bits", got, expected);
         }
-        uint64_t above =
-            bits < CCZ_RLWE_PRIME_BITS_MAX ? nearest(bits, cfg->n, 1, primes, i) : 0;
+        uint64_t above = bits < CCZ_RLWE_PRIME_BITS_MAX ? nearest(bits, cfg->n, 1, primes, i) : 0;
         double x = ldexp((double)above, -(int)bits) - 1;
         if (above && drift + x <= 0) {
             primes[i] = above;

@@ -27,9 +27,9 @@ struct ccz_rlwe {
     uint64_t p_mod[CCZ_RLWE_PRIMES_MAX];        /* P mod q_i */
     struct ccz_mulc *q_inv;                     /* [last][i]: 1 / q_last mod q_i, i < last */
     /* Base conversion of digits and of P (alpha > 1): see cczi_rlwe_conv_* */
-    struct ccz_ntt_scale *scale; /* [prime][t - 1]: inverse NTT times (D / q)^-1 mod q */
-    uint64_t *conv;              /* [prime][t - 1][target]: D / q mod target */
-    uint64_t *conv_neg;          /* [digit][t - 1][target]: -D mod target; digit dnum is P */
+    struct ccz_ntt_scale *scale;     /* [prime][t - 1]: inverse NTT times (D / q)^-1 mod q */
+    uint64_t *conv;                  /* [prime][t - 1][target]: D / q mod target */
+    uint64_t *conv_neg;              /* [digit][t - 1][target]: -D mod target; digit dnum is P */
     double inv[CCZ_RLWE_PRIMES_MAX]; /* 1 / q */
 };
 
@@ -42,12 +42,11 @@ struct ccz_rlwe_work {
     size_t threads;
     struct ccz_stream **stream; /* per thread */
     uint64_t **buf;             /* per thread: cczi_rlwe_bufs() polynomials of n words */
-    uint64_t *coeff;            /* [data_len + dnum][n]: a polynomial as digits' coefficients, and roundings */
-    uint64_t *special;          /* [2][special_len + 1][n]: sums modulo special primes, and roundings */
-    uint64_t *digits;           /* [primes_len][dnum][n]: hoisted digits; made at first use */
-    struct ccz_rlwe_digits in_digits; /* what `digits` holds */
-    int8_t *small[3];           /* n each: errors and ternary polynomials */
-    int64_t *sum;               /* n: message plus error */
+    uint64_t *coeff; /* [data_len + dnum][n]: a polynomial as digits' coefficients, and roundings */
+    uint64_t *special; /* [2][special_len + 1][n]: sums modulo special primes, and roundings */
+    uint64_t *digits;  /* [primes_len][dnum][n]: hoisted digits; made at first use */
+    int8_t *small[3];  /* n each: errors and ternary polynomials */
+    int64_t *sum;      /* n: message plus error */
 };
 
 /* Polynomials of scratch per thread: digits, two sums, two more. */
@@ -60,7 +59,7 @@ static inline size_t cczi_rlwe_bufs(const struct ccz_rlwe *r)
 struct ccz_rlwe_sk {
     const struct ccz_rlwe *r;
     uint8_t id[CCZ_RLWE_KEY_ID_SIZE];
-    struct ccz_secret *coeff;                   /* n times int8_t in -1, 0, 1 */
+    struct ccz_secret *coeff;                    /* n times int8_t in -1, 0, 1 */
     struct ccz_secret *ntt[CCZ_RLWE_PRIMES_MAX]; /* per prime */
 };
 static inline const uint64_t *cczi_rlwe_sk_limb(const struct ccz_rlwe_sk *sk, size_t i)
@@ -128,10 +127,10 @@ ccz_rc cczi_rlwe_swk_alloc(struct ccz_rlwe_swk **out, const struct ccz_rlwe *r, 
 ccz_rc cczi_rlwe_pk_uniform(struct ccz_rlwe_pk *pk, struct ccz_rlwe_work *w);
 ccz_rc cczi_rlwe_swk_uniform(struct ccz_rlwe_swk *k, struct ccz_rlwe_work *w);
 ccz_rc cczi_rlwe_set_add(struct ccz_rlwe_galois_set *s, struct ccz_rlwe_swk *k);
-ccz_rc cczi_rlwe_check_elt(const struct ccz_rlwe *r, uint32_t elt, struct ccz_err *err);
 
 /* Common refusals: an object of another context, another key. */
-ccz_rc cczi_rlwe_same(const struct ccz_rlwe *have, const struct ccz_rlwe *want, struct ccz_err *err);
+ccz_rc cczi_rlwe_same(const struct ccz_rlwe *have, const struct ccz_rlwe *want,
+                      struct ccz_err *err);
 ccz_rc cczi_rlwe_same_key(const uint8_t *have, const uint8_t *want, struct ccz_err *err);
 
 /* pack.c: residues of `bits` bits, least significant first, padded to bytes. */
