@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { N_MAX = 32768, DATA_MAX = 6 };
+
 static void put_double(struct ccz_buf *out, double v)
 {
     uint64_t bits;
@@ -71,7 +73,8 @@ static bool get_ring(struct ccz_rlwe_cfg *ring, struct ccz_rd *r)
     ring->data_len = ccz_rd_u8(r);
     ring->special_len = ccz_rd_u8(r);
     size_t primes = ring->data_len + ring->special_len;
-    if (r->bad || primes > CCZ_RLWE_PRIMES_MAX)
+    /* tables and keys grow with these: a server cannot make a client fill its memory */
+    if (r->bad || ring->n > N_MAX || ring->data_len > DATA_MAX || ring->special_len > 1)
         return false;
     ccz_rd_copy(r, ring->bits, primes);
     return !r->bad;
