@@ -34,6 +34,7 @@
  * (Li-Micciancio-Schultz-Sorrell, CRYPTO 2022, ePrint 2022/816). Never retry or average decryptions of one
  * ciphertext for others, and do not let them choose its circuit beyond what the estimate covers.
  * Results of computations also show what was computed to the key owner (no circuit privacy).
+ * Scale, bound and noise of a ciphertext are public: see ccz_ckks_pt_declare().
  */
 #include <cczoo/rlwe.h>
 
@@ -77,25 +78,26 @@ CCZ_API struct ccz_rlwe_work *ccz_ckks_eval_work(struct ccz_ckks_eval *e);
 struct ccz_ckks_goal {
     unsigned depth;          /**< rescales on the way, at most CCZ_CKKS_DEPTH_MAX */
     unsigned precision_bits; /**< error of results below 2^-this (6 standard deviations), 1 .. 48 */
-    double max_value; /**< bound of |slot| of every value on the way, products included; 0 means 1 */
+    double
+        max_value; /**< bound of |slot| of every value on the way, products included; 0 means 1 */
     /**
      * By how much a level amplifies errors at most; 0 means 1: means, dot products with weights whose
      * sum is at most 1, polynomials of slope at most 1 (sigmoids). Squaring values up to v: 2 v.
      */
     double gain;
-    size_t slots;     /**< at least that many */
+    size_t slots;          /**< at least that many */
     unsigned security;     /**< 128 (0 means 128), 192 or 256 */
     bool no_key_switching; /**< no product of ciphertexts, no rotation: no special primes */
 };
 /** Parameters for it. */
 struct ccz_ckks_plan {
-    struct ccz_ckks_cfg cfg;       /**< for ccz_ckks_new() */
-    double scale;                  /**< to encode with: 2^scale_bits */
-    unsigned scale_bits;           /**< of every prime that a rescale drops, too */
-    unsigned base_len;             /**< primes that are left after `depth` rescales: 1 or 2 */
-    unsigned bits, max_bits;       /**< of the modulus, and what the security level allows */
-    double error_bits;             /**< log2 of the error estimated at the end */
-    char why[CCZ_CKKS_WHY_SIZE];   /**< the choice in words, lines with \n */
+    struct ccz_ckks_cfg cfg;     /**< for ccz_ckks_new() */
+    double scale;                /**< to encode with: 2^scale_bits */
+    unsigned scale_bits;         /**< of every prime that a rescale drops, too */
+    unsigned base_len;           /**< primes that are left after `depth` rescales: 1 or 2 */
+    unsigned bits, max_bits;     /**< of the modulus, and what the security level allows */
+    double error_bits;           /**< log2 of the error estimated at the end */
+    char why[CCZ_CKKS_WHY_SIZE]; /**< the choice in words, lines with \n */
 };
 /**
  * Chooses the smallest degree whose table row holds the modulus that the goal needs, scale and chain by
@@ -121,16 +123,25 @@ struct ccz_ckks_pt {
         coeff; /**< n signed coefficients, |c| < 2^61, if has_coeff: enough to encrypt and to add */
     uint64_t *v; /**< [limbs][n], evaluation form over the first `limbs` data primes */
     bool has_coeff;
-    size_t limbs; /**< 0: only coefficients so far */
-    double scale; /**< > 0 */
-    double bound; /**< of |slot| * scale */
-    double noise; /**< bound of the encoding's rounding error in a slot, times scale */
+    size_t limbs;  /**< 0: only coefficients so far */
+    double scale;  /**< > 0 */
+    double bound;  /**< of |slot| * scale; data-dependent unless declared */
+    bool declared; /**< the bound is public: ccz_ckks_pt_declare() */
+    double noise;  /**< bound of the encoding's rounding error in a slot, times scale */
 };
 /** Memory for coefficients and all data primes. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_pt_new(struct ccz_ckks_pt **out, const struct ccz_ckks *c,
                                             struct ccz_err *err);
 CCZ_API void ccz_ckks_pt_free(struct ccz_ckks_pt *p); /**< wipes */
 CCZ_DEFINE_AUTO(ccz_ckks_pt)
+/**
+ * States |slot| <= @p max_value for every slot, a bound that may be known to all: encryption passes it
+ * on, ciphertexts carry it in the clear. Without this call an encryption carries the largest |slot|
+ * rounded up to a power of two, at least 1: the magnitude of larger values shows.
+ * @retval CCZ_E_ARG "ckks:declared": it is smaller than a value, or not finite
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_pt_declare(struct ccz_ckks_pt *p, double max_value,
+                                                struct ccz_err *err);
 /** Makes the residues of @p limbs data primes from the coefficients, if they are not there yet.
  *  @retval CCZ_E_ARG "ckks:limbs", "ckks:no-coefficients" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_pt_expand(struct ccz_ckks_pt *p, struct ccz_ckks_eval *e,
@@ -269,14 +280,14 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_sub_plain(struct ccz_ckks_ct *out, struct c
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_mul_plain(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
                                                const struct ccz_ckks_ct *a,
                                                const struct ccz_ckks_pt *p, struct ccz_err *err);
-/** Adds @p value to every slot. @retval CCZ_E_ARG "ckks:value": not finite, or |value| * scale >= 2^62 */
+/** Adds @p value to every slot. @retval CCZ_E_ARG "ckks:value": not finite */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_add_scalar(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
                                                 const struct ccz_ckks_ct *a, double value,
                                                 struct ccz_err *err);
 /**
  * Multiplies every slot by round(value * scale) / scale: no encoding, one pass.
  * @param scale  of the factor; 1 for a small integer. Not 0: the result would be transparent
- * @retval CCZ_E_ARG "ckks:value" not finite or >= 2^62; "ckks:zero": rounds to 0
+ * @retval CCZ_E_ARG "ckks:value" not finite; "ckks:zero": rounds to 0
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_mul_scalar(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
                                                 const struct ccz_ckks_ct *a, double value,
@@ -356,6 +367,108 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_inner_sum(struct ccz_ckks_ct *out, struct c
                                                const struct ccz_ckks_ct *a, size_t len,
                                                const struct ccz_rlwe_galois_set *keys,
                                                struct ccz_err *err);
+
+/* ----------------------------------------------------------------------------------------- linear maps */
+
+/** At least as many steps as any matrix needs. */
+#define CCZ_CKKS_MATRIX_STEPS_MAX 512
+/**
+ * Rotations that the product with a rows x cols matrix takes: whoever has the secret key makes Galois keys
+ * for exactly these (ccz_ckks_galois_new()), knowing nothing else of the matrix.
+ * @param[out] steps  room for CCZ_CKKS_MATRIX_STEPS_MAX  @return how many; 0 if a size is 0 or above 32768
+ */
+CCZ_API size_t ccz_ckks_matrix_steps(int64_t *steps, size_t rows, size_t cols);
+/** A matrix in the clear, as plaintexts of its diagonals. Immutable, shareable between threads. */
+struct ccz_ckks_matrix;
+/**
+ * With R and C the powers of two from rows and cols on, the product takes a vector that is repeated with
+ * period C over all slots (slot j holds x[j mod C], 0 from cols on), and gives y = M x repeated with period
+ * R. It costs about 2 sqrt(min(R, C)) rotations (generalized diagonals, Halevi-Shoup, CRYPTO 2014; baby
+ * steps hoisted, CRYPTO 2018), and log2(C / R) more if R < C. One row is a dot product.
+ * @param m      rows x cols, row-major, finite
+ * @param scale  of the diagonals; take the prime that the rescale after the product drops
+ * @param limbs  data primes: the product takes ciphertexts of at most so many
+ * @retval CCZ_E_ARG "ckks:matrix-size" a side is 0 or above n/2, "ckks:matrix-zero": nothing but zeros
+ * @retval errors of ccz_ckks_encode()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_matrix_new(struct ccz_ckks_matrix **out,
+                                                struct ccz_ckks_eval *e, const double *m,
+                                                size_t rows, size_t cols, double scale,
+                                                size_t limbs, struct ccz_err *err);
+CCZ_API void ccz_ckks_matrix_free(struct ccz_ckks_matrix *m);
+CCZ_DEFINE_AUTO(ccz_ckks_matrix)
+/** out = m a, not rescaled. @param out may be @p a  @retval CCZ_E_NOT_FOUND "ckks:galois-key" */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_matrix_mul(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
+                                                const struct ccz_ckks_matrix *m,
+                                                const struct ccz_ckks_ct *a,
+                                                const struct ccz_rlwe_galois_set *keys,
+                                                struct ccz_err *err);
+
+/* ----------------------------------------------------------------------------------------- polynomials */
+
+#define CCZ_CKKS_DEGREE_MAX 255
+
+enum ccz_ckks_basis {
+    CCZ_CKKS_POWERS,    /**< sum of coeff[k] x^k */
+    CCZ_CKKS_CHEBYSHEV, /**< sum of coeff[k] T_k(x), x in [-1, 1]: for degrees above about 8 */
+};
+/** Levels that a polynomial of that degree takes: log2(degree + 1), rounded up. */
+CCZ_API unsigned ccz_ckks_poly_depth(size_t degree);
+/**
+ * Lowers the bound that the ciphertext carries: the caller promises that |slot| <= @p max_value. Bounds
+ * of sums and products are those of the worst case; who knows better says so, or meets "ckks:overflow" early.
+ * A broken promise garbles the result, nothing else.
+ * @retval CCZ_E_ARG "ckks:value": not finite, or <= 0
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_assume(struct ccz_ckks_ct *ct, double max_value,
+                                            struct ccz_err *err);
+/**
+ * Every slot becomes the polynomial's value there: Paterson-Stockmeyer with as few products of ciphertexts
+ * as the depth allows, coefficients that are 0 costing nothing. The depth is that of
+ * ccz_ckks_poly_depth(), the scale of the result exactly @p scale.
+ * @param coeff   degree + 1 coefficients, finite. Leading ones that are 0 are dropped
+ * @param scale   0: that of @p a
+ * @param relin   relinearization key
+ * @param out     may be @p a
+ * @retval CCZ_E_ARG "ckks:poly-degree" above CCZ_CKKS_DEGREE_MAX, or constant; "ckks:value" not finite;
+ *         "ckks:poly-depth" fewer levels than it takes (got, expected); "ckks:poly-range" Chebyshev and
+ *         a bound above 1 (hint: ccz_ckks_assume())
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_poly(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
+                                          const struct ccz_ckks_ct *a, enum ccz_ckks_basis basis,
+                                          const double *coeff, size_t degree, double scale,
+                                          const struct ccz_rlwe_swk *relin, struct ccz_err *err);
+
+/* ------------------------------------------------------------------------------------ approximations */
+
+/**
+ * Chebyshev coefficients of @p f over [low, high]: interpolation at the degree + 1 Chebyshev points, for
+ * CCZ_CKKS_CHEBYSHEV in x = (2 t - low - high) / (high - low). Nearly minimax for smooth functions.
+ * @param[out] coeff  degree + 1  @param degree at most CCZ_CKKS_DEGREE_MAX
+ * @retval CCZ_E_ARG "ckks:interval", "ckks:poly-degree", "ckks:value": @p f gives something not finite
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_chebyshev(double *coeff, size_t degree,
+                                               double (*f)(void *arg, double t), void *arg,
+                                               double low, double high, struct ccz_err *err);
+
+enum ccz_sigmoid {
+    CCZ_SIGMOID_LEAST_SQUARES, /**< least mean square error over the interval */
+    CCZ_SIGMOID_MINIMAX,       /**< least maximal error over the interval (Remez) */
+    CCZ_SIGMOID_HE_TOOLKIT,    /**< 0.5 + 0.15012 x - 0.001593008 x^3, degree 3 only: what Intel's
+                                    he-toolkit and the logistic regression of the original use */
+};
+/**
+ * Coefficients in powers of x that approximate 1 / (1 + exp(-x)) for |x| <= radius; coeff[0] is 1/2, the
+ * other even ones are 0.
+ * @param[out] coeff      degree + 1
+ * @param      degree     3, 5 or 7
+ * @param      radius     0.5 .. 32
+ * @param[out] max_error  largest error over the interval; may be NULL
+ * @retval CCZ_E_ARG "ckks:sigmoid": degree or radius
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_sigmoid(double *coeff, double *max_error, size_t degree,
+                                             double radius, enum ccz_sigmoid how,
+                                             struct ccz_err *err);
 
 /* --------------------------------------------------------------------------------- serialization */
 

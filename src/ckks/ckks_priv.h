@@ -3,6 +3,7 @@
 #define CCZI_CKKS_PRIV_H
 /* Objects and checks that the files of ckks share. */
 #include <cczoo/ckks.h>
+#include <cczoo/num.h>
 
 struct cczi_fft;
 
@@ -12,11 +13,16 @@ struct ccz_ckks {
     struct cczi_fft *fft; /* tables of the encoder */
 };
 
+enum { CCZI_CKKS_SPARES = 16 };
+
 struct ccz_ckks_eval {
     const struct ccz_ckks *ctx;
     struct ccz_rlwe_work *work;
-    double *slots[2]; /* 64-byte aligned, n doubles each: scratch of the encoder */
-    int64_t *coeff;   /* n: scratch of decryption and encoding */
+    double *slots[2];        /* 64-byte aligned, n doubles each: scratch of the encoder */
+    int64_t *coeff;          /* n: scratch of decryption and encoding */
+    struct ccz_ckks_ct *tmp; /* scratch of inner sums; made at first use */
+    struct ccz_ckks_ct *spare[CCZI_CKKS_SPARES]; /* scratch.c */
+    size_t spare_len;
 };
 
 /* Scales agree if their ratio is within this of 1. */
@@ -33,8 +39,28 @@ ccz_rc cczi_ckks_operand(const struct ccz_ckks_eval *e, const struct ccz_ckks_ct
 /* As above for both, and "ckks:key-id", "ckks:level". */
 ccz_rc cczi_ckks_pair(const struct ccz_ckks_eval *e, const struct ccz_ckks_ct *a,
                       const struct ccz_ckks_ct *b, struct ccz_err *err);
+/* Residue of the integer x, exact whatever its size. */
+uint64_t cczi_ckks_residue(double x, const struct ccz_modulus *m);
+/*
+ * The output may be written: "ckks:context", memory for @p parts. An output that is no input is empty
+ * until cczi_ckks_finish(). Pointers into it are taken after this call.
+ */
+ccz_rc cczi_ckks_output(struct ccz_ckks_ct *out, const struct ccz_ckks_eval *e,
+                        const struct ccz_ckks_ct *a, const struct ccz_ckks_ct *b, size_t parts,
+                        struct ccz_err *err);
+struct cczi_ckks_meta {
+    double scale, bound, noise;
+};
+/* Shape, key and bookkeeping of a result of @p a. */
+void cczi_ckks_finish(struct ccz_ckks_ct *out, const struct ccz_ckks_ct *a, size_t parts,
+                      size_t limbs, struct cczi_ckks_meta meta);
 /* "ckks:scale" */
 ccz_rc cczi_ckks_scales(double a, double b, struct ccz_err *err);
 /* Canonical-embedding bound (6 standard deviations) of an error with this variance per coefficient. */
 double cczi_ckks_canon(const struct ccz_ckks *c, double variance);
+
+/* scratch.c: ciphertexts for results on the way, whose memory stays with the evaluator. */
+ccz_rc cczi_ckks_take(struct ccz_ckks_ct **out, struct ccz_ckks_eval *e, struct ccz_err *err);
+void cczi_ckks_give(struct ccz_ckks_eval *e, struct ccz_ckks_ct *ct); /* NULL is fine */
+void cczi_ckks_spares_free(struct ccz_ckks_eval *e);
 #endif
