@@ -2,6 +2,17 @@
 #include "helr_test.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void must(bool holds)
+{
+    if (!holds) {
+        fprintf(stderr, "helr_test.c: the data of a test could not be made\n");
+        exit(1);
+    }
+}
 
 double made_number(uint64_t *state)
 {
@@ -23,14 +34,14 @@ struct ccz_helr_model *made_model(size_t features, uint64_t seed)
                        ldexp(1.0, (int)(i % 13) - 6));
     ccz_buf_put_str(&json, "]}");
     struct ccz_helr_model *m = NULL;
-    CHECK(ccz_helr_model_parse(&m, ccz_buf_span(&json), NULL) == CCZ_OK);
+    must(ccz_helr_model_parse(&m, ccz_buf_span(&json), NULL) == CCZ_OK);
     return m;
 }
 
 double *made_rows(const struct ccz_helr_model *m, size_t rows, uint64_t seed)
 {
     double *x = malloc(rows * m->features_len * sizeof(*x));
-    CHECK(x);
+    must(x);
     for (size_t i = 0; i < rows * m->features_len; i++) {
         const struct ccz_helr_feature *f = &m->features[i % m->features_len];
         x[i] = f->mean + f->scale * 1.2 * made_number(&seed);
@@ -59,7 +70,7 @@ static void load_model(struct original *o, const struct ccz_csv *weights,
     ccz_buf_put_str(&json, "{\"version\":1,\"name\":\"lrtest_mid\",\"features\":[");
     for (size_t i = 0; i < ccz_csv_len(weights); i++) {
         double w;
-        CHECK(ccz_csv_num(&w, weights, i, NULL) == CCZ_OK);
+        must(ccz_csv_num(&w, weights, i, NULL) == CCZ_OK);
         if (i > 0)
             ccz_buf_printf(&json, "%s{\"weight\":%.17g,\"name\":", i > 1 ? "," : "", w);
         if (i > 0)
@@ -68,9 +79,9 @@ static void load_model(struct original *o, const struct ccz_csv *weights,
             ccz_buf_u8(&json, '}');
     }
     double bias;
-    CHECK(ccz_csv_num(&bias, weights, 0, NULL) == CCZ_OK);
+    must(ccz_csv_num(&bias, weights, 0, NULL) == CCZ_OK);
     ccz_buf_printf(&json, "],\"bias\":%.17g}", bias);
-    CHECK(ccz_helr_model_parse(&o->model, ccz_buf_span(&json), NULL) == CCZ_OK);
+    must(ccz_helr_model_parse(&o->model, ccz_buf_span(&json), NULL) == CCZ_OK);
 }
 
 void original_load(struct original *o)
@@ -81,20 +92,20 @@ void original_load(struct original *o)
     read_file(&data, "lrtest_mid_eval.csv");
     CCZ_AUTO(ccz_csv) m = NULL;
     CCZ_AUTO(ccz_csv) c = NULL;
-    CHECK(ccz_csv_new_mem(&m, ccz_buf_span(&model), NULL, NULL) == CCZ_OK);
-    CHECK(ccz_csv_new_mem(&c, ccz_buf_span(&data), NULL, NULL) == CCZ_OK);
-    CHECK(ccz_csv_next(m, NULL) == CCZ_OK && ccz_csv_next(c, NULL) == CCZ_OK);
+    must(ccz_csv_new_mem(&m, ccz_buf_span(&model), NULL, NULL) == CCZ_OK);
+    must(ccz_csv_new_mem(&c, ccz_buf_span(&data), NULL, NULL) == CCZ_OK);
+    must(ccz_csv_next(m, NULL) == CCZ_OK && ccz_csv_next(c, NULL) == CCZ_OK);
     load_model(o, m, c);
     size_t len = o->model->features_len, cap = 4096;
     o->x = malloc(cap * len * sizeof(*o->x));
     o->label = malloc(cap * sizeof(*o->label));
-    CHECK(o->x && o->label);
+    must(o->x && o->label);
     for (; ccz_csv_next(c, NULL) == CCZ_OK; o->rows++) {
-        CHECK(o->rows < cap && ccz_csv_len(c) == len + 1);
+        must(o->rows < cap && ccz_csv_len(c) == len + 1);
         double label;
         for (size_t i = 0; i < len; i++)
-            CHECK(ccz_csv_num(&o->x[o->rows * len + i], c, i, NULL) == CCZ_OK);
-        CHECK(ccz_csv_num(&label, c, len, NULL) == CCZ_OK);
+            must(ccz_csv_num(&o->x[o->rows * len + i], c, i, NULL) == CCZ_OK);
+        must(ccz_csv_num(&label, c, len, NULL) == CCZ_OK);
         o->label[o->rows] = label > 0.5;
     }
 }

@@ -5,8 +5,6 @@
 #include <cczoo/codec.h>
 #include <cczoo/helr.h>
 
-#include "ccz_test.h"
-
 /* The original workload: $CCZOO_VECTORS/lr, or shared/vectors beside the repository. Skips (77) without it. */
 struct original {
     struct ccz_helr_model *model;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "helr_test.h"
 
+#include "ccz_test.h"
+
 #include <math.h>
 
 static const char good[] = "{\"version\":1,\"name\":\"m\",\"bias\":0.5,\"radius\":6,\"features\":[{"
