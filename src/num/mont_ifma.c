@@ -124,7 +124,6 @@ static void lookup4(uint64_t *r, const uint64_t *table, size_t entries, const ui
 #include "mont_ifma.h"
 
 const struct cczi_mont_tier cczi_mont_ifma = {
-    .cpu = CCZI_CPU_IFMA,
     .name = "ifma",
     .limb_bits = 52,
     .limbs_step = TILE,

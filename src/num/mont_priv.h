@@ -51,7 +51,6 @@ struct cczi_mont_ops {
 };
 
 struct cczi_mont_tier {
-    enum cczi_cpu_tier cpu;
     const char *name;
     unsigned limb_bits;
     unsigned limbs_step;                       /* the number of limbs is a multiple of this */
@@ -59,12 +58,11 @@ struct cczi_mont_tier {
     const struct cczi_mont_ops *wide, *narrow; /* narrow: for narrow_max values or fewer */
     size_t narrow_max;
 };
-extern const struct cczi_mont_tier cczi_mont_portable;
-#if defined(__x86_64__)
-extern const struct cczi_mont_tier cczi_mont_ifma;
-#endif
-/* By name, if this processor can run it; else NULL. */
-const struct cczi_mont_tier *cczi_mont_tier_usable(enum cczi_cpu_tier cpu);
+extern const struct cczi_mont_tier cczi_mont_portable, cczi_mont_x86, cczi_mont_ifma;
+
+/* All tiers, the better the higher; NULL if the processor cannot run it. */
+enum { CCZI_MONT_TIERS = 3 };
+const struct cczi_mont_tier *cczi_mont_tier_at(size_t i);
 
 struct ccz_mont {
     struct ccz_secret *memory; /* everything, this structure too */
