@@ -200,8 +200,9 @@ static void test_warm(void)
     CHECK(setup(&w, &err) == CCZ_OK && use(&w, &err) == CCZ_OK && use(&w, &err) == CCZ_OK);
     ccz_rc rc = CCZ_OK;
     used = 0;
-    STEP(ccz_ckks_encrypt_pk(w.a, w.e, w.pk, w.pt, 1, &err));
-    STEP(ccz_ckks_encrypt_sk(w.a, w.e, w.sk, w.pt, 1, &err));
+    STEP(ccz_ckks_encode(w.pt, w.e, (const double[]){0.5}, 1, 0x1p40, 0, &err));
+    STEP(ccz_ckks_encrypt_pk(w.a, w.e, w.pk, w.pt, 2, &err));
+    STEP(ccz_ckks_encrypt_sk(w.a, w.e, w.sk, w.pt, 2, &err));
     CHECK(rc == CCZ_OK);
     long encryption = used; /* OpenSSL's generator may ask for some */
     STEP(ccz_ckks_rotate(w.b, w.e, w.a, 1, w.galois, &err));
