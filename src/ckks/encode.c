@@ -68,6 +68,7 @@ static ccz_rc set_bound(struct ccz_ckks_pt *out, const struct ccz_ckks_eval *e, 
     if (rc != CCZ_OK)
         return rc;
     out->scale = scale;
+    out->declared = false;
     out->bound = bound;
     out->noise = cczi_ckks_canon(e->ctx, 1.0 / 12) + bound * FFT_ERROR;
     return CCZ_OK;
