@@ -84,9 +84,9 @@ static ccz_rc read_set(struct ccz_buf *again, struct ccz_rlwe_work *w, struct cc
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static ccz_rc (*const readers[])(struct ccz_buf *again, struct ccz_rlwe_work *w,
+    static ccz_rc (*const readers[])(struct ccz_buf * again, struct ccz_rlwe_work * w,
                                      struct ccz_span in,
-                                     struct ccz_err *err) = {read_sk, read_pk, read_swk, read_set};
+                                     struct ccz_err * err) = {read_sk, read_pk, read_swk, read_set};
     if (size == 0)
         return 0;
     struct ccz_err err = {0};
