@@ -368,6 +368,108 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_inner_sum(struct ccz_ckks_ct *out, struct c
                                                const struct ccz_rlwe_galois_set *keys,
                                                struct ccz_err *err);
 
+/* ----------------------------------------------------------------------------------------- linear maps */
+
+/** At least as many steps as any matrix needs. */
+#define CCZ_CKKS_MATRIX_STEPS_MAX 512
+/**
+ * Rotations that the product with a rows x cols matrix takes: whoever has the secret key makes Galois keys
+ * for exactly these (ccz_ckks_galois_new()), knowing nothing else of the matrix.
+ * @param[out] steps  room for CCZ_CKKS_MATRIX_STEPS_MAX  @return how many; 0 if a size is 0 or above 32768
+ */
+CCZ_API size_t ccz_ckks_matrix_steps(int64_t *steps, size_t rows, size_t cols);
+/** A matrix in the clear, as plaintexts of its diagonals. Immutable, shareable between threads. */
+struct ccz_ckks_matrix;
+/**
+ * With R and C the powers of two from rows and cols on, the product takes a vector that is repeated with
+ * period C over all slots (slot j holds x[j mod C], 0 from cols on), and gives y = M x repeated with period
+ * R. It costs about 2 sqrt(min(R, C)) rotations (generalized diagonals, Halevi-Shoup, CRYPTO 2014; baby
+ * steps hoisted, CRYPTO 2018), and log2(C / R) more if R < C. One row is a dot product.
+ * @param m      rows x cols, row-major, finite
+ * @param scale  of the diagonals; take the prime that the rescale after the product drops
+ * @param limbs  data primes: the product takes ciphertexts of at most so many
+ * @retval CCZ_E_ARG "ckks:matrix-size" a side is 0 or above n/2, "ckks:matrix-zero": nothing but zeros
+ * @retval errors of ccz_ckks_encode()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_matrix_new(struct ccz_ckks_matrix **out,
+                                                struct ccz_ckks_eval *e, const double *m,
+                                                size_t rows, size_t cols, double scale,
+                                                size_t limbs, struct ccz_err *err);
+CCZ_API void ccz_ckks_matrix_free(struct ccz_ckks_matrix *m);
+CCZ_DEFINE_AUTO(ccz_ckks_matrix)
+/** out = m a, not rescaled. @param out may be @p a  @retval CCZ_E_NOT_FOUND "ckks:galois-key" */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_matrix_mul(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
+                                                const struct ccz_ckks_matrix *m,
+                                                const struct ccz_ckks_ct *a,
+                                                const struct ccz_rlwe_galois_set *keys,
+                                                struct ccz_err *err);
+
+/* ----------------------------------------------------------------------------------------- polynomials */
+
+#define CCZ_CKKS_DEGREE_MAX 255
+
+enum ccz_ckks_basis {
+    CCZ_CKKS_POWERS,    /**< sum of coeff[k] x^k */
+    CCZ_CKKS_CHEBYSHEV, /**< sum of coeff[k] T_k(x), x in [-1, 1]: for degrees above about 8 */
+};
+/** Levels that a polynomial of that degree takes: log2(degree + 1), rounded up. */
+CCZ_API unsigned ccz_ckks_poly_depth(size_t degree);
+/**
+ * Lowers the bound that the ciphertext carries: the caller promises that |slot| <= @p max_value. Bounds
+ * of sums and products are those of the worst case; who knows better says so, or meets "ckks:overflow" early.
+ * A broken promise garbles the result, nothing else.
+ * @retval CCZ_E_ARG "ckks:value": not finite, or <= 0
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_assume(struct ccz_ckks_ct *ct, double max_value,
+                                            struct ccz_err *err);
+/**
+ * Every slot becomes the polynomial's value there: Paterson-Stockmeyer with as few products of ciphertexts
+ * as the depth allows, coefficients that are 0 costing nothing. The depth is that of
+ * ccz_ckks_poly_depth(), the scale of the result exactly @p scale.
+ * @param coeff   degree + 1 coefficients, finite. Leading ones that are 0 are dropped
+ * @param scale   0: that of @p a
+ * @param relin   relinearization key
+ * @param out     may be @p a
+ * @retval CCZ_E_ARG "ckks:poly-degree" above CCZ_CKKS_DEGREE_MAX, or constant; "ckks:value" not finite;
+ *         "ckks:poly-depth" fewer levels than it takes (got, expected); "ckks:poly-range" Chebyshev and
+ *         a bound above 1 (hint: ccz_ckks_assume())
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_poly(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
+                                          const struct ccz_ckks_ct *a, enum ccz_ckks_basis basis,
+                                          const double *coeff, size_t degree, double scale,
+                                          const struct ccz_rlwe_swk *relin, struct ccz_err *err);
+
+/* ------------------------------------------------------------------------------------ approximations */
+
+/**
+ * Chebyshev coefficients of @p f over [low, high]: interpolation at the degree + 1 Chebyshev points, for
+ * CCZ_CKKS_CHEBYSHEV in x = (2 t - low - high) / (high - low). Nearly minimax for smooth functions.
+ * @param[out] coeff  degree + 1  @param degree at most CCZ_CKKS_DEGREE_MAX
+ * @retval CCZ_E_ARG "ckks:interval", "ckks:poly-degree", "ckks:value": @p f gives something not finite
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_chebyshev(double *coeff, size_t degree,
+                                               double (*f)(void *arg, double t), void *arg,
+                                               double low, double high, struct ccz_err *err);
+
+enum ccz_sigmoid {
+    CCZ_SIGMOID_LEAST_SQUARES, /**< least mean square error over the interval */
+    CCZ_SIGMOID_MINIMAX,       /**< least maximal error over the interval (Remez) */
+    CCZ_SIGMOID_HE_TOOLKIT,    /**< 0.5 + 0.15012 x - 0.001593008 x^3, degree 3 only: what Intel's
+                                    he-toolkit and the logistic regression of the original use */
+};
+/**
+ * Coefficients in powers of x that approximate 1 / (1 + exp(-x)) for |x| <= radius; coeff[0] is 1/2, the
+ * other even ones are 0.
+ * @param[out] coeff      degree + 1
+ * @param      degree     3, 5 or 7
+ * @param      radius     0.5 .. 32
+ * @param[out] max_error  largest error over the interval; may be NULL
+ * @retval CCZ_E_ARG "ckks:sigmoid": degree or radius
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_sigmoid(double *coeff, double *max_error, size_t degree,
+                                             double radius, enum ccz_sigmoid how,
+                                             struct ccz_err *err);
+
 /* --------------------------------------------------------------------------------- serialization */
 
 /** Format and refusals: rlwe.h; scale, bound and noise go along (24 bytes) and are checked:

@@ -13,12 +13,15 @@ struct ccz_ckks {
     struct cczi_fft *fft; /* tables of the encoder */
 };
 
+enum { CCZI_CKKS_SPARES = 16 };
+
 struct ccz_ckks_eval {
     const struct ccz_ckks *ctx;
     struct ccz_rlwe_work *work;
     double *slots[2];        /* 64-byte aligned, n doubles each: scratch of the encoder */
     int64_t *coeff;          /* n: scratch of decryption and encoding */
-    struct ccz_ckks_ct *tmp; /* scratch of inner sums; made at first use */
+    struct ccz_ckks_ct *spare[CCZI_CKKS_SPARES]; /* scratch.c */
+    size_t spare_len;
 };
 
 /* Scales agree if their ratio is within this of 1. */
@@ -54,4 +57,9 @@ void cczi_ckks_finish(struct ccz_ckks_ct *out, const struct ccz_ckks_ct *a, size
 ccz_rc cczi_ckks_scales(double a, double b, struct ccz_err *err);
 /* Canonical-embedding bound (6 standard deviations) of an error with this variance per coefficient. */
 double cczi_ckks_canon(const struct ccz_ckks *c, double variance);
+
+/* scratch.c: ciphertexts for results on the way, whose memory stays with the evaluator. */
+ccz_rc cczi_ckks_take(struct ccz_ckks_ct **out, struct ccz_ckks_eval *e, struct ccz_err *err);
+void cczi_ckks_give(struct ccz_ckks_eval *e, struct ccz_ckks_ct *ct); /* NULL is fine */
+void cczi_ckks_spares_free(struct ccz_ckks_eval *e);
 #endif
