@@ -321,6 +321,13 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_switch(uint64_t *out0, uint64_t *out1, stru
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_relinearize(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,
                                                  const struct ccz_rlwe_ct *in,
                                                  const struct ccz_rlwe_swk *k, struct ccz_err *err);
+/** ccz_rlwe_relinearize() and ccz_rlwe_rescale() in one: a division by P times the last prime, which costs
+ *  a fifth less and rounds once. Refusals of both. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_relinearize_rescale(struct ccz_rlwe_ct *out,
+                                                         struct ccz_rlwe_work *w,
+                                                         const struct ccz_rlwe_ct *in,
+                                                         const struct ccz_rlwe_swk *k,
+                                                         struct ccz_err *err);
 /** The automorphism of @p k on a ciphertext of 2 parts. @p out may be @p in.
  *  @retval CCZ_E_ARG "rlwe:galois-key", "rlwe:parts", "rlwe:form" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_automorph(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,

@@ -157,7 +157,9 @@ ccz_rc ccz_ckks_encode_complex(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
         double x = re[i] * inverse, y = im[i] * inverse;
         square[i] = x * x + y * y;
     }
-    double largest = inverse > 0 ? sqrt(k->largest(square, half)) * part : 2 * part;
+    double largest = k->largest(square, half);
+    CCZ_CT_PUBLIC(&largest, sizeof(largest));
+    largest = inverse > 0 ? sqrt(largest) * part : 2 * part;
     struct input in = {(const double *)(const void *)values, 2 * len, 2};
     return encode(out, e, in, largest, scale, limbs, err);
 }

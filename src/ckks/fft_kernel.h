@@ -334,14 +334,14 @@ static void to_coeffs(double *out, const double *slots, const struct cczi_fft *f
 
 static double largest(const double *in, size_t len)
 {
-    double lanes[LANES], max = 0;
+    double lanes[LANES];
     V m = ALL(0.0);
     for (size_t i = 0; i < len; i += LANES)
         m = MAX(ABS(LD(in + i)), m);
     STU(lanes, m);
-    for (size_t i = 0; i < LANES; i++)
-        max = lanes[i] > max ? lanes[i] : max;
-    return max;
+    for (size_t i = 1; i < LANES; i++)
+        lanes[0] = cczi_fft_max(lanes[0], lanes[i]);
+    return lanes[0];
 }
 
 static void horner(double *acc, const uint64_t *digit, size_t len, double q, double factor,

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     CCZI_FFT_LOG_MIN = 3,  /* 8 slots */
@@ -50,6 +51,28 @@ static inline void cczi_fft_factor(double *re, double *im, const struct cczi_fft
     bool plus = b == 1 && level == 1;
     *re = !(b & 1) ? r : plus ? -i : i;
     *im = !(b & 1) ? i : plus ? r : -r;
+}
+
+/* Bits, since doubles may be secret and compilers like to branch on their comparisons. */
+static inline uint64_t cczi_fft_bits(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    return bits;
+}
+
+static inline double cczi_fft_from_bits(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof(x));
+    return x;
+}
+
+/* The larger of two that are not negative: they are in the order of their bits. */
+static inline double cczi_fft_max(double a, double b)
+{
+    uint64_t x = cczi_fft_bits(a), y = cczi_fft_bits(b), less = 0 - ((x - y) >> 63);
+    return cczi_fft_from_bits((x & ~less) | (y & less));
 }
 
 /* An implementation. All give the same bits. Arrays are 64-byte aligned, `len` is a multiple of 8. */
