@@ -78,7 +78,7 @@ static void dot_plain(struct world *w)
 
 static void flood(struct world *w)
 {
-    ok(ccz_bfv_flood(w->tmp, w->e, w->product, w->pk, 40, NULL));
+    ok(ccz_bfv_flood(w->tmp, w->e, w->product, w->a, w->pk, 40, NULL));
 }
 
 static void mod_switch(struct world *w)
@@ -172,7 +172,7 @@ static void setup(struct world *w, const struct ccz_bfv_plan *plan, unsigned thr
     ok(ccz_bfv_pt_prepare(w->b, w->e, 0, NULL));
     ok(ccz_bfv_encrypt_sk(w->fresh, w->e, w->sk, w->a, 0, NULL));
     ok(ccz_bfv_mul_plain(w->product, w->e, w->fresh, w->b, NULL));
-    ok(ccz_bfv_flood(w->flooded, w->e, w->product, w->pk, 40, NULL));
+    ok(ccz_bfv_flood(w->flooded, w->e, w->product, NULL, w->pk, 40, NULL));
     ok(ccz_bfv_mod_switch(w->back, w->e, w->flooded, w->return_limbs, NULL));
     for (size_t i = 0; i < DOT_LEN; i++) {
         w->list[i] = w->fresh;

@@ -229,8 +229,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_dot_plain(struct ccz_bfv_ct *out, struct ccz
 
 /* ----------------------------------------------------------------------------- giving results back */
 
-/** Divides by the last primes, with rounding, down to @p limbs: a smaller ciphertext of the same plaintext. After
- *  flooding. @retval CCZ_E_LIMIT "bfv:noise": too few are left for its noise */
+/** Divides by the product of the last primes, with rounding, down to @p limbs: a smaller ciphertext of the same
+ *  plaintext. After flooding. @retval CCZ_E_LIMIT "bfv:noise": too few are left for its noise */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_mod_switch(struct ccz_bfv_ct *out, struct ccz_bfv_eval *e,
                                                const struct ccz_bfv_ct *a, size_t limbs,
                                                struct ccz_err *err);
@@ -238,12 +238,15 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_mod_switch(struct ccz_bfv_ct *out, struct cc
  * Hides how the ciphertext came about from the owner of the key: adds an encryption of zero under @p pk and uniform
  * noise that is 2^flood_bits n times wider than twice the noise bound. Two ciphertexts of one plaintext are then within
  * statistical distance 2^-flood_bits of each other, up to the security of the encryption of zero; is_private is cleared.
+ * @param mask        added to the plaintext on the way, which saves ccz_bfv_add_plain(): the negative of this party's
+ *                    share of the result, say; NULL = nothing
  * @param flood_bits  1 .. CCZ_BFV_FLOOD_MAX, 40 is usual  @retval CCZ_E_ARG "bfv:flood-bits"
  * @retval CCZ_E_LIMIT "bfv:noise": the modulus has no room for that much
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_flood(struct ccz_bfv_ct *out, struct ccz_bfv_eval *e,
-                                          const struct ccz_bfv_ct *a, const struct ccz_rlwe_pk *pk,
-                                          unsigned flood_bits, struct ccz_err *err);
+                                          const struct ccz_bfv_ct *a, const struct ccz_bfv_pt *mask,
+                                          const struct ccz_rlwe_pk *pk, unsigned flood_bits,
+                                          struct ccz_err *err);
 
 /* --------------------------------------------------------------------------------- serialization */
 

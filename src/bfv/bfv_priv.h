@@ -37,6 +37,14 @@ struct ccz_bfv {
     struct cczi_bfv_level *level; /* [data_len]: level[limbs - 1] */
 };
 
+/* Constants to divide by the primes to .. from - 1 at once. */
+struct cczi_bfv_drop {
+    size_t from, to;             /* 0: none made */
+    struct ccz_base_conv *conv;  /* from their product P, centred, to the primes that stay */
+    struct ccz_ntt_scale *scale; /* [from - to]: factors of the conversion */
+    struct ccz_mulc *inverse;    /* [to]: 1 / P */
+};
+
 struct ccz_bfv_eval {
     const struct ccz_bfv *ctx;
     struct ccz_rlwe_work *work;
@@ -45,6 +53,7 @@ struct ccz_bfv_eval {
     struct ccz_bfv_ct *tmp; /* encryption of zero */
     const uint64_t **list;  /* of sums */
     size_t list_cap;
+    struct cczi_bfv_drop drop; /* as last used */
 };
 
 static inline const struct ccz_modulus *cczi_bfv_modulus(const struct ccz_bfv *c, size_t i)
@@ -92,6 +101,9 @@ static inline struct cczi_bfv_noise cczi_bfv_noise_of(const struct ccz_bfv_ct *c
 }
 /* What encoding leaves of a plaintext's earlier life. */
 void cczi_bfv_pt_reset(struct ccz_bfv_pt *p);
+
+/* release.c */
+void cczi_bfv_drop_deinit(struct cczi_bfv_drop *d);
 
 /* scale.c */
 /* round(Q m / t) as residues, coefficient form: out[limbs][n]. @ct */

@@ -239,6 +239,7 @@ void ccz_bfv_eval_free(struct ccz_bfv_eval *e)
     for (size_t i = 0; i < 2; i++)
         wipe_free(e->poly[i], e->ctx->data_len * e->ctx->n);
     free(e->list);
+    cczi_bfv_drop_deinit(&e->drop);
     free(e);
 }
 

@@ -44,7 +44,8 @@ struct cczi_bfv_noise cczi_bfv_times(struct cczi_bfv_noise a, double max_abs, si
 
 struct cczi_bfv_noise cczi_bfv_divided(struct cczi_bfv_noise a, double log2_q, size_t n)
 {
-    const double rounding = log2(((double)n + 1) / 2); /* 1/2 (1 + |s|_1) */
+    /* 1/2 (1 + |s|_1), and what conversion between primes errs when it is close to a half */
+    const double rounding = log2(((double)n + 1) / 2 * (1 + 0x1p-30));
     return (struct cczi_bfv_noise){a.sigma - log2_q, cczi_bfv_sum(a.fixed - log2_q, rounding)};
 }
 

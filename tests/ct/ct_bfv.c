@@ -65,7 +65,7 @@ static uint64_t compute(struct world *w)
     must(ccz_bfv_encrypt_sk(w->x, w->e, w->sk, w->a, 0, NULL) == CCZ_OK, "secret-key encryption");
     must(ccz_bfv_mul_plain(w->y, w->e, w->x, w->b, NULL) == CCZ_OK, "product");
     must(ccz_bfv_add_plain(w->y, w->e, w->y, w->b, NULL) == CCZ_OK, "sum");
-    must(ccz_bfv_flood(w->y, w->e, w->y, w->pk, 10, NULL) == CCZ_OK, "flooding");
+    must(ccz_bfv_flood(w->y, w->e, w->y, NULL, w->pk, 10, NULL) == CCZ_OK, "flooding");
     /* it goes over the network */
     CCZ_CT_PUBLIC(w->y->ct.c[0], DATA * N * sizeof(uint64_t));
     CCZ_CT_PUBLIC(w->y->ct.c[1], DATA * N * sizeof(uint64_t));

@@ -67,7 +67,7 @@ static void run(const struct ccz_bfv_plan *plan, const struct ccz_bfv_goal *g)
     }
     CHECK(ccz_bfv_add_plain(k.ct[2], k.e, k.ct[2], k.p[2], NULL) == CCZ_OK);
     if (g->flood_bits)
-        CHECK(ccz_bfv_flood(k.ct[2], k.e, k.ct[2], k.pk, g->flood_bits, NULL) == CCZ_OK);
+        CHECK(ccz_bfv_flood(k.ct[2], k.e, k.ct[2], NULL, k.pk, g->flood_bits, NULL) == CCZ_OK);
     CHECK(ccz_bfv_mod_switch(k.ct[2], k.e, k.ct[2], plan->return_limbs, NULL) == CCZ_OK);
     CHECK(ccz_bfv_decrypt(k.p[0], k.e, k.sk, k.ct[2], NULL) == CCZ_OK);
     /* (va vb terms + vd), at some coefficients */

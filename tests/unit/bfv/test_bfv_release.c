@@ -80,6 +80,41 @@ static void test_mod_switch(void)
     }
 }
 
+/* Each part, coefficient by coefficient: the nearest integer to c / P. */
+static void test_exact_switch(void)
+{
+    enum { FROM = 5 };
+    struct kit k;
+    kit_init(&k, (struct plain){0, 16}, FROM, 45);
+    product(&k);
+    for (size_t to = 1; to < FROM; to++) {
+        const struct big p = big_div(big_q(&k, FROM), big_q(&k, to));
+        CHECK(ccz_bfv_copy(k.ct[2], k.ct[1]) == CCZ_OK);
+        CHECK(ccz_bfv_mod_switch(k.ct[3], k.e, k.ct[2], to, NULL) == CCZ_OK);
+        for (size_t part = 0; part < 2; part++) {
+            uint64_t *c = k.ct[2]->ct.c[part], *d = k.ct[3]->ct.c[part];
+            ccz_rlwe_inverse(c, ccz_bfv_eval_work(k.e), FROM);
+            ccz_rlwe_inverse(d, ccz_bfv_eval_work(k.e), to);
+            for (size_t x = 0; x < N; x += 13) {
+                /* the number with those residues, by adding one prime's product at a time */
+                struct big v = {{0}}, q = big_from(1);
+                for (size_t i = 0; i < FROM; i++) {
+                    const struct ccz_modulus *m = cczi_bfv_modulus(k.c, i);
+                    uint64_t diff = ccz_mod_sub(c[i * N + x], big_mod(v, m->q), m);
+                    v = big_add(
+                        v,
+                        big_mul_add(q, ccz_mod_mul(diff, ccz_mod_inv(big_mod(q, m->q), m), m), 0));
+                    q = big_mul_add(q, m->q, 0);
+                }
+                v = big_div(big_add(v, big_div(p, big_from(2))), p);
+                for (size_t i = 0; i < to; i++)
+                    CHECK(d[i * N + x] == big_mod(v, ccz_rlwe_prime(k.c->ring, i)));
+            }
+        }
+    }
+    kit_deinit(&k);
+}
+
 /* -------------------------------------------------------------------------------------- flooding */
 
 static void test_flood(void)
@@ -92,7 +127,7 @@ static void test_flood(void)
         kit_init(&k, ts[s], 5, 45);
         product(&k);
         for (size_t b = 0; b < 3; b++) {
-            CHECK(ccz_bfv_flood(k.ct[2], k.e, k.ct[1], k.pk, bits[b], NULL) == CCZ_OK);
+            CHECK(ccz_bfv_flood(k.ct[2], k.e, k.ct[1], NULL, k.pk, bits[b], NULL) == CCZ_OK);
             CHECK(!k.ct[2]->is_private && k.ct[1]->is_private);
             expect(&k, k.ct[2]);
             /* as wide as it should be: 2^flood_bits n times twice the bound, on both sides */
@@ -103,15 +138,25 @@ static void test_flood(void)
             CHECK(!k.ct[3]->is_private);
             expect(&k, k.ct[3]);
         }
-        CHECK(ccz_bfv_flood(k.ct[1], k.e, k.ct[1], k.pk, 5, NULL) == CCZ_OK); /* in place */
+        CHECK(ccz_bfv_flood(k.ct[1], k.e, k.ct[1], NULL, k.pk, 5, NULL) == CCZ_OK); /* in place */
         expect(&k, k.ct[1]);
-        CHECK(is_refused(ccz_bfv_flood(k.ct[2], k.e, k.ct[1], k.pk, 0, &err), CCZ_E_ARG, &err,
+        random_words(&k, vc, N);
+        encode(&k, 0, vc);
+        CHECK(ccz_bfv_flood(k.ct[1], k.e, k.ct[1], k.p[0], k.pk, 5, NULL) ==
+              CCZ_OK); /* and a mask */
+        for (size_t x = 0; x < N; x++)
+            want[x] = mod_t(&k, (u128)want[x] + vc[x]);
+        CHECK(!k.ct[1]->is_private);
+        expect(&k, k.ct[1]);
+        CHECK(is_refused(ccz_bfv_flood(k.ct[2], k.e, k.ct[1], NULL, k.pk, 0, &err), CCZ_E_ARG, &err,
                          "bfv:flood-bits"));
-        CHECK(is_refused(ccz_bfv_flood(k.ct[2], k.e, k.ct[1], k.pk, CCZ_BFV_FLOOD_MAX + 1, &err),
-                         CCZ_E_ARG, &err, "bfv:flood-bits"));
+        CHECK(is_refused(
+            ccz_bfv_flood(k.ct[2], k.e, k.ct[1], NULL, k.pk, CCZ_BFV_FLOOD_MAX + 1, &err),
+            CCZ_E_ARG, &err, "bfv:flood-bits"));
         if (s == 1)
-            CHECK(is_refused(ccz_bfv_flood(k.ct[2], k.e, k.ct[1], k.pk, CCZ_BFV_FLOOD_MAX, &err),
-                             CCZ_E_LIMIT, &err, "bfv:noise"));
+            CHECK(is_refused(
+                ccz_bfv_flood(k.ct[2], k.e, k.ct[1], NULL, k.pk, CCZ_BFV_FLOOD_MAX, &err),
+                CCZ_E_LIMIT, &err, "bfv:noise"));
         kit_deinit(&k);
     }
 }
@@ -140,7 +185,7 @@ static void test_leak(void)
     CHECK(reveals(&k, k.ct[1]));
     CHECK(is_refused(ccz_bfv_ct_write(&b, k.ct[1], &err), CCZ_E_POLICY, &err, "bfv:not-flooded"));
     CHECK(err.hint[0] && b.size == 0);
-    CHECK(ccz_bfv_flood(k.ct[2], k.e, k.ct[1], k.pk, 40, NULL) == CCZ_OK);
+    CHECK(ccz_bfv_flood(k.ct[2], k.e, k.ct[1], NULL, k.pk, 40, NULL) == CCZ_OK);
     CHECK(!reveals(&k, k.ct[2]));
     CHECK(ccz_bfv_ct_write(&b, k.ct[2], NULL) == CCZ_OK);
     /* a mask shows in the roundings of a sum: also that is private */
@@ -161,7 +206,7 @@ static void test_leak(void)
     CHECK(ccz_bfv_mul_plain(k.ct[1], k.e, k.ct[0], k.p[1], NULL) == CCZ_OK);
     CHECK(is_refused(ccz_bfv_decrypt(k.p[2], k.e, k.sk, k.ct[1], &err), CCZ_E_FORMAT, &err,
                      "rlwe:transparent"));
-    CHECK(ccz_bfv_flood(k.ct[1], k.e, k.ct[1], k.pk, 40, NULL) == CCZ_OK);
+    CHECK(ccz_bfv_flood(k.ct[1], k.e, k.ct[1], NULL, k.pk, 40, NULL) == CCZ_OK);
     memset(want, 0, sizeof(want));
     expect(&k, k.ct[1]);
     kit_deinit(&k);
@@ -378,7 +423,8 @@ static void test_refuse(void)
     REFUSED(ccz_bfv_mul_plain(out, k.e, a, o.p[1], &err), other, "bfv:context");
     REFUSED(ccz_bfv_pt_prepare(k.p[1], o.e, 0, &err), other, "bfv:context");
     REFUSED(ccz_bfv_mod_switch(o.ct[2], k.e, a, 2, &err), other, "bfv:context");
-    REFUSED(ccz_bfv_flood(out, k.e, o.ct[0], k.pk, 5, &err), other, "bfv:context");
+    REFUSED(ccz_bfv_flood(out, k.e, o.ct[0], NULL, k.pk, 5, &err), other, "bfv:context");
+    REFUSED(ccz_bfv_flood(out, k.e, a, o.p[0], k.pk, 5, &err), other, "bfv:context");
     REFUSED(ccz_bfv_ct_read(o.ct[2], k.e, (struct ccz_span){0}, NULL, &err), other, "bfv:context");
     CHECK(ccz_bfv_copy(o.ct[2], a) == CCZ_E_MISMATCH);
     /* nothing in it */
@@ -403,7 +449,7 @@ static void test_refuse(void)
     CHECK(ccz_rlwe_pk_new(&pk, ccz_bfv_eval_work(k.e), sk, NULL) == CCZ_OK);
     CHECK(ccz_bfv_encrypt_sk(k.ct[3], k.e, sk, k.p[0], 0, NULL) == CCZ_OK);
     REFUSED(ccz_bfv_add(out, k.e, a, k.ct[3], &err), other, "bfv:key-id");
-    REFUSED(ccz_bfv_flood(out, k.e, a, pk, 5, &err), other, "bfv:key-id");
+    REFUSED(ccz_bfv_flood(out, k.e, a, NULL, pk, 5, &err), other, "bfv:key-id");
     REFUSED(ccz_bfv_decrypt(k.p[2], k.e, sk, a, &err), other, "rlwe:key-id");
     /* sums */
     const struct ccz_bfv_ct *list[] = {a, k.ct[3]};
@@ -426,9 +472,9 @@ static void test_refuse(void)
     CHECK(ccz_bfv_encrypt_sk(k.ct[0], k.e, k.sk, k.p[0], 0, NULL) == CCZ_OK);
     k.rng.left = 0;
     REFUSED(ccz_bfv_encrypt_sk(out, k.e, k.sk, k.p[0], 0, &err), CCZ_E_INTERNAL, "rlwe:random");
-    REFUSED(ccz_bfv_flood(out, k.e, k.ct[0], k.pk, 5, &err), CCZ_E_INTERNAL, "rlwe:random");
+    REFUSED(ccz_bfv_flood(out, k.e, k.ct[0], NULL, k.pk, 5, &err), CCZ_E_INTERNAL, "rlwe:random");
     k.rng.left = 1;
-    REFUSED(ccz_bfv_flood(out, k.e, k.ct[0], k.pk, 5, &err), CCZ_E_INTERNAL, "rlwe:random");
+    REFUSED(ccz_bfv_flood(out, k.e, k.ct[0], NULL, k.pk, 5, &err), CCZ_E_INTERNAL, "rlwe:random");
     ccz_rlwe_pk_free(pk);
     ccz_rlwe_sk_free(sk);
     kit_deinit(&o);
@@ -438,13 +484,10 @@ static void test_refuse(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"bfv.mod_switch", test_mod_switch},
-        {"bfv.flood", test_flood},
-        {"bfv.leak", test_leak},
-        {"bfv.worst", test_worst},
-        {"bfv.failure", test_failure},
-        {"bfv.serial", test_serial},
-        {"bfv.cfg_refuse", test_cfg_refuse},
+        {"bfv.mod_switch", test_mod_switch}, {"bfv.exact_switch", test_exact_switch},
+        {"bfv.flood", test_flood},           {"bfv.leak", test_leak},
+        {"bfv.worst", test_worst},           {"bfv.failure", test_failure},
+        {"bfv.serial", test_serial},         {"bfv.cfg_refuse", test_cfg_refuse},
         {"bfv.refuse", test_refuse},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
