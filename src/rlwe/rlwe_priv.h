@@ -111,6 +111,7 @@ enum cczi_rlwe_domain {
     CCZI_RLWE_UNIFORM_SWK = 3,
     CCZI_RLWE_TERNARY = 16,
     CCZI_RLWE_ERROR = 17,
+    CCZI_RLWE_FLOOD = 18,
 };
 
 /* pool.c: `threads` - 1 helpers. fn gets the number of the thread it runs in. */

@@ -110,7 +110,7 @@ static void check_encryption(struct kit *k, bool public_key, bool as_coeff, size
     random_message(k, coeff, limbs == 1 ? 40 : 61);
     ccz_rlwe_from_signed(want, k->w, coeff, limbs, false);
     ccz_rlwe_from_signed(poly, k->w, coeff, limbs, true);
-    struct ccz_rlwe_msg m = {as_coeff ? coeff : NULL, as_coeff ? NULL : poly};
+    struct ccz_rlwe_msg m = {.coeff = as_coeff ? coeff : NULL, .poly = as_coeff ? NULL : poly};
     ccz_rlwe_ct_init(&ct, k->r);
     ccz_rc rc = public_key ? ccz_rlwe_encrypt_pk(&ct, k->w, k->pk, limbs, m, &err)
                            : ccz_rlwe_encrypt_sk(&ct, k->w, k->sk, limbs, m, &err);
