@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Numbers to coefficients: checks, inverse embedding, rounding; residues where they are too large. */
+#include "base/ct.h"
 #include "ckks_priv.h"
 #include "fft_priv.h"
 
@@ -68,20 +69,22 @@ static ccz_rc set_bound(struct ccz_ckks_pt *out, const struct ccz_ckks_eval *e, 
     if (rc != CCZ_OK)
         return rc;
     out->scale = scale;
+    out->declared = false;
     out->bound = bound;
     out->noise = cczi_ckks_canon(e->ctx, 1.0 / 12) + bound * FFT_ERROR;
     return CCZ_OK;
 }
 
-/* Coefficients too large for words, to residues. */
-static void to_residues(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, const double *coeff,
-                        double factor, size_t limbs)
+/* The coefficients in slots[1], too large for words, to residues. */
+static void to_residues(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, double factor,
+                        size_t limbs)
 {
     size_t n = e->ctx->n;
+    const double *coeff = e->slots[1], *high = coeff + CCZI_FFT_GAP; /* from n / 2 on */
     for (size_t l = 0; l < limbs; l++) {
         const struct ccz_modulus *m = ccz_ntt_modulus(ccz_rlwe_ntt(e->ctx->ring, l));
         for (size_t i = 0; i < n; i++)
-            out->v[l * n + i] = cczi_ckks_residue(rint(coeff[i] * factor), m);
+            out->v[l * n + i] = cczi_ckks_residue(rint((i < n / 2 ? coeff : high)[i] * factor), m);
     }
     ccz_rlwe_forward(out->v, e->work, limbs);
     out->limbs = limbs;
@@ -92,6 +95,7 @@ static ccz_rc encode(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, struct in
                      double largest, double scale, size_t limbs, struct ccz_err *err)
 {
     const struct cczi_fft *fft = e->ctx->fft;
+    CCZ_CT_PUBLIC(&largest, sizeof(largest)); /* whether it is refused shows */
     ccz_rc rc = set_bound(out, e, largest, scale, limbs, err);
     bool wide = rc == CCZ_OK && out->bound >= COEFF_LIMIT;
     if (rc != CCZ_OK || wide)
@@ -101,10 +105,14 @@ static ccz_rc encode(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, struct in
     double factor = scale / (double)fft->n; /* exact: a power of two divides */
     fft->kernel->to_coeffs(e->slots[1], e->slots[0], fft);
     if (wide) {
-        to_residues(out, e, e->slots[1], factor, limbs);
+        to_residues(out, e, factor, limbs);
         return CCZ_OK;
     }
-    if (!fft->kernel->round(out->coeff, e->slots[1], e->ctx->n, factor)) {
+    bool good = fft->kernel->round(out->coeff, e->slots[1], fft->n, factor);
+    good &= fft->kernel->round(out->coeff + fft->n, e->slots[1] + fft->n + CCZI_FFT_GAP, fft->n,
+                               factor);
+    CCZ_CT_PUBLIC(&good, sizeof(good));
+    if (!good) {
         rc = ccz_fail(err, CCZ_E_INTERNAL, "ckks:encode", 0, "a coefficient exceeds its bound");
         return explain(in, rc, err);
     }
@@ -125,7 +133,7 @@ ccz_rc ccz_ckks_encode(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, const d
         return rc;
     if (len)
         memcpy(e->slots[0], values, len * sizeof(*values));
-    memset(e->slots[0] + len, 0, (n - len) * sizeof(*values));
+    memset(e->slots[0] + len, 0, (n + CCZI_FFT_GAP - len) * sizeof(*values));
     double largest = e->ctx->fft->kernel->largest(e->slots[0], n / 2);
     return encode(out, e, (struct input){values, len, 1}, largest, scale, limbs, err);
 }
@@ -135,7 +143,7 @@ ccz_rc ccz_ckks_encode_complex(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
                                size_t limbs, struct ccz_err *err)
 {
     size_t half = e->ctx->n / 2;
-    double *re = e->slots[0], *im = e->slots[0] + half, square = 0;
+    double *re = e->slots[0], *im = e->slots[0] + half + CCZI_FFT_GAP, *square = e->slots[1];
     make_empty(out);
     ccz_rc rc = check(out, e, len, scale, limbs, err);
     if (rc != CCZ_OK)
@@ -144,14 +152,18 @@ ccz_rc ccz_ckks_encode_complex(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
         re[i] = i < len ? values[i].re : 0;
         im[i] = i < len ? values[i].im : 0;
     }
-    double part = e->ctx->fft->kernel->largest(re, 2 * half);
+    const struct cczi_fft_kernel *k = e->ctx->fft->kernel;
+    double part = cczi_fft_max(k->largest(re, half), k->largest(im, half));
+    CCZ_CT_PUBLIC(&part, sizeof(part));
     double inverse = part > 0x1p-1000 ? 1 / part : 0; /* no square overflows */
-    for (size_t i = 0; i < len; i++) {
-        double x = re[i] * inverse, y = im[i] * inverse, s = x * x + y * y;
-        square = s > square ? s : square;
+    for (size_t i = 0; i < half; i++) {
+        double x = re[i] * inverse, y = im[i] * inverse;
+        square[i] = x * x + y * y;
     }
+    double largest = k->largest(square, half);
+    CCZ_CT_PUBLIC(&largest, sizeof(largest));
+    largest = inverse > 0 ? sqrt(largest) * part : 2 * part;
     struct input in = {(const double *)(const void *)values, 2 * len, 2};
-    double largest = inverse > 0 ? sqrt(square) * part : 2 * part;
     return encode(out, e, in, largest, scale, limbs, err);
 }
 
@@ -169,10 +181,10 @@ ccz_rc ccz_ckks_encode_const(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
         return rc;
     out->noise = (value.im != 0 ? 0.75 : 0.5) + out->bound * 0x1p-52;
     if (out->bound >= COEFF_LIMIT) {
-        memset(e->slots[1], 0, n * sizeof(double));
+        memset(e->slots[1], 0, (n + CCZI_FFT_GAP) * sizeof(double));
         e->slots[1][0] = value.re;
-        e->slots[1][n / 2] = value.im;
-        to_residues(out, e, e->slots[1], scale, limbs);
+        e->slots[1][n / 2 + CCZI_FFT_GAP] = value.im;
+        to_residues(out, e, scale, limbs);
         return CCZ_OK;
     }
     memset(out->coeff, 0, n * sizeof(*out->coeff));
