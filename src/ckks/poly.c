@@ -331,6 +331,8 @@ ccz_rc ccz_ckks_poly(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, const str
     struct ccz_ckks_ct *result = NULL;
     size_t d = 0;
     ccz_rc rc = check(e, a, basis, coeff, degree, &d, err);
+    if (rc == CCZ_OK && !(isfinite(scale) && scale >= 0))
+        rc = ccz_fail(err, CCZ_E_ARG, "ckks:scale", 0, "the scale %g is not 0 or positive", scale);
     if (rc != CCZ_OK)
         return rc;
     memcpy(p.coeff, coeff, (d + 1) * sizeof(*coeff));

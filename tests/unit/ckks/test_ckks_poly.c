@@ -168,6 +168,13 @@ static void test_refused(void)
     refused(ct, CCZ_CKKS_POWERS, 7, "ckks:poly-degree");
     coeff[0] = 1;
     refused(ct, CCZ_CKKS_POWERS, 0, "ckks:poly-degree");
+    static const double scales[] = {-1, NAN, HUGE_VAL};
+    random_coeff(3, 1);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(ccz_ckks_poly(ct, kit.eval, ct, CCZ_CKKS_POWERS, coeff, 3, scales[i], kit.relin,
+                            &err) == CCZ_E_ARG);
+        CHECK(strcmp(err.where, "ckks:scale") == 0);
+    }
     for (size_t degree = 1; degree <= 15; degree++) {
         random_coeff(degree, 1);
         size_t limbs = ccz_ckks_poly_depth(degree);
