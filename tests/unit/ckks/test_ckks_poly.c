@@ -170,6 +170,14 @@ static void test_refused(void)
     refused(ct, CCZ_CKKS_POWERS, 0, "ckks:poly-degree");
     static const double scales[] = {-1, NAN, HUGE_VAL};
     random_coeff(3, 1);
+    struct kit other;
+    kit_init(&other, N, 50, 40, LEVELS);
+    struct ccz_ckks_ct *foreign = kit_ct(&other);
+    CHECK(ccz_ckks_poly(foreign, kit.eval, ct, CCZ_CKKS_POWERS, coeff, 3, 0, kit.relin, &err) ==
+          CCZ_E_MISMATCH);
+    CHECK(strcmp(err.where, "ckks:context") == 0 && foreign->ctx == other.ctx);
+    ccz_ckks_ct_free(foreign);
+    kit_deinit(&other);
     for (size_t i = 0; i < 3; i++) {
         CHECK(ccz_ckks_poly(ct, kit.eval, ct, CCZ_CKKS_POWERS, coeff, 3, scales[i], kit.relin,
                             &err) == CCZ_E_ARG);
