@@ -27,7 +27,7 @@
  * Processors: AVX-512 IFMA, 8 or 4 values side by side, or portable C on words of 64 bits, one by
  * one. CCZOO_CPU (base/cpu) pins the choice. Results as bytes are the same.
  * Reading order of the sources: mont_priv.h, mont.c, mont_portable.c, mont_conv.c, mont_pow.c,
- * mont_comb.c, mont_multi.c, mont_ifma.h, mont_ifma.c. Design: docs/design/mont.md.
+ * mont_comb.c, mont_inv.c, mont_multi.c, mont_buckets.c, mont_ifma.c, mont_ifma.h. Design: docs/design/mont.md.
  */
 #include <cczoo/base.h>
 
@@ -184,8 +184,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mont_comb_pow(const struct ccz_mont_comb *c, uin
  * Addresses depend on the exponents: for exponents that whoever can observe this machine may know.
  * @shape exps[bases_len][stride] row-major, the first out_len of each row are used
  * @param exp_bits  |exponent| < 2^exp_bits, 1 .. 62; larger ones are CCZ_E_ARG "mont:exp"
- * @retval CCZ_E_FORMAT  "mont:inverse": a base that has a negative exponent is not invertible;
- *                       err->aux is its index, @p out is zeroed
+ * @retval CCZ_E_FORMAT  "mont:inverse": a base, whatever its exponents, has a factor in common with the
+ *                       modulus; err->aux is its index, @p out is zeroed
  * @retval CCZ_E_NOMEM
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mont_multi_pow_var(const struct ccz_mont *m, uint64_t *out,

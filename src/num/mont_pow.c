@@ -8,14 +8,15 @@ enum { WINDOW_MAX = 6 };
 
 /* ---------------------------------------------------------------------------- secret exponents */
 
-/* Bits per window: fewest products, where reading an entry of the table costs about 1/80 of one. */
-static unsigned best_window(size_t exp_bits)
+/* Bits per window: cheapest, where a product costs as much as reading `ratio` entries of the table. The
+ * table does not fit into the first cache. */
+static unsigned best_window(size_t exp_bits, size_t ratio)
 {
     unsigned best = 1;
     size_t best_cost = SIZE_MAX;
     for (unsigned w = 1; w <= WINDOW_MAX; w++) {
         size_t windows = (exp_bits + w - 1) / w, entries = (size_t)1 << w;
-        size_t cost = 80 * (entries + windows) + windows * entries;
+        size_t cost = ratio * (entries + windows) + windows * entries;
         if (cost < best_cost) {
             best = w;
             best_cost = cost;
@@ -147,7 +148,7 @@ ccz_rc ccz_mont_pow(const struct ccz_mont_job *jobs, size_t jobs_len, size_t exp
     struct power p = {.pair = m->pair,
                       .len = m->len,
                       .exp_bits = exp_bits,
-                      .window = best_window(exp_bits),
+                      .window = best_window(exp_bits, 2 * m->limbs),
                       .ops = cczi_mont_ops(m->tier, jobs_len)};
     uint64_t none;
     uint64_t *memory = cczi_mont_scratch_new(&scratch, power_lay_out(&p, &none, m->limbs));

@@ -699,7 +699,7 @@ static void check_multi_pow(struct kit *k)
     check_multi(k, 3, 9, 8);
     if (mpz_sizeinbase(k->root, 2) <= 1024) {
         check_multi(k, 20, 10, 15);  /* tables */
-        check_multi(k, 11, 300, 15); /* buckets */
+        check_multi(k, 11, 300, 15); /* buckets, two rounds */
         check_multi(k, 2, 70, 31);
     }
 }
@@ -707,6 +707,26 @@ static void check_multi_pow(struct kit *k)
 static void test_multi_pow(void)
 {
     for_some(check_multi_pow);
+}
+
+/* A base without inverse among many is found by either way. */
+static void check_multi_bad_base(struct kit *k, size_t out_len, size_t bases_len)
+{
+    int64_t *exps = calloc(bases_len * out_len, sizeof(*exps));
+    uint64_t *bases = calloc(bases_len, k->len * 8), *out = calloc(out_len, k->len * 8);
+    struct ccz_err err;
+    CHECK(exps && bases && out);
+    for (size_t i = 0; i < bases_len; i++)
+        memcpy(bases + i * k->len, k->values + (i == bases_len - 2 ? 0 : k->len), k->len * 8);
+    memset(out, 1, out_len * k->len * 8);
+    CHECK(ccz_mont_multi_pow_var(k->m, out, out_len, bases, bases_len, exps, out_len, 15, &err) ==
+          CCZ_E_FORMAT);
+    CHECK(strcmp(err.where, "mont:inverse") == 0 && err.aux == (int64_t)bases_len - 2);
+    for (size_t i = 0; i < out_len * k->len; i++)
+        CHECK(out[i] == 0);
+    free(exps);
+    free(bases);
+    free(out);
 }
 
 static void check_multi_pow_refuse(struct kit *k)
@@ -724,9 +744,12 @@ static void check_multi_pow_refuse(struct kit *k)
     CHECK(strcmp(err.where, "mont:inverse") == 0 && err.aux == 1);
     for (size_t i = 0; i < 2 * k->len; i++)
         CHECK(out[i] == 0);
-    exps[3] = 4;
-    CHECK(ccz_mont_multi_pow_var(k->m, out, 2, bases, 3, exps, 2, 3, &err) == CCZ_OK);
-    check_value(k, out, 1, k->numbers[0]);
+    exps[3] = 4; /* whatever the exponent */
+    CHECK(ccz_mont_multi_pow_var(k->m, out, 2, bases, 3, exps, 2, 3, &err) == CCZ_E_FORMAT);
+    CHECK(err.aux == 1);
+    check_multi_bad_base(k, 40, 3);
+    if (mpz_sizeinbase(k->root, 2) <= 512)
+        check_multi_bad_base(k, 2, 300);
     CHECK(ccz_mont_multi_pow_var(k->m, out, 0, bases, 3, exps, 2, 3, &err) == CCZ_OK);
 }
 
