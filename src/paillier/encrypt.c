@@ -147,6 +147,8 @@ static ccz_rc encrypt(struct ccz_paillier_vec **out, const struct ccz_paillier_p
     v->pack = p->pack;
     v->bound = p->bound;
     v->random = trivial ? CCZI_RANDOM_NONE : CCZI_RANDOM_FULL;
+    if (!trivial)
+        CCZ_CT_PUBLIC(v->w, 8 * v->len * v->pub->len);
     *out = ccz_paillier_vec_take(&v);
     return CCZ_OK;
 }
@@ -172,5 +174,6 @@ ccz_rc ccz_paillier_randomise(struct ccz_paillier_vec *v, const struct ccz_paill
         rc = cczi_parallel(range, &work, v->len, GRAIN, cfg ? cfg->threads : 1, err);
     if (rc == CCZ_OK) /* else some items may have randomness, and others not */
         v->random = CCZI_RANDOM_FULL;
+    CCZ_CT_PUBLIC(v->w, 8 * v->len * v->pub->len);
     return rc;
 }
