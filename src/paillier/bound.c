@@ -65,8 +65,8 @@ uint64_t cczi_bound_mantissa(struct cczi_bound a)
 
 bool cczi_bound_from(struct cczi_bound *out, uint64_t mantissa, int32_t exponent)
 {
-    bool good = mantissa >> (MANTISSA_BITS - 1) == 1 && exponent >= 0 &&
-                exponent <= CCZ_PAILLIER_BITS_MAX;
+    bool good =
+        mantissa >> (MANTISSA_BITS - 1) == 1 && exponent >= 0 && exponent <= CCZ_PAILLIER_BITS_MAX;
     *out = good ? (struct cczi_bound){ldexp((double)mantissa, 1 - MANTISSA_BITS), exponent}
                 : cczi_bound_bits(0);
     return good;

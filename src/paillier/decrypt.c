@@ -18,10 +18,10 @@ enum { ITEMS_MAX = CCZI_PAI_CHUNK, GRAIN = 8 };
  * if it was not read through the checks of this module; its result would be a multiple of p).
  */
 struct scratch {
-    size_t len;     /* items, without the check */
-    uint64_t *c;    /* [len + 1], modulo n^2, blinded */
-    uint64_t *half; /* [2][len + 1], modulo p^2 and q^2 */
-    uint8_t *bytes; /* [len + 1][2 size of n]: c; then halves of pairs */
+    size_t len;      /* items, without the check */
+    uint64_t *c;     /* [len + 1], modulo n^2, blinded */
+    uint64_t *half;  /* [2][len + 1], modulo p^2 and q^2 */
+    uint8_t *bytes;  /* [len + 1][2 size of n]: c; then halves of pairs */
     uint64_t *prime; /* [len + 1], modulo p or q */
     struct ccz_mont_job *jobs;
     uint64_t *m[2]; /* [len + 1][words of n]: the two summands of the plain numbers */
@@ -105,8 +105,7 @@ static ccz_rc powers(struct scratch *s, const struct ccz_paillier_key *k, struct
     ccz_mont_to_bytes(k->pub->m, s->bytes, s->c, count);
     for (size_t side = 0; side < 2; side++) {
         uint64_t *w = s->half + side * count * len;
-        ccz_rc rc =
-            ccz_mont_from_bytes(halves[side]->square, w, s->bytes, 2 * k->pub->size, count);
+        ccz_rc rc = ccz_mont_from_bytes(halves[side]->square, w, s->bytes, 2 * k->pub->size, count);
         if (rc != CCZ_OK)
             return cczi_no_memory(err);
         for (size_t i = 0; i < count; i++)

@@ -7,8 +7,10 @@
 
 #include <stdlib.h>
 
-enum { SPARE_SIZE = 16, /* a number of so many bytes more than n is uniform mod n up to 2^-128 */
-       GRAIN = 8 };
+enum {
+    SPARE_SIZE = 16, /* a number of so many bytes more than n is uniform mod n up to 2^-128 */
+    GRAIN = 8
+};
 
 ccz_rc cczi_random_fill(const struct ccz_paillier_rng *rng, void *out, size_t size,
                         struct ccz_err *err)
@@ -53,8 +55,7 @@ ccz_rc cczi_obfuscators(uint64_t *out, size_t len, const struct ccz_paillier_pub
     bool full = !pub->djn || (cfg && cfg->method == CCZ_PAILLIER_FULL);
     for (size_t i = 0; i < len; i += CCZI_PAI_CHUNK) {
         size_t n = len - i < CCZI_PAI_CHUNK ? len - i : CCZI_PAI_CHUNK;
-        ccz_rc rc =
-            obfuscate_chunk(out + i * pub->len, n, pub, full, cfg ? &cfg->rng : NULL, err);
+        ccz_rc rc = obfuscate_chunk(out + i * pub->len, n, pub, full, cfg ? &cfg->rng : NULL, err);
         if (rc != CCZ_OK)
             return rc;
     }
@@ -146,6 +147,8 @@ static ccz_rc encrypt(struct ccz_paillier_vec **out, const struct ccz_paillier_p
     v->pack = p->pack;
     v->bound = p->bound;
     v->random = trivial ? CCZI_RANDOM_NONE : CCZI_RANDOM_FULL;
+    if (!trivial)
+        CCZ_CT_PUBLIC(v->w, 8 * v->len * v->pub->len);
     *out = ccz_paillier_vec_take(&v);
     return CCZ_OK;
 }
@@ -171,5 +174,6 @@ ccz_rc ccz_paillier_randomise(struct ccz_paillier_vec *v, const struct ccz_paill
         rc = cczi_parallel(range, &work, v->len, GRAIN, cfg ? cfg->threads : 1, err);
     if (rc == CCZ_OK) /* else some items may have randomness, and others not */
         v->random = CCZI_RANDOM_FULL;
+    CCZ_CT_PUBLIC(v->w, 8 * v->len * v->pub->len);
     return rc;
 }

@@ -17,7 +17,8 @@ ccz_rc cczi_pub_bits_ok(size_t bits, bool bits_1024, struct ccz_err *err)
 {
     size_t min = bits_1024 ? BITS_MIN_INSECURE : BITS_MIN;
     if (bits < min) {
-        ccz_rc rc = ccz_refuse_num(err, CCZ_E_LIMIT, "paillier:n-bits", (int64_t)bits, (int64_t)min);
+        ccz_rc rc =
+            ccz_refuse_num(err, CCZ_E_LIMIT, "paillier:n-bits", (int64_t)bits, (int64_t)min);
         return ccz_hint(err, rc, "such an n can be factored: make a key of 2048 bits or more");
     }
     if (bits > CCZ_PAILLIER_BITS_MAX || bits % 64 != 0)
@@ -107,7 +108,8 @@ static ccz_rc set_h(struct ccz_paillier_pub *pub, const uint8_t *h, struct ccz_e
         return cczi_no_memory(err);
     ccz_rc rc = ccz_mont_from_bytes(pub->m, pub->h_s, h, pub->size, 1);
     if (rc == CCZ_OK)
-        rc = ccz_mont_pow_var(pub->m, pub->h_s, pub->h_s, 1, CCZ_SPAN(pub->n_bytes, pub->size), err);
+        rc =
+            ccz_mont_pow_var(pub->m, pub->h_s, pub->h_s, 1, CCZ_SPAN(pub->n_bytes, pub->size), err);
     return rc;
 }
 

@@ -85,10 +85,10 @@ ccz_rc ccz_paillier_keygen(struct ccz_paillier_key **out, const struct ccz_paill
     if (cfg->bits_1024_insecure && (cfg->bits == 0 || cfg->bits == BITS_INSECURE))
         bits = BITS_INSECURE;
     else if (bits != 2048 && bits != 3072 && bits != 4096)
-        return ccz_hint(err,
-                        ccz_refuse_num(err, CCZ_E_ARG, "paillier:key-bits", bits,
-                                       CCZ_PAILLIER_BITS_DEFAULT),
-                        "2048, 3072 or 4096");
+        return ccz_hint(
+            err,
+            ccz_refuse_num(err, CCZ_E_ARG, "paillier:key-bits", bits, CCZ_PAILLIER_BITS_DEFAULT),
+            "2048, 3072 or 4096");
     CCZ_AUTO(ccz_secret) primes = NULL;
     CCZ_AUTO(ccz_paillier_key) k = NULL;
     ccz_rc rc = ccz_secret_new(&primes, bits / 8);

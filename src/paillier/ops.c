@@ -52,17 +52,33 @@ ccz_rc ccz_paillier_sub(struct ccz_paillier_vec *v, const struct ccz_paillier_ve
     return rc == CCZ_OK ? ccz_paillier_add(v, minus, err) : rc;
 }
 
-/* out = 1 / v. Ciphertexts are units: made here, or checked when read. */
+/*
+ * out = 1 / v. Ciphertexts are units: made here, or checked when read. The time of the inversion depends on
+ * the product of all, which is public if they may leave; if not, a random factor hides it.
+ */
 static ccz_rc inverses(uint64_t **out, const struct ccz_paillier_vec *v, struct ccz_err *err)
 {
-    *out = cczi_resident_new(v->len, v->pub->len);
+    const struct ccz_paillier_pub *pub = v->pub;
+    bool hide = v->random != CCZI_RANDOM_FULL;
+    size_t len = v->len + hide;
+    uint8_t r[CCZ_PAILLIER_C_SIZE_MAX];
+    ccz_rc rc = CCZ_OK;
+    *out = cczi_resident_new(len, pub->len);
     if (!*out)
         return cczi_no_memory(err);
-    ccz_rc rc = v->len ? ccz_mont_inv_var(v->pub->m, *out, v->w, v->len, err) : CCZ_OK;
+    memcpy(*out, v->w, 8 * v->len * pub->len);
+    if (hide)
+        rc = cczi_random_fill(NULL, r, 2 * pub->size, err);
+    if (rc == CCZ_OK && hide)
+        rc = ccz_mont_from_bytes(pub->m, *out + v->len * pub->len, r, 2 * pub->size, 1);
+    CCZ_CT_PUBLIC(*out, 8 * len * pub->len);
+    if (rc == CCZ_OK && len > 0)
+        rc = ccz_mont_inv_var(pub->m, *out, *out, len, err);
     if (rc != CCZ_OK) {
-        free(*out);
+        cczi_resident_free(*out, len, pub->len);
         *out = NULL;
     }
+    ccz_wipe(r, sizeof(r));
     return rc;
 }
 

@@ -71,8 +71,8 @@ struct ccz_paillier_pub {
     size_t len;         /* words of a resident ciphertext */
     uint64_t n[CCZI_PAI_WORDS_MAX];
     uint64_t square[2 * CCZI_PAI_WORDS_MAX]; /* n^2 */
-    uint64_t max[CCZI_PAI_WORDS_MAX]; /* largest |m|: floor(n / 3) - 1 */
-    struct cczi_bound limit;          /* the same */
+    uint64_t max[CCZI_PAI_WORDS_MAX];        /* largest |m|: floor(n / 3) - 1 */
+    struct cczi_bound limit;                 /* the same */
     uint8_t n_bytes[CCZ_PAILLIER_N_SIZE_MAX];
     uint8_t h[CCZ_PAILLIER_N_SIZE_MAX];
     uint8_t id[CCZ_PAILLIER_ID_SIZE];
@@ -188,7 +188,7 @@ ccz_rc cczi_same_key(const struct ccz_paillier_pub *a, const struct ccz_paillier
                      struct ccz_err *err);
 /* Units of c, in (0, n^2): reads @p len residues into the items of v. */
 ccz_rc cczi_vec_load(struct ccz_paillier_vec *v, const uint8_t *residues, struct ccz_err *err);
-uint64_t *cczi_resident_new(size_t values, size_t len); /* aligned, zero; free() */
+uint64_t *cczi_resident_new(size_t values, size_t len);          /* aligned, zero; free() */
 void cczi_resident_free(uint64_t *w, size_t values, size_t len); /* wiped first */
 ccz_rc cczi_no_memory(struct ccz_err *err);
 

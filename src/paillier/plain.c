@@ -303,7 +303,8 @@ static ccz_rc each_value(put_fn put, void *out, const struct ccz_paillier_plain 
     }
     ccz_wipe(v, sizeof(v));
     CCZ_CT_PUBLIC(&bad, sizeof(bad));
-    return bad ? ccz_fail(err, CCZ_E_LIMIT, "paillier:range", 0, "a value is too large for the type")
+    return bad ? ccz_fail(err, CCZ_E_LIMIT, "paillier:range", 0,
+                          "a value is too large for the type")
                : CCZ_OK;
 }
 
@@ -325,8 +326,9 @@ static uint64_t put_f64(void *out, size_t i, const uint64_t *v, size_t len, int3
 ccz_rc ccz_paillier_plain_to_i64(int64_t *v, const struct ccz_paillier_plain *p,
                                  struct ccz_err *err)
 {
-    ccz_rc rc = p->exponent == 0 ? each_value(put_i64, v, p, err)
-                                 : ccz_refuse_num(err, CCZ_E_ARG, "paillier:exponent", p->exponent, 0);
+    ccz_rc rc = p->exponent == 0
+                    ? each_value(put_i64, v, p, err)
+                    : ccz_refuse_num(err, CCZ_E_ARG, "paillier:exponent", p->exponent, 0);
     if (rc != CCZ_OK)
         memset(v, 0, p->values * sizeof(*v));
     return rc;

@@ -25,8 +25,9 @@ static void test_keygen(void)
 
     const unsigned bad[] = {1, 1024, 1536, 2047, 2049, 3000, 4160, 8192};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        REFUSED(ccz_paillier_keygen(&none, &(struct ccz_paillier_keygen_cfg){.bits = bad[i]}, &err_),
-                CCZ_E_ARG, "paillier:key-bits");
+        REFUSED(
+            ccz_paillier_keygen(&none, &(struct ccz_paillier_keygen_cfg){.bits = bad[i]}, &err_),
+            CCZ_E_ARG, "paillier:key-bits");
     struct test_rng rng = {.fail = true};
     const struct ccz_paillier_keygen_cfg cfg = {.bits_1024_insecure = true,
                                                 .rng = {test_fill, &rng}};
@@ -97,8 +98,8 @@ static void test_foreign_n(void)
     CHECK(ccz_paillier_pub_new(&pub, number(b, n), no_h, &small_ok, NULL) == CCZ_OK);
     CHECK(!ccz_paillier_has_djn(pub));
     ccz_paillier_pub_free(pub);
-    REFUSED(ccz_paillier_pub_new(&pub, CCZ_SPAN(b, N_SIZE - 1), no_h, &small_ok, &err_), CCZ_E_LIMIT,
-            "paillier:n-bits");
+    REFUSED(ccz_paillier_pub_new(&pub, CCZ_SPAN(b, N_SIZE - 1), no_h, &small_ok, &err_),
+            CCZ_E_LIMIT, "paillier:n-bits");
     memset(long_n, 0xff, sizeof(long_n));
     REFUSED(ccz_paillier_pub_new(&pub, CCZ_SPAN(long_n, 520), no_h, NULL, &err_), CCZ_E_LIMIT,
             "paillier:n-bits");
@@ -487,8 +488,8 @@ static void test_matmul(void)
         CCZ_AUTO(ccz_paillier_vec) c = vec_of(v, COLS, 10);
         for (int transposed = 0; transposed < 2; transposed++)
             for (unsigned threads = 0; threads < 3; threads += 2) {
-                struct ccz_paillier_matrix m = {.x = x, .rows = ROWS, .cols = COLS, .bits = bits,
-                                                .exponent = -2};
+                struct ccz_paillier_matrix m = {
+                    .x = x, .rows = ROWS, .cols = COLS, .bits = bits, .exponent = -2};
                 m.row_stride = transposed ? 1 : COLS;
                 m.col_stride = transposed ? ROWS : 1;
                 CCZ_AUTO(ccz_paillier_vec) r = NULL;
@@ -512,8 +513,8 @@ static void test_matmul_refused(void)
 {
     const int64_t x[4] = {1, 2, 3, -8}, v[2] = {1, 2};
     CCZ_AUTO(ccz_paillier_vec) c = vec_of(v, 2, 10);
-    struct ccz_paillier_matrix m = {.x = x, .rows = 2, .cols = 2, .row_stride = 2, .col_stride = 1,
-                                    .bits = 4};
+    struct ccz_paillier_matrix m = {
+        .x = x, .rows = 2, .cols = 2, .row_stride = 2, .col_stride = 1, .bits = 4};
     struct ccz_paillier_vec *none = NULL;
     m.bits = 3;
     REFUSED(ccz_paillier_matmul(&none, c, &m, 1, &err_), CCZ_E_LIMIT, "paillier:range");
@@ -573,7 +574,8 @@ static void test_squeeze(void)
     for (int i = 0; i < LEN; i++)
         v[i] = (i % 3 - 1) * (int64_t)(((uint64_t)1 << 20) - 1 - (unsigned)i);
     CCZ_AUTO(ccz_paillier_vec) c = vec_of(v, LEN, 20);
-    static const struct ccz_paillier_packing packs[] = {{21, 0}, {40, 0}, {33, 1}, {64, 8}, {512, 1}};
+    static const struct ccz_paillier_packing packs[] = {
+        {21, 0}, {40, 0}, {33, 1}, {64, 8}, {512, 1}};
     for (size_t k = 0; k < sizeof(packs) / sizeof(packs[0]); k++)
         for (unsigned threads = 1; threads <= 2; threads++) {
             CCZ_AUTO(ccz_paillier_vec) s = NULL;
@@ -593,8 +595,8 @@ static void test_squeeze(void)
             CCZ_E_LIMIT, "paillier:overflow");
     REFUSED(ccz_paillier_squeeze(&none, c, (struct ccz_paillier_packing){40, 26}, 1, &err_),
             CCZ_E_ARG, "paillier:slots");
-    REFUSED(ccz_paillier_squeeze(&none, c, (struct ccz_paillier_packing){0, 0}, 1, &err_), CCZ_E_ARG,
-            "paillier:slots");
+    REFUSED(ccz_paillier_squeeze(&none, c, (struct ccz_paillier_packing){0, 0}, 1, &err_),
+            CCZ_E_ARG, "paillier:slots");
 }
 
 /* ----------------------------------------------------------------------- copies, randomness */
@@ -686,8 +688,8 @@ static void test_pool(void)
             CHECK(memcmp(a + i * C_SIZE, b + k * C_SIZE, C_SIZE) != 0);
     open_i64(r, y);
     CHECK(memcmp(r, v, sizeof(v)) == 0);
-    CHECK(ccz_paillier_pool_refill(pool, 1000, &(struct ccz_paillier_enc_cfg){.threads = 2}, NULL) ==
-          CCZ_OK);
+    CHECK(ccz_paillier_pool_refill(pool, 1000, &(struct ccz_paillier_enc_cfg){.threads = 2},
+                                   NULL) == CCZ_OK);
     CHECK(ccz_paillier_pool_len(pool) == 12);
     cfg.pool_only = false;
     for (int i = 0; i < 4; i++) { /* 20 of 12: the rest is computed */

@@ -20,11 +20,11 @@ static void test_i64(void)
     for (unsigned bits = 1; bits < 63; bits++) {
         int64_t edge = ((int64_t)1 << bits), in[2] = {edge - 1, 1 - edge};
         CCZ_AUTO(ccz_paillier_plain) good = plain_of(in, 2, bits);
-        REFUSED(ccz_paillier_plain_i64(&none, test_pub(), &edge, 1, bits, NULL, &err_),
-                CCZ_E_LIMIT, "paillier:range");
+        REFUSED(ccz_paillier_plain_i64(&none, test_pub(), &edge, 1, bits, NULL, &err_), CCZ_E_LIMIT,
+                "paillier:range");
         edge = -edge;
-        REFUSED(ccz_paillier_plain_i64(&none, test_pub(), &edge, 1, bits, NULL, &err_),
-                CCZ_E_LIMIT, "paillier:range");
+        REFUSED(ccz_paillier_plain_i64(&none, test_pub(), &edge, 1, bits, NULL, &err_), CCZ_E_LIMIT,
+                "paillier:range");
     }
     REFUSED(ccz_paillier_plain_i64(&none, test_pub(), &min, 1, 63, NULL, &err_), CCZ_E_LIMIT,
             "paillier:range");
@@ -70,10 +70,31 @@ static int64_t rounded(double x, int32_t exponent)
 
 static void test_f64_encode(void)
 {
-    static const double x[] = {0.0,   -0.0,  1.0,      -1.0,    0.5,     1.5,      2.5,
-                               -0.5,  -1.5,  0.49999,  0.50001, 1e-300,  5e-324,   -5e-324,
-                               1e9,   -1e9,  0.1,      -0.3,    3.14159265358979, 1 / 3.0,  0x1p-12,
-                               0x1p-13, 0x1.8p-12, 0x1.fffffffffffffp-2, 0x1.0000000000001p-1};
+    static const double x[] = {0.0,
+                               -0.0,
+                               1.0,
+                               -1.0,
+                               0.5,
+                               1.5,
+                               2.5,
+                               -0.5,
+                               -1.5,
+                               0.49999,
+                               0.50001,
+                               1e-300,
+                               5e-324,
+                               -5e-324,
+                               1e9,
+                               -1e9,
+                               0.1,
+                               -0.3,
+                               3.14159265358979,
+                               1 / 3.0,
+                               0x1p-12,
+                               0x1p-13,
+                               0x1.8p-12,
+                               0x1.fffffffffffffp-2,
+                               0x1.0000000000001p-1};
     static const int32_t exponents[] = {0, -1, -2, -3, -5, -6, 1, 2, 5};
     for (size_t i = 0; i < sizeof(x) / sizeof(x[0]); i++)
         for (size_t k = 0; k < sizeof(exponents) / sizeof(exponents[0]); k++) {
@@ -107,8 +128,8 @@ static void test_f64_range(void)
     ccz_paillier_plain_free(p);
     REFUSED(ccz_paillier_plain_f64(&p, test_pub(), &more, 1, format, NULL, &err_), CCZ_E_LIMIT,
             "paillier:range");
-    REFUSED(ccz_paillier_plain_f64(&p, test_pub(), &most, 1,
-                                   (struct ccz_paillier_format){1025, 20}, NULL, &err_),
+    REFUSED(ccz_paillier_plain_f64(&p, test_pub(), &most, 1, (struct ccz_paillier_format){1025, 20},
+                                   NULL, &err_),
             CCZ_E_ARG, "paillier:exponent");
     REFUSED(ccz_paillier_plain_f64(&p, test_pub(), &most, 1,
                                    (struct ccz_paillier_format){0, BITS - 2}, NULL, &err_),
@@ -183,8 +204,11 @@ static void test_slots(void)
             for (size_t i = 0; i < len; i++)
                 v[i] = round == 0   ? most
                        : round == 1 ? -most
-                       : round == 2 ? (i % 3 == 0 ? most : i % 3 == 1 ? -most : 0)
-                                    : (int64_t)(test_word(&rng) >> 1) % (most + 1 ? most + 1 : most);
+                       : round == 2
+                           ? (i % 3 == 0   ? most
+                              : i % 3 == 1 ? -most
+                                           : 0)
+                           : (int64_t)(test_word(&rng) >> 1) % (most + 1 ? most + 1 : most);
             CCZ_AUTO(ccz_paillier_plain) p = NULL;
             CHECK(ccz_paillier_plain_i64(&p, test_pub(), v, len, bits, &pack, NULL) == CCZ_OK);
             CHECK(ccz_paillier_plain_len(p) == 3 && ccz_paillier_plain_values(p) == 3 * slots);
