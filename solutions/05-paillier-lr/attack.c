@@ -95,7 +95,7 @@ static ccz_rc send_plain(const struct ccz_paillier_pub *pub, struct ccz_err *err
     ccz_buf_init(&out, CCZ_RPC_CHAN_MESSAGE_SIZE_MAX);
     ccz_rc rc = ccz_paillier_plain_i64(&p, pub, &weight, 1, 8, NULL, err);
     if (rc == CCZ_OK)
-        rc = ccz_paillier_encrypt_raw(&v, p, err); /* 1 + 42 n */
+        rc = ccz_paillier_encrypt_trivial(&v, p, err); /* 1 + 42 n */
     return rc == CCZ_OK ? ccz_paillier_vec_write(&out, v, err) : rc;
 }
 

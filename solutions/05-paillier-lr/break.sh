@@ -45,10 +45,10 @@ rm -f "$RUN/aggregator.port"
 start aggregator "$BIN/cczoo-fedlr" aggregator "${config[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" \
     "${policy[@]}" --listen 127.0.0.1:0 --port-file "$RUN/aggregator.port"
 wait_file aggregator "$RUN/aggregator.port" 10
-unattested() {
+unattested() { # it asks for evidence, but gives none
     "$BIN/cczoo-fedlr" worker "${config[@]}" --aggregator "127.0.0.1:$(cat "$RUN/aggregator.port")" --data "$RUN/data/worker-1.csv" \
         --key "$RUN/workers.key" --trust-sim "$RUN/sim/trust" --policy "$RUN/policy.json"
 }
-expect_refusal 'ratls:' unattested | sed 's/^/   /'
+expect_refusal 'peer:ratls:no-evidence: ' unattested | sed 's/^/   /'
 
 say "ok: six attacks, six refusals"
