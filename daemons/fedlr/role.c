@@ -89,9 +89,9 @@ static ccz_rc write_model(const struct role *r, struct ccz_err *err)
 {
     CCZ_AUTO_BUF b;
     const struct ccz_fedlr_model *m = r->model;
+    ccz_buf_init(&b, MODEL_FILE_SIZE_MAX);
     if (!r->o->model_out || !m || m->len == 0)
         return CCZ_OK;
-    ccz_buf_init(&b, MODEL_FILE_SIZE_MAX);
     ccz_buf_printf(&b, "{\"rounds\":%llu,\"converged\":%s,\"intercept\":",
                    (unsigned long long)m->rounds, m->converged ? "true" : "false");
     ccz_json_put_double(&b, m->w[0]);
@@ -209,9 +209,11 @@ int fedlr_run_role(const struct fedlr_opts *o)
         rc = attempts(&r, &err);
     if (rc == CCZ_OK)
         rc = write_model(&r, &err);
-    if (rc == CCZ_OK && r.model && r.model->len > 0)
+    if (rc == CCZ_OK && r.model)
         ui_out("done after %llu rounds%s\n", (unsigned long long)r.model->rounds,
                r.model->converged ? ", converged" : "");
+    else if (rc == CCZ_OK)
+        ui_out("done\n");
     fedlr_links_close(&r.links);
     ccz_fedlr_model_free(r.model);
     ccz_fedlr_table_free(r.data);

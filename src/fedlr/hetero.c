@@ -510,10 +510,10 @@ ccz_rc ccz_fedlr_predict_guest(double *p, const struct ccz_fedlr_model *m,
 {
     struct cczi_fl_msg msg;
     CCZ_AUTO_BUF in;
+    ccz_buf_init(&in, CCZI_MSG_HEADER_SIZE + 8 * t->rows);
     if (m->len != t->cols + 1)
         return ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:columns", (int64_t)t->cols,
                               (int64_t)m->len - 1);
-    ccz_buf_init(&in, CCZI_MSG_HEADER_SIZE + 8 * t->rows);
     for (size_t i = 0; i < t->rows; i++)
         p[i] = cczi_fl_score(m->w, &t->x[i * t->cols], t->cols);
     for (size_t h = 0; h < len; h++) {
@@ -539,10 +539,10 @@ ccz_rc ccz_fedlr_predict_host(struct ccz_chan *guest, const struct ccz_fedlr_mod
 {
     struct cczi_fl_msg msg;
     CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZI_MSG_HEADER_SIZE + 8 * t->rows);
     if (m->len != t->cols + 1)
         return ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:columns", (int64_t)t->cols,
                               (int64_t)m->len - 1);
-    ccz_buf_init(&out, CCZI_MSG_HEADER_SIZE + 8 * t->rows);
     cczi_fl_msg_begin(&out, CCZI_MSG_SCORES, 0);
     for (size_t i = 0; i < t->rows; i++)
         cczi_fl_msg_put_double(&out, cczi_fl_score(m->w, &t->x[i * t->cols], t->cols));
