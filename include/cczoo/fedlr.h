@@ -281,7 +281,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_host(struct ccz_fedlr_model **out,
                                            const struct ccz_fedlr_run *run, struct ccz_err *err);
 /**
  * Joint prediction: hosts send their part of w x of every row, in clear, and the guest adds up. So the guest learns
- * those sums. @param[out] p  probabilities of t->rows rows
+ * those sums. Hosts return when the guest has said that it got them. @param[out] p  probabilities of t->rows rows
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_predict_guest(double *p, const struct ccz_fedlr_model *m,
                                                     struct ccz_chan *const *hosts, size_t len,

@@ -131,10 +131,11 @@ static ccz_rc worker_round(struct cczi_fl_session *s, struct cczi_fl_map *map,
     CCZ_AUTO(ccz_paillier_vec) v = NULL;
     CCZ_AUTO(ccz_paillier_vec) update = NULL;
     CCZ_AUTO(ccz_paillier_plain) c = NULL;
+    cczi_fl_round_begin(s);
     ccz_rc rc = make_map(map, t, s->run->cfg, share, r, err);
     if (rc == CCZ_OK)
         rc = cczi_fl_recv_vec(&w, s, 0, CCZI_MSG_MODEL, r, s->pub, map->d, err);
-    cczi_fl_round_begin(s); /* the worker's own time, not the others' */
+    cczi_fl_round_clock(s);
     if (rc == CCZ_OK)
         rc = apply(&v, w, map->m, map->d, map->fraction + M_INT_BITS, s, err);
     if (rc == CCZ_OK)

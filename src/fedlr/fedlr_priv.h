@@ -85,6 +85,7 @@ enum cczi_fl_msg_kind {
     CCZI_MSG_WINDOWS,   /* what is returned of them */
     CCZI_MSG_LOSS,      /* encrypted loss, and the one before */
     CCZI_MSG_GO,        /* 1 = go on, 0 = end */
+    CCZI_MSG_BYE,       /* nothing is missing any more */
     CCZI_MSG_SCORES,    /* parts of w x in clear, for prediction */
     CCZI_MSG_KIND_LEN
 };
@@ -171,7 +172,8 @@ struct cczi_fl_session {
 ccz_rc cczi_fl_session_init(struct cczi_fl_session *s, const struct ccz_fedlr_run *run,
                             enum cczi_fl_role role, struct ccz_chan *const *chans, size_t len,
                             struct ccz_chan *one_more, struct ccz_err *err);
-/* Closes the channels with the reason if @p rc is a failure, copies it to @p err (may be NULL); frees. Returns @p rc. */
+/* After a failure: closes the channels with the reason, copies it to @p err (may be NULL). Else: tells the others that nothing
+ * is missing, and waits until they say so, as who ends first might take the last messages with it. Returns @p rc. */
 ccz_rc cczi_fl_session_end(struct cczi_fl_session *s, ccz_rc rc, const struct ccz_err *reason,
                            struct ccz_err *err);
 /* Rows, columns, ids of @p t (may be NULL), rounds of @p h. */
@@ -212,6 +214,8 @@ ccz_rc cczi_fl_send_go(struct cczi_fl_session *s, size_t to, uint64_t round, boo
 ccz_rc cczi_fl_recv_go(bool *go, struct cczi_fl_session *s, size_t from, uint64_t round,
                        struct ccz_err *err);
 void cczi_fl_round_begin(struct cczi_fl_session *s);
+/* Time counts from here: what came before was waiting for others. */
+void cczi_fl_round_clock(struct cczi_fl_session *s);
 /* Tells run->on_round. */
 void cczi_fl_round_end(struct cczi_fl_session *s, uint64_t round, uint64_t rounds, double loss,
                        const double *w, size_t w_len);

@@ -492,16 +492,28 @@ ccz_rc ccz_fedlr_arbitrate(struct ccz_fedlr_model **out, const struct ccz_pailli
 
 /* ------------------------------------------------------------------------------- prediction */
 
+/* Hosts wait for it before they go: what they sent could be lost with them. */
+static ccz_rc acknowledge(struct ccz_chan *const *hosts, size_t len, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF out;
+    ccz_rc rc = CCZ_OK;
+    ccz_buf_init(&out, CCZI_MSG_HEADER_SIZE);
+    cczi_fl_msg_begin(&out, CCZI_MSG_BYE, 0);
+    for (size_t h = 0; rc == CCZ_OK && h < len; h++)
+        rc = ccz_chan_send(hosts[h], ccz_buf_span(&out), err);
+    return rc;
+}
+
 ccz_rc ccz_fedlr_predict_guest(double *p, const struct ccz_fedlr_model *m,
                                struct ccz_chan *const *hosts, size_t len,
                                const struct ccz_fedlr_table *t, struct ccz_err *err)
 {
     struct cczi_fl_msg msg;
     CCZ_AUTO_BUF in;
+    ccz_buf_init(&in, CCZI_MSG_HEADER_SIZE + 8 * t->rows);
     if (m->len != t->cols + 1)
         return ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:columns", (int64_t)t->cols,
                               (int64_t)m->len - 1);
-    ccz_buf_init(&in, CCZI_MSG_HEADER_SIZE + 8 * t->rows);
     for (size_t i = 0; i < t->rows; i++)
         p[i] = cczi_fl_score(m->w, &t->x[i * t->cols], t->cols);
     for (size_t h = 0; h < len; h++) {
@@ -519,21 +531,30 @@ ccz_rc ccz_fedlr_predict_guest(double *p, const struct ccz_fedlr_model *m,
     }
     for (size_t i = 0; i < t->rows; i++)
         p[i] = cczi_fl_sigmoid(p[i]);
-    return CCZ_OK;
+    return acknowledge(hosts, len, err);
 }
 
 ccz_rc ccz_fedlr_predict_host(struct ccz_chan *guest, const struct ccz_fedlr_model *m,
                               const struct ccz_fedlr_table *t, struct ccz_err *err)
 {
+    struct cczi_fl_msg msg;
     CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZI_MSG_HEADER_SIZE + 8 * t->rows);
     if (m->len != t->cols + 1)
         return ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:columns", (int64_t)t->cols,
                               (int64_t)m->len - 1);
-    ccz_buf_init(&out, CCZI_MSG_HEADER_SIZE + 8 * t->rows);
     cczi_fl_msg_begin(&out, CCZI_MSG_SCORES, 0);
     for (size_t i = 0; i < t->rows; i++)
         cczi_fl_msg_put_double(&out, cczi_fl_score(m->w, &t->x[i * t->cols], t->cols));
     if (out.bad)
         return cczi_fl_no_memory(err);
-    return ccz_chan_send(guest, ccz_buf_span(&out), err);
+    ccz_rc rc = ccz_chan_send(guest, ccz_buf_span(&out), err);
+    ccz_buf_clear(&out);
+    if (rc == CCZ_OK)
+        rc = ccz_chan_recv(&out, guest, err);
+    if (rc == CCZ_OK)
+        rc = cczi_fl_msg_parse(&msg, ccz_buf_span(&out), err);
+    if (rc == CCZ_OK && msg.kind != CCZI_MSG_BYE)
+        rc = ccz_refuse_num(err, CCZ_E_PEER, "fedlr:order", (int64_t)msg.kind, CCZI_MSG_BYE);
+    return rc;
 }

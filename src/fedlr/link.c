@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SMALL_SIZE_MAX = 8192, OUT_SIZE_MAX = 1 << 30 };
+enum { FAREWELL_MS = 10000, SMALL_SIZE_MAX = 8192, OUT_SIZE_MAX = 1 << 30 };
 
 void cczi_fl_config_digest(uint8_t out[32], const struct ccz_fedlr_cfg *cfg)
 {
@@ -84,6 +84,21 @@ ccz_rc cczi_fl_session_init(struct cczi_fl_session *s, const struct ccz_fedlr_ru
     return cczi_fl_config_check(run, role, len, err);
 }
 
+/* Everything has been received here: what goes wrong now is of no consequence. */
+static void part(struct cczi_fl_session *s)
+{
+    cczi_fl_msg_begin(&s->out, CCZI_MSG_BYE, 0);
+    for (size_t i = 0; i < s->len; i++)
+        if (cczi_fl_send(s, i, NULL) != CCZ_OK)
+            continue;
+    for (size_t i = 0; i < s->len; i++) {
+        ccz_buf_clear(&s->in);
+        s->in.max_size = CCZI_MSG_HEADER_SIZE;
+        if (ccz_chan_recv_within(&s->in, s->chan[i], FAREWELL_MS, NULL) != CCZ_OK)
+            continue; /* it is gone already */
+    }
+}
+
 ccz_rc cczi_fl_session_end(struct cczi_fl_session *s, ccz_rc rc, const struct ccz_err *reason,
                            struct ccz_err *err)
 {
@@ -94,6 +109,8 @@ ccz_rc cczi_fl_session_end(struct cczi_fl_session *s, ccz_rc rc, const struct cc
             ccz_chan_close(s->chan[i], text);
         if (err)
             *err = *reason;
+    } else {
+        part(s);
     }
     ccz_buf_free(&s->in);
     ccz_buf_free(&s->out);
@@ -294,6 +311,11 @@ static void count(uint64_t *sent, uint64_t *received, const struct cczi_fl_sessi
 void cczi_fl_round_begin(struct cczi_fl_session *s)
 {
     count(&s->sent_size, &s->received_size, s);
+    cczi_fl_round_clock(s);
+}
+
+void cczi_fl_round_clock(struct cczi_fl_session *s)
+{
     s->start_ns = ccz_mono_ns();
 }
 

@@ -3,6 +3,7 @@
  * header: "CCZF", version 1, kind, 2 bytes 0, round (8)        all integers little-endian
  * HELLO:  role (1), 3 bytes 0, cols (4), rows (8), round (8), earliest (8), config (32), ids (32)
  * START:  first round (8), rows of all (8)      GO: 1 byte
+ * BYE:    nothing
  * WINDOWS, SCORES: 8 bytes per value, an integer or an IEEE 754 double
  * others: one object in the formats of paillier.h
  */
@@ -60,6 +61,8 @@ static bool parse_body(struct cczi_fl_msg *m, struct ccz_rd *r)
     case CCZI_MSG_WINDOWS:
     case CCZI_MSG_SCORES:
         return parse_values(m, r);
+    case CCZI_MSG_BYE:
+        return true;
     default: /* an object that paillier.h reads */
         m->body = ccz_rd_take(r, r->left);
         return m->body.size > 0;

@@ -211,9 +211,13 @@ static ccz_rc check_units(const struct ccz_paillier_vec *v, struct ccz_err *err)
         return CCZ_OK;
     ccz_mont_product(v->pub->m, product, v->w, v->len);
     ccz_rc rc = ccz_mont_inv_var(v->pub->m, product, product, 1, &inner);
-    if (rc == CCZ_E_FORMAT)
-        return ccz_fail(err, CCZ_E_FORMAT, "paillier:c-gcd", -1,
-                        "a ciphertext has a factor in common with n");
+    if (rc == CCZ_E_FORMAT) {
+        (void)ccz_refuse(err, CCZ_E_FORMAT, "paillier:c-gcd",
+                         "a ciphertext that has a factor in common with n", "gcd(c, n) = 1");
+        if (err)
+            err->aux = -1;
+        return CCZ_E_FORMAT;
+    }
     return rc == CCZ_OK ? CCZ_OK : cczi_no_memory(err);
 }
 
@@ -226,9 +230,13 @@ ccz_rc cczi_vec_load(struct ccz_paillier_vec *v, const uint8_t *residues, struct
         cczi_words_from_be(c, words, residues + i * size, size);
         for (size_t k = 0; k < words; k++)
             any |= c[k];
-        if (any == 0 || !cczi_words_less(c, v->pub->square, words))
-            return ccz_fail(err, CCZ_E_FORMAT, "paillier:c-range", (int64_t)i,
-                            "ciphertext %zu is not between 0 and n^2", i);
+        if (any == 0 || !cczi_words_less(c, v->pub->square, words)) {
+            (void)ccz_refuse(err, CCZ_E_FORMAT, "paillier:c-range", any == 0 ? "c = 0" : "c >= n^2",
+                             "0 < c < n^2");
+            if (err)
+                err->aux = (int64_t)i;
+            return CCZ_E_FORMAT;
+        }
     }
     if (v->len > 0 && ccz_mont_from_bytes(v->pub->m, v->w, residues, size, v->len) != CCZ_OK)
         return cczi_no_memory(err);

@@ -151,8 +151,9 @@ ccz_rc ccz_paillier_vec_write(struct ccz_buf *out, const struct ccz_paillier_vec
                               struct ccz_err *err)
 {
     if (v->random != CCZI_RANDOM_FULL) {
-        ccz_rc rc = ccz_fail(err, CCZ_E_DENIED, "paillier:not-randomised", 0,
-                             "plain numbers could be computed from these ciphertexts");
+        ccz_rc rc =
+            ccz_refuse(err, CCZ_E_DENIED, "paillier:not-randomised",
+                       "ciphertexts that plain numbers could be computed from", "randomised ones");
         return ccz_hint(err, rc, "call ccz_paillier_randomise() first");
     }
     return ccz_paillier_vec_write_insecure(out, v, err);

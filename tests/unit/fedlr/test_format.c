@@ -235,7 +235,7 @@ static void build(struct ccz_buf *out, enum cczi_fl_msg_kind kind)
         ccz_buf_le64(out, 500);
     } else if (kind == CCZI_MSG_GO)
         ccz_buf_u8(out, 1);
-    else {
+    else if (kind != CCZI_MSG_BYE) {
         cczi_fl_msg_put_double(out, -1.5);
         cczi_fl_msg_put_double(out, 2);
     }
@@ -251,7 +251,8 @@ static void messages(void)
         build(&b, (enum cczi_fl_msg_kind)kind);
         CHECK(cczi_fl_msg_parse(&m, ccz_buf_span(&b), &err) == CCZ_OK);
         CHECK((int)m.kind == kind && m.round == 77);
-        bool whole = kind == CCZI_MSG_HELLO || kind == CCZI_MSG_START || kind == CCZI_MSG_GO;
+        bool whole = kind == CCZI_MSG_HELLO || kind == CCZI_MSG_BYE || kind == CCZI_MSG_START ||
+                     kind == CCZI_MSG_GO;
         for (size_t size = 0; size < b.size; size++) { /* cut anywhere */
             bool values = kind == CCZI_MSG_WINDOWS || kind == CCZI_MSG_SCORES;
             bool good = !whole && (values ? size >= 16 && size % 8 == 0 : size > 16);

@@ -593,7 +593,7 @@ static void resume_homo(void)
         .mode = CCZ_FEDLR_HOMO, .rounds = 5, .parties = 2, .optimize = CCZ_FEDLR_ALL};
     resume_with(&cfg, 0);
     cfg.mode = CCZ_FEDLR_ENCRYPTED_MODEL;
-    cfg.rounds = 9;
+    cfg.rounds = 30;
     resume_with(&cfg, 0);
 }
 
