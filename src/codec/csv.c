@@ -83,6 +83,12 @@ ccz_rc ccz_csv_new_mem(struct ccz_csv **out, struct ccz_span text, const struct 
     return rc;
 }
 
+ptrdiff_t ccz_csv_from_file(void *file, void *to, size_t size)
+{
+    size_t n = fread(to, 1, size, file);
+    return n == 0 && ferror((FILE *)file) ? -1 : (ptrdiff_t)n;
+}
+
 void ccz_csv_free(struct ccz_csv *c)
 {
     if (!c)

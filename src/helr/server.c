@@ -550,3 +550,18 @@ ccz_rc ccz_helr_server_score(struct ccz_buf *reply, struct ccz_helr_server *s,
         rc = ccz_fail(err, CCZ_E_LIMIT, "helr:buffer", (int64_t)reply->max_size, "no room");
     return rc;
 }
+
+ccz_rc ccz_helr_server_call(struct ccz_buf *reply, struct ccz_helr_server *s, const char *method,
+                            struct ccz_span msg, struct ccz_err *err)
+{
+    if (strcmp(method, "Score") == 0)
+        return ccz_helr_server_score(reply, s, msg, err);
+    if (strcmp(method, "Keys") == 0)
+        return ccz_helr_server_keys(reply, s, msg, err);
+    if (strcmp(method, "Model") == 0)
+        return ccz_helr_server_model(reply, s, msg, err);
+    if (strcmp(method, "Info") != 0)
+        return ccz_fail(err, CCZ_E_UNSUPPORTED, "helr:method", 0, "no such method");
+    ccz_helr_server_info(reply, s);
+    return CCZ_OK;
+}

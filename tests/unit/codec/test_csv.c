@@ -31,6 +31,13 @@ static void test_csv_read(void)
     CCZ_AUTO(ccz_csv) semi = open_text("1;2,5;\"x;\"\n", &(struct ccz_csv_cfg){.delimiter = ';'});
     CHECK(ccz_csv_next(semi, NULL) == CCZ_OK && ccz_csv_len(semi) == 3);
     CHECK(span_is(ccz_csv_field(semi, 1), "2,5") && span_is(ccz_csv_field(semi, 2), "x;"));
+    FILE *f = tmpfile();
+    CHECK(f && fputs("x,y\n1,2\n", f) >= 0 && fseek(f, 0, SEEK_SET) == 0);
+    CCZ_AUTO(ccz_csv) from_file = NULL;
+    CHECK(ccz_csv_new(&from_file, ccz_csv_from_file, f, NULL, NULL) == CCZ_OK);
+    CHECK(ccz_csv_next(from_file, NULL) == CCZ_OK && ccz_csv_next(from_file, NULL) == CCZ_OK);
+    CHECK(span_is(ccz_csv_field(from_file, 1), "2"));
+    CHECK(ccz_csv_next(from_file, NULL) == CCZ_E_NOT_FOUND && fclose(f) == 0);
     CCZ_AUTO(ccz_csv) none = open_text("", NULL);
     CHECK(ccz_csv_next(none, NULL) == CCZ_E_NOT_FOUND);
 }

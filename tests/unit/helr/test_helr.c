@@ -542,6 +542,72 @@ static void test_sessions(void)
     free(x);
 }
 
+/* A transport that forgets: before call `forget` another client takes the only place. */
+struct wire {
+    struct ccz_helr_server *server;
+    const char *method[16];
+    size_t len, forget;
+    struct ccz_span other_keys;
+};
+
+static ccz_rc wire_call(void *arg, struct ccz_buf *reply, const char *method, struct ccz_span msg,
+                        struct ccz_err *err)
+{
+    struct wire *w = arg;
+    CCZ_AUTO_BUF ready;
+    ccz_buf_init(&ready, 64);
+    CHECK(w->len < 16);
+    w->method[w->len++] = method;
+    if (w->len == w->forget)
+        CHECK(ccz_helr_server_keys(&ready, w->server, w->other_keys, NULL) == CCZ_OK);
+    return ccz_helr_server_call(reply, w->server, method, msg, err);
+}
+
+static void check_calls(const struct wire *w, const char *want)
+{
+    char got[200] = "";
+    for (size_t i = 0; i < w->len; i++)
+        (void)snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s ", w->method[i]);
+    CHECK(strcmp(got, want) == 0);
+}
+
+static void test_remote(void)
+{
+    CCZ_AUTO(ccz_helr_model) m = made_model(4, 1);
+    double *x = made_rows(m, 3, 1), score[3];
+    for (int own = 0; own < 2; own++) {
+        CCZ_AUTO(ccz_helr_server) s = NULL;
+        struct ccz_helr_server_cfg cfg = {.model = own ? NULL : m, .sessions_max = 1};
+        CHECK(ccz_helr_server_new(&s, &cfg, NULL) == CCZ_OK);
+        CCZ_AUTO_BUF keys;
+        struct ccz_helr_client_cfg who = {.model = own ? m : NULL};
+        CCZ_AUTO(ccz_helr_client) other = join(s, &keys, &who);
+        struct wire w = {.server = s, .other_keys = ccz_buf_span(&keys)};
+        struct ccz_helr_remote_cfg remote = {.client = who, .call = wire_call, .arg = &w};
+        CCZ_AUTO(ccz_helr_remote) r = NULL;
+        struct ccz_err err = {0};
+        CHECK(ccz_helr_remote_new(&r, &remote, NULL) == CCZ_OK);
+        check_calls(&w, own ? "Info Keys Model " : "Info Keys ");
+        for (int forget = 0; forget < 2; forget++) {
+            w.len = 0;
+            w.forget = (size_t)forget;
+            CHECK(ccz_helr_remote_score(score, r, x, 3, NULL) == CCZ_OK);
+            CHECK(difference(m, 3, x, score, 3) <= ERROR_MAX);
+            check_calls(&w, !forget ? "Score "
+                            : own   ? "Score Keys Model Score "
+                                    : "Score Keys Score ");
+        }
+        struct ccz_helr_stats st = ccz_helr_remote_stats(r);
+        CHECK(st.requests == 2 && st.sent_size > st.received_size && st.once_size >= 2 * keys.size);
+        w.len = 0;
+        CHECK(ccz_helr_remote_score(score, r, x, 0, &err) == CCZ_E_ARG && w.len == 0);
+        CHECK(ccz_helr_server_call(&keys, s, "Other", (struct ccz_span){0}, &err) ==
+                  CCZ_E_UNSUPPORTED &&
+              strcmp(err.where, "helr:method") == 0);
+    }
+    free(x);
+}
+
 struct job {
     struct ccz_helr_server *server;
     const struct ccz_helr_model *model;
@@ -609,6 +675,7 @@ static const struct ccz_test tests[] = {
     {"helr.request_refusals", test_request_refusals},
     {"helr.keys_refusals", test_keys_refusals},
     {"helr.sessions", test_sessions},
+    {"helr.remote", test_remote},
     {"helr.threads", test_threads},
     {"helr.original", test_original}, /* last: it may skip */
 };

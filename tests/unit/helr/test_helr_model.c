@@ -67,6 +67,44 @@ static void test_model_strict(void)
     }
 }
 
+static ccz_rc open_table(struct ccz_helr_table **t, struct ccz_csv **csv, const char *text,
+                         const char *label, struct ccz_err *err)
+{
+    static const struct ccz_helr_feature f[] = {{.name = "b"}, {.name = "a"}};
+    CHECK(ccz_csv_new_mem(csv, ccz_span_str(text), NULL, NULL) == CCZ_OK);
+    return ccz_helr_table_new(t, *csv, f, 2, label, err);
+}
+
+static void test_table(void)
+{
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_csv) csv = NULL;
+    CCZ_AUTO(ccz_helr_table) t = NULL;
+    double x[4], label[2];
+    size_t rows;
+    CHECK(open_table(&t, &csv, "a,y,b,c\n1,0,2,x\n3,1,4,y\n5,1,6,z\n", "y", NULL) == CCZ_OK);
+    CHECK(ccz_helr_table_read(&rows, x, label, t, 2, NULL) == CCZ_OK && rows == 2);
+    CHECK(x[0] == 2 && x[1] == 1 && x[2] == 4 && x[3] == 3 && label[0] == 0 && label[1] == 1);
+    CHECK(ccz_helr_table_read(&rows, x, NULL, t, 2, NULL) == CCZ_OK && rows == 1 && x[0] == 6);
+    CHECK(ccz_helr_table_read(&rows, x, NULL, t, 2, NULL) == CCZ_OK && rows == 0);
+    static const char *const bad[][3] = {{"", NULL, "helr:column"},
+                                         {"a,c\n1,2\n", NULL, "helr:column"},
+                                         {"a,b,b\n1,2,3\n", NULL, "helr:column"},
+                                         {"a,b\n1,2\n", "y", "helr:column"},
+                                         {"a,b\"\n", NULL, "csv:quote"}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        CCZ_AUTO(ccz_csv) c = NULL;
+        CCZ_AUTO(ccz_helr_table) none = NULL;
+        CHECK(open_table(&none, &c, bad[i][0], bad[i][1], &err) == CCZ_E_FORMAT && !none);
+        CHECK(strcmp(err.where, bad[i][2]) == 0);
+    }
+    CCZ_AUTO(ccz_csv) c = NULL;
+    CCZ_AUTO(ccz_helr_table) u = NULL;
+    CHECK(open_table(&u, &c, "a,b\n1,2\n1,x\n", NULL, NULL) == CCZ_OK);
+    CHECK(ccz_helr_table_read(&rows, x, NULL, u, 2, &err) == CCZ_E_FORMAT && rows == 0);
+    CHECK(strcmp(err.where, "csv:number") == 0 && err.aux == 3);
+}
+
 /* Root of the mean square of p(t) - logistic(t) over the interval, with coefficient k moved by @p move. */
 static double rms(const double c[4], unsigned degree, double radius, unsigned k, double move)
 {
@@ -153,6 +191,7 @@ static void test_original_in_clear(void)
 static const struct ccz_test tests[] = {
     {"helr.model", test_model},
     {"helr.model_strict", test_model_strict},
+    {"helr.table", test_table},
     {"helr.sigmoid", test_sigmoid},
     {"helr.layout", test_layout},
     {"helr.original_in_clear", test_original_in_clear}, /* last: it may skip */
