@@ -20,7 +20,6 @@ struct ccz_ckks_eval {
     struct ccz_rlwe_work *work;
     double *slots[2];        /* 64-byte aligned, n doubles each: scratch of the encoder */
     int64_t *coeff;          /* n: scratch of decryption and encoding */
-    struct ccz_ckks_ct *tmp; /* scratch of inner sums; made at first use */
     struct ccz_ckks_ct *spare[CCZI_CKKS_SPARES]; /* scratch.c */
     size_t spare_len;
 };

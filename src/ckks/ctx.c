@@ -91,7 +91,7 @@ void ccz_ckks_eval_free(struct ccz_ckks_eval *e)
     wipe_free(e->coeff, e->ctx->n * sizeof(*e->coeff));
     for (size_t i = 0; i < 2; i++)
         wipe_free(e->slots[i], e->ctx->n * sizeof(double));
-    ccz_ckks_ct_free(e->tmp);
+    cczi_ckks_spares_free(e);
     free(e);
 }
 

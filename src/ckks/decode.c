@@ -87,8 +87,7 @@ static ccz_rc decode(struct ccz_ckks_eval *e, const struct ccz_ckks_pt *in, size
         return ccz_fail(err, CCZ_E_MISMATCH, "ckks:context", 0,
                         "the plaintext is of another context than the evaluator");
     if (len > e->ctx->n / 2)
-        return ccz_refuse_num(err, CCZ_E_ARG, "ckks:slots", (int64_t)len,
-                              (int64_t)(e->ctx->n / 2));
+        return ccz_refuse_num(err, CCZ_E_ARG, "ckks:slots", (int64_t)len, (int64_t)(e->ctx->n / 2));
     if (!in->has_coeff && in->limbs == 0)
         return ccz_fail(err, CCZ_E_ARG, "ckks:empty", 0, "the plaintext holds nothing");
     if (in->has_coeff) {

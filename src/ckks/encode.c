@@ -12,11 +12,11 @@
 #define COEFF_LIMIT (0x1p61 * (1 - 0x1p-40))
 /* 6 standard deviations of the double precision transform in a slot, of the largest value: with a 2^-53
  * in each of 15 levels the root mean square is below 4 * 2^-53. */
-#define FFT_ERROR   0x1p-48
+#define FFT_ERROR 0x1p-48
 
 static void make_empty(struct ccz_ckks_pt *p)
 {
-    p->has_coeff = false;
+    p->has_coeff = p->declared = false;
     p->limbs = 0;
 }
 
@@ -27,8 +27,7 @@ static ccz_rc check(const struct ccz_ckks_pt *out, const struct ccz_ckks_eval *e
         return ccz_fail(err, CCZ_E_MISMATCH, "ckks:context", 0,
                         "the plaintext is of another context than the evaluator");
     if (len > e->ctx->n / 2)
-        return ccz_refuse_num(err, CCZ_E_ARG, "ckks:slots", (int64_t)len,
-                              (int64_t)(e->ctx->n / 2));
+        return ccz_refuse_num(err, CCZ_E_ARG, "ckks:slots", (int64_t)len, (int64_t)(e->ctx->n / 2));
     if (!isfinite(scale) || scale < 1)
         return ccz_fail(err, CCZ_E_ARG, "ckks:scale", 0, "the scale %g is not 1 or more and finite",
                         scale);
@@ -59,8 +58,8 @@ static ccz_rc set_bound(struct ccz_ckks_pt *out, const struct ccz_ckks_eval *e, 
                         double scale, size_t limbs, struct ccz_err *err)
 {
     double bound = largest * scale;
-    ccz_rc rc = cczi_ckks_fits(e->ctx, bound * (1 + 0x1p-40) + 1, limbs ? limbs : e->ctx->data_len,
-                               err);
+    ccz_rc rc =
+        cczi_ckks_fits(e->ctx, bound * (1 + 0x1p-40) + 1, limbs ? limbs : e->ctx->data_len, err);
     if (rc == CCZ_OK && limbs == 0 && bound >= COEFF_LIMIT) {
         rc = ccz_fail(err, CCZ_E_ARG, "ckks:overflow", 0,
                       "a value times the scale is 2^%.1f: not below 2^61", log2(bound));
@@ -69,20 +68,10 @@ static ccz_rc set_bound(struct ccz_ckks_pt *out, const struct ccz_ckks_eval *e, 
     if (rc != CCZ_OK)
         return rc;
     out->scale = scale;
+    out->declared = false;
     out->bound = bound;
     out->noise = cczi_ckks_canon(e->ctx, 1.0 / 12) + bound * FFT_ERROR;
     return CCZ_OK;
-}
-
-/* x mod q for an integer x >= 0 of any size: mantissa and exponent. */
-static uint64_t residue(double x, const struct ccz_modulus *m)
-{
-    int exponent;
-    double mantissa = frexp(x, &exponent);
-    if (exponent <= 53)
-        return ccz_mod_reduce((uint64_t)x, m);
-    uint64_t r = ccz_mod_reduce((uint64_t)ldexp(mantissa, 53), m);
-    return ccz_mod_mul(r, ccz_mod_pow(2, (uint64_t)exponent - 53, m), m);
 }
 
 /* Coefficients too large for words, to residues. */
@@ -92,10 +81,8 @@ static void to_residues(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, const 
     size_t n = e->ctx->n;
     for (size_t l = 0; l < limbs; l++) {
         const struct ccz_modulus *m = ccz_ntt_modulus(ccz_rlwe_ntt(e->ctx->ring, l));
-        for (size_t i = 0; i < n; i++) {
-            uint64_t r = residue(rint(fabs(coeff[i] * factor)), m);
-            out->v[l * n + i] = coeff[i] < 0 ? ccz_mod_sub(0, r, m) : r;
-        }
+        for (size_t i = 0; i < n; i++)
+            out->v[l * n + i] = cczi_ckks_residue(rint(coeff[i] * factor), m);
     }
     ccz_rlwe_forward(out->v, e->work, limbs);
     out->limbs = limbs;
@@ -176,7 +163,8 @@ ccz_rc ccz_ckks_encode_const(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
     size_t n = e->ctx->n;
     make_empty(out);
     ccz_rc rc = check(out, e, 0, scale, limbs, err);
-    rc = rc == CCZ_OK ? explain((struct input){(const double *)(const void *)&value, 2, 2}, rc, err) : rc;
+    rc = rc == CCZ_OK ? explain((struct input){(const double *)(const void *)&value, 2, 2}, rc, err)
+                      : rc;
     rc = rc == CCZ_OK ? set_bound(out, e, hypot(value.re, value.im), scale, limbs, err) : rc;
     if (rc != CCZ_OK)
         return rc;

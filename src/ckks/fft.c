@@ -81,8 +81,12 @@ struct cczi_fft *cczi_fft_new(unsigned log_n, const struct cczi_fft_kernel *kern
         free(memory);
         return NULL;
     }
-    *fft = (struct cczi_fft){.log_n = log_n, .n = n, .kernel = kernel, .re = memory,
-                             .im = memory + n / 2, .lanes = memory + n};
+    *fft = (struct cczi_fft){.log_n = log_n,
+                             .n = n,
+                             .kernel = kernel,
+                             .re = memory,
+                             .im = memory + n / 2,
+                             .lanes = memory + n};
     fill_levels(fft);
     fill_lanes(fft);
     return fft;

@@ -7,17 +7,17 @@
 #include <immintrin.h>
 
 typedef __m256d V;
-#define LOG_LANES 2
-#define RADIX_8   0
-#define LD(p)     _mm256_load_pd(p)
-#define ST(p, v)  _mm256_store_pd((p), (v))
-#define ALL(x)    _mm256_set1_pd(x)
-#define ADD(a, b) _mm256_add_pd((a), (b))
-#define SUB(a, b) _mm256_sub_pd((a), (b))
-#define MUL(a, b) _mm256_mul_pd((a), (b))
-#define ABS(a)    _mm256_andnot_pd(ALL(-0.0), (a))
-#define MAX(a, b) _mm256_max_pd((a), (b))
-#define STU(p, v) _mm256_storeu_pd((p), (v))
+#define LOG_LANES      2
+#define RADIX_8        0
+#define LD(p)          _mm256_load_pd(p)
+#define ST(p, v)       _mm256_store_pd((p), (v))
+#define ALL(x)         _mm256_set1_pd(x)
+#define ADD(a, b)      _mm256_add_pd((a), (b))
+#define SUB(a, b)      _mm256_sub_pd((a), (b))
+#define MUL(a, b)      _mm256_mul_pd((a), (b))
+#define ABS(a)         _mm256_andnot_pd(ALL(-0.0), (a))
+#define MAX(a, b)      _mm256_max_pd((a), (b))
+#define STU(p, v)      _mm256_storeu_pd((p), (v))
 #define ABOVE(a, b, c) _mm256_and_pd(_mm256_cmp_pd((a), (b), _CMP_GT_OQ), (c))
 
 /* As the mantissa of a number from 2^52 on. */

@@ -7,18 +7,18 @@
 #include <immintrin.h>
 
 typedef __m512d V;
-#define LOG_LANES 3
-#define RADIX_8   1
-#define LD(p)     _mm512_load_pd(p)
-#define ST(p, v)  _mm512_store_pd((p), (v))
-#define ALL(x)    _mm512_set1_pd(x)
-#define ADD(a, b) _mm512_add_pd((a), (b))
-#define SUB(a, b) _mm512_sub_pd((a), (b))
-#define MUL(a, b) _mm512_mul_pd((a), (b))
-#define ABS(a)    _mm512_abs_pd(a)
-#define MAX(a, b) _mm512_max_pd((a), (b))
-#define WORDS(p)  _mm512_cvtepi64_pd(_mm512_load_si512(p))
-#define STU(p, v) _mm512_storeu_pd((p), (v))
+#define LOG_LANES      3
+#define RADIX_8        1
+#define LD(p)          _mm512_load_pd(p)
+#define ST(p, v)       _mm512_store_pd((p), (v))
+#define ALL(x)         _mm512_set1_pd(x)
+#define ADD(a, b)      _mm512_add_pd((a), (b))
+#define SUB(a, b)      _mm512_sub_pd((a), (b))
+#define MUL(a, b)      _mm512_mul_pd((a), (b))
+#define ABS(a)         _mm512_abs_pd(a)
+#define MAX(a, b)      _mm512_max_pd((a), (b))
+#define WORDS(p)       _mm512_cvtepi64_pd(_mm512_load_si512(p))
+#define STU(p, v)      _mm512_storeu_pd((p), (v))
 #define ABOVE(a, b, c) _mm512_maskz_mov_pd(_mm512_cmp_pd_mask((a), (b), _CMP_GT_OQ), (c))
 
 /* Pairs within 128 bits, then quarters, then halves. */
@@ -49,8 +49,8 @@ static bool round_all(int64_t *out, const double *in, size_t len, double factor)
     for (size_t i = 0; i < len; i += LANES) {
         V x = MUL(LD(in + i), f);
         good &= _mm512_cmp_pd_mask(_mm512_abs_pd(x), limit, _CMP_LT_OQ);
-        _mm512_store_si512(out + i, _mm512_cvt_roundpd_epi64(
-                                        x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+        _mm512_store_si512(
+            out + i, _mm512_cvt_roundpd_epi64(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     }
     return good == 0xff;
 }

@@ -216,8 +216,8 @@ static void all_down(double *re, double *im, const struct cczi_fft *fft)
     unsigned top = p.level[p.wide];
     for (size_t b = 0; b < (size_t)1 << top; b++)
         for (unsigned i = p.wide; i < p.count; i++)
-            blocks(re, im, fft, p.level[i], b << (p.level[i] - top), (size_t)1 << (p.level[i] - top),
-                   p.levels[i], false);
+            blocks(re, im, fft, p.level[i], b << (p.level[i] - top),
+                   (size_t)1 << (p.level[i] - top), p.levels[i], false);
 }
 
 static void all_up(double *re, double *im, const struct cczi_fft *fft)
@@ -226,8 +226,8 @@ static void all_up(double *re, double *im, const struct cczi_fft *fft)
     unsigned top = p.wide < p.count ? p.level[p.wide] : 0;
     for (size_t b = 0; p.wide < p.count && b < (size_t)1 << top; b++)
         for (unsigned i = p.count; i-- > p.wide;)
-            blocks(re, im, fft, p.level[i], b << (p.level[i] - top), (size_t)1 << (p.level[i] - top),
-                   p.levels[i], true);
+            blocks(re, im, fft, p.level[i], b << (p.level[i] - top),
+                   (size_t)1 << (p.level[i] - top), p.levels[i], true);
     for (unsigned i = p.wide; i-- > 0;)
         blocks(re, im, fft, p.level[i], 0, (size_t)1 << p.level[i], p.levels[i], true);
 }

@@ -5,18 +5,18 @@
 #include <math.h>
 
 typedef double V;
-#define LOG_LANES 0
-#define RADIX_8   0
-#define LD(p)     (*(p))
-#define ST(p, v)  (*(p) = (v))
-#define ALL(x)    (x)
-#define ADD(a, b) ((a) + (b))
-#define SUB(a, b) ((a) - (b))
-#define MUL(a, b) ((a) * (b))
-#define ABS(a)    fabs(a)
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define WORDS(p)  ((double)(int64_t)*(p))
-#define STU(p, v) (*(p) = (v))
+#define LOG_LANES      0
+#define RADIX_8        0
+#define LD(p)          (*(p))
+#define ST(p, v)       (*(p) = (v))
+#define ALL(x)         (x)
+#define ADD(a, b)      ((a) + (b))
+#define SUB(a, b)      ((a) - (b))
+#define MUL(a, b)      ((a) * (b))
+#define ABS(a)         fabs(a)
+#define MAX(a, b)      ((a) > (b) ? (a) : (b))
+#define WORDS(p)       ((double)(int64_t) * (p))
+#define STU(p, v)      (*(p) = (v))
 #define ABOVE(a, b, c) ((a) > (b) ? (c) : 0.0)
 
 static inline void transpose(V v[1])

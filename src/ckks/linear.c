@@ -149,10 +149,10 @@ struct work {
     struct ccz_ckks_eval *e;
     const struct ccz_ckks_matrix *m;
     const struct ccz_rlwe_galois_set *keys;
-    const struct ccz_ckks_ct **turned;  /* [baby]: rotations of the input; NULL: not needed */
-    const struct ccz_ckks_ct **cts;     /* [baby]: those of one giant step .. */
-    const struct ccz_ckks_pt **pts;     /* .. and their diagonals */
-    struct ccz_ckks_ct **made;          /* [baby]: those of `turned` that are ours */
+    const struct ccz_ckks_ct **turned; /* [baby]: rotations of the input; NULL: not needed */
+    const struct ccz_ckks_ct **cts;    /* [baby]: those of one giant step .. */
+    const struct ccz_ckks_pt **pts;    /* .. and their diagonals */
+    struct ccz_ckks_ct **made;         /* [baby]: those of `turned` that are ours */
     int64_t *steps;
     struct ccz_ckks_ct *sum, *part;
 };

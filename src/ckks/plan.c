@@ -33,7 +33,8 @@ static double error_bits(const struct ccz_ckks_goal *goal, size_t degree, unsign
     double rounding = canon(n, (1 + n * VAR_TERNARY) / 12);
     /* digits no larger than the special primes: each adds n / 12 of the error's variance */
     double digits = goal->depth + 2.0;
-    double switching = goal->no_key_switching ? 0 : canon(n, digits * n * VAR_ERROR / 12) + rounding;
+    double switching =
+        goal->no_key_switching ? 0 : canon(n, digits * n * VAR_ERROR / 12) + rounding;
     double error = fresh / scale;
     for (unsigned i = 0; i < goal->depth; i++)
         error = gain * error + rounding / scale + switching / scale / scale;

@@ -20,8 +20,8 @@ struct poly {
     struct ccz_ckks_eval *e;
     const struct ccz_rlwe_swk *relin;
     enum ccz_ckks_basis basis;
-    size_t top;     /* primes of the input */
-    size_t baby;    /* parts of degree below this are sums, if there are enough primes */
+    size_t top;  /* primes of the input */
+    size_t baby; /* parts of degree below this are sums, if there are enough primes */
     double coeff[POWERS_MAX];
     /* P_k, once it was needed; [1] is a copy of the input */
     struct ccz_ckks_ct *power[POWERS_MAX];
@@ -158,14 +158,16 @@ static ccz_rc multiply(struct ccz_ckks_ct *out, struct poly *p, const struct ccz
     return rc == CCZ_OK ? ccz_ckks_relin(out, p->e, out, p->relin, err) : rc;
 }
 
-/* out += a c at the primes and the scale of out. Nothing if the factor rounds to 0. */
+/* out += a c at the primes and the scale of out. A factor that rounds to 0 is part of the error. */
 static ccz_rc add_scaled(struct ccz_ckks_ct *out, struct poly *p, const struct ccz_ckks_ct *a,
                          double c, struct ccz_err *err)
 {
     struct ccz_ckks_ct *term;
     double scale = out->scale / a->scale;
-    if (fabs(c * scale) <= 0.5)
+    if (fabs(c * scale) <= 0.5) {
+        out->noise += fabs(c * scale) * a->bound;
         return CCZ_OK;
+    }
     ccz_rc rc = cczi_ckks_take(&term, p->e, err);
     if (rc != CCZ_OK)
         return rc;
@@ -232,8 +234,8 @@ static ccz_rc set_scaled(struct ccz_ckks_ct *out, struct poly *p, const struct c
 }
 
 /* The terms of degree 1 to d, added to out, or its value if it is `empty`. */
-static ccz_rc add_sum(struct ccz_ckks_ct *out, struct poly *p, const double *c, size_t d, bool empty,
-                      size_t limbs, double scale, struct ccz_err *err)
+static ccz_rc add_sum(struct ccz_ckks_ct *out, struct poly *p, const double *c, size_t d,
+                      bool empty, size_t limbs, double scale, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     for (size_t k = d; k >= 1 && rc == CCZ_OK; k--) {

@@ -173,14 +173,16 @@ ccz_rc ccz_ckks_inner_sum(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
         rc = find_rotation(&k, e, keys, (int64_t)step, err);
     if (rc == CCZ_OK)
         rc = cczi_ckks_fits(e->ctx, a->bound * (double)len, a->ct.limbs, err);
-    if (rc == CCZ_OK && !e->tmp)
-        rc = ccz_ckks_ct_new(&e->tmp, e->ctx, err);
+    struct ccz_ckks_ct *turned = NULL;
+    if (rc == CCZ_OK)
+        rc = cczi_ckks_take(&turned, e, err);
     if (rc == CCZ_OK)
         rc = copy(out, a, err);
     for (size_t step = 1; rc == CCZ_OK && step < len; step *= 2) {
-        rc = ccz_ckks_rotate(e->tmp, e, out, (int64_t)step, keys, err);
+        rc = ccz_ckks_rotate(turned, e, out, (int64_t)step, keys, err);
         if (rc == CCZ_OK)
-            rc = ccz_ckks_add(out, e, out, e->tmp, err);
+            rc = ccz_ckks_add(out, e, out, turned, err);
     }
+    cczi_ckks_give(e, turned);
     return rc;
 }

@@ -167,10 +167,11 @@ ccz_rc ccz_ckks_sigmoid(double *coeff, double *max_error, size_t degree, double 
     double c[TERMS_MAX], most = 0;
     bool known = degree == 3 || (how != CCZ_SIGMOID_HE_TOOLKIT && (degree == 5 || degree == 7));
     if (!known || !(radius >= 0.5 && radius <= 32))
-        return ccz_fail(err, CCZ_E_ARG, "ckks:sigmoid", (int64_t)degree,
-                        "degree %zu over [-%g, %g]: expected 3, 5 or 7 (he-toolkit: 3) and a radius "
-                        "of 0.5 to 32",
-                        degree, radius, radius);
+        return ccz_fail(
+            err, CCZ_E_ARG, "ckks:sigmoid", (int64_t)degree,
+            "degree %zu over [-%g, %g]: expected 3, 5 or 7 (he-toolkit: 3) and a radius "
+            "of 0.5 to 32",
+            degree, radius, radius);
     size_t terms = (degree + 1) / 2;
     if (how == CCZ_SIGMOID_LEAST_SQUARES) {
         least_squares(c, terms, radius);

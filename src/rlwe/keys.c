@@ -70,7 +70,7 @@ void ccz_rlwe_sk_free(struct ccz_rlwe_sk *sk)
     if (!sk)
         return;
     ccz_secret_free(sk->coeff);
-    for (size_t i = 0; i < sk->r->primes_len; i++)
+    for (size_t i = 0; i < CCZ_RLWE_PRIMES_MAX; i++)
         ccz_secret_free(sk->ntt[i]);
     free(sk);
 }

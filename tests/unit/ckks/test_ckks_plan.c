@@ -85,10 +85,13 @@ static void test_grid(void)
             for (size_t s = 0; s < 4; s++)
                 for (size_t v = 0; v < 5; v++)
                     for (size_t slots = 0; slots <= 8192; slots = slots ? slots * 4 : 512) {
-                        struct ccz_ckks_goal goal = {.depth = depth, .precision_bits = precision,
-                                                     .max_value = values[v], .slots = slots,
+                        struct ccz_ckks_goal goal = {.depth = depth,
+                                                     .precision_bits = precision,
+                                                     .max_value = values[v],
+                                                     .slots = slots,
                                                      .security = security[s],
-                                                     .no_key_switching = (depth + precision) % 7 == 0};
+                                                     .no_key_switching =
+                                                         (depth + precision) % 7 == 0};
                         struct ccz_ckks_plan plan;
                         if (ccz_ckks_plan(&plan, &goal, NULL) != CCZ_OK)
                             continue;

@@ -78,8 +78,8 @@ static void test_minimax(void)
         for (double radius = 1; radius <= 32; radius *= 2) {
             double c[8], s[8], most, of_squares;
             CHECK(ccz_ckks_sigmoid(c, &most, degree, radius, CCZ_SIGMOID_MINIMAX, NULL) == CCZ_OK);
-            CHECK(ccz_ckks_sigmoid(s, &of_squares, degree, radius, CCZ_SIGMOID_LEAST_SQUARES, NULL) ==
-                  CCZ_OK);
+            CHECK(ccz_ckks_sigmoid(s, &of_squares, degree, radius, CCZ_SIGMOID_LEAST_SQUARES,
+                                   NULL) == CCZ_OK);
             CHECK(most < of_squares);
             size_t turns = 0;
             double last = 0, largest = 0;
@@ -153,8 +153,10 @@ static void test_refused(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"ckks_sigmoid.published", test_published}, {"ckks_sigmoid.least_squares", test_least_squares},
-        {"ckks_sigmoid.minimax", test_minimax},     {"ckks_sigmoid.chebyshev", test_chebyshev},
+        {"ckks_sigmoid.published", test_published},
+        {"ckks_sigmoid.least_squares", test_least_squares},
+        {"ckks_sigmoid.minimax", test_minimax},
+        {"ckks_sigmoid.chebyshev", test_chebyshev},
         {"ckks_sigmoid.refused", test_refused},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
