@@ -74,7 +74,9 @@ static void choose_special(struct chain *c, const struct ccz_ckks_goal *goal, un
         return;
     for (unsigned a = 1; a <= CCZ_RLWE_SPECIAL_MAX && a <= data_len; a++) {
         bool fits = data_bits + a * bits <= max_bits && data_len + a <= CCZ_RLWE_PRIMES_MAX;
-        unsigned cost = switch_cost(data_len, a);
+        /* a conversion between two primes costs about a tenth of a transform */
+        unsigned digits = (data_len + a - 1) / a;
+        unsigned cost = 10 * switch_cost(data_len, a) + (digits + 2) * a * data_len;
         if (a == 1 || (fits && cost < best)) { /* one at least, and then it may not fit */
             best = cost;
             c->special_len = a;
@@ -83,13 +85,22 @@ static void choose_special(struct chain *c, const struct ccz_ckks_goal *goal, un
     }
 }
 
+/*
+ * Primes 1 mod 2n of s bits are about n s ln(2) apart: so many lie on both sides of the scale within a
+ * sixteenth of it.
+ */
+static bool has_primes(unsigned scale_bits, size_t n, size_t len)
+{
+    return ldexp(1, (int)scale_bits) >= 8 * (double)len * (double)n * scale_bits * 0.7;
+}
+
 static struct chain chain_for(const struct ccz_ckks_goal *goal, double max_value, size_t n,
                               unsigned max_bits)
 {
     struct chain c = {0};
     for (unsigned s = SCALE_BITS_MIN; s <= SCALE_BITS_MAX && c.scale_bits == 0; s++) {
         c.error_bits = error_bits(goal, n, s);
-        if (c.error_bits <= -(double)goal->precision_bits)
+        if (c.error_bits <= -(double)goal->precision_bits && has_primes(s, n, goal->depth + 2))
             c.scale_bits = s;
     }
     if (c.scale_bits == 0)

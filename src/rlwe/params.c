@@ -81,7 +81,7 @@ static ccz_rc choose(uint64_t *primes, const struct ccz_rlwe_cfg *cfg, size_t le
     for (size_t i = 0; i < len; i++) {
         unsigned bits = cfg->bits[i];
         if (bits < CCZ_RLWE_PRIME_BITS_MIN || bits > CCZ_RLWE_PRIME_BITS_MAX) {
-            char got[32], expected[32];
+            char got[48], expected[32];
             snprintf(got, sizeof(got), "%u bits in prime %zu", bits, i);
             snprintf(expected, sizeof(expected), "%d to %d", CCZ_RLWE_PRIME_BITS_MIN,
                      CCZ_RLWE_PRIME_BITS_MAX);

@@ -8,8 +8,8 @@
 enum { N = 1024, SLOTS = N / 2, LEVELS = 4 };
 
 static struct kit kit;
-static struct ccz_complex values[SLOTS], got[SLOTS];
-static double reals[SLOTS], real_got[SLOTS];
+static struct ccz_complex values[SLOTS + 1], got[SLOTS + 1];
+static double reals[SLOTS + 1], real_got[SLOTS + 1];
 static int64_t plain[N];
 
 /* ------------------------------------------------------------------------------ definitions */

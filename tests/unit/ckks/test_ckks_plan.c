@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plans: within the security table, of the smallest degree, and refusals with their reason. */
 #include "ccz_test.h"
-
-#include <cczoo/ckks.h>
-
-#include <math.h>
+#include "ckks_kit.h"
 
 static void refused(struct ccz_ckks_goal goal, ccz_rc want, const char *where)
 {
@@ -123,12 +120,96 @@ static void test_order(void)
     CHECK(b.cfg.ring.n == 1024 && b.cfg.ring.special_len == 0);
 }
 
+/* The computation that the model describes, with what the plan says: as precise as was asked for. */
+static void run_plan(const struct ccz_ckks_goal *goal)
+{
+    struct ccz_ckks_plan plan;
+    struct kit k = {0};
+    struct ccz_rlwe_galois_set *keys = NULL;
+    int64_t step = 1;
+    CHECK(ccz_ckks_plan(&plan, goal, NULL) == CCZ_OK);
+    CHECK(ccz_ckks_new(&k.ctx, &plan.cfg, NULL) == CCZ_OK); /* secure, and the primes exist */
+    CHECK(ccz_ckks_eval_new(&k.eval, k.ctx, NULL, NULL) == CCZ_OK);
+    CHECK(ccz_ckks_pt_new(&k.pt, k.ctx, NULL) == CCZ_OK);
+    kit_keys(&k);
+    k.slots = ccz_ckks_slots(k.ctx);
+    k.scale = plan.scale;
+    double *x = malloc(k.slots * sizeof(*x)), *got = malloc(k.slots * sizeof(*got));
+    struct ccz_ckks_ct *ct = kit_ct(&k);
+    CHECK(x && got);
+    CHECK(ccz_ckks_galois_new(&keys, k.eval, k.sk, &step, 1, false, NULL) == CCZ_OK);
+    double root = pow(goal->max_value, ldexp(1, -(int)goal->depth));
+    for (size_t j = 0; j < k.slots; j++)
+        x[j] = (j % 2 ? 1 - fabs(random_unit()) / 1000 : fabs(random_unit())) * root;
+    kit_encrypt(ct, &k, x);
+    for (unsigned i = 0; i < goal->depth; i++) {
+        CHECK(ccz_ckks_assume(ct, root * 1.001, NULL) == CCZ_OK);
+        CHECK(ccz_ckks_square(ct, k.eval, ct, NULL) == CCZ_OK);
+        CHECK(ccz_ckks_relin(ct, k.eval, ct, k.relin, NULL) == CCZ_OK);
+        CHECK(ccz_ckks_rescale(ct, k.eval, ct, NULL) == CCZ_OK);
+        root *= root;
+        for (size_t j = 0; j < k.slots; j++)
+            x[j] *= x[j];
+    }
+    CHECK(ccz_ckks_rotate(ct, k.eval, ct, 1, keys, NULL) == CCZ_OK);
+    CHECK(ct->ct.limbs == plan.base_len);
+    CHECK(ccz_ckks_decrypt(k.pt, k.eval, k.sk, ct, NULL) == CCZ_OK);
+    CHECK(ccz_ckks_decode(got, k.slots, k.eval, k.pt, NULL) == CCZ_OK);
+    for (size_t j = 0; j < k.slots; j++)
+        CHECK(fabs(got[j] - x[(j + 1) % k.slots]) <= exp2(plan.error_bits));
+    ccz_rlwe_galois_set_free(keys);
+    ccz_ckks_ct_free(ct);
+    free(x);
+    free(got);
+    kit_deinit(&k);
+}
+
+static void test_holds(void)
+{
+    static const struct ccz_ckks_goal goals[] = {
+        {.precision_bits = 10, .max_value = 1},
+        {.depth = 1, .precision_bits = 12, .max_value = 4, .gain = 4},
+        {.depth = 2, .precision_bits = 15, .max_value = 1, .gain = 2},
+        {.depth = 3, .precision_bits = 16, .max_value = 1, .gain = 2},
+        {.depth = 3,
+         .precision_bits = 6,
+         .max_value = 1000,
+         .gain = 64}, /* two primes in the end */
+        {.depth = 6, .precision_bits = 20, .max_value = 1, .gain = 2},
+    };
+    for (size_t i = 0; i < sizeof(goals) / sizeof(goals[0]); i++)
+        run_plan(&goals[i]);
+}
+
+/* The primes of every plan exist, up to the largest degree. */
+static void test_primes(void)
+{
+    static const struct ccz_ckks_goal goals[] = {
+        {.precision_bits = 1, .no_key_switching = true},
+        {.precision_bits = 1, .slots = 32768},
+        {.depth = 60, .precision_bits = 1},
+        {.depth = 36, .precision_bits = 12},
+        {.depth = 12, .precision_bits = 20, .security = 256},
+    };
+    for (size_t i = 0; i < sizeof(goals) / sizeof(goals[0]); i++) {
+        struct ccz_ckks_plan plan;
+        struct ccz_rlwe *ring = NULL;
+        struct ccz_err err;
+        ccz_rc rc = ccz_ckks_plan(&plan, &goals[i], &err);
+        if (rc == CCZ_E_LIMIT) /* then for its modulus */
+            CHECK(strcmp(err.where, "ckks:plan-modulus") == 0 && i == 2);
+        else
+            CHECK(rc == CCZ_OK && ccz_rlwe_new(&ring, &plan.cfg.ring, NULL) == CCZ_OK);
+        ccz_rlwe_free(ring);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"ckks_plan.refused", test_refused},
-        {"ckks_plan.grid", test_grid},
-        {"ckks_plan.order", test_order},
+        {"ckks_plan.refused", test_refused}, {"ckks_plan.grid", test_grid},
+        {"ckks_plan.order", test_order},     {"ckks_plan.holds", test_holds},
+        {"ckks_plan.primes", test_primes},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
