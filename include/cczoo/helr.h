@@ -71,7 +71,7 @@ struct ccz_helr_feature {
 struct ccz_helr_model {
     char name[CCZ_HELR_NAME_SIZE];
     double bias;
-    double radius; /**< |t| of rows to expect, 1 .. 64 */
+    double radius; /**< |t| of rows to expect, 1 .. 32 */
     size_t features_len;
     struct ccz_helr_feature *features;
 };
@@ -95,8 +95,8 @@ CCZ_API double ccz_helr_logistic(double t);
 
 /**
  * Odd coefficients c[0] t + c[1] t^3 + .. of the least-squares approximation of logistic(t) - 1/2 on
- * [-radius, radius]. For degree 3 and radius 8: 0.15012, -0.0015930 (Kim et al. 2018, table 1).
- * @param degree  3, 5, 7
+ * [-radius, radius] (ccz_ckks_sigmoid()). For degree 3 and radius 8 those of the original: 0.15012, -0.001593008.
+ * @param degree  3, 5, 7; all zero for any other
  */
 CCZ_API void ccz_helr_sigmoid(double c[4], unsigned degree, double radius);
 /** p(t) = 1/2 + c[0] t + ..: what the server computes, in the clear. */

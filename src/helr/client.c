@@ -215,6 +215,8 @@ static void begin(struct ccz_buf *out, const struct ccz_helr_client *c, enum ccz
     struct cczi_helr_rows h = {
         .rows = (uint32_t)rows, .per_ct = (uint32_t)per_ct, .cts = (uint32_t)cts};
     memcpy(h.session, c->session, sizeof(h.session));
+    if (kind == CCZI_HELR_MODEL)
+        h.radius = c->model->radius;
     cczi_helr_put_rows(out, kind, &h);
 }
 
@@ -238,7 +240,7 @@ ccz_rc ccz_helr_client_model(struct ccz_buf *out, struct ccz_helr_client *c, siz
     if (l.per_ct == 0)
         return ccz_refuse_num(err, CCZ_E_ARG, "helr:rows", (int64_t)rows, (int64_t)c->n / 2);
     struct cczi_helr_poly poly;
-    cczi_helr_fold(&poly, c->info.degree, c->info.radius);
+    cczi_helr_fold(&poly, c->info.degree, c->model->radius);
     double *w = malloc(features_len(c) * sizeof(*w));
     if (!w)
         return no_memory(err);

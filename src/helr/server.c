@@ -343,6 +343,9 @@ static ccz_rc read_model(struct cczi_helr_model *m, struct ccz_helr_server *s,
     ccz_rc rc = check_layout(&m->layout, s, session, h->per_ct, h->rows, h->cts - 1, err);
     if (rc != CCZ_OK)
         return rc;
+    if (!(h->radius >= 1 && h->radius <= CCZI_HELR_RADIUS_MAX))
+        return ccz_fail(err, CCZ_E_ARG, "helr:radius", 0, "a number from 1 to 32 is needed");
+    cczi_helr_fold(&m->poly, s->poly.degree, h->radius);
     m->features = h->rows;
     m->w = calloc(m->layout.cts, sizeof(struct ccz_ckks_ct *));
     if (!m->w)
@@ -519,7 +522,8 @@ static ccz_rc compute(struct ccz_ckks_ct **out, struct ccz_helr_server *s, struc
         rc = cczi_helr_sum_up(w, &l, session->galois, m ? m->bias : NULL, err);
     if (rc == CCZ_OK && !m)
         rc = ccz_ckks_add_scalar(w->sum, w->eval, w->sum, s->bias, err);
-    return rc == CCZ_OK ? cczi_helr_sigmoid(out, w, &s->poly, session->relin, err) : rc;
+    return rc == CCZ_OK ? cczi_helr_sigmoid(out, w, m ? &m->poly : &s->poly, session->relin, err)
+                        : rc;
 }
 
 ccz_rc ccz_helr_server_score(struct ccz_buf *reply, struct ccz_helr_server *s,

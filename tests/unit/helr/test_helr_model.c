@@ -41,7 +41,7 @@ static void test_model_strict(void)
         {"{\"version\":1,\"name\":\"m\"," F "}", "helr:model"},
         {"{\"version\":1,\"name\":\"m\",\"bias\":\"0\"," F "}", "helr:model"},
         {"{\"version\":1,\"name\":\"m\",\"bias\":0,\"radius\":0.5," F "}", "helr:model"},
-        {"{\"version\":1,\"name\":\"m\",\"bias\":0,\"radius\":65," F "}", "helr:model"},
+        {"{\"version\":1,\"name\":\"m\",\"bias\":0,\"radius\":33," F "}", "helr:model"},
         {"{\"version\":1,\"name\":\"m\",\"bias\":0,\"extra\":1," F "}", "helr:model"},
         {"{\"version\":1,\"name\":\"m\",\"bias\":0}", "helr:model"},
         {"{\"version\":1,\"name\":\"m\",\"bias\":0,\"features\":[]}", "helr:features"},
@@ -123,13 +123,14 @@ static void test_sigmoid(void)
 {
     double c[4];
     ccz_helr_sigmoid(c, 3, 8.0);
-    CHECK(fabs(c[0] - 0.15012) < 1e-6 && fabs(c[1] + 0.001593008) < 1e-7 &&
-          c[2] == 0); /* the original's */
+    CHECK(c[0] == 0.15012 && c[1] == -0.001593008 && c[2] == 0 && c[3] == 0); /* the original's */
     CHECK(fabs(ccz_helr_logistic(2.0) - 0.8807970779778823) < 1e-15);
     CHECK(ccz_helr_sigmoid_at(c, 3, 0.0) == 0.5);
+    ccz_helr_sigmoid(c, 4, 8.0);
+    CHECK(c[0] == 0 && c[1] == 0);
     double last = 1;
     for (unsigned degree = 3; degree <= 7; degree += 2) {
-        for (double radius = 2; radius <= 16; radius *= 2) {
+        for (double radius = 1; radius <= 32; radius *= 3) {
             ccz_helr_sigmoid(c, degree, radius);
             double best = rms(c, degree, radius, 0, 0);
             for (unsigned k = 0; 2 * k + 1 <= degree; k++) { /* no neighbour is better */
@@ -172,7 +173,8 @@ static void test_original_in_clear(void)
     struct original o;
     original_load(&o);
     CHECK(o.rows == 2000 && o.model->features_len == 80);
-    static const double c[4] = {0.15012, -0.001593008};
+    double c[4];
+    ccz_helr_sigmoid(c, 3, 8.0);
     double sum = 0, sum_p = 0, lo = 0, hi = 0;
     size_t right = 0;
     for (size_t i = 0; i < o.rows; i++) {
