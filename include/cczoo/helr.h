@@ -52,8 +52,7 @@ extern "C" {
 #define CCZ_HELR_NAME_SIZE    64 /**< of a feature or model, with NUL */
 #define CCZ_HELR_DEGREE_MAX   7
 #define CCZ_HELR_SESSION_SIZE 16
-#define CCZ_HELR_CT_AT                                                                             \
-    40 /**< where ciphertexts begin in a model, request or reply; before them the size of one */
+#define CCZ_HELR_CT_AT        40 /**< where ciphertexts begin in a request; before them the size of one */
 /** Largest messages; a transport may refuse more at once. */
 #define CCZ_HELR_INFO_SIZE_MAX    ((size_t)1 << 20)
 #define CCZ_HELR_KEYS_SIZE_MAX    ((size_t)128 << 20)
@@ -158,7 +157,7 @@ struct ccz_helr_info {
     unsigned scale_bits;
     unsigned degree;
     bool encrypted_model; /**< the client brings the model; no features here */
-    double radius;
+    double radius;        /**< of the server's model */
     char name[CCZ_HELR_NAME_SIZE];
     size_t features_len;
     struct ccz_helr_feature *features; /**< weights are 0 */
@@ -251,6 +250,7 @@ CCZ_API void ccz_helr_server_info(struct ccz_buf *out, const struct ccz_helr_ser
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_keys(struct ccz_buf *reply, struct ccz_helr_server *s,
                                                  struct ccz_span keys, struct ccz_err *err);
 /** Takes an encrypted model, answers `ready`; the last one of a session counts.
+ *  @retval CCZ_E_ARG helr:radius, and as ccz_helr_server_score()
  *  @retval CCZ_E_NOT_FOUND helr:session @retval CCZ_E_DENIED helr:model-own: the server has its own */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_model(struct ccz_buf *reply, struct ccz_helr_server *s,
                                                   struct ccz_span model, struct ccz_err *err);

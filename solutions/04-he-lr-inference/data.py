@@ -100,9 +100,9 @@ def generated(out):
 
 def large(out, count):
     with open(out / "large.csv", "w", newline="") as f:
-        f.write(",".join(f"feature_{j}" for j in range(80)) + ",label\n")
-        for _, r, y in random_rows(int(count)):
-            f.write(",".join(f"{v:g}" for v in r) + f",{y}\n")
+        f.write(",".join(f"feature_{j}" for j in range(80)) + "\n")
+        for _, r, _ in random_rows(int(count)):
+            f.write(",".join(f"{v:g}" for v in r) + "\n")
 
 
 def cancer(out, path):

@@ -25,6 +25,6 @@ ATTESTED=(--tee sim-sgx --sim-dir)
 
 # score ADDRESS DATA [OPTIONS]: the client, which accepts the server of policy.json only.
 score() {
-    "$BIN/cczoo-he-score" --target "$1" --data "$DATA/$2.csv" --label label --policy "$RUN/policy.json" \
+    "$BIN/cczoo-he-score" --target "$1" --data "$DATA/$2.csv" --policy "$RUN/policy.json" \
         --trust-sim "$RUN/sim/trust" "${@:3}"
 }

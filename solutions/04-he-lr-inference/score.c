@@ -132,7 +132,7 @@ static void tally(const double *x, const double *label, const double *score, siz
 {
     const struct ccz_helr_info *info = ccz_helr_client_info(ccz_helr_remote_client(g.helr));
     double c[4];
-    ccz_helr_sigmoid(c, info->degree, info->radius);
+    ccz_helr_sigmoid(c, info->degree, o_own_model ? g.model->radius : info->radius);
     for (size_t i = 0; i < rows; i++) {
         bool one = score[i] >= 0.5, truth = label[i] >= 0.5;
         g.right += one == truth;
@@ -167,12 +167,14 @@ static void report(void)
     size_t in_one = g.rows < g.chunk ? g.rows : g.chunk;
     struct ccz_helr_layout l = ccz_helr_client_layout(ccz_helr_remote_client(g.helr), in_one);
     double requests = (double)st.requests, ms = 1e6 * requests, rows = (double)g.rows;
+    double total_ns = (double)(st.encrypt_ns + st.call_ns + st.decrypt_ns);
     struct rusage used;
     (void)getrusage(RUSAGE_SELF, &used);
     (void)printf("%zu rows x %zu features, %.0f requests, %zu features per ciphertext\n", g.rows,
                  g.features_len, requests, l.per_ct);
-    (void)printf("a request: encrypt %.2f ms, server and network %.2f ms, decrypt %.2f ms\n",
-                 (double)st.encrypt_ns / ms, (double)st.call_ns / ms, (double)st.decrypt_ns / ms);
+    (void)printf("a request: %.2f ms: encrypt %.2f, server and network %.2f, decrypt %.2f\n",
+                 total_ns / ms, (double)st.encrypt_ns / ms, (double)st.call_ns / ms,
+                 (double)st.decrypt_ns / ms);
     (void)printf("a request: %.0f bytes, reply %.0f; keys, once: %.0f; peak memory %ld MB\n",
                  (double)st.sent_size / requests, (double)st.received_size / requests,
                  (double)st.once_size, used.ru_maxrss / 1024);
@@ -236,10 +238,11 @@ int main(int argc, char **argv)
                                  : ccz_fail(&err, CCZ_E_NOMEM, "score:memory", 0, "out of memory");
     if (rc == CCZ_OK && g.rows > 0 && !o_attack)
         report();
+    bool failed = rc == CCZ_E_IO || rc == CCZ_E_NOMEM || rc == CCZ_E_UNAVAILABLE;
     if (rc != CCZ_OK && err.got[0])
         (void)fprintf(stderr, "refused: %s: %s / %s\n", err.where, err.got, err.expected);
     else if (rc != CCZ_OK)
-        (void)fprintf(stderr, "refused: %s: %s\n", err.where, err.msg);
+        (void)fprintf(stderr, "%s: %s: %s\n", failed ? "error" : "refused", err.where, err.msg);
     free(x), free(label), free(score);
     ccz_helr_table_free(g.table);
     ccz_csv_free(g.csv);
@@ -249,5 +252,5 @@ int main(int argc, char **argv)
     ccz_helr_model_free(g.model);
     if (data)
         (void)fclose(data);
-    return rc == CCZ_OK ? 0 : 1;
+    return rc == CCZ_OK ? 0 : failed ? 3 : 1;
 }

@@ -162,6 +162,7 @@ static void test_fold(void)
 static void test_encrypted_model(void)
 {
     CCZ_AUTO(ccz_helr_model) m = made_model(11, 3);
+    m->radius = 11; /* goes along with the weights */
     CCZ_AUTO(ccz_helr_server) s = NULL;
     CHECK(ccz_helr_server_new(&s, &(struct ccz_helr_server_cfg){0}, NULL) == CCZ_OK);
     CCZ_AUTO_BUF keys, msg, ready, request;
@@ -186,6 +187,12 @@ static void test_encrypted_model(void)
     CHECK(ccz_helr_client_layout(c, 1).per_ct == ccz_helr_client_layout(c, 100).per_ct);
     for (size_t cut = 0; cut < msg.size; cut += cut < 64 ? 1 : 40000)
         CHECK(ccz_helr_server_model(&ready, s, CCZ_SPAN(msg.ptr, cut), NULL) != CCZ_OK);
+    double radius[] = {0.5, 33, NAN};
+    for (size_t i = 0; i < 3; i++) {
+        memcpy(msg.ptr + 40, &radius[i], sizeof(radius[i])); /* behind the size of a ciphertext */
+        CHECK(ccz_helr_server_model(&ready, s, ccz_buf_span(&msg), &err) == CCZ_E_ARG);
+        CHECK(strcmp(err.where, "helr:radius") == 0);
+    }
     struct pair p; /* who has a model takes none */
     pair_new(&p, 3, 3, 0);
     CHECK(ccz_helr_server_model(&ready, p.server, ccz_buf_span(&msg), &err) == CCZ_E_DENIED);
