@@ -185,7 +185,8 @@ struct ccz_complex {
  *         "ckks:overflow": |value| * scale is not below Q / 2 of @p limbs (0: all) data primes
  * @error of a slot times scale: 6 standard deviations in out->noise: rounding 1/12 per coefficient, and
  *        2^-48 of the largest value for doubles
- * @ct but for refusals, and what the processor's floating point takes longer for (subnormal numbers)
+ * @ct but for refusals, for values whose product with the scale reaches 2^61, and for what the processor's
+ *     floating point takes longer for (subnormal numbers)
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_encode(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
                                             const double *values, size_t len, double scale,
@@ -195,7 +196,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_encode_complex(struct ccz_ckks_pt *out,
                                                     const struct ccz_complex *values, size_t len,
                                                     double scale, size_t limbs,
                                                     struct ccz_err *err);
-/** The same number in all n/2 slots: two coefficients, no transform. */
+/** The same number in all n/2 slots: two coefficients, no transform. Not constant time. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_encode_const(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
                                                   struct ccz_complex value, double scale,
                                                   size_t limbs, struct ccz_err *err);

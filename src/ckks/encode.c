@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Numbers to coefficients: checks, inverse embedding, rounding; residues where they are too large. */
+#include "base/ct.h"
 #include "ckks_priv.h"
 #include "fft_priv.h"
 
@@ -93,6 +94,7 @@ static ccz_rc encode(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, struct in
                      double largest, double scale, size_t limbs, struct ccz_err *err)
 {
     const struct cczi_fft *fft = e->ctx->fft;
+    CCZ_CT_PUBLIC(&largest, sizeof(largest)); /* whether it is refused shows */
     ccz_rc rc = set_bound(out, e, largest, scale, limbs, err);
     bool wide = rc == CCZ_OK && out->bound >= COEFF_LIMIT;
     if (rc != CCZ_OK || wide)
@@ -105,7 +107,9 @@ static ccz_rc encode(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, struct in
         to_residues(out, e, e->slots[1], factor, limbs);
         return CCZ_OK;
     }
-    if (!fft->kernel->round(out->coeff, e->slots[1], e->ctx->n, factor)) {
+    bool good = fft->kernel->round(out->coeff, e->slots[1], e->ctx->n, factor);
+    CCZ_CT_PUBLIC(&good, sizeof(good));
+    if (!good) {
         rc = ccz_fail(err, CCZ_E_INTERNAL, "ckks:encode", 0, "a coefficient exceeds its bound");
         return explain(in, rc, err);
     }
@@ -136,7 +140,7 @@ ccz_rc ccz_ckks_encode_complex(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
                                size_t limbs, struct ccz_err *err)
 {
     size_t half = e->ctx->n / 2;
-    double *re = e->slots[0], *im = e->slots[0] + half, square = 0;
+    double *re = e->slots[0], *im = e->slots[0] + half, *square = e->slots[1];
     make_empty(out);
     ccz_rc rc = check(out, e, len, scale, limbs, err);
     if (rc != CCZ_OK)
@@ -145,14 +149,16 @@ ccz_rc ccz_ckks_encode_complex(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
         re[i] = i < len ? values[i].re : 0;
         im[i] = i < len ? values[i].im : 0;
     }
-    double part = e->ctx->fft->kernel->largest(re, 2 * half);
+    const struct cczi_fft_kernel *k = e->ctx->fft->kernel;
+    double part = k->largest(re, 2 * half);
+    CCZ_CT_PUBLIC(&part, sizeof(part));
     double inverse = part > 0x1p-1000 ? 1 / part : 0; /* no square overflows */
-    for (size_t i = 0; i < len; i++) {
-        double x = re[i] * inverse, y = im[i] * inverse, s = x * x + y * y;
-        square = s > square ? s : square;
+    for (size_t i = 0; i < half; i++) {
+        double x = re[i] * inverse, y = im[i] * inverse;
+        square[i] = x * x + y * y;
     }
+    double largest = inverse > 0 ? sqrt(k->largest(square, half)) * part : 2 * part;
     struct input in = {(const double *)(const void *)values, 2 * len, 2};
-    double largest = inverse > 0 ? sqrt(square) * part : 2 * part;
     return encode(out, e, in, largest, scale, limbs, err);
 }
 

@@ -3,6 +3,7 @@
 #include "fft_priv.h"
 
 #include <math.h>
+#include <string.h>
 
 typedef double V;
 #define LOG_LANES      0
@@ -26,16 +27,26 @@ static inline void transpose(V v[1])
 
 #include "fft_kernel.h"
 
-/* Adding and subtracting 2^52 rounds what is smaller; from there on doubles are integers. */
+static inline int64_t bits_of(double x)
+{
+    int64_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    return bits;
+}
+
+/*
+ * Without a branch. What is below 2^51 shows its integer in the mantissa once 1.5 * 2^52 is added; x is
+ * split into h, the multiple of 2^32 next to it, and the rest, which is exact.
+ */
 static bool round_all(int64_t *out, const double *in, size_t len, double factor)
 {
+    const double magic = 0x1.8p52, high = 0x1.8p84; /* one unit in the last place of `high` is 2^32 */
     bool good = true;
     for (size_t i = 0; i < len; i++) {
-        double x = in[i] * factor, size = fabs(x);
-        double whole = size < 0x1p52 ? (size + 0x1p52) - 0x1p52 : size;
-        good &= size < 0x1p62;
-        int64_t v = size < 0x1p62 ? (int64_t)whole : 0;
-        out[i] = x < 0 ? -v : v;
+        double x = in[i] * factor, h = x + high, low = (x - (h - high)) + magic;
+        good &= fabs(x) < 0x1p62;
+        uint64_t top = (uint64_t)bits_of(h) - (uint64_t)bits_of(high);
+        out[i] = (int64_t)((top << 32) + (uint64_t)bits_of(low) - (uint64_t)bits_of(magic));
     }
     return good;
 }

@@ -250,9 +250,6 @@ ccz_rc ccz_ckks_matrix_mul(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
                            const struct ccz_rlwe_galois_set *keys, struct ccz_err *err)
 {
     struct work w = {.e = e, .m = m, .keys = keys};
-    if (m->ctx != e->ctx)
-        return ccz_fail(err, CCZ_E_MISMATCH, "ckks:context", 0,
-                        "the matrix is of another context than the evaluator");
     ccz_rc rc = cczi_ckks_operand(e, a, err);
     if (rc != CCZ_OK)
         return rc;

@@ -250,6 +250,27 @@ static void test_exact(void)
     }
 }
 
+/* Between Q/2 and Q of one prime it takes two. */
+static void test_needs_two(void)
+{
+    int64_t q = (int64_t)ccz_rlwe_prime(ccz_ckks_ring(kit.ctx), 0);
+    for (int64_t part = 3; part <= 9; part++)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            memset(plain, 0, sizeof(plain));
+            plain[0] = sign * (q / 8 * part);
+            struct ccz_ckks_pt *p = kit.pt;
+            ccz_rlwe_from_signed(p->v, ccz_ckks_eval_work(kit.eval), plain, 3, true);
+            p->has_coeff = false;
+            p->limbs = 3;
+            p->scale = 1;
+            p->bound = fabs((double)plain[0]);
+            p->noise = 0;
+            CHECK(ccz_ckks_decode(real_got, SLOTS, kit.eval, p, NULL) == CCZ_OK);
+            for (size_t j = 0; j < SLOTS; j++)
+                CHECK(real_got[j] == (double)plain[0]);
+        }
+}
+
 /* --------------------------------------------------------------------------------- refusals */
 
 static void refused(ccz_rc rc, const struct ccz_err *err, ccz_rc want, const char *where)
@@ -342,6 +363,8 @@ static void test_refused(void)
     refused(rc, &err, CCZ_E_ARG, "ckks:slots");
     rc = ccz_ckks_encode(kit.pt, kit.eval, reals, 1, 1, LEVELS + 2, &err);
     refused(rc, &err, CCZ_E_ARG, "ckks:limbs");
+    rc = ccz_ckks_encode(kit.pt, kit.eval, reals, 1, 0x1p70, LEVELS + 2, &err);
+    refused(rc, &err, CCZ_E_ARG, "ckks:limbs");
     rc = ccz_ckks_encode_const(kit.pt, kit.eval, values[0], 1, LEVELS + 2, &err);
     refused(rc, &err, CCZ_E_ARG, "ckks:limbs");
     real_got[0] = 5;
@@ -353,9 +376,9 @@ static void test_refused(void)
 
     struct kit other;
     kit_init(&other, N, 40, 30, 1);
-    rc = ccz_ckks_encode(kit.pt, other.eval, reals, 1, 1, 1, &err);
+    rc = ccz_ckks_encode(kit.pt, other.eval, reals, 1, 1, 0, &err);
     refused(rc, &err, CCZ_E_MISMATCH, "ckks:context");
-    rc = ccz_ckks_encode_const(kit.pt, other.eval, values[0], 1, 1, &err);
+    rc = ccz_ckks_encode_const(kit.pt, other.eval, values[0], 1, 0, &err);
     refused(rc, &err, CCZ_E_MISMATCH, "ckks:context");
     CHECK(ccz_ckks_encode(other.pt, other.eval, reals, 1, 1, 1, &err) == CCZ_OK);
     rc = ccz_ckks_decode(real_got, 1, kit.eval, other.pt, &err);
@@ -406,6 +429,7 @@ int main(int argc, char **argv)
         {"ckks_encode.centred", test_centred},       {"ckks_encode.exact", test_exact},
         {"ckks_encode.not_finite", test_not_finite}, {"ckks_encode.overflow", test_overflow},
         {"ckks_encode.refused", test_refused},       {"ckks_encode.degrees", test_degrees},
+        {"ckks_encode.needs_two", test_needs_two},
     };
     make_roots();
     kit_init(&kit, N, 45, 40, LEVELS);

@@ -140,6 +140,7 @@ static void test_refused(void)
     kit_init(&k, N, 50, 40, 2);
     kit_init(&other, N, 50, 40, 2);
     kit_keys(&k);
+    kit_keys(&other);
     memset(m, 0, sizeof(m));
     CHECK(ccz_ckks_matrix_new(&matrix, k.eval, m, 3, 3, k.scale, 3, &err) == CCZ_E_ARG);
     CHECK(strcmp(err.where, "ckks:matrix-zero") == 0 && !matrix);
@@ -169,6 +170,18 @@ static void test_refused(void)
     CHECK(strcmp(err.where, "ckks:context") == 0);
     CHECK(ccz_ckks_matrix_mul(out, k.eval, matrix, in, keys, &err) == CCZ_E_ARG);
     CHECK(strcmp(err.where, "ckks:plain-limbs") == 0); /* made for two primes */
+    struct ccz_rlwe_galois_set *other_keys = keys_for(&other, 2, 2, 0);
+    struct ccz_ckks_ct *other_in = kit_ct(&other), *other_out = kit_ct(&other);
+    kit_encrypt(other_in, &other, x);
+    CHECK(ccz_ckks_drop(other_in, other.eval, other_in, 2, NULL) == CCZ_OK);
+    CHECK(ccz_ckks_matrix_mul(other_out, other.eval, matrix, other_in, other_keys, &err) ==
+          CCZ_E_MISMATCH);
+    CHECK(strcmp(err.where, "ckks:context") == 0);
+    CHECK(ccz_ckks_matrix_mul(out, other.eval, matrix, other_in, other_keys, &err) ==
+          CCZ_E_MISMATCH);
+    ccz_rlwe_galois_set_free(other_keys);
+    ccz_ckks_ct_free(other_in);
+    ccz_ckks_ct_free(other_out);
     ccz_ckks_matrix_free(matrix);
     ccz_rlwe_galois_set_free(keys);
     ccz_ckks_ct_free(in);

@@ -140,6 +140,8 @@ static void refused(const struct ccz_ckks_ct *in, enum ccz_ckks_basis basis, siz
     struct ccz_ckks_ct *out = kit_ct(&kit);
     CHECK(ccz_ckks_poly(out, kit.eval, in, basis, coeff, degree, 0, kit.relin, &err) == CCZ_E_ARG);
     CHECK(strcmp(err.where, where) == 0 && out->ct.parts == 0);
+    if (strcmp(where, "ckks:value") == 0)
+        CHECK(err.aux == 5); /* which one */
     ccz_ckks_ct_free(out);
 }
 
