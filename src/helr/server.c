@@ -29,6 +29,7 @@ struct ccz_helr_server {
     size_t n, sessions_max;
     double scale, bias; /* folded */
     double *w;          /* folded weights; 0: too small to count */
+    size_t w_len;
     pthread_mutex_t lock;
     struct cczi_helr_session *sessions;
     size_t sessions_len;
@@ -51,6 +52,7 @@ static ccz_rc fold_model(struct ccz_helr_server *s, struct ccz_err *err)
     s->w = malloc(s->model->features_len * sizeof(*s->w));
     if (!s->w)
         return no_memory(err);
+    s->w_len = s->model->features_len;
     bool any = false;
     for (size_t i = 0; i < s->model->features_len; i++) {
         double w = s->poly.fold * s->model->features[i].weight;
@@ -134,7 +136,7 @@ void ccz_helr_server_free(struct ccz_helr_server *s)
     for (size_t i = 0; i < LAYOUTS; i++)
         free_weights(&s->weights[i]);
     if (s->w)
-        ccz_wipe(s->w, s->model->features_len * sizeof(*s->w));
+        ccz_wipe(s->w, s->w_len * sizeof(*s->w));
     free(s->w);
     ccz_ckks_free(s->ckks);
     (void)pthread_mutex_destroy(&s->lock);
