@@ -185,6 +185,19 @@ static void test_encrypted_model(void)
     check_scores(s, c, m, 3, 1);
     check_scores(s, c, m, 3, 100);
     CHECK(ccz_helr_client_layout(c, 1).per_ct == ccz_helr_client_layout(c, 100).per_ct);
+    struct cczi_helr_rows h; /* a request in another layout than the model's */
+    CHECK(cczi_helr_get_rows(&h, ccz_buf_span(&request), CCZI_HELR_REQUEST,
+                             CCZ_HELR_REQUEST_SIZE_MAX, "x", NULL) == CCZ_OK);
+    CCZ_AUTO_BUF halves;
+    ccz_buf_init(&halves, CCZ_HELR_REQUEST_SIZE_MAX);
+    CHECK(h.per_ct == 16 && h.cts == 1);
+    h.per_ct = 8;
+    h.cts = 2;
+    cczi_helr_put_rows(&halves, CCZI_HELR_REQUEST, &h);
+    ccz_buf_put_span(&halves, h.body);
+    ccz_buf_put_span(&halves, h.body);
+    CHECK(ccz_helr_server_score(&ready, s, ccz_buf_span(&halves), &err) == CCZ_E_ARG);
+    CHECK(strcmp(err.where, "helr:layout") == 0);
     for (size_t cut = 0; cut < msg.size; cut += cut < 64 ? 1 : 40000)
         CHECK(ccz_helr_server_model(&ready, s, CCZ_SPAN(msg.ptr, cut), NULL) != CCZ_OK);
     double radius[] = {0.5, 33, NAN};
@@ -242,6 +255,25 @@ static void test_info_refusals(void)
         CHECK(open_info(ccz_buf_span(&info), NULL, &err) != CCZ_OK);
         CHECK(strcmp(err.where, flips[i].where) == 0);
         info.ptr[flips[i].at] ^= flips[i].xor ;
+    }
+    /* well formed, but more than a client lets a server make it spend */
+    struct ccz_helr_info spend = {.ring = {.n = 65536, .data_len = 4, .special_len = 1},
+                                  .scale_bits = 40,
+                                  .degree = 3,
+                                  .radius = 8,
+                                  .name = "m",
+                                  .features_len = 3,
+                                  .features = m->features};
+    cczi_helr_ring(&spend.ring, 3);
+    for (int i = 0; i < 2; i++) {
+        CCZ_AUTO_BUF msg;
+        ccz_buf_init(&msg, 1000);
+        spend.ring.n = i == 0 ? 65536 : 32768;
+        spend.ring.data_len = i == 0 ? 4 : 7;
+        memset(spend.ring.bits, 40, spend.ring.data_len + 1);
+        cczi_helr_put_info(&msg, &spend, (const uint8_t *)spend.name);
+        CHECK(open_info(ccz_buf_span(&msg), NULL, &err) == CCZ_E_FORMAT);
+        CHECK(strcmp(err.where, "helr:info") == 0);
     }
     CHECK(open_info(ccz_buf_span(&info), &(struct ccz_helr_client_cfg){.model = m}, &err) ==
           CCZ_E_ARG);
@@ -398,7 +430,8 @@ static void test_request_refusals(void)
     } flips[] = {{1, 1, "helr:magic"},    {4, 1, "helr:version"},  {5, 1, "helr:kind"},
                  {8, 1, "helr:session"},  {24, 1, "helr:rows"},    {26, 1, "helr:rows"},
                  {28, 1, "helr:layout"},  {28, 8, "helr:layout"},  {28, 24, "helr:layout"},
-                 {28, 12, "helr:layout"}, {32, 3, "helr:request"}, {36, 1, "helr:request"}};
+                 {28, 12, "helr:layout"}, {28, 14, "helr:layout"}, {32, 3, "helr:request"},
+                 {36, 1, "helr:request"}};
     for (size_t i = 0; i < sizeof(flips) / sizeof(*flips); i++) {
         request.ptr[flips[i].at] ^= flips[i].xor ;
         CHECK(ccz_helr_server_score(&reply, p.server, ccz_buf_span(&request), &err) != CCZ_OK);
