@@ -84,6 +84,9 @@ struct ccz_helr_model {
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_model_parse(struct ccz_helr_model **out, struct ccz_span json,
                                                  struct ccz_err *err);
+/** As above for a file. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_model_read(struct ccz_helr_model **out, const char *path,
+                                                struct ccz_err *err);
 CCZ_API void ccz_helr_model_put(struct ccz_buf *out, const struct ccz_helr_model *m);
 CCZ_API void ccz_helr_model_free(struct ccz_helr_model *m); /**< wipes; NULL is fine */
 CCZ_DEFINE_AUTO(ccz_helr_model)
@@ -190,6 +193,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_new(struct ccz_helr_client **out, st
 CCZ_API void ccz_helr_client_free(struct ccz_helr_client *c); /**< wipes the secret key */
 CCZ_DEFINE_AUTO(ccz_helr_client)
 CCZ_API const struct ccz_helr_info *ccz_helr_client_info(const struct ccz_helr_client *c);
+/** What a row consists of: features of the server's model or of the client's own. Borrowed. */
+CCZ_API const struct ccz_helr_feature *ccz_helr_client_features(size_t *len,
+                                                                const struct ccz_helr_client *c);
 /** The layout that requests of @p rows rows get. */
 CCZ_API struct ccz_helr_layout ccz_helr_client_layout(const struct ccz_helr_client *c, size_t rows);
 /** Appends the keys message, the same at each call. */

@@ -27,7 +27,6 @@ static struct {
     struct ccz_helr_model *model; /* --compare or --own-model */
     struct ccz_csv *csv;
     struct ccz_helr_table *table;
-    const struct ccz_helr_feature *features;
     size_t features_len, chunk, rows, right, right_clear, equal;
     double worst;
 } g;
@@ -50,27 +49,30 @@ static ccz_rc connect_to_server(struct ccz_err *err)
     return rc;
 }
 
+static ccz_rc call(void *arg, struct ccz_buf *reply, const char *method, struct ccz_span msg,
+                   struct ccz_err *err)
+{
+    const struct ccz_rpc_call_cfg cfg = {.timeout_ms = 60000};
+    char path[32];
+    (void)arg;
+    (void)snprintf(path, sizeof(path), "/cczoo.Helr/%s", method);
+    return ccz_rpc_unary(reply, NULL, g.rpc, path, msg, &cfg, err);
+}
+
 /* ------------------------------------------------------------------------------ a hostile client */
 
 /* Another key's row in the session of @p request. */
 static ccz_rc use_other_key(struct ccz_buf *request, const double *x, struct ccz_err *err)
 {
-    CCZ_AUTO_BUF info, keys, other;
-    CCZ_AUTO(ccz_helr_client) c = NULL;
-    ccz_buf_init(&info, CCZ_HELR_INFO_SIZE_MAX);
-    ccz_buf_init(&keys, CCZ_HELR_KEYS_SIZE_MAX);
-    ccz_buf_init(&other, CCZ_HELR_REQUEST_SIZE_MAX);
-    ccz_rc rc =
-        ccz_rpc_unary(&info, NULL, g.rpc, "/cczoo.Helr/Info", (struct ccz_span){0}, NULL, err);
+    CCZ_AUTO(ccz_helr_remote) other = NULL;
+    CCZ_AUTO_BUF theirs;
+    ccz_buf_init(&theirs, CCZ_HELR_REQUEST_SIZE_MAX);
+    ccz_rc rc = ccz_helr_remote_new(&other, &(struct ccz_helr_remote_cfg){.call = call}, err);
     if (rc == CCZ_OK)
-        rc = ccz_helr_client_new(&c, ccz_buf_span(&info), &(struct ccz_helr_client_cfg){0}, err);
+        rc = ccz_helr_encrypt(&theirs, ccz_helr_remote_client(other), x, 1, err);
     if (rc == CCZ_OK)
-        rc = ccz_helr_client_keys(&keys, c, err);
-    if (rc == CCZ_OK)
-        rc = ccz_helr_encrypt(&other, c, x, 1, err);
-    if (rc == CCZ_OK)
-        memcpy(request->ptr + CCZ_HELR_CT_AT, other.ptr + CCZ_HELR_CT_AT,
-               other.size - CCZ_HELR_CT_AT);
+        memcpy(request->ptr + CCZ_HELR_CT_AT, theirs.ptr + CCZ_HELR_CT_AT,
+               theirs.size - CCZ_HELR_CT_AT);
     return rc;
 }
 
@@ -99,16 +101,6 @@ static ccz_rc make_transparent(struct ccz_buf *request, struct ccz_err *err)
     for (unsigned i = 0; i < 4; i++) /* its size stands in front of it */
         request->ptr[CCZ_HELR_CT_AT - 4 + i] = (uint8_t)((request->size - CCZ_HELR_CT_AT) >> 8 * i);
     return rc;
-}
-
-static ccz_rc call(void *arg, struct ccz_buf *reply, const char *method, struct ccz_span msg,
-                   struct ccz_err *err)
-{
-    const struct ccz_rpc_call_cfg cfg = {.timeout_ms = 60000};
-    char path[32];
-    (void)arg;
-    (void)snprintf(path, sizeof(path), "/cczoo.Helr/%s", method);
-    return ccz_rpc_unary(reply, NULL, g.rpc, path, msg, &cfg, err);
 }
 
 static ccz_rc attack(const double *x, struct ccz_err *err)
@@ -188,13 +180,9 @@ static void report(void)
 
 static ccz_rc open_all(FILE *data, struct ccz_err *err)
 {
-    CCZ_AUTO_BUF json;
-    ccz_buf_init(&json, 1 << 20);
     const char *path = o_own_model ? o_own_model : o_compare;
     g.chunk = o_rows ? strtoul(o_rows, NULL, 10) : 4096;
-    ccz_rc rc = path ? ccz_file_read(&json, path, err) : CCZ_OK;
-    if (rc == CCZ_OK && path)
-        rc = ccz_helr_model_parse(&g.model, ccz_buf_span(&json), err);
+    ccz_rc rc = path ? ccz_helr_model_read(&g.model, path, err) : CCZ_OK;
     if (rc == CCZ_OK)
         rc = connect_to_server(err);
     const struct ccz_helr_remote_cfg cfg = {
@@ -204,15 +192,13 @@ static ccz_rc open_all(FILE *data, struct ccz_err *err)
         .call = call};
     if (rc == CCZ_OK) /* the server's parameters are judged, keys made and sent */
         rc = ccz_helr_remote_new(&g.helr, &cfg, err);
+    if (rc == CCZ_OK)
+        rc = ccz_csv_new(&g.csv, ccz_csv_from_file, data, NULL, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_helr_info *info = ccz_helr_client_info(ccz_helr_remote_client(g.helr));
-    g.features = o_own_model ? g.model->features : info->features;
-    g.features_len = o_own_model ? g.model->features_len : info->features_len;
-    rc = ccz_csv_new(&g.csv, ccz_csv_from_file, data, NULL, err);
-    return rc == CCZ_OK
-               ? ccz_helr_table_new(&g.table, g.csv, g.features, g.features_len, o_label, err)
-               : rc;
+    const struct ccz_helr_feature *features =
+        ccz_helr_client_features(&g.features_len, ccz_helr_remote_client(g.helr));
+    return ccz_helr_table_new(&g.table, g.csv, features, g.features_len, o_label, err);
 }
 
 int main(int argc, char **argv)

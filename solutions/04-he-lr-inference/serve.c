@@ -82,11 +82,7 @@ static void *work(void *arg)
 
 static ccz_rc start_scoring(struct ccz_err *err)
 {
-    CCZ_AUTO_BUF json;
-    ccz_buf_init(&json, 1 << 20);
-    ccz_rc rc = o_model ? ccz_file_read(&json, o_model, err) : CCZ_OK;
-    if (rc == CCZ_OK && o_model)
-        rc = ccz_helr_model_parse(&app.model, ccz_buf_span(&json), err);
+    ccz_rc rc = o_model ? ccz_helr_model_read(&app.model, o_model, err) : CCZ_OK;
     struct ccz_helr_server_cfg cfg = {
         .model = app.model,
         .degree = o_degree ? (unsigned)strtoul(o_degree, NULL, 10) : 0,

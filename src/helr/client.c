@@ -139,6 +139,13 @@ const struct ccz_helr_info *ccz_helr_client_info(const struct ccz_helr_client *c
     return &c->info;
 }
 
+const struct ccz_helr_feature *ccz_helr_client_features(size_t *len,
+                                                        const struct ccz_helr_client *c)
+{
+    *len = features_len(c);
+    return c->model ? c->model->features : c->info.features;
+}
+
 struct ccz_helr_layout ccz_helr_client_layout(const struct ccz_helr_client *c, size_t rows)
 {
     if (c->fixed.per_ct > 0)
@@ -270,8 +277,8 @@ ccz_rc ccz_helr_client_model(struct ccz_buf *out, struct ccz_helr_client *c, siz
 static ccz_rc standardise(struct ccz_helr_client *c, const double *x, size_t rows,
                           struct ccz_err *err)
 {
-    size_t len = features_len(c);
-    const struct ccz_helr_feature *f = c->model ? c->model->features : c->info.features;
+    size_t len;
+    const struct ccz_helr_feature *f = ccz_helr_client_features(&len, c);
     if (rows * len > c->x_cap) {
         free_rows(c);
         c->x = malloc(rows * len * sizeof(*c->x));

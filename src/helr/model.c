@@ -141,6 +141,17 @@ ccz_rc ccz_helr_model_parse(struct ccz_helr_model **out, struct ccz_span json, s
     return rc;
 }
 
+ccz_rc ccz_helr_model_read(struct ccz_helr_model **out, const char *path, struct ccz_err *err)
+{
+    enum { FILE_SIZE_MAX = 1 << 20 };
+    *out = NULL;
+    CCZ_AUTO_BUF json;
+    ccz_buf_init(&json, FILE_SIZE_MAX);
+    json.wipe = true;
+    ccz_rc rc = ccz_file_read(&json, path, err);
+    return rc == CCZ_OK ? ccz_helr_model_parse(out, ccz_buf_span(&json), err) : rc;
+}
+
 static void put_number(struct ccz_buf *out, const char *key, double v)
 {
     ccz_buf_printf(out, ",\"%s\":", key);

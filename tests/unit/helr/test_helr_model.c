@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _POSIX_C_SOURCE 200809L
 #include "helr_test.h"
 
 #include "ccz_test.h"
 
 #include <math.h>
+#include <unistd.h>
 
 static const char good[] = "{\"version\":1,\"name\":\"m\",\"bias\":0.5,\"radius\":6,\"features\":[{"
                            "\"name\":\"a\",\"weight\":2,"
@@ -23,6 +25,14 @@ static void test_model(void)
     CHECK(ccz_helr_model_parse(&again, ccz_buf_span(&a), NULL) == CCZ_OK);
     ccz_helr_model_put(&b, again);
     CHECK(ccz_span_eq(ccz_buf_span(&a), ccz_buf_span(&b)));
+    char path[] = "/tmp/helr-model-XXXXXX";
+    int fd = mkstemp(path);
+    CCZ_AUTO(ccz_helr_model) from_file = NULL;
+    CHECK(fd >= 0 && write(fd, good, sizeof(good) - 1) == (ssize_t)sizeof(good) - 1);
+    CHECK(ccz_helr_model_read(&from_file, path, NULL) == CCZ_OK && from_file->bias == 0.5);
+    CHECK(close(fd) == 0 && unlink(path) == 0);
+    CCZ_AUTO(ccz_helr_model) gone = NULL;
+    CHECK(ccz_helr_model_read(&gone, path, NULL) != CCZ_OK && !gone);
     for (size_t cut = 0; cut + 1 < sizeof(good); cut++) {
         CCZ_AUTO(ccz_helr_model) none = NULL;
         CHECK(ccz_helr_model_parse(&none, CCZ_SPAN(good, cut), NULL) == CCZ_E_FORMAT && !none);
