@@ -220,6 +220,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_csv_new(struct ccz_csv **out, ccz_csv_source sou
 /** As ccz_csv_new() over @p text, which must outlive the reader. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_csv_new_mem(struct ccz_csv **out, struct ccz_span text,
                                             const struct ccz_csv_cfg *cfg, struct ccz_err *err);
+/** A source that reads a FILE, given as the argument. */
+CCZ_API ptrdiff_t ccz_csv_from_file(void *file, void *to, size_t size);
 CCZ_API void ccz_csv_free(struct ccz_csv *c); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_csv)
 /**
@@ -231,7 +233,8 @@ CCZ_DEFINE_AUTO(ccz_csv)
  * @retval CCZ_E_NOMEM      csv:memory
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_csv_next(struct ccz_csv *c, struct ccz_err *err);
-CCZ_API size_t ccz_csv_len(const struct ccz_csv *c); /**< fields of the record; 0 if there is none */
+CCZ_API size_t
+ccz_csv_len(const struct ccz_csv *c); /**< fields of the record; 0 if there is none */
 /** Field @p i without its quotes, borrowed until the next call; empty if there is none. */
 CCZ_API struct ccz_span ccz_csv_field(const struct ccz_csv *c, size_t i);
 CCZ_API uint64_t ccz_csv_line(const struct ccz_csv *c); /**< where the record starts, from 1 */

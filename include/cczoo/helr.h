@@ -5,8 +5,8 @@
  * @file helr.h
  * Logistic regression on encrypted records: a client encrypts rows, a server computes the score of each
  * without seeing them, the client decrypts. Built on ckks.h; messages are bytes and any transport
- * carries them (solution 04 uses gRPC). Reading order of the sources: helr_priv.h, model.c, sigmoid.c, layout.c,
- * msg.c, info.c, circuit.c, client.c, session.c, server.c.
+ * carries them (solution 04 uses gRPC). Reading order of the sources: helr_priv.h, model.c, table.c, sigmoid.c,
+ * layout.c, msg.c, info.c, circuit.c, client.c, session.c, server.c, remote.c.
  *
  * Terms. t = w . x + b over standardised features x; the score is p(t), a polynomial of degree 3, 5 or 7
  * that stands for the logistic function on [-radius, radius]; the class is 1 if p >= 0.5. Outside of that
@@ -42,6 +42,7 @@
  * changed may be shared.
  */
 #include <cczoo/ckks.h>
+#include <cczoo/codec.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -51,6 +52,7 @@ extern "C" {
 #define CCZ_HELR_NAME_SIZE    64 /**< of a feature or model, with NUL */
 #define CCZ_HELR_DEGREE_MAX   7
 #define CCZ_HELR_SESSION_SIZE 16
+#define CCZ_HELR_CT_AT        40 /**< where ciphertexts begin in a request; before them the size of one */
 /** Largest messages; a transport may refuse more at once. */
 #define CCZ_HELR_INFO_SIZE_MAX    ((size_t)1 << 20)
 #define CCZ_HELR_KEYS_SIZE_MAX    ((size_t)128 << 20)
@@ -68,7 +70,7 @@ struct ccz_helr_feature {
 struct ccz_helr_model {
     char name[CCZ_HELR_NAME_SIZE];
     double bias;
-    double radius; /**< |t| of rows to expect, 1 .. 64 */
+    double radius; /**< |t| of rows to expect, 1 .. 32 */
     size_t features_len;
     struct ccz_helr_feature *features;
 };
@@ -82,6 +84,9 @@ struct ccz_helr_model {
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_model_parse(struct ccz_helr_model **out, struct ccz_span json,
                                                  struct ccz_err *err);
+/** As above for a file. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_model_read(struct ccz_helr_model **out, const char *path,
+                                                struct ccz_err *err);
 CCZ_API void ccz_helr_model_put(struct ccz_buf *out, const struct ccz_helr_model *m);
 CCZ_API void ccz_helr_model_free(struct ccz_helr_model *m); /**< wipes; NULL is fine */
 CCZ_DEFINE_AUTO(ccz_helr_model)
@@ -92,12 +97,40 @@ CCZ_API double ccz_helr_logistic(double t);
 
 /**
  * Odd coefficients c[0] t + c[1] t^3 + .. of the least-squares approximation of logistic(t) - 1/2 on
- * [-radius, radius]. For degree 3 and radius 8: 0.15012, -0.0015930 (Kim et al. 2018, table 1).
- * @param degree  3, 5, 7
+ * [-radius, radius] (ccz_ckks_sigmoid()). For degree 3 and radius 8 those of the original: 0.15012, -0.001593008.
+ * @param degree  3, 5, 7; all zero for any other
  */
 CCZ_API void ccz_helr_sigmoid(double c[4], unsigned degree, double radius);
 /** p(t) = 1/2 + c[0] t + ..: what the server computes, in the clear. */
 CCZ_API double ccz_helr_sigmoid_at(const double c[4], unsigned degree, double t);
+
+/* ---------------------------------------------------------------------------------------- rows */
+
+/** Rows of CSV data whose first line names the columns. Features are found by name; other columns are skipped. */
+struct ccz_helr_table;
+/**
+ * Reads the first line.
+ * @param csv       at its start; borrowed, outlives the table
+ * @param features  those to read, in this order; only names are used, and only here
+ * @param label     column of the true class, or NULL
+ * @retval CCZ_E_FORMAT  helr:column: there is none, or more than one, of that name; csv:...
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_table_new(struct ccz_helr_table **out, struct ccz_csv *csv,
+                                               const struct ccz_helr_feature *features,
+                                               size_t features_len, const char *label,
+                                               struct ccz_err *err);
+CCZ_API void ccz_helr_table_free(struct ccz_helr_table *t); /**< NULL is fine */
+CCZ_DEFINE_AUTO(ccz_helr_table)
+/**
+ * Reads up to @p rows_max rows.
+ * @param[out] rows   how many; 0 at the end of the data
+ * @param[out] x      @shape x[rows_max * features_len]
+ * @param[out] label  @shape label[rows_max], or NULL
+ * @retval CCZ_E_FORMAT, ..  csv:...: what stands in the file
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_table_read(size_t *rows, double *x, double *label,
+                                                struct ccz_helr_table *t, size_t rows_max,
+                                                struct ccz_err *err);
 
 /* ------------------------------------------------------------------------------------- packing */
 
@@ -127,7 +160,7 @@ struct ccz_helr_info {
     unsigned scale_bits;
     unsigned degree;
     bool encrypted_model; /**< the client brings the model; no features here */
-    double radius;
+    double radius;        /**< of the server's model */
     char name[CCZ_HELR_NAME_SIZE];
     size_t features_len;
     struct ccz_helr_feature *features; /**< weights are 0 */
@@ -160,6 +193,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_new(struct ccz_helr_client **out, st
 CCZ_API void ccz_helr_client_free(struct ccz_helr_client *c); /**< wipes the secret key */
 CCZ_DEFINE_AUTO(ccz_helr_client)
 CCZ_API const struct ccz_helr_info *ccz_helr_client_info(const struct ccz_helr_client *c);
+/** What a row consists of: features of the server's model or of the client's own. Borrowed. */
+CCZ_API const struct ccz_helr_feature *ccz_helr_client_features(size_t *len,
+                                                                const struct ccz_helr_client *c);
 /** The layout that requests of @p rows rows get. */
 CCZ_API struct ccz_helr_layout ccz_helr_client_layout(const struct ccz_helr_client *c, size_t rows);
 /** Appends the keys message, the same at each call. */
@@ -220,6 +256,7 @@ CCZ_API void ccz_helr_server_info(struct ccz_buf *out, const struct ccz_helr_ser
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_keys(struct ccz_buf *reply, struct ccz_helr_server *s,
                                                  struct ccz_span keys, struct ccz_err *err);
 /** Takes an encrypted model, answers `ready`; the last one of a session counts.
+ *  @retval CCZ_E_ARG helr:radius, and as ccz_helr_server_score()
  *  @retval CCZ_E_NOT_FOUND helr:session @retval CCZ_E_DENIED helr:model-own: the server has its own */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_model(struct ccz_buf *reply, struct ccz_helr_server *s,
                                                   struct ccz_span model, struct ccz_err *err);
@@ -233,6 +270,48 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_model(struct ccz_buf *reply, struct 
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_score(struct ccz_buf *reply, struct ccz_helr_server *s,
                                                   struct ccz_span request, struct ccz_err *err);
+
+/**
+ * Takes any message that a client sends, by the name of its method (see struct ccz_helr_remote): what a transport's
+ * handler calls. @p method "Info", "Keys", "Model", "Score"
+ * @retval CCZ_E_UNSUPPORTED  helr:method  @retval those of the functions above
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_call(struct ccz_buf *reply, struct ccz_helr_server *s,
+                                                 const char *method, struct ccz_span msg,
+                                                 struct ccz_err *err);
+
+/* -------------------------------------------------------------------------------- over a transport */
+
+/** Sends @p msg to method @p method of the server, appends the answer to @p reply. Errors of the server come back
+ *  with its rc and err->where. */
+typedef ccz_rc (*ccz_helr_call)(void *arg, struct ccz_buf *reply, const char *method,
+                                struct ccz_span msg, struct ccz_err *err);
+struct ccz_helr_remote_cfg {
+    struct ccz_helr_client_cfg client;
+    size_t model_rows; /**< if the client brings the model: rows of a request; 0 = as many as fit */
+    ccz_helr_call call;
+    void *arg;
+};
+/** What passed so far; keys and the model are `once_size`. */
+struct ccz_helr_stats {
+    uint64_t requests, sent_size, received_size, once_size;
+    int64_t encrypt_ns, call_ns, decrypt_ns;
+};
+/** A client with a way to its server. */
+struct ccz_helr_remote;
+/** Gets the info, makes keys, sends them, and the model if need be. @retval errors of the calls above and of cfg->call */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_remote_new(struct ccz_helr_remote **out,
+                                                const struct ccz_helr_remote_cfg *cfg,
+                                                struct ccz_err *err);
+CCZ_API void ccz_helr_remote_free(struct ccz_helr_remote *r); /**< NULL is fine */
+CCZ_DEFINE_AUTO(ccz_helr_remote)
+CCZ_API struct ccz_helr_client *ccz_helr_remote_client(struct ccz_helr_remote *r); /**< borrowed */
+/** One request: encrypt, call, decrypt. If the server has forgotten the session, the keys are sent again, once.
+ *  @shape score[rows], x[rows * features_len] */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_remote_score(double *score, struct ccz_helr_remote *r,
+                                                  const double *x, size_t rows,
+                                                  struct ccz_err *err);
+CCZ_API struct ccz_helr_stats ccz_helr_remote_stats(const struct ccz_helr_remote *r);
 
 #ifdef __cplusplus
 }

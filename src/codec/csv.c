@@ -83,6 +83,12 @@ ccz_rc ccz_csv_new_mem(struct ccz_csv **out, struct ccz_span text, const struct 
     return rc;
 }
 
+ptrdiff_t ccz_csv_from_file(void *file, void *to, size_t size)
+{
+    size_t n = fread(to, 1, size, file);
+    return n == 0 && ferror((FILE *)file) ? -1 : (ptrdiff_t)n;
+}
+
 void ccz_csv_free(struct ccz_csv *c)
 {
     if (!c)
@@ -148,9 +154,6 @@ static ccz_rc find_record(uint8_t **record, size_t *size, struct ccz_csv *c, str
                      "line %llu: a record of more than %zu bytes", (unsigned long long)c->line,
                      c->cfg.record_size_max),
             "an opening quote without a closing one makes the rest of a file one record");
-    if (c->in_quotes)
-        return ccz_fail(err, CCZ_E_FORMAT, "csv:quote", (int64_t)c->line,
-                        "line %llu: a quoted field does not end", (unsigned long long)c->line);
     *record = c->bytes + c->at;
     *size = c->scanned;
     c->at += c->scanned + found;
@@ -220,7 +223,8 @@ static ccz_rc split(struct ccz_csv *c, uint8_t *record, size_t size, struct ccz_
         struct ccz_span field = {p, 0};
         if (p < end && *p == '"') {
             if (!take_quoted(&field, &p, end, c->cfg.delimiter))
-                return fail_at(err, c, "csv:quote", "a quoted field goes on behind its quote");
+                return fail_at(err, c, "csv:quote",
+                               "a quoted field has no end, or goes on behind it");
         } else {
             while (p < end && *p != (uint8_t)c->cfg.delimiter)
                 p++;

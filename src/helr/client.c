@@ -139,6 +139,13 @@ const struct ccz_helr_info *ccz_helr_client_info(const struct ccz_helr_client *c
     return &c->info;
 }
 
+const struct ccz_helr_feature *ccz_helr_client_features(size_t *len,
+                                                        const struct ccz_helr_client *c)
+{
+    *len = features_len(c);
+    return c->model ? c->model->features : c->info.features;
+}
+
 struct ccz_helr_layout ccz_helr_client_layout(const struct ccz_helr_client *c, size_t rows)
 {
     if (c->fixed.per_ct > 0)
@@ -215,6 +222,8 @@ static void begin(struct ccz_buf *out, const struct ccz_helr_client *c, enum ccz
     struct cczi_helr_rows h = {
         .rows = (uint32_t)rows, .per_ct = (uint32_t)per_ct, .cts = (uint32_t)cts};
     memcpy(h.session, c->session, sizeof(h.session));
+    if (kind == CCZI_HELR_MODEL)
+        h.radius = c->model->radius;
     cczi_helr_put_rows(out, kind, &h);
 }
 
@@ -238,7 +247,7 @@ ccz_rc ccz_helr_client_model(struct ccz_buf *out, struct ccz_helr_client *c, siz
     if (l.per_ct == 0)
         return ccz_refuse_num(err, CCZ_E_ARG, "helr:rows", (int64_t)rows, (int64_t)c->n / 2);
     struct cczi_helr_poly poly;
-    cczi_helr_fold(&poly, c->info.degree, c->info.radius);
+    cczi_helr_fold(&poly, c->info.degree, c->model->radius);
     double *w = malloc(features_len(c) * sizeof(*w));
     if (!w)
         return no_memory(err);
@@ -268,8 +277,8 @@ ccz_rc ccz_helr_client_model(struct ccz_buf *out, struct ccz_helr_client *c, siz
 static ccz_rc standardise(struct ccz_helr_client *c, const double *x, size_t rows,
                           struct ccz_err *err)
 {
-    size_t len = features_len(c);
-    const struct ccz_helr_feature *f = c->model ? c->model->features : c->info.features;
+    size_t len;
+    const struct ccz_helr_feature *f = ccz_helr_client_features(&len, c);
     if (rows * len > c->x_cap) {
         free_rows(c);
         c->x = malloc(rows * len * sizeof(*c->x));

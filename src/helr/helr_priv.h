@@ -27,6 +27,7 @@ ccz_rc cczi_helr_get_head(struct ccz_rd *r, struct ccz_span msg, enum cczi_helr_
 /* Ciphertexts of one size, as they lie in requests, models and replies. */
 struct cczi_helr_rows {
     uint8_t session[CCZ_HELR_SESSION_SIZE];
+    double radius; /* of a model only */
     uint32_t rows; /* features in a model */
     uint32_t per_ct;
     uint32_t cts;
@@ -52,7 +53,7 @@ void cczi_helr_info_deinit(struct ccz_helr_info *info);
 
 /* ------------------------------------------------------------------------------------- circuit */
 
-enum { CCZI_HELR_SCALE_BITS = 40, CCZI_HELR_LOG_VALUE_MAX = 10 };
+enum { CCZI_HELR_SCALE_BITS = 40, CCZI_HELR_LOG_VALUE_MAX = 10, CCZI_HELR_RADIUS_MAX = 32 };
 
 /* Parameters of the library for @p degree. */
 void cczi_helr_ring(struct ccz_rlwe_cfg *ring, unsigned degree);
@@ -107,6 +108,7 @@ ccz_rc cczi_helr_sigmoid(struct ccz_ckks_ct **out, struct cczi_helr_work *w,
 struct cczi_helr_model {
     struct ccz_helr_layout layout;
     size_t features;
+    struct cczi_helr_poly poly;
     struct ccz_ckks_ct **w; /* layout.cts */
     struct ccz_ckks_ct *bias;
 };

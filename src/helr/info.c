@@ -121,7 +121,7 @@ ccz_rc cczi_helr_get_info(struct ccz_helr_info *out, uint8_t params_id[CCZ_RLWE_
     ok = ok && !r.bad && encrypted <= 1 && out->scale_bits == CCZI_HELR_SCALE_BITS &&
          (out->degree == 3 || out->degree == 5 || out->degree == 7) &&
          out->ring.data_len >= cczi_helr_primes(out->degree) && out->radius >= 1 &&
-         out->radius <= 64 && get_name(out->name, &r, out->encrypted_model) &&
+         out->radius <= CCZI_HELR_RADIUS_MAX && get_name(out->name, &r, out->encrypted_model) &&
          get_features(out, &r);
     if (ok)
         return CCZ_OK;

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The model in the clear: reading, writing, scoring. */
-#include <cczoo/codec.h>
-#include <cczoo/helr.h>
+#include "helr/helr_priv.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define RADIUS_DEFAULT 8.0
-#define RADIUS_MAX     64.0
 
 static ccz_rc bad(struct ccz_err *err, const char *path, const char *what)
 {
@@ -108,8 +106,8 @@ static ccz_rc read_model(struct ccz_helr_model *m, const struct ccz_json *j, str
         rc = take_number(&m->bias, j, "bias", false, err);
     if (rc == CCZ_OK)
         rc = take_number(&m->radius, j, "radius", true, err);
-    if (rc == CCZ_OK && !(m->radius >= 1 && m->radius <= RADIUS_MAX))
-        rc = bad(err, "radius", "a number from 1 to 64 is needed");
+    if (rc == CCZ_OK && !(m->radius >= 1 && m->radius <= CCZI_HELR_RADIUS_MAX))
+        rc = bad(err, "radius", "a number from 1 to 32 is needed");
     if (rc != CCZ_OK)
         return rc;
     const struct ccz_json *features = ccz_json_get(j, "features");
@@ -141,6 +139,17 @@ ccz_rc ccz_helr_model_parse(struct ccz_helr_model **out, struct ccz_span json, s
     if (rc == CCZ_OK)
         *out = ccz_helr_model_take(&m);
     return rc;
+}
+
+ccz_rc ccz_helr_model_read(struct ccz_helr_model **out, const char *path, struct ccz_err *err)
+{
+    enum { FILE_SIZE_MAX = 1 << 20 };
+    *out = NULL;
+    CCZ_AUTO_BUF json;
+    ccz_buf_init(&json, FILE_SIZE_MAX);
+    json.wipe = true;
+    ccz_rc rc = ccz_file_read(&json, path, err);
+    return rc == CCZ_OK ? ccz_helr_model_parse(out, ccz_buf_span(&json), err) : rc;
 }
 
 static void put_number(struct ccz_buf *out, const char *key, double v)

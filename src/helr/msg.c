@@ -42,6 +42,10 @@ void cczi_helr_put_rows(struct ccz_buf *out, enum cczi_helr_kind kind,
     ccz_buf_le32(out, h->per_ct);
     ccz_buf_le32(out, h->cts);
     ccz_buf_le32(out, h->ct_size);
+    uint64_t bits;
+    memcpy(&bits, &h->radius, sizeof(bits));
+    if (kind == CCZI_HELR_MODEL)
+        ccz_buf_le64(out, bits);
 }
 
 ccz_rc cczi_helr_get_rows(struct cczi_helr_rows *h, struct ccz_span msg, enum cczi_helr_kind kind,
@@ -57,6 +61,8 @@ ccz_rc cczi_helr_get_rows(struct cczi_helr_rows *h, struct ccz_span msg, enum cc
     h->per_ct = ccz_rd_le32(&r);
     h->cts = ccz_rd_le32(&r);
     h->ct_size = ccz_rd_le32(&r);
+    uint64_t bits = kind == CCZI_HELR_MODEL ? ccz_rd_le64(&r) : 0;
+    memcpy(&h->radius, &bits, sizeof(bits));
     uint64_t size = (uint64_t)h->cts * h->ct_size;
     if (r.bad || h->cts == 0 || h->ct_size == 0 || size != r.left)
         return ccz_fail(err, CCZ_E_FORMAT, where, (int64_t)msg.size,

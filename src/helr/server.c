@@ -29,6 +29,7 @@ struct ccz_helr_server {
     size_t n, sessions_max;
     double scale, bias; /* folded */
     double *w;          /* folded weights; 0: too small to count */
+    size_t w_len;
     pthread_mutex_t lock;
     struct cczi_helr_session *sessions;
     size_t sessions_len;
@@ -51,6 +52,7 @@ static ccz_rc fold_model(struct ccz_helr_server *s, struct ccz_err *err)
     s->w = malloc(s->model->features_len * sizeof(*s->w));
     if (!s->w)
         return no_memory(err);
+    s->w_len = s->model->features_len;
     bool any = false;
     for (size_t i = 0; i < s->model->features_len; i++) {
         double w = s->poly.fold * s->model->features[i].weight;
@@ -134,7 +136,7 @@ void ccz_helr_server_free(struct ccz_helr_server *s)
     for (size_t i = 0; i < LAYOUTS; i++)
         free_weights(&s->weights[i]);
     if (s->w)
-        ccz_wipe(s->w, s->model->features_len * sizeof(*s->w));
+        ccz_wipe(s->w, s->w_len * sizeof(*s->w));
     free(s->w);
     ccz_ckks_free(s->ckks);
     (void)pthread_mutex_destroy(&s->lock);
@@ -343,6 +345,9 @@ static ccz_rc read_model(struct cczi_helr_model *m, struct ccz_helr_server *s,
     ccz_rc rc = check_layout(&m->layout, s, session, h->per_ct, h->rows, h->cts - 1, err);
     if (rc != CCZ_OK)
         return rc;
+    if (!(h->radius >= 1 && h->radius <= CCZI_HELR_RADIUS_MAX))
+        return ccz_fail(err, CCZ_E_ARG, "helr:radius", 0, "a number from 1 to 32 is needed");
+    cczi_helr_fold(&m->poly, s->poly.degree, h->radius);
     m->features = h->rows;
     m->w = calloc(m->layout.cts, sizeof(struct ccz_ckks_ct *));
     if (!m->w)
@@ -519,7 +524,8 @@ static ccz_rc compute(struct ccz_ckks_ct **out, struct ccz_helr_server *s, struc
         rc = cczi_helr_sum_up(w, &l, session->galois, m ? m->bias : NULL, err);
     if (rc == CCZ_OK && !m)
         rc = ccz_ckks_add_scalar(w->sum, w->eval, w->sum, s->bias, err);
-    return rc == CCZ_OK ? cczi_helr_sigmoid(out, w, &s->poly, session->relin, err) : rc;
+    return rc == CCZ_OK ? cczi_helr_sigmoid(out, w, m ? &m->poly : &s->poly, session->relin, err)
+                        : rc;
 }
 
 ccz_rc ccz_helr_server_score(struct ccz_buf *reply, struct ccz_helr_server *s,
@@ -549,4 +555,19 @@ ccz_rc ccz_helr_server_score(struct ccz_buf *reply, struct ccz_helr_server *s,
     if (rc == CCZ_OK && reply->bad)
         rc = ccz_fail(err, CCZ_E_LIMIT, "helr:buffer", (int64_t)reply->max_size, "no room");
     return rc;
+}
+
+ccz_rc ccz_helr_server_call(struct ccz_buf *reply, struct ccz_helr_server *s, const char *method,
+                            struct ccz_span msg, struct ccz_err *err)
+{
+    if (strcmp(method, "Score") == 0)
+        return ccz_helr_server_score(reply, s, msg, err);
+    if (strcmp(method, "Keys") == 0)
+        return ccz_helr_server_keys(reply, s, msg, err);
+    if (strcmp(method, "Model") == 0)
+        return ccz_helr_server_model(reply, s, msg, err);
+    if (strcmp(method, "Info") != 0)
+        return ccz_fail(err, CCZ_E_UNSUPPORTED, "helr:method", 0, "no such method");
+    ccz_helr_server_info(reply, s);
+    return CCZ_OK;
 }

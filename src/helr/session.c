@@ -5,15 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A switching key as written has one digit per data prime over all primes, and a header. */
-static size_t key_size_max(const struct ccz_rlwe *ring)
-{
-    size_t bits = 0, primes = ccz_rlwe_data_len(ring) + ccz_rlwe_special_len(ring);
-    for (size_t i = 0; i < primes; i++)
-        bits += CCZ_RLWE_PRIME_BITS_MAX;
-    return ccz_rlwe_data_len(ring) * (bits * ccz_rlwe_n(ring) / 8 + 64) + 256;
-}
-
 /* Which layouts a set of keys allows; 0: it is not exactly the keys of one of them. */
 static size_t per_ct_max(const struct ccz_rlwe_galois_set *set, size_t n)
 {
@@ -34,11 +25,11 @@ static ccz_rc read_keys(struct cczi_helr_session *s, struct ccz_ckks_eval *e, st
 {
     struct ccz_rlwe_work *work = ccz_ckks_eval_work(e);
     const struct ccz_rlwe *ring = ccz_rlwe_work_ctx(work);
-    size_t n = ccz_rlwe_n(ring), key_max = key_size_max(ring);
+    size_t n = ccz_rlwe_n(ring);
     struct ccz_span relin = ccz_rd_take(r, ccz_rd_le32(r));
     struct ccz_span galois = ccz_rd_take(r, r->left);
     size_t keys = ccz_helr_layout(n, features_max, 1, 0).switches;
-    if (!ccz_rd_done(r) || relin.size > key_max || galois.size > keys * key_max + 256)
+    if (!ccz_rd_done(r) || galois.size > keys * relin.size + 256) /* all keys have one size */
         return ccz_fail(err, CCZ_E_FORMAT, "helr:keys", (int64_t)relin.size,
                         "truncated, or more keys than a model of this size needs");
     ccz_rc rc = ccz_rlwe_swk_read(&s->relin, work, relin, NULL, err);

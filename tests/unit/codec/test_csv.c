@@ -31,6 +31,13 @@ static void test_csv_read(void)
     CCZ_AUTO(ccz_csv) semi = open_text("1;2,5;\"x;\"\n", &(struct ccz_csv_cfg){.delimiter = ';'});
     CHECK(ccz_csv_next(semi, NULL) == CCZ_OK && ccz_csv_len(semi) == 3);
     CHECK(span_is(ccz_csv_field(semi, 1), "2,5") && span_is(ccz_csv_field(semi, 2), "x;"));
+    FILE *f = tmpfile();
+    CHECK(f && fputs("x,y\n1,2\n", f) >= 0 && fseek(f, 0, SEEK_SET) == 0);
+    CCZ_AUTO(ccz_csv) from_file = NULL;
+    CHECK(ccz_csv_new(&from_file, ccz_csv_from_file, f, NULL, NULL) == CCZ_OK);
+    CHECK(ccz_csv_next(from_file, NULL) == CCZ_OK && ccz_csv_next(from_file, NULL) == CCZ_OK);
+    CHECK(span_is(ccz_csv_field(from_file, 1), "2"));
+    CHECK(ccz_csv_next(from_file, NULL) == CCZ_E_NOT_FOUND && fclose(f) == 0);
     CCZ_AUTO(ccz_csv) none = open_text("", NULL);
     CHECK(ccz_csv_next(none, NULL) == CCZ_E_NOT_FOUND);
 }
@@ -154,17 +161,25 @@ static ccz_rc number(double *v, const char *text, struct ccz_err *err)
 /* Middles between two doubles and their neighbours in the last digit: where rounding twice would show. */
 static void check_middles(void)
 {
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, 1 << 23);
     for (int i = 0; i < 20000; i++) {
         double a = ldexp(1.0 + (double)((unsigned)i * 2654435761u) / 4294967296.0, i % 60 - 30);
         double ulp = ldexp(DBL_EPSILON, i % 60 - 30);
-        char text[64];
-        for (int digits = 15; digits <= 19; digits++) {
-            (void)snprintf(text, sizeof(text), "%.*Le", digits - 1,
+        for (int digits = 15; digits <= 19; digits++)
+            ccz_buf_printf(&text, "%.*Le\n", digits - 1,
                            (long double)a + (long double)ulp / 2 * (i % 3));
-            double v;
-            CHECK(number(&v, text, NULL) == CCZ_OK && v == strtod(text, NULL));
-        }
     }
+    CHECK(!text.bad);
+    CCZ_AUTO(ccz_csv) c = NULL;
+    CHECK(ccz_csv_new_mem(&c, ccz_buf_span(&text), NULL, NULL) == CCZ_OK);
+    size_t lines = 0;
+    for (; ccz_csv_next(c, NULL) == CCZ_OK; lines++) {
+        double v;
+        struct ccz_span f = ccz_csv_field(c, 0); /* ends at the line feed, where strtod() stops */
+        CHECK(ccz_csv_num(&v, c, 0, NULL) == CCZ_OK && v == strtod((const char *)f.ptr, NULL));
+    }
+    CHECK(lines == 100000);
     static const char *const hard[] = {"9007199254740993", /* 2^53 + 1: the middle, to even */
                                        "9007199254740993.0000001",
                                        "9007199254740992.9999999",

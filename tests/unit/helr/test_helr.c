@@ -162,6 +162,7 @@ static void test_fold(void)
 static void test_encrypted_model(void)
 {
     CCZ_AUTO(ccz_helr_model) m = made_model(11, 3);
+    m->radius = 11; /* goes along with the weights */
     CCZ_AUTO(ccz_helr_server) s = NULL;
     CHECK(ccz_helr_server_new(&s, &(struct ccz_helr_server_cfg){0}, NULL) == CCZ_OK);
     CCZ_AUTO_BUF keys, msg, ready, request;
@@ -184,8 +185,27 @@ static void test_encrypted_model(void)
     check_scores(s, c, m, 3, 1);
     check_scores(s, c, m, 3, 100);
     CHECK(ccz_helr_client_layout(c, 1).per_ct == ccz_helr_client_layout(c, 100).per_ct);
+    struct cczi_helr_rows h; /* a request in another layout than the model's */
+    CHECK(cczi_helr_get_rows(&h, ccz_buf_span(&request), CCZI_HELR_REQUEST,
+                             CCZ_HELR_REQUEST_SIZE_MAX, "x", NULL) == CCZ_OK);
+    CCZ_AUTO_BUF halves;
+    ccz_buf_init(&halves, CCZ_HELR_REQUEST_SIZE_MAX);
+    CHECK(h.per_ct == 16 && h.cts == 1);
+    h.per_ct = 8;
+    h.cts = 2;
+    cczi_helr_put_rows(&halves, CCZI_HELR_REQUEST, &h);
+    ccz_buf_put_span(&halves, h.body);
+    ccz_buf_put_span(&halves, h.body);
+    CHECK(ccz_helr_server_score(&ready, s, ccz_buf_span(&halves), &err) == CCZ_E_ARG);
+    CHECK(strcmp(err.where, "helr:layout") == 0);
     for (size_t cut = 0; cut < msg.size; cut += cut < 64 ? 1 : 40000)
         CHECK(ccz_helr_server_model(&ready, s, CCZ_SPAN(msg.ptr, cut), NULL) != CCZ_OK);
+    double radius[] = {0.5, 33, NAN};
+    for (size_t i = 0; i < 3; i++) {
+        memcpy(msg.ptr + 40, &radius[i], sizeof(radius[i])); /* behind the size of a ciphertext */
+        CHECK(ccz_helr_server_model(&ready, s, ccz_buf_span(&msg), &err) == CCZ_E_ARG);
+        CHECK(strcmp(err.where, "helr:radius") == 0);
+    }
     struct pair p; /* who has a model takes none */
     pair_new(&p, 3, 3, 0);
     CHECK(ccz_helr_server_model(&ready, p.server, ccz_buf_span(&msg), &err) == CCZ_E_DENIED);
@@ -235,6 +255,25 @@ static void test_info_refusals(void)
         CHECK(open_info(ccz_buf_span(&info), NULL, &err) != CCZ_OK);
         CHECK(strcmp(err.where, flips[i].where) == 0);
         info.ptr[flips[i].at] ^= flips[i].xor ;
+    }
+    /* well formed, but more than a client lets a server make it spend */
+    struct ccz_helr_info spend = {.ring = {.n = 65536, .data_len = 4, .special_len = 1},
+                                  .scale_bits = 40,
+                                  .degree = 3,
+                                  .radius = 8,
+                                  .name = "m",
+                                  .features_len = 3,
+                                  .features = m->features};
+    cczi_helr_ring(&spend.ring, 3);
+    for (int i = 0; i < 2; i++) {
+        CCZ_AUTO_BUF msg;
+        ccz_buf_init(&msg, 1000);
+        spend.ring.n = i == 0 ? 65536 : 32768;
+        spend.ring.data_len = i == 0 ? 4 : 7;
+        memset(spend.ring.bits, 40, spend.ring.data_len + 1);
+        cczi_helr_put_info(&msg, &spend, (const uint8_t *)spend.name);
+        CHECK(open_info(ccz_buf_span(&msg), NULL, &err) == CCZ_E_FORMAT);
+        CHECK(strcmp(err.where, "helr:info") == 0);
     }
     CHECK(open_info(ccz_buf_span(&info), &(struct ccz_helr_client_cfg){.model = m}, &err) ==
           CCZ_E_ARG);
@@ -391,7 +430,8 @@ static void test_request_refusals(void)
     } flips[] = {{1, 1, "helr:magic"},    {4, 1, "helr:version"},  {5, 1, "helr:kind"},
                  {8, 1, "helr:session"},  {24, 1, "helr:rows"},    {26, 1, "helr:rows"},
                  {28, 1, "helr:layout"},  {28, 8, "helr:layout"},  {28, 24, "helr:layout"},
-                 {28, 12, "helr:layout"}, {32, 3, "helr:request"}, {36, 1, "helr:request"}};
+                 {28, 12, "helr:layout"}, {28, 14, "helr:layout"}, {32, 3, "helr:request"},
+                 {36, 1, "helr:request"}};
     for (size_t i = 0; i < sizeof(flips) / sizeof(*flips); i++) {
         request.ptr[flips[i].at] ^= flips[i].xor ;
         CHECK(ccz_helr_server_score(&reply, p.server, ccz_buf_span(&request), &err) != CCZ_OK);
@@ -542,6 +582,72 @@ static void test_sessions(void)
     free(x);
 }
 
+/* A transport that forgets: before call `forget` another client takes the only place. */
+struct wire {
+    struct ccz_helr_server *server;
+    const char *method[16];
+    size_t len, forget;
+    struct ccz_span other_keys;
+};
+
+static ccz_rc wire_call(void *arg, struct ccz_buf *reply, const char *method, struct ccz_span msg,
+                        struct ccz_err *err)
+{
+    struct wire *w = arg;
+    CCZ_AUTO_BUF ready;
+    ccz_buf_init(&ready, 64);
+    CHECK(w->len < 16);
+    w->method[w->len++] = method;
+    if (w->len == w->forget)
+        CHECK(ccz_helr_server_keys(&ready, w->server, w->other_keys, NULL) == CCZ_OK);
+    return ccz_helr_server_call(reply, w->server, method, msg, err);
+}
+
+static void check_calls(const struct wire *w, const char *want)
+{
+    char got[200] = "";
+    for (size_t i = 0; i < w->len; i++)
+        (void)snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s ", w->method[i]);
+    CHECK(strcmp(got, want) == 0);
+}
+
+static void test_remote(void)
+{
+    CCZ_AUTO(ccz_helr_model) m = made_model(4, 1);
+    double *x = made_rows(m, 3, 1), score[3];
+    for (int own = 0; own < 2; own++) {
+        CCZ_AUTO(ccz_helr_server) s = NULL;
+        struct ccz_helr_server_cfg cfg = {.model = own ? NULL : m, .sessions_max = 1};
+        CHECK(ccz_helr_server_new(&s, &cfg, NULL) == CCZ_OK);
+        CCZ_AUTO_BUF keys;
+        struct ccz_helr_client_cfg who = {.model = own ? m : NULL};
+        CCZ_AUTO(ccz_helr_client) other = join(s, &keys, &who);
+        struct wire w = {.server = s, .other_keys = ccz_buf_span(&keys)};
+        struct ccz_helr_remote_cfg remote = {.client = who, .call = wire_call, .arg = &w};
+        CCZ_AUTO(ccz_helr_remote) r = NULL;
+        struct ccz_err err = {0};
+        CHECK(ccz_helr_remote_new(&r, &remote, NULL) == CCZ_OK);
+        check_calls(&w, own ? "Info Keys Model " : "Info Keys ");
+        for (int forget = 0; forget < 2; forget++) {
+            w.len = 0;
+            w.forget = (size_t)forget;
+            CHECK(ccz_helr_remote_score(score, r, x, 3, NULL) == CCZ_OK);
+            CHECK(difference(m, 3, x, score, 3) <= ERROR_MAX);
+            check_calls(&w, !forget ? "Score "
+                            : own   ? "Score Keys Model Score "
+                                    : "Score Keys Score ");
+        }
+        struct ccz_helr_stats st = ccz_helr_remote_stats(r);
+        CHECK(st.requests == 2 && st.sent_size > st.received_size && st.once_size >= 2 * keys.size);
+        w.len = 0;
+        CHECK(ccz_helr_remote_score(score, r, x, 0, &err) == CCZ_E_ARG && w.len == 0);
+        CHECK(ccz_helr_server_call(&keys, s, "Other", (struct ccz_span){0}, &err) ==
+                  CCZ_E_UNSUPPORTED &&
+              strcmp(err.where, "helr:method") == 0);
+    }
+    free(x);
+}
+
 struct job {
     struct ccz_helr_server *server;
     const struct ccz_helr_model *model;
@@ -609,6 +715,7 @@ static const struct ccz_test tests[] = {
     {"helr.request_refusals", test_request_refusals},
     {"helr.keys_refusals", test_keys_refusals},
     {"helr.sessions", test_sessions},
+    {"helr.remote", test_remote},
     {"helr.threads", test_threads},
     {"helr.original", test_original}, /* last: it may skip */
 };
