@@ -125,3 +125,25 @@ function(ccz_bench name)
   add_executable(bench_${name} EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/bench/bench_${name}.c)
   ccz_link(bench_${name} ${B_MODULES})
 endfunction()
+
+# ccz_ct(<name> MODULES <module>...): tests/ct/ct_<name>.c under valgrind, only in builds with CCZ_CT_CHECK. With --leak
+# the program has to do something that valgrind objects to. scripts/ct-matrix builds the target ct_all.
+function(ccz_ct name)
+  cmake_parse_arguments(C "" "" "MODULES" ${ARGN})
+  if(NOT CCZ_CT_CHECK)
+    return()
+  endif()
+  find_program(VALGRIND valgrind REQUIRED)
+  add_executable(ct_${name} ${PROJECT_SOURCE_DIR}/tests/ct/ct_${name}.c)
+  ccz_link(ct_${name} ${C_MODULES})
+  target_include_directories(ct_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  if(NOT TARGET ct_all)
+    add_custom_target(ct_all)
+  endif()
+  add_dependencies(ct_all ct_${name})
+  add_test(NAME ct.${name} COMMAND ${VALGRIND} -q --error-exitcode=42 $<TARGET_FILE:ct_${name}>)
+  # Negative control: valgrind must object, with its own exit code. WILL_FAIL would accept any failure.
+  add_test(NAME ct.${name}_negative COMMAND sh -c
+    "${VALGRIND} -q --error-exitcode=42 $<TARGET_FILE:ct_${name}> --leak; test $? -eq 42")
+  set_tests_properties(ct.${name} ct.${name}_negative PROPERTIES LABELS ct)
+endfunction()

@@ -3,8 +3,8 @@
 #define CCZ_CRYPTO_H
 /**
  * @file crypto.h
- * Randomness, hash, MAC, KDF, AEAD and P-256 / P-384 keys. Certificates: x509.h. TLS: tls.h.
- * OpenSSL 3 is used only in src/crypto. Reading order: rng.c, hash.c, aead.c, ec.c, p256*.c;
+ * Randomness, hash, MAC, KDF, AEAD, random streams and P-256 / P-384 keys. Certificates: x509.h. TLS: tls.h.
+ * OpenSSL 3 is used only in src/crypto. Reading order: rng.c, hash.c, aead.c, stream.c, ec.c, p256*.c;
  * then der.c, x509_common.c, x509.c, x509_crl.c, x509_issue.c; then tls_ctx.c, tls.c.
  */
 #include <cczoo/base.h>
@@ -69,6 +69,26 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_aead_seal(struct ccz_aead *a, uint8_t *out, uint
 CCZ_API CCZ_MUST_USE ccz_rc ccz_aead_open(struct ccz_aead *a, uint8_t *out, const uint8_t tag[16],
                                           const uint8_t *key, const uint8_t nonce[12],
                                           struct ccz_span aad, struct ccz_span in);
+
+/* ------------------------------------------------------------------------ random stream */
+
+/**
+ * Expands a seed: the key stream of AES-256-CTR (SP 800-38A; the 16-byte counter block counts up
+ * big-endian). For samplers that need gigabytes per second; the stream of a (seed, iv) never changes,
+ * so both are used for one purpose once. Reusable, no allocation per call; not shareable between threads.
+ */
+struct ccz_stream;
+#define CCZ_STREAM_SEED_SIZE 32
+#define CCZ_STREAM_IV_SIZE   16
+CCZ_API CCZ_MUST_USE ccz_rc ccz_stream_new(struct ccz_stream **out);
+CCZ_API void ccz_stream_free(struct ccz_stream *s); /**< NULL is fine; the key schedule is wiped */
+CCZ_DEFINE_AUTO(ccz_stream)
+/** Starts the stream of @p seed at the counter block @p iv; a NULL seed keeps the last one. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_stream_start(struct ccz_stream *s,
+                                             const uint8_t seed[CCZ_STREAM_SEED_SIZE],
+                                             const uint8_t iv[CCZ_STREAM_IV_SIZE]);
+/** The next @p size bytes. @retval CCZ_E_ARG not started  @ct in the seed */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_stream_read(void *out, struct ccz_stream *s, size_t size);
 
 /* ------------------------------------------------------------- elliptic-curve keys */
 

@@ -14,7 +14,8 @@
  * context says so (reattest_interval_ms), connections ask for evidence again; one that is refused ends its calls with
  * the reason. Making evidence holds up its own connection.
  * Reading order of the sources: status.c, md.c, frame.c; h2.c, h2_send.c (the engine); deadline.c, pool.c,
- * wire.c; call.c, server.c; client.c, channel.c, stream.c.
+ * wire.c; call.c, server.c; client.c, channel.c, stream.c; channels (rpc_chan.h): chan_frame.c, chan.c, chan_client.c,
+ * chan_server.c.
  */
 #include <cczoo/ratls.h>
 

@@ -145,8 +145,8 @@ void cczi_ccall_finish(struct cczi_ccall *call)
     if (res->code != CCZ_RPC_OK && call->err.rc == CCZ_OK)
         describe_status(call);
     const struct ccz_err *err = res->code == CCZ_RPC_OK ? NULL : &call->err;
-    if (call->stream)
-        cczi_stream_over(call->stream, res, err);
+    if (call->ops)
+        call->ops->over(call->user, res, err);
     else
         call->done(call->done_arg, err ? (struct ccz_span){0} : call->response, res, err);
     cczi_ccall_free(call);
@@ -256,7 +256,7 @@ static ccz_rc client_init(struct ccz_rpc_client *c, struct ccz_err *err)
     if (rc != CCZ_OK)
         return rc;
     if (!c->slots || !c->target || cczi_deadlines_init(&c->deadlines, c->loop) != CCZ_OK ||
-        cczi_pool_new(&c->pool, 1) != CCZ_OK)
+        cczi_rpc_pool_new(&c->pool, 1) != CCZ_OK)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "no memory or threads");
     c->started = pthread_create(&c->thread, NULL, run_client, c) == 0;
     return c->started
@@ -313,7 +313,7 @@ void ccz_rpc_client_free(struct ccz_rpc_client *c)
             ccz_loop_stop(c->loop);
         pthread_join(c->thread, NULL);
     }
-    cczi_pool_free(c->pool);
+    cczi_rpc_pool_free(c->pool);
     if (c->slots)
         cczi_channel_stop(c); /* only if the loop could not be told */
     cczi_deadlines_deinit(&c->deadlines);

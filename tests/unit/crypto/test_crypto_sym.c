@@ -299,6 +299,34 @@ static void test_aead_refuse(void)
     }
 }
 
+/* SP 800-38A, F.5.5 (its output blocks), read in pieces and across the step of the implementation. */
+static void test_stream(void)
+{
+    struct bytes key = hex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4");
+    struct bytes iv = hex("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff");
+    static const char want[] = "0bdf7df1591716335e9a8b15c860c502"
+                               "5a6e699d536119065433863c8f657b94"
+                               "1bc12c9c01610d5d0d8bd6a3378eca62"
+                               "2956e1c8693536b1bee99c73a31576b6";
+    static uint8_t all[20000], parts[20000];
+    CCZ_AUTO(ccz_stream) s = NULL;
+    CHECK(ccz_stream_new(&s) == CCZ_OK);
+    CHECK(ccz_stream_read(all, s, 16) == CCZ_E_ARG);
+    CHECK(ccz_stream_start(s, NULL, iv.ptr) == CCZ_E_ARG);
+    CHECK(ccz_stream_start(s, key.ptr, iv.ptr) == CCZ_OK);
+    CHECK(ccz_stream_read(all, s, sizeof(all)) == CCZ_OK && is_hex(all, 64, want));
+    CHECK(ccz_stream_start(s, NULL, iv.ptr) == CCZ_OK); /* the same seed again */
+    for (size_t at = 0, size = 1; at < sizeof(parts); at += size, size = size * 3 % 977) {
+        if (size > sizeof(parts) - at)
+            size = sizeof(parts) - at;
+        CHECK(ccz_stream_read(parts + at, s, size) == CCZ_OK);
+    }
+    CHECK(memcmp(all, parts, sizeof(all)) == 0);
+    iv.ptr[15] ^= 1;
+    CHECK(ccz_stream_start(s, NULL, iv.ptr) == CCZ_OK && ccz_stream_read(parts, s, 16) == CCZ_OK);
+    CHECK(memcmp(all, parts, 16) != 0);
+}
+
 static void test_random(void)
 {
     uint8_t a[64] = {0}, b[64] = {0};
@@ -313,7 +341,7 @@ int main(int argc, char **argv)
         {"crypto.hash", test_hash},         {"crypto.hmac", test_hmac},
         {"crypto.hkdf", test_hkdf},         {"crypto.cmac", test_cmac},
         {"crypto.aead_kat", test_aead_kat}, {"crypto.aead_refuse", test_aead_refuse},
-        {"crypto.random", test_random},
+        {"crypto.stream", test_stream},     {"crypto.random", test_random},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
