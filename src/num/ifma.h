@@ -93,8 +93,10 @@ INLINE vec barrett(vec x, const struct consts *c)
 enum {
     LEN_MIN = 128, /* shorter ones are not worth code of their own */
     BLOCK = 64,
-    TAIL_WORDS = 128,  /* factors of a block: 7 scalars, 8 + 16 + 32 for lanes, with quotients */
-    TAIL_SCALARS = 16, /* words of the former */
+    /* factors of a block: 7 scalars, then 8 and 16, forward twice 16, and 32 for lanes, with quotients */
+    TAIL_FORWARD = 160,
+    TAIL_BACK = 128,
+    TAIL_SCALARS = 16, /* words of the first */
     NEAR = 8192,       /* words that the second-level cache serves fast enough */
 };
 
@@ -104,9 +106,9 @@ INLINE size_t scalar_words(size_t n)
     return n / 32 < 8 ? 8 : n / 32;
 }
 
-INLINE size_t direction_words(size_t n)
+INLINE size_t forward_words(size_t n)
 {
-    return scalar_words(n) + n / BLOCK * TAIL_WORDS;
+    return scalar_words(n) + n / BLOCK * TAIL_FORWARD;
 }
 
 /* One transform. */

@@ -205,20 +205,10 @@ INLINE void restore(vec *x, vec *y)
     *x = t;
 }
 
-/* Factors by lane: of (a0), twice (b2 a0) next to their quotients, and (b2 a0 b1). */
+/* Factors by lane, of (a0). */
 INLINE vec by_half(const uint64_t *w)
 {
     return _mm512_mask_set1_epi64(all(w[0]), 0xf0, (long long)w[1]);
-}
-
-INLINE vec evens(vec w)
-{
-    return _mm512_castpd_si512(_mm512_movedup_pd(_mm512_castsi512_pd(w)));
-}
-
-INLINE vec odds(vec w)
-{
-    return _mm512_castpd_si512(_mm512_permute_pd(_mm512_castsi512_pd(w), 0xff));
 }
 
 INLINE void lane_stage(vec x[8], int k, const uint64_t *w, const struct consts *c, enum mode mode,
@@ -232,12 +222,11 @@ INLINE void lane_stage(vec x[8], int k, const uint64_t *w, const struct consts *
             exchange_b2(e, o);
             butterfly(e, o, by_half(w + 4 * p), by_half(w + 4 * p + 2), c, mode, INNER);
         } else if (k == 1) {
-            vec f = load(w + 16 + 8 * p);
             exchange_b1(e, o);
-            butterfly(e, o, evens(f), odds(f), c, mode, INNER);
+            butterfly(e, o, load(w + 16 + 16 * p), load(w + 24 + 16 * p), c, mode, INNER);
         } else {
             exchange_b0(e, o);
-            butterfly(e, o, load(w + 48 + 16 * p), load(w + 56 + 16 * p), c, mode, place);
+            butterfly(e, o, load(w + 80 + 16 * p), load(w + 88 + 16 * p), c, mode, place);
             restore(e, o);
         }
     }
@@ -247,7 +236,7 @@ INLINE void lane_stage(vec x[8], int k, const uint64_t *w, const struct consts *
 INLINE void tail(uint64_t *r, const uint64_t *a, size_t blocks, const uint64_t *w,
                  const struct consts *c, enum mode mode, enum place place)
 {
-    for (; blocks > 0; blocks -= 2, r += 2 * BLOCK, a += 2 * BLOCK, w += 2 * TAIL_WORDS) {
+    for (; blocks > 0; blocks -= 2, r += 2 * BLOCK, a += 2 * BLOCK, w += 2 * TAIL_FORWARD) {
         vec x[8], y[8];
         load_words(x, a, BLOCK, 8, 0);
         load_words(y, a + BLOCK, BLOCK, 8, 0);
@@ -256,23 +245,23 @@ INLINE void tail(uint64_t *r, const uint64_t *a, size_t blocks, const uint64_t *
         UNROLL
         for (int j = 0; j < 4; j++) {
             scalar(&x[j], &x[j + 4], w, c, mode, INNER);
-            scalar(&y[j], &y[j + 4], w + TAIL_WORDS, c, mode, INNER);
+            scalar(&y[j], &y[j + 4], w + TAIL_FORWARD, c, mode, INNER);
         }
         UNROLL
         for (int j = 0; j < 4; j++) {
             const int at = j + j / 2 * 2;
             scalar(&x[at], &x[at + 2], w + 2 + j / 2 * 2, c, mode, INNER);
-            scalar(&y[at], &y[at + 2], w + TAIL_WORDS + 2 + j / 2 * 2, c, mode, INNER);
+            scalar(&y[at], &y[at + 2], w + TAIL_FORWARD + 2 + j / 2 * 2, c, mode, INNER);
         }
         UNROLL
         for (int j = 0; j < 4; j++) {
             scalar(&x[2 * j], &x[2 * j + 1], w + 6 + 2 * j, c, mode, INNER);
-            scalar(&y[2 * j], &y[2 * j + 1], w + TAIL_WORDS + 6 + 2 * j, c, mode, INNER);
+            scalar(&y[2 * j], &y[2 * j + 1], w + TAIL_FORWARD + 6 + 2 * j, c, mode, INNER);
         }
         UNROLL
         for (int k = 2; k >= 0; k--) {
             lane_stage(x, k, w, c, mode, place);
-            lane_stage(y, k, w + TAIL_WORDS, c, mode, place);
+            lane_stage(y, k, w + TAIL_FORWARD, c, mode, place);
         }
         store_words(r, x, BLOCK, 8, 0);
         store_words(r + BLOCK, y, BLOCK, 8, 0);
@@ -316,7 +305,7 @@ DEFINE_PASS(pass_none, NONE)
     static void name(uint64_t *r, const uint64_t *a, size_t blocks, const struct run *run)         \
     {                                                                                              \
         const struct consts c = run->c;                                                            \
-        const uint64_t *w = run->tails + (size_t)(r - run->r) / BLOCK * TAIL_WORDS;                \
+        const uint64_t *w = run->tails + (size_t)(r - run->r) / BLOCK * TAIL_FORWARD;              \
         tail(r, a, blocks, w, &c, mode, place);                                                    \
     }
 DEFINE_TAIL(tail_tight, TIGHT, REDUCED)
@@ -425,12 +414,15 @@ static void fill_tail(uint64_t *w, const struct ccz_mulc *table, size_t b, bool 
                               *b0 = &table[32 * b + 8 * p];
         for (size_t k = 0; k < 2; k++) /* lanes (a0) */
             put(w + 4 * p + k, 2, &b2[k]);
-        for (size_t k = 0; k < 4; k++) /* (b2 a0), forward in pairs with their quotients */
-            put(w + 16 + 8 * p + (back ? k : 2 * k), back ? 4 : 1, &b1[2 * (k & 1) + (k >> 1)]);
-        for (size_t k = 0; k < 8; k++) /* (b2 a0 b1), back (b2 b1 a0) */
-            put(w + 48 + 16 * p + k, 8,
-                &b0[back ? 4 * (k & 1) + 2 * (k >> 2) + (k >> 1 & 1)
-                         : 4 * (k >> 1 & 1) + 2 * (k >> 2) + (k & 1)]);
+        for (size_t k = 0; k < 8 && !back; k++) { /* (b2 a0 b0), (b2 a0 b1) */
+            put(w + 16 + 16 * p + k, 8, &b1[2 * (k >> 1 & 1) + (k >> 2)]);
+            put(w + 80 + 16 * p + k, 8, &b0[4 * (k >> 1 & 1) + 2 * (k >> 2) + (k & 1)]);
+        }
+        for (size_t k = 0; k < 8 && back; k++) { /* (b2 a0), (b2 b1 a0) */
+            if (k < 4)
+                put(w + 16 + 8 * p + k, 4, &b1[2 * (k & 1) + (k >> 1)]);
+            put(w + 48 + 16 * p + k, 8, &b0[4 * (k & 1) + 2 * (k >> 2) + (k >> 1 & 1)]);
+        }
     }
 }
 
@@ -440,7 +432,7 @@ static void fill(uint64_t *w, const struct ccz_mulc *table, size_t n, bool back)
         put(w + 2 * i, 1, &table[i]);
     w += scalar_words(n);
     for (size_t b = 0; b < n / BLOCK; b++)
-        fill_tail(w + TAIL_WORDS * b, table, n / BLOCK + b, back);
+        fill_tail(w + (back ? TAIL_BACK : TAIL_FORWARD) * b, table, n / BLOCK + b, back);
 }
 
 void cczi_ntt_ifma_fill(struct ccz_ntt *t)
@@ -448,6 +440,6 @@ void cczi_ntt_ifma_fill(struct ccz_ntt *t)
     if (t->n < LEN_MIN)
         return;
     fill(t->own, t->forward, t->n, false);
-    fill(t->own + direction_words(t->n), t->inverse, t->n, true);
+    fill(t->own + forward_words(t->n), t->inverse, t->n, true);
 }
 #endif

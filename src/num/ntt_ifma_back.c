@@ -229,19 +229,19 @@ INLINE void vector_stage(vec x[8], int k, const uint64_t *w, const struct consts
 INLINE void tail(uint64_t *r, const uint64_t *a, size_t blocks, const uint64_t *w,
                  const struct consts *c, enum mode mode)
 {
-    for (; blocks > 0; blocks -= 2, r += 2 * BLOCK, a += 2 * BLOCK, w += 2 * TAIL_WORDS) {
+    for (; blocks > 0; blocks -= 2, r += 2 * BLOCK, a += 2 * BLOCK, w += 2 * TAIL_BACK) {
         vec x[2][8];
         load_words(x[0], a, BLOCK, 8, 0);
         load_words(x[1], a + BLOCK, BLOCK, 8, 0);
         UNROLL
         for (int k = 0; k < 3; k++) {
             lane_stage(x[0], k, w, c, mode);
-            lane_stage(x[1], k, w + TAIL_WORDS, c, mode);
+            lane_stage(x[1], k, w + TAIL_BACK, c, mode);
         }
         UNROLL
         for (int k = 0; k < 3; k++) {
             vector_stage(x[0], k, w, c, mode);
-            vector_stage(x[1], k, w + TAIL_WORDS, c, mode);
+            vector_stage(x[1], k, w + TAIL_BACK, c, mode);
         }
         UNROLL
         for (int j = 0; j < 4; j++) { /* the others are products */
@@ -283,7 +283,7 @@ DEFINE_PASS(pass_none, NONE)
     static void name(uint64_t *r, const uint64_t *a, size_t blocks, const struct run *run)         \
     {                                                                                              \
         const struct consts c = run->c;                                                            \
-        tail(r, a, blocks, run->tails + (size_t)(r - run->r) / BLOCK * TAIL_WORDS, &c, mode);      \
+        tail(r, a, blocks, run->tails + (size_t)(r - run->r) / BLOCK * TAIL_BACK, &c, mode);       \
     }
 DEFINE_TAIL(tail_tight, TIGHT)
 DEFINE_TAIL(tail_pass, PASS)
@@ -320,7 +320,7 @@ void cczi_ntt_ifma_inverse(uint64_t *r, const uint64_t *a, const struct ccz_ntt_
         cczi_ntt_portable_inverse(r, a, s, t);
         return;
     }
-    run_init(&run, r, t->own + direction_words(t->n), t);
+    run_init(&run, r, t->own + forward_words(t->n), t);
     run.last = last;
     if (t->m.q <= ((uint64_t)1 << 52) / LIMIT_NONE) {
         run.pass = pass_none;
