@@ -716,9 +716,11 @@ static void test_hostile_server(void)
     start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
     make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){0});
     bad_answer = "\x12\x01x"; /* a message before OPEN */
-    CHECK(open_as(&c, &f, NULL, NULL, &err) != CCZ_OK && strstr(err.msg, "rpc-chan:frame: not opened"));
+    CHECK(open_as(&c, &f, NULL, NULL, &err) != CCZ_OK &&
+          strstr(err.msg, "rpc-chan:frame: not opened"));
     bad_answer = "\xff";
-    CHECK(open_as(&c, &f, NULL, NULL, &err) != CCZ_OK && strstr(err.msg, "rpc-chan:frame: malformed"));
+    CHECK(open_as(&c, &f, NULL, NULL, &err) != CCZ_OK &&
+          strstr(err.msg, "rpc-chan:frame: malformed"));
     bad_answer = NULL;
     CHECK(open_as(&c, &f, NULL, NULL, &err) == CCZ_E_CLOSED);
     bad_answer = "\x08\x03"; /* opens, and then says nothing: the user's own limit ends it */
