@@ -26,6 +26,8 @@
  * bounds are those that OpenFHE 1.5 ships (stdlatticeparms.h), from the same estimator.
  * No branch and no address depends on a secret key, an error or a message in key generation, encryption
  * and phase (tests/ct/ct_rlwe.c); rejection happens for public polynomials only.
+ * Switching keys hold functions of the secret key encrypted under that key: as everywhere, security rests on
+ * circular security too.
  * Ciphertexts are not authenticated: who changes one changes what it decrypts to. The readers here keep
  * malformed ones out (ranges, sizes, parameter and key identity, transparent ciphertexts), not forged
  * ones; use a channel with integrity.

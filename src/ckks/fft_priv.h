@@ -9,7 +9,8 @@
  * Since (z^(5^j))^(N/2) = i, the real polynomial m of N coefficients and the complex polynomial of
  * n = N/2 coefficients c[k] = m[k] + i m[k + n] have the same values there, and the n points are the
  * roots of X^n - i. An array of N real coefficients is therefore already the array of the n real
- * parts followed by that of the n imaginary parts, which is the form all functions here work on.
+ * parts followed by that of the n imaginary parts, which is the form all functions here work on, but
+ * for a gap between the two: n apart, all lines of a pass would share one set of the L1 cache.
  *
  * X^n - i splits into X^(n/2) - w and X^(n/2) + w, and so on: log2(n) levels of butterflies with one
  * factor per block, as in a number theoretic transform. Every implementation does the same butterflies
@@ -24,6 +25,7 @@
 enum {
     CCZI_FFT_LOG_MIN = 3,  /* 8 slots */
     CCZI_FFT_LOG_MAX = 15, /* 32768 slots: N = 65536 */
+    CCZI_FFT_GAP = 96,     /* doubles between the real and the imaginary parts; any content */
 };
 
 /* Factors of one number of slots; read only, shared by threads. */
@@ -79,7 +81,7 @@ static inline double cczi_fft_max(double a, double b)
 struct cczi_fft_kernel {
     const char *name;
     unsigned log_lanes; /* works for n >= lanes^2 */
-    /* coefficients to slots. @param work n + n doubles, destroyed  @param out n + n doubles, another array */
+    /* coefficients to slots. @param work, out  n, gap, n doubles, not the same; work is destroyed */
     void (*to_slots)(double *out, double *work, const struct cczi_fft *fft);
     /* slots to n times the coefficients. @param slots not changed */
     void (*to_coeffs)(double *out, const double *slots, const struct cczi_fft *fft);
