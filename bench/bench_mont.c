@@ -276,8 +276,8 @@ static void run_public(const struct cczi_mont_tier *tier, unsigned bits)
 
 int main(int argc, char **argv)
 {
-    for (int t = CCZI_CPU_TIERS; t-- > 0;) {
-        const struct cczi_mont_tier *tier = cczi_mont_tier_usable((enum cczi_cpu_tier)t);
+    for (size_t t = CCZI_MONT_TIERS; t-- > 0;) {
+        const struct cczi_mont_tier *tier = cczi_mont_tier_at(t);
         if (!tier || (argc > 1 && strcmp(argv[1], tier->name) != 0))
             continue;
         run_root(tier, 1024, true);
