@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a role refuses, and what leaves it: masked numbers only. */
+#define _GNU_SOURCE
+#include "parties.h"
+
+static void refuses_agreement(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_paillier_key) other = small_key();
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(ROWS, ALL, 3);
+    CCZ_AUTO(ccz_fedlr_table) a = some_rows(40, COLS, 1);
+    CCZ_AUTO(ccz_fedlr_table) b = some_rows(40, COLS + 1, 1);
+    struct ccz_fedlr_table *part[3] = {0};
+    uint8_t id[CCZ_PAILLIER_ID_SIZE];
+    cut_columns(part, t, 1);
+    struct party p[PARTIES] = {0};
+
+    struct ccz_fedlr_cfg differs = HETERO;
+    differs.seed = 1;
+    (void)join_hetero(p, key, part, &HETERO, 0);
+    p[1].run.cfg = &differs;
+    run_all(p, 3);
+    (void)refused(p, 3, CCZ_E_MISMATCH, "fedlr:config-digest");
+    clear(p, 3);
+
+    (void)join_hetero(p, key, part, &HETERO, 0);
+    memcpy(part[1]->id[5], part[1]->id[6], sizeof(part[1]->id[5]));
+    run_all(p, 3);
+    (void)refused(p, 3, CCZ_E_MISMATCH, "fedlr:alignment");
+    clear(p, 3);
+
+    memset(id, 1, sizeof(id));
+    memcpy(part[1]->id[5], part[0]->id[5], sizeof(part[1]->id[5]));
+    (void)join_hetero(p, key, part, &HETERO, 0);
+    p[1].run.key_id = id;
+    run_all(p, 3);
+    CHECK(refused(p, 3, CCZ_E_MISMATCH, "fedlr:key-id") == &p[1]);
+    clear(p, 3);
+
+    struct party h[4] = {0};
+    join_homo(h, key, a, a, &HOMO, 0);
+    h[2].key = other;
+    run_all(h, 3);
+    CHECK(refused(h, 3, CCZ_E_MISMATCH, "fedlr:key-id") == &h[0]);
+    clear(h, 3);
+
+    join_homo(h, key, a, b, &HOMO, 0);
+    run_all(h, 3);
+    CHECK(refused(h, 3, CCZ_E_MISMATCH, "fedlr:columns") == &h[0]);
+    clear(h, 3);
+
+    join_homo(h, key, a, a, &HOMO, 0);
+    h[2].role = CCZI_ROLE_AGGREGATOR; /* two who want to add up */
+    h[2].run.cfg = &(struct ccz_fedlr_cfg){
+        .mode = CCZ_FEDLR_HOMO, .rounds = 2, .parties = 1, .optimize = CCZ_FEDLR_ALL};
+    run_all(h, 3);
+    (void)refused(h, 3, CCZ_E_MISMATCH, "fedlr:config-digest");
+    clear(h, 3);
+    ccz_fedlr_table_free(part[0]);
+    ccz_fedlr_table_free(part[1]);
+}
+
+static void *weak_party(void *arg)
+{
+    struct party *p = arg;
+    p->rc = ccz_fedlr_guest(&p->model, NULL, p->chan, 1, p->chan[1], p->t, &p->run, &p->err);
+    for (size_t i = 0; i < p->len; i++)
+        ccz_chan_close(p->chan[i], "weak");
+    return NULL;
+}
+
+/* A key of 1024 bits is refused by everybody who does not allow it expressly. */
+static void refuses_weak_key(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(ROWS, ALL, 3);
+    struct ccz_fedlr_table *part[3] = {0};
+    cut_columns(part, t, 1);
+    struct party p[PARTIES] = {0};
+    (void)join_hetero(p, key, part, &HETERO, 0);
+    CHECK(pthread_create(&p[0].thread, NULL, weak_party, &p[0]) == 0);
+    for (size_t i = 1; i < 3; i++)
+        CHECK(pthread_create(&p[i].thread, NULL, run_party, &p[i]) == 0);
+    for (size_t i = 0; i < 3; i++)
+        CHECK(pthread_join(p[i].thread, NULL) == 0);
+    CHECK(refused(p, 3, CCZ_E_LIMIT, "paillier:n-bits") == &p[0]);
+    clear(p, 3);
+    ccz_fedlr_table_free(part[0]);
+    ccz_fedlr_table_free(part[1]);
+}
+
+/* One message of a worker is changed on its way; somebody notices, everybody ends. */
+static void refuses_changes(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_fedlr_table) a = some_rows(40, COLS, 1);
+    static const struct {
+        struct ccz_chan_fault_cfg fault;
+        const char *where;
+    } cases[] = {
+        {{.send_shorten = 1}, "fedlr:message"},                                         /* hello */
+        {{.send_repeat = 1}, "fedlr:order"},         {{.send_drop = 3}, "fedlr:order"}, /* go */
+        {{.send_shorten = 4}, "paillier:truncated"},                                    /* update */
+        {{.send_repeat = 4}, "fedlr:order"},         {{.send_cut_after = 3}, "chan:closed"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct party p[4] = {0};
+        join_homo(p, key, a, a, &HOMO, 0);
+        CHECK(ccz_chan_fault_new(&p[1].chan[0], p[1].chan[0], &cases[i].fault, NULL) == CCZ_OK);
+        p[0].run.timeout_ms = 1000;
+        run_all(p, 3);
+        CHECK(p[0].rc != CCZ_OK);
+        if (strcmp(p[0].err.where, cases[i].where) != 0)
+            fprintf(stderr, "case %zu: %s: %s\n", i, p[0].err.where, p[0].err.msg);
+        CHECK(strcmp(p[0].err.where, cases[i].where) == 0);
+        clear(p, 3);
+    }
+}
+
+static void bad_config(const struct ccz_fedlr_cfg *cfg, const struct ccz_secret *seal,
+                       const char *checkpoint)
+{
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(10, COLS, 1);
+    struct ccz_chan *a, *b;
+    struct ccz_err err = {0};
+    struct ccz_fedlr_model *m = NULL;
+    const struct ccz_fedlr_run run = {.cfg = cfg, .checkpoint = checkpoint, .seal = seal};
+    CHECK(ccz_chan_pair(&a, &b, NULL, NULL) == CCZ_OK);
+    CHECK(ccz_fedlr_guest(&m, NULL, &a, 1, b, t, &run, &err) == CCZ_E_ARG);
+    CHECK(strcmp(err.where, "fedlr:config") == 0 && !m);
+    CHECK(ccz_chan_send(a, ccz_span_str("x"), NULL) == CCZ_E_CLOSED); /* the peer learns of it */
+    ccz_chan_free(a);
+    ccz_chan_free(b);
+}
+
+static void refuses_config(void)
+{
+    struct ccz_fedlr_cfg c = HETERO;
+    c.rounds = 0;
+    bad_config(&c, NULL, NULL);
+    c = HETERO;
+    c.parties = 0;
+    bad_config(&c, NULL, NULL);
+    c.parties = 2; /* but one channel */
+    bad_config(&c, NULL, NULL);
+    c = HETERO;
+    c.momentum = 1;
+    bad_config(&c, NULL, NULL);
+    c = HETERO;
+    c.eta = NAN;
+    bad_config(&c, NULL, NULL);
+    c = HETERO;
+    c.l1 = -1;
+    bad_config(&c, NULL, NULL);
+    c = HETERO;
+    c.optimize = 8;
+    bad_config(&c, NULL, NULL);
+    c = HETERO;
+    c.mode = CCZ_FEDLR_HOMO; /* has no guest */
+    bad_config(&c, NULL, NULL);
+    c.mode = CCZ_FEDLR_HETERO_TWO; /* has no arbiter */
+    bad_config(&c, NULL, NULL);
+    c = HETERO;
+    bad_config(&c, NULL, temp_path("nowhere")); /* a checkpoint without a key */
+
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(10, COLS, 1);
+    struct ccz_fedlr_cfg l1 = {
+        .mode = CCZ_FEDLR_ENCRYPTED_MODEL, .rounds = 1, .parties = 1, .l1 = 0.1};
+    const struct ccz_fedlr_run run = {.cfg = &l1};
+    struct ccz_chan *a, *b;
+    struct ccz_err err = {0};
+    struct ccz_fedlr_model *m;
+    CHECK(ccz_chan_pair(&a, &b, NULL, NULL) == CCZ_OK);
+    CHECK(ccz_fedlr_work(&m, NULL, a, t, &run, &err) == CCZ_E_ARG);
+    CHECK(strstr(err.msg, "L1") != NULL);
+    ccz_chan_free(a);
+    ccz_chan_free(b);
+}
+
+/* Numbers that grow beyond what was declared stop the training before anything wraps around. */
+static void refuses_divergence(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_fedlr_table) a = some_rows(40, COLS, 1);
+    for (size_t i = 0; i < a->rows * a->cols; i++)
+        a->x[i] *= 30; /* not standardised */
+    for (int mode = CCZ_FEDLR_ENCRYPTED_MODEL; mode <= CCZ_FEDLR_HOMO; mode++) {
+        const struct ccz_fedlr_cfg cfg = {.mode = (enum ccz_fedlr_mode)mode,
+                                          .rounds = 3,
+                                          .parties = 2,
+                                          .eta = 20,
+                                          .optimize = CCZ_FEDLR_ALL};
+        struct party p[4] = {0};
+        join_homo(p, key, a, a, &cfg, 0);
+        size_t len = mode == CCZ_FEDLR_HOMO ? 3 : 4;
+        run_all(p, len);
+        (void)refused(p, len, CCZ_E_LIMIT, "fedlr:range");
+        clear(p, 4);
+    }
+}
+
+static void other_side(struct cczi_fl_session *s, struct party *p, enum cczi_fl_role role)
+{
+    struct ccz_chan *mine;
+    CHECK(ccz_chan_pair(&mine, &p->chan[0], NULL, NULL) == CCZ_OK);
+    p->len = 1;
+    CHECK(cczi_fl_session_init(s, &p->run, role, &mine, 1, NULL, NULL) == CCZ_OK);
+}
+
+static void end_side(struct cczi_fl_session *s)
+{
+    ccz_chan_free(s->chan[0]);
+    s->len = 0;
+    (void)cczi_fl_session_end(s, CCZ_OK, NULL, NULL);
+}
+
+static void refuses_role_and_start(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_fedlr_table) a = some_rows(40, COLS, 1);
+    for (int wrong = 0; wrong < 2; wrong++) {
+        const struct ccz_fedlr_cfg cfg = {.mode = CCZ_FEDLR_HOMO, .rounds = 1, .parties = 1};
+        struct party p = {.role = CCZI_ROLE_WORKER, .key = key, .t = a, .run = {.cfg = &cfg}};
+        struct cczi_fl_session s;
+        struct cczi_fl_hello theirs, mine = {0};
+        struct ccz_paillier_pub *pub;
+        struct ccz_err err = {0};
+        p.run.key_1024_insecure = true; /* of the session, too */
+        other_side(&s, &p, wrong ? CCZI_ROLE_WORKER : CCZI_ROLE_AGGREGATOR);
+        CHECK(pthread_create(&p.thread, NULL, run_party, &p) == 0);
+        CHECK(cczi_fl_greet(&theirs, &s, &mine, &err) == CCZ_OK && theirs.rows == 40);
+        if (!wrong) { /* fewer rows than the worker alone has: its share would be above 1 */
+            CHECK(cczi_fl_recv_key(&pub, &s, 0, &err) == CCZ_OK);
+            ccz_paillier_pub_free(pub);
+            CHECK(cczi_fl_send_start(&s, 0, 0, 39, &err) == CCZ_OK);
+        }
+        CHECK(pthread_join(p.thread, NULL) == 0);
+        CHECK(p.rc == (wrong ? CCZ_E_MISMATCH : CCZ_E_PEER));
+        CHECK(strcmp(p.err.where, wrong ? "fedlr:role" : "fedlr:message") == 0);
+        clear(&p, 1);
+        end_side(&s);
+    }
+}
+
+/* A vector of ciphertexts must have the length that the protocol gives it. */
+static void refuses_length(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_paillier_pub) pub = ccz_paillier_key_pub(key);
+    static const int64_t v[3] = {1, 2, 3};
+    for (size_t len = 1; len <= 3; len++) {
+        struct party p = {.run = {.cfg = &HOMO}};
+        struct cczi_fl_session a, b;
+        CCZ_AUTO(ccz_paillier_plain) plain = NULL;
+        CCZ_AUTO(ccz_paillier_vec) sent = NULL;
+        CCZ_AUTO(ccz_paillier_vec) got = NULL;
+        struct ccz_err err = {0};
+        other_side(&a, &p, CCZI_ROLE_WORKER);
+        CHECK(cczi_fl_session_init(&b, &p.run, CCZI_ROLE_WORKER, p.chan, 1, NULL, &err) == CCZ_OK);
+        CHECK(ccz_paillier_plain_i64(&plain, pub, v, len, 8, NULL, &err) == CCZ_OK);
+        CHECK(ccz_paillier_encrypt(&sent, plain, NULL, &err) == CCZ_OK);
+        CHECK(cczi_fl_send_vec(&a, 0, CCZI_MSG_UPDATE, 4, sent, &err) == CCZ_OK);
+        ccz_rc rc = cczi_fl_recv_vec(&got, &b, 0, CCZI_MSG_UPDATE, 4, pub, 2, &err);
+        CHECK(rc == (len == 2 ? CCZ_OK : len < 2 ? CCZ_E_PEER : CCZ_E_LIMIT));
+        CHECK(len == 2 || strcmp(err.where, len < 2 ? "fedlr:message" : "chan:message-size") == 0);
+        end_side(&a);
+        end_side(&b);
+    }
+}
+
+/* What the decrypter gets to see is a number far larger than the product, another one each time; what it returns is a window. */
+static void masked(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(ROWS, COLS, 3);
+    const struct ccz_fedlr_run run = {.cfg = &HETERO, .key_1024_insecure = true};
+    struct cczi_fl_session s = {.run = &run};
+    struct cczi_fl_layout l;
+    struct cczi_fl_side side = cczi_fl_side_of(t, true);
+    size_t order[ROWS];
+    int64_t shares[ROWS];
+    double w[COLS + 1] = {0.5, 1, -1, 2}, want[COLS + 2];
+    enum { SIZE = 128 };
+    static uint8_t masks[2][(COLS + 2) * SIZE], seen[2][(COLS + 2) * SIZE];
+    struct ccz_err err = {0};
+    s.pub = ccz_paillier_key_pub(key);
+    cczi_fl_order(order, ROWS, &HETERO, 0);
+    struct cczi_fl_batch b = {order, ROWS};
+    CHECK(cczi_fl_layout_of(&l, 1024, ROWS, 1, CCZ_FEDLR_ALL, &err) == CCZ_OK && l.slots > 1);
+    cczi_fl_shares(shares, &side, w, b);
+    cczi_fl_plain_sums(want, shares, &side, b, &l);
+    for (int pass = 0; pass < 2; pass++) {
+        CCZ_AUTO(ccz_paillier_plain) plain = NULL;
+        CCZ_AUTO(ccz_paillier_plain) open = NULL;
+        CCZ_AUTO(ccz_paillier_vec) packed = NULL;
+        CCZ_AUTO(ccz_paillier_vec) v = NULL;
+        CHECK(cczi_fl_packed(&plain, s.pub, shares, ROWS, &l, &err) == CCZ_OK);
+        CHECK(ccz_paillier_encrypt(&packed, plain, NULL, &err) == CCZ_OK);
+        CHECK(cczi_fl_products(&v, masks[pass], packed, s.pub, &side, b, &l, &s, &err) == CCZ_OK);
+        CHECK(ccz_paillier_vec_randomised(v));
+        CHECK(ccz_paillier_decrypt(&open, key, v, NULL, &err) == CCZ_OK);
+        ccz_paillier_plain_to_residues(seen[pass], open);
+        for (size_t j = 0; j < side.sums; j++) {
+            const uint8_t *y = seen[pass] + j * SIZE;
+            bool large = false; /* above 2^(total + 16): nearly always, if there is a mask */
+            for (size_t k = 0; k < SIZE - (l.total_bits + 16) / 8 - 1; k++)
+                large = large || y[k] != 0;
+            CHECK(large);
+            uint64_t window = cczi_fl_window(y, &l);
+            CHECK(l.window == 64 || window >> l.window == 0);
+            double got = cczi_fl_unmask(window, masks[pass] + j * SIZE, &l);
+            CHECK(fabs(got - want[j]) <= 2 * ldexp(1, -CCZI_SUM_FRACTION));
+        }
+    }
+    for (size_t j = 0; j < side.sums; j++) /* a fresh mask for each sum, each time */
+        for (size_t k = 0; k < side.sums; k++)
+            CHECK(memcmp(masks[0] + j * SIZE, masks[1] + k * SIZE, SIZE) != 0);
+    ccz_paillier_pub_free(s.pub);
+}
+
+static const struct ccz_test tests[] = {
+    {"fedlr.masked", masked},
+    {"fedlr.refuses_role", refuses_role_and_start},
+    {"fedlr.refuses_length", refuses_length},
+    {"fedlr.refuses_agreement", refuses_agreement},
+    {"fedlr.refuses_weak_key", refuses_weak_key},
+    {"fedlr.refuses_changes", refuses_changes},
+    {"fedlr.refuses_config", refuses_config},
+    {"fedlr.refuses_divergence", refuses_divergence},
+};
+
+int main(int argc, char **argv)
+{
+    temp_setup();
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
