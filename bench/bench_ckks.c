@@ -107,6 +107,11 @@ static void relinearize(struct world *w)
     ok(ccz_ckks_relin(w->out, w->e, w->product, w->relin, NULL));
 }
 
+static void relinearize_rescale(struct world *w)
+{
+    ok(ccz_ckks_relin_rescale(w->out, w->e, w->product, w->relin, NULL));
+}
+
 static void rescale(struct world *w)
 {
     ok(ccz_ckks_rescale(w->out, w->e, w->a, NULL));
@@ -238,6 +243,7 @@ static void run(const struct ccz_ckks_cfg *cfg, double scale, unsigned threads)
         {"multiply_plain", multiply_plain, 1},
         {"multiply_scalar", multiply_scalar, 1},
         {"relinearize", relinearize, 1},
+        {"relinearize and rescale", relinearize_rescale, 1},
         {"rescale", rescale, 1},
         {"rotate", rotate, 1},
         {"rotate, hoisted, one of 8", rotate_hoisted, 8},

@@ -29,7 +29,7 @@ struct world {
     double scale;
     size_t degree;
 };
-static _Alignas(64) double a[2 * SLOTS_MAX], b[2 * SLOTS_MAX];
+static _Alignas(64) double a[2 * SLOTS_MAX + CCZI_FFT_GAP], b[2 * SLOTS_MAX + CCZI_FFT_GAP];
 static double values[SLOTS_MAX], coeff[DEGREE + 1], square[SIDE * SIDE];
 static struct ccz_complex numbers[SLOTS_MAX];
 

@@ -18,8 +18,9 @@ enum { CCZI_CKKS_SPARES = 16 };
 struct ccz_ckks_eval {
     const struct ccz_ckks *ctx;
     struct ccz_rlwe_work *work;
-    double *slots[2]; /* 64-byte aligned, n doubles each: scratch of the encoder */
-    int64_t *coeff;   /* n: scratch of decryption and encoding */
+    double *slots
+        [2]; /* 64-byte aligned, n doubles and the gap of fft_priv.h each: scratch of the encoder */
+    int64_t *coeff;                              /* n: scratch of decryption and encoding */
     struct ccz_ckks_ct *spare[CCZI_CKKS_SPARES]; /* scratch.c */
     size_t spare_len;
 };

@@ -66,7 +66,7 @@ ccz_rc ccz_ckks_eval_new(struct ccz_ckks_eval **out, const struct ccz_ckks *c,
     e->ctx = c;
     e->coeff = (int64_t *)ccz_rlwe_words_new(c->n);
     for (size_t i = 0; i < 2; i++)
-        e->slots[i] = (double *)(void *)ccz_rlwe_words_new(c->n);
+        e->slots[i] = (double *)(void *)ccz_rlwe_words_new(c->n + CCZI_FFT_GAP);
     if (!e->coeff || !e->slots[0] || !e->slots[1])
         return ccz_fail(err, CCZ_E_NOMEM, "ckks:eval", 0, "out of memory");
     ccz_rc rc = ccz_rlwe_work_new(&e->work, c->ring, cfg, err);
@@ -90,7 +90,7 @@ void ccz_ckks_eval_free(struct ccz_ckks_eval *e)
     ccz_rlwe_work_free(e->work);
     wipe_free(e->coeff, e->ctx->n * sizeof(*e->coeff));
     for (size_t i = 0; i < 2; i++)
-        wipe_free(e->slots[i], e->ctx->n * sizeof(double));
+        wipe_free(e->slots[i], (e->ctx->n + CCZI_FFT_GAP) * sizeof(double));
     cczi_ckks_spares_free(e);
     free(e);
 }

@@ -41,14 +41,16 @@ static void mixed_radix(uint64_t *const *digit, const struct ccz_ckks_pt *in, si
     }
 }
 
-/* Coefficients as doubles: exact but for one rounding per prime. Every digit but the last one that is not
+/* Coefficients as doubles, with the gap of the embedding: exact but for one rounding per prime. Every digit but the last one that is not
  * 0 adds less than half of what that one stands for, so nothing cancels. */
 static void combine(double *out, uint64_t *const *digit, const struct ccz_ckks_pt *in, size_t limbs)
 {
     const struct cczi_fft_kernel *k = in->ctx->fft->kernel;
+    size_t half = in->ctx->n / 2;
     for (size_t i = limbs; i-- > 0;) {
         double q = (double)ccz_rlwe_prime(in->ctx->ring, i);
-        k->horner(out, digit[i], in->ctx->n, q, q, i + 1 == limbs);
+        k->horner(out, digit[i], half, q, q, i + 1 == limbs);
+        k->horner(out + half + CCZI_FFT_GAP, digit[i] + half, half, q, q, i + 1 == limbs);
     }
 }
 
@@ -83,16 +85,19 @@ static ccz_rc decode(struct ccz_ckks_eval *e, const struct ccz_ckks_pt *in, size
                      struct ccz_err *err)
 {
     const struct cczi_fft *fft = e->ctx->fft;
+    size_t half = e->ctx->n / 2, im = half + CCZI_FFT_GAP;
     if (in->ctx != e->ctx)
         return ccz_fail(err, CCZ_E_MISMATCH, "ckks:context", 0,
                         "the plaintext is of another context than the evaluator");
-    if (len > e->ctx->n / 2)
-        return ccz_refuse_num(err, CCZ_E_ARG, "ckks:slots", (int64_t)len, (int64_t)(e->ctx->n / 2));
+    if (len > half)
+        return ccz_refuse_num(err, CCZ_E_ARG, "ckks:slots", (int64_t)len, (int64_t)half);
     if (!in->has_coeff && in->limbs == 0)
         return ccz_fail(err, CCZ_E_ARG, "ckks:empty", 0, "the plaintext holds nothing");
     if (in->has_coeff) {
-        for (size_t i = 0; i < e->ctx->n; i++)
+        for (size_t i = 0; i < half; i++) {
             e->slots[1][i] = (double)in->coeff[i];
+            e->slots[1][im + i] = (double)in->coeff[half + i];
+        }
     } else {
         ccz_rc rc = from_residues(e->slots[1], e, in, err);
         if (rc != CCZ_OK)
@@ -125,7 +130,7 @@ ccz_rc ccz_ckks_decode_complex(struct ccz_complex *out, size_t len, struct ccz_c
         return rc;
     }
     double factor = 1 / in->scale;
-    const double *re = e->slots[0], *im = e->slots[0] + e->ctx->n / 2;
+    const double *re = e->slots[0], *im = e->slots[0] + e->ctx->n / 2 + CCZI_FFT_GAP;
     for (size_t i = 0; i < len; i++)
         out[i] = (struct ccz_complex){re[i] * factor, im[i] * factor};
     return CCZ_OK;

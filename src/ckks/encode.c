@@ -75,15 +75,16 @@ static ccz_rc set_bound(struct ccz_ckks_pt *out, const struct ccz_ckks_eval *e, 
     return CCZ_OK;
 }
 
-/* Coefficients too large for words, to residues. */
-static void to_residues(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, const double *coeff,
-                        double factor, size_t limbs)
+/* The coefficients in slots[1], too large for words, to residues. */
+static void to_residues(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, double factor,
+                        size_t limbs)
 {
     size_t n = e->ctx->n;
+    const double *coeff = e->slots[1], *high = coeff + CCZI_FFT_GAP; /* from n / 2 on */
     for (size_t l = 0; l < limbs; l++) {
         const struct ccz_modulus *m = ccz_ntt_modulus(ccz_rlwe_ntt(e->ctx->ring, l));
         for (size_t i = 0; i < n; i++)
-            out->v[l * n + i] = cczi_ckks_residue(rint(coeff[i] * factor), m);
+            out->v[l * n + i] = cczi_ckks_residue(rint((i < n / 2 ? coeff : high)[i] * factor), m);
     }
     ccz_rlwe_forward(out->v, e->work, limbs);
     out->limbs = limbs;
@@ -104,10 +105,12 @@ static ccz_rc encode(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, struct in
     double factor = scale / (double)fft->n; /* exact: a power of two divides */
     fft->kernel->to_coeffs(e->slots[1], e->slots[0], fft);
     if (wide) {
-        to_residues(out, e, e->slots[1], factor, limbs);
+        to_residues(out, e, factor, limbs);
         return CCZ_OK;
     }
-    bool good = fft->kernel->round(out->coeff, e->slots[1], e->ctx->n, factor);
+    bool good = fft->kernel->round(out->coeff, e->slots[1], fft->n, factor);
+    good &= fft->kernel->round(out->coeff + fft->n, e->slots[1] + fft->n + CCZI_FFT_GAP, fft->n,
+                               factor);
     CCZ_CT_PUBLIC(&good, sizeof(good));
     if (!good) {
         rc = ccz_fail(err, CCZ_E_INTERNAL, "ckks:encode", 0, "a coefficient exceeds its bound");
@@ -130,7 +133,7 @@ ccz_rc ccz_ckks_encode(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e, const d
         return rc;
     if (len)
         memcpy(e->slots[0], values, len * sizeof(*values));
-    memset(e->slots[0] + len, 0, (n - len) * sizeof(*values));
+    memset(e->slots[0] + len, 0, (n + CCZI_FFT_GAP - len) * sizeof(*values));
     double largest = e->ctx->fft->kernel->largest(e->slots[0], n / 2);
     return encode(out, e, (struct input){values, len, 1}, largest, scale, limbs, err);
 }
@@ -140,7 +143,7 @@ ccz_rc ccz_ckks_encode_complex(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
                                size_t limbs, struct ccz_err *err)
 {
     size_t half = e->ctx->n / 2;
-    double *re = e->slots[0], *im = e->slots[0] + half, *square = e->slots[1];
+    double *re = e->slots[0], *im = e->slots[0] + half + CCZI_FFT_GAP, *square = e->slots[1];
     make_empty(out);
     ccz_rc rc = check(out, e, len, scale, limbs, err);
     if (rc != CCZ_OK)
@@ -150,14 +153,16 @@ ccz_rc ccz_ckks_encode_complex(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
         im[i] = i < len ? values[i].im : 0;
     }
     const struct cczi_fft_kernel *k = e->ctx->fft->kernel;
-    double part = k->largest(re, 2 * half);
+    double part = cczi_fft_max(k->largest(re, half), k->largest(im, half));
     CCZ_CT_PUBLIC(&part, sizeof(part));
     double inverse = part > 0x1p-1000 ? 1 / part : 0; /* no square overflows */
     for (size_t i = 0; i < half; i++) {
         double x = re[i] * inverse, y = im[i] * inverse;
         square[i] = x * x + y * y;
     }
-    double largest = inverse > 0 ? sqrt(k->largest(square, half)) * part : 2 * part;
+    double largest = k->largest(square, half);
+    CCZ_CT_PUBLIC(&largest, sizeof(largest));
+    largest = inverse > 0 ? sqrt(largest) * part : 2 * part;
     struct input in = {(const double *)(const void *)values, 2 * len, 2};
     return encode(out, e, in, largest, scale, limbs, err);
 }
@@ -176,10 +181,10 @@ ccz_rc ccz_ckks_encode_const(struct ccz_ckks_pt *out, struct ccz_ckks_eval *e,
         return rc;
     out->noise = (value.im != 0 ? 0.75 : 0.5) + out->bound * 0x1p-52;
     if (out->bound >= COEFF_LIMIT) {
-        memset(e->slots[1], 0, n * sizeof(double));
+        memset(e->slots[1], 0, (n + CCZI_FFT_GAP) * sizeof(double));
         e->slots[1][0] = value.re;
-        e->slots[1][n / 2] = value.im;
-        to_residues(out, e, e->slots[1], scale, limbs);
+        e->slots[1][n / 2 + CCZI_FFT_GAP] = value.im;
+        to_residues(out, e, scale, limbs);
         return CCZ_OK;
     }
     memset(out->coeff, 0, n * sizeof(*out->coeff));

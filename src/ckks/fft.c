@@ -114,7 +114,10 @@ size_t cczi_fft_kernels(const struct cczi_fft_kernel *out[3])
     return len;
 }
 
-enum { TEST_LOG = 7, TEST_LEN = 2 << TEST_LOG }; /* 128 slots: passes of every kind */
+enum {
+    TEST_LOG = 7,
+    TEST_LEN = (2 << TEST_LOG) + CCZI_FFT_GAP
+}; /* 128 slots: passes of every kind */
 
 /* Both directions and the rounding, with numbers of all magnitudes. */
 static bool run(uint64_t out[3 * TEST_LEN], const struct cczi_fft_kernel *kernel)
@@ -127,6 +130,7 @@ static bool run(uint64_t out[3 * TEST_LEN], const struct cczi_fft_kernel *kernel
     for (int i = 0; i < TEST_LEN; i++)
         in[i] = ldexp((double)((i * 7919 + 13) % 1009) - 504.25, i % 40);
     memcpy(work, in, sizeof(in));
+    memset(slots, 0, sizeof(slots));
     kernel->to_slots(slots, work, fft);
     memcpy(out, slots, sizeof(slots));
     kernel->to_coeffs(work, slots, fft);

@@ -279,14 +279,15 @@ static inline void lane_factors(struct cx w[FACTORS], const struct cczi_fft *fft
  */
 static void to_slots(double *out, double *work, const struct cczi_fft *fft)
 {
-    size_t n = fft->n, stride = n / LANES, mids = stride / LANES, rev = 0;
-    all_down(work, work + n, fft);
+    size_t gap = fft->n + CCZI_FFT_GAP;
+    size_t stride = fft->n / LANES, mids = stride / LANES, rev = 0;
+    all_down(work, work + gap, fft);
     for (size_t m = 0; m < mids; m++, rev = reversed_next(rev, mids)) {
         struct cx x[LANES], w[FACTORS];
         V re[LANES], im[LANES];
         for (size_t i = 0; i < LANES; i++) {
             re[i] = LD(work + reversed[i] * stride + m * LANES);
-            im[i] = LD(work + n + reversed[i] * stride + m * LANES);
+            im[i] = LD(work + gap + reversed[i] * stride + m * LANES);
         }
         transpose(re);
         transpose(im);
@@ -296,20 +297,21 @@ static void to_slots(double *out, double *work, const struct cczi_fft *fft)
         DOWN_LANES(x, w);
         for (size_t i = 0; i < LANES; i++) {
             ST(out + reversed[i] * stride + rev * LANES, x[i].re);
-            ST(out + n + reversed[i] * stride + rev * LANES, x[i].im);
+            ST(out + gap + reversed[i] * stride + rev * LANES, x[i].im);
         }
     }
 }
 
 static void to_coeffs(double *out, const double *slots, const struct cczi_fft *fft)
 {
-    size_t n = fft->n, stride = n / LANES, mids = stride / LANES, rev = 0;
+    size_t gap = fft->n + CCZI_FFT_GAP;
+    size_t stride = fft->n / LANES, mids = stride / LANES, rev = 0;
     for (size_t m = 0; m < mids; m++, rev = reversed_next(rev, mids)) {
         struct cx x[LANES], w[FACTORS];
         V re[LANES], im[LANES];
         for (size_t i = 0; i < LANES; i++) {
             x[i].re = LD(slots + reversed[i] * stride + rev * LANES);
-            x[i].im = LD(slots + n + reversed[i] * stride + rev * LANES);
+            x[i].im = LD(slots + gap + reversed[i] * stride + rev * LANES);
         }
         lane_factors(w, fft, m);
         UP_LANES(x, w);
@@ -321,10 +323,10 @@ static void to_coeffs(double *out, const double *slots, const struct cczi_fft *f
         transpose(im);
         for (size_t i = 0; i < LANES; i++) {
             ST(out + reversed[i] * stride + m * LANES, re[i]);
-            ST(out + n + reversed[i] * stride + m * LANES, im[i]);
+            ST(out + gap + reversed[i] * stride + m * LANES, im[i]);
         }
     }
-    all_up(out, out + n, fft);
+    all_up(out, out + gap, fft);
 }
 
 #undef DOWN_LANES
@@ -334,14 +336,14 @@ static void to_coeffs(double *out, const double *slots, const struct cczi_fft *f
 
 static double largest(const double *in, size_t len)
 {
-    double lanes[LANES], max = 0;
+    double lanes[LANES];
     V m = ALL(0.0);
     for (size_t i = 0; i < len; i += LANES)
         m = MAX(ABS(LD(in + i)), m);
     STU(lanes, m);
-    for (size_t i = 0; i < LANES; i++)
-        max = lanes[i] > max ? lanes[i] : max;
-    return max;
+    for (size_t i = 1; i < LANES; i++)
+        lanes[0] = cczi_fft_max(lanes[0], lanes[i]);
+    return lanes[0];
 }
 
 static void horner(double *acc, const uint64_t *digit, size_t len, double q, double factor,

@@ -9,7 +9,8 @@
  * Since (z^(5^j))^(N/2) = i, the real polynomial m of N coefficients and the complex polynomial of
  * n = N/2 coefficients c[k] = m[k] + i m[k + n] have the same values there, and the n points are the
  * roots of X^n - i. An array of N real coefficients is therefore already the array of the n real
- * parts followed by that of the n imaginary parts, which is the form all functions here work on.
+ * parts followed by that of the n imaginary parts, which is the form all functions here work on, but
+ * for a gap between the two: n apart, all lines of a pass would share one set of the L1 cache.
  *
  * X^n - i splits into X^(n/2) - w and X^(n/2) + w, and so on: log2(n) levels of butterflies with one
  * factor per block, as in a number theoretic transform. Every implementation does the same butterflies
@@ -19,10 +20,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     CCZI_FFT_LOG_MIN = 3,  /* 8 slots */
     CCZI_FFT_LOG_MAX = 15, /* 32768 slots: N = 65536 */
+    CCZI_FFT_GAP = 96,     /* doubles between the real and the imaginary parts; any content */
 };
 
 /* Factors of one number of slots; read only, shared by threads. */
@@ -52,11 +55,33 @@ static inline void cczi_fft_factor(double *re, double *im, const struct cczi_fft
     *im = !(b & 1) ? i : plus ? r : -r;
 }
 
+/* Bits, since doubles may be secret and compilers like to branch on their comparisons. */
+static inline uint64_t cczi_fft_bits(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    return bits;
+}
+
+static inline double cczi_fft_from_bits(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof(x));
+    return x;
+}
+
+/* The larger of two that are not negative: they are in the order of their bits. */
+static inline double cczi_fft_max(double a, double b)
+{
+    uint64_t x = cczi_fft_bits(a), y = cczi_fft_bits(b), less = 0 - ((x - y) >> 63);
+    return cczi_fft_from_bits((x & ~less) | (y & less));
+}
+
 /* An implementation. All give the same bits. Arrays are 64-byte aligned, `len` is a multiple of 8. */
 struct cczi_fft_kernel {
     const char *name;
     unsigned log_lanes; /* works for n >= lanes^2 */
-    /* coefficients to slots. @param work n + n doubles, destroyed  @param out n + n doubles, another array */
+    /* coefficients to slots. @param work, out  n, gap, n doubles, not the same; work is destroyed */
     void (*to_slots)(double *out, double *work, const struct cczi_fft *fft);
     /* slots to n times the coefficients. @param slots not changed */
     void (*to_coeffs)(double *out, const double *slots, const struct cczi_fft *fft);

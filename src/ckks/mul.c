@@ -161,3 +161,25 @@ ccz_rc ccz_ckks_relin(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, const st
     }
     return rc;
 }
+
+ccz_rc ccz_ckks_relin_rescale(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
+                              const struct ccz_ckks_ct *a, const struct ccz_rlwe_swk *k,
+                              struct ccz_err *err)
+{
+    ccz_rc rc = cczi_ckks_operand(e, a, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (out->ctx != e->ctx)
+        return ccz_fail(err, CCZ_E_MISMATCH, "ckks:context", 0, "the output is of another context");
+    const struct ccz_rlwe *r = e->ctx->ring;
+    const double q = (double)ccz_rlwe_prime(r, a->ct.limbs - 1);
+    double noise = a->noise;
+    if (a->ct.parts == 3)
+        noise += cczi_ckks_canon(e->ctx, ccz_rlwe_var_switch(r, a->ct.limbs));
+    noise = noise / q + cczi_ckks_canon(e->ctx, ccz_rlwe_var_round(r, 2));
+    const struct cczi_ckks_meta meta = {a->scale / q, a->bound / q, noise};
+    rc = ccz_rlwe_relinearize_rescale(&out->ct, e->work, &a->ct, k, err);
+    if (rc == CCZ_OK)
+        cczi_ckks_finish(out, out, 2, out->ct.limbs, meta);
+    return rc;
+}

@@ -25,46 +25,95 @@ void ccz_rlwe_words_free(uint64_t *v)
     free(v);
 }
 
-/* Primes of the digit that prime l starts or belongs to, if it is cut to t primes: first .. first + t - 1. */
-static size_t digit_start(const struct ccz_rlwe *r, size_t l)
-{
-    return l < r->data_len ? l / r->alpha * r->alpha : r->data_len;
-}
-
-/* D / q_skip mod m, D the product of the t primes from `start`; skip = SIZE_MAX: D. */
-static uint64_t product(const struct ccz_rlwe *r, size_t start, size_t t, size_t skip,
+/* Product of primes modulo m, but for the one at `skip` (SIZE_MAX: of all). */
+static uint64_t product(const struct ccz_rlwe *r, const size_t *primes, size_t len, size_t skip,
                         const struct ccz_modulus *m)
 {
     uint64_t d = 1;
-    for (size_t i = start; i < start + t; i++)
-        if (i != skip)
-            d = ccz_mod_mul(d, ccz_mod_reduce(r->mod[i].q, m), m);
+    for (size_t k = 0; k < len; k++)
+        if (k != skip)
+            d = ccz_mod_mul(d, ccz_mod_reduce(r->mod[primes[k]].q, m), m);
     return d;
+}
+
+/* Inverse NTT modulo the prime at `k` that multiplies by (D / q)^-1 on its way. */
+static struct ccz_ntt_scale scale_for(const struct ccz_rlwe *r, const size_t *primes, size_t len,
+                                      size_t k)
+{
+    const struct ccz_modulus *m = &r->mod[primes[k]];
+    uint64_t d = product(r, primes, len, k, m);
+    return ccz_ntt_scale_from(ccz_mod_inv(d, m), r->ntt[primes[k]]);
+}
+
+/* Digit d if it is cut to t primes. */
+static void fill_digit(struct ccz_rlwe *r, size_t d, size_t t)
+{
+    const size_t p = r->primes_len, a = r->alpha;
+    size_t primes[CCZ_RLWE_SPECIAL_MAX];
+    for (size_t k = 0; k < t; k++)
+        primes[k] = d * a + k;
+    for (size_t k = 0; k < t; k++) {
+        r->scale[primes[k] * a + t - 1] = scale_for(r, primes, t, k);
+        for (size_t i = 0; i < p; i++)
+            r->conv[(primes[k] * a + t - 1) * p + i] = product(r, primes, t, k, &r->mod[i]);
+    }
+    for (size_t i = 0; i < p; i++)
+        r->conv_neg[(d * a + t - 1) * p + i] =
+            ccz_mod_sub(0, product(r, primes, t, SIZE_MAX, &r->mod[i]), &r->mod[i]);
 }
 
 static ccz_rc make_conversions(struct ccz_rlwe *r)
 {
-    const size_t p = r->primes_len, a = r->alpha;
-    r->scale = calloc(p * a, sizeof(*r->scale));
-    r->conv = calloc(p * a * p, sizeof(*r->conv));
-    r->conv_neg = calloc((r->dnum + 1) * a * p, sizeof(*r->conv_neg));
+    const size_t p = r->primes_len, a = r->alpha, L = r->data_len;
+    r->scale = calloc(L * a, sizeof(*r->scale));
+    r->conv = calloc(L * a * p, sizeof(*r->conv));
+    r->conv_neg = calloc(r->dnum * a * p, sizeof(*r->conv_neg));
     if (!r->scale || !r->conv || !r->conv_neg)
         return CCZ_E_NOMEM;
-    for (size_t l = 0; l < p; l++) {
-        const size_t start = digit_start(r, l), digit = l < r->data_len ? start / a : r->dnum;
-        const size_t end = l < r->data_len ? r->data_len : p;
-        for (size_t t = l - start + 1; t <= a && start + t <= end; t++) {
-            uint64_t d = product(r, start, t, l, &r->mod[l]);
-            r->scale[l * a + t - 1] = ccz_ntt_scale_from(ccz_mod_inv(d, &r->mod[l]), r->ntt[l]);
-            for (size_t i = 0; i < p; i++) {
-                const struct ccz_modulus *m = &r->mod[i];
-                r->conv[(l * a + t - 1) * p + i] = product(r, start, t, l, m);
-                r->conv_neg[(digit * a + t - 1) * p + i] =
-                    ccz_mod_sub(0, product(r, start, t, SIZE_MAX, m), m);
-            }
-        }
+    for (size_t d = 0; d < r->dnum; d++)
+        for (size_t t = 1; t <= a && d * a + t <= L; t++)
+            fill_digit(r, d, t);
+    return CCZ_OK;
+}
+
+/* P times data prime `last`, or P alone for 0: q_0 is never divided by. */
+static ccz_rc make_divisor(struct cczi_divisor *d, const struct ccz_rlwe *r, size_t last)
+{
+    for (size_t k = 0; k < r->special_len; k++)
+        d->prime[d->len++] = r->data_len + k;
+    if (last)
+        d->prime[d->len++] = last;
+    d->conv = calloc(r->data_len * (d->len + 1), sizeof(*d->conv));
+    d->d_inv = calloc(r->data_len, sizeof(*d->d_inv));
+    if (!d->conv || !d->d_inv)
+        return CCZ_E_NOMEM;
+    for (size_t k = 0; k < d->len; k++) {
+        d->scale[k] = scale_for(r, d->prime, d->len, k);
+        d->inv[k] = 1.0 / (double)r->mod[d->prime[k]].q;
+    }
+    for (size_t i = 0; i < (last ? last : r->data_len); i++) {
+        const struct ccz_modulus *m = &r->mod[i];
+        uint64_t *row = d->conv + i * (d->len + 1);
+        for (size_t k = 0; k < d->len; k++)
+            row[k] = product(r, d->prime, d->len, k, m);
+        uint64_t all = product(r, d->prime, d->len, SIZE_MAX, m);
+        row[d->len] = ccz_mod_sub(0, all, m);
+        d->d_inv[i] = ccz_mulc_from(ccz_mod_inv(all, m), m);
     }
     return CCZ_OK;
+}
+
+static ccz_rc make_divisors(struct ccz_rlwe *r)
+{
+    r->div = calloc(r->data_len, sizeof(*r->div));
+    ccz_rc rc = r->div ? CCZ_OK : CCZ_E_NOMEM;
+    for (size_t i = 0; rc == CCZ_OK && i < r->data_len; i++) {
+        struct ccz_mulc *p = &r->p_mod[i];
+        rc = make_divisor(&r->div[i], r, i);
+        *p = ccz_mulc_from(product(r, r->div[0].prime, r->special_len, SIZE_MAX, &r->mod[i]),
+                           &r->mod[i]);
+    }
+    return rc;
 }
 
 static ccz_rc make_constants(struct ccz_rlwe *r)
@@ -77,14 +126,13 @@ static ccz_rc make_constants(struct ccz_rlwe *r)
         r->inv[i] = 1.0 / (double)r->mod[i].q;
     for (size_t i = 0; i < L; i++) {
         const struct ccz_modulus *m = &r->mod[i];
-        r->p_mod[i] = product(r, L, r->special_len, SIZE_MAX, m);
-        r->p_inv[i] = ccz_mulc_from(ccz_mod_inv(r->p_mod[i], m), m);
         for (size_t last = i + 1; last < L; last++) {
             uint64_t q = ccz_mod_reduce(r->mod[last].q, m);
             r->q_inv[last * L + i] = ccz_mulc_from(ccz_mod_inv(q, m), m);
         }
     }
-    return r->alpha > 1 ? make_conversions(r) : CCZ_OK;
+    ccz_rc rc = r->special_len ? make_divisors(r) : CCZ_OK;
+    return rc == CCZ_OK && r->alpha > 1 ? make_conversions(r) : rc;
 }
 
 static ccz_rc make_tables(struct ccz_rlwe *r, const uint64_t *primes, struct ccz_err *err)
@@ -141,6 +189,11 @@ void ccz_rlwe_free(struct ccz_rlwe *r)
         return;
     for (size_t i = 0; i < r->primes_len; i++)
         ccz_ntt_free(r->ntt[i]);
+    for (size_t i = 0; r->div && i < r->data_len; i++) {
+        free(r->div[i].conv);
+        free(r->div[i].d_inv);
+    }
+    free(r->div);
     free(r->q_inv);
     free(r->scale);
     free(r->conv);

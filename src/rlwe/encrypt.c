@@ -23,6 +23,8 @@ static void noisy_limb(uint64_t *v, const struct encrypt_job *j, const int8_t *e
         r->k->reduce_i64(v, j->w->sum, r->n, &r->mod[i]);
     else
         r->k->reduce_i8(v, e, r->n, &r->mod[i]);
+    if (j->m.residues)
+        r->k->add(v, v, j->m.residues + i * r->n, r->n, &r->mod[i]);
     ccz_ntt_forward(v, v, r->ntt[i]);
     if (j->m.poly)
         r->k->add(v, v, j->m.poly + i * r->n, r->n, &r->mod[i]);

@@ -282,7 +282,7 @@ static void swk_limb(void *arg, size_t i, size_t thread)
         r->k->mul(at, a, target, r->n, m);
         r->k->sub(b, b, at, r->n, m);
         if (i < r->data_len && i / r->alpha == d)
-            r->k->mul_const_add(b, from, ccz_mulc_from(r->p_mod[i], m), r->n, m);
+            r->k->mul_const_add(b, from, r->p_mod[i], r->n, m);
         CCZ_CT_PUBLIC(b, r->n * sizeof(*b));
     }
 }

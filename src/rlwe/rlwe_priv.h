@@ -13,6 +13,16 @@
  * Digits: digit j holds the data primes j * alpha .. of a polynomial; at lower levels the last one is
  * truncated to t primes, so constants exist for every t <= alpha.
  */
+/* A product of primes that sums are divided by: P, or P times the last data prime. */
+struct cczi_divisor {
+    size_t len;
+    size_t prime[CCZ_RLWE_SPECIAL_MAX + 1];
+    struct ccz_ntt_scale scale[CCZ_RLWE_SPECIAL_MAX + 1]; /* inverse NTT times (D / q)^-1 mod q */
+    double inv[CCZ_RLWE_SPECIAL_MAX + 1];                 /* 1 / q */
+    uint64_t *conv;         /* [data_len][len + 1]: D / q mod q_i, then -D mod q_i */
+    struct ccz_mulc *d_inv; /* [data_len]: 1 / D mod q_i */
+};
+
 struct ccz_rlwe {
     size_t n, data_len, special_len, primes_len;
     size_t alpha; /* primes per digit */
@@ -23,13 +33,14 @@ struct ccz_rlwe {
     const struct ccz_kernels *k;
     struct ccz_modulus mod[CCZ_RLWE_PRIMES_MAX];
     struct ccz_ntt *ntt[CCZ_RLWE_PRIMES_MAX];
-    struct ccz_mulc p_inv[CCZ_RLWE_PRIMES_MAX]; /* 1 / P mod q_i */
-    uint64_t p_mod[CCZ_RLWE_PRIMES_MAX];        /* P mod q_i */
+    struct ccz_mulc p_mod[CCZ_RLWE_PRIMES_MAX]; /* P mod q_i */
     struct ccz_mulc *q_inv;                     /* [last][i]: 1 / q_last mod q_i, i < last */
-    /* Base conversion of digits and of P (alpha > 1): see cczi_rlwe_conv_* */
-    struct ccz_ntt_scale *scale;     /* [prime][t - 1]: inverse NTT times (D / q)^-1 mod q */
-    uint64_t *conv;                  /* [prime][t - 1][target]: D / q mod target */
-    uint64_t *conv_neg;              /* [digit][t - 1][target]: -D mod target; digit dnum is P */
+    struct cczi_divisor
+        *div; /* [data_len]: P, then P times data prime 1, 2 ..; NULL: no special primes */
+    /* Base conversion of digits of more than one prime (alpha > 1). */
+    struct ccz_ntt_scale *scale;     /* [data prime][t - 1]: inverse NTT times (D / q)^-1 mod q */
+    uint64_t *conv;                  /* [data prime][t - 1][target]: D / q mod target */
+    uint64_t *conv_neg;              /* [digit][t - 1][target]: -D mod target */
     double inv[CCZ_RLWE_PRIMES_MAX]; /* 1 / q */
 };
 
@@ -43,7 +54,7 @@ struct ccz_rlwe_work {
     struct ccz_stream **stream; /* per thread */
     uint64_t **buf;             /* per thread: cczi_rlwe_bufs() polynomials of n words */
     uint64_t *coeff; /* [data_len + dnum][n]: a polynomial as digits' coefficients, and roundings */
-    uint64_t *special; /* [2][special_len + 1][n]: sums modulo special primes, and roundings */
+    uint64_t *special; /* [2][special_len + 2][n]: sums modulo the primes of a divisor, roundings */
     uint64_t *digits;  /* [primes_len][dnum][n]: hoisted digits; made at first use */
     int8_t *small[3];  /* n each: errors and ternary polynomials */
     int64_t *sum;      /* n: message plus error */
@@ -100,6 +111,7 @@ enum cczi_rlwe_domain {
     CCZI_RLWE_UNIFORM_SWK = 3,
     CCZI_RLWE_TERNARY = 16,
     CCZI_RLWE_ERROR = 17,
+    CCZI_RLWE_FLOOD = 18,
 };
 
 /* pool.c: `threads` - 1 helpers. fn gets the number of the thread it runs in. */

@@ -117,3 +117,63 @@ ccz_rc ccz_rlwe_flood(int64_t *out, struct ccz_rlwe_work *w, double sigma, struc
     ccz_wipe(x, sizeof(x));
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "rlwe:random", 0, "the random generator failed");
 }
+
+struct wide_job {
+    struct ccz_rlwe_work *w;
+    uint64_t *out;
+    const uint64_t *words; /* [len][n] */
+    size_t len;
+    unsigned bits;
+};
+
+/* Horner's rule in 2^64, then the shift to both signs. */
+static void wide_limb(void *arg, size_t i, size_t thread)
+{
+    const struct wide_job *j = arg;
+    const struct ccz_rlwe *r = j->w->r;
+    const struct ccz_modulus *m = &r->mod[i];
+    uint64_t *out = j->out + i * r->n, *tmp = j->w->buf[thread];
+    const struct ccz_mulc base = ccz_mulc_from(ccz_mod_pow(2, 64, m), m);
+    const uint64_t half = ccz_mod_pow(2, j->bits - 1, m);
+    r->k->reduce_u64(out, j->words + (j->len - 1) * r->n, r->n, m);
+    for (size_t k = j->len - 1; k-- > 0;) {
+        r->k->reduce_u64(tmp, j->words + k * r->n, r->n, m);
+        r->k->mul_const(out, out, base, r->n, m);
+        r->k->add(out, out, tmp, r->n, m);
+    }
+    for (size_t x = 0; x < r->n; x++) {
+        uint64_t v = out[x] - half;
+        out[x] = v + (m->q & -(v >> 63));
+    }
+}
+
+ccz_rc ccz_rlwe_flood_uniform(uint64_t *out, struct ccz_rlwe_work *w, unsigned bits, size_t limbs,
+                              struct ccz_err *err)
+{
+    if (bits < 1 || bits > CCZ_RLWE_FLOOD_BITS_MAX)
+        return ccz_refuse_num(err, CCZ_E_ARG, "rlwe:flood", bits, CCZ_RLWE_FLOOD_BITS_MAX);
+    if (limbs < 1 || limbs > w->r->data_len)
+        return ccz_refuse_num(err, CCZ_E_ARG, "rlwe:limbs", (int64_t)limbs,
+                              (int64_t)w->r->data_len);
+    const size_t len = (bits + 63) / 64, n = w->r->n;
+    uint64_t *words = ccz_rlwe_words_new(len * n);
+    if (!words)
+        return ccz_fail(err, CCZ_E_NOMEM, "rlwe:flood", 0, "out of memory");
+    uint8_t seed[CCZ_RLWE_SEED_SIZE];
+    ccz_rc rc = cczi_rlwe_seed(w, seed, sizeof(seed), err);
+    if (rc == CCZ_OK)
+        rc = start(w->stream[0], seed, CCZI_RLWE_FLOOD, 0, 0);
+    if (rc == CCZ_OK)
+        rc = ccz_stream_read(words, w->stream[0], len * n * sizeof(*words));
+    CCZ_CT_SECRET(words, len * n * sizeof(*words));
+    const uint64_t top = ~UINT64_C(0) >> (len * 64 - bits);
+    for (size_t x = 0; x < n; x++)
+        words[(len - 1) * n + x] &= top;
+    struct wide_job j = {.w = w, .out = out, .words = words, .len = len, .bits = bits};
+    if (rc == CCZ_OK)
+        cczi_pool_run(w->pool, limbs, wide_limb, &j);
+    ccz_wipe(seed, sizeof(seed));
+    ccz_wipe(words, len * n * sizeof(*words));
+    ccz_rlwe_words_free(words);
+    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "rlwe:random", 0, "the random generator failed");
+}

@@ -4,7 +4,8 @@
  * taken as the centred integer [c] modulo the product of its primes and brought to every other prime.
  * The sums of digits times key polynomials are formed prime by prime, so that digits, sums and
  * rounding of one prime stay in the cache; special primes come first, because every other prime
- * needs their sums for the division by P.
+ * needs their sums for the division by P. A rescale that follows is part of that division: by P times
+ * the last data prime, at once.
  */
 #include "rlwe_priv.h"
 
@@ -16,6 +17,8 @@ struct switch_job {
     size_t limbs, dnum;   /* dnum: digits at this level */
     const struct ccz_rlwe_swk *k;
     const uint64_t *hoisted; /* digits made before; NULL: on the way */
+    const struct cczi_divisor *div;
+    bool rescale; /* the divisor's last prime is the last data prime */
     const uint64_t *add[2];
     uint64_t *out[2];
 };
@@ -54,26 +57,6 @@ static void round_digit(void *arg, size_t d, size_t thread)
                     digit_len(j, d), r->n);
 }
 
-/*
- * A number given by y[0 .. t-1] modulo the t primes from `start` and its rounding y[t], to prime i, in
- * lazy evaluation form. @param digit  its number; dnum of the parameters: P
- */
-static void convert(uint64_t *out, const struct ccz_rlwe *r, const uint64_t *const *y, size_t start,
-                    size_t t, size_t digit, size_t i)
-{
-    const size_t a = r->alpha, p = r->primes_len;
-    if (a == 1) {
-        ccz_ntt_forward_lift_lazy(out, y[0], &r->mod[start], r->ntt[i]);
-        return;
-    }
-    uint64_t factor[CCZ_RLWE_SPECIAL_MAX + 1];
-    for (size_t k = 0; k < t; k++)
-        factor[k] = r->conv[((start + k) * a + t - 1) * p + i];
-    factor[t] = r->conv_neg[(digit * a + t - 1) * p + i];
-    r->k->mac_scalar(out, y, factor, t + 1, r->n, &r->mod[i], false);
-    ccz_ntt_forward_lazy(out, out, r->ntt[i]);
-}
-
 /* Digit d modulo prime i: as it is if the prime is one of its own, else converted into `buf`. */
 static const uint64_t *digit(const struct switch_job *j, size_t d, size_t i, uint64_t *buf)
 {
@@ -82,12 +65,21 @@ static const uint64_t *digit(const struct switch_job *j, size_t d, size_t i, uin
         return j->poly + i * r->n;
     if (j->hoisted)
         return j->hoisted + (i * r->dnum + d) * r->n;
+    if (r->alpha == 1) {
+        ccz_ntt_forward_lift_lazy(buf, j->w->coeff + d * r->n, &r->mod[d], r->ntt[i]);
+        return buf;
+    }
     const uint64_t *y[CCZ_RLWE_SPECIAL_MAX + 1];
-    const size_t t = digit_len(j, d), start = d * r->alpha;
-    for (size_t k = 0; k < t; k++)
-        y[k] = j->w->coeff + (start + k) * r->n;
+    uint64_t factor[CCZ_RLWE_SPECIAL_MAX + 1];
+    const size_t t = digit_len(j, d), a = r->alpha, p = r->primes_len;
+    for (size_t k = 0; k < t; k++) {
+        y[k] = j->w->coeff + (d * a + k) * r->n;
+        factor[k] = r->conv[((d * a + k) * a + t - 1) * p + i];
+    }
     y[t] = j->w->coeff + (r->data_len + d) * r->n;
-    convert(buf, r, y, start, t, d, i);
+    factor[t] = r->conv_neg[(d * a + t - 1) * p + i];
+    r->k->mac_scalar(buf, y, factor, t + 1, r->n, &r->mod[i], false);
+    ccz_ntt_forward_lazy(buf, buf, r->ntt[i]);
     return buf;
 }
 
@@ -107,23 +99,24 @@ static void sum_digits(uint64_t *const *sum, const struct switch_job *j, size_t 
 static uint64_t *special(const struct switch_job *j, size_t half, size_t k)
 {
     const struct ccz_rlwe *r = j->w->r;
-    return j->w->special + (half * (r->special_len + 1) + k) * r->n;
+    return j->w->special + (half * (r->special_len + 2) + k) * r->n;
 }
 
-/* Special prime k: both sums, as coefficients ready for base conversion. */
+/* Prime k of the divisor: both sums, as coefficients ready for base conversion. */
 static void special_limb(void *arg, size_t k, size_t thread)
 {
     const struct switch_job *j = arg;
     const struct ccz_rlwe *r = j->w->r;
-    const size_t i = r->data_len + k;
+    const size_t i = j->div->prime[k];
     uint64_t *sum[2] = {special(j, 0, k), special(j, 1, k)};
     sum_digits(sum, j, i, j->w->buf[thread]);
     for (size_t half = 0; half < 2; half++) {
-        if (r->alpha == 1)
+        if (i < r->data_len && j->add[half])
+            r->k->mul_const_add(sum[half], j->add[half] + i * r->n, r->p_mod[i], r->n, &r->mod[i]);
+        if (j->div->len == 1)
             ccz_ntt_inverse(sum[half], sum[half], r->ntt[i]);
         else
-            ccz_ntt_inverse_scaled(sum[half], sum[half], &r->scale[i * r->alpha + r->alpha - 1],
-                                   r->ntt[i]);
+            ccz_ntt_inverse_scaled(sum[half], sum[half], &j->div->scale[k], r->ntt[i]);
     }
 }
 
@@ -131,15 +124,29 @@ static void round_special(void *arg, size_t half, size_t thread)
 {
     (void)thread;
     const struct switch_job *j = arg;
-    const struct ccz_rlwe *r = j->w->r;
-    const uint64_t *y[CCZ_RLWE_SPECIAL_MAX];
-    for (size_t k = 0; k < r->special_len; k++)
+    const uint64_t *y[CCZ_RLWE_SPECIAL_MAX + 1];
+    for (size_t k = 0; k < j->div->len; k++)
         y[k] = special(j, half, k);
-    r->k->round_sum(special(j, half, r->special_len), y, r->inv + r->data_len, r->special_len,
-                    r->n);
+    j->w->r->k->round_sum(special(j, half, j->div->len), y, j->div->inv, j->div->len, j->w->r->n);
 }
 
-/* Data prime i: sums, division by P, what is to be added, and the automorphism. */
+/* The sums modulo the divisor, centred, modulo data prime i in lazy evaluation form. */
+static void remainder_at(uint64_t *out, const struct switch_job *j, size_t half, size_t i)
+{
+    const struct ccz_rlwe *r = j->w->r;
+    const size_t len = j->div->len;
+    if (len == 1) {
+        ccz_ntt_forward_lift_lazy(out, special(j, half, 0), &r->mod[j->div->prime[0]], r->ntt[i]);
+        return;
+    }
+    const uint64_t *y[CCZ_RLWE_SPECIAL_MAX + 2];
+    for (size_t k = 0; k <= len; k++)
+        y[k] = special(j, half, k);
+    r->k->mac_scalar(out, y, j->div->conv + i * (len + 1), len + 1, r->n, &r->mod[i], false);
+    ccz_ntt_forward_lazy(out, out, r->ntt[i]);
+}
+
+/* Data prime i: sums, division, what is to be added (times P, if it is divided as well), automorphism. */
 static void data_limb(void *arg, size_t i, size_t thread)
 {
     const struct switch_job *j = arg;
@@ -149,17 +156,15 @@ static void data_limb(void *arg, size_t i, size_t thread)
     uint64_t *sum[2] = {buf + r->dnum * r->n, buf + (r->dnum + 1) * r->n};
     sum_digits(sum, j, i, buf);
     for (size_t half = 0; half < 2; half++) {
-        const uint64_t *y[CCZ_RLWE_SPECIAL_MAX + 1];
-        for (size_t k = 0; k <= r->special_len; k++)
-            y[k] = special(j, half, k);
-        convert(tmp, r, y, r->data_len, r->special_len, r->dnum, i);
+        const uint64_t *add = j->add[half] ? j->add[half] + i * r->n : NULL;
         uint64_t *out = j->out[half] + i * r->n, *to = j->k->galois ? sum[half] : out;
-        if (j->add[half]) {
-            r->k->sub_mul_const(sum[half], sum[half], tmp, r->p_inv[i], r->n, m);
-            r->k->add(to, sum[half], j->add[half] + i * r->n, r->n, m);
-        } else {
-            r->k->sub_mul_const(to, sum[half], tmp, r->p_inv[i], r->n, m);
-        }
+        if (add && j->rescale)
+            r->k->mul_const_add(sum[half], add, r->p_mod[i], r->n, m);
+        remainder_at(tmp, j, half, i);
+        r->k->sub_mul_const(add && !j->rescale ? sum[half] : to, sum[half], tmp, j->div->d_inv[i],
+                            r->n, m);
+        if (add && !j->rescale)
+            r->k->add(to, sum[half], add, r->n, m);
         if (j->k->galois)
             r->k->galois(out, to, j->k->galois);
     }
@@ -174,13 +179,13 @@ static void to_coefficients(struct switch_job *j)
 
 static void run(struct switch_job *j)
 {
-    const struct ccz_rlwe *r = j->w->r;
+    j->div = &j->w->r->div[j->rescale ? j->limbs - 1 : 0];
     if (!j->hoisted)
         to_coefficients(j);
-    cczi_pool_run(j->w->pool, r->special_len, special_limb, j);
-    if (r->alpha > 1)
+    cczi_pool_run(j->w->pool, j->div->len, special_limb, j);
+    if (j->div->len > 1)
         cczi_pool_run(j->w->pool, 2, round_special, j);
-    cczi_pool_run(j->w->pool, j->limbs, data_limb, j);
+    cczi_pool_run(j->w->pool, j->rescale ? j->limbs - 1 : j->limbs, data_limb, j);
 }
 
 static size_t dnum_at(const struct ccz_rlwe *r, size_t limbs)
@@ -274,33 +279,63 @@ static ccz_rc shape(struct ccz_rlwe_ct *out, const struct ccz_rlwe_ct *in, struc
     return CCZ_OK;
 }
 
-ccz_rc ccz_rlwe_relinearize(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,
-                            const struct ccz_rlwe_ct *in, const struct ccz_rlwe_swk *k,
-                            struct ccz_err *err)
+static ccz_rc relinearize(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,
+                          const struct ccz_rlwe_ct *in, const struct ccz_rlwe_swk *k, bool rescale,
+                          struct ccz_err *err)
 {
-    ccz_rc rc = check(out, w, in, k, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (k->elt)
-        return ccz_fail(err, CCZ_E_ARG, "rlwe:relin-key", k->elt,
-                        "a Galois key where a relinearization key is needed");
-    if (in->parts == 2) {
-        rc = ccz_rlwe_ct_copy(out, in);
-        return rc == CCZ_OK ? rc : ccz_fail(err, rc, "rlwe:switch", 0, "out of memory");
-    }
-    rc = shape(out, in, err);
+    const size_t limbs = in->limbs;
+    ccz_rc rc = shape(out, in, err);
     if (rc != CCZ_OK)
         return rc;
     struct switch_job j = {.w = w,
                            .poly = in->c[2],
-                           .limbs = in->limbs,
-                           .dnum = dnum_at(w->r, in->limbs),
+                           .limbs = limbs,
+                           .dnum = dnum_at(w->r, limbs),
                            .k = k,
+                           .rescale = rescale,
                            .add = {in->c[0], in->c[1]},
                            .out = {out->c[0], out->c[1]}};
     run(&j);
     out->parts = 2;
+    out->limbs = rescale ? limbs - 1 : limbs;
     return CCZ_OK;
+}
+
+static ccz_rc check_relin(const struct ccz_rlwe_ct *out, const struct ccz_rlwe_work *w,
+                          const struct ccz_rlwe_ct *in, const struct ccz_rlwe_swk *k,
+                          struct ccz_err *err)
+{
+    ccz_rc rc = check(out, w, in, k, err);
+    if (rc == CCZ_OK && k->elt)
+        rc = ccz_fail(err, CCZ_E_ARG, "rlwe:relin-key", k->elt,
+                      "a Galois key where a relinearization key is needed");
+    return rc;
+}
+
+ccz_rc ccz_rlwe_relinearize(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,
+                            const struct ccz_rlwe_ct *in, const struct ccz_rlwe_swk *k,
+                            struct ccz_err *err)
+{
+    ccz_rc rc = check_relin(out, w, in, k, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (in->parts == 2) {
+        rc = ccz_rlwe_ct_copy(out, in);
+        return rc == CCZ_OK ? rc : ccz_fail(err, rc, "rlwe:switch", 0, "out of memory");
+    }
+    return relinearize(out, w, in, k, false, err);
+}
+
+ccz_rc ccz_rlwe_relinearize_rescale(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,
+                                    const struct ccz_rlwe_ct *in, const struct ccz_rlwe_swk *k,
+                                    struct ccz_err *err)
+{
+    ccz_rc rc = check_relin(out, w, in, k, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (in->parts == 2 || in->limbs < 2) /* nothing to relinearize, or nothing to divide by */
+        return ccz_rlwe_rescale(out, w, in, err);
+    return relinearize(out, w, in, k, true, err);
 }
 
 static ccz_rc check_automorph(const struct ccz_rlwe_ct *out, const struct ccz_rlwe_work *w,

@@ -9,7 +9,7 @@ enum { THREADS_MAX = 16 };
 
 static size_t special_words(const struct ccz_rlwe *r)
 {
-    return 2 * (r->special_len + 1) * r->n;
+    return 2 * (r->special_len + 2) * r->n;
 }
 
 static size_t coeff_words(const struct ccz_rlwe *r)

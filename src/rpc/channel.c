@@ -232,8 +232,8 @@ static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
     (void)arg;
     struct cczi_ccall *call = ccall_of(st);
     call->messages++;
-    if (call->stream) {
-        cczi_stream_message(call->stream, msg);
+    if (call->ops) {
+        call->ops->message(call->user, msg);
         return;
     }
     if (call->messages > 1) {
@@ -249,8 +249,8 @@ static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
 static void on_drained(void *arg, struct cczi_stream *st)
 {
     (void)arg;
-    if (ccall_of(st)->stream)
-        cczi_stream_writable(ccall_of(st)->stream);
+    if (ccall_of(st)->ops)
+        ccall_of(st)->ops->writable(ccall_of(st)->user);
 }
 
 static void on_response(void *arg, struct cczi_stream *st)
@@ -476,8 +476,8 @@ static void start_on(struct cczi_cconn *conn, struct cczi_ccall *call)
         return;
     }
     call->conn = conn;
-    if (call->stream) {
-        cczi_stream_started(call->stream);
+    if (call->ops) {
+        call->ops->started(call->user);
     } else {
         call->request->refs++;
         call->request->sent = 0;
@@ -524,7 +524,7 @@ static void serve_parked(struct ccz_rpc_client *c)
 static bool may_retry(const struct cczi_ccall *call)
 {
     enum { REFUSALS_MAX = 8 };
-    if (call->stream || call->client->stopping || ccz_mono_ms() >= call->deadline_ms)
+    if (call->ops || call->client->stopping || ccz_mono_ms() >= call->deadline_ms)
         return false;
     if (call->st.refused && call->result.attempts < REFUSALS_MAX)
         return true;
@@ -570,7 +570,7 @@ static void on_close(void *arg, struct cczi_stream *st)
         retry(call, st->has_status || st->refused);
         return;
     }
-    if (st->code == CCZ_RPC_OK && !call->stream && call->messages != 1) {
+    if (st->code == CCZ_RPC_OK && !call->ops && call->messages != 1) {
         st->code = CCZ_RPC_UNIMPLEMENTED;
         (void)snprintf(st->message, sizeof(st->message), "no response to a unary call");
     }

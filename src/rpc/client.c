@@ -145,8 +145,8 @@ void cczi_ccall_finish(struct cczi_ccall *call)
     if (res->code != CCZ_RPC_OK && call->err.rc == CCZ_OK)
         describe_status(call);
     const struct ccz_err *err = res->code == CCZ_RPC_OK ? NULL : &call->err;
-    if (call->stream)
-        cczi_stream_over(call->stream, res, err);
+    if (call->ops)
+        call->ops->over(call->user, res, err);
     else
         call->done(call->done_arg, err ? (struct ccz_span){0} : call->response, res, err);
     cczi_ccall_free(call);

@@ -33,6 +33,14 @@ struct cczi_slot {
     unsigned failures;          /* in a row */
 };
 
+/* Whom a streaming call belongs to: stream.c, chan_client.c. All run on the loop. */
+struct cczi_ccall_ops {
+    void (*started)(void *user); /* the call has a connection: send what waits */
+    void (*message)(void *user, struct ccz_span msg);
+    void (*writable)(void *user);
+    void (*over)(void *user, const struct ccz_rpc_result *result, const struct ccz_err *err);
+};
+
 /* A call, from its start to its outcome; on the loop's thread unless said otherwise. */
 struct cczi_ccall {
     struct cczi_stream st; /* first: of the current attempt */
@@ -54,7 +62,8 @@ struct cczi_ccall {
     struct ccz_err err;
     ccz_rpc_done_fn done; /* unary */
     void *done_arg;
-    struct ccz_rpc_stream *stream; /* or this */
+    const struct cczi_ccall_ops *ops; /* or these: a streaming call */
+    void *user;
     char path[];
 };
 
@@ -109,11 +118,4 @@ void cczi_channel_stop(struct ccz_rpc_client *c);  /* cancels all, closes all */
 void cczi_cconn_flush(struct cczi_cconn *conn);
 void cczi_ccall_cancel(struct cczi_ccall *call); /* ends with CANCELLED */
 void cczi_ccall_unpark(struct cczi_ccall *call);
-
-/* stream.c; called on the loop */
-void cczi_stream_started(struct ccz_rpc_stream *s); /* the call has a connection: send what waits */
-void cczi_stream_message(struct ccz_rpc_stream *s, struct ccz_span msg);
-void cczi_stream_writable(struct ccz_rpc_stream *s);
-void cczi_stream_over(struct ccz_rpc_stream *s, const struct ccz_rpc_result *result,
-                      const struct ccz_err *err);
 #endif

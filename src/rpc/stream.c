@@ -97,16 +97,18 @@ static void on_kick(void *arg)
         cczi_cconn_flush(conn);
 }
 
-void cczi_stream_started(struct ccz_rpc_stream *s)
+static void on_started(void *user)
 {
+    struct ccz_rpc_stream *s = user;
     pthread_mutex_lock(&s->lock);
     s->started = true;
     move_out(s);
     pthread_mutex_unlock(&s->lock);
 }
 
-void cczi_stream_message(struct ccz_rpc_stream *s, struct ccz_span msg)
+static void on_message(void *user, struct ccz_span msg)
 {
+    struct ccz_rpc_stream *s = user;
     struct node *n = malloc(sizeof(*n) + msg.size);
     if (!n) {
         struct cczi_stream *st = &s->call->st;
@@ -130,17 +132,18 @@ void cczi_stream_message(struct ccz_rpc_stream *s, struct ccz_span msg)
     pthread_mutex_unlock(&s->lock);
 }
 
-void cczi_stream_writable(struct ccz_rpc_stream *s)
+static void on_writable(void *user)
 {
+    struct ccz_rpc_stream *s = user;
     pthread_mutex_lock(&s->lock);
     s->above = false;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
 }
 
-void cczi_stream_over(struct ccz_rpc_stream *s, const struct ccz_rpc_result *result,
-                      const struct ccz_err *err)
+static void on_over(void *user, const struct ccz_rpc_result *result, const struct ccz_err *err)
 {
+    struct ccz_rpc_stream *s = user;
     pthread_mutex_lock(&s->lock);
     s->over = true;
     s->call = NULL;
@@ -150,6 +153,9 @@ void cczi_stream_over(struct ccz_rpc_stream *s, const struct ccz_rpc_result *res
     pthread_cond_broadcast(&s->changed);
     unref_unlock(s);
 }
+
+static const struct cczi_ccall_ops stream_ops = {
+    .started = on_started, .message = on_message, .writable = on_writable, .over = on_over};
 
 /* ------------------------------------------------------------------------------ for the user */
 
@@ -180,7 +186,8 @@ ccz_rc ccz_rpc_stream_open(struct ccz_rpc_stream **out, struct ccz_rpc_client *c
         s->call = call;
         s->out_tail = &s->out;
         s->in_tail = &s->in;
-        call->stream = s;
+        call->ops = &stream_ops;
+        call->user = s;
         call->retries_left = 0; /* what was sent or received cannot be taken back */
         if (cczi_client_submit(call)) {
             *out = s;

@@ -70,10 +70,8 @@ static void run(const struct ccz_ckks *c, bool leak)
 
 int main(int argc, char **argv)
 {
-    const struct ccz_ckks_cfg cfg = {.ring = {.n = N,
-                                              .data_len = DATA,
-                                              .bits = {45, 40, 40},
-                                              .security_insecure = true}};
+    const struct ccz_ckks_cfg cfg = {
+        .ring = {.n = N, .data_len = DATA, .bits = {45, 40, 40}, .security_insecure = true}};
     CCZ_AUTO(ccz_ckks) c = NULL;
     must(ccz_ckks_new(&c, &cfg, NULL) == CCZ_OK, "context");
     run(c, argc > 1 && strcmp(argv[1], "--leak") == 0);

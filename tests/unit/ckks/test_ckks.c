@@ -131,6 +131,8 @@ static void test_products(void)
     MATCHES(&o, two, 5, (real)o.x[i] * o.y[i]);
     OK(ccz_ckks_relin(o.out, o.e, two, o.relin, NULL)); /* nothing to do: a copy */
     MATCHES(&o, o.out, 5, (real)o.x[i] * o.y[i]);
+    OK(ccz_ckks_relin_rescale(o.out, o.e, two, o.relin, NULL)); /* a rescale */
+    MATCHES(&o, o.out, 5, (real)o.x[i] * o.y[i]);
     ccz_ckks_ct_free(two);
     ops_deinit(&o);
 }
@@ -146,8 +148,12 @@ static void test_depth(void)
         for (size_t level = 3; level > 0; level--) {
             const double q = (double)ccz_rlwe_prime(ccz_ckks_ring(o.c), level);
             OK(ccz_ckks_square(o.out, o.e, o.out, NULL));
-            OK(ccz_ckks_relin(o.out, o.e, o.out, o.relin, NULL));
-            OK(ccz_ckks_rescale(o.out, o.e, o.out, NULL));
+            if (level == 2) {
+                OK(ccz_ckks_relin(o.out, o.e, o.out, o.relin, NULL));
+                OK(ccz_ckks_rescale(o.out, o.e, o.out, NULL));
+            } else {
+                OK(ccz_ckks_relin_rescale(o.out, o.e, o.out, o.relin, NULL));
+            }
             scale = scale * scale / q;
             CHECK(o.out->scale == scale && ccz_ckks_level(o.out) == level - 1);
         }
@@ -301,6 +307,80 @@ static void test_shared(void)
     ops_deinit(&o);
 }
 
+/* One product, one rotation, at parameters of 128-bit security. */
+static void check_secure(const struct ccz_ckks_cfg *cfg, double scale)
+{
+    struct ccz_ckks *c;
+    struct ccz_ckks_eval *e;
+    struct ccz_rlwe_sk *sk;
+    struct ccz_rlwe_pk *pk;
+    struct ccz_rlwe_swk *relin;
+    struct ccz_rlwe_galois_set *galois;
+    struct ccz_ckks_pt *pt;
+    struct ccz_ckks_ct *a, *b;
+    const int64_t step = 5;
+    OK(ccz_ckks_new(&c, cfg, NULL));
+    OK(ccz_ckks_eval_new(&e, c, &(struct ccz_rlwe_work_cfg){.threads = 2}, NULL));
+    struct ccz_rlwe_work *w = ccz_ckks_eval_work(e);
+    OK(ccz_rlwe_sk_new(&sk, w, NULL));
+    OK(ccz_rlwe_pk_new(&pk, w, sk, NULL));
+    OK(ccz_rlwe_relin_new(&relin, w, sk, NULL));
+    OK(ccz_ckks_galois_new(&galois, e, sk, &step, 1, false, NULL));
+    OK(ccz_ckks_pt_new(&pt, c, NULL));
+    OK(ccz_ckks_ct_new(&a, c, NULL));
+    OK(ccz_ckks_ct_new(&b, c, NULL));
+    const size_t slots = ccz_ckks_slots(c);
+    double *x = malloc(slots * sizeof(*x)), *got = malloc(slots * sizeof(*got));
+    CHECK(x && got && ccz_rlwe_security(ccz_ckks_ring(c)) >= 128);
+    uint64_t state = 99;
+    for (size_t i = 0; i < slots; i++)
+        x[i] = ops_unit(&state);
+    OK(ccz_ckks_encode(pt, e, x, slots, scale, 0, NULL));
+    OK(ccz_ckks_encrypt_pk(a, e, pk, pt, 0, NULL));
+    OK(ccz_ckks_encrypt_sk(b, e, sk, pt, 0, NULL));
+    OK(ccz_ckks_mul(a, e, a, b, NULL));
+    OK(ccz_ckks_relin_rescale(a, e, a, relin, NULL));
+    OK(ccz_ckks_rotate(a, e, a, step, galois, NULL));
+    OK(ccz_ckks_decrypt(pt, e, sk, a, NULL));
+    OK(ccz_ckks_decode(got, slots, e, pt, NULL));
+    double largest = 0;
+    for (size_t i = 0; i < slots; i++) {
+        double v = x[(i + 5) % slots];
+        largest = fmax(largest, fabs(got[i] - v * v));
+    }
+    const double bits = ccz_ckks_error_bits(a);
+    CHECK(log2(largest) <= bits && log2(largest) > bits - 5);
+    free(x);
+    free(got);
+    ccz_ckks_ct_free(a);
+    ccz_ckks_ct_free(b);
+    ccz_ckks_pt_free(pt);
+    ccz_rlwe_galois_set_free(galois);
+    ccz_rlwe_swk_free(relin);
+    ccz_rlwe_pk_free(pk);
+    ccz_rlwe_sk_free(sk);
+    ccz_ckks_eval_free(e);
+    ccz_ckks_free(c);
+}
+
+static void test_secure(void)
+{
+    static const struct {
+        size_t n, data, special;
+        uint8_t bits;
+    } sets[] = {{4096, 2, 1, 36},
+                {8192, 4, 1, 43},
+                {16384, 8, 1, 48},
+                {32768, 14, 4, 48},
+                {65536, 4, 2, 50}};
+    for (size_t s = 0; s < sizeof(sets) / sizeof(sets[0]); s++) {
+        struct ccz_ckks_cfg cfg = {
+            .ring = {.n = sets[s].n, .data_len = sets[s].data, .special_len = sets[s].special}};
+        memset(cfg.ring.bits, sets[s].bits, sets[s].data + sets[s].special);
+        check_secure(&cfg, ldexp(1, sets[s].bits - 4));
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
@@ -309,6 +389,7 @@ int main(int argc, char **argv)
         {"ckks.depth", test_depth},         {"ckks.levels", test_levels},
         {"ckks.weighted", test_weighted},   {"ckks.rotations", test_rotations},
         {"ckks.conjugate", test_conjugate}, {"ckks.shared", test_shared},
+        {"ckks.secure", test_secure},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

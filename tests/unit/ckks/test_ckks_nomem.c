@@ -154,6 +154,29 @@ static ccz_rc use(struct world *w, struct ccz_err *err)
     return rc;
 }
 
+/* A matrix of one row, and a cubic. */
+static ccz_rc linear_and_poly(struct world *w, struct ccz_err *err)
+{
+    static const double x[4] = {0.5, -0.25, 1, 0}, row[4] = {1, 2, -0.5, 3};
+    static const double cubic[4] = {0.5, 1, 0, -1};
+    CCZ_AUTO(ccz_ckks_matrix) m = NULL;
+    double got[1] = {0};
+    ccz_rc rc = ccz_ckks_encode(w->pt, w->e, x, 4, 0x1p40, 0, err);
+    STEP(ccz_ckks_encrypt_sk(w->a, w->e, w->sk, w->pt, 0, err));
+    STEP(ccz_ckks_matrix_new(&m, w->e, row, 1, 4, 0x1p40, 3, err));
+    STEP(ccz_ckks_matrix_mul(w->b, w->e, m, w->a, w->galois, err));
+    STEP(ccz_ckks_decrypt(w->pt, w->e, w->sk, w->b, err));
+    STEP(ccz_ckks_decode(got, 1, w->e, w->pt, err));
+    if (rc == CCZ_OK)
+        CHECK(got[0] > -0.5001 && got[0] < -0.4999);
+    STEP(ccz_ckks_poly(w->a, w->e, w->a, CCZ_CKKS_POWERS, cubic, 3, 0, w->relin, err));
+    STEP(ccz_ckks_decrypt(w->pt, w->e, w->sk, w->a, err));
+    STEP(ccz_ckks_decode(got, 1, w->e, w->pt, err));
+    if (rc == CCZ_OK)
+        CHECK(got[0] > 0.8749 && got[0] < 0.8751);
+    return rc;
+}
+
 static ccz_rc reread(struct world *w, struct ccz_err *err)
 {
     struct ccz_rlwe_work *work = ccz_ckks_eval_work(w->e);
@@ -179,6 +202,7 @@ static void test_nomem(void)
         left = k;
         ccz_rc rc = setup(&w, &err);
         STEP(use(&w, &err));
+        STEP(linear_and_poly(&w, &err));
         STEP(reread(&w, &err));
         failed = k < 0 || left < 0;
         left = -1;
@@ -188,7 +212,7 @@ static void test_nomem(void)
         CHECK(rc == CCZ_OK || (failed && k >= 0));
         world_free(&w);
     }
-    CHECK(k > 80);
+    CHECK(k > 110);
 }
 
 /* Once work space and outputs are warm, no call asks for memory but the list of many rotations. */
@@ -211,6 +235,15 @@ static void test_warm(void)
     STEP(ccz_ckks_inner_sum(w.b, w.e, w.a, 4, w.galois, &err));
     STEP(ccz_ckks_relin(w.b, w.e, w.b, w.relin, &err));
     STEP(ccz_ckks_decrypt(w.pt, w.e, w.sk, w.b, &err));
+    CHECK(rc == CCZ_OK && used == encryption);
+    STEP(ccz_ckks_encode(w.pt, w.e, (const double[]){0.5}, 1, 0x1p40, 0, &err));
+    for (int i = 0; i < 4; i++) { /* polynomials keep their powers' memory */
+        static const double c[4] = {0.5, 1, 0.25, -1};
+        used = 0;
+        STEP(ccz_ckks_encrypt_sk(w.a, w.e, w.sk, w.pt, 0, &err));
+        encryption = used;
+        STEP(ccz_ckks_poly(w.b, w.e, w.a, CCZ_CKKS_POWERS, c, 3, 0, w.relin, &err));
+    }
     CHECK(rc == CCZ_OK && used == encryption);
     world_free(&w);
 }

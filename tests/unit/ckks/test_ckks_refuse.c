@@ -37,6 +37,8 @@ static void test_context(void)
     REFUSED(ccz_ckks_mul(o.out, o.e, o.cx, other.cx, &err));
     REFUSED(ccz_ckks_relin(other.out, o.e, o.cx, o.relin, &err));
     REFUSED(ccz_ckks_relin(o.out, o.e, other.cx, o.relin, &err));
+    REFUSED(ccz_ckks_relin_rescale(other.out, o.e, o.cx, o.relin, &err));
+    REFUSED(ccz_ckks_relin_rescale(o.out, o.e, other.cx, o.relin, &err));
     REFUSED(ccz_ckks_rescale(other.out, o.e, o.cx, &err));
     REFUSED(ccz_ckks_rescale(o.out, o.e, other.cx, &err));
     REFUSED(ccz_ckks_drop(o.out, o.e, other.cx, 1, &err));
@@ -101,6 +103,8 @@ static void test_level_scale(void)
                       "ckks:limbs"));
     OK(ccz_ckks_drop(o.out, o.e, o.cy, 1, NULL));
     CHECK(ops_refused(ccz_ckks_rescale(r, o.e, o.out, &err), CCZ_E_ARG, &err, "rlwe:last-prime"));
+    CHECK(ops_refused(ccz_ckks_relin_rescale(r, o.e, o.out, o.relin, &err), CCZ_E_ARG, &err,
+                      "rlwe:last-prime"));
     CHECK(ops_refused(ccz_ckks_match(r, o.e, o.cx, 4, 2 * SCALE, &err), CCZ_E_ARG, &err,
                       "ckks:match"));
     CHECK(ops_refused(ccz_ckks_match(r, o.e, o.cx, 3, SCALE * 0x1p-21, &err), CCZ_E_ARG, &err,

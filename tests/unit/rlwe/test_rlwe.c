@@ -110,7 +110,7 @@ static void check_encryption(struct kit *k, bool public_key, bool as_coeff, size
     random_message(k, coeff, limbs == 1 ? 40 : 61);
     ccz_rlwe_from_signed(want, k->w, coeff, limbs, false);
     ccz_rlwe_from_signed(poly, k->w, coeff, limbs, true);
-    struct ccz_rlwe_msg m = {as_coeff ? coeff : NULL, as_coeff ? NULL : poly};
+    struct ccz_rlwe_msg m = {.coeff = as_coeff ? coeff : NULL, .poly = as_coeff ? NULL : poly};
     ccz_rlwe_ct_init(&ct, k->r);
     ccz_rc rc = public_key ? ccz_rlwe_encrypt_pk(&ct, k->w, k->pk, limbs, m, &err)
                            : ccz_rlwe_encrypt_sk(&ct, k->w, k->sk, limbs, m, &err);
@@ -297,6 +297,37 @@ static void check_relin(struct kit *k, const struct ccz_rlwe_swk *key, size_t li
     ccz_rlwe_ct_deinit(&out);
 }
 
+/* Against the quotient of the phase: (phase - rest) / q, which the error of rounding and key is added to. */
+static void check_relin_rescale(struct kit *k, const struct ccz_rlwe_swk *key, size_t limbs)
+{
+    struct ccz_rlwe_ct in;
+    ccz_rlwe_ct_init(&in, k->r);
+    kit_random_ct(k, &in, 3, limbs);
+    uint64_t *phase = kit_phase(k, &in), *want = ccz_rlwe_words_new(limbs * N);
+    CHECK(want);
+    const uint64_t q = k->r->mod[limbs - 1].q;
+    for (size_t i = 0; i + 1 < limbs; i++) {
+        const struct ccz_modulus *m = &k->r->mod[i];
+        const uint64_t inverse = ccz_mod_inv(ccz_mod_reduce(q, m), m);
+        for (size_t x = 0; x < N; x++) {
+            int64_t rest = kit_centre(phase[(limbs - 1) * N + x], q);
+            uint64_t r = (uint64_t)((rest % (int64_t)m->q + (int64_t)m->q) % (int64_t)m->q);
+            want[i * N + x] = ccz_mod_mul(ccz_mod_sub(phase[i * N + x], r, m), inverse, m);
+        }
+    }
+    CHECK(ccz_rlwe_relinearize_rescale(&in, k->w, &in, key, NULL) == CCZ_OK);
+    CHECK(in.parts == 2 && in.limbs == limbs - 1);
+    uint64_t *got = kit_phase(k, &in);
+    double error = (double)kit_distance(k, got, want, limbs - 1),
+           sigma = sqrt(ccz_rlwe_var_round(k->r, 2) +
+                        ccz_rlwe_var_switch(k->r, limbs) / ((double)q * (double)q));
+    CHECK(error < 7 * sigma + 1 && error > sigma);
+    ccz_rlwe_words_free(phase);
+    ccz_rlwe_words_free(want);
+    ccz_rlwe_words_free(got);
+    ccz_rlwe_ct_deinit(&in);
+}
+
 /* Digits of one, two and three primes, the last one truncated at some levels. */
 static void test_relin(void)
 {
@@ -307,8 +338,11 @@ static void test_relin(void)
         CCZ_AUTO(ccz_rlwe_swk) key = NULL;
         CHECK(ccz_rlwe_relin_new(&key, k.w, k.sk, NULL) == CCZ_OK);
         CHECK(ccz_rlwe_swk_elt(key) == 0);
-        for (size_t limbs = 1; limbs <= sets[s][0]; limbs++)
+        for (size_t limbs = 1; limbs <= sets[s][0]; limbs++) {
             check_relin(&k, key, limbs, limbs % 2);
+            if (limbs > 1)
+                check_relin_rescale(&k, key, limbs);
+        }
         kit_deinit(&k);
     }
 }

@@ -98,6 +98,8 @@ static void test_key_id(void)
                      "rlwe:key-id"));
     CHECK(is_refused(ccz_rlwe_relinearize(&w.out, k, &w.ct3, w.relin2, &err), CCZ_E_MISMATCH, &err,
                      "rlwe:key-id"));
+    CHECK(is_refused(ccz_rlwe_relinearize_rescale(&w.out, k, &w.ct3, w.relin2, &err),
+                     CCZ_E_MISMATCH, &err, "rlwe:key-id"));
     CHECK(is_refused(ccz_rlwe_automorph(&w.out, k, &w.ct, w.galois2, &err), CCZ_E_MISMATCH, &err,
                      "rlwe:key-id"));
     CHECK(is_refused(ccz_rlwe_automorph_many(list, k, &w.ct, keys, 1, &err), CCZ_E_MISMATCH, &err,

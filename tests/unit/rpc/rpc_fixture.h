@@ -21,6 +21,7 @@ struct fixture {
     char target[64];
     atomic_int started, done, cancelled, echoes;
     atomic_bool release; /* lets "hold" calls end */
+    void (*before_start)(struct fixture *f);
 };
 
 /* ----------------------------------------------------------------------------------- methods */
@@ -250,6 +251,8 @@ static void start_server(struct fixture *f, enum ccz_ratls_profile profile,
     cfg.listen = cfg.listen ? cfg.listen : "127.0.0.1:0";
     CHECK(ccz_rpc_server_new(&f->server, &cfg, &err) == CCZ_OK);
     add_methods(f);
+    if (f->before_start)
+        f->before_start(f);
     ccz_rc rc = ccz_rpc_server_start(f->server, &err);
     if (rc != CCZ_OK)
         fprintf(stderr, "%s: %s\n", err.where, err.msg);
@@ -267,7 +270,7 @@ static void make_client(struct fixture *f, enum ccz_ratls_profile profile,
     CHECK(ccz_rpc_client_new(&f->client, &cfg, NULL) == CCZ_OK);
 }
 
-static void setup(struct fixture *f, enum ccz_ratls_profile profile)
+static inline void setup(struct fixture *f, enum ccz_ratls_profile profile)
 {
     memset(f, 0, sizeof(*f));
     start_server(f, profile, (struct ccz_rpc_server_cfg){0});
