@@ -204,7 +204,7 @@ ccz_rc cczi_rlwe_swk_alloc(struct ccz_rlwe_swk **out, const struct ccz_rlwe *r, 
         if (rc != CCZ_OK)
             return rc;
     }
-    k->v = ccz_rlwe_words_new(r->primes_len * r->dnum * 2 * r->n);
+    k->v = ccz_rlwe_words_new(r->primes_len * r->dnum * 2 * r->stride);
     if (!k->v)
         return no_memory(err);
     *out = ccz_rlwe_swk_take(&k);
