@@ -48,7 +48,6 @@ struct ccz_modulus {
     uint64_t ratio[2];                      /**< floor(2^128 / q), low word first */
     uint64_t r52, r104;                     /**< 2^52 mod q, 2^104 mod q */
     uint64_t one_quot, r52_quot, r104_quot; /**< as ccz_mulc.quot, for 1 and these */
-    uint64_t ratio52; /**< floor(2^(bits + 50) / q), if bits <= CCZ_FAST_BITS */
 };
 /**
  * @param q  odd, 3 <= q < 2^61; need not be prime for the kernels
@@ -212,7 +211,7 @@ CCZ_API const struct ccz_modulus *ccz_ntt_modulus(const struct ccz_ntt *t);
 CCZ_API size_t ccz_ntt_len(const struct ccz_ntt *t);
 CCZ_API uint64_t ccz_ntt_root(const struct ccz_ntt *t); /**< psi, of order 2n */
 
-/** Coefficients, reduced or lazy, to NTT form. */
+/** Coefficients, reduced or below 2 q, to NTT form. */
 CCZ_API void ccz_ntt_forward(uint64_t *r, const uint64_t *a, const struct ccz_ntt *t);
 /** The same with a lazy result, for inputs of kernels that take it. */
 CCZ_API void ccz_ntt_forward_lazy(uint64_t *r, const uint64_t *a, const struct ccz_ntt *t);

@@ -21,8 +21,6 @@ ccz_rc ccz_modulus_init(struct ccz_modulus *out, uint64_t q, struct ccz_err *err
     out->one_quot = ccz_mulc_from(1, out).quot;
     out->r52_quot = ccz_mulc_from(out->r52, out).quot;
     out->r104_quot = ccz_mulc_from(out->r104, out).quot;
-    if (out->bits <= CCZ_FAST_BITS)
-        out->ratio52 = (uint64_t)(((cczi_u128)1 << (out->bits + 50)) / q);
     return CCZ_OK;
 }
 

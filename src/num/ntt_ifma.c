@@ -13,23 +13,10 @@
  * Where 2^52 is little more than 4 q, every stage reduces (TIGHT). With smaller moduli words may grow
  * from stage to stage, and are reduced at the start of a pass (PASS) or not before the end (NONE).
  */
-#include "num_priv.h"
-
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512IFMA__)
 
-#include <immintrin.h>
+#include "ifma.h"
 
-/* Loops over registers. clang unrolls them by itself, and worse when told to. */
-#if defined(__clang__)
-#define UNROLL
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
-
-typedef __m512i vec;
-
-enum mode { TIGHT, PASS, NONE };
 /* What a butterfly is given, or what becomes of its results. */
 enum place {
     FIRST, /* x is in [0, 2 q) */
@@ -37,62 +24,6 @@ enum place {
     LAZY,   /* results in [0, 4 q) */
     REDUCED /* results in [0, q) */
 };
-
-struct consts {
-    vec q, two_q, neg_q, mask; /* neg_q: 2^52 - q */
-    vec ratio;                 /* floor(2^52 / q) */
-};
-
-INLINE vec all(uint64_t x)
-{
-    return _mm512_set1_epi64((long long)x);
-}
-
-INLINE vec load(const uint64_t *p)
-{
-    return _mm512_loadu_si512(p);
-}
-
-INLINE void store(uint64_t *p, vec x)
-{
-    _mm512_storeu_si512(p, x);
-}
-
-INLINE vec add(vec a, vec b)
-{
-    return _mm512_add_epi64(a, b);
-}
-
-INLINE vec sub(vec a, vec b)
-{
-    return _mm512_sub_epi64(a, b);
-}
-
-/* a - b, or a if that were negative */
-INLINE vec sub_if(vec a, vec b)
-{
-    return _mm512_min_epu64(a, sub(a, b));
-}
-
-INLINE vec clean(vec x, const struct consts *c)
-{
-    return _mm512_and_si512(x, c->mask);
-}
-
-/* y w mod q in [0, 2 q), dirty; quot = floor(w 2^52 / q) */
-INLINE vec mul_lazy(vec y, vec w, vec quot, const struct consts *c)
-{
-    const vec zero = _mm512_setzero_si512();
-    vec k = _mm512_madd52hi_epu64(zero, y, quot);
-    return _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(zero, y, w), k, c->neg_q);
-}
-
-/* x below 2^52, may be dirty, to [0, 2 q) */
-INLINE vec barrett(vec x, const struct consts *c)
-{
-    vec k = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, c->ratio);
-    return clean(_mm512_madd52lo_epu64(x, k, c->neg_q), c);
-}
 
 /* ---------------------------------------------------------------------------------- forward */
 
@@ -107,7 +38,7 @@ INLINE void butterfly(vec *x, vec *y, vec w, vec quot, const struct consts *c, e
         t = clean(t, c);
         vec d = sub(u, t);
         *x = sub_if(add(u, t), c->two_q);
-        *y = _mm512_min_epu64(d, add(d, c->two_q)); /* below 0 is above 2^63 */
+        *y = min_or(d, add(d, c->two_q));
     } else {
         *x = add(u, t);
         *y = sub(add(u, c->two_q), t);
@@ -132,26 +63,12 @@ INLINE void scalar(vec *x, vec *y, const uint64_t *w, const struct consts *c, en
     butterfly(x, y, all(w[0]), all(w[1]), c, mode, place);
 }
 
-/* @p n vectors of a block of @p len words, the first at @p at */
-INLINE void load_words(vec *x, const uint64_t *a, size_t len, size_t n, size_t at)
-{
-    UNROLL
-    for (size_t j = 0; j < n; j++)
-        x[j] = load(a + j * (len / n) + at);
-}
-
-INLINE void store_words(uint64_t *r, const vec *x, size_t len, size_t n, size_t at)
-{
-    UNROLL
-    for (size_t j = 0; j < n; j++)
-        store(r + j * (len / n) + at, x[j]);
-}
-
 /* What a pass takes as x, of words that other passes let grow. */
 INLINE void entry(vec *x, int n, const struct consts *c, enum mode mode, enum place place)
 {
+    const int len = mode == PASS && place != FIRST ? n / 2 : 0;
     UNROLL
-    for (int j = 0; j < n / 2 && mode == PASS && place != FIRST; j++)
+    for (int j = 0; j < len; j++)
         x[j] = barrett(x[j], c);
 }
 
@@ -239,12 +156,6 @@ INLINE void pass16(uint64_t *r, const uint64_t *a, size_t len, const uint64_t *w
 
 /* --------------------------------------------------------------------- blocks of 64 words */
 
-enum {
-    BLOCK = 64,
-    TAIL_WORDS = 128,  /* factors of a block: 7 scalars, 8 + 16 + 32 for lanes, with quotients */
-    TAIL_SCALARS = 16, /* words of the former */
-};
-
 /*
  * Exchanges of bit a0 of a vector's number with bits of an index in it, (b2 b1 b0): the vectors of a
  * pair are then those with b2 = 0 and 1, then b1, then b0, and lanes are (a0 b1 b0), (b2 a0 b0),
@@ -321,13 +232,13 @@ INLINE void lane_stage(vec x[8], int k, const uint64_t *w, const struct consts *
 }
 
 /* @p blocks is even */
-INLINE void tail(uint64_t *r, size_t blocks, const uint64_t *w, const struct consts *c,
-                 enum mode mode, enum place place)
+INLINE void tail(uint64_t *r, const uint64_t *a, size_t blocks, const uint64_t *w,
+                 const struct consts *c, enum mode mode, enum place place)
 {
-    for (; blocks > 0; blocks -= 2, r += 2 * BLOCK, w += 2 * TAIL_WORDS) {
+    for (; blocks > 0; blocks -= 2, r += 2 * BLOCK, a += 2 * BLOCK, w += 2 * TAIL_WORDS) {
         vec x[8], y[8];
-        load_words(x, r, BLOCK, 8, 0);
-        load_words(y, r + BLOCK, BLOCK, 8, 0);
+        load_words(x, a, BLOCK, 8, 0);
+        load_words(y, a + BLOCK, BLOCK, 8, 0);
         entry(x, 8, c, mode, INNER);
         entry(y, 8, c, mode, INNER);
         UNROLL
@@ -358,23 +269,6 @@ INLINE void tail(uint64_t *r, size_t blocks, const uint64_t *w, const struct con
 
 /* ------------------------------------------------------------------------------- transforms */
 
-enum { LEN_MIN = 128 }; /* shorter ones are not worth code of their own */
-
-/* Words of factors, for each direction: pairs for n / 64 scalars, then for the blocks. */
-static size_t scalar_words(size_t n)
-{
-    return n / 32 < 8 ? 8 : n / 32;
-}
-
-struct run {
-    struct consts c;
-    const uint64_t *scalars, *tails;
-    uint64_t *r; /* the whole */
-    void (*pass)(uint64_t *r, const uint64_t *a, size_t len, size_t i, int radix,
-                 const struct run *run);
-    void (*tail)(uint64_t *r, size_t blocks, const struct run *run);
-};
-
 /* Constants are copied: stores through r could change those behind a pointer. */
 #define DEFINE_PASS(name, mode)                                                                    \
     static void name(uint64_t *r, const uint64_t *a, size_t len, size_t i, int radix,              \
@@ -398,11 +292,11 @@ DEFINE_PASS(pass_pass, PASS)
 DEFINE_PASS(pass_none, NONE)
 
 #define DEFINE_TAIL(name, mode, place)                                                             \
-    static void name(uint64_t *r, size_t blocks, const struct run *run)                            \
+    static void name(uint64_t *r, const uint64_t *a, size_t blocks, const struct run *run)         \
     {                                                                                              \
         const struct consts c = run->c;                                                            \
         const uint64_t *w = run->tails + (size_t)(r - run->r) / BLOCK * TAIL_WORDS;                \
-        tail(r, blocks, w, &c, mode, place);                                                       \
+        tail(r, a, blocks, w, &c, mode, place);                                                    \
     }
 DEFINE_TAIL(tail_tight, TIGHT, REDUCED)
 DEFINE_TAIL(tail_tight_lazy, TIGHT, LAZY)
@@ -411,18 +305,12 @@ DEFINE_TAIL(tail_pass_lazy, PASS, LAZY)
 DEFINE_TAIL(tail_none, NONE, REDUCED)
 DEFINE_TAIL(tail_none_lazy, NONE, LAZY)
 
-/* Radices of the passes before the last six stages, by the number of stages. */
-static const uint8_t plans[11][3] = {{0},    {2},     {4},      {8},        {16},      {4, 8},
-                                     {8, 8}, {8, 16}, {16, 16}, {16, 4, 8}, {8, 8, 16}};
-
-enum { NEAR = 8192 }; /* words that the second-level cache serves fast enough */
-
 /* Passes over r from group @p i, breadth first once it is near, else part by part. */
 static void descend(uint64_t *r, const uint64_t *a, size_t len, size_t i, const uint8_t *plan,
                     const struct run *run)
 {
     if (!plan[0] || len == BLOCK) {
-        run->tail(r, len / BLOCK, run);
+        run->tail(r, r, len / BLOCK, run);
         return;
     }
     run->pass(r, a, len, i, plan[0], run);
@@ -440,16 +328,14 @@ static void descend(uint64_t *r, const uint64_t *a, size_t len, size_t i, const 
         parts *= *p;
         i *= *p;
     }
-    run->tail(r, len / BLOCK, run);
+    run->tail(r, r, len / BLOCK, run);
 }
 
 static void forward(uint64_t *r, const uint64_t *a, const struct ccz_ntt *t, bool lazy)
 {
     const uint64_t q = t->m.q, two_52 = (uint64_t)1 << 52;
-    struct run run = {.c = {all(q), all(2 * q), all(two_52 - q), all(two_52 - 1), all(two_52 / q)},
-                      .r = r,
-                      .scalars = t->own,
-                      .tails = t->own + scalar_words(t->n)};
+    struct run run;
+    run_init(&run, r, t->own, t);
     if (q <= two_52 / (2 * t->log_n + 2)) {
         run.pass = pass_none;
         run.tail = lazy ? tail_none_lazy : tail_none;
@@ -460,7 +346,9 @@ static void forward(uint64_t *r, const uint64_t *a, const struct ccz_ntt *t, boo
         run.pass = pass_tight;
         run.tail = lazy ? tail_tight_lazy : tail_tight;
     }
-    descend(r, a, t->n, 1, plans[t->log_n - 6], &run);
+    const unsigned was = control(CONTROL);
+    descend(r, a, t->n, 1, plan(t->log_n), &run);
+    (void)control(was);
 }
 
 void cczi_ntt_ifma_forward(uint64_t *r, const uint64_t *a, const struct ccz_ntt *t)
@@ -488,7 +376,7 @@ static void put(uint64_t *w, size_t gap, const struct ccz_mulc *c)
 }
 
 /* Factors of block @p b, counted from the number of blocks, in the order in which they are read. */
-static void fill_tail(uint64_t *w, const struct ccz_mulc *table, size_t b)
+static void fill_tail(uint64_t *w, const struct ccz_mulc *table, size_t b, bool back)
 {
     for (size_t len = 1; len <= 4; len *= 2) {
         for (size_t k = 0; k < len; k++)
@@ -496,30 +384,33 @@ static void fill_tail(uint64_t *w, const struct ccz_mulc *table, size_t b)
     }
     w += TAIL_SCALARS;
     for (size_t p = 0; p < 4; p++) {
+        const struct ccz_mulc *b2 = &table[8 * b + 2 * p], *b1 = &table[16 * b + 4 * p],
+                              *b0 = &table[32 * b + 8 * p];
         for (size_t k = 0; k < 2; k++) /* lanes (a0) */
-            put(w + 4 * p + k, 2, &table[8 * b + 2 * p + k]);
-        for (size_t k = 0; k < 4; k++) /* (b2 a0), stored in pairs */
-            put(w + 16 + 8 * p + 2 * k, 1, &table[16 * b + 4 * p + 2 * (k & 1) + (k >> 1)]);
-        for (size_t k = 0; k < 8; k++) /* (b2 a0 b1) */
+            put(w + 4 * p + k, 2, &b2[k]);
+        for (size_t k = 0; k < 4; k++) /* (b2 a0), forward in pairs with their quotients */
+            put(w + 16 + 8 * p + (back ? k : 2 * k), back ? 4 : 1, &b1[2 * (k & 1) + (k >> 1)]);
+        for (size_t k = 0; k < 8; k++) /* (b2 a0 b1), back (b2 b1 a0) */
             put(w + 48 + 16 * p + k, 8,
-                &table[32 * b + 8 * p + 4 * (k >> 1 & 1) + 2 * (k >> 2) + (k & 1)]);
+                &b0[back ? 4 * (k & 1) + 2 * (k >> 2) + (k >> 1 & 1)
+                         : 4 * (k >> 1 & 1) + 2 * (k >> 2) + (k & 1)]);
     }
 }
 
-static void fill(uint64_t *w, const struct ccz_mulc *table, size_t n)
+static void fill(uint64_t *w, const struct ccz_mulc *table, size_t n, bool back)
 {
     for (size_t i = 0; i < n / BLOCK; i++)
         put(w + 2 * i, 1, &table[i]);
     w += scalar_words(n);
     for (size_t b = 0; b < n / BLOCK; b++)
-        fill_tail(w + TAIL_WORDS * b, table, n / BLOCK + b);
+        fill_tail(w + TAIL_WORDS * b, table, n / BLOCK + b, back);
 }
 
 void cczi_ntt_ifma_fill(struct ccz_ntt *t)
 {
     if (t->n < LEN_MIN)
         return;
-    fill(t->own, t->forward, t->n);
-    fill(t->own + 2 * t->n + scalar_words(t->n), t->inverse, t->n);
+    fill(t->own, t->forward, t->n, false);
+    fill(t->own + direction_words(t->n), t->inverse, t->n, true);
 }
 #endif

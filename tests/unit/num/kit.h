@@ -7,6 +7,7 @@
 #include "ccz_test.h"
 
 __extension__ typedef unsigned __int128 u128;
+__extension__ typedef __int128 i128;
 
 /* xorshift64* (Vigna 2016) */
 static inline uint64_t rnd(uint64_t *state)
