@@ -81,6 +81,12 @@ static void call_encode_coeff(struct world *w)
     must(ccz_ckks_encode(w->pt, w->eval, values, w->n / 2, w->scale, 0, NULL) == CCZ_OK, "encode");
 }
 
+static void call_encode_complex_coeff(struct world *w)
+{
+    must(ccz_ckks_encode_complex(w->pt, w->eval, numbers, w->n / 2, w->scale, 0, NULL) == CCZ_OK,
+         "encode");
+}
+
 static void call_encode_complex(struct world *w)
 {
     must(ccz_ckks_encode_complex(w->pt, w->eval, numbers, w->n / 2, w->scale, w->limbs, NULL) ==
@@ -164,6 +170,7 @@ static void bench_encoder(struct world *w)
     snprintf(name, sizeof(name), "encode, %zu primes", w->limbs);
     measure(name, call_encode, w);
     measure("encode, coefficients alone", call_encode_coeff, w);
+    measure("encode complex, coefficients alone", call_encode_complex_coeff, w);
     snprintf(name, sizeof(name), "encode complex, %zu primes", w->limbs);
     measure(name, call_encode_complex, w);
     call_encode(w);

@@ -437,7 +437,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_assume(struct ccz_ckks_ct *ct, double max_v
  * @param relin   relinearization key
  * @param out     may be @p a
  * @retval CCZ_E_ARG "ckks:poly-degree" above CCZ_CKKS_DEGREE_MAX, or constant; "ckks:value" not finite;
- *         "ckks:poly-depth" fewer levels than it takes (got, expected); "ckks:poly-range" Chebyshev and
+ *         "ckks:scale" negative or not finite; "ckks:poly-depth" fewer levels than it takes (got, expected); "ckks:poly-range" Chebyshev and
  *         a bound above 1 (hint: ccz_ckks_assume())
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_poly(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,

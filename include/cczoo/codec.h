@@ -3,13 +3,13 @@
 #define CCZ_CODEC_H
 /**
  * @file codec.h
- * DER, JSON, CBOR, base64, PEM and protobuf wire format: bytes to views, no meaning.
+ * DER, JSON, CSV, CBOR, base64, PEM and protobuf wire format: bytes to views, no meaning.
  *
  * jansson is used only in src/codec/json.c. DER, CBOR and protobuf are cursors of our own over
  * struct ccz_rd (docs/design/codec.md says why): views into the input, no allocation, bounded depth.
  * Everything is a pure function of its input and thread-safe; nothing here is secret-independent in time
  * except the character mapping of base64 (in PEM: of blocks that are to be wiped).
- * Reading order of the sources: der.c, base64.c, utf8.c, json.c, jdoc.c, cbor.c, pb.c.
+ * Reading order of the sources: der.c, base64.c, utf8.c, json.c, jdoc.c, csv.c, cbor.c, pb.c.
  */
 #include <cczoo/base.h>
 
@@ -190,6 +190,61 @@ CCZ_API struct ccz_span ccz_jnode_str(const struct ccz_jnode *n);
 CCZ_API CCZ_MUST_USE bool ccz_jnode_int(int64_t *out, const struct ccz_jnode *n);
 /** The value as it stands in the text: what a signature over a part of a document covers. */
 CCZ_API struct ccz_span ccz_jnode_raw(const struct ccz_jnode *n);
+
+/* -------------------------------------------------------------------------- CSV (RFC 4180) */
+
+/**
+ * Reads one record at a time from a source of bytes, so that a file of any length needs the memory of
+ * one record. Strict: each record has as many fields as the first; a field is quoted as a whole
+ * or holds no quote; lines end with LF or CR LF, the last one may lack it; no empty line; valid UTF-8
+ * without NUL. A byte order mark at the start is skipped. A header line is a record like any other.
+ * Errors tell line and column, never the text, which may be somebody's data; the buffer is wiped when freed.
+ *
+ *     while ((rc = ccz_csv_next(c, &err)) == CCZ_OK) ... ccz_csv_num(&x, c, i, &err) ...
+ *     if (rc != CCZ_E_NOT_FOUND) ... the file is refused
+ */
+struct ccz_csv;
+/** Bytes put at @p to (at most @p size), 0 at the end, -1 on an error: read(2) with an argument. */
+typedef ptrdiff_t (*ccz_csv_source)(void *arg, void *to, size_t size);
+struct ccz_csv_cfg {
+    char delimiter;         /**< 0: ',' */
+    size_t record_size_max; /**< 0: 1 MiB */
+    size_t fields_max;      /**< 0: 65,536 */
+};
+/**
+ * @param[out] out  owned by the caller: ccz_csv_free()
+ * @param      cfg  NULL: the defaults
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_csv_new(struct ccz_csv **out, ccz_csv_source source, void *arg,
+                                        const struct ccz_csv_cfg *cfg, struct ccz_err *err);
+/** As ccz_csv_new() over @p text, which must outlive the reader. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_csv_new_mem(struct ccz_csv **out, struct ccz_span text,
+                                            const struct ccz_csv_cfg *cfg, struct ccz_err *err);
+/** A source that reads a FILE, given as the argument. */
+CCZ_API ptrdiff_t ccz_csv_from_file(void *file, void *to, size_t size);
+CCZ_API void ccz_csv_free(struct ccz_csv *c); /**< NULL is fine */
+CCZ_DEFINE_AUTO(ccz_csv)
+/**
+ * Reads the next record. After any other answer than CCZ_OK the reader gives that answer again.
+ * @retval CCZ_E_NOT_FOUND  csv:end: no further record
+ * @retval CCZ_E_FORMAT     csv:empty-line, csv:fields, csv:quote, csv:line-end, csv:text; aux = line
+ * @retval CCZ_E_LIMIT      csv:record-size, csv:fields-max; aux = line
+ * @retval CCZ_E_IO         csv:read: the source failed
+ * @retval CCZ_E_NOMEM      csv:memory
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_csv_next(struct ccz_csv *c, struct ccz_err *err);
+CCZ_API size_t
+ccz_csv_len(const struct ccz_csv *c); /**< fields of the record; 0 if there is none */
+/** Field @p i without its quotes, borrowed until the next call; empty if there is none. */
+CCZ_API struct ccz_span ccz_csv_field(const struct ccz_csv *c, size_t i);
+CCZ_API uint64_t ccz_csv_line(const struct ccz_csv *c); /**< where the record starts, from 1 */
+/**
+ * Field @p i as a decimal number: sign, digits, point, exponent; correctly rounded, independent of the
+ * locale. White space, hexadecimal, NaN, Infinity and what overflows a double are refused.
+ * @retval CCZ_E_FORMAT  csv:number, aux = line; @p out is 0
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_csv_num(double *out, const struct ccz_csv *c, size_t i,
+                                        struct ccz_err *err);
 
 /* ------------------------------------------------- CBOR (RFC 8949), definite lengths only */
 

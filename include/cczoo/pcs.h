@@ -29,7 +29,8 @@
  * crl.der and, for a VCEK, <chip id>-<reported TCB>.vek.der, both in hex.
  *
  * Names with a leading dot are the store's own: .lock (taken while a bundle is replaced, and shared while a set
- * is read), .fetch.lock (one fetching process at a time), .new-* and .old-* (a replacement in progress).
+ * is read), .fetch.lock (one fetching process at a time), .new-* and .old-* (a replacement in progress),
+ * .revoked-* (a bundle whose signer was taken back by a newer revocation list: kept for the administrator to look at).
  *
  * Reading order of the sources: bundle.c (one directory), snp_bundle.c (AMD's), pcs.c (the set); upstream.c (back-off), part.c (one
  * document), intel.c, amd.c, store.c (the cache); ustar.c, install.c, archive.c, pccs.c (bundles as

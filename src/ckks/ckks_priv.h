@@ -63,4 +63,6 @@ double cczi_ckks_canon(const struct ccz_ckks *c, double variance);
 ccz_rc cczi_ckks_take(struct ccz_ckks_ct **out, struct ccz_ckks_eval *e, struct ccz_err *err);
 void cczi_ckks_give(struct ccz_ckks_eval *e, struct ccz_ckks_ct *ct); /* NULL is fine */
 void cczi_ckks_spares_free(struct ccz_ckks_eval *e);
+/* Swaps the two: what was in the output becomes a spare. "ckks:context" */
+ccz_rc cczi_ckks_hand_out(struct ccz_ckks_ct *out, struct ccz_ckks_ct *result, struct ccz_err *err);
 #endif

@@ -255,11 +255,7 @@ ccz_rc ccz_ckks_matrix_mul(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
         return rc;
     rc = start(&w, err);
     rc = rc == CCZ_OK ? product(&w, a, err) : rc;
-    if (rc == CCZ_OK) {
-        struct ccz_ckks_ct old = *out;
-        *out = *w.sum;
-        *w.sum = old;
-    }
+    rc = rc == CCZ_OK ? cczi_ckks_hand_out(out, w.sum, err) : rc;
     finish(&w);
     return rc;
 }

@@ -331,6 +331,8 @@ ccz_rc ccz_ckks_poly(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, const str
     struct ccz_ckks_ct *result = NULL;
     size_t d = 0;
     ccz_rc rc = check(e, a, basis, coeff, degree, &d, err);
+    if (rc == CCZ_OK && !(isfinite(scale) && scale >= 0))
+        rc = ccz_fail(err, CCZ_E_ARG, "ckks:scale", 0, "the scale %g is not 0 or positive", scale);
     if (rc != CCZ_OK)
         return rc;
     memcpy(p.coeff, coeff, (d + 1) * sizeof(*coeff));
@@ -345,11 +347,7 @@ ccz_rc ccz_ckks_poly(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, const str
     rc = rc == CCZ_OK ? ccz_ckks_rescale(result, e, result, err) : rc;
     if (rc == CCZ_OK && p.coeff[0] != 0)
         rc = ccz_ckks_add_scalar(result, e, result, p.coeff[0], err);
-    if (rc == CCZ_OK) {
-        struct ccz_ckks_ct old = *out;
-        *out = *result;
-        *result = old;
-    }
+    rc = rc == CCZ_OK ? cczi_ckks_hand_out(out, result, err) : rc;
     cczi_ckks_give(e, result);
     for (size_t i = 0; i < POWERS_MAX; i++)
         cczi_ckks_give(e, p.power[i]);

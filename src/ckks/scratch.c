@@ -18,6 +18,16 @@ void cczi_ckks_give(struct ccz_ckks_eval *e, struct ccz_ckks_ct *ct)
         ccz_ckks_ct_free(ct);
 }
 
+ccz_rc cczi_ckks_hand_out(struct ccz_ckks_ct *out, struct ccz_ckks_ct *result, struct ccz_err *err)
+{
+    if (out->ctx != result->ctx)
+        return ccz_fail(err, CCZ_E_MISMATCH, "ckks:context", 0, "the output is of another context");
+    struct ccz_ckks_ct old = *out;
+    *out = *result;
+    *result = old;
+    return CCZ_OK;
+}
+
 void cczi_ckks_spares_free(struct ccz_ckks_eval *e)
 {
     while (e->spare_len > 0)

@@ -10,6 +10,8 @@
 static const struct cczi_tier *const tiers[CCZI_CPU_TIERS] = {
     [CCZI_CPU_PORTABLE] = &cczi_tier_portable,
 #if defined(__x86_64__)
+    [CCZI_CPU_AVX2] = &cczi_tier_avx2,
+    [CCZI_CPU_AVX512] = &cczi_tier_avx512,
     [CCZI_CPU_IFMA] = &cczi_tier_ifma,
 #endif
 };

@@ -143,13 +143,13 @@ static void tensor_square(uint64_t *const *r, const uint64_t *const *a, size_t n
 
 /* -------------------------------------------------------------------- from other integers */
 
-static void reduce_u64(uint64_t *r, const uint64_t *a, size_t n, const struct ccz_modulus *m)
+void cczi_portable_reduce_u64(uint64_t *r, const uint64_t *a, size_t n, const struct ccz_modulus *m)
 {
     for (size_t i = 0; i < n; i++)
         r[i] = cczi_reduce(a[i], m);
 }
 
-static void reduce_i64(uint64_t *r, const int64_t *a, size_t n, const struct ccz_modulus *m)
+void cczi_portable_reduce_i64(uint64_t *r, const int64_t *a, size_t n, const struct ccz_modulus *m)
 {
     for (size_t i = 0; i < n; i++) {
         uint64_t negative = 0 - ((uint64_t)a[i] >> 63);
@@ -159,7 +159,7 @@ static void reduce_i64(uint64_t *r, const int64_t *a, size_t n, const struct ccz
     }
 }
 
-static void reduce_i8(uint64_t *r, const int8_t *a, size_t n, const struct ccz_modulus *m)
+void cczi_portable_reduce_i8(uint64_t *r, const int8_t *a, size_t n, const struct ccz_modulus *m)
 {
     for (size_t i = 0; i < n; i++) {
         uint64_t v = (uint64_t)(int64_t)a[i];
@@ -177,20 +177,21 @@ static void lift(uint64_t *r, const uint64_t *a, size_t n, const struct ccz_modu
     }
 }
 
-/* The file is compiled without contraction to fused operations: every tier rounds alike. */
-static void round_sum(uint64_t *r, const uint64_t *const *a, const double *inv, size_t terms,
-                      size_t n)
+/* The file is compiled without contraction to fused operations: every tier rounds alike. Conversions
+ * are those of signed words; of unsigned ones they are a branch on many processors. */
+void cczi_portable_round_sum(uint64_t *r, const uint64_t *const *a, const double *inv, size_t terms,
+                             size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         double sum = 0.5;
         for (size_t k = 0; k < terms; k++)
-            sum += (double)a[k][i] * inv[k];
-        r[i] = (uint64_t)sum;
+            sum += (double)(int64_t)a[k][i] * inv[k];
+        r[i] = (uint64_t)(int64_t)sum;
     }
 }
 
-static size_t uniform(uint64_t *r, size_t n, const uint64_t *words, size_t words_len,
-                      const struct ccz_modulus *m)
+size_t cczi_portable_uniform(uint64_t *r, size_t n, const uint64_t *words, size_t words_len,
+                             const struct ccz_modulus *m)
 {
     uint64_t mask = m->bits <= CCZ_FAST_BITS ? ((uint64_t)1 << 52) - 1 : ~(uint64_t)0;
     uint64_t end = mask / m->q * m->q; /* q divides no power of two */
@@ -203,7 +204,7 @@ static size_t uniform(uint64_t *r, size_t n, const uint64_t *words, size_t words
     return len;
 }
 
-static bool below(const uint64_t *a, size_t n, uint64_t q)
+bool cczi_portable_below(const uint64_t *a, size_t n, uint64_t q)
 {
     bool all = true;
     for (size_t i = 0; i < n; i++)
@@ -211,7 +212,7 @@ static bool below(const uint64_t *a, size_t n, uint64_t q)
     return all;
 }
 
-static void galois(uint64_t *r, const uint64_t *a, const struct ccz_galois *g)
+void cczi_portable_galois(uint64_t *r, const uint64_t *a, const struct ccz_galois *g)
 {
     static const uint8_t reverse3[8] = {0, 4, 2, 6, 1, 5, 3, 7};
     for (size_t b = 0; b < g->n / 8; b++) {
@@ -236,14 +237,14 @@ const struct cczi_tier cczi_tier_portable = {
           .mac_scalar = mac_scalar,
           .tensor = tensor,
           .tensor_square = tensor_square,
-          .reduce_u64 = reduce_u64,
-          .reduce_i64 = reduce_i64,
-          .reduce_i8 = reduce_i8,
+          .reduce_u64 = cczi_portable_reduce_u64,
+          .reduce_i64 = cczi_portable_reduce_i64,
+          .reduce_i8 = cczi_portable_reduce_i8,
           .lift = lift,
-          .round_sum = round_sum,
-          .uniform = uniform,
-          .below = below,
-          .galois = galois},
+          .round_sum = cczi_portable_round_sum,
+          .uniform = cczi_portable_uniform,
+          .below = cczi_portable_below,
+          .galois = cczi_portable_galois},
     .forward = cczi_ntt_portable_forward,
     .forward_lazy = cczi_ntt_portable_forward_lazy,
     .forward_lift_lazy = cczi_ntt_portable_forward_lift_lazy,

@@ -41,6 +41,17 @@ struct ccz_galois {
     uint32_t src[];
 };
 
+/* Portable code that other tiers use as it is. */
+void cczi_portable_reduce_u64(uint64_t *r, const uint64_t *a, size_t n,
+                              const struct ccz_modulus *m);
+void cczi_portable_reduce_i64(uint64_t *r, const int64_t *a, size_t n, const struct ccz_modulus *m);
+void cczi_portable_reduce_i8(uint64_t *r, const int8_t *a, size_t n, const struct ccz_modulus *m);
+void cczi_portable_round_sum(uint64_t *r, const uint64_t *const *a, const double *inv, size_t terms,
+                             size_t n);
+size_t cczi_portable_uniform(uint64_t *r, size_t n, const uint64_t *words, size_t words_len,
+                             const struct ccz_modulus *m);
+bool cczi_portable_below(const uint64_t *a, size_t n, uint64_t q);
+void cczi_portable_galois(uint64_t *r, const uint64_t *a, const struct ccz_galois *g);
 void cczi_ntt_portable_forward(uint64_t *r, const uint64_t *a, const struct ccz_ntt *t);
 void cczi_ntt_portable_forward_lazy(uint64_t *r, const uint64_t *a, const struct ccz_ntt *t);
 void cczi_ntt_portable_forward_lift_lazy(uint64_t *r, const uint64_t *a,

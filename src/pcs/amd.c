@@ -409,6 +409,20 @@ static ccz_rc fetch_vek(struct amd_job *j, struct ccz_err *err)
     return rc;
 }
 
+/* The list that came says that AMD has taken back what is stored: out of use with it. */
+static void withdraw_if_revoked(struct amd_job *j, struct ccz_err *why)
+{
+    CCZ_AUTO_BUF came;
+    ccz_buf_init(&came, CCZ_PCS_ANSWER_SIZE_MAX);
+    ccz_buf_put_span(&came, ccz_buf_span(&j->crl));
+    if (!read_chain(j))
+        return;
+    ccz_buf_clear(&j->crl);
+    ccz_buf_put_span(&j->crl, ccz_buf_span(&came));
+    if (check(j, (struct ccz_span){0}, NULL) == CCZ_E_REVOKED)
+        cczi_store_withdraw(j->s, j->name, why);
+}
+
 static ccz_rc run(struct amd_job *j, struct ccz_err *err)
 {
     static const char *const products[] = {"Milan", "Genoa", "Turin"};
@@ -428,6 +442,8 @@ static ccz_rc run(struct amd_job *j, struct ccz_err *err)
     if (!there || !cczi_store_rests(j->s, j->refresh_s, now_of(j))) {
         rc = fetch_chain(j, err);
         if (rc != CCZ_OK) {
+            if (there && rc == CCZ_E_REVOKED)
+                withdraw_if_revoked(j, err);
             cczi_store_failed(j->s, j->name, err);
             there = there && rc != CCZ_E_REVOKED && read_chain(j) && j->until_s >= now_of(j);
             rc = there ? CCZ_OK : rc; /* what is there is still good, unless AMD says otherwise */

@@ -236,6 +236,31 @@ ccz_rc cczi_dir_commit(const char *dir, const char *name, struct ccz_err *err)
     return rc;
 }
 
+ccz_rc cczi_dir_withdraw(const char *dir, const char *name, struct ccz_err *err)
+{
+    char away[CCZI_PCS_PATH_SIZE], path[CCZI_PCS_PATH_SIZE], lock[CCZI_PCS_PATH_SIZE];
+    ccz_rc rc = beside(away, dir, ".revoked-", name, err);
+    if (rc == CCZ_OK)
+        rc = cczi_path(path, dir, name, err);
+    if (rc == CCZ_OK)
+        rc = cczi_path(lock, dir, ".lock", err);
+    if (rc != CCZ_OK)
+        return rc;
+    int fd = open(lock, O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0 || lock_wait(fd, LOCK_EX) != 0) {
+        rc = fail_write(err, "cannot lock", lock);
+    } else {
+        remove_flat(away);
+        if (rename(path, away) != 0)
+            rc = fail_write(err, "cannot withdraw", path);
+    }
+    if (fd >= 0)
+        close(fd);
+    if (rc == CCZ_OK)
+        sync_dir(dir);
+    return rc;
+}
+
 void cczi_dir_recover(const char *dir)
 {
     DIR *d = opendir(dir);

@@ -359,6 +359,25 @@ static ccz_rc finish(struct job *j, struct ccz_err *err)
 
 /* ------------------------------------------------------------------------------------- job */
 
+/* Is a signer of the stored bundle on one of the revocation lists that came? Its PCK certificate does not count: that
+ * is one platform's, and a quote of it is refused without. */
+static bool old_is_revoked(struct job *j)
+{
+    struct ccz_buf parts[CCZI_PARTS];
+    CCZ_AUTO(ccz_collateral) c = NULL;
+    cczi_parts_init(parts);
+    for (int i = 0; i < CCZI_PARTS_REQUIRED; i++)
+        ccz_buf_put_span(&parts[i], ccz_buf_span(&j->old_parts[i]));
+    for (int doc = CCZI_DOC_PCK_CRL; doc < CCZI_DOCS; doc++) {
+        struct ccz_buf *body = &parts[cczi_doc_body((enum cczi_doc)doc)];
+        ccz_buf_clear(body);
+        ccz_buf_put_span(body, ccz_buf_span(&j->doc[doc].body));
+    }
+    bool revoked = cczi_parts_open(&c, parts, &j->s->roots, NULL) == CCZ_E_REVOKED;
+    cczi_parts_free(parts);
+    return revoked;
+}
+
 /* The bundle of the platform, whatever its name. */
 static ccz_rc find_old(struct job *j, struct ccz_err *err)
 {
@@ -401,6 +420,8 @@ ccz_rc cczi_intel_fetch(struct ccz_pcs_store *s, const struct ccz_pcs_want *want
         any |= j.fresh[doc];
     if (rc == CCZ_OK && any)
         rc = finish(&j, &why);
+    if (rc == CCZ_E_REVOKED && j.old && old_is_revoked(&j))
+        cczi_store_withdraw(s, j.name, &why);
     for (int doc = 0; doc < CCZI_DOCS; doc++)
         cczi_document_free(&j.doc[doc]);
     cczi_parts_free(j.old_parts);

@@ -50,6 +50,8 @@ struct cczi_file {
 CCZ_MUST_USE ccz_rc cczi_dir_stage(const char *dir, const char *name, const struct cczi_file *files,
                                    size_t len, struct ccz_err *err);
 CCZ_MUST_USE ccz_rc cczi_dir_commit(const char *dir, const char *name, struct ccz_err *err);
+/* Takes dir/<name> out of use: it becomes dir/.revoked-<name>, which nobody loads, in the place of an earlier one. */
+CCZ_MUST_USE ccz_rc cczi_dir_withdraw(const char *dir, const char *name, struct ccz_err *err);
 /* Finishes or undoes what a killed process left. */
 void cczi_dir_recover(const char *dir);
 
@@ -176,6 +178,9 @@ CCZ_MUST_USE ccz_rc cczi_store_load(struct ccz_pcs_store *s, struct ccz_err *err
 bool cczi_store_rests(const struct ccz_pcs_store *s, int64_t refresh_s, int64_t now_s);
 void cczi_store_failed(struct ccz_pcs_store *s, const char *what, const struct ccz_err *err);
 void cczi_store_worked(struct ccz_pcs_store *s, const char *what);
+/* Withdraws bundle @p name, whose signer is on a new revocation list, and loads the rest again. @p why (the refusal, not
+ * NULL) gets the hint, or becomes the reason why that failed. */
+void cczi_store_withdraw(struct ccz_pcs_store *s, const char *name, struct ccz_err *why);
 /* A PCK certificate for quotes that carry none, and the quote it must fit. */
 struct cczi_pck_files {
     const struct ccz_quote *quote;

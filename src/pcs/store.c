@@ -221,6 +221,21 @@ void cczi_store_worked(struct ccz_pcs_store *s, const char *what)
             s->failures[i] = (struct cczi_failure){0};
 }
 
+void cczi_store_withdraw(struct ccz_pcs_store *s, const char *name, struct ccz_err *why)
+{
+    struct ccz_err failed = {0};
+    ccz_rc rc = cczi_dir_withdraw(s->dir, name, &failed);
+    if (rc == CCZ_OK)
+        rc = cczi_store_load(s, &failed);
+    s->changes++;
+    if (rc == CCZ_OK) {
+        ccz_hint(why, why->rc, "what was stored is signed by it, too, and was taken out of use");
+        return;
+    }
+    ccz_log(CCZ_LOG_ERROR, "pcs", "where=%s name=%s msg=%s", failed.where, name, failed.msg);
+    ccz_hint(why, why->rc, "remove the stored bundle: it is signed by it, too");
+}
+
 /* --------------------------------------------------------------------------------- flights */
 
 /* Takes off, or comes to share the end of a flight for the same thing that somebody else was on: then *shared. Who

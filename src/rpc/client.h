@@ -71,7 +71,7 @@ struct ccz_rpc_client {
     struct ccz_rpc_client_cfg cfg;
     char *target;
     struct ccz_loop *loop;
-    struct cczi_pool *pool;
+    struct cczi_rpc_pool *pool;
     pthread_t thread;
     bool started;
     /* any thread */

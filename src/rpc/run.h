@@ -33,11 +33,11 @@ struct cczi_job {
     struct cczi_job *next;
     void (*run)(struct cczi_job *job);
 };
-struct cczi_pool;
-CCZ_MUST_USE ccz_rc cczi_pool_new(struct cczi_pool **out, unsigned threads);
+struct cczi_rpc_pool;
+CCZ_MUST_USE ccz_rc cczi_rpc_pool_new(struct cczi_rpc_pool **out, unsigned threads);
 /* Waits for what was submitted. */
-void cczi_pool_free(struct cczi_pool *p);
-void cczi_pool_submit(struct cczi_pool *p, struct cczi_job *job);
+void cczi_rpc_pool_free(struct cczi_rpc_pool *p);
+void cczi_rpc_pool_submit(struct cczi_rpc_pool *p, struct cczi_job *job);
 
 /* --------------------------------------------------------------- wire.c: RA-TLS over a socket */
 
@@ -60,7 +60,7 @@ struct cczi_wire_ops {
 };
 struct cczi_wire_cfg {
     struct ccz_loop *loop;
-    struct cczi_pool *pool;
+    struct cczi_rpc_pool *pool;
     struct cczi_deadlines *deadlines; /* of this loop; outlives the wire */
     struct ccz_ratls_ctx *ratls;
     const struct cczi_wire_ops *ops;

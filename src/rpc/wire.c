@@ -214,7 +214,7 @@ static void start_step(struct cczi_wire *w)
     w->stepping = true;
     cczi_deadline_cancel(w->cfg.deadlines, &w->again);
     ccz_conn_pause(w->conn);
-    cczi_pool_submit(w->cfg.pool, &w->job);
+    cczi_rpc_pool_submit(w->cfg.pool, &w->job);
 }
 
 /* --------------------------------------------------------------------------------- connection */

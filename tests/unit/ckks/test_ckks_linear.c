@@ -177,8 +177,9 @@ static void test_refused(void)
     CHECK(ccz_ckks_matrix_mul(other_out, other.eval, matrix, other_in, other_keys, &err) ==
           CCZ_E_MISMATCH);
     CHECK(strcmp(err.where, "ckks:context") == 0);
-    CHECK(ccz_ckks_matrix_mul(out, other.eval, matrix, other_in, other_keys, &err) ==
-          CCZ_E_MISMATCH);
+    CHECK(ccz_ckks_drop(in, k.eval, in, 2, NULL) == CCZ_OK);
+    CHECK(ccz_ckks_matrix_mul(other_out, k.eval, matrix, in, keys, &err) == CCZ_E_MISMATCH);
+    CHECK(strcmp(err.where, "ckks:context") == 0 && other_out->ctx == other.ctx);
     ccz_rlwe_galois_set_free(other_keys);
     ccz_ckks_ct_free(other_in);
     ccz_ckks_ct_free(other_out);

@@ -8,6 +8,22 @@ enum { N = 1024, SLOTS = N / 2, LEVELS = 7 };
 static struct kit kit;
 static double x[SLOTS], want[SLOTS], coeff[CCZ_CKKS_DEGREE_MAX + 1];
 
+/* The linker sends relinearizations here (--wrap): one per product of ciphertexts. */
+static size_t products;
+ccz_rc __real_ccz_ckks_relin(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
+                             const struct ccz_ckks_ct *a, const struct ccz_rlwe_swk *k,
+                             struct ccz_err *err);
+ccz_rc __wrap_ccz_ckks_relin(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
+                             const struct ccz_ckks_ct *a, const struct ccz_rlwe_swk *k,
+                             struct ccz_err *err);
+ccz_rc __wrap_ccz_ckks_relin(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
+                             const struct ccz_ckks_ct *a, const struct ccz_rlwe_swk *k,
+                             struct ccz_err *err)
+{
+    products++;
+    return __real_ccz_ckks_relin(out, e, a, k, err);
+}
+
 static double value(enum ccz_ckks_basis basis, size_t degree, double t)
 {
     double sum = 0;
@@ -99,6 +115,28 @@ static void test_chebyshev(void)
     }
 }
 
+/* Products of ciphertexts, at the least depth: about sqrt(2 degree) + log2(degree). */
+static void test_products(void)
+{
+    static const struct {
+        size_t degree, step, most;
+    } cases[] = {{1, 1, 0},   {2, 1, 1},   {3, 1, 2},    {4, 1, 3}, {7, 1, 5}, {15, 1, 8},
+                 {31, 1, 13}, {63, 1, 18}, {127, 1, 27}, {3, 2, 2}, {7, 2, 5}, {15, 2, 8}};
+    struct ccz_ckks_ct *in = kit_ct(&kit), *out = kit_ct(&kit);
+    memset(x, 0, sizeof(x));
+    kit_encrypt(in, &kit, x);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        for (int basis = 0; basis < 2; basis++) {
+            random_coeff(cases[i].degree, cases[i].step);
+            products = 0;
+            CHECK(ccz_ckks_poly(out, kit.eval, in, basis ? CCZ_CKKS_CHEBYSHEV : CCZ_CKKS_POWERS,
+                                coeff, cases[i].degree, 0, kit.relin, NULL) == CCZ_OK);
+            CHECK(products <= cases[i].most);
+        }
+    ccz_ckks_ct_free(in);
+    ccz_ckks_ct_free(out);
+}
+
 static double sigmoid(void *arg, double t)
 {
     (void)arg;
@@ -168,6 +206,21 @@ static void test_refused(void)
     refused(ct, CCZ_CKKS_POWERS, 7, "ckks:poly-degree");
     coeff[0] = 1;
     refused(ct, CCZ_CKKS_POWERS, 0, "ckks:poly-degree");
+    static const double scales[] = {-1, NAN, HUGE_VAL};
+    random_coeff(3, 1);
+    struct kit other;
+    kit_init(&other, N, 50, 40, LEVELS);
+    struct ccz_ckks_ct *foreign = kit_ct(&other);
+    CHECK(ccz_ckks_poly(foreign, kit.eval, ct, CCZ_CKKS_POWERS, coeff, 3, 0, kit.relin, &err) ==
+          CCZ_E_MISMATCH);
+    CHECK(strcmp(err.where, "ckks:context") == 0 && foreign->ctx == other.ctx);
+    ccz_ckks_ct_free(foreign);
+    kit_deinit(&other);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(ccz_ckks_poly(ct, kit.eval, ct, CCZ_CKKS_POWERS, coeff, 3, scales[i], kit.relin,
+                            &err) == CCZ_E_ARG);
+        CHECK(strcmp(err.where, "ckks:scale") == 0);
+    }
     for (size_t degree = 1; degree <= 15; degree++) {
         random_coeff(degree, 1);
         size_t limbs = ccz_ckks_poly_depth(degree);
@@ -184,9 +237,9 @@ static void test_refused(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"ckks_poly.depth", test_depth},         {"ckks_poly.powers", test_powers},
-        {"ckks_poly.chebyshev", test_chebyshev}, {"ckks_poly.sigmoid", test_sigmoid},
-        {"ckks_poly.refused", test_refused},
+        {"ckks_poly.products", test_products}, {"ckks_poly.depth", test_depth},
+        {"ckks_poly.powers", test_powers},     {"ckks_poly.chebyshev", test_chebyshev},
+        {"ckks_poly.sigmoid", test_sigmoid},   {"ckks_poly.refused", test_refused},
     };
     kit_init(&kit, N, 50, 40, LEVELS);
     kit_keys(&kit);

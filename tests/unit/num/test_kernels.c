@@ -436,6 +436,8 @@ static void test_choice(void)
         CHECK(!ccz_kernels(cczi_cpu_tier_name((enum cczi_cpu_tier)i)));
     if (!pinned)
         CHECK(cpu->chosen == cpu->best);
+    for (int i = 0; i <= (int)cpu->best; i++) /* all pass their self test */
+        CHECK(ccz_kernels(cczi_cpu_tier_name((enum cczi_cpu_tier)i)));
 }
 
 static const struct ccz_test tests[] = {

@@ -488,8 +488,8 @@ static void test_clock_back(void)
     kit_free(&k);
 }
 
-/* A root CRL that takes back the signer of what is stored: the bundle stays as it is, but no refresh says that all is
- * well. */
+/* A root CRL that takes back the signer of what is stored: the bundle is out of use from then on, also for who only
+ * loads the directory. */
 static void test_revoked(void)
 {
     temp_setup();
@@ -510,8 +510,16 @@ static void test_revoked(void)
     CHECK(ccz_pcs_store_fetch_quote(s, ccz_buf_span(&k.quote), &err) == CCZ_OK);
     test_now += 86400;
     fake_pcs_set(&f, &(struct fake_knobs){.serve = {&revoking.src}});
+    CCZ_AUTO(ccz_pcs) before = NULL;
+    CCZ_AUTO(ccz_pcs) after = NULL;
+    CHECK(ccz_pcs_load(&before, temp_path("s"), &k.roots, &err) == CCZ_OK);
+    uint64_t changes = ccz_pcs_store_changes(s);
     CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_E_REVOKED);
-    CHECK(reported(s, err.where));
+    CHECK(reported(s, err.where) && strstr(err.hint, "taken out of use"));
+    CHECK(ccz_pcs_store_changes(s) > changes);
+    test_said(ccz_pcs_load(&after, temp_path("s"), &k.roots, &err), &err, CCZ_E_NOT_FOUND,
+              "pcs:empty");
+    CHECK(ccz_pcs_store_refresh(s, &next_s, &err) == CCZ_OK); /* nothing is left to refresh */
     fake_pcs_close(&f);
     kit_free(&k);
     kit_free(&revoking);

@@ -365,6 +365,9 @@ static void test_amd_older(void)
     later.crl = milan.revoking_crl;
     fake_pcs_set(&f, &(struct fake_knobs){.amd = &later});
     test_said(ccz_pcs_store_refresh(s, &next_s, &err), &err, CCZ_E_REVOKED, "snp:ca-revoked");
+    CHECK(strstr(err.hint, "taken out of use"));
+    CHECK(access(temp_path("s/snp-Milan-vcek/ask.der"), F_OK) != 0);
+    CHECK(access(temp_path("s/.revoked-snp-Milan-vcek/ask.der"), F_OK) == 0);
     fake_pcs_close(&f);
     fake_amd_free(&milan);
     fake_amd_free(&other);
