@@ -10,7 +10,7 @@
 #include <gmp.h>
 #include <string.h>
 
-enum { ROUNDS = 15, BATCH = 32, SIZE_MAX_BYTES = CCZ_MONT_BITS_MAX / 8, MULTI_BASES = 256 };
+enum { ROUNDS = 15, BATCH = 32, SIZE_MAX_BYTES = CCZ_MONT_BITS_MAX / 8, MULTI_BASES = 1024 };
 static const int64_t ROUND_NS = 20000000;
 
 /* A modulus of `bits` bits or its square, and operands of all sorts. */
@@ -264,7 +264,7 @@ static void run_public(const struct cczi_mont_tier *tier, unsigned bits)
     w.exp_bits = 15;
     for (size_t i = 0; i < (size_t)MULTI_BASES * BATCH; i++)
         w.small_exps[i] = (int64_t)(i * 40503 % 32749) * (i % 3 ? 1 : -1);
-    RUN("256 bases to 32 outputs, 16 bits, per base, output and 8 bits", call_multi,
+    RUN("1024 bases to 32 outputs, 16 bits, per base, output and 8 bits", call_multi,
         2.0 * MULTI_BASES * BATCH);
     if (tier == &cczi_mont_portable) {
         (void)snprintf(name, sizeof(name), "mod (%u bits)^2 mul", bits);
@@ -276,8 +276,8 @@ static void run_public(const struct cczi_mont_tier *tier, unsigned bits)
 
 int main(int argc, char **argv)
 {
-    for (int t = CCZI_CPU_TIERS; t-- > 0;) {
-        const struct cczi_mont_tier *tier = cczi_mont_tier_usable((enum cczi_cpu_tier)t);
+    for (size_t t = CCZI_MONT_TIERS; t-- > 0;) {
+        const struct cczi_mont_tier *tier = cczi_mont_tier_at(t);
         if (!tier || (argc > 1 && strcmp(argv[1], tier->name) != 0))
             continue;
         run_root(tier, 1024, true);

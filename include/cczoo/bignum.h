@@ -58,6 +58,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_bignum_to_decimal(struct ccz_buf *out, struct cc
 /**
  * @param[out] out  @p out_size bytes, filled up with zeros in front
  * @retval CCZ_E_FORMAT  no digits, something else, zeros in front, or too large for @p out_size bytes
+ * @retval CCZ_E_NOMEM
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_bignum_from_decimal(uint8_t *out, size_t out_size,
                                                     struct ccz_span text);

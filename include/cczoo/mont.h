@@ -12,7 +12,7 @@
  * ccz_mont_len() words, at any address, in memory of the caller. What is in the words depends on the
  * processor and is not unique: only ccz_mont_to_bytes() tells whether two are equal, and nothing
  * but bytes is stored or sent. An *array of values* is count * ccz_mont_len() words without gaps.
- * Any count is allowed; multiples of 8 are best, and up to 4 cost half of 8. An output may be an
+ * Any count is allowed; multiples of 8 are best, up to 4 cost half of 8, one or two modulo a square about a third. An output may be an
  * input at the same place (out == a), not overlap it otherwise.
  *
  * Numbers as bytes are big-endian. Everything is constant time in values, secret exponents and the
@@ -24,10 +24,10 @@
  * Errors: allocation and, where said, refused input. Wrong sizes that only the caller can have got
  * wrong are CCZ_E_ARG.
  *
- * Processors: AVX-512 IFMA, 8 or 4 values side by side, or portable C on words of 64 bits, one by
- * one. CCZOO_CPU (base/cpu) pins the choice. Results as bytes are the same.
- * Reading order of the sources: mont_priv.h, mont.c, mont_portable.c, mont_conv.c, mont_pow.c,
- * mont_comb.c, mont_multi.c, mont_ifma.h, mont_ifma.c. Design: docs/design/mont.md.
+ * Processors: AVX-512 IFMA, 8 or 4 values side by side; x86-64 with MULX and ADX, or portable C, one by
+ * one. CCZOO_CPU=portable|avx2|avx512|ifma in the environment chooses a lower one. Results as bytes are the same.
+ * Reading order of the sources: mont_priv.h, mont.c, mont_words.h, mont_portable.c, mont_x86.c, mont_conv.c, mont_pow.c,
+ * mont_comb.c, mont_inv.c, mont_multi.c, mont_buckets.c, mont_ifma.c, mont_ifma.h, mont_split.h. Design: docs/design/mont.md.
  */
 #include <cczoo/base.h>
 
@@ -66,7 +66,7 @@ CCZ_API size_t ccz_mont_len(const struct ccz_mont *m);  /**< words of a resident
 CCZ_API size_t ccz_mont_size(const struct ccz_mont *m); /**< bytes of a number below the modulus */
 /** Bytes of a number below the root; 0 if the context is not that of a square. */
 CCZ_API size_t ccz_mont_root_size(const struct ccz_mont *m);
-/** Which implementation the context uses: "portable" or "ifma". */
+/** Which implementation the context uses: "portable", "x86" or "ifma". */
 CCZ_API const char *ccz_mont_tier(const struct ccz_mont *m);
 
 /* ------------------------------------------------------------------------------- conversion */
@@ -184,8 +184,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mont_comb_pow(const struct ccz_mont_comb *c, uin
  * Addresses depend on the exponents: for exponents that whoever can observe this machine may know.
  * @shape exps[bases_len][stride] row-major, the first out_len of each row are used
  * @param exp_bits  |exponent| < 2^exp_bits, 1 .. 62; larger ones are CCZ_E_ARG "mont:exp"
- * @retval CCZ_E_FORMAT  "mont:inverse": a base that has a negative exponent is not invertible;
- *                       err->aux is its index, @p out is zeroed
+ * @retval CCZ_E_FORMAT  "mont:inverse": a base, whatever its exponents, has a factor in common with the
+ *                       modulus; err->aux is its index, @p out is zeroed
  * @retval CCZ_E_NOMEM
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mont_multi_pow_var(const struct ccz_mont *m, uint64_t *out,

@@ -283,9 +283,11 @@ ccz_rc ccz_bignum_from_decimal(uint8_t *out, size_t out_size, struct ccz_span te
     memcpy(digits, text.ptr, text.size);
     digits[text.size] = 0;
     BIGNUM *n = NULL;
-    bool fits = BN_dec2bn(&n, digits) == (int)text.size && BN_num_bytes(n) <= (int)out_size;
-    if (fits)
-        (void)BN_bn2binpad(n, out, (int)out_size);
+    if (BN_dec2bn(&n, digits) != (int)text.size) { /* the digits are good */
+        BN_free(n);
+        return CCZ_E_NOMEM;
+    }
+    bool fits = BN_bn2binpad(n, out, (int)out_size) == (int)out_size;
     BN_free(n);
     return fits ? CCZ_OK : CCZ_E_FORMAT;
 }

@@ -174,19 +174,21 @@ const char *ccz_mont_tier(const struct ccz_mont *m)
 
 /* ---------------------------------------------------------------------------------- choosing */
 
-const struct cczi_mont_tier *cczi_mont_tier_usable(enum cczi_cpu_tier cpu)
+const struct cczi_mont_tier *cczi_mont_tier_at(size_t i)
 {
 #if defined(__x86_64__)
-    if (cpu == CCZI_CPU_IFMA)
+    if (i == 2)
         return cczi_cpu()->best >= CCZI_CPU_IFMA ? &cczi_mont_ifma : NULL;
+    if (i == 1)
+        return cczi_cpu()->mulx_adx ? &cczi_mont_x86 : NULL;
 #endif
-    return cpu == CCZI_CPU_PORTABLE ? &cczi_mont_portable : NULL;
+    return i == 0 ? &cczi_mont_portable : NULL;
 }
 
 #if defined(__x86_64__)
-enum { TEST_SIZE = 64, TEST_COUNT = 5 };
+enum { TEST_SIZE = 128, TEST_COUNT = 5, TEST_LEN = 40 };
 
-/* Bytes of x^6 for TEST_COUNT values x, modulo a number of 512 bits or its square. */
+/* Bytes of x^6 for TEST_COUNT values x, modulo a number of 1024 bits or its square. */
 static bool test_bytes(uint8_t *out, const struct cczi_mont_tier *tier, bool pair)
 {
     uint8_t modulus[TEST_SIZE], in[TEST_COUNT * TEST_SIZE];
@@ -197,8 +199,8 @@ static bool test_bytes(uint8_t *out, const struct cczi_mont_tier *tier, bool pai
     modulus[TEST_SIZE / 2] = 0x5a;
     if (cczi_mont_new(&m, CCZ_SPAN(modulus, TEST_SIZE), pair, tier, NULL) != CCZ_OK)
         return false;
-    uint64_t a[TEST_COUNT * 32], b[TEST_COUNT * 32];
-    if (m->len > 32 || ccz_mont_from_bytes(m, a, in, TEST_SIZE, TEST_COUNT) != CCZ_OK)
+    uint64_t a[TEST_COUNT * TEST_LEN], b[TEST_COUNT * TEST_LEN];
+    if (m->len > TEST_LEN || ccz_mont_from_bytes(m, a, in, TEST_SIZE, TEST_COUNT) != CCZ_OK)
         return false;
     ccz_mont_sqr(m, b, a, TEST_COUNT);
     ccz_mont_mul(m, b, a, b, TEST_COUNT);
@@ -228,6 +230,8 @@ static void choose(void)
 #if defined(__x86_64__)
     if (cczi_cpu()->chosen >= CCZI_CPU_IFMA && self_test(&cczi_mont_ifma))
         chosen = &cczi_mont_ifma;
+    else if (cczi_cpu()->mulx_adx && self_test(&cczi_mont_x86))
+        chosen = &cczi_mont_x86;
 #endif
 }
 
@@ -263,6 +267,12 @@ void cczi_mont_store(const struct ccz_mont *m, const struct cczi_mont_ops *ops, 
     ops->store(lanes, group, m->len);
 }
 
+void cczi_mont_fill(const struct ccz_mont *m, const struct cczi_mont_ops *ops, uint64_t *group,
+                    const uint64_t *value)
+{
+    cczi_mont_load(m, ops, group, value, 0, 1);
+}
+
 void cczi_mont_repeat(uint64_t *group, const uint64_t *value, size_t len, size_t lanes)
 {
     for (size_t i = 0; i < len; i++) {
@@ -284,7 +294,7 @@ static void mul_step(const struct ccz_mont *m, uint64_t *out, const uint64_t *a,
 {
     _Alignas(CCZI_MONT_ALIGN) uint64_t x[CCZI_MONT_GROUP_LEN], y[CCZI_MONT_GROUP_LEN];
     for (size_t done = 0, n; done < count; done += n) {
-        const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, count - done);
+        const struct cczi_mont_ops *ops = cczi_mont_ops(m, count - done);
         n = take(ops, count - done);
         cczi_mont_load(m, ops, x, a + done * m->len, m->len, n);
         if (b_step > 0 || done == 0 || ops != m->tier->wide)
@@ -312,7 +322,7 @@ void ccz_mont_sqr(const struct ccz_mont *m, uint64_t *out, const uint64_t *a, si
 {
     _Alignas(CCZI_MONT_ALIGN) uint64_t x[CCZI_MONT_GROUP_LEN];
     for (size_t done = 0, n; done < count; done += n) {
-        const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, count - done);
+        const struct cczi_mont_ops *ops = cczi_mont_ops(m, count - done);
         n = take(ops, count - done);
         cczi_mont_load(m, ops, x, a + done * m->len, m->len, n);
         ops->sqr[m->pair](x, x, cczi_mont_moduli(m, ops));
@@ -325,7 +335,7 @@ void ccz_mont_product(const struct ccz_mont *m, uint64_t *out, const uint64_t *a
 {
     _Alignas(CCZI_MONT_ALIGN) uint64_t x[CCZI_MONT_GROUP_LEN], y[CCZI_MONT_GROUP_LEN];
     uint64_t values[CCZI_MONT_LANES_MAX * CCZ_MONT_LEN_MAX];
-    const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, count);
+    const struct cczi_mont_ops *ops = cczi_mont_ops(m, count);
     size_t lanes = take(ops, count), done = lanes;
     if (count == 0) {
         memcpy(out, m->one, m->len * 8);

@@ -15,7 +15,7 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #define MASK52 0xfffffffffffff
 
-enum { TILE = 10, LIMBS_MAX = CCZ_MONT_LEN_MAX, NARROW_MAX = 4 };
+enum { TILE = 10, LIMBS_MAX = CCZ_MONT_LEN_MAX, NARROW_MAX = 4, SPLIT_MAX = 2 };
 
 /* --------------------------------------------------------------------------------- transposing */
 
@@ -124,14 +124,15 @@ static void lookup4(uint64_t *r, const uint64_t *table, size_t entries, const ui
 #include "mont_ifma.h"
 
 const struct cczi_mont_tier cczi_mont_ifma = {
-    .cpu = CCZI_CPU_IFMA,
     .name = "ifma",
     .limb_bits = 52,
     .limbs_step = TILE,
     .slack_bits = 6,
     .wide = &ops8,
     .narrow = &ops4,
+    .split = &split_ops,
     .narrow_max = NARROW_MAX,
+    .split_max = SPLIT_MAX,
 };
 
 #endif

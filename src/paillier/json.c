@@ -178,13 +178,16 @@ static ccz_rc take_item(uint8_t *c, int64_t *exponent, bool first, const struct 
     struct ccz_span digits = ccz_jnode_str(ccz_jnode_get(j, "v"));
     if (!digits.ptr || !ccz_jnode_int(&e, ccz_jnode_get(j, "e")))
         return bad(err, "expected an object with a string v and an integer e");
-    if (ccz_bignum_from_decimal(c, size, digits) != CCZ_OK)
+    ccz_rc rc = ccz_bignum_from_decimal(c, size, digits);
+    if (rc == CCZ_E_NOMEM)
+        return cczi_no_memory(err);
+    if (rc != CCZ_OK)
         return ccz_fail(err, CCZ_E_FORMAT, "paillier:c-range", 0,
                         "v is no decimal number below n^2");
     if (first)
         *exponent = e;
     if (*exponent != e || e < -CCZI_PAI_EXPONENT_MAX || e > CCZI_PAI_EXPONENT_MAX) {
-        ccz_rc rc = ccz_refuse_num(err, CCZ_E_FORMAT, "paillier:exponent", e, *exponent);
+        rc = ccz_refuse_num(err, CCZ_E_FORMAT, "paillier:exponent", e, *exponent);
         return ccz_hint(err, rc, "read numbers of different exponents one by one");
     }
     return CCZ_OK;

@@ -69,9 +69,10 @@ static ccz_rc inverses(uint64_t **out, const struct ccz_paillier_vec *v, struct 
     memcpy(*out, v->w, 8 * v->len * pub->len);
     if (hide)
         rc = cczi_random_fill(NULL, r, 2 * pub->size, err);
-    if (rc == CCZ_OK && hide)
+    if (rc == CCZ_OK && hide) {
         rc = ccz_mont_from_bytes(pub->m, *out + v->len * pub->len, r, 2 * pub->size, 1);
-    CCZ_CT_PUBLIC(*out, 8 * len * pub->len);
+        CCZ_CT_PUBLIC(*out, 8 * len * pub->len); /* for their product, which it now is */
+    }
     if (rc == CCZ_OK && len > 0)
         rc = ccz_mont_inv_var(pub->m, *out, *out, len, err);
     if (rc != CCZ_OK) {

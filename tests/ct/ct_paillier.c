@@ -35,7 +35,8 @@ static bool numbers(double out[LEN], const struct ccz_paillier_key *k, enum ccz_
            ccz_paillier_encrypt(&w, p, &cfg, NULL) == CCZ_OK &&
            ccz_paillier_add_plain(v, p, NULL) == CCZ_OK &&
            ccz_paillier_mul_plain(v, by, NULL) == CCZ_OK && /* of a vec that may not leave */
-           ccz_paillier_mul_plain(w, by, NULL) == CCZ_OK && ccz_paillier_sub(v, w, NULL) == CCZ_OK &&
+           ccz_paillier_mul_plain(w, by, NULL) == CCZ_OK &&
+           ccz_paillier_sub(v, w, NULL) == CCZ_OK &&
            ccz_paillier_randomise(v, &cfg, NULL) == CCZ_OK &&
            ccz_paillier_decrypt(&back, k, v, NULL, NULL) == CCZ_OK &&
            ccz_paillier_plain_to_f64(out, back, NULL) == CCZ_OK;

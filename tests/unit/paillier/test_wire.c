@@ -157,17 +157,26 @@ static void test_key_json(void)
         CHECK(strncmp(err.where, bad[i].where, 6) == 0);
         CHECK(strcmp(err.where, bad[i].where) == 0 || strncmp(bad[i].where, "base64", 6) == 0);
     }
-    /* The public half of another key. */
+}
+
+/* The public half of another key. */
+static void test_key_json_mixed(void)
+{
+    CCZ_AUTO_BUF b;
+    CCZ_AUTO_BUF t;
+    uint8_t n[N_SIZE];
+    struct ccz_paillier_key *none;
+    ccz_buf_init(&b, 16384);
+    ccz_buf_init(&t, 16384);
+    CHECK(ccz_paillier_key_to_json(&b, test_key(), NULL, NULL) == CCZ_OK);
     CCZ_AUTO(ccz_paillier_key) other = NULL;
     const struct ccz_paillier_keygen_cfg cfg = {.bits_1024_insecure = true};
     CHECK(ccz_paillier_keygen(&other, &cfg, NULL) == CCZ_OK);
     CCZ_AUTO(ccz_paillier_pub) alien = ccz_paillier_key_pub(other);
-    CCZ_AUTO_BUF t;
-    ccz_buf_init(&t, 16384);
     char *at = strstr(ccz_buf_str(&b), "\"pub\":");
+    CHECK(at != NULL);
     ccz_buf_put(&t, b.ptr, (size_t)(at - (char *)b.ptr));
     ccz_buf_put_str(&t, "\"pub\":{\"kty\":\"DAJ\",\"alg\":\"PAI-GN1\",\"n\":\"");
-    uint8_t n[N_SIZE];
     ccz_paillier_n(n, alien);
     ccz_base64_put(&t, CCZ_SPAN(n, N_SIZE), CCZ_BASE64_URL);
     ccz_buf_put_str(&t, "\"}}");
@@ -439,6 +448,7 @@ int main(int argc, char **argv)
         {"paillier.wire_pub", test_pub_binary},
         {"paillier.wire_key", test_key_binary},
         {"paillier.wire_key_json", test_key_json},
+        {"paillier.wire_key_json_mixed", test_key_json_mixed},
         {"paillier.wire_key_foreign", test_key_foreign},
         {"paillier.wire_vec", test_vec},
         {"paillier.wire_vec_refused", test_vec_refused},
