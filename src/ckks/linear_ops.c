@@ -326,9 +326,8 @@ ccz_rc ccz_ckks_mul_scalar(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
 
 /* ----------------------------------------------------------------------------- weighted sums */
 
-enum {
-    TERMS = 8
-}; /* ciphertexts that one pass reads: more streams at a time are slower (caches, prefetching) */
+/* Ciphertexts that one pass reads: more streams at a time are slower (caches, prefetching). */
+enum { TERMS = 8 };
 
 /* Terms of a pass with the residues of their factors; those whose factor is zero are left out. */
 struct pass {
