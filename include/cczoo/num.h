@@ -162,7 +162,7 @@ struct ccz_kernels {
                  const struct ccz_modulus *to);
     /**
      * r = floor(1/2 + sum over k < terms of a[k] inv[k]) in double precision, products and sum rounded
-     * one by one in this order, with inv[k] = 1 / q[k] as a double. For ccz_base_conv().
+     * one by one in this order, with inv[k] = 1 / q[k] as a double; a below 2^61. For ccz_base_conv().
      */
     void (*round_sum)(uint64_t *r, const uint64_t *const *a, const double *inv, size_t terms,
                       size_t n);

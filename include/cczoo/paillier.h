@@ -344,7 +344,8 @@ struct ccz_paillier_matrix {
 /**
  * out_r = sum_c x_rc v_c: the kernel of federated regression (v the encrypted weights and x the
  * samples, or v the residuals and x the samples transposed). Multi-exponentiation with shared bases.
- * Not constant time in the addresses read; entries are checked against `bits`.
+ * Not constant time in the addresses read; entries are checked against `bits`. The time also depends on
+ * the ciphertexts, which are public if @p v may leave.
  * @param threads  0 = 1
  * @retval CCZ_E_MISMATCH  paillier:len: v has not `cols` items
  * @retval CCZ_E_ARG       paillier:bits

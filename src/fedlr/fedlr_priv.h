@@ -102,7 +102,6 @@ struct cczi_fl_hello {
     uint32_t cols;
     uint64_t rows;
     uint64_t round;     /* last round whose end this party stored */
-    uint64_t earliest;  /* first round it could go back to */
     uint8_t config[32]; /* digest of struct ccz_fedlr_cfg */
     uint8_t ids[32];    /* digest of the ids in order, zero if it has none */
 };

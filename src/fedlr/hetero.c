@@ -242,7 +242,7 @@ static ccz_rc guest_round(struct cczi_fl_trainer *t, size_t hosts, struct ccz_er
 static ccz_rc guest_agree(struct cczi_fl_trainer *t, const struct cczi_fl_hello *mine,
                           const struct cczi_fl_hello *theirs, size_t hosts, struct ccz_err *err)
 {
-    uint64_t latest = mine->round, earliest = mine->earliest;
+    uint64_t latest = mine->round;
     ccz_rc rc = CCZ_OK;
     for (size_t i = 0; rc == CCZ_OK && i < hosts; i++) {
         rc = cczi_fl_expect_role(&theirs[i], CCZI_ROLE_HOST, err);
@@ -255,10 +255,7 @@ static ccz_rc guest_agree(struct cczi_fl_trainer *t, const struct cczi_fl_hello 
                                            sizeof(mine->ids), mine->ids, sizeof(mine->ids)),
                           "guest and hosts need the same rows in the same order");
         latest = theirs[i].round < latest ? theirs[i].round : latest;
-        earliest = theirs[i].earliest > earliest ? theirs[i].earliest : earliest;
     }
-    if (rc == CCZ_OK && earliest > latest)
-        rc = ccz_refuse_num(err, CCZ_E_PEER, "fedlr:resume", (int64_t)latest, (int64_t)earliest);
     for (size_t i = 0; rc == CCZ_OK && i < t->s->len; i++)
         rc = cczi_fl_send_start(t->s, i, latest, mine->rows, err);
     return rc == CCZ_OK ? cczi_fl_history_back(&t->h, latest, err) : rc;

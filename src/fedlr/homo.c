@@ -71,7 +71,6 @@ static ccz_rc agree(uint64_t *round, size_t *cols, uint64_t *rows, struct cczi_f
 {
     bool arbiter = s->len > workers;
     uint64_t latest = arbiter ? h[workers].round : UINT64_MAX;
-    uint64_t earliest = arbiter ? h[workers].earliest : 0;
     ccz_rc rc = arbiter ? cczi_fl_expect_role(&h[workers], CCZI_ROLE_ARBITER, err) : CCZ_OK;
     *rows = 0;
     *cols = h[0].cols;
@@ -80,13 +79,9 @@ static ccz_rc agree(uint64_t *round, size_t *cols, uint64_t *rows, struct cczi_f
         *rows += h[i].rows;
         if (rc == CCZ_OK && (h[i].cols != *cols || (arbiter && h[workers].cols != *cols)))
             rc = ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:columns", h[i].cols, (int64_t)*cols);
-        if (!arbiter) {
+        if (!arbiter)
             latest = h[i].round < latest ? h[i].round : latest;
-            earliest = h[i].earliest > earliest ? h[i].earliest : earliest;
-        }
     }
-    if (rc == CCZ_OK && earliest > latest)
-        rc = ccz_refuse_num(err, CCZ_E_PEER, "fedlr:resume", (int64_t)latest, (int64_t)earliest);
     *round = latest;
     for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
         rc = cczi_fl_send_start(s, i, latest, *rows, err);

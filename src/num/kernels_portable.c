@@ -177,15 +177,16 @@ static void lift(uint64_t *r, const uint64_t *a, size_t n, const struct ccz_modu
     }
 }
 
-/* The file is compiled without contraction to fused operations: every tier rounds alike. */
+/* The file is compiled without contraction to fused operations: every tier rounds alike. Conversions
+ * are those of signed words; of unsigned ones they are a branch on many processors. */
 void cczi_portable_round_sum(uint64_t *r, const uint64_t *const *a, const double *inv, size_t terms,
                              size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         double sum = 0.5;
         for (size_t k = 0; k < terms; k++)
-            sum += (double)a[k][i] * inv[k];
-        r[i] = (uint64_t)sum;
+            sum += (double)(int64_t)a[k][i] * inv[k];
+        r[i] = (uint64_t)(int64_t)sum;
     }
 }
 
