@@ -521,11 +521,14 @@ ccz_rc ccz_ckks_match(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, const st
         return ccz_fail(err, CCZ_E_ARG, "ckks:match", (int64_t)limbs,
                         "the change of scale by 2^%.1f is not precise", log2(scale / a->scale));
     rc = ccz_ckks_drop(out, e, a, limbs + 1, err);
-    if (rc == CCZ_OK)
-        rc = ccz_ckks_mul_scalar(out, e, out, 1, factor, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = ccz_ckks_mul_scalar(out, e, out, 1, factor, err);
     if (rc == CCZ_OK)
         rc = ccz_ckks_rescale(out, e, out, err);
     if (rc == CCZ_OK)
         out->scale = scale; /* equal but for the last bits of the division */
+    else
+        out->ct.parts = 0; /* neither the input nor the result */
     return rc;
 }

@@ -109,6 +109,10 @@ static void test_level_scale(void)
                       "ckks:match"));
     CHECK(ops_refused(ccz_ckks_match(r, o.e, o.cx, 3, SCALE * 0x1p-21, &err), CCZ_E_ARG, &err,
                       "ckks:match"));
+    /* what has been dropped is not left in the output of a change of scale that fails later */
+    CHECK(ops_refused(ccz_ckks_match(r, o.e, o.cx, 3, SCALE * 0x1p100, &err), CCZ_E_ARG, &err,
+                      "ckks:overflow"));
+    CHECK(r->ct.parts == 0);
     ccz_ckks_ct_free(r);
     ops_deinit(&o);
 }
@@ -252,6 +256,11 @@ static void test_keys(void)
                       CCZ_E_NOT_FOUND, &err, "ckks:galois-key"));
     CHECK(ops_refused(ccz_ckks_inner_sum(r, o.e, o.cx, 32, o.galois, &err), CCZ_E_NOT_FOUND, &err,
                       "ckks:galois-key"));
+    /* a sum that fails at its first rotation leaves nothing of the input behind */
+    OK(ccz_ckks_copy(o.out, o.cx));
+    CHECK(ops_refused(ccz_ckks_inner_sum(o.out, o.e, under, 4, o.galois, &err), CCZ_E_MISMATCH,
+                      &err, "rlwe:key-id"));
+    CHECK(o.out->ct.parts == 0);
     static const size_t lens[] = {0, 3, N};
     for (size_t i = 0; i < 3; i++)
         CHECK(ops_refused(ccz_ckks_inner_sum(r, o.e, o.cx, lens[i], o.galois, &err), CCZ_E_ARG,
