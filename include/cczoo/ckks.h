@@ -203,7 +203,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_encode_const(struct ccz_ckks_pt *out, struc
 /**
  * The first @p len slots, real parts. Only as many primes are used as in->bound and in->noise need
  * (exact centred residues of one or two, more for large scales).
+ * @param[out] out  zeroed unless CCZ_OK; finite numbers
  * @retval CCZ_E_MISMATCH "ckks:context"  @retval CCZ_E_ARG "ckks:slots", "ckks:empty"
+ * @retval CCZ_E_FORMAT "ckks:value": no finite number in a slot, as a scale that somebody made up can bring about
  * @error  2^-48 of the largest slot, besides what in->noise says
  * @ct but for the floating point's subnormal numbers
  */

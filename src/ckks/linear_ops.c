@@ -117,7 +117,7 @@ static ccz_rc unary(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, const stru
                     struct ccz_err *err)
 {
     const size_t limbs = a->ct.limbs, parts = a->ct.parts;
-    ccz_rc rc = cczi_ckks_fits(e->ctx, meta.bound, limbs, err);
+    ccz_rc rc = cczi_ckks_result(e->ctx, &meta, limbs, err);
     if (rc == CCZ_OK)
         rc = cczi_ckks_output(out, e, a, NULL, parts, err);
     if (rc != CCZ_OK)
@@ -393,7 +393,7 @@ static ccz_rc dot(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, struct job *
                   struct cczi_ckks_meta meta, struct ccz_err *err)
 {
     const struct ccz_ckks_ct *a = j->list[0];
-    ccz_rc rc = cczi_ckks_fits(e->ctx, meta.bound, a->ct.limbs, err);
+    ccz_rc rc = cczi_ckks_result(e->ctx, &meta, a->ct.limbs, err);
     if (rc == CCZ_OK)
         rc = cczi_ckks_output(out, e, NULL, NULL, 2, err);
     if (rc != CCZ_OK)
