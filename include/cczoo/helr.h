@@ -205,7 +205,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_keys(struct ccz_buf *out, struct ccz
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_ready(struct ccz_helr_client *c, struct ccz_span ready,
                                                   struct ccz_err *err);
 /** Appends cfg->model, encrypted. Needs the session. Later requests have the layout of @p rows rows, and that many at
- *  most if the layout holds no more. */
+ *  most if the layout holds no more.
+ *  @retval CCZ_E_ARG ckks:declared: a weight so large (thousands, of standardised features) that its size would show */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_model(struct ccz_buf *out, struct ccz_helr_client *c,
                                                   size_t rows, struct ccz_err *err);
 /**

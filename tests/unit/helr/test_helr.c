@@ -213,6 +213,55 @@ static void test_encrypted_model(void)
     pair_free(&p);
 }
 
+/* Heads of ciphertexts, up to the residues (seed excluded): bounds among them. @return ciphertexts */
+static size_t heads(uint8_t out[16][84], const struct ccz_buf *msg, enum cczi_helr_kind kind)
+{
+    struct cczi_helr_rows h;
+    CHECK(cczi_helr_get_rows(&h, ccz_buf_span(msg), kind, CCZ_HELR_REQUEST_SIZE_MAX, "x", NULL) ==
+          CCZ_OK);
+    CHECK(h.cts <= 16);
+    for (size_t i = 0; i < h.cts; i++)
+        memcpy(out[i], h.body.ptr + i * h.ct_size, 84);
+    return h.cts;
+}
+
+/* In the clear stands nothing that depends on values, however large they are. */
+static void test_nothing_shown(void)
+{
+    CCZ_AUTO(ccz_helr_model) m = made_model(5, 3);
+    CCZ_AUTO(ccz_helr_server) s = NULL;
+    CHECK(ccz_helr_server_new(&s, &(struct ccz_helr_server_cfg){0}, NULL) == CCZ_OK);
+    CCZ_AUTO_BUF keys, msg;
+    ccz_buf_init(&msg, CCZ_HELR_REQUEST_SIZE_MAX);
+    CCZ_AUTO(ccz_helr_client)
+    c = join(s, &keys, &(struct ccz_helr_client_cfg){.model = m, .per_ct_max = 1});
+    static const double sizes[] = {0.001, 5, 1000};
+    uint8_t first[16][84], got[16][84];
+    for (size_t kind = 0; kind < 2; kind++) {
+        for (size_t i = 0; i < 3; i++) {
+            double row[5] = {0};
+            for (size_t f = 0; f < 5; f++) {
+                row[f] = m->features[f].mean + (f == 2 ? sizes[i] * m->features[f].scale : 0);
+                m->features[f].weight = f == 2 ? sizes[i] : 0;
+            }
+            ccz_buf_clear(&msg);
+            size_t len;
+            if (kind == 0) {
+                CHECK(ccz_helr_client_model(&msg, c, 1, NULL) == CCZ_OK);
+                len = heads(i ? got : first, &msg, CCZI_HELR_MODEL);
+            } else {
+                CHECK(ccz_helr_encrypt(&msg, c, row, 1, NULL) == CCZ_OK);
+                len = heads(i ? got : first, &msg, CCZI_HELR_REQUEST);
+            }
+            CHECK(len == (kind ? 5 : 6) && (i == 0 || memcmp(got, first, len * 84) == 0));
+        }
+    }
+    m->features[2].weight = 1e6;
+    struct ccz_err err = {0};
+    CHECK(ccz_helr_client_model(&msg, c, 1, &err) == CCZ_E_ARG);
+    CHECK(strcmp(err.where, "ckks:declared") == 0);
+}
+
 /* ------------------------------------------------------------------------------------- refusals */
 
 static ccz_rc open_info(struct ccz_span info, const struct ccz_helr_client_cfg *cfg,
@@ -708,6 +757,7 @@ static const struct ccz_test tests[] = {
     {"helr.scores", test_scores},
     {"helr.degrees", test_degrees},
     {"helr.encrypted_model", test_encrypted_model},
+    {"helr.nothing_shown", test_nothing_shown},
     {"helr.layouts", test_layouts},
     {"helr.fold", test_fold},
     {"helr.info_refusals", test_info_refusals},
