@@ -349,6 +349,15 @@ static void test_serial(void)
     CHECK(is_refused(ccz_bfv_ct_read(k.ct[2], k.e, ccz_buf_span(&b), id, &err), CCZ_E_FORMAT, &err,
                      "bfv:form"));
     CHECK(k.ct[2]->ct.parts == 0);
+    k.ct[0]->ct.ntt = true;
+    CHECK(ccz_rlwe_ct_reserve(&k.ct[0]->ct, 3) == CCZ_OK);
+    memset(k.ct[0]->ct.c[2], 0, 4 * N * sizeof(uint64_t));
+    k.ct[0]->ct.parts = 3;
+    ccz_buf_clear(&b);
+    CHECK(ccz_bfv_ct_write(&b, k.ct[0], NULL) == CCZ_OK);
+    CHECK(is_refused(ccz_bfv_ct_read(k.ct[2], k.e, ccz_buf_span(&b), id, &err), CCZ_E_FORMAT, &err,
+                     "bfv:form"));
+    CHECK(k.ct[2]->ct.parts == 0);
     kit_deinit(&k);
 }
 

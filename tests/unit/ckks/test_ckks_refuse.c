@@ -323,6 +323,9 @@ static void test_serial(void)
             CHECK(memcmp(back->ct.c[p], kinds[k]->ct.c[p], 4 * N * sizeof(uint64_t)) == 0);
     }
     CHECK(ccz_ckks_ct_size(o.cy) < ccz_ckks_ct_size(o.cx) * 51 / 100);
+    OK(ccz_ckks_neg(o.cy, o.e, o.cy, NULL)); /* in place: the seed stands for nothing any more */
+    CHECK(ccz_ckks_ct_size(o.cy) == ccz_ckks_ct_size(o.cx));
+    OK(ccz_ckks_encrypt_sk(o.cy, o.e, o.sk, o.py, 0, NULL));
     ccz_buf_clear(&b);
     OK(ccz_ckks_ct_write(&b, o.cy, NULL));
     static const struct {
@@ -398,17 +401,44 @@ static void test_claims(void)
     CHECK(o.pt->limbs == 4);
     CHECK(ops_refused(ccz_ckks_decrypt_shared(o.pt, o.e, o.sk, o.cy, 10, &err), CCZ_E_LIMIT, &err,
                       "ckks:flood-precision"));
+    /* room in the scale, but noise wider than a word */
+    OK(ccz_ckks_copy(r, o.cy));
+    r->scale = 0x1p160;
+    r->noise = 0x1p20;
+    CHECK(ops_refused(ccz_ckks_decrypt_shared(o.pt, o.e, o.sk, r, 58, &err), CCZ_E_LIMIT, &err,
+                      "ckks:flood-precision"));
     ccz_ckks_ct_free(r);
+    ops_deinit(&o);
+}
+
+/* The noise of a fresh ciphertext comes from its encoding, but no bit of the values shows in it. */
+static void test_fresh_noise(void)
+{
+    struct ops o;
+    ops_init(&o, 1, 1);
+    double noise = 0;
+    for (size_t i = 0; i < 200; i++) {
+        double x = 0.5 + 0.25 * ops_unit(&o.rng);
+        OK(ccz_ckks_encode(o.pt, o.e, &x, 1, 0x1p58, 0, NULL));
+        OK(ccz_ckks_encrypt_sk(o.out, o.e, o.sk, o.pt, 0, NULL));
+        CHECK(i == 0 || o.out->noise == noise);
+        noise = o.out->noise;
+    }
     ops_deinit(&o);
 }
 
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"ckks.context", test_context},   {"ckks.level_scale", test_level_scale},
-        {"ckks.operands", test_operands}, {"ckks.overflow", test_overflow},
-        {"ckks.keys", test_keys},         {"ckks.cfg", test_cfg},
-        {"ckks.serial", test_serial},     {"ckks.claims", test_claims},
+        {"ckks.context", test_context},
+        {"ckks.level_scale", test_level_scale},
+        {"ckks.operands", test_operands},
+        {"ckks.overflow", test_overflow},
+        {"ckks.keys", test_keys},
+        {"ckks.cfg", test_cfg},
+        {"ckks.serial", test_serial},
+        {"ckks.claims", test_claims},
+        {"ckks.fresh_noise", test_fresh_noise},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -324,6 +324,18 @@ static void test_info_refusals(void)
         CHECK(open_info(ccz_buf_span(&msg), NULL, &err) == CCZ_E_FORMAT);
         CHECK(strcmp(err.where, "helr:info") == 0);
     }
+    /* names that would steer a terminal */
+    static const char *const names[] = {"\033[2J", "\177", "\xc2\x9b", "\xc2\xa0"};
+    const size_t name_at = 62 + 1; /* behind its size; the model's name is longer */
+    for (size_t i = 0; i < 4; i++) {
+        size_t size = strlen(names[i]);
+        uint8_t keep[8];
+        CHECK(info.ptr[name_at - 1] >= size);
+        memcpy(keep, info.ptr + name_at, size);
+        memcpy(info.ptr + name_at, names[i], size);
+        CHECK((open_info(ccz_buf_span(&info), NULL, NULL) == CCZ_OK) == (i == 3));
+        memcpy(info.ptr + name_at, keep, size);
+    }
     CHECK(open_info(ccz_buf_span(&info), &(struct ccz_helr_client_cfg){.model = m}, &err) ==
           CCZ_E_ARG);
     CHECK(strcmp(err.where, "helr:model-wanted") == 0);
