@@ -38,6 +38,9 @@
  * known (ckks.h, Security, IND-CPA-D). Flooding it away (ccz_ckks_decrypt_shared()) would take more bits than these
  * parameters have; hand on classes, or scores rounded to a few digits, and not to who chose the rows. A server that cheats can return
  * anything: attest it (ratls.h) where that matters.
+ * A session belongs to who knows its keys message, or the hash of it: no other name of a client is asked for. Send keys
+ * over connections that others cannot read. Sessions take sessions_max times twice a keys message and, if clients bring models,
+ * three times a model message.
  * Threads: a server may be used by many threads at a time; a client and a model by one, but a model that is not
  * changed may be shared.
  */
