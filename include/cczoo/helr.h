@@ -261,7 +261,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_keys(struct ccz_buf *reply, struct c
                                                  struct ccz_span keys, struct ccz_err *err);
 /** Takes an encrypted model, answers `ready`; the last one of a session counts.
  *  @retval CCZ_E_ARG helr:radius, and as ccz_helr_server_score()
- *  @retval CCZ_E_NOT_FOUND helr:session @retval CCZ_E_DENIED helr:model-own: the server has its own */
+ *  @retval CCZ_E_NOT_FOUND helr:session @retval CCZ_E_DENIED helr:model-own: the server has its own
+ *  @retval CCZ_E_UNAVAILABLE helr:model-in-use: a request is being computed with the one before */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_model(struct ccz_buf *reply, struct ccz_helr_server *s,
                                                   struct ccz_span model, struct ccz_err *err);
 /**

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define ERROR_MAX 0x1p-24
 
@@ -206,6 +207,16 @@ static void test_encrypted_model(void)
         CHECK(ccz_helr_server_model(&ready, s, ccz_buf_span(&msg), &err) == CCZ_E_ARG);
         CHECK(strcmp(err.where, "helr:radius") == 0);
     }
+    h.rows = CCZ_HELR_FEATURES_MAX + 1; /* judged before any ciphertext */
+    h.per_ct = 1;
+    h.cts = h.rows + 1;
+    h.ct_size = 1;
+    h.radius = 8;
+    ccz_buf_clear(&halves);
+    cczi_helr_put_rows(&halves, CCZI_HELR_MODEL, &h);
+    memset(ccz_buf_extend(&halves, h.cts), 0, h.cts);
+    CHECK(ccz_helr_server_model(&ready, s, ccz_buf_span(&halves), &err) == CCZ_E_LIMIT);
+    CHECK(strcmp(err.where, "helr:features") == 0);
     struct pair p; /* who has a model takes none */
     pair_new(&p, 3, 3, 0);
     CHECK(ccz_helr_server_model(&ready, p.server, ccz_buf_span(&msg), &err) == CCZ_E_DENIED);
@@ -464,6 +475,13 @@ static void test_request_cts(struct pair *p, const struct cczi_helr_rows *h)
     CHECK(send_ct(p, *h, other, &err) == CCZ_E_ARG && strcmp(err.where, "helr:scale") == 0);
 
     CHECK(ccz_ckks_drop(other, eval, ct, 3, NULL) == CCZ_OK);
+    CHECK(send_ct(p, *h, other, &err) == CCZ_E_ARG && strcmp(err.where, "helr:level") == 0);
+
+    CHECK(ccz_ckks_copy(other, ct) == CCZ_OK);
+    other->ct.seeded = false;
+    CHECK(ccz_rlwe_ct_reserve(&other->ct, 3) == CCZ_OK);
+    memset(other->ct.c[2], 0, 8192 * 4 * sizeof(uint64_t));
+    other->ct.parts = 3;
     CHECK(send_ct(p, *h, other, &err) == CCZ_E_ARG && strcmp(err.where, "helr:level") == 0);
 
     CHECK(ccz_ckks_square(other, eval, ct, NULL) == CCZ_OK);
@@ -741,6 +759,52 @@ static void test_threads(void)
     CHECK(pthread_join(other, NULL) == 0);
 }
 
+struct busy {
+    struct ccz_helr_server *server;
+    struct ccz_span request;
+    atomic_bool stop;
+};
+
+static void *keep_scoring(void *arg)
+{
+    struct busy *b = arg;
+    while (!b->stop) {
+        CCZ_AUTO_BUF reply;
+        ccz_buf_init(&reply, CCZ_HELR_REPLY_SIZE_MAX);
+        CHECK(ccz_helr_server_score(&reply, b->server, b->request, NULL) == CCZ_OK);
+    }
+    return NULL;
+}
+
+/* A model is not replaced under a request that is computed with it. */
+static void test_model_in_use(void)
+{
+    CCZ_AUTO(ccz_helr_model) m = made_model(2, 3);
+    CCZ_AUTO(ccz_helr_server) s = NULL;
+    CHECK(ccz_helr_server_new(&s, &(struct ccz_helr_server_cfg){0}, NULL) == CCZ_OK);
+    CCZ_AUTO_BUF keys, msg, ready, request;
+    ccz_buf_init(&msg, CCZ_HELR_REQUEST_SIZE_MAX);
+    ccz_buf_init(&request, CCZ_HELR_REQUEST_SIZE_MAX);
+    ccz_buf_init(&ready, 1 << 20);
+    CCZ_AUTO(ccz_helr_client) c = join(s, &keys, &(struct ccz_helr_client_cfg){.model = m});
+    double *x = made_rows(m, 1, 1);
+    struct ccz_err err = {0};
+    CHECK(ccz_helr_client_model(&msg, c, 1, NULL) == CCZ_OK);
+    CHECK(ccz_helr_server_model(&ready, s, ccz_buf_span(&msg), NULL) == CCZ_OK);
+    CHECK(ccz_helr_encrypt(&request, c, x, 1, NULL) == CCZ_OK);
+    struct busy b = {.server = s, .request = ccz_buf_span(&request)};
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, keep_scoring, &b) == 0);
+    ccz_rc rc = CCZ_OK;
+    for (int i = 0; i < 1000 && rc == CCZ_OK; i++)
+        rc = ccz_helr_server_model(&ready, s, ccz_buf_span(&msg), &err);
+    b.stop = true;
+    CHECK(pthread_join(other, NULL) == 0);
+    CHECK(rc == CCZ_E_UNAVAILABLE && strcmp(err.where, "helr:model-in-use") == 0);
+    CHECK(ccz_helr_server_model(&ready, s, ccz_buf_span(&msg), NULL) == CCZ_OK);
+    free(x);
+}
+
 /* The workload of the original: classes as in the clear, error and size within the bars. */
 static void test_original(void)
 {
@@ -770,6 +834,7 @@ static const struct ccz_test tests[] = {
     {"helr.degrees", test_degrees},
     {"helr.encrypted_model", test_encrypted_model},
     {"helr.nothing_shown", test_nothing_shown},
+    {"helr.model_in_use", test_model_in_use},
     {"helr.layouts", test_layouts},
     {"helr.fold", test_fold},
     {"helr.info_refusals", test_info_refusals},
