@@ -524,6 +524,15 @@ static void test_request_refusals(void)
     CHECK(cczi_helr_get_rows(&h, ccz_buf_span(&request), CCZI_HELR_REQUEST,
                              CCZ_HELR_REQUEST_SIZE_MAX, "x", NULL) == CCZ_OK);
     test_request_cts(&p, &h);
+    for (size_t i = 0; i < 2; i++) { /* none, or of no size: both are zero bytes */
+        h.cts = i == 0 ? 0 : 1;
+        h.ct_size = i == 0 ? 1 : 0;
+        ccz_buf_clear(&request);
+        cczi_helr_put_rows(&request, CCZI_HELR_REQUEST, &h);
+        CHECK(ccz_helr_server_score(&reply, p.server, ccz_buf_span(&request), &err) ==
+              CCZ_E_FORMAT);
+        CHECK(strcmp(err.where, "helr:request") == 0);
+    }
     free(x);
     pair_free(&p);
 }
@@ -805,6 +814,65 @@ static void test_model_in_use(void)
     free(x);
 }
 
+struct guest {
+    struct ccz_helr_server *server;
+    struct ccz_helr_client *client;
+    struct ccz_buf keys;
+    const struct ccz_helr_model *model;
+    atomic_bool stop;
+};
+
+/* Scores that are right, or none because the session was forgotten before the request came. */
+static void *come_again(void *arg)
+{
+    struct guest *g = arg;
+    double *x = made_rows(g->model, 1, 1), got[1];
+    struct ccz_err err = {0};
+    while (!g->stop) {
+        CCZ_AUTO_BUF request, reply;
+        ccz_buf_init(&request, CCZ_HELR_REQUEST_SIZE_MAX);
+        ccz_buf_init(&reply, CCZ_HELR_REPLY_SIZE_MAX);
+        CHECK(ccz_helr_encrypt(&request, g->client, x, 1, NULL) == CCZ_OK);
+        ccz_rc rc = ccz_helr_server_score(&reply, g->server, ccz_buf_span(&request), &err);
+        CHECK(rc == CCZ_OK || (rc == CCZ_E_NOT_FOUND && strcmp(err.where, "helr:session") == 0));
+        if (rc == CCZ_OK)
+            CHECK(ccz_helr_decrypt(got, g->client, ccz_buf_span(&reply), 1, NULL) == CCZ_OK &&
+                  difference(g->model, 3, x, got, 1) <= ERROR_MAX);
+        else
+            CHECK(send_keys(g->server, &g->keys, &err) == CCZ_OK);
+    }
+    free(x);
+    return NULL;
+}
+
+/* With room for one session, others come all the time: the one in use is not taken away under its request. */
+static void test_in_use(void)
+{
+    CCZ_AUTO(ccz_helr_model) m = made_model(4, 1);
+    CCZ_AUTO(ccz_helr_server) s = NULL;
+    struct ccz_helr_server_cfg cfg = {.model = m, .sessions_max = 1};
+    CHECK(ccz_helr_server_new(&s, &cfg, NULL) == CCZ_OK);
+    struct guest g = {.server = s, .model = m};
+    struct ccz_buf keys[2];
+    struct ccz_helr_client *c[2];
+    for (size_t i = 0; i < 2; i++)
+        c[i] = join(s, &keys[i], &(struct ccz_helr_client_cfg){.per_ct_max = 1});
+    g.client = join(s, &g.keys, &(struct ccz_helr_client_cfg){0});
+    pthread_t other;
+    struct ccz_err err;
+    CHECK(pthread_create(&other, NULL, come_again, &g) == 0);
+    for (size_t i = 0; i < 30; i++)
+        CHECK(send_keys(s, &keys[i % 2], &err) == CCZ_OK);
+    g.stop = true;
+    CHECK(pthread_join(other, NULL) == 0);
+    for (size_t i = 0; i < 2; i++) {
+        ccz_helr_client_free(c[i]);
+        ccz_buf_free(&keys[i]);
+    }
+    ccz_helr_client_free(g.client);
+    ccz_buf_free(&g.keys);
+}
+
 /* The workload of the original: classes as in the clear, error and size within the bars. */
 static void test_original(void)
 {
@@ -835,6 +903,7 @@ static const struct ccz_test tests[] = {
     {"helr.encrypted_model", test_encrypted_model},
     {"helr.nothing_shown", test_nothing_shown},
     {"helr.model_in_use", test_model_in_use},
+    {"helr.session_in_use", test_in_use},
     {"helr.layouts", test_layouts},
     {"helr.fold", test_fold},
     {"helr.info_refusals", test_info_refusals},
