@@ -325,13 +325,22 @@ static void test_info_refusals(void)
                                   .features_len = 3,
                                   .features = m->features};
     cczi_helr_ring(&spend.ring, 3);
-    for (int i = 0; i < 2; i++) {
+    static const struct {
+        size_t n, data_len, special_len;
+        double scale;
+    } spends[] = {{65536, 4, 1, 1}, {32768, 7, 1, 1}, {32768, 4, 2, 1},         {8192, 3, 1, 1},
+                  {8192, 4, 1, 0},  {8192, 4, 1, -1}, {8192, 4, 1, (double)NAN}};
+    for (size_t i = 0; i < sizeof(spends) / sizeof(*spends); i++) {
         CCZ_AUTO_BUF msg;
         ccz_buf_init(&msg, 1000);
-        spend.ring.n = i == 0 ? 65536 : 32768;
-        spend.ring.data_len = i == 0 ? 4 : 7;
-        memset(spend.ring.bits, 40, spend.ring.data_len + 1);
+        spend.ring.n = spends[i].n;
+        spend.ring.data_len = spends[i].data_len;
+        spend.ring.special_len = spends[i].special_len;
+        double keep = m->features[1].scale;
+        m->features[1].scale = spends[i].scale;
+        memset(spend.ring.bits, 40, spends[i].data_len + spends[i].special_len);
         cczi_helr_put_info(&msg, &spend, (const uint8_t *)spend.name);
+        m->features[1].scale = keep;
         CHECK(open_info(ccz_buf_span(&msg), NULL, &err) == CCZ_E_FORMAT);
         CHECK(strcmp(err.where, "helr:info") == 0);
     }
@@ -406,6 +415,17 @@ static void test_client_refusals(void)
     CHECK(ccz_helr_decrypt(got, p.client, ccz_buf_span(&reply), 2, &err) == CCZ_E_PEER);
     CHECK(strcmp(err.where, "helr:reply-rows") == 0);
     CHECK(ccz_helr_decrypt(got, q.client, ccz_buf_span(&reply), 3, &err) == CCZ_E_PEER);
+    /* the same bytes as two ciphertexts of half the size */
+    size_t half = (reply.size - CCZ_HELR_CT_AT) / 2;
+    uint8_t keep[8];
+    CHECK((reply.size - CCZ_HELR_CT_AT) % 2 == 0);
+    memcpy(keep, reply.ptr + 32, sizeof(keep));
+    reply.ptr[32] = 2;
+    for (size_t i = 0; i < 4; i++)
+        reply.ptr[36 + i] = (uint8_t)(half >> 8 * i);
+    CHECK(ccz_helr_decrypt(got, p.client, ccz_buf_span(&reply), 3, &err) == CCZ_E_PEER);
+    memcpy(reply.ptr + 32, keep, sizeof(keep));
+    CHECK(ccz_helr_decrypt(got, p.client, ccz_buf_span(&reply), 3, NULL) == CCZ_OK);
     /* a reply that claims to be ours but holds somebody else's ciphertext */
     uint8_t id[CCZ_HELR_SESSION_SIZE];
     CHECK(cczi_helr_session_id(id, ccz_buf_span(&q.keys), NULL) == CCZ_OK);
