@@ -444,20 +444,28 @@ static void test_client_refusals(void)
     pair_free(&q);
 }
 
-/* A request of one ciphertext (5 features, 1 row), with the ciphertext replaced by @p ct. */
-static ccz_rc send_ct(struct pair *p, struct cczi_helr_rows h, const struct ccz_ckks_ct *ct,
-                      struct ccz_err *err)
+/* A request of one ciphertext (5 features, 1 row), with the ciphertext replaced by @p ct, in which @p flip is
+ * flipped in the first byte of the second part. */
+static ccz_rc send_bits(struct pair *p, struct cczi_helr_rows h, const struct ccz_ckks_ct *ct,
+                        uint8_t flip, struct ccz_err *err)
 {
     CCZ_AUTO_BUF body, request, reply;
     ccz_buf_init(&body, CCZ_HELR_REQUEST_SIZE_MAX);
     ccz_buf_init(&request, CCZ_HELR_REQUEST_SIZE_MAX);
     ccz_buf_init(&reply, CCZ_HELR_REPLY_SIZE_MAX);
     CHECK(ccz_ckks_ct_write(&body, ct, NULL) == CCZ_OK);
+    body.ptr[84 + (body.size - 84) / 2] ^= flip;
     h.ct_size = (uint32_t)body.size;
     cczi_helr_put_rows(&request, CCZI_HELR_REQUEST, &h);
     ccz_buf_put_span(&request, ccz_buf_span(&body));
     memset(err, 0, sizeof(*err));
     return ccz_helr_server_score(&reply, p->server, ccz_buf_span(&request), err);
+}
+
+static ccz_rc send_ct(struct pair *p, struct cczi_helr_rows h, const struct ccz_ckks_ct *ct,
+                      struct ccz_err *err)
+{
+    return send_bits(p, h, ct, 0, err);
 }
 
 static void test_request_cts(struct pair *p, const struct cczi_helr_rows *h)
@@ -483,7 +491,8 @@ static void test_request_cts(struct pair *p, const struct cczi_helr_rows *h)
     CHECK(ccz_ckks_copy(other, ct) == CCZ_OK);
     other->ct.seeded = false;
     memset(other->ct.c[1], 0, 8192 * 4 * sizeof(uint64_t));
-    CHECK(send_ct(p, *h, other, &err) == CCZ_E_FORMAT &&
+    other->ct.c[1][0] = 1;
+    CHECK(send_bits(p, *h, other, 1, &err) == CCZ_E_FORMAT &&
           strcmp(err.where, "rlwe:transparent") == 0);
 
     CHECK(ccz_ckks_copy(other, ct) == CCZ_OK);
