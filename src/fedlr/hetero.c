@@ -182,7 +182,7 @@ static ccz_rc guest_residuals(struct ccz_paillier_vec **out, struct cczi_fl_trai
                               cczi_fl_ciphertexts(b, &t->layout), err);
         if (rc == CCZ_OK && sum)
             rc = ccz_paillier_add(sum, v, err);
-        else
+        else if (rc == CCZ_OK)
             sum = ccz_paillier_vec_take(&v);
     }
     if (rc == CCZ_OK)

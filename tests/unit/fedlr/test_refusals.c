@@ -117,6 +117,34 @@ static void refuses_changes(void)
     }
 }
 
+/* The second of those who are added up breaks: what the first sent is given back (asan would tell). */
+static void second_breaks(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(ROWS, ALL, 3);
+    CCZ_AUTO(ccz_fedlr_table) a = some_rows(40, COLS, 1);
+    const struct ccz_chan_fault_cfg update = {.send_shorten = 4}, parts = {.send_shorten = 2};
+    struct ccz_fedlr_cfg cfg = HETERO;
+    struct ccz_fedlr_table *part[3] = {0};
+    struct party p[PARTIES] = {0};
+    join_homo(p, key, a, a, &HOMO, 0);
+    CHECK(ccz_chan_fault_new(&p[2].chan[0], p[2].chan[0], &update, NULL) == CCZ_OK);
+    run_all(p, 3);
+    CHECK(refused(p, 3, CCZ_E_FORMAT, "paillier:truncated") == &p[0]);
+    clear(p, 3);
+
+    memset(p, 0, sizeof(p));
+    cut_columns(part, t, 2);
+    cfg.parties = 2;
+    size_t len = join_hetero(p, key, part, &cfg, 0);
+    CHECK(ccz_chan_fault_new(&p[2].chan[0], p[2].chan[0], &parts, NULL) == CCZ_OK);
+    run_all(p, len);
+    CHECK(refused(p, len, CCZ_E_FORMAT, "paillier:truncated") == &p[0]);
+    clear(p, len);
+    for (size_t i = 0; i < 3; i++)
+        ccz_fedlr_table_free(part[i]);
+}
+
 static void bad_config(const struct ccz_fedlr_cfg *cfg, const struct ccz_secret *seal,
                        const char *checkpoint)
 {
@@ -325,6 +353,7 @@ static const struct ccz_test tests[] = {
     {"fedlr.refuses_agreement", refuses_agreement},
     {"fedlr.refuses_weak_key", refuses_weak_key},
     {"fedlr.refuses_changes", refuses_changes},
+    {"fedlr.second_breaks", second_breaks},
     {"fedlr.refuses_config", refuses_config},
     {"fedlr.refuses_divergence", refuses_divergence},
 };
