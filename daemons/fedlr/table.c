@@ -105,6 +105,7 @@ static ccz_rc epoch(struct cost *cost, const struct opts *o, size_t rows,
         seat[i].run = (struct ccz_fedlr_run){.cfg = &cfg,
                                              .threads = (unsigned)o->threads,
                                              .timeout_ms = INT64_C(3600000),
+                                             .few_rows_insecure = true, /* all of it is ours */
                                              .on_round = count,
                                              .arg = &seat[i]};
     int64_t start_ns = ccz_mono_ns();

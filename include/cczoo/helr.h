@@ -38,6 +38,9 @@
  * known (ckks.h, Security, IND-CPA-D). Flooding it away (ccz_ckks_decrypt_shared()) would take more bits than these
  * parameters have; hand on classes, or scores rounded to a few digits, and not to who chose the rows. A server that cheats can return
  * anything: attest it (ratls.h) where that matters.
+ * A session belongs to who knows its keys message, or the hash of it: no other name of a client is asked for. Send keys
+ * over connections that others cannot read. Sessions take sessions_max times twice a keys message and, if clients bring models,
+ * three times a model message.
  * Threads: a server may be used by many threads at a time; a client and a model by one, but a model that is not
  * changed may be shared.
  */
@@ -205,7 +208,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_keys(struct ccz_buf *out, struct ccz
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_ready(struct ccz_helr_client *c, struct ccz_span ready,
                                                   struct ccz_err *err);
 /** Appends cfg->model, encrypted. Needs the session. Later requests have the layout of @p rows rows, and that many at
- *  most if the layout holds no more. */
+ *  most if the layout holds no more.
+ *  @retval CCZ_E_ARG ckks:declared: a weight so large (thousands, of standardised features) that its size would show */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_model(struct ccz_buf *out, struct ccz_helr_client *c,
                                                   size_t rows, struct ccz_err *err);
 /**
@@ -257,7 +261,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_keys(struct ccz_buf *reply, struct c
                                                  struct ccz_span keys, struct ccz_err *err);
 /** Takes an encrypted model, answers `ready`; the last one of a session counts.
  *  @retval CCZ_E_ARG helr:radius, and as ccz_helr_server_score()
- *  @retval CCZ_E_NOT_FOUND helr:session @retval CCZ_E_DENIED helr:model-own: the server has its own */
+ *  @retval CCZ_E_NOT_FOUND helr:session @retval CCZ_E_DENIED helr:model-own: the server has its own
+ *  @retval CCZ_E_UNAVAILABLE helr:model-in-use: a request is being computed with the one before */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_model(struct ccz_buf *reply, struct ccz_helr_server *s,
                                                   struct ccz_span model, struct ccz_err *err);
 /**

@@ -378,7 +378,8 @@ enum ccz_rlwe_kind {
 /** Bytes of ccz_rlwe_ct_write(). */
 CCZ_API size_t ccz_rlwe_ct_size(const struct ccz_rlwe_ct *ct, size_t meta_size);
 /** @param meta  what the scheme stores beside (scale ..), at most CCZ_RLWE_META_SIZE_MAX bytes.
- *  @retval CCZ_E_LIMIT "rlwe:buffer" out->max_size */
+ *  @retval CCZ_E_LIMIT "rlwe:buffer" out->max_size
+ *  @retval CCZ_E_FORMAT "rlwe:transparent": what would be sent is the message */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_ct_write(struct ccz_buf *out, const struct ccz_rlwe_ct *ct,
                                               struct ccz_span meta, struct ccz_err *err);
 /**

@@ -136,6 +136,8 @@ ccz_rc ccz_ckks_matrix_new(struct ccz_ckks_matrix **out, struct ccz_ckks_eval *e
     if (!made || !slots || !made->diagonal)
         rc = ccz_fail(err, CCZ_E_NOMEM, "ckks:matrix", 0, "out of memory");
     rc = rc == CCZ_OK ? fill(made, e, slots, m, rows, cols, scale, limbs, err) : rc;
+    if (slots)
+        ccz_wipe(slots, len * sizeof(*slots)); /* the matrix may be a secret of its own */
     free(slots);
     if (rc == CCZ_OK)
         *out = ccz_ckks_matrix_take(&made);

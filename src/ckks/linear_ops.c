@@ -117,7 +117,7 @@ static ccz_rc unary(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, const stru
                     struct ccz_err *err)
 {
     const size_t limbs = a->ct.limbs, parts = a->ct.parts;
-    ccz_rc rc = cczi_ckks_fits(e->ctx, meta.bound, limbs, err);
+    ccz_rc rc = cczi_ckks_result(e->ctx, &meta, limbs, err);
     if (rc == CCZ_OK)
         rc = cczi_ckks_output(out, e, a, NULL, parts, err);
     if (rc != CCZ_OK)
@@ -403,7 +403,7 @@ static ccz_rc dot(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, struct job *
                   struct cczi_ckks_meta meta, struct ccz_err *err)
 {
     const struct ccz_ckks_ct *a = j->list[0];
-    ccz_rc rc = cczi_ckks_fits(e->ctx, meta.bound, a->ct.limbs, err);
+    ccz_rc rc = cczi_ckks_result(e->ctx, &meta, a->ct.limbs, err);
     if (rc == CCZ_OK)
         rc = cczi_ckks_output(out, e, NULL, NULL, 2, err);
     if (rc != CCZ_OK)
@@ -534,11 +534,14 @@ ccz_rc ccz_ckks_match(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, const st
         return ccz_fail(err, CCZ_E_ARG, "ckks:match", (int64_t)limbs,
                         "the change of scale by 2^%.1f is not precise", log2(scale / a->scale));
     rc = ccz_ckks_drop(out, e, a, limbs + 1, err);
-    if (rc == CCZ_OK)
-        rc = ccz_ckks_mul_scalar(out, e, out, 1, factor, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = ccz_ckks_mul_scalar(out, e, out, 1, factor, err);
     if (rc == CCZ_OK)
         rc = ccz_ckks_rescale(out, e, out, err);
     if (rc == CCZ_OK)
         out->scale = scale; /* equal but for the last bits of the division */
+    else
+        out->ct.parts = 0; /* neither the input nor the result */
     return rc;
 }

@@ -251,6 +251,9 @@ struct cczi_fl_batch {
 size_t cczi_fl_batches(size_t rows, const struct ccz_fedlr_cfg *cfg);
 struct cczi_fl_batch cczi_fl_batch_of(const size_t *order, size_t rows,
                                       const struct ccz_fedlr_cfg *cfg, size_t i);
+/* Whether a party may have @p sums of each mini-batch: fewer than the smallest has rows. where = "fedlr:few-rows" */
+ccz_rc cczi_fl_enough_rows(const struct ccz_fedlr_run *run, size_t rows, size_t sums,
+                           struct ccz_err *err);
 size_t cczi_fl_ciphertexts(struct cczi_fl_batch b, const struct cczi_fl_layout *l);
 /* A party's part of the residuals in fixed point: w x / 4, of the guest minus (y' / 2), y' = +-1. @shape v[b.len] */
 void cczi_fl_shares(int64_t *v, const struct cczi_fl_side *side, const double *w,

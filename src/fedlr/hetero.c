@@ -182,7 +182,7 @@ static ccz_rc guest_residuals(struct ccz_paillier_vec **out, struct cczi_fl_trai
                               cczi_fl_ciphertexts(b, &t->layout), err);
         if (rc == CCZ_OK && sum)
             rc = ccz_paillier_add(sum, v, err);
-        else
+        else if (rc == CCZ_OK)
             sum = ccz_paillier_vec_take(&v);
     }
     if (rc == CCZ_OK)
@@ -256,8 +256,11 @@ static ccz_rc guest_agree(struct cczi_fl_trainer *t, const struct cczi_fl_hello 
                           "guest and hosts need the same rows in the same order");
         latest = theirs[i].round < latest ? theirs[i].round : latest;
     }
+    /* an end by convergence is stored; the arbiter, who stores nothing, is told that all rounds are done */
+    bool ended = latest == t->h.now.round && t->h.now.v[2 * t->d + CCZI_CONVERGED] != 0;
     for (size_t i = 0; rc == CCZ_OK && i < t->s->len; i++)
-        rc = cczi_fl_send_start(t->s, i, latest, mine->rows, err);
+        rc = cczi_fl_send_start(t->s, i, ended && i == hosts ? cczi_fl_trainer_rounds(t) : latest,
+                                mine->rows, err);
     return rc == CCZ_OK ? cczi_fl_history_back(&t->h, latest, err) : rc;
 }
 
@@ -417,6 +420,12 @@ static ccz_rc arbiter_loss(double *loss, struct cczi_fl_session *s,
     return rc;
 }
 
+/* As cczi_fl_side_of() has it. */
+static size_t sums_of(const struct cczi_fl_hello *h)
+{
+    return h->role == CCZI_ROLE_GUEST ? h->cols + 2 : h->cols;
+}
+
 static ccz_rc serve(struct cczi_fl_session *s, const struct ccz_paillier_key *key,
                     const struct cczi_fl_hello *theirs, struct ccz_err *err)
 {
@@ -432,7 +441,7 @@ static ccz_rc serve(struct cczi_fl_session *s, const struct ccz_paillier_key *ke
     for (; rc == CCZ_OK && go && r < rounds; r++) {
         cczi_fl_round_begin(s);
         for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
-            rc = cczi_fl_serve_gradient(s, i, r, key, theirs[i].cols + (i == 0 ? 2 : 0), &l, err);
+            rc = cczi_fl_serve_gradient(s, i, r, key, sums_of(&theirs[i]), &l, err);
         bool ends = (r + 1) % batches == 0;
         if (rc == CCZ_OK && ends) {
             before = loss;
@@ -459,6 +468,8 @@ static ccz_rc arbitrate_gradients(struct cczi_fl_session *s, const struct ccz_pa
         if (rc == CCZ_OK && (theirs[i].rows == 0 || theirs[i].rows != theirs[0].rows))
             rc = ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:alignment", (int64_t)theirs[i].rows,
                                 (int64_t)theirs[0].rows);
+        if (rc == CCZ_OK)
+            rc = cczi_fl_enough_rows(s->run, (size_t)theirs[i].rows, sums_of(&theirs[i]), err);
     }
     for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
         rc = cczi_fl_send_key(s, i, err);

@@ -127,7 +127,7 @@ static ccz_rc aggregate_round(struct cczi_fl_session *s, size_t workers, uint64_
         rc = cczi_fl_recv_vec(&v, s, i, CCZI_MSG_UPDATE, r, s->pub, volume.update, err);
         if (rc == CCZ_OK && sum)
             rc = ccz_paillier_add(sum, v, err);
-        else
+        else if (rc == CCZ_OK)
             sum = ccz_paillier_vec_take(&v);
     }
     for (size_t i = arbiter ? workers : 0; rc == CCZ_OK && i < s->len; i++)

@@ -15,6 +15,10 @@ struct cczi_fl_side cczi_fl_side_of(const struct ccz_fedlr_table *t, bool guest)
 
 /* ---------------------------------------------------------------------------------- batches */
 
+/*
+ * The rows are dealt out evenly: a remainder would make a last batch of a few rows, down to a single one, whose sums tell
+ * each party the residuals, and with their signs the labels, of those rows.
+ */
 size_t cczi_fl_batches(size_t rows, const struct ccz_fedlr_cfg *cfg)
 {
     size_t per = cfg->batch_rows > 0 && cfg->batch_rows < rows ? cfg->batch_rows : rows;
@@ -24,9 +28,20 @@ size_t cczi_fl_batches(size_t rows, const struct ccz_fedlr_cfg *cfg)
 struct cczi_fl_batch cczi_fl_batch_of(const size_t *order, size_t rows,
                                       const struct ccz_fedlr_cfg *cfg, size_t i)
 {
-    size_t per = cfg->batch_rows > 0 && cfg->batch_rows < rows ? cfg->batch_rows : rows;
-    size_t from = i * per;
-    return (struct cczi_fl_batch){order + from, rows - from < per ? rows - from : per};
+    size_t batches = cczi_fl_batches(rows, cfg), from = i * rows / batches;
+    return (struct cczi_fl_batch){order + from, (i + 1) * rows / batches - from};
+}
+
+ccz_rc cczi_fl_enough_rows(const struct ccz_fedlr_run *run, size_t rows, size_t sums,
+                           struct ccz_err *err)
+{
+    size_t smallest = rows / cczi_fl_batches(rows, run->cfg);
+    if (run->few_rows_insecure || smallest > sums)
+        return CCZ_OK;
+    return ccz_hint(err,
+                    ccz_refuse_num(err, CCZ_E_LIMIT, "fedlr:few-rows", (int64_t)smallest,
+                                   (int64_t)sums + 1),
+                    "a party with as many sums as a mini-batch has rows could solve for each row");
 }
 
 size_t cczi_fl_ciphertexts(struct cczi_fl_batch b, const struct cczi_fl_layout *l)

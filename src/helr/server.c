@@ -196,7 +196,7 @@ static struct cczi_helr_session **find(struct ccz_helr_server *s,
                                        const uint8_t id[CCZ_HELR_SESSION_SIZE])
 {
     struct cczi_helr_session **p = &s->sessions;
-    while (*p && memcmp((*p)->id, id, CCZ_HELR_SESSION_SIZE) != 0)
+    while (*p && !ccz_ct_eq((*p)->id, id, CCZ_HELR_SESSION_SIZE)) /* to know it is to own it */
         p = &(*p)->next;
     return p;
 }

@@ -24,6 +24,7 @@ struct consts {
     vec q, neg_q, mask; /* neg_q: 2^52 - q */
     vec ratio;          /* floor(2^52 / q) */
     vec two_q, more[5]; /* 2 q, then 4 q to 64 q */
+    vec half, shift;    /* of words of another prime p: p / 2, and -p mod q */
 };
 
 INLINE vec all(uint64_t x)
@@ -114,6 +115,7 @@ struct run {
     const uint64_t *scalars, *tails;
     const uint64_t *last; /* back: two factors of the last stage, each with its quotient */
     uint64_t *r;          /* the whole */
+    bool lift;            /* words are those of another prime */
     void (*pass)(uint64_t *r, const uint64_t *a, size_t len, size_t i, int radix,
                  const struct run *run);
     void (*tail)(uint64_t *r, const uint64_t *a, size_t blocks, const struct run *run);
@@ -171,6 +173,8 @@ INLINE void store_words(uint64_t *r, const vec *x, size_t len, size_t n, size_t 
 void cczi_ntt_ifma_fill(struct ccz_ntt *t);
 void cczi_ntt_ifma_forward(uint64_t *r, const uint64_t *a, const struct ccz_ntt *t);
 void cczi_ntt_ifma_forward_lazy(uint64_t *r, const uint64_t *a, const struct ccz_ntt *t);
+void cczi_ntt_ifma_forward_lift_lazy(uint64_t *r, const uint64_t *a, const struct ccz_modulus *from,
+                                     const struct ccz_ntt *t);
 void cczi_ntt_ifma_inverse(uint64_t *r, const uint64_t *a, const struct ccz_ntt_scale *s,
                            const struct ccz_ntt *t);
 #endif

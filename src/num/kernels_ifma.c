@@ -456,13 +456,6 @@ static void galois(uint64_t *r, const uint64_t *a, const struct ccz_galois *g)
     }
 }
 
-static void forward_lift_lazy(uint64_t *r, const uint64_t *a, const struct ccz_modulus *from,
-                              const struct ccz_ntt *t)
-{
-    lift(r, a, t->n, from, &t->m);
-    cczi_ntt_ifma_forward_lazy(r, r, t);
-}
-
 const struct cczi_tier cczi_tier_ifma = {
     .k = {.name = "ifma",
           .add = add_words,
@@ -490,7 +483,7 @@ const struct cczi_tier cczi_tier_ifma = {
     .fill = cczi_ntt_ifma_fill,
     .forward = cczi_ntt_ifma_forward,
     .forward_lazy = cczi_ntt_ifma_forward_lazy,
-    .forward_lift_lazy = forward_lift_lazy,
+    .forward_lift_lazy = cczi_ntt_ifma_forward_lift_lazy,
     .inverse = cczi_ntt_ifma_inverse,
 };
 #endif

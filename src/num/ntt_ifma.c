@@ -19,7 +19,8 @@
 
 /* What a butterfly is given, or what becomes of its results. */
 enum place {
-    FIRST, /* x is in [0, 2 q) */
+    FIRST,  /* x is in [0, 2 q) */
+    LIFTED, /* the same; before, words of another prime */
     INNER,
     LAZY,   /* results in [0, 4 q) */
     REDUCED /* results in [0, q) */
@@ -32,7 +33,7 @@ INLINE void butterfly(vec *x, vec *y, vec w, vec quot, const struct consts *c, e
                       enum place place)
 {
     vec u = *x, t = mul_lazy(*y, w, quot, c);
-    if (mode == TIGHT && place != FIRST)
+    if (mode == TIGHT && place != FIRST && place != LIFTED)
         u = sub_if(clean(u, c), c->two_q);
     if (mode == TIGHT && place == REDUCED) {
         t = clean(t, c);
@@ -63,10 +64,21 @@ INLINE void scalar(vec *x, vec *y, const uint64_t *w, const struct consts *c, en
     butterfly(x, y, all(w[0]), all(w[1]), c, mode, place);
 }
 
-/* What a pass takes as x, of words that other passes let grow. */
+/* A word of another prime p, of which those above p / 2 are negative: below 2^51, as y may be. */
+INLINE vec lifted(vec x, const struct consts *c)
+{
+    return _mm512_mask_add_epi64(x, _mm512_cmpgt_epu64_mask(x, c->half), x, c->shift);
+}
+
+/* What a pass takes as x: words that other passes let grow, or of another prime. */
 INLINE void entry(vec *x, int n, const struct consts *c, enum mode mode, enum place place)
 {
-    const int len = mode == PASS && place != FIRST ? n / 2 : 0;
+    const int len = (mode == PASS && place != FIRST) || place == LIFTED ? n / 2 : 0;
+    if (place == LIFTED) {
+        UNROLL
+        for (int j = 0; j < n; j++)
+            x[j] = lifted(x[j], c);
+    }
     UNROLL
     for (int j = 0; j < len; j++)
         x[j] = barrett(x[j], c);
@@ -276,14 +288,23 @@ INLINE void tail(uint64_t *r, const uint64_t *a, size_t blocks, const uint64_t *
     {                                                                                              \
         const struct consts c = run->c;                                                            \
         const uint64_t *w = run->scalars;                                                          \
+        const bool lift = i == 1 && run->lift;                                                     \
         if (radix == 2)                                                                            \
-            pass2(r, a, len, w, i, &c, mode, INNER);                                               \
+            lift ? pass2(r, a, len, w, i, &c, mode, LIFTED)                                        \
+                 : pass2(r, a, len, w, i, &c, mode, FIRST);                                        \
+        else if (radix == 4 && i == 1)                                                             \
+            lift ? pass4(r, a, len, w, i, &c, mode, LIFTED)                                        \
+                 : pass4(r, a, len, w, i, &c, mode, FIRST);                                        \
         else if (radix == 4)                                                                       \
             pass4(r, a, len, w, i, &c, mode, INNER);                                               \
         else if (radix == 8 && i == 1)                                                             \
-            pass8(r, a, len, w, i, &c, mode, FIRST);                                               \
+            lift ? pass8(r, a, len, w, i, &c, mode, LIFTED)                                        \
+                 : pass8(r, a, len, w, i, &c, mode, FIRST);                                        \
         else if (radix == 8)                                                                       \
             pass8(r, a, len, w, i, &c, mode, INNER);                                               \
+        else if (i == 1)                                                                           \
+            lift ? pass16(r, a, len, w, i, &c, mode, LIFTED)                                       \
+                 : pass16(r, a, len, w, i, &c, mode, FIRST);                                       \
         else                                                                                       \
             pass16(r, a, len, w, i, &c, mode, INNER);                                              \
     }
@@ -331,11 +352,18 @@ static void descend(uint64_t *r, const uint64_t *a, size_t len, size_t i, const 
     run->tail(r, r, len / BLOCK, run);
 }
 
-static void forward(uint64_t *r, const uint64_t *a, const struct ccz_ntt *t, bool lazy)
+/* @p from is the modulus of the words, or NULL for that of @p t. */
+static void forward(uint64_t *r, const uint64_t *a, const struct ccz_modulus *from,
+                    const struct ccz_ntt *t, bool lazy)
 {
     const uint64_t q = t->m.q, two_52 = (uint64_t)1 << 52;
     struct run run;
     run_init(&run, r, t->own, t);
+    if (from) {
+        run.lift = true;
+        run.c.half = all(from->q / 2);
+        run.c.shift = all(q - ccz_mod_reduce(from->q, &t->m));
+    }
     if (q <= two_52 / (2 * t->log_n + 2)) {
         run.pass = pass_none;
         run.tail = lazy ? tail_none_lazy : tail_none;
@@ -356,7 +384,7 @@ void cczi_ntt_ifma_forward(uint64_t *r, const uint64_t *a, const struct ccz_ntt 
     if (t->n < LEN_MIN)
         cczi_ntt_portable_forward(r, a, t);
     else
-        forward(r, a, t, false);
+        forward(r, a, NULL, t, false);
 }
 
 void cczi_ntt_ifma_forward_lazy(uint64_t *r, const uint64_t *a, const struct ccz_ntt *t)
@@ -364,7 +392,16 @@ void cczi_ntt_ifma_forward_lazy(uint64_t *r, const uint64_t *a, const struct ccz
     if (t->n < LEN_MIN)
         cczi_ntt_portable_forward_lazy(r, a, t);
     else
-        forward(r, a, t, true);
+        forward(r, a, NULL, t, true);
+}
+
+void cczi_ntt_ifma_forward_lift_lazy(uint64_t *r, const uint64_t *a, const struct ccz_modulus *from,
+                                     const struct ccz_ntt *t)
+{
+    if (t->n < LEN_MIN)
+        cczi_ntt_portable_forward_lift_lazy(r, a, from, t);
+    else
+        forward(r, a, from, t, true);
 }
 
 /* ---------------------------------------------------------------------------------- factors */

@@ -125,12 +125,15 @@ void cczi_pool_free(struct cczi_pool *p);
 void cczi_pool_run(struct cczi_pool *p, size_t len, void (*fn)(void *arg, size_t i, size_t thread),
                    void *arg);
 
+/* work.c: the first two polynomials of every thread's scratch, which held secrets or what shows them. */
+void cczi_rlwe_wipe_bufs(struct ccz_rlwe_work *w);
+
 /* sample.c */
 ccz_rc cczi_rlwe_seed(struct ccz_rlwe_work *w, void *out, size_t size, struct ccz_err *err);
 /* n residues mod prime `prime`, public, from (seed, domain, index). */
 ccz_rc cczi_rlwe_uniform(uint64_t *out, struct ccz_rlwe_work *w, size_t thread, const uint8_t *seed,
                          enum cczi_rlwe_domain domain, size_t index, size_t prime);
-/* n values, uniform in {-1, 0, 1} or centred binomial. @ct */
+/* n values, uniform in {-1, 0, 1} or centred binomial; the stream forgets the seed. @ct */
 ccz_rc cczi_rlwe_small(int8_t *out, struct ccz_rlwe_work *w, size_t thread, const uint8_t *seed,
                        enum cczi_rlwe_domain domain, size_t index);
 

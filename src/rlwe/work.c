@@ -74,6 +74,12 @@ static void wipe_words(uint64_t *v, size_t words)
     ccz_rlwe_words_free(v);
 }
 
+void cczi_rlwe_wipe_bufs(struct ccz_rlwe_work *w)
+{
+    for (size_t i = 0; i < w->threads; i++)
+        ccz_wipe(w->buf[i], 2 * w->r->n * sizeof(*w->buf[i]));
+}
+
 void ccz_rlwe_work_free(struct ccz_rlwe_work *w)
 {
     if (!w)

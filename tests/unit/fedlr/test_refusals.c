@@ -117,6 +117,106 @@ static void refuses_changes(void)
     }
 }
 
+static void end_of_two(const struct ccz_fedlr_cfg *cfg, struct ccz_fedlr_table *const part[3],
+                       const char *where)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_paillier_key) other = small_key();
+    struct party p[2] = {{.role = CCZI_ROLE_GUEST, .key = key, .t = part[0], .run = {.cfg = cfg}},
+                         {.role = CCZI_ROLE_HOST, .key = other, .t = part[1], .run = {.cfg = cfg}}};
+    join(&p[0], &p[1], 0);
+    run_all(p, 2);
+    if (where)
+        (void)refused(p, 2, CCZ_E_LIMIT, where);
+    else
+        all_well(p, 2);
+    clear(p, 2);
+}
+
+/* Who gets as many sums of a mini-batch as it has rows solves for every row: who decrypts refuses. */
+static void refuses_few_rows(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(ROWS, ALL, 3);
+    /* the guest has 3 columns, intercept and labels; the host 4, of which 5 rows are just enough */
+    static const struct {
+        size_t guest, host, batch_rows;
+        bool good;
+    } cases[] = {{3, 4, 5, false}, {3, 4, 6, true}, {1, 5, 5, false}, {1, 4, 5, true}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ccz_fedlr_table *part[3] = {0};
+        struct party p[PARTIES] = {0};
+        struct ccz_fedlr_cfg cfg = HETERO;
+        cfg.rounds = 1;
+        cfg.batch_rows = cases[i].batch_rows;
+        size_t rows[30];
+        CCZ_AUTO(ccz_fedlr_table) few = NULL;
+        for (size_t k = 0; k < 30; k++)
+            rows[k] = k;
+        CHECK(ccz_fedlr_table_rows(&few, t, rows, 30, NULL) == CCZ_OK);
+        CHECK(ccz_fedlr_table_cols(&part[0], few, 0, cases[i].guest, true, NULL) == CCZ_OK);
+        CHECK(ccz_fedlr_table_cols(&part[1], few, 2, cases[i].host, false, NULL) == CCZ_OK);
+        (void)join_hetero(p, key, part, &cfg, 0);
+        run_all(p, 3);
+        if (cases[i].good)
+            all_well(p, 3);
+        else
+            CHECK(refused(p, 3, CCZ_E_LIMIT, "fedlr:few-rows") == &p[2]);
+        clear(p, 3);
+        cfg.mode = CCZ_FEDLR_HETERO_TWO;
+        end_of_two(&cfg, part, cases[i].good ? NULL : "fedlr:few-rows");
+        ccz_fedlr_table_free(part[0]);
+        ccz_fedlr_table_free(part[1]);
+    }
+}
+
+/* No mini-batch is a remainder of a few rows, and together they are all rows once. */
+static void even_batches(void)
+{
+    size_t order[ROWS];
+    for (size_t rows = 1; rows <= ROWS; rows++)
+        for (size_t per = 0; per <= ROWS + 1; per++) {
+            const struct ccz_fedlr_cfg cfg = {.batch_rows = per};
+            size_t batches = cczi_fl_batches(rows, &cfg), at = 0, least = rows, most = 0;
+            for (size_t i = 0; i < batches; i++) {
+                struct cczi_fl_batch b = cczi_fl_batch_of(order, rows, &cfg, i);
+                CHECK(b.index == order + at && b.len > 0);
+                at += b.len;
+                least = b.len < least ? b.len : least;
+                most = b.len > most ? b.len : most;
+            }
+            CHECK(at == rows && most - least <= 1 && (per == 0 || most <= per));
+        }
+}
+
+/* The second of those who are added up breaks: what the first sent is given back (asan would tell). */
+static void second_breaks(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(ROWS, ALL, 3);
+    CCZ_AUTO(ccz_fedlr_table) a = some_rows(40, COLS, 1);
+    const struct ccz_chan_fault_cfg update = {.send_shorten = 4}, parts = {.send_shorten = 2};
+    struct ccz_fedlr_cfg cfg = HETERO;
+    struct ccz_fedlr_table *part[3] = {0};
+    struct party p[PARTIES] = {0};
+    join_homo(p, key, a, a, &HOMO, 0);
+    CHECK(ccz_chan_fault_new(&p[2].chan[0], p[2].chan[0], &update, NULL) == CCZ_OK);
+    run_all(p, 3);
+    CHECK(refused(p, 3, CCZ_E_FORMAT, "paillier:truncated") == &p[0]);
+    clear(p, 3);
+
+    memset(p, 0, sizeof(p));
+    cut_columns(part, t, 2);
+    cfg.parties = 2;
+    size_t len = join_hetero(p, key, part, &cfg, 0);
+    CHECK(ccz_chan_fault_new(&p[2].chan[0], p[2].chan[0], &parts, NULL) == CCZ_OK);
+    run_all(p, len);
+    CHECK(refused(p, len, CCZ_E_FORMAT, "paillier:truncated") == &p[0]);
+    clear(p, len);
+    for (size_t i = 0; i < 3; i++)
+        ccz_fedlr_table_free(part[i]);
+}
+
 static void bad_config(const struct ccz_fedlr_cfg *cfg, const struct ccz_secret *seal,
                        const char *checkpoint)
 {
@@ -325,6 +425,9 @@ static const struct ccz_test tests[] = {
     {"fedlr.refuses_agreement", refuses_agreement},
     {"fedlr.refuses_weak_key", refuses_weak_key},
     {"fedlr.refuses_changes", refuses_changes},
+    {"fedlr.refuses_few_rows", refuses_few_rows},
+    {"fedlr.even_batches", even_batches},
+    {"fedlr.second_breaks", second_breaks},
     {"fedlr.refuses_config", refuses_config},
     {"fedlr.refuses_divergence", refuses_divergence},
 };

@@ -155,6 +155,12 @@ static void test_foreign_h(void)
     while (BN_kronecker(h, r->n, r->ctx) != -1);
     REFUSED(ccz_paillier_pub_new(&pub, n_span, number(b, h), &small_ok, &err_), CCZ_E_FORMAT,
             "paillier:h-jacobi");
+    CHECK(BN_one(h)); /* 1 and -1: of Jacobi symbol 1, and no randomness at all */
+    REFUSED(ccz_paillier_pub_new(&pub, n_span, number(b, h), &small_ok, &err_), CCZ_E_FORMAT,
+            "paillier:h-order");
+    CHECK(BN_sub(h, r->n, h));
+    REFUSED(ccz_paillier_pub_new(&pub, n_span, number(b, h), &small_ok, &err_), CCZ_E_FORMAT,
+            "paillier:h-order");
     BN_free(h);
 }
 
