@@ -370,7 +370,7 @@ static void refuses_roles(void)
                  {CCZ_FEDLR_ENCRYPTED_MODEL, J, 1, {W}}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct ccz_fedlr_cfg cfg = {.mode = cases[i].mode, .rounds = 1, .parties = 1};
-        bool model = cfg.mode == CCZ_FEDLR_ENCRYPTED_MODEL, two = cfg.mode == CCZ_FEDLR_HETERO_TWO;
+        bool two = cfg.mode == CCZ_FEDLR_HETERO_TWO;
         struct party p = {.role = (enum cczi_fl_role)cases[i].me, .t = t, .run = {.cfg = &cfg}};
         struct cczi_fl_session s[2];
         struct cczi_fl_hello theirs, mine = {.cols = COLS, .rows = 40};
@@ -452,6 +452,9 @@ static void refuses_discord(void)
     for (size_t k = 0; k < 2; k++) {
         CHECK(cczi_fl_greet(&theirs, &s[k], &mine, NULL) == CCZ_OK);
         CHECK(cczi_fl_send_key(&s[k], 0, NULL) == CCZ_OK);
+    }
+    for (size_t k = 0; k < 2; k++) {
+        CHECK(cczi_fl_recv(&s[k], 0, CCZI_MSG_START, 0, NULL) == CCZ_OK);
         CHECK(cczi_fl_send_go(&s[k], 0, 0, k == 0, NULL) == CCZ_OK);
     }
     for (size_t k = 0; k < 2; k++)
