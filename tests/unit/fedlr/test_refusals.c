@@ -29,6 +29,13 @@ static void refuses_agreement(void)
     (void)refused(p, 3, CCZ_E_MISMATCH, "fedlr:alignment");
     clear(p, 3);
 
+    memcpy(part[1]->id[5], part[0]->id[5], sizeof(part[1]->id[5]));
+    struct ccz_fedlr_table *const uneven[3] = {part[0], b};
+    (void)join_hetero(p, key, uneven, &HETERO, 0);
+    run_all(p, 3);
+    CHECK(refused(p, 3, CCZ_E_MISMATCH, "fedlr:alignment") == &p[2]);
+    clear(p, 3);
+
     memset(id, 1, sizeof(id));
     memcpy(part[1]->id[5], part[0]->id[5], sizeof(part[1]->id[5]));
     (void)join_hetero(p, key, part, &HETERO, 0);
@@ -318,9 +325,12 @@ static void refuses_role_and_start(void)
 {
     CCZ_AUTO(ccz_paillier_key) key = small_key();
     CCZ_AUTO(ccz_fedlr_table) a = some_rows(40, COLS, 1);
-    for (int wrong = 0; wrong < 2; wrong++) {
-        const struct ccz_fedlr_cfg cfg = {.mode = CCZ_FEDLR_HOMO, .rounds = 1, .parties = 1};
-        struct party p = {.role = CCZI_ROLE_WORKER, .key = key, .t = a, .run = {.cfg = &cfg}};
+    for (int i = 0; i < 3; i++) {
+        bool wrong = i == 1, homo = i < 2;
+        const struct ccz_fedlr_cfg cfg = {
+            .mode = homo ? CCZ_FEDLR_HOMO : CCZ_FEDLR_ENCRYPTED_MODEL, .rounds = 1, .parties = 1};
+        struct party p = {.role = CCZI_ROLE_WORKER, .t = a, .run = {.cfg = &cfg}};
+        p.key = homo ? key : NULL;
         struct cczi_fl_session s;
         struct cczi_fl_hello theirs, mine = {0};
         struct ccz_paillier_pub *pub;
@@ -330,9 +340,15 @@ static void refuses_role_and_start(void)
         CHECK(pthread_create(&p.thread, NULL, run_party, &p) == 0);
         CHECK(cczi_fl_greet(&theirs, &s, &mine, &err) == CCZ_OK && theirs.rows == 40);
         if (!wrong) { /* fewer rows than the worker alone has: its share would be above 1 */
-            CHECK(cczi_fl_recv_key(&pub, &s, 0, &err) == CCZ_OK);
-            ccz_paillier_pub_free(pub);
+            if (homo) {
+                CHECK(cczi_fl_recv_key(&pub, &s, 0, &err) == CCZ_OK);
+                ccz_paillier_pub_free(pub);
+            } else {
+                s.pub = ccz_paillier_key_pub(key);
+                CHECK(cczi_fl_send_key(&s, 0, &err) == CCZ_OK);
+            }
             CHECK(cczi_fl_send_start(&s, 0, 0, 39, &err) == CCZ_OK);
+            ccz_chan_close(s.chan[0], "no more");
         }
         CHECK(pthread_join(p.thread, NULL) == 0);
         CHECK(p.rc == (wrong ? CCZ_E_MISMATCH : CCZ_E_PEER));
@@ -370,7 +386,7 @@ static void refuses_roles(void)
                  {CCZ_FEDLR_ENCRYPTED_MODEL, J, 1, {W}}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct ccz_fedlr_cfg cfg = {.mode = cases[i].mode, .rounds = 1, .parties = 1};
-        bool model = cfg.mode == CCZ_FEDLR_ENCRYPTED_MODEL, two = cfg.mode == CCZ_FEDLR_HETERO_TWO;
+        bool two = cfg.mode == CCZ_FEDLR_HETERO_TWO;
         struct party p = {.role = (enum cczi_fl_role)cases[i].me, .t = t, .run = {.cfg = &cfg}};
         struct cczi_fl_session s[2];
         struct cczi_fl_hello theirs, mine = {.cols = COLS, .rows = 40};
@@ -452,6 +468,9 @@ static void refuses_discord(void)
     for (size_t k = 0; k < 2; k++) {
         CHECK(cczi_fl_greet(&theirs, &s[k], &mine, NULL) == CCZ_OK);
         CHECK(cczi_fl_send_key(&s[k], 0, NULL) == CCZ_OK);
+    }
+    for (size_t k = 0; k < 2; k++) {
+        CHECK(cczi_fl_recv(&s[k], 0, CCZI_MSG_START, 0, NULL) == CCZ_OK);
         CHECK(cczi_fl_send_go(&s[k], 0, 0, k == 0, NULL) == CCZ_OK);
     }
     for (size_t k = 0; k < 2; k++)
@@ -461,6 +480,49 @@ static void refuses_discord(void)
     clear(&p, 1);
     for (size_t k = 0; k < 2; k++)
         end_side(&s[k]);
+}
+
+/* A sum in fewer slots than were sent: a worker or arbiter would read behind its end. */
+static void refuses_short_sum(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_paillier_pub) pub = ccz_paillier_key_pub(key);
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(40, COLS, 1);
+    static const int64_t one = 1;
+    for (int mode = CCZ_FEDLR_ENCRYPTED_MODEL; mode <= CCZ_FEDLR_HOMO; mode++) {
+        const struct ccz_fedlr_cfg cfg = {.mode = (enum ccz_fedlr_mode)mode,
+                                          .rounds = 1,
+                                          .parties = 1,
+                                          .optimize = CCZ_FEDLR_ALL};
+        bool homo = mode == CCZ_FEDLR_HOMO;
+        struct party p = {.role = homo ? CCZI_ROLE_WORKER : CCZI_ROLE_ARBITER, .key = key, .t = t};
+        struct cczi_fl_session s;
+        struct cczi_fl_hello theirs, mine = {.cols = COLS};
+        CCZ_AUTO(ccz_paillier_pub) its = NULL;
+        CCZ_AUTO(ccz_paillier_plain) plain = NULL;
+        CCZ_AUTO(ccz_paillier_vec) sent = NULL;
+        CCZ_AUTO(ccz_paillier_vec) got = NULL;
+        bool go;
+        p.run.cfg = &cfg;
+        p.run.key_1024_insecure = true;
+        p.cols = COLS;
+        other_side(&s, &p, CCZI_ROLE_AGGREGATOR);
+        CHECK(pthread_create(&p.thread, NULL, run_party, &p) == 0);
+        CHECK(cczi_fl_greet(&theirs, &s, &mine, NULL) == CCZ_OK);
+        CHECK(cczi_fl_recv_key(&its, &s, 0, NULL) == CCZ_OK);
+        CHECK(cczi_fl_send_start(&s, 0, 0, 40, NULL) == CCZ_OK);
+        CHECK(cczi_fl_recv_go(&go, &s, 0, 0, NULL) == CCZ_OK && go);
+        CHECK(cczi_fl_recv_vec(&got, &s, 0, homo ? CCZI_MSG_UPDATE : CCZI_MSG_MODEL, 0, pub,
+                               homo ? 1 : D, NULL) == CCZ_OK);
+        CHECK(ccz_paillier_plain_i64(&plain, pub, &one, 1, 8, NULL, NULL) == CCZ_OK);
+        CHECK(ccz_paillier_encrypt(&sent, plain, NULL, NULL) == CCZ_OK);
+        CHECK(cczi_fl_send_vec(&s, 0, CCZI_MSG_UPDATE, 0, sent, NULL) == CCZ_OK);
+        ccz_chan_close(s.chan[0], "no more");
+        CHECK(pthread_join(p.thread, NULL) == 0);
+        CHECK(p.rc == CCZ_E_PEER && strcmp(p.err.where, "fedlr:message") == 0);
+        clear(&p, 1);
+        end_side(&s);
+    }
 }
 
 /* What a host sends for a prediction, and what it gets for it. */
@@ -510,6 +572,15 @@ static void refuses_length(void)
         ccz_rc rc = cczi_fl_recv_vec(&got, &b, 0, CCZI_MSG_UPDATE, 4, pub, 2, &err);
         CHECK(rc == (len == 2 ? CCZ_OK : len < 2 ? CCZ_E_PEER : CCZ_E_LIMIT));
         CHECK(len == 2 || strcmp(err.where, len < 2 ? "fedlr:message" : "chan:message-size") == 0);
+        if (len < 3) { /* else the channel is of no more use */
+            cczi_fl_msg_begin(&a.out, CCZI_MSG_WINDOWS, 4);
+            for (size_t i = 0; i < len; i++)
+                cczi_fl_msg_put_double(&a.out, 1);
+            CHECK(cczi_fl_send(&a, 0, &err) == CCZ_OK);
+            rc = cczi_fl_recv_values(&b, 0, CCZI_MSG_WINDOWS, 4, 2, &err);
+            CHECK(rc == (len == 2 ? CCZ_OK : CCZ_E_PEER));
+            CHECK(len == 2 || strcmp(err.where, "fedlr:message") == 0);
+        }
         end_side(&a);
         end_side(&b);
     }
@@ -571,6 +642,7 @@ static const struct ccz_test tests[] = {
     {"fedlr.refuses_roles", refuses_roles},
     {"fedlr.refuses_other_of_two", refuses_other_of_two},
     {"fedlr.refuses_discord", refuses_discord},
+    {"fedlr.refuses_short_sum", refuses_short_sum},
     {"fedlr.refuses_scores", refuses_scores},
     {"fedlr.refuses_length", refuses_length},
     {"fedlr.refuses_agreement", refuses_agreement},
