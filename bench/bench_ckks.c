@@ -196,8 +196,7 @@ static void setup(struct world *w, const struct ccz_ckks_cfg *cfg, double scale,
     ok(ccz_ckks_encrypt_sk(w->b, w->e, w->sk, w->pt, 0, NULL));
     ok(ccz_ckks_mul(w->product, w->e, w->a, w->b, NULL));
     ok(ccz_ckks_encode(w->plain, w->e, w->x, w->slots, scale, w->limbs, NULL));
-    w->plain->has_coeff =
-        false; /* as a decryption leaves it: decoding begins with an inverse transform */
+    w->plain->has_coeff = false; /* as decryption leaves it: decoding inverts a transform */
 }
 
 static void teardown(struct world *w)
