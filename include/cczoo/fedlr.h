@@ -190,10 +190,10 @@ struct ccz_fedlr_cfg {
     uint32_t local_steps; /**< homogeneous: gradient steps between two rounds; 0 = 20 */
     /** Rows of a mini-batch, at most: all have the same number of rows, or one less. 0 = all rows in one. */
     size_t batch_rows;
-    double eta;           /**< step size; 0 = 0.5 */
-    double decay;         /**< step size in epoch or round e: eta / sqrt(1 + decay e) */
-    double momentum;      /**< of the heterogeneous protocols, [0, 1) */
-    double l1, l2;        /**< penalties l1 |w| + l2/2 |w|^2, not on the intercept */
+    double eta;      /**< step size; 0 = 0.5 */
+    double decay;    /**< step size in epoch or round e: eta / sqrt(1 + decay e) */
+    double momentum; /**< of the heterogeneous protocols, [0, 1) */
+    double l1, l2;   /**< penalties l1 |w| + l2/2 |w|^2, not on the intercept */
     /** Stops when the loss (ENCRYPTED_MODEL, HETERO_TWO: every weight) changed by less than this; 0 = never. */
     double tol;
     enum ccz_fedlr_sigmoid sigmoid;
@@ -225,7 +225,8 @@ struct ccz_fedlr_run {
     const struct ccz_secret *seal; /**< 32 bytes; required with a checkpoint */
     const uint8_t *key_id;  /**< CCZ_PAILLIER_ID_SIZE bytes: the only key accepted; NULL = any */
     bool key_1024_insecure; /**< accepts keys of 1024 bits, for tests */
-    bool few_rows_insecure; /**< decrypts sums of fewer rows than there are sums, for measurements */
+    bool
+        few_rows_insecure; /**< decrypts sums of fewer rows than there are sums, for measurements */
     void (*on_round)(void *arg, const struct ccz_fedlr_progress *p);
     void *arg;
     struct ccz_paillier_rng rng; /**< zeroed = ccz_random() */

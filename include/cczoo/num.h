@@ -5,8 +5,9 @@
  * @file num.h
  * Arithmetic modulo word-sized primes for lattice cryptography: primes, number-theoretic transforms,
  * and kernels over vectors of residues ("limbs" of RNS polynomials).
- * Reading order of the sources: modulus.c, primes.c, ntt.c, kernels_portable.c, kernels_<tier>.c,
- * ntt_<tier>.c, kernels.c, galois.c, baseconv.c. Large numbers are in mont.h.
+ * Reading order of the sources: modulus.c, primes.c, ntt.c, ntt_portable.c, kernels_portable.c, fp.h,
+ * ntt_fp.h, kernels_fp.h, ifma.h, ntt_ifma.c, ntt_ifma_back.c, kernels_ifma.c, kernels.c, galois.c,
+ * baseconv.c; docs/design/num.md says why. Large numbers are in mont.h.
  *
  * A polynomial of Z_q[X]/(X^N + 1) is an array of N words, lowest coefficient first, or, in NTT form,
  * its values at the odd powers of a 2N-th root of unity, in the order of ccz_ntt_position().

@@ -7,6 +7,8 @@
 ccz_rc cczi_fl_no_memory(struct ccz_err *err); /* "fedlr:memory" */
 /* calloc(), or with *rc set if there is none. */
 void *cczi_fl_zeros(size_t len, size_t size);
+/* Wiped, as most numbers here come from somebody's rows; NULL is fine. */
+void cczi_fl_drop(void *p, size_t len, size_t size);
 
 /* ---- plain.c: what is computed without encryption */
 
@@ -40,7 +42,8 @@ enum {
     CCZI_SHARE_FRACTION = 24, /* bits behind the point of residuals */
     CCZI_SHARE_CLIP = 4,      /* a party's part of a residual is cut to +-4, that is w x to +-16 */
     CCZI_SUM_FRACTION = 14,   /* bits behind the point of a sum as the decrypter returns it */
-    CCZI_HIDING_BITS = 40     /* statistical distance 2^-40 of masked numbers */
+    CCZI_HIDING_BITS =
+        64 /* statistical distance 2^-64 of a masked number: a training has millions */
 };
 struct cczi_fl_layout {
     unsigned slot_bits;   /* of one value: sigma */

@@ -208,9 +208,7 @@ static ccz_rc decrypt_sum(double *values, size_t len, const struct cczi_fl_sessi
         rc = ccz_refuse_num(err, CCZ_E_PEER, "fedlr:message", (int64_t)got, (int64_t)len);
     if (rc == CCZ_OK)
         memcpy(values, all, len * sizeof(*values));
-    if (all)
-        ccz_wipe(all, got * sizeof(*all));
-    free(all);
+    cczi_fl_drop(all, got, sizeof(*all));
     return rc;
 }
 
@@ -283,9 +281,7 @@ static ccz_rc work_homo(struct ccz_fedlr_model *m, struct cczi_fl_session *s,
         m->rounds = h->now.round;
         m->converged = h->now.v[d + CONVERGED] != 0;
     }
-    if (v)
-        ccz_wipe(v, (d + STATE_MORE) * sizeof(*v));
-    free(v);
+    cczi_fl_drop(v, d + STATE_MORE, sizeof(*v));
     return rc;
 }
 

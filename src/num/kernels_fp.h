@@ -19,11 +19,13 @@ static void add_words(uint64_t *r, const uint64_t *a, const uint64_t *b, size_t 
                       const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec s = add(from_words(a + i, f.zero), from_words(b + i, f.zero));
         store_signed(r + i, sub(s, f.q), &f);
     }
+    (void)control(was);
     PORTABLE->add(r + i, a + i, b + i, n - i, m);
 }
 
@@ -31,18 +33,22 @@ static void sub_words(uint64_t *r, const uint64_t *a, const uint64_t *b, size_t 
                       const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES)
         store_signed(r + i, sub(from_words(a + i, f.zero), from_words(b + i, f.zero)), &f);
+    (void)control(was);
     PORTABLE->sub(r + i, a + i, b + i, n - i, m);
 }
 
 static void neg(uint64_t *r, const uint64_t *a, size_t n, const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES)
         store_signed(r + i, sub(all(0), from_words(a + i, f.zero)), &f);
+    (void)control(was);
     PORTABLE->neg(r + i, a + i, n - i, m);
 }
 
@@ -56,9 +62,11 @@ static void mul(uint64_t *r, const uint64_t *a, const uint64_t *b, size_t n,
                 const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES)
         store_any(r + i, lazy_product(a + i, b + i, &f), &f);
+    (void)control(was);
     PORTABLE->mul(r + i, a + i, b + i, n - i, m);
 }
 
@@ -66,11 +74,13 @@ static void mul_add(uint64_t *r, const uint64_t *a, const uint64_t *b, size_t n,
                     const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec p = lazy_product(a + i, b + i, &f);
         store_any(r + i, add(p, from_words(r + i, f.zero)), &f);
     }
+    (void)control(was);
     PORTABLE->mul_add(r + i, a + i, b + i, n - i, m);
 }
 
@@ -78,10 +88,12 @@ static void mul_const(uint64_t *r, const uint64_t *a, struct ccz_mulc c, size_t 
                       const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     const struct factor w = factor(c.w, m);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES)
         store_signed(r + i, times(from_words(a + i, f.zero), all(w.w), all(w.quot), &f), &f);
+    (void)control(was);
     PORTABLE->mul_const(r + i, a + i, c, n - i, m);
 }
 
@@ -89,12 +101,14 @@ static void mul_const_add(uint64_t *r, const uint64_t *a, struct ccz_mulc c, siz
                           const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     const struct factor w = factor(c.w, m);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec p = times(from_words(a + i, f.zero), all(w.w), all(w.quot), &f);
         store_any(r + i, add(p, from_words(r + i, f.zero)), &f);
     }
+    (void)control(was);
     PORTABLE->mul_const_add(r + i, a + i, c, n - i, m);
 }
 
@@ -102,12 +116,14 @@ static void sub_mul_const(uint64_t *r, const uint64_t *a, const uint64_t *b, str
                           size_t n, const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     const struct factor w = factor(c.w, m);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec d = sub(from_words(a + i, f.zero), from_words(b + i, f.zero));
         store_signed(r + i, times(d, all(w.w), all(w.quot), &f), &f);
     }
+    (void)control(was);
     PORTABLE->sub_mul_const(r + i, a + i, b + i, c, n - i, m);
 }
 
@@ -144,6 +160,7 @@ static void mac(uint64_t *r, const uint64_t *const *a, const uint64_t *const *b,
                 size_t n, const struct ccz_modulus *m, bool accumulate)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec s = sum_from(r + i, accumulate, &f);
@@ -151,6 +168,7 @@ static void mac(uint64_t *r, const uint64_t *const *a, const uint64_t *const *b,
             s = sum_add(s, lazy_product(a[k] + i, b[k] + i, &f), k, &f);
         store_any(r + i, s, &f);
     }
+    (void)control(was);
     mac_rest(r, a, b, 1, terms, i, n, m, accumulate);
 }
 
@@ -158,6 +176,7 @@ static void mac2(uint64_t *const *r, const uint64_t *const *a, const uint64_t *c
                  size_t terms, size_t n, const struct ccz_modulus *m, bool accumulate)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec s = sum_from(r[0] + i, accumulate, &f), t = sum_from(r[1] + i, accumulate, &f);
@@ -168,6 +187,7 @@ static void mac2(uint64_t *const *r, const uint64_t *const *a, const uint64_t *c
         store_any(r[0] + i, s, &f);
         store_any(r[1] + i, t, &f);
     }
+    (void)control(was);
     mac_rest(r[0], a, b, 2, terms, i, n, m, accumulate);
     mac_rest(r[1], a, b + 1, 2, terms, i, n, m, accumulate);
 }
@@ -176,6 +196,7 @@ static void mac_scalar(uint64_t *r, const uint64_t *const *a, const uint64_t *s,
                        size_t n, const struct ccz_modulus *m, bool accumulate)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     struct factor w[CCZ_MAC_TERMS_MAX];
     const uint64_t *rest[CCZ_MAC_TERMS_MAX];
     size_t i = 0, len = served(n, m);
@@ -191,6 +212,7 @@ static void mac_scalar(uint64_t *r, const uint64_t *const *a, const uint64_t *s,
     }
     for (size_t k = 0; k < terms; k++)
         rest[k] = a[k] + i;
+    (void)control(was);
     PORTABLE->mac_scalar(r + i, rest, s, terms, n - i, m, accumulate);
 }
 
@@ -198,6 +220,7 @@ static void tensor(uint64_t *const *r, const uint64_t *const *a, const uint64_t 
                    const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec a0 = from_words(a[0] + i, f.zero), a1 = from_words(a[1] + i, f.zero);
@@ -206,6 +229,7 @@ static void tensor(uint64_t *const *r, const uint64_t *const *a, const uint64_t 
         store_any(r[1] + i, add(product(a0, b1, &f), product(a1, b0, &f)), &f);
         store_any(r[2] + i, product(a1, b1, &f), &f);
     }
+    (void)control(was);
     PORTABLE->tensor((uint64_t *[]){r[0] + i, r[1] + i, r[2] + i},
                      (const uint64_t *[]){a[0] + i, a[1] + i},
                      (const uint64_t *[]){b[0] + i, b[1] + i}, n - i, m);
@@ -215,6 +239,7 @@ static void tensor_square(uint64_t *const *r, const uint64_t *const *a, size_t n
                           const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec a0 = from_words(a[0] + i, f.zero), a1 = from_words(a[1] + i, f.zero);
@@ -222,6 +247,7 @@ static void tensor_square(uint64_t *const *r, const uint64_t *const *a, size_t n
         store_any(r[1] + i, product(add(a0, a0), a1, &f), &f);
         store_any(r[2] + i, product(a1, a1, &f), &f);
     }
+    (void)control(was);
     PORTABLE->tensor_square((uint64_t *[]){r[0] + i, r[1] + i, r[2] + i},
                             (const uint64_t *[]){a[0] + i, a[1] + i}, n - i, m);
 }
@@ -230,10 +256,12 @@ static void lift(uint64_t *r, const uint64_t *a, size_t n, const struct ccz_modu
                  const struct ccz_modulus *to)
 {
     const struct field f = field(to);
+    const unsigned was = control(CONTROL);
     const vec half = all((double)(from->q / 2)), q = all((double)from->q);
     size_t i = 0, len = from->bits <= CCZ_FAST_BITS ? served(n, to) : 0;
     for (; i < len; i += LANES)
         store_any(r + i, sub_if_above(from_words(a + i, f.zero), half, q), &f);
+    (void)control(was);
     PORTABLE->lift(r + i, a + i, n - i, from, to);
 }
 

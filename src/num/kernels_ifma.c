@@ -47,16 +47,10 @@ INLINE struct field field(const struct ccz_modulus *m)
                           .r104 = factor(m->r104, m->r104_quot)};
 }
 
-/* As sub_if(), of integers: control() is not worth its time for a few vectors. */
-INLINE vec lower(vec a, vec b)
-{
-    return _mm512_min_epu64(a, sub(a, b));
-}
-
 /* Below 4 q to residues; of words that may be dirty. */
 INLINE vec residue(vec x, const struct field *f)
 {
-    return lower(lower(clean(x, &f->c), f->c.two_q), f->c.q);
+    return sub_if(sub_if(clean(x, &f->c), f->c.two_q), f->c.q);
 }
 
 INLINE vec high(vec acc, vec a, vec b)
@@ -81,9 +75,9 @@ INLINE vec fold_sum(vec hi, vec lo, const struct field *f)
 {
     hi = add(hi, _mm512_srli_epi64(lo, 52));
     vec top = _mm512_srli_epi64(hi, 52);
-    vec part = lower(clean(fold(clean(hi, &f->c), clean(lo, &f->c), f), &f->c), f->c.two_q);
+    vec part = sub_if(clean(fold(clean(hi, &f->c), clean(lo, &f->c), f), &f->c), f->c.two_q);
     vec rest = clean(mul_lazy(top, f->r104.w, f->r104.quot, &f->c), &f->c);
-    return lower(lower(add(part, rest), f->c.two_q), f->c.q);
+    return sub_if(sub_if(add(part, rest), f->c.two_q), f->c.q);
 }
 
 /* a b in [0, 4 q), dirty; a b < 2^104 */
@@ -95,7 +89,7 @@ INLINE vec product(vec a, vec b, const struct field *f)
 /* a c as a residue, a below 2^52 */
 INLINE vec times(vec a, struct factor c, const struct field *f)
 {
-    return lower(clean(mul_lazy(a, c.w, c.quot, &f->c), &f->c), f->c.q);
+    return sub_if(clean(mul_lazy(a, c.w, c.quot, &f->c), &f->c), f->c.q);
 }
 
 /* -------------------------------------------------------------------------------- kernels */
@@ -104,9 +98,11 @@ static void add_words(uint64_t *r, const uint64_t *a, const uint64_t *b, size_t 
                       const struct ccz_modulus *m)
 {
     const vec q = all(m->q);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES)
-        store(r + i, lower(add(load(a + i), load(b + i)), q));
+        store(r + i, sub_if(add(load(a + i), load(b + i)), q));
+    (void)control(was);
     portable->add(r + i, a + i, b + i, n - i, m);
 }
 
@@ -114,20 +110,24 @@ static void sub_words(uint64_t *r, const uint64_t *a, const uint64_t *b, size_t 
                       const struct ccz_modulus *m)
 {
     const vec q = all(m->q);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec d = sub(load(a + i), load(b + i));
-        store(r + i, _mm512_min_epu64(d, add(d, q)));
+        store(r + i, min_or(d, add(d, q)));
     }
+    (void)control(was);
     portable->sub(r + i, a + i, b + i, n - i, m);
 }
 
 static void neg(uint64_t *r, const uint64_t *a, size_t n, const struct ccz_modulus *m)
 {
     const vec q = all(m->q);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES)
-        store(r + i, lower(sub(q, load(a + i)), q));
+        store(r + i, sub_if(sub(q, load(a + i)), q));
+    (void)control(was);
     portable->neg(r + i, a + i, n - i, m);
 }
 
@@ -135,9 +135,11 @@ static void mul(uint64_t *r, const uint64_t *a, const uint64_t *b, size_t n,
                 const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES)
         store(r + i, residue(product(load(a + i), load(b + i), &f), &f));
+    (void)control(was);
     portable->mul(r + i, a + i, b + i, n - i, m);
 }
 
@@ -145,11 +147,13 @@ static void mul_add(uint64_t *r, const uint64_t *a, const uint64_t *b, size_t n,
                     const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec p = clean(product(load(a + i), load(b + i), &f), &f.c);
-        store(r + i, residue(add(lower(p, f.c.two_q), load(r + i)), &f));
+        store(r + i, residue(add(sub_if(p, f.c.two_q), load(r + i)), &f));
     }
+    (void)control(was);
     portable->mul_add(r + i, a + i, b + i, n - i, m);
 }
 
@@ -157,10 +161,12 @@ static void mul_const(uint64_t *r, const uint64_t *a, struct ccz_mulc c, size_t 
                       const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     const struct factor w = factor(c.w, c.quot);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES)
         store(r + i, times(load(a + i), w, &f));
+    (void)control(was);
     portable->mul_const(r + i, a + i, c, n - i, m);
 }
 
@@ -168,12 +174,14 @@ static void mul_const_add(uint64_t *r, const uint64_t *a, struct ccz_mulc c, siz
                           const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     const struct factor w = factor(c.w, c.quot);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec p = clean(mul_lazy(load(a + i), w.w, w.quot, &f.c), &f.c);
         store(r + i, residue(add(p, load(r + i)), &f));
     }
+    (void)control(was);
     portable->mul_const_add(r + i, a + i, c, n - i, m);
 }
 
@@ -181,12 +189,14 @@ static void sub_mul_const(uint64_t *r, const uint64_t *a, const uint64_t *b, str
                           size_t n, const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     const struct factor w = factor(c.w, c.quot);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
-        vec d = sub(add(load(a + i), f.c.two_q), lower(load(b + i), f.c.two_q));
+        vec d = sub(add(load(a + i), f.c.two_q), sub_if(load(b + i), f.c.two_q));
         store(r + i, times(d, w, &f));
     }
+    (void)control(was);
     portable->sub_mul_const(r + i, a + i, b + i, c, n - i, m);
 }
 
@@ -226,6 +236,7 @@ static void mac(uint64_t *r, const uint64_t *const *a, const uint64_t *const *b,
                 size_t n, const struct ccz_modulus *m, bool accumulate)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     const size_t len = served(n, m);
     size_t i = 0;
     for (; i + 2 * LANES <= len; i += 2 * LANES) {
@@ -237,6 +248,7 @@ static void mac(uint64_t *r, const uint64_t *const *a, const uint64_t *const *b,
         store(r + i, fold_sum(s.hi, s.lo, &f));
         store(r + i + LANES, fold_sum(t.hi, t.lo, &f));
     }
+    (void)control(was);
     mac_rest(r, a, b, 1, terms, i, n, m, accumulate);
 }
 
@@ -244,6 +256,7 @@ static void mac2(uint64_t *const *r, const uint64_t *const *a, const uint64_t *c
                  size_t terms, size_t n, const struct ccz_modulus *m, bool accumulate)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     const size_t len = served(n, m);
     size_t i = 0;
     for (; i + 2 * LANES <= len; i += 2 * LANES) {
@@ -263,12 +276,24 @@ static void mac2(uint64_t *const *r, const uint64_t *const *a, const uint64_t *c
             store(r[j / 2] + i + (size_t)(j % 2) * LANES,
                   fold_sum(s[j / 2][j % 2].hi, s[j / 2][j % 2].lo, &f));
     }
+    (void)control(was);
     mac_rest(r[0], a, b, 2, terms, i, n, m, accumulate);
     mac_rest(r[1], a, b + 1, 2, terms, i, n, m, accumulate);
 }
 
 /* Many streams at once defeat prefetching: a page of each of eight, with sums kept in the cache. */
-enum { CHUNK = 512, GROUP = 8 };
+enum { CHUNK = 512, GROUP = 8, FEW = 16 };
+
+INLINE void few_streams(uint64_t *r, const uint64_t *const *a, const uint64_t *s, size_t terms,
+                        size_t len, const struct field *f, bool accumulate)
+{
+    for (size_t i = 0; i < len; i += LANES) {
+        struct sum t = sum_from(r + i, accumulate);
+        for (size_t k = 0; k < terms; k++)
+            sum_add(&t, load(a[k] + i), all(s[k]));
+        store(r + i, fold_sum(t.hi, t.lo, f));
+    }
+}
 
 INLINE void scalar_group(struct sum *sums, const uint64_t *const *a, const uint64_t *s, size_t at,
                          size_t len, int terms)
@@ -286,9 +311,12 @@ static void mac_scalar(uint64_t *r, const uint64_t *const *a, const uint64_t *s,
                        size_t n, const struct ccz_modulus *m, bool accumulate)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     struct sum sums[CHUNK / LANES];
     const size_t all_len = served(n, m);
-    for (size_t at = 0, len; at < all_len; at += len) {
+    if (terms <= FEW)
+        few_streams(r, a, s, terms, all_len, &f, accumulate);
+    for (size_t at = 0, len; at < all_len && terms > FEW; at += len) {
         len = all_len - at < CHUNK ? all_len - at : CHUNK;
         for (size_t i = 0; i < len; i += LANES)
             sums[i / LANES] = sum_from(r + at + i, accumulate);
@@ -300,6 +328,7 @@ static void mac_scalar(uint64_t *r, const uint64_t *const *a, const uint64_t *s,
         for (size_t i = 0; i < len; i += LANES)
             store(r + at + i, fold_sum(sums[i / LANES].hi, sums[i / LANES].lo, &f));
     }
+    (void)control(was);
     if (all_len < n) {
         const uint64_t *rest[CCZ_MAC_TERMS_MAX];
         for (size_t k = 0; k < terms; k++)
@@ -312,6 +341,7 @@ static void tensor(uint64_t *const *r, const uint64_t *const *a, const uint64_t 
                    const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec a0 = load(a[0] + i), a1 = load(a[1] + i), b0 = load(b[0] + i), b1 = load(b[1] + i);
@@ -323,6 +353,7 @@ static void tensor(uint64_t *const *r, const uint64_t *const *a, const uint64_t 
         store(r[1] + i, residue(fold(s.hi, clean(s.lo, &f.c), &f), &f));
         store(r[2] + i, residue(product(a1, b1, &f), &f));
     }
+    (void)control(was);
     portable->tensor((uint64_t *[]){r[0] + i, r[1] + i, r[2] + i},
                      (const uint64_t *[]){a[0] + i, a[1] + i},
                      (const uint64_t *[]){b[0] + i, b[1] + i}, n - i, m);
@@ -332,6 +363,7 @@ static void tensor_square(uint64_t *const *r, const uint64_t *const *a, size_t n
                           const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec a0 = load(a[0] + i), a1 = load(a[1] + i);
@@ -339,6 +371,7 @@ static void tensor_square(uint64_t *const *r, const uint64_t *const *a, size_t n
         store(r[1] + i, residue(product(add(a0, a0), a1, &f), &f));
         store(r[2] + i, residue(product(a1, a1, &f), &f));
     }
+    (void)control(was);
     portable->tensor_square((uint64_t *[]){r[0] + i, r[1] + i, r[2] + i},
                             (const uint64_t *[]){a[0] + i, a[1] + i}, n - i, m);
 }
@@ -354,32 +387,38 @@ INLINE vec reduce_word(vec a, const struct field *f)
 static void reduce_u64(uint64_t *r, const uint64_t *a, size_t n, const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES)
         store(r + i, reduce_word(load(a + i), &f));
+    (void)control(was);
     portable->reduce_u64(r + i, a + i, n - i, m);
 }
 
 static void reduce_i64(uint64_t *r, const int64_t *a, size_t n, const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec x = _mm512_loadu_si512(a + i), size = reduce_word(_mm512_abs_epi64(x), &f);
         size = _mm512_mask_sub_epi64(size, _mm512_movepi64_mask(x), f.c.q, size);
-        store(r + i, lower(size, f.c.q));
+        store(r + i, sub_if(size, f.c.q));
     }
+    (void)control(was);
     portable->reduce_i64(r + i, a + i, n - i, m);
 }
 
 static void reduce_i8(uint64_t *r, const int8_t *a, size_t n, const struct ccz_modulus *m)
 {
     const vec q = all(m->q);
+    const unsigned was = control(CONTROL);
     size_t i = 0, len = served(n, m);
     for (; i < len; i += LANES) {
         vec x = _mm512_cvtepi8_epi64(_mm_loadl_epi64((const __m128i *)(a + i)));
         store(r + i, _mm512_mask_add_epi64(x, _mm512_movepi64_mask(x), x, q));
     }
+    (void)control(was);
     portable->reduce_i8(r + i, a + i, n - i, m);
 }
 
@@ -387,13 +426,15 @@ static void lift(uint64_t *r, const uint64_t *a, size_t n, const struct ccz_modu
                  const struct ccz_modulus *to)
 {
     const struct field f = field(to);
+    const unsigned was = control(CONTROL);
     const vec half = all(from->q / 2), shift = all(to->q - ccz_mod_reduce(from->q, to));
     size_t i = 0, len = from->bits <= CCZ_FAST_BITS ? served(n, to) : 0;
     for (; i < len; i += LANES) {
         vec x = load(a + i);
         x = _mm512_mask_add_epi64(x, _mm512_cmpgt_epu64_mask(x, half), x, shift);
-        store(r + i, lower(barrett(x, &f.c), f.c.q));
+        store(r + i, sub_if(barrett(x, &f.c), f.c.q));
     }
+    (void)control(was);
     portable->lift(r + i, a + i, n - i, from, to);
 }
 
@@ -419,6 +460,7 @@ static size_t uniform(uint64_t *r, size_t n, const uint64_t *words, size_t words
                       const struct ccz_modulus *m)
 {
     const struct field f = field(m);
+    const unsigned was = control(CONTROL);
     const uint64_t two_52 = (uint64_t)1 << 52;
     const vec end = all(two_52 / m->q * m->q);
     size_t i = 0, len = 0;
@@ -426,10 +468,11 @@ static size_t uniform(uint64_t *r, size_t n, const uint64_t *words, size_t words
     for (; m->bits <= CCZ_FAST_BITS && i + LANES <= words_len && len + LANES <= n; i += LANES) {
         vec w = clean(load(words + i), &f.c);
         __mmask8 accepted = _mm512_cmplt_epu64_mask(w, end);
-        w = lower(barrett(w, &f.c), f.c.q);
+        w = sub_if(barrett(w, &f.c), f.c.q);
         store(r + len, _mm512_maskz_compress_epi64(accepted, w));
         len += (size_t)__builtin_popcount(accepted);
     }
+    (void)control(was);
     return len + portable->uniform(r + len, n - len, words + i, words_len - i, m);
 }
 

@@ -12,7 +12,11 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) /* gcc would take minutes */
+#define UNROLL
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 #define MASK52 0xfffffffffffff
 
 enum { TILE = 10, LIMBS_MAX = CCZ_MONT_LEN_MAX, NARROW_MAX = 4, SPLIT_MAX = 2 };

@@ -44,7 +44,15 @@ wait_all() {
     done
 }
 
-for name in arbiter guest host; do start_party $name; done
+start_party arbiter
+start_party guest
+for ((i = 0; i < 400; i++)); do (: <"/dev/tcp/127.0.0.1/${PORT[guest]}") 2>/dev/null && break; sleep 0.05; done
+if "$BIN/cczoo-fedlr" host "${config[@]}" --name host-9 --arbiter "127.0.0.1:${PORT[arbiter]}" --guest "127.0.0.1:${PORT[guest]}" \
+    --data "$RUN/data/host-1.csv" >"$RUN/log/stranger.log" 2>&1; then
+    die "a party that nobody expects was let in"
+fi
+grep -q 'fedlr:name' "$RUN/log/stranger.log" || { tail -n 3 "$RUN/log/stranger.log" >&2; die "a stranger was not refused for its name"; }
+start_party host
 wait_all
 mkdir "$RUN/calm"
 mv "$RUN/guest.json" "$RUN/host.json" "$RUN/calm"

@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE
 #include <cczoo/base.h>
 
+#include "base/cpu.h"
 #include "ccz_test.h"
 
 #include <sys/stat.h>
@@ -197,12 +198,41 @@ static void test_file(void)
     CHECK(rmdir(path) == 0 && rmdir(dir) == 0); /* and no temporary file was left */
 }
 
+static void test_cpu(void)
+{
+    const struct cczi_cpu *cpu = cczi_cpu();
+    const char *pinned = getenv("CCZOO_CPU");
+    CHECK(cpu->best < CCZI_CPU_TIERS && cpu->chosen <= cpu->best && cczi_cpu() == cpu);
+    for (int i = 0; i < CCZI_CPU_TIERS; i++)
+        CHECK(cczi_cpu_tier_from(cczi_cpu_tier_name((enum cczi_cpu_tier)i)) ==
+              (enum cczi_cpu_tier)i);
+    CHECK(cczi_cpu_tier_from("AVX2") == CCZI_CPU_TIERS && cczi_cpu_tier_from("") == CCZI_CPU_TIERS);
+    if (!pinned ||
+        cczi_cpu_tier_from(pinned) == CCZI_CPU_TIERS) /* a name that is none is ignored */
+        CHECK(cpu->chosen == cpu->best);
+    else
+        CHECK(cpu->chosen <= cczi_cpu_tier_from(pinned));
+    if (pinned && strcmp(pinned, "portable") == 0)
+        CHECK(cpu->chosen == CCZI_CPU_PORTABLE && !cpu->mulx_adx);
+#if defined(__x86_64__)
+    /* what the compiler's own detection says of the processor */
+    CHECK((cpu->best >= CCZI_CPU_AVX2) ==
+          (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")));
+    if (cpu->best >= CCZI_CPU_AVX512)
+        CHECK(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+              __builtin_cpu_supports("avx512vl"));
+    CHECK((cpu->best == CCZI_CPU_IFMA) ==
+          (cpu->best >= CCZI_CPU_AVX512 && __builtin_cpu_supports("avx512ifma")));
+#endif
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
         {"base.parse", test_parse}, {"base.secret", test_secret}, {"base.ct_eq", test_ct_eq},
         {"base.rc", test_rc},       {"base.err", test_err},       {"base.buf", test_buf},
         {"base.text", test_text},   {"base.time", test_time},     {"base.file", test_file},
+        {"base.cpu", test_cpu},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -3,6 +3,18 @@
 #define _GNU_SOURCE
 #include "parties.h"
 
+/* The arbiter counts rows as guest and hosts tell them. */
+static void refuses_uneven(const struct ccz_paillier_key *key, struct ccz_fedlr_table *guest,
+                           struct ccz_fedlr_table *host)
+{
+    struct ccz_fedlr_table *const part[3] = {guest, host};
+    struct party p[PARTIES] = {0};
+    (void)join_hetero(p, key, part, &HETERO, 0);
+    run_all(p, 3);
+    CHECK(refused(p, 3, CCZ_E_MISMATCH, "fedlr:alignment") == &p[2]);
+    clear(p, 3);
+}
+
 static void refuses_agreement(void)
 {
     CCZ_AUTO(ccz_paillier_key) key = small_key();
@@ -29,6 +41,8 @@ static void refuses_agreement(void)
     (void)refused(p, 3, CCZ_E_MISMATCH, "fedlr:alignment");
     clear(p, 3);
 
+    memcpy(part[1]->id[5], part[0]->id[5], sizeof(part[1]->id[5]));
+    refuses_uneven(key, part[0], b);
     memset(id, 1, sizeof(id));
     memcpy(part[1]->id[5], part[0]->id[5], sizeof(part[1]->id[5]));
     (void)join_hetero(p, key, part, &HETERO, 0);
@@ -318,9 +332,12 @@ static void refuses_role_and_start(void)
 {
     CCZ_AUTO(ccz_paillier_key) key = small_key();
     CCZ_AUTO(ccz_fedlr_table) a = some_rows(40, COLS, 1);
-    for (int wrong = 0; wrong < 2; wrong++) {
-        const struct ccz_fedlr_cfg cfg = {.mode = CCZ_FEDLR_HOMO, .rounds = 1, .parties = 1};
-        struct party p = {.role = CCZI_ROLE_WORKER, .key = key, .t = a, .run = {.cfg = &cfg}};
+    for (int i = 0; i < 3; i++) {
+        bool wrong = i == 1, homo = i < 2;
+        const struct ccz_fedlr_cfg cfg = {
+            .mode = homo ? CCZ_FEDLR_HOMO : CCZ_FEDLR_ENCRYPTED_MODEL, .rounds = 1, .parties = 1};
+        struct party p = {.role = CCZI_ROLE_WORKER, .t = a, .run = {.cfg = &cfg}};
+        p.key = homo ? key : NULL;
         struct cczi_fl_session s;
         struct cczi_fl_hello theirs, mine = {0};
         struct ccz_paillier_pub *pub;
@@ -330,15 +347,214 @@ static void refuses_role_and_start(void)
         CHECK(pthread_create(&p.thread, NULL, run_party, &p) == 0);
         CHECK(cczi_fl_greet(&theirs, &s, &mine, &err) == CCZ_OK && theirs.rows == 40);
         if (!wrong) { /* fewer rows than the worker alone has: its share would be above 1 */
-            CHECK(cczi_fl_recv_key(&pub, &s, 0, &err) == CCZ_OK);
-            ccz_paillier_pub_free(pub);
+            if (homo) {
+                CHECK(cczi_fl_recv_key(&pub, &s, 0, &err) == CCZ_OK);
+                ccz_paillier_pub_free(pub);
+            } else {
+                s.pub = ccz_paillier_key_pub(key);
+                CHECK(cczi_fl_send_key(&s, 0, &err) == CCZ_OK);
+            }
             CHECK(cczi_fl_send_start(&s, 0, 0, 39, &err) == CCZ_OK);
+            ccz_chan_close(s.chan[0], "no more");
         }
         CHECK(pthread_join(p.thread, NULL) == 0);
         CHECK(p.rc == (wrong ? CCZ_E_MISMATCH : CCZ_E_PEER));
         CHECK(strcmp(p.err.where, wrong ? "fedlr:role" : "fedlr:message") == 0);
         clear(&p, 1);
         end_side(&s);
+    }
+}
+
+/* Whom a role greets has to be who it takes it for. The peers say hello, then send a key, whoever is asked for one. */
+static void refuses_roles(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(40, COLS, 1);
+    enum { A = CCZI_ROLE_AGGREGATOR, J = CCZI_ROLE_ARBITER, W = CCZI_ROLE_WORKER };
+    enum { G = CCZI_ROLE_GUEST, H = CCZI_ROLE_HOST };
+    static const struct {
+        enum ccz_fedlr_mode mode;
+        int me;
+        size_t len;
+        int peer[2];
+    } cases[] = {{CCZ_FEDLR_HETERO, G, 2, {J, J}},
+                 {CCZ_FEDLR_HETERO, G, 2, {H, H}},
+                 {CCZ_FEDLR_HETERO, H, 2, {H, J}},
+                 {CCZ_FEDLR_HETERO, H, 2, {G, G}},
+                 {CCZ_FEDLR_HETERO, J, 2, {H, H}},
+                 {CCZ_FEDLR_HETERO, J, 2, {G, G}},
+                 {CCZ_FEDLR_HETERO_TWO, G, 1, {G}},
+                 {CCZ_FEDLR_HETERO_TWO, H, 1, {H}},
+                 {CCZ_FEDLR_HOMO, A, 1, {J}},
+                 {CCZ_FEDLR_HOMO, W, 1, {W}},
+                 {CCZ_FEDLR_ENCRYPTED_MODEL, A, 2, {W, W}},
+                 {CCZ_FEDLR_ENCRYPTED_MODEL, A, 2, {J, J}},
+                 {CCZ_FEDLR_ENCRYPTED_MODEL, W, 1, {J}},
+                 {CCZ_FEDLR_ENCRYPTED_MODEL, J, 1, {W}}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct ccz_fedlr_cfg cfg = {.mode = cases[i].mode, .rounds = 1, .parties = 1};
+        bool two = cfg.mode == CCZ_FEDLR_HETERO_TWO;
+        struct party p = {.role = (enum cczi_fl_role)cases[i].me, .t = t, .run = {.cfg = &cfg}};
+        struct cczi_fl_session s[2];
+        struct cczi_fl_hello theirs, mine = {.cols = COLS, .rows = 40};
+        p.run.key_1024_insecure = true;
+        p.key = two || p.role == CCZI_ROLE_ARBITER || cfg.mode == CCZ_FEDLR_HOMO ? key : NULL;
+        p.cols = COLS;
+        p.arbiter = cases[i].len == 2 && p.role != CCZI_ROLE_ARBITER;
+        for (size_t k = 0; k < cases[i].len; k++) {
+            struct ccz_chan *end;
+            CHECK(ccz_chan_pair(&end, &p.chan[k], NULL, NULL) == CCZ_OK);
+            (void)cczi_fl_session_init(&s[k], &p.run, (enum cczi_fl_role)cases[i].peer[k], &end, 1,
+                                       NULL,
+                                       NULL); /* it may be wrong for the mode: that is the point */
+            s[k].pub = ccz_paillier_key_pub(key);
+        }
+        p.len = cases[i].len;
+        struct cczi_fl_hello its = cczi_fl_hello_of(&(struct cczi_fl_history){0}, t);
+        memcpy(mine.ids, its.ids, sizeof(mine.ids));
+        CHECK(pthread_create(&p.thread, NULL, run_party, &p) == 0);
+        for (size_t k = 0; k < p.len; k++)
+            CHECK(cczi_fl_greet(&theirs, &s[k], &mine, NULL) == CCZ_OK);
+        for (size_t k = 0; k < p.len; k++)
+            (void)cczi_fl_send_key(&s[k], 0, NULL); /* it may have gone already */
+        CHECK(pthread_join(p.thread, NULL) == 0);
+        if (p.rc != CCZ_E_MISMATCH || strcmp(p.err.where, "fedlr:role") != 0)
+            fprintf(stderr, "case %zu: %s: %s\n", i, p.err.where, p.err.msg);
+        CHECK(p.rc == CCZ_E_MISMATCH && strcmp(p.err.where, "fedlr:role") == 0);
+        clear(&p, 1);
+        for (size_t k = 0; k < cases[i].len; k++)
+            end_side(&s[k]);
+    }
+}
+
+/* The two of HETERO_TWO look at each other's rows and key. */
+static void refuses_other_of_two(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_paillier_key) other = small_key();
+    CCZ_AUTO(ccz_paillier_pub) pub = ccz_paillier_key_pub(key);
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(ROWS, ALL, 3);
+    CCZ_AUTO(ccz_fedlr_table) fewer = some_rows(ROWS - 1, ALL, 3);
+    CCZ_AUTO(ccz_fedlr_table) named = some_rows(ROWS, ALL, 3);
+    memcpy(named->id[5], named->id[6], sizeof(named->id[5]));
+    struct ccz_fedlr_cfg cfg = HETERO;
+    cfg.mode = CCZ_FEDLR_HETERO_TWO;
+    uint8_t id[CCZ_PAILLIER_ID_SIZE];
+    ccz_paillier_id(id, pub);
+    for (int i = 0; i < 4; i++) {
+        struct party p[2] = {{.role = CCZI_ROLE_GUEST, .key = key, .t = t, .run = {.cfg = &cfg}},
+                             {.role = CCZI_ROLE_HOST, .key = other, .t = t, .run = {.cfg = &cfg}}};
+        p[i % 2].run.key_id = i < 2 ? id : NULL; /* the guest pins its own key: not the peer's */
+        p[1].t = i == 2 ? fewer : i == 3 ? named : t;
+        join(&p[0], &p[1], 0);
+        run_all(p, 2);
+        if (i == 1)
+            all_well(p, 2);
+        else
+            (void)refused(p, 2, CCZ_E_MISMATCH, i == 0 ? "fedlr:key-id" : "fedlr:alignment");
+        clear(p, 2);
+    }
+}
+
+/* Workers compute from the same numbers whether to go on; if they do not agree, somebody is wrong. */
+static void refuses_discord(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    struct party p = {.role = CCZI_ROLE_AGGREGATOR, .run = {.cfg = &HOMO}};
+    struct cczi_fl_session s[2];
+    struct cczi_fl_hello theirs, mine = {.cols = COLS, .rows = 40};
+    p.run.key_1024_insecure = true;
+    for (size_t k = 0; k < 2; k++) {
+        struct ccz_chan *end;
+        CHECK(ccz_chan_pair(&end, &p.chan[k], NULL, NULL) == CCZ_OK);
+        CHECK(cczi_fl_session_init(&s[k], &p.run, CCZI_ROLE_WORKER, &end, 1, NULL, NULL) == CCZ_OK);
+        s[k].pub = ccz_paillier_key_pub(key);
+    }
+    p.len = 2;
+    CHECK(pthread_create(&p.thread, NULL, run_party, &p) == 0);
+    for (size_t k = 0; k < 2; k++) {
+        CHECK(cczi_fl_greet(&theirs, &s[k], &mine, NULL) == CCZ_OK);
+        CHECK(cczi_fl_send_key(&s[k], 0, NULL) == CCZ_OK);
+    }
+    for (size_t k = 0; k < 2; k++) {
+        CHECK(cczi_fl_recv(&s[k], 0, CCZI_MSG_START, 0, NULL) == CCZ_OK);
+        CHECK(cczi_fl_send_go(&s[k], 0, 0, k == 0, NULL) == CCZ_OK);
+    }
+    for (size_t k = 0; k < 2; k++)
+        ccz_chan_close(s[k].chan[0], "no more");
+    CHECK(pthread_join(p.thread, NULL) == 0);
+    CHECK(p.rc == CCZ_E_PEER && strcmp(p.err.where, "fedlr:order") == 0);
+    clear(&p, 1);
+    for (size_t k = 0; k < 2; k++)
+        end_side(&s[k]);
+}
+
+/* A sum in fewer slots than were sent: a worker or arbiter would read behind its end. */
+static void refuses_short_sum(void)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_paillier_pub) pub = ccz_paillier_key_pub(key);
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(40, COLS, 1);
+    static const int64_t one = 1;
+    for (int mode = CCZ_FEDLR_ENCRYPTED_MODEL; mode <= CCZ_FEDLR_HOMO; mode++) {
+        const struct ccz_fedlr_cfg cfg = {.mode = (enum ccz_fedlr_mode)mode,
+                                          .rounds = 1,
+                                          .parties = 1,
+                                          .optimize = CCZ_FEDLR_ALL};
+        bool homo = mode == CCZ_FEDLR_HOMO;
+        struct party p = {.role = homo ? CCZI_ROLE_WORKER : CCZI_ROLE_ARBITER, .key = key, .t = t};
+        struct cczi_fl_session s;
+        struct cczi_fl_hello theirs, mine = {.cols = COLS};
+        CCZ_AUTO(ccz_paillier_pub) its = NULL;
+        CCZ_AUTO(ccz_paillier_plain) plain = NULL;
+        CCZ_AUTO(ccz_paillier_vec) sent = NULL;
+        CCZ_AUTO(ccz_paillier_vec) got = NULL;
+        bool go;
+        p.run.cfg = &cfg;
+        p.run.key_1024_insecure = true;
+        p.cols = COLS;
+        other_side(&s, &p, CCZI_ROLE_AGGREGATOR);
+        CHECK(pthread_create(&p.thread, NULL, run_party, &p) == 0);
+        CHECK(cczi_fl_greet(&theirs, &s, &mine, NULL) == CCZ_OK);
+        CHECK(cczi_fl_recv_key(&its, &s, 0, NULL) == CCZ_OK);
+        CHECK(cczi_fl_send_start(&s, 0, 0, 40, NULL) == CCZ_OK);
+        CHECK(cczi_fl_recv_go(&go, &s, 0, 0, NULL) == CCZ_OK && go);
+        CHECK(cczi_fl_recv_vec(&got, &s, 0, homo ? CCZI_MSG_UPDATE : CCZI_MSG_MODEL, 0, pub,
+                               homo ? 1 : D, NULL) == CCZ_OK);
+        CHECK(ccz_paillier_plain_i64(&plain, pub, &one, 1, 8, NULL, NULL) == CCZ_OK);
+        CHECK(ccz_paillier_encrypt(&sent, plain, NULL, NULL) == CCZ_OK);
+        CHECK(cczi_fl_send_vec(&s, 0, CCZI_MSG_UPDATE, 0, sent, NULL) == CCZ_OK);
+        ccz_chan_close(s.chan[0], "no more");
+        CHECK(pthread_join(p.thread, NULL) == 0);
+        CHECK(p.rc == CCZ_E_PEER && strcmp(p.err.where, "fedlr:message") == 0);
+        clear(&p, 1);
+        end_side(&s);
+    }
+}
+
+/* What a host sends for a prediction, and what it gets for it. */
+static void refuses_scores(void)
+{
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(10, COLS, 1);
+    double w[COLS + 1] = {0.5}, p[10];
+    const struct ccz_fedlr_model m = {.len = COLS + 1, .w = w};
+    for (int i = 0; i < 4; i++) {
+        CCZ_AUTO_BUF out;
+        struct ccz_chan *a, *b;
+        struct ccz_err err = {0};
+        ccz_buf_init(&out, 4096);
+        CHECK(ccz_chan_pair(&a, &b, NULL, NULL) == CCZ_OK);
+        cczi_fl_msg_begin(&out, i == 1 ? CCZI_MSG_WINDOWS : CCZI_MSG_SCORES, 0);
+        for (size_t k = 0; k < (i == 0 ? 9 : 10); k++)
+            cczi_fl_msg_put_double(&out, 0.25);
+        CHECK(ccz_chan_send(b, ccz_buf_span(&out), NULL) == CCZ_OK);
+        ccz_rc rc = i < 3
+                        ? ccz_fedlr_predict_guest(p, &m, &a, 1, t, &err)
+                        : ccz_fedlr_predict_host(a, &m, t, &err); /* scores instead of a goodbye */
+        CHECK(rc == (i == 2 ? CCZ_OK : CCZ_E_PEER));
+        CHECK(i == 2 || strcmp(err.where, i < 3 ? "fedlr:message" : "fedlr:order") == 0);
+        ccz_chan_free(a);
+        ccz_chan_free(b);
     }
 }
 
@@ -363,6 +579,15 @@ static void refuses_length(void)
         ccz_rc rc = cczi_fl_recv_vec(&got, &b, 0, CCZI_MSG_UPDATE, 4, pub, 2, &err);
         CHECK(rc == (len == 2 ? CCZ_OK : len < 2 ? CCZ_E_PEER : CCZ_E_LIMIT));
         CHECK(len == 2 || strcmp(err.where, len < 2 ? "fedlr:message" : "chan:message-size") == 0);
+        if (len < 3) { /* else the channel is of no more use */
+            cczi_fl_msg_begin(&a.out, CCZI_MSG_WINDOWS, 4);
+            for (size_t i = 0; i < len; i++)
+                cczi_fl_msg_put_double(&a.out, 1);
+            CHECK(cczi_fl_send(&a, 0, &err) == CCZ_OK);
+            rc = cczi_fl_recv_values(&b, 0, CCZI_MSG_WINDOWS, 4, 2, &err);
+            CHECK(rc == (len == 2 ? CCZ_OK : CCZ_E_PEER));
+            CHECK(len == 2 || strcmp(err.where, "fedlr:message") == 0);
+        }
         end_side(&a);
         end_side(&b);
     }
@@ -421,6 +646,11 @@ static void masked(void)
 static const struct ccz_test tests[] = {
     {"fedlr.masked", masked},
     {"fedlr.refuses_role", refuses_role_and_start},
+    {"fedlr.refuses_roles", refuses_roles},
+    {"fedlr.refuses_other_of_two", refuses_other_of_two},
+    {"fedlr.refuses_discord", refuses_discord},
+    {"fedlr.refuses_short_sum", refuses_short_sum},
+    {"fedlr.refuses_scores", refuses_scores},
     {"fedlr.refuses_length", refuses_length},
     {"fedlr.refuses_agreement", refuses_agreement},
     {"fedlr.refuses_weak_key", refuses_weak_key},

@@ -699,6 +699,42 @@ static void test_sessions(void)
     free(x);
 }
 
+/* Room for the keys of one client and a half, then for less than one. */
+static void test_sessions_size(void)
+{
+    CCZ_AUTO(ccz_helr_model) m = made_model(4, 1);
+    CCZ_AUTO(ccz_helr_server) s = NULL;
+    CCZ_AUTO(ccz_helr_server) small = NULL;
+    CCZ_AUTO(ccz_helr_server) large = NULL;
+    struct ccz_helr_server_cfg cfg = {.model = m};
+    struct ccz_buf keys[2];
+    struct ccz_helr_client *c[2];
+    struct ccz_err err;
+    double *x = made_rows(m, 1, 1), got;
+    CHECK(ccz_helr_server_new(&large, &cfg, NULL) == CCZ_OK);
+    c[0] = join(large, &keys[0], &(struct ccz_helr_client_cfg){0});
+    cfg.sessions_size_max = 3 * keys[0].size;
+    CHECK(ccz_helr_server_new(&s, &cfg, NULL) == CCZ_OK);
+    CHECK(send_keys(s, &keys[0], &err) == CCZ_OK);
+    (void)score(&got, s, c[0], x, 1);
+    c[1] = join(s, &keys[1], &(struct ccz_helr_client_cfg){0});
+    CCZ_AUTO_BUF request, reply;
+    ccz_buf_init(&request, CCZ_HELR_REQUEST_SIZE_MAX);
+    ccz_buf_init(&reply, CCZ_HELR_REPLY_SIZE_MAX);
+    CHECK(ccz_helr_encrypt(&request, c[0], x, 1, NULL) == CCZ_OK);
+    CHECK(ccz_helr_server_score(&reply, s, ccz_buf_span(&request), &err) == CCZ_E_NOT_FOUND);
+    (void)score(&got, s, c[1], x, 1);
+    cfg.sessions_size_max = 2 * keys[0].size - 1;
+    CHECK(ccz_helr_server_new(&small, &cfg, NULL) == CCZ_OK);
+    CHECK(send_keys(small, &keys[0], &err) == CCZ_E_LIMIT);
+    CHECK(strcmp(err.where, "helr:sessions-size") == 0 && err.got[0] && err.expected[0]);
+    for (size_t i = 0; i < 2; i++) {
+        ccz_helr_client_free(c[i]);
+        ccz_buf_free(&keys[i]);
+    }
+    free(x);
+}
+
 /* A transport that forgets: before call `forget` another client takes the only place. */
 struct wire {
     struct ccz_helr_server *server;
@@ -940,6 +976,7 @@ static const struct ccz_test tests[] = {
     {"helr.request_refusals", test_request_refusals},
     {"helr.keys_refusals", test_keys_refusals},
     {"helr.sessions", test_sessions},
+    {"helr.sessions_size", test_sessions_size},
     {"helr.remote", test_remote},
     {"helr.threads", test_threads},
     {"helr.original", test_original}, /* last: it may skip */

@@ -6,6 +6,9 @@
 #include "num/num_priv.h"
 
 #include <math.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 enum { LEN = 75, TERMS = 40, GUARD = 8 };
 
@@ -420,6 +423,37 @@ static void test_large_moduli(void)
     }
 }
 
+/* The caller's floating-point environment neither matters nor changes. */
+static void test_control(void)
+{
+#if defined(__x86_64__)
+    const unsigned was = _mm_getcsr();
+    const unsigned odd = 0x1f80 | 0x8040 | 0x2000; /* flush to zero, subnormal as zero, downwards */
+    static struct data d;
+    uint64_t state = 14;
+    for (size_t t = 0; t < 4; t++) {
+        const struct ccz_kernels *k = ccz_kernels(names[t]);
+        for (size_t i = 0; k && i < sizeof(moduli) / sizeof(moduli[0]); i++) {
+            make(&d, moduli[i], &state);
+            _mm_setcsr(odd);
+            for (size_t n = LEN - 10; n <= LEN; n++) {
+                check_exact(k, &d, n);
+                check_sums(k, &d, n);
+                check_in_place(k, &d, n);
+                check_uniform(k, &d, n);
+            }
+            CHECK((_mm_getcsr() & ~0x3fu) == odd);
+            _mm_setcsr(was);
+        }
+        _mm_setcsr(odd);
+        if (k)
+            check_transform(k, 0x3fffffffff901, 128, &state);
+        CHECK((_mm_getcsr() & ~0x3fu) == odd);
+        _mm_setcsr(was);
+    }
+#endif
+}
+
 /* The default is the best tier that is to be had, or what CCZOO_CPU says. */
 static void test_choice(void)
 {
@@ -449,6 +483,7 @@ static const struct ccz_test tests[] = {
     {"kernels.in_place", test_in_place},
     {"kernels.transforms", test_transforms},
     {"kernels.large_moduli", test_large_moduli},
+    {"kernels.control", test_control},
 };
 
 int main(int argc, char **argv)
