@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { BENCH_ROUNDS = 7, BENCH_BATCH = 20 };
@@ -25,6 +26,28 @@ static inline int64_t cpu_ns(void)
     struct timespec t;
     must(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0, "clock");
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Wall time, for what uses more than one thread. */
+static inline int64_t wall_ns(void)
+{
+    struct timespec t;
+    must(clock_gettime(CLOCK_MONOTONIC, &t) == 0, "clock");
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* The most memory that the process has had at a time, VmHWM, in kB. */
+static inline long peak_kb(void)
+{
+    char line[128];
+    long kb = -1;
+    FILE *f = fopen("/proc/self/status", "r");
+    must(f, "/proc/self/status");
+    while (kb < 0 && fgets(line, sizeof(line), f))
+        if (strncmp(line, "VmHWM:", 6) == 0)
+            kb = strtol(line + 6, NULL, 10);
+    (void)fclose(f);
+    return kb;
 }
 
 /* Best of BENCH_ROUNDS, calls per second. */

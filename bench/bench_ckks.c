@@ -3,15 +3,14 @@
  * CKKS operations at the parameters of Microsoft SEAL's benchmark: as many data primes at each degree, and
  * the same bound of the modulus (218, 438 and 881 bits). Primes are below 2^50 here, so that the largest
  * set has three special primes where SEAL has one of 55 bits.
- * Arguments: degree (0: all), threads (default 1). Columns: name, minimum and median in microseconds of
- * wall time.
+ * usage: bench_ckks [N [THREADS [PART]]]                            N = 0: all; PART of a row's name
+ *        bench_ckks chain N DATA SPECIAL BITS [THREADS [PART]]      primes of BITS bits; then also memory
+ * Columns: name, minimum and median in microseconds: of CPU time for one thread, of wall time for more.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "bench.h"
 
 #include <cczoo/ckks.h>
-
-#include <string.h>
 
 enum { SAMPLES_MAX = 61 };
 
@@ -140,12 +139,7 @@ static void keygen_relin(struct world *w)
     ok(ccz_rlwe_relin_new(&w->relin, ccz_ckks_eval_work(w->e), w->sk, NULL));
 }
 
-static int64_t wall_ns(void)
-{
-    struct timespec t;
-    must(clock_gettime(CLOCK_MONOTONIC, &t) == 0, "clock");
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
+static int64_t (*now_ns)(void) = cpu_ns;
 
 static int by_value(const void *a, const void *b)
 {
@@ -158,16 +152,16 @@ static void measure(const char *name, void (*call)(struct world *w), struct worl
 {
     double samples[SAMPLES_MAX];
     call(w);
-    int64_t once = wall_ns();
+    int64_t once = now_ns();
     call(w);
-    once = wall_ns() - once;
+    once = now_ns() - once;
     const size_t calls = once > 2000000 ? 1 : (size_t)(2000000 / (once + 1)) + 1;
     const size_t len = once > 50000000 ? 7 : once > 10000000 ? 15 : SAMPLES_MAX;
     for (size_t s = 0; s < len; s++) {
-        const int64_t start = wall_ns();
+        const int64_t start = now_ns();
         for (size_t k = 0; k < calls; k++)
             call(w);
-        samples[s] = (double)(wall_ns() - start) / 1e3 / (double)(calls * per);
+        samples[s] = (double)(now_ns() - start) / 1e3 / (double)(calls * per);
     }
     qsort(samples, len, sizeof(samples[0]), by_value);
     printf("%zu %s\t%.1f\t%.1f\n", 2 * w->slots, name, samples[0], samples[len / 2]);
@@ -202,6 +196,7 @@ static void setup(struct world *w, const struct ccz_ckks_cfg *cfg, double scale,
     ok(ccz_ckks_encrypt_sk(w->b, w->e, w->sk, w->pt, 0, NULL));
     ok(ccz_ckks_mul(w->product, w->e, w->a, w->b, NULL));
     ok(ccz_ckks_encode(w->plain, w->e, w->x, w->slots, scale, w->limbs, NULL));
+    w->plain->has_coeff = false; /* as decryption leaves it: decoding inverts a transform */
 }
 
 static void teardown(struct world *w)
@@ -222,7 +217,7 @@ static void teardown(struct world *w)
     free(w->x);
 }
 
-static void run(const struct ccz_ckks_cfg *cfg, double scale, unsigned threads)
+static void run(const struct ccz_ckks_cfg *cfg, double scale, unsigned threads, const char *part)
 {
     static const struct {
         const char *name;
@@ -255,17 +250,47 @@ static void run(const struct ccz_ckks_cfg *cfg, double scale, unsigned threads)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (rows[i].call == encrypt_pk || rows[i].call == decode)
             encode(&w); /* what the calls before left in the plaintext */
-        measure(rows[i].name, rows[i].call, &w, rows[i].per);
+        if (strstr(rows[i].name, part))
+            measure(rows[i].name, rows[i].call, &w, rows[i].per);
         if (rows[i].call == add)
             ok(ccz_ckks_copy(w.out, w.b));
     }
     teardown(&w);
 }
 
+static size_t number(int argc, char **argv, int i, size_t otherwise)
+{
+    return i < argc ? (size_t)strtoull(argv[i], NULL, 10) : otherwise;
+}
+
+/* A chain of equal primes. Memory is that of the context, of the secret, the public and the relinearization key and
+ * eight rotation keys, and of what an evaluator works with. */
+static void run_chain(int argc, char **argv)
+{
+    const unsigned bits = (unsigned)number(argc, argv, 5, 40);
+    struct ccz_ckks_cfg cfg = {.ring = {.n = number(argc, argv, 2, 8192),
+                                        .data_len = number(argc, argv, 3, 4),
+                                        .special_len = number(argc, argv, 4, 1)}};
+    must(bits > 8 && bits <= 50 && cfg.ring.data_len > 0 &&
+             cfg.ring.data_len + cfg.ring.special_len <= CCZ_RLWE_PRIMES_MAX,
+         "usage: bench_ckks chain N DATA SPECIAL BITS [THREADS [PART]]");
+    memset(cfg.ring.bits, (int)bits, cfg.ring.data_len + cfg.ring.special_len);
+    run(&cfg, (double)((uint64_t)1 << (bits - 4)), (unsigned)number(argc, argv, 6, 1),
+        argc > 7 ? argv[7] : "");
+    printf("%zu peak memory, kB\t%ld\n", cfg.ring.n, peak_kb());
+}
+
 int main(int argc, char **argv)
 {
-    const size_t only = argc > 1 ? (size_t)atol(argv[1]) : 0;
-    const unsigned threads = argc > 2 ? (unsigned)atol(argv[2]) : 1;
+    const bool chain = argc > 1 && strcmp(argv[1], "chain") == 0;
+    const size_t only = number(argc, argv, 1, 0);
+    const unsigned threads = (unsigned)number(argc, argv, chain ? 6 : 2, 1);
+    if (threads > 1)
+        now_ns = wall_ns;
+    if (chain) {
+        run_chain(argc, argv);
+        return 0;
+    }
     struct ccz_ckks_cfg sets[] = {
         {.ring = {.n = 8192, .data_len = 4, .special_len = 1, .bits = {49, 40, 40, 40, 49}}},
         {.ring = {.n = 16384,
@@ -281,6 +306,6 @@ int main(int argc, char **argv)
     static const double scales[] = {0x1p40, 0x1p45, 0x1p45};
     for (size_t i = 0; i < 3; i++)
         if (only == 0 || only == sets[i].ring.n)
-            run(&sets[i], scales[i], threads);
+            run(&sets[i], scales[i], threads, argc > 3 ? argv[3] : "");
     return 0;
 }

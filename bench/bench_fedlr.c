@@ -230,13 +230,14 @@ static void hetero(const struct hetero *h)
     join(&p[1], &p[0]);
     join(&p[0], &p[2]);
     join(&p[1], &p[2]);
-    int64_t start_ns = ccz_mono_ns();
+    int64_t start_ns = ccz_mono_ns(), start_cpu_ns = cpu_ns();
     run_all(p, 3);
+    double cpu_s = (double)(cpu_ns() - start_cpu_ns) / 1e9 / h->epochs;
     double us = (double)(ccz_mono_ns() - start_ns) / 1e3 / h->epochs;
     (void)snprintf(name, sizeof(name), "fedlr/hetero/%zux(%zu+%zu)/batch-%zu/optimize-%u/%u",
                    h->rows, h->guest, h->host, h->batch, h->optimize, h->bits);
     report(name, &us, 1);
-    printf("# %.3f MB per epoch, all parties\n",
+    printf("# %.2f s of processor time and %.3f MB per epoch, all parties\n", cpu_s,
            (double)(p[0].bytes + p[1].bytes + p[2].bytes) / 1e6 / h->epochs);
     if (h->compare)
         compare(p, t, h->guest);

@@ -2,6 +2,7 @@
 /*
  * Scoring encrypted records, one thread: 2,000 rows of 80 features (the workload of the original) and single
  * records of 30, in each packing. Lines: name, least and median microseconds; sizes: name, bytes.
+ * usage: bench_helr [FEATURES ROWS [THREADS [PER_CT]]]     one shape alone, wall time if THREADS > 1
  *   client      rows to request bytes
  *   server      request bytes to reply bytes: reading, checking and expanding the ciphertexts included
  *   compute     ciphertexts in memory to the ciphertext of scores, which is what other libraries measure
@@ -12,7 +13,6 @@
 #include "../src/helr/helr_priv.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { SAMPLES_MAX = 200, CTS_MAX = 80 };
 
@@ -22,17 +22,19 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static int64_t (*now_ns)(void) = cpu_ns;
+
 /* Calls for at least BENCH_ROUND_NS and 15 times. */
 static void measure(const char *name, void (*call)(void *arg), void *arg)
 {
     double us[SAMPLES_MAX];
     size_t n = 0;
-    int64_t start_ns = cpu_ns();
+    int64_t start_ns = now_ns();
     call(arg); /* warm */
-    while (n < SAMPLES_MAX && (n < 15 || cpu_ns() - start_ns < 2 * BENCH_ROUND_NS)) {
-        int64_t from_ns = cpu_ns();
+    while (n < SAMPLES_MAX && (n < 15 || now_ns() - start_ns < 2 * BENCH_ROUND_NS)) {
+        int64_t from_ns = now_ns();
         call(arg);
-        us[n++] = (double)(cpu_ns() - from_ns) / 1e3;
+        us[n++] = (double)(now_ns() - from_ns) / 1e3;
     }
     qsort(us, n, sizeof(*us), compare);
     printf("%s\t%.1f\t%.1f\n", name, us[0], us[n / 2]);
@@ -156,7 +158,9 @@ static void run_compute(void *arg)
          "compute");
 }
 
-static void bench(const char *name, size_t features, size_t rows, size_t per_ct_max)
+/* @p threads  of the server; 0: one, and `compute` is measured too */
+static void bench(const char *name, size_t features, size_t rows, size_t per_ct_max,
+                  unsigned threads)
 {
     struct run r = {.rows = rows};
     struct ccz_buf *bufs[] = {&r.info, &r.keys, &r.ready, &r.request, &r.reply};
@@ -170,9 +174,8 @@ static void bench(const char *name, size_t features, size_t rows, size_t per_ct_
     must(r.x && r.score, "memory");
     for (size_t i = 0; i < rows * features; i++)
         r.x[i] = number(&state);
-    must(ccz_helr_server_new(&r.server, &(struct ccz_helr_server_cfg){.model = r.model}, NULL) ==
-             CCZ_OK,
-         "server");
+    const struct ccz_helr_server_cfg cfg = {.model = r.model, .threads = threads};
+    must(ccz_helr_server_new(&r.server, &cfg, NULL) == CCZ_OK, "server");
     ccz_helr_server_info(&r.info, r.server);
     must(ccz_helr_client_new(&r.client, ccz_buf_span(&r.info),
                              &(struct ccz_helr_client_cfg){.per_ct_max = per_ct_max},
@@ -188,7 +191,7 @@ static void bench(const char *name, size_t features, size_t rows, size_t per_ct_
                  {"decrypt", run_decrypt},
                  {"weights", run_sum},
                  {"compute", run_compute}};
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < (threads == 0 ? 5 : 3); i++) {
         if (i == 3)
             load(&r);
         (void)snprintf(line, sizeof(line), "helr %s %zux%zu: %s", name, rows, features,
@@ -214,13 +217,23 @@ static void bench(const char *name, size_t features, size_t rows, size_t per_ct_
     free(r.score);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    bench("packed", 80, 2000, 0);
-    bench("two a ciphertext", 80, 2000, 2);
-    bench("one a ciphertext", 80, 2000, 1);
-    bench("packed", 80, 4096, 0);
-    bench("packed", 30, 1, 0);
-    bench("one a ciphertext", 30, 1, 1);
+    size_t given[4] = {0, 0, 1, 0};
+    for (int i = 1; i < argc && i <= 4; i++)
+        given[i - 1] = strtoul(argv[i], NULL, 10);
+    if (argc > 1) {
+        must(given[0] > 0 && given[1] > 0 && given[2] > 0, "FEATURES ROWS [THREADS [PER_CT]]");
+        if (given[2] > 1)
+            now_ns = wall_ns;
+        bench("shape", given[0], given[1], given[3], (unsigned)given[2]);
+        return 0;
+    }
+    bench("packed", 80, 2000, 0, 0);
+    bench("two a ciphertext", 80, 2000, 2, 0);
+    bench("one a ciphertext", 80, 2000, 1, 0);
+    bench("packed", 80, 4096, 0, 0);
+    bench("packed", 30, 1, 0, 0);
+    bench("one a ciphertext", 30, 1, 1, 0);
     return 0;
 }

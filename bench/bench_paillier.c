@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Paillier with keys of 2048 and 3072 bits (or those given as arguments): microseconds per item, one
- * thread. Columns: name, minimum, median.
+ * Paillier, microseconds per item. Columns: name, minimum, median: of CPU time for one thread, of wall time for more.
+ * usage: bench_paillier [--len ITEMS] [--threads N] [--only PART] [BITS]...
+ *        2048 and 3072 by default. --len: only calls with that many items; --only: rows whose name begins so
  */
 #define _POSIX_C_SOURCE 200809L
 #include "bench.h"
 
 #include <cczoo/paillier.h>
 
-#include <string.h>
+enum { SAMPLES = 15, LEN_MAX = 227, SAMPLES_227 = 227, WEIGHTS = 31 };
 
-enum { SAMPLES = 15, LEN_MAX = 64, SAMPLES_227 = 227, WEIGHTS = 31 };
+static unsigned threads = 1;
+static const char *only = "";
+static int64_t (*now_ns)(void) = cpu_ns;
 
 struct world {
     unsigned bits;
@@ -36,13 +39,15 @@ static void measure(const char *name, void (*before)(struct world *w),
                     void (*call)(struct world *w), struct world *w, size_t per)
 {
     double us[SAMPLES];
+    if (strncmp(name, only, strlen(only)) != 0)
+        return;
     for (int s = -1; s < SAMPLES; s++) { /* the first is not counted */
         if (before)
             before(w);
-        int64_t start_ns = cpu_ns();
+        int64_t start_ns = now_ns();
         call(w);
         if (s >= 0)
-            us[s] = (double)(cpu_ns() - start_ns) / 1e3 / (double)per;
+            us[s] = (double)(now_ns() - start_ns) / 1e3 / (double)per;
     }
     qsort(us, SAMPLES, sizeof(us[0]), by_size);
     printf("%s_%u_%zu\t%.2f\t%.2f\n", name, w->bits, w->len, us[0], us[SAMPLES / 2]);
@@ -63,7 +68,8 @@ static void refill(struct world *w)
 static void call_decrypt(struct world *w)
 {
     CCZ_AUTO(ccz_paillier_plain) p = NULL;
-    must(ccz_paillier_decrypt(&p, w->key, w->c, NULL, NULL) == CCZ_OK, "decrypt");
+    const struct ccz_paillier_dec_cfg cfg = {.threads = threads};
+    must(ccz_paillier_decrypt(&p, w->key, w->c, &cfg, NULL) == CCZ_OK, "decrypt");
 }
 
 static void copy(struct world *w)
@@ -95,14 +101,14 @@ static void call_neg(struct world *w)
 static void call_matmul(struct world *w)
 {
     CCZ_AUTO(ccz_paillier_vec) c = NULL;
-    must(ccz_paillier_matmul(&c, w->weights, &w->matrix, 1, NULL) == CCZ_OK, "matmul");
+    must(ccz_paillier_matmul(&c, w->weights, &w->matrix, threads, NULL) == CCZ_OK, "matmul");
 }
 
 static void call_squeeze(struct world *w)
 {
     CCZ_AUTO(ccz_paillier_vec) c = NULL;
     const struct ccz_paillier_packing pack = {.slot_bits = 64, .slots = 8};
-    must(ccz_paillier_squeeze(&c, w->c, pack, 1, NULL) == CCZ_OK, "squeeze");
+    must(ccz_paillier_squeeze(&c, w->c, pack, threads, NULL) == CCZ_OK, "squeeze");
 }
 
 static void call_write_read(struct world *w)
@@ -139,9 +145,9 @@ static void of_len(struct world *w, size_t len)
     w->plain = numbers(w, len);
     w->k = numbers(w, len);
     must(ccz_paillier_encrypt(&w->c, w->plain, NULL, NULL) == CCZ_OK, "encrypt");
-    w->enc = (struct ccz_paillier_enc_cfg){0};
+    w->enc = (struct ccz_paillier_enc_cfg){.threads = threads};
     measure("encrypt_djn", NULL, call_encrypt, w, len);
-    w->enc = (struct ccz_paillier_enc_cfg){.method = CCZ_PAILLIER_FULL};
+    w->enc = (struct ccz_paillier_enc_cfg){.method = CCZ_PAILLIER_FULL, .threads = threads};
     measure("encrypt_full", NULL, call_encrypt, w, len);
     w->enc = (struct ccz_paillier_enc_cfg){.pool = w->pool, .pool_only = true};
     measure("encrypt_pool", refill, call_encrypt, w, len);
@@ -180,7 +186,7 @@ static void products(struct world *w, unsigned bits)
     }
 }
 
-static void run(unsigned bits)
+static void run(unsigned bits, size_t len)
 {
     static struct world w;
     w.bits = bits;
@@ -194,11 +200,15 @@ static void run(unsigned bits)
            (double)(cpu_ns() - start_ns) / 1e3);
     must(ccz_paillier_pool_new(&w.pool, w.pub, LEN_MAX, NULL) == CCZ_OK, "pool");
     static const size_t lens[] = {1, 8, 64};
-    for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++)
+    for (size_t i = 0; len == 0 && i < sizeof(lens) / sizeof(lens[0]); i++)
         of_len(&w, lens[i]);
-    products(&w, 16);
-    products(&w, 42);
-    measure("keygen", NULL, call_keygen, &w, 1);
+    if (len > 0)
+        of_len(&w, len);
+    if (len == 0) {
+        products(&w, 16);
+        products(&w, 42);
+        measure("keygen", NULL, call_keygen, &w, 1);
+    }
     ccz_paillier_pool_free(w.pool);
     ccz_paillier_pub_free(w.pub);
     ccz_paillier_key_free(w.key);
@@ -206,12 +216,27 @@ static void run(unsigned bits)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1) {
-        for (int i = 1; i < argc; i++)
-            run((unsigned)strtoul(argv[i], NULL, 10));
-        return 0;
+    size_t len = 0;
+    int i = 1;
+    for (; i + 1 < argc && argv[i][0] == '-'; i += 2) {
+        if (strcmp(argv[i], "--only") == 0)
+            only = argv[i + 1];
+        else if (strcmp(argv[i], "--len") == 0)
+            len = strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--threads") == 0)
+            threads = (unsigned)strtoul(argv[i + 1], NULL, 10);
+        else
+            must(false, "usage: bench_paillier [--len N] [--threads N] [--only PART] [BITS]...");
     }
-    run(2048);
-    run(3072);
+    must(len <= LEN_MAX && threads > 0, "--len is at most 227, --threads at least 1");
+    if (threads > 1)
+        now_ns = wall_ns;
+    if (i == argc) {
+        run(2048, len);
+        run(3072, len);
+    }
+    for (; i < argc; i++)
+        run((unsigned)strtoul(argv[i], NULL, 10), len);
+    printf("peak memory, kB\t%ld\n", peak_kb());
     return 0;
 }

@@ -143,8 +143,20 @@ static bool check(struct fedlr_opts *o)
     return good && !name;
 }
 
+static const struct fedlr_opts DEFAULTS = {.mode = "homo",
+                                           .optimize = "all",
+                                           .sigmoid = "tangent",
+                                           .label = "y",
+                                           .id = "id",
+                                           .rounds = 20,
+                                           .parties = 1,
+                                           .threads = 1,
+                                           .timeout_s = 600};
+
 int fedlr_options(struct fedlr_opts *o, int argc, char **argv)
 {
+    *o = DEFAULTS;
+    o->role = argv[0];
     const struct ui_opt opts[] = {
         {"mode", &o->mode, NULL, NULL, "MODE", "encrypted-model, homo, hetero or hetero-two"},
         {"listen", &o->listen, NULL, NULL, "ADDR", "gRPC address; port 0 = any"},
@@ -194,16 +206,6 @@ int fedlr_options(struct fedlr_opts *o, int argc, char **argv)
         {"threads", NULL, &o->threads, NULL, "N", "default 1"},
         {0},
     };
-    *o = (struct fedlr_opts){.role = argv[0],
-                             .mode = "homo",
-                             .optimize = "all",
-                             .sigmoid = "tangent",
-                             .label = "y",
-                             .id = "id",
-                             .rounds = 20,
-                             .parties = 1,
-                             .threads = 1,
-                             .timeout_s = 600};
     int n = ui_parse(argc, argv, "cczoo-fedlr aggregator|arbiter|worker|guest|host --mode MODE ...",
                      opts);
     if (n < 0)

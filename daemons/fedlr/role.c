@@ -171,7 +171,8 @@ static ccz_rc attempts(struct role *r, struct ccz_err *err)
         if (rc == CCZ_OK || !peer_lost(rc) || ccz_mono_ms() - r->progress_ms > r->o->retry_s * 1000)
             return rc;
         ui_say("%s: %s; connecting again", err->where, err->msg);
-        (void)nanosleep(&pause, NULL);
+        if (!r->o->listen) /* who listens is there at once, so that the others find him */
+            (void)nanosleep(&pause, NULL);
     }
 }
 

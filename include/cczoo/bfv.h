@@ -217,7 +217,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_sub_plain(struct ccz_bfv_ct *out, struct ccz
                                               const struct ccz_bfv_ct *a,
                                               const struct ccz_bfv_pt *p, struct ccz_err *err);
 /** Product with a plaintext prepared for at least the ciphertext's primes: slots one by one, or polynomials modulo
- *  X^n + 1. A zero plaintext gives a transparent ciphertext, which only flooding makes fit to be read. */
+ *  X^n + 1. A zero plaintext gives a transparent ciphertext, which only flooding makes fit to be written. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_mul_plain(struct ccz_bfv_ct *out, struct ccz_bfv_eval *e,
                                               const struct ccz_bfv_ct *a,
                                               const struct ccz_bfv_pt *p, struct ccz_err *err);

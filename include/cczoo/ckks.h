@@ -203,7 +203,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_encode_const(struct ccz_ckks_pt *out, struc
 /**
  * The first @p len slots, real parts. Only as many primes are used as in->bound and in->noise need
  * (exact centred residues of one or two, more for large scales).
+ * @param[out] out  zeroed unless CCZ_OK; finite numbers
  * @retval CCZ_E_MISMATCH "ckks:context"  @retval CCZ_E_ARG "ckks:slots", "ckks:empty"
+ * @retval CCZ_E_FORMAT "ckks:value": no finite number in a slot, as a scale that somebody made up can bring about
  * @error  2^-48 of the largest slot, besides what in->noise says
  * @ct but for the floating point's subnormal numbers
  */
@@ -246,7 +248,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ckks_decrypt(struct ccz_ckks_pt *out, struct ccz
  * For s bits of statistical security against an adversary that sees k such decryptions,
  * flood_bits = s / 2 + log2(12 k) / 2 (ePrint 2022/816, as in OpenFHE's noise flooding);
  * e.g. s = 40, k = 1000: 27. The result loses as many bits of precision (out->noise says what is left).
- * The security rests on the estimate holding for the circuit that was run.
+ * The security rests on the estimate holding for the circuit that was run: of a ciphertext that was read, in->noise
+ * is what its sender says (at least that of a fresh one is taken).
  * @param flood_bits  1 .. 58   @retval CCZ_E_ARG "ckks:flood-bits"
  * @retval CCZ_E_LIMIT "ckks:flood-precision"  less than one bit of the scale would be left, or the noise exceeds 2^57
  */

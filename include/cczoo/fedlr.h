@@ -188,11 +188,12 @@ struct ccz_fedlr_cfg {
     uint32_t rounds;      /**< homogeneous: rounds; heterogeneous: epochs. > 0 */
     uint32_t parties;     /**< workers, or hosts; > 0. One for HETERO_TWO */
     uint32_t local_steps; /**< homogeneous: gradient steps between two rounds; 0 = 20 */
-    size_t batch_rows;    /**< rows of a mini-batch; 0 = all */
-    double eta;           /**< step size; 0 = 0.5 */
-    double decay;         /**< step size in epoch or round e: eta / sqrt(1 + decay e) */
-    double momentum;      /**< of the heterogeneous protocols, [0, 1) */
-    double l1, l2;        /**< penalties l1 |w| + l2/2 |w|^2, not on the intercept */
+    /** Rows of a mini-batch, at most: all have the same number of rows, or one less. 0 = all rows in one. */
+    size_t batch_rows;
+    double eta;      /**< step size; 0 = 0.5 */
+    double decay;    /**< step size in epoch or round e: eta / sqrt(1 + decay e) */
+    double momentum; /**< of the heterogeneous protocols, [0, 1) */
+    double l1, l2;   /**< penalties l1 |w| + l2/2 |w|^2, not on the intercept */
     /** Stops when the loss (ENCRYPTED_MODEL, HETERO_TWO: every weight) changed by less than this; 0 = never. */
     double tol;
     enum ccz_fedlr_sigmoid sigmoid;
@@ -224,6 +225,8 @@ struct ccz_fedlr_run {
     const struct ccz_secret *seal; /**< 32 bytes; required with a checkpoint */
     const uint8_t *key_id;  /**< CCZ_PAILLIER_ID_SIZE bytes: the only key accepted; NULL = any */
     bool key_1024_insecure; /**< accepts keys of 1024 bits, for tests */
+    bool
+        few_rows_insecure; /**< decrypts sums of fewer rows than there are sums, for measurements */
     void (*on_round)(void *arg, const struct ccz_fedlr_progress *p);
     void *arg;
     struct ccz_paillier_rng rng; /**< zeroed = ccz_random() */
@@ -232,7 +235,8 @@ struct ccz_fedlr_run {
 /*
  * Errors of all roles. CCZ_E_ARG: fedlr:config, fedlr:no-labels. CCZ_E_MISMATCH: fedlr:config-digest, fedlr:key-id, fedlr:alignment,
  * fedlr:columns, fedlr:role. CCZ_E_PEER: fedlr:message, fedlr:order (an unexpected message or round), fedlr:resume (no
- * common round). CCZ_E_LIMIT: fedlr:layout (no room for a slot), fedlr:range (a value exceeds what was declared: the step
+ * common round). CCZ_E_LIMIT: fedlr:layout (no room for a slot), fedlr:few-rows (heterogeneous: the smallest
+ * mini-batch has no more rows than a party gets sums of it, its columns and for the guest two more: refused by who decrypts), fedlr:range (a value exceeds what was declared: the step
  * size is too large). Checkpoints: CCZ_E_FORMAT fedlr:checkpoint, CCZ_E_SIG fedlr:checkpoint-seal, CCZ_E_MISMATCH
  * fedlr:checkpoint-config. And those of chan.h and paillier.h: what a peer sent is refused by their readers.
  * On failure no model is returned and all channels are closed, with the reason.

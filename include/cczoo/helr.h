@@ -38,6 +38,8 @@
  * known (ckks.h, Security, IND-CPA-D). Flooding it away (ccz_ckks_decrypt_shared()) would take more bits than these
  * parameters have; hand on classes, or scores rounded to a few digits, and not to who chose the rows. A server that cheats can return
  * anything: attest it (ratls.h) where that matters.
+ * A session belongs to who knows its keys message, or the hash of it: no other name of a client is asked for. Send keys
+ * over connections that others cannot read. The memory of sessions is bounded (sessions_size_max), not shared out fairly.
  * Threads: a server may be used by many threads at a time; a client and a model by one, but a model that is not
  * changed may be shared.
  */
@@ -205,7 +207,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_keys(struct ccz_buf *out, struct ccz
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_ready(struct ccz_helr_client *c, struct ccz_span ready,
                                                   struct ccz_err *err);
 /** Appends cfg->model, encrypted. Needs the session. Later requests have the layout of @p rows rows, and that many at
- *  most if the layout holds no more. */
+ *  most if the layout holds no more.
+ *  @retval CCZ_E_ARG ckks:declared: a weight so large (thousands, of standardised features) that its size would show */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_client_model(struct ccz_buf *out, struct ccz_helr_client *c,
                                                   size_t rows, struct ccz_err *err);
 /**
@@ -235,6 +238,9 @@ struct ccz_helr_server_cfg {
     unsigned degree;                    /**< 0 = 3 */
     unsigned threads;    /**< of one computation; 0 = 1. See struct ccz_rlwe_work_cfg */
     size_t sessions_max; /**< least recently used ones are forgotten; 0 = 16 */
+    /** Memory of sessions: twice each keys message, three times each model message. Above it the least recently used ones
+     *  are forgotten as well; those being computed with stay meanwhile. 0 = 2 GiB */
+    size_t sessions_size_max;
     struct ccz_rlwe_cfg
         ring_insecure; /**< other parameters than the library's, unchecked; n = 0: none.
                                             To show that clients refuse them */
@@ -250,14 +256,15 @@ CCZ_API void ccz_helr_server_info(struct ccz_buf *out, const struct ccz_helr_ser
 /**
  * Takes a keys message, answers `ready`. The same message again is answered without reading it again.
  * @retval CCZ_E_FORMAT  helr:magic, helr:kind, helr:keys, rlwe:...
- * @retval CCZ_E_LIMIT   helr:message-size
+ * @retval CCZ_E_LIMIT   helr:message-size, helr:sessions-size: alone more than sessions_size_max
  * @retval CCZ_E_MISMATCH rlwe:params
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_keys(struct ccz_buf *reply, struct ccz_helr_server *s,
                                                  struct ccz_span keys, struct ccz_err *err);
 /** Takes an encrypted model, answers `ready`; the last one of a session counts.
- *  @retval CCZ_E_ARG helr:radius, and as ccz_helr_server_score()
- *  @retval CCZ_E_NOT_FOUND helr:session @retval CCZ_E_DENIED helr:model-own: the server has its own */
+ *  @retval CCZ_E_ARG helr:radius, and as ccz_helr_server_score()  @retval CCZ_E_LIMIT helr:sessions-size
+ *  @retval CCZ_E_NOT_FOUND helr:session @retval CCZ_E_DENIED helr:model-own: the server has its own
+ *  @retval CCZ_E_UNAVAILABLE helr:model-in-use: a request is being computed with the one before */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_helr_server_model(struct ccz_buf *reply, struct ccz_helr_server *s,
                                                   struct ccz_span model, struct ccz_err *err);
 /**

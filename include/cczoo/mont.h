@@ -12,8 +12,8 @@
  * ccz_mont_len() words, at any address, in memory of the caller. What is in the words depends on the
  * processor and is not unique: only ccz_mont_to_bytes() tells whether two are equal, and nothing
  * but bytes is stored or sent. An *array of values* is count * ccz_mont_len() words without gaps.
- * Any count is allowed; multiples of 8 are best, and up to 4 cost half of 8. An output may be an
- * input at the same place (out == a), not overlap it otherwise.
+ * Any count is allowed; multiples of 8 are best, up to 4 cost half of 8, one or two modulo a square
+ * about a third. An output may be an input at the same place (out == a), not overlap it otherwise.
  *
  * Numbers as bytes are big-endian. Everything is constant time in values, secret exponents and the
  * modulus, that is, time and addresses depend on sizes and counts only; functions that end in _var
@@ -25,9 +25,11 @@
  * wrong are CCZ_E_ARG.
  *
  * Processors: AVX-512 IFMA, 8 or 4 values side by side; x86-64 with MULX and ADX, or portable C, one by
- * one. CCZOO_CPU=portable|avx2|avx512|ifma in the environment chooses a lower one. Results as bytes are the same.
- * Reading order of the sources: mont_priv.h, mont.c, mont_words.h, mont_portable.c, mont_x86.c, mont_conv.c, mont_pow.c,
- * mont_comb.c, mont_inv.c, mont_multi.c, mont_buckets.c, mont_ifma.c, mont_ifma.h. Design: docs/design/mont.md.
+ * one. CCZOO_CPU=portable|avx2|avx512|ifma in the environment chooses a lower one. Results as bytes are
+ * the same.
+ * Reading order of the sources: mont_priv.h, mont.c, mont_words.h, mont_portable.c, mont_x86.c,
+ * mont_conv.c, mont_pow.c, mont_comb.c, mont_inv.c, mont_multi_priv.h, mont_multi.c, mont_buckets.c,
+ * mont_ifma.c, mont_ifma.h, mont_split.h. Design: docs/design/mont.md.
  */
 #include <cczoo/base.h>
 

@@ -99,12 +99,13 @@ struct ccz_paillier_pub_cfg {
  * Public key of somebody else from n, big-endian without leading zeros: odd, 2048 to 4096 bits and a
  * multiple of 64 of them, no prime factor below 2^16, not a prime, not a square or higher power.
  * More cannot be seen from outside: whoever made n can have made it badly.
- * @param h    of the DJN variant, 0 < h < n, gcd(h, n) = 1, Jacobi symbol 1;
+ * @param h    of the DJN variant, 1 < h < n - 1, gcd(h, n) = 1, Jacobi symbol 1;
  *             empty = none, then encryption is r^n
  * @param cfg  NULL: strict
  * @retval CCZ_E_LIMIT     paillier:n-bits
  * @retval CCZ_E_FORMAT    paillier:n-odd, paillier:n-factor, paillier:n-prime, paillier:n-power,
- *                         paillier:h-range, paillier:h-gcd, paillier:h-jacobi
+ *                         paillier:h-range, paillier:h-gcd, paillier:h-jacobi,
+ *                         paillier:h-order: 1 or -1
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_pub_new(struct ccz_paillier_pub **out, struct ccz_span n,
                                                  struct ccz_span h,
@@ -114,7 +115,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_pub_new(struct ccz_paillier_pub **out, 
 CCZ_API unsigned ccz_paillier_bits(const struct ccz_paillier_pub *pub);
 /** True if ciphertexts are made with h (short exponents, tables). */
 CCZ_API bool ccz_paillier_has_djn(const struct ccz_paillier_pub *pub);
-/** SHA-256 of "CCZ-Paillier-n" || n big-endian: the same for both sides and for every format. */
+/** SHA-256 of "CCZ-Paillier-n" || n big-endian: the same for both sides and for every format. h is not in it. */
 CCZ_API void ccz_paillier_id(uint8_t out[CCZ_PAILLIER_ID_SIZE], const struct ccz_paillier_pub *pub);
 /** n big-endian, bits/8 bytes. */
 CCZ_API void ccz_paillier_n(uint8_t *out, const struct ccz_paillier_pub *pub);
@@ -344,7 +345,8 @@ struct ccz_paillier_matrix {
 /**
  * out_r = sum_c x_rc v_c: the kernel of federated regression (v the encrypted weights and x the
  * samples, or v the residuals and x the samples transposed). Multi-exponentiation with shared bases.
- * Not constant time in the addresses read; entries are checked against `bits`.
+ * Not constant time in the addresses read; entries are checked against `bits`. The time also depends on
+ * the ciphertexts, which are public if @p v may leave.
  * @param threads  0 = 1
  * @retval CCZ_E_MISMATCH  paillier:len: v has not `cols` items
  * @retval CCZ_E_ARG       paillier:bits

@@ -26,6 +26,8 @@
  * bounds are those that OpenFHE 1.5 ships (stdlatticeparms.h), from the same estimator.
  * No branch and no address depends on a secret key, an error or a message in key generation, encryption
  * and phase (tests/ct/ct_rlwe.c); rejection happens for public polynomials only.
+ * Switching keys hold functions of the secret key encrypted under that key: as everywhere, security rests on
+ * circular security too.
  * Ciphertexts are not authenticated: who changes one changes what it decrypts to. The readers here keep
  * malformed ones out (ranges, sizes, parameter and key identity, transparent ciphertexts), not forged
  * ones; use a channel with integrity.
@@ -376,7 +378,8 @@ enum ccz_rlwe_kind {
 /** Bytes of ccz_rlwe_ct_write(). */
 CCZ_API size_t ccz_rlwe_ct_size(const struct ccz_rlwe_ct *ct, size_t meta_size);
 /** @param meta  what the scheme stores beside (scale ..), at most CCZ_RLWE_META_SIZE_MAX bytes.
- *  @retval CCZ_E_LIMIT "rlwe:buffer" out->max_size */
+ *  @retval CCZ_E_LIMIT "rlwe:buffer" out->max_size
+ *  @retval CCZ_E_FORMAT "rlwe:transparent": what would be sent is the message */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_ct_write(struct ccz_buf *out, const struct ccz_rlwe_ct *ct,
                                               struct ccz_span meta, struct ccz_err *err);
 /**

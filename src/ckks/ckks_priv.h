@@ -33,6 +33,8 @@ bool cczi_ckks_same_scale(double a, double b);
 double cczi_ckks_log2_q(const struct ccz_ckks *c, size_t limbs);
 /* "ckks:overflow" unless bound < Q / 2 for that many limbs. */
 ccz_rc cczi_ckks_fits(const struct ccz_ckks *c, double bound, size_t limbs, struct ccz_err *err);
+/* Scales and noise of ciphertexts stay below, so that what is made of two of them is a number still. */
+#define CCZI_CKKS_SCALE_MAX 0x1p1000
 /* "ckks:context", "ckks:empty": the ciphertext may be an operand of e. */
 ccz_rc cczi_ckks_operand(const struct ccz_ckks_eval *e, const struct ccz_ckks_ct *a,
                          struct ccz_err *err);
@@ -51,6 +53,9 @@ ccz_rc cczi_ckks_output(struct ccz_ckks_ct *out, const struct ccz_ckks_eval *e,
 struct cczi_ckks_meta {
     double scale, bound, noise;
 };
+/* "ckks:scale" unless the scale is below CCZI_CKKS_SCALE_MAX; then as cczi_ckks_fits(). */
+ccz_rc cczi_ckks_result(const struct ccz_ckks *c, const struct cczi_ckks_meta *meta, size_t limbs,
+                        struct ccz_err *err);
 /* Shape, key and bookkeeping of a result of @p a. */
 void cczi_ckks_finish(struct ccz_ckks_ct *out, const struct ccz_ckks_ct *a, size_t parts,
                       size_t limbs, struct cczi_ckks_meta meta);

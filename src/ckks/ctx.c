@@ -248,6 +248,16 @@ ccz_rc cczi_ckks_fits(const struct ccz_ckks *c, double bound, size_t limbs, stru
                     "rescale first, or keep more primes, or take smaller values or scales");
 }
 
+ccz_rc cczi_ckks_result(const struct ccz_ckks *c, const struct cczi_ckks_meta *meta, size_t limbs,
+                        struct ccz_err *err)
+{
+    if (meta->scale < CCZI_CKKS_SCALE_MAX)
+        return cczi_ckks_fits(c, meta->bound, limbs, err);
+    ccz_rc rc = ccz_fail(err, CCZ_E_ARG, "ckks:scale", 0, "the result's scale 2^%.1f is too large",
+                         log2(meta->scale));
+    return ccz_hint(err, rc, "rescale first");
+}
+
 ccz_rc cczi_ckks_operand(const struct ccz_ckks_eval *e, const struct ccz_ckks_ct *a,
                          struct ccz_err *err)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Coefficients to numbers: as few primes as the bound needs, centred, embedded. */
+#include "base/ct.h"
 #include "ckks_priv.h"
 #include "fft_priv.h"
 
@@ -107,6 +108,20 @@ static ccz_rc decode(struct ccz_ckks_eval *e, const struct ccz_ckks_pt *in, size
     return CCZ_OK;
 }
 
+/* Scales and noise may come from somebody else: what they make of the numbers has to be numbers. */
+static ccz_rc check_finite(double *out, size_t len, struct ccz_err *err)
+{
+    double sum = 0; /* of zeros, if all are finite */
+    for (size_t i = 0; i < len; i++)
+        sum += out[i] * 0;
+    CCZ_CT_PUBLIC(&sum, sizeof(sum));
+    if (isfinite(sum))
+        return CCZ_OK;
+    memset(out, 0, len * sizeof(*out));
+    return ccz_fail(err, CCZ_E_FORMAT, "ckks:value", 0,
+                    "a slot is no finite number at the plaintext's scale");
+}
+
 ccz_rc ccz_ckks_decode(double *out, size_t len, struct ccz_ckks_eval *e,
                        const struct ccz_ckks_pt *in, struct ccz_err *err)
 {
@@ -118,7 +133,7 @@ ccz_rc ccz_ckks_decode(double *out, size_t len, struct ccz_ckks_eval *e,
     double factor = 1 / in->scale;
     for (size_t i = 0; i < len; i++)
         out[i] = e->slots[0][i] * factor;
-    return CCZ_OK;
+    return check_finite(out, len, err);
 }
 
 ccz_rc ccz_ckks_decode_complex(struct ccz_complex *out, size_t len, struct ccz_ckks_eval *e,
@@ -133,5 +148,5 @@ ccz_rc ccz_ckks_decode_complex(struct ccz_complex *out, size_t len, struct ccz_c
     const double *re = e->slots[0], *im = e->slots[0] + e->ctx->n / 2 + CCZI_FFT_GAP;
     for (size_t i = 0; i < len; i++)
         out[i] = (struct ccz_complex){re[i] * factor, im[i] * factor};
-    return CCZ_OK;
+    return check_finite((double *)(void *)out, 2 * len, err);
 }

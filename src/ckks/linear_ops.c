@@ -117,7 +117,7 @@ static ccz_rc unary(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, const stru
                     struct ccz_err *err)
 {
     const size_t limbs = a->ct.limbs, parts = a->ct.parts;
-    ccz_rc rc = cczi_ckks_fits(e->ctx, meta.bound, limbs, err);
+    ccz_rc rc = cczi_ckks_result(e->ctx, &meta, limbs, err);
     if (rc == CCZ_OK)
         rc = cczi_ckks_output(out, e, a, NULL, parts, err);
     if (rc != CCZ_OK)
@@ -326,44 +326,54 @@ ccz_rc ccz_ckks_mul_scalar(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
 
 /* ----------------------------------------------------------------------------- weighted sums */
 
-enum { TERMS = 64 }; /* streams that one pass reads; more of them take further passes */
+/* Ciphertexts that one pass reads: more streams at a time are slower (caches, prefetching). */
+enum { TERMS = 8 };
 
-/* First term of a pass with its residues; terms whose factor is zero are left out. */
+/* Terms of a pass with the residues of their factors; those whose factor is zero are left out. */
 struct pass {
-    const uint64_t *a[TERMS], *b[TERMS];
+    const uint64_t *a[TERMS];
     uint64_t w[TERMS];
     size_t len;
 };
 
 static size_t fill(struct pass *s, const struct job *j, size_t from, size_t part, size_t i)
 {
-    const size_t at = i * j->c->n;
     for (s->len = 0; from < j->len && s->len < TERMS; from++) {
-        if (j->value) {
-            double factor = rint(j->value[from] * j->scale);
-            if (factor == 0)
-                continue;
-            s->w[s->len] = cczi_ckks_residue(factor, modulus(j, i));
-        } else {
-            s->b[s->len] = j->plain[from]->v + at;
-        }
-        s->a[s->len++] = j->list[from]->ct.c[part] + at;
+        double factor = rint(j->value[from] * j->scale);
+        if (factor == 0)
+            continue;
+        s->w[s->len] = cczi_ckks_residue(factor, modulus(j, i));
+        s->a[s->len++] = j->list[from]->ct.c[part] + i * j->c->n;
     }
     return from;
 }
 
-static void dot_limb(void *arg, size_t item)
+static void dot_scalar_limb(void *arg, size_t item)
 {
     const struct job *j = arg;
     const size_t n = j->c->n, i = item / 2, part = item % 2;
-    uint64_t *out = j->out[part] + i * n;
     struct pass s;
     for (size_t from = 0, pass = 0; from < j->len; pass++) {
         from = fill(&s, j, from, part, i);
-        if (j->value)
-            j->k->mac_scalar(out, s.a, s.w, s.len, n, modulus(j, i), pass > 0);
-        else
-            j->k->mac(out, s.a, s.b, s.len, n, modulus(j, i), pass > 0);
+        j->k->mac_scalar(j->out[part] + i * n, s.a, s.w, s.len, n, modulus(j, i), pass > 0);
+    }
+}
+
+/* Both parts at once, so that each plaintext is read once. */
+static void dot_plain_limb(void *arg, size_t i)
+{
+    const struct job *j = arg;
+    const size_t n = j->c->n, at = i * n;
+    const uint64_t *p[TERMS], *c[2 * TERMS];
+    uint64_t *out[2] = {j->out[0] + at, j->out[1] + at};
+    for (size_t from = 0; from < j->len; from += TERMS) {
+        size_t len = 0;
+        for (size_t k = from; k < j->len && len < TERMS; k++, len++) {
+            p[len] = j->plain[k]->v + at;
+            c[2 * len] = j->list[k]->ct.c[0] + at;
+            c[2 * len + 1] = j->list[k]->ct.c[1] + at;
+        }
+        j->k->mac2(out, p, c, len, n, modulus(j, i), from > 0);
     }
 }
 
@@ -393,7 +403,7 @@ static ccz_rc dot(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, struct job *
                   struct cczi_ckks_meta meta, struct ccz_err *err)
 {
     const struct ccz_ckks_ct *a = j->list[0];
-    ccz_rc rc = cczi_ckks_fits(e->ctx, meta.bound, a->ct.limbs, err);
+    ccz_rc rc = cczi_ckks_result(e->ctx, &meta, a->ct.limbs, err);
     if (rc == CCZ_OK)
         rc = cczi_ckks_output(out, e, NULL, NULL, 2, err);
     if (rc != CCZ_OK)
@@ -402,7 +412,10 @@ static ccz_rc dot(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, struct job *
     j->c = e->ctx;
     for (size_t p = 0; p < 2; p++)
         j->out[p] = out->ct.c[p];
-    ccz_rlwe_parallel(e->work, 2 * a->ct.limbs, dot_limb, j);
+    if (j->value)
+        ccz_rlwe_parallel(e->work, 2 * a->ct.limbs, dot_scalar_limb, j);
+    else
+        ccz_rlwe_parallel(e->work, a->ct.limbs, dot_plain_limb, j);
     cczi_ckks_finish(out, a, 2, a->ct.limbs, meta);
     return CCZ_OK;
 }
@@ -521,11 +534,14 @@ ccz_rc ccz_ckks_match(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, const st
         return ccz_fail(err, CCZ_E_ARG, "ckks:match", (int64_t)limbs,
                         "the change of scale by 2^%.1f is not precise", log2(scale / a->scale));
     rc = ccz_ckks_drop(out, e, a, limbs + 1, err);
-    if (rc == CCZ_OK)
-        rc = ccz_ckks_mul_scalar(out, e, out, 1, factor, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = ccz_ckks_mul_scalar(out, e, out, 1, factor, err);
     if (rc == CCZ_OK)
         rc = ccz_ckks_rescale(out, e, out, err);
     if (rc == CCZ_OK)
         out->scale = scale; /* equal but for the last bits of the division */
+    else
+        out->ct.parts = 0; /* neither the input nor the result */
     return rc;
 }

@@ -56,7 +56,7 @@ ccz_rc ccz_ckks_mul(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, const stru
     ccz_rc rc = check_factors(e, a, b, err);
     const struct cczi_ckks_meta meta = product(a, b);
     if (rc == CCZ_OK)
-        rc = cczi_ckks_fits(e->ctx, meta.bound, a->ct.limbs, err);
+        rc = cczi_ckks_result(e->ctx, &meta, a->ct.limbs, err);
     if (rc == CCZ_OK)
         rc = cczi_ckks_output(out, e, a, b, 3, err);
     if (rc != CCZ_OK)
@@ -129,7 +129,7 @@ ccz_rc ccz_ckks_dot(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
                           "the output is an input of the sum");
     }
     if (rc == CCZ_OK)
-        rc = cczi_ckks_fits(e->ctx, meta.bound, a[0]->ct.limbs, err);
+        rc = cczi_ckks_result(e->ctx, &meta, a[0]->ct.limbs, err);
     if (rc == CCZ_OK)
         rc = cczi_ckks_output(out, e, NULL, NULL, 3, err);
     if (rc != CCZ_OK)

@@ -146,6 +146,7 @@ ccz_rc ccz_ckks_rotate_many(struct ccz_ckks_ct *const *out, struct ccz_ckks_eval
     }
     free(p.out);
     free(p.keys);
+    const bool begun = rc == CCZ_OK;
     for (size_t i = 0; rc == CCZ_OK && i < len; i++) {
         if (ccz_rlwe_rotation_elt(e->ctx->n, steps[i]) == 1)
             rc = copy(out[i], a, err);
@@ -154,6 +155,8 @@ ccz_rc ccz_ckks_rotate_many(struct ccz_ckks_ct *const *out, struct ccz_ckks_eval
                 out[i], out[i], 2, a->ct.limbs,
                 (struct cczi_ckks_meta){a->scale, a->bound, a->noise + switch_noise(a)});
     }
+    for (size_t i = 0; begun && rc != CCZ_OK && i < len; i++)
+        out[i]->ct.parts = 0; /* all or none */
     return rc;
 }
 
@@ -178,11 +181,14 @@ ccz_rc ccz_ckks_inner_sum(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e,
         rc = cczi_ckks_take(&turned, e, err);
     if (rc == CCZ_OK)
         rc = copy(out, a, err);
+    const bool begun = rc == CCZ_OK;
     for (size_t step = 1; rc == CCZ_OK && step < len; step *= 2) {
         rc = ccz_ckks_rotate(turned, e, out, (int64_t)step, keys, err);
         if (rc == CCZ_OK)
             rc = ccz_ckks_add(out, e, out, turned, err);
     }
+    if (begun && rc != CCZ_OK)
+        out->ct.parts = 0; /* no part of a sum */
     cczi_ckks_give(e, turned);
     return rc;
 }

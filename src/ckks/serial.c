@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum { META_SIZE = 24 };
-#define SCALE_MAX 0x1p1000
+#define SCALE_MIN 0x1p-1000 /* its inverse is a number */
 
 size_t ccz_ckks_ct_size(const struct ccz_ckks_ct *ct)
 {
@@ -52,8 +52,10 @@ ccz_rc ccz_ckks_ct_read(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, struct
     out->scale = get(&rd);
     out->bound = get(&rd);
     out->noise = get(&rd);
-    if (out->ct.ntt && out->scale > 0 && out->scale < SCALE_MAX && out->bound >= 0 &&
-        out->noise >= 0 && isfinite(out->noise) &&
+    /* numbers, none of them a zero with a sign: that would be a second form of one object */
+    if (out->ct.ntt && out->scale >= SCALE_MIN && out->scale < CCZI_CKKS_SCALE_MAX &&
+        out->bound >= 0 && !signbit(out->bound) && out->noise >= 0 && !signbit(out->noise) &&
+        out->noise < CCZI_CKKS_SCALE_MAX &&
         cczi_ckks_fits(out->ctx, out->bound, out->ct.limbs, NULL) == CCZ_OK)
         return CCZ_OK;
     out->ct.parts = 0;

@@ -197,9 +197,9 @@ ccz_rc cczi_fl_work_encrypted(struct ccz_fedlr_model *m, struct cczi_fl_session 
         rc = worker_round(s, &map, t, share, round, err);
         m->rounds = round + 1;
     }
-    free(map.m);
-    free(map.c);
-    free(map.real);
+    cczi_fl_drop(map.m, d * d, sizeof(*map.m));
+    cczi_fl_drop(map.c, d, sizeof(*map.c));
+    cczi_fl_drop(map.real, d * d + d, sizeof(*map.real));
     return rc;
 }
 
@@ -217,9 +217,7 @@ static ccz_rc encrypt_model(struct ccz_paillier_vec **out, const double *w, size
         rc = ccz_paillier_plain_i64(&p, s->pub, fixed, d, W_FRACTION + W_INT_BITS, NULL, err);
     if (rc == CCZ_OK)
         rc = ccz_paillier_encrypt(out, p, &enc, err);
-    if (fixed)
-        ccz_wipe(fixed, d * sizeof(*fixed));
-    free(fixed);
+    cczi_fl_drop(fixed, d, sizeof(*fixed));
     return rc;
 }
 
@@ -239,7 +237,7 @@ static ccz_rc decrypt_average(double *w, size_t d, const struct ccz_paillier_key
     int shift = (int)(W_FRACTION + m_fraction(d - 1, s->run->cfg->parties));
     for (size_t i = 0; rc == CCZ_OK && i < d; i++)
         w[i] = ldexp((double)v[i], -shift);
-    free(v);
+    cczi_fl_drop(v, len, sizeof(*v));
     return rc;
 }
 
@@ -322,9 +320,7 @@ ccz_rc cczi_fl_arbitrate_model(struct ccz_fedlr_model **out, struct cczi_fl_sess
     if (rc == CCZ_OK)
         rc = arbitrate(m, s, key, &h, v, err);
     cczi_fl_history_free(&h);
-    if (v)
-        ccz_wipe(v, len * sizeof(*v));
-    free(v);
+    cczi_fl_drop(v, len, sizeof(*v));
     if (rc == CCZ_OK)
         *out = ccz_fedlr_model_take(&m);
     return rc;

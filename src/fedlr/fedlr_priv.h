@@ -7,6 +7,8 @@
 ccz_rc cczi_fl_no_memory(struct ccz_err *err); /* "fedlr:memory" */
 /* calloc(), or with *rc set if there is none. */
 void *cczi_fl_zeros(size_t len, size_t size);
+/* Wiped, as most numbers here come from somebody's rows; NULL is fine. */
+void cczi_fl_drop(void *p, size_t len, size_t size);
 
 /* ---- plain.c: what is computed without encryption */
 
@@ -40,7 +42,8 @@ enum {
     CCZI_SHARE_FRACTION = 24, /* bits behind the point of residuals */
     CCZI_SHARE_CLIP = 4,      /* a party's part of a residual is cut to +-4, that is w x to +-16 */
     CCZI_SUM_FRACTION = 14,   /* bits behind the point of a sum as the decrypter returns it */
-    CCZI_HIDING_BITS = 40     /* statistical distance 2^-40 of masked numbers */
+    CCZI_HIDING_BITS =
+        64 /* statistical distance 2^-64 of a masked number: a training has millions */
 };
 struct cczi_fl_layout {
     unsigned slot_bits;   /* of one value: sigma */
@@ -102,7 +105,6 @@ struct cczi_fl_hello {
     uint32_t cols;
     uint64_t rows;
     uint64_t round;     /* last round whose end this party stored */
-    uint64_t earliest;  /* first round it could go back to */
     uint8_t config[32]; /* digest of struct ccz_fedlr_cfg */
     uint8_t ids[32];    /* digest of the ids in order, zero if it has none */
 };
@@ -252,6 +254,9 @@ struct cczi_fl_batch {
 size_t cczi_fl_batches(size_t rows, const struct ccz_fedlr_cfg *cfg);
 struct cczi_fl_batch cczi_fl_batch_of(const size_t *order, size_t rows,
                                       const struct ccz_fedlr_cfg *cfg, size_t i);
+/* Whether a party may have @p sums of each mini-batch: fewer than the smallest has rows. where = "fedlr:few-rows" */
+ccz_rc cczi_fl_enough_rows(const struct ccz_fedlr_run *run, size_t rows, size_t sums,
+                           struct ccz_err *err);
 size_t cczi_fl_ciphertexts(struct cczi_fl_batch b, const struct cczi_fl_layout *l);
 /* A party's part of the residuals in fixed point: w x / 4, of the guest minus (y' / 2), y' = +-1. @shape v[b.len] */
 void cczi_fl_shares(int64_t *v, const struct cczi_fl_side *side, const double *w,

@@ -182,7 +182,7 @@ static ccz_rc guest_residuals(struct ccz_paillier_vec **out, struct cczi_fl_trai
                               cczi_fl_ciphertexts(b, &t->layout), err);
         if (rc == CCZ_OK && sum)
             rc = ccz_paillier_add(sum, v, err);
-        else
+        else if (rc == CCZ_OK)
             sum = ccz_paillier_vec_take(&v);
     }
     if (rc == CCZ_OK)
@@ -242,7 +242,7 @@ static ccz_rc guest_round(struct cczi_fl_trainer *t, size_t hosts, struct ccz_er
 static ccz_rc guest_agree(struct cczi_fl_trainer *t, const struct cczi_fl_hello *mine,
                           const struct cczi_fl_hello *theirs, size_t hosts, struct ccz_err *err)
 {
-    uint64_t latest = mine->round, earliest = mine->earliest;
+    uint64_t latest = mine->round;
     ccz_rc rc = CCZ_OK;
     for (size_t i = 0; rc == CCZ_OK && i < hosts; i++) {
         rc = cczi_fl_expect_role(&theirs[i], CCZI_ROLE_HOST, err);
@@ -255,12 +255,12 @@ static ccz_rc guest_agree(struct cczi_fl_trainer *t, const struct cczi_fl_hello 
                                            sizeof(mine->ids), mine->ids, sizeof(mine->ids)),
                           "guest and hosts need the same rows in the same order");
         latest = theirs[i].round < latest ? theirs[i].round : latest;
-        earliest = theirs[i].earliest > earliest ? theirs[i].earliest : earliest;
     }
-    if (rc == CCZ_OK && earliest > latest)
-        rc = ccz_refuse_num(err, CCZ_E_PEER, "fedlr:resume", (int64_t)latest, (int64_t)earliest);
+    /* an end by convergence is stored; the arbiter, who stores nothing, is told that all rounds are done */
+    bool ended = latest == t->h.now.round && t->h.now.v[2 * t->d + CCZI_CONVERGED] != 0;
     for (size_t i = 0; rc == CCZ_OK && i < t->s->len; i++)
-        rc = cczi_fl_send_start(t->s, i, latest, mine->rows, err);
+        rc = cczi_fl_send_start(t->s, i, ended && i == hosts ? cczi_fl_trainer_rounds(t) : latest,
+                                mine->rows, err);
     return rc == CCZ_OK ? cczi_fl_history_back(&t->h, latest, err) : rc;
 }
 
@@ -420,6 +420,12 @@ static ccz_rc arbiter_loss(double *loss, struct cczi_fl_session *s,
     return rc;
 }
 
+/* As cczi_fl_side_of() has it. */
+static size_t sums_of(const struct cczi_fl_hello *h)
+{
+    return h->role == CCZI_ROLE_GUEST ? h->cols + 2 : h->cols;
+}
+
 static ccz_rc serve(struct cczi_fl_session *s, const struct ccz_paillier_key *key,
                     const struct cczi_fl_hello *theirs, struct ccz_err *err)
 {
@@ -435,7 +441,7 @@ static ccz_rc serve(struct cczi_fl_session *s, const struct ccz_paillier_key *ke
     for (; rc == CCZ_OK && go && r < rounds; r++) {
         cczi_fl_round_begin(s);
         for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
-            rc = cczi_fl_serve_gradient(s, i, r, key, theirs[i].cols + (i == 0 ? 2 : 0), &l, err);
+            rc = cczi_fl_serve_gradient(s, i, r, key, sums_of(&theirs[i]), &l, err);
         bool ends = (r + 1) % batches == 0;
         if (rc == CCZ_OK && ends) {
             before = loss;
@@ -462,6 +468,8 @@ static ccz_rc arbitrate_gradients(struct cczi_fl_session *s, const struct ccz_pa
         if (rc == CCZ_OK && (theirs[i].rows == 0 || theirs[i].rows != theirs[0].rows))
             rc = ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:alignment", (int64_t)theirs[i].rows,
                                 (int64_t)theirs[0].rows);
+        if (rc == CCZ_OK)
+            rc = cczi_fl_enough_rows(s->run, (size_t)theirs[i].rows, sums_of(&theirs[i]), err);
     }
     for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
         rc = cczi_fl_send_key(s, i, err);

@@ -71,7 +71,6 @@ static ccz_rc agree(uint64_t *round, size_t *cols, uint64_t *rows, struct cczi_f
 {
     bool arbiter = s->len > workers;
     uint64_t latest = arbiter ? h[workers].round : UINT64_MAX;
-    uint64_t earliest = arbiter ? h[workers].earliest : 0;
     ccz_rc rc = arbiter ? cczi_fl_expect_role(&h[workers], CCZI_ROLE_ARBITER, err) : CCZ_OK;
     *rows = 0;
     *cols = h[0].cols;
@@ -80,13 +79,9 @@ static ccz_rc agree(uint64_t *round, size_t *cols, uint64_t *rows, struct cczi_f
         *rows += h[i].rows;
         if (rc == CCZ_OK && (h[i].cols != *cols || (arbiter && h[workers].cols != *cols)))
             rc = ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:columns", h[i].cols, (int64_t)*cols);
-        if (!arbiter) {
+        if (!arbiter)
             latest = h[i].round < latest ? h[i].round : latest;
-            earliest = h[i].earliest > earliest ? h[i].earliest : earliest;
-        }
     }
-    if (rc == CCZ_OK && earliest > latest)
-        rc = ccz_refuse_num(err, CCZ_E_PEER, "fedlr:resume", (int64_t)latest, (int64_t)earliest);
     *round = latest;
     for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
         rc = cczi_fl_send_start(s, i, latest, *rows, err);
@@ -132,7 +127,7 @@ static ccz_rc aggregate_round(struct cczi_fl_session *s, size_t workers, uint64_
         rc = cczi_fl_recv_vec(&v, s, i, CCZI_MSG_UPDATE, r, s->pub, volume.update, err);
         if (rc == CCZ_OK && sum)
             rc = ccz_paillier_add(sum, v, err);
-        else
+        else if (rc == CCZ_OK)
             sum = ccz_paillier_vec_take(&v);
     }
     for (size_t i = arbiter ? workers : 0; rc == CCZ_OK && i < s->len; i++)
@@ -213,9 +208,7 @@ static ccz_rc decrypt_sum(double *values, size_t len, const struct cczi_fl_sessi
         rc = ccz_refuse_num(err, CCZ_E_PEER, "fedlr:message", (int64_t)got, (int64_t)len);
     if (rc == CCZ_OK)
         memcpy(values, all, len * sizeof(*values));
-    if (all)
-        ccz_wipe(all, got * sizeof(*all));
-    free(all);
+    cczi_fl_drop(all, got, sizeof(*all));
     return rc;
 }
 
@@ -288,9 +281,7 @@ static ccz_rc work_homo(struct ccz_fedlr_model *m, struct cczi_fl_session *s,
         m->rounds = h->now.round;
         m->converged = h->now.v[d + CONVERGED] != 0;
     }
-    if (v)
-        ccz_wipe(v, (d + STATE_MORE) * sizeof(*v));
-    free(v);
+    cczi_fl_drop(v, d + STATE_MORE, sizeof(*v));
     return rc;
 }
 

@@ -122,8 +122,7 @@ ccz_rc cczi_fl_session_end(struct cczi_fl_session *s, ccz_rc rc, const struct cc
 struct cczi_fl_hello cczi_fl_hello_of(const struct cczi_fl_history *h,
                                       const struct ccz_fedlr_table *t)
 {
-    struct cczi_fl_hello hello = {.round = h->now.round,
-                                  .earliest = h->has_before ? h->before.round : h->now.round};
+    struct cczi_fl_hello hello = {.round = h->now.round};
     CCZ_AUTO(ccz_hasher) hasher = NULL;
     if (!t)
         return hello;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * header: "CCZF", version 1, kind, 2 bytes 0, round (8)        all integers little-endian
- * HELLO:  role (1), 3 bytes 0, cols (4), rows (8), round (8), earliest (8), config (32), ids (32)
+ * HELLO:  role (1), 3 bytes 0, cols (4), rows (8), round (8), config (32), ids (32)
  * START:  first round (8), rows of all (8)      GO: 1 byte
  * BYE:    nothing
  * WINDOWS, SCORES: 8 bytes per value, an integer or an IEEE 754 double
@@ -25,12 +25,10 @@ static bool parse_hello(struct cczi_fl_hello *h, struct ccz_rd *r)
     h->cols = ccz_rd_le32(r);
     h->rows = ccz_rd_le64(r);
     h->round = ccz_rd_le64(r);
-    h->earliest = ccz_rd_le64(r);
     ccz_rd_copy(r, h->config, sizeof(h->config));
     ccz_rd_copy(r, h->ids, sizeof(h->ids));
     return zero == 0 && role >= CCZI_ROLE_AGGREGATOR && role < CCZI_ROLE_LEN &&
-           h->cols <= CCZ_FEDLR_COLS_MAX && h->rows <= CCZ_FEDLR_ROWS_MAX &&
-           h->earliest <= h->round;
+           h->cols <= CCZ_FEDLR_COLS_MAX && h->rows <= CCZ_FEDLR_ROWS_MAX;
 }
 
 /* Values of 8 bytes; scores must be finite. */
@@ -117,7 +115,6 @@ void cczi_fl_msg_put_hello(struct ccz_buf *out, const struct cczi_fl_hello *h)
     ccz_buf_le32(out, h->cols);
     ccz_buf_le64(out, h->rows);
     ccz_buf_le64(out, h->round);
-    ccz_buf_le64(out, h->earliest);
     ccz_buf_put(out, h->config, sizeof(h->config));
     ccz_buf_put(out, h->ids, sizeof(h->ids));
 }

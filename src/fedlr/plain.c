@@ -20,6 +20,13 @@ void *cczi_fl_zeros(size_t len, size_t size)
     return calloc(len ? len : 1, size);
 }
 
+void cczi_fl_drop(void *p, size_t len, size_t size)
+{
+    if (p)
+        ccz_wipe(p, len * size);
+    free(p);
+}
+
 double cczi_fl_sigmoid(double z)
 {
     return z >= 0 ? 1 / (1 + exp(-z)) : exp(z) / (1 + exp(z));
@@ -128,7 +135,7 @@ ccz_rc cczi_fl_descend(double *w, const struct ccz_fedlr_table *t, const struct 
         for (size_t j = 1; j <= t->cols; j++)
             w[j] = cczi_fl_shrink(w[j] - eta * g[j], eta * cfg->l1);
     }
-    free(g);
+    cczi_fl_drop(g, t->cols + 1, sizeof(*g));
     free(index);
     return rc;
 }
@@ -229,10 +236,10 @@ ccz_rc cczi_fl_affine(double *m, double *c, const struct ccz_fedlr_table *t,
         }
         compose(m, c, h, b, cczi_fl_local_steps_of(cfg), d, tmp);
     }
-    free(h);
-    free(b);
-    free(w);
-    free(tmp);
+    cczi_fl_drop(h, d * d, sizeof(*h));
+    cczi_fl_drop(b, d, sizeof(*b));
+    cczi_fl_drop(w, d, sizeof(*w));
+    cczi_fl_drop(tmp, d * d, sizeof(*tmp));
     return rc;
 }
 

@@ -15,6 +15,10 @@ struct cczi_fl_side cczi_fl_side_of(const struct ccz_fedlr_table *t, bool guest)
 
 /* ---------------------------------------------------------------------------------- batches */
 
+/*
+ * The rows are dealt out evenly: a remainder would make a last batch of a few rows, down to a single one, whose sums tell
+ * each party the residuals, and with their signs the labels, of those rows.
+ */
 size_t cczi_fl_batches(size_t rows, const struct ccz_fedlr_cfg *cfg)
 {
     size_t per = cfg->batch_rows > 0 && cfg->batch_rows < rows ? cfg->batch_rows : rows;
@@ -24,9 +28,20 @@ size_t cczi_fl_batches(size_t rows, const struct ccz_fedlr_cfg *cfg)
 struct cczi_fl_batch cczi_fl_batch_of(const size_t *order, size_t rows,
                                       const struct ccz_fedlr_cfg *cfg, size_t i)
 {
-    size_t per = cfg->batch_rows > 0 && cfg->batch_rows < rows ? cfg->batch_rows : rows;
-    size_t from = i * per;
-    return (struct cczi_fl_batch){order + from, rows - from < per ? rows - from : per};
+    size_t batches = cczi_fl_batches(rows, cfg), from = i * rows / batches;
+    return (struct cczi_fl_batch){order + from, (i + 1) * rows / batches - from};
+}
+
+ccz_rc cczi_fl_enough_rows(const struct ccz_fedlr_run *run, size_t rows, size_t sums,
+                           struct ccz_err *err)
+{
+    size_t smallest = rows / cczi_fl_batches(rows, run->cfg);
+    if (run->few_rows_insecure || smallest > sums)
+        return CCZ_OK;
+    return ccz_hint(
+        err,
+        ccz_refuse_num(err, CCZ_E_LIMIT, "fedlr:few-rows", (int64_t)smallest, (int64_t)sums + 1),
+        "a party with as many sums as a mini-batch has rows could solve for each row");
 }
 
 size_t cczi_fl_ciphertexts(struct cczi_fl_batch b, const struct cczi_fl_layout *l)
@@ -65,8 +80,7 @@ ccz_rc cczi_fl_packed(struct ccz_paillier_plain **out, const struct ccz_paillier
         cczi_fl_pack(residues + i * l->n_size, v + from, some, l, n);
     }
     ccz_rc rc = ccz_paillier_plain_residues(out, pub, residues, count, format, err);
-    ccz_wipe(residues, count * l->n_size);
-    free(residues);
+    cczi_fl_drop(residues, count, l->n_size);
     return rc;
 }
 
@@ -158,7 +172,7 @@ static ccz_rc one_by_one(struct ccz_paillier_vec **out, const struct ccz_paillie
     for (size_t j = 0; sums && j < m->rows; j++)
         ccz_paillier_vec_free(sums[j]);
     free(sums);
-    free(column);
+    cczi_fl_drop(column, m->cols, sizeof(*column));
     return rc;
 }
 
@@ -223,7 +237,7 @@ ccz_rc cczi_fl_products(struct ccz_paillier_vec **out, uint8_t *masks,
         size_t len = count - from < per ? count - from : per;
         rc = add_chunk(&sum, x, packed, pub, side, b, from, len, l, s, err);
     }
-    free(x);
+    cczi_fl_drop(x, per * l->slots * side->sums, sizeof(*x));
     if (rc == CCZ_OK)
         rc = hide(sum, masks, side->sums, pub, l, s, err);
     if (rc == CCZ_OK)
@@ -252,8 +266,7 @@ ccz_rc cczi_fl_serve_gradient(struct cczi_fl_session *s, size_t peer, uint64_t r
     cczi_fl_msg_begin(&s->out, CCZI_MSG_WINDOWS, round);
     for (size_t i = 0; i < sums; i++)
         ccz_buf_le64(&s->out, cczi_fl_window(residues + i * l->n_size, l));
-    ccz_wipe(residues, sums * l->n_size);
-    free(residues);
+    cczi_fl_drop(residues, sums, l->n_size);
     return cczi_fl_send(s, peer, err);
 }
 

@@ -112,6 +112,8 @@ ccz_rc cczi_fl_train_two(struct cczi_fl_trainer *t, const struct ccz_paillier_ke
     if (rc == CCZ_OK)
         rc = cczi_fl_trainer_prepare(t, ccz_paillier_bits(t->s->pub), ccz_paillier_bits(peer), err);
     size_t peer_sums = rc == CCZ_OK ? theirs.cols + (t->side.guest ? 0 : 2) : 0;
+    if (rc == CCZ_OK)
+        rc = cczi_fl_enough_rows(t->s->run, t->side.t->rows, peer_sums, err);
     while (rc == CCZ_OK && t->h.now.round < cczi_fl_trainer_rounds(t) &&
            t->h.now.v[2 * t->d + CCZI_CONVERGED] == 0)
         rc = two_round(t, key, peer, peer_sums, err);

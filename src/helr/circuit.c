@@ -161,9 +161,7 @@ static ccz_rc product(struct ccz_ckks_ct *out, struct ccz_ckks_eval *e, const st
     }
     if (rc == CCZ_OK)
         rc = a == b ? ccz_ckks_square(out, e, a, err) : ccz_ckks_mul(out, e, a, b, err);
-    if (rc == CCZ_OK)
-        rc = ccz_ckks_relin(out, e, out, relin, err);
-    return rc == CCZ_OK ? ccz_ckks_rescale(out, e, out, err) : rc;
+    return rc == CCZ_OK ? ccz_ckks_relin_rescale(out, e, out, relin, err) : rc;
 }
 
 /* Degree 7: u (v + q2) v^2 + u (q1 v + q0), both before their relinearization, so that one serves both. */
@@ -196,9 +194,7 @@ static ccz_rc degree_7(struct ccz_ckks_ct *out, struct cczi_helr_work *w, const 
         rc = ccz_ckks_mul(a, e, a, c, err);
     if (rc == CCZ_OK)
         rc = ccz_ckks_add(out, e, d, a, err);
-    if (rc == CCZ_OK)
-        rc = ccz_ckks_relin(out, e, out, relin, err);
-    return rc == CCZ_OK ? ccz_ckks_rescale(out, e, out, err) : rc;
+    return rc == CCZ_OK ? ccz_ckks_relin_rescale(out, e, out, relin, err) : rc;
 }
 
 ccz_rc cczi_helr_sigmoid(struct ccz_ckks_ct **out, struct cczi_helr_work *w,

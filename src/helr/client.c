@@ -194,11 +194,16 @@ ccz_rc ccz_helr_client_ready(struct ccz_helr_client *c, struct ccz_span ready, s
 
 /* -------------------------------------------------------------------------------------- encrypting */
 
+/* What every slot is said to be below: a bound of its own would show the size of values. */
+#define SLOT_MAX (2.0 * (1 << CCZI_HELR_LOG_VALUE_MAX))
+
 /* Encrypts c->slots and appends the result; all have one size, which the first one tells. */
 static ccz_rc put_ct(struct ccz_buf *out, size_t *ct_size, struct ccz_helr_client *c,
                      struct ccz_err *err)
 {
     ccz_rc rc = ccz_ckks_encode_complex(c->pt, c->eval, c->slots, c->n / 2, c->scale, 0, err);
+    if (rc == CCZ_OK)
+        rc = ccz_ckks_pt_declare(c->pt, SLOT_MAX, err);
     if (rc == CCZ_OK)
         rc = ccz_ckks_encrypt_sk(c->ct, c->eval, c->sk, c->pt, 0, err);
     size_t before = out->size;

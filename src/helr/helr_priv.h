@@ -122,6 +122,7 @@ struct cczi_helr_session {
     struct ccz_rlwe_galois_set *galois; /* NULL: none */
     size_t per_ct_max;
     struct cczi_helr_model *model;
+    size_t keys_size, model_size; /* memory, as the messages' sizes tell it */
     size_t refs;
     uint64_t used;
     struct cczi_helr_session *next;

@@ -29,14 +29,15 @@ static void put_name(struct ccz_buf *out, const char *name)
     ccz_buf_put_str(out, name);
 }
 
-/* Printable or UTF-8 text without control characters: it is shown to users. */
+/* Printable or UTF-8 text without control characters, those from U+0080 on included: it is shown to users. */
 static bool get_name(char out[CCZ_HELR_NAME_SIZE], struct ccz_rd *r, bool may_be_empty)
 {
     struct ccz_span s = ccz_rd_take(r, ccz_rd_u8(r));
     if (r->bad || s.size >= CCZ_HELR_NAME_SIZE || (s.size == 0 && !may_be_empty))
         return false;
     for (size_t i = 0; i < s.size; i++)
-        if (s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
+        if (s.ptr[i] < 0x20 || s.ptr[i] == 0x7f ||
+            (s.ptr[i] == 0xc2 && i + 1 < s.size && s.ptr[i + 1] < 0xa0))
             return false;
     if (s.size > 0)
         memcpy(out, s.ptr, s.size);

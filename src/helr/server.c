@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SESSIONS_MAX = 16, LAYOUTS = 32 };
+enum { SESSIONS_MAX = 16, LAYOUTS = 32, KEYS_FACTOR = 2, MODEL_FACTOR = 3 };
+#define SESSIONS_SIZE_MAX ((size_t)2 << 30)
 
 /* The model for one layout, expanded at the full level. */
 struct weights {
@@ -26,13 +27,13 @@ struct ccz_helr_server {
     struct ccz_rlwe_cfg ring;
     struct ccz_rlwe_work_cfg work_cfg;
     struct cczi_helr_poly poly;
-    size_t n, sessions_max;
+    size_t n, sessions_max, sessions_size_max;
     double scale, bias; /* folded */
     double *w;          /* folded weights; 0: too small to count */
     size_t w_len;
     pthread_mutex_t lock;
     struct cczi_helr_session *sessions;
-    size_t sessions_len;
+    size_t sessions_len, sessions_size;
     uint64_t clock;
     struct cczi_helr_work *idle;
     struct weights weights[LAYOUTS]; /* by layout.switches; pt NULL: not made yet */
@@ -87,6 +88,7 @@ static ccz_rc set_up(struct ccz_helr_server *s, const struct ccz_helr_server_cfg
     s->model = cfg->model;
     s->scale = ldexp(1.0, CCZI_HELR_SCALE_BITS);
     s->sessions_max = cfg->sessions_max ? cfg->sessions_max : SESSIONS_MAX;
+    s->sessions_size_max = cfg->sessions_size_max ? cfg->sessions_size_max : SESSIONS_SIZE_MAX;
     s->work_cfg.threads = cfg->threads;
     cczi_helr_fold(&s->poly, degree, cfg->model ? cfg->model->radius : 8.0);
     return fold_model(s, err);
@@ -196,7 +198,7 @@ static struct cczi_helr_session **find(struct ccz_helr_server *s,
                                        const uint8_t id[CCZ_HELR_SESSION_SIZE])
 {
     struct cczi_helr_session **p = &s->sessions;
-    while (*p && memcmp((*p)->id, id, CCZ_HELR_SESSION_SIZE) != 0)
+    while (*p && !ccz_ct_eq((*p)->id, id, CCZ_HELR_SESSION_SIZE)) /* to know it is to own it */
         p = &(*p)->next;
     return p;
 }
@@ -231,11 +233,12 @@ static void give_session(struct ccz_helr_server *s, struct cczi_helr_session *se
     unlock(s);
 }
 
-/* With the lock held: forgets the least recently used sessions until there is room for one more; those
- * in use stay, so that there may be more for a while. */
-static void make_room(struct ccz_helr_server *s)
+/* With the lock held: forgets the least recently used sessions until there is room for @p len more of @p size
+ * bytes; those in use stay, so that there may be more for a while. */
+static void make_room(struct ccz_helr_server *s, size_t len, size_t size)
 {
-    while (s->sessions_len >= s->sessions_max) {
+    while (s->sessions_len + len > s->sessions_max ||
+           s->sessions_size + size > s->sessions_size_max) {
         struct cczi_helr_session **oldest = NULL;
         for (struct cczi_helr_session **p = &s->sessions; *p; p = &(*p)->next)
             if ((*p)->refs == 0 && (!oldest || (*p)->used < (*oldest)->used))
@@ -245,8 +248,18 @@ static void make_room(struct ccz_helr_server *s)
         struct cczi_helr_session *gone = *oldest;
         *oldest = gone->next;
         s->sessions_len--;
+        s->sessions_size -= gone->keys_size + gone->model_size;
         cczi_helr_session_free(gone);
     }
+}
+
+/* Before anything of that size is made. */
+static ccz_rc check_size(const struct ccz_helr_server *s, size_t size, struct ccz_err *err)
+{
+    if (size <= s->sessions_size_max)
+        return CCZ_OK;
+    return ccz_refuse_num(err, CCZ_E_LIMIT, "helr:sessions-size", (int64_t)size,
+                          (int64_t)s->sessions_size_max);
 }
 
 static void put_ready(struct ccz_buf *reply, const uint8_t id[CCZ_HELR_SESSION_SIZE])
@@ -272,7 +285,9 @@ ccz_rc ccz_helr_server_keys(struct ccz_buf *reply, struct ccz_helr_server *s, st
         return CCZ_OK;
     }
     struct cczi_helr_work *w = NULL;
-    rc = take_work(&w, s, err);
+    rc = check_size(s, KEYS_FACTOR * keys.size, err);
+    if (rc == CCZ_OK)
+        rc = take_work(&w, s, err);
     if (rc == CCZ_OK)
         rc = cczi_helr_session_read(&fresh, w->eval, keys,
                                     s->model ? s->model->features_len : CCZ_HELR_FEATURES_MAX, err);
@@ -281,7 +296,9 @@ ccz_rc ccz_helr_server_keys(struct ccz_buf *reply, struct ccz_helr_server *s, st
         return rc;
     lock(s);
     if (!*find(s, id)) { /* nobody sent the same keys meanwhile */
-        make_room(s);
+        fresh->keys_size = KEYS_FACTOR * keys.size;
+        make_room(s, 1, fresh->keys_size);
+        s->sessions_size += fresh->keys_size;
         fresh->used = ++s->clock;
         fresh->next = s->sessions;
         s->sessions = fresh;
@@ -380,6 +397,8 @@ ccz_rc ccz_helr_server_model(struct ccz_buf *reply, struct ccz_helr_server *s,
     struct cczi_helr_model *m = calloc(1, sizeof(*m));
     rc = m ? take_session(&session, s, h.session, err) : no_memory(err);
     if (rc == CCZ_OK)
+        rc = check_size(s, session->keys_size + MODEL_FACTOR * model.size, err);
+    if (rc == CCZ_OK)
         rc = take_work(&w, s, err);
     if (rc == CCZ_OK)
         rc = read_model(m, s, w, &h, session, err);
@@ -390,6 +409,10 @@ ccz_rc ccz_helr_server_model(struct ccz_buf *reply, struct ccz_helr_server *s,
             struct cczi_helr_model *old = session->model;
             session->model = m;
             m = old;
+            s->sessions_size -= session->model_size;
+            session->model_size = MODEL_FACTOR * model.size;
+            s->sessions_size += session->model_size;
+            make_room(s, 0, 0);
         } else { /* a request of this session is being computed with the old one */
             rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "helr:model-in-use", 0,
                           "requests of this session are being computed");

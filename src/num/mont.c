@@ -267,6 +267,12 @@ void cczi_mont_store(const struct ccz_mont *m, const struct cczi_mont_ops *ops, 
     ops->store(lanes, group, m->len);
 }
 
+void cczi_mont_fill(const struct ccz_mont *m, const struct cczi_mont_ops *ops, uint64_t *group,
+                    const uint64_t *value)
+{
+    cczi_mont_load(m, ops, group, value, 0, 1);
+}
+
 void cczi_mont_repeat(uint64_t *group, const uint64_t *value, size_t len, size_t lanes)
 {
     for (size_t i = 0; i < len; i++) {
@@ -288,7 +294,7 @@ static void mul_step(const struct ccz_mont *m, uint64_t *out, const uint64_t *a,
 {
     _Alignas(CCZI_MONT_ALIGN) uint64_t x[CCZI_MONT_GROUP_LEN], y[CCZI_MONT_GROUP_LEN];
     for (size_t done = 0, n; done < count; done += n) {
-        const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, count - done);
+        const struct cczi_mont_ops *ops = cczi_mont_ops(m, count - done);
         n = take(ops, count - done);
         cczi_mont_load(m, ops, x, a + done * m->len, m->len, n);
         if (b_step > 0 || done == 0 || ops != m->tier->wide)
@@ -316,7 +322,7 @@ void ccz_mont_sqr(const struct ccz_mont *m, uint64_t *out, const uint64_t *a, si
 {
     _Alignas(CCZI_MONT_ALIGN) uint64_t x[CCZI_MONT_GROUP_LEN];
     for (size_t done = 0, n; done < count; done += n) {
-        const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, count - done);
+        const struct cczi_mont_ops *ops = cczi_mont_ops(m, count - done);
         n = take(ops, count - done);
         cczi_mont_load(m, ops, x, a + done * m->len, m->len, n);
         ops->sqr[m->pair](x, x, cczi_mont_moduli(m, ops));
@@ -329,7 +335,7 @@ void ccz_mont_product(const struct ccz_mont *m, uint64_t *out, const uint64_t *a
 {
     _Alignas(CCZI_MONT_ALIGN) uint64_t x[CCZI_MONT_GROUP_LEN], y[CCZI_MONT_GROUP_LEN];
     uint64_t values[CCZI_MONT_LANES_MAX * CCZ_MONT_LEN_MAX];
-    const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, count);
+    const struct cczi_mont_ops *ops = cczi_mont_ops(m, count);
     size_t lanes = take(ops, count), done = lanes;
     if (count == 0) {
         memcpy(out, m->one, m->len * 8);

@@ -46,7 +46,7 @@ static void fill(const struct cczi_mont_multi *p, const struct work *w, size_t g
     _Alignas(CCZI_MONT_ALIGN) uint64_t sums[CCZI_MONT_GROUP_LEN], factors[CCZI_MONT_GROUP_LEN];
     const struct ccz_mont *m = p->m;
     size_t wide = m->tier->wide->lanes, start = group * wide, left = p->out_len - start;
-    const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, left);
+    const struct cczi_mont_ops *ops = cczi_mont_ops(m, left);
     for (size_t i = 0; i < count; i++) {
         const int64_t *exps = p->exps + (first + i) * p->stride + start;
         for (size_t k = 0; k < p->positions; k++) {
@@ -78,7 +78,7 @@ static void sum_up(const struct cczi_mont_multi *p, const struct work *w, uint64
     _Alignas(CCZI_MONT_ALIGN) uint64_t factor[CCZI_MONT_GROUP_LEN];
     const struct ccz_mont *m = p->m;
     size_t wide = m->tier->wide->lanes, start = group * wide, left = p->out_len - start;
-    const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, left);
+    const struct cczi_mont_ops *ops = cczi_mont_ops(m, left);
     const struct cczi_mont_moduli *moduli = cczi_mont_moduli(m, ops);
     for (size_t d = p->half; d > 0; d--) {
         const uint64_t *from[CCZI_MONT_LANES_MAX];

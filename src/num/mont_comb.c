@@ -153,7 +153,7 @@ ccz_rc ccz_mont_comb_pow(const struct ccz_mont_comb *c, uint64_t *out, const uin
         size_t len = 0, first = done;
         for (; len < BLOCK_GROUPS && done < count; len++) {
             struct part *p = &parts[len];
-            p->ops = cczi_mont_ops(m->tier, count - done);
+            p->ops = cczi_mont_ops(m, count - done);
             p->exps = exps + done * exp_size;
             p->count = count - done < p->ops->lanes ? count - done : p->ops->lanes;
             p->acc = memory + (len + 1) * group_len;

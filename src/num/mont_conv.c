@@ -163,11 +163,12 @@ void cczi_mont_constants(struct ccz_mont *m)
 /* --------------------------------------------------------------------------------- from bytes */
 
 struct numbers {
-    const uint8_t *ptr; /* NULL: all are 1 */
-    size_t size;        /* of each */
+    const uint8_t *ptr;  /* NULL: all are 1 */
+    size_t size;         /* of each */
+    const uint8_t *high; /* high halves of the same size, or NULL */
 };
 
-/* A group of chunk number `index` of count numbers, in the low limbs; what is above is zero. */
+/* A group of chunk number `index` of count numbers, in the low limbs; above are high halves or zeros. */
 static void chunk_group(const struct ccz_mont *m, const struct cczi_mont_ops *ops, uint64_t *group,
                         struct numbers in, size_t index, size_t count)
 {
@@ -183,6 +184,8 @@ static void chunk_group(const struct ccz_mont *m, const struct cczi_mont_ops *op
                        m->chunk_bits);
         else
             values[k][0] = 1;
+        if (in.high)
+            read_chunk(m, values[k] + m->limbs, in.high + k * in.size, in.size, 0, m->chunk_bits);
     }
     ops->load(group, lanes, m->len);
 }
@@ -198,14 +201,14 @@ static void from_group(const struct ccz_mont *m, const struct cczi_mont_ops *ops
         memset(group, 0, m->len * ops->lanes * 8);
         return;
     }
-    cczi_mont_repeat(factor, m->chunk, m->len, ops->lanes);
+    cczi_mont_fill(m, ops, factor, m->chunk);
     chunk_group(m, ops, group, in, chunks - 1, count);
     for (size_t i = chunks - 1; i-- > 0;) {
         ops->mul[m->pair](group, group, factor, moduli);
         chunk_group(m, ops, chunk, in, i, count);
         ops->add_low(group, chunk, moduli, m->pair);
     }
-    cczi_mont_repeat(factor, m->r2, m->len, ops->lanes);
+    cczi_mont_fill(m, ops, factor, m->r2);
     ops->mul[m->pair](group, group, factor, moduli);
 }
 
@@ -221,9 +224,9 @@ ccz_rc ccz_mont_from_bytes(const struct ccz_mont *m, uint64_t *out, const uint8_
     if (in_size > 4 * m->size)
         return CCZ_E_ARG;
     for (size_t done = 0, n; done < count; done += n) {
-        const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, count - done);
+        const struct cczi_mont_ops *ops = cczi_mont_ops(m, count - done);
         n = group_count(ops, count - done);
-        from_group(m, ops, group, (struct numbers){in + done * in_size, in_size}, n);
+        from_group(m, ops, group, (struct numbers){in + done * in_size, in_size, NULL}, n);
         cczi_mont_store(m, ops, out + done * m->len, group, n);
     }
     return CCZ_OK;
@@ -232,18 +235,15 @@ ccz_rc ccz_mont_from_bytes(const struct ccz_mont *m, uint64_t *out, const uint8_
 void ccz_mont_from_pair(const struct ccz_mont *m, uint64_t *out, const uint8_t *low,
                         const uint8_t *high, size_t count)
 {
-    _Alignas(CCZI_MONT_ALIGN) uint64_t group[CCZI_MONT_GROUP_LEN], halves[CCZI_MONT_GROUP_LEN];
+    _Alignas(CCZI_MONT_ALIGN) uint64_t group[CCZI_MONT_GROUP_LEN], factor[CCZI_MONT_GROUP_LEN];
     size_t size = m->root_size;
     for (size_t done = 0, n; done < count; done += n) {
-        const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, count - done);
-        size_t half_len = m->limbs * ops->lanes;
+        const struct cczi_mont_ops *ops = cczi_mont_ops(m, count - done);
+        struct numbers in = {low ? low + done * size : NULL, size, high + done * size};
         n = group_count(ops, count - done);
-        /* A half is below R even if it is not below the root, and R^2 is reduced. */
-        chunk_group(m, ops, group, (struct numbers){low ? low + done * size : NULL, size}, 0, n);
-        chunk_group(m, ops, halves, (struct numbers){high + done * size, size}, 0, n);
-        memcpy(group + half_len, halves, half_len * 8);
-        cczi_mont_repeat(halves, m->r2, m->len, ops->lanes);
-        ops->mul[m->pair](group, group, halves, cczi_mont_moduli(m, ops));
+        chunk_group(m, ops, group, in, 0, n); /* a half is below R, and R^2 is reduced */
+        cczi_mont_fill(m, ops, factor, m->r2);
+        ops->mul[m->pair](group, group, factor, cczi_mont_moduli(m, ops));
         cczi_mont_store(m, ops, out + done * m->len, group, n);
     }
 }
@@ -256,9 +256,9 @@ static void to_halves(const struct ccz_mont *m, const struct cczi_mont_ops *ops,
 {
     _Alignas(CCZI_MONT_ALIGN) uint64_t group[CCZI_MONT_GROUP_LEN], one[CCZI_MONT_GROUP_LEN];
     uint64_t values[CCZI_MONT_LANES_MAX * CCZ_MONT_LEN_MAX];
-    memset(one, 0, m->len * ops->lanes * 8);
-    for (size_t k = 0; k < ops->lanes; k++)
-        one[k] = 1;
+    memset(values, 0, m->len * 8);
+    values[0] = 1;
+    cczi_mont_fill(m, ops, one, values);
     cczi_mont_load(m, ops, group, in, m->len, count);
     ops->mul[m->pair](group, group, one, cczi_mont_moduli(m, ops));
     cczi_mont_store(m, ops, values, group, count);
@@ -288,7 +288,7 @@ void ccz_mont_to_bytes(const struct ccz_mont *m, uint8_t *out, const uint64_t *i
 {
     struct halves h[CCZI_MONT_LANES_MAX];
     for (size_t done = 0, n; done < count; done += n) {
-        const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, count - done);
+        const struct cczi_mont_ops *ops = cczi_mont_ops(m, count - done);
         n = group_count(ops, count - done);
         to_halves(m, ops, h, in + done * m->len, n);
         for (size_t k = 0; k < n; k++)
@@ -302,7 +302,7 @@ void ccz_mont_to_pair(const struct ccz_mont *m, uint8_t *low, uint8_t *high, con
 {
     struct halves h[CCZI_MONT_LANES_MAX];
     for (size_t done = 0, n; done < count; done += n) {
-        const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, count - done);
+        const struct cczi_mont_ops *ops = cczi_mont_ops(m, count - done);
         n = group_count(ops, count - done);
         to_halves(m, ops, h, in + done * m->len, n);
         for (size_t k = 0; k < n; k++) {

@@ -12,10 +12,14 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) /* gcc would take minutes */
+#define UNROLL
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 #define MASK52 0xfffffffffffff
 
-enum { TILE = 10, LIMBS_MAX = CCZ_MONT_LEN_MAX, NARROW_MAX = 4 };
+enum { TILE = 10, LIMBS_MAX = CCZ_MONT_LEN_MAX, NARROW_MAX = 4, SPLIT_MAX = 2 };
 
 /* --------------------------------------------------------------------------------- transposing */
 
@@ -130,7 +134,9 @@ const struct cczi_mont_tier cczi_mont_ifma = {
     .slack_bits = 6,
     .wide = &ops8,
     .narrow = &ops4,
+    .split = &split_ops,
     .narrow_max = NARROW_MAX,
+    .split_max = SPLIT_MAX,
 };
 
 #endif

@@ -168,6 +168,20 @@ INLINE void NAME(tile_sqr)(V acc[TILE + 1], V *carry, const uint64_t *a, size_t 
         NAME(squares)(acc, a + half * BLOCK + k % 2 * (TILE / 2) * LANES);
 }
 
+/* acc += d m from limb i on, which makes limb i a multiple of 2^52; its carry moves on. */
+INLINE void NAME(clear_limb)(V acc[TILE + 1], int i, V d, const uint64_t *m)
+{
+    V high = HI(ZERO, d, LOAD(m)); /* in parallel with the low half of the next limb */
+    V low = LO(acc[i], d, LOAD(m));
+    if (i + 1 < TILE)
+        acc[i + 1] = LO(acc[i + 1], d, LOAD(m + LANES));
+    acc[i + 1] = ADD(acc[i + 1], high);
+    acc[i + 1] = ADD(acc[i + 1], SHR52(low));
+    UNROLL for (int c = i + 2; c < TILE; c++) acc[c] = LO(acc[c], d, LOAD(m + (c - i) * LANES));
+    UNROLL for (int c = i + 2; c <= TILE; c++) acc[c] =
+        HI(acc[c], d, LOAD(m + (c - 1 - i) * LANES));
+}
+
 /* The limbs of q that clear a tile: acc + q m is 0 but for acc[TILE]. */
 INLINE void NAME(quotient)(V acc[TILE + 1], uint64_t *q, const uint64_t *m, V minus_k)
 {
@@ -175,15 +189,7 @@ INLINE void NAME(quotient)(V acc[TILE + 1], uint64_t *q, const uint64_t *m, V mi
     {
         V d = LO(ZERO, acc[i], minus_k);
         STORE(q + i * LANES, d);
-        V high = HI(ZERO, d, LOAD(m));
-        V low = LO(acc[i], d, LOAD(m));
-        if (i + 1 < TILE)
-            acc[i + 1] = LO(acc[i + 1], d, LOAD(m + LANES));
-        acc[i + 1] = ADD(acc[i + 1], high);
-        acc[i + 1] = ADD(acc[i + 1], SHR52(low));
-        UNROLL for (int c = i + 2; c < TILE; c++) acc[c] = LO(acc[c], d, LOAD(m + (c - i) * LANES));
-        UNROLL for (int c = i + 2; c <= TILE; c++) acc[c] =
-            HI(acc[c], d, LOAD(m + (c - 1 - i) * LANES));
+        NAME(clear_limb)(acc, i, d, m);
     }
 }
 
@@ -370,6 +376,7 @@ static void NAME(store)(uint64_t *const *values, const uint64_t *group, size_t l
 
 static const struct cczi_mont_ops NAME(ops) = {
     .lanes = LANES,
+    .cells = LANES,
     .mul = {NAME(mul_plain), NAME(mul_pair)},
     .sqr = {NAME(sqr_plain), NAME(sqr_pair)},
     .add_low = NAME(add_low),
@@ -378,6 +385,10 @@ static const struct cczi_mont_ops NAME(ops) = {
     .select = NAME(select_entry),
     .lookup = NAME(lookup),
 };
+
+#if LANES == 4
+#include "mont_split.h"
+#endif
 
 #undef CAT_
 #undef CAT

@@ -135,7 +135,7 @@ static void run(const struct cczi_mont_multi *p, uint64_t *out, uint64_t *negati
     size_t step = p->positions * SIGNS * m->len * wide;
     uint64_t *acc = negative + groups * wide * m->len, *table = acc + groups * step;
     for (size_t g = 0; g < groups; g++) {
-        size_t lanes = cczi_mont_ops(m->tier, p->out_len - g * wide)->lanes;
+        size_t lanes = cczi_mont_ops_usual(m, p->out_len - g * wide)->lanes;
         for (size_t k = 0; k < p->positions * SIGNS; k++)
             cczi_mont_repeat(acc + g * step + k * m->len * lanes, m->one, m->len, lanes);
     }
@@ -145,13 +145,13 @@ static void run(const struct cczi_mont_multi *p, uint64_t *out, uint64_t *negati
             fill_tables(p, table, p->bases + i * m->len,
                         left < CCZI_MONT_LANES_MAX ? left : CCZI_MONT_LANES_MAX);
         for (size_t g = 0; g < groups; g++)
-            multiply_in(p, cczi_mont_ops(m->tier, p->out_len - g * wide), acc + g * step,
+            multiply_in(p, cczi_mont_ops_usual(m, p->out_len - g * wide), acc + g * step,
                         table + lane * m->len, p->exps + i * p->stride + g * wide,
                         p->out_len - g * wide);
     }
     for (size_t g = 0; g < groups; g++) {
         size_t left = p->out_len - g * wide;
-        const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, left);
+        const struct cczi_mont_ops *ops = cczi_mont_ops_usual(m, left);
         for (int sign = 0; sign < SIGNS; sign++) {
             horner(p, ops, acc + g * step, sign);
             cczi_mont_store(m, ops, (sign ? negative : out) + g * wide * m->len,

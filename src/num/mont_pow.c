@@ -39,13 +39,13 @@ struct power {
 
 static size_t power_lay_out(struct power *p, uint64_t *base, size_t limbs)
 {
-    size_t entries = (size_t)1 << p->window, lanes = p->ops->lanes;
-    p->group_len = p->len * lanes;
+    size_t entries = (size_t)1 << p->window;
+    p->group_len = p->len * p->ops->lanes;
     p->acc = base;
     p->entry = p->acc + p->group_len;
     p->table = p->entry + p->group_len;
     p->mixed_mod = p->table + entries * p->group_len;
-    return (2 + entries) * p->group_len + (2 * limbs + 1) * lanes;
+    return (2 + entries) * p->group_len + (2 * limbs + 1) * p->ops->cells;
 }
 
 static const struct ccz_mont_job *job_of(const struct ccz_mont_job *jobs, size_t count, size_t lane)
@@ -57,19 +57,19 @@ static const struct ccz_mont_job *job_of(const struct ccz_mont_job *jobs, size_t
 static void set_moduli(struct power *p, const struct ccz_mont_job *jobs, size_t count)
 {
     const struct ccz_mont *m = jobs[0].m;
-    size_t lanes = p->ops->lanes, limbs = m->limbs;
+    size_t cells = p->ops->cells, limbs = m->limbs;
     bool same = true;
     for (size_t k = 1; k < count; k++)
         same = same && jobs[k].m == m;
     p->moduli = cczi_mont_moduli(m, p->ops);
     if (same)
         return;
-    uint64_t *mod_1 = p->mixed_mod + limbs * lanes, *minus_k = mod_1 + limbs * lanes;
-    for (size_t k = 0; k < lanes; k++) {
-        const struct ccz_mont *own = job_of(jobs, count, k)->m;
+    uint64_t *mod_1 = p->mixed_mod + limbs * cells, *minus_k = mod_1 + limbs * cells;
+    for (size_t k = 0; k < cells; k++) {
+        const struct ccz_mont *own = job_of(jobs, count, k * p->ops->lanes / cells)->m;
         for (size_t i = 0; i < limbs; i++) {
-            p->mixed_mod[i * lanes + k] = own->mod[i];
-            mod_1[i * lanes + k] = own->mod_1[i];
+            p->mixed_mod[i * cells + k] = own->mod[i];
+            mod_1[i * cells + k] = own->mod_1[i];
         }
         minus_k[k] = own->minus_k;
     }
@@ -149,13 +149,13 @@ ccz_rc ccz_mont_pow(const struct ccz_mont_job *jobs, size_t jobs_len, size_t exp
                       .len = m->len,
                       .exp_bits = exp_bits,
                       .window = best_window(exp_bits, 2 * m->limbs),
-                      .ops = cczi_mont_ops(m->tier, jobs_len)};
+                      .ops = cczi_mont_ops(m, jobs_len)};
     uint64_t none;
     uint64_t *memory = cczi_mont_scratch_new(&scratch, power_lay_out(&p, &none, m->limbs));
     if (!memory)
         return ccz_fail(err, CCZ_E_NOMEM, "mont:memory", 0, "out of memory");
     for (size_t done = 0, n; done < jobs_len; done += n) {
-        p.ops = cczi_mont_ops(m->tier, jobs_len - done);
+        p.ops = cczi_mont_ops(m, jobs_len - done);
         n = jobs_len - done < p.ops->lanes ? jobs_len - done : p.ops->lanes;
         (void)power_lay_out(&p, memory, m->limbs);
         power_group(&p, jobs + done, n);
@@ -227,7 +227,7 @@ ccz_rc ccz_mont_pow_var(const struct ccz_mont *m, uint64_t *out, const uint64_t 
     if (!acc)
         return ccz_fail(err, CCZ_E_NOMEM, "mont:memory", 0, "out of memory");
     for (size_t done = 0, n; done < count; done += n) {
-        const struct cczi_mont_ops *ops = cczi_mont_ops(m->tier, count - done);
+        const struct cczi_mont_ops *ops = cczi_mont_ops(m, count - done);
         n = count - done < ops->lanes ? count - done : ops->lanes;
         cczi_mont_load(m, ops, acc + group_len, a + done * m->len, m->len, n);
         slide(m, ops, acc, acc + group_len, exp, bits, window);

@@ -4,7 +4,8 @@
 /*
  * Inside the big-integer half of num. Montgomery form with R = 2^(limb_bits * limbs), limbs of 52 or
  * 64 bits. Kernels work on *groups*: lanes values side by side, word i of lane j at [i * lanes + j].
- * With one lane (portable) a group is a value.
+ * With one lane (portable) a group is a value. Kernels for pairs may have another order (mont_ifma.h): only
+ * load() and store() of the same kernels know.
  *
  * A value modulo root^2 is a pair, low limbs first: low + high * root. With 52 bits nothing is fully
  * reduced between operations: low < 2 root, high < 4 root (or one number < 2 modulus), and
@@ -33,6 +34,8 @@ struct cczi_mont_moduli {
 /* Kernels for a number of lanes. r may be an operand. Groups are aligned to CCZI_MONT_ALIGN. */
 struct cczi_mont_ops {
     size_t lanes;
+    size_t
+        cells; /* of a limb of moduli; lanes, or 2 * lanes if the halves of a pair lie side by side */
     /* r = a * b / R; index 1: pairs */
     void (*mul[2])(uint64_t *r, const uint64_t *a, const uint64_t *b,
                    const struct cczi_mont_moduli *m);
@@ -53,10 +56,12 @@ struct cczi_mont_ops {
 struct cczi_mont_tier {
     const char *name;
     unsigned limb_bits;
-    unsigned limbs_step;                       /* the number of limbs is a multiple of this */
-    unsigned slack_bits;                       /* R >= 2^slack_bits * modulus or root */
-    const struct cczi_mont_ops *wide, *narrow; /* narrow: for narrow_max values or fewer */
-    size_t narrow_max;
+    unsigned limbs_step; /* the number of limbs is a multiple of this */
+    unsigned slack_bits; /* R >= 2^slack_bits * modulus or root */
+    const struct cczi_mont_ops *wide;
+    const struct cczi_mont_ops *narrow; /* for narrow_max values or fewer */
+    const struct cczi_mont_ops *split;  /* for split_max pairs or fewer, or NULL */
+    size_t narrow_max, split_max;
 };
 extern const struct cczi_mont_tier cczi_mont_portable, cczi_mont_x86, cczi_mont_ifma;
 
@@ -86,10 +91,18 @@ ccz_rc cczi_mont_new(struct ccz_mont **out, struct ccz_span root, bool pair,
 
 /* ---------------------------------------------------------------------------------- groups */
 
-static inline const struct cczi_mont_ops *cczi_mont_ops(const struct cczi_mont_tier *t,
-                                                        size_t count)
+/* Kernels for a number of values, with groups in the usual order. */
+static inline const struct cczi_mont_ops *cczi_mont_ops_usual(const struct ccz_mont *m,
+                                                              size_t count)
 {
-    return count > t->narrow_max ? t->wide : t->narrow;
+    return count > m->tier->narrow_max ? m->tier->wide : m->tier->narrow;
+}
+
+/* The best kernels for a number of values. */
+static inline const struct cczi_mont_ops *cczi_mont_ops(const struct ccz_mont *m, size_t count)
+{
+    return m->pair && m->tier->split && count <= m->tier->split_max ? m->tier->split
+                                                                    : cczi_mont_ops_usual(m, count);
 }
 
 static inline const struct cczi_mont_moduli *cczi_mont_moduli(const struct ccz_mont *m,
@@ -103,7 +116,9 @@ void cczi_mont_load(const struct ccz_mont *m, const struct cczi_mont_ops *ops, u
                     const uint64_t *values, size_t step, size_t count);
 void cczi_mont_store(const struct ccz_mont *m, const struct cczi_mont_ops *ops, uint64_t *values,
                      const uint64_t *group, size_t count);
-/* A group with the same value in all lanes. */
+/* A group with the same value in all lanes; the same in the usual order. */
+void cczi_mont_fill(const struct ccz_mont *m, const struct cczi_mont_ops *ops, uint64_t *group,
+                    const uint64_t *value);
 void cczi_mont_repeat(uint64_t *group, const uint64_t *value, size_t len, size_t lanes);
 
 /* Scratch memory, aligned, wiped when freed. */

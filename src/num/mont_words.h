@@ -159,6 +159,7 @@ static void lookup(uint64_t *r, const uint64_t *table, size_t entries, const uin
 
 static const struct cczi_mont_ops ops = {
     .lanes = 1,
+    .cells = 1,
     .mul = {mul_plain, mul_pair},
     .sqr = {sqr_plain, sqr_pair},
     .add_low = add_low,

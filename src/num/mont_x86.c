@@ -52,26 +52,32 @@ enum { LIMBS_MAX = CCZI_MONT_LIMBS64_MAX, BLOCK = 8 };
     "imul %[b], %%rdx\n\t"                                                                         \
     "mov %%rdx, " i "(%[out])\n\t" ROW(r0, r1, r2, r3, r4, r5, r6, r7, "")
 
-#define EIGHT(ROW_)                                                                                \
+/* Rows 0 to 3 and 4 to 7; one string would be longer than C guarantees. */
+#define ROWS_LOW(ROW_)                                                                             \
     ROW_("0", "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7")                                      \
     ROW_("8", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r0")                                      \
     ROW_("16", "r2", "r3", "r4", "r5", "r6", "r7", "r0", "r1")                                     \
-    ROW_("24", "r3", "r4", "r5", "r6", "r7", "r0", "r1", "r2")                                     \
+    ROW_("24", "r3", "r4", "r5", "r6", "r7", "r0", "r1", "r2")
+#define ROWS_HIGH(ROW_)                                                                            \
     ROW_("32", "r4", "r5", "r6", "r7", "r0", "r1", "r2", "r3")                                     \
     ROW_("40", "r5", "r6", "r7", "r0", "r1", "r2", "r3", "r4")                                     \
     ROW_("48", "r6", "r7", "r0", "r1", "r2", "r3", "r4", "r5")                                     \
     ROW_("56", "r7", "r0", "r1", "r2", "r3", "r4", "r5", "r6")
 
+#define ROWS(text, b_)                                                                             \
+    __asm__ volatile(                                                                              \
+        text                                                                                       \
+        : [r0] "+&r"(r0), [r1] "+&r"(r1), [r2] "+&r"(r2), [r3] "+&r"(r3), [r4] "+&r"(r4),          \
+          [r5] "+&r"(r5), [r6] "+&r"(r6), [r7] "+&r"(r7), [lo] "=&r"(lo), [hi] "=&r"(hi)           \
+        : [a] "r"(a), [b] "r"(b_), [out] "r"(out)                                                  \
+        : "rdx", "cc", "memory")
+
 /* Eight rows: acc + a * b (or q p): the low half to out, the high half is the new acc. */
 #define BLOCK_ROWS(ROW_, b_)                                                                       \
     uint64_t r0 = acc[0], r1 = acc[1], r2 = acc[2], r3 = acc[3];                                   \
     uint64_t r4 = acc[4], r5 = acc[5], r6 = acc[6], r7 = acc[7], lo, hi;                           \
-    __asm__ volatile(                                                                              \
-        EIGHT(ROW_)                                                                                \
-        : [r0] "+&r"(r0), [r1] "+&r"(r1), [r2] "+&r"(r2), [r3] "+&r"(r3), [r4] "+&r"(r4),          \
-          [r5] "+&r"(r5), [r6] "+&r"(r6), [r7] "+&r"(r7), [lo] "=&r"(lo), [hi] "=&r"(hi)           \
-        : [a] "r"(a), [b] "r"(b_), [out] "r"(out)                                                  \
-        : "rdx", "cc", "memory");                                                                  \
+    ROWS(ROWS_LOW(ROW_), b_);                                                                      \
+    ROWS(ROWS_HIGH(ROW_), b_);                                                                     \
     acc[0] = r0, acc[1] = r1, acc[2] = r2, acc[3] = r3;                                            \
     acc[4] = r4, acc[5] = r5, acc[6] = r6, acc[7] = r7;
 

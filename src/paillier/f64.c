@@ -32,8 +32,9 @@ static void shift_left(uint64_t *b, size_t len, uint64_t shift)
         uint64_t low = i > 0 ? b[i - 1] >> 1 >> (63 - in_word) : 0;
         b[i] = b[i] << in_word | low;
     }
-    for (size_t step = 1; step < len; step *= 2) {
-        uint64_t mask = cczi_mask(shift / 64 / step % 2);
+    size_t step = 1;
+    for (unsigned bit = 6; step < len; bit++, step *= 2) {
+        uint64_t mask = cczi_mask(shift >> bit & 1);
         for (size_t i = len; i-- > 0;)
             b[i] = ((i >= step ? b[i - step] : 0) & mask) | (b[i] & ~mask);
     }
@@ -116,9 +117,8 @@ uint64_t cczi_f64_from_words(double *out, const uint64_t *v, size_t len, int32_t
 
     unsigned drop = (unsigned)extra + 9; /* 9 .. 63, of top >> 2 */
     uint64_t t = h.top >> 2, below = h.below | cczi_nonzero(h.top & 3);
-    uint64_t fraction = t & (((uint64_t)1 << drop) - 1), half = (uint64_t)1 << (drop - 1);
-    uint64_t m = t >> drop, at_least = (fraction & half) >> (drop - 1);
-    uint64_t more = below | cczi_nonzero(fraction ^ half);
+    uint64_t m = t >> drop, fraction = t << (64 - drop), half = (uint64_t)1 << 63;
+    uint64_t at_least = fraction >> 63, more = below | cczi_nonzero(fraction ^ half);
     m += at_least & (more | m);
 
     uint64_t zero = cczi_mask(1 - cczi_nonzero(h.top));

@@ -54,6 +54,20 @@ static ccz_rc check_n(struct ccz_span n, const struct ccz_paillier_pub_cfg *cfg,
     return CCZ_OK;
 }
 
+/*
+ * The elements of small order that one can name without the factors of n. The id of a key is that of n: who passes on
+ * somebody's key could put such an h in, and read what is encrypted with it.
+ */
+static bool is_one_or_minus_one(struct ccz_span h, struct ccz_span n)
+{
+    size_t same = n.size - 1; /* n is odd: n - 1 differs from it in the last byte only */
+    uint8_t any = 0;
+    for (size_t i = 0; i < same; i++)
+        any |= h.ptr[i];
+    return (any == 0 && h.ptr[same] == 1) ||
+           (memcmp(h.ptr, n.ptr, same) == 0 && h.ptr[same] == n.ptr[same] - 1);
+}
+
 static ccz_rc check_h(struct ccz_span h, struct ccz_span n, struct ccz_err *err)
 {
     bool coprime;
@@ -69,7 +83,9 @@ static ccz_rc check_h(struct ccz_span h, struct ccz_span n, struct ccz_err *err)
         return ccz_fail(err, CCZ_E_FORMAT, "paillier:h-gcd", 0, "h and n have a common factor");
     if (symbol != 1)
         return ccz_refuse_num(err, CCZ_E_FORMAT, "paillier:h-jacobi", symbol, 1);
-    return CCZ_OK;
+    return is_one_or_minus_one(h, n) ? ccz_fail(err, CCZ_E_FORMAT, "paillier:h-order", 0,
+                                                "h is 1 or -1: its powers hide nothing")
+                                     : CCZ_OK;
 }
 
 /* --------------------------------------------------------------------------- public keys */

@@ -180,7 +180,7 @@ static ccz_rc products(uint64_t **out, const struct ccz_paillier_vec *v,
         rc = power_chunk(&work, i, v->len - i < CCZI_PAI_CHUNK ? v->len - i : CCZI_PAI_CHUNK, err);
     cczi_resident_free(inverse, v->len, v->pub->len);
     if (rc != CCZ_OK) {
-        free(*out);
+        cczi_resident_free(*out, v->len, v->pub->len);
         *out = NULL;
     }
     return rc;

@@ -165,6 +165,7 @@ ccz_rc ccz_rlwe_new(struct ccz_rlwe **out, const struct ccz_rlwe_cfg *cfg, struc
     if (!r)
         return ccz_fail(err, CCZ_E_NOMEM, "rlwe:context", 0, "out of memory");
     r->n = cfg->n;
+    r->stride = cfg->n + 72;
     r->data_len = cfg->data_len;
     r->special_len = cfg->special_len;
     r->primes_len = cfg->data_len + cfg->special_len;

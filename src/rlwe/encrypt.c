@@ -84,13 +84,17 @@ static ccz_rc finish(struct encrypt_job *j, size_t limbs, const uint8_t *id, con
     struct ccz_rlwe_work *w = j->w;
     for (size_t i = 0; j->m.coeff && i < w->r->n; i++)
         w->sum[i] = j->m.coeff[i] + e[i];
-    cczi_pool_run(w->pool, limbs, limb, j);
+    if (!j->failed)
+        cczi_pool_run(w->pool, limbs, limb, j);
     for (size_t i = 0; i < 3; i++)
         ccz_wipe(w->small[i], w->r->n);
     if (j->m.coeff)
         ccz_wipe(w->sum, w->r->n * sizeof(*w->sum));
-    if (j->failed)
+    cczi_rlwe_wipe_bufs(w);
+    if (j->failed) { /* what masks the message may be missing */
+        ccz_wipe(j->out->c[0], limbs * w->r->n * sizeof(*j->out->c[0]));
         return ccz_fail(err, (ccz_rc)j->failed, "rlwe:random", 0, "the random generator failed");
+    }
     j->out->parts = 2;
     j->out->limbs = limbs;
     j->out->ntt = true;

@@ -174,11 +174,13 @@ ccz_rc ccz_rlwe_pk_new(struct ccz_rlwe_pk **out, struct ccz_rlwe_work *w,
     if (rc == CCZ_OK)
         rc = cczi_rlwe_pk_uniform(pk, w);
     ccz_wipe(seed, sizeof(seed));
+    struct pk_job j = {.w = w, .pk = pk, .sk = sk};
+    if (rc == CCZ_OK)
+        cczi_pool_run(w->pool, w->r->data_len, pk_limb, &j);
+    ccz_wipe(w->small[0], w->r->n);
+    cczi_rlwe_wipe_bufs(w);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "rlwe:random", 0, "the random generator failed");
-    struct pk_job j = {.w = w, .pk = pk, .sk = sk};
-    cczi_pool_run(w->pool, w->r->data_len, pk_limb, &j);
-    ccz_wipe(w->small[0], w->r->n);
     *out = ccz_rlwe_pk_take(&pk);
     return CCZ_OK;
 }
@@ -204,7 +206,7 @@ ccz_rc cczi_rlwe_swk_alloc(struct ccz_rlwe_swk **out, const struct ccz_rlwe *r, 
         if (rc != CCZ_OK)
             return rc;
     }
-    k->v = ccz_rlwe_words_new(r->primes_len * r->dnum * 2 * r->n);
+    k->v = ccz_rlwe_words_new(r->primes_len * r->dnum * 2 * r->stride);
     if (!k->v)
         return no_memory(err);
     *out = ccz_rlwe_swk_take(&k);
@@ -307,6 +309,7 @@ static ccz_rc swk_fill(struct ccz_rlwe_swk *k, struct ccz_rlwe_work *w,
         return ccz_fail(err, rc, "rlwe:random", 0, "the random generator failed");
     struct swk_job j = {.w = w, .k = k, .sk = sk, .back = back, .errors = errors};
     cczi_pool_run(w->pool, w->r->primes_len, swk_limb, &j);
+    cczi_rlwe_wipe_bufs(w);
     return CCZ_OK;
 }
 

@@ -25,6 +25,9 @@ struct cczi_divisor {
 
 struct ccz_rlwe {
     size_t n, data_len, special_len, primes_len;
+    /* Words from one polynomial to the next in scratch and keys: nine cache lines off a power of two, as
+     * sums of products read many at one index, which would all fall into one set of the caches. */
+    size_t stride;
     size_t alpha; /* primes per digit */
     size_t dnum;  /* digits at the top level */
     unsigned security;
@@ -52,12 +55,14 @@ struct ccz_rlwe_work {
     struct cczi_pool *pool;
     size_t threads;
     struct ccz_stream **stream; /* per thread */
-    uint64_t **buf;             /* per thread: cczi_rlwe_bufs() polynomials of n words */
-    uint64_t *coeff; /* [data_len + dnum][n]: a polynomial as digits' coefficients, and roundings */
-    uint64_t *special; /* [2][special_len + 2][n]: sums modulo the primes of a divisor, roundings */
-    uint64_t *digits;  /* [primes_len][dnum][n]: hoisted digits; made at first use */
-    int8_t *small[3];  /* n each: errors and ternary polynomials */
-    int64_t *sum;      /* n: message plus error */
+    uint64_t **buf;             /* per thread: cczi_rlwe_bufs() polynomials */
+    uint64_t
+        *coeff; /* [data_len + dnum][stride]: a polynomial as digits' coefficients, and roundings */
+    uint64_t
+        *special; /* [2][special_len + 2][stride]: sums modulo the primes of a divisor, roundings */
+    uint64_t *digits; /* [primes_len][dnum][stride]: hoisted digits; made at first use */
+    int8_t *small[3]; /* n each: errors and ternary polynomials */
+    int64_t *sum;     /* n: message plus error */
 };
 
 /* Polynomials of scratch per thread: digits, two sums, two more. */
@@ -85,7 +90,7 @@ struct ccz_rlwe_pk {
     uint64_t *b, *a; /* [data_len][n] */
 };
 
-/* [prime][digit][b, a][n] */
+/* [prime][digit][b, a][stride] */
 struct ccz_rlwe_swk {
     const struct ccz_rlwe *r;
     uint8_t id[CCZ_RLWE_KEY_ID_SIZE], seed[CCZ_RLWE_SEED_SIZE];
@@ -96,7 +101,7 @@ struct ccz_rlwe_swk {
 static inline uint64_t *cczi_rlwe_swk_at(const struct ccz_rlwe_swk *k, size_t prime, size_t digit,
                                          size_t half)
 {
-    return k->v + ((prime * k->r->dnum + digit) * 2 + half) * k->r->n;
+    return k->v + ((prime * k->r->dnum + digit) * 2 + half) * k->r->stride;
 }
 
 struct ccz_rlwe_galois_set {
@@ -120,12 +125,15 @@ void cczi_pool_free(struct cczi_pool *p);
 void cczi_pool_run(struct cczi_pool *p, size_t len, void (*fn)(void *arg, size_t i, size_t thread),
                    void *arg);
 
+/* work.c: the first two polynomials of every thread's scratch, which held secrets or what shows them. */
+void cczi_rlwe_wipe_bufs(struct ccz_rlwe_work *w);
+
 /* sample.c */
 ccz_rc cczi_rlwe_seed(struct ccz_rlwe_work *w, void *out, size_t size, struct ccz_err *err);
 /* n residues mod prime `prime`, public, from (seed, domain, index). */
 ccz_rc cczi_rlwe_uniform(uint64_t *out, struct ccz_rlwe_work *w, size_t thread, const uint8_t *seed,
                          enum cczi_rlwe_domain domain, size_t index, size_t prime);
-/* n values, uniform in {-1, 0, 1} or centred binomial. @ct */
+/* n values, uniform in {-1, 0, 1} or centred binomial; the stream forgets the seed. @ct */
 ccz_rc cczi_rlwe_small(int8_t *out, struct ccz_rlwe_work *w, size_t thread, const uint8_t *seed,
                        enum cczi_rlwe_domain domain, size_t index);
 

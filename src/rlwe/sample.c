@@ -22,6 +22,14 @@ static ccz_rc start(struct ccz_stream *s, const uint8_t *seed, enum cczi_rlwe_do
     return ccz_stream_start(s, seed, iv);
 }
 
+/* The key schedule of a secret seed does not outlive its use. */
+static ccz_rc forget(struct ccz_stream *s, ccz_rc rc)
+{
+    static const uint8_t zeros[CCZ_RLWE_SEED_SIZE];
+    ccz_rc forgotten = start(s, zeros, 0, 0, 0);
+    return rc == CCZ_OK ? forgotten : rc;
+}
+
 enum { STEP_LEN = 1024 };
 
 ccz_rc cczi_rlwe_uniform(uint64_t *out, struct ccz_rlwe_work *w, size_t thread, const uint8_t *seed,
@@ -86,6 +94,7 @@ ccz_rc cczi_rlwe_small(int8_t *out, struct ccz_rlwe_work *w, size_t thread, cons
             binomial(out + i, words, len);
     }
     ccz_wipe(words, sizeof(words));
+    rc = forget(s, rc);
     if (rc != CCZ_OK)
         ccz_wipe(out, w->r->n);
     return rc;
@@ -113,6 +122,7 @@ ccz_rc ccz_rlwe_flood(int64_t *out, struct ccz_rlwe_work *w, double sigma, struc
         out[i] = llround(radius * cos(angle));
         out[i + 1] = llround(radius * sin(angle));
     }
+    rc = forget(w->stream[0], rc);
     ccz_wipe(seed, sizeof(seed));
     ccz_wipe(x, sizeof(x));
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "rlwe:random", 0, "the random generator failed");
@@ -172,8 +182,10 @@ ccz_rc ccz_rlwe_flood_uniform(uint64_t *out, struct ccz_rlwe_work *w, unsigned b
     struct wide_job j = {.w = w, .out = out, .words = words, .len = len, .bits = bits};
     if (rc == CCZ_OK)
         cczi_pool_run(w->pool, limbs, wide_limb, &j);
+    rc = forget(w->stream[0], rc);
     ccz_wipe(seed, sizeof(seed));
     ccz_wipe(words, len * n * sizeof(*words));
+    cczi_rlwe_wipe_bufs(w);
     ccz_rlwe_words_free(words);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "rlwe:random", 0, "the random generator failed");
 }

@@ -91,6 +91,12 @@ static ccz_rc no_memory(struct ccz_err *err)
     return ccz_fail(err, CCZ_E_NOMEM, "rlwe:read", 0, "out of memory");
 }
 
+static ccz_rc transparent(struct ccz_err *err)
+{
+    return ccz_fail(err, CCZ_E_FORMAT, "rlwe:transparent", 0,
+                    "the ciphertext shows its message: its other parts are zero");
+}
+
 static ccz_rc written(const struct ccz_buf *b, struct ccz_err *err)
 {
     if (!b->bad)
@@ -117,6 +123,8 @@ ccz_rc ccz_rlwe_ct_write(struct ccz_buf *out, const struct ccz_rlwe_ct *ct, stru
     const struct ccz_rlwe *r = ct->ctx;
     if (ct->parts == 0)
         return ccz_fail(err, CCZ_E_ARG, "rlwe:empty", 0, "the ciphertext is empty");
+    if (ccz_rlwe_ct_transparent(ct)) /* no reader would take it, but everybody could read it */
+        return transparent(err);
     if (meta.size > CCZ_RLWE_META_SIZE_MAX)
         return ccz_refuse_num(err, CCZ_E_ARG, "rlwe:header", (int64_t)meta.size,
                               CCZ_RLWE_META_SIZE_MAX);
@@ -174,8 +182,7 @@ static ccz_rc get_parts(struct ccz_rlwe_ct *ct, size_t parts, size_t limbs, stru
     ct->limbs = limbs;
     if (ccz_rlwe_ct_transparent(ct)) {
         ct->parts = 0;
-        return ccz_fail(err, CCZ_E_FORMAT, "rlwe:transparent", 0,
-                        "the ciphertext shows its message: its other parts are zero");
+        return transparent(err);
     }
     return CCZ_OK;
 }

@@ -36,7 +36,7 @@ static void coeff_limb(void *arg, size_t l, size_t thread)
     const struct switch_job *j = arg;
     const struct ccz_rlwe *r = j->w->r;
     const uint64_t *c = j->poly + l * r->n;
-    uint64_t *y = j->w->coeff + l * r->n;
+    uint64_t *y = j->w->coeff + l * r->stride;
     if (r->alpha == 1)
         ccz_ntt_inverse(y, c, r->ntt[l]);
     else
@@ -52,8 +52,8 @@ static void round_digit(void *arg, size_t d, size_t thread)
     const struct ccz_rlwe *r = j->w->r;
     const uint64_t *y[CCZ_RLWE_SPECIAL_MAX];
     for (size_t k = 0; k < digit_len(j, d); k++)
-        y[k] = j->w->coeff + (d * r->alpha + k) * r->n;
-    r->k->round_sum(j->w->coeff + (r->data_len + d) * r->n, y, r->inv + d * r->alpha,
+        y[k] = j->w->coeff + (d * r->alpha + k) * r->stride;
+    r->k->round_sum(j->w->coeff + (r->data_len + d) * r->stride, y, r->inv + d * r->alpha,
                     digit_len(j, d), r->n);
 }
 
@@ -64,42 +64,49 @@ static const uint64_t *digit(const struct switch_job *j, size_t d, size_t i, uin
     if (i < r->data_len && i / r->alpha == d)
         return j->poly + i * r->n;
     if (j->hoisted)
-        return j->hoisted + (i * r->dnum + d) * r->n;
+        return j->hoisted + (i * r->dnum + d) * r->stride;
     if (r->alpha == 1) {
-        ccz_ntt_forward_lift_lazy(buf, j->w->coeff + d * r->n, &r->mod[d], r->ntt[i]);
+        ccz_ntt_forward_lift_lazy(buf, j->w->coeff + d * r->stride, &r->mod[d], r->ntt[i]);
         return buf;
     }
     const uint64_t *y[CCZ_RLWE_SPECIAL_MAX + 1];
     uint64_t factor[CCZ_RLWE_SPECIAL_MAX + 1];
     const size_t t = digit_len(j, d), a = r->alpha, p = r->primes_len;
     for (size_t k = 0; k < t; k++) {
-        y[k] = j->w->coeff + (d * a + k) * r->n;
+        y[k] = j->w->coeff + (d * a + k) * r->stride;
         factor[k] = r->conv[((d * a + k) * a + t - 1) * p + i];
     }
-    y[t] = j->w->coeff + (r->data_len + d) * r->n;
+    y[t] = j->w->coeff + (r->data_len + d) * r->stride;
     factor[t] = r->conv_neg[(d * a + t - 1) * p + i];
     r->k->mac_scalar(buf, y, factor, t + 1, r->n, &r->mod[i], false);
     ccz_ntt_forward_lazy(buf, buf, r->ntt[i]);
     return buf;
 }
 
-/* Sums over the digits of digit times key, modulo prime i. */
+/*
+ * Sums over the digits of digit times key, modulo prime i. Digits are made and used in groups that take
+ * half of a second-level cache of 1 MiB.
+ */
 static void sum_digits(uint64_t *const *sum, const struct switch_job *j, size_t i, uint64_t *buf)
 {
     const struct ccz_rlwe *r = j->w->r;
+    const size_t group = j->hoisted ? j->dnum : ((size_t)1 << 16) / r->n;
     const uint64_t *a[CCZ_RLWE_PRIMES_MAX], *b[2 * CCZ_RLWE_PRIMES_MAX];
-    for (size_t d = 0; d < j->dnum; d++) {
-        a[d] = digit(j, d, i, buf + d * r->n);
-        b[2 * d] = cczi_rlwe_swk_at(j->k, i, d, 0);
-        b[2 * d + 1] = cczi_rlwe_swk_at(j->k, i, d, 1);
+    for (size_t d = 0; d < j->dnum;) {
+        size_t len = 0;
+        for (const size_t first = d; len < group && d < j->dnum; len++, d++) {
+            a[len] = digit(j, d, i, buf + (d - first) * r->stride);
+            b[2 * len] = cczi_rlwe_swk_at(j->k, i, d, 0);
+            b[2 * len + 1] = cczi_rlwe_swk_at(j->k, i, d, 1);
+        }
+        r->k->mac2(sum, a, b, len, r->n, &r->mod[i], d > len);
     }
-    r->k->mac2(sum, a, b, j->dnum, r->n, &r->mod[i], false);
 }
 
 static uint64_t *special(const struct switch_job *j, size_t half, size_t k)
 {
     const struct ccz_rlwe *r = j->w->r;
-    return j->w->special + (half * (r->special_len + 2) + k) * r->n;
+    return j->w->special + (half * (r->special_len + 2) + k) * r->stride;
 }
 
 /* Prime k of the divisor: both sums, as coefficients ready for base conversion. */
@@ -152,8 +159,8 @@ static void data_limb(void *arg, size_t i, size_t thread)
     const struct switch_job *j = arg;
     const struct ccz_rlwe *r = j->w->r;
     const struct ccz_modulus *m = &r->mod[i];
-    uint64_t *buf = j->w->buf[thread], *tmp = buf + (r->dnum + 2) * r->n;
-    uint64_t *sum[2] = {buf + r->dnum * r->n, buf + (r->dnum + 1) * r->n};
+    uint64_t *buf = j->w->buf[thread], *tmp = buf + (r->dnum + 2) * r->stride;
+    uint64_t *sum[2] = {buf + r->dnum * r->stride, buf + (r->dnum + 1) * r->stride};
     sum_digits(sum, j, i, buf);
     for (size_t half = 0; half < 2; half++) {
         const uint64_t *add = j->add[half] ? j->add[half] + i * r->n : NULL;
@@ -202,7 +209,7 @@ static void hoist_prime(void *arg, size_t item, size_t thread)
     const struct ccz_rlwe *r = j->w->r;
     const size_t i = item < j->limbs ? item : r->data_len + item - j->limbs;
     for (size_t d = 0; d < j->dnum; d++)
-        (void)digit(j, d, i, j->w->digits + (i * r->dnum + d) * r->n);
+        (void)digit(j, d, i, j->w->digits + (i * r->dnum + d) * r->stride);
 }
 
 ccz_rc ccz_rlwe_decompose(struct ccz_rlwe_digits *out, struct ccz_rlwe_work *w,
@@ -216,7 +223,7 @@ ccz_rc ccz_rlwe_decompose(struct ccz_rlwe_digits *out, struct ccz_rlwe_work *w,
     if (limbs < 1 || limbs > r->data_len)
         return ccz_refuse_num(err, CCZ_E_ARG, "rlwe:limbs", (int64_t)limbs, (int64_t)r->data_len);
     if (!w->digits)
-        w->digits = ccz_rlwe_words_new(r->primes_len * r->dnum * r->n);
+        w->digits = ccz_rlwe_words_new(r->primes_len * r->dnum * r->stride);
     if (!w->digits)
         return ccz_fail(err, CCZ_E_NOMEM, "rlwe:decompose", 0, "out of memory");
     struct switch_job j = {.w = w, .poly = poly, .limbs = limbs, .dnum = dnum_at(r, limbs)};

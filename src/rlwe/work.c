@@ -9,17 +9,17 @@ enum { THREADS_MAX = 16 };
 
 static size_t special_words(const struct ccz_rlwe *r)
 {
-    return 2 * (r->special_len + 2) * r->n;
+    return 2 * (r->special_len + 2) * r->stride;
 }
 
 static size_t coeff_words(const struct ccz_rlwe *r)
 {
-    return (r->data_len + r->dnum) * r->n;
+    return (r->data_len + r->dnum) * r->stride;
 }
 
 static ccz_rc alloc_thread(struct ccz_rlwe_work *w, size_t i)
 {
-    w->buf[i] = ccz_rlwe_words_new(cczi_rlwe_bufs(w->r) * w->r->n);
+    w->buf[i] = ccz_rlwe_words_new(cczi_rlwe_bufs(w->r) * w->r->stride);
     return w->buf[i] ? ccz_stream_new(&w->stream[i]) : CCZ_E_NOMEM;
 }
 
@@ -74,6 +74,12 @@ static void wipe_words(uint64_t *v, size_t words)
     ccz_rlwe_words_free(v);
 }
 
+void cczi_rlwe_wipe_bufs(struct ccz_rlwe_work *w)
+{
+    for (size_t i = 0; i < w->threads; i++)
+        ccz_wipe(w->buf[i], 2 * w->r->n * sizeof(*w->buf[i]));
+}
+
 void ccz_rlwe_work_free(struct ccz_rlwe_work *w)
 {
     if (!w)
@@ -82,7 +88,7 @@ void ccz_rlwe_work_free(struct ccz_rlwe_work *w)
     cczi_pool_free(w->pool);
     for (size_t i = 0; i < w->threads; i++) {
         if (w->buf)
-            wipe_words(w->buf[i], cczi_rlwe_bufs(w->r) * n);
+            wipe_words(w->buf[i], cczi_rlwe_bufs(w->r) * w->r->stride);
         if (w->stream)
             ccz_stream_free(w->stream[i]);
     }

@@ -198,6 +198,14 @@ static void test_leak(void)
     CHECK(ccz_bfv_copy(k.ct[2], k.ct[1]) == CCZ_OK && k.ct[2]->is_private);
     CHECK(ccz_bfv_mod_switch(k.ct[2], k.e, k.ct[1], 3, NULL) == CCZ_OK && k.ct[2]->is_private);
     ccz_bfv_pt_declare_public(k.p[1]);
+    CHECK(ccz_bfv_pt_prepare(k.p[1], k.e, 0, NULL) == CCZ_OK);
+    const struct ccz_bfv_ct *terms[] = {k.ct[0], k.ct[1]};
+    const struct ccz_bfv_pt *factors[] = {k.p[1], k.p[1]};
+    CHECK(ccz_bfv_mul_plain(k.ct[2], k.e, k.ct[1], k.p[1], NULL) == CCZ_OK && k.ct[2]->is_private);
+    CHECK(ccz_bfv_dot_plain(k.ct[2], k.e, terms, factors, 2, NULL) == CCZ_OK);
+    CHECK(k.ct[2]->is_private);
+    CHECK(ccz_bfv_dot_plain(k.ct[2], k.e, terms, factors, 1, NULL) == CCZ_OK);
+    CHECK(!k.ct[2]->is_private);
     CHECK(ccz_bfv_add_plain(k.ct[2], k.e, k.ct[0], k.p[1], NULL) == CCZ_OK);
     CHECK(ccz_bfv_ct_write(&b, k.ct[2], NULL) == CCZ_OK);
     /* a product with zero is transparent until it is flooded */
@@ -344,6 +352,15 @@ static void test_serial(void)
     /* coefficient form, three parts: not ours */
     CHECK(ccz_bfv_encrypt_pk(k.ct[0], k.e, k.pk, k.p[0], 0, NULL) == CCZ_OK);
     k.ct[0]->ct.ntt = false;
+    ccz_buf_clear(&b);
+    CHECK(ccz_bfv_ct_write(&b, k.ct[0], NULL) == CCZ_OK);
+    CHECK(is_refused(ccz_bfv_ct_read(k.ct[2], k.e, ccz_buf_span(&b), id, &err), CCZ_E_FORMAT, &err,
+                     "bfv:form"));
+    CHECK(k.ct[2]->ct.parts == 0);
+    k.ct[0]->ct.ntt = true;
+    CHECK(ccz_rlwe_ct_reserve(&k.ct[0]->ct, 3) == CCZ_OK);
+    memset(k.ct[0]->ct.c[2], 0, 4 * N * sizeof(uint64_t));
+    k.ct[0]->ct.parts = 3;
     ccz_buf_clear(&b);
     CHECK(ccz_bfv_ct_write(&b, k.ct[0], NULL) == CCZ_OK);
     CHECK(is_refused(ccz_bfv_ct_read(k.ct[2], k.e, ccz_buf_span(&b), id, &err), CCZ_E_FORMAT, &err,

@@ -92,7 +92,7 @@ static void test_shapes(void)
     kit_deinit(&k);
 }
 
-/* As many diagonals as slots: 512 of them, 27 baby steps. */
+/* As many diagonals as slots: 512 of them. */
 static void test_full(void)
 {
     struct kit k;

@@ -248,10 +248,31 @@ static void test_warm(void)
     world_free(&w);
 }
 
+/* A rotation by 0 that finds no memory: the others do not stay behind without their bounds. */
+static void test_rotate_many(void)
+{
+    struct world w = {0};
+    struct ccz_err err;
+    static const int64_t steps[] = {1, 0};
+    ccz_buf_init(&w.buf, 1 << 20);
+    CHECK(setup(&w, &err) == CCZ_OK && use(&w, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_ckks_ct) fresh = NULL;
+    CHECK(ccz_ckks_ct_new(&fresh, w.c, NULL) == CCZ_OK);
+    struct ccz_ckks_ct *outs[] = {w.b, fresh};
+    left = 2; /* behind the two lists of the plan */
+    ccz_rc rc = ccz_ckks_rotate_many(outs, w.e, w.a, steps, 2, w.galois, &err);
+    left = -1;
+    CHECK(rc == CCZ_E_NOMEM && w.b->ct.parts == 0 && fresh->ct.parts == 0);
+    CHECK(ccz_ckks_rotate_many(outs, w.e, w.a, steps, 2, w.galois, &err) == CCZ_OK);
+    world_free(&w);
+}
+
 int main(int argc, char **argv)
 {
-    static const struct ccz_test tests[] = {{"ckks.nomem", test_nomem}, {"ckks.warm", test_warm}};
+    static const struct ccz_test tests[] = {{"ckks.nomem", test_nomem},
+                                            {"ckks.warm", test_warm},
+                                            {"ckks.nomem_rotations", test_rotate_many}};
     if (CRYPTO_set_mem_functions(ossl_malloc, ossl_realloc, ossl_free) != 1)
         return 1;
-    return ccz_test_main(tests, 2, argc, argv);
+    return ccz_test_main(tests, 3, argc, argv);
 }

@@ -109,6 +109,10 @@ static void test_level_scale(void)
                       "ckks:match"));
     CHECK(ops_refused(ccz_ckks_match(r, o.e, o.cx, 3, SCALE * 0x1p-21, &err), CCZ_E_ARG, &err,
                       "ckks:match"));
+    /* what has been dropped is not left in the output of a change of scale that fails later */
+    CHECK(ops_refused(ccz_ckks_match(r, o.e, o.cx, 3, SCALE * 0x1p100, &err), CCZ_E_ARG, &err,
+                      "ckks:overflow"));
+    CHECK(r->ct.parts == 0);
     ccz_ckks_ct_free(r);
     ops_deinit(&o);
 }
@@ -252,6 +256,11 @@ static void test_keys(void)
                       CCZ_E_NOT_FOUND, &err, "ckks:galois-key"));
     CHECK(ops_refused(ccz_ckks_inner_sum(r, o.e, o.cx, 32, o.galois, &err), CCZ_E_NOT_FOUND, &err,
                       "ckks:galois-key"));
+    /* a sum that fails at its first rotation leaves nothing of the input behind */
+    OK(ccz_ckks_copy(o.out, o.cx));
+    CHECK(ops_refused(ccz_ckks_inner_sum(o.out, o.e, under, 4, o.galois, &err), CCZ_E_MISMATCH,
+                      &err, "rlwe:key-id"));
+    CHECK(o.out->ct.parts == 0);
     static const size_t lens[] = {0, 3, N};
     for (size_t i = 0; i < 3; i++)
         CHECK(ops_refused(ccz_ckks_inner_sum(r, o.e, o.cx, lens[i], o.galois, &err), CCZ_E_ARG,
@@ -314,13 +323,18 @@ static void test_serial(void)
             CHECK(memcmp(back->ct.c[p], kinds[k]->ct.c[p], 4 * N * sizeof(uint64_t)) == 0);
     }
     CHECK(ccz_ckks_ct_size(o.cy) < ccz_ckks_ct_size(o.cx) * 51 / 100);
+    OK(ccz_ckks_neg(o.cy, o.e, o.cy, NULL)); /* in place: the seed stands for nothing any more */
+    CHECK(ccz_ckks_ct_size(o.cy) == ccz_ckks_ct_size(o.cx));
+    OK(ccz_ckks_encrypt_sk(o.cy, o.e, o.sk, o.py, 0, NULL));
     ccz_buf_clear(&b);
     OK(ccz_ckks_ct_write(&b, o.cy, NULL));
     static const struct {
         size_t at;
         double value;
-    } bad[] = {{0, 0.0},     {0, -1.0},        {0, (double)NAN}, {0, 0x1p1001},         {8, -1.0},
-               {8, 0x1p170}, {8, (double)NAN}, {16, -0x1p-10},   {16, (double)INFINITY}};
+    } bad[] = {{0, 0.0},          {0, -1.0},     {0, (double)NAN}, {0, 0x1p1000},
+               {0, 0x1p-1001},    {8, -1.0},     {8, 0x1p170},     {8, (double)NAN},
+               {8, -0.0},         {16, -0.0},    {16, -0x1p-10},   {16, (double)INFINITY},
+               {16, (double)NAN}, {16, 0x1p1000}};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         uint8_t keep[24];
         memcpy(keep, b.ptr + META_AT, sizeof(keep));
@@ -346,13 +360,85 @@ static void test_serial(void)
     ops_deinit(&o);
 }
 
+/* What a ciphertext says of itself is up to who sends it: the extremes that are read harm nobody. */
+static void test_claims(void)
+{
+    struct ops o;
+    struct ccz_err err;
+    ops_init(&o, 1, 1);
+    struct ccz_ckks_ct *r;
+    OK(ccz_ckks_ct_new(&r, o.c, NULL));
+    /* products of scales that are no number */
+    const double one = 1;
+    o.cx->scale = 0x1p999;
+    OK(ccz_ckks_copy(o.out, o.cx));
+    const struct ccz_ckks_ct *list[] = {o.out};
+    const struct ccz_ckks_pt *plain[] = {o.px};
+    o.px->scale = 0x1p999;
+#define REFUSED(call) CHECK(ops_refused((call), CCZ_E_ARG, &err, "ckks:scale") && r->ct.parts == 0)
+    REFUSED(ccz_ckks_mul(r, o.e, o.cx, o.out, &err));
+    REFUSED(ccz_ckks_dot(r, o.e, list, list, 1, &err));
+    REFUSED(ccz_ckks_mul_plain(r, o.e, o.cx, o.px, &err));
+    REFUSED(ccz_ckks_dot_plain(r, o.e, list, plain, 1, &err));
+    REFUSED(ccz_ckks_dot_scalar(r, o.e, list, &one, 1, 2, &err));
+#undef REFUSED
+    /* a scale so small that slots are no numbers; decryption for others does not believe it */
+    struct ccz_complex pairs[2] = {{1, 1}, {1, 1}};
+    double got[2] = {1, 1};
+    o.cy->scale = 0x1p-1000;
+    OK(ccz_ckks_decrypt(o.pt, o.e, o.sk, o.cy, NULL));
+    o.pt->scale = 0x1p-1020;
+    CHECK(ops_refused(ccz_ckks_decode(got, 2, o.e, o.pt, &err), CCZ_E_FORMAT, &err, "ckks:value"));
+    CHECK(got[0] == 0 && got[1] == 0);
+    CHECK(ops_refused(ccz_ckks_decode_complex(pairs, 2, o.e, o.pt, &err), CCZ_E_FORMAT, &err,
+                      "ckks:value"));
+    CHECK(pairs[1].im == 0);
+    CHECK(ops_refused(ccz_ckks_decrypt_shared(o.pt, o.e, o.sk, o.cy, 10, &err), CCZ_E_LIMIT, &err,
+                      "ckks:flood-precision"));
+    o.cy->scale = SCALE;
+    o.cy->noise = 0x1p999;
+    OK(ccz_ckks_decrypt(o.pt, o.e, o.sk, o.cy, NULL)); /* all primes, then */
+    CHECK(o.pt->limbs == 4);
+    CHECK(ops_refused(ccz_ckks_decrypt_shared(o.pt, o.e, o.sk, o.cy, 10, &err), CCZ_E_LIMIT, &err,
+                      "ckks:flood-precision"));
+    /* room in the scale, but noise wider than a word */
+    OK(ccz_ckks_copy(r, o.cy));
+    r->scale = 0x1p160;
+    r->noise = 0x1p20;
+    CHECK(ops_refused(ccz_ckks_decrypt_shared(o.pt, o.e, o.sk, r, 58, &err), CCZ_E_LIMIT, &err,
+                      "ckks:flood-precision"));
+    ccz_ckks_ct_free(r);
+    ops_deinit(&o);
+}
+
+/* The noise of a fresh ciphertext comes from its encoding, but no bit of the values shows in it. */
+static void test_fresh_noise(void)
+{
+    struct ops o;
+    ops_init(&o, 1, 1);
+    double noise = 0;
+    for (size_t i = 0; i < 200; i++) {
+        double x = 0.5 + 0.25 * ops_unit(&o.rng);
+        OK(ccz_ckks_encode(o.pt, o.e, &x, 1, 0x1p58, 0, NULL));
+        OK(ccz_ckks_encrypt_sk(o.out, o.e, o.sk, o.pt, 0, NULL));
+        CHECK(i == 0 || o.out->noise == noise);
+        noise = o.out->noise;
+    }
+    ops_deinit(&o);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"ckks.context", test_context},   {"ckks.level_scale", test_level_scale},
-        {"ckks.operands", test_operands}, {"ckks.overflow", test_overflow},
-        {"ckks.keys", test_keys},         {"ckks.cfg", test_cfg},
+        {"ckks.context", test_context},
+        {"ckks.level_scale", test_level_scale},
+        {"ckks.operands", test_operands},
+        {"ckks.overflow", test_overflow},
+        {"ckks.keys", test_keys},
+        {"ckks.cfg", test_cfg},
         {"ckks.serial", test_serial},
+        {"ckks.claims", test_claims},
+        {"ckks.fresh_noise", test_fresh_noise},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -223,8 +223,7 @@ static void masks(void)
 
 static void build(struct ccz_buf *out, enum cczi_fl_msg_kind kind)
 {
-    struct cczi_fl_hello h = {
-        .role = CCZI_ROLE_GUEST, .cols = 3, .rows = 70, .round = 9, .earliest = 8};
+    struct cczi_fl_hello h = {.role = CCZI_ROLE_GUEST, .cols = 3, .rows = 70, .round = 9};
     memset(h.config, 1, sizeof(h.config));
     memset(h.ids, 2, sizeof(h.ids));
     cczi_fl_msg_begin(out, kind, 77);
@@ -267,8 +266,7 @@ static void messages(void)
     build(&b, CCZI_MSG_HELLO);
     CHECK(cczi_fl_msg_parse(&m, ccz_buf_span(&b), &err) == CCZ_OK);
     CHECK(m.hello.role == CCZI_ROLE_GUEST && m.hello.cols == 3 && m.hello.rows == 70 &&
-          m.hello.round == 9 && m.hello.earliest == 8 && m.hello.config[31] == 1 &&
-          m.hello.ids[0] == 2);
+          m.hello.round == 9 && m.hello.config[31] == 1 && m.hello.ids[0] == 2);
     build(&b, CCZI_MSG_SCORES);
     CHECK(cczi_fl_msg_parse(&m, ccz_buf_span(&b), &err) == CCZ_OK);
     CHECK(m.len == 2 && cczi_fl_msg_score(&m, 0) == -1.5 && cczi_fl_msg_score(&m, 1) == 2);
@@ -295,8 +293,6 @@ static void messages_changed(void)
     b.ptr[31] ^= 1; /* rows: 2^56 */
     CHECK(cczi_fl_msg_parse(&m, ccz_buf_span(&b), NULL) == CCZ_E_PEER);
     b.ptr[31] ^= 1;
-    b.ptr[40] = 10; /* earliest beyond round */
-    CHECK(cczi_fl_msg_parse(&m, ccz_buf_span(&b), NULL) == CCZ_E_PEER);
     build(&b, CCZI_MSG_GO);
     b.ptr[16] = 2;
     CHECK(cczi_fl_msg_parse(&m, ccz_buf_span(&b), NULL) == CCZ_E_PEER);

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define ERROR_MAX 0x1p-24
 
@@ -206,11 +207,70 @@ static void test_encrypted_model(void)
         CHECK(ccz_helr_server_model(&ready, s, ccz_buf_span(&msg), &err) == CCZ_E_ARG);
         CHECK(strcmp(err.where, "helr:radius") == 0);
     }
+    h.rows = CCZ_HELR_FEATURES_MAX + 1; /* judged before any ciphertext */
+    h.per_ct = 1;
+    h.cts = h.rows + 1;
+    h.ct_size = 1;
+    h.radius = 8;
+    ccz_buf_clear(&halves);
+    cczi_helr_put_rows(&halves, CCZI_HELR_MODEL, &h);
+    memset(ccz_buf_extend(&halves, h.cts), 0, h.cts);
+    CHECK(ccz_helr_server_model(&ready, s, ccz_buf_span(&halves), &err) == CCZ_E_LIMIT);
+    CHECK(strcmp(err.where, "helr:features") == 0);
     struct pair p; /* who has a model takes none */
     pair_new(&p, 3, 3, 0);
     CHECK(ccz_helr_server_model(&ready, p.server, ccz_buf_span(&msg), &err) == CCZ_E_DENIED);
     CHECK(strcmp(err.where, "helr:model-own") == 0);
     pair_free(&p);
+}
+
+/* Heads of ciphertexts, up to the residues (seed excluded): bounds among them. @return ciphertexts */
+static size_t heads(uint8_t out[16][84], const struct ccz_buf *msg, enum cczi_helr_kind kind)
+{
+    struct cczi_helr_rows h;
+    CHECK(cczi_helr_get_rows(&h, ccz_buf_span(msg), kind, CCZ_HELR_REQUEST_SIZE_MAX, "x", NULL) ==
+          CCZ_OK);
+    CHECK(h.cts <= 16);
+    for (size_t i = 0; i < h.cts; i++)
+        memcpy(out[i], h.body.ptr + i * h.ct_size, 84);
+    return h.cts;
+}
+
+/* In the clear stands nothing that depends on values, however large they are. */
+static void test_nothing_shown(void)
+{
+    CCZ_AUTO(ccz_helr_model) m = made_model(5, 3);
+    CCZ_AUTO(ccz_helr_server) s = NULL;
+    CHECK(ccz_helr_server_new(&s, &(struct ccz_helr_server_cfg){0}, NULL) == CCZ_OK);
+    CCZ_AUTO_BUF keys, msg;
+    ccz_buf_init(&msg, CCZ_HELR_REQUEST_SIZE_MAX);
+    CCZ_AUTO(ccz_helr_client)
+    c = join(s, &keys, &(struct ccz_helr_client_cfg){.model = m, .per_ct_max = 1});
+    static const double sizes[] = {0.001, 5, 1000};
+    uint8_t first[16][84], got[16][84];
+    for (size_t kind = 0; kind < 2; kind++) {
+        for (size_t i = 0; i < 3; i++) {
+            double row[5] = {0};
+            for (size_t f = 0; f < 5; f++) {
+                row[f] = m->features[f].mean + (f == 2 ? sizes[i] * m->features[f].scale : 0);
+                m->features[f].weight = f == 2 ? sizes[i] : 0;
+            }
+            ccz_buf_clear(&msg);
+            size_t len;
+            if (kind == 0) {
+                CHECK(ccz_helr_client_model(&msg, c, 1, NULL) == CCZ_OK);
+                len = heads(i ? got : first, &msg, CCZI_HELR_MODEL);
+            } else {
+                CHECK(ccz_helr_encrypt(&msg, c, row, 1, NULL) == CCZ_OK);
+                len = heads(i ? got : first, &msg, CCZI_HELR_REQUEST);
+            }
+            CHECK(len == (kind ? 5 : 6) && (i == 0 || memcmp(got, first, len * 84) == 0));
+        }
+    }
+    m->features[2].weight = 1e6;
+    struct ccz_err err = {0};
+    CHECK(ccz_helr_client_model(&msg, c, 1, &err) == CCZ_E_ARG);
+    CHECK(strcmp(err.where, "ckks:declared") == 0);
 }
 
 /* ------------------------------------------------------------------------------------- refusals */
@@ -265,15 +325,36 @@ static void test_info_refusals(void)
                                   .features_len = 3,
                                   .features = m->features};
     cczi_helr_ring(&spend.ring, 3);
-    for (int i = 0; i < 2; i++) {
+    static const struct {
+        size_t n, data_len, special_len;
+        double scale;
+    } spends[] = {{65536, 4, 1, 1}, {32768, 7, 1, 1}, {32768, 4, 2, 1},         {8192, 3, 1, 1},
+                  {8192, 4, 1, 0},  {8192, 4, 1, -1}, {8192, 4, 1, (double)NAN}};
+    for (size_t i = 0; i < sizeof(spends) / sizeof(*spends); i++) {
         CCZ_AUTO_BUF msg;
         ccz_buf_init(&msg, 1000);
-        spend.ring.n = i == 0 ? 65536 : 32768;
-        spend.ring.data_len = i == 0 ? 4 : 7;
-        memset(spend.ring.bits, 40, spend.ring.data_len + 1);
+        spend.ring.n = spends[i].n;
+        spend.ring.data_len = spends[i].data_len;
+        spend.ring.special_len = spends[i].special_len;
+        double keep = m->features[1].scale;
+        m->features[1].scale = spends[i].scale;
+        memset(spend.ring.bits, 40, spends[i].data_len + spends[i].special_len);
         cczi_helr_put_info(&msg, &spend, (const uint8_t *)spend.name);
+        m->features[1].scale = keep;
         CHECK(open_info(ccz_buf_span(&msg), NULL, &err) == CCZ_E_FORMAT);
         CHECK(strcmp(err.where, "helr:info") == 0);
+    }
+    /* names that would steer a terminal */
+    static const char *const names[] = {"\033[2J", "\177", "\xc2\x9b", "\xc2\xa0"};
+    const size_t name_at = 62 + 1; /* behind its size; the model's name is longer */
+    for (size_t i = 0; i < 4; i++) {
+        size_t size = strlen(names[i]);
+        uint8_t keep[8];
+        CHECK(info.ptr[name_at - 1] >= size);
+        memcpy(keep, info.ptr + name_at, size);
+        memcpy(info.ptr + name_at, names[i], size);
+        CHECK((open_info(ccz_buf_span(&info), NULL, NULL) == CCZ_OK) == (i == 3));
+        memcpy(info.ptr + name_at, keep, size);
     }
     CHECK(open_info(ccz_buf_span(&info), &(struct ccz_helr_client_cfg){.model = m}, &err) ==
           CCZ_E_ARG);
@@ -334,6 +415,17 @@ static void test_client_refusals(void)
     CHECK(ccz_helr_decrypt(got, p.client, ccz_buf_span(&reply), 2, &err) == CCZ_E_PEER);
     CHECK(strcmp(err.where, "helr:reply-rows") == 0);
     CHECK(ccz_helr_decrypt(got, q.client, ccz_buf_span(&reply), 3, &err) == CCZ_E_PEER);
+    /* the same bytes as two ciphertexts of half the size */
+    size_t half = (reply.size - CCZ_HELR_CT_AT) / 2;
+    uint8_t keep[8];
+    CHECK((reply.size - CCZ_HELR_CT_AT) % 2 == 0);
+    memcpy(keep, reply.ptr + 32, sizeof(keep));
+    reply.ptr[32] = 2;
+    for (size_t i = 0; i < 4; i++)
+        reply.ptr[36 + i] = (uint8_t)(half >> 8 * i);
+    CHECK(ccz_helr_decrypt(got, p.client, ccz_buf_span(&reply), 3, &err) == CCZ_E_PEER);
+    memcpy(reply.ptr + 32, keep, sizeof(keep));
+    CHECK(ccz_helr_decrypt(got, p.client, ccz_buf_span(&reply), 3, NULL) == CCZ_OK);
     /* a reply that claims to be ours but holds somebody else's ciphertext */
     uint8_t id[CCZ_HELR_SESSION_SIZE];
     CHECK(cczi_helr_session_id(id, ccz_buf_span(&q.keys), NULL) == CCZ_OK);
@@ -352,20 +444,28 @@ static void test_client_refusals(void)
     pair_free(&q);
 }
 
-/* A request of one ciphertext (5 features, 1 row), with the ciphertext replaced by @p ct. */
-static ccz_rc send_ct(struct pair *p, struct cczi_helr_rows h, const struct ccz_ckks_ct *ct,
-                      struct ccz_err *err)
+/* A request of one ciphertext (5 features, 1 row), with the ciphertext replaced by @p ct, in which @p flip is
+ * flipped in the first byte of the second part. */
+static ccz_rc send_bits(struct pair *p, struct cczi_helr_rows h, const struct ccz_ckks_ct *ct,
+                        uint8_t flip, struct ccz_err *err)
 {
     CCZ_AUTO_BUF body, request, reply;
     ccz_buf_init(&body, CCZ_HELR_REQUEST_SIZE_MAX);
     ccz_buf_init(&request, CCZ_HELR_REQUEST_SIZE_MAX);
     ccz_buf_init(&reply, CCZ_HELR_REPLY_SIZE_MAX);
     CHECK(ccz_ckks_ct_write(&body, ct, NULL) == CCZ_OK);
+    body.ptr[84 + (body.size - 84) / 2] ^= flip;
     h.ct_size = (uint32_t)body.size;
     cczi_helr_put_rows(&request, CCZI_HELR_REQUEST, &h);
     ccz_buf_put_span(&request, ccz_buf_span(&body));
     memset(err, 0, sizeof(*err));
     return ccz_helr_server_score(&reply, p->server, ccz_buf_span(&request), err);
+}
+
+static ccz_rc send_ct(struct pair *p, struct cczi_helr_rows h, const struct ccz_ckks_ct *ct,
+                      struct ccz_err *err)
+{
+    return send_bits(p, h, ct, 0, err);
 }
 
 static void test_request_cts(struct pair *p, const struct cczi_helr_rows *h)
@@ -391,7 +491,8 @@ static void test_request_cts(struct pair *p, const struct cczi_helr_rows *h)
     CHECK(ccz_ckks_copy(other, ct) == CCZ_OK);
     other->ct.seeded = false;
     memset(other->ct.c[1], 0, 8192 * 4 * sizeof(uint64_t));
-    CHECK(send_ct(p, *h, other, &err) == CCZ_E_FORMAT &&
+    other->ct.c[1][0] = 1;
+    CHECK(send_bits(p, *h, other, 1, &err) == CCZ_E_FORMAT &&
           strcmp(err.where, "rlwe:transparent") == 0);
 
     CHECK(ccz_ckks_copy(other, ct) == CCZ_OK);
@@ -403,6 +504,13 @@ static void test_request_cts(struct pair *p, const struct cczi_helr_rows *h)
     CHECK(send_ct(p, *h, other, &err) == CCZ_E_ARG && strcmp(err.where, "helr:scale") == 0);
 
     CHECK(ccz_ckks_drop(other, eval, ct, 3, NULL) == CCZ_OK);
+    CHECK(send_ct(p, *h, other, &err) == CCZ_E_ARG && strcmp(err.where, "helr:level") == 0);
+
+    CHECK(ccz_ckks_copy(other, ct) == CCZ_OK);
+    other->ct.seeded = false;
+    CHECK(ccz_rlwe_ct_reserve(&other->ct, 3) == CCZ_OK);
+    memset(other->ct.c[2], 0, 8192 * 4 * sizeof(uint64_t));
+    other->ct.parts = 3;
     CHECK(send_ct(p, *h, other, &err) == CCZ_E_ARG && strcmp(err.where, "helr:level") == 0);
 
     CHECK(ccz_ckks_square(other, eval, ct, NULL) == CCZ_OK);
@@ -445,6 +553,15 @@ static void test_request_refusals(void)
     CHECK(cczi_helr_get_rows(&h, ccz_buf_span(&request), CCZI_HELR_REQUEST,
                              CCZ_HELR_REQUEST_SIZE_MAX, "x", NULL) == CCZ_OK);
     test_request_cts(&p, &h);
+    for (size_t i = 0; i < 2; i++) { /* none, or of no size: both are zero bytes */
+        h.cts = i == 0 ? 0 : 1;
+        h.ct_size = i == 0 ? 1 : 0;
+        ccz_buf_clear(&request);
+        cczi_helr_put_rows(&request, CCZI_HELR_REQUEST, &h);
+        CHECK(ccz_helr_server_score(&reply, p.server, ccz_buf_span(&request), &err) ==
+              CCZ_E_FORMAT);
+        CHECK(strcmp(err.where, "helr:request") == 0);
+    }
     free(x);
     pair_free(&p);
 }
@@ -582,6 +699,42 @@ static void test_sessions(void)
     free(x);
 }
 
+/* Room for the keys of one client and a half, then for less than one. */
+static void test_sessions_size(void)
+{
+    CCZ_AUTO(ccz_helr_model) m = made_model(4, 1);
+    CCZ_AUTO(ccz_helr_server) s = NULL;
+    CCZ_AUTO(ccz_helr_server) small = NULL;
+    CCZ_AUTO(ccz_helr_server) large = NULL;
+    struct ccz_helr_server_cfg cfg = {.model = m};
+    struct ccz_buf keys[2];
+    struct ccz_helr_client *c[2];
+    struct ccz_err err;
+    double *x = made_rows(m, 1, 1), got;
+    CHECK(ccz_helr_server_new(&large, &cfg, NULL) == CCZ_OK);
+    c[0] = join(large, &keys[0], &(struct ccz_helr_client_cfg){0});
+    cfg.sessions_size_max = 3 * keys[0].size;
+    CHECK(ccz_helr_server_new(&s, &cfg, NULL) == CCZ_OK);
+    CHECK(send_keys(s, &keys[0], &err) == CCZ_OK);
+    (void)score(&got, s, c[0], x, 1);
+    c[1] = join(s, &keys[1], &(struct ccz_helr_client_cfg){0});
+    CCZ_AUTO_BUF request, reply;
+    ccz_buf_init(&request, CCZ_HELR_REQUEST_SIZE_MAX);
+    ccz_buf_init(&reply, CCZ_HELR_REPLY_SIZE_MAX);
+    CHECK(ccz_helr_encrypt(&request, c[0], x, 1, NULL) == CCZ_OK);
+    CHECK(ccz_helr_server_score(&reply, s, ccz_buf_span(&request), &err) == CCZ_E_NOT_FOUND);
+    (void)score(&got, s, c[1], x, 1);
+    cfg.sessions_size_max = 2 * keys[0].size - 1;
+    CHECK(ccz_helr_server_new(&small, &cfg, NULL) == CCZ_OK);
+    CHECK(send_keys(small, &keys[0], &err) == CCZ_E_LIMIT);
+    CHECK(strcmp(err.where, "helr:sessions-size") == 0 && err.got[0] && err.expected[0]);
+    for (size_t i = 0; i < 2; i++) {
+        ccz_helr_client_free(c[i]);
+        ccz_buf_free(&keys[i]);
+    }
+    free(x);
+}
+
 /* A transport that forgets: before call `forget` another client takes the only place. */
 struct wire {
     struct ccz_helr_server *server;
@@ -680,6 +833,111 @@ static void test_threads(void)
     CHECK(pthread_join(other, NULL) == 0);
 }
 
+struct busy {
+    struct ccz_helr_server *server;
+    struct ccz_span request;
+    atomic_bool stop;
+};
+
+static void *keep_scoring(void *arg)
+{
+    struct busy *b = arg;
+    while (!b->stop) {
+        CCZ_AUTO_BUF reply;
+        ccz_buf_init(&reply, CCZ_HELR_REPLY_SIZE_MAX);
+        CHECK(ccz_helr_server_score(&reply, b->server, b->request, NULL) == CCZ_OK);
+    }
+    return NULL;
+}
+
+/* A model is not replaced under a request that is computed with it. */
+static void test_model_in_use(void)
+{
+    CCZ_AUTO(ccz_helr_model) m = made_model(2, 3);
+    CCZ_AUTO(ccz_helr_server) s = NULL;
+    CHECK(ccz_helr_server_new(&s, &(struct ccz_helr_server_cfg){0}, NULL) == CCZ_OK);
+    CCZ_AUTO_BUF keys, msg, ready, request;
+    ccz_buf_init(&msg, CCZ_HELR_REQUEST_SIZE_MAX);
+    ccz_buf_init(&request, CCZ_HELR_REQUEST_SIZE_MAX);
+    ccz_buf_init(&ready, 1 << 20);
+    CCZ_AUTO(ccz_helr_client) c = join(s, &keys, &(struct ccz_helr_client_cfg){.model = m});
+    double *x = made_rows(m, 1, 1);
+    struct ccz_err err = {0};
+    CHECK(ccz_helr_client_model(&msg, c, 1, NULL) == CCZ_OK);
+    CHECK(ccz_helr_server_model(&ready, s, ccz_buf_span(&msg), NULL) == CCZ_OK);
+    CHECK(ccz_helr_encrypt(&request, c, x, 1, NULL) == CCZ_OK);
+    struct busy b = {.server = s, .request = ccz_buf_span(&request)};
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, keep_scoring, &b) == 0);
+    ccz_rc rc = CCZ_OK;
+    for (int i = 0; i < 1000 && rc == CCZ_OK; i++)
+        rc = ccz_helr_server_model(&ready, s, ccz_buf_span(&msg), &err);
+    b.stop = true;
+    CHECK(pthread_join(other, NULL) == 0);
+    CHECK(rc == CCZ_E_UNAVAILABLE && strcmp(err.where, "helr:model-in-use") == 0);
+    CHECK(ccz_helr_server_model(&ready, s, ccz_buf_span(&msg), NULL) == CCZ_OK);
+    free(x);
+}
+
+struct guest {
+    struct ccz_helr_server *server;
+    struct ccz_helr_client *client;
+    struct ccz_buf keys;
+    const struct ccz_helr_model *model;
+    atomic_bool stop;
+};
+
+/* Scores that are right, or none because the session was forgotten before the request came. */
+static void *come_again(void *arg)
+{
+    struct guest *g = arg;
+    double *x = made_rows(g->model, 1, 1), got[1];
+    struct ccz_err err = {0};
+    while (!g->stop) {
+        CCZ_AUTO_BUF request, reply;
+        ccz_buf_init(&request, CCZ_HELR_REQUEST_SIZE_MAX);
+        ccz_buf_init(&reply, CCZ_HELR_REPLY_SIZE_MAX);
+        CHECK(ccz_helr_encrypt(&request, g->client, x, 1, NULL) == CCZ_OK);
+        ccz_rc rc = ccz_helr_server_score(&reply, g->server, ccz_buf_span(&request), &err);
+        CHECK(rc == CCZ_OK || (rc == CCZ_E_NOT_FOUND && strcmp(err.where, "helr:session") == 0));
+        if (rc == CCZ_OK)
+            CHECK(ccz_helr_decrypt(got, g->client, ccz_buf_span(&reply), 1, NULL) == CCZ_OK &&
+                  difference(g->model, 3, x, got, 1) <= ERROR_MAX);
+        else
+            CHECK(send_keys(g->server, &g->keys, &err) == CCZ_OK);
+    }
+    free(x);
+    return NULL;
+}
+
+/* With room for one session, others come all the time: the one in use is not taken away under its request. */
+static void test_in_use(void)
+{
+    CCZ_AUTO(ccz_helr_model) m = made_model(4, 1);
+    CCZ_AUTO(ccz_helr_server) s = NULL;
+    struct ccz_helr_server_cfg cfg = {.model = m, .sessions_max = 1};
+    CHECK(ccz_helr_server_new(&s, &cfg, NULL) == CCZ_OK);
+    struct guest g = {.server = s, .model = m};
+    struct ccz_buf keys[2];
+    struct ccz_helr_client *c[2];
+    for (size_t i = 0; i < 2; i++)
+        c[i] = join(s, &keys[i], &(struct ccz_helr_client_cfg){.per_ct_max = 1});
+    g.client = join(s, &g.keys, &(struct ccz_helr_client_cfg){0});
+    pthread_t other;
+    struct ccz_err err;
+    CHECK(pthread_create(&other, NULL, come_again, &g) == 0);
+    for (size_t i = 0; i < 30; i++)
+        CHECK(send_keys(s, &keys[i % 2], &err) == CCZ_OK);
+    g.stop = true;
+    CHECK(pthread_join(other, NULL) == 0);
+    for (size_t i = 0; i < 2; i++) {
+        ccz_helr_client_free(c[i]);
+        ccz_buf_free(&keys[i]);
+    }
+    ccz_helr_client_free(g.client);
+    ccz_buf_free(&g.keys);
+}
+
 /* The workload of the original: classes as in the clear, error and size within the bars. */
 static void test_original(void)
 {
@@ -708,6 +966,9 @@ static const struct ccz_test tests[] = {
     {"helr.scores", test_scores},
     {"helr.degrees", test_degrees},
     {"helr.encrypted_model", test_encrypted_model},
+    {"helr.nothing_shown", test_nothing_shown},
+    {"helr.model_in_use", test_model_in_use},
+    {"helr.session_in_use", test_in_use},
     {"helr.layouts", test_layouts},
     {"helr.fold", test_fold},
     {"helr.info_refusals", test_info_refusals},
@@ -715,6 +976,7 @@ static const struct ccz_test tests[] = {
     {"helr.request_refusals", test_request_refusals},
     {"helr.keys_refusals", test_keys_refusals},
     {"helr.sessions", test_sessions},
+    {"helr.sessions_size", test_sessions_size},
     {"helr.remote", test_remote},
     {"helr.threads", test_threads},
     {"helr.original", test_original}, /* last: it may skip */

@@ -279,7 +279,7 @@ static void test_foreign(void)
 static void check_uniform(const struct ccz_kernels *k, const struct data *d, size_t n)
 {
     struct result r;
-    uint64_t words[LEN], expected[LEN];
+    uint64_t words[LEN] = {0}, expected[LEN];
     const uint64_t mask = ((uint64_t)1 << 52) - 1, end = (mask + 1) / d->q * d->q;
     for (size_t words_len = 0; words_len <= LEN; words_len += 5) {
         size_t len = 0;

@@ -155,6 +155,12 @@ static void test_foreign_h(void)
     while (BN_kronecker(h, r->n, r->ctx) != -1);
     REFUSED(ccz_paillier_pub_new(&pub, n_span, number(b, h), &small_ok, &err_), CCZ_E_FORMAT,
             "paillier:h-jacobi");
+    CHECK(BN_one(h)); /* 1 and -1: of Jacobi symbol 1, and no randomness at all */
+    REFUSED(ccz_paillier_pub_new(&pub, n_span, number(b, h), &small_ok, &err_), CCZ_E_FORMAT,
+            "paillier:h-order");
+    CHECK(BN_sub(h, r->n, h));
+    REFUSED(ccz_paillier_pub_new(&pub, n_span, number(b, h), &small_ok, &err_), CCZ_E_FORMAT,
+            "paillier:h-order");
     BN_free(h);
 }
 
@@ -663,6 +669,20 @@ static void test_randomness(void)
     ccz_buf_clear(&out);
     ccz_paillier_vec_taint(t);
     REFUSED(ccz_paillier_vec_write(&out, t, &err_), CCZ_E_DENIED, "paillier:not-randomised");
+    /* what is made of it may not leave either */
+    CCZ_AUTO(ccz_paillier_vec) sum = NULL;
+    CCZ_AUTO(ccz_paillier_vec) packed = NULL;
+    CCZ_AUTO(ccz_paillier_vec) part = NULL;
+    CCZ_AUTO(ccz_paillier_vec) some = NULL;
+    const size_t index[2] = {2, 0};
+    CHECK(ccz_paillier_sum(&sum, t, NULL) == CCZ_OK && !ccz_paillier_vec_randomised(sum));
+    CHECK(ccz_paillier_squeeze(&packed, t, (struct ccz_paillier_packing){.slot_bits = 16}, 1,
+                               NULL) == CCZ_OK &&
+          !ccz_paillier_vec_randomised(packed));
+    CHECK(ccz_paillier_vec_slice(&part, t, 0, 2, NULL) == CCZ_OK &&
+          !ccz_paillier_vec_randomised(part));
+    CHECK(ccz_paillier_vec_gather(&some, t, index, 2, NULL) == CCZ_OK &&
+          !ccz_paillier_vec_randomised(some));
 }
 
 static void test_pool(void)

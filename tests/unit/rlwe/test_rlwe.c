@@ -438,6 +438,113 @@ static void add_one(void *arg, size_t i)
     ((int *)arg)[i]++;
 }
 
+/* out = coefficients of b + a s modulo prime i, which are errors: within 21 of 0, not all 0. */
+static void error_of(int64_t *out, const struct kit *k, size_t i, const uint64_t *b,
+                     const uint64_t *a, const uint64_t *s)
+{
+    const struct ccz_modulus *m = &k->r->mod[i];
+    uint64_t *v = ccz_rlwe_words_new(N);
+    int64_t any = 0;
+    CHECK(v);
+    for (size_t x = 0; x < N; x++)
+        v[x] = ccz_mod_add(b[x], ccz_mod_mul(a[x], s[x], m), m);
+    ccz_ntt_inverse(v, v, k->r->ntt[i]);
+    for (size_t x = 0; x < N; x++) {
+        out[x] = kit_centre(v[x], m->q);
+        any |= out[x];
+        CHECK(out[x] >= -21 && out[x] <= 21);
+    }
+    CHECK(any);
+    ccz_rlwe_words_free(v);
+}
+
+/* Whether residues modulo q and p at some first places come from the same words of 52 bits. */
+static bool same_words(const uint64_t *a, uint64_t q, const uint64_t *b,
+                       const struct ccz_modulus *p)
+{
+    const uint64_t inverse = ccz_mod_inv(ccz_mod_reduce(q, p), p);
+    for (size_t x = 0; x < 8; x++) {
+        uint64_t less = ccz_mod_sub(b[x], ccz_mod_reduce(a[x], p), p);
+        if (ccz_mod_mul(less, inverse, p) < UINT64_C(1) << 13)
+            return true;
+    }
+    return false;
+}
+
+/* Each digit of a switching key has an error and a uniform polynomial of its own: the difference of two
+ * digits would be P s^2 otherwise. So has every prime. */
+static void test_separate_digits(void)
+{
+    enum { DIGITS = 3 };
+    struct kit k;
+    static int64_t e[DIGITS][N], again[N];
+    kit_init(&k, DIGITS, 1, 1);
+    CCZ_AUTO(ccz_rlwe_swk) key = NULL;
+    CHECK(ccz_rlwe_relin_new(&key, k.w, k.sk, NULL) == CCZ_OK);
+    const size_t p = DIGITS; /* the special prime: no message there */
+    for (size_t d = 0; d < DIGITS; d++) {
+        const uint64_t *a = cczi_rlwe_swk_at(key, p, d, 1);
+        error_of(e[d], &k, p, cczi_rlwe_swk_at(key, p, d, 0), a, cczi_rlwe_sk_limb(k.sk, p));
+        const size_t i = (d + 1) % DIGITS; /* one error, whatever the prime */
+        error_of(again, &k, i, cczi_rlwe_swk_at(key, i, d, 0), cczi_rlwe_swk_at(key, i, d, 1),
+                 cczi_rlwe_sk_limb(k.sk, i));
+        CHECK(memcmp(again, e[d], sizeof(again)) == 0);
+        CHECK(!same_words(cczi_rlwe_swk_at(key, i, d, 1), k.r->mod[i].q, a, &k.r->mod[p]));
+        for (size_t c = 0; c < d; c++) {
+            CHECK(memcmp(e[c], e[d], sizeof(e[c])) != 0);
+            CHECK(memcmp(cczi_rlwe_swk_at(key, p, c, 1), a, N * sizeof(*a)) != 0);
+        }
+    }
+    kit_deinit(&k);
+}
+
+/* The three small polynomials of an encryption under the public key are three. */
+static void test_separate_errors(void)
+{
+    struct kit k;
+    static int64_t e0[N], e1[N];
+    static int8_t u[N];
+    uint8_t seed[CCZ_RLWE_SEED_SIZE];
+    kit_init(&k, 1, 0, 1);
+    const struct ccz_modulus *m = &k.r->mod[0];
+    struct ccz_rlwe_ct ct;
+    ccz_rlwe_ct_init(&ct, k.r);
+    struct kit_rng again = k.rng;
+    CHECK(ccz_rlwe_encrypt_pk(&ct, k.w, k.pk, 1, (struct ccz_rlwe_msg){0}, NULL) == CCZ_OK);
+    CHECK(kit_fill(&again, seed, sizeof(seed)) == CCZ_OK);
+    CHECK(cczi_rlwe_small(u, k.w, 0, seed, CCZI_RLWE_TERNARY, 0) == CCZ_OK);
+    uint64_t *v = ccz_rlwe_words_new(N);
+    k.r->k->reduce_i8(v, u, N, m);
+    ccz_ntt_forward(v, v, k.r->ntt[0]);
+    k.r->k->neg(v, v, N, m);
+    error_of(e0, &k, 0, ct.c[0], k.pk->b, v);
+    error_of(e1, &k, 0, ct.c[1], k.pk->a, v);
+    CHECK(memcmp(e0, e1, sizeof(e0)) != 0);
+    ccz_rlwe_words_free(v);
+    ccz_rlwe_ct_deinit(&ct);
+    kit_deinit(&k);
+}
+
+/* What changes the second part of a seeded ciphertext in place makes it one that is written whole. */
+static void test_unseeded(void)
+{
+    struct kit k;
+    kit_init(&k, 2, 1, 1);
+    CCZ_AUTO(ccz_rlwe_swk) turn = NULL;
+    CHECK(ccz_rlwe_galois_new(&turn, k.w, k.sk, 5, NULL) == CCZ_OK);
+    struct ccz_rlwe_ct ct;
+    ccz_rlwe_ct_init(&ct, k.r);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(ccz_rlwe_encrypt_sk(&ct, k.w, k.sk, 2, (struct ccz_rlwe_msg){0}, NULL) == CCZ_OK);
+        CHECK(ct.seeded);
+        CHECK((i ? ccz_rlwe_rescale(&ct, k.w, &ct, NULL)
+                 : ccz_rlwe_automorph(&ct, k.w, &ct, turn, NULL)) == CCZ_OK);
+        CHECK(!ct.seeded);
+    }
+    ccz_rlwe_ct_deinit(&ct);
+    kit_deinit(&k);
+}
+
 /* All of it with three threads gives the same bits as with one. */
 static void test_threads(void)
 {
@@ -478,12 +585,21 @@ static void test_threads(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"rlwe.small", test_small},           {"rlwe.uniform", test_uniform},
-        {"rlwe.flood", test_flood},           {"rlwe.encrypt", test_encrypt},
-        {"rlwe.fresh", test_fresh},           {"rlwe.phase", test_phase},
-        {"rlwe.rescale", test_rescale},       {"rlwe.relin", test_relin},
-        {"rlwe.automorph", test_automorph},   {"rlwe.elements", test_elements},
-        {"rlwe.galois_set", test_galois_set}, {"rlwe.threads", test_threads},
+        {"rlwe.small", test_small},
+        {"rlwe.uniform", test_uniform},
+        {"rlwe.flood", test_flood},
+        {"rlwe.encrypt", test_encrypt},
+        {"rlwe.fresh", test_fresh},
+        {"rlwe.phase", test_phase},
+        {"rlwe.rescale", test_rescale},
+        {"rlwe.relin", test_relin},
+        {"rlwe.automorph", test_automorph},
+        {"rlwe.elements", test_elements},
+        {"rlwe.galois_set", test_galois_set},
+        {"rlwe.threads", test_threads},
+        {"rlwe.separate_digits", test_separate_digits},
+        {"rlwe.separate_errors", test_separate_errors},
+        {"rlwe.unseeded", test_unseeded},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -214,6 +214,123 @@ static void test_random_fails(void)
     kit_deinit(&k);
 }
 
+/* The linker sends the project's ccz_stream_read() here: it fails after so many calls. */
+ccz_rc __real_ccz_stream_read(void *out, struct ccz_stream *s, size_t size);
+ccz_rc __wrap_ccz_stream_read(void *out, struct ccz_stream *s, size_t size);
+static long reads_left = -1;
+
+ccz_rc __wrap_ccz_stream_read(void *out, struct ccz_stream *s, size_t size)
+{
+    if (reads_left == 0)
+        return CCZ_E_INTERNAL;
+    reads_left -= reads_left > 0;
+    return __real_ccz_stream_read(out, s, size);
+}
+
+static bool all_zero(const void *p, size_t size)
+{
+    const uint8_t *v = p;
+    for (size_t i = 0; i < size; i++)
+        if (v[i])
+            return false;
+    return true;
+}
+
+/* Neither secrets nor errors are left in the work space, nor the seed they came from. */
+static bool is_clean(const struct kit *k)
+{
+    static const uint8_t zeros[CCZ_RLWE_SEED_SIZE], iv[CCZ_STREAM_IV_SIZE];
+    CCZ_AUTO(ccz_stream) fresh = NULL;
+    uint8_t a[16], b[16];
+    CHECK(ccz_stream_new(&fresh) == CCZ_OK && ccz_stream_start(fresh, zeros, iv) == CCZ_OK);
+    CHECK(ccz_stream_start(k->w->stream[0], NULL, iv) == CCZ_OK); /* the key that it has */
+    CHECK(__real_ccz_stream_read(a, k->w->stream[0], 16) == CCZ_OK);
+    CHECK(__real_ccz_stream_read(b, fresh, 16) == CCZ_OK);
+    bool clean = memcmp(a, b, 16) == 0;
+    for (size_t i = 0; i < 3; i++)
+        clean = clean && all_zero(k->w->small[i], N);
+    for (size_t i = 0; i < k->w->threads; i++)
+        clean = clean && all_zero(k->w->buf[i], 2 * N * sizeof(uint64_t));
+    return clean;
+}
+
+static void test_wiped(void)
+{
+    struct kit k;
+    static int64_t v[N];
+    static uint64_t flood[N];
+    kit_init(&k, 1, 1, 2);
+    struct ccz_rlwe_ct ct;
+    ccz_rlwe_ct_init(&ct, k.r);
+    CCZ_AUTO(ccz_rlwe_sk) sk = NULL;
+    CCZ_AUTO(ccz_rlwe_pk) pk = NULL;
+    CCZ_AUTO(ccz_rlwe_swk) relin = NULL;
+    CCZ_AUTO(ccz_rlwe_swk) turn = NULL;
+    memset(k.w->buf[0], 1, 2 * N * sizeof(uint64_t));
+    memset(k.w->buf[1], 1, 2 * N * sizeof(uint64_t));
+    CHECK(ccz_rlwe_encrypt_pk(&ct, k.w, k.pk, 1, zero, NULL) == CCZ_OK && is_clean(&k));
+    CHECK(ccz_rlwe_sk_new(&sk, k.w, NULL) == CCZ_OK && is_clean(&k));
+    CHECK(ccz_rlwe_flood(v, k.w, 3, NULL) == CCZ_OK && is_clean(&k));
+    CHECK(ccz_rlwe_flood_uniform(flood, k.w, 70, 1, NULL) == CCZ_OK && is_clean(&k));
+    /* these expand public seeds last, with other threads perhaps */
+    kit_deinit(&k);
+    kit_init(&k, 1, 1, 1);
+    ccz_rlwe_ct_deinit(&ct);
+    ccz_rlwe_ct_init(&ct, k.r);
+    const void *buf = k.w->buf[0];
+    CHECK(all_zero(buf, 2 * N * sizeof(uint64_t))); /* after a public key */
+    CHECK(ccz_rlwe_encrypt_sk(&ct, k.w, k.sk, 1, zero, NULL) == CCZ_OK);
+    CHECK(all_zero(buf, 2 * N * sizeof(uint64_t)) && all_zero(k.w->small[0], N));
+    CHECK(ccz_rlwe_relin_new(&relin, k.w, k.sk, NULL) == CCZ_OK);
+    CHECK(all_zero(buf, 2 * N * sizeof(uint64_t)));
+    CHECK(ccz_rlwe_galois_new(&turn, k.w, k.sk, 5, NULL) == CCZ_OK);
+    CHECK(all_zero(buf, 2 * N * sizeof(uint64_t)));
+    ccz_rlwe_ct_deinit(&ct);
+    kit_deinit(&k);
+}
+
+/* Streams that fail at any read: what has been written so far is not left in the memory of the output. */
+static void test_streams_fail(void)
+{
+    struct kit k;
+    struct ccz_err err;
+    static int64_t m[N];
+    kit_init(&k, 1, 1, 1);
+    struct ccz_rlwe_ct ct;
+    ccz_rlwe_ct_init(&ct, k.r);
+    for (size_t i = 0; i < N; i++)
+        m[i] = (int64_t)i;
+    const struct ccz_rlwe_msg msg = {.coeff = m};
+    for (long reads = 0; reads < 2; reads++) {
+        CHECK(ccz_rlwe_encrypt_sk(&ct, k.w, k.sk, 1, msg, NULL) == CCZ_OK);
+        reads_left = reads; /* the error, then the uniform part */
+        CHECK(is_refused(ccz_rlwe_encrypt_sk(&ct, k.w, k.sk, 1, msg, &err), CCZ_E_INTERNAL, &err,
+                         "rlwe:random"));
+        reads_left = -1;
+        CHECK(ct.parts == 0 && all_zero(ct.c[0], N * sizeof(uint64_t)));
+    }
+    for (long reads = 0; reads < 3; reads++) {
+        CHECK(ccz_rlwe_encrypt_pk(&ct, k.w, k.pk, 1, msg, NULL) == CCZ_OK);
+        reads_left = reads;
+        CHECK(is_refused(ccz_rlwe_encrypt_pk(&ct, k.w, k.pk, 1, msg, &err), CCZ_E_INTERNAL, &err,
+                         "rlwe:random"));
+        reads_left = -1;
+        CHECK(ct.parts == 0 && all_zero(ct.c[0], N * sizeof(uint64_t)));
+    }
+    CCZ_AUTO(ccz_rlwe_pk) pk = NULL;
+    CCZ_AUTO(ccz_rlwe_swk) swk = NULL;
+    reads_left = 1;
+    CHECK(is_refused(ccz_rlwe_pk_new(&pk, k.w, k.sk, &err), CCZ_E_INTERNAL, &err, "rlwe:random"));
+    CHECK(all_zero(k.w->small[0], N));
+    reads_left = 1;
+    CHECK(
+        is_refused(ccz_rlwe_relin_new(&swk, k.w, k.sk, &err), CCZ_E_INTERNAL, &err, "rlwe:random"));
+    reads_left = -1;
+    CHECK(!pk && !swk);
+    ccz_rlwe_ct_deinit(&ct);
+    kit_deinit(&k);
+}
+
 /* Without a generator given the system's is used. */
 static void two_keys(const struct kit *k)
 {
@@ -237,9 +354,14 @@ static void test_system_random(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"rlwe.other_params", test_params},       {"rlwe.other_key", test_key_id},
-        {"rlwe.operands", test_operands},         {"rlwe.no_special", test_no_special},
-        {"rlwe.random_fails", test_random_fails}, {"rlwe.system_random", test_system_random},
+        {"rlwe.other_params", test_params},
+        {"rlwe.other_key", test_key_id},
+        {"rlwe.operands", test_operands},
+        {"rlwe.no_special", test_no_special},
+        {"rlwe.random_fails", test_random_fails},
+        {"rlwe.system_random", test_system_random},
+        {"rlwe.wiped", test_wiped},
+        {"rlwe.streams_fail", test_streams_fail},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -327,10 +327,14 @@ static void test_transparent(void)
     memset(w.full.c[1], 0, N * sizeof(uint64_t));
     write_kind(&b, &w, FULL);
     CHECK(reread_ct(&w, ccz_buf_span(&b), &err) == CCZ_OK); /* c2 is there */
-    memset(w.full.c[2], 0, N * sizeof(uint64_t));
-    write_kind(&b, &w, FULL);
+    memset(b.ptr + b.size - N / 8 * w.k.r->mod[0].bits, 0, N / 8 * w.k.r->mod[0].bits);
     CHECK(
         is_refused(reread_ct(&w, ccz_buf_span(&b), &err), CCZ_E_FORMAT, &err, "rlwe:transparent"));
+    memset(w.full.c[2], 0, N * sizeof(uint64_t));
+    ccz_buf_clear(&b);
+    CHECK(is_refused(ccz_rlwe_ct_write(&b, &w.full, CCZ_SPAN(meta, META), &err), CCZ_E_FORMAT, &err,
+                     "rlwe:transparent"));
+    CHECK(b.size == 0);
     uint64_t *v = ccz_rlwe_words_new(N);
     CHECK(is_refused(ccz_rlwe_phase(v, w.k.w, w.k.sk, &w.full, 1, &err), CCZ_E_FORMAT, &err,
                      "rlwe:transparent"));

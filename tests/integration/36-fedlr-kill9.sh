@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# kill -9 of each party of a heterogeneous training in turn, again and again: they resume, and the model is the one of a
+# training that nothing disturbed.
+. "$(dirname "$0")/../../scripts/lib.sh"
+run_begin test-fedlr-kill9
+python3 - "$RUN/all.csv" <<'PY'
+import random, sys
+random.seed(7)
+with open(sys.argv[1], "w") as f:
+    f.write("id,y,a,b,c,d,e,f\n")
+    for i in range(150):
+        x = [random.gauss(0, 1) for _ in range(6)]
+        y = x[0] - x[1] + x[3] / 2 - x[5] / 2 + random.gauss(0, 1) > 0
+        f.write(f"r{i},{int(y)}," + ",".join(f"{v:.6f}" for v in x) + "\n")
+PY
+"$BIN/cczoo-fedlr" split --data "$RUN/all.csv" --out "$RUN/data" --hosts 1 --guest-cols 3 >/dev/null
+"$BIN/cczoo-fedlr" keygen --out "$RUN/key" --bits 2048 >/dev/null
+head -c 32 /dev/urandom >"$RUN/seal"
+config=(--mode hetero --rounds 12 --batch 40 --eta 0.3 --momentum 0.5 --l2 0.01 --unattested-insecure --retry 60)
+declare -A PORT=([arbiter]=$("$ROOT/scripts/free-port") [guest]=$("$ROOT/scripts/free-port"))
+
+# start_party NAME: with the state that it has in $RUN/$1.state
+start_party() {
+    local at=(--arbiter "127.0.0.1:${PORT[arbiter]}") state=(--state "$RUN/$1.state" --seal "$RUN/seal")
+    case $1 in
+        arbiter) start arbiter "$BIN/cczoo-fedlr" arbiter "${config[@]}" --tee "$TEE" --sim-dir "$RUN/sim" --listen "127.0.0.1:${PORT[arbiter]}" --key "$RUN/key" ;;
+        guest) start guest "$BIN/cczoo-fedlr" guest "${config[@]}" --tee "$TEE" --sim-dir "$RUN/sim" "${at[@]}" "${state[@]}" --listen "127.0.0.1:${PORT[guest]}" \
+            --data "$RUN/data/guest.csv" --model-out "$RUN/guest.json" ;;
+        host) start host "$BIN/cczoo-fedlr" host "${config[@]}" "${at[@]}" "${state[@]}" --guest "127.0.0.1:${PORT[guest]}" \
+            --data "$RUN/data/host-1.csv" --model-out "$RUN/host.json" ;;
+    esac
+}
+TEE=sim-sgx
+"$BIN/cczoo" sim init "$RUN/sim" 2>/dev/null
+
+running() { kill -0 "${PIDS[$1]}" 2>/dev/null; }
+wait_all() {
+    local name i
+    for name in arbiter guest host; do
+        for ((i = 0; i < 2400; i++)); do running $name || break; sleep 0.05; done
+        running $name && die "$name does not end"
+        grep -q '^done' "$RUN/log/$name.log" || { tail -n 3 "$RUN/log/$name.log" >&2; die "$name did not end well"; }
+        unset "PIDS[$name]"
+    done
+}
+
+start_party arbiter
+start_party guest
+for ((i = 0; i < 400; i++)); do (: <"/dev/tcp/127.0.0.1/${PORT[guest]}") 2>/dev/null && break; sleep 0.05; done
+if "$BIN/cczoo-fedlr" host "${config[@]}" --name host-9 --arbiter "127.0.0.1:${PORT[arbiter]}" --guest "127.0.0.1:${PORT[guest]}" \
+    --data "$RUN/data/host-1.csv" >"$RUN/log/stranger.log" 2>&1; then
+    die "a party that nobody expects was let in"
+fi
+grep -q 'fedlr:name' "$RUN/log/stranger.log" || { tail -n 3 "$RUN/log/stranger.log" >&2; die "a stranger was not refused for its name"; }
+start_party host
+wait_all
+mkdir "$RUN/calm"
+mv "$RUN/guest.json" "$RUN/host.json" "$RUN/calm"
+rm "$RUN"/*.state "$RUN"/log/{arbiter,guest,host}.log
+
+kills=0
+for name in arbiter guest host; do start_party $name; done
+for victim in host guest arbiter guest host arbiter host guest; do
+    told=$(grep -c '^round' "$RUN/log/host.log" || true)
+    for ((i = 0; i < 600; i++)); do # a round or two further, at another moment each time
+        [ "$(grep -c '^round' "$RUN/log/host.log" || true)" -gt $((told + 1)) ] && break
+        running host || break
+        sleep 0.02
+    done
+    sleep "0.0$((kills * 37 % 9))"
+    running $victim || break
+    kill -KILL "${PIDS[$victim]}"
+    unset "PIDS[$victim]"
+    kills=$((kills + 1))
+    start_party $victim
+done
+((kills >= 4)) || die "the training was over after $kills kills"
+wait_all
+grep -q 'connecting again' "$RUN/log/guest.log" || die "the guest never lost a peer"
+python3 - "$RUN" <<'PY'
+import json, sys
+for name in ("guest", "host"):
+    calm, wild = (json.load(open(f"{sys.argv[1]}/{d}{name}.json")) for d in ("calm/", ""))
+    assert calm["rounds"] == wild["rounds"] == 36, (calm["rounds"], wild["rounds"])
+    for k in calm["weights"]:
+        assert abs(calm["weights"][k] - wild["weights"][k]) < 1e-4, (name, k, calm["weights"][k], wild["weights"][k])
+    assert abs(calm["intercept"] - wild["intercept"]) < 1e-4
+PY
+say "ok: $kills kills, the same model"
