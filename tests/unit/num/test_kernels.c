@@ -454,6 +454,13 @@ static void test_control(void)
 #endif
 }
 
+static void lift_nothing(uint64_t *r, const uint64_t *a, const struct ccz_modulus *from,
+                         const struct ccz_ntt *t)
+{
+    (void)from;
+    ccz_ntt_forward_lazy(r, a, t);
+}
+
 /* The default is the best tier that is to be had, or what CCZOO_CPU says. */
 static void test_choice(void)
 {
@@ -470,6 +477,13 @@ static void test_choice(void)
         CHECK(!ccz_kernels(cczi_cpu_tier_name((enum cczi_cpu_tier)i)));
     if (!pinned)
         CHECK(cpu->chosen == cpu->best);
+    struct cczi_tier wrong = cczi_tier_portable;
+    CHECK(cczi_tier_self_test(&wrong));
+    wrong.k.mul = wrong.k.add;
+    CHECK(!cczi_tier_self_test(&wrong));
+    wrong = cczi_tier_portable;
+    wrong.forward_lift_lazy = lift_nothing;
+    CHECK(!cczi_tier_self_test(&wrong));
     for (int i = 0; i <= (int)cpu->best; i++) /* all pass their self test */
         CHECK(ccz_kernels(cczi_cpu_tier_name((enum cczi_cpu_tier)i)));
 }
