@@ -1,82 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One whole use of rlwe and ckks with the k-th allocation failing, for every k. The linker sends the
- * project's malloc, calloc, realloc, aligned_alloc and mmap here (--wrap); OpenSSL takes its allocator
- * from a call. */
+/* One whole use with the k-th allocation failing, for every k: nothing leaks (with sanitizers), nothing wrong comes out. */
 #define _DEFAULT_SOURCE
 #include <cczoo/ckks.h>
 
 #include "ccz_test.h"
-
-#include <openssl/crypto.h>
-#include <sys/mman.h>
-
-static long left = -1; /* allocations until one fails; -1: none fails */
-static long used;      /* allocations that were asked for */
-
-static bool fails(void)
-{
-    used++;
-    if (left < 0)
-        return false;
-    return left-- == 0;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t len, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__real_aligned_alloc(size_t align, size_t size);
-void *__real_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t len, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-void *__wrap_aligned_alloc(size_t align, size_t size);
-void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t len, size_t size)
-{
-    return fails() ? NULL : __real_calloc(len, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-    return fails() ? NULL : __real_realloc(p, size);
-}
-
-void *__wrap_aligned_alloc(size_t align, size_t size)
-{
-    return fails() ? NULL : __real_aligned_alloc(align, size);
-}
-
-void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
-{
-    return fails() ? MAP_FAILED : __real_mmap(at, size, prot, flags, fd, offset);
-}
-
-static void *ossl_malloc(size_t size, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return fails() ? NULL : __real_malloc(size);
-}
-
-static void *ossl_realloc(void *p, size_t size, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return fails() ? NULL : __real_realloc(p, size);
-}
-
-static void ossl_free(void *p, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    free(p);
-}
+#include "nomem.h"
 
 struct world {
     struct ccz_ckks *c;
@@ -199,13 +127,13 @@ static void test_nomem(void)
     for (; failed || k == 0; k++) {
         struct world w = {0};
         ccz_buf_init(&w.buf, 1 << 20);
-        left = k;
+        nomem_left = k;
         ccz_rc rc = setup(&w, &err);
         STEP(use(&w, &err));
         STEP(linear_and_poly(&w, &err));
         STEP(reread(&w, &err));
-        failed = k < 0 || left < 0;
-        left = -1;
+        failed = k < 0 || nomem_left < 0;
+        nomem_left = -1;
         /* a buffer cannot tell no memory from its limit; OpenSSL does not say why a call failed */
         CHECK(rc == CCZ_OK ||
               ((rc == CCZ_E_NOMEM || rc == CCZ_E_INTERNAL || rc == CCZ_E_LIMIT) && err.rc == rc));
@@ -223,28 +151,28 @@ static void test_warm(void)
     ccz_buf_init(&w.buf, 1 << 20);
     CHECK(setup(&w, &err) == CCZ_OK && use(&w, &err) == CCZ_OK && use(&w, &err) == CCZ_OK);
     ccz_rc rc = CCZ_OK;
-    used = 0;
+    nomem_used = 0;
     STEP(ccz_ckks_encode(w.pt, w.e, (const double[]){0.5}, 1, 0x1p40, 0, &err));
     STEP(ccz_ckks_encrypt_pk(w.a, w.e, w.pk, w.pt, 2, &err));
     STEP(ccz_ckks_encrypt_sk(w.a, w.e, w.sk, w.pt, 2, &err));
     CHECK(rc == CCZ_OK);
-    long encryption = used; /* OpenSSL's generator may ask for some */
+    long encryption = nomem_used; /* OpenSSL's generator may ask for some */
     STEP(ccz_ckks_rotate(w.b, w.e, w.a, 1, w.galois, &err));
     STEP(ccz_ckks_add(w.c3, w.e, w.a, w.b, &err));
     STEP(ccz_ckks_mul_scalar(w.c3, w.e, w.c3, 2, 1, &err));
     STEP(ccz_ckks_inner_sum(w.b, w.e, w.a, 4, w.galois, &err));
     STEP(ccz_ckks_relin(w.b, w.e, w.b, w.relin, &err));
     STEP(ccz_ckks_decrypt(w.pt, w.e, w.sk, w.b, &err));
-    CHECK(rc == CCZ_OK && used == encryption);
+    CHECK(rc == CCZ_OK && nomem_used == encryption);
     STEP(ccz_ckks_encode(w.pt, w.e, (const double[]){0.5}, 1, 0x1p40, 0, &err));
     for (int i = 0; i < 4; i++) { /* polynomials keep their powers' memory */
         static const double c[4] = {0.5, 1, 0.25, -1};
-        used = 0;
+        nomem_used = 0;
         STEP(ccz_ckks_encrypt_sk(w.a, w.e, w.sk, w.pt, 0, &err));
-        encryption = used;
+        encryption = nomem_used;
         STEP(ccz_ckks_poly(w.b, w.e, w.a, CCZ_CKKS_POWERS, c, 3, 0, w.relin, &err));
     }
-    CHECK(rc == CCZ_OK && used == encryption);
+    CHECK(rc == CCZ_OK && nomem_used == encryption);
     world_free(&w);
 }
 
@@ -259,9 +187,9 @@ static void test_rotate_many(void)
     CCZ_AUTO(ccz_ckks_ct) fresh = NULL;
     CHECK(ccz_ckks_ct_new(&fresh, w.c, NULL) == CCZ_OK);
     struct ccz_ckks_ct *outs[] = {w.b, fresh};
-    left = 2; /* behind the two lists of the plan */
+    nomem_left = 2; /* behind the two lists of the plan */
     ccz_rc rc = ccz_ckks_rotate_many(outs, w.e, w.a, steps, 2, w.galois, &err);
-    left = -1;
+    nomem_left = -1;
     CHECK(rc == CCZ_E_NOMEM && w.b->ct.parts == 0 && fresh->ct.parts == 0);
     CHECK(ccz_ckks_rotate_many(outs, w.e, w.a, steps, 2, w.galois, &err) == CCZ_OK);
     world_free(&w);
@@ -272,7 +200,7 @@ int main(int argc, char **argv)
     static const struct ccz_test tests[] = {{"ckks.nomem", test_nomem},
                                             {"ckks.warm", test_warm},
                                             {"ckks.nomem_rotations", test_rotate_many}};
-    if (CRYPTO_set_mem_functions(ossl_malloc, ossl_realloc, ossl_free) != 1)
+    if (!nomem_openssl())
         return 1;
     return ccz_test_main(tests, 3, argc, argv);
 }

@@ -1,78 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs one whole use with the k-th allocation failing, for every k: nothing leaks (with sanitizers),
- * nothing wrong comes out. The linker sends the project's allocations here (--wrap); OpenSSL takes its
- * allocator from a call. */
+/* One whole use with the k-th allocation failing, for every k: nothing leaks (with sanitizers), nothing wrong comes out. */
 #define _DEFAULT_SOURCE
+#include "nomem.h"
 #include "pai_test.h"
-
-#include <openssl/crypto.h>
-#include <sys/mman.h>
-
-static long left = -1; /* allocations until one fails; -1: none fails */
-
-static bool fails(void)
-{
-    if (left < 0)
-        return false;
-    return left-- == 0;
-}
-
-void *__real_malloc(size_t size);
-void *__real_aligned_alloc(size_t align, size_t size);
-void *__real_calloc(size_t len, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__real_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
-void *__wrap_malloc(size_t size);
-void *__wrap_aligned_alloc(size_t align, size_t size);
-void *__wrap_calloc(size_t len, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_aligned_alloc(size_t align, size_t size)
-{
-    return fails() ? NULL : __real_aligned_alloc(align, size);
-}
-
-void *__wrap_calloc(size_t len, size_t size)
-{
-    return fails() ? NULL : __real_calloc(len, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-    return fails() ? NULL : __real_realloc(p, size);
-}
-
-void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
-{
-    return fails() ? MAP_FAILED : __real_mmap(at, size, prot, flags, fd, offset);
-}
-
-static void *ossl_malloc(size_t size, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return fails() ? NULL : __real_malloc(size);
-}
-
-static void *ossl_realloc(void *p, size_t size, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return fails() ? NULL : __real_realloc(p, size);
-}
-
-static void ossl_free(void *p, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    free(p);
-}
 
 enum { LEN = 3 };
 
@@ -168,12 +98,12 @@ static void test_nomem(void)
         struct use u = {0};
         struct ccz_err err = {0};
         int64_t values[32] = {0};
-        left = k;
+        nomem_left = k;
         ccz_rc rc = compute(&u, &err);
         if (rc == CCZ_OK)
             rc = travel(&u, values, &err);
-        failed = k < 0 || left < 0;
-        left = -1;
+        failed = k < 0 || nomem_left < 0;
+        nomem_left = -1;
         CHECK(rc == CCZ_OK ? memcmp(values, want, sizeof(want)) == 0 : no_memory(rc, &err));
         CHECK(rc == CCZ_OK || (failed && k >= 0));
         use_free(&u);
@@ -191,10 +121,10 @@ static void test_nomem_key(void)
     for (; failed || k == 0; k += k < 100 ? 1 : 23) {
         CCZ_AUTO(ccz_paillier_key) key = NULL;
         struct ccz_err err = {0};
-        left = k;
+        nomem_left = k;
         ccz_rc rc = ccz_paillier_key_read(&key, s, &small_ok, &err);
-        failed = k < 0 || left < 0;
-        left = -1;
+        failed = k < 0 || nomem_left < 0;
+        nomem_left = -1;
         /* a test of primes that cannot be done counts as not passed */
         CHECK(rc == CCZ_OK || no_memory(rc, &err) || strcmp(err.where, "bignum:not-prime") == 0);
         CHECK((rc == CCZ_OK) == (key != NULL));
@@ -206,7 +136,7 @@ int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"paillier.nomem", test_nomem},
                                             {"paillier.nomem_key", test_nomem_key}};
-    if (CRYPTO_set_mem_functions(ossl_malloc, ossl_realloc, ossl_free) != 1)
+    if (!nomem_openssl())
         return 1;
     return ccz_test_main(tests, 2, argc, argv);
 }

@@ -1,70 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs one whole use with the k-th allocation failing, for every k. The linker sends the project's
- * malloc, calloc, realloc and mmap here (--wrap); OpenSSL takes its allocator from a call. */
+/* One whole use with the k-th allocation failing, for every k: nothing leaks (with sanitizers), nothing wrong comes out. */
 #define _DEFAULT_SOURCE
+#include "nomem.h"
 #include "pf_test.h"
-
-#include <openssl/crypto.h>
-#include <sys/mman.h>
-
-static long left = -1; /* allocations until one fails; -1: none fails */
-
-static bool fails(void)
-{
-    if (left < 0)
-        return false;
-    return left-- == 0;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t len, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__real_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t len, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t len, size_t size)
-{
-    return fails() ? NULL : __real_calloc(len, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-    return fails() ? NULL : __real_realloc(p, size);
-}
-
-void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
-{
-    return fails() ? MAP_FAILED : __real_mmap(at, size, prot, flags, fd, offset);
-}
-
-static void *ossl_malloc(size_t size, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return fails() ? NULL : __real_malloc(size);
-}
-
-static void *ossl_realloc(void *p, size_t size, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return fails() ? NULL : __real_realloc(p, size);
-}
-
-static void ossl_free(void *p, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    free(p);
-}
 
 static const struct ccz_pf_cfg cfg = {.path = "a"};
 
@@ -109,12 +47,12 @@ static void test_nomem(void)
         CCZ_AUTO_BUF image;
         ccz_buf_init(&image, 2 * size);
         memset(out, 0, size);
-        left = k;
+        nomem_left = k;
         ccz_rc rc = encrypt(&image, plain, size, key, &err);
         if (rc == CCZ_OK)
             rc = decrypt(&image, plain, size, out, key, &err);
-        failed = k < 0 || left < 0;
-        left = -1;
+        failed = k < 0 || nomem_left < 0;
+        nomem_left = -1;
         /* OpenSSL does without some of its allocations, and does not say why a call failed */
         CHECK(rc == CCZ_OK || ((rc == CCZ_E_NOMEM || rc == CCZ_E_INTERNAL) && err.rc == rc));
         CHECK(rc == CCZ_OK || (failed && k >= 0));
@@ -127,7 +65,7 @@ static void test_nomem(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"pf.nomem", test_nomem}};
-    if (CRYPTO_set_mem_functions(ossl_malloc, ossl_realloc, ossl_free) != 1)
+    if (!nomem_openssl())
         return 1;
     return ccz_test_main(tests, 1, argc, argv);
 }
