@@ -5,37 +5,13 @@
 #include "bfv/bfv_priv.h"
 
 #include "ccz_test.h"
+#include "test_rng.h"
 
 __extension__ typedef unsigned __int128 u128;
 
-/* xorshift64* (Vigna 2016) as a source of seeds; for tests only. */
-struct kit_rng {
-    uint64_t state;
-    long left; /* calls until it fails; negative: never */
-};
-
-static inline uint64_t rnd(uint64_t *state)
-{
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    return *state * 2685821657736338717u;
-}
-
-static inline ccz_rc kit_fill(void *arg, void *out, size_t size)
-{
-    struct kit_rng *g = arg;
-    if (g->left == 0)
-        return CCZ_E_INTERNAL;
-    g->left -= g->left > 0;
-    for (size_t i = 0; i < size; i++)
-        ((uint8_t *)out)[i] = (uint8_t)(rnd(&g->state) >> 56);
-    return CCZ_OK;
-}
-
 /* Everything that most tests need, for one set of parameters. */
 struct kit {
-    struct kit_rng rng;
+    struct test_rng rng;
     struct ccz_bfv *c;
     struct ccz_bfv_eval *e;
     struct ccz_rlwe_sk *sk;
@@ -69,7 +45,7 @@ static inline void kit_init_cfg(struct kit *k, const struct ccz_bfv_cfg *cfg, un
     if (rc != CCZ_OK)
         fprintf(stderr, "%s: %s\n", err.where, err.msg);
     CHECK(rc == CCZ_OK);
-    struct ccz_rlwe_work_cfg work = {.threads = threads, .rng = {kit_fill, &k->rng}};
+    struct ccz_rlwe_work_cfg work = {.threads = threads, .rng = {rng_fill, &k->rng}};
     CHECK(ccz_bfv_eval_new(&k->e, k->c, &work, NULL) == CCZ_OK);
     CHECK(ccz_rlwe_sk_new(&k->sk, ccz_bfv_eval_work(k->e), NULL) == CCZ_OK);
     CHECK(ccz_rlwe_pk_new(&k->pk, ccz_bfv_eval_work(k->e), k->sk, NULL) == CCZ_OK);

@@ -5,6 +5,7 @@
 #include "ckks/ckks_priv.h"
 
 #include "ccz_test.h"
+#include "test_rng.h"
 
 #include <math.h>
 
@@ -12,7 +13,7 @@ enum { N = 1024, SLOTS = N / 2 };
 #define SCALE 0x1p40
 
 struct ops {
-    uint64_t rng;
+    struct test_rng rng;
     struct ccz_ckks *c;
     struct ccz_ckks_eval *e;
     struct ccz_rlwe_sk *sk;
@@ -24,25 +25,9 @@ struct ops {
     double x[SLOTS], y[SLOTS], got[SLOTS]; /* in [-1, 1] */
 };
 
-static inline uint64_t ops_rnd(uint64_t *state)
-{
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    return *state * 2685821657736338717u;
-}
-
 static inline double ops_unit(uint64_t *state)
 {
-    return (double)(int64_t)ops_rnd(state) * 0x1p-63;
-}
-
-static inline ccz_rc ops_fill(void *arg, void *out, size_t size)
-{
-    struct ops *o = arg;
-    for (size_t i = 0; i < size; i++)
-        ((uint8_t *)out)[i] = (uint8_t)(ops_rnd(&o->rng) >> 56);
-    return CCZ_OK;
+    return (double)(int64_t)rnd(state) * 0x1p-63;
 }
 
 static inline struct ccz_ckks_cfg ops_cfg(size_t special)
@@ -57,9 +42,9 @@ static inline struct ccz_ckks_cfg ops_cfg(size_t special)
 
 static inline void ops_init(struct ops *o, size_t special, unsigned threads)
 {
-    *o = (struct ops){.rng = 0x9e3779b97f4a7c15};
+    *o = (struct ops){.rng = {.state = 0x9e3779b97f4a7c15, .left = -1}};
     struct ccz_ckks_cfg cfg = ops_cfg(special);
-    const struct ccz_rlwe_work_cfg work = {.threads = threads, .rng = {ops_fill, o}};
+    const struct ccz_rlwe_work_cfg work = {.threads = threads, .rng = {rng_fill, &o->rng}};
     static const int64_t steps[] = {1, 2, 4, 8, -3, 100, 0};
     CHECK(ccz_ckks_new(&o->c, &cfg, NULL) == CCZ_OK);
     CHECK(ccz_ckks_eval_new(&o->e, o->c, &work, NULL) == CCZ_OK);
@@ -76,8 +61,8 @@ static inline void ops_init(struct ops *o, size_t special, unsigned threads)
         CHECK(ccz_ckks_ct_new(cts[i], o->c, NULL) == CCZ_OK);
     }
     for (size_t i = 0; i < SLOTS; i++) {
-        o->x[i] = ops_unit(&o->rng);
-        o->y[i] = ops_unit(&o->rng);
+        o->x[i] = ops_unit(&o->rng.state);
+        o->y[i] = ops_unit(&o->rng.state);
     }
     CHECK(ccz_ckks_encode(o->px, o->e, o->x, SLOTS, SCALE, 4, NULL) == CCZ_OK);
     CHECK(ccz_ckks_encode(o->py, o->e, o->y, SLOTS, SCALE, 4, NULL) == CCZ_OK);

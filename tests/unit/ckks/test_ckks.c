@@ -205,7 +205,7 @@ static void test_weighted(void)
         a[k] = k % 3 ? o.cx : o.cy;
         b[k] = k % 2 ? o.cx : o.cy;
         p[k] = k % 2 ? o.px : o.py;
-        w[k] = k % 7 ? ops_unit(&o.rng) / 8 : 0;
+        w[k] = k % 7 ? ops_unit(&o.rng.state) / 8 : 0;
         *(k % 3 ? &of_x : &of_y) += (real)w[k];
     }
     OK(ccz_ckks_dot_scalar(o.out, o.e, a, w, TERMS, SCALE, NULL));

@@ -418,7 +418,7 @@ static void test_fresh_noise(void)
     ops_init(&o, 1, 1);
     double noise = 0;
     for (size_t i = 0; i < 200; i++) {
-        double x = 0.5 + 0.25 * ops_unit(&o.rng);
+        double x = 0.5 + 0.25 * ops_unit(&o.rng.state);
         OK(ccz_ckks_encode(o.pt, o.e, &x, 1, 0x1p58, 0, NULL));
         OK(ccz_ckks_encrypt_sk(o.out, o.e, o.sk, o.pt, 0, NULL));
         CHECK(i == 0 || o.out->noise == noise);

@@ -5,18 +5,10 @@
 #include <cczoo/num.h>
 
 #include "ccz_test.h"
+#include "test_rng.h"
 
 __extension__ typedef unsigned __int128 u128;
 __extension__ typedef __int128 i128;
-
-/* xorshift64* (Vigna 2016) */
-static inline uint64_t rnd(uint64_t *state)
-{
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    return *state * 2685821657736338717u;
-}
 
 /* A residue, quite often one at an edge. */
 static inline uint64_t rnd_residue(uint64_t *state, uint64_t q)

@@ -5,37 +5,13 @@
 #include "rlwe/rlwe_priv.h"
 
 #include "ccz_test.h"
+#include "test_rng.h"
 
 __extension__ typedef unsigned __int128 u128;
 
-/* xorshift64* (Vigna 2016) as a source of seeds; for tests only. */
-struct kit_rng {
-    uint64_t state;
-    long left; /* calls until it fails; negative: never */
-};
-
-static inline uint64_t kit_rnd(uint64_t *state)
-{
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    return *state * 2685821657736338717u;
-}
-
-static inline ccz_rc kit_fill(void *arg, void *out, size_t size)
-{
-    struct kit_rng *g = arg;
-    if (g->left == 0)
-        return CCZ_E_INTERNAL;
-    g->left -= g->left > 0;
-    for (size_t i = 0; i < size; i++)
-        ((uint8_t *)out)[i] = (uint8_t)(kit_rnd(&g->state) >> 56);
-    return CCZ_OK;
-}
-
 /* Everything that most tests need, for one set of parameters. */
 struct kit {
-    struct kit_rng rng;
+    struct test_rng rng;
     struct ccz_rlwe *r;
     struct ccz_rlwe_work *w;
     struct ccz_rlwe_sk *sk;
@@ -44,7 +20,7 @@ struct kit {
 
 static inline void kit_work(struct kit *k, unsigned threads)
 {
-    struct ccz_rlwe_work_cfg cfg = {.threads = threads, .rng = {kit_fill, &k->rng}};
+    struct ccz_rlwe_work_cfg cfg = {.threads = threads, .rng = {rng_fill, &k->rng}};
     CHECK(ccz_rlwe_work_new(&k->w, k->r, &cfg, NULL) == CCZ_OK);
 }
 
@@ -93,7 +69,7 @@ static inline void kit_random_ct(struct kit *k, struct ccz_rlwe_ct *ct, size_t p
     memcpy(ct->key_id, ccz_rlwe_sk_id(k->sk), CCZ_RLWE_KEY_ID_SIZE);
     for (size_t p = 0; p < parts; p++)
         for (size_t i = 0; i < limbs * k->r->n; i++)
-            ct->c[p][i] = kit_rnd(&k->rng.state) % k->r->mod[i / k->r->n].q;
+            ct->c[p][i] = rnd(&k->rng.state) % k->r->mod[i / k->r->n].q;
 }
 
 /* Coefficients of the phase, [limbs][n]; the caller frees. */

@@ -96,7 +96,7 @@ static void test_flood(void)
 static void random_message(struct kit *k, int64_t *coeff, int bits)
 {
     for (size_t x = 0; x < N; x++)
-        coeff[x] = (int64_t)kit_rnd(&k->rng.state) >> (64 - bits);
+        coeff[x] = (int64_t)rnd(&k->rng.state) >> (64 - bits);
 }
 
 /* Encrypts, and compares the phase with the message; the error is that of the estimate. */
@@ -509,9 +509,9 @@ static void test_separate_errors(void)
     const struct ccz_modulus *m = &k.r->mod[0];
     struct ccz_rlwe_ct ct;
     ccz_rlwe_ct_init(&ct, k.r);
-    struct kit_rng again = k.rng;
+    struct test_rng again = k.rng;
     CHECK(ccz_rlwe_encrypt_pk(&ct, k.w, k.pk, 1, (struct ccz_rlwe_msg){0}, NULL) == CCZ_OK);
-    CHECK(kit_fill(&again, seed, sizeof(seed)) == CCZ_OK);
+    CHECK(rng_fill(&again, seed, sizeof(seed)) == CCZ_OK);
     CHECK(cczi_rlwe_small(u, k.w, 0, seed, CCZI_RLWE_TERNARY, 0) == CCZ_OK);
     uint64_t *v = ccz_rlwe_words_new(N);
     k.r->k->reduce_i8(v, u, N, m);

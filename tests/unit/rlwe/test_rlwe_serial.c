@@ -404,7 +404,7 @@ static void test_pack(void)
     uint8_t packed[LEN * 8];
     for (unsigned bits = 20; bits <= 50; bits++) {
         for (size_t i = 0; i < LEN; i++)
-            in[i] = kit_rnd(&state) >> (64 - bits);
+            in[i] = rnd(&state) >> (64 - bits);
         memset(packed, 0xaa, sizeof(packed));
         size_t size = cczi_rlwe_packed_size(LEN, bits);
         CHECK(size == LEN * bits / 8);

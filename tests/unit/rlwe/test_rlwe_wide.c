@@ -69,7 +69,7 @@ static void test_residues(void)
     struct ccz_rlwe_ct ct[2];
     kit_init(&k, LIMBS, 0, 1);
     for (size_t x = 0; x < N; x++)
-        coeff[x] = (int64_t)kit_rnd(&k.rng.state) >> 4;
+        coeff[x] = (int64_t)rnd(&k.rng.state) >> 4;
     ccz_rlwe_from_signed(residues, k.w, coeff, LIMBS, false);
     for (int pk = 0; pk < 2; pk++) {
         const struct ccz_rlwe_msg msg[2] = {{.coeff = coeff}, {.residues = residues}};
