@@ -265,6 +265,30 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_file_write(const char *path, struct ccz_span dat
 /** mkdir -p with mode @p perm for the last component. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_dir_make(const char *path, unsigned perm, struct ccz_err *err);
 
+/* --------------------------------------------------------------------------------- processor */
+
+/** Tiers of vector code, each including those below it. Files of vector code are compiled with flags of
+ *  their own and may be entered only where their tier is usable. */
+enum ccz_cpu_tier {
+    CCZ_CPU_PORTABLE, /**< plain C */
+    CCZ_CPU_AVX2,     /**< AVX2 and FMA */
+    CCZ_CPU_AVX512,   /**< AVX-512 F, DQ and VL */
+    CCZ_CPU_IFMA,     /**< and IFMA (52-bit multiplication) */
+    CCZ_CPU_TIERS
+};
+struct ccz_cpu {
+    enum ccz_cpu_tier best;   /**< what processor and system can run */
+    enum ccz_cpu_tier chosen; /**< best, or less if CCZOO_CPU says so: what code uses by default */
+    bool mulx_adx;            /**< BMI2 and ADX; never with CCZOO_CPU=portable */
+};
+/** Detected at the first call, from any thread. CCZOO_CPU=portable|avx2|avx512|ifma chooses a lower
+ *  tier than the best: a choice between tested implementations, nothing else. */
+CCZ_API const struct ccz_cpu *ccz_cpu(void);
+/** "portable", "avx2", "avx512", "ifma" */
+CCZ_API const char *ccz_cpu_tier_name(enum ccz_cpu_tier tier);
+/** By that name; CCZ_CPU_TIERS if there is none. */
+CCZ_API enum ccz_cpu_tier ccz_cpu_tier_from(const char *name);
+
 /* --------------------------------------------------------------------------------------- log */
 
 enum ccz_log_level { CCZ_LOG_ERROR, CCZ_LOG_WARN, CCZ_LOG_INFO, CCZ_LOG_DEBUG };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _DEFAULT_SOURCE
-#include "cpu.h"
+#include <cczoo/base.h>
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 enum { XCR0_AVX = 0x06, XCR0_AVX512 = 0xe6 };
 
 /* Intel SDM, volume 2, CPUID. */
-static void detect(struct cczi_cpu *cpu)
+static void detect(struct ccz_cpu *cpu)
 {
     unsigned a, b, c, d, c1, xcr0 = 0, high;
     if (__get_cpuid(1, &a, &b, &c1, &d) != 1 || __get_cpuid_count(7, 0, &a, &b, &c, &d) != 1)
@@ -23,37 +23,37 @@ static void detect(struct cczi_cpu *cpu)
         __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
     if ((xcr0 & XCR0_AVX) != XCR0_AVX || !(c1 >> 28 & 1) || !(c1 >> 12 & 1) || !(b >> 5 & 1))
         return;
-    cpu->best = CCZI_CPU_AVX2; /* AVX, FMA, AVX2 */
+    cpu->best = CCZ_CPU_AVX2; /* AVX, FMA, AVX2 */
     if ((xcr0 & XCR0_AVX512) != XCR0_AVX512 || !(b >> 16 & 1) || !(b >> 17 & 1) || !(b >> 31 & 1))
         return;
-    cpu->best = CCZI_CPU_AVX512; /* F, DQ, VL */
+    cpu->best = CCZ_CPU_AVX512; /* F, DQ, VL */
     if (b >> 21 & 1)
-        cpu->best = CCZI_CPU_IFMA;
+        cpu->best = CCZ_CPU_IFMA;
 }
 #else
-static void detect(struct cczi_cpu *cpu)
+static void detect(struct ccz_cpu *cpu)
 {
     (void)cpu;
 }
 #endif
 
-static const char *const names[CCZI_CPU_TIERS] = {"portable", "avx2", "avx512", "ifma"};
+static const char *const names[CCZ_CPU_TIERS] = {"portable", "avx2", "avx512", "ifma"};
 
-const char *cczi_cpu_tier_name(enum cczi_cpu_tier tier)
+const char *ccz_cpu_tier_name(enum ccz_cpu_tier tier)
 {
     return names[tier];
 }
 
-enum cczi_cpu_tier cczi_cpu_tier_from(const char *name)
+enum ccz_cpu_tier ccz_cpu_tier_from(const char *name)
 {
-    for (int i = 0; i < CCZI_CPU_TIERS; i++) {
+    for (int i = 0; i < CCZ_CPU_TIERS; i++) {
         if (strcmp(name, names[i]) == 0)
-            return (enum cczi_cpu_tier)i;
+            return (enum ccz_cpu_tier)i;
     }
-    return CCZI_CPU_TIERS;
+    return CCZ_CPU_TIERS;
 }
 
-static struct cczi_cpu detected;
+static struct ccz_cpu detected;
 static pthread_once_t detected_once = PTHREAD_ONCE_INIT;
 
 static void detect_once(void)
@@ -61,13 +61,13 @@ static void detect_once(void)
     const char *pinned = getenv("CCZOO_CPU");
     detect(&detected);
     detected.chosen = detected.best;
-    if (pinned && cczi_cpu_tier_from(pinned) < detected.best)
-        detected.chosen = cczi_cpu_tier_from(pinned);
-    if (pinned && cczi_cpu_tier_from(pinned) == CCZI_CPU_PORTABLE)
+    if (pinned && ccz_cpu_tier_from(pinned) < detected.best)
+        detected.chosen = ccz_cpu_tier_from(pinned);
+    if (pinned && ccz_cpu_tier_from(pinned) == CCZ_CPU_PORTABLE)
         detected.mulx_adx = false;
 }
 
-const struct cczi_cpu *cczi_cpu(void)
+const struct ccz_cpu *ccz_cpu(void)
 {
     (void)pthread_once(&detected_once, detect_once);
     return &detected;

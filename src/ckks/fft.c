@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Factors of the canonical embedding, and the choice of an implementation. */
 #define _DEFAULT_SOURCE
-#include "base/cpu.h"
 #include "fft_priv.h"
+
+#include <cczoo/base.h>
 
 #include <math.h>
 #include <pthread.h>
@@ -105,9 +106,9 @@ size_t cczi_fft_kernels(const struct cczi_fft_kernel *out[3])
 {
     size_t len = 0;
 #if defined(__x86_64__)
-    if (cczi_cpu()->chosen >= CCZI_CPU_AVX512)
+    if (ccz_cpu()->chosen >= CCZ_CPU_AVX512)
         out[len++] = &cczi_fft_avx512;
-    if (cczi_cpu()->chosen >= CCZI_CPU_AVX2)
+    if (ccz_cpu()->chosen >= CCZ_CPU_AVX2)
         out[len++] = &cczi_fft_avx2;
 #endif
     out[len++] = &cczi_fft_portable;

@@ -3,7 +3,7 @@
 #define _DEFAULT_SOURCE
 #include "p256_priv.h"
 
-#include "base/cpu.h"
+#include <cczoo/base.h>
 
 #include <pthread.h>
 #include <string.h>
@@ -223,9 +223,9 @@ static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
 static void choose(void)
 {
 #if defined(__x86_64__)
-    const struct cczi_cpu *cpu = cczi_cpu();
+    const struct ccz_cpu *cpu = ccz_cpu();
     if (cpu->mulx_adx) {
-        cczi_p256_engine_init(&chosen, &cczi_p256_curve_x86, cpu->chosen >= CCZI_CPU_IFMA);
+        cczi_p256_engine_init(&chosen, &cczi_p256_curve_x86, cpu->chosen >= CCZ_CPU_IFMA);
         if (self_test(&chosen))
             return;
     }

@@ -178,9 +178,9 @@ const struct cczi_mont_tier *cczi_mont_tier_at(size_t i)
 {
 #if defined(__x86_64__)
     if (i == 2)
-        return cczi_cpu()->best >= CCZI_CPU_IFMA ? &cczi_mont_ifma : NULL;
+        return ccz_cpu()->best >= CCZ_CPU_IFMA ? &cczi_mont_ifma : NULL;
     if (i == 1)
-        return cczi_cpu()->mulx_adx ? &cczi_mont_x86 : NULL;
+        return ccz_cpu()->mulx_adx ? &cczi_mont_x86 : NULL;
 #endif
     return i == 0 ? &cczi_mont_portable : NULL;
 }
@@ -228,9 +228,9 @@ static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
 static void choose(void)
 {
 #if defined(__x86_64__)
-    if (cczi_cpu()->chosen >= CCZI_CPU_IFMA && self_test(&cczi_mont_ifma))
+    if (ccz_cpu()->chosen >= CCZ_CPU_IFMA && self_test(&cczi_mont_ifma))
         chosen = &cczi_mont_ifma;
-    else if (cczi_cpu()->mulx_adx && self_test(&cczi_mont_x86))
+    else if (ccz_cpu()->mulx_adx && self_test(&cczi_mont_x86))
         chosen = &cczi_mont_x86;
 #endif
 }

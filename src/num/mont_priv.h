@@ -14,8 +14,6 @@
  */
 #include <cczoo/mont.h>
 
-#include "base/cpu.h"
-
 enum {
     CCZI_MONT_LANES_MAX = 8,
     CCZI_MONT_GROUP_LEN = CCZ_MONT_LEN_MAX * CCZI_MONT_LANES_MAX,

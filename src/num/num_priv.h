@@ -2,7 +2,6 @@
 #ifndef CCZ_NUM_PRIV_H
 #define CCZ_NUM_PRIV_H
 /* What the tiers share. A tier is a table of kernels and transforms in files of its own. */
-#include "base/cpu.h"
 
 #include <cczoo/num.h>
 

@@ -2,7 +2,6 @@
 #define _DEFAULT_SOURCE
 #include <cczoo/base.h>
 
-#include "base/cpu.h"
 #include "ccz_test.h"
 
 #include <sys/stat.h>
@@ -200,29 +199,27 @@ static void test_file(void)
 
 static void test_cpu(void)
 {
-    const struct cczi_cpu *cpu = cczi_cpu();
+    const struct ccz_cpu *cpu = ccz_cpu();
     const char *pinned = getenv("CCZOO_CPU");
-    CHECK(cpu->best < CCZI_CPU_TIERS && cpu->chosen <= cpu->best && cczi_cpu() == cpu);
-    for (int i = 0; i < CCZI_CPU_TIERS; i++)
-        CHECK(cczi_cpu_tier_from(cczi_cpu_tier_name((enum cczi_cpu_tier)i)) ==
-              (enum cczi_cpu_tier)i);
-    CHECK(cczi_cpu_tier_from("AVX2") == CCZI_CPU_TIERS && cczi_cpu_tier_from("") == CCZI_CPU_TIERS);
-    if (!pinned ||
-        cczi_cpu_tier_from(pinned) == CCZI_CPU_TIERS) /* a name that is none is ignored */
+    CHECK(cpu->best < CCZ_CPU_TIERS && cpu->chosen <= cpu->best && ccz_cpu() == cpu);
+    for (int i = 0; i < CCZ_CPU_TIERS; i++)
+        CHECK(ccz_cpu_tier_from(ccz_cpu_tier_name((enum ccz_cpu_tier)i)) == (enum ccz_cpu_tier)i);
+    CHECK(ccz_cpu_tier_from("AVX2") == CCZ_CPU_TIERS && ccz_cpu_tier_from("") == CCZ_CPU_TIERS);
+    if (!pinned || ccz_cpu_tier_from(pinned) == CCZ_CPU_TIERS) /* a name that is none is ignored */
         CHECK(cpu->chosen == cpu->best);
     else
-        CHECK(cpu->chosen <= cczi_cpu_tier_from(pinned));
+        CHECK(cpu->chosen <= ccz_cpu_tier_from(pinned));
     if (pinned && strcmp(pinned, "portable") == 0)
-        CHECK(cpu->chosen == CCZI_CPU_PORTABLE && !cpu->mulx_adx);
+        CHECK(cpu->chosen == CCZ_CPU_PORTABLE && !cpu->mulx_adx);
 #if defined(__x86_64__)
     /* what the compiler's own detection says of the processor */
-    CHECK((cpu->best >= CCZI_CPU_AVX2) ==
+    CHECK((cpu->best >= CCZ_CPU_AVX2) ==
           (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")));
-    if (cpu->best >= CCZI_CPU_AVX512)
+    if (cpu->best >= CCZ_CPU_AVX512)
         CHECK(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
               __builtin_cpu_supports("avx512vl"));
-    CHECK((cpu->best == CCZI_CPU_IFMA) ==
-          (cpu->best >= CCZI_CPU_AVX512 && __builtin_cpu_supports("avx512ifma")));
+    CHECK((cpu->best == CCZ_CPU_IFMA) ==
+          (cpu->best >= CCZ_CPU_AVX512 && __builtin_cpu_supports("avx512ifma")));
 #endif
 }
 

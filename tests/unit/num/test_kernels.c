@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every tier on every length against plain arithmetic, and bit by bit against the portable tier. */
 #define _DEFAULT_SOURCE
-#include "base/cpu.h"
 #include "num/kit.h"
 #include "num/num_priv.h"
 
@@ -464,17 +463,17 @@ static void lift_nothing(uint64_t *r, const uint64_t *a, const struct ccz_modulu
 /* The default is the best tier that is to be had, or what CCZOO_CPU says. */
 static void test_choice(void)
 {
-    const struct cczi_cpu *cpu = cczi_cpu();
+    const struct ccz_cpu *cpu = ccz_cpu();
     const char *pinned = getenv("CCZOO_CPU");
     const struct ccz_kernels *best = NULL;
     for (int i = 0; i <= (int)cpu->chosen; i++) {
-        if (ccz_kernels(cczi_cpu_tier_name((enum cczi_cpu_tier)i)))
-            best = ccz_kernels(cczi_cpu_tier_name((enum cczi_cpu_tier)i));
+        if (ccz_kernels(ccz_cpu_tier_name((enum ccz_cpu_tier)i)))
+            best = ccz_kernels(ccz_cpu_tier_name((enum ccz_cpu_tier)i));
     }
     CHECK(best && ccz_kernels(NULL) == best);
     CHECK(!ccz_kernels("sse2") && strcmp(ccz_kernels("portable")->name, "portable") == 0);
-    for (int i = (int)cpu->best + 1; i < CCZI_CPU_TIERS; i++)
-        CHECK(!ccz_kernels(cczi_cpu_tier_name((enum cczi_cpu_tier)i)));
+    for (int i = (int)cpu->best + 1; i < CCZ_CPU_TIERS; i++)
+        CHECK(!ccz_kernels(ccz_cpu_tier_name((enum ccz_cpu_tier)i)));
     if (!pinned)
         CHECK(cpu->chosen == cpu->best);
     struct cczi_tier wrong = cczi_tier_portable;
@@ -485,7 +484,7 @@ static void test_choice(void)
     wrong.forward_lift_lazy = lift_nothing;
     CHECK(!cczi_tier_self_test(&wrong));
     for (int i = 0; i <= (int)cpu->best; i++) /* all pass their self test */
-        CHECK(ccz_kernels(cczi_cpu_tier_name((enum cczi_cpu_tier)i)));
+        CHECK(ccz_kernels(ccz_cpu_tier_name((enum ccz_cpu_tier)i)));
 }
 
 static const struct ccz_test tests[] = {
