@@ -13,8 +13,8 @@
  * Handshakes (evidence is made and appraised there) run on threads of their own and disturb no call. Where the RA-TLS
  * context says so (reattest_interval_ms), connections ask for evidence again; one that is refused ends its calls with
  * the reason. Making evidence holds up its own connection.
- * Reading order of the sources: status.c, md.c, frame.c; h2.c, h2_send.c (the engine); deadline.c, pool.c,
- * wire.c; call.c, server.c; client.c, channel.c, stream.c; channels (rpc_chan.h): chan_frame.c, chan.c, chan_client.c,
+ * Reading order of the sources: status.c, md.c, frame.c; h2.c, h2_send.c (the engine); call.c, server.c;
+ * client.c, channel.c, stream.c; channels (rpc_chan.h): chan_frame.c, chan.c, chan_client.c,
  * chan_server.c.
  */
 #include <cczoo/ratls.h>

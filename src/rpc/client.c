@@ -256,7 +256,7 @@ static ccz_rc client_init(struct ccz_rpc_client *c, struct ccz_err *err)
     if (rc != CCZ_OK)
         return rc;
     if (!c->slots || !c->target || cczi_deadlines_init(&c->deadlines, c->loop) != CCZ_OK ||
-        cczi_rpc_pool_new(&c->pool, 1) != CCZ_OK)
+        cczi_wire_pool_new(&c->pool, 1) != CCZ_OK)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "no memory or threads");
     c->started = pthread_create(&c->thread, NULL, run_client, c) == 0;
     return c->started
@@ -313,7 +313,7 @@ void ccz_rpc_client_free(struct ccz_rpc_client *c)
             ccz_loop_stop(c->loop);
         pthread_join(c->thread, NULL);
     }
-    cczi_rpc_pool_free(c->pool);
+    cczi_wire_pool_free(c->pool);
     if (c->slots)
         cczi_channel_stop(c); /* only if the loop could not be told */
     cczi_deadlines_deinit(&c->deadlines);

@@ -6,7 +6,7 @@
  * does when there is none, retries; stream.c: streaming calls.
  */
 #include "h2.h"
-#include "run.h"
+#include "wire/wire.h"
 
 #include <pthread.h>
 
@@ -71,7 +71,7 @@ struct ccz_rpc_client {
     struct ccz_rpc_client_cfg cfg;
     char *target;
     struct ccz_loop *loop;
-    struct cczi_rpc_pool *pool;
+    struct cczi_wire_pool *pool;
     pthread_t thread;
     bool started;
     /* any thread */

@@ -23,7 +23,7 @@ struct ccz_rpc_server {
     size_t methods_len;
     ccz_rpc_unary_fn fallback;
     void *fallback_arg;
-    struct cczi_rpc_pool *pool;
+    struct cczi_wire_pool *pool;
     struct cczi_worker *workers;
     unsigned workers_len;
     atomic_uint conns;
@@ -364,7 +364,7 @@ static void stop_workers(struct ccz_rpc_server *s, int64_t grace_ms)
     for (unsigned i = 0; i < s->workers_len; i++)
         if (s->workers[i].started)
             pthread_join(s->workers[i].thread, NULL);
-    cczi_rpc_pool_free(s->pool); /* before the loops that it reports to */
+    cczi_wire_pool_free(s->pool); /* before the loops that it reports to */
     s->pool = NULL;
     for (unsigned i = 0; i < s->workers_len; i++)
         worker_deinit(&s->workers[i]);
@@ -479,7 +479,7 @@ ccz_rc ccz_rpc_server_start(struct ccz_rpc_server *s, struct ccz_err *err)
         qsort(s->methods, s->methods_len, sizeof(s->methods[0]), by_path);
     s->port = 0;
     s->workers = calloc(s->cfg.threads, sizeof(s->workers[0]));
-    ccz_rc rc = s->workers ? cczi_rpc_pool_new(&s->pool, s->cfg.threads) : CCZ_E_NOMEM;
+    ccz_rc rc = s->workers ? cczi_wire_pool_new(&s->pool, s->cfg.threads) : CCZ_E_NOMEM;
     if (rc != CCZ_OK) {
         free(s->workers);
         s->workers = NULL;

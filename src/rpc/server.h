@@ -3,7 +3,7 @@
 #define CCZI_RPC_SERVER_H
 /* The server's objects: server.c owns loops and connections, call.c the calls. */
 #include "h2.h"
-#include "run.h"
+#include "wire/wire.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

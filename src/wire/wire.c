@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RA-TLS over a connection of the event loop. */
 #define _DEFAULT_SOURCE
-#include "run.h"
+#include "wire.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -66,7 +66,7 @@ static void fail_later(struct cczi_wire *w, ccz_rc rc, const char *what)
 {
     if (w->stepping || w->closed)
         return;
-    w->step_rc = ccz_fail(&w->step_err, rc, "rpc:send", 0, "%s", what);
+    w->step_rc = ccz_fail(&w->step_err, rc, "wire:send", 0, "%s", what);
     ccz_conn_pause(w->conn);
     w->stepping = ccz_loop_post(w->cfg.loop, step_done, w) == CCZ_OK;
 }
@@ -100,7 +100,7 @@ static bool run_timers(struct cczi_wire *w)
     ccz_rc rc = ccz_ratls_tick(&next_ms, w->ratls, ccz_mono_ms(), &err);
     if (rc == CCZ_OK && next_ms != INT64_MAX &&
         !cczi_deadline_set(w->cfg.deadlines, &w->again, next_ms))
-        rc = ccz_fail(&err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+        rc = ccz_fail(&err, CCZ_E_NOMEM, "wire:memory", 0, "out of memory");
     if (rc != CCZ_OK) {
         end_failed(w, &err);
         return false;
@@ -203,7 +203,7 @@ static void run_step(struct cczi_job *job)
     w->step_rc = ccz_ratls_step(w->ratls, &w->step_err);
     ccz_rc drained = ccz_ratls_drain(&w->out, w->ratls);
     if (w->step_rc == CCZ_OK && drained != CCZ_OK)
-        w->step_rc = ccz_fail(&w->step_err, drained, "rpc:memory", 0, "out of memory");
+        w->step_rc = ccz_fail(&w->step_err, drained, "wire:memory", 0, "out of memory");
     /* the loop must hear of it, or the wire would hang for ever */
     while (ccz_loop_post(w->cfg.loop, step_done, w) != CCZ_OK)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -214,7 +214,7 @@ static void start_step(struct cczi_wire *w)
     w->stepping = true;
     cczi_deadline_cancel(w->cfg.deadlines, &w->again);
     ccz_conn_pause(w->conn);
-    cczi_rpc_pool_submit(w->cfg.pool, &w->job);
+    cczi_wire_pool_submit(w->cfg.pool, &w->job);
 }
 
 /* --------------------------------------------------------------------------------- connection */
@@ -232,7 +232,7 @@ static void on_data(struct ccz_conn *c, void *arg, struct ccz_span data)
     ccz_rc rc = ccz_ratls_feed(w->ratls, data);
     if (rc != CCZ_OK) {
         struct ccz_err err;
-        (void)ccz_fail(&err, rc, "rpc:memory", 0, "received bytes could not be stored");
+        (void)ccz_fail(&err, rc, "wire:memory", 0, "received bytes could not be stored");
         tell_closed(w, &err);
     } else if (ccz_ratls_ready(w->ratls)) {
         deliver(w);
@@ -307,7 +307,7 @@ ccz_rc cczi_wire_connect(struct cczi_wire **out, const struct cczi_wire_cfg *cfg
     *out = NULL;
     struct cczi_wire *w = wire_new(cfg);
     if (!w)
-        return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+        return ccz_fail(err, CCZ_E_NOMEM, "wire:memory", 0, "out of memory");
     struct ccz_conn_cfg conn = {
         .ops = &conn_ops, .arg = w, .connect_timeout_ms = cfg->connect_timeout_ms};
     ccz_rc rc = ccz_conn_connect(&w->conn, cfg->loop, address, &conn, err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A binary heap of deadlines behind one timer: setting one costs no system call and no event. */
-#include "run.h"
+#include "wire.h"
 
 #include <stdlib.h>
 

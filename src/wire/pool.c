@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A few threads for work that may block: making and appraising evidence. */
-#include "run.h"
+#include "wire.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-struct cczi_rpc_pool {
+struct cczi_wire_pool {
     pthread_mutex_t lock;
     pthread_cond_t work;
     struct cczi_job *first, **tail;
@@ -14,7 +14,7 @@ struct cczi_rpc_pool {
     pthread_t thread[];
 };
 
-static struct cczi_job *take(struct cczi_rpc_pool *p)
+static struct cczi_job *take(struct cczi_wire_pool *p)
 {
     pthread_mutex_lock(&p->lock);
     while (!p->first && !p->stop)
@@ -36,10 +36,10 @@ static void *run(void *arg)
     return NULL;
 }
 
-ccz_rc cczi_rpc_pool_new(struct cczi_rpc_pool **out, unsigned threads)
+ccz_rc cczi_wire_pool_new(struct cczi_wire_pool **out, unsigned threads)
 {
     *out = NULL;
-    struct cczi_rpc_pool *p = calloc(1, sizeof(*p) + threads * sizeof(p->thread[0]));
+    struct cczi_wire_pool *p = calloc(1, sizeof(*p) + threads * sizeof(p->thread[0]));
     if (!p)
         return CCZ_E_NOMEM;
     p->tail = &p->first;
@@ -48,14 +48,14 @@ ccz_rc cczi_rpc_pool_new(struct cczi_rpc_pool **out, unsigned threads)
     while (p->len < threads && pthread_create(&p->thread[p->len], NULL, run, p) == 0)
         p->len++;
     if (p->len == 0) {
-        cczi_rpc_pool_free(p);
+        cczi_wire_pool_free(p);
         return CCZ_E_NOMEM;
     }
     *out = p;
     return CCZ_OK;
 }
 
-void cczi_rpc_pool_free(struct cczi_rpc_pool *p)
+void cczi_wire_pool_free(struct cczi_wire_pool *p)
 {
     if (!p)
         return;
@@ -70,7 +70,7 @@ void cczi_rpc_pool_free(struct cczi_rpc_pool *p)
     free(p);
 }
 
-void cczi_rpc_pool_submit(struct cczi_rpc_pool *p, struct cczi_job *job)
+void cczi_wire_pool_submit(struct cczi_wire_pool *p, struct cczi_job *job)
 {
     job->next = NULL;
     pthread_mutex_lock(&p->lock);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef CCZI_RPC_RUN_H
-#define CCZI_RPC_RUN_H
-/* What moves the engine: deadlines, handshake workers, and RA-TLS connections on an event loop. */
-#include "rpc_priv.h"
+#ifndef CCZI_WIRE_H
+#define CCZI_WIRE_H
+/* RA-TLS connections on an event loop, with what they need: many deadlines on one timer, threads for handshakes. What rpc and
+ * tunnel stand on; not for programs. */
+#include <cczoo/ratls.h>
 
 #include <cczoo/net.h>
 
@@ -33,11 +34,11 @@ struct cczi_job {
     struct cczi_job *next;
     void (*run)(struct cczi_job *job);
 };
-struct cczi_rpc_pool;
-CCZ_MUST_USE ccz_rc cczi_rpc_pool_new(struct cczi_rpc_pool **out, unsigned threads);
+struct cczi_wire_pool;
+CCZ_MUST_USE ccz_rc cczi_wire_pool_new(struct cczi_wire_pool **out, unsigned threads);
 /* Waits for what was submitted. */
-void cczi_rpc_pool_free(struct cczi_rpc_pool *p);
-void cczi_rpc_pool_submit(struct cczi_rpc_pool *p, struct cczi_job *job);
+void cczi_wire_pool_free(struct cczi_wire_pool *p);
+void cczi_wire_pool_submit(struct cczi_wire_pool *p, struct cczi_job *job);
 
 /* --------------------------------------------------------------- wire.c: RA-TLS over a socket */
 
@@ -60,7 +61,7 @@ struct cczi_wire_ops {
 };
 struct cczi_wire_cfg {
     struct ccz_loop *loop;
-    struct cczi_rpc_pool *pool;
+    struct cczi_wire_pool *pool;
     struct cczi_deadlines *deadlines; /* of this loop; outlives the wire */
     struct ccz_ratls_ctx *ratls;
     const struct cczi_wire_ops *ops;
