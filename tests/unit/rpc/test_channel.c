@@ -228,7 +228,7 @@ static void test_refused_late(void)
     f.server_toy.appraise_rc = CCZ_E_POLICY;
     make_client(&f, CCZ_RATLS_CERTIFICATE, (struct ccz_rpc_client_cfg){0});
     CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) != CCZ_OK);
-    CHECK(strcmp(err.where, "tls:peer-alert") == 0 && res.code == CCZ_RPC_PERMISSION_DENIED);
+    CHECK(strcmp(err.where, "peer:policy:mrenclave") == 0 && res.code == CCZ_RPC_PERMISSION_DENIED);
     teardown(&f);
 }
 
