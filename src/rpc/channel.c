@@ -668,7 +668,6 @@ static void on_close(void *arg, struct cczi_stream *st)
         !st->headers_done) { /* the reason of the connection, e.g. its refusal */
         st->code = code_of_failure(&conn->why);
         call->err = conn->why;
-        st->refused &= st->code == CCZ_RPC_UNAVAILABLE; /* refused peers do not come again */
     }
     if (may_retry(call)) {
         retry(call, st->has_status || st->refused);

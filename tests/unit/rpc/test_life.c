@@ -671,6 +671,15 @@ static void refused_by(bool server, enum ccz_ratls_profile profile)
         CHECK(err.aux == CCZ_E_POLICY && was_logged("refused where=policy:mrenclave got=\"11aa\""));
     else
         CHECK(was_logged("refused where=peer:policy:mrenclave got=\"11aa\" expected=\"22bb\""));
+    ccz_rpc_client_free(f.client);
+    make_client(&f, profile, (struct ccz_rpc_client_cfg){0});
+    struct ccz_rpc_stream *s; /* streams are not sent again, and know why too */
+    CCZ_AUTO_BUF msg;
+    ccz_buf_init(&msg, 100);
+    CHECK(ccz_rpc_stream_open(&s, f.client, "/t.T/Bidi", NULL, &err) == CCZ_OK);
+    CHECK(ccz_rpc_stream_recv(&msg, s, &res, &err) == (server ? CCZ_E_PEER : CCZ_E_POLICY));
+    CHECK(strcmp(err.where, server ? "peer:policy:mrenclave" : "policy:mrenclave") == 0);
+    ccz_rpc_stream_free(s);
     teardown(&f);
     ccz_log_install(NULL, NULL, CCZ_LOG_ERROR);
 }
@@ -681,6 +690,32 @@ static void test_refusals_told(void)
         refused_by(server, CCZ_RATLS_SESSION);
         refused_by(server, CCZ_RATLS_CERTIFICATE);
     }
+}
+
+/* A server that refuses us is one bad address among others: what it did not begin goes to the next. */
+static void test_refused_by_one(void)
+{
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    char target[160];
+    memset(servers, 0, sizeof(servers));
+    memset(&user, 0, sizeof(user));
+    for (size_t i = 0; i < 2; i++)
+        start_server(&servers[i], CCZ_RATLS_CERTIFICATE, (struct ccz_rpc_server_cfg){0});
+    servers[0].server_toy.appraise_rc = CCZ_E_POLICY;
+    (void)snprintf(target, sizeof(target), "%s,%s", servers[0].target, servers[1].target);
+    user.client_ctx = make_ctx(CCZ_RATLS_CERTIFICATE, false, &user.client_toy);
+    struct ccz_rpc_client_cfg cfg = {
+        .target = target, .ratls = user.client_ctx, .reconnect = true, .backoff_max_ms = 100};
+    CHECK(ccz_rpc_client_new(&user.client, &cfg, NULL) == CCZ_OK);
+    CHECK(ccz_rpc_client_connect(NULL, user.client, &err) == CCZ_OK);
+    while (!echoes_at(1))
+        (void)(call(user.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    int64_t until = ccz_mono_ms() + 1000;
+    for (int i = 0; i < 50 || ccz_mono_ms() < until; i++)
+        CHECK(call(user.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    CHECK(echoes_at(0) == 0);
+    close_servers();
 }
 
 /* What is in GOAWAY comes from a stranger. */
@@ -775,6 +810,7 @@ static const struct ccz_test tests[] = {
     {"rpc.rotated_away", test_rotated_away},
     {"rpc.rotate_client", test_rotate_client},
     {"rpc.refusals_told", test_refusals_told},
+    {"rpc.refused_by_one", test_refused_by_one},
     {"rpc.refusal_text", test_refusal_text},
     {"rpc.threads_spread", test_threads_spread},
 };
