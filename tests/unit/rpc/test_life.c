@@ -148,6 +148,27 @@ static void test_address_lost(void)
     free((char *)(uintptr_t)again.listen);
 }
 
+/* Nobody is there; whoever waits is served by the first that comes. */
+static void test_address_wait(void)
+{
+    struct ccz_rpc_call_cfg wait = {.timeout_ms = 20000, .wait_for_ready = true};
+    struct pending p;
+    open_servers((struct ccz_rpc_client_cfg){.reconnect = true, .backoff_max_ms = 100}, "", "");
+    for (size_t i = 0; i < SERVERS; i++) {
+        ccz_rpc_server_free(servers[i].server);
+        servers[i].server = NULL;
+    }
+    begin(user.client, &p, "/t.T/Echo", &wait);
+    usleep(300000);
+    CHECK(atomic_load(&p.over) == 0);
+    struct ccz_rpc_server_cfg again = {.listen = strdup(servers[2].target)};
+    start_server(&servers[2], CCZ_RATLS_SESSION, again);
+    wait_for(&p.over, 1);
+    CHECK(p.code == CCZ_RPC_OK && p.attempts == 1 && echoes_at(2) == 1);
+    close_servers();
+    free((char *)(uintptr_t)again.listen);
+}
+
 static void unavailable(struct ccz_rpc_call *c, void *arg, struct ccz_span request)
 {
     struct fixture *f = arg;
@@ -796,6 +817,7 @@ static void test_threads_spread(void)
 static const struct ccz_test tests[] = {
     {"rpc.addresses", test_addresses},
     {"rpc.address_lost", test_address_lost},
+    {"rpc.address_wait", test_address_wait},
     {"rpc.address_retry", test_address_retry},
     {"rpc.address_names", test_address_names},
     {"rpc.address_families", test_address_families},
