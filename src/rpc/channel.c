@@ -272,11 +272,18 @@ static void on_goaway(void *arg)
     note_state(conn->client, NULL);
 }
 
-/* We end the connection as a server would: no new calls, and it goes with the last one. */
+/* We end the connection as a server would: no new calls, and it goes with the last one. Its place gets another, also if
+ * lost ones would not be replaced. */
 static void conn_retire(struct cczi_cconn *conn)
 {
+    struct cczi_slot *slot = conn->slot;
     cczi_h2_drain(conn->h2);
-    on_goaway(conn);
+    if (slot) {
+        conn->slot = NULL;
+        slot->conn = NULL;
+        slot_connect(slot);
+        note_state(conn->client, NULL);
+    }
     cczi_cconn_flush(conn);
 }
 
@@ -307,7 +314,7 @@ void cczi_channel_recycle(struct ccz_rpc_client *c)
             } else if (slot->conn) { /* in the handshake: begins again */
                 conn_free(slot->conn, false);
                 cczi_deadline_cancel(&c->deadlines, &slot->timer);
-                slot_rest(slot);
+                slot_connect(slot);
             }
         }
     note_state(c, NULL);
@@ -425,6 +432,8 @@ static void on_slot_timer(struct cczi_deadline *d)
     struct cczi_slot *slot = (struct cczi_slot *)((char *)d - offsetof(struct cczi_slot, timer));
     if (!slot->conn) {
         slot_connect(slot);
+        if (!slot->conn) /* not even begun, for want of memory: calls may be waiting for it */
+            cczi_channel_changed(client_of(slot));
         return;
     }
     struct ccz_err err;

@@ -639,8 +639,17 @@ static void test_rotate_client(void)
         CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
     CHECK(fresh_toy.attested == 1 && atomic_load(&held.over) == 0);
     CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
-    teardown(&f);
+    ccz_rpc_client_free(f.client);
     CHECK(held.over == 1);
+    /* also a client that would not replace a lost connection */
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.connections = 2});
+    CHECK(ccz_rpc_client_connect(NULL, f.client, &err) == CCZ_OK && fresh_toy.attested == 3);
+    CHECK(ccz_rpc_client_recycle(f.client) == CCZ_OK);
+    for (int i = 0; i < 2000 && fresh_toy.attested < 5; i++)
+        CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    CHECK(fresh_toy.attested == 5);
+    CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    teardown(&f);
 }
 
 /* ---------------------------------------------------------------------------------- refusals */
