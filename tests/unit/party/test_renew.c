@@ -301,16 +301,26 @@ static void test_guard(void)
          &err);
     CHECK(ccz_party_guard_judge(g, &peer, "/s/M", &err) == CCZ_E_POLICY); /* nobody */
     ccz_party_guard_free(g);
+}
 
-    /* in a server that accepts every genuine peer */
+/* In a server that accepts every genuine peer. */
+static void test_guard_server(void)
+{
+    static const struct ccz_clock system_clock;
     struct world w;
+    struct ccz_party_guard *g;
+    struct ccz_ratls_peer peer;
+    struct ccz_err err = {0};
+    CCZ_AUTO_BUF policy;
+    prepare();
+    look(&peer, &policy);
     CCZ_AUTO_BUF out;
     ccz_buf_init(&out, 100);
     struct ccz_rpc_result res;
     memset(&w, 0, sizeof(w));
     open_party(&w.server, true, CCZ_RATLS_SESSION, NULL);
     open_party(&w.client, false, CCZ_RATLS_SESSION, NULL);
-    must(ccz_party_guard_new(&g, path("policy.json"), system_clock, &err), &err);
+    must(ccz_party_guard_parse(&g, ccz_buf_span(&policy), system_clock, &err), &err);
     struct ccz_party_guard *nobody;
     must(ccz_party_guard_parse(&nobody, ccz_span_str("{\"version\": 1, \"rules\": []}"),
                                system_clock, &err),
@@ -342,7 +352,8 @@ static const struct ccz_test tests[] = {{"party.renew_session", test_renew_sessi
                                         {"party.renew_certificate", test_renew_certificate},
                                         {"party.renew_key", test_renew_key},
                                         {"party.attach", test_attach},
-                                        {"party.guard", test_guard}};
+                                        {"party.guard", test_guard},
+                                        {"party.guard_server", test_guard_server}};
 
 int main(int argc, char **argv)
 {
