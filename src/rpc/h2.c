@@ -9,7 +9,9 @@
 enum {
     RESET_BURST = 512, /* RST_STREAM frames from a client: what may come at once, and per second */
     RESET_RATE = 64,
-    BUDGET_MESSAGES = 4 /* largest messages that a connection may have incomplete or kept */
+    BUDGET_MESSAGES = 4, /* largest messages that a connection may have incomplete or kept */
+    QUEUE_FREE =
+        1024 /* frames that may wait for a peer that takes nothing, beside those of its calls */
 };
 
 struct cczi_stream *cczi_h2_stream(struct cczi_h2 *h, int32_t id)
@@ -455,9 +457,21 @@ void cczi_h2_free(struct cczi_h2 *h)
     free(h);
 }
 
+/* Frames that nghttp2 makes in answer to the peer's (a request above the limit costs it 20 bytes and us 300) pile up if the
+ * peer does not take them; nghttp2 counts only some kinds. */
+static bool is_flooded(const struct cczi_h2 *h)
+{
+    return nghttp2_session_get_outbound_queue_size(h->ng) > QUEUE_FREE + 4 * h->streams;
+}
+
 ccz_rc cczi_h2_feed(struct cczi_h2 *h, struct ccz_span in, struct ccz_err *err)
 {
     ssize_t n = nghttp2_session_mem_recv(h->ng, in.ptr, in.size);
+    if (n == (ssize_t)in.size && is_flooded(h)) {
+        (void)nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
+        return ccz_fail(err, CCZ_E_PEER, "rpc:flood", QUEUE_FREE,
+                        "the peer makes more answers than it takes");
+    }
     if (n == (ssize_t)in.size)
         return CCZ_OK;
     if (n == NGHTTP2_ERR_NOMEM)
