@@ -79,7 +79,8 @@ static void make_platform(void)
     must(ccz_attester_quote(&quote, a, report_data, &err), "quote", &err);
     must(ccz_verifier_verify(v, &claims, ccz_buf_span(&quote), &err), "verify", &err);
     must(ccz_policy_draft(&text, &claims, &err), "policy", &err);
-    must(ccz_file_write(policy_file, ccz_buf_span(&text), 0600, CCZ_FILE_CREATE_ONLY, &err), "policy", &err);
+    must(ccz_file_write(policy_file, ccz_buf_span(&text), 0600, CCZ_FILE_CREATE_ONLY, &err),
+         "policy", &err);
 }
 
 static struct ccz_party *make_party(bool server)
@@ -306,6 +307,9 @@ static void measure_ratls(void)
             before = heap();
     }
     printf("idle-part\tra-tls\t%zu\n", (heap() - before) / PARTS);
+    for (int i = 0; i < PARTS; i++)
+        ccz_ratls_trim(kept[i]);
+    printf("idle-part\tra-tls, trimmed\t%zu\n", (heap() - before) / PARTS);
     fflush(stdout);
     for (int i = 0; i < PARTS; i++)
         ccz_ratls_free(kept[i]);
@@ -325,6 +329,10 @@ int main(int argc, char **argv)
     size_t clients_len = (connections + PER_CLIENT - 1) / PER_CLIENT;
     char target[32];
     make_platform();
+    if (connections == 0) {
+        measure_ratls();
+        return 0;
+    }
     struct ccz_rpc_client **clients = calloc(clients_len, sizeof(*clients));
     (void)snprintf(target, sizeof(target), "127.0.0.1:%u", start_server(connections));
     (void)atexit(cleanup); /* of this process alone */

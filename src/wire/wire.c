@@ -364,6 +364,16 @@ bool cczi_wire_writable(const struct cczi_wire *w)
     return w->conn && !w->stepping && ccz_conn_writable(w->conn);
 }
 
+void cczi_wire_trim(struct cczi_wire *w)
+{
+    if (w->stepping || !w->conn)
+        return;
+    ccz_ratls_trim(w->ratls);
+    ccz_conn_trim(w->conn);
+    if (w->out.size == 0)
+        ccz_buf_free(&w->out);
+}
+
 bool cczi_wire_busy(const struct cczi_wire *w)
 {
     return w->stepping;

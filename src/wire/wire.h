@@ -79,6 +79,9 @@ void cczi_wire_end(
 /* Encrypts and queues. Failures come by on_closed(). */
 void cczi_wire_send(struct cczi_wire *w, struct ccz_span plain);
 bool cczi_wire_writable(const struct cczi_wire *w);
+void cczi_wire_trim(
+    struct cczi_wire
+        *w); /* idle: gives back buffers that hold nothing; they come back by themselves */
 bool cczi_wire_busy(const struct cczi_wire *w); /* do not end it now, unless at once */
 const struct ccz_ratls_peer *cczi_wire_peer(const struct cczi_wire *w); /* NULL until ready */
 const char *cczi_wire_address(const struct cczi_wire *w);
