@@ -416,8 +416,12 @@ static int make_session(struct cczi_h2 *h, nghttp2_session_callbacks *cb, nghttp
     nghttp2_option_set_no_auto_window_update(opt, 1);
     nghttp2_option_set_no_closed_streams(opt, 1); /* kept for priorities, which we do not use */
     nghttp2_option_set_stream_reset_rate_limit(opt, RESET_BURST, RESET_RATE);
-    return h->cfg.server ? nghttp2_session_server_new2(&h->ng, cb, h, opt)
-                         : nghttp2_session_client_new2(&h->ng, cb, h, opt);
+    nghttp2_mem mem = cczi_h2_mem(&h->mem);
+    int rv = h->cfg.server ? nghttp2_session_server_new3(&h->ng, cb, h, opt, &mem)
+                           : nghttp2_session_client_new3(&h->ng, cb, h, opt, &mem);
+    if (rv == 0)
+        cczi_h2_mem_made(&h->mem);
+    return rv;
 }
 
 ccz_rc cczi_h2_new(struct cczi_h2 **out, const struct cczi_h2_cfg *cfg)

@@ -105,8 +105,15 @@ enum {
     CCZI_H2_RESETS_FREE = 256 /* failed streams a connection may have beyond its good ones */
 };
 
+/* h2_mem.c: the buffer in which nghttp2 builds frames, NULL = not known. */
+struct cczi_h2_mem {
+    void *frames, *last;
+    size_t frames_size, last_size;
+};
+
 struct cczi_h2 {
     struct cczi_h2_cfg cfg;
+    struct cczi_h2_mem mem;
     nghttp2_session *ng;
     struct cczi_stream *first, *last;
     size_t streams;
@@ -124,6 +131,8 @@ struct cczi_stream *cczi_h2_stream(struct cczi_h2 *h, int32_t id);
 void cczi_h2_attach(struct cczi_h2 *h, struct cczi_stream *st, int32_t id);
 void cczi_h2_send_callbacks(nghttp2_session_callbacks *cb);
 void cczi_h2_account(struct cczi_stream *st);
+nghttp2_mem cczi_h2_mem(struct cczi_h2_mem *m);
+void cczi_h2_mem_made(struct cczi_h2_mem *m); /* right after the session */
 /* HTTP answer without gRPC in it: 405, 415. */
 void cczi_stream_answer_http(struct cczi_stream *st, unsigned status);
 
@@ -144,8 +153,10 @@ bool cczi_h2_done(const struct cczi_h2 *h);
 void cczi_h2_drain(struct cczi_h2 *h);
 void cczi_h2_ping(struct cczi_h2 *h);
 bool cczi_h2_ping_pending(const struct cczi_h2 *h); /* the last PING was not answered */
-size_t cczi_h2_streams(const struct cczi_h2 *h);    /* open streams */
-size_t cczi_h2_buffered(const struct cczi_h2 *h);   /* bytes of incomplete or kept messages */
+/* For a connection on which nothing moves: gives memory back that the next frame needs again. */
+void cczi_h2_trim(struct cczi_h2 *h);
+size_t cczi_h2_streams(const struct cczi_h2 *h);  /* open streams */
+size_t cczi_h2_buffered(const struct cczi_h2 *h); /* bytes of incomplete or kept messages */
 
 void cczi_stream_init(struct cczi_stream *st, size_t message_size_max);
 /* Frees what the stream holds. It must be closed. */
