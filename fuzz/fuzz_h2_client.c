@@ -49,7 +49,7 @@ static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
     if (msg.size == 4)
         cczi_stream_pause(st, true);
     if (msg.size == 5)
-        cczi_stream_send(st, cczi_out_new(msg));
+        cczi_stream_send(st, cczi_stream_out(st, msg));
 }
 
 static void on_drained(void *arg, struct cczi_stream *st)
@@ -101,8 +101,9 @@ static void begin(struct owner *o, unsigned how)
     if (cczi_h2_request(o->h, &c->st, &rq, NULL) == CCZ_OK) {
         o->opened++;
         o->newest = (uint32_t)c->st.id;
+        cczi_stream_set_gzip(&c->st, how & 16);
         if (how & 2)
-            cczi_stream_send(&c->st, cczi_out_new(ccz_span_str("request")));
+            cczi_stream_send(&c->st, cczi_stream_out(&c->st, ccz_span_str("request")));
         if (how & 4)
             cczi_stream_half_close(&c->st);
         c->st.framer.keep = how & 8;
@@ -119,6 +120,7 @@ static void pull(struct owner *o, bool failed, size_t size)
     ccz_buf_init(&out, 1 << 26);
     require(cczi_h2_pull(&out, o->h, size, NULL) == CCZ_OK || failed);
     read_answer(&o->answer, ccz_buf_span(&out));
+    cczi_h2_trim(o->h); /* at the worst moments */
 }
 
 /* What holds at any time between calls of the engine. */
@@ -164,7 +166,7 @@ static void act(struct owner *o, struct script *s)
         st = st->next;
     switch (st ? b & 15 : 15) {
     case 0:
-        cczi_stream_send(st, cczi_out_new(CCZ_SPAN(bytes, size)));
+        cczi_stream_send(st, cczi_stream_out(st, CCZ_SPAN(bytes, size)));
         break;
     case 1:
         cczi_stream_half_close(st);
@@ -186,6 +188,9 @@ static void act(struct owner *o, struct script *s)
         break;
     case 6:
         begin(o, size);
+        break;
+    case 8:
+        cczi_stream_set_gzip(st, size & 1);
         break;
     default:
         if ((b & 3) == 0)

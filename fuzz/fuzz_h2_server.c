@@ -67,7 +67,7 @@ static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
     for (size_t i = 0; i < msg.size; i++)
         sum = (uint8_t)(sum + msg.ptr[i]);
     require(sum || !sum);
-    cczi_stream_send(st, cczi_out_new(msg));
+    cczi_stream_send(st, cczi_stream_out(st, msg));
     if (msg.size == 3)
         cczi_stream_finish(st, CCZ_RPC_ABORTED, "three");
     if (msg.size == 4)
@@ -112,6 +112,7 @@ static void pull(struct owner *o, bool failed, size_t size)
     ccz_buf_init(&out, 1 << 26);
     require(cczi_h2_pull(&out, o->h, size, NULL) == CCZ_OK || failed);
     read_answer(&o->answer, ccz_buf_span(&out));
+    cczi_h2_trim(o->h); /* at the worst moments */
 }
 
 /* What holds at any time between calls of the engine. */
@@ -161,7 +162,7 @@ static void act(struct owner *o, struct script *s)
         st = st->next;
     switch (st && ((struct call *)st)->requested ? b & 15 : 15) {
     case 0:
-        cczi_stream_send(st, cczi_out_new(CCZ_SPAN(bytes, size)));
+        cczi_stream_send(st, cczi_stream_out(st, CCZ_SPAN(bytes, size)));
         break;
     case 1:
         cczi_stream_finish(st, (enum ccz_rpc_code)(size % 20), size & 0x100 ? "text %\n" : NULL);
@@ -186,6 +187,9 @@ static void act(struct owner *o, struct script *s)
     case 7:
         cczi_stream_drop_output(st); /* as at a deadline */
         cczi_stream_finish(st, CCZ_RPC_DEADLINE_EXCEEDED, "late");
+        break;
+    case 8:
+        cczi_stream_set_gzip(st, size & 1);
         break;
     default:
         if ((b & 3) == 0)
