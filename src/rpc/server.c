@@ -51,6 +51,7 @@ static void conn_close(struct cczi_sconn *c, bool in_order)
 {
     struct cczi_worker *w = c->worker;
     struct cczi_wire *wire = c->wire;
+    cczi_sconn_forget_warm(c);
     c->wire = NULL;
     c->busy = true; /* calls end now; nothing of them can be sent */
     cczi_h2_free(c->h2);
@@ -149,6 +150,13 @@ static struct cczi_peer *peer_new(const struct cczi_wire *wire)
     return p;
 }
 
+struct cczi_peer *cczi_sconn_peer(struct cczi_sconn *c)
+{
+    if (!c->peer)
+        c->peer = peer_new(c->wire);
+    return c->peer;
+}
+
 static void on_attested(void *arg)
 {
     struct cczi_sconn *c = arg;
@@ -177,6 +185,7 @@ static void on_ready(void *arg)
         return;
     }
     c->heard_ms = ccz_mono_ms();
+    cczi_sconn_warm(c);
     ccz_log(CCZ_LOG_DEBUG, "rpc", "accepted peer=%s attested=%d fresh=%d", c->peer->address,
             c->peer->ratls.attested, c->peer->ratls.fresh);
     if (c->worker->draining || c->recycled)
@@ -189,6 +198,7 @@ static void on_plain(void *arg, struct ccz_span data)
     struct cczi_sconn *c = arg;
     struct ccz_err err;
     c->heard_ms = ccz_mono_ms();
+    cczi_sconn_warm(c);
     c->busy = true;
     ccz_rc rc = cczi_h2_feed(c->h2, data, &err);
     c->busy = false;
@@ -196,8 +206,8 @@ static void on_plain(void *arg, struct ccz_span data)
         cczi_sconn_flush(c);
         return;
     }
-    ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=%s msg=\"%s\"", c->peer->address, err.where,
-            err.msg);
+    ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=%s msg=\"%s\"", cczi_wire_address(c->wire),
+            err.where, err.msg);
     c->busy = true;
     (void)pull_frames(c); /* GOAWAY with the reason */
     c->busy = false;
@@ -331,6 +341,7 @@ static void on_tick(void *arg)
     struct cczi_worker *w = arg;
     int64_t now = ccz_mono_ms();
     bool overdue = w->draining && now >= atomic_load(&w->stop_ms) + LAST_WORDS_MS;
+    cczi_worker_cool(w, now);
     w->cursor = w->first;
     for (struct cczi_sconn *c; (c = next_conn(w)) != NULL;) {
         if (overdue) /* even the cancellation is not taken */
