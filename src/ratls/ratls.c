@@ -6,6 +6,7 @@
  *   CERTIFICATE  evidence in the peer's certificate, appraised inside the TLS handshake (cert.c)
  *   TLS_ONLY     the peer's key is shown to the pin hook, if any
  */
+#include "base/why.h"
 #include "ratls_priv.h"
 
 #include <cczoo/codec.h>
@@ -23,9 +24,9 @@ struct ccz_ratls {
     bool framed; /* version 2, and ready */
     bool ended;  /* this side writes no more */
     struct cczi_frames frames;
-    int64_t next_ms;        /* of the next challenge; 0 = no call has told the time yet */
-    int64_t deadline_ms;    /* of the answer to the open one */
-    struct ccz_err failure; /* rc != CCZ_OK: this connection is dead, and why */
+    int64_t next_ms;         /* of the next challenge; 0 = no call has told the time yet */
+    int64_t deadline_ms;     /* of the answer to the open one */
+    struct cczi_why failure; /* rc != CCZ_OK: this connection is dead, and why */
     struct ccz_buf peer_spki;
     struct ccz_ratls_peer peer;
 };
@@ -292,6 +293,7 @@ void ccz_ratls_free(struct ccz_ratls *r)
         return;
     ccz_tls_free(r->tls);
     close_session(r);
+    cczi_why_free(&r->failure);
     cczi_frames_deinit(&r->frames);
     ccz_buf_free(&r->peer_spki);
     ccz_ratls_ctx_free(r->ctx); /* last: TLS and session use it */
@@ -433,16 +435,13 @@ static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
 
 static ccz_rc failed(const struct ccz_ratls *r, struct ccz_err *err)
 {
-    if (err)
-        *err = r->failure;
-    return r->failure.rc;
+    return cczi_why_get(&r->failure, err);
 }
 
 /* The end of this connection; the peer has been told why. */
 static ccz_rc fail(struct ccz_ratls *r, ccz_rc rc, const struct ccz_err *why, struct ccz_err *err)
 {
-    r->failure = *why;
-    r->failure.rc = rc;
+    cczi_why_set(&r->failure, rc, why);
     memset(&r->peer, 0, sizeof(r->peer));
     ccz_tls_close(r->tls);
     return failed(r, err);
