@@ -13,6 +13,7 @@ enum {
     STREAMS_MAX = 8,
     PIECE_MAX = 16384,
     BUDGET = 16384,
+    QUEUED = 1 << 18,
     HELD_MAX = BUDGET + STREAMS_MAX * (CCZI_MD_SIZE_MAX + MESSAGE_MAX),
     STEPS_MAX = 2000
 };
@@ -127,6 +128,7 @@ static void check(struct owner *o)
     size_t queued = 0;
     for (const struct cczi_stream *st = o->h->first; st; st = st->next)
         queued += st->out_size;
+    require(atomic_load(&o->budget->queued) == queued);
     size_t held = allocated() > o->memory ? allocated() - o->memory : 0;
     require(held <= (2 << 20) + 2 * queued + o->scratch + o->answer.bytes.cap);
 }
@@ -157,6 +159,7 @@ static void act(struct owner *o, struct script *s)
 {
     static const uint8_t bytes[65536];
     unsigned b = take8(s), size = take16(s);
+    bool full;
     struct cczi_stream *st = o->h->first;
     for (unsigned i = b >> 4; i && st; i--)
         st = st->next;
@@ -179,10 +182,11 @@ static void act(struct owner *o, struct script *s)
     case 5:
         cczi_stream_release_message(st);
         break;
-    case 6:
-        if (!st->headers_sent)
-            (void)cczi_md_add(size & 1 ? &st->out_headers : &st->out_trailers,
-                              ccz_span_str("x-out-bin"), CCZ_SPAN(bytes, size & 0xfff));
+    case 6: /* until its limit is met */
+        full = !st->headers_sent &&
+               !cczi_md_add(size & 1 ? &st->out_headers : &st->out_trailers,
+                            ccz_span_str("x-out-bin"), CCZ_SPAN(bytes, size & 0xfff));
+        require(!full || st->out_headers.len || st->out_trailers.len);
         break;
     case 7:
         cczi_stream_drop_output(st); /* as at a deadline */
@@ -196,6 +200,8 @@ static void act(struct owner *o, struct script *s)
             cczi_h2_drain(o->h);
         else if ((b & 3) == 1)
             cczi_h2_ping(o->h);
+        else if ((b & 3) == 2)
+            (void)cczi_h2_shed(o->h, size & 3);
         break;
     }
 }
@@ -268,6 +274,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(o.budget);
     atomic_init(&o.budget->refs, 1);
     o.budget->max = BUDGET;
+    o.budget->queued_max = QUEUED;
     answer_init(&o.answer, false);
     o.memory = allocated();
     struct cczi_h2_cfg cfg = {.server = true,
@@ -286,7 +293,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         arrive(&o, rest, piece);
     cczi_h2_free(o.h);
     require(o.opened == o.closed);
-    require(atomic_load(&o.budget->used) == 0 && atomic_load(&o.budget->refs) == 1);
+    require(atomic_load(&o.budget->used) == 0 && atomic_load(&o.budget->queued) == 0 &&
+            atomic_load(&o.budget->refs) == 1);
     cczi_budget_unref(o.budget);
     answer_deinit(&o.answer);
     return 0;

@@ -48,10 +48,13 @@ struct cczi_sconn {
     struct cczi_sconn *prev, *next;
     struct cczi_worker *worker;
     struct cczi_wire *wire;
-    struct cczi_h2 *h2; /* NULL until the peer is appraised */
+    struct cczi_h2 *h2;     /* NULL until the peer is appraised */
     struct cczi_peer *peer; /* NULL: nobody asks just now, cczi_sconn_peer() */
     struct cczi_sconn *warm_prev, *warm_next;
     int64_t opened_ms, heard_ms;
+    int64_t stuck_ms; /* since when its peer takes nothing of stuck_size bytes; 0 = it does */
+    size_t stuck_size;
+    int64_t unfinished_ms;  /* since when cczi_h2_unfinished(), 0 = it is not */
     int64_t age_ms;         /* of this connection, at which it is drained; 0 = none */
     int64_t drain_ms;       /* since when it is; 0 = it is not */
     bool too_old, recycled; /* why it is drained */
