@@ -12,6 +12,7 @@ enum {
     BUDGET_MESSAGES = 4, /* largest messages that a connection may have incomplete or kept */
     HEADERS_HOSTILE =
         4, /* times the limit of headers: up to there we answer, above it we stop reading */
+    SHARE_FREE = 65536, /* what a connection may hold although all together hold too much */
     QUEUE_FREE =
         1024 /* frames that may wait for a peer that takes nothing, beside those of its calls */
 };
@@ -53,11 +54,19 @@ static void count(struct cczi_stream *st, size_t body_size, size_t md_size)
     st->counted_md = md_size;
 }
 
+/* Too much is held over all connections. Who holds little of it goes on, up to twice the limit: one that fills it must not
+ * stop the others. */
+static bool over(const atomic_size_t *all, size_t max, size_t own)
+{
+    size_t n = atomic_load_explicit(all, memory_order_relaxed);
+    return n > max && (own > SHARE_FREE || n / 2 > max);
+}
+
 static bool over_budget(const struct cczi_h2 *h)
 {
     size_t one = h->cfg.message_size_max;
     const struct cczi_budget *all = h->cfg.budget;
-    if (all && atomic_load_explicit(&all->used, memory_order_relaxed) > all->max)
+    if (all && over(&all->used, all->max, h->buffered))
         return true;
     return one < SIZE_MAX / BUDGET_MESSAGES && h->buffered > BUDGET_MESSAGES * one;
 }
@@ -65,8 +74,7 @@ static bool over_budget(const struct cczi_h2 *h)
 static bool over_queued(const struct cczi_h2 *h)
 {
     const struct cczi_budget *all = h->cfg.budget;
-    return all && all->queued_max &&
-           atomic_load_explicit(&all->queued, memory_order_relaxed) > all->queued_max;
+    return all && all->queued_max && over(&all->queued, all->queued_max, h->queued);
 }
 
 static void detach(struct cczi_stream *st)
@@ -77,6 +85,7 @@ static void detach(struct cczi_stream *st)
     st->prev = st->next = NULL;
     h->streams--;
     h->buffered -= st->counted_body;
+    h->queued -= st->out_size;
     st->h2 = NULL;
 }
 

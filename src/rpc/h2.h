@@ -134,6 +134,7 @@ struct cczi_h2 {
     struct cczi_stream *first, *last;
     size_t streams;
     size_t buffered;     /* bytes of incomplete or kept messages */
+    size_t queued;       /* bytes of messages that the peer has not taken */
     size_t good, failed; /* streams that ended in order, and those that were reset */
     int32_t open_block;  /* server: stream whose request headers are not complete; 0 = none */
     bool settled;        /* the peer's SETTINGS came */

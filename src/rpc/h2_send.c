@@ -106,6 +106,8 @@ static void nv_status(struct nv_list *l, const struct cczi_stream *st)
 
 static void set_out_size(struct cczi_stream *st, size_t size)
 {
+    if (st->h2)
+        st->h2->queued += size - st->out_size;
     st->out_size = size;
     if (st->budget && size != st->counted_out) {
         atomic_fetch_add_explicit(&st->budget->queued, size - st->counted_out,
