@@ -468,6 +468,7 @@ static int make_session(struct cczi_h2 *h, nghttp2_session_callbacks *cb, nghttp
     cczi_h2_send_callbacks(cb);
     nghttp2_option_set_no_auto_window_update(opt, 1);
     nghttp2_option_set_no_closed_streams(opt, 1); /* kept for priorities, which we do not use */
+    nghttp2_option_set_max_reserved_remote_streams(opt, 0); /* clients take no pushes */
     nghttp2_option_set_stream_reset_rate_limit(opt, RESET_BURST, RESET_RATE);
     nghttp2_mem mem = cczi_h2_mem(&h->mem);
     int rv = h->cfg.server ? nghttp2_session_server_new3(&h->ng, cb, h, opt, &mem)

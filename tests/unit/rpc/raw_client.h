@@ -5,8 +5,19 @@
 #include "rpc_fixture.h"
 
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <nghttp2/nghttp2.h>
 #include <sys/socket.h>
+
+/* Bytes that the process has allocated. */
+__attribute__((weak)) size_t __sanitizer_get_current_allocated_bytes(void);
+
+static inline size_t memory(void)
+{
+    struct mallinfo2 m = mallinfo2();
+    return __sanitizer_get_current_allocated_bytes ? __sanitizer_get_current_allocated_bytes()
+                                                   : m.uordblks + m.hblkhd;
+}
 
 /* A client of raw bytes: RA-TLS over a blocking socket. */
 struct raw {

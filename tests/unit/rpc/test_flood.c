@@ -8,17 +8,7 @@
 #include "rpc/rpc_priv.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <sys/time.h>
-
-__attribute__((weak)) size_t __sanitizer_get_current_allocated_bytes(void);
-
-static size_t memory(void)
-{
-    struct mallinfo2 m = mallinfo2();
-    return __sanitizer_get_current_allocated_bytes ? __sanitizer_get_current_allocated_bytes()
-                                                   : m.uordblks + m.hblkhd;
-}
 
 /* --------------------------------------------------------------------------------- the bystander */
 
