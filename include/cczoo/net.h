@@ -136,6 +136,8 @@ CCZ_API void ccz_conn_end(struct ccz_conn *c, int64_t timeout_ms);
  * @retval CCZ_E_NOMEM   nothing of @p data was queued
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_conn_write(struct ccz_conn *c, struct ccz_span data);
+/** Sends what is queued now instead of at the end of the turn: when the peer can work on it while we go on. */
+CCZ_API void ccz_conn_push(struct ccz_conn *c);
 CCZ_API size_t
 ccz_conn_pending(const struct ccz_conn *c); /**< queued bytes the kernel has not taken */
 /** False from crossing the high mark until on_drained(): a good moment to stop producing. */

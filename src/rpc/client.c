@@ -67,16 +67,18 @@ void cczi_ccall_free(struct cczi_ccall *call)
     free(call);
 }
 
-static void on_incoming(void *arg)
+void cczi_client_take_incoming(struct ccz_rpc_client *c)
 {
-    struct ccz_rpc_client *c = arg;
     pthread_mutex_lock(&c->lock);
     struct cczi_ccall *list = c->incoming;
     c->incoming = NULL;
     c->incoming_tail = &c->incoming;
     c->posted = false;
     pthread_mutex_unlock(&c->lock);
+    if (!list)
+        return;
     cczi_channel_start(c);
+    cczi_channel_hold(c); /* calls that come together leave together */
     while (list) {
         struct cczi_ccall *call = list;
         list = call->next;
@@ -87,14 +89,20 @@ static void on_incoming(void *arg)
         c->calls = call;
         cczi_channel_call(call);
     }
+    cczi_channel_release(c);
+}
+
+static void on_incoming(void *arg)
+{
+    cczi_client_take_incoming(arg);
 }
 
 bool cczi_client_submit(struct cczi_ccall *call)
 {
     struct ccz_rpc_client *c = call->client;
-    bool ok = true;
+    bool ok = true, here = ccz_loop_is_current(c->loop) && c->feeding;
     pthread_mutex_lock(&c->lock);
-    if (!c->posted) /* calls that come together are taken together */
+    if (!c->posted && !here) /* calls that come together are taken together */
         ok = c->posted = ccz_loop_post(c->loop, on_incoming, c) == CCZ_OK;
     if (ok) {
         call->next = NULL;

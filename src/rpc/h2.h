@@ -142,6 +142,13 @@ void cczi_h2_free(struct cczi_h2 *h);
 /* @retval CCZ_E_PEER, CCZ_E_NOMEM  the connection is dead: pull once more (GOAWAY), then close it
  */
 CCZ_MUST_USE ccz_rc cczi_h2_feed(struct cczi_h2 *h, struct ccz_span in, struct ccz_err *err);
+/* How much of @p in to feed before what it leads to is sent, if that should happen in between; 0 = not worth it. Two ends that
+ * each answer all they got at once would work in turns, one waiting for the other. */
+static inline size_t cczi_h2_part(struct ccz_span in)
+{
+    enum { WORTH_A_SYSTEM_CALL = 8192 };
+    return in.size >= WORTH_A_SYSTEM_CALL ? in.size / 2 : 0;
+}
 /* Appends frames to @p out until there are no more or @p size bytes were appended (and one frame
  * more). */
 CCZ_MUST_USE ccz_rc cczi_h2_pull(struct ccz_buf *out, struct cczi_h2 *h, size_t size,

@@ -11,7 +11,7 @@
 enum {
     TICK_MS = 250,          /* how often connections are looked at */
     PING_ANSWER_MS = 20000, /* a peer that does not answer a PING for so long is gone */
-    PULL_SIZE = 1 << 18,    /* bytes encrypted at a time */
+    PULL_SIZE = 1 << 16,    /* bytes encrypted at a time */
     THREADS_MAX = 64,
     REQUESTS_SIZE = 256 << 20
 };
@@ -79,14 +79,15 @@ static bool pull_frames(struct cczi_sconn *c)
     return rc == CCZ_OK && !cczi_h2_done(c->h2);
 }
 
-void cczi_sconn_flush(struct cczi_sconn *c)
+/* @return false if the connection was closed by it */
+static bool flush(struct cczi_sconn *c)
 {
     if (c->busy) {
         c->again = true;
-        return;
+        return true;
     }
     if (cczi_wire_busy(c->wire)) /* on_writable() comes */
-        return;
+        return true;
     bool alive;
     c->busy = true;
     do {
@@ -96,6 +97,12 @@ void cczi_sconn_flush(struct cczi_sconn *c)
     c->busy = false;
     if (!alive)
         conn_close(c, true);
+    return alive;
+}
+
+void cczi_sconn_flush(struct cczi_sconn *c)
+{
+    (void)flush(c);
 }
 
 /* Calls that run keep what they know of the peer; new ones get what is known now. */
@@ -145,24 +152,35 @@ static void on_ready(void *arg)
     cczi_sconn_flush(c);
 }
 
-static void on_plain(void *arg, struct ccz_span data)
+/* @return false if the connection was closed */
+static bool feed(struct cczi_sconn *c, struct ccz_span data)
 {
-    struct cczi_sconn *c = arg;
     struct ccz_err err;
-    c->heard_ms = ccz_mono_ms();
     c->busy = true;
     ccz_rc rc = cczi_h2_feed(c->h2, data, &err);
     c->busy = false;
-    if (rc == CCZ_OK) {
-        cczi_sconn_flush(c);
-        return;
-    }
+    if (rc == CCZ_OK)
+        return flush(c);
     ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=%s msg=\"%s\"", c->peer->address, err.where,
             err.msg);
     c->busy = true;
     (void)pull_frames(c); /* GOAWAY with the reason */
     c->busy = false;
     conn_close(c, true);
+    return false;
+}
+
+static void on_plain(void *arg, struct ccz_span data)
+{
+    struct cczi_sconn *c = arg;
+    size_t part = cczi_h2_part(data);
+    c->heard_ms = ccz_mono_ms();
+    if (part) { /* the client works on these answers while we make the others */
+        if (!feed(c, ccz_span_sub(data, 0, part)))
+            return;
+        cczi_wire_push(c->wire);
+    }
+    (void)feed(c, ccz_span_sub(data, part, data.size - part));
 }
 
 static void on_writable(void *arg)

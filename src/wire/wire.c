@@ -7,7 +7,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LINGER_MS = 2000 }; /* for the peer to read why it was refused, or our last answers */
+enum {
+    LINGER_MS = 2000, /* for the peer to read why it was refused, or our last answers */
+    OUT_HIGH =
+        1
+        << 17 /* encrypted bytes that the kernel has not taken: more would only leave the caches */
+};
 
 struct cczi_wire {
     struct cczi_job job; /* first: the handshake step on the pool */
@@ -289,7 +294,8 @@ ccz_rc cczi_wire_accept(struct cczi_wire **out, const struct cczi_wire_cfg *cfg,
     struct cczi_wire *w = wire_new(cfg);
     struct ccz_conn *conn = NULL;
     ccz_rc rc =
-        ccz_conn_adopt(&conn, cfg->loop, fd, &(struct ccz_conn_cfg){.ops = &conn_ops, .arg = w});
+        ccz_conn_adopt(&conn, cfg->loop, fd,
+                       &(struct ccz_conn_cfg){.ops = &conn_ops, .arg = w, .out_high = OUT_HIGH});
     if (rc != CCZ_OK || !w) {
         ccz_conn_free(conn);
         if (w)
@@ -308,8 +314,10 @@ ccz_rc cczi_wire_connect(struct cczi_wire **out, const struct cczi_wire_cfg *cfg
     struct cczi_wire *w = wire_new(cfg);
     if (!w)
         return ccz_fail(err, CCZ_E_NOMEM, "wire:memory", 0, "out of memory");
-    struct ccz_conn_cfg conn = {
-        .ops = &conn_ops, .arg = w, .connect_timeout_ms = cfg->connect_timeout_ms};
+    struct ccz_conn_cfg conn = {.ops = &conn_ops,
+                                .arg = w,
+                                .connect_timeout_ms = cfg->connect_timeout_ms,
+                                .out_high = OUT_HIGH};
     ccz_rc rc = ccz_conn_connect(&w->conn, cfg->loop, address, &conn, err);
     if (rc != CCZ_OK) {
         destroy(w);
@@ -357,6 +365,12 @@ void cczi_wire_send(struct cczi_wire *w, struct ccz_span plain)
         flush(w);
     else
         fail_later(w, rc, "TLS could not encrypt");
+}
+
+void cczi_wire_push(struct cczi_wire *w)
+{
+    if (w->conn && !w->closed)
+        ccz_conn_push(w->conn);
 }
 
 bool cczi_wire_writable(const struct cczi_wire *w)

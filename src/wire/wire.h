@@ -78,6 +78,8 @@ void cczi_wire_end(
     struct cczi_wire *w); /* sends what is queued and close_notify first; then frees */
 /* Encrypts and queues. Failures come by on_closed(). */
 void cczi_wire_send(struct cczi_wire *w, struct ccz_span plain);
+/* What was sent leaves now instead of at the end of the loop's turn. */
+void cczi_wire_push(struct cczi_wire *w);
 bool cczi_wire_writable(const struct cczi_wire *w);
 bool cczi_wire_busy(const struct cczi_wire *w); /* do not end it now, unless at once */
 const struct ccz_ratls_peer *cczi_wire_peer(const struct cczi_wire *w); /* NULL until ready */
