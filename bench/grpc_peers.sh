@@ -3,7 +3,8 @@
 # on CPU 1, each a process of its own (bench/grpc_peer.h); also our client with their server and the other way round. The variants
 # take turns, ROUNDS times. Columns: workload, server/client, median and best answers per second, median p50 and p99 in
 # microseconds, median microseconds of CPU time of server and client for each; then the ratios that matter.
-# usage: bench/grpc_peers.sh [ROUNDS [SECONDS [VARIANT...]]]      variants: see below; without: all
+# usage: [WORKLOADS="unary 1024 8,stream 65536 1"] bench/grpc_peers.sh [ROUNDS [SECONDS [VARIANT...]]]      without: all
+# On a machine that does other things too, put `chrt -r 1` in front (as root): all programs then have the two cores first.
 set -eu -o pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 rounds=${1:-5}
@@ -28,7 +29,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj 
 # SERVER/CLIENT. ra-tls: the session profile of our engine, evidence was judged before.
 variants=("$@")
 [ $# -gt 0 ] || variants=(ours/ours ra-tls/ra-tls core/core async/async ours/core core/ours ours/async async/ours)
-workloads=("unary 1024 1" "unary 1024 8" "unary 1024 64" "unary 1048576 4" "stream 65536 1")
+IFS=, read -ra workloads <<<"${WORKLOADS:-unary 1024 1,unary 1024 8,unary 1024 64,unary 1048576 4,stream 65536 1}"
 
 program() { case $1 in ours | ra-tls) echo "$ours" ;; *) echo "$work/$1" ;; esac; }
 profile() { case $1 in ra-tls) echo ra-tls ;; *) echo tls ;; esac; }

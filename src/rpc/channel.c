@@ -579,6 +579,7 @@ static void retry(struct cczi_ccall *call, bool answered)
     call->retries_left -= call->st.refused ? 0 : 1;
     cczi_stream_deinit(&call->st);
     cczi_stream_init(&call->st, c->cfg.message_size_max);
+    call->st.framer.stock = c->stock;
     cczi_stream_set_gzip(&call->st, call->compression == CCZ_RPC_GZIP);
     call->st.framer.keep = true;
     call->messages = 0;

@@ -11,7 +11,8 @@ enum {
     CONNECTIONS_MAX = 256,
     CALL_TIMEOUT_MS = 30000,
     CONNECT_TIMEOUT_MS = 10000,
-    BACKOFF_MAX_MS = 5000
+    BACKOFF_MAX_MS = 5000,
+    TRIM_MS = 500
 };
 
 /* ------------------------------------------------------------------------------------- calls */
@@ -44,6 +45,7 @@ ccz_rc cczi_ccall_new(struct cczi_ccall **out, struct ccz_rpc_client *c, const c
     memcpy(call->path, path, path_size);
     call->client = c;
     cczi_stream_init(&call->st, c->cfg.message_size_max);
+    call->st.framer.stock = c->stock;
     cczi_md_init(&call->metadata);
     call->deadline_ms = ccz_mono_ms() + (cfg->timeout_ms > 0 ? cfg->timeout_ms : CALL_TIMEOUT_MS);
     call->retries_left = cfg->retries;
@@ -142,6 +144,13 @@ static void describe_status(struct cczi_ccall *call)
     take_text(call->err.hint, sizeof(call->err.hint), md, "ccz-hint");
 }
 
+static void trim_later(struct ccz_rpc_client *c)
+{
+    if (c->trim.pos == 0 &&
+        !cczi_deadline_set(&c->deadlines, &c->trim, ccz_mono_ms() + TRIM_MS))
+        (void)cczi_stock_trim(c->stock);
+}
+
 void cczi_ccall_finish(struct cczi_ccall *call)
 {
     struct ccz_rpc_client *c = call->client;
@@ -160,6 +169,8 @@ void cczi_ccall_finish(struct cczi_ccall *call)
     else
         call->done(call->done_arg, err ? (struct ccz_span){0} : call->response, res, err);
     cczi_ccall_free(call);
+    if (!c->calls && !c->stopping)
+        trim_later(c);
 }
 
 void cczi_ccall_fail(struct cczi_ccall *call, enum ccz_rpc_code code, const struct ccz_err *why)
@@ -248,6 +259,15 @@ ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_rpc_result *result,
 
 /* ------------------------------------------------------------------------------------ channel */
 
+/* Without calls, memory for their messages is given back step by step. */
+static void on_trim(struct cczi_deadline *d)
+{
+    struct ccz_rpc_client *c =
+        (struct ccz_rpc_client *)((char *)d - offsetof(struct ccz_rpc_client, trim));
+    if (!cczi_stock_trim(c->stock) && !c->calls)
+        trim_later(c);
+}
+
 static void *run_client(void *arg)
 {
     struct ccz_rpc_client *c = arg;
@@ -265,7 +285,8 @@ static ccz_rc client_init(struct ccz_rpc_client *c, struct ccz_err *err)
     ccz_rc rc = ccz_loop_new(&c->loop, err);
     if (rc != CCZ_OK)
         return rc;
-    if (!c->slots || !c->target || cczi_deadlines_init(&c->deadlines, c->loop) != CCZ_OK ||
+    if (!c->slots || !c->target || !c->stock ||
+        cczi_deadlines_init(&c->deadlines, c->loop) != CCZ_OK ||
         cczi_wire_pool_new(&c->pool, 1) != CCZ_OK)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "no memory or threads");
     c->started = pthread_create(&c->thread, NULL, run_client, c) == 0;
@@ -296,6 +317,8 @@ ccz_rc ccz_rpc_client_new(struct ccz_rpc_client **out, const struct ccz_rpc_clie
         cfg->connect_timeout_ms ? cfg->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     c->cfg.backoff_max_ms = cfg->backoff_max_ms ? cfg->backoff_max_ms : BACKOFF_MAX_MS;
     c->incoming_tail = &c->incoming;
+    c->stock = cczi_stock_new();
+    c->trim.fn = on_trim;
     ccz_buf_init(&c->scratch, 1 << 18);
     ccz_buf_init(&c->out, CCZ_CONN_OUT_SIZE_MAX);
     pthread_mutex_init(&c->lock, NULL);
@@ -332,6 +355,7 @@ void ccz_rpc_client_free(struct ccz_rpc_client *c)
     pthread_mutex_destroy(&c->lock);
     ccz_buf_free(&c->scratch);
     ccz_buf_free(&c->out);
+    cczi_stock_unref(c->stock);
     free(c->slots);
     free(c->target);
     free(c);

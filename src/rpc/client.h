@@ -86,6 +86,8 @@ struct ccz_rpc_client {
     struct ccz_ratls_peer peer; /* of the newest connection */
     /* loop thread */
     struct cczi_deadlines deadlines;
+    struct cczi_stock *stock;  /* any thread */
+    struct cczi_deadline trim; /* of the stock, after the last call */
     struct ccz_buf scratch, out;
     bool out_busy; /* as in the server */
     struct cczi_slot *slots;

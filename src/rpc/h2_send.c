@@ -276,7 +276,7 @@ struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg)
 {
     bool on = atomic_fetch_or(&st->gzip, CCZI_GZIP_FIXED) & CCZI_GZIP_ON;
     struct cczi_out *o = on ? cczi_out_gzip(msg) : NULL;
-    return o ? o : cczi_out_new(msg);
+    return o ? o : cczi_out_new(msg, st->framer.stock);
 }
 
 /* What this side takes, and what it sends. */

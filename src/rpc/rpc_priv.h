@@ -59,6 +59,20 @@ enum cczi_encoding cczi_encoding_of(struct ccz_span name);
 /* @p list is a value of grpc-accept-encoding. */
 bool cczi_encoding_listed(struct ccz_span list, enum cczi_encoding encoding);
 
+/* ------------------------------------------------- stock.c: large blocks of memory, used again */
+
+/* To get a large block from the kernel and give it back for each message costs more than encrypting it. What a server or
+ * client let go of is kept for the next message, until it was not needed for a while. Counted: blocks outlive the owner. Any thread. */
+struct cczi_stock;
+enum { CCZI_STOCK_BLOCK = 65536, /* smaller ones are malloc()'s */ CCZI_STOCK_SIZE_MAX = 16 << 20 };
+struct cczi_stock *cczi_stock_new(void);     /* NULL = no memory */
+void cczi_stock_unref(struct cczi_stock *s); /* NULL is fine */
+/* At least @p size bytes; NULL = no memory. */
+void *cczi_stock_take(size_t *cap, struct cczi_stock *s, size_t size);
+void cczi_stock_give(struct cczi_stock *s, void *p, size_t cap);
+/* Frees what nobody took since the last trim. @return true if nothing is kept */
+bool cczi_stock_trim(struct cczi_stock *s);
+
 /* ---------------------------------------------------------- frame.c: length-prefixed messages */
 
 enum { CCZI_PREFIX_SIZE = 5 };
@@ -81,8 +95,10 @@ struct cczi_framer {
     enum cczi_encoding encoding;
     size_t want;
     size_t size_max;
-    struct ccz_buf body;  /* as received */
-    struct ccz_buf plain; /* decompressed */
+    struct cczi_stock *stock; /* for large bodies; NULL = none */
+    bool stocked;             /* body's memory is a block of it */
+    struct ccz_buf body;      /* as received */
+    struct ccz_buf plain;     /* decompressed */
 };
 void cczi_framer_init(struct cczi_framer *f, size_t size_max);
 void cczi_framer_free(struct cczi_framer *f);
@@ -103,9 +119,12 @@ struct cczi_out {
     struct cczi_out *next;
     size_t size, sent; /* of bytes[] */
     unsigned refs;
-    uint8_t bytes[]; /* prefix, message */
+    struct cczi_stock *stock; /* this is a block of it; or NULL */
+    size_t cap;               /* of the block */
+    uint8_t bytes[];          /* prefix, message */
 };
-struct cczi_out *cczi_out_new(struct ccz_span msg); /* one reference; NULL = no memory */
+/* One reference; NULL = no memory. @p stock may be NULL. */
+struct cczi_out *cczi_out_new(struct ccz_span msg, struct cczi_stock *stock);
 /* gzip.c: the same, compressed; NULL = not smaller, or no memory */
 struct cczi_out *cczi_out_gzip(struct ccz_span msg);
 void cczi_out_prefix(struct cczi_out *o, uint8_t flag, size_t size);

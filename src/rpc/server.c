@@ -28,6 +28,7 @@ struct ccz_rpc_server {
     unsigned workers_len;
     atomic_uint conns;
     struct cczi_budget *budget;
+    struct cczi_stock *stock;
     uint16_t port;
     bool running;
 };
@@ -288,6 +289,7 @@ static void on_tick(void *arg)
 {
     struct cczi_worker *w = arg;
     int64_t now = ccz_mono_ms();
+    (void)cczi_stock_trim(w->server->stock);
     bool overdue = w->draining && now >= w->stop_ms + PING_ANSWER_MS / 10;
     w->cursor = w->first;
     for (struct cczi_sconn *c; (c = next_conn(w)) != NULL;) {
@@ -424,8 +426,9 @@ ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out, const struct ccz_rpc_serv
         set_defaults(&s->cfg);
         s->listen = strdup(cfg->listen);
         s->budget = calloc(1, sizeof(*s->budget));
+        s->stock = cczi_stock_new();
     }
-    if (!s || !s->listen || !s->budget)
+    if (!s || !s->listen || !s->budget || !s->stock)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
     atomic_init(&s->budget->refs, 1);
     s->budget->max = s->cfg.requests_size_max;
@@ -443,6 +446,7 @@ void ccz_rpc_server_free(struct ccz_rpc_server *s)
         free(s->methods[i].path);
     free(s->methods);
     cczi_budget_unref(s->budget);
+    cczi_stock_unref(s->stock);
     free(s->listen);
     free(s);
 }
@@ -540,6 +544,11 @@ void cczi_server_fallback(const struct ccz_rpc_server *s, ccz_rpc_unary_fn *fn, 
 {
     *fn = s->fallback;
     *arg = s->fallback_arg;
+}
+
+struct cczi_stock *cczi_server_stock(const struct ccz_rpc_server *s)
+{
+    return s->stock;
 }
 
 size_t cczi_server_message_max(const struct ccz_rpc_server *s)

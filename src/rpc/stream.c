@@ -211,7 +211,7 @@ ccz_rc ccz_rpc_stream_send(struct ccz_rpc_stream *s, struct ccz_span msg)
 {
     struct cczi_out *o = atomic_load(&s->compress) ? cczi_out_gzip(msg) : NULL;
     if (!o)
-        o = cczi_out_new(msg);
+        o = cczi_out_new(msg, NULL);
     if (!o)
         return CCZ_E_NOMEM;
     pthread_mutex_lock(&s->lock);
