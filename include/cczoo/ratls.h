@@ -113,6 +113,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_rat
 CCZ_API void ccz_ratls_free(struct ccz_ratls *r);
 CCZ_DEFINE_AUTO(ccz_ratls)
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire);
+/** As ccz_ratls_feed() without a copy, until ccz_ratls_settle(): see ccz_tls_lend(). Not across ccz_ratls_step() on another thread. */
+CCZ_API void ccz_ratls_lend(struct ccz_ratls *r, struct ccz_span wire);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_settle(struct ccz_ratls *r);
 /** Advances handshake and attestation. On failure the reason is queued for the peer (drain, then close), and
  *  when the *peer* refused us, err carries its where / got / expected with where prefixed "peer:" (CCZ_E_PEER,
  *  aux = the peer's rc, its hint at the end of msg). A failed connection stays failed.

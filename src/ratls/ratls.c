@@ -289,6 +289,16 @@ ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire)
     return ccz_tls_feed(r->tls, wire);
 }
 
+void ccz_ratls_lend(struct ccz_ratls *r, struct ccz_span wire)
+{
+    ccz_tls_lend(r->tls, wire);
+}
+
+ccz_rc ccz_ratls_settle(struct ccz_ratls *r)
+{
+    return ccz_tls_settle(r->tls);
+}
+
 /* A plain TLS peer is a common mistake of wiring: it gets a reason of its own. The TLS engine
  * noticed it itself ("tls:alpn"), or the peer did (alert no_application_protocol). */
 static ccz_rc explain_tls_failure(const struct ccz_ratls *r, ccz_rc rc, struct ccz_err *err)

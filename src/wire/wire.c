@@ -122,29 +122,38 @@ static void on_again(struct cczi_deadline *d)
         (void)run_timers(w);
 }
 
-/* Decrypted bytes to the owner, until there are no more. */
-static void deliver(struct cczi_wire *w)
+/* Decrypted bytes to the owner, until there are no more. @return false if the wire is over */
+static bool deliver_plain(struct cczi_wire *w)
 {
     struct ccz_buf *plain = w->cfg.scratch;
+    struct ccz_err err = {0};
+    ccz_rc rc;
     for (;;) {
-        struct ccz_err err = {0};
         ccz_buf_clear(plain);
-        ccz_rc rc = ccz_ratls_read(plain, w->ratls, &err);
-        if (rc != CCZ_OK && rc != CCZ_E_CLOSED) {
-            end_failed(w, &err);
-            return;
-        }
-        if (rc != CCZ_OK) {
-            tell_closed(w, &err);
-            return;
-        }
-        if (plain->size == 0)
+        rc = ccz_ratls_read(plain, w->ratls, &err);
+        if (rc != CCZ_OK || plain->size == 0)
             break;
         w->in_callback = true;
         w->cfg.ops->on_plain(w->cfg.arg, ccz_buf_span(plain));
         if (gone(w))
-            return;
+            return false;
     }
+    ccz_rc settled = ccz_ratls_settle(w->ratls);
+    if (rc == CCZ_OK && settled != CCZ_OK)
+        rc = ccz_fail(&err, settled, "wire:memory", 0, "received bytes could not be stored");
+    if (rc == CCZ_OK)
+        return true;
+    if (rc == CCZ_E_CLOSED || settled != CCZ_OK)
+        tell_closed(w, &err);
+    else
+        end_failed(w, &err);
+    return false;
+}
+
+static void deliver(struct cczi_wire *w)
+{
+    if (!deliver_plain(w))
+        return;
     if (ccz_ratls_pending(w->ratls)) /* answers of TLS itself (key update) */
         cczi_wire_send(w, (struct ccz_span){0});
     if (w->stepping || !ccz_ratls_step_due(w->ratls))
@@ -234,13 +243,16 @@ static void on_data(struct ccz_conn *c, void *arg, struct ccz_span data)
 {
     (void)c;
     struct cczi_wire *w = arg;
+    if (ccz_ratls_ready(w->ratls)) {
+        ccz_ratls_lend(w->ratls, data);
+        deliver(w);
+        return;
+    }
     ccz_rc rc = ccz_ratls_feed(w->ratls, data);
     if (rc != CCZ_OK) {
         struct ccz_err err;
         (void)ccz_fail(&err, rc, "wire:memory", 0, "received bytes could not be stored");
         tell_closed(w, &err);
-    } else if (ccz_ratls_ready(w->ratls)) {
-        deliver(w);
     } else {
         start_step(w);
     }
