@@ -20,6 +20,7 @@ static struct ccz_ratls_ctx *context(const struct peer_args *a)
                                 .attest_arg = &toy,
                                 .appraise = a->ra_tls ? toy_appraise : NULL,
                                 .appraise_arg = &toy,
+                                .reattest_interval_ms = a->again ? 3600000 : 0,
                                 .alpn = a->ra_tls ? NULL : h2};
     struct ccz_ratls_ctx *ctx;
     peer_must(ccz_ratls_ctx_new(&ctx, &cfg, NULL) == CCZ_OK, "RA-TLS context");

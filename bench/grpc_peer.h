@@ -5,11 +5,11 @@
  * What the programs that grpc_peers.sh compares have in common, in C and in C++: their command line, the clock, and the line
  * that a client prints. Each of them is
  *
- *   PEER server [tls|ra-tls]                                          prints its port, serves until its standard input ends
- *   PEER client ADDRESS PID unary|stream SIZE STREAMS SECONDS [tls|ra-tls]
+ *   PEER server [PROFILE]                                             prints its port, serves until its standard input ends
+ *   PEER client ADDRESS PID unary|stream SIZE STREAMS SECONDS [PROFILE]
  *
  * "unary" echoes SIZE bytes; an answer starts the next call of its stream. "stream" reads messages of SIZE bytes that the server
- * sends as long as they are taken. Both begin with half a second that is not counted. Messages are plain bytes on every side, so
+ * sends as long as they are taken. PROFILE is tls, or, for our engine, ra-tls or ra-tls-again (evidence is renewed: frames). Both begin with half a second that is not counted. Messages are plain bytes on every side, so
  * that no protobuf library is measured. The client prints: answers or messages per second, median and 99th percentile in
  * microseconds, microseconds of CPU time of the server (process PID) and of the client for each.
  */
@@ -46,7 +46,7 @@ static inline int64_t peer_now_ns(void)
 }
 
 struct peer_args {
-    bool server, stream, ra_tls;
+    bool server, stream, ra_tls, again;
     const char *address;
     long pid;
     size_t size;
@@ -61,7 +61,8 @@ static inline void peer_args_read(struct peer_args *a, int argc, char **argv)
     int rest = a->server ? 2 : 8;
     peer_must(a->server || (argc >= 8 && strcmp(argv[1], "client") == 0), "usage: see grpc_peer.h");
     peer_must(argc <= rest + 1, "too many arguments");
-    a->ra_tls = argc > rest && strcmp(argv[rest], "ra-tls") == 0;
+    a->again = argc > rest && strcmp(argv[rest], "ra-tls-again") == 0;
+    a->ra_tls = a->again || (argc > rest && strcmp(argv[rest], "ra-tls") == 0);
     if (a->server)
         return;
     a->address = argv[2];

@@ -26,13 +26,13 @@ export PEER_KEY=$work/key.pem PEER_CERT=$work/cert.pem GRPC_VERBOSITY=NONE
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 2 \
     -keyout "$PEER_KEY" -out "$PEER_CERT" 2>/dev/null
 
-# SERVER/CLIENT. ra-tls: the session profile of our engine, evidence was judged before.
+# SERVER/CLIENT. ra-tls: the session profile of our engine, evidence was judged before; ra-tls-again: evidence can be renewed.
 variants=("$@")
-[ $# -gt 0 ] || variants=(ours/ours ra-tls/ra-tls core/core async/async ours/core core/ours ours/async async/ours)
+[ $# -gt 0 ] || variants=(ours/ours ra-tls/ra-tls ra-tls-again/ra-tls-again core/core async/async ours/core core/ours ours/async async/ours)
 IFS=, read -ra workloads <<<"${WORKLOADS:-unary 1024 1,unary 1024 8,unary 1024 64,unary 1048576 4,stream 65536 1}"
 
-program() { case $1 in ours | ra-tls) echo "$ours" ;; *) echo "$work/$1" ;; esac; }
-profile() { case $1 in ra-tls) echo ra-tls ;; *) echo tls ;; esac; }
+program() { case $1 in ours | ra-tls*) echo "$ours" ;; *) echo "$work/$1" ;; esac; }
+profile() { case $1 in ra-tls*) echo "$1" ;; *) echo tls ;; esac; }
 run() { # VARIANT WORKLOAD SIZE STREAMS: one line of the client
     local server=${1%/*} client=${1#*/} port out
     coproc taskset -c 0 "$(program "$server")" server "$(profile "$server")"
@@ -76,7 +76,7 @@ awk -F'\t' '
         }
         print ""
         for (l = 1; l <= loads; l++) {
-            o = load[l] "\tours/ours"; t = load[l] "\tra-tls/ra-tls"
+            o = load[l] "\tours/ours"; t = load[l] "\tra-tls/ra-tls"; f = load[l] "\tra-tls-again/ra-tls-again"
             split("core async", peer, " ")
             for (p = 1; p <= 2; p++) {
                 q = load[l] "\t" peer[p] "/" peer[p]
@@ -85,5 +85,7 @@ awk -F'\t' '
             }
             ratio(load[l] ": rate, RA-TLS over TLS", rate[t], rate[o])
             ratio(load[l] ": CPU time, RA-TLS over TLS", cpu[t], cpu[o])
+            ratio(load[l] ": rate, RA-TLS that is renewed over TLS", rate[f], rate[o])
+            ratio(load[l] ": CPU time, RA-TLS that is renewed over TLS", cpu[f], cpu[o])
         }
     }' "$work/rows"

@@ -149,8 +149,7 @@ static void describe_status(struct cczi_ccall *call)
 
 static void trim_later(struct ccz_rpc_client *c)
 {
-    if (c->trim.pos == 0 &&
-        !cczi_deadline_set(&c->deadlines, &c->trim, ccz_mono_ms() + TRIM_MS))
+    if (c->trim.pos == 0 && !cczi_deadline_set(&c->deadlines, &c->trim, ccz_mono_ms() + TRIM_MS))
         (void)cczi_stock_trim(c->stock);
 }
 

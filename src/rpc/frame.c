@@ -35,6 +35,18 @@ void cczi_framer_release(struct cczi_framer *f)
     ccz_buf_free(&f->plain);
 }
 
+void *cczi_framer_steal(size_t *cap, struct cczi_framer *f, struct ccz_span msg)
+{
+    if (!f->stocked || msg.ptr != f->body.ptr)
+        return NULL;
+    void *p = f->body.ptr;
+    *cap = f->body.cap;
+    f->body.ptr = NULL;
+    f->body.size = f->body.cap = 0;
+    f->stocked = false;
+    return p;
+}
+
 /* Room for @p size more bytes of a large body. It grows with what arrives, not with what is announced, and not beyond that. */
 static void reserve_body(struct cczi_framer *f, size_t size)
 {

@@ -70,10 +70,12 @@ bool cczi_encoding_listed(struct ccz_span list, enum cczi_encoding encoding);
  * client let go of is kept for the next message, until it was not needed for a while. Counted: blocks outlive the owner. Any thread. */
 struct cczi_stock;
 enum { CCZI_STOCK_BLOCK = 65536, /* smaller ones are malloc()'s */ CCZI_STOCK_SIZE_MAX = 16 << 20 };
-struct cczi_stock *cczi_stock_new(void);     /* NULL = no memory */
+struct cczi_stock *cczi_stock_new(void); /* NULL = no memory */
+struct cczi_stock *cczi_stock_ref(struct cczi_stock *s);
 void cczi_stock_unref(struct cczi_stock *s); /* NULL is fine */
 /* At least @p size bytes; NULL = no memory. */
 void *cczi_stock_take(size_t *cap, struct cczi_stock *s, size_t size);
+/* One for each that was taken; it may be other memory of malloc() that was got in exchange, or NULL. */
 void cczi_stock_give(struct cczi_stock *s, void *p, size_t cap);
 /* Frees what nobody took since the last trim. @return true if nothing is kept */
 bool cczi_stock_trim(struct cczi_stock *s);
@@ -113,6 +115,8 @@ CCZ_MUST_USE enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_
 /* True if the stream may end here: not inside a message. */
 bool cczi_framer_idle(const struct cczi_framer *f);
 size_t cczi_framer_held(const struct cczi_framer *f); /* bytes */
+/* The memory of @p msg, given out last, to be kept and given to the stock later. @return NULL if it is not a block of its own */
+void *cczi_framer_steal(size_t *cap, struct cczi_framer *f, struct ccz_span msg);
 /* Gives back the memory of the last message. */
 void cczi_framer_release(struct cczi_framer *f);
 /* gzip.c. @param[out] out  cleared first @retval CCZI_FRAME_MESSAGE, or why not */

@@ -29,6 +29,12 @@ struct cczi_stock *cczi_stock_new(void)
     return s;
 }
 
+struct cczi_stock *cczi_stock_ref(struct cczi_stock *s)
+{
+    atomic_fetch_add(&s->refs, 1);
+    return s;
+}
+
 void cczi_stock_unref(struct cczi_stock *s)
 {
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
@@ -82,7 +88,7 @@ void *cczi_stock_take(size_t *cap, struct cczi_stock *s, size_t size)
 void cczi_stock_give(struct cczi_stock *s, void *p, size_t cap)
 {
     pthread_mutex_lock(&s->lock);
-    if (s->len < BLOCKS_MAX && cap <= CCZI_STOCK_SIZE_MAX - s->held) {
+    if (cap >= CCZI_STOCK_BLOCK && s->len < BLOCKS_MAX && cap <= CCZI_STOCK_SIZE_MAX - s->held) {
         s->blocks[s->len].ptr = p;
         s->blocks[s->len++].cap = cap;
         s->held += cap;
