@@ -294,6 +294,7 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
     struct cczi_stream *st = cczi_h2_stream(h, id);
     if (st)
         on_bytes(st, CCZ_SPAN(data, size));
+    cczi_window_received(h, size);
     /* credit of the connection at once, of the stream unless its reader asked to wait */
     int rv = nghttp2_session_consume_connection(ng, size);
     if (rv == 0 && st && st->paused && !st->discard)
@@ -329,6 +330,7 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     struct cczi_h2 *h = user;
     if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK)) {
         h->ping_pending = false;
+        cczi_window_answered(h, frame->ping.opaque_data);
         if (memcmp(frame->ping.opaque_data, drain_ping, sizeof(drain_ping)) == 0)
             cczi_h2_drain_now(h);
     }
@@ -413,7 +415,7 @@ static bool submit_settings(struct cczi_h2 *h)
 {
     nghttp2_settings_entry iv[6];
     size_t n = 0;
-    iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, CCZI_H2_STREAM_WINDOW};
+    iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, CCZI_H2_WINDOW_FIRST};
     iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_FRAME_SIZE, CCZI_H2_FRAME_MAX};
     iv[n++] =
         (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, CCZI_H2_HEADER_LIST_MAX};
@@ -422,9 +424,7 @@ static bool submit_settings(struct cczi_h2 *h)
             (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h->cfg.streams_max};
     else
         iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
-    return nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, iv, n) == 0 &&
-           nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0,
-                                                 CCZI_H2_CONN_WINDOW) == 0;
+    return nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, iv, n) == 0 && cczi_window_init(h);
 }
 
 static int make_session(struct cczi_h2 *h, nghttp2_session_callbacks *cb, nghttp2_option *opt)

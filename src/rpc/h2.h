@@ -106,14 +106,23 @@ struct cczi_h2_cfg {
 };
 
 enum {
-    CCZI_H2_STREAM_WINDOW = 4 << 20,
-    CCZI_H2_CONN_WINDOW = 16 << 20,
+    CCZI_H2_WINDOW_FIRST = 256 << 10, /* of each stream; window.c lets it grow */
+    CCZI_H2_WINDOW_MAX = 8 << 20,
+    CCZI_H2_CONN_WINDOWS = 4,     /* the connection's is so many times a stream's */
     CCZI_H2_FRAME_MAX = 1 << 18,  /* what we take */
     CCZI_H2_SEND_FRAME = 1 << 16, /* what we send of large messages, if the peer takes it */
     CCZI_H2_HEADER_LIST_MAX = 65536,
     CCZI_H2_OUT_HIGH = CCZ_RPC_PENDING_HIGH, /* per stream: above it writers should wait */
     CCZI_H2_OUT_LOW = 1 << 18,
     CCZI_H2_RESETS_FREE = 256 /* failed streams a connection may have beyond its good ones */
+};
+
+/* What the peer may send ahead (window.c). */
+struct cczi_window {
+    uint32_t size;   /* of each stream */
+    size_t received; /* DATA since the last question, or since its answer */
+    size_t rest;     /* so much is received before the next question */
+    bool probing;    /* a question is on its way */
 };
 
 struct cczi_h2 {
@@ -126,6 +135,7 @@ struct cczi_h2 {
     bool draining;
     bool notice; /* server: said that it ends, but not yet which calls it takes */
     bool ping_pending;
+    struct cczi_window window;
     /* the pull in progress */
     struct ccz_buf *out;
     size_t out_stop; /* out->size at which to stop */
@@ -136,6 +146,9 @@ struct cczi_stream *cczi_h2_stream(struct cczi_h2 *h, int32_t id);
 void cczi_h2_attach(struct cczi_h2 *h, struct cczi_stream *st, int32_t id);
 void cczi_h2_send_callbacks(nghttp2_session_callbacks *cb);
 void cczi_h2_account(struct cczi_stream *st);
+CCZ_MUST_USE bool cczi_window_init(struct cczi_h2 *h);
+void cczi_window_received(struct cczi_h2 *h, size_t size);
+void cczi_window_answered(struct cczi_h2 *h, const uint8_t ping[8]);
 /* HTTP answer without gRPC in it: 405, 415. */
 void cczi_stream_answer_http(struct cczi_stream *st, unsigned status);
 

@@ -471,6 +471,32 @@ static void test_coalesce(void)
     pair_close(&p);
 }
 
+/* What is pushed leaves before the turn ends; what follows, at its end. */
+static void test_push(void)
+{
+    struct pair p;
+    char buf[32];
+    pair_open(&p, NULL);
+    CHECK(ccz_conn_write(p.conn, ccz_span_str("first")) == CCZ_OK && ccz_conn_pending(p.conn) == 5);
+    CHECK(recv(p.fd, buf, sizeof(buf), MSG_DONTWAIT) < 0);
+    ccz_conn_push(p.conn);
+    CHECK(ccz_conn_pending(p.conn) == 0 && recv(p.fd, buf, sizeof(buf), MSG_DONTWAIT) == 5);
+    ccz_conn_push(p.conn); /* nothing: no harm */
+    CHECK(ccz_conn_write(p.conn, ccz_span_str("second")) == CCZ_OK);
+    turn(p.loop);
+    CHECK(ccz_conn_pending(p.conn) == 0 && recv(p.fd, buf, sizeof(buf), MSG_DONTWAIT) == 6);
+    /* a failure is told by on_closed(), at the end of the turn */
+    CHECK(ccz_conn_write(p.conn, ccz_span_str("third")) == CCZ_OK);
+    ccz_conn_pause(p.conn);
+    close(p.fd);
+    p.fd = -1;
+    for (int i = 0; i < 10 && ccz_conn_write(p.conn, ccz_span_str("more")) == CCZ_OK; i++)
+        ccz_conn_push(p.conn);
+    CHECK(p.closed == 0);
+    CHECK(ccz_loop_run(p.loop, NULL) == CCZ_OK && p.closed == 1 && p.err.rc == CCZ_E_IO);
+    pair_close(&p);
+}
+
 static void test_pause(void)
 {
     struct pair p;
@@ -821,6 +847,7 @@ static const struct ccz_test tests[] = {
     {"conn.peer_ends", test_peer_ends},
     {"conn.bounds", test_bounds},
     {"conn.coalesce", test_coalesce},
+    {"conn.push", test_push},
     {"conn.pause", test_pause},
     {"conn.write_fails", test_write_fails},
     {"conn.shutdown", test_shutdown},

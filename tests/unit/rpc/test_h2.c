@@ -188,10 +188,11 @@ static void test_pause(void)
     open_end(&s, true, 1 << 20);
     s.pause = true;
     struct cczi_stream *st = request(&c, "/a/B");
-    for (int i = 0; i < 100; i++) /* 10 MB, window 4 MiB */
+    for (int i = 0; i < 100; i++) /* 10 MB, more than the largest window */
         cczi_stream_send(st, cczi_out_new(CCZ_SPAN(block, sizeof(block)), NULL));
     run(&c, &s, 65536);
-    CHECK(s.bytes > 3500000 && s.bytes <= CCZI_H2_STREAM_WINDOW && st->out_size > 5000000);
+    CHECK(s.bytes > CCZI_H2_WINDOW_FIRST / 2 && s.bytes <= s.h->window.size &&
+          st->out_size > 1000000);
     struct cczi_stream *other = request(&c, "/c/D"); /* another stream is not held up */
     s.pause = false;
     size_t before = s.bytes;
