@@ -164,6 +164,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_reattest(struct ccz_ratls *r, int64_t now_
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_drain(struct ccz_buf *out, struct ccz_ratls *r);
 CCZ_API size_t ccz_ratls_pending(const struct ccz_ratls *r);
 CCZ_API void ccz_ratls_close(struct ccz_ratls *r);
+CCZ_API void ccz_ratls_trim(struct ccz_ratls *r); /**< as ccz_tls_trim(): for an idle connection */
 /** NULL until ready. */
 CCZ_API const struct ccz_ratls_peer *ccz_ratls_peer(const struct ccz_ratls *r);
 

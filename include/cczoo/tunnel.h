@@ -18,7 +18,7 @@
  *  - Every refusal is one log line on both sides (log module "tunnel"), with where, got and expected.
  *
  * Threads: a tunnel runs threads of its own. The functions may be called from any thread, but one at a time.
- * Reading order of the sources: proxy.c, pair.c, map.c, tunnel.c.
+ * Reading order of the sources: proxy.c, pair.c, tunnel.c.
  */
 #include <cczoo/ratls.h>
 
@@ -98,8 +98,7 @@ CCZ_DEFINE_AUTO(ccz_tunnel)
  *
  * | type | value |
  * |---:|---|
- * | 0x01 PP2_TYPE_ALPN | ALPN protocol of the RA-TLS connection |
- * | 0x20 PP2_TYPE_SSL | client flags, verify (0 = peer accepted); sub-TLV 0x21 version "TLSv1.3" |
+ * | 0x20 PP2_TYPE_SSL | client 0x03 (TLS, certificate), verify 0 (accepted); sub-TLV 0x21 version "TLSv1.3" |
  * | 0xE0 CCZ_PP2_TYPE_STATUS | one byte: bit 0 attested, bit 1 fresh, bit 2 simulated |
  * | 0xE1 CCZ_PP2_TYPE_MEASUREMENT | MRENCLAVE, MRTD or SNP measurement as lower-case hex; only if attested |
  * | 0xE2 CCZ_PP2_TYPE_CLAIMS | claims as JSON (quote.h), UTF-8 without NUL; only if attested |

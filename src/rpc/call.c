@@ -51,7 +51,8 @@ void ccz_rpc_call_unref(struct ccz_rpc_call *c)
 static struct cczi_stream *on_stream_new(void *arg)
 {
     struct cczi_sconn *conn = arg;
-    struct ccz_rpc_call *c = calloc(1, sizeof(*c));
+    struct cczi_peer *peer = cczi_sconn_peer(conn);
+    struct ccz_rpc_call *c = peer ? calloc(1, sizeof(*c)) : NULL;
     if (!c)
         return NULL;
     cczi_stream_init(&c->st, cczi_server_message_max(conn->worker->server));
@@ -59,7 +60,7 @@ static struct cczi_stream *on_stream_new(void *arg)
     c->conn = conn;
     c->worker = conn->worker;
     c->loop = conn->worker->loop;
-    c->peer = conn->peer;
+    c->peer = peer;
     atomic_fetch_add(&c->peer->refs, 1);
     atomic_init(&c->refs, 1);
     atomic_init(&c->cancelled, false);
