@@ -200,7 +200,7 @@ ccz_rc ccz_rpc_unary_async(struct ccz_rpc_client *c, const char *path, struct cc
     call->st.framer.keep = true;
     call->done = done;
     call->done_arg = arg;
-    call->request = cczi_stream_out(&call->st, request);
+    call->request = cczi_stream_out(&call->st, request, cfg && cfg->request_lent);
     if (call->request && cczi_client_submit(call))
         return CCZ_OK;
     cczi_ccall_free(call);
@@ -236,12 +236,14 @@ ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_rpc_result *result,
                      struct ccz_rpc_client *c, const char *path, struct ccz_span request,
                      const struct ccz_rpc_call_cfg *cfg, struct ccz_err *err)
 {
+    struct ccz_rpc_call_cfg mine = cfg ? *cfg : (struct ccz_rpc_call_cfg){0};
     struct ccz_rpc_result own;
     struct waiter w = {.response = response, .result = result ? result : &own};
     memset(w.result, 0, sizeof(*w.result));
     pthread_mutex_init(&w.lock, NULL);
     pthread_cond_init(&w.cond, NULL);
-    ccz_rc rc = ccz_rpc_unary_async(c, path, request, cfg, on_unary_done, &w);
+    mine.request_lent = true; /* whose owner waits here */
+    ccz_rc rc = ccz_rpc_unary_async(c, path, request, &mine, on_unary_done, &w);
     if (rc == CCZ_OK) {
         pthread_mutex_lock(&w.lock);
         while (!w.over)

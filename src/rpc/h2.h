@@ -76,8 +76,8 @@ struct cczi_stream {
 enum cczi_gzip { CCZI_GZIP_ON = 1, CCZI_GZIP_ANNOUNCED = 2, CCZI_GZIP_FIXED = 4 };
 /* Any thread. Turns compression of the following messages on, if that is or can still be announced, or off. */
 void cczi_stream_set_gzip(struct cczi_stream *st, bool on);
-/* Any thread. One message as the stream sends it now; NULL = no memory. */
-struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg);
+/* Any thread. One message as the stream sends it now; NULL = no memory. @p lent: see cczi_out_lent() */
+struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg, bool lent);
 
 struct cczi_h2_ops {
     /* Server: the stream for a request that begins; NULL = no memory. */

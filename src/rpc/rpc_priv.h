@@ -130,10 +130,15 @@ struct cczi_out {
     unsigned refs;
     struct cczi_stock *stock; /* this is a block of it; or NULL */
     size_t cap;               /* of the block */
+    const uint8_t *lent;      /* the message, if it is somebody else's; NULL = it is in bytes[] */
     uint8_t bytes[];          /* prefix, message */
 };
 /* One reference; NULL = no memory. @p stock may be NULL. */
 struct cczi_out *cczi_out_new(struct ccz_span msg, struct cczi_stock *stock);
+/* The same without a copy, if it is large: the bytes stay where they are until the last reference is given up. */
+struct cczi_out *cczi_out_lent(struct ccz_span msg, struct cczi_stock *stock);
+/* What is there in one piece from byte @p at on. */
+struct ccz_span cczi_out_piece(const struct cczi_out *o, size_t at);
 /* gzip.c: the same, compressed; NULL = not smaller, or no memory */
 struct cczi_out *cczi_out_gzip(struct ccz_span msg);
 void cczi_out_prefix(struct cczi_out *o, uint8_t flag, size_t size);
