@@ -49,7 +49,7 @@ static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
     if (msg.size == 4)
         cczi_stream_pause(st, true);
     if (msg.size == 5)
-        cczi_stream_send(st, cczi_stream_out(st, msg));
+        cczi_stream_send(st, cczi_stream_out(st, msg, false));
 }
 
 static void on_drained(void *arg, struct cczi_stream *st)
@@ -103,7 +103,7 @@ static void begin(struct owner *o, unsigned how)
         o->newest = (uint32_t)c->st.id;
         cczi_stream_set_gzip(&c->st, how & 16);
         if (how & 2)
-            cczi_stream_send(&c->st, cczi_stream_out(&c->st, ccz_span_str("request")));
+            cczi_stream_send(&c->st, cczi_stream_out(&c->st, ccz_span_str("request"), false));
         if (how & 4)
             cczi_stream_half_close(&c->st);
         c->st.framer.keep = how & 8;
@@ -166,7 +166,7 @@ static void act(struct owner *o, struct script *s)
         st = st->next;
     switch (st ? b & 15 : 15) {
     case 0:
-        cczi_stream_send(st, cczi_stream_out(st, CCZ_SPAN(bytes, size)));
+        cczi_stream_send(st, cczi_stream_out(st, CCZ_SPAN(bytes, size), false));
         break;
     case 1:
         cczi_stream_half_close(st);

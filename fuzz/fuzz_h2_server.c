@@ -68,7 +68,7 @@ static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
     for (size_t i = 0; i < msg.size; i++)
         sum = (uint8_t)(sum + msg.ptr[i]);
     require(sum || !sum);
-    cczi_stream_send(st, cczi_stream_out(st, msg));
+    cczi_stream_send(st, cczi_stream_out(st, msg, false));
     if (msg.size == 3)
         cczi_stream_finish(st, CCZ_RPC_ABORTED, "three");
     if (msg.size == 4)
@@ -165,7 +165,7 @@ static void act(struct owner *o, struct script *s)
         st = st->next;
     switch (st && ((struct call *)st)->requested ? b & 15 : 15) {
     case 0:
-        cczi_stream_send(st, cczi_stream_out(st, CCZ_SPAN(bytes, size)));
+        cczi_stream_send(st, cczi_stream_out(st, CCZ_SPAN(bytes, size), false));
         break;
     case 1:
         cczi_stream_finish(st, (enum ccz_rpc_code)(size % 20), size & 0x100 ? "text %\n" : NULL);

@@ -320,6 +320,7 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
     struct cczi_stream *st = cczi_h2_stream(h, id);
     if (st)
         on_bytes(st, CCZ_SPAN(data, size));
+    cczi_window_received(h, size);
     /* credit of the connection at once, of the stream unless its reader asked to wait */
     int rv = nghttp2_session_consume_connection(ng, size);
     if (rv == 0 && st && st->paused && !st->discard)
@@ -349,15 +350,29 @@ static void remote_end(struct cczi_stream *st)
 
 static const uint8_t drain_ping[8] = "drain"; /* its answer comes behind what was on its way */
 
+static void note_refusal(struct cczi_h2 *h, const nghttp2_goaway *frame)
+{
+    struct ccz_err err = {0};
+    if (h->refusal || frame->error_code == NGHTTP2_NO_ERROR ||
+        !cczi_refusal_parse(&err, CCZ_SPAN(frame->opaque_data, frame->opaque_data_len)))
+        return;
+    h->refusal = malloc(sizeof(*h->refusal));
+    if (h->refusal)
+        *h->refusal = err;
+}
+
 static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     (void)ng;
     struct cczi_h2 *h = user;
     if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK)) {
         h->ping_pending = false;
+        cczi_window_answered(h, frame->ping.opaque_data);
         if (memcmp(frame->ping.opaque_data, drain_ping, sizeof(drain_ping)) == 0)
             cczi_h2_drain_now(h);
     }
+    if (frame->hd.type == NGHTTP2_GOAWAY)
+        note_refusal(h, &frame->goaway);
     if (frame->hd.type == NGHTTP2_GOAWAY && !h->cfg.server && !h->draining) {
         h->draining = true;
         h->cfg.ops->on_goaway(h->cfg.arg);
@@ -444,7 +459,7 @@ static bool submit_settings(struct cczi_h2 *h)
 {
     nghttp2_settings_entry iv[6];
     size_t n = 0;
-    iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, CCZI_H2_STREAM_WINDOW};
+    iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, CCZI_H2_WINDOW_FIRST};
     iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_FRAME_SIZE, CCZI_H2_FRAME_MAX};
     iv[n++] =
         (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, CCZI_H2_HEADER_LIST_MAX};
@@ -453,9 +468,7 @@ static bool submit_settings(struct cczi_h2 *h)
             (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h->cfg.streams_max};
     else
         iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
-    return nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, iv, n) == 0 &&
-           nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0,
-                                                 CCZI_H2_CONN_WINDOW) == 0;
+    return nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, iv, n) == 0 && cczi_window_init(h);
 }
 
 static int make_session(struct cczi_h2 *h, nghttp2_session_callbacks *cb, nghttp2_option *opt)
@@ -512,6 +525,7 @@ void cczi_h2_free(struct cczi_h2 *h)
         close_stream(st, NGHTTP2_NO_ERROR);
     }
     nghttp2_session_del(h->ng);
+    free(h->refusal);
     free(h);
 }
 

@@ -76,8 +76,8 @@ struct cczi_stream {
 enum cczi_gzip { CCZI_GZIP_ON = 1, CCZI_GZIP_ANNOUNCED = 2, CCZI_GZIP_FIXED = 4 };
 /* Any thread. Turns compression of the following messages on, if that is or can still be announced, or off. */
 void cczi_stream_set_gzip(struct cczi_stream *st, bool on);
-/* Any thread. One message as the stream sends it now; NULL = no memory. */
-struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg);
+/* Any thread. One message as the stream sends it now; NULL = no memory. @p lent: see cczi_out_lent() */
+struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg, bool lent);
 
 struct cczi_h2_ops {
     /* Server: the stream for a request that begins; NULL = no memory. */
@@ -111,14 +111,23 @@ struct cczi_h2_cfg {
 };
 
 enum {
-    CCZI_H2_STREAM_WINDOW = 4 << 20,
-    CCZI_H2_CONN_WINDOW = 16 << 20,
+    CCZI_H2_WINDOW_FIRST = 256 << 10, /* of each stream; window.c lets it grow */
+    CCZI_H2_WINDOW_MAX = 8 << 20,
+    CCZI_H2_CONN_WINDOWS = 4,     /* the connection's is so many times a stream's */
     CCZI_H2_FRAME_MAX = 1 << 18,  /* what we take */
     CCZI_H2_SEND_FRAME = 1 << 16, /* what we send of large messages, if the peer takes it */
     CCZI_H2_HEADER_LIST_MAX = 65536,
     CCZI_H2_OUT_HIGH = CCZ_RPC_PENDING_HIGH, /* per stream: above it writers should wait */
     CCZI_H2_OUT_LOW = 1 << 18,
     CCZI_H2_RESETS_FREE = 256 /* failed streams a connection may have beyond its good ones */
+};
+
+/* What the peer may send ahead (window.c). */
+struct cczi_window {
+    uint32_t size;   /* of each stream */
+    size_t received; /* DATA since the last question, or since its answer */
+    size_t rest;     /* so much is received before the next question */
+    bool probing;    /* a question is on its way */
 };
 
 /* h2_mem.c: the buffer in which nghttp2 builds frames, NULL = not known. */
@@ -141,6 +150,8 @@ struct cczi_h2 {
     bool draining;
     bool notice; /* server: said that it ends, but not yet which calls it takes */
     bool ping_pending;
+    struct cczi_window window;
+    struct ccz_err *refusal; /* the peer's GOAWAY said why it refuses us; NULL = it did not */
     /* the pull in progress */
     struct ccz_buf *out;
     size_t out_stop; /* out->size at which to stop */
@@ -151,6 +162,9 @@ struct cczi_stream *cczi_h2_stream(struct cczi_h2 *h, int32_t id);
 void cczi_h2_attach(struct cczi_h2 *h, struct cczi_stream *st, int32_t id);
 void cczi_h2_send_callbacks(nghttp2_session_callbacks *cb);
 void cczi_h2_account(struct cczi_stream *st);
+CCZ_MUST_USE bool cczi_window_init(struct cczi_h2 *h);
+void cczi_window_received(struct cczi_h2 *h, size_t size);
+void cczi_window_answered(struct cczi_h2 *h, const uint8_t ping[8]);
 nghttp2_mem cczi_h2_mem(struct cczi_h2_mem *m);
 void cczi_h2_mem_made(struct cczi_h2_mem *m); /* right after the session */
 /* HTTP answer without gRPC in it: 405, 415. */
@@ -162,6 +176,13 @@ void cczi_h2_free(struct cczi_h2 *h);
 /* @retval CCZ_E_PEER, CCZ_E_NOMEM  the connection is dead: pull once more (GOAWAY), then close it
  */
 CCZ_MUST_USE ccz_rc cczi_h2_feed(struct cczi_h2 *h, struct ccz_span in, struct ccz_err *err);
+/* How much of @p in to feed before what it leads to is sent, if that should happen in between; 0 = not worth it. Two ends that
+ * each answer all they got at once would work in turns, one waiting for the other. */
+static inline size_t cczi_h2_part(struct ccz_span in)
+{
+    enum { WORTH_A_SYSTEM_CALL = 8192 };
+    return in.size >= WORTH_A_SYSTEM_CALL ? in.size / 2 : 0;
+}
 /* Appends frames to @p out until there are no more or @p size bytes were appended (and one frame
  * more). */
 CCZ_MUST_USE ccz_rc cczi_h2_pull(struct ccz_buf *out, struct cczi_h2 *h, size_t size,
@@ -205,6 +226,13 @@ void cczi_stream_abandon(struct cczi_stream *st);
 void cczi_stream_pause(struct cczi_stream *st, bool pause);
 /* Gives back the memory of a kept message. */
 void cczi_stream_release_message(struct cczi_stream *st);
+
+/* refusal.c. @p err: as of a refusal in the session profile, CCZ_E_PEER and "peer:..." @return false: it is none */
+CCZ_MUST_USE bool cczi_refusal_parse(struct ccz_err *err, struct ccz_span debug);
+void cczi_refusal_text(struct ccz_buf *out, const struct ccz_err *why);
+/* ccz_ratls_farewell_fn */
+void cczi_refusal_by_server(void *arg, struct ccz_buf *out, const struct ccz_err *why);
+void cczi_refusal_by_client(void *arg, struct ccz_buf *out, const struct ccz_err *why);
 
 /* Client. */
 struct cczi_request {

@@ -189,9 +189,11 @@ static int send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *h
     ccz_buf_put(h->out, head, FRAME_HEAD_SIZE);
     size_t left = size;
     for (struct cczi_out *o = st->out; left && o; o = o->next) {
-        size_t n = o->size - o->sent < left ? o->size - o->sent : left;
-        ccz_buf_put(h->out, o->bytes + o->sent, n);
-        left -= n;
+        for (size_t at = o->sent, n; left && at < o->size; at += n, left -= n) {
+            struct ccz_span piece = cczi_out_piece(o, at);
+            n = piece.size < left ? piece.size : left;
+            ccz_buf_put(h->out, piece.ptr, n);
+        }
     }
     if (h->out->bad || left)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -285,11 +287,13 @@ void cczi_stream_set_gzip(struct cczi_stream *st, bool on)
     } while (!atomic_compare_exchange_weak(&st->gzip, &now, next));
 }
 
-struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg)
+struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg, bool lent)
 {
     bool on = atomic_fetch_or(&st->gzip, CCZI_GZIP_FIXED) & CCZI_GZIP_ON;
     struct cczi_out *o = on ? cczi_out_gzip(msg) : NULL;
-    return o ? o : cczi_out_new(msg);
+    if (o)
+        return o;
+    return lent ? cczi_out_lent(msg, st->framer.stock) : cczi_out_new(msg, st->framer.stock);
 }
 
 /* What this side takes, and what it sends. */

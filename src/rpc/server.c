@@ -15,7 +15,7 @@ enum {
     PING_ANSWER_MS = 20000, /* a peer that does not answer a PING for so long is gone */
     LAST_WORDS_MS = 2000,   /* for cancelled calls to be told */
     NOTICE_MS = 1000,       /* for a client to hear that the connection ends */
-    PULL_SIZE = 1 << 18,    /* bytes encrypted at a time */
+    PULL_SIZE = 1 << 16,    /* bytes encrypted at a time */
     THREADS_MAX = 64,
     REQUESTS_SIZE = 256 << 20,
     ANSWERS_FACTOR = 4, /* answers that wait for clients, in terms of the limit of requests */
@@ -43,6 +43,7 @@ struct ccz_rpc_server {
     unsigned workers_len;
     atomic_uint conns;
     struct cczi_budget *budget;
+    struct cczi_stock *stock;
     uint16_t port;
     bool running;
     pthread_mutex_t lock; /* cfg.ratls; workers against who wants to tell them something */
@@ -100,14 +101,15 @@ static bool pull_frames(struct cczi_sconn *c)
     return rc == CCZ_OK && !cczi_h2_done(c->h2);
 }
 
-void cczi_sconn_flush(struct cczi_sconn *c)
+/* @return false if the connection was closed by it */
+static bool flush(struct cczi_sconn *c)
 {
     if (c->busy) {
         c->again = true;
-        return;
+        return true;
     }
     if (cczi_wire_busy(c->wire)) /* on_writable() comes */
-        return;
+        return true;
     bool alive;
     c->busy = true;
     do {
@@ -117,6 +119,12 @@ void cczi_sconn_flush(struct cczi_sconn *c)
     c->busy = false;
     if (!alive)
         conn_close(c, true);
+    return alive;
+}
+
+void cczi_sconn_flush(struct cczi_sconn *c)
+{
+    (void)flush(c);
 }
 
 /* Counted by the caller. */
@@ -136,13 +144,12 @@ static void conn_drain(struct cczi_sconn *c)
     cczi_h2_drain(c->h2);
 }
 
-/* @p ms and up to a tenth more or less: connections that came together do not go together. */
-static int64_t spread(int64_t ms)
+int64_t cczi_spread_ms(int64_t ms)
 {
     uint8_t r = 128;
     if (ccz_random(&r, sizeof(r)) != CCZ_OK)
         r = 128; /* only the spreading suffers */
-    return ms - ms / 10 + ms / 5 * r / 255;
+    return ms - ms / 10 + ms / 5 / 255 * r + ms / 5 % 255 * r / 255;
 }
 
 /* Calls that run keep what they know of the peer; new ones get what is known now. */
@@ -200,11 +207,20 @@ static void on_ready(void *arg)
     cczi_sconn_flush(c);
 }
 
-static void on_plain(void *arg, struct ccz_span data)
+static void tell_refusal(const char *what, const struct ccz_err *err)
 {
-    struct cczi_sconn *c = arg;
+    char got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE], msg[CCZ_ERR_MSG_SIZE];
+    ccz_escape(got, sizeof(got), ccz_span_str(err->got));
+    ccz_escape(want, sizeof(want), ccz_span_str(err->expected));
+    ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
+    ccz_log(CCZ_LOG_INFO, "rpc", "%s where=%s got=\"%s\" expected=\"%s\" msg=\"%s\"", what,
+            err->where, got, want, msg);
+}
+
+/* @return false if the connection was closed */
+static bool feed(struct cczi_sconn *c, struct ccz_span data)
+{
     struct ccz_err err;
-    c->heard_ms = ccz_mono_ms();
     cczi_sconn_warm(c);
     c->busy = true;
     ccz_rc rc = cczi_h2_feed(c->h2, data, &err);
@@ -213,16 +229,33 @@ static void on_plain(void *arg, struct ccz_span data)
         c->unfinished_ms = 0;
     else if (c->unfinished_ms == 0)
         c->unfinished_ms = c->heard_ms;
-    if (rc == CCZ_OK) {
-        cczi_sconn_flush(c);
-        return;
+    if (c->h2->refusal) { /* the client does not accept us */
+        tell_refusal("refused", c->h2->refusal);
+        conn_close(c, true);
+        return false;
     }
+    if (rc == CCZ_OK)
+        return flush(c);
     ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=%s msg=\"%s\"", cczi_wire_address(c->wire),
             err.where, err.msg);
     c->busy = true;
     (void)pull_frames(c); /* GOAWAY with the reason */
     c->busy = false;
     conn_close(c, true);
+    return false;
+}
+
+static void on_plain(void *arg, struct ccz_span data)
+{
+    struct cczi_sconn *c = arg;
+    size_t part = cczi_h2_part(data);
+    c->heard_ms = ccz_mono_ms();
+    if (part) { /* the client works on these answers while we make the others */
+        if (!feed(c, ccz_span_sub(data, 0, part)))
+            return;
+        cczi_wire_push(c->wire);
+    }
+    (void)feed(c, ccz_span_sub(data, part, data.size - part));
 }
 
 static void on_writable(void *arg)
@@ -236,14 +269,8 @@ static void on_closed(void *arg, const struct ccz_err *err)
 {
     struct cczi_sconn *c = arg;
     /* one line per refused peer; one that was accepted before can be refused later */
-    if (err->rc != CCZ_E_CLOSED && (!c->h2 || err->rc != CCZ_E_IO)) {
-        char got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE], msg[CCZ_ERR_MSG_SIZE];
-        ccz_escape(got, sizeof(got), ccz_span_str(err->got));
-        ccz_escape(want, sizeof(want), ccz_span_str(err->expected));
-        ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
-        ccz_log(CCZ_LOG_INFO, "rpc", "%s where=%s got=\"%s\" expected=\"%s\" msg=\"%s\"",
-                c->h2 ? "cut off" : "refused", err->where, got, want, msg);
-    }
+    if (err->rc != CCZ_E_CLOSED && (!c->h2 || err->rc != CCZ_E_IO))
+        tell_refusal(c->h2 ? "cut off" : "refused", err);
     conn_close(c, false);
 }
 
@@ -270,6 +297,7 @@ static void on_accept(void *arg, int fd, const char *peer)
                                 .pool = s->pool,
                                 .deadlines = &w->deadlines,
                                 .ratls = ratls,
+                                .farewell = cczi_refusal_by_server,
                                 .ops = &wire_ops,
                                 .arg = c,
                                 .scratch = &w->scratch};
@@ -286,7 +314,7 @@ static void on_accept(void *arg, int fd, const char *peer)
     }
     c->worker = w;
     c->opened_ms = ccz_mono_ms();
-    c->age_ms = s->cfg.connection_age_ms ? spread(s->cfg.connection_age_ms) : 0;
+    c->age_ms = s->cfg.connection_age_ms ? cczi_spread_ms(s->cfg.connection_age_ms) : 0;
     c->next = w->first;
     if (w->first)
         w->first->prev = c;
@@ -382,6 +410,7 @@ static void on_tick(void *arg)
 {
     struct cczi_worker *w = arg;
     int64_t now = ccz_mono_ms();
+    (void)cczi_stock_trim(w->server->stock);
     bool overdue = w->draining && now >= atomic_load(&w->stop_ms) + LAST_WORDS_MS;
     cczi_worker_cool(w, now);
     w->cursor = w->first;
@@ -569,10 +598,11 @@ ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out, const struct ccz_rpc_serv
         set_defaults(&s->cfg);
         s->listen = strdup(cfg->listen);
         s->budget = calloc(1, sizeof(*s->budget));
+        s->stock = cczi_stock_new();
         s->cfg.ratls = ccz_ratls_ctx_ref(cfg->ratls);
         pthread_mutex_init(&s->lock, NULL);
     }
-    if (!s || !s->listen || !s->budget)
+    if (!s || !s->listen || !s->budget || !s->stock)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
     atomic_init(&s->budget->refs, 1);
     s->budget->max = s->cfg.requests_size_max;
@@ -595,6 +625,7 @@ void ccz_rpc_server_free(struct ccz_rpc_server *s)
     cczi_guards_free(&s->guards);
     free(s->hooks);
     cczi_budget_unref(s->budget);
+    cczi_stock_unref(s->stock);
     ccz_ratls_ctx_free(s->cfg.ratls);
     pthread_mutex_destroy(&s->lock);
     free(s->listen);
@@ -741,6 +772,11 @@ void cczi_server_fallback(const struct ccz_rpc_server *s, ccz_rpc_unary_fn *fn, 
 {
     *fn = s->fallback;
     *arg = s->fallback_arg;
+}
+
+struct cczi_stock *cczi_server_stock(const struct ccz_rpc_server *s)
+{
+    return s->stock;
 }
 
 const struct cczi_guards *cczi_server_guards(const struct ccz_rpc_server *s)

@@ -125,6 +125,7 @@ void cczi_call_fail_as(struct ccz_rpc_call *c, enum ccz_rpc_code code, const str
 const struct cczi_method *cczi_server_method(const struct ccz_rpc_server *s, const char *path);
 const struct cczi_guards *cczi_server_guards(const struct ccz_rpc_server *s);
 void cczi_server_fallback(const struct ccz_rpc_server *s, ccz_rpc_unary_fn *fn, void **arg);
+struct cczi_stock *cczi_server_stock(const struct ccz_rpc_server *s);
 size_t cczi_server_message_max(const struct ccz_rpc_server *s);
 /* What is known of the peer; NULL = no memory. Borrowed. */
 struct cczi_peer *cczi_sconn_peer(struct cczi_sconn *c);
@@ -134,6 +135,8 @@ void cczi_sconn_forget_warm(struct cczi_sconn *c);
 void cczi_worker_cool(struct cczi_worker *w, int64_t now_ms);
 /* Sends what the engine has, now or when it returns. The connection may be closed by it. */
 void cczi_sconn_flush(struct cczi_sconn *c);
+/* @p ms and up to a tenth more or less: connections that came together do not go together. */
+int64_t cczi_spread_ms(int64_t ms);
 /* Cancels every call of the connection: as if its client had. */
 void cczi_sconn_cancel_calls(struct cczi_sconn *c, const char *why);
 

@@ -57,7 +57,7 @@ static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
     e->messages++;
     e->bytes += msg.size;
     if (e->echo)
-        cczi_stream_send(st, cczi_out_new(msg));
+        cczi_stream_send(st, cczi_out_new(msg, NULL));
 }
 
 static void on_half_close(void *arg, struct cczi_stream *st)
@@ -145,8 +145,8 @@ static void test_pair(void)
         open_end(&s, true, 1000);
         s.echo = true;
         struct cczi_stream *st = request(&c, "/a/B");
-        cczi_stream_send(st, cczi_out_new(ccz_span_str("hello")));
-        cczi_stream_send(st, cczi_out_new(ccz_span_str("")));
+        cczi_stream_send(st, cczi_out_new(ccz_span_str("hello"), NULL));
+        cczi_stream_send(st, cczi_out_new(ccz_span_str(""), NULL));
         cczi_stream_half_close(st);
         run(&c, &s, steps[i]);
         CHECK(s.requests == 1 && s.messages == 2 && s.half_closes == 1 && s.closes == 1 && s.ended);
@@ -168,7 +168,7 @@ static void test_large_pair(void)
     open_end(&s, true, size);
     s.echo = true;
     struct cczi_stream *st = request(&c, "/a/B");
-    cczi_stream_send(st, cczi_out_new(CCZ_SPAN(big, size)));
+    cczi_stream_send(st, cczi_out_new(CCZ_SPAN(big, size), NULL));
     CHECK(st->above);
     cczi_stream_half_close(st);
     run(&c, &s, 65536);
@@ -189,14 +189,15 @@ static void test_pause(void)
     open_end(&s, true, 1 << 20);
     s.pause = true;
     struct cczi_stream *st = request(&c, "/a/B");
-    for (int i = 0; i < 100; i++) /* 10 MB, window 4 MiB */
-        cczi_stream_send(st, cczi_out_new(CCZ_SPAN(block, sizeof(block))));
+    for (int i = 0; i < 100; i++) /* 10 MB, more than the largest window */
+        cczi_stream_send(st, cczi_out_new(CCZ_SPAN(block, sizeof(block)), NULL));
     run(&c, &s, 65536);
-    CHECK(s.bytes > 3500000 && s.bytes <= CCZI_H2_STREAM_WINDOW && st->out_size > 5000000);
+    CHECK(s.bytes > CCZI_H2_WINDOW_FIRST / 2 && s.bytes <= s.h->window.size &&
+          st->out_size > 1000000);
     struct cczi_stream *other = request(&c, "/c/D"); /* another stream is not held up */
     s.pause = false;
     size_t before = s.bytes;
-    cczi_stream_send(other, cczi_out_new(CCZ_SPAN(block, sizeof(block))));
+    cczi_stream_send(other, cczi_out_new(CCZ_SPAN(block, sizeof(block)), NULL));
     run(&c, &s, 65536);
     CHECK(s.bytes == before + sizeof(block) && s.requests == 2);
     cczi_stream_pause(s.h->first, false);
@@ -213,7 +214,7 @@ static void test_early_end(void)
     open_end(&c, false, 1000);
     open_end(&s, true, 1000);
     struct cczi_stream *st = request(&c, "/a/B");
-    cczi_stream_send(st, cczi_out_new(ccz_span_str("one")));
+    cczi_stream_send(st, cczi_out_new(ccz_span_str("one"), NULL));
     run(&c, &s, 1000);
     cczi_stream_finish(s.last, CCZ_RPC_ABORTED, "enough"); /* while the client still may send */
     cczi_stream_finish(s.last, CCZ_RPC_OK, "too late");
@@ -230,10 +231,10 @@ static void test_abandon(void)
     open_end(&c, false, 1000);
     open_end(&s, true, 1000);
     struct cczi_stream *st = request(&c, "/a/B");
-    cczi_stream_send(st, cczi_out_new(ccz_span_str("one")));
+    cczi_stream_send(st, cczi_out_new(ccz_span_str("one"), NULL));
     run(&c, &s, 1000);
     cczi_stream_abandon(st);
-    cczi_stream_send(st, cczi_out_new(ccz_span_str("ignored")));
+    cczi_stream_send(st, cczi_out_new(ccz_span_str("ignored"), NULL));
     cczi_stream_deinit(st);
     free(st);
     run(&c, &s, 1000);
@@ -259,10 +260,41 @@ static void test_drain(void)
     cczi_h2_drain(s.h);
     run(&c, &s, 1000);
     CHECK(c.goaways == 1 && !cczi_h2_done(s.h));
-    cczi_stream_send(st, cczi_out_new(ccz_span_str("still served")));
+    cczi_stream_send(st, cczi_out_new(ccz_span_str("still served"), NULL));
     cczi_stream_half_close(st);
     run(&c, &s, 1000);
     CHECK(c.closes == 1 && c.code == CCZ_RPC_OK && cczi_h2_done(s.h) && cczi_h2_done(c.h));
+    cczi_h2_free(c.h);
+    cczi_h2_free(s.h);
+}
+
+/* A call that crosses the first GOAWAY on its way is served. */
+static void test_drain_crossed(void)
+{
+    struct end c, s;
+    open_end(&c, false, 1000);
+    open_end(&s, true, 1000);
+    s.echo = true;
+    run(&c, &s, 1000);
+    cczi_h2_drain(s.h);
+    struct cczi_stream *st = request(&c, "/a/B");
+    cczi_stream_half_close(st);
+    run(&c, &s, 1000);
+    CHECK(c.goaways == 1 && s.requests == 1 && c.closes == 1 && c.code == CCZ_RPC_OK && !c.refused);
+    CHECK(cczi_h2_done(s.h) && cczi_h2_done(c.h));
+    cczi_h2_free(c.h);
+    cczi_h2_free(s.h);
+    /* a client that does not answer does not hold it up */
+    open_end(&s, true, 1000);
+    open_end(&c, false, 1000);
+    run(&c, &s, 1000);
+    cczi_h2_drain(s.h);
+    CCZ_AUTO_BUF lost;
+    ccz_buf_init(&lost, 1 << 16);
+    CHECK(cczi_h2_pull(&lost, s.h, 1 << 16, NULL) == CCZ_OK && lost.size && !cczi_h2_done(s.h));
+    cczi_h2_drain_now(s.h);
+    cczi_h2_drain_now(s.h);
+    CHECK(cczi_h2_pull(&lost, s.h, 1 << 16, NULL) == CCZ_OK && cczi_h2_done(s.h));
     cczi_h2_free(c.h);
     cczi_h2_free(s.h);
 }
@@ -933,6 +965,7 @@ static const struct ccz_test tests[] = {
     {"rpc.h2_early_end", test_early_end},
     {"rpc.h2_abandon", test_abandon},
     {"rpc.h2_drain", test_drain},
+    {"rpc.h2_drain_crossed", test_drain_crossed},
     {"rpc.h2_refused", test_refused},
     {"rpc.h2_streams_max", test_streams_max},
     {"rpc.h2_request_headers", test_request_headers},
