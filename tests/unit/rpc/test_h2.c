@@ -867,7 +867,7 @@ static void test_shed(void)
     cczi_stream_pause(slow, true);
     CHECK(s.h->first != s.h->last && s.h->last->id == idle->id);
     for (int i = 0; i < 30; i++) /* more than the window of the stream, 4 MiB */
-        cczi_stream_send(s.h->first, cczi_out_new(CCZ_SPAN(block, sizeof(block))));
+        cczi_stream_send(s.h->first, cczi_out_new(CCZ_SPAN(block, sizeof(block)), NULL));
     run(&c, &s, 100000);
     CHECK(atomic_load(&budget.queued) == s.h->queued && s.h->queued == s.h->first->out_size &&
           s.h->queued > 1000000);
@@ -877,7 +877,7 @@ static void test_shed(void)
     run(&c, &s, 100000);
     if (s.h->queued == 0)
         for (int i = 0; i < 30; i++)
-            cczi_stream_send(s.h->first, cczi_out_new(CCZ_SPAN(block, sizeof(block))));
+            cczi_stream_send(s.h->first, cczi_out_new(CCZ_SPAN(block, sizeof(block)), NULL));
     run(&c, &s, 100000);
     CHECK(cczi_h2_shed(s.h, 2) == 0 && cczi_h2_shed(s.h, 2) == 0 && cczi_h2_shed(s.h, 2) == 1);
     run(&c, &s, 100000);
@@ -937,7 +937,7 @@ static void test_trim(void)
     for (unsigned i = 0; i < 40; i++) {
         size_t size = i % 3 == 2 ? sizeof(big) : i * 17;
         struct cczi_stream *st = request(&c, "/a/B");
-        cczi_stream_send(st, cczi_out_new(CCZ_SPAN(big, size)));
+        cczi_stream_send(st, cczi_out_new(CCZ_SPAN(big, size), NULL));
         cczi_stream_half_close(st);
         for (bool more = true; more;) {
             more = move(&s, &c, i % 2 ? 5000 : 99);
