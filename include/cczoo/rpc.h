@@ -94,11 +94,13 @@ struct ccz_rpc_server_cfg {
         message_size_max; /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX; of compressed messages: decompressed */
     /** Bytes of requests (headers, messages that are incomplete or wait for their handler, calls that are
      *  over for the client but still held) over all connections; what comes above it ends with
-     *  RESOURCE_EXHAUSTED. 0 = 8 times message_size_max, at least 256 MiB */
+     *  RESOURCE_EXHAUSTED: at once for connections that hold more than 64 KiB of it, for all at twice as much. Answers
+     *  that clients do not take are limited to four times as much in the same way, and from half of that on calls of
+     *  which nothing has left for 10 s are reset. 0 = 8 times message_size_max, at least 256 MiB */
     size_t requests_size_max;
     unsigned streams_max;         /**< concurrent calls per connection, 0 = 256 */
     unsigned connections_max;     /**< 0 = 4096 */
-    int64_t handshake_timeout_ms; /**< 0 = 10 s */
+    int64_t handshake_timeout_ms; /**< 0 = 10 s; also for the HTTP/2 preface, and for the headers of a request */
     int64_t keepalive_ms; /**< PING when idle this long; 0 = 60 s. Closed if it is not answered
                                        for as long again, at most 20 s */
     int64_t
