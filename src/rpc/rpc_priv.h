@@ -79,6 +79,7 @@ void *cczi_stock_take(size_t *cap, struct cczi_stock *s, size_t size);
 void cczi_stock_give(struct cczi_stock *s, void *p, size_t cap);
 /* Frees what nobody took since the last trim. @return true if nothing is kept */
 bool cczi_stock_trim(struct cczi_stock *s);
+size_t cczi_stock_held(struct cczi_stock *s); /* bytes that are kept */
 
 /* ---------------------------------------------------------- frame.c: length-prefixed messages */
 
