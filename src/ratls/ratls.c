@@ -510,7 +510,7 @@ ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain, struct ccz_er
         return failed(r, err);
     if (!r->ready)
         return not_ready(err);
-    if (r->ended)
+    if (r->ended && plain.size > 0)
         return ccz_fail(err, CCZ_E_ARG, "ratls:ended", 0, "write behind the own end");
     if (!r->framed || plain.size == 0 || plain.size > CCZI_RATLS_DATA_MAX)
         return ccz_tls_write(r->tls, plain, err);
