@@ -292,7 +292,7 @@ static void *stop_tunnel(void *arg)
 /* What runs may end, nothing new begins. */
 static void test_stop(void)
 {
-    struct fx f = {.cfg = {.threads = 2}};
+    struct fx f = {.cfg = {.threads = 2, .connections_max = 1}}; /* whom we ask is not let in */
     int client, server;
     fx_open(&f);
     fx_connect(&f, &client, &server);
