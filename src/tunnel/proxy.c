@@ -136,8 +136,10 @@ ccz_rc cczi_proxy_put(struct ccz_buf *out, const struct cczi_proxy_addrs *addrs,
     ccz_buf_put(out, signature, sizeof(signature));
     ccz_buf_u8(out, COMMAND_PROXY);
     put_addrs(out, addrs);
-    put_ssl(out);
-    put_identity(out, peer);
+    if (peer) {
+        put_ssl(out);
+        put_identity(out, peer);
+    }
     size_t size = out->size - start - 16;
     if (out->bad || size > UINT16_MAX)
         return CCZ_E_LIMIT;

@@ -364,13 +364,15 @@ static void test_config(void)
     fx_open(&f);
     struct ccz_tunnel_map good = {
         .listen = "127.0.0.1:0", .connect = "127.0.0.1:1", .ratls = f.client};
-    struct ccz_tunnel_map maps[] = {good, good, good, good, good};
+    struct ccz_tunnel_map maps[] = {good, good, good, good, good, good};
     maps[0].listen = NULL;
     maps[1].connect = NULL;
     maps[2].ratls = NULL;
     maps[3].proxy_v2 = true;
     maps[4].side = (enum ccz_tunnel_side)2;
-    for (size_t i = 0; i < 5; i++)
+    maps[5].side = CCZ_TUNNEL_IN;
+    maps[5].proxy_v2_short = true;
+    for (size_t i = 0; i < 6; i++)
         check_refused(&(struct ccz_tunnel_cfg){.maps = &maps[i], .maps_len = 1}, CCZ_E_ARG,
                       "tunnel:config");
     check_refused(&(struct ccz_tunnel_cfg){.maps = &good}, CCZ_E_ARG, "tunnel:config");
@@ -501,6 +503,25 @@ static void test_proxy(void)
     }
 }
 
+/* Addresses alone. */
+static void test_proxy_short(void)
+{
+    struct fx f = {.in_map = {.proxy_v2 = true, .proxy_v2_short = true}};
+    uint8_t head[28];
+    int client, server;
+    fx_open(&f);
+    fx_connect(&f, &client, &server);
+    send_all(client, "payload", 7);
+    recv_exact(server, head, sizeof(head));
+    CHECK(head[12] == 0x21 && head[13] == 0x11 && be16(head + 14) == 12);
+    CHECK(be16(head + 26) == ccz_tunnel_port(f.in, 0));
+    recv_text(server, "payload");
+    close(client);
+    close(server);
+    fx_quiet(&f);
+    fx_close(&f);
+}
+
 /* An attested port on a unix socket has no addresses to tell. */
 static void test_proxy_unix(void)
 {
@@ -539,6 +560,7 @@ static const struct ccz_test tests[] = {
     {"tunnel.stop_cuts", test_stop_cuts},
     {"tunnel.config", test_config},
     {"tunnel.proxy", test_proxy},
+    {"tunnel.proxy_short", test_proxy_short},
     {"tunnel.proxy_unix", test_proxy_unix},
 };
 
