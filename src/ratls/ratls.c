@@ -497,8 +497,7 @@ static ccz_rc read_plain(void *arg, struct ccz_buf *out, struct ccz_err *err)
     struct ccz_ratls *r = arg;
     if (r->session_open && r->session.in.size) {
         take_leftover(out, &r->session.in);
-        if (r->session.in.size) /* order: nothing newer before it */
-            return CCZ_OK;
+        return CCZ_OK; /* what is behind it is for the next call: it may be the end, or a failure */
     }
     return ccz_tls_read(out, r->tls, err);
 }
