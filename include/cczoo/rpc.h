@@ -94,11 +94,13 @@ struct ccz_rpc_server_cfg {
         message_size_max; /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX; of compressed messages: decompressed */
     /** Bytes of requests (headers, messages that are incomplete or wait for their handler, calls that are
      *  over for the client but still held) over all connections; what comes above it ends with
-     *  RESOURCE_EXHAUSTED. 0 = 8 times message_size_max, at least 256 MiB */
+     *  RESOURCE_EXHAUSTED: at once for connections that hold more than 64 KiB of it, for all at twice as much. Answers
+     *  that clients do not take are limited to four times as much in the same way, and from half of that on calls of
+     *  which nothing has left for 10 s are reset. 0 = 8 times message_size_max, at least 256 MiB */
     size_t requests_size_max;
     unsigned streams_max;         /**< concurrent calls per connection, 0 = 256 */
     unsigned connections_max;     /**< 0 = 4096 */
-    int64_t handshake_timeout_ms; /**< 0 = 10 s */
+    int64_t handshake_timeout_ms; /**< 0 = 10 s; also for the HTTP/2 preface, and for the headers of a request */
     int64_t keepalive_ms; /**< PING when idle this long; 0 = 60 s. Closed if it is not answered
                                        for as long again, at most 20 s */
     int64_t
@@ -274,6 +276,8 @@ struct ccz_rpc_call_cfg {
     unsigned retries; /**< further attempts after UNAVAILABLE, for idempotent methods only; what a
                               server refused unbegun (GOAWAY) is sent again in any case. The server can say when, or
                               that not, by "grpc-retry-pushback-ms"; it is told of earlier attempts */
+    bool
+        request_lent; /**< ccz_rpc_unary_async(): the request stays as it is until `done` runs, and is not copied */
     bool wait_for_ready;                  /**< wait for a connection instead of failing at once */
     enum ccz_rpc_compression compression; /**< of requests */
     /** Filled when the call is over: before the unary call returns or its `done` runs; of a stream, inside
@@ -301,7 +305,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_r
 /** Called once on the channel's thread; @p response is borrowed; @p err is NULL on success. */
 typedef void (*ccz_rpc_done_fn)(void *arg, struct ccz_span response,
                                 const struct ccz_rpc_result *result, const struct ccz_err *err);
-/** Unary call without waiting. @p request is copied. @p done always runs exactly once if this returned CCZ_OK. */
+/** Unary call without waiting. @p request is copied (but see request_lent). @p done always runs exactly once if this returned CCZ_OK. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_unary_async(struct ccz_rpc_client *c, const char *path,
                                                 struct ccz_span request,
                                                 const struct ccz_rpc_call_cfg *cfg,
