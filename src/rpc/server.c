@@ -16,6 +16,11 @@ enum {
     REQUESTS_SIZE = 256 << 20
 };
 
+struct stop_hook {
+    void (*fn)(void *arg);
+    void *arg;
+};
+
 struct ccz_rpc_server {
     struct ccz_rpc_server_cfg cfg;
     char *listen;
@@ -23,6 +28,8 @@ struct ccz_rpc_server {
     size_t methods_len;
     ccz_rpc_unary_fn fallback;
     void *fallback_arg;
+    struct stop_hook *hooks;
+    size_t hooks_len;
     struct cczi_wire_pool *pool;
     struct cczi_worker *workers;
     unsigned workers_len;
@@ -424,6 +431,7 @@ void ccz_rpc_server_free(struct ccz_rpc_server *s)
     for (size_t i = 0; i < s->methods_len; i++)
         free(s->methods[i].path);
     free(s->methods);
+    free(s->hooks);
     cczi_budget_unref(s->budget);
     free(s->listen);
     free(s);
@@ -466,6 +474,23 @@ void ccz_rpc_server_set_fallback(struct ccz_rpc_server *s, ccz_rpc_unary_fn fn, 
     s->fallback_arg = service_arg;
 }
 
+ccz_rc ccz_rpc_server_on_stop(struct ccz_rpc_server *s, void (*fn)(void *arg), void *arg)
+{
+    if (s->running)
+        return CCZ_E_ARG;
+    struct stop_hook *hooks = realloc(s->hooks, (s->hooks_len + 1) * sizeof(*hooks));
+    if (!hooks)
+        return CCZ_E_NOMEM;
+    s->hooks = hooks;
+    hooks[s->hooks_len++] = (struct stop_hook){fn, arg};
+    return CCZ_OK;
+}
+
+const char *ccz_rpc_server_method_path(const struct ccz_rpc_server *s, size_t i)
+{
+    return i < s->methods_len ? s->methods[i].path : NULL;
+}
+
 static int by_path(const void *a, const void *b)
 {
     return strcmp(((const struct cczi_method *)a)->path, ((const struct cczi_method *)b)->path);
@@ -506,8 +531,11 @@ uint16_t ccz_rpc_server_port(const struct ccz_rpc_server *s)
 
 void ccz_rpc_server_stop(struct ccz_rpc_server *s, int64_t grace_ms)
 {
-    if (s->running)
-        stop_workers(s, grace_ms);
+    if (!s->running)
+        return;
+    for (size_t i = 0; i < s->hooks_len; i++)
+        s->hooks[i].fn(s->hooks[i].arg);
+    stop_workers(s, grace_ms);
 }
 
 const struct cczi_method *cczi_server_method(const struct ccz_rpc_server *s, const char *path)
