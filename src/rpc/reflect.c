@@ -19,6 +19,7 @@ struct talk {
     bool sent[];
 };
 
+enum { REQUEST_SIZE_MAX = 65536 }; /* it comes back with the answer */
 enum { FIELD_HOST = 1, FIELD_FILE = 3, FIELD_SYMBOL, FIELD_EXTENSION, FIELD_NUMBERS, FIELD_LIST };
 
 struct request {
@@ -221,6 +222,10 @@ static void on_message(struct ccz_rpc_call *call, void *arg, struct ccz_span msg
     struct request rq;
     if (!t)
         return;
+    if (msg.size > REQUEST_SIZE_MAX) {
+        ccz_rpc_finish(call, CCZ_RPC_RESOURCE_EXHAUSTED, "the request is too large");
+        return;
+    }
     if (!get_request(&rq, msg) || !rq.kind) {
         ccz_rpc_finish(call, CCZ_RPC_INVALID_ARGUMENT, "malformed ServerReflectionRequest");
         return;
