@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reflection service: proto/reflection.proto. */
 #include "desc.h"
+#include "server.h"
 
 #include <cczoo/codec.h>
 #include <cczoo/rpc_services.h>
@@ -298,5 +299,7 @@ void ccz_rpc_reflection_free(struct ccz_rpc_reflection *r)
 ccz_rc ccz_rpc_reflection_add(struct ccz_rpc_reflection *r, struct ccz_span set,
                               struct ccz_err *err)
 {
+    if (cczi_server_running(r->server))
+        return ccz_fail(err, CCZ_E_ARG, "rpc:reflection", 0, "the server runs already");
     return cczi_desc_add(&r->pool, set, err);
 }

@@ -95,6 +95,7 @@ extern const struct cczi_h2_ops cczi_server_ops; /* call.c; arg is a cczi_sconn 
 const struct cczi_method *cczi_server_method(const struct ccz_rpc_server *s, const char *path);
 void cczi_server_fallback(const struct ccz_rpc_server *s, ccz_rpc_unary_fn *fn, void **arg);
 size_t cczi_server_message_max(const struct ccz_rpc_server *s);
+bool cczi_server_running(const struct ccz_rpc_server *s);
 /* Sends what the engine has, now or when it returns. The connection may be closed by it. */
 void cczi_sconn_flush(struct cczi_sconn *c);
 /* Cancels every call of the connection: as if its client had. */
