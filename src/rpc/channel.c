@@ -224,6 +224,11 @@ static void on_plain(void *arg, struct ccz_span data)
     conn->busy = true;
     ccz_rc rc = cczi_h2_feed(conn->h2, data, &err);
     conn->busy = false;
+    if (conn->h2->refusal) {
+        err = *conn->h2->refusal;
+        conn_lost(conn, &err);
+        return;
+    }
     if (rc == CCZ_OK) {
         cczi_cconn_flush(conn);
         return;
@@ -259,6 +264,10 @@ static void on_goaway(void *arg)
 {
     struct cczi_cconn *conn = arg;
     struct cczi_slot *slot = conn->slot;
+    if (conn->h2->refusal) { /* calls end with this reason, and on_plain() with the connection */
+        conn->why = *conn->h2->refusal;
+        return;
+    }
     if (!slot)
         return;
     conn->slot = NULL;
@@ -446,6 +455,7 @@ static void slot_connect(struct cczi_slot *slot)
                                 .pool = c->pool,
                                 .deadlines = &c->deadlines,
                                 .ratls = ratls,
+                                .farewell = cczi_refusal_by_client,
                                 .ops = &wire_ops,
                                 .arg = conn,
                                 .scratch = &c->scratch,
@@ -504,6 +514,15 @@ void cczi_ccall_unpark(struct cczi_ccall *call)
     *(call->park_prev ? &call->park_prev->park_next : &c->parked_first) = call->park_next;
     *(call->park_next ? &call->park_next->park_prev : &c->parked_last) = call->park_prev;
     c->parked_len--;
+}
+
+/* The last connection failed for a reason that does not pass by itself. */
+static bool refused(struct ccz_rpc_client *c)
+{
+    pthread_mutex_lock(&c->lock);
+    struct ccz_err err = c->last_err;
+    pthread_mutex_unlock(&c->lock);
+    return err.rc != CCZ_OK && code_of_failure(&err) != CCZ_RPC_UNAVAILABLE;
 }
 
 static void fail_unconnected(struct cczi_ccall *call)
@@ -594,7 +613,8 @@ void cczi_channel_call(struct cczi_ccall *call)
     struct cczi_cconn *conn = cczi_target_pick(c, call->last_slot);
     if (conn)
         start_on(conn, call);
-    else if (!c->failed && (call->wait || cczi_target_may_come(c)))
+    else if (!c->failed &&
+             (cczi_target_may_come(c) || (call->wait && (call->wait_refused || !refused(c)))))
         park(call);
     else
         fail_unconnected(call);

@@ -49,6 +49,7 @@ ccz_rc cczi_ccall_new(struct cczi_ccall **out, struct ccz_rpc_client *c, const c
     call->deadline_ms = ccz_mono_ms() + (cfg->timeout_ms > 0 ? cfg->timeout_ms : CALL_TIMEOUT_MS);
     call->retries_left = cfg->retries;
     call->wait = cfg->wait_for_ready || cfg->retries > 0;
+    call->wait_refused = cfg->wait_for_ready;
     call->compression = cfg->compression;
     call->received = cfg->received;
     if (call->received)

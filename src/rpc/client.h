@@ -96,7 +96,8 @@ struct cczi_ccall {
     int64_t deadline_ms;
     unsigned retries_left, messages;
     enum ccz_rpc_compression compression;
-    bool wait; /* for a connection, as long as the deadline allows */
+    bool wait;         /* for a connection, as long as the deadline allows */
+    bool wait_refused; /* also while servers refuse us, or we them */
     bool parked;
     struct cczi_ccall *park_prev, *park_next; /* of the parked calls, oldest first */
     struct ccz_span response;                 /* unary: in the framer of st */
