@@ -149,7 +149,8 @@ static void slot_failed(struct cczi_slot *slot, const struct ccz_err *why)
 }
 
 /* A connection failed or was lost. */
-static void conn_lost(struct cczi_cconn *conn, const struct ccz_err *err)
+/* @p in_order: what is on its way to the server still goes out. */
+static void conn_end(struct cczi_cconn *conn, const struct ccz_err *err, bool in_order)
 {
     struct ccz_rpc_client *c = conn->client;
     struct cczi_slot *slot = conn->slot;
@@ -158,9 +159,14 @@ static void conn_lost(struct cczi_cconn *conn, const struct ccz_err *err)
     if (slot && !c->stopping)
         slot->failures = was_ready && why.rc != CCZ_E_PEER ? 0 : slot->failures + 1;
     conn->why = why;
-    conn_free(conn, false);
+    conn_free(conn, in_order);
     if (slot && !c->stopping)
         slot_failed(slot, &why);
+}
+
+static void conn_lost(struct cczi_cconn *conn, const struct ccz_err *err)
+{
+    conn_end(conn, err, false);
 }
 
 /* As in the server. */
@@ -205,7 +211,7 @@ static bool flush(struct cczi_cconn *conn)
     }
     struct ccz_err err;
     (void)ccz_fail(&err, CCZ_E_UNAVAILABLE, "rpc:http2", 0, "the server ended the HTTP/2 session");
-    conn_lost(conn, &err);
+    conn_end(conn, &err, true); /* it may have been us: GOAWAY says why */
     return false;
 }
 
@@ -241,16 +247,18 @@ static bool feed(struct cczi_cconn *conn, struct ccz_span data)
     conn->busy = c->feeding = true;
     ccz_rc rc = cczi_h2_feed(conn->h2, data, &err);
     c->feeding = false;
-    if (conn->h2->refusal)
+    bool refused = conn->h2->refusal != NULL;
+    if (refused) {
         err = *conn->h2->refusal;
-    else if (rc != CCZ_OK) /* a server that breaks HTTP/2 is to its callers one that is not there */
-        err.rc = CCZ_E_UNAVAILABLE;
-    if (conn->h2->refusal || rc != CCZ_OK) {
         conn_lost(conn, &err);
-        cczi_client_take_incoming(c);
-        return false;
+    } else if (rc != CCZ_OK) { /* to its callers, a server that breaks HTTP/2 is not there */
+        err.rc = CCZ_E_UNAVAILABLE;
+        (void)pull_frames(conn); /* GOAWAY with the reason */
+        conn_end(conn, &err, true);
     }
     cczi_client_take_incoming(c);
+    if (refused || rc != CCZ_OK)
+        return false;
     conn->busy = false;
     return flush(conn);
 }
@@ -743,6 +751,11 @@ static void on_close(void *arg, struct cczi_stream *st)
     if (pushback != NO_RETRY && may_retry(call)) {
         retry(call, st->has_status || st->refused, pushback);
         return;
+    }
+    /* a server with the same deadline resets the stream, perhaps before our own timer runs */
+    if (st->code == CCZ_RPC_CANCELLED && !st->has_status && ccz_mono_ms() >= call->deadline_ms) {
+        st->code = CCZ_RPC_DEADLINE_EXCEEDED;
+        (void)snprintf(st->message, sizeof(st->message), "the deadline passed");
     }
     if (st->code == CCZ_RPC_OK && !call->ops && call->messages != 1) {
         st->code = CCZ_RPC_UNIMPLEMENTED;

@@ -133,6 +133,7 @@ struct cczi_peer *cczi_sconn_peer(struct cczi_sconn *c);
 void cczi_sconn_warm(struct cczi_sconn *c);
 void cczi_sconn_forget_warm(struct cczi_sconn *c);
 void cczi_worker_cool(struct cczi_worker *w, int64_t now_ms);
+bool cczi_server_running(const struct ccz_rpc_server *s);
 /* Sends what the engine has, now or when it returns. The connection may be closed by it. */
 void cczi_sconn_flush(struct cczi_sconn *c);
 /* @p ms and up to a tenth more or less: connections that came together do not go together. */
