@@ -87,7 +87,10 @@ struct ccz_ratls_cfg {
 struct ccz_ratls_ctx;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out,
                                               const struct ccz_ratls_cfg *cfg, struct ccz_err *err);
-CCZ_API void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx); /**< free its connections first */
+/** Another reference, to be given up with ccz_ratls_ctx_free(); each connection holds one itself. Thread-safe. @return @p ctx */
+CCZ_API struct ccz_ratls_ctx *ccz_ratls_ctx_ref(struct ccz_ratls_ctx *ctx);
+/** Gives up a reference. What the hooks use must live until the last one is gone, those of connections included. */
+CCZ_API void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx);
 CCZ_DEFINE_AUTO(ccz_ratls_ctx)
 /** For HTTPS on the same identity (CERTIFICATE and TLS_ONLY servers that ask nothing of their clients). Connections
  *  made from it directly refuse every peer that a context must judge ("ratls:native"). */

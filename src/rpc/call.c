@@ -336,9 +336,14 @@ static void send_out(struct ccz_rpc_call *c, struct cczi_out *msg)
     submit(c, op);
 }
 
+void ccz_rpc_set_compression(struct ccz_rpc_call *c, enum ccz_rpc_compression compression)
+{
+    cczi_stream_set_gzip(&c->st, compression == CCZ_RPC_GZIP && c->st.takes_gzip);
+}
+
 void ccz_rpc_send(struct ccz_rpc_call *c, struct ccz_span msg)
 {
-    struct cczi_out *out = cczi_out_new(msg);
+    struct cczi_out *out = cczi_stream_out(&c->st, msg);
     if (!out || !may_act(c)) {
         send_out(c, out);
         return;
@@ -365,7 +370,7 @@ void ccz_rpc_finish(struct ccz_rpc_call *c, enum ccz_rpc_code code, const char *
 
 void ccz_rpc_reply(struct ccz_rpc_call *c, struct ccz_span msg)
 {
-    struct cczi_out *out = cczi_out_new(msg);
+    struct cczi_out *out = cczi_stream_out(&c->st, msg);
     if (!out || !may_act(c)) {
         send_out(c, out);
         ccz_rpc_finish(c, CCZ_RPC_OK, NULL);
@@ -422,6 +427,11 @@ const char *ccz_rpc_peer_address(const struct ccz_rpc_call *c)
 struct ccz_span ccz_rpc_metadata(const struct ccz_rpc_call *c, const char *key)
 {
     return cczi_md_get(&c->st.in, key);
+}
+
+bool ccz_rpc_message_compressed(const struct ccz_rpc_call *c)
+{
+    return c->st.framer.compressed;
 }
 
 int64_t ccz_rpc_time_left_ms(const struct ccz_rpc_call *c)

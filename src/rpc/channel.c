@@ -244,6 +244,7 @@ static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
         return;
     }
     call->response = msg;
+    call->result.compressed = st->framer.compressed;
 }
 
 static void on_drained(void *arg, struct cczi_stream *st)
@@ -539,8 +540,10 @@ static void retry(struct cczi_ccall *call, bool answered)
     call->retries_left -= call->st.refused ? 0 : 1;
     cczi_stream_deinit(&call->st);
     cczi_stream_init(&call->st, c->cfg.message_size_max);
+    cczi_stream_set_gzip(&call->st, call->compression == CCZ_RPC_GZIP);
     call->st.framer.keep = true;
     call->messages = 0;
+    call->result.compressed = false;
     call->response = (struct ccz_span){0};
     call->err = (struct ccz_err){0};
     int64_t rest = answered ? jittered((int64_t)RETRY_REST_MS

@@ -48,6 +48,8 @@ ccz_rc cczi_ccall_new(struct cczi_ccall **out, struct ccz_rpc_client *c, const c
     call->deadline_ms = ccz_mono_ms() + (cfg->timeout_ms > 0 ? cfg->timeout_ms : CALL_TIMEOUT_MS);
     call->retries_left = cfg->retries;
     call->wait = cfg->wait_for_ready || cfg->retries > 0;
+    call->compression = cfg->compression;
+    cczi_stream_set_gzip(&call->st, cfg->compression == CCZ_RPC_GZIP);
     ccz_rc rc = add_metadata(call, cfg, err);
     if (rc != CCZ_OK) {
         cczi_ccall_free(call);
@@ -173,7 +175,7 @@ ccz_rc ccz_rpc_unary_async(struct ccz_rpc_client *c, const char *path, struct cc
     call->st.framer.keep = true;
     call->done = done;
     call->done_arg = arg;
-    call->request = cczi_out_new(request);
+    call->request = cczi_stream_out(&call->st, request);
     if (call->request && cczi_client_submit(call))
         return CCZ_OK;
     cczi_ccall_free(call);

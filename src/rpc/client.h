@@ -54,6 +54,7 @@ struct cczi_ccall {
     struct cczi_out *request; /* unary; a reference for further attempts */
     int64_t deadline_ms;
     unsigned retries_left, messages;
+    enum ccz_rpc_compression compression;
     bool wait; /* for a connection, as long as the deadline allows */
     bool parked;
     struct cczi_ccall *park_prev, *park_next; /* of the parked calls, oldest first */

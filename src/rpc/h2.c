@@ -71,7 +71,7 @@ static void detach(struct cczi_stream *st)
 
 void cczi_h2_account(struct cczi_stream *st)
 {
-    count(st, st->framer.body.size, st->in.raw.size);
+    count(st, cczi_framer_held(&st->framer), st->in.raw.size);
 }
 
 /* The call cannot go on: the server says so with a status, the client gives the stream up. */
@@ -133,6 +133,17 @@ static void on_pseudo(struct cczi_stream *st, struct ccz_span key, struct ccz_sp
     }
 }
 
+/* The document on compression wants different codes of the two sides. */
+static void on_encoding(struct cczi_stream *st, struct ccz_span value)
+{
+    if (st->headers_done) /* in trailers it says nothing */
+        return;
+    st->framer.encoding = cczi_encoding_of(value);
+    if (st->framer.encoding == CCZI_ENCODING_UNKNOWN)
+        refuse_headers(st, st->h2->cfg.server ? CCZ_RPC_UNIMPLEMENTED : CCZ_RPC_INTERNAL,
+                       "unsupported grpc-encoding, known are " CCZI_ACCEPT_ENCODING);
+}
+
 static void on_grpc_header(struct cczi_stream *st, struct ccz_span key, struct ccz_span value)
 {
     if (ccz_span_eq(key, ccz_span_str("grpc-status"))) {
@@ -144,10 +155,10 @@ static void on_grpc_header(struct cczi_stream *st, struct ccz_span key, struct c
         if (!cczi_timeout_parse(&st->timeout_ms, value))
             refuse_headers(st, CCZ_RPC_INTERNAL, "malformed grpc-timeout");
     } else if (ccz_span_eq(key, ccz_span_str("grpc-encoding"))) {
-        if (!ccz_span_eq(value, ccz_span_str("identity")))
-            refuse_headers(st, CCZ_RPC_UNIMPLEMENTED,
-                           "unsupported grpc-encoding, only identity is");
-    } else if (!ccz_span_eq(key, ccz_span_str("grpc-accept-encoding"))) {
+        on_encoding(st, value);
+    } else if (ccz_span_eq(key, ccz_span_str("grpc-accept-encoding"))) {
+        st->takes_gzip |= cczi_encoding_listed(value, CCZI_GZIP);
+    } else {
         add_metadata(st, key, value); /* grpc-status-details-bin, grpc-trace-bin, ... */
     }
 }
@@ -256,6 +267,9 @@ static void on_bytes(struct cczi_stream *st, struct ccz_span chunk)
             return;
         case CCZI_FRAME_COMPRESSED:
             fail_stream(st, CCZ_RPC_INTERNAL, "compressed message without grpc-encoding");
+            return;
+        case CCZI_FRAME_BAD_COMPRESSION:
+            fail_stream(st, CCZ_RPC_INTERNAL, "malformed compressed message");
             return;
         case CCZI_FRAME_BAD_FLAG:
             fail_stream(st, CCZ_RPC_INTERNAL, "malformed message prefix");
@@ -549,7 +563,7 @@ void cczi_stream_pause(struct cczi_stream *st, bool pause)
 
 void cczi_stream_release_message(struct cczi_stream *st)
 {
-    ccz_buf_free(&st->framer.body);
+    cczi_framer_release(&st->framer);
     if (st->h2)
         cczi_h2_account(st);
 }

@@ -48,6 +48,7 @@ struct cczi_stream {
     struct cczi_out *out, **out_tail;
     size_t out_size;
     struct cczi_md out_headers, out_trailers;
+    atomic_uchar gzip; /* enum cczi_gzip; handlers ask it on any thread */
     /* outcome: server's own, or as received by the client */
     enum ccz_rpc_code code;
     char message[CCZI_MESSAGE_SIZE];
@@ -59,9 +60,17 @@ struct cczi_stream {
     bool has_code; /* code and message are final */
     bool discard;  /* what still arrives is of no interest */
     bool paused;
-    bool above;   /* out_size was above the high mark */
-    bool refused; /* client: the server did not begin with it, so it may be sent again */
+    bool above;      /* out_size was above the high mark */
+    bool takes_gzip; /* the peer's grpc-accept-encoding has it */
+    bool refused;    /* client: the server did not begin with it, so it may be sent again */
 };
+
+/* What is sent compressed. Once headers or a message may be on their way, nothing new can be announced. */
+enum cczi_gzip { CCZI_GZIP_ON = 1, CCZI_GZIP_ANNOUNCED = 2, CCZI_GZIP_FIXED = 4 };
+/* Any thread. Turns compression of the following messages on, if that is or can still be announced, or off. */
+void cczi_stream_set_gzip(struct cczi_stream *st, bool on);
+/* Any thread. One message as the stream sends it now; NULL = no memory. */
+struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg);
 
 struct cczi_h2_ops {
     /* Server: the stream for a request that begins; NULL = no memory. */

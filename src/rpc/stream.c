@@ -11,6 +11,7 @@
 struct node {
     struct node *next;
     size_t size;
+    bool compressed;
     uint8_t bytes[];
 };
 
@@ -29,6 +30,9 @@ struct ccz_rpc_stream {
     /* received */
     struct node *in, **in_tail;
     size_t in_size;
+    bool last_compressed;
+    atomic_bool compress; /* what is sent; only if gzip was announced */
+    bool gzip;
     bool paused, resume;
     bool posted;
     /* outcome */
@@ -117,7 +121,7 @@ static void on_message(void *user, struct ccz_span msg)
         cczi_stream_reset(st, NGHTTP2_CANCEL);
         return;
     }
-    *n = (struct node){.size = msg.size};
+    *n = (struct node){.size = msg.size, .compressed = s->call->st.framer.compressed};
     if (msg.size)
         memcpy(n->bytes, msg.ptr, msg.size);
     pthread_mutex_lock(&s->lock);
@@ -186,6 +190,8 @@ ccz_rc ccz_rpc_stream_open(struct ccz_rpc_stream **out, struct ccz_rpc_client *c
         s->call = call;
         s->out_tail = &s->out;
         s->in_tail = &s->in;
+        s->gzip = call->compression == CCZ_RPC_GZIP;
+        atomic_init(&s->compress, s->gzip);
         call->ops = &stream_ops;
         call->user = s;
         call->retries_left = 0; /* what was sent or received cannot be taken back */
@@ -203,7 +209,9 @@ ccz_rc ccz_rpc_stream_open(struct ccz_rpc_stream **out, struct ccz_rpc_client *c
 
 ccz_rc ccz_rpc_stream_send(struct ccz_rpc_stream *s, struct ccz_span msg)
 {
-    struct cczi_out *o = cczi_out_new(msg);
+    struct cczi_out *o = atomic_load(&s->compress) ? cczi_out_gzip(msg) : NULL;
+    if (!o)
+        o = cczi_out_new(msg);
     if (!o)
         return CCZ_E_NOMEM;
     pthread_mutex_lock(&s->lock);
@@ -257,6 +265,7 @@ ccz_rc ccz_rpc_stream_recv(struct ccz_buf *msg, struct ccz_rpc_stream *s,
     while (!(n = take_message(s)) && !s->over)
         pthread_cond_wait(&s->changed, &s->lock);
     if (n) {
+        s->last_compressed = n->compressed;
         ccz_buf_put(msg, n->bytes, n->size);
         if (msg->bad)
             rc = ccz_fail(err, CCZ_E_LIMIT, "rpc:response", (int64_t)n->size,
@@ -271,6 +280,16 @@ ccz_rc ccz_rpc_stream_recv(struct ccz_buf *msg, struct ccz_rpc_stream *s,
     pthread_mutex_unlock(&s->lock);
     free(n);
     return rc;
+}
+
+void ccz_rpc_stream_set_compression(struct ccz_rpc_stream *s, enum ccz_rpc_compression compression)
+{
+    atomic_store(&s->compress, s->gzip && compression == CCZ_RPC_GZIP);
+}
+
+bool ccz_rpc_stream_compressed(const struct ccz_rpc_stream *s)
+{
+    return s->last_compressed;
 }
 
 void ccz_rpc_stream_cancel(struct ccz_rpc_stream *s)

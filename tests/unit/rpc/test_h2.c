@@ -311,7 +311,7 @@ static void test_streams_max(void)
 
 struct raw {
     nghttp2_session *ng;
-    char status[16], grpc_status[16], grpc_message[256], allow[16];
+    char status[16], grpc_status[16], grpc_message[256], allow[16], accept[32];
     uint32_t rst, goaway;
     bool closed, got_goaway;
 };
@@ -331,6 +331,8 @@ static int raw_header(nghttp2_session *ng, const nghttp2_frame *frame, const uin
         (void)snprintf(to, 16, "%s", v);
     if (strcmp(k, "grpc-message") == 0)
         (void)snprintf(r->grpc_message, sizeof(r->grpc_message), "%s", v);
+    if (strcmp(k, "grpc-accept-encoding") == 0)
+        (void)snprintf(r->accept, sizeof(r->accept), "%s", v);
     return 0;
 }
 
@@ -458,7 +460,11 @@ static void test_request_headers(void)
         {"content-type", "application/grpc;x=y", "200", "0"},
         {"te", NULL, "200", "13"},
         {"content-type", NULL, "415", ""},
-        {"grpc-encoding", "gzip", "200", "12"},
+        {"grpc-encoding", "gzip", "200", "0"}, /* the messages need not be */
+        {"grpc-encoding", "deflate", "200", "0"},
+        {"grpc-encoding", "snappy", "200", "12"},
+        {"grpc-encoding", "", "200", "12"},
+        {"grpc-encoding", "gzip,gzip", "200", "12"},
         {"grpc-encoding", "identity", "200", "0"},
         {"grpc-timeout", "5x", "200", "13"},
         {"grpc-timeout", "123456789m", "200", "13"},
@@ -478,6 +484,8 @@ static void test_request_headers(void)
               strcmp(r.grpc_status, cases[i].grpc_status) == 0);
         CHECK(s.requests == (strcmp(cases[i].grpc_status, "0") == 0) && s.closes == 1);
         CHECK(strcmp(r.allow, strcmp(r.status, "405") == 0 ? "POST" : "") == 0);
+        /* above all with UNIMPLEMENTED: the client learns what it may send */
+        CHECK(strcmp(r.accept, strcmp(r.status, "200") == 0 ? CCZI_ACCEPT_ENCODING : "") == 0);
     }
 }
 
@@ -745,7 +753,21 @@ static void test_responses(void)
           .encoding = "gzip",
           .grpc_status = "0",
           .body = {"\0\0\0\0\1x", 6}},
-         CCZ_RPC_UNIMPLEMENTED,
+         CCZ_RPC_OK,
+         1},
+        {{.status = "200",
+          .content = grpc,
+          .encoding = "gzip",
+          .grpc_status = "0",
+          .body = {"\1\0\0\0\1x", 6}},
+         CCZ_RPC_INTERNAL,
+         0},
+        {{.status = "200",
+          .content = grpc,
+          .encoding = "snappy",
+          .grpc_status = "0",
+          .body = {"\0\0\0\0\1x", 6}},
+         CCZ_RPC_INTERNAL,
          0},
         {{.status = "200", .content = grpc, .rst = NGHTTP2_REFUSED_STREAM}, CCZ_RPC_UNAVAILABLE, 0},
         {{.status = "200", .content = grpc, .rst = NGHTTP2_CANCEL}, CCZ_RPC_CANCELLED, 0},
