@@ -121,16 +121,16 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_add_unary(struct ccz_rpc_server *s, c
 CCZ_API void ccz_rpc_server_set_fallback(struct ccz_rpc_server *s, ccz_rpc_unary_fn fn,
                                          void *service_arg);
 /**
- * Judges the peer of each call whose path begins with @p prefix, before any handler, fallback or answer about unknown
- * methods. Of several guards the one with the longest prefix decides alone; "/" is for all that have none of their own.
- * Runs on the call's loop: no waiting in it.
+ * Judges the peer of a call before any handler, fallback or answer about unknown methods. "/package.Service/" covers the
+ * calls of a service, "/package.Service/Method" that path alone, "/" all calls; the longest that covers a call decides,
+ * the others are not asked. Without one the call goes through. Runs on the call's loop: no waiting in it.
  * @param peer  as of the beginning of the call: `attested` or `pinned` may be false where evidence is optional
  * @return CCZ_OK, or a failure with its reason in @p err, which the client gets in full, as by ccz_rpc_fail(); where that
  *         would be PERMISSION_DENIED and the peer is neither attested nor pinned, as UNAUTHENTICATED
  */
 typedef ccz_rc (*ccz_rpc_guard_fn)(void *arg, const struct ccz_ratls_peer *peer, const char *path,
                                    struct ccz_err *err);
-/** @param prefix  "/package.Service/", "/package.Service/Method" or "/"; register before start
+/** Register before start.
  *  @retval CCZ_E_ARG, CCZ_E_EXISTS, CCZ_E_NOMEM */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_guard(struct ccz_rpc_server *s, const char *prefix,
                                                  ccz_rpc_guard_fn fn, void *arg);

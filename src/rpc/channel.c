@@ -257,9 +257,11 @@ static void on_drained(void *arg, struct cczi_stream *st)
 static void on_response(void *arg, struct cczi_stream *st)
 {
     struct cczi_cconn *conn = arg;
-    (void)st;
+    struct cczi_ccall *call = ccall_of(st);
     if (conn->slot)
         conn->slot->failures = 0; /* this server really serves */
+    if (call->ops && call->ops->headers && !st->trailers_only)
+        call->ops->headers(call->user);
 }
 
 static void on_close(void *arg, struct cczi_stream *st);

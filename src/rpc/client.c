@@ -49,6 +49,9 @@ ccz_rc cczi_ccall_new(struct cczi_ccall **out, struct ccz_rpc_client *c, const c
     call->retries_left = cfg->retries;
     call->wait = cfg->wait_for_ready || cfg->retries > 0;
     call->compression = cfg->compression;
+    call->received = cfg->received;
+    if (call->received)
+        cczi_received_clear(call->received);
     cczi_stream_set_gzip(&call->st, cfg->compression == CCZ_RPC_GZIP);
     ccz_rc rc = add_metadata(call, cfg, err);
     if (rc != CCZ_OK) {
@@ -146,6 +149,8 @@ void cczi_ccall_finish(struct cczi_ccall *call)
     ccz_escape(res->replica, sizeof(res->replica), cczi_md_get(&call->st.in, "ccz-replica"));
     if (res->code != CCZ_RPC_OK && call->err.rc == CCZ_OK)
         describe_status(call);
+    if (call->received)
+        cczi_received_take(call->received, &call->st);
     const struct ccz_err *err = res->code == CCZ_RPC_OK ? NULL : &call->err;
     if (call->ops)
         call->ops->over(call->user, res, err);

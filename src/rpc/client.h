@@ -33,9 +33,25 @@ struct cczi_slot {
     unsigned failures;          /* in a row */
 };
 
+struct ccz_rpc_received {
+    struct cczi_md md; /* headers, then trailers */
+    size_t trailers_at;
+    struct ccz_buf message; /* grpc-message, decoded */
+};
+/* received.c */
+void cczi_received_init(struct ccz_rpc_received *r);
+void cczi_received_deinit(struct ccz_rpc_received *r);
+void cczi_received_clear(struct ccz_rpc_received *r);
+/* Takes the metadata out of a stream that is over. */
+void cczi_received_take(struct ccz_rpc_received *r, struct cczi_stream *st);
+void cczi_received_move(struct ccz_rpc_received *to, struct ccz_rpc_received *from);
+/* Empty if memory is out. */
+void cczi_received_copy_headers(struct ccz_rpc_received *r, const struct cczi_stream *st);
+
 /* Whom a streaming call belongs to: stream.c, chan_client.c. All run on the loop. */
 struct cczi_ccall_ops {
     void (*started)(void *user); /* the call has a connection: send what waits */
+    void (*headers)(void *user); /* of the response; NULL = not of interest */
     void (*message)(void *user, struct ccz_span msg);
     void (*writable)(void *user);
     void (*over)(void *user, const struct ccz_rpc_result *result, const struct ccz_err *err);
@@ -60,6 +76,7 @@ struct cczi_ccall {
     struct cczi_ccall *park_prev, *park_next; /* of the parked calls, oldest first */
     struct ccz_span response;                 /* unary: in the framer of st */
     struct ccz_rpc_result result;
+    struct ccz_rpc_received *received; /* to be filled at the end, or NULL */
     struct ccz_err err;
     ccz_rpc_done_fn done; /* unary */
     void *done_arg;

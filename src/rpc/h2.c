@@ -151,6 +151,7 @@ static void on_grpc_header(struct cczi_stream *st, struct ccz_span key, struct c
         st->has_status = true;
     } else if (ccz_span_eq(key, ccz_span_str("grpc-message"))) {
         cczi_percent_get(st->message, sizeof(st->message), value);
+        add_metadata(st, key, value); /* in full, for who asks */
     } else if (ccz_span_eq(key, ccz_span_str("grpc-timeout"))) {
         if (!cczi_timeout_parse(&st->timeout_ms, value))
             refuse_headers(st, CCZ_RPC_INTERNAL, "malformed grpc-timeout");
@@ -226,10 +227,12 @@ static void request_complete(struct cczi_stream *st)
 }
 
 /* Client: headers or trailers of a response. */
-static void response_headers(struct cczi_stream *st)
+static void response_headers(struct cczi_stream *st, bool end)
 {
-    if (st->http_status / 100 == 1) /* informational: the real ones follow */
+    if (st->http_status / 100 == 1) { /* informational: the real ones follow */
+        cczi_md_free(&st->in);
         return;
+    }
     if (st->bad) {
         fail_stream(st, st->bad_code, st->bad);
         return;
@@ -237,6 +240,8 @@ static void response_headers(struct cczi_stream *st)
     if (st->headers_done)
         return;
     st->headers_done = true;
+    st->trailers_only = end;
+    st->trailers_at = end ? 0 : st->in.raw.size;
     if (st->http_status == 200 && st->is_grpc)
         st->h2->cfg.ops->on_response(st->h2->cfg.arg, st);
     else
@@ -316,12 +321,17 @@ static void remote_end(struct cczi_stream *st)
         cfg->ops->on_half_close(cfg->arg, st);
 }
 
+static const uint8_t drain_ping[8] = "drain"; /* its answer comes behind what was on its way */
+
 static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     (void)ng;
     struct cczi_h2 *h = user;
-    if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK))
+    if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK)) {
         h->ping_pending = false;
+        if (memcmp(frame->ping.opaque_data, drain_ping, sizeof(drain_ping)) == 0)
+            cczi_h2_drain_now(h);
+    }
     if (frame->hd.type == NGHTTP2_GOAWAY && !h->cfg.server && !h->draining) {
         h->draining = true;
         h->cfg.ops->on_goaway(h->cfg.arg);
@@ -332,7 +342,7 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     if (!st)
         return 0;
     if (frame->hd.type == NGHTTP2_HEADERS && !h->cfg.server)
-        response_headers(st);
+        response_headers(st, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
     else if (frame->hd.type == NGHTTP2_HEADERS && !st->headers_done)
         request_complete(st);
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
@@ -490,6 +500,18 @@ void cczi_h2_drain(struct cczi_h2 *h)
     if (h->draining)
         return;
     h->draining = true;
+    h->notice = true;
+    if (h->cfg.server && nghttp2_submit_shutdown_notice(h->ng) == 0 &&
+        nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, drain_ping) == 0)
+        return;
+    cczi_h2_drain_now(h);
+}
+
+void cczi_h2_drain_now(struct cczi_h2 *h)
+{
+    if (!h->notice)
+        return;
+    h->notice = false;
     /* out of memory here: the connection is closed without GOAWAY when its grace is over */
     (void)nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE,
                                 nghttp2_session_get_last_proc_stream_id(h->ng), NGHTTP2_NO_ERROR,

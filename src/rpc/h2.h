@@ -35,6 +35,7 @@ struct cczi_stream {
     int32_t id;
     /* received */
     struct cczi_md in;  /* headers, then trailers; server also ":path", ":authority" */
+    size_t trailers_at; /* client: offset in `in` behind the headers */
     size_t header_size; /* as counted by RFC 9113, 6.5.2 */
     struct cczi_framer framer;
     struct cczi_budget *budget;      /* NULL = none */
@@ -55,6 +56,7 @@ struct cczi_stream {
     bool is_post, has_te, is_grpc; /* ":method", "te" and "content-type" as they should be */
     bool has_status;               /* client: grpc-status came */
     bool headers_done;             /* the peer's first headers are complete */
+    bool trailers_only;            /* client: and they were the last */
     bool remote_closed;            /* the peer sent END_STREAM */
     bool headers_sent, finished, deferred, ended;
     bool has_code; /* code and message are final */
@@ -122,6 +124,7 @@ struct cczi_h2 {
     size_t buffered;     /* bytes of incomplete or kept messages */
     size_t good, failed; /* streams that ended in order, and those that were reset */
     bool draining;
+    bool notice; /* server: said that it ends, but not yet which calls it takes */
     bool ping_pending;
     /* the pull in progress */
     struct ccz_buf *out;
@@ -149,8 +152,11 @@ CCZ_MUST_USE ccz_rc cczi_h2_pull(struct ccz_buf *out, struct cczi_h2 *h, size_t 
 bool cczi_h2_wants_pull(const struct cczi_h2 *h);
 /* True when nothing is to be sent or expected any more: the connection may be closed. */
 bool cczi_h2_done(const struct cczi_h2 *h);
-/* GOAWAY: streams in flight end as usual, new ones are refused. */
+/* GOAWAY: streams in flight end as usual, new ones are refused. A server says it twice: first that no more should come, and
+ * which ones it took when the client has heard of that, so that those on their way are served. */
 void cczi_h2_drain(struct cczi_h2 *h);
+/* Does not wait for the client any longer. */
+void cczi_h2_drain_now(struct cczi_h2 *h);
 void cczi_h2_ping(struct cczi_h2 *h);
 bool cczi_h2_ping_pending(const struct cczi_h2 *h); /* the last PING was not answered */
 size_t cczi_h2_streams(const struct cczi_h2 *h);    /* open streams */
@@ -161,6 +167,8 @@ void cczi_stream_init(struct cczi_stream *st, size_t message_size_max);
 void cczi_stream_deinit(struct cczi_stream *st);
 /* Queues one message; takes @p msg. Ignored after finish, half close and reset. */
 void cczi_stream_send(struct cczi_stream *st, struct cczi_out *msg);
+/* Server: sends the headers, unless they are on their way. */
+void cczi_stream_start(struct cczi_stream *st);
 /* Server: ends the call with a status. What was queued is sent before it. */
 void cczi_stream_finish(struct cczi_stream *st, enum ccz_rpc_code code, const char *message);
 /* Drops what is queued and not on its way. */

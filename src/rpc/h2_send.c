@@ -302,6 +302,12 @@ static void start_response(struct cczi_stream *st)
     ccz_buf_free(&l.text);
 }
 
+void cczi_stream_start(struct cczi_stream *st)
+{
+    if (st->h2 && !st->finished && !st->headers_sent)
+        start_response(st);
+}
+
 void cczi_stream_send(struct cczi_stream *st, struct cczi_out *msg)
 {
     if (!st->h2 || st->finished) {

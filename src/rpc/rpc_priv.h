@@ -16,6 +16,8 @@ void cczi_percent_put(struct ccz_buf *out, struct ccz_span text);
 /* Decodes into a terminated, escaped text, cut to @p out_size. Malformed escapes stay as they are.
  */
 void cczi_percent_get(char *out, size_t out_size, struct ccz_span text);
+/* The same without escapes and cut; @p out is terminated (ccz_buf_str()). */
+void cczi_percent_raw(struct ccz_buf *out, struct ccz_span text);
 /* grpc-status as sent; CCZ_RPC_UNKNOWN if it is no known code. */
 enum ccz_rpc_code cczi_code_parse(struct ccz_span text);
 enum ccz_rpc_code
@@ -46,6 +48,9 @@ CCZ_MUST_USE ccz_rc cczi_md_add_wire(struct cczi_md *md, struct ccz_span key,
 struct ccz_span cczi_md_get(const struct cczi_md *md, const char *key);
 /* `struct ccz_rd r = ccz_rd_from(ccz_buf_span(&md->raw)); while (cczi_md_next(&f, &r)) ...` */
 CCZ_MUST_USE bool cczi_md_next(struct cczi_md_field *f, struct ccz_rd *r);
+/* received.c: the next field that is metadata to applications, from offset *at on, before @p end. */
+CCZ_MUST_USE bool cczi_md_walk(struct ccz_rpc_md *out, size_t *at, const struct cczi_md *md,
+                               size_t end);
 bool cczi_md_is_bin(struct ccz_span key);
 /* What an application may send: [0-9a-z_.-]+ outside the reserved names, printable ASCII unless
  * "-bin". */
