@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The client of hello.proto. It judges the server by --policy before it sends anything; with --tee it shows evidence, too.
- * usage: cczoo-greet-client --target ADDR --policy FILE --trust-sim DIR [--tee NAME --sim-dir DIR] --call CALL
+ * usage: cczoo-greet-client --target ADDR --policy FILE --trust-sim|--collateral DIR [--tee NAME --sim-dir DIR] --call CALL
  *        CALL is hello (with --name NAME), sum (of standard input) or fetch (to standard output)
  */
 #include "../options.h"
@@ -11,7 +11,8 @@
 
 enum { PIECE_SIZE = 1 << 16 };
 
-static const char *o_target, *o_policy, *o_trust_sim, *o_tee, *o_sim_dir, *o_call, *o_name;
+static const char *o_target, *o_policy, *o_trust_sim, *o_collateral, *o_tee, *o_sim_dir, *o_call,
+    *o_name;
 
 static ccz_rc hello(struct ccz_rpc_client *c, struct ccz_err *err)
 {
@@ -75,7 +76,8 @@ static ccz_rc run(struct ccz_err *err)
     struct ccz_ratls_peer server;
     const struct ccz_party_cfg who = {.tee = {.provider = o_tee, .sim_dir = o_sim_dir},
                                       .policy_file = o_policy,
-                                      .trust_sim_dir = o_trust_sim};
+                                      .trust_sim_dir = o_trust_sim,
+                                      .collateral_dir = o_collateral};
     ccz_rc rc = ccz_party_new(&party, &who, err);
     if (rc != CCZ_OK)
         return rc;
@@ -94,10 +96,14 @@ static ccz_rc run(struct ccz_err *err)
 
 int main(int argc, char **argv)
 {
-    const struct option opts[] = {
-        {"--target", &o_target}, {"--policy", &o_policy},   {"--trust-sim", &o_trust_sim},
-        {"--tee", &o_tee},       {"--sim-dir", &o_sim_dir}, {"--call", &o_call},
-        {"--name", &o_name}};
+    const struct option opts[] = {{"--target", &o_target},
+                                  {"--policy", &o_policy},
+                                  {"--trust-sim", &o_trust_sim},
+                                  {"--collateral", &o_collateral},
+                                  {"--tee", &o_tee},
+                                  {"--sim-dir", &o_sim_dir},
+                                  {"--call", &o_call},
+                                  {"--name", &o_name}};
     struct ccz_err err = {0};
     o_call = "hello", o_name = "world";
     if (!options(opts, sizeof(opts) / sizeof(*opts), argc, argv) || !o_target || !o_policy)

@@ -2,7 +2,7 @@
 /*
  * The server of hello.proto. It shows evidence to whoever connects; with --policy, clients have to show some, too.
  * usage: cczoo-greet-server --listen ADDR --port-file FILE --share FILE [--tee NAME --sim-dir DIR]
- *        [--policy FILE --trust-sim DIR]
+ *        [--policy FILE --trust-sim|--collateral DIR]
  */
 #include "../options.h"
 #include "hello.ccz-rpc.h"
@@ -14,7 +14,8 @@
 
 enum { PIECE_SIZE = 1 << 16, FILE_SIZE_MAX = 1 << 30 };
 
-static const char *o_listen, *o_port_file, *o_share, *o_tee, *o_sim_dir, *o_policy, *o_trust_sim;
+static const char *o_listen, *o_port_file, *o_share, *o_tee, *o_sim_dir, *o_policy, *o_trust_sim,
+    *o_collateral;
 static struct ccz_buf shared;
 
 /* What is known about the client was verified before the first call. */
@@ -125,6 +126,7 @@ static ccz_rc serve(struct ccz_err *err)
                                       .server = true,
                                       .policy_file = o_policy,
                                       .trust_sim_dir = o_trust_sim,
+                                      .collateral_dir = o_collateral,
                                       .peer_evidence_optional = !o_policy};
     ccz_rc rc = ccz_party_new(&party, &who, err);
     if (rc != CCZ_OK)
@@ -146,10 +148,10 @@ static ccz_rc serve(struct ccz_err *err)
 
 int main(int argc, char **argv)
 {
-    const struct option opts[] = {{"--listen", &o_listen},      {"--port-file", &o_port_file},
-                                  {"--share", &o_share},        {"--tee", &o_tee},
-                                  {"--sim-dir", &o_sim_dir},    {"--policy", &o_policy},
-                                  {"--trust-sim", &o_trust_sim}};
+    const struct option opts[] = {{"--listen", &o_listen},       {"--port-file", &o_port_file},
+                                  {"--share", &o_share},         {"--tee", &o_tee},
+                                  {"--sim-dir", &o_sim_dir},     {"--policy", &o_policy},
+                                  {"--trust-sim", &o_trust_sim}, {"--collateral", &o_collateral}};
     struct ccz_err err = {0};
     if (!options(opts, sizeof(opts) / sizeof(*opts), argc, argv) || !o_listen || !o_port_file ||
         !o_share)
