@@ -369,7 +369,7 @@ static ccz_rc stub_unary(ProtobufCMessage **out, struct ccz_rpc_result *result,
 
 """
 
-CLIENT_STREAM = """\
+CLIENT_SEND = """\
 static ccz_rc stub_send(struct ccz_rpc_stream *s, const ProtobufCMessage *m)
 {
     CCZ_AUTO_BUF bytes;
@@ -377,6 +377,9 @@ static ccz_rc stub_send(struct ccz_rpc_stream *s, const ProtobufCMessage *m)
     return rc == CCZ_OK ? ccz_rpc_stream_send(s, ccz_buf_span(&bytes)) : rc;
 }
 
+"""
+
+CLIENT_RECV = """\
 static ccz_rc stub_recv(ProtobufCMessage **out, struct ccz_rpc_result *result, struct ccz_rpc_stream *s,
                         const ProtobufCMessageDescriptor *d, bool nested, struct ccz_err *err)
 {
@@ -935,7 +938,8 @@ def make(file, files, types, descriptors):
         text += SERVER_STREAMING if "server" in kinds else ""
         text += CLIENT
         text += CLIENT_UNARY if "unary" in kinds else ""
-        text += CLIENT_STREAM if kinds - {"unary"} else ""
+        text += CLIENT_SEND if kinds & {"client", "bidi"} else ""
+        text += CLIENT_RECV if kinds - {"unary"} else ""
         text += CLIENT_STREAMING if "client" in kinds else ""
     else:
         text += f'#include "{v["stem"]}.ccz-rpc.h"\n\n'

@@ -3,6 +3,7 @@
 
 usage: test_generator.py TOOLS CC INCLUDE
 """
+import itertools
 import pathlib
 import subprocess
 import sys
@@ -94,4 +95,18 @@ with tempfile.TemporaryDirectory() as folder:
         pathlib.Path(folder, name).write_text(text)
     subprocess.run([cc, "-std=c17", "-Wall", "-Wextra", "-Werror", "-I", include, "-I", folder, "-fsyntax-only", folder + "/n.ccz-rpc.c"],
                    check=True)
+
+# Each combination of kinds has what it needs, and nothing that is not used.
+KINDS = {"Unary": ("", ""), "Down": ("", "stream "), "Up": ("stream ", ""), "Both": ("stream ", "stream ")}
+STRICT = ["-std=c17", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Wmissing-prototypes", "-Wundef", "-Werror"]
+with tempfile.TemporaryDirectory() as folder:
+    for n in range(1, 5):
+        for names in itertools.combinations(KINDS, n):
+            name = "".join(names).lower()
+            rpcs = "".join("rpc %s(%sM) returns (%sM);" % (k, *KINDS[k]) for k in names)
+            pathlib.Path(folder, name + ".proto").write_text(
+                'syntax = "proto3"; package p.%s; message M { repeated M m = 1; } service S { %s }' % (name, rpcs))
+            subprocess.run(["protoc", "--plugin=protoc-gen-ccz=" + tools + "/protoc-gen-ccz", "--ccz_out=messages:" + folder,
+                            "-I", folder, name + ".proto"], check=True)
+            subprocess.run([cc, *STRICT, "-I", include, "-I", folder, "-fsyntax-only", "%s/%s.ccz-rpc.c" % (folder, name)], check=True)
 print("ok")
