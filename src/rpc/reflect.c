@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reflection service: proto/reflection.proto. */
 #include "desc.h"
+#include "server.h"
 
 #include <cczoo/codec.h>
 #include <cczoo/rpc_services.h>
@@ -19,6 +20,7 @@ struct talk {
     bool sent[];
 };
 
+enum { REQUEST_SIZE_MAX = 65536 }; /* it comes back with the answer */
 enum { FIELD_HOST = 1, FIELD_FILE = 3, FIELD_SYMBOL, FIELD_EXTENSION, FIELD_NUMBERS, FIELD_LIST };
 
 struct request {
@@ -221,6 +223,10 @@ static void on_message(struct ccz_rpc_call *call, void *arg, struct ccz_span msg
     struct request rq;
     if (!t)
         return;
+    if (msg.size > REQUEST_SIZE_MAX) {
+        ccz_rpc_finish(call, CCZ_RPC_RESOURCE_EXHAUSTED, "the request is too large");
+        return;
+    }
     if (!get_request(&rq, msg) || !rq.kind) {
         ccz_rpc_finish(call, CCZ_RPC_INVALID_ARGUMENT, "malformed ServerReflectionRequest");
         return;
@@ -293,5 +299,7 @@ void ccz_rpc_reflection_free(struct ccz_rpc_reflection *r)
 ccz_rc ccz_rpc_reflection_add(struct ccz_rpc_reflection *r, struct ccz_span set,
                               struct ccz_err *err)
 {
+    if (cczi_server_running(r->server))
+        return ccz_fail(err, CCZ_E_ARG, "rpc:reflection", 0, "the server runs already");
     return cczi_desc_add(&r->pool, set, err);
 }

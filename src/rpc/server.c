@@ -696,3 +696,8 @@ size_t cczi_server_message_max(const struct ccz_rpc_server *s)
 {
     return s->cfg.message_size_max;
 }
+
+bool cczi_server_running(const struct ccz_rpc_server *s)
+{
+    return s->running;
+}

@@ -119,6 +119,7 @@ const struct cczi_method *cczi_server_method(const struct ccz_rpc_server *s, con
 const struct cczi_guards *cczi_server_guards(const struct ccz_rpc_server *s);
 void cczi_server_fallback(const struct ccz_rpc_server *s, ccz_rpc_unary_fn *fn, void **arg);
 size_t cczi_server_message_max(const struct ccz_rpc_server *s);
+bool cczi_server_running(const struct ccz_rpc_server *s);
 /* Sends what the engine has, now or when it returns. The connection may be closed by it. */
 void cczi_sconn_flush(struct cczi_sconn *c);
 /* Cancels every call of the connection: as if its client had. */
