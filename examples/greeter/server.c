@@ -7,6 +7,7 @@
 #include "greeter.ccz-rpc.h"
 
 #include <cczoo/party.h>
+#include <cczoo/rpc_services.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,7 +78,9 @@ int main(int argc, char **argv)
     static const char *const h2[] = {"h2", NULL};
     struct ccz_err err = {0};
     CCZ_AUTO(ccz_party) party = NULL;
-    CCZ_AUTO(ccz_rpc_server) server = NULL;
+    CCZ_AUTO(ccz_rpc_health) health = NULL;
+    CCZ_AUTO(ccz_rpc_reflection) reflection = NULL;
+    CCZ_AUTO(ccz_rpc_server) server = NULL; /* the last one here: ends first */
     if (argc != 3) {
         (void)fputs("usage: greeter-server ADDRESS SIM_DIR|tls\n", stderr);
         return 2;
@@ -98,6 +101,12 @@ int main(int argc, char **argv)
         rc = ccz_rpc_server_new(&server, &cfg, &err);
     if (rc == CCZ_OK)
         rc = greeter_v1_greeter_register(server, &greeter);
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_health_new(&health, server, &err);
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_reflection_new(&reflection, server, &err);
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_reflection_add(reflection, greeter_descriptors(), &err);
     if (rc == CCZ_OK)
         rc = ccz_rpc_server_start(server, &err);
     if (rc != CCZ_OK) {

@@ -9,6 +9,7 @@
 
 #include <cczoo/crypto.h>
 #include <cczoo/party.h>
+#include <cczoo/rpc_services.h>
 
 #include <stdlib.h>
 
@@ -118,9 +119,25 @@ static const struct hello_v1_files_service files = {
     .fetch = {fetch, fetch_more, fetch_done},
 };
 
+/* What a server offers besides: its health, for who distributes calls, and its interface, for tools. */
+static ccz_rc add_services(struct ccz_rpc_health **health, struct ccz_rpc_reflection **reflection,
+                           struct ccz_rpc_server *server, struct ccz_err *err)
+{
+    ccz_rc rc = hello_v1_greeter_register(server, &greeter);
+    if (rc == CCZ_OK)
+        rc = hello_v1_files_register(server, &files);
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_health_new(health, server, err);
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_reflection_new(reflection, server, err);
+    return rc == CCZ_OK ? ccz_rpc_reflection_add(*reflection, hello_descriptors(), err) : rc;
+}
+
 static ccz_rc serve(struct ccz_err *err)
 {
     CCZ_AUTO(ccz_party) party = NULL;
+    CCZ_AUTO(ccz_rpc_health) health = NULL;
+    CCZ_AUTO(ccz_rpc_reflection) reflection = NULL;
     CCZ_AUTO(ccz_rpc_server) server = NULL;
     const struct ccz_party_cfg who = {.tee = {.provider = o_tee, .sim_dir = o_sim_dir},
                                       .server = true,
@@ -134,9 +151,7 @@ static ccz_rc serve(struct ccz_err *err)
     const struct ccz_rpc_server_cfg cfg = {.listen = o_listen, .ratls = ccz_party_ratls(party)};
     rc = ccz_rpc_server_new(&server, &cfg, err);
     if (rc == CCZ_OK)
-        rc = hello_v1_greeter_register(server, &greeter);
-    if (rc == CCZ_OK)
-        rc = hello_v1_files_register(server, &files);
+        rc = add_services(&health, &reflection, server, err);
     if (rc == CCZ_OK)
         rc = ccz_rpc_server_start(server, err);
     if (rc == CCZ_OK)
