@@ -361,6 +361,8 @@ static ccz_rc stub_unary(ProtobufCMessage **out, struct ccz_rpc_result *result,
     CCZ_AUTO_BUF got;
     *out = NULL;
     ccz_buf_init(&got, UINT32_MAX);
+    if (result)
+        *result = (struct ccz_rpc_result){.code = CCZ_RPC_INTERNAL}; /* if it is not even sent */
     ccz_rc rc = stub_pack(&sent, request, "stub:request", err);
     if (rc == CCZ_OK)
         rc = ccz_rpc_unary(&got, result, c, path, ccz_buf_span(&sent), cfg, err);
@@ -385,6 +387,8 @@ static ccz_rc stub_recv(ProtobufCMessage **out, struct ccz_rpc_result *result, s
 {
     CCZ_AUTO_BUF bytes;
     *out = NULL;
+    if (result)
+        *result = (struct ccz_rpc_result){0};
     ccz_buf_init(&bytes, UINT32_MAX);
     ccz_rc rc = ccz_rpc_stream_recv(&bytes, s, result, err);
     return rc == CCZ_OK ? stub_response(out, result, d, nested, ccz_buf_span(&bytes), err) : rc;

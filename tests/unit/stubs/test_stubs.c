@@ -242,6 +242,7 @@ static void test_unary(void)
     ProtobufCMessage nothing = {0}; /* never initialised: nothing is sent */
     CHECK(zoo_keep_v1_zoo_feed_call(&second, &e.result, e.client, (Animal *)&nothing, NULL,
                                     &e.err) == CCZ_E_INTERNAL);
+    CHECK(e.result.code == CCZ_RPC_INTERNAL && e.result.message[0] == '\0');
     CHECK(!second && strcmp(e.err.where, "stub:request") == 0 && atomic_load(&g_keeper.fed) == 2);
     ends_close(&e);
 }
