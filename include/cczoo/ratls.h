@@ -112,6 +112,14 @@ struct ccz_ratls;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_ratls_ctx *ctx);
 CCZ_API void ccz_ratls_free(struct ccz_ratls *r);
 CCZ_DEFINE_AUTO(ccz_ratls)
+/**
+ * Last words to a peer that is refused by its certificate (CERTIFICATE and TLS_ONLY profiles), where otherwise an alert, which says
+ * next to nothing, ends the handshake: @p fn appends bytes of the application's protocol that tell @p why (HTTP/2: SETTINGS and
+ * GOAWAY). The handshake is brought to its end for them, they are sent inside the session, and it is closed. Nothing of the
+ * peer's is read, and the connection is never ready. Before the first step; not used in the SESSION profile, which has messages for it.
+ */
+typedef void (*ccz_ratls_farewell_fn)(void *arg, struct ccz_buf *out, const struct ccz_err *why);
+CCZ_API void ccz_ratls_set_farewell(struct ccz_ratls *r, ccz_ratls_farewell_fn fn, void *arg);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire);
 /** Advances handshake and attestation. On failure the reason is queued for the peer (drain, then close), and
  *  when the *peer* refused us, err carries its where / got / expected with where prefixed "peer:" (CCZ_E_PEER,

@@ -222,12 +222,15 @@ struct ccz_rpc_client_cfg {
     unsigned connections;        /**< parallel connections to each address, used in turn; 0 = 1 */
     size_t message_size_max;     /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX */
     int64_t
-        keepalive_ms; /**< PING when the server was silent this long, with or without calls; 0 = 60 s. The connection is
-                               lost if it is not answered for as long again, at most 20 s */
+        keepalive_ms; /**< PING when the server was silent this long while calls run; 0 = 310 s: stock servers end
+                               connections that do it more often than every 300 s. The connection is lost if the answer
+                               does not come for as long again, at most 20 s */
+    bool keepalive_idle;        /**< also while no calls run */
     int64_t connect_timeout_ms; /**< connect + handshake + appraisal; 0 = 10 s */
     int64_t backoff_max_ms;     /**< reconnect back-off 100 ms, doubling, jittered; 0 = 5 s */
     bool reconnect; /**< false: the first connection failure is final and returned by calls */
 };
+/** @retval CCZ_E_FORMAT "net:address" @retval CCZ_E_ARG "rpc:config", "rpc:target" @retval CCZ_E_NOMEM */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_client_new(struct ccz_rpc_client **out,
                                                const struct ccz_rpc_client_cfg *cfg,
                                                struct ccz_err *err);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FAREWELL_SIZE_MAX = 4096 };
 enum { HOUR_S = 3600, DAY_S = 86400, SPKI_SIZE_MAX = 1024, REATTEST_TIMEOUT_MS = 60000 };
 
 struct ccz_ratls {
@@ -28,6 +29,9 @@ struct ccz_ratls {
     struct ccz_err failure; /* rc != CCZ_OK: this connection is dead, and why */
     struct ccz_buf peer_spki;
     struct ccz_ratls_peer peer;
+    ccz_ratls_farewell_fn farewell; /* NULL = an alert has to do */
+    void *farewell_arg;
+    struct ccz_err *refused; /* the handshake ends only for the farewell */
 };
 
 /* ---------------------------------------------------------------------------------- context */
@@ -153,15 +157,10 @@ ccz_rc cczi_ratls_judge_cert(struct ccz_ratls_peer *peer, const struct ccz_ratls
     return rc;
 }
 
-/* ccz_tls_verify_fn: runs inside the handshake, which proves possession of the key. */
-static ccz_rc on_peer_cert(void *arg, void *conn_arg, struct ccz_span der, struct ccz_err *err)
+static ccz_rc judge_peer(struct ccz_ratls *r, struct ccz_span der, struct ccz_err *err)
 {
-    struct ccz_ratls_ctx *ctx = arg;
-    struct ccz_ratls *r = conn_arg;
+    struct ccz_ratls_ctx *ctx = r->ctx;
     CCZ_AUTO(ccz_cert) cert = NULL;
-    if (!r) /* a native TLS object: nobody would ask what is known about its peer */
-        return ccz_fail(err, CCZ_E_UNSUPPORTED, "ratls:native", 0,
-                        "peers are judged over RA-TLS connections only");
     ccz_rc rc = ccz_cert_parse(&cert, der, err);
     if (rc == CCZ_OK)
         rc = take_peer_key(r, cert, err);
@@ -177,6 +176,25 @@ static ccz_rc on_peer_cert(void *arg, void *conn_arg, struct ccz_span der, struc
         return rc == CCZ_OK ? check_pin(&r->peer, &ctx->cfg, ccz_cert_spki(cert), err) : rc;
     }
     return ccz_fail(err, CCZ_E_INTERNAL, "ratls:config", 0, "unknown profile");
+}
+
+/* ccz_tls_verify_fn: runs inside the handshake, which proves possession of the key. */
+static ccz_rc on_peer_cert(void *arg, void *conn_arg, struct ccz_span der, struct ccz_err *err)
+{
+    (void)arg;
+    struct ccz_ratls *r = conn_arg;
+    if (!r) /* a native TLS object: nobody would ask what is known about its peer */
+        return ccz_fail(err, CCZ_E_UNSUPPORTED, "ratls:native", 0,
+                        "peers are judged over RA-TLS connections only");
+    ccz_rc rc = judge_peer(r, der, err);
+    if (rc == CCZ_OK || !r->farewell || r->ctx->cfg.profile == CCZ_RATLS_SESSION)
+        return rc;
+    r->refused = malloc(sizeof(*r->refused));
+    if (!r->refused)
+        return rc;
+    *r->refused = *err;
+    r->refused->rc = rc;
+    return CCZ_OK; /* advance() refuses it, once there is a session to say so in */
 }
 
 ccz_rc cczi_ratls_ctx_prepare(struct ccz_ratls_ctx **out, struct ccz_buf *der,
@@ -287,8 +305,15 @@ void ccz_ratls_free(struct ccz_ratls *r)
         cczi_session_deinit(&r->session);
     cczi_frames_deinit(&r->frames);
     ccz_buf_free(&r->peer_spki);
+    free(r->refused);
     ccz_ratls_ctx_free(r->ctx); /* last: TLS and session use it */
     free(r);
+}
+
+void ccz_ratls_set_farewell(struct ccz_ratls *r, ccz_ratls_farewell_fn fn, void *arg)
+{
+    r->farewell = fn;
+    r->farewell_arg = arg;
 }
 
 ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire)
@@ -397,6 +422,20 @@ static ccz_rc run_round(struct ccz_ratls *r, struct ccz_err *err)
     return rc;
 }
 
+/* The peer was refused in the handshake that is over now. */
+static ccz_rc say_farewell(struct ccz_ratls *r, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF words;
+    ccz_buf_init(&words, FAREWELL_SIZE_MAX);
+    *err = *r->refused;
+    r->farewell(r->farewell_arg, &words, err);
+    struct ccz_err unsent = {0}; /* whoever cannot be told was refused all the same */
+    ccz_rc sent = words.size ? ccz_tls_write(r->tls, ccz_buf_span(&words), &unsent) : CCZ_OK;
+    if (sent != CCZ_OK)
+        ccz_log(CCZ_LOG_DEBUG, "ratls", "farewell=unsent where=%s", unsent.where);
+    return err->rc;
+}
+
 static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
 {
     bool session = r->ctx->cfg.profile == CCZ_RATLS_SESSION;
@@ -407,6 +446,8 @@ static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
         if (!ccz_tls_ready(r->tls))
             return CCZ_OK;
     }
+    if (r->refused)
+        return say_farewell(r, err);
     if (!session) {
         r->ready = true;
         return CCZ_OK;

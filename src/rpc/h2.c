@@ -323,6 +323,17 @@ static void remote_end(struct cczi_stream *st)
 
 static const uint8_t drain_ping[8] = "drain"; /* its answer comes behind what was on its way */
 
+static void note_refusal(struct cczi_h2 *h, const nghttp2_goaway *frame)
+{
+    struct ccz_err err = {0};
+    if (h->refusal || frame->error_code == NGHTTP2_NO_ERROR ||
+        !cczi_refusal_parse(&err, CCZ_SPAN(frame->opaque_data, frame->opaque_data_len)))
+        return;
+    h->refusal = malloc(sizeof(*h->refusal));
+    if (h->refusal)
+        *h->refusal = err;
+}
+
 static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     (void)ng;
@@ -332,6 +343,8 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
         if (memcmp(frame->ping.opaque_data, drain_ping, sizeof(drain_ping)) == 0)
             cczi_h2_drain_now(h);
     }
+    if (frame->hd.type == NGHTTP2_GOAWAY)
+        note_refusal(h, &frame->goaway);
     if (frame->hd.type == NGHTTP2_GOAWAY && !h->cfg.server && !h->draining) {
         h->draining = true;
         h->cfg.ops->on_goaway(h->cfg.arg);
@@ -476,6 +489,7 @@ void cczi_h2_free(struct cczi_h2 *h)
         close_stream(st, NGHTTP2_NO_ERROR);
     }
     nghttp2_session_del(h->ng);
+    free(h->refusal);
     free(h);
 }
 

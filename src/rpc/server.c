@@ -128,13 +128,12 @@ static void conn_drain(struct cczi_sconn *c)
     cczi_h2_drain(c->h2);
 }
 
-/* @p ms and up to a tenth more or less: connections that came together do not go together. */
-static int64_t spread(int64_t ms)
+int64_t cczi_spread_ms(int64_t ms)
 {
     uint8_t r = 128;
     if (ccz_random(&r, sizeof(r)) != CCZ_OK)
         r = 128; /* only the spreading suffers */
-    return ms - ms / 10 + ms / 5 * r / 255;
+    return ms - ms / 10 + ms / 5 / 255 * r + ms / 5 % 255 * r / 255;
 }
 
 /* Calls that run keep what they know of the peer; new ones get what is known now. */
@@ -184,6 +183,16 @@ static void on_ready(void *arg)
     cczi_sconn_flush(c);
 }
 
+static void tell_refusal(const char *what, const struct ccz_err *err)
+{
+    char got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE], msg[CCZ_ERR_MSG_SIZE];
+    ccz_escape(got, sizeof(got), ccz_span_str(err->got));
+    ccz_escape(want, sizeof(want), ccz_span_str(err->expected));
+    ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
+    ccz_log(CCZ_LOG_INFO, "rpc", "%s where=%s got=\"%s\" expected=\"%s\" msg=\"%s\"", what,
+            err->where, got, want, msg);
+}
+
 static void on_plain(void *arg, struct ccz_span data)
 {
     struct cczi_sconn *c = arg;
@@ -192,6 +201,11 @@ static void on_plain(void *arg, struct ccz_span data)
     c->busy = true;
     ccz_rc rc = cczi_h2_feed(c->h2, data, &err);
     c->busy = false;
+    if (c->h2->refusal) { /* the client does not accept us */
+        tell_refusal("refused", c->h2->refusal);
+        conn_close(c, true);
+        return;
+    }
     if (rc == CCZ_OK) {
         cczi_sconn_flush(c);
         return;
@@ -215,14 +229,8 @@ static void on_closed(void *arg, const struct ccz_err *err)
 {
     struct cczi_sconn *c = arg;
     /* one line per refused peer; one that was accepted before can be refused later */
-    if (err->rc != CCZ_E_CLOSED && (!c->h2 || err->rc != CCZ_E_IO)) {
-        char got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE], msg[CCZ_ERR_MSG_SIZE];
-        ccz_escape(got, sizeof(got), ccz_span_str(err->got));
-        ccz_escape(want, sizeof(want), ccz_span_str(err->expected));
-        ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
-        ccz_log(CCZ_LOG_INFO, "rpc", "%s where=%s got=\"%s\" expected=\"%s\" msg=\"%s\"",
-                c->h2 ? "cut off" : "refused", err->where, got, want, msg);
-    }
+    if (err->rc != CCZ_E_CLOSED && (!c->h2 || err->rc != CCZ_E_IO))
+        tell_refusal(c->h2 ? "cut off" : "refused", err);
     conn_close(c, false);
 }
 
@@ -249,6 +257,7 @@ static void on_accept(void *arg, int fd, const char *peer)
                                 .pool = s->pool,
                                 .deadlines = &w->deadlines,
                                 .ratls = ratls,
+                                .farewell = cczi_refusal_by_server,
                                 .ops = &wire_ops,
                                 .arg = c,
                                 .scratch = &w->scratch};
@@ -265,7 +274,7 @@ static void on_accept(void *arg, int fd, const char *peer)
     }
     c->worker = w;
     c->opened_ms = ccz_mono_ms();
-    c->age_ms = s->cfg.connection_age_ms ? spread(s->cfg.connection_age_ms) : 0;
+    c->age_ms = s->cfg.connection_age_ms ? cczi_spread_ms(s->cfg.connection_age_ms) : 0;
     c->next = w->first;
     if (w->first)
         w->first->prev = c;

@@ -122,6 +122,8 @@ size_t cczi_server_message_max(const struct ccz_rpc_server *s);
 bool cczi_server_running(const struct ccz_rpc_server *s);
 /* Sends what the engine has, now or when it returns. The connection may be closed by it. */
 void cczi_sconn_flush(struct cczi_sconn *c);
+/* @p ms and up to a tenth more or less: connections that came together do not go together. */
+int64_t cczi_spread_ms(int64_t ms);
 /* Cancels every call of the connection: as if its client had. */
 void cczi_sconn_cancel_calls(struct cczi_sconn *c, const char *why);
 
