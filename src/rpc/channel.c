@@ -674,6 +674,11 @@ static void on_close(void *arg, struct cczi_stream *st)
         retry(call, st->has_status || st->refused);
         return;
     }
+    /* a server with the same deadline resets the stream, perhaps before our own timer runs */
+    if (st->code == CCZ_RPC_CANCELLED && !st->has_status && ccz_mono_ms() >= call->deadline_ms) {
+        st->code = CCZ_RPC_DEADLINE_EXCEEDED;
+        (void)snprintf(st->message, sizeof(st->message), "the deadline passed");
+    }
     if (st->code == CCZ_RPC_OK && !call->ops && call->messages != 1) {
         st->code = CCZ_RPC_UNIMPLEMENTED;
         (void)snprintf(st->message, sizeof(st->message), "no response to a unary call");

@@ -127,6 +127,7 @@ static void on_pseudo(struct cczi_stream *st, struct ccz_span key, struct ccz_sp
             st->http_status = 10 * st->http_status + (unsigned)(value.ptr[i] - '0');
     } else if (ccz_span_eq(key, ccz_span_str(":method"))) {
         st->is_post = ccz_span_eq(value, ccz_span_str("POST"));
+        st->is_head = ccz_span_eq(value, ccz_span_str("HEAD"));
     } else if (ccz_span_eq(key, ccz_span_str(":path")) ||
                ccz_span_eq(key, ccz_span_str(":authority"))) {
         add_metadata(st, key, value);

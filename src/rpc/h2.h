@@ -54,6 +54,8 @@ struct cczi_stream {
     enum ccz_rpc_code code;
     char message[CCZI_MESSAGE_SIZE];
     bool is_post, has_te, is_grpc; /* ":method", "te" and "content-type" as they should be */
+    bool is_head;                  /* an answer to it has no body */
+    uint8_t http_sent;             /* bytes of the body of cczi_stream_answer_http() */
     bool has_status;               /* client: grpc-status came */
     bool headers_done;             /* the peer's first headers are complete */
     bool trailers_only;            /* client: and they were the last */

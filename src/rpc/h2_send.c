@@ -200,12 +200,12 @@ static ssize_t read_length(nghttp2_session *ng, uint8_t type, int32_t id, int32_
     return window > 0 && (uint32_t)window < n ? window : (ssize_t)n;
 }
 
-/* The server's status is out. A client that still sends is told to stop (RFC 9113, 8.1). */
+/* The server's status, or HTTP answer, is out. A client that still sends is told to stop (RFC 9113, 8.1). */
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     struct cczi_h2 *h = user;
-    if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
-        !h->cfg.server)
+    bool may_end = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+    if (!may_end || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) || !h->cfg.server)
         return 0;
     struct cczi_stream *st = cczi_h2_stream(h, frame->hd.stream_id);
     if (!st)
@@ -354,6 +354,24 @@ void cczi_stream_finish(struct cczi_stream *st, enum ccz_rpc_code code, const ch
         wake(st);
 }
 
+/* For people who point a browser at the port. */
+static const char http_body[] = "gRPC is served here: POST with content-type application/grpc\n";
+
+static ssize_t http_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t size,
+                         uint32_t *flags, nghttp2_data_source *source, void *user)
+{
+    (void)ng, (void)source;
+    struct cczi_stream *st = cczi_h2_stream(user, id);
+    if (!st)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    size_t left = sizeof(http_body) - 1 - st->http_sent, n = left < size ? left : size;
+    memcpy(buf, http_body + st->http_sent, n);
+    st->http_sent = (uint8_t)(st->http_sent + n);
+    if (n == left)
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    return (ssize_t)n;
+}
+
 void cczi_stream_answer_http(struct cczi_stream *st, unsigned status)
 {
     char text[8];
@@ -365,7 +383,9 @@ void cczi_stream_answer_http(struct cczi_stream *st, unsigned status)
     nv_str(&l, ":status", text);
     if (status == 405)
         nv_str(&l, "allow", "POST");
-    if (nghttp2_submit_response(st->h2->ng, st->id, l.nv, l.len, NULL) != 0)
+    nv_str(&l, "content-type", "text/plain");
+    nghttp2_data_provider body = {.read_callback = http_read};
+    if (nghttp2_submit_response(st->h2->ng, st->id, l.nv, l.len, st->is_head ? NULL : &body) != 0)
         cczi_stream_reset(st, NGHTTP2_INTERNAL_ERROR);
 }
 

@@ -344,6 +344,7 @@ struct raw {
     nghttp2_session *ng;
     char status[16], grpc_status[16], grpc_message[256], allow[16], accept[32];
     uint32_t rst, goaway;
+    size_t body_size;
     bool closed, got_goaway;
 };
 
@@ -378,6 +379,14 @@ static int raw_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user
     return 0;
 }
 
+static int raw_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data,
+                    size_t size, void *user)
+{
+    (void)ng, (void)flags, (void)id, (void)data;
+    ((struct raw *)user)->body_size += size;
+    return 0;
+}
+
 static int raw_close(nghttp2_session *ng, int32_t id, uint32_t code, void *user)
 {
     (void)ng, (void)id;
@@ -396,6 +405,7 @@ static void open_raw(struct raw *r, bool server)
     nghttp2_session_callbacks_set_on_header_callback(cb, raw_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, raw_frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, raw_close);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, raw_data);
     nghttp2_option_set_no_http_messaging(opt, 1);
     nghttp2_option_set_max_send_header_block_length(opt, 1 << 20);
     CHECK((server ? nghttp2_session_server_new2(&r->ng, cb, r, opt)
@@ -485,6 +495,7 @@ static void test_request_headers(void)
         {NULL, NULL, "200", "0"},
         {":method", "GET", "405", ""},
         {":method", "PUT", "405", ""},
+        {":method", "HEAD", "405", ""},
         {"content-type", "text/html", "415", ""},
         {"content-type", "application/grpcx", "415", ""},
         {"content-type", "application/grpc+proto", "200", "0"},
@@ -515,6 +526,9 @@ static void test_request_headers(void)
               strcmp(r.grpc_status, cases[i].grpc_status) == 0);
         CHECK(s.requests == (strcmp(cases[i].grpc_status, "0") == 0) && s.closes == 1);
         CHECK(strcmp(r.allow, strcmp(r.status, "405") == 0 ? "POST" : "") == 0);
+        bool head = cases[i].value && strcmp(cases[i].value, "HEAD") == 0;
+        if (strcmp(r.status, "200") != 0) /* a line for people */
+            CHECK(r.closed && r.rst == NGHTTP2_NO_ERROR && (r.body_size > 20) == !head);
         /* above all with UNIMPLEMENTED: the client learns what it may send */
         CHECK(strcmp(r.accept, strcmp(r.status, "200") == 0 ? CCZI_ACCEPT_ENCODING : "") == 0);
     }
@@ -583,6 +597,46 @@ static void test_request_body(void)
         CHECK(strcmp(r.grpc_status, cases[i].grpc_status) == 0 && s.messages == cases[i].messages);
         CHECK(s.closes == 1);
     }
+}
+
+static ssize_t raw_read_more(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t size,
+                             uint32_t *flags, nghttp2_data_source *source, void *user)
+{
+    const nghttp2_nv trailer = NV(":method", "POST");
+    ssize_t n = raw_read(ng, id, buf, size, flags, source, user);
+    *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    CHECK(nghttp2_submit_trailer(ng, id, &trailer, 1) == 0);
+    return n;
+}
+
+/* What HTTP/2 itself forbids in a request resets its stream, and only that. */
+static void test_malformed(void)
+{
+    struct raw r;
+    struct end s;
+    raw_request(&r, &s, "content-length", "3", hello);
+    CHECK(r.closed && r.rst == NGHTTP2_PROTOCOL_ERROR && !r.got_goaway && !r.grpc_status[0]);
+    raw_request(&r, &s, "content-length", "10", hello);
+    CHECK(r.closed && r.rst == NGHTTP2_NO_ERROR && strcmp(r.grpc_status, "0") == 0);
+    raw_request(&r, &s, "te", "gzip", hello);
+    CHECK(r.closed && r.rst == NGHTTP2_PROTOCOL_ERROR && s.requests == 0);
+    raw_request(&r, &s, "connection", "close", hello);
+    CHECK(r.closed && r.rst == NGHTTP2_PROTOCOL_ERROR && s.requests == 0);
+
+    nghttp2_nv nv[] = {NV(":method", "POST"), NV(":scheme", "https"),
+                       NV(":path", "/a/B"),   NV(":authority", "t"),
+                       NV("te", "trailers"),  NV("content-type", "application/grpc")};
+    struct body body = hello;
+    nghttp2_data_provider p = {.source = {.ptr = &body}, .read_callback = raw_read_more};
+    open_raw(&r, false);
+    open_end(&s, true, 100);
+    s.echo = true;
+    CHECK(nghttp2_submit_request(r.ng, NULL, nv, 6, &p, NULL) > 0); /* ":method" as a trailer */
+    run_raw(&r, &s);
+    CHECK(s.messages == 1 && s.half_closes == 0);
+    CHECK(r.closed && r.rst == NGHTTP2_PROTOCOL_ERROR && !r.got_goaway);
+    cczi_h2_free(s.h);
+    nghttp2_session_del(r.ng);
 }
 
 /* CVE-2023-44487: streams opened and reset at once. The connection is ended, memory does not grow.
@@ -838,6 +892,7 @@ static const struct ccz_test tests[] = {
     {"rpc.h2_made_reset", test_made_reset},
     {"rpc.h2_budget", test_budget},
     {"rpc.h2_garbage", test_garbage},
+    {"rpc.h2_malformed", test_malformed},
     {"rpc.h2_responses", test_responses},
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Client and server over real sockets and RA-TLS: what calls do. Connections: test_channel.c. */
 #include "rpc/rpc_fixture.h"
+#include "rpc/server.h"
 
 /* ------------------------------------------------------------------------------------- unary */
 
@@ -303,6 +304,83 @@ static void wait_for(atomic_int *n, int want)
     CHECK(atomic_load(n) == want);
 }
 
+/* A server's own deadline may come first: its reset, with our deadline passed but our timer not run yet. */
+struct late {
+    _Atomic(struct ccz_rpc_call *) held;
+    atomic_bool busy, go_on;
+    atomic_int code;
+};
+static struct late late;
+
+static void late_start(struct ccz_rpc_call *call, void *arg)
+{
+    (void)arg;
+    ccz_rpc_call_ref(call);
+    atomic_store(&late.held, call);
+}
+
+static void late_reset(void *arg)
+{
+    struct ccz_rpc_call *call = arg;
+    cczi_stream_reset(&call->st, NGHTTP2_CANCEL);
+    cczi_sconn_flush(call->conn);
+    ccz_rpc_call_unref(call);
+    atomic_store(&late.go_on, true);
+}
+
+static void late_done(void *arg, struct ccz_span response, const struct ccz_rpc_result *result,
+                      const struct ccz_err *err)
+{
+    (void)arg, (void)response;
+    CHECK(err && err->rc == ccz_rpc_rc_of(result->code));
+    atomic_store(&late.code, (int)result->code);
+}
+
+/* Keeps the client's loop until the reset waits in its socket and the deadline is over. */
+static void keep_loop(void *arg, struct ccz_span response, const struct ccz_rpc_result *result,
+                      const struct ccz_err *err)
+{
+    (void)response, (void)result, (void)err;
+    atomic_store(&late.busy, true);
+    while (!atomic_load(&late.go_on))
+        usleep(1000);
+    while (ccz_mono_ms() <= *(const int64_t *)arg + 20)
+        usleep(1000);
+}
+
+static void add_late(struct fixture *f)
+{
+    struct ccz_rpc_handler handler = {.on_start = late_start};
+    CHECK(ccz_rpc_server_add(f->server, "/t.T/Late", &handler, NULL) == CCZ_OK);
+}
+
+static void test_deadline_reset(void)
+{
+    enum { TIMEOUT_MS = 400 };
+    struct fixture f = {.before_start = add_late};
+    const struct ccz_rpc_call_cfg cfg = {.timeout_ms = TIMEOUT_MS};
+    late = (struct late){0};
+    atomic_store(&late.code, -1);
+    start_server(&f, CCZ_RATLS_TLS_ONLY_INSECURE, (struct ccz_rpc_server_cfg){0});
+    make_client(&f, CCZ_RATLS_TLS_ONLY_INSECURE, (struct ccz_rpc_client_cfg){0});
+    CHECK(ccz_rpc_client_connect(NULL, f.client, NULL) == CCZ_OK);
+    CHECK(ccz_rpc_unary_async(f.client, "/t.T/Late", (struct ccz_span){0}, &cfg, late_done, NULL) ==
+          CCZ_OK);
+    int64_t deadline = ccz_mono_ms() + TIMEOUT_MS;
+    while (!atomic_load(&late.held))
+        usleep(1000);
+    CHECK(ccz_rpc_unary_async(f.client, "/t.T/Echo", (struct ccz_span){0}, NULL, keep_loop,
+                              &deadline) == CCZ_OK);
+    while (!atomic_load(&late.busy))
+        usleep(1000);
+    struct ccz_rpc_call *call = atomic_load(&late.held);
+    CHECK(ccz_loop_post(call->loop, late_reset, call) == CCZ_OK);
+    for (int i = 0; i < 2000 && atomic_load(&late.code) < 0; i++)
+        usleep(1000);
+    CHECK(atomic_load(&late.code) == CCZ_RPC_DEADLINE_EXCEEDED);
+    teardown(&f);
+}
+
 static void test_deadline(void)
 {
     struct fixture f;
@@ -486,6 +564,7 @@ static const struct ccz_test tests[] = {
     {"rpc.concurrent", test_concurrent},
     {"rpc.threads", test_threads},
     {"rpc.deadline", test_deadline},
+    {"rpc.deadline_reset", test_deadline_reset},
     {"rpc.cancel", test_cancel},
     {"rpc.client_streaming", test_client_streaming},
     {"rpc.server_streaming", test_server_streaming},
