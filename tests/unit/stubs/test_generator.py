@@ -5,6 +5,7 @@ usage: test_generator.py TOOLS CC INCLUDE
 """
 import itertools
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -109,4 +110,24 @@ with tempfile.TemporaryDirectory() as folder:
             subprocess.run(["protoc", "--plugin=protoc-gen-ccz=" + tools + "/protoc-gen-ccz", "--ccz_out=messages:" + folder,
                             "-I", folder, name + ".proto"], check=True)
             subprocess.run([cc, *STRICT, "-I", include, "-I", folder, "-fsyntax-only", "%s/%s.ccz-rpc.c" % (folder, name)], check=True)
+
+# docs/reference/grpc.md: what it calls exists, and its .proto is the example's.
+root = pathlib.Path(tools).parent
+page = (root / "docs/reference/grpc.md").read_text()
+example = root / "examples/greeter/greeter.proto"
+with tempfile.TemporaryDirectory() as folder:
+    subprocess.run(["protoc", "--plugin=protoc-gen-ccz=" + tools + "/protoc-gen-ccz", "--ccz_out=messages,descriptors:" + folder,
+                    "-I", str(example.parent), example.name], check=True)
+    known = " ".join(f.read_text() for f in [*pathlib.Path(folder).iterdir(), *pathlib.Path(include, "cczoo").iterdir()])
+    declared = set(re.findall(r"\w+", known))
+    used = set(re.findall(r"\b(?:ccz_(?:rpc|party|span)_\w+|CCZ_[A-Z_]+[A-Z]|greeter_v1_\w+|greeter_descriptors|G(?:reeter|REETER)__\w+)", page))
+    assert len(used) > 40 and used <= declared, used - declared
+
+
+def bare(text):
+    return re.sub(r"//[^\n]*|\s+", "", text)
+
+
+block = re.search(r"```proto\n(.*?)```", page, re.S)[1]
+assert bare(block) == bare(example.read_text()), "the page shows another greeter.proto"
 print("ok")
