@@ -23,7 +23,7 @@ step "4 a stream to the server: 64 MiB, summed there"
 head -c 67108864 /dev/urandom >"$RUN/data"
 greet_attested "$ADDR_mutual" --call sum <"$RUN/data" 2>/dev/null | tee "$RUN/sum.txt" | show
 [ "$(cut -d' ' -f1 "$RUN/sum.txt")" = "$(sha256sum "$RUN/data" | cut -d' ' -f1)" ] || die "the sum is wrong"
-say "as sha256sum says"
+say "as sha256sum says; peak memory of the server: $(awk '/VmHWM/ { print int($2 / 1024) }' "/proc/${PIDS[mutual]}/status") MB"
 
 step "5 a stream from the server: the file that it shares"
 greet_attested "$ADDR_mutual" --call fetch >"$RUN/fetched" 2>/dev/null

@@ -156,6 +156,8 @@ static ccz_rc serve(struct ccz_err *err)
         rc = ccz_rpc_server_start(server, err);
     if (rc == CCZ_OK)
         rc = write_port(o_port_file, ccz_rpc_server_port(server), err);
+    if (rc == CCZ_OK && ccz_party_simulated(party))
+        (void)fputs("SIMULATED: evidence comes from a software TEE\n", stderr);
     if (rc == CCZ_OK)
         ccz_rpc_serve((struct ccz_rpc_server *const[]){server}, 1, 5000);
     return rc;
@@ -171,6 +173,7 @@ int main(int argc, char **argv)
     if (!options(opts, sizeof(opts) / sizeof(*opts), argc, argv) || !o_listen || !o_port_file ||
         !o_share)
         return usage("cczoo-greet-server --listen ADDR --port-file FILE --share FILE ..");
+    ccz_process_harden();
     ccz_rpc_signals_block(); /* before there are threads */
     ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_INFO);
     ccz_buf_init(&shared, FILE_SIZE_MAX);
