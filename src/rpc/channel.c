@@ -149,7 +149,8 @@ static void slot_failed(struct cczi_slot *slot, const struct ccz_err *why)
 }
 
 /* A connection failed or was lost. */
-static void conn_lost(struct cczi_cconn *conn, const struct ccz_err *err)
+/* @p in_order: what is on its way to the server still goes out. */
+static void conn_end(struct cczi_cconn *conn, const struct ccz_err *err, bool in_order)
 {
     struct ccz_rpc_client *c = conn->client;
     struct cczi_slot *slot = conn->slot;
@@ -158,9 +159,14 @@ static void conn_lost(struct cczi_cconn *conn, const struct ccz_err *err)
     if (slot && !c->stopping)
         slot->failures = was_ready && why.rc != CCZ_E_PEER ? 0 : slot->failures + 1;
     conn->why = why;
-    conn_free(conn, false);
+    conn_free(conn, in_order);
     if (slot && !c->stopping)
         slot_failed(slot, &why);
+}
+
+static void conn_lost(struct cczi_cconn *conn, const struct ccz_err *err)
+{
+    conn_end(conn, err, false);
 }
 
 /* As in the server. */
@@ -207,7 +213,7 @@ void cczi_cconn_flush(struct cczi_cconn *conn)
     }
     struct ccz_err err;
     (void)ccz_fail(&err, CCZ_E_UNAVAILABLE, "rpc:http2", 0, "the server ended the HTTP/2 session");
-    conn_lost(conn, &err);
+    conn_end(conn, &err, true); /* it may have been us: GOAWAY says why */
 }
 
 static void on_plain(void *arg, struct ccz_span data)
@@ -229,7 +235,10 @@ static void on_plain(void *arg, struct ccz_span data)
     }
     err.rc =
         CCZ_E_UNAVAILABLE; /* a server that breaks HTTP/2 is to its callers one that is not there */
-    conn_lost(conn, &err);
+    conn->busy = true;
+    (void)pull_frames(conn); /* GOAWAY with the reason */
+    conn->busy = false;
+    conn_end(conn, &err, true);
 }
 
 static void on_writable(void *arg)
@@ -668,7 +677,6 @@ static void on_close(void *arg, struct cczi_stream *st)
         !st->headers_done) { /* the reason of the connection, e.g. its refusal */
         st->code = code_of_failure(&conn->why);
         call->err = conn->why;
-        st->refused &= st->code == CCZ_RPC_UNAVAILABLE; /* refused peers do not come again */
     }
     if (may_retry(call)) {
         retry(call, st->has_status || st->refused);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LARGE_REQUEST = 271828, LARGE_RESPONSE = 314159 };
 static const char initial_value[] = "test_initial_metadata_value";
@@ -358,6 +359,35 @@ static void unimplemented_service(void *channel)
     unimplemented(channel, "/grpc.testing.UnimplementedService/UnimplementedCall");
 }
 
+/* ------------------------------------------------------------------------- for other testers */
+
+/* A call to a server, "https://HOST:PORT/...", that is not as it should be: whatever comes of it. The connection is left
+ * open for a while, so that the server sees what the client makes of this. */
+static int any_answer(const char *url)
+{
+    struct ic_end e;
+    char host[64];
+    if (sscanf(url, "https://%63[^/]", host) != 1)
+        return 2;
+    void *channel = ops->connect(host);
+    if (!channel) /* it may break off at once */
+        return 1;
+    CCZ_AUTO_BUF msg;
+    bool compressed;
+    ccz_buf_init(&msg, IM_MESSAGE_MAX);
+    end_init(&e);
+    void *call = start(channel, "FullDuplexCall", (struct ic_start){.timeout_ms = 1000});
+    (void)send_request(call, IM_OUTPUT, &(struct im_request){.parts_len = 1}, 10, false);
+    ops->half_close(call);
+    while (ops->recv(call, &msg, &compressed))
+        ccz_buf_clear(&msg);
+    ops->end(call, &e);
+    end_free(&e);
+    usleep(200000);
+    ops->disconnect(channel);
+    return 0;
+}
+
 /* ------------------------------------------------------------------------------ many of them */
 
 enum { SOAK_CALLS = 100, SOAK_CHANNELS = 10, THREADS = 4, CONCURRENT_CALLS = 50 };
@@ -451,8 +481,10 @@ int ic_main(const struct ic_ops *with, int argc, char **argv)
         return 2;
     }
     ops = with;
-    target = argv[1];
     running = "connecting";
+    if (argc == 3 && strcmp(argv[1], "any_answer") == 0)
+        return any_answer(argv[2]);
+    target = argv[1];
     void *channel = ops->connect(target);
     EXPECT(channel);
     for (size_t i = 0; argc == 2 && i < CASES_LEN; i++)

@@ -30,6 +30,6 @@ struct ic_ops {
     void (*end)(void *call, struct ic_end *end); /* waits for the status, frees the call */
 };
 
-/* usage: HOST:PORT [CASE...]    @return the exit code */
+/* usage: HOST:PORT [CASE...] or: any_answer URL, for testers of HTTP/2 clients    @return the exit code */
 int ic_main(const struct ic_ops *ops, int argc, char **argv);
 #endif

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/2 as h2spec tests servers, against ours, over TLS.
+"""HTTP/2 as h2spec tests it, over TLS.
 
-usage: test_h2spec.py SERVER     (the program of interop_server.c)
-h2spec sends plain requests, which our server answers at once. Where it looks for an error in a frame behind such a
+usage: test_h2spec.py server SERVER     (the program of interop_server.c)
+       test_h2spec.py client CLIENT     (the program of interop_client.c)
+As a client h2spec sends plain requests, which our server answers at once. Where it looks for an error in a frame behind such a
 request, that frame has to come before the answer is out: a relay joins what h2spec sends in quick succession. Cases that
 are expected to fail must fail. Exit 77 if h2spec cannot be had.
 """
 import os
+import random
+import re
 import select
 import socket
 import ssl
@@ -20,7 +23,7 @@ import xml.etree.ElementTree
 from interop_run import Server, expect, fail, go_program, identity
 
 JOIN_S = 0.01
-H2SPEC = "github.com/summerwind/h2spec/cmd/h2spec"
+H2SPEC, H2SPECD = ("github.com/summerwind/h2spec/cmd/" + name for name in ("h2spec", "h2specd"))
 CLOSED = "frames of closed streams are ignored, as RFC 9113 (5.1) allows; state of closed streams is not kept"
 EXPECTED = {
     ("http2/4.2", "Sends a large size HEADERS frame that exceeds the SETTINGS_MAX_FRAME_SIZE"):
@@ -106,7 +109,7 @@ def run(program, port, folder):
     return results
 
 
-def main(server):
+def test_server(server):
     with tempfile.TemporaryDirectory() as folder:
         program = go_program(H2SPEC, folder)
         cert, key = identity(folder)
@@ -120,7 +123,28 @@ def main(server):
         print("ok h2spec: %d cases passed, %d failed as expected" % (len(results) - len(failed), len(failed)))
 
 
+def test_client(client):
+    """h2spec is the server, on a port for each case, and starts the client for each."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = go_program(H2SPECD, folder)
+        cert, key = identity(folder)
+        command = os.path.join(folder, "client")  # h2spec splits the command at spaces
+        os.symlink(os.path.abspath(client), command)
+        # an address of its own, where all ports are free
+        host = "127.%d.%d.%d" % (random.randint(1, 254), random.randint(0, 255), random.randint(1, 254))
+        done = subprocess.run([program, "--tls", "--cert-file", cert, "--cert-key-file", key, "--host", host,
+                               "--exec", command + " any_answer"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True, errors="replace", timeout=300)
+        summary = re.search(r"(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed", done.stdout)
+        expect(summary is not None, "h2specd said nothing: %s" % done.stdout[-500:])
+        total, passed = int(summary[1]), int(summary[2])
+        if passed != total:
+            print(done.stdout[done.stdout.find("Failures:"):][:4000])
+        expect(total >= 57 and passed == total, summary[0])
+        print("ok h2specd:", summary[0])
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3 or sys.argv[1] not in ("server", "client"):
         sys.exit(__doc__)
-    main(sys.argv[1])
+    {"server": test_server, "client": test_client}[sys.argv[1]](sys.argv[2])
