@@ -6,7 +6,7 @@
  *        [--limit N] [--per-ct N] [--policy FILE --trust-sim DIR] [--attack other-key|transparent|residue]
  *        --rows, --limit: of a request, of all; --compare: the model in the clear, to hold the scores against
  */
-#include "options.h"
+#include "../options.h"
 
 #include <cczoo/helr.h>
 #include <cczoo/party.h>
@@ -208,10 +208,8 @@ int main(int argc, char **argv)
         {"--compare", &o_compare}, {"--own-model", &o_own_model}, {"--rows", &o_rows},
         {"--limit", &o_limit},     {"--per-ct", &o_per_ct},       {"--policy", &o_policy},
         {"--attack", &o_attack},   {"--trust-sim", &o_trust_sim}};
-    if (!options(opts, sizeof(opts) / sizeof(*opts), argc, argv) || !o_target || !o_data) {
-        (void)fputs("usage: cczoo-he-score --target ADDR --data FILE ..\n", stderr);
-        return 2;
-    }
+    if (!options(opts, sizeof(opts) / sizeof(*opts), argc, argv) || !o_target || !o_data)
+        return usage("cczoo-he-score --target ADDR --data FILE ..");
     struct ccz_err err = {0};
     FILE *data = fopen(o_data, "r");
     ccz_rc rc = data ? open_all(data, &err)
@@ -224,11 +222,7 @@ int main(int argc, char **argv)
                                  : ccz_fail(&err, CCZ_E_NOMEM, "score:memory", 0, "out of memory");
     if (rc == CCZ_OK && g.rows > 0 && !o_attack)
         report();
-    bool failed = rc == CCZ_E_IO || rc == CCZ_E_NOMEM || rc == CCZ_E_UNAVAILABLE;
-    if (rc != CCZ_OK && err.got[0])
-        (void)fprintf(stderr, "refused: %s: %s / %s\n", err.where, err.got, err.expected);
-    else if (rc != CCZ_OK)
-        (void)fprintf(stderr, "%s: %s: %s\n", failed ? "error" : "refused", err.where, err.msg);
+    int status = verdict(rc, &err);
     free(x), free(label), free(score);
     ccz_helr_table_free(g.table);
     ccz_csv_free(g.csv);
@@ -238,5 +232,5 @@ int main(int argc, char **argv)
     ccz_helr_model_free(g.model);
     if (data)
         (void)fclose(data);
-    return rc == CCZ_OK ? 0 : failed ? 3 : 1;
+    return status;
 }

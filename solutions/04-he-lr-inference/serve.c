@@ -6,7 +6,7 @@
  *        without --model each client brings its own, encrypted
  */
 #define _POSIX_C_SOURCE 200809L
-#include "options.h"
+#include "../options.h"
 
 #include <cczoo/helr.h>
 #include <cczoo/party.h>
@@ -120,9 +120,7 @@ static ccz_rc start_rpc(struct ccz_err *err)
         return rc;
     if (ccz_party_simulated(app.party))
         (void)puts("SIMULATED: evidence comes from a software TEE");
-    char port[8];
-    (void)snprintf(port, sizeof(port), "%u\n", ccz_rpc_server_port(app.rpc));
-    return ccz_file_write(o_port_file, ccz_span_str(port), 0600, CCZ_FILE_REPLACE, err);
+    return write_port(o_port_file, ccz_rpc_server_port(app.rpc), err);
 }
 
 int main(int argc, char **argv)
@@ -131,11 +129,8 @@ int main(int argc, char **argv)
         {"--listen", &o_listen},   {"--port-file", &o_port_file},         {"--model", &o_model},
         {"--degree", &o_degree},   {"--sessions", &o_sessions},           {"--tee", &o_tee},
         {"--sim-dir", &o_sim_dir}, {"--original-parameters", &o_original}};
-    if (!options(opts, sizeof(opts) / sizeof(*opts), argc, argv) || !o_listen || !o_port_file) {
-        (void)fputs("usage: cczoo-he-serve --listen ADDR --port-file FILE [--model FILE] ..\n",
-                    stderr);
-        return 2;
-    }
+    if (!options(opts, sizeof(opts) / sizeof(*opts), argc, argv) || !o_listen || !o_port_file)
+        return usage("cczoo-he-serve --listen ADDR --port-file FILE [--model FILE] ..");
     struct ccz_err err = {0};
     ccz_process_harden();
     ccz_rc rc = start_scoring(&err);
@@ -143,7 +138,5 @@ int main(int argc, char **argv)
         rc = start_rpc(&err);
     if (rc == CCZ_OK)
         (void)pause(); /* until the script ends us */
-    else
-        (void)fprintf(stderr, "%s: %s: %s\n", err.got[0] ? "refused" : "error", err.where, err.msg);
-    return rc == CCZ_OK ? 0 : 3;
+    return verdict(rc, &err);
 }

@@ -151,7 +151,11 @@ static void fail_with_reason(struct ccz_tls *t, int reason, const char *text)
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
         if (reasons[i].reason != reason)
             continue;
-        (void)ccz_fail(&t->fail, CCZ_E_PEER, reasons[i].where, reason, "%s", text);
+        if (reason == SSL_R_UNSUPPORTED_PROTOCOL)
+            (void)ccz_refuse(&t->fail, CCZ_E_PEER, reasons[i].where, "an older version", "TLS 1.3");
+        else
+            (void)ccz_fail(&t->fail, CCZ_E_PEER, reasons[i].where, 0, "%s", text);
+        t->fail.aux = reason;
         (void)ccz_hint(&t->fail, CCZ_E_PEER, reasons[i].hint);
         return;
     }

@@ -359,6 +359,7 @@ static void test_tls12_refused(void)
     struct end e = shake_plain(&c, w.server);
     check_end(&e, CCZ_E_PEER, "tls:version");
     CHECK(e.err.hint[0] != 0 && !SSL_is_init_finished(c.ssl));
+    CHECK(strcmp(e.err.got, "an older version") == 0 && strcmp(e.err.expected, "TLS 1.3") == 0);
     CHECK(c.reason == SSL_AD_REASON_OFFSET + ALERT_PROTOCOL_VERSION);
     ccz_tls_free(e.t);
     free_plain(&c);
