@@ -17,7 +17,8 @@ enum {
     CONNECT_MS = 10000,
     HANDSHAKE_MS = 30000,
     POOL_THREADS = 2,
-    SCRATCH_SIZE = 256 << 10
+    SCRATCH_SIZE = 256 << 10,
+    TRIM_MS = 1000
 };
 
 /* -------------------------------------------------------------------------------- connections */
@@ -92,6 +93,11 @@ static void on_grace_over(void *arg)
     cczi_pairs_cut(w);
 }
 
+static void on_trim(void *arg)
+{
+    cczi_pairs_trim(arg);
+}
+
 static void close_ports(struct ccz_tunnel *t)
 {
     for (size_t i = 0; i < t->maps_len; i++) {
@@ -130,8 +136,10 @@ static ccz_rc worker_init(struct cczi_worker *w, struct ccz_tunnel *t, struct cc
     if (rc != CCZ_OK)
         return rc;
     if (cczi_deadlines_init(&w->deadlines, w->loop) != CCZ_OK ||
-        ccz_timer_new(&w->stop_timer, w->loop, on_grace_over, w) != CCZ_OK)
+        ccz_timer_new(&w->stop_timer, w->loop, on_grace_over, w) != CCZ_OK ||
+        ccz_timer_new(&w->trim_timer, w->loop, on_trim, w) != CCZ_OK)
         return ccz_fail(err, CCZ_E_NOMEM, "tunnel:memory", 0, "out of memory");
+    ccz_timer_set(w->trim_timer, TRIM_MS, TRIM_MS);
     return CCZ_OK;
 }
 
@@ -140,6 +148,7 @@ static void worker_deinit(struct cczi_worker *w)
 {
     cczi_pairs_cut(w); /* only if the loop broke down */
     ccz_timer_free(w->stop_timer);
+    ccz_timer_free(w->trim_timer);
     cczi_deadlines_deinit(&w->deadlines);
     ccz_loop_free(w->loop);
     ccz_buf_free(&w->scratch);

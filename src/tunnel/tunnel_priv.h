@@ -38,6 +38,8 @@ struct cczi_worker;
 void cczi_pair_accept(struct cczi_worker *w, struct cczi_map *map, int fd, const char *peer);
 /* Cuts all pairs of a worker. */
 void cczi_pairs_cut(struct cczi_worker *w);
+/* Takes the buffers of pairs that moved nothing since the last call. */
+void cczi_pairs_trim(struct cczi_worker *w);
 
 /* ---------------------------------------------------------------------------------- tunnel.c */
 
@@ -45,7 +47,7 @@ struct cczi_pair;
 struct cczi_worker {
     struct ccz_tunnel *tunnel;
     struct ccz_loop *loop;
-    struct ccz_timer *stop_timer;
+    struct ccz_timer *stop_timer, *trim_timer;
     struct cczi_deadlines deadlines;
     struct ccz_buf scratch;
     struct cczi_pair *first;
