@@ -346,10 +346,12 @@ static ccz_rc pair_start(struct cczi_pair *p, int fd, struct ccz_err *err)
     struct cczi_worker *w = p->worker;
     const struct ccz_tunnel_cfg *cfg = &w->tunnel->cfg;
     struct ccz_conn_cfg plain = plain_cfg(p);
+    CCZ_AUTO(ccz_ratls_ctx)
+    ratls = cczi_map_ratls(p->map); /* the wire has a reference of its own */
     struct cczi_wire_cfg wire = {.loop = w->loop,
                                  .pool = w->tunnel->pool,
                                  .deadlines = &w->deadlines,
-                                 .ratls = p->map->cfg.ratls,
+                                 .ratls = ratls,
                                  .ops = &wire_ops,
                                  .arg = p,
                                  .scratch = &w->scratch,

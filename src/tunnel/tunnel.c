@@ -202,6 +202,8 @@ static ccz_rc map_init(struct cczi_map *m, const struct ccz_tunnel_map *cfg, str
     const char *name = cfg->name ? cfg->name : cfg->listen;
     m->tunnel = t;
     m->cfg = *cfg;
+    m->cfg.ratls = ccz_ratls_ctx_ref(cfg->ratls);
+    pthread_mutex_init(&m->ratls_lock, NULL);
     m->cfg.name = m->cfg.listen = m->cfg.connect = NULL; /* owned, or not there */
     char escaped[CCZ_ADDR_TEXT_SIZE];
     ccz_escape(escaped, sizeof(escaped), ccz_span_str(name));
@@ -271,6 +273,26 @@ uint16_t ccz_tunnel_port(const struct ccz_tunnel *t, size_t i)
     return i < t->maps_len ? t->maps[i].port : 0;
 }
 
+struct ccz_ratls_ctx *cczi_map_ratls(struct cczi_map *map)
+{
+    pthread_mutex_lock(&map->ratls_lock);
+    struct ccz_ratls_ctx *ctx = ccz_ratls_ctx_ref(map->cfg.ratls);
+    pthread_mutex_unlock(&map->ratls_lock);
+    return ctx;
+}
+
+void ccz_tunnel_set_ratls(struct ccz_tunnel *t, size_t i, struct ccz_ratls_ctx *ctx)
+{
+    if (i >= t->maps_len)
+        return;
+    struct cczi_map *map = &t->maps[i];
+    pthread_mutex_lock(&map->ratls_lock);
+    struct ccz_ratls_ctx *old = map->cfg.ratls;
+    map->cfg.ratls = ccz_ratls_ctx_ref(ctx);
+    pthread_mutex_unlock(&map->ratls_lock);
+    ccz_ratls_ctx_free(old);
+}
+
 void ccz_tunnel_stats(struct ccz_tunnel_stats *out, const struct ccz_tunnel *t)
 {
     *out = (struct ccz_tunnel_stats){.accepted = t->accepted,
@@ -310,6 +332,10 @@ void ccz_tunnel_free(struct ccz_tunnel *t)
     close_ports(t);
     for (size_t i = 0; t->maps && i < t->cfg.maps_len; i++) {
         struct ccz_tunnel_map *m = &t->maps[i].cfg;
+        if (m->ratls) { /* map_init() came to it */
+            ccz_ratls_ctx_free(m->ratls);
+            pthread_mutex_destroy(&t->maps[i].ratls_lock);
+        }
         const char *texts[] = {m->name, m->listen, m->connect};
         for (size_t k = 0; k < 3; k++)
             free((void *)(uintptr_t)texts[k]);

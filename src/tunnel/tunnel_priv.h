@@ -27,11 +27,15 @@ void cczi_measurement_hex(char out[CCZI_MEASUREMENT_HEX_SIZE], const struct ccz_
 /* --------------------------------------------------------------- pair.c: one connection, both sides */
 
 struct cczi_map {
-    struct ccz_tunnel_map cfg; /* texts are owned */
+    struct ccz_tunnel_map cfg;  /* texts are owned, and so is a reference to ratls .. */
+    pthread_mutex_t ratls_lock; /* .. that may be exchanged */
     struct ccz_tunnel *tunnel;
     struct ccz_listener *listener; /* of the first worker */
     uint16_t port;
 };
+
+/* A reference of the caller's. */
+struct ccz_ratls_ctx *cczi_map_ratls(struct cczi_map *map);
 
 struct cczi_worker;
 /* Takes @p fd. A failure is logged. */
