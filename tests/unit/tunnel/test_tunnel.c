@@ -2,6 +2,7 @@
 /* What goes through a tunnel, in which order, and how it ends. */
 #include "tunnel/tunnel_fixture.h"
 
+#include <malloc.h>
 #include <sys/stat.h>
 
 enum { MIB = 1 << 20 };
@@ -276,6 +277,42 @@ static void test_back_pressure(void)
     }
 }
 
+/* Bytes on the heap, of all threads. A sanitizer's heap tells nothing. */
+static size_t heap_size(void)
+{
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+}
+
+/* A connection that moves nothing for a while gives its buffers back. */
+static void test_idle_memory(void)
+{
+    enum { LEN = 30 };
+    struct fx f = {0};
+    int client[LEN], server[LEN];
+    size_t before = heap_size();
+    fx_open(&f);
+    for (int i = 0; i < LEN; i++) {
+        fx_connect(&f, &client[i], &server[i]);
+        struct bulk b = {client[i], MIB, false};
+        pthread_t t;
+        CHECK(pthread_create(&t, NULL, send_bulk, &b) == 0);
+        recv_bulk(server[i], MIB, false);
+        pthread_join(t, NULL);
+    }
+    for (int i = 0; i < WAIT_S * 10 && heap_size() - before > (size_t)LEN * 90000 + MIB; i++)
+        usleep(100000);
+    CHECK(heap_size() - before <= (size_t)LEN * 90000 + MIB); /* both ends, OpenSSL included */
+    for (int i = 0; i < LEN; i++) {                           /* and go on with new ones */
+        send_all(client[i], "still here", 10);
+        recv_text(server[i], "still here");
+        close(client[i]);
+        close(server[i]);
+    }
+    fx_quiet(&f);
+    fx_close(&f);
+}
+
 static void test_unix(void)
 {
     char dir[] = "/tmp/tunnel-XXXXXX", plain[64], server[64], listen_at[80], connect_to[80];
@@ -413,6 +450,7 @@ static const struct ccz_test tests[] = {
     {"tunnel.half_close_again", test_half_close_again},
     {"tunnel.again", test_again},
     {"tunnel.back_pressure", test_back_pressure},
+    {"tunnel.idle_memory", test_idle_memory},
     {"tunnel.unix", test_unix},
     {"tunnel.ipv6", test_ipv6},
     {"tunnel.many", test_many},
