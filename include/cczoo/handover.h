@@ -14,7 +14,7 @@
  * but to memory. What the kernel may swap is told by ccz_handover_check_swap().
  *
  * Threads: ccz_handover_mounts() and ccz_handover_exec() change the process; call them while it has one thread.
- * Reading order of the sources: memory.c, ram.c, start.c. Design: docs/design/exec.md.
+ * Reading order of the sources: spec.c, memory.c, ram.c, start.c. Design: docs/design/exec.md.
  *
  * Example: a program that reads its password from descriptor 9.
  *     int fd = -1;
@@ -32,6 +32,43 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* ------------------------------------------------------------------ what goes where, as text */
+
+enum ccz_handover_form {
+    CCZ_HANDOVER_NONE = 0,
+    CCZ_HANDOVER_FD,    /**< sealed memory file; `as` is its number or, with -1, `var` has it */
+    CCZ_HANDOVER_PATH,  /**< the same, `var` has its path (/proc/self/fd/N) */
+    CCZ_HANDOVER_FILE,  /**< file `path` in a ramfs that is private to the program */
+    CCZ_HANDOVER_TMPFS, /**< file `path` on a RAM file system that is there */
+    CCZ_HANDOVER_ENV    /**< environment variable `var`: weaker, see docs/reference/exec.md */
+};
+#define CCZ_HANDOVER_TEXT_SIZE 1024
+#define CCZ_HANDOVER_FD_MAX    255
+struct ccz_handover_spec {
+    char item[160];   /**< what is handed over; the name is the source's affair */
+    uint32_t version; /**< 0 = latest */
+    enum ccz_handover_form form;
+    int as;        /**< FD: 3 to CCZ_HANDOVER_FD_MAX, or -1; else -1 */
+    char var[256]; /**< variable, [A-Za-z_][A-Za-z0-9_]*, or "" */
+    char path
+        [CCZ_HANDOVER_TEXT_SIZE]; /**< absolute, each segment a name: no "//", "." or ".."; or "" */
+};
+/**
+ * Parses "ITEM[@VERSION]=FORM[:TARGET]": fd, fd:N, fd:VAR, path:VAR, file, file:PATH, tmpfs:PATH, env:VAR. Without a
+ * target, fd and file are told by the variable CCZOO_ITEM (upper case, '_' for what is neither letter nor digit), and
+ * the file is CCZ_HANDOVER_DIR/ITEM ('-' for '/').
+ * @param[out] out  zeroed on failure
+ * @retval CCZ_E_FORMAT  "handover:spec"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_spec_parse(struct ccz_handover_spec *out, const char *text,
+                                                    struct ccz_err *err);
+#define CCZ_HANDOVER_DIR "/run/cczoo"
+/** No descriptor, variable or path is asked for twice. @retval CCZ_E_FORMAT  "handover:spec" */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_specs_check(const struct ccz_handover_spec *specs,
+                                                     size_t len, struct ccz_err *err);
+/** True for [A-Za-z_][A-Za-z0-9_]*, what every shell can name. */
+CCZ_API bool ccz_handover_is_variable(struct ccz_span name);
 
 /* -------------------------------------------------------------------------- memory files */
 
@@ -108,7 +145,6 @@ struct ccz_handover_fd {
     int fd; /**< as it is now */
     int as; /**< as the program has it: 3 to CCZ_HANDOVER_FD_MAX, each once */
 };
-#define CCZ_HANDOVER_FD_MAX 255
 
 struct ccz_handover_start {
     int fd;           /**< program as a memory file; used if `path` is NULL */

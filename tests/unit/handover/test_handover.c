@@ -64,6 +64,121 @@ static void check_content(const char *path, const char *want)
     CHECK(strcmp(got, want) == 0 && close(fd) == 0);
 }
 
+/* -------------------------------------------------------------------------------- specs */
+
+static struct ccz_handover_spec parsed(const char *text)
+{
+    struct ccz_handover_spec s;
+    struct ccz_err err = {0};
+    CHECK(ccz_handover_spec_parse(&s, text, &err) == CCZ_OK);
+    return s;
+}
+
+static void test_spec(void)
+{
+    struct ccz_handover_spec s = parsed("secret/db/password=fd:9");
+    CHECK(strcmp(s.item, "secret/db/password") == 0 && s.version == 0);
+    CHECK(s.form == CCZ_HANDOVER_FD && s.as == 9 && !s.var[0] && !s.path[0]);
+    s = parsed("key/model@17=fd:MODEL_FD");
+    CHECK(strcmp(s.item, "key/model") == 0 && s.version == 17);
+    CHECK(s.as == -1 && strcmp(s.var, "MODEL_FD") == 0);
+    s = parsed("secret/a.b-c/d=fd");
+    CHECK(s.as == -1 && strcmp(s.var, "CCZOO_SECRET_A_B_C_D") == 0 && !s.path[0]);
+    s = parsed("secret/a/b=file");
+    CHECK(s.form == CCZ_HANDOVER_FILE && strcmp(s.path, "/run/cczoo/secret-a-b") == 0);
+    CHECK(strcmp(s.var, "CCZOO_SECRET_A_B") == 0);
+    s = parsed("secret/a=file:/run/x:y=z/..data");
+    CHECK(strcmp(s.path, "/run/x:y=z/..data") == 0 && !s.var[0]);
+    s = parsed("secret/a=tmpfs:/dev/shm/p");
+    CHECK(s.form == CCZ_HANDOVER_TMPFS && strcmp(s.path, "/dev/shm/p") == 0);
+    s = parsed("secret/a=env:_P4ss");
+    CHECK(s.form == CCZ_HANDOVER_ENV && strcmp(s.var, "_P4ss") == 0);
+    s = parsed("secret/a=path:PGPASSFILE");
+    CHECK(s.form == CCZ_HANDOVER_PATH && strcmp(s.var, "PGPASSFILE") == 0);
+
+    static const char *const bad[] = {"",
+                                      "=",
+                                      "a",
+                                      "a=",
+                                      "=fd:3",
+                                      "@1=fd:3",
+                                      "a@=fd:3",
+                                      "a@0=fd:3",
+                                      "a@01=fd:3",
+                                      "a@-1=fd:3",
+                                      "a@1x=fd:3",
+                                      "a@9999999999=fd:3",
+                                      "a=fd:",
+                                      "a=fd:0",
+                                      "a=fd:2",
+                                      "a=fd:256",
+                                      "a=fd:3x",
+                                      "a=fd:03",
+                                      "a=fd:99999999999",
+                                      "a=fd:-3",
+                                      "a=fdx",
+                                      "a=FD:3",
+                                      "a=path",
+                                      "a=path:3",
+                                      "a=path:/x",
+                                      "a=tmpfs",
+                                      "a=tmpfs:",
+                                      "a=file:",
+                                      "a=file:x",
+                                      "a=file:/",
+                                      "a=file:/a/",
+                                      "a=file://a",
+                                      "a=file:/a//b",
+                                      "a=file:/a/../b",
+                                      "a=file:/./b",
+                                      "a=file:/a/..",
+                                      "a=env",
+                                      "a=env:",
+                                      "a=env:1",
+                                      "a=env:A B",
+                                      "a=env:A=B",
+                                      "a=env:\xc3\xa9",
+                                      "a=memfd:3",
+                                      ".=file",
+                                      "..=file"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct ccz_err err = {0};
+        memset(&s, 1, sizeof(s));
+        CHECK(ccz_handover_spec_parse(&s, bad[i], &err) == CCZ_E_FORMAT);
+        CHECK(strcmp(err.where, "handover:spec") == 0 && err.hint[0]);
+        CHECK(s.form == CCZ_HANDOVER_NONE && !s.item[0]);
+    }
+    char text[2048]; /* longest that fit, and one more */
+    for (int n = 158; n <= 161; n++) {
+        (void)snprintf(text, sizeof(text), "%0*d=fd:3", n, 0);
+        CHECK((ccz_handover_spec_parse(&s, text, NULL) == CCZ_OK) == (n < 160));
+    }
+    for (int n = 1020; n <= 1025; n++) {
+        (void)snprintf(text, sizeof(text), "a=file:/%0*d", n - 1, 0);
+        CHECK((ccz_handover_spec_parse(&s, text, NULL) == CCZ_OK) == (n < 1024));
+    }
+}
+
+static void test_specs(void)
+{
+    struct ccz_err err = {0};
+    static const char *const twice[][2] = {{"a=fd:3", "b=fd:3"},
+                                           {"a=fd:V", "b=env:V"},
+                                           {"a/b=fd", "a.b=fd"},
+                                           {"a=file:/x/y", "b=tmpfs:/x/y"},
+                                           {"a=file", "a=file"}};
+    for (size_t i = 0; i < sizeof(twice) / sizeof(twice[0]); i++) {
+        const struct ccz_handover_spec s[] = {parsed(twice[i][0]), parsed(twice[i][1])};
+        CHECK(ccz_handover_specs_check(s, 2, &err) == CCZ_E_FORMAT &&
+              strstr(err.msg, "another item"));
+        CHECK(ccz_handover_specs_check(s, 1, &err) == CCZ_OK);
+    }
+    const struct ccz_handover_spec s[] = {parsed("a=fd:3"),    parsed("a=fd:4"),
+                                          parsed("a=env:V"),   parsed("a=fd:W"),
+                                          parsed("a=file:/x"), parsed("a=file:/y")};
+    CHECK(ccz_handover_specs_check(s, 6, &err) == CCZ_OK); /* one item may go to several places */
+}
+
 /* ------------------------------------------------------------------------- memory files */
 
 static void check_unchangeable(int fd)
@@ -437,6 +552,8 @@ static void test_core(void)
 }
 
 static const struct ccz_test tests[] = {
+    {"handover.spec", test_spec},
+    {"handover.specs", test_specs},
     {"handover.memory", test_memory},
     {"handover.memory_errors", test_memory_errors},
     {"handover.copy", test_copy},
