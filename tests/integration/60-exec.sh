@@ -187,6 +187,19 @@ cp "$RUN/kms-policy.json" "$RUN/kms-policy.kept"
 printf ' ' >>"$RUN/kms-policy.json" # another policy for the KMS, if only in its spelling
 refused "$mine" "${A[@]}"
 cp "$RUN/kms-policy.kept" "$RUN/kms-policy.json"
+shown() { "$BIN/cczoo" exec --show --policy "$RUN/kms-policy.json" --tee sim-sgx --sim-dir "$RUN/sim" "$@" | awk '$1 == "mrenclave" {print $2}'; }
+one=$(shown --trust-sim "$RUN/sim/trust" "${A[@]}")
+[ "$one" = "$(shown --trust-sim "$RUN/sim/trust" "${A[@]}")" ] || die "one launch, two measurements"
+cp -r "$RUN/sim/trust" "$RUN/trust2"
+for f in root.pem snp/ark.pem; do # another root that the KMS may have
+    printf '\n' >>"$RUN/trust2/$f"
+    [ "$one" != "$(shown --trust-sim "$RUN/trust2" "${A[@]}")" ] || die "$f is not in the record"
+    cp "$RUN/sim/trust/$f" "$RUN/trust2/$f"
+done
+[ "$one" != "$(shown "${A[@]}")" ] || die "--trust-sim is not in the record"
+[ "$one" != "$(shown --trust-sim "$RUN/sim/trust" --fs-root "$RUN/full" "${A[@]}")" ] || die "--fs-root is not in the record"
+E1=$(X=1 shown --env X "${A[@]}") E2=$(X=2 shown --env X "${A[@]}") E3=$(shown --env X "${A[@]}")
+[ "$E1" != "$E2" ] && [ "$E1" != "$E3" ] || die "the value of a variable is not in the record"
 [ ! -e "$mark" ] || die "the program ran"
 status 0 launch "${A[@]}" # what was admitted does run
 [ -e "$mark" ] || die "the program did not run"
@@ -256,6 +269,32 @@ wait "${PIDS[late]}"
 unset "PIDS[late]"
 [ "$(cat "$RUN/out")" = "0 $(realpath $PY)" ] || { cat "$RUN/out" "$RUN/err" >&2; die "the program reads another file than was measured"; }
 status 124 launch "${L[@]}" # the changed file is another launch
+
+# replaced FILE ARG...: admits, holds the KMS up until FILE was replaced behind the back of cczoo exec, lets it go on.
+replaced() {
+    local file=$1 got=0 i
+    shift
+    admit "$@"
+    kill -STOP "${PIDS[kms]}"
+    reach
+    "$BIN/cczoo" exec "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" "$@" >"$RUN/out" 2>"$RUN/err" &
+    PIDS[late]=$!
+    for ((i = 0; i < 200; i++)); do ls -l "/proc/${PIDS[late]}/fd" | grep -q 'socket:' && break; sleep 0.05; done
+    cp "$RUN/replacement" "$file.new"
+    chmod 755 "$file.new"
+    mv "$file.new" "$file"
+    kill -CONT "${PIDS[kms]}"
+    wait "${PIDS[late]}" || got=$?
+    unset "PIDS[late]"
+    [ "$got" = 0 ] || { cat "$RUN/err" >&2; die "status $got after $file was replaced"; }
+}
+cp /bin/echo "$RUN/program"
+cp /bin/true "$RUN/replacement"
+replaced "$RUN/program" --secret secret/db/password=fd:9 -- "$RUN/program" measured
+[ "$(cat "$RUN/out")" = measured ] || die "another program ran than was measured"
+cp "$RUN/probe-policy.json" "$RUN/replacement" # under which this KMS would be refused
+replaced "$RUN/kms-policy.json" --secret secret/db/password=fd:9 -- /bin/true
+cp "$RUN/kms-policy.kept" "$RUN/kms-policy.json"
 
 step "a register of a TDX guest"
 T=(--policy "$RUN/kms-policy.json" --trust-sim "$RUN/sim/trust" --tee tdx-guest --identity rtmr --fs-root "$RUN/td" "${A[@]}")

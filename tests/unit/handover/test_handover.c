@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -347,7 +348,7 @@ static void test_swap(void)
 
 /* -------------------------------------------------------------------------------- mounts */
 
-static char dir[512], file[600], other[600]; /* set before the process is forked */
+static char dir[512], file[600], other[700]; /* set before the process is forked */
 
 static void ram_dir_child(void)
 {
@@ -382,6 +383,39 @@ static void test_ram_dir(void)
     in_namespace(ram_dir_child);
     CHECK(access(file, F_OK) != 0); /* nothing of it is seen outside, or left */
     CHECK(rmdir(dir) == 0);
+}
+
+/* Where mounts are shared, as distributions have them: what the program sees, others do not. */
+static void shared_child(void)
+{
+    if (unshare(CLONE_NEWNS) != 0 || mount("t", dir, "tmpfs", 0, NULL) != 0 ||
+        mount(NULL, dir, NULL, MS_SHARED, NULL) != 0)
+        _exit(SKIPPED);
+    CHECK(mkdir(file, 0700) == 0);
+    int ready[2], go[2];
+    char c;
+    CHECK(pipe(ready) == 0 && pipe(go) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct ccz_err err = {0};
+        CHECK(ccz_handover_mounts(&err) == CCZ_OK && ccz_handover_ram_dir(file, &err) == CCZ_OK);
+        CHECK(ccz_handover_file(other, SECRET, &err) == CCZ_OK);
+        CHECK(write(ready[1], "r", 1) == 1 && read(go[0], &c, 1) == 1);
+        _exit(0);
+    }
+    int status;
+    close(ready[1]);
+    CHECK(read(ready[0], &c, 1) == 1);
+    CHECK(access(other, F_OK) != 0 && errno == ENOENT);
+    CHECK(write(go[1], "g", 1) == 1 && waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static void test_shared(void)
+{
+    (void)snprintf(dir, sizeof(dir), "%s", temp_make_dir("shared"));
+    (void)snprintf(file, sizeof(file), "%s/secrets", dir);
+    (void)snprintf(other, sizeof(other), "%s/password", file);
+    in_namespace(shared_child);
 }
 
 /* With none allowed in this user namespace, it is a refusal: there is no shared place to fall back to. */
@@ -562,6 +596,7 @@ static const struct ccz_test tests[] = {
     {"handover.file_disk", test_file_disk},
     {"handover.swap", test_swap},
     {"handover.ram_dir", test_ram_dir},
+    {"handover.shared", test_shared},
     {"handover.no_namespaces", test_no_namespaces},
     {"handover.unprivileged", test_unprivileged},
     {"handover.pin", test_pin},
