@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -313,13 +314,16 @@ static void test_ram(void)
 static void test_file_disk(void)
 {
     struct ccz_err err = {0};
-    const char *path = temp_path("password");
-    ccz_rc rc = ccz_handover_file(path, SECRET, &err);
-    if (rc == CCZ_OK) {
+    int base = open(temp_base, O_RDONLY | O_CLOEXEC);
+    bool ram = ccz_handover_check_ram(base, temp_base, &err) == CCZ_OK;
+    close(base);
+    if (ram) {
         puts("skipped: /tmp is in RAM");
         exit(SKIPPED);
     }
-    CHECK(rc == CCZ_E_DENIED && strcmp(err.where, "handover:ram") == 0);
+    const char *path = temp_path("password");
+    CHECK(ccz_handover_file(path, SECRET, &err) == CCZ_E_DENIED);
+    CHECK(strcmp(err.where, "handover:ram") == 0);
     CHECK(access(path, F_OK) != 0);
 }
 
@@ -522,16 +526,22 @@ static void exec_child(void)
     int a = -1, b = -1;
     CHECK(ccz_handover_memory(&a, "a", ccz_span_str("first"), &err) == CCZ_OK);
     CHECK(ccz_handover_memory(&b, "b", ccz_span_str("second"), &err) == CCZ_OK);
-    CHECK(dup2(a, 7) == 7); /* close-on-exec or not, it is not the program's */
-    /* each where the other is now */
-    const struct ccz_handover_fd fds[] = {{.fd = a, .as = b}, {.fd = b, .as = a}};
-    char script[512];
-    (void)snprintf(script, sizeof(script),
-                   "test \"$(cat <&%d)\" = second && test \"$(cat <&%d)\" = first && "
-                   "test ! -e /proc/$$/fd/7 && test \"$(ulimit -c)$(ulimit -Hc)\" = 00 && "
-                   "grep -q 'Max core file size  *1  *1 ' /proc/$$/limits",
-                   a, b);
-    start_shell(script, fds, 2);
+    CHECK(dup2(a, 200) == 200); /* close-on-exec or not, it is not the program's */
+    /* each where the other is now, or would be moved to if it were not moved far away */
+    int free_1 = dup(0), free_2 = dup(0);
+    close(free_1);
+    close(free_2);
+    const struct ccz_handover_fd fds[] = {
+        {.fd = a, .as = free_2}, {.fd = b, .as = free_1}, {.fd = a, .as = b}, {.fd = b, .as = a}};
+    char script[1024];
+    (void)snprintf(
+        script, sizeof(script),
+        "test \"$(cat <&%d)\" = second && test \"$(cat <&%d)\" = first && "
+        "test \"$(cat /proc/self/fd/%d)\" = second && test \"$(cat /proc/self/fd/%d)\" = first && "
+        "test ! -e /proc/$$/fd/200 && test \"$(ulimit -c)$(ulimit -Hc)\" = 00 && "
+        "grep -q 'Max core file size  *1  *1 ' /proc/$$/limits",
+        a, b, free_1, free_2);
+    start_shell(script, fds, 4);
 }
 
 static void exec_memory_child(void)
