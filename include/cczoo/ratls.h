@@ -122,12 +122,17 @@ CCZ_API bool ccz_ratls_step_due(const struct ccz_ratls *r);
  *  end, and read no answer: put the step off while too much of what was drained has not left. */
 CCZ_API bool ccz_ratls_step_answers(const struct ccz_ratls *r);
 CCZ_API bool ccz_ratls_ready(const struct ccz_ratls *r);
-/** @retval CCZ_E_ARG before ready @retval CCZ_E_CLOSED the peer closed the session */
+/** @retval CCZ_E_ARG before ready @retval CCZ_E_CLOSED the peer writes no more; the session may go on, and messages about
+ *  evidence come (version 2): keep feeding, reading and stepping */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r,
                                            struct ccz_err *err);
 /** @retval CCZ_E_ARG before ready: no application byte leaves before the peer is appraised */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain,
                                             struct ccz_err *err);
+/** Ends this side's direction (half-close): the peer's ccz_ratls_read() says CCZ_E_CLOSED behind the last byte written, and
+ *  its bytes are read as before. Evidence again goes on both ways. Writing is refused from now on ("ratls:ended").
+ *  @retval CCZ_E_ARG before ready */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_end(struct ccz_ratls *r, struct ccz_err *err);
 /**
  * Timers of evidence again: asks if it is time, ends the connection if no answer came. Call it once the connection is
  * ready (the interval begins there), then at @p next_ms, and after ccz_ratls_step() behind ready; then drain. Nothing

@@ -22,6 +22,7 @@ struct ccz_ratls {
     bool session_open;
     bool ready;
     bool framed; /* version 2, and ready */
+    bool ended;  /* this side writes no more */
     struct cczi_frames frames;
     int64_t next_ms;        /* of the next challenge; 0 = no call has told the time yet */
     int64_t deadline_ms;    /* of the answer to the open one */
@@ -369,9 +370,6 @@ static ccz_rc send_round(struct ccz_ratls *r, ccz_rc rc, struct ccz_err *err)
         cczi_ratls_put_refusal(&s->out, err);
     ccz_rc sent = ccz_tls_write(r->tls, ccz_buf_span(&s->out), rc == CCZ_OK ? err : &unsent);
     ccz_buf_clear(&s->out);
-    if (sent ==
-        CCZ_E_CLOSED) /* why the peer closed may have been read already: ccz_ratls_read() gives that first */
-        sent = CCZ_OK;
     return rc == CCZ_OK ? sent : rc;
 }
 
@@ -498,7 +496,8 @@ ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r, struct ccz_err *
     static const char ours[] = "ratls:";
     struct ccz_err why = {0};
     ccz_rc rc = cczi_frames_read(out, &r->frames, &r->session, read_plain, r, &why);
-    if (rc != CCZ_OK && strncmp(why.where, ours, sizeof(ours) - 1) == 0) /* else TLS keeps it */
+    if (rc != CCZ_OK && rc != CCZ_E_CLOSED &&
+        strncmp(why.where, ours, sizeof(ours) - 1) == 0) /* else TLS keeps it */
         return fail(r, send_round(r, rc, &why), &why, err);
     if (rc != CCZ_OK && err)
         *err = why;
@@ -511,12 +510,32 @@ ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain, struct ccz_er
         return failed(r, err);
     if (!r->ready)
         return not_ready(err);
+    if (r->ended)
+        return ccz_fail(err, CCZ_E_ARG, "ratls:ended", 0, "write behind the own end");
     if (!r->framed || plain.size == 0 || plain.size > CCZI_RATLS_DATA_MAX)
         return ccz_tls_write(r->tls, plain, err);
     uint8_t bytes[CCZI_RATLS_HEAD_SIZE] = {CCZI_RATLS_DATA, (uint8_t)plain.size,
                                            (uint8_t)(plain.size >> 8), (uint8_t)(plain.size >> 16),
                                            (uint8_t)(plain.size >> 24)};
     return ccz_tls_write_both(r->tls, CCZ_SPAN(bytes, sizeof(bytes)), plain, err);
+}
+
+ccz_rc ccz_ratls_end(struct ccz_ratls *r, struct ccz_err *err)
+{
+    if (r->failure.rc != CCZ_OK)
+        return failed(r, err);
+    if (!r->ready)
+        return not_ready(err);
+    if (r->ended)
+        return CCZ_OK;
+    static const uint8_t end[CCZI_RATLS_HEAD_SIZE] = {CCZI_RATLS_END};
+    ccz_rc rc = CCZ_OK;
+    if (r->framed) /* not close_notify: this side may be asked for evidence, or ask */
+        rc = ccz_tls_write(r->tls, CCZ_SPAN(end, sizeof(end)), err);
+    else
+        ccz_tls_close(r->tls);
+    r->ended = rc == CCZ_OK;
+    return rc;
 }
 
 /* --------------------------------------------------------------------------- evidence again */

@@ -21,6 +21,9 @@ struct cczi_wire {
     bool stepping;   /* the job has the engine: hands off */
     bool held;       /* a message about evidence waits until the peer has read more */
     bool open;       /* on_ready() was called */
+    bool paused;     /* by the owner */
+    bool ended;      /* on_end() was called */
+    bool waiting;    /* decrypted bytes may wait for cczi_wire_resume() */
     uint64_t rounds; /* of evidence again, that the owner knows of */
     struct cczi_deadline again;
     bool in_callback;
@@ -60,6 +63,12 @@ static void tell_closed(struct cczi_wire *w, const struct ccz_err *err)
 
 static void step_done(void *arg);
 static void start_step(struct cczi_wire *w);
+
+static void resume_reading(struct cczi_wire *w)
+{
+    if (!w->paused && !w->stepping && !w->held)
+        ccz_conn_resume(w->conn);
+}
 
 /* Ends the wire from a place where the owner cannot be called: its loop is told to do it. */
 static void fail_later(struct cczi_wire *w, ccz_rc rc, const char *what)
@@ -117,29 +126,46 @@ static void on_again(struct cczi_deadline *d)
         (void)run_timers(w);
 }
 
-/* Decrypted bytes to the owner, until there are no more. */
-static void deliver(struct cczi_wire *w)
+/* The peer has ended its direction. @return false if the wire is over */
+static bool tell_end(struct cczi_wire *w, const struct ccz_err *err)
+{
+    if (!w->cfg.ops->on_end) {
+        tell_closed(w, err);
+        return false;
+    }
+    if (w->ended)
+        return true;
+    w->ended = true;
+    w->in_callback = true;
+    w->cfg.ops->on_end(w->cfg.arg);
+    return !gone(w) && !w->closed;
+}
+
+/* Decrypted bytes to the owner, until there are no more. @return false if the wire is over */
+static bool read_plain(struct cczi_wire *w)
 {
     struct ccz_buf *plain = w->cfg.scratch;
     for (;;) {
         struct ccz_err err = {0};
         ccz_buf_clear(plain);
         ccz_rc rc = ccz_ratls_read(plain, w->ratls, &err);
-        if (rc != CCZ_OK && rc != CCZ_E_CLOSED) {
-            end_failed(w, &err);
-            return;
-        }
+        if (rc == CCZ_E_CLOSED)
+            return tell_end(w, &err);
         if (rc != CCZ_OK) {
-            tell_closed(w, &err);
-            return;
+            end_failed(w, &err);
+            return false;
         }
         if (plain->size == 0)
-            break;
+            return true;
         w->in_callback = true;
         w->cfg.ops->on_plain(w->cfg.arg, ccz_buf_span(plain));
         if (gone(w))
-            return;
+            return false;
     }
+}
+
+static void after_reading(struct cczi_wire *w)
+{
     if (ccz_ratls_pending(w->ratls)) /* answers of TLS itself (key update) */
         cczi_wire_send(w, (struct ccz_span){0});
     if (w->stepping || !ccz_ratls_step_due(w->ratls))
@@ -150,6 +176,15 @@ static void deliver(struct cczi_wire *w)
         w->held = true;
         ccz_conn_pause(w->conn);
     }
+}
+
+/* What the engine has, behind a step. */
+static void deliver(struct cczi_wire *w)
+{
+    if (w->paused)
+        w->waiting = true;
+    else if (read_plain(w))
+        after_reading(w);
 }
 
 /* ---------------------------------------------------------------------------------- handshake */
@@ -192,7 +227,7 @@ static void step_done(void *arg)
         tell_closed(w, &why);
         return;
     }
-    ccz_conn_resume(w->conn);
+    resume_reading(w);
     if (ccz_ratls_ready(w->ratls) && tell_stepped(w))
         deliver(w);
 }
@@ -234,10 +269,10 @@ static void on_data(struct ccz_conn *c, void *arg, struct ccz_span data)
         struct ccz_err err;
         (void)ccz_fail(&err, rc, "wire:memory", 0, "received bytes could not be stored");
         tell_closed(w, &err);
-    } else if (ccz_ratls_ready(w->ratls)) {
-        deliver(w);
-    } else {
+    } else if (!ccz_ratls_ready(w->ratls)) {
         start_step(w);
+    } else if (read_plain(w)) {
+        after_reading(w);
     }
 }
 
@@ -259,6 +294,8 @@ static void on_conn_closed(struct ccz_conn *c, void *arg, const struct ccz_err *
 {
     (void)c;
     struct cczi_wire *w = arg;
+    if (w->ended && err->rc == CCZ_E_CLOSED) /* in order: what is sent may still arrive */
+        return;
     if (w->stepping)
         w->lost = *err;
     else
@@ -288,8 +325,9 @@ ccz_rc cczi_wire_accept(struct cczi_wire **out, const struct cczi_wire_cfg *cfg,
     *out = NULL;
     struct cczi_wire *w = wire_new(cfg);
     struct ccz_conn *conn = NULL;
-    ccz_rc rc =
-        ccz_conn_adopt(&conn, cfg->loop, fd, &(struct ccz_conn_cfg){.ops = &conn_ops, .arg = w});
+    const struct ccz_conn_cfg conn_cfg = {
+        .ops = &conn_ops, .arg = w, .out_high = cfg->out_high, .keepalive = cfg->keepalive};
+    ccz_rc rc = ccz_conn_adopt(&conn, cfg->loop, fd, &conn_cfg);
     if (rc != CCZ_OK || !w) {
         ccz_conn_free(conn);
         if (w)
@@ -308,8 +346,11 @@ ccz_rc cczi_wire_connect(struct cczi_wire **out, const struct cczi_wire_cfg *cfg
     struct cczi_wire *w = wire_new(cfg);
     if (!w)
         return ccz_fail(err, CCZ_E_NOMEM, "wire:memory", 0, "out of memory");
-    struct ccz_conn_cfg conn = {
-        .ops = &conn_ops, .arg = w, .connect_timeout_ms = cfg->connect_timeout_ms};
+    struct ccz_conn_cfg conn = {.ops = &conn_ops,
+                                .arg = w,
+                                .out_high = cfg->out_high,
+                                .keepalive = cfg->keepalive,
+                                .connect_timeout_ms = cfg->connect_timeout_ms};
     ccz_rc rc = ccz_conn_connect(&w->conn, cfg->loop, address, &conn, err);
     if (rc != CCZ_OK) {
         destroy(w);
@@ -357,6 +398,46 @@ void cczi_wire_send(struct cczi_wire *w, struct ccz_span plain)
         flush(w);
     else
         fail_later(w, rc, "TLS could not encrypt");
+}
+
+void cczi_wire_send_end(struct cczi_wire *w)
+{
+    if (!w->conn || w->closed || w->stepping)
+        return;
+    ccz_rc rc = ccz_ratls_end(w->ratls, NULL);
+    if (rc == CCZ_OK)
+        rc = ccz_ratls_drain(&w->out, w->ratls);
+    if (rc != CCZ_OK) {
+        fail_later(w, rc, "TLS could not end");
+        return;
+    }
+    flush(w);
+    if (w->conn)
+        ccz_conn_tell_sent(w->conn);
+}
+
+void cczi_wire_pause(struct cczi_wire *w)
+{
+    w->paused = true;
+    if (w->conn)
+        ccz_conn_pause(w->conn);
+}
+
+void cczi_wire_resume(struct cczi_wire *w)
+{
+    w->paused = false;
+    if (!w->conn || w->closed || w->stepping)
+        return;
+    resume_reading(w);
+    if (!w->waiting)
+        return;
+    w->waiting = false;
+    deliver(w);
+}
+
+size_t cczi_wire_pending(const struct cczi_wire *w)
+{
+    return w->conn ? ccz_conn_pending(w->conn) : 0;
 }
 
 bool cczi_wire_writable(const struct cczi_wire *w)

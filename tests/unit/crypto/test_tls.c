@@ -660,6 +660,66 @@ static void test_close(void)
     free_world(&w);
 }
 
+/* One direction ends, the other goes on, also under new keys. */
+static void test_half_close(void)
+{
+    struct world w;
+    new_world(&w);
+    for (int side = 0; side < 2; side++) {
+        struct pair p = new_pair(w.client, w.server);
+        shake(&p);
+        struct ccz_tls *quiet = side ? p.client.t : p.server.t;
+        struct ccz_tls *talks = side ? p.server.t : p.client.t;
+        CCZ_AUTO_BUF b;
+        ccz_buf_init(&b, 100);
+        ccz_tls_close(quiet);
+        ccz_tls_close(quiet); /* the second one says nothing */
+        move(talks, quiet, SIZE_MAX);
+        CHECK(ccz_tls_read(&b, talks, &err) == CCZ_E_CLOSED);
+        CHECK(ccz_tls_write(quiet, ccz_span_str("too late"), &err) == CCZ_E_ARG &&
+              strcmp(err.where, "tls:shut") == 0);
+        CHECK(ccz_tls_rekey(quiet, &err) == CCZ_E_ARG && ccz_tls_pending(quiet) == 0);
+        for (int i = 0; i < 3; i++) {
+            CHECK(ccz_tls_write(talks, ccz_span_str("still here"), &err) == CCZ_OK);
+            move(quiet, talks, SIZE_MAX);
+            check_read(quiet, "still here", 10);
+            CHECK(ccz_tls_rekey(talks, &err) == CCZ_OK);
+            move(quiet, talks, SIZE_MAX);
+            check_read(quiet, "", 0);
+            move(talks, quiet,
+                 SIZE_MAX); /* the answer comes behind close_notify: nobody reads it */
+            CHECK(ccz_tls_read(&b, talks, &err) == CCZ_E_CLOSED && b.size == 0);
+        }
+        ccz_tls_close(talks);
+        move(quiet, talks, SIZE_MAX);
+        CHECK(ccz_tls_read(&b, quiet, &err) == CCZ_E_CLOSED && ERR_peek_error() == 0);
+        free_pair(&p);
+    }
+    free_world(&w);
+}
+
+/* What comes behind the peer's end fills no memory. */
+static void test_bytes_behind_end(void)
+{
+    struct world w;
+    new_world(&w);
+    struct pair p = new_pair(w.client, w.server);
+    static uint8_t zeros[1 << 20];
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 100);
+    shake(&p);
+    ccz_tls_close(p.client.t);
+    move(p.server.t, p.client.t, SIZE_MAX);
+    CHECK(ccz_tls_read(&b, p.server.t, &err) == CCZ_E_CLOSED);
+    for (size_t i = 0; i <= CCZ_TLS_BUFFER_MAX / sizeof(zeros); i++)
+        CHECK(ccz_tls_feed(p.server.t, CCZ_SPAN(zeros, sizeof(zeros))) == CCZ_OK);
+    CHECK(ccz_tls_write(p.server.t, ccz_span_str("answer"), &err) == CCZ_OK);
+    move(p.client.t, p.server.t, SIZE_MAX);
+    check_read(p.client.t, "answer", 6);
+    free_pair(&p);
+    free_world(&w);
+}
+
 static void test_rekey(void)
 {
     struct world w;
@@ -798,6 +858,8 @@ int main(int argc, char **argv)
         {"tls.bulk", test_bulk},
         {"tls.limits", test_limits},
         {"tls.close", test_close},
+        {"tls.half_close", test_half_close},
+        {"tls.bytes_behind_end", test_bytes_behind_end},
         {"tls.rekey", test_rekey},
         {"tls.lifetimes", test_lifetimes},
         {"tls.native", test_native},
