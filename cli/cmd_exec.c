@@ -9,7 +9,7 @@
 #define _GNU_SOURCE
 #include "cli.h"
 #include "evidence.h"
-#include "launch.h"
+#include "exec_tunnel.h"
 
 #include <cczoo/crypto.h>
 #include <cczoo/kms.h>
@@ -26,11 +26,14 @@ enum { EXEC_NO = 124, EXEC_FAILED = 125, EXEC_CANNOT = 126, EXEC_ABSENT = 127, R
 
 struct exec_opts {
     const char *kms, *policy, *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *ca_file;
-    const char *identity;
+    const char *identity, *port_file;
     bool show;
     struct launch launch;
-    unsigned rtmr;        /* with LAUNCH_RTMR */
-    char policy_copy[32]; /* path of the sealed copy of the policy */
+    struct launch_list tunnel_texts;
+    struct exec_tunnels tunnels;
+    struct exec_pair pair; /* with tunnels */
+    unsigned rtmr;         /* with LAUNCH_RTMR */
+    char policy_copy[32];  /* path of the sealed copy of the policy */
     int policy_fd;
 };
 
@@ -54,12 +57,16 @@ static int usage_error(const char *what)
 
 /* Options that may be given several times leave @p argv for their lists; returns how many arguments are left, -1
  * after printing an error. */
-static int take_lists(struct launch *l, int argc, char **argv)
+static int take_lists(struct exec_opts *o, int argc, char **argv)
 {
+    struct launch *l = &o->launch;
     const struct {
         const char *name;
         struct launch_list *list;
-    } lists[] = {{"--secret", &l->secrets}, {"--measure", &l->measure}, {"--env", &l->env}};
+    } lists[] = {{"--secret", &l->secrets},
+                 {"--measure", &l->measure},
+                 {"--env", &l->env},
+                 {"--tunnel", &o->tunnel_texts}};
     int left = 1;
     for (int i = 1; i < argc; i++) {
         size_t k = 0, size = 0;
@@ -166,6 +173,10 @@ static int options(struct exec_opts *o, int argc, char **argv)
          "a variable for the program; others are not given"},
         {"inherit-env", NULL, NULL, &l->inherit_env, NULL, "give it the whole environment"},
         {"allow-swap", NULL, NULL, &l->allow_swap, NULL, "also where the system swaps to a device"},
+        {"tunnel", NULL, NULL, NULL, "LISTEN..",
+         "listen=ADDR,connect=ADDR[,side=in|out][,policy=FILE|,anyone][,proxy-v2][,reattest=S]"},
+        {"port-file", &o->port_file, NULL, NULL, "FILE",
+         "write the ports of the tunnels here, one a line"},
         {"show", NULL, NULL, &o->show, NULL,
          "print what a policy has to name; nothing is fetched or started"},
         CLI_FS_ROOT_OPT(&l->fs_root),
@@ -175,7 +186,7 @@ static int options(struct exec_opts *o, int argc, char **argv)
     while (end < argc && strcmp(argv[end], "--") != 0)
         end++;
     l->argv = end < argc ? argv + end + 1 : NULL;
-    int left = take_lists(l, end, argv);
+    int left = take_lists(o, end, argv);
     if (left < 0)
         return EXEC_FAILED;
     int n = ui_parse(left, argv,
@@ -322,6 +333,15 @@ static ccz_rc release_all(struct exec_opts *o, struct ccz_rpc_client *client, st
     return rc;
 }
 
+/* Who else is trusted; the policy depends on whom it is about. */
+static struct ccz_party_cfg trust(const struct exec_opts *o)
+{
+    return (struct ccz_party_cfg){.collateral_dir = o->collateral,
+                                  .trust_sim_dir = o->trust_sim,
+                                  .collateral_from = o->collateral_from,
+                                  .collateral_ca_file = o->ca_file};
+}
+
 static ccz_rc fetch(struct exec_opts *o, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_attester) attester = NULL;
@@ -332,12 +352,9 @@ static ccz_rc fetch(struct exec_opts *o, struct ccz_err *err)
         return rc;
     if (ccz_attester_simulated(attester))
         ui_simulated("own evidence comes from a software TEE");
-    const struct ccz_party_cfg cfg = {.attester = attester,
-                                      .collateral_dir = o->collateral,
-                                      .trust_sim_dir = o->trust_sim,
-                                      .collateral_from = o->collateral_from,
-                                      .collateral_ca_file = o->ca_file,
-                                      .policy_file = o->policy_copy};
+    struct ccz_party_cfg cfg = trust(o);
+    cfg.attester = attester;
+    cfg.policy_file = o->policy_copy;
     rc = ccz_party_new(&party, &cfg, err);
     if (rc != CCZ_OK)
         return rc;
@@ -364,23 +381,73 @@ static ccz_rc prepare(struct exec_opts *o, struct ccz_err *err)
         rc = launch_prepare(&o->launch, err);
     if (rc == CCZ_OK)
         rc = keep_policy(o, err);
+    if (rc == CCZ_OK)
+        rc = exec_tunnels_record(&o->tunnels, &o->launch, err);
     if (rc == CCZ_OK && o->launch.record.bad)
         rc = ccz_fail(err, CCZ_E_LIMIT, "exec:record", 0, "arguments and environment are too long");
     return rc;
 }
 
-static ccz_rc run(struct exec_opts *o, struct ccz_err *err)
+/* The process that becomes the program. */
+static ccz_rc become(struct exec_opts *o, struct ccz_err *err)
 {
-    ccz_rc rc = prepare(o, err);
-    if (rc != CCZ_OK || o->show)
-        return rc == CCZ_OK ? show(o, err) : rc;
-    if (o->launch.identity == LAUNCH_RTMR)
-        rc = measure_rtmr(o, err);
-    if (rc == CCZ_OK)
-        rc = fetch(o, err);
+    bool paired = o->tunnels.len > 0;
+    ccz_rc rc = fetch(o, err);
     if (rc == CCZ_OK)
         rc = launch_hand_over(&o->launch, err);
-    return rc == CCZ_OK ? launch_start(&o->launch, err) : rc;
+    if (rc == CCZ_OK && paired)
+        rc = exec_pair_ready(&o->pair, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = launch_start(&o->launch, err);
+    if (paired)
+        exec_pair_failed(&o->pair);
+    return rc;
+}
+
+/* The process that has the tunnels; @p err is its own failure, the child tells of its own. */
+static int stand_by(struct exec_opts *o, struct ccz_err *err)
+{
+    struct ccz_party_cfg cfg = trust(o);
+    struct exec_pair *p = &o->pair;
+    bool started = false;
+    ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_WARN);
+    if (exec_pair_wait(p)) {
+        ccz_rc rc = open_attester(&o->tunnels.attester, o, err);
+        if (rc == CCZ_OK)
+            rc = exec_tunnels_start(&o->tunnels, &cfg, o->port_file, err);
+        started = rc == CCZ_OK && exec_pair_go(p);
+    }
+    (void)close(p->to); /* a child that waits for us sees the end */
+    int status = exec_pair_supervise(p);
+    exec_tunnels_end(&o->tunnels);
+    o->tunnels = (struct exec_tunnels){0};
+    if (started) {
+        o->launch.handed = o->launch.secrets.len;
+        launch_remove_files(&o->launch);
+    }
+    if (err->rc == CCZ_OK)
+        return exec_pair_finish(p, status);
+    (void)ui_fail(err);
+    return exec_status(err);
+}
+
+/* @return exit status; unless @p err says why there is none */
+static int run(struct exec_opts *o, struct ccz_err *err)
+{
+    ccz_rc rc = prepare(o, err);
+    if (rc == CCZ_OK && o->show)
+        return show(o, err) == CCZ_OK ? UI_OK : exec_status(err);
+    if (rc == CCZ_OK && o->launch.identity == LAUNCH_RTMR)
+        rc = measure_rtmr(o, err);
+    if (rc == CCZ_OK && o->tunnels.len > 0)
+        rc = exec_pair_fork(&o->pair, err);
+    if (rc == CCZ_OK && o->pair.child > 0)
+        return stand_by(o, err);
+    if (rc == CCZ_OK)
+        rc = become(o, err);
+    (void)ui_fail(err);
+    return rc == CCZ_OK ? EXEC_FAILED : exec_status(err); /* who became the program is not here */
 }
 
 int cmd_exec(int argc, char **argv)
@@ -392,14 +459,14 @@ int cmd_exec(int argc, char **argv)
     int status = options(&o, argc, argv);
     if (status != UI_OK)
         return status == -2 ? UI_OK : status;
-    ccz_rc rc = launch_begin(&o.launch, &err);
-    if (rc == CCZ_OK)
-        rc = run(&o, &err);
+    if (exec_tunnels_parse(&o.tunnels, &o.tunnel_texts, &err) == CCZ_OK &&
+        launch_begin(&o.launch, &err) == CCZ_OK)
+        status = run(&o, &err);
+    else
+        status = (ui_fail(&err), EXEC_FAILED);
     launch_end(&o.launch);
+    exec_tunnels_end(&o.tunnels);
     if (o.policy_fd >= 0)
         (void)close(o.policy_fd);
-    if (rc == CCZ_OK)
-        return UI_OK;
-    (void)ui_fail(&err);
-    return exec_status(&err);
+    return status;
 }

@@ -23,7 +23,7 @@ has() { grep -qE -- "$2" "$RUN/$1" || { cat "$RUN/$1" >&2; die "no line like '$2
 # launch ARG...: cczoo exec in the software TEE, against this KMS.
 launch() {
     reach
-    "$BIN/cczoo" exec "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" "$@"
+    timeout --foreground -s KILL 60 "$BIN/cczoo" exec "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" "$@"
 }
 # admit ARG...: makes the KMS release to this launch and to no other.
 admit() {
@@ -174,6 +174,7 @@ refused() { # refused PATTERN ARG...: a verified no
 }
 mine='^refused: policy:mrenclave: [0-9a-f]{64} / [0-9a-f]{64}'
 refused "$mine" "${A[@]}" other-argument
+refused "$mine" --secret secret/db/password=fd:9 -- /usr/bin/touch "$mark.other"
 refused "$mine" --env X=1 "${A[@]}"
 refused "$mine" --inherit-env "${A[@]}"
 refused "$mine" --allow-swap "${A[@]}"
@@ -394,6 +395,146 @@ admitted 0 "${P[@]}"
 [ "$(cat "$RUN/out")" = 42 ] || die "psql could not log in"
 status 2 env -u PGPASSFILE "$PSQL" -h "$PGDIR" -U app -w -d postgres -Atc "select 6*7" # the password is needed
 stop postgres INT
+
+step "tunnels"
+rm -f "$RUN/redis.sock"
+policy_for "$RUN/cli-policy.json" "$BIN/cczoo" # clients: `cczoo tunnel`, or a program with arguments of its own
+R=(--tunnel "listen=127.0.0.1:0,connect=unix:$RUN/redis.sock,policy=$RUN/cli-policy.json" --port-file "$RUN/port"
+    --secret secret/redis=fd:9 -- redis-server /proc/self/fd/9)
+admit "${R[@]}"
+cp "$RUN/launch-policy.json" "$RUN/redis-policy.json" # what a client demands: this program with these arguments
+refused "$mine" "${R[@]/127.0.0.1:0/127.0.0.2:0}"
+refused "$mine" "${R[@]/cli-policy/probe-policy}"
+refused "$mine" "${R[@]/policy=*json/anyone}"
+refused "$mine" "${R[@]:4}" # the same without the tunnel
+[ ! -e "$RUN/redis.sock" ] || die "Redis ran"
+reach
+"$BIN/cczoo" exec "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" "${R[@]}" >"$RUN/log/redis-tunnel.log" 2>&1 </dev/null &
+PIDS[redis]=$!
+wait_file redis "$RUN/port" 20
+for ((i = 0; i < 200; i++)); do [ -S "$RUN/redis.sock" ] && break; sleep 0.05; done
+child=$(pgrep -P "${PIDS[redis]}")
+[ "$(readlink "/proc/$child/exe")" = "/memfd:$(realpath "$(command -v redis-server)") (deleted)" ] || die "the child is not Redis"
+client() { # client NAME POLICY ARG...: a tunnel of its own to Redis; its plain end is RUN/NAME.sock
+    local name=$1 policy=$2
+    shift 2
+    start "$name" "$BIN/cczoo" tunnel client --listen "unix:$RUN/$name.sock" --connect "127.0.0.1:$(cat "$RUN/port")" \
+        --policy "$policy" --trust-sim "$RUN/sim/trust" "$@"
+    for ((i = 0; i < 200; i++)); do [ -S "$RUN/$name.sock" ] && break; sleep 0.05; done
+}
+client attested "$RUN/redis-policy.json" --tee sim-sgx --sim-dir "$RUN/sim"
+[ "$(REDISCLI_AUTH=$VALUE redis-cli -s "$RUN/attested.sock" set k v 2>/dev/null)" = OK ] || die "no way through the tunnel"
+[ "$(REDISCLI_AUTH=$VALUE redis-cli -s "$RUN/attested.sock" get k 2>/dev/null)" = v ] || die "no way through the tunnel"
+client strict "$RUN/cli-policy.json" --tee sim-sgx --sim-dir "$RUN/sim" # wants another program behind it
+REDISCLI_AUTH=$VALUE redis-cli -s "$RUN/strict.sock" get k >"$RUN/out" 2>&1 && ! grep -q '^v$' "$RUN/out" || true
+! grep -q '^v$' "$RUN/out" || die "a client got through to a program that it does not accept"
+grep -q 'policy:mrenclave' "$RUN/log/strict.log" || die "the client does not say why"
+client bare "$RUN/redis-policy.json" # no evidence of its own
+REDISCLI_AUTH=$VALUE redis-cli -s "$RUN/bare.sock" get k >"$RUN/out" 2>&1 || true
+! grep -q '^v$' "$RUN/out" || die "a client without evidence got through"
+for n in attested strict bare; do stop $n; done
+# The program that is reached through a tunnel of its own: plain in its own unix socket, attested out to Redis.
+X=(--tunnel "side=out,listen=unix:$RUN/out.sock,connect=127.0.0.1:$(cat "$RUN/port"),policy=$RUN/redis-policy.json"
+    --secret secret/db/password=env:REDISCLI_AUTH -- /usr/bin/redis-cli -s "$RUN/out.sock" get k)
+admit "${X[@]}"
+status 1 launch "${X[@]}" # Redis wants `cczoo tunnel`, not this program
+! grep -q '^v$' "$RUN/out" || die "Redis accepted another client than its policy says"
+X=(--tunnel "side=out,listen=unix:$RUN/out.sock,connect=127.0.0.1:@,policy=$RUN/cli-policy.json"
+    --secret secret/db/password=env:REDISCLI_AUTH -- /usr/bin/redis-cli -s "$RUN/out.sock" ping)
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+X=("${X[@]/@/$port}")
+admit "${X[@]}" # and a server that wants just this program with these arguments
+cp "$RUN/launch-policy.json" "$RUN/out-policy.json"
+start server "$BIN/cczoo" tunnel server --listen "127.0.0.1:$port" --connect "unix:$RUN/redis.sock" --port-file "$RUN/server.port" \
+    --policy "$RUN/out-policy.json" --trust-sim "$RUN/sim/trust" --tee sim-sgx --sim-dir "$RUN/sim"
+wait_file server "$RUN/server.port" 10
+status 0 launch "${X[@]}"
+[ "$(cat "$RUN/out")" = PONG ] || die "the program did not get out"
+stop server
+kill -TERM "${PIDS[redis]}"
+got=0
+wait "${PIDS[redis]}" || got=$?
+unset "PIDS[redis]"
+[ "$got" = 0 ] && grep -q 'Received SIGTERM' "$RUN/log/redis-tunnel.log" || die "SIGTERM did not reach Redis: $got"
+grep -q 'where=policy:mrenclave' "$RUN/log/redis-tunnel.log" || die "the refused client is not in the log"
+! grep -qF "$VALUE" "$RUN/log/redis-tunnel.log" || die "the secret is in the log"
+
+step "tunnels: status, signals, and the end of either process"
+T=(--tunnel "listen=127.0.0.1:0,connect=127.0.0.1:1,anyone" --port-file "$RUN/port" --secret secret/db/password=env:PW)
+admitted 42 "${T[@]}" -- /bin/sh -c 'exit 42'
+admitted 143 "${T[@]}" -- /bin/sh -c 'kill -TERM $$'
+admitted 126 "${T[@]}" -- "$RUN/garbage"
+has err '^error: handover:exec: '
+admitted 124 "${T[@]}" --secret secret/nul=env:V -- /usr/bin/touch "$mark"
+status 124 launch "${T[@]}" -- /usr/bin/touch "$mark"
+has err "$mine"
+admitted 0 "${T[@]}" --secret "secret/second=tmpfs:$shm" -- /bin/cat "$shm"
+[ "$(cat "$RUN/out")" = second ] && [ ! -e "$shm" ] || die "a file in a shared place outlives the program"
+printf keep >"$shm"
+admitted 125 "${T[@]}" --secret "secret/second=tmpfs:$shm" -- /bin/cat "$shm"
+[ "$(cat "$shm")" = keep ] || die "somebody else's file was removed"
+rm "$shm"
+B=("${T[@]/anyone/policy=$RUN/absent.json}")
+status 125 launch "${B[@]}" -- /usr/bin/touch "$mark"
+python3 -c 'import socket, sys, time
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(); print(s.getsockname()[1], flush=True); time.sleep(60)' >"$RUN/taken" &
+PIDS[taken]=$!
+wait_file taken "$RUN/taken" 10
+B=("${T[@]/127.0.0.1:0/127.0.0.1:$(cat "$RUN/taken")}")
+admitted 125 "${B[@]}" -- /usr/bin/touch "$mark" # no tunnel, no program
+has err '^error: net:listen'
+stop taken
+for bad in listen=127.0.0.1:0 listen=a:1,connect=b:2 listen=a:1,connect=b:2,anyone,policy=x side=out,listen=a:1,connect=b:2,anyone \
+    side=up,listen=a:1,connect=b:2,anyone listen=a:1,connect=b:2,anyone,reattest=9 listen=a:1,connect=b:2,policy=x,reattest=0 \
+    listen=a:1,listen=a:1,connect=b:2,anyone listen=a:1,connect=b:2,anyone,anyone listen=a:1,connect=b:2,anyone=1 ,; do
+    status 125 launch --tunnel "$bad" --secret secret/db/password=env:PW -- /usr/bin/touch "$mark"
+    has err 'exec:tunnel: '
+done
+[ ! -e "$mark" ] || die "the program ran"
+S=("${T[@]}" --measure "$RUN/signals.py" -- $PY "$RUN/signals.py" "$RUN/sig")
+admit "${S[@]}"
+reach
+in_memory() { # in_memory PID: whether the secret is in what this process can read
+    $PY - "$1" "$VALUE" <<'P'
+import re, sys
+pid, value, found = sys.argv[1], sys.argv[2].encode(), False
+mem = open(f"/proc/{pid}/mem", "rb", 0)
+for line in open(f"/proc/{pid}/maps"):
+    m = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
+    if m and "[v" not in line:
+        a, b = int(m[1], 16), int(m[2], 16)
+        mem.seek(a)
+        try:
+            found = found or value in mem.read(b - a)
+        except OSError:
+            pass
+sys.exit(not found)
+P
+}
+for signal in TERM KILL; do
+    rm -f "$RUN"/sig.*
+    "$BIN/cczoo" exec "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" "${S[@]}" >"$RUN/out" 2>"$RUN/err" &
+    PIDS[sig]=$!
+    wait_file sig "$RUN/sig.pid" 20
+    child=$(cat "$RUN/sig.pid")
+    [ "$child" != "${PIDS[sig]}" ] || die "there is no parent"
+    grep -q "$VALUE" <(tr '\0' '\n' <"/proc/$child/environ") || die "the program has no secret"
+    if [ "$(id -u)" = 0 ]; then # no secret in the memory of the process that stays
+        in_memory "$child" || die "the search does not even find the secret where it is"
+        ! in_memory "${PIDS[sig]}" || die "the process of the tunnel has the secret"
+    fi
+    kill -$signal "${PIDS[sig]}"
+    got=0
+    wait "${PIDS[sig]}" || got=$?
+    unset "PIDS[sig]"
+    for ((i = 0; i < 100; i++)); do kill -0 "$child" 2>/dev/null || break; sleep 0.05; done
+    ! kill -0 "$child" 2>/dev/null || die "the program outlives its tunnel"
+    if [ $signal = TERM ]; then
+        [ "$got" = 7 ] && [ -e "$RUN/sig.term" ] || die "SIGTERM did not reach the program: $got"
+    else
+        [ "$got" = 137 ] || die "status $got"
+    fi
+done
 
 step "no secret on a disk"
 before=$(date +%s)
