@@ -47,7 +47,7 @@ static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
 {
     (void)arg;
     require(msg.size <= MESSAGE_MAX);
-    cczi_stream_send(st, cczi_out_new(msg));
+    cczi_stream_send(st, cczi_out_new(msg, NULL));
     if (msg.size == 3)
         cczi_stream_finish(st, CCZ_RPC_ABORTED, "three");
     if (msg.size == 4)

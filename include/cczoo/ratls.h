@@ -87,7 +87,10 @@ struct ccz_ratls_cfg {
 struct ccz_ratls_ctx;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out,
                                               const struct ccz_ratls_cfg *cfg, struct ccz_err *err);
-CCZ_API void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx); /**< free its connections first */
+/** Another reference, to be given up with ccz_ratls_ctx_free(); each connection holds one itself. Thread-safe. @return @p ctx */
+CCZ_API struct ccz_ratls_ctx *ccz_ratls_ctx_ref(struct ccz_ratls_ctx *ctx);
+/** Gives up a reference. What the hooks use must live until the last one is gone, those of connections included. */
+CCZ_API void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx);
 CCZ_DEFINE_AUTO(ccz_ratls_ctx)
 /** For HTTPS on the same identity (CERTIFICATE and TLS_ONLY servers that ask nothing of their clients). Connections
  *  made from it directly refuse every peer that a context must judge ("ratls:native"). */
@@ -110,6 +113,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_rat
 CCZ_API void ccz_ratls_free(struct ccz_ratls *r);
 CCZ_DEFINE_AUTO(ccz_ratls)
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire);
+/** As ccz_ratls_feed() without a copy, until ccz_ratls_settle(): see ccz_tls_lend(). Not across ccz_ratls_step() on another thread. */
+CCZ_API void ccz_ratls_lend(struct ccz_ratls *r, struct ccz_span wire);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_settle(struct ccz_ratls *r);
 /** Advances handshake and attestation. On failure the reason is queued for the peer (drain, then close), and
  *  when the *peer* refused us, err carries its where / got / expected with where prefixed "peer:" (CCZ_E_PEER,
  *  aux = the peer's rc, its hint at the end of msg). A failed connection stays failed.

@@ -86,6 +86,11 @@ CCZ_DEFINE_AUTO(ccz_tls)
 /** Gives bytes received from the wire; they are buffered inside (dropped after a failure).
  *  @retval CCZ_E_LIMIT  more than CCZ_TLS_BUFFER_MAX would wait: read first */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_feed(struct ccz_tls *t, struct ccz_span wire);
+/** As ccz_tls_feed() without a copy: the bytes stay the caller's and must stay where they are until ccz_tls_settle(), which copies
+ *  those that were not read by then. For bytes that are read at once. Only with nothing lent before. */
+CCZ_API void ccz_tls_lend(struct ccz_tls *t, struct ccz_span wire);
+/** @retval CCZ_E_LIMIT, CCZ_E_NOMEM  as ccz_tls_feed(); the lent bytes are given up in any case */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_settle(struct ccz_tls *t);
 /**
  * Advances the handshake; CCZ_OK also when more input is needed: look at ccz_tls_ready(). After the
  * handshake it looks whether an alert has come (a client is ready before the server has judged it).

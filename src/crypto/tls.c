@@ -24,15 +24,18 @@ static int wire_read(BIO *bio, char *to, int size)
 {
     struct ccz_tls *t = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
-    size_t n = t->in.size - t->in_at;
-    if (n == 0) {
+    bool kept = t->in_at < t->in.size;
+    struct ccz_span from = kept ? CCZ_SPAN(t->in.ptr + t->in_at, t->in.size - t->in_at) : t->lent;
+    if (from.size == 0) {
         BIO_set_retry_read(bio);
         return -1;
     }
-    if (n > (size_t)size)
-        n = (size_t)size;
-    cczi_copy(to, t->in.ptr + t->in_at, n);
-    t->in_at += n;
+    size_t n = from.size < (size_t)size ? from.size : (size_t)size;
+    cczi_copy(to, from.ptr, n);
+    if (kept)
+        t->in_at += n;
+    else
+        t->lent = ccz_span_sub(t->lent, n, t->lent.size - n);
     return (int)n;
 }
 
@@ -208,6 +211,23 @@ static ccz_rc judge(struct ccz_tls *t, int ret, struct ccz_err *err)
 
 /* ------------------------------------------------------------------------------ handshake */
 
+static bool has_input(const struct ccz_tls *t)
+{
+    return t->in_at < t->in.size || t->lent.size > 0;
+}
+
+void ccz_tls_lend(struct ccz_tls *t, struct ccz_span wire)
+{
+    t->lent = wire;
+}
+
+ccz_rc ccz_tls_settle(struct ccz_tls *t)
+{
+    struct ccz_span rest = t->lent;
+    t->lent = (struct ccz_span){0};
+    return rest.size ? ccz_tls_feed(t, rest) : CCZ_OK;
+}
+
 ccz_rc ccz_tls_feed(struct ccz_tls *t, struct ccz_span wire)
 {
     if (t->fail.rc != CCZ_OK || t->ended)
@@ -276,7 +296,7 @@ ccz_rc ccz_tls_step(struct ccz_tls *t, struct ccz_err *err)
      */
     uint8_t byte;
     size_t n;
-    if (t->in_at == t->in.size)
+    if (!has_input(t))
         return CCZ_OK;
     int ret = SSL_peek_ex(t->ssl, &byte, 1, &n);
     return ret == 1 ? CCZ_OK : judge(t, ret, err);
@@ -297,7 +317,7 @@ ccz_rc ccz_tls_read(struct ccz_buf *out, struct ccz_tls *t, struct ccz_err *err)
         return ccz_fail(err, CCZ_E_ARG, "tls:not-ready", 0, "read before the handshake is done");
     if (t->ended)
         return ended(err);
-    if (t->in_at == t->in.size && !SSL_has_pending(t->ssl)) /* asking OpenSSL would cost 0.2 us */
+    if (!has_input(t) && !SSL_has_pending(t->ssl)) /* asking OpenSSL would cost 0.2 us */
         return CCZ_OK;
     forget_errors();
     size_t before = out->size;
@@ -317,7 +337,7 @@ ccz_rc ccz_tls_read(struct ccz_buf *out, struct ccz_tls *t, struct ccz_err *err)
         ccz_rc rc = judge(t, ret, err);
         /* what was decrypted before is given out first; the next call tells how it ended */
         return out->size > before ? CCZ_OK : rc;
-    } while (t->in_at < t->in.size || SSL_has_pending(t->ssl));
+    } while (has_input(t) || SSL_has_pending(t->ssl));
     return CCZ_OK;
 }
 

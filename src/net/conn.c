@@ -263,6 +263,18 @@ static void out_consumed(struct ccz_conn *c, size_t size)
     }
 }
 
+void ccz_conn_push(struct ccz_conn *c)
+{
+    size_t pending = ccz_conn_pending(c);
+    if (c->state != CONN_OPEN || c->send_errno != 0 || c->want_send || pending == 0)
+        return;
+    ssize_t n = send_some(c->fd, (struct ccz_span){c->out.ptr + c->sent, pending});
+    if (n < 0)
+        c->send_errno = errno; /* queued output has it dirty: told at the end of the turn */
+    else
+        out_consumed(c, (size_t)n);
+}
+
 static void set_want_send(struct ccz_conn *c, bool want)
 {
     if (want == c->want_send)

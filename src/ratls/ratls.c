@@ -191,6 +191,7 @@ ccz_rc cczi_ratls_ctx_prepare(struct ccz_ratls_ctx **out, struct ccz_buf *der,
     CCZ_AUTO(ccz_ratls_ctx) ctx = calloc(1, sizeof(*ctx));
     if (!ctx)
         return ccz_fail(err, CCZ_E_NOMEM, "ratls:memory", 0, "out of memory");
+    atomic_init(&ctx->refs, 1);
     ctx->cfg = *cfg;
     ctx->cfg.key = NULL; /* borrowed during this call only; TLS keeps its own reference */
     ctx->cfg.alpn = NULL;
@@ -240,9 +241,15 @@ ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg 
     return rc;
 }
 
+struct ccz_ratls_ctx *ccz_ratls_ctx_ref(struct ccz_ratls_ctx *ctx)
+{
+    atomic_fetch_add(&ctx->refs, 1);
+    return ctx;
+}
+
 void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx)
 {
-    if (!ctx)
+    if (!ctx || atomic_fetch_sub(&ctx->refs, 1) != 1)
         return;
     ccz_tls_ctx_free(ctx->tls);
     ccz_key_free(ctx->own_key);
@@ -263,7 +270,7 @@ ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_ratls_ctx *ctx)
     CCZ_AUTO(ccz_ratls) r = calloc(1, sizeof(*r));
     if (!r)
         return CCZ_E_NOMEM;
-    r->ctx = ctx;
+    r->ctx = ccz_ratls_ctx_ref(ctx);
     ccz_buf_init(&r->peer_spki, SPKI_SIZE_MAX);
     cczi_frames_init(&r->frames);
     ccz_rc rc = ccz_tls_new(&r->tls, ctx->tls, r, NULL);
@@ -281,12 +288,23 @@ void ccz_ratls_free(struct ccz_ratls *r)
         cczi_session_deinit(&r->session);
     cczi_frames_deinit(&r->frames);
     ccz_buf_free(&r->peer_spki);
+    ccz_ratls_ctx_free(r->ctx); /* last: TLS and session use it */
     free(r);
 }
 
 ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire)
 {
     return ccz_tls_feed(r->tls, wire);
+}
+
+void ccz_ratls_lend(struct ccz_ratls *r, struct ccz_span wire)
+{
+    ccz_tls_lend(r->tls, wire);
+}
+
+ccz_rc ccz_ratls_settle(struct ccz_ratls *r)
+{
+    return ccz_tls_settle(r->tls);
 }
 
 /* A plain TLS peer is a common mistake of wiring: it gets a reason of its own. The TLS engine
@@ -510,7 +528,7 @@ ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain, struct ccz_er
         return failed(r, err);
     if (!r->ready)
         return not_ready(err);
-    if (r->ended)
+    if (r->ended && plain.size > 0)
         return ccz_fail(err, CCZ_E_ARG, "ratls:ended", 0, "write behind the own end");
     if (!r->framed || plain.size == 0 || plain.size > CCZI_RATLS_DATA_MAX)
         return ccz_tls_write(r->tls, plain, err);

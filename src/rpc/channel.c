@@ -11,7 +11,7 @@
 enum {
     BACKOFF_FIRST_MS = 100,
     RETRY_REST_MS = 50, /* before a further attempt at a server that is there but unavailable */
-    PULL_SIZE = 1 << 18
+    PULL_SIZE = 1 << 16
 };
 
 static void slot_connect(struct cczi_slot *slot);
@@ -147,14 +147,12 @@ static bool pull_frames(struct cczi_cconn *conn)
     return rc == CCZ_OK && !cczi_h2_done(conn->h2);
 }
 
-void cczi_cconn_flush(struct cczi_cconn *conn)
+/* @return false if the connection is gone after it */
+static bool flush(struct cczi_cconn *conn)
 {
-    if (conn->busy || !conn->h2) {
-        conn->again = true;
-        return;
-    }
-    if (cczi_wire_busy(conn->wire)) /* on_writable() comes */
-        return;
+    conn->again = conn->busy || !conn->h2 || conn->client->holds > 0;
+    if (conn->again || cczi_wire_busy(conn->wire)) /* busy: on_writable() comes */
+        return true;
     bool alive;
     conn->busy = true;
     do {
@@ -163,30 +161,71 @@ void cczi_cconn_flush(struct cczi_cconn *conn)
     } while (alive && conn->again);
     conn->busy = false;
     if (alive)
-        return;
+        return true;
     if (!conn->slot) { /* drained: its last call is over */
         conn_free(conn, true);
-        return;
+        return false;
     }
     struct ccz_err err;
     (void)ccz_fail(&err, CCZ_E_UNAVAILABLE, "rpc:http2", 0, "the server ended the HTTP/2 session");
     conn_lost(conn, &err);
+    return false;
+}
+
+void cczi_cconn_flush(struct cczi_cconn *conn)
+{
+    (void)flush(conn);
+}
+
+void cczi_channel_hold(struct ccz_rpc_client *c)
+{
+    c->holds++;
+}
+
+void cczi_channel_release(struct ccz_rpc_client *c)
+{
+    if (--c->holds > 0)
+        return;
+    for (struct cczi_cconn *conn = c->conns; conn;) {
+        if (!conn->again || conn->busy || !conn->h2) {
+            conn = conn->next;
+            continue;
+        }
+        cczi_cconn_flush(conn);
+        conn = c->conns; /* that one, and others, may be gone */
+    }
+}
+
+/* What was received, and the calls that it led to. @return false if the connection is gone */
+static bool feed(struct cczi_cconn *conn, struct ccz_span data)
+{
+    struct ccz_rpc_client *c = conn->client;
+    struct ccz_err err;
+    conn->busy = c->feeding = true;
+    ccz_rc rc = cczi_h2_feed(conn->h2, data, &err);
+    c->feeding = false;
+    if (rc != CCZ_OK) {
+        err.rc =
+            CCZ_E_UNAVAILABLE; /* a server that breaks HTTP/2 is to its callers one that is not there */
+        conn_lost(conn, &err);
+        cczi_client_take_incoming(c);
+        return false;
+    }
+    cczi_client_take_incoming(c);
+    conn->busy = false;
+    return flush(conn);
 }
 
 static void on_plain(void *arg, struct ccz_span data)
 {
     struct cczi_cconn *conn = arg;
-    struct ccz_err err;
-    conn->busy = true;
-    ccz_rc rc = cczi_h2_feed(conn->h2, data, &err);
-    conn->busy = false;
-    if (rc == CCZ_OK) {
-        cczi_cconn_flush(conn);
-        return;
+    size_t part = cczi_h2_part(data);
+    if (part) { /* the server works on these calls while we start the others */
+        if (!feed(conn, ccz_span_sub(data, 0, part)))
+            return;
+        cczi_wire_push(conn->wire);
     }
-    err.rc =
-        CCZ_E_UNAVAILABLE; /* a server that breaks HTTP/2 is to its callers one that is not there */
-    conn_lost(conn, &err);
+    (void)feed(conn, ccz_span_sub(data, part, data.size - part));
 }
 
 static void on_writable(void *arg)
@@ -244,6 +283,7 @@ static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
         return;
     }
     call->response = msg;
+    call->result.compressed = st->framer.compressed;
 }
 
 static void on_drained(void *arg, struct cczi_stream *st)
@@ -256,9 +296,11 @@ static void on_drained(void *arg, struct cczi_stream *st)
 static void on_response(void *arg, struct cczi_stream *st)
 {
     struct cczi_cconn *conn = arg;
-    (void)st;
+    struct cczi_ccall *call = ccall_of(st);
     if (conn->slot)
         conn->slot->failures = 0; /* this server really serves */
+    if (call->ops && call->ops->headers && !st->trailers_only)
+        call->ops->headers(call->user);
 }
 
 static void on_close(void *arg, struct cczi_stream *st);
@@ -539,8 +581,11 @@ static void retry(struct cczi_ccall *call, bool answered)
     call->retries_left -= call->st.refused ? 0 : 1;
     cczi_stream_deinit(&call->st);
     cczi_stream_init(&call->st, c->cfg.message_size_max);
+    call->st.framer.stock = c->stock;
+    cczi_stream_set_gzip(&call->st, call->compression == CCZ_RPC_GZIP);
     call->st.framer.keep = true;
     call->messages = 0;
+    call->result.compressed = false;
     call->response = (struct ccz_span){0};
     call->err = (struct ccz_err){0};
     int64_t rest = answered ? jittered((int64_t)RETRY_REST_MS

@@ -11,7 +11,8 @@ enum {
     CONNECTIONS_MAX = 256,
     CALL_TIMEOUT_MS = 30000,
     CONNECT_TIMEOUT_MS = 10000,
-    BACKOFF_MAX_MS = 5000
+    BACKOFF_MAX_MS = 5000,
+    TRIM_MS = 500
 };
 
 /* ------------------------------------------------------------------------------------- calls */
@@ -44,10 +45,16 @@ ccz_rc cczi_ccall_new(struct cczi_ccall **out, struct ccz_rpc_client *c, const c
     memcpy(call->path, path, path_size);
     call->client = c;
     cczi_stream_init(&call->st, c->cfg.message_size_max);
+    call->st.framer.stock = c->stock;
     cczi_md_init(&call->metadata);
     call->deadline_ms = ccz_mono_ms() + (cfg->timeout_ms > 0 ? cfg->timeout_ms : CALL_TIMEOUT_MS);
     call->retries_left = cfg->retries;
     call->wait = cfg->wait_for_ready || cfg->retries > 0;
+    call->compression = cfg->compression;
+    call->received = cfg->received;
+    if (call->received)
+        cczi_received_clear(call->received);
+    cczi_stream_set_gzip(&call->st, cfg->compression == CCZ_RPC_GZIP);
     ccz_rc rc = add_metadata(call, cfg, err);
     if (rc != CCZ_OK) {
         cczi_ccall_free(call);
@@ -65,16 +72,18 @@ void cczi_ccall_free(struct cczi_ccall *call)
     free(call);
 }
 
-static void on_incoming(void *arg)
+void cczi_client_take_incoming(struct ccz_rpc_client *c)
 {
-    struct ccz_rpc_client *c = arg;
     pthread_mutex_lock(&c->lock);
     struct cczi_ccall *list = c->incoming;
     c->incoming = NULL;
     c->incoming_tail = &c->incoming;
     c->posted = false;
     pthread_mutex_unlock(&c->lock);
+    if (!list)
+        return;
     cczi_channel_start(c);
+    cczi_channel_hold(c); /* calls that come together leave together */
     while (list) {
         struct cczi_ccall *call = list;
         list = call->next;
@@ -85,14 +94,20 @@ static void on_incoming(void *arg)
         c->calls = call;
         cczi_channel_call(call);
     }
+    cczi_channel_release(c);
+}
+
+static void on_incoming(void *arg)
+{
+    cczi_client_take_incoming(arg);
 }
 
 bool cczi_client_submit(struct cczi_ccall *call)
 {
     struct ccz_rpc_client *c = call->client;
-    bool ok = true;
+    bool ok = true, here = ccz_loop_is_current(c->loop) && c->feeding;
     pthread_mutex_lock(&c->lock);
-    if (!c->posted) /* calls that come together are taken together */
+    if (!c->posted && !here) /* calls that come together are taken together */
         ok = c->posted = ccz_loop_post(c->loop, on_incoming, c) == CCZ_OK;
     if (ok) {
         call->next = NULL;
@@ -132,6 +147,12 @@ static void describe_status(struct cczi_ccall *call)
     take_text(call->err.hint, sizeof(call->err.hint), md, "ccz-hint");
 }
 
+static void trim_later(struct ccz_rpc_client *c)
+{
+    if (c->trim.pos == 0 && !cczi_deadline_set(&c->deadlines, &c->trim, ccz_mono_ms() + TRIM_MS))
+        (void)cczi_stock_trim(c->stock);
+}
+
 void cczi_ccall_finish(struct cczi_ccall *call)
 {
     struct ccz_rpc_client *c = call->client;
@@ -144,12 +165,16 @@ void cczi_ccall_finish(struct cczi_ccall *call)
     ccz_escape(res->replica, sizeof(res->replica), cczi_md_get(&call->st.in, "ccz-replica"));
     if (res->code != CCZ_RPC_OK && call->err.rc == CCZ_OK)
         describe_status(call);
+    if (call->received)
+        cczi_received_take(call->received, &call->st);
     const struct ccz_err *err = res->code == CCZ_RPC_OK ? NULL : &call->err;
     if (call->ops)
         call->ops->over(call->user, res, err);
     else
         call->done(call->done_arg, err ? (struct ccz_span){0} : call->response, res, err);
     cczi_ccall_free(call);
+    if (!c->calls && !c->stopping)
+        trim_later(c);
 }
 
 void cczi_ccall_fail(struct cczi_ccall *call, enum ccz_rpc_code code, const struct ccz_err *why)
@@ -173,7 +198,7 @@ ccz_rc ccz_rpc_unary_async(struct ccz_rpc_client *c, const char *path, struct cc
     call->st.framer.keep = true;
     call->done = done;
     call->done_arg = arg;
-    call->request = cczi_out_new(request);
+    call->request = cczi_stream_out(&call->st, request);
     if (call->request && cczi_client_submit(call))
         return CCZ_OK;
     cczi_ccall_free(call);
@@ -238,6 +263,15 @@ ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_rpc_result *result,
 
 /* ------------------------------------------------------------------------------------ channel */
 
+/* Without calls, memory for their messages is given back step by step. */
+static void on_trim(struct cczi_deadline *d)
+{
+    struct ccz_rpc_client *c =
+        (struct ccz_rpc_client *)((char *)d - offsetof(struct ccz_rpc_client, trim));
+    if (!cczi_stock_trim(c->stock) && !c->calls)
+        trim_later(c);
+}
+
 static void *run_client(void *arg)
 {
     struct ccz_rpc_client *c = arg;
@@ -255,7 +289,8 @@ static ccz_rc client_init(struct ccz_rpc_client *c, struct ccz_err *err)
     ccz_rc rc = ccz_loop_new(&c->loop, err);
     if (rc != CCZ_OK)
         return rc;
-    if (!c->slots || !c->target || cczi_deadlines_init(&c->deadlines, c->loop) != CCZ_OK ||
+    if (!c->slots || !c->target || !c->stock ||
+        cczi_deadlines_init(&c->deadlines, c->loop) != CCZ_OK ||
         cczi_wire_pool_new(&c->pool, 1) != CCZ_OK)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "no memory or threads");
     c->started = pthread_create(&c->thread, NULL, run_client, c) == 0;
@@ -286,6 +321,8 @@ ccz_rc ccz_rpc_client_new(struct ccz_rpc_client **out, const struct ccz_rpc_clie
         cfg->connect_timeout_ms ? cfg->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     c->cfg.backoff_max_ms = cfg->backoff_max_ms ? cfg->backoff_max_ms : BACKOFF_MAX_MS;
     c->incoming_tail = &c->incoming;
+    c->stock = cczi_stock_new();
+    c->trim.fn = on_trim;
     ccz_buf_init(&c->scratch, 1 << 18);
     ccz_buf_init(&c->out, CCZ_CONN_OUT_SIZE_MAX);
     pthread_mutex_init(&c->lock, NULL);
@@ -322,6 +359,7 @@ void ccz_rpc_client_free(struct ccz_rpc_client *c)
     pthread_mutex_destroy(&c->lock);
     ccz_buf_free(&c->scratch);
     ccz_buf_free(&c->out);
+    cczi_stock_unref(c->stock);
     free(c->slots);
     free(c->target);
     free(c);

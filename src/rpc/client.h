@@ -21,7 +21,7 @@ struct cczi_cconn {
     struct cczi_slot *slot; /* NULL: no new calls */
     struct cczi_wire *wire;
     struct cczi_h2 *h2; /* NULL until ready */
-    bool busy, again;   /* as in the server */
+    bool busy, again;   /* as in the server, and while the client holds */
     struct ccz_err why; /* it was lost */
 };
 
@@ -33,9 +33,25 @@ struct cczi_slot {
     unsigned failures;          /* in a row */
 };
 
+struct ccz_rpc_received {
+    struct cczi_md md; /* headers, then trailers */
+    size_t trailers_at;
+    struct ccz_buf message; /* grpc-message, decoded */
+};
+/* received.c */
+void cczi_received_init(struct ccz_rpc_received *r);
+void cczi_received_deinit(struct ccz_rpc_received *r);
+void cczi_received_clear(struct ccz_rpc_received *r);
+/* Takes the metadata out of a stream that is over. */
+void cczi_received_take(struct ccz_rpc_received *r, struct cczi_stream *st);
+void cczi_received_move(struct ccz_rpc_received *to, struct ccz_rpc_received *from);
+/* Empty if memory is out. */
+void cczi_received_copy_headers(struct ccz_rpc_received *r, const struct cczi_stream *st);
+
 /* Whom a streaming call belongs to: stream.c, chan_client.c. All run on the loop. */
 struct cczi_ccall_ops {
     void (*started)(void *user); /* the call has a connection: send what waits */
+    void (*headers)(void *user); /* of the response; NULL = not of interest */
     void (*message)(void *user, struct ccz_span msg);
     void (*writable)(void *user);
     void (*over)(void *user, const struct ccz_rpc_result *result, const struct ccz_err *err);
@@ -54,11 +70,13 @@ struct cczi_ccall {
     struct cczi_out *request; /* unary; a reference for further attempts */
     int64_t deadline_ms;
     unsigned retries_left, messages;
+    enum ccz_rpc_compression compression;
     bool wait; /* for a connection, as long as the deadline allows */
     bool parked;
     struct cczi_ccall *park_prev, *park_next; /* of the parked calls, oldest first */
     struct ccz_span response;                 /* unary: in the framer of st */
     struct ccz_rpc_result result;
+    struct ccz_rpc_received *received; /* to be filled at the end, or NULL */
     struct ccz_err err;
     ccz_rpc_done_fn done; /* unary */
     void *done_arg;
@@ -85,6 +103,8 @@ struct ccz_rpc_client {
     struct ccz_ratls_peer peer; /* of the newest connection */
     /* loop thread */
     struct cczi_deadlines deadlines;
+    struct cczi_stock *stock;  /* any thread */
+    struct cczi_deadline trim; /* of the stock, after the last call */
     struct ccz_buf scratch, out;
     bool out_busy; /* as in the server */
     struct cczi_slot *slots;
@@ -93,7 +113,9 @@ struct ccz_rpc_client {
     struct cczi_ccall *calls;
     struct cczi_ccall *parked_first, *parked_last;
     size_t parked_len;
-    bool failed; /* for good: reconnect is off */
+    unsigned holds; /* while calls start together, connections do not send */
+    bool feeding;   /* received bytes are worked on: what is submitted then is taken afterwards */
+    bool failed;    /* for good: reconnect is off */
     bool stopping;
 };
 
@@ -106,6 +128,8 @@ void cczi_ccall_free(struct cczi_ccall *call);
 /* Any thread: hands the call to the loop. @return false if memory is out (nothing was handed over)
  */
 CCZ_MUST_USE bool cczi_client_submit(struct cczi_ccall *call);
+/* Starts what was submitted. */
+void cczi_client_take_incoming(struct ccz_rpc_client *c);
 /* The call is over: result and err are set; tells the owner and frees it. */
 void cczi_ccall_finish(struct cczi_ccall *call);
 /* As a local outcome with @p why. */
@@ -115,7 +139,10 @@ void cczi_ccall_fail(struct cczi_ccall *call, enum ccz_rpc_code code, const stru
 void cczi_channel_start(struct ccz_rpc_client *c); /* begins to connect, once */
 void cczi_channel_call(struct cczi_ccall *call);   /* starts, parks or fails it */
 void cczi_channel_stop(struct ccz_rpc_client *c);  /* cancels all, closes all */
+/* Sends what the engine has, now or when it returns or the hold ends. The connection may be gone after it. */
 void cczi_cconn_flush(struct cczi_cconn *conn);
+void cczi_channel_hold(struct ccz_rpc_client *c);
+void cczi_channel_release(struct ccz_rpc_client *c);
 void cczi_ccall_cancel(struct cczi_ccall *call); /* ends with CANCELLED */
 void cczi_ccall_unpark(struct cczi_ccall *call);
 #endif

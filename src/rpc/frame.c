@@ -11,11 +11,67 @@ void cczi_framer_init(struct cczi_framer *f, size_t size_max)
 {
     *f = (struct cczi_framer){.size_max = size_max};
     ccz_buf_init(&f->body, size_max);
+    ccz_buf_init(&f->plain, size_max + 1); /* one more, to see that it is too much */
 }
 
 void cczi_framer_free(struct cczi_framer *f)
 {
+    cczi_framer_release(f);
+}
+
+static void free_body(struct cczi_framer *f)
+{
+    if (f->stocked) {
+        cczi_stock_give(f->stock, f->body.ptr, f->body.cap);
+        f->body.ptr = NULL;
+        f->stocked = false;
+    }
     ccz_buf_free(&f->body);
+}
+
+void cczi_framer_release(struct cczi_framer *f)
+{
+    free_body(f);
+    ccz_buf_free(&f->plain);
+}
+
+void *cczi_framer_steal(size_t *cap, struct cczi_framer *f, struct ccz_span msg)
+{
+    if (!f->stocked || msg.ptr != f->body.ptr)
+        return NULL;
+    void *p = f->body.ptr;
+    *cap = f->body.cap;
+    f->body.ptr = NULL;
+    f->body.size = f->body.cap = 0;
+    f->stocked = false;
+    return p;
+}
+
+/* Room for @p size more bytes of a large body. It grows with what arrives, not with what is announced, and not beyond that. */
+static void reserve_body(struct cczi_framer *f, size_t size)
+{
+    enum { GROWTH = 4 };
+    struct ccz_buf *b = &f->body;
+    size_t need = b->size + size + 1, most = f->want + 1, cap; /* one more: see struct ccz_buf */
+    if (!f->stock || need <= b->cap || most <= CCZI_STOCK_BLOCK)
+        return;
+    size_t grown = GROWTH * need > CCZI_STOCK_BLOCK ? GROWTH * need : CCZI_STOCK_BLOCK;
+    void *p = cczi_stock_take(&cap, f->stock, grown < most ? grown : most);
+    if (!p)
+        return; /* the buffer tries by itself, and says so if it cannot */
+    struct ccz_span old = ccz_buf_span(b);
+    if (old.size)
+        memcpy(p, old.ptr, old.size);
+    free_body(f);
+    b->ptr = p;
+    b->cap = cap;
+    b->size = old.size;
+    f->stocked = true;
+}
+
+size_t cczi_framer_held(const struct cczi_framer *f)
+{
+    return f->body.size + f->plain.size;
 }
 
 bool cczi_framer_idle(const struct cczi_framer *f)
@@ -36,14 +92,29 @@ static enum cczi_frame take_prefix(struct cczi_framer *f, struct ccz_span *chunk
     struct ccz_rd r = ccz_rd_from(CCZ_SPAN(f->prefix, CCZI_PREFIX_SIZE));
     uint8_t flag = ccz_rd_u8(&r);
     f->want = ccz_rd_be32(&r);
-    if (flag != 0)
-        return flag == 1 ? CCZI_FRAME_COMPRESSED : CCZI_FRAME_BAD_FLAG;
+    if (flag > 1)
+        return CCZI_FRAME_BAD_FLAG;
+    f->compressed = flag == 1;
+    if (f->compressed && f->encoding == CCZI_IDENTITY)
+        return CCZI_FRAME_COMPRESSED;
     if (f->want > f->size_max)
         return CCZI_FRAME_TOO_LARGE;
-    if (f->body.cap > BODY_KEEP_SIZE)
-        ccz_buf_free(&f->body);
+    if (f->body.cap > BODY_KEEP_SIZE || f->plain.cap > BODY_KEEP_SIZE)
+        cczi_framer_release(f);
     ccz_buf_clear(&f->body);
+    ccz_buf_clear(&f->plain);
     return CCZI_FRAME_MESSAGE;
+}
+
+/* The whole message is here: what is in it. */
+static enum cczi_frame unpack(struct ccz_span *msg, struct cczi_framer *f)
+{
+    if (!f->compressed)
+        return CCZI_FRAME_MESSAGE;
+    enum cczi_frame got = cczi_decompress(&f->plain, *msg, f->encoding, f->size_max);
+    *msg = ccz_buf_span(&f->plain);
+    free_body(f);
+    return got;
 }
 
 enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_framer *f,
@@ -58,12 +129,12 @@ enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_framer *f,
             return got;
     }
     size_t missing = f->want - f->body.size;
-    if (f->body.size == 0 && chunk->size >= missing && !f->keep) {
+    if (f->body.size == 0 && chunk->size >= missing && (!f->keep || f->compressed)) {
         *msg = CCZ_SPAN(chunk->ptr, missing); /* whole in this chunk: no copy */
     } else {
         size_t n = missing < chunk->size ? missing : chunk->size;
-        ccz_buf_put(&f->body, chunk->ptr,
-                    n); /* grows with what arrives, not with what is announced */
+        reserve_body(f, n);
+        ccz_buf_put(&f->body, chunk->ptr, n);
         if (f->body.bad)
             return CCZI_FRAME_NOMEM;
         *chunk = (struct ccz_span){chunk->ptr + n, chunk->size - n};
@@ -74,22 +145,31 @@ enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_framer *f,
     }
     *chunk = (struct ccz_span){chunk->ptr + missing, chunk->size - missing};
     f->prefix_size = 0;
-    return CCZI_FRAME_MESSAGE;
+    return unpack(msg, f);
 }
 
-struct cczi_out *cczi_out_new(struct ccz_span msg)
+void cczi_out_prefix(struct cczi_out *o, uint8_t flag, size_t size)
+{
+    o->bytes[0] = flag;
+    o->bytes[1] = (uint8_t)(size >> 24);
+    o->bytes[2] = (uint8_t)(size >> 16);
+    o->bytes[3] = (uint8_t)(size >> 8);
+    o->bytes[4] = (uint8_t)size;
+}
+
+struct cczi_out *cczi_out_new(struct ccz_span msg, struct cczi_stock *stock)
 {
     if (msg.size > UINT32_MAX)
         return NULL;
-    struct cczi_out *o = malloc(sizeof(*o) + CCZI_PREFIX_SIZE + msg.size);
+    size_t cap = sizeof(struct cczi_out) + CCZI_PREFIX_SIZE + msg.size;
+    if (cap < CCZI_STOCK_BLOCK)
+        stock = NULL;
+    struct cczi_out *o = stock ? cczi_stock_take(&cap, stock, cap) : malloc(cap);
     if (!o)
         return NULL;
-    *o = (struct cczi_out){.size = CCZI_PREFIX_SIZE + msg.size, .refs = 1};
-    o->bytes[0] = 0;
-    o->bytes[1] = (uint8_t)(msg.size >> 24);
-    o->bytes[2] = (uint8_t)(msg.size >> 16);
-    o->bytes[3] = (uint8_t)(msg.size >> 8);
-    o->bytes[4] = (uint8_t)msg.size;
+    *o = (struct cczi_out){
+        .size = CCZI_PREFIX_SIZE + msg.size, .refs = 1, .stock = stock, .cap = cap};
+    cczi_out_prefix(o, 0, msg.size);
     if (msg.size)
         memcpy(o->bytes + CCZI_PREFIX_SIZE, msg.ptr, msg.size);
     return o;
@@ -100,7 +180,9 @@ void cczi_out_free(struct cczi_out *list)
     while (list) {
         struct cczi_out *next = list->next;
         list->next = NULL;
-        if (--list->refs == 0)
+        if (--list->refs == 0 && list->stock)
+            cczi_stock_give(list->stock, list, list->cap);
+        else if (list->refs == 0)
             free(list);
         list = next;
     }

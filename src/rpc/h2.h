@@ -35,6 +35,7 @@ struct cczi_stream {
     int32_t id;
     /* received */
     struct cczi_md in;  /* headers, then trailers; server also ":path", ":authority" */
+    size_t trailers_at; /* client: offset in `in` behind the headers */
     size_t header_size; /* as counted by RFC 9113, 6.5.2 */
     struct cczi_framer framer;
     struct cczi_budget *budget;      /* NULL = none */
@@ -48,20 +49,30 @@ struct cczi_stream {
     struct cczi_out *out, **out_tail;
     size_t out_size;
     struct cczi_md out_headers, out_trailers;
+    atomic_uchar gzip; /* enum cczi_gzip; handlers ask it on any thread */
     /* outcome: server's own, or as received by the client */
     enum ccz_rpc_code code;
     char message[CCZI_MESSAGE_SIZE];
     bool is_post, has_te, is_grpc; /* ":method", "te" and "content-type" as they should be */
     bool has_status;               /* client: grpc-status came */
     bool headers_done;             /* the peer's first headers are complete */
+    bool trailers_only;            /* client: and they were the last */
     bool remote_closed;            /* the peer sent END_STREAM */
     bool headers_sent, finished, deferred, ended;
     bool has_code; /* code and message are final */
     bool discard;  /* what still arrives is of no interest */
     bool paused;
-    bool above;   /* out_size was above the high mark */
-    bool refused; /* client: the server did not begin with it, so it may be sent again */
+    bool above;      /* out_size was above the high mark */
+    bool takes_gzip; /* the peer's grpc-accept-encoding has it */
+    bool refused;    /* client: the server did not begin with it, so it may be sent again */
 };
+
+/* What is sent compressed. Once headers or a message may be on their way, nothing new can be announced. */
+enum cczi_gzip { CCZI_GZIP_ON = 1, CCZI_GZIP_ANNOUNCED = 2, CCZI_GZIP_FIXED = 4 };
+/* Any thread. Turns compression of the following messages on, if that is or can still be announced, or off. */
+void cczi_stream_set_gzip(struct cczi_stream *st, bool on);
+/* Any thread. One message as the stream sends it now; NULL = no memory. */
+struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg);
 
 struct cczi_h2_ops {
     /* Server: the stream for a request that begins; NULL = no memory. */
@@ -95,14 +106,23 @@ struct cczi_h2_cfg {
 };
 
 enum {
-    CCZI_H2_STREAM_WINDOW = 4 << 20,
-    CCZI_H2_CONN_WINDOW = 16 << 20,
+    CCZI_H2_WINDOW_FIRST = 256 << 10, /* of each stream; window.c lets it grow */
+    CCZI_H2_WINDOW_MAX = 8 << 20,
+    CCZI_H2_CONN_WINDOWS = 4,     /* the connection's is so many times a stream's */
     CCZI_H2_FRAME_MAX = 1 << 18,  /* what we take */
     CCZI_H2_SEND_FRAME = 1 << 16, /* what we send of large messages, if the peer takes it */
     CCZI_H2_HEADER_LIST_MAX = 65536,
     CCZI_H2_OUT_HIGH = CCZ_RPC_PENDING_HIGH, /* per stream: above it writers should wait */
     CCZI_H2_OUT_LOW = 1 << 18,
     CCZI_H2_RESETS_FREE = 256 /* failed streams a connection may have beyond its good ones */
+};
+
+/* What the peer may send ahead (window.c). */
+struct cczi_window {
+    uint32_t size;   /* of each stream */
+    size_t received; /* DATA since the last question, or since its answer */
+    size_t rest;     /* so much is received before the next question */
+    bool probing;    /* a question is on its way */
 };
 
 struct cczi_h2 {
@@ -113,7 +133,9 @@ struct cczi_h2 {
     size_t buffered;     /* bytes of incomplete or kept messages */
     size_t good, failed; /* streams that ended in order, and those that were reset */
     bool draining;
+    bool notice; /* server: said that it ends, but not yet which calls it takes */
     bool ping_pending;
+    struct cczi_window window;
     /* the pull in progress */
     struct ccz_buf *out;
     size_t out_stop; /* out->size at which to stop */
@@ -124,6 +146,9 @@ struct cczi_stream *cczi_h2_stream(struct cczi_h2 *h, int32_t id);
 void cczi_h2_attach(struct cczi_h2 *h, struct cczi_stream *st, int32_t id);
 void cczi_h2_send_callbacks(nghttp2_session_callbacks *cb);
 void cczi_h2_account(struct cczi_stream *st);
+CCZ_MUST_USE bool cczi_window_init(struct cczi_h2 *h);
+void cczi_window_received(struct cczi_h2 *h, size_t size);
+void cczi_window_answered(struct cczi_h2 *h, const uint8_t ping[8]);
 /* HTTP answer without gRPC in it: 405, 415. */
 void cczi_stream_answer_http(struct cczi_stream *st, unsigned status);
 
@@ -133,6 +158,13 @@ void cczi_h2_free(struct cczi_h2 *h);
 /* @retval CCZ_E_PEER, CCZ_E_NOMEM  the connection is dead: pull once more (GOAWAY), then close it
  */
 CCZ_MUST_USE ccz_rc cczi_h2_feed(struct cczi_h2 *h, struct ccz_span in, struct ccz_err *err);
+/* How much of @p in to feed before what it leads to is sent, if that should happen in between; 0 = not worth it. Two ends that
+ * each answer all they got at once would work in turns, one waiting for the other. */
+static inline size_t cczi_h2_part(struct ccz_span in)
+{
+    enum { WORTH_A_SYSTEM_CALL = 8192 };
+    return in.size >= WORTH_A_SYSTEM_CALL ? in.size / 2 : 0;
+}
 /* Appends frames to @p out until there are no more or @p size bytes were appended (and one frame
  * more). */
 CCZ_MUST_USE ccz_rc cczi_h2_pull(struct ccz_buf *out, struct cczi_h2 *h, size_t size,
@@ -140,8 +172,11 @@ CCZ_MUST_USE ccz_rc cczi_h2_pull(struct ccz_buf *out, struct cczi_h2 *h, size_t 
 bool cczi_h2_wants_pull(const struct cczi_h2 *h);
 /* True when nothing is to be sent or expected any more: the connection may be closed. */
 bool cczi_h2_done(const struct cczi_h2 *h);
-/* GOAWAY: streams in flight end as usual, new ones are refused. */
+/* GOAWAY: streams in flight end as usual, new ones are refused. A server says it twice: first that no more should come, and
+ * which ones it took when the client has heard of that, so that those on their way are served. */
 void cczi_h2_drain(struct cczi_h2 *h);
+/* Does not wait for the client any longer. */
+void cczi_h2_drain_now(struct cczi_h2 *h);
 void cczi_h2_ping(struct cczi_h2 *h);
 bool cczi_h2_ping_pending(const struct cczi_h2 *h); /* the last PING was not answered */
 size_t cczi_h2_streams(const struct cczi_h2 *h);    /* open streams */
@@ -152,6 +187,8 @@ void cczi_stream_init(struct cczi_stream *st, size_t message_size_max);
 void cczi_stream_deinit(struct cczi_stream *st);
 /* Queues one message; takes @p msg. Ignored after finish, half close and reset. */
 void cczi_stream_send(struct cczi_stream *st, struct cczi_out *msg);
+/* Server: sends the headers, unless they are on their way. */
+void cczi_stream_start(struct cczi_stream *st);
 /* Server: ends the call with a status. What was queued is sent before it. */
 void cczi_stream_finish(struct cczi_stream *st, enum ccz_rpc_code code, const char *message);
 /* Drops what is queued and not on its way. */

@@ -16,6 +16,8 @@ void cczi_percent_put(struct ccz_buf *out, struct ccz_span text);
 /* Decodes into a terminated, escaped text, cut to @p out_size. Malformed escapes stay as they are.
  */
 void cczi_percent_get(char *out, size_t out_size, struct ccz_span text);
+/* The same without escapes and cut; @p out is terminated (ccz_buf_str()). */
+void cczi_percent_raw(struct ccz_buf *out, struct ccz_span text);
 /* grpc-status as sent; CCZ_RPC_UNKNOWN if it is no known code. */
 enum ccz_rpc_code cczi_code_parse(struct ccz_span text);
 enum ccz_rpc_code
@@ -46,10 +48,37 @@ CCZ_MUST_USE ccz_rc cczi_md_add_wire(struct cczi_md *md, struct ccz_span key,
 struct ccz_span cczi_md_get(const struct cczi_md *md, const char *key);
 /* `struct ccz_rd r = ccz_rd_from(ccz_buf_span(&md->raw)); while (cczi_md_next(&f, &r)) ...` */
 CCZ_MUST_USE bool cczi_md_next(struct cczi_md_field *f, struct ccz_rd *r);
+/* received.c: the next field that is metadata to applications, from offset *at on, before @p end. */
+CCZ_MUST_USE bool cczi_md_walk(struct ccz_rpc_md *out, size_t *at, const struct cczi_md *md,
+                               size_t end);
 bool cczi_md_is_bin(struct ccz_span key);
 /* What an application may send: [0-9a-z_.-]+ outside the reserved names, printable ASCII unless
  * "-bin". */
 CCZ_MUST_USE bool cczi_md_allowed(struct ccz_span key, struct ccz_span value);
+
+/* -------------------------------------------------------------------- gzip.c: compression of messages */
+
+enum cczi_encoding { CCZI_IDENTITY = 0, CCZI_GZIP, CCZI_DEFLATE, CCZI_ENCODING_UNKNOWN };
+#define CCZI_ACCEPT_ENCODING "identity,deflate,gzip"
+enum cczi_encoding cczi_encoding_of(struct ccz_span name);
+/* @p list is a value of grpc-accept-encoding. */
+bool cczi_encoding_listed(struct ccz_span list, enum cczi_encoding encoding);
+
+/* ------------------------------------------------- stock.c: large blocks of memory, used again */
+
+/* To get a large block from the kernel and give it back for each message costs more than encrypting it. What a server or
+ * client let go of is kept for the next message, until it was not needed for a while. Counted: blocks outlive the owner. Any thread. */
+struct cczi_stock;
+enum { CCZI_STOCK_BLOCK = 65536, /* smaller ones are malloc()'s */ CCZI_STOCK_SIZE_MAX = 16 << 20 };
+struct cczi_stock *cczi_stock_new(void); /* NULL = no memory */
+struct cczi_stock *cczi_stock_ref(struct cczi_stock *s);
+void cczi_stock_unref(struct cczi_stock *s); /* NULL is fine */
+/* At least @p size bytes; NULL = no memory. */
+void *cczi_stock_take(size_t *cap, struct cczi_stock *s, size_t size);
+/* One for each that was taken; it may be other memory of malloc() that was got in exchange, or NULL. */
+void cczi_stock_give(struct cczi_stock *s, void *p, size_t cap);
+/* Frees what nobody took since the last trim. @return true if nothing is kept */
+bool cczi_stock_trim(struct cczi_stock *s);
 
 /* ---------------------------------------------------------- frame.c: length-prefixed messages */
 
@@ -57,19 +86,26 @@ enum { CCZI_PREFIX_SIZE = 5 };
 enum cczi_frame {
     CCZI_FRAME_MORE, /* the chunk is used up, the message is not complete */
     CCZI_FRAME_MESSAGE,
-    CCZI_FRAME_TOO_LARGE,  /* announced size above size_max */
+    CCZI_FRAME_TOO_LARGE,  /* announced size above size_max, or what comes out of it */
     CCZI_FRAME_COMPRESSED, /* flag set although the encoding is identity */
+    CCZI_FRAME_BAD_COMPRESSION,
     CCZI_FRAME_BAD_FLAG,
     CCZI_FRAME_NOMEM
 };
 struct cczi_framer {
     uint8_t prefix[CCZI_PREFIX_SIZE];
     uint8_t prefix_size;
-    bool keep; /* messages stay in `body` until the next one begins, instead of borrowing from
+    bool
+        keep; /* messages stay in `body` or `plain` until the next one begins, instead of borrowing from
                   chunks */
+    bool compressed; /* the message that is read, or was given out last */
+    enum cczi_encoding encoding;
     size_t want;
     size_t size_max;
-    struct ccz_buf body;
+    struct cczi_stock *stock; /* for large bodies; NULL = none */
+    bool stocked;             /* body's memory is a block of it */
+    struct ccz_buf body;      /* as received */
+    struct ccz_buf plain;     /* decompressed */
 };
 void cczi_framer_init(struct cczi_framer *f, size_t size_max);
 void cczi_framer_free(struct cczi_framer *f);
@@ -78,14 +114,28 @@ CCZ_MUST_USE enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_
                                               struct ccz_span *chunk);
 /* True if the stream may end here: not inside a message. */
 bool cczi_framer_idle(const struct cczi_framer *f);
+size_t cczi_framer_held(const struct cczi_framer *f); /* bytes */
+/* The memory of @p msg, given out last, to be kept and given to the stock later. @return NULL if it is not a block of its own */
+void *cczi_framer_steal(size_t *cap, struct cczi_framer *f, struct ccz_span msg);
+/* Gives back the memory of the last message. */
+void cczi_framer_release(struct cczi_framer *f);
+/* gzip.c. @param[out] out  cleared first @retval CCZI_FRAME_MESSAGE, or why not */
+CCZ_MUST_USE enum cczi_frame cczi_decompress(struct ccz_buf *out, struct ccz_span in,
+                                             enum cczi_encoding encoding, size_t size_max);
 
 /* A framed message on its way out. In one queue at a time; whoever wants to send it again holds a reference. */
 struct cczi_out {
     struct cczi_out *next;
     size_t size, sent; /* of bytes[] */
     unsigned refs;
-    uint8_t bytes[]; /* prefix, message */
+    struct cczi_stock *stock; /* this is a block of it; or NULL */
+    size_t cap;               /* of the block */
+    uint8_t bytes[];          /* prefix, message */
 };
-struct cczi_out *cczi_out_new(struct ccz_span msg); /* one reference; NULL = no memory */
-void cczi_out_free(struct cczi_out *list);          /* gives up one reference of each */
+/* One reference; NULL = no memory. @p stock may be NULL. */
+struct cczi_out *cczi_out_new(struct ccz_span msg, struct cczi_stock *stock);
+/* gzip.c: the same, compressed; NULL = not smaller, or no memory */
+struct cczi_out *cczi_out_gzip(struct ccz_span msg);
+void cczi_out_prefix(struct cczi_out *o, uint8_t flag, size_t size);
+void cczi_out_free(struct cczi_out *list); /* gives up one reference of each */
 #endif

@@ -10,17 +10,67 @@
 
 struct node {
     struct node *next;
-    size_t size;
-    uint8_t bytes[];
+    size_t size, cap;
+    uint8_t *bytes; /* behind the node, or, if it is large, a block of the stock */
+    bool stocked, compressed;
 };
+
+static void node_free(struct node *n, struct cczi_stock *stock)
+{
+    if (n && n->stocked)
+        cczi_stock_give(stock, n->bytes, n->cap);
+    free(n);
+}
+
+/* A message for the reader; a large one that was put together already is taken over. NULL = no memory */
+static struct node *node_new(struct ccz_span msg, struct cczi_framer *f)
+{
+    bool large = f->stock && msg.size >= CCZI_STOCK_BLOCK;
+    struct node *n = malloc(sizeof(*n) + (large ? 0 : msg.size));
+    if (!n)
+        return NULL;
+    *n = (struct node){.size = msg.size, .bytes = (uint8_t *)(n + 1), .compressed = f->compressed};
+    if (large) {
+        n->bytes = cczi_framer_steal(&n->cap, f, msg);
+        n->stocked = true;
+        if (n->bytes)
+            return n;
+        n->bytes =
+            cczi_stock_take(&n->cap, f->stock, msg.size + 1); /* one more: see struct ccz_buf */
+        if (!n->bytes) {
+            free(n);
+            return NULL;
+        }
+    }
+    if (msg.size)
+        memcpy(n->bytes, msg.ptr, msg.size);
+    return n;
+}
+
+/* Appends the message; a large one and an empty buffer exchange their memory. */
+static void node_read(struct ccz_buf *out, struct node *n)
+{
+    if (!n->stocked || out->size > 0 || out->wipe || out->bad || n->size > out->max_size) {
+        ccz_buf_put(out, n->bytes, n->size);
+        return;
+    }
+    uint8_t *mine = n->bytes;
+    size_t cap = n->cap;
+    n->bytes = out->ptr;
+    n->cap = out->cap;
+    out->ptr = mine;
+    out->cap = cap;
+    out->size = n->size;
+}
 
 struct ccz_rpc_stream {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     unsigned refs;
     struct ccz_rpc_client *client;
-    struct cczi_ccall *call; /* loop only; NULL once over */
-    bool started;            /* loop only: the call has a connection */
+    struct cczi_stock *stock; /* the client's, counted */
+    struct cczi_ccall *call;  /* loop only; NULL once over */
+    bool started;             /* loop only: the call has a connection */
     /* to send */
     struct cczi_out *out, **out_tail;
     size_t out_size;
@@ -29,8 +79,15 @@ struct ccz_rpc_stream {
     /* received */
     struct node *in, **in_tail;
     size_t in_size;
+    bool last_compressed;
+    atomic_bool compress; /* what is sent; only if gzip was announced */
+    bool gzip;
     bool paused, resume;
     bool posted;
+    /* metadata: the caller's object is touched by the caller's thread only */
+    struct ccz_rpc_received *received; /* NULL = not of interest */
+    struct ccz_rpc_received headers, all;
+    bool has_headers, headers_taken, taken; /* handed out */
     /* outcome */
     bool over;
     struct ccz_rpc_result result;
@@ -47,9 +104,12 @@ static void unref_unlock(struct ccz_rpc_stream *s)
     while (s->in) {
         struct node *n = s->in;
         s->in = n->next;
-        free(n);
+        node_free(n, s->stock);
     }
     cczi_out_free(s->out);
+    cczi_stock_unref(s->stock);
+    cczi_received_deinit(&s->headers);
+    cczi_received_deinit(&s->all);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     free(s);
@@ -106,10 +166,22 @@ static void on_started(void *user)
     pthread_mutex_unlock(&s->lock);
 }
 
+static void on_headers(void *user)
+{
+    struct ccz_rpc_stream *s = user;
+    pthread_mutex_lock(&s->lock);
+    /* without memory there are no headers to be seen; they come at the end */
+    if (s->received)
+        cczi_received_copy_headers(&s->headers, &s->call->st);
+    s->has_headers = true;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void on_message(void *user, struct ccz_span msg)
 {
     struct ccz_rpc_stream *s = user;
-    struct node *n = malloc(sizeof(*n) + msg.size);
+    struct node *n = node_new(msg, &s->call->st.framer);
     if (!n) {
         struct cczi_stream *st = &s->call->st;
         st->code = CCZ_RPC_RESOURCE_EXHAUSTED;
@@ -117,13 +189,10 @@ static void on_message(void *user, struct ccz_span msg)
         cczi_stream_reset(st, NGHTTP2_CANCEL);
         return;
     }
-    *n = (struct node){.size = msg.size};
-    if (msg.size)
-        memcpy(n->bytes, msg.ptr, msg.size);
     pthread_mutex_lock(&s->lock);
     *s->in_tail = n;
     s->in_tail = &n->next;
-    s->in_size += msg.size + 1; /* empty messages take room too */
+    s->in_size += n->size + 1; /* empty messages take room too */
     if (s->in_size > CCZI_H2_OUT_HIGH && !s->paused) {
         s->paused = true; /* the reader is behind: the server gets no more credit */
         cczi_stream_pause(&s->call->st, true);
@@ -154,8 +223,11 @@ static void on_over(void *user, const struct ccz_rpc_result *result, const struc
     unref_unlock(s);
 }
 
-static const struct cczi_ccall_ops stream_ops = {
-    .started = on_started, .message = on_message, .writable = on_writable, .over = on_over};
+static const struct cczi_ccall_ops stream_ops = {.started = on_started,
+                                                 .headers = on_headers,
+                                                 .message = on_message,
+                                                 .writable = on_writable,
+                                                 .over = on_over};
 
 /* ------------------------------------------------------------------------------ for the user */
 
@@ -183,9 +255,16 @@ ccz_rc ccz_rpc_stream_open(struct ccz_rpc_stream **out, struct ccz_rpc_client *c
         pthread_cond_init(&s->changed, NULL);
         s->refs = 2;
         s->client = c;
+        s->stock = cczi_stock_ref(c->stock);
         s->call = call;
         s->out_tail = &s->out;
         s->in_tail = &s->in;
+        cczi_received_init(&s->headers);
+        cczi_received_init(&s->all);
+        s->received = call->received;
+        call->received = s->received ? &s->all : NULL;
+        s->gzip = call->compression == CCZ_RPC_GZIP;
+        atomic_init(&s->compress, s->gzip);
         call->ops = &stream_ops;
         call->user = s;
         call->retries_left = 0; /* what was sent or received cannot be taken back */
@@ -203,7 +282,9 @@ ccz_rc ccz_rpc_stream_open(struct ccz_rpc_stream **out, struct ccz_rpc_client *c
 
 ccz_rc ccz_rpc_stream_send(struct ccz_rpc_stream *s, struct ccz_span msg)
 {
-    struct cczi_out *o = cczi_out_new(msg);
+    struct cczi_out *o = atomic_load(&s->compress) ? cczi_out_gzip(msg) : NULL;
+    if (!o)
+        o = cczi_out_new(msg, s->stock);
     if (!o)
         return CCZ_E_NOMEM;
     pthread_mutex_lock(&s->lock);
@@ -257,20 +338,49 @@ ccz_rc ccz_rpc_stream_recv(struct ccz_buf *msg, struct ccz_rpc_stream *s,
     while (!(n = take_message(s)) && !s->over)
         pthread_cond_wait(&s->changed, &s->lock);
     if (n) {
-        ccz_buf_put(msg, n->bytes, n->size);
-        if (msg->bad)
-            rc = ccz_fail(err, CCZ_E_LIMIT, "rpc:response", (int64_t)n->size,
-                          "the message does not fit the caller's buffer");
+        s->last_compressed = n->compressed;
     } else {
         rc = s->err.rc == CCZ_OK ? CCZ_E_NOT_FOUND : s->err.rc;
         if (result)
             *result = s->result;
+        if (s->received && !s->taken)
+            cczi_received_move(s->received, &s->all);
+        s->taken = true;
         if (err)
             *err = s->err;
     }
     pthread_mutex_unlock(&s->lock);
-    free(n);
+    if (!n)
+        return rc;
+    node_read(msg, n); /* the loop is not kept waiting meanwhile */
+    if (msg->bad)
+        rc = ccz_fail(err, CCZ_E_LIMIT, "rpc:response", (int64_t)n->size,
+                      "the message does not fit the caller's buffer");
+    node_free(n, s->stock);
     return rc;
+}
+
+ccz_rc ccz_rpc_stream_headers(struct ccz_rpc_stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    while (!s->has_headers && !s->over)
+        pthread_cond_wait(&s->changed, &s->lock);
+    if (s->received && s->has_headers && !s->headers_taken && !s->taken)
+        cczi_received_move(s->received, &s->headers);
+    s->headers_taken |= s->has_headers;
+    ccz_rc rc = s->has_headers ? CCZ_OK : CCZ_E_CLOSED;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+void ccz_rpc_stream_set_compression(struct ccz_rpc_stream *s, enum ccz_rpc_compression compression)
+{
+    atomic_store(&s->compress, s->gzip && compression == CCZ_RPC_GZIP);
+}
+
+bool ccz_rpc_stream_compressed(const struct ccz_rpc_stream *s)
+{
+    return s->last_compressed;
 }
 
 void ccz_rpc_stream_cancel(struct ccz_rpc_stream *s)

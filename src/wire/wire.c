@@ -7,7 +7,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LINGER_MS = 2000 }; /* for the peer to read why it was refused, or our last answers */
+enum {
+    LINGER_MS = 2000, /* for the peer to read why it was refused, or our last answers */
+    OUT_HIGH =
+        1
+        << 17 /* encrypted bytes that the kernel has not taken: more would only leave the caches */
+};
 
 struct cczi_wire {
     struct cczi_job job; /* first: the handshake step on the pool */
@@ -145,23 +150,30 @@ static bool tell_end(struct cczi_wire *w, const struct ccz_err *err)
 static bool read_plain(struct cczi_wire *w)
 {
     struct ccz_buf *plain = w->cfg.scratch;
+    struct ccz_err err = {0};
+    ccz_rc rc;
     for (;;) {
-        struct ccz_err err = {0};
         ccz_buf_clear(plain);
-        ccz_rc rc = ccz_ratls_read(plain, w->ratls, &err);
-        if (rc == CCZ_E_CLOSED)
-            return tell_end(w, &err);
-        if (rc != CCZ_OK) {
-            end_failed(w, &err);
-            return false;
-        }
-        if (plain->size == 0)
-            return true;
+        rc = ccz_ratls_read(plain, w->ratls, &err);
+        if (rc != CCZ_OK || plain->size == 0)
+            break;
         w->in_callback = true;
         w->cfg.ops->on_plain(w->cfg.arg, ccz_buf_span(plain));
         if (gone(w))
             return false;
     }
+    ccz_rc settled = ccz_ratls_settle(w->ratls);
+    if (settled != CCZ_OK && (rc == CCZ_OK || rc == CCZ_E_CLOSED)) {
+        (void)ccz_fail(&err, settled, "wire:memory", 0, "received bytes could not be stored");
+        tell_closed(w, &err);
+        return false;
+    }
+    if (rc == CCZ_OK)
+        return true;
+    if (rc == CCZ_E_CLOSED)
+        return tell_end(w, &err);
+    end_failed(w, &err);
+    return false;
 }
 
 static void after_reading(struct cczi_wire *w)
@@ -264,15 +276,19 @@ static void on_data(struct ccz_conn *c, void *arg, struct ccz_span data)
 {
     (void)c;
     struct cczi_wire *w = arg;
+    if (ccz_ratls_ready(w->ratls)) {
+        ccz_ratls_lend(w->ratls, data);
+        if (read_plain(w))
+            after_reading(w);
+        return;
+    }
     ccz_rc rc = ccz_ratls_feed(w->ratls, data);
     if (rc != CCZ_OK) {
         struct ccz_err err;
         (void)ccz_fail(&err, rc, "wire:memory", 0, "received bytes could not be stored");
         tell_closed(w, &err);
-    } else if (!ccz_ratls_ready(w->ratls)) {
+    } else {
         start_step(w);
-    } else if (read_plain(w)) {
-        after_reading(w);
     }
 }
 
@@ -325,8 +341,10 @@ ccz_rc cczi_wire_accept(struct cczi_wire **out, const struct cczi_wire_cfg *cfg,
     *out = NULL;
     struct cczi_wire *w = wire_new(cfg);
     struct ccz_conn *conn = NULL;
-    const struct ccz_conn_cfg conn_cfg = {
-        .ops = &conn_ops, .arg = w, .out_high = cfg->out_high, .keepalive = cfg->keepalive};
+    const struct ccz_conn_cfg conn_cfg = {.ops = &conn_ops,
+                                          .arg = w,
+                                          .out_high = cfg->out_high ? cfg->out_high : OUT_HIGH,
+                                          .keepalive = cfg->keepalive};
     ccz_rc rc = ccz_conn_adopt(&conn, cfg->loop, fd, &conn_cfg);
     if (rc != CCZ_OK || !w) {
         ccz_conn_free(conn);
@@ -348,7 +366,7 @@ ccz_rc cczi_wire_connect(struct cczi_wire **out, const struct cczi_wire_cfg *cfg
         return ccz_fail(err, CCZ_E_NOMEM, "wire:memory", 0, "out of memory");
     struct ccz_conn_cfg conn = {.ops = &conn_ops,
                                 .arg = w,
-                                .out_high = cfg->out_high,
+                                .out_high = cfg->out_high ? cfg->out_high : OUT_HIGH,
                                 .keepalive = cfg->keepalive,
                                 .connect_timeout_ms = cfg->connect_timeout_ms};
     ccz_rc rc = ccz_conn_connect(&w->conn, cfg->loop, address, &conn, err);
@@ -438,6 +456,12 @@ void cczi_wire_resume(struct cczi_wire *w)
 size_t cczi_wire_pending(const struct cczi_wire *w)
 {
     return w->conn ? ccz_conn_pending(w->conn) : 0;
+}
+
+void cczi_wire_push(struct cczi_wire *w)
+{
+    if (w->conn && !w->closed)
+        ccz_conn_push(w->conn);
 }
 
 bool cczi_wire_writable(const struct cczi_wire *w)

@@ -71,7 +71,7 @@ struct cczi_wire_cfg {
     void *arg;
     struct ccz_buf *scratch;    /* of this loop: plain bytes on their way to on_plain() */
     int64_t connect_timeout_ms; /* clients: TCP connect */
-    size_t out_high;            /* as in struct ccz_conn_cfg */
+    size_t out_high;            /* as in struct ccz_conn_cfg, 0 = what suits rpc */
     bool keepalive;
 };
 CCZ_MUST_USE ccz_rc cczi_wire_accept(struct cczi_wire **out, const struct cczi_wire_cfg *cfg,
@@ -90,6 +90,8 @@ void cczi_wire_send_end(struct cczi_wire *w);
 void cczi_wire_pause(struct cczi_wire *w);
 void cczi_wire_resume(struct cczi_wire *w);
 size_t cczi_wire_pending(const struct cczi_wire *w); /* bytes that the kernel has not taken */
+/* What was sent leaves now instead of at the end of the loop's turn. */
+void cczi_wire_push(struct cczi_wire *w);
 bool cczi_wire_writable(const struct cczi_wire *w);
 bool cczi_wire_busy(const struct cczi_wire *w); /* do not end it now, unless at once */
 const struct ccz_ratls_peer *cczi_wire_peer(const struct cczi_wire *w); /* NULL until ready */

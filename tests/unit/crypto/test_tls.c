@@ -606,6 +606,48 @@ static void test_bulk(void)
     free_world(&w);
 }
 
+/* Lent bytes are read where they are; what was not read when they are taken back is kept. */
+static void test_lend(void)
+{
+    enum { SIZE = 40000 };
+    struct world w;
+    new_world(&w);
+    struct pair p = new_pair(w.client, w.server);
+    shake(&p);
+    static uint8_t data[SIZE];
+    for (size_t i = 0; i < SIZE; i++)
+        data[i] = (uint8_t)(i * 2654435761u >> 13);
+    for (size_t step = 1; step < 70000; step = step * 5 + 3) {
+        CCZ_AUTO_BUF wire, got;
+        ccz_buf_init(&wire, WIRE_MAX);
+        ccz_buf_init(&got, SIZE);
+        CHECK(ccz_tls_write(p.client.t, CCZ_SPAN(data, SIZE), &err) == CCZ_OK &&
+              ccz_tls_drain(&wire, p.client.t) == CCZ_OK);
+        for (size_t at = 0, n, turn = 0; at < wire.size; at += n, turn++) {
+            n = wire.size - at < step ? wire.size - at : step;
+            uint8_t *piece = malloc(n);
+            CHECK(piece != NULL);
+            memcpy(piece, wire.ptr + at, n);
+            ccz_tls_lend(p.server.t, CCZ_SPAN(piece, n));
+            /* sometimes not all of it, sometimes nothing is read while it is lent */
+            got.max_size = turn % 3 == 0 && got.size + 100 < SIZE ? got.size + 100 : SIZE;
+            if (turn % 3 != 1)
+                CHECK(ccz_tls_read(&got, p.server.t, &err) == CCZ_OK);
+            CHECK(ccz_tls_settle(p.server.t) == CCZ_OK);
+            memset(piece, 0xee, n); /* the lender's again */
+            free(piece);
+            got.max_size = SIZE;
+            if (turn % 3 == 2)
+                CHECK(ccz_tls_read(&got, p.server.t, &err) == CCZ_OK);
+        }
+        CHECK(ccz_tls_read(&got, p.server.t, &err) == CCZ_OK);
+        CHECK(got.size == SIZE && memcmp(got.ptr, data, SIZE) == 0);
+    }
+    CHECK(ccz_tls_settle(p.server.t) == CCZ_OK); /* nothing lent: nothing to do */
+    free_pair(&p);
+    free_world(&w);
+}
+
 static void test_limits(void)
 {
     struct world w;
@@ -856,6 +898,7 @@ int main(int argc, char **argv)
         {"tls.tampered_record", test_tampered_record},
         {"tls.tampered_handshake", test_tampered_handshake},
         {"tls.bulk", test_bulk},
+        {"tls.lend", test_lend},
         {"tls.limits", test_limits},
         {"tls.close", test_close},
         {"tls.half_close", test_half_close},
