@@ -182,8 +182,11 @@ refused "$mine" --measure "$RUN/show.py" "${A[@]}"
 refused "$mine" --secret secret/second=fd:8 "${A[@]}"
 refused "$mine" --secret secret/db/password=fd:8 -- /usr/bin/touch "$mark"
 cp /usr/bin/touch "$RUN/touch"
-printf x >>"$RUN/touch" # another program of the same name
+refused "$mine" --secret secret/db/password=fd:9 -- "$RUN/touch" "$mark" # argv[0]
+admit --secret secret/db/password=fd:9 -- "$RUN/touch" "$mark"
+printf x >>"$RUN/touch" # another program under the very same name
 refused "$mine" --secret secret/db/password=fd:9 -- "$RUN/touch" "$mark"
+admit "${A[@]}"
 cp "$RUN/kms-policy.json" "$RUN/kms-policy.kept"
 printf ' ' >>"$RUN/kms-policy.json" # another policy for the KMS, if only in its spelling
 refused "$mine" "${A[@]}"
