@@ -296,8 +296,24 @@ cp /bin/echo "$RUN/program"
 cp /bin/true "$RUN/replacement"
 replaced "$RUN/program" --secret secret/db/password=fd:9 -- "$RUN/program" measured
 [ "$(cat "$RUN/out")" = measured ] || die "another program ran than was measured"
-cp "$RUN/probe-policy.json" "$RUN/replacement" # under which this KMS would be refused
-replaced "$RUN/kms-policy.json" --secret secret/db/password=fd:9 -- /bin/true
+# The policy is replaced after it went into the record and before it is read by the verifier: while the platform, a FIFO, is read.
+cp -r "$RUN/sim" "$RUN/slow"
+slow=$RUN/slow/platform/sgx/qe_certification.bin
+rm "$slow"
+mkfifo "$slow"
+K=(--secret secret/db/password=fd:9 -- /bin/true)
+admit "${K[@]}"
+reach
+timeout -s KILL 60 "$BIN/cczoo" exec "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/slow" "${K[@]}" >"$RUN/out" 2>"$RUN/err" &
+PIDS[late]=$!
+{
+    cp "$RUN/probe-policy.json" "$RUN/kms-policy.json" # under which this KMS would be refused
+    cat "$RUN/sim/platform/sgx/qe_certification.bin"
+} >"$slow"
+got=0
+wait "${PIDS[late]}" || got=$?
+unset "PIDS[late]"
+[ "$got" = 0 ] || { cat "$RUN/err" >&2; die "the KMS was judged by another policy than the record names"; }
 cp "$RUN/kms-policy.kept" "$RUN/kms-policy.json"
 
 step "a register of a TDX guest"
