@@ -27,6 +27,8 @@ cli_fn cmd_collateral_fetch, cmd_collateral_bundle, cmd_collateral_status;
 cli_fn cmd_kms;
 /* cmd_tunnel.c: dispatches its own verbs */
 cli_fn cmd_tunnel;
+/* cmd_exec.c: hardens the process itself, and in another way than the others */
+cli_fn cmd_exec;
 /* cmd_infer.c */
 cli_fn cmd_infer;
 /* cmd_table.c */

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_CLI_LAUNCH_H
+#define CCZ_CLI_LAUNCH_H
+/*
+ * A program that `cczoo exec` starts: what it is, what it is given, and the record that says so to whoever judges the
+ * evidence. Order of calls: find, prepare, (evidence, release of each value), hand_over, start.
+ */
+#include <cczoo/handover.h>
+
+#include <limits.h>
+#include <sys/types.h>
+
+/* What in the evidence names the program. */
+enum launch_identity {
+    LAUNCH_IMAGE = 1, /* the measured image or manifest: nothing is measured here */
+    LAUNCH_EVIDENCE,  /* the software TEE measures the record besides this executable */
+    LAUNCH_RTMR       /* the record extends a register of the TD */
+};
+
+enum { LAUNCH_LIST_MAX = 256 };
+struct launch_list {
+    const char *text[LAUNCH_LIST_MAX];
+    size_t len;
+};
+
+struct launch {
+    /* as asked for */
+    char **argv; /* of the program, ends with NULL */
+    struct launch_list secrets, measure, env;
+    bool inherit_env, allow_swap;
+    enum launch_identity identity;
+    const char *fs_root; /* of --fs-root, for tests */
+    /* from here on: launch_*() */
+    struct ccz_handover_spec *specs; /* secrets.len */
+    struct ccz_secret **values;      /* as released; launch_hand_over() wipes them */
+    int *fds;                        /* memory files, -1 if the form needs none */
+    char path[PATH_MAX];             /* of the program, without links */
+    int program;                     /* sealed copy, -1 with LAUNCH_IMAGE */
+    bool pinned;                     /* and it stands at `path` */
+    struct ccz_buf record;
+    char **envp;
+    struct ccz_secret **env_secret; /* lines of envp with a secret in them */
+    size_t envp_len, env_secret_len;
+    size_t handed; /* secrets that are where they were asked to be */
+};
+/* Reads the texts of the options. @p l is zeroed but for what was asked for; free with launch_end() in any case. */
+CCZ_MUST_USE ccz_rc launch_begin(struct launch *l, struct ccz_err *err);
+/* Also removes what lies in shared places: the program does not run. */
+void launch_end(struct launch *l);
+/* Files of the form tmpfs, which outlive the program. */
+void launch_remove_files(const struct launch *l);
+/* "exec:program": NOT_FOUND, DENIED (not executable), or FORMAT (a script where the program is measured). */
+CCZ_MUST_USE ccz_rc launch_find(struct launch *l, struct ccz_err *err);
+/* Places for files, sealed copies of what is measured. */
+CCZ_MUST_USE ccz_rc launch_prepare(struct launch *l, struct ccz_err *err);
+/* One field of the record: tag NUL || le32 size || bytes. */
+void launch_record(struct launch *l, const char *tag, struct ccz_span value);
+/* The same with the SHA-256 of a file. */
+CCZ_MUST_USE ccz_rc launch_record_file(struct launch *l, const char *tag, const char *path,
+                                       struct ccz_err *err);
+/* Puts every value where it was asked to be, and wipes it. No value is left out. */
+CCZ_MUST_USE ccz_rc launch_hand_over(struct launch *l, struct ccz_err *err);
+/* Returns on failure only. */
+ccz_rc launch_start(struct launch *l, struct ccz_err *err);
+
+#endif
