@@ -49,6 +49,33 @@ struct ccz_tls_ctx;
 typedef ccz_rc (*ccz_tls_verify_fn)(void *arg, void *conn_arg, struct ccz_span peer_cert_der,
                                     struct ccz_err *err);
 
+#define CCZ_TLS_PROOF_TYPE                                                                         \
+    0xffcc /**< number of the extension, of the private range of RFC 8446, 11 */
+#define CCZ_TLS_CHALLENGE_SIZE 32
+/**
+ * A proof beside the certificate, over a challenge of this very handshake, in one private extension. Who asks draws
+ * CCZ_TLS_CHALLENGE_SIZE random bytes per handshake and sends them in ClientHello (clients) or CertificateRequest
+ * (servers); who is asked puts its proof into its Certificate message. CertificateVerify signs all of that with the
+ * certificate's key. Peers that do not know the extension ignore it.
+ *
+ * where = "tls:challenge-size" | "tls:challenge-reflected" (our own came back) | "tls:proof-size" (empty, or above
+ * size_max) | "tls:proof-unasked" | "tls:proof-place" (not with the leaf) | what the hooks say.
+ */
+struct ccz_tls_proof {
+    bool ask;        /**< send a challenge; without it a proof that comes all the same is refused */
+    size_t size_max; /**< of a proof, own or the peer's; at most CCZ_TLS_PROOF_SIZE_MAX */
+    /** Own proof, appended to @p out while the Certificate message is made: the handshake waits. NULL = there is none. */
+    ccz_rc (*make)(void *verify_arg, struct ccz_buf *out,
+                   const uint8_t challenge[CCZ_TLS_CHALLENGE_SIZE], struct ccz_err *err);
+    /** With `ask`, instead of ccz_tls_cfg.verify: judges certificate and proof. @p proof.ptr is NULL if the peer gave
+     *  none; @p challenge is our own. The rest as in ccz_tls_verify_fn. */
+    ccz_rc (*verify)(void *verify_arg, void *conn_arg, struct ccz_span peer_cert_der,
+                     const uint8_t challenge[CCZ_TLS_CHALLENGE_SIZE], struct ccz_span proof,
+                     struct ccz_err *err);
+};
+/** The Certificate message, own certificate included, has to stay below CCZ_CERT_SIZE_MAX on both sides. */
+#define CCZ_TLS_PROOF_SIZE_MAX 64000
+
 struct ccz_tls_cfg {
     bool server;
     struct ccz_span cert_der;  /**< own certificate; required for servers */
@@ -60,6 +87,7 @@ struct ccz_tls_cfg {
     void *verify_arg;
     /** ALPN protocols, most preferred first, NULL-terminated; no overlap = handshake fails. */
     const char *const *alpn;
+    const struct ccz_tls_proof *proof; /**< NULL = no extension */
 };
 /**
  * @param cfg  copied, but for what verify_arg points to
