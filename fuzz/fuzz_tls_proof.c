@@ -17,9 +17,10 @@ static void require(bool ok)
         abort();
 }
 
-static ccz_rc make(void *arg, struct ccz_buf *out, const uint8_t challenge[], struct ccz_err *err)
+static ccz_rc make(void *arg, struct ccz_buf *out, struct ccz_span own_spki,
+                   const uint8_t challenge[], struct ccz_err *err)
 {
-    (void)arg, (void)out, (void)challenge;
+    (void)arg, (void)out, (void)own_spki, (void)challenge;
     return ccz_fail(err, CCZ_E_INTERNAL, "fuzz", 0, "nobody gets that far");
 }
 

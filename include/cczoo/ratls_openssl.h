@@ -42,6 +42,37 @@ CCZ_API const struct ccz_ratls_peer *ccz_ratls_ssl_peer(const struct ssl_st *ssl
  *  "certificate verify failed". Borrowed from @p ssl. */
 CCZ_API const struct ccz_err *ccz_ratls_ssl_error(const struct ssl_st *ssl);
 
+/**
+ * Handshake profile in the SSL_CTX of a library that makes it inside and shows it to nobody, without a change to that
+ * library (struct ccz_tls_watch has the conditions). For libgrpc, grpc_creds.h does all of this.
+ */
+struct ccz_ratls_watch;
+struct ccz_ratls_watch_ops {
+    /** The peer with this certificate was accepted. Its possession of the key is proved a moment later, or the
+     *  handshake fails. From the thread that shakes hands. */
+    void (*accepted)(void *arg, struct ccz_span cert_der, const struct ccz_ratls_peer *peer);
+    void (*refused)(void *arg, const struct ccz_err *why); /**< NULL is fine */
+};
+/**
+ * @param[out] cert_der  appended: the certificate by which the library's SSL_CTX is known; give it and
+ * @param[out] key       its key to the library
+ * @param      cfg       profile CCZ_RATLS_HANDSHAKE, `alpn` NULL; copied. What its hooks use must live until
+ *                       ccz_ratls_watch_free()
+ * @param      ops       copied
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_watch_new(struct ccz_ratls_watch **out,
+                                                struct ccz_buf *cert_der, struct ccz_key **key,
+                                                const struct ccz_ratls_cfg *cfg,
+                                                const struct ccz_ratls_watch_ops *ops,
+                                                void *ops_arg, struct ccz_err *err);
+/** A fresh key and certificate for the connections from now on; those that are open keep theirs. The library knows
+ *  nothing of it, and never has this key. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_watch_renew(struct ccz_ratls_watch *w, int64_t now_s,
+                                                  struct ccz_err *err);
+/** No hook runs any more when this returns; new connections of the library are refused from then on. */
+CCZ_API void ccz_ratls_watch_free(struct ccz_ratls_watch *w);
+CCZ_DEFINE_AUTO(ccz_ratls_watch)
+
 #ifdef __cplusplus
 }
 #endif

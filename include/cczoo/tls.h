@@ -64,8 +64,9 @@ typedef ccz_rc (*ccz_tls_verify_fn)(void *arg, void *conn_arg, struct ccz_span p
 struct ccz_tls_proof {
     bool ask;        /**< send a challenge; without it a proof that comes all the same is refused */
     size_t size_max; /**< of a proof, own or the peer's; at most CCZ_TLS_PROOF_SIZE_MAX */
-    /** Own proof, appended to @p out while the Certificate message is made: the handshake waits. NULL = there is none. */
-    ccz_rc (*make)(void *verify_arg, struct ccz_buf *out,
+    /** Own proof, appended to @p out while the Certificate message is made: the handshake waits. NULL = there is none.
+     *  @p own_spki is that of the certificate which goes with it. */
+    ccz_rc (*make)(void *verify_arg, struct ccz_buf *out, struct ccz_span own_spki,
                    const uint8_t challenge[CCZ_TLS_CHALLENGE_SIZE], struct ccz_err *err);
     /** With `ask`, instead of ccz_tls_cfg.verify: judges certificate and proof. @p proof.ptr is NULL if the peer gave
      *  none; @p challenge is our own. The rest as in ccz_tls_verify_fn. */
@@ -188,6 +189,31 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_adopt(struct ssl_ctx_st *native, const struc
 /** Memory of the hook for this connection; NULL unless the hook accepted the peer and the handshake, a full one of
  *  TLS 1.3, is done. Valid as long as @p ssl, until SSL_clear(). */
 CCZ_API void *ccz_tls_adopted_conn(const struct ssl_st *ssl);
+/**
+ * For libraries that make their SSL_CTX inside and hand out none, like libgrpc. While a watch lives, each SSL_CTX made in
+ * this process that gets the certificate cfg.cert_der is treated as ccz_tls_adopt() would when its first connection is
+ * made. The caller gives that certificate and its key to the library, and to nobody else. No other SSL_CTX is touched: they
+ * send the same bytes, and their certificates are judged by the same functions, as without.
+ *
+ * Only for libraries that use the same OpenSSL as this one; of an SSL_CTX made before the first watch of the process,
+ * nothing is noticed. Find out with a handshake: the hook is asked in it, or it is not. Threads: any.
+ *
+ * @param cfg        cert_der, require_peer_cert, verify, proof and verify_arg count; key and alpn are the library's
+ * @param conn_size  as in ccz_tls_adopt()
+ * @param refused    is told why a handshake was refused on this side; inside it, from its thread. NULL is fine
+ */
+struct ccz_tls_watch;
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_watch_new(
+    struct ccz_tls_watch **out, const struct ccz_tls_cfg *cfg, size_t conn_size,
+    void (*refused)(void *verify_arg, const struct ccz_err *why), struct ccz_err *err);
+/** Connections present @p cert_der, with @p key, from now on. The SSL_CTX keeps the certificate by which it is known. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_watch_identity(struct ccz_tls_watch *w,
+                                                   struct ccz_span cert_der,
+                                                   const struct ccz_key *key, struct ccz_err *err);
+/** No hook runs any more when this returns, and handshakes of what was adopted are refused from then on. */
+CCZ_API void ccz_tls_watch_free(struct ccz_tls_watch *w);
+CCZ_DEFINE_AUTO(ccz_tls_watch)
+
 /** Why this side refused the handshake of @p ssl; NULL if it did not. Borrowed from @p ssl. */
 CCZ_API const struct ccz_err *ccz_tls_adopted_error(const struct ssl_st *ssl);
 

@@ -80,6 +80,8 @@ void cczi_tls_set_fail(const struct ccz_tls_ctx *ctx, SSL *ssl, const struct ccz
 {
     struct ccz_tls *t = conn_of(ctx, ssl);
     struct cczi_native *n = ctx->adopted ? cczi_native_get(ssl, ctx->conn_size) : NULL;
+    if (ctx->refused)
+        ctx->refused(ctx->verify_arg, e);
     if (t)
         t->fail = *e;
     else if (n)
@@ -268,8 +270,8 @@ static ccz_rc set_identity(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cf
     return CCZ_OK;
 }
 
-static ccz_rc set_verify(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
-                         struct ccz_err *err)
+ccz_rc cczi_tls_ctx_set_verify(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
+                               struct ccz_err *err)
 {
     if (cfg->server && !cfg->require_peer_cert) {
         SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_NONE, NULL);
@@ -313,7 +315,8 @@ static ccz_rc set_alpn(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg, s
     return CCZ_OK;
 }
 
-static ccz_rc set_proof(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg, struct ccz_err *err)
+ccz_rc cczi_tls_ctx_set_proof(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
+                              struct ccz_err *err)
 {
     if (!cfg->proof)
         return CCZ_OK;
@@ -335,9 +338,9 @@ ccz_rc cczi_tls_ctx_configure(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg 
 {
     ccz_rc rc = set_identity(ctx, cfg, err);
     if (rc == CCZ_OK)
-        rc = set_verify(ctx, cfg, err);
+        rc = cczi_tls_ctx_set_verify(ctx, cfg, err);
     if (rc == CCZ_OK)
-        rc = set_proof(ctx, cfg, err);
+        rc = cczi_tls_ctx_set_proof(ctx, cfg, err);
     return rc == CCZ_OK ? set_alpn(ctx, cfg, err) : rc;
 }
 

@@ -23,6 +23,7 @@ struct ccz_tls_ctx {
     bool adopted;
     size_t conn_size;
     void (*release)(void *verify_arg);
+    void (*refused)(void *verify_arg, const struct ccz_err *why); /* tls_watch.c; or NULL */
 };
 
 /* One handshake's challenges, and the peer's proof (tls_proof.c). */
@@ -33,6 +34,8 @@ struct cczi_proof {
     uint8_t *ptr;           /* the peer's proof; NULL = none */
     size_t size;
 };
+/* tls_watch.c: the extension is known to this SSL_CTX already. */
+bool cczi_watch_installed(const SSL_CTX *ssl);
 /* Tells the SSL_CTX about the extension; its callbacks do nothing for a configuration without proof. */
 CCZ_MUST_USE bool cczi_proof_install(SSL_CTX *ssl);
 /* The extension as it came, in ClientHello, CertificateRequest or with a certificate of the peer's chain (OpenSSL's
@@ -83,6 +86,11 @@ void cczi_tls_set_fail(const struct ccz_tls_ctx *ctx, SSL *ssl, const struct ccz
 struct ccz_tls_ctx *cczi_tls_ctx_attach(SSL_CTX *ssl, bool server);
 /* Identity, hook and ALPN protocols of @p cfg. */
 CCZ_MUST_USE ccz_rc cczi_tls_ctx_configure(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
+                                           struct ccz_err *err);
+/* Parts of it: the hook; the extension. */
+CCZ_MUST_USE ccz_rc cczi_tls_ctx_set_verify(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
+                                            struct ccz_err *err);
+CCZ_MUST_USE ccz_rc cczi_tls_ctx_set_proof(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
                                            struct ccz_err *err);
 /* TLS 1.3, and every connection a full handshake. */
 CCZ_MUST_USE bool cczi_tls_ctx_no_resumption(SSL_CTX *ssl);

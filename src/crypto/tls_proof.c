@@ -84,7 +84,20 @@ static int add_challenge(const struct ccz_tls_ctx *ctx, struct cczi_proof *p, SS
     return 1;
 }
 
-static int add_proof(const struct ccz_tls_ctx *ctx, struct cczi_proof *p, SSL *ssl,
+/* The proof over the peer's challenge and the key of @p cert, which goes out with it. */
+static ccz_rc make_proof(struct ccz_buf *out, const struct ccz_tls_ctx *ctx,
+                         const struct cczi_proof *p, X509 *cert, struct ccz_err *err)
+{
+    uint8_t *spki = NULL;
+    int size = cert ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki) : 0;
+    if (size <= 0)
+        return ccz_fail(err, CCZ_E_INTERNAL, "tls:proof", 0, "the own key cannot be encoded");
+    ccz_rc rc = ctx->proof.make(ctx->verify_arg, out, CCZ_SPAN(spki, (size_t)size), p->peer, err);
+    OPENSSL_free(spki);
+    return rc;
+}
+
+static int add_proof(const struct ccz_tls_ctx *ctx, struct cczi_proof *p, SSL *ssl, X509 *cert,
                      const unsigned char **out, size_t *size, int *alert)
 {
     struct ccz_err e = {.rc = CCZ_OK};
@@ -92,7 +105,7 @@ static int add_proof(const struct ccz_tls_ctx *ctx, struct cczi_proof *p, SSL *s
         return 0;
     struct ccz_buf b;
     ccz_buf_init(&b, ctx->proof.size_max);
-    ccz_rc rc = ctx->proof.make(ctx->verify_arg, &b, p->peer, &e);
+    ccz_rc rc = make_proof(&b, ctx, p, cert, &e);
     if (rc == CCZ_OK && (b.bad || b.size == 0))
         rc = ccz_fail(&e, CCZ_E_LIMIT, "tls:proof-size", (int64_t)b.size,
                       "the own proof is empty or above %zu bytes", ctx->proof.size_max);
@@ -109,7 +122,7 @@ static int add_proof(const struct ccz_tls_ctx *ctx, struct cczi_proof *p, SSL *s
 static int ext_add(SSL *ssl, unsigned type, unsigned context, const unsigned char **out,
                    size_t *size, X509 *cert, size_t chain_pos, int *alert, void *arg)
 {
-    (void)type, (void)cert, (void)arg;
+    (void)type, (void)arg;
     const struct ccz_tls_ctx *ctx = cczi_tls_ctx_of(ssl);
     if (!ctx || ctx->proof.size_max == 0)
         return 0; /* somebody else's: nothing of ours is sent */
@@ -118,7 +131,7 @@ static int ext_add(SSL *ssl, unsigned type, unsigned context, const unsigned cha
         return no_memory(ctx, ssl, alert);
     if (context & CHALLENGES)
         return add_challenge(ctx, p, ssl, out, size, alert);
-    return chain_pos == 0 ? add_proof(ctx, p, ssl, out, size, alert) : 0;
+    return chain_pos == 0 ? add_proof(ctx, p, ssl, cert, out, size, alert) : 0;
 }
 
 static void ext_free(SSL *ssl, unsigned type, unsigned context, const unsigned char *out, void *arg)
@@ -195,7 +208,8 @@ static int ext_parse(SSL *ssl, unsigned type, unsigned context, const unsigned c
 
 bool cczi_proof_install(SSL_CTX *ssl)
 {
-    return SSL_CTX_add_custom_ext(ssl, CCZ_TLS_PROOF_TYPE, CONTEXTS, ext_add, ext_free, NULL,
+    return cczi_watch_installed(ssl) ||
+           SSL_CTX_add_custom_ext(ssl, CCZ_TLS_PROOF_TYPE, CONTEXTS, ext_add, ext_free, NULL,
                                   ext_parse, NULL) == 1;
 }
 

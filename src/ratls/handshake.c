@@ -35,13 +35,13 @@ static ccz_rc bind(uint8_t out[64], bool server, struct ccz_span spki, const uin
 }
 
 /* ccz_tls_proof.make: while the own Certificate message is made. */
-static ccz_rc make_evidence(void *arg, struct ccz_buf *out, const uint8_t nonce[],
-                            struct ccz_err *err)
+ccz_rc cczi_handshake_make(void *arg, struct ccz_buf *out, struct ccz_span own_spki,
+                           const uint8_t nonce[], struct ccz_err *err)
 {
     const struct ccz_ratls_ctx *ctx = arg;
     const struct ccz_ratls_cfg *cfg = &ctx->cfg;
     uint8_t over[64];
-    ccz_rc rc = bind(over, cfg->server, ccz_buf_span(&ctx->spki), nonce, err);
+    ccz_rc rc = bind(over, cfg->server, own_spki, nonce, err);
     if (rc == CCZ_OK)
         rc = cfg->attest(cfg->attest_arg, out, over, err);
     if (rc == CCZ_OK && (out->bad || out->size == 0))
@@ -57,7 +57,7 @@ struct ccz_tls_proof cczi_handshake_proof(const struct ccz_ratls_cfg *cfg,
 {
     return (struct ccz_tls_proof){.ask = cfg->appraise != NULL,
                                   .size_max = CCZ_TLS_PROOF_SIZE_MAX,
-                                  .make = cfg->attest ? make_evidence : NULL,
+                                  .make = cfg->attest ? cczi_handshake_make : NULL,
                                   .verify = verify};
 }
 

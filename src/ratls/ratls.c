@@ -86,8 +86,8 @@ static ccz_rc check_cfg(const struct ccz_ratls_cfg *cfg, struct ccz_err *err)
     return check_demands(cfg, err);
 }
 
-static ccz_rc make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
-                        const struct ccz_key *key, struct ccz_err *err)
+ccz_rc cczi_ratls_make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
+                            const struct ccz_key *key, struct ccz_err *err)
 {
     if (cfg->profile == CCZ_RATLS_CERTIFICATE && cfg->attest)
         return ccz_ratls_cert_issue(der, key, cfg->now_s, cfg->emit, cfg->attest, cfg->attest_arg,
@@ -224,7 +224,7 @@ ccz_rc cczi_ratls_ctx_prepare(struct ccz_ratls_ctx **out, struct ccz_buf *der,
         rc = ccz_key_spki(&ctx->spki, *key);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "ratls:key", 0, "no TLS identity key");
-    rc = make_cert(der, cfg, *key, err);
+    rc = cczi_ratls_make_cert(der, cfg, *key, err);
     if (rc == CCZ_OK)
         *out = ccz_ratls_ctx_take(&ctx);
     return rc;

@@ -50,6 +50,12 @@ struct ccz_tls_proof cczi_handshake_proof(const struct ccz_ratls_cfg *cfg,
                                           ccz_rc (*verify)(void *, void *, struct ccz_span,
                                                            const uint8_t *, struct ccz_span,
                                                            struct ccz_err *));
+/* handshake.c: ccz_tls_proof.make, with a struct ccz_ratls_ctx. */
+CCZ_MUST_USE ccz_rc cczi_handshake_make(void *ctx, struct ccz_buf *out, struct ccz_span own_spki,
+                                        const uint8_t nonce[], struct ccz_err *err);
+/* ratls.c: a certificate for @p key as the profile wants it. */
+CCZ_MUST_USE ccz_rc cczi_ratls_make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
+                                         const struct ccz_key *key, struct ccz_err *err);
 /* handshake.c: the handshake profile's judgement, of a @p peer that is zeroed. @param quote  ptr NULL = it gave none */
 CCZ_MUST_USE ccz_rc cczi_handshake_judge(struct ccz_ratls_peer *peer,
                                          const struct ccz_ratls_cfg *cfg, struct ccz_span spki,

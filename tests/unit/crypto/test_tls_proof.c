@@ -23,10 +23,12 @@ struct side {
     struct ccz_buf der;
 };
 
-static ccz_rc make(void *arg, struct ccz_buf *out, const uint8_t challenge[], struct ccz_err *err)
+static ccz_rc make(void *arg, struct ccz_buf *out, struct ccz_span own_spki,
+                   const uint8_t challenge[], struct ccz_err *err)
 {
     struct side *s = arg;
     (void)err;
+    CHECK(own_spki.size == 91);
     s->made++;
     memcpy(s->answered, challenge, 32);
     ccz_buf_put_str(out, s->server ? "of the server" : "of the client");
