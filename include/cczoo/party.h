@@ -60,6 +60,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_party_new(struct ccz_party **out, const struct c
 CCZ_API void ccz_party_free(struct ccz_party *p); /**< after all connections are gone */
 CCZ_DEFINE_AUTO(ccz_party)
 CCZ_API struct ccz_ratls_ctx *ccz_party_ratls(struct ccz_party *p); /**< borrowed */
+/** The configuration of that context, for TLS stacks of others (ratls_openssl.h, grpc_creds.h); its hooks borrow from the
+ *  party. `key` and `alpn` are NULL. */
+CCZ_API void ccz_party_ratls_cfg(struct ccz_ratls_cfg *out, const struct ccz_party *p);
 CCZ_API struct ccz_attester *
 ccz_party_attester(struct ccz_party *p); /**< borrowed; NULL if it gives no evidence */
 CCZ_API struct ccz_verifier *

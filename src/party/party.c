@@ -12,6 +12,7 @@ struct ccz_party {
     struct ccz_verifier *verifier;
     struct cczi_keeper *keeper; /* NULL = offline */
     struct ccz_ratls_ctx *ratls;
+    struct ccz_ratls_cfg ratls_cfg;
     bool simulated;
 };
 
@@ -90,6 +91,9 @@ static ccz_rc open_ratls(struct ccz_party *p, const struct ccz_party_cfg *cfg,
         .reattest_interval_ms = cfg->reattest_interval_ms,
         .reattest_timeout_ms = cfg->reattest_timeout_ms,
     };
+    p->ratls_cfg = r;
+    p->ratls_cfg.key = NULL; /* borrowed for this call */
+    p->ratls_cfg.alpn = NULL;
     return ccz_ratls_ctx_new(&p->ratls, &r, err);
 }
 
@@ -131,6 +135,11 @@ void ccz_party_free(struct ccz_party *p)
 struct ccz_ratls_ctx *ccz_party_ratls(struct ccz_party *p)
 {
     return p->ratls;
+}
+
+void ccz_party_ratls_cfg(struct ccz_ratls_cfg *out, const struct ccz_party *p)
+{
+    *out = p->ratls_cfg;
 }
 
 struct ccz_attester *ccz_party_attester(struct ccz_party *p)
