@@ -159,6 +159,8 @@ static void adopt(SSL_CTX *native, struct ccz_tls_watch *w)
         cczi_tls_ctx_set_proof(ctx, &cfg, &err) != CCZ_OK)
         ccz_log(CCZ_LOG_ERROR, "tls", "a library's SSL_CTX could not be set up");
     SSL_CTX_set_cert_cb(native, on_identity, w);
+    /* which may put another SSL_CTX into a connection, one without us; there is but one identity here */
+    (void)SSL_CTX_set_tlsext_servername_callback(native, NULL);
 }
 
 /* OpenSSL before 3.2 tells of an SSL when it has copied everything from its SSL_CTX; later ones do before. */
