@@ -98,6 +98,7 @@ int main(int argc, char **argv)
     if (argc != 6)
         return 2;
     bool server = strcmp(argv[1], "server") == 0;
+    ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_INFO); /* where the server says whom it refused */
     (void)snprintf(trust, sizeof(trust), "%s/trust", argv[4]);
     const struct ccz_party_cfg cfg = {.tee = {.provider = "sim-sgx", .sim_dir = argv[4]},
                                       .trust_sim_dir = trust,
