@@ -111,6 +111,8 @@ static int add_proof(const struct ccz_tls_ctx *ctx, struct cczi_proof *p, SSL *s
                       "the own proof is empty or above %zu bytes", ctx->proof.size_max);
     if (rc != CCZ_OK) {
         ccz_buf_free(&b);
+        if (e.rc == CCZ_OK) /* a hook that gave no reason */
+            (void)ccz_fail(&e, rc, "tls:proof", 0, "the own proof could not be made");
         e.rc = rc;
         return refuse(ctx, ssl, alert, SSL_AD_INTERNAL_ERROR, &e);
     }
