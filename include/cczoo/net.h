@@ -15,7 +15,7 @@
  * their own callbacks, an HTTP server may not.
  *
  * libevent and libcurl are used only in src/net. Signals of the peer (SIGPIPE) never reach the process.
- * Reading order of the sources: sigpipe.c, loop.c, addr.c, resolve.c, conn.c, listen.c, http.c, http_get.c.
+ * Reading order of the sources: sigpipe.c, loop.c, addr.c, resolve.c, lookup.c, conn.c, listen.c, http.c, http_get.c.
  */
 #include <cczoo/base.h>
 
@@ -146,6 +146,23 @@ CCZ_API void ccz_conn_resume(struct ccz_conn *c);
 /** Peer's address for logs, borrowed; "unix:" for unnamed sockets, "" before on_open(). */
 CCZ_API const char *ccz_conn_peer(const struct ccz_conn *c);
 CCZ_API struct ccz_loop *ccz_conn_loop(const struct ccz_conn *c);
+
+/** @param[out] is_name  it holds a name that has to be looked up @retval CCZ_E_FORMAT  net:address */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_address_check(bool *is_name, const char *address,
+                                              struct ccz_err *err);
+/** One look-up of a name under way. */
+struct ccz_lookup;
+#define CCZ_LOOKUP_MAX 64 /**< addresses of one name */
+/** @p addresses are literals for ccz_conn_connect(), in the system's order, valid during the call; @p err is NULL unless there are none:
+ *  CCZ_E_UNAVAILABLE (net:resolve, aux = EAI_*), CCZ_E_NOMEM. */
+typedef void (*ccz_lookup_fn)(void *arg, const char (*addresses)[CCZ_ADDR_TEXT_SIZE], size_t len,
+                              const struct ccz_err *err);
+/** Looks the name of @p address up, off the loop. @p done runs once on the loop, not inside this call; @p out is gone then.
+ *  @retval CCZ_E_FORMAT  net:address @retval CCZ_E_ARG  net:resolve: no name @retval CCZ_E_NOMEM */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_lookup_start(struct ccz_lookup **out, struct ccz_loop *loop,
+                                             const char *address, ccz_lookup_fn done, void *arg,
+                                             struct ccz_err *err);
+CCZ_API void ccz_lookup_cancel(struct ccz_lookup *l); /**< done does not run; NULL is fine */
 
 /* ---------------------------------------------------------------------------------- listener */
 

@@ -59,10 +59,48 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_party_new(struct ccz_party **out, const struct c
                                           struct ccz_err *err);
 CCZ_API void ccz_party_free(struct ccz_party *p); /**< after all connections are gone */
 CCZ_DEFINE_AUTO(ccz_party)
-CCZ_API struct ccz_ratls_ctx *ccz_party_ratls(struct ccz_party *p); /**< borrowed */
+CCZ_API struct ccz_ratls_ctx *
+ccz_party_ratls(struct ccz_party *p); /**< borrowed, until ccz_party_renew() or the end */
 /** The configuration of that context, for TLS stacks of others (ratls_openssl.h, grpc_creds.h); its hooks borrow from the
- *  party. `key` and `alpn` are NULL. */
+ *  party, `now_s` is the time of this call, `key` and `alpn` are NULL. Renewals are theirs too. */
 CCZ_API void ccz_party_ratls_cfg(struct ccz_ratls_cfg *out, const struct ccz_party *p);
+
+/** The context for new connections from now on. It is borrowed during the call: whoever keeps it takes a reference, as the gRPC server and
+ *  client do (ccz_rpc_server_set_ratls(), ccz_rpc_client_set_ratls()). No call of the party's renewal functions in it. */
+typedef void (*ccz_party_renewed_fn)(void *arg, struct ccz_ratls_ctx *ctx);
+/** @p fn is called now, and at each renewal, one call at a time. @retval CCZ_E_NOMEM it was not called */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_party_attach(struct ccz_party *p, ccz_party_renewed_fn fn,
+                                             void *arg);
+/** Waits for a call of @p fn under way; none comes behind it. */
+CCZ_API void ccz_party_detach(struct ccz_party *p, ccz_party_renewed_fn fn, void *arg);
+/**
+ * A new TLS identity without an end of service: a fresh key (or the one that was given, if one was), a new certificate, in
+ * the profiles that carry evidence there with new evidence. Everybody attached gets it; existing connections go on with what
+ * they have. If it fails, the old identity stays in use. Takes as long as making evidence takes; any thread.
+ * @retval those of ccz_ratls_ctx_new()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_party_renew(struct ccz_party *p, struct ccz_err *err);
+
+/**
+ * A guard by policy, for ccz_rpc_server_guard(): some services of a server accept fewer peers than the server does. The
+ * handshake has verified that the claims are genuine; this judges them by a policy of its own, at the time of the call.
+ */
+struct ccz_party_guard;
+/** @param clock  zeroed = the system's @retval those of ccz_policy_parse() and ccz_file_read() */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_party_guard_new(struct ccz_party_guard **out,
+                                                const char *policy_file, struct ccz_clock clock,
+                                                struct ccz_err *err);
+/** As ccz_party_guard_new() with the policy's text. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_party_guard_parse(struct ccz_party_guard **out,
+                                                  struct ccz_span policy, struct ccz_clock clock,
+                                                  struct ccz_err *err);
+CCZ_API void ccz_party_guard_free(struct ccz_party_guard *g); /**< after the servers that ask it */
+CCZ_DEFINE_AUTO(ccz_party_guard)
+/** A ccz_rpc_guard_fn; @p guard is a struct ccz_party_guard.
+ *  @retval CCZ_E_DENIED  "party:not-attested": the peer gave no evidence; a pinned key is no evidence
+ *  @retval CCZ_E_POLICY  of ccz_policy_eval() */
+CCZ_API ccz_rc ccz_party_guard_judge(void *guard, const struct ccz_ratls_peer *peer,
+                                     const char *path, struct ccz_err *err);
 CCZ_API struct ccz_attester *
 ccz_party_attester(struct ccz_party *p); /**< borrowed; NULL if it gives no evidence */
 CCZ_API struct ccz_verifier *

@@ -97,7 +97,10 @@ struct ccz_ratls_cfg {
 struct ccz_ratls_ctx;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out,
                                               const struct ccz_ratls_cfg *cfg, struct ccz_err *err);
-CCZ_API void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx); /**< free its connections first */
+/** Another reference, to be given up with ccz_ratls_ctx_free(); each connection holds one itself. Thread-safe. @return @p ctx */
+CCZ_API struct ccz_ratls_ctx *ccz_ratls_ctx_ref(struct ccz_ratls_ctx *ctx);
+/** Gives up a reference. What the hooks use must live until the last one is gone, those of connections included. */
+CCZ_API void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx);
 CCZ_DEFINE_AUTO(ccz_ratls_ctx)
 /** For HTTPS on the same identity (CERTIFICATE and TLS_ONLY servers that ask nothing of their clients). Connections
  *  made from it directly refuse every peer that a context must judge ("ratls:native"). */
@@ -119,6 +122,14 @@ struct ccz_ratls;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_ratls_ctx *ctx);
 CCZ_API void ccz_ratls_free(struct ccz_ratls *r);
 CCZ_DEFINE_AUTO(ccz_ratls)
+/**
+ * Last words to a peer that is refused by its certificate (all but the SESSION profile), where otherwise an alert, which says
+ * next to nothing, ends the handshake: @p fn appends bytes of the application's protocol that tell @p why (HTTP/2: SETTINGS and
+ * GOAWAY). The handshake is brought to its end for them, they are sent inside the session, and it is closed. Nothing of the
+ * peer's is read, and the connection is never ready. Before the first step; not used in the SESSION profile, which has messages for it.
+ */
+typedef void (*ccz_ratls_farewell_fn)(void *arg, struct ccz_buf *out, const struct ccz_err *why);
+CCZ_API void ccz_ratls_set_farewell(struct ccz_ratls *r, ccz_ratls_farewell_fn fn, void *arg);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire);
 /** Advances handshake and attestation. On failure the reason is queued for the peer (drain, then close), and
  *  when the *peer* refused us, err carries its where / got / expected with where prefixed "peer:" (CCZ_E_PEER,

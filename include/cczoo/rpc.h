@@ -13,9 +13,9 @@
  * Handshakes (evidence is made and appraised there) run on threads of their own and disturb no call. Where the RA-TLS
  * context says so (reattest_interval_ms), connections ask for evidence again; one that is refused ends its calls with
  * the reason. Making evidence holds up its own connection.
- * Reading order of the sources: status.c, md.c, frame.c; h2.c, h2_send.c (the engine); call.c, server.c;
- * client.c, channel.c, stream.c; channels (rpc_chan.h): chan_frame.c, chan.c, chan_client.c,
- * chan_server.c.
+ * Reading order of the sources: status.c, md.c, gzip.c, frame.c; h2.c, h2_send.c (the engine); guard.c, refusal.c,
+ * call.c, server.c, signals.c; client.c, received.c, target.c, channel.c, stream.c; channels (rpc_chan.h): chan_frame.c,
+ * chan.c, chan_client.c, chan_server.c.
  */
 #include <cczoo/ratls.h>
 
@@ -50,6 +50,19 @@ CCZ_API ccz_rc ccz_rpc_rc_of(enum ccz_rpc_code c); /**< the inverse, nearest */
 
 #define CCZ_RPC_MESSAGE_SIZE_MAX ((size_t)64 << 20) /**< default limit of one message */
 
+/**
+ * How messages are sent; each is compressed by itself, and goes as it is if that is not smaller. Both sides always take
+ * gzip (and deflate, as other gRPC peers send it), within the size limit of messages: decompression stops there.
+ * Not for messages in which secrets stand beside what others may choose: sizes tell about the secrets (CRIME).
+ */
+enum ccz_rpc_compression { CCZ_RPC_IDENTITY = 0, CCZ_RPC_GZIP };
+
+/** One field of metadata. Keys are lower case; the value of a "-bin" key is raw bytes. */
+struct ccz_rpc_md {
+    const char *key;
+    struct ccz_span value;
+};
+
 /* -------------------------------------------------------------------------------- server */
 
 struct ccz_rpc_server;
@@ -76,8 +89,9 @@ typedef void (*ccz_rpc_unary_fn)(struct ccz_rpc_call *call, void *service_arg,
 struct ccz_rpc_server_cfg {
     const char *listen;          /**< "127.0.0.1:8443"; port 0 = any */
     unsigned threads;            /**< 0 = 1 */
-    struct ccz_ratls_ctx *ratls; /**< required; outlives the server */
-    size_t message_size_max;     /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX */
+    struct ccz_ratls_ctx *ratls; /**< required; the server holds a reference */
+    size_t
+        message_size_max; /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX; of compressed messages: decompressed */
     /** Bytes of requests (headers, messages that are incomplete or wait for their handler, calls that are
      *  over for the client but still held) over all connections; what comes above it ends with
      *  RESOURCE_EXHAUSTED. 0 = 8 times message_size_max, at least 256 MiB */
@@ -85,10 +99,14 @@ struct ccz_rpc_server_cfg {
     unsigned streams_max;         /**< concurrent calls per connection, 0 = 256 */
     unsigned connections_max;     /**< 0 = 4096 */
     int64_t handshake_timeout_ms; /**< 0 = 10 s */
-    int64_t keepalive_ms;      /**< PING when idle this long; 0 = 60 s. Closed if it is not answered
+    int64_t keepalive_ms; /**< PING when idle this long; 0 = 60 s. Closed if it is not answered
                                        for as long again, at most 20 s */
-    int64_t connection_age_ms; /**< older connections get no new calls: clients connect, and
-                                       attest, again; 0 = any age */
+    int64_t
+        connection_age_ms; /**< older connections (each with its own 10 % more or less) get no new
+                                       calls: clients connect, and attest, again; 0 = any age */
+    int64_t
+        connection_age_grace_ms; /**< calls of an old connection may last so much longer, then they end
+                                       with UNAVAILABLE; 0 = as long as they take */
 };
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out,
                                                const struct ccz_rpc_server_cfg *cfg,
@@ -102,6 +120,26 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_add_unary(struct ccz_rpc_server *s, c
 /** Handler for paths nobody registered; without it they end with UNIMPLEMENTED. */
 CCZ_API void ccz_rpc_server_set_fallback(struct ccz_rpc_server *s, ccz_rpc_unary_fn fn,
                                          void *service_arg);
+/**
+ * Judges the peer of a call before any handler, fallback or answer about unknown methods. "/package.Service/" covers the
+ * calls of a service, "/package.Service/Method" that path alone, "/" all calls; the longest that covers a call decides,
+ * the others are not asked. Without one the call goes through. Runs on the call's loop: no waiting in it.
+ * @param peer  as of the beginning of the call: `attested` or `pinned` may be false where evidence is optional
+ * @return CCZ_OK, or a failure with its reason in @p err, which the client gets in full, as by ccz_rpc_fail(); where that
+ *         would be PERMISSION_DENIED and the peer is neither attested nor pinned, as UNAUTHENTICATED
+ */
+typedef ccz_rc (*ccz_rpc_guard_fn)(void *arg, const struct ccz_ratls_peer *peer, const char *path,
+                                   struct ccz_err *err);
+/** Register before start.
+ *  @retval CCZ_E_ARG, CCZ_E_EXISTS, CCZ_E_NOMEM */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_guard(struct ccz_rpc_server *s, const char *prefix,
+                                                 ccz_rpc_guard_fn fn, void *arg);
+/** Called at the beginning of ccz_rpc_server_stop(), in order of registration, on its thread: say that the service ends, finish streams
+ *  that would not end by themselves. Register before start. @retval CCZ_E_ARG, CCZ_E_NOMEM */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_on_stop(struct ccz_rpc_server *s, void (*fn)(void *arg),
+                                                   void *arg);
+/** Path of the method number @p i, NULL behind the last; sorted once started. */
+CCZ_API const char *ccz_rpc_server_method_path(const struct ccz_rpc_server *s, size_t i);
 /** Starts the loop threads; returns once the port is open. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_start(struct ccz_rpc_server *s, struct ccz_err *err);
 CCZ_API uint16_t ccz_rpc_server_port(const struct ccz_rpc_server *s);
@@ -110,6 +148,23 @@ CCZ_API uint16_t ccz_rpc_server_port(const struct ccz_rpc_server *s);
 CCZ_API void ccz_rpc_server_stop(struct ccz_rpc_server *s, int64_t grace_ms);
 CCZ_API void ccz_rpc_server_free(struct ccz_rpc_server *s);
 CCZ_DEFINE_AUTO(ccz_rpc_server)
+/**
+ * New connections use @p ctx (another key, newer evidence) from here on; old ones go on with theirs, which lives until the
+ * last of them ended. The server holds a reference. Any thread.
+ */
+CCZ_API void ccz_rpc_server_set_ratls(struct ccz_rpc_server *s, struct ccz_ratls_ctx *ctx);
+/** Connections that exist now get no new calls (GOAWAY) and end with those they have: clients come again, and see the
+ *  newest identity. Any thread. @retval CCZ_E_NOMEM some loop could not be told */
+CCZ_API ccz_rc ccz_rpc_server_recycle(struct ccz_rpc_server *s);
+
+/**
+ * For daemons: SIGTERM and SIGINT end the program in order. Call ccz_rpc_signals_block() in main() before any other
+ * thread exists; they inherit it. ccz_rpc_serve() returns after one of the signals came and the servers, all at the
+ * same time, were stopped as by ccz_rpc_server_stop(); a second signal ends the grace at once.
+ */
+CCZ_API void ccz_rpc_signals_block(void);
+CCZ_API void ccz_rpc_serve(struct ccz_rpc_server *const *servers, size_t servers_len,
+                           int64_t grace_ms);
 
 CCZ_API const char *ccz_rpc_call_path(const struct ccz_rpc_call *c);
 /** As of the beginning of the call. */
@@ -117,6 +172,12 @@ CCZ_API const struct ccz_ratls_peer *ccz_rpc_peer(const struct ccz_rpc_call *c);
 CCZ_API const char *ccz_rpc_peer_address(const struct ccz_rpc_call *c); /**< "ip:port" for logs */
 /** Request metadata value (decoded for "-bin"); empty if absent. */
 CCZ_API struct ccz_span ccz_rpc_metadata(const struct ccz_rpc_call *c, const char *key);
+/** All of it, in order of arrival, repeated keys too: `for (size_t at = 0; ccz_rpc_metadata_next(&md, &at, c);)`. Views are
+ *  valid as long as the call. */
+CCZ_API CCZ_MUST_USE bool ccz_rpc_metadata_next(struct ccz_rpc_md *md, size_t *at,
+                                                const struct ccz_rpc_call *c);
+/** The message that on_message() or the unary function was given had been compressed; inside these only. */
+CCZ_API bool ccz_rpc_message_compressed(const struct ccz_rpc_call *c);
 /** Milliseconds until the client's deadline; INT64_MAX if none, 0 if it passed. */
 CCZ_API int64_t ccz_rpc_time_left_ms(const struct ccz_rpc_call *c);
 CCZ_API void ccz_rpc_call_set_arg(struct ccz_rpc_call *c, void *call_arg);
@@ -127,6 +188,11 @@ CCZ_API bool ccz_rpc_cancelled(const struct ccz_rpc_call *c); /**< any thread; l
  *  [0-9a-z_.-]+ without "grpc-" (but "grpc-status-details-bin") and HTTP's own; other values: printable ASCII. What gRPC forbids is left out. */
 CCZ_API void ccz_rpc_add_header(struct ccz_rpc_call *c, const char *key, struct ccz_span value);
 CCZ_API void ccz_rpc_add_trailer(struct ccz_rpc_call *c, const char *key, struct ccz_span value);
+/** Sends the header metadata now, before there is a message. Thread-safe; nothing if it was sent. */
+CCZ_API void ccz_rpc_send_headers(struct ccz_rpc_call *c);
+/** For messages sent from now on. Only a choice before the first ccz_rpc_send() or ccz_rpc_send_headers() can bring gzip in, and only
+ *  if the client takes it; later ones switch within that. Thread-safe. */
+CCZ_API void ccz_rpc_set_compression(struct ccz_rpc_call *c, enum ccz_rpc_compression compression);
 #define CCZ_RPC_PENDING_HIGH ((size_t)1 << 20)
 /** Bytes sent by the handler that the client's flow control has not taken; on the call's loop only. A stream
  *  that stops at CCZ_RPC_PENDING_HIGH and goes on at on_writable() never holds much memory. */
@@ -140,40 +206,78 @@ CCZ_API void ccz_rpc_reply(struct ccz_rpc_call *c, struct ccz_span msg);
 /** finish with the code of err->rc; message "where: msg", and trailers "ccz-rc", "ccz-where", "ccz-got",
  *  "ccz-expected", "ccz-hint" so that the client can show the refusal in full. */
 CCZ_API void ccz_rpc_fail(struct ccz_rpc_call *c, const struct ccz_err *err);
+/** finish with a rich status: @p details is an encoded google.rpc.Status, sent as grpc-status-details-bin. */
+CCZ_API void ccz_rpc_fail_details(struct ccz_rpc_call *c, enum ccz_rpc_code code,
+                                  const char *message, struct ccz_span details);
 
 /* -------------------------------------------------------------------------------- client */
 
 struct ccz_rpc_client;
 struct ccz_rpc_client_cfg {
-    const char *target;          /**< "host:port" */
-    struct ccz_ratls_ctx *ratls; /**< required; outlives the client */
-    unsigned connections;        /**< parallel connections, calls are spread round robin; 0 = 1 */
+    /** "host:port", or several: "a:1,b:2". A name stands for all its addresses, at most 64 over all; it is looked up again when a
+     *  connection is lost. Calls go in turn to the addresses that are ready; an address that fails does not fail
+     *  calls as long as there is another. ":authority" is the first entry. */
+    const char *target;
+    struct ccz_ratls_ctx *ratls; /**< required; the client holds a reference */
+    unsigned connections;        /**< parallel connections to each address, used in turn; 0 = 1 */
     size_t message_size_max;     /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX */
-    int64_t connect_timeout_ms;  /**< connect + handshake + appraisal; 0 = 10 s */
-    int64_t backoff_max_ms;      /**< reconnect back-off 100 ms, doubling, jittered; 0 = 5 s */
+    int64_t
+        keepalive_ms; /**< PING when the server was silent this long while calls run; 0 = 310 s: stock servers end
+                               connections that do it more often than every 300 s. The connection is lost if the answer
+                               does not come for as long again, at most 20 s */
+    bool keepalive_idle;        /**< also while no calls run */
+    int64_t connect_timeout_ms; /**< connect + handshake + appraisal; 0 = 10 s */
+    int64_t backoff_max_ms;     /**< reconnect back-off 100 ms, doubling, jittered; 0 = 5 s */
     bool reconnect; /**< false: the first connection failure is final and returned by calls */
 };
+/** @retval CCZ_E_FORMAT "net:address" @retval CCZ_E_ARG "rpc:config", "rpc:target" @retval CCZ_E_NOMEM */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_client_new(struct ccz_rpc_client **out,
                                                const struct ccz_rpc_client_cfg *cfg,
                                                struct ccz_err *err);
 CCZ_API void ccz_rpc_client_free(struct ccz_rpc_client *c); /**< cancels what is running */
 CCZ_DEFINE_AUTO(ccz_rpc_client)
-/** Blocks until every connection is ready, or the first one is refused: the place where a server's
- *  evidence is judged before anything is sent. @p peer (may be NULL) describes the first one. */
+/** Blocks until every connection of one address is ready, or all addresses have failed: the place where a server's
+ *  evidence is judged before anything is sent. @p peer (may be NULL) describes the newest connection. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_client_connect(struct ccz_ratls_peer *peer,
                                                    struct ccz_rpc_client *c, struct ccz_err *err);
 
-struct ccz_rpc_md {
-    const char *key;
-    struct ccz_span value;
-};
+/** New connections use @p ctx from here on, as with servers. Any thread. */
+CCZ_API void ccz_rpc_client_set_ratls(struct ccz_rpc_client *c, struct ccz_ratls_ctx *ctx);
+/** Every connection is replaced by a new one, and ends with the calls it has. Any thread. @retval CCZ_E_NOMEM */
+CCZ_API ccz_rc ccz_rpc_client_recycle(struct ccz_rpc_client *c);
+
+/**
+ * What came besides messages: header metadata, trailer metadata, and the rich status. Made by the caller and named in
+ * struct ccz_rpc_call_cfg; each call that names it clears and fills it. One call at a time.
+ */
+struct ccz_rpc_received;
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_received_new(struct ccz_rpc_received **out);
+CCZ_API void ccz_rpc_received_free(struct ccz_rpc_received *r); /**< NULL is fine */
+CCZ_DEFINE_AUTO(ccz_rpc_received)
+/** Fields in order of arrival, repeated keys too: `for (size_t at = 0; ccz_rpc_received_header(&md, &at, r);)`. A response that is
+ *  nothing but a status has trailers only. */
+CCZ_API CCZ_MUST_USE bool ccz_rpc_received_header(struct ccz_rpc_md *md, size_t *at,
+                                                  const struct ccz_rpc_received *r);
+CCZ_API CCZ_MUST_USE bool ccz_rpc_received_trailer(struct ccz_rpc_md *md, size_t *at,
+                                                   const struct ccz_rpc_received *r);
+/** First value of @p key, headers before trailers; ptr NULL if absent. */
+CCZ_API struct ccz_span ccz_rpc_received_get(const struct ccz_rpc_received *r, const char *key);
+/** grpc-message in full, decoded, terminated, untrusted and not escaped; "" if none. */
+CCZ_API struct ccz_span ccz_rpc_received_message(const struct ccz_rpc_received *r);
+/** grpc-status-details-bin: bytes of a google.rpc.Status; ptr NULL if absent. */
+CCZ_API struct ccz_span ccz_rpc_received_details(const struct ccz_rpc_received *r);
+
 struct ccz_rpc_call_cfg {
     int64_t timeout_ms; /**< 0 = 30 s; sent as grpc-timeout */
     const struct ccz_rpc_md *metadata;
     size_t metadata_len;
     unsigned retries; /**< further attempts after UNAVAILABLE, for idempotent methods only; what a
                               server refused unbegun (GOAWAY) is sent again in any case */
-    bool wait_for_ready; /**< wait for a connection instead of failing at once */
+    bool wait_for_ready;                  /**< wait for a connection instead of failing at once */
+    enum ccz_rpc_compression compression; /**< of requests */
+    /** Filled when the call is over: before the unary call returns or its `done` runs; of a stream, inside
+     *  ccz_rpc_stream_headers() and the ccz_rpc_stream_recv() that says how it ended. NULL = not of interest */
+    struct ccz_rpc_received *received;
 };
 /** What came back besides the message. */
 struct ccz_rpc_result {
@@ -181,6 +285,7 @@ struct ccz_rpc_result {
     char message[256]; /**< grpc-message, decoded, cut */
     char replica[64];  /**< response header "ccz-replica", or "" */
     unsigned attempts;
+    bool compressed; /**< the response of a unary call came compressed */
 };
 /**
  * Blocking unary call; not from a ccz_rpc_done_fn. @param[out] response appended @param[out] result may be NULL
@@ -214,6 +319,14 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_stream_half_close(struct ccz_rpc_stream *s);
  *  any other error: the call's status */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_stream_recv(struct ccz_buf *msg, struct ccz_rpc_stream *s,
                                                 struct ccz_rpc_result *result, struct ccz_err *err);
+/** Waits for the response's header metadata and puts it into the `received` of the call's configuration, if any.
+ *  @retval CCZ_E_CLOSED the call was over before any came: read the result */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_stream_headers(struct ccz_rpc_stream *s);
+/** For messages sent from now on, of a stream that was opened with CCZ_RPC_GZIP; else nothing. */
+CCZ_API void ccz_rpc_stream_set_compression(struct ccz_rpc_stream *s,
+                                            enum ccz_rpc_compression compression);
+/** The message that ccz_rpc_stream_recv() gave last had been compressed; on the reader's thread. */
+CCZ_API bool ccz_rpc_stream_compressed(const struct ccz_rpc_stream *s);
 CCZ_API void ccz_rpc_stream_cancel(struct ccz_rpc_stream *s);
 CCZ_API void ccz_rpc_stream_free(struct ccz_rpc_stream *s); /**< cancels if still open */
 CCZ_DEFINE_AUTO(ccz_rpc_stream)

@@ -105,6 +105,11 @@ struct cczi_resolved {
 ccz_rc cczi_resolve_start(struct cczi_resolve **out, struct ccz_loop *loop, const char *host,
                           uint16_t port, void (*done)(void *arg, const struct cczi_resolved *res),
                           void *arg);
+/** As cczi_resolve_start(), for up to CCZ_LOOKUP_MAX addresses. */
+ccz_rc cczi_resolve_all(struct cczi_resolve **out, struct ccz_loop *loop, const char *host,
+                        uint16_t port,
+                        void (*done)(void *arg, int eai, const struct cczi_addr *addrs, size_t len),
+                        void *arg);
 void cczi_resolve_cancel(struct cczi_resolve *r); /* NULL is fine */
 /* -------------------------------------------------------------------------------- SIGPIPE
  * (sigpipe.c) */

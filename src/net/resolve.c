@@ -15,9 +15,12 @@ struct cczi_resolve {
     struct cczi_mail *mail;
     char host[CCZI_HOST_SIZE];
     char port[6];
-    struct cczi_resolved res;
-    void (*done)(void *arg,
-                 const struct cczi_resolved *res); /* loop's thread only; NULL = cancelled */
+    int eai;
+    size_t len;
+    struct cczi_addr addrs[CCZ_LOOKUP_MAX];
+    /* loop's thread only; both NULL = cancelled */
+    void (*done)(void *arg, const struct cczi_resolved *res);
+    void (*done_all)(void *arg, int eai, const struct cczi_addr *addrs, size_t len);
     void *arg;
 };
 
@@ -30,8 +33,14 @@ static void resolve_free(struct cczi_resolve *r)
 static void on_resolved(void *arg)
 {
     struct cczi_resolve *r = arg;
-    if (r->done)
-        r->done(r->arg, &r->res);
+    if (r->done) {
+        struct cczi_resolved first = {.eai = r->eai};
+        first.len = r->len < CCZI_RESOLVE_MAX ? r->len : CCZI_RESOLVE_MAX;
+        memcpy(first.addrs, r->addrs, first.len * sizeof(first.addrs[0]));
+        r->done(r->arg, &first);
+    } else if (r->done_all) {
+        r->done_all(r->arg, r->eai, r->addrs, r->len);
+    }
     resolve_free(r);
 }
 
@@ -40,14 +49,14 @@ static void *resolve_thread(void *arg)
     struct cczi_resolve *r = arg;
     struct addrinfo *list = NULL;
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    r->res.eai = getaddrinfo(r->host, r->port, &hints, &list);
-    for (struct addrinfo *a = list; a && r->res.len < CCZI_RESOLVE_MAX; a = a->ai_next) {
-        struct cczi_addr *to = &r->res.addrs[r->res.len];
+    r->eai = getaddrinfo(r->host, r->port, &hints, &list);
+    for (struct addrinfo *a = list; a && r->len < CCZ_LOOKUP_MAX; a = a->ai_next) {
+        struct cczi_addr *to = &r->addrs[r->len];
         if (a->ai_addrlen > sizeof(to->ss))
             continue;
         memcpy(&to->ss, a->ai_addr, a->ai_addrlen);
         to->size = a->ai_addrlen;
-        r->res.len++;
+        r->len++;
     }
     if (list)
         freeaddrinfo(list);
@@ -62,19 +71,20 @@ static void *resolve_thread(void *arg)
     return NULL;
 }
 
-ccz_rc cczi_resolve_start(struct cczi_resolve **out, struct ccz_loop *loop, const char *host,
-                          uint16_t port, void (*done)(void *arg, const struct cczi_resolved *res),
-                          void *arg)
+static struct cczi_resolve *resolve_new(struct ccz_loop *loop, const char *host, uint16_t port)
 {
-    *out = NULL;
     struct cczi_resolve *r = calloc(1, sizeof(*r));
     if (!r)
-        return CCZ_E_NOMEM;
+        return NULL;
     r->mail = cczi_mail_ref(loop->mail);
     (void)snprintf(r->host, sizeof(r->host), "%s", host);
     (void)snprintf(r->port, sizeof(r->port), "%u", port);
-    r->done = done;
-    r->arg = arg;
+    return r;
+}
+
+/* @return false: @p r is freed */
+static bool resolve_run(struct cczi_resolve *r)
+{
     sigset_t all, old; /* signals are for the threads of the program, not for this one */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -83,15 +93,49 @@ ccz_rc cczi_resolve_start(struct cczi_resolve **out, struct ccz_loop *loop, cons
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (failed) {
         resolve_free(r);
-        return CCZ_E_NOMEM;
+        return false;
     }
     pthread_detach(thread);
+    return true;
+}
+
+ccz_rc cczi_resolve_start(struct cczi_resolve **out, struct ccz_loop *loop, const char *host,
+                          uint16_t port, void (*done)(void *arg, const struct cczi_resolved *res),
+                          void *arg)
+{
+    *out = NULL;
+    struct cczi_resolve *r = resolve_new(loop, host, port);
+    if (!r)
+        return CCZ_E_NOMEM;
+    r->done = done;
+    r->arg = arg;
+    if (!resolve_run(r))
+        return CCZ_E_NOMEM;
+    *out = r; /* its end waits for the loop */
+    return CCZ_OK;
+}
+
+ccz_rc cczi_resolve_all(struct cczi_resolve **out, struct ccz_loop *loop, const char *host,
+                        uint16_t port,
+                        void (*done)(void *arg, int eai, const struct cczi_addr *addrs, size_t len),
+                        void *arg)
+{
+    *out = NULL;
+    struct cczi_resolve *r = resolve_new(loop, host, port);
+    if (!r)
+        return CCZ_E_NOMEM;
+    r->done_all = done;
+    r->arg = arg;
+    if (!resolve_run(r))
+        return CCZ_E_NOMEM;
     *out = r;
     return CCZ_OK;
 }
 
 void cczi_resolve_cancel(struct cczi_resolve *r)
 {
-    if (r)
-        r->done = NULL;
+    if (!r)
+        return;
+    r->done = NULL;
+    r->done_all = NULL;
 }

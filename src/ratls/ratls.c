@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FAREWELL_SIZE_MAX = 4096 };
 enum { HOUR_S = 3600, DAY_S = 86400, SPKI_SIZE_MAX = 1024, REATTEST_TIMEOUT_MS = 60000 };
 
 struct ccz_ratls {
@@ -29,6 +30,9 @@ struct ccz_ratls {
     struct ccz_err failure; /* rc != CCZ_OK: this connection is dead, and why */
     struct ccz_buf peer_spki;
     struct ccz_ratls_peer peer;
+    ccz_ratls_farewell_fn farewell; /* NULL = an alert has to do */
+    void *farewell_arg;
+    struct ccz_err *refused; /* the handshake ends only for the farewell */
 };
 
 /* ---------------------------------------------------------------------------------- context */
@@ -159,18 +163,13 @@ ccz_rc cczi_ratls_judge_cert(struct ccz_ratls_peer *peer, const struct ccz_ratls
 static ccz_rc take_peer_cert(struct ccz_cert **cert, struct ccz_ratls *r, struct ccz_span der,
                              struct ccz_err *err)
 {
-    if (!r) /* a native TLS object: nobody would ask what is known about its peer */
-        return ccz_fail(err, CCZ_E_UNSUPPORTED, "ratls:native", 0,
-                        "peers are judged over RA-TLS connections only");
     ccz_rc rc = ccz_cert_parse(cert, der, err);
     return rc == CCZ_OK ? take_peer_key(r, *cert, err) : rc;
 }
 
-/* ccz_tls_verify_fn: runs inside the handshake, which proves possession of the key. */
-static ccz_rc on_peer_cert(void *arg, void *conn_arg, struct ccz_span der, struct ccz_err *err)
+static ccz_rc judge_peer(struct ccz_ratls *r, struct ccz_span der, struct ccz_err *err)
 {
-    struct ccz_ratls_ctx *ctx = arg;
-    struct ccz_ratls *r = conn_arg;
+    struct ccz_ratls_ctx *ctx = r->ctx;
     CCZ_AUTO(ccz_cert) cert = NULL;
     ccz_rc rc = take_peer_cert(&cert, r, der, err);
     if (rc != CCZ_OK)
@@ -189,17 +188,47 @@ static ccz_rc on_peer_cert(void *arg, void *conn_arg, struct ccz_span der, struc
     return ccz_fail(err, CCZ_E_INTERNAL, "ratls:config", 0, "unknown profile");
 }
 
+/* Of a TLS hook: the verdict goes into the handshake, or waits for words that say why it is none. */
+static ccz_rc tell_verdict(struct ccz_ratls *r, ccz_rc rc, const struct ccz_err *why)
+{
+    if (rc == CCZ_OK || !r->farewell || r->ctx->cfg.profile == CCZ_RATLS_SESSION)
+        return rc;
+    r->refused = malloc(sizeof(*r->refused));
+    if (!r->refused)
+        return rc;
+    *r->refused = *why;
+    r->refused->rc = rc;
+    return CCZ_OK; /* advance() refuses it, once there is a session to say so in */
+}
+
+static ccz_rc refuse_native(struct ccz_err *err)
+{
+    return ccz_fail(err, CCZ_E_UNSUPPORTED, "ratls:native", 0,
+                    "peers are judged over RA-TLS connections only");
+}
+
+/* ccz_tls_verify_fn: runs inside the handshake, which proves possession of the key. */
+static ccz_rc on_peer_cert(void *arg, void *conn_arg, struct ccz_span der, struct ccz_err *err)
+{
+    (void)arg;
+    struct ccz_ratls *r = conn_arg;
+    /* without one, a native TLS object: nobody would ask what is known about its peer */
+    return r ? tell_verdict(r, judge_peer(r, der, err), err) : refuse_native(err);
+}
+
 /* ccz_tls_proof.verify: the handshake profile, where the peer was asked. */
 static ccz_rc on_peer_proof(void *arg, void *conn_arg, struct ccz_span der, const uint8_t nonce[],
                             struct ccz_span quote, struct ccz_err *err)
 {
-    struct ccz_ratls_ctx *ctx = arg;
+    (void)arg;
     struct ccz_ratls *r = conn_arg;
     CCZ_AUTO(ccz_cert) cert = NULL;
+    if (!r)
+        return refuse_native(err);
     ccz_rc rc = take_peer_cert(&cert, r, der, err);
-    return rc == CCZ_OK
-               ? cczi_handshake_judge(&r->peer, &ctx->cfg, ccz_cert_spki(cert), nonce, quote, err)
-               : rc;
+    if (rc == CCZ_OK)
+        rc = cczi_handshake_judge(&r->peer, &r->ctx->cfg, ccz_cert_spki(cert), nonce, quote, err);
+    return tell_verdict(r, rc, err);
 }
 
 ccz_rc cczi_ratls_ctx_prepare(struct ccz_ratls_ctx **out, struct ccz_buf *der,
@@ -213,6 +242,7 @@ ccz_rc cczi_ratls_ctx_prepare(struct ccz_ratls_ctx **out, struct ccz_buf *der,
     CCZ_AUTO(ccz_ratls_ctx) ctx = calloc(1, sizeof(*ctx));
     if (!ctx)
         return ccz_fail(err, CCZ_E_NOMEM, "ratls:memory", 0, "out of memory");
+    atomic_init(&ctx->refs, 1);
     ctx->cfg = *cfg;
     ctx->cfg.key = NULL; /* borrowed during this call only; TLS keeps its own reference */
     ctx->cfg.alpn = NULL;
@@ -264,9 +294,15 @@ ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg 
     return rc;
 }
 
+struct ccz_ratls_ctx *ccz_ratls_ctx_ref(struct ccz_ratls_ctx *ctx)
+{
+    atomic_fetch_add(&ctx->refs, 1);
+    return ctx;
+}
+
 void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx)
 {
-    if (!ctx)
+    if (!ctx || atomic_fetch_sub(&ctx->refs, 1) != 1)
         return;
     ccz_tls_ctx_free(ctx->tls);
     ccz_key_free(ctx->own_key);
@@ -287,7 +323,7 @@ ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_ratls_ctx *ctx)
     CCZ_AUTO(ccz_ratls) r = calloc(1, sizeof(*r));
     if (!r)
         return CCZ_E_NOMEM;
-    r->ctx = ctx;
+    r->ctx = ccz_ratls_ctx_ref(ctx);
     ccz_buf_init(&r->peer_spki, SPKI_SIZE_MAX);
     cczi_frames_init(&r->frames);
     ccz_rc rc = ccz_tls_new(&r->tls, ctx->tls, r, NULL);
@@ -305,7 +341,15 @@ void ccz_ratls_free(struct ccz_ratls *r)
         cczi_session_deinit(&r->session);
     cczi_frames_deinit(&r->frames);
     ccz_buf_free(&r->peer_spki);
+    free(r->refused);
+    ccz_ratls_ctx_free(r->ctx); /* last: TLS and session use it */
     free(r);
+}
+
+void ccz_ratls_set_farewell(struct ccz_ratls *r, ccz_ratls_farewell_fn fn, void *arg)
+{
+    r->farewell = fn;
+    r->farewell_arg = arg;
 }
 
 ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire)
@@ -414,6 +458,20 @@ static ccz_rc run_round(struct ccz_ratls *r, struct ccz_err *err)
     return rc;
 }
 
+/* The peer was refused in the handshake that is over now. */
+static ccz_rc say_farewell(struct ccz_ratls *r, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF words;
+    ccz_buf_init(&words, FAREWELL_SIZE_MAX);
+    *err = *r->refused;
+    r->farewell(r->farewell_arg, &words, err);
+    struct ccz_err unsent = {0}; /* whoever cannot be told was refused all the same */
+    ccz_rc sent = words.size ? ccz_tls_write(r->tls, ccz_buf_span(&words), &unsent) : CCZ_OK;
+    if (sent != CCZ_OK)
+        ccz_log(CCZ_LOG_DEBUG, "ratls", "farewell=unsent where=%s", unsent.where);
+    return err->rc;
+}
+
 static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
 {
     bool session = r->ctx->cfg.profile == CCZ_RATLS_SESSION;
@@ -424,6 +482,8 @@ static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
         if (!ccz_tls_ready(r->tls))
             return CCZ_OK;
     }
+    if (r->refused)
+        return say_farewell(r, err);
     if (!session) {
         r->ready = true;
         return CCZ_OK;

@@ -5,6 +5,8 @@
  * frames.c), driven by the engine (ratls.c). */
 #include <cczoo/ratls.h>
 
+#include <stdatomic.h>
+
 enum {
     CCZI_RATLS_VERSION = 1,   /* application bytes as they are */
     CCZI_RATLS_VERSION_2 = 2, /* in frames, so that both sides can ask for evidence again */
@@ -31,6 +33,7 @@ enum cczi_ratls_type {
 };
 
 struct ccz_ratls_ctx {
+    atomic_uint refs; /* the owner's, and one of each connection */
     struct ccz_ratls_cfg cfg;
     struct ccz_key *own_key; /* only if made here */
     struct ccz_tls_ctx *tls; /* NULL: somebody else's SSL_CTX owns this (native.c) */

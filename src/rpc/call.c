@@ -101,6 +101,8 @@ static void on_request(void *arg, struct cczi_stream *st)
     const struct ccz_rpc_server *server = conn->worker->server;
     struct ccz_span path = cczi_md_get(&st->in, ":path");
     c->path = path.ptr ? (const char *)path.ptr : "";
+    if (!cczi_guards_pass(cczi_server_guards(server), c))
+        return;
     c->method = cczi_server_method(server, c->path);
     if (c->method) {
         c->unary = c->method->unary;
@@ -186,7 +188,7 @@ const struct cczi_h2_ops cczi_server_ops = {.stream_new = on_stream_new,
                                             .on_drained = on_stream_drained,
                                             .on_close = on_stream_close};
 
-void cczi_sconn_cancel_calls(struct cczi_sconn *c)
+void cczi_sconn_cancel_calls(struct cczi_sconn *c, const char *why)
 {
     for (struct cczi_stream *st = c->h2 ? c->h2->first : NULL; st; st = st->next) {
         atomic_store(&call_of(st)->cancelled, true);
@@ -194,7 +196,7 @@ void cczi_sconn_cancel_calls(struct cczi_sconn *c)
         if (st->finished)
             cczi_stream_reset(st, NGHTTP2_CANCEL);
         else
-            cczi_stream_finish(st, CCZ_RPC_UNAVAILABLE, "the server is stopping");
+            cczi_stream_finish(st, CCZ_RPC_UNAVAILABLE, why);
     }
 }
 
@@ -221,6 +223,9 @@ static void apply(struct ccz_rpc_call *c, struct cczi_op *op)
     case CCZI_OP_TRAILER:
         if (!c->st.finished)
             add_to(&c->st.out_trailers, key, value);
+        break;
+    case CCZI_OP_START:
+        cczi_stream_start(&c->st);
         break;
     case CCZI_OP_SEND:
         cczi_stream_send(&c->st, op->msg);
@@ -324,6 +329,18 @@ void ccz_rpc_add_trailer(struct ccz_rpc_call *c, const char *key, struct ccz_spa
     add_md(c, CCZI_OP_TRAILER, key, value);
 }
 
+void ccz_rpc_send_headers(struct ccz_rpc_call *c)
+{
+    atomic_fetch_or(&c->st.gzip, CCZI_GZIP_FIXED);
+    if (!may_act(c)) {
+        submit(c, new_op(CCZI_OP_START, (struct ccz_span){0}, (struct ccz_span){0}));
+        return;
+    }
+    cczi_stream_start(&c->st);
+    if (c->conn)
+        cczi_sconn_flush(c->conn);
+}
+
 /* A message that the caller made; NULL if there was no memory for it. */
 static void send_out(struct ccz_rpc_call *c, struct cczi_out *msg)
 {
@@ -336,9 +353,14 @@ static void send_out(struct ccz_rpc_call *c, struct cczi_out *msg)
     submit(c, op);
 }
 
+void ccz_rpc_set_compression(struct ccz_rpc_call *c, enum ccz_rpc_compression compression)
+{
+    cczi_stream_set_gzip(&c->st, compression == CCZ_RPC_GZIP && c->st.takes_gzip);
+}
+
 void ccz_rpc_send(struct ccz_rpc_call *c, struct ccz_span msg)
 {
-    struct cczi_out *out = cczi_out_new(msg);
+    struct cczi_out *out = cczi_stream_out(&c->st, msg);
     if (!out || !may_act(c)) {
         send_out(c, out);
         return;
@@ -365,7 +387,7 @@ void ccz_rpc_finish(struct ccz_rpc_call *c, enum ccz_rpc_code code, const char *
 
 void ccz_rpc_reply(struct ccz_rpc_call *c, struct ccz_span msg)
 {
-    struct cczi_out *out = cczi_out_new(msg);
+    struct cczi_out *out = cczi_stream_out(&c->st, msg);
     if (!out || !may_act(c)) {
         send_out(c, out);
         ccz_rpc_finish(c, CCZ_RPC_OK, NULL);
@@ -389,7 +411,7 @@ static void add_text(struct ccz_rpc_call *c, const char *key, const char *text)
         ccz_rpc_add_trailer(c, key, ccz_buf_span(&b));
 }
 
-void ccz_rpc_fail(struct ccz_rpc_call *c, const struct ccz_err *err)
+void cczi_call_fail_as(struct ccz_rpc_call *c, enum ccz_rpc_code code, const struct ccz_err *err)
 {
     char message[CCZ_ERR_WHERE_SIZE + CCZ_ERR_MSG_SIZE + 4], rc[16];
     (void)snprintf(message, sizeof(message), "%s: %s", err->where, err->msg);
@@ -399,7 +421,20 @@ void ccz_rpc_fail(struct ccz_rpc_call *c, const struct ccz_err *err)
     add_text(c, "ccz-got", err->got);
     add_text(c, "ccz-expected", err->expected);
     add_text(c, "ccz-hint", err->hint);
-    ccz_rpc_finish(c, ccz_rpc_code_of(err->rc), message);
+    ccz_rpc_finish(c, code, message);
+}
+
+void ccz_rpc_fail(struct ccz_rpc_call *c, const struct ccz_err *err)
+{
+    cczi_call_fail_as(c, ccz_rpc_code_of(err->rc), err);
+}
+
+void ccz_rpc_fail_details(struct ccz_rpc_call *c, enum ccz_rpc_code code, const char *message,
+                          struct ccz_span details)
+{
+    if (details.size)
+        ccz_rpc_add_trailer(c, "grpc-status-details-bin", details);
+    ccz_rpc_finish(c, code, message);
 }
 
 /* --------------------------------------------------------------------------------- what it is */
@@ -422,6 +457,16 @@ const char *ccz_rpc_peer_address(const struct ccz_rpc_call *c)
 struct ccz_span ccz_rpc_metadata(const struct ccz_rpc_call *c, const char *key)
 {
     return cczi_md_get(&c->st.in, key);
+}
+
+bool ccz_rpc_metadata_next(struct ccz_rpc_md *md, size_t *at, const struct ccz_rpc_call *c)
+{
+    return cczi_md_walk(md, at, &c->st.in, c->st.in.raw.size);
+}
+
+bool ccz_rpc_message_compressed(const struct ccz_rpc_call *c)
+{
+    return c->st.framer.compressed;
 }
 
 int64_t ccz_rpc_time_left_ms(const struct ccz_rpc_call *c)

@@ -11,11 +11,23 @@ void cczi_framer_init(struct cczi_framer *f, size_t size_max)
 {
     *f = (struct cczi_framer){.size_max = size_max};
     ccz_buf_init(&f->body, size_max);
+    ccz_buf_init(&f->plain, size_max + 1); /* one more, to see that it is too much */
 }
 
 void cczi_framer_free(struct cczi_framer *f)
 {
+    cczi_framer_release(f);
+}
+
+void cczi_framer_release(struct cczi_framer *f)
+{
     ccz_buf_free(&f->body);
+    ccz_buf_free(&f->plain);
+}
+
+size_t cczi_framer_held(const struct cczi_framer *f)
+{
+    return f->body.size + f->plain.size;
 }
 
 bool cczi_framer_idle(const struct cczi_framer *f)
@@ -36,14 +48,29 @@ static enum cczi_frame take_prefix(struct cczi_framer *f, struct ccz_span *chunk
     struct ccz_rd r = ccz_rd_from(CCZ_SPAN(f->prefix, CCZI_PREFIX_SIZE));
     uint8_t flag = ccz_rd_u8(&r);
     f->want = ccz_rd_be32(&r);
-    if (flag != 0)
-        return flag == 1 ? CCZI_FRAME_COMPRESSED : CCZI_FRAME_BAD_FLAG;
+    if (flag > 1)
+        return CCZI_FRAME_BAD_FLAG;
+    f->compressed = flag == 1;
+    if (f->compressed && f->encoding == CCZI_IDENTITY)
+        return CCZI_FRAME_COMPRESSED;
     if (f->want > f->size_max)
         return CCZI_FRAME_TOO_LARGE;
-    if (f->body.cap > BODY_KEEP_SIZE)
-        ccz_buf_free(&f->body);
+    if (f->body.cap > BODY_KEEP_SIZE || f->plain.cap > BODY_KEEP_SIZE)
+        cczi_framer_release(f);
     ccz_buf_clear(&f->body);
+    ccz_buf_clear(&f->plain);
     return CCZI_FRAME_MESSAGE;
+}
+
+/* The whole message is here: what is in it. */
+static enum cczi_frame unpack(struct ccz_span *msg, struct cczi_framer *f)
+{
+    if (!f->compressed)
+        return CCZI_FRAME_MESSAGE;
+    enum cczi_frame got = cczi_decompress(&f->plain, *msg, f->encoding, f->size_max);
+    *msg = ccz_buf_span(&f->plain);
+    ccz_buf_free(&f->body);
+    return got;
 }
 
 enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_framer *f,
@@ -58,7 +85,7 @@ enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_framer *f,
             return got;
     }
     size_t missing = f->want - f->body.size;
-    if (f->body.size == 0 && chunk->size >= missing && !f->keep) {
+    if (f->body.size == 0 && chunk->size >= missing && (!f->keep || f->compressed)) {
         *msg = CCZ_SPAN(chunk->ptr, missing); /* whole in this chunk: no copy */
     } else {
         size_t n = missing < chunk->size ? missing : chunk->size;
@@ -74,7 +101,16 @@ enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_framer *f,
     }
     *chunk = (struct ccz_span){chunk->ptr + missing, chunk->size - missing};
     f->prefix_size = 0;
-    return CCZI_FRAME_MESSAGE;
+    return unpack(msg, f);
+}
+
+void cczi_out_prefix(struct cczi_out *o, uint8_t flag, size_t size)
+{
+    o->bytes[0] = flag;
+    o->bytes[1] = (uint8_t)(size >> 24);
+    o->bytes[2] = (uint8_t)(size >> 16);
+    o->bytes[3] = (uint8_t)(size >> 8);
+    o->bytes[4] = (uint8_t)size;
 }
 
 struct cczi_out *cczi_out_new(struct ccz_span msg)
@@ -85,11 +121,7 @@ struct cczi_out *cczi_out_new(struct ccz_span msg)
     if (!o)
         return NULL;
     *o = (struct cczi_out){.size = CCZI_PREFIX_SIZE + msg.size, .refs = 1};
-    o->bytes[0] = 0;
-    o->bytes[1] = (uint8_t)(msg.size >> 24);
-    o->bytes[2] = (uint8_t)(msg.size >> 16);
-    o->bytes[3] = (uint8_t)(msg.size >> 8);
-    o->bytes[4] = (uint8_t)msg.size;
+    cczi_out_prefix(o, 0, msg.size);
     if (msg.size)
         memcpy(o->bytes + CCZI_PREFIX_SIZE, msg.ptr, msg.size);
     return o;

@@ -71,7 +71,7 @@ static void detach(struct cczi_stream *st)
 
 void cczi_h2_account(struct cczi_stream *st)
 {
-    count(st, st->framer.body.size, st->in.raw.size);
+    count(st, cczi_framer_held(&st->framer), st->in.raw.size);
 }
 
 /* The call cannot go on: the server says so with a status, the client gives the stream up. */
@@ -133,6 +133,17 @@ static void on_pseudo(struct cczi_stream *st, struct ccz_span key, struct ccz_sp
     }
 }
 
+/* The document on compression wants different codes of the two sides. */
+static void on_encoding(struct cczi_stream *st, struct ccz_span value)
+{
+    if (st->headers_done) /* in trailers it says nothing */
+        return;
+    st->framer.encoding = cczi_encoding_of(value);
+    if (st->framer.encoding == CCZI_ENCODING_UNKNOWN)
+        refuse_headers(st, st->h2->cfg.server ? CCZ_RPC_UNIMPLEMENTED : CCZ_RPC_INTERNAL,
+                       "unsupported grpc-encoding, known are " CCZI_ACCEPT_ENCODING);
+}
+
 static void on_grpc_header(struct cczi_stream *st, struct ccz_span key, struct ccz_span value)
 {
     if (ccz_span_eq(key, ccz_span_str("grpc-status"))) {
@@ -140,14 +151,15 @@ static void on_grpc_header(struct cczi_stream *st, struct ccz_span key, struct c
         st->has_status = true;
     } else if (ccz_span_eq(key, ccz_span_str("grpc-message"))) {
         cczi_percent_get(st->message, sizeof(st->message), value);
+        add_metadata(st, key, value); /* in full, for who asks */
     } else if (ccz_span_eq(key, ccz_span_str("grpc-timeout"))) {
         if (!cczi_timeout_parse(&st->timeout_ms, value))
             refuse_headers(st, CCZ_RPC_INTERNAL, "malformed grpc-timeout");
     } else if (ccz_span_eq(key, ccz_span_str("grpc-encoding"))) {
-        if (!ccz_span_eq(value, ccz_span_str("identity")))
-            refuse_headers(st, CCZ_RPC_UNIMPLEMENTED,
-                           "unsupported grpc-encoding, only identity is");
-    } else if (!ccz_span_eq(key, ccz_span_str("grpc-accept-encoding"))) {
+        on_encoding(st, value);
+    } else if (ccz_span_eq(key, ccz_span_str("grpc-accept-encoding"))) {
+        st->takes_gzip |= cczi_encoding_listed(value, CCZI_GZIP);
+    } else {
         add_metadata(st, key, value); /* grpc-status-details-bin, grpc-trace-bin, ... */
     }
 }
@@ -215,10 +227,12 @@ static void request_complete(struct cczi_stream *st)
 }
 
 /* Client: headers or trailers of a response. */
-static void response_headers(struct cczi_stream *st)
+static void response_headers(struct cczi_stream *st, bool end)
 {
-    if (st->http_status / 100 == 1) /* informational: the real ones follow */
+    if (st->http_status / 100 == 1) { /* informational: the real ones follow */
+        cczi_md_free(&st->in);
         return;
+    }
     if (st->bad) {
         fail_stream(st, st->bad_code, st->bad);
         return;
@@ -226,6 +240,8 @@ static void response_headers(struct cczi_stream *st)
     if (st->headers_done)
         return;
     st->headers_done = true;
+    st->trailers_only = end;
+    st->trailers_at = end ? 0 : st->in.raw.size;
     if (st->http_status == 200 && st->is_grpc)
         st->h2->cfg.ops->on_response(st->h2->cfg.arg, st);
     else
@@ -256,6 +272,9 @@ static void on_bytes(struct cczi_stream *st, struct ccz_span chunk)
             return;
         case CCZI_FRAME_COMPRESSED:
             fail_stream(st, CCZ_RPC_INTERNAL, "compressed message without grpc-encoding");
+            return;
+        case CCZI_FRAME_BAD_COMPRESSION:
+            fail_stream(st, CCZ_RPC_INTERNAL, "malformed compressed message");
             return;
         case CCZI_FRAME_BAD_FLAG:
             fail_stream(st, CCZ_RPC_INTERNAL, "malformed message prefix");
@@ -302,12 +321,30 @@ static void remote_end(struct cczi_stream *st)
         cfg->ops->on_half_close(cfg->arg, st);
 }
 
+static const uint8_t drain_ping[8] = "drain"; /* its answer comes behind what was on its way */
+
+static void note_refusal(struct cczi_h2 *h, const nghttp2_goaway *frame)
+{
+    struct ccz_err err = {0};
+    if (h->refusal || frame->error_code == NGHTTP2_NO_ERROR ||
+        !cczi_refusal_parse(&err, CCZ_SPAN(frame->opaque_data, frame->opaque_data_len)))
+        return;
+    h->refusal = malloc(sizeof(*h->refusal));
+    if (h->refusal)
+        *h->refusal = err;
+}
+
 static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     (void)ng;
     struct cczi_h2 *h = user;
-    if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK))
+    if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK)) {
         h->ping_pending = false;
+        if (memcmp(frame->ping.opaque_data, drain_ping, sizeof(drain_ping)) == 0)
+            cczi_h2_drain_now(h);
+    }
+    if (frame->hd.type == NGHTTP2_GOAWAY)
+        note_refusal(h, &frame->goaway);
     if (frame->hd.type == NGHTTP2_GOAWAY && !h->cfg.server && !h->draining) {
         h->draining = true;
         h->cfg.ops->on_goaway(h->cfg.arg);
@@ -318,7 +355,7 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     if (!st)
         return 0;
     if (frame->hd.type == NGHTTP2_HEADERS && !h->cfg.server)
-        response_headers(st);
+        response_headers(st, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
     else if (frame->hd.type == NGHTTP2_HEADERS && !st->headers_done)
         request_complete(st);
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
@@ -452,6 +489,7 @@ void cczi_h2_free(struct cczi_h2 *h)
         close_stream(st, NGHTTP2_NO_ERROR);
     }
     nghttp2_session_del(h->ng);
+    free(h->refusal);
     free(h);
 }
 
@@ -476,6 +514,18 @@ void cczi_h2_drain(struct cczi_h2 *h)
     if (h->draining)
         return;
     h->draining = true;
+    h->notice = true;
+    if (h->cfg.server && nghttp2_submit_shutdown_notice(h->ng) == 0 &&
+        nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, drain_ping) == 0)
+        return;
+    cczi_h2_drain_now(h);
+}
+
+void cczi_h2_drain_now(struct cczi_h2 *h)
+{
+    if (!h->notice)
+        return;
+    h->notice = false;
     /* out of memory here: the connection is closed without GOAWAY when its grace is over */
     (void)nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE,
                                 nghttp2_session_get_last_proc_stream_id(h->ng), NGHTTP2_NO_ERROR,
@@ -549,7 +599,7 @@ void cczi_stream_pause(struct cczi_stream *st, bool pause)
 
 void cczi_stream_release_message(struct cczi_stream *st)
 {
-    ccz_buf_free(&st->framer.body);
+    cczi_framer_release(&st->framer);
     if (st->h2)
         cczi_h2_account(st);
 }

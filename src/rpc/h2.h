@@ -35,6 +35,7 @@ struct cczi_stream {
     int32_t id;
     /* received */
     struct cczi_md in;  /* headers, then trailers; server also ":path", ":authority" */
+    size_t trailers_at; /* client: offset in `in` behind the headers */
     size_t header_size; /* as counted by RFC 9113, 6.5.2 */
     struct cczi_framer framer;
     struct cczi_budget *budget;      /* NULL = none */
@@ -48,20 +49,30 @@ struct cczi_stream {
     struct cczi_out *out, **out_tail;
     size_t out_size;
     struct cczi_md out_headers, out_trailers;
+    atomic_uchar gzip; /* enum cczi_gzip; handlers ask it on any thread */
     /* outcome: server's own, or as received by the client */
     enum ccz_rpc_code code;
     char message[CCZI_MESSAGE_SIZE];
     bool is_post, has_te, is_grpc; /* ":method", "te" and "content-type" as they should be */
     bool has_status;               /* client: grpc-status came */
     bool headers_done;             /* the peer's first headers are complete */
+    bool trailers_only;            /* client: and they were the last */
     bool remote_closed;            /* the peer sent END_STREAM */
     bool headers_sent, finished, deferred, ended;
     bool has_code; /* code and message are final */
     bool discard;  /* what still arrives is of no interest */
     bool paused;
-    bool above;   /* out_size was above the high mark */
-    bool refused; /* client: the server did not begin with it, so it may be sent again */
+    bool above;      /* out_size was above the high mark */
+    bool takes_gzip; /* the peer's grpc-accept-encoding has it */
+    bool refused;    /* client: the server did not begin with it, so it may be sent again */
 };
+
+/* What is sent compressed. Once headers or a message may be on their way, nothing new can be announced. */
+enum cczi_gzip { CCZI_GZIP_ON = 1, CCZI_GZIP_ANNOUNCED = 2, CCZI_GZIP_FIXED = 4 };
+/* Any thread. Turns compression of the following messages on, if that is or can still be announced, or off. */
+void cczi_stream_set_gzip(struct cczi_stream *st, bool on);
+/* Any thread. One message as the stream sends it now; NULL = no memory. */
+struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg);
 
 struct cczi_h2_ops {
     /* Server: the stream for a request that begins; NULL = no memory. */
@@ -113,7 +124,9 @@ struct cczi_h2 {
     size_t buffered;     /* bytes of incomplete or kept messages */
     size_t good, failed; /* streams that ended in order, and those that were reset */
     bool draining;
+    bool notice; /* server: said that it ends, but not yet which calls it takes */
     bool ping_pending;
+    struct ccz_err *refusal; /* the peer's GOAWAY said why it refuses us; NULL = it did not */
     /* the pull in progress */
     struct ccz_buf *out;
     size_t out_stop; /* out->size at which to stop */
@@ -140,8 +153,11 @@ CCZ_MUST_USE ccz_rc cczi_h2_pull(struct ccz_buf *out, struct cczi_h2 *h, size_t 
 bool cczi_h2_wants_pull(const struct cczi_h2 *h);
 /* True when nothing is to be sent or expected any more: the connection may be closed. */
 bool cczi_h2_done(const struct cczi_h2 *h);
-/* GOAWAY: streams in flight end as usual, new ones are refused. */
+/* GOAWAY: streams in flight end as usual, new ones are refused. A server says it twice: first that no more should come, and
+ * which ones it took when the client has heard of that, so that those on their way are served. */
 void cczi_h2_drain(struct cczi_h2 *h);
+/* Does not wait for the client any longer. */
+void cczi_h2_drain_now(struct cczi_h2 *h);
 void cczi_h2_ping(struct cczi_h2 *h);
 bool cczi_h2_ping_pending(const struct cczi_h2 *h); /* the last PING was not answered */
 size_t cczi_h2_streams(const struct cczi_h2 *h);    /* open streams */
@@ -152,6 +168,8 @@ void cczi_stream_init(struct cczi_stream *st, size_t message_size_max);
 void cczi_stream_deinit(struct cczi_stream *st);
 /* Queues one message; takes @p msg. Ignored after finish, half close and reset. */
 void cczi_stream_send(struct cczi_stream *st, struct cczi_out *msg);
+/* Server: sends the headers, unless they are on their way. */
+void cczi_stream_start(struct cczi_stream *st);
 /* Server: ends the call with a status. What was queued is sent before it. */
 void cczi_stream_finish(struct cczi_stream *st, enum ccz_rpc_code code, const char *message);
 /* Drops what is queued and not on its way. */
@@ -165,6 +183,13 @@ void cczi_stream_abandon(struct cczi_stream *st);
 void cczi_stream_pause(struct cczi_stream *st, bool pause);
 /* Gives back the memory of a kept message. */
 void cczi_stream_release_message(struct cczi_stream *st);
+
+/* refusal.c. @p err: as of a refusal in the session profile, CCZ_E_PEER and "peer:..." @return false: it is none */
+CCZ_MUST_USE bool cczi_refusal_parse(struct ccz_err *err, struct ccz_span debug);
+void cczi_refusal_text(struct ccz_buf *out, const struct ccz_err *why);
+/* ccz_ratls_farewell_fn */
+void cczi_refusal_by_server(void *arg, struct ccz_buf *out, const struct ccz_err *why);
+void cczi_refusal_by_client(void *arg, struct ccz_buf *out, const struct ccz_err *why);
 
 /* Client. */
 struct cczi_request {

@@ -261,6 +261,32 @@ static void wake(struct cczi_stream *st)
     (void)nghttp2_session_resume_data(st->h2->ng, st->id); /* fails only if the stream is closing */
 }
 
+void cczi_stream_set_gzip(struct cczi_stream *st, bool on)
+{
+    unsigned char now = atomic_load(&st->gzip), next;
+    do {
+        bool may = (now & CCZI_GZIP_ANNOUNCED) || !(now & CCZI_GZIP_FIXED);
+        next = (unsigned char)(now & ~CCZI_GZIP_ON);
+        if (on && may)
+            next |= CCZI_GZIP_ON | CCZI_GZIP_ANNOUNCED;
+    } while (!atomic_compare_exchange_weak(&st->gzip, &now, next));
+}
+
+struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg)
+{
+    bool on = atomic_fetch_or(&st->gzip, CCZI_GZIP_FIXED) & CCZI_GZIP_ON;
+    struct cczi_out *o = on ? cczi_out_gzip(msg) : NULL;
+    return o ? o : cczi_out_new(msg);
+}
+
+/* What this side takes, and what it sends. */
+static void nv_encodings(struct nv_list *l, struct cczi_stream *st)
+{
+    nv_str(l, "grpc-accept-encoding", CCZI_ACCEPT_ENCODING);
+    if (atomic_fetch_or(&st->gzip, CCZI_GZIP_FIXED) & CCZI_GZIP_ANNOUNCED)
+        nv_str(l, "grpc-encoding", "gzip");
+}
+
 static void start_response(struct cczi_stream *st)
 {
     struct nv_list l;
@@ -269,10 +295,17 @@ static void start_response(struct cczi_stream *st)
     nv_begin(&l);
     nv_str(&l, ":status", "200");
     nv_str(&l, "content-type", "application/grpc");
+    nv_encodings(&l, st);
     nv_md(&l, &st->out_headers);
     if (!nv_finish(&l) || nghttp2_submit_response(st->h2->ng, st->id, l.nv, l.len, &provider) != 0)
         cczi_stream_reset(st, NGHTTP2_INTERNAL_ERROR);
     ccz_buf_free(&l.text);
+}
+
+void cczi_stream_start(struct cczi_stream *st)
+{
+    if (st->h2 && !st->finished && !st->headers_sent)
+        start_response(st);
 }
 
 void cczi_stream_send(struct cczi_stream *st, struct cczi_out *msg)
@@ -300,8 +333,7 @@ static void trailers_only(struct cczi_stream *st)
     nv_str(&l, ":status", "200");
     nv_str(&l, "content-type", "application/grpc");
     nv_md(&l, &st->out_headers);
-    if (st->code == CCZ_RPC_UNIMPLEMENTED)
-        nv_str(&l, "grpc-accept-encoding", "identity");
+    nv_str(&l, "grpc-accept-encoding", CCZI_ACCEPT_ENCODING);
     nv_status(&l, st);
     if (!nv_finish(&l) || nghttp2_submit_response(st->h2->ng, st->id, l.nv, l.len, NULL) != 0)
         cczi_stream_reset(st, NGHTTP2_INTERNAL_ERROR);
@@ -387,6 +419,7 @@ ccz_rc cczi_h2_request(struct cczi_h2 *h, struct cczi_stream *st, const struct c
     nv_str(&l, "te", "trailers");
     nv_str(&l, "content-type", "application/grpc");
     nv_str(&l, "user-agent", "cczoo");
+    nv_encodings(&l, st);
     nv_once(&l, "grpc-timeout", timeout);
     nv_md(&l, rq->metadata);
     int32_t id = nv_finish(&l) ? nghttp2_submit_request(h->ng, NULL, l.nv, l.len, &provider, st)

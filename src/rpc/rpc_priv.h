@@ -16,6 +16,8 @@ void cczi_percent_put(struct ccz_buf *out, struct ccz_span text);
 /* Decodes into a terminated, escaped text, cut to @p out_size. Malformed escapes stay as they are.
  */
 void cczi_percent_get(char *out, size_t out_size, struct ccz_span text);
+/* The same without escapes and cut; @p out is terminated (ccz_buf_str()). */
+void cczi_percent_raw(struct ccz_buf *out, struct ccz_span text);
 /* grpc-status as sent; CCZ_RPC_UNKNOWN if it is no known code. */
 enum ccz_rpc_code cczi_code_parse(struct ccz_span text);
 enum ccz_rpc_code
@@ -46,10 +48,21 @@ CCZ_MUST_USE ccz_rc cczi_md_add_wire(struct cczi_md *md, struct ccz_span key,
 struct ccz_span cczi_md_get(const struct cczi_md *md, const char *key);
 /* `struct ccz_rd r = ccz_rd_from(ccz_buf_span(&md->raw)); while (cczi_md_next(&f, &r)) ...` */
 CCZ_MUST_USE bool cczi_md_next(struct cczi_md_field *f, struct ccz_rd *r);
+/* received.c: the next field that is metadata to applications, from offset *at on, before @p end. */
+CCZ_MUST_USE bool cczi_md_walk(struct ccz_rpc_md *out, size_t *at, const struct cczi_md *md,
+                               size_t end);
 bool cczi_md_is_bin(struct ccz_span key);
 /* What an application may send: [0-9a-z_.-]+ outside the reserved names, printable ASCII unless
  * "-bin". */
 CCZ_MUST_USE bool cczi_md_allowed(struct ccz_span key, struct ccz_span value);
+
+/* -------------------------------------------------------------------- gzip.c: compression of messages */
+
+enum cczi_encoding { CCZI_IDENTITY = 0, CCZI_GZIP, CCZI_DEFLATE, CCZI_ENCODING_UNKNOWN };
+#define CCZI_ACCEPT_ENCODING "identity,deflate,gzip"
+enum cczi_encoding cczi_encoding_of(struct ccz_span name);
+/* @p list is a value of grpc-accept-encoding. */
+bool cczi_encoding_listed(struct ccz_span list, enum cczi_encoding encoding);
 
 /* ---------------------------------------------------------- frame.c: length-prefixed messages */
 
@@ -57,19 +70,24 @@ enum { CCZI_PREFIX_SIZE = 5 };
 enum cczi_frame {
     CCZI_FRAME_MORE, /* the chunk is used up, the message is not complete */
     CCZI_FRAME_MESSAGE,
-    CCZI_FRAME_TOO_LARGE,  /* announced size above size_max */
+    CCZI_FRAME_TOO_LARGE,  /* announced size above size_max, or what comes out of it */
     CCZI_FRAME_COMPRESSED, /* flag set although the encoding is identity */
+    CCZI_FRAME_BAD_COMPRESSION,
     CCZI_FRAME_BAD_FLAG,
     CCZI_FRAME_NOMEM
 };
 struct cczi_framer {
     uint8_t prefix[CCZI_PREFIX_SIZE];
     uint8_t prefix_size;
-    bool keep; /* messages stay in `body` until the next one begins, instead of borrowing from
+    bool
+        keep; /* messages stay in `body` or `plain` until the next one begins, instead of borrowing from
                   chunks */
+    bool compressed; /* the message that is read, or was given out last */
+    enum cczi_encoding encoding;
     size_t want;
     size_t size_max;
-    struct ccz_buf body;
+    struct ccz_buf body;  /* as received */
+    struct ccz_buf plain; /* decompressed */
 };
 void cczi_framer_init(struct cczi_framer *f, size_t size_max);
 void cczi_framer_free(struct cczi_framer *f);
@@ -78,6 +96,12 @@ CCZ_MUST_USE enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_
                                               struct ccz_span *chunk);
 /* True if the stream may end here: not inside a message. */
 bool cczi_framer_idle(const struct cczi_framer *f);
+size_t cczi_framer_held(const struct cczi_framer *f); /* bytes */
+/* Gives back the memory of the last message. */
+void cczi_framer_release(struct cczi_framer *f);
+/* gzip.c. @param[out] out  cleared first @retval CCZI_FRAME_MESSAGE, or why not */
+CCZ_MUST_USE enum cczi_frame cczi_decompress(struct ccz_buf *out, struct ccz_span in,
+                                             enum cczi_encoding encoding, size_t size_max);
 
 /* A framed message on its way out. In one queue at a time; whoever wants to send it again holds a reference. */
 struct cczi_out {
@@ -87,5 +111,8 @@ struct cczi_out {
     uint8_t bytes[]; /* prefix, message */
 };
 struct cczi_out *cczi_out_new(struct ccz_span msg); /* one reference; NULL = no memory */
-void cczi_out_free(struct cczi_out *list);          /* gives up one reference of each */
+/* gzip.c: the same, compressed; NULL = not smaller, or no memory */
+struct cczi_out *cczi_out_gzip(struct ccz_span msg);
+void cczi_out_prefix(struct cczi_out *o, uint8_t flag, size_t size);
+void cczi_out_free(struct cczi_out *list); /* gives up one reference of each */
 #endif

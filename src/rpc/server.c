@@ -3,6 +3,8 @@
 #define _DEFAULT_SOURCE
 #include "server.h"
 
+#include <cczoo/crypto.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +13,16 @@
 enum {
     TICK_MS = 250,          /* how often connections are looked at */
     PING_ANSWER_MS = 20000, /* a peer that does not answer a PING for so long is gone */
+    LAST_WORDS_MS = 2000,   /* for cancelled calls to be told */
+    NOTICE_MS = 1000,       /* for a client to hear that the connection ends */
     PULL_SIZE = 1 << 18,    /* bytes encrypted at a time */
     THREADS_MAX = 64,
     REQUESTS_SIZE = 256 << 20
+};
+
+struct stop_hook {
+    void (*fn)(void *arg);
+    void *arg;
 };
 
 struct ccz_rpc_server {
@@ -23,6 +32,9 @@ struct ccz_rpc_server {
     size_t methods_len;
     ccz_rpc_unary_fn fallback;
     void *fallback_arg;
+    struct cczi_guards guards;
+    struct stop_hook *hooks; /* in order of registration */
+    size_t hooks_len;
     struct cczi_wire_pool *pool;
     struct cczi_worker *workers;
     unsigned workers_len;
@@ -30,6 +42,7 @@ struct ccz_rpc_server {
     struct cczi_budget *budget;
     uint16_t port;
     bool running;
+    pthread_mutex_t lock; /* cfg.ratls; workers against who wants to tell them something */
 };
 
 /* --------------------------------------------------------------------------------- connections */
@@ -98,6 +111,31 @@ void cczi_sconn_flush(struct cczi_sconn *c)
         conn_close(c, true);
 }
 
+/* Counted by the caller. */
+static struct ccz_ratls_ctx *current_ratls(struct ccz_rpc_server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    struct ccz_ratls_ctx *ctx = ccz_ratls_ctx_ref(s->cfg.ratls);
+    pthread_mutex_unlock(&s->lock);
+    return ctx;
+}
+
+/* No new calls. */
+static void conn_drain(struct cczi_sconn *c)
+{
+    if (c->drain_ms == 0)
+        c->drain_ms = ccz_mono_ms();
+    cczi_h2_drain(c->h2);
+}
+
+int64_t cczi_spread_ms(int64_t ms)
+{
+    uint8_t r = 128;
+    if (ccz_random(&r, sizeof(r)) != CCZ_OK)
+        r = 128; /* only the spreading suffers */
+    return ms - ms / 10 + ms / 5 / 255 * r + ms / 5 % 255 * r / 255;
+}
+
 /* Calls that run keep what they know of the peer; new ones get what is known now. */
 static struct cczi_peer *peer_new(const struct cczi_wire *wire)
 {
@@ -140,9 +178,19 @@ static void on_ready(void *arg)
     c->heard_ms = ccz_mono_ms();
     ccz_log(CCZ_LOG_DEBUG, "rpc", "accepted peer=%s attested=%d fresh=%d", c->peer->address,
             c->peer->ratls.attested, c->peer->ratls.fresh);
-    if (c->worker->draining)
-        cczi_h2_drain(c->h2);
+    if (c->worker->draining || c->recycled)
+        conn_drain(c);
     cczi_sconn_flush(c);
+}
+
+static void tell_refusal(const char *what, const struct ccz_err *err)
+{
+    char got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE], msg[CCZ_ERR_MSG_SIZE];
+    ccz_escape(got, sizeof(got), ccz_span_str(err->got));
+    ccz_escape(want, sizeof(want), ccz_span_str(err->expected));
+    ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
+    ccz_log(CCZ_LOG_INFO, "rpc", "%s where=%s got=\"%s\" expected=\"%s\" msg=\"%s\"", what,
+            err->where, got, want, msg);
 }
 
 static void on_plain(void *arg, struct ccz_span data)
@@ -153,6 +201,11 @@ static void on_plain(void *arg, struct ccz_span data)
     c->busy = true;
     ccz_rc rc = cczi_h2_feed(c->h2, data, &err);
     c->busy = false;
+    if (c->h2->refusal) { /* the client does not accept us */
+        tell_refusal("refused", c->h2->refusal);
+        conn_close(c, true);
+        return;
+    }
     if (rc == CCZ_OK) {
         cczi_sconn_flush(c);
         return;
@@ -176,14 +229,8 @@ static void on_closed(void *arg, const struct ccz_err *err)
 {
     struct cczi_sconn *c = arg;
     /* one line per refused peer; one that was accepted before can be refused later */
-    if (err->rc != CCZ_E_CLOSED && (!c->h2 || err->rc != CCZ_E_IO)) {
-        char got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE], msg[CCZ_ERR_MSG_SIZE];
-        ccz_escape(got, sizeof(got), ccz_span_str(err->got));
-        ccz_escape(want, sizeof(want), ccz_span_str(err->expected));
-        ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
-        ccz_log(CCZ_LOG_INFO, "rpc", "%s where=%s got=\"%s\" expected=\"%s\" msg=\"%s\"",
-                c->h2 ? "cut off" : "refused", err->where, got, want, msg);
-    }
+    if (err->rc != CCZ_E_CLOSED && (!c->h2 || err->rc != CCZ_E_IO))
+        tell_refusal(c->h2 ? "cut off" : "refused", err);
     conn_close(c, false);
 }
 
@@ -205,10 +252,12 @@ static void on_accept(void *arg, int fd, const char *peer)
         return;
     }
     struct cczi_sconn *c = calloc(1, sizeof(*c));
+    struct ccz_ratls_ctx *ratls = current_ratls(s);
     struct cczi_wire_cfg cfg = {.loop = w->loop,
                                 .pool = s->pool,
                                 .deadlines = &w->deadlines,
-                                .ratls = s->cfg.ratls,
+                                .ratls = ratls,
+                                .farewell = cczi_refusal_by_server,
                                 .ops = &wire_ops,
                                 .arg = c,
                                 .scratch = &w->scratch};
@@ -218,12 +267,14 @@ static void on_accept(void *arg, int fd, const char *peer)
         free(c);
         c = NULL;
     }
+    ccz_ratls_ctx_free(ratls);
     if (!c) {
         atomic_fetch_sub(&s->conns, 1);
         return;
     }
     c->worker = w;
     c->opened_ms = ccz_mono_ms();
+    c->age_ms = s->cfg.connection_age_ms ? cczi_spread_ms(s->cfg.connection_age_ms) : 0;
     c->next = w->first;
     if (w->first)
         w->first->prev = c;
@@ -231,12 +282,28 @@ static void on_accept(void *arg, int fd, const char *peer)
     w->conns++;
 }
 
+/* Old connections, and those that end. @return false if it is too late for order */
+static bool check_age(struct cczi_sconn *c, int64_t now)
+{
+    int64_t grace_ms = c->worker->server->cfg.connection_age_grace_ms;
+    if (c->age_ms && now - c->opened_ms > c->age_ms && !c->too_old) {
+        c->too_old = true;
+        conn_drain(c);
+    }
+    if (c->drain_ms && now - c->drain_ms > NOTICE_MS)
+        cczi_h2_drain_now(c->h2);
+    if (!c->too_old || !grace_ms || now - c->drain_ms <= grace_ms)
+        return true;
+    cczi_sconn_cancel_calls(c, "the connection is too old");
+    return now - c->drain_ms <= grace_ms + LAST_WORDS_MS;
+}
+
 /* Deadlines of connections: handshake, keepalive, and the end of the grace period. */
 static void check_conn(struct cczi_sconn *c, int64_t now)
 {
     struct cczi_worker *w = c->worker;
     const struct ccz_rpc_server_cfg *cfg = &w->server->cfg;
-    bool stop = w->draining && now >= w->stop_ms;
+    bool stop = w->draining && now >= atomic_load(&w->stop_ms);
     if (!c->h2) {
         if (stop || now - c->opened_ms > cfg->handshake_timeout_ms)
             conn_close(c, false);
@@ -250,10 +317,12 @@ static void check_conn(struct cczi_sconn *c, int64_t now)
     }
     if (!cczi_h2_ping_pending(c->h2) && silent > cfg->keepalive_ms)
         cczi_h2_ping(c->h2);
-    if (cfg->connection_age_ms && now - c->opened_ms > cfg->connection_age_ms)
-        cczi_h2_drain(c->h2);
+    if (!check_age(c, now)) {
+        conn_close(c, false);
+        return;
+    }
     if (stop)
-        cczi_sconn_cancel_calls(c);
+        cczi_sconn_cancel_calls(c, "the server is stopping");
     cczi_sconn_flush(c);
 }
 
@@ -270,7 +339,7 @@ static void on_tick(void *arg)
 {
     struct cczi_worker *w = arg;
     int64_t now = ccz_mono_ms();
-    bool overdue = w->draining && now >= w->stop_ms + PING_ANSWER_MS / 10;
+    bool overdue = w->draining && now >= atomic_load(&w->stop_ms) + LAST_WORDS_MS;
     w->cursor = w->first;
     for (struct cczi_sconn *c; (c = next_conn(w)) != NULL;) {
         if (overdue) /* even the cancellation is not taken */
@@ -298,7 +367,20 @@ static void begin_stop(void *arg)
             conn_close(c, false);
             continue;
         }
-        cczi_h2_drain(c->h2);
+        conn_drain(c);
+        cczi_sconn_flush(c);
+    }
+}
+
+static void begin_recycle(void *arg)
+{
+    struct cczi_worker *w = arg;
+    w->cursor = w->first;
+    for (struct cczi_sconn *c; (c = next_conn(w)) != NULL;) {
+        c->recycled = true; /* of a handshake that is under way: once it is ready */
+        if (!c->h2)
+            continue;
+        conn_drain(c);
         cczi_sconn_flush(c);
     }
 }
@@ -309,6 +391,7 @@ static void *run_worker(void *arg)
     struct ccz_err err = {0};
     if (ccz_loop_run(w->loop, &err) != CCZ_OK)
         ccz_log(CCZ_LOG_ERROR, "rpc", "loop ended where=%s msg=\"%s\"", err.where, err.msg);
+    atomic_store(&w->ended, true);
     return NULL;
 }
 
@@ -351,27 +434,63 @@ static void worker_deinit(struct cczi_worker *w)
     ccz_buf_free(&w->out);
 }
 
-static void stop_workers(struct ccz_rpc_server *s, int64_t grace_ms)
+static void tell_workers(struct ccz_rpc_server *s, int64_t grace_ms)
 {
     int64_t stop_ms = ccz_mono_ms() + (grace_ms > 0 ? grace_ms : 0);
     for (unsigned i = 0; i < s->workers_len; i++) {
         struct cczi_worker *w = &s->workers[i];
-        w->stop_ms = stop_ms;
+        atomic_store(&w->stop_ms, stop_ms);
         /* without memory to tell it, the loop is stopped as it is */
         if (w->started && ccz_loop_post(w->loop, begin_stop, w) != CCZ_OK)
             ccz_loop_stop(w->loop);
     }
+}
+
+static void join_workers(struct ccz_rpc_server *s)
+{
     for (unsigned i = 0; i < s->workers_len; i++)
         if (s->workers[i].started)
             pthread_join(s->workers[i].thread, NULL);
     cczi_wire_pool_free(s->pool); /* before the loops that it reports to */
     s->pool = NULL;
+    pthread_mutex_lock(&s->lock);
     for (unsigned i = 0; i < s->workers_len; i++)
         worker_deinit(&s->workers[i]);
     free(s->workers);
     s->workers = NULL;
     s->workers_len = 0;
     s->running = false;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void cczi_server_begin_stop(struct ccz_rpc_server *s, int64_t grace_ms)
+{
+    if (!s->running)
+        return;
+    for (size_t i = 0; i < s->hooks_len; i++)
+        s->hooks[i].fn(s->hooks[i].arg);
+    tell_workers(s, grace_ms);
+}
+
+void cczi_server_hurry_stop(struct ccz_rpc_server *s)
+{
+    int64_t now = ccz_mono_ms();
+    for (unsigned i = 0; i < s->workers_len; i++)
+        atomic_store(&s->workers[i].stop_ms, now);
+}
+
+bool cczi_server_stopped(const struct ccz_rpc_server *s)
+{
+    for (unsigned i = 0; i < s->workers_len; i++)
+        if (s->workers[i].started && !atomic_load(&s->workers[i].ended))
+            return false;
+    return true;
+}
+
+void cczi_server_end_stop(struct ccz_rpc_server *s)
+{
+    if (s->running)
+        join_workers(s);
 }
 
 /* -------------------------------------------------------------------------------------- server */
@@ -406,6 +525,8 @@ ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out, const struct ccz_rpc_serv
         set_defaults(&s->cfg);
         s->listen = strdup(cfg->listen);
         s->budget = calloc(1, sizeof(*s->budget));
+        s->cfg.ratls = ccz_ratls_ctx_ref(cfg->ratls);
+        pthread_mutex_init(&s->lock, NULL);
     }
     if (!s || !s->listen || !s->budget)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
@@ -424,7 +545,11 @@ void ccz_rpc_server_free(struct ccz_rpc_server *s)
     for (size_t i = 0; i < s->methods_len; i++)
         free(s->methods[i].path);
     free(s->methods);
+    cczi_guards_free(&s->guards);
+    free(s->hooks);
     cczi_budget_unref(s->budget);
+    ccz_ratls_ctx_free(s->cfg.ratls);
+    pthread_mutex_destroy(&s->lock);
     free(s->listen);
     free(s);
 }
@@ -466,6 +591,29 @@ void ccz_rpc_server_set_fallback(struct ccz_rpc_server *s, ccz_rpc_unary_fn fn, 
     s->fallback_arg = service_arg;
 }
 
+ccz_rc ccz_rpc_server_guard(struct ccz_rpc_server *s, const char *prefix, ccz_rpc_guard_fn fn,
+                            void *arg)
+{
+    return s->running ? CCZ_E_ARG : cczi_guards_add(&s->guards, prefix, fn, arg);
+}
+
+ccz_rc ccz_rpc_server_on_stop(struct ccz_rpc_server *s, void (*fn)(void *arg), void *arg)
+{
+    if (s->running || !fn)
+        return CCZ_E_ARG;
+    struct stop_hook *list = realloc(s->hooks, (s->hooks_len + 1) * sizeof(*list));
+    if (!list)
+        return CCZ_E_NOMEM;
+    s->hooks = list;
+    list[s->hooks_len++] = (struct stop_hook){fn, arg};
+    return CCZ_OK;
+}
+
+const char *ccz_rpc_server_method_path(const struct ccz_rpc_server *s, size_t i)
+{
+    return i < s->methods_len ? s->methods[i].path : NULL;
+}
+
 static int by_path(const void *a, const void *b)
 {
     return strcmp(((const struct cczi_method *)a)->path, ((const struct cczi_method *)b)->path);
@@ -493,9 +641,13 @@ ccz_rc ccz_rpc_server_start(struct ccz_rpc_server *s, struct ccz_err *err)
         if (!w->started)
             rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "rpc:thread", 0, "a thread could not be started");
     }
+    pthread_mutex_lock(&s->lock);
     s->running = true;
-    if (rc != CCZ_OK)
-        stop_workers(s, 0);
+    pthread_mutex_unlock(&s->lock);
+    if (rc != CCZ_OK) {
+        tell_workers(s, 0);
+        join_workers(s);
+    }
     return rc;
 }
 
@@ -506,8 +658,28 @@ uint16_t ccz_rpc_server_port(const struct ccz_rpc_server *s)
 
 void ccz_rpc_server_stop(struct ccz_rpc_server *s, int64_t grace_ms)
 {
-    if (s->running)
-        stop_workers(s, grace_ms);
+    cczi_server_begin_stop(s, grace_ms);
+    cczi_server_end_stop(s);
+}
+
+void ccz_rpc_server_set_ratls(struct ccz_rpc_server *s, struct ccz_ratls_ctx *ctx)
+{
+    pthread_mutex_lock(&s->lock);
+    struct ccz_ratls_ctx *old = s->cfg.ratls;
+    s->cfg.ratls = ccz_ratls_ctx_ref(ctx);
+    pthread_mutex_unlock(&s->lock);
+    ccz_ratls_ctx_free(old);
+}
+
+ccz_rc ccz_rpc_server_recycle(struct ccz_rpc_server *s)
+{
+    ccz_rc rc = CCZ_OK;
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; s->running && i < s->workers_len; i++)
+        if (ccz_loop_post(s->workers[i].loop, begin_recycle, &s->workers[i]) != CCZ_OK)
+            rc = CCZ_E_NOMEM;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
 }
 
 const struct cczi_method *cczi_server_method(const struct ccz_rpc_server *s, const char *path)
@@ -522,6 +694,11 @@ void cczi_server_fallback(const struct ccz_rpc_server *s, ccz_rpc_unary_fn *fn, 
 {
     *fn = s->fallback;
     *arg = s->fallback_arg;
+}
+
+const struct cczi_guards *cczi_server_guards(const struct ccz_rpc_server *s)
+{
+    return &s->guards;
 }
 
 size_t cczi_server_message_max(const struct ccz_rpc_server *s)

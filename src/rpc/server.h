@@ -26,6 +26,23 @@ struct cczi_method {
     void *arg;
 };
 
+/* guard.c */
+struct cczi_guard {
+    char *prefix;
+    size_t size;
+    ccz_rpc_guard_fn fn;
+    void *arg;
+};
+struct cczi_guards {
+    struct cczi_guard *list;
+    size_t len;
+};
+CCZ_MUST_USE ccz_rc cczi_guards_add(struct cczi_guards *gs, const char *prefix, ccz_rpc_guard_fn fn,
+                                    void *arg);
+void cczi_guards_free(struct cczi_guards *gs);
+/* @return false: the call was refused, and has its status */
+CCZ_MUST_USE bool cczi_guards_pass(const struct cczi_guards *gs, struct ccz_rpc_call *c);
+
 /* One connection; lives on its worker's loop. */
 struct cczi_sconn {
     struct cczi_sconn *prev, *next;
@@ -34,8 +51,11 @@ struct cczi_sconn {
     struct cczi_h2 *h2; /* NULL until the peer is appraised */
     struct cczi_peer *peer;
     int64_t opened_ms, heard_ms;
-    bool busy;  /* inside feed or pull: flush when it returns */
-    bool again; /* flush was asked for meanwhile */
+    int64_t age_ms;         /* of this connection, at which it is drained; 0 = none */
+    int64_t drain_ms;       /* since when it is; 0 = it is not */
+    bool too_old, recycled; /* why it is drained */
+    bool busy;              /* inside feed or pull: flush when it returns */
+    bool again;             /* flush was asked for meanwhile */
 };
 
 /* One loop thread. */
@@ -51,13 +71,14 @@ struct cczi_worker {
     struct cczi_sconn *cursor; /* next one of a walk over all; conn_close() keeps it valid */
     size_t conns;
     pthread_t thread;
-    bool started; /* the thread runs */
+    bool started;      /* the thread runs */
+    atomic_bool ended; /* and came to its end */
     bool draining;
-    int64_t stop_ms; /* calls are cancelled from here on */
+    _Atomic int64_t stop_ms; /* calls are cancelled from here on */
 };
 
 /* What a handler wants done to its call, when it is not on the loop. */
-enum cczi_op_kind { CCZI_OP_HEADER, CCZI_OP_TRAILER, CCZI_OP_SEND, CCZI_OP_FINISH };
+enum cczi_op_kind { CCZI_OP_HEADER, CCZI_OP_TRAILER, CCZI_OP_START, CCZI_OP_SEND, CCZI_OP_FINISH };
 struct cczi_op {
     struct cczi_op *next;
     enum cczi_op_kind kind;
@@ -91,12 +112,23 @@ struct ccz_rpc_call {
 };
 
 extern const struct cczi_h2_ops cczi_server_ops; /* call.c; arg is a cczi_sconn */
+/* ccz_rpc_fail() with another code. */
+void cczi_call_fail_as(struct ccz_rpc_call *c, enum ccz_rpc_code code, const struct ccz_err *err);
 /* The method for @p path, or NULL. */
 const struct cczi_method *cczi_server_method(const struct ccz_rpc_server *s, const char *path);
+const struct cczi_guards *cczi_server_guards(const struct ccz_rpc_server *s);
 void cczi_server_fallback(const struct ccz_rpc_server *s, ccz_rpc_unary_fn *fn, void **arg);
 size_t cczi_server_message_max(const struct ccz_rpc_server *s);
 /* Sends what the engine has, now or when it returns. The connection may be closed by it. */
 void cczi_sconn_flush(struct cczi_sconn *c);
+/* @p ms and up to a tenth more or less: connections that came together do not go together. */
+int64_t cczi_spread_ms(int64_t ms);
 /* Cancels every call of the connection: as if its client had. */
-void cczi_sconn_cancel_calls(struct cczi_sconn *c);
+void cczi_sconn_cancel_calls(struct cczi_sconn *c, const char *why);
+
+/* ccz_rpc_server_stop() in parts. The first two are for running servers; all of them do nothing to others. */
+void cczi_server_begin_stop(struct ccz_rpc_server *s, int64_t grace_ms);
+void cczi_server_hurry_stop(struct ccz_rpc_server *s); /* the grace is over */
+bool cczi_server_stopped(const struct ccz_rpc_server *s);
+void cczi_server_end_stop(struct ccz_rpc_server *s); /* waits */
 #endif

@@ -201,19 +201,28 @@ static int hex_digit(uint8_t c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* The byte that stands at text[*i], which moves behind it. */
+static uint8_t percent_next(struct ccz_span text, size_t *i)
+{
+    size_t at = *i;
+    int hi = text.ptr[at] == '%' && at + 2 < text.size ? hex_digit(text.ptr[at + 1]) : -1;
+    int lo = hi >= 0 ? hex_digit(text.ptr[at + 2]) : -1;
+    *i += lo < 0 ? 1 : 3;
+    return lo < 0 ? text.ptr[at] : (uint8_t)(16 * hi + lo);
+}
+
 void cczi_percent_get(char *out, size_t out_size, struct ccz_span text)
 {
     uint8_t raw[CCZI_MESSAGE_SIZE];
     size_t n = 0;
-    for (size_t i = 0; i < text.size && n < sizeof(raw); i++) {
-        int hi = text.ptr[i] == '%' && i + 2 < text.size ? hex_digit(text.ptr[i + 1]) : -1;
-        int lo = hi >= 0 ? hex_digit(text.ptr[i + 2]) : -1;
-        if (lo < 0) {
-            raw[n++] = text.ptr[i];
-            continue;
-        }
-        raw[n++] = (uint8_t)(16 * hi + lo);
-        i += 2;
-    }
+    for (size_t i = 0; i < text.size && n < sizeof(raw);)
+        raw[n++] = percent_next(text, &i);
     ccz_escape(out, out_size, CCZ_SPAN(raw, n));
+}
+
+void cczi_percent_raw(struct ccz_buf *out, struct ccz_span text)
+{
+    for (size_t i = 0; i < text.size;)
+        ccz_buf_u8(out, percent_next(text, &i));
+    (void)ccz_buf_str(out);
 }

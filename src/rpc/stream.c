@@ -11,6 +11,7 @@
 struct node {
     struct node *next;
     size_t size;
+    bool compressed;
     uint8_t bytes[];
 };
 
@@ -29,8 +30,15 @@ struct ccz_rpc_stream {
     /* received */
     struct node *in, **in_tail;
     size_t in_size;
+    bool last_compressed;
+    atomic_bool compress; /* what is sent; only if gzip was announced */
+    bool gzip;
     bool paused, resume;
     bool posted;
+    /* metadata: the caller's object is touched by the caller's thread only */
+    struct ccz_rpc_received *received; /* NULL = not of interest */
+    struct ccz_rpc_received headers, all;
+    bool has_headers, headers_taken, taken; /* handed out */
     /* outcome */
     bool over;
     struct ccz_rpc_result result;
@@ -50,6 +58,8 @@ static void unref_unlock(struct ccz_rpc_stream *s)
         free(n);
     }
     cczi_out_free(s->out);
+    cczi_received_deinit(&s->headers);
+    cczi_received_deinit(&s->all);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     free(s);
@@ -106,6 +116,18 @@ static void on_started(void *user)
     pthread_mutex_unlock(&s->lock);
 }
 
+static void on_headers(void *user)
+{
+    struct ccz_rpc_stream *s = user;
+    pthread_mutex_lock(&s->lock);
+    /* without memory there are no headers to be seen; they come at the end */
+    if (s->received)
+        cczi_received_copy_headers(&s->headers, &s->call->st);
+    s->has_headers = true;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void on_message(void *user, struct ccz_span msg)
 {
     struct ccz_rpc_stream *s = user;
@@ -117,7 +139,7 @@ static void on_message(void *user, struct ccz_span msg)
         cczi_stream_reset(st, NGHTTP2_CANCEL);
         return;
     }
-    *n = (struct node){.size = msg.size};
+    *n = (struct node){.size = msg.size, .compressed = s->call->st.framer.compressed};
     if (msg.size)
         memcpy(n->bytes, msg.ptr, msg.size);
     pthread_mutex_lock(&s->lock);
@@ -154,8 +176,11 @@ static void on_over(void *user, const struct ccz_rpc_result *result, const struc
     unref_unlock(s);
 }
 
-static const struct cczi_ccall_ops stream_ops = {
-    .started = on_started, .message = on_message, .writable = on_writable, .over = on_over};
+static const struct cczi_ccall_ops stream_ops = {.started = on_started,
+                                                 .headers = on_headers,
+                                                 .message = on_message,
+                                                 .writable = on_writable,
+                                                 .over = on_over};
 
 /* ------------------------------------------------------------------------------ for the user */
 
@@ -186,6 +211,12 @@ ccz_rc ccz_rpc_stream_open(struct ccz_rpc_stream **out, struct ccz_rpc_client *c
         s->call = call;
         s->out_tail = &s->out;
         s->in_tail = &s->in;
+        cczi_received_init(&s->headers);
+        cczi_received_init(&s->all);
+        s->received = call->received;
+        call->received = s->received ? &s->all : NULL;
+        s->gzip = call->compression == CCZ_RPC_GZIP;
+        atomic_init(&s->compress, s->gzip);
         call->ops = &stream_ops;
         call->user = s;
         call->retries_left = 0; /* what was sent or received cannot be taken back */
@@ -203,7 +234,9 @@ ccz_rc ccz_rpc_stream_open(struct ccz_rpc_stream **out, struct ccz_rpc_client *c
 
 ccz_rc ccz_rpc_stream_send(struct ccz_rpc_stream *s, struct ccz_span msg)
 {
-    struct cczi_out *o = cczi_out_new(msg);
+    struct cczi_out *o = atomic_load(&s->compress) ? cczi_out_gzip(msg) : NULL;
+    if (!o)
+        o = cczi_out_new(msg);
     if (!o)
         return CCZ_E_NOMEM;
     pthread_mutex_lock(&s->lock);
@@ -257,6 +290,7 @@ ccz_rc ccz_rpc_stream_recv(struct ccz_buf *msg, struct ccz_rpc_stream *s,
     while (!(n = take_message(s)) && !s->over)
         pthread_cond_wait(&s->changed, &s->lock);
     if (n) {
+        s->last_compressed = n->compressed;
         ccz_buf_put(msg, n->bytes, n->size);
         if (msg->bad)
             rc = ccz_fail(err, CCZ_E_LIMIT, "rpc:response", (int64_t)n->size,
@@ -265,12 +299,38 @@ ccz_rc ccz_rpc_stream_recv(struct ccz_buf *msg, struct ccz_rpc_stream *s,
         rc = s->err.rc == CCZ_OK ? CCZ_E_NOT_FOUND : s->err.rc;
         if (result)
             *result = s->result;
+        if (s->received && !s->taken)
+            cczi_received_move(s->received, &s->all);
+        s->taken = true;
         if (err)
             *err = s->err;
     }
     pthread_mutex_unlock(&s->lock);
     free(n);
     return rc;
+}
+
+ccz_rc ccz_rpc_stream_headers(struct ccz_rpc_stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    while (!s->has_headers && !s->over)
+        pthread_cond_wait(&s->changed, &s->lock);
+    if (s->received && s->has_headers && !s->headers_taken && !s->taken)
+        cczi_received_move(s->received, &s->headers);
+    s->headers_taken |= s->has_headers;
+    ccz_rc rc = s->has_headers ? CCZ_OK : CCZ_E_CLOSED;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+void ccz_rpc_stream_set_compression(struct ccz_rpc_stream *s, enum ccz_rpc_compression compression)
+{
+    atomic_store(&s->compress, s->gzip && compression == CCZ_RPC_GZIP);
+}
+
+bool ccz_rpc_stream_compressed(const struct ccz_rpc_stream *s)
+{
+    return s->last_compressed;
 }
 
 void ccz_rpc_stream_cancel(struct ccz_rpc_stream *s)

@@ -277,8 +277,10 @@ static struct cczi_wire *wire_new(const struct cczi_wire_cfg *cfg)
     w->job.run = run_step;
     w->again.fn = on_again;
     ccz_buf_init(&w->out, CCZ_CONN_OUT_SIZE_MAX);
-    if (ccz_ratls_new(&w->ratls, cfg->ratls) == CCZ_OK)
+    if (ccz_ratls_new(&w->ratls, cfg->ratls) == CCZ_OK) {
+        ccz_ratls_set_farewell(w->ratls, cfg->farewell, NULL);
         return w;
+    }
     destroy(w);
     return NULL;
 }

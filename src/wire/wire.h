@@ -64,6 +64,7 @@ struct cczi_wire_cfg {
     struct cczi_wire_pool *pool;
     struct cczi_deadlines *deadlines; /* of this loop; outlives the wire */
     struct ccz_ratls_ctx *ratls;
+    ccz_ratls_farewell_fn farewell; /* for refused peers; NULL is fine */
     const struct cczi_wire_ops *ops;
     void *arg;
     struct ccz_buf *scratch;    /* of this loop: plain bytes on their way to on_plain() */

@@ -62,6 +62,23 @@ static void unary(struct ccz_rpc_client *c)
     free(big);
 }
 
+static void compression(struct ccz_rpc_client *c)
+{
+    static char text[100000];
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, sizeof(text));
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = "gzip"[i % 4]; /* the server compresses what begins so */
+    struct ccz_span all = CCZ_SPAN(text, sizeof(text));
+    for (int kind = 0; kind < 2; kind++) { /* what we send, plain and compressed */
+        struct ccz_rpc_call_cfg cfg = {.compression = kind ? CCZ_RPC_GZIP : CCZ_RPC_IDENTITY};
+        ccz_buf_clear(&out);
+        EXPECT(ccz_rpc_unary(&out, &res, c, "/s.S/Echo", all, &cfg, &err) == CCZ_OK);
+        EXPECT(ccz_span_eq(ccz_buf_span(&out), all) && res.compressed);
+    }
+    EXPECT(call(&out, c, "/s.S/Echo", "plain", NULL) == CCZ_OK && !res.compressed);
+}
+
 static void streams(struct ccz_rpc_client *c)
 {
     struct ccz_rpc_stream *s;
@@ -124,6 +141,7 @@ int main(int argc, char **argv)
     EXPECT(ccz_rpc_client_new(&c, &ccfg, &err) == CCZ_OK &&
            ccz_rpc_client_connect(NULL, c, &err) == CCZ_OK);
     unary(c);
+    compression(c);
     streams(c);
     return 0;
 }

@@ -24,6 +24,10 @@ static void echo(struct ccz_rpc_call *call, void *arg, struct ccz_span request)
     ccz_rpc_add_header(call, "x-raw-bin", ccz_rpc_metadata(call, "x-raw-bin"));
     ccz_rpc_add_trailer(call, "x-end", ccz_span_str("trailing"));
     ccz_rpc_add_trailer(call, "x-end-bin", CCZ_SPAN("\0\1\xff", 3));
+    if (ccz_rpc_message_compressed(call)) { /* told, and answered in kind */
+        ccz_rpc_add_header(call, "x-compressed", ccz_span_str("yes"));
+        ccz_rpc_set_compression(call, CCZ_RPC_GZIP);
+    }
     ccz_rpc_reply(call, request);
 }
 

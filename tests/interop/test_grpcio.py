@@ -87,8 +87,18 @@ def test_status(m):
     refused(lambda: m.unary("Nothing")(b""), grpc.StatusCode.UNIMPLEMENTED, "unknown method")
     refused(lambda: m.client_stream("Echo")(iter(())), grpc.StatusCode.UNIMPLEMENTED, "no message")
     refused(lambda: m.client_stream("Echo")(iter((b"1", b"2"))), grpc.StatusCode.UNIMPLEMENTED, "two messages")
-    gzip = grpc.Compression.Gzip
-    refused(lambda: m.unary("Echo")(b"x" * 1000, compression=gzip), grpc.StatusCode.UNIMPLEMENTED, "gzip")
+
+
+def test_compression(m):
+    text = b"a line of text, over and over again\n" * 30000
+    for kind in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+        answer, call = m.unary("Echo").with_call(text, compression=kind)
+        md = dict(call.initial_metadata())
+        expect(answer == text and md.get("x-compressed") == "yes", "compression %s: %s" % (kind, md))
+    answer, call = m.unary("Echo").with_call(text)
+    expect(answer == text and "x-compressed" not in dict(call.initial_metadata()), "no compression")
+    bomb = bytes(41 << 20)  # some 40 KB on the wire, above the server's limit behind it
+    refused(lambda: m.unary("Echo")(bomb, compression=grpc.Compression.Gzip), grpc.StatusCode.RESOURCE_EXHAUSTED, "bomb")
 
 
 def counters(m):
@@ -146,7 +156,7 @@ def their_client(program):
         options = [("grpc.ssl_target_name_override", "cczoo-ratls"), ("grpc.max_receive_message_length", 64 << 20)]
         with grpc.secure_channel("127.0.0.1:%d" % port, grpc.ssl_channel_credentials(pem), options) as channel:
             m = Methods(channel, "/i.I/")
-            for test in (test_unary, test_status, test_deadline_and_cancel, test_streams, test_concurrent):
+            for test in (test_unary, test_status, test_compression, test_deadline_and_cancel, test_streams, test_concurrent):
                 test(m)
                 print("ok", test.__name__)
     finally:
@@ -171,6 +181,8 @@ class Service(grpc.GenericRpcHandler):
         self.ended = threading.Event()  # a held call was cancelled
 
     def echo(self, request, context):
+        if request.startswith(b"gzip"):
+            context.set_compression(grpc.Compression.Gzip)
         context.send_initial_metadata((("ccz-replica", "grpcio"),))
         if request != b"metadata":
             return request

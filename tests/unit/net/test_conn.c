@@ -698,6 +698,57 @@ static void test_address(void)
     ccz_loop_free(loop);
 }
 
+struct looked {
+    struct ccz_loop *loop;
+    size_t calls, len;
+    bool loopback;
+    struct ccz_err err;
+};
+
+static void on_looked_up(void *arg, const char (*addresses)[CCZ_ADDR_TEXT_SIZE], size_t len,
+                         const struct ccz_err *err)
+{
+    struct looked *l = arg;
+    l->calls++;
+    l->len = len;
+    if (err)
+        l->err = *err;
+    CHECK((err == NULL) == (len > 0));
+    for (size_t i = 0; i < len; i++) {
+        bool name;
+        CHECK(ccz_address_check(&name, addresses[i], NULL) == CCZ_OK && !name);
+        l->loopback |=
+            strcmp(addresses[i], "127.0.0.1:1234") == 0 || strcmp(addresses[i], "[::1]:1234") == 0;
+    }
+    ccz_loop_stop(l->loop);
+}
+
+static void test_lookup(void)
+{
+    bool name;
+    struct ccz_lookup *l;
+    struct looked got = {.loop = new_loop()};
+    struct ccz_err err;
+    CHECK(ccz_address_check(&name, "localhost:1", &err) == CCZ_OK && name);
+    CHECK(ccz_address_check(&name, "unix:/x", &err) == CCZ_OK && !name);
+    CHECK(ccz_address_check(&name, "[localhost]:1", &err) == CCZ_E_FORMAT && !name);
+    CHECK(ccz_lookup_start(&l, got.loop, "a b:1", on_looked_up, &got, &err) == CCZ_E_FORMAT && !l);
+    CHECK(ccz_lookup_start(&l, got.loop, "127.0.0.1:1", on_looked_up, &got, &err) == CCZ_E_ARG);
+    CHECK(ccz_lookup_start(&l, got.loop, "localhost:1234", on_looked_up, &got, &err) == CCZ_OK);
+    CHECK(got.calls == 0 && ccz_loop_run(got.loop, &err) == CCZ_OK);
+    CHECK(got.calls == 1 && got.loopback && got.err.rc == CCZ_OK);
+    /* RFC 6761: this name never has an address */
+    CHECK(ccz_lookup_start(&l, got.loop, "nobody.invalid:1", on_looked_up, &got, &err) == CCZ_OK);
+    CHECK(ccz_loop_run(got.loop, &err) == CCZ_OK && got.calls == 2 && got.len == 0);
+    CHECK(got.err.rc == CCZ_E_UNAVAILABLE && strcmp(got.err.where, "net:resolve") == 0 &&
+          got.err.aux != 0);
+    CHECK(ccz_lookup_start(&l, got.loop, "localhost:1", on_looked_up, &got, &err) == CCZ_OK);
+    ccz_lookup_cancel(l);
+    ccz_lookup_cancel(NULL);
+    ccz_loop_free(got.loop);
+    CHECK(got.calls == 2);
+}
+
 static const struct ccz_test tests[] = {
     {"conn.echo", test_echo},
     {"conn.echo_small_marks", test_echo_small_marks},
@@ -715,6 +766,7 @@ static const struct ccz_test tests[] = {
     {"net.emfile", test_emfile},
     {"net.listener_free", test_listener_free},
     {"net.address", test_address},
+    {"net.lookup", test_lookup},
 };
 
 int main(int argc, char **argv)

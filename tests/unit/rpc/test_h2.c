@@ -266,6 +266,37 @@ static void test_drain(void)
     cczi_h2_free(s.h);
 }
 
+/* A call that crosses the first GOAWAY on its way is served. */
+static void test_drain_crossed(void)
+{
+    struct end c, s;
+    open_end(&c, false, 1000);
+    open_end(&s, true, 1000);
+    s.echo = true;
+    run(&c, &s, 1000);
+    cczi_h2_drain(s.h);
+    struct cczi_stream *st = request(&c, "/a/B");
+    cczi_stream_half_close(st);
+    run(&c, &s, 1000);
+    CHECK(c.goaways == 1 && s.requests == 1 && c.closes == 1 && c.code == CCZ_RPC_OK && !c.refused);
+    CHECK(cczi_h2_done(s.h) && cczi_h2_done(c.h));
+    cczi_h2_free(c.h);
+    cczi_h2_free(s.h);
+    /* a client that does not answer does not hold it up */
+    open_end(&s, true, 1000);
+    open_end(&c, false, 1000);
+    run(&c, &s, 1000);
+    cczi_h2_drain(s.h);
+    CCZ_AUTO_BUF lost;
+    ccz_buf_init(&lost, 1 << 16);
+    CHECK(cczi_h2_pull(&lost, s.h, 1 << 16, NULL) == CCZ_OK && lost.size && !cczi_h2_done(s.h));
+    cczi_h2_drain_now(s.h);
+    cczi_h2_drain_now(s.h);
+    CHECK(cczi_h2_pull(&lost, s.h, 1 << 16, NULL) == CCZ_OK && cczi_h2_done(s.h));
+    cczi_h2_free(c.h);
+    cczi_h2_free(s.h);
+}
+
 /* A call that crosses GOAWAY on its way was not begun: the owner may send it again. */
 static void test_refused(void)
 {
@@ -311,7 +342,7 @@ static void test_streams_max(void)
 
 struct raw {
     nghttp2_session *ng;
-    char status[16], grpc_status[16], grpc_message[256], allow[16];
+    char status[16], grpc_status[16], grpc_message[256], allow[16], accept[32];
     uint32_t rst, goaway;
     bool closed, got_goaway;
 };
@@ -331,6 +362,8 @@ static int raw_header(nghttp2_session *ng, const nghttp2_frame *frame, const uin
         (void)snprintf(to, 16, "%s", v);
     if (strcmp(k, "grpc-message") == 0)
         (void)snprintf(r->grpc_message, sizeof(r->grpc_message), "%s", v);
+    if (strcmp(k, "grpc-accept-encoding") == 0)
+        (void)snprintf(r->accept, sizeof(r->accept), "%s", v);
     return 0;
 }
 
@@ -458,7 +491,11 @@ static void test_request_headers(void)
         {"content-type", "application/grpc;x=y", "200", "0"},
         {"te", NULL, "200", "13"},
         {"content-type", NULL, "415", ""},
-        {"grpc-encoding", "gzip", "200", "12"},
+        {"grpc-encoding", "gzip", "200", "0"}, /* the messages need not be */
+        {"grpc-encoding", "deflate", "200", "0"},
+        {"grpc-encoding", "snappy", "200", "12"},
+        {"grpc-encoding", "", "200", "12"},
+        {"grpc-encoding", "gzip,gzip", "200", "12"},
         {"grpc-encoding", "identity", "200", "0"},
         {"grpc-timeout", "5x", "200", "13"},
         {"grpc-timeout", "123456789m", "200", "13"},
@@ -478,6 +515,8 @@ static void test_request_headers(void)
               strcmp(r.grpc_status, cases[i].grpc_status) == 0);
         CHECK(s.requests == (strcmp(cases[i].grpc_status, "0") == 0) && s.closes == 1);
         CHECK(strcmp(r.allow, strcmp(r.status, "405") == 0 ? "POST" : "") == 0);
+        /* above all with UNIMPLEMENTED: the client learns what it may send */
+        CHECK(strcmp(r.accept, strcmp(r.status, "200") == 0 ? CCZI_ACCEPT_ENCODING : "") == 0);
     }
 }
 
@@ -745,7 +784,21 @@ static void test_responses(void)
           .encoding = "gzip",
           .grpc_status = "0",
           .body = {"\0\0\0\0\1x", 6}},
-         CCZ_RPC_UNIMPLEMENTED,
+         CCZ_RPC_OK,
+         1},
+        {{.status = "200",
+          .content = grpc,
+          .encoding = "gzip",
+          .grpc_status = "0",
+          .body = {"\1\0\0\0\1x", 6}},
+         CCZ_RPC_INTERNAL,
+         0},
+        {{.status = "200",
+          .content = grpc,
+          .encoding = "snappy",
+          .grpc_status = "0",
+          .body = {"\0\0\0\0\1x", 6}},
+         CCZ_RPC_INTERNAL,
          0},
         {{.status = "200", .content = grpc, .rst = NGHTTP2_REFUSED_STREAM}, CCZ_RPC_UNAVAILABLE, 0},
         {{.status = "200", .content = grpc, .rst = NGHTTP2_CANCEL}, CCZ_RPC_CANCELLED, 0},
@@ -775,6 +828,7 @@ static const struct ccz_test tests[] = {
     {"rpc.h2_early_end", test_early_end},
     {"rpc.h2_abandon", test_abandon},
     {"rpc.h2_drain", test_drain},
+    {"rpc.h2_drain_crossed", test_drain_crossed},
     {"rpc.h2_refused", test_refused},
     {"rpc.h2_streams_max", test_streams_max},
     {"rpc.h2_request_headers", test_request_headers},
