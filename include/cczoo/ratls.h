@@ -124,7 +124,7 @@ CCZ_API void ccz_ratls_free(struct ccz_ratls *r);
 CCZ_DEFINE_AUTO(ccz_ratls)
 /**
  * Last words to a peer that is refused by its certificate (all but the SESSION profile), where otherwise an alert, which says
- * next to nothing, ends the handshake: @p fn appends bytes of the application's protocol that tell @p why (HTTP/2: SETTINGS and
+ * next to nothing, ends the handshake: @p fn appends bytes of the application's protocol that tell @p why (HTTP/2:
  * GOAWAY). The handshake is brought to its end for them, they are sent inside the session, and it is closed. Nothing of the
  * peer's is read, and the connection is never ready. Before the first step; not used in the SESSION profile, which has messages for it.
  */

@@ -92,6 +92,7 @@ for profile in handshake certificate; do
             [ $CLIENT != 0 ] && grep -q "$(refusal_of $s policy:mrenclave)" "$RUN/server.err" ||
                 { show; die "$profile: $s accepted another program, or does not say why not"; }
             ! grep -q peer: "$RUN/server.out" || die "$profile: a refused client was served"
+            [ "$(grep -c refused "$RUN/server.err")" -le 3 ] || die "$profile: $c comes again and again to $s, which refused it"
         done
     done
 
