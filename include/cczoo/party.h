@@ -61,6 +61,9 @@ CCZ_API void ccz_party_free(struct ccz_party *p); /**< after all connections are
 CCZ_DEFINE_AUTO(ccz_party)
 CCZ_API struct ccz_ratls_ctx *
 ccz_party_ratls(struct ccz_party *p); /**< borrowed, until ccz_party_renew() or the end */
+/** The configuration of that context, for TLS stacks of others (ratls_openssl.h, grpc_creds.h); its hooks borrow from the
+ *  party, `now_s` is the time of this call, `key` and `alpn` are NULL. Renewals are theirs too. */
+CCZ_API void ccz_party_ratls_cfg(struct ccz_ratls_cfg *out, const struct ccz_party *p);
 
 /** The context for new connections from now on. It is borrowed during the call: whoever keeps it takes a reference, as the gRPC server and
  *  client do (ccz_rpc_server_set_ratls(), ccz_rpc_client_set_ratls()). No call of the party's renewal functions in it. */

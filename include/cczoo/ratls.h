@@ -18,11 +18,19 @@
  * where round 0 is the one before the first application byte. What is refused ends the connection. A side that
  * does not ask itself answers whoever does, if it speaks version 2; who asks refuses peers that do not.
  *
+ * Handshake profile (fresh, any ALPN protocol, and for TLS stacks of others: ratls_openssl.h, grpc_creds.h): each
+ * verifying side sends a 32-byte nonce in ClientHello or CertificateRequest, and the Certificate message that answers it
+ * carries evidence (struct ccz_tls_proof) with
+ *   report_data = SHA-512("cczoo ra-tls handshake v1" || role || le32 size of SPKI || SPKI || nonce)
+ * Fresh and bound to the key, which CertificateVerify proves to be there; not to the session's own secrets, which do not
+ * exist yet: who has stolen a key can have fresh evidence over it made for connections of their own as long as its owner
+ * runs. The session profile closes that. docs/design/ratls.md says which one is for what.
+ *
  * Certificate profile (interoperable, no freshness): evidence in a certificate extension (Gramine legacy and
  * CCC "Interoperable RA-TLS" formats), report_data binds the key only.
  *
  * Messages of the session profile and their states: session.c; evidence again: rounds.c, frames.c; certificates:
- * cert.c; engine: ratls.c.
+ * cert.c; evidence inside the handshake: handshake.c; engine: ratls.c.
  */
 #include <cczoo/quote.h>
 #include <cczoo/tls.h>
@@ -34,7 +42,8 @@ extern "C" {
 enum ccz_ratls_profile {
     CCZ_RATLS_SESSION = 0,
     CCZ_RATLS_CERTIFICATE,
-    CCZ_RATLS_TLS_ONLY_INSECURE /**< TLS without attestation: stock clients on a test port, pinned admin keys */
+    CCZ_RATLS_TLS_ONLY_INSECURE, /**< TLS without attestation: stock clients on a test port, pinned admin keys */
+    CCZ_RATLS_HANDSHAKE
 };
 
 /** Produces evidence for @p report_data (usually ccz_attester_quote()). */
@@ -75,9 +84,10 @@ struct ccz_ratls_cfg {
     bool peer_evidence_optional;
     ccz_ratls_pin_fn pin;
     void *pin_arg;
-    const char *const *alpn;  /**< TLS_ONLY and CERTIFICATE profiles, e.g. {"h2", NULL} */
+    const char *const
+        *alpn; /**< all but the SESSION profile, e.g. {"h2", NULL}, which gRPC needs */
     enum ccz_ratls_emit emit; /**< CERTIFICATE profile with `attest` */
-    /** The evidence of an attested peer must be bound to this very session: refuses the profiles that cannot do that. */
+    /** The evidence of an attested peer must be made for this very connection: refuses the profiles that cannot do that. */
     bool require_fresh;
     /** SESSION profile with `appraise`: ask attested peers for evidence again, that often; 0 = never, INT64_MAX = only
      *  when ccz_ratls_reattest() says so. ccz_ratls_tick() must be called. */
@@ -99,7 +109,7 @@ CCZ_API struct ccz_tls_ctx *ccz_ratls_tls_ctx(struct ccz_ratls_ctx *ctx);
 /** What is known about the peer once the connection is ready. */
 struct ccz_ratls_peer {
     bool attested;            /**< evidence was verified and accepted */
-    bool fresh;               /**< evidence is bound to this session */
+    bool fresh;               /**< evidence was made for this connection (SESSION, HANDSHAKE) */
     bool pinned;              /**< accepted by its key */
     struct ccz_claims claims; /**< zeroed unless attested */
     uint64_t rounds;          /**< how often the evidence was renewed since */
@@ -113,8 +123,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_rat
 CCZ_API void ccz_ratls_free(struct ccz_ratls *r);
 CCZ_DEFINE_AUTO(ccz_ratls)
 /**
- * Last words to a peer that is refused by its certificate (CERTIFICATE and TLS_ONLY profiles), where otherwise an alert, which says
- * next to nothing, ends the handshake: @p fn appends bytes of the application's protocol that tell @p why (HTTP/2: SETTINGS and
+ * Last words to a peer that is refused by its certificate (all but the SESSION profile), where otherwise an alert, which says
+ * next to nothing, ends the handshake: @p fn appends bytes of the application's protocol that tell @p why (HTTP/2:
  * GOAWAY). The handshake is brought to its end for them, they are sent inside the session, and it is closed. Nothing of the
  * peer's is read, and the connection is never ready. Before the first step; not used in the SESSION profile, which has messages for it.
  */

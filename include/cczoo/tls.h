@@ -50,6 +50,34 @@ struct ccz_tls_ctx;
 typedef ccz_rc (*ccz_tls_verify_fn)(void *arg, void *conn_arg, struct ccz_span peer_cert_der,
                                     struct ccz_err *err);
 
+#define CCZ_TLS_PROOF_TYPE                                                                         \
+    0xffcc /**< number of the extension, of the private range of RFC 8446, 11 */
+#define CCZ_TLS_CHALLENGE_SIZE 32
+/**
+ * A proof beside the certificate, over a challenge of this very handshake, in one private extension. Who asks draws
+ * CCZ_TLS_CHALLENGE_SIZE random bytes per handshake and sends them in ClientHello (clients) or CertificateRequest
+ * (servers); who is asked puts its proof into its Certificate message. CertificateVerify signs all of that with the
+ * certificate's key. Peers that do not know the extension ignore it.
+ *
+ * where = "tls:challenge-size" | "tls:challenge-reflected" (our own came back) | "tls:proof-size" (empty, or above
+ * size_max) | "tls:proof-unasked" | "tls:proof-place" (not with the leaf) | what the hooks say.
+ */
+struct ccz_tls_proof {
+    bool ask;        /**< send a challenge; without it a proof that comes all the same is refused */
+    size_t size_max; /**< of a proof, own or the peer's; at most CCZ_TLS_PROOF_SIZE_MAX */
+    /** Own proof, appended to @p out while the Certificate message is made: the handshake waits. NULL = there is none.
+     *  @p own_spki is that of the certificate which goes with it. */
+    ccz_rc (*make)(void *verify_arg, struct ccz_buf *out, struct ccz_span own_spki,
+                   const uint8_t challenge[CCZ_TLS_CHALLENGE_SIZE], struct ccz_err *err);
+    /** With `ask`, instead of ccz_tls_cfg.verify: judges certificate and proof. @p proof.ptr is NULL if the peer gave
+     *  none; @p challenge is our own. The rest as in ccz_tls_verify_fn. */
+    ccz_rc (*verify)(void *verify_arg, void *conn_arg, struct ccz_span peer_cert_der,
+                     const uint8_t challenge[CCZ_TLS_CHALLENGE_SIZE], struct ccz_span proof,
+                     struct ccz_err *err);
+};
+/** The Certificate message, own certificate included, has to stay below CCZ_CERT_SIZE_MAX on both sides. */
+#define CCZ_TLS_PROOF_SIZE_MAX 64000
+
 struct ccz_tls_cfg {
     bool server;
     struct ccz_span cert_der;  /**< own certificate; required for servers */
@@ -61,6 +89,7 @@ struct ccz_tls_cfg {
     void *verify_arg;
     /** ALPN protocols, most preferred first, NULL-terminated; no overlap = handshake fails. */
     const char *const *alpn;
+    const struct ccz_tls_proof *proof; /**< NULL = no extension */
 };
 /**
  * @param cfg  copied, but for what verify_arg points to
@@ -170,6 +199,31 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_adopt(struct ssl_ctx_st *native, const struc
 /** Memory of the hook for this connection; NULL unless the hook accepted the peer and the handshake, a full one of
  *  TLS 1.3, is done. Valid as long as @p ssl, until SSL_clear(). */
 CCZ_API void *ccz_tls_adopted_conn(const struct ssl_st *ssl);
+/**
+ * For libraries that make their SSL_CTX inside and hand out none, like libgrpc. While a watch lives, each SSL_CTX made in
+ * this process that gets the certificate cfg.cert_der is treated as ccz_tls_adopt() would when its first connection is
+ * made. The caller gives that certificate and its key to the library, and to nobody else. No other SSL_CTX is touched: they
+ * send the same bytes, and their certificates are judged by the same functions, as without.
+ *
+ * Only for libraries that use the same OpenSSL as this one; of an SSL_CTX made before the first watch of the process,
+ * nothing is noticed. Find out with a handshake: the hook is asked in it, or it is not. Threads: any.
+ *
+ * @param cfg        cert_der, require_peer_cert, verify, proof and verify_arg count; key and alpn are the library's
+ * @param conn_size  as in ccz_tls_adopt()
+ * @param refused    is told why a handshake was refused on this side; inside it, from its thread. NULL is fine
+ */
+struct ccz_tls_watch;
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_watch_new(
+    struct ccz_tls_watch **out, const struct ccz_tls_cfg *cfg, size_t conn_size,
+    void (*refused)(void *verify_arg, const struct ccz_err *why), struct ccz_err *err);
+/** Connections present @p cert_der, with @p key, from now on. The SSL_CTX keeps the certificate by which it is known. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_watch_identity(struct ccz_tls_watch *w,
+                                                   struct ccz_span cert_der,
+                                                   const struct ccz_key *key, struct ccz_err *err);
+/** No hook runs any more when this returns, and handshakes of what was adopted are refused from then on. */
+CCZ_API void ccz_tls_watch_free(struct ccz_tls_watch *w);
+CCZ_DEFINE_AUTO(ccz_tls_watch)
+
 /** Why this side refused the handshake of @p ssl; NULL if it did not. Borrowed from @p ssl. */
 CCZ_API const struct ccz_err *ccz_tls_adopted_error(const struct ssl_st *ssl);
 

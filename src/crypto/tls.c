@@ -111,6 +111,7 @@ void ccz_tls_free(struct ccz_tls *t)
         return;
     SSL_free(t->ssl);
     OPENSSL_free(t->peer_der);
+    cczi_proof_free(t->proof);
     ccz_buf_free(&t->in);
     ccz_buf_free(&t->out);
     free(t);
@@ -270,13 +271,15 @@ static ccz_rc on_finished(struct ccz_tls *t, struct ccz_err *err)
     if (SSL_version(t->ssl) != TLS1_3_VERSION || SSL_session_reused(t->ssl))
         (void)ccz_fail(&t->fail, CCZ_E_INTERNAL, "tls:resumed", SSL_version(t->ssl),
                        "not a full TLS 1.3 handshake");
-    else if (t->ctx->verify && !t->peer_der)
+    else if ((t->ctx->verify || t->ctx->proof.ask) && !t->peer_der)
         (void)ccz_fail(&t->fail, CCZ_E_INTERNAL, "tls:unverified", 0,
                        "the verify hook was not asked");
     else if (t->ctx->alpn && alpn_size == 0)
         (void)ccz_fail(&t->fail, CCZ_E_INTERNAL, "tls:alpn", 0, "no protocol was negotiated");
     if (t->fail.rc != CCZ_OK)
         return failed(t, err);
+    cczi_proof_free(t->proof);
+    t->proof = NULL;
     memcpy(t->alpn, alpn_size ? alpn : (const uint8_t *)"",
            alpn_size); /* one length byte: <= 255 */
     t->ready = true;

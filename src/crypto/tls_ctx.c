@@ -45,6 +45,13 @@ struct ccz_tls_ctx *cczi_tls_ctx_attach(SSL_CTX *ssl, bool server)
     return ctx;
 }
 
+struct ccz_tls_ctx *cczi_tls_ctx_of(const SSL *ssl)
+{
+    if (CRYPTO_THREAD_run_once(&ctx_index_once, make_ctx_index) != 1 || ctx_index < 0)
+        return NULL;
+    return SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ctx_index);
+}
+
 static struct ccz_tls_ctx *ctx_alloc(bool server)
 {
     SSL_CTX *ssl = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
@@ -69,10 +76,12 @@ static struct ccz_tls *conn_of(const struct ccz_tls_ctx *ctx, const SSL *ssl)
 }
 
 /* Keeps why the handshake is refused. A native SSL of our own context has nothing to keep it in: it is logged. */
-static void set_fail(const struct ccz_tls_ctx *ctx, SSL *ssl, const struct ccz_err *e)
+void cczi_tls_set_fail(const struct ccz_tls_ctx *ctx, SSL *ssl, const struct ccz_err *e)
 {
     struct ccz_tls *t = conn_of(ctx, ssl);
     struct cczi_native *n = ctx->adopted ? cczi_native_get(ssl, ctx->conn_size) : NULL;
+    if (ctx->refused)
+        ctx->refused(ctx->verify_arg, e);
     if (t)
         t->fail = *e;
     else if (n)
@@ -81,13 +90,27 @@ static void set_fail(const struct ccz_tls_ctx *ctx, SSL *ssl, const struct ccz_e
         ccz_log(CCZ_LOG_WARN, "tls", "handshake refused where=%s msg=\"%s\"", e->where, e->msg);
 }
 
+struct cczi_proof **cczi_tls_proof_place(const struct ccz_tls_ctx *ctx, SSL *ssl)
+{
+    struct ccz_tls *t = conn_of(ctx, ssl);
+    struct cczi_native *n = ctx->adopted ? cczi_native_get(ssl, ctx->conn_size) : NULL;
+    return t ? &t->proof : n ? &n->proof : NULL;
+}
+
+static ccz_rc call_hook(struct ccz_tls_ctx *ctx, SSL *ssl, void *conn_arg, struct ccz_span der,
+                        struct ccz_err *e)
+{
+    return ctx->proof.ask ? cczi_proof_judge(ctx, ssl, conn_arg, der, e)
+                          : ctx->verify(ctx->verify_arg, conn_arg, der, e);
+}
+
 static void refuse_alpn(const struct ccz_tls_ctx *ctx, SSL *ssl, const char *got)
 {
     char want[CCZ_ERR_VALUE_SIZE];
     struct ccz_err e;
     ccz_escape(want, sizeof(want), CCZ_SPAN(ctx->alpn + 1, ctx->alpn[0]));
     (void)ccz_refuse(&e, CCZ_E_PEER, "tls:alpn", got, want);
-    set_fail(ctx, ssl, &e);
+    cczi_tls_set_fail(ctx, ssl, &e);
 }
 
 /* Asks the hook, with the connection's own memory where it has some. Takes @p der, which is @p cert, over. */
@@ -97,14 +120,16 @@ static ccz_rc ask_hook(struct ccz_tls_ctx *ctx, SSL *ssl, X509 *cert, uint8_t *d
     struct ccz_tls *t = conn_of(ctx, ssl);
     struct cczi_native *n = ctx->adopted ? cczi_native_get(ssl, ctx->conn_size) : NULL;
     ccz_rc rc = CCZ_E_NOMEM;
-    if (n) { /* SSL_clear() may have made it a new connection */
+    if (n) {                                 /* SSL_clear() may have made it a new connection */
+        struct cczi_proof *proof = n->proof; /* of this handshake already */
         X509_free(n->accepted);
         memset(n, 0, sizeof(*n) + ctx->conn_size);
-        rc = ctx->verify(ctx->verify_arg, n->conn, CCZ_SPAN(der, size), e);
+        n->proof = proof;
+        rc = call_hook(ctx, ssl, n->conn, CCZ_SPAN(der, size), e);
         if (rc == CCZ_OK && X509_up_ref(cert) == 1)
             n->accepted = cert;
     } else if (!ctx->adopted) {
-        rc = ctx->verify(ctx->verify_arg, t ? t->conn_arg : NULL, CCZ_SPAN(der, size), e);
+        rc = call_hook(ctx, ssl, t ? t->conn_arg : NULL, CCZ_SPAN(der, size), e);
     }
     if (t) {
         OPENSSL_free(t->peer_der);
@@ -145,7 +170,7 @@ static int on_peer_cert(X509_STORE_CTX *store, void *arg)
     if (e.rc == CCZ_OK) /* a hook that gave no reason */
         (void)ccz_fail(&e, rc, "tls:peer-certificate", 0, "the peer's certificate was rejected");
     e.rc = rc;
-    set_fail(ctx, ssl, &e);
+    cczi_tls_set_fail(ctx, ssl, &e);
     return 0;
 }
 
@@ -245,14 +270,15 @@ static ccz_rc set_identity(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cf
     return CCZ_OK;
 }
 
-static ccz_rc set_verify(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
-                         struct ccz_err *err)
+ccz_rc cczi_tls_ctx_set_verify(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
+                               struct ccz_err *err)
 {
     if (cfg->server && !cfg->require_peer_cert) {
         SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_NONE, NULL);
         return CCZ_OK;
     }
-    if (!cfg->verify)
+    bool asks = cfg->proof && cfg->proof->ask;
+    if (asks ? !cfg->proof->verify : !cfg->verify)
         return ccz_fail(err, CCZ_E_ARG, "tls:verify", 0,
                         "a peer certificate is expected, but no hook decides about it");
     ctx->verify = cfg->verify;
@@ -289,12 +315,32 @@ static ccz_rc set_alpn(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg, s
     return CCZ_OK;
 }
 
+ccz_rc cczi_tls_ctx_set_proof(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
+                              struct ccz_err *err)
+{
+    if (!cfg->proof)
+        return CCZ_OK;
+    if (cfg->proof->size_max == 0 || cfg->proof->size_max > CCZ_TLS_PROOF_SIZE_MAX)
+        return ccz_fail(err, CCZ_E_ARG, "tls:proof", (int64_t)cfg->proof->size_max,
+                        "proofs of 1 to %d bytes", CCZ_TLS_PROOF_SIZE_MAX);
+    if (cfg->proof->ask && cfg->server && !cfg->require_peer_cert)
+        return ccz_fail(err, CCZ_E_ARG, "tls:proof", 0,
+                        "a client is asked for a proof, but for no certificate");
+    ctx->proof = *cfg->proof;
+    ctx->verify_arg = cfg->verify_arg; /* also where the peer is not judged */
+    return cczi_proof_install(ctx->ssl)
+               ? CCZ_OK
+               : fail_openssl(err, "tls:proof", "OpenSSL refuses the extension");
+}
+
 ccz_rc cczi_tls_ctx_configure(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
                               struct ccz_err *err)
 {
     ccz_rc rc = set_identity(ctx, cfg, err);
     if (rc == CCZ_OK)
-        rc = set_verify(ctx, cfg, err);
+        rc = cczi_tls_ctx_set_verify(ctx, cfg, err);
+    if (rc == CCZ_OK)
+        rc = cczi_tls_ctx_set_proof(ctx, cfg, err);
     return rc == CCZ_OK ? set_alpn(ctx, cfg, err) : rc;
 }
 

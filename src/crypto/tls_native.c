@@ -16,8 +16,10 @@ static void conn_release(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index,
 {
     (void)parent, (void)ad, (void)index, (void)argl, (void)argp;
     struct cczi_native *n = ptr;
-    if (n)
+    if (n) {
         X509_free(n->accepted);
+        cczi_proof_free(n->proof);
+    }
     free(n);
 }
 

@@ -239,6 +239,14 @@ ccz_rc ccz_party_renew(struct ccz_party *p, struct ccz_err *err)
     return rc;
 }
 
+void ccz_party_ratls_cfg(struct ccz_ratls_cfg *out, const struct ccz_party *p)
+{
+    *out = p->ratls_cfg;
+    out->key = NULL;
+    out->alpn = NULL;
+    out->now_s = ccz_clock_now_s(p->clock);
+}
+
 struct ccz_attester *ccz_party_attester(struct ccz_party *p)
 {
     return p->attester;

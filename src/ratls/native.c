@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The certificate profile in an SSL_CTX that belongs to somebody else. */
+/* Certificate and handshake profile in an SSL_CTX that belongs to somebody else. */
 #include "ratls_priv.h"
 
 #include <cczoo/ratls_openssl.h>
@@ -11,6 +11,18 @@ static ccz_rc on_peer_cert(void *arg, void *conn, struct ccz_span der, struct cc
     CCZ_AUTO(ccz_cert) cert = NULL;
     ccz_rc rc = ccz_cert_parse(&cert, der, err);
     return rc == CCZ_OK ? cczi_ratls_judge_cert(conn, &ctx->cfg, cert, err) : rc;
+}
+
+/* ccz_tls_proof.verify; @p conn as above. */
+static ccz_rc on_peer_proof(void *arg, void *conn, struct ccz_span der, const uint8_t nonce[],
+                            struct ccz_span quote, struct ccz_err *err)
+{
+    const struct ccz_ratls_ctx *ctx = arg;
+    CCZ_AUTO(ccz_cert) cert = NULL;
+    ccz_rc rc = ccz_cert_parse(&cert, der, err);
+    return rc == CCZ_OK
+               ? cczi_handshake_judge(conn, &ctx->cfg, ccz_cert_spki(cert), nonce, quote, err)
+               : rc;
 }
 
 static void release(void *arg)
@@ -25,9 +37,10 @@ ccz_rc ccz_ratls_setup_ssl_ctx(struct ssl_ctx_st *native, const struct ccz_ratls
     CCZ_AUTO(ccz_ratls_ctx) ctx = NULL;
     CCZ_AUTO_BUF der;
     ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
-    if (cfg->profile != CCZ_RATLS_CERTIFICATE)
+    const struct ccz_tls_proof proof = cczi_handshake_proof(cfg, on_peer_proof);
+    if (cfg->profile != CCZ_RATLS_CERTIFICATE && cfg->profile != CCZ_RATLS_HANDSHAKE)
         return ccz_fail(err, CCZ_E_ARG, "ratls:config", 0,
-                        "an SSL_CTX of your own knows the certificate profile only");
+                        "an SSL_CTX of your own knows the handshake and certificate profiles only");
     ccz_rc rc = cczi_ratls_ctx_prepare(&ctx, &der, &key, cfg, err);
     if (rc != CCZ_OK)
         return rc;
@@ -37,6 +50,7 @@ ccz_rc ccz_ratls_setup_ssl_ctx(struct ssl_ctx_st *native, const struct ccz_ratls
                                     .require_peer_cert = cfg->appraise || cfg->pin,
                                     .verify = on_peer_cert,
                                     .verify_arg = ctx,
+                                    .proof = cfg->profile == CCZ_RATLS_HANDSHAKE ? &proof : NULL,
                                     .alpn = cfg->alpn};
     rc = ccz_tls_adopt(native, &tls, sizeof(struct ccz_ratls_peer), release, err);
     if (rc == CCZ_OK)

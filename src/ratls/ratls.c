@@ -3,6 +3,7 @@
  * The engine: TLS first, then what the profile asks for, then application bytes.
  *   SESSION      cczi_session inside the TLS session (session.c), then, if one side wants it, evidence again from time
  *                to time (frames.c, rounds.c)
+ *   HANDSHAKE    evidence beside the peer's certificate, made and appraised inside the TLS handshake (handshake.c)
  *   CERTIFICATE  evidence in the peer's certificate, appraised inside the TLS handshake (cert.c)
  *   TLS_ONLY     the peer's key is shown to the pin hook, if any
  */
@@ -45,8 +46,8 @@ static ccz_rc refuse_cfg(struct ccz_err *err, const char *what)
 static ccz_rc check_demands(const struct ccz_ratls_cfg *cfg, struct ccz_err *err)
 {
     bool session = cfg->profile == CCZ_RATLS_SESSION;
-    if (cfg->require_fresh && !session)
-        return refuse_cfg(err, "fresh evidence is required, which only the session profile has");
+    if (cfg->require_fresh && !session && cfg->profile != CCZ_RATLS_HANDSHAKE)
+        return refuse_cfg(err, "fresh evidence is required, which this profile does not have");
     if (cfg->reattest_interval_ms < 0 || cfg->reattest_timeout_ms < 0)
         return refuse_cfg(err, "negative time");
     if (cfg->reattest_interval_ms > 0 && (!session || !cfg->appraise))
@@ -72,6 +73,7 @@ static ccz_rc check_cfg(const struct ccz_ratls_cfg *cfg, struct ccz_err *err)
             return refuse_cfg(err, "the session profile has its own ALPN protocol");
         break;
     case CCZ_RATLS_CERTIFICATE:
+    case CCZ_RATLS_HANDSHAKE:
         break;
     case CCZ_RATLS_TLS_ONLY_INSECURE:
         if (cfg->attest || judges)
@@ -89,15 +91,16 @@ static ccz_rc check_cfg(const struct ccz_ratls_cfg *cfg, struct ccz_err *err)
     return check_demands(cfg, err);
 }
 
-static ccz_rc make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
-                        const struct ccz_key *key, struct ccz_err *err)
+ccz_rc cczi_ratls_make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
+                            const struct ccz_key *key, struct ccz_err *err)
 {
     if (cfg->profile == CCZ_RATLS_CERTIFICATE && cfg->attest)
         return ccz_ratls_cert_issue(der, key, cfg->now_s, cfg->emit, cfg->attest, cfg->attest_arg,
                                     err);
-    /* Session peers look at the key alone, so a day says nothing more than that nobody should keep
+    /* Peers of these two look at the key alone, so a day says nothing more than that nobody should keep
      * the certificate; stock TLS peers do look at the dates of theirs. */
-    int64_t valid_s = cfg->profile == CCZ_RATLS_SESSION ? DAY_S : 365 * (int64_t)DAY_S;
+    bool key_alone = cfg->profile == CCZ_RATLS_SESSION || cfg->profile == CCZ_RATLS_HANDSHAKE;
+    int64_t valid_s = key_alone ? DAY_S : 365 * (int64_t)DAY_S;
     return ccz_cert_issue(der,
                           &(struct ccz_cert_cfg){.cn = "cczoo-ratls",
                                                  .key = key,
@@ -106,7 +109,7 @@ static ccz_rc make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
                           err);
 }
 
-static ccz_rc hash_key(struct ccz_ratls_peer *peer, struct ccz_span spki, struct ccz_err *err)
+ccz_rc cczi_ratls_hash_key(struct ccz_ratls_peer *peer, struct ccz_span spki, struct ccz_err *err)
 {
     ccz_rc rc = ccz_sha256(peer->spki_sha256, spki);
     return rc == CCZ_OK ? CCZ_OK
@@ -125,8 +128,8 @@ static ccz_rc take_peer_key(struct ccz_ratls *r, const struct ccz_cert *cert, st
     return CCZ_OK;
 }
 
-static ccz_rc check_pin(struct ccz_ratls_peer *peer, const struct ccz_ratls_cfg *cfg,
-                        struct ccz_span spki, struct ccz_err *err)
+ccz_rc cczi_ratls_check_pin(struct ccz_ratls_peer *peer, const struct ccz_ratls_cfg *cfg,
+                            struct ccz_span spki, struct ccz_err *err)
 {
     if (!cfg->pin)
         return CCZ_OK;
@@ -141,16 +144,16 @@ ccz_rc cczi_ratls_judge_cert(struct ccz_ratls_peer *peer, const struct ccz_ratls
 {
     struct ccz_span spki = ccz_cert_spki(cert);
     struct ccz_ratls_evidence evidence;
-    ccz_rc rc = hash_key(peer, spki, err);
+    ccz_rc rc = cczi_ratls_hash_key(peer, spki, err);
     if (rc != CCZ_OK)
         return rc;
     if (!cfg->appraise)
-        return check_pin(peer, cfg, spki, err);
+        return cczi_ratls_check_pin(peer, cfg, spki, err);
     /* Only a missing extension makes a peer one "without evidence"; whatever the appraisal says
      * about evidence that is there, also "not found", is final. */
     rc = ccz_ratls_cert_evidence(&evidence, cert, err);
     if (rc == CCZ_E_NOT_FOUND && cfg->peer_evidence_optional)
-        return check_pin(peer, cfg, spki, err);
+        return cczi_ratls_check_pin(peer, cfg, spki, err);
     if (rc == CCZ_OK)
         rc = cczi_ratls_appraise_cert(&peer->claims, &evidence, cfg->appraise, cfg->appraise_arg,
                                       err);
@@ -158,25 +161,51 @@ ccz_rc cczi_ratls_judge_cert(struct ccz_ratls_peer *peer, const struct ccz_ratls
     return rc;
 }
 
+static ccz_rc take_peer_cert(struct ccz_cert **cert, struct ccz_ratls *r, struct ccz_span der,
+                             struct ccz_err *err)
+{
+    ccz_rc rc = ccz_cert_parse(cert, der, err);
+    return rc == CCZ_OK ? take_peer_key(r, *cert, err) : rc;
+}
+
 static ccz_rc judge_peer(struct ccz_ratls *r, struct ccz_span der, struct ccz_err *err)
 {
     struct ccz_ratls_ctx *ctx = r->ctx;
     CCZ_AUTO(ccz_cert) cert = NULL;
-    ccz_rc rc = ccz_cert_parse(&cert, der, err);
-    if (rc == CCZ_OK)
-        rc = take_peer_key(r, cert, err);
+    ccz_rc rc = take_peer_cert(&cert, r, der, err);
     if (rc != CCZ_OK)
         return rc;
     switch (ctx->cfg.profile) {
     case CCZ_RATLS_SESSION: /* judged later, by evidence over this key */
-        return hash_key(&r->peer, ccz_cert_spki(cert), err);
+        return cczi_ratls_hash_key(&r->peer, ccz_cert_spki(cert), err);
     case CCZ_RATLS_CERTIFICATE:
         return cczi_ratls_judge_cert(&r->peer, &ctx->cfg, cert, err);
+    case CCZ_RATLS_HANDSHAKE: /* here only where nothing is asked: on_peer_proof() */
     case CCZ_RATLS_TLS_ONLY_INSECURE:
-        rc = hash_key(&r->peer, ccz_cert_spki(cert), err);
-        return rc == CCZ_OK ? check_pin(&r->peer, &ctx->cfg, ccz_cert_spki(cert), err) : rc;
+        rc = cczi_ratls_hash_key(&r->peer, ccz_cert_spki(cert), err);
+        return rc == CCZ_OK ? cczi_ratls_check_pin(&r->peer, &ctx->cfg, ccz_cert_spki(cert), err)
+                            : rc;
     }
     return ccz_fail(err, CCZ_E_INTERNAL, "ratls:config", 0, "unknown profile");
+}
+
+/* Of a TLS hook: the verdict goes into the handshake, or waits for words that say why it is none. */
+static ccz_rc tell_verdict(struct ccz_ratls *r, ccz_rc rc, const struct ccz_err *why)
+{
+    if (rc == CCZ_OK || !r->farewell || r->ctx->cfg.profile == CCZ_RATLS_SESSION)
+        return rc;
+    r->refused = malloc(sizeof(*r->refused));
+    if (!r->refused)
+        return rc;
+    *r->refused = *why;
+    r->refused->rc = rc;
+    return CCZ_OK; /* advance() refuses it, once there is a session to say so in */
+}
+
+static ccz_rc refuse_native(struct ccz_err *err)
+{
+    return ccz_fail(err, CCZ_E_UNSUPPORTED, "ratls:native", 0,
+                    "peers are judged over RA-TLS connections only");
 }
 
 /* ccz_tls_verify_fn: runs inside the handshake, which proves possession of the key. */
@@ -184,18 +213,23 @@ static ccz_rc on_peer_cert(void *arg, void *conn_arg, struct ccz_span der, struc
 {
     (void)arg;
     struct ccz_ratls *r = conn_arg;
-    if (!r) /* a native TLS object: nobody would ask what is known about its peer */
-        return ccz_fail(err, CCZ_E_UNSUPPORTED, "ratls:native", 0,
-                        "peers are judged over RA-TLS connections only");
-    ccz_rc rc = judge_peer(r, der, err);
-    if (rc == CCZ_OK || !r->farewell || r->ctx->cfg.profile == CCZ_RATLS_SESSION)
-        return rc;
-    r->refused = malloc(sizeof(*r->refused));
-    if (!r->refused)
-        return rc;
-    *r->refused = *err;
-    r->refused->rc = rc;
-    return CCZ_OK; /* advance() refuses it, once there is a session to say so in */
+    /* without one, a native TLS object: nobody would ask what is known about its peer */
+    return r ? tell_verdict(r, judge_peer(r, der, err), err) : refuse_native(err);
+}
+
+/* ccz_tls_proof.verify: the handshake profile, where the peer was asked. */
+static ccz_rc on_peer_proof(void *arg, void *conn_arg, struct ccz_span der, const uint8_t nonce[],
+                            struct ccz_span quote, struct ccz_err *err)
+{
+    (void)arg;
+    struct ccz_ratls *r = conn_arg;
+    CCZ_AUTO(ccz_cert) cert = NULL;
+    if (!r)
+        return refuse_native(err);
+    ccz_rc rc = take_peer_cert(&cert, r, der, err);
+    if (rc == CCZ_OK)
+        rc = cczi_handshake_judge(&r->peer, &r->ctx->cfg, ccz_cert_spki(cert), nonce, quote, err);
+    return tell_verdict(r, rc, err);
 }
 
 ccz_rc cczi_ratls_ctx_prepare(struct ccz_ratls_ctx **out, struct ccz_buf *der,
@@ -221,7 +255,7 @@ ccz_rc cczi_ratls_ctx_prepare(struct ccz_ratls_ctx **out, struct ccz_buf *der,
         rc = ccz_key_spki(&ctx->spki, *key);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "ratls:key", 0, "no TLS identity key");
-    rc = make_cert(der, cfg, *key, err);
+    rc = cczi_ratls_make_cert(der, cfg, *key, err);
     if (rc == CCZ_OK)
         *out = ccz_ratls_ctx_take(&ctx);
     return rc;
@@ -236,6 +270,7 @@ ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg 
     static const char *const framed_alpn[] = {CCZ_RATLS_ALPN_2, NULL};
     const char *const *session_alpn = cfg->reattest_interval_ms ? framed_alpn : plain_alpn;
     bool session = cfg->profile == CCZ_RATLS_SESSION;
+    const struct ccz_tls_proof proof = cczi_handshake_proof(cfg, on_peer_proof);
     const struct ccz_key *key;
     CCZ_AUTO(ccz_ratls_ctx) ctx = NULL;
     CCZ_AUTO_BUF der;
@@ -252,6 +287,7 @@ ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg 
                               .require_peer_cert = session || cfg->appraise || cfg->pin,
                               .verify = on_peer_cert,
                               .verify_arg = ctx,
+                              .proof = cfg->profile == CCZ_RATLS_HANDSHAKE ? &proof : NULL,
                               .alpn = session ? session_alpn : cfg->alpn},
         err);
     if (rc == CCZ_OK)

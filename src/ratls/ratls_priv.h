@@ -19,9 +19,10 @@ enum {
     CCZI_RATLS_DATA_MAX = CCZ_TLS_BUFFER_MAX,
     CCZI_RATLS_FRAME_MAX = CCZI_RATLS_HEAD_SIZE + CCZ_QUOTE_SIZE_MAX
 };
-#define CCZI_RATLS_LABEL          "cczoo ra-tls session v1"
-#define CCZI_RATLS_LABEL_2        "cczoo ra-tls session v2"
-#define CCZI_RATLS_EXPORTER_LABEL "EXPORTER-cczoo-ra-tls"
+#define CCZI_RATLS_LABEL           "cczoo ra-tls session v1"
+#define CCZI_RATLS_LABEL_2         "cczoo ra-tls session v2"
+#define CCZI_RATLS_LABEL_HANDSHAKE "cczoo ra-tls handshake v1"
+#define CCZI_RATLS_EXPORTER_LABEL  "EXPORTER-cczoo-ra-tls"
 
 enum cczi_ratls_type {
     CCZI_RATLS_HELLO = 1,
@@ -47,6 +48,33 @@ CCZ_MUST_USE ccz_rc cczi_ratls_ctx_prepare(struct ccz_ratls_ctx **out, struct cc
 CCZ_MUST_USE ccz_rc cczi_ratls_judge_cert(struct ccz_ratls_peer *peer,
                                           const struct ccz_ratls_cfg *cfg,
                                           const struct ccz_cert *cert, struct ccz_err *err);
+
+/* handshake.c: for ccz_tls_cfg.proof, with @p verify; verify_arg is the struct ccz_ratls_ctx, as everywhere. */
+struct ccz_tls_proof cczi_handshake_proof(const struct ccz_ratls_cfg *cfg,
+                                          ccz_rc (*verify)(void *, void *, struct ccz_span,
+                                                           const uint8_t *, struct ccz_span,
+                                                           struct ccz_err *));
+/* handshake.c: ccz_tls_proof.make, with a struct ccz_ratls_ctx. */
+CCZ_MUST_USE ccz_rc cczi_handshake_make(void *ctx, struct ccz_buf *out, struct ccz_span own_spki,
+                                        const uint8_t nonce[], struct ccz_err *err);
+/* ratls.c: a certificate for @p key as the profile wants it. */
+CCZ_MUST_USE ccz_rc cczi_ratls_make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
+                                         const struct ccz_key *key, struct ccz_err *err);
+/* handshake.c: the handshake profile's judgement, of a @p peer that is zeroed. @param quote  ptr NULL = it gave none */
+CCZ_MUST_USE ccz_rc cczi_handshake_judge(struct ccz_ratls_peer *peer,
+                                         const struct ccz_ratls_cfg *cfg, struct ccz_span spki,
+                                         const uint8_t nonce[CCZI_RATLS_NONCE_SIZE],
+                                         struct ccz_span quote, struct ccz_err *err);
+/* handshake.c: report_data of the handshake profile (ratls.h); @p role is the attester's, 's' or 'c'. */
+CCZ_MUST_USE ccz_rc cczi_handshake_report_data(uint8_t out[64], char role, struct ccz_span spki,
+                                               const uint8_t nonce[CCZI_RATLS_NONCE_SIZE]);
+/* ratls.c: fills spki_sha256. */
+CCZ_MUST_USE ccz_rc cczi_ratls_hash_key(struct ccz_ratls_peer *peer, struct ccz_span spki,
+                                        struct ccz_err *err);
+/* ratls.c: a peer without evidence, which is fine here: by its key, if there is a pin. */
+CCZ_MUST_USE ccz_rc cczi_ratls_check_pin(struct ccz_ratls_peer *peer,
+                                         const struct ccz_ratls_cfg *cfg, struct ccz_span spki,
+                                         struct ccz_err *err);
 
 /* What the session is about; everything is borrowed and outlives it. */
 struct cczi_session_in {

@@ -537,8 +537,30 @@ static bool is_flooded(const struct cczi_h2 *h)
     return nghttp2_session_get_outbound_queue_size(h->ng) > QUEUE_FREE + 4 * h->streams;
 }
 
+/* A server that refuses us says so where its SETTINGS should be. */
+static bool refused_at_once(struct cczi_h2 *h, struct ccz_span in)
+{
+    struct ccz_err err = {0};
+    bool first = !h->heard && in.size > 0;
+    h->heard |= first;
+    if (!first || h->cfg.server || !cczi_refusal_at_once(&err, in))
+        return false;
+    h->refusal = malloc(sizeof(*h->refusal));
+    if (!h->refusal)
+        return false;
+    *h->refusal = err;
+    h->draining = true;
+    h->cfg.ops->on_goaway(h->cfg.arg);
+    return true;
+}
+
 ccz_rc cczi_h2_feed(struct cczi_h2 *h, struct ccz_span in, struct ccz_err *err)
 {
+    if (refused_at_once(h, in)) {
+        if (err)
+            *err = *h->refusal;
+        return h->refusal->rc;
+    }
     ssize_t n = nghttp2_session_mem_recv(h->ng, in.ptr, in.size);
     if (n == (ssize_t)in.size && is_flooded(h)) {
         (void)nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);

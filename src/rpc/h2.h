@@ -153,6 +153,7 @@ struct cczi_h2 {
     bool notice; /* server: said that it ends, but not yet which calls it takes */
     bool ping_pending;
     struct cczi_window window;
+    bool heard;              /* something came */
     struct ccz_err *refusal; /* the peer's GOAWAY said why it refuses us; NULL = it did not */
     /* the pull in progress */
     struct ccz_buf *out;
@@ -231,6 +232,8 @@ void cczi_stream_release_message(struct cczi_stream *st);
 
 /* refusal.c. @p err: as of a refusal in the session profile, CCZ_E_PEER and "peer:..." @return false: it is none */
 CCZ_MUST_USE bool cczi_refusal_parse(struct ccz_err *err, struct ccz_span debug);
+/* The same of the first bytes of a server: GOAWAY instead of SETTINGS. */
+CCZ_MUST_USE bool cczi_refusal_at_once(struct ccz_err *err, struct ccz_span in);
 void cczi_refusal_text(struct ccz_buf *out, const struct ccz_err *why);
 /* ccz_ratls_farewell_fn */
 void cczi_refusal_by_server(void *arg, struct ccz_buf *out, const struct ccz_err *why);

@@ -75,10 +75,8 @@ bool cczi_refusal_parse(struct ccz_err *err, struct ccz_span debug)
     return true;
 }
 
-/* ccz_ratls_farewell_fn: what HTTP/2 asks of whoever speaks first, then GOAWAY. */
 static void put_goaway(struct ccz_buf *out, const struct ccz_err *why)
 {
-    static const uint8_t settings[9] = {0, 0, 0, NGHTTP2_SETTINGS};
     CCZ_AUTO_BUF text;
     ccz_buf_init(&text, DEBUG_SIZE_MAX);
     cczi_refusal_text(&text, why);
@@ -87,22 +85,44 @@ static void put_goaway(struct ccz_buf *out, const struct ccz_err *why)
     uint32_t size = (uint32_t)(8 + text.size);
     const uint8_t head[9] = {(uint8_t)(size >> 16), (uint8_t)(size >> 8), (uint8_t)size,
                              NGHTTP2_GOAWAY};
-    ccz_buf_put(out, settings, sizeof(settings));
     ccz_buf_put(out, head, sizeof(head));
     ccz_buf_be32(out, 0); /* no call was begun */
     ccz_buf_be32(out, NGHTTP2_INADEQUATE_SECURITY);
     ccz_buf_put_span(out, ccz_buf_span(&text));
 }
 
+/* ccz_ratls_farewell_fn. GOAWAY where HTTP/2 wants SETTINGS: to a stock client the connection has failed, and it waits
+ * before the next one. Behind SETTINGS it has worked, and libgrpc comes again at once, some hundred times a second.
+ * Ours looks for it (cczi_h2_feed()). */
 void cczi_refusal_by_server(void *arg, struct ccz_buf *out, const struct ccz_err *why)
 {
     (void)arg;
     put_goaway(out, why);
 }
 
+/* The debug data of a whole GOAWAY at the beginning of @p in; empty if there is none. */
+static struct ccz_span goaway_text(struct ccz_span in)
+{
+    enum { HEAD = 9, FIXED = 8 }; /* frame header; last stream, error code */
+    if (in.size < HEAD + FIXED || in.ptr[3] != NGHTTP2_GOAWAY)
+        return (struct ccz_span){0};
+    size_t size = (size_t)in.ptr[0] << 16 | (size_t)in.ptr[1] << 8 | in.ptr[2];
+    if (size < FIXED || size > in.size - HEAD)
+        return (struct ccz_span){0};
+    return ccz_span_sub(in, HEAD + FIXED, size - FIXED);
+}
+
+bool cczi_refusal_at_once(struct ccz_err *err, struct ccz_span in)
+{
+    return cczi_refusal_parse(err, goaway_text(in));
+}
+
+/* ccz_ratls_farewell_fn: what HTTP/2 asks of whoever speaks first, then GOAWAY. */
 void cczi_refusal_by_client(void *arg, struct ccz_buf *out, const struct ccz_err *why)
 {
+    static const uint8_t settings[9] = {0, 0, 0, NGHTTP2_SETTINGS};
     (void)arg;
     ccz_buf_put(out, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
+    ccz_buf_put(out, settings, sizeof(settings));
     put_goaway(out, why);
 }

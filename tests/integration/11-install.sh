@@ -29,5 +29,12 @@ if command -v protoc protoc-gen-c >/dev/null && pkg-config --exists libprotobuf-
     [ "$hello" = $'hello ada\nhello, 1 to go\nhello, 0 to go' ] || die "the greeter printed: $hello"
     stop server
 fi
+if pkg-config --exists cczoo-grpc; then # built where libgrpc is: the example in C outside the tree
+    read -ra grpc < <(pkg-config --cflags --libs cczoo-grpc)
+    cc -std=c17 -Wall -Wextra -Werror "$ROOT/examples/grpc-c/client.c" -o "$RUN/grpc-client" "${grpc[@]}"
+    status=0
+    LD_LIBRARY_PATH=$libs "$RUN/grpc-client" 2>/dev/null || status=$?
+    [ "$status" = 2 ] || die "the gRPC example does not start"
+fi
 "$RUN/prefix/bin/cczoo" --version | grep '^cczoo [0-9]' >/dev/null || die "the installed program does not start"
 say "$out"

@@ -19,10 +19,12 @@ struct native {
     int done; /* result of the last SSL_do_handshake() */
 };
 
+static enum ccz_ratls_profile profile = CCZ_RATLS_CERTIFICATE; /* of the test that runs */
+
 static void make(struct native *n, bool server)
 {
     memset(n, 0, sizeof(*n));
-    n->cfg = (struct ccz_ratls_cfg){.profile = CCZ_RATLS_CERTIFICATE,
+    n->cfg = (struct ccz_ratls_cfg){.profile = profile,
                                     .server = server,
                                     .now_s = RATLS_NOW,
                                     .attest = toy_attest,
@@ -310,7 +312,7 @@ static void test_engine(void)
         SSL_set_bio(s.ssl, in, out);
         SSL_set_app_data(s.ssl, (void *)(uintptr_t)1);
         SSL_set_accept_state(s.ssl);
-        make_end(&c, false, CCZ_RATLS_CERTIFICATE);
+        make_end(&c, false, profile);
         c.cfg.alpn = match ? h2 : other;
         open_end(&c);
         for (int i = 0; i < 4; i++) {
@@ -464,7 +466,10 @@ static void test_old_tls(void)
               SSL_CTX_set_max_proto_version(both[i], TLS1_2_VERSION) == 1);
     connect_pair(&c, &s);
     shake(&c, &s);
-    CHECK(c.done == 1 && s.done == 1 && SSL_version(c.ssl) == TLS1_2_VERSION);
+    if (profile == CCZ_RATLS_HANDSHAKE) /* there is no evidence in TLS 1.2 */
+        CHECK(c.done != 1 && strcmp(ccz_ratls_ssl_error(c.ssl)->where, "tls:proof-not-asked") == 0);
+    else
+        CHECK(c.done == 1 && s.done == 1 && SSL_version(c.ssl) == TLS1_2_VERSION);
     CHECK(!ccz_ratls_ssl_peer(s.ssl) && !ccz_ratls_ssl_peer(c.ssl));
     close_both(&c, &s);
 }
@@ -494,6 +499,55 @@ static void test_config(void)
     SSL_CTX_free(plain);
 }
 
+/* The handshake profile: evidence per connection, also behind SSL_clear(). */
+static void test_handshake(void)
+{
+    struct native c, s;
+    profile = CCZ_RATLS_HANDSHAKE;
+    open_pair(&c, &s);
+    CHECK(c.toy.attested == 0 && s.toy.attested == 0);
+    for (unsigned i = 1; i <= 2; i++) {
+        if (i == 1)
+            shake(&c, &s);
+        else
+            open_again(&c, &s);
+        const struct ccz_ratls_peer *of_c = ccz_ratls_ssl_peer(c.ssl),
+                                    *of_s = ccz_ratls_ssl_peer(s.ssl);
+        CHECK(c.done == 1 && s.done == 1 && of_c && of_c->attested && of_c->fresh);
+        CHECK(of_s && of_s->attested && of_s->fresh && of_s->claims.isv_svn == 7);
+        CHECK(c.toy.attested == i && s.toy.attested == i);
+        CHECK(c.toy.appraised == i && s.toy.appraised == i);
+        exchange(&c, &s);
+        CHECK(SSL_clear(c.ssl) == 1 && SSL_clear(s.ssl) == 1);
+        CHECK(!ccz_ratls_ssl_peer(c.ssl) && !ccz_ratls_ssl_peer(s.ssl));
+    }
+    /* cleared once more, and now the client has nothing to give: what it gave before does not count */
+    c.toy.broken = true;
+    open_again(&c, &s);
+    CHECK(s.done != 1 && !ccz_ratls_ssl_peer(s.ssl) && s.toy.appraised == 2);
+    CHECK(strcmp(ccz_ratls_ssl_error(c.ssl)->where, "toy:attest") == 0);
+    close_both(&c, &s);
+}
+
+static void test_handshake_cases(void)
+{
+    profile = CCZ_RATLS_HANDSHAKE;
+    test_refused();
+    test_no_evidence();
+    test_engine();
+    test_switched_off();
+    test_cleared();
+    test_old_tls();
+}
+
+/* A resumed session has no Certificate message, and so no evidence: with the extension in its hello or not. */
+static void test_handshake_resumption(void)
+{
+    profile = CCZ_RATLS_HANDSHAKE;
+    test_resumption();
+    test_resumed_cleared();
+}
+
 static const struct ccz_test tests[] = {
     {"ratls.native_mutual", test_mutual},
     {"ratls.native_refused", test_refused},
@@ -506,6 +560,9 @@ static const struct ccz_test tests[] = {
     {"ratls.native_resumption", test_resumption},
     {"ratls.native_old_tls", test_old_tls},
     {"ratls.native_config", test_config},
+    {"ratls.native_handshake", test_handshake},
+    {"ratls.native_handshake_cases", test_handshake_cases},
+    {"ratls.native_handshake_resumption", test_handshake_resumption},
 };
 
 int main(int argc, char **argv)

@@ -796,6 +796,7 @@ static void test_refusals_told(void)
     for (int server = 0; server < 2; server++) {
         refused_by(server, CCZ_RATLS_SESSION);
         refused_by(server, CCZ_RATLS_CERTIFICATE);
+        refused_by(server, CCZ_RATLS_HANDSHAKE);
     }
 }
 
@@ -848,6 +849,19 @@ static void test_refusal_text(void)
         CHECK(cczi_refusal_parse(&cut, CCZ_SPAN(copy, size)) == (size >= strlen("ccz-refusal:")));
         free(copy);
     }
+    CCZ_AUTO_BUF frame; /* the same instead of a server's SETTINGS: whole or not at all */
+    ccz_buf_init(&frame, 4096);
+    cczi_refusal_by_server(NULL, &frame, &why);
+    CHECK(cczi_refusal_at_once(&got, ccz_buf_span(&frame)));
+    CHECK(strcmp(got.where, "peer:policy:mrtd") == 0 && got.aux == CCZ_E_POLICY);
+    for (size_t size = 0; size < frame.size; size++) {
+        uint8_t *copy = malloc(size + 1);
+        memcpy(copy, frame.ptr, size);
+        CHECK(!cczi_refusal_at_once(&got, CCZ_SPAN(copy, size)));
+        free(copy);
+    }
+    frame.ptr[3] = 4; /* SETTINGS with such bytes */
+    CHECK(!cczi_refusal_at_once(&got, ccz_buf_span(&frame)));
     static const char *const none[] = {"", "too_many_pings", "ccz-refusal", " ccz-refusal:"};
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
         CHECK(!cczi_refusal_parse(&got, ccz_span_str(none[i])));
