@@ -704,7 +704,8 @@ static void on_close(void *arg, struct cczi_stream *st)
     }
     int64_t pushback = pushback_ms(st);
     if (pushback != NO_RETRY && may_retry(call)) {
-        retry(call, st->has_status || st->refused, pushback);
+        /* after a refusal of ourselves: at once, elsewhere or not at all */
+        retry(call, (st->has_status || st->refused) && conn->why.rc == CCZ_OK, pushback);
         return;
     }
     if (st->code == CCZ_RPC_OK && !call->ops && call->messages != 1) {
