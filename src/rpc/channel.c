@@ -749,7 +749,8 @@ static void on_close(void *arg, struct cczi_stream *st)
     }
     int64_t pushback = pushback_ms(st);
     if (pushback != NO_RETRY && may_retry(call)) {
-        retry(call, st->has_status || st->refused, pushback);
+        /* after a refusal of ourselves: at once, elsewhere or not at all */
+        retry(call, (st->has_status || st->refused) && conn->why.rc == CCZ_OK, pushback);
         return;
     }
     /* a server with the same deadline resets the stream, perhaps before our own timer runs */
