@@ -537,30 +537,22 @@ static bool is_flooded(const struct cczi_h2 *h)
     return nghttp2_session_get_outbound_queue_size(h->ng) > QUEUE_FREE + 4 * h->streams;
 }
 
-/* A server that refuses us says so where its SETTINGS should be. */
-static bool refused_at_once(struct cczi_h2 *h, struct ccz_span in)
+/* A server that refuses us says so where its SETTINGS should be; nghttp2, which wants some, gets empty ones. */
+static bool supply_settings(struct cczi_h2 *h, struct ccz_span in)
 {
-    struct ccz_err err = {0};
+    static const uint8_t settings[9] = {0, 0, 0, NGHTTP2_SETTINGS};
+    struct ccz_err refusal = {0};
     bool first = !h->heard && in.size > 0;
     h->heard |= first;
-    if (!first || h->cfg.server || !cczi_refusal_at_once(&err, in))
-        return false;
-    h->refusal = malloc(sizeof(*h->refusal));
-    if (!h->refusal)
-        return false;
-    *h->refusal = err;
-    h->draining = true;
-    h->cfg.ops->on_goaway(h->cfg.arg);
-    return true;
+    if (!first || h->cfg.server || !cczi_refusal_at_once(&refusal, in))
+        return true;
+    return nghttp2_session_mem_recv(h->ng, settings, sizeof(settings)) == sizeof(settings);
 }
 
 ccz_rc cczi_h2_feed(struct cczi_h2 *h, struct ccz_span in, struct ccz_err *err)
 {
-    if (refused_at_once(h, in)) {
-        if (err)
-            *err = *h->refusal;
-        return h->refusal->rc;
-    }
+    if (!supply_settings(h, in))
+        return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
     ssize_t n = nghttp2_session_mem_recv(h->ng, in.ptr, in.size);
     if (n == (ssize_t)in.size && is_flooded(h)) {
         (void)nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
