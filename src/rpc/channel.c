@@ -440,6 +440,7 @@ static void on_ready(void *arg)
         .ops = &h2_ops, .arg = conn, .message_size_max = c->cfg.message_size_max};
     cczi_deadline_cancel(&c->deadlines, &conn->slot->timer);
     conn->slot->address->entry->flips = 0;
+    conn->slot->address->entry->seed = 0;
     conn->heard_ms = ccz_mono_ms();
     conn->keepalive.fn = on_keepalive;
     if (cczi_h2_new(&conn->h2, &cfg) != CCZ_OK ||

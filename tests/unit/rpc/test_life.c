@@ -320,6 +320,36 @@ static void test_address_families(void)
     }
 }
 
+/* A family in which one address works is not left because another does not. */
+static void test_address_family_kept(void)
+{
+    struct fixture f = {0}, late = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    struct ccz_rpc_server_cfg again = {.listen = strdup(f.target)};
+    (void)snprintf(late.target, sizeof(late.target), "cloud.test:%u",
+                   ccz_rpc_server_port(f.server));
+    teardown(&f);
+    cloud[0] = "127.0.0.1";
+    cloud[1] = "127.0.0.2";
+    cloud[2] = "::1";
+    make_client(&late, CCZ_RATLS_SESSION,
+                (struct ccz_rpc_client_cfg){.reconnect = true, .backoff_max_ms = 100});
+    CHECK(ccz_rpc_client_connect(NULL, late.client, &err) == CCZ_E_UNAVAILABLE);
+    usleep(500000);
+    memset(&f, 0, sizeof(f));
+    f.server_toy.delay_ms = 150; /* slower than the others are refused */
+    start_server(&f, CCZ_RATLS_SESSION, again);
+    for (int i = 0; i < 10000 && f.server_toy.attested == 0; i++)
+        usleep(1000);
+    usleep(1000000); /* the other one fails again and again */
+    CHECK(call(late.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK && f.server_toy.attested == 1);
+    teardown(&late);
+    teardown(&f);
+    free((char *)(uintptr_t)again.listen);
+}
+
 /* Servers of a name come and go: all have one port, and addresses of their own. */
 static void test_address_moves(void)
 {
@@ -878,6 +908,7 @@ static const struct ccz_test tests[] = {
     {"rpc.address_retry", test_address_retry},
     {"rpc.address_names", test_address_names},
     {"rpc.address_families", test_address_families},
+    {"rpc.address_family_kept", test_address_family_kept},
     {"rpc.address_moves", test_address_moves},
     {"rpc.addresses_bad", test_addresses_bad},
     {"rpc.client_keepalive", test_client_keepalive},
