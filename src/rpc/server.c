@@ -349,14 +349,29 @@ static bool is_stuck(struct cczi_sconn *c, int64_t now, int64_t patience)
     return false;
 }
 
+static bool must_shed(const struct ccz_rpc_server *s)
+{
+    return atomic_load_explicit(&s->budget->queued, memory_order_relaxed) >
+           s->budget->queued_max / 2;
+}
+
 /* Answers that are not taken fill memory: those that have waited longest without moving go. @return false if the connection
  * must go with them */
 static bool shed(struct cczi_sconn *c)
 {
-    const struct cczi_budget *b = c->worker->server->budget;
-    if (atomic_load(&b->queued) <= b->queued_max / 2)
+    if (!must_shed(c->worker->server))
         return true;
     return cczi_h2_shed(c->h2, STALL_TURNS) == 0 || cczi_wire_writable(c->wire);
+}
+
+/* Idle, and nothing is due: the tick has no business with it. Most of ten thousand connections are like that, and their engines
+ * are not in any cache. */
+static bool is_quiet(const struct cczi_sconn *c, int64_t now)
+{
+    const struct ccz_rpc_server *s = c->worker->server;
+    bool old = c->age_ms && now - c->opened_ms > c->age_ms;
+    return !c->warm && !c->drain_ms && !c->stuck_ms && !c->worker->draining && !old &&
+           now - c->heard_ms <= s->cfg.keepalive_ms && !must_shed(s);
 }
 
 /* Deadlines of connections: handshake, keepalive, and the end of the grace period. */
@@ -375,6 +390,8 @@ static void check_conn(struct cczi_sconn *c, int64_t now)
         conn_close(c, false);
         return;
     }
+    if (is_quiet(c, now))
+        return;
     int64_t silent = now - c->heard_ms;
     int64_t patience = cfg->keepalive_ms < PING_ANSWER_MS ? cfg->keepalive_ms : PING_ANSWER_MS;
     if (c->stuck_ms && is_stuck(c, now, cfg->keepalive_ms + patience)) {
