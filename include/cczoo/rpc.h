@@ -185,7 +185,7 @@ CCZ_API void ccz_rpc_call_ref(struct ccz_rpc_call *c); /**< keeps @p c valid acr
 CCZ_API void ccz_rpc_call_unref(struct ccz_rpc_call *c);
 CCZ_API bool ccz_rpc_cancelled(const struct ccz_rpc_call *c); /**< any thread; long work polls it */
 /** Adds response header metadata ("-bin" keys: raw bytes); before the first ccz_rpc_send(). Thread-safe. Keys:
- *  [0-9a-z_.-]+ without "grpc-" (but "grpc-status-details-bin") and HTTP's own; other values: printable ASCII. What gRPC forbids is left out. */
+ *  [0-9a-z_.-]+ without "grpc-" (but "grpc-status-details-bin", "grpc-retry-pushback-ms") and HTTP's own; other values: printable ASCII. What gRPC forbids is left out. */
 CCZ_API void ccz_rpc_add_header(struct ccz_rpc_call *c, const char *key, struct ccz_span value);
 CCZ_API void ccz_rpc_add_trailer(struct ccz_rpc_call *c, const char *key, struct ccz_span value);
 /** Sends the header metadata now, before there is a message. Thread-safe; nothing if it was sent. */
@@ -272,7 +272,8 @@ struct ccz_rpc_call_cfg {
     const struct ccz_rpc_md *metadata;
     size_t metadata_len;
     unsigned retries; /**< further attempts after UNAVAILABLE, for idempotent methods only; what a
-                              server refused unbegun (GOAWAY) is sent again in any case */
+                              server refused unbegun (GOAWAY) is sent again in any case. The server can say when, or
+                              that not, by "grpc-retry-pushback-ms"; it is told of earlier attempts */
     bool
         request_lent; /**< ccz_rpc_unary_async(): the request stays as it is until `done` runs, and is not copied */
     bool wait_for_ready;                  /**< wait for a connection instead of failing at once */

@@ -237,6 +237,7 @@ void cczi_refusal_by_client(void *arg, struct ccz_buf *out, const struct ccz_err
 struct cczi_request {
     const char *authority, *path;
     int64_t timeout_ms;
+    unsigned previous_attempts;     /* told if not 0 */
     const struct cczi_md *metadata; /* allowed by cczi_md_allowed() */
 };
 /* Opens @p st. @retval CCZ_E_UNAVAILABLE this connection opens no more streams */

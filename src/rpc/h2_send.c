@@ -435,7 +435,7 @@ void cczi_stream_half_close(struct cczi_stream *st)
 ccz_rc cczi_h2_request(struct cczi_h2 *h, struct cczi_stream *st, const struct cczi_request *rq,
                        struct ccz_err *err)
 {
-    char timeout[CCZI_TIMEOUT_TEXT_SIZE];
+    char timeout[CCZI_TIMEOUT_TEXT_SIZE], attempts[12];
     struct nv_list l;
     nghttp2_data_provider provider = {.read_callback = data_read};
     cczi_timeout_format(timeout, rq->timeout_ms);
@@ -449,6 +449,9 @@ ccz_rc cczi_h2_request(struct cczi_h2 *h, struct cczi_stream *st, const struct c
     nv_str(&l, "user-agent", "cczoo");
     nv_encodings(&l, st);
     nv_once(&l, "grpc-timeout", timeout);
+    (void)snprintf(attempts, sizeof(attempts), "%u", rq->previous_attempts);
+    if (rq->previous_attempts)
+        nv_once(&l, "grpc-previous-rpc-attempts", attempts);
     nv_md(&l, rq->metadata);
     int32_t id = nv_finish(&l) ? nghttp2_submit_request(h->ng, NULL, l.nv, l.len, &provider, st)
                                : NGHTTP2_ERR_NOMEM;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Servers and clients over time: several addresses, identities that change, ends in order, refusals that are told. */
+#define _GNU_SOURCE /* RTLD_NEXT */
 #include "rpc/rpc_fixture.h"
 
 #include "rpc/server.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
 #include <signal.h>
 
 static ccz_rc call(struct ccz_rpc_client *c, const char *path, const struct ccz_rpc_call_cfg *cfg,
@@ -145,6 +148,27 @@ static void test_address_lost(void)
     free((char *)(uintptr_t)again.listen);
 }
 
+/* Nobody is there; whoever waits is served by the first that comes. */
+static void test_address_wait(void)
+{
+    struct ccz_rpc_call_cfg wait = {.timeout_ms = 20000, .wait_for_ready = true};
+    struct pending p;
+    open_servers((struct ccz_rpc_client_cfg){.reconnect = true, .backoff_max_ms = 100}, "", "");
+    for (size_t i = 0; i < SERVERS; i++) {
+        ccz_rpc_server_free(servers[i].server);
+        servers[i].server = NULL;
+    }
+    begin(user.client, &p, "/t.T/Echo", &wait);
+    usleep(300000);
+    CHECK(atomic_load(&p.over) == 0);
+    struct ccz_rpc_server_cfg again = {.listen = strdup(servers[2].target)};
+    start_server(&servers[2], CCZ_RATLS_SESSION, again);
+    wait_for(&p.over, 1);
+    CHECK(p.code == CCZ_RPC_OK && p.attempts == 1 && echoes_at(2) == 1);
+    close_servers();
+    free((char *)(uintptr_t)again.listen);
+}
+
 static void unavailable(struct ccz_rpc_call *c, void *arg, struct ccz_span request)
 {
     struct fixture *f = arg;
@@ -186,21 +210,184 @@ static void test_address_retry(void)
         int a = atomic_load(&servers[0].started), b = atomic_load(&servers[1].started);
         CHECK(a + b == 3 * i && a >= i && b >= i); /* never thrice the same */
     }
+    cfg.retries = 1; /* also if another call took the other one's turn meanwhile */
+    for (int i = 0; i < 5; i++) {
+        struct pending p;
+        int a = atomic_load(&servers[0].started), b = atomic_load(&servers[1].started);
+        begin(user.client, &p, "/t.T/Unavailable", &cfg);
+        while (atomic_load(&servers[0].started) + atomic_load(&servers[1].started) == a + b)
+            usleep(100);
+        CHECK(call(user.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+        wait_for(&p.over, 1);
+        CHECK(atomic_load(&servers[0].started) == a + 1 &&
+              atomic_load(&servers[1].started) == b + 1);
+    }
     close_servers();
 }
 
-/* Names stand for their addresses; of two families, one is used. */
+/* The server says when to come again, or that not; and it is told how often we came. */
+static void push_back(struct ccz_rpc_call *c, void *arg, struct ccz_span request)
+{
+    struct fixture *f = arg;
+    (void)request;
+    char want[12];
+    struct ccz_span before = ccz_rpc_metadata(c, "grpc-previous-rpc-attempts");
+    int n = atomic_fetch_add(&f->started, 1);
+    (void)snprintf(want, sizeof(want), "%d", n);
+    CHECK(n == 0 ? before.ptr == NULL : ccz_span_eq(before, ccz_span_str(want)));
+    struct ccz_span ask = ccz_rpc_metadata(c, "x-ask");
+    if (n == 0)
+        ccz_rpc_add_trailer(c, "grpc-retry-pushback-ms", ask);
+    if (n < 2)
+        ccz_rpc_finish(c, CCZ_RPC_UNAVAILABLE, "not now");
+    else
+        ccz_rpc_reply(c, (struct ccz_span){0});
+}
+
+static void add_push_back(struct fixture *f)
+{
+    CHECK(ccz_rpc_server_add_unary(f->server, "/t.T/PushBack", push_back, f) == CCZ_OK);
+}
+
+static void test_retry_pushback(void)
+{
+    static const char *const never[] = {"-1", "", "1x", "0x10", "9999999999", "+5"};
+    struct fixture f = {.before_start = add_push_back};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    struct ccz_rpc_md ask = {.key = "x-ask"};
+    struct ccz_rpc_call_cfg cfg = {.retries = 3, .metadata = &ask, .metadata_len = 1};
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){0});
+    ask.value = ccz_span_str("700");
+    int64_t from = ccz_mono_ms();
+    CHECK(call(f.client, "/t.T/PushBack", &cfg, &res, &err) == CCZ_OK && res.attempts == 3);
+    CHECK(ccz_mono_ms() - from >= 700);
+    for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+        atomic_store(&f.started, 0);
+        ask.value = ccz_span_str(never[i]);
+        CHECK(call(f.client, "/t.T/PushBack", &cfg, &res, &err) == CCZ_E_UNAVAILABLE);
+        CHECK(res.attempts == 1 && atomic_load(&f.started) == 1);
+    }
+    teardown(&f);
+}
+
+/* The system's resolver, with a name of ours: "cloud.test" stands for what `cloud` lists. */
+static const char *_Atomic cloud[4];
+
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                struct addrinfo **list)
+{
+    typedef int (*getaddrinfo_fn)(const char *, const char *, const struct addrinfo *,
+                                  struct addrinfo **);
+    getaddrinfo_fn real;
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (strcmp(host, "cloud.test") != 0)
+        return real(host, port, hints, list);
+    *list = NULL;
+    for (size_t i = 0; i < 4 && cloud[i]; i++) {
+        int rv = real(cloud[i], port, hints, list);
+        CHECK(rv == 0 && *list && !(*list)->ai_next);
+        list = &(*list)->ai_next;
+    }
+    return cloud[0] ? 0 : EAI_NONAME;
+}
+
+/* Of two families, one is used: the first that works. */
+static void test_address_families(void)
+{
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    for (int reconnect = 0; reconnect < 2; reconnect++) {
+        struct fixture f = {0};
+        start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+        (void)snprintf(f.target, sizeof(f.target), "cloud.test:%u", ccz_rpc_server_port(f.server));
+        cloud[0] = "::1"; /* where nobody is */
+        cloud[1] = "127.0.0.1";
+        make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = reconnect});
+        CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+        ccz_rpc_client_free(f.client);
+        cloud[0] = "127.0.0.2"; /* of one family, all */
+        make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = reconnect});
+        CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+        ccz_rpc_client_free(f.client);
+        cloud[0] = "::1";
+        cloud[1] = NULL;
+        make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = reconnect});
+        CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_E_UNAVAILABLE &&
+              strcmp(err.where, "net:connect") == 0);
+        teardown(&f);
+    }
+}
+
+/* A family in which one address works is not left because another does not. */
+static void test_address_family_kept(void)
+{
+    struct fixture f = {0}, late = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    struct ccz_rpc_server_cfg again = {.listen = strdup(f.target)};
+    (void)snprintf(late.target, sizeof(late.target), "cloud.test:%u",
+                   ccz_rpc_server_port(f.server));
+    teardown(&f);
+    cloud[0] = "127.0.0.1";
+    cloud[1] = "127.0.0.2";
+    cloud[2] = "::1";
+    make_client(&late, CCZ_RATLS_SESSION,
+                (struct ccz_rpc_client_cfg){.reconnect = true, .backoff_max_ms = 100});
+    CHECK(ccz_rpc_client_connect(NULL, late.client, &err) == CCZ_E_UNAVAILABLE);
+    usleep(500000);
+    memset(&f, 0, sizeof(f));
+    f.server_toy.delay_ms = 150; /* slower than the others are refused */
+    start_server(&f, CCZ_RATLS_SESSION, again);
+    for (int i = 0; i < 10000 && f.server_toy.attested == 0; i++)
+        usleep(1000);
+    usleep(1000000); /* the other one fails again and again */
+    CHECK(call(late.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK && f.server_toy.attested == 1);
+    teardown(&late);
+    teardown(&f);
+    free((char *)(uintptr_t)again.listen);
+}
+
+/* Servers of a name come and go: all have one port, and addresses of their own. */
+static void test_address_moves(void)
+{
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    char at[SERVERS][64];
+    memset(servers, 0, sizeof(servers));
+    memset(&user, 0, sizeof(user));
+    start_server(&servers[0], CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    unsigned port = ccz_rpc_server_port(servers[0].server);
+    for (unsigned i = 1; i < SERVERS; i++) {
+        (void)snprintf(at[i], sizeof(at[i]), "127.0.0.%u:%u", i + 1, port);
+        start_server(&servers[i], CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){.listen = at[i]});
+    }
+    cloud[0] = "127.0.0.1";
+    cloud[1] = "127.0.0.2";
+    (void)snprintf(user.target, sizeof(user.target), "cloud.test:%u", port);
+    make_client(&user, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = true});
+    while (!echoes_at(0) || !echoes_at(1))
+        CHECK(call(user.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    CHECK(echoes_at(2) == 0);
+    usleep(1100000);        /* names are not looked up more often than once a second */
+    cloud[0] = "127.0.0.3"; /* the first machine is replaced */
+    ccz_rpc_server_stop(servers[0].server, 1000);
+    int before = echoes_at(1);
+    for (int i = 0; i < 5000 && (!echoes_at(2) || echoes_at(1) == before); i++) {
+        CHECK(call(user.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+        usleep(1000);
+    }
+    CHECK(echoes_at(2) > 0 && echoes_at(1) > before);
+    close_servers();
+}
+
 static void test_address_names(void)
 {
     struct ccz_rpc_result res;
     struct ccz_err err;
     struct fixture f = {0};
-    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
-    (void)snprintf(f.target, sizeof(f.target), "localhost:%u", ccz_rpc_server_port(f.server));
-    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){0}); /* nobody at [::1] */
-    CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
-    teardown(&f);
-    memset(&f, 0, sizeof(f));
     (void)snprintf(f.target, sizeof(f.target), "nobody.invalid:1,other.invalid:1");
     for (int reconnect = 0; reconnect < 2; reconnect++) {
         make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = reconnect});
@@ -529,8 +716,17 @@ static void test_rotate_client(void)
         CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
     CHECK(fresh_toy.attested == 1 && atomic_load(&held.over) == 0);
     CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
-    teardown(&f);
+    ccz_rpc_client_free(f.client);
     CHECK(held.over == 1);
+    /* also a client that would not replace a lost connection */
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.connections = 2});
+    CHECK(ccz_rpc_client_connect(NULL, f.client, &err) == CCZ_OK && fresh_toy.attested == 3);
+    CHECK(ccz_rpc_client_recycle(f.client) == CCZ_OK);
+    for (int i = 0; i < 2000 && fresh_toy.attested < 5; i++)
+        CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    CHECK(fresh_toy.attested == 5);
+    CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    teardown(&f);
 }
 
 /* ---------------------------------------------------------------------------------- refusals */
@@ -575,12 +771,22 @@ static void refused_by(bool server, enum ccz_ratls_profile profile)
     struct ccz_rpc_call_cfg cfg = {.retries = 5}; /* nobody knocks again */
     CHECK(call(f.client, "/t.T/Echo", &cfg, &res, &err) == (server ? CCZ_E_PEER : CCZ_E_POLICY));
     CHECK(res.code == CCZ_RPC_PERMISSION_DENIED && atomic_load(&f.echoes) == 0);
+    CHECK(res.attempts <= 1);
     CHECK(strcmp(err.where, server ? "peer:policy:mrenclave" : "policy:mrenclave") == 0);
     CHECK(strcmp(err.got, "11aa") == 0 && strcmp(err.expected, "22bb") == 0);
     if (server)
         CHECK(err.aux == CCZ_E_POLICY && was_logged("refused where=policy:mrenclave got=\"11aa\""));
     else
         CHECK(was_logged("refused where=peer:policy:mrenclave got=\"11aa\" expected=\"22bb\""));
+    ccz_rpc_client_free(f.client);
+    make_client(&f, profile, (struct ccz_rpc_client_cfg){0});
+    struct ccz_rpc_stream *s; /* streams are not sent again, and know why too */
+    CCZ_AUTO_BUF msg;
+    ccz_buf_init(&msg, 100);
+    CHECK(ccz_rpc_stream_open(&s, f.client, "/t.T/Bidi", NULL, &err) == CCZ_OK);
+    CHECK(ccz_rpc_stream_recv(&msg, s, &res, &err) == (server ? CCZ_E_PEER : CCZ_E_POLICY));
+    CHECK(strcmp(err.where, server ? "peer:policy:mrenclave" : "policy:mrenclave") == 0);
+    ccz_rpc_stream_free(s);
     teardown(&f);
     ccz_log_install(NULL, NULL, CCZ_LOG_ERROR);
 }
@@ -591,6 +797,32 @@ static void test_refusals_told(void)
         refused_by(server, CCZ_RATLS_SESSION);
         refused_by(server, CCZ_RATLS_CERTIFICATE);
     }
+}
+
+/* A server that refuses us is one bad address among others: what it did not begin goes to the next. */
+static void test_refused_by_one(void)
+{
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    char target[160];
+    memset(servers, 0, sizeof(servers));
+    memset(&user, 0, sizeof(user));
+    for (size_t i = 0; i < 2; i++)
+        start_server(&servers[i], CCZ_RATLS_CERTIFICATE, (struct ccz_rpc_server_cfg){0});
+    servers[0].server_toy.appraise_rc = CCZ_E_POLICY;
+    (void)snprintf(target, sizeof(target), "%s,%s", servers[0].target, servers[1].target);
+    user.client_ctx = make_ctx(CCZ_RATLS_CERTIFICATE, false, &user.client_toy);
+    struct ccz_rpc_client_cfg cfg = {
+        .target = target, .ratls = user.client_ctx, .reconnect = true, .backoff_max_ms = 100};
+    CHECK(ccz_rpc_client_new(&user.client, &cfg, NULL) == CCZ_OK);
+    CHECK(ccz_rpc_client_connect(NULL, user.client, &err) == CCZ_OK);
+    while (!echoes_at(1))
+        (void)(call(user.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    int64_t until = ccz_mono_ms() + 1000;
+    for (int i = 0; i < 50 || ccz_mono_ms() < until; i++)
+        CHECK(call(user.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    CHECK(echoes_at(0) == 0);
+    close_servers();
 }
 
 /* What is in GOAWAY comes from a stranger. */
@@ -671,8 +903,13 @@ static void test_threads_spread(void)
 static const struct ccz_test tests[] = {
     {"rpc.addresses", test_addresses},
     {"rpc.address_lost", test_address_lost},
+    {"rpc.address_wait", test_address_wait},
+    {"rpc.retry_pushback", test_retry_pushback},
     {"rpc.address_retry", test_address_retry},
     {"rpc.address_names", test_address_names},
+    {"rpc.address_families", test_address_families},
+    {"rpc.address_family_kept", test_address_family_kept},
+    {"rpc.address_moves", test_address_moves},
     {"rpc.addresses_bad", test_addresses_bad},
     {"rpc.client_keepalive", test_client_keepalive},
     {"rpc.age_grace", test_age_grace},
@@ -683,6 +920,7 @@ static const struct ccz_test tests[] = {
     {"rpc.rotated_away", test_rotated_away},
     {"rpc.rotate_client", test_rotate_client},
     {"rpc.refusals_told", test_refusals_told},
+    {"rpc.refused_by_one", test_refused_by_one},
     {"rpc.refusal_text", test_refusal_text},
     {"rpc.threads_spread", test_threads_spread},
 };
