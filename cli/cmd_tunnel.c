@@ -75,17 +75,16 @@ static bool add_maps(struct cli_tunnel *t, const char *listen, const char *conne
     return t->maps_len > 0;
 }
 
-static int run_side(struct cli_tunnel *t, enum ccz_tunnel_side side, int argc, char **argv)
+/* @return as ui_parse() */
+static int parse_side(struct cli_tunnel *t, struct cli_tunnel_map *first, int argc, char **argv)
 {
-    const char *listen = NULL, *connect = NULL;
-    struct cli_tunnel_end *e = &t->ends[t->ends_len++];
-    bool server = side == CCZ_TUNNEL_IN;
-    e->side = side;
+    struct cli_tunnel_end *e = &t->ends[0];
+    bool server = e->side == CCZ_TUNNEL_IN;
     const struct ui_opt opts[] = {
-        {"listen", &listen, NULL, NULL, "ADDR",
+        {"listen", &first->listen, NULL, NULL, "ADDR",
          server ? "attested peers come here: 0.0.0.0:7000, [::]:7000"
                 : "plain programs connect here: 127.0.0.1:6379, unix:/run/x.sock"},
-        {"connect", &connect, NULL, NULL, "ADDR",
+        {"connect", &first->connect, NULL, NULL, "ADDR",
          server ? "the plain server: 127.0.0.1:6379, unix:/run/x.sock"
                 : "the other end of the tunnel: host:7000"},
         {"policy", &e->policy, NULL, NULL, "FILE",
@@ -122,13 +121,22 @@ static int run_side(struct cli_tunnel *t, enum ccz_tunnel_side side, int argc, c
          "write the ports here when ready, one a line"},
         {0},
     };
-    int n = ui_parse(argc, argv,
-                     server ? "cczoo tunnel server --listen ADDR --connect ADDR --tee PROVIDER ..."
-                            : "cczoo tunnel client --listen ADDR --connect ADDR --policy FILE ...",
-                     opts);
+    return ui_parse(argc, argv,
+                    server ? "cczoo tunnel server --listen ADDR --connect ADDR --tee PROVIDER ..."
+                           : "cczoo tunnel client --listen ADDR --connect ADDR --policy FILE ...",
+                    opts);
+}
+
+static int run_side(struct cli_tunnel *t, enum ccz_tunnel_side side, int argc, char **argv)
+{
+    struct cli_tunnel_map first = {0};
+    struct cli_tunnel_end *e = &t->ends[t->ends_len++];
+    bool server = side == CCZ_TUNNEL_IN;
+    e->side = side;
+    int n = parse_side(t, &first, argc, argv);
     if (n < 0)
         return ui_parse_status(n);
-    if (!add_maps(t, listen, connect, n, argv) || !check_limits(t))
+    if (!add_maps(t, first.listen, first.connect, n, argv) || !check_limits(t))
         return UI_USAGE;
     if (server && !e->tee) {
         ui_error("--tee is required: the server shows evidence");

@@ -87,7 +87,7 @@ void cczi_wire_send(struct cczi_wire *w, struct ccz_span plain);
 /* Ends the own direction behind what was sent; not while busy. on_writable() is called when all of it has left. */
 void cczi_wire_send_end(struct cczi_wire *w);
 /* Stops and restarts reading from the socket: what was read already is still given to on_plain(), at most CCZ_CONN_READ_SIZE.
- * Paused in on_ready(), nothing is. Resuming may call any callback. */
+ * Paused in on_ready(), nothing is. Resuming may call any callback: not inside one of this wire. */
 void cczi_wire_pause(struct cczi_wire *w);
 void cczi_wire_resume(struct cczi_wire *w);
 size_t cczi_wire_pending(const struct cczi_wire *w); /* bytes that the kernel has not taken */

@@ -100,6 +100,15 @@ if command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null; 
     tunnel cert-out client --listen 127.0.0.1:0 --connect "127.0.0.1:$PORT" --policy "$RUN/good.json" "${TRUST[@]}" --profile certificate
     [ "$(redis-cli -h 127.0.0.1 -p "$PORT" ping)" = PONG ] || die "no PONG with certificates"
     logged cert-out 'open map=.* attested=1 fresh=0'
+    cert=$PORT
+    (echo ping; sleep 1.5; echo ping) | redis-cli -h 127.0.0.1 -p "$cert" >"$RUN/out" &
+    talk=$!
+    sleep 0.5
+    kill -HUP "${PIDS[cert-in]}" # a new identity, new evidence
+    logged cert-in 'renew identity=ok'
+    [ "$(redis-cli -h 127.0.0.1 -p "$cert" ping)" = PONG ] || die "no PONG with the new identity"
+    wait "$talk" || die "redis-cli"
+    [ "$(grep -c PONG "$RUN/out")" = 2 ] || die "a connection did not outlive a new identity: $(cat "$RUN/out")"
     tunnel again-in server --listen 127.0.0.1:0 --connect "unix:$RUN/redis.sock" "${EVIDENCE[@]}" --policy "$RUN/good.json" "${TRUST[@]}" --reattest 1
     tunnel again-out client --listen 127.0.0.1:0 --connect "127.0.0.1:$PORT" --policy "$RUN/good.json" "${TRUST[@]}" "${EVIDENCE[@]}"
     (for ((i = 0; i < 5; i++)); do echo ping; sleep 0.5; done) | redis-cli -h 127.0.0.1 -p "$PORT" >"$RUN/out"
@@ -134,16 +143,21 @@ if [ -n "$bin" ] && command -v psql >/dev/null && { [ "$(id -u)" != 0 ] || id po
     say "COPY of $(stat -c %s "$RUN/rows") bytes in and out: the same digest"
 
     step "SIGTERM: what runs ends, nothing new begins"
+    opened=$(grep -c 'open map' "$RUN/log/pg-out.log")
     "${PSQL[@]}" -A -t -c "SELECT 'first', pg_sleep(2), 'last'" >"$RUN/slow" &
     slow=$!
-    sleep 0.7
+    for ((i = 0; i < 200; i++)); do # until it is through
+        [ "$(grep -c 'open map' "$RUN/log/pg-out.log")" = "$opened" ] || break
+        sleep 0.1
+    done
     pid=${PIDS[pg-out]}
     kill -TERM "$pid"
+    logged pg-out 'stopping signal='
     sleep 0.3
     ! "${PSQL[@]}" -c 'SELECT 1' >/dev/null 2>&1 || die "a stopping tunnel takes new connections"
     wait "$slow" || die "a running query was cut"
     grep -q 'first||last' "$RUN/slow" || die "half an answer: $(cat "$RUN/slow")"
-    for ((i = 0; i < 50; i++)); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+    for ((i = 0; i < 100; i++)); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
     ! kill -0 "$pid" 2>/dev/null || die "the tunnel does not end behind its last connection"
     logged pg-out 'stopped accepted=[0-9]+ refused=0'
     unset 'PIDS[pg-out]'
