@@ -108,8 +108,9 @@ static void on_answer(void *arg, struct ccz_span response, const struct ccz_rpc_
 
 static void start(struct lane *l)
 {
+    static const struct ccz_rpc_call_cfg cfg = {.request_lent = true};
     struct client *c = l->client;
-    peer_must(ccz_rpc_unary_async(c->rpc, PEER_UNARY_PATH, c->body, NULL, on_answer, l) == CCZ_OK,
+    peer_must(ccz_rpc_unary_async(c->rpc, PEER_UNARY_PATH, c->body, &cfg, on_answer, l) == CCZ_OK,
               "no call");
 }
 

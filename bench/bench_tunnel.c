@@ -4,7 +4,7 @@
  *     bench_tunnel stream PORT_OF_SERVER PORT_TO_CONNECT SECONDS [CPU_OF_CLIENT CPU_OF_SERVER]
  *     bench_tunnel ping   PORT_OF_SERVER PORT_TO_CONNECT SECONDS [CPU_OF_CLIENT CPU_OF_SERVER] [SIZE]
  * The server listens on 127.0.0.1:PORT_OF_SERVER; equal ports mean that nothing is between. One line, tab separated:
- * stream: MB/s of one connection, client to server. ping: median, 99th percentile and mean of a round trip in us.
+ * stream: MB/s of one connection, client to server; MB in all, with what came before measuring. ping: median, 99th percentile and mean of a round trip in us.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -118,7 +118,8 @@ static void stream(int fd, struct server *s, double seconds)
             from_ns = now_ns;
         }
     } while (now_ns < end_ns);
-    printf("%.1f\n", (double)(s->got - before) / 1e6 / ((double)(now_ns - from_ns) / 1e9));
+    printf("%.1f\t%.1f\n", (double)(s->got - before) / 1e6 / ((double)(now_ns - from_ns) / 1e9),
+           (double)s->got / 1e6);
 }
 
 static int by_size(const void *a, const void *b)

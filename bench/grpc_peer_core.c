@@ -128,7 +128,8 @@ static void begin_stream(struct scall *c)
 
 static void release(struct scall *c)
 {
-    grpc_byte_buffer_destroy(c->request);
+    if (c->request)
+        grpc_byte_buffer_destroy(c->request);
     if (c->state == S_STREAMING)
         grpc_slice_unref(c->text);
     c->request = NULL;
@@ -142,7 +143,9 @@ static void on_server_event(struct scall *c, bool success)
 {
     if (c->state == S_WAITING) {
         peer_must(success, "server stopped");
-        if (c->is_stream)
+        if (!c->request) /* the client went before it had sent it */
+            release(c);
+        else if (c->is_stream)
             begin_stream(c);
         else
             answer(c);

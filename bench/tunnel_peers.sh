@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A plain client and a plain server with nothing, with a pair of stunnel (TLS 1.3, TLS_AES_128_GCM_SHA256), and with a
-# pair of `cczoo tunnel` between them; in turns, the same cores for the same parts, medians of ROUNDS.
+# pair of `cczoo tunnel` between them; in turns, the same cores for the same parts, medians of ROUNDS. CPU: of both ends
+# together, user and system, per GB.
 # usage: bench/tunnel_peers.sh [ROUNDS] [SECONDS]
 # Parts and cores: client and client end on CPU_A, server end and server on CPU_B (default 0 and 1).
 . "$(dirname "$0")/../scripts/lib.sh"
@@ -40,16 +41,32 @@ sleep 0.5
 
 median() { sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 one() { "$bench" "$1" "$server" "$2" "$seconds" "$a" "$b" ${3:-}; } # MODE PORT [SIZE]
+ticks() { # NAME...: CPU time of these processes
+    local name sum=0 stat
+    for name in "$@"; do
+        read -ra stat <"/proc/${PIDS[$name]}/stat"
+        sum=$((sum + stat[13] + stat[14]))
+    done
+    echo "$sum"
+}
+hz=$(getconf CLK_TCK)
 for ((i = 0; i < rounds; i++)); do
     for peer in "direct $server" "stunnel $plain" "cczoo $our_plain"; do
         read -r name to <<<"$peer"
-        one stream "$to" >>"stream.$name"
+        ends=()
+        case $name in stunnel) ends=(stunnel-in stunnel-out) ;; cczoo) ends=(ours-in ours-out) ;; esac
+        before=$(ticks "${ends[@]}")
+        read -r rate mb < <(one stream "$to")
+        echo "$rate" >>"stream.$name"
+        awk "BEGIN {print ($(ticks "${ends[@]}") - $before) / $hz / $mb * 1000}" >>"cpu.$name"
         one ping "$to" 64 >>"ping.$name"
     done
 done
 printf 'what\tdirect\tstunnel\tcczoo\tratio to stunnel\tadded to direct\n'
 s=$(median <stream.stunnel) c=$(median <stream.cczoo)
 printf 'stream MB/s\t%s\t%s\t%s\t%s\t\n' "$(median <stream.direct)" "$s" "$c" "$(awk "BEGIN {printf \"%.2f\", $c / $s}")"
+s=$(median <cpu.stunnel) c=$(median <cpu.cczoo)
+printf 'CPU s/GB\t\t%s\t%s\t%s\t\n' "$s" "$c" "$(awk "BEGIN {printf \"%.2f\", $c / $s}")"
 d=$(median <ping.direct) s=$(median <ping.stunnel) c=$(median <ping.cczoo)
 printf 'ping 64 B us\t%s\t%s\t%s\t%s\t%s\n' "$d" "$s" "$c" "$(awk "BEGIN {printf \"%.2f\", $c / $s}")" \
     "$(awk "BEGIN {printf \"%.1f\", $c - $d}")"

@@ -14,7 +14,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+struct attached {
+    struct ccz_tunnel *tunnel;
+    size_t map;
+};
+
 struct run {
+    struct attached attached[CLI_TUNNEL_MAPS_MAX]; /* one a map */
+    size_t attached_len;
     struct ccz_party *parties[CLI_TUNNEL_MAPS_MAX];
     size_t parties_len;
     struct ccz_tunnel *tunnel;
@@ -58,6 +65,24 @@ static ccz_rc open_party(struct ccz_party **out, const struct cli_tunnel_end *e,
     return ccz_party_new(out, &cfg, err);
 }
 
+/* ccz_party_renewed_fn */
+static void on_renewed(void *arg, struct ccz_ratls_ctx *ctx)
+{
+    const struct attached *a = arg;
+    ccz_tunnel_set_ratls(a->tunnel, a->map, ctx);
+}
+
+static ccz_rc attach(struct run *r, const struct cli_tunnel *t, struct ccz_err *err)
+{
+    for (; r->attached_len < t->maps_len; r->attached_len++) {
+        struct attached *a = &r->attached[r->attached_len];
+        *a = (struct attached){r->tunnel, r->attached_len};
+        if (ccz_party_attach(r->parties[t->maps[a->map].end], on_renewed, a) != CCZ_OK)
+            return ccz_fail(err, CCZ_E_NOMEM, "tunnel:memory", 0, "out of memory");
+    }
+    return CCZ_OK;
+}
+
 static ccz_rc open_tunnel(struct run *r, const struct cli_tunnel *t, struct ccz_err *err)
 {
     struct ccz_tunnel_map *maps = calloc(t->maps_len ? t->maps_len : 1, sizeof(*maps));
@@ -90,6 +115,8 @@ static ccz_rc open_tunnel(struct run *r, const struct cli_tunnel *t, struct ccz_
     if (rc == CCZ_OK)
         rc = ccz_tunnel_new(&r->tunnel, &cfg, err);
     free(maps);
+    if (rc == CCZ_OK)
+        rc = attach(r, t, err);
     return rc == CCZ_OK ? ccz_tunnel_start(r->tunnel, err) : rc;
 }
 
@@ -131,10 +158,15 @@ static ccz_rc say_ready(const struct run *r, const struct cli_tunnel *t, struct 
     return CCZ_OK;
 }
 
+/* Collateral from its directory, and a new TLS identity: with the certificate profile, new evidence. */
 static void reload(const struct run *r)
 {
     for (size_t i = 0; i < r->parties_len; i++) {
-        struct ccz_err err = {0};
+        struct ccz_err err = {0}, why = {0};
+        ccz_rc renewed = ccz_party_renew(r->parties[i], &why);
+        ccz_log(renewed == CCZ_OK ? CCZ_LOG_INFO : CCZ_LOG_ERROR, "tunnel",
+                "renew identity=%s where=%s %s", renewed == CCZ_OK ? "ok" : "kept", why.where,
+                why.msg);
         struct ccz_verifier *v = ccz_party_verifier(r->parties[i]);
         ccz_rc rc = v ? ccz_verifier_reload(v, &err) : CCZ_OK;
         if (v)
@@ -194,6 +226,8 @@ int cli_tunnel_run(const struct cli_tunnel *t)
         ccz_tunnel_stop(r.tunnel, t->grace_s * 1000);
         say_end(&r);
     }
+    for (size_t i = 0; i < r.attached_len; i++)
+        ccz_party_detach(r.parties[t->maps[i].end], on_renewed, &r.attached[i]);
     ccz_tunnel_free(r.tunnel);
     for (size_t i = 0; i < r.parties_len; i++)
         ccz_party_free(r.parties[i]);

@@ -116,7 +116,8 @@ static const struct command {
     {"run",
      "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] "
      "...",
-     "serve until SIGTERM; SIGHUP reads the collateral again", cmd_run},
+     "serve until SIGTERM; SIGHUP reads the collateral again and makes a new TLS identity",
+     cmd_run},
     {"check", "cczoo-kmsd check --state DIR [--master-key FILE]",
      "check every row, value and audit line (the server must not run)", cmd_check},
     {"admin", "cczoo-kmsd admin --state DIR --admin-key FILE --role admin|auditor|none",

@@ -49,6 +49,11 @@ static int64_t collateral_expires_s(void *arg)
     return until_s == INT64_MAX ? 0 : until_s;
 }
 
+static void on_renewed(void *rpc, struct ccz_ratls_ctx *ctx)
+{
+    ccz_rpc_server_set_ratls(rpc, ctx);
+}
+
 static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *err)
 {
     struct ccz_clock clock = ccz_clock_system();
@@ -78,7 +83,8 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
                                            .ratls = ccz_party_ratls(k->party),
                                            .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
     rc = ccz_rpc_server_new(&k->rpc, &rpc, err);
-    if (rc == CCZ_OK && ccz_kms_service_add(k->service, k->rpc) != CCZ_OK)
+    if (rc == CCZ_OK && (ccz_kms_service_add(k->service, k->rpc) != CCZ_OK ||
+                         ccz_party_attach(k->party, on_renewed, k->rpc) != CCZ_OK))
         rc = ccz_fail(err, CCZ_E_NOMEM, "kmsd:start", 0, "cannot register the methods");
     return rc == CCZ_OK ? ccz_rpc_server_start(k->rpc, err) : rc;
 }
@@ -115,6 +121,11 @@ static void wait_for_end(struct kmsd *k, const sigset_t *signals)
         ccz_rc rc = ccz_verifier_reload(ccz_party_verifier(k->party), &err);
         ccz_log(rc == CCZ_OK ? CCZ_LOG_INFO : CCZ_LOG_ERROR, "kmsd",
                 "reload collateral=%s where=%s %s", rc == CCZ_OK ? "ok" : "kept", err.where,
+                err.msg);
+        err = (struct ccz_err){0};
+        rc = ccz_party_renew(k->party, &err); /* for new connections; the others go on */
+        ccz_log(rc == CCZ_OK ? CCZ_LOG_INFO : CCZ_LOG_ERROR, "kmsd",
+                "reload identity=%s where=%s %s", rc == CCZ_OK ? "new" : "kept", err.where,
                 err.msg);
     }
 }

@@ -148,6 +148,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_conn_write(struct ccz_conn *c, struct ccz_span d
 CCZ_API void ccz_conn_push(struct ccz_conn *c);
 CCZ_API size_t
 ccz_conn_pending(const struct ccz_conn *c); /**< queued bytes the kernel has not taken */
+/** Gives back the output buffer if nothing is queued; it comes back by itself. For idle connections. */
+CCZ_API void ccz_conn_trim(struct ccz_conn *c);
 /** False from crossing the high mark until on_drained(): a good moment to stop producing. */
 CCZ_API bool ccz_conn_writable(const struct ccz_conn *c);
 /** Stops and restarts on_data() (flow control). While paused, the peer's end goes unnoticed too. */

@@ -62,18 +62,19 @@ CCZ_DEFINE_AUTO(ccz_party)
 CCZ_API struct ccz_ratls_ctx *
 ccz_party_ratls(struct ccz_party *p); /**< borrowed, until ccz_party_renew() or the end */
 
-/** Takes the party's context over; it holds its own reference (ccz_ratls_ctx_ref()) if it keeps it. */
+/** The context for new connections from now on. It is borrowed during the call: whoever keeps it takes a reference, as the gRPC server and
+ *  client do (ccz_rpc_server_set_ratls(), ccz_rpc_client_set_ratls()). No call of the party's renewal functions in it. */
 typedef void (*ccz_party_renewed_fn)(void *arg, struct ccz_ratls_ctx *ctx);
-/** @p fn is called now, and after each renewal, one call at a time: servers and clients that use the party (`rpc`: ccz_rpc_server_set_ratls()).
- *  @retval CCZ_E_NOMEM */
+/** @p fn is called now, and at each renewal, one call at a time. @retval CCZ_E_NOMEM it was not called */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_party_attach(struct ccz_party *p, ccz_party_renewed_fn fn,
                                              void *arg);
-CCZ_API void ccz_party_detach(struct ccz_party *p, ccz_party_renewed_fn fn,
-                              void *arg); /**< no call of @p fn behind it */
+/** Waits for a call of @p fn under way; none comes behind it. */
+CCZ_API void ccz_party_detach(struct ccz_party *p, ccz_party_renewed_fn fn, void *arg);
 /**
  * A new TLS identity without an end of service: a fresh key (or the one that was given, if one was), a new certificate, in
- * the profiles that carry evidence there with new evidence. Everybody attached gets it; existing connections go on. If it
- * fails, the old identity stays in use. Takes as long as making evidence takes; any thread.
+ * the profiles that carry evidence there with new evidence. Everybody attached gets it; existing connections go on with what
+ * they have. If it fails, the old identity stays in use. Takes as long as making evidence takes; any thread.
+ * @retval those of ccz_ratls_ctx_new()
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_party_renew(struct ccz_party *p, struct ccz_err *err);
 

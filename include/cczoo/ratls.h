@@ -112,6 +112,14 @@ struct ccz_ratls;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_ratls_ctx *ctx);
 CCZ_API void ccz_ratls_free(struct ccz_ratls *r);
 CCZ_DEFINE_AUTO(ccz_ratls)
+/**
+ * Last words to a peer that is refused by its certificate (CERTIFICATE and TLS_ONLY profiles), where otherwise an alert, which says
+ * next to nothing, ends the handshake: @p fn appends bytes of the application's protocol that tell @p why (HTTP/2: SETTINGS and
+ * GOAWAY). The handshake is brought to its end for them, they are sent inside the session, and it is closed. Nothing of the
+ * peer's is read, and the connection is never ready. Before the first step; not used in the SESSION profile, which has messages for it.
+ */
+typedef void (*ccz_ratls_farewell_fn)(void *arg, struct ccz_buf *out, const struct ccz_err *why);
+CCZ_API void ccz_ratls_set_farewell(struct ccz_ratls *r, ccz_ratls_farewell_fn fn, void *arg);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire);
 /** As ccz_ratls_feed() without a copy, until ccz_ratls_settle(): see ccz_tls_lend(). Not across ccz_ratls_step() on another thread. */
 CCZ_API void ccz_ratls_lend(struct ccz_ratls *r, struct ccz_span wire);
@@ -156,6 +164,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_reattest(struct ccz_ratls *r, int64_t now_
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_drain(struct ccz_buf *out, struct ccz_ratls *r);
 CCZ_API size_t ccz_ratls_pending(const struct ccz_ratls *r);
 CCZ_API void ccz_ratls_close(struct ccz_ratls *r);
+CCZ_API void ccz_ratls_trim(struct ccz_ratls *r); /**< as ccz_tls_trim(): for an idle connection */
 /** NULL until ready. */
 CCZ_API const struct ccz_ratls_peer *ccz_ratls_peer(const struct ccz_ratls *r);
 

@@ -185,7 +185,7 @@ CCZ_API void ccz_rpc_call_ref(struct ccz_rpc_call *c); /**< keeps @p c valid acr
 CCZ_API void ccz_rpc_call_unref(struct ccz_rpc_call *c);
 CCZ_API bool ccz_rpc_cancelled(const struct ccz_rpc_call *c); /**< any thread; long work polls it */
 /** Adds response header metadata ("-bin" keys: raw bytes); before the first ccz_rpc_send(). Thread-safe. Keys:
- *  [0-9a-z_.-]+ without "grpc-" (but "grpc-status-details-bin") and HTTP's own; other values: printable ASCII. What gRPC forbids is left out. */
+ *  [0-9a-z_.-]+ without "grpc-" (but "grpc-status-details-bin", "grpc-retry-pushback-ms") and HTTP's own; other values: printable ASCII. What gRPC forbids is left out. */
 CCZ_API void ccz_rpc_add_header(struct ccz_rpc_call *c, const char *key, struct ccz_span value);
 CCZ_API void ccz_rpc_add_trailer(struct ccz_rpc_call *c, const char *key, struct ccz_span value);
 /** Sends the header metadata now, before there is a message. Thread-safe; nothing if it was sent. */
@@ -222,12 +222,15 @@ struct ccz_rpc_client_cfg {
     unsigned connections;        /**< parallel connections to each address, used in turn; 0 = 1 */
     size_t message_size_max;     /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX */
     int64_t
-        keepalive_ms; /**< PING when the server was silent this long, with or without calls; 0 = 60 s. The connection is
-                               lost if it is not answered for as long again, at most 20 s */
+        keepalive_ms; /**< PING when the server was silent this long while calls run; 0 = 310 s: stock servers end
+                               connections that do it more often than every 300 s. The connection is lost if the answer
+                               does not come for as long again, at most 20 s */
+    bool keepalive_idle;        /**< also while no calls run */
     int64_t connect_timeout_ms; /**< connect + handshake + appraisal; 0 = 10 s */
     int64_t backoff_max_ms;     /**< reconnect back-off 100 ms, doubling, jittered; 0 = 5 s */
     bool reconnect; /**< false: the first connection failure is final and returned by calls */
 };
+/** @retval CCZ_E_FORMAT "net:address" @retval CCZ_E_ARG "rpc:config", "rpc:target" @retval CCZ_E_NOMEM */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_client_new(struct ccz_rpc_client **out,
                                                const struct ccz_rpc_client_cfg *cfg,
                                                struct ccz_err *err);
@@ -269,7 +272,10 @@ struct ccz_rpc_call_cfg {
     const struct ccz_rpc_md *metadata;
     size_t metadata_len;
     unsigned retries; /**< further attempts after UNAVAILABLE, for idempotent methods only; what a
-                              server refused unbegun (GOAWAY) is sent again in any case */
+                              server refused unbegun (GOAWAY) is sent again in any case. The server can say when, or
+                              that not, by "grpc-retry-pushback-ms"; it is told of earlier attempts */
+    bool
+        request_lent; /**< ccz_rpc_unary_async(): the request stays as it is until `done` runs, and is not copied */
     bool wait_for_ready;                  /**< wait for a connection instead of failing at once */
     enum ccz_rpc_compression compression; /**< of requests */
     /** Filled when the call is over: before the unary call returns or its `done` runs; of a stream, inside
@@ -297,7 +303,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_r
 /** Called once on the channel's thread; @p response is borrowed; @p err is NULL on success. */
 typedef void (*ccz_rpc_done_fn)(void *arg, struct ccz_span response,
                                 const struct ccz_rpc_result *result, const struct ccz_err *err);
-/** Unary call without waiting. @p request is copied. @p done always runs exactly once if this returned CCZ_OK. */
+/** Unary call without waiting. @p request is copied (but see request_lent). @p done always runs exactly once if this returned CCZ_OK. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_unary_async(struct ccz_rpc_client *c, const char *path,
                                                 struct ccz_span request,
                                                 const struct ccz_rpc_call_cfg *cfg,

@@ -128,6 +128,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_drain(struct ccz_buf *out, struct ccz_tls *t
 CCZ_API size_t ccz_tls_pending(const struct ccz_tls *t); /**< bytes waiting for the wire */
 /** Queues close_notify: the end of this direction. Writing is refused from now on (CCZ_E_ARG, "tls:shut"). */
 CCZ_API void ccz_tls_close(struct ccz_tls *t);
+/** Gives back buffers that hold nothing: 34 KB and more of an idle connection. They come back by themselves; worth it when
+ *  nothing has moved for a while. */
+CCZ_API void ccz_tls_trim(struct ccz_tls *t);
 
 /** Negotiated ALPN protocol, "" if none. */
 CCZ_API const char *ccz_tls_alpn(const struct ccz_tls *t);

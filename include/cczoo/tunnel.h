@@ -37,7 +37,7 @@ struct ccz_tunnel_map {
     enum ccz_tunnel_side side;
     const char *listen;  /**< no name; port 0 = any free port. A unix path must not exist */
     const char *connect; /**< where to; a name is resolved for each connection */
-    /** Client context for OUT, server context for IN; borrowed, outlives the tunnel. Session profile for fresh
+    /** Client context for OUT, server context for IN; the tunnel holds a reference. Session profile for fresh
      *  evidence. With reattest_interval_ms in it, long connections are asked again. */
     struct ccz_ratls_ctx *ratls;
     /** IN: the server is told who is connected by a PROXY protocol header, version 2, before the first byte:
@@ -74,6 +74,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_tunnel_new(struct ccz_tunnel **out,
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tunnel_start(struct ccz_tunnel *t, struct ccz_err *err);
 /** The bound port of map @p i; 0 for unix sockets. */
 CCZ_API uint16_t ccz_tunnel_port(const struct ccz_tunnel *t, size_t i);
+
+/** Connections that map @p i takes from here on use @p ctx (another key, newer evidence); open ones go on with theirs. The
+ *  tunnel holds a reference. For ccz_party_attach(). Any thread, also while others are called. */
+CCZ_API void ccz_tunnel_set_ratls(struct ccz_tunnel *t, size_t i, struct ccz_ratls_ctx *ctx);
 
 /** Counted since the start. */
 struct ccz_tunnel_stats {

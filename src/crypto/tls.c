@@ -457,6 +457,19 @@ void ccz_tls_close(struct ccz_tls *t)
     ERR_clear_error();
 }
 
+void ccz_tls_trim(struct ccz_tls *t)
+{
+    if (t->in_at == t->in.size) {
+        ccz_buf_free(&t->in);
+        t->in_at = 0;
+    }
+    if (t->out.size == 0 && !t->out.bad)
+        ccz_buf_free(&t->out);
+    /* OpenSSL before 3.0.14 did not look itself whether a record is half read (CVE-2024-4741) */
+    if (t->ready && t->fail.rc == CCZ_OK && !SSL_has_pending(t->ssl))
+        (void)SSL_free_buffers(t->ssl);
+}
+
 /* ------------------------------------------------------------------------------ what it is */
 
 const char *ccz_tls_alpn(const struct ccz_tls *t)

@@ -42,7 +42,7 @@ struct ccz_tls {
     struct ccz_buf in; /* from the wire; bytes before in_at are consumed */
     size_t in_at;
     struct ccz_span lent; /* by the caller: what comes behind them */
-    struct ccz_buf out; /* for the wire */
+    struct ccz_buf out;   /* for the wire */
     bool ready;
     bool ended;       /* the peer sent close_notify */
     bool shut;        /* so did this side */

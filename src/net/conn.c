@@ -206,6 +206,12 @@ size_t ccz_conn_pending(const struct ccz_conn *c)
     return c->out.size - c->sent;
 }
 
+void ccz_conn_trim(struct ccz_conn *c)
+{
+    if (c->out.size == 0)
+        ccz_buf_free(&c->out);
+}
+
 bool ccz_conn_writable(const struct ccz_conn *c)
 {
     return !c->high;

@@ -1,11 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "party/party_priv.h"
 
-#include <stdlib.h>
+#include <cczoo/crypto.h>
 
-enum { VERDICTS_LEN = 1024 };
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VERDICTS_LEN = 1024, ALPN_LEN_MAX = 8, ALPN_SIZE_MAX = 255 };
+
+struct user {
+    ccz_party_renewed_fn fn;
+    void *arg;
+};
 
 struct ccz_party {
+    /* what a new identity is made of */
+    struct ccz_ratls_cfg ratls_cfg;
+    struct ccz_clock clock;
+    struct ccz_key *key; /* NULL = a fresh one each time */
+    char *alpn[ALPN_LEN_MAX + 1];
+    pthread_mutex_t renew_lock; /* one renewal at a time; the users */
+    struct user *users;
+    size_t users_len;
+    pthread_mutex_t lock; /* ratls */
     struct ccz_attester *attester;
     struct ccz_attester *owned_attester; /* NULL if borrowed */
     struct ccz_policy *policy;
@@ -67,14 +85,45 @@ static ccz_rc open_verifier(struct ccz_party *p, const struct ccz_party_cfg *cfg
     return rc == CCZ_OK && p->keeper ? cczi_keeper_start(p->keeper, p->verifier, err) : rc;
 }
 
-static ccz_rc open_ratls(struct ccz_party *p, const struct ccz_party_cfg *cfg,
-                         struct ccz_clock clock, struct ccz_err *err)
+/* What the caller lent, and renewals need. */
+static ccz_rc keep_identity(struct ccz_party *p, const struct ccz_party_cfg *cfg,
+                            struct ccz_err *err)
 {
-    const struct ccz_ratls_cfg r = {
+    CCZ_AUTO(ccz_secret) der = NULL;
+    ccz_rc rc = cfg->key ? ccz_key_to_pkcs8(&der, cfg->key) : CCZ_OK;
+    if (rc == CCZ_OK && cfg->key)
+        rc = ccz_key_from_pkcs8(&p->key, der, err);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "party:key", 0, "the TLS identity could not be kept");
+    for (size_t i = 0; cfg->alpn && cfg->alpn[i]; i++) {
+        if (i == ALPN_LEN_MAX || strlen(cfg->alpn[i]) > ALPN_SIZE_MAX)
+            return ccz_fail(err, CCZ_E_ARG, "party:alpn", (int64_t)i,
+                            "more than %d protocols, or a name above %d bytes", ALPN_LEN_MAX,
+                            ALPN_SIZE_MAX);
+        p->alpn[i] = calloc(1, strlen(cfg->alpn[i]) + 1);
+        if (!p->alpn[i])
+            return ccz_fail(err, CCZ_E_NOMEM, "party:new", 0, "out of memory");
+        memcpy(p->alpn[i], cfg->alpn[i], strlen(cfg->alpn[i]));
+    }
+    return CCZ_OK;
+}
+
+static ccz_rc make_ratls(struct ccz_ratls_ctx **out, const struct ccz_party *p, struct ccz_err *err)
+{
+    struct ccz_ratls_cfg r = p->ratls_cfg;
+    r.now_s = ccz_clock_now_s(p->clock);
+    return ccz_ratls_ctx_new(out, &r, err);
+}
+
+static ccz_rc open_ratls(struct ccz_party *p, const struct ccz_party_cfg *cfg, struct ccz_err *err)
+{
+    ccz_rc rc = keep_identity(p, cfg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    p->ratls_cfg = (struct ccz_ratls_cfg){
         .profile = cfg->profile,
         .server = cfg->server,
-        .key = cfg->key,
-        .now_s = ccz_clock_now_s(clock),
+        .key = p->key,
         .attest = p->attester ? attest : NULL,
         .attest_arg = p->attester,
         .appraise = !p->verifier        ? NULL
@@ -84,13 +133,13 @@ static ccz_rc open_ratls(struct ccz_party *p, const struct ccz_party_cfg *cfg,
         .peer_evidence_optional = cfg->peer_evidence_optional,
         .pin = cfg->pin,
         .pin_arg = cfg->pin_arg,
-        .alpn = cfg->alpn,
+        .alpn = cfg->alpn ? (const char *const *)p->alpn : NULL,
         .emit = cfg->emit,
         .require_fresh = cfg->require_fresh,
         .reattest_interval_ms = cfg->reattest_interval_ms,
         .reattest_timeout_ms = cfg->reattest_timeout_ms,
     };
-    return ccz_ratls_ctx_new(&p->ratls, &r, err);
+    return make_ratls(&p->ratls, p, err);
 }
 
 ccz_rc ccz_party_new(struct ccz_party **out, const struct ccz_party_cfg *cfg, struct ccz_err *err)
@@ -100,6 +149,9 @@ ccz_rc ccz_party_new(struct ccz_party **out, const struct ccz_party_cfg *cfg, st
     CCZ_AUTO(ccz_party) p = calloc(1, sizeof(*p));
     if (!p)
         return ccz_fail(err, CCZ_E_NOMEM, "party:new", 0, "out of memory");
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_mutex_init(&p->renew_lock, NULL);
+    p->clock = clock;
     if (cfg->attester && cfg->tee.provider)
         return ccz_fail(err, CCZ_E_ARG, "party:evidence", 0,
                         "two sources of own evidence were given");
@@ -108,7 +160,7 @@ ccz_rc ccz_party_new(struct ccz_party **out, const struct ccz_party_cfg *cfg, st
     if (rc == CCZ_OK)
         rc = open_verifier(p, cfg, clock, err);
     if (rc == CCZ_OK)
-        rc = open_ratls(p, cfg, clock, err);
+        rc = open_ratls(p, cfg, err);
     if (rc != CCZ_OK)
         return rc;
     p->simulated = cfg->trust_sim_dir || (p->attester && ccz_attester_simulated(p->attester));
@@ -125,12 +177,66 @@ void ccz_party_free(struct ccz_party *p)
     ccz_verifier_free(p->verifier);
     ccz_policy_free(p->policy);
     ccz_attester_free(p->owned_attester);
+    ccz_key_free(p->key);
+    for (size_t i = 0; i < ALPN_LEN_MAX; i++)
+        free(p->alpn[i]);
+    free(p->users);
+    pthread_mutex_destroy(&p->lock);
+    pthread_mutex_destroy(&p->renew_lock);
     free(p);
 }
 
 struct ccz_ratls_ctx *ccz_party_ratls(struct ccz_party *p)
 {
-    return p->ratls;
+    pthread_mutex_lock(&p->lock);
+    struct ccz_ratls_ctx *ctx = p->ratls;
+    pthread_mutex_unlock(&p->lock);
+    return ctx;
+}
+
+/* ----------------------------------------------------------------------------------- renewal */
+
+ccz_rc ccz_party_attach(struct ccz_party *p, ccz_party_renewed_fn fn, void *arg)
+{
+    pthread_mutex_lock(&p->renew_lock);
+    struct user *list = realloc(p->users, (p->users_len + 1) * sizeof(*list));
+    if (list) {
+        p->users = list;
+        list[p->users_len++] = (struct user){fn, arg};
+        fn(arg, p->ratls); /* only renewals change it, and none runs */
+    }
+    pthread_mutex_unlock(&p->renew_lock);
+    return list ? CCZ_OK : CCZ_E_NOMEM;
+}
+
+void ccz_party_detach(struct ccz_party *p, ccz_party_renewed_fn fn, void *arg)
+{
+    pthread_mutex_lock(&p->renew_lock);
+    for (size_t i = p->users_len; i-- > 0;)
+        if (p->users[i].fn == fn && p->users[i].arg == arg) {
+            memmove(&p->users[i], &p->users[i + 1], (p->users_len - i - 1) * sizeof(p->users[0]));
+            p->users_len--;
+            break;
+        }
+    pthread_mutex_unlock(&p->renew_lock);
+}
+
+ccz_rc ccz_party_renew(struct ccz_party *p, struct ccz_err *err)
+{
+    struct ccz_ratls_ctx *fresh;
+    pthread_mutex_lock(&p->renew_lock);
+    ccz_rc rc = make_ratls(&fresh, p, err);
+    if (rc == CCZ_OK) {
+        pthread_mutex_lock(&p->lock);
+        struct ccz_ratls_ctx *old = p->ratls;
+        p->ratls = fresh;
+        pthread_mutex_unlock(&p->lock);
+        for (size_t i = 0; i < p->users_len; i++)
+            p->users[i].fn(p->users[i].arg, fresh);
+        ccz_ratls_ctx_free(old); /* its connections hold it as long as they last */
+    }
+    pthread_mutex_unlock(&p->renew_lock);
+    return rc;
 }
 
 struct ccz_attester *ccz_party_attester(struct ccz_party *p)

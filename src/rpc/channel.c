@@ -10,9 +10,15 @@
 
 enum {
     BACKOFF_FIRST_MS = 100,
-    RETRY_REST_MS = 50, /* before a further attempt at a server that is there but unavailable */
+    PING_ANSWER_MS = 20000, /* a server that does not answer a PING for so long is gone */
+    RETRY_REST_MS = 50,     /* before a further attempt at a server that is there but unavailable */
     PULL_SIZE = 1 << 16
 };
+
+static struct ccz_rpc_client *client_of(const struct cczi_slot *slot)
+{
+    return slot->address->entry->client;
+}
 
 static void slot_connect(struct cczi_slot *slot);
 static void serve_parked(struct ccz_rpc_client *c);
@@ -33,23 +39,35 @@ static int64_t jittered(int64_t ms)
 
 /* ------------------------------------------------------------------------------- connections */
 
-static void note_ready(struct ccz_rpc_client *c, int change, const struct ccz_ratls_peer *peer)
+/* Something about connections has changed: for ccz_rpc_client_connect(). */
+static void note_state(struct ccz_rpc_client *c, const struct ccz_ratls_peer *peer)
 {
+    bool ready, unreachable;
+    if (!c->cfg.reconnect && !c->failed)
+        c->failed = !cczi_target_alive(c);
+    cczi_target_judge(&ready, &unreachable, c);
     pthread_mutex_lock(&c->lock);
-    c->ready_len = (unsigned)((int)c->ready_len + change);
+    c->ready = ready;
+    c->unreachable = unreachable;
     if (peer)
         c->peer = *peer;
     pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->lock);
 }
 
-static void note_failure(struct ccz_rpc_client *c, const struct ccz_err *err)
+/* note_state() follows once it is known what becomes of it. */
+void cczi_channel_note_failure(struct ccz_rpc_client *c, const struct ccz_err *err)
 {
     pthread_mutex_lock(&c->lock);
     c->last_err = *err;
     c->failures++;
-    pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->lock);
+}
+
+void cczi_channel_changed(struct ccz_rpc_client *c)
+{
+    note_state(c, NULL);
+    serve_parked(c);
 }
 
 /* A refusal on either side is no passing condition: nobody should retry it as UNAVAILABLE. */
@@ -75,11 +93,9 @@ static void conn_free(struct cczi_cconn *conn, bool in_order)
     struct cczi_wire *wire = conn->wire;
     conn->wire = NULL;
     conn->busy = true;
-    if (conn->slot) {
+    cczi_deadline_cancel(&c->deadlines, &conn->keepalive);
+    if (conn->slot)
         conn->slot->conn = NULL;
-        if (conn->h2)
-            note_ready(c, -1, NULL);
-    }
     cczi_h2_free(conn->h2); /* its calls end, or start again elsewhere */
     if (in_order)
         cczi_wire_end(wire);
@@ -91,17 +107,45 @@ static void conn_free(struct cczi_cconn *conn, bool in_order)
     free(conn);
 }
 
+int64_t cczi_backoff_ms(const struct ccz_rpc_client *c, unsigned failures)
+{
+    if (failures == 0)
+        return 0;
+    int64_t wait = (int64_t)BACKOFF_FIRST_MS << (failures - 1 < 16 ? failures - 1 : 16);
+    return jittered(wait < c->cfg.backoff_max_ms ? wait : c->cfg.backoff_max_ms);
+}
+
+static void on_slot_timer(struct cczi_deadline *d);
+
 static void slot_rest(struct cczi_slot *slot)
 {
-    struct ccz_rpc_client *c = slot->client;
-    int64_t wait = 0;
-    if (slot->failures) {
-        unsigned doublings = slot->failures - 1 < 16 ? slot->failures - 1 : 16;
-        wait = (int64_t)BACKOFF_FIRST_MS << doublings;
-        wait = jittered(wait < c->cfg.backoff_max_ms ? wait : c->cfg.backoff_max_ms);
-    }
-    if (!cczi_deadline_set(&c->deadlines, &slot->timer, ccz_mono_ms() + wait))
+    struct ccz_rpc_client *c = client_of(slot);
+    slot->timer.fn = on_slot_timer;
+    if (!c->cfg.reconnect) /* the slot stays empty */
+        return;
+    int64_t at = ccz_mono_ms() + cczi_backoff_ms(c, slot->failures);
+    if (!c->failed && !cczi_deadline_set(&c->deadlines, &slot->timer, at))
         c->failed = true; /* no memory to try again */
+}
+
+void cczi_slot_start(struct cczi_slot *slot)
+{
+    if (slot->failures)
+        slot_rest(slot);
+    else
+        slot_connect(slot);
+}
+
+/* The slot's connection could not be made, or was lost. @p slot may be gone afterwards. */
+static void slot_failed(struct cczi_slot *slot, const struct ccz_err *why)
+{
+    struct ccz_rpc_client *c = client_of(slot);
+    struct cczi_entry *entry = slot->address->entry;
+    cczi_channel_note_failure(c, why);
+    cczi_deadline_cancel(&c->deadlines, &slot->timer);
+    slot_rest(slot);
+    cczi_entry_lost(entry);
+    cczi_channel_changed(c);
 }
 
 /* A connection failed or was lost. */
@@ -111,19 +155,12 @@ static void conn_lost(struct cczi_cconn *conn, const struct ccz_err *err)
     struct cczi_slot *slot = conn->slot;
     struct ccz_err why = *err; /* may lie in what is freed */
     bool was_ready = conn->h2 != NULL;
-    if (slot && !c->stopping) {
+    if (slot && !c->stopping)
         slot->failures = was_ready && why.rc != CCZ_E_PEER ? 0 : slot->failures + 1;
-        c->failed |= !c->cfg.reconnect;
-        note_failure(c, &why);
-    }
     conn->why = why;
     conn_free(conn, false);
-    if (!slot || c->stopping)
-        return;
-    cczi_deadline_cancel(&c->deadlines, &slot->timer);
-    if (!c->failed)
-        slot_rest(slot);
-    serve_parked(c);
+    if (slot && !c->stopping)
+        slot_failed(slot, &why);
 }
 
 /* As in the server. */
@@ -204,9 +241,11 @@ static bool feed(struct cczi_cconn *conn, struct ccz_span data)
     conn->busy = c->feeding = true;
     ccz_rc rc = cczi_h2_feed(conn->h2, data, &err);
     c->feeding = false;
-    if (rc != CCZ_OK) {
-        err.rc =
-            CCZ_E_UNAVAILABLE; /* a server that breaks HTTP/2 is to its callers one that is not there */
+    if (conn->h2->refusal)
+        err = *conn->h2->refusal;
+    else if (rc != CCZ_OK) /* a server that breaks HTTP/2 is to its callers one that is not there */
+        err.rc = CCZ_E_UNAVAILABLE;
+    if (conn->h2->refusal || rc != CCZ_OK) {
         conn_lost(conn, &err);
         cczi_client_take_incoming(c);
         return false;
@@ -220,6 +259,7 @@ static void on_plain(void *arg, struct ccz_span data)
 {
     struct cczi_cconn *conn = arg;
     size_t part = cczi_h2_part(data);
+    conn->heard_ms = ccz_mono_ms();
     if (part) { /* the server works on these calls while we start the others */
         if (!feed(conn, ccz_span_sub(data, 0, part)))
             return;
@@ -238,7 +278,7 @@ static void on_writable(void *arg)
 static void on_attested(void *arg)
 {
     struct cczi_cconn *conn = arg;
-    note_ready(conn->client, 0, cczi_wire_peer(conn->wire));
+    note_state(conn->client, cczi_wire_peer(conn->wire));
 }
 
 static void on_closed(void *arg, const struct ccz_err *err)
@@ -251,19 +291,100 @@ static void on_goaway(void *arg)
 {
     struct cczi_cconn *conn = arg;
     struct cczi_slot *slot = conn->slot;
+    if (conn->h2->refusal) { /* calls end with this reason, and on_plain() with the connection */
+        conn->why = *conn->h2->refusal;
+        return;
+    }
     if (!slot)
         return;
     conn->slot = NULL;
     slot->conn = NULL;
-    note_ready(conn->client, -1, NULL);
-    if (conn->client->cfg.reconnect) {
-        slot_rest(slot);
+    slot_rest(slot);
+    if (!conn->client->cfg.reconnect) {
+        struct ccz_err err;
+        (void)ccz_fail(&err, CCZ_E_UNAVAILABLE, "rpc:goaway", 0, "the server takes no more calls");
+        cczi_channel_note_failure(conn->client, &err);
+    }
+    note_state(conn->client, NULL);
+}
+
+/* We end the connection as a server would: no new calls, and it goes with the last one. Its place gets another, also if
+ * lost ones would not be replaced. */
+static void conn_retire(struct cczi_cconn *conn)
+{
+    struct cczi_slot *slot = conn->slot;
+    cczi_h2_drain(conn->h2);
+    if (slot) {
+        conn->slot = NULL;
+        slot->conn = NULL;
+        slot_connect(slot);
+        note_state(conn->client, NULL);
+    }
+    cczi_cconn_flush(conn);
+}
+
+void cczi_slot_close(struct cczi_slot *slot)
+{
+    struct ccz_rpc_client *c = client_of(slot);
+    struct cczi_cconn *conn = slot->conn;
+    cczi_deadline_cancel(&c->deadlines, &slot->timer);
+    slot->conn = NULL;
+    if (!conn)
+        return;
+    conn->slot = NULL;
+    if (!conn->h2) {
+        conn_free(conn, false);
         return;
     }
+    cczi_h2_drain(conn->h2);
+    cczi_cconn_flush(conn);
+}
+
+void cczi_channel_recycle(struct ccz_rpc_client *c)
+{
+    for (size_t i = 0; i < c->addresses_len; i++)
+        for (unsigned k = 0; k < c->cfg.connections; k++) {
+            struct cczi_slot *slot = &c->addresses[i]->slots[k];
+            if (slot->conn && slot->conn->h2) {
+                conn_retire(slot->conn);
+            } else if (slot->conn) { /* in the handshake: begins again */
+                conn_free(slot->conn, false);
+                cczi_deadline_cancel(&c->deadlines, &slot->timer);
+                slot_connect(slot);
+            }
+        }
+    note_state(c, NULL);
+}
+
+static void on_keepalive(struct cczi_deadline *d)
+{
+    struct cczi_cconn *conn =
+        (struct cczi_cconn *)((char *)d - offsetof(struct cczi_cconn, keepalive));
+    const struct ccz_rpc_client_cfg *cfg = &conn->client->cfg;
+    int64_t now = ccz_mono_ms(), silent = now - conn->heard_ms, next = conn->heard_ms;
+    int64_t patience = cfg->keepalive_ms < PING_ANSWER_MS ? cfg->keepalive_ms : PING_ANSWER_MS;
+    if (silent < cfg->keepalive_ms) {
+        next += cfg->keepalive_ms;
+    } else if (cczi_h2_ping_pending(conn->h2)) {
+        next += cfg->keepalive_ms + patience;
+    } else if (cfg->keepalive_idle || cczi_h2_streams(conn->h2)) {
+        cczi_h2_ping(conn->h2);
+        conn->heard_ms = now - cfg->keepalive_ms; /* the answer has its time from here on */
+        next = now + patience;
+    } else {
+        next = now + cfg->keepalive_ms;
+    }
     struct ccz_err err;
-    (void)ccz_fail(&err, CCZ_E_UNAVAILABLE, "rpc:goaway", 0, "the server takes no more calls");
-    conn->client->failed = true;
-    note_failure(conn->client, &err);
+    if (next <= now) {
+        (void)ccz_fail(&err, CCZ_E_TIMEOUT, "rpc:keepalive", silent,
+                       "the server answers no PING within %lld ms", (long long)patience);
+        conn_lost(conn, &err);
+    } else if (!cczi_deadline_set(&conn->client->deadlines, &conn->keepalive, next)) {
+        (void)ccz_fail(&err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+        conn_lost(conn, &err);
+    } else {
+        cczi_cconn_flush(conn);
+    }
 }
 
 static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
@@ -318,13 +439,18 @@ static void on_ready(void *arg)
     struct cczi_h2_cfg cfg = {
         .ops = &h2_ops, .arg = conn, .message_size_max = c->cfg.message_size_max};
     cczi_deadline_cancel(&c->deadlines, &conn->slot->timer);
-    if (cczi_h2_new(&conn->h2, &cfg) != CCZ_OK) {
+    conn->slot->address->entry->flips = 0;
+    conn->slot->address->entry->seed = 0;
+    conn->heard_ms = ccz_mono_ms();
+    conn->keepalive.fn = on_keepalive;
+    if (cczi_h2_new(&conn->h2, &cfg) != CCZ_OK ||
+        !cczi_deadline_set(&c->deadlines, &conn->keepalive, conn->heard_ms + c->cfg.keepalive_ms)) {
         struct ccz_err err;
         (void)ccz_fail(&err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
         conn_lost(conn, &err);
         return;
     }
-    note_ready(c, 1, cczi_wire_peer(conn->wire));
+    note_state(c, cczi_wire_peer(conn->wire));
     conn->busy = true;
     serve_parked(c);
     conn->busy = false;
@@ -343,40 +469,44 @@ static void on_slot_timer(struct cczi_deadline *d)
     struct cczi_slot *slot = (struct cczi_slot *)((char *)d - offsetof(struct cczi_slot, timer));
     if (!slot->conn) {
         slot_connect(slot);
+        if (!slot->conn) /* not even begun, for want of memory: calls may be waiting for it */
+            cczi_channel_changed(client_of(slot));
         return;
     }
     struct ccz_err err;
     (void)ccz_fail(&err, CCZ_E_TIMEOUT, "rpc:connect-timeout", 0,
-                   "no attested connection to %s within %lld ms", slot->client->target,
-                   (long long)slot->client->cfg.connect_timeout_ms);
+                   "no attested connection to %s within %lld ms", slot->address->text,
+                   (long long)client_of(slot)->cfg.connect_timeout_ms);
     conn_lost(slot->conn, &err);
 }
 
 static void slot_connect(struct cczi_slot *slot)
 {
-    struct ccz_rpc_client *c = slot->client;
+    struct ccz_rpc_client *c = client_of(slot);
     struct ccz_err err = {0};
     struct cczi_cconn *conn = calloc(1, sizeof(*conn));
+    pthread_mutex_lock(&c->lock);
+    struct ccz_ratls_ctx *ratls = ccz_ratls_ctx_ref(c->cfg.ratls);
+    pthread_mutex_unlock(&c->lock);
     struct cczi_wire_cfg cfg = {.loop = c->loop,
                                 .pool = c->pool,
                                 .deadlines = &c->deadlines,
-                                .ratls = c->cfg.ratls,
+                                .ratls = ratls,
+                                .farewell = cczi_refusal_by_client,
                                 .ops = &wire_ops,
                                 .arg = conn,
                                 .scratch = &c->scratch,
                                 .connect_timeout_ms = c->cfg.connect_timeout_ms};
     slot->timer.fn = on_slot_timer;
-    ccz_rc rc = conn ? cczi_wire_connect(&conn->wire, &cfg, c->target, &err)
+    ccz_rc rc = conn ? cczi_wire_connect(&conn->wire, &cfg, slot->address->text, &err)
                      : ccz_fail(&err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
-    if (rc != CCZ_OK) {
+    ccz_ratls_ctx_free(ratls);
+    if (rc != CCZ_OK) { /* slots may be walked over now: what follows is the timer's */
         free(conn);
         slot->failures++;
-        c->failed |=
-            !c->cfg.reconnect || rc == CCZ_E_FORMAT; /* a malformed address stays malformed */
-        note_failure(c, &err);
-        if (!c->failed)
-            slot_rest(slot);
-        serve_parked(c);
+        cczi_channel_note_failure(c, &err);
+        slot_rest(slot);
+        note_state(c, NULL);
         return;
     }
     conn->client = c;
@@ -395,33 +525,11 @@ static void slot_connect(struct cczi_slot *slot)
 
 void cczi_channel_start(struct ccz_rpc_client *c)
 {
-    if (c->failed || c->stopping)
-        return;
-    for (unsigned i = 0; i < c->cfg.connections; i++)
-        if (!c->slots[i].conn && c->slots[i].timer.pos == 0)
-            slot_connect(&c->slots[i]);
+    if (!c->stopping)
+        cczi_target_start(c);
 }
 
 /* -------------------------------------------------------------------------------------- calls */
-
-/* The next ready connection in turn; another slot than the last attempt's, if there is one. */
-static struct cczi_cconn *pick(struct cczi_ccall *call)
-{
-    struct ccz_rpc_client *c = call->client;
-    struct cczi_cconn *same = NULL;
-    for (unsigned i = 0; i < c->cfg.connections; i++) {
-        struct cczi_slot *slot = &c->slots[(c->next_slot + i) % c->cfg.connections];
-        if (!slot->conn || !slot->conn->h2)
-            continue;
-        if (slot == call->last_slot) {
-            same = slot->conn;
-            continue;
-        }
-        c->next_slot = (c->next_slot + i + 1) % c->cfg.connections;
-        return slot->conn;
-    }
-    return same;
-}
 
 static void park(struct cczi_ccall *call)
 {
@@ -445,15 +553,13 @@ void cczi_ccall_unpark(struct cczi_ccall *call)
     c->parked_len--;
 }
 
-/* True if a connection is being made, or about to be, whose last attempt did not fail. */
-static bool may_come(const struct ccz_rpc_client *c)
+/* The last connection failed for a reason that does not pass by itself. */
+static bool refused(struct ccz_rpc_client *c)
 {
-    for (unsigned i = 0; i < c->cfg.connections; i++) {
-        const struct cczi_slot *slot = &c->slots[i];
-        if (slot->failures == 0 && (slot->conn || slot->timer.pos))
-            return true;
-    }
-    return false;
+    pthread_mutex_lock(&c->lock);
+    struct ccz_err err = c->last_err;
+    pthread_mutex_unlock(&c->lock);
+    return err.rc != CCZ_OK && code_of_failure(&err) != CCZ_RPC_UNAVAILABLE;
 }
 
 static void fail_unconnected(struct cczi_ccall *call)
@@ -499,17 +605,16 @@ void cczi_ccall_cancel(struct cczi_ccall *call)
 static void start_on(struct cczi_cconn *conn, struct cczi_ccall *call)
 {
     struct ccz_err err;
-    struct cczi_request rq = {.authority = call->client->target,
+    struct cczi_request rq = {.authority = call->client->entries[0].text,
                               .path = call->path,
                               .timeout_ms = call->deadline_ms - ccz_mono_ms(),
+                              .previous_attempts = call->result.attempts,
                               .metadata = &call->metadata};
     call->result.attempts++;
     call->last_slot = conn->slot;
     ccz_rc rc = cczi_h2_request(conn->h2, &call->st, &rq, &err);
     if (rc == CCZ_E_UNAVAILABLE) { /* out of stream ids: a new connection has new ones */
-        cczi_h2_drain(conn->h2);
-        on_goaway(conn);
-        cczi_cconn_flush(conn);
+        conn_retire(conn);
         cczi_channel_call(call);
         return;
     }
@@ -543,10 +648,11 @@ void cczi_channel_call(struct cczi_ccall *call)
         cczi_ccall_fail(call, CCZ_RPC_RESOURCE_EXHAUSTED, &err);
         return;
     }
-    struct cczi_cconn *conn = pick(call);
+    struct cczi_cconn *conn = cczi_target_pick(c, call->last_slot);
     if (conn)
         start_on(conn, call);
-    else if (!c->failed && (call->wait || may_come(c)))
+    else if (!c->failed &&
+             (cczi_target_may_come(c) || (call->wait && (call->wait_refused || !refused(c)))))
         park(call);
     else
         fail_unconnected(call);
@@ -563,22 +669,44 @@ static void serve_parked(struct ccz_rpc_client *c)
 }
 
 /* What the server did not begin may always be sent again; what failed half way only if the caller says so. */
-static bool may_retry(const struct cczi_ccall *call)
+static bool may_retry(struct cczi_ccall *call)
 {
     enum { REFUSALS_MAX = 8 };
     if (call->ops || call->client->stopping || ccz_mono_ms() >= call->deadline_ms)
         return false;
     if (call->st.refused && call->result.attempts < REFUSALS_MAX)
         return true;
-    return call->retries_left && call->st.code == CCZ_RPC_UNAVAILABLE;
+    if (call->retries_left == 0 || call->st.code != CCZ_RPC_UNAVAILABLE)
+        return false;
+    call->retries_left--;
+    return true;
+}
+
+enum { NO_PUSHBACK = -1, NO_RETRY = -2 };
+
+/* How long the server asks us to stay away (gRFC A6): milliseconds, or one of the above. */
+static int64_t pushback_ms(const struct cczi_stream *st)
+{
+    enum { DIGITS_MAX = 9 };
+    int64_t ms = 0;
+    struct ccz_span v = cczi_md_get(&st->in, "grpc-retry-pushback-ms");
+    if (!v.ptr)
+        return NO_PUSHBACK;
+    if (v.size == 0 || v.size > DIGITS_MAX)
+        return NO_RETRY;
+    for (size_t i = 0; i < v.size; i++) {
+        if (v.ptr[i] < '0' || v.ptr[i] > '9') /* negative: stay away for good */
+            return NO_RETRY;
+        ms = 10 * ms + (v.ptr[i] - '0');
+    }
+    return ms;
 }
 
 /* A new attempt: at once on another connection, after a rest if this server itself said it cannot.
  */
-static void retry(struct cczi_ccall *call, bool answered)
+static void retry(struct cczi_ccall *call, bool answered, int64_t pushback)
 {
     struct ccz_rpc_client *c = call->client;
-    call->retries_left -= call->st.refused ? 0 : 1;
     cczi_stream_deinit(&call->st);
     cczi_stream_init(&call->st, c->cfg.message_size_max);
     call->st.framer.stock = c->stock;
@@ -591,7 +719,7 @@ static void retry(struct cczi_ccall *call, bool answered)
     int64_t rest = answered ? jittered((int64_t)RETRY_REST_MS
                                        << (call->result.attempts < 6 ? call->result.attempts : 6))
                             : 0;
-    int64_t at = ccz_mono_ms() + rest;
+    int64_t at = ccz_mono_ms() + (pushback >= 0 ? pushback : rest);
     /* through the timer also if the rest is none: connections may be in the middle of closing */
     if (!cczi_deadline_set(&c->deadlines, &call->timer,
                            at < call->deadline_ms ? at : call->deadline_ms)) {
@@ -611,8 +739,9 @@ static void on_close(void *arg, struct cczi_stream *st)
         st->code = code_of_failure(&conn->why);
         call->err = conn->why;
     }
-    if (may_retry(call)) {
-        retry(call, st->has_status || st->refused);
+    int64_t pushback = pushback_ms(st);
+    if (pushback != NO_RETRY && may_retry(call)) {
+        retry(call, st->has_status || st->refused, pushback);
         return;
     }
     if (st->code == CCZ_RPC_OK && !call->ops && call->messages != 1) {
@@ -631,6 +760,5 @@ void cczi_channel_stop(struct ccz_rpc_client *c)
         cczi_ccall_cancel(c->calls);
     while (c->conns)
         conn_free(c->conns, true);
-    for (unsigned i = 0; i < c->cfg.connections; i++)
-        cczi_deadline_cancel(&c->deadlines, &c->slots[i].timer);
+    cczi_target_stop(c);
 }

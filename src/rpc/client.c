@@ -12,6 +12,7 @@ enum {
     CALL_TIMEOUT_MS = 30000,
     CONNECT_TIMEOUT_MS = 10000,
     BACKOFF_MAX_MS = 5000,
+    KEEPALIVE_MS = 310000, /* stock servers end connections that PING more often than every 300 s */
     TRIM_MS = 500
 };
 
@@ -50,6 +51,7 @@ ccz_rc cczi_ccall_new(struct cczi_ccall **out, struct ccz_rpc_client *c, const c
     call->deadline_ms = ccz_mono_ms() + (cfg->timeout_ms > 0 ? cfg->timeout_ms : CALL_TIMEOUT_MS);
     call->retries_left = cfg->retries;
     call->wait = cfg->wait_for_ready || cfg->retries > 0;
+    call->wait_refused = cfg->wait_for_ready;
     call->compression = cfg->compression;
     call->received = cfg->received;
     if (call->received)
@@ -198,7 +200,7 @@ ccz_rc ccz_rpc_unary_async(struct ccz_rpc_client *c, const char *path, struct cc
     call->st.framer.keep = true;
     call->done = done;
     call->done_arg = arg;
-    call->request = cczi_stream_out(&call->st, request);
+    call->request = cczi_stream_out(&call->st, request, cfg && cfg->request_lent);
     if (call->request && cczi_client_submit(call))
         return CCZ_OK;
     cczi_ccall_free(call);
@@ -234,12 +236,14 @@ ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_rpc_result *result,
                      struct ccz_rpc_client *c, const char *path, struct ccz_span request,
                      const struct ccz_rpc_call_cfg *cfg, struct ccz_err *err)
 {
+    struct ccz_rpc_call_cfg mine = cfg ? *cfg : (struct ccz_rpc_call_cfg){0};
     struct ccz_rpc_result own;
     struct waiter w = {.response = response, .result = result ? result : &own};
     memset(w.result, 0, sizeof(*w.result));
     pthread_mutex_init(&w.lock, NULL);
     pthread_cond_init(&w.cond, NULL);
-    ccz_rc rc = ccz_rpc_unary_async(c, path, request, cfg, on_unary_done, &w);
+    mine.request_lent = true; /* whose owner waits here */
+    ccz_rc rc = ccz_rpc_unary_async(c, path, request, &mine, on_unary_done, &w);
     if (rc == CCZ_OK) {
         pthread_mutex_lock(&w.lock);
         while (!w.over)
@@ -283,14 +287,10 @@ static void *run_client(void *arg)
 
 static ccz_rc client_init(struct ccz_rpc_client *c, struct ccz_err *err)
 {
-    c->slots = calloc(c->cfg.connections, sizeof(c->slots[0]));
-    for (unsigned i = 0; c->slots && i < c->cfg.connections; i++)
-        c->slots[i].client = c;
     ccz_rc rc = ccz_loop_new(&c->loop, err);
     if (rc != CCZ_OK)
         return rc;
-    if (!c->slots || !c->target || !c->stock ||
-        cczi_deadlines_init(&c->deadlines, c->loop) != CCZ_OK ||
+    if (!c->stock || cczi_deadlines_init(&c->deadlines, c->loop) != CCZ_OK ||
         cczi_wire_pool_new(&c->pool, 1) != CCZ_OK)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "no memory or threads");
     c->started = pthread_create(&c->thread, NULL, run_client, c) == 0;
@@ -304,7 +304,7 @@ ccz_rc ccz_rpc_client_new(struct ccz_rpc_client **out, const struct ccz_rpc_clie
 {
     *out = NULL;
     if (!cfg->target || !cfg->ratls || cfg->connections > CONNECTIONS_MAX ||
-        cfg->message_size_max > UINT32_MAX)
+        cfg->message_size_max > UINT32_MAX || cfg->keepalive_ms < 0)
         return ccz_fail(
             err, CCZ_E_ARG, "rpc:config", 0,
             "needed: a target, an RA-TLS context, at most %d connections, messages below 4 GiB",
@@ -313,7 +313,9 @@ ccz_rc ccz_rpc_client_new(struct ccz_rpc_client **out, const struct ccz_rpc_clie
     if (!c)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
     c->cfg = *cfg;
+    c->cfg.ratls = ccz_ratls_ctx_ref(cfg->ratls);
     c->target = strdup(cfg->target);
+    c->cfg.keepalive_ms = cfg->keepalive_ms ? cfg->keepalive_ms : KEEPALIVE_MS;
     c->cfg.connections = cfg->connections ? cfg->connections : 1;
     c->cfg.message_size_max =
         cfg->message_size_max ? cfg->message_size_max : CCZ_RPC_MESSAGE_SIZE_MAX;
@@ -327,7 +329,10 @@ ccz_rc ccz_rpc_client_new(struct ccz_rpc_client **out, const struct ccz_rpc_clie
     ccz_buf_init(&c->out, CCZ_CONN_OUT_SIZE_MAX);
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->changed, NULL);
-    ccz_rc rc = client_init(c, err);
+    ccz_rc rc = c->target ? cczi_target_init(c, err)
+                          : ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+    if (rc == CCZ_OK)
+        rc = client_init(c, err);
     if (rc == CCZ_OK)
         *out = ccz_rpc_client_take(&c);
     return rc;
@@ -351,18 +356,37 @@ void ccz_rpc_client_free(struct ccz_rpc_client *c)
         pthread_join(c->thread, NULL);
     }
     cczi_wire_pool_free(c->pool);
-    if (c->slots)
-        cczi_channel_stop(c); /* only if the loop could not be told */
+    cczi_channel_stop(c); /* only if the loop could not be told */
     cczi_deadlines_deinit(&c->deadlines);
     ccz_loop_free(c->loop);
     pthread_cond_destroy(&c->changed);
     pthread_mutex_destroy(&c->lock);
     ccz_buf_free(&c->scratch);
     ccz_buf_free(&c->out);
+    cczi_target_deinit(c);
+    ccz_ratls_ctx_free(c->cfg.ratls);
     cczi_stock_unref(c->stock);
-    free(c->slots);
     free(c->target);
     free(c);
+}
+
+void ccz_rpc_client_set_ratls(struct ccz_rpc_client *c, struct ccz_ratls_ctx *ctx)
+{
+    pthread_mutex_lock(&c->lock);
+    struct ccz_ratls_ctx *old = c->cfg.ratls;
+    c->cfg.ratls = ccz_ratls_ctx_ref(ctx);
+    pthread_mutex_unlock(&c->lock);
+    ccz_ratls_ctx_free(old);
+}
+
+static void on_recycle(void *arg)
+{
+    cczi_channel_recycle(arg);
+}
+
+ccz_rc ccz_rpc_client_recycle(struct ccz_rpc_client *c)
+{
+    return ccz_loop_post(c->loop, on_recycle, c);
 }
 
 static void on_connect(void *arg)
@@ -377,11 +401,11 @@ ccz_rc ccz_rpc_client_connect(struct ccz_ratls_peer *peer, struct ccz_rpc_client
     /* without reconnection the first failure was the last: it is still the answer */
     uint64_t before = c->cfg.reconnect ? c->failures : 0;
     ccz_rc rc = ccz_loop_post(c->loop, on_connect, c);
-    while (rc == CCZ_OK && c->ready_len < c->cfg.connections && c->failures == before)
+    while (rc == CCZ_OK && !c->ready && !(c->unreachable && c->failures != before))
         pthread_cond_wait(&c->changed, &c->lock);
     if (rc != CCZ_OK) {
         (void)ccz_fail(err, rc, "rpc:memory", 0, "out of memory");
-    } else if (c->failures != before) {
+    } else if (!c->ready) {
         rc = c->last_err.rc;
         if (err)
             *err = c->last_err;

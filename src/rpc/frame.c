@@ -175,6 +175,29 @@ struct cczi_out *cczi_out_new(struct ccz_span msg, struct cczi_stock *stock)
     return o;
 }
 
+struct cczi_out *cczi_out_lent(struct ccz_span msg, struct cczi_stock *stock)
+{
+    enum { WORTH_IT = 16384 };
+    if (msg.size < WORTH_IT || msg.size > UINT32_MAX)
+        return cczi_out_new(msg, stock);
+    struct cczi_out *o = cczi_out_new((struct ccz_span){0}, NULL);
+    if (!o)
+        return NULL;
+    o->lent = msg.ptr;
+    o->size += msg.size;
+    cczi_out_prefix(o, 0, msg.size);
+    return o;
+}
+
+struct ccz_span cczi_out_piece(const struct cczi_out *o, size_t at)
+{
+    if (!o->lent)
+        return CCZ_SPAN(o->bytes + at, o->size - at);
+    if (at < CCZI_PREFIX_SIZE)
+        return CCZ_SPAN(o->bytes + at, CCZI_PREFIX_SIZE - at);
+    return CCZ_SPAN(o->lent + (at - CCZI_PREFIX_SIZE), o->size - at);
+}
+
 void cczi_out_free(struct cczi_out *list)
 {
     while (list) {

@@ -79,6 +79,7 @@ void *cczi_stock_take(size_t *cap, struct cczi_stock *s, size_t size);
 void cczi_stock_give(struct cczi_stock *s, void *p, size_t cap);
 /* Frees what nobody took since the last trim. @return true if nothing is kept */
 bool cczi_stock_trim(struct cczi_stock *s);
+size_t cczi_stock_held(struct cczi_stock *s); /* bytes that are kept */
 
 /* ---------------------------------------------------------- frame.c: length-prefixed messages */
 
@@ -130,10 +131,15 @@ struct cczi_out {
     unsigned refs;
     struct cczi_stock *stock; /* this is a block of it; or NULL */
     size_t cap;               /* of the block */
+    const uint8_t *lent;      /* the message, if it is somebody else's; NULL = it is in bytes[] */
     uint8_t bytes[];          /* prefix, message */
 };
 /* One reference; NULL = no memory. @p stock may be NULL. */
 struct cczi_out *cczi_out_new(struct ccz_span msg, struct cczi_stock *stock);
+/* The same without a copy, if it is large: the bytes stay where they are until the last reference is given up. */
+struct cczi_out *cczi_out_lent(struct ccz_span msg, struct cczi_stock *stock);
+/* What is there in one piece from byte @p at on. */
+struct ccz_span cczi_out_piece(const struct cczi_out *o, size_t at);
 /* gzip.c: the same, compressed; NULL = not smaller, or no memory */
 struct cczi_out *cczi_out_gzip(struct ccz_span msg);
 void cczi_out_prefix(struct cczi_out *o, uint8_t flag, size_t size);

@@ -17,7 +17,10 @@ enum {
     NOTICE_MS = 1000,       /* for a client to hear that the connection ends */
     PULL_SIZE = 1 << 16,    /* bytes encrypted at a time */
     THREADS_MAX = 64,
-    REQUESTS_SIZE = 256 << 20
+    REQUESTS_SIZE = 256 << 20,
+    ANSWERS_FACTOR = 4, /* answers that wait for clients, in terms of the limit of requests */
+    STALL_TURNS =
+        40 /* with half of that, calls of which nothing leaves for so many ticks are reset */
 };
 
 struct stop_hook {
@@ -52,6 +55,7 @@ static void conn_close(struct cczi_sconn *c, bool in_order)
 {
     struct cczi_worker *w = c->worker;
     struct cczi_wire *wire = c->wire;
+    cczi_sconn_forget_warm(c);
     c->wire = NULL;
     c->busy = true; /* calls end now; nothing of them can be sent */
     cczi_h2_free(c->h2);
@@ -90,6 +94,10 @@ static bool pull_frames(struct cczi_sconn *c)
             break;
         cczi_wire_send(c->wire, ccz_buf_span(out));
     }
+    if (cczi_wire_writable(c->wire) || cczi_wire_busy(c->wire))
+        c->stuck_ms = 0;
+    else if (c->stuck_ms == 0)
+        c->stuck_ms = ccz_mono_ms();
     return rc == CCZ_OK && !cczi_h2_done(c->h2);
 }
 
@@ -136,13 +144,12 @@ static void conn_drain(struct cczi_sconn *c)
     cczi_h2_drain(c->h2);
 }
 
-/* @p ms and up to a tenth more or less: connections that came together do not go together. */
-static int64_t spread(int64_t ms)
+int64_t cczi_spread_ms(int64_t ms)
 {
     uint8_t r = 128;
     if (ccz_random(&r, sizeof(r)) != CCZ_OK)
         r = 128; /* only the spreading suffers */
-    return ms - ms / 10 + ms / 5 * r / 255;
+    return ms - ms / 10 + ms / 5 / 255 * r + ms / 5 % 255 * r / 255;
 }
 
 /* Calls that run keep what they know of the peer; new ones get what is known now. */
@@ -155,6 +162,13 @@ static struct cczi_peer *peer_new(const struct cczi_wire *wire)
     p->ratls = *cczi_wire_peer(wire);
     (void)snprintf(p->address, sizeof(p->address), "%s", cczi_wire_address(wire));
     return p;
+}
+
+struct cczi_peer *cczi_sconn_peer(struct cczi_sconn *c)
+{
+    if (!c->peer)
+        c->peer = peer_new(c->wire);
+    return c->peer;
 }
 
 static void on_attested(void *arg)
@@ -184,7 +198,8 @@ static void on_ready(void *arg)
         conn_close(c, false);
         return;
     }
-    c->heard_ms = ccz_mono_ms();
+    c->heard_ms = c->unfinished_ms = ccz_mono_ms();
+    cczi_sconn_warm(c);
     ccz_log(CCZ_LOG_DEBUG, "rpc", "accepted peer=%s attested=%d fresh=%d", c->peer->address,
             c->peer->ratls.attested, c->peer->ratls.fresh);
     if (c->worker->draining || c->recycled)
@@ -192,17 +207,37 @@ static void on_ready(void *arg)
     cczi_sconn_flush(c);
 }
 
+static void tell_refusal(const char *what, const struct ccz_err *err)
+{
+    char got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE], msg[CCZ_ERR_MSG_SIZE];
+    ccz_escape(got, sizeof(got), ccz_span_str(err->got));
+    ccz_escape(want, sizeof(want), ccz_span_str(err->expected));
+    ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
+    ccz_log(CCZ_LOG_INFO, "rpc", "%s where=%s got=\"%s\" expected=\"%s\" msg=\"%s\"", what,
+            err->where, got, want, msg);
+}
+
 /* @return false if the connection was closed */
 static bool feed(struct cczi_sconn *c, struct ccz_span data)
 {
     struct ccz_err err;
+    cczi_sconn_warm(c);
     c->busy = true;
     ccz_rc rc = cczi_h2_feed(c->h2, data, &err);
     c->busy = false;
+    if (!cczi_h2_unfinished(c->h2))
+        c->unfinished_ms = 0;
+    else if (c->unfinished_ms == 0)
+        c->unfinished_ms = c->heard_ms;
+    if (c->h2->refusal) { /* the client does not accept us */
+        tell_refusal("refused", c->h2->refusal);
+        conn_close(c, true);
+        return false;
+    }
     if (rc == CCZ_OK)
         return flush(c);
-    ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=%s msg=\"%s\"", c->peer->address, err.where,
-            err.msg);
+    ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=%s msg=\"%s\"", cczi_wire_address(c->wire),
+            err.where, err.msg);
     c->busy = true;
     (void)pull_frames(c); /* GOAWAY with the reason */
     c->busy = false;
@@ -234,14 +269,8 @@ static void on_closed(void *arg, const struct ccz_err *err)
 {
     struct cczi_sconn *c = arg;
     /* one line per refused peer; one that was accepted before can be refused later */
-    if (err->rc != CCZ_E_CLOSED && (!c->h2 || err->rc != CCZ_E_IO)) {
-        char got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE], msg[CCZ_ERR_MSG_SIZE];
-        ccz_escape(got, sizeof(got), ccz_span_str(err->got));
-        ccz_escape(want, sizeof(want), ccz_span_str(err->expected));
-        ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
-        ccz_log(CCZ_LOG_INFO, "rpc", "%s where=%s got=\"%s\" expected=\"%s\" msg=\"%s\"",
-                c->h2 ? "cut off" : "refused", err->where, got, want, msg);
-    }
+    if (err->rc != CCZ_E_CLOSED && (!c->h2 || err->rc != CCZ_E_IO))
+        tell_refusal(c->h2 ? "cut off" : "refused", err);
     conn_close(c, false);
 }
 
@@ -268,6 +297,7 @@ static void on_accept(void *arg, int fd, const char *peer)
                                 .pool = s->pool,
                                 .deadlines = &w->deadlines,
                                 .ratls = ratls,
+                                .farewell = cczi_refusal_by_server,
                                 .ops = &wire_ops,
                                 .arg = c,
                                 .scratch = &w->scratch};
@@ -284,7 +314,7 @@ static void on_accept(void *arg, int fd, const char *peer)
     }
     c->worker = w;
     c->opened_ms = ccz_mono_ms();
-    c->age_ms = s->cfg.connection_age_ms ? spread(s->cfg.connection_age_ms) : 0;
+    c->age_ms = s->cfg.connection_age_ms ? cczi_spread_ms(s->cfg.connection_age_ms) : 0;
     c->next = w->first;
     if (w->first)
         w->first->prev = c;
@@ -308,6 +338,27 @@ static bool check_age(struct cczi_sconn *c, int64_t now)
     return now - c->drain_ms <= grace_ms + LAST_WORDS_MS;
 }
 
+/* A peer that sends and takes nothing would never be asked by PING whether it is there. */
+static bool is_stuck(struct cczi_sconn *c, int64_t now, int64_t patience)
+{
+    size_t size = cczi_wire_pending(c->wire);
+    if (size == c->stuck_size)
+        return now - c->stuck_ms > patience;
+    c->stuck_size = size;
+    c->stuck_ms = now;
+    return false;
+}
+
+/* Answers that are not taken fill memory: those that have waited longest without moving go. @return false if the connection
+ * must go with them */
+static bool shed(struct cczi_sconn *c)
+{
+    const struct cczi_budget *b = c->worker->server->budget;
+    if (atomic_load(&b->queued) <= b->queued_max / 2)
+        return true;
+    return cczi_h2_shed(c->h2, STALL_TURNS) == 0 || cczi_wire_writable(c->wire);
+}
+
 /* Deadlines of connections: handshake, keepalive, and the end of the grace period. */
 static void check_conn(struct cczi_sconn *c, int64_t now)
 {
@@ -319,15 +370,25 @@ static void check_conn(struct cczi_sconn *c, int64_t now)
             conn_close(c, false);
         return;
     }
+    if (c->unfinished_ms && now - c->unfinished_ms > cfg->handshake_timeout_ms) {
+        ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=rpc:slow", cczi_wire_address(c->wire));
+        conn_close(c, false);
+        return;
+    }
     int64_t silent = now - c->heard_ms;
     int64_t patience = cfg->keepalive_ms < PING_ANSWER_MS ? cfg->keepalive_ms : PING_ANSWER_MS;
+    if (c->stuck_ms && is_stuck(c, now, cfg->keepalive_ms + patience)) {
+        ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=rpc:stuck", cczi_wire_address(c->wire));
+        conn_close(c, false);
+        return;
+    }
     if (cczi_h2_ping_pending(c->h2) && silent > cfg->keepalive_ms + patience) {
         conn_close(c, false);
         return;
     }
     if (!cczi_h2_ping_pending(c->h2) && silent > cfg->keepalive_ms)
         cczi_h2_ping(c->h2);
-    if (!check_age(c, now)) {
+    if (!check_age(c, now) || !shed(c)) {
         conn_close(c, false);
         return;
     }
@@ -351,6 +412,7 @@ static void on_tick(void *arg)
     int64_t now = ccz_mono_ms();
     (void)cczi_stock_trim(w->server->stock);
     bool overdue = w->draining && now >= atomic_load(&w->stop_ms) + LAST_WORDS_MS;
+    cczi_worker_cool(w, now);
     w->cursor = w->first;
     for (struct cczi_sconn *c; (c = next_conn(w)) != NULL;) {
         if (overdue) /* even the cancellation is not taken */
@@ -544,6 +606,9 @@ ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out, const struct ccz_rpc_serv
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
     atomic_init(&s->budget->refs, 1);
     s->budget->max = s->cfg.requests_size_max;
+    s->budget->queued_max = s->cfg.requests_size_max < SIZE_MAX / ANSWERS_FACTOR
+                                ? ANSWERS_FACTOR * s->cfg.requests_size_max
+                                : SIZE_MAX;
     *out = ccz_rpc_server_take(&s);
     return CCZ_OK;
 }

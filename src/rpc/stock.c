@@ -109,3 +109,11 @@ bool cczi_stock_trim(struct cczi_stock *s)
     pthread_mutex_unlock(&s->lock);
     return empty;
 }
+
+size_t cczi_stock_held(struct cczi_stock *s)
+{
+    pthread_mutex_lock(&s->lock);
+    size_t held = s->held;
+    pthread_mutex_unlock(&s->lock);
+    return held;
+}

@@ -32,6 +32,7 @@ struct cczi_pair {
     struct ccz_buf stash;          /* plain bytes that came while the wire was busy with evidence */
     bool plain_end;                /* the plain side has ended its direction .. */
     bool end_sent;                 /* .. and the peer was told */
+    bool moved;                    /* bytes, since cczi_pairs_trim() */
     bool wire_end;                 /* the peer has ended its direction; the plain side was told */
     struct cczi_deadline deadline; /* of the handshake, then of being idle */
     int64_t heard_ms;
@@ -123,6 +124,7 @@ static bool pair_done(struct cczi_pair *p)
 
 static void pair_heard(struct cczi_pair *p)
 {
+    p->moved = true;
     if (p->worker->tunnel->cfg.idle_timeout_ms)
         p->heard_ms = ccz_mono_ms();
 }
@@ -344,10 +346,12 @@ static ccz_rc pair_start(struct cczi_pair *p, int fd, struct ccz_err *err)
     struct cczi_worker *w = p->worker;
     const struct ccz_tunnel_cfg *cfg = &w->tunnel->cfg;
     struct ccz_conn_cfg plain = plain_cfg(p);
+    CCZ_AUTO(ccz_ratls_ctx)
+    ratls = cczi_map_ratls(p->map); /* the wire has a reference of its own */
     struct cczi_wire_cfg wire = {.loop = w->loop,
                                  .pool = w->tunnel->pool,
                                  .deadlines = &w->deadlines,
-                                 .ratls = p->map->cfg.ratls,
+                                 .ratls = ratls,
                                  .ops = &wire_ops,
                                  .arg = p,
                                  .scratch = &w->scratch,
@@ -420,4 +424,15 @@ void cczi_pairs_cut(struct cczi_worker *w)
 {
     while (w->first)
         pair_cut(w->first);
+}
+
+void cczi_pairs_trim(struct cczi_worker *w)
+{
+    for (struct cczi_pair *p = w->first; p; p = p->next) {
+        if (p->state == PAIR_OPEN && !p->moved) {
+            cczi_wire_trim(p->wire);
+            ccz_conn_trim(p->plain);
+        }
+        p->moved = false;
+    }
 }

@@ -17,7 +17,8 @@ enum {
     CONNECT_MS = 10000,
     HANDSHAKE_MS = 30000,
     POOL_THREADS = 2,
-    SCRATCH_SIZE = 256 << 10
+    SCRATCH_SIZE = 256 << 10,
+    TRIM_MS = 1000
 };
 
 /* -------------------------------------------------------------------------------- connections */
@@ -92,6 +93,11 @@ static void on_grace_over(void *arg)
     cczi_pairs_cut(w);
 }
 
+static void on_trim(void *arg)
+{
+    cczi_pairs_trim(arg);
+}
+
 static void close_ports(struct ccz_tunnel *t)
 {
     for (size_t i = 0; i < t->maps_len; i++) {
@@ -130,8 +136,10 @@ static ccz_rc worker_init(struct cczi_worker *w, struct ccz_tunnel *t, struct cc
     if (rc != CCZ_OK)
         return rc;
     if (cczi_deadlines_init(&w->deadlines, w->loop) != CCZ_OK ||
-        ccz_timer_new(&w->stop_timer, w->loop, on_grace_over, w) != CCZ_OK)
+        ccz_timer_new(&w->stop_timer, w->loop, on_grace_over, w) != CCZ_OK ||
+        ccz_timer_new(&w->trim_timer, w->loop, on_trim, w) != CCZ_OK)
         return ccz_fail(err, CCZ_E_NOMEM, "tunnel:memory", 0, "out of memory");
+    ccz_timer_set(w->trim_timer, TRIM_MS, TRIM_MS);
     return CCZ_OK;
 }
 
@@ -140,6 +148,7 @@ static void worker_deinit(struct cczi_worker *w)
 {
     cczi_pairs_cut(w); /* only if the loop broke down */
     ccz_timer_free(w->stop_timer);
+    ccz_timer_free(w->trim_timer);
     cczi_deadlines_deinit(&w->deadlines);
     ccz_loop_free(w->loop);
     ccz_buf_free(&w->scratch);
@@ -193,6 +202,8 @@ static ccz_rc map_init(struct cczi_map *m, const struct ccz_tunnel_map *cfg, str
     const char *name = cfg->name ? cfg->name : cfg->listen;
     m->tunnel = t;
     m->cfg = *cfg;
+    m->cfg.ratls = ccz_ratls_ctx_ref(cfg->ratls);
+    pthread_mutex_init(&m->ratls_lock, NULL);
     m->cfg.name = m->cfg.listen = m->cfg.connect = NULL; /* owned, or not there */
     char escaped[CCZ_ADDR_TEXT_SIZE];
     ccz_escape(escaped, sizeof(escaped), ccz_span_str(name));
@@ -262,6 +273,26 @@ uint16_t ccz_tunnel_port(const struct ccz_tunnel *t, size_t i)
     return i < t->maps_len ? t->maps[i].port : 0;
 }
 
+struct ccz_ratls_ctx *cczi_map_ratls(struct cczi_map *map)
+{
+    pthread_mutex_lock(&map->ratls_lock);
+    struct ccz_ratls_ctx *ctx = ccz_ratls_ctx_ref(map->cfg.ratls);
+    pthread_mutex_unlock(&map->ratls_lock);
+    return ctx;
+}
+
+void ccz_tunnel_set_ratls(struct ccz_tunnel *t, size_t i, struct ccz_ratls_ctx *ctx)
+{
+    if (i >= t->maps_len)
+        return;
+    struct cczi_map *map = &t->maps[i];
+    pthread_mutex_lock(&map->ratls_lock);
+    struct ccz_ratls_ctx *old = map->cfg.ratls;
+    map->cfg.ratls = ccz_ratls_ctx_ref(ctx);
+    pthread_mutex_unlock(&map->ratls_lock);
+    ccz_ratls_ctx_free(old);
+}
+
 void ccz_tunnel_stats(struct ccz_tunnel_stats *out, const struct ccz_tunnel *t)
 {
     *out = (struct ccz_tunnel_stats){.accepted = t->accepted,
@@ -301,6 +332,10 @@ void ccz_tunnel_free(struct ccz_tunnel *t)
     close_ports(t);
     for (size_t i = 0; t->maps && i < t->cfg.maps_len; i++) {
         struct ccz_tunnel_map *m = &t->maps[i].cfg;
+        if (m->ratls) { /* map_init() came to it */
+            ccz_ratls_ctx_free(m->ratls);
+            pthread_mutex_destroy(&t->maps[i].ratls_lock);
+        }
         const char *texts[] = {m->name, m->listen, m->connect};
         for (size_t k = 0; k < 3; k++)
             free((void *)(uintptr_t)texts[k]);

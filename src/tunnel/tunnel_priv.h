@@ -27,17 +27,23 @@ void cczi_measurement_hex(char out[CCZI_MEASUREMENT_HEX_SIZE], const struct ccz_
 /* --------------------------------------------------------------- pair.c: one connection, both sides */
 
 struct cczi_map {
-    struct ccz_tunnel_map cfg; /* texts are owned */
+    struct ccz_tunnel_map cfg;  /* texts are owned, and so is a reference to ratls .. */
+    pthread_mutex_t ratls_lock; /* .. that may be exchanged */
     struct ccz_tunnel *tunnel;
     struct ccz_listener *listener; /* of the first worker */
     uint16_t port;
 };
+
+/* A reference of the caller's. */
+struct ccz_ratls_ctx *cczi_map_ratls(struct cczi_map *map);
 
 struct cczi_worker;
 /* Takes @p fd. A failure is logged. */
 void cczi_pair_accept(struct cczi_worker *w, struct cczi_map *map, int fd, const char *peer);
 /* Cuts all pairs of a worker. */
 void cczi_pairs_cut(struct cczi_worker *w);
+/* Takes the buffers of pairs that moved nothing since the last call. */
+void cczi_pairs_trim(struct cczi_worker *w);
 
 /* ---------------------------------------------------------------------------------- tunnel.c */
 
@@ -45,7 +51,7 @@ struct cczi_pair;
 struct cczi_worker {
     struct ccz_tunnel *tunnel;
     struct ccz_loop *loop;
-    struct ccz_timer *stop_timer;
+    struct ccz_timer *stop_timer, *trim_timer;
     struct cczi_deadlines deadlines;
     struct ccz_buf scratch;
     struct cczi_pair *first;

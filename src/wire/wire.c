@@ -3,6 +3,8 @@
 #define _DEFAULT_SOURCE
 #include "wire.h"
 
+#include "base/why.h"
+
 #include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
@@ -21,8 +23,7 @@ struct cczi_wire {
     struct ccz_ratls *ratls;
     struct ccz_buf out; /* for the socket */
     /* result of the job */
-    ccz_rc step_rc;
-    struct ccz_err step_err;
+    struct cczi_why step;
     bool stepping;   /* the job has the engine: hands off */
     bool held;       /* a message about evidence waits until the peer has read more */
     bool open;       /* on_ready() was called */
@@ -32,9 +33,9 @@ struct cczi_wire {
     uint64_t rounds; /* of evidence again, that the owner knows of */
     struct cczi_deadline again;
     bool in_callback;
-    bool freed;          /* by the owner, while stepping or in a callback */
-    bool closed;         /* on_closed() was called */
-    struct ccz_err lost; /* the connection ended while stepping */
+    bool freed;           /* by the owner, while stepping or in a callback */
+    bool closed;          /* on_closed() was called */
+    struct cczi_why lost; /* the connection ended while stepping */
 };
 
 static void destroy(struct cczi_wire *w)
@@ -42,6 +43,8 @@ static void destroy(struct cczi_wire *w)
     ccz_conn_free(w->conn);
     ccz_ratls_free(w->ratls);
     ccz_buf_free(&w->out);
+    cczi_why_free(&w->step);
+    cczi_why_free(&w->lost);
     free(w);
 }
 
@@ -80,7 +83,8 @@ static void fail_later(struct cczi_wire *w, ccz_rc rc, const char *what)
 {
     if (w->stepping || w->closed)
         return;
-    w->step_rc = ccz_fail(&w->step_err, rc, "wire:send", 0, "%s", what);
+    struct ccz_err err;
+    cczi_why_set(&w->step, ccz_fail(&err, rc, "wire:send", 0, "%s", what), &err);
     ccz_conn_pause(w->conn);
     w->stepping = ccz_loop_post(w->cfg.loop, step_done, w) == CCZ_OK;
 }
@@ -229,9 +233,10 @@ static void step_done(void *arg)
         return;
     }
     flush(w);
-    if (w->step_rc != CCZ_OK || w->lost.rc != CCZ_OK) {
+    if (w->step.rc != CCZ_OK || w->lost.rc != CCZ_OK) {
         /* what was refused says more than how the connection ended */
-        struct ccz_err why = w->step_rc != CCZ_OK ? w->step_err : w->lost;
+        struct ccz_err why;
+        (void)cczi_why_get(w->step.rc != CCZ_OK ? &w->step : &w->lost, &why);
         if (w->lost.rc == CCZ_OK) {
             ccz_conn_end(w->conn, LINGER_MS);
             w->conn = NULL;
@@ -247,10 +252,12 @@ static void step_done(void *arg)
 static void run_step(struct cczi_job *job)
 {
     struct cczi_wire *w = (struct cczi_wire *)job;
-    w->step_rc = ccz_ratls_step(w->ratls, &w->step_err);
+    struct ccz_err err;
+    ccz_rc rc = ccz_ratls_step(w->ratls, &err);
     ccz_rc drained = ccz_ratls_drain(&w->out, w->ratls);
-    if (w->step_rc == CCZ_OK && drained != CCZ_OK)
-        w->step_rc = ccz_fail(&w->step_err, drained, "wire:memory", 0, "out of memory");
+    if (rc == CCZ_OK && drained != CCZ_OK)
+        rc = ccz_fail(&err, drained, "wire:memory", 0, "out of memory");
+    cczi_why_set(&w->step, rc, &err);
     /* the loop must hear of it, or the wire would hang for ever */
     while (ccz_loop_post(w->cfg.loop, step_done, w) != CCZ_OK)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -313,7 +320,7 @@ static void on_conn_closed(struct ccz_conn *c, void *arg, const struct ccz_err *
     if (w->ended && err->rc == CCZ_E_CLOSED) /* in order: what is sent may still arrive */
         return;
     if (w->stepping)
-        w->lost = *err;
+        cczi_why_set(&w->lost, err->rc, err);
     else
         tell_closed(w, err);
 }
@@ -330,8 +337,10 @@ static struct cczi_wire *wire_new(const struct cczi_wire_cfg *cfg)
     w->job.run = run_step;
     w->again.fn = on_again;
     ccz_buf_init(&w->out, CCZ_CONN_OUT_SIZE_MAX);
-    if (ccz_ratls_new(&w->ratls, cfg->ratls) == CCZ_OK)
+    if (ccz_ratls_new(&w->ratls, cfg->ratls) == CCZ_OK) {
+        ccz_ratls_set_farewell(w->ratls, cfg->farewell, NULL);
         return w;
+    }
     destroy(w);
     return NULL;
 }
@@ -467,6 +476,16 @@ void cczi_wire_push(struct cczi_wire *w)
 bool cczi_wire_writable(const struct cczi_wire *w)
 {
     return w->conn && !w->stepping && ccz_conn_writable(w->conn);
+}
+
+void cczi_wire_trim(struct cczi_wire *w)
+{
+    if (w->stepping || !w->conn)
+        return;
+    ccz_ratls_trim(w->ratls);
+    ccz_conn_trim(w->conn);
+    if (w->out.size == 0)
+        ccz_buf_free(&w->out);
 }
 
 bool cczi_wire_busy(const struct cczi_wire *w)

@@ -67,6 +67,7 @@ struct cczi_wire_cfg {
     struct cczi_wire_pool *pool;
     struct cczi_deadlines *deadlines; /* of this loop; outlives the wire */
     struct ccz_ratls_ctx *ratls;
+    ccz_ratls_farewell_fn farewell; /* for refused peers; NULL is fine */
     const struct cczi_wire_ops *ops;
     void *arg;
     struct ccz_buf *scratch;    /* of this loop: plain bytes on their way to on_plain() */
@@ -93,6 +94,9 @@ size_t cczi_wire_pending(const struct cczi_wire *w); /* bytes that the kernel ha
 /* What was sent leaves now instead of at the end of the loop's turn. */
 void cczi_wire_push(struct cczi_wire *w);
 bool cczi_wire_writable(const struct cczi_wire *w);
+void cczi_wire_trim(
+    struct cczi_wire
+        *w); /* idle: gives back buffers that hold nothing; they come back by themselves */
 bool cczi_wire_busy(const struct cczi_wire *w); /* do not end it now, unless at once */
 const struct ccz_ratls_peer *cczi_wire_peer(const struct cczi_wire *w); /* NULL until ready */
 const char *cczi_wire_address(const struct cczi_wire *w);

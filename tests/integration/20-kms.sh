@@ -129,6 +129,16 @@ for n, text in enumerate(open(sys.argv[1]), 1):
     prev = bytes.fromhex(want)
 PY
 
+step "a new TLS identity while it serves"
+kill -HUP "${PIDS[kms]}"
+for _ in $(seq 100); do
+    grep -q 'reload identity=new' "$RUN/log/kms.log" && break
+    sleep 0.1
+done
+grep -q 'reload identity=new' "$RUN/log/kms.log" || die "SIGHUP made no new identity"
+status 0 probe release key/model "$RUN/got"
+cmp -s "$RUN/got" "$RUN/model.key" || die "another key after the new identity"
+
 step "stop, start, and what is left on disk"
 kms_stop
 grep -q 'stopping signal=15' "$RUN/log/kms.log" || die "SIGTERM did not stop it in order"

@@ -212,15 +212,17 @@ static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
     e->bytes += msg.size;
     e->compressed += st->framer.compressed;
     if (e->h->cfg.server)
-        cczi_stream_send(st, cczi_stream_out(st, msg));
+        cczi_stream_send(st, cczi_stream_out(st, msg, false));
 }
 
 static void on_half_close(void *arg, struct cczi_stream *st)
 {
     (void)arg;
     cczi_stream_set_gzip(st, true); /* too late to be announced */
-    cczi_stream_send(st, cczi_stream_out(st, ccz_span_str("enough of this, of this, of this, of "
-                                                          "this, of this, of this, of this")));
+    cczi_stream_send(st, cczi_stream_out(st,
+                                         ccz_span_str("enough of this, of this, of this, of "
+                                                      "this, of this, of this, of this"),
+                                         false));
     cczi_stream_finish(st, CCZ_RPC_OK, NULL);
 }
 

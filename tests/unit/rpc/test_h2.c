@@ -267,6 +267,37 @@ static void test_drain(void)
     cczi_h2_free(s.h);
 }
 
+/* A call that crosses the first GOAWAY on its way is served. */
+static void test_drain_crossed(void)
+{
+    struct end c, s;
+    open_end(&c, false, 1000);
+    open_end(&s, true, 1000);
+    s.echo = true;
+    run(&c, &s, 1000);
+    cczi_h2_drain(s.h);
+    struct cczi_stream *st = request(&c, "/a/B");
+    cczi_stream_half_close(st);
+    run(&c, &s, 1000);
+    CHECK(c.goaways == 1 && s.requests == 1 && c.closes == 1 && c.code == CCZ_RPC_OK && !c.refused);
+    CHECK(cczi_h2_done(s.h) && cczi_h2_done(c.h));
+    cczi_h2_free(c.h);
+    cczi_h2_free(s.h);
+    /* a client that does not answer does not hold it up */
+    open_end(&s, true, 1000);
+    open_end(&c, false, 1000);
+    run(&c, &s, 1000);
+    cczi_h2_drain(s.h);
+    CCZ_AUTO_BUF lost;
+    ccz_buf_init(&lost, 1 << 16);
+    CHECK(cczi_h2_pull(&lost, s.h, 1 << 16, NULL) == CCZ_OK && lost.size && !cczi_h2_done(s.h));
+    cczi_h2_drain_now(s.h);
+    cczi_h2_drain_now(s.h);
+    CHECK(cczi_h2_pull(&lost, s.h, 1 << 16, NULL) == CCZ_OK && cczi_h2_done(s.h));
+    cczi_h2_free(c.h);
+    cczi_h2_free(s.h);
+}
+
 /* A call that crosses GOAWAY on its way was not begun: the owner may send it again. */
 static void test_refused(void)
 {
@@ -798,6 +829,7 @@ static const struct ccz_test tests[] = {
     {"rpc.h2_early_end", test_early_end},
     {"rpc.h2_abandon", test_abandon},
     {"rpc.h2_drain", test_drain},
+    {"rpc.h2_drain_crossed", test_drain_crossed},
     {"rpc.h2_refused", test_refused},
     {"rpc.h2_streams_max", test_streams_max},
     {"rpc.h2_request_headers", test_request_headers},

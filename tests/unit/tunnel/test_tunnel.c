@@ -2,6 +2,7 @@
 /* What goes through a tunnel, in which order, and how it ends. */
 #include "tunnel/tunnel_fixture.h"
 
+#include <malloc.h>
 #include <sys/stat.h>
 
 enum { MIB = 1 << 20 };
@@ -30,6 +31,88 @@ static void test_echo(void)
     CHECK(s.bytes_out == 4 && s.bytes_in == 5);
     ccz_tunnel_stats(&s, f.in);
     CHECK(s.bytes_out == 5 && s.bytes_in == 4);
+    fx_close(&f);
+}
+
+/* Bytes that are there before the connection to the plain server is (its name is looked up first) wait for it. */
+static void test_early(void)
+{
+    char to_server[64];
+    struct fx f = {0};
+    fx_open(&f);
+    ccz_tunnel_free(f.in);
+    (void)snprintf(to_server, sizeof(to_server), "localhost:%u", f.listener_port);
+    f.in_map.connect = to_server;
+    f.in = fx_tunnel(&f, &f.in_map);
+    ccz_tunnel_free(f.out);
+    char to_tunnel[64];
+    (void)snprintf(to_tunnel, sizeof(to_tunnel), "127.0.0.1:%u", ccz_tunnel_port(f.in, 0));
+    f.out_map.connect = to_tunnel;
+    f.out = fx_tunnel(&f, &f.out_map);
+    for (int i = 0; i < 10; i++) {
+        int client = fx_dial(&f);
+        struct bulk b = {client, 300000, true};
+        pthread_t t;
+        CHECK(pthread_create(&t, NULL, send_bulk, &b) == 0);
+        int server = take(f.listener);
+        recv_bulk(server, 300000, true);
+        pthread_join(t, NULL);
+        close(client);
+        close(server);
+    }
+    fx_quiet(&f);
+    fx_close(&f);
+}
+
+/* Start of the last of some TLS records. */
+static size_t last_record(struct ccz_span wire)
+{
+    size_t at = 0, next = 0;
+    while (next < wire.size) {
+        at = next;
+        CHECK(wire.size - at >= 5);
+        next = at + 5 + ((size_t)wire.ptr[at + 3] << 8 | wire.ptr[at + 4]);
+    }
+    return at;
+}
+
+/* Bytes in one piece with the last message of the handshake: they wait for the plain server, too. The client keeps its HELLO
+ * back until it has the server's, so that everything else comes in one flight each. */
+static void test_same_flight(void)
+{
+    struct fx f = {0};
+    struct ccz_ratls *r;
+    struct ccz_err err = {0};
+    static uint8_t buf[65536];
+    CCZ_AUTO_BUF wire;
+    ccz_buf_init(&wire, 1 << 20);
+    fx_open(&f);
+    CHECK(ccz_ratls_new(&r, f.client) == CCZ_OK);
+    int fd = dial(ccz_tunnel_port(f.in, 0));
+    for (int flight = 0; !ccz_ratls_ready(r); flight++) {
+        CHECK(ccz_ratls_step(r, &err) == CCZ_OK);
+        if (ccz_ratls_ready(r)) {
+            CHECK(ccz_ratls_pending(r) > 0); /* its own last message */
+            CHECK(ccz_ratls_write(r, ccz_span_str("early bird"), &err) == CCZ_OK);
+            CHECK(ccz_ratls_end(r, &err) == CCZ_OK);
+        }
+        CHECK(ccz_ratls_drain(&wire, r) == CCZ_OK);
+        size_t size = flight == 1 ? last_record(ccz_buf_span(&wire)) : wire.size;
+        send_all(fd, wire.ptr, size);
+        ccz_buf_consume(&wire, size);
+        if (ccz_ratls_ready(r))
+            break;
+        usleep(200000); /* all that the other side has to say, at once */
+        ssize_t n = recv(fd, buf, sizeof(buf), 0);
+        CHECK(n > 0 && ccz_ratls_feed(r, CCZ_SPAN(buf, (size_t)n)) == CCZ_OK);
+    }
+    int server = take(f.listener);
+    recv_text(server, "early bird");
+    CHECK(at_end(server));
+    close(server);
+    close(fd);
+    ccz_ratls_free(r);
+    fx_quiet(&f);
     fx_close(&f);
 }
 
@@ -194,6 +277,42 @@ static void test_back_pressure(void)
     }
 }
 
+/* Bytes on the heap, of all threads. A sanitizer's heap tells nothing. */
+static size_t heap_size(void)
+{
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+}
+
+/* A connection that moves nothing for a while gives its buffers back. */
+static void test_idle_memory(void)
+{
+    enum { LEN = 30 };
+    struct fx f = {0};
+    int client[LEN], server[LEN];
+    size_t before = heap_size();
+    fx_open(&f);
+    for (int i = 0; i < LEN; i++) {
+        fx_connect(&f, &client[i], &server[i]);
+        struct bulk b = {client[i], MIB, false};
+        pthread_t t;
+        CHECK(pthread_create(&t, NULL, send_bulk, &b) == 0);
+        recv_bulk(server[i], MIB, false);
+        pthread_join(t, NULL);
+    }
+    for (int i = 0; i < WAIT_S * 10 && heap_size() - before > (size_t)LEN * 90000 + MIB; i++)
+        usleep(100000);
+    CHECK(heap_size() - before <= (size_t)LEN * 90000 + MIB); /* both ends, OpenSSL included */
+    for (int i = 0; i < LEN; i++) {                           /* and go on with new ones */
+        send_all(client[i], "still here", 10);
+        recv_text(server[i], "still here");
+        close(client[i]);
+        close(server[i]);
+    }
+    fx_quiet(&f);
+    fx_close(&f);
+}
+
 static void test_unix(void)
 {
     char dir[] = "/tmp/tunnel-XXXXXX", plain[64], server[64], listen_at[80], connect_to[80];
@@ -324,11 +443,14 @@ static void test_many(void)
 
 static const struct ccz_test tests[] = {
     {"tunnel.echo", test_echo},
+    {"tunnel.early", test_early},
+    {"tunnel.same_flight", test_same_flight},
     {"tunnel.bulk", test_bulk},
     {"tunnel.half_close", test_half_close},
     {"tunnel.half_close_again", test_half_close_again},
     {"tunnel.again", test_again},
     {"tunnel.back_pressure", test_back_pressure},
+    {"tunnel.idle_memory", test_idle_memory},
     {"tunnel.unix", test_unix},
     {"tunnel.ipv6", test_ipv6},
     {"tunnel.many", test_many},

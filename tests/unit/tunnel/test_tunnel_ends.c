@@ -273,6 +273,36 @@ static void test_idle(void)
     fx_close(&f);
 }
 
+static size_t be16(const uint8_t *p)
+{
+    return (size_t)p[0] << 8 | p[1];
+}
+
+/* A reader of its own, after the specification: the value of the first TLV @p type. */
+static bool find_tlv(struct ccz_span *value, struct ccz_span tlvs, uint8_t type)
+{
+    bool found = false;
+    while (tlvs.size > 0) {
+        CHECK(tlvs.size >= 3 && be16(tlvs.ptr + 1) <= tlvs.size - 3);
+        size_t size = be16(tlvs.ptr + 1);
+        if (tlvs.ptr[0] == type && !found) {
+            *value = CCZ_SPAN(tlvs.ptr + 3, size);
+            found = true;
+        }
+        tlvs = CCZ_SPAN(tlvs.ptr + 3 + size, tlvs.size - 3 - size);
+    }
+    return found;
+}
+
+static void recv_exact(int fd, uint8_t *p, size_t size)
+{
+    for (size_t have = 0; have < size;) {
+        ssize_t n = recv(fd, p + have, size - have, 0);
+        CHECK(n > 0);
+        have += (size_t)n;
+    }
+}
+
 /* ------------------------------------------------------------------------------------------ stop */
 
 struct stopper {
@@ -316,6 +346,36 @@ static void test_stop(void)
     CHECK(ccz_tunnel_start(f.out, &err) == CCZ_E_ARG); /* once */
     close(client);
     close(server);
+    fx_close(&f);
+}
+
+/* New connections show the new identity, the open one goes on with the old. */
+static void test_renew(void)
+{
+    struct fx f = {.in_map = {.proxy_v2 = true}};
+    static uint8_t head[2][65536];
+    struct ccz_span spki[2];
+    int client[2], server[2];
+    fx_open(&f);
+    for (int i = 0; i < 2; i++) {
+        fx_connect(&f, &client[i], &server[i]);
+        recv_exact(server[i], head[i], 28);
+        size_t size = be16(head[i] + 14) - 12;
+        recv_exact(server[i], head[i], size);
+        CHECK(find_tlv(&spki[i], CCZ_SPAN(head[i], size), CCZ_PP2_TYPE_SPKI));
+        struct ccz_ratls_ctx *fresh = fx_ctx(&f, false);
+        ccz_tunnel_set_ratls(f.out, 0, fresh);
+        ccz_tunnel_set_ratls(f.out, 9, fresh); /* no such map */
+        ccz_ratls_ctx_free(fresh);
+    }
+    CHECK(!ccz_span_eq(spki[0], spki[1]));
+    for (int i = 0; i < 2; i++) {
+        send_all(client[i], "goes on", 7);
+        recv_text(server[i], "goes on");
+        close(client[i]);
+        close(server[i]);
+    }
+    fx_quiet(&f);
     fx_close(&f);
 }
 
@@ -399,36 +459,6 @@ static void test_config(void)
 }
 
 /* ----------------------------------------------------------------------------------------- PROXY */
-
-static size_t be16(const uint8_t *p)
-{
-    return (size_t)p[0] << 8 | p[1];
-}
-
-/* A reader of its own, after the specification: the value of the first TLV @p type. */
-static bool find_tlv(struct ccz_span *value, struct ccz_span tlvs, uint8_t type)
-{
-    bool found = false;
-    while (tlvs.size > 0) {
-        CHECK(tlvs.size >= 3 && be16(tlvs.ptr + 1) <= tlvs.size - 3);
-        size_t size = be16(tlvs.ptr + 1);
-        if (tlvs.ptr[0] == type && !found) {
-            *value = CCZ_SPAN(tlvs.ptr + 3, size);
-            found = true;
-        }
-        tlvs = CCZ_SPAN(tlvs.ptr + 3 + size, tlvs.size - 3 - size);
-    }
-    return found;
-}
-
-static void recv_exact(int fd, uint8_t *p, size_t size)
-{
-    for (size_t have = 0; have < size;) {
-        ssize_t n = recv(fd, p + have, size - have, 0);
-        CHECK(n > 0);
-        have += (size_t)n;
-    }
-}
 
 static bool is_text(struct ccz_span v, const char *text)
 {
@@ -548,19 +578,13 @@ static void test_proxy_unix(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"tunnel.refused", test_refused},
-    {"tunnel.no_evidence", test_no_evidence},
-    {"tunnel.strangers", test_strangers},
-    {"tunnel.cut", test_cut},
-    {"tunnel.plain_dies", test_plain_dies},
-    {"tunnel.nobody", test_nobody},
-    {"tunnel.limits", test_limits},
-    {"tunnel.idle", test_idle},
-    {"tunnel.stop", test_stop},
-    {"tunnel.stop_cuts", test_stop_cuts},
-    {"tunnel.config", test_config},
-    {"tunnel.proxy", test_proxy},
-    {"tunnel.proxy_short", test_proxy_short},
+    {"tunnel.refused", test_refused},       {"tunnel.no_evidence", test_no_evidence},
+    {"tunnel.strangers", test_strangers},   {"tunnel.cut", test_cut},
+    {"tunnel.plain_dies", test_plain_dies}, {"tunnel.nobody", test_nobody},
+    {"tunnel.limits", test_limits},         {"tunnel.idle", test_idle},
+    {"tunnel.renew", test_renew},           {"tunnel.stop", test_stop},
+    {"tunnel.stop_cuts", test_stop_cuts},   {"tunnel.config", test_config},
+    {"tunnel.proxy", test_proxy},           {"tunnel.proxy_short", test_proxy_short},
     {"tunnel.proxy_unix", test_proxy_unix},
 };
 
