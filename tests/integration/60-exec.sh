@@ -99,7 +99,10 @@ has err '^error: handover:file: .*exists' # never into a file that is there
 [ "$(cat "$shm")" = "$VALUE" ] || die "another file was removed"
 rm "$shm"
 try secret/db/password=env:PW env
+made=0
+[ -d /run/cczoo ] || made=1
 if mkdir -p /run/cczoo 2>/dev/null; then try secret/db/password=file run; fi
+[ $made = 0 ] || rmdir /run/cczoo 2>/dev/null || true
 admitted 0 --secret secret/db/password=fd:3 --secret secret/second=fd:4 -- /bin/cat /proc/self/fd/4 /proc/self/fd/3 # in any order
 [ "$(cat "$RUN/out")" = "second$VALUE" ] || die "two secrets were mixed up"
 status 125 launch --secret secret/db/password@2=fd:3 --secret secret/second=fd:4 -- /bin/cat /proc/self/fd/4 /proc/self/fd/3

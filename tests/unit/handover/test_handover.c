@@ -97,7 +97,11 @@ static void test_spec(void)
     CHECK(s.form == CCZ_HANDOVER_ENV && strcmp(s.var, "_P4ss") == 0);
     s = parsed("secret/a=path:PGPASSFILE");
     CHECK(s.form == CCZ_HANDOVER_PATH && strcmp(s.var, "PGPASSFILE") == 0);
+}
 
+static void test_spec_refused(void)
+{
+    struct ccz_handover_spec s;
     static const char *const bad[] = {"",
                                       "=",
                                       "a",
@@ -597,6 +601,7 @@ static void test_core(void)
 
 static const struct ccz_test tests[] = {
     {"handover.spec", test_spec},
+    {"handover.spec_refused", test_spec_refused},
     {"handover.specs", test_specs},
     {"handover.memory", test_memory},
     {"handover.memory_errors", test_memory_errors},
