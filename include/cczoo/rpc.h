@@ -98,9 +98,10 @@ struct ccz_rpc_server_cfg {
      *  that clients do not take are limited to four times as much in the same way, and from half of that on calls of
      *  which nothing has left for 10 s are reset. 0 = 8 times message_size_max, at least 256 MiB */
     size_t requests_size_max;
-    unsigned streams_max;         /**< concurrent calls per connection, 0 = 256 */
-    unsigned connections_max;     /**< 0 = 4096 */
-    int64_t handshake_timeout_ms; /**< 0 = 10 s; also for the HTTP/2 preface, and for the headers of a request */
+    unsigned streams_max;     /**< concurrent calls per connection, 0 = 256 */
+    unsigned connections_max; /**< 0 = 4096 */
+    int64_t
+        handshake_timeout_ms; /**< 0 = 10 s; also for the HTTP/2 preface, and for the headers of a request */
     int64_t keepalive_ms; /**< PING when idle this long; 0 = 60 s. Closed if it is not answered
                                        for as long again, at most 20 s */
     int64_t
