@@ -43,6 +43,8 @@ static const struct cli_cmd {
      cmd_collateral_status},
     {"kms", NULL, "VERB ...", "keys, secrets, policies and audit of an attestation server & KMS",
      cmd_kms},
+    {"tunnel", NULL, "VERB ...", "attested connections for programs that know nothing of them",
+     cmd_tunnel},
     {"infer", NULL, "", "send images to attested servers and report accuracy and speed", cmd_infer},
     {"table", NULL, "", "the table of solutions with their status on this machine", cmd_table},
 };

@@ -56,8 +56,12 @@ static void run(struct cczi_session *s, struct source *src)
         rc = cczi_frames_read(&out, &f, s, read_source, src, &err);
         more = out.size > 0;
         given += out.size;
+        if (rc == CCZ_E_CLOSED) { /* no more bytes; messages may come */
+            require(f.ended && out.size == 0);
+            rc = CCZ_OK;
+        }
         if (rc == CCZ_OK && cczi_frames_message(&type, &body, &f)) {
-            require(type != CCZI_RATLS_DATA);
+            require(type != CCZI_RATLS_DATA && type != CCZI_RATLS_END);
             rc = cczi_round_message(s, type, body, &err);
             ccz_buf_clear(&s->out);
             cczi_frames_next(&f);

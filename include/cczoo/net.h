@@ -88,7 +88,8 @@ struct ccz_conn_ops {
     void (*on_open)(struct ccz_conn *c, void *arg);
     /** Bytes arrived; @p data is valid during the callback and at most CCZ_CONN_READ_SIZE. */
     void (*on_data)(struct ccz_conn *c, void *arg, struct ccz_span data);
-    /** The pending output fell to the low mark after it had risen above the high mark. */
+    /** The pending output fell to the low mark after it had risen above the high mark; or all of it was sent after
+     *  ccz_conn_tell_sent() or ccz_conn_shutdown(). */
     void (*on_drained)(struct ccz_conn *c, void *arg);
     /**
      * Once, if the connection ends without the owner's doing. After it nothing more arrives; the owner
@@ -109,6 +110,7 @@ struct ccz_conn_cfg {
     size_t out_size_max;        /**< 0 = CCZ_CONN_OUT_SIZE_MAX */
     size_t out_high;            /**< 0 = CCZ_CONN_OUT_HIGH; the low mark is a quarter of it */
     int64_t connect_timeout_ms; /**< names, all addresses and handshake together; 0 = 10 s */
+    bool keepalive; /**< SO_KEEPALIVE, with the system's times: a peer that vanished is noticed */
 };
 /**
  * Starts connecting; the result comes through on_open() or on_closed(). Names are resolved off the loop;
@@ -128,16 +130,26 @@ CCZ_API void ccz_conn_free(struct ccz_conn *c);
  * @p timeout_ms; then it is freed. No callback follows.
  */
 CCZ_API void ccz_conn_end(struct ccz_conn *c, int64_t timeout_ms);
+/** As ccz_conn_free(), and the peer sees an error instead of an end (TCP: reset; unix sockets have no such thing). */
+CCZ_API void ccz_conn_reset(struct ccz_conn *c);
+/** Ends the outgoing stream behind what is pending; reading goes on. on_drained() says when it is done. */
+CCZ_API void ccz_conn_shutdown(struct ccz_conn *c);
+/** Calls on_drained(), once, when nothing is pending any more. */
+CCZ_API void ccz_conn_tell_sent(struct ccz_conn *c);
 /**
  * Queues @p data (copied). What was queued during one loop turn leaves in one system call at its end;
  * large data meeting an empty queue goes straight to the socket.
- * @retval CCZ_E_CLOSED  the connection is not open (any more); on_closed() tells why
+ * @retval CCZ_E_CLOSED  the connection is not open (any more); on_closed() tells why. Or it was shut down
  * @retval CCZ_E_LIMIT   out_size_max would be exceeded; nothing of @p data was queued
  * @retval CCZ_E_NOMEM   nothing of @p data was queued
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_conn_write(struct ccz_conn *c, struct ccz_span data);
+/** Sends what is queued now instead of at the end of the turn: when the peer can work on it while we go on. */
+CCZ_API void ccz_conn_push(struct ccz_conn *c);
 CCZ_API size_t
 ccz_conn_pending(const struct ccz_conn *c); /**< queued bytes the kernel has not taken */
+/** Gives back the output buffer if nothing is queued; it comes back by itself. For idle connections. */
+CCZ_API void ccz_conn_trim(struct ccz_conn *c);
 /** False from crossing the high mark until on_drained(): a good moment to stop producing. */
 CCZ_API bool ccz_conn_writable(const struct ccz_conn *c);
 /** Stops and restarts on_data() (flow control). While paused, the peer's end goes unnoticed too. */

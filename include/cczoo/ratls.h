@@ -121,6 +121,9 @@ CCZ_DEFINE_AUTO(ccz_ratls)
 typedef void (*ccz_ratls_farewell_fn)(void *arg, struct ccz_buf *out, const struct ccz_err *why);
 CCZ_API void ccz_ratls_set_farewell(struct ccz_ratls *r, ccz_ratls_farewell_fn fn, void *arg);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire);
+/** As ccz_ratls_feed() without a copy, until ccz_ratls_settle(): see ccz_tls_lend(). Not across ccz_ratls_step() on another thread. */
+CCZ_API void ccz_ratls_lend(struct ccz_ratls *r, struct ccz_span wire);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_settle(struct ccz_ratls *r);
 /** Advances handshake and attestation. On failure the reason is queued for the peer (drain, then close), and
  *  when the *peer* refused us, err carries its where / got / expected with where prefixed "peer:" (CCZ_E_PEER,
  *  aux = the peer's rc, its hint at the end of msg). A failed connection stays failed.
@@ -133,12 +136,17 @@ CCZ_API bool ccz_ratls_step_due(const struct ccz_ratls *r);
  *  end, and read no answer: put the step off while too much of what was drained has not left. */
 CCZ_API bool ccz_ratls_step_answers(const struct ccz_ratls *r);
 CCZ_API bool ccz_ratls_ready(const struct ccz_ratls *r);
-/** @retval CCZ_E_ARG before ready @retval CCZ_E_CLOSED the peer closed the session */
+/** @retval CCZ_E_ARG before ready @retval CCZ_E_CLOSED the peer writes no more; the session may go on, and messages about
+ *  evidence come (version 2): keep feeding, reading and stepping */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r,
                                            struct ccz_err *err);
 /** @retval CCZ_E_ARG before ready: no application byte leaves before the peer is appraised */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain,
                                             struct ccz_err *err);
+/** Ends this side's direction (half-close): the peer's ccz_ratls_read() says CCZ_E_CLOSED behind the last byte written, and
+ *  its bytes are read as before. Evidence again goes on both ways. Writing is refused from now on ("ratls:ended").
+ *  @retval CCZ_E_ARG before ready */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_end(struct ccz_ratls *r, struct ccz_err *err);
 /**
  * Timers of evidence again: asks if it is time, ends the connection if no answer came. Call it once the connection is
  * ready (the interval begins there), then at @p next_ms, and after ccz_ratls_step() behind ready; then drain. Nothing
@@ -156,6 +164,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_reattest(struct ccz_ratls *r, int64_t now_
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_drain(struct ccz_buf *out, struct ccz_ratls *r);
 CCZ_API size_t ccz_ratls_pending(const struct ccz_ratls *r);
 CCZ_API void ccz_ratls_close(struct ccz_ratls *r);
+CCZ_API void ccz_ratls_trim(struct ccz_ratls *r); /**< as ccz_tls_trim(): for an idle connection */
 /** NULL until ready. */
 CCZ_API const struct ccz_ratls_peer *ccz_ratls_peer(const struct ccz_ratls *r);
 

@@ -273,6 +273,8 @@ struct ccz_rpc_call_cfg {
     size_t metadata_len;
     unsigned retries; /**< further attempts after UNAVAILABLE, for idempotent methods only; what a
                               server refused unbegun (GOAWAY) is sent again in any case */
+    bool
+        request_lent; /**< ccz_rpc_unary_async(): the request stays as it is until `done` runs, and is not copied */
     bool wait_for_ready;                  /**< wait for a connection instead of failing at once */
     enum ccz_rpc_compression compression; /**< of requests */
     /** Filled when the call is over: before the unary call returns or its `done` runs; of a stream, inside
@@ -300,7 +302,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_r
 /** Called once on the channel's thread; @p response is borrowed; @p err is NULL on success. */
 typedef void (*ccz_rpc_done_fn)(void *arg, struct ccz_span response,
                                 const struct ccz_rpc_result *result, const struct ccz_err *err);
-/** Unary call without waiting. @p request is copied. @p done always runs exactly once if this returned CCZ_OK. */
+/** Unary call without waiting. @p request is copied (but see request_lent). @p done always runs exactly once if this returned CCZ_OK. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_unary_async(struct ccz_rpc_client *c, const char *path,
                                                 struct ccz_span request,
                                                 const struct ccz_rpc_call_cfg *cfg,

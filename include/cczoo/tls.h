@@ -19,15 +19,16 @@
  *     ccz_tls_drain(&bytes_for_the_wire, t);               // always, also after an error: it is
  * the alert
  *
- * A failure is final: every later call returns the same rc and error. A connection whose wire ends
- * without close_notify (CCZ_E_CLOSED from read) was cut: whether that matters is the caller's
- * protocol.
+ * A failure is final: every later call returns the same rc and error. The two directions end on their own:
+ * ccz_tls_close() ends the outgoing one, what the peer sends is still read; CCZ_E_CLOSED from read or step says
+ * that the peer has ended its own, and what is written still reaches it. A connection whose wire ends without
+ * close_notify was cut: whether that matters is the caller's protocol.
  *
  * where = "tls:peer-alert" (aux = alert of RFC 8446, 6) | "tls:version" | "tls:alpn" |
  * "tls:no-peer-certificate" | "tls:no-common-group" | "tls:no-common-cipher" |
  * "tls:no-common-signature" | "tls:certificate-verify" (the peer lacks the key) | "tls:finished" |
  * "tls:record" (changed bytes) | "tls:message-size" | "tls:not-tls" | "tls:handshake" and
- * "tls:protocol" (anything else, msg says what) | "tls:closed" | "tls:backlog" | "tls:not-ready" |
+ * "tls:protocol" (anything else, msg says what) | "tls:closed" | "tls:shut" | "tls:backlog" | "tls:not-ready" |
  * what the hook says, or "tls:peer-certificate".
  */
 #include <cczoo/x509.h>
@@ -85,6 +86,11 @@ CCZ_DEFINE_AUTO(ccz_tls)
 /** Gives bytes received from the wire; they are buffered inside (dropped after a failure).
  *  @retval CCZ_E_LIMIT  more than CCZ_TLS_BUFFER_MAX would wait: read first */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_feed(struct ccz_tls *t, struct ccz_span wire);
+/** As ccz_tls_feed() without a copy: the bytes stay the caller's and must stay where they are until ccz_tls_settle(), which copies
+ *  those that were not read by then. For bytes that are read at once. Only with nothing lent before. */
+CCZ_API void ccz_tls_lend(struct ccz_tls *t, struct ccz_span wire);
+/** @retval CCZ_E_LIMIT, CCZ_E_NOMEM  as ccz_tls_feed(); the lent bytes are given up in any case */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_settle(struct ccz_tls *t);
 /**
  * Advances the handshake; CCZ_OK also when more input is needed: look at ccz_tls_ready(). After the
  * handshake it looks whether an alert has come (a client is ready before the server has judged it).
@@ -120,7 +126,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_rekey(struct ccz_tls *t, struct ccz_err *err
  *  @retval CCZ_E_LIMIT  they do not fit: nothing is moved */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_drain(struct ccz_buf *out, struct ccz_tls *t);
 CCZ_API size_t ccz_tls_pending(const struct ccz_tls *t); /**< bytes waiting for the wire */
-CCZ_API void ccz_tls_close(struct ccz_tls *t);           /**< queues close_notify */
+/** Queues close_notify: the end of this direction. Writing is refused from now on (CCZ_E_ARG, "tls:shut"). */
+CCZ_API void ccz_tls_close(struct ccz_tls *t);
+/** Gives back buffers that hold nothing: 34 KB and more of an idle connection. They come back by themselves; worth it when
+ *  nothing has moved for a while. */
+CCZ_API void ccz_tls_trim(struct ccz_tls *t);
 
 /** Negotiated ALPN protocol, "" if none. */
 CCZ_API const char *ccz_tls_alpn(const struct ccz_tls *t);

@@ -24,15 +24,18 @@ static int wire_read(BIO *bio, char *to, int size)
 {
     struct ccz_tls *t = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
-    size_t n = t->in.size - t->in_at;
-    if (n == 0) {
+    bool kept = t->in_at < t->in.size;
+    struct ccz_span from = kept ? CCZ_SPAN(t->in.ptr + t->in_at, t->in.size - t->in_at) : t->lent;
+    if (from.size == 0) {
         BIO_set_retry_read(bio);
         return -1;
     }
-    if (n > (size_t)size)
-        n = (size_t)size;
-    cczi_copy(to, t->in.ptr + t->in_at, n);
-    t->in_at += n;
+    size_t n = from.size < (size_t)size ? from.size : (size_t)size;
+    cczi_copy(to, from.ptr, n);
+    if (kept)
+        t->in_at += n;
+    else
+        t->lent = ccz_span_sub(t->lent, n, t->lent.size - n);
     return (int)n;
 }
 
@@ -172,6 +175,12 @@ static ccz_rc failed(const struct ccz_tls *t, struct ccz_err *err)
     return t->fail.rc;
 }
 
+/* The peer's direction is over; the other one goes on. */
+static ccz_rc ended(struct ccz_err *err)
+{
+    return ccz_fail(err, CCZ_E_CLOSED, "tls:closed", 0, "the peer closed the connection");
+}
+
 /* Judges a call that returned @p ret <= 0: CCZ_OK if it only needs more input. The verdict is kept.
  */
 static ccz_rc judge(struct ccz_tls *t, int ret, struct ccz_err *err)
@@ -179,13 +188,16 @@ static ccz_rc judge(struct ccz_tls *t, int ret, struct ccz_err *err)
     int kind = SSL_get_error(t->ssl, ret);
     if (kind == SSL_ERROR_WANT_READ)
         return CCZ_OK;
+    if (kind == SSL_ERROR_ZERO_RETURN && t->fail.rc == CCZ_OK) {
+        t->ended = true;
+        ERR_clear_error();
+        return ended(err);
+    }
     unsigned long code = ERR_peek_error();
     int reason = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0;
     const char *text = ERR_reason_error_string(code);
     if (t->fail.rc != CCZ_OK) /* a callback has said why */
         ;
-    else if (kind == SSL_ERROR_ZERO_RETURN)
-        (void)ccz_fail(&t->fail, CCZ_E_CLOSED, "tls:closed", 0, "the peer closed the connection");
     else if (t->out.bad)
         (void)ccz_fail(&t->fail, CCZ_E_LIMIT, "tls:backlog", (int64_t)t->out.size,
                        "no memory for more bytes that wait for the wire");
@@ -199,10 +211,27 @@ static ccz_rc judge(struct ccz_tls *t, int ret, struct ccz_err *err)
 
 /* ------------------------------------------------------------------------------ handshake */
 
+static bool has_input(const struct ccz_tls *t)
+{
+    return t->in_at < t->in.size || t->lent.size > 0;
+}
+
+void ccz_tls_lend(struct ccz_tls *t, struct ccz_span wire)
+{
+    t->lent = wire;
+}
+
+ccz_rc ccz_tls_settle(struct ccz_tls *t)
+{
+    struct ccz_span rest = t->lent;
+    t->lent = (struct ccz_span){0};
+    return rest.size ? ccz_tls_feed(t, rest) : CCZ_OK;
+}
+
 ccz_rc ccz_tls_feed(struct ccz_tls *t, struct ccz_span wire)
 {
-    if (t->fail.rc != CCZ_OK)
-        return CCZ_OK; /* nobody will read it: a refused peer fills no memory */
+    if (t->fail.rc != CCZ_OK || t->ended)
+        return CCZ_OK; /* nobody will read it: such a peer fills no memory */
     if (t->in_at == t->in.size) {
         ccz_buf_clear(&t->in);
         t->in_at = 0;
@@ -254,6 +283,8 @@ ccz_rc ccz_tls_step(struct ccz_tls *t, struct ccz_err *err)
 {
     if (t->fail.rc != CCZ_OK)
         return failed(t, err);
+    if (t->ended)
+        return ended(err);
     forget_errors();
     if (!t->ready) {
         int ret = SSL_do_handshake(t->ssl);
@@ -265,7 +296,7 @@ ccz_rc ccz_tls_step(struct ccz_tls *t, struct ccz_err *err)
      */
     uint8_t byte;
     size_t n;
-    if (t->in_at == t->in.size)
+    if (!has_input(t))
         return CCZ_OK;
     int ret = SSL_peek_ex(t->ssl, &byte, 1, &n);
     return ret == 1 ? CCZ_OK : judge(t, ret, err);
@@ -284,7 +315,9 @@ ccz_rc ccz_tls_read(struct ccz_buf *out, struct ccz_tls *t, struct ccz_err *err)
         return failed(t, err);
     if (!t->ready)
         return ccz_fail(err, CCZ_E_ARG, "tls:not-ready", 0, "read before the handshake is done");
-    if (t->in_at == t->in.size && !SSL_has_pending(t->ssl)) /* asking OpenSSL would cost 0.2 us */
+    if (t->ended)
+        return ended(err);
+    if (!has_input(t) && !SSL_has_pending(t->ssl)) /* asking OpenSSL would cost 0.2 us */
         return CCZ_OK;
     forget_errors();
     size_t before = out->size;
@@ -304,7 +337,7 @@ ccz_rc ccz_tls_read(struct ccz_buf *out, struct ccz_tls *t, struct ccz_err *err)
         ccz_rc rc = judge(t, ret, err);
         /* what was decrypted before is given out first; the next call tells how it ended */
         return out->size > before ? CCZ_OK : rc;
-    } while (t->in_at < t->in.size || SSL_has_pending(t->ssl));
+    } while (has_input(t) || SSL_has_pending(t->ssl));
     return CCZ_OK;
 }
 
@@ -328,6 +361,8 @@ static ccz_rc begin_write(struct ccz_tls *t, size_t size, size_t calls, struct c
     /* also: nothing goes to a peer before it has proved who it is (no half-RTT data) */
     if (!t->ready)
         return ccz_fail(err, CCZ_E_ARG, "tls:not-ready", 0, "write before the handshake is done");
+    if (t->shut)
+        return ccz_fail(err, CCZ_E_ARG, "tls:shut", 0, "write behind the end of this direction");
     size_t records = size / RECORD_PLAIN_MAX + calls, room = t->out.max_size - t->out.size;
     if (size > room || records * RECORD_OVERHEAD_MAX > room - size)
         return ccz_fail(err, CCZ_E_LIMIT, "tls:backlog", (int64_t)t->out.size,
@@ -372,6 +407,8 @@ ccz_rc ccz_tls_rekey(struct ccz_tls *t, struct ccz_err *err)
         return failed(t, err);
     if (!t->ready)
         return ccz_fail(err, CCZ_E_ARG, "tls:not-ready", 0, "rekey before the handshake is done");
+    if (t->shut)
+        return ccz_fail(err, CCZ_E_ARG, "tls:shut", 0, "rekey behind the end of this direction");
     forget_errors();
     int ret = SSL_key_update(t->ssl, SSL_KEY_UPDATE_REQUESTED);
     if (ret == 1)
@@ -413,9 +450,24 @@ size_t ccz_tls_pending(const struct ccz_tls *t)
 
 void ccz_tls_close(struct ccz_tls *t)
 {
-    if (t->ready && (t->fail.rc == CCZ_OK || t->fail.rc == CCZ_E_CLOSED))
-        (void)SSL_shutdown(t->ssl);
+    if (!t->ready || t->shut || t->fail.rc != CCZ_OK)
+        return;
+    t->shut = true;
+    (void)SSL_shutdown(t->ssl);
     ERR_clear_error();
+}
+
+void ccz_tls_trim(struct ccz_tls *t)
+{
+    if (t->in_at == t->in.size) {
+        ccz_buf_free(&t->in);
+        t->in_at = 0;
+    }
+    if (t->out.size == 0 && !t->out.bad)
+        ccz_buf_free(&t->out);
+    /* OpenSSL before 3.0.14 did not look itself whether a record is half read (CVE-2024-4741) */
+    if (t->ready && t->fail.rc == CCZ_OK && !SSL_has_pending(t->ssl))
+        (void)SSL_free_buffers(t->ssl);
 }
 
 /* ------------------------------------------------------------------------------ what it is */

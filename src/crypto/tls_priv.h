@@ -41,8 +41,11 @@ struct ccz_tls {
     void *conn_arg;
     struct ccz_buf in; /* from the wire; bytes before in_at are consumed */
     size_t in_at;
-    struct ccz_buf out; /* for the wire */
+    struct ccz_span lent; /* by the caller: what comes behind them */
+    struct ccz_buf out;   /* for the wire */
     bool ready;
+    bool ended;       /* the peer sent close_notify */
+    bool shut;        /* so did this side */
     uint64_t records; /* written under the current key, at least */
     uint64_t records_max;
     uint8_t *peer_der; /* i2d_X509() of the peer's leaf */

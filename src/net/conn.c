@@ -44,7 +44,10 @@ struct ccz_conn {
     bool high;      /* above the high mark since the last on_drained() */
     bool dirty;     /* in loop->dirty */
     bool want_send; /* write_ev is armed: the kernel takes no more for now */
+    bool shut_due;  /* ccz_conn_shutdown(): our end of the stream follows what is pending */
     bool shut;      /* our end of the stream was sent */
+    bool tell_sent; /* on_drained() is due when nothing is pending */
+    bool keepalive;
     int send_errno; /* of a direct send, told at the end of the turn */
     struct ccz_buf out;
     size_t sent; /* of out; always less than half of out.size */
@@ -77,6 +80,7 @@ static struct ccz_conn *conn_new(struct ccz_loop *loop, const struct ccz_conn_cf
     c->fd = -1;
     c->out_size_max = cfg->out_size_max ? cfg->out_size_max : CCZ_CONN_OUT_SIZE_MAX;
     c->out_high = cfg->out_high ? cfg->out_high : CCZ_CONN_OUT_HIGH;
+    c->keepalive = cfg->keepalive;
     /* what was sent already takes up to half of the buffer */
     ccz_buf_init(&c->out, c->out_size_max > SIZE_MAX / 2 ? SIZE_MAX : 2 * c->out_size_max);
     c->timer_ev = evtimer_new(loop->base, on_conn_timer, c);
@@ -110,6 +114,8 @@ static bool conn_attach(struct ccz_conn *c, int fd)
     /* Messages are gathered here, so waiting for more in the kernel only adds delay. Fails on unix
      * sockets, which have no such delay. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (c->keepalive)
+        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     c->read_ev = event_new(c->loop->base, fd, EV_READ | EV_PERSIST, on_readable, c);
     c->write_ev = event_new(c->loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
     return c->read_ev && c->write_ev;
@@ -200,6 +206,12 @@ size_t ccz_conn_pending(const struct ccz_conn *c)
     return c->out.size - c->sent;
 }
 
+void ccz_conn_trim(struct ccz_conn *c)
+{
+    if (c->out.size == 0)
+        ccz_buf_free(&c->out);
+}
+
 bool ccz_conn_writable(const struct ccz_conn *c)
 {
     return !c->high;
@@ -218,7 +230,7 @@ static ssize_t send_some(int fd, struct ccz_span data)
 ccz_rc ccz_conn_write(struct ccz_conn *c, struct ccz_span data)
 {
     size_t pending = ccz_conn_pending(c);
-    if (c->state != CONN_OPEN || c->send_errno != 0)
+    if (c->state != CONN_OPEN || c->send_errno != 0 || c->shut_due)
         return CCZ_E_CLOSED;
     if (data.size > c->out_size_max - pending)
         return CCZ_E_LIMIT;
@@ -257,6 +269,18 @@ static void out_consumed(struct ccz_conn *c, size_t size)
     }
 }
 
+void ccz_conn_push(struct ccz_conn *c)
+{
+    size_t pending = ccz_conn_pending(c);
+    if (c->state != CONN_OPEN || c->send_errno != 0 || c->want_send || pending == 0)
+        return;
+    ssize_t n = send_some(c->fd, (struct ccz_span){c->out.ptr + c->sent, pending});
+    if (n < 0)
+        c->send_errno = errno; /* queued output has it dirty: told at the end of the turn */
+    else
+        out_consumed(c, (size_t)n);
+}
+
 static void set_want_send(struct ccz_conn *c, bool want)
 {
     if (want == c->want_send)
@@ -268,13 +292,18 @@ static void set_want_send(struct ccz_conn *c, bool want)
         event_del(c->write_ev);
 }
 
+static void conn_shut(struct ccz_conn *c)
+{
+    if (c->shut)
+        return;
+    c->shut = true;
+    (void)shutdown(c->fd, SHUT_WR);
+}
+
 /* Everything is sent: the stream can end. */
 static void conn_finish(struct ccz_conn *c)
 {
-    if (!c->shut) {
-        c->shut = true;
-        (void)shutdown(c->fd, SHUT_WR);
-    }
+    conn_shut(c);
     /* Closing before the peer's end would reset the connection if bytes of it are still unread, and
      * the reset could destroy our last bytes on their way. */
     if (c->eof)
@@ -304,11 +333,37 @@ void cczi_conn_flush(struct ccz_conn *c)
     if (c->state == CONN_ENDING) {
         if (pending == 0)
             conn_finish(c);
-    } else if (c->high && pending <= c->out_high / 4) {
-        c->high = false;
-        if (c->ops->on_drained)
-            c->ops->on_drained(c, c->arg); /* last: it may free c */
+        return;
     }
+    if (pending == 0 && c->shut_due)
+        conn_shut(c);
+    bool sent = pending == 0 && c->tell_sent;
+    bool low = c->high && pending <= c->out_high / 4;
+    c->tell_sent = c->tell_sent && !sent;
+    c->high = c->high && !low;
+    if ((sent || low) && c->ops->on_drained)
+        c->ops->on_drained(c, c->arg); /* last: it may free c */
+}
+
+void ccz_conn_tell_sent(struct ccz_conn *c)
+{
+    c->tell_sent = true;
+    if (c->state == CONN_OPEN && !c->want_send)
+        set_dirty(c);
+}
+
+void ccz_conn_shutdown(struct ccz_conn *c)
+{
+    c->shut_due = true;
+    ccz_conn_tell_sent(c);
+}
+
+void ccz_conn_reset(struct ccz_conn *c)
+{
+    struct linger now = {.l_onoff = 1};
+    if (c && c->fd >= 0)
+        (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    ccz_conn_free(c);
 }
 
 void ccz_conn_end(struct ccz_conn *c, int64_t timeout_ms)

@@ -82,6 +82,14 @@ static ccz_rc take_message(struct cczi_frames *f, const struct cczi_session *s, 
     ccz_rc rc = cczi_round_check_head(s, type, size, err);
     if (rc != CCZ_OK)
         return rc;
+    if (f->ended && (type == CCZI_RATLS_DATA || type == CCZI_RATLS_END))
+        return ccz_fail(err, CCZ_E_PEER, "ratls:order", type,
+                        "message type %u: behind the end of the peer's bytes", type);
+    if (type == CCZI_RATLS_END) {
+        f->ended = true;
+        cczi_frames_next(f);
+        return CCZ_OK;
+    }
     if (type != CCZI_RATLS_DATA) {
         (void)take(&f->message, f, CCZI_RATLS_HEAD_SIZE + (size_t)size - f->message.size);
         return CCZ_OK;
@@ -116,7 +124,7 @@ ccz_rc cczi_frames_read(struct ccz_buf *out, struct cczi_frames *f, const struct
         if (f->piece_at == f->piece.size) {
             rc = refill(&got, out, f, read, arg, err);
             if (rc == CCZ_OK && got == 0)
-                return CCZ_OK;
+                break;
         } else if (f->data_left > 0) {
             f->data_left -= (uint32_t)take(out, f, f->data_left);
         } else {
@@ -125,6 +133,8 @@ ccz_rc cczi_frames_read(struct ccz_buf *out, struct cczi_frames *f, const struct
         if (rc == CCZ_OK && (out->bad || f->piece.bad || f->message.bad))
             rc = ccz_fail(err, CCZ_E_NOMEM, "ratls:memory", 0, "out of memory");
     }
+    if (rc == CCZ_OK && f->ended)
+        rc = ccz_fail(err, CCZ_E_CLOSED, "ratls:ended", 0, "the peer sends no more bytes");
     /* what came before a failure is given out first; the next call fails again */
     return out->size > before ? CCZ_OK : rc;
 }

@@ -6,6 +6,7 @@
  *   CERTIFICATE  evidence in the peer's certificate, appraised inside the TLS handshake (cert.c)
  *   TLS_ONLY     the peer's key is shown to the pin hook, if any
  */
+#include "base/why.h"
 #include "ratls_priv.h"
 
 #include <cczoo/codec.h>
@@ -19,14 +20,14 @@ enum { HOUR_S = 3600, DAY_S = 86400, SPKI_SIZE_MAX = 1024, REATTEST_TIMEOUT_MS =
 struct ccz_ratls {
     struct ccz_ratls_ctx *ctx;
     struct ccz_tls *tls;
-    struct cczi_session session;
-    bool session_open;
+    struct cczi_session *session; /* while it has a purpose: version 1 ends with its last message */
     bool ready;
     bool framed; /* version 2, and ready */
+    bool ended;  /* this side writes no more */
     struct cczi_frames frames;
-    int64_t next_ms;        /* of the next challenge; 0 = no call has told the time yet */
-    int64_t deadline_ms;    /* of the answer to the open one */
-    struct ccz_err failure; /* rc != CCZ_OK: this connection is dead, and why */
+    int64_t next_ms;         /* of the next challenge; 0 = no call has told the time yet */
+    int64_t deadline_ms;     /* of the answer to the open one */
+    struct cczi_why failure; /* rc != CCZ_OK: this connection is dead, and why */
     struct ccz_buf peer_spki;
     struct ccz_ratls_peer peer;
     ccz_ratls_farewell_fn farewell; /* NULL = an alert has to do */
@@ -296,13 +297,21 @@ ccz_rc ccz_ratls_new(struct ccz_ratls **out, struct ccz_ratls_ctx *ctx)
     return rc;
 }
 
+static void close_session(struct ccz_ratls *r)
+{
+    if (r->session)
+        cczi_session_deinit(r->session);
+    free(r->session);
+    r->session = NULL;
+}
+
 void ccz_ratls_free(struct ccz_ratls *r)
 {
     if (!r)
         return;
     ccz_tls_free(r->tls);
-    if (r->session_open)
-        cczi_session_deinit(&r->session);
+    close_session(r);
+    cczi_why_free(&r->failure);
     cczi_frames_deinit(&r->frames);
     ccz_buf_free(&r->peer_spki);
     free(r->refused);
@@ -319,6 +328,16 @@ void ccz_ratls_set_farewell(struct ccz_ratls *r, ccz_ratls_farewell_fn fn, void 
 ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire)
 {
     return ccz_tls_feed(r->tls, wire);
+}
+
+void ccz_ratls_lend(struct ccz_ratls *r, struct ccz_span wire)
+{
+    ccz_tls_lend(r->tls, wire);
+}
+
+ccz_rc ccz_ratls_settle(struct ccz_ratls *r)
+{
+    return ccz_tls_settle(r->tls);
 }
 
 /* A plain TLS peer is a common mistake of wiring: it gets a reason of its own. The TLS engine
@@ -347,16 +366,17 @@ static ccz_rc open_session(struct ccz_ratls *r, struct ccz_err *err)
                                (struct ccz_span){0});
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "ratls:exporter", 0, "the TLS session exports no keying material");
-    rc = cczi_session_init(&r->session, &in, err);
+    r->session = malloc(sizeof(*r->session));
+    rc = r->session ? cczi_session_init(r->session, &in, err)
+                    : ccz_fail(err, CCZ_E_NOMEM, "ratls:memory", 0, "out of memory");
     ccz_wipe(in.exporter, sizeof(in.exporter));
-    r->session_open = true;
     return rc;
 }
 
 /* Plain bytes of TLS into the session until TLS has no more or the session is over. */
 static ccz_rc pump_session(struct ccz_ratls *r, struct ccz_err *err)
 {
-    struct cczi_session *s = &r->session;
+    struct cczi_session *s = r->session;
     for (bool more = true; more && !cczi_session_ready(s);) {
         size_t before = s->in.size;
         ccz_rc rc = ccz_tls_read(&s->in, r->tls, err);
@@ -376,7 +396,7 @@ static ccz_rc pump_session(struct ccz_ratls *r, struct ccz_err *err)
 /* Runs the session and sends what it has to say: also, and above all, why it refuses. */
 static ccz_rc run_session(struct ccz_ratls *r, struct ccz_err *err)
 {
-    struct cczi_session *s = &r->session;
+    struct cczi_session *s = r->session;
     struct ccz_err unsent = {
         0}; /* a peer that cannot be written to will not read our reason either */
     ccz_rc rc = pump_session(r, err);
@@ -390,21 +410,23 @@ static ccz_rc run_session(struct ccz_ratls *r, struct ccz_err *err)
     r->peer = s->peer;
     r->framed = s->with.version == CCZI_RATLS_VERSION_2;
     r->ready = true;
+    ccz_buf_free(&s->out); /* both held evidence */
+    if (s->in.size == 0)
+        ccz_buf_free(&s->in);
+    if (s->in.size == 0 && !r->framed)
+        close_session(r);
     return CCZ_OK;
 }
 
 /* Sends what stands in the session's buffer, and why it ends if it does. */
 static ccz_rc send_round(struct ccz_ratls *r, ccz_rc rc, struct ccz_err *err)
 {
-    struct cczi_session *s = &r->session;
+    struct cczi_session *s = r->session;
     struct ccz_err unsent = {0};
     if (rc != CCZ_OK && !cczi_session_peer_says(err))
         cczi_ratls_put_refusal(&s->out, err);
     ccz_rc sent = ccz_tls_write(r->tls, ccz_buf_span(&s->out), rc == CCZ_OK ? err : &unsent);
     ccz_buf_clear(&s->out);
-    if (sent ==
-        CCZ_E_CLOSED) /* why the peer closed may have been read already: ccz_ratls_read() gives that first */
-        sent = CCZ_OK;
     return rc == CCZ_OK ? sent : rc;
 }
 
@@ -415,10 +437,10 @@ static ccz_rc run_round(struct ccz_ratls *r, struct ccz_err *err)
     struct ccz_span body;
     if (!cczi_frames_message(&type, &body, &r->frames))
         return CCZ_OK;
-    ccz_rc rc = send_round(r, cczi_round_message(&r->session, type, body, err), err);
+    ccz_rc rc = send_round(r, cczi_round_message(r->session, type, body, err), err);
     cczi_frames_next(&r->frames);
-    r->peer.claims = r->session.peer.claims;
-    r->peer.rounds = r->session.peer.rounds;
+    r->peer.claims = r->session->peer.claims;
+    r->peer.rounds = r->session->peer.rounds;
     return rc;
 }
 
@@ -452,7 +474,7 @@ static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
         r->ready = true;
         return CCZ_OK;
     }
-    if (!r->session_open) {
+    if (!r->ready && !r->session) {
         ccz_rc rc = open_session(r, err);
         if (rc != CCZ_OK)
             return rc;
@@ -464,16 +486,13 @@ static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
 
 static ccz_rc failed(const struct ccz_ratls *r, struct ccz_err *err)
 {
-    if (err)
-        *err = r->failure;
-    return r->failure.rc;
+    return cczi_why_get(&r->failure, err);
 }
 
 /* The end of this connection; the peer has been told why. */
 static ccz_rc fail(struct ccz_ratls *r, ccz_rc rc, const struct ccz_err *why, struct ccz_err *err)
 {
-    r->failure = *why;
-    r->failure.rc = rc;
+    cczi_why_set(&r->failure, rc, why);
     memset(&r->peer, 0, sizeof(r->peer));
     ccz_tls_close(r->tls);
     return failed(r, err);
@@ -528,10 +547,12 @@ static void take_leftover(struct ccz_buf *out, struct ccz_buf *in)
 static ccz_rc read_plain(void *arg, struct ccz_buf *out, struct ccz_err *err)
 {
     struct ccz_ratls *r = arg;
-    if (r->session_open && r->session.in.size) {
-        take_leftover(out, &r->session.in);
-        if (r->session.in.size) /* order: nothing newer before it */
+    if (r->session && r->session->in.size) {
+        take_leftover(out, &r->session->in);
+        if (r->session->in.size) /* order: nothing newer before it */
             return CCZ_OK;
+        if (!r->framed)
+            close_session(r);
     }
     return ccz_tls_read(out, r->tls, err);
 }
@@ -546,8 +567,9 @@ ccz_rc ccz_ratls_read(struct ccz_buf *out, struct ccz_ratls *r, struct ccz_err *
         return read_plain(r, out, err);
     static const char ours[] = "ratls:";
     struct ccz_err why = {0};
-    ccz_rc rc = cczi_frames_read(out, &r->frames, &r->session, read_plain, r, &why);
-    if (rc != CCZ_OK && strncmp(why.where, ours, sizeof(ours) - 1) == 0) /* else TLS keeps it */
+    ccz_rc rc = cczi_frames_read(out, &r->frames, r->session, read_plain, r, &why);
+    if (rc != CCZ_OK && rc != CCZ_E_CLOSED &&
+        strncmp(why.where, ours, sizeof(ours) - 1) == 0) /* else TLS keeps it */
         return fail(r, send_round(r, rc, &why), &why, err);
     if (rc != CCZ_OK && err)
         *err = why;
@@ -560,12 +582,32 @@ ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain, struct ccz_er
         return failed(r, err);
     if (!r->ready)
         return not_ready(err);
+    if (r->ended)
+        return ccz_fail(err, CCZ_E_ARG, "ratls:ended", 0, "write behind the own end");
     if (!r->framed || plain.size == 0 || plain.size > CCZI_RATLS_DATA_MAX)
         return ccz_tls_write(r->tls, plain, err);
     uint8_t bytes[CCZI_RATLS_HEAD_SIZE] = {CCZI_RATLS_DATA, (uint8_t)plain.size,
                                            (uint8_t)(plain.size >> 8), (uint8_t)(plain.size >> 16),
                                            (uint8_t)(plain.size >> 24)};
     return ccz_tls_write_both(r->tls, CCZ_SPAN(bytes, sizeof(bytes)), plain, err);
+}
+
+ccz_rc ccz_ratls_end(struct ccz_ratls *r, struct ccz_err *err)
+{
+    if (r->failure.rc != CCZ_OK)
+        return failed(r, err);
+    if (!r->ready)
+        return not_ready(err);
+    if (r->ended)
+        return CCZ_OK;
+    static const uint8_t end[CCZI_RATLS_HEAD_SIZE] = {CCZI_RATLS_END};
+    ccz_rc rc = CCZ_OK;
+    if (r->framed) /* not close_notify: this side may be asked for evidence, or ask */
+        rc = ccz_tls_write(r->tls, CCZ_SPAN(end, sizeof(end)), err);
+    else
+        ccz_tls_close(r->tls);
+    r->ended = rc == CCZ_OK;
+    return rc;
 }
 
 /* --------------------------------------------------------------------------- evidence again */
@@ -591,10 +633,10 @@ ccz_rc ccz_ratls_reattest(struct ccz_ratls *r, int64_t now_ms, struct ccz_err *e
     if (!can_ask(r))
         return ccz_fail(err, CCZ_E_UNSUPPORTED, "ratls:reattest", 0,
                         "the peer gave no evidence, or its protocol cannot renew it");
-    if (r->session.challenged)
+    if (r->session->challenged)
         return CCZ_OK;
     struct ccz_err why = {0};
-    ccz_rc rc = send_round(r, cczi_round_challenge(&r->session, &why), &why);
+    ccz_rc rc = send_round(r, cczi_round_challenge(r->session, &why), &why);
     if (rc != CCZ_OK)
         return fail(r, rc, &why, err);
     r->deadline_ms =
@@ -611,7 +653,7 @@ ccz_rc ccz_ratls_tick(int64_t *next_ms, struct ccz_ratls *r, int64_t now_ms, str
         return failed(r, err);
     if (!can_ask(r))
         return CCZ_OK;
-    if (r->session.challenged && now_ms >= r->deadline_ms) {
+    if (r->session->challenged && now_ms >= r->deadline_ms) {
         struct ccz_err why;
         (void)ccz_fail(&why, CCZ_E_TIMEOUT, "ratls:reattest-timeout", now_ms - r->deadline_ms,
                        "no fresh evidence came in time");
@@ -619,12 +661,12 @@ ccz_rc ccz_ratls_tick(int64_t *next_ms, struct ccz_ratls *r, int64_t now_ms, str
     }
     if (cfg->reattest_interval_ms && r->next_ms == 0)
         r->next_ms = after(now_ms, cfg->reattest_interval_ms);
-    if (cfg->reattest_interval_ms && !r->session.challenged && now_ms >= r->next_ms) {
+    if (cfg->reattest_interval_ms && !r->session->challenged && now_ms >= r->next_ms) {
         ccz_rc rc = ccz_ratls_reattest(r, now_ms, err);
         if (rc != CCZ_OK)
             return rc;
     }
-    if (r->session.challenged)
+    if (r->session->challenged)
         *next_ms = r->deadline_ms;
     else if (cfg->reattest_interval_ms)
         *next_ms = r->next_ms;
@@ -639,6 +681,17 @@ ccz_rc ccz_ratls_drain(struct ccz_buf *out, struct ccz_ratls *r)
 size_t ccz_ratls_pending(const struct ccz_ratls *r)
 {
     return ccz_tls_pending(r->tls);
+}
+
+void ccz_ratls_trim(struct ccz_ratls *r)
+{
+    ccz_tls_trim(r->tls);
+    if (r->frames.message.size == 0)
+        ccz_buf_free(&r->frames.message);
+    if (r->frames.piece_at == r->frames.piece.size) {
+        ccz_buf_free(&r->frames.piece);
+        r->frames.piece_at = 0;
+    }
 }
 
 void ccz_ratls_close(struct ccz_ratls *r)

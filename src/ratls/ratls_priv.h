@@ -28,7 +28,8 @@ enum cczi_ratls_type {
     CCZI_RATLS_EVIDENCE = 2,
     CCZI_RATLS_RESULT = 3,
     CCZI_RATLS_DATA = 4, /* version 2: this and the next one */
-    CCZI_RATLS_CHALLENGE = 5
+    CCZI_RATLS_CHALLENGE = 5,
+    CCZI_RATLS_END = 6
 };
 
 struct ccz_ratls_ctx {
@@ -100,7 +101,7 @@ bool cczi_session_peer_says(const struct ccz_err *err); /* the reason came from 
 
 /* Queues a challenge; one at a time. */
 CCZ_MUST_USE ccz_rc cczi_round_challenge(struct cczi_session *s, struct ccz_err *err);
-/* May a message of this type and size come now? DATA always. */
+/* May a message of this type and size come now? DATA and END: as far as the session knows. */
 CCZ_MUST_USE ccz_rc cczi_round_check_head(const struct cczi_session *s, uint8_t type, uint32_t size,
                                           struct ccz_err *err);
 /* Anything but DATA, after its head was checked. Answers stand in s->out, a refusal too. @param err required */
@@ -114,6 +115,7 @@ struct cczi_frames {
     struct ccz_buf piece;   /* read ahead; bytes before piece_at are used */
     size_t piece_at;
     uint32_t data_left; /* of the DATA frame that is being read */
+    bool ended;         /* the peer sends no more DATA */
 };
 /* Appends some plain bytes to @p out, none if there are no more; see ccz_tls_read(). */
 typedef ccz_rc (*cczi_plain_fn)(void *arg, struct ccz_buf *out, struct ccz_err *err);
@@ -122,7 +124,7 @@ void cczi_frames_deinit(struct cczi_frames *f);
 /* True if a whole message waits for cczi_round_message(): it comes before what is behind it. */
 bool cczi_frames_message(uint8_t *type, struct ccz_span *body, const struct cczi_frames *f);
 void cczi_frames_next(struct cczi_frames *f); /* the message was handled */
-/* Application bytes to @p out, up to the next message. */
+/* Application bytes to @p out, up to the next message. CCZ_E_CLOSED: there will be none any more, messages may. */
 CCZ_MUST_USE ccz_rc cczi_frames_read(struct ccz_buf *out, struct cczi_frames *f,
                                      const struct cczi_session *s, cczi_plain_fn read, void *arg,
                                      struct ccz_err *err);

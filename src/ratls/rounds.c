@@ -7,6 +7,7 @@
  *   CHALLENGE  le64 round, 32-byte nonce, by whoever judges; the rounds of each direction count 1, 2, ..
  *   EVIDENCE   quote over report_data (ratls.h) with that nonce and round
  *   RESULT     only to refuse: silence is acceptance
+ *   END        no more DATA from this side; the messages about evidence go on
  *
  * One challenge is open in each direction; the two know nothing of each other.
  */
@@ -118,6 +119,7 @@ static const struct kind {
      on_challenge},
     {CCZI_RATLS_EVIDENCE, "evidence", 1, CCZ_QUOTE_SIZE_MAX, on_evidence},
     {CCZI_RATLS_RESULT, "result", 1, CCZI_RATLS_RESULT_MAX, on_result},
+    {CCZI_RATLS_END, "end", 0, 0, NULL},
 };
 
 static const struct kind *find(uint8_t type)

@@ -51,14 +51,16 @@ void ccz_rpc_call_unref(struct ccz_rpc_call *c)
 static struct cczi_stream *on_stream_new(void *arg)
 {
     struct cczi_sconn *conn = arg;
-    struct ccz_rpc_call *c = calloc(1, sizeof(*c));
+    struct cczi_peer *peer = cczi_sconn_peer(conn);
+    struct ccz_rpc_call *c = peer ? calloc(1, sizeof(*c)) : NULL;
     if (!c)
         return NULL;
     cczi_stream_init(&c->st, cczi_server_message_max(conn->worker->server));
+    c->st.framer.stock = cczi_server_stock(conn->worker->server);
     c->conn = conn;
     c->worker = conn->worker;
     c->loop = conn->worker->loop;
-    c->peer = conn->peer;
+    c->peer = peer;
     atomic_fetch_add(&c->peer->refs, 1);
     atomic_init(&c->refs, 1);
     atomic_init(&c->cancelled, false);
@@ -360,7 +362,7 @@ void ccz_rpc_set_compression(struct ccz_rpc_call *c, enum ccz_rpc_compression co
 
 void ccz_rpc_send(struct ccz_rpc_call *c, struct ccz_span msg)
 {
-    struct cczi_out *out = cczi_stream_out(&c->st, msg);
+    struct cczi_out *out = cczi_stream_out(&c->st, msg, false);
     if (!out || !may_act(c)) {
         send_out(c, out);
         return;
@@ -385,9 +387,17 @@ void ccz_rpc_finish(struct ccz_rpc_call *c, enum ccz_rpc_code code, const char *
     submit(c, op);
 }
 
+/* @p msg lies in the request, which stays where it is as long as the call, and so longer than its answer. */
+static bool is_of_request(const struct ccz_rpc_call *c, struct ccz_span msg)
+{
+    uintptr_t from = (uintptr_t)c->request.ptr, at = (uintptr_t)msg.ptr;
+    return c->request.size && at >= from && at - from <= c->request.size &&
+           msg.size <= c->request.size - (at - from);
+}
+
 void ccz_rpc_reply(struct ccz_rpc_call *c, struct ccz_span msg)
 {
-    struct cczi_out *out = cczi_stream_out(&c->st, msg);
+    struct cczi_out *out = cczi_stream_out(&c->st, msg, is_of_request(c, msg));
     if (!out || !may_act(c)) {
         send_out(c, out);
         ccz_rpc_finish(c, CCZ_RPC_OK, NULL);

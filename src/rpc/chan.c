@@ -278,7 +278,7 @@ static void put_out(struct cczi_chan *c, struct cczi_out *o)
 static ccz_rc send_frame(struct cczi_chan *c, struct ccz_span frame, int64_t timeout_ms,
                          struct ccz_err *err)
 {
-    struct cczi_out *o = cczi_out_new(frame);
+    struct cczi_out *o = cczi_out_new(frame, NULL);
     if (!o)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
     int64_t deadline = cczi_deadline_ms(timeout_ms);
@@ -414,7 +414,7 @@ static void chan_close(void *self, const char *reason)
     text.size = text.size < CCZ_ERR_MSG_SIZE ? text.size : CCZ_ERR_MSG_SIZE;
     cczi_chan_frame_put(&frame, CCZI_CHAN_CLOSE, text.size);
     ccz_buf_put_span(&frame, text);
-    struct cczi_out *o = frame.bad ? NULL : cczi_out_new(ccz_buf_span(&frame));
+    struct cczi_out *o = frame.bad ? NULL : cczi_out_new(ccz_buf_span(&frame), NULL);
     pthread_mutex_lock(&c->lock);
     if (o && !c->own_closed)
         put_out(c, o);

@@ -12,7 +12,7 @@ enum {
     BACKOFF_FIRST_MS = 100,
     PING_ANSWER_MS = 20000, /* a server that does not answer a PING for so long is gone */
     RETRY_REST_MS = 50,     /* before a further attempt at a server that is there but unavailable */
-    PULL_SIZE = 1 << 18
+    PULL_SIZE = 1 << 16
 };
 
 static struct ccz_rpc_client *client_of(const struct cczi_slot *slot)
@@ -190,14 +190,12 @@ static bool pull_frames(struct cczi_cconn *conn)
     return rc == CCZ_OK && !cczi_h2_done(conn->h2);
 }
 
-void cczi_cconn_flush(struct cczi_cconn *conn)
+/* @return false if the connection is gone after it */
+static bool flush(struct cczi_cconn *conn)
 {
-    if (conn->busy || !conn->h2) {
-        conn->again = true;
-        return;
-    }
-    if (cczi_wire_busy(conn->wire)) /* on_writable() comes */
-        return;
+    conn->again = conn->busy || !conn->h2 || conn->client->holds > 0;
+    if (conn->again || cczi_wire_busy(conn->wire)) /* busy: on_writable() comes */
+        return true;
     bool alive;
     conn->busy = true;
     do {
@@ -206,39 +204,76 @@ void cczi_cconn_flush(struct cczi_cconn *conn)
     } while (alive && conn->again);
     conn->busy = false;
     if (alive)
-        return;
+        return true;
     if (!conn->slot) { /* drained: its last call is over */
         conn_free(conn, true);
-        return;
+        return false;
     }
     struct ccz_err err;
     (void)ccz_fail(&err, CCZ_E_UNAVAILABLE, "rpc:http2", 0, "the server ended the HTTP/2 session");
     conn_end(conn, &err, true); /* it may have been us: GOAWAY says why */
+    return false;
+}
+
+void cczi_cconn_flush(struct cczi_cconn *conn)
+{
+    (void)flush(conn);
+}
+
+void cczi_channel_hold(struct ccz_rpc_client *c)
+{
+    c->holds++;
+}
+
+void cczi_channel_release(struct ccz_rpc_client *c)
+{
+    if (--c->holds > 0)
+        return;
+    for (struct cczi_cconn *conn = c->conns; conn;) {
+        if (!conn->again || conn->busy || !conn->h2) {
+            conn = conn->next;
+            continue;
+        }
+        cczi_cconn_flush(conn);
+        conn = c->conns; /* that one, and others, may be gone */
+    }
+}
+
+/* What was received, and the calls that it led to. @return false if the connection is gone */
+static bool feed(struct cczi_cconn *conn, struct ccz_span data)
+{
+    struct ccz_rpc_client *c = conn->client;
+    struct ccz_err err;
+    conn->busy = c->feeding = true;
+    ccz_rc rc = cczi_h2_feed(conn->h2, data, &err);
+    c->feeding = false;
+    if (conn->h2->refusal)
+        err = *conn->h2->refusal;
+    else if (rc != CCZ_OK) /* a server that breaks HTTP/2 is to its callers one that is not there */
+        err.rc = CCZ_E_UNAVAILABLE;
+    if (conn->h2->refusal || rc != CCZ_OK) {
+        if (!conn->h2->refusal)
+            (void)pull_frames(conn); /* GOAWAY with the reason */
+        conn_end(conn, &err, !conn->h2->refusal);
+        cczi_client_take_incoming(c);
+        return false;
+    }
+    cczi_client_take_incoming(c);
+    conn->busy = false;
+    return flush(conn);
 }
 
 static void on_plain(void *arg, struct ccz_span data)
 {
     struct cczi_cconn *conn = arg;
-    struct ccz_err err;
+    size_t part = cczi_h2_part(data);
     conn->heard_ms = ccz_mono_ms();
-    conn->busy = true;
-    ccz_rc rc = cczi_h2_feed(conn->h2, data, &err);
-    conn->busy = false;
-    if (conn->h2->refusal) {
-        err = *conn->h2->refusal;
-        conn_lost(conn, &err);
-        return;
+    if (part) { /* the server works on these calls while we start the others */
+        if (!feed(conn, ccz_span_sub(data, 0, part)))
+            return;
+        cczi_wire_push(conn->wire);
     }
-    if (rc == CCZ_OK) {
-        cczi_cconn_flush(conn);
-        return;
-    }
-    err.rc =
-        CCZ_E_UNAVAILABLE; /* a server that breaks HTTP/2 is to its callers one that is not there */
-    conn->busy = true;
-    (void)pull_frames(conn); /* GOAWAY with the reason */
-    conn->busy = false;
-    conn_end(conn, &err, true);
+    (void)feed(conn, ccz_span_sub(data, part, data.size - part));
 }
 
 static void on_writable(void *arg)
@@ -649,6 +684,7 @@ static void retry(struct cczi_ccall *call, bool answered)
     call->retries_left -= call->st.refused ? 0 : 1;
     cczi_stream_deinit(&call->st);
     cczi_stream_init(&call->st, c->cfg.message_size_max);
+    call->st.framer.stock = c->stock;
     cczi_stream_set_gzip(&call->st, call->compression == CCZ_RPC_GZIP);
     call->st.framer.keep = true;
     call->messages = 0;

@@ -12,7 +12,8 @@ enum {
     CALL_TIMEOUT_MS = 30000,
     CONNECT_TIMEOUT_MS = 10000,
     BACKOFF_MAX_MS = 5000,
-    KEEPALIVE_MS = 310000 /* stock servers end connections that PING more often than every 300 s */
+    KEEPALIVE_MS = 310000, /* stock servers end connections that PING more often than every 300 s */
+    TRIM_MS = 500
 };
 
 /* ------------------------------------------------------------------------------------- calls */
@@ -45,6 +46,7 @@ ccz_rc cczi_ccall_new(struct cczi_ccall **out, struct ccz_rpc_client *c, const c
     memcpy(call->path, path, path_size);
     call->client = c;
     cczi_stream_init(&call->st, c->cfg.message_size_max);
+    call->st.framer.stock = c->stock;
     cczi_md_init(&call->metadata);
     call->deadline_ms = ccz_mono_ms() + (cfg->timeout_ms > 0 ? cfg->timeout_ms : CALL_TIMEOUT_MS);
     call->retries_left = cfg->retries;
@@ -72,16 +74,18 @@ void cczi_ccall_free(struct cczi_ccall *call)
     free(call);
 }
 
-static void on_incoming(void *arg)
+void cczi_client_take_incoming(struct ccz_rpc_client *c)
 {
-    struct ccz_rpc_client *c = arg;
     pthread_mutex_lock(&c->lock);
     struct cczi_ccall *list = c->incoming;
     c->incoming = NULL;
     c->incoming_tail = &c->incoming;
     c->posted = false;
     pthread_mutex_unlock(&c->lock);
+    if (!list)
+        return;
     cczi_channel_start(c);
+    cczi_channel_hold(c); /* calls that come together leave together */
     while (list) {
         struct cczi_ccall *call = list;
         list = call->next;
@@ -92,14 +96,20 @@ static void on_incoming(void *arg)
         c->calls = call;
         cczi_channel_call(call);
     }
+    cczi_channel_release(c);
+}
+
+static void on_incoming(void *arg)
+{
+    cczi_client_take_incoming(arg);
 }
 
 bool cczi_client_submit(struct cczi_ccall *call)
 {
     struct ccz_rpc_client *c = call->client;
-    bool ok = true;
+    bool ok = true, here = ccz_loop_is_current(c->loop) && c->feeding;
     pthread_mutex_lock(&c->lock);
-    if (!c->posted) /* calls that come together are taken together */
+    if (!c->posted && !here) /* calls that come together are taken together */
         ok = c->posted = ccz_loop_post(c->loop, on_incoming, c) == CCZ_OK;
     if (ok) {
         call->next = NULL;
@@ -139,6 +149,12 @@ static void describe_status(struct cczi_ccall *call)
     take_text(call->err.hint, sizeof(call->err.hint), md, "ccz-hint");
 }
 
+static void trim_later(struct ccz_rpc_client *c)
+{
+    if (c->trim.pos == 0 && !cczi_deadline_set(&c->deadlines, &c->trim, ccz_mono_ms() + TRIM_MS))
+        (void)cczi_stock_trim(c->stock);
+}
+
 void cczi_ccall_finish(struct cczi_ccall *call)
 {
     struct ccz_rpc_client *c = call->client;
@@ -159,6 +175,8 @@ void cczi_ccall_finish(struct cczi_ccall *call)
     else
         call->done(call->done_arg, err ? (struct ccz_span){0} : call->response, res, err);
     cczi_ccall_free(call);
+    if (!c->calls && !c->stopping)
+        trim_later(c);
 }
 
 void cczi_ccall_fail(struct cczi_ccall *call, enum ccz_rpc_code code, const struct ccz_err *why)
@@ -182,7 +200,7 @@ ccz_rc ccz_rpc_unary_async(struct ccz_rpc_client *c, const char *path, struct cc
     call->st.framer.keep = true;
     call->done = done;
     call->done_arg = arg;
-    call->request = cczi_stream_out(&call->st, request);
+    call->request = cczi_stream_out(&call->st, request, cfg && cfg->request_lent);
     if (call->request && cczi_client_submit(call))
         return CCZ_OK;
     cczi_ccall_free(call);
@@ -218,12 +236,14 @@ ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_rpc_result *result,
                      struct ccz_rpc_client *c, const char *path, struct ccz_span request,
                      const struct ccz_rpc_call_cfg *cfg, struct ccz_err *err)
 {
+    struct ccz_rpc_call_cfg mine = cfg ? *cfg : (struct ccz_rpc_call_cfg){0};
     struct ccz_rpc_result own;
     struct waiter w = {.response = response, .result = result ? result : &own};
     memset(w.result, 0, sizeof(*w.result));
     pthread_mutex_init(&w.lock, NULL);
     pthread_cond_init(&w.cond, NULL);
-    ccz_rc rc = ccz_rpc_unary_async(c, path, request, cfg, on_unary_done, &w);
+    mine.request_lent = true; /* whose owner waits here */
+    ccz_rc rc = ccz_rpc_unary_async(c, path, request, &mine, on_unary_done, &w);
     if (rc == CCZ_OK) {
         pthread_mutex_lock(&w.lock);
         while (!w.over)
@@ -247,6 +267,15 @@ ccz_rc ccz_rpc_unary(struct ccz_buf *response, struct ccz_rpc_result *result,
 
 /* ------------------------------------------------------------------------------------ channel */
 
+/* Without calls, memory for their messages is given back step by step. */
+static void on_trim(struct cczi_deadline *d)
+{
+    struct ccz_rpc_client *c =
+        (struct ccz_rpc_client *)((char *)d - offsetof(struct ccz_rpc_client, trim));
+    if (!cczi_stock_trim(c->stock) && !c->calls)
+        trim_later(c);
+}
+
 static void *run_client(void *arg)
 {
     struct ccz_rpc_client *c = arg;
@@ -261,7 +290,7 @@ static ccz_rc client_init(struct ccz_rpc_client *c, struct ccz_err *err)
     ccz_rc rc = ccz_loop_new(&c->loop, err);
     if (rc != CCZ_OK)
         return rc;
-    if (cczi_deadlines_init(&c->deadlines, c->loop) != CCZ_OK ||
+    if (!c->stock || cczi_deadlines_init(&c->deadlines, c->loop) != CCZ_OK ||
         cczi_wire_pool_new(&c->pool, 1) != CCZ_OK)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "no memory or threads");
     c->started = pthread_create(&c->thread, NULL, run_client, c) == 0;
@@ -294,6 +323,8 @@ ccz_rc ccz_rpc_client_new(struct ccz_rpc_client **out, const struct ccz_rpc_clie
         cfg->connect_timeout_ms ? cfg->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     c->cfg.backoff_max_ms = cfg->backoff_max_ms ? cfg->backoff_max_ms : BACKOFF_MAX_MS;
     c->incoming_tail = &c->incoming;
+    c->stock = cczi_stock_new();
+    c->trim.fn = on_trim;
     ccz_buf_init(&c->scratch, 1 << 18);
     ccz_buf_init(&c->out, CCZ_CONN_OUT_SIZE_MAX);
     pthread_mutex_init(&c->lock, NULL);
@@ -334,6 +365,7 @@ void ccz_rpc_client_free(struct ccz_rpc_client *c)
     ccz_buf_free(&c->out);
     cczi_target_deinit(c);
     ccz_ratls_ctx_free(c->cfg.ratls);
+    cczi_stock_unref(c->stock);
     free(c->target);
     free(c);
 }

@@ -23,7 +23,7 @@ struct cczi_cconn {
     struct cczi_h2 *h2; /* NULL until ready */
     int64_t heard_ms;
     struct cczi_deadline keepalive;
-    bool busy, again;   /* as in the server */
+    bool busy, again;   /* as in the server, and while the client holds */
     struct ccz_err why; /* it was lost, or is about to be */
 };
 
@@ -130,6 +130,8 @@ struct ccz_rpc_client {
     struct ccz_ratls_peer peer; /* of the newest connection */
     /* loop thread */
     struct cczi_deadlines deadlines;
+    struct cczi_stock *stock;  /* any thread */
+    struct cczi_deadline trim; /* of the stock, after the last call */
     struct ccz_buf scratch, out;
     bool out_busy; /* as in the server */
     struct cczi_entry *entries;
@@ -140,7 +142,9 @@ struct ccz_rpc_client {
     struct cczi_ccall *calls;
     struct cczi_ccall *parked_first, *parked_last;
     size_t parked_len;
-    bool failed; /* for good: reconnect is off */
+    unsigned holds; /* while calls start together, connections do not send */
+    bool feeding;   /* received bytes are worked on: what is submitted then is taken afterwards */
+    bool failed;    /* for good: reconnect is off */
     bool stopping;
 };
 
@@ -153,6 +157,8 @@ void cczi_ccall_free(struct cczi_ccall *call);
 /* Any thread: hands the call to the loop. @return false if memory is out (nothing was handed over)
  */
 CCZ_MUST_USE bool cczi_client_submit(struct cczi_ccall *call);
+/* Starts what was submitted. */
+void cczi_client_take_incoming(struct ccz_rpc_client *c);
 /* The call is over: result and err are set; tells the owner and frees it. */
 void cczi_ccall_finish(struct cczi_ccall *call);
 /* As a local outcome with @p why. */
@@ -188,7 +194,10 @@ void cczi_channel_recycle(struct ccz_rpc_client *c);
 void cczi_channel_start(struct ccz_rpc_client *c); /* begins to connect, once */
 void cczi_channel_call(struct cczi_ccall *call);   /* starts, parks or fails it */
 void cczi_channel_stop(struct ccz_rpc_client *c);  /* cancels all, closes all */
+/* Sends what the engine has, now or when it returns or the hold ends. The connection may be gone after it. */
 void cczi_cconn_flush(struct cczi_cconn *conn);
+void cczi_channel_hold(struct ccz_rpc_client *c);
+void cczi_channel_release(struct ccz_rpc_client *c);
 void cczi_ccall_cancel(struct cczi_ccall *call); /* ends with CANCELLED */
 void cczi_ccall_unpark(struct cczi_ccall *call);
 #endif

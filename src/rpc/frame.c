@@ -19,10 +19,54 @@ void cczi_framer_free(struct cczi_framer *f)
     cczi_framer_release(f);
 }
 
+static void free_body(struct cczi_framer *f)
+{
+    if (f->stocked) {
+        cczi_stock_give(f->stock, f->body.ptr, f->body.cap);
+        f->body.ptr = NULL;
+        f->stocked = false;
+    }
+    ccz_buf_free(&f->body);
+}
+
 void cczi_framer_release(struct cczi_framer *f)
 {
-    ccz_buf_free(&f->body);
+    free_body(f);
     ccz_buf_free(&f->plain);
+}
+
+void *cczi_framer_steal(size_t *cap, struct cczi_framer *f, struct ccz_span msg)
+{
+    if (!f->stocked || msg.ptr != f->body.ptr)
+        return NULL;
+    void *p = f->body.ptr;
+    *cap = f->body.cap;
+    f->body.ptr = NULL;
+    f->body.size = f->body.cap = 0;
+    f->stocked = false;
+    return p;
+}
+
+/* Room for @p size more bytes of a large body. It grows with what arrives, not with what is announced, and not beyond that. */
+static void reserve_body(struct cczi_framer *f, size_t size)
+{
+    enum { GROWTH = 4 };
+    struct ccz_buf *b = &f->body;
+    size_t need = b->size + size + 1, most = f->want + 1, cap; /* one more: see struct ccz_buf */
+    if (!f->stock || need <= b->cap || most <= CCZI_STOCK_BLOCK)
+        return;
+    size_t grown = GROWTH * need > CCZI_STOCK_BLOCK ? GROWTH * need : CCZI_STOCK_BLOCK;
+    void *p = cczi_stock_take(&cap, f->stock, grown < most ? grown : most);
+    if (!p)
+        return; /* the buffer tries by itself, and says so if it cannot */
+    struct ccz_span old = ccz_buf_span(b);
+    if (old.size)
+        memcpy(p, old.ptr, old.size);
+    free_body(f);
+    b->ptr = p;
+    b->cap = cap;
+    b->size = old.size;
+    f->stocked = true;
 }
 
 size_t cczi_framer_held(const struct cczi_framer *f)
@@ -69,7 +113,7 @@ static enum cczi_frame unpack(struct ccz_span *msg, struct cczi_framer *f)
         return CCZI_FRAME_MESSAGE;
     enum cczi_frame got = cczi_decompress(&f->plain, *msg, f->encoding, f->size_max);
     *msg = ccz_buf_span(&f->plain);
-    ccz_buf_free(&f->body);
+    free_body(f);
     return got;
 }
 
@@ -89,8 +133,8 @@ enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_framer *f,
         *msg = CCZ_SPAN(chunk->ptr, missing); /* whole in this chunk: no copy */
     } else {
         size_t n = missing < chunk->size ? missing : chunk->size;
-        ccz_buf_put(&f->body, chunk->ptr,
-                    n); /* grows with what arrives, not with what is announced */
+        reserve_body(f, n);
+        ccz_buf_put(&f->body, chunk->ptr, n);
         if (f->body.bad)
             return CCZI_FRAME_NOMEM;
         *chunk = (struct ccz_span){chunk->ptr + n, chunk->size - n};
@@ -113,18 +157,45 @@ void cczi_out_prefix(struct cczi_out *o, uint8_t flag, size_t size)
     o->bytes[4] = (uint8_t)size;
 }
 
-struct cczi_out *cczi_out_new(struct ccz_span msg)
+struct cczi_out *cczi_out_new(struct ccz_span msg, struct cczi_stock *stock)
 {
     if (msg.size > UINT32_MAX)
         return NULL;
-    struct cczi_out *o = malloc(sizeof(*o) + CCZI_PREFIX_SIZE + msg.size);
+    size_t cap = sizeof(struct cczi_out) + CCZI_PREFIX_SIZE + msg.size;
+    if (cap < CCZI_STOCK_BLOCK)
+        stock = NULL;
+    struct cczi_out *o = stock ? cczi_stock_take(&cap, stock, cap) : malloc(cap);
     if (!o)
         return NULL;
-    *o = (struct cczi_out){.size = CCZI_PREFIX_SIZE + msg.size, .refs = 1};
+    *o = (struct cczi_out){
+        .size = CCZI_PREFIX_SIZE + msg.size, .refs = 1, .stock = stock, .cap = cap};
     cczi_out_prefix(o, 0, msg.size);
     if (msg.size)
         memcpy(o->bytes + CCZI_PREFIX_SIZE, msg.ptr, msg.size);
     return o;
+}
+
+struct cczi_out *cczi_out_lent(struct ccz_span msg, struct cczi_stock *stock)
+{
+    enum { WORTH_IT = 16384 };
+    if (msg.size < WORTH_IT || msg.size > UINT32_MAX)
+        return cczi_out_new(msg, stock);
+    struct cczi_out *o = cczi_out_new((struct ccz_span){0}, NULL);
+    if (!o)
+        return NULL;
+    o->lent = msg.ptr;
+    o->size += msg.size;
+    cczi_out_prefix(o, 0, msg.size);
+    return o;
+}
+
+struct ccz_span cczi_out_piece(const struct cczi_out *o, size_t at)
+{
+    if (!o->lent)
+        return CCZ_SPAN(o->bytes + at, o->size - at);
+    if (at < CCZI_PREFIX_SIZE)
+        return CCZ_SPAN(o->bytes + at, CCZI_PREFIX_SIZE - at);
+    return CCZ_SPAN(o->lent + (at - CCZI_PREFIX_SIZE), o->size - at);
 }
 
 void cczi_out_free(struct cczi_out *list)
@@ -132,7 +203,9 @@ void cczi_out_free(struct cczi_out *list)
     while (list) {
         struct cczi_out *next = list->next;
         list->next = NULL;
-        if (--list->refs == 0)
+        if (--list->refs == 0 && list->stock)
+            cczi_stock_give(list->stock, list, list->cap);
+        else if (list->refs == 0)
             free(list);
         list = next;
     }

@@ -9,7 +9,11 @@
 enum {
     RESET_BURST = 512, /* RST_STREAM frames from a client: what may come at once, and per second */
     RESET_RATE = 64,
-    BUDGET_MESSAGES = 4 /* largest messages that a connection may have incomplete or kept */
+    BUDGET_MESSAGES = 4, /* largest messages that a connection may have incomplete or kept */
+    HEADERS_HOSTILE =
+        4, /* times the limit of headers: up to there we answer, above it we stop reading */
+    QUEUE_FREE =
+        1024 /* frames that may wait for a peer that takes nothing, beside those of its calls */
 };
 
 struct cczi_stream *cczi_h2_stream(struct cczi_h2 *h, int32_t id)
@@ -56,6 +60,13 @@ static bool over_budget(const struct cczi_h2 *h)
     if (all && atomic_load_explicit(&all->used, memory_order_relaxed) > all->max)
         return true;
     return one < SIZE_MAX / BUDGET_MESSAGES && h->buffered > BUDGET_MESSAGES * one;
+}
+
+static bool over_queued(const struct cczi_h2 *h)
+{
+    const struct cczi_budget *all = h->cfg.budget;
+    return all && all->queued_max &&
+           atomic_load_explicit(&all->queued, memory_order_relaxed) > all->queued_max;
 }
 
 static void detach(struct cczi_stream *st)
@@ -176,6 +187,9 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
     struct ccz_span k = {name, name_size}, v = {value, value_size};
     bool server = st->h2->cfg.server;
     st->header_size += name_size + value_size + 32;
+    if (st->header_size > HEADERS_HOSTILE * CCZI_H2_HEADER_LIST_MAX)
+        /* a byte that refers to the table can stand for 4 KiB: from here on nghttp2 decodes without looking */
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     if (st->header_size > CCZI_H2_HEADER_LIST_MAX) {
         refuse_headers(st, CCZ_RPC_RESOURCE_EXHAUSTED, "headers above 64 KiB");
         return 0;
@@ -204,6 +218,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     if (!st)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     cczi_h2_attach(h, st, frame->hd.stream_id);
+    h->open_block = frame->hd.stream_id;
     return nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, st);
 }
 
@@ -223,6 +238,8 @@ static void request_complete(struct cczi_stream *st)
         fail_stream(st, st->bad_code, st->bad);
     else if (over_budget(st->h2))
         fail_stream(st, CCZ_RPC_RESOURCE_EXHAUSTED, "too many bytes of requests are held");
+    else if (over_queued(st->h2))
+        fail_stream(st, CCZ_RPC_RESOURCE_EXHAUSTED, "too many bytes of answers are not taken");
     else
         st->h2->cfg.ops->on_request(st->h2->cfg.arg, st);
 }
@@ -295,6 +312,7 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
     struct cczi_stream *st = cczi_h2_stream(h, id);
     if (st)
         on_bytes(st, CCZ_SPAN(data, size));
+    cczi_window_received(h, size);
     /* credit of the connection at once, of the stream unless its reader asked to wait */
     int rv = nghttp2_session_consume_connection(ng, size);
     if (rv == 0 && st && st->paused && !st->discard)
@@ -341,6 +359,7 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     struct cczi_h2 *h = user;
     if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK)) {
         h->ping_pending = false;
+        cczi_window_answered(h, frame->ping.opaque_data);
         if (memcmp(frame->ping.opaque_data, drain_ping, sizeof(drain_ping)) == 0)
             cczi_h2_drain_now(h);
     }
@@ -350,8 +369,11 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
         h->draining = true;
         h->cfg.ops->on_goaway(h->cfg.arg);
     }
+    h->settled |= frame->hd.type == NGHTTP2_SETTINGS;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
+    if (frame->hd.type == NGHTTP2_HEADERS)
+        h->open_block = 0;
     struct cczi_stream *st = cczi_h2_stream(h, frame->hd.stream_id);
     if (!st)
         return 0;
@@ -401,6 +423,8 @@ static void client_outcome(struct cczi_stream *st, uint32_t h2_code)
 static void close_stream(struct cczi_stream *st, uint32_t h2_code)
 {
     const struct cczi_h2_cfg *cfg = &st->h2->cfg;
+    if (st->h2->open_block == st->id)
+        st->h2->open_block = 0;
     st->refused = h2_code == NGHTTP2_REFUSED_STREAM && !st->headers_done;
     if (!cfg->server)
         client_outcome(st, h2_code);
@@ -427,7 +451,7 @@ static bool submit_settings(struct cczi_h2 *h)
 {
     nghttp2_settings_entry iv[6];
     size_t n = 0;
-    iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, CCZI_H2_STREAM_WINDOW};
+    iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, CCZI_H2_WINDOW_FIRST};
     iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_FRAME_SIZE, CCZI_H2_FRAME_MAX};
     iv[n++] =
         (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, CCZI_H2_HEADER_LIST_MAX};
@@ -436,9 +460,7 @@ static bool submit_settings(struct cczi_h2 *h)
             (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h->cfg.streams_max};
     else
         iv[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
-    return nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, iv, n) == 0 &&
-           nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0,
-                                                 CCZI_H2_CONN_WINDOW) == 0;
+    return nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, iv, n) == 0 && cczi_window_init(h);
 }
 
 static int make_session(struct cczi_h2 *h, nghttp2_session_callbacks *cb, nghttp2_option *opt)
@@ -452,8 +474,12 @@ static int make_session(struct cczi_h2 *h, nghttp2_session_callbacks *cb, nghttp
     nghttp2_option_set_no_auto_window_update(opt, 1);
     nghttp2_option_set_no_closed_streams(opt, 1); /* kept for priorities, which we do not use */
     nghttp2_option_set_stream_reset_rate_limit(opt, RESET_BURST, RESET_RATE);
-    return h->cfg.server ? nghttp2_session_server_new2(&h->ng, cb, h, opt)
-                         : nghttp2_session_client_new2(&h->ng, cb, h, opt);
+    nghttp2_mem mem = cczi_h2_mem(&h->mem);
+    int rv = h->cfg.server ? nghttp2_session_server_new3(&h->ng, cb, h, opt, &mem)
+                           : nghttp2_session_client_new3(&h->ng, cb, h, opt, &mem);
+    if (rv == 0)
+        cczi_h2_mem_made(&h->mem);
+    return rv;
 }
 
 ccz_rc cczi_h2_new(struct cczi_h2 **out, const struct cczi_h2_cfg *cfg)
@@ -494,15 +520,32 @@ void cczi_h2_free(struct cczi_h2 *h)
     free(h);
 }
 
+/* Frames that nghttp2 makes in answer to the peer's (a request above the limit costs it 20 bytes and us 300) pile up if the
+ * peer does not take them; nghttp2 counts only some kinds. */
+static bool is_flooded(const struct cczi_h2 *h)
+{
+    return nghttp2_session_get_outbound_queue_size(h->ng) > QUEUE_FREE + 4 * h->streams;
+}
+
 ccz_rc cczi_h2_feed(struct cczi_h2 *h, struct ccz_span in, struct ccz_err *err)
 {
     ssize_t n = nghttp2_session_mem_recv(h->ng, in.ptr, in.size);
+    if (n == (ssize_t)in.size && is_flooded(h)) {
+        (void)nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM);
+        return ccz_fail(err, CCZ_E_PEER, "rpc:flood", QUEUE_FREE,
+                        "the peer makes more answers than it takes");
+    }
     if (n == (ssize_t)in.size)
         return CCZ_OK;
     if (n == NGHTTP2_ERR_NOMEM)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
     return ccz_fail(err, CCZ_E_PEER, "rpc:http2", (int64_t)n, "HTTP/2 connection error: %s",
                     nghttp2_strerror((int)n));
+}
+
+bool cczi_h2_unfinished(const struct cczi_h2 *h)
+{
+    return !h->settled || h->open_block != 0;
 }
 
 bool cczi_h2_done(const struct cczi_h2 *h)
@@ -565,9 +608,11 @@ void cczi_stream_init(struct cczi_stream *st, size_t message_size_max)
 
 void cczi_stream_deinit(struct cczi_stream *st)
 {
-    if (st->budget)
+    if (st->budget) {
         atomic_fetch_sub_explicit(&st->budget->used, st->counted_body + st->counted_md,
                                   memory_order_relaxed);
+        atomic_fetch_sub_explicit(&st->budget->queued, st->counted_out, memory_order_relaxed);
+    }
     cczi_budget_unref(st->budget);
     st->budget = NULL;
     cczi_md_free(&st->in);

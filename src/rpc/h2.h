@@ -26,6 +26,9 @@ struct cczi_budget {
     atomic_uint refs; /* the server's and one of each stream */
     atomic_size_t used;
     size_t max;
+    atomic_size_t
+        queued;        /* of answers that clients have not taken, as much as handlers have sent */
+    size_t queued_max; /* 0 = any */
 };
 void cczi_budget_unref(struct cczi_budget *b); /* NULL is fine */
 
@@ -48,6 +51,8 @@ struct cczi_stream {
     /* to send */
     struct cczi_out *out, **out_tail;
     size_t out_size;
+    size_t counted_out; /* of it, in the budget */
+    unsigned stalled;   /* turns of cczi_h2_shed() in which none of it left */
     struct cczi_md out_headers, out_trailers;
     atomic_uchar gzip; /* enum cczi_gzip; handlers ask it on any thread */
     /* outcome: server's own, or as received by the client */
@@ -73,8 +78,8 @@ struct cczi_stream {
 enum cczi_gzip { CCZI_GZIP_ON = 1, CCZI_GZIP_ANNOUNCED = 2, CCZI_GZIP_FIXED = 4 };
 /* Any thread. Turns compression of the following messages on, if that is or can still be announced, or off. */
 void cczi_stream_set_gzip(struct cczi_stream *st, bool on);
-/* Any thread. One message as the stream sends it now; NULL = no memory. */
-struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg);
+/* Any thread. One message as the stream sends it now; NULL = no memory. @p lent: see cczi_out_lent() */
+struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg, bool lent);
 
 struct cczi_h2_ops {
     /* Server: the stream for a request that begins; NULL = no memory. */
@@ -108,8 +113,9 @@ struct cczi_h2_cfg {
 };
 
 enum {
-    CCZI_H2_STREAM_WINDOW = 4 << 20,
-    CCZI_H2_CONN_WINDOW = 16 << 20,
+    CCZI_H2_WINDOW_FIRST = 256 << 10, /* of each stream; window.c lets it grow */
+    CCZI_H2_WINDOW_MAX = 8 << 20,
+    CCZI_H2_CONN_WINDOWS = 4,     /* the connection's is so many times a stream's */
     CCZI_H2_FRAME_MAX = 1 << 18,  /* what we take */
     CCZI_H2_SEND_FRAME = 1 << 16, /* what we send of large messages, if the peer takes it */
     CCZI_H2_HEADER_LIST_MAX = 65536,
@@ -118,16 +124,34 @@ enum {
     CCZI_H2_RESETS_FREE = 256 /* failed streams a connection may have beyond its good ones */
 };
 
+/* What the peer may send ahead (window.c). */
+struct cczi_window {
+    uint32_t size;   /* of each stream */
+    size_t received; /* DATA since the last question, or since its answer */
+    size_t rest;     /* so much is received before the next question */
+    bool probing;    /* a question is on its way */
+};
+
+/* h2_mem.c: the buffer in which nghttp2 builds frames, NULL = not known. */
+struct cczi_h2_mem {
+    void *frames, *last;
+    size_t frames_size, last_size;
+};
+
 struct cczi_h2 {
     struct cczi_h2_cfg cfg;
+    struct cczi_h2_mem mem;
     nghttp2_session *ng;
     struct cczi_stream *first, *last;
     size_t streams;
     size_t buffered;     /* bytes of incomplete or kept messages */
     size_t good, failed; /* streams that ended in order, and those that were reset */
+    int32_t open_block;  /* server: stream whose request headers are not complete; 0 = none */
+    bool settled;        /* the peer's SETTINGS came */
     bool draining;
     bool notice; /* server: said that it ends, but not yet which calls it takes */
     bool ping_pending;
+    struct cczi_window window;
     struct ccz_err *refusal; /* the peer's GOAWAY said why it refuses us; NULL = it did not */
     /* the pull in progress */
     struct ccz_buf *out;
@@ -139,6 +163,11 @@ struct cczi_stream *cczi_h2_stream(struct cczi_h2 *h, int32_t id);
 void cczi_h2_attach(struct cczi_h2 *h, struct cczi_stream *st, int32_t id);
 void cczi_h2_send_callbacks(nghttp2_session_callbacks *cb);
 void cczi_h2_account(struct cczi_stream *st);
+CCZ_MUST_USE bool cczi_window_init(struct cczi_h2 *h);
+void cczi_window_received(struct cczi_h2 *h, size_t size);
+void cczi_window_answered(struct cczi_h2 *h, const uint8_t ping[8]);
+nghttp2_mem cczi_h2_mem(struct cczi_h2_mem *m);
+void cczi_h2_mem_made(struct cczi_h2_mem *m); /* right after the session */
 /* HTTP answer without gRPC in it: 405, 415. */
 void cczi_stream_answer_http(struct cczi_stream *st, unsigned status);
 
@@ -148,10 +177,19 @@ void cczi_h2_free(struct cczi_h2 *h);
 /* @retval CCZ_E_PEER, CCZ_E_NOMEM  the connection is dead: pull once more (GOAWAY), then close it
  */
 CCZ_MUST_USE ccz_rc cczi_h2_feed(struct cczi_h2 *h, struct ccz_span in, struct ccz_err *err);
+/* How much of @p in to feed before what it leads to is sent, if that should happen in between; 0 = not worth it. Two ends that
+ * each answer all they got at once would work in turns, one waiting for the other. */
+static inline size_t cczi_h2_part(struct ccz_span in)
+{
+    enum { WORTH_A_SYSTEM_CALL = 8192 };
+    return in.size >= WORTH_A_SYSTEM_CALL ? in.size / 2 : 0;
+}
 /* Appends frames to @p out until there are no more or @p size bytes were appended (and one frame
  * more). */
 CCZ_MUST_USE ccz_rc cczi_h2_pull(struct ccz_buf *out, struct cczi_h2 *h, size_t size,
                                  struct ccz_err *err);
+/* The peer began with something that costs it little and must not take long: its preface, the headers of a request. */
+bool cczi_h2_unfinished(const struct cczi_h2 *h);
 bool cczi_h2_wants_pull(const struct cczi_h2 *h);
 /* True when nothing is to be sent or expected any more: the connection may be closed. */
 bool cczi_h2_done(const struct cczi_h2 *h);
@@ -162,8 +200,12 @@ void cczi_h2_drain(struct cczi_h2 *h);
 void cczi_h2_drain_now(struct cczi_h2 *h);
 void cczi_h2_ping(struct cczi_h2 *h);
 bool cczi_h2_ping_pending(const struct cczi_h2 *h); /* the last PING was not answered */
-size_t cczi_h2_streams(const struct cczi_h2 *h);    /* open streams */
-size_t cczi_h2_buffered(const struct cczi_h2 *h);   /* bytes of incomplete or kept messages */
+/* For a connection on which nothing moves: gives memory back that the next frame needs again. */
+void cczi_h2_trim(struct cczi_h2 *h);
+/* Server: resets the streams that hold output of which nothing has left during the last @p turns calls. @return how many */
+size_t cczi_h2_shed(struct cczi_h2 *h, unsigned turns);
+size_t cczi_h2_streams(const struct cczi_h2 *h);  /* open streams */
+size_t cczi_h2_buffered(const struct cczi_h2 *h); /* bytes of incomplete or kept messages */
 
 void cczi_stream_init(struct cczi_stream *st, size_t message_size_max);
 /* Frees what the stream holds. It must be closed. */

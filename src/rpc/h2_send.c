@@ -104,9 +104,20 @@ static void nv_status(struct nv_list *l, const struct cczi_stream *st)
 
 /* ------------------------------------------------------------------------------ DATA frames */
 
+static void set_out_size(struct cczi_stream *st, size_t size)
+{
+    st->out_size = size;
+    if (st->budget && size != st->counted_out) {
+        atomic_fetch_add_explicit(&st->budget->queued, size - st->counted_out,
+                                  memory_order_relaxed); /* modulo 2^64 */
+        st->counted_out = size;
+    }
+}
+
 static void sent(struct cczi_stream *st, size_t size)
 {
-    st->out_size -= size;
+    set_out_size(st, st->out_size - size);
+    st->stalled = 0;
     while (size) {
         struct cczi_out *o = st->out;
         size_t n = o->size - o->sent < size ? o->size - o->sent : size;
@@ -176,9 +187,11 @@ static int send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *h
     ccz_buf_put(h->out, head, FRAME_HEAD_SIZE);
     size_t left = size;
     for (struct cczi_out *o = st->out; left && o; o = o->next) {
-        size_t n = o->size - o->sent < left ? o->size - o->sent : left;
-        ccz_buf_put(h->out, o->bytes + o->sent, n);
-        left -= n;
+        for (size_t at = o->sent, n; left && at < o->size; at += n, left -= n) {
+            struct ccz_span piece = cczi_out_piece(o, at);
+            n = piece.size < left ? piece.size : left;
+            ccz_buf_put(h->out, piece.ptr, n);
+        }
     }
     if (h->out->bad || left)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -272,11 +285,13 @@ void cczi_stream_set_gzip(struct cczi_stream *st, bool on)
     } while (!atomic_compare_exchange_weak(&st->gzip, &now, next));
 }
 
-struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg)
+struct cczi_out *cczi_stream_out(struct cczi_stream *st, struct ccz_span msg, bool lent)
 {
     bool on = atomic_fetch_or(&st->gzip, CCZI_GZIP_FIXED) & CCZI_GZIP_ON;
     struct cczi_out *o = on ? cczi_out_gzip(msg) : NULL;
-    return o ? o : cczi_out_new(msg);
+    if (o)
+        return o;
+    return lent ? cczi_out_lent(msg, st->framer.stock) : cczi_out_new(msg, st->framer.stock);
 }
 
 /* What this side takes, and what it sends. */
@@ -316,7 +331,7 @@ void cczi_stream_send(struct cczi_stream *st, struct cczi_out *msg)
     }
     *st->out_tail = msg;
     st->out_tail = &msg->next;
-    st->out_size += msg->size;
+    set_out_size(st, st->out_size + msg->size);
     st->above |= st->out_size > CCZI_H2_OUT_HIGH;
     if (st->h2->cfg.server && !st->headers_sent)
         start_response(st);
@@ -397,13 +412,13 @@ void cczi_stream_drop_output(struct cczi_stream *st)
         cczi_out_free(o->next);
         o->next = NULL;
         st->out_tail = &o->next;
-        st->out_size = o->size - o->sent;
+        set_out_size(st, o->size - o->sent);
         return;
     }
     cczi_out_free(o);
     st->out = NULL;
     st->out_tail = &st->out;
-    st->out_size = 0;
+    set_out_size(st, 0);
 }
 
 void cczi_stream_reset(struct cczi_stream *st, uint32_t h2_code)
@@ -412,6 +427,19 @@ void cczi_stream_reset(struct cczi_stream *st, uint32_t h2_code)
         return;
     st->finished = st->discard = true;
     (void)nghttp2_submit_rst_stream(st->h2->ng, NGHTTP2_FLAG_NONE, st->id, h2_code);
+}
+
+size_t cczi_h2_shed(struct cczi_h2 *h, unsigned turns)
+{
+    size_t n = 0;
+    for (struct cczi_stream *st = h->first; st; st = st->next) {
+        st->stalled = st->out_size ? st->stalled + 1 : 0;
+        if (st->stalled <= turns)
+            continue;
+        cczi_stream_reset(st, NGHTTP2_ENHANCE_YOUR_CALM);
+        n++;
+    }
+    return n;
 }
 
 void cczi_stream_half_close(struct cczi_stream *st)

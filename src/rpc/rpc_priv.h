@@ -64,6 +64,23 @@ enum cczi_encoding cczi_encoding_of(struct ccz_span name);
 /* @p list is a value of grpc-accept-encoding. */
 bool cczi_encoding_listed(struct ccz_span list, enum cczi_encoding encoding);
 
+/* ------------------------------------------------- stock.c: large blocks of memory, used again */
+
+/* To get a large block from the kernel and give it back for each message costs more than encrypting it. What a server or
+ * client let go of is kept for the next message, until it was not needed for a while. Counted: blocks outlive the owner. Any thread. */
+struct cczi_stock;
+enum { CCZI_STOCK_BLOCK = 65536, /* smaller ones are malloc()'s */ CCZI_STOCK_SIZE_MAX = 16 << 20 };
+struct cczi_stock *cczi_stock_new(void); /* NULL = no memory */
+struct cczi_stock *cczi_stock_ref(struct cczi_stock *s);
+void cczi_stock_unref(struct cczi_stock *s); /* NULL is fine */
+/* At least @p size bytes; NULL = no memory. */
+void *cczi_stock_take(size_t *cap, struct cczi_stock *s, size_t size);
+/* One for each that was taken; it may be other memory of malloc() that was got in exchange, or NULL. */
+void cczi_stock_give(struct cczi_stock *s, void *p, size_t cap);
+/* Frees what nobody took since the last trim. @return true if nothing is kept */
+bool cczi_stock_trim(struct cczi_stock *s);
+size_t cczi_stock_held(struct cczi_stock *s); /* bytes that are kept */
+
 /* ---------------------------------------------------------- frame.c: length-prefixed messages */
 
 enum { CCZI_PREFIX_SIZE = 5 };
@@ -86,8 +103,10 @@ struct cczi_framer {
     enum cczi_encoding encoding;
     size_t want;
     size_t size_max;
-    struct ccz_buf body;  /* as received */
-    struct ccz_buf plain; /* decompressed */
+    struct cczi_stock *stock; /* for large bodies; NULL = none */
+    bool stocked;             /* body's memory is a block of it */
+    struct ccz_buf body;      /* as received */
+    struct ccz_buf plain;     /* decompressed */
 };
 void cczi_framer_init(struct cczi_framer *f, size_t size_max);
 void cczi_framer_free(struct cczi_framer *f);
@@ -97,6 +116,8 @@ CCZ_MUST_USE enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_
 /* True if the stream may end here: not inside a message. */
 bool cczi_framer_idle(const struct cczi_framer *f);
 size_t cczi_framer_held(const struct cczi_framer *f); /* bytes */
+/* The memory of @p msg, given out last, to be kept and given to the stock later. @return NULL if it is not a block of its own */
+void *cczi_framer_steal(size_t *cap, struct cczi_framer *f, struct ccz_span msg);
 /* Gives back the memory of the last message. */
 void cczi_framer_release(struct cczi_framer *f);
 /* gzip.c. @param[out] out  cleared first @retval CCZI_FRAME_MESSAGE, or why not */
@@ -108,9 +129,17 @@ struct cczi_out {
     struct cczi_out *next;
     size_t size, sent; /* of bytes[] */
     unsigned refs;
-    uint8_t bytes[]; /* prefix, message */
+    struct cczi_stock *stock; /* this is a block of it; or NULL */
+    size_t cap;               /* of the block */
+    const uint8_t *lent;      /* the message, if it is somebody else's; NULL = it is in bytes[] */
+    uint8_t bytes[];          /* prefix, message */
 };
-struct cczi_out *cczi_out_new(struct ccz_span msg); /* one reference; NULL = no memory */
+/* One reference; NULL = no memory. @p stock may be NULL. */
+struct cczi_out *cczi_out_new(struct ccz_span msg, struct cczi_stock *stock);
+/* The same without a copy, if it is large: the bytes stay where they are until the last reference is given up. */
+struct cczi_out *cczi_out_lent(struct ccz_span msg, struct cczi_stock *stock);
+/* What is there in one piece from byte @p at on. */
+struct ccz_span cczi_out_piece(const struct cczi_out *o, size_t at);
 /* gzip.c: the same, compressed; NULL = not smaller, or no memory */
 struct cczi_out *cczi_out_gzip(struct ccz_span msg);
 void cczi_out_prefix(struct cczi_out *o, uint8_t flag, size_t size);

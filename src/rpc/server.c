@@ -15,9 +15,12 @@ enum {
     PING_ANSWER_MS = 20000, /* a peer that does not answer a PING for so long is gone */
     LAST_WORDS_MS = 2000,   /* for cancelled calls to be told */
     NOTICE_MS = 1000,       /* for a client to hear that the connection ends */
-    PULL_SIZE = 1 << 18,    /* bytes encrypted at a time */
+    PULL_SIZE = 1 << 16,    /* bytes encrypted at a time */
     THREADS_MAX = 64,
-    REQUESTS_SIZE = 256 << 20
+    REQUESTS_SIZE = 256 << 20,
+    ANSWERS_FACTOR = 4, /* answers that wait for clients, in terms of the limit of requests */
+    STALL_TURNS =
+        40 /* with half of that, calls of which nothing leaves for so many ticks are reset */
 };
 
 struct stop_hook {
@@ -40,6 +43,7 @@ struct ccz_rpc_server {
     unsigned workers_len;
     atomic_uint conns;
     struct cczi_budget *budget;
+    struct cczi_stock *stock;
     uint16_t port;
     bool running;
     pthread_mutex_t lock; /* cfg.ratls; workers against who wants to tell them something */
@@ -51,6 +55,7 @@ static void conn_close(struct cczi_sconn *c, bool in_order)
 {
     struct cczi_worker *w = c->worker;
     struct cczi_wire *wire = c->wire;
+    cczi_sconn_forget_warm(c);
     c->wire = NULL;
     c->busy = true; /* calls end now; nothing of them can be sent */
     cczi_h2_free(c->h2);
@@ -89,17 +94,22 @@ static bool pull_frames(struct cczi_sconn *c)
             break;
         cczi_wire_send(c->wire, ccz_buf_span(out));
     }
+    if (cczi_wire_writable(c->wire) || cczi_wire_busy(c->wire))
+        c->stuck_ms = 0;
+    else if (c->stuck_ms == 0)
+        c->stuck_ms = ccz_mono_ms();
     return rc == CCZ_OK && !cczi_h2_done(c->h2);
 }
 
-void cczi_sconn_flush(struct cczi_sconn *c)
+/* @return false if the connection was closed by it */
+static bool flush(struct cczi_sconn *c)
 {
     if (c->busy) {
         c->again = true;
-        return;
+        return true;
     }
     if (cczi_wire_busy(c->wire)) /* on_writable() comes */
-        return;
+        return true;
     bool alive;
     c->busy = true;
     do {
@@ -109,6 +119,12 @@ void cczi_sconn_flush(struct cczi_sconn *c)
     c->busy = false;
     if (!alive)
         conn_close(c, true);
+    return alive;
+}
+
+void cczi_sconn_flush(struct cczi_sconn *c)
+{
+    (void)flush(c);
 }
 
 /* Counted by the caller. */
@@ -148,6 +164,13 @@ static struct cczi_peer *peer_new(const struct cczi_wire *wire)
     return p;
 }
 
+struct cczi_peer *cczi_sconn_peer(struct cczi_sconn *c)
+{
+    if (!c->peer)
+        c->peer = peer_new(c->wire);
+    return c->peer;
+}
+
 static void on_attested(void *arg)
 {
     struct cczi_sconn *c = arg;
@@ -175,7 +198,8 @@ static void on_ready(void *arg)
         conn_close(c, false);
         return;
     }
-    c->heard_ms = ccz_mono_ms();
+    c->heard_ms = c->unfinished_ms = ccz_mono_ms();
+    cczi_sconn_warm(c);
     ccz_log(CCZ_LOG_DEBUG, "rpc", "accepted peer=%s attested=%d fresh=%d", c->peer->address,
             c->peer->ratls.attested, c->peer->ratls.fresh);
     if (c->worker->draining || c->recycled)
@@ -193,29 +217,45 @@ static void tell_refusal(const char *what, const struct ccz_err *err)
             err->where, got, want, msg);
 }
 
-static void on_plain(void *arg, struct ccz_span data)
+/* @return false if the connection was closed */
+static bool feed(struct cczi_sconn *c, struct ccz_span data)
 {
-    struct cczi_sconn *c = arg;
     struct ccz_err err;
-    c->heard_ms = ccz_mono_ms();
+    cczi_sconn_warm(c);
     c->busy = true;
     ccz_rc rc = cczi_h2_feed(c->h2, data, &err);
     c->busy = false;
+    if (!cczi_h2_unfinished(c->h2))
+        c->unfinished_ms = 0;
+    else if (c->unfinished_ms == 0)
+        c->unfinished_ms = c->heard_ms;
     if (c->h2->refusal) { /* the client does not accept us */
         tell_refusal("refused", c->h2->refusal);
         conn_close(c, true);
-        return;
+        return false;
     }
-    if (rc == CCZ_OK) {
-        cczi_sconn_flush(c);
-        return;
-    }
-    ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=%s msg=\"%s\"", c->peer->address, err.where,
-            err.msg);
+    if (rc == CCZ_OK)
+        return flush(c);
+    ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=%s msg=\"%s\"", cczi_wire_address(c->wire),
+            err.where, err.msg);
     c->busy = true;
     (void)pull_frames(c); /* GOAWAY with the reason */
     c->busy = false;
     conn_close(c, true);
+    return false;
+}
+
+static void on_plain(void *arg, struct ccz_span data)
+{
+    struct cczi_sconn *c = arg;
+    size_t part = cczi_h2_part(data);
+    c->heard_ms = ccz_mono_ms();
+    if (part) { /* the client works on these answers while we make the others */
+        if (!feed(c, ccz_span_sub(data, 0, part)))
+            return;
+        cczi_wire_push(c->wire);
+    }
+    (void)feed(c, ccz_span_sub(data, part, data.size - part));
 }
 
 static void on_writable(void *arg)
@@ -298,6 +338,27 @@ static bool check_age(struct cczi_sconn *c, int64_t now)
     return now - c->drain_ms <= grace_ms + LAST_WORDS_MS;
 }
 
+/* A peer that sends and takes nothing would never be asked by PING whether it is there. */
+static bool is_stuck(struct cczi_sconn *c, int64_t now, int64_t patience)
+{
+    size_t size = cczi_wire_pending(c->wire);
+    if (size == c->stuck_size)
+        return now - c->stuck_ms > patience;
+    c->stuck_size = size;
+    c->stuck_ms = now;
+    return false;
+}
+
+/* Answers that are not taken fill memory: those that have waited longest without moving go. @return false if the connection
+ * must go with them */
+static bool shed(struct cczi_sconn *c)
+{
+    const struct cczi_budget *b = c->worker->server->budget;
+    if (atomic_load(&b->queued) <= b->queued_max / 2)
+        return true;
+    return cczi_h2_shed(c->h2, STALL_TURNS) == 0 || cczi_wire_writable(c->wire);
+}
+
 /* Deadlines of connections: handshake, keepalive, and the end of the grace period. */
 static void check_conn(struct cczi_sconn *c, int64_t now)
 {
@@ -309,15 +370,25 @@ static void check_conn(struct cczi_sconn *c, int64_t now)
             conn_close(c, false);
         return;
     }
+    if (c->unfinished_ms && now - c->unfinished_ms > cfg->handshake_timeout_ms) {
+        ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=rpc:slow", cczi_wire_address(c->wire));
+        conn_close(c, false);
+        return;
+    }
     int64_t silent = now - c->heard_ms;
     int64_t patience = cfg->keepalive_ms < PING_ANSWER_MS ? cfg->keepalive_ms : PING_ANSWER_MS;
+    if (c->stuck_ms && is_stuck(c, now, cfg->keepalive_ms + patience)) {
+        ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=rpc:stuck", cczi_wire_address(c->wire));
+        conn_close(c, false);
+        return;
+    }
     if (cczi_h2_ping_pending(c->h2) && silent > cfg->keepalive_ms + patience) {
         conn_close(c, false);
         return;
     }
     if (!cczi_h2_ping_pending(c->h2) && silent > cfg->keepalive_ms)
         cczi_h2_ping(c->h2);
-    if (!check_age(c, now)) {
+    if (!check_age(c, now) || !shed(c)) {
         conn_close(c, false);
         return;
     }
@@ -339,7 +410,9 @@ static void on_tick(void *arg)
 {
     struct cczi_worker *w = arg;
     int64_t now = ccz_mono_ms();
+    (void)cczi_stock_trim(w->server->stock);
     bool overdue = w->draining && now >= atomic_load(&w->stop_ms) + LAST_WORDS_MS;
+    cczi_worker_cool(w, now);
     w->cursor = w->first;
     for (struct cczi_sconn *c; (c = next_conn(w)) != NULL;) {
         if (overdue) /* even the cancellation is not taken */
@@ -525,13 +598,17 @@ ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out, const struct ccz_rpc_serv
         set_defaults(&s->cfg);
         s->listen = strdup(cfg->listen);
         s->budget = calloc(1, sizeof(*s->budget));
+        s->stock = cczi_stock_new();
         s->cfg.ratls = ccz_ratls_ctx_ref(cfg->ratls);
         pthread_mutex_init(&s->lock, NULL);
     }
-    if (!s || !s->listen || !s->budget)
+    if (!s || !s->listen || !s->budget || !s->stock)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
     atomic_init(&s->budget->refs, 1);
     s->budget->max = s->cfg.requests_size_max;
+    s->budget->queued_max = s->cfg.requests_size_max < SIZE_MAX / ANSWERS_FACTOR
+                                ? ANSWERS_FACTOR * s->cfg.requests_size_max
+                                : SIZE_MAX;
     *out = ccz_rpc_server_take(&s);
     return CCZ_OK;
 }
@@ -548,6 +625,7 @@ void ccz_rpc_server_free(struct ccz_rpc_server *s)
     cczi_guards_free(&s->guards);
     free(s->hooks);
     cczi_budget_unref(s->budget);
+    cczi_stock_unref(s->stock);
     ccz_ratls_ctx_free(s->cfg.ratls);
     pthread_mutex_destroy(&s->lock);
     free(s->listen);
@@ -694,6 +772,11 @@ void cczi_server_fallback(const struct ccz_rpc_server *s, ccz_rpc_unary_fn *fn, 
 {
     *fn = s->fallback;
     *arg = s->fallback_arg;
+}
+
+struct cczi_stock *cczi_server_stock(const struct ccz_rpc_server *s)
+{
+    return s->stock;
 }
 
 const struct cczi_guards *cczi_server_guards(const struct ccz_rpc_server *s)

@@ -48,14 +48,19 @@ struct cczi_sconn {
     struct cczi_sconn *prev, *next;
     struct cczi_worker *worker;
     struct cczi_wire *wire;
-    struct cczi_h2 *h2; /* NULL until the peer is appraised */
-    struct cczi_peer *peer;
+    struct cczi_h2 *h2;     /* NULL until the peer is appraised */
+    struct cczi_peer *peer; /* NULL: nobody asks just now, cczi_sconn_peer() */
+    struct cczi_sconn *warm_prev, *warm_next;
     int64_t opened_ms, heard_ms;
+    int64_t stuck_ms; /* since when its peer takes nothing of stuck_size bytes; 0 = it does */
+    size_t stuck_size;
+    int64_t unfinished_ms;  /* since when cczi_h2_unfinished(), 0 = it is not */
     int64_t age_ms;         /* of this connection, at which it is drained; 0 = none */
     int64_t drain_ms;       /* since when it is; 0 = it is not */
     bool too_old, recycled; /* why it is drained */
     bool busy;              /* inside feed or pull: flush when it returns */
     bool again;             /* flush was asked for meanwhile */
+    bool warm;              /* in the worker's list of those */
 };
 
 /* One loop thread. */
@@ -70,6 +75,8 @@ struct cczi_worker {
     struct cczi_sconn *first;
     struct cczi_sconn *cursor; /* next one of a walk over all; conn_close() keeps it valid */
     size_t conns;
+    struct cczi_sconn *warm_first, *warm_last; /* warm.c, longest there first */
+    size_t warm_len;
     pthread_t thread;
     bool started;      /* the thread runs */
     atomic_bool ended; /* and came to its end */
@@ -118,8 +125,15 @@ void cczi_call_fail_as(struct ccz_rpc_call *c, enum ccz_rpc_code code, const str
 const struct cczi_method *cczi_server_method(const struct ccz_rpc_server *s, const char *path);
 const struct cczi_guards *cczi_server_guards(const struct ccz_rpc_server *s);
 void cczi_server_fallback(const struct ccz_rpc_server *s, ccz_rpc_unary_fn *fn, void **arg);
+struct cczi_stock *cczi_server_stock(const struct ccz_rpc_server *s);
 size_t cczi_server_message_max(const struct ccz_rpc_server *s);
 bool cczi_server_running(const struct ccz_rpc_server *s);
+/* What is known of the peer; NULL = no memory. Borrowed. */
+struct cczi_peer *cczi_sconn_peer(struct cczi_sconn *c);
+/* warm.c: it was heard of; it ends; those that are silent give their buffers back. */
+void cczi_sconn_warm(struct cczi_sconn *c);
+void cczi_sconn_forget_warm(struct cczi_sconn *c);
+void cczi_worker_cool(struct cczi_worker *w, int64_t now_ms);
 /* Sends what the engine has, now or when it returns. The connection may be closed by it. */
 void cczi_sconn_flush(struct cczi_sconn *c);
 /* @p ms and up to a tenth more or less: connections that came together do not go together. */

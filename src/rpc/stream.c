@@ -10,18 +10,67 @@
 
 struct node {
     struct node *next;
-    size_t size;
-    bool compressed;
-    uint8_t bytes[];
+    size_t size, cap;
+    uint8_t *bytes; /* behind the node, or, if it is large, a block of the stock */
+    bool stocked, compressed;
 };
+
+static void node_free(struct node *n, struct cczi_stock *stock)
+{
+    if (n && n->stocked)
+        cczi_stock_give(stock, n->bytes, n->cap);
+    free(n);
+}
+
+/* A message for the reader; a large one that was put together already is taken over. NULL = no memory */
+static struct node *node_new(struct ccz_span msg, struct cczi_framer *f)
+{
+    bool large = f->stock && msg.size >= CCZI_STOCK_BLOCK;
+    struct node *n = malloc(sizeof(*n) + (large ? 0 : msg.size));
+    if (!n)
+        return NULL;
+    *n = (struct node){.size = msg.size, .bytes = (uint8_t *)(n + 1), .compressed = f->compressed};
+    if (large) {
+        n->bytes = cczi_framer_steal(&n->cap, f, msg);
+        n->stocked = true;
+        if (n->bytes)
+            return n;
+        n->bytes =
+            cczi_stock_take(&n->cap, f->stock, msg.size + 1); /* one more: see struct ccz_buf */
+        if (!n->bytes) {
+            free(n);
+            return NULL;
+        }
+    }
+    if (msg.size)
+        memcpy(n->bytes, msg.ptr, msg.size);
+    return n;
+}
+
+/* Appends the message; a large one and an empty buffer exchange their memory. */
+static void node_read(struct ccz_buf *out, struct node *n)
+{
+    if (!n->stocked || out->size > 0 || out->wipe || out->bad || n->size > out->max_size) {
+        ccz_buf_put(out, n->bytes, n->size);
+        return;
+    }
+    uint8_t *mine = n->bytes;
+    size_t cap = n->cap;
+    n->bytes = out->ptr;
+    n->cap = out->cap;
+    out->ptr = mine;
+    out->cap = cap;
+    out->size = n->size;
+}
 
 struct ccz_rpc_stream {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     unsigned refs;
     struct ccz_rpc_client *client;
-    struct cczi_ccall *call; /* loop only; NULL once over */
-    bool started;            /* loop only: the call has a connection */
+    struct cczi_stock *stock; /* the client's, counted */
+    struct cczi_ccall *call;  /* loop only; NULL once over */
+    bool started;             /* loop only: the call has a connection */
     /* to send */
     struct cczi_out *out, **out_tail;
     size_t out_size;
@@ -55,9 +104,10 @@ static void unref_unlock(struct ccz_rpc_stream *s)
     while (s->in) {
         struct node *n = s->in;
         s->in = n->next;
-        free(n);
+        node_free(n, s->stock);
     }
     cczi_out_free(s->out);
+    cczi_stock_unref(s->stock);
     cczi_received_deinit(&s->headers);
     cczi_received_deinit(&s->all);
     pthread_cond_destroy(&s->changed);
@@ -131,7 +181,7 @@ static void on_headers(void *user)
 static void on_message(void *user, struct ccz_span msg)
 {
     struct ccz_rpc_stream *s = user;
-    struct node *n = malloc(sizeof(*n) + msg.size);
+    struct node *n = node_new(msg, &s->call->st.framer);
     if (!n) {
         struct cczi_stream *st = &s->call->st;
         st->code = CCZ_RPC_RESOURCE_EXHAUSTED;
@@ -139,13 +189,10 @@ static void on_message(void *user, struct ccz_span msg)
         cczi_stream_reset(st, NGHTTP2_CANCEL);
         return;
     }
-    *n = (struct node){.size = msg.size, .compressed = s->call->st.framer.compressed};
-    if (msg.size)
-        memcpy(n->bytes, msg.ptr, msg.size);
     pthread_mutex_lock(&s->lock);
     *s->in_tail = n;
     s->in_tail = &n->next;
-    s->in_size += msg.size + 1; /* empty messages take room too */
+    s->in_size += n->size + 1; /* empty messages take room too */
     if (s->in_size > CCZI_H2_OUT_HIGH && !s->paused) {
         s->paused = true; /* the reader is behind: the server gets no more credit */
         cczi_stream_pause(&s->call->st, true);
@@ -208,6 +255,7 @@ ccz_rc ccz_rpc_stream_open(struct ccz_rpc_stream **out, struct ccz_rpc_client *c
         pthread_cond_init(&s->changed, NULL);
         s->refs = 2;
         s->client = c;
+        s->stock = cczi_stock_ref(c->stock);
         s->call = call;
         s->out_tail = &s->out;
         s->in_tail = &s->in;
@@ -236,7 +284,7 @@ ccz_rc ccz_rpc_stream_send(struct ccz_rpc_stream *s, struct ccz_span msg)
 {
     struct cczi_out *o = atomic_load(&s->compress) ? cczi_out_gzip(msg) : NULL;
     if (!o)
-        o = cczi_out_new(msg);
+        o = cczi_out_new(msg, s->stock);
     if (!o)
         return CCZ_E_NOMEM;
     pthread_mutex_lock(&s->lock);
@@ -291,10 +339,6 @@ ccz_rc ccz_rpc_stream_recv(struct ccz_buf *msg, struct ccz_rpc_stream *s,
         pthread_cond_wait(&s->changed, &s->lock);
     if (n) {
         s->last_compressed = n->compressed;
-        ccz_buf_put(msg, n->bytes, n->size);
-        if (msg->bad)
-            rc = ccz_fail(err, CCZ_E_LIMIT, "rpc:response", (int64_t)n->size,
-                          "the message does not fit the caller's buffer");
     } else {
         rc = s->err.rc == CCZ_OK ? CCZ_E_NOT_FOUND : s->err.rc;
         if (result)
@@ -306,7 +350,13 @@ ccz_rc ccz_rpc_stream_recv(struct ccz_buf *msg, struct ccz_rpc_stream *s,
             *err = s->err;
     }
     pthread_mutex_unlock(&s->lock);
-    free(n);
+    if (!n)
+        return rc;
+    node_read(msg, n); /* the loop is not kept waiting meanwhile */
+    if (msg->bad)
+        rc = ccz_fail(err, CCZ_E_LIMIT, "rpc:response", (int64_t)n->size,
+                      "the message does not fit the caller's buffer");
+    node_free(n, s->stock);
     return rc;
 }
 

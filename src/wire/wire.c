@@ -3,11 +3,18 @@
 #define _DEFAULT_SOURCE
 #include "wire.h"
 
+#include "base/why.h"
+
 #include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
 
-enum { LINGER_MS = 2000 }; /* for the peer to read why it was refused, or our last answers */
+enum {
+    LINGER_MS = 2000, /* for the peer to read why it was refused, or our last answers */
+    OUT_HIGH =
+        1
+        << 17 /* encrypted bytes that the kernel has not taken: more would only leave the caches */
+};
 
 struct cczi_wire {
     struct cczi_job job; /* first: the handshake step on the pool */
@@ -16,17 +23,19 @@ struct cczi_wire {
     struct ccz_ratls *ratls;
     struct ccz_buf out; /* for the socket */
     /* result of the job */
-    ccz_rc step_rc;
-    struct ccz_err step_err;
+    struct cczi_why step;
     bool stepping;   /* the job has the engine: hands off */
     bool held;       /* a message about evidence waits until the peer has read more */
     bool open;       /* on_ready() was called */
+    bool paused;     /* by the owner */
+    bool ended;      /* on_end() was called */
+    bool waiting;    /* decrypted bytes may wait for cczi_wire_resume() */
     uint64_t rounds; /* of evidence again, that the owner knows of */
     struct cczi_deadline again;
     bool in_callback;
-    bool freed;          /* by the owner, while stepping or in a callback */
-    bool closed;         /* on_closed() was called */
-    struct ccz_err lost; /* the connection ended while stepping */
+    bool freed;           /* by the owner, while stepping or in a callback */
+    bool closed;          /* on_closed() was called */
+    struct cczi_why lost; /* the connection ended while stepping */
 };
 
 static void destroy(struct cczi_wire *w)
@@ -34,6 +43,8 @@ static void destroy(struct cczi_wire *w)
     ccz_conn_free(w->conn);
     ccz_ratls_free(w->ratls);
     ccz_buf_free(&w->out);
+    cczi_why_free(&w->step);
+    cczi_why_free(&w->lost);
     free(w);
 }
 
@@ -61,12 +72,19 @@ static void tell_closed(struct cczi_wire *w, const struct ccz_err *err)
 static void step_done(void *arg);
 static void start_step(struct cczi_wire *w);
 
+static void resume_reading(struct cczi_wire *w)
+{
+    if (!w->paused && !w->stepping && !w->held)
+        ccz_conn_resume(w->conn);
+}
+
 /* Ends the wire from a place where the owner cannot be called: its loop is told to do it. */
 static void fail_later(struct cczi_wire *w, ccz_rc rc, const char *what)
 {
     if (w->stepping || w->closed)
         return;
-    w->step_rc = ccz_fail(&w->step_err, rc, "wire:send", 0, "%s", what);
+    struct ccz_err err;
+    cczi_why_set(&w->step, ccz_fail(&err, rc, "wire:send", 0, "%s", what), &err);
     ccz_conn_pause(w->conn);
     w->stepping = ccz_loop_post(w->cfg.loop, step_done, w) == CCZ_OK;
 }
@@ -117,29 +135,53 @@ static void on_again(struct cczi_deadline *d)
         (void)run_timers(w);
 }
 
-/* Decrypted bytes to the owner, until there are no more. */
-static void deliver(struct cczi_wire *w)
+/* The peer has ended its direction. @return false if the wire is over */
+static bool tell_end(struct cczi_wire *w, const struct ccz_err *err)
+{
+    if (!w->cfg.ops->on_end) {
+        tell_closed(w, err);
+        return false;
+    }
+    if (w->ended)
+        return true;
+    w->ended = true;
+    w->in_callback = true;
+    w->cfg.ops->on_end(w->cfg.arg);
+    return !gone(w) && !w->closed;
+}
+
+/* Decrypted bytes to the owner, until there are no more. @return false if the wire is over */
+static bool read_plain(struct cczi_wire *w)
 {
     struct ccz_buf *plain = w->cfg.scratch;
+    struct ccz_err err = {0};
+    ccz_rc rc;
     for (;;) {
-        struct ccz_err err = {0};
         ccz_buf_clear(plain);
-        ccz_rc rc = ccz_ratls_read(plain, w->ratls, &err);
-        if (rc != CCZ_OK && rc != CCZ_E_CLOSED) {
-            end_failed(w, &err);
-            return;
-        }
-        if (rc != CCZ_OK) {
-            tell_closed(w, &err);
-            return;
-        }
-        if (plain->size == 0)
+        rc = ccz_ratls_read(plain, w->ratls, &err);
+        if (rc != CCZ_OK || plain->size == 0)
             break;
         w->in_callback = true;
         w->cfg.ops->on_plain(w->cfg.arg, ccz_buf_span(plain));
         if (gone(w))
-            return;
+            return false;
     }
+    ccz_rc settled = ccz_ratls_settle(w->ratls);
+    if (settled != CCZ_OK && (rc == CCZ_OK || rc == CCZ_E_CLOSED)) {
+        (void)ccz_fail(&err, settled, "wire:memory", 0, "received bytes could not be stored");
+        tell_closed(w, &err);
+        return false;
+    }
+    if (rc == CCZ_OK)
+        return true;
+    if (rc == CCZ_E_CLOSED)
+        return tell_end(w, &err);
+    end_failed(w, &err);
+    return false;
+}
+
+static void after_reading(struct cczi_wire *w)
+{
     if (ccz_ratls_pending(w->ratls)) /* answers of TLS itself (key update) */
         cczi_wire_send(w, (struct ccz_span){0});
     if (w->stepping || !ccz_ratls_step_due(w->ratls))
@@ -150,6 +192,15 @@ static void deliver(struct cczi_wire *w)
         w->held = true;
         ccz_conn_pause(w->conn);
     }
+}
+
+/* What the engine has, behind a step. */
+static void deliver(struct cczi_wire *w)
+{
+    if (w->paused)
+        w->waiting = true;
+    else if (read_plain(w))
+        after_reading(w);
 }
 
 /* ---------------------------------------------------------------------------------- handshake */
@@ -182,9 +233,10 @@ static void step_done(void *arg)
         return;
     }
     flush(w);
-    if (w->step_rc != CCZ_OK || w->lost.rc != CCZ_OK) {
+    if (w->step.rc != CCZ_OK || w->lost.rc != CCZ_OK) {
         /* what was refused says more than how the connection ended */
-        struct ccz_err why = w->step_rc != CCZ_OK ? w->step_err : w->lost;
+        struct ccz_err why;
+        (void)cczi_why_get(w->step.rc != CCZ_OK ? &w->step : &w->lost, &why);
         if (w->lost.rc == CCZ_OK) {
             ccz_conn_end(w->conn, LINGER_MS);
             w->conn = NULL;
@@ -192,7 +244,7 @@ static void step_done(void *arg)
         tell_closed(w, &why);
         return;
     }
-    ccz_conn_resume(w->conn);
+    resume_reading(w);
     if (ccz_ratls_ready(w->ratls) && tell_stepped(w))
         deliver(w);
 }
@@ -200,10 +252,12 @@ static void step_done(void *arg)
 static void run_step(struct cczi_job *job)
 {
     struct cczi_wire *w = (struct cczi_wire *)job;
-    w->step_rc = ccz_ratls_step(w->ratls, &w->step_err);
+    struct ccz_err err;
+    ccz_rc rc = ccz_ratls_step(w->ratls, &err);
     ccz_rc drained = ccz_ratls_drain(&w->out, w->ratls);
-    if (w->step_rc == CCZ_OK && drained != CCZ_OK)
-        w->step_rc = ccz_fail(&w->step_err, drained, "wire:memory", 0, "out of memory");
+    if (rc == CCZ_OK && drained != CCZ_OK)
+        rc = ccz_fail(&err, drained, "wire:memory", 0, "out of memory");
+    cczi_why_set(&w->step, rc, &err);
     /* the loop must hear of it, or the wire would hang for ever */
     while (ccz_loop_post(w->cfg.loop, step_done, w) != CCZ_OK)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -229,13 +283,17 @@ static void on_data(struct ccz_conn *c, void *arg, struct ccz_span data)
 {
     (void)c;
     struct cczi_wire *w = arg;
+    if (ccz_ratls_ready(w->ratls)) {
+        ccz_ratls_lend(w->ratls, data);
+        if (read_plain(w))
+            after_reading(w);
+        return;
+    }
     ccz_rc rc = ccz_ratls_feed(w->ratls, data);
     if (rc != CCZ_OK) {
         struct ccz_err err;
         (void)ccz_fail(&err, rc, "wire:memory", 0, "received bytes could not be stored");
         tell_closed(w, &err);
-    } else if (ccz_ratls_ready(w->ratls)) {
-        deliver(w);
     } else {
         start_step(w);
     }
@@ -259,8 +317,10 @@ static void on_conn_closed(struct ccz_conn *c, void *arg, const struct ccz_err *
 {
     (void)c;
     struct cczi_wire *w = arg;
+    if (w->ended && err->rc == CCZ_E_CLOSED) /* in order: what is sent may still arrive */
+        return;
     if (w->stepping)
-        w->lost = *err;
+        cczi_why_set(&w->lost, err->rc, err);
     else
         tell_closed(w, err);
 }
@@ -290,8 +350,11 @@ ccz_rc cczi_wire_accept(struct cczi_wire **out, const struct cczi_wire_cfg *cfg,
     *out = NULL;
     struct cczi_wire *w = wire_new(cfg);
     struct ccz_conn *conn = NULL;
-    ccz_rc rc =
-        ccz_conn_adopt(&conn, cfg->loop, fd, &(struct ccz_conn_cfg){.ops = &conn_ops, .arg = w});
+    const struct ccz_conn_cfg conn_cfg = {.ops = &conn_ops,
+                                          .arg = w,
+                                          .out_high = cfg->out_high ? cfg->out_high : OUT_HIGH,
+                                          .keepalive = cfg->keepalive};
+    ccz_rc rc = ccz_conn_adopt(&conn, cfg->loop, fd, &conn_cfg);
     if (rc != CCZ_OK || !w) {
         ccz_conn_free(conn);
         if (w)
@@ -310,8 +373,11 @@ ccz_rc cczi_wire_connect(struct cczi_wire **out, const struct cczi_wire_cfg *cfg
     struct cczi_wire *w = wire_new(cfg);
     if (!w)
         return ccz_fail(err, CCZ_E_NOMEM, "wire:memory", 0, "out of memory");
-    struct ccz_conn_cfg conn = {
-        .ops = &conn_ops, .arg = w, .connect_timeout_ms = cfg->connect_timeout_ms};
+    struct ccz_conn_cfg conn = {.ops = &conn_ops,
+                                .arg = w,
+                                .out_high = cfg->out_high ? cfg->out_high : OUT_HIGH,
+                                .keepalive = cfg->keepalive,
+                                .connect_timeout_ms = cfg->connect_timeout_ms};
     ccz_rc rc = ccz_conn_connect(&w->conn, cfg->loop, address, &conn, err);
     if (rc != CCZ_OK) {
         destroy(w);
@@ -361,9 +427,65 @@ void cczi_wire_send(struct cczi_wire *w, struct ccz_span plain)
         fail_later(w, rc, "TLS could not encrypt");
 }
 
+void cczi_wire_send_end(struct cczi_wire *w)
+{
+    if (!w->conn || w->closed || w->stepping)
+        return;
+    ccz_rc rc = ccz_ratls_end(w->ratls, NULL);
+    if (rc == CCZ_OK)
+        rc = ccz_ratls_drain(&w->out, w->ratls);
+    if (rc != CCZ_OK) {
+        fail_later(w, rc, "TLS could not end");
+        return;
+    }
+    flush(w);
+    if (w->conn)
+        ccz_conn_tell_sent(w->conn);
+}
+
+void cczi_wire_pause(struct cczi_wire *w)
+{
+    w->paused = true;
+    if (w->conn)
+        ccz_conn_pause(w->conn);
+}
+
+void cczi_wire_resume(struct cczi_wire *w)
+{
+    w->paused = false;
+    if (!w->conn || w->closed || w->stepping)
+        return;
+    resume_reading(w);
+    if (!w->waiting)
+        return;
+    w->waiting = false;
+    deliver(w);
+}
+
+size_t cczi_wire_pending(const struct cczi_wire *w)
+{
+    return w->conn ? ccz_conn_pending(w->conn) : 0;
+}
+
+void cczi_wire_push(struct cczi_wire *w)
+{
+    if (w->conn && !w->closed)
+        ccz_conn_push(w->conn);
+}
+
 bool cczi_wire_writable(const struct cczi_wire *w)
 {
     return w->conn && !w->stepping && ccz_conn_writable(w->conn);
+}
+
+void cczi_wire_trim(struct cczi_wire *w)
+{
+    if (w->stepping || !w->conn)
+        return;
+    ccz_ratls_trim(w->ratls);
+    ccz_conn_trim(w->conn);
+    if (w->out.size == 0)
+        ccz_buf_free(&w->out);
 }
 
 bool cczi_wire_busy(const struct cczi_wire *w)

@@ -55,6 +55,9 @@ struct cczi_wire_ops {
     void (*on_writable)(void *arg); /* cczi_wire_writable() is true again, or may be */
     void (*on_attested)(
         void *arg); /* the peer's evidence was renewed: cczi_wire_peer(). NULL is fine */
+    /* The peer has ended its direction, in order: no on_plain() any more, what is sent still reaches it. NULL: such
+     * an end is on_closed(), with CCZ_E_CLOSED. */
+    void (*on_end)(void *arg);
     /* Once, last: the wire is of no use any more; the owner frees it. A refusal of the handshake is
      * sent to the peer by then. */
     void (*on_closed)(void *arg, const struct ccz_err *err);
@@ -69,6 +72,8 @@ struct cczi_wire_cfg {
     void *arg;
     struct ccz_buf *scratch;    /* of this loop: plain bytes on their way to on_plain() */
     int64_t connect_timeout_ms; /* clients: TCP connect */
+    size_t out_high;            /* as in struct ccz_conn_cfg, 0 = what suits rpc */
+    bool keepalive;
 };
 CCZ_MUST_USE ccz_rc cczi_wire_accept(struct cczi_wire **out, const struct cczi_wire_cfg *cfg,
                                      int fd);
@@ -79,7 +84,19 @@ void cczi_wire_end(
     struct cczi_wire *w); /* sends what is queued and close_notify first; then frees */
 /* Encrypts and queues. Failures come by on_closed(). */
 void cczi_wire_send(struct cczi_wire *w, struct ccz_span plain);
+/* Ends the own direction behind what was sent; not while busy. on_writable() is called when all of it has left. */
+void cczi_wire_send_end(struct cczi_wire *w);
+/* Stops and restarts reading from the socket: what was read already is still given to on_plain(), at most CCZ_CONN_READ_SIZE.
+ * Paused in on_ready(), nothing is. Resuming may call any callback. */
+void cczi_wire_pause(struct cczi_wire *w);
+void cczi_wire_resume(struct cczi_wire *w);
+size_t cczi_wire_pending(const struct cczi_wire *w); /* bytes that the kernel has not taken */
+/* What was sent leaves now instead of at the end of the loop's turn. */
+void cczi_wire_push(struct cczi_wire *w);
 bool cczi_wire_writable(const struct cczi_wire *w);
+void cczi_wire_trim(
+    struct cczi_wire
+        *w); /* idle: gives back buffers that hold nothing; they come back by themselves */
 bool cczi_wire_busy(const struct cczi_wire *w); /* do not end it now, unless at once */
 const struct ccz_ratls_peer *cczi_wire_peer(const struct cczi_wire *w); /* NULL until ready */
 const char *cczi_wire_address(const struct cczi_wire *w);

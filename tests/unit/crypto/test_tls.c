@@ -606,6 +606,48 @@ static void test_bulk(void)
     free_world(&w);
 }
 
+/* Lent bytes are read where they are; what was not read when they are taken back is kept. */
+static void test_lend(void)
+{
+    enum { SIZE = 40000 };
+    struct world w;
+    new_world(&w);
+    struct pair p = new_pair(w.client, w.server);
+    shake(&p);
+    static uint8_t data[SIZE];
+    for (size_t i = 0; i < SIZE; i++)
+        data[i] = (uint8_t)(i * 2654435761u >> 13);
+    for (size_t step = 1; step < 70000; step = step * 5 + 3) {
+        CCZ_AUTO_BUF wire, got;
+        ccz_buf_init(&wire, WIRE_MAX);
+        ccz_buf_init(&got, SIZE);
+        CHECK(ccz_tls_write(p.client.t, CCZ_SPAN(data, SIZE), &err) == CCZ_OK &&
+              ccz_tls_drain(&wire, p.client.t) == CCZ_OK);
+        for (size_t at = 0, n, turn = 0; at < wire.size; at += n, turn++) {
+            n = wire.size - at < step ? wire.size - at : step;
+            uint8_t *piece = malloc(n);
+            CHECK(piece != NULL);
+            memcpy(piece, wire.ptr + at, n);
+            ccz_tls_lend(p.server.t, CCZ_SPAN(piece, n));
+            /* sometimes not all of it, sometimes nothing is read while it is lent */
+            got.max_size = turn % 3 == 0 && got.size + 100 < SIZE ? got.size + 100 : SIZE;
+            if (turn % 3 != 1)
+                CHECK(ccz_tls_read(&got, p.server.t, &err) == CCZ_OK);
+            CHECK(ccz_tls_settle(p.server.t) == CCZ_OK);
+            memset(piece, 0xee, n); /* the lender's again */
+            free(piece);
+            got.max_size = SIZE;
+            if (turn % 3 == 2)
+                CHECK(ccz_tls_read(&got, p.server.t, &err) == CCZ_OK);
+        }
+        CHECK(ccz_tls_read(&got, p.server.t, &err) == CCZ_OK);
+        CHECK(got.size == SIZE && memcmp(got.ptr, data, SIZE) == 0);
+    }
+    CHECK(ccz_tls_settle(p.server.t) == CCZ_OK); /* nothing lent: nothing to do */
+    free_pair(&p);
+    free_world(&w);
+}
+
 static void test_limits(void)
 {
     struct world w;
@@ -656,6 +698,66 @@ static void test_close(void)
     p = new_pair(w.client, w.server); /* before the handshake there is nothing to say */
     ccz_tls_close(p.client.t);
     CHECK(ccz_tls_pending(p.client.t) == 0 && ERR_peek_error() == 0);
+    free_pair(&p);
+    free_world(&w);
+}
+
+/* One direction ends, the other goes on, also under new keys. */
+static void test_half_close(void)
+{
+    struct world w;
+    new_world(&w);
+    for (int side = 0; side < 2; side++) {
+        struct pair p = new_pair(w.client, w.server);
+        shake(&p);
+        struct ccz_tls *quiet = side ? p.client.t : p.server.t;
+        struct ccz_tls *talks = side ? p.server.t : p.client.t;
+        CCZ_AUTO_BUF b;
+        ccz_buf_init(&b, 100);
+        ccz_tls_close(quiet);
+        ccz_tls_close(quiet); /* the second one says nothing */
+        move(talks, quiet, SIZE_MAX);
+        CHECK(ccz_tls_read(&b, talks, &err) == CCZ_E_CLOSED);
+        CHECK(ccz_tls_write(quiet, ccz_span_str("too late"), &err) == CCZ_E_ARG &&
+              strcmp(err.where, "tls:shut") == 0);
+        CHECK(ccz_tls_rekey(quiet, &err) == CCZ_E_ARG && ccz_tls_pending(quiet) == 0);
+        for (int i = 0; i < 3; i++) {
+            CHECK(ccz_tls_write(talks, ccz_span_str("still here"), &err) == CCZ_OK);
+            move(quiet, talks, SIZE_MAX);
+            check_read(quiet, "still here", 10);
+            CHECK(ccz_tls_rekey(talks, &err) == CCZ_OK);
+            move(quiet, talks, SIZE_MAX);
+            check_read(quiet, "", 0);
+            move(talks, quiet,
+                 SIZE_MAX); /* the answer comes behind close_notify: nobody reads it */
+            CHECK(ccz_tls_read(&b, talks, &err) == CCZ_E_CLOSED && b.size == 0);
+        }
+        ccz_tls_close(talks);
+        move(quiet, talks, SIZE_MAX);
+        CHECK(ccz_tls_read(&b, quiet, &err) == CCZ_E_CLOSED && ERR_peek_error() == 0);
+        free_pair(&p);
+    }
+    free_world(&w);
+}
+
+/* What comes behind the peer's end fills no memory. */
+static void test_bytes_behind_end(void)
+{
+    struct world w;
+    new_world(&w);
+    struct pair p = new_pair(w.client, w.server);
+    static uint8_t zeros[1 << 20];
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 100);
+    shake(&p);
+    ccz_tls_close(p.client.t);
+    move(p.server.t, p.client.t, SIZE_MAX);
+    CHECK(ccz_tls_read(&b, p.server.t, &err) == CCZ_E_CLOSED);
+    for (size_t i = 0; i <= CCZ_TLS_BUFFER_MAX / sizeof(zeros); i++)
+        CHECK(ccz_tls_feed(p.server.t, CCZ_SPAN(zeros, sizeof(zeros))) == CCZ_OK);
+    CHECK(ccz_tls_write(p.server.t, ccz_span_str("answer"), &err) == CCZ_OK);
+    move(p.client.t, p.server.t, SIZE_MAX);
+    check_read(p.client.t, "answer", 6);
     free_pair(&p);
     free_world(&w);
 }
@@ -796,8 +898,11 @@ int main(int argc, char **argv)
         {"tls.tampered_record", test_tampered_record},
         {"tls.tampered_handshake", test_tampered_handshake},
         {"tls.bulk", test_bulk},
+        {"tls.lend", test_lend},
         {"tls.limits", test_limits},
         {"tls.close", test_close},
+        {"tls.half_close", test_half_close},
+        {"tls.bytes_behind_end", test_bytes_behind_end},
         {"tls.rekey", test_rekey},
         {"tls.lifetimes", test_lifetimes},
         {"tls.native", test_native},

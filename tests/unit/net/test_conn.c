@@ -471,6 +471,32 @@ static void test_coalesce(void)
     pair_close(&p);
 }
 
+/* What is pushed leaves before the turn ends; what follows, at its end. */
+static void test_push(void)
+{
+    struct pair p;
+    char buf[32];
+    pair_open(&p, NULL);
+    CHECK(ccz_conn_write(p.conn, ccz_span_str("first")) == CCZ_OK && ccz_conn_pending(p.conn) == 5);
+    CHECK(recv(p.fd, buf, sizeof(buf), MSG_DONTWAIT) < 0);
+    ccz_conn_push(p.conn);
+    CHECK(ccz_conn_pending(p.conn) == 0 && recv(p.fd, buf, sizeof(buf), MSG_DONTWAIT) == 5);
+    ccz_conn_push(p.conn); /* nothing: no harm */
+    CHECK(ccz_conn_write(p.conn, ccz_span_str("second")) == CCZ_OK);
+    turn(p.loop);
+    CHECK(ccz_conn_pending(p.conn) == 0 && recv(p.fd, buf, sizeof(buf), MSG_DONTWAIT) == 6);
+    /* a failure is told by on_closed(), at the end of the turn */
+    CHECK(ccz_conn_write(p.conn, ccz_span_str("third")) == CCZ_OK);
+    ccz_conn_pause(p.conn);
+    close(p.fd);
+    p.fd = -1;
+    for (int i = 0; i < 10 && ccz_conn_write(p.conn, ccz_span_str("more")) == CCZ_OK; i++)
+        ccz_conn_push(p.conn);
+    CHECK(p.closed == 0);
+    CHECK(ccz_loop_run(p.loop, NULL) == CCZ_OK && p.closed == 1 && p.err.rc == CCZ_E_IO);
+    pair_close(&p);
+}
+
 static void test_pause(void)
 {
     struct pair p;
@@ -509,6 +535,69 @@ static void test_write_fails(void)
         CHECK(ccz_conn_write(p.conn, CCZ_SPAN(big, size)) == CCZ_E_CLOSED);
         pair_close(&p);
     }
+}
+
+/* Our direction ends behind what is pending; the other one goes on. */
+static void test_shutdown(void)
+{
+    static uint8_t big[3 << 20];
+    struct pair p;
+    pair_open(&p, &(struct ccz_conn_cfg){.out_high = 8 << 20}); /* told of the end only */
+    CHECK(ccz_conn_write(p.conn, CCZ_SPAN(big, sizeof(big))) == CCZ_OK);
+    ccz_conn_shutdown(p.conn);
+    CHECK(ccz_conn_write(p.conn, CCZ_SPAN(big, 1)) == CCZ_E_CLOSED);
+    turn(p.loop);
+    CHECK(p.drained == 0 && ccz_conn_pending(p.conn) > 0);
+    pthread_t t = net_start(p.loop);
+    size_t got = 0;
+    ssize_t n;
+    while ((n = recv(p.fd, big, sizeof(big), 0)) > 0)
+        got += (size_t)n;
+    CHECK(n == 0 && got == sizeof(big));
+    CHECK(pthread_join(t, NULL) == 0); /* on_drained() stopped it */
+    CHECK(p.drained == 1 && p.closed == 0);
+    net_send_all(p.fd, "abc", 3);
+    CHECK(ccz_loop_run(p.loop, NULL) == CCZ_OK);
+    CHECK(p.got == 3);
+    pair_close(&p);
+
+    pair_open(&p, NULL); /* nothing was pending; and for the end alone */
+    ccz_conn_tell_sent(p.conn);
+    CHECK(ccz_conn_write(p.conn, CCZ_SPAN(big, 10)) == CCZ_OK);
+    CHECK(ccz_loop_run(p.loop, NULL) == CCZ_OK);
+    CHECK(p.drained == 1 && ccz_conn_pending(p.conn) == 0);
+    CHECK(ccz_conn_write(p.conn, CCZ_SPAN(big, 10)) == CCZ_OK);
+    turn(p.loop);
+    CHECK(p.drained == 1); /* told once */
+    ccz_conn_shutdown(p.conn);
+    CHECK(ccz_loop_run(p.loop, NULL) == CCZ_OK);
+    CHECK(recv(p.fd, big, sizeof(big), 0) == 20 && recv(p.fd, big, 1, 0) == 0);
+    pair_close(&p);
+}
+
+/* A reset is no end in order. */
+static void test_reset(void)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    socklen_t size = sizeof(in);
+    char byte;
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&in, sizeof(in)) == 0 &&
+          listen(listener, 1) == 0 && getsockname(listener, (struct sockaddr *)&in, &size) == 0);
+    int fd = net_dial(ntohs(in.sin_port)), peer = accept(listener, NULL, NULL);
+    struct pair p = {.loop = new_loop(), .fd = fd};
+    const struct ccz_conn_cfg cfg = {.ops = &pair_ops, .arg = &p, .keepalive = true};
+    CHECK(ccz_conn_adopt(&p.conn, p.loop, peer, &cfg) == CCZ_OK);
+    int on = 0;
+    size = sizeof(on);
+    CHECK(getsockopt(peer, SOL_SOCKET, SO_KEEPALIVE, &on, &size) == 0 && on);
+    ccz_conn_reset(p.conn);
+    ccz_conn_reset(NULL);
+    CHECK(recv(fd, &byte, 1, 0) == -1 && errno == ECONNRESET);
+    p.conn = NULL;
+    close(listener);
+    pair_close(&p);
 }
 
 /* ccz_conn_end() delivers everything, then the end of the stream, and frees. */
@@ -758,8 +847,11 @@ static const struct ccz_test tests[] = {
     {"conn.peer_ends", test_peer_ends},
     {"conn.bounds", test_bounds},
     {"conn.coalesce", test_coalesce},
+    {"conn.push", test_push},
     {"conn.pause", test_pause},
     {"conn.write_fails", test_write_fails},
+    {"conn.shutdown", test_shutdown},
+    {"conn.reset", test_reset},
     {"conn.end", test_end},
     {"conn.finish", test_finish},
     {"net.listen", test_listen},

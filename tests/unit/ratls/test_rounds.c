@@ -214,8 +214,10 @@ static void test_reflection(void)
     CHECK(pass(&c, &c) != CCZ_OK && at(&c, CCZ_E_PEER, "ratls:nonce") && c.s.out.size == 0);
 
     CHECK(cczi_round_challenge(&s.s, &s.err) == CCZ_OK);
-    memcpy(s.s.out.ptr + CCZI_RATLS_HEAD_SIZE + 8, c.s.nonce, 31); /* as near as it can come */
-    CHECK(pass(&c, &s) == CCZ_OK);                                 /* the client's evidence .. */
+    uint8_t *nonce = s.s.out.ptr + CCZI_RATLS_HEAD_SIZE + 8;
+    memcpy(nonce, c.s.nonce, 31); /* as near as it can come */
+    nonce[31] = (uint8_t)~c.s.nonce[31];
+    CHECK(pass(&c, &s) == CCZ_OK); /* the client's evidence .. */
     CHECK(pass(&c, &c) != CCZ_OK && at(&c, CCZ_E_SIG, "ratls:report-data")); /* .. comes back */
 
     /* even over the very nonce and round, role and key are the wrong ones */
@@ -253,7 +255,7 @@ static void test_order(void)
     CHECK(message(&c, CCZI_RATLS_HELLO, CCZ_SPAN(body, 36)) != CCZ_OK &&
           at(&c, CCZ_E_PEER, "ratls:order"));
     CHECK(message(&c, 0, CCZ_SPAN(body, 1)) != CCZ_OK && at(&c, CCZ_E_PEER, "ratls:order"));
-    CHECK(message(&c, 6, CCZ_SPAN(body, 1)) != CCZ_OK && at(&c, CCZ_E_PEER, "ratls:order"));
+    CHECK(message(&c, 7, CCZ_SPAN(body, 1)) != CCZ_OK && at(&c, CCZ_E_PEER, "ratls:order"));
     static const uint64_t wrong[] = {0, 2, UINT64_MAX};
     for (size_t i = 0; i < 3; i++) {
         put_challenge(body, wrong[i]);
@@ -454,6 +456,44 @@ static void test_frames(void)
 }
 
 /* A refused head stays refused, is no message, and what came before it is given out first. */
+/* Behind END: messages, but neither bytes nor a second END. */
+static void test_frames_end(void)
+{
+    static const enum cczi_ratls_type behind[] = {CCZI_RATLS_DATA, CCZI_RATLS_END};
+    struct side c, s;
+    uint8_t challenge[40];
+    open_pair(&c, &s);
+    put_challenge(challenge, 1);
+    for (size_t i = 0; i < 2; i++) {
+        struct cczi_frames f;
+        struct ccz_err err = {0};
+        uint8_t type;
+        struct ccz_span body;
+        CCZ_AUTO_BUF out, wire;
+        ccz_buf_init(&out, 64);
+        ccz_buf_init(&wire, 256);
+        cczi_frames_init(&f);
+        cczi_ratls_put_head(&wire, CCZI_RATLS_DATA, 2);
+        ccz_buf_put_str(&wire, "ok");
+        cczi_ratls_put_head(&wire, CCZI_RATLS_END, 0);
+        cczi_ratls_put_head(&wire, CCZI_RATLS_CHALLENGE, 40);
+        ccz_buf_put(&wire, challenge, 40);
+        cczi_ratls_put_head(&wire, behind[i], i == 0 ? 1 : 0);
+        ccz_buf_put_str(&wire, "x");
+        struct source src = {ccz_buf_span(&wire), 100};
+        CHECK(cczi_frames_read(&out, &f, &s.s, read_source, &src, &err) == CCZ_OK && out.size == 2);
+        CHECK(cczi_frames_message(&type, &body, &f) && type == CCZI_RATLS_CHALLENGE);
+        CHECK(cczi_frames_read(&out, &f, &s.s, read_source, &src, &err) == CCZ_E_CLOSED &&
+              strcmp(err.where, "ratls:ended") == 0);
+        cczi_frames_next(&f);
+        for (int turn = 0; turn < 2; turn++)
+            CHECK(cczi_frames_read(&out, &f, &s.s, read_source, &src, &err) == CCZ_E_PEER &&
+                  strcmp(err.where, "ratls:order") == 0 && out.size == 2);
+        cczi_frames_deinit(&f);
+    }
+    close_pair(&c, &s);
+}
+
 static void test_frames_refused(void)
 {
     static const struct {
@@ -464,7 +504,8 @@ static void test_frames_refused(void)
     } cases[] = {{CCZI_RATLS_HELLO, 36, CCZ_E_PEER, "ratls:order"},
                  {CCZI_RATLS_DATA, 0, CCZ_E_LIMIT, "ratls:size"},
                  {CCZI_RATLS_RESULT, 0, CCZ_E_LIMIT, "ratls:size"},
-                 {CCZI_RATLS_CHALLENGE, 41, CCZ_E_LIMIT, "ratls:size"}};
+                 {CCZI_RATLS_CHALLENGE, 41, CCZ_E_LIMIT, "ratls:size"},
+                 {CCZI_RATLS_END, 1, CCZ_E_LIMIT, "ratls:size"}};
     static const uint8_t zeros[64];
     struct side c, s;
     open_pair(&c, &s);
@@ -522,7 +563,7 @@ static ccz_rc take(struct ccz_buf *got, struct end *to, struct end *from)
             rc = ccz_ratls_step(to->r, &to->err);
         if (rc == CCZ_OK)
             rc = ccz_ratls_read(got, to->r, &to->err);
-    } while (rc == CCZ_OK && ccz_ratls_step_due(to->r));
+    } while ((rc == CCZ_OK || rc == CCZ_E_CLOSED) && ccz_ratls_step_due(to->r));
     return rc;
 }
 
@@ -682,6 +723,67 @@ static void test_tls_data(void)
     close_end(&s);
 }
 
+/* One side has nothing more to say, and goes on listening: in both versions, whoever it is. */
+static void test_tls_end(void)
+{
+    for (int i = 0; i < 4; i++) {
+        struct end c, s, *quiet = i % 2 ? &c : &s, *talks = i % 2 ? &s : &c;
+        CCZ_AUTO_BUF got, none;
+        ccz_buf_init(&got, 1 << 20);
+        ccz_buf_init(&none, 1 << 20);
+        make_both(&c, &s);
+        if (i / 2)
+            ask(&s);
+        open_end(&c);
+        open_end(&s);
+        CHECK(ccz_ratls_end(c.r, &c.err) == CCZ_E_ARG); /* not before it is attested */
+        run(&c, &s);
+        send_text(quiet, "last");
+        CHECK(ccz_ratls_end(quiet->r, &quiet->err) == CCZ_OK);
+        CHECK(ccz_ratls_end(quiet->r, &quiet->err) == CCZ_OK); /* said once */
+        CHECK(ccz_ratls_write(quiet->r, ccz_span_str("x"), &quiet->err) == CCZ_E_ARG);
+        CHECK(take(&got, talks, quiet) == CCZ_OK && strcmp(ccz_buf_str(&got), "last") == 0);
+        ccz_buf_clear(&got);
+        for (uint64_t round = 1; round <= 3; round++) {
+            CHECK(take(&none, talks, quiet) == CCZ_E_CLOSED && none.size == 0);
+            send_text(talks, "more");
+            if (i / 2) { /* both ask, both answer */
+                CHECK(ccz_ratls_reattest(quiet->r, 1, &quiet->err) == CCZ_OK);
+                CHECK(ccz_ratls_reattest(talks->r, 1, &talks->err) == CCZ_OK);
+            }
+            CHECK(take(&got, quiet, talks) == CCZ_OK);
+            CHECK(take(&none, talks, quiet) == CCZ_E_CLOSED);
+            CHECK(take(&got, quiet, talks) == CCZ_OK);
+            CHECK(ccz_ratls_peer(talks->r)->rounds == (i / 2 ? round : 0));
+            CHECK(ccz_ratls_peer(quiet->r)->rounds == (i / 2 ? round : 0));
+        }
+        CHECK(strcmp(ccz_buf_str(&got), "moremoremore") == 0 && none.size == 0);
+        CHECK(ccz_ratls_end(talks->r, &talks->err) == CCZ_OK);
+        CHECK(take(&none, quiet, talks) == CCZ_E_CLOSED && none.size == 0);
+        CHECK(ccz_ratls_ready(c.r) && ccz_ratls_ready(s.r));
+        close_end(&c);
+        close_end(&s);
+    }
+}
+
+/* A quiet peer that goes bad is cut off like any other. */
+static void test_tls_end_goes_bad(void)
+{
+    struct end c, s;
+    CCZ_AUTO_BUF got;
+    ccz_buf_init(&got, 1 << 20);
+    make_both(&c, &s);
+    ask(&s);
+    open_and_run(&c, &s);
+    CHECK(ccz_ratls_end(c.r, &c.err) == CCZ_OK && take(&got, &s, &c) == CCZ_E_CLOSED);
+    s.toy.appraise_rc = CCZ_E_REVOKED;
+    CHECK(ccz_ratls_reattest(s.r, 1, &s.err) == CCZ_OK && take(&got, &c, &s) == CCZ_OK);
+    CHECK(take(&got, &s, &c) == CCZ_E_REVOKED && !ccz_ratls_ready(s.r));
+    CHECK(ccz_ratls_write(s.r, ccz_span_str("x"), &s.err) == CCZ_E_REVOKED);
+    close_end(&c);
+    close_end(&s);
+}
+
 /* Something else than a frame from an attested peer. */
 static void test_tls_garbage(void)
 {
@@ -827,12 +929,15 @@ static const struct ccz_test tests[] = {
     {"ratls.rounds_size", test_size},
     {"ratls.rounds_other_program", test_other_program},
     {"ratls.rounds_frames", test_frames},
+    {"ratls.rounds_frames_end", test_frames_end},
     {"ratls.rounds_frames_refused", test_frames_refused},
     {"ratls.again", test_tls},
     {"ratls.again_goes_bad", test_tls_goes_bad},
     {"ratls.again_no_device", test_tls_no_device},
     {"ratls.again_timeout", test_tls_timeout},
     {"ratls.again_data", test_tls_data},
+    {"ratls.end", test_tls_end},
+    {"ratls.end_goes_bad", test_tls_end_goes_bad},
     {"ratls.again_garbage", test_tls_garbage},
     {"ratls.again_old_peer", test_tls_old_peer},
     {"ratls.again_one_way", test_tls_one_way},

@@ -139,7 +139,7 @@ static void test_framer(void)
     ccz_buf_init(&wire, 1 << 16);
     for (int i = 0; i < 3; i++) {
         struct cczi_out *o =
-            i == 1 ? cczi_out_new(ccz_buf_span(&text)) : cczi_out_gzip(ccz_buf_span(&text));
+            i == 1 ? cczi_out_new(ccz_buf_span(&text), NULL) : cczi_out_gzip(ccz_buf_span(&text));
         CHECK(o);
         ccz_buf_put(&wire, o->bytes, o->size);
         cczi_out_free(o);
@@ -212,15 +212,17 @@ static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
     e->bytes += msg.size;
     e->compressed += st->framer.compressed;
     if (e->h->cfg.server)
-        cczi_stream_send(st, cczi_stream_out(st, msg));
+        cczi_stream_send(st, cczi_stream_out(st, msg, false));
 }
 
 static void on_half_close(void *arg, struct cczi_stream *st)
 {
     (void)arg;
     cczi_stream_set_gzip(st, true); /* too late to be announced */
-    cczi_stream_send(st, cczi_stream_out(st, ccz_span_str("enough of this, of this, of this, of "
-                                                          "this, of this, of this, of this")));
+    cczi_stream_send(st, cczi_stream_out(st,
+                                         ccz_span_str("enough of this, of this, of this, of "
+                                                      "this, of this, of this, of this"),
+                                         false));
     cczi_stream_finish(st, CCZ_RPC_OK, NULL);
 }
 
@@ -290,7 +292,7 @@ static void test_h2(void)
     exchange(&c, &s, cczi_out_gzip(all), true);
     CHECK(c.code == CCZ_RPC_OK && s.bytes == 10000 && s.compressed == 1 && c.compressed == 2);
     c = (struct end){0}, s = (struct end){0}; /* nobody asked: nothing is compressed */
-    exchange(&c, &s, cczi_out_new(all), false);
+    exchange(&c, &s, cczi_out_new(all, NULL), false);
     CHECK(c.code == CCZ_RPC_OK && s.compressed == 0 && c.compressed == 0 && c.bytes > 10000);
     c = (struct end){0}, s = (struct end){0}; /* compressed, but not announced */
     exchange(&c, &s, cczi_out_gzip(all), false);

@@ -144,7 +144,7 @@ static void test_framer(void)
     CCZ_AUTO_BUF wire;
     ccz_buf_init(&wire, 4096);
     for (size_t i = 0; i < 3; i++) {
-        struct cczi_out *o = cczi_out_new(ccz_span_str(messages[i]));
+        struct cczi_out *o = cczi_out_new(ccz_span_str(messages[i]), NULL);
         CHECK(o && o->size == 5 + strlen(messages[i]));
         ccz_buf_put(&wire, o->bytes, o->size);
         cczi_out_free(o);

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The server engine and a hostile client. First byte: bits 0-2 the size of the pieces in which bytes arrive; unless bit 3 is
+ * set, the connection preface and empty SETTINGS come before them. Bit 7: the rest is a script (h2_script.h), in which also
+ * the owner of the calls acts; otherwise it is what the client sends, byte for byte.
+ */
+#include "h2_script.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum {
+    MESSAGE_MAX = 4096,
+    STREAMS_MAX = 8,
+    PIECE_MAX = 16384,
+    BUDGET = 16384,
+    QUEUED = 1 << 18,
+    HELD_MAX = BUDGET + STREAMS_MAX * (CCZI_MD_SIZE_MAX + MESSAGE_MAX),
+    STEPS_MAX = 2000
+};
+
+struct call {
+    struct cczi_stream st; /* first */
+    bool requested, half_closed;
+};
+
+struct owner {
+    struct cczi_h2 *h;
+    struct cczi_budget *budget;
+    size_t opened, closed;
+    bool stuck; /* the peer takes nothing */
+    struct answer answer;
+    size_t memory, scratch; /* bytes allocated before, and by the target itself since */
+};
+
+/* ------------------------------------------------------------------------------ the owner of calls */
+
+static struct cczi_stream *stream_new(void *arg)
+{
+    struct owner *o = arg;
+    struct call *c = calloc(1, sizeof(*c));
+    require(c);
+    cczi_stream_init(&c->st, MESSAGE_MAX);
+    o->opened++;
+    return &c->st;
+}
+
+static void on_request(void *arg, struct cczi_stream *st)
+{
+    (void)arg;
+    struct call *c = (struct call *)st;
+    struct ccz_span path = cczi_md_get(&st->in, ":path");
+    char letter = path.size > 1 ? (char)path.ptr[1] : 0;
+    require(!c->requested && st->is_post && st->is_grpc && st->has_te && !st->bad);
+    c->requested = true;
+    st->framer.keep = letter == 'k';
+    if (letter == 'p' || letter == 's')
+        cczi_stream_pause(st, true);
+    if (letter == 'a')
+        cczi_stream_finish(st, CCZ_RPC_OK, NULL);
+}
+
+static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
+{
+    (void)arg;
+    struct call *c = (struct call *)st;
+    require(c->requested && !c->half_closed && !st->finished && msg.size <= MESSAGE_MAX);
+    uint8_t sum = 0; /* a sanitizer looks at every byte */
+    for (size_t i = 0; i < msg.size; i++)
+        sum = (uint8_t)(sum + msg.ptr[i]);
+    require(sum || !sum);
+    cczi_stream_send(st, cczi_stream_out(st, msg, false));
+    if (msg.size == 3)
+        cczi_stream_finish(st, CCZ_RPC_ABORTED, "three");
+    if (msg.size == 4)
+        cczi_stream_reset(st, NGHTTP2_CANCEL);
+}
+
+static void on_half_close(void *arg, struct cczi_stream *st)
+{
+    (void)arg;
+    struct call *c = (struct call *)st;
+    struct ccz_span path = cczi_md_get(&st->in, ":path");
+    require(c->requested && !c->half_closed);
+    c->half_closed = true;
+    if (path.size < 2 || path.ptr[1] != 's') /* "/stop": only the script ends it */
+        cczi_stream_finish(st, CCZ_RPC_OK, NULL);
+}
+
+static void on_drained(void *arg, struct cczi_stream *st)
+{
+    (void)arg;
+    require(st->out_size <= CCZI_H2_OUT_LOW);
+}
+
+static void on_close(void *arg, struct cczi_stream *st)
+{
+    ((struct owner *)arg)->closed++;
+    require(!st->h2);
+    cczi_stream_deinit(st);
+    free(st);
+}
+
+static const struct cczi_h2_ops ops = {.stream_new = stream_new,
+                                       .on_request = on_request,
+                                       .on_message = on_message,
+                                       .on_half_close = on_half_close,
+                                       .on_drained = on_drained,
+                                       .on_close = on_close};
+
+static void pull(struct owner *o, bool failed, size_t size)
+{
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, 1 << 26);
+    require(cczi_h2_pull(&out, o->h, size, NULL) == CCZ_OK || failed);
+    read_answer(&o->answer, ccz_buf_span(&out));
+    cczi_h2_trim(o->h); /* at the worst moments */
+}
+
+/* What holds at any time between calls of the engine. */
+static void check(struct owner *o)
+{
+    size_t used = atomic_load(&o->budget->used);
+    require(cczi_h2_buffered(o->h) <= 4 * MESSAGE_MAX + PIECE_MAX);
+    require(cczi_h2_streams(o->h) == o->opened - o->closed);
+    require(cczi_h2_streams(o->h) <= STREAMS_MAX);
+    require(used <= HELD_MAX);
+    require(used >= cczi_h2_buffered(o->h));
+    size_t queued = 0;
+    for (const struct cczi_stream *st = o->h->first; st; st = st->next)
+        queued += st->out_size;
+    require(atomic_load(&o->budget->queued) == queued);
+    size_t held = allocated() > o->memory ? allocated() - o->memory : 0;
+    require(held <= (2 << 20) + 2 * queued + o->scratch + o->answer.bytes.cap);
+}
+
+/* @return false if the connection is over */
+static bool turn(struct owner *o, struct ccz_span in)
+{
+    ccz_rc rc = cczi_h2_feed(o->h, in, NULL);
+    check(o);
+    if (!o->stuck || rc != CCZ_OK)
+        pull(o, rc != CCZ_OK, SIZE_MAX / 2);
+    return rc == CCZ_OK && !cczi_h2_done(o->h);
+}
+
+/* In pieces, as a network would. */
+static bool arrive(struct owner *o, struct ccz_span in, size_t piece)
+{
+    bool alive = true;
+    for (size_t at = 0; alive && at < in.size; at += piece)
+        alive = turn(o, CCZ_SPAN(in.ptr + at, in.size - at < piece ? in.size - at : piece));
+    return alive;
+}
+
+/* ------------------------------------------------------------------------------------- the script */
+
+/* What handlers do, at any time and from outside of callbacks. */
+static void act(struct owner *o, struct script *s)
+{
+    static const uint8_t bytes[65536];
+    unsigned b = take8(s), size = take16(s);
+    bool full;
+    struct cczi_stream *st = o->h->first;
+    for (unsigned i = b >> 4; i && st; i--)
+        st = st->next;
+    switch (st && ((struct call *)st)->requested ? b & 15 : 15) {
+    case 0:
+        cczi_stream_send(st, cczi_stream_out(st, CCZ_SPAN(bytes, size), false));
+        break;
+    case 1:
+        cczi_stream_finish(st, (enum ccz_rpc_code)(size % 20), size & 0x100 ? "text %\n" : NULL);
+        break;
+    case 2:
+        cczi_stream_reset(st, size % 16);
+        break;
+    case 3:
+        cczi_stream_pause(st, size & 1);
+        break;
+    case 4:
+        cczi_stream_drop_output(st);
+        break;
+    case 5:
+        cczi_stream_release_message(st);
+        break;
+    case 6: /* until its limit is met */
+        full = !st->headers_sent &&
+               !cczi_md_add(size & 1 ? &st->out_headers : &st->out_trailers,
+                            ccz_span_str("x-out-bin"), CCZ_SPAN(bytes, size & 0xfff));
+        require(!full || st->out_headers.len || st->out_trailers.len);
+        break;
+    case 7:
+        cczi_stream_drop_output(st); /* as at a deadline */
+        cczi_stream_finish(st, CCZ_RPC_DEADLINE_EXCEEDED, "late");
+        break;
+    case 8:
+        cczi_stream_set_gzip(st, size & 1);
+        break;
+    default:
+        if ((b & 3) == 0)
+            cczi_h2_drain(o->h);
+        else if ((b & 3) == 1)
+            cczi_h2_ping(o->h);
+        else if ((b & 3) == 2)
+            (void)cczi_h2_shed(o->h, size & 3);
+        break;
+    }
+}
+
+/* A whole request: the headers that pass as gRPC, more fields, a message. */
+static void put_request(struct script *s)
+{
+    static const unsigned path[] = {2, 8, 9, 10};
+    unsigned b =
+        take8(s); /* 1 indexed, 2 no message, 4 ended; then path, and number of more fields */
+    open_stream(s);
+    for (unsigned i = 0; i < 6; i++)
+        put_known(s, i == 2 ? path[b >> 3 & 3] : i, b & 1 ? 0x40 : 0);
+    put_fields(s, b >> 5);
+    put_block(s, s->newest, take8(s) & ~3u);
+    ccz_buf_clear(&s->fields);
+    if (b & 2)
+        return;
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&body, 1 << 22);
+    put_message(s, &body, take8(s));
+    put_head(s, body.size, NGHTTP2_DATA, b & 4 ? NGHTTP2_FLAG_END_STREAM : 0, s->newest);
+    ccz_buf_put_span(&s->wire, ccz_buf_span(&body));
+}
+
+static void next(struct owner *o, struct script *s)
+{
+    unsigned b = take8(s);
+    switch (b % 13) {
+    case 9:
+        put_request(s);
+        break;
+    case 10:
+        o->stuck = !o->stuck;
+        break;
+    case 11:
+        pull(o, false, take16(s));
+        break;
+    case 12:
+        act(o, s);
+        break;
+    default:
+        put_frame(s, b % 13, b);
+        break;
+    }
+}
+
+static void follow(struct owner *o, struct ccz_span in, size_t piece)
+{
+    struct script s;
+    bool alive = true;
+    script_init(&s, in);
+    for (unsigned i = 0; alive && s.left && i < STEPS_MAX; i++) {
+        next(o, &s);
+        require(!s.wire.bad && !s.fields.bad);
+        o->scratch = s.wire.cap + s.fields.cap;
+        alive = arrive(o, ccz_buf_span(&s.wire), s.wire.size > 4096 && piece < 64 ? 1021 : piece);
+        ccz_buf_clear(&s.wire);
+        require(s.credit == UINT64_MAX || o->answer.data <= s.credit);
+    }
+    script_deinit(&s);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char preface[] = NGHTTP2_CLIENT_MAGIC "\0\0\0\4\0\0\0\0\0";
+    if (size == 0)
+        return 0;
+    struct owner o = {.budget = calloc(1, sizeof(*o.budget))};
+    require(o.budget);
+    atomic_init(&o.budget->refs, 1);
+    o.budget->max = BUDGET;
+    o.budget->queued_max = QUEUED;
+    answer_init(&o.answer, false);
+    o.memory = allocated();
+    struct cczi_h2_cfg cfg = {.server = true,
+                              .ops = &ops,
+                              .arg = &o,
+                              .message_size_max = MESSAGE_MAX,
+                              .streams_max = STREAMS_MAX,
+                              .budget = o.budget};
+    size_t piece = (size_t)1 << (2 * (data[0] & 7));
+    struct ccz_span rest = CCZ_SPAN(data + 1, size - 1);
+    require(cczi_h2_new(&o.h, &cfg) == CCZ_OK);
+    bool alive = (data[0] & 8) || turn(&o, CCZ_SPAN(preface, sizeof(preface) - 1));
+    if (alive && (data[0] & 0x80))
+        follow(&o, rest, piece);
+    else if (alive)
+        arrive(&o, rest, piece);
+    cczi_h2_free(o.h);
+    require(o.opened == o.closed);
+    require(atomic_load(&o.budget->used) == 0 && atomic_load(&o.budget->queued) == 0 &&
+            atomic_load(&o.budget->refs) == 1);
+    cczi_budget_unref(o.budget);
+    answer_deinit(&o.answer);
+    return 0;
+}
