@@ -107,6 +107,8 @@ static int run_side(struct cli_tunnel *t, enum ccz_tunnel_side side, int argc, c
          "ask peers for evidence again, that often; default 0 = never"},
         {"proxy-v2", NULL, NULL, &e->proxy_v2, NULL,
          "server: tell the plain server who is connected (PROXY protocol 2)"},
+        {"proxy-v2-short", NULL, NULL, &e->proxy_v2_short, NULL,
+         "with --proxy-v2: addresses alone, for servers that take no long header"},
         {"threads", NULL, &t->threads, NULL, "N", "event loops, default 1"},
         {"connections", NULL, &t->connections, NULL, "N", "at a time, default 4096"},
         {"idle", NULL, &t->idle_s, NULL, "SECONDS",
@@ -154,8 +156,11 @@ static int run_file(struct cli_tunnel *t, int argc, char **argv)
         ui_error("one configuration file is expected");
         return UI_USAGE;
     }
-    if (cli_tunnel_read(t, argv[0], &err) != CCZ_OK)
-        return ui_fail(&err);
+    ccz_rc rc = cli_tunnel_read(t, argv[0], &err);
+    if (rc != CCZ_OK) {
+        int status = ui_fail(&err);
+        return rc == CCZ_E_FORMAT ? UI_USAGE : status;
+    }
     return check_limits(t) ? cli_tunnel_run(t) : UI_USAGE;
 }
 

@@ -16,7 +16,7 @@ struct cli_tunnel_end {
     const char *policy, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
     const char *tee, *sim_dir, *profile;
     int64_t reattest_s;
-    bool proxy_v2;
+    bool proxy_v2, proxy_v2_short;
 };
 struct cli_tunnel_map {
     const char *name, *listen, *connect;

@@ -70,6 +70,7 @@ static ccz_rc read_tunnel(struct cli_tunnel *t, const struct ccz_json *object, s
         {"profile", &e->profile, NULL, NULL},
         {"reattest_s", NULL, &e->reattest_s, NULL},
         {"proxy_v2", NULL, NULL, &e->proxy_v2},
+        {"proxy_v2_short", NULL, NULL, &e->proxy_v2_short},
         {0},
     };
     ccz_rc rc = read_object(object, fields, NULL, err);

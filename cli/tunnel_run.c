@@ -76,7 +76,8 @@ static ccz_rc open_tunnel(struct run *r, const struct cli_tunnel *t, struct ccz_
                                           .listen = m->listen,
                                           .connect = m->connect,
                                           .ratls = ccz_party_ratls(r->parties[m->end]),
-                                          .proxy_v2 = t->ends[m->end].proxy_v2};
+                                          .proxy_v2 = t->ends[m->end].proxy_v2,
+                                          .proxy_v2_short = t->ends[m->end].proxy_v2_short};
     }
     const struct ccz_tunnel_cfg cfg = {.maps = maps,
                                        .maps_len = t->maps_len,
@@ -196,5 +197,8 @@ int cli_tunnel_run(const struct cli_tunnel *t)
     ccz_tunnel_free(r.tunnel);
     for (size_t i = 0; i < r.parties_len; i++)
         ccz_party_free(r.parties[i]);
-    return rc == CCZ_OK ? UI_OK : ui_fail(&err);
+    if (rc == CCZ_OK)
+        return UI_OK;
+    int status = ui_fail(&err);
+    return strcmp(err.where, "net:address") == 0 || rc == CCZ_E_ARG ? UI_USAGE : status;
 }

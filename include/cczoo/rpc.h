@@ -94,11 +94,14 @@ struct ccz_rpc_server_cfg {
         message_size_max; /**< 0 = CCZ_RPC_MESSAGE_SIZE_MAX; of compressed messages: decompressed */
     /** Bytes of requests (headers, messages that are incomplete or wait for their handler, calls that are
      *  over for the client but still held) over all connections; what comes above it ends with
-     *  RESOURCE_EXHAUSTED. 0 = 8 times message_size_max, at least 256 MiB */
+     *  RESOURCE_EXHAUSTED: at once for connections that hold more than 64 KiB of it, for all at twice as much. Answers
+     *  that clients do not take are limited to four times as much in the same way, and from half of that on calls of
+     *  which nothing has left for 10 s are reset. 0 = 8 times message_size_max, at least 256 MiB */
     size_t requests_size_max;
-    unsigned streams_max;         /**< concurrent calls per connection, 0 = 256 */
-    unsigned connections_max;     /**< 0 = 4096 */
-    int64_t handshake_timeout_ms; /**< 0 = 10 s */
+    unsigned streams_max;     /**< concurrent calls per connection, 0 = 256 */
+    unsigned connections_max; /**< 0 = 4096 */
+    int64_t
+        handshake_timeout_ms; /**< 0 = 10 s; also for the HTTP/2 preface, and for the headers of a request */
     int64_t keepalive_ms; /**< PING when idle this long; 0 = 60 s. Closed if it is not answered
                                        for as long again, at most 20 s */
     int64_t
@@ -185,7 +188,7 @@ CCZ_API void ccz_rpc_call_ref(struct ccz_rpc_call *c); /**< keeps @p c valid acr
 CCZ_API void ccz_rpc_call_unref(struct ccz_rpc_call *c);
 CCZ_API bool ccz_rpc_cancelled(const struct ccz_rpc_call *c); /**< any thread; long work polls it */
 /** Adds response header metadata ("-bin" keys: raw bytes); before the first ccz_rpc_send(). Thread-safe. Keys:
- *  [0-9a-z_.-]+ without "grpc-" (but "grpc-status-details-bin") and HTTP's own; other values: printable ASCII. What gRPC forbids is left out. */
+ *  [0-9a-z_.-]+ without "grpc-" (but "grpc-status-details-bin", "grpc-retry-pushback-ms") and HTTP's own; other values: printable ASCII. What gRPC forbids is left out. */
 CCZ_API void ccz_rpc_add_header(struct ccz_rpc_call *c, const char *key, struct ccz_span value);
 CCZ_API void ccz_rpc_add_trailer(struct ccz_rpc_call *c, const char *key, struct ccz_span value);
 /** Sends the header metadata now, before there is a message. Thread-safe; nothing if it was sent. */
@@ -272,7 +275,8 @@ struct ccz_rpc_call_cfg {
     const struct ccz_rpc_md *metadata;
     size_t metadata_len;
     unsigned retries; /**< further attempts after UNAVAILABLE, for idempotent methods only; what a
-                              server refused unbegun (GOAWAY) is sent again in any case */
+                              server refused unbegun (GOAWAY) is sent again in any case. The server can say when, or
+                              that not, by "grpc-retry-pushback-ms"; it is told of earlier attempts */
     bool
         request_lent; /**< ccz_rpc_unary_async(): the request stays as it is until `done` runs, and is not copied */
     bool wait_for_ready;                  /**< wait for a connection instead of failing at once */

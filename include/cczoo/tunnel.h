@@ -43,6 +43,8 @@ struct ccz_tunnel_map {
     /** IN: the server is told who is connected by a PROXY protocol header, version 2, before the first byte:
      *  source address, and the verified identity in TLVs (below). The server must expect it. */
     bool proxy_v2;
+    bool
+        proxy_v2_short; /**< with proxy_v2: no TLVs, for servers that take no long header (nginx 1.22: 107 bytes) */
 };
 
 struct ccz_tunnel_cfg {

@@ -392,13 +392,14 @@ ccz_rc ccz_tls_write_both(struct ccz_tls *t, struct ccz_span head, struct ccz_sp
     ccz_rc rc = begin_write(t, head.size + body.size, apart ? 2 : 1, err);
     if (rc != CCZ_OK)
         return rc;
-    if (apart) {
-        rc = put_records(t, head, err);
-        return rc == CCZ_OK ? put_records(t, body, err) : rc;
-    }
+    size_t with = apart ? JOIN_MAX - head.size
+                        : body.size; /* a record is filled, or the head would be one of its own */
     memcpy(both, head.ptr, head.size);
-    cczi_copy(both + head.size, body.ptr, body.size);
-    return put_records(t, CCZ_SPAN(both, head.size + body.size), err);
+    cczi_copy(both + head.size, body.ptr, with);
+    rc = put_records(t, CCZ_SPAN(both, head.size + with), err);
+    if (rc != CCZ_OK || with == body.size)
+        return rc;
+    return put_records(t, ccz_span_sub(body, with, body.size - with), err);
 }
 
 ccz_rc ccz_tls_rekey(struct ccz_tls *t, struct ccz_err *err)

@@ -549,10 +549,9 @@ static ccz_rc read_plain(void *arg, struct ccz_buf *out, struct ccz_err *err)
     struct ccz_ratls *r = arg;
     if (r->session && r->session->in.size) {
         take_leftover(out, &r->session->in);
-        if (r->session->in.size) /* order: nothing newer before it */
-            return CCZ_OK;
-        if (!r->framed)
+        if (r->session->in.size == 0 && !r->framed)
             close_session(r);
+        return CCZ_OK; /* what is behind it is for the next call: it may be the end, or a failure */
     }
     return ccz_tls_read(out, r->tls, err);
 }
@@ -582,7 +581,7 @@ ccz_rc ccz_ratls_write(struct ccz_ratls *r, struct ccz_span plain, struct ccz_er
         return failed(r, err);
     if (!r->ready)
         return not_ready(err);
-    if (r->ended)
+    if (r->ended && plain.size > 0)
         return ccz_fail(err, CCZ_E_ARG, "ratls:ended", 0, "write behind the own end");
     if (!r->framed || plain.size == 0 || plain.size > CCZI_RATLS_DATA_MAX)
         return ccz_tls_write(r->tls, plain, err);

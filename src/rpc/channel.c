@@ -316,11 +316,18 @@ static void on_goaway(void *arg)
     note_state(conn->client, NULL);
 }
 
-/* We end the connection as a server would: no new calls, and it goes with the last one. */
+/* We end the connection as a server would: no new calls, and it goes with the last one. Its place gets another, also if
+ * lost ones would not be replaced. */
 static void conn_retire(struct cczi_cconn *conn)
 {
+    struct cczi_slot *slot = conn->slot;
     cczi_h2_drain(conn->h2);
-    on_goaway(conn);
+    if (slot) {
+        conn->slot = NULL;
+        slot->conn = NULL;
+        slot_connect(slot);
+        note_state(conn->client, NULL);
+    }
     cczi_cconn_flush(conn);
 }
 
@@ -351,7 +358,7 @@ void cczi_channel_recycle(struct ccz_rpc_client *c)
             } else if (slot->conn) { /* in the handshake: begins again */
                 conn_free(slot->conn, false);
                 cczi_deadline_cancel(&c->deadlines, &slot->timer);
-                slot_rest(slot);
+                slot_connect(slot);
             }
         }
     note_state(c, NULL);
@@ -441,6 +448,7 @@ static void on_ready(void *arg)
         .ops = &h2_ops, .arg = conn, .message_size_max = c->cfg.message_size_max};
     cczi_deadline_cancel(&c->deadlines, &conn->slot->timer);
     conn->slot->address->entry->flips = 0;
+    conn->slot->address->entry->seed = 0;
     conn->heard_ms = ccz_mono_ms();
     conn->keepalive.fn = on_keepalive;
     if (cczi_h2_new(&conn->h2, &cfg) != CCZ_OK ||
@@ -469,6 +477,8 @@ static void on_slot_timer(struct cczi_deadline *d)
     struct cczi_slot *slot = (struct cczi_slot *)((char *)d - offsetof(struct cczi_slot, timer));
     if (!slot->conn) {
         slot_connect(slot);
+        if (!slot->conn) /* not even begun, for want of memory: calls may be waiting for it */
+            cczi_channel_changed(client_of(slot));
         return;
     }
     struct ccz_err err;
@@ -606,6 +616,7 @@ static void start_on(struct cczi_cconn *conn, struct cczi_ccall *call)
     struct cczi_request rq = {.authority = call->client->entries[0].text,
                               .path = call->path,
                               .timeout_ms = call->deadline_ms - ccz_mono_ms(),
+                              .previous_attempts = call->result.attempts,
                               .metadata = &call->metadata};
     call->result.attempts++;
     call->last_slot = conn->slot;
@@ -666,22 +677,44 @@ static void serve_parked(struct ccz_rpc_client *c)
 }
 
 /* What the server did not begin may always be sent again; what failed half way only if the caller says so. */
-static bool may_retry(const struct cczi_ccall *call)
+static bool may_retry(struct cczi_ccall *call)
 {
     enum { REFUSALS_MAX = 8 };
     if (call->ops || call->client->stopping || ccz_mono_ms() >= call->deadline_ms)
         return false;
     if (call->st.refused && call->result.attempts < REFUSALS_MAX)
         return true;
-    return call->retries_left && call->st.code == CCZ_RPC_UNAVAILABLE;
+    if (call->retries_left == 0 || call->st.code != CCZ_RPC_UNAVAILABLE)
+        return false;
+    call->retries_left--;
+    return true;
+}
+
+enum { NO_PUSHBACK = -1, NO_RETRY = -2 };
+
+/* How long the server asks us to stay away (gRFC A6): milliseconds, or one of the above. */
+static int64_t pushback_ms(const struct cczi_stream *st)
+{
+    enum { DIGITS_MAX = 9 };
+    int64_t ms = 0;
+    struct ccz_span v = cczi_md_get(&st->in, "grpc-retry-pushback-ms");
+    if (!v.ptr)
+        return NO_PUSHBACK;
+    if (v.size == 0 || v.size > DIGITS_MAX)
+        return NO_RETRY;
+    for (size_t i = 0; i < v.size; i++) {
+        if (v.ptr[i] < '0' || v.ptr[i] > '9') /* negative: stay away for good */
+            return NO_RETRY;
+        ms = 10 * ms + (v.ptr[i] - '0');
+    }
+    return ms;
 }
 
 /* A new attempt: at once on another connection, after a rest if this server itself said it cannot.
  */
-static void retry(struct cczi_ccall *call, bool answered)
+static void retry(struct cczi_ccall *call, bool answered, int64_t pushback)
 {
     struct ccz_rpc_client *c = call->client;
-    call->retries_left -= call->st.refused ? 0 : 1;
     cczi_stream_deinit(&call->st);
     cczi_stream_init(&call->st, c->cfg.message_size_max);
     call->st.framer.stock = c->stock;
@@ -694,7 +727,7 @@ static void retry(struct cczi_ccall *call, bool answered)
     int64_t rest = answered ? jittered((int64_t)RETRY_REST_MS
                                        << (call->result.attempts < 6 ? call->result.attempts : 6))
                             : 0;
-    int64_t at = ccz_mono_ms() + rest;
+    int64_t at = ccz_mono_ms() + (pushback >= 0 ? pushback : rest);
     /* through the timer also if the rest is none: connections may be in the middle of closing */
     if (!cczi_deadline_set(&c->deadlines, &call->timer,
                            at < call->deadline_ms ? at : call->deadline_ms)) {
@@ -714,8 +747,9 @@ static void on_close(void *arg, struct cczi_stream *st)
         st->code = code_of_failure(&conn->why);
         call->err = conn->why;
     }
-    if (may_retry(call)) {
-        retry(call, st->has_status || st->refused);
+    int64_t pushback = pushback_ms(st);
+    if (pushback != NO_RETRY && may_retry(call)) {
+        retry(call, st->has_status || st->refused, pushback);
         return;
     }
     /* a server with the same deadline resets the stream, perhaps before our own timer runs */

@@ -56,6 +56,7 @@ struct cczi_entry {
     size_t found_len;
     bool v6, used;  /* the family in use */
     unsigned flips; /* of the family, since a connection was ready */
+    unsigned seed;  /* failures that its slots began with */
 };
 
 struct ccz_rpc_received {

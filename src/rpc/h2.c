@@ -12,6 +12,7 @@ enum {
     BUDGET_MESSAGES = 4, /* largest messages that a connection may have incomplete or kept */
     HEADERS_HOSTILE =
         4, /* times the limit of headers: up to there we answer, above it we stop reading */
+    SHARE_FREE = 65536, /* what a connection may hold although all together hold too much */
     QUEUE_FREE =
         1024 /* frames that may wait for a peer that takes nothing, beside those of its calls */
 };
@@ -53,11 +54,19 @@ static void count(struct cczi_stream *st, size_t body_size, size_t md_size)
     st->counted_md = md_size;
 }
 
+/* Too much is held over all connections. Who holds little of it goes on, up to twice the limit: one that fills it must not
+ * stop the others. */
+static bool over(const atomic_size_t *all, size_t max, size_t own)
+{
+    size_t n = atomic_load_explicit(all, memory_order_relaxed);
+    return n > max && (own > SHARE_FREE || n / 2 > max);
+}
+
 static bool over_budget(const struct cczi_h2 *h)
 {
     size_t one = h->cfg.message_size_max;
     const struct cczi_budget *all = h->cfg.budget;
-    if (all && atomic_load_explicit(&all->used, memory_order_relaxed) > all->max)
+    if (all && over(&all->used, all->max, h->buffered))
         return true;
     return one < SIZE_MAX / BUDGET_MESSAGES && h->buffered > BUDGET_MESSAGES * one;
 }
@@ -65,8 +74,7 @@ static bool over_budget(const struct cczi_h2 *h)
 static bool over_queued(const struct cczi_h2 *h)
 {
     const struct cczi_budget *all = h->cfg.budget;
-    return all && all->queued_max &&
-           atomic_load_explicit(&all->queued, memory_order_relaxed) > all->queued_max;
+    return all && all->queued_max && over(&all->queued, all->queued_max, h->queued);
 }
 
 static void detach(struct cczi_stream *st)
@@ -77,6 +85,7 @@ static void detach(struct cczi_stream *st)
     st->prev = st->next = NULL;
     h->streams--;
     h->buffered -= st->counted_body;
+    h->queued -= st->out_size;
     st->h2 = NULL;
 }
 
@@ -473,6 +482,7 @@ static int make_session(struct cczi_h2 *h, nghttp2_session_callbacks *cb, nghttp
     cczi_h2_send_callbacks(cb);
     nghttp2_option_set_no_auto_window_update(opt, 1);
     nghttp2_option_set_no_closed_streams(opt, 1); /* kept for priorities, which we do not use */
+    nghttp2_option_set_max_reserved_remote_streams(opt, 0); /* clients take no pushes */
     nghttp2_option_set_stream_reset_rate_limit(opt, RESET_BURST, RESET_RATE);
     nghttp2_mem mem = cczi_h2_mem(&h->mem);
     int rv = h->cfg.server ? nghttp2_session_server_new3(&h->ng, cb, h, opt, &mem)

@@ -145,6 +145,7 @@ struct cczi_h2 {
     struct cczi_stream *first, *last;
     size_t streams;
     size_t buffered;     /* bytes of incomplete or kept messages */
+    size_t queued;       /* bytes of messages that the peer has not taken */
     size_t good, failed; /* streams that ended in order, and those that were reset */
     int32_t open_block;  /* server: stream whose request headers are not complete; 0 = none */
     bool settled;        /* the peer's SETTINGS came */
@@ -239,6 +240,7 @@ void cczi_refusal_by_client(void *arg, struct ccz_buf *out, const struct ccz_err
 struct cczi_request {
     const char *authority, *path;
     int64_t timeout_ms;
+    unsigned previous_attempts;     /* told if not 0 */
     const struct cczi_md *metadata; /* allowed by cczi_md_allowed() */
 };
 /* Opens @p st. @retval CCZ_E_UNAVAILABLE this connection opens no more streams */

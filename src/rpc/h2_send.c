@@ -106,6 +106,8 @@ static void nv_status(struct nv_list *l, const struct cczi_stream *st)
 
 static void set_out_size(struct cczi_stream *st, size_t size)
 {
+    if (st->h2)
+        st->h2->queued += size - st->out_size;
     st->out_size = size;
     if (st->budget && size != st->counted_out) {
         atomic_fetch_add_explicit(&st->budget->queued, size - st->counted_out,
@@ -455,7 +457,7 @@ void cczi_stream_half_close(struct cczi_stream *st)
 ccz_rc cczi_h2_request(struct cczi_h2 *h, struct cczi_stream *st, const struct cczi_request *rq,
                        struct ccz_err *err)
 {
-    char timeout[CCZI_TIMEOUT_TEXT_SIZE];
+    char timeout[CCZI_TIMEOUT_TEXT_SIZE], attempts[12];
     struct nv_list l;
     nghttp2_data_provider provider = {.read_callback = data_read};
     cczi_timeout_format(timeout, rq->timeout_ms);
@@ -469,6 +471,9 @@ ccz_rc cczi_h2_request(struct cczi_h2 *h, struct cczi_stream *st, const struct c
     nv_str(&l, "user-agent", "cczoo");
     nv_encodings(&l, st);
     nv_once(&l, "grpc-timeout", timeout);
+    (void)snprintf(attempts, sizeof(attempts), "%u", rq->previous_attempts);
+    if (rq->previous_attempts)
+        nv_once(&l, "grpc-previous-rpc-attempts", attempts);
     nv_md(&l, rq->metadata);
     int32_t id = nv_finish(&l) ? nghttp2_submit_request(h->ng, NULL, l.nv, l.len, &provider, st)
                                : NGHTTP2_ERR_NOMEM;

@@ -105,8 +105,10 @@ ccz_rc cczi_md_add_wire(struct cczi_md *md, struct ccz_span key, struct ccz_span
 static bool reserved(struct ccz_span key)
 {
     static const char *const names[] = {"te", "content-type", "user-agent", "host", "connection"};
-    if (ccz_span_eq(key, ccz_span_str("grpc-status-details-bin")))
-        return false; /* the one that applications write: google.rpc.Status */
+    /* what applications write: google.rpc.Status, and how long a client that may try again should wait */
+    if (ccz_span_eq(key, ccz_span_str("grpc-status-details-bin")) ||
+        ccz_span_eq(key, ccz_span_str("grpc-retry-pushback-ms")))
+        return false;
     if (key.size >= 5 && memcmp(key.ptr, "grpc-", 5) == 0)
         return true;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -136,7 +136,7 @@ static bool present(const struct cczi_entry *e, const char *text)
 }
 
 /* Brings the addresses in use to what was found, of the family in use. */
-static void refresh(struct cczi_entry *e, unsigned failures)
+static void refresh(struct cczi_entry *e)
 {
     struct ccz_rpc_client *c = e->client;
     for (size_t i = c->addresses_len; i-- > 0;)
@@ -144,7 +144,7 @@ static void refresh(struct cczi_entry *e, unsigned failures)
             remove_address(c, i);
     for (size_t i = 0; i < e->found_len; i++)
         if (wanted(e, e->found[i]) && !present(e, e->found[i]))
-            add_address(e, e->found[i], failures);
+            add_address(e, e->found[i], e->seed);
 }
 
 static bool has_family(const struct cczi_entry *e, bool v6)
@@ -198,7 +198,7 @@ static void on_looked_up(void *arg, const char (*addresses)[CCZ_ADDR_TEXT_SIZE],
     if (!e->used || !has_family(e, e->v6)) /* the system's order says which is better */
         e->v6 = is_v6(found[0]);
     e->used = true;
-    refresh(e, 0);
+    refresh(e);
     cczi_channel_changed(e->client);
 }
 
@@ -226,15 +226,19 @@ void cczi_target_start(struct ccz_rpc_client *c)
 
 /* --------------------------------------------------------------------------------- judgement */
 
-/* The least failures in a row of a slot of the entry. */
+/* The least failures in a row of a slot of the entry; 0 if there is a connection, which may not have proved itself yet. */
 static unsigned least_failures(const struct cczi_entry *e)
 {
     const struct ccz_rpc_client *c = e->client;
     unsigned least = UINT32_MAX;
     for (size_t i = 0; i < c->addresses_len; i++)
-        for (unsigned k = 0; c->addresses[i]->entry == e && k < c->cfg.connections; k++)
-            if (c->addresses[i]->slots[k].failures < least)
-                least = c->addresses[i]->slots[k].failures;
+        for (unsigned k = 0; c->addresses[i]->entry == e && k < c->cfg.connections; k++) {
+            const struct cczi_slot *slot = &c->addresses[i]->slots[k];
+            if (slot->conn && slot->conn->h2)
+                return 0;
+            if (slot->failures < least)
+                least = slot->failures;
+        }
     return least;
 }
 
@@ -245,10 +249,12 @@ void cczi_entry_lost(struct cczi_entry *e)
     if (e->client->cfg.reconnect && !e->lookup && ccz_mono_ms() - e->looked_ms >= LOOKUP_AGAIN_MS)
         look_up(e);
     unsigned least = least_failures(e);
-    if (least == 0 || least == UINT32_MAX || !has_family(e, !e->v6))
+    /* each address of the family has had its chance since it was chosen, and failed */
+    if (least <= e->seed || least == UINT32_MAX || !has_family(e, !e->v6))
         return;
     e->v6 = !e->v6;
-    refresh(e, e->flips++ ? least : 0);
+    e->seed = e->flips++ ? least : 0;
+    refresh(e);
 }
 
 /* As far as is known, this address has all its connections. */

@@ -250,7 +250,8 @@ static void on_plain_open(struct ccz_conn *c, void *arg)
     if (p->addrs) {
         CCZ_AUTO_BUF head;
         ccz_buf_init(&head, CCZI_PROXY_SIZE_MAX);
-        ccz_rc rc = cczi_proxy_put(&head, p->addrs, cczi_wire_peer(p->wire));
+        ccz_rc rc = cczi_proxy_put(&head, p->addrs,
+                                   p->map->cfg.proxy_v2_short ? NULL : cczi_wire_peer(p->wire));
         if (rc == CCZ_OK)
             rc = ccz_conn_write(c, ccz_buf_span(&head));
         if (rc !=

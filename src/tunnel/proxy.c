@@ -113,6 +113,7 @@ static void put_identity(struct ccz_buf *out, const struct ccz_ratls_peer *peer)
 {
     char hex[CCZI_MEASUREMENT_HEX_SIZE];
     CCZ_AUTO_BUF json;
+    ccz_buf_init(&json, UINT16_MAX);
     uint8_t status =
         (uint8_t)((peer->attested ? CCZ_PP2_ATTESTED : 0) | (peer->fresh ? CCZ_PP2_FRESH : 0) |
                   (peer->claims.simulated ? CCZ_PP2_SIMULATED : 0));
@@ -122,7 +123,6 @@ static void put_identity(struct ccz_buf *out, const struct ccz_ratls_peer *peer)
         return;
     cczi_measurement_hex(hex, &peer->claims);
     put_tlv(out, CCZ_PP2_TYPE_MEASUREMENT, ccz_span_str(hex));
-    ccz_buf_init(&json, UINT16_MAX);
     ccz_claims_json(&json, &peer->claims);
     put_tlv(out, CCZ_PP2_TYPE_CLAIMS, ccz_buf_span(&json));
     out->bad = out->bad || json.bad;
@@ -136,8 +136,10 @@ ccz_rc cczi_proxy_put(struct ccz_buf *out, const struct cczi_proxy_addrs *addrs,
     ccz_buf_put(out, signature, sizeof(signature));
     ccz_buf_u8(out, COMMAND_PROXY);
     put_addrs(out, addrs);
-    put_ssl(out);
-    put_identity(out, peer);
+    if (peer) {
+        put_ssl(out);
+        put_identity(out, peer);
+    }
     size_t size = out->size - start - 16;
     if (out->bad || size > UINT16_MAX)
         return CCZ_E_LIMIT;

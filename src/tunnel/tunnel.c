@@ -163,6 +163,8 @@ static ccz_rc check_cfg(const struct ccz_tunnel_cfg *cfg, struct ccz_err *err)
             what = "a map needs two addresses and an RA-TLS context";
         else if ((unsigned)m->side > CCZ_TUNNEL_IN)
             what = "unknown side of a map";
+        else if (m->proxy_v2_short && !m->proxy_v2)
+            what = "a short PROXY header was asked for, but no header";
         else if (m->proxy_v2 && m->side != CCZ_TUNNEL_IN)
             what = "the PROXY header is for servers behind the tunnel, not for the attested side";
     }

@@ -17,7 +17,7 @@ struct cczi_proxy_addrs {
 };
 /* Of a connected socket; what cannot be told stays AF_UNSPEC. */
 void cczi_proxy_addrs(struct cczi_proxy_addrs *out, int fd);
-/* Appends a PROXY header, version 2. @return CCZ_E_LIMIT if it does not fit; nothing of use was appended then */
+/* Appends a PROXY header, version 2. @param peer  NULL = addresses alone @return CCZ_E_LIMIT if it does not fit; nothing of use was appended then */
 CCZ_MUST_USE ccz_rc cczi_proxy_put(struct ccz_buf *out, const struct cczi_proxy_addrs *addrs,
                                    const struct ccz_ratls_peer *peer);
 enum { CCZI_PROXY_SIZE_MAX = 16 + UINT16_MAX, CCZI_MEASUREMENT_HEX_SIZE = 2 * 48 + 1 };

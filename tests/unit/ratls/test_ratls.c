@@ -62,6 +62,7 @@ static void test_same_flight(void)
             move(&c, &s);
     }
     CHECK(ccz_ratls_write(s.r, ccz_span_str("abcdefg"), NULL) == CCZ_OK);
+    ccz_ratls_close(s.r); /* and its end with them */
     move(&c, &s);
     CHECK(ccz_ratls_ready(c.r));
     static const char *const parts[] = {"abc", "def", "g"};
@@ -70,6 +71,8 @@ static void test_same_flight(void)
         CHECK(ccz_ratls_read(&plain, c.r, NULL) == CCZ_OK);
         CHECK(ccz_span_eq(ccz_buf_span(&plain), ccz_span_str(parts[i])));
     }
+    ccz_buf_clear(&plain);
+    CHECK(ccz_ratls_read(&plain, c.r, NULL) == CCZ_E_CLOSED && plain.size == 0);
     close_end(&c);
     close_end(&s);
 }

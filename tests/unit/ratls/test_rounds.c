@@ -742,6 +742,7 @@ static void test_tls_end(void)
         CHECK(ccz_ratls_end(quiet->r, &quiet->err) == CCZ_OK);
         CHECK(ccz_ratls_end(quiet->r, &quiet->err) == CCZ_OK); /* said once */
         CHECK(ccz_ratls_write(quiet->r, ccz_span_str("x"), &quiet->err) == CCZ_E_ARG);
+        CHECK(ccz_ratls_write(quiet->r, ccz_span_str(""), &quiet->err) == CCZ_OK);
         CHECK(take(&got, talks, quiet) == CCZ_OK && strcmp(ccz_buf_str(&got), "last") == 0);
         ccz_buf_clear(&got);
         for (uint64_t round = 1; round <= 3; round++) {

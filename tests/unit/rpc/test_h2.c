@@ -7,6 +7,7 @@
 #include "ccz_test.h"
 
 #include <stdio.h>
+#include <sys/mman.h>
 
 /* ------------------------------------------------------------------------------ engine ends */
 
@@ -876,6 +877,141 @@ static void test_responses(void)
     }
 }
 
+/* ------------------------------------------------------------------------------ peers that take nothing */
+
+/* Each request above the limit is refused by a frame of ours; a client that takes none of them is ended. */
+static void test_flood(void)
+{
+    static const uint8_t headers[] = {0x83, 0x87, 0x84, 0x41, 1, 't'}; /* POST https / t */
+    struct end s;
+    struct ccz_err err = {0};
+    open_end(&s, true, 100);
+    ccz_rc rc = cczi_h2_feed(s.h, ccz_span_str(NGHTTP2_CLIENT_MAGIC), &err);
+    CHECK(rc == CCZ_OK);
+    unsigned sent = 0;
+    for (; rc == CCZ_OK && sent < 5000; sent++) {
+        uint8_t frame[9 + sizeof(headers)] = {0, 0, sizeof(headers), NGHTTP2_HEADERS,
+                                              NGHTTP2_FLAG_END_HEADERS};
+        uint32_t id = 2 * sent + 1;
+        if (sent == 0) /* SETTINGS come first */
+            rc = cczi_h2_feed(s.h, CCZ_SPAN("\0\0\0\4\0\0\0\0\0", 9), &err);
+        for (int i = 0; i < 4; i++)
+            frame[5 + i] = (uint8_t)(id >> (24 - 8 * i));
+        memcpy(frame + 9, headers, sizeof(headers));
+        if (rc == CCZ_OK)
+            rc = cczi_h2_feed(s.h, CCZ_SPAN(frame, sizeof(frame)), &err);
+        CHECK(cczi_h2_streams(s.h) <= 8);
+    }
+    CHECK(rc == CCZ_E_PEER && strcmp(err.where, "rpc:flood") == 0 && sent > 1000 && sent < 1200);
+    cczi_h2_free(s.h);
+}
+
+/* Answers of which nothing leaves are reset after some turns; what moves, or holds nothing, is not. */
+static void test_shed(void)
+{
+    static uint8_t block[200000];
+    struct end c, s;
+    struct cczi_budget budget = {.max = 1000, .queued_max = 1000};
+    atomic_init(&budget.refs, 1);
+    open_end(&c, false, sizeof(block));
+    open_end(&s, true, sizeof(block));
+    s.h->cfg.budget = &budget;
+    struct cczi_stream *slow = request(&c, "/a/B"), *idle = request(&c, "/c/D");
+    run(&c, &s, 100000);
+    cczi_stream_pause(slow, true);
+    CHECK(s.h->first != s.h->last && s.h->last->id == idle->id);
+    for (int i = 0; i < 30; i++) /* more than the window of the stream, 4 MiB */
+        cczi_stream_send(s.h->first, cczi_out_new(CCZ_SPAN(block, sizeof(block)), NULL));
+    run(&c, &s, 100000);
+    CHECK(atomic_load(&budget.queued) == s.h->queued && s.h->queued == s.h->first->out_size &&
+          s.h->queued > 1000000);
+    CHECK(cczi_h2_shed(s.h, 2) == 0 && cczi_h2_shed(s.h, 2) == 0);
+    cczi_stream_pause(slow, false); /* it moves: the turns count anew */
+    cczi_stream_pause(slow, true);
+    run(&c, &s, 100000);
+    if (s.h->queued == 0)
+        for (int i = 0; i < 30; i++)
+            cczi_stream_send(s.h->first, cczi_out_new(CCZ_SPAN(block, sizeof(block)), NULL));
+    run(&c, &s, 100000);
+    CHECK(cczi_h2_shed(s.h, 2) == 0 && cczi_h2_shed(s.h, 2) == 0 && cczi_h2_shed(s.h, 2) == 1);
+    run(&c, &s, 100000);
+    struct cczi_stream *next = request(&c, "/e/F");
+    run(&c, &s, 100000);
+    CHECK(s.closes == 1 && c.closes == 1 && c.code == CCZ_RPC_RESOURCE_EXHAUSTED);
+    CHECK(s.requests == 3 && next->h2 && s.h->queued == 0 && atomic_load(&budget.queued) == 0);
+    cczi_h2_free(c.h);
+    cczi_h2_free(s.h);
+    CHECK(atomic_load(&budget.refs) == 1);
+}
+
+/* Who holds much when all together hold too much is refused; who holds little goes on, up to twice the limit. */
+static void test_share(void)
+{
+    static uint8_t block[100000];
+    struct cczi_budget budget = {.max = 50000, .queued_max = 50000};
+    atomic_init(&budget.refs, 1);
+    for (int answers = 0; answers < 2; answers++) {
+        struct end c[2], s[2];
+        for (int i = 0; i < 2; i++) {
+            open_end(&c[i], false, sizeof(block));
+            open_end(&s[i], true, sizeof(block));
+            s[i].h->cfg.budget = &budget;
+            s[i].echo = true;
+        }
+        atomic_store(answers ? &budget.queued : &budget.used, 60000); /* held elsewhere */
+        s[0].h->buffered += answers ? 0 : 70000;
+        s[0].h->queued += answers ? 70000 : 0;
+        for (int i = 0; i < 2; i++) {
+            cczi_stream_half_close(request(&c[i], "/a/B"));
+            run(&c[i], &s[i], 100000);
+        }
+        CHECK(c[0].code == CCZ_RPC_RESOURCE_EXHAUSTED && s[0].requests == 0);
+        CHECK(c[1].code == CCZ_RPC_OK && s[1].requests == 1);
+        atomic_store(answers ? &budget.queued : &budget.used, 110000);
+        cczi_stream_half_close(request(&c[1], "/a/B"));
+        run(&c[1], &s[1], 100000);
+        CHECK(c[1].code == CCZ_RPC_RESOURCE_EXHAUSTED && s[1].requests == 1);
+        atomic_store(answers ? &budget.queued : &budget.used, 0);
+        s[0].h->buffered = s[0].h->queued = 0;
+        for (int i = 0; i < 2; i++) {
+            cczi_h2_free(c[i].h);
+            cczi_h2_free(s[i].h);
+        }
+    }
+}
+
+/* Memory is given back after everything that is sent, also of larger frames, and nothing that comes later is hurt. */
+static void test_trim(void)
+{
+    static uint8_t big[300000];
+    struct end c, s;
+    open_end(&c, false, sizeof(big));
+    open_end(&s, true, sizeof(big));
+    s.echo = true;
+    for (unsigned i = 0; i < 40; i++) {
+        size_t size = i % 3 == 2 ? sizeof(big) : i * 17;
+        struct cczi_stream *st = request(&c, "/a/B");
+        cczi_stream_send(st, cczi_out_new(CCZ_SPAN(big, size), NULL));
+        cczi_stream_half_close(st);
+        for (bool more = true; more;) {
+            more = move(&s, &c, i % 2 ? 5000 : 99);
+            cczi_h2_trim(s.h);
+            cczi_h2_trim(c.h);
+            more |= move(&c, &s, i % 2 ? 5000 : 99);
+            cczi_h2_trim(s.h);
+            cczi_h2_trim(c.h);
+        }
+        CHECK(c.closes == i + 1 && c.code == CCZ_RPC_OK);
+    }
+    unsigned char there[64];
+    CHECK(s.h->mem.frames && s.h->mem.frames_size > 65536 && s.h->mem.frames_size < 64 * 4096);
+    CHECK(mincore(s.h->mem.frames, s.h->mem.frames_size, there) == 0);
+    for (size_t i = 0; i < s.h->mem.frames_size / 4096; i++)
+        CHECK(!(there[i] & 1));
+    cczi_h2_free(c.h);
+    cczi_h2_free(s.h);
+}
+
 static const struct ccz_test tests[] = {
     {"rpc.h2_pair", test_pair},
     {"rpc.h2_large", test_large_pair},
@@ -892,6 +1028,10 @@ static const struct ccz_test tests[] = {
     {"rpc.h2_rapid_reset", test_rapid_reset},
     {"rpc.h2_made_reset", test_made_reset},
     {"rpc.h2_budget", test_budget},
+    {"rpc.h2_flood", test_flood},
+    {"rpc.h2_shed", test_shed},
+    {"rpc.h2_share", test_share},
+    {"rpc.h2_trim", test_trim},
     {"rpc.h2_garbage", test_garbage},
     {"rpc.h2_malformed", test_malformed},
     {"rpc.h2_responses", test_responses},

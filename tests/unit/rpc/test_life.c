@@ -225,6 +225,53 @@ static void test_address_retry(void)
     close_servers();
 }
 
+/* The server says when to come again, or that not; and it is told how often we came. */
+static void push_back(struct ccz_rpc_call *c, void *arg, struct ccz_span request)
+{
+    struct fixture *f = arg;
+    (void)request;
+    char want[12];
+    struct ccz_span before = ccz_rpc_metadata(c, "grpc-previous-rpc-attempts");
+    int n = atomic_fetch_add(&f->started, 1);
+    (void)snprintf(want, sizeof(want), "%d", n);
+    CHECK(n == 0 ? before.ptr == NULL : ccz_span_eq(before, ccz_span_str(want)));
+    struct ccz_span ask = ccz_rpc_metadata(c, "x-ask");
+    if (n == 0)
+        ccz_rpc_add_trailer(c, "grpc-retry-pushback-ms", ask);
+    if (n < 2)
+        ccz_rpc_finish(c, CCZ_RPC_UNAVAILABLE, "not now");
+    else
+        ccz_rpc_reply(c, (struct ccz_span){0});
+}
+
+static void add_push_back(struct fixture *f)
+{
+    CHECK(ccz_rpc_server_add_unary(f->server, "/t.T/PushBack", push_back, f) == CCZ_OK);
+}
+
+static void test_retry_pushback(void)
+{
+    static const char *const never[] = {"-1", "", "1x", "0x10", "9999999999", "+5"};
+    struct fixture f = {.before_start = add_push_back};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    struct ccz_rpc_md ask = {.key = "x-ask"};
+    struct ccz_rpc_call_cfg cfg = {.retries = 3, .metadata = &ask, .metadata_len = 1};
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){0});
+    ask.value = ccz_span_str("700");
+    int64_t from = ccz_mono_ms();
+    CHECK(call(f.client, "/t.T/PushBack", &cfg, &res, &err) == CCZ_OK && res.attempts == 3);
+    CHECK(ccz_mono_ms() - from >= 700);
+    for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+        atomic_store(&f.started, 0);
+        ask.value = ccz_span_str(never[i]);
+        CHECK(call(f.client, "/t.T/PushBack", &cfg, &res, &err) == CCZ_E_UNAVAILABLE);
+        CHECK(res.attempts == 1 && atomic_load(&f.started) == 1);
+    }
+    teardown(&f);
+}
+
 /* The system's resolver, with a name of ours: "cloud.test" stands for what `cloud` lists. */
 static const char *_Atomic cloud[4];
 
@@ -271,6 +318,36 @@ static void test_address_families(void)
               strcmp(err.where, "net:connect") == 0);
         teardown(&f);
     }
+}
+
+/* A family in which one address works is not left because another does not. */
+static void test_address_family_kept(void)
+{
+    struct fixture f = {0}, late = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
+    struct ccz_rpc_server_cfg again = {.listen = strdup(f.target)};
+    (void)snprintf(late.target, sizeof(late.target), "cloud.test:%u",
+                   ccz_rpc_server_port(f.server));
+    teardown(&f);
+    cloud[0] = "127.0.0.1";
+    cloud[1] = "127.0.0.2";
+    cloud[2] = "::1";
+    make_client(&late, CCZ_RATLS_SESSION,
+                (struct ccz_rpc_client_cfg){.reconnect = true, .backoff_max_ms = 100});
+    CHECK(ccz_rpc_client_connect(NULL, late.client, &err) == CCZ_E_UNAVAILABLE);
+    usleep(500000);
+    memset(&f, 0, sizeof(f));
+    f.server_toy.delay_ms = 150; /* slower than the others are refused */
+    start_server(&f, CCZ_RATLS_SESSION, again);
+    for (int i = 0; i < 10000 && f.server_toy.attested == 0; i++)
+        usleep(1000);
+    usleep(1000000); /* the other one fails again and again */
+    CHECK(call(late.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK && f.server_toy.attested == 1);
+    teardown(&late);
+    teardown(&f);
+    free((char *)(uintptr_t)again.listen);
 }
 
 /* Servers of a name come and go: all have one port, and addresses of their own. */
@@ -639,8 +716,17 @@ static void test_rotate_client(void)
         CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
     CHECK(fresh_toy.attested == 1 && atomic_load(&held.over) == 0);
     CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
-    teardown(&f);
+    ccz_rpc_client_free(f.client);
     CHECK(held.over == 1);
+    /* also a client that would not replace a lost connection */
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.connections = 2});
+    CHECK(ccz_rpc_client_connect(NULL, f.client, &err) == CCZ_OK && fresh_toy.attested == 3);
+    CHECK(ccz_rpc_client_recycle(f.client) == CCZ_OK);
+    for (int i = 0; i < 2000 && fresh_toy.attested < 5; i++)
+        CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    CHECK(fresh_toy.attested == 5);
+    CHECK(call(f.client, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    teardown(&f);
 }
 
 /* ---------------------------------------------------------------------------------- refusals */
@@ -818,9 +904,11 @@ static const struct ccz_test tests[] = {
     {"rpc.addresses", test_addresses},
     {"rpc.address_lost", test_address_lost},
     {"rpc.address_wait", test_address_wait},
+    {"rpc.retry_pushback", test_retry_pushback},
     {"rpc.address_retry", test_address_retry},
     {"rpc.address_names", test_address_names},
     {"rpc.address_families", test_address_families},
+    {"rpc.address_family_kept", test_address_family_kept},
     {"rpc.address_moves", test_address_moves},
     {"rpc.addresses_bad", test_addresses_bad},
     {"rpc.client_keepalive", test_client_keepalive},
