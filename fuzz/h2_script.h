@@ -401,7 +401,7 @@ struct answer {
     uint64_t data; /* bytes of DATA */
     struct sent {
         uint32_t id;
-        bool ended;
+        bool ended, plain; /* plain: an answer that is not gRPC */
         uint8_t prefix[CCZI_PREFIX_SIZE];
         size_t prefix_size, missing;
     } sent[SENT_STREAMS]; /* by id; of two that share a place, the second is not followed */
@@ -416,7 +416,7 @@ static struct sent *sent_of(struct answer *a, uint32_t id)
     return st->id == id ? st : NULL;
 }
 
-static void read_block(struct answer *a, struct ccz_span in, bool last)
+static void read_block(struct answer *a, struct sent *st, struct ccz_span in, bool last)
 {
     while (in.size || last) {
         nghttp2_nv nv;
@@ -424,6 +424,9 @@ static void read_block(struct answer *a, struct ccz_span in, bool last)
         ssize_t n = nghttp2_hd_inflate_hd2(a->inflater, &nv, &flags, in.ptr, in.size, last);
         require(n >= 0);
         in = CCZ_SPAN(in.ptr + n, in.size - (size_t)n);
+        if (st && (flags & NGHTTP2_HD_INFLATE_EMIT) && nv.namelen == 7 && nv.valuelen == 3 &&
+            memcmp(nv.name, ":status", 7) == 0)
+            st->plain = memcmp(nv.value, "200", 3) != 0;
         if (flags & NGHTTP2_HD_INFLATE_FINAL) {
             require(in.size == 0);
             nghttp2_hd_inflate_end_headers(a->inflater);
@@ -464,7 +467,7 @@ static void read_frame(struct answer *a, unsigned type, unsigned flags, uint32_t
     require(type <= NGHTTP2_CONTINUATION && type != NGHTTP2_PUSH_PROMISE);
     if (type == NGHTTP2_HEADERS || type == NGHTTP2_CONTINUATION) {
         require(id && (a->open == 0 || a->open == id) && !(flags & NGHTTP2_FLAG_PADDED));
-        read_block(a, body, flags & NGHTTP2_FLAG_END_HEADERS);
+        read_block(a, sent_of(a, id), body, flags & NGHTTP2_FLAG_END_HEADERS);
         a->open = flags & NGHTTP2_FLAG_END_HEADERS ? 0 : id;
     }
     if (type != NGHTTP2_HEADERS && type != NGHTTP2_DATA && type != NGHTTP2_RST_STREAM)
@@ -475,7 +478,7 @@ static void read_frame(struct answer *a, unsigned type, unsigned flags, uint32_t
     if (!st)
         return;
     require(!st->ended || type == NGHTTP2_RST_STREAM);
-    if (type == NGHTTP2_DATA)
+    if (type == NGHTTP2_DATA && !st->plain)
         read_messages(st, body);
     if (type == NGHTTP2_RST_STREAM) {
         st->ended = true;

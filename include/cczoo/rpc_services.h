@@ -8,9 +8,9 @@
  * ServerReflection), which tells tools like grpcurl the interface.
  *
  * Both are made for one server before it starts, and freed after the server; a server for which that failed can only be
- * freed. They answer whoever the guards of their
- * paths let in ("/grpc.health.v1.Health/", "/grpc.reflection."; ccz_rpc_server_guard()). Interfaces: proto/health.proto,
- * proto/reflection.proto. Reading order of the sources: health.c; desc.c, reflect.c.
+ * freed. They answer whoever the guards let in (ccz_rpc_server_guard()): of "/grpc.health.v1.Health/",
+ * "/grpc.reflection.v1.ServerReflection/" and "/grpc.reflection.v1alpha.ServerReflection/", or "/". Interfaces:
+ * proto/health.proto, proto/reflection.proto. Reading order of the sources: health.c; desc.c, reflect.c.
  */
 #include <cczoo/rpc.h>
 

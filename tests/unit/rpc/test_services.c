@@ -492,6 +492,37 @@ static void test_reflection_flood(void)
     end(&f);
 }
 
+static ccz_rc nobody(void *arg, const struct ccz_ratls_peer *peer, const char *path,
+                     struct ccz_err *err)
+{
+    (void)peer;
+    CHECK(strncmp(path, arg, strlen(arg)) == 0);
+    return ccz_refuse(err, CCZ_E_DENIED, "test:guard", path, "nobody");
+}
+
+static void add_guards(struct fixture *f)
+{
+    static char services[][48] = {"/grpc.health.v1.Health/",
+                                  "/grpc.reflection.v1.ServerReflection/"};
+    add_services(f);
+    for (size_t i = 0; i < 2; i++)
+        CHECK(ccz_rpc_server_guard(f->server, services[i], nobody, services[i]) == CCZ_OK);
+}
+
+/* Guards hold for these services as for any. */
+static void test_guarded(void)
+{
+    struct fixture f = {.before_start = add_guards};
+    enum ccz_rpc_serving status;
+    const struct ccz_span empty = {0};
+    start_server(&f, CCZ_RATLS_TLS_ONLY_INSECURE, (struct ccz_rpc_server_cfg){0});
+    make_client(&f, CCZ_RATLS_TLS_ONLY_INSECURE, (struct ccz_rpc_client_cfg){.reconnect = true});
+    CHECK(check(&f, "", &status) == CCZ_RPC_UNAUTHENTICATED); /* as is who shows no evidence */
+    CHECK(watch_refused(&f, 1, &empty) == CCZ_RPC_UNAUTHENTICATED);
+    CHECK(refused(&f, ccz_span_str("\x3a\1*")) == CCZ_RPC_UNAUTHENTICATED);
+    end(&f);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
@@ -501,6 +532,7 @@ int main(int argc, char **argv)
         {"rpc.health_watch_refused", test_watch_refused},
         {"rpc.health_stop", test_stop},
         {"rpc.health_watch_threads", test_watch_threads},
+        {"rpc.services_guarded", test_guarded},
         {"rpc.reflection", test_reflection},
         {"rpc.reflection_refused", test_reflection_refused},
         {"rpc.reflection_flood", test_reflection_flood},
