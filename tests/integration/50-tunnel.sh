@@ -5,8 +5,22 @@
 run_begin test-tunnel
 SKIPPED=""
 PG=""
-remove_pg() { [ -z "$PG" ] || rm -rf "$PG"; }
-trap 'status=$?; stop postgres INT; remove_pg; (exit $status); run_end' EXIT
+as=()
+stop_pg() { # the process that was started is runuser's; the server itself has to be gone before its folder is
+    [ -n "$PG" ] || return 0
+    (cd / && "${as[@]}" "$bin/pg_ctl" -D "$PG/data" -m fast -w stop >>"$RUN/log/postgres.log" 2>&1)
+    stop postgres
+    rm -rf "$PG"
+    PG=""
+}
+clean_up() { # also when something failed: nothing may end it early
+    local status=$?
+    set +e
+    stop_pg
+    (exit "$status")
+    run_end
+}
+trap clean_up EXIT
 
 "$BIN/cczoo" sim init "$RUN/sim" 2>>"$RUN/log/setup.log"
 policy() { # FILE MRENCLAVE
@@ -123,7 +137,6 @@ bin=$(find /usr/lib/postgresql -maxdepth 3 -path '*/bin/initdb' 2>/dev/null | so
 if [ -n "$bin" ] && command -v psql >/dev/null && { [ "$(id -u)" != 0 ] || id postgres >/dev/null 2>&1; }; then
     bin=$(dirname "$bin")
     PG=$(mktemp -d /tmp/cczoo-pg.XXXXXX)
-    as=()
     if [ "$(id -u)" = 0 ]; then # the server refuses to run as root
         chown postgres "$PG"
         as=(runuser -u postgres --)
@@ -176,9 +189,7 @@ if [ -n "$bin" ] && command -v psql >/dev/null && { [ "$(id -u)" != 0 ] || id po
     [ "$(psql -X -q -h "$RUN" -p 5498 -U tester -d postgres -A -t -c 'SELECT count(*) FROM t')" = 400000 ] || die "no answer over unix sockets"
     stop both
     [ ! -e "$RUN/.s.PGSQL.5498" ] || die "a socket file is left"
-    stop postgres INT
-    remove_pg
-    PG=""
+    stop_pg
 else
     SKIPPED+=" postgresql"
 fi
