@@ -399,10 +399,7 @@ static ccz_rc become(struct exec_opts *o, struct ccz_err *err)
         rc = exec_pair_ready(&o->pair, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = launch_start(&o->launch, err);
-    if (paired)
-        exec_pair_failed(&o->pair);
-    return rc;
+    return launch_start(&o->launch, err);
 }
 
 /* The process that has the tunnels; @p err is its own failure, the child tells of its own. */
@@ -410,19 +407,20 @@ static int stand_by(struct exec_opts *o, struct ccz_err *err)
 {
     struct ccz_party_cfg cfg = trust(o);
     struct exec_pair *p = &o->pair;
-    bool started = false;
     ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_WARN);
-    if (exec_pair_wait(p)) {
+    bool ready = exec_pair_wait(p);
+    if (ready) {
         ccz_rc rc = open_attester(&o->tunnels.attester, o, err);
         if (rc == CCZ_OK)
             rc = exec_tunnels_start(&o->tunnels, &cfg, o->port_file, err);
-        started = rc == CCZ_OK && exec_pair_go(p);
+        if (rc == CCZ_OK)
+            exec_pair_go(p);
     }
     (void)close(p->to); /* a child that waits for us sees the end */
     int status = exec_pair_supervise(p);
     exec_tunnels_end(&o->tunnels);
     o->tunnels = (struct exec_tunnels){0};
-    if (started) {
+    if (ready) { /* a child that was killed before it started has left them as well */
         o->launch.handed = o->launch.secrets.len;
         launch_remove_files(&o->launch);
     }
