@@ -16,6 +16,7 @@
 #include <cczoo/party.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -448,12 +449,24 @@ static int run(struct exec_opts *o, struct ccz_err *err)
     return rc == CCZ_OK ? EXEC_FAILED : exec_status(err); /* who became the program is not here */
 }
 
+/* Where the caller has none, what is opened first would stand there: our own messages, and the program's, would go to a
+ * socket or a file of secrets. */
+static bool fill_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) /* not close-on-exec */
+            return false;
+    return true;
+}
+
 int cmd_exec(int argc, char **argv)
 {
     struct exec_opts o = {.policy_fd = -1};
     struct ccz_err err = {0};
     /* limits and mask are the program's: what ccz_process_harden() does beyond this would be inherited */
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if (!fill_streams())
+        return EXEC_FAILED; /* nowhere to say so */
     int status = options(&o, argc, argv);
     if (status != UI_OK)
         return status == -2 ? UI_OK : status;

@@ -257,6 +257,13 @@ N
 fi
 [ ! -e "$mark" ] || die "the program ran"
 
+step "standard streams that the caller has closed"
+N=(--secret secret/db/password=fd:9 -- /bin/readlink /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2)
+admit "${N[@]}"
+got=0
+launch "${N[@]}" >"$RUN/out" 0<&- 2>&- || got=$?
+[ "$got" = 0 ] && [ "$(tr '\n' ' ' <"$RUN/out")" = "/dev/null $RUN/out /dev/null " ] || { cat "$RUN/out"; die "status $got: other descriptors than the caller's"; }
+
 step "what was measured is what runs"
 cat >"$RUN/late.py" <<'P'
 import sys, time, os
