@@ -16,6 +16,7 @@
 #include <cczoo/party.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -399,10 +400,7 @@ static ccz_rc become(struct exec_opts *o, struct ccz_err *err)
         rc = exec_pair_ready(&o->pair, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = launch_start(&o->launch, err);
-    if (paired)
-        exec_pair_failed(&o->pair);
-    return rc;
+    return launch_start(&o->launch, err);
 }
 
 /* The process that has the tunnels; @p err is its own failure, the child tells of its own. */
@@ -410,19 +408,20 @@ static int stand_by(struct exec_opts *o, struct ccz_err *err)
 {
     struct ccz_party_cfg cfg = trust(o);
     struct exec_pair *p = &o->pair;
-    bool started = false;
     ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_WARN);
-    if (exec_pair_wait(p)) {
+    bool ready = exec_pair_wait(p);
+    if (ready) {
         ccz_rc rc = open_attester(&o->tunnels.attester, o, err);
         if (rc == CCZ_OK)
             rc = exec_tunnels_start(&o->tunnels, &cfg, o->port_file, err);
-        started = rc == CCZ_OK && exec_pair_go(p);
+        if (rc == CCZ_OK)
+            exec_pair_go(p);
     }
     (void)close(p->to); /* a child that waits for us sees the end */
     int status = exec_pair_supervise(p);
     exec_tunnels_end(&o->tunnels);
     o->tunnels = (struct exec_tunnels){0};
-    if (started) {
+    if (ready) { /* a child that was killed before it started has left them as well */
         o->launch.handed = o->launch.secrets.len;
         launch_remove_files(&o->launch);
     }
@@ -450,12 +449,24 @@ static int run(struct exec_opts *o, struct ccz_err *err)
     return rc == CCZ_OK ? EXEC_FAILED : exec_status(err); /* who became the program is not here */
 }
 
+/* Where the caller has none, what is opened first would stand there: our own messages, and the program's, would go to a
+ * socket or a file of secrets. */
+static bool fill_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) /* not close-on-exec */
+            return false;
+    return true;
+}
+
 int cmd_exec(int argc, char **argv)
 {
     struct exec_opts o = {.policy_fd = -1};
     struct ccz_err err = {0};
     /* limits and mask are the program's: what ccz_process_harden() does beyond this would be inherited */
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if (!fill_streams())
+        return EXEC_FAILED; /* nowhere to say so */
     int status = options(&o, argc, argv);
     if (status != UI_OK)
         return status == -2 ? UI_OK : status;

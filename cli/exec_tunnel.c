@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -226,10 +227,14 @@ ccz_rc exec_pair_fork(struct exec_pair *p, struct ccz_err *err)
     int up[2], down[2];
     sigset_t set;
     pid_t parent = getpid();
-    if (pipe2(up, O_CLOEXEC) != 0 || pipe2(down, O_CLOEXEC) != 0)
-        return ccz_fail(err, CCZ_E_IO, "exec:fork", errno, "no pipe: %s", strerror(errno));
+    const struct sigaction by_default = {.sa_handler = SIG_DFL};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, up) != 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, down) != 0)
+        return ccz_fail(err, CCZ_E_IO, "exec:fork", errno, "no sockets: %s", strerror(errno));
     watched(&set); /* what comes before we listen waits */
     (void)sigprocmask(SIG_BLOCK, &set, &p->old_mask);
+    /* where the caller ignores it, the kernel tells nobody of the end of a child */
+    (void)sigaction(SIGCHLD, &by_default, &p->old_chld);
     p->child = fork();
     if (p->child < 0)
         return ccz_fail(err, CCZ_E_IO, "exec:fork", errno, "no process: %s", strerror(errno));
@@ -240,6 +245,7 @@ ccz_rc exec_pair_fork(struct exec_pair *p, struct ccz_err *err)
     (void)close(child ? up[0] : down[0]);
     if (!child)
         return CCZ_OK;
+    (void)sigaction(SIGCHLD, &p->old_chld, NULL);
     (void)sigprocmask(SIG_SETMASK, &p->old_mask, NULL);
     return follow_parent(parent, err);
 }
@@ -258,7 +264,7 @@ static bool tell(int fd, char c)
 {
     ssize_t n;
     do
-        n = write(fd, &c, 1);
+        n = send(fd, &c, 1, MSG_NOSIGNAL); /* the other may be gone */
     while (n < 0 && errno == EINTR);
     return n == 1;
 }
@@ -270,27 +276,14 @@ ccz_rc exec_pair_ready(struct exec_pair *p, struct ccz_err *err)
     return ccz_fail(err, CCZ_E_CLOSED, "exec:parent", 0, "the tunnel could not be opened");
 }
 
-void exec_pair_failed(const struct exec_pair *p)
-{
-    (void)tell(p->to, 'x');
-}
-
 bool exec_pair_wait(const struct exec_pair *p)
 {
     return receive(p->from, 'r');
 }
 
-/* The pipe is closed by exec; who could not start says so before. */
-bool exec_pair_go(struct exec_pair *p)
+void exec_pair_go(const struct exec_pair *p)
 {
-    if (!tell(p->to, 'g'))
-        return false;
-    char c;
-    ssize_t n;
-    do
-        n = read(p->from, &c, 1);
-    while (n < 0 && errno == EINTR);
-    return n == 0;
+    (void)tell(p->to, 'g'); /* a child that is gone is noticed below */
 }
 
 int exec_pair_supervise(const struct exec_pair *p)

@@ -46,18 +46,17 @@ struct exec_pair {
     pid_t child;       /* 0 in the child */
     int from, to;      /* the other process */
     sigset_t old_mask; /* as before: the program's */
+    struct sigaction old_chld;
 };
 /* Before there are threads. */
 CCZ_MUST_USE ccz_rc exec_pair_fork(struct exec_pair *p, struct ccz_err *err);
 /* Child: everything is in place; returns when the tunnels are open. CCZ_E_CLOSED: they are not, which the parent has
  * told. */
 CCZ_MUST_USE ccz_rc exec_pair_ready(struct exec_pair *p, struct ccz_err *err);
-/* Child: the program could not be started after all. */
-void exec_pair_failed(const struct exec_pair *p);
 /* Parent: true when the child has everything; false if it has failed, and told why. */
 bool exec_pair_wait(const struct exec_pair *p);
-/* Parent: lets the child start; true if it did. */
-bool exec_pair_go(struct exec_pair *p);
+/* Parent: lets the child start. */
+void exec_pair_go(const struct exec_pair *p);
 /* Parent: passes signals on until the program ends. @return its status as of wait() */
 int exec_pair_supervise(const struct exec_pair *p);
 /* Parent: ends as that status says, by the same signal if it was one. */

@@ -89,6 +89,8 @@ void launch_end(struct launch *l)
         ccz_secret_free(l->env_secret[i]);
     for (size_t i = 0; i < l->envp_len; i++)
         free(l->envp[i]); /* NULL where a secret stood */
+    for (size_t i = 0; i < l->pins_len; i++)
+        (void)close(l->pins[i]);
     if (l->program >= 0)
         (void)close(l->program);
     free(l->envp);
@@ -288,7 +290,8 @@ static ccz_rc measure_files(struct launch *l, struct ccz_err *err)
         if (rc == CCZ_OK)
             rc = record_copy(l, "measure-sha256", fd, err);
         if (rc == CCZ_OK)
-            rc = ccz_handover_pin(path, fd, err);
+            rc = ccz_handover_pin(&l->pins[i], path, fd, err);
+        l->pins_len += rc == CCZ_OK;
         if (fd >= 0)
             (void)close(fd);
     }
@@ -297,15 +300,21 @@ static ccz_rc measure_files(struct launch *l, struct ccz_err *err)
 
 static ccz_rc measure_program(struct launch *l, bool mounts, struct ccz_err *err)
 {
+    int pinned = -1;
     ccz_rc rc = ccz_handover_copy(&l->program, l->path, err);
     if (rc == CCZ_OK)
         rc = check_not_script(l->program, l->argv[0], err);
     if (rc == CCZ_OK)
         rc = record_copy(l, "program-sha256", l->program, err);
-    /* with mounts of its own it is started by its name, so that it finds what lies beside it */
-    if (rc == CCZ_OK && mounts)
-        rc = ccz_handover_pin(l->path, l->program, err);
-    l->pinned = rc == CCZ_OK && mounts;
+    if (rc != CCZ_OK || !mounts)
+        return rc;
+    /* with mounts of its own the copy stands at its name, so that it finds what lies beside it; it is started by its
+     * descriptor all the same: the name may lead elsewhere by then */
+    rc = ccz_handover_pin(&pinned, l->path, l->program, err);
+    if (rc == CCZ_OK) {
+        (void)close(l->program);
+        l->program = pinned;
+    }
     return rc;
 }
 
@@ -471,6 +480,8 @@ ccz_rc launch_hand_over(struct launch *l, struct ccz_err *err)
         }
         l->handed += rc == CCZ_OK;
     }
+    for (size_t i = 0; rc == CCZ_OK && i < l->pins_len; i++)
+        rc = ccz_handover_check_pin(l->measure.text[i], l->pins[i], err);
     if (rc == CCZ_OK)
         rc = each_folder(l, ccz_handover_ram_dir_close, err);
     for (size_t i = 0; i < l->secrets.len; i++) {
@@ -501,8 +512,7 @@ ccz_rc launch_start(struct launch *l, struct ccz_err *err)
         if (l->fds[i] >= 0)
             fds[n++] = (struct ccz_handover_fd){.fd = l->fds[i], .as = l->specs[i].as};
     const struct ccz_handover_start s = {.fd = l->program,
-                                         .path = l->identity == LAUNCH_IMAGE || l->pinned ? l->path
-                                                                                          : NULL,
+                                         .path = l->identity == LAUNCH_IMAGE ? l->path : NULL,
                                          .argv = l->argv,
                                          .envp = env,
                                          .fds = fds,

@@ -35,8 +35,9 @@ struct launch {
     struct ccz_secret **values;      /* as released; launch_hand_over() wipes them */
     int *fds;                        /* memory files, -1 if the form needs none */
     char path[PATH_MAX];             /* of the program, without links */
-    int program;                     /* sealed copy, -1 with LAUNCH_IMAGE */
-    bool pinned;                     /* and it stands at `path` */
+    int program;                     /* what was measured, -1 with LAUNCH_IMAGE */
+    int pins[LAUNCH_LIST_MAX];       /* of measured files */
+    size_t pins_len;
     struct ccz_buf record;
     char **envp;
     struct ccz_secret **env_secret; /* lines of envp with a secret in them */

@@ -132,11 +132,20 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_file(const char *path, struct ccz_span 
                                               struct ccz_err *err);
 /**
  * After ccz_handover_mounts(): who opens @p path in this process, and in what it starts, gets the bytes of the memory
- * file @p fd, read only, with the permissions that the file has; what becomes of the file itself is not seen. It is
+ * file @p fd, read only, with the permissions that the file has; what is written to the file itself is not seen. It is
  * looked up again and compared before this returns.
+ * A name holds no longer than its file: who removes, replaces or renames the file or a folder above it, from outside of
+ * these mounts, takes the pin away, and the kernel does not ask us. What must not change is used by @p pinned.
+ * @param[out] pinned  the copy that stands at @p path, for ccz_handover_start and ccz_handover_check_pin() (O_PATH); owned by
+ *                     the caller; -1 on failure
  * @retval CCZ_E_IO  "handover:pin"
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_pin(const char *path, int fd, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_pin(int *pinned, const char *path, int fd,
+                                             struct ccz_err *err);
+/** @p path still leads to what ccz_handover_pin() has put there.
+ *  @retval CCZ_E_IO, CCZ_E_NOT_FOUND  "handover:pin": it does not */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_check_pin(const char *path, int pinned,
+                                                   struct ccz_err *err);
 
 /* ------------------------------------------------------------------------------- starting */
 
@@ -147,7 +156,7 @@ struct ccz_handover_fd {
 };
 
 struct ccz_handover_start {
-    int fd;           /**< program as a memory file; used if `path` is NULL */
+    int fd;           /**< program, a memory file or a pinned copy; used if `path` is NULL */
     const char *path; /**< program, an absolute path; no search */
     char *const *argv, *const *envp;
     const struct ccz_handover_fd *fds;

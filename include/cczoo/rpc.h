@@ -134,7 +134,8 @@ CCZ_API void ccz_rpc_server_set_fallback(struct ccz_rpc_server *s, ccz_rpc_unary
 typedef ccz_rc (*ccz_rpc_guard_fn)(void *arg, const struct ccz_ratls_peer *peer, const char *path,
                                    struct ccz_err *err);
 /** Register before start.
- *  @retval CCZ_E_ARG, CCZ_E_EXISTS, CCZ_E_NOMEM */
+ *  @retval CCZ_E_ARG  also for a @p prefix of another form: it would cover no call
+ *  @retval CCZ_E_EXISTS, CCZ_E_NOMEM */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_guard(struct ccz_rpc_server *s, const char *prefix,
                                                  ccz_rpc_guard_fn fn, void *arg);
 /** Called at the beginning of ccz_rpc_server_stop(), in order of registration, on its thread: say that the service ends, finish streams

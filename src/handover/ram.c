@@ -196,21 +196,35 @@ static ccz_rc bind_over(struct stat *st, const char *copy, int target, const cha
     return CCZ_OK;
 }
 
+static ccz_rc check_same(const char *path, const struct stat *got, const struct stat *want,
+                         struct ccz_err *err)
+{
+    if (got->st_dev == want->st_dev && got->st_ino == want->st_ino)
+        return CCZ_OK;
+    return ccz_fail(err, CCZ_E_IO, "handover:pin", 0, "%s leads elsewhere than it did", path);
+}
+
 /* Who opens @p path gets the copy, and cannot change it. */
-static ccz_rc check_pinned(const char *path, const struct stat *want, struct ccz_err *err)
+static ccz_rc open_pinned(int *pinned, const char *path, const struct stat *want,
+                          struct ccz_err *err)
 {
     struct stat got;
     if (mount(NULL, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) != 0)
         return pin_failed(err, "cannot make read only", path);
-    if (stat(path, &got) != 0)
-        return pin_failed(err, "cannot stat", path);
-    if (got.st_dev != want->st_dev || got.st_ino != want->st_ino)
-        return ccz_fail(err, CCZ_E_IO, "handover:pin", 0, "%s leads elsewhere than it did", path);
-    return CCZ_OK;
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return pin_failed(err, "cannot open", path);
+    ccz_rc rc = fstat(fd, &got) != 0 ? pin_failed(err, "cannot stat", path)
+                                     : check_same(path, &got, want, err);
+    if (rc == CCZ_OK)
+        *pinned = fd;
+    else
+        (void)close(fd);
+    return rc;
 }
 
 /* The folder of the file is covered by a ramfs while the copy is made: a mount point that is sure to exist. */
-static ccz_rc pin_target(const char *path, int target, int fd, struct ccz_err *err)
+static ccz_rc pin_target(int *pinned, const char *path, int target, int fd, struct ccz_err *err)
 {
     char dir[PATH_SIZE], copy[PATH_SIZE + 8];
     struct stat st, copied = {0};
@@ -227,11 +241,12 @@ static ccz_rc pin_target(const char *path, int target, int fd, struct ccz_err *e
         rc = bind_over(&copied, copy, target, path, err);
     if (umount2(dir, MNT_DETACH) != 0 && rc == CCZ_OK)
         rc = pin_failed(err, "cannot uncover the folder of", path);
-    return rc == CCZ_OK ? check_pinned(path, &copied, err) : rc;
+    return rc == CCZ_OK ? open_pinned(pinned, path, &copied, err) : rc;
 }
 
-ccz_rc ccz_handover_pin(const char *path, int fd, struct ccz_err *err)
+ccz_rc ccz_handover_pin(int *pinned, const char *path, int fd, struct ccz_err *err)
 {
+    *pinned = -1;
     if (path[0] != '/' || strrchr(path, '/') == path || strlen(path) >= PATH_SIZE)
         return ccz_fail(err, CCZ_E_ARG, "handover:pin", 0,
                         "expected an absolute path of a file in a folder: %s", path);
@@ -241,7 +256,15 @@ ccz_rc ccz_handover_pin(const char *path, int fd, struct ccz_err *err)
     int target = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
     if (target < 0)
         return pin_failed(err, "cannot open", path);
-    rc = pin_target(path, target, fd, err);
+    rc = pin_target(pinned, path, target, fd, err);
     (void)close(target);
     return rc;
+}
+
+ccz_rc ccz_handover_check_pin(const char *path, int pinned, struct ccz_err *err)
+{
+    struct stat got, want;
+    if (stat(path, &got) != 0 || fstat(pinned, &want) != 0)
+        return pin_failed(err, "cannot stat", path);
+    return check_same(path, &got, &want, err);
 }

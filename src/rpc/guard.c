@@ -6,9 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* "/", "/Service/" or "/Service/Method": anything else, "/Service" for one, would cover no call and guard nothing. */
+static bool is_prefix(const char *p)
+{
+    if (strcmp(p, "/") == 0)
+        return true;
+    const char *slash = p[0] == '/' ? strchr(p + 1, '/') : NULL;
+    return slash && slash > p + 1 && !strchr(slash + 1, '/');
+}
+
 ccz_rc cczi_guards_add(struct cczi_guards *gs, const char *prefix, ccz_rpc_guard_fn fn, void *arg)
 {
-    if (prefix[0] != '/' || !fn)
+    if (!is_prefix(prefix) || !fn)
         return CCZ_E_ARG;
     for (size_t i = 0; i < gs->len; i++)
         if (strcmp(gs->list[i].prefix, prefix) == 0)

@@ -257,6 +257,13 @@ N
 fi
 [ ! -e "$mark" ] || die "the program ran"
 
+step "standard streams that the caller has closed"
+N=(--secret secret/db/password=fd:9 -- /bin/readlink /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2)
+admit "${N[@]}"
+got=0
+launch "${N[@]}" >"$RUN/out" 0<&- 2>&- || got=$?
+[ "$got" = 0 ] && [ "$(tr '\n' ' ' <"$RUN/out")" = "/dev/null $RUN/out /dev/null " ] || { cat "$RUN/out"; die "status $got: other descriptors than the caller's"; }
+
 step "what was measured is what runs"
 cat >"$RUN/late.py" <<'P'
 import sys, time, os
@@ -293,12 +300,20 @@ replaced() {
     kill -CONT "${PIDS[kms]}"
     wait "${PIDS[late]}" || got=$?
     unset "PIDS[late]"
-    [ "$got" = 0 ] || { cat "$RUN/err" >&2; die "status $got after $file was replaced"; }
+    [ "$got" = "${WANT:-0}" ] || { cat "$RUN/err" >&2; die "status $got after $file was replaced"; }
 }
 cp /bin/echo "$RUN/program"
 cp /bin/true "$RUN/replacement"
 replaced "$RUN/program" --secret secret/db/password=fd:9 -- "$RUN/program" measured
 [ "$(cat "$RUN/out")" = measured ] || die "another program ran than was measured"
+# With mounts of its own the copy lies over the name, until the kernel takes it away with the file that is replaced.
+cp /bin/echo "$RUN/program"
+replaced "$RUN/program" --secret secret/db/password=fd:9 --measure "$RUN/show.py" -- "$RUN/program" measured
+[ "$(cat "$RUN/out")" = measured ] || die "another program ran than was measured"
+cp "$RUN/show.py" "$RUN/measured.py"
+WANT=125 replaced "$RUN/measured.py" --secret secret/db/password=fd:9 --measure "$RUN/measured.py" -- /usr/bin/touch "$mark"
+has err 'handover:pin: .*leads elsewhere'
+[ ! -e "$mark" ] || die "the program ran without what was measured"
 # The policy is replaced after it went into the record and before it is read by the verifier: while the platform, a FIFO, is read.
 cp -r "$RUN/sim" "$RUN/slow"
 slow=$RUN/slow/platform/sgx/qe_certification.bin
@@ -483,7 +498,13 @@ grep -q 'where=policy:mrenclave' "$RUN/log/redis-tunnel.log" || die "the refused
 
 step "tunnels: status, signals, and the end of either process"
 T=(--tunnel "listen=127.0.0.1:0,connect=127.0.0.1:1,anyone" --port-file "$RUN/port" --secret secret/db/password=env:PW)
-admitted 42 "${T[@]}" -- /bin/sh -c 'exit 42'
+CHLD=("${T[@]}" -- /bin/sh -c 'exit 42')
+admitted 42 "${CHLD[@]}"
+# Where the caller ignores SIGCHLD, the end of the program is noticed all the same.
+reach
+status 42 timeout -s KILL 60 $PY -c 'import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])' "$BIN/cczoo" exec "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" "${CHLD[@]}"
 admitted 143 "${T[@]}" -- /bin/sh -c 'kill -TERM $$'
 admitted 126 "${T[@]}" -- "$RUN/garbage"
 has err '^error: handover:exec: '
@@ -496,6 +517,23 @@ printf keep >"$shm"
 admitted 125 "${T[@]}" --secret "secret/second=tmpfs:$shm" -- /bin/cat "$shm"
 [ "$(cat "$shm")" = keep ] || die "somebody else's file was removed"
 rm "$shm"
+# A child that is killed when it has everything and does not run yet: the parent waits for its own evidence, from a FIFO.
+F=("${T[@]}" --secret "secret/second=tmpfs:$shm" -- /usr/bin/touch "$mark")
+admit "${F[@]}"
+reach
+"$BIN/cczoo" exec "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/slow" "${F[@]}" >"$RUN/out" 2>"$RUN/err" &
+PIDS[pair]=$!
+cat "$RUN/sim/platform/sgx/qe_certification.bin" >"$slow" # for the child
+for ((i = 0; i < 200; i++)); do [ -s "$shm" ] && break; sleep 0.05; done
+[ "$(cat "$shm")" = second ] || die "the child has no secret"
+sleep 0.5 # it has said so, and waits
+kill -KILL "$(cat "/proc/${PIDS[pair]}/task/${PIDS[pair]}/children")"
+cat "$RUN/sim/platform/sgx/qe_certification.bin" >"$slow" # for the parent
+got=0
+wait "${PIDS[pair]}" || got=$?
+unset "PIDS[pair]"
+[ "$got" = 137 ] || { cat "$RUN/err" >&2; die "status $got after the child was killed"; }
+[ ! -e "$shm" ] || die "the secret of a program that never ran is left"
 B=("${T[@]/anyone/policy=$RUN/absent.json}")
 status 125 launch "${B[@]}" -- /usr/bin/touch "$mark"
 python3 -c 'import socket, sys, time

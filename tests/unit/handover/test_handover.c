@@ -471,29 +471,56 @@ static void test_unprivileged(void)
     CHECK(access(file, F_OK) != 0);
 }
 
+/* Somebody else replaces a pinned file: in a process that keeps the mounts of before. */
+static void replaced_child(int fd, int outside)
+{
+    struct ccz_err err = {0};
+    int pinned = -1, status = 0;
+    char fd_path[64], text[16] = {0};
+    CHECK(ccz_handover_pin(&pinned, other, fd, &err) == CCZ_OK);
+    CHECK(ccz_handover_check_pin(other, pinned, &err) == CCZ_OK);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char from[720];
+        (void)snprintf(from, sizeof(from), "%s.new", other);
+        if (setns(outside, CLONE_NEWNS) != 0)
+            _exit(1);
+        write_file(from, "replaced", 0755);
+        _exit(rename(from, other) == 0 ? 0 : 1);
+    }
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+    check_content(other, "replaced"); /* the kernel has taken the pin away */
+    CHECK(ccz_handover_check_pin(other, pinned, &err) == CCZ_E_IO);
+    CHECK(strcmp(err.where, "handover:pin") == 0);
+    (void)snprintf(fd_path, sizeof(fd_path), "/proc/self/fd/%d", pinned);
+    int in = open(fd_path, O_RDONLY | O_CLOEXEC);
+    CHECK(in >= 0 && read(in, text, sizeof(text) - 1) == 8 && strcmp(text, "measured") == 0);
+}
+
 static void pin_child(void)
 {
     struct ccz_err err = {0};
-    int fd = -1;
+    int fd = -1, pinned = -1, outside = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     enter_namespace();
     CHECK(ccz_handover_copy(&fd, file, &err) == CCZ_OK);
     write_file(file, "changed", 0755); /* after it was measured */
-    CHECK(ccz_handover_pin(file, fd, &err) == CCZ_OK);
+    CHECK(ccz_handover_pin(&pinned, file, fd, &err) == CCZ_OK);
     check_content(file, "measured");
     check_content(other, "beside it");
     struct stat st;
     CHECK(stat(file, &st) == 0 && (st.st_mode & 07777) == 0555);
     CHECK(open(file, O_WRONLY | O_CLOEXEC) < 0 && errno == EROFS);
     CHECK(unlink(file) != 0 && errno == EBUSY);
-    CHECK(ccz_handover_pin(dir, fd, &err) == CCZ_E_IO);
-    CHECK(ccz_handover_pin("relative", fd, &err) == CCZ_E_ARG);
-    CHECK(ccz_handover_pin("/file", fd, &err) == CCZ_E_ARG);
-    CHECK(ccz_handover_pin("/absent/file", fd, &err) == CCZ_E_NOT_FOUND);
+    CHECK(ccz_handover_pin(&pinned, dir, fd, &err) == CCZ_E_IO);
+    CHECK(ccz_handover_pin(&pinned, "relative", fd, &err) == CCZ_E_ARG);
+    CHECK(ccz_handover_pin(&pinned, "/file", fd, &err) == CCZ_E_ARG);
+    CHECK(ccz_handover_pin(&pinned, "/absent/file", fd, &err) == CCZ_E_NOT_FOUND);
     int unsealed = memfd_create("t", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    CHECK(ccz_handover_pin(other, unsealed, &err) == CCZ_E_DENIED);
+    CHECK(ccz_handover_pin(&pinned, other, unsealed, &err) == CCZ_E_DENIED);
     check_content(other, "beside it");
+    replaced_child(fd, outside);
     CHECK(unlink(other) == 0 && symlink(file, other) == 0);
-    CHECK(ccz_handover_pin(other, fd, &err) ==
+    CHECK(ccz_handover_pin(&pinned, other, fd, &err) ==
           CCZ_E_IO); /* a link: its target is what has to be named */
 }
 

@@ -388,7 +388,9 @@ static void add_guards(struct fixture *f)
     CHECK(ccz_rpc_server_add_unary(s, "/g.GG/Get", echo, f) == CCZ_OK);
     CHECK(ccz_rpc_server_add(s, "/g.G/Hold", &hold, f) == CCZ_OK);
     ccz_rpc_server_set_fallback(s, fallback, f);
-    CHECK(ccz_rpc_server_guard(s, "g.G/", judge, &service) == CCZ_E_ARG);
+    static const char *const nothing[] = {"", "g.G/", "/g.G", "//", "//Get", "/g.G//", "/g.G/Get/"};
+    for (size_t i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++)
+        CHECK(ccz_rpc_server_guard(s, nothing[i], judge, &service) == CCZ_E_ARG);
     CHECK(ccz_rpc_server_guard(s, "/g.G/", NULL, &service) == CCZ_E_ARG);
     CHECK(ccz_rpc_server_guard(s, "/g.G/", judge, &service) == CCZ_OK);
     CHECK(ccz_rpc_server_guard(s, "/g.G/", judge, &all) == CCZ_E_EXISTS);
