@@ -104,11 +104,11 @@ CCZ_DEFINE_AUTO(ccz_tunnel)
  *
  * | type | value |
  * |---:|---|
- * | 0x20 PP2_TYPE_SSL | client 0x03 (TLS, certificate), verify 0 (accepted); sub-TLV 0x21 version "TLSv1.3" |
+ * | 0x20 PP2_TYPE_SSL | client 0x01 (TLS), 0x03 with a certificate; verify (be32) 0 if attested or pinned, else 1; sub-TLV 0x21 version "TLSv1.3" |
  * | 0xE0 CCZ_PP2_TYPE_STATUS | one byte: bit 0 attested, bit 1 fresh, bit 2 simulated |
  * | 0xE1 CCZ_PP2_TYPE_MEASUREMENT | MRENCLAVE, MRTD or SNP measurement as lower-case hex; only if attested |
  * | 0xE2 CCZ_PP2_TYPE_CLAIMS | claims as JSON (quote.h), UTF-8 without NUL; only if attested |
- * | 0xE3 CCZ_PP2_TYPE_SPKI | SHA-256 of the peer's public key, 32 bytes |
+ * | 0xE3 CCZ_PP2_TYPE_SPKI | SHA-256 of the peer's public key, 32 bytes; only with a certificate |
  *
  * They say what was verified when the connection was made.
  * @source HAProxy, "The PROXY protocol", section 2.2

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whom a tunnel serves, and what it tells the server behind it about them. */
+#include "tunnel/tunnel_fixture.h"
+
+#include <stdatomic.h>
+
+/* --------------------------------------------------------------------------------- PROXY header */
+
+static ccz_rc accept_key(void *arg, struct ccz_span spki, struct ccz_err *err)
+{
+    (void)arg, (void)spki, (void)err;
+    return CCZ_OK;
+}
+
+static const struct {
+    struct fx f;
+    uint8_t flags, verify, status; /* what the header has to say */
+} cases[] = {
+    {{.one_way = true}, 0x03, 1, 0}, /* a certificate that nobody judged */
+    {{.one_way = true, .profile = CCZ_RATLS_CERTIFICATE}, 0x01, 1, 0}, /* not even one */
+    {{.one_way = true, .pin = accept_key}, 0x03, 0, 0},
+    {{.one_way = true, .pin = accept_key, .profile = CCZ_RATLS_CERTIFICATE}, 0x03, 0, 0},
+    {{.profile = CCZ_RATLS_CERTIFICATE}, 0x03, 0, CCZ_PP2_ATTESTED},
+    {{.profile = CCZ_RATLS_SESSION}, 0x03, 0, CCZ_PP2_ATTESTED | CCZ_PP2_FRESH},
+    {{.server_toy.simulated = true}, 0x03, 0, CCZ_PP2_ATTESTED | CCZ_PP2_FRESH | CCZ_PP2_SIMULATED},
+};
+
+/* Servers that look at the standard TLV alone must not take a stranger for a verified client. */
+static void test_proxy_verified(void)
+{
+    static uint8_t head[65535];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fx f;
+        struct ccz_span v, tlvs;
+        int client, server;
+        memcpy(&f, &cases[i].f, sizeof(f));
+        f.in_map.proxy_v2 = true;
+        fx_open(&f);
+        fx_connect(&f, &client, &server);
+        recv_exact(server, head, 16 + 12);
+        tlvs = CCZ_SPAN(head, be16(head + 14) - 12);
+        recv_exact(server, head, tlvs.size);
+        CHECK(find_tlv(&v, tlvs, 0x20) && v.size > 5 && v.ptr[0] == cases[i].flags);
+        CHECK(memcmp(v.ptr + 1, "\0\0\0", 3) == 0 && v.ptr[4] == cases[i].verify);
+        CHECK(find_tlv(&v, tlvs, CCZ_PP2_TYPE_STATUS) && v.size == 1);
+        CHECK(v.ptr[0] == cases[i].status);
+        CHECK(find_tlv(&v, tlvs, CCZ_PP2_TYPE_SPKI) == (cases[i].flags == 0x03));
+        close(client);
+        CHECK(at_end(server));
+        close(server);
+        fx_quiet(&f);
+        fx_close(&f);
+    }
+}
+
+/* Linked with --wrap: the header does not fit, or cannot be stored. */
+struct cczi_proxy_addrs;
+struct ccz_conn;
+ccz_rc __real_cczi_proxy_put(struct ccz_buf *out, const struct cczi_proxy_addrs *addrs,
+                             const struct ccz_ratls_peer *peer);
+ccz_rc __wrap_cczi_proxy_put(struct ccz_buf *out, const struct cczi_proxy_addrs *addrs,
+                             const struct ccz_ratls_peer *peer);
+ccz_rc __real_ccz_conn_write(struct ccz_conn *c, struct ccz_span data);
+ccz_rc __wrap_ccz_conn_write(struct ccz_conn *c, struct ccz_span data);
+static atomic_bool no_header, no_write;
+
+ccz_rc __wrap_cczi_proxy_put(struct ccz_buf *out, const struct cczi_proxy_addrs *addrs,
+                             const struct ccz_ratls_peer *peer)
+{
+    return atomic_exchange(&no_header, false) ? CCZ_E_LIMIT
+                                              : __real_cczi_proxy_put(out, addrs, peer);
+}
+
+/* The first one to begin with the header's signature. */
+ccz_rc __wrap_ccz_conn_write(struct ccz_conn *c, struct ccz_span data)
+{
+    bool header = data.size > 16 && memcmp(data.ptr, "\r\n\r\n\0\r\nQUIT\n", 12) == 0;
+    return header && atomic_exchange(&no_write, false) ? CCZ_E_NOMEM
+                                                       : __real_ccz_conn_write(c, data);
+}
+
+/* A server that expects the header takes whatever comes first for it: nothing of the peer may. */
+static void test_proxy_fails(void)
+{
+    for (int i = 0; i < 2; i++) {
+        struct fx f = {.in_map = {.proxy_v2 = true}};
+        char byte;
+        fx_open(&f);
+        atomic_store(i ? &no_write : &no_header, true);
+        int client = fx_dial(&f);
+        send_all(client, "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n", 34);
+        int server = take(f.listener);
+        CHECK(recv(server, &byte, 1, 0) <= 0 && is_cut(client));
+        CHECK(!no_header && !no_write);
+        CHECK(log_has("cut map=in", "where=tunnel:proxy", NULL));
+        close(client);
+        close(server);
+        fx_quiet(&f);
+        fx_close(&f);
+    }
+}
+
+static const struct ccz_test tests[] = {
+    {"tunnel.proxy_verified", test_proxy_verified},
+    {"tunnel.proxy_fails", test_proxy_fails},
+};
+
+int main(int argc, char **argv)
+{
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
