@@ -40,6 +40,9 @@ struct ccz_tunnel_map {
     /** Client context for OUT, server context for IN; the tunnel holds a reference. Session profile for fresh
      *  evidence. With reattest_interval_ms in it, long connections are asked again. */
     struct ccz_ratls_ctx *ratls;
+    /** IN: clients that are neither attested nor pinned are let in; needed for a context that does so, refused for others.
+     *  Only the server is attested then. */
+    bool anyone;
     /** IN: the server is told who is connected by a PROXY protocol header, version 2, before the first byte:
      *  source address, and the verified identity in TLVs (below). The server must expect it. */
     bool proxy_v2;
@@ -65,7 +68,8 @@ struct ccz_tunnel_cfg {
 struct ccz_tunnel;
 /**
  * Checks the configuration and opens the ports; nothing is accepted before ccz_tunnel_start().
- * @retval CCZ_E_ARG     tunnel:config: what is missing or out of range
+ * @retval CCZ_E_ARG     tunnel:config: what is missing or out of range; a context of the other role, by which nobody gives
+ *                       evidence, that accepts any server, or any client without `anyone`
  * @retval CCZ_E_FORMAT  net:address
  * @retval CCZ_E_IO      net:listen, aux = errno
  */
@@ -76,8 +80,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_tunnel_start(struct ccz_tunnel *t, struct ccz_er
 CCZ_API uint16_t ccz_tunnel_port(const struct ccz_tunnel *t, size_t i);
 
 /** Connections that map @p i takes from here on use @p ctx (another key, newer evidence); open ones go on with theirs. The
- *  tunnel holds a reference. For ccz_party_attach(). Any thread, also while others are called. */
-CCZ_API void ccz_tunnel_set_ratls(struct ccz_tunnel *t, size_t i, struct ccz_ratls_ctx *ctx);
+ *  tunnel holds a reference. For ccz_party_attach(). Any thread, also while others are called.
+ *  @retval CCZ_E_ARG  tunnel:config: as ccz_tunnel_new(), or no such map; the old one stays in use */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tunnel_set_ratls(struct ccz_tunnel *t, size_t i,
+                                                 struct ccz_ratls_ctx *ctx, struct ccz_err *err);
 
 /** Counted since the start. */
 struct ccz_tunnel_stats {

@@ -334,8 +334,11 @@ static void test_renew(void)
         recv_exact(server[i], head[i], size);
         CHECK(find_tlv(&spki[i], CCZ_SPAN(head[i], size), CCZ_PP2_TYPE_SPKI));
         struct ccz_ratls_ctx *fresh = fx_ctx(&f, false);
-        ccz_tunnel_set_ratls(f.out, 0, fresh);
-        ccz_tunnel_set_ratls(f.out, 9, fresh); /* no such map */
+        struct ccz_err err;
+        CHECK(ccz_tunnel_set_ratls(f.out, 0, fresh, &err) == CCZ_OK);
+        CHECK(ccz_tunnel_set_ratls(f.out, 9, fresh, &err) == CCZ_E_ARG); /* no such map */
+        CHECK(ccz_tunnel_set_ratls(f.out, 0, f.server, &err) == CCZ_E_ARG);
+        CHECK(strcmp(err.where, "tunnel:config") == 0);
         ccz_ratls_ctx_free(fresh);
     }
     CHECK(!ccz_span_eq(spki[0], spki[1]));
@@ -401,6 +404,7 @@ static void test_config(void)
     maps[3].proxy_v2 = true;
     maps[4].side = (enum ccz_tunnel_side)2;
     maps[5].side = CCZ_TUNNEL_IN;
+    maps[5].ratls = f.server;
     maps[5].proxy_v2_short = true;
     for (size_t i = 0; i < 6; i++)
         check_refused(&(struct ccz_tunnel_cfg){.maps = &maps[i], .maps_len = 1}, CCZ_E_ARG,

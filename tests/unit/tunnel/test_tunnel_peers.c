@@ -100,7 +100,79 @@ static void test_proxy_fails(void)
     }
 }
 
+/* ------------------------------------------------------------------------------------- contexts */
+
+enum { OUT = CCZ_TUNNEL_OUT, IN = CCZ_TUNNEL_IN };
+
+/* A tunnel of this name attests somebody, and lets in strangers only if that was said. */
+static void test_contexts(void)
+{
+    static const struct {
+        enum ccz_ratls_profile profile;
+        bool server, attest, appraise, optional, pin, anyone;
+        int side;
+        bool fine;
+    } all[] = {
+        {CCZ_RATLS_SESSION, true, true, true, false, false, false, IN, true},
+        {CCZ_RATLS_SESSION, true, false, true, false, false, false, IN, true},
+        {CCZ_RATLS_SESSION, true, true, false, true, false, true, IN, true},
+        {CCZ_RATLS_SESSION, true, true, true, true, false, true, IN, true},
+        {CCZ_RATLS_SESSION, true, true, true, true, true, false, IN, true},
+        {CCZ_RATLS_HANDSHAKE, false, true, true, false, false, false, OUT, true},
+        {CCZ_RATLS_SESSION, false, false, true, false, false, false, OUT, true},
+        {CCZ_RATLS_SESSION, false, true, false, true, true, false, OUT, true},
+        /* the other role */
+        {CCZ_RATLS_SESSION, false, true, true, false, false, false, IN, false},
+        {CCZ_RATLS_SESSION, true, true, true, false, false, false, OUT, false},
+        /* nobody attests */
+        {CCZ_RATLS_TLS_ONLY_INSECURE, true, false, false, false, false, true, IN, false},
+        {CCZ_RATLS_TLS_ONLY_INSECURE, true, false, false, false, true, false, IN, false},
+        {CCZ_RATLS_TLS_ONLY_INSECURE, false, false, false, false, true, false, OUT, false},
+        {CCZ_RATLS_SESSION, true, false, false, true, false, true, IN, false},
+        {CCZ_RATLS_SESSION, false, false, false, true, true, false, OUT, false},
+        /* any server */
+        {CCZ_RATLS_SESSION, false, true, false, true, false, false, OUT, false},
+        {CCZ_RATLS_SESSION, false, true, true, true, false, false, OUT, false},
+        {CCZ_RATLS_SESSION, false, true, true, true, false, true, OUT, false},
+        /* any client, and nobody said so */
+        {CCZ_RATLS_SESSION, true, true, false, true, false, false, IN, false},
+        {CCZ_RATLS_CERTIFICATE, true, true, true, true, false, false, IN, false},
+        /* said so, but it is not the case */
+        {CCZ_RATLS_SESSION, true, true, true, false, false, true, IN, false},
+        {CCZ_RATLS_SESSION, false, true, true, false, false, true, OUT, false},
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct toy toy = {0};
+        struct ccz_err err = {0};
+        struct ccz_ratls_ctx *ctx;
+        struct ccz_tunnel *t;
+        const struct ccz_ratls_cfg cfg = {.profile = all[i].profile,
+                                          .server = all[i].server,
+                                          .now_s = 1767225600,
+                                          .attest = all[i].attest ? toy_attest : NULL,
+                                          .attest_arg = &toy,
+                                          .appraise = all[i].appraise ? toy_appraise : NULL,
+                                          .appraise_arg = &toy,
+                                          .peer_evidence_optional = all[i].optional,
+                                          .pin = all[i].pin ? accept_key : NULL};
+        CHECK(ccz_ratls_ctx_new(&ctx, &cfg, &err) == CCZ_OK);
+        const struct ccz_tunnel_map map = {.side = (enum ccz_tunnel_side)all[i].side,
+                                           .listen = "127.0.0.1:0",
+                                           .connect = "127.0.0.1:1",
+                                           .ratls = ctx,
+                                           .anyone = all[i].anyone};
+        ccz_rc rc = ccz_tunnel_new(&t, &(struct ccz_tunnel_cfg){.maps = &map, .maps_len = 1}, &err);
+        if ((rc == CCZ_OK) != all[i].fine)
+            fprintf(stderr, "case %zu: %s\n", i, err.msg);
+        CHECK(rc == (all[i].fine ? CCZ_OK : CCZ_E_ARG) && !t == !all[i].fine);
+        CHECK(all[i].fine || strcmp(err.where, "tunnel:config") == 0);
+        ccz_tunnel_free(t);
+        ccz_ratls_ctx_free(ctx);
+    }
+}
+
 static const struct ccz_test tests[] = {
+    {"tunnel.contexts", test_contexts},
     {"tunnel.proxy_verified", test_proxy_verified},
     {"tunnel.proxy_fails", test_proxy_fails},
 };

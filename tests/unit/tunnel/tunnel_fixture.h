@@ -323,6 +323,7 @@ static inline void fx_open(struct fx *f)
     f->in_map.name = "in";
     f->in_map.side = CCZ_TUNNEL_IN;
     f->in_map.ratls = f->server;
+    f->in_map.anyone = f->one_way && !f->pin;
     f->in_map.listen = f->in_map.listen ? f->in_map.listen : "127.0.0.1:0";
     f->in_map.connect = f->in_map.connect ? f->in_map.connect : to_server;
     f->in = fx_tunnel(f, &f->in_map);
