@@ -59,6 +59,9 @@ struct ccz_tunnel_cfg {
     /** Bytes of one connection that may wait in one direction; 0 = 256 KiB, at least 64 KiB. Beyond it the sender is
      *  not read. Reading in one go, and encryption, may exceed it by 320 KiB. */
     size_t buffer_size;
+    /* On the side IN, connections that are not attested yet may be a quarter of connections_max (16 if that is more, but not
+     * above half), in equal parts for each thread. Beyond it the oldest of them is closed: a stranger that says nothing keeps
+     * nobody out. */
     int64_t connect_timeout_ms;   /**< TCP connect of either end; 0 = 10 s */
     int64_t handshake_timeout_ms; /**< from accept or connect to attested; 0 = 30 s */
     int64_t
@@ -87,10 +90,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_tunnel_set_ratls(struct ccz_tunnel *t, size_t i,
 
 /** Counted since the start. */
 struct ccz_tunnel_stats {
-    uint64_t accepted;            /**< connections taken */
-    uint64_t refused;             /**< of them: peers not accepted, or that did not accept us */
-    uint64_t failed;              /**< of them: nobody to connect to, or cut while they ran */
-    uint64_t limited;             /**< connections not taken for connections_max */
+    uint64_t accepted; /**< connections taken */
+    uint64_t refused;  /**< of them: peers not accepted, or that did not accept us */
+    uint64_t failed;   /**< of them: nobody to connect to, or cut while they ran */
+    uint64_t
+        limited; /**< connections not taken for connections_max, or closed for those behind (these are failed, too) */
     uint64_t open;                /**< at the moment */
     uint64_t bytes_in, bytes_out; /**< plain bytes that came from, went to attested peers */
 };

@@ -12,6 +12,7 @@ enum {
     MAPS_MAX = 256,
     THREADS_MAX = 64,
     CONNECTIONS_MAX = 4096,
+    STRANGERS_MIN = 16,
     BUFFER_SIZE = 256 << 10,
     BUFFER_SIZE_MIN = 64 << 10,
     CONNECT_MS = 10000,
@@ -128,9 +129,19 @@ static void *run_worker(void *arg)
     return NULL;
 }
 
+/* A quarter, but 16 if that is no more than half; and connections are dealt out evenly. */
+static unsigned strangers_max(const struct ccz_tunnel_cfg *cfg)
+{
+    unsigned max = cfg->connections_max / 4, half = cfg->connections_max / 2;
+    if (max < STRANGERS_MIN)
+        max = half < STRANGERS_MIN ? half : STRANGERS_MIN;
+    return max > cfg->threads ? max / cfg->threads : 1;
+}
+
 static ccz_rc worker_init(struct cczi_worker *w, struct ccz_tunnel *t, struct ccz_err *err)
 {
     w->tunnel = t;
+    w->strangers_max = strangers_max(&t->cfg);
     ccz_buf_init(&w->scratch, SCRATCH_SIZE);
     ccz_rc rc = ccz_loop_new(&w->loop, err);
     if (rc != CCZ_OK)

@@ -84,13 +84,12 @@ static void test_proxy_fails(void)
 {
     for (int i = 0; i < 2; i++) {
         struct fx f = {.in_map = {.proxy_v2 = true}};
-        char byte;
         fx_open(&f);
         atomic_store(i ? &no_write : &no_header, true);
         int client = fx_dial(&f);
         send_all(client, "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n", 34);
         int server = take(f.listener);
-        CHECK(recv(server, &byte, 1, 0) <= 0 && is_cut(client));
+        CHECK(is_closed(server) && is_cut(client));
         CHECK(!no_header && !no_write);
         CHECK(log_has("cut map=in", "where=tunnel:proxy", NULL));
         close(client);
@@ -171,7 +170,133 @@ static void test_contexts(void)
     }
 }
 
+/* ------------------------------------------------------------------------------------- strangers */
+
+/* More idle sockets than there may be connections: whoever attests is served all the same, before and after they came, and
+ * the longest idle ones go first. */
+static void test_crowd(void)
+{
+    enum { MAX = 40, SHARE = 16, CROWD = 100 };
+    for (unsigned threads = 1; threads <= 2; threads++) {
+        struct fx f = {.cfg = {.connections_max = MAX, .threads = threads}};
+        struct ccz_tunnel_stats s;
+        int crowd[CROWD], client[3], server[3];
+        fx_open(&f);
+        fx_connect(&f, &client[0], &server[0]);
+        for (int i = 0; i < CROWD; i++) {
+            crowd[i] = dial(ccz_tunnel_port(f.in, 0));
+            if (i >= SHARE) /* one by one: it was taken, and another one made room */
+                CHECK(is_closed(crowd[i - SHARE]));
+        }
+        for (int i = 0; i < WAIT_S * 100; i++) { /* counted a moment after it is closed */
+            ccz_tunnel_stats(&s, f.in);
+            if (s.open == 1 + SHARE)
+                break;
+            usleep(10000);
+        }
+        CHECK(s.open == 1 + SHARE && s.limited == CROWD - SHARE && s.accepted == 1 + CROWD);
+        CHECK(log_has("failed map=in", "where=tunnel:handshakes", NULL));
+        for (int i = 1; i < 3; i++)
+            fx_connect(&f, &client[i], &server[i]);
+        for (int i = 0; i < 3; i++) {
+            send_all(client[i], "attested", 8);
+            recv_text(server[i], "attested");
+            close(client[i]);
+            close(server[i]);
+        }
+        for (int i = 0; i < CROWD; i++)
+            close(crowd[i]);
+        fx_quiet(&f);
+        fx_close(&f);
+    }
+}
+
+/* Those that are attested are no part of the share, and nothing closes them. */
+static void test_crowd_open(void)
+{
+    enum { MAX = 8, LEN = 8 };
+    struct fx f = {.cfg = {.connections_max = MAX}};
+    struct ccz_tunnel_stats s;
+    int client[LEN], server[LEN];
+    fx_open(&f);
+    for (int i = 0; i < LEN; i++)
+        fx_connect(&f, &client[i], &server[i]);
+    ccz_tunnel_stats(&s, f.in);
+    CHECK(s.open == LEN && s.limited == 0);
+    ccz_tunnel_stats(&s, f.out); /* on this side nobody is a stranger */
+    CHECK(s.open == LEN && s.limited == 0);
+    for (int i = 0; i < LEN; i++) {
+        send_all(client[i], "here", 4);
+        recv_text(server[i], "here");
+        close(client[i]);
+        close(server[i]);
+    }
+    fx_quiet(&f);
+    fx_close(&f);
+}
+
+/* The program side has no strangers: many that wait for one slow server all get their turn. */
+static void test_crowd_out(void)
+{
+    enum { MAX = 8, LEN = 8 };
+    struct fx f = {.cfg = {.connections_max = MAX}};
+    struct ccz_tunnel_stats s;
+    uint16_t port;
+    int silent = listen_local(&port), client[LEN];
+    f.via = port; /* nobody answers there */
+    fx_open(&f);
+    for (int i = 0; i < LEN; i++)
+        client[i] = fx_dial(&f);
+    for (int i = 0; i < WAIT_S * 100; i++) {
+        ccz_tunnel_stats(&s, f.out);
+        if (s.accepted == LEN)
+            break;
+        usleep(10000);
+    }
+    usleep(50000);
+    ccz_tunnel_stats(&s, f.out);
+    CHECK(s.accepted == LEN && s.open == LEN && s.limited == 0 && s.failed == 0);
+    for (int i = 0; i < LEN; i++)
+        close(client[i]);
+    fx_close(&f);
+    close(silent);
+}
+
+/* A handshake that ends in time is not cut by its deadline later; one that does not is, in each of its states, and not
+ * before it is time. */
+static void test_handshake_time(void)
+{
+    struct fx f = {.cfg = {.handshake_timeout_ms = 1000}};
+    int client, server;
+    fx_open(&f);
+    fx_connect(&f, &client, &server);
+    int64_t start_ms = ccz_mono_ms();
+    int silent = dial(ccz_tunnel_port(f.in, 0)), half = dial(ccz_tunnel_port(f.in, 0));
+    send_all(half, "\x16\x03\x01", 3); /* the head of a record */
+    CHECK(is_closed(silent) && is_closed(half));
+    CHECK(ccz_mono_ms() - start_ms >= 999); /* two clocks that are cut off */
+    CHECK(log_has("failed map=in", "where=tunnel:handshake-timeout", "1000 ms"));
+    f.server_toy.delay_ms = 3000; /* evidence takes too long: cut while it is made */
+    int late = fx_dial(&f);
+    CHECK(is_cut(late));
+    CHECK(log_has("failed map=in", "where=tunnel:handshake-timeout", NULL));
+    send_all(client, "still", 5);
+    recv_text(server, "still");
+    CHECK(log_count("cut map=") == 0);
+    close(client);
+    close(server);
+    close(silent);
+    close(half);
+    close(late);
+    fx_quiet(&f);
+    fx_close(&f);
+}
+
 static const struct ccz_test tests[] = {
+    {"tunnel.crowd", test_crowd},
+    {"tunnel.crowd_open", test_crowd_open},
+    {"tunnel.crowd_out", test_crowd_out},
+    {"tunnel.handshake_time", test_handshake_time},
     {"tunnel.contexts", test_contexts},
     {"tunnel.proxy_verified", test_proxy_verified},
     {"tunnel.proxy_fails", test_proxy_fails},

@@ -170,6 +170,14 @@ static inline bool at_end(int fd)
     return recv(fd, &byte, 1, 0) == 0;
 }
 
+/* Closed, in whatever way, before a byte came: a time limit of ours is no end. */
+static inline bool is_closed(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, 0);
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
 /* The connection was reset, whatever came before. */
 static inline bool is_cut(int fd)
 {
