@@ -169,6 +169,7 @@ ccz_rc exec_tunnels_start(struct exec_tunnels *t, const struct ccz_party_cfg *tr
                                               .listen = e->listen,
                                               .connect = e->connect,
                                               .ratls = ccz_party_ratls(e->party),
+                                              .anyone = e->anyone,
                                               .proxy_v2 = e->proxy_v2};
     }
     const struct ccz_tunnel_cfg cfg = {.maps = maps, .maps_len = t->len};

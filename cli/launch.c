@@ -196,6 +196,19 @@ ccz_rc launch_record_file(struct launch *l, const char *tag, const char *path, s
     return rc;
 }
 
+/* Relative names in arguments, and the modules of some interpreters, are looked up from here. */
+static ccz_rc record_folder(struct launch *l, struct ccz_err *err)
+{
+    char *folder = getcwd(NULL, 0);
+    if (!folder)
+        return errno == ENOMEM ? no_memory(err)
+                               : ccz_fail(err, CCZ_E_IO, "exec:cwd", errno,
+                                          "the working directory has no path: %s", strerror(errno));
+    launch_record(l, "cwd", ccz_span_str(folder));
+    free(folder);
+    return CCZ_OK;
+}
+
 /* What was asked for, as it was written: who judges the record sees the same words. */
 static void record_request(struct launch *l)
 {
@@ -333,6 +346,8 @@ ccz_rc launch_prepare(struct launch *l, struct ccz_err *err)
     if (rc != CCZ_OK || l->identity == LAUNCH_IMAGE)
         return rc;
     rc = measure_program(l, mounts, err);
+    if (rc == CCZ_OK)
+        rc = record_folder(l, err);
     if (rc == CCZ_OK)
         record_request(l);
     return rc == CCZ_OK ? measure_files(l, err) : rc;

@@ -69,7 +69,9 @@ static ccz_rc open_party(struct ccz_party **out, const struct cli_tunnel_end *e,
 static void on_renewed(void *arg, struct ccz_ratls_ctx *ctx)
 {
     const struct attached *a = arg;
-    ccz_tunnel_set_ratls(a->tunnel, a->map, ctx);
+    struct ccz_err err = {0};
+    if (ccz_tunnel_set_ratls(a->tunnel, a->map, ctx, &err) != CCZ_OK)
+        ccz_log(CCZ_LOG_ERROR, "tunnel", "not renewed where=%s msg=\"%s\"", err.where, err.msg);
 }
 
 static ccz_rc attach(struct run *r, const struct cli_tunnel *t, struct ccz_err *err)
@@ -101,6 +103,8 @@ static ccz_rc open_tunnel(struct run *r, const struct cli_tunnel *t, struct ccz_
                                           .listen = m->listen,
                                           .connect = m->connect,
                                           .ratls = ccz_party_ratls(r->parties[m->end]),
+                                          .anyone = t->ends[m->end].side == CCZ_TUNNEL_IN &&
+                                                    !t->ends[m->end].policy,
                                           .proxy_v2 = t->ends[m->end].proxy_v2,
                                           .proxy_v2_short = t->ends[m->end].proxy_v2_short};
     }

@@ -102,6 +102,15 @@ CCZ_API struct ccz_ratls_ctx *ccz_ratls_ctx_ref(struct ccz_ratls_ctx *ctx);
 /** Gives up a reference. What the hooks use must live until the last one is gone, those of connections included. */
 CCZ_API void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx);
 CCZ_DEFINE_AUTO(ccz_ratls_ctx)
+/** What a context does, for who is handed one and must refuse what does not fit. */
+struct ccz_ratls_traits {
+    bool server;
+    bool attests;   /**< has evidence to give */
+    bool appraises; /**< asks peers for evidence */
+    bool
+        judges; /**< accepts no peer that has neither evidence nor, with `pin`, a key that passes it */
+};
+CCZ_API void ccz_ratls_ctx_traits(struct ccz_ratls_traits *out, const struct ccz_ratls_ctx *ctx);
 /** For HTTPS on the same identity (CERTIFICATE and TLS_ONLY servers that ask nothing of their clients). Connections
  *  made from it directly refuse every peer that a context must judge ("ratls:native"). */
 CCZ_API struct ccz_tls_ctx *ccz_ratls_tls_ctx(struct ccz_ratls_ctx *ctx);

@@ -40,6 +40,9 @@ struct ccz_tunnel_map {
     /** Client context for OUT, server context for IN; the tunnel holds a reference. Session profile for fresh
      *  evidence. With reattest_interval_ms in it, long connections are asked again. */
     struct ccz_ratls_ctx *ratls;
+    /** IN: clients that are neither attested nor pinned are let in; needed for a context that does so, refused for others.
+     *  Only the server is attested then. */
+    bool anyone;
     /** IN: the server is told who is connected by a PROXY protocol header, version 2, before the first byte:
      *  source address, and the verified identity in TLVs (below). The server must expect it. */
     bool proxy_v2;
@@ -56,6 +59,9 @@ struct ccz_tunnel_cfg {
     /** Bytes of one connection that may wait in one direction; 0 = 256 KiB, at least 64 KiB. Beyond it the sender is
      *  not read. Reading in one go, and encryption, may exceed it by 320 KiB. */
     size_t buffer_size;
+    /* On the side IN, connections that are not attested yet may be a quarter of connections_max (16 if that is more, but not
+     * above half), in equal parts for each thread. Beyond it the oldest of them is closed: a stranger that says nothing keeps
+     * nobody out. */
     int64_t connect_timeout_ms;   /**< TCP connect of either end; 0 = 10 s */
     int64_t handshake_timeout_ms; /**< from accept or connect to attested; 0 = 30 s */
     int64_t
@@ -65,7 +71,8 @@ struct ccz_tunnel_cfg {
 struct ccz_tunnel;
 /**
  * Checks the configuration and opens the ports; nothing is accepted before ccz_tunnel_start().
- * @retval CCZ_E_ARG     tunnel:config: what is missing or out of range
+ * @retval CCZ_E_ARG     tunnel:config: what is missing or out of range; a context of the other role, by which nobody gives
+ *                       evidence, that accepts any server, or any client without `anyone`
  * @retval CCZ_E_FORMAT  net:address
  * @retval CCZ_E_IO      net:listen, aux = errno
  */
@@ -76,15 +83,18 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_tunnel_start(struct ccz_tunnel *t, struct ccz_er
 CCZ_API uint16_t ccz_tunnel_port(const struct ccz_tunnel *t, size_t i);
 
 /** Connections that map @p i takes from here on use @p ctx (another key, newer evidence); open ones go on with theirs. The
- *  tunnel holds a reference. For ccz_party_attach(). Any thread, also while others are called. */
-CCZ_API void ccz_tunnel_set_ratls(struct ccz_tunnel *t, size_t i, struct ccz_ratls_ctx *ctx);
+ *  tunnel holds a reference. For ccz_party_attach(). Any thread, also while others are called.
+ *  @retval CCZ_E_ARG  tunnel:config: as ccz_tunnel_new(), or no such map; the old one stays in use */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tunnel_set_ratls(struct ccz_tunnel *t, size_t i,
+                                                 struct ccz_ratls_ctx *ctx, struct ccz_err *err);
 
 /** Counted since the start. */
 struct ccz_tunnel_stats {
-    uint64_t accepted;            /**< connections taken */
-    uint64_t refused;             /**< of them: peers not accepted, or that did not accept us */
-    uint64_t failed;              /**< of them: nobody to connect to, or cut while they ran */
-    uint64_t limited;             /**< connections not taken for connections_max */
+    uint64_t accepted; /**< connections taken */
+    uint64_t refused;  /**< of them: peers not accepted, or that did not accept us */
+    uint64_t failed;   /**< of them: nobody to connect to, or cut while they ran */
+    uint64_t
+        limited; /**< connections not taken for connections_max, or closed for those behind (these are failed, too) */
     uint64_t open;                /**< at the moment */
     uint64_t bytes_in, bytes_out; /**< plain bytes that came from, went to attested peers */
 };
@@ -104,11 +114,11 @@ CCZ_DEFINE_AUTO(ccz_tunnel)
  *
  * | type | value |
  * |---:|---|
- * | 0x20 PP2_TYPE_SSL | client 0x03 (TLS, certificate), verify 0 (accepted); sub-TLV 0x21 version "TLSv1.3" |
+ * | 0x20 PP2_TYPE_SSL | client 0x01 (TLS), 0x03 with a certificate; verify (be32) 0 if attested or pinned, else 1; sub-TLV 0x21 version "TLSv1.3" |
  * | 0xE0 CCZ_PP2_TYPE_STATUS | one byte: bit 0 attested, bit 1 fresh, bit 2 simulated |
  * | 0xE1 CCZ_PP2_TYPE_MEASUREMENT | MRENCLAVE, MRTD or SNP measurement as lower-case hex; only if attested |
  * | 0xE2 CCZ_PP2_TYPE_CLAIMS | claims as JSON (quote.h), UTF-8 without NUL; only if attested |
- * | 0xE3 CCZ_PP2_TYPE_SPKI | SHA-256 of the peer's public key, 32 bytes |
+ * | 0xE3 CCZ_PP2_TYPE_SPKI | SHA-256 of the peer's public key, 32 bytes; only with a certificate |
  *
  * They say what was verified when the connection was made.
  * @source HAProxy, "The PROXY protocol", section 2.2

@@ -311,6 +311,17 @@ void ccz_ratls_ctx_free(struct ccz_ratls_ctx *ctx)
     free(ctx);
 }
 
+void ccz_ratls_ctx_traits(struct ccz_ratls_traits *out, const struct ccz_ratls_ctx *ctx)
+{
+    const struct ccz_ratls_cfg *cfg = &ctx->cfg;
+    *out = (struct ccz_ratls_traits){.server = cfg->server,
+                                     .attests = cfg->attest != NULL,
+                                     .appraises = cfg->appraise != NULL,
+                                     .judges = cfg->pin || !cfg->peer_evidence_optional};
+    if (cfg->profile == CCZ_RATLS_TLS_ONLY_INSECURE)
+        out->judges = cfg->pin != NULL; /* nothing is demanded there, whatever the flag says */
+}
+
 struct ccz_tls_ctx *ccz_ratls_tls_ctx(struct ccz_ratls_ctx *ctx)
 {
     return ctx->tls;

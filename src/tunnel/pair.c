@@ -26,6 +26,8 @@ struct cczi_pair {
     struct cczi_worker *worker;
     struct cczi_map *map;
     struct cczi_pair *next, **link;
+    struct cczi_pair *older, *newer; /* among strangers */
+    bool stranger;                   /* is in the list of the worker's */
     enum pair_state state;
     struct ccz_conn *plain; /* NULL: not connected yet (IN) */
     struct cczi_wire *wire;
@@ -65,6 +67,32 @@ static void log_open(const struct cczi_pair *p)
             peer->claims.simulated ? " SIMULATED" : "");
 }
 
+/* ---------------------------------------------------------------------------------- strangers */
+
+static void stranger_add(struct cczi_pair *p)
+{
+    struct cczi_worker *w = p->worker;
+    p->stranger = true;
+    p->older = w->strangers;
+    if (p->older)
+        p->older->newer = p;
+    else
+        w->strangers_end = p;
+    w->strangers = p;
+    w->strangers_len++;
+}
+
+static void stranger_remove(struct cczi_pair *p)
+{
+    struct cczi_worker *w = p->worker;
+    if (!p->stranger)
+        return;
+    *(p->newer ? &p->newer->older : &w->strangers) = p->older;
+    *(p->older ? &p->older->newer : &w->strangers_end) = p->newer;
+    p->stranger = false;
+    w->strangers_len--;
+}
+
 /* ------------------------------------------------------------------------------------ the end */
 
 /* Both connections are given up or freed by now. */
@@ -73,6 +101,7 @@ static void pair_free(struct cczi_pair *p)
     struct cczi_worker *w = p->worker;
     struct ccz_tunnel *t = w->tunnel;
     cczi_deadline_cancel(&w->deadlines, &p->deadline);
+    stranger_remove(p);
     *p->link = p->next;
     if (p->next)
         p->next->link = p->link;
@@ -96,6 +125,18 @@ static void pair_fail(struct cczi_pair *p, const struct ccz_err *err)
     atomic_fetch_add(&p->worker->tunnel->failed, 1);
     log_failure(p, CCZ_LOG_WARN, p->state == PAIR_OPEN ? "cut" : "failed", err);
     pair_cut(p);
+}
+
+/* Who sends nothing must not keep out those behind him: the one that has had the most time makes room. */
+static void make_room(struct cczi_worker *w)
+{
+    struct ccz_err err = {0};
+    if (w->strangers_len < w->strangers_max)
+        return;
+    (void)ccz_fail(&err, CCZ_E_LIMIT, "tunnel:handshakes", w->strangers_max,
+                   "the oldest of %u connections that are not attested yet", w->strangers_len);
+    atomic_fetch_add(&w->tunnel->limited, 1);
+    pair_fail(w->strangers_end, &err);
 }
 
 static void pair_fail_memory(struct cczi_pair *p)
@@ -286,6 +327,7 @@ static void on_wire_ready(void *arg)
 {
     struct cczi_pair *p = arg;
     log_open(p);
+    stranger_remove(p);
     if (p->map->cfg.side == CCZ_TUNNEL_OUT) {
         pair_open(p);
         ccz_conn_resume(p->plain);
@@ -406,6 +448,8 @@ static struct cczi_pair *pair_new(struct cczi_worker *w, struct cczi_map *map, i
 void cczi_pair_accept(struct cczi_worker *w, struct cczi_map *map, int fd, const char *peer)
 {
     struct ccz_err err = {0};
+    if (map->cfg.side == CCZ_TUNNEL_IN)
+        make_room(w);
     struct cczi_pair *p = pair_new(w, map, fd, peer);
     if (!p) {
         ccz_log(CCZ_LOG_WARN, "tunnel", "failed map=%s peer=%s where=tunnel:memory", map->cfg.name,
@@ -416,6 +460,8 @@ void cczi_pair_accept(struct cczi_worker *w, struct cczi_map *map, int fd, const
         cczi_worker_left(w);
         return;
     }
+    if (map->cfg.side == CCZ_TUNNEL_IN)
+        stranger_add(p);
     if (pair_start(p, fd, &err) != CCZ_OK)
         pair_fail(p, &err);
 }

@@ -79,14 +79,22 @@ static void put_tlv(struct ccz_buf *out, uint8_t type, struct ccz_span value)
     ccz_buf_put_span(out, value);
 }
 
-static void put_ssl(struct ccz_buf *out)
+static bool has_certificate(const struct ccz_ratls_peer *peer)
+{
+    static const uint8_t none[sizeof(peer->spki_sha256)];
+    return memcmp(peer->spki_sha256, none, sizeof(none)) != 0;
+}
+
+/* Servers that know the standard TLV alone take verify = 0 for an authenticated client: a certificate that nobody judged
+ * must not look like one. */
+static void put_ssl(struct ccz_buf *out, const struct ccz_ratls_peer *peer)
 {
     static const char version[] = "TLSv1.3";
     enum { VERSION_SIZE = sizeof(version) - 1 };
     ccz_buf_u8(out, TYPE_SSL);
     ccz_buf_be16(out, 1 + 4 + 3 + VERSION_SIZE);
-    ccz_buf_u8(out, CLIENT_SSL | CLIENT_CERT_CONN);
-    ccz_buf_be32(out, 0); /* verify: the peer was accepted, or nothing would be here */
+    ccz_buf_u8(out, (uint8_t)(CLIENT_SSL | (has_certificate(peer) ? CLIENT_CERT_CONN : 0)));
+    ccz_buf_be32(out, peer->attested || peer->pinned ? 0 : 1); /* verify */
     put_tlv(out, SUBTYPE_SSL_VERSION, CCZ_SPAN(version, VERSION_SIZE));
 }
 
@@ -118,7 +126,8 @@ static void put_identity(struct ccz_buf *out, const struct ccz_ratls_peer *peer)
         (uint8_t)((peer->attested ? CCZ_PP2_ATTESTED : 0) | (peer->fresh ? CCZ_PP2_FRESH : 0) |
                   (peer->claims.simulated ? CCZ_PP2_SIMULATED : 0));
     put_tlv(out, CCZ_PP2_TYPE_STATUS, CCZ_SPAN(&status, 1));
-    put_tlv(out, CCZ_PP2_TYPE_SPKI, CCZ_SPAN(peer->spki_sha256, sizeof(peer->spki_sha256)));
+    if (has_certificate(peer))
+        put_tlv(out, CCZ_PP2_TYPE_SPKI, CCZ_SPAN(peer->spki_sha256, sizeof(peer->spki_sha256)));
     if (!peer->attested)
         return;
     cczi_measurement_hex(hex, &peer->claims);
@@ -137,7 +146,7 @@ ccz_rc cczi_proxy_put(struct ccz_buf *out, const struct cczi_proxy_addrs *addrs,
     ccz_buf_u8(out, COMMAND_PROXY);
     put_addrs(out, addrs);
     if (peer) {
-        put_ssl(out);
+        put_ssl(out, peer);
         put_identity(out, peer);
     }
     size_t size = out->size - start - 16;

@@ -12,6 +12,7 @@ enum {
     MAPS_MAX = 256,
     THREADS_MAX = 64,
     CONNECTIONS_MAX = 4096,
+    STRANGERS_MIN = 16,
     BUFFER_SIZE = 256 << 10,
     BUFFER_SIZE_MIN = 64 << 10,
     CONNECT_MS = 10000,
@@ -128,9 +129,19 @@ static void *run_worker(void *arg)
     return NULL;
 }
 
+/* A quarter, but 16 if that is no more than half; and connections are dealt out evenly. */
+static unsigned strangers_max(const struct ccz_tunnel_cfg *cfg)
+{
+    unsigned max = cfg->connections_max / 4, half = cfg->connections_max / 2;
+    if (max < STRANGERS_MIN)
+        max = half < STRANGERS_MIN ? half : STRANGERS_MIN;
+    return max > cfg->threads ? max / cfg->threads : 1;
+}
+
 static ccz_rc worker_init(struct cczi_worker *w, struct ccz_tunnel *t, struct ccz_err *err)
 {
     w->tunnel = t;
+    w->strangers_max = strangers_max(&t->cfg);
     ccz_buf_init(&w->scratch, SCRATCH_SIZE);
     ccz_rc rc = ccz_loop_new(&w->loop, err);
     if (rc != CCZ_OK)
@@ -156,6 +167,34 @@ static void worker_deinit(struct cczi_worker *w)
 
 /* ------------------------------------------------------------------------------------- tunnel */
 
+/* @return what is wrong with a context for this map, NULL = nothing */
+static const char *misfit(const struct ccz_tunnel_map *m, const struct ccz_ratls_ctx *ctx)
+{
+    struct ccz_ratls_traits has;
+    ccz_ratls_ctx_traits(&has, ctx);
+    bool in = m->side == CCZ_TUNNEL_IN;
+    return has.server != in ? "a server context is for the side IN, a client context for OUT"
+           : !has.attests && !has.appraises ? "a context by which neither side gives evidence"
+           : !has.judges && !in             ? "a client context that accepts any server"
+           : !has.judges && !m->anyone
+               ? "a server context that lets in clients nobody judges, but anyone is not set"
+           : has.judges && m->anyone ? "anyone is set, but the context (or side) judges its peers"
+                                     : NULL;
+}
+
+static const char *check_map(const struct ccz_tunnel_map *m)
+{
+    if (!m->listen || !m->connect || !m->ratls)
+        return "a map needs two addresses and an RA-TLS context";
+    if ((unsigned)m->side > CCZ_TUNNEL_IN)
+        return "unknown side of a map";
+    if (m->proxy_v2_short && !m->proxy_v2)
+        return "a short PROXY header was asked for, but no header";
+    if (m->proxy_v2 && m->side != CCZ_TUNNEL_IN)
+        return "the PROXY header is for servers behind the tunnel, not for the attested side";
+    return misfit(m, m->ratls);
+}
+
 static ccz_rc check_cfg(const struct ccz_tunnel_cfg *cfg, struct ccz_err *err)
 {
     const char *what =
@@ -166,17 +205,8 @@ static ccz_rc check_cfg(const struct ccz_tunnel_cfg *cfg, struct ccz_err *err)
         : cfg->connect_timeout_ms < 0 || cfg->handshake_timeout_ms < 0 || cfg->idle_timeout_ms < 0
             ? "negative time"
             : NULL;
-    for (size_t i = 0; !what && i < cfg->maps_len; i++) {
-        const struct ccz_tunnel_map *m = &cfg->maps[i];
-        if (!m->listen || !m->connect || !m->ratls)
-            what = "a map needs two addresses and an RA-TLS context";
-        else if ((unsigned)m->side > CCZ_TUNNEL_IN)
-            what = "unknown side of a map";
-        else if (m->proxy_v2_short && !m->proxy_v2)
-            what = "a short PROXY header was asked for, but no header";
-        else if (m->proxy_v2 && m->side != CCZ_TUNNEL_IN)
-            what = "the PROXY header is for servers behind the tunnel, not for the attested side";
-    }
+    for (size_t i = 0; !what && i < cfg->maps_len; i++)
+        what = check_map(&cfg->maps[i]);
     return what ? ccz_fail(err, CCZ_E_ARG, "tunnel:config", 0, "%s", what) : CCZ_OK;
 }
 
@@ -281,16 +311,19 @@ struct ccz_ratls_ctx *cczi_map_ratls(struct cczi_map *map)
     return ctx;
 }
 
-void ccz_tunnel_set_ratls(struct ccz_tunnel *t, size_t i, struct ccz_ratls_ctx *ctx)
+ccz_rc ccz_tunnel_set_ratls(struct ccz_tunnel *t, size_t i, struct ccz_ratls_ctx *ctx,
+                            struct ccz_err *err)
 {
-    if (i >= t->maps_len)
-        return;
+    const char *what = i < t->maps_len ? misfit(&t->maps[i].cfg, ctx) : "no such map";
+    if (what)
+        return ccz_fail(err, CCZ_E_ARG, "tunnel:config", 0, "%s", what);
     struct cczi_map *map = &t->maps[i];
     pthread_mutex_lock(&map->ratls_lock);
     struct ccz_ratls_ctx *old = map->cfg.ratls;
     map->cfg.ratls = ccz_ratls_ctx_ref(ctx);
     pthread_mutex_unlock(&map->ratls_lock);
     ccz_ratls_ctx_free(old);
+    return CCZ_OK;
 }
 
 void ccz_tunnel_stats(struct ccz_tunnel_stats *out, const struct ccz_tunnel *t)

@@ -55,6 +55,8 @@ struct cczi_worker {
     struct cczi_deadlines deadlines;
     struct ccz_buf scratch;
     struct cczi_pair *first;
+    struct cczi_pair *strangers, *strangers_end; /* side IN, not attested yet; the newest first */
+    unsigned strangers_len, strangers_max;
     bool draining;
     int64_t grace_ms;
     pthread_t thread;

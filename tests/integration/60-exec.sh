@@ -177,6 +177,17 @@ refused() { # refused PATTERN ARG...: a verified no
 }
 mine='^refused: policy:mrenclave: [0-9a-f]{64} / [0-9a-f]{64}'
 refused "$mine" "${A[@]}" other-argument
+(
+    cd "$RUN/empty" # relative names mean other files there
+    refused "$mine" "${A[@]}"
+)
+mkdir "$RUN/gone"
+(
+    cd "$RUN/gone"
+    rmdir "$RUN/gone"
+    status 125 launch "${A[@]}"
+    has err 'exec:cwd'
+)
 refused "$mine" --secret secret/db/password=fd:9 -- /usr/bin/touch "$mark.other"
 refused "$mine" --env X=1 "${A[@]}"
 refused "$mine" --inherit-env "${A[@]}"

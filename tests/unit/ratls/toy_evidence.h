@@ -15,6 +15,7 @@ struct toy {
     atomic_uint attested, appraised; /* how often the hooks ran */
     uint8_t *keep;                   /* gets a copy of each quote */
     bool broken;                     /* attest fails */
+    bool simulated;                  /* appraise says so */
     size_t filler;                   /* attest writes this many bytes of nonsense instead */
     const uint8_t *replay;           /* attest gives this quote instead of a new one */
     _Atomic ccz_rc appraise_rc;      /* appraise fails with this */
@@ -74,6 +75,7 @@ static inline ccz_rc toy_appraise(void *arg, struct ccz_claims *claims, struct c
         return ccz_fail(err, CCZ_E_SIG, "toy:mac", 0, "not made by the toy platform");
     claims->tee = CCZ_TEE_SGX;
     claims->isv_svn = 7;
+    claims->simulated = t->simulated;
     memcpy(claims->report_data, quote.ptr + 4, 64);
     return CCZ_OK;
 }

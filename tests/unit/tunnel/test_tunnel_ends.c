@@ -273,36 +273,6 @@ static void test_idle(void)
     fx_close(&f);
 }
 
-static size_t be16(const uint8_t *p)
-{
-    return (size_t)p[0] << 8 | p[1];
-}
-
-/* A reader of its own, after the specification: the value of the first TLV @p type. */
-static bool find_tlv(struct ccz_span *value, struct ccz_span tlvs, uint8_t type)
-{
-    bool found = false;
-    while (tlvs.size > 0) {
-        CHECK(tlvs.size >= 3 && be16(tlvs.ptr + 1) <= tlvs.size - 3);
-        size_t size = be16(tlvs.ptr + 1);
-        if (tlvs.ptr[0] == type && !found) {
-            *value = CCZ_SPAN(tlvs.ptr + 3, size);
-            found = true;
-        }
-        tlvs = CCZ_SPAN(tlvs.ptr + 3 + size, tlvs.size - 3 - size);
-    }
-    return found;
-}
-
-static void recv_exact(int fd, uint8_t *p, size_t size)
-{
-    for (size_t have = 0; have < size;) {
-        ssize_t n = recv(fd, p + have, size - have, 0);
-        CHECK(n > 0);
-        have += (size_t)n;
-    }
-}
-
 /* ------------------------------------------------------------------------------------------ stop */
 
 struct stopper {
@@ -364,8 +334,11 @@ static void test_renew(void)
         recv_exact(server[i], head[i], size);
         CHECK(find_tlv(&spki[i], CCZ_SPAN(head[i], size), CCZ_PP2_TYPE_SPKI));
         struct ccz_ratls_ctx *fresh = fx_ctx(&f, false);
-        ccz_tunnel_set_ratls(f.out, 0, fresh);
-        ccz_tunnel_set_ratls(f.out, 9, fresh); /* no such map */
+        struct ccz_err err;
+        CHECK(ccz_tunnel_set_ratls(f.out, 0, fresh, &err) == CCZ_OK);
+        CHECK(ccz_tunnel_set_ratls(f.out, 9, fresh, &err) == CCZ_E_ARG); /* no such map */
+        CHECK(ccz_tunnel_set_ratls(f.out, 0, f.server, &err) == CCZ_E_ARG);
+        CHECK(strcmp(err.where, "tunnel:config") == 0);
         ccz_ratls_ctx_free(fresh);
     }
     CHECK(!ccz_span_eq(spki[0], spki[1]));
@@ -431,6 +404,7 @@ static void test_config(void)
     maps[3].proxy_v2 = true;
     maps[4].side = (enum ccz_tunnel_side)2;
     maps[5].side = CCZ_TUNNEL_IN;
+    maps[5].ratls = f.server;
     maps[5].proxy_v2_short = true;
     for (size_t i = 0; i < 6; i++)
         check_refused(&(struct ccz_tunnel_cfg){.maps = &maps[i], .maps_len = 1}, CCZ_E_ARG,
@@ -487,7 +461,7 @@ static void check_header(const struct fx *f, int server, bool v6, bool attested)
     CHECK(log_has("open map=in", logged_peer, NULL));
     struct ccz_span tlvs = CCZ_SPAN(head + 16 + addrs, size - addrs);
     CHECK(find_tlv(&v, tlvs, 0x20) && v.size > 5 && v.ptr[0] == 0x03 &&
-          memcmp(v.ptr + 1, "\0\0\0", 4) == 0);
+          memcmp(v.ptr + 1, attested ? "\0\0\0" : "\0\0\0\1", 4) == 0);
     CHECK(find_tlv(&v, CCZ_SPAN(v.ptr + 5, v.size - 5), 0x21) && is_text(v, "TLSv1.3"));
     CHECK(find_tlv(&v, tlvs, CCZ_PP2_TYPE_STATUS) && v.size == 1 &&
           v.ptr[0] == (attested ? CCZ_PP2_ATTESTED | CCZ_PP2_FRESH : 0));

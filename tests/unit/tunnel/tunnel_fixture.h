@@ -170,6 +170,14 @@ static inline bool at_end(int fd)
     return recv(fd, &byte, 1, 0) == 0;
 }
 
+/* Closed, in whatever way, before a byte came: a time limit of ours is no end. */
+static inline bool is_closed(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, 0);
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
 /* The connection was reset, whatever came before. */
 static inline bool is_cut(int fd)
 {
@@ -222,6 +230,38 @@ static inline void recv_bulk(int fd, uint64_t size, bool end)
     CHECK(!end || at_end(fd));
 }
 
+/* ----------------------------------------------------------------------------------- PROXY header */
+
+static inline size_t be16(const uint8_t *p)
+{
+    return (size_t)p[0] << 8 | p[1];
+}
+
+/* A reader of its own, after the specification: the value of the first TLV @p type. */
+static inline bool find_tlv(struct ccz_span *value, struct ccz_span tlvs, uint8_t type)
+{
+    bool found = false;
+    while (tlvs.size > 0) {
+        CHECK(tlvs.size >= 3 && be16(tlvs.ptr + 1) <= tlvs.size - 3);
+        size_t size = be16(tlvs.ptr + 1);
+        if (tlvs.ptr[0] == type && !found) {
+            *value = CCZ_SPAN(tlvs.ptr + 3, size);
+            found = true;
+        }
+        tlvs = CCZ_SPAN(tlvs.ptr + 3 + size, tlvs.size - 3 - size);
+    }
+    return found;
+}
+
+static inline void recv_exact(int fd, uint8_t *p, size_t size)
+{
+    for (size_t have = 0; have < size;) {
+        ssize_t n = recv(fd, p + have, size - have, 0);
+        CHECK(n > 0);
+        have += (size_t)n;
+    }
+}
+
 /* ------------------------------------------------------------------------------------- both ends */
 
 struct fx {
@@ -234,8 +274,10 @@ struct fx {
     struct ccz_tunnel_cfg cfg;
     struct ccz_tunnel_map in_map, out_map;
     int64_t reattest_ms;
-    bool one_way; /* clients are not asked */
-    uint16_t via; /* the client end goes through this port instead */
+    enum ccz_ratls_profile profile;
+    bool one_way;         /* clients are not asked .. */
+    ccz_ratls_pin_fn pin; /* .. but for their key */
+    uint16_t via;         /* the client end goes through this port instead */
 };
 
 static inline struct ccz_ratls_ctx *fx_ctx(struct fx *f, bool server)
@@ -243,7 +285,8 @@ static inline struct ccz_ratls_ctx *fx_ctx(struct fx *f, bool server)
     struct ccz_err err;
     struct ccz_ratls_ctx *ctx;
     struct toy *toy = server ? &f->server_toy : &f->client_toy;
-    struct ccz_ratls_cfg cfg = {.server = server,
+    struct ccz_ratls_cfg cfg = {.profile = f->profile,
+                                .server = server,
                                 .now_s = 1767225600,
                                 .attest = toy_attest,
                                 .attest_arg = toy,
@@ -253,6 +296,7 @@ static inline struct ccz_ratls_ctx *fx_ctx(struct fx *f, bool server)
     if (f->one_way && server) {
         cfg.appraise = NULL;
         cfg.peer_evidence_optional = true;
+        cfg.pin = f->pin;
         cfg.reattest_interval_ms = 0;
     } else if (f->one_way) {
         cfg.attest = NULL;
@@ -287,6 +331,7 @@ static inline void fx_open(struct fx *f)
     f->in_map.name = "in";
     f->in_map.side = CCZ_TUNNEL_IN;
     f->in_map.ratls = f->server;
+    f->in_map.anyone = f->one_way && !f->pin;
     f->in_map.listen = f->in_map.listen ? f->in_map.listen : "127.0.0.1:0";
     f->in_map.connect = f->in_map.connect ? f->in_map.connect : to_server;
     f->in = fx_tunnel(f, &f->in_map);
