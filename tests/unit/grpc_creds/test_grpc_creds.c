@@ -325,12 +325,14 @@ static void test_renew(void)
     kit_open(&server, s.creds, sc);
     kit_call(&r, server.port, c.creds, cc);
     uint8_t of_s[32], of_c[32];
+    CHECK(server.calls == 1);
     memcpy(of_s, r.peer.spki_sha256, 32);
     memcpy(of_c, server.peer.spki_sha256, 32);
     CHECK(r.code == GRPC_STATUS_OK && ccz_grpc_creds_renew(s.creds, RATLS_NOW, NULL) == CCZ_OK);
     CHECK(ccz_grpc_creds_renew(c.creds, RATLS_NOW, NULL) == CCZ_OK);
     kit_call(&r, server.port, c.creds, cc);
-    CHECK(r.code == GRPC_STATUS_OK && r.peer.attested && server.peer.attested);
+    CHECK(r.code == GRPC_STATUS_OK && r.peer.attested && server.calls == 2);
+    CHECK(server.peer.attested);
     CHECK(memcmp(of_s, r.peer.spki_sha256, 32) != 0);
     CHECK(memcmp(of_c, server.peer.spki_sha256, 32) != 0);
     grpc_channel_credentials_release(cc);
