@@ -20,7 +20,8 @@
  *     ccz_grpc_channel_credentials(&channel_creds, creds, &err);      // then as with any other credentials
  *
  * Threads: all functions from any. Evidence is made and judged on the thread of libgrpc that happens to shake hands, which
- * serves nobody meanwhile: have more than one completion queue where making evidence takes long.
+ * serves nobody meanwhile. Making it may take a second (TDX): a server wants more threads that poll its completion queues
+ * than handshakes at a time, and two at least.
  * docs/reference/grpc-libgrpc.md has the whole picture. Examples: examples/grpc-c, examples/grpc-cpp.
  */
 #include <cczoo/ratls.h>
@@ -71,7 +72,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_grpc_server_credentials(grpc_server_credentials 
 CCZ_API void ccz_grpc_tls_options(grpc_tls_credentials_options *options, struct ccz_grpc_creds *c);
 
 /**
- * Who is on the other side of @p call: what was found when a peer with its certificate shook hands last.
+ * Who is on the other side of @p call: what was found when a peer with its certificate shook hands last. Peers are known by
+ * their certificate alone: calls on an older connection see the claims of the newest handshake with it. Both were made with
+ * the same key, and evidence is bound to the key, so it is the same TEE, perhaps with a newer TCB status.
  * @retval CCZ_E_NOT_FOUND  "grpc:no-peer": it has no certificate, was not accepted by these credentials, or is one too many
  *         (peers_max). Do not serve it where evidence is required
  */

@@ -203,7 +203,8 @@ CCZ_API void *ccz_tls_adopted_conn(const struct ssl_st *ssl);
  * For libraries that make their SSL_CTX inside and hand out none, like libgrpc. While a watch lives, each SSL_CTX made in
  * this process that gets the certificate cfg.cert_der is treated as ccz_tls_adopt() would when its first connection is
  * made. The caller gives that certificate and its key to the library, and to nobody else. No other SSL_CTX is touched: they
- * send the same bytes, and their certificates are judged by the same functions, as without.
+ * send the same bytes, and their certificates are judged by the same functions, as without. One into which the settings
+ * cannot be put, for want of memory, connects nobody.
  *
  * Only for libraries that use the same OpenSSL as this one; of an SSL_CTX made before the first watch of the process,
  * nothing is noticed. Find out with a handshake: the hook is asked in it, or it is not. Threads: any.

@@ -132,9 +132,8 @@ static void on_ctx_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, l
     (void)ERR_pop_to_mark();
 }
 
-/* Everything of @p w into an SSL_CTX that has its identity already. A failure leaves it to the library's own rules: the
- * hook is not asked then, which is for the caller to notice. */
-static void adopt(SSL_CTX *native, struct ccz_tls_watch *w)
+/* Everything of @p w into an SSL_CTX that has its identity already. @return false: parts of it are not there */
+static bool adopt(SSL_CTX *native, struct ccz_tls_watch *w)
 {
     struct ccz_err err;
     const struct ccz_tls_proof proof = {.ask = w->proof.ask,
@@ -148,19 +147,27 @@ static void adopt(SSL_CTX *native, struct ccz_tls_watch *w)
                                     .proof = w->cfg.proof ? &proof : NULL};
     struct ccz_tls_ctx *ctx = cczi_tls_ctx_attach(native, cfg.server);
     if (!ctx)
-        return;
+        return false;
     atomic_fetch_add(&w->refs, 1);
     ctx->adopted = true;
     ctx->conn_size = w->conn_size;
     ctx->verify_arg = w;
     ctx->release = unref;
     ctx->refused = on_refused;
-    if (!cczi_tls_ctx_no_resumption(native) || cczi_tls_ctx_set_verify(ctx, &cfg, &err) != CCZ_OK ||
-        cczi_tls_ctx_set_proof(ctx, &cfg, &err) != CCZ_OK)
-        ccz_log(CCZ_LOG_ERROR, "tls", "a library's SSL_CTX could not be set up");
+    bool ok = cczi_tls_ctx_no_resumption(native) &&
+              cczi_tls_ctx_set_verify(ctx, &cfg, &err) == CCZ_OK &&
+              cczi_tls_ctx_set_proof(ctx, &cfg, &err) == CCZ_OK;
     SSL_CTX_set_cert_cb(native, on_identity, w);
     /* which may put another SSL_CTX into a connection, one without us; there is but one identity here */
     (void)SSL_CTX_set_tlsext_servername_callback(native, NULL);
+    return ok;
+}
+
+/* It has our identity, and must not go on by the library's own rules: no version of TLS is left to it. Cannot fail. */
+static void disable(SSL_CTX *native)
+{
+    (void)SSL_CTX_set_options(native, SSL_OP_NO_SSL_MASK);
+    ccz_log(CCZ_LOG_ERROR, "tls", "a library's SSL_CTX could not be set up: it connects nobody");
 }
 
 /* OpenSSL before 3.2 tells of an SSL when it has copied everything from its SSL_CTX; later ones do before. */
@@ -174,9 +181,11 @@ static void restrict_conn(SSL *ssl, const struct ccz_tls_watch *w)
     bool judges = !w->cfg.server || w->cfg.require_peer_cert;
     SSL_set_verify(
         ssl, judges ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE, NULL);
-    if (SSL_set_min_proto_version(ssl, TLS1_3_VERSION) != 1 ||
-        SSL_set_max_proto_version(ssl, TLS1_3_VERSION) != 1 || SSL_set_num_tickets(ssl, 0) != 1)
-        ccz_log(CCZ_LOG_ERROR, "tls", "a library's connection could not be limited to TLS 1.3");
+    if (SSL_set_min_proto_version(ssl, TLS1_3_VERSION) == 1 &&
+        SSL_set_max_proto_version(ssl, TLS1_3_VERSION) == 1 && SSL_set_num_tickets(ssl, 0) == 1)
+        return;
+    (void)SSL_set_options(ssl, SSL_OP_NO_SSL_MASK);
+    ccz_log(CCZ_LOG_ERROR, "tls", "a library's connection could not be limited to TLS 1.3");
 }
 
 static void on_conn_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
@@ -194,9 +203,13 @@ static void on_conn_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, 
     for (struct ccz_tls_watch *w = watches; w && !ctx; w = w->next) {
         if (X509_cmp(w->mark, cert) != 0)
             continue;
-        adopt(native, w);
+        if (!adopt(native, w))
+            disable(native);
         ctx = cczi_tls_ctx_of(ssl);
     }
+    /* also of this one, which may have its copy of the options already */
+    if ((SSL_CTX_get_options(native) & SSL_OP_NO_SSL_MASK) == SSL_OP_NO_SSL_MASK)
+        (void)SSL_set_options(ssl, SSL_OP_NO_SSL_MASK);
     (void)pthread_mutex_unlock(&watches_lock);
     if (ctx && ctx->release == unref)
         restrict_conn(ssl, ctx->verify_arg);

@@ -90,7 +90,7 @@ static void on_accepted(void *arg, struct ccz_span cert_der, const struct ccz_ra
     uint8_t hash[32];
     /* what cannot be remembered is refused by the verifier */
     if (ccz_sha256(hash, cert_der) != CCZ_OK ||
-        cczi_peers_accepted(&c->peers, hash, peer) != CCZ_OK)
+        cczi_peers_accepted(&c->peers, hash, peer, ccz_mono_ms()) != CCZ_OK)
         ccz_log(CCZ_LOG_ERROR, "grpc", "no memory for a peer");
 }
 
@@ -142,11 +142,11 @@ static ccz_rc check_peer(struct ccz_grpc_creds *c, const char *pem, struct ccz_e
         struct ccz_ratls_peer peer = {0};
         rc = judge_cert(&peer, &c->cfg.ratls, ccz_buf_span(&der), err);
         if (rc == CCZ_OK)
-            rc = cczi_peers_accepted(&c->peers, hash, &peer);
+            rc = cczi_peers_accepted(&c->peers, hash, &peer, ccz_mono_ms());
         if (rc != CCZ_OK)
             return rc;
     }
-    if (cczi_peers_finish(&c->peers, hash))
+    if (cczi_peers_finish(&c->peers, hash, ccz_mono_ms()))
         return CCZ_OK;
     return ccz_fail(err, CCZ_E_DENIED, "grpc:not-judged", 0,
                     "nobody has judged this peer: a resumed session, or another TLS library");

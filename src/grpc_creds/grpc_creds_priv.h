@@ -17,11 +17,13 @@ struct cczi_peers {
 };
 CCZ_MUST_USE ccz_rc cczi_peers_init(struct cczi_peers *p, size_t max);
 void cczi_peers_deinit(struct cczi_peers *p);
-/* A handshake with this certificate was accepted; its end is awaited. */
+/* A handshake with this certificate was accepted; its end is awaited for CCZI_PEER_PENDING_S, to the second below. Between
+ * the two is the rest of one handshake, with own evidence to be made at most. @p now_ms: ccz_mono_ms() */
+enum { CCZI_PEER_PENDING_S = 20 };
 CCZ_MUST_USE ccz_rc cczi_peers_accepted(struct cczi_peers *p, const uint8_t cert_sha256[32],
-                                        const struct ccz_ratls_peer *peer);
+                                        const struct ccz_ratls_peer *peer, int64_t now_ms);
 /* It has ended: true if that was awaited, once for each cczi_peers_accepted(). */
-bool cczi_peers_finish(struct cczi_peers *p, const uint8_t cert_sha256[32]);
+bool cczi_peers_finish(struct cczi_peers *p, const uint8_t cert_sha256[32], int64_t now_ms);
 bool cczi_peers_find(struct ccz_ratls_peer *out, struct cczi_peers *p,
                      const uint8_t cert_sha256[32]);
 

@@ -5,13 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS = 1024, PENDING_MAX = 65536 };
+enum { BUCKETS = 1024, SLOTS = CCZI_PEER_PENDING_S, SLOT_PENDING_MAX = 65536 };
 
 struct cczi_peer_entry {
     struct cczi_peer_entry *next;
     uint8_t cert_sha256[32];
     uint64_t used;
-    unsigned pending; /* handshakes that were accepted and have not ended */
+    unsigned pending
+        [SLOTS]; /* handshakes that were accepted and have not ended, by the second (modulo) they were */
+    int64_t second; /* of the newest slot */
     struct ccz_ratls_peer peer;
 };
 
@@ -74,8 +76,20 @@ static void evict(struct cczi_peers *p)
     p->len--;
 }
 
+/* Some handshakes never end: the peer goes away. What they leave must not let a later one pass that nobody judged. */
+static void expire(struct cczi_peer_entry *e, int64_t second)
+{
+    if (second - e->second >= SLOTS)
+        memset(e->pending, 0, sizeof(e->pending));
+    else
+        for (int64_t s = e->second + 1; s <= second; s++)
+            e->pending[s % SLOTS] = 0;
+    if (second > e->second)
+        e->second = second;
+}
+
 ccz_rc cczi_peers_accepted(struct cczi_peers *p, const uint8_t cert_sha256[32],
-                           const struct ccz_ratls_peer *peer)
+                           const struct ccz_ratls_peer *peer, int64_t now_ms)
 {
     ccz_rc rc = CCZ_OK;
     (void)pthread_mutex_lock(&p->lock);
@@ -94,8 +108,10 @@ ccz_rc cczi_peers_accepted(struct cczi_peers *p, const uint8_t cert_sha256[32],
     if (e) {
         e->peer = *peer;
         e->used = ++p->clock;
-        if (e->pending < PENDING_MAX) /* some never end: the peer goes away */
-            e->pending++;
+        expire(e, now_ms / 1000);
+        unsigned *pending = &e->pending[e->second % SLOTS];
+        if (*pending < SLOT_PENDING_MAX)
+            (*pending)++;
     } else {
         rc = CCZ_E_NOMEM;
     }
@@ -103,13 +119,18 @@ ccz_rc cczi_peers_accepted(struct cczi_peers *p, const uint8_t cert_sha256[32],
     return rc;
 }
 
-bool cczi_peers_finish(struct cczi_peers *p, const uint8_t cert_sha256[32])
+bool cczi_peers_finish(struct cczi_peers *p, const uint8_t cert_sha256[32], int64_t now_ms)
 {
     (void)pthread_mutex_lock(&p->lock);
     struct cczi_peer_entry *e = *place_of(p, cert_sha256);
-    bool awaited = e && e->pending > 0;
-    if (awaited)
-        e->pending--;
+    bool awaited = false;
+    if (e)
+        expire(e, now_ms / 1000);
+    for (int i = 1; e && !awaited && i <= SLOTS; i++) { /* the oldest: the others have more time */
+        unsigned *pending = &e->pending[(e->second + i) % SLOTS];
+        awaited = *pending > 0;
+        *pending -= awaited;
+    }
     (void)pthread_mutex_unlock(&p->lock);
     return awaited;
 }

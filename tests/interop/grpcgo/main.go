@@ -4,6 +4,7 @@
 //
 // usage: grpcgo client HOST:PORT CERT_FILE CASE     one case against the server with that certificate; exit 1 if it fails
 // usage: grpcgo server CERT_FILE KEY_FILE           prints its port; serves until standard input ends
+// usage: grpcgo refused HOST:PORT CERT_FILE KEY_FILE SECONDS  waits so long for a server that refuses it; prints the status
 package main
 
 import (
@@ -24,6 +25,7 @@ import (
 	_ "google.golang.org/grpc/encoding/gzip" // the server takes it
 	"google.golang.org/grpc/interop"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
 )
 
 type testCase func(context.Context, testgrpc.TestServiceClient, *grpc.ClientConn)
@@ -125,13 +127,37 @@ func server(cert, key string) {
 	}
 }
 
+// refused calls a server that wants more of its clients than a certificate: any certificate of the server will do.
+func refused(address, certFile, keyFile, seconds string) {
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		log.Fatal(err)
+	}
+	wait, err := time.ParseDuration(seconds + "s")
+	if err != nil {
+		log.Fatal(err)
+	}
+	creds := credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{pair}, InsecureSkipVerify: true})
+	cc, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(creds))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cc.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	_, err = testgrpc.NewTestServiceClient(cc).EmptyCall(ctx, &testgrpc.Empty{}, grpc.WaitForReady(true))
+	fmt.Println(status.Code(err))
+}
+
 func main() {
 	switch {
+	case len(os.Args) == 6 && os.Args[1] == "refused":
+		refused(os.Args[2], os.Args[3], os.Args[4], os.Args[5])
 	case len(os.Args) == 5 && os.Args[1] == "client":
 		client(os.Args[2], os.Args[3], os.Args[4])
 	case len(os.Args) == 4 && os.Args[1] == "server":
 		server(os.Args[2], os.Args[3])
 	default:
-		log.Fatal("usage: grpcgo client HOST:PORT CERT_FILE CASE | server CERT_FILE KEY_FILE")
+		log.Fatal("usage: grpcgo client HOST:PORT CERT_FILE CASE | server CERT_FILE KEY_FILE | refused HOST:PORT CERT_FILE KEY_FILE SECONDS")
 	}
 }

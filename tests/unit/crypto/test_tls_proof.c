@@ -170,6 +170,31 @@ static void test_place(void)
     close_side(&c);
 }
 
+static int accept_any(X509_STORE_CTX *store, void *arg)
+{
+    (void)store, (void)arg;
+    return 1;
+}
+
+/* The last net: somebody took our verify callback away, and OpenSSL finds everything in order. */
+static void test_unverified(void)
+{
+    for (int server = 0; server < 2; server++) {
+        struct side c, s, *judge = server ? &s : &c;
+        prepare(&c, false);
+        prepare(&s, true);
+        judge->cfg.verify = NULL; /* the proof's hook alone decides */
+        open_side(&c);
+        open_side(&s);
+        SSL_CTX_set_cert_verify_callback(judge->ctx->ssl, accept_any, NULL);
+        shake(&c, &s);
+        CHECK(judge->judged == 0 && !ccz_tls_ready(judge->t) && judge->rc == CCZ_E_INTERNAL);
+        CHECK(strcmp(judge->err.where, "tls:unverified") == 0);
+        close_side(&c);
+        close_side(&s);
+    }
+}
+
 static void shake_native(SSL *a, SSL *b)
 {
     BIO *at_a, *at_b;
@@ -256,7 +281,8 @@ static void test_config(void)
 static const struct ccz_test tests[] = {
     {"tls.proof", test_proof},           {"tls.proof_unasked", test_unasked},
     {"tls.proof_place", test_place},     {"tls.proof_adopted", test_adopted},
-    {"tls.proof_foreign", test_foreign}, {"tls.proof_config", test_config},
+    {"tls.proof_foreign", test_foreign}, {"tls.proof_unverified", test_unverified},
+    {"tls.proof_config", test_config},
 };
 
 int main(int argc, char **argv)

@@ -11,6 +11,7 @@
 #include "ccz_test.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 static inline gpr_timespec kit_deadline(int seconds)
@@ -25,7 +26,7 @@ struct kit_server {
     void *method;
     int port;
     pthread_t thread;
-    unsigned calls;
+    atomic_uint calls; /* read it before the peer */
     bool ended;
     ccz_rc peer_rc; /* of the last call */
     struct ccz_ratls_peer peer;

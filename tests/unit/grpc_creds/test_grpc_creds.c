@@ -222,19 +222,47 @@ static void test_peers(void)
     for (int i = 0; i < 6; i++)
         id[i][1] = (uint8_t)(4 * i); /* 1024 buckets: all in one, chained */
     CHECK(cczi_peers_init(&p, 3) == CCZ_OK);
-    CHECK(!cczi_peers_find(&got, &p, id[0]) && !cczi_peers_finish(&p, id[0]));
-    CHECK(cczi_peers_accepted(&p, id[0], &good) == CCZ_OK);
-    CHECK(cczi_peers_accepted(&p, id[0], &good) == CCZ_OK);
-    CHECK(cczi_peers_finish(&p, id[0]) && cczi_peers_finish(&p, id[0]));
-    CHECK(!cczi_peers_finish(&p, id[0])); /* once for each */
-    CHECK(cczi_peers_accepted(&p, id[1], &good) == CCZ_OK);
-    CHECK(cczi_peers_accepted(&p, id[2], &bare) == CCZ_OK && p.len == 3);
+    CHECK(!cczi_peers_find(&got, &p, id[0]) && !cczi_peers_finish(&p, id[0], 1000));
+    CHECK(cczi_peers_accepted(&p, id[0], &good, 1000) == CCZ_OK);
+    CHECK(cczi_peers_accepted(&p, id[0], &good, 1000) == CCZ_OK);
+    CHECK(cczi_peers_finish(&p, id[0], 1000) && cczi_peers_finish(&p, id[0], 1000));
+    CHECK(!cczi_peers_finish(&p, id[0], 1000)); /* once for each */
+    CHECK(cczi_peers_accepted(&p, id[1], &good, 1000) == CCZ_OK);
+    CHECK(cczi_peers_accepted(&p, id[2], &bare, 1000) == CCZ_OK && p.len == 3);
     CHECK(cczi_peers_find(&got, &p, id[2]) && !got.attested);
-    CHECK(cczi_peers_accepted(&p, id[3], &bare) == CCZ_OK && p.len == 3); /* 2 goes, though newer */
+    CHECK(cczi_peers_accepted(&p, id[3], &bare, 1000) == CCZ_OK &&
+          p.len == 3); /* 2 goes, though newer */
     CHECK(!cczi_peers_find(&got, &p, id[2]) && cczi_peers_find(&got, &p, id[0]) && got.attested);
-    CHECK(cczi_peers_accepted(&p, id[4], &good) == CCZ_OK); /* 3 goes */
-    CHECK(cczi_peers_accepted(&p, id[5], &good) == CCZ_OK); /* 1 goes: not used since */
+    CHECK(cczi_peers_accepted(&p, id[4], &good, 1000) == CCZ_OK); /* 3 goes */
+    CHECK(cczi_peers_accepted(&p, id[5], &good, 1000) == CCZ_OK); /* 1 goes: not used since */
     CHECK(!cczi_peers_find(&got, &p, id[1]) && cczi_peers_find(&got, &p, id[0]) && p.len == 3);
+    cczi_peers_deinit(&p);
+}
+
+/* What a handshake that never ended leaves lets no later one pass. */
+static void test_pending(void)
+{
+    enum { LIMIT_MS = 1000 * CCZI_PEER_PENDING_S, FROM = 5000 };
+    struct cczi_peers p;
+    struct ccz_ratls_peer good = {.attested = true}, got;
+    const uint8_t id[32] = {1};
+    CHECK(cczi_peers_init(&p, 3) == CCZ_OK);
+    for (int64_t wait = LIMIT_MS; wait < 4 * LIMIT_MS; wait += 999) {
+        CHECK(cczi_peers_accepted(&p, id, &good, FROM + wait) == CCZ_OK);
+        CHECK(!cczi_peers_finish(&p, id, FROM + 2 * wait));
+        cczi_peers_deinit(&p);
+        CHECK(cczi_peers_init(&p, 3) == CCZ_OK);
+    }
+    CHECK(cczi_peers_accepted(&p, id, &good, FROM) == CCZ_OK);
+    CHECK(cczi_peers_finish(&p, id, FROM + LIMIT_MS - 1000));
+    CHECK(!cczi_peers_finish(&p, id, FROM + LIMIT_MS - 1000));
+    CHECK(cczi_peers_accepted(&p, id, &good, FROM + LIMIT_MS) == CCZ_OK); /* never ends */
+    CHECK(cczi_peers_accepted(&p, id, &good, FROM + LIMIT_MS) == CCZ_OK);
+    CHECK(cczi_peers_accepted(&p, id, &good, FROM + LIMIT_MS + 15000) == CCZ_OK);
+    CHECK(cczi_peers_finish(&p, id, FROM + LIMIT_MS + 16000)); /* takes an old one */
+    CHECK(cczi_peers_finish(&p, id, FROM + LIMIT_MS + 21000)); /* the old ones are over */
+    CHECK(!cczi_peers_finish(&p, id, FROM + LIMIT_MS + 21000));
+    CHECK(cczi_peers_find(&got, &p, id) && got.attested); /* who it was is still known */
     cczi_peers_deinit(&p);
 }
 
@@ -297,12 +325,14 @@ static void test_renew(void)
     kit_open(&server, s.creds, sc);
     kit_call(&r, server.port, c.creds, cc);
     uint8_t of_s[32], of_c[32];
+    CHECK(server.calls == 1);
     memcpy(of_s, r.peer.spki_sha256, 32);
     memcpy(of_c, server.peer.spki_sha256, 32);
     CHECK(r.code == GRPC_STATUS_OK && ccz_grpc_creds_renew(s.creds, RATLS_NOW, NULL) == CCZ_OK);
     CHECK(ccz_grpc_creds_renew(c.creds, RATLS_NOW, NULL) == CCZ_OK);
     kit_call(&r, server.port, c.creds, cc);
-    CHECK(r.code == GRPC_STATUS_OK && r.peer.attested && server.peer.attested);
+    CHECK(r.code == GRPC_STATUS_OK && r.peer.attested && server.calls == 2);
+    CHECK(server.peer.attested);
     CHECK(memcmp(of_s, r.peer.spki_sha256, 32) != 0);
     CHECK(memcmp(of_c, server.peer.spki_sha256, 32) != 0);
     grpc_channel_credentials_release(cc);
@@ -374,9 +404,9 @@ static const struct ccz_test tests[] = {
     {"grpc_creds.self_test", test_self_test}, {"grpc_creds.self_test_other_tls", test_other_tls},
     {"grpc_creds.handshake", test_handshake}, {"grpc_creds.certificate", test_certificate},
     {"grpc_creds.refused", test_refused},     {"grpc_creds.no_evidence", test_no_evidence},
-    {"grpc_creds.peers", test_peers},         {"grpc_creds.foreign", test_foreign},
-    {"grpc_creds.renew", test_renew},         {"grpc_creds.closed", test_closed},
-    {"grpc_creds.config", test_config},
+    {"grpc_creds.peers", test_peers},         {"grpc_creds.pending", test_pending},
+    {"grpc_creds.foreign", test_foreign},     {"grpc_creds.renew", test_renew},
+    {"grpc_creds.closed", test_closed},       {"grpc_creds.config", test_config},
 };
 
 int main(int argc, char **argv)

@@ -465,15 +465,16 @@ static void test_client_keepalive(void)
     struct ccz_rpc_result res;
     struct ccz_err err;
     struct pending p;
+    const struct ccz_rpc_call_cfg forever = {.timeout_ms = 300000}; /* no deadline gets in first */
     start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){0});
     make_client(&f, CCZ_RATLS_SESSION,
-                (struct ccz_rpc_client_cfg){.reconnect = true, .keepalive_ms = 1000});
-    begin(f.client, &p, "/t.T/Hold", NULL); /* silent, but alive: PINGs are answered */
+                (struct ccz_rpc_client_cfg){.reconnect = true, .keepalive_ms = 1500});
+    begin(f.client, &p, "/t.T/Hold", &forever); /* silent, but alive: PINGs are answered */
     wait_for(&f.started, 1);
-    usleep(2500000);
+    usleep(3500000); /* twice */
     CHECK(atomic_load(&p.over) == 0);
     atomic_store(&blocked, true);
-    CHECK(call(f.client, "/t.T/Block", NULL, &res, &err) != CCZ_OK);
+    CHECK(call(f.client, "/t.T/Block", &forever, &res, &err) != CCZ_OK);
     CHECK(res.code == CCZ_RPC_UNAVAILABLE && strcmp(err.where, "rpc:keepalive") == 0);
     wait_for(&p.over, 1);
     CHECK(p.code == CCZ_RPC_UNAVAILABLE);
