@@ -126,7 +126,8 @@ CCZ_API void ccz_rpc_server_set_fallback(struct ccz_rpc_server *s, ccz_rpc_unary
 /**
  * Judges the peer of a call before any handler, fallback or answer about unknown methods. "/package.Service/" covers the
  * calls of a service, "/package.Service/Method" that path alone, "/" all calls; the longest that covers a call decides,
- * the others are not asked. Without one the call goes through. Runs on the call's loop: no waiting in it.
+ * the others are not asked. Without one the call goes through. Runs on the call's loop: no waiting in it. Paths are compared
+ * as they are: if a fallback takes them another way (case, "//", "?"), guard its service or "/".
  * @param peer  as of the beginning of the call: `attested` or `pinned` may be false where evidence is optional
  * @return CCZ_OK, or a failure with its reason in @p err, which the client gets in full, as by ccz_rpc_fail(); where that
  *         would be PERMISSION_DENIED and the peer is neither attested nor pinned, as UNAUTHENTICATED
