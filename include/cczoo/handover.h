@@ -167,7 +167,7 @@ struct ccz_handover_start {
  * dump, neither to a file nor to a handler (RLIMIT_CORE = 1, which is how the kernel spells that).
  * @return on failure only; then descriptors are no longer to be relied on
  * @retval CCZ_E_ARG          "handover:fds"
- * @retval CCZ_E_DENIED       "handover:core": this system would dump it all the same
+ * @retval CCZ_E_DENIED       "handover:core": this system would dump it all the same, or does not tell (no /proc/sys/kernel)
  * @retval CCZ_E_NOT_FOUND    "handover:exec": no such program, or its interpreter is missing; aux = errno
  * @retval CCZ_E_UNAVAILABLE  "handover:exec": it cannot be executed; aux = errno
  */

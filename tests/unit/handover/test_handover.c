@@ -626,6 +626,25 @@ static void test_core(void)
     CHECK(cczi_handover_core("@/run/dumps\n", true, &err) == CCZ_E_DENIED);
 }
 
+/* A missing core_pattern says something only where the kernel's folder is there at all. */
+static void test_core_absent(void)
+{
+    struct ccz_err err = {0};
+    char kernel[128], path[160];
+    (void)snprintf(kernel, sizeof(kernel), "%s", temp_make_dir("kernel"));
+    (void)snprintf(path, sizeof(path), "%s/absent", kernel);
+    CHECK(cczi_handover_core_in(path, true, &err) == CCZ_E_DENIED); /* no /proc */
+    CHECK(strcmp(err.where, "handover:core") == 0 && err.got[0] && err.hint[0]);
+    CHECK(cczi_handover_core_in(kernel, true, &err) == CCZ_E_DENIED); /* an empty one over it */
+    CHECK(strcmp(err.where, "handover:core") == 0);
+    (void)snprintf(path, sizeof(path), "%s/osrelease", kernel);
+    write_file(path, "6.1.0\n", 0444);
+    CHECK(cczi_handover_core_in(kernel, true, &err) == CCZ_OK);
+    (void)snprintf(path, sizeof(path), "%s/core_pattern", kernel);
+    write_file(path, "@/run/dumps\n", 0444);
+    CHECK(cczi_handover_core_in(kernel, true, &err) == CCZ_E_DENIED);
+}
+
 static const struct ccz_test tests[] = {
     {"handover.spec", test_spec},
     {"handover.spec_refused", test_spec_refused},
@@ -644,6 +663,7 @@ static const struct ccz_test tests[] = {
     {"handover.pin", test_pin},
     {"handover.exec", test_exec},
     {"handover.core", test_core},
+    {"handover.core_absent", test_core_absent},
 };
 
 int main(int argc, char **argv)
