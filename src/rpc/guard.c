@@ -87,6 +87,7 @@ static const struct cczi_guard *find(const struct cczi_guards *gs, const char *p
 static void tell(const struct ccz_rpc_call *c, const struct ccz_err *err)
 {
     char path[128], got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE];
+    /* not in quotes: nghttp2 lets no path with a space through */
     ccz_escape(path, sizeof(path), ccz_span_str(c->path));
     ccz_escape(got, sizeof(got), ccz_span_str(err->got));
     ccz_escape(want, sizeof(want), ccz_span_str(err->expected));

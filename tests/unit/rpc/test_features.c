@@ -464,6 +464,46 @@ static void test_guards(void)
     teardown(&f);
 }
 
+static char told[1024];
+static atomic_int tellings;
+
+static void keep_told(void *arg, enum ccz_log_level level, const char *module, const char *line)
+{
+    (void)arg, (void)level, (void)module;
+    if (strncmp(line, "guarded ", 8) != 0)
+        return;
+    (void)snprintf(told, sizeof(told), "%s", line);
+    atomic_fetch_add(&tellings, 1);
+}
+
+static ccz_rc forge(void *arg, const struct ccz_ratls_peer *peer, const char *path,
+                    struct ccz_err *err)
+{
+    (void)arg, (void)peer, (void)path;
+    return ccz_refuse(err, CCZ_E_DENIED, "test:forge", "a\" expected=\"a", "b");
+}
+
+static void add_forge(struct fixture *f)
+{
+    CHECK(ccz_rpc_server_guard(f->server, "/", forge, NULL) == CCZ_OK);
+}
+
+/* What a peer says does not become fields of the log line. */
+static void test_guard_log(void)
+{
+    struct fixture f;
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    ccz_log_install(keep_told, NULL, CCZ_LOG_INFO);
+    with_methods(&f, add_forge, (struct ccz_rpc_server_cfg){0}, (struct ccz_rpc_client_cfg){0});
+    CHECK(call(&f, "/x\"y", ccz_span_str("x"), NULL, &res, &err) == CCZ_E_DENIED);
+    CHECK(atomic_load(&tellings) == 1);
+    CHECK(strstr(told, " path=/x\\x22y where=test:forge "));
+    CHECK(strstr(told, " got=\"a\\x22 expected=\\x22a\" expected=\"b\""));
+    teardown(&f);
+    ccz_log_install(NULL, NULL, CCZ_LOG_INFO);
+}
+
 /* A guard that covers nothing is a service without its guard: the server does not start. */
 static void test_guard_idle(void)
 {
@@ -577,6 +617,7 @@ static const struct ccz_test tests[] = {
     {"rpc.received", test_received},
     {"rpc.received_streams", test_received_streams},
     {"rpc.guards", test_guards},
+    {"rpc.guard_log", test_guard_log},
     {"rpc.guard_idle", test_guard_idle},
     {"rpc.guard_unauthenticated", test_guard_unauthenticated},
     {"rpc.on_stop", test_on_stop},
