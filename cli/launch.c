@@ -52,10 +52,11 @@ ccz_rc launch_begin(struct launch *l, struct ccz_err *err)
     l->values = calloc(n + 1, sizeof(struct ccz_secret *));
     l->env_secret = calloc(n + 1, sizeof(struct ccz_secret *));
     l->fds = malloc((n + 1) * sizeof(*l->fds));
-    if (!l->specs || !l->values || !l->env_secret || !l->fds)
+    l->folders = malloc((n + 1) * sizeof(*l->folders));
+    for (size_t i = 0; l->fds && l->folders && i < n; i++)
+        l->fds[i] = l->folders[i] = -1;
+    if (!l->specs || !l->values || !l->env_secret || !l->fds || !l->folders)
         return no_memory(err);
-    for (size_t i = 0; i < n; i++)
-        l->fds[i] = -1;
     for (size_t i = 0; i < n; i++) {
         ccz_rc rc = ccz_handover_spec_parse(&l->specs[i], l->secrets.text[i], err);
         if (rc != CCZ_OK)
@@ -82,8 +83,12 @@ void launch_end(struct launch *l)
     for (size_t i = 0; i < l->secrets.len; i++) {
         if (l->values)
             ccz_secret_free(l->values[i]);
-        if (l->fds && l->fds[i] >= 0)
+        if (!l->fds || !l->folders) /* no memory; nothing was opened */
+            continue;
+        if (l->fds[i] >= 0)
             (void)close(l->fds[i]);
+        if (l->folders[i] >= 0)
+            (void)close(l->folders[i]);
     }
     for (size_t i = 0; i < l->env_secret_len; i++)
         ccz_secret_free(l->env_secret[i]);
@@ -98,6 +103,7 @@ void launch_end(struct launch *l)
     free(l->specs);
     free(l->values);
     free(l->fds);
+    free(l->folders);
     ccz_buf_free(&l->record);
 }
 
@@ -240,37 +246,22 @@ static void folder_of(char out[CCZ_HANDOVER_TEXT_SIZE], const char *path)
                    path);
 }
 
-static bool seen_before(const struct launch *l, size_t i, const char *folder)
+/* The first secret whose private file lies in the same folder as that of secret @p i, which may be itself. */
+static size_t folder_owner(const struct launch *l, size_t i)
 {
-    char other[CCZ_HANDOVER_TEXT_SIZE];
+    char folder[CCZ_HANDOVER_TEXT_SIZE], other[CCZ_HANDOVER_TEXT_SIZE];
+    folder_of(folder, l->specs[i].path);
     for (size_t k = 0; k < i; k++) {
-        folder_of(other, l->specs[k].path[0] ? l->specs[k].path : "/");
-        if (l->specs[k].form == CCZ_HANDOVER_FILE && strcmp(other, folder) == 0)
-            return true;
+        if (l->specs[k].form != CCZ_HANDOVER_FILE)
+            continue;
+        folder_of(other, l->specs[k].path);
+        if (strcmp(other, folder) == 0)
+            return k;
     }
-    return false;
+    return i;
 }
 
-typedef ccz_rc folder_fn(const char *folder, struct ccz_err *err);
-
-/* Once per folder that private files lie in. */
-static ccz_rc each_folder(const struct launch *l, folder_fn *fn, struct ccz_err *err)
-{
-    char folder[CCZ_HANDOVER_TEXT_SIZE];
-    for (size_t i = 0; i < l->secrets.len; i++) {
-        if (l->specs[i].form != CCZ_HANDOVER_FILE)
-            continue;
-        folder_of(folder, l->specs[i].path);
-        if (seen_before(l, i, folder))
-            continue;
-        ccz_rc rc = fn(folder, err);
-        if (rc != CCZ_OK)
-            return rc;
-    }
-    return CCZ_OK;
-}
-
-static ccz_rc open_folder(const char *folder, struct ccz_err *err)
+static ccz_rc open_folder(int *out, const char *folder, struct ccz_err *err)
 {
     /* ours, and only a place to mount at: it stays empty */
     if (strcmp(folder, CCZ_HANDOVER_DIR) == 0 && mkdir(folder, 0755) != 0 && errno != EEXIST) {
@@ -278,7 +269,30 @@ static ccz_rc open_folder(const char *folder, struct ccz_err *err)
                              strerror(errno));
         return ccz_hint(err, rc, "name a path in an empty folder: file:PATH");
     }
-    return ccz_handover_ram_dir(folder, err);
+    return ccz_handover_ram_dir(out, folder, err);
+}
+
+/* Once per folder that private files lie in. */
+static ccz_rc open_folders(struct launch *l, struct ccz_err *err)
+{
+    char folder[CCZ_HANDOVER_TEXT_SIZE];
+    ccz_rc rc = CCZ_OK;
+    for (size_t i = 0; rc == CCZ_OK && i < l->secrets.len; i++) {
+        if (l->specs[i].form != CCZ_HANDOVER_FILE || folder_owner(l, i) != i)
+            continue;
+        folder_of(folder, l->specs[i].path);
+        rc = open_folder(&l->folders[i], folder, err);
+    }
+    return rc;
+}
+
+static ccz_rc close_folders(const struct launch *l, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    for (size_t i = 0; rc == CCZ_OK && i < l->secrets.len; i++)
+        if (l->folders[i] >= 0)
+            rc = ccz_handover_ram_dir_close(l->folders[i], err);
+    return rc;
 }
 
 static bool needs_mounts(const struct launch *l)
@@ -342,7 +356,7 @@ ccz_rc launch_prepare(struct launch *l, struct ccz_err *err)
     if (mounts)
         rc = ccz_handover_mounts(err);
     if (rc == CCZ_OK)
-        rc = each_folder(l, open_folder, err);
+        rc = open_folders(l, err);
     if (rc != CCZ_OK || l->identity == LAUNCH_IMAGE)
         return rc;
     rc = measure_program(l, mounts, err);
@@ -435,7 +449,10 @@ static ccz_rc hand_file(struct launch *l, size_t i, struct ccz_err *err)
 {
     const struct ccz_handover_spec *s = &l->specs[i];
     struct ccz_span value = CCZ_SPAN(ccz_secret_view(l->values[i]), ccz_secret_size(l->values[i]));
-    ccz_rc rc = ccz_handover_file(s->path, value, err);
+    bool private = s->form == CCZ_HANDOVER_FILE; /* else on a file system that is there */
+    ccz_rc rc = private ? ccz_handover_file(l->folders[folder_owner(l, i)],
+                                            strrchr(s->path, '/') + 1, value, err)
+                        : ccz_handover_file(AT_FDCWD, s->path, value, err);
     return rc == CCZ_OK && s->var[0] ? add_env_text(l, err, "%s=%s", s->var, s->path) : rc;
 }
 
@@ -498,7 +515,7 @@ ccz_rc launch_hand_over(struct launch *l, struct ccz_err *err)
     for (size_t i = 0; rc == CCZ_OK && i < l->pins_len; i++)
         rc = ccz_handover_check_pin(l->measure.text[i], l->pins[i], err);
     if (rc == CCZ_OK)
-        rc = each_folder(l, ccz_handover_ram_dir_close, err);
+        rc = close_folders(l, err);
     for (size_t i = 0; i < l->secrets.len; i++) {
         ccz_secret_free(l->values[i]);
         l->values[i] = NULL;

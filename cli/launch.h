@@ -34,6 +34,7 @@ struct launch {
     struct ccz_handover_spec *specs; /* secrets.len */
     struct ccz_secret **values;      /* as released; launch_hand_over() wipes them */
     int *fds;                        /* memory files, -1 if the form needs none */
+    int *folders;                    /* private folders, at the first secret in each; else -1 */
     char path[PATH_MAX];             /* of the program, without links */
     int program;                     /* what was measured, -1 with LAUNCH_IMAGE */
     int pins[LAUNCH_LIST_MAX];       /* of measured files */

@@ -232,7 +232,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_unhex(void *out, size_t size, const char *hex, s
 CCZ_API CCZ_MUST_USE ccz_rc ccz_time_parse(int64_t *out_s, const char *text, size_t size);
 /** The inverse, 21 bytes with NUL. */
 CCZ_API void ccz_time_format(char out[21], int64_t t_s);
-/** Copies at most size-1 bytes and terminates; control and non-ASCII bytes become \xNN. For log lines. */
+/** Copies at most size-1 bytes and terminates; control and non-ASCII bytes, backslashes and double quotes become \xNN: a
+ *  value in quotes on a log line cannot end there and go on as other fields. */
 CCZ_API void ccz_escape(char *out, size_t out_size, struct ccz_span text);
 
 /* ---------------------------------------------------------------------- injected environment */

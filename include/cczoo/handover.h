@@ -113,22 +113,27 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_check_swap(const char *fs_root, struct 
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_mounts(struct ccz_err *err);
 /**
- * After ccz_handover_mounts(): an empty ramfs (mode 0700) over the empty folder @p dir.
+ * After ccz_handover_mounts(): an empty ramfs (mode 0700) over the empty folder @p dir. The name is looked up once: whoever
+ * makes it lead elsewhere later gets no file of it.
+ * @param[out] folder  of the mount itself, for ccz_handover_file() (O_PATH, close-on-exec); owned by the caller; -1 on failure
  * @retval CCZ_E_NOT_FOUND  "handover:ram-dir": no such folder
  * @retval CCZ_E_EXISTS     "handover:ram-dir": not empty: its files would be hidden from the program
  * @retval CCZ_E_IO         "handover:ram-dir"
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_ram_dir(const char *dir, struct ccz_err *err);
-/** From now on, no file in it is changed, made or removed. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_ram_dir_close(const char *dir, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_ram_dir(int *folder, const char *dir, struct ccz_err *err);
+/** From now on, no file in it is changed, made or removed. @param folder of ccz_handover_ram_dir() */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_ram_dir_close(int folder, struct ccz_err *err);
 /**
- * A new file @p path (0400) with @p bytes. Its file system is looked at, by descriptor, before the first byte is
- * written; a file that is refused is removed again.
- * @retval CCZ_E_DENIED  "handover:ram": not in RAM
+ * A new file (0400) with @p bytes. Its file system is looked at, by descriptor, before the first byte is written; a file
+ * that is refused is removed again.
+ * @param folder  of ccz_handover_ram_dir(): @p name is a file directly in it, on that very file system; or AT_FDCWD: @p name
+ *                is any path, whose folders are looked up now, and whoever may change those has a say in where it lies
+ * @retval CCZ_E_ARG     "handover:file": @p name has a '/' or is no name of a file, with a folder
+ * @retval CCZ_E_DENIED  "handover:ram": not in RAM, or not on the file system of @p folder
  * @retval CCZ_E_EXISTS  "handover:file": there is one, or a link
  * @retval CCZ_E_IO      "handover:file"
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_file(const char *path, struct ccz_span bytes,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_file(int folder, const char *name, struct ccz_span bytes,
                                               struct ccz_err *err);
 /**
  * After ccz_handover_mounts(): who opens @p path in this process, and in what it starts, gets the bytes of the memory
@@ -167,7 +172,7 @@ struct ccz_handover_start {
  * dump, neither to a file nor to a handler (RLIMIT_CORE = 1, which is how the kernel spells that).
  * @return on failure only; then descriptors are no longer to be relied on
  * @retval CCZ_E_ARG          "handover:fds"
- * @retval CCZ_E_DENIED       "handover:core": this system would dump it all the same
+ * @retval CCZ_E_DENIED       "handover:core": this system would dump it all the same, or does not tell (no /proc/sys/kernel)
  * @retval CCZ_E_NOT_FOUND    "handover:exec": no such program, or its interpreter is missing; aux = errno
  * @retval CCZ_E_UNAVAILABLE  "handover:exec": it cannot be executed; aux = errno
  */

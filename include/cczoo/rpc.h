@@ -145,7 +145,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_on_stop(struct ccz_rpc_server *s, voi
                                                    void *arg);
 /** Path of the method number @p i, NULL behind the last; sorted once started. */
 CCZ_API const char *ccz_rpc_server_method_path(const struct ccz_rpc_server *s, size_t i);
-/** Starts the loop threads; returns once the port is open. */
+/** Starts the loop threads; returns once the port is open.
+ *  @retval CCZ_E_ARG  "rpc:guard": without a fallback, a guard other than "/" covers no method: it is a typo, or its service is
+ *                     not there. The server is as before */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_start(struct ccz_rpc_server *s, struct ccz_err *err);
 CCZ_API uint16_t ccz_rpc_server_port(const struct ccz_rpc_server *s);
 /** GOAWAY, lets calls in flight end for at most @p grace_ms, then cancels them; blocks until stopped. Not from

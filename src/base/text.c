@@ -112,7 +112,7 @@ void ccz_escape(char *out, size_t out_size, struct ccz_span text)
     size_t n = 0;
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = text.ptr[i];
-        bool plain = c >= 0x20 && c < 0x7f && c != '\\';
+        bool plain = c >= 0x20 && c < 0x7f && c != '\\' && c != '"';
         if (n + (plain ? 1 : 4) + 1 > out_size)
             break;
         if (plain)

@@ -14,5 +14,8 @@ ccz_rc cczi_handover_stream(int out, int in, const char *where, const char *name
 
 /* No core dump with this content of core_pattern, given what could be set as the limit. */
 ccz_rc cczi_handover_core(const char *pattern, bool limit_is_one, struct ccz_err *err);
+/* The same with the core_pattern in @p folder, /proc/sys/kernel but for tests. CCZ_E_DENIED also where neither it nor
+ * osrelease can be read. */
+ccz_rc cczi_handover_core_in(const char *folder, bool limit_is_one, struct ccz_err *err);
 
 #endif

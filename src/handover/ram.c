@@ -114,11 +114,21 @@ ccz_rc ccz_handover_mounts(struct ccz_err *err)
 
 /* -------------------------------------------------------------------------------- files */
 
-static ccz_rc check_empty(const char *dir, struct ccz_err *err)
+static ccz_rc ram_dir_failed(struct ccz_err *err, const char *what, const char *dir)
 {
-    DIR *d = opendir(dir);
-    if (!d)
-        return cczi_handover_errno(err, "handover:ram-dir", "cannot open folder", dir);
+    return cczi_handover_errno(err, "handover:ram-dir", what, dir);
+}
+
+static ccz_rc check_empty(int target, const char *dir, struct ccz_err *err)
+{
+    int fd = openat(target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d) {
+        ccz_rc rc = ram_dir_failed(err, "cannot open folder", dir);
+        if (fd >= 0)
+            (void)close(fd);
+        return rc;
+    }
     ccz_rc rc = CCZ_OK;
     for (const struct dirent *e; rc == CCZ_OK && (e = readdir(d));)
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
@@ -128,34 +138,82 @@ static ccz_rc check_empty(const char *dir, struct ccz_err *err)
     return rc == CCZ_OK ? rc : ccz_hint(err, rc, "name a folder for the secrets alone");
 }
 
-ccz_rc ccz_handover_ram_dir(const char *dir, struct ccz_err *err)
+/* A ramfs that is mounted nowhere yet. @return its folder, or -1 with errno */
+static int new_ramfs(void)
 {
-    ccz_rc rc = check_empty(dir, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (mount("cczoo", dir, "ramfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0)
-        return cczi_handover_errno(err, "handover:ram-dir", "cannot mount ramfs at", dir);
-    return CCZ_OK;
+    int mounted = -1, fs = fsopen("ramfs", FSOPEN_CLOEXEC);
+    if (fs >= 0 && fsconfig(fs, FSCONFIG_SET_STRING, "source", "cczoo", 0) == 0 &&
+        fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0700", 0) == 0 &&
+        fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+        mounted =
+            fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    int e = errno;
+    if (fs >= 0)
+        (void)close(fs);
+    errno = e;
+    return mounted;
 }
 
-ccz_rc ccz_handover_ram_dir_close(const char *dir, struct ccz_err *err)
+/* By descriptors alone: what was looked at is what is covered, and what was mounted is what files are made in. */
+ccz_rc ccz_handover_ram_dir(int *folder, const char *dir, struct ccz_err *err)
+{
+    *folder = -1;
+    int target = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (target < 0)
+        return ram_dir_failed(err, "cannot open folder", dir);
+    int mounted = -1;
+    ccz_rc rc = check_empty(target, dir, err);
+    if (rc == CCZ_OK && (mounted = new_ramfs()) < 0)
+        rc = ram_dir_failed(err, "cannot make a ramfs for", dir);
+    if (rc == CCZ_OK &&
+        move_mount(mounted, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+        rc = ram_dir_failed(err, "cannot mount ramfs at", dir);
+    (void)close(target);
+    if (rc == CCZ_OK)
+        *folder = mounted;
+    else if (mounted >= 0)
+        (void)close(mounted);
+    return rc;
+}
+
+ccz_rc ccz_handover_ram_dir_close(int folder, struct ccz_err *err)
 {
     const unsigned long flags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
-    if (mount(NULL, dir, NULL, flags, NULL) != 0)
-        return cczi_handover_errno(err, "handover:ram-dir", "cannot make read only", dir);
+    char at[48];
+    (void)snprintf(at, sizeof(at), "/proc/self/fd/%d", folder);
+    if (mount(NULL, at, NULL, flags, NULL) != 0)
+        return ram_dir_failed(err, "cannot make read only", at);
     return CCZ_OK;
 }
 
-ccz_rc ccz_handover_file(const char *path, struct ccz_span bytes, struct ccz_err *err)
+/* The file is where the folder is: nothing is mounted over its name. */
+static ccz_rc check_place(int folder, int fd, const char *name, struct ccz_err *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
+    struct stat in, st;
+    if (folder == AT_FDCWD)
+        return CCZ_OK;
+    if (fstat(folder, &in) != 0 || fstat(fd, &st) != 0)
+        return cczi_handover_errno(err, "handover:file", "cannot stat", name);
+    if (in.st_dev == st.st_dev)
+        return CCZ_OK;
+    return ccz_refuse(err, CCZ_E_DENIED, "handover:ram", "a file on another file system",
+                      "the ramfs of its folder");
+}
+
+ccz_rc ccz_handover_file(int folder, const char *name, struct ccz_span bytes, struct ccz_err *err)
+{
+    if (folder != AT_FDCWD && (!name[0] || strchr(name, '/')))
+        return ccz_fail(err, CCZ_E_ARG, "handover:file", 0, "not a name in a folder: %s", name);
+    int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
     if (fd < 0)
-        return cczi_handover_errno(err, "handover:file", "cannot create", path);
-    ccz_rc rc = ccz_handover_check_ram(fd, path, err);
+        return cczi_handover_errno(err, "handover:file", "cannot create", name);
+    ccz_rc rc = ccz_handover_check_ram(fd, name, err);
+    if (rc == CCZ_OK)
+        rc = check_place(folder, fd, name, err);
     if (rc == CCZ_OK && cczi_handover_write(fd, bytes.ptr, bytes.size) != 0)
-        rc = cczi_handover_errno(err, "handover:file", "cannot write", path);
+        rc = cczi_handover_errno(err, "handover:file", "cannot write", name);
     if (rc != CCZ_OK)
-        (void)unlink(path);
+        (void)unlinkat(folder, name, 0);
     (void)close(fd);
     return rc;
 }

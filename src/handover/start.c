@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -64,18 +65,42 @@ ccz_rc cczi_handover_core(const char *pattern, bool limit_is_one, struct ccz_err
                     "-Hc)");
 }
 
+/* No core_pattern beside a readable osrelease: a kernel without core dumps. Without both, we were shown no such folder,
+ * and the kernel may have a handler all the same. */
+static ccz_rc check_absent(const char *folder, struct ccz_err *err)
+{
+    char path[128];
+    CCZ_AUTO_BUF release;
+    ccz_buf_init(&release, 4096);
+    (void)snprintf(path, sizeof(path), "%s/osrelease", folder);
+    if (ccz_file_read(&release, path, err) == CCZ_OK)
+        return CCZ_OK;
+    ccz_rc rc = ccz_refuse(err, CCZ_E_DENIED, "handover:core", "no readable /proc/sys/kernel",
+                           "no core dumps of the program");
+    return ccz_hint(err, rc, "mount /proc, with /proc/sys in it: core_pattern has to be looked at");
+}
+
+ccz_rc cczi_handover_core_in(const char *folder, bool limit_is_one, struct ccz_err *err)
+{
+    char path[128];
+    CCZ_AUTO_BUF pattern;
+    ccz_buf_init(&pattern, 4096);
+    int n = snprintf(path, sizeof(path), "%s/core_pattern", folder);
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return ccz_fail(err, CCZ_E_ARG, "handover:core", n, "the folder is too long");
+    ccz_rc rc = ccz_file_read(&pattern, path, err);
+    if (rc == CCZ_E_NOT_FOUND)
+        return check_absent(folder, err);
+    return rc == CCZ_OK ? cczi_handover_core(ccz_buf_str(&pattern), limit_is_one, err) : rc;
+}
+
 static ccz_rc forbid_core(struct ccz_err *err)
 {
     const struct rlimit one = {1, 1};
-    CCZ_AUTO_BUF pattern;
-    ccz_buf_init(&pattern, 4096);
     bool limit_is_one = setrlimit(RLIMIT_CORE, &one) == 0;
     if (!limit_is_one && setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) != 0)
         return cczi_handover_errno(err, "handover:core", "cannot set", "RLIMIT_CORE");
-    ccz_rc rc = ccz_file_read(&pattern, "/proc/sys/kernel/core_pattern", err);
-    if (rc == CCZ_E_NOT_FOUND) /* a kernel without core dumps */
-        return CCZ_OK;
-    return rc == CCZ_OK ? cczi_handover_core(ccz_buf_str(&pattern), limit_is_one, err) : rc;
+    return cczi_handover_core_in("/proc/sys/kernel", limit_is_one, err);
 }
 
 ccz_rc ccz_handover_exec(const struct ccz_handover_start *s, struct ccz_err *err)

@@ -53,6 +53,28 @@ static bool covers(const struct cczi_guard *g, const char *path)
     return strcmp(path, g->prefix) == 0;
 }
 
+static bool covers_any(const struct cczi_guard *g, const struct cczi_method *methods, size_t len)
+{
+    bool any = g->size == 1;
+    for (size_t i = 0; !any && i < len; i++)
+        any = covers(g, methods[i].path);
+    return any;
+}
+
+ccz_rc cczi_guards_check(const struct cczi_guards *gs, const struct cczi_method *methods,
+                         size_t len, struct ccz_err *err)
+{
+    for (size_t i = 0; i < gs->len; i++) {
+        if (covers_any(&gs->list[i], methods, len))
+            continue;
+        char got[CCZ_ERR_VALUE_SIZE];
+        ccz_escape(got, sizeof(got), ccz_span_str(gs->list[i].prefix));
+        ccz_rc rc = ccz_refuse(err, CCZ_E_ARG, "rpc:guard", got, "a guard of registered methods");
+        return ccz_hint(err, rc, "it would guard nothing: is the prefix spelled as the service?");
+    }
+    return CCZ_OK;
+}
+
 static const struct cczi_guard *find(const struct cczi_guards *gs, const char *path)
 {
     const struct cczi_guard *best = NULL;
@@ -65,6 +87,7 @@ static const struct cczi_guard *find(const struct cczi_guards *gs, const char *p
 static void tell(const struct ccz_rpc_call *c, const struct ccz_err *err)
 {
     char path[128], got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE];
+    /* not in quotes: nghttp2 lets no path with a space through */
     ccz_escape(path, sizeof(path), ccz_span_str(c->path));
     ccz_escape(got, sizeof(got), ccz_span_str(err->got));
     ccz_escape(want, sizeof(want), ccz_span_str(err->expected));

@@ -718,11 +718,15 @@ ccz_rc ccz_rpc_server_start(struct ccz_rpc_server *s, struct ccz_err *err)
 {
     if (s->running)
         return ccz_fail(err, CCZ_E_ARG, "rpc:start", 0, "the server runs already");
+    ccz_rc rc = s->fallback ? CCZ_OK /* which may answer any path */
+                            : cczi_guards_check(&s->guards, s->methods, s->methods_len, err);
+    if (rc != CCZ_OK)
+        return rc;
     if (s->methods_len)
         qsort(s->methods, s->methods_len, sizeof(s->methods[0]), by_path);
     s->port = 0;
     s->workers = calloc(s->cfg.threads, sizeof(s->workers[0]));
-    ccz_rc rc = s->workers ? cczi_wire_pool_new(&s->pool, s->cfg.threads) : CCZ_E_NOMEM;
+    rc = s->workers ? cczi_wire_pool_new(&s->pool, s->cfg.threads) : CCZ_E_NOMEM;
     if (rc != CCZ_OK) {
         free(s->workers);
         s->workers = NULL;

@@ -40,6 +40,10 @@ struct cczi_guards {
 CCZ_MUST_USE ccz_rc cczi_guards_add(struct cczi_guards *gs, const char *prefix, ccz_rpc_guard_fn fn,
                                     void *arg);
 void cczi_guards_free(struct cczi_guards *gs);
+/* CCZ_E_ARG: one of them covers none of these methods. "/" covers whatever there is. */
+CCZ_MUST_USE ccz_rc cczi_guards_check(const struct cczi_guards *gs,
+                                      const struct cczi_method *methods, size_t len,
+                                      struct ccz_err *err);
 /* @return false: the call was refused, and has its status */
 CCZ_MUST_USE bool cczi_guards_pass(const struct cczi_guards *gs, struct ccz_rpc_call *c);
 

@@ -624,7 +624,7 @@ D=(--secret secret/db/password=env:PW --secret secret/db/password=path:PW_PATH -
     --secret secret/db/password=fd:9 --measure "$RUN/quiet.py" -- $PY -B "$RUN/quiet.py" "$RUN/empty/password")
 admit "${D[@]}"
 reach
-strace -f -qq -o "$RUN/trace" -e trace=openat,open,creat,mknodat,linkat,renameat2,rename,mount,write,pwrite64,sendto,sendmsg,execve \
+strace -f -qq -o "$RUN/trace" -e trace=openat,open,creat,mknodat,linkat,renameat2,rename,mount,fsopen,fsmount,write,pwrite64,sendto,sendmsg,execve \
     -e write=all -s 4096 "$BIN/cczoo" exec "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" "${D[@]}" 2>"$RUN/err" || {
     tail -n 20 "$RUN/err" >&2
     die "the program under strace did not run"
@@ -635,8 +635,10 @@ run, value = sys.argv[2], sys.argv[3]
 lines = open(sys.argv[1], errors="replace").read().splitlines()
 opened = [m for l in lines if (m := re.search(r'open(?:at)?\([^"]*"([^"]*)", (\S+?)[,)].*= (-?\d+)', l))]
 assert len(opened) > 20, "strace did not work"
-assert any('"ramfs"' in l for l in lines if "mount(" in l), "no private file system was mounted"
-allowed = {run + "/empty/password", "/dev/null", "/dev/tty"} | {re.match(r"(.*)/[^/]*$", p)[1] + "/copy" for p in
+assert any('fsopen("ramfs"' in l for l in lines), "no private file system was made"
+private = [m[1] for l in lines if (m := re.search(r"fsmount\(.*= (\d+)", l))]
+assert len(private) == 1 and any(f'openat({private[0]}, "password", O_WRONLY' in l for l in lines), "not made in the private folder"
+allowed = {"password", "/dev/null", "/dev/tty"} | {re.match(r"(.*)/[^/]*$", p)[1] + "/copy" for p in
     [run + "/quiet.py"] + [m[1] for m in opened if "/python3" in m[1]]}
 bad = [m[0] for m in opened if re.search(r"O_WRONLY|O_RDWR|O_CREAT", m[2]) and int(m[3]) >= 0 and m[1] not in allowed
        and not m[1].startswith("/proc/self/")]

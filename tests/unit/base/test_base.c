@@ -143,6 +143,9 @@ static void test_text(void)
     char esc[12];
     ccz_escape(esc, sizeof(esc), ccz_span_str("a\nb\\c"));
     CHECK(strcmp(esc, "a\\x0ab\\x5cc") == 0 || strcmp(esc, "a\\x0ab\\x5c") == 0);
+    char quoted[64]; /* would be a field of its own */
+    ccz_escape(quoted, sizeof(quoted), ccz_span_str("x\" where=\"y"));
+    CHECK(strcmp(quoted, "x\\x22 where=\\x22y") == 0);
     ccz_escape(esc, 4, ccz_span_str("\n\n"));
     CHECK(strcmp(esc, "") == 0);
 }

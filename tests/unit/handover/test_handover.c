@@ -326,7 +326,7 @@ static void test_file_disk(void)
         exit(SKIPPED);
     }
     const char *path = temp_path("password");
-    CHECK(ccz_handover_file(path, SECRET, &err) == CCZ_E_DENIED);
+    CHECK(ccz_handover_file(AT_FDCWD, path, SECRET, &err) == CCZ_E_DENIED);
     CHECK(strcmp(err.where, "handover:ram") == 0);
     CHECK(access(path, F_OK) != 0);
 }
@@ -361,26 +361,31 @@ static char dir[512], file[600], other[700]; /* set before the process is forked
 static void ram_dir_child(void)
 {
     struct ccz_err err = {0};
+    int folder = -1, none = 0;
     enter_namespace();
-    CHECK(ccz_handover_ram_dir(dir, &err) == CCZ_OK);
-    CHECK(ccz_handover_file(file, SECRET, &err) == CCZ_OK);
+    CHECK(ccz_handover_ram_dir(&folder, dir, &err) == CCZ_OK);
+    CHECK(ccz_handover_file(folder, "password", SECRET, &err) == CCZ_OK);
     check_content(file, secret);
     struct stat st;
     CHECK(stat(file, &st) == 0 && (st.st_mode & 07777) == 0400);
     CHECK(stat(dir, &st) == 0 && (st.st_mode & 07777) == 0700);
-    CHECK(ccz_handover_file(file, SECRET, &err) ==
+    CHECK(ccz_handover_file(folder, "password", SECRET, &err) ==
           CCZ_E_EXISTS); /* never into a file of somebody else's */
     CHECK(symlink("elsewhere", other) == 0);
-    CHECK(ccz_handover_file(other, SECRET, &err) == CCZ_E_EXISTS);
+    CHECK(ccz_handover_file(folder, "other", SECRET, &err) == CCZ_E_EXISTS);
     CHECK(unlink(other) == 0);
-    CHECK(ccz_handover_ram_dir_close(dir, &err) == CCZ_OK);
-    CHECK(ccz_handover_file(other, SECRET, &err) == CCZ_E_IO && err.aux == EROFS);
+    static const char *const bad[] = {"", "/etc/password", "../password", "sub/password"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        CHECK(ccz_handover_file(folder, bad[i], SECRET, &err) == CCZ_E_ARG);
+    CHECK(ccz_handover_ram_dir_close(folder, &err) == CCZ_OK);
+    CHECK(ccz_handover_file(folder, "other", SECRET, &err) == CCZ_E_IO && err.aux == EROFS);
     CHECK(chmod(file, 0600) != 0 && unlink(file) != 0);
     check_content(file, secret);
-    CHECK(ccz_handover_ram_dir("/", &err) == CCZ_E_EXISTS); /* would hide everything */
+    CHECK(ccz_handover_ram_dir(&none, "/", &err) == CCZ_E_EXISTS); /* would hide everything */
     CHECK(strcmp(err.where, "handover:ram-dir") == 0 && err.hint[0]);
-    CHECK(ccz_handover_ram_dir("/absent", &err) == CCZ_E_NOT_FOUND);
-    CHECK(ccz_handover_ram_dir(file, &err) == CCZ_E_NOT_FOUND); /* not a folder */
+    CHECK(ccz_handover_ram_dir(&none, "/absent", &err) == CCZ_E_NOT_FOUND);
+    CHECK(ccz_handover_ram_dir(&none, file, &err) == CCZ_E_NOT_FOUND); /* not a folder */
+    CHECK(none == -1 && fcntl(folder, F_GETFD) == FD_CLOEXEC);
 }
 
 static void test_ram_dir(void)
@@ -391,6 +396,45 @@ static void test_ram_dir(void)
     in_namespace(ram_dir_child);
     CHECK(access(file, F_OK) != 0); /* nothing of it is seen outside, or left */
     CHECK(rmdir(dir) == 0);
+}
+
+/* Whoever owns a link above the folder points it elsewhere, also into RAM, before the value is written. */
+static void swapped_child(void)
+{
+    struct ccz_err err = {0};
+    int folder = -1;
+    char theirs[720];
+    enter_namespace();
+    (void)snprintf(theirs, sizeof(theirs), "%s/theirs", dir);
+    CHECK(mount("t", theirs, "tmpfs", 0, NULL) == 0);
+    (void)snprintf(theirs, sizeof(theirs), "%s/theirs/secrets", dir);
+    CHECK(mkdir(theirs, 0755) == 0);
+    CHECK(ccz_handover_ram_dir(&folder, file, &err) == CCZ_OK); /* by the link */
+    CHECK(unlink(other) == 0 && symlink("theirs", other) == 0);
+    CHECK(ccz_handover_file(folder, "password", SECRET, &err) == CCZ_OK);
+    CHECK(ccz_handover_ram_dir_close(folder, &err) == CCZ_OK);
+    (void)snprintf(theirs, sizeof(theirs), "%s/theirs/secrets/password", dir);
+    CHECK(access(theirs, F_OK) != 0 && errno == ENOENT);
+    (void)snprintf(theirs, sizeof(theirs), "%s/ours/secrets/password", dir);
+    check_content(theirs, secret);
+    CHECK(unlink(theirs) != 0 && errno == EROFS);
+    (void)snprintf(theirs, sizeof(theirs), "%s/theirs/secrets/new", dir);
+    write_file(theirs, "not closed by mistake", 0600);
+}
+
+static void test_swapped(void)
+{
+    char sub[600];
+    static const char *const subs[] = {"ours", "ours/secrets", "theirs"};
+    (void)snprintf(dir, sizeof(dir), "%s", temp_make_dir("swapped"));
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(sub, sizeof(sub), "%s/%s", dir, subs[i]);
+        CHECK(mkdir(sub, 0755) == 0);
+    }
+    (void)snprintf(other, sizeof(other), "%s/link", dir);
+    (void)snprintf(file, sizeof(file), "%s/link/secrets", dir);
+    CHECK(symlink("ours", other) == 0);
+    in_namespace(swapped_child);
 }
 
 /* Where mounts are shared, as distributions have them: what the program sees, others do not. */
@@ -406,8 +450,10 @@ static void shared_child(void)
     pid_t pid = fork();
     if (pid == 0) {
         struct ccz_err err = {0};
-        CHECK(ccz_handover_mounts(&err) == CCZ_OK && ccz_handover_ram_dir(file, &err) == CCZ_OK);
-        CHECK(ccz_handover_file(other, SECRET, &err) == CCZ_OK);
+        int folder = -1;
+        CHECK(ccz_handover_mounts(&err) == CCZ_OK);
+        CHECK(ccz_handover_ram_dir(&folder, file, &err) == CCZ_OK);
+        CHECK(ccz_handover_file(folder, "password", SECRET, &err) == CCZ_OK);
         CHECK(write(ready[1], "r", 1) == 1 && read(go[0], &c, 1) == 1);
         _exit(0);
     }
@@ -456,9 +502,10 @@ static void unprivileged_child(void)
     enter_namespace();
     CHECK(geteuid() == uid && getuid() == uid && getegid() == gid);
     struct ccz_err err = {0};
-    CHECK(ccz_handover_ram_dir(dir, &err) == CCZ_OK);
-    CHECK(ccz_handover_file(file, SECRET, &err) == CCZ_OK);
-    CHECK(ccz_handover_ram_dir_close(dir, &err) == CCZ_OK);
+    int folder = -1;
+    CHECK(ccz_handover_ram_dir(&folder, dir, &err) == CCZ_OK);
+    CHECK(ccz_handover_file(folder, "password", SECRET, &err) == CCZ_OK);
+    CHECK(ccz_handover_ram_dir_close(folder, &err) == CCZ_OK);
     check_content(file, secret);
 }
 
@@ -626,6 +673,25 @@ static void test_core(void)
     CHECK(cczi_handover_core("@/run/dumps\n", true, &err) == CCZ_E_DENIED);
 }
 
+/* A missing core_pattern says something only where the kernel's folder is there at all. */
+static void test_core_absent(void)
+{
+    struct ccz_err err = {0};
+    char kernel[128], path[160];
+    (void)snprintf(kernel, sizeof(kernel), "%s", temp_make_dir("kernel"));
+    (void)snprintf(path, sizeof(path), "%s/absent", kernel);
+    CHECK(cczi_handover_core_in(path, true, &err) == CCZ_E_DENIED); /* no /proc */
+    CHECK(strcmp(err.where, "handover:core") == 0 && err.got[0] && err.hint[0]);
+    CHECK(cczi_handover_core_in(kernel, true, &err) == CCZ_E_DENIED); /* an empty one over it */
+    CHECK(strcmp(err.where, "handover:core") == 0);
+    (void)snprintf(path, sizeof(path), "%s/osrelease", kernel);
+    write_file(path, "6.1.0\n", 0444);
+    CHECK(cczi_handover_core_in(kernel, true, &err) == CCZ_OK);
+    (void)snprintf(path, sizeof(path), "%s/core_pattern", kernel);
+    write_file(path, "@/run/dumps\n", 0444);
+    CHECK(cczi_handover_core_in(kernel, true, &err) == CCZ_E_DENIED);
+}
+
 static const struct ccz_test tests[] = {
     {"handover.spec", test_spec},
     {"handover.spec_refused", test_spec_refused},
@@ -638,12 +704,14 @@ static const struct ccz_test tests[] = {
     {"handover.file_disk", test_file_disk},
     {"handover.swap", test_swap},
     {"handover.ram_dir", test_ram_dir},
+    {"handover.swapped", test_swapped},
     {"handover.shared", test_shared},
     {"handover.no_namespaces", test_no_namespaces},
     {"handover.unprivileged", test_unprivileged},
     {"handover.pin", test_pin},
     {"handover.exec", test_exec},
     {"handover.core", test_core},
+    {"handover.core_absent", test_core_absent},
 };
 
 int main(int argc, char **argv)

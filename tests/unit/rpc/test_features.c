@@ -464,6 +464,75 @@ static void test_guards(void)
     teardown(&f);
 }
 
+static char told[1024];
+static atomic_int tellings;
+
+static void keep_told(void *arg, enum ccz_log_level level, const char *module, const char *line)
+{
+    (void)arg, (void)level, (void)module;
+    if (strncmp(line, "guarded ", 8) != 0)
+        return;
+    (void)snprintf(told, sizeof(told), "%s", line);
+    atomic_fetch_add(&tellings, 1);
+}
+
+static ccz_rc forge(void *arg, const struct ccz_ratls_peer *peer, const char *path,
+                    struct ccz_err *err)
+{
+    (void)arg, (void)peer, (void)path;
+    return ccz_refuse(err, CCZ_E_DENIED, "test:forge", "a\" expected=\"a", "b");
+}
+
+static void add_forge(struct fixture *f)
+{
+    CHECK(ccz_rpc_server_guard(f->server, "/", forge, NULL) == CCZ_OK);
+}
+
+/* What a peer says does not become fields of the log line. */
+static void test_guard_log(void)
+{
+    struct fixture f;
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    ccz_log_install(keep_told, NULL, CCZ_LOG_INFO);
+    with_methods(&f, add_forge, (struct ccz_rpc_server_cfg){0}, (struct ccz_rpc_client_cfg){0});
+    CHECK(call(&f, "/x\"y", ccz_span_str("x"), NULL, &res, &err) == CCZ_E_DENIED);
+    CHECK(atomic_load(&tellings) == 1);
+    CHECK(strstr(told, " path=/x\\x22y where=test:forge "));
+    CHECK(strstr(told, " got=\"a\\x22 expected=\\x22a\" expected=\"b\""));
+    teardown(&f);
+    ccz_log_install(NULL, NULL, CCZ_LOG_INFO);
+}
+
+/* A guard that covers nothing is a service without its guard: the server does not start. */
+static void test_guard_idle(void)
+{
+    static const char *const typo[] = {"/g.g/", "/g.G/get", "/g/"}, *const good[] = {"/", "/g.G/",
+                                                                                     "/g.G/Get"};
+    struct gate gate = {0};
+    struct fixture f = {0};
+    struct ccz_err err = {0};
+    struct ccz_rpc_server_cfg cfg = {.listen = "127.0.0.1:0"};
+    cfg.ratls = make_ctx(CCZ_RATLS_SESSION, true, &f.server_toy);
+    for (int i = 0; i < 9; i++) { /* typos, the same with a fallback, what covers something */
+        CCZ_AUTO(ccz_rpc_server) s = NULL;
+        const char *prefix = i < 6 ? typo[i % 3] : good[i % 3];
+        CHECK(ccz_rpc_server_new(&s, &cfg, &err) == CCZ_OK);
+        CHECK(ccz_rpc_server_add_unary(s, "/g.G/Get", echo, &f) == CCZ_OK);
+        CHECK(ccz_rpc_server_guard(s, prefix, judge, &gate) == CCZ_OK);
+        if (i / 3 == 1)
+            ccz_rpc_server_set_fallback(s, fallback, &f);
+        CHECK(ccz_rpc_server_start(s, &err) == (i < 3 ? CCZ_E_ARG : CCZ_OK));
+        if (i >= 3)
+            continue;
+        CHECK(strcmp(err.where, "rpc:guard") == 0 && strcmp(err.got, prefix) == 0 && err.hint[0]);
+        CHECK(ccz_rpc_server_port(s) == 0);
+        CHECK(ccz_rpc_server_add_unary(s, i == 1 ? prefix : "/g.g/X", echo, &f) == CCZ_OK);
+        CHECK(ccz_rpc_server_start(s, &err) == (i == 2 ? CCZ_E_ARG : CCZ_OK));
+    }
+    ccz_ratls_ctx_free(cfg.ratls);
+}
+
 /* A peer without any identity is told that one is missing. */
 static void test_guard_unauthenticated(void)
 {
@@ -548,6 +617,8 @@ static const struct ccz_test tests[] = {
     {"rpc.received", test_received},
     {"rpc.received_streams", test_received_streams},
     {"rpc.guards", test_guards},
+    {"rpc.guard_log", test_guard_log},
+    {"rpc.guard_idle", test_guard_idle},
     {"rpc.guard_unauthenticated", test_guard_unauthenticated},
     {"rpc.on_stop", test_on_stop},
 };
