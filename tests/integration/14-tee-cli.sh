@@ -196,7 +196,7 @@ has out '^ +2  rtmr0  EV_EFI_VARIABLE_BOOT +matches +[0-9a-f]{96}  "BootOrder = 
 has out '^ +3  rtmr0  EV_SEPARATOR +matches +[0-9a-f]{96}$'
 has out '^ +4  rtmr0  EV_NO_ACTION +unproven +0{96}  "a note"$'
 has out '^ +6  rtmr2  EV_IPL +label +[0-9a-f]{96}  "grub_cmd: linux /vmlinuz ro"$'
-has out '^ +7  rtmr2  EV_IPL +label +[0-9a-f]{96}  "console=ttyS0 \\?"x\\?""$'
+has out '^ +7  rtmr2  EV_IPL +label +[0-9a-f]{96}  "console=ttyS0 \\x22x\\x22"$'
 has out '^ +8  mrtd +EV_IPL +unproven '
 has out '^ +9  rtmr2  0x12345678 +label +[0-9a-f]{96}$'
 while read -r name value; do has out "^$name  replayed  $value\$"; done <replayed
