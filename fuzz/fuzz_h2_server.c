@@ -4,33 +4,20 @@
  * set, the connection preface and empty SETTINGS come before them. Bit 7: the rest is a script (h2_script.h), in which also
  * the owner of the calls acts; otherwise it is what the client sends, byte for byte.
  */
-#include "h2_script.h"
+#include "h2_owner.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
-    MESSAGE_MAX = 4096,
     STREAMS_MAX = 8,
-    PIECE_MAX = 16384,
     BUDGET = 16384,
     QUEUED = 1 << 18,
-    HELD_MAX = BUDGET + STREAMS_MAX * (CCZI_MD_SIZE_MAX + MESSAGE_MAX),
-    STEPS_MAX = 2000
+    HELD_MAX = BUDGET + STREAMS_MAX * (CCZI_MD_SIZE_MAX + MESSAGE_MAX)
 };
 
 struct call {
     struct cczi_stream st; /* first */
     bool requested, half_closed;
-};
-
-struct owner {
-    struct cczi_h2 *h;
-    struct cczi_budget *budget;
-    size_t opened, closed;
-    bool stuck; /* the peer takes nothing */
-    unsigned pulls;
-    struct answer answer;
-    size_t memory, scratch; /* bytes allocated before, and by the target itself since */
 };
 
 /* ------------------------------------------------------------------------------ the owner of calls */
@@ -65,10 +52,7 @@ static void on_message(void *arg, struct cczi_stream *st, struct ccz_span msg)
     (void)arg;
     struct call *c = (struct call *)st;
     require(c->requested && !c->half_closed && !st->finished && msg.size <= MESSAGE_MAX);
-    uint8_t sum = 0; /* a sanitizer looks at every byte */
-    for (size_t i = 0; i < msg.size; i++)
-        sum = (uint8_t)(sum + msg.ptr[i]);
-    require(sum || !sum);
+    look_at(msg);
     cczi_stream_send(st, cczi_stream_out(st, msg, false));
     if (msg.size == 3)
         cczi_stream_finish(st, CCZ_RPC_ABORTED, "three");
@@ -87,12 +71,6 @@ static void on_half_close(void *arg, struct cczi_stream *st)
         cczi_stream_finish(st, CCZ_RPC_OK, NULL);
 }
 
-static void on_drained(void *arg, struct cczi_stream *st)
-{
-    (void)arg;
-    require(st->out_size <= CCZI_H2_OUT_LOW);
-}
-
 static void on_close(void *arg, struct cczi_stream *st)
 {
     ((struct owner *)arg)->closed++;
@@ -108,81 +86,33 @@ static const struct cczi_h2_ops ops = {.stream_new = stream_new,
                                        .on_drained = on_drained,
                                        .on_close = on_close};
 
-static void pull(struct owner *o, bool failed, size_t size)
-{
-    CCZ_AUTO_BUF out;
-    ccz_buf_init(&out, 1 << 26);
-    require(cczi_h2_pull(&out, o->h, size, NULL) == CCZ_OK || failed);
-    read_answer(&o->answer, ccz_buf_span(&out));
-    if (o->pulls++ % 8 == 0) /* it costs system calls */
-        cczi_h2_trim(o->h);
-}
-
-/* What holds at any time between calls of the engine. */
-static void check(struct owner *o)
+static void check_own(const struct owner *o, size_t queued, size_t held)
 {
     size_t used = atomic_load(&o->budget->used);
-    require(cczi_h2_buffered(o->h) <= 4 * MESSAGE_MAX + PIECE_MAX);
-    require(cczi_h2_streams(o->h) == o->opened - o->closed);
     require(cczi_h2_streams(o->h) <= STREAMS_MAX);
     require(used <= HELD_MAX);
     require(used >= cczi_h2_buffered(o->h));
-    size_t queued = 0;
-    for (const struct cczi_stream *st = o->h->first; st; st = st->next)
-        queued += st->out_size;
     require(atomic_load(&o->budget->queued) == queued);
-    size_t held = allocated() > o->memory ? allocated() - o->memory : 0;
-    require(held <= (2 << 20) + 2 * queued + o->scratch + o->answer.bytes.cap);
-}
-
-/* @return false if the connection is over */
-static bool turn(struct owner *o, struct ccz_span in)
-{
-    ccz_rc rc = cczi_h2_feed(o->h, in, NULL);
-    check(o);
-    if (!o->stuck || rc != CCZ_OK)
-        pull(o, rc != CCZ_OK, SIZE_MAX / 2);
-    return rc == CCZ_OK && !cczi_h2_done(o->h);
-}
-
-/* In pieces, as a network would. */
-static bool arrive(struct owner *o, struct ccz_span in, size_t piece)
-{
-    bool alive = true;
-    for (size_t at = 0; alive && at < in.size; at += piece)
-        alive = turn(o, CCZ_SPAN(in.ptr + at, in.size - at < piece ? in.size - at : piece));
-    return alive;
+    require(held <= 2 << 20);
 }
 
 /* ------------------------------------------------------------------------------------- the script */
 
-/* What handlers do, at any time and from outside of callbacks. */
-static void act(struct owner *o, struct script *s)
+static bool is_usable(const struct cczi_stream *st)
 {
-    static const uint8_t bytes[65536];
-    unsigned b = take8(s), size = take16(s);
+    return ((const struct call *)st)->requested;
+}
+
+static void act_own(struct owner *o, struct cczi_stream *st, unsigned what, unsigned size)
+{
+    static const uint8_t bytes[4096];
     bool full;
-    struct cczi_stream *st = o->h->first;
-    for (unsigned i = b >> 4; i && st; i--)
-        st = st->next;
-    switch (st && ((struct call *)st)->requested ? b & 15 : 15) {
-    case 0:
-        cczi_stream_send(st, cczi_stream_out(st, CCZ_SPAN(bytes, size), false));
-        break;
+    switch (what) {
     case 1:
         cczi_stream_finish(st, (enum ccz_rpc_code)(size % 20), size & 0x100 ? "text %\n" : NULL);
         break;
-    case 2:
-        cczi_stream_reset(st, size % 16);
-        break;
-    case 3:
-        cczi_stream_pause(st, size & 1);
-        break;
     case 4:
         cczi_stream_drop_output(st);
-        break;
-    case 5:
-        cczi_stream_release_message(st);
         break;
     case 6: /* until its limit is met */
         full = !st->headers_sent &&
@@ -194,22 +124,19 @@ static void act(struct owner *o, struct script *s)
         cczi_stream_drop_output(st); /* as at a deadline */
         cczi_stream_finish(st, CCZ_RPC_DEADLINE_EXCEEDED, "late");
         break;
-    case 8:
-        cczi_stream_set_gzip(st, size & 1);
-        break;
     default:
-        if ((b & 3) == 0)
+        if ((what & 3) == 0)
             cczi_h2_drain(o->h);
-        else if ((b & 3) == 1)
+        else if ((what & 3) == 1)
             cczi_h2_ping(o->h);
-        else if ((b & 3) == 2)
+        else if ((what & 3) == 2)
             (void)cczi_h2_shed(o->h, size & 3);
         break;
     }
 }
 
 /* A whole request: the headers that pass as gRPC, more fields, a message. */
-static void put_request(struct script *s)
+static void put_exchange(struct script *s)
 {
     static const unsigned path[] = {2, 8, 9, 10};
     unsigned b =
@@ -227,44 +154,6 @@ static void put_request(struct script *s)
     put_message(s, &body, take8(s));
     put_head(s, body.size, NGHTTP2_DATA, b & 4 ? NGHTTP2_FLAG_END_STREAM : 0, s->newest);
     ccz_buf_put_span(&s->wire, ccz_buf_span(&body));
-}
-
-static void next(struct owner *o, struct script *s)
-{
-    unsigned b = take8(s);
-    switch (b % 13) {
-    case 9:
-        put_request(s);
-        break;
-    case 10:
-        o->stuck = !o->stuck;
-        break;
-    case 11:
-        pull(o, false, take16(s));
-        break;
-    case 12:
-        act(o, s);
-        break;
-    default:
-        put_frame(s, b % 13, b);
-        break;
-    }
-}
-
-static void follow(struct owner *o, struct ccz_span in, size_t piece)
-{
-    struct script s;
-    bool alive = true;
-    script_init(&s, in);
-    for (unsigned i = 0; alive && s.left && i < STEPS_MAX; i++) {
-        next(o, &s);
-        require(!s.wire.bad && !s.fields.bad);
-        o->scratch = s.wire.cap + s.fields.cap;
-        alive = arrive(o, ccz_buf_span(&s.wire), s.wire.size > 4096 && piece < 64 ? 1021 : piece);
-        ccz_buf_clear(&s.wire);
-        require(s.credit == UINT64_MAX || o->answer.data <= s.credit);
-    }
-    script_deinit(&s);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -5,35 +5,12 @@
 #include <cczoo/party.h>
 #include <cczoo/rpc.h>
 
-#include "ccz_test.h"
+#include "temp_dir.h"
 
-#include <ftw.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
 enum { INTERVAL_MS = 100 };
-
-static char base[] = "/tmp/test_again.XXXXXX";
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st, (void)flag, (void)ftw;
-    return remove(path);
-}
-
-static void cleanup(void)
-{
-    (void)nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static const char *path(const char *name)
-{
-    static char text[8][64];
-    static unsigned turn;
-    char *p = text[turn++ % 8];
-    (void)snprintf(p, sizeof(text[0]), "%s/%s", base, name);
-    return p;
-}
 
 static void must(ccz_rc rc, const struct ccz_err *err)
 {
@@ -46,7 +23,7 @@ static void sim(const char *name)
 {
     struct ccz_err err = {0};
     const struct ccz_sim_cfg cfg = {.now_s = ccz_clock_now_s(ccz_clock_system())};
-    must(ccz_sim_init(path(name), &cfg, &err), &err);
+    must(ccz_sim_init(temp_path(name), &cfg, &err), &err);
 }
 
 /* The policy that a first look at this process's evidence drafts. */
@@ -60,15 +37,16 @@ static void draft_policy(void)
     struct ccz_err err = {0};
     ccz_buf_init(&quote, CCZ_QUOTE_SIZE_MAX);
     ccz_buf_init(&text, CCZ_POLICY_SIZE_MAX);
-    const struct ccz_attester_cfg tee = {.provider = "sim-sgx", .sim_dir = path("a")};
+    const struct ccz_attester_cfg tee = {.provider = "sim-sgx", .sim_dir = temp_path("a")};
     const struct ccz_verifier_cfg cfg = {.clock = ccz_clock_system(),
-                                         .trust_sim_dir = path("a/trust")};
+                                         .trust_sim_dir = temp_path("a/trust")};
     must(ccz_attester_open(&a, &tee, &err), &err);
     must(ccz_attester_quote(&quote, a, report_data, &err), &err);
     must(ccz_verifier_new(&v, &cfg, &err), &err);
     must(ccz_verifier_verify(v, &claims, ccz_buf_span(&quote), &err), &err);
     must(ccz_policy_draft(&text, &claims, &err), &err);
-    must(ccz_file_write(path("policy.json"), ccz_buf_span(&text), 0600, CCZ_FILE_CREATE_ONLY, &err),
+    must(ccz_file_write(temp_path("policy.json"), ccz_buf_span(&text), 0600, CCZ_FILE_CREATE_ONLY,
+                        &err),
          &err);
 }
 
@@ -76,9 +54,9 @@ static void open_party(struct ccz_party **p, bool server)
 {
     struct ccz_err err = {0};
     const struct ccz_party_cfg cfg = {
-        .tee = {.provider = "sim-sgx", .sim_dir = path("a")},
-        .trust_sim_dir = path("a/trust"),
-        .policy_file = path("policy.json"),
+        .tee = {.provider = "sim-sgx", .sim_dir = temp_path("a")},
+        .trust_sim_dir = temp_path("a/trust"),
+        .policy_file = temp_path("policy.json"),
         .server = server,
         .require_fresh = true,
         .reattest_interval_ms = server ? INTERVAL_MS : 0,
@@ -144,7 +122,7 @@ static unsigned long rounds(struct ccz_rpc_client *c)
 
 static void test_cut_off(void)
 {
-    CHECK(mkdtemp(base) != NULL && atexit(cleanup) == 0);
+    temp_setup();
     sim("a");
     sim("b");
     draft_policy();
@@ -173,8 +151,8 @@ static void test_cut_off(void)
         usleep(INTERVAL_MS * 200);
     CHECK(rounds(channel) >= 2 && atomic_load(&seen.over) == 0); /* new calls see renewed claims */
 
-    CHECK(rename(path("a/trust"), path("a/away")) == 0);
-    CHECK(rename(path("b/trust"), path("a/trust")) == 0);
+    CHECK(rename(temp_path("a/trust"), temp_path("a/away")) == 0);
+    CHECK(rename(temp_path("b/trust"), temp_path("a/trust")) == 0);
     must(ccz_verifier_reload(ccz_party_verifier(server), &err), &err);
     int64_t from = ccz_mono_ms();
     wait_for(&seen.over);

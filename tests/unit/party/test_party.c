@@ -3,41 +3,18 @@
 #define _GNU_SOURCE /* nftw */
 #include <cczoo/party.h>
 
-#include "ccz_test.h"
+#include "temp_dir.h"
 
-#include <ftw.h>
 #include <unistd.h>
-
-static char base[] = "/tmp/test_party.XXXXXX";
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st, (void)flag, (void)ftw;
-    return remove(path);
-}
-
-static void cleanup(void)
-{
-    (void)nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static const char *path(const char *name)
-{
-    static char text[4][64];
-    static unsigned turn;
-    char *p = text[turn++ % 4];
-    (void)snprintf(p, sizeof(text[0]), "%s/%s", base, name);
-    return p;
-}
 
 static void setup(void)
 {
     static const char nobody[] = "{}";
     struct ccz_err err = {0};
-    CHECK(mkdtemp(base) != NULL && atexit(cleanup) == 0);
+    temp_setup();
     const struct ccz_sim_cfg sim = {.now_s = ccz_clock_now_s(ccz_clock_system())};
-    CHECK(ccz_sim_init(path("sim"), &sim, &err) == CCZ_OK);
-    CHECK(ccz_file_write(path("policy.json"), CCZ_SPAN(nobody, sizeof(nobody) - 1), 0600,
+    CHECK(ccz_sim_init(temp_path("sim"), &sim, &err) == CCZ_OK);
+    CHECK(ccz_file_write(temp_path("policy.json"), CCZ_SPAN(nobody, sizeof(nobody) - 1), 0600,
                          CCZ_FILE_CREATE_ONLY, &err) == CCZ_OK);
 }
 
@@ -65,8 +42,8 @@ static void accept(struct ccz_party_cfg cfg, bool appraises)
 static void test_config(void)
 {
     setup();
-    const char *trust = path("sim/trust"), *policy = path("policy.json");
-    const struct ccz_attester_cfg tee = {.provider = "sim-sgx", .sim_dir = path("sim")};
+    const char *trust = temp_path("sim/trust"), *policy = temp_path("policy.json");
+    const struct ccz_attester_cfg tee = {.provider = "sim-sgx", .sim_dir = temp_path("sim")};
     accept((struct ccz_party_cfg){.trust_sim_dir = trust, .policy_file = policy}, true);
     accept((struct ccz_party_cfg){.trust_sim_dir = trust, .genuine_only = true}, true);
     accept((struct ccz_party_cfg){.tee = tee, .server = true, .peer_evidence_optional = true},
@@ -96,7 +73,7 @@ static void test_config(void)
                                   .profile = CCZ_RATLS_TLS_ONLY_INSECURE},
            "ratls:config");
     refuse((struct ccz_party_cfg){.tee = tee,
-                                  .attester = (struct ccz_attester *)base,
+                                  .attester = (struct ccz_attester *)temp_base,
                                   .peer_evidence_optional = true},
            "party:evidence");
 }

@@ -5,33 +5,10 @@
 #include <cczoo/party.h>
 #include <cczoo/rpc.h>
 
-#include "ccz_test.h"
+#include "temp_dir.h"
 
-#include <ftw.h>
 #include <stdatomic.h>
 #include <unistd.h>
-
-static char base[] = "/tmp/test_renew.XXXXXX";
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st, (void)flag, (void)ftw;
-    return remove(path);
-}
-
-static void cleanup(void)
-{
-    (void)nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static const char *path(const char *name)
-{
-    static char text[8][64];
-    static unsigned turn;
-    char *p = text[turn++ % 8];
-    (void)snprintf(p, sizeof(text[0]), "%s/%s", base, name);
-    return p;
-}
 
 static void must(ccz_rc rc, const struct ccz_err *err)
 {
@@ -44,8 +21,8 @@ static void prepare(void)
 {
     struct ccz_err err = {0};
     const struct ccz_sim_cfg cfg = {.now_s = ccz_clock_now_s(ccz_clock_system())};
-    CHECK(mkdtemp(base) != NULL && atexit(cleanup) == 0);
-    must(ccz_sim_init(path("a"), &cfg, &err), &err);
+    temp_setup();
+    must(ccz_sim_init(temp_path("a"), &cfg, &err), &err);
 }
 
 static void open_party(struct ccz_party **p, bool server, enum ccz_ratls_profile profile,
@@ -54,8 +31,8 @@ static void open_party(struct ccz_party **p, bool server, enum ccz_ratls_profile
     static const char *const h2[] = {"h2", NULL};
     struct ccz_err err = {0};
     const struct ccz_party_cfg cfg = {
-        .tee = {.provider = "sim-sgx", .sim_dir = path("a")},
-        .trust_sim_dir = path("a/trust"),
+        .tee = {.provider = "sim-sgx", .sim_dir = temp_path("a")},
+        .trust_sim_dir = temp_path("a/trust"),
         .genuine_only = true,
         .server = server,
         .profile = profile,
@@ -257,9 +234,9 @@ static void look(struct ccz_ratls_peer *peer, struct ccz_buf *policy)
     struct ccz_err err = {0};
     ccz_buf_init(&quote, CCZ_QUOTE_SIZE_MAX);
     ccz_buf_init(policy, CCZ_POLICY_SIZE_MAX);
-    const struct ccz_attester_cfg tee = {.provider = "sim-sgx", .sim_dir = path("a")};
+    const struct ccz_attester_cfg tee = {.provider = "sim-sgx", .sim_dir = temp_path("a")};
     const struct ccz_verifier_cfg cfg = {.clock = ccz_clock_system(),
-                                         .trust_sim_dir = path("a/trust")};
+                                         .trust_sim_dir = temp_path("a/trust")};
     must(ccz_attester_open(&a, &tee, &err), &err);
     must(ccz_attester_quote(&quote, a, report_data, &err), &err);
     must(ccz_verifier_new(&v, &cfg, &err), &err);
@@ -277,12 +254,12 @@ static void test_guard(void)
     CCZ_AUTO_BUF policy;
     prepare();
     look(&peer, &policy);
-    CHECK(ccz_party_guard_new(&g, path("missing"), system_clock, &err) != CCZ_OK && !g);
+    CHECK(ccz_party_guard_new(&g, temp_path("missing"), system_clock, &err) != CCZ_OK && !g);
     CHECK(ccz_party_guard_parse(&g, ccz_span_str("{"), system_clock, &err) == CCZ_E_FORMAT && !g);
-    must(ccz_file_write(path("policy.json"), ccz_buf_span(&policy), 0600, CCZ_FILE_CREATE_ONLY,
+    must(ccz_file_write(temp_path("policy.json"), ccz_buf_span(&policy), 0600, CCZ_FILE_CREATE_ONLY,
                         &err),
          &err);
-    must(ccz_party_guard_new(&g, path("policy.json"), system_clock, &err), &err);
+    must(ccz_party_guard_new(&g, temp_path("policy.json"), system_clock, &err), &err);
     must(ccz_party_guard_judge(g, &peer, "/s/M", &err), &err);
     struct ccz_ratls_peer other = peer; /* another program */
     other.claims.mrenclave[0] ^= 1;

@@ -6,22 +6,9 @@
 #include <cczoo/verifier.h>
 
 #include "ratls/ratls_ends.h"
+#include "temp_dir.h"
 
-#include <ftw.h>
 #include <unistd.h>
-
-static char base[] = "/tmp/test_ratls_sim.XXXXXX";
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st, (void)flag, (void)ftw;
-    return remove(path);
-}
-
-static void cleanup(void)
-{
-    (void)nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 static int64_t clock_now(void *arg)
 {
@@ -65,7 +52,7 @@ static void open_party(struct party *p, const char *name, const char *provider)
     char dir[256], trust[300];
     memset(p, 0, sizeof(*p));
     ccz_buf_init(&p->keep, CCZ_QUOTE_SIZE_MAX);
-    (void)snprintf(dir, sizeof(dir), "%s/%s", base, name);
+    (void)snprintf(dir, sizeof(dir), "%s/%s", temp_base, name);
     (void)snprintf(trust, sizeof(trust), "%s/trust", dir);
     must(ccz_sim_init(dir, &(struct ccz_sim_cfg){.now_s = RATLS_NOW}, &err), &err);
     must(ccz_attester_open(&p->attester,
@@ -100,7 +87,7 @@ static void close_party(struct party *p)
 
 static void setup(void)
 {
-    CHECK(mkdtemp(base) != NULL && atexit(cleanup) == 0);
+    temp_setup();
 }
 
 static void make(struct end *e, bool server, enum ccz_ratls_profile profile, struct party *own,
@@ -203,7 +190,7 @@ static void test_refused(void)
 
     struct ccz_verifier *mixed = NULL; /* trusts platform c, but wants what the policy of a says */
     char trust[300];
-    (void)snprintf(trust, sizeof(trust), "%s/c/trust", base);
+    (void)snprintf(trust, sizeof(trust), "%s/c/trust", temp_base);
     struct ccz_verifier_cfg cfg = {
         .clock = {clock_now, NULL}, .trust_sim_dir = trust, .policy = p.policy};
     must(ccz_verifier_new(&mixed, &cfg, &err), &err);
@@ -297,8 +284,8 @@ static void test_endorsements(void)
     must(ccz_ratls_cert_issue(&plain_der, key, RATLS_NOW, CCZ_RATLS_EMIT_DICE, attest, &p, &err),
          &err);
     must(ccz_cert_parse(&plain, ccz_buf_span(&plain_der), &err), &err);
-    (void)snprintf(file, sizeof(file), "%s/a/trust/root.pem", base);
-    (void)snprintf(dir, sizeof(dir), "%s/a/trust/sgx", base);
+    (void)snprintf(file, sizeof(file), "%s/a/trust/root.pem", temp_base);
+    (void)snprintf(dir, sizeof(dir), "%s/a/trust/sgx", temp_base);
     must(ccz_file_read(&root, file, &err), &err);
     must(ccz_roots_add_cert(&sim, ccz_buf_span(&root), true, &err), &err);
     CHECK(ccz_roots_add_intel(&intel) == CCZ_OK);

@@ -5,37 +5,13 @@
 #include <cczoo/tee.h>
 #include <cczoo/verifier.h>
 
-#include "ccz_test.h"
+#include "temp_dir.h"
 
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { NOW_S = 1750000000, DAY = 86400 };
-static char base[] = "/tmp/test_sim_snp.XXXXXX";
 static int64_t now_s = NOW_S;
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-static void cleanup(void)
-{
-    (void)nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static const char *path(const char *name)
-{
-    static char text[4][512];
-    static unsigned turn;
-    char *p = text[turn++ % 4];
-    (void)snprintf(p, sizeof(text[0]), "%s/%s", base, name);
-    return p;
-}
 
 static int64_t clock_now(void *arg)
 {
@@ -46,10 +22,10 @@ static int64_t clock_now(void *arg)
 static void setup(void)
 {
     static const char *const names[] = {"a", "b"};
-    CHECK(mkdtemp(base) != NULL);
-    CHECK(atexit(cleanup) == 0);
+    temp_setup();
     for (int i = 0; i < 2; i++)
-        CHECK(ccz_sim_init(path(names[i]), &(struct ccz_sim_cfg){.now_s = NOW_S}, NULL) == CCZ_OK);
+        CHECK(ccz_sim_init(temp_path(names[i]), &(struct ccz_sim_cfg){.now_s = NOW_S}, NULL) ==
+              CCZ_OK);
 }
 
 static struct ccz_verifier *verifier(const char *trust, const struct ccz_policy *policy)
@@ -57,7 +33,7 @@ static struct ccz_verifier *verifier(const char *trust, const struct ccz_policy 
     struct ccz_verifier *v = NULL;
     struct ccz_err err = {0};
     const struct ccz_verifier_cfg cfg = {
-        .clock = {.now_s = clock_now}, .trust_sim_dir = path(trust), .policy = policy};
+        .clock = {.now_s = clock_now}, .trust_sim_dir = temp_path(trust), .policy = policy};
     ccz_rc rc = ccz_verifier_new(&v, &cfg, &err);
     if (rc != CCZ_OK)
         fprintf(stderr, "%s: %s\n", err.where, err.msg);
@@ -72,7 +48,7 @@ static ccz_rc attest(struct ccz_buf *out, const char *platform, bool debug, int 
     uint8_t report_data[64];
     memset(report_data, 0x77, sizeof(report_data));
     const struct ccz_attester_cfg cfg = {.provider = "sim-snp",
-                                         .sim_dir = path(platform),
+                                         .sim_dir = temp_path(platform),
                                          .sim_debug = debug,
                                          .vmpl_set = vmpl >= 0,
                                          .vmpl = (uint8_t)(vmpl < 0 ? 0 : vmpl)};
@@ -130,13 +106,13 @@ static void test_files(void)
     struct stat st;
     setup();
     for (size_t i = 0; i < 2; i++)
-        CHECK(stat(path(private_files[i]), &st) == 0 && (st.st_mode & 077) == 0);
-    CHECK(stat(path("a/platform/snp"), &st) == 0 && (st.st_mode & 077) == 0);
+        CHECK(stat(temp_path(private_files[i]), &st) == 0 && (st.st_mode & 077) == 0);
+    CHECK(stat(temp_path("a/platform/snp"), &st) == 0 && (st.st_mode & 077) == 0);
     for (size_t i = 0; i < 4; i++) {
         CCZ_AUTO_BUF text;
         ccz_buf_init(&text, 65536);
-        CHECK(stat(path(public_files[i]), &st) == 0 && (st.st_mode & 044) == 044);
-        CHECK(ccz_file_read(&text, path(public_files[i]), NULL) == CCZ_OK);
+        CHECK(stat(temp_path(public_files[i]), &st) == 0 && (st.st_mode & 044) == 044);
+        CHECK(ccz_file_read(&text, temp_path(public_files[i]), NULL) == CCZ_OK);
         CHECK(!strstr(ccz_buf_str(&text), "PRIVATE"));
         if (strstr(public_files[i], "vcek")) /* DER: its names are readable */
             CHECK(memmem(text.ptr, text.size, "SIMULATED", 9));
@@ -154,10 +130,11 @@ static void test_damaged(void)
     setup();
     CCZ_AUTO(ccz_verifier) v = verifier("a/trust", NULL);
     CHECK(attest(&none, "nowhere", false, -1, m, &err) != CCZ_OK && err.hint[0]);
-    CHECK(chmod(path("a/platform/snp/vcek_key.pem"), 0644) == 0);
+    CHECK(chmod(temp_path("a/platform/snp/vcek_key.pem"), 0644) == 0);
     CHECK(attest(&evidence, "a", false, -1, m, &err) == CCZ_E_DENIED);
-    CHECK(chmod(path("a/platform/snp/vcek_key.pem"), 0600) == 0);
-    CHECK(rename(path("b/platform/snp/vcek_key.pem"), path("a/platform/snp/vcek_key.pem")) == 0);
+    CHECK(chmod(temp_path("a/platform/snp/vcek_key.pem"), 0600) == 0);
+    CHECK(rename(temp_path("b/platform/snp/vcek_key.pem"),
+                 temp_path("a/platform/snp/vcek_key.pem")) == 0);
     CHECK(attest(&mixed, "a", false, -1, m, &err) ==
           CCZ_OK); /* a chip with another chip's papers */
     CHECK(ccz_verifier_verify(v, &c, ccz_buf_span(&mixed), &err) == CCZ_E_MISMATCH &&

@@ -6,37 +6,12 @@
 #include <cczoo/codec.h>
 #include <cczoo/tee.h>
 
-#include "ccz_test.h"
+#include "temp_dir.h"
 
-#include <ftw.h>
 #include <pthread.h>
 #include <unistd.h>
 
 enum { NOW_S = 1750000000, DAY = 86400 };
-
-static char base[] = "/tmp/test_verifier.XXXXXX";
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-static void cleanup(void)
-{
-    (void)nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static const char *path(const char *name)
-{
-    static char text[8][512];
-    static unsigned turn;
-    char *p = text[turn++ % 8];
-    (void)snprintf(p, sizeof(text[0]), "%s/%s", base, name);
-    return p;
-}
 
 static int64_t now_s = NOW_S;
 static int64_t clock_now(void *arg)
@@ -60,13 +35,12 @@ static void sim(const char *name, const struct ccz_sim_cfg *more)
     struct ccz_err err = {0};
     if (cfg.now_s == 0)
         cfg.now_s = NOW_S;
-    must(ccz_sim_init(path(name), &cfg, &err), &err);
+    must(ccz_sim_init(temp_path(name), &cfg, &err), &err);
 }
 
 static void setup(void)
 {
-    CHECK(mkdtemp(base) != NULL);
-    CHECK(atexit(cleanup) == 0);
+    temp_setup();
     sim("a", NULL);
 }
 
@@ -77,7 +51,7 @@ static void quote(struct ccz_buf *out, const char *platform, const char *provide
     uint8_t report_data[64];
     memset(report_data, 0x77, sizeof(report_data));
     const struct ccz_attester_cfg cfg = {
-        .provider = provider, .sim_dir = path(platform), .sim_debug = debug};
+        .provider = provider, .sim_dir = temp_path(platform), .sim_debug = debug};
     ccz_buf_init(out, CCZ_QUOTE_SIZE_MAX);
     must(ccz_attester_open(&a, &cfg, &err), &err);
     must(ccz_attester_quote(out, a, report_data, &err), &err);
@@ -90,7 +64,7 @@ static void open_verifier(struct ccz_verifier **v, const char *platform,
     struct ccz_err err = {0};
     (void)snprintf(trust, sizeof(trust), "%s/trust", platform);
     const struct ccz_verifier_cfg cfg = {
-        .clock = {clock_now, NULL}, .trust_sim_dir = path(trust), .policy = policy};
+        .clock = {clock_now, NULL}, .trust_sim_dir = temp_path(trust), .policy = policy};
     must(ccz_verifier_new(v, &cfg, &err), &err);
 }
 
@@ -98,7 +72,7 @@ static void open_remembering(struct ccz_verifier **v, const struct ccz_policy *p
 {
     struct ccz_err err = {0};
     const struct ccz_verifier_cfg cfg = {.clock = {clock_now, NULL},
-                                         .trust_sim_dir = path("a/trust"),
+                                         .trust_sim_dir = temp_path("a/trust"),
                                          .policy = policy,
                                          .verdicts_len = len};
     must(ccz_verifier_new(v, &cfg, &err), &err);
@@ -184,18 +158,19 @@ static void test_separate(void)
     setup();
     struct ccz_verifier *v = NULL;
     struct ccz_err err = {0};
-    struct ccz_verifier_cfg cfg = {.clock = {clock_now, NULL}, .collateral_dir = path("a/trust")};
+    struct ccz_verifier_cfg cfg = {.clock = {clock_now, NULL},
+                                   .collateral_dir = temp_path("a/trust")};
     CHECK(ccz_verifier_new(&v, &cfg, &err) == CCZ_E_UNTRUSTED && v == NULL);
     CHECK(strcmp(err.where, "collateral:tcb-info-root") == 0);
     cfg.collateral_dir = NULL;
     CHECK(ccz_verifier_new(&v, &cfg, &err) == CCZ_E_ARG &&
           strcmp(err.where, "verifier:config") == 0);
-    cfg.trust_sim_dir = path("a/trust");
+    cfg.trust_sim_dir = temp_path("a/trust");
     cfg.clock.now_s = NULL;
     CHECK(ccz_verifier_new(&v, &cfg, &err) == CCZ_E_ARG &&
           strcmp(err.where, "verifier:config") == 0);
     cfg.clock.now_s = clock_now;
-    cfg.trust_sim_dir = path("a/platform"); /* the private half has no root.pem */
+    cfg.trust_sim_dir = temp_path("a/platform"); /* the private half has no root.pem */
     CHECK(ccz_verifier_new(&v, &cfg, &err) != CCZ_OK && v == NULL);
 }
 
@@ -217,7 +192,7 @@ static void test_no_collateral(void)
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         char name[128];
         (void)snprintf(name, sizeof(name), "a/trust/tdx/%s", files[i]);
-        CHECK(unlink(path(name)) == 0);
+        CHECK(unlink(temp_path(name)) == 0);
     }
     CCZ_AUTO(ccz_verifier) v = NULL;
     open_verifier(&v, "a", NULL);
@@ -325,12 +300,12 @@ static void test_reload(void)
     CHECK(ccz_json_len(ccz_json_get(json, "simulated")) == 3 &&
           ccz_json_len(ccz_json_get(json, "genuine")) == 0);
 
-    CHECK(rename(path("a/trust"), path("a/away")) == 0);
+    CHECK(rename(temp_path("a/trust"), temp_path("a/away")) == 0);
     CHECK(ccz_verifier_reload(v, &err) != CCZ_OK);
     must(ccz_verifier_verify(v, &claims, ccz_buf_span(&q), &err), &err);
     /* another authority in its place: the old quote is not accepted any more, remembered or not */
     sim("b", NULL);
-    CHECK(rename(path("b/trust"), path("a/trust")) == 0);
+    CHECK(rename(temp_path("b/trust"), temp_path("a/trust")) == 0);
     must(ccz_verifier_reload(v, &err), &err);
     CHECK(ccz_verifier_verify(v, &claims, ccz_buf_span(&q), &err) == CCZ_E_UNTRUSTED);
     CCZ_AUTO_BUF fresh;
@@ -348,8 +323,8 @@ static void overtake(void *arg, enum ccz_log_level level, const char *module, co
     if (!v)
         return;
     overtaken = NULL;
-    CHECK(rename(path("a/trust"), path("a/away")) == 0);
-    CHECK(rename(path("b/trust"), path("a/trust")) == 0);
+    CHECK(rename(temp_path("a/trust"), temp_path("a/away")) == 0);
+    CHECK(rename(temp_path("b/trust"), temp_path("a/trust")) == 0);
     must(ccz_verifier_reload(v, &err), &err);
 }
 
@@ -421,8 +396,8 @@ static void test_verdicts(void)
     expect_verdicts(v, 1, 1);
     /* the platform is revoked by the collateral of a reload: what was known does not save it */
     sim("b", &(struct ccz_sim_cfg){.revoke_pck = true});
-    CHECK(rename(path("a/trust"), path("a/away")) == 0);
-    CHECK(rename(path("b/trust"), path("a/trust")) == 0);
+    CHECK(rename(temp_path("a/trust"), temp_path("a/away")) == 0);
+    CHECK(rename(temp_path("b/trust"), temp_path("a/trust")) == 0);
     must(ccz_verifier_reload(v, &err), &err);
     CHECK(ccz_verifier_appraise(v, &claims, ccz_buf_span(&good), &err) != CCZ_OK);
     expect_verdicts(v, 0, 0);
@@ -501,7 +476,7 @@ static void test_verdicts_bound(void)
     struct ccz_verifier *refused = NULL;
     struct ccz_err err = {0};
     struct ccz_verifier_cfg cfg = {.clock = {clock_now, NULL},
-                                   .trust_sim_dir = path("a/trust"),
+                                   .trust_sim_dir = temp_path("a/trust"),
                                    .verdicts_len = CCZ_VERIFIER_VERDICTS_MAX + 1};
     CHECK(ccz_verifier_new(&refused, &cfg, &err) == CCZ_E_ARG && !refused);
     cfg.verdicts_len = 1;
