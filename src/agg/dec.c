@@ -267,7 +267,7 @@ static void prefetch(const struct ccz_agg_dec *d, struct ccz_span in)
 static ccz_rc take_topk(struct ccz_agg_dec *d, struct ccz_span *in, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
-    while (rc == CCZ_OK && in->size > 0 && d->at < d->len) {
+    while (rc == CCZ_OK && in->size > 0 && (d->at < d->len || d->in_block)) {
         bool head = !d->in_block;
         prefetch(d, *in);
         const uint8_t *p = gather(d, head ? CCZI_AGG_TOPK_HEAD : CCZI_AGG_TOPK_ENTRY, in);
@@ -327,7 +327,7 @@ ccz_rc ccz_agg_dec_end(struct ccz_agg_dec *d, struct ccz_err *err)
     if (d->failed)
         return ccz_fail(err, CCZ_E_FORMAT, "agg:failed", (int64_t)d->at,
                         "bytes of this vector were refused");
-    if (d->at < d->len)
+    if (d->at < d->len || d->in_block) /* values that a count announced, too */
         return ccz_fail(err, CCZ_E_FORMAT, "agg:short", (int64_t)d->at,
                         "the vector ends after %zu elements, expected %zu", d->at, d->len);
     return CCZ_OK;

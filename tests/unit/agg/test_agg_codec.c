@@ -349,6 +349,10 @@ static void test_topk_refused(void)
         refused(&c, N, b, sizeof(b), "agg:topk-value");
     }
     memcpy(b, good, sizeof(b));
+    b[0] = 3; /* a count that the last position leaves no room for */
+    refused(&c, 65536, b, 16, "agg:short");
+    refused(&c, 65536, b, sizeof(b), "agg:topk-index");
+    memcpy(b, good, sizeof(b));
     b[0] = 4; /* more than topk */
     refused(&c, N, b, sizeof(b), "agg:topk-count");
     b[0] = 2;
