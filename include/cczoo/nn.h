@@ -29,12 +29,13 @@
 extern "C" {
 #endif
 
-#define CCZ_NN_LAYERS_MAX  16
-#define CCZ_NN_TENSORS_MAX (2 * CCZ_NN_LAYERS_MAX)
-#define CCZ_NN_NAME_SIZE   24
-#define CCZ_NN_BATCH_MAX   4096
-#define CCZ_NN_WIDTH_MAX   (1u << 24) /**< values of one sample in any layer */
-#define CCZ_NN_PARAMS_MAX  ((size_t)1 << 30)
+#define CCZ_NN_LAYERS_MAX      16
+#define CCZ_NN_TENSORS_MAX     (2 * CCZ_NN_LAYERS_MAX)
+#define CCZ_NN_NAME_SIZE       24
+#define CCZ_NN_BATCH_MAX       4096
+#define CCZ_NN_CHANNELS_SCALED 4          /**< channels of bytes, each of which has a scale */
+#define CCZ_NN_WIDTH_MAX       (1u << 24) /**< values of one sample in any layer */
+#define CCZ_NN_PARAMS_MAX      ((size_t)1 << 30)
 
 /* ---------------------------------------------------------------------------------------- spec */
 
@@ -83,11 +84,14 @@ struct ccz_nn_tensor {
 
 /** Samples, borrowed. Exactly one of `bytes` and `floats` is set. */
 struct ccz_nn_data {
-    const uint8_t *bytes; /**< @shape [len * features]; a value is byte * scale + shift */
-    const float *floats;  /**< @shape [len * features], taken as they are */
-    float scale, shift;   /**< for bytes; both 0: scale is 1/255 */
-    const uint32_t
-        *labels; /**< @shape [len]: the class of each sample; ccz_nn_scores() does without */
+    const uint8_t
+        *bytes; /**< @shape [len * features]; each is byte * scale + shift of its channel */
+    const float *floats;                 /**< @shape [len * features], taken as they are */
+    float scale[CCZ_NN_CHANNELS_SCALED]; /**< for bytes; if this and shift are all 0, 1/255 */
+    float shift[CCZ_NN_CHANNELS_SCALED];
+    bool
+        channels_last; /**< samples lie as [height][width][channel]; else [channel][height][width] */
+    const uint32_t *labels; /**< @shape [len]: classes; ccz_nn_scores() does without */
     size_t len;
     const uint32_t *rows; /**< which samples, e.g. those of one client; NULL = all, in order */
     size_t rows_len;      /**< of `rows` */
