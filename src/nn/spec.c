@@ -102,15 +102,15 @@ static ccz_rc plan_layer(struct ccz_nn *nn, struct cczi_nn_shape *shape, unsigne
     struct cczi_nn_node *n = &nn->nodes[nn->nodes_len];
     const struct ccz_nn_layer *l = &nn->spec.layers[nn->nodes_len];
     const bool dense = l->kind == CCZ_NN_DENSE;
-    if (!dense && (l->size > shape->height || l->size > shape->width))
-        return ccz_fail(err, CCZ_E_ARG, "nn:image", (int64_t)nn->nodes_len,
-                        "layer %zu: a window of %u is larger than the image of %u x %u",
-                        nn->nodes_len, l->size, shape->height, shape->width);
     *n = (struct cczi_nn_node){.layer = *l, .in = *shape, .out = shape_after(l, *shape)};
     if (n->out.channels == 0 || (!dense && nn->spatial_len < nn->nodes_len))
         return ccz_fail(err, CCZ_E_ARG, "nn:layer", (int64_t)nn->nodes_len,
                         "layer %zu: kind, size and number of outputs do not fit together",
                         nn->nodes_len);
+    if (!dense && (l->size > shape->height || l->size > shape->width))
+        return ccz_fail(err, CCZ_E_ARG, "nn:image", (int64_t)nn->nodes_len,
+                        "layer %zu: a window of %u is larger than the image of %u x %u",
+                        nn->nodes_len, l->size, shape->height, shape->width);
     n->in_size = cczi_nn_size(n->in);
     n->out_size = cczi_nn_size(n->out);
     if (!shape_is_sane(n->out) || too_large(n->out) ||
