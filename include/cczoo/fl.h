@@ -30,6 +30,7 @@
  * Reading order of the sources: layout.c, msg.c, digest.c, transfer.c; server.c, server_round.c, server_upload.c, async.c, record.c,
  * checkpoint.c, attend.c; client.c, client_state.c, client_run.c.
  */
+#include <cczoo/agg.h>
 #include <cczoo/chan.h>
 #include <cczoo/crypto.h>
 
@@ -128,26 +129,17 @@ struct ccz_fl_trainer {
 
 /* ---------------------------------------------------------------------- how to aggregate */
 
-enum ccz_fl_rule {                /**< how the updates of a round become one step */
+enum ccz_fl_rule {                /* how the updates of a round become one step */
                    CCZ_FL_MEAN,   /**< weighted mean, streaming */
                    CCZ_FL_MEDIAN, /**< per coordinate; stages all updates, so do those below */
                    CCZ_FL_TRIMMED, /**< mean without the `trim` share at either end, per coordinate */
-                   CCZ_FL_KRUM /**< the `krum_keep` updates with the nearest neighbours (1 = Krum) */
+                   CCZ_FL_KRUM, /**< mean of the `krum_keep` updates with the nearest neighbours (1 = Krum) */
+                   CCZ_FL_RULES
 };
-enum ccz_fl_opt { /**< what the server does with that step (Reddi et al., Adaptive Federated Optimization) */
-                  CCZ_FL_AVG,
-                  CCZ_FL_AVGM,
-                  CCZ_FL_ADAGRAD,
-                  CCZ_FL_ADAM,
-                  CCZ_FL_YOGI
-};
-enum ccz_fl_codec { /**< how updates travel; models travel as F32 */
-                    CCZ_FL_F32,
-                    CCZ_FL_F16,
-                    CCZ_FL_BF16,
-                    CCZ_FL_INT8, /**< blocks with a scale; the error is kept and added to the next update */
-                    CCZ_FL_TOPK /**< the largest `topk` share of the coordinates; likewise */
-};
+/** "mean", "median", "trimmed", "krum" */
+CCZ_API const char *ccz_fl_rule_name(enum ccz_fl_rule rule);
+/** By that name; CCZ_FL_RULES if there is none. */
+CCZ_API enum ccz_fl_rule ccz_fl_rule_from(const char *name);
 
 /** What is averaged, and how. A zeroed one is FedAvg. */
 struct ccz_fl_agg_cfg {
@@ -155,13 +147,12 @@ struct ccz_fl_agg_cfg {
     double trim;        /**< TRIMMED: share cut at each end, 0 < trim < 0.5 */
     uint32_t byzantine; /**< KRUM: updates that may be hostile */
     uint32_t krum_keep; /**< KRUM: 0 = 1 */
-    enum ccz_fl_opt opt;
-    double lr;                /**< of the server; 0 = 1 for AVG and AVGM, 0.01 for the others */
-    double beta1, beta2, tau; /**< 0 = 0.9, 0.99, 1e-3; a value < 0 means 0 */
-    bool equal_weights;       /**< each update counts 1 instead of its samples */
-    bool scaffold; /**< control variates (Karimireddy et al.); with MEAN, AVG and F32 only */
-    enum ccz_fl_codec codec;
-    double topk; /**< share, 0 < topk <= 1; 0 = 0.01 */
+    struct ccz_agg_opt_cfg
+        opt; /**< what the server does with the step; lr 0: ccz_agg_opt_defaults(opt.kind) */
+    bool equal_weights; /**< each update counts 1 instead of its samples */
+    bool scaffold; /**< control variates (Karimireddy et al.); with MEAN and F32 only, momentum 0 */
+    struct ccz_agg_codec
+        codec; /**< how updates travel (models travel as F32); INT8 and TOPK with error feedback */
 };
 
 /* --------------------------------------------------------------------------------- server */
@@ -310,6 +301,8 @@ CCZ_API const struct ccz_fl_layout *ccz_fl_server_layout(const struct ccz_fl_ser
 /** Digest and signature (64 bytes, r || s; false if models are not signed) of the current model; when params may be read. */
 CCZ_API bool ccz_fl_server_signature(uint8_t digest[CCZ_FL_DIGEST_SIZE], uint8_t sig[64],
                                      const struct ccz_fl_server *s);
+/** Means of what members said of the last model, on their held-out rows; samples = 0: nothing. When the server is over. */
+CCZ_API struct ccz_fl_metrics ccz_fl_server_final_eval(const struct ccz_fl_server *s);
 /** Prometheus text (version 0.0.4): rounds, members, refusals by where, bytes, seconds, loss, accuracy, epsilon. */
 CCZ_API void ccz_fl_server_prometheus(struct ccz_buf *out, const struct ccz_fl_server *s);
 
