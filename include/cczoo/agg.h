@@ -5,8 +5,8 @@
  * @file agg.h
  * The arithmetic of federated aggregation, on plain vectors of float32: sums, norms, clipping, server
  * optimizers, control variates, robust rules, and codecs that make updates small. No network, no files,
- * no threads. Reading order of the sources: agg_priv.h, kernels.h, kernels.c, vector.c, opt.c, robust.c,
- * network.c, krum.c, codec.c, dec.c, enc.c, topk.c; docs/design/agg.md says why.
+ * no threads. Reading order of the sources: agg_priv.h, kernels_body.h, kernels_x86.h, kernels.c, vector.c,
+ * opt.c, opt_state.c, robust.c, krum.c, codec.c, topk.c, enc.c, dec.c; docs/design/agg.md says why.
  *
  * Terms. A model is one vector of `len` parameters; an update (delta) is what a client's training adds to
  * it. A server adds updates with weights into an accumulator and hands the mean to an optimizer, which
@@ -36,8 +36,8 @@
 extern "C" {
 #endif
 
-/** Longest vector: offsets in bytes stay far below 2^63. */
-#define CCZ_AGG_LEN_MAX ((size_t)1 << 40)
+/** Longest vector: 256 GiB of float32. */
+#define CCZ_AGG_LEN_MAX ((size_t)1 << 36)
 
 /* ------------------------------------------------------------------------------ sums of vectors */
 
@@ -57,7 +57,7 @@ CCZ_API size_t ccz_agg_nonfinite(const float *x, size_t len);
 #define CCZ_AGG_LANES 32
 /**
  * Euclidean norm of a vector that comes in chunks, and whether all of it is finite, in one pass. Zeroed =
- * empty. Squares of floats are exact in double precision; the sum's relative error is below 2^-20 for any
+ * empty. Squares of floats are exact in double precision; the norm's relative error is below 2^-23 for any
  * length here. Add chunks in their order.
  */
 struct ccz_agg_norm {
@@ -114,7 +114,7 @@ CCZ_API enum ccz_agg_opt_kind ccz_agg_opt_from(const char *name);
 
 struct ccz_agg_opt_cfg {
     enum ccz_agg_opt_kind kind;
-    float lr;    /**< server learning rate, > 0 */
+    float lr;    /**< server learning rate, > 0, at most 2^20 */
     float beta1; /**< [0, 1); not used by FedAvg */
     float beta2; /**< [0, 1); FedAdam and FedYogi */
     float tau;   /**< > 0, at least 2^-60; the adaptive ones: how adaptive, smaller = more */
@@ -134,12 +134,16 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_agg_opt_new(struct ccz_agg_opt **out,
                                             struct ccz_err *err);
 CCZ_API void ccz_agg_opt_free(struct ccz_agg_opt *o);
 CCZ_DEFINE_AUTO(ccz_agg_opt)
+/** Largest element of a mean update that an optimizer takes: its state stays finite for 2^40 rounds and more. */
+#define CCZ_AGG_OPT_UPDATE_MAX 0x1p40f
 /**
- * One round: moves @p params by the mean update scale * sum[i], len elements of each. The optimizer's
- * `len` was given at ccz_agg_opt_new().
+ * One round: moves @p params by the mean update scale * sum[i], as many elements as the optimizer has.
  * @param scale  1 / (sum of the weights)
+ * @retval CCZ_E_LIMIT  agg:opt-update (aux: the index): |scale * sum[i]| is above CCZ_AGG_OPT_UPDATE_MAX, or NaN; nothing
+ *                      is changed
  */
-CCZ_API void ccz_agg_opt_step(struct ccz_agg_opt *o, float *params, const float *sum, float scale);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_agg_opt_step(struct ccz_agg_opt *o, float *params, const float *sum,
+                                             float scale, struct ccz_err *err);
 CCZ_API uint64_t ccz_agg_opt_rounds(const struct ccz_agg_opt *o); /**< steps done so far */
 
 /** Takes bytes of a state, in order; any failure ends the writing with it. */
@@ -205,7 +209,7 @@ struct ccz_agg_robust_cfg {
     uint32_t rows; /**< number of updates, 1 .. CCZ_AGG_ROWS_MAX */
     uint32_t trim; /**< CCZ_AGG_TRIMMED: 2 trim < rows; CCZ_AGG_MEDIAN: 0 */
 };
-/** A plan for one number of updates, and scratch memory: rows * 4 KiB and at most 200 KiB. */
+/** A plan for one number of updates, and scratch memory, less than 400 KiB. */
 struct ccz_agg_robust;
 /**
  * @source Yin et al., Byzantine-Robust Distributed Learning, ICML 2018
@@ -311,7 +315,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_agg_enc_new(struct ccz_agg_enc **out,
 CCZ_API void ccz_agg_enc_free(struct ccz_agg_enc *e);
 CCZ_DEFINE_AUTO(ccz_agg_enc)
 /**
- * Starts a vector, and checks it (agg:nonfinite). TOPK finds its threshold here, in four passes and 8 KiB.
+ * Starts a vector, and checks it (agg:nonfinite). TOPK finds its threshold here, in three passes.
  *
  * Error feedback: what a codec loses in one round is added to the next update, x + residual is encoded,
  * and x + residual - decoded is the residual for the next round, so that errors do not add up over rounds.
