@@ -126,6 +126,11 @@ CCZ_API const struct ccz_nn_tensor *ccz_nn_tensors(size_t *len, const struct ccz
 /** Initial parameters, a function of @p seed alone. @param[out] params  @shape [ccz_nn_params_len()] */
 CCZ_API void ccz_nn_init(float *params, const struct ccz_nn *nn, uint64_t seed);
 
+/** Means over the samples seen. */
+struct ccz_nn_metrics {
+    uint64_t samples, steps; /**< of a training: rows * epochs, and batches */
+    double loss, accuracy;   /**< of a training: in its last epoch, as each batch was met */
+};
 struct ccz_nn_train_cfg {
     uint32_t epochs,
         batch; /**< both at least 1; batch <= CCZ_NN_BATCH_MAX. The last batch of an epoch may be smaller */
@@ -139,11 +144,9 @@ struct ccz_nn_train_cfg {
      *  the control variate of option II, (x - y) / (steps lr), has the right size with momentum as well. NULL = none */
     const float *correction;
     uint64_t seed; /**< of the order of samples, drawn anew for each epoch */
-};
-/** Means over the samples seen. */
-struct ccz_nn_metrics {
-    uint64_t samples, steps; /**< of a training: rows * epochs, and batches */
-    double loss, accuracy;   /**< of a training: in its last epoch, as each batch was met */
+    /** After each epoch; @p m as far as it is. May read the parameters and use another ccz_nn. NULL = none */
+    void (*on_epoch)(void *arg, uint32_t epoch, const struct ccz_nn_metrics *m);
+    void *arg;
 };
 /**
  * Trains by stochastic gradient descent.

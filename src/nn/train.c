@@ -95,15 +95,14 @@ ccz_rc ccz_nn_train(struct ccz_nn_metrics *out, float *params, struct ccz_nn *nn
     if (rc != CCZ_OK)
         return rc;
     const struct cczi_nn_step step = step_from(nn, params, cfg);
+    struct ccz_nn_metrics m = {0};
     uint64_t state = cfg->seed, steps = 0;
-    double loss = 0;
-    size_t hits = 0;
     for (size_t i = 0; i < rows; i++)
         nn->order[i] = (uint32_t)i;
     for (uint32_t epoch = 0; epoch < cfg->epochs; epoch++) {
         shuffle(nn->order, rows, &state);
-        loss = 0;
-        hits = 0;
+        double loss = 0;
+        size_t hits = 0;
         for (size_t at = 0; at < rows; at += batch, steps++) {
             const size_t len = rows - at < batch ? rows - at : batch;
             cczi_nn_load(nn, data, nn->order + at, 0, len);
@@ -116,11 +115,14 @@ ccz_rc ccz_nn_train(struct ccz_nn_metrics *out, float *params, struct ccz_nn *nn
             return ccz_fail(err, CCZ_E_LIMIT, "nn:diverged", epoch,
                             "the loss is not a number any more in epoch %u: a lower rate may help",
                             epoch + 1);
+        m = (struct ccz_nn_metrics){.samples = (uint64_t)rows * (epoch + 1),
+                                    .steps = steps,
+                                    .loss = loss / (double)rows,
+                                    .accuracy = (double)hits / (double)rows};
+        if (cfg->on_epoch)
+            cfg->on_epoch(cfg->arg, epoch, &m);
     }
-    *out = (struct ccz_nn_metrics){.samples = (uint64_t)rows * cfg->epochs,
-                                   .steps = steps,
-                                   .loss = loss / (double)rows,
-                                   .accuracy = (double)hits / (double)rows};
+    *out = m;
     return CCZ_OK;
 }
 
