@@ -116,6 +116,10 @@ ccz_rc cczi_fl_sim_check(const struct ccz_fl_sim_cfg *cfg, struct ccz_err *err)
                         "no data, no parts, no or more than %zu clients, more than %d threads, or "
                         "checkpoints without a key",
                         CCZ_FL_MEMBERS_MAX, CCZ_FL_SIM_THREADS_MAX);
+    const uint64_t width = (uint64_t)cfg->spec.channels * cfg->spec.height * cfg->spec.width;
+    if (cfg->train->width != width || (cfg->test && cfg->test->width != width))
+        return ccz_fail(err, CCZ_E_ARG, "fl:sim-config", (int64_t)cfg->train->width,
+                        "the network is for samples of another width");
     return CCZ_OK;
 }
 
@@ -341,6 +345,7 @@ static ccz_rc start_server(struct sim *s, bool *resumed, struct ccz_err *err)
                                            .store = cfg->dir ? on_store : NULL,
                                            .on_round = on_round,
                                            .on_refusal = on_refusal,
+                                           .wake_arg = s,
                                            .arg = s};
     struct ccz_err none = {0};
     *resumed = false;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pages of rounds, and records from lines of JSON. */
+#define _DEFAULT_SOURCE
 #include "ccz_test.h"
 
 #include <cczoo/fl_report.h>

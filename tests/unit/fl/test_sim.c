@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Simulations: real server, real clients, built-in trainer, data made up here. */
-#define _DEFAULT_SOURCE
+#define _GNU_SOURCE
 #include "ccz_test.h"
 #include "temp_dir.h"
 
@@ -222,13 +222,12 @@ static void test_strategies(void)
 static void check_resume(bool scaffold)
 {
     struct world w;
-    char dir[TEMP_DIR_SIZE];
+    const char *dir = temp_path(scaffold ? "scaffold" : "mean");
     size_t len, other;
     world_init(&w);
     w.cfg.server.agg.scaffold = scaffold;
     float *whole = run(&w, &len);
     CCZ_AUTO(ccz_secret) key = NULL;
-    temp_dir_make(dir);
     CHECK(ccz_secret_new(&key, CCZ_FL_KEY_SIZE) == CCZ_OK);
     memset(ccz_secret_bytes(key), 7, CCZ_FL_KEY_SIZE);
     w.cfg.dir = dir;
@@ -256,12 +255,12 @@ static void check_resume(bool scaffold)
     memset(ccz_secret_bytes(key), 8, CCZ_FL_KEY_SIZE);
     CHECK(ccz_fl_simulate(&r, &w.cfg, &err) == CCZ_E_SIG && !r.params);
     free(whole);
-    temp_dir_remove(dir);
     world_free(&w);
 }
 
 static void test_resume(void)
 {
+    temp_setup();
     check_resume(false);
     check_resume(true);
 }
