@@ -19,8 +19,9 @@ enum turn { IDLE, QUEUED, RUNNING, RUNNING_AGAIN };
 
 struct member {
     struct ccz_fl_client *client;
-    uint32_t id;   /* of the server */
-    uint32_t next; /* in its queue */
+    uint32_t id;      /* of the server */
+    uint32_t next;    /* in its queue */
+    char *state_file; /* borrowed by the client */
     enum turn turn;
     bool trained; /* and not done with uploading */
 };
@@ -42,6 +43,7 @@ struct sim {
     struct queue urgent, ready;
     unsigned running;
     uint64_t served;
+    bool held; /* the run is to stop: nobody is served until the server knows */
     bool quit;
     ccz_rc rc; /* first failure */
     struct ccz_err err;
@@ -197,11 +199,22 @@ static ccz_rc on_store(void *arg, const struct ccz_fl_server *server, struct ccz
     return ccz_fl_checkpoint_save(s->cfg->dir, s->cfg->key, 0, server, err);
 }
 
+static bool stop_wanted(const struct sim *s)
+{
+    return s->cfg->stop && *(const volatile bool *)s->cfg->stop;
+}
+
 static void on_round(void *arg, const struct ccz_fl_record *r)
 {
-    const struct sim *s = arg;
+    struct sim *s = arg;
     if (s->cfg->on_round)
         s->cfg->on_round(s->cfg->arg, r);
+    if (!stop_wanted(s))
+        return;
+    (void)pthread_mutex_lock(&s->lock); /* the next round may be over before the supervisor looks */
+    s->held = true;
+    (void)pthread_cond_signal(&s->quiet);
+    (void)pthread_mutex_unlock(&s->lock);
 }
 
 static void on_refusal(void *arg, const char *member, uint64_t round, const struct ccz_err *why)
@@ -237,6 +250,12 @@ static ccz_rc serve(struct sim *s, struct member *m, const struct ccz_fl_trainer
     }
 }
 
+/* The server ended early and told the client so: the reason is the server's to say. */
+static bool told_of_end(const struct ccz_err *err)
+{
+    return strcmp(err->where, "fl:stopped") == 0;
+}
+
 static void *work(void *arg)
 {
     struct sim *s = arg;
@@ -252,7 +271,7 @@ static void *work(void *arg)
     }
     (void)pthread_mutex_lock(&s->lock);
     while (!s->quit) {
-        const uint32_t i = pop(s);
+        const uint32_t i = s->held ? NONE : pop(s);
         if (i == NONE) {
             (void)pthread_cond_wait(&s->work, &s->lock);
             continue;
@@ -262,7 +281,7 @@ static void *work(void *arg)
         s->running++;
         (void)pthread_mutex_unlock(&s->lock);
         rc = serve(s, m, &t, &msg, &err);
-        if (rc != CCZ_OK)
+        if (rc != CCZ_OK && !told_of_end(&err))
             fail(s, rc, &err);
         (void)pthread_mutex_lock(&s->lock);
         s->running--;
@@ -301,13 +320,17 @@ static ccz_rc supervise(struct sim *s, struct ccz_err *err)
         const uint64_t served = s->served;
         const bool was_quiet = s->running == 0 && nothing_queued(s);
         (void)pthread_mutex_unlock(&s->lock);
-        if (!stopped && s->cfg->stop && *(const volatile bool *)s->cfg->stop) {
+        if (!stopped && stop_wanted(s)) {
             ccz_fl_server_stop(s->server, "the simulation is stopped");
             stopped = true;
         }
         const int64_t now = ccz_mono_ms(), next = ccz_fl_server_tick(s->server, now);
         const bool over = ccz_fl_server_over(s->server, NULL);
         (void)pthread_mutex_lock(&s->lock);
+        if (stopped && s->held) {
+            s->held = false;
+            (void)pthread_cond_broadcast(&s->work);
+        }
         const bool quiet = was_quiet && s->served == served && s->running == 0 && nothing_queued(s);
         if (s->rc != CCZ_OK || (quiet && over))
             break;
@@ -384,7 +407,9 @@ static ccz_rc start_client(struct sim *s, uint32_t i, struct ccz_err *err)
     if (cfg->dir && (cfg->server.agg.scaffold || cfg->server.agg.codec.kind != CCZ_AGG_F32)) {
         if (snprintf(path, sizeof(path), "%s/%s.ccz", cfg->dir, name) >= (int)sizeof(path))
             return ccz_fail(err, CCZ_E_LIMIT, "fl:sim-path", 0, "too long: %s", cfg->dir);
-        c.state_file = path;
+        c.state_file = s->members[i].state_file = strdup(path);
+        if (!c.state_file)
+            return ccz_fail(err, CCZ_E_NOMEM, "fl:sim-memory", 0, "out of memory");
         c.state_key = cfg->key;
     }
     ccz_rc rc = ccz_fl_client_new(&s->members[i].client, &c, err);
@@ -431,8 +456,10 @@ static ccz_rc start(struct sim *s, bool *resumed, struct ccz_err *err)
 static void finish(struct sim *s)
 {
     ccz_fl_server_free(s->server);
-    for (uint32_t i = 0; s->members && i < s->cfg->clients; i++)
+    for (uint32_t i = 0; s->members && i < s->cfg->clients; i++) {
         ccz_fl_client_free(s->members[i].client);
+        free(s->members[i].state_file);
+    }
     free(s->members);
     free(s->by_id);
     cczi_fl_parts_free(&s->parts);

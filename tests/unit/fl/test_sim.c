@@ -22,7 +22,7 @@ static struct ccz_dataset *points(size_t len, uint64_t seed)
         d->label[i] = (uint32_t)ccz_seeded_below(&r, CLASSES);
         for (size_t k = 0; k < WIDTH; k++)
             d->values[i * WIDTH + k] =
-                (float)ccz_seeded_normal(&r) + (k % CLASSES == d->label[i] ? 1.0f : 0);
+                (float)ccz_seeded_normal(&r) + (k % CLASSES == d->label[i] ? 1.2f : 0);
     }
     return d;
 }
@@ -269,7 +269,10 @@ static void refused(const struct world *w, ccz_rc rc, const char *where)
 {
     struct ccz_fl_sim_result r;
     struct ccz_err err = {0};
-    CHECK(ccz_fl_simulate(&r, &w->cfg, &err) == rc && strcmp(err.where, where) == 0 && !r.params);
+    const ccz_rc got = ccz_fl_simulate(&r, &w->cfg, &err);
+    if (got != rc || strcmp(err.where, where) != 0)
+        fprintf(stderr, "%s (%s: %s), not %s\n", ccz_rc_name(got), err.where, err.msg, where);
+    CHECK(got == rc && strcmp(err.where, where) == 0 && !r.params);
 }
 
 static void test_refuse(void)
@@ -295,7 +298,7 @@ static void test_refuse(void)
     w.cfg.spec.layers[0].out--; /* a class that the network does not have */
     refused(&w, CCZ_E_FORMAT, "nn:label");
     w.cfg.spec.layers[0].out++;
-    w.cfg.server.train.lr = 1e30f; /* the trainer's failure ends the run */
+    w.cfg.server.train.lr = 3e38f; /* the trainer's failure ends the run */
     w.cfg.server.train.epochs = 50;
     refused(&w, CCZ_E_LIMIT, "nn:diverged");
     struct ccz_fl_baseline b;
