@@ -107,8 +107,8 @@ static bool set_strategy(struct ccz_fl_server_cfg *s, const struct sim_opts *o)
     }
     s->agg.rule = found->rule;
     s->agg.scaffold = found->scaffold;
-    s->agg.trim = 0.1;
-    s->agg.byzantine = (uint32_t)o->byzantine;
+    s->agg.trim = found->rule == CCZ_FL_TRIMMED ? 0.1 : 0;
+    s->agg.byzantine = found->rule == CCZ_FL_KRUM ? (uint32_t)o->byzantine : 0;
     s->agg.opt = ccz_agg_opt_defaults(found->opt);
     s->agg.codec.kind = ccz_agg_codec_from(o->codec);
     s->agg.codec.topk = (uint64_t)o->topk;
