@@ -339,11 +339,11 @@ CCZ_API size_t ccz_agg_enc_read(void *out, size_t cap, struct ccz_agg_enc *e);
  * update, judge it by a first pass with ccz_agg_dec_norm() and ccz_agg_dec_end(), and add it by a second pass: what
  * the first accepts, the second adds without failing. Memory: 16 KiB, whatever the length.
  *
- * After a failure the object takes nothing until ccz_agg_dec_reset().
- * @retval CCZ_E_FORMAT  agg:long: more bytes than the vector has; agg:scale: a scale of INT8 is negative, NaN or above
- *                       FLT_MAX / 128; agg:topk-count: more values than the block has positions, or than `topk` in all;
- *                       agg:topk-index: positions that do not ascend, or beyond the block; agg:topk-value: a value that is 0
- *                       or not finite
+ * After a failure the object takes nothing (agg:failed) until ccz_agg_dec_reset().
+ * @retval CCZ_E_FORMAT  agg:long: more bytes than the vector has; agg:scale: a scale of INT8 is negative or NaN, or so large
+ *                       that values would not be finite; agg:byte: the byte -128 (INT8 goes from -127 to 127); agg:topk-count:
+ *                       more values than the block has positions, or than `topk` in all; agg:topk-index: positions that do
+ *                       not ascend, or beyond the block; agg:topk-value: a value that is 0 or not finite
  */
 struct ccz_agg_dec;
 /** As ccz_agg_enc_new(). */

@@ -205,7 +205,8 @@ struct ccz_fl_server_hooks {
     void (*on_round)(void *arg, const struct ccz_fl_record *r);
     /** A member's message or update was refused (lock held). */
     void (*on_refusal)(void *arg, const char *member, uint64_t round, const struct ccz_err *why);
-    void *arg;
+    void *wake_arg; /**< of wake */
+    void *arg;      /**< of the others */
 };
 
 /** All zero but `layout` and `rounds`: FedAvg of everybody who has joined, every selected member must deliver, no time limit. */
@@ -275,7 +276,6 @@ CCZ_API void ccz_fl_server_leave(struct ccz_fl_server *s, uint32_t member, int64
  * is one, and the caller ends the connection with it.
  * @retval CCZ_E_PEER      fl:message (malformed), fl:order, fl:chunk-offset, fl:chunk-size, fl:hello-version
  * @retval CCZ_E_MISMATCH  fl:layout
- * @retval others          of the hooks: the server is over, ccz_fl_server_over()
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_fl_server_input(struct ccz_fl_server *s, uint32_t member,
                                                 struct ccz_span msg, int64_t now_ms,

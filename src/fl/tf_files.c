@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
-#endif
 /* A folder, plain or protected, as a source of ccz_model_load(). */
 #include <cczoo/fl_tf.h>
 #include <cczoo/pf.h>
