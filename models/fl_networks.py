@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keras networks for federated learning. Each function returns an unbuilt choice of size as a built keras.Model that
-takes float32 [n, ...] and returns logits [n, classes] ([n, 1] for a yes or no)."""
+"""Keras networks for federated learning. Each function takes the shape of an image, the number of classes and a kind of
+normalisation (those that it has no use for are ignored) and returns a keras.Model from float32 [n, ...] to logits
+[n, classes], or [n, 1] for a yes or no."""
 import keras
 from keras import layers, ops
 
@@ -98,7 +99,16 @@ def dlrm(shape, classes, norm):
     return keras.Model(inputs, layers.Dense(1)(top), name="dlrm")
 
 
+def tiny(shape, classes, norm):
+    """For tests: 6 numbers, batch normalisation, a random layer."""
+    x = inputs = layers.Input((6,))
+    x = layers.Dense(8, activation="relu")(x)
+    x = layers.Dropout(0.25)(layers.BatchNormalization(momentum=0.9)(x))
+    return keras.Model(inputs, layers.Dense(3)(x), name="tiny")
+
+
 NETWORKS = {
+    "tiny": tiny,
     "lenet": lenet,
     "resnet8": lambda *a: resnet(*a, blocks=1),
     "resnet20": lambda *a: resnet(*a, blocks=3),

@@ -15,7 +15,7 @@
  * here is for secrets.
  *
  * Threads: everything is a function of its arguments; a data set that nobody changes may be read by many threads.
- * Reading order of the sources: seeded.c, idx.c, dataset.c, images.c, movielens.c, partition.c.
+ * Reading order of the sources: seeded.c, idx.c, dataset.c, images.c, movielens.c, partition.c, open.c.
  */
 #include <cczoo/base.h>
 
@@ -231,6 +231,32 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_dataset_part(struct ccz_dataset **out, const str
                                              struct ccz_err *err);
 /** "iid", "dirichlet", "shards", "labels", "groups"; false if @p name is none of them. */
 CCZ_API CCZ_MUST_USE bool ccz_dataset_skew_from(enum ccz_dataset_skew *out, const char *name);
+
+/* ------------------------------------------------------------------------- known collections */
+
+/** A collection as it is published, and what one party has of it. */
+struct ccz_dataset_source {
+    /**
+     * "mnist", "fashion-mnist"  the four IDX files, plain or .gz
+     * "cifar10"                 data_batch_1.bin .. data_batch_5.bin, test_batch.bin, plain or .gz
+     * "movielens"               ratings.csv, movies.csv; every tenth rating, by @p parts.seed, is held out
+     * Images are normalised with the usual means and deviations of their collection.
+     */
+    const char *kind;
+    const char *dir;
+    struct ccz_dataset_partition_cfg parts; /**< parts.parts = 0: everything */
+    uint32_t which;                         /**< the part of this party, below parts.parts */
+    size_t limit, held_out_limit;           /**< samples at most, chosen by the seed; 0 = all */
+};
+/**
+ * Training samples of the part, and held-out ones: of images an equal share of the test images (so that the shares of all
+ * parties make up the whole test), of ratings those of the part.
+ * @retval CCZ_E_ARG  dataset:kind, dataset:which   @retval others as above; a file that is missing: dataset:open
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_dataset_open(struct ccz_dataset **train,
+                                             struct ccz_dataset **held_out,
+                                             const struct ccz_dataset_source *source,
+                                             struct ccz_err *err);
 
 #ifdef __cplusplus
 }
