@@ -233,7 +233,7 @@ static void put_line(struct ccz_buf *out, const struct hfl_chart *c, const struc
     put_attribute(out, "y", y_at(s, v) - 4);
     ccz_buf_put_str(out, ">");
     hfl_put_text(out, l->name);
-    ccz_buf_put_str(out, " ");
+    ccz_buf_put_str(out, ": ");
     hfl_put_number(out, v, c->digits);
     ccz_buf_put_str(out, "</text>");
 }

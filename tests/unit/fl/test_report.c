@@ -215,7 +215,7 @@ static void test_page(void)
     CHECK(!strstr(text, "nan") && !strstr(text, "inf") && !strstr(text, "NaN"));
     /* accuracy, loss, training loss, norms, bytes, time; the gap cuts two curves of the first series */
     CHECK(count(text, "<svg") == 6 && count(text, "<polyline") == 6 * 2 + 2);
-    CHECK(count(text, "class=\"ref\"") == 1 && strstr(text, "central &quot;all&quot; 90.00"));
+    CHECK(count(text, "class=\"ref\"") == 1 && strstr(text, "central &quot;all&quot;: 90.00"));
     CHECK(strstr(text, "<td>85.00</td>") && strstr(text, "<td>280.00</td>")); /* last, of each */
     CHECK(count(text, "</tr>") < 100); /* 200 rounds are not 200 rows */
 }
