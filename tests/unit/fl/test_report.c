@@ -140,6 +140,17 @@ static void test_refuse(void)
         refuses(copy, "fl:record");
         free(copy);
     }
+    for (int i = 0; i < 2; i++) { /* a digest that is none: another character, or too short */
+        char *copy = strdup(ccz_buf_str(&text)), *at = strstr(copy, "digest\":\"");
+        CHECK(copy && at);
+        at += strlen("digest\":\"");
+        if (i == 0)
+            at[5] = 'g';
+        else
+            memmove(at, at + 1, strlen(at));
+        refuses(copy, "fl:record");
+        free(copy);
+    }
     refuses("{\"round\":-1}", "fl:record");
     refuses("{\"round\":\"1\"}", "fl:record");
     refuses("round 1", "json:");
