@@ -20,7 +20,7 @@ struct scale {
     double x_low, x_high, y_low, y_high, x_step, y_step;
 };
 
-void hfl_put_number(struct ccz_buf *out, double v, unsigned digits)
+void cczi_hfl_put_number(struct ccz_buf *out, double v, unsigned digits)
 {
     double unit = 1;
     for (unsigned i = 0; i < digits; i++)
@@ -35,7 +35,7 @@ void hfl_put_number(struct ccz_buf *out, double v, unsigned digits)
         ccz_buf_printf(out, ".%0*lld", (int)digits, (n < 0 ? -n : n) % u);
 }
 
-void hfl_put_text(struct ccz_buf *out, const char *text)
+void cczi_hfl_put_text(struct ccz_buf *out, const char *text)
 {
     for (; *text; text++) {
         switch (*text) {
@@ -140,7 +140,7 @@ static double y_at(const struct scale *s, double y)
 static void put_attribute(struct ccz_buf *out, const char *name, double v)
 {
     ccz_buf_printf(out, " %s=\"", name);
-    hfl_put_number(out, v, 1);
+    cczi_hfl_put_number(out, v, 1);
     ccz_buf_put_str(out, "\"");
 }
 
@@ -155,7 +155,7 @@ static void put_axes(struct ccz_buf *out, const struct scale *s)
         ccz_buf_printf(out, "/><text class=\"y\" x=\"%d\"", LEFT - 6);
         put_attribute(out, "y", y_at(s, v) + 4);
         ccz_buf_put_str(out, ">");
-        hfl_put_number(out, v, digits);
+        cczi_hfl_put_number(out, v, digits);
         ccz_buf_put_str(out, "</text>");
     }
     const double x_first = ceil(s->x_low / s->x_step) * s->x_step;
@@ -164,7 +164,7 @@ static void put_axes(struct ccz_buf *out, const struct scale *s)
         ccz_buf_printf(out, "<text class=\"x\" y=\"%d\"", HEIGHT - BOTTOM + 16);
         put_attribute(out, "x", x_at(s, v));
         ccz_buf_put_str(out, ">");
-        hfl_put_number(out, v, 0);
+        cczi_hfl_put_number(out, v, 0);
         ccz_buf_put_str(out, "</text>");
     }
     ccz_buf_printf(out, "<text class=\"x\" x=\"%d\" y=\"%d\">round</text>",
@@ -188,9 +188,9 @@ static void put_curve(struct ccz_buf *out, const struct hfl_chart *c, const stru
         if (!open)
             ccz_buf_printf(out, "<polyline class=\"curve c%zu\" points=\"", colour);
         open = true;
-        hfl_put_number(out, x_at(s, x), 1);
+        cczi_hfl_put_number(out, x_at(s, x), 1);
         ccz_buf_put_str(out, ",");
-        hfl_put_number(out, y_at(s, y), 1);
+        cczi_hfl_put_number(out, y_at(s, y), 1);
         ccz_buf_put_str(out, " ");
     }
     if (open)
@@ -211,11 +211,11 @@ static void put_marks(struct ccz_buf *out, const struct hfl_chart *c, const stru
         put_attribute(out, "cx", x_at(s, x));
         put_attribute(out, "cy", y_at(s, y));
         ccz_buf_put_str(out, "><title>");
-        hfl_put_text(out, series->name);
+        cczi_hfl_put_text(out, series->name);
         ccz_buf_put_str(out, ", round ");
-        hfl_put_number(out, x, 0);
+        cczi_hfl_put_number(out, x, 0);
         ccz_buf_put_str(out, ": ");
-        hfl_put_number(out, y, c->digits);
+        cczi_hfl_put_number(out, y, c->digits);
         ccz_buf_put_str(out, "</title></circle>");
     }
 }
@@ -232,13 +232,14 @@ static void put_line(struct ccz_buf *out, const struct hfl_chart *c, const struc
     ccz_buf_printf(out, "/><text class=\"reftext\" x=\"%d\"", WIDTH - RIGHT - 4);
     put_attribute(out, "y", y_at(s, v) - 4);
     ccz_buf_put_str(out, ">");
-    hfl_put_text(out, l->name);
+    cczi_hfl_put_text(out, l->name);
     ccz_buf_put_str(out, ": ");
-    hfl_put_number(out, v, c->digits);
+    cczi_hfl_put_number(out, v, c->digits);
     ccz_buf_put_str(out, "</text>");
 }
 
-void hfl_chart_put(struct ccz_buf *out, const struct hfl_chart *c, const struct ccz_fl_report *r)
+void cczi_hfl_chart_put(struct ccz_buf *out, const struct hfl_chart *c,
+                        const struct ccz_fl_report *r)
 {
     struct scale s;
     if (!scale_for(&s, c, r))
@@ -246,10 +247,10 @@ void hfl_chart_put(struct ccz_buf *out, const struct hfl_chart *c, const struct 
     ccz_buf_printf(
         out, "<svg viewBox=\"0 0 %d %d\" role=\"img\"><text class=\"title\" x=\"%d\" y=\"18\">",
         WIDTH, HEIGHT, LEFT);
-    hfl_put_text(out, c->title);
+    cczi_hfl_put_text(out, c->title);
     if (c->unit[0]) {
         ccz_buf_put_str(out, " (");
-        hfl_put_text(out, c->unit);
+        cczi_hfl_put_text(out, c->unit);
         ccz_buf_put_str(out, ")");
     }
     ccz_buf_put_str(out, "</text>");

@@ -398,7 +398,8 @@ static ccz_rc start_server(struct sim *s, bool *resumed, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = ccz_fl_server_new(&s->server, &c, params, ccz_mono_ms(), err);
     free(params);
-    if (rc == CCZ_OK && cfg->dir) /* killed in its first round, it is to go on as the same training */
+    if (rc == CCZ_OK &&
+        cfg->dir) /* killed in its first round, it is to go on as the same training */
         rc = ccz_fl_checkpoint_save(cfg->dir, cfg->key, 0, s->server, err);
     return rc;
 }
