@@ -61,8 +61,7 @@ static void *run_ot(void *arg)
                        : ccz_cot_recv(p->x, p->choices, p->len, r, NULL);
     must(rc == CCZ_OK, "OT");
     p->ns = thread_ns() - start;
-    p->bytes =
-        ccz_chan_stats(p->chan).sent_size + ccz_chan_stats(p->chan).received_size - before;
+    p->bytes = ccz_chan_stats(p->chan).sent_size + ccz_chan_stats(p->chan).received_size - before;
     return NULL;
 }
 
@@ -108,7 +107,8 @@ static void report(const char *name, size_t len, unsigned k, const char *party, 
     (void)fflush(stdout);
 }
 
-static void measure(const char *name, struct party p[2], void *(*run)(void *), unsigned k, bool rate)
+static void measure(const char *name, struct party p[2], void *(*run)(void *), unsigned k,
+                    bool rate)
 {
     int64_t ns[2][ROUNDS], setup[2][ROUNDS];
     for (int r = 0; r < ROUNDS; r++) {
