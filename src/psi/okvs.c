@@ -5,7 +5,8 @@
 #include <string.h>
 
 enum { BATCH = 256, GAP_MAX = 16, TABLES = CCZI_OKVS_DENSE / 8, PIVOT_SHIFT = 24 };
-_Static_assert(CCZI_OKVS_KEYS_MAX <= (size_t)1 << PIVOT_SHIFT, "an order entry holds key and pivot");
+_Static_assert(CCZI_OKVS_KEYS_MAX <= (size_t)1 << PIVOT_SHIFT,
+               "an order entry holds key and pivot");
 
 /*
  * Segments of 2^bits for up to `keys` keys, of which at most `load` (in 1/1024) per element of the segments that a key
@@ -15,9 +16,9 @@ static const struct {
     size_t keys;
     unsigned bits, load;
 } sizes[] = {
-    {(size_t)1 << 11, 8, 665},  {(size_t)1 << 13, 9, 716},  {(size_t)1 << 15, 10, 798},
-    {(size_t)1 << 17, 11, 850}, {(size_t)1 << 19, 12, 870}, {(size_t)1 << 21, 13, 890},
-    {(size_t)1 << 23, 14, 900}, {CCZI_OKVS_KEYS_MAX, 15, 900},
+    {(size_t)1 << 11, 8, 665},  {(size_t)1 << 13, 9, 716},     {(size_t)1 << 15, 10, 798},
+    {(size_t)1 << 17, 11, 840}, {(size_t)1 << 19, 12, 870},    {(size_t)1 << 21, 13, 880},
+    {(size_t)1 << 23, 14, 890}, {CCZI_OKVS_KEYS_MAX, 15, 890},
 };
 
 void cczi_okvs_params(struct cczi_okvs *out, size_t keys)
@@ -195,10 +196,11 @@ struct peel {
     const struct cczi_okvs *okvs;
     const struct cczi_okvs_keys *keys;
     struct slot *slots;
-    uint32_t *stack;   /* elements with one key left */
-    uint32_t *order;   /* keys in the order of their placing, and which of the three elements is its own */
+    uint32_t *stack; /* elements with one key left */
+    uint32_t
+        *order; /* keys in the order of their placing, and which of the three elements is its own */
     size_t placed;
-    bool *gone;        /* placed, or in the gap */
+    bool *gone;            /* placed, or in the gap */
     uint32_t gap[GAP_MAX]; /* keys that had to be taken out so that the others could be placed */
     size_t gap_len;
 };
@@ -326,7 +328,8 @@ static bool solve_bits(struct ccz_f128 d[CCZI_OKVS_DENSE], uint64_t *row, struct
     memset(d, 0, CCZI_OKVS_DENSE * sizeof(*d));
     for (size_t i = 0; i < len; i++)
         if (row[i])
-            d[column[i]] = value[i]; /* every other bit of the row is one of an element that is zero */
+            d[column[i]] =
+                value[i]; /* every other bit of the row is one of an element that is zero */
     return true;
 }
 

@@ -3,7 +3,12 @@
 
 #include <string.h>
 
-enum { BLOCK = 64, PREFIX = 64, BATCH = 64, FITS = BLOCK - 9 /* bytes beside padding and length */ };
+enum {
+    BLOCK = 64,
+    PREFIX = 64,
+    BATCH = 64,
+    FITS = BLOCK - 9 /* bytes beside padding and length */
+};
 
 static const uint32_t sha_start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                       0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
@@ -17,7 +22,7 @@ void cczi_ro_init(struct cczi_ro *ro, const char *label, const uint8_t key[32])
 {
     uint8_t block[1][BLOCK] = {0};
     struct cczi_digest d;
-    memcpy(block[0], label, strnlen(label, 31));
+    memcpy(block[0], label, strlen(label));
     memcpy(block[0] + 32, key, 32);
     cczi_sha_portable(&d, sha_start, (const uint8_t(*)[BLOCK])block, 1);
     memcpy(ro->mid, d.w, sizeof(ro->mid));
