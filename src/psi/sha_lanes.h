@@ -45,6 +45,7 @@ static inline void sha_lanes(struct cczi_digest *out, const uint32_t mid[8],
         w[t] = V_LOAD(words[t]);
     for (int j = 0; j < 8; j++)
         s[j] = V_SET1(mid[j]);
+#pragma GCC unroll 64 /* so that every index is a constant and every word in a register */
     for (int t = 0; t < 64; t++) {
         V wt = t < 16 ? w[t] : sha_round_word(w, t);
         V e1 = V_XOR3(V_ROR(s[4], 6), V_ROR(s[4], 11), V_ROR(s[4], 25));
