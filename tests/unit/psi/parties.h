@@ -15,6 +15,9 @@ struct party {
     struct ccz_psi_result *result;
     ccz_rc rc;
     struct ccz_err err;
+    void *(*run)(void *party); /* NULL: ccz_psi_run() */
+    int64_t timeout_ms;        /* 0: 20 s */
+    uint64_t sent_len;         /* [out] messages */
 };
 
 static inline void *party_run(void *arg)
@@ -32,16 +35,18 @@ static inline void run_pair(struct party p[2], const struct ccz_chan_fault_cfg *
     if (fault)
         CHECK(ccz_chan_fault_new(&p[side].chan, p[side].chan, fault, NULL) == CCZ_OK);
     for (int i = 0; i < 2; i++)
-        ccz_chan_set_timeout(p[i].chan, 20000);
+        ccz_chan_set_timeout(p[i].chan, p[i].timeout_ms ? p[i].timeout_ms : 20000);
     if (!p[0].cfg.role)
         p[0].cfg.role = CCZ_PSI_SENDER;
     if (!p[1].cfg.role)
         p[1].cfg.role = CCZ_PSI_RECEIVER;
-    CHECK(pthread_create(&t, NULL, party_run, &p[0]) == 0);
-    party_run(&p[1]);
+    CHECK(pthread_create(&t, NULL, p[0].run ? p[0].run : party_run, &p[0]) == 0);
+    (void)(p[1].run ? p[1].run(&p[1]) : party_run(&p[1]));
     CHECK(pthread_join(t, NULL) == 0);
     for (int i = 0; i < 2; i++) {
-        CHECK((p[i].rc == CCZ_OK) == (p[i].result != NULL));
+        if (!p[i].run)
+            CHECK((p[i].rc == CCZ_OK) == (p[i].result != NULL));
+        p[i].sent_len = ccz_chan_stats(p[i].chan).sent_len;
         ccz_chan_free(p[i].chan);
     }
 }
