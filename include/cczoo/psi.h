@@ -133,6 +133,8 @@ struct ccz_psi_cfg {
      * in memory for one bucket. The smaller of both sides' numbers counts. 0 = 2^22; at least 1024.
      */
     uint64_t bucket_len;
+    /** ECDH and UNBALANCED: how many threads compute, at most 16; 0 = as many as processors. */
+    unsigned threads;
 };
 
 #define CCZ_PSI_DIGEST_SIZE 32

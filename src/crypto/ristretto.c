@@ -78,3 +78,18 @@ ccz_rc ccz_ristretto_scalar_inv(uint8_t r[32], const uint8_t s[32])
     ccz_wipe(r, CCZ_RISTRETTO_SIZE);
     return CCZ_E_ARG;
 }
+
+size_t ccz_ristretto_mul_each(uint8_t (*out)[32], const uint8_t s[32], const uint8_t (*in)[32],
+                              size_t len)
+{
+    size_t i = 0;
+    while (i < len && ccz_ristretto_mul(out[i], s, in[i]) == CCZ_OK)
+        i++;
+    return i;
+}
+
+void ccz_ristretto_from_hash_each(uint8_t (*out)[32], const uint8_t (*hash)[64], size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        ccz_ristretto_from_hash(out[i], hash[i]);
+}

@@ -189,6 +189,7 @@ struct cczi_psi_run {
     uint64_t own_len, peer_len; /* as announced */
     uint32_t buckets;           /* power of two, at most CCZI_PSI_PARTS */
     uint8_t session[32];        /* hash of both hellos */
+    uint8_t shuffle[32]; /* ECDH, sender: seed of what hides the receiver's rows until the end */
 };
 /* One bucket. The items are different; which of them are padding is nobody's business. */
 struct cczi_psi_set {
@@ -203,6 +204,9 @@ struct cczi_psi_list {
         item; /* sender: all its items, in an order that the receiver cannot foresee; receiver: common ones */
     uint8_t (*tag)[16]; /* of each: known to the other side only for ids that it has, too */
     uint32_t *at;       /* receiver: where in the sender's list, ascending; sender: NULL */
+    /* Receiver, while its rows are hidden: the sender's point of each entry; item is a place in the order that the sender
+     * shuffled, not an item. NULL otherwise. */
+    uint8_t (*hidden)[32];
 };
 /* @retval CCZ_E_NOMEM psi:memory */
 CCZ_MUST_USE ccz_rc cczi_psi_list_new(struct cczi_psi_list **out, size_t len, bool at,
@@ -221,10 +225,44 @@ struct cczi_psi_protocol {
     ccz_rc (*bucket)(struct cczi_psi_list **out, struct cczi_psi_run *run,
                      const struct cczi_psi_set *set, struct ccz_err *err); /* NULL: not built */
 };
+ccz_rc cczi_psi_ecdh_bucket(struct cczi_psi_list **out, struct cczi_psi_run *run,
+                            const struct cczi_psi_set *set, struct ccz_err *err);
 extern const struct cczi_psi_protocol cczi_psi_protocols[CCZ_PSI_PROTOCOLS];
 
 ccz_rc cczi_psi_vole_bucket(struct cczi_psi_list **out, struct cczi_psi_run *run,
                             const struct cczi_psi_set *set, struct ccz_err *err);
+
+/* ---------------------------------------------------------------------------------- ecdh */
+
+enum { CCZI_PSI_ECDH_BLOCK = 8192 }; /* points of a message */
+
+/* fn(arg, from, to) over parts of 0 .. len - 1, side by side. @param threads 0 = as many as processors */
+void cczi_psi_parallel(void (*fn)(void *arg, size_t from, size_t to), void *arg, size_t len,
+                       unsigned threads);
+/* out[i] = s H(items[i]), where H is a hash to the group under @p key, made for one use. */
+void cczi_psi_points(uint8_t (*out)[32], const uint8_t s[32], const struct cczi_psi_item *items,
+                     size_t len, const uint8_t key[32], unsigned threads);
+/* out[i] = s in[i]. @retval CCZ_E_PEER psi:point (err->aux = its index): not an encoding, or the identity */
+CCZ_MUST_USE ccz_rc cczi_psi_mul(uint8_t (*out)[32], const uint8_t s[32], const uint8_t (*in)[32],
+                                 size_t len, unsigned threads, struct ccz_err *err);
+/* What an item's point is hashed to: 16 bytes that the sender shows, then 16 that only who has the item knows. */
+void cczi_psi_finish(uint8_t (*out)[32], const struct cczi_psi_item *items,
+                     const uint8_t (*points)[32], size_t len, const uint8_t key[32],
+                     unsigned threads);
+/* A mask of the first @p size bytes of a hash. */
+struct cczi_psi_mask cczi_psi_mask_from(const uint8_t hash[32], size_t size, uint32_t at);
+/* Bytes of masks among which a false match has probability 2^-40. */
+size_t cczi_psi_mask_size(uint64_t a, uint64_t b);
+/* Places with equal masks in two ascending lists, in the order of @p b's `at`. @param[out] pairs  least of both lengths; at of
+ * a, at of b @return how many */
+size_t cczi_psi_match(uint32_t (*pairs)[2], const struct cczi_psi_mask *a, size_t a_len,
+                      const struct cczi_psi_mask *b, size_t b_len);
+
+/* Whether the receiver of such a run learns a number first, and rows, if at all, when the sender allows it. */
+bool cczi_psi_rows_hidden(const struct ccz_psi_cfg *cfg);
+/* out[k] = which item is at place k of the order under @p seed. @retval CCZ_E_NOMEM psi:memory */
+CCZ_MUST_USE ccz_rc cczi_psi_shuffled(uint32_t *out, size_t len, const uint8_t seed[32],
+                                      const uint8_t session[32], struct ccz_err *err);
 
 /* --------------------------------------------------------------------------------- align */
 
@@ -235,6 +273,11 @@ struct cczi_psi_align {
     struct ccz_buf matches;    /* receiver: a bit for each entry of the sender's lists */
     uint64_t *rows;            /* receiver: so far */
     uint64_t len, cap;         /* of rows */
+    struct ccz_buf hidden;     /* receiver, rows hidden: struct cczi_psi_hidden of each match */
+};
+struct cczi_psi_hidden {
+    uint32_t bucket, place;
+    uint8_t point[32];
 };
 CCZ_MUST_USE ccz_rc cczi_psi_align_init(struct cczi_psi_align *a, const struct cczi_psi_run *run,
                                         struct ccz_err *err);
@@ -247,6 +290,8 @@ CCZ_MUST_USE ccz_rc cczi_psi_align_put(struct cczi_psi_align *a, const struct cc
 /* Minimum, what the sender is told, and the comparison of digests. */
 CCZ_MUST_USE ccz_rc cczi_psi_align_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
                                         const struct cczi_psi_run *run, struct ccz_err *err);
+/* Session of a bucket. */
+void cczi_psi_bucket_session(uint8_t out[32], const struct cczi_psi_run *run, uint32_t bucket);
 /* Items of a bucket on the wire, padded: a function of what is announced alone. */
 size_t cczi_psi_bucket_len(uint64_t len, uint32_t buckets);
 #endif

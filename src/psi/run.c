@@ -12,8 +12,8 @@ enum { VERSION = 1, BUCKET_LEN_MIN = 1024 };
 const struct cczi_psi_protocol cczi_psi_protocols[CCZ_PSI_PROTOCOLS] = {
     [CCZ_PSI_VOLE] = {.name = "vole", .bucket = cczi_psi_vole_bucket},
     [CCZ_PSI_VOLE_SEMI_HONEST] = {.name = "vole-semi-honest", .bucket = cczi_psi_vole_bucket},
-    [CCZ_PSI_ECDH] = {.name = "ecdh", .cardinality = true},
-    [CCZ_PSI_UNBALANCED] = {.name = "unbalanced"},
+    [CCZ_PSI_ECDH] = {.name = "ecdh", .cardinality = true, .bucket = cczi_psi_ecdh_bucket},
+    [CCZ_PSI_UNBALANCED] = {.name = "unbalanced", .bucket = cczi_psi_ecdh_bucket},
 };
 
 const char *ccz_psi_protocol_name(enum ccz_psi_protocol p)
@@ -190,6 +190,12 @@ static ccz_rc load_items(struct cczi_psi_item **items, struct cczi_psi_rec **rec
     return CCZ_OK;
 }
 
+void cczi_psi_bucket_session(uint8_t out[32], const struct cczi_psi_run *run, uint32_t bucket)
+{
+    uint8_t number[4] = {(uint8_t)bucket, (uint8_t)(bucket >> 8), 0, 0};
+    cczi_psi_derive(out, "cczoo psi bucket", run->session, CCZ_SPAN(number, 4));
+}
+
 static ccz_rc run_bucket(struct cczi_psi_align *align, struct cczi_psi_run *run, uint32_t bucket,
                          struct ccz_err *err)
 {
@@ -199,8 +205,7 @@ static ccz_rc run_bucket(struct cczi_psi_align *align, struct cczi_psi_run *run,
     size_t len = 0;
     struct cczi_psi_set set = {.len = cczi_psi_bucket_len(run->own_len, run->buckets),
                                .peer_len = cczi_psi_bucket_len(run->peer_len, run->buckets)};
-    uint8_t number[4] = {(uint8_t)bucket, (uint8_t)(bucket >> 8), 0, 0};
-    cczi_psi_derive(set.session, "cczoo psi bucket", run->session, CCZ_SPAN(number, 4));
+    cczi_psi_bucket_session(set.session, run, bucket);
     ccz_rc rc = load_items(&items, &recs, &len, set.len, run, bucket, err);
     set.items = items;
     if (rc == CCZ_OK && set.len > 0 && set.peer_len > 0)
@@ -306,11 +311,15 @@ ccz_rc ccz_psi_run(struct ccz_psi_result **out, struct ccz_chan *chan,
     *out = NULL;
     struct ccz_err local = {0};
     struct cczi_psi_run run = {.chan = chan, .cfg = cfg, .ids = ids};
+    ccz_rc random = ccz_random(run.shuffle, sizeof(run.shuffle));
     CCZ_AUTO(ccz_psi_result) result = calloc(1, sizeof(*result));
     ccz_rc rc = result ? check_config(cfg, &local)
                        : ccz_fail(&local, CCZ_E_NOMEM, "psi:memory", 0, "no memory");
+    if (rc == CCZ_OK && random != CCZ_OK)
+        rc = ccz_fail(&local, CCZ_E_INTERNAL, "psi:random", 0, "no randomness");
     if (rc == CCZ_OK)
         rc = run_all(result, &run, &local);
+    ccz_wipe(run.shuffle, sizeof(run.shuffle));
     if (rc != CCZ_OK) {
         ccz_chan_close(chan, local.where);
         if (err)
