@@ -245,14 +245,12 @@ static void to_no_point(uint8_t (*p)[32]) /* RFC 9496, A.3: a non-square x^2 */
     memcpy(p[7], bad, 32);
 }
 
-static void
-to_small_order(uint8_t (*p)[32]) /* of Curve25519, order 8: no encoding of ristretto255 */
+static void to_small_order(uint8_t (*p)[32]) /* s = -1, a point of the torsion subgroup */
 {
-    static const uint8_t bad[32] = {0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae,
-                                    0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a,
-                                    0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd,
-                                    0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00};
-    memcpy(p[7], bad, 32);
+    memset(p[7], 0xff, 32);
+    p[7][0] = 0xec;
+    p[7][31] = 0x7f;
+    CHECK(!ccz_ristretto_valid(p[7]));
 }
 
 static void to_twice(uint8_t (*p)[32])
