@@ -165,6 +165,7 @@ static void test_each_refused(void)
         "a45fdc55c76448c049a1ab33f17023edfb2be3581e9c7aade8a6125215e04220",
         "d483fe813c6ba647ebbfd3ec41adca1c6130c2beeee9d9bf065c8d151c5f396e",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", /* s = -1: y is 0 */
+        "e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2df6", /* the generator and bit 255 */
     };
     uint8_t p[19][32], q[19][32], s[32];
     CHECK(ccz_ristretto_scalar_random(s) == CCZ_OK);
@@ -174,7 +175,9 @@ static void test_each_refused(void)
                 from_hex(p[i], 32,
                          "e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2d76");
             from_hex(p[at], 32, bad[b]);
-            CHECK(!ccz_ristretto_valid(p[at]));
+            CHECK(!ccz_ristretto_valid(p[at]) && ccz_ristretto_mul(q[0], s, p[at]) == CCZ_E_FORMAT);
+            CHECK(b == 0 || (ccz_ristretto_add(q[0], p[at], p[!at]) == CCZ_E_FORMAT &&
+                             ccz_ristretto_sub(q[0], p[!at], p[at]) == CCZ_E_FORMAT));
             CHECK(ccz_ristretto_mul_each(q, s, (const uint8_t(*)[32])p, 19) == at);
         }
     }
