@@ -31,9 +31,9 @@ ccz_rc cczi_psi_list_new(struct cczi_psi_list **out, size_t len, bool at, struct
     if (!l)
         return no_memory(err, len);
     l->len = len;
-    l->item = malloc(len * sizeof(*l->item) + 1);
-    l->tag = malloc(len * sizeof(*l->tag) + 1);
-    l->at = at ? malloc(len * sizeof(*l->at) + 1) : NULL;
+    l->item = cczi_psi_alloc(len, sizeof(*l->item));
+    l->tag = cczi_psi_alloc(len, sizeof(*l->tag));
+    l->at = at ? cczi_psi_alloc(len, sizeof(*l->at)) : NULL;
     if (!l->item || !l->tag || (at && !l->at))
         return no_memory(err, len);
     *out = cczi_psi_list_take(&l);
@@ -101,7 +101,7 @@ static ccz_rc add_row(struct cczi_psi_align *a, uint64_t row, struct ccz_err *er
 {
     if (a->len == a->cap) {
         uint64_t cap = a->cap ? 2 * a->cap : 1024;
-        uint64_t *more = malloc(cap * sizeof(*more));
+        uint64_t *more = cczi_psi_alloc(cap, sizeof(*more));
         if (!more)
             return no_memory(err, cap);
         if (a->len > 0)
@@ -238,7 +238,7 @@ static ccz_rc read_matches(struct cczi_psi_align *a, struct ccz_hasher *h, const
                            size_t size, uint32_t bucket, struct ccz_err *err)
 {
     size_t len = (size_t)cczi_spool_len(a->list, bucket);
-    struct cczi_psi_rec *recs = malloc(len * sizeof(*recs) + 1);
+    struct cczi_psi_rec *recs = cczi_psi_alloc(len, sizeof(*recs));
     ccz_rc rc = recs ? cczi_spool_read(recs, a->list, bucket, err) : no_memory(err, len);
     for (size_t i = 0; rc == CCZ_OK && i < 8 * size; i++) {
         if (!(bits[i / 8] >> i % 8 & 1))

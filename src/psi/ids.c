@@ -204,7 +204,7 @@ ccz_rc cczi_psi_ids_parts(struct cczi_psi_rec **out, size_t *len, const struct c
     *len = 0;
     for (size_t p = first; p < first + count; p++)
         room += (size_t)cczi_spool_len(ids->spool, p);
-    struct cczi_psi_rec *recs = malloc(room * sizeof(*recs) + 1);
+    struct cczi_psi_rec *recs = cczi_psi_alloc(room, sizeof(*recs));
     ccz_rc rc = recs ? CCZ_OK : no_memory(err);
     for (size_t p = first; rc == CCZ_OK && p < first + count; p++) {
         size_t n = 0;
@@ -230,7 +230,7 @@ static ccz_rc finish(struct ccz_psi_ids **out, struct builder *b)
             most = (size_t)cczi_spool_len(b->ids->spool, p);
     if (most > UINT32_MAX / 4)
         return ccz_fail(b->err, CCZ_E_LIMIT, "psi:len", (int64_t)most, "too many ids in a part");
-    struct cczi_psi_rec *recs = malloc(most * sizeof(*recs) + 1);
+    struct cczi_psi_rec *recs = cczi_psi_alloc(most, sizeof(*recs));
     if (rc == CCZ_OK && !recs)
         rc = no_memory(b->err);
     for (size_t p = 0; rc == CCZ_OK && p < CCZI_PSI_PARTS; p++) {

@@ -35,8 +35,8 @@ ccz_rc cczi_psi_masks_sort(struct cczi_psi_mask **masks, size_t len, struct ccz_
     unsigned bits = 1;
     while ((size_t)1 << (bits + GROUP_BITS) < len)
         bits++;
-    struct cczi_psi_mask *from = *masks, *to = malloc(len * sizeof(*to) + 1);
-    uint32_t *at = calloc(((size_t)1 << bits) + 1, sizeof(*at));
+    struct cczi_psi_mask *from = *masks, *to = cczi_psi_alloc(len, sizeof(*to));
+    uint32_t *at = cczi_psi_alloc_zero(((size_t)1 << bits) + 1, sizeof(*at));
     if (!to || !at) {
         free(to);
         free(at);

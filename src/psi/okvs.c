@@ -94,13 +94,13 @@ ccz_rc cczi_okvs_keys_new(struct cczi_okvs_keys **out, const struct cczi_psi_ite
 {
     *out = NULL;
     CCZ_AUTO(cczi_okvs_keys) k = calloc(1, sizeof(*k));
-    struct cczi_digest *d = malloc(len * sizeof(*d) + 1);
+    struct cczi_digest *d = cczi_psi_alloc(len, sizeof(*d));
     uint32_t *at = calloc((size_t)okvs->starts + 1, sizeof(*at));
     if (k) {
         k->len = len;
-        k->pos = malloc(len * sizeof(*k->pos) + 1);
-        k->value = aligned_alloc(64, (len * sizeof(*k->value) + 64) / 64 * 64);
-        k->item = malloc(len * sizeof(*k->item) + 1);
+        k->pos = cczi_psi_alloc(len, sizeof(*k->pos));
+        k->value = cczi_psi_alloc(len, sizeof(*k->value));
+        k->item = cczi_psi_alloc(len, sizeof(*k->item));
     }
     if (!k || !d || !at || !k->pos || !k->value || !k->item) {
         free(d);
@@ -217,10 +217,10 @@ static ccz_rc peel_init(struct peel *w, const struct cczi_okvs *okvs,
                         const struct cczi_okvs_keys *keys, struct ccz_err *err)
 {
     *w = (struct peel){.okvs = okvs, .keys = keys};
-    w->slots = calloc(okvs->sparse_len, sizeof(*w->slots));
-    w->stack = malloc(okvs->sparse_len * sizeof(*w->stack));
-    w->order = malloc(keys->len * sizeof(*w->order) + 1);
-    w->gone = calloc(keys->len + 1, sizeof(*w->gone));
+    w->slots = cczi_psi_alloc_zero(okvs->sparse_len, sizeof(*w->slots));
+    w->stack = cczi_psi_alloc(okvs->sparse_len, sizeof(*w->stack));
+    w->order = cczi_psi_alloc(keys->len, sizeof(*w->order));
+    w->gone = cczi_psi_alloc_zero(keys->len, sizeof(*w->gone));
     if (!w->slots || !w->stack || !w->order || !w->gone)
         return ccz_fail(err, CCZ_E_NOMEM, "psi:memory", (int64_t)keys->len, "no memory to solve");
     for (size_t i = 0; i < keys->len; i++) {
@@ -339,7 +339,7 @@ static ccz_rc close_gap(struct ccz_f128 *p, const struct peel *w, struct ccz_err
     uint64_t row[GAP_MAX];
     struct ccz_f128 value[GAP_MAX];
     struct subsets t;
-    uint64_t *u = calloc(w->okvs->sparse_len, sizeof(*u));
+    uint64_t *u = cczi_psi_alloc_zero(w->okvs->sparse_len, sizeof(*u));
     if (!u)
         return ccz_fail(err, CCZ_E_NOMEM, "psi:memory", 0, "no memory to solve");
     place_dense(u, w);

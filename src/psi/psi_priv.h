@@ -14,6 +14,12 @@ struct cczi_psi_item {
     uint8_t b[16];
 };
 
+/* ----------------------------------------------------------------------------------- memory */
+
+/* Uninitialized, aligned to 64 bytes, for free(). Never NULL but when there is no memory. */
+void *cczi_psi_alloc(size_t len, size_t size);
+void *cczi_psi_alloc_zero(size_t len, size_t size);
+
 /* ------------------------------------------------------------------------- random oracle */
 
 /*

@@ -89,10 +89,10 @@ static ccz_rc rr22_init(struct rr22 *s, struct cczi_psi_run *run, const struct c
     s->mask_size =
         mask_size(s, sender ? set->len : set->peer_len, sender ? set->peer_len : set->len);
     size_t table_size = s->okvs.len * sizeof(struct ccz_f128);
-    s->head = aligned_alloc(64, (sizeof(*s->head) + table_size + 63) / 64 * 64);
-    s->vole = aligned_alloc(64, (table_size + 63) / 64 * 64);
-    s->out = malloc(set->len * sizeof(*s->out));
-    s->masks = malloc(set->len * sizeof(*s->masks));
+    s->head = cczi_psi_alloc(1, sizeof(*s->head) + table_size);
+    s->vole = cczi_psi_alloc(1, table_size);
+    s->out = cczi_psi_alloc(set->len, sizeof(*s->out));
+    s->masks = cczi_psi_alloc(set->len, sizeof(*s->masks));
     if (!s->head || !s->vole || !s->out || !s->masks)
         return no_memory(err, s->okvs.len);
     memset(s->head, 0, sizeof(*s->head));
@@ -177,7 +177,7 @@ static ccz_rc send_table(struct rr22 *s, struct ccz_err *err)
 {
     struct ccz_ot_cfg cfg;
     ot_config(&cfg, s);
-    struct ccz_f128 *a = aligned_alloc(64, (s->okvs.len * sizeof(*a) + 63) / 64 * 64);
+    struct ccz_f128 *a = cczi_psi_alloc(s->okvs.len, sizeof(*a));
     if (!a)
         return no_memory(err, s->okvs.len);
     ccz_rc rc = ccz_vole_recv(a, s->vole, s->okvs.len, s->run->chan, &cfg, err);
@@ -236,8 +236,8 @@ static ccz_rc receive_masks(struct cczi_psi_list **out, struct rr22 *s, struct c
 {
     size_t len = s->set->peer_len, head = s->malicious ? RANDOM_SIZE : 0;
     size_t size = cczi_psi_masks_size(len, s->mask_size);
-    uint8_t *in = malloc(head + size);
-    struct cczi_psi_mask *theirs = malloc(len * sizeof(*theirs));
+    uint8_t *in = cczi_psi_alloc(1, head + size);
+    struct cczi_psi_mask *theirs = cczi_psi_alloc(len, sizeof(*theirs));
     ccz_rc rc = in && theirs ? CCZ_OK : no_memory(err, len);
     if (rc == CCZ_OK)
         rc = ccz_chan_recv_exact(in, head + size, s->run->chan, err);
@@ -296,7 +296,7 @@ static ccz_rc evaluate(struct rr22 *s, struct ccz_err *err)
         rc = make_keys(s, err);
     if (rc != CCZ_OK)
         return rc;
-    struct ccz_f128 *v = aligned_alloc(64, (s->set->len * sizeof(*v) + 63) / 64 * 64);
+    struct ccz_f128 *v = cczi_psi_alloc(s->set->len, sizeof(*v));
     if (!v)
         return no_memory(err, s->set->len);
     ccz_f128_mul_add(s->vole, s->table, s->okvs.len, s->delta);
@@ -311,7 +311,7 @@ static ccz_rc evaluate(struct rr22 *s, struct ccz_err *err)
 static ccz_rc send_masks(const struct rr22 *s, struct ccz_err *err)
 {
     size_t size = cczi_psi_masks_size(s->set->len, s->mask_size);
-    uint8_t *body = malloc(size);
+    uint8_t *body = cczi_psi_alloc(1, size);
     if (!body)
         return no_memory(err, s->set->len);
     cczi_psi_masks_put(body, s->masks, s->set->len, s->mask_size);

@@ -180,7 +180,7 @@ static ccz_rc load_items(struct cczi_psi_item **items, struct cczi_psi_rec **rec
         return rc;
     if (*len > padded)
         return ccz_refuse_num(err, CCZ_E_LIMIT, "psi:bucket-full", (int64_t)*len, (int64_t)padded);
-    *items = malloc(padded * sizeof(**items) + 1);
+    *items = cczi_psi_alloc(padded, sizeof(**items));
     if (!*items)
         return ccz_fail(err, CCZ_E_NOMEM, "psi:memory", (int64_t)padded, "no memory for items");
     for (size_t i = 0; i < *len; i++)
