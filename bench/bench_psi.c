@@ -107,9 +107,11 @@ static void parts(unsigned bits)
     struct cczi_ro ro;
     uint8_t key[32] = {1};
     cczi_okvs_params(&okvs, len);
-    struct cczi_psi_item *items = malloc(len * sizeof(*items));
+    struct cczi_psi_rec *items = malloc(len * sizeof(*items));
+    struct cczi_digest *work = malloc(len * sizeof(*work));
     struct ccz_f128 *table = calloc(okvs.len, sizeof(*table)), *v = calloc(len, sizeof(*v));
-    must(items && table && v && ccz_random(items, len * sizeof(*items)) == CCZ_OK, "memory");
+    must(items && work && table && v && ccz_random(items, len * sizeof(*items)) == CCZ_OK,
+         "memory");
     cczi_ro_init(&ro, "bench", key);
     for (int i = 0; i <= (int)ccz_cpu()->best; i++) {
         struct cczi_digest *d = malloc(len * sizeof(*d));
@@ -122,7 +124,7 @@ static void parts(unsigned bits)
         free(d);
     }
     int64_t start_ns = cpu_ns();
-    must(cczi_okvs_keys_new(&keys, items, len, &okvs, &ro, NULL) == CCZ_OK, "keys");
+    must(cczi_okvs_keys_new(&keys, items, len, &okvs, &ro, work, NULL) == CCZ_OK, "keys");
     int64_t keys_ns = cpu_ns();
     must(cczi_okvs_solve(table, &okvs, keys, NULL) == CCZ_OK, "solve");
     int64_t solve_ns = cpu_ns();
@@ -133,6 +135,7 @@ static void parts(unsigned bits)
            (double)(decode_ns - solve_ns) / 1e6, (double)okvs.len / (double)len);
     cczi_okvs_keys_free(keys);
     free(items);
+    free(work);
     free(table);
     free(v);
 }

@@ -116,14 +116,13 @@ static ccz_rc add_row(struct cczi_psi_align *a, uint64_t row, struct ccz_err *er
     return CCZ_OK;
 }
 
-/* The sender keeps all its entries; padding gets no row. */
+/* The sender keeps all its entries. */
 static ccz_rc keep_list(struct cczi_psi_align *a, uint32_t bucket, const struct cczi_psi_list *list,
-                        const struct cczi_psi_rec *recs, size_t len, struct ccz_err *err)
+                        const struct cczi_psi_set *set, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     for (size_t i = 0; rc == CCZ_OK && i < list->len; i++) {
-        struct cczi_psi_rec rec = {.row =
-                                       list->item[i] < len ? recs[list->item[i]].row : UINT64_MAX};
+        struct cczi_psi_rec rec = {.row = set->items[list->item[i]].row};
         memcpy(rec.b, list->tag[i], sizeof(rec.b));
         rc = cczi_spool_put(a->list, bucket, &rec, err);
     }
@@ -131,16 +130,17 @@ static ccz_rc keep_list(struct cczi_psi_align *a, uint32_t bucket, const struct 
 }
 
 ccz_rc cczi_psi_align_put(struct cczi_psi_align *a, const struct cczi_psi_run *run, uint32_t bucket,
-                          const struct cczi_psi_list *list, size_t peer_len,
-                          const struct cczi_psi_rec *recs, size_t len, struct ccz_err *err)
+                          const struct cczi_psi_list *list, const struct cczi_psi_set *set,
+                          struct ccz_err *err)
 {
     if (run->cfg->role == CCZ_PSI_SENDER)
-        return a->list ? keep_list(a, bucket, list, recs, len, err) : CCZ_OK;
-    uint8_t *bits = a->matches.ptr + bucket * ((peer_len + 7) / 8);
+        return a->list ? keep_list(a, bucket, list, set, err) : CCZ_OK;
+    uint8_t *bits = a->matches.ptr + bucket * ((set->peer_len + 7) / 8);
     for (size_t i = 0; i < list->len; i++) {
-        if (list->item[i] >= len || list->at[i] >= peer_len)
+        uint64_t row = set->items[list->item[i]].row;
+        if (row == CCZI_PSI_PADDING || list->at[i] >= set->peer_len)
             return ccz_fail(err, CCZ_E_INTERNAL, "psi:padding", 0, "padding is in common");
-        ccz_rc rc = add_row(a, recs[list->item[i]].row, err);
+        ccz_rc rc = add_row(a, row, err);
         if (rc != CCZ_OK)
             return rc;
         bits[list->at[i] / 8] |= (uint8_t)(1u << list->at[i] % 8);
@@ -245,7 +245,7 @@ static ccz_rc read_matches(struct cczi_psi_align *a, struct ccz_hasher *h, const
             continue;
         if (i >= len)
             rc = ccz_fail(err, CCZ_E_PEER, "psi:matches", (int64_t)i, "a match beyond the list");
-        else if (recs[i].row == UINT64_MAX) /* nobody else has these numbers */
+        else if (recs[i].row == CCZI_PSI_PADDING) /* nobody else has these numbers */
             rc = ccz_fail(err, CCZ_E_SIG, "psi:proof", (int64_t)i,
                           "the peer claims a padding entry");
         else if (ccz_hasher_put(h, CCZ_SPAN(recs[i].b, sizeof(recs[i].b))) != CCZ_OK)

@@ -75,7 +75,7 @@ static void put_key(struct cczi_okvs_keys *k, size_t at, size_t item, const stru
     k->item[at] = (uint32_t)item;
 }
 
-static void hash_items(struct cczi_digest *d, const struct cczi_psi_item *items, size_t len,
+static void hash_items(struct cczi_digest *d, const struct cczi_psi_rec *items, size_t len,
                        const struct cczi_ro *ro)
 {
     uint8_t in[BATCH][32] = {{0}};
@@ -88,13 +88,12 @@ static void hash_items(struct cczi_digest *d, const struct cczi_psi_item *items,
     ccz_wipe(in, sizeof(in));
 }
 
-ccz_rc cczi_okvs_keys_new(struct cczi_okvs_keys **out, const struct cczi_psi_item *items,
-                          size_t len, const struct cczi_okvs *okvs, const struct cczi_ro *ro,
-                          struct ccz_err *err)
+ccz_rc cczi_okvs_keys_new(struct cczi_okvs_keys **out, const struct cczi_psi_rec *items, size_t len,
+                          const struct cczi_okvs *okvs, const struct cczi_ro *ro,
+                          struct cczi_digest *d, struct ccz_err *err)
 {
     *out = NULL;
     CCZ_AUTO(cczi_okvs_keys) k = calloc(1, sizeof(*k));
-    struct cczi_digest *d = cczi_psi_alloc(len, sizeof(*d));
     uint32_t *at = calloc((size_t)okvs->starts + 1, sizeof(*at));
     if (k) {
         k->len = len;
@@ -102,8 +101,7 @@ ccz_rc cczi_okvs_keys_new(struct cczi_okvs_keys **out, const struct cczi_psi_ite
         k->value = cczi_psi_alloc(len, sizeof(*k->value));
         k->item = cczi_psi_alloc(len, sizeof(*k->item));
     }
-    if (!k || !d || !at || !k->pos || !k->value || !k->item) {
-        free(d);
+    if (!k || !at || !k->pos || !k->value || !k->item) {
         free(at);
         return ccz_fail(err, CCZ_E_NOMEM, "psi:memory", (int64_t)len, "no memory for the keys");
     }
@@ -114,7 +112,6 @@ ccz_rc cczi_okvs_keys_new(struct cczi_okvs_keys **out, const struct cczi_psi_ite
         at[s + 1] += at[s];
     for (size_t i = 0; i < len; i++)
         put_key(k, at[start_of(&d[i], okvs)]++, i, &d[i], okvs);
-    free_wiped(d, len * sizeof(*d));
     free(at);
     *out = cczi_okvs_keys_take(&k);
     return CCZ_OK;

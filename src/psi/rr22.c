@@ -115,7 +115,7 @@ static ccz_rc make_keys(struct rr22 *s, struct ccz_err *err)
     cczi_ro_init(&ro, "cczoo psi places", key);
     cczi_okvs_keys_free(s->keys);
     s->keys = NULL;
-    return cczi_okvs_keys_new(&s->keys, s->set->items, s->set->len, &s->okvs, &ro, err);
+    return cczi_okvs_keys_new(&s->keys, s->set->items, s->set->len, &s->okvs, &ro, s->out, err);
 }
 
 /* F of every key, from v = its sum, and the masks. */
@@ -206,30 +206,42 @@ static ccz_rc open_w(struct rr22 *s, const uint8_t *in, struct ccz_err *err)
     return CCZ_OK;
 }
 
-/* Both lists are ascending: one pass. */
-static ccz_rc intersect(struct cczi_psi_list **out, struct rr22 *s,
-                        const struct cczi_psi_mask *theirs, struct ccz_err *err)
+/* Both lists are ascending: one pass, to the end of theirs even if ours is over, so that all of it is checked. */
+static ccz_rc intersect(struct cczi_psi_list *list, const struct rr22 *s, struct ccz_span in,
+                        struct ccz_err *err)
 {
-    CCZ_AUTO(cczi_psi_list) list = NULL;
-    size_t most = s->set->len < s->set->peer_len ? s->set->len : s->set->peer_len, n = 0;
-    ccz_rc rc = cczi_psi_list_new(&list, most, true, err);
-    if (rc != CCZ_OK)
-        return rc;
-    for (size_t i = 0, k = 0; i < s->set->len && k < s->set->peer_len;) {
-        const struct cczi_psi_mask *a = &s->masks[i], *b = &theirs[k];
-        if (a->hi < b->hi || (a->hi == b->hi && a->lo < b->lo)) {
+    struct cczi_psi_masks_in g;
+    size_t i = 0, n = 0;
+    ccz_rc rc = cczi_psi_masks_start(&g, s->set->peer_len, s->mask_size, in, err);
+    while (rc == CCZ_OK && (rc = cczi_psi_masks_next(&g, err)) == CCZ_OK && !g.end) {
+        const struct cczi_psi_mask *b = &g.mask;
+        while (i < s->set->len &&
+               (s->masks[i].hi < b->hi || (s->masks[i].hi == b->hi && s->masks[i].lo < b->lo)))
             i++;
-        } else if (a->hi == b->hi && a->lo == b->lo) {
-            put_entry(list, n, s, a->at);
+        if (i < s->set->len && s->masks[i].hi == b->hi && s->masks[i].lo == b->lo) {
+            put_entry(list, n, s, s->masks[i++].at);
             list->at[n++] = b->at;
-            i++, k++;
-        } else {
-            k++;
         }
     }
     list->len = n;
-    *out = cczi_psi_list_take(&list);
-    return CCZ_OK;
+    return rc;
+}
+
+static ccz_rc match(struct cczi_psi_list **out, struct rr22 *s, struct ccz_span in,
+                    struct ccz_err *err)
+{
+    CCZ_AUTO(cczi_psi_list) list = NULL;
+    size_t most = s->set->len < s->set->peer_len ? s->set->len : s->set->peer_len;
+    cczi_okvs_decode(s->table, s->vole, &s->okvs, s->keys); /* a table has room for its keys */
+    make_outputs(s, s->table);
+    ccz_rc rc = cczi_psi_masks_sort(&s->masks, s->set->len, err);
+    if (rc == CCZ_OK)
+        rc = cczi_psi_list_new(&list, most, true, err);
+    if (rc == CCZ_OK)
+        rc = intersect(list, s, in, err);
+    if (rc == CCZ_OK)
+        *out = cczi_psi_list_take(&list);
+    return rc;
 }
 
 static ccz_rc receive_masks(struct cczi_psi_list **out, struct rr22 *s, struct ccz_err *err)
@@ -237,23 +249,14 @@ static ccz_rc receive_masks(struct cczi_psi_list **out, struct rr22 *s, struct c
     size_t len = s->set->peer_len, head = s->malicious ? RANDOM_SIZE : 0;
     size_t size = cczi_psi_masks_size(len, s->mask_size);
     uint8_t *in = cczi_psi_alloc(1, head + size);
-    struct cczi_psi_mask *theirs = cczi_psi_alloc(len, sizeof(*theirs));
-    ccz_rc rc = in && theirs ? CCZ_OK : no_memory(err, len);
-    if (rc == CCZ_OK)
-        rc = ccz_chan_recv_exact(in, head + size, s->run->chan, err);
+    if (!in)
+        return no_memory(err, len);
+    ccz_rc rc = ccz_chan_recv_exact(in, head + size, s->run->chan, err);
     if (rc == CCZ_OK && s->malicious)
         rc = open_w(s, in, err);
     if (rc == CCZ_OK)
-        rc = cczi_psi_masks_get(theirs, len, s->mask_size, CCZ_SPAN(in + head, size), err);
+        rc = match(out, s, CCZ_SPAN(in + head, size), err);
     free(in);
-    if (rc == CCZ_OK) {
-        cczi_okvs_decode(s->table, s->vole, &s->okvs, s->keys); /* a table has room for its keys */
-        make_outputs(s, s->table);
-        rc = cczi_psi_masks_sort(&s->masks, s->set->len, err);
-    }
-    if (rc == CCZ_OK)
-        rc = intersect(out, s, theirs, err);
-    free(theirs);
     return rc;
 }
 
@@ -328,13 +331,15 @@ static ccz_rc send(struct cczi_psi_list **out, struct rr22 *s, struct ccz_err *e
     ccz_rc rc = s->malicious ? commit(s, err) : CCZ_OK;
     if (rc == CCZ_OK)
         rc = evaluate(s, err);
+    size_t len =
+        s->run->cfg->learns == CCZ_PSI_BOTH ? s->set->len : 0; /* else nobody asks for it */
     if (rc == CCZ_OK)
-        rc = cczi_psi_list_new(&list, s->set->len, false, err);
+        rc = cczi_psi_list_new(&list, len, false, err);
     if (rc == CCZ_OK)
         rc = send_masks(s, err);
     if (rc != CCZ_OK)
         return rc;
-    for (size_t i = 0; i < s->set->len; i++)
+    for (size_t i = 0; i < len; i++)
         put_entry(list, i, s, s->masks[i].at);
     *out = cczi_psi_list_take(&list);
     return CCZ_OK;

@@ -168,25 +168,14 @@ static ccz_rc choose_buckets(struct cczi_psi_run *run, uint64_t bucket_len, stru
     return CCZ_OK;
 }
 
-/* Items of a bucket and, up to what was announced, random ones. */
-static ccz_rc load_items(struct cczi_psi_item **items, struct cczi_psi_rec **recs, size_t *len,
-                         size_t padded, const struct cczi_psi_run *run, uint32_t bucket,
-                         struct ccz_err *err)
+/* Random entries behind the items, up to what was announced. */
+static ccz_rc pad(struct cczi_psi_rec *items, size_t len, size_t padded, struct ccz_err *err)
 {
-    size_t parts = CCZI_PSI_PARTS / run->buckets;
-    *items = NULL;
-    ccz_rc rc = cczi_psi_ids_parts(recs, len, run->ids, bucket * parts, parts, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (*len > padded)
-        return ccz_refuse_num(err, CCZ_E_LIMIT, "psi:bucket-full", (int64_t)*len, (int64_t)padded);
-    *items = cczi_psi_alloc(padded, sizeof(**items));
-    if (!*items)
-        return ccz_fail(err, CCZ_E_NOMEM, "psi:memory", (int64_t)padded, "no memory for items");
-    for (size_t i = 0; i < *len; i++)
-        memcpy((*items)[i].b, (*recs)[i].b, 16);
-    if (padded > *len && ccz_random(*items + *len, (padded - *len) * sizeof(**items)) != CCZ_OK)
-        return ccz_fail(err, CCZ_E_INTERNAL, "psi:random", 0, "no randomness");
+    for (size_t i = len; i < padded; i++) {
+        items[i].row = CCZI_PSI_PADDING;
+        if (ccz_random(items[i].b, sizeof(items[i].b)) != CCZ_OK)
+            return ccz_fail(err, CCZ_E_INTERNAL, "psi:random", 0, "no randomness");
+    }
     return CCZ_OK;
 }
 
@@ -194,23 +183,25 @@ static ccz_rc run_bucket(struct cczi_psi_align *align, struct cczi_psi_run *run,
                          struct ccz_err *err)
 {
     CCZ_AUTO(cczi_psi_list) list = NULL;
-    struct cczi_psi_item *items = NULL;
-    struct cczi_psi_rec *recs = NULL;
-    size_t len = 0;
+    struct cczi_psi_rec *items = NULL;
+    size_t parts = CCZI_PSI_PARTS / run->buckets, len = 0;
     struct cczi_psi_set set = {.len = cczi_psi_bucket_len(run->own_len, run->buckets),
                                .peer_len = cczi_psi_bucket_len(run->peer_len, run->buckets)};
     uint8_t number[4] = {(uint8_t)bucket, (uint8_t)(bucket >> 8), 0, 0};
     cczi_psi_derive(set.session, "cczoo psi bucket", run->session, CCZ_SPAN(number, 4));
-    ccz_rc rc = load_items(&items, &recs, &len, set.len, run, bucket, err);
+    ccz_rc rc = cczi_psi_ids_parts(&items, &len, set.len, run->ids, bucket * parts, parts, err);
+    if (rc == CCZ_OK && len > set.len)
+        rc = ccz_refuse_num(err, CCZ_E_LIMIT, "psi:bucket-full", (int64_t)len, (int64_t)set.len);
+    if (rc == CCZ_OK)
+        rc = pad(items, len, set.len, err);
     set.items = items;
     if (rc == CCZ_OK && set.len > 0 && set.peer_len > 0)
         rc = cczi_psi_protocols[run->cfg->protocol].bucket(&list, run, &set, err);
     else if (rc == CCZ_OK) /* who has nothing has nothing in common */
         rc = cczi_psi_list_new(&list, 0, run->cfg->role == CCZ_PSI_RECEIVER, err);
     if (rc == CCZ_OK)
-        rc = cczi_psi_align_put(align, run, bucket, list, set.peer_len, recs, len, err);
+        rc = cczi_psi_align_put(align, run, bucket, list, &set, err);
     free(items);
-    free(recs);
     return rc;
 }
 

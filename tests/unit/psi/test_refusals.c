@@ -245,15 +245,10 @@ static void raw_receive(struct cczi_psi_list **list, struct cczi_psi_run *run, s
     cczi_psi_derive(run->session, "cczoo psi session", zero, CCZ_SPAN(bytes, sizeof(bytes)));
     struct cczi_psi_rec *recs;
     struct cczi_psi_set set = {.peer_len = peer.len};
-    CHECK(cczi_psi_ids_parts(&recs, &set.len, p->ids, 0, CCZI_PSI_PARTS, NULL) == CCZ_OK);
-    struct cczi_psi_item *items = malloc(set.len * sizeof(*items));
-    CHECK(items);
-    for (size_t i = 0; i < set.len; i++)
-        memcpy(items[i].b, recs[i].b, 16);
-    set.items = items;
+    CHECK(cczi_psi_ids_parts(&recs, &set.len, 0, p->ids, 0, CCZI_PSI_PARTS, NULL) == CCZ_OK);
+    set.items = recs;
     cczi_psi_derive(set.session, "cczoo psi bucket", run->session, CCZ_SPAN(number, 4));
     CHECK(cczi_psi_vole_bucket(list, run, &set, NULL) == CCZ_OK);
-    free(items);
     free(recs);
 }
 
