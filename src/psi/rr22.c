@@ -34,12 +34,13 @@ struct rr22 {
     struct cczi_okvs okvs;
     struct cczi_okvs_keys *keys;
     struct head *head;      /* with the table behind it: one message */
-    struct ccz_f128 *table; /* behind head; sender: then K. receiver: P + a */
-    struct ccz_f128 *vole;  /* sender: b. receiver: c */
+    struct ccz_f128 *table; /* behind head: P + a; then the sums of the own items */
+    struct ccz_f128 *vole;  /* sender: b, then K. receiver: c */
+    size_t table_len, out_len;
     struct ccz_f128 delta;  /* sender */
     uint8_t w[RANDOM_SIZE]; /* the sender's own part */
     uint8_t commitment[32];
-    struct cczi_digest *out; /* F of each key */
+    struct cczi_digest *out; /* work space; then F of each key */
     struct cczi_psi_mask *masks;
     size_t mask_size;
 };
@@ -48,11 +49,11 @@ static void rr22_deinit(struct rr22 *s)
 {
     cczi_okvs_keys_free(s->keys);
     if (s->out)
-        ccz_wipe(s->out, s->set->len * sizeof(*s->out));
+        ccz_wipe(s->out, s->out_len * sizeof(*s->out));
     if (s->vole)
         ccz_wipe(s->vole, s->okvs.len * sizeof(*s->vole));
     if (s->head)
-        ccz_wipe(s->head, sizeof(*s->head) + s->okvs.len * sizeof(*s->table));
+        ccz_wipe(s->head, sizeof(*s->head) + s->table_len * sizeof(*s->table));
     if (s->masks)
         ccz_wipe(s->masks, s->set->len * sizeof(*s->masks));
     ccz_wipe(&s->delta, sizeof(s->delta));
@@ -88,10 +89,12 @@ static ccz_rc rr22_init(struct rr22 *s, struct cczi_psi_run *run, const struct c
     cczi_okvs_params(&s->okvs, sender ? set->peer_len : set->len);
     s->mask_size =
         mask_size(s, sender ? set->len : set->peer_len, sender ? set->peer_len : set->len);
-    size_t table_size = s->okvs.len * sizeof(struct ccz_f128);
-    s->head = cczi_psi_alloc(1, sizeof(*s->head) + table_size);
-    s->vole = cczi_psi_alloc(1, table_size);
-    s->out = cczi_psi_alloc(set->len, sizeof(*s->out));
+    /* Both hold something else at times: the table the sums of the items, `out` the vector a. */
+    s->table_len = s->okvs.len > set->len ? s->okvs.len : set->len;
+    s->out_len = set->len > s->okvs.len / 2 ? set->len : s->okvs.len / 2 + 1;
+    s->head = cczi_psi_alloc(1, sizeof(*s->head) + s->table_len * sizeof(*s->table));
+    s->vole = cczi_psi_alloc(s->okvs.len, sizeof(*s->vole));
+    s->out = cczi_psi_alloc(s->out_len, sizeof(*s->out));
     s->masks = cczi_psi_alloc(set->len, sizeof(*s->masks));
     if (!s->head || !s->vole || !s->out || !s->masks)
         return no_memory(err, s->okvs.len);
@@ -177,9 +180,7 @@ static ccz_rc send_table(struct rr22 *s, struct ccz_err *err)
 {
     struct ccz_ot_cfg cfg;
     ot_config(&cfg, s);
-    struct ccz_f128 *a = cczi_psi_alloc(s->okvs.len, sizeof(*a));
-    if (!a)
-        return no_memory(err, s->okvs.len);
+    struct ccz_f128 *a = (struct ccz_f128 *)(void *)s->out;
     ccz_rc rc = ccz_vole_recv(a, s->vole, s->okvs.len, s->run->chan, &cfg, err);
     if (rc == CCZ_OK) {
         for (size_t i = 0; i < s->okvs.len; i++) {
@@ -190,8 +191,6 @@ static ccz_rc send_table(struct rr22 *s, struct ccz_err *err)
                            CCZ_SPAN(s->head, sizeof(*s->head) + s->okvs.len * sizeof(*s->table)),
                            err);
     }
-    ccz_wipe(a, s->okvs.len * sizeof(*a));
-    free(a);
     return rc;
 }
 
@@ -232,7 +231,7 @@ static ccz_rc match(struct cczi_psi_list **out, struct rr22 *s, struct ccz_span 
 {
     CCZ_AUTO(cczi_psi_list) list = NULL;
     size_t most = s->set->len < s->set->peer_len ? s->set->len : s->set->peer_len;
-    cczi_okvs_decode(s->table, s->vole, &s->okvs, s->keys); /* a table has room for its keys */
+    cczi_okvs_decode(s->table, s->vole, &s->okvs, s->keys);
     make_outputs(s, s->table);
     ccz_rc rc = cczi_psi_masks_sort(&s->masks, s->set->len, err);
     if (rc == CCZ_OK)
@@ -299,15 +298,10 @@ static ccz_rc evaluate(struct rr22 *s, struct ccz_err *err)
         rc = make_keys(s, err);
     if (rc != CCZ_OK)
         return rc;
-    struct ccz_f128 *v = cczi_psi_alloc(s->set->len, sizeof(*v));
-    if (!v)
-        return no_memory(err, s->set->len);
     ccz_f128_mul_add(s->vole, s->table, s->okvs.len, s->delta);
-    cczi_okvs_decode(v, s->vole, &s->okvs, s->keys);
-    ccz_f128_mul_add(v, s->keys->value, s->set->len, s->delta);
-    make_outputs(s, v);
-    ccz_wipe(v, s->set->len * sizeof(*v));
-    free(v);
+    cczi_okvs_decode(s->table, s->vole, &s->okvs, s->keys);
+    ccz_f128_mul_add(s->table, s->keys->value, s->set->len, s->delta);
+    make_outputs(s, s->table);
     return cczi_psi_masks_sort(&s->masks, s->set->len, err);
 }
 
