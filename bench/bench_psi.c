@@ -4,6 +4,8 @@
  * One line per measurement, tab separated: name, seconds of processor time (both parties), wall time, MB sent by both.
  *
  * bench_psi 20 vole         2^20 ids each, half of them common, both learn rows; then its parts
+ * bench_psi peel BITS STARTS KEYS TRIALS
+ *                           how many keys of the key-value store are left over when peeling ends, in segments of 2^BITS
  * Without arguments: 2^16, vole and vole-semi-honest.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -126,7 +128,7 @@ static void parts(unsigned bits)
     int64_t start_ns = cpu_ns();
     must(cczi_okvs_keys_new(&keys, items, len, &okvs, &ro, work, NULL) == CCZ_OK, "keys");
     int64_t keys_ns = cpu_ns();
-    must(cczi_okvs_solve(table, &okvs, keys, NULL) == CCZ_OK, "solve");
+    must(cczi_okvs_solve(table, NULL, &okvs, keys, NULL) == CCZ_OK, "solve");
     int64_t solve_ns = cpu_ns();
     cczi_okvs_decode(v, table, &okvs, keys);
     int64_t decode_ns = cpu_ns();
@@ -140,10 +142,55 @@ static void parts(unsigned bits)
     free(v);
 }
 
+/* Trials with fresh keys: how often 0, 1, .. keys needed the dense part, and how often more than 16. */
+static void peel(unsigned bits, uint32_t starts, size_t len, size_t trials)
+{
+    struct cczi_okvs okvs = {.seg_bits = bits, .starts = starts};
+    struct cczi_ro ro;
+    uint8_t key[32];
+    size_t gaps[18] = {0}, gap;
+    okvs.sparse_len = ((size_t)starts + 2) << bits;
+    okvs.len = okvs.sparse_len + CCZI_OKVS_DENSE;
+    struct cczi_psi_rec *items = calloc(len, sizeof(*items));
+    struct cczi_digest *work = malloc(len * sizeof(*work));
+    struct ccz_f128 *table = malloc(okvs.len * sizeof(*table));
+    must(items && work && table, "memory");
+    for (size_t i = 0; i < len; i++)
+        items[i].b[0] = (uint8_t)i, items[i].b[1] = (uint8_t)(i >> 8),
+        items[i].b[2] = (uint8_t)(i >> 16);
+    for (size_t t = 0; t < trials; t++) {
+        struct cczi_okvs_keys *keys;
+        must(ccz_random(key, sizeof(key)) == CCZ_OK, "randomness");
+        cczi_ro_init(&ro, "bench", key);
+        must(cczi_okvs_keys_new(&keys, items, len, &okvs, &ro, work, NULL) == CCZ_OK, "keys");
+        ccz_rc rc = cczi_okvs_solve(table, &gap, &okvs, keys, NULL);
+        gaps[rc == CCZ_OK ? gap : 17]++;
+        cczi_okvs_keys_free(keys);
+    }
+    printf("psi/peel/2^%u/%u/%zu\tload %.4f\tof %zu:", bits, starts, len,
+           (double)len / (double)((size_t)starts << bits), trials);
+    for (int i = 0; i < 18; i++)
+        printf(" %zu", gaps[i]);
+    printf("\n");
+    free(items);
+    free(work);
+    free(table);
+}
+
+static unsigned long number(const char *text)
+{
+    return strtoul(text, NULL, 10);
+}
+
 int main(int argc, char **argv)
 {
-    unsigned bits = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 16;
-    unsigned receivers = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : bits;
+    if (argc == 6 && strcmp(argv[1], "peel") == 0) {
+        peel((unsigned)number(argv[2]), (uint32_t)number(argv[3]), number(argv[4]),
+             number(argv[5]));
+        return 0;
+    }
+    unsigned bits = argc > 1 ? (unsigned)number(argv[1]) : 16;
+    unsigned receivers = argc > 3 ? (unsigned)number(argv[3]) : bits;
     must(bits >= 1 && bits <= 28 && receivers >= 1 && receivers <= 28, "size");
     if (argc > 2) {
         enum ccz_psi_protocol p = ccz_psi_protocol_from(argv[2]);

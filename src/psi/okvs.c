@@ -362,7 +362,7 @@ static ccz_rc close_gap(struct ccz_f128 *p, const struct peel *w, struct ccz_err
                              "the dense part has no solution");
 }
 
-ccz_rc cczi_okvs_solve(struct ccz_f128 *p, const struct cczi_okvs *okvs,
+ccz_rc cczi_okvs_solve(struct ccz_f128 *p, size_t *gap, const struct cczi_okvs *okvs,
                        const struct cczi_okvs_keys *keys, struct ccz_err *err)
 {
     struct peel w;
@@ -378,6 +378,8 @@ ccz_rc cczi_okvs_solve(struct ccz_f128 *p, const struct cczi_okvs *okvs,
     }
     if (rc != CCZ_OK)
         memset(p, 0, okvs->len * sizeof(*p));
+    if (gap)
+        *gap = w.gap_len;
     peel_free(&w);
     return rc;
 }

@@ -98,10 +98,11 @@ CCZ_MUST_USE ccz_rc cczi_okvs_keys_new(struct cczi_okvs_keys **out,
                                        struct cczi_digest *work, struct ccz_err *err);
 /*
  * Solves for the table. Elements that no key needs are zero: whoever sends it has to mask it.
- * @param[out] p  okvs->len elements, zeroed on failure
+ * @param[out] p    okvs->len elements, zeroed on failure
+ * @param[out] gap  keys for which the dense elements were needed; NULL = not asked for
  * @retval CCZ_E_NOT_FOUND  psi:okvs: these keys have no solution, take other hashes; probability: psi.md
  */
-CCZ_MUST_USE ccz_rc cczi_okvs_solve(struct ccz_f128 *p, const struct cczi_okvs *okvs,
+CCZ_MUST_USE ccz_rc cczi_okvs_solve(struct ccz_f128 *p, size_t *gap, const struct cczi_okvs *okvs,
                                     const struct cczi_okvs_keys *keys, struct ccz_err *err);
 /* out[i] = what key i finds in @p p. */
 void cczi_okvs_decode(struct ccz_f128 *out, const struct ccz_f128 *p, const struct cczi_okvs *okvs,

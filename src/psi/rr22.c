@@ -169,7 +169,7 @@ static ccz_rc solve(struct rr22 *s, struct ccz_err *err)
             return ccz_fail(err, rc, "psi:random", 0, "no randomness");
         rc = make_keys(s, err);
         if (rc == CCZ_OK)
-            rc = cczi_okvs_solve(s->table, &s->okvs, s->keys, err);
+            rc = cczi_okvs_solve(s->table, NULL, &s->okvs, s->keys, err);
     }
     return rc == CCZ_E_NOT_FOUND ? ccz_fail(err, CCZ_E_INTERNAL, "psi:okvs", SEEDS_MAX,
                                             "no solution under %d seeds", SEEDS_MAX)

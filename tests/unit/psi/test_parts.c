@@ -120,7 +120,7 @@ static void test_store(void)
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         struct store s;
         store_init(&s, sizes[i], i);
-        CHECK(cczi_okvs_solve(s.table, &s.okvs, s.keys, NULL) == CCZ_OK);
+        CHECK(cczi_okvs_solve(s.table, NULL, &s.okvs, s.keys, NULL) == CCZ_OK);
         CHECK(store_right(&s));
         uint8_t *seen = calloc(sizes[i], 1); /* every item once */
         CHECK(seen);
@@ -157,7 +157,7 @@ static void test_store_seeds(void)
         for (uint64_t seed = 0; seed < 12000 / (1 + sizes[i] / 40); seed++) {
             struct store s;
             store_init(&s, sizes[i], seed + 1000000 * i);
-            CHECK(cczi_okvs_solve(s.table, &s.okvs, s.keys, NULL) == CCZ_OK);
+            CHECK(cczi_okvs_solve(s.table, NULL, &s.okvs, s.keys, NULL) == CCZ_OK);
             store_deinit(&s);
         }
     }
@@ -174,9 +174,10 @@ static void test_store_equal(void)
             memcpy(s.keys->pos[i * 20].off, s.keys->pos[0].off, sizeof(s.keys->pos[0].off));
         }
         struct ccz_err err = {0};
-        ccz_rc rc = cczi_okvs_solve(s.table, &s.okvs, s.keys, &err);
+        size_t gap;
+        ccz_rc rc = cczi_okvs_solve(s.table, &gap, &s.okvs, s.keys, &err);
         if (equal <= 17) {
-            CHECK(rc == CCZ_OK && store_right(&s));
+            CHECK(rc == CCZ_OK && store_right(&s) && gap == equal - 1);
         } else {
             CHECK(rc == CCZ_E_NOT_FOUND && strcmp(err.where, "psi:okvs") == 0);
             for (size_t i = 0; i < s.okvs.len; i++)
@@ -196,7 +197,7 @@ static void test_store_conflict(void)
         s.keys->value[7] = s.keys->value[400];
         s.keys->value[7].hi ^= (uint64_t)conflict;
         struct ccz_err err = {0};
-        ccz_rc rc = cczi_okvs_solve(s.table, &s.okvs, s.keys, &err);
+        ccz_rc rc = cczi_okvs_solve(s.table, NULL, &s.okvs, s.keys, &err);
         if (conflict)
             CHECK(rc == CCZ_E_NOT_FOUND && strcmp(err.where, "psi:okvs") == 0);
         else

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "parties.h"
 
-enum { N = 2000, COMMON = 500 };
+enum { N = 2001, COMMON = 500 };
 
 /* Ids 0 .. N-1 for the sender, N-COMMON .. 2N-COMMON-1 for the receiver. */
 static void give_ids(struct party p[2])
@@ -326,8 +326,14 @@ static void test_last_message(void)
     run_raw(p, &both); /* the raw receiver can do it right */
     CHECK(p[0].rc == CCZ_OK && p[1].rc == CCZ_OK && p[0].result->len == COMMON);
     take_ids(p);
+    last.claim = N; /* a bit behind the last entry */
+    run_raw(p, &both);
+    CHECK(says(&p[0], "psi:matches"));
+    take_ids(p);
+    last.claim = SIZE_MAX;
     last.honest = false;
-    static const size_t sizes[] = {0, 1, 9, 33, 33 + N / 8 - 1, 33 + N / 8 + 1};
+    memset(last.bytes, 0, sizeof(last.bytes));
+    static const size_t sizes[] = {0, 1, 9, 33, 33 + (N + 7) / 8 - 1, 33 + (N + 7) / 8 + 1};
     for (size_t i = 0; i < 6; i++) {
         last.size = sizes[i];
         last.bytes[0] = 1;
@@ -336,7 +342,7 @@ static void test_last_message(void)
         take_ids(p);
     }
     for (unsigned verdict = 0; verdict < 256; verdict++) { /* FEW is no answer without a minimum */
-        last.size = verdict == 1 ? 33 + N / 8 : 1;
+        last.size = verdict == 1 ? 33 + (N + 7) / 8 : 1;
         last.bytes[0] = (uint8_t)verdict;
         if (verdict > 3 && verdict < 250)
             continue;
