@@ -40,26 +40,24 @@ void cczi_psi_derive(uint8_t out[32], const char *label, const uint8_t key[32], 
 
 /* --------------------------------------------------------------------------------- hello */
 
+static uint8_t *put(uint8_t *to, const void *from, size_t size)
+{
+    memcpy(to, from, size);
+    return to + size;
+}
+
 void cczi_psi_hello_put(uint8_t out[CCZI_PSI_HELLO_SIZE], const struct cczi_psi_hello *h)
 {
-    CCZ_AUTO_BUF b;
-    ccz_buf_init(&b, CCZI_PSI_HELLO_SIZE);
-    ccz_buf_put_str(&b, "PSI");
-    ccz_buf_u8(&b, VERSION);
-    ccz_buf_u8(&b, h->role);
-    ccz_buf_u8(&b, h->protocol);
-    ccz_buf_u8(&b, h->learns);
-    ccz_buf_u8(&b, h->output);
-    ccz_buf_le64(&b, h->len);
-    ccz_buf_le64(&b, h->min_intersection);
-    ccz_buf_le64(&b, h->bucket_len);
-    ccz_buf_le32(&b, 0);
-    ccz_buf_put(&b, h->prepared, 32);
-    ccz_buf_put(&b, h->session, 32);
-    ccz_buf_put(&b, h->nonce, 32);
-    memset(out, 0, CCZI_PSI_HELLO_SIZE);
-    if (!b.bad)
-        memcpy(out, b.ptr, b.size);
+    const uint8_t head[8] = {'P', 'S', 'I', VERSION, h->role, h->protocol, h->learns, h->output};
+    const uint32_t reserved = 0;
+    uint8_t *to = put(out, head, sizeof(head));
+    to = put(to, &h->len, 8);
+    to = put(to, &h->min_intersection, 8);
+    to = put(to, &h->bucket_len, 8);
+    to = put(to, &reserved, 4);
+    to = put(to, h->prepared, 32);
+    to = put(to, h->session, 32);
+    (void)put(to, h->nonce, 32);
 }
 
 ccz_rc cczi_psi_hello_get(struct cczi_psi_hello *h, struct ccz_span in, struct ccz_err *err)
