@@ -73,6 +73,8 @@ ccz_rc cczi_psi_align_init(struct cczi_psi_align *a, const struct cczi_psi_run *
     size_t size = run->buckets * matches_size(run->peer_len, run->buckets);
     struct cczi_spool_cfg cfg = run->ids->spool_cfg;
     cfg.parts = run->buckets;
+    if (!cfg.dir) /* the ids are in memory, so there is room for their tags */
+        cfg.memory_len = UINT64_MAX;
     *a = (struct cczi_psi_align){0};
     ccz_buf_init(&a->matches, size);
     if (run->cfg->role == CCZ_PSI_SENDER) /* only who is told anything needs the list */

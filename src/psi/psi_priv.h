@@ -229,8 +229,10 @@ void cczi_psi_list_free(struct cczi_psi_list *l);
 CCZ_DEFINE_AUTO(cczi_psi_list)
 
 /*
- * A protocol. bucket() runs one bucket with the peer; when it returns at the receiver, this one may know which ids are
- * common, unless `hides_rows`. Counting, minimum, telling the sender, comparing alignments are the run's business.
+ * A protocol. bucket() runs one bucket with the peer; the receiver may know afterwards which ids are common. Counting,
+ * minimum, telling the sender, comparing alignments are the run's business. Whoever adds one that can count first, and show
+ * rows only if there are enough of them, gives it a function for that, to be called for all buckets before the first
+ * bucket(); then a sender need not trust the receiver's program (check_config()).
  */
 struct cczi_psi_protocol {
     const char *name;
