@@ -15,22 +15,22 @@
  *
  * | protocol          | secure against           | cost, 2^20 ids each | outputs           |
  * |-------------------|--------------------------|---------------------|-------------------|
- * | VOLE (default)    | malicious parties        | 1 s, 37 MB          | rows              |
- * | VOLE_SEMI_HONEST  | parties that follow it   | 1 s, 31 MB          | rows              |
+ * | VOLE (default)    | malicious parties        | 1.4 s, 35 MB        | rows              |
+ * | VOLE_SEMI_HONEST  | parties that follow it   | 1.4 s, 30 MB        | rows              |
  * | ECDH              | parties that follow it   | minute, 100 MB      | rows, cardinality |
  * | UNBALANCED        | parties that follow it   | small receiver set  | rows              |
  *
  * What each party learns in each mode, and what is not protected: docs/design/psi.md. In short:
  *  - both learn each other's number of ids (`pad` rounds it up);
  *  - VOLE gives the receiver the intersection *before* it can be counted. A minimum, and an output of the cardinality
- *    alone, are then kept by the receiver's program, not by mathematics. They are refused with VOLE unless the caller
+ *    alone, are then kept by the receiver's program, not by mathematics. A sender refuses them with VOLE unless its caller
  *    says that this program is trusted (`trusted_receiver`, say because its measurement was verified);
  *  - with CCZ_PSI_BOTH the receiver is first: it can stop when it knows the result. It cannot claim an id that it
  *    does not have, but can deny ids that it has;
  *  - whoever runs often with sets of its choice learns more each time. Limit and record runs.
  *
  * Threads: two calls are independent if they share no channel; ids may be shared by runs one after the other.
- * Reading order of the sources: ids.c, spool.c, okvs_params.c, okvs.c, rr22.c, run.c, align.c; kernels_*.c.
+ * Reading order of the sources: ids.c, spool.c, oracle.c, okvs.c, masks.c, rr22.c, run.c, align.c; kernels_*.c.
  */
 #include <cczoo/chan.h>
 
@@ -124,7 +124,7 @@ struct ccz_psi_cfg {
 
     /* What concerns one side alone. */
     bool pad; /**< random entries up to a power of two, so that the peer sees that one only */
-    /** This caller trusts the receiver's program to keep minimum and cardinality: see above. Needed on both sides. */
+    /** Sender: its caller trusts the receiver's program to keep minimum and cardinality, see above. */
     bool trusted_receiver;
     uint64_t
         peer_len_max; /**< a peer with more ids is refused, "psi:peer-len"; 0 = CCZ_PSI_LEN_MAX */
@@ -161,13 +161,13 @@ CCZ_DEFINE_AUTO(ccz_psi_result)
  * @retval CCZ_E_ARG          psi:config
  * @retval CCZ_E_UNSUPPORTED  psi:protocol (not built), psi:output, psi:minimum-untrusted (see trusted_receiver), psi:version
  * @retval CCZ_E_MISMATCH     psi:role, psi:peer-protocol, psi:peer-learns, psi:peer-output, psi:peer-minimum,
- *                            psi:peer-session, psi:peer-ids (the sides prepare ids differently), psi:reflected
+ *                            psi:peer-session, psi:peer-ids (the sides prepare ids differently)
  * @retval CCZ_E_LIMIT        psi:peer-len; psi:bucket-full (ids were chosen so that one bucket overflows)
- * @retval CCZ_E_PEER         psi:message, psi:okvs-size, psi:masks, psi:matches: a malformed message
+ * @retval CCZ_E_PEER         psi:message, psi:masks, psi:matches: a malformed message
  * @retval CCZ_E_SIG          psi:commitment (the sender changed its mind), psi:proof (the receiver claims an id that it
  *                            does not have), psi:alignment (the digests differ)
  * @retval CCZ_E_POLICY       psi:minimum: fewer common ids than min_intersection
- * @retval CCZ_E_INTERNAL     psi:okvs: no solution after many seeds; probability < 2^-80
+ * @retval CCZ_E_INTERNAL     psi:okvs: no solution after many seeds; probability < 2^-300
  * and those of chan.h and ot.h
  * @source Raghuraman and Rindal, CCS 2022; Rindal and Schoppmann, Eurocrypt 2021
  */

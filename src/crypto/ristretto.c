@@ -13,7 +13,14 @@ _Static_assert(crypto_core_ristretto255_BYTES == CCZ_RISTRETTO_SIZE &&
                    crypto_core_ristretto255_HASHBYTES == CCZ_RISTRETTO_HASH_SIZE,
                "sizes of RFC 9496");
 
-static ccz_rc result(uint8_t r[32], int failed)
+/* libsodium before 1.0.19 overlooks the highest bit, so that a point would have two encodings; the decoder proper judges the
+ * rest. */
+static bool spare_bit(const uint8_t p[32])
+{
+    return p[31] >> 7;
+}
+
+static ccz_rc result(uint8_t r[32], bool failed)
 {
     if (!failed)
         return CCZ_OK;
@@ -21,16 +28,10 @@ static ccz_rc result(uint8_t r[32], int failed)
     return CCZ_E_FORMAT;
 }
 
-/* libsodium before 1.0.19 does not look at the highest bit, which RFC 9496 wants to be zero. */
-static bool high_bit(const uint8_t p[32])
-{
-    return p[CCZ_RISTRETTO_SIZE - 1] >> 7;
-}
-
 bool ccz_ristretto_valid(const uint8_t p[32])
 {
     static const uint8_t identity[CCZ_RISTRETTO_SIZE];
-    return !high_bit(p) && crypto_core_ristretto255_is_valid_point(p) == 1 &&
+    return !spare_bit(p) && crypto_core_ristretto255_is_valid_point(p) == 1 &&
            !ccz_ct_eq(p, identity, sizeof(identity));
 }
 
@@ -41,22 +42,25 @@ void ccz_ristretto_from_hash(uint8_t p[32], const uint8_t hash[64])
 
 ccz_rc ccz_ristretto_add(uint8_t r[32], const uint8_t p[32], const uint8_t q[32])
 {
-    return result(r, high_bit(p) || high_bit(q) || crypto_core_ristretto255_add(r, p, q) != 0);
+    bool spare = spare_bit(p) || spare_bit(q); /* r may be one of them */
+    return result(r, crypto_core_ristretto255_add(r, p, q) != 0 || spare);
 }
 
 ccz_rc ccz_ristretto_sub(uint8_t r[32], const uint8_t p[32], const uint8_t q[32])
 {
-    return result(r, high_bit(p) || high_bit(q) || crypto_core_ristretto255_sub(r, p, q) != 0);
+    bool spare = spare_bit(p) || spare_bit(q);
+    return result(r, crypto_core_ristretto255_sub(r, p, q) != 0 || spare);
 }
 
 ccz_rc ccz_ristretto_mul(uint8_t r[32], const uint8_t s[32], const uint8_t p[32])
 {
-    return result(r, high_bit(p) || crypto_scalarmult_ristretto255(r, s, p) != 0);
+    bool spare = spare_bit(p);
+    return result(r, crypto_scalarmult_ristretto255(r, s, p) != 0 || spare);
 }
 
 ccz_rc ccz_ristretto_mul_base(uint8_t r[32], const uint8_t s[32])
 {
-    return result(r, crypto_scalarmult_ristretto255_base(r, s));
+    return result(r, crypto_scalarmult_ristretto255_base(r, s) != 0);
 }
 
 void ccz_ristretto_scalar_reduce(uint8_t s[32], const uint8_t wide[64])

@@ -4,6 +4,7 @@
  * receiver sends two points of which it knows the logarithm of one only after a hash of the other is added:
  * r_c = s G - H_c(r_(1-c)). The sender's a G is one for all: its keys are hashes of a (r_b + H_b(r_(1-b))).
  */
+#include "base/ct.h"
 #include "ot_priv.h"
 
 #include <cczoo/crypto.h>
@@ -46,6 +47,7 @@ static ccz_rc to_key(struct ccz_f128 *key, const struct cczi_transcript *t, size
                                      CCZ_SPAN(id.bytes, 3), CCZ_SPAN(shared, POINT)};
     ccz_rc rc = ccz_hash(wide, CCZ_SHA256, parts, 4);
     memcpy(key, wide, sizeof(*key));
+    CCZ_CT_SECRET(key, sizeof(*key));
     ccz_wipe(wide, sizeof(wide));
     return rc;
 }

@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The matrix H of dual LPN: an expand-convolute code (Raghuraman, Rindal, Tanguy 2023), transposed. First a recursive
- * convolution over the noise vector with random, changing coefficients, then each output is the sum of WEIGHT elements, one from each
- * of as many segments. docs/design/ot.md says why these numbers. Coefficients and taps are public: they may be addresses.
+ * The matrix H of dual LPN: an expand-convolute code (Raghuraman, Rindal, Tanguy 2023), transposed. Two recursive convolutions over
+ * the noise vector with random, changing coefficients, one up and one down; then each output is the sum of WEIGHT elements, one
+ * from each of as many segments. docs/design/ot.md says why. Coefficients and taps are public: they may be addresses.
  */
 #include "ot_priv.h"
 
+#include <stddef.h>
 #include <string.h>
 
 enum {
     GROUP = 4, /* elements that share a table of sums */
     SUBSETS = 1 << GROUP,
     WINDOW = 8,        /* groups that a new element depends on */
-    WEIGHT = 21,       /* taps of an output */
-    TAPS_STRIDE = 24,  /* of whole blocks of four words */
+    WEIGHT = 11,       /* taps of an output */
+    TAPS_STRIDE = 12,  /* of whole blocks of four words */
     STEP_GROUPS = 256, /* per piece of the stream */
     STEP_ROWS = 128,
-    STREAM_LEN = STEP_ROWS * TAPS_STRIDE / 4, /* blocks */
-    NOISE_MIN = 400                           /* trees */
+    STREAM_LEN = STEP_GROUPS * GROUP / 2, /* blocks */
+    NOISE_MIN = 400                       /* trees */
 };
-_Static_assert(STEP_GROUPS *GROUP / 2 <= STREAM_LEN, "room for the coefficients");
+_Static_assert(STEP_ROWS *TAPS_STRIDE / 4 <= STREAM_LEN, "room for the taps");
 
 struct cczi_lpn cczi_lpn_for(size_t n)
 {

@@ -16,6 +16,11 @@ void cczi_transcript_start(struct cczi_transcript *t, const char *label, struct 
 void cczi_transcript_put(struct cczi_transcript *t, const char *label, struct ccz_span data);
 /* 32 bytes that depend on everything put so far. */
 void cczi_transcript_draw(uint8_t out[32], const struct cczi_transcript *t, const char *label);
+/* The same of everything put so far and a secret. */
+void cczi_transcript_tag(uint8_t out[32], struct cczi_transcript *t, const char *label,
+                         struct ccz_f128 secret);
+/* Outcome of a check, constant time but for it. */
+bool cczi_same(const void *a, const void *b, size_t size);
 struct ccz_f128 cczi_transcript_draw_f128(const struct cczi_transcript *t, const char *label);
 
 /* Many public AES keys from one, so that no two levels of no two trees share a permutation. */

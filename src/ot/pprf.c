@@ -234,7 +234,7 @@ ccz_rc cczi_trees_recv(struct ccz_f128 *leaves, const struct ccz_f128 *keys, str
     rc = regrow_all(leaves, digest, msg.at, keys, delta, &ring, &s);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "ot:hash", 0, "hashing failed");
-    if (!ccz_ct_eq(digest, msg.at + len, sizeof(digest)))
+    if (!cczi_same(digest, msg.at + len, sizeof(digest)))
         return ccz_fail(err, CCZ_E_PEER, "ot:tree-check", 0,
                         "the peer's tree of keys is inconsistent: it cheats");
     cczi_transcript_put(t, "tree sums", CCZ_SPAN(msg.at, len * sizeof(*msg.at)));

@@ -67,14 +67,11 @@ static void draw_public(struct seeds *x, uint8_t code_seed[32], struct cczi_soft
 }
 
 /* What both compare: hash of a combination that only honest parties have in common. */
-static ccz_rc tau_of(uint8_t tau[TAU_SIZE], const struct cczi_soft *s, struct ccz_f128 value,
+static ccz_rc tau_of(uint8_t tau[TAU_SIZE], struct cczi_soft *s, struct ccz_f128 value,
                      struct ccz_err *err)
 {
-    struct cczi_transcript t = s->t;
-    cczi_transcript_put(&t, "combination", CCZ_SPAN(&value, sizeof(value)));
-    cczi_transcript_draw(tau, &t, "tau");
-    ccz_wipe(&t, sizeof(t.state));
-    return t.rc == CCZ_OK ? CCZ_OK : ccz_fail(err, t.rc, "ot:hash", 0, "hashing failed");
+    cczi_transcript_tag(tau, &s->t, "combination", value);
+    return s->t.rc == CCZ_OK ? CCZ_OK : ccz_fail(err, s->t.rc, "ot:hash", 0, "hashing failed");
 }
 
 /* -------------------------------------------------------------------------------------- sender */
@@ -322,7 +319,7 @@ static ccz_rc check_trees(const struct sums *sum, struct ccz_f128 chi, const str
         rc = ccz_chan_recv_exact(tau, sizeof(tau), s->chan, err);
     if (rc != CCZ_OK)
         return rc;
-    if (!ccz_ct_eq(tau, expected, sizeof(tau)))
+    if (!cczi_same(tau, expected, sizeof(tau)))
         return ccz_fail(err, CCZ_E_PEER, "vole:check", 0,
                         "the sender's trees are inconsistent: it cheats");
     return CCZ_OK;

@@ -31,9 +31,9 @@ ccz_rc cczi_psi_list_new(struct cczi_psi_list **out, size_t len, bool at, struct
     if (!l)
         return no_memory(err, len);
     l->len = len;
-    l->item = malloc(len * sizeof(*l->item) + 1);
-    l->tag = malloc(len * sizeof(*l->tag) + 1);
-    l->at = at ? malloc(len * sizeof(*l->at) + 1) : NULL;
+    l->item = cczi_psi_alloc(len, sizeof(*l->item));
+    l->tag = cczi_psi_alloc(len, sizeof(*l->tag));
+    l->at = at ? cczi_psi_alloc(len, sizeof(*l->at)) : NULL;
     if (!l->item || !l->tag || (at && !l->at))
         return no_memory(err, len);
     *out = cczi_psi_list_take(&l);
@@ -74,6 +74,8 @@ ccz_rc cczi_psi_align_init(struct cczi_psi_align *a, const struct cczi_psi_run *
     size_t size = run->buckets * matches_size(run->peer_len, run->buckets);
     struct cczi_spool_cfg cfg = run->ids->spool_cfg;
     cfg.parts = run->buckets;
+    if (!cfg.dir) /* the ids are in memory, so there is room for their tags */
+        cfg.memory_len = UINT64_MAX;
     *a = (struct cczi_psi_align){0};
     ccz_buf_init(&a->matches, size);
     ccz_buf_init(&a->hidden, (size_t)run->own_len * sizeof(struct cczi_psi_hidden));
@@ -104,7 +106,7 @@ static ccz_rc add_row(struct cczi_psi_align *a, uint64_t row, struct ccz_err *er
 {
     if (a->len == a->cap) {
         uint64_t cap = a->cap ? 2 * a->cap : 1024;
-        uint64_t *more = malloc(cap * sizeof(*more));
+        uint64_t *more = cczi_psi_alloc(cap, sizeof(*more));
         if (!more)
             return no_memory(err, cap);
         if (a->len > 0)
@@ -119,14 +121,13 @@ static ccz_rc add_row(struct cczi_psi_align *a, uint64_t row, struct ccz_err *er
     return CCZ_OK;
 }
 
-/* The sender keeps all its entries; padding gets no row. */
+/* The sender keeps all its entries. */
 static ccz_rc keep_list(struct cczi_psi_align *a, uint32_t bucket, const struct cczi_psi_list *list,
-                        const struct cczi_psi_rec *recs, size_t len, struct ccz_err *err)
+                        const struct cczi_psi_set *set, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     for (size_t i = 0; rc == CCZ_OK && i < list->len; i++) {
-        struct cczi_psi_rec rec = {.row =
-                                       list->item[i] < len ? recs[list->item[i]].row : UINT64_MAX};
+        struct cczi_psi_rec rec = {.row = set->items[list->item[i]].row};
         memcpy(rec.b, list->tag[i], sizeof(rec.b));
         rc = cczi_spool_put(a->list, bucket, &rec, err);
     }
@@ -153,18 +154,19 @@ static ccz_rc keep_hidden(struct cczi_psi_align *a, uint32_t bucket,
 }
 
 ccz_rc cczi_psi_align_put(struct cczi_psi_align *a, const struct cczi_psi_run *run, uint32_t bucket,
-                          const struct cczi_psi_list *list, size_t peer_len,
-                          const struct cczi_psi_rec *recs, size_t len, struct ccz_err *err)
+                          const struct cczi_psi_list *list, const struct cczi_psi_set *set,
+                          struct ccz_err *err)
 {
     if (run->cfg->role == CCZ_PSI_SENDER)
-        return a->list ? keep_list(a, bucket, list, recs, len, err) : CCZ_OK;
-    uint8_t *bits = a->matches.ptr + bucket * ((peer_len + 7) / 8);
+        return a->list ? keep_list(a, bucket, list, set, err) : CCZ_OK;
+    uint8_t *bits = a->matches.ptr + bucket * ((set->peer_len + 7) / 8);
     if (list->hidden)
-        return keep_hidden(a, bucket, list, bits, peer_len, err);
+        return keep_hidden(a, bucket, list, bits, set->peer_len, err);
     for (size_t i = 0; i < list->len; i++) {
-        if (list->item[i] >= len || list->at[i] >= peer_len)
+        uint64_t row = set->items[list->item[i]].row;
+        if (row == CCZI_PSI_PADDING || list->at[i] >= set->peer_len)
             return ccz_fail(err, CCZ_E_INTERNAL, "psi:padding", 0, "padding is in common");
-        ccz_rc rc = add_row(a, recs[list->item[i]].row, err);
+        ccz_rc rc = add_row(a, row, err);
         if (rc != CCZ_OK)
             return rc;
         bits[list->at[i] / 8] |= (uint8_t)(1u << list->at[i] % 8);
@@ -246,9 +248,9 @@ static ccz_rc resolve_bucket(struct cczi_psi_align *a, const struct cczi_psi_run
     ccz_rc rc =
         order ? cczi_psi_shuffled(order, padded, seed, session, err) : no_memory(err, padded);
     if (rc == CCZ_OK)
-        rc = cczi_psi_ids_parts(&recs, &len, run->ids, h->bucket * parts, parts, err);
+        rc = cczi_psi_ids_parts(&recs, &len, 0, run->ids, h->bucket * parts, parts, err);
     for (size_t i = 0; rc == CCZ_OK && i < n; i++) {
-        struct cczi_psi_item item;
+        struct cczi_psi_rec item;
         if (h[i].place >= padded || order[h[i].place] >= len) {
             rc =
                 ccz_fail(err, CCZ_E_PEER, "psi:matches", (int64_t)i, "the peer shuffled otherwise");
@@ -316,21 +318,19 @@ static ccz_rc receiver_done(struct ccz_psi_result *out, struct cczi_psi_align *a
     return CCZ_OK;
 }
 
-/* The rows and the digest of the entries that the receiver's bits name in one bucket. */
+/* The rows and the digest of the entries that the receiver's bits name in one bucket. Padding needs no test: nobody can show
+ * its tag. */
 static ccz_rc read_matches(struct cczi_psi_align *a, struct ccz_hasher *h, const uint8_t *bits,
                            size_t size, uint32_t bucket, struct ccz_err *err)
 {
     size_t len = (size_t)cczi_spool_len(a->list, bucket);
-    struct cczi_psi_rec *recs = malloc(len * sizeof(*recs) + 1);
+    struct cczi_psi_rec *recs = cczi_psi_alloc(len, sizeof(*recs));
     ccz_rc rc = recs ? cczi_spool_read(recs, a->list, bucket, err) : no_memory(err, len);
     for (size_t i = 0; rc == CCZ_OK && i < 8 * size; i++) {
         if (!(bits[i / 8] >> i % 8 & 1))
             continue;
         if (i >= len)
             rc = ccz_fail(err, CCZ_E_PEER, "psi:matches", (int64_t)i, "a match beyond the list");
-        else if (recs[i].row == UINT64_MAX) /* nobody else has these numbers */
-            rc = ccz_fail(err, CCZ_E_SIG, "psi:proof", (int64_t)i,
-                          "the peer claims a padding entry");
         else if (ccz_hasher_put(h, CCZ_SPAN(recs[i].b, sizeof(recs[i].b))) != CCZ_OK)
             rc = ccz_fail(err, CCZ_E_INTERNAL, "psi:digest", 0, "cannot hash");
         else

@@ -55,7 +55,7 @@ ccz_rc cczi_filter_masks(struct cczi_psi_mask **out, const struct cczi_filter *f
     *out = malloc((size_t)f->len * sizeof(**out) + 1);
     if (!*out)
         return no_memory(err, f->len);
-    if (cczi_psi_masks_get(*out, (size_t)f->len, f->mask_size, f->masks, &why) == CCZ_OK)
+    if (cczi_psi_masks_all(*out, (size_t)f->len, f->mask_size, f->masks, &why) == CCZ_OK)
         return CCZ_OK;
     free(*out);
     *out = NULL;
@@ -133,9 +133,9 @@ static ccz_rc add_part(struct cczi_psi_mask *masks, size_t *at, const struct ccz
     struct cczi_psi_rec *recs = NULL;
     size_t len;
     uint8_t key[32];
-    struct cczi_psi_item *items = malloc(BLOCK * sizeof(*items));
+    struct cczi_psi_rec *items = malloc(BLOCK * sizeof(*items));
     uint8_t(*points)[32] = malloc(BLOCK * sizeof(*points));
-    ccz_rc rc = items && points ? cczi_psi_ids_parts(&recs, &len, ids, part, 1, err)
+    ccz_rc rc = items && points ? cczi_psi_ids_parts(&recs, &len, 0, ids, part, 1, err)
                                 : no_memory(err, BLOCK);
     cczi_db_key(key, db->f.name);
     for (size_t i = 0; rc == CCZ_OK && i < len; i += BLOCK) {

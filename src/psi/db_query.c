@@ -14,7 +14,7 @@ struct query {
     struct cczi_filter f;
     unsigned threads;
     size_t len;
-    struct cczi_psi_item *items;
+    struct cczi_psi_rec *items;
     uint64_t *rows;
     struct cczi_psi_mask *masks, *theirs;
     uint8_t (*points)[32];
@@ -52,7 +52,7 @@ static ccz_rc query_init(struct query *q, const struct ccz_psi_ids *ids, struct 
     for (size_t p = 0; p < CCZI_PSI_PARTS; p++) {
         struct cczi_psi_rec *recs;
         size_t len;
-        ccz_rc rc = cczi_psi_ids_parts(&recs, &len, ids, p, 1, err);
+        ccz_rc rc = cczi_psi_ids_parts(&recs, &len, 0, ids, p, 1, err);
         if (rc != CCZ_OK)
             return rc;
         for (size_t i = 0; i < len; i++, at++) {

@@ -200,7 +200,7 @@ static ccz_rc recv_masks(struct ecdh *e, struct ccz_err *err)
         return no_memory(err, e->set->peer_len);
     rc = ccz_chan_recv_exact(in, size, e->run->chan, err);
     if (rc == CCZ_OK)
-        rc = cczi_psi_masks_get(e->theirs, e->set->peer_len, e->mask_size, CCZ_SPAN(in, size), err);
+        rc = cczi_psi_masks_all(e->theirs, e->set->peer_len, e->mask_size, CCZ_SPAN(in, size), err);
     free(in);
     return rc;
 }
@@ -392,7 +392,7 @@ static ccz_rc send_own(struct cczi_psi_list *list, struct ecdh *e, struct ccz_er
 {
     size_t len = e->set->len;
     uint8_t seed[32];
-    struct cczi_psi_item *items = malloc(BLOCK * sizeof(*items));
+    struct cczi_psi_rec *items = malloc(BLOCK * sizeof(*items));
     if (!items || ccz_random(seed, sizeof(seed)) != CCZ_OK) {
         free(items);
         return no_memory(err, BLOCK);

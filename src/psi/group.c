@@ -62,7 +62,7 @@ void cczi_psi_parallel(void (*fn)(void *arg, size_t from, size_t to), void *arg,
 struct points_job {
     uint8_t (*out)[32];
     const uint8_t *s;
-    const struct cczi_psi_item *items;
+    const struct cczi_psi_rec *items;
     struct cczi_ro ro;
 };
 
@@ -87,7 +87,7 @@ static void points_part(void *arg, size_t from, size_t to)
     }
 }
 
-void cczi_psi_points(uint8_t (*out)[32], const uint8_t s[32], const struct cczi_psi_item *items,
+void cczi_psi_points(uint8_t (*out)[32], const uint8_t s[32], const struct cczi_psi_rec *items,
                      size_t len, const uint8_t key[32], unsigned threads)
 {
     struct points_job job = {.out = out, .s = s, .items = items};
@@ -136,7 +136,7 @@ ccz_rc cczi_psi_mul(uint8_t (*out)[32], const uint8_t s[32], const uint8_t (*in)
 
 struct finish_job {
     uint8_t (*out)[32];
-    const struct cczi_psi_item *items;
+    const struct cczi_psi_rec *items;
     const uint8_t (*points)[32];
     struct cczi_ro ro;
 };
@@ -158,7 +158,7 @@ static void finish_part(void *arg, size_t from, size_t to)
     }
 }
 
-void cczi_psi_finish(uint8_t (*out)[32], const struct cczi_psi_item *items,
+void cczi_psi_finish(uint8_t (*out)[32], const struct cczi_psi_rec *items,
                      const uint8_t (*points)[32], size_t len, const uint8_t key[32],
                      unsigned threads)
 {
@@ -175,6 +175,16 @@ struct cczi_psi_mask cczi_psi_mask_from(const uint8_t hash[32], size_t size, uin
     memcpy(be, hash, size < 16 ? size : 16);
     return (struct cczi_psi_mask){
         .hi = __builtin_bswap64(be[0]), .lo = __builtin_bswap64(be[1]), .at = at};
+}
+
+ccz_rc cczi_psi_masks_all(struct cczi_psi_mask *masks, size_t len, size_t size, struct ccz_span in,
+                          struct ccz_err *err)
+{
+    struct cczi_psi_masks_in g;
+    ccz_rc rc = cczi_psi_masks_start(&g, len, size, in, err);
+    while (rc == CCZ_OK && (rc = cczi_psi_masks_next(&g, err)) == CCZ_OK && !g.end)
+        masks[g.mask.at] = g.mask;
+    return rc;
 }
 
 size_t cczi_psi_mask_size(uint64_t a, uint64_t b)

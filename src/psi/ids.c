@@ -196,15 +196,17 @@ static ccz_rc read_part(struct cczi_psi_rec *out, size_t *len, uint64_t *twice,
     return rc == CCZ_OK ? keep_first(out, len, twice, err) : rc;
 }
 
-ccz_rc cczi_psi_ids_parts(struct cczi_psi_rec **out, size_t *len, const struct ccz_psi_ids *ids,
-                          size_t first, size_t count, struct ccz_err *err)
+ccz_rc cczi_psi_ids_parts(struct cczi_psi_rec **out, size_t *len, size_t room,
+                          const struct ccz_psi_ids *ids, size_t first, size_t count,
+                          struct ccz_err *err)
 {
-    size_t room = 0;
+    size_t all = 0;
     *out = NULL;
     *len = 0;
     for (size_t p = first; p < first + count; p++)
-        room += (size_t)cczi_spool_len(ids->spool, p);
-    struct cczi_psi_rec *recs = malloc(room * sizeof(*recs) + 1);
+        all += (size_t)cczi_spool_len(ids->spool, p);
+    room = room > all ? room : all;
+    struct cczi_psi_rec *recs = cczi_psi_alloc(room, sizeof(*recs));
     ccz_rc rc = recs ? CCZ_OK : no_memory(err);
     for (size_t p = first; rc == CCZ_OK && p < first + count; p++) {
         size_t n = 0;
@@ -230,7 +232,7 @@ static ccz_rc finish(struct ccz_psi_ids **out, struct builder *b)
             most = (size_t)cczi_spool_len(b->ids->spool, p);
     if (most > UINT32_MAX / 4)
         return ccz_fail(b->err, CCZ_E_LIMIT, "psi:len", (int64_t)most, "too many ids in a part");
-    struct cczi_psi_rec *recs = malloc(most * sizeof(*recs) + 1);
+    struct cczi_psi_rec *recs = cczi_psi_alloc(most, sizeof(*recs));
     if (rc == CCZ_OK && !recs)
         rc = no_memory(b->err);
     for (size_t p = 0; rc == CCZ_OK && p < CCZI_PSI_PARTS; p++) {

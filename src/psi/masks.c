@@ -35,8 +35,8 @@ ccz_rc cczi_psi_masks_sort(struct cczi_psi_mask **masks, size_t len, struct ccz_
     unsigned bits = 1;
     while ((size_t)1 << (bits + GROUP_BITS) < len)
         bits++;
-    struct cczi_psi_mask *from = *masks, *to = malloc(len * sizeof(*to) + 1);
-    uint32_t *at = calloc(((size_t)1 << bits) + 1, sizeof(*at));
+    struct cczi_psi_mask *from = *masks, *to = cczi_psi_alloc(len, sizeof(*to));
+    uint32_t *at = cczi_psi_alloc_zero(((size_t)1 << bits) + 1, sizeof(*at));
     if (!to || !at) {
         free(to);
         free(at);
@@ -93,44 +93,54 @@ void cczi_psi_masks_put(uint8_t *out, const struct cczi_psi_mask *masks, size_t 
     }
 }
 
-/* Prefix of each mask from the string of bits; false unless it has a one for each mask, a zero for each prefix, and nothing else. */
-static bool get_prefixes(struct cczi_psi_mask *masks, size_t len, const uint8_t *bits, size_t k)
+ccz_rc cczi_psi_masks_start(struct cczi_psi_masks_in *g, size_t len, size_t size,
+                            struct ccz_span in, struct ccz_err *err)
 {
-    size_t prefixes = (size_t)1 << (8 * k), prefix = 0, n = 0, bit = 0;
-    for (; bit < len + prefixes; bit++) {
-        if (bits[bit / 8] >> bit % 8 & 1) {
-            if (n == len || prefix == prefixes)
-                return false;
-            masks[n++].hi = k ? (uint64_t)prefix << (64 - 8 * k) : 0;
-        } else {
-            prefix++;
-        }
-    }
-    for (; bit % 8 != 0; bit++)
-        if (bits[bit / 8] >> bit % 8 & 1)
-            return false;
-    return n == len && prefix == prefixes;
-}
-
-ccz_rc cczi_psi_masks_get(struct cczi_psi_mask *masks, size_t len, size_t size, struct ccz_span in,
-                          struct ccz_err *err)
-{
-    size_t k = prefix_size(len);
+    *g = (struct cczi_psi_masks_in){.len = len, .size = size, .prefix_size = prefix_size(len)};
     if (in.size != cczi_psi_masks_size(len, size))
         return ccz_refuse_num(err, CCZ_E_PEER, "psi:masks", (int64_t)in.size,
                               (int64_t)cczi_psi_masks_size(len, size));
-    if (!get_prefixes(masks, len, in.ptr, k))
-        return ccz_fail(err, CCZ_E_PEER, "psi:masks", 0, "the prefixes do not add up");
-    const uint8_t *low = in.ptr + bits_size(len);
-    for (size_t i = 0; i < len; i++, low += size - k) {
-        uint64_t be[2] = {0};
-        memcpy((uint8_t *)be + k, low, size - k);
-        masks[i].hi |= __builtin_bswap64(be[0]);
-        masks[i].lo = __builtin_bswap64(be[1]);
-        masks[i].at = (uint32_t)i;
-        if (i > 0 && (masks[i].hi < masks[i - 1].hi ||
-                      (masks[i].hi == masks[i - 1].hi && masks[i].lo <= masks[i - 1].lo)))
-            return ccz_fail(err, CCZ_E_PEER, "psi:masks", (int64_t)i, "not in ascending order");
-    }
+    g->bits = in.ptr;
+    g->low = in.ptr + bits_size(len);
+    return CCZ_OK;
+}
+
+static bool bit_at(const struct cczi_psi_masks_in *g)
+{
+    return g->bits[g->bit / 8] >> g->bit % 8 & 1;
+}
+
+/* Behind the last mask there are the zeros of the prefixes left, and of the last byte. */
+static ccz_rc masks_end(struct cczi_psi_masks_in *g, struct ccz_err *err)
+{
+    for (g->end = true; g->bit < 8 * bits_size(g->len); g->bit++)
+        if (bit_at(g))
+            return ccz_fail(err, CCZ_E_PEER, "psi:masks", 0, "more masks than announced");
+    return CCZ_OK;
+}
+
+ccz_rc cczi_psi_masks_next(struct cczi_psi_masks_in *g, struct ccz_err *err)
+{
+    size_t k = g->prefix_size;
+    struct cczi_psi_mask before = g->mask;
+    uint64_t be[2] = {0};
+    if (g->read == g->len)
+        return masks_end(g, err);
+    for (; !bit_at(g);
+         g->bit++) /* in bounds: there are as many zeros as prefixes, or this one is refused */
+        if (++g->prefix == (size_t)1 << (8 * k))
+            return ccz_fail(err, CCZ_E_PEER, "psi:masks", (int64_t)g->read,
+                            "fewer masks than announced");
+    g->bit++;
+    memcpy((uint8_t *)be + k, g->low, g->size - k);
+    g->low += g->size - k;
+    g->mask = (struct cczi_psi_mask){.hi = __builtin_bswap64(be[0]) |
+                                           (k ? (uint64_t)g->prefix << (64 - 8 * k) : 0),
+                                     .lo = __builtin_bswap64(be[1]),
+                                     .at = (uint32_t)g->read};
+    if (g->read++ > 0 &&
+        (g->mask.hi < before.hi || (g->mask.hi == before.hi && g->mask.lo <= before.lo)))
+        return ccz_fail(err, CCZ_E_PEER, "psi:masks", (int64_t)g->mask.at,
+                        "not in ascending order");
     return CCZ_OK;
 }

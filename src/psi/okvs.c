@@ -17,7 +17,7 @@ static const struct {
     unsigned bits, load;
 } sizes[] = {
     {(size_t)1 << 11, 8, 665},  {(size_t)1 << 13, 9, 716},     {(size_t)1 << 15, 10, 798},
-    {(size_t)1 << 17, 11, 840}, {(size_t)1 << 19, 12, 870},    {(size_t)1 << 21, 13, 880},
+    {(size_t)1 << 17, 11, 840}, {(size_t)1 << 19, 12, 850},    {(size_t)1 << 21, 13, 880},
     {(size_t)1 << 23, 14, 890}, {CCZI_OKVS_KEYS_MAX, 15, 890},
 };
 
@@ -75,7 +75,7 @@ static void put_key(struct cczi_okvs_keys *k, size_t at, size_t item, const stru
     k->item[at] = (uint32_t)item;
 }
 
-static void hash_items(struct cczi_digest *d, const struct cczi_psi_item *items, size_t len,
+static void hash_items(struct cczi_digest *d, const struct cczi_psi_rec *items, size_t len,
                        const struct cczi_ro *ro)
 {
     uint8_t in[BATCH][32] = {{0}};
@@ -88,22 +88,20 @@ static void hash_items(struct cczi_digest *d, const struct cczi_psi_item *items,
     ccz_wipe(in, sizeof(in));
 }
 
-ccz_rc cczi_okvs_keys_new(struct cczi_okvs_keys **out, const struct cczi_psi_item *items,
-                          size_t len, const struct cczi_okvs *okvs, const struct cczi_ro *ro,
-                          struct ccz_err *err)
+ccz_rc cczi_okvs_keys_new(struct cczi_okvs_keys **out, const struct cczi_psi_rec *items, size_t len,
+                          const struct cczi_okvs *okvs, const struct cczi_ro *ro,
+                          struct cczi_digest *d, struct ccz_err *err)
 {
     *out = NULL;
     CCZ_AUTO(cczi_okvs_keys) k = calloc(1, sizeof(*k));
-    struct cczi_digest *d = malloc(len * sizeof(*d) + 1);
     uint32_t *at = calloc((size_t)okvs->starts + 1, sizeof(*at));
     if (k) {
         k->len = len;
-        k->pos = malloc(len * sizeof(*k->pos) + 1);
-        k->value = aligned_alloc(64, (len * sizeof(*k->value) + 64) / 64 * 64);
-        k->item = malloc(len * sizeof(*k->item) + 1);
+        k->pos = cczi_psi_alloc(len, sizeof(*k->pos));
+        k->value = cczi_psi_alloc(len, sizeof(*k->value));
+        k->item = cczi_psi_alloc(len, sizeof(*k->item));
     }
-    if (!k || !d || !at || !k->pos || !k->value || !k->item) {
-        free(d);
+    if (!k || !at || !k->pos || !k->value || !k->item) {
         free(at);
         return ccz_fail(err, CCZ_E_NOMEM, "psi:memory", (int64_t)len, "no memory for the keys");
     }
@@ -114,7 +112,6 @@ ccz_rc cczi_okvs_keys_new(struct cczi_okvs_keys **out, const struct cczi_psi_ite
         at[s + 1] += at[s];
     for (size_t i = 0; i < len; i++)
         put_key(k, at[start_of(&d[i], okvs)]++, i, &d[i], okvs);
-    free_wiped(d, len * sizeof(*d));
     free(at);
     *out = cczi_okvs_keys_take(&k);
     return CCZ_OK;
@@ -217,10 +214,10 @@ static ccz_rc peel_init(struct peel *w, const struct cczi_okvs *okvs,
                         const struct cczi_okvs_keys *keys, struct ccz_err *err)
 {
     *w = (struct peel){.okvs = okvs, .keys = keys};
-    w->slots = calloc(okvs->sparse_len, sizeof(*w->slots));
-    w->stack = malloc(okvs->sparse_len * sizeof(*w->stack));
-    w->order = malloc(keys->len * sizeof(*w->order) + 1);
-    w->gone = calloc(keys->len + 1, sizeof(*w->gone));
+    w->slots = cczi_psi_alloc_zero(okvs->sparse_len, sizeof(*w->slots));
+    w->stack = cczi_psi_alloc(okvs->sparse_len, sizeof(*w->stack));
+    w->order = cczi_psi_alloc(keys->len, sizeof(*w->order));
+    w->gone = cczi_psi_alloc_zero(keys->len, sizeof(*w->gone));
     if (!w->slots || !w->stack || !w->order || !w->gone)
         return ccz_fail(err, CCZ_E_NOMEM, "psi:memory", (int64_t)keys->len, "no memory to solve");
     for (size_t i = 0; i < keys->len; i++) {
@@ -339,7 +336,7 @@ static ccz_rc close_gap(struct ccz_f128 *p, const struct peel *w, struct ccz_err
     uint64_t row[GAP_MAX];
     struct ccz_f128 value[GAP_MAX];
     struct subsets t;
-    uint64_t *u = calloc(w->okvs->sparse_len, sizeof(*u));
+    uint64_t *u = cczi_psi_alloc_zero(w->okvs->sparse_len, sizeof(*u));
     if (!u)
         return ccz_fail(err, CCZ_E_NOMEM, "psi:memory", 0, "no memory to solve");
     place_dense(u, w);
@@ -365,7 +362,7 @@ static ccz_rc close_gap(struct ccz_f128 *p, const struct peel *w, struct ccz_err
                              "the dense part has no solution");
 }
 
-ccz_rc cczi_okvs_solve(struct ccz_f128 *p, const struct cczi_okvs *okvs,
+ccz_rc cczi_okvs_solve(struct ccz_f128 *p, size_t *gap, const struct cczi_okvs *okvs,
                        const struct cczi_okvs_keys *keys, struct ccz_err *err)
 {
     struct peel w;
@@ -381,6 +378,8 @@ ccz_rc cczi_okvs_solve(struct ccz_f128 *p, const struct cczi_okvs *okvs,
     }
     if (rc != CCZ_OK)
         memset(p, 0, okvs->len * sizeof(*p));
+    if (gap)
+        *gap = w.gap_len;
     peel_free(&w);
     return rc;
 }

@@ -9,10 +9,18 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "field elements travel as they lie in memory");
 
-/* An id as the protocols see it: 128 bits of its hash. Which ids these are is known to whoever can guess them. */
-struct cczi_psi_item {
-    uint8_t b[16];
+/* An id as the protocols see it: 128 bits of its hash. Whoever can guess ids can tell which one it is. */
+struct cczi_psi_rec {
+    uint8_t b[16]; /* in lists: a tag */
+    uint64_t row;  /* CCZI_PSI_PADDING: a random entry that stands for no id */
 };
+#define CCZI_PSI_PADDING UINT64_MAX
+
+/* ----------------------------------------------------------------------------------- memory */
+
+/* Uninitialized, aligned to 64 bytes, for free(). Never NULL but when there is no memory. */
+void *cczi_psi_alloc(size_t len, size_t size);
+void *cczi_psi_alloc_zero(size_t len, size_t size);
 
 /* ------------------------------------------------------------------------- random oracle */
 
@@ -83,17 +91,18 @@ struct cczi_okvs_keys {
 };
 void cczi_okvs_keys_free(struct cczi_okvs_keys *k); /* wipes */
 CCZ_DEFINE_AUTO(cczi_okvs_keys)
-/* @retval CCZ_E_NOMEM psi:memory */
+/* @param work  len digests, overwritten @retval CCZ_E_NOMEM psi:memory */
 CCZ_MUST_USE ccz_rc cczi_okvs_keys_new(struct cczi_okvs_keys **out,
-                                       const struct cczi_psi_item *items, size_t len,
+                                       const struct cczi_psi_rec *items, size_t len,
                                        const struct cczi_okvs *okvs, const struct cczi_ro *ro,
-                                       struct ccz_err *err);
+                                       struct cczi_digest *work, struct ccz_err *err);
 /*
  * Solves for the table. Elements that no key needs are zero: whoever sends it has to mask it.
- * @param[out] p  okvs->len elements, zeroed on failure
+ * @param[out] p    okvs->len elements, zeroed on failure
+ * @param[out] gap  keys for which the dense elements were needed; NULL = not asked for
  * @retval CCZ_E_NOT_FOUND  psi:okvs: these keys have no solution, take other hashes; probability: psi.md
  */
-CCZ_MUST_USE ccz_rc cczi_okvs_solve(struct ccz_f128 *p, const struct cczi_okvs *okvs,
+CCZ_MUST_USE ccz_rc cczi_okvs_solve(struct ccz_f128 *p, size_t *gap, const struct cczi_okvs *okvs,
                                     const struct cczi_okvs_keys *keys, struct ccz_err *err);
 /* out[i] = what key i finds in @p p. */
 void cczi_okvs_decode(struct ccz_f128 *out, const struct ccz_f128 *p, const struct cczi_okvs *okvs,
@@ -113,9 +122,21 @@ CCZ_MUST_USE ccz_rc cczi_psi_masks_sort(struct cczi_psi_mask **masks, size_t len
 size_t cczi_psi_masks_size(size_t len, size_t size);
 /* @param masks ascending @param[out] out cczi_psi_masks_size() bytes */
 void cczi_psi_masks_put(uint8_t *out, const struct cczi_psi_mask *masks, size_t len, size_t size);
-/* Exactly what put() writes is accepted; @p masks are ascending and different. @retval CCZ_E_PEER psi:masks */
-CCZ_MUST_USE ccz_rc cczi_psi_masks_get(struct cczi_psi_mask *masks, size_t len, size_t size,
-                                       struct ccz_span in, struct ccz_err *err);
+/*
+ * Reads them one by one, in the order of the wire. Exactly what put() writes is accepted: ascending, all different.
+ *     for (rc = start(&g, ...); rc == CCZ_OK && (rc = next(&g, err)) == CCZ_OK && !g.end;) ... g.mask ...
+ */
+struct cczi_psi_masks_in {
+    struct cczi_psi_mask mask; /* `at` counts from 0 */
+    bool end;                  /* all were read; there is no mask */
+    const uint8_t *bits, *low;
+    size_t len, size, prefix_size, bit, prefix, read;
+};
+/* @param in  borrowed @retval CCZ_E_PEER psi:masks: its size */
+CCZ_MUST_USE ccz_rc cczi_psi_masks_start(struct cczi_psi_masks_in *g, size_t len, size_t size,
+                                         struct ccz_span in, struct ccz_err *err);
+/* @retval CCZ_E_PEER psi:masks */
+CCZ_MUST_USE ccz_rc cczi_psi_masks_next(struct cczi_psi_masks_in *g, struct ccz_err *err);
 
 /* --------------------------------------------------------------------------------- spool */
 
@@ -123,10 +144,6 @@ CCZ_MUST_USE ccz_rc cczi_psi_masks_get(struct cczi_psi_mask *masks, size_t len, 
  * Records of 24 bytes in parts, appended, read part by part. Kept in memory up to a limit, then in a file without a
  * name, sealed chunk by chunk.
  */
-struct cczi_psi_rec {
-    uint8_t b[16]; /* hash of an id, or a tag */
-    uint64_t row;
-};
 struct cczi_spool;
 struct cczi_spool_cfg {
     size_t parts;
@@ -159,9 +176,10 @@ struct ccz_psi_ids {
 };
 /*
  * Parts first .. first + count - 1, each hash once, with its first row.
- * @param[out] out  owned by the caller: free(), may hold more room than @p len
+ * @param[out] out  owned by the caller: free()
+ * @param room      there is room for so many, at least
  */
-CCZ_MUST_USE ccz_rc cczi_psi_ids_parts(struct cczi_psi_rec **out, size_t *len,
+CCZ_MUST_USE ccz_rc cczi_psi_ids_parts(struct cczi_psi_rec **out, size_t *len, size_t room,
                                        const struct ccz_psi_ids *ids, size_t first, size_t count,
                                        struct ccz_err *err);
 
@@ -191,10 +209,10 @@ struct cczi_psi_run {
     uint8_t session[32];        /* hash of both hellos */
     uint8_t shuffle[32]; /* ECDH, sender: seed of what hides the receiver's rows until the end */
 };
-/* One bucket. The items are different; which of them are padding is nobody's business. */
+/* One bucket. All items are different; those behind the ids are padding. */
 struct cczi_psi_set {
     uint8_t session[32]; /* of this bucket */
-    const struct cczi_psi_item *items;
+    const struct cczi_psi_rec *items;
     size_t len, peer_len; /* both > 0 */
 };
 /* What came out of it. The common order is that of the sender's list. */
@@ -215,8 +233,10 @@ void cczi_psi_list_free(struct cczi_psi_list *l);
 CCZ_DEFINE_AUTO(cczi_psi_list)
 
 /*
- * A protocol. bucket() runs one bucket with the peer; when it returns at the receiver, this one may know which ids are
- * common, unless `hides_rows`. Counting, minimum, telling the sender, comparing alignments are the run's business.
+ * A protocol. bucket() runs one bucket with the peer; the receiver may know afterwards which ids are common. Counting,
+ * minimum, telling the sender, comparing alignments are the run's business. Whoever adds one that can count first, and show
+ * rows only if there are enough of them, gives it a function for that, to be called for all buckets before the first
+ * bucket(); then a sender need not trust the receiver's program (check_config()).
  */
 struct cczi_psi_protocol {
     const char *name;
@@ -240,15 +260,18 @@ enum { CCZI_PSI_ECDH_BLOCK = 8192 }; /* points of a message */
 void cczi_psi_parallel(void (*fn)(void *arg, size_t from, size_t to), void *arg, size_t len,
                        unsigned threads);
 /* out[i] = s H(items[i]), where H is a hash to the group under @p key, made for one use. */
-void cczi_psi_points(uint8_t (*out)[32], const uint8_t s[32], const struct cczi_psi_item *items,
+void cczi_psi_points(uint8_t (*out)[32], const uint8_t s[32], const struct cczi_psi_rec *items,
                      size_t len, const uint8_t key[32], unsigned threads);
 /* out[i] = s in[i]. @retval CCZ_E_PEER psi:point (err->aux = its index): not an encoding, or the identity */
 CCZ_MUST_USE ccz_rc cczi_psi_mul(uint8_t (*out)[32], const uint8_t s[32], const uint8_t (*in)[32],
                                  size_t len, unsigned threads, struct ccz_err *err);
 /* What an item's point is hashed to: 16 bytes that the sender shows, then 16 that only who has the item knows. */
-void cczi_psi_finish(uint8_t (*out)[32], const struct cczi_psi_item *items,
+void cczi_psi_finish(uint8_t (*out)[32], const struct cczi_psi_rec *items,
                      const uint8_t (*points)[32], size_t len, const uint8_t key[32],
                      unsigned threads);
+/* Reads all of a list of masks. @retval CCZ_E_PEER psi:masks */
+CCZ_MUST_USE ccz_rc cczi_psi_masks_all(struct cczi_psi_mask *masks, size_t len, size_t size,
+                                       struct ccz_span in, struct ccz_err *err);
 /* A mask of the first @p size bytes of a hash. */
 struct cczi_psi_mask cczi_psi_mask_from(const uint8_t hash[32], size_t size, uint32_t at);
 /* Bytes of masks among which a false match has probability 2^-40. */
@@ -282,11 +305,10 @@ struct cczi_psi_hidden {
 CCZ_MUST_USE ccz_rc cczi_psi_align_init(struct cczi_psi_align *a, const struct cczi_psi_run *run,
                                         struct ccz_err *err);
 void cczi_psi_align_deinit(struct cczi_psi_align *a);
-/* Takes one bucket's list. @param rows of the items; at @p len and beyond they are padding */
+/* Takes one bucket's list. */
 CCZ_MUST_USE ccz_rc cczi_psi_align_put(struct cczi_psi_align *a, const struct cczi_psi_run *run,
                                        uint32_t bucket, const struct cczi_psi_list *list,
-                                       size_t peer_len, const struct cczi_psi_rec *recs, size_t len,
-                                       struct ccz_err *err);
+                                       const struct cczi_psi_set *set, struct ccz_err *err);
 /* Minimum, what the sender is told, and the comparison of digests. */
 CCZ_MUST_USE ccz_rc cczi_psi_align_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
                                         const struct cczi_psi_run *run, struct ccz_err *err);

@@ -34,12 +34,13 @@ struct rr22 {
     struct cczi_okvs okvs;
     struct cczi_okvs_keys *keys;
     struct head *head;      /* with the table behind it: one message */
-    struct ccz_f128 *table; /* behind head; sender: then K. receiver: P + a */
-    struct ccz_f128 *vole;  /* sender: b. receiver: c */
+    struct ccz_f128 *table; /* behind head: P + a; then the sums of the own items */
+    struct ccz_f128 *vole;  /* sender: b, then K. receiver: c */
+    size_t table_len, out_len;
     struct ccz_f128 delta;  /* sender */
     uint8_t w[RANDOM_SIZE]; /* the sender's own part */
     uint8_t commitment[32];
-    struct cczi_digest *out; /* F of each key */
+    struct cczi_digest *out; /* work space; then F of each key */
     struct cczi_psi_mask *masks;
     size_t mask_size;
 };
@@ -48,11 +49,11 @@ static void rr22_deinit(struct rr22 *s)
 {
     cczi_okvs_keys_free(s->keys);
     if (s->out)
-        ccz_wipe(s->out, s->set->len * sizeof(*s->out));
+        ccz_wipe(s->out, s->out_len * sizeof(*s->out));
     if (s->vole)
         ccz_wipe(s->vole, s->okvs.len * sizeof(*s->vole));
     if (s->head)
-        ccz_wipe(s->head, sizeof(*s->head) + s->okvs.len * sizeof(*s->table));
+        ccz_wipe(s->head, sizeof(*s->head) + s->table_len * sizeof(*s->table));
     if (s->masks)
         ccz_wipe(s->masks, s->set->len * sizeof(*s->masks));
     ccz_wipe(&s->delta, sizeof(s->delta));
@@ -88,11 +89,13 @@ static ccz_rc rr22_init(struct rr22 *s, struct cczi_psi_run *run, const struct c
     cczi_okvs_params(&s->okvs, sender ? set->peer_len : set->len);
     s->mask_size =
         mask_size(s, sender ? set->len : set->peer_len, sender ? set->peer_len : set->len);
-    size_t table_size = s->okvs.len * sizeof(struct ccz_f128);
-    s->head = aligned_alloc(64, (sizeof(*s->head) + table_size + 63) / 64 * 64);
-    s->vole = aligned_alloc(64, (table_size + 63) / 64 * 64);
-    s->out = malloc(set->len * sizeof(*s->out));
-    s->masks = malloc(set->len * sizeof(*s->masks));
+    /* Both hold something else at times: the table the sums of the items, `out` the vector a. */
+    s->table_len = s->okvs.len > set->len ? s->okvs.len : set->len;
+    s->out_len = set->len > s->okvs.len / 2 ? set->len : s->okvs.len / 2 + 1;
+    s->head = cczi_psi_alloc(1, sizeof(*s->head) + s->table_len * sizeof(*s->table));
+    s->vole = cczi_psi_alloc(s->okvs.len, sizeof(*s->vole));
+    s->out = cczi_psi_alloc(s->out_len, sizeof(*s->out));
+    s->masks = cczi_psi_alloc(set->len, sizeof(*s->masks));
     if (!s->head || !s->vole || !s->out || !s->masks)
         return no_memory(err, s->okvs.len);
     memset(s->head, 0, sizeof(*s->head));
@@ -115,7 +118,7 @@ static ccz_rc make_keys(struct rr22 *s, struct ccz_err *err)
     cczi_ro_init(&ro, "cczoo psi places", key);
     cczi_okvs_keys_free(s->keys);
     s->keys = NULL;
-    return cczi_okvs_keys_new(&s->keys, s->set->items, s->set->len, &s->okvs, &ro, err);
+    return cczi_okvs_keys_new(&s->keys, s->set->items, s->set->len, &s->okvs, &ro, s->out, err);
 }
 
 /* F of every key, from v = its sum, and the masks. */
@@ -166,7 +169,7 @@ static ccz_rc solve(struct rr22 *s, struct ccz_err *err)
             return ccz_fail(err, rc, "psi:random", 0, "no randomness");
         rc = make_keys(s, err);
         if (rc == CCZ_OK)
-            rc = cczi_okvs_solve(s->table, &s->okvs, s->keys, err);
+            rc = cczi_okvs_solve(s->table, NULL, &s->okvs, s->keys, err);
     }
     return rc == CCZ_E_NOT_FOUND ? ccz_fail(err, CCZ_E_INTERNAL, "psi:okvs", SEEDS_MAX,
                                             "no solution under %d seeds", SEEDS_MAX)
@@ -177,9 +180,7 @@ static ccz_rc send_table(struct rr22 *s, struct ccz_err *err)
 {
     struct ccz_ot_cfg cfg;
     ot_config(&cfg, s);
-    struct ccz_f128 *a = aligned_alloc(64, (s->okvs.len * sizeof(*a) + 63) / 64 * 64);
-    if (!a)
-        return no_memory(err, s->okvs.len);
+    struct ccz_f128 *a = (struct ccz_f128 *)(void *)s->out;
     ccz_rc rc = ccz_vole_recv(a, s->vole, s->okvs.len, s->run->chan, &cfg, err);
     if (rc == CCZ_OK) {
         for (size_t i = 0; i < s->okvs.len; i++) {
@@ -190,8 +191,6 @@ static ccz_rc send_table(struct rr22 *s, struct ccz_err *err)
                            CCZ_SPAN(s->head, sizeof(*s->head) + s->okvs.len * sizeof(*s->table)),
                            err);
     }
-    ccz_wipe(a, s->okvs.len * sizeof(*a));
-    free(a);
     return rc;
 }
 
@@ -206,54 +205,57 @@ static ccz_rc open_w(struct rr22 *s, const uint8_t *in, struct ccz_err *err)
     return CCZ_OK;
 }
 
-/* Both lists are ascending: one pass. */
-static ccz_rc intersect(struct cczi_psi_list **out, struct rr22 *s,
-                        const struct cczi_psi_mask *theirs, struct ccz_err *err)
+/* Both lists are ascending: one pass, to the end of theirs even if ours is over, so that all of it is checked. */
+static ccz_rc intersect(struct cczi_psi_list *list, const struct rr22 *s, struct ccz_span in,
+                        struct ccz_err *err)
 {
-    CCZ_AUTO(cczi_psi_list) list = NULL;
-    size_t most = s->set->len < s->set->peer_len ? s->set->len : s->set->peer_len, n = 0;
-    ccz_rc rc = cczi_psi_list_new(&list, most, true, err);
-    if (rc != CCZ_OK)
-        return rc;
-    for (size_t i = 0, k = 0; i < s->set->len && k < s->set->peer_len;) {
-        const struct cczi_psi_mask *a = &s->masks[i], *b = &theirs[k];
-        if (a->hi < b->hi || (a->hi == b->hi && a->lo < b->lo)) {
+    struct cczi_psi_masks_in g;
+    size_t i = 0, n = 0;
+    ccz_rc rc = cczi_psi_masks_start(&g, s->set->peer_len, s->mask_size, in, err);
+    while (rc == CCZ_OK && (rc = cczi_psi_masks_next(&g, err)) == CCZ_OK && !g.end) {
+        const struct cczi_psi_mask *b = &g.mask;
+        while (i < s->set->len &&
+               (s->masks[i].hi < b->hi || (s->masks[i].hi == b->hi && s->masks[i].lo < b->lo)))
             i++;
-        } else if (a->hi == b->hi && a->lo == b->lo) {
-            put_entry(list, n, s, a->at);
+        if (i < s->set->len && s->masks[i].hi == b->hi && s->masks[i].lo == b->lo) {
+            put_entry(list, n, s, s->masks[i++].at);
             list->at[n++] = b->at;
-            i++, k++;
-        } else {
-            k++;
         }
     }
     list->len = n;
-    *out = cczi_psi_list_take(&list);
-    return CCZ_OK;
+    return rc;
+}
+
+static ccz_rc match(struct cczi_psi_list **out, struct rr22 *s, struct ccz_span in,
+                    struct ccz_err *err)
+{
+    CCZ_AUTO(cczi_psi_list) list = NULL;
+    size_t most = s->set->len < s->set->peer_len ? s->set->len : s->set->peer_len;
+    cczi_okvs_decode(s->table, s->vole, &s->okvs, s->keys);
+    make_outputs(s, s->table);
+    ccz_rc rc = cczi_psi_masks_sort(&s->masks, s->set->len, err);
+    if (rc == CCZ_OK)
+        rc = cczi_psi_list_new(&list, most, true, err);
+    if (rc == CCZ_OK)
+        rc = intersect(list, s, in, err);
+    if (rc == CCZ_OK)
+        *out = cczi_psi_list_take(&list);
+    return rc;
 }
 
 static ccz_rc receive_masks(struct cczi_psi_list **out, struct rr22 *s, struct ccz_err *err)
 {
     size_t len = s->set->peer_len, head = s->malicious ? RANDOM_SIZE : 0;
     size_t size = cczi_psi_masks_size(len, s->mask_size);
-    uint8_t *in = malloc(head + size);
-    struct cczi_psi_mask *theirs = malloc(len * sizeof(*theirs));
-    ccz_rc rc = in && theirs ? CCZ_OK : no_memory(err, len);
-    if (rc == CCZ_OK)
-        rc = ccz_chan_recv_exact(in, head + size, s->run->chan, err);
+    uint8_t *in = cczi_psi_alloc(1, head + size);
+    if (!in)
+        return no_memory(err, len);
+    ccz_rc rc = ccz_chan_recv_exact(in, head + size, s->run->chan, err);
     if (rc == CCZ_OK && s->malicious)
         rc = open_w(s, in, err);
     if (rc == CCZ_OK)
-        rc = cczi_psi_masks_get(theirs, len, s->mask_size, CCZ_SPAN(in + head, size), err);
+        rc = match(out, s, CCZ_SPAN(in + head, size), err);
     free(in);
-    if (rc == CCZ_OK) {
-        cczi_okvs_decode(s->table, s->vole, &s->okvs, s->keys); /* a table has room for its keys */
-        make_outputs(s, s->table);
-        rc = cczi_psi_masks_sort(&s->masks, s->set->len, err);
-    }
-    if (rc == CCZ_OK)
-        rc = intersect(out, s, theirs, err);
-    free(theirs);
     return rc;
 }
 
@@ -296,22 +298,17 @@ static ccz_rc evaluate(struct rr22 *s, struct ccz_err *err)
         rc = make_keys(s, err);
     if (rc != CCZ_OK)
         return rc;
-    struct ccz_f128 *v = aligned_alloc(64, (s->set->len * sizeof(*v) + 63) / 64 * 64);
-    if (!v)
-        return no_memory(err, s->set->len);
     ccz_f128_mul_add(s->vole, s->table, s->okvs.len, s->delta);
-    cczi_okvs_decode(v, s->vole, &s->okvs, s->keys);
-    ccz_f128_mul_add(v, s->keys->value, s->set->len, s->delta);
-    make_outputs(s, v);
-    ccz_wipe(v, s->set->len * sizeof(*v));
-    free(v);
+    cczi_okvs_decode(s->table, s->vole, &s->okvs, s->keys);
+    ccz_f128_mul_add(s->table, s->keys->value, s->set->len, s->delta);
+    make_outputs(s, s->table);
     return cczi_psi_masks_sort(&s->masks, s->set->len, err);
 }
 
 static ccz_rc send_masks(const struct rr22 *s, struct ccz_err *err)
 {
     size_t size = cczi_psi_masks_size(s->set->len, s->mask_size);
-    uint8_t *body = malloc(size);
+    uint8_t *body = cczi_psi_alloc(1, size);
     if (!body)
         return no_memory(err, s->set->len);
     cczi_psi_masks_put(body, s->masks, s->set->len, s->mask_size);
@@ -328,13 +325,15 @@ static ccz_rc send(struct cczi_psi_list **out, struct rr22 *s, struct ccz_err *e
     ccz_rc rc = s->malicious ? commit(s, err) : CCZ_OK;
     if (rc == CCZ_OK)
         rc = evaluate(s, err);
+    size_t len =
+        s->run->cfg->learns == CCZ_PSI_BOTH ? s->set->len : 0; /* else nobody asks for it */
     if (rc == CCZ_OK)
-        rc = cczi_psi_list_new(&list, s->set->len, false, err);
+        rc = cczi_psi_list_new(&list, len, false, err);
     if (rc == CCZ_OK)
         rc = send_masks(s, err);
     if (rc != CCZ_OK)
         return rc;
-    for (size_t i = 0; i < s->set->len; i++)
+    for (size_t i = 0; i < len; i++)
         put_entry(list, i, s, s->masks[i].at);
     *out = cczi_psi_list_take(&list);
     return CCZ_OK;

@@ -40,26 +40,24 @@ void cczi_psi_derive(uint8_t out[32], const char *label, const uint8_t key[32], 
 
 /* --------------------------------------------------------------------------------- hello */
 
+static uint8_t *put(uint8_t *to, const void *from, size_t size)
+{
+    memcpy(to, from, size);
+    return to + size;
+}
+
 void cczi_psi_hello_put(uint8_t out[CCZI_PSI_HELLO_SIZE], const struct cczi_psi_hello *h)
 {
-    CCZ_AUTO_BUF b;
-    ccz_buf_init(&b, CCZI_PSI_HELLO_SIZE);
-    ccz_buf_put_str(&b, "PSI");
-    ccz_buf_u8(&b, VERSION);
-    ccz_buf_u8(&b, h->role);
-    ccz_buf_u8(&b, h->protocol);
-    ccz_buf_u8(&b, h->learns);
-    ccz_buf_u8(&b, h->output);
-    ccz_buf_le64(&b, h->len);
-    ccz_buf_le64(&b, h->min_intersection);
-    ccz_buf_le64(&b, h->bucket_len);
-    ccz_buf_le32(&b, 0);
-    ccz_buf_put(&b, h->prepared, 32);
-    ccz_buf_put(&b, h->session, 32);
-    ccz_buf_put(&b, h->nonce, 32);
-    memset(out, 0, CCZI_PSI_HELLO_SIZE);
-    if (!b.bad)
-        memcpy(out, b.ptr, b.size);
+    const uint8_t head[8] = {'P', 'S', 'I', VERSION, h->role, h->protocol, h->learns, h->output};
+    const uint32_t reserved = 0;
+    uint8_t *to = put(out, head, sizeof(head));
+    to = put(to, &h->len, 8);
+    to = put(to, &h->min_intersection, 8);
+    to = put(to, &h->bucket_len, 8);
+    to = put(to, &reserved, 4);
+    to = put(to, h->prepared, 32);
+    to = put(to, h->session, 32);
+    (void)put(to, h->nonce, 32);
 }
 
 ccz_rc cczi_psi_hello_get(struct cczi_psi_hello *h, struct ccz_span in, struct ccz_err *err)
@@ -168,25 +166,14 @@ static ccz_rc choose_buckets(struct cczi_psi_run *run, uint64_t bucket_len, stru
     return CCZ_OK;
 }
 
-/* Items of a bucket and, up to what was announced, random ones. */
-static ccz_rc load_items(struct cczi_psi_item **items, struct cczi_psi_rec **recs, size_t *len,
-                         size_t padded, const struct cczi_psi_run *run, uint32_t bucket,
-                         struct ccz_err *err)
+/* Random entries behind the items, up to what was announced. */
+static ccz_rc pad(struct cczi_psi_rec *items, size_t len, size_t padded, struct ccz_err *err)
 {
-    size_t parts = CCZI_PSI_PARTS / run->buckets;
-    *items = NULL;
-    ccz_rc rc = cczi_psi_ids_parts(recs, len, run->ids, bucket * parts, parts, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (*len > padded)
-        return ccz_refuse_num(err, CCZ_E_LIMIT, "psi:bucket-full", (int64_t)*len, (int64_t)padded);
-    *items = malloc(padded * sizeof(**items) + 1);
-    if (!*items)
-        return ccz_fail(err, CCZ_E_NOMEM, "psi:memory", (int64_t)padded, "no memory for items");
-    for (size_t i = 0; i < *len; i++)
-        memcpy((*items)[i].b, (*recs)[i].b, 16);
-    if (padded > *len && ccz_random(*items + *len, (padded - *len) * sizeof(**items)) != CCZ_OK)
-        return ccz_fail(err, CCZ_E_INTERNAL, "psi:random", 0, "no randomness");
+    for (size_t i = len; i < padded; i++) {
+        items[i].row = CCZI_PSI_PADDING;
+        if (ccz_random(items[i].b, sizeof(items[i].b)) != CCZ_OK)
+            return ccz_fail(err, CCZ_E_INTERNAL, "psi:random", 0, "no randomness");
+    }
     return CCZ_OK;
 }
 
@@ -200,22 +187,24 @@ static ccz_rc run_bucket(struct cczi_psi_align *align, struct cczi_psi_run *run,
                          struct ccz_err *err)
 {
     CCZ_AUTO(cczi_psi_list) list = NULL;
-    struct cczi_psi_item *items = NULL;
-    struct cczi_psi_rec *recs = NULL;
-    size_t len = 0;
+    struct cczi_psi_rec *items = NULL;
+    size_t parts = CCZI_PSI_PARTS / run->buckets, len = 0;
     struct cczi_psi_set set = {.len = cczi_psi_bucket_len(run->own_len, run->buckets),
                                .peer_len = cczi_psi_bucket_len(run->peer_len, run->buckets)};
     cczi_psi_bucket_session(set.session, run, bucket);
-    ccz_rc rc = load_items(&items, &recs, &len, set.len, run, bucket, err);
+    ccz_rc rc = cczi_psi_ids_parts(&items, &len, set.len, run->ids, bucket * parts, parts, err);
+    if (rc == CCZ_OK && len > set.len)
+        rc = ccz_refuse_num(err, CCZ_E_LIMIT, "psi:bucket-full", (int64_t)len, (int64_t)set.len);
+    if (rc == CCZ_OK)
+        rc = pad(items, len, set.len, err);
     set.items = items;
     if (rc == CCZ_OK && set.len > 0 && set.peer_len > 0)
         rc = cczi_psi_protocols[run->cfg->protocol].bucket(&list, run, &set, err);
     else if (rc == CCZ_OK) /* who has nothing has nothing in common */
         rc = cczi_psi_list_new(&list, 0, run->cfg->role == CCZ_PSI_RECEIVER, err);
     if (rc == CCZ_OK)
-        rc = cczi_psi_align_put(align, run, bucket, list, set.peer_len, recs, len, err);
+        rc = cczi_psi_align_put(align, run, bucket, list, &set, err);
     free(items);
-    free(recs);
     return rc;
 }
 

@@ -80,7 +80,7 @@ static ccz_rc make_tags(struct join *j, struct ccz_err *err)
     for (size_t part = 0; rc == CCZ_OK && part < CCZI_PSI_PARTS; part++) {
         struct cczi_psi_rec *recs;
         size_t len;
-        rc = cczi_psi_ids_parts(&recs, &len, j->ids, part, 1, err);
+        rc = cczi_psi_ids_parts(&recs, &len, 0, j->ids, part, 1, err);
         for (size_t i = 0; rc == CCZ_OK && i < len; i += 64) {
             size_t n = len - i < 64 ? len - i : 64;
             for (size_t k = 0; k < n; k++)

@@ -44,6 +44,7 @@ static void test_refused(void)
         "26948d35ca62e643e26a83177332e6b6afeb9d08e4268b650f1f5bbd8d81d371", /* not a square */
         "3eb858e78f5a7254d8c9731174a94f76755fd3941c0ac93735c07ba14579630e", /* negative x y */
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", /* y = 0 */
+        "e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2df6", /* G and the highest bit */
     };
     uint8_t good[32], bad[32], r[32], s[32] = {2};
     CHECK(ccz_ristretto_mul_base(good, s) == CCZ_OK);

@@ -30,7 +30,7 @@ static int by_row(const void *a, const void *b)
 static struct cczi_psi_rec *records(const struct ccz_psi_ids *ids, size_t *len)
 {
     struct cczi_psi_rec *r;
-    CHECK(cczi_psi_ids_parts(&r, len, ids, 0, CCZI_PSI_PARTS, NULL) == CCZ_OK);
+    CHECK(cczi_psi_ids_parts(&r, len, 0, ids, 0, CCZI_PSI_PARTS, NULL) == CCZ_OK);
     CHECK(*len == ccz_psi_ids_len(ids));
     qsort(r, *len, sizeof(*r), by_row);
     return r;
@@ -230,7 +230,8 @@ static void test_spooled(void)
     bytes[st.st_size / 2] ^= 1;
     CHECK(pwrite(cczi_spool_fd(b->spool), bytes, (size_t)st.st_size, 0) == st.st_size);
     struct ccz_err err = {0};
-    CHECK(cczi_psi_ids_parts(&r, &len, b, 0, CCZI_PSI_PARTS, &err) == CCZ_E_SIG && !r && len == 0);
+    CHECK(cczi_psi_ids_parts(&r, &len, 0, b, 0, CCZI_PSI_PARTS, &err) == CCZ_E_SIG && !r &&
+          len == 0);
     CHECK(strcmp(err.where, "psi:spool-seal") == 0);
     /* Two chunks in each other's place, too. */
     bytes[st.st_size / 2] ^= 1;
@@ -240,10 +241,10 @@ static void test_spooled(void)
     memcpy(bytes, bytes + SEALED, SEALED);
     memcpy(bytes + SEALED, chunk, SEALED);
     CHECK(pwrite(cczi_spool_fd(b->spool), bytes, (size_t)st.st_size, 0) == st.st_size);
-    CHECK(cczi_psi_ids_parts(&r, &len, b, 0, CCZI_PSI_PARTS, &err) == CCZ_E_SIG);
+    CHECK(cczi_psi_ids_parts(&r, &len, 0, b, 0, CCZI_PSI_PARTS, &err) == CCZ_E_SIG);
     /* And a file that lost its end. */
     CHECK(ftruncate(cczi_spool_fd(b->spool), 100) == 0);
-    CHECK(cczi_psi_ids_parts(&r, &len, b, 0, CCZI_PSI_PARTS, &err) == CCZ_E_IO);
+    CHECK(cczi_psi_ids_parts(&r, &len, 0, b, 0, CCZI_PSI_PARTS, &err) == CCZ_E_IO);
     CHECK(strcmp(err.where, "psi:spool") == 0);
     free(bytes);
     ccz_psi_ids_free(a);

@@ -273,6 +273,21 @@ static void test_padding(void)
     CHECK(p[0].rc == CCZ_OK && p[1].rc == CCZ_OK && p[1].result->len == 40);
     CHECK(p[1].result->peer_len == 128 && p[0].result->peer_len == 100);
     free_results(p);
+    /* The list that the sender keeps is longer than its ids are allowed to be. */
+    enum { N = 600 };
+    static uint64_t numbers[N];
+    const struct ccz_psi_ids_cfg tight = {.memory_len = 1};
+    for (size_t i = 0; i < N; i++)
+        numbers[i] = i;
+    struct party q[2] = {{.cfg = {.pad = true, .learns = CCZ_PSI_BOTH}},
+                         {.cfg = {.pad = true, .learns = CCZ_PSI_BOTH}}};
+    for (int i = 0; i < 2; i++)
+        q[i].ids = ids_of(numbers, N, &tight);
+    run_pair(q, NULL, 0);
+    CHECK(q[0].rc == CCZ_OK && q[1].rc == CCZ_OK && q[0].result->len == N);
+    free_results(q);
+    for (int i = 0; i < 2; i++)
+        ccz_psi_ids_free((struct ccz_psi_ids *)q[i].ids);
 }
 
 /* Two runs with the same ids have nothing in common but the rows. */

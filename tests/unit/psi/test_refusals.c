@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "parties.h"
 
-enum { N = 2000, COMMON = 500 };
+enum { N = 2001, COMMON = 500 };
 
 /* Ids 0 .. N-1 for the sender, N-COMMON .. 2N-COMMON-1 for the receiver. */
 static void give_ids(struct party p[2])
@@ -245,15 +245,10 @@ static void raw_receive(struct cczi_psi_list **list, struct cczi_psi_run *run, s
     cczi_psi_derive(run->session, "cczoo psi session", zero, CCZ_SPAN(bytes, sizeof(bytes)));
     struct cczi_psi_rec *recs;
     struct cczi_psi_set set = {.peer_len = peer.len};
-    CHECK(cczi_psi_ids_parts(&recs, &set.len, p->ids, 0, CCZI_PSI_PARTS, NULL) == CCZ_OK);
-    struct cczi_psi_item *items = malloc(set.len * sizeof(*items));
-    CHECK(items);
-    for (size_t i = 0; i < set.len; i++)
-        memcpy(items[i].b, recs[i].b, 16);
-    set.items = items;
+    CHECK(cczi_psi_ids_parts(&recs, &set.len, 0, p->ids, 0, CCZI_PSI_PARTS, NULL) == CCZ_OK);
+    set.items = recs;
     cczi_psi_derive(set.session, "cczoo psi bucket", run->session, CCZ_SPAN(number, 4));
     CHECK(cczi_psi_vole_bucket(list, run, &set, NULL) == CCZ_OK);
-    free(items);
     free(recs);
 }
 
@@ -331,8 +326,14 @@ static void test_last_message(void)
     run_raw(p, &both); /* the raw receiver can do it right */
     CHECK(p[0].rc == CCZ_OK && p[1].rc == CCZ_OK && p[0].result->len == COMMON);
     take_ids(p);
+    last.claim = N; /* a bit behind the last entry */
+    run_raw(p, &both);
+    CHECK(says(&p[0], "psi:matches"));
+    take_ids(p);
+    last.claim = SIZE_MAX;
     last.honest = false;
-    static const size_t sizes[] = {0, 1, 9, 33, 33 + N / 8 - 1, 33 + N / 8 + 1};
+    memset(last.bytes, 0, sizeof(last.bytes));
+    static const size_t sizes[] = {0, 1, 9, 33, 33 + (N + 7) / 8 - 1, 33 + (N + 7) / 8 + 1};
     for (size_t i = 0; i < 6; i++) {
         last.size = sizes[i];
         last.bytes[0] = 1;
@@ -341,7 +342,7 @@ static void test_last_message(void)
         take_ids(p);
     }
     for (unsigned verdict = 0; verdict < 256; verdict++) { /* FEW is no answer without a minimum */
-        last.size = verdict == 1 ? 33 + N / 8 : 1;
+        last.size = verdict == 1 ? 33 + (N + 7) / 8 : 1;
         last.bytes[0] = (uint8_t)verdict;
         if (verdict > 3 && verdict < 250)
             continue;
@@ -349,6 +350,11 @@ static void test_last_message(void)
         CHECK(verdict == 1 ? says(&p[0], "psi:proof") : says(&p[0], "psi:matches"));
         take_ids(p);
     }
+    last.size = 33 + (N + 7) / 8; /* nor is any other verdict, whatever follows it */
+    last.bytes[0] = 3;
+    run_raw(p, &both);
+    CHECK(says(&p[0], "psi:matches"));
+    take_ids(p);
     /* A number that cannot be. */
     const struct ccz_psi_cfg number = {
         .learns = CCZ_PSI_BOTH, .output = CCZ_PSI_CARDINALITY, .trusted_receiver = true};
