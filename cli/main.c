@@ -45,6 +45,8 @@ static const struct cli_cmd {
      cmd_kms},
     {"tunnel", NULL, "VERB ...", "attested connections for programs that know nothing of them",
      cmd_tunnel},
+    {"psi", NULL, "VERB ...", "private set intersection: which ids two or more parties share",
+     cmd_psi},
     {"exec", NULL, "-- PROGRAM ...", "fetch secrets from a KMS and start a program with them",
      cmd_exec},
     {"infer", NULL, "", "send images to attested servers and report accuracy and speed", cmd_infer},

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ristretto255 by libsodium, which is used in this file only. */
 #include <cczoo/crypto.h>
-#include <cczoo/ristretto.h>
 
+#include "ristretto_priv.h"
+
+#include <pthread.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -87,4 +89,118 @@ ccz_rc ccz_ristretto_scalar_inv(uint8_t r[32], const uint8_t s[32])
         return CCZ_OK;
     ccz_wipe(r, CCZ_RISTRETTO_SIZE);
     return CCZ_E_ARG;
+}
+
+/* ----------------------------------------------------------------------------------------- many */
+
+enum { LANES = 8 };
+
+static size_t mul_single(uint8_t (*out)[32], const uint8_t s[32], const uint8_t (*in)[32],
+                         size_t len)
+{
+    size_t i = 0;
+    while (i < len && ccz_ristretto_mul(out[i], s, in[i]) == CCZ_OK)
+        i++;
+    return i;
+}
+
+#if defined(__x86_64__)
+/* A scalar that uses every digit, points from hashes, and an encoding that is none. */
+static bool agrees(void)
+{
+    uint8_t hash[LANES][64], p[LANES][32], q[LANES][32], expected[32], s[32], wide[64];
+    for (size_t i = 0; i < sizeof(wide); i++)
+        wide[i] = (uint8_t)(37 * i + 11);
+    ccz_ristretto_scalar_reduce(s, wide);
+    for (size_t k = 0; k < LANES; k++) {
+        for (size_t i = 0; i < 64; i++)
+            hash[k][i] = (uint8_t)(k * 64 + i * i * 7 + k * i);
+    }
+    cczi_ristretto_ifma_from_hash(p, (const uint8_t(*)[64])hash);
+    for (size_t k = 0; k < LANES; k++) {
+        ccz_ristretto_from_hash(expected, hash[k]);
+        if (memcmp(expected, p[k], 32) != 0)
+            return false;
+    }
+    memset(p[5], 0xff, 32);
+    if (cczi_ristretto_ifma_mul(q, s, (const uint8_t(*)[32])p) != (0xff & ~(1u << 5)))
+        return false;
+    for (size_t k = 0; k < LANES; k++) {
+        if (k != 5 &&
+            (ccz_ristretto_mul(expected, s, p[k]) != CCZ_OK || memcmp(expected, q[k], 32) != 0))
+            return false;
+    }
+    return true;
+}
+
+static bool vector_usable;
+static pthread_once_t vector_once = PTHREAD_ONCE_INIT;
+
+static void choose(void)
+{
+    vector_usable = ccz_cpu()->chosen >= CCZ_CPU_IFMA && agrees();
+}
+
+bool cczi_ristretto_vector(void)
+{
+    (void)pthread_once(&vector_once, choose);
+    return vector_usable;
+}
+
+/* Up to eight; what is missing is filled with the first one. */
+static size_t mul_lanes(uint8_t (*out)[32], const uint8_t s[32], const uint8_t (*in)[32],
+                        size_t len)
+{
+    uint8_t p[LANES][32];
+    for (size_t k = 0; k < LANES; k++)
+        memcpy(p[k], in[k < len ? k : 0], sizeof(p[k]));
+    unsigned good = cczi_ristretto_ifma_mul(p, s, (const uint8_t(*)[32])p);
+    memcpy(out, p, len * sizeof(*out));
+    size_t k = 0;
+    while (k < len && (good >> k & 1))
+        k++;
+    return k;
+}
+
+static void from_hash_lanes(uint8_t (*out)[32], const uint8_t (*hash)[64], size_t len)
+{
+    uint8_t h[LANES][64], p[LANES][32];
+    for (size_t k = 0; k < LANES; k++)
+        memcpy(h[k], hash[k < len ? k : 0], sizeof(h[k]));
+    cczi_ristretto_ifma_from_hash(p, (const uint8_t(*)[64])h);
+    memcpy(out, p, len * sizeof(*out));
+}
+#else
+bool cczi_ristretto_vector(void)
+{
+    return false;
+}
+#endif
+
+size_t ccz_ristretto_mul_each(uint8_t (*out)[32], const uint8_t s[32], const uint8_t (*in)[32],
+                              size_t len)
+{
+    size_t i = 0;
+#if defined(__x86_64__)
+    while (i < len && cczi_ristretto_vector()) {
+        size_t n = len - i < LANES ? len - i : LANES, good = mul_lanes(out + i, s, in + i, n);
+        i += good;
+        if (good < n)
+            return i;
+    }
+#endif
+    return i + mul_single(out + i, s, in + i, len - i);
+}
+
+void ccz_ristretto_from_hash_each(uint8_t (*out)[32], const uint8_t (*hash)[64], size_t len)
+{
+    size_t i = 0;
+#if defined(__x86_64__)
+    for (size_t n; i < len && cczi_ristretto_vector(); i += n) {
+        n = len - i < LANES ? len - i : LANES;
+        from_hash_lanes(out + i, hash + i, n);
+    }
+#endif
+    for (; i < len; i++)
+        ccz_ristretto_from_hash(out[i], hash[i]);
 }
