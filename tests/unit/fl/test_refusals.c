@@ -325,7 +325,7 @@ static void test_banned(void)
 {
     struct world w = {
         .len = 3,
-        .cfg = {.rounds = 4, .members_min = 2, .quorum = 2, .norm_max = 100, .train = {.lr = 1}}};
+        .cfg = {.rounds = 4, .members_min = 2, .quorum = 2, .norm_max = 1000, .train = {.lr = 1}}};
     world_begin(&w, LEN);
     w.seat[1].toy.target = 1e6F;
     world_server(&w);
