@@ -78,7 +78,7 @@ CCZ_API double ccz_dp_gauss_sigma(const struct ccz_dp_gauss *cfg);
  * x = step (round(x / step) + noise), step = sigma / 2^20.
  * @param len  of this piece
  * @retval CCZ_E_ARG     dp:gauss: a parameter is out of range (z sqrt(len) 2^-20 must be below 1/2)
- * @retval CCZ_E_FORMAT  dp:not-finite; dp:range: a value above 2^52 steps. Both leave @p x untouched
+ * @retval CCZ_E_FORMAT  dp:not-finite; dp:range: a value above 2^44 steps. Both leave @p x untouched
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_dp_add_noise(float *x, struct ccz_dp_rng *g, size_t len,
                                              const struct ccz_dp_gauss *cfg, struct ccz_err *err);
