@@ -222,7 +222,7 @@ static void test_choose(void)
     CHECK(c.degree == 4 && c.threshold == 3 && c.fail_log2 == -INFINITY);
     refused(ccz_secagg_choose(&c, 2, 0, 0, 0, 0, &err), CCZ_E_ARG, &err, "secagg:choice");
     refused(ccz_secagg_choose(&c, 100, 60, 40, 0, 0, &err), CCZ_E_ARG, &err, "secagg:choice");
-    refused(ccz_secagg_choose(&c, 10, 3, 3, 40, 20, &err), CCZ_E_ARG, &err, "secagg:choice");
+    refused(ccz_secagg_choose(&c, 10, 5, 4, 40, 20, &err), CCZ_E_ARG, &err, "secagg:choice");
     CHECK(c.degree == 0);
 }
 
