@@ -172,6 +172,28 @@ struct ccz_fl_agg_cfg {
         codec; /**< how updates travel (models travel as F32); INT8 and TOPK with error feedback */
 };
 
+/**
+ * What keeps single updates from the server and the model. All zero = off. Secure aggregation (secagg.h) with the keys that an
+ * attested server relays: members must have verified it on their channel. Differential privacy (dp.h) at the level of
+ * members: docs/design/fl.md says what exactly is promised.
+ */
+struct ccz_fl_privacy {
+    bool secagg; /**< at least 3 members in a round, mean, F32, no norm_max */
+    uint32_t degree,
+        threshold; /**< of its graph; both 0 = chosen for a tenth of corrupt members and quorum */
+    float range; /**< of a parameter's update (times its weight): beyond it is clipped; 0 = clip */
+    double
+        clip; /**< L2 norm of an update at most, clipped by the server, with secagg by the member; 0 = no clipping */
+    double
+        multiplier; /**< noise on the sum, relative to its sensitivity; 0 = none. Needs clip and equal_weights */
+    double delta; /**< of the epsilon in records; 0 = 1e-5 */
+    bool
+        noise_at_members; /**< each adds its part, so that `quorum` of them add enough; else the server adds it */
+    double adaptive_rate; /**< the clip follows a quantile of the norms; 0 = fixed */
+    double adaptive_quantile,
+        adaptive_sigma; /**< 0 = 0.5; noise on the count, see ccz_dp_adaptive */
+};
+
 /* --------------------------------------------------------------------------------- server */
 
 #define CCZ_FL_MEMBERS_MAX      ((size_t)1 << 20)
@@ -199,6 +221,9 @@ struct ccz_fl_record {
         apply_ms; /**< time of the caller's clock: begin; until the last update; for the step */
     int64_t duration_ms;
     double epsilon, delta; /**< differential privacy spent so far; epsilon < 0: none claimed */
+    double clip;           /**< of the updates; 0 = none */
+    uint64_t private_size; /**< bytes of secure aggregation beyond the vectors */
+    int64_t private_ms;    /**< of apply_ms: removing masks, adding noise */
     uint8_t digest[CCZ_FL_DIGEST_SIZE]; /**< of the new model */
 };
 /** Appends one JSON object, one line, no newline. */
@@ -251,6 +276,7 @@ struct ccz_fl_server_cfg {
         eval_every; /**< members evaluate the model that every so many rounds begin with, and the last one; 0 = only the last */
     /* what is done with it */
     struct ccz_fl_agg_cfg agg;
+    struct ccz_fl_privacy privacy;
     double norm_max;      /**< larger updates (L2) are refused; 0 = no bound */
     uint64_t samples_max; /**< a member may not claim more; 0 = 2^32 */
     uint32_t slots;       /**< uploads at a time, one model of memory each; 0 = 1 */
@@ -382,6 +408,10 @@ struct ccz_fl_client_cfg {
      *  channel's attestation vouches for it. */
     const struct ccz_key *server_key;
     bool unsigned_insecure; /**< takes models without a signature */
+    /** Sends no update but through secure aggregation, with at least so many others in each sum. @retval CCZ_E_POLICY
+     *  fl:not-private, fl:plan-quorum */
+    bool secagg_required;
+    uint32_t secagg_quorum_min;
     /** Memory of the model is given back between rounds (simulation: only those at work have some). */
     bool frugal;
     /**
