@@ -468,8 +468,8 @@ int main(int argc, char **argv)
         {"fl_private.dropouts", test_dropouts},     {"fl_private.anew", test_anew},
         {"fl_private.noise", test_noise},           {"fl_private.clip", test_clip},
         {"fl_private.adaptive", test_adaptive},     {"fl_private.resume", test_resume},
-        {"fl_private.required", test_required},     {"fl_private.order", test_order},
-        {"fl_private.config", test_config},
+        {"fl_private.quorum", test_quorum},         {"fl_private.required", test_required},
+        {"fl_private.order", test_order},           {"fl_private.config", test_config},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
