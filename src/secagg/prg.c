@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Masks: the key stream of AES-256-CTR, read as little-endian integers, from any place on. */
-#include "secagg/secagg_priv.h"
+#include "secagg/prg.h"
 
 #include <string.h>
 
@@ -45,8 +45,8 @@ static ccz_rc expand(uint32_t *out, struct ccz_stream *s, const uint8_t *key, ui
     return rc;
 }
 
-ccz_rc cczi_sa_apply(uint32_t *y, uint64_t offset, size_t len, const struct cczi_sa_mask *masks,
-                     size_t masks_len)
+ccz_rc cczi_sa_apply_portable(uint32_t *y, uint64_t offset, size_t len,
+                              const struct cczi_sa_mask *masks, size_t masks_len)
 {
     uint32_t stream[PIECE + PER_BLOCK];
     CCZ_AUTO(ccz_stream) s = NULL;
@@ -66,4 +66,13 @@ ccz_rc cczi_sa_apply(uint32_t *y, uint64_t offset, size_t len, const struct cczi
     }
     ccz_wipe(stream, sizeof(stream));
     return rc;
+}
+
+ccz_rc cczi_sa_apply(uint32_t *y, uint64_t offset, size_t len, const struct cczi_sa_mask *masks,
+                     size_t masks_len)
+{
+    if (!cczi_sa_vaes_usable())
+        return cczi_sa_apply_portable(y, offset, len, masks, masks_len);
+    cczi_sa_vaes_apply(y, offset, len, masks, masks_len);
+    return CCZ_OK;
 }

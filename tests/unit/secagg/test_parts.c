@@ -2,6 +2,8 @@
 /* Field, shares, masks, numbers, parameters: what a round is made of. */
 #include "kit.h"
 
+#include "secagg/prg.h"
+
 #include <float.h>
 #include <math.h>
 
@@ -134,6 +136,32 @@ static void test_masks(void)
         CHECK(far[i] == 0);
 }
 
+/* Both ways give the same, at every place and length. */
+static void test_masks_vaes(void)
+{
+    enum { LEN = 700, ROOM = 800 };
+    if (!cczi_sa_vaes_usable()) {
+        puts("skipped: no VAES");
+        exit(77);
+    }
+    uint8_t keys[3][CCZI_SA_KEY];
+    uint64_t state = 4;
+    for (size_t i = 0; i < sizeof(keys); i++)
+        keys[i / CCZI_SA_KEY][i % CCZI_SA_KEY] = (uint8_t)(rnd(&state) >> 30);
+    const struct cczi_sa_mask masks[3] = {{keys[0], false}, {keys[1], true}, {keys[2], false}};
+    for (size_t i = 0; i < 600; i++) {
+        uint32_t a[ROOM], b[ROOM];
+        for (size_t j = 0; j < ROOM; j++)
+            a[j] = b[j] = (uint32_t)rnd(&state);
+        size_t len = i < 150 ? i : (size_t)(rnd(&state) >> 40) % LEN;
+        uint64_t offset = i < 300 ? i % 9 : rnd(&state) >> (i % 60);
+        size_t at = i % 17;
+        CHECK(cczi_sa_apply_portable(a + at, offset, len, masks, i % 4) == CCZ_OK);
+        cczi_sa_vaes_apply(b + at, offset, len, masks, i % 4);
+        CHECK(memcmp(a, b, sizeof(a)) == 0); /* and nothing beside it */
+    }
+}
+
 static void test_quant(void)
 {
     const uint32_t clients[] = {1, 3, 100, 10000, 1 << 24};
@@ -264,6 +292,7 @@ int main(int argc, char **argv)
         {"secagg.shamir", test_shamir},
         {"secagg.shamir_hides", test_shamir_hides},
         {"secagg.masks", test_masks},
+        {"secagg.masks_vaes", test_masks_vaes},
         {"secagg.quant", test_quant},
         {"secagg.quant_refused", test_quant_refused},
         {"secagg.choose", test_choose},
