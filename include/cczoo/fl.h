@@ -175,7 +175,7 @@ struct ccz_fl_agg_cfg {
 /**
  * What keeps single updates from the server and the model. All zero = off. Secure aggregation (secagg.h) with the keys that an
  * attested server relays: members must have verified it on their channel. Differential privacy (dp.h) at the level of
- * members: docs/design/fl.md says what exactly is promised.
+ * members: docs/design/fl-privacy.md says what exactly is promised.
  */
 struct ccz_fl_privacy {
     bool secagg; /**< at least 3 members in a round, mean, F32, no norm_max */

@@ -112,7 +112,7 @@ static void until_phase(struct world *w, enum hfl_phase phase, unsigned skip)
 /* Who goes where: before keys, behind them, in the training, behind its upload. */
 static void test_dropouts(void)
 {
-    for (int when = 0; when < 5; when++) {
+    for (int when = 0; when < 6; when++) {
         struct world w;
         base(&w, 6);
         secure(&w);
@@ -146,12 +146,14 @@ static void test_dropouts(void)
         } else {
             until_phase(&w, HFL_REVEAL, WORLD_MAX);
             world_leave(&w, 5); /* its update counts, the others open its mask */
+            if (when == 5)
+                world_join(&w, 5); /* it is not asked for shares that it has not any more */
         }
         if (when != 0)
             world_run(&w);
-        CHECK(w.recs == 1);
-        unsigned in = when == 4 ? 0x3f : 0x1f;
-        CHECK(w.rec[0].delivered == (when == 4 ? 6 : 5));
+        CHECK(w.recs == 1 && w.refusals == 0);
+        unsigned in = when >= 4 ? 0x3f : 0x1f;
+        CHECK(w.rec[0].delivered == (when >= 4 ? 6 : 5));
         CHECK(fabs((double)ccz_fl_server_params(w.s)[0] - expected(&w, in)) < 1e-4);
         world_end(&w);
     }
