@@ -172,13 +172,21 @@ struct ccz_fl_agg_cfg {
         codec; /**< how updates travel (models travel as F32); INT8 and TOPK with error feedback */
 };
 
+/** Who a member is to the others: the public half of a P-256 key, x || y. */
+struct ccz_fl_identity {
+    char name[65]; /**< CCZ_FL_MEMBER_NAME_SIZE */
+    uint8_t xy[64];
+};
 /**
  * What keeps single updates from the server and the model. All zero = off. Secure aggregation (secagg.h) with the keys that an
- * attested server relays: members must have verified it on their channel. Differential privacy (dp.h) at the level of
+ * attested server relays: members must have verified it on their channel; or, with a roster, against a server that nobody trusts. Differential privacy (dp.h) at the level of
  * members: docs/design/fl-privacy.md says what exactly is promised.
  */
 struct ccz_fl_privacy {
     bool secagg; /**< at least 3 members in a round, mean, F32, no norm_max */
+    /** Borrowed. NULL = attested server. Else only these members are selected, and each must have the same roster. */
+    const struct ccz_fl_identity *roster;
+    size_t roster_len;
     uint32_t degree,
         threshold; /**< of its graph; both 0 = chosen for a tenth of corrupt members and quorum */
     float range; /**< of a parameter's update (times its weight): beyond it is clipped; 0 = clip */
@@ -412,6 +420,11 @@ struct ccz_fl_client_cfg {
      *  fl:not-private, fl:plan-quorum */
     bool secagg_required;
     uint32_t secagg_quorum_min;
+    /** Borrowed; NULL = takes the keys that the server relays. Else a plan must be of members of this roster (fl:plan-roster),
+     *  and `identity` is this member's key in it. @retval CCZ_E_ARG fl:identity */
+    const struct ccz_fl_identity *roster;
+    size_t roster_len;
+    const struct ccz_key *identity;
     /** Memory of the model is given back between rounds (simulation: only those at work have some). */
     bool frugal;
     /**

@@ -13,6 +13,8 @@ ccz_rc ccz_fl_client_new(struct ccz_fl_client **out, const struct ccz_fl_client_
     *out = NULL;
     if (!cfg->name || !cczi_hfl_name_ok(cfg->name))
         return ccz_fail(err, CCZ_E_ARG, "fl:member-name", 0, "malformed name");
+    if (cfg->roster && !cfg->identity)
+        return ccz_fail(err, CCZ_E_ARG, "fl:identity", 0, "a roster needs this member's own key");
     CCZ_AUTO(ccz_fl_client) c = calloc(1, sizeof(*c));
     if (!c)
         return cczi_hfl_no_memory(err);
@@ -194,7 +196,7 @@ static ccz_rc on_private(struct ccz_fl_client *c, const struct cczi_hfl_private 
         return rc;
     cczi_hfl_part_free(c->part);
     c->part = NULL;
-    rc = cczi_hfl_part_new(&c->part, &plan, c->cfg.secagg_quorum_min, err);
+    rc = cczi_hfl_part_new(&c->part, &plan, &c->cfg, err);
     return rc == CCZ_OK ? cczi_hfl_part_step(&c->private_out, c->part, CCZ_SPAN(NULL, 0), err) : rc;
 }
 

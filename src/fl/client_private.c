@@ -14,6 +14,7 @@ struct cczi_hfl_part {
     struct ccz_dp_rng *rng; /* NULL: no noise */
     const float *update;
     float weight, within; /* the tail */
+    uint8_t (*roster)[CCZ_SECAGG_ID_SIZE];
 };
 
 static uint64_t bits_of(double v)
@@ -37,14 +38,15 @@ void cczi_hfl_plan_put(struct ccz_buf *out, const struct cczi_hfl_plan *p)
     ccz_buf_le64(out, p->samples_max);
     ccz_buf_le64(out, bits_of(p->clip));
     ccz_buf_le32(out, p->sigma);
+    ccz_buf_u8(out, c->attested_server);
+    ccz_buf_put_span(out, p->names);
 }
 
 ccz_rc cczi_hfl_plan_parse(struct cczi_hfl_plan *out, struct ccz_span in, uint64_t params,
                            uint64_t round, struct ccz_err *err)
 {
     struct ccz_rd r = ccz_rd_from(in);
-    struct cczi_hfl_plan p = {
-        .secagg = {.attested_server = true, .len = params + CCZI_HFL_TAIL, .round = round}};
+    struct cczi_hfl_plan p = {.secagg = {.len = params + CCZI_HFL_TAIL, .round = round}};
     p.self = ccz_rd_le32(&r);
     p.secagg.members = ccz_rd_le32(&r);
     p.secagg.degree = ccz_rd_le32(&r);
@@ -56,7 +58,11 @@ ccz_rc cczi_hfl_plan_parse(struct cczi_hfl_plan *out, struct ccz_span in, uint64
     p.samples_max = ccz_rd_le64(&r);
     p.clip = ccz_pb_as_double(ccz_rd_le64(&r));
     p.sigma = ccz_rd_le32(&r);
-    bool good = ccz_rd_done(&r) && p.clip >= 0 && ccz_secagg_quant_step(&p.quant) > 0 &&
+    uint8_t attested = ccz_rd_u8(&r);
+    p.secagg.attested_server = attested == 1;
+    p.names = ccz_rd_take(&r, r.left);
+    bool good = ccz_rd_done(&r) && attested <= 1 && (attested == 0) == (p.names.size > 0) &&
+                p.clip >= 0 && ccz_secagg_quant_step(&p.quant) > 0 &&
                 p.quant.clients >= p.secagg.members && p.sigma <= CCZ_DP_SIGMA_MAX &&
                 (p.sigma == 0 || p.clip > 0);
     *out = good ? p : (struct cczi_hfl_plan){0};
@@ -65,18 +71,64 @@ ccz_rc cczi_hfl_plan_parse(struct cczi_hfl_plan *out, struct ccz_span in, uint64
                            "the plan of a private round makes no sense");
 }
 
+const struct ccz_fl_identity *cczi_hfl_identity(const struct ccz_fl_identity *roster, size_t len,
+                                                const char *name, size_t size)
+{
+    for (size_t i = 0; i < len; i++)
+        if (strlen(roster[i].name) == size && memcmp(roster[i].name, name, size) == 0)
+            return &roster[i];
+    return NULL;
+}
+
+static ccz_rc refuse_roster(const char *text, uint32_t member, struct ccz_err *err)
+{
+    return ccz_fail(err, CCZ_E_POLICY, "fl:plan-roster", member, "%s", text);
+}
+
+/* Keys of the members that the plan names, from this member's own roster. */
+static ccz_rc take_roster(struct cczi_hfl_part *p, const struct ccz_fl_client_cfg *cfg,
+                          struct ccz_err *err)
+{
+    const struct cczi_hfl_plan *plan = &p->plan;
+    struct ccz_rd r = ccz_rd_from(plan->names);
+    if (plan->secagg.attested_server || plan->secagg.members > CCZ_SECAGG_MEMBERS_MAX)
+        return refuse_roster("the server wants to be trusted with the members' keys", 0, err);
+    p->roster = calloc(plan->secagg.members ? plan->secagg.members : 1, sizeof(*p->roster));
+    if (!p->roster)
+        return cczi_hfl_no_memory(err);
+    for (uint32_t i = 0; i < plan->secagg.members; i++) {
+        struct ccz_span name = ccz_rd_take(&r, ccz_rd_u8(&r));
+        const struct ccz_fl_identity *known =
+            cczi_hfl_identity(cfg->roster, cfg->roster_len, (const char *)name.ptr, name.size);
+        if (r.bad || name.size == 0 || !known)
+            return refuse_roster("a member of the plan is not in the roster", i, err);
+        if (i == plan->self && strcmp(known->name, cfg->name) != 0)
+            return refuse_roster("this member is somebody else in the plan", i, err);
+        memcpy(p->roster[i], known->xy, sizeof(p->roster[i]));
+    }
+    return ccz_rd_done(&r) ? CCZ_OK : refuse_roster("more names than members", 0, err);
+}
+
 ccz_rc cczi_hfl_part_new(struct cczi_hfl_part **out, const struct cczi_hfl_plan *plan,
-                         uint32_t quorum_min, struct ccz_err *err)
+                         const struct ccz_fl_client_cfg *cfg, struct ccz_err *err)
 {
     *out = NULL;
-    if (plan->secagg.quorum < quorum_min)
-        return ccz_refuse_num(err, CCZ_E_POLICY, "fl:plan-quorum", plan->secagg.quorum, quorum_min);
+    if (plan->secagg.quorum < cfg->secagg_quorum_min)
+        return ccz_refuse_num(err, CCZ_E_POLICY, "fl:plan-quorum", plan->secagg.quorum,
+                              cfg->secagg_quorum_min);
     struct cczi_hfl_part *p = calloc(1, sizeof(*p));
     if (!p)
         return cczi_hfl_no_memory(err);
     p->plan = *plan;
-    const struct ccz_secagg_client_cfg cfg = {.round = plan->secagg, .self = plan->self};
-    ccz_rc rc = ccz_secagg_client_new(&p->client, &cfg, err);
+    ccz_rc rc = cfg->roster ? take_roster(p, cfg, err) : CCZ_OK;
+    p->plan.names = (struct ccz_span){0}; /* borrowed */
+    const struct ccz_secagg_client_cfg own = {.round = plan->secagg,
+                                              .self = plan->self,
+                                              .identity = cfg->roster ? cfg->identity : NULL,
+                                              .roster =
+                                                  (const uint8_t(*)[CCZ_SECAGG_ID_SIZE])p->roster};
+    if (rc == CCZ_OK)
+        rc = ccz_secagg_client_new(&p->client, &own, err);
     if (rc == CCZ_OK && plan->sigma)
         rc = ccz_dp_rng_new(&p->rng, NULL, err);
     if (rc == CCZ_OK)
@@ -92,6 +144,7 @@ void cczi_hfl_part_free(struct cczi_hfl_part *p)
         return;
     ccz_secagg_client_free(p->client);
     ccz_dp_rng_free(p->rng);
+    free(p->roster);
     free(p);
 }
 

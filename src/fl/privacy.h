@@ -14,10 +14,15 @@
 enum { CCZI_HFL_PLAN = 0, CCZI_HFL_STEP = 1 }; /* phase of PRIVATE */
 enum { CCZI_HFL_TAIL = 2 };                    /* elements behind the parameters */
 
+const struct ccz_fl_identity *cczi_hfl_identity(const struct ccz_fl_identity *roster, size_t len,
+                                                const char *name, size_t size);
+
 /* What a member has to know of a private round. */
 struct cczi_hfl_plan {
     struct ccz_secagg_cfg secagg;
     uint32_t self;
+    struct ccz_span
+        names; /* with a roster: of all members, one size (1) and so many bytes each; borrowed */
     struct ccz_secagg_quant
         quant;            /* of the parameters; the tail: the same number of clients, range 1 */
     uint64_t samples_max; /* a weight of 1; 0: all weights are 1 */
@@ -33,9 +38,9 @@ ccz_rc cczi_hfl_plan_parse(struct cczi_hfl_plan *out, struct ccz_span in, uint64
 
 /* A member's part of one private round. */
 struct cczi_hfl_part;
-/* @retval CCZ_E_POLICY fl:plan-quorum  @retval those of ccz_secagg_client_new() */
+/* @retval CCZ_E_POLICY fl:plan-quorum, fl:plan-roster  @retval those of ccz_secagg_client_new() */
 ccz_rc cczi_hfl_part_new(struct cczi_hfl_part **out, const struct cczi_hfl_plan *plan,
-                         uint32_t quorum_min, struct ccz_err *err);
+                         const struct ccz_fl_client_cfg *cfg, struct ccz_err *err);
 void cczi_hfl_part_free(struct cczi_hfl_part *p);
 /* A message of secagg.h; the answer is appended to @p out. The first one is empty. */
 ccz_rc cczi_hfl_part_step(struct ccz_buf *out, struct cczi_hfl_part *p, struct ccz_span in,

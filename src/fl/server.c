@@ -120,6 +120,9 @@ ccz_rc cczi_hfl_member_add(struct hfl_member **out, struct ccz_fl_server *s, con
         return cczi_hfl_no_memory(err);
     memcpy(m->name, name, strlen(name) + 1);
     m->id = (uint32_t)s->members_len;
+    m->stranger =
+        s->cfg.privacy.roster &&
+        !cczi_hfl_identity(s->cfg.privacy.roster, s->cfg.privacy.roster_len, name, strlen(name));
     cczi_cond_init(&m->changed);
     memmove(s->order + at + 1, s->order + at, (s->members_len - at) * sizeof(*s->order));
     s->order[at] = m->id;

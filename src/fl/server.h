@@ -31,6 +31,7 @@ struct hfl_member {
     /* to be sent, in this order */
     bool welcome_due, verdict_due, grant_due, private_due, task_due;
     uint32_t number; /* in this round's secure aggregation */
+    bool stranger;   /* not in the roster */
     bool keyless;    /* it came again: what it had for that round is gone */
     bool over_sent;
     uint64_t verdict_round;

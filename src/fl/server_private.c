@@ -56,6 +56,8 @@ ccz_rc cczi_hfl_private_check(const struct ccz_fl_server_cfg *c, struct ccz_err 
         return contradicts(err, "the range is no number");
     if (p->secagg && c->samples_max > (uint64_t)1 << 24 && !c->agg.equal_weights)
         return contradicts(err, "secagg with weights needs samples_max, at most 2^24");
+    if (p->roster && (!p->secagg || p->degree || p->roster_len < 3))
+        return contradicts(err, "a roster goes with secagg on the complete graph, of 3 or more");
     if (!p->secagg && (p->degree || p->threshold || p->range > 0))
         return contradicts(err, "degree, threshold and range are of secagg");
     return check_dp(c, err);
@@ -82,6 +84,7 @@ void cczi_hfl_private_free(struct ccz_fl_server *s)
     if (!s->private)
         return;
     ccz_secagg_server_free(s->private->secagg);
+    free(s->private->roster);
     ccz_dp_rng_free(s->private->rng);
     free(s->private);
     s->private = NULL;
@@ -130,15 +133,16 @@ static ccz_rc choose_graph(struct ccz_secagg_cfg *c, const struct ccz_fl_privacy
     c->threshold = p->threshold;
     if (p->degree || p->threshold)
         return CCZ_OK;
-    if (n > 32 && ccz_secagg_choose(&choice, n, corrupt, lost, 0, 0, NULL) == CCZ_OK &&
+    if (!p->roster && n > 32 &&
+        ccz_secagg_choose(&choice, n, corrupt, lost, 0, 0, NULL) == CCZ_OK &&
         choice.degree < n - 1) {
         c->degree = choice.degree;
         c->threshold = choice.threshold;
         return CCZ_OK;
     }
-    uint32_t usual = 2 * (n - 1) / 3 + 1, most = c->quorum - 1;
+    uint32_t of = p->roster ? n : n - 1, usual = 2 * of / 3 + 1, most = c->quorum - 1;
     c->threshold = usual < most ? usual : most;
-    if (c->threshold > (n - 1) / 2)
+    if (c->threshold > of / 2)
         return CCZ_OK;
     return ccz_fail(err, CCZ_E_ARG, "fl:cfg-privacy", c->quorum,
                     "a quorum of %u of %u is too small for secagg: more than half must stay",
@@ -158,7 +162,7 @@ static ccz_rc make_plan(struct ccz_fl_server *s, struct ccz_err *err)
     *plan = (struct cczi_hfl_plan){
         .secagg = {.members = n,
                    .quorum = cczi_hfl_quorum(s) < 2 ? 2 : cczi_hfl_quorum(s),
-                   .attested_server = true,
+                   .attested_server = !c->roster,
                    .len = s->layout->len + CCZI_HFL_TAIL,
                    .round = s->round + 1},
         .quant = {(float)(c->range > 0 ? c->range : p->adaptive.clip), (uint32_t)room},
@@ -171,6 +175,43 @@ static ccz_rc make_plan(struct ccz_fl_server *s, struct ccz_err *err)
     if (rc == CCZ_OK && c->noise_at_members && c->multiplier > 0)
         rc = shared_sigma(&plan->sigma, s, s->cfg.quorum, err);
     return rc;
+}
+
+/* Keys of the round's members; all of them are in the roster. */
+static ccz_rc take_roster(struct ccz_fl_server *s, struct ccz_err *err)
+{
+    const struct ccz_fl_privacy *c = &s->cfg.privacy;
+    free(s->private->roster);
+    s->private->roster = NULL;
+    if (!c->roster)
+        return CCZ_OK;
+    uint8_t(*keys)[CCZ_SECAGG_ID_SIZE] = calloc(s->seats_len, sizeof(*keys));
+    if (!keys)
+        return cczi_hfl_no_memory(err);
+    for (size_t i = 0; i < s->seats_len; i++) {
+        const char *name = s->members[s->seats[i]]->name;
+        const struct ccz_fl_identity *known =
+            cczi_hfl_identity(c->roster, c->roster_len, name, strlen(name));
+        memcpy(keys[i], known->xy, sizeof(keys[i]));
+    }
+    s->private->roster = keys;
+    return CCZ_OK;
+}
+
+static void put_plan(struct ccz_buf *out, struct ccz_fl_server *s, const struct hfl_member *m)
+{
+    CCZ_AUTO_BUF names;
+    ccz_buf_init(&names, CCZ_FL_CHUNK_SIZE);
+    for (size_t i = 0; s->private->roster && i < s->seats_len; i++) {
+        const char *name = s->members[s->seats[i]]->name;
+        ccz_buf_u8(&names, (uint8_t)strlen(name));
+        ccz_buf_put_str(&names, name);
+    }
+    struct cczi_hfl_plan plan = s->private->plan;
+    plan.self = m->number;
+    plan.names = ccz_buf_span(&names);
+    cczi_hfl_plan_put(out, &plan);
+    out->bad |= names.bad;
 }
 
 ccz_rc cczi_hfl_private_begin_locked(struct ccz_fl_server *s, uint32_t eligible,
@@ -189,7 +230,10 @@ ccz_rc cczi_hfl_private_begin_locked(struct ccz_fl_server *s, uint32_t eligible,
     p->secagg = NULL;
     ccz_rc rc = make_plan(s, err);
     if (rc == CCZ_OK)
-        rc = ccz_secagg_server_new(&p->secagg, &p->plan.secagg, NULL, err);
+        rc = take_roster(s, err);
+    if (rc == CCZ_OK)
+        rc = ccz_secagg_server_new(&p->secagg, &p->plan.secagg,
+                                   (const uint8_t(*)[CCZ_SECAGG_ID_SIZE])p->roster, err);
     for (size_t i = 0; rc == CCZ_OK && i < s->seats_len; i++) {
         struct hfl_member *m = s->members[s->seats[i]];
         m->number = (uint32_t)i;
@@ -240,8 +284,7 @@ void cczi_hfl_private_put_locked(struct ccz_buf *out, struct ccz_fl_server *s, s
     ccz_buf_init(&body, CCZ_FL_CHUNK_SIZE);
     bool plan = ccz_secagg_server_phase(p->secagg) == CCZ_SECAGG_KEYS;
     if (plan) {
-        p->plan.self = m->number;
-        cczi_hfl_plan_put(&body, &p->plan);
+        put_plan(&body, s, m);
     } else if (ccz_secagg_server_output(&body, p->secagg, m->number, &err) != CCZ_OK) {
         body.bad = true;
     }

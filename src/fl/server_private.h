@@ -7,12 +7,13 @@
 
 struct hfl_private {
     struct ccz_secagg_server
-        *secagg;                  /* of the open round; NULL: none, or without secure aggregation */
-    struct cczi_hfl_plan plan;    /* but `self` */
-    uint32_t tail[CCZI_HFL_TAIL]; /* of the accumulator */
-    double rate;                  /* share of the members that the round has */
-    uint32_t below;               /* updates within the clip, without secure aggregation */
-    struct ccz_dp_adaptive adaptive; /* its clip is the one in use */
+        *secagg;               /* of the open round; NULL: none, or without secure aggregation */
+    struct cczi_hfl_plan plan; /* but `self` and `names` */
+    uint8_t (*roster)[CCZ_SECAGG_ID_SIZE]; /* of the round's members; NULL: attested */
+    uint32_t tail[CCZI_HFL_TAIL];          /* of the accumulator */
+    double rate;                           /* share of the members that the round has */
+    uint32_t below;                        /* updates within the clip, without secure aggregation */
+    struct ccz_dp_adaptive adaptive;       /* its clip is the one in use */
     struct ccz_dp_accountant spent;
     struct ccz_dp_rng *rng;
 };

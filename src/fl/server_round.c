@@ -75,7 +75,7 @@ void cczi_hfl_recount_locked(struct ccz_fl_server *s)
     for (size_t i = 0; i < s->members_len; i++) {
         const struct hfl_member *m = s->members[i];
         bool here = m->link == HFL_HERE;
-        s->here += here && !m->banned;
+        s->here += here && !m->banned && !m->stranger;
         s->open_here += here && m->seat == HFL_OPEN;
         s->open_away += !here && m->seat == HFL_OPEN;
     }
@@ -150,7 +150,7 @@ static ccz_rc draw(struct ccz_fl_server *s, struct ccz_err *err)
     size_t n = 0;
     for (size_t i = 0; i < s->members_len; i++) {
         const struct hfl_member *m = s->members[s->order[i]];
-        if (m->link == HFL_HERE && !m->banned)
+        if (m->link == HFL_HERE && !m->banned && !m->stranger)
             s->seats[n++] = (uint32_t)i;
     }
     size_t k = s->cfg.sample_len && s->cfg.sample_len < n ? s->cfg.sample_len : n;
@@ -319,15 +319,18 @@ static bool collected(struct ccz_fl_server *s, int64_t now_ms)
     return true;
 }
 
+/* With a roster, members first sign who delivered. */
 static bool on_reveal(struct ccz_fl_server *s, int64_t now_ms)
 {
     struct ccz_err why = {0};
-    (void)now_ms;
     if (!s->cut && cczi_hfl_private_pending(s) > 0)
         return false;
     if (cczi_hfl_private_next_locked(s, &why) != CCZ_OK)
         return begin_anew(s, &why);
-    s->phase = HFL_CLOSE;
+    if (ccz_secagg_server_phase(s->private->secagg) == CCZ_SECAGG_UNMASK)
+        s->phase = HFL_CLOSE;
+    else
+        wait_private(s, now_ms, HFL_REVEAL);
     return true;
 }
 

@@ -364,6 +364,104 @@ static void test_required(void)
     }
 }
 
+/* Members that know each other's keys, and a server that they need not trust. */
+struct rostered {
+    struct world w;
+    struct ccz_key *key[6];
+    struct ccz_fl_identity roster[6];
+};
+
+static void with_roster(struct rostered *r)
+{
+    base(&r->w, 6);
+    secure(&r->w);
+    r->w.cfg.rounds = 1;
+    r->w.cfg.quorum = 5;
+    r->w.cfg.members_min = 5; /* of the roster: the last one is a stranger */
+    r->w.cfg.privacy.roster = r->roster;
+    r->w.cfg.privacy.roster_len = 5;
+    world_begin(&r->w, 50);
+    for (unsigned i = 0; i < 6; i++) {
+        CHECK(ccz_key_generate(&r->key[i], CCZ_P256) == CCZ_OK);
+        (void)snprintf(r->roster[i].name, sizeof(r->roster[i].name), "m-%02u", i);
+        CHECK(ccz_key_xy(r->roster[i].xy, r->key[i]) == CCZ_OK);
+        r->w.seat[i].c->cfg.roster = r->roster;
+        r->w.seat[i].c->cfg.roster_len = 5;
+        r->w.seat[i].c->cfg.identity = r->key[i];
+    }
+}
+
+static void without_roster(struct rostered *r)
+{
+    world_end(&r->w);
+    for (unsigned i = 0; i < 6; i++)
+        ccz_key_free(r->key[i]);
+}
+
+static void test_roster(void)
+{
+    struct rostered r;
+    with_roster(&r);
+    world_server(&r.w);
+    world_join_all(&r.w);
+    world_run(&r.w);
+    CHECK(r.w.recs == 1 && r.w.rec[0].selected == 5 && r.w.rec[0].delivered == 5);
+    CHECK(r.w.seat[5].toy.trainings == 0);
+    CHECK(fabs((double)ccz_fl_server_params(r.w.s)[0] - expected(&r.w, 0x1f)) < 1e-4);
+    without_roster(&r);
+    /* one vanishes with its masks in the others' updates */
+    with_roster(&r);
+    r.w.cfg.quorum = 4;
+    world_server(&r.w);
+    world_join_all(&r.w);
+    until_phase(&r.w, HFL_COLLECT, WORLD_MAX);
+    world_leave(&r.w, 2);
+    world_run(&r.w);
+    CHECK(r.w.recs == 1 && r.w.rec[0].delivered == 4);
+    CHECK(fabs((double)ccz_fl_server_params(r.w.s)[0] - expected(&r.w, 0x1b)) < 1e-4);
+    without_roster(&r);
+}
+
+/* What a member with a roster refuses. */
+static void test_roster_refused(void)
+{
+    struct ccz_err err;
+    for (int what = 0; what < 4; what++) {
+        struct rostered r;
+        with_roster(&r);
+        CCZ_AUTO_BUF names;
+        ccz_buf_init(&names, 4096);
+        for (unsigned i = 0; i < 5; i++) {
+            unsigned n = what == 1 && i == 3 ? 5 : what == 2 ? (i + 1) % 5 : i;
+            ccz_buf_printf(&names, "%c%s", 4, r.roster[n].name); /* a stranger; all one seat on */
+        }
+        if (what == 3) /* one more */
+            ccz_buf_printf(&names, "%cm-00", 4);
+        struct cczi_hfl_plan plan = {.secagg = {.members = 5, .quorum = 4, .len = 52, .round = 1},
+                                     .quant = {1, 9}};
+        plan.secagg.attested_server = what == 0; /* trust me */
+        plan.names = what == 0 ? (struct ccz_span){0} : ccz_buf_span(&names);
+        struct cczi_hfl_part *p;
+        ccz_rc rc = cczi_hfl_part_new(&p, &plan, &r.w.seat[0].c->cfg, &err);
+        CHECK(rc == CCZ_E_POLICY && strcmp(err.where, "fl:plan-roster") == 0 && !p);
+        without_roster(&r);
+    }
+    struct rostered r;
+    with_roster(&r);
+    struct ccz_fl_client_cfg cfg = r.w.seat[0].c->cfg;
+    struct ccz_fl_client *c;
+    cfg.identity = NULL;
+    CHECK(ccz_fl_client_new(&c, &cfg, &err) == CCZ_E_ARG && strcmp(err.where, "fl:identity") == 0);
+    /* somebody else under this name: its keys are not signed by the one whom the others know */
+    r.w.seat[3].c->cfg.identity = r.key[5];
+    world_server(&r.w);
+    world_join_all(&r.w);
+    world_run(&r.w);
+    CHECK(r.w.seat[3].rc == CCZ_E_ARG && strcmp(r.w.seat[3].err.where, "secagg:identity") == 0);
+    CHECK(r.w.recs == 0);
+    without_roster(&r);
+}
+
 /* A server that goes on with a round in which this member's masks are used up. */
 static void test_order(void)
 {
@@ -466,12 +564,20 @@ static void test_config(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"fl_private.like_plain", test_like_plain}, {"fl_private.chunks", test_chunks},
-        {"fl_private.dropouts", test_dropouts},     {"fl_private.anew", test_anew},
-        {"fl_private.noise", test_noise},           {"fl_private.clip", test_clip},
-        {"fl_private.adaptive", test_adaptive},     {"fl_private.resume", test_resume},
-        {"fl_private.quorum", test_quorum},         {"fl_private.required", test_required},
-        {"fl_private.order", test_order},           {"fl_private.config", test_config},
+        {"fl_private.like_plain", test_like_plain},
+        {"fl_private.chunks", test_chunks},
+        {"fl_private.dropouts", test_dropouts},
+        {"fl_private.anew", test_anew},
+        {"fl_private.noise", test_noise},
+        {"fl_private.clip", test_clip},
+        {"fl_private.adaptive", test_adaptive},
+        {"fl_private.resume", test_resume},
+        {"fl_private.quorum", test_quorum},
+        {"fl_private.required", test_required},
+        {"fl_private.roster", test_roster},
+        {"fl_private.roster_refused", test_roster_refused},
+        {"fl_private.order", test_order},
+        {"fl_private.config", test_config},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
