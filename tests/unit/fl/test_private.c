@@ -403,7 +403,14 @@ static void test_roster(void)
     struct rostered r;
     with_roster(&r);
     world_server(&r.w);
-    world_join_all(&r.w);
+    CCZ_AUTO_BUF msg;
+    ccz_buf_init(&msg, CCZ_FL_MESSAGE_SIZE_MAX);
+    const unsigned first[] = {5, 0, 1, 2, 3}; /* the stranger is here before the round begins */
+    for (unsigned i = 0; i < 5; i++) {
+        world_join(&r.w, first[i]);
+        CHECK(world_up(&r.w, first[i], &msg) && r.w.s->phase == HFL_WAIT);
+    }
+    world_join(&r.w, 4);
     world_run(&r.w);
     CHECK(r.w.recs == 1 && r.w.rec[0].selected == 5 && r.w.rec[0].delivered == 5);
     CHECK(r.w.seat[5].toy.trainings == 0);
