@@ -3,6 +3,7 @@
 #include "fl/privacy.h"
 
 #include <cczoo/codec.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,7 +63,7 @@ ccz_rc cczi_hfl_plan_parse(struct cczi_hfl_plan *out, struct ccz_span in, uint64
     p.secagg.attested_server = attested == 1;
     p.names = ccz_rd_take(&r, r.left);
     bool good = ccz_rd_done(&r) && attested <= 1 && (attested == 0) == (p.names.size > 0) &&
-                p.clip >= 0 && ccz_secagg_quant_step(&p.quant) > 0 &&
+                p.clip >= 0 && isfinite(p.clip) && ccz_secagg_quant_step(&p.quant) > 0 &&
                 p.quant.clients >= p.secagg.members && p.sigma <= CCZ_DP_SIGMA_MAX &&
                 (p.sigma == 0 || p.clip > 0);
     *out = good ? p : (struct cczi_hfl_plan){0};

@@ -21,7 +21,8 @@ void cczi_sa_mul_lanes(uint16_t *a, const uint16_t *b, size_t len)
         }
         for (int bit = 15; bit >= 0; bit--)
             for (size_t i = 0; i < BLOCK; i++)
-                sum[i] = (uint16_t)(twice(sum[i]) ^ (x[i] & (uint16_t)(0u - (y[i] >> bit & 1u))));
+                sum[i] = (uint16_t)(twice(sum[i]) ^
+                                    (x[i] & (uint16_t)(0u - ((uint32_t)y[i] >> bit & 1u))));
         for (size_t i = 0; i < n; i++)
             a[at + i] = sum[i];
     }
@@ -36,7 +37,7 @@ void cczi_sa_horner(uint16_t *a, uint16_t b, const uint16_t *c, size_t len)
         for (size_t i = 0; i < n; i++)
             x[i] = a[at + i];
         for (int bit = 15; bit >= 0; bit--) {
-            uint16_t mask = (uint16_t)(0u - (b >> bit & 1u));
+            uint16_t mask = (uint16_t)(0u - ((uint32_t)b >> bit & 1u));
             for (size_t i = 0; i < BLOCK; i++)
                 sum[i] = (uint16_t)(twice(sum[i]) ^ (x[i] & mask));
         }
@@ -49,7 +50,7 @@ uint16_t cczi_sa_mul(uint16_t a, uint16_t b)
 {
     uint16_t sum = 0;
     for (int bit = 15; bit >= 0; bit--)
-        sum = (uint16_t)(twice(sum) ^ (a & (uint16_t)(0u - (b >> bit & 1u))));
+        sum = (uint16_t)(twice(sum) ^ (a & (uint16_t)(0u - ((uint32_t)b >> bit & 1u))));
     return sum;
 }
 
