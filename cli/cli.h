@@ -31,6 +31,8 @@ cli_fn cmd_tunnel;
 cli_fn cmd_exec;
 /* cmd_infer.c */
 cli_fn cmd_infer;
+/* cmd_fl.c: dispatches its own verbs */
+cli_fn cmd_fl;
 /* cmd_table.c */
 cli_fn cmd_table;
 

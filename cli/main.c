@@ -48,6 +48,7 @@ static const struct cli_cmd {
     {"exec", NULL, "-- PROGRAM ...", "fetch secrets from a KMS and start a program with them",
      cmd_exec},
     {"infer", NULL, "", "send images to attested servers and report accuracy and speed", cmd_infer},
+    {"fl", NULL, "VERB ...", "federated learning: simulations, pages with curves", cmd_fl},
     {"table", NULL, "", "the table of solutions with their status on this machine", cmd_table},
 };
 enum { COMMANDS_LEN = sizeof(commands) / sizeof(commands[0]) };

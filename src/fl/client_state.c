@@ -104,9 +104,9 @@ ccz_rc cczi_hfl_state_save(const struct ccz_fl_client *c, struct ccz_err *err)
     char bound[96];
     CCZ_AUTO_BUF head;
     uint64_t len = c->layout->len, vectors = 0;
+    ccz_buf_init(&head, HEAD_SIZE_MAX);
     if (!c->cfg.state_file)
         return CCZ_OK;
-    ccz_buf_init(&head, HEAD_SIZE_MAX);
     ccz_buf_put(&head, MAGIC, sizeof(MAGIC));
     ccz_buf_le64(&head, 0);
     put_head(&head, c);
