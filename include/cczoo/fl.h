@@ -89,6 +89,23 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_fl_model_digest(uint8_t out[CCZ_FL_DIGEST_SIZE],
                                                 const struct ccz_fl_layout *l, uint64_t round,
                                                 const float *params, struct ccz_err *err);
 
+/**
+ * A model as a plain file (first models, finished ones), which appears by rename; mode 0600.
+ * @param sign_key  P-256, private; NULL = not signed
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_fl_model_save(const char *path, const struct ccz_fl_layout *l,
+                                              uint64_t round, const float *params,
+                                              const struct ccz_key *sign_key, struct ccz_err *err);
+/**
+ * @param[out] layout, params  free with ccz_fl_layout_free() and free()
+ * @param key  must have signed it; NULL = a signature is not looked at
+ * @retval CCZ_E_NOT_FOUND, CCZ_E_IO  fl:model-file    @retval CCZ_E_FORMAT fl:model-file, fl:layout
+ * @retval CCZ_E_SIG  fl:model-digest, fl:model-signature
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_fl_model_load(struct ccz_fl_layout **layout, float **params,
+                                              uint64_t *round, const char *path,
+                                              const struct ccz_key *key, struct ccz_err *err);
+
 /* -------------------------------------------------------------------------------- trainer */
 
 /** One local training. */
@@ -246,6 +263,14 @@ struct ccz_fl_server_cfg {
     struct ccz_fl_server_hooks hooks;
 };
 
+/**
+ * Settings from a JSON object, as docs/reference/fl.md lists them. What the text does not name stays as it is in @p cfg.
+ * @param len  parameters of the model (a share of top-k becomes a number)
+ * @retval CCZ_E_FORMAT  json:parse, fl:config-name (no such setting), fl:config-value; @p cfg is unchanged
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_fl_server_cfg_parse(struct ccz_fl_server_cfg *cfg,
+                                                    struct ccz_span json, uint64_t len,
+                                                    struct ccz_err *err);
 /**
  * @param params  the first model (round 0), copied
  * @retval CCZ_E_ARG  fl:cfg-..., the field that contradicts

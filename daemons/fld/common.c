@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fld.h"
+
+#include "../../cli/ui.h"
+
+/* A chunk and a welcome fit; what is under way to a slow member takes little of the server's memory. */
+const struct ccz_rpc_chan_limits fld_limits = {.message_size_max =
+                                                   CCZ_FL_MESSAGE_SIZE_MAX + CCZ_FL_LAYOUT_SIZE_MAX,
+                                               .queue_size_max = (size_t)2 << 20};
+
+ccz_rc fld_party_open(struct ccz_attester **attester, struct ccz_party **party,
+                      const struct fld_trust *t, bool server, struct ccz_err *err)
+{
+    const struct ccz_attester_cfg tee = {.provider = t->tee, .sim_dir = t->sim_dir};
+    ccz_rc rc = t->tee ? ccz_attester_open(attester, &tee, err) : CCZ_OK;
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_party_cfg cfg = {.attester = *attester,
+                                      .collateral_dir = t->collateral,
+                                      .collateral_from = t->collateral_from,
+                                      .trust_sim_dir = t->trust_sim,
+                                      .policy_file = t->policy,
+                                      .server = server,
+                                      .peer_evidence_optional = !t->policy,
+                                      .reattest_interval_ms = t->reattest_s * 1000};
+    rc = ccz_party_new(party, &cfg, err);
+    if (rc == CCZ_OK && ccz_party_simulated(*party))
+        ui_simulated("evidence comes from a software TEE");
+    return rc;
+}
+
+ccz_rc fld_read_seal(struct ccz_secret **out, const char *path, struct ccz_err *err)
+{
+    *out = NULL;
+    ccz_rc rc = ccz_file_read_secret(out, path, CCZ_FL_KEY_SIZE, err);
+    if (rc != CCZ_OK || ccz_secret_size(*out) == CCZ_FL_KEY_SIZE)
+        return rc;
+    rc = ccz_refuse_num(err, CCZ_E_FORMAT, "fl:checkpoint-key", (int64_t)ccz_secret_size(*out),
+                        CCZ_FL_KEY_SIZE);
+    ccz_secret_free(*out);
+    *out = NULL;
+    return rc;
+}
