@@ -210,19 +210,20 @@ static ccz_rc on_chunk(enum ccz_fl_event *event, struct ccz_fl_client *c,
                        const struct cczi_hfl_chunk *k, struct ccz_err *err)
 {
     uint64_t size = c->layout->len * sizeof(float), left = size - c->at;
-    size_t n = left < CCZ_FL_CHUNK_SIZE ? (size_t)left : CCZ_FL_CHUNK_SIZE;
+    size_t n = k->data.size;
     if (c->state != HFL_C_MODEL)
         return cczi_hfl_disorder(CCZI_HFL_CHUNK, "task", err);
     if (k->vector != c->vector || k->offset != c->at)
         return ccz_refuse_num(err, CCZ_E_PEER, "fl:chunk-offset", (int64_t)k->offset,
                               (int64_t)c->at);
-    if (k->data.size != n)
-        return ccz_refuse_num(err, CCZ_E_PEER, "fl:chunk-size", (int64_t)k->data.size, (int64_t)n);
+    if (n == 0 || n > CCZ_FL_CHUNK_SIZE || n > left)
+        return ccz_refuse_num(err, CCZ_E_PEER, "fl:chunk-size", (int64_t)n,
+                              (int64_t)(left < CCZ_FL_CHUNK_SIZE ? left : CCZ_FL_CHUNK_SIZE));
     ccz_rc rc = CCZ_OK;
     bool params = c->vector == CCZI_HFL_PARAMS;
     memcpy((uint8_t *)(params ? c->base : c->variate) + c->at, k->data.ptr, n);
     if (params)
-        rc = cczi_hfl_digest_piece(&c->digest, k->data, err);
+        rc = cczi_hfl_digest_put(&c->digest, k->data, err);
     c->at += n;
     if (rc != CCZ_OK || c->at < size)
         return rc;
@@ -326,7 +327,7 @@ static void put_update_chunk(struct ccz_buf *msg, struct ccz_fl_client *c)
 {
     bool params = c->vector == CCZI_HFL_PARAMS;
     uint64_t size = params ? c->offer.size : c->layout->len * sizeof(float), left = size - c->at;
-    size_t n = left < CCZ_FL_CHUNK_SIZE ? (size_t)left : CCZ_FL_CHUNK_SIZE;
+    size_t n = left < CCZI_HFL_SEND_SIZE ? (size_t)left : CCZI_HFL_SEND_SIZE;
     cczi_hfl_chunk_head(msg, c->vector, c->at, n);
     uint8_t *room = ccz_buf_extend(msg, n);
     if (room && params)

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The digest of a model: a hash over the hashes of its pieces, so that each chunk is hashed when it passes. */
+/* The digest of a model: a hash over the hashes of its pieces, so that several threads could make it. */
 #include "fl/fl_priv.h"
 
 #include <string.h>
 
 static const char LABEL[] = "cczoo fl model 1";
+enum { PIECE = 1 << 20 };
+
+static ccz_rc failed(ccz_rc rc, struct ccz_err *err)
+{
+    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "fl:hash", 0, "hashing failed");
+}
 
 ccz_rc cczi_hfl_digest_begin(struct cczi_hfl_digest *d, const struct ccz_fl_layout *l,
                              uint64_t round, struct ccz_err *err)
@@ -12,38 +18,54 @@ ccz_rc cczi_hfl_digest_begin(struct cczi_hfl_digest *d, const struct ccz_fl_layo
     uint8_t le[8];
     for (unsigned i = 0; i < 8; i++)
         le[i] = (uint8_t)(round >> (8 * i));
-    ccz_hasher_free(d->all);
-    d->all = NULL;
+    cczi_hfl_digest_free(d);
     ccz_rc rc = ccz_hasher_new(&d->all, CCZ_SHA256);
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_new(&d->piece, CCZ_SHA256);
     if (rc == CCZ_OK)
         rc = ccz_hasher_put(d->all, CCZ_SPAN(LABEL, sizeof(LABEL)));
     if (rc == CCZ_OK)
         rc = ccz_hasher_put(d->all, CCZ_SPAN(l->digest, sizeof(l->digest)));
     if (rc == CCZ_OK)
         rc = ccz_hasher_put(d->all, CCZ_SPAN(le, sizeof(le)));
-    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "fl:hash", 0, "hashing failed");
+    return failed(rc, err);
 }
 
-ccz_rc cczi_hfl_digest_piece(struct cczi_hfl_digest *d, struct ccz_span piece, struct ccz_err *err)
+static ccz_rc close_piece(struct cczi_hfl_digest *d)
 {
     uint8_t h[CCZ_FL_DIGEST_SIZE];
-    ccz_rc rc = ccz_sha256(h, piece);
-    if (rc == CCZ_OK)
-        rc = ccz_hasher_put(d->all, CCZ_SPAN(h, sizeof(h)));
-    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "fl:hash", 0, "hashing failed");
+    ccz_rc rc = ccz_hasher_done(h, d->piece);
+    d->filled = 0;
+    return rc == CCZ_OK ? ccz_hasher_put(d->all, CCZ_SPAN(h, sizeof(h))) : rc;
+}
+
+ccz_rc cczi_hfl_digest_put(struct cczi_hfl_digest *d, struct ccz_span in, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    while (rc == CCZ_OK && in.size > 0) {
+        size_t room = PIECE - d->filled, n = in.size < room ? in.size : room;
+        rc = ccz_hasher_put(d->piece, CCZ_SPAN(in.ptr, n));
+        d->filled += n;
+        in.ptr += n;
+        in.size -= n;
+        if (rc == CCZ_OK && d->filled == PIECE)
+            rc = close_piece(d);
+    }
+    return failed(rc, err);
 }
 
 ccz_rc cczi_hfl_digest_end(uint8_t out[CCZ_FL_DIGEST_SIZE], struct cczi_hfl_digest *d,
                            struct ccz_err *err)
 {
-    ccz_rc rc = ccz_hasher_done(out, d->all);
-    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "fl:hash", 0, "hashing failed");
+    ccz_rc rc = d->filled > 0 ? close_piece(d) : CCZ_OK;
+    return failed(rc == CCZ_OK ? ccz_hasher_done(out, d->all) : rc, err);
 }
 
 void cczi_hfl_digest_free(struct cczi_hfl_digest *d)
 {
     ccz_hasher_free(d->all);
-    d->all = NULL;
+    ccz_hasher_free(d->piece);
+    *d = (struct cczi_hfl_digest){0};
 }
 
 ccz_rc ccz_fl_model_digest(uint8_t out[CCZ_FL_DIGEST_SIZE], const struct ccz_fl_layout *l,
@@ -52,13 +74,8 @@ ccz_rc ccz_fl_model_digest(uint8_t out[CCZ_FL_DIGEST_SIZE], const struct ccz_fl_
     struct cczi_hfl_digest d = {0};
     uint64_t size = l->len * sizeof(float);
     ccz_rc rc = cczi_hfl_digest_begin(&d, l, round, err);
-    for (uint64_t at = 0; rc == CCZ_OK && at < size; at += CCZ_FL_CHUNK_SIZE) {
-        uint64_t left = size - at;
-        rc = cczi_hfl_digest_piece(&d,
-                                   CCZ_SPAN((const uint8_t *)params + at,
-                                            left < CCZ_FL_CHUNK_SIZE ? left : CCZ_FL_CHUNK_SIZE),
-                                   err);
-    }
+    if (rc == CCZ_OK)
+        rc = cczi_hfl_digest_put(&d, CCZ_SPAN(params, (size_t)size), err);
     if (rc == CCZ_OK)
         rc = cczi_hfl_digest_end(out, &d, err);
     cczi_hfl_digest_free(&d);

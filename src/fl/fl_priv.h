@@ -7,12 +7,13 @@
 /* --------------------------------------------------------------------------------- digest.c */
 
 struct cczi_hfl_digest {
-    struct ccz_hasher *all;
+    struct ccz_hasher *all, *piece;
+    size_t filled; /* of the piece */
 };
 ccz_rc cczi_hfl_digest_begin(struct cczi_hfl_digest *d, const struct ccz_fl_layout *l,
                              uint64_t round, struct ccz_err *err);
-/* Pieces of CCZ_FL_CHUNK_SIZE bytes in order, the last one shorter. */
-ccz_rc cczi_hfl_digest_piece(struct cczi_hfl_digest *d, struct ccz_span piece, struct ccz_err *err);
+/* The next bytes of the parameters. */
+ccz_rc cczi_hfl_digest_put(struct cczi_hfl_digest *d, struct ccz_span in, struct ccz_err *err);
 ccz_rc cczi_hfl_digest_end(uint8_t out[CCZ_FL_DIGEST_SIZE], struct cczi_hfl_digest *d,
                            struct ccz_err *err);
 void cczi_hfl_digest_free(struct cczi_hfl_digest *d);
@@ -38,6 +39,9 @@ enum cczi_hfl_kind { /* field numbers of Message in proto/fl.proto */
                      CCZI_HFL_OVER,
                      CCZI_HFL_KINDS
 };
+/* Parameter bytes in the chunks that are sent: what a chunk goes through then stays in the second-level cache, and its buffers below
+ * the size that malloc() asks the kernel for each time. Larger ones, up to CCZ_FL_CHUNK_SIZE, are taken. */
+enum { CCZI_HFL_SEND_SIZE = 120 << 10 };
 enum { CCZI_HFL_TRAIN = 1, CCZI_HFL_EVALUATE = 2 }; /* bits of a task's work */
 enum { CCZI_HFL_PARAMS = 0, CCZI_HFL_VARIATE = 1, CCZI_HFL_VECTORS = 2 }; /* of chunks */
 

@@ -375,7 +375,7 @@ static void put_task(struct ccz_buf *out, const struct ccz_fl_server *s, const s
 static void put_chunk_locked(struct ccz_buf *out, struct ccz_fl_server *s, struct hfl_member *m)
 {
     uint64_t size = s->layout->len * sizeof(float), left = size - m->at, at = m->at;
-    size_t n = left < CCZ_FL_CHUNK_SIZE ? (size_t)left : CCZ_FL_CHUNK_SIZE;
+    size_t n = left < CCZI_HFL_SEND_SIZE ? (size_t)left : CCZI_HFL_SEND_SIZE;
     const uint8_t *from = (const uint8_t *)(m->vector == CCZI_HFL_PARAMS ? s->params : s->variate);
     uint32_t vector = m->vector;
     bool both = s->cfg.agg.scaffold && (m->task_work & CCZI_HFL_TRAIN);
