@@ -279,9 +279,9 @@ enum { EXTRA_SIZE_MAX = 1 << 16 };
 
 static ccz_rc save(struct leader *l, uint64_t step, struct ccz_err *err)
 {
-    CCZ_AUTO_BUF extra;
     if (!l->run->checkpoint)
         return CCZ_OK;
+    CCZ_AUTO_BUF extra;
     ccz_buf_init(&extra, EXTRA_SIZE_MAX);
     extra.wipe = true;
     put_extra(&extra, l);
