@@ -5,9 +5,9 @@
  * ended UNAVAILABLE (its server died) is sent again by the channel; a call never counts twice.
  */
 #include "cli.h"
-#include "idx.h"
 
 #include <cczoo/crypto.h>
+#include <cczoo/dataset.h>
 #include <cczoo/infer.h>
 #include <cczoo/party.h>
 #include <cczoo/rpc.h>
@@ -36,7 +36,7 @@ struct replica {
 struct run {
     const struct infer_opts *o;
     struct ccz_rpc_client *client;
-    struct idx images, labels;
+    struct ccz_idx images, labels;
     size_t total, batch, image_size;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -256,9 +256,9 @@ static void report(struct run *r, double seconds)
 
 static ccz_rc load_data(struct run *r, struct ccz_err *err)
 {
-    ccz_rc rc = idx_read(&r->images, r->o->images, 3, err);
+    ccz_rc rc = ccz_idx_read(&r->images, r->o->images, 3, err);
     if (rc == CCZ_OK)
-        rc = idx_read(&r->labels, r->o->labels, 1, err);
+        rc = ccz_idx_read(&r->labels, r->o->labels, 1, err);
     if (rc != CCZ_OK)
         return rc;
     if (r->images.dims[0] != r->labels.dims[0])
@@ -356,8 +356,8 @@ static int run_all(const struct infer_opts *o)
     ccz_rpc_client_free(r.client);
     free(r.latency_us);
     free(r.classes);
-    idx_free(&r.images);
-    idx_free(&r.labels);
+    ccz_idx_free(&r.images);
+    ccz_idx_free(&r.labels);
     return status;
 }
 

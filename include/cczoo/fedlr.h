@@ -27,7 +27,7 @@
  * a rounding in the last place of a gradient.
  *
  * Threads: two calls are independent if they share no channel. Nothing here is global.
- * Reading order of the sources: csv.c, table.c, random.c, metrics.c; plain.c (the mathematics without encryption);
+ * Reading order of the sources: csv.c, table.c, metrics.c; plain.c (the mathematics without encryption);
  * layout.c (fixed point, slots, masks), msg.c, checkpoint.c, link.c; homo.c, encrypted_model.c; product.c, hetero.c, two.c.
  */
 #include <cczoo/chan.h>
@@ -116,7 +116,7 @@ enum ccz_fedlr_skew {
  * Deals rows out to parts 0 .. parts-1, each of which gets at least one.
  * @param[out] part  part of each row
  * @param alpha      of DIRICHLET: small = skewed; > 0
- * @retval CCZ_E_ARG  fedlr:parts: no part, or more parts than rows; fedlr:alpha
+ * @retval CCZ_E_ARG  dataset:parts: no part, or more parts than rows; dataset:alpha
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_partition(uint32_t *part, const double *y, size_t rows,
                                                 uint32_t parts, enum ccz_fedlr_skew skew,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fedlr/fedlr_priv.h"
-#include "fedlr/random.h"
+
+#include <cczoo/dataset.h>
 
 #include <math.h>
 #include <stdlib.h>
@@ -97,8 +98,8 @@ void cczi_fl_order(size_t *index, size_t rows, const struct ccz_fedlr_cfg *cfg, 
     for (size_t i = 0; i < rows; i++)
         index[i] = i;
     if (cfg->batch_rows > 0 && cfg->batch_rows < rows) {
-        struct cczi_fl_seeded r = cczi_fl_seeded_from(cfg->seed, 2 + e);
-        cczi_fl_seeded_shuffle(index, rows, &r);
+        struct ccz_seeded r = ccz_seeded_from(cfg->seed, 2 + e);
+        ccz_seeded_shuffle(index, rows, &r);
     }
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fedlr/random.h"
-
+#include <cczoo/dataset.h>
 #include <cczoo/fedlr.h>
 #include <math.h>
 #include <stdlib.h>
@@ -174,79 +173,29 @@ void ccz_fedlr_scale_apply(struct ccz_fedlr_table *t, const double *mean, const 
 
 /* -------------------------------------------------------------------------------- partition */
 
-/* Deals order[from .. to-1], which share a label, by the shares of a Dirichlet distribution. */
-static void deal_dirichlet(uint32_t *part, const size_t *order, size_t from, size_t to,
-                           double *share, uint32_t parts, double alpha, struct cczi_fl_seeded *r)
+void ccz_fedlr_shuffle(size_t *index, size_t len, uint64_t seed)
 {
-    double sum = 0, up_to = 0;
-    for (uint32_t p = 0; p < parts; p++)
-        sum += share[p] = cczi_fl_seeded_gamma(r, alpha);
-    size_t next = from;
-    for (uint32_t p = 0; p < parts; p++) {
-        up_to += share[p] / sum;
-        size_t stop = p + 1 == parts ? to : from + (size_t)lrint(up_to * (double)(to - from));
-        for (stop = stop > to ? to : stop; next < stop; next++)
-            part[order[next]] = p;
-    }
-}
-
-/* Parts without a row take one from the largest. */
-static void fill_empty(uint32_t *part, size_t *count, size_t rows, uint32_t parts)
-{
-    memset(count, 0, parts * sizeof(*count));
-    for (size_t i = 0; i < rows; i++)
-        count[part[i]]++;
-    for (uint32_t p = 0; p < parts; p++) {
-        if (count[p] > 0)
-            continue;
-        uint32_t largest = 0;
-        for (uint32_t q = 1; q < parts; q++)
-            if (count[q] > count[largest])
-                largest = q;
-        size_t i = 0;
-        while (part[i] != largest)
-            i++;
-        part[i] = p;
-        count[p]++;
-        count[largest]--;
-    }
+    ccz_dataset_order(index, len, seed, 0);
 }
 
 ccz_rc ccz_fedlr_partition(uint32_t *part, const double *y, size_t rows, uint32_t parts,
                            enum ccz_fedlr_skew skew, double alpha, uint64_t seed,
                            struct ccz_err *err)
 {
-    if (parts == 0 || parts > rows)
-        return ccz_fail(err, CCZ_E_ARG, "fedlr:parts", parts, "%u parts of %zu rows", parts, rows);
-    if (skew == CCZ_FEDLR_DIRICHLET && !(alpha > 0 && alpha < 1e6))
-        return ccz_fail(err, CCZ_E_ARG, "fedlr:alpha", 0, "alpha is to be above 0");
-    size_t *order = malloc(rows * sizeof(*order)), *count = malloc(parts * sizeof(*count));
-    double *share = malloc(parts * sizeof(*share));
-    ccz_rc rc = order && count && share
-                    ? CCZ_OK
-                    : ccz_fail(err, CCZ_E_NOMEM, "fedlr:memory", 0, "out of memory");
-    if (rc == CCZ_OK) {
-        struct cczi_fl_seeded r = cczi_fl_seeded_from(seed, 1);
-        size_t mid = 0, n = 0;
-        for (size_t i = 0; i < rows; i++) /* all of label 0, then all of label 1 */
-            if (skew == CCZ_FEDLR_IID || y[i] == 0)
-                order[n++] = i;
-        mid = n;
-        for (size_t i = 0; i < rows && skew != CCZ_FEDLR_IID; i++)
-            if (y[i] != 0)
-                order[n++] = i;
-        cczi_fl_seeded_shuffle(order, mid, &r);
-        cczi_fl_seeded_shuffle(order + mid, rows - mid, &r);
-        for (size_t i = 0; i < rows; i++)
-            part[order[i]] = (uint32_t)(i * parts / rows);
-        if (skew == CCZ_FEDLR_DIRICHLET) {
-            deal_dirichlet(part, order, 0, mid, share, parts, alpha, &r);
-            deal_dirichlet(part, order, mid, rows, share, parts, alpha, &r);
-        }
-        fill_empty(part, count, rows, parts);
-    }
-    free(order);
-    free(count);
-    free(share);
+    const struct ccz_dataset_partition_cfg cfg = {.skew = skew == CCZ_FEDLR_IID ? CCZ_DATASET_IID
+                                                          : skew == CCZ_FEDLR_LABEL_SKEW
+                                                              ? CCZ_DATASET_SHARDS
+                                                              : CCZ_DATASET_DIRICHLET,
+                                                  .parts = parts,
+                                                  .alpha = alpha,
+                                                  .per_part = 1,
+                                                  .seed = seed};
+    uint32_t *label = malloc((rows + 1) * sizeof(*label));
+    if (!label)
+        return ccz_fail(err, CCZ_E_NOMEM, "fedlr:memory", 0, "out of memory");
+    for (size_t i = 0; i < rows; i++)
+        label[i] = y[i] != 0;
+    ccz_rc rc = ccz_dataset_partition(part, label, rows, 2, &cfg, err);
+    free(label);
     return rc;
 }

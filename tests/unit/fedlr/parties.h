@@ -4,8 +4,9 @@
 /* All roles of a protocol as threads, joined by channels in memory. Define _GNU_SOURCE first. */
 #include "ccz_test.h"
 #include "fedlr/fedlr_priv.h"
-#include "fedlr/random.h"
 #include "temp_dir.h"
+
+#include <cczoo/dataset.h>
 
 #include <math.h>
 #include <pthread.h>
@@ -125,16 +126,16 @@ static inline struct ccz_paillier_key *small_key(void)
 static inline struct ccz_fedlr_table *some_rows(size_t rows, size_t cols, uint64_t seed)
 {
     struct ccz_fedlr_table *t;
-    struct cczi_fl_seeded r = cczi_fl_seeded_from(seed, 0);
+    struct ccz_seeded r = ccz_seeded_from(seed, 0);
     CHECK(ccz_fedlr_table_new(&t, rows, cols, true, true, NULL) == CCZ_OK);
     for (size_t i = 0; i < rows; i++) {
         double z = 0.3;
         (void)snprintf(t->id[i], sizeof(t->id[i]), "row-%zu", i);
         for (size_t j = 0; j < cols; j++) {
-            t->x[i * cols + j] = cczi_fl_seeded_normal(&r);
+            t->x[i * cols + j] = ccz_seeded_normal(&r);
             z += (j % 2 ? -1.0 : 1.0) * t->x[i * cols + j] / (double)(j + 1);
         }
-        t->y[i] = cczi_fl_seeded_unit(&r) < cczi_fl_sigmoid(z);
+        t->y[i] = ccz_seeded_unit(&r) < cczi_fl_sigmoid(z);
     }
     return t;
 }

@@ -3,8 +3,9 @@
 #define _GNU_SOURCE
 #include "ccz_test.h"
 #include "fedlr/fedlr_priv.h"
-#include "fedlr/random.h"
 #include "temp_dir.h"
+
+#include <cczoo/dataset.h>
 
 #include <math.h>
 #include <openssl/bn.h>
@@ -57,9 +58,9 @@ static void layout_fixed(void)
 /* A number that stands for n: odd, with its top bit set. */
 static void some_n(uint8_t *n, size_t size)
 {
-    struct cczi_fl_seeded r = cczi_fl_seeded_from(77, size);
+    struct ccz_seeded r = ccz_seeded_from(77, size);
     for (size_t i = 0; i < size; i++)
-        n[i] = (uint8_t)cczi_fl_seeded_u64(&r);
+        n[i] = (uint8_t)ccz_seeded_u64(&r);
     n[0] |= 0x80;
     n[size - 1] |= 1;
 }
@@ -87,16 +88,16 @@ static void pack_exact(void)
     some_n(n, SIZE);
     struct cczi_fl_layout l;
     CHECK(cczi_fl_layout_of(&l, 8 * SIZE, 5000, 2, CCZ_FEDLR_ALL, NULL) == CCZ_OK);
-    struct cczi_fl_seeded r = cczi_fl_seeded_from(1, 2);
+    struct ccz_seeded r = ccz_seeded_from(1, 2);
     BN_CTX *ctx = BN_CTX_new();
     BIGNUM *bn = BN_bin2bn(n, SIZE, NULL);
     for (int round = 0; round < 200; round++) {
         int64_t v[64] = {0};
-        size_t len = 1 + (size_t)cczi_fl_seeded_below(&r, l.slots);
+        size_t len = 1 + (size_t)ccz_seeded_below(&r, l.slots);
         BIGNUM *want = BN_new(), *got;
         for (size_t i = 0; i < len; i++) {
             int64_t top = ((int64_t)1 << l.value_bits) - 1;
-            int64_t some = (int64_t)cczi_fl_seeded_below(&r, (uint64_t)(2 * top)) - top;
+            int64_t some = (int64_t)ccz_seeded_below(&r, (uint64_t)(2 * top)) - top;
             v[i] = round == 0 ? top : round == 1 ? -top : round == 2 ? 0 : some;
             add_shifted(want, v[i], (unsigned)i * l.slot_bits);
         }
@@ -122,7 +123,7 @@ static void product_way(int extreme, unsigned optimize, size_t rows)
     some_n(n, SIZE);
     struct cczi_fl_layout l;
     CHECK(cczi_fl_layout_of(&l, 8 * SIZE, rows, 1, optimize, NULL) == CCZ_OK);
-    struct cczi_fl_seeded r = cczi_fl_seeded_from(5, rows);
+    struct ccz_seeded r = ccz_seeded_from(5, rows);
     BN_CTX *ctx = BN_CTX_new();
     BIGNUM *bn = BN_bin2bn(n, SIZE, NULL), *z = BN_new(), *p = BN_new();
     double want = 0;
@@ -134,9 +135,8 @@ static void product_way(int extreme, unsigned optimize, size_t rows)
         BIGNUM *e = BN_new();
         for (size_t i = 0; i < len; i++) {
             d[i] = extreme ? (extreme > 0 ? dmax : -dmax)
-                           : (int64_t)cczi_fl_seeded_below(&r, (uint64_t)(2 * dmax)) - dmax;
-            int64_t x =
-                extreme ? xmax : (int64_t)cczi_fl_seeded_below(&r, (uint64_t)(2 * xmax)) - xmax;
+                           : (int64_t)ccz_seeded_below(&r, (uint64_t)(2 * dmax)) - dmax;
+            int64_t x = extreme ? xmax : (int64_t)ccz_seeded_below(&r, (uint64_t)(2 * xmax)) - xmax;
             want +=
                 ldexp((double)d[i], -CCZI_SHARE_FRACTION) * ldexp((double)x, -(int)l.x_fraction);
             add_shifted(e, x, l.slot_bits * (unsigned)(l.slots - 1 - i));

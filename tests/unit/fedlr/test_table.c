@@ -2,7 +2,8 @@
 /* Tables, partitions, metrics and the mathematics in plain, against values worked out by hand or by definition. */
 #include "ccz_test.h"
 #include "fedlr/fedlr_priv.h"
-#include "fedlr/random.h"
+
+#include <cczoo/dataset.h>
 
 #include <locale.h>
 #include <math.h>
@@ -209,9 +210,9 @@ static void partitions(void)
         seen |= 1U << single[i];
     CHECK(seen == 31);
     CHECK(ccz_fedlr_partition(part, y, 2, 3, CCZ_FEDLR_IID, 0, 1, &err) == CCZ_E_ARG);
-    CHECK(strcmp(err.where, "fedlr:parts") == 0);
+    CHECK(strcmp(err.where, "dataset:parts") == 0);
     CHECK(ccz_fedlr_partition(part, y, ROWS, 3, CCZ_FEDLR_DIRICHLET, 0, 1, &err) == CCZ_E_ARG);
-    CHECK(strcmp(err.where, "fedlr:alpha") == 0);
+    CHECK(strcmp(err.where, "dataset:alpha") == 0);
 }
 
 static void seeded(void)
@@ -228,12 +229,12 @@ static void seeded(void)
     }
     CHECK(sum == 499500 && fixed < 10);
     /* moments of the gamma distribution: mean and variance are the shape */
-    struct cczi_fl_seeded r = cczi_fl_seeded_from(3, 1);
+    struct ccz_seeded r = ccz_seeded_from(3, 1);
     for (double shape = 0.3; shape < 4; shape *= 3) {
         double mean = 0, square = 0;
         enum { DRAWS = 40000 };
         for (int i = 0; i < DRAWS; i++) {
-            double v = cczi_fl_seeded_gamma(&r, shape);
+            double v = ccz_seeded_gamma(&r, shape);
             mean += v / DRAWS;
             square += v * v / DRAWS;
         }
@@ -276,10 +277,10 @@ static void metrics_by_definition(void)
 {
     enum { N = 300 };
     static double p[N], y[N];
-    struct cczi_fl_seeded r = cczi_fl_seeded_from(9, 9);
+    struct ccz_seeded r = ccz_seeded_from(9, 9);
     for (size_t i = 0; i < N; i++) {
-        y[i] = cczi_fl_seeded_below(&r, 3) == 0;
-        p[i] = (double)cczi_fl_seeded_below(&r, 20) / 20 * 0.8 + 0.1 * y[i]; /* many ties */
+        y[i] = ccz_seeded_below(&r, 3) == 0;
+        p[i] = (double)ccz_seeded_below(&r, 20) / 20 * 0.8 + 0.1 * y[i]; /* many ties */
     }
     double pairs = 0, won = 0, ks = 0, pos = 0;
     for (size_t i = 0; i < N; i++) {
@@ -311,15 +312,15 @@ static void metrics_by_definition(void)
 static struct ccz_fedlr_table *noisy_plane(size_t rows, size_t cols, uint64_t seed)
 {
     struct ccz_fedlr_table *t;
-    struct cczi_fl_seeded r = cczi_fl_seeded_from(seed, 0);
+    struct ccz_seeded r = ccz_seeded_from(seed, 0);
     CHECK(ccz_fedlr_table_new(&t, rows, cols, true, false, NULL) == CCZ_OK);
     for (size_t i = 0; i < rows; i++) {
         double z = 0.3;
         for (size_t j = 0; j < cols; j++) {
-            t->x[i * cols + j] = cczi_fl_seeded_normal(&r);
+            t->x[i * cols + j] = ccz_seeded_normal(&r);
             z += (j % 2 ? -1 : 1) * t->x[i * cols + j] / (double)(j + 1);
         }
-        t->y[i] = cczi_fl_seeded_unit(&r) < cczi_fl_sigmoid(z);
+        t->y[i] = ccz_seeded_unit(&r) < cczi_fl_sigmoid(z);
     }
     return t;
 }
