@@ -55,6 +55,16 @@ static void note_state(struct ccz_rpc_client *c, const struct ccz_ratls_peer *pe
     pthread_mutex_unlock(&c->lock);
 }
 
+/* Its connection is no more; note_state() follows once it is known what comes instead. */
+static void note_gone(struct ccz_rpc_client *c, struct cczi_slot *slot)
+{
+    bool unreachable;
+    slot->conn = NULL;
+    pthread_mutex_lock(&c->lock);
+    cczi_target_judge(&c->ready, &unreachable, c);
+    pthread_mutex_unlock(&c->lock);
+}
+
 /* note_state() follows once it is known what becomes of it. */
 void cczi_channel_note_failure(struct ccz_rpc_client *c, const struct ccz_err *err)
 {
@@ -159,6 +169,8 @@ static void conn_end(struct cczi_cconn *conn, const struct ccz_err *err, bool in
     if (slot && !c->stopping)
         slot->failures = was_ready && why.rc != CCZ_E_PEER ? 0 : slot->failures + 1;
     conn->why = why;
+    if (slot) /* before its calls end: who hears of it that way must not find the connection ready */
+        note_gone(c, slot);
     conn_free(conn, in_order);
     if (slot && !c->stopping)
         slot_failed(slot, &why);
@@ -301,6 +313,8 @@ static void on_goaway(void *arg)
     struct cczi_slot *slot = conn->slot;
     if (conn->h2->refusal) { /* calls end with this reason, and on_plain() with the connection */
         conn->why = *conn->h2->refusal;
+        if (slot)
+            note_gone(conn->client, slot);
         return;
     }
     if (!slot)

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The end of a run. The receiver knows the common ids by now; here it is decided whether it returns them, what the sender
+ * is told, and whether both have the same alignment.
+ *
+ *   receiver                                     sender
+ *   verdict                       ---->                                   fewer than the minimum: both end
+ *   BOTH, rows:  confirmation of D, a bit for each entry of the sender's lists
+ *                                 <----          confirmation of D
+ *   BOTH, cardinality: the number
+ *
+ * D is a hash of the tags of the common ids in order. Tags are known to the receiver for ids that it has only, so that
+ * its bits are no mere claim.
+ */
+#include "psi_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { VERDICT_OK = 1, VERDICT_FEW = 2, CONFIRM_SIZE = 32 };
+
+static ccz_rc no_memory(struct ccz_err *err, size_t len)
+{
+    return ccz_fail(err, CCZ_E_NOMEM, "psi:memory", (int64_t)len, "no memory for %zu entries", len);
+}
+
+ccz_rc cczi_psi_list_new(struct cczi_psi_list **out, size_t len, bool at, struct ccz_err *err)
+{
+    *out = NULL;
+    CCZ_AUTO(cczi_psi_list) l = calloc(1, sizeof(*l));
+    if (!l)
+        return no_memory(err, len);
+    l->len = len;
+    l->item = malloc(len * sizeof(*l->item) + 1);
+    l->tag = malloc(len * sizeof(*l->tag) + 1);
+    l->at = at ? malloc(len * sizeof(*l->at) + 1) : NULL;
+    if (!l->item || !l->tag || (at && !l->at))
+        return no_memory(err, len);
+    *out = cczi_psi_list_take(&l);
+    return CCZ_OK;
+}
+
+void cczi_psi_list_free(struct cczi_psi_list *l)
+{
+    if (!l)
+        return;
+    free(l->item);
+    free(l->tag);
+    free(l->at);
+    free(l);
+}
+
+static size_t matches_size(uint64_t len, uint32_t buckets)
+{
+    return (cczi_psi_bucket_len(len, buckets) + 7) / 8;
+}
+
+/* SHA-256 over a prefix, then tags. */
+static ccz_rc digest_start(struct ccz_hasher **out, const struct cczi_psi_run *run,
+                           struct ccz_err *err)
+{
+    ccz_rc rc = ccz_hasher_new(out, CCZ_SHA256);
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_put(*out, ccz_span_str("cczoo psi alignment"));
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_put(*out, CCZ_SPAN(run->session, sizeof(run->session)));
+    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "psi:digest", 0, "cannot hash");
+}
+
+ccz_rc cczi_psi_align_init(struct cczi_psi_align *a, const struct cczi_psi_run *run,
+                           struct ccz_err *err)
+{
+    size_t size = run->buckets * matches_size(run->peer_len, run->buckets);
+    struct cczi_spool_cfg cfg = run->ids->spool_cfg;
+    cfg.parts = run->buckets;
+    *a = (struct cczi_psi_align){0};
+    ccz_buf_init(&a->matches, size);
+    if (run->cfg->role == CCZ_PSI_SENDER) /* only who is told anything needs the list */
+        return run->cfg->learns == CCZ_PSI_BOTH ? cczi_spool_new(&a->list, &cfg, err) : CCZ_OK;
+    uint8_t *bits = ccz_buf_extend(&a->matches, size);
+    if (size > 0 && !bits)
+        return no_memory(err, size);
+    if (size > 0)
+        memset(bits, 0, size);
+    return digest_start(&a->digest, run, err);
+}
+
+void cczi_psi_align_deinit(struct cczi_psi_align *a)
+{
+    if (a->rows)
+        ccz_wipe(a->rows, a->cap * sizeof(*a->rows));
+    free(a->rows);
+    ccz_buf_free(&a->matches);
+    cczi_spool_free(a->list);
+    ccz_hasher_free(a->digest);
+}
+
+/* ------------------------------------------------------------------------------- buckets */
+
+static ccz_rc add_row(struct cczi_psi_align *a, uint64_t row, struct ccz_err *err)
+{
+    if (a->len == a->cap) {
+        uint64_t cap = a->cap ? 2 * a->cap : 1024;
+        uint64_t *more = malloc(cap * sizeof(*more));
+        if (!more)
+            return no_memory(err, cap);
+        if (a->len > 0)
+            memcpy(more, a->rows, a->len * sizeof(*more));
+        if (a->rows)
+            ccz_wipe(a->rows, a->len * sizeof(*more));
+        free(a->rows);
+        a->rows = more;
+        a->cap = cap;
+    }
+    a->rows[a->len++] = row;
+    return CCZ_OK;
+}
+
+/* The sender keeps all its entries; padding gets no row. */
+static ccz_rc keep_list(struct cczi_psi_align *a, uint32_t bucket, const struct cczi_psi_list *list,
+                        const struct cczi_psi_rec *recs, size_t len, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    for (size_t i = 0; rc == CCZ_OK && i < list->len; i++) {
+        struct cczi_psi_rec rec = {.row =
+                                       list->item[i] < len ? recs[list->item[i]].row : UINT64_MAX};
+        memcpy(rec.b, list->tag[i], sizeof(rec.b));
+        rc = cczi_spool_put(a->list, bucket, &rec, err);
+    }
+    return rc;
+}
+
+ccz_rc cczi_psi_align_put(struct cczi_psi_align *a, const struct cczi_psi_run *run, uint32_t bucket,
+                          const struct cczi_psi_list *list, size_t peer_len,
+                          const struct cczi_psi_rec *recs, size_t len, struct ccz_err *err)
+{
+    if (run->cfg->role == CCZ_PSI_SENDER)
+        return a->list ? keep_list(a, bucket, list, recs, len, err) : CCZ_OK;
+    uint8_t *bits = a->matches.ptr + bucket * ((peer_len + 7) / 8);
+    for (size_t i = 0; i < list->len; i++) {
+        if (list->item[i] >= len || list->at[i] >= peer_len)
+            return ccz_fail(err, CCZ_E_INTERNAL, "psi:padding", 0, "padding is in common");
+        ccz_rc rc = add_row(a, recs[list->item[i]].row, err);
+        if (rc != CCZ_OK)
+            return rc;
+        bits[list->at[i] / 8] |= (uint8_t)(1u << list->at[i] % 8);
+    }
+    if (list->len > 0 &&
+        ccz_hasher_put(a->digest, CCZ_SPAN(list->tag, list->len * sizeof(*list->tag))) != CCZ_OK)
+        return ccz_fail(err, CCZ_E_INTERNAL, "psi:digest", 0, "cannot hash");
+    return CCZ_OK;
+}
+
+/* ----------------------------------------------------------------------------------- end */
+
+static ccz_rc digest_end(uint8_t d[32], struct ccz_hasher *h, uint64_t len, struct ccz_err *err)
+{
+    if (ccz_hasher_put(h, CCZ_SPAN(&len, sizeof(len))) != CCZ_OK || ccz_hasher_done(d, h) != CCZ_OK)
+        return ccz_fail(err, CCZ_E_INTERNAL, "psi:digest", 0, "cannot hash");
+    return CCZ_OK;
+}
+
+static void confirmation(uint8_t out[CONFIRM_SIZE], const uint8_t d[32], enum ccz_psi_role who)
+{
+    cczi_psi_derive(out, who == CCZ_PSI_SENDER ? "cczoo psi sender" : "cczoo psi receiver", d,
+                    CCZ_SPAN(NULL, 0));
+}
+
+static void put_digest(struct ccz_psi_result *out, const uint8_t d[32])
+{
+    cczi_psi_derive(out->digest, "cczoo psi digest", d, CCZ_SPAN(NULL, 0));
+}
+
+static ccz_rc too_few(struct ccz_err *err, const struct cczi_psi_run *run)
+{
+    return ccz_fail(err, CCZ_E_POLICY, "psi:minimum", (int64_t)run->cfg->min_intersection,
+                    "fewer common ids than the minimum of %llu",
+                    (unsigned long long)run->cfg->min_intersection);
+}
+
+static ccz_rc check_confirmation(const struct cczi_psi_run *run, const uint8_t d[32],
+                                 struct ccz_err *err)
+{
+    uint8_t got[CONFIRM_SIZE], expected[CONFIRM_SIZE];
+    ccz_rc rc = ccz_chan_recv_exact(got, sizeof(got), run->chan, err);
+    if (rc != CCZ_OK)
+        return rc;
+    confirmation(expected, d, CCZ_PSI_SENDER);
+    if (!ccz_ct_eq(got, expected, sizeof(got)))
+        return ccz_fail(err, CCZ_E_SIG, "psi:alignment", 0, "the alignments differ");
+    return CCZ_OK;
+}
+
+static ccz_rc receiver_tells(const struct cczi_psi_align *a, const struct cczi_psi_run *run,
+                             const uint8_t d[32], struct ccz_err *err)
+{
+    const uint8_t verdict = VERDICT_OK;
+    uint8_t confirm[CONFIRM_SIZE];
+    bool rows = run->cfg->output == CCZ_PSI_ROWS;
+    confirmation(confirm, d, CCZ_PSI_RECEIVER);
+    const struct ccz_span only[] = {CCZ_SPAN(&verdict, 1)};
+    const struct ccz_span number[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(&a->len, sizeof(a->len))};
+    const struct ccz_span all[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(confirm, sizeof(confirm)),
+                                   ccz_buf_span(&a->matches)};
+    if (run->cfg->learns == CCZ_PSI_RECEIVER_ONLY)
+        return ccz_chan_send_parts(run->chan, only, 1, err);
+    ccz_rc rc = ccz_chan_send_parts(run->chan, rows ? all : number, rows ? 3 : 2, err);
+    return rc == CCZ_OK && rows ? check_confirmation(run, d, err) : rc;
+}
+
+static ccz_rc receiver_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
+                            const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    uint8_t d[32];
+    ccz_rc rc = digest_end(d, a->digest, a->len, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (a->len < run->cfg->min_intersection) {
+        const uint8_t few = VERDICT_FEW;
+        rc = ccz_chan_send(run->chan, CCZ_SPAN(&few, 1), err);
+        return rc == CCZ_OK ? too_few(err, run) : rc;
+    }
+    rc = receiver_tells(a, run, d, err);
+    if (rc != CCZ_OK)
+        return rc;
+    out->learned = true;
+    out->len = a->len;
+    if (run->cfg->output == CCZ_PSI_ROWS) {
+        out->rows = a->rows;
+        a->rows = NULL;
+        put_digest(out, d);
+    }
+    return CCZ_OK;
+}
+
+/* The rows and the digest of the entries that the receiver's bits name in one bucket. */
+static ccz_rc read_matches(struct cczi_psi_align *a, struct ccz_hasher *h, const uint8_t *bits,
+                           size_t size, uint32_t bucket, struct ccz_err *err)
+{
+    size_t len = (size_t)cczi_spool_len(a->list, bucket);
+    struct cczi_psi_rec *recs = malloc(len * sizeof(*recs) + 1);
+    ccz_rc rc = recs ? cczi_spool_read(recs, a->list, bucket, err) : no_memory(err, len);
+    for (size_t i = 0; rc == CCZ_OK && i < 8 * size; i++) {
+        if (!(bits[i / 8] >> i % 8 & 1))
+            continue;
+        if (i >= len)
+            rc = ccz_fail(err, CCZ_E_PEER, "psi:matches", (int64_t)i, "a match beyond the list");
+        else if (recs[i].row == UINT64_MAX) /* nobody else has these numbers */
+            rc = ccz_fail(err, CCZ_E_SIG, "psi:proof", (int64_t)i,
+                          "the peer claims a padding entry");
+        else if (ccz_hasher_put(h, CCZ_SPAN(recs[i].b, sizeof(recs[i].b))) != CCZ_OK)
+            rc = ccz_fail(err, CCZ_E_INTERNAL, "psi:digest", 0, "cannot hash");
+        else
+            rc = add_row(a, recs[i].row, err);
+    }
+    if (recs)
+        ccz_wipe(recs, len * sizeof(*recs));
+    free(recs);
+    return rc;
+}
+
+static ccz_rc sender_rows(struct ccz_psi_result *out, struct cczi_psi_align *a,
+                          const struct cczi_psi_run *run, struct ccz_span body, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_hasher) h = NULL;
+    uint8_t d[32], confirm[CONFIRM_SIZE];
+    size_t size = matches_size(run->own_len, run->buckets);
+    ccz_rc rc = digest_start(&h, run, err);
+    for (uint32_t b = 0; rc == CCZ_OK && b < run->buckets; b++)
+        rc = read_matches(a, h, body.ptr + CONFIRM_SIZE + b * size, size, b, err);
+    if (rc == CCZ_OK)
+        rc = digest_end(d, h, a->len, err);
+    if (rc != CCZ_OK)
+        return rc;
+    confirmation(confirm, d, CCZ_PSI_RECEIVER);
+    if (!ccz_ct_eq(body.ptr, confirm, sizeof(confirm)))
+        return ccz_fail(err, CCZ_E_SIG, "psi:proof", (int64_t)a->len,
+                        "the peer cannot show that it has the ids that it claims");
+    if (a->len < run->cfg->min_intersection)
+        return too_few(err, run);
+    confirmation(confirm, d, CCZ_PSI_SENDER);
+    rc = ccz_chan_send(run->chan, CCZ_SPAN(confirm, sizeof(confirm)), err);
+    if (rc != CCZ_OK)
+        return rc;
+    out->rows = a->rows;
+    a->rows = NULL;
+    out->len = a->len;
+    put_digest(out, d);
+    return CCZ_OK;
+}
+
+static ccz_rc sender_number(struct ccz_psi_result *out, const struct cczi_psi_run *run,
+                            struct ccz_span body, struct ccz_err *err)
+{
+    struct ccz_rd r = ccz_rd_from(body);
+    uint64_t len = ccz_rd_le64(&r);
+    uint64_t most = run->own_len < run->peer_len ? run->own_len : run->peer_len;
+    if (len > most)
+        return ccz_fail(err, CCZ_E_PEER, "psi:matches", 0, "more common ids than there can be");
+    if (len < run->cfg->min_intersection)
+        return too_few(err, run);
+    out->len = len;
+    return CCZ_OK;
+}
+
+static ccz_rc sender_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
+                          const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF in;
+    bool both = run->cfg->learns == CCZ_PSI_BOTH, rows = run->cfg->output == CCZ_PSI_ROWS;
+    size_t body = !both   ? 0
+                  : !rows ? sizeof(uint64_t)
+                          : CONFIRM_SIZE + run->buckets * matches_size(run->own_len, run->buckets);
+    ccz_buf_init(&in, 1 + body);
+    ccz_rc rc = ccz_chan_recv(&in, run->chan, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (in.size == 1 && in.ptr[0] == VERDICT_FEW && run->cfg->min_intersection > 0)
+        return too_few(err, run);
+    if (in.size != 1 + body || in.ptr[0] != VERDICT_OK)
+        return ccz_refuse_num(err, CCZ_E_PEER, "psi:matches", (int64_t)in.size,
+                              (int64_t)(1 + body));
+    struct ccz_span rest = ccz_span_sub(ccz_buf_span(&in), 1, body);
+    if (both)
+        rc = rows ? sender_rows(out, a, run, rest, err) : sender_number(out, run, rest, err);
+    out->learned = both && rc == CCZ_OK;
+    return rc;
+}
+
+ccz_rc cczi_psi_align_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
+                           const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    return run->cfg->role == CCZ_PSI_SENDER ? sender_done(out, a, run, err)
+                                            : receiver_done(out, a, run, err);
+}
