@@ -7,6 +7,7 @@ line exports one of the presets below. It writes below --out
 
   leader/top/  leader/bottom/  leader/split.json      what the party with the labels needs (bottom only if it has columns)
   follower-1/bottom/  follower-1/split.json  ...      what the others need; split.json is the same for all
+  whole/                                              the same network in one piece, to compare with
 
 and split.json says what the parties agree on: names, shapes and widths. Signatures (all float32 unless said otherwise):
 
@@ -17,8 +18,8 @@ and split.json says what the parties agree on: names, shapes and widths. Signatu
           infer      act_00 .. -> score [n, outputs]
   both    get_state  -> s000 ..      set_state  s000 .. -> ok      weights, optimizer and random state, any types
 
-The backward pass does not repeat the forward pass: both are nodes of one graph, and what leads from one to the other
-leaves as outputs of `forward` and comes back as inputs of `backward`. --recompute exports without that, to compare.
+The backward pass does not repeat the forward pass: what leads from one to the other leaves as outputs of `forward` and
+comes back as inputs of `backward`. --recompute exports without that, to compare.
 """
 import argparse
 import json
@@ -101,6 +102,17 @@ def varying(sources):
     return seen
 
 
+def detach(gradients, kept, grad):
+    """The backward pass once more, with placeholders where it begins. TensorFlow can feed any tensor of a graph, but its
+    optimizer may have led around one (an addition of 0). Variables are the same: they are known by their names."""
+    graph = v1.get_default_graph()
+    back = [v1.placeholder(t.dtype, t.shape) for t in kept]
+    nodes = v1.graph_util.extract_sub_graph(graph.as_graph_def(), [g.op.name for g in gradients])
+    fed = {t.name: p for t, p in zip(kept, back)} | {grad.name: grad}
+    fed = {name: p for name, p in fed.items() if name.split(":")[0] in {n.name for n in nodes.node}}
+    return tf.import_graph_def(nodes, fed, [g.name for g in gradients], name="back"), back
+
+
 def signature(inputs, outputs):
     info = v1.saved_model.utils.build_tensor_info
     return v1.saved_model.signature_def_utils.build_signature_def(
@@ -149,7 +161,10 @@ def export_bottom(path, model, optimizer, recompute=False):
         gradients = tf.gradients(act, weights, grad_ys=grad)
         forward = varying([*inputs.values(), *other]) & reaches([act])[0]
         kept = list(inputs.values()) if recompute else reaches(gradients, forward)[1]
-        kept = {f"r{i:03d}": t for i, t in enumerate(kept)}
+        gradients, back = detach(gradients, kept, grad)
+        names = [f"r{i:03d}" for i in range(len(kept))]
+        # What is fed cannot be fetched: columns come back by another name.
+        given = dict(zip(names, [tf.identity(t) if t.op.type == "Placeholder" else t for t in kept]))
         if other and recompute:
             sys.exit("error: --recompute: this model has random or other state, which would have moved on")
         # The forward pass moves the other state on (random generators), once.
@@ -159,8 +174,8 @@ def export_bottom(path, model, optimizer, recompute=False):
             act_out = tf.identity(act, name="act")
         inferred = call(model, weights, other, inputs, False)[0]
         applied = done(state.apply(optimizer(), gradients))
-        save(path, {"forward": signature(inputs, {"act": act_out, **kept}),
-                    "backward": signature({"grad": grad, **kept}, {"ok": applied}),
+        save(path, {"forward": signature(inputs, {"act": act_out, **given}),
+                    "backward": signature({"grad": grad, **dict(zip(names, back))}, {"ok": applied}),
                     "infer": signature(inputs, {"act": inferred}), **state_signatures(state)})
     return width
 
@@ -190,9 +205,46 @@ def export_top(path, model, optimizer, loss, score, label_type):
         return int(inferred.shape[1])
 
 
-def binary(optional_classes):
-    """Loss, score and type of labels: two classes by one number, or softmax."""
-    if optional_classes == 2:
+def export_whole(path, bottoms, top, optimizer, loss, score, label_type):
+    """The same network in one piece, for comparing: step, infer as a top model has them, on the columns of all parties."""
+    states = [State(m) for m in [*bottoms.values(), top]]
+    with tf.Graph().as_default():
+        inputs, acts, inferred, weights, moved = {}, {}, {}, [], []
+        for state in states:
+            state.make()
+        for i, (model, state) in enumerate(zip(bottoms.values(), states)):
+            own = {k: v1.placeholder(t.dtype, t.shape) for k, t in zip(feeds(model), model.inputs)}
+            inputs |= {f"{k}_{i:02d}": t for k, t in own.items()}
+            reads, other = tensors(state.trainable), tensors(state.other)
+            acts[i], new_other = call(model, reads, other, own, True)
+            inferred[i] = call(model, reads, other, own, False)[0]
+            weights.append(reads)
+            moved += list(zip(state.other, new_other))
+        label = v1.placeholder(label_type, [None], name="label")
+        reads, other = tensors(states[-1].trainable), tensors(states[-1].other)
+        outputs, new_other = call(top, reads, other, acts, True)
+        weights.append(reads)
+        moved += list(zip(states[-1].other, new_other))
+        mean = tf.reduce_mean(loss(label, outputs))
+        gradients = tf.gradients(mean, sum(weights, []))
+        updates = []
+        for state in states:
+            own, gradients = gradients[:len(state.trainable)], gradients[len(state.trainable):]
+            updates += state.apply(optimizer(), own)
+        with tf.control_dependencies(updates):
+            updates += [v.assign(x).op for v, x in moved]
+        with tf.control_dependencies(updates):
+            mean = tf.identity(mean)
+        scored = score(call(top, reads, other, inferred, False)[0])
+        save(path, {"step": signature({**inputs, "label": label}, {"loss": mean}),
+                    "infer": signature(inputs, {"score": scored})})
+
+
+def head(classes):
+    """Loss, score and type of labels: two classes by one number, more by softmax, 0 = a number."""
+    if classes == 0:
+        return (lambda y, z: tf.square(tf.reshape(z, [-1]) - y) / 2, lambda z: tf.reshape(z, [-1, 1]), tf.float32)
+    if classes == 2:
         return (lambda y, z: tf.nn.sigmoid_cross_entropy_with_logits(
                     labels=tf.cast(y, tf.float32), logits=tf.reshape(z, [-1])),
                 lambda z: tf.sigmoid(tf.reshape(z, [-1, 1])), tf.int32)
@@ -200,7 +252,7 @@ def binary(optional_classes):
             tf.nn.softmax, tf.int32)
 
 
-def export(out, bottoms, top, optimizer, classes, recompute=False):
+def export(out, bottoms, top, optimizer, classes, recompute=False, whole=True):
     """bottoms: {"leader": model, "follower-1": model, ..}, the leader's may be missing; top: one input per bottom, in that
     order. optimizer: makes a new one of tf.compat.v1.train at each call."""
     out.mkdir(parents=True)
@@ -209,7 +261,9 @@ def export(out, bottoms, top, optimizer, classes, recompute=False):
         width = export_bottom(out / name / "bottom", model, optimizer, recompute)
         parties.append({"name": name, "width": width, "inputs": {
             t.name: {"type": t.dtype, "shape": [-1, *t.shape[1:]]} for t in model.inputs}})
-    loss, score, label_type = binary(classes)
+    loss, score, label_type = head(classes)
+    if whole:
+        export_whole(out / "whole", bottoms, top, optimizer, loss, score, label_type)
     outputs = export_top(out / "leader" / "top", top, optimizer, loss, score, label_type)
     text = json.dumps({"version": 1, "tensorflow": tf.__version__, "classes": classes, "outputs": outputs,
                        "parties": parties}, indent=1) + "\n"
@@ -241,6 +295,8 @@ def image_bottom(args, shape):
 def table_bottom(args, columns):
     x = keras.Input((columns,), dtype="float32", name="x")
     y = L.Dense(args.hidden, activation="relu")(x)
+    if args.dropout:
+        y = L.Dropout(args.dropout)(y)
     return keras.Model(x, L.Dense(args.width, activation="relu")(y))
 
 
@@ -261,7 +317,7 @@ def top_model(args, parties, classes):
     y = L.Concatenate()(inputs) if parties > 1 else inputs[0]
     if args.top_hidden:
         y = L.Dense(args.top_hidden, activation="relu")(y)
-    return keras.Model(inputs, L.Dense(1 if classes == 2 else classes)(y))
+    return keras.Model(inputs, L.Dense(classes if classes > 2 else 1)(y))
 
 
 def numbers(text):
@@ -281,29 +337,55 @@ def preset(args):
     return bottoms, top_model(args, len(bottoms), args.classes)
 
 
-def main():
+def parser():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--out", required=True, type=pathlib.Path, help="folder to create")
+    p.add_argument("--all", action="store_true", help="every preset that the solution uses, below --out")
     p.add_argument("--preset", choices=["fashion-mnist", "table", "ratings"], default="fashion-mnist")
     p.add_argument("--columns", type=numbers, default=[10, 10],
                    help="table: columns of leader, follower-1, ..; ratings: users, films, columns of a film")
-    p.add_argument("--classes", type=int, default=2)
+    p.add_argument("--classes", type=int, default=2, help="0: labels are numbers")
     p.add_argument("--conv", action="store_true", help="convolutions in place of a dense layer")
     p.add_argument("--hidden", type=int, default=128)
     p.add_argument("--width", type=int, default=32, help="activations per row of a party")
     p.add_argument("--top-hidden", type=int, default=0)
     p.add_argument("--embedding", type=int, default=16)
+    p.add_argument("--dropout", type=float, default=0)
     p.add_argument("--optimizer", choices=["adam", "sgd", "adagrad"], default="adam")
     p.add_argument("--rate", type=float, default=1e-3)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--recompute", action="store_true")
-    args = p.parse_args()
+    return p
+
+
+# What scripts/export-split makes; the names are those of the folders.
+ALL = {
+    "fashion-mnist": [],
+    "fashion-mnist-10": ["--classes", "10"],
+    "fashion-mnist-conv": ["--classes", "10", "--conv", "--top-hidden", "64"],
+    "fashion-mnist-recompute": ["--classes", "10", "--conv", "--top-hidden", "64", "--recompute"],
+    "credit": ["--preset", "table", "--columns", "4,7", "--hidden", "32", "--width", "8"],
+    "ratings": ["--preset", "ratings", "--columns", "1000,10000,21"],
+    "tiny": ["--preset", "table", "--columns", "3,4", "--hidden", "8", "--width", "4", "--dropout", "0.2"],
+}
+
+
+def run(args):
     keras.utils.set_random_seed(args.seed)
     make = {"adam": lambda: v1.train.AdamOptimizer(args.rate),
             "sgd": lambda: v1.train.MomentumOptimizer(args.rate, 0.9),
             "adagrad": lambda: v1.train.AdagradOptimizer(args.rate)}[args.optimizer]
     bottoms, top = preset(args)
     export(args.out, bottoms, top, make, args.classes, args.recompute)
+
+
+def main():
+    args = parser().parse_args()
+    if not args.all:
+        run(args)
+        return
+    for name, options in ALL.items():
+        run(parser().parse_args([*options, "--out", str(args.out / name)]))
 
 
 if __name__ == "__main__":

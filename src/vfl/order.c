@@ -2,25 +2,9 @@
 /* Which rows a step has: a function of seed, epoch and number of rows, the same at all parties. */
 #include "vfl/vfl_priv.h"
 
+#include <cczoo/dataset.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a counter through a mixing function. */
-static uint64_t mix(uint64_t z)
-{
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-static uint64_t below(uint64_t *state, uint64_t n)
-{
-    uint64_t limit = UINT64_MAX - UINT64_MAX % n, v;
-    do
-        v = mix(*state += UINT64_C(0x9e3779b97f4a7c15));
-    while (v >= limit);
-    return v % n;
-}
 
 ccz_rc cczi_vfl_plan_init(struct cczi_vfl_plan *p, const struct ccz_vfl_cfg *cfg, size_t rows,
                           struct ccz_err *err)
@@ -59,14 +43,7 @@ const size_t *cczi_vfl_rows_of(size_t *len, struct cczi_vfl_plan *p, uint64_t st
 {
     uint64_t epoch = cczi_vfl_epoch_of(p, step);
     if (p->epoch != epoch) {
-        uint64_t state = mix(p->seed) ^ mix(mix(epoch + 1));
-        for (size_t i = 0; i < p->rows; i++)
-            p->order[i] = i;
-        for (size_t i = p->rows; i > 1; i--) {
-            size_t j = (size_t)below(&state, i), t = p->order[i - 1];
-            p->order[i - 1] = p->order[j];
-            p->order[j] = t;
-        }
+        ccz_dataset_order(p->order, p->rows, p->seed, epoch);
         p->epoch = epoch;
     }
     size_t first = (size_t)(step - 1 - (epoch - 1) * p->per_epoch) * p->batch;
