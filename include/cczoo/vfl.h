@@ -32,10 +32,11 @@
  *
  * Threads: two calls are independent if they share no channel and no model. ccz_vfl_lead() runs the leader's own bottom
  * model on a thread of its own. What is not protected: docs/design/vfl.md.
- * Reading order of the sources: order.c, table.c, protect.c, leak.c, msg.c, checkpoint.c, session.c, follow.c, lead.c, tf.c.
+ * Reading order of the sources: align.c, order.c, table.c, protect.c, leak.c, msg.c, checkpoint.c, session.c, follow.c, lead.c, tf.c.
  */
 #include <cczoo/chan.h>
 #include <cczoo/engine.h>
+#include <cczoo/psi.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -71,12 +72,50 @@ struct ccz_vfl_labels {
 };
 /**
  * Digest of an alignment from the ids of its rows, in order: SHA-256 over the lengths and bytes of all. Where the
- * alignment comes from ccz_psi_run(), its digest can be used as it is. Who knows candidates for the whole list can try
+ * alignment comes from ccz_vfl_align_lead(), take its digest. Who knows candidates for the whole list can try
  * them: it is for parties that share the ids already.
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_vfl_alignment(uint8_t out[CCZ_VFL_DIGEST_SIZE],
                                               const struct ccz_span *ids, size_t len,
                                               struct ccz_err *err);
+
+/* --------------------------------------------------------------------------------- alignment */
+
+/** Zeroed: VOLE against malicious parties, no minimum, nothing stored. All sides need the same protocol and minimum. */
+struct ccz_vfl_align_cfg {
+    const char *kind; /**< "train", "test": tells runs apart; required, at most 32 bytes */
+    enum ccz_psi_protocol protocol;
+    uint64_t min_intersection; /**< see psi.h; with VOLE it needs trusted_receiver */
+    bool trusted_receiver;
+    /** File that keeps the alignment (a protected file), so that a training can go on with it; NULL = none. */
+    const char *stored;
+    const struct ccz_secret *seal; /**< 32 bytes; required with it */
+};
+/** This party's rows in the common order. */
+struct ccz_vfl_rows {
+    size_t len;
+    size_t *row; /**< [len] of the ids that were given */
+    uint8_t digest[CCZ_VFL_DIGEST_SIZE];
+    bool stored; /**< taken from the file: all parties had the same one */
+};
+CCZ_API void ccz_vfl_rows_free(struct ccz_vfl_rows *r); /**< wipes; NULL is fine */
+CCZ_DEFINE_AUTO(ccz_vfl_rows)
+/**
+ * Finds the rows that all parties have, by private set intersection of the leader with each follower, one after the
+ * other. With several followers each also learns which of its rows in common with the leader the others lack.
+ * @retval CCZ_E_PEER    vfl:align: malformed message      @retval CCZ_E_NOT_FOUND  vfl:align-empty: no row in common
+ * @retval CCZ_E_FORMAT, CCZ_E_SIG   vfl:align-stored, pf:...: the file is damaged; it is not used, and not replaced
+ * and those of ccz_psi_run(). On failure all channels are closed, with the reason.
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_vfl_align_lead(struct ccz_vfl_rows **out,
+                                               struct ccz_chan *const *followers, size_t len,
+                                               const struct ccz_psi_ids *ids,
+                                               const struct ccz_vfl_align_cfg *cfg,
+                                               struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_vfl_align_follow(struct ccz_vfl_rows **out, struct ccz_chan *leader,
+                                                 const struct ccz_psi_ids *ids,
+                                                 const struct ccz_vfl_align_cfg *cfg,
+                                                 struct ccz_err *err);
 
 /* ----------------------------------------------------------------------------------- models */
 
@@ -176,7 +215,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_vfl_noise_normal(float *out, size_t len, struct 
 /**
  * Adds noise to the gradients of a batch, in place.
  * @param grad   [rows * width], rows = batch->rows
- * @param power  of MARVELL; 0 = 4
+ * @param power  of MARVELL; 0 = 8
  * @retval CCZ_E_ARG    vfl:protect: MARVELL without classes
  * @retval CCZ_E_NOMEM  vfl:memory
  */
@@ -265,7 +304,7 @@ struct ccz_vfl_lead {
     struct ccz_vfl_bottom *bottom; /**< its own, or NULL */
     const struct ccz_vfl_labels *labels, *test_labels;
     enum ccz_vfl_protect protect;
-    double power;                        /**< of MARVELL; 0 = 4 */
+    double power;                        /**< of MARVELL; 0 = 8 */
     const struct ccz_secret *noise_seed; /**< 32 bytes, for reproducible runs; NULL = random */
 };
 struct ccz_vfl_result {
