@@ -223,18 +223,25 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_vfl_protect(float *grad, size_t width,
                                             const struct ccz_vfl_labels *batch,
                                             enum ccz_vfl_protect how, double power,
                                             struct ccz_vfl_noise *noise, struct ccz_err *err);
-/** Marvell's optimum for two classes whose gradients are N(m1, v I) and N(m0, u I) in d dimensions. */
+/** Variances of the gradients of one class: along the difference of the class means, and in each other direction. */
+struct ccz_vfl_spread {
+    double along, across;
+};
+/** Marvell's optimum for two classes with normal gradients in d dimensions. */
 struct ccz_vfl_marvell {
     double along[2];  /**< added variance of class 0 and 1 along m1 - m0 */
-    double across[2]; /**< in each other direction; at most that along */
+    double across[2]; /**< in each other direction */
     double sum_kl;    /**< KL(1 | 0) + KL(0 | 1) afterwards */
 };
 /**
- * @param u, v   variances per coordinate, >= 0   @param delta2  |m1 - m0|^2   @param p  share of class 1, in (0, 1)
- * @param power  bound of p trace(noise of class 1) + (1 - p) trace(noise of class 0)
+ * The paper takes the gradients of a class to vary equally in all directions (along = across); those of a network with few
+ * outputs do not, and what varies along the means is what the attacks look at.
+ * @param delta2  |m1 - m0|^2   @param p  share of class 1, in (0, 1)
+ * @param power   bound of p trace(noise of class 1) + (1 - p) trace(noise of class 0)
  */
-CCZ_API void ccz_vfl_marvell_solve(struct ccz_vfl_marvell *out, double u, double v, double delta2,
-                                   size_t d, double p, double power);
+CCZ_API void ccz_vfl_marvell_solve(struct ccz_vfl_marvell *out,
+                                   const struct ccz_vfl_spread spread[2], double delta2, size_t d,
+                                   double p, double power);
 
 /**
  * How well a follower can tell class 1 (more than two classes: the rarest one of the batch) from the gradients: area under

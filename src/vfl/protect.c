@@ -103,16 +103,16 @@ ccz_rc ccz_vfl_noise_normal(float *out, size_t len, struct ccz_vfl_noise *n, str
 
 /* The problem in total variances: A, B along, C, D across, of class 0 and 1. */
 struct problem {
-    double w[2];   /* shares of the classes */
-    double var[2]; /* variances per coordinate, of the gradients */
+    double w[2];                        /* shares of the classes */
+    double var_along[2], var_across[2]; /* of the gradients, per coordinate */
     double delta2, d, power;
 };
 
 /* 2 (KL + KL) + const, and so what is minimised; see equation (1) of the design note. */
 static double divergence(const struct problem *p, const double along[2], const double across[2])
 {
-    double a = p->var[0] + along[0], b = p->var[1] + along[1];
-    double c = p->var[0] + across[0], e = p->var[1] + across[1];
+    double a = p->var_along[0] + along[0], b = p->var_along[1] + along[1];
+    double c = p->var_across[0] + across[0], e = p->var_across[1] + across[1];
     double rest = p->d > 1 ? (p->d - 1) * (c / e + e / c) : 0;
     return rest + (a + p->delta2) / b + (b + p->delta2) / a;
 }
@@ -157,8 +157,8 @@ static double inner(struct search *s, double x)
     const struct problem *p = s->p;
     s->along[0] = x;
     s->along[1] = (s->budget - p->w[0] * x) / p->w[1];
-    if (s->along[1] < s->across[1])
-        s->along[1] = s->across[1];
+    if (s->along[1] < 0)
+        s->along[1] = 0;
     return divergence(p, s->along, s->across);
 }
 
@@ -170,25 +170,29 @@ static double outer(struct search *s, double x)
     s->across[c] = x;
     s->across[1 - c] = 0;
     s->budget = p->power - (p->d - 1) * p->w[c] * x;
-    double lo = s->across[0], hi = (s->budget - p->w[1] * s->across[1]) / p->w[0];
-    double at = hi > lo ? golden(s, inner, lo, hi) : lo;
+    double hi = s->budget / p->w[0];
+    double at = hi > 0 ? golden(s, inner, 0, hi) : 0;
     s->value = inner(s, at);
     return s->value;
 }
 
-void ccz_vfl_marvell_solve(struct ccz_vfl_marvell *out, double u, double v, double delta2, size_t d,
-                           double p, double power)
+void ccz_vfl_marvell_solve(struct ccz_vfl_marvell *out, const struct ccz_vfl_spread spread[2],
+                           double delta2, size_t d, double p, double power)
 {
-    double floor_ = 1e-9 * (u + v + delta2) + 1e-300; /* so that nothing is divided by zero */
-    struct problem pr = {.w = {1 - p, p},
-                         .var = {u > floor_ ? u : floor_, v > floor_ ? v : floor_},
-                         .delta2 = delta2,
-                         .d = (double)d,
-                         .power = power > 0 ? power : 0};
-    struct search s = {.p = &pr, .class_ = pr.var[0] < pr.var[1] ? 0 : 1};
+    struct problem pr = {
+        .w = {1 - p, p}, .delta2 = delta2, .d = (double)d, .power = power > 0 ? power : 0};
+    double sum = delta2;
+    for (int c = 0; c < 2; c++)
+        sum += spread[c].along + spread[c].across;
+    for (int c = 0; c < 2; c++) { /* so that nothing is divided by zero */
+        pr.var_along[c] = spread[c].along + 1e-9 * sum + 1e-300;
+        pr.var_across[c] = spread[c].across + 1e-9 * sum + 1e-300;
+    }
+    struct search s = {.p = &pr, .class_ = pr.var_across[0] < pr.var_across[1] ? 0 : 1};
     int c = s.class_;
     /* Across, the class of less variance is raised towards the other; never beyond, and never both. */
-    double most = pr.power / (pr.w[c] * pr.d), gap = pr.var[1 - c] - pr.var[c];
+    double most = d > 1 ? pr.power / (pr.w[c] * (pr.d - 1)) : 0;
+    double gap = pr.var_across[1 - c] - pr.var_across[c];
     double hi = d > 1 ? (most < gap ? most : gap) : 0;
     (void)outer(&s, hi > 0 ? golden(&s, outer, 0, hi) : 0);
     double best = s.value, along[2] = {s.along[0], s.along[1]}, across = s.across[c];
@@ -296,16 +300,40 @@ static ccz_rc max_norm(float *grad, size_t width, size_t rows, struct ccz_vfl_no
     return CCZ_OK;
 }
 
-/* Adds deviation * N(0, I) to one row. */
-static ccz_rc add_across(float *row, size_t width, double variance, struct stats *s,
-                         struct ccz_vfl_noise *noise, struct ccz_err *err)
+/* Adds N(0, variance) to one row in every direction, or in those across an axis. */
+static ccz_rc add_across(float *row, size_t width, double variance, const float *axis,
+                         double axis_square, struct stats *s, struct ccz_vfl_noise *noise,
+                         struct ccz_err *err)
 {
     if (variance <= 0)
         return CCZ_OK;
     ccz_rc rc = ccz_vfl_noise_normal(s->normal, width, noise, err);
+    double part = 0;
+    for (size_t k = 0; axis && k < width; k++)
+        part += (double)s->normal[k] * (double)axis[k] / axis_square;
     for (size_t k = 0; rc == CCZ_OK && k < width; k++)
-        row[k] += (float)sqrt(variance) * s->normal[k];
+        row[k] += (float)sqrt(variance) * (s->normal[k] - (axis ? (float)part * axis[k] : 0));
     return rc;
+}
+
+/* Of both classes, along the difference of the means (in s->all) and across it. */
+static void spread_of(struct ccz_vfl_spread spread[2], const struct stats *s, const float *grad,
+                      size_t width, size_t rows, double delta2)
+{
+    double along[2] = {0, 0};
+    for (size_t i = 0; i < rows; i++) {
+        uint32_t c = s->class_of[i];
+        double sum = 0;
+        for (size_t k = 0; k < width; k++)
+            sum +=
+                ((double)grad[i * width + k] - (double)s->mean[c * width + k]) * (double)s->all[k];
+        along[c] += sum * sum / delta2 / (double)s->count[c];
+    }
+    for (int c = 0; c < 2; c++) {
+        double rest = s->var[c] * (double)width - along[c];
+        spread[c].along = along[c];
+        spread[c].across = width > 1 && rest > 0 ? rest / (double)(width - 1) : 0;
+    }
 }
 
 static ccz_rc marvell_two(float *grad, size_t width, const struct ccz_vfl_labels *b,
@@ -314,6 +342,7 @@ static ccz_rc marvell_two(float *grad, size_t width, const struct ccz_vfl_labels
 {
     /* Dense class 1 plays the part of class 1: the optimum is symmetric. */
     double delta2 = 0;
+    struct ccz_vfl_spread spread[2];
     for (size_t k = 0; k < width; k++) {
         s->all[k] = s->mean[width + k] - s->mean[k];
         delta2 += (double)s->all[k] * (double)s->all[k];
@@ -321,18 +350,18 @@ static ccz_rc marvell_two(float *grad, size_t width, const struct ccz_vfl_labels
     if (delta2 <= 0)
         return CCZ_OK;
     struct ccz_vfl_marvell m;
-    ccz_vfl_marvell_solve(&m, s->var[0], s->var[1], delta2, width,
-                          (double)s->count[1] / (double)b->rows, power * delta2);
+    spread_of(spread, s, grad, width, b->rows, delta2);
+    ccz_vfl_marvell_solve(&m, spread, delta2, width, (double)s->count[1] / (double)b->rows,
+                          power * delta2);
     for (size_t i = 0; i < b->rows; i++) {
         uint32_t c = s->class_of[i];
         float z, *row = grad + i * width;
         ccz_rc rc = ccz_vfl_noise_normal(&z, 1, noise, err);
         if (rc == CCZ_OK)
-            rc = add_across(row, width, m.across[c], s, noise, err);
+            rc = add_across(row, width, m.across[c], s->all, delta2, s, noise, err);
         if (rc != CCZ_OK)
             return rc;
-        double more = m.along[c] - m.across[c];
-        float factor = z * (float)sqrt((more > 0 ? more : 0) / delta2);
+        float factor = z * (float)sqrt(m.along[c] / delta2);
         for (size_t k = 0; k < width; k++)
             row[k] += factor * s->all[k];
     }
@@ -353,7 +382,7 @@ static ccz_rc marvell_many(float *grad, size_t width, const struct ccz_vfl_label
     }
     for (size_t i = 0; i < b->rows; i++) {
         float *row = grad + i * width;
-        ccz_rc rc = add_across(row, width, most - s->var[s->class_of[i]], s, noise, err);
+        ccz_rc rc = add_across(row, width, most - s->var[s->class_of[i]], NULL, 1, s, noise, err);
         if (rc == CCZ_OK)
             rc = ccz_vfl_noise_normal(s->normal, s->classes, noise, err);
         if (rc != CCZ_OK)

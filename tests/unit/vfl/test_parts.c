@@ -268,52 +268,64 @@ static void noise(void)
 }
 
 /* Equation (1) of the design note, written out once more. */
-static double sum_kl(double u, double v, double delta2, double d, const double along[2],
-                     const double across[2])
+static double sum_kl(const struct ccz_vfl_spread s[2], double delta2, double d,
+                     const double along[2], const double across[2])
 {
-    double a = u + along[0], b = v + along[1], c = u + across[0], e = v + across[1];
+    double a = s[0].along + along[0], b = s[1].along + along[1];
+    double c = s[0].across + across[0], e = s[1].across + across[1];
     return ((d - 1) * (c / e + e / c) + (a + delta2) / b + (b + delta2) / a) / 2 - d;
 }
 
 static void marvell_optimal(void)
 {
     static const struct {
-        double u, v, delta2, p, power;
+        struct ccz_vfl_spread s[2];
+        double delta2, p, power;
         size_t d;
-    } cases[] = {{0.01, 0.5, 2, 0.1, 4, 8},  {0.5, 0.01, 2, 0.1, 4, 8}, {0.2, 0.2, 1, 0.5, 8, 32},
-                 {0, 0.3, 1, 0.02, 1, 4},    {1, 3, 0.1, 0.3, 20, 2},   {0.1, 0.4, 1, 0.3, 5, 1},
-                 {0.3, 0.1, 5, 0.9, 0.5, 16}};
+    } cases[] = {
+        {{{0.01, 0.01}, {0.5, 0.5}}, 2, 0.1, 4, 8},  {{{0.5, 0.5}, {0.01, 0.01}}, 2, 0.1, 4, 8},
+        {{{0.2, 0.2}, {0.2, 0.2}}, 1, 0.5, 8, 32},   {{{1, 0.01}, {9, 0.02}}, 2, 0.05, 16, 32},
+        {{{1, 1}, {3, 3}}, 0.1, 0.3, 20, 2},         {{{0.1, 0}, {0.4, 0}}, 1, 0.3, 5, 1},
+        {{{0.3, 0.3}, {0.1, 0.1}}, 5, 0.9, 0.5, 16}, {{{4, 0.1}, {0.1, 0.2}}, 1, 0.3, 2, 8}};
     uint64_t seed = 9;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        double u = cases[i].u, v = cases[i].v, delta2 = cases[i].delta2, p = cases[i].p;
-        double d = (double)cases[i].d, power = cases[i].power;
+        const struct ccz_vfl_spread *s = cases[i].s;
+        struct ccz_vfl_spread safe[2] = {s[0], s[1]};
+        double delta2 = cases[i].delta2, p = cases[i].p, d = (double)cases[i].d;
+        double power = cases[i].power;
         struct ccz_vfl_marvell m;
-        ccz_vfl_marvell_solve(&m, u, v, delta2, cases[i].d, p, power);
+        ccz_vfl_marvell_solve(&m, s, delta2, cases[i].d, p, power);
         double spent = p * (m.along[1] + (d - 1) * m.across[1]) +
                        (1 - p) * (m.along[0] + (d - 1) * m.across[0]);
         CHECK(spent <= power * (1 + 1e-9) && spent > power * 0.999);
-        for (int c = 0; c < 2; c++)
-            CHECK(m.across[c] >= 0 && m.along[c] >= m.across[c] - 1e-9 * power);
-        if (u > 0 && v > 0)
-            CHECK(fabs(m.sum_kl - sum_kl(u, v, delta2, d, m.along, m.across)) <
-                  1e-6 * (1 + m.sum_kl));
+        for (int c = 0; c < 2; c++) {
+            CHECK(m.across[c] >= 0 && m.along[c] >= 0);
+            safe[c].across = cases[i].d > 1 ? s[c].across : 1;
+        }
+        double scale = 1e-6 * (1 + m.sum_kl);
+        CHECK(fabs(m.sum_kl - sum_kl(safe, delta2, d, m.along, m.across)) < scale);
         /* Nothing that is allowed is better: a search at random over the whole set. */
-        for (int k = 0; k < 200000 && u > 0 && v > 0; k++) {
+        for (int k = 0; k < 200000; k++) {
             double x[4], along[2], across[2], total = 0;
             for (int j = 0; j < 4; j++)
                 total += x[j] = -log(kit_uniform(&seed) + 1e-300);
-            if (k % 2) { /* mostly without noise across */
+            if (k % 2 || cases[i].d == 1) { /* mostly without noise across */
                 total -= x[2] + x[3];
                 x[2] = x[3] = 0;
             }
             for (int c = 0; c < 2; c++) {
                 double share = c ? p : 1 - p;
-                across[c] = cases[i].d > 1 ? x[2 + c] / total * power / (share * d) : 0;
-                along[c] = across[c] + x[c] / total * power / share;
+                across[c] = cases[i].d > 1 ? x[2 + c] / total * power / (share * (d - 1)) : 0;
+                along[c] = x[c] / total * power / share;
             }
-            CHECK(sum_kl(u, v, delta2, d, along, across) > m.sum_kl - 1e-6 * (1 + m.sum_kl));
+            CHECK(sum_kl(safe, delta2, d, along, across) > m.sum_kl - scale);
         }
     }
+    /* Nothing varies and nothing is spent: no division by zero. */
+    struct ccz_vfl_marvell m;
+    const struct ccz_vfl_spread zero[2] = {{0, 0}, {0, 0}};
+    ccz_vfl_marvell_solve(&m, zero, 1, 4, 0.5, 0);
+    CHECK(isfinite(m.sum_kl) && m.along[0] == 0 && m.along[1] == 0);
 }
 
 /* Gradients as a split network gives them: class 1 rare, long, opposite. */
