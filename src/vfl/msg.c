@@ -22,6 +22,7 @@ static bool parse_hello(struct cczi_vfl_hello *h, struct ccz_rd *r)
     zero &= ccz_rd_le32(r) == 0;
     for (size_t i = 0; i < CCZI_VFL_KEPT; i++)
         h->steps[i] = ccz_rd_le64(r);
+    zero &= h->steps_len >= CCZI_VFL_KEPT || h->steps[1] == 0; /* what is not said is 0 */
     h->width = ccz_rd_le64(r);
     h->rows = ccz_rd_le64(r);
     h->test_rows = ccz_rd_le64(r);

@@ -195,7 +195,7 @@ static void reproducible(void)
     CHECK(s.out[0].steps == 18 && isfinite(s.out[0].last.loss) && s.out[0].last.accuracy > 0.4);
     states(&first, &s);
     char leader[64], follower[64];
-    for (uint64_t cut = 0; cut < 20; cut += 3) {
+    for (uint64_t cut = 0; cut < 20; cut += 8) {
         unload(&s);
         load_models(&s, e);
         (void)snprintf(leader, sizeof(leader), "%s/l%u", temp_base, (unsigned)cut);

@@ -331,7 +331,7 @@ static void set_states(struct scene *s, const char *prefix)
         (void)snprintf(s->state[i], sizeof(s->state[i]), "%s/%s-%zu", temp_base, prefix, i);
 }
 
-static void resume_with(uint32_t staleness, bool own, size_t followers)
+static void resume_with(uint32_t staleness, bool own, size_t followers, uint64_t every)
 {
     struct scene s;
     struct ccz_buf whole;
@@ -344,7 +344,7 @@ static void resume_with(uint32_t staleness, bool own, size_t followers)
     struct ccz_vfl_epoch last = s.epochs[1];
     uint64_t resumed_most = 0;
     /* The channel breaks after k messages, whatever they are; everybody comes back with nothing but the files. */
-    for (uint64_t k = 1; k < 48; k++) {
+    for (uint64_t k = 1; k < 48; k += every) {
         char prefix[32];
         (void)snprintf(prefix, sizeof(prefix), "%u-%d-%zu-%llu", staleness, own, followers,
                        (unsigned long long)k);
@@ -376,14 +376,14 @@ static void resume_with(uint32_t staleness, bool own, size_t followers)
 static void resume(void)
 {
     temp_setup();
-    resume_with(0, true, 1);
-    resume_with(0, false, 2);
+    resume_with(0, true, 1, 1);
+    resume_with(0, false, 2, 5);
 }
 
 static void resume_stale(void)
 {
     temp_setup();
-    resume_with(2, true, 2);
+    resume_with(2, true, 2, 3);
 }
 
 /* A party that fails in the middle ends the others with its reason; then all go on. */
