@@ -224,17 +224,28 @@ static bool peer_lost(ccz_rc rc)
     return rc == CCZ_E_CLOSED || rc == CCZ_E_TIMEOUT || rc == CCZ_E_UNAVAILABLE || rc == CCZ_E_IO;
 }
 
+/* With --retry a lost peer may come back, that long; if it does not, its loss is the reason. */
 static ccz_rc attempts(struct role *r, struct ccz_err *err)
 {
     static const struct timespec pause = {.tv_nsec = 200000000};
+    int64_t patience_ms = r->o->retry_s * 1000, wait_ms = r->o->timeout_s * 1000;
+    struct ccz_err lost = {0};
     r->progress_ms = ccz_mono_ms();
     for (;;) {
         *err = (struct ccz_err){0};
-        ccz_rc rc = vfl_links_join(&r->links, r->o, r->o->timeout_s * 1000, err);
-        if (rc == CCZ_OK)
+        ccz_rc rc = vfl_links_join(&r->links, r->o, wait_ms, err);
+        bool joined = rc == CCZ_OK;
+        if (joined)
             rc = train(r, err);
-        if (rc == CCZ_OK || !peer_lost(rc) || ccz_mono_ms() - r->progress_ms > r->o->retry_s * 1000)
+        if (rc == CCZ_OK || !peer_lost(rc))
             return rc;
+        if (joined || lost.rc == CCZ_OK)
+            lost = *err;
+        wait_ms = patience_ms - (ccz_mono_ms() - r->progress_ms);
+        if (wait_ms <= 0) {
+            *err = lost;
+            return lost.rc;
+        }
         ui_say("%s: %s; connecting again", err->where, err->msg);
         if (!r->o->leader) /* who listens is there at once, so that the others find him */
             (void)nanosleep(&pause, NULL);

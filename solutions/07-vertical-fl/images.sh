@@ -12,13 +12,13 @@ leader leader fashion-mnist "${config[@]}" "${state[@]}" --positive 1 --state "$
 start_follower() { follower follower fashion-mnist "${config[@]}" "${state[@]}" --state "$RUN/follower.state" --seal "$RUN/follower.seal"; }
 start_follower
 wait_line leader '^epoch 1 '
-sleep 0.7 # into the second epoch
+sleep 0.2
 kill -KILL "${PIDS[follower]}"
 mv "$RUN/log/follower.log" "$RUN/log/follower-killed.log"
 start_follower
 finish follower leader
 told leader
-say "the follower was killed with SIGKILL in the second epoch, and began again: $(grep '^done' "$RUN/log/follower.log")"
+say "the follower was killed with SIGKILL behind the first epoch, and began again: $(grep '^done' "$RUN/log/follower.log")"
 
 step "3 one epoch without protection: what the follower could read from its gradients"
 leader open fashion-mnist --epochs 1 --positive 1 --protect none-insecure
