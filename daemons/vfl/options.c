@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vfl.h"
+
+#include "../../cli/ui.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SECONDS_MAX = 7 * 86400, THREADS_MAX = 256 };
+
+static bool number_in(const char *name, int64_t v, int64_t least, int64_t most)
+{
+    if (v < least || v > most)
+        ui_error("--%s must be %lld..%lld", name, (long long)least, (long long)most);
+    return v >= least && v <= most;
+}
+
+static bool set_protection(struct vfl_opts *o)
+{
+    static const struct {
+        const char *name;
+        enum ccz_vfl_protect how;
+    } names[] = {{"marvell", CCZ_VFL_MARVELL},
+                 {"max-norm", CCZ_VFL_MAX_NORM},
+                 {"none-insecure", CCZ_VFL_PROTECT_NONE_INSECURE}};
+    char *end = NULL;
+    o->power_value = o->power ? strtod(o->power, &end) : 0;
+    if (o->power && (end == o->power || *end || !isfinite(o->power_value) || o->power_value <= 0)) {
+        ui_error("--power is not a positive number");
+        return false;
+    }
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(o->protect, names[i].name) == 0) {
+            o->how = names[i].how;
+            return true;
+        }
+    ui_error("--protect must be marvell, max-norm or none-insecure");
+    return false;
+}
+
+static const char *missing(const struct vfl_opts *o)
+{
+    if (o->leader && !o->listen)
+        return "listen";
+    if (!o->leader && !o->connect)
+        return "leader";
+    if (!o->leader && !o->policy && !o->unattested_insecure)
+        return "policy";
+    if (!o->data)
+        return "data";
+    if (!o->model)
+        return "model";
+    if (!o->tensorflow)
+        return "tensorflow";
+    if ((o->state || o->retry_s) && !o->seal)
+        return "seal";
+    if (o->retry_s && !o->state)
+        return "state";
+    return NULL;
+}
+
+static bool check(struct vfl_opts *o)
+{
+    bool good = number_in("epochs", o->epochs, 1, 1000000) &&
+                number_in("batch", o->batch, 1, CCZ_VFL_BATCH_MAX) &&
+                number_in("eval-batch", o->eval_batch, 1, CCZ_VFL_BATCH_MAX) &&
+                number_in("staleness", o->staleness, 0, CCZ_VFL_INFLIGHT_MAX) &&
+                number_in("checkpoint-steps", o->checkpoint_steps, 0, UINT32_MAX) &&
+                number_in("seed", o->seed, 0, INT64_MAX) &&
+                number_in("positive", o->positive, -1, CCZ_VFL_CLASSES_MAX - 1) &&
+                number_in("parties", o->parties, 1, CCZ_VFL_PARTIES_MAX) &&
+                number_in("retry", o->retry_s, 0, SECONDS_MAX) &&
+                number_in("timeout", o->timeout_s, 1, SECONDS_MAX) &&
+                number_in("threads", o->threads, 1, THREADS_MAX) &&
+                number_in("minimum", o->minimum, 0, (int64_t)CCZ_VFL_ROWS_MAX) && set_protection(o);
+    const char *name = good ? missing(o) : NULL;
+    if (name)
+        ui_error("--%s is required", name);
+    if (!good || name)
+        return false;
+    o->cfg = (struct ccz_vfl_cfg){.epochs = (uint32_t)o->epochs,
+                                  .batch = (uint32_t)o->batch,
+                                  .eval_batch = (uint32_t)o->eval_batch,
+                                  .staleness = (uint32_t)o->staleness,
+                                  .checkpoint_steps = (uint32_t)o->checkpoint_steps,
+                                  .seed = (uint64_t)o->seed};
+    return true;
+}
+
+static const struct vfl_opts DEFAULTS = {.name = "follower-1",
+                                         .protect = "marvell",
+                                         .epochs = 3,
+                                         .batch = 256,
+                                         .eval_batch = 1000,
+                                         .staleness = 1,
+                                         .checkpoint_steps = 100,
+                                         .seed = 1,
+                                         .positive = -1,
+                                         .parties = 1,
+                                         .threads = 1,
+                                         .timeout_s = 600};
+
+int vfl_options(struct vfl_opts *o, int argc, char **argv)
+{
+    *o = DEFAULTS;
+    o->leader = strcmp(argv[0], "leader") == 0;
+    const struct ui_opt opts[] = {
+        {"listen", &o->listen, NULL, NULL, "ADDR", "leader: gRPC address; port 0 = any"},
+        {"port-file", &o->port_file, NULL, NULL, "FILE", "leader: write the port here when ready"},
+        {"parties", NULL, &o->parties, NULL, "N", "leader: number of followers, default 1"},
+        {"leader", &o->connect, NULL, NULL, "ADDR", "follower: where the leader is"},
+        {"name", &o->name, NULL, NULL, "NAME", "follower: follower-1 (default), follower-2, .."},
+        {"tee", &o->tee, NULL, NULL, "PROVIDER", "own evidence; absent = none"},
+        {"sim-dir", &o->sim_dir, NULL, NULL, "DIR", "folder of the software TEE (cczoo sim init)"},
+        {"trust-sim", &o->trust_sim, NULL, NULL, "DIR",
+         "trust this software TEE (everything says SIMULATED)"},
+        {"collateral", &o->collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
+        {"policy", &o->policy, NULL, NULL, "FILE", "follower: policy for the leader"},
+        {"client-policy", &o->client_policy, NULL, NULL, "FILE",
+         "leader: policy for followers; absent = no evidence asked"},
+        {"unattested-insecure", NULL, NULL, &o->unattested_insecure, NULL,
+         "follower: connect without asking for evidence"},
+        {"retry", NULL, &o->retry_s, NULL, "SECONDS",
+         "when a peer is lost: connect again and resume, that long without a step; default 0"},
+        {"timeout", NULL, &o->timeout_s, NULL, "SECONDS",
+         "longest wait for a message, default 600"},
+        {"data", &o->data, NULL, NULL, "DIR", "own rows: train.csv or train-images.idx, ..."},
+        {"model", &o->model, NULL, NULL, "DIR", "leader or follower-N of scripts/export-split"},
+        {"model-key", &o->model_key, NULL, NULL, "FILE",
+         "key of the model's files, if they are protected (cczoo pf)"},
+        {"tensorflow", &o->tensorflow, NULL, NULL, "FILE", "libtensorflow_cc.so.2"},
+        {"threads", NULL, &o->threads, NULL, "N", "of one operation; 1 (default) = reproducible"},
+        {"aligned", NULL, NULL, &o->aligned, NULL,
+         "rows are the same everywhere already: no private set intersection"},
+        {"minimum", NULL, &o->minimum, NULL, "N", "fewer common rows than this are refused"},
+        {"raw", NULL, NULL, &o->raw, NULL, "do not scale columns of numbers"},
+        {"state", &o->state, NULL, NULL, "PATH", "protected state files PATH.*; resumed from"},
+        {"seal", &o->seal, NULL, NULL, "FILE", "their key, 32 bytes"},
+        {"report", &o->report, NULL, NULL, "FILE", "write a JSON line for each epoch here"},
+        {"epochs", NULL, &o->epochs, NULL, "N", "default 3"},
+        {"batch", NULL, &o->batch, NULL, "ROWS", "default 256"},
+        {"eval-batch", NULL, &o->eval_batch, NULL, "ROWS", "default 1000"},
+        {"staleness", NULL, &o->staleness, NULL, "N",
+         "batches under way while one is computed, default 1; 0 = synchronous"},
+        {"checkpoint-steps", NULL, &o->checkpoint_steps, NULL, "N",
+         "steps between states, default 100; 0 = after each epoch"},
+        {"seed", NULL, &o->seed, NULL, "N", "of the order of rows, the same everywhere"},
+        {"positive", NULL, &o->positive, NULL, "CLASS",
+         "leader: labels become 1 for this class, else 0"},
+        {"protect", &o->protect, NULL, NULL, "HOW",
+         "leader: marvell (default), max-norm or none-insecure"},
+        {"power", &o->power, NULL, NULL, "X", "leader: of the noise of marvell, default 8"},
+        {"noise-seed", &o->noise_seed, NULL, NULL, "FILE",
+         "leader: 32 secret bytes, to repeat a training bit by bit"},
+        {0},
+    };
+    int n = ui_parse(argc, argv, "cczoo-vfl leader|follower --data DIR --model DIR ...", opts);
+    if (n < 0)
+        return ui_parse_status(n);
+    if (n > 0)
+        ui_error("unexpected operand: %s", argv[0]);
+    return n == 0 && check(o) ? -1 : UI_USAGE;
+}
