@@ -18,7 +18,7 @@ struct fedlr_opts {
     const char *data, *test, *label, *id, *key, *key_id, *state, *seal, *model_out;
     int64_t cols;
     /* the training */
-    const char *mode, *optimize, *sigmoid, *eta, *decay, *momentum, *l1, *l2, *tol;
+    const char *mode, *optimize, *sigmoid, *loss, *eta, *decay, *momentum, *l1, *l2, *tol;
     int64_t rounds, parties, local_steps, batch, seed, threads;
     struct ccz_fedlr_cfg cfg;
 };

@@ -17,9 +17,12 @@ static const struct name MODES[] = {{"encrypted-model", CCZ_FEDLR_ENCRYPTED_MODE
                                     {"homo", CCZ_FEDLR_HOMO},
                                     {"hetero", CCZ_FEDLR_HETERO},
                                     {"hetero-two", CCZ_FEDLR_HETERO_TWO},
+                                    {"hetero-rlwe", CCZ_FEDLR_HETERO_RLWE},
                                     {0}};
 static const struct name SIGMOIDS[] = {
     {"tangent", CCZ_FEDLR_TANGENT}, {"linear", CCZ_FEDLR_LINEAR}, {0}};
+static const struct name LOSSES[] = {
+    {"logistic", CCZ_FEDLR_LOGISTIC}, {"squared", CCZ_FEDLR_SQUARED}, {0}};
 static const struct name OPTIMIZE[] = {{"none", 0},
                                        {"djn", CCZ_FEDLR_DJN},
                                        {"pack", CCZ_FEDLR_PACK},
@@ -62,7 +65,7 @@ static bool number_in(const char *name, int64_t v, int64_t least, int64_t most)
 static bool set_config(struct fedlr_opts *o)
 {
     struct ccz_fedlr_cfg *c = &o->cfg;
-    int mode, sigmoid;
+    int mode, sigmoid, loss;
     const struct {
         const char *name, *text;
         double *out;
@@ -78,12 +81,13 @@ static bool set_config(struct fedlr_opts *o)
             return false;
         }
     if (!find(&mode, MODES, o->mode) || !find(&sigmoid, SIGMOIDS, o->sigmoid) ||
-        !fedlr_optimize(&c->optimize, o->optimize)) {
-        ui_error("--mode, --sigmoid or --optimize has none of its values");
+        !find(&loss, LOSSES, o->loss) || !fedlr_optimize(&c->optimize, o->optimize)) {
+        ui_error("--mode, --sigmoid, --loss or --optimize has none of its values");
         return false;
     }
     c->mode = (enum ccz_fedlr_mode)mode;
     c->sigmoid = (enum ccz_fedlr_sigmoid)sigmoid;
+    c->loss = (enum ccz_fedlr_loss)loss;
     c->rounds = (uint32_t)o->rounds;
     c->parties = (uint32_t)o->parties;
     c->local_steps = (uint32_t)o->local_steps;
@@ -146,6 +150,7 @@ static bool check(struct fedlr_opts *o)
 static const struct fedlr_opts DEFAULTS = {.mode = "homo",
                                            .optimize = "all",
                                            .sigmoid = "tangent",
+                                           .loss = "logistic",
                                            .label = "y",
                                            .id = "id",
                                            .rounds = 20,
@@ -158,7 +163,8 @@ int fedlr_options(struct fedlr_opts *o, int argc, char **argv)
     *o = DEFAULTS;
     o->role = argv[0];
     const struct ui_opt opts[] = {
-        {"mode", &o->mode, NULL, NULL, "MODE", "encrypted-model, homo, hetero or hetero-two"},
+        {"mode", &o->mode, NULL, NULL, "MODE",
+         "encrypted-model, homo, hetero, hetero-two or hetero-rlwe"},
         {"listen", &o->listen, NULL, NULL, "ADDR", "gRPC address; port 0 = any"},
         {"port-file", &o->port_file, NULL, NULL, "FILE", "write the port here when ready"},
         {"aggregator", &o->aggregator, NULL, NULL, "ADDR",
@@ -201,6 +207,8 @@ int fedlr_options(struct fedlr_opts *o, int argc, char **argv)
         {"l2", &o->l2, NULL, NULL, "X", "L2 penalty"},
         {"tol", &o->tol, NULL, NULL, "X", "stop when less than this changes"},
         {"sigmoid", &o->sigmoid, NULL, NULL, "KIND", "of encrypted-model: tangent or linear"},
+        {"loss", &o->loss, NULL, NULL, "KIND",
+         "of hetero: logistic (default), or squared: linear regression"},
         {"seed", NULL, &o->seed, NULL, "N", "of the order of mini-batches"},
         {"optimize", &o->optimize, NULL, NULL, "WHAT", "none, djn, pack, ifma or all (default)"},
         {"threads", NULL, &o->threads, NULL, "N", "default 1"},
