@@ -71,7 +71,7 @@ static void on_renewed(void *arg, struct ccz_ratls_ctx *ctx)
     const struct attached *a = arg;
     struct ccz_err err = {0};
     if (ccz_tunnel_set_ratls(a->tunnel, a->map, ctx, &err) != CCZ_OK)
-        ccz_log(CCZ_LOG_ERROR, "tunnel", "not renewed where=%s msg=\"%s\"", err.where, err.msg);
+        ccz_log_err(CCZ_LOG_ERROR, "tunnel", "not renewed", &err);
 }
 
 static ccz_rc attach(struct run *r, const struct cli_tunnel *t, struct ccz_err *err)
@@ -165,19 +165,8 @@ static ccz_rc say_ready(const struct run *r, const struct cli_tunnel *t, struct 
 /* Collateral from its directory, and a new TLS identity: with the certificate profile, new evidence. */
 static void reload(const struct run *r)
 {
-    for (size_t i = 0; i < r->parties_len; i++) {
-        struct ccz_err err = {0}, why = {0};
-        ccz_rc renewed = ccz_party_renew(r->parties[i], &why);
-        ccz_log(renewed == CCZ_OK ? CCZ_LOG_INFO : CCZ_LOG_ERROR, "tunnel",
-                "renew identity=%s where=%s %s", renewed == CCZ_OK ? "ok" : "kept", why.where,
-                why.msg);
-        struct ccz_verifier *v = ccz_party_verifier(r->parties[i]);
-        ccz_rc rc = v ? ccz_verifier_reload(v, &err) : CCZ_OK;
-        if (v)
-            ccz_log(rc == CCZ_OK ? CCZ_LOG_INFO : CCZ_LOG_ERROR, "tunnel",
-                    "reload collateral=%s where=%s %s", rc == CCZ_OK ? "ok" : "kept", err.where,
-                    err.msg);
-    }
+    for (size_t i = 0; i < r->parties_len; i++)
+        (void)ccz_party_reload(r->parties[i], "tunnel");
 }
 
 static void wait_for_end(const struct run *r, const sigset_t *signals)

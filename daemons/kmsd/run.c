@@ -117,16 +117,7 @@ static void wait_for_end(struct kmsd *k, const sigset_t *signals)
             ccz_log(CCZ_LOG_INFO, "kmsd", "stopping signal=%d", signo);
             return;
         }
-        struct ccz_err err = {0};
-        ccz_rc rc = ccz_verifier_reload(ccz_party_verifier(k->party), &err);
-        ccz_log(rc == CCZ_OK ? CCZ_LOG_INFO : CCZ_LOG_ERROR, "kmsd",
-                "reload collateral=%s where=%s %s", rc == CCZ_OK ? "ok" : "kept", err.where,
-                err.msg);
-        err = (struct ccz_err){0};
-        rc = ccz_party_renew(k->party, &err); /* for new connections; the others go on */
-        ccz_log(rc == CCZ_OK ? CCZ_LOG_INFO : CCZ_LOG_ERROR, "kmsd",
-                "reload identity=%s where=%s %s", rc == CCZ_OK ? "new" : "kept", err.where,
-                err.msg);
+        (void)ccz_party_reload(k->party, "kmsd"); /* for new connections; the others go on */
     }
 }
 

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DRAIN_MS = 10000 };
-
 struct served {
     struct ccz_attester *attester;
     struct ccz_engine *engine;
@@ -77,6 +75,11 @@ static ccz_rc write_port(const char *file, uint16_t port, struct ccz_err *err)
     return file ? ccz_file_write(file, ccz_span_str(text), 0644, CCZ_FILE_REPLACE, err) : CCZ_OK;
 }
 
+static void on_renewed(void *rpc, struct ccz_ratls_ctx *ctx)
+{
+    ccz_rpc_server_set_ratls(rpc, ctx);
+}
+
 static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct ccz_err *err)
 {
     enum ccz_ratls_profile profile =
@@ -93,22 +96,23 @@ static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct c
     if (rc == CCZ_OK && o->rest) {
         rc = open_party(&s->rest_party, s, o, CCZ_RATLS_CERTIFICATE, err);
         if (rc == CCZ_OK)
-            rc = served_rest_start(&s->rest, o->rest, ccz_party_ratls(s->rest_party), s->infer,
-                                   s->pool, err);
+            rc = served_rest_start(&s->rest, o->rest, s->rest_party, s->infer, s->pool, err);
         if (rc == CCZ_OK)
             rc = write_port(o->rest_port_file, served_rest_port(s->rest), err);
     }
+    if (rc == CCZ_OK && ccz_party_attach(s->party, on_renewed, s->rpc) != CCZ_OK)
+        rc = ccz_fail(err, CCZ_E_NOMEM, "served:start", 0, "out of memory");
     if (rc == CCZ_OK)
         rc = ccz_rpc_server_start(s->rpc, err);
     return rc == CCZ_OK ? write_port(o->port_file, ccz_rpc_server_port(s->rpc), err) : rc;
 }
 
 /* In the reverse order of dependence: no new calls, queued work ends, then what the work needs. */
-static void shut_down(struct served *s)
+static void shut_down(struct served *s, int64_t grace_ms)
 {
-    served_rest_drain(s->rest, DRAIN_MS);
+    served_rest_drain(s->rest, grace_ms);
     if (s->rpc)
-        ccz_rpc_server_stop(s->rpc, DRAIN_MS);
+        ccz_rpc_server_stop(s->rpc, grace_ms);
     served_rest_join(s->rest);
     served_pool_free(s->pool);
     served_rest_free(s->rest);
@@ -119,6 +123,22 @@ static void shut_down(struct served *s)
     ccz_infer_free(s->infer);
     ccz_engine_free(s->engine);
     ccz_attester_free(s->attester);
+}
+
+/* SIGHUP: collateral and identities anew, for new connections; the others go on. */
+static void wait_for_end(struct served *s, const sigset_t *signals)
+{
+    for (;;) {
+        int signo = 0;
+        (void)sigwait(signals, &signo);
+        if (signo != SIGHUP) {
+            ccz_log(CCZ_LOG_INFO, "served", "stopping signal=%d", signo);
+            return;
+        }
+        (void)ccz_party_reload(s->party, "served");
+        if (s->rest_party)
+            (void)ccz_party_reload(s->rest_party, "served-rest");
+    }
 }
 
 int main(int argc, char **argv)
@@ -134,6 +154,7 @@ int main(int argc, char **argv)
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
 
     struct ccz_err err = {0};
@@ -147,10 +168,8 @@ int main(int argc, char **argv)
         ccz_log(CCZ_LOG_INFO, "served", "ready model=%s port=%u rest_port=%u attested=%s",
                 o.model_name, ccz_rpc_server_port(s.rpc), s.rest ? served_rest_port(s.rest) : 0u,
                 o.insecure_tls_only ? "no" : "yes");
-        int signo = 0;
-        (void)sigwait(&signals, &signo);
-        ccz_log(CCZ_LOG_INFO, "served", "stopping signal=%d", signo);
+        wait_for_end(&s, &signals);
     }
-    shut_down(&s);
+    shut_down(&s, o.grace_s * 1000);
     return rc == CCZ_OK ? UI_OK : ui_fail(&err);
 }

@@ -27,6 +27,10 @@ static bool check(const struct served_opts *o)
         ui_error("--model-version must be 1 or more");
         bad = true;
     }
+    if (!bad && (o->grace_s < 0 || o->grace_s > 3600)) {
+        ui_error("--grace must be 0..3600");
+        bad = true;
+    }
     if (!bad && (o->reattest_s < 0 || o->reattest_s > REATTEST_MAX_S)) {
         ui_error("--reattest must be 0..%d", REATTEST_MAX_S);
         bad = true;
@@ -50,7 +54,7 @@ static bool check(const struct served_opts *o)
 
 int served_options(struct served_opts *o, int argc, char **argv)
 {
-    *o = (struct served_opts){.model_version = 1, .threads = 1, .replica = ""};
+    *o = (struct served_opts){.model_version = 1, .threads = 1, .grace_s = 10, .replica = ""};
     const struct ui_opt opts[] = {
         {"listen", &o->listen, NULL, NULL, "ADDR",
          "gRPC address, e.g. 127.0.0.1:8500; port 0 = any"},
@@ -66,6 +70,8 @@ int served_options(struct served_opts *o, int argc, char **argv)
         {"tensorflow", &o->tensorflow, NULL, NULL, "FILE",
          "path of libtensorflow_cc.so.2; it is measured"},
         {"threads", NULL, &o->threads, NULL, "N", "model runs at a time, default 1"},
+        {"grace", NULL, &o->grace_s, NULL, "SECONDS",
+         "how long requests may go on after SIGTERM, default 10"},
         {"replica", &o->replica, NULL, NULL, "NAME",
          "name told to clients in the header ccz-replica"},
         {"tee", &o->tee, NULL, NULL, "PROVIDER",

@@ -18,7 +18,12 @@ struct served_rest {
     struct ccz_timer *grace;
     int64_t grace_ms;
     struct ccz_http_server *http;
-    struct ccz_ratls_ctx *ratls;
+    struct ccz_party *party;
+    pthread_mutex_t lock; /* identities */
+    /* Every one there was, the newest last: connections of libevent do not say when the last of an old one ended. A
+     * renewal is somebody's SIGHUP, and one is some kilobytes. */
+    struct ccz_ratls_ctx **identities;
+    size_t identities_len;
     struct ccz_infer *infer;
     struct served_pool *pool;
     pthread_t thread;
@@ -40,7 +45,27 @@ struct rest_job {
 static struct ssl_st *new_ssl(void *arg)
 {
     struct served_rest *r = arg;
-    return ccz_tls_native_new(ccz_ratls_tls_ctx(r->ratls));
+    struct ssl_st *ssl = NULL;
+    pthread_mutex_lock(&r->lock);
+    if (r->identities_len)
+        ssl = ccz_tls_native_new(ccz_ratls_tls_ctx(r->identities[r->identities_len - 1]));
+    pthread_mutex_unlock(&r->lock);
+    return ssl;
+}
+
+static void on_renewed(void *arg, struct ccz_ratls_ctx *ctx)
+{
+    struct served_rest *r = arg;
+    pthread_mutex_lock(&r->lock);
+    struct ccz_ratls_ctx **list =
+        realloc(r->identities, (r->identities_len + 1) * sizeof(struct ccz_ratls_ctx *));
+    if (list) {
+        r->identities = list;
+        list[r->identities_len++] = ccz_ratls_ctx_ref(ctx);
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (!list)
+        ccz_log(CCZ_LOG_ERROR, "served-rest", "identity=kept: out of memory");
 }
 
 static void answer(void *arg)
@@ -105,7 +130,7 @@ static void *loop_main(void *arg)
     struct served_rest *r = arg;
     struct ccz_err err;
     if (ccz_loop_run(r->loop, &err) != CCZ_OK)
-        ccz_log(CCZ_LOG_ERROR, "served", "rest loop ended where=%s msg=\"%s\"", err.where, err.msg);
+        ccz_log_err(CCZ_LOG_ERROR, "served", "rest loop ended", &err);
     return NULL;
 }
 
@@ -122,15 +147,18 @@ static void begin_drain(void *arg)
     ccz_http_server_drain(r->http, stop_loop, r);
 }
 
-ccz_rc served_rest_start(struct served_rest **out, const char *listen, struct ccz_ratls_ctx *ratls,
+ccz_rc served_rest_start(struct served_rest **out, const char *listen, struct ccz_party *party,
                          struct ccz_infer *infer, struct served_pool *pool, struct ccz_err *err)
 {
     *out = NULL;
     struct served_rest *r = calloc(1, sizeof(*r));
     if (!r)
         return ccz_fail(err, CCZ_E_NOMEM, "served:rest", 0, "out of memory");
-    *r = (struct served_rest){.ratls = ratls, .infer = infer, .pool = pool};
+    *r = (struct served_rest){.party = party, .infer = infer, .pool = pool};
+    pthread_mutex_init(&r->lock, NULL);
     ccz_rc rc = ccz_loop_new(&r->loop, err);
+    if (rc == CCZ_OK && ccz_party_attach(party, on_renewed, r) != CCZ_OK)
+        rc = ccz_fail(err, CCZ_E_NOMEM, "served:rest", 0, "out of memory");
     if (rc == CCZ_OK && ccz_timer_new(&r->grace, r->loop, stop_loop, r) != CCZ_OK)
         rc = ccz_fail(err, CCZ_E_NOMEM, "served:rest", 0, "out of memory");
     const struct ccz_http_server_cfg cfg = {
@@ -181,5 +209,10 @@ void served_rest_free(struct served_rest *r)
     ccz_http_server_free(r->http);
     ccz_timer_free(r->grace);
     ccz_loop_free(r->loop); /* runs the answers that workers posted meanwhile */
+    ccz_party_detach(r->party, on_renewed, r);
+    for (size_t i = 0; i < r->identities_len; i++)
+        ccz_ratls_ctx_free(r->identities[i]);
+    free(r->identities);
+    pthread_mutex_destroy(&r->lock);
     free(r);
 }

@@ -23,6 +23,7 @@ struct served_opts {
     int64_t threads;        /* workers = model runs at a time */
     const char *replica;    /* name in the response header "ccz-replica" */
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
+    int64_t grace_s;
     int64_t reattest_s;        /* 0 = never */
     const char *client_policy; /* NULL = clients need no evidence */
     const char *kms, *kms_policy, *kms_key;
@@ -61,7 +62,7 @@ void served_grpc_free(struct served_grpc *g);
 
 /* HTTPS server on a loop thread of its own. */
 struct served_rest;
-ccz_rc served_rest_start(struct served_rest **out, const char *listen, struct ccz_ratls_ctx *ratls,
+ccz_rc served_rest_start(struct served_rest **out, const char *listen, struct ccz_party *party,
                          struct ccz_infer *infer, struct served_pool *pool, struct ccz_err *err);
 uint16_t served_rest_port(const struct served_rest *r);
 /* Takes no more requests and answers those that it has, at the latest within @p grace_ms. Does not wait. */

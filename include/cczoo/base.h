@@ -301,6 +301,10 @@ CCZ_API void ccz_log_install(ccz_log_sink sink, void *arg, enum ccz_log_level ma
 /** Untrusted text goes through ccz_escape() first. */
 CCZ_API CCZ_FMT(3, 4) void ccz_log(enum ccz_log_level level, const char *module, const char *fmt,
                                    ...);
+/** A line that ends with a failure: "what where=.. msg=".." and, as far as they are there, got, expected and hint; the values
+ *  escaped. @p what is the beginning of the line ("dropped peer=1.2.3.4:5") and the caller's to escape. */
+CCZ_API void ccz_log_err(enum ccz_log_level level, const char *module, const char *what,
+                         const struct ccz_err *err);
 /** Sink for daemons: "2026-01-01T00:00:00Z info kms: line" on stderr, one write() per line. */
 CCZ_API void ccz_log_stderr(void *arg, enum ccz_log_level level, const char *module,
                             const char *line);

@@ -81,6 +81,10 @@ CCZ_API void ccz_party_detach(struct ccz_party *p, ccz_party_renewed_fn fn, void
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_party_renew(struct ccz_party *p, struct ccz_err *err);
 
+/** For daemons, at SIGHUP: reads the collateral again and renews the identity, and logs how each went as @p module. What fails is
+ *  kept as it was. @retval CCZ_OK both went well, else the failure of the last that did not */
+CCZ_API ccz_rc ccz_party_reload(struct ccz_party *p, const char *module);
+
 /**
  * A guard by policy, for ccz_rpc_server_guard(): some services of a server accept fewer peers than the server does. The
  * handshake has verified that the claims are genuine; this judges them by a policy of its own, at the time of the call.

@@ -18,7 +18,7 @@ server_refuses() {
     "$@" >>"$RUN/log/attacker.log" 2>&1 </dev/null || true
     for ((i = 0; i < 100; i++)); do
         line=$(tail -n "+$((before + 1))" "$RUN/log/mutual.log" |
-            sed -nE 's/.* refused where=([^ ]*) got="(.*)" expected="(.*)" msg=.*/refused: \1: \2 \/ \3/p' | head -n 1)
+            sed -nE 's/.* refused peer=[^ ]* where=([^ ]*) got="(.*)" expected="(.*)" msg=.*/refused: \1: \2 \/ \3/p' | head -n 1)
         [ -z "$line" ] || break
         sleep 0.05
     done

@@ -87,7 +87,7 @@ void cczi_tls_set_fail(const struct ccz_tls_ctx *ctx, SSL *ssl, const struct ccz
     else if (n)
         n->fail = *e;
     else
-        ccz_log(CCZ_LOG_WARN, "tls", "handshake refused where=%s msg=\"%s\"", e->where, e->msg);
+        ccz_log_err(CCZ_LOG_WARN, "tls", "handshake refused", e);
 }
 
 struct cczi_proof **cczi_tls_proof_place(const struct ccz_tls_ctx *ctx, SSL *ssl)

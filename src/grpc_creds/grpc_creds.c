@@ -56,9 +56,7 @@ static void tell_refused(struct ccz_grpc_creds *c, const struct ccz_err *why)
     if (c->cfg.on_refused)
         c->cfg.on_refused(c->cfg.on_refused_arg, why);
     else
-        ccz_log(CCZ_LOG_WARN, "grpc",
-                "peer refused where=%s got=\"%s\" expected=\"%s\" msg=\"%s\" hint=\"%s\"",
-                why->where, why->got, why->expected, why->msg, why->hint);
+        ccz_log_err(CCZ_LOG_WARN, "grpc", "peer refused", why);
 }
 
 /* For libgrpc, which frees it, and shows it to callers of a channel. */

@@ -4,6 +4,7 @@
 #include <cczoo/crypto.h>
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -237,6 +238,28 @@ ccz_rc ccz_party_renew(struct ccz_party *p, struct ccz_err *err)
     }
     pthread_mutex_unlock(&p->renew_lock);
     return rc;
+}
+
+static ccz_rc tell_reload(const char *module, const char *what, ccz_rc rc,
+                          const struct ccz_err *err)
+{
+    char text[64];
+    (void)snprintf(text, sizeof(text), "reload %s=kept", what);
+    if (rc == CCZ_OK)
+        ccz_log(CCZ_LOG_INFO, module, "reload %s=new", what);
+    else
+        ccz_log_err(CCZ_LOG_ERROR, module, text, err);
+    return rc;
+}
+
+ccz_rc ccz_party_reload(struct ccz_party *p, const char *module)
+{
+    struct ccz_err err = {0}, why = {0};
+    ccz_rc rc = CCZ_OK;
+    if (p->verifier)
+        rc = tell_reload(module, "collateral", ccz_verifier_reload(p->verifier, &err), &err);
+    ccz_rc renewed = tell_reload(module, "identity", ccz_party_renew(p, &why), &why);
+    return renewed == CCZ_OK ? rc : renewed;
 }
 
 void ccz_party_ratls_cfg(struct ccz_ratls_cfg *out, const struct ccz_party *p)

@@ -281,7 +281,7 @@ static void *run_client(void *arg)
     struct ccz_rpc_client *c = arg;
     struct ccz_err err = {0};
     if (ccz_loop_run(c->loop, &err) != CCZ_OK)
-        ccz_log(CCZ_LOG_ERROR, "rpc", "loop ended where=%s msg=\"%s\"", err.where, err.msg);
+        ccz_log_err(CCZ_LOG_ERROR, "rpc", "loop ended", &err);
     return NULL;
 }
 

@@ -207,14 +207,11 @@ static void on_ready(void *arg)
     cczi_sconn_flush(c);
 }
 
-static void tell_refusal(const char *what, const struct ccz_err *err)
+static void tell_failure(const char *what, const struct cczi_sconn *c, const struct ccz_err *err)
 {
-    char got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE], msg[CCZ_ERR_MSG_SIZE];
-    ccz_escape(got, sizeof(got), ccz_span_str(err->got));
-    ccz_escape(want, sizeof(want), ccz_span_str(err->expected));
-    ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
-    ccz_log(CCZ_LOG_INFO, "rpc", "%s where=%s got=\"%s\" expected=\"%s\" msg=\"%s\"", what,
-            err->where, got, want, msg);
+    char text[128];
+    (void)snprintf(text, sizeof(text), "%s peer=%s", what, cczi_wire_address(c->wire));
+    ccz_log_err(CCZ_LOG_INFO, "rpc", text, err);
 }
 
 /* @return false if the connection was closed */
@@ -230,14 +227,13 @@ static bool feed(struct cczi_sconn *c, struct ccz_span data)
     else if (c->unfinished_ms == 0)
         c->unfinished_ms = c->heard_ms;
     if (c->h2->refusal) { /* the client does not accept us */
-        tell_refusal("refused", c->h2->refusal);
+        tell_failure("refused", c, c->h2->refusal);
         conn_close(c, true);
         return false;
     }
     if (rc == CCZ_OK)
         return flush(c);
-    ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=%s msg=\"%s\"", cczi_wire_address(c->wire),
-            err.where, err.msg);
+    tell_failure("dropped", c, &err);
     c->busy = true;
     (void)pull_frames(c); /* GOAWAY with the reason */
     c->busy = false;
@@ -270,7 +266,7 @@ static void on_closed(void *arg, const struct ccz_err *err)
     struct cczi_sconn *c = arg;
     /* one line per refused peer; one that was accepted before can be refused later */
     if (err->rc != CCZ_E_CLOSED && (!c->h2 || err->rc != CCZ_E_IO))
-        tell_refusal(c->h2 ? "cut off" : "refused", err);
+        tell_failure(c->h2 ? "cut off" : "refused", c, err);
     conn_close(c, false);
 }
 
@@ -480,7 +476,7 @@ static void *run_worker(void *arg)
     struct cczi_worker *w = arg;
     struct ccz_err err = {0};
     if (ccz_loop_run(w->loop, &err) != CCZ_OK)
-        ccz_log(CCZ_LOG_ERROR, "rpc", "loop ended where=%s msg=\"%s\"", err.where, err.msg);
+        ccz_log_err(CCZ_LOG_ERROR, "rpc", "loop ended", &err);
     atomic_store(&w->ended, true);
     return NULL;
 }

@@ -48,12 +48,9 @@ struct cczi_pair {
 static void log_failure(const struct cczi_pair *p, enum ccz_log_level level, const char *what,
                         const struct ccz_err *err)
 {
-    char got[CCZ_ERR_VALUE_SIZE], want[CCZ_ERR_VALUE_SIZE], msg[CCZ_ERR_MSG_SIZE];
-    ccz_escape(got, sizeof(got), ccz_span_str(err->got));
-    ccz_escape(want, sizeof(want), ccz_span_str(err->expected));
-    ccz_escape(msg, sizeof(msg), ccz_span_str(err->msg));
-    ccz_log(level, "tunnel", "%s map=%s peer=%s where=%s got=\"%s\" expected=\"%s\" msg=\"%s\"",
-            what, p->map->cfg.name, p->peer, err->where, got, want, msg);
+    char text[256];
+    (void)snprintf(text, sizeof(text), "%s map=%s peer=%s", what, p->map->cfg.name, p->peer);
+    ccz_log_err(level, "tunnel", text, err);
 }
 
 static void log_open(const struct cczi_pair *p)

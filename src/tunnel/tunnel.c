@@ -125,7 +125,7 @@ static void *run_worker(void *arg)
     struct cczi_worker *w = arg;
     struct ccz_err err = {0};
     if (ccz_loop_run(w->loop, &err) != CCZ_OK)
-        ccz_log(CCZ_LOG_ERROR, "tunnel", "loop ended where=%s msg=\"%s\"", err.where, err.msg);
+        ccz_log_err(CCZ_LOG_ERROR, "tunnel", "loop ended", &err);
     return NULL;
 }
 

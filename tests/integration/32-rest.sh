@@ -131,5 +131,18 @@ for quote in legacy dice; do
     expect_refusal 'policy:mrenclave: [0-9a-f]{64} / [0-9a-f]{64}' "$BIN/cczoo" evidence verify "$RUN/quote.$quote" \
         --trust-sim "$RUN/sim/trust" --policy "$RUN/kms-policy.json" >/dev/null
 done
+
+step "a new identity while it serves"
+fingerprint() { openssl s_client -connect "${REST#https://}" </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256; }
+before=$(fingerprint)
+kill -HUP "${PIDS[server]}"
+for _ in $(seq 100); do
+    grep -q 'served-rest: reload identity=new' "$RUN/log/server.log" && break
+    sleep 0.1
+done
+grep -q 'served: reload identity=new' "$RUN/log/server.log" || die "no new identity of gRPC"
+after=$(fingerprint)
+[ -n "$after" ] && [ "$before" != "$after" ] || die "the certificate is still $before"
+[ "$(code "$M")" = 200 ] || die "no answer under the new identity"
 kill -0 "${PIDS[server]}" || die "the server ended meanwhile"
 say ok

@@ -42,7 +42,7 @@ served_fails 3 'net:listen: .*Address already in use' 'port 0' --rest "$KMS"
 
 # Five long gRPC calls keep the only worker busy; REST calls wait behind them. All are under way when SIGTERM comes.
 step "SIGTERM with calls in flight: each is answered"
-served_start server --rest 127.0.0.1:0 --threads 1
+served_start server --rest 127.0.0.1:0 --threads 1 --grace 120 # a busy machine must not decide
 pid=${PIDS[server]} rest=https://127.0.0.1:$(cat "$RUN/server.rest")
 for form in row object column; do python3 "$here/rest.py" body $form "$IMAGES" 5 >"$RUN/body.$form"; done
 calls=()

@@ -119,7 +119,7 @@ if command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null; 
     talk=$!
     sleep 0.5
     kill -HUP "${PIDS[cert-in]}" # a new identity, new evidence
-    logged cert-in 'renew identity=ok'
+    logged cert-in 'reload identity=new'
     [ "$(redis-cli -h 127.0.0.1 -p "$cert" ping)" = PONG ] || die "no PONG with the new identity"
     wait "$talk" || die "redis-cli"
     [ "$(grep -c PONG "$RUN/out")" = 2 ] || die "a connection did not outlive a new identity: $(cat "$RUN/out")"

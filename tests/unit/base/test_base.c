@@ -226,13 +226,41 @@ static void test_cpu(void)
 #endif
 }
 
+static char logged[1024];
+
+static void keep(void *arg, enum ccz_log_level level, const char *module, const char *line)
+{
+    CHECK(arg == logged && level == CCZ_LOG_WARN && strcmp(module, "base") == 0);
+    (void)snprintf(logged, sizeof(logged), "%s", line);
+}
+
+/* What a peer sent cannot end its field or the line. */
+static void test_log_err(void)
+{
+    struct ccz_err err = {0};
+    ccz_log_install(keep, logged, CCZ_LOG_WARN);
+    (void)ccz_fail(&err, CCZ_E_PEER, "peer:x\ny", 0, "no \"way\"\nerror base: forged");
+    ccz_log_err(CCZ_LOG_WARN, "base", "dropped peer=a", &err);
+    CHECK(strcmp(logged, "dropped peer=a where=peer:x\\x0ay "
+                         "msg=\"no \\x22way\\x22\\x0aerror base: forged\"") == 0);
+    (void)ccz_refuse(&err, CCZ_E_POLICY, "p:q", "1\x1b", "2");
+    (void)ccz_hint(&err, CCZ_E_POLICY, "do");
+    ccz_log_err(CCZ_LOG_WARN, "base", "refused", &err);
+    CHECK(strstr(logged, "refused where=p:q got=\"1\\x1b\" expected=\"2\" ") == logged &&
+          strstr(logged, " hint=\"do\""));
+    logged[0] = 0;
+    ccz_log_err(CCZ_LOG_DEBUG, "base", "refused", &err);
+    CHECK(logged[0] == 0);
+    ccz_log_install(NULL, NULL, CCZ_LOG_ERROR);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"base.parse", test_parse}, {"base.secret", test_secret}, {"base.ct_eq", test_ct_eq},
-        {"base.rc", test_rc},       {"base.err", test_err},       {"base.buf", test_buf},
-        {"base.text", test_text},   {"base.time", test_time},     {"base.file", test_file},
-        {"base.cpu", test_cpu},
+        {"base.parse", test_parse}, {"base.secret", test_secret},   {"base.ct_eq", test_ct_eq},
+        {"base.rc", test_rc},       {"base.err", test_err},         {"base.buf", test_buf},
+        {"base.text", test_text},   {"base.time", test_time},       {"base.file", test_file},
+        {"base.cpu", test_cpu},     {"base.log_err", test_log_err},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
