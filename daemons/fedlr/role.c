@@ -35,11 +35,12 @@ ccz_rc fedlr_read_key(struct ccz_paillier_key **out, const char *path, struct cc
     return rc == CCZ_OK ? ccz_paillier_key_read(out, file, NULL, err) : rc;
 }
 
-static ccz_rc read_table(struct ccz_fedlr_table **out, const char *path, const struct fedlr_opts *o,
-                         struct ccz_err *err)
+ccz_rc fedlr_read_table(struct ccz_fedlr_table **out, const char *path, const struct fedlr_opts *o,
+                        struct ccz_err *err)
 {
     const struct ccz_fedlr_csv_cfg csv = {.label = is(o, "host") ? NULL : o->label,
-                                          .label_real = o->cfg.loss == CCZ_FEDLR_SQUARED,
+                                          .label_real =
+                                              o->trees || o->cfg.loss == CCZ_FEDLR_SQUARED,
                                           .id = strcmp(o->id, "-") == 0 ? NULL : o->id};
     return path ? ccz_fedlr_csv_read(out, path, &csv, err) : CCZ_OK;
 }
@@ -187,9 +188,9 @@ static ccz_rc attempts(struct role *r, struct ccz_err *err)
 static ccz_rc prepare(struct role *r, struct ccz_err *err)
 {
     const struct fedlr_opts *o = r->o;
-    ccz_rc rc = read_table(&r->data, o->data, o, err);
+    ccz_rc rc = fedlr_read_table(&r->data, o->data, o, err);
     if (rc == CCZ_OK)
-        rc = read_table(&r->test, o->test, o, err);
+        rc = fedlr_read_table(&r->test, o->test, o, err);
     if (rc == CCZ_OK && o->key)
         rc = fedlr_read_key(&r->key, o->key, err);
     if (rc == CCZ_OK && o->seal)
