@@ -7,6 +7,8 @@
  * hetero ROWS GUEST HOST EPOCHS BATCH OPTIMIZE [BITS]
  *                           an epoch of guest and host (columns each) and arbiter, wall time; then bytes, and AUC beside
  *                           that of the whole table in one place. OPTIMIZE: sum of 1 djn, 2 pack, 4 product
+ * rlwe ROWS GUEST HOST EPOCHS BATCH
+ *                           the same of guest and host without an arbiter, with lattice ciphertexts
  * table ROWS GUEST HOST     one epoch with none of the optimisations, with each, and with all
  * Without arguments: all of them in small sizes.
  */
@@ -185,8 +187,8 @@ static double auc_of(const struct ccz_fedlr_model *m, const struct ccz_fedlr_tab
 struct hetero {
     size_t rows, guest, host, batch;
     uint32_t epochs;
-    unsigned optimize, bits;
-    bool compare; /* AUC with the whole table */
+    unsigned optimize, bits; /* bits 0: HETERO_RLWE */
+    bool compare;            /* AUC with the whole table */
 };
 
 static void compare(const struct party *p, const struct ccz_fedlr_table *t, size_t guest)
@@ -206,11 +208,13 @@ static void hetero(const struct hetero *h)
 {
     static struct party p[3];
     memset(p, 0, sizeof(p));
-    struct ccz_paillier_key *key = make_key(h->bits);
+    bool lattice = h->bits == 0;
+    size_t len = lattice ? 2 : 3;
+    struct ccz_paillier_key *key = lattice ? NULL : make_key(h->bits);
     struct ccz_fedlr_table *t = some_rows(h->rows, h->guest + h->host, 3), *part[2];
     must(ccz_fedlr_table_cols(&part[0], t, 0, h->guest, true, NULL) == CCZ_OK, "columns");
     must(ccz_fedlr_table_cols(&part[1], t, h->guest, h->host, false, NULL) == CCZ_OK, "columns");
-    const struct ccz_fedlr_cfg cfg = {.mode = CCZ_FEDLR_HETERO,
+    const struct ccz_fedlr_cfg cfg = {.mode = lattice ? CCZ_FEDLR_HETERO_RLWE : CCZ_FEDLR_HETERO,
                                       .rounds = h->epochs,
                                       .parties = 1,
                                       .batch_rows = h->batch,
@@ -223,19 +227,23 @@ static void hetero(const struct hetero *h)
         p[i].role = i == 0 ? 3 : i == 1 ? 4 : 1;
         p[i].t = i < 2 ? part[i] : NULL;
         p[i].run.cfg = &cfg;
-        p[i].run.threads = RESIDUAL_THREADS;
-        p[i].arbiter = i < 2;
+        p[i].run.threads = lattice ? 1 : RESIDUAL_THREADS;
+        p[i].arbiter = i < 2 && !lattice;
     }
     p[2].key = key;
     join(&p[1], &p[0]);
-    join(&p[0], &p[2]);
-    join(&p[1], &p[2]);
+    for (size_t i = 0; i < 2 && !lattice; i++)
+        join(&p[i], &p[2]);
     int64_t start_ns = ccz_mono_ns(), start_cpu_ns = cpu_ns();
-    run_all(p, 3);
+    run_all(p, len);
     double cpu_s = (double)(cpu_ns() - start_cpu_ns) / 1e9 / h->epochs;
     double us = (double)(ccz_mono_ns() - start_ns) / 1e3 / h->epochs;
-    (void)snprintf(name, sizeof(name), "fedlr/hetero/%zux(%zu+%zu)/batch-%zu/optimize-%u/%u",
-                   h->rows, h->guest, h->host, h->batch, h->optimize, h->bits);
+    if (lattice)
+        (void)snprintf(name, sizeof(name), "fedlr/rlwe/%zux(%zu+%zu)/batch-%zu", h->rows, h->guest,
+                       h->host, h->batch);
+    else
+        (void)snprintf(name, sizeof(name), "fedlr/hetero/%zux(%zu+%zu)/batch-%zu/optimize-%u/%u",
+                       h->rows, h->guest, h->host, h->batch, h->optimize, h->bits);
     report(name, &us, 1);
     printf("# %.2f s of processor time and %.3f MB per epoch, all parties\n", cpu_s,
            (double)(p[0].bytes + p[1].bytes + p[2].bytes) / 1e6 / h->epochs);
@@ -280,6 +288,14 @@ int main(int argc, char **argv)
                                 .batch = number(argc, argv, 6, 0),
                                 .optimize = (unsigned)number(argc, argv, 7, CCZ_FEDLR_ALL),
                                 .bits = (unsigned)number(argc, argv, 8, 2048),
+                                .compare = true});
+    if (!*what || strcmp(what, "rlwe") == 0)
+        hetero(&(struct hetero){.rows = number(argc, argv, 2, 2000),
+                                .guest = number(argc, argv, 3, 10),
+                                .host = number(argc, argv, 4, 20),
+                                .epochs = (uint32_t)number(argc, argv, 5, 2),
+                                .batch = number(argc, argv, 6, 0),
+                                .optimize = CCZ_FEDLR_ALL,
                                 .compare = true});
     if (!*what || strcmp(what, "table") == 0)
         table(number(argc, argv, 2, 40), number(argc, argv, 3, 3), number(argc, argv, 4, 5));

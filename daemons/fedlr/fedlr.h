@@ -6,6 +6,7 @@
 #include <cczoo/fedlr.h>
 #include <cczoo/party.h>
 #include <cczoo/rpc_chan.h>
+#include <cczoo/sboost.h>
 
 struct fedlr_opts {
     const char *role; /* aggregator, arbiter, worker, guest, host */
@@ -18,9 +19,14 @@ struct fedlr_opts {
     const char *data, *test, *label, *id, *key, *key_id, *state, *seal, *model_out;
     int64_t cols;
     /* the training */
-    const char *mode, *optimize, *sigmoid, *eta, *decay, *momentum, *l1, *l2, *tol;
+    const char *mode, *optimize, *sigmoid, *loss, *eta, *decay, *momentum, *l1, *l2, *tol;
     int64_t rounds, parties, local_steps, batch, seed, threads;
     struct ccz_fedlr_cfg cfg;
+    /* boosted trees */
+    bool trees;
+    const char *lambda, *gamma, *min_child, *goss_top, *goss_rest;
+    int64_t depth, bins, classes;
+    struct ccz_sboost_cfg trees_cfg;
 };
 /* @return < 0: go on; else the exit status */
 int fedlr_options(struct fedlr_opts *o, int argc, char **argv);
@@ -50,7 +56,14 @@ void fedlr_links_close(struct fedlr_links *l);
 /* ---- role.c */
 
 int fedlr_run_role(const struct fedlr_opts *o);
+/* Own rows or columns as the options say; no path, no table. */
+ccz_rc fedlr_read_table(struct ccz_fedlr_table **out, const char *path, const struct fedlr_opts *o,
+                        struct ccz_err *err);
 ccz_rc fedlr_read_key(struct ccz_paillier_key **out, const char *path, struct ccz_err *err);
+
+/* ---- trees.c */
+
+int fedlr_run_trees(const struct fedlr_opts *o);
 
 /* ---- split.c, table.c: further commands */
 

@@ -23,7 +23,7 @@ static int run_role(int argc, char **argv)
     if (status >= 0)
         return status;
     ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_WARN);
-    return fedlr_run_role(&o);
+    return o.trees ? fedlr_run_trees(&o) : fedlr_run_role(&o);
 }
 
 int main(int argc, char **argv)

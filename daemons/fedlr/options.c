@@ -17,9 +17,17 @@ static const struct name MODES[] = {{"encrypted-model", CCZ_FEDLR_ENCRYPTED_MODE
                                     {"homo", CCZ_FEDLR_HOMO},
                                     {"hetero", CCZ_FEDLR_HETERO},
                                     {"hetero-two", CCZ_FEDLR_HETERO_TWO},
+                                    {"hetero-rlwe", CCZ_FEDLR_HETERO_RLWE},
                                     {0}};
 static const struct name SIGMOIDS[] = {
     {"tangent", CCZ_FEDLR_TANGENT}, {"linear", CCZ_FEDLR_LINEAR}, {0}};
+/* what trees and regressions have in common; the rest is of one of them */
+static const struct name TREE_LOSSES[] = {{"logistic", CCZ_SBOOST_LOGISTIC},
+                                          {"squared", CCZ_SBOOST_SQUARED},
+                                          {"softmax", CCZ_SBOOST_SOFTMAX},
+                                          {0}};
+static const struct name LOSSES[] = {
+    {"logistic", CCZ_FEDLR_LOGISTIC}, {"squared", CCZ_FEDLR_SQUARED}, {0}};
 static const struct name OPTIMIZE[] = {{"none", 0},
                                        {"djn", CCZ_FEDLR_DJN},
                                        {"pack", CCZ_FEDLR_PACK},
@@ -62,7 +70,7 @@ static bool number_in(const char *name, int64_t v, int64_t least, int64_t most)
 static bool set_config(struct fedlr_opts *o)
 {
     struct ccz_fedlr_cfg *c = &o->cfg;
-    int mode, sigmoid;
+    int mode, sigmoid, loss;
     const struct {
         const char *name, *text;
         double *out;
@@ -78,16 +86,52 @@ static bool set_config(struct fedlr_opts *o)
             return false;
         }
     if (!find(&mode, MODES, o->mode) || !find(&sigmoid, SIGMOIDS, o->sigmoid) ||
-        !fedlr_optimize(&c->optimize, o->optimize)) {
-        ui_error("--mode, --sigmoid or --optimize has none of its values");
+        !find(&loss, LOSSES, o->loss) || !fedlr_optimize(&c->optimize, o->optimize)) {
+        ui_error("--mode, --sigmoid, --loss or --optimize has none of its values");
         return false;
     }
     c->mode = (enum ccz_fedlr_mode)mode;
     c->sigmoid = (enum ccz_fedlr_sigmoid)sigmoid;
+    c->loss = (enum ccz_fedlr_loss)loss;
     c->rounds = (uint32_t)o->rounds;
     c->parties = (uint32_t)o->parties;
     c->local_steps = (uint32_t)o->local_steps;
     c->batch_rows = (size_t)o->batch;
+    c->seed = (uint64_t)o->seed;
+    return true;
+}
+
+/* Links are those of two parties without an arbiter, but for any number of hosts. */
+static bool set_trees(struct fedlr_opts *o)
+{
+    struct ccz_sboost_cfg *c = &o->trees_cfg;
+    int loss;
+    const struct {
+        const char *name, *text;
+        double *out;
+    } reals[] = {{"eta", o->eta, &c->eta},
+                 {"lambda", o->lambda, &c->lambda},
+                 {"gamma", o->gamma, &c->gamma},
+                 {"min-child", o->min_child, &c->min_child},
+                 {"goss-top", o->goss_top, &c->goss_top},
+                 {"goss-rest", o->goss_rest, &c->goss_rest}};
+    for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++)
+        if (!fedlr_real(reals[i].out, reals[i].text)) {
+            ui_error("--%s is not a number", reals[i].name);
+            return false;
+        }
+    if (!find(&loss, TREE_LOSSES, o->loss)) {
+        ui_error("--loss of trees is logistic, squared or softmax");
+        return false;
+    }
+    o->trees = true;
+    o->cfg.mode = CCZ_FEDLR_HETERO_RLWE;
+    o->cfg.parties = (uint32_t)o->parties;
+    c->loss = (enum ccz_sboost_loss)loss;
+    c->rounds = (uint32_t)o->rounds;
+    c->classes = (uint32_t)o->classes;
+    c->depth = (uint32_t)o->depth;
+    c->bins = (uint32_t)o->bins;
     c->seed = (uint64_t)o->seed;
     return true;
 }
@@ -106,7 +150,8 @@ static const char *missing(const struct fedlr_opts *o)
     bool connects =
         !is(o, "aggregator") && !(is(o, "guest") && !arbiter) && !(is(o, "arbiter") && arbiter);
     bool trains = is(o, "worker") || is(o, "guest") || is(o, "host");
-    bool key = is(o, "arbiter") || (trains && (m == CCZ_FEDLR_HOMO || m == CCZ_FEDLR_HETERO_TWO));
+    bool key = (o->trees && is(o, "guest")) || is(o, "arbiter") ||
+               (trains && (m == CCZ_FEDLR_HOMO || m == CCZ_FEDLR_HETERO_TWO));
     if (listens && !o->listen)
         return "listen";
     if ((is(o, "worker") || (is(o, "arbiter") && !arbiter)) && !o->aggregator)
@@ -136,7 +181,19 @@ static bool check(struct fedlr_opts *o)
                 number_in("threads", o->threads, 1, THREADS_MAX) &&
                 number_in("retry", o->retry_s, 0, SECONDS_MAX) &&
                 number_in("timeout", o->timeout_s, 1, SECONDS_MAX) &&
-                number_in("cols", o->cols, 0, CCZ_FEDLR_COLS_MAX) && set_config(o);
+                number_in("cols", o->cols, 0, CCZ_FEDLR_COLS_MAX) &&
+                number_in("depth", o->depth, 0, CCZ_SBOOST_DEPTH_MAX) &&
+                number_in("bins", o->bins, 0, CCZ_SBOOST_BINS_MAX) &&
+                number_in("classes", o->classes, 0, CCZ_SBOOST_CLASSES_MAX) &&
+                (strcmp(o->mode, "trees") == 0 ? set_trees(o) : set_config(o));
+    if (good && o->trees && !is(o, "guest") && !is(o, "host")) {
+        ui_error("trees have a guest and hosts");
+        good = false;
+    }
+    if (good && o->trees && o->state) {
+        ui_error("--state: trees are not resumed");
+        good = false;
+    }
     const char *name = good ? missing(o) : NULL;
     if (name)
         ui_error("--%s is required", name);
@@ -146,6 +203,7 @@ static bool check(struct fedlr_opts *o)
 static const struct fedlr_opts DEFAULTS = {.mode = "homo",
                                            .optimize = "all",
                                            .sigmoid = "tangent",
+                                           .loss = "logistic",
                                            .label = "y",
                                            .id = "id",
                                            .rounds = 20,
@@ -158,7 +216,8 @@ int fedlr_options(struct fedlr_opts *o, int argc, char **argv)
     *o = DEFAULTS;
     o->role = argv[0];
     const struct ui_opt opts[] = {
-        {"mode", &o->mode, NULL, NULL, "MODE", "encrypted-model, homo, hetero or hetero-two"},
+        {"mode", &o->mode, NULL, NULL, "MODE",
+         "encrypted-model, homo, hetero, hetero-two, hetero-rlwe or trees"},
         {"listen", &o->listen, NULL, NULL, "ADDR", "gRPC address; port 0 = any"},
         {"port-file", &o->port_file, NULL, NULL, "FILE", "write the port here when ready"},
         {"aggregator", &o->aggregator, NULL, NULL, "ADDR",
@@ -201,6 +260,19 @@ int fedlr_options(struct fedlr_opts *o, int argc, char **argv)
         {"l2", &o->l2, NULL, NULL, "X", "L2 penalty"},
         {"tol", &o->tol, NULL, NULL, "X", "stop when less than this changes"},
         {"sigmoid", &o->sigmoid, NULL, NULL, "KIND", "of encrypted-model: tangent or linear"},
+        {"loss", &o->loss, NULL, NULL, "KIND",
+         "of hetero and trees: logistic (default), or squared: linear regression; of trees also "
+         "softmax"},
+        {"depth", NULL, &o->depth, NULL, "N", "of trees: splits from root to leaf, default 5"},
+        {"bins", NULL, &o->bins, NULL, "N", "of trees: parts of a column, default 32"},
+        {"classes", NULL, &o->classes, NULL, "N", "of trees with softmax"},
+        {"lambda", &o->lambda, NULL, NULL, "X", "of trees: L2 on leaves"},
+        {"gamma", &o->gamma, NULL, NULL, "X", "of trees: least gain of a split"},
+        {"min-child", &o->min_child, NULL, NULL, "X",
+         "of trees: least weight of a side, default 1"},
+        {"goss-top", &o->goss_top, NULL, NULL, "X", "of trees: share of rows with large gradients"},
+        {"goss-rest", &o->goss_rest, NULL, NULL, "X",
+         "of trees: share of others; both 0: all rows"},
         {"seed", NULL, &o->seed, NULL, "N", "of the order of mini-batches"},
         {"optimize", &o->optimize, NULL, NULL, "WHAT", "none, djn, pack, ifma or all (default)"},
         {"threads", NULL, &o->threads, NULL, "N", "default 1"},

@@ -35,10 +35,12 @@ ccz_rc fedlr_read_key(struct ccz_paillier_key **out, const char *path, struct cc
     return rc == CCZ_OK ? ccz_paillier_key_read(out, file, NULL, err) : rc;
 }
 
-static ccz_rc read_table(struct ccz_fedlr_table **out, const char *path, const struct fedlr_opts *o,
-                         struct ccz_err *err)
+ccz_rc fedlr_read_table(struct ccz_fedlr_table **out, const char *path, const struct fedlr_opts *o,
+                        struct ccz_err *err)
 {
     const struct ccz_fedlr_csv_cfg csv = {.label = is(o, "host") ? NULL : o->label,
+                                          .label_real =
+                                              o->trees || o->cfg.loss == CCZ_FEDLR_SQUARED,
                                           .id = strcmp(o->id, "-") == 0 ? NULL : o->id};
     return path ? ccz_fedlr_csv_read(out, path, &csv, err) : CCZ_OK;
 }
@@ -92,8 +94,9 @@ static ccz_rc write_model(const struct role *r, struct ccz_err *err)
     ccz_buf_init(&b, MODEL_FILE_SIZE_MAX);
     if (!r->o->model_out || !m || m->len == 0)
         return CCZ_OK;
-    ccz_buf_printf(&b, "{\"rounds\":%llu,\"converged\":%s,\"intercept\":",
-                   (unsigned long long)m->rounds, m->converged ? "true" : "false");
+    ccz_buf_printf(&b, "{\"rounds\":%llu,\"converged\":%s,\"loss\":\"%s\",\"intercept\":",
+                   (unsigned long long)m->rounds, m->converged ? "true" : "false",
+                   m->loss == CCZ_FEDLR_SQUARED ? "squared" : "logistic");
     ccz_json_put_double(&b, m->w[0]);
     ccz_buf_put_str(&b, ",\"weights\":{");
     for (size_t j = 1; j < m->len; j++) {
@@ -134,19 +137,25 @@ static ccz_rc train(struct role *r, struct ccz_err *err)
 static ccz_rc measure_together(struct role *r, struct ccz_err *err)
 {
     struct ccz_fedlr_metrics m;
+    struct ccz_fedlr_fit fit;
+    bool squared = r->o->cfg.loss == CCZ_FEDLR_SQUARED;
     if (is(r->o, "host"))
         return ccz_fedlr_predict_host(r->links.chan[0], r->model, r->test, err);
     double *p = malloc(r->test->rows * sizeof(*p));
     ccz_rc rc = p ? ccz_fedlr_predict_guest(p, r->model, r->links.chan, r->links.len, r->test, err)
                   : ccz_fail(err, CCZ_E_NOMEM, "fedlr:memory", 0, "out of memory");
     if (rc == CCZ_OK)
-        rc = ccz_fedlr_measure(&m, p, r->test->y, r->test->rows, err);
+        rc = squared ? ccz_fedlr_measure_fit(&fit, p, r->test->y, r->test->rows, err)
+                     : ccz_fedlr_measure(&m, p, r->test->y, r->test->rows, err);
     free(p);
-    if (rc == CCZ_OK) {
-        ui_out("test rows  ");
+    if (rc != CCZ_OK)
+        return rc;
+    ui_out("test rows  ");
+    if (squared)
+        ui_out("RMSE %.4f  MAE %.4f  R2 %.4f", fit.rmse, fit.mae, fit.r2);
+    else
         print_metrics(&m);
-        ui_out("\n");
-    }
+    ui_out("\n");
     return rc;
 }
 
@@ -179,9 +188,9 @@ static ccz_rc attempts(struct role *r, struct ccz_err *err)
 static ccz_rc prepare(struct role *r, struct ccz_err *err)
 {
     const struct fedlr_opts *o = r->o;
-    ccz_rc rc = read_table(&r->data, o->data, o, err);
+    ccz_rc rc = fedlr_read_table(&r->data, o->data, o, err);
     if (rc == CCZ_OK)
-        rc = read_table(&r->test, o->test, o, err);
+        rc = fedlr_read_table(&r->test, o->test, o, err);
     if (rc == CCZ_OK && o->key)
         rc = fedlr_read_key(&r->key, o->key, err);
     if (rc == CCZ_OK && o->seal)

@@ -62,6 +62,7 @@ CCZ_DEFINE_AUTO(ccz_fedlr_table)
 
 struct ccz_fedlr_csv_cfg {
     const char *label; /**< column of the label, values 0 and 1; NULL = none */
+    bool label_real;   /**< labels are any numbers, for CCZ_FEDLR_SQUARED */
     const char *id;    /**< column that names the row; NULL = none */
 };
 /**
@@ -138,16 +139,33 @@ struct ccz_fedlr_metrics {
 CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_measure(struct ccz_fedlr_metrics *out, const double *p,
                                               const double *y, size_t len, struct ccz_err *err);
 
+/** How well real numbers are predicted. */
+struct ccz_fedlr_fit {
+    double rmse; /**< root of the mean squared error */
+    double mae;  /**< mean absolute error */
+    double r2;   /**< 1 - sum of squared errors / sum of squared distances to the mean */
+};
+/** @retval CCZ_E_ARG fedlr:one-label: no rows, or all labels are equal */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_measure_fit(struct ccz_fedlr_fit *out, const double *p,
+                                                  const double *y, size_t len, struct ccz_err *err);
+
+/** What a model minimises. */
+enum ccz_fedlr_loss {
+    CCZ_FEDLR_LOGISTIC, /**< labels 0 and 1 */
+    CCZ_FEDLR_SQUARED /**< linear regression: half of the mean squared error; heterogeneous modes only. Labels within +-8 and predictions
+                             within +-16: standardise */
+};
 /** Weights: w[0] the intercept (0 for a host), then one for each column. */
 struct ccz_fedlr_model {
     size_t len; /**< columns + 1 */
     double *w;
     uint64_t rounds; /**< done */
     bool converged;  /**< ended by `tol` before all rounds were done */
+    enum ccz_fedlr_loss loss;
 };
 CCZ_API void ccz_fedlr_model_free(struct ccz_fedlr_model *m); /**< wipes; NULL is fine */
 CCZ_DEFINE_AUTO(ccz_fedlr_model)
-/** p = sigmoid(w x), with the true sigmoid. @retval CCZ_E_MISMATCH fedlr:columns */
+/** p = sigmoid(w x), with the true sigmoid; CCZ_FEDLR_SQUARED: p = w x. @retval CCZ_E_MISMATCH fedlr:columns */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_predict(double *p, const struct ccz_fedlr_model *m,
                                               const struct ccz_fedlr_table *t, struct ccz_err *err);
 /**
@@ -159,13 +177,20 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_train_central(struct ccz_fedlr_model **out
                                                     const struct ccz_fedlr_table *t, double l2,
                                                     struct ccz_err *err);
 
+/** The same baseline for either loss. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_fit_central(struct ccz_fedlr_model **out,
+                                                  const struct ccz_fedlr_table *t,
+                                                  enum ccz_fedlr_loss loss, double l2,
+                                                  struct ccz_err *err);
+
 /* ------------------------------------------------------------------------------ protocols */
 
 enum ccz_fedlr_mode {
     CCZ_FEDLR_ENCRYPTED_MODEL = 1,
     CCZ_FEDLR_HOMO,
     CCZ_FEDLR_HETERO,
-    CCZ_FEDLR_HETERO_TWO
+    CCZ_FEDLR_HETERO_TWO,
+    CCZ_FEDLR_HETERO_RLWE /**< as HETERO_TWO, with BFV ciphertexts instead of Paillier's; each party makes a key for the training */
 };
 /** How ENCRYPTED_MODEL makes the gradient linear in the weights. */
 enum ccz_fedlr_sigmoid {
@@ -197,6 +222,7 @@ struct ccz_fedlr_cfg {
     /** Stops when the loss (ENCRYPTED_MODEL, HETERO_TWO: every weight) changed by less than this; 0 = never. */
     double tol;
     enum ccz_fedlr_sigmoid sigmoid;
+    enum ccz_fedlr_loss loss;
     uint64_t seed;     /**< of the order of rows in mini-batches */
     unsigned optimize; /**< CCZ_FEDLR_*; 0 is none of them */
 };
@@ -233,7 +259,7 @@ struct ccz_fedlr_run {
 };
 
 /*
- * Errors of all roles. CCZ_E_ARG: fedlr:config, fedlr:no-labels. CCZ_E_MISMATCH: fedlr:config-digest, fedlr:key-id, fedlr:alignment,
+ * Errors of all roles. CCZ_E_ARG: fedlr:config, fedlr:no-labels, fedlr:labels (out of range for the loss). CCZ_E_MISMATCH: fedlr:config-digest, fedlr:key-id, fedlr:alignment,
  * fedlr:columns, fedlr:role. CCZ_E_PEER: fedlr:message, fedlr:order (an unexpected message or round), fedlr:resume (no
  * common round). CCZ_E_LIMIT: fedlr:layout (no room for a slot), fedlr:few-rows (heterogeneous: the smallest
  * mini-batch has no more rows than a party gets sums of it, its columns and for the guest two more: refused by who decrypts), fedlr:range (a value exceeds what was declared: the step
@@ -268,7 +294,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_arbitrate(struct ccz_fedlr_model **out,
                                                 size_t cols, const struct ccz_fedlr_run *run,
                                                 struct ccz_err *err);
 /**
- * HETERO and HETERO_TWO (@p arbiter NULL, @p key its own): the party with labels.
+ * HETERO, HETERO_TWO (@p arbiter NULL, @p key its own) and HETERO_RLWE (both NULL): the party with labels.
  * @param t  rows aligned with those of the hosts: same ids in the same order, which is checked
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_guest(struct ccz_fedlr_model **out,
@@ -277,7 +303,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_guest(struct ccz_fedlr_model **out,
                                             struct ccz_chan *arbiter,
                                             const struct ccz_fedlr_table *t,
                                             const struct ccz_fedlr_run *run, struct ccz_err *err);
-/** HETERO and HETERO_TWO (@p arbiter NULL, @p key its own): a party without labels. */
+/** HETERO, HETERO_TWO (@p arbiter NULL, @p key its own) and HETERO_RLWE (both NULL): a party without labels. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_host(struct ccz_fedlr_model **out,
                                            const struct ccz_paillier_key *key,
                                            struct ccz_chan *guest, struct ccz_chan *arbiter,

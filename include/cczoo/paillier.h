@@ -326,6 +326,17 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_rescale(struct ccz_paillier_vec *v, int
 /** Sum of all items. @retval CCZ_E_LIMIT paillier:overflow */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_sum(struct ccz_paillier_vec **out,
                                              const struct ccz_paillier_vec *v, struct ccz_err *err);
+/**
+ * Many sums at once, as histograms need them: item g of the result is the sum of v[index[i]], begin[g] <= i < begin[g + 1]; an item
+ * may be in several sums or in none, an empty sum is 0. Which items go where is the caller's and private: the result may not leave.
+ * @param begin  @p groups + 1 numbers, ascending  @param threads  0 = 1
+ * @retval CCZ_E_ARG    paillier:index
+ * @retval CCZ_E_LIMIT  paillier:overflow: the longest sum
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_sums(struct ccz_paillier_vec **out,
+                                              const struct ccz_paillier_vec *v,
+                                              const uint32_t *index, const size_t *begin,
+                                              size_t groups, unsigned threads, struct ccz_err *err);
 /** sum_i p_i v_i, one item. @ct of p. @retval as ccz_paillier_mul_plain() */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_paillier_dot(struct ccz_paillier_vec **out,
                                              const struct ccz_paillier_vec *v,

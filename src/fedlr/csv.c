@@ -11,8 +11,9 @@ enum { FIELD_SIZE_MAX = CCZ_FEDLR_NAME_SIZE - 1, NO_COLUMN = -1 };
 
 struct csv {
     const char *at, *end;
-    size_t line;     /* of the row being read, from 1 */
-    size_t fields;   /* per row, from the header */
+    size_t line;   /* of the row being read, from 1 */
+    size_t fields; /* per row, from the header */
+    bool label_real;
     ptrdiff_t label; /* field numbers, or NO_COLUMN */
     ptrdiff_t id;
     locale_t c_locale;
@@ -117,7 +118,7 @@ static ccz_rc read_field(struct ccz_fedlr_table *t, size_t row, size_t *col, con
     if ((ptrdiff_t)i != c->label)
         return read_number(&t->x[row * t->cols + (*col)++], c, field, i);
     ccz_rc rc = read_number(&t->y[row], c, field, i);
-    if (rc == CCZ_OK && t->y[row] != 0 && t->y[row] != 1)
+    if (rc == CCZ_OK && !c->label_real && t->y[row] != 0 && t->y[row] != 1)
         return refuse_field(c, "fedlr:csv-label", i, "a label is 0 or 1");
     return rc;
 }
@@ -222,6 +223,7 @@ ccz_rc ccz_fedlr_csv_parse(struct ccz_fedlr_table **out, struct ccz_span text,
     *out = NULL;
     struct csv c = {.at = (const char *)text.ptr,
                     .end = (const char *)text.ptr + text.size,
+                    .label_real = cfg->label_real,
                     .label = NO_COLUMN,
                     .id = NO_COLUMN,
                     .err = err};

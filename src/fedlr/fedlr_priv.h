@@ -13,6 +13,8 @@ void cczi_fl_drop(void *p, size_t len, size_t size);
 /* ---- plain.c: what is computed without encryption */
 
 double cczi_fl_sigmoid(double z);
+/* What a model predicts where w x is @p z. */
+double cczi_fl_output(const struct ccz_fedlr_model *m, double z);
 /* w[0] + sum w[j + 1] x[j]. */
 double cczi_fl_score(const double *w, const double *x, size_t cols);
 ccz_rc cczi_fl_model_new(struct ccz_fedlr_model **out, size_t len, struct ccz_err *err);
@@ -22,7 +24,7 @@ uint32_t cczi_fl_local_steps_of(const struct ccz_fedlr_cfg *cfg);
 /* Moves @p w by gradient steps on the rows of @p t; mini-batches in the order of (seed, round). */
 ccz_rc cczi_fl_descend(double *w, const struct ccz_fedlr_table *t, const struct ccz_fedlr_cfg *cfg,
                        uint64_t round, struct ccz_err *err);
-/* Mean log loss of @p w with the penalties. */
+/* Mean loss of @p w with the penalties. */
 double cczi_fl_loss(const double *w, const struct ccz_fedlr_table *t,
                     const struct ccz_fedlr_cfg *cfg);
 /* L1 as a proximal step: towards 0 by @p by, not beyond. */
@@ -196,6 +198,10 @@ ccz_rc cczi_fl_send_vec(struct cczi_fl_session *s, size_t to, enum cczi_fl_msg_k
 ccz_rc cczi_fl_recv_vec(struct ccz_paillier_vec **out, struct cczi_fl_session *s, size_t from,
                         enum cczi_fl_msg_kind kind, uint64_t round,
                         const struct ccz_paillier_pub *pub, size_t len, struct ccz_err *err);
+/* A message of at most @p size_max bytes of body, which is borrowed until the next one. */
+ccz_rc cczi_fl_recv_body(struct ccz_span *body, struct cczi_fl_session *s, size_t from,
+                         enum cczi_fl_msg_kind kind, uint64_t round, size_t size_max,
+                         struct ccz_err *err);
 /* WINDOWS or SCORES with exactly @p len values. */
 ccz_rc cczi_fl_recv_values(struct cczi_fl_session *s, size_t from, enum cczi_fl_msg_kind kind,
                            uint64_t round, size_t len, struct ccz_err *err);
@@ -242,10 +248,11 @@ ccz_rc cczi_fl_arbitrate_model(struct ccz_fedlr_model **out, struct cczi_fl_sess
 /* One party's columns. Sums of the guest: intercept, columns, labels; of a host: columns. */
 struct cczi_fl_side {
     const struct ccz_fedlr_table *t;
-    bool guest;
+    bool guest, squared;
     size_t sums;
 };
-struct cczi_fl_side cczi_fl_side_of(const struct ccz_fedlr_table *t, bool guest);
+struct cczi_fl_side cczi_fl_side_of(const struct ccz_fedlr_table *t, bool guest,
+                                    enum ccz_fedlr_loss loss);
 /* Rows of one mini-batch. */
 struct cczi_fl_batch {
     const size_t *index;
@@ -258,7 +265,7 @@ struct cczi_fl_batch cczi_fl_batch_of(const size_t *order, size_t rows,
 ccz_rc cczi_fl_enough_rows(const struct ccz_fedlr_run *run, size_t rows, size_t sums,
                            struct ccz_err *err);
 size_t cczi_fl_ciphertexts(struct cczi_fl_batch b, const struct cczi_fl_layout *l);
-/* A party's part of the residuals in fixed point: w x / 4, of the guest minus (y' / 2), y' = +-1. @shape v[b.len] */
+/* A party's part of the residuals in fixed point: w x / 4, of the guest minus (y' / 2), y' = +-1; squared loss: minus y / 4. @shape v[b.len] */
 void cczi_fl_shares(int64_t *v, const struct cczi_fl_side *side, const double *w,
                     struct cczi_fl_batch b);
 /* The shares as packed plain numbers. */
@@ -274,6 +281,8 @@ ccz_rc cczi_fl_products(struct ccz_paillier_vec **out, uint8_t *masks,
                         const struct cczi_fl_side *side, struct cczi_fl_batch b,
                         const struct cczi_fl_layout *l, const struct cczi_fl_session *s,
                         struct ccz_err *err);
+/* What the share of @p row is multiplied by for sum @p j. */
+int64_t cczi_fl_entry(const struct cczi_fl_side *side, size_t row, size_t j, unsigned fraction);
 /* The same sums of plain shares. @shape sums[side->sums] */
 void cczi_fl_plain_sums(double *sums, const int64_t *v, const struct cczi_fl_side *side,
                         struct cczi_fl_batch b, const struct cczi_fl_layout *l);
@@ -286,7 +295,7 @@ ccz_rc cczi_fl_recv_sums(double *sums, size_t len, struct cczi_fl_session *s, si
                          uint64_t round, const uint8_t *masks, const struct cczi_fl_layout *l,
                          struct ccz_err *err);
 
-/* ---- hetero.c, two.c */
+/* ---- hetero.c, two.c, lattice.c */
 
 /* State of guest and hosts: weights, velocities, then these. */
 enum { CCZI_LOSS_PART, CCZI_CHANGE, CCZI_CONVERGED, CCZI_STATE_MORE };
@@ -311,6 +320,18 @@ void cczi_fl_trainer_step(struct cczi_fl_trainer *t, size_t rows);
 bool cczi_fl_trainer_epoch_ends(const struct cczi_fl_trainer *t);
 ccz_rc cczi_fl_trainer_prepare(struct cczi_fl_trainer *t, unsigned n_bits, unsigned peer_bits,
                                struct ccz_err *err);
+bool cczi_fl_trainer_wants_more(const struct cczi_fl_trainer *t);
+/* Sums that a party gets of a mini-batch, as cczi_fl_side_of() has it. */
+size_t cczi_fl_sums_of(const struct cczi_fl_hello *h);
+/* Two parties without an arbiter: roles, rows and ids of both. */
+ccz_rc cczi_fl_two_agree(struct cczi_fl_hello *theirs, struct cczi_fl_trainer *t,
+                         struct ccz_err *err);
+/* The round to begin with: both know both positions, so that neither needs to be told. */
+ccz_rc cczi_fl_two_resume(struct cczi_fl_trainer *t, const struct cczi_fl_hello *theirs,
+                          struct ccz_err *err);
+/* The step from the sums of @p rows rows, whether to go on, and the end of the round. */
+ccz_rc cczi_fl_two_end(struct cczi_fl_trainer *t, size_t rows, struct ccz_err *err);
+ccz_rc cczi_fl_train_lattice(struct cczi_fl_trainer *t, struct ccz_err *err);
 ccz_rc cczi_fl_train_two(struct cczi_fl_trainer *t, const struct ccz_paillier_key *key,
                          struct ccz_err *err);
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HETERO. A round, one mini-batch:
+ * HETERO. A round, one mini-batch (with CCZ_FEDLR_SQUARED: y / 4 in place of y' / 2):
  *   host   PARTS      w x / 4 of each row, packed and encrypted          -> guest
  *   guest  RESIDUALS  their sum plus its own part minus y' / 2           -> hosts
  *   each   GRADIENT   sums of residuals times its columns, masked        -> arbiter
@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOSS_BITS = 62, LOSS_FRACTION = 16 };
+enum { LOSS_BITS = 62, LOSS_FRACTION = 16, LABEL_MAX = 8 };
 #define LOG_2 0.69314718055994530942
 
 /* ---------------------------------------------------------------------------------- trainer */
@@ -48,28 +48,33 @@ void cczi_fl_trainer_step(struct cczi_fl_trainer *t, size_t rows)
     bool begins = t->h.now.round % t->batches == 0;
     double eta = cczi_fl_eta(cfg, t->h.now.round / t->batches);
     double *w = t->v, *velocity = t->v + d, *more = t->v + 2 * d;
+    bool squared = cfg->loss == CCZ_FEDLR_SQUARED;
+    double scale = squared ? 4 : 1; /* d is a quarter of u - y */
     memcpy(t->v, t->h.now.v, (2 * d + CCZI_STATE_MORE) * sizeof(*t->v));
     if (begins)
         more[CCZI_LOSS_PART] = more[CCZI_CHANGE] = 0;
     for (size_t j = first; j < d; j++) {
-        double sum = t->sums[j - first], was = w[j];
+        double sum = t->sums[j - first], was = w[j]; /* of d x */
         more[CCZI_LOSS_PART] += w[j] * sum / 4;
-        velocity[j] = cfg->momentum * velocity[j] + sum / (double)rows + (j ? cfg->l2 * w[j] : 0);
+        velocity[j] =
+            cfg->momentum * velocity[j] + scale * sum / (double)rows + (j ? cfg->l2 * w[j] : 0);
         w[j] -= eta * velocity[j];
         if (j > 0)
             w[j] = cczi_fl_shrink(w[j], eta * cfg->l1);
         more[CCZI_CHANGE] = fmax(more[CCZI_CHANGE], fabs(w[j] - was));
     }
     if (t->side.guest)
-        more[CCZI_LOSS_PART] -= t->sums[d] / 2; /* sum of d y' */
+        more[CCZI_LOSS_PART] -= t->sums[d] / (squared ? 4 : 2); /* sum of d y, of d y' */
 }
 
 static ccz_rc trainer_init(struct cczi_fl_trainer *t, struct cczi_fl_session *s,
                            const struct ccz_fedlr_table *table, bool guest, struct ccz_err *err)
 {
     size_t d = table->cols + 1, len = 2 * d + CCZI_STATE_MORE;
-    *t = (struct cczi_fl_trainer){
-        .s = s, .side = cczi_fl_side_of(table, guest), .d = d, .order_epoch = UINT64_MAX};
+    *t = (struct cczi_fl_trainer){.s = s,
+                                  .side = cczi_fl_side_of(table, guest, s->run->cfg->loss),
+                                  .d = d,
+                                  .order_epoch = UINT64_MAX};
     t->batches = cczi_fl_batches(table->rows, s->run->cfg);
     t->order = cczi_fl_zeros(table->rows, sizeof(*t->order));
     t->v = cczi_fl_zeros(len, sizeof(*t->v));
@@ -119,6 +124,7 @@ static ccz_rc trainer_model(struct ccz_fedlr_model **out, const struct cczi_fl_t
     if (rc == CCZ_OK) {
         memcpy((*out)->w, t->h.now.v, t->d * sizeof(double));
         (*out)->rounds = t->h.now.round;
+        (*out)->loss = t->s->run->cfg->loss;
         (*out)->converged = t->h.now.v[2 * t->d + CCZI_CONVERGED] != 0;
     }
     return rc;
@@ -159,7 +165,7 @@ static ccz_rc finish_round(struct cczi_fl_trainer *t, struct ccz_err *err)
     return rc;
 }
 
-static bool wants_more(const struct cczi_fl_trainer *t)
+bool cczi_fl_trainer_wants_more(const struct cczi_fl_trainer *t)
 {
     return t->h.now.round < cczi_fl_trainer_rounds(t) && t->h.now.v[2 * t->d + CCZI_CONVERGED] == 0;
 }
@@ -286,7 +292,7 @@ static ccz_rc guest_train(struct cczi_fl_trainer *t, size_t hosts, struct ccz_er
         rc = use_arbiters_key(t, err);
     if (rc == CCZ_OK)
         rc = guest_agree(t, &mine, theirs, hosts, err);
-    while (rc == CCZ_OK && wants_more(t))
+    while (rc == CCZ_OK && cczi_fl_trainer_wants_more(t))
         rc = guest_round(t, hosts, err);
     return rc;
 }
@@ -348,14 +354,30 @@ static ccz_rc host_train(struct cczi_fl_trainer *t, struct ccz_err *err)
         rc = cczi_fl_recv(t->s, 0, CCZI_MSG_START, 0, err);
     if (rc == CCZ_OK)
         rc = cczi_fl_history_back(&t->h, t->s->msg.start.round, err);
-    while (rc == CCZ_OK && wants_more(t))
+    while (rc == CCZ_OK && cczi_fl_trainer_wants_more(t))
         rc = host_round(t, err);
     return rc;
 }
 
 /* ------------------------------------------------------------------------------ entry points */
 
-/* A role that trains: HETERO with an arbiter, HETERO_TWO without one but with an own key. */
+static ccz_rc check_labels(const struct ccz_fedlr_table *t, enum ccz_fedlr_loss loss,
+                           struct ccz_err *err)
+{
+    for (size_t i = 0; i < t->rows; i++) {
+        bool good =
+            loss == CCZ_FEDLR_SQUARED ? fabs(t->y[i]) <= LABEL_MAX : t->y[i] == 0 || t->y[i] == 1;
+        if (!good)
+            return ccz_hint(err,
+                            ccz_fail(err, CCZ_E_ARG, "fedlr:labels", (int64_t)i,
+                                     "the label of row %zu is %g", i, t->y[i]),
+                            loss == CCZ_FEDLR_SQUARED ? "standardise labels: within +-8"
+                                                      : "labels are 0 or 1");
+    }
+    return CCZ_OK;
+}
+
+/* A role that trains: HETERO with an arbiter, HETERO_TWO without one but with an own key, HETERO_RLWE with neither. */
 static ccz_rc train(struct ccz_fedlr_model **out, const struct ccz_paillier_key *key,
                     struct ccz_chan *const *peers, size_t len, struct ccz_chan *arbiter,
                     const struct ccz_fedlr_table *table, bool guest,
@@ -365,20 +387,25 @@ static ccz_rc train(struct ccz_fedlr_model **out, const struct ccz_paillier_key 
     struct cczi_fl_trainer t = {0};
     struct ccz_err e = {0};
     bool two = run->cfg->mode == CCZ_FEDLR_HETERO_TWO;
+    bool lattice = run->cfg->mode == CCZ_FEDLR_HETERO_RLWE;
     *out = NULL;
     ccz_rc rc = cczi_fl_session_init(&s, run, guest ? CCZI_ROLE_GUEST : CCZI_ROLE_HOST, peers, len,
                                      arbiter, &e);
-    if (rc == CCZ_OK && (two != (arbiter == NULL) || two != (key != NULL)))
-        rc = ccz_fail(&e, CCZ_E_ARG, "fedlr:config", 0,
-                      "HETERO has an arbiter, HETERO_TWO a key of each party instead");
+    if (rc == CCZ_OK && ((two || lattice) != (arbiter == NULL) || two != (key != NULL)))
+        rc = ccz_fail(
+            &e, CCZ_E_ARG, "fedlr:config", 0,
+            "HETERO has an arbiter, HETERO_TWO a key of each party instead, HETERO_RLWE neither");
     if (rc == CCZ_OK && guest && !table->y)
         rc = ccz_fail(&e, CCZ_E_ARG, "fedlr:no-labels", 0, "the guest's table has no labels");
+    if (rc == CCZ_OK && guest)
+        rc = check_labels(table, run->cfg->loss, &e);
     if (rc == CCZ_OK)
         rc = trainer_init(&t, &s, table, guest, &e);
     if (rc == CCZ_OK)
-        rc = two     ? cczi_fl_train_two(&t, key, &e)
-             : guest ? guest_train(&t, len, &e)
-                     : host_train(&t, &e);
+        rc = two       ? cczi_fl_train_two(&t, key, &e)
+             : lattice ? cczi_fl_train_lattice(&t, &e)
+             : guest   ? guest_train(&t, len, &e)
+                       : host_train(&t, &e);
     if (rc == CCZ_OK)
         rc = trainer_model(out, &t, &e);
     trainer_deinit(&t);
@@ -416,12 +443,12 @@ static ccz_rc arbiter_loss(double *loss, struct cczi_fl_session *s,
         rc = ccz_paillier_decrypt(&p, key, v, NULL, err);
     if (rc == CCZ_OK)
         rc = ccz_paillier_plain_to_i64(&fixed, p, err);
-    *loss = LOG_2 - 0.5 + 2 * ldexp((double)fixed, -LOSS_FRACTION) / (double)rows;
+    double mean = ldexp((double)fixed, -LOSS_FRACTION) / (double)rows; /* of d^2 */
+    *loss = s->run->cfg->loss == CCZ_FEDLR_SQUARED ? 8 * mean : LOG_2 - 0.5 + 2 * mean;
     return rc;
 }
 
-/* As cczi_fl_side_of() has it. */
-static size_t sums_of(const struct cczi_fl_hello *h)
+size_t cczi_fl_sums_of(const struct cczi_fl_hello *h)
 {
     return h->role == CCZI_ROLE_GUEST ? h->cols + 2 : h->cols;
 }
@@ -441,7 +468,7 @@ static ccz_rc serve(struct cczi_fl_session *s, const struct ccz_paillier_key *ke
     for (; rc == CCZ_OK && go && r < rounds; r++) {
         cczi_fl_round_begin(s);
         for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
-            rc = cczi_fl_serve_gradient(s, i, r, key, sums_of(&theirs[i]), &l, err);
+            rc = cczi_fl_serve_gradient(s, i, r, key, cczi_fl_sums_of(&theirs[i]), &l, err);
         bool ends = (r + 1) % batches == 0;
         if (rc == CCZ_OK && ends) {
             before = loss;
@@ -469,7 +496,8 @@ static ccz_rc arbitrate_gradients(struct cczi_fl_session *s, const struct ccz_pa
             rc = ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:alignment", (int64_t)theirs[i].rows,
                                 (int64_t)theirs[0].rows);
         if (rc == CCZ_OK)
-            rc = cczi_fl_enough_rows(s->run, (size_t)theirs[i].rows, sums_of(&theirs[i]), err);
+            rc = cczi_fl_enough_rows(s->run, (size_t)theirs[i].rows, cczi_fl_sums_of(&theirs[i]),
+                                     err);
     }
     for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
         rc = cczi_fl_send_key(s, i, err);
@@ -538,7 +566,7 @@ ccz_rc ccz_fedlr_predict_guest(double *p, const struct ccz_fedlr_model *m,
             p[i] += cczi_fl_msg_score(&msg, i);
     }
     for (size_t i = 0; i < t->rows; i++)
-        p[i] = cczi_fl_sigmoid(p[i]);
+        p[i] = cczi_fl_output(m, p[i]);
     return acknowledge(hosts, len, err);
 }
 

@@ -12,7 +12,7 @@ void cczi_fl_config_digest(uint8_t out[32], const struct ccz_fedlr_cfg *cfg)
 {
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, SMALL_SIZE_MAX);
-    ccz_buf_put_str(&b, "CCZ-fedlr-cfg-1");
+    ccz_buf_put_str(&b, "CCZ-fedlr-cfg-2");
     ccz_buf_le32(&b, (uint32_t)cfg->mode);
     ccz_buf_le32(&b, cfg->rounds);
     ccz_buf_le32(&b, cfg->parties);
@@ -22,6 +22,7 @@ void cczi_fl_config_digest(uint8_t out[32], const struct ccz_fedlr_cfg *cfg)
     for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++)
         cczi_fl_msg_put_double(&b, reals[i]);
     ccz_buf_le32(&b, (uint32_t)cfg->sigmoid);
+    ccz_buf_le32(&b, (uint32_t)cfg->loss);
     ccz_buf_le64(&b, cfg->seed);
     ccz_buf_le32(&b, cfg->optimize);
     if (b.bad || ccz_sha256(out, ccz_buf_span(&b)) != CCZ_OK)
@@ -32,12 +33,12 @@ static const char *config_flaw(const struct ccz_fedlr_run *run, enum cczi_fl_rol
                                size_t peers)
 {
     const struct ccz_fedlr_cfg *c = run->cfg;
-    bool hetero = c->mode == CCZ_FEDLR_HETERO || c->mode == CCZ_FEDLR_HETERO_TWO;
+    bool hetero = c->mode >= CCZ_FEDLR_HETERO;
     const double reals[] = {c->eta, c->decay, c->l1, c->l2, c->tol};
     for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++)
         if (!(reals[i] >= 0 && reals[i] < 1e6))
             return "eta, decay, l1, l2 and tol are numbers from 0 on";
-    if (c->mode < CCZ_FEDLR_ENCRYPTED_MODEL || c->mode > CCZ_FEDLR_HETERO_TWO)
+    if (c->mode < CCZ_FEDLR_ENCRYPTED_MODEL || c->mode > CCZ_FEDLR_HETERO_RLWE)
         return "there is no such mode";
     if (c->rounds == 0)
         return "rounds is 0";
@@ -47,10 +48,14 @@ static const char *config_flaw(const struct ccz_fedlr_run *run, enum cczi_fl_rol
         return "momentum is not in [0, 1)";
     if (c->optimize > CCZ_FEDLR_ALL)
         return "there is no such optimisation";
+    if (c->loss != CCZ_FEDLR_LOGISTIC && (c->loss != CCZ_FEDLR_SQUARED || !hetero))
+        return "the squared loss is for heterogeneous modes";
     if (c->mode == CCZ_FEDLR_ENCRYPTED_MODEL && c->l1 > 0)
         return "an L1 penalty is not linear in the weights: ENCRYPTED_MODEL cannot have it";
-    if (c->mode == CCZ_FEDLR_HETERO_TWO && c->parties != 1)
-        return "HETERO_TWO is for one host";
+    if ((c->mode == CCZ_FEDLR_HETERO_TWO || c->mode == CCZ_FEDLR_HETERO_RLWE) && c->parties != 1)
+        return "without an arbiter there is one host";
+    if (c->mode == CCZ_FEDLR_HETERO_RLWE && run->key_id)
+        return "keys of HETERO_RLWE are made for one training: none can be pinned";
     if (hetero == (role == CCZI_ROLE_AGGREGATOR || role == CCZI_ROLE_WORKER))
         if (role != CCZI_ROLE_ARBITER)
             return "this role is not part of the mode";
@@ -168,6 +173,15 @@ ccz_rc cczi_fl_recv(struct cczi_fl_session *s, size_t from, enum cczi_fl_msg_kin
                     uint64_t round, struct ccz_err *err)
 {
     return recv_sized(s, from, kind, round, SMALL_SIZE_MAX, err);
+}
+
+ccz_rc cczi_fl_recv_body(struct ccz_span *body, struct cczi_fl_session *s, size_t from,
+                         enum cczi_fl_msg_kind kind, uint64_t round, size_t size_max,
+                         struct ccz_err *err)
+{
+    ccz_rc rc = recv_sized(s, from, kind, round, CCZI_MSG_HEADER_SIZE + size_max, err);
+    *body = rc == CCZ_OK ? s->msg.body : (struct ccz_span){0};
+    return rc;
 }
 
 ccz_rc cczi_fl_recv_values(struct cczi_fl_session *s, size_t from, enum cczi_fl_msg_kind kind,

@@ -64,3 +64,24 @@ ccz_rc ccz_fedlr_measure(struct ccz_fedlr_metrics *out, const double *p, const d
     out->loss = loss / (double)len;
     return CCZ_OK;
 }
+
+ccz_rc ccz_fedlr_measure_fit(struct ccz_fedlr_fit *out, const double *p, const double *y,
+                             size_t len, struct ccz_err *err)
+{
+    double mean = 0, squares = 0, absolute = 0, spread = 0;
+    *out = (struct ccz_fedlr_fit){0};
+    for (size_t i = 0; i < len; i++)
+        mean += y[i] / (double)len;
+    for (size_t i = 0; i < len; i++) {
+        squares += (p[i] - y[i]) * (p[i] - y[i]);
+        absolute += fabs(p[i] - y[i]);
+        spread += (y[i] - mean) * (y[i] - mean);
+    }
+    if (!(spread > 0))
+        return ccz_fail(err, CCZ_E_ARG, "fedlr:one-label", (int64_t)len,
+                        "%zu rows with one label say nothing about a fit", len);
+    out->rmse = sqrt(squares / (double)len);
+    out->mae = absolute / (double)len;
+    out->r2 = 1 - squares / spread;
+    return CCZ_OK;
+}

@@ -33,6 +33,11 @@ double cczi_fl_sigmoid(double z)
     return z >= 0 ? 1 / (1 + exp(-z)) : exp(z) / (1 + exp(z));
 }
 
+double cczi_fl_output(const struct ccz_fedlr_model *m, double z)
+{
+    return m->loss == CCZ_FEDLR_SQUARED ? z : cczi_fl_sigmoid(z);
+}
+
 double cczi_fl_score(const double *w, const double *x, size_t cols)
 {
     double z = w[0];
@@ -72,7 +77,7 @@ ccz_rc ccz_fedlr_predict(double *p, const struct ccz_fedlr_model *m,
         return ccz_refuse_num(err, CCZ_E_MISMATCH, "fedlr:columns", (int64_t)t->cols,
                               (int64_t)m->len - 1);
     for (size_t i = 0; i < t->rows; i++)
-        p[i] = cczi_fl_sigmoid(cczi_fl_score(m->w, &t->x[i * t->cols], t->cols));
+        p[i] = cczi_fl_output(m, cczi_fl_score(m->w, &t->x[i * t->cols], t->cols));
     return CCZ_OK;
 }
 
@@ -147,7 +152,8 @@ double cczi_fl_loss(const double *w, const struct ccz_fedlr_table *t,
     double loss = 0;
     for (size_t i = 0; i < t->rows; i++) {
         double z = cczi_fl_score(w, &t->x[i * t->cols], t->cols);
-        loss += fmax(z, 0) - z * t->y[i] + log1p(exp(-fabs(z)));
+        loss += cfg->loss == CCZ_FEDLR_SQUARED ? (z - t->y[i]) * (z - t->y[i]) / 2
+                                               : fmax(z, 0) - z * t->y[i] + log1p(exp(-fabs(z)));
     }
     loss /= (double)t->rows;
     for (size_t j = 1; j <= t->cols; j++)
@@ -283,8 +289,10 @@ static double newton_step(double *w, double *h, double *g, double *trial,
     memset(g, 0, d * sizeof(*g));
     for (size_t i = 0; i < t->rows; i++) {
         const double *x = &t->x[i * t->cols];
-        double p = cczi_fl_sigmoid(cczi_fl_score(w, x, t->cols));
-        add_row(h, g, x, d, (struct line){p * (1 - p), p}, t->y[i]);
+        double z = cczi_fl_score(w, x, t->cols), p = cczi_fl_sigmoid(z);
+        struct line line =
+            cfg->loss == CCZ_FEDLR_SQUARED ? (struct line){1, z} : (struct line){p * (1 - p), p};
+        add_row(h, g, x, d, line, t->y[i]);
     }
     for (size_t i = 0; i < d; i++) {
         double l2 = i ? cfg->l2 : 0;
@@ -311,9 +319,15 @@ static double newton_step(double *w, double *h, double *g, double *trial,
 ccz_rc ccz_fedlr_train_central(struct ccz_fedlr_model **out, const struct ccz_fedlr_table *t,
                                double l2, struct ccz_err *err)
 {
+    return ccz_fedlr_fit_central(out, t, CCZ_FEDLR_LOGISTIC, l2, err);
+}
+
+ccz_rc ccz_fedlr_fit_central(struct ccz_fedlr_model **out, const struct ccz_fedlr_table *t,
+                             enum ccz_fedlr_loss loss, double l2, struct ccz_err *err)
+{
     *out = NULL;
     CCZ_AUTO(ccz_fedlr_model) m = NULL;
-    const struct ccz_fedlr_cfg cfg = {.l2 = l2};
+    const struct ccz_fedlr_cfg cfg = {.l2 = l2, .loss = loss};
     size_t d = t->cols + 1;
     if (!t->y)
         return ccz_fail(err, CCZ_E_ARG, "fedlr:no-labels", 0, "the table has no labels");
@@ -334,6 +348,7 @@ ccz_rc ccz_fedlr_train_central(struct ccz_fedlr_model **out, const struct ccz_fe
     free(g);
     if (rc == CCZ_OK) {
         m->converged = true;
+        m->loss = loss;
         *out = ccz_fedlr_model_take(&m);
     }
     return rc;

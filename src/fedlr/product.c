@@ -8,9 +8,13 @@
 enum { CHUNK_ROWS = 4096 }; /* rows of one product: bounds its matrix to 8 bytes * rows * sums */
 #define X_CLIP 8.0
 
-struct cczi_fl_side cczi_fl_side_of(const struct ccz_fedlr_table *t, bool guest)
+struct cczi_fl_side cczi_fl_side_of(const struct ccz_fedlr_table *t, bool guest,
+                                    enum ccz_fedlr_loss loss)
 {
-    return (struct cczi_fl_side){.t = t, .guest = guest, .sums = guest ? t->cols + 2 : t->cols};
+    return (struct cczi_fl_side){.t = t,
+                                 .guest = guest,
+                                 .squared = loss == CCZ_FEDLR_SQUARED,
+                                 .sums = guest ? t->cols + 2 : t->cols};
 }
 
 /* ---------------------------------------------------------------------------------- batches */
@@ -60,7 +64,8 @@ void cczi_fl_shares(int64_t *v, const struct cczi_fl_side *side, const double *w
         double u = cczi_fl_score(w, &t->x[row * t->cols], t->cols) / 4;
         v[i] = cczi_fl_fixed(u, CCZI_SHARE_FRACTION, CCZI_SHARE_CLIP);
         if (side->guest) /* y' / 2 = y - 1/2 */
-            v[i] -= (int64_t)ldexp(t->y[row] - 0.5, CCZI_SHARE_FRACTION);
+            v[i] -= (int64_t)ldexp(side->squared ? t->y[row] / 4 : t->y[row] - 0.5,
+                                   CCZI_SHARE_FRACTION);
     }
 }
 
@@ -86,8 +91,7 @@ ccz_rc cczi_fl_packed(struct ccz_paillier_plain **out, const struct ccz_paillier
 
 /* --------------------------------------------------------------------------------- products */
 
-/* What the share of @p row is multiplied by for sum @p j. */
-static int64_t entry(const struct cczi_fl_side *side, size_t row, size_t j, unsigned fraction)
+int64_t cczi_fl_entry(const struct cczi_fl_side *side, size_t row, size_t j, unsigned fraction)
 {
     const struct ccz_fedlr_table *t = side->t;
     const double *x = &t->x[row * t->cols];
@@ -97,6 +101,8 @@ static int64_t entry(const struct cczi_fl_side *side, size_t row, size_t j, unsi
         return (int64_t)1 << fraction;
     if (j <= t->cols)
         return cczi_fl_fixed(x[j - 1], fraction, X_CLIP);
+    if (side->squared)
+        return cczi_fl_fixed(t->y[row], fraction, X_CLIP);
     return (t->y[row] == 1 ? 1 : -1) * ((int64_t)1 << fraction);
 }
 
@@ -106,7 +112,7 @@ void cczi_fl_plain_sums(double *sums, const int64_t *v, const struct cczi_fl_sid
     for (size_t j = 0; j < side->sums; j++) {
         double sum = 0;
         for (size_t i = 0; i < b.len; i++)
-            sum += (double)v[i] * (double)entry(side, b.index[i], j, l->x_fraction);
+            sum += (double)v[i] * (double)cczi_fl_entry(side, b.index[i], j, l->x_fraction);
         sums[j] = ldexp(sum, -(CCZI_SHARE_FRACTION + (int)l->x_fraction));
     }
 }
@@ -141,7 +147,7 @@ static void fill_matrix(int64_t *x, const struct cczi_fl_side *side, struct cczi
             size_t i = (from + c) * l->slots + (l->slots - 1 - s);
             int64_t *row = x + (s * len + c) * side->sums;
             for (size_t j = 0; j < side->sums; j++)
-                row[j] = i < b.len ? entry(side, b.index[i], j, l->x_fraction) : 0;
+                row[j] = i < b.len ? cczi_fl_entry(side, b.index[i], j, l->x_fraction) : 0;
         }
 }
 

@@ -32,6 +32,27 @@ static ccz_rc exchange_parts(struct ccz_paillier_vec **theirs, struct cczi_fl_tr
     return rc;
 }
 
+ccz_rc cczi_fl_two_end(struct cczi_fl_trainer *t, size_t rows, struct ccz_err *err)
+{
+    struct cczi_fl_session *s = t->s;
+    uint64_t r = t->h.now.round;
+    ccz_rc rc = CCZ_OK;
+    cczi_fl_trainer_step(t, rows);
+    double tol = s->run->cfg->tol, *more = t->v + 2 * t->d;
+    bool mine = !(tol > 0 && more[CCZI_CHANGE] < tol), other = true;
+    if (cczi_fl_trainer_epoch_ends(t)) {
+        rc = cczi_fl_send_go(s, 0, r, mine, err);
+        if (rc == CCZ_OK)
+            rc = cczi_fl_recv_go(&other, s, 0, r, err);
+        more[CCZI_CONVERGED] = !mine && !other;
+    }
+    if (rc == CCZ_OK)
+        rc = cczi_fl_history_push(&t->h, t->v, s->role, s->run, err);
+    if (rc == CCZ_OK)
+        cczi_fl_round_end(s, r + 1, cczi_fl_trainer_rounds(t), NAN, t->h.now.v, t->d);
+    return rc;
+}
+
 static ccz_rc two_round(struct cczi_fl_trainer *t, const struct ccz_paillier_key *key,
                         const struct ccz_paillier_pub *peer, size_t peer_sums, struct ccz_err *err)
 {
@@ -54,30 +75,14 @@ static ccz_rc two_round(struct cczi_fl_trainer *t, const struct ccz_paillier_key
         rc = cczi_fl_recv_sums(t->sums, t->side.sums, s, 0, r, t->masks, &t->peer_layout, err);
     if (rc != CCZ_OK)
         return rc;
-    cczi_fl_trainer_step(t, b.len);
-    double tol = s->run->cfg->tol, *more = t->v + 2 * t->d;
-    bool mine = !(tol > 0 && more[CCZI_CHANGE] < tol), other = true;
-    if (cczi_fl_trainer_epoch_ends(t)) {
-        rc = cczi_fl_send_go(s, 0, r, mine, err);
-        if (rc == CCZ_OK)
-            rc = cczi_fl_recv_go(&other, s, 0, r, err);
-        more[CCZI_CONVERGED] = !mine && !other;
-    }
-    if (rc == CCZ_OK)
-        rc = cczi_fl_history_push(&t->h, t->v, s->role, s->run, err);
-    if (rc == CCZ_OK)
-        cczi_fl_round_end(s, r + 1, cczi_fl_trainer_rounds(t), NAN, t->h.now.v, t->d);
-    return rc;
+    return cczi_fl_two_end(t, b.len, err);
 }
 
-/* Keys, rows, ids, and the round to begin with: both know both positions, so that neither needs to be told. */
-static ccz_rc agree(struct ccz_paillier_pub **peer, struct cczi_fl_hello *theirs,
-                    struct cczi_fl_trainer *t, const struct ccz_paillier_key *key,
-                    struct ccz_err *err)
+ccz_rc cczi_fl_two_agree(struct cczi_fl_hello *theirs, struct cczi_fl_trainer *t,
+                         struct ccz_err *err)
 {
-    struct cczi_fl_session *s = t->s;
     struct cczi_fl_hello mine = cczi_fl_hello_of(&t->h, t->side.t);
-    ccz_rc rc = cczi_fl_greet(theirs, s, &mine, err);
+    ccz_rc rc = cczi_fl_greet(theirs, t->s, &mine, err);
     if (rc == CCZ_OK)
         rc = cczi_fl_expect_role(theirs, t->side.guest ? CCZI_ROLE_HOST : CCZI_ROLE_GUEST, err);
     if (rc == CCZ_OK &&
@@ -86,21 +91,32 @@ static ccz_rc agree(struct ccz_paillier_pub **peer, struct cczi_fl_hello *theirs
                       ccz_refuse_bytes(err, CCZ_E_MISMATCH, "fedlr:alignment", theirs->ids,
                                        sizeof(mine.ids), mine.ids, sizeof(mine.ids)),
                       "guest and host need the same rows in the same order");
-    if (rc == CCZ_OK) {
-        s->pub = ccz_paillier_key_pub(key); /* the pinned one, if any, is the peer's */
-        rc = cczi_fl_send_key(s, 0, err);
-    }
+    return rc;
+}
+
+ccz_rc cczi_fl_two_resume(struct cczi_fl_trainer *t, const struct cczi_fl_hello *theirs,
+                          struct ccz_err *err)
+{
+    uint64_t mine = t->h.now.round;
+    return cczi_fl_history_back(&t->h, theirs->round < mine ? theirs->round : mine, err);
+}
+
+static ccz_rc exchange_keys(struct ccz_paillier_pub **peer, struct cczi_fl_trainer *t,
+                            const struct ccz_paillier_key *key, struct ccz_err *err)
+{
+    struct cczi_fl_session *s = t->s;
+    uint8_t id[CCZ_PAILLIER_ID_SIZE];
+    const uint8_t *want = s->run->key_id; /* the pinned one, if any, is the peer's */
+    s->pub = ccz_paillier_key_pub(key);
+    ccz_rc rc = cczi_fl_send_key(s, 0, err);
     if (rc == CCZ_OK)
         rc = cczi_fl_recv_key(peer, s, 0, err);
-    uint8_t id[CCZ_PAILLIER_ID_SIZE];
-    const uint8_t *want = s->run->key_id;
     if (rc == CCZ_OK)
         ccz_paillier_id(id, *peer);
     if (rc == CCZ_OK && want && memcmp(id, want, sizeof(id)) != 0)
         rc =
             ccz_refuse_bytes(err, CCZ_E_MISMATCH, "fedlr:key-id", id, sizeof(id), want, sizeof(id));
-    uint64_t latest = theirs->round < mine.round ? theirs->round : mine.round;
-    return rc == CCZ_OK ? cczi_fl_history_back(&t->h, latest, err) : rc;
+    return rc;
 }
 
 ccz_rc cczi_fl_train_two(struct cczi_fl_trainer *t, const struct ccz_paillier_key *key,
@@ -108,14 +124,17 @@ ccz_rc cczi_fl_train_two(struct cczi_fl_trainer *t, const struct ccz_paillier_ke
 {
     struct cczi_fl_hello theirs;
     CCZ_AUTO(ccz_paillier_pub) peer = NULL;
-    ccz_rc rc = agree(&peer, &theirs, t, key, err);
+    ccz_rc rc = cczi_fl_two_agree(&theirs, t, err);
+    if (rc == CCZ_OK)
+        rc = exchange_keys(&peer, t, key, err);
+    if (rc == CCZ_OK)
+        rc = cczi_fl_two_resume(t, &theirs, err);
     if (rc == CCZ_OK)
         rc = cczi_fl_trainer_prepare(t, ccz_paillier_bits(t->s->pub), ccz_paillier_bits(peer), err);
-    size_t peer_sums = rc == CCZ_OK ? theirs.cols + (t->side.guest ? 0 : 2) : 0;
+    size_t peer_sums = rc == CCZ_OK ? cczi_fl_sums_of(&theirs) : 0;
     if (rc == CCZ_OK)
         rc = cczi_fl_enough_rows(t->s->run, t->side.t->rows, peer_sums, err);
-    while (rc == CCZ_OK && t->h.now.round < cczi_fl_trainer_rounds(t) &&
-           t->h.now.v[2 * t->d + CCZI_CONVERGED] == 0)
+    while (rc == CCZ_OK && cczi_fl_trainer_wants_more(t))
         rc = two_round(t, key, peer, peer_sums, err);
     return rc;
 }

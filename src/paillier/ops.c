@@ -252,6 +252,80 @@ ccz_rc ccz_paillier_sum(struct ccz_paillier_vec **out, const struct ccz_paillier
     return sum_up(out, v, v->w, v->len, v->bound, err);
 }
 
+enum { SUMS_CHUNK = 255 };
+struct sums {
+    const struct ccz_paillier_vec *v;
+    struct ccz_paillier_vec *out;
+    const uint32_t *index;
+    const size_t *begin;
+};
+
+/* Items of one group are copied side by side, SUMS_CHUNK at a time, and multiplied by the kernel for products. */
+static void one_sum(struct sums *s, uint64_t *chunk, size_t g)
+{
+    const struct ccz_paillier_pub *pub = s->v->pub;
+    uint64_t *sum = s->out->w + g * pub->len;
+    size_t at = s->begin[g], end = s->begin[g + 1];
+    ccz_mont_product(pub->m, sum, chunk, 0);
+    while (at < end) {
+        size_t len = end - at < SUMS_CHUNK ? end - at : SUMS_CHUNK;
+        memcpy(chunk, sum, pub->len * sizeof(*chunk));
+        for (size_t i = 0; i < len; i++)
+            memcpy(chunk + (i + 1) * pub->len, s->v->w + s->index[at + i] * pub->len,
+                   pub->len * sizeof(*chunk));
+        ccz_mont_product(pub->m, sum, chunk, len + 1);
+        at += len;
+    }
+}
+
+static ccz_rc some_sums(void *arg, size_t from, size_t len, struct ccz_err *err)
+{
+    struct sums *s = arg;
+    uint64_t *chunk = cczi_resident_new(SUMS_CHUNK + 1, s->v->pub->len);
+    if (!chunk)
+        return cczi_no_memory(err);
+    for (size_t g = from; g < from + len; g++)
+        one_sum(s, chunk, g);
+    cczi_resident_free(chunk, SUMS_CHUNK + 1, s->v->pub->len);
+    return CCZ_OK;
+}
+
+ccz_rc ccz_paillier_sums(struct ccz_paillier_vec **out, const struct ccz_paillier_vec *v,
+                         const uint32_t *index, const size_t *begin, size_t groups,
+                         unsigned threads, struct ccz_err *err)
+{
+    struct cczi_bound bound = v->bound;
+    size_t longest = 1;
+    *out = NULL;
+    for (size_t g = 0; g < groups; g++) {
+        if (begin[g + 1] < begin[g])
+            return ccz_refuse_num(err, CCZ_E_ARG, "paillier:index", (int64_t)begin[g + 1],
+                                  (int64_t)begin[g]);
+        longest = begin[g + 1] - begin[g] > longest ? begin[g + 1] - begin[g] : longest;
+    }
+    for (size_t i = groups ? begin[0] : 0; groups && i < begin[groups]; i++)
+        if (index[i] >= v->len)
+            return ccz_refuse_num(err, CCZ_E_ARG, "paillier:index", (int64_t)index[i],
+                                  (int64_t)v->len);
+    ccz_rc rc = new_bound(&bound, cczi_bound_times(bound, longest), v, err);
+    if (rc == CCZ_OK)
+        rc = cczi_vec_new(out, v->pub, groups, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct sums s = {v, *out, index, begin};
+    rc = cczi_parallel(some_sums, &s, groups, 1, threads, err);
+    if (rc != CCZ_OK) {
+        ccz_paillier_vec_free(*out);
+        *out = NULL;
+        return rc;
+    }
+    (*out)->exponent = v->exponent;
+    (*out)->pack = v->pack;
+    (*out)->bound = bound;
+    (*out)->random = CCZI_RANDOM_NONE;
+    return CCZ_OK;
+}
+
 ccz_rc ccz_paillier_dot(struct ccz_paillier_vec **out, const struct ccz_paillier_vec *v,
                         const struct ccz_paillier_plain *p, struct ccz_err *err)
 {

@@ -601,7 +601,7 @@ static void masked(void)
     const struct ccz_fedlr_run run = {.cfg = &HETERO, .key_1024_insecure = true};
     struct cczi_fl_session s = {.run = &run};
     struct cczi_fl_layout l;
-    struct cczi_fl_side side = cczi_fl_side_of(t, true);
+    struct cczi_fl_side side = cczi_fl_side_of(t, true, CCZ_FEDLR_LOGISTIC);
     size_t order[ROWS];
     int64_t shares[ROWS];
     double w[COLS + 1] = {0.5, 1, -1, 2}, want[COLS + 2];

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest. For each tree
+ *   TREE, GRADIENTS   rows of this tree; g and h of each, packed in one ciphertext     -> hosts
+ * and for each node, level by level:
+ *   NODE                                                                               -> hosts
+ *   CANDIDATES        sums of g and h left of each candidate, shuffled, packed         <- hosts
+ *   CHOOSE            the winner, if it is a host's                                    -> that host, which answers LEFT
+ *   SPLIT             the rows that go left                                            -> the other hosts
+ * A node without a gain is a leaf; nobody need be told.
+ */
+#include "sboost/sboost_priv.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct guest {
+    struct cczi_sb_session *s;
+    const struct ccz_paillier_key *key;
+    struct ccz_paillier_pub *pub;
+    const struct ccz_sboost_data *d;
+    struct cczi_sb_bins bins;
+    struct cczi_sb_steps steps;
+    struct cczi_sb_grow grow;
+    struct ccz_sboost_model *m;
+    size_t candidates[CCZ_SBOOST_HOSTS_MAX]; /* of each host */
+    double *score, *tmp;
+    uint8_t *left;   /* bitmap */
+    int64_t *own;    /* [bins] sums of one column */
+    int64_t *theirs; /* candidates of one host, with the tail of its last ciphertext */
+    size_t theirs_cap;
+    uint32_t tree, splits, host_splits;
+};
+
+struct best {
+    double gain;
+    int32_t party;
+    uint32_t number; /* own: column * bins + cut; of a host: its candidate */
+};
+
+/* --------------------------------------------------------------------------------- candidates */
+
+static double half_score(double g, double h, double lambda)
+{
+    return h + lambda > 0 ? g * g / (h + lambda) : 0;
+}
+
+static void consider(struct best *best, const struct guest *g, int64_t left, int64_t all,
+                     int32_t party, uint32_t number)
+{
+    const struct ccz_sboost_cfg *cfg = &g->s->cfg;
+    struct cczi_sb_sum l = cczi_sb_unpack(left, &g->steps), a = cczi_sb_unpack(all, &g->steps);
+    double gl = (double)l.g * g->steps.g_unit, hl = (double)l.h * g->steps.h_unit;
+    double gr = (double)(a.g - l.g) * g->steps.g_unit, hr = (double)(a.h - l.h) * g->steps.h_unit;
+    if (hl < cfg->min_child || hr < cfg->min_child)
+        return;
+    double gain = (half_score(gl, hl, cfg->lambda) + half_score(gr, hr, cfg->lambda) -
+                   half_score(gl + gr, hl + hr, cfg->lambda)) /
+                      2 -
+                  cfg->gamma;
+    if (gain > best->gain)
+        *best = (struct best){gain, party, number};
+}
+
+static int64_t sum_of(const struct guest *g, const struct cczi_sb_node *n)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < n->len; i++)
+        sum += g->steps.packed[g->grow.row[n->from + i]];
+    return sum;
+}
+
+static void own_candidates(struct best *best, struct guest *g, const struct cczi_sb_node *n,
+                           int64_t all)
+{
+    const struct cczi_sb_bins *b = &g->bins;
+    for (size_t j = 0; j < b->cols; j++) {
+        const uint8_t *bin = b->bin + j * b->rows;
+        int64_t left = 0;
+        memset(g->own, 0, b->bins * sizeof(*g->own));
+        for (size_t i = 0; i < n->len; i++) {
+            uint32_t row = g->grow.row[n->from + i];
+            g->own[bin[row]] += g->steps.packed[row];
+        }
+        for (unsigned c = 0; c + 1 < b->bins; c++) {
+            left += g->own[c];
+            consider(best, g, left, all, CCZI_SB_OWN, (uint32_t)(j * b->bins + c));
+        }
+    }
+}
+
+static ccz_rc host_candidates(struct best *best, struct guest *g, size_t host, size_t node,
+                              int64_t all, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_paillier_vec) v = NULL;
+    CCZ_AUTO(ccz_paillier_plain) p = NULL;
+    const struct ccz_paillier_dec_cfg dec = {.threads = g->s->run->threads};
+    struct cczi_sb_session *s = g->s;
+    unsigned slot_bits = cczi_sb_slot_bits(g->steps.bits, g->d->rows, &s->cfg);
+    size_t slots = ccz_paillier_slots(g->pub, slot_bits), len = g->candidates[host];
+    size_t ciphertexts = (len + slots - 1) / slots;
+    ccz_rc rc = cczi_sb_expect(s, host, CCZI_SB_CANDIDATES, g->tree, node,
+                               ccz_paillier_vec_size(g->pub, ciphertexts), err);
+    if (rc == CCZ_OK)
+        rc = ccz_paillier_vec_read(&v, g->pub, s->msg.body, ciphertexts, err);
+    struct ccz_paillier_packing pack = {0};
+    if (rc == CCZ_OK)
+        pack = ccz_paillier_vec_packing(v);
+    if (rc == CCZ_OK && (ccz_paillier_vec_len(v) != ciphertexts || pack.slot_bits != slot_bits ||
+                         pack.slots != slots || ccz_paillier_vec_exponent(v) != 0))
+        rc = ccz_refuse_num(err, CCZ_E_PEER, "sboost:candidate", (int64_t)ccz_paillier_vec_len(v),
+                            (int64_t)ciphertexts);
+    if (rc == CCZ_OK)
+        rc = ccz_paillier_decrypt(&p, g->key, v, &dec, err);
+    if (rc == CCZ_OK && ccz_paillier_plain_values(p) > g->theirs_cap)
+        rc = ccz_refuse_num(err, CCZ_E_PEER, "sboost:candidate",
+                            (int64_t)ccz_paillier_plain_values(p), (int64_t)g->theirs_cap);
+    if (rc == CCZ_OK)
+        rc = ccz_paillier_plain_to_i64(g->theirs, p, err);
+    for (size_t c = 0; rc == CCZ_OK && c < len; c++)
+        consider(best, g, g->theirs[c], all, (int32_t)host + 1, (uint32_t)c);
+    return rc;
+}
+
+/* -------------------------------------------------------------------------------------- nodes */
+
+static void own_left(struct guest *g, const struct cczi_sb_node *n, uint32_t number)
+{
+    const uint8_t *bin = g->bins.bin + number / g->bins.bins * g->bins.rows;
+    memset(g->left, 0, cczi_sb_bitmap_size(n->len));
+    for (size_t i = 0; i < n->len; i++)
+        if (bin[g->grow.row[n->from + i]] <= number % g->bins.bins)
+            g->left[i / 8] |= (uint8_t)(1U << i % 8);
+}
+
+static ccz_rc ask_left(uint32_t *split, struct guest *g, size_t host, size_t node, uint32_t number,
+                       struct ccz_err *err)
+{
+    struct cczi_sb_session *s = g->s;
+    size_t size = cczi_sb_bitmap_size(g->grow.tree.node[node].len);
+    cczi_sb_msg_begin(&s->out, CCZI_SB_CHOOSE, g->tree, node);
+    ccz_buf_le32(&s->out, number);
+    ccz_rc rc = cczi_sb_send(s, host, err);
+    if (rc == CCZ_OK)
+        rc = cczi_sb_expect(s, host, CCZI_SB_LEFT, g->tree, node, size + sizeof(uint32_t), err);
+    if (rc == CCZ_OK && s->msg.body.size != size)
+        rc = ccz_refuse_num(err, CCZ_E_PEER, "sboost:message", (int64_t)s->msg.body.size,
+                            (int64_t)size);
+    if (rc != CCZ_OK)
+        return rc;
+    *split = s->msg.number;
+    memcpy(g->left, s->msg.body.ptr, size);
+    return CCZ_OK;
+}
+
+static ccz_rc split_node(struct guest *g, size_t node, const struct best *best, struct ccz_err *err)
+{
+    struct cczi_sb_session *s = g->s;
+    struct cczi_sb_node *n = &g->grow.tree.node[node];
+    uint32_t split = best->number / g->bins.bins;
+    ccz_rc rc = CCZ_OK;
+    if (best->party == CCZI_SB_OWN)
+        own_left(g, n, best->number);
+    else
+        rc = ask_left(&split, g, (size_t)best->party - 1, node, best->number, err);
+    cczi_sb_msg_begin(&s->out, CCZI_SB_SPLIT, g->tree, node);
+    ccz_buf_put(&s->out, g->left, cczi_sb_bitmap_size(n->len));
+    for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
+        if ((int32_t)i + 1 != best->party)
+            rc = cczi_sb_send(s, i, err);
+    n->party = best->party;
+    n->split = split;
+    if (best->party == CCZI_SB_OWN)
+        n->cut = g->bins.cut[split * (g->bins.bins - 1) + best->number % g->bins.bins];
+    g->splits++;
+    g->host_splits += best->party != CCZI_SB_OWN;
+    return rc == CCZ_OK ? cczi_sb_grow_split(&g->grow, node, g->left, err) : rc;
+}
+
+static ccz_rc grow_node(struct guest *g, size_t node, struct ccz_err *err)
+{
+    struct cczi_sb_session *s = g->s;
+    struct cczi_sb_node n = g->grow.tree.node[node];
+    int64_t all = sum_of(g, &n);
+    struct cczi_sb_sum sum = cczi_sb_unpack(all, &g->steps);
+    double weight = (double)sum.g * g->steps.g_unit /
+                    fmax((double)sum.h * g->steps.h_unit + s->cfg.lambda, 1e-300);
+    g->grow.tree.node[node].weight = -s->cfg.eta * weight;
+    struct best best = {.gain = 1e-12, .party = CCZI_SB_NONE};
+    if (n.depth == s->cfg.depth || (double)sum.h * g->steps.h_unit < 2 * s->cfg.min_child)
+        return CCZ_OK; /* a leaf */
+    cczi_sb_msg_begin(&s->out, CCZI_SB_NODE, g->tree, node);
+    ccz_rc rc = cczi_sb_send_all(s, err);
+    if (rc == CCZ_OK)
+        own_candidates(&best, g, &n, all); /* while the hosts work */
+    for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
+        rc = host_candidates(&best, g, i, node, all, err);
+    return rc == CCZ_OK && best.party != CCZI_SB_NONE ? split_node(g, node, &best, err) : rc;
+}
+
+/* -------------------------------------------------------------------------------------- trees */
+
+/* Ciphertexts of g and h for the rows of this tree. */
+static ccz_rc send_gradients(struct guest *g, struct ccz_err *err)
+{
+    struct cczi_sb_session *s = g->s;
+    const struct ccz_paillier_enc_cfg enc = {.threads = s->run->threads, .rng = s->run->rng};
+    size_t rows = g->d->rows, at = 0;
+    memset(g->left, 0, cczi_sb_bitmap_size(rows));
+    for (size_t i = 0; i < rows; i++)
+        g->left[i / 8] |= (uint8_t)(g->steps.in[i] << i % 8);
+    cczi_sb_msg_begin(&s->out, CCZI_SB_TREE, g->tree, 0);
+    if (g->steps.in_len < rows)
+        ccz_buf_put(&s->out, g->left, cczi_sb_bitmap_size(rows));
+    ccz_rc rc = cczi_sb_send_all(s, err);
+    while (rc == CCZ_OK && at < rows) {
+        CCZ_AUTO(ccz_paillier_plain) p = NULL;
+        CCZ_AUTO(ccz_paillier_vec) v = NULL;
+        int64_t batch[CCZI_SB_BATCH];
+        size_t len = 0;
+        for (; at < rows && len < CCZI_SB_BATCH; at++)
+            if (g->steps.in[at])
+                batch[len++] = g->steps.packed[at];
+        if (len == 0)
+            break;
+        rc = ccz_paillier_plain_i64(&p, g->pub, batch, len, g->steps.bits, NULL, err);
+        ccz_wipe(batch, sizeof(batch));
+        if (rc == CCZ_OK)
+            rc = ccz_paillier_encrypt(&v, p, &enc, err);
+        cczi_sb_msg_begin(&s->out, CCZI_SB_GRADIENTS, g->tree, 0);
+        if (rc == CCZ_OK)
+            rc = ccz_paillier_vec_write(&s->out, v, err);
+        if (rc == CCZ_OK)
+            rc = cczi_sb_send_all(s, err);
+    }
+    return rc;
+}
+
+static void apply_leaves(struct guest *g, uint32_t k)
+{
+    for (size_t n = 0; n < g->grow.tree.len; n++) {
+        const struct cczi_sb_node *node = &g->grow.tree.node[n];
+        for (size_t i = 0; node->party == CCZI_SB_NONE && i < node->len; i++)
+            g->score[g->grow.row[node->from + i] * g->m->outputs + k] += node->weight;
+    }
+}
+
+static ccz_rc one_tree(struct guest *g, const double *score, uint32_t k, struct ccz_err *err)
+{
+    struct cczi_sb_session *s = g->s;
+    g->splits = g->host_splits = 0;
+    cczi_sb_steps_fill(&g->steps, g->tmp, score, g->d->y, g->d->rows, k, g->tree, &s->cfg);
+    ccz_rc rc = cczi_sb_grow_begin(&g->grow, err);
+    if (rc == CCZ_OK && s->len > 0)
+        rc = send_gradients(g, err);
+    for (size_t n = 0; rc == CCZ_OK && n < g->grow.tree.len; n++)
+        rc = grow_node(g, n, err);
+    if (rc != CCZ_OK)
+        return rc;
+    apply_leaves(g, k);
+    g->m->tree[g->m->trees++] = g->grow.tree;
+    g->grow.tree = (struct cczi_sb_tree){0};
+    return CCZ_OK;
+}
+
+static void count(uint64_t *sent, uint64_t *received, const struct cczi_sb_session *s)
+{
+    *sent = *received = 0;
+    for (size_t i = 0; i < s->len; i++) {
+        struct ccz_chan_stats st = ccz_chan_stats(s->chan[i]);
+        *sent += st.sent_size;
+        *received += st.received_size;
+    }
+}
+
+static ccz_rc all_trees(struct guest *g, struct ccz_err *err)
+{
+    struct cczi_sb_session *s = g->s;
+    uint32_t outputs = g->m->outputs;
+    size_t size = g->d->rows * outputs * sizeof(double);
+    double *before = malloc(size); /* all trees of a round are for the same scores */
+    ccz_rc rc = before ? CCZ_OK : cczi_sb_no_memory(err);
+    for (uint32_t r = 0; rc == CCZ_OK && r < s->cfg.rounds; r++) {
+        memcpy(before, g->score, size);
+        for (uint32_t k = 0; rc == CCZ_OK && k < outputs; k++) {
+            struct ccz_sboost_progress p = {.round = r + 1, .tree = k + 1, .loss = NAN};
+            uint64_t sent, received;
+            int64_t start_ns = ccz_mono_ns();
+            count(&sent, &received, s);
+            g->tree = r * outputs + k;
+            rc = one_tree(g, before, k, err);
+            if (rc != CCZ_OK || !s->run->on_tree)
+                continue;
+            count(&p.sent_size, &p.received_size, s);
+            p.sent_size -= sent;
+            p.received_size -= received;
+            p.splits = g->splits;
+            p.host_splits = g->host_splits;
+            if (k + 1 == outputs)
+                p.loss = cczi_sb_mean_loss(g->score, g->d->y, g->d->rows, &s->cfg);
+            p.took_ns = ccz_mono_ns() - start_ns;
+            s->run->on_tree(s->run->arg, &p);
+        }
+    }
+    if (before)
+        ccz_wipe(before, size);
+    free(before);
+    return rc;
+}
+
+/* --------------------------------------------------------------------------------- life cycle */
+
+void ccz_sboost_model_free(struct ccz_sboost_model *m)
+{
+    if (!m)
+        return;
+    for (size_t i = 0; m->tree && i < m->trees; i++)
+        cczi_sb_tree_free(&m->tree[i]);
+    free(m->tree);
+    free(m->base);
+    free(m);
+}
+
+size_t ccz_sboost_outputs(const struct ccz_sboost_model *m)
+{
+    return m->outputs;
+}
+
+static ccz_rc model_new(struct ccz_sboost_model **out, const struct cczi_sb_session *s,
+                        const struct ccz_sboost_data *d, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_sboost_model) m = calloc(1, sizeof(*m));
+    if (!m)
+        return cczi_sb_no_memory(err);
+    m->cfg = s->cfg;
+    m->cols = d->cols;
+    m->hosts = s->len;
+    m->outputs = cczi_sb_outputs(&s->cfg);
+    m->base = malloc(m->outputs * sizeof(*m->base));
+    m->tree = calloc((size_t)s->cfg.rounds * m->outputs, sizeof(*m->tree));
+    if (!m->base || !m->tree)
+        return cczi_sb_no_memory(err);
+    cczi_sb_base(m->base, d, &s->cfg);
+    *out = ccz_sboost_model_take(&m);
+    return CCZ_OK;
+}
+
+/* Hosts are asked for their numbers of columns in the greeting: memory for the most candidates of one. */
+static ccz_rc guest_memory(struct guest *g, size_t most, struct ccz_err *err)
+{
+    size_t rows = g->d->rows;
+    /* the tail of the last ciphertext: fewer than the bits of n */
+    g->theirs_cap = most + CCZ_PAILLIER_BITS_MAX;
+    g->score = malloc(rows * g->m->outputs * sizeof(*g->score));
+    g->tmp = malloc(3 * rows * sizeof(*g->tmp));
+    g->left = malloc(cczi_sb_bitmap_size(rows));
+    g->own = malloc(g->s->cfg.bins * sizeof(*g->own));
+    g->theirs = malloc(g->theirs_cap * sizeof(*g->theirs));
+    if (!g->score || !g->tmp || !g->left || !g->own || !g->theirs)
+        return cczi_sb_no_memory(err);
+    for (size_t i = 0; i < rows; i++)
+        memcpy(g->score + i * g->m->outputs, g->m->base, g->m->outputs * sizeof(*g->score));
+    return CCZ_OK;
+}
+
+static ccz_rc send_key(struct guest *g, struct ccz_err *err)
+{
+    if (g->s->len == 0)
+        return CCZ_OK;
+    g->pub = ccz_paillier_key_pub(g->key);
+    if (ccz_paillier_bits(g->pub) < 2048 && !g->s->run->key_1024_insecure)
+        return ccz_refuse_num(err, CCZ_E_ARG, "sboost:config", ccz_paillier_bits(g->pub), 2048);
+    cczi_sb_msg_begin(&g->s->out, CCZI_SB_KEY, 0, 0);
+    ccz_paillier_pub_write(&g->s->out, g->pub);
+    return cczi_sb_send_all(g->s, err);
+}
+
+static void guest_free(struct guest *g)
+{
+    size_t rows = g->d->rows;
+    if (g->score)
+        ccz_wipe(g->score, rows * cczi_sb_outputs(&g->s->cfg) * sizeof(*g->score));
+    if (g->tmp)
+        ccz_wipe(g->tmp, 3 * rows * sizeof(*g->tmp));
+    if (g->steps.packed)
+        ccz_wipe(g->steps.packed, rows * sizeof(*g->steps.packed));
+    free(g->score);
+    free(g->tmp);
+    free(g->left);
+    free(g->own);
+    free(g->theirs);
+    cczi_sb_bins_free(&g->bins);
+    cczi_sb_steps_free(&g->steps);
+    cczi_sb_grow_free(&g->grow);
+    ccz_paillier_pub_free(g->pub);
+    ccz_sboost_model_free(g->m);
+}
+
+static ccz_rc train(struct guest *g, struct ccz_err *err)
+{
+    struct cczi_sb_session *s = g->s;
+    size_t most = 0;
+    ccz_rc rc = cczi_sb_labels_check(g->d, &s->cfg, err);
+    if (rc == CCZ_OK)
+        rc = cczi_sb_bins_new(&g->bins, g->d, s->cfg.bins, err);
+    if (rc == CCZ_OK)
+        rc = cczi_sb_steps_new(&g->steps, g->d->rows, err);
+    if (rc == CCZ_OK)
+        rc = cczi_sb_greet(s, true, g->d, err);
+    for (size_t i = 0; i < s->len; i++) {
+        g->candidates[i] = s->cols[i] * (s->cfg.bins - 1);
+        most = g->candidates[i] > most ? g->candidates[i] : most;
+    }
+    if (rc == CCZ_OK)
+        rc = cczi_sb_grow_new(&g->grow, g->d->rows, err);
+    if (rc == CCZ_OK)
+        rc = model_new(&g->m, s, g->d, err);
+    if (rc == CCZ_OK)
+        rc = guest_memory(g, most, err);
+    if (rc == CCZ_OK)
+        rc = send_key(g, err);
+    if (rc == CCZ_OK)
+        rc = all_trees(g, err);
+    cczi_sb_msg_begin(&s->out, CCZI_SB_DONE, 0, 0);
+    return rc == CCZ_OK ? cczi_sb_send_all(s, err) : rc;
+}
+
+ccz_rc ccz_sboost_guest(struct ccz_sboost_model **out, const struct ccz_paillier_key *key,
+                        struct ccz_chan *const *hosts, size_t len,
+                        const struct ccz_sboost_data *data, const struct ccz_sboost_run *run,
+                        struct ccz_err *err)
+{
+    struct cczi_sb_session s;
+    struct ccz_err e = {0};
+    struct guest g = {.s = &s, .key = key, .d = data};
+    *out = NULL;
+    ccz_rc rc = cczi_sb_session_init(&s, run, hosts, len, &e);
+    if (rc == CCZ_OK && (key != NULL) != (len > 0))
+        rc = ccz_fail(&e, CCZ_E_ARG, "sboost:config", 0, "a key is for hosts, and hosts need one");
+    if (rc == CCZ_OK)
+        rc = train(&g, &e);
+    if (rc == CCZ_OK) {
+        *out = g.m;
+        g.m = NULL;
+    }
+    guest_free(&g);
+    return cczi_sb_session_end(&s, rc, &e, err);
+}
