@@ -25,7 +25,7 @@
  *
  * Threads: objects are used by one thread at a time. Time and addresses depend on lengths and on what is sent in the
  * clear, not on secrets (@ct).
- * Reading order of the sources: f128.c, kernels*.c, transcript.c, base_ot.c, pprf.c, softspoken.c, extension.c, code.c,
+ * Reading order of the sources: kernels*.c, transcript.c, base_ot.c, pprf.c, softspoken.c, extension.c, code.c,
  * spvole.c, vole.c.
  */
 #include <cczoo/chan.h>

@@ -54,7 +54,7 @@ static ccz_rc to_key(struct ccz_f128 *key, const struct cczi_transcript *t, size
 
 static void swap_if(uint8_t *a, uint8_t *b, size_t size, uint8_t bit)
 {
-    uint8_t mask = (uint8_t)(0 - bit);
+    uint8_t mask = (uint8_t)cczi_ct_barrier(0u - bit);
     for (size_t i = 0; i < size; i++) {
         uint8_t d = (a[i] ^ b[i]) & mask;
         a[i] ^= d;

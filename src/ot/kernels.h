@@ -5,6 +5,8 @@
  * and take a time that depends on lengths only. */
 #include <cczoo/ot.h>
 
+#include "base/ct.h"
+
 /* Round keys of AES-128. */
 struct cczi_aes {
     _Alignas(64) uint8_t round[11][16];
@@ -49,9 +51,10 @@ static inline struct ccz_f128 cczi_f128_mulx(struct ccz_f128 a)
     return (struct ccz_f128){a.lo << 1 ^ (0x87 & (0 - (a.hi >> 63))), a.hi << 1 | a.lo >> 63};
 }
 
-/* a if mask is all ones, 0 if it is 0 */
+/* a if mask is all ones, 0 if it is 0. Without the barrier clang -O1 makes branches of masks. */
 static inline struct ccz_f128 cczi_f128_and(struct ccz_f128 a, uint64_t mask)
 {
+    mask = cczi_ct_barrier64(mask);
     return (struct ccz_f128){a.lo & mask, a.hi & mask};
 }
 
