@@ -17,7 +17,7 @@
  * |-------------------|--------------------------|---------------------|-------------------|
  * | VOLE (default)    | malicious parties        | 1.4 s, 35 MB        | rows              |
  * | VOLE_SEMI_HONEST  | parties that follow it   | 1.4 s, 30 MB        | rows              |
- * | ECDH              | parties that follow it   | minute, 100 MB      | rows, cardinality |
+ * | ECDH              | parties that follow it   | 45 s, 82 MB         | rows, cardinality |
  * | UNBALANCED        | parties that follow it   | small receiver set  | rows              |
  *
  * What each party learns in each mode, and what is not protected: docs/design/psi.md. In short:
@@ -30,7 +30,7 @@
  *  - whoever runs often with sets of its choice learns more each time. Limit and record runs.
  *
  * Threads: two calls are independent if they share no channel; ids may be shared by runs one after the other.
- * Reading order of the sources: ids.c, spool.c, oracle.c, okvs.c, masks.c, rr22.c, run.c, align.c; kernels_*.c.
+ * Reading order of the sources: ids.c, spool.c, oracle.c, okvs.c, masks.c, rr22.c, run.c, align.c, group.c, ecdh.c; kernels_*.c.
  */
 #include <cczoo/chan.h>
 

@@ -166,9 +166,11 @@ static void test_filters(void)
         free(masks);
         copy[i] ^= 0x80;
     }
-    uint64_t zero = 0;
-    memcpy(copy + 12, &zero, 8); /* a query length of 0 */
-    CHECK(cczi_filter_get(&f, CCZ_SPAN(copy, good.size), &err) == CCZ_E_FORMAT);
+    memset(copy + 4, 0, 80 + 1); /* nothing, for queries of 1 and of 0 */
+    copy[12] = 1;
+    CHECK(cczi_filter_get(&f, CCZ_SPAN(copy, 85), &err) == CCZ_OK);
+    copy[12] = 0;
+    CHECK(cczi_filter_get(&f, CCZ_SPAN(copy, 85), &err) == CCZ_E_FORMAT);
     free(copy);
 }
 

@@ -133,6 +133,7 @@ struct cheat {
     uint64_t which;
     void (*change)(uint8_t (*points)[32]);
     bool sender;
+    size_t size; /* of that message; 0: points of all ids */
 };
 static struct cheat g_cheat;
 
@@ -152,7 +153,7 @@ static ccz_rc wrap_send(void *self, const struct ccz_span *parts, size_t len, in
         ccz_buf_put_span(&b, parts[i]);
     (void)timeout_ms;
     if (++w->sent == g_cheat.which) {
-        CHECK(b.size == BAD_LEN * 32);
+        CHECK(b.size == (g_cheat.size ? g_cheat.size : BAD_LEN * 32));
         g_cheat.change((uint8_t(*)[32])b.ptr);
     }
     return ccz_chan_send(w->inner, ccz_buf_span(&b), err);
@@ -258,6 +259,11 @@ static void to_twice(uint8_t (*p)[32])
     memcpy(p[7], p[50], 32);
 }
 
+static void to_loud(uint8_t (*p)[32])
+{
+    p[0][0] = 1;
+}
+
 /* Messages of a side: 1 is the greeting. Receiver: 2 = a H(y). Sender: 2 = b a H(y); rows hidden: 3 = b H(x). */
 static void test_points_refused(void)
 {
@@ -267,16 +273,45 @@ static void test_points_refused(void)
                              unbalanced = {.protocol = CCZ_PSI_UNBALANCED},
                              hidden = {.protocol = CCZ_PSI_ECDH, .output = CCZ_PSI_CARDINALITY};
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
-        check_cheat((struct cheat){2, changes[i], false}, rows, "psi:point", 7);
-        check_cheat((struct cheat){2, changes[i], true}, rows, "psi:point", 7);
-        check_cheat((struct cheat){2, changes[i], true}, unbalanced, "psi:point", 7);
-        check_cheat((struct cheat){2, changes[i], false}, hidden, "psi:point", 7);
-        check_cheat((struct cheat){2, changes[i], true}, hidden, "psi:point", 7);
-        check_cheat((struct cheat){3, changes[i], true}, hidden, "psi:point", 7);
+        check_cheat((struct cheat){2, changes[i], false, 0}, rows, "psi:point", 7);
+        check_cheat((struct cheat){2, changes[i], true, 0}, rows, "psi:point", 7);
+        check_cheat((struct cheat){2, changes[i], true, 0}, unbalanced, "psi:point", 7);
+        check_cheat((struct cheat){2, changes[i], false, 0}, hidden, "psi:point", 7);
+        check_cheat((struct cheat){2, changes[i], true, 0}, hidden, "psi:point", 7);
+        check_cheat((struct cheat){3, changes[i], true, 0}, hidden, "psi:point", 7);
     }
-    check_cheat((struct cheat){2, to_negative, false}, rows, "psi:point", 7);
-    check_cheat((struct cheat){2, to_twice, true}, hidden, "psi:points", -1);
-    check_cheat((struct cheat){3, to_twice, true}, hidden, "psi:points", -1);
+    check_cheat((struct cheat){3, to_loud, true, 1}, rows, "psi:message", -1);
+    check_cheat((struct cheat){2, to_negative, false, 0}, rows, "psi:point", 7);
+    check_cheat((struct cheat){2, to_twice, true, 0}, hidden, "psi:points", -1);
+    check_cheat((struct cheat){3, to_twice, true, 0}, hidden, "psi:points", -1);
+}
+
+static void to_other_seed(uint8_t (*p)[32])
+{
+    p[0][5] ^= 1;
+}
+
+/* A sender that says that it shuffled otherwise: rows and tags do not go together. */
+static void test_other_seed(void)
+{
+    for (int padded = 0; padded < 2; padded++) {
+        const struct ccz_psi_cfg cfg = {
+            .protocol = CCZ_PSI_ECDH, .learns = CCZ_PSI_BOTH, .min_intersection = 2, .pad = padded};
+        struct party p[2] = {{.cfg = cfg}, {.cfg = cfg}};
+        uint64_t numbers[BAD_LEN];
+        for (size_t i = 0; i < BAD_LEN; i++)
+            numbers[i] = i;
+        p[0].ids = ids_of(numbers, BAD_LEN, NULL);
+        p[1].ids = ids_of(numbers, BAD_LEN, NULL);
+        g_cheat = (struct cheat){4, to_other_seed, true, 32};
+        p[0].run = run_cheat;
+        run_pair(p, NULL, 0);
+        CHECK(p[1].rc == (padded ? CCZ_E_PEER : CCZ_E_CLOSED) && !p[1].result && !p[0].result);
+        CHECK(strcmp(p[1].err.where, padded ? "psi:matches" : "chan:closed") == 0);
+        CHECK(padded || strcmp(p[0].err.where, "psi:proof") == 0);
+        for (int i = 0; i < 2; i++)
+            ccz_psi_ids_free((struct ccz_psi_ids *)p[i].ids);
+    }
 }
 
 /* Every message of either side cut short, lost, doubled, changed, and the channel cut behind it. */
@@ -365,9 +400,12 @@ static void test_parallel(void)
 
 int main(int argc, char **argv)
 {
-    static const struct ccz_test tests[] = {
-        {"psi.ecdh_sizes", test_sizes},           {"psi.ecdh_blocks", test_blocks},
-        {"psi.ecdh_points", test_points_refused}, {"psi.ecdh_broken", test_broken_messages},
-        {"psi.ecdh_shuffled", test_shuffled},     {"psi.ecdh_parallel", test_parallel}};
+    static const struct ccz_test tests[] = {{"psi.ecdh_sizes", test_sizes},
+                                            {"psi.ecdh_blocks", test_blocks},
+                                            {"psi.ecdh_points", test_points_refused},
+                                            {"psi.ecdh_other_seed", test_other_seed},
+                                            {"psi.ecdh_broken", test_broken_messages},
+                                            {"psi.ecdh_shuffled", test_shuffled},
+                                            {"psi.ecdh_parallel", test_parallel}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -8,6 +8,9 @@
 #include "parties.h"
 #include "temp_dir.h"
 
+#include <cczoo/psi_db.h>
+#include <cczoo/psi_tee.h>
+
 static _Thread_local long left = -1; /* allocations until one fails; -1: none does */
 static _Thread_local bool failed;
 
@@ -63,7 +66,7 @@ static void *failing_run(void *arg)
     return NULL;
 }
 
-static void test_nomem_run(void)
+static void check_run(const struct ccz_psi_cfg *cfg)
 {
     enum { N = 400 };
     uint64_t numbers[N];
@@ -72,9 +75,8 @@ static void test_nomem_run(void)
     struct ccz_psi_ids *ids = ids_of(numbers, N, NULL);
     for (int side = 0; side < 2; side++) {
         long k = 0;
-        for (run_failed = true; run_failed; k++) {
-            struct party p[2] = {{.cfg = {.learns = CCZ_PSI_BOTH}, .ids = ids},
-                                 {.cfg = {.learns = CCZ_PSI_BOTH}, .ids = ids}};
+        for (run_failed = true; run_failed; k += 1 + (cfg->protocol == CCZ_PSI_ECDH ? k / 6 : 0)) {
+            struct party p[2] = {{.cfg = *cfg, .ids = ids}, {.cfg = *cfg, .ids = ids}};
             p[side].run = failing_run;
             run_left = k;
             run_pair(p, NULL, 0);
@@ -91,6 +93,111 @@ static void test_nomem_run(void)
         }
         CHECK(k > 15); /* there were some to fail */
     }
+    ccz_psi_ids_free(ids);
+}
+
+static void test_nomem_run(void)
+{
+    check_run(&(struct ccz_psi_cfg){.learns = CCZ_PSI_BOTH});
+}
+
+static void test_nomem_ecdh(void)
+{
+    struct ccz_psi_cfg cfg = {.protocol = CCZ_PSI_ECDH, .learns = CCZ_PSI_BOTH, .threads = 1};
+    check_run(&cfg);
+    cfg.min_intersection = 10; /* rows hidden at first */
+    check_run(&cfg);
+}
+
+/* A session whose server, or one of whose parties, has no memory left. */
+struct tee_side {
+    struct ccz_psi_tee *tee;
+    struct ccz_chan *chan;
+    const struct ccz_psi_ids *ids;
+    bool server;
+    unsigned number;
+    long left;
+    bool failed;
+    ccz_rc rc;
+    struct ccz_err err;
+};
+
+static void *tee_run(void *arg)
+{
+    struct tee_side *s = arg;
+    struct ccz_psi_result *r = NULL;
+    const struct ccz_psi_tee_join_cfg cfg = {.terms = {.parties = 2}};
+    left = s->left;
+    failed = false;
+    s->rc = s->server ? ccz_psi_tee_serve(s->tee, s->number, s->chan, &s->err)
+                      : ccz_psi_tee_join(&r, s->chan, s->ids, &cfg, &s->err);
+    left = -1;
+    s->failed = failed;
+    CHECK(s->server || (s->rc == CCZ_OK) == (r != NULL));
+    ccz_psi_result_free(r);
+    return NULL;
+}
+
+/* @return whether there was an allocation to fail */
+static bool run_tee(long k, int which, const struct ccz_psi_ids *ids)
+{
+    struct tee_side s[4];
+    pthread_t t[4];
+    struct ccz_psi_tee *tee;
+    CHECK(ccz_psi_tee_new(&tee, &(struct ccz_psi_tee_cfg){.terms = {.parties = 2}}, NULL) ==
+          CCZ_OK);
+    for (unsigned i = 0; i < 4; i += 2) {
+        s[i] = (struct tee_side){.tee = tee, .server = true, .number = i / 2, .left = -1};
+        s[i + 1] = (struct tee_side){.ids = ids, .left = -1};
+        CHECK(ccz_chan_pair(&s[i].chan, &s[i + 1].chan, NULL, NULL) == CCZ_OK);
+    }
+    s[which].left = k;
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_create(&t[i], NULL, tee_run, &s[i]) == 0);
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_join(t[i], NULL) == 0);
+    for (int i = 0; i < 4; i++) {
+        ccz_chan_free(s[i].chan);
+        CHECK(s[i].rc == CCZ_OK || (s[which].failed && s[i].err.where[0]));
+    }
+    CHECK(!s[which].failed || s[which].rc != CCZ_OK);
+    ccz_psi_tee_free(tee);
+    return s[which].failed;
+}
+
+static void test_nomem_tee(void)
+{
+    uint64_t numbers[100];
+    for (size_t i = 0; i < 100; i++)
+        numbers[i] = i;
+    struct ccz_psi_ids *ids = ids_of(numbers, 100, NULL);
+    for (int which = 0; which < 2; which++) {
+        long k = 0;
+        while (run_tee(k, which, ids))
+            k += 1 + k / 8;
+        CHECK(k > 4);
+    }
+    ccz_psi_ids_free(ids);
+}
+
+static void test_nomem_db(void)
+{
+    uint64_t numbers[50];
+    for (size_t i = 0; i < 50; i++)
+        numbers[i] = i;
+    struct ccz_psi_ids *ids = ids_of(numbers, 50, NULL);
+    long k = 0;
+    for (failed = true; failed; k += 1 + k / 8) {
+        struct ccz_psi_db *db;
+        struct ccz_err err = {0};
+        failed = false;
+        left = k;
+        ccz_rc rc = ccz_psi_db_new(&db, ids, &(struct ccz_psi_db_cfg){.threads = 1}, &err);
+        left = -1;
+        CHECK(failed ? rc == CCZ_E_NOMEM && !db && err.where[0] : rc == CCZ_OK && db);
+        ccz_psi_db_free(db);
+    }
+    CHECK(k > 10);
     ccz_psi_ids_free(ids);
 }
 
@@ -117,7 +224,10 @@ static void test_nomem_ids(void)
 }
 
 static const struct ccz_test tests[] = {{"psi.nomem_run", test_nomem_run},
-                                        {"psi.nomem_ids", test_nomem_ids}};
+                                        {"psi.nomem_ids", test_nomem_ids},
+                                        {"psi.nomem_ecdh", test_nomem_ecdh},
+                                        {"psi.nomem_tee", test_nomem_tee},
+                                        {"psi.nomem_db", test_nomem_db}};
 
 int main(int argc, char **argv)
 {
