@@ -55,8 +55,4 @@ static inline struct ccz_f128 cczi_f128_and(struct ccz_f128 a, uint64_t mask)
     return (struct ccz_f128){a.lo & mask, a.hi & mask};
 }
 
-static inline bool cczi_f128_eq(struct ccz_f128 a, struct ccz_f128 b)
-{
-    return ccz_ct_eq(&a, &b, sizeof(a));
-}
 #endif

@@ -4,6 +4,7 @@
  * u = sum F_x and, per bit b of x, v_b = sum of the F_x whose x has bit b. The other side, which lacks F_Delta, sums F_x over the x
  * whose x + Delta has bit b: that is q_b = v_b + Delta_b u. A correction u + w per group turns u into the same w everywhere.
  */
+#include "base/ct.h"
 #include "ot_priv.h"
 
 #include <cczoo/crypto.h>
@@ -131,6 +132,7 @@ static ccz_rc setup_sender(struct ccz_f128 *leaves, struct cczi_soft *s,
     ccz_rc rc = cczi_base_ot_recv_send(secrets, others, PLANES, &s->t, s->chan, err);
     if (rc == CCZ_OK)
         rc = cczi_base_ot_recv_finish(keys, secrets, others, PLANES, &s->t, s->chan, err);
+    CCZ_CT_SECRET(&s->delta, sizeof(s->delta)); /* libsodium branches on whether points are valid */
     if (rc == CCZ_OK)
         rc = cczi_trees_recv(leaves, keys, s->delta, s->k, s->kernels, &s->t, s->chan, err);
     ccz_wipe(secrets, sizeof(secrets));
@@ -180,8 +182,8 @@ ccz_rc cczi_soft_init(struct cczi_soft *s, bool sender, enum cczi_ot_kind kind, 
         rc = greet(s, kind, len, cfg, err);
     if (rc == CCZ_OK)
         rc = sender ? setup_sender(leaves.at, s, cfg, err) : setup_receiver(leaves.at, s, err);
-    if (rc == CCZ_OK && s->t.rc != CCZ_OK)
-        rc = ccz_fail(err, s->t.rc, "ot:hash", 0, "hashing failed");
+    if (rc == CCZ_OK)
+        rc = cczi_transcript_check(&s->t, err);
     if (rc != CCZ_OK)
         return rc;
     s->keys = aligned_alloc(64, leaves.len * sizeof(*s->keys));
@@ -196,7 +198,7 @@ ccz_rc cczi_soft_init(struct cczi_soft *s, bool sender, enum cczi_ot_kind kind, 
     uint8_t key[32];
     cczi_transcript_draw(key, &s->t, "hash of random OTs");
     s->kernels->aes_key(&s->hash_key, key);
-    return CCZ_OK;
+    return cczi_transcript_check(&s->t, err);
 }
 
 void cczi_soft_deinit(struct cczi_soft *s)
@@ -365,11 +367,14 @@ static ccz_rc send_batch(struct ccz_f128 *rows, size_t row_len, struct batch *b,
     if (rc != CCZ_OK)
         return rc;
     struct ccz_f128 chi = challenge(s, b);
+    if ((rc = cczi_transcript_check(&s->t, err)) != CCZ_OK)
+        return rc;
     for (size_t from = 0; from < b->blocks; from += CHUNK)
         send_chunk(rows, row_len, b, from, b->blocks - from < CHUNK ? b->blocks - from : CHUNK, s);
     const struct ccz_f128 *opened = b->msg.at + b->msg.len - CHECK_LEN;
     struct ccz_f128 expected = cczi_f128_add(opened[1], s->kernels->mul(opened[0], s->delta));
-    if (!cczi_f128_eq(blinded_sum(&b->comb, chi, s), expected))
+    struct ccz_f128 sum = blinded_sum(&b->comb, chi, s);
+    if (!cczi_same(&sum, &expected, sizeof(sum)))
         return ccz_fail(err, CCZ_E_PEER, "ot:consistency", 0,
                         "the receiver's corrections are inconsistent: it cheats");
     cczi_transcript_put(&s->t, "opened", CCZ_SPAN(opened, CHECK_LEN * sizeof(*opened)));
@@ -418,6 +423,9 @@ static ccz_rc recv_batch(struct ccz_f128 *rows, size_t row_len, struct batch *b,
     opened[0] = blinded_sum(&b->w, chi, s);
     opened[1] = blinded_sum(&b->comb, chi, s);
     cczi_transcript_put(&s->t, "opened", CCZ_SPAN(opened, CHECK_LEN * sizeof(*opened)));
+    rc = cczi_transcript_check(&s->t, err);
+    if (rc != CCZ_OK)
+        return rc;
     return ccz_chan_send(s->chan, CCZ_SPAN(b->msg.at, b->msg.len * sizeof(*b->msg.at)), err);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What binds messages to a session, and small helpers of the module. */
 #define _DEFAULT_SOURCE
+#include "base/ct.h"
 #include "ot_priv.h"
 
 #include <cczoo/crypto.h>
@@ -33,18 +34,47 @@ void cczi_transcript_start(struct cczi_transcript *t, const char *label, struct 
 void cczi_transcript_put(struct cczi_transcript *t, const char *label, struct ccz_span data)
 {
     uint8_t next[32] = {0};
+    CCZ_CT_PUBLIC(data.ptr, data.size); /* both sides have seen it */
     absorb(next, t, label, data);
     memcpy(t->state, next, sizeof(next));
 }
 
-void cczi_transcript_draw(uint8_t out[32], const struct cczi_transcript *t, const char *label)
+ccz_rc cczi_transcript_check(const struct cczi_transcript *t, struct ccz_err *err)
 {
-    struct cczi_transcript copy = *t;
-    memset(out, 0, 32);
-    absorb(out, &copy, "draw", ccz_span_str(label));
+    return t->rc == CCZ_OK ? CCZ_OK : ccz_fail(err, t->rc, "ot:hash", 0, "hashing failed");
 }
 
-struct ccz_f128 cczi_transcript_draw_f128(const struct cczi_transcript *t, const char *label)
+ccz_rc cczi_transcript_send(struct cczi_transcript *t, const char *label, struct ccz_span data,
+                            struct ccz_chan *chan, struct ccz_err *err)
+{
+    cczi_transcript_put(t, label, data);
+    ccz_rc rc = cczi_transcript_check(t, err);
+    return rc == CCZ_OK ? ccz_chan_send(chan, data, err) : rc;
+}
+
+void cczi_transcript_draw(uint8_t out[32], struct cczi_transcript *t, const char *label)
+{
+    memset(out, 0, 32);
+    absorb(out, t, "draw", ccz_span_str(label));
+}
+
+void cczi_transcript_tag(uint8_t out[32], struct cczi_transcript *t, const char *label,
+                         struct ccz_f128 secret)
+{
+    memset(out, 0, 32);
+    absorb(out, t, label, CCZ_SPAN(&secret, sizeof(secret)));
+    CCZ_CT_PUBLIC(out, 32); /* sent, or compared with what is */
+    ccz_wipe(&secret, sizeof(secret));
+}
+
+bool cczi_same(const void *a, const void *b, size_t size)
+{
+    int same = ccz_ct_eq(a, b, size);
+    CCZ_CT_PUBLIC(&same, sizeof(same)); /* whether a check holds shows */
+    return same;
+}
+
+struct ccz_f128 cczi_transcript_draw_f128(struct cczi_transcript *t, const char *label)
 {
     uint8_t bytes[32];
     struct ccz_f128 r;
@@ -54,7 +84,7 @@ struct ccz_f128 cczi_transcript_draw_f128(const struct cczi_transcript *t, const
 }
 
 void cczi_keyring_init(struct cczi_keyring *r, const struct cczi_ot_kernels *kernels,
-                       const struct cczi_transcript *t, const char *label)
+                       struct cczi_transcript *t, const char *label)
 {
     uint8_t bytes[32];
     cczi_transcript_draw(bytes, t, label);
@@ -80,6 +110,7 @@ ccz_rc cczi_random_f128(struct ccz_f128 *out, size_t len, const struct cczi_ot_k
         return ccz_fail(err, CCZ_E_INTERNAL, "ot:random", 0, "the random generator failed");
     kernels->aes_key(&aes, key);
     kernels->ctr(out, len, 0, &aes);
+    CCZ_CT_SECRET(out, len * sizeof(*out));
     ccz_wipe(&aes, sizeof(aes));
     ccz_wipe(key, sizeof(key));
     return CCZ_OK;
