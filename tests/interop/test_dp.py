@@ -21,10 +21,12 @@ interop_venv.enter()
 import dp_accounting as dpa  # noqa: E402
 import mpmath as mp  # noqa: E402
 import numpy as np  # noqa: E402
+from absl import logging  # noqa: E402
 from dp_accounting import rdp  # noqa: E402
 from scipy import special  # noqa: E402
 
 PEER, BAR = sys.argv[1], 0.01
+logging.set_verbosity(logging.ERROR)  # it warns of every order whose series it gives up
 ADD, REPLACE = dpa.NeighboringRelation.ADD_OR_REMOVE_ONE, dpa.NeighboringRelation.REPLACE_ONE
 
 
