@@ -192,6 +192,7 @@ static void test_anew_at_work(void)
     w.cfg.rounds = 1;
     w.cfg.quorum = 5;
     w.cfg.members_min = 6;
+    w.cfg.round_timeout_ms = 1000;
     world_begin(&w, 50);
     world_server(&w);
     world_join_all(&w);
@@ -205,16 +206,21 @@ static void test_anew_at_work(void)
     CHECK(w.seat[0].work && w.seat[1].work);
     (void)world_step(&w, 1, &msg);
     CHECK(w.seat[1].toy.trainings == 1);
-    ccz_buf_free(&msg);
     for (unsigned i = 4; i < 6; i++)
         world_leave(&w, i);
-    for (unsigned i = 4; i < 6; i++)
+    w.now_ms += 2000;
+    (void)ccz_fl_server_tick(w.s, w.now_ms);
+    for (unsigned i = 4; i < 6; i++) {
         world_join(&w, i);
+        CHECK(world_up(&w, i, &msg)); /* hello: the round begins anew, before client 0 has worked */
+    }
+    ccz_buf_free(&msg);
+    CHECK(w.s->phase == HFL_PREPARE && w.seat[0].work);
     world_run(&w);
     CHECK(w.recs == 1 && w.rec[0].attempt == 2 && w.rec[0].delivered == 6);
     for (unsigned i = 0; i < 6; i++)
         CHECK(w.seat[i].rc == CCZ_OK);
-    CHECK(w.s->totals.refused == 0);
+    CHECK(w.s->totals.refused == 0 && w.seat[0].toy.trainings == 1);
     world_end(&w);
 }
 
