@@ -11,7 +11,10 @@ const struct ccz_rpc_chan_limits fld_limits = {.message_size_max =
 ccz_rc fld_party_open(struct ccz_attester **attester, struct ccz_party **party,
                       const struct fld_trust *t, bool server, struct ccz_err *err)
 {
-    const struct ccz_attester_cfg tee = {.provider = t->tee, .sim_dir = t->sim_dir};
+    const struct ccz_attester_cfg tee = {.provider = t->tee,
+                                         .sim_dir = t->sim_dir,
+                                         .measure = t->measure,
+                                         .measure_len = t->measure_len};
     ccz_rc rc = t->tee ? ccz_attester_open(attester, &tee, err) : CCZ_OK;
     if (rc != CCZ_OK)
         return rc;

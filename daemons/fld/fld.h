@@ -14,7 +14,9 @@ enum { FLD_SECONDS_MAX = 7 * 86400, FLD_CONFIG_SIZE_MAX = 1 << 20 };
 /* Evidence of one's own, and what is asked of the other side. */
 struct fld_trust {
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *policy;
-    bool unattested_insecure; /* no policy */
+    bool unattested_insecure;   /* no policy */
+    const char *const *measure; /* software TEE: files beside the program that are code, too */
+    size_t measure_len;
     int64_t reattest_s;
 };
 ccz_rc fld_party_open(struct ccz_attester **attester, struct ccz_party **party,
@@ -47,6 +49,7 @@ void fld_members_stop(struct fld_members *m);
 struct worker_opts {
     struct fld_trust trust;
     const char *server, *name, *config, *state, *seal, *server_key, *init_out, *model_out, *log;
+    const char *alone; /* a server's configuration */
     int64_t retry_s, part;
 };
 int worker_options(struct worker_opts *o, int argc, char **argv);
@@ -57,4 +60,10 @@ ccz_rc worker_trainer_open(struct worker_trainer **out, const struct worker_opts
                            struct ccz_err *err);
 void worker_trainer_close(struct worker_trainer *t);
 const struct ccz_fl_trainer *worker_trainer_get(const struct worker_trainer *t);
+/* What the trainer brought into the process: TensorFlow's libraries and the graph. Borrowed. */
+size_t worker_trainer_files(const char *const **out, const struct worker_trainer *t);
+
+/* worker_alone.c: the training of a server's configuration on this member's data alone. */
+ccz_rc worker_alone(const struct worker_opts *o, const struct ccz_fl_trainer *t,
+                    struct ccz_err *err);
 #endif

@@ -47,6 +47,13 @@ static ccz_rc write_first_model(const struct worker *w, struct ccz_err *err)
     return rc;
 }
 
+static ccz_rc open_party(struct worker *w, struct ccz_err *err)
+{
+    struct fld_trust t = w->o->trust;
+    t.measure_len = worker_trainer_files(&t.measure, w->trainer);
+    return fld_party_open(&w->attester, &w->party, &t, false, err);
+}
+
 static ccz_rc prepare(struct worker *w, struct ccz_err *err)
 {
     const struct worker_opts *o = w->o;
@@ -58,7 +65,7 @@ static ccz_rc prepare(struct worker *w, struct ccz_err *err)
          ccz_key_from_xy(&w->server_key, CCZ_P256, CCZ_SPAN(xy, sizeof(xy))) != CCZ_OK))
         rc = ccz_fail(err, CCZ_E_FORMAT, "fl:server-key", 0, "--server-key is no point of P-256");
     if (rc == CCZ_OK)
-        rc = fld_party_open(&w->attester, &w->party, &o->trust, false, err);
+        rc = open_party(w, err);
     const struct ccz_fl_client_cfg cfg = {.name = o->name,
                                           .layout = t->ops->layout(t->self),
                                           .server_key = w->server_key,
@@ -138,6 +145,8 @@ int main(int argc, char **argv)
     ccz_rc rc = worker_trainer_open(&w.trainer, &o, &err);
     if (rc == CCZ_OK && o.init_out) {
         rc = write_first_model(&w, &err);
+    } else if (rc == CCZ_OK && o.alone) {
+        rc = worker_alone(&o, worker_trainer_get(w.trainer), &err);
     } else if (rc == CCZ_OK) {
         rc = prepare(&w, &err);
         if (rc == CCZ_OK)

@@ -7,7 +7,7 @@ static const char *missing(const struct worker_opts *o)
 {
     if (!o->config)
         return "config";
-    if (o->init_out)
+    if (o->init_out || o->alone)
         return NULL;
     if (!o->server)
         return "server";
@@ -29,6 +29,8 @@ int worker_options(struct worker_opts *o, int argc, char **argv)
         {"part", NULL, &o->part, NULL, "N", "part of the data, instead of data.part there"},
         {"init-out", &o->init_out, NULL, NULL, "FILE",
          "write the trainer's first model here, and end"},
+        {"alone", &o->alone, NULL, NULL, "FILE",
+         "train by this configuration of a server, without one, and end"},
         {"server", &o->server, NULL, NULL, "ADDR", "where cczoo-fld listens"},
         {"name", &o->name, NULL, NULL, "NAME", "of this member, the same after a restart"},
         {"policy", &t->policy, NULL, NULL, "FILE", "policy for the server"},

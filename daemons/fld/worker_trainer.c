@@ -5,8 +5,11 @@
 #include <cczoo/codec.h>
 #include <cczoo/fl_nn.h>
 #include <cczoo/fl_tf.h>
+#include <cczoo/pf.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { FRAMEWORK, LIBRARY, GRAPH, FILES, THREADS_MAX = 256, PATH_SIZE = 4096 };
 
 struct worker_trainer {
     struct ccz_json *json; /* texts are borrowed from it */
@@ -14,6 +17,7 @@ struct worker_trainer {
     struct ccz_engine *engine;
     struct ccz_model *model;
     struct ccz_secret *model_key;
+    char *path[FILES]; /* measured, in the order in which they are loaded */
     struct ccz_fl_trainer t;
 };
 
@@ -59,6 +63,12 @@ static bool real(double *out, const struct ccz_json *object, const char *name)
     return !j || ccz_json_real(out, j);
 }
 
+static bool flag(bool *out, const struct ccz_json *object, const char *name)
+{
+    const struct ccz_json *j = ccz_json_get(object, name);
+    return !j || ccz_json_bool(out, j);
+}
+
 static const char *text(const struct ccz_json *object, const char *name)
 {
     return ccz_json_str(ccz_json_get(object, name));
@@ -67,9 +77,9 @@ static const char *text(const struct ccz_json *object, const char *name)
 static ccz_rc open_data(struct worker_trainer *w, const struct ccz_json *data,
                         const struct worker_opts *o, struct ccz_err *err)
 {
-    static const char *const known[] = {"kind",  "dir",      "parts", "part",  "skew",
-                                        "alpha", "per_part", "seed",  "limit", "held_out_limit",
-                                        "least", "balanced", NULL};
+    static const char *const known[] = {
+        "kind", "dir",   "parts",          "part",  "skew",     "alpha",      "per_part",
+        "seed", "limit", "held_out_limit", "least", "balanced", "whole_test", NULL};
     struct ccz_dataset_source s = {.kind = text(data, "kind"), .dir = text(data, "dir")};
     uint64_t parts = 0, part = 0, per_part = 0, least = 0, limit = 0, held_out = 0, seed = 0;
     double alpha = 0.5;
@@ -84,9 +94,9 @@ static ccz_rc open_data(struct worker_trainer *w, const struct ccz_json *data,
         !number(&least, data, "least", UINT32_MAX) || !number(&limit, data, "limit", SIZE_MAX) ||
         !number(&held_out, data, "held_out_limit", SIZE_MAX) ||
         !number(&seed, data, "seed", INT64_MAX) || !real(&alpha, data, "alpha") ||
-        (ccz_json_get(data, "balanced") &&
-         !ccz_json_bool(&s.parts.balanced, ccz_json_get(data, "balanced"))))
-        return refuse("data", "numbers that are not negative", err);
+        !flag(&s.parts.balanced, data, "balanced") || !flag(&s.whole_test, data, "whole_test"))
+        return refuse("data", "numbers that are not negative; balanced, whole_test: true or false",
+                      err);
     if (text(data, "skew") && !ccz_dataset_skew_from(&s.parts.skew, text(data, "skew")))
         return refuse("data.skew", "iid, dirichlet, shards, labels or groups", err);
     s.parts.parts = (uint32_t)parts;
@@ -116,16 +126,45 @@ static ccz_rc open_nn(struct worker_trainer *w, struct ccz_err *err)
     return rc == CCZ_OK ? ccz_fl_nn_trainer(&w->t, &cfg, err) : rc;
 }
 
+/* A model is a program: its graph is measured like the libraries that run it. */
+static ccz_rc name_files(struct worker_trainer *w, const char *library, const char *model,
+                         struct ccz_err *err)
+{
+    static const char *const base[FILES] = {
+        [FRAMEWORK] = "libtensorflow_framework.so.2", [GRAPH] = "saved_model.pb"};
+    const char *slash = strrchr(library, '/');
+    if (!slash)
+        return refuse("library", "a path with a folder", err);
+    for (int i = 0; i < FILES; i++) {
+        CCZ_AUTO_BUF b;
+        ccz_buf_init(&b, PATH_SIZE);
+        if (i == GRAPH)
+            ccz_buf_put_str(&b, model);
+        else
+            ccz_buf_put(&b, library, (size_t)(slash - library));
+        ccz_buf_printf(&b, "/%s", base[i] ? base[i] : slash + 1);
+        w->path[i] = b.bad ? NULL : strdup(ccz_buf_str(&b));
+        if (!w->path[i])
+            return ccz_fail(err, CCZ_E_LIMIT, "fld:path", i, "a path is too long");
+    }
+    return CCZ_OK;
+}
+
 static ccz_rc open_tensorflow(struct worker_trainer *w, struct ccz_err *err)
 {
+    uint64_t threads = 1; /* the same bits again */
+    const char *model = text(w->json, "model"), *key = text(w->json, "model_key"),
+               *library = text(w->json, "library");
+    if (!model || !library || !number(&threads, w->json, "threads", THREADS_MAX) || threads == 0)
+        return refuse("model, library or threads",
+                      "the folder of a SavedModel, libtensorflow_cc.so.2, a number from 1", err);
     const struct ccz_engine_cfg cfg = {.backend = "tensorflow",
-                                       .library = text(w->json, "library"),
-                                       .intra_threads = 1, /* the same bits again */
+                                       .library = library,
+                                       .intra_threads = (int)threads,
                                        .inter_threads = -1};
-    const char *model = text(w->json, "model"), *key = text(w->json, "model_key");
-    if (!model)
-        return refuse("model", "the folder of a SavedModel", err);
-    ccz_rc rc = key ? ccz_file_read_secret(&w->model_key, key, 64, err) : CCZ_OK;
+    ccz_rc rc = name_files(w, library, model, err);
+    if (rc == CCZ_OK && key)
+        rc = ccz_file_read_secret(&w->model_key, key, CCZ_PF_KEY_SIZE, err);
     if (rc == CCZ_OK)
         rc = ccz_engine_open(&w->engine, &cfg, err);
     if (rc == CCZ_OK)
@@ -136,7 +175,7 @@ static ccz_rc open_tensorflow(struct worker_trainer *w, struct ccz_err *err)
 
 static ccz_rc open_all(struct worker_trainer *w, const struct worker_opts *o, struct ccz_err *err)
 {
-    static const char *const known[] = {"trainer",      "model", "model_key", "library",
+    static const char *const known[] = {"trainer",      "model", "model_key", "library", "threads",
                                         "weight_decay", "seed",  "data",      NULL};
     CCZ_AUTO_BUF file;
     ccz_buf_init(&file, FLD_CONFIG_SIZE_MAX);
@@ -179,10 +218,18 @@ void worker_trainer_close(struct worker_trainer *w)
     ccz_dataset_free(w->train);
     ccz_dataset_free(w->held_out);
     ccz_json_free(w->json);
+    for (int i = 0; i < FILES; i++)
+        free(w->path[i]);
     free(w);
 }
 
 const struct ccz_fl_trainer *worker_trainer_get(const struct worker_trainer *w)
 {
     return &w->t;
+}
+
+size_t worker_trainer_files(const char *const **out, const struct worker_trainer *w)
+{
+    *out = (const char *const *)w->path;
+    return w->path[0] ? FILES : 0;
 }

@@ -246,7 +246,8 @@ struct ccz_dataset_source {
     const char *dir;
     struct ccz_dataset_partition_cfg parts; /**< parts.parts = 0: everything */
     uint32_t which;                         /**< the part of this party, below parts.parts */
-    size_t limit, held_out_limit;           /**< samples at most, chosen by the seed; 0 = all */
+    bool whole_test; /**< all test images instead of a share: to compare models of single parties */
+    size_t limit, held_out_limit; /**< samples at most, chosen by the seed; 0 = all */
 };
 /**
  * Training samples of the part, and held-out ones: of images an equal share of the test images (so that the shares of all

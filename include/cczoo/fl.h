@@ -115,8 +115,9 @@ struct ccz_fl_train_cfg {
     float lr, momentum;
     float prox_mu; /**< FedProx: 0 = off; the centre is the parameters set last */
     const float *
-        correction; /**< SCAFFOLD: c - c_i, added to each gradient; NULL = none. @shape [layout->len] */
-    uint64_t seed; /**< order of samples: the same seed gives the same bits */
+        correction; /**< SCAFFOLD: c - c_i: params -= lr * correction at each step, beside momentum and not through it, so that
+                         (x - y) / (steps * lr) has the right size with momentum too; NULL = none. @shape [layout->len] */
+    uint64_t seed;  /**< order of samples: the same seed gives the same bits */
 };
 struct ccz_fl_metrics {
     uint64_t samples;      /**< rows that were used (training: of one epoch) */
@@ -167,7 +168,7 @@ struct ccz_fl_agg_cfg {
     struct ccz_agg_opt_cfg
         opt; /**< what the server does with the step; lr 0: ccz_agg_opt_defaults(opt.kind) */
     bool equal_weights; /**< each update counts 1 instead of its samples */
-    bool scaffold; /**< control variates (Karimireddy et al.); with MEAN and F32 only, momentum 0 */
+    bool scaffold; /**< control variates (Karimireddy et al.); with MEAN, FEDAVG and F32 only */
     struct ccz_agg_codec
         codec; /**< how updates travel (models travel as F32); INT8 and TOPK with error feedback */
 };

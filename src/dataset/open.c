@@ -174,7 +174,7 @@ static ccz_rc cut_down(struct ccz_dataset **train, struct ccz_dataset **test,
         rc = keep_part(train, &s->parts, s->which, err);
     if (rc == CCZ_OK && !*test)
         rc = hold_out(train, test, s->parts.seed, err);
-    else if (rc == CCZ_OK && s->parts.parts > 0)
+    else if (rc == CCZ_OK && s->parts.parts > 0 && !s->whole_test)
         rc = keep_part(test, &share, s->which, err);
     if (rc == CCZ_OK)
         rc = limit_to(train, s->limit, s->parts.seed, ORDER_STREAM, err);

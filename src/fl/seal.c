@@ -106,6 +106,16 @@ ccz_rc cczi_hfl_seal_finish(struct cczi_hfl_seal *s, struct ccz_err *err)
     return rc;
 }
 
+/* What the protected file says of itself becomes a refusal of the checkpoint. */
+static ccz_rc broken(const struct ccz_err *why, struct ccz_err *err)
+{
+    return ccz_hint(err,
+                    ccz_refuse(err, CCZ_E_SIG, "fl:checkpoint-seal",
+                               why->got[0] ? why->got : why->msg,
+                               why->expected[0] ? why->expected : "what was sealed"),
+                    "the file was changed or exchanged, or was sealed with another key");
+}
+
 ccz_rc cczi_hfl_seal_open(struct cczi_hfl_seal **out, const char *path, const char *bound,
                           const struct ccz_secret *key, struct ccz_err *err)
 {
@@ -135,10 +145,7 @@ ccz_rc cczi_hfl_seal_open(struct cczi_hfl_seal **out, const char *path, const ch
     cczi_hfl_seal_close(s);
     return rc == CCZ_E_NOMEM || rc == CCZ_E_IO
                ? ccz_fail(err, rc, "fl:checkpoint", why.aux, "%.60s: %.110s", why.where, why.msg)
-               : ccz_hint(err,
-                          ccz_fail(err, CCZ_E_SIG, "fl:checkpoint-seal", (int64_t)rc,
-                                   "%.60s: %.110s", why.where, why.msg),
-                          "the file was changed or exchanged, or was sealed with another key");
+               : broken(&why, err);
 }
 
 uint64_t cczi_hfl_seal_size(const struct cczi_hfl_seal *s)
@@ -159,6 +166,7 @@ ccz_rc cczi_hfl_seal_get(void *out, struct cczi_hfl_seal *s, uint64_t size, stru
         s->at += size;
         return rc;
     }
-    return ccz_fail(err, rc, rc == CCZ_E_SIG ? "fl:checkpoint-seal" : "fl:checkpoint", why.aux,
-                    "%.60s: %.110s", why.where, why.msg);
+    return rc == CCZ_E_SIG
+               ? broken(&why, err)
+               : ccz_fail(err, rc, "fl:checkpoint", why.aux, "%.60s: %.110s", why.where, why.msg);
 }

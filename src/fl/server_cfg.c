@@ -81,10 +81,9 @@ static ccz_rc check_agg(const struct ccz_fl_server_cfg *c, struct ccz_err *err)
     if (a->rule != CCZ_FL_MEAN && c->buffer_len)
         return contradicts(err, "fl:cfg-rule", "asynchronous rounds have the mean only");
     if (a->scaffold && (a->rule != CCZ_FL_MEAN || a->codec.kind != CCZ_AGG_F32 ||
-                        a->opt.kind != CCZ_AGG_FEDAVG || c->train.momentum != 0 || c->buffer_len))
-        return contradicts(
-            err, "fl:cfg-scaffold",
-            "scaffold goes with mean, fedavg, f32, without momentum, in synchronous rounds");
+                        a->opt.kind != CCZ_AGG_FEDAVG || c->buffer_len))
+        return contradicts(err, "fl:cfg-scaffold",
+                           "scaffold goes with mean, fedavg and f32, in synchronous rounds");
     if (c->buffer_len && c->quorum)
         return contradicts(err, "fl:cfg-quorum", "asynchronous rounds have no quorum");
     return CCZ_OK;

@@ -437,10 +437,13 @@ static bool on_close(struct ccz_fl_server *s, int64_t now_ms)
     pthread_mutex_unlock(&s->lock);
     if (rc == CCZ_OK)
         rc = publish(s, &err);
+    pthread_mutex_lock(&s->lock); /* others still take messages, which are counted */
     s->rec.apply_ms = (ccz_mono_ns() - start_ns) / 1000000;
     s->rec.duration_ms = s->rec.wait_ms + s->rec.apply_ms;
+    const struct ccz_fl_record rec = s->rec;
+    pthread_mutex_unlock(&s->lock);
     if (rc == CCZ_OK && s->cfg.hooks.on_round)
-        s->cfg.hooks.on_round(s->cfg.hooks.arg, &s->rec);
+        s->cfg.hooks.on_round(s->cfg.hooks.arg, &rec);
     pthread_mutex_lock(&s->lock);
     s->working = false;
     s->last = s->rec;

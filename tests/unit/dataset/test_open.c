@@ -91,6 +91,11 @@ static void open_parts(void)
             tested[image_number(test, i)] = true;
         }
     }
+    CCZ_AUTO(ccz_dataset) train = NULL;
+    CCZ_AUTO(ccz_dataset) test = NULL;
+    s.which = 0;
+    s.whole_test = true;
+    CHECK(ccz_dataset_open(&train, &test, &s, &err) == CCZ_OK && test->len == TEST);
     for (size_t i = 0; i < TRAIN; i++)
         CHECK(seen[i] && (i >= TEST || tested[i]));
 }

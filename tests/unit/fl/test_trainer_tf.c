@@ -286,6 +286,18 @@ static void test_train_refusals(void)
     CHECK(ccz_fl_tf_trainer(&t, &(struct ccz_fl_tf_cfg){.model = b.model, .train = other}, &err) ==
           CCZ_E_MISMATCH);
     CHECK(WHERE(err, "fl:tf-shape") && strcmp(err.got, "7") == 0 && !t.ops);
+    /* of another rank, they are rows: 2 x 3 fits, 2 x 4 does not */
+    other->rank = 2;
+    other->dims[0] = 2;
+    other->dims[1] = 3;
+    other->width = 6;
+    const struct ccz_fl_tf_cfg rows = {.model = b.model, .held_out = other};
+    tf_check(ccz_fl_tf_trainer(&t, &rows, &err), &err);
+    t.ops->free(t.self);
+    other->dims[1] = 4;
+    other->width = 8;
+    CHECK(ccz_fl_tf_trainer(&t, &rows, &err) == CCZ_E_MISMATCH && WHERE(err, "fl:tf-shape"));
+    other->width = 7; /* what there is to wipe */
     CHECK(ccz_fl_tf_trainer(&t, &(struct ccz_fl_tf_cfg){.model = b.model, .held_out = other},
                             &err) == CCZ_E_MISMATCH);
     teardown(&b);
