@@ -176,6 +176,11 @@ static ccz_rc judge_task(const struct ccz_fl_client *c, const struct cczi_hfl_ta
     return rc;
 }
 
+static bool waits(const struct ccz_fl_client *c)
+{
+    return c->state == HFL_C_OFFERED || c->state == HFL_C_UPLOADING || c->state == HFL_C_SENT;
+}
+
 /* The plan of a private round, or a step in it. */
 static ccz_rc on_private(struct ccz_fl_client *c, const struct cczi_hfl_private *p,
                          struct ccz_err *err)
@@ -199,15 +204,15 @@ static ccz_rc on_private(struct ccz_fl_client *c, const struct cczi_hfl_private 
                       "this plan has come before");
     if (rc != CCZ_OK)
         return rc;
+    if (waits(c))
+        c->gen[c->next].round = 0;
+    c->void_task = c->state == HFL_C_READY;
+    c->state = HFL_C_IDLE; /* what was under way belongs to an attempt that was given up */
+    c->offer_due = c->report_due = false;
     cczi_hfl_part_free(c->part);
     c->part = NULL;
     rc = cczi_hfl_part_new(&c->part, &plan, &c->cfg, err);
     return rc == CCZ_OK ? cczi_hfl_part_step(&c->private_out, c->part, CCZ_SPAN(NULL, 0), err) : rc;
-}
-
-static bool waits(const struct ccz_fl_client *c)
-{
-    return c->state == HFL_C_OFFERED || c->state == HFL_C_UPLOADING || c->state == HFL_C_SENT;
 }
 
 static ccz_rc on_task(struct ccz_fl_client *c, const struct cczi_hfl_task *t, struct ccz_err *err)

@@ -57,6 +57,7 @@ struct ccz_fl_client {
     struct ccz_fl_client_record rec;
     struct cczi_hfl_part *part; /* in a private round; NULL: none */
     struct ccz_buf private_out; /* a message of it to be sent, if not empty */
+    bool void_task;             /* a new plan came instead of work that was to be done */
     bool masked;                /* the update goes through it */
 };
 

@@ -141,6 +141,10 @@ static ccz_rc do_training(struct ccz_fl_client *c, const struct ccz_fl_trainer *
 ccz_rc ccz_fl_client_work(struct ccz_fl_client *c, const struct ccz_fl_trainer *t,
                           struct ccz_err *err)
 {
+    if (c->state == HFL_C_IDLE && c->void_task) {
+        c->void_task = false;
+        return CCZ_OK;
+    }
     if (c->state != HFL_C_READY)
         return ccz_fail(err, CCZ_E_ARG, "fl:work", c->state, "there is no task");
     ccz_rc rc = ccz_fl_layout_same(t->ops->layout(t->self), c->layout, err);

@@ -183,6 +183,47 @@ static void test_anew(void)
     world_end(&w);
 }
 
+/* The same while others have the model already: their work is void, their connections are not. */
+static void test_anew_at_work(void)
+{
+    struct world w;
+    base(&w, 6);
+    secure(&w);
+    w.cfg.rounds = 1;
+    w.cfg.quorum = 5;
+    w.cfg.members_min = 6;
+    w.cfg.round_timeout_ms = 1000;
+    world_begin(&w, 50);
+    world_server(&w);
+    world_join_all(&w);
+    until_phase(&w, HFL_COLLECT, WORLD_MAX);
+    struct ccz_buf msg;
+    ccz_buf_init(&msg, CCZ_FL_MESSAGE_SIZE_MAX + CCZ_FL_LAYOUT_SIZE_MAX);
+    while (world_down(&w, 0, &msg)) /* inbox, task, model: work is to be done */
+        ;
+    while (world_down(&w, 1, &msg)) /* and done, offered */
+        ;
+    CHECK(w.seat[0].work && w.seat[1].work);
+    (void)world_step(&w, 1, &msg);
+    CHECK(w.seat[1].toy.trainings == 1);
+    for (unsigned i = 4; i < 6; i++)
+        world_leave(&w, i);
+    w.now_ms += 2000;
+    (void)ccz_fl_server_tick(w.s, w.now_ms);
+    for (unsigned i = 4; i < 6; i++) {
+        world_join(&w, i);
+        CHECK(world_up(&w, i, &msg)); /* hello: the round begins anew, before client 0 has worked */
+    }
+    ccz_buf_free(&msg);
+    CHECK(w.s->phase == HFL_PREPARE && w.seat[0].work);
+    world_run(&w);
+    CHECK(w.recs == 1 && w.rec[0].attempt == 2 && w.rec[0].delivered == 6);
+    for (unsigned i = 0; i < 6; i++)
+        CHECK(w.seat[i].rc == CCZ_OK);
+    CHECK(w.s->totals.refused == 0 && w.seat[0].toy.trainings == 1);
+    world_end(&w);
+}
+
 static double spent(double multiplier, uint64_t steps, double delta)
 {
     struct ccz_dp_accountant a = {0};
@@ -575,6 +616,7 @@ int main(int argc, char **argv)
         {"fl_private.chunks", test_chunks},
         {"fl_private.dropouts", test_dropouts},
         {"fl_private.anew", test_anew},
+        {"fl_private.anew_at_work", test_anew_at_work},
         {"fl_private.noise", test_noise},
         {"fl_private.clip", test_clip},
         {"fl_private.adaptive", test_adaptive},
