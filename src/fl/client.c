@@ -110,6 +110,11 @@ static ccz_rc on_welcome(struct ccz_fl_client *c, const struct cczi_hfl_welcome 
                       ccz_refuse_bytes(err, CCZ_E_MISMATCH, "fl:run", w->run, sizeof(w->run),
                                        c->run, sizeof(c->run)),
                       "this is another training: begin with another state file");
+    if (rc == CCZ_OK && c->seen && w->round < c->seen_round)
+        rc = ccz_hint(err,
+                      ccz_refuse_num(err, CCZ_E_POLICY, "fl:rollback", (int64_t)w->round,
+                                     (int64_t)c->seen_round),
+                      "the server was put back to an older checkpoint");
     if (rc == CCZ_OK)
         rc = judge_key(c, w->key, err);
     if (rc != CCZ_OK)

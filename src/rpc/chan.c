@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { LINGER_MS = 5000, FRAME_HEAD_MAX = 32, MESSAGE_COST = 64 };
 
@@ -275,12 +276,10 @@ static void put_out(struct cczi_chan *c, struct cczi_out *o)
     c->out_size += o->size;
 }
 
-static ccz_rc send_frame(struct cczi_chan *c, struct ccz_span frame, int64_t timeout_ms,
+/* @p o is taken over in any case */
+static ccz_rc send_frame(struct cczi_chan *c, struct cczi_out *o, int64_t timeout_ms,
                          struct ccz_err *err)
 {
-    struct cczi_out *o = cczi_out_new(frame, NULL);
-    if (!o)
-        return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
     int64_t deadline = cczi_deadline_ms(timeout_ms);
     bool time_left = true;
     ccz_rc rc;
@@ -319,16 +318,34 @@ struct pieces {
     size_t at; /* in *part */
 };
 
-static void gather(struct ccz_buf *out, struct pieces *p, size_t size)
+static void gather(uint8_t *to, struct pieces *p, size_t size)
 {
     while (size > 0) {
         size_t left = p->part->size - p->at, n = left < size ? left : size;
-        ccz_buf_put(out, n > 0 ? p->part->ptr + p->at : NULL, n);
+        if (n > 0)
+            memcpy(to, p->part->ptr + p->at, n);
+        to += n;
         size -= n;
         p->at += n;
         if (p->at == p->part->size)
             *p = (struct pieces){.part = p->part + 1};
     }
+}
+
+/* The next @p size bytes as a frame, copied once; NULL = no memory. */
+static struct cczi_out *make_frame(struct pieces *from, size_t size, bool last,
+                                   struct ccz_buf *head)
+{
+    uint8_t *room;
+    ccz_buf_clear(head);
+    cczi_chan_frame_put(head, last ? CCZI_CHAN_LAST : CCZI_CHAN_MORE, size);
+    struct cczi_out *o = head->bad ? NULL : cczi_out_room(&room, head->size + size, NULL);
+    if (!o)
+        return NULL;
+    if (head->size > 0)
+        memcpy(room, head->ptr, head->size);
+    gather(room + head->size, from, size);
+    return o;
 }
 
 static ccz_rc chan_send(void *self, const struct ccz_span *parts, size_t len, int64_t timeout_ms,
@@ -342,18 +359,16 @@ static ccz_rc chan_send(void *self, const struct ccz_span *parts, size_t len, in
     if (left > c->limits.message_size_max)
         return ccz_refuse_num(err, CCZ_E_LIMIT, "chan:message-size", (int64_t)left,
                               (int64_t)c->limits.message_size_max);
-    CCZ_AUTO_BUF frame;
-    ccz_buf_init(&frame, CCZI_CHAN_FRAME_SIZE + FRAME_HEAD_MAX);
+    CCZ_AUTO_BUF head;
+    ccz_buf_init(&head, FRAME_HEAD_MAX);
     bool first = true;
     ccz_rc rc;
     do {
         size_t n = left < CCZI_CHAN_FRAME_SIZE ? left : CCZI_CHAN_FRAME_SIZE;
         left -= n;
-        ccz_buf_clear(&frame);
-        cczi_chan_frame_put(&frame, left > 0 ? CCZI_CHAN_MORE : CCZI_CHAN_LAST, n);
-        gather(&frame, &from, n);
-        rc = frame.bad ? ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory")
-                       : send_frame(c, ccz_buf_span(&frame), timeout_ms, err);
+        struct cczi_out *o = make_frame(&from, n, left == 0, &head);
+        rc = o ? send_frame(c, o, timeout_ms, err)
+               : ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
         if (rc != CCZ_OK && !first)
             give_up(c, "a message was not sent to its end");
         first = false;
@@ -399,8 +414,15 @@ static ccz_rc chan_recv(struct ccz_buf *msg, void *self, int64_t timeout_ms, str
         return rc != CCZ_OK ? rc
                             : ccz_fail(err, CCZ_E_TIMEOUT, "chan:recv-timeout", timeout_ms,
                                        "the peer sent nothing for %lld ms", (long long)timeout_ms);
-    ccz_buf_put(msg, m->bytes.ptr, m->bytes.size);
-    ccz_buf_free(&m->bytes);
+    if (msg->size == 0 && !msg->bad && !msg->wipe && m->bytes.size <= msg->max_size) {
+        m->bytes.max_size = msg->max_size; /* handed over instead of copied */
+        struct ccz_buf old = *msg;
+        *msg = m->bytes;
+        ccz_buf_free(&old);
+    } else {
+        ccz_buf_put(msg, m->bytes.ptr, m->bytes.size);
+        ccz_buf_free(&m->bytes);
+    }
     free(m);
     return CCZ_OK;
 }

@@ -157,21 +157,28 @@ void cczi_out_prefix(struct cczi_out *o, uint8_t flag, size_t size)
     o->bytes[4] = (uint8_t)size;
 }
 
-struct cczi_out *cczi_out_new(struct ccz_span msg, struct cczi_stock *stock)
+struct cczi_out *cczi_out_room(uint8_t **room, size_t size, struct cczi_stock *stock)
 {
-    if (msg.size > UINT32_MAX)
+    if (size > UINT32_MAX)
         return NULL;
-    size_t cap = sizeof(struct cczi_out) + CCZI_PREFIX_SIZE + msg.size;
+    size_t cap = sizeof(struct cczi_out) + CCZI_PREFIX_SIZE + size;
     if (cap < CCZI_STOCK_BLOCK)
         stock = NULL;
     struct cczi_out *o = stock ? cczi_stock_take(&cap, stock, cap) : malloc(cap);
     if (!o)
         return NULL;
-    *o = (struct cczi_out){
-        .size = CCZI_PREFIX_SIZE + msg.size, .refs = 1, .stock = stock, .cap = cap};
-    cczi_out_prefix(o, 0, msg.size);
-    if (msg.size)
-        memcpy(o->bytes + CCZI_PREFIX_SIZE, msg.ptr, msg.size);
+    *o = (struct cczi_out){.size = CCZI_PREFIX_SIZE + size, .refs = 1, .stock = stock, .cap = cap};
+    cczi_out_prefix(o, 0, size);
+    *room = o->bytes + CCZI_PREFIX_SIZE;
+    return o;
+}
+
+struct cczi_out *cczi_out_new(struct ccz_span msg, struct cczi_stock *stock)
+{
+    uint8_t *room;
+    struct cczi_out *o = cczi_out_room(&room, msg.size, stock);
+    if (o && msg.size)
+        memcpy(room, msg.ptr, msg.size);
     return o;
 }
 

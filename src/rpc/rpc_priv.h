@@ -136,6 +136,8 @@ struct cczi_out {
 };
 /* One reference; NULL = no memory. @p stock may be NULL. */
 struct cczi_out *cczi_out_new(struct ccz_span msg, struct cczi_stock *stock);
+/* The same with a message of @p size bytes that the caller writes to @p *room before anybody else sees it. */
+struct cczi_out *cczi_out_room(uint8_t **room, size_t size, struct cczi_stock *stock);
 /* The same without a copy, if it is large: the bytes stay where they are until the last reference is given up. */
 struct cczi_out *cczi_out_lent(struct ccz_span msg, struct cczi_stock *stock);
 /* What is there in one piece from byte @p at on. */

@@ -447,6 +447,9 @@ static void test_rollback(void)
     t.task.codec = CCZ_AGG_CODECS;
     CHECK(strcmp(tell(c, &t), "agg:codec-kind") == 0);
     CHECK(ccz_fl_client_start(c, NULL) == CCZ_OK && ccz_fl_client_output(&text, c));
+    m.welcome.round = 1;
+    CHECK(strcmp(tell(c, &m), "fl:rollback") == 0); /* it has seen the model of round 2 */
+    m.welcome.round = 2;
     m.welcome.run[0] ^= 1;
     CHECK(strcmp(tell(c, &m), "fl:run") == 0);
     m.welcome.run[0] ^= 1;
