@@ -8,7 +8,7 @@ the exchange of weights. Runs at set-up only.
     export_train.py --all DIR                                 every network of fl_networks.py, below DIR
     import export_train; export_train.export(model, "DIR")    the same from Python
 
-docs/howto/federated-model.md explains what a model needs. Signatures (n = samples of a batch, any number):
+docs/reference/federated-model.md explains what a model needs. Signatures (n = samples of a batch, any number):
 
   train            x float32 [n, ...], y int32 [n], lr, momentum, prox_mu float32 []
                    -> loss float32 [] (mean before the step), correct int32 []

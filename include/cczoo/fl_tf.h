@@ -4,7 +4,7 @@
 /**
  * @file fl_tf.h
  * A trainer of federated learning that runs a TensorFlow model: a SavedModel made by models/export_train.py, which has
- * signatures train, eval, begin, set_correction, get_weights and set_weights. docs/howto/federated-model.md.
+ * signatures train, eval, begin, set_correction, get_weights and set_weights. docs/reference/federated-model.md.
  *
  * The parameters are all weights of the model, trainable or not, in the order of Keras; the layout names them as the
  * signatures do. Statistics of batch normalisation are weights like others: they travel, and are averaged.

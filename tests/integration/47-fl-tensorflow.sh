@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A TensorFlow training whose server and whose worker are killed ends with the very bits of one that ran in peace.
+# A worker is measured with its model's graph. A TensorFlow training whose server and whose worker are killed ends with the very bits of one that ran in peace.
 cache=${CCZOO_CACHE:-$HOME/.cache/cczoo}
 for need in "$cache"/tensorflow-*/lib "$cache"/models/federated-* /usr/share/datasets/fashion-mnist; do
     [ -d "$need" ] || {
@@ -26,6 +26,19 @@ workers() { # RUN: both, each with a state of its own, which int8 needs
 digest() { # RUN: of its last model
     python3 -c 'import json, sys; r = [json.loads(l) for l in open(sys.argv[1])][-1]; assert r["round"] == 5, r; print(r["digest"])' "$RUN/$1.jsonl"
 }
+
+step "another graph in the same worker program"
+start_server guarded
+policy=$(cat "$RUN/worker-policy.json")
+network resnet8 # writes the policy of workers anew, but the server has read its own
+data others "$(printf '{"kind": "fashion-mnist", "dir": "%s", "limit": 10}' "$IMAGES")"
+printf '%s\n' "$policy" >"$RUN/worker-policy.json"
+other() {
+    "$BIN/cczoo-fl-worker" --config "$RUN/others.json" --server "$SERVER" --name worker-1 "${TEE[@]}" --policy "$RUN/policy.json"
+}
+expect_refusal 'peer:policy:mrenclave: ' other
+stop guarded
+PORT=0
 
 step "in peace"
 start_server peace --state "$RUN/peace.state" --seal "$RUN/server.seal"
