@@ -49,7 +49,7 @@ numbers() { cat "$RUN"/report-* 2>/dev/null | python3 -c '
 import json, sys
 last = {r["epoch"]: r for r in map(json.loads, sys.stdin)}
 for r in last.values():
-    for k in ("rows_per_s", "waited_s", "sent_size", "received_size"): del r[k]
+    for k in ("rows_per_s", "waited_s", "cpu_s", "sent_size", "received_size"): del r[k]
 print(json.dumps([last[k] for k in sorted(last)]))'; }
 
 stage() { stat -c %n.%i "$RUN"/leader.state.[01] 2>/dev/null || true; } # which states there are
