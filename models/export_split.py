@@ -64,6 +64,11 @@ def tensors(variables):
     return [tf.convert_to_tensor(v) for v in variables]
 
 
+def dense(gradients):
+    """Those of embeddings come as rows of a table: as the whole table."""
+    return [tf.convert_to_tensor(g) for g in gradients]
+
+
 def done(operations):
     """A number that is there when the operations are: something to fetch."""
     with tf.control_dependencies(operations):
@@ -158,7 +163,7 @@ def export_bottom(path, model, optimizer, recompute=False):
         weights, other = tensors(state.trainable), tensors(state.other)
         act, new_other = call(model, weights, other, inputs, True)
         grad = v1.placeholder(tf.float32, [None, width], name="grad")
-        gradients = tf.gradients(act, weights, grad_ys=grad)
+        gradients = dense(tf.gradients(act, weights, grad_ys=grad))
         forward = varying([*inputs.values(), *other]) & reaches([act])[0]
         kept = list(inputs.values()) if recompute else reaches(gradients, forward)[1]
         gradients, back = detach(gradients, kept, grad)
@@ -191,7 +196,7 @@ def export_top(path, model, optimizer, loss, score, label_type):
         weights, other = tensors(state.trainable), tensors(state.other)
         outputs, new_other = call(model, weights, other, acts, True)
         mean = tf.reduce_mean(loss(label, outputs))
-        gradients = tf.gradients(mean, [*weights, *acts.values()])
+        gradients = dense(tf.gradients(mean, [*weights, *acts.values()]))
         updates = state.apply(optimizer(), gradients[:len(weights)])
         with tf.control_dependencies([mean.op, *(t.op for t in new_other)]):
             updates += assign(state.other, new_other)
@@ -226,7 +231,7 @@ def export_whole(path, bottoms, top, optimizer, loss, score, label_type):
         weights.append(reads)
         moved += list(zip(states[-1].other, new_other))
         mean = tf.reduce_mean(loss(label, outputs))
-        gradients = tf.gradients(mean, sum(weights, []))
+        gradients = dense(tf.gradients(mean, sum(weights, [])))
         updates = []
         for state in states:
             own, gradients = gradients[:len(state.trainable)], gradients[len(state.trainable):]

@@ -197,14 +197,16 @@ static ccz_rc train(struct local *l, struct ccz_err *err)
     for (int64_t epoch = 1; rc == CCZ_OK && epoch <= l->epochs; epoch++) {
         double loss, right = 0;
         int64_t began = ccz_mono_ns();
+        double cpu_s = vfl_cpu_s();
         rc = train_epoch(&loss, l, (uint64_t)epoch, order, err);
         double s = (double)(ccz_mono_ns() - began) / 1e9;
+        cpu_s = vfl_cpu_s() - cpu_s;
         if (rc == CCZ_OK)
             rc = accuracy(&right, l, err);
         if (rc == CCZ_OK)
-            ui_out("epoch %lld of %lld  loss %.4f  test accuracy %.4f  %.0f rows/s\n",
+            ui_out("epoch %lld of %lld  loss %.4f  test accuracy %.4f  %.0f rows/s  cpu %.2f s\n",
                    (long long)epoch, (long long)l->epochs, loss, right,
-                   (double)l->train[0].rows / s);
+                   (double)l->train[0].rows / s, cpu_s);
         (void)ui_out_flush();
     }
     free(order);

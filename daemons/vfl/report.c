@@ -4,6 +4,7 @@
 #include "../../cli/ui.h"
 
 #include <math.h>
+#include <time.h>
 
 enum { REPORT_SIZE_MAX = 64 << 20 };
 
@@ -26,7 +27,15 @@ static void put_leakage(struct ccz_buf *b, const char *name, const struct ccz_vf
     ccz_buf_put_str(b, "}");
 }
 
-static void put_epoch(struct vfl_report *r, const struct ccz_vfl_epoch *e, double rate)
+double vfl_cpu_s(void)
+{
+    struct timespec t = {0};
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void put_epoch(struct vfl_report *r, const struct ccz_vfl_epoch *e, double rate,
+                      double cpu_s)
 {
     struct ccz_buf *b = &r->lines;
     struct ccz_err err;
@@ -39,6 +48,7 @@ static void put_epoch(struct vfl_report *r, const struct ccz_vfl_epoch *e, doubl
     put_number(b, "test_loss", e->test_loss);
     put_number(b, "rows_per_s", rate);
     put_number(b, "waited_s", (double)e->waited_ns / 1e9);
+    put_number(b, "cpu_s", cpu_s);
     ccz_buf_printf(b, ",\"sent_size\":%llu,\"received_size\":%llu",
                    (unsigned long long)e->sent_size, (unsigned long long)e->received_size);
     if (r->leader) {
@@ -54,6 +64,8 @@ void vfl_report_epoch(void *report, const struct ccz_vfl_epoch *e)
 {
     struct vfl_report *r = report;
     double rate = e->took_ns > 0 ? (double)r->rows / ((double)e->took_ns / 1e9) : 0;
+    double cpu_s = vfl_cpu_s(), used_s = cpu_s - r->cpu_s;
+    r->cpu_s = cpu_s;
     ui_out("epoch %u of %u", e->epoch, e->epochs);
     if (isfinite(e->loss))
         ui_out("  loss %.4f", e->loss);
@@ -61,13 +73,14 @@ void vfl_report_epoch(void *report, const struct ccz_vfl_epoch *e)
         ui_out("  test accuracy %.4f", e->accuracy);
     if (isfinite(e->auc))
         ui_out("  AUC %.4f", e->auc);
-    ui_out("  %.0f rows/s  waited %.2f s  sent %.1f MB  received %.1f MB\n", rate,
-           (double)e->waited_ns / 1e9, (double)e->sent_size / 1e6, (double)e->received_size / 1e6);
+    ui_out("  %.0f rows/s  cpu %.2f s  waited %.2f s  sent %.1f MB  received %.1f MB\n", rate,
+           used_s, (double)e->waited_ns / 1e9, (double)e->sent_size / 1e6,
+           (double)e->received_size / 1e6);
     if (r->leader && e->raw.batches)
         ui_out("  label leakage, AUC of attacks (before -> sent): norm %.3f -> %.3f  cosine %.3f "
                "-> %.3f\n",
                e->raw.norm, e->sent.norm, e->raw.cosine, e->sent.cosine);
     (void)ui_out_flush();
     if (r->path)
-        put_epoch(r, e, rate);
+        put_epoch(r, e, rate, used_s);
 }

@@ -86,8 +86,10 @@ struct vfl_report {
     const char *path; /* NULL = none */
     struct ccz_buf lines;
     size_t rows;
+    double cpu_s; /* of this process, at the end of the last epoch */
     bool leader;
 };
+double vfl_cpu_s(void); /* that this process has used so far */
 void vfl_report_epoch(void *report, const struct ccz_vfl_epoch *e); /* an on_epoch function */
 
 /* ---- role.c, local.c, split.c */

@@ -49,8 +49,10 @@ numbers() { cat "$RUN"/report-* 2>/dev/null | python3 -c '
 import json, sys
 last = {r["epoch"]: r for r in map(json.loads, sys.stdin)}
 for r in last.values():
-    for k in ("rows_per_s", "waited_s", "sent_size", "received_size"): del r[k]
+    for k in ("rows_per_s", "waited_s", "cpu_s", "sent_size", "received_size"): del r[k]
 print(json.dumps([last[k] for k in sorted(last)]))'; }
+
+stage() { stat -c %n.%i "$RUN"/leader.state.[01] 2>/dev/null || true; } # which states there are
 
 attempt=0
 start_party leader
@@ -63,9 +65,9 @@ kills=0
 start_party leader
 start_party follower
 for victim in follower leader follower leader leader follower follower leader; do
-    stage=$(stat -c %Y.%i "$RUN"/leader.state.* 2>/dev/null | sort | tail -n 1)
+    before=$(stage)
     for ((i = 0; i < 1200; i++)); do # a state further, at another moment each time
-        [ "$(stat -c %Y.%i "$RUN"/leader.state.* 2>/dev/null | sort | tail -n 1)" != "$stage" ] && break
+        [ "$(stage)" != "$before" ] && break
         running $victim || break
         sleep 0.01
     done
