@@ -173,7 +173,7 @@ CCZ_DEFINE_AUTO(ccz_vfl_top)
  * A bottom model in TensorFlow, as models/export_split.py makes it. Signatures:
  *   forward    columns -> act, and what the backward pass needs of it (r000 ..)
  *   backward   grad, r000 .. -> ok                       infer   columns -> act
- *   get_state  (unused) -> s000 ..                       set_state  s000 .. -> ok
+ *   get_state  nothing -> s000 ..                       set_state  s000 .. -> ok
  * @param m  borrowed, outlives the bottom model; nothing else may train it
  * @retval CCZ_E_MISMATCH  vfl:signature: a signature or tensor is missing or has another type or shape
  */
