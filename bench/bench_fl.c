@@ -9,6 +9,7 @@
 #include <cczoo/party.h>
 #include <cczoo/rpc_chan.h>
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,9 @@ int main(int argc, char **argv)
 {
     struct ccz_err err = {0};
     ccz_rc rc = CCZ_E_ARG;
+    (void)mallopt(M_TRIM_THRESHOLD, 16 << 20); /* as the daemons: fld_tune_memory() */
+    (void)mallopt(M_MMAP_THRESHOLD, 16 << 20);
+    (void)mallopt(M_TOP_PAD, 256 << 10);
     if (argc == 4 && strcmp(argv[1], "model") == 0)
         rc = model(argv[2], argv[3], &err);
     else if (argc == 7 && strcmp(argv[1], "client") == 0)

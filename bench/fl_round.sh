@@ -3,6 +3,7 @@
 # updates checked) beside Flower (gRPC without TLS). Each member is a process of its own, everything on 127.0.0.1; the two take turns
 # TURNS times, ROUNDS rounds each, of which the first does not count. Columns: who, median and best seconds of a round, peak memory of the
 # server in units of one model, largest peak of a member; then the ratio of the medians.
+# On a machine that does other things too, put `chrt -r 1` in front (as root): all programs then have the cores first.
 # usage: bench/fl_round.sh [TURNS [ROUNDS [CLIENTS [PARAMETERS]]]]      default 3 4 10 25000000; ONLY=ours or ONLY=flower for one of them
 . "$(dirname "$0")/../scripts/lib.sh"
 turns=${1:-3} rounds=${2:-4} clients=${3:-10} len=${4:-25000000}

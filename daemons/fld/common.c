@@ -3,10 +3,21 @@
 
 #include "../../cli/ui.h"
 
+#include <malloc.h>
+
 /* A chunk and a welcome fit; what is under way to a slow member takes little of the server's memory. */
 const struct ccz_rpc_chan_limits fld_limits = {.message_size_max =
                                                    CCZ_FL_MESSAGE_SIZE_MAX + CCZ_FL_LAYOUT_SIZE_MAX,
                                                .queue_size_max = (size_t)2 << 20};
+
+/* Messages of a hundred kilobytes come and go by the thousand: their memory stays with the process instead of being asked of the kernel,
+ * and zeroed, each time. Takes a tenth off a round. */
+void fld_tune_memory(void)
+{
+    (void)mallopt(M_TRIM_THRESHOLD, 16 << 20);
+    (void)mallopt(M_MMAP_THRESHOLD, 16 << 20);
+    (void)mallopt(M_TOP_PAD, 256 << 10);
+}
 
 ccz_rc fld_party_open(struct ccz_attester **attester, struct ccz_party **party,
                       const struct fld_trust *t, bool server, struct ccz_err *err)

@@ -23,6 +23,7 @@ ccz_rc fld_party_open(struct ccz_attester **attester, struct ccz_party **party,
                       const struct fld_trust *t, bool server, struct ccz_err *err);
 /* Limits of channels, the same on both sides. */
 extern const struct ccz_rpc_chan_limits fld_limits;
+void fld_tune_memory(void); /* before other threads exist */
 /* A key for checkpoints or states: CCZ_FL_KEY_SIZE bytes. */
 ccz_rc fld_read_seal(struct ccz_secret **out, const char *path, struct ccz_err *err);
 

@@ -257,6 +257,7 @@ int main(int argc, char **argv)
     struct ccz_err err = {0};
     sigset_t signals;
     ccz_process_harden();
+    fld_tune_memory();
     int status = fld_options(&o, argc, argv);
     if (status >= 0)
         return ui_out_flush() ? status : UI_ENV;

@@ -135,6 +135,7 @@ int main(int argc, char **argv)
     struct worker_opts o;
     struct ccz_err err = {0};
     ccz_process_harden();
+    fld_tune_memory();
     (void)signal(SIGPIPE, SIG_IGN);
     (void)setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0); /* TensorFlow's errors only; before any thread */
     int status = worker_options(&o, argc, argv);
