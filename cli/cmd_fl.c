@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATH_SIZE = 4096, LINE_SIZE_MAX = 1 << 16 };
+enum { PATH_SIZE = 4096, LINE_SIZE_MAX = 1 << 16, OPTIONS_MAX = 64 };
 
 struct sim_opts {
     const char *idx, *cifar10;                    /* data */
@@ -411,7 +411,7 @@ static bool check_opts(const struct sim_opts *o)
         return false;
     }
     if (!o->checkpoint != !o->key || (o->html && !o->log)) {
-        ui_error("--checkpoint goes with --key (cczoo pf keygen makes one), --html with --log");
+        ui_error("--checkpoint goes with --key, --html with --log");
         return false;
     }
     return count("clients", o->clients, 1, (int64_t)CCZ_FL_MEMBERS_MAX) &&
@@ -420,6 +420,76 @@ static bool check_opts(const struct sim_opts *o)
            count("limit", o->limit, 0, INT64_MAX) && count("central", o->central, 0, 1000000) &&
            count("alone", o->alone, 0, 1000000) &&
            count("alone-clients", o->alone_clients, 0, o->clients);
+}
+
+/* Each appends its part of the table of options and returns how many they are. */
+static size_t data_options(struct ui_opt *out, struct sim_opts *o)
+{
+    const struct ui_opt opts[] = {
+        {"idx", &o->idx, NULL, NULL, "DIR",
+         "train-images-idx3-ubyte and its kin, plain or gzip (MNIST, Fashion-MNIST)"},
+        {"cifar10", &o->cifar10, NULL, NULL, "DIR",
+         "data_batch_1.bin ..: CIFAR-10, binary version"},
+        {"limit", NULL, &o->limit, NULL, "N", "only the first N training samples"},
+        {"clients", NULL, &o->clients, NULL, "N", "default 10"},
+        {"partition", &o->partition, NULL, NULL, "NAME",
+         "iid (default), dirichlet, shards, labels"},
+        {"alpha", &o->alpha, NULL, NULL, "X", "of dirichlet, default 0.5"},
+        {"per-client", NULL, &o->per_client, NULL, "N", "shards or labels of a client, default 2"},
+        {"model", &o->model, NULL, NULL, "NAME", "softmax (default), logistic, mlp:200,100, lenet"},
+    };
+    memcpy(out, opts, sizeof(opts));
+    return sizeof(opts) / sizeof(opts[0]);
+}
+
+static size_t strategy_options(struct ui_opt *out, struct sim_opts *o)
+{
+    const struct ui_opt opts[] = {
+        {"strategy", &o->strategy, NULL, NULL, "NAME",
+         "fedavg (default), fedprox, scaffold, fedavgm, fedadagrad, fedadam, fedyogi, median, "
+         "trimmed, krum"},
+        {"rounds", NULL, &o->rounds, NULL, "N", "default 10"},
+        {"epochs", NULL, &o->epochs, NULL, "N", "local ones in each round, default 1"},
+        {"batch", NULL, &o->batch, NULL, "N", "default 32"},
+        {"lr", &o->lr, NULL, NULL, "X", "local learning rate, default 0.01"},
+        {"lr-decay", &o->lr_decay, NULL, NULL, "X", "its factor from round to round, default 1"},
+        {"momentum", &o->momentum, NULL, NULL, "X", "local, default 0"},
+        {"weight-decay", &o->decay, NULL, NULL, "X", "default 0"},
+        {"mu", &o->mu, NULL, NULL, "X", "of fedprox, default 0.01"},
+        {"server-lr", &o->server_lr, NULL, NULL, "X", "default: what the strategy's paper says"},
+        {"byzantine", NULL, &o->byzantine, NULL, "N", "of krum: hostile clients to expect"},
+        {"sample", NULL, &o->sample, NULL, "N", "clients of a round, default all"},
+        {"quorum", NULL, &o->quorum, NULL, "N",
+         "updates that a round needs, default all of its clients'"},
+        {"norm-max", &o->norm_max, NULL, NULL, "X", "larger updates are refused"},
+        {"codec", &o->codec, NULL, NULL, "NAME",
+         "how updates travel: f32 (default), f16, bf16, int8, topk"},
+        {"topk", NULL, &o->topk, NULL, "N", "values of an update with topk"},
+    };
+    memcpy(out, opts, sizeof(opts));
+    return sizeof(opts) / sizeof(opts[0]);
+}
+
+static size_t run_options(struct ui_opt *out, struct sim_opts *o)
+{
+    const struct ui_opt opts[] = {
+        {"seed", NULL, &o->seed, NULL, "N", "of everything, default 0"},
+        {"threads", NULL, &o->threads, NULL, "N", "default: one per processor"},
+        {"eval-every", NULL, &o->eval_every, NULL, "N",
+         "evaluate after every so many rounds, default 1"},
+        {"checkpoint", &o->checkpoint, NULL, NULL, "DIR",
+         "after each round; a run that finds one goes on behind it"},
+        {"key", &o->key, NULL, NULL, "FILE", "32 random bytes that protect checkpoints"},
+        {"central", NULL, &o->central, NULL, "N", "compare with N epochs on all data in one place"},
+        {"alone", NULL, &o->alone, NULL, "N", "compare with N epochs of each client alone"},
+        {"alone-clients", NULL, &o->alone_clients, NULL, "N", "only the first N, default all"},
+        {"log", &o->log, NULL, NULL, "FILE", "append a line of JSON for each round"},
+        {"html", &o->html, NULL, NULL, "FILE", "a page with curves of the log"},
+        {"expect", &o->expect, NULL, NULL, "PERCENT", "end with status 1 below this accuracy"},
+        {"quiet", NULL, NULL, &o->quiet, NULL, "no table of rounds"},
+    };
+    memcpy(out, opts, sizeof(opts));
+    return sizeof(opts) / sizeof(opts[0]);
 }
 
 static int fl_simulate(int argc, char **argv)
@@ -433,52 +503,10 @@ static int fl_simulate(int argc, char **argv)
                          .epochs = 1,
                          .batch = 32,
                          .eval_every = 1};
-    const struct ui_opt opts[] = {
-        {"idx", &o.idx, NULL, NULL, "DIR",
-         "train-images-idx3-ubyte and its kin, plain or gzip (MNIST, Fashion-MNIST)"},
-        {"cifar10", &o.cifar10, NULL, NULL, "DIR", "data_batch_1.bin ..: CIFAR-10, binary version"},
-        {"limit", NULL, &o.limit, NULL, "N", "only the first N training samples"},
-        {"clients", NULL, &o.clients, NULL, "N", "default 10"},
-        {"partition", &o.partition, NULL, NULL, "NAME", "iid (default), dirichlet, shards, labels"},
-        {"alpha", &o.alpha, NULL, NULL, "X", "of dirichlet, default 0.5"},
-        {"per-client", NULL, &o.per_client, NULL, "N", "shards or labels of a client, default 2"},
-        {"model", &o.model, NULL, NULL, "NAME", "softmax (default), logistic, mlp:200,100, lenet"},
-        {"strategy", &o.strategy, NULL, NULL, "NAME",
-         "fedavg (default), fedprox, scaffold, fedavgm, fedadagrad, fedadam, fedyogi, median, "
-         "trimmed, krum"},
-        {"rounds", NULL, &o.rounds, NULL, "N", "default 10"},
-        {"epochs", NULL, &o.epochs, NULL, "N", "local ones in each round, default 1"},
-        {"batch", NULL, &o.batch, NULL, "N", "default 32"},
-        {"lr", &o.lr, NULL, NULL, "X", "local learning rate, default 0.01"},
-        {"lr-decay", &o.lr_decay, NULL, NULL, "X", "its factor from round to round, default 1"},
-        {"momentum", &o.momentum, NULL, NULL, "X", "local, default 0"},
-        {"weight-decay", &o.decay, NULL, NULL, "X", "default 0"},
-        {"mu", &o.mu, NULL, NULL, "X", "of fedprox, default 0.01"},
-        {"server-lr", &o.server_lr, NULL, NULL, "X", "default: what the strategy's paper says"},
-        {"byzantine", NULL, &o.byzantine, NULL, "N", "of krum: hostile clients to expect"},
-        {"sample", NULL, &o.sample, NULL, "N", "clients of a round, default all"},
-        {"quorum", NULL, &o.quorum, NULL, "N",
-         "updates that a round needs, default all of its clients'"},
-        {"norm-max", &o.norm_max, NULL, NULL, "X", "larger updates are refused"},
-        {"codec", &o.codec, NULL, NULL, "NAME",
-         "how updates travel: f32 (default), f16, bf16, int8, topk"},
-        {"topk", NULL, &o.topk, NULL, "N", "values of an update with topk"},
-        {"seed", NULL, &o.seed, NULL, "N", "of everything, default 0"},
-        {"threads", NULL, &o.threads, NULL, "N", "default: one per processor"},
-        {"eval-every", NULL, &o.eval_every, NULL, "N",
-         "evaluate after every so many rounds, default 1"},
-        {"checkpoint", &o.checkpoint, NULL, NULL, "DIR",
-         "after each round; a run that finds one goes on behind it"},
-        {"key", &o.key, NULL, NULL, "FILE", "32 bytes for checkpoints: cczoo pf keygen"},
-        {"central", NULL, &o.central, NULL, "N", "compare with N epochs on all data in one place"},
-        {"alone", NULL, &o.alone, NULL, "N", "compare with N epochs of each client alone"},
-        {"alone-clients", NULL, &o.alone_clients, NULL, "N", "only the first N, default all"},
-        {"log", &o.log, NULL, NULL, "FILE", "append a line of JSON for each round"},
-        {"html", &o.html, NULL, NULL, "FILE", "a page with curves of the log"},
-        {"expect", &o.expect, NULL, NULL, "PERCENT", "end with status 1 below this accuracy"},
-        {"quiet", NULL, NULL, &o.quiet, NULL, "no table of rounds"},
-        {0},
-    };
+    struct ui_opt opts[OPTIONS_MAX] = {0};
+    size_t len = data_options(opts, &o);
+    len += strategy_options(opts + len, &o);
+    (void)run_options(opts + len, &o);
     double alpha, expect;
     int n =
         ui_parse(argc, argv, "cczoo fl simulate --idx DIR [--model NAME] [--clients N] ..", opts);

@@ -170,8 +170,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_agg_opt_load(struct ccz_agg_opt *o, ccz_agg_read
 
 /**
  * Client side of SCAFFOLD after a local training: dc = (x - y) / (steps * lr) - c, ci += dc.
- * @source Karimireddy et al. 2020, algorithm 1, option II. During training, c - ci is added to each gradient.
- * The formula holds for plain SGD: with momentum, y moves further per step and dc is too large.
+ * @source Karimireddy et al. 2020, algorithm 1, option II. During training, each step moves by -lr (c - ci) as well. With
+ * momentum that goes beside it, not through it: variates then are mean steps, which momentum makes larger than gradients.
  * @param[out]    dc     what the client sends beside its update
  * @param[in,out] ci     the client's own variate, zeros at first; keep the old one until the server has dc
  * @param         c      the server's variate

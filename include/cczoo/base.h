@@ -281,6 +281,8 @@ struct ccz_cpu {
     enum ccz_cpu_tier best;   /**< what processor and system can run */
     enum ccz_cpu_tier chosen; /**< best, or less if CCZOO_CPU says so: what code uses by default */
     bool mulx_adx;            /**< BMI2 and ADX; never with CCZOO_CPU=portable */
+    bool aes;  /**< AES-NI and PCLMULQDQ, beside AVX2: to be used if avx2 or more is chosen */
+    bool vaes; /**< VAES and VPCLMULQDQ, beside AVX-512: to be used if avx512 or more is chosen */
 };
 /** Detected at the first call, from any thread. CCZOO_CPU=portable|avx2|avx512|ifma chooses a lower
  *  tier than the best: a choice between tested implementations, nothing else. */

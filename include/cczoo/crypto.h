@@ -4,7 +4,7 @@
 /**
  * @file crypto.h
  * Randomness, hash, MAC, KDF, AEAD, random streams and P-256 / P-384 keys. Certificates: x509.h. TLS: tls.h.
- * OpenSSL 3 is used only in src/crypto. Reading order: rng.c, hash.c, aead.c, stream.c, ec.c, p256*.c;
+ * OpenSSL 3 is used only in src/crypto. Reading order: rng.c, hash.c, aead.c, stream.c, x25519.c, ec.c, p256*.c;
  * then der.c, x509_common.c, x509.c, x509_crl.c, x509_issue.c; then tls_ctx.c, tls.c.
  */
 #include <cczoo/base.h>
@@ -158,6 +158,25 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ecdsa_verify(const struct ccz_key *k, const uint
  *  @retval CCZ_E_FORMAT  @p xy is not a point of the curve */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ecdsa_verify_p256(const uint8_t xy[64], const uint8_t sig[64],
                                                   struct ccz_span msg);
+
+/* --------------------------------------------------------------------- key agreement */
+
+#define CCZ_X25519_SIZE 32
+/**
+ * X25519 (RFC 7748). Any 32 random bytes are a private key.
+ * @param[out] pub  public key of @p priv  @ct in @p priv
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_x25519_public(uint8_t pub[CCZ_X25519_SIZE],
+                                              const uint8_t priv[CCZ_X25519_SIZE]);
+/**
+ * What two parties have in common: not uniform, goes into ccz_hkdf() with both public keys.
+ * @param peer  public key of the other; untrusted
+ * @retval CCZ_E_PEER  a point of small order: the result would be 0 whatever the private key; @p out is zeroed
+ * @ct in @p priv
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_x25519(uint8_t out[CCZ_X25519_SIZE],
+                                       const uint8_t priv[CCZ_X25519_SIZE],
+                                       const uint8_t peer[CCZ_X25519_SIZE]);
 
 /** How the two numbers of a signature are written. */
 enum ccz_sig_form {

@@ -115,8 +115,9 @@ struct ccz_fl_train_cfg {
     float lr, momentum;
     float prox_mu; /**< FedProx: 0 = off; the centre is the parameters set last */
     const float *
-        correction; /**< SCAFFOLD: c - c_i, added to each gradient; NULL = none. @shape [layout->len] */
-    uint64_t seed; /**< order of samples: the same seed gives the same bits */
+        correction; /**< SCAFFOLD: c - c_i: params -= lr * correction at each step, beside momentum and not through it, so that
+                         (x - y) / (steps * lr) has the right size with momentum too; NULL = none. @shape [layout->len] */
+    uint64_t seed;  /**< order of samples: the same seed gives the same bits */
 };
 struct ccz_fl_metrics {
     uint64_t samples;      /**< rows that were used (training: of one epoch) */
@@ -167,9 +168,39 @@ struct ccz_fl_agg_cfg {
     struct ccz_agg_opt_cfg
         opt; /**< what the server does with the step; lr 0: ccz_agg_opt_defaults(opt.kind) */
     bool equal_weights; /**< each update counts 1 instead of its samples */
-    bool scaffold; /**< control variates (Karimireddy et al.); with MEAN and F32 only, momentum 0 */
+    bool scaffold; /**< control variates (Karimireddy et al.); with MEAN, FEDAVG and F32 only */
     struct ccz_agg_codec
         codec; /**< how updates travel (models travel as F32); INT8 and TOPK with error feedback */
+};
+
+/** Who a member is to the others: the public half of a P-256 key, x || y. */
+struct ccz_fl_identity {
+    char name[65]; /**< CCZ_FL_MEMBER_NAME_SIZE */
+    uint8_t xy[64];
+};
+/**
+ * What keeps single updates from the server and the model. All zero = off. Secure aggregation (secagg.h) with the keys that an
+ * attested server relays: members must have verified it on their channel; or, with a roster, against a server that nobody trusts. Differential privacy (dp.h) at the level of
+ * members: docs/design/fl-privacy.md says what exactly is promised.
+ */
+struct ccz_fl_privacy {
+    bool secagg; /**< at least 3 members in a round, mean, F32, no norm_max */
+    /** Borrowed. NULL = attested server. Else only these members are selected, and each must have the same roster. */
+    const struct ccz_fl_identity *roster;
+    size_t roster_len;
+    uint32_t degree,
+        threshold; /**< of its graph; both 0 = chosen for a tenth of corrupt members and quorum */
+    float range; /**< of a parameter's update (times its weight): beyond it is clipped; 0 = clip */
+    double
+        clip; /**< L2 norm of an update at most, clipped by the server, with secagg by the member; 0 = no clipping */
+    double
+        multiplier; /**< noise on the sum, relative to its sensitivity; 0 = none. Needs clip and equal_weights */
+    double delta; /**< of the epsilon in records; 0 = 1e-5 */
+    bool
+        noise_at_members; /**< each adds its part, so that `quorum` of them add enough; else the server adds it */
+    double adaptive_rate; /**< the clip follows a quantile of the norms; 0 = fixed */
+    double adaptive_quantile,
+        adaptive_sigma; /**< 0 = 0.5; noise on the count, see ccz_dp_adaptive */
 };
 
 /* --------------------------------------------------------------------------------- server */
@@ -199,6 +230,9 @@ struct ccz_fl_record {
         apply_ms; /**< time of the caller's clock: begin; until the last update; for the step */
     int64_t duration_ms;
     double epsilon, delta; /**< differential privacy spent so far; epsilon < 0: none claimed */
+    double clip;           /**< of the updates; 0 = none */
+    uint64_t private_size; /**< bytes of secure aggregation beyond the vectors */
+    int64_t private_ms;    /**< of apply_ms: removing masks, adding noise */
     uint8_t digest[CCZ_FL_DIGEST_SIZE]; /**< of the new model */
 };
 /** Appends one JSON object, one line, no newline. */
@@ -251,6 +285,7 @@ struct ccz_fl_server_cfg {
         eval_every; /**< members evaluate the model that every so many rounds begin with, and the last one; 0 = only the last */
     /* what is done with it */
     struct ccz_fl_agg_cfg agg;
+    struct ccz_fl_privacy privacy;
     double norm_max;      /**< larger updates (L2) are refused; 0 = no bound */
     uint64_t samples_max; /**< a member may not claim more; 0 = 2^32 */
     uint32_t slots;       /**< uploads at a time, one model of memory each; 0 = 1 */
@@ -382,6 +417,15 @@ struct ccz_fl_client_cfg {
      *  channel's attestation vouches for it. */
     const struct ccz_key *server_key;
     bool unsigned_insecure; /**< takes models without a signature */
+    /** Sends no update but through secure aggregation, with at least so many others in each sum. @retval CCZ_E_POLICY
+     *  fl:not-private, fl:plan-quorum */
+    bool secagg_required;
+    uint32_t secagg_quorum_min;
+    /** Borrowed; NULL = takes the keys that the server relays. Else a plan must be of members of this roster (fl:plan-roster),
+     *  and `identity` is this member's key in it. @retval CCZ_E_ARG fl:identity */
+    const struct ccz_fl_identity *roster;
+    size_t roster_len;
+    const struct ccz_key *identity;
     /** Memory of the model is given back between rounds (simulation: only those at work have some). */
     bool frugal;
     /**

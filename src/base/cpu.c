@@ -24,9 +24,11 @@ static void detect(struct ccz_cpu *cpu)
     if ((xcr0 & XCR0_AVX) != XCR0_AVX || !(c1 >> 28 & 1) || !(c1 >> 12 & 1) || !(b >> 5 & 1))
         return;
     cpu->best = CCZ_CPU_AVX2; /* AVX, FMA, AVX2 */
+    cpu->aes = (c1 >> 25 & 1) && (c1 >> 1 & 1);
     if ((xcr0 & XCR0_AVX512) != XCR0_AVX512 || !(b >> 16 & 1) || !(b >> 17 & 1) || !(b >> 31 & 1))
         return;
     cpu->best = CCZ_CPU_AVX512; /* F, DQ, VL */
+    cpu->vaes = cpu->aes && (c >> 9 & 1) && (c >> 10 & 1);
     if (b >> 21 & 1)
         cpu->best = CCZ_CPU_IFMA;
 }

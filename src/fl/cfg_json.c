@@ -125,7 +125,8 @@ static ccz_rc check_names(const struct ccz_json *root, const char *group,
 static ccz_rc apply(const struct ccz_json *root, const struct member *members, size_t len,
                     struct ccz_err *err)
 {
-    static const char *const groups[] = {NULL, "train", "aggregate", "codec", "async"};
+    static const char *const groups[] = {NULL,    "train",  "aggregate", "codec",
+                                         "async", "secagg", "dp"};
     if (ccz_json_type(root) != CCZ_JSON_OBJECT)
         return ccz_refuse(err, CCZ_E_FORMAT, "fl:config-value", "no object", "an object");
     ccz_rc rc = CCZ_OK;
@@ -196,6 +197,17 @@ ccz_rc ccz_fl_server_cfg_parse(struct ccz_fl_server_cfg *cfg, struct ccz_span js
         {"codec", "kind", T_CODEC, &c.agg.codec.kind, NULL},
         {"codec", "block", T_U32, &c.agg.codec.block, NULL},
         {"codec", "topk", T_DOUBLE, &x.topk, NULL},
+        {"secagg", "on", T_BOOL, &c.privacy.secagg, NULL},
+        {"secagg", "degree", T_U32, &c.privacy.degree, NULL},
+        {"secagg", "threshold", T_U32, &c.privacy.threshold, NULL},
+        {"secagg", "range", T_FLOAT, &c.privacy.range, NULL},
+        {"dp", "clip", T_DOUBLE, &c.privacy.clip, NULL},
+        {"dp", "multiplier", T_DOUBLE, &c.privacy.multiplier, NULL},
+        {"dp", "delta", T_DOUBLE, &c.privacy.delta, NULL},
+        {"dp", "noise_at_members", T_BOOL, &c.privacy.noise_at_members, NULL},
+        {"dp", "adaptive_rate", T_DOUBLE, &c.privacy.adaptive_rate, NULL},
+        {"dp", "adaptive_quantile", T_DOUBLE, &c.privacy.adaptive_quantile, NULL},
+        {"dp", "adaptive_sigma", T_DOUBLE, &c.privacy.adaptive_sigma, NULL},
         {"async", "buffer", T_U32, &c.buffer_len, NULL},
         {"async", "staleness_max", T_U32, &c.staleness_max, NULL},
     };

@@ -3,10 +3,10 @@
  * DIR/round-000000000012.ccz, a protected file bound to that name. Plaintext: "CCZFLck1", size of the head (8), the head, then the
  * vectors: parameters, state of the optimizer (its own size), the server's control variate. Head, protobuf: 1 configuration's digest,
  * 2 layout, 3 round, 4 seed, 5 run, 6 digest of the model, 7 members {1 name, 2 accepted round}, 8 size of the optimizer's state,
- * 9 control variate (0, 1), 10 past digests (asynchronous), one behind the other.
+ * 9 control variate (0, 1), 10 past digests (asynchronous), one behind the other, 11 privacy spent: the clip, then what the accountant has.
  */
 #define _DEFAULT_SOURCE
-#include "fl/server.h"
+#include "fl/server_private.h"
 
 #include "base/newfile.h"
 
@@ -32,7 +32,8 @@ enum {
     H_MEMBER,
     H_OPT,
     H_VARIATE,
-    H_PAST
+    H_PAST,
+    H_PRIVATE
 };
 enum { M_NAME = 1, M_ACCEPTED };
 
@@ -118,6 +119,11 @@ static void put_head_locked(struct ccz_buf *out, const struct ccz_fl_server *s)
         ccz_pb_put_bytes(
             out, H_PAST,
             CCZ_SPAN(s->past, ((size_t)s->cfg.staleness_max + 1) * CCZ_FL_DIGEST_SIZE));
+    if (s->private) {
+        mark = ccz_pb_open(out, H_PRIVATE);
+        cczi_hfl_private_save(out, s);
+        ccz_pb_close(out, mark);
+    }
 }
 
 static ccz_rc put_vector(struct cczi_hfl_seal *f, const float *x, uint64_t len, struct ccz_err *err)
@@ -193,7 +199,7 @@ ccz_rc ccz_fl_checkpoint_save(const char *dir, const struct ccz_secret *key, uns
 /* ----------------------------------------------------------------------------------- loading */
 
 struct head {
-    struct ccz_span config, layout, run, digest, past;
+    struct ccz_span config, layout, run, digest, past, private;
     uint64_t round, seed, opt_size, variate;
 };
 
@@ -262,6 +268,9 @@ static ccz_rc take_head(struct head *h, struct ccz_fl_server *s, struct ccz_span
         case H_PAST:
             h->past = f.bytes;
             break;
+        case H_PRIVATE:
+            h->private = f.bytes;
+            break;
         default: /* of a later version, which says so by its magic if it matters */
             break;
         }
@@ -315,6 +324,8 @@ static ccz_rc take_model(struct ccz_fl_server *s, const struct head *h, struct c
     if (rc == CCZ_OK && memcmp(digest, h->digest.ptr, sizeof(digest)) != 0)
         rc = ccz_refuse_bytes(err, CCZ_E_FORMAT, "fl:checkpoint-digest", digest, sizeof(digest),
                               h->digest.ptr, h->digest.size);
+    if (rc == CCZ_OK)
+        rc = cczi_hfl_private_load(s, h->private, err);
     if (rc != CCZ_OK)
         return rc;
     s->seed = s->cfg.seeded ? s->cfg.seed : h->seed;

@@ -13,10 +13,13 @@ ccz_rc ccz_fl_client_new(struct ccz_fl_client **out, const struct ccz_fl_client_
     *out = NULL;
     if (!cfg->name || !cczi_hfl_name_ok(cfg->name))
         return ccz_fail(err, CCZ_E_ARG, "fl:member-name", 0, "malformed name");
+    if (cfg->roster && !cfg->identity)
+        return ccz_fail(err, CCZ_E_ARG, "fl:identity", 0, "a roster needs this member's own key");
     CCZ_AUTO(ccz_fl_client) c = calloc(1, sizeof(*c));
     if (!c)
         return cczi_hfl_no_memory(err);
     c->cfg = *cfg;
+    ccz_buf_init(&c->private_out, CCZ_FL_CHUNK_SIZE);
     memcpy(c->name, cfg->name, strlen(cfg->name) + 1);
     c->cfg.name = c->name;
     ccz_rc rc = ccz_fl_layout_copy(&c->layout, cfg->layout, err);
@@ -36,6 +39,8 @@ void ccz_fl_client_free(struct ccz_fl_client *c)
     cczi_hfl_buffers_free(c);
     cczi_hfl_generations_free(c);
     cczi_hfl_digest_free(&c->digest);
+    cczi_hfl_part_free(c->part);
+    ccz_buf_free(&c->private_out);
     ccz_key_free(c->server_key);
     ccz_fl_layout_free(c->layout);
     free(c);
@@ -49,6 +54,9 @@ ccz_rc ccz_fl_client_start(struct ccz_fl_client *c, struct ccz_err *err)
     c->state = HFL_C_GREETING;
     c->hello_due = true;
     c->offer_due = c->report_due = false;
+    cczi_hfl_part_free(c->part); /* its keys were for the connection that is gone */
+    c->part = NULL;
+    ccz_buf_clear(&c->private_out);
     return CCZ_OK;
 }
 
@@ -155,9 +163,46 @@ static ccz_rc judge_task(const struct ccz_fl_client *c, const struct cczi_hfl_ta
     if (rc == CCZ_OK && (t->work & ~(uint32_t)(CCZI_HFL_TRAIN | CCZI_HFL_EVALUATE)))
         rc = ccz_refuse_num(err, CCZ_E_PEER, "fl:task-work", t->work,
                             CCZI_HFL_TRAIN | CCZI_HFL_EVALUATE);
+    bool private = cczi_hfl_part_ready(c->part, t->round);
+    if (rc == CCZ_OK && (t->work & CCZI_HFL_TRAIN) && !private && c->cfg.secagg_required)
+        rc = ccz_fail(err, CCZ_E_POLICY, "fl:not-private", (int64_t)t->round,
+                      "an update is asked for without secure aggregation");
+    if (rc == CCZ_OK && (t->work & CCZI_HFL_TRAIN) && private &&
+        (t->codec != CCZ_AGG_F32 || t->scaffold))
+        rc = ccz_fail(err, CCZ_E_PEER, "fl:task-private", t->codec,
+                      "secure aggregation goes with plain updates only");
     if (rc == CCZ_OK && (t->work & CCZI_HFL_TRAIN))
         rc = ccz_agg_codec_size(&size, &codec, (size_t)c->layout->len, err);
     return rc;
+}
+
+/* The plan of a private round, or a step in it. */
+static ccz_rc on_private(struct ccz_fl_client *c, const struct cczi_hfl_private *p,
+                         struct ccz_err *err)
+{
+    struct cczi_hfl_plan plan;
+    if (c->state < HFL_C_IDLE || c->state == HFL_C_OVER || c->private_out.size)
+        return cczi_hfl_disorder(CCZI_HFL_PRIVATE, "welcome, and one at a time", err);
+    if (p->phase == CCZI_HFL_STEP) {
+        if (!c->part)
+            return cczi_hfl_disorder(CCZI_HFL_PRIVATE, "a plan before it", err);
+        return cczi_hfl_part_step(&c->private_out, c->part, p->body, err);
+    }
+    ccz_rc rc = p->phase == CCZI_HFL_PLAN
+                    ? cczi_hfl_plan_parse(&plan, p->body, c->layout->len, p->round, err)
+                    : cczi_hfl_disorder(CCZI_HFL_PRIVATE, "a plan or a step", err);
+    if (rc == CCZ_OK && c->seen && p->round <= c->seen_round)
+        rc = ccz_refuse_num(err, CCZ_E_POLICY, "fl:rollback", (int64_t)p->round - 1,
+                            (int64_t)c->seen_round);
+    if (rc == CCZ_OK && cczi_hfl_part_same(c->part, &plan))
+        rc = ccz_fail(err, CCZ_E_POLICY, "fl:plan-twice", (int64_t)p->round,
+                      "this plan has come before");
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_hfl_part_free(c->part);
+    c->part = NULL;
+    rc = cczi_hfl_part_new(&c->part, &plan, &c->cfg, err);
+    return rc == CCZ_OK ? cczi_hfl_part_step(&c->private_out, c->part, CCZ_SPAN(NULL, 0), err) : rc;
 }
 
 static bool waits(const struct ccz_fl_client *c)
@@ -321,6 +366,8 @@ ccz_rc ccz_fl_client_input(enum ccz_fl_event *event, struct ccz_fl_client *c, st
         return on_grant(c, in.granted, err);
     case CCZI_HFL_VERDICT:
         return on_verdict(c, &in.verdict, err);
+    case CCZI_HFL_PRIVATE:
+        return on_private(c, &in.secret, err);
     case CCZI_HFL_OVER:
         return on_over(event, c, &in.over, err);
     default:
@@ -335,7 +382,9 @@ static void put_update_chunk(struct ccz_buf *msg, struct ccz_fl_client *c)
     size_t n = left < CCZI_HFL_SEND_SIZE ? (size_t)left : CCZI_HFL_SEND_SIZE;
     cczi_hfl_chunk_head(msg, c->vector, c->at, n);
     uint8_t *room = ccz_buf_extend(msg, n);
-    if (room && params)
+    if (room && params && c->masked)
+        msg->bad |= cczi_hfl_part_read(room, c->part, c->at, n, NULL) != CCZ_OK;
+    else if (room && params)
         msg->bad |= ccz_agg_enc_read(room, n, c->enc) != n;
     else if (room)
         memcpy(room, (const uint8_t *)c->delta_variate + c->at, n);
@@ -356,6 +405,12 @@ bool ccz_fl_client_output(struct ccz_buf *msg, struct ccz_fl_client *c)
         memcpy(m.hello.layout, c->layout->digest, sizeof(m.hello.layout));
         cczi_hfl_msg_put(msg, &m);
         c->hello_due = false;
+    } else if (c->private_out.size) {
+        cczi_hfl_msg_put(msg,
+                         &(struct cczi_hfl_msg){.kind = CCZI_HFL_PRIVATE,
+                                                .secret = {.phase = CCZI_HFL_STEP,
+                                                           .body = ccz_buf_span(&c->private_out)}});
+        ccz_buf_clear(&c->private_out);
     } else if (c->offer_due) {
         cczi_hfl_msg_put(msg, &(struct cczi_hfl_msg){.kind = CCZI_HFL_OFFER, .offer = c->offer});
         c->offer_due = false;

@@ -2,7 +2,7 @@
 #ifndef CCZ_SRC_FL_CLIENT_H
 #define CCZ_SRC_FL_CLIENT_H
 /* The client's inside. */
-#include "fl/fl_priv.h"
+#include "fl/privacy.h"
 
 enum hfl_client_state {
     HFL_C_OFF,      /* not connected */
@@ -55,6 +55,9 @@ struct ccz_fl_client {
     struct hfl_generation gen[2];
     unsigned next; /* the one that this round makes */
     struct ccz_fl_client_record rec;
+    struct cczi_hfl_part *part; /* in a private round; NULL: none */
+    struct ccz_buf private_out; /* a message of it to be sent, if not empty */
+    bool masked;                /* the update goes through it */
 };
 
 /* client_state.c */

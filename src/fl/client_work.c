@@ -116,8 +116,13 @@ static ccz_rc do_training(struct ccz_fl_client *c, const struct ccz_fl_trainer *
         rc = ccz_fail(err, CCZ_E_FORMAT, "fl:no-samples", 0, "the trainer has no rows");
     if (rc == CCZ_OK)
         rc = make_update(c, last, next, err);
+    c->masked = cczi_hfl_part_ready(c->part, c->task.round);
+    if (rc == CCZ_OK && !c->masked && c->cfg.secagg_required) /* it was given up meanwhile */
+        rc = ccz_fail(err, CCZ_E_POLICY, "fl:not-private", (int64_t)c->task.round,
+                      "the private round is gone");
     if (rc == CCZ_OK)
-        rc = encode(c, last, next, err);
+        rc = c->masked ? cczi_hfl_part_begin(c->part, c->update, c->rec.train.samples, err)
+                       : encode(c, last, next, err);
     if (rc != CCZ_OK)
         return rc;
     next->round = c->task.round; /* if the server takes it */
@@ -125,7 +130,8 @@ static ccz_rc do_training(struct ccz_fl_client *c, const struct ccz_fl_trainer *
     c->offer = (struct cczi_hfl_offer){.round = c->task.round,
                                        .train = c->rec.train,
                                        .eval = c->rec.base_eval,
-                                       .size = ccz_agg_enc_size(c->enc)};
+                                       .size = c->masked ? cczi_hfl_part_size(c->part)
+                                                         : ccz_agg_enc_size(c->enc)};
     memcpy(c->offer.base, c->task.digest, sizeof(c->offer.base));
     c->offer_due = true;
     c->state = HFL_C_OFFERED;

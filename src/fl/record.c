@@ -58,6 +58,11 @@ void ccz_fl_record_json(struct ccz_buf *out, const struct ccz_fl_record *r)
         put_pair(out, "epsilon", r->epsilon);
         put_pair(out, "delta", r->delta);
     }
+    if (r->clip > 0)
+        put_pair(out, "clip", r->clip);
+    if (r->private_size > 0)
+        ccz_buf_printf(out, ",\"private_bytes\":%llu,\"private_ms\":%lld",
+                       (unsigned long long)r->private_size, (long long)r->private_ms);
     ccz_buf_printf(out, ",\"digest\":\"%s\"}", digest);
 }
 

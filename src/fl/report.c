@@ -24,7 +24,9 @@ static const char style[] =
     ".title{font-size:14px;font-weight:600}.x{text-anchor:middle;fill:var(--dim)}\n"
     ".y{text-anchor:end;fill:var(--dim)}.grid{stroke:var(--grid)}\n"
     ".curve{fill:none;stroke-width:2;stroke-linejoin:round}\n"
-    ".ref{stroke:var(--dim);stroke-dasharray:5 4}.reftext{text-anchor:end;fill:var(--dim)}\n"
+    ".ref{stroke:var(--dim);stroke-dasharray:5 "
+    "4}.reftext{text-anchor:end;fill:var(--dim);paint-order:stroke;stroke:var(--paper);stroke-"
+    "width:3px}\n"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
     "td,th{padding:.2rem .7rem;border-bottom:1px solid var(--grid);text-align:right}\n"
     "td:first-child,th:first-child{text-align:left}.facts td{text-align:left}\n"
@@ -124,7 +126,7 @@ static const struct hfl_chart charts[] = {
 static void put_cell(struct ccz_buf *out, double v, unsigned digits)
 {
     ccz_buf_put_str(out, "<td>");
-    hfl_put_number(out, v, digits);
+    cczi_hfl_put_number(out, v, digits);
     ccz_buf_put_str(out, "</td>");
 }
 
@@ -135,9 +137,9 @@ static void put_facts(struct ccz_buf *out, const struct ccz_fl_report *r)
     ccz_buf_put_str(out, "<table class=\"facts\">\n");
     for (size_t i = 0; i < r->facts_len; i++) {
         ccz_buf_put_str(out, "<tr><td>");
-        hfl_put_text(out, r->facts[i].name);
+        cczi_hfl_put_text(out, r->facts[i].name);
         ccz_buf_put_str(out, "</td><td>");
-        hfl_put_text(out, r->facts[i].value);
+        cczi_hfl_put_text(out, r->facts[i].value);
         ccz_buf_put_str(out, "</td></tr>\n");
     }
     ccz_buf_put_str(out, "</table>\n");
@@ -146,7 +148,7 @@ static void put_facts(struct ccz_buf *out, const struct ccz_fl_report *r)
 static void put_name(struct ccz_buf *out, size_t i, const char *name)
 {
     ccz_buf_printf(out, "<span class=\"key\" style=\"background:%s\"></span>", colours[i]);
-    hfl_put_text(out, name);
+    cczi_hfl_put_text(out, name);
 }
 
 /* The last and the best value that there is. */
@@ -189,7 +191,7 @@ static void put_summary(struct ccz_buf *out, const struct ccz_fl_report *r)
         put_summary_row(out, i, &r->series[i]);
     for (size_t i = 0; i < r->lines_len; i++) {
         ccz_buf_put_str(out, "<tr><td>");
-        hfl_put_text(out, r->lines[i].name);
+        cczi_hfl_put_text(out, r->lines[i].name);
         ccz_buf_put_str(out, "</td><td></td>");
         put_cell(out, 100 * r->lines[i].accuracy, 2);
         ccz_buf_put_str(out, "<td></td><td></td>");
@@ -237,20 +239,20 @@ ccz_rc ccz_fl_report_html(struct ccz_buf *out, const struct ccz_fl_report *r, st
                         CCZ_FL_REPORT_SERIES_MAX, CCZ_FL_REPORT_LINES_MAX);
     ccz_buf_put_str(out,
                     "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<title>");
-    hfl_put_text(out, r->title);
+    cczi_hfl_put_text(out, r->title);
     ccz_buf_put_str(out, "</title>\n");
     ccz_buf_put_str(out, style);
     for (size_t i = 0; i < CCZ_FL_REPORT_SERIES_MAX; i++)
         ccz_buf_printf(out, ".curve.c%zu{stroke:%s}.dot.c%zu{fill:%s}\n", i, colours[i], i,
                        colours[i]);
     ccz_buf_put_str(out, "</style></head><body>\n<h1>");
-    hfl_put_text(out, r->title);
+    cczi_hfl_put_text(out, r->title);
     ccz_buf_put_str(out, "</h1>\n");
     put_facts(out, r);
     put_summary(out, r);
     ccz_buf_put_str(out, "<h2>Rounds</h2>\n<div class=\"charts\">\n");
     for (size_t i = 0; i < sizeof(charts) / sizeof(charts[0]); i++)
-        hfl_chart_put(out, &charts[i], r);
+        cczi_hfl_chart_put(out, &charts[i], r);
     ccz_buf_put_str(out, "</div>\n");
     for (size_t i = 0; i < r->series_len; i++)
         put_rounds(out, &r->series[i], i);

@@ -15,11 +15,12 @@ struct hfl_chart {
     bool only_if_it_varies;
 };
 /* Appends one chart; nothing if no record has a value. */
-void hfl_chart_put(struct ccz_buf *out, const struct hfl_chart *c, const struct ccz_fl_report *r);
+void cczi_hfl_chart_put(struct ccz_buf *out, const struct hfl_chart *c,
+                        const struct ccz_fl_report *r);
 
 /* A number with that many digits, whatever the locale; "–" if it is not finite. */
-void hfl_put_number(struct ccz_buf *out, double v, unsigned digits);
+void cczi_hfl_put_number(struct ccz_buf *out, double v, unsigned digits);
 /* Text with the characters of HTML escaped. */
-void hfl_put_text(struct ccz_buf *out, const char *text);
+void cczi_hfl_put_text(struct ccz_buf *out, const char *text);
 
 #endif

@@ -4,13 +4,23 @@
 
 #include <math.h>
 
-enum { WIDTH = 560, HEIGHT = 300, LEFT = 64, RIGHT = 14, TOP = 34, BOTTOM = 36, MARKS_MAX = 120 };
+enum {
+    WIDTH = 560,
+    HEIGHT = 300,
+    LEFT = 64,
+    RIGHT = 14,
+    TOP = 34,
+    BOTTOM = 36,
+    MARKS_MAX = 120,
+    TICKS_MAX = 20
+};
+#define VALUE_MAX 1e12
 
 struct scale {
     double x_low, x_high, y_low, y_high, x_step, y_step;
 };
 
-void hfl_put_number(struct ccz_buf *out, double v, unsigned digits)
+void cczi_hfl_put_number(struct ccz_buf *out, double v, unsigned digits)
 {
     double unit = 1;
     for (unsigned i = 0; i < digits; i++)
@@ -25,7 +35,7 @@ void hfl_put_number(struct ccz_buf *out, double v, unsigned digits)
         ccz_buf_printf(out, ".%0*lld", (int)digits, (n < 0 ? -n : n) % u);
 }
 
-void hfl_put_text(struct ccz_buf *out, const char *text)
+void cczi_hfl_put_text(struct ccz_buf *out, const char *text)
 {
     for (; *text; text++) {
         switch (*text) {
@@ -76,6 +86,13 @@ static void include(double *low, double *high, double v)
     }
 }
 
+/* Logs are not ours: what would leave no digits for an axis is no value. */
+static double value_of(double *x, const struct hfl_chart *c, const struct ccz_fl_record *r)
+{
+    const double y = c->value(x, r);
+    return fabs(y) < VALUE_MAX && fabs(*x) < VALUE_MAX ? y : (double)NAN;
+}
+
 /* False: there is nothing to show. */
 static bool scale_for(struct scale *s, const struct hfl_chart *c, const struct ccz_fl_report *r)
 {
@@ -83,7 +100,7 @@ static bool scale_for(struct scale *s, const struct hfl_chart *c, const struct c
     for (size_t i = 0; i < r->series_len; i++) {
         for (size_t k = 0; k < r->series[i].len; k++) {
             double x;
-            const double y = c->value(&x, &r->series[i].records[k]);
+            const double y = value_of(&x, c, &r->series[i].records[k]);
             include(&s->y_low, &s->y_high, y);
             if (isfinite(y))
                 include(&s->x_low, &s->x_high, x);
@@ -92,7 +109,8 @@ static bool scale_for(struct scale *s, const struct hfl_chart *c, const struct c
     if (!(s->y_low <= s->y_high) || (c->only_if_it_varies && !(s->y_low < s->y_high)))
         return false;
     for (size_t i = 0; c->line && i < r->lines_len; i++)
-        include(&s->y_low, &s->y_high, c->line(&r->lines[i]));
+        if (fabs(c->line(&r->lines[i])) < VALUE_MAX)
+            include(&s->y_low, &s->y_high, c->line(&r->lines[i]));
     if (c->from_zero)
         s->y_low = fmin(s->y_low, 0);
     if (!(s->y_high - s->y_low > 1e-9 * fmax(fabs(s->y_high), 1e-9))) { /* flat */
@@ -122,14 +140,14 @@ static double y_at(const struct scale *s, double y)
 static void put_attribute(struct ccz_buf *out, const char *name, double v)
 {
     ccz_buf_printf(out, " %s=\"", name);
-    hfl_put_number(out, v, 1);
+    cczi_hfl_put_number(out, v, 1);
     ccz_buf_put_str(out, "\"");
 }
 
 static void put_axes(struct ccz_buf *out, const struct scale *s)
 {
     const unsigned digits = digits_of(s->y_step);
-    for (int i = 0; s->y_low + i * s->y_step <= s->y_high + s->y_step / 2; i++) {
+    for (int i = 0; i < TICKS_MAX && s->y_low + i * s->y_step <= s->y_high + s->y_step / 2; i++) {
         const double v = s->y_low + i * s->y_step;
         ccz_buf_printf(out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\"", LEFT, WIDTH - RIGHT);
         put_attribute(out, "y1", y_at(s, v));
@@ -137,14 +155,16 @@ static void put_axes(struct ccz_buf *out, const struct scale *s)
         ccz_buf_printf(out, "/><text class=\"y\" x=\"%d\"", LEFT - 6);
         put_attribute(out, "y", y_at(s, v) + 4);
         ccz_buf_put_str(out, ">");
-        hfl_put_number(out, v, digits);
+        cczi_hfl_put_number(out, v, digits);
         ccz_buf_put_str(out, "</text>");
     }
-    for (double v = ceil(s->x_low / s->x_step) * s->x_step; v <= s->x_high; v += s->x_step) {
+    const double x_first = ceil(s->x_low / s->x_step) * s->x_step;
+    for (int i = 0; i < TICKS_MAX && x_first + i * s->x_step <= s->x_high; i++) {
+        const double v = x_first + i * s->x_step;
         ccz_buf_printf(out, "<text class=\"x\" y=\"%d\"", HEIGHT - BOTTOM + 16);
         put_attribute(out, "x", x_at(s, v));
         ccz_buf_put_str(out, ">");
-        hfl_put_number(out, v, 0);
+        cczi_hfl_put_number(out, v, 0);
         ccz_buf_put_str(out, "</text>");
     }
     ccz_buf_printf(out, "<text class=\"x\" x=\"%d\" y=\"%d\">round</text>",
@@ -158,7 +178,7 @@ static void put_curve(struct ccz_buf *out, const struct hfl_chart *c, const stru
     bool open = false;
     for (size_t k = 0; k < series->len; k++) {
         double x;
-        const double y = c->value(&x, &series->records[k]);
+        const double y = value_of(&x, c, &series->records[k]);
         if (!isfinite(y)) {
             if (open)
                 ccz_buf_put_str(out, "\"/>");
@@ -168,9 +188,9 @@ static void put_curve(struct ccz_buf *out, const struct hfl_chart *c, const stru
         if (!open)
             ccz_buf_printf(out, "<polyline class=\"curve c%zu\" points=\"", colour);
         open = true;
-        hfl_put_number(out, x_at(s, x), 1);
+        cczi_hfl_put_number(out, x_at(s, x), 1);
         ccz_buf_put_str(out, ",");
-        hfl_put_number(out, y_at(s, y), 1);
+        cczi_hfl_put_number(out, y_at(s, y), 1);
         ccz_buf_put_str(out, " ");
     }
     if (open)
@@ -184,18 +204,18 @@ static void put_marks(struct ccz_buf *out, const struct hfl_chart *c, const stru
     const size_t every = series->len / MARKS_MAX + 1;
     for (size_t k = 0; k < series->len; k++) {
         double x;
-        const double y = c->value(&x, &series->records[k]);
+        const double y = value_of(&x, c, &series->records[k]);
         if (!isfinite(y) || (k % every != 0 && k + 1 != series->len))
             continue;
         ccz_buf_printf(out, "<circle class=\"dot c%zu\" r=\"2.5\"", colour);
         put_attribute(out, "cx", x_at(s, x));
         put_attribute(out, "cy", y_at(s, y));
         ccz_buf_put_str(out, "><title>");
-        hfl_put_text(out, series->name);
+        cczi_hfl_put_text(out, series->name);
         ccz_buf_put_str(out, ", round ");
-        hfl_put_number(out, x, 0);
+        cczi_hfl_put_number(out, x, 0);
         ccz_buf_put_str(out, ": ");
-        hfl_put_number(out, y, c->digits);
+        cczi_hfl_put_number(out, y, c->digits);
         ccz_buf_put_str(out, "</title></circle>");
     }
 }
@@ -204,7 +224,7 @@ static void put_line(struct ccz_buf *out, const struct hfl_chart *c, const struc
                      const struct ccz_fl_report_line *l)
 {
     const double v = c->line(l);
-    if (!isfinite(v))
+    if (!(fabs(v) < VALUE_MAX))
         return;
     ccz_buf_printf(out, "<line class=\"ref\" x1=\"%d\" x2=\"%d\"", LEFT, WIDTH - RIGHT);
     put_attribute(out, "y1", y_at(s, v));
@@ -212,13 +232,14 @@ static void put_line(struct ccz_buf *out, const struct hfl_chart *c, const struc
     ccz_buf_printf(out, "/><text class=\"reftext\" x=\"%d\"", WIDTH - RIGHT - 4);
     put_attribute(out, "y", y_at(s, v) - 4);
     ccz_buf_put_str(out, ">");
-    hfl_put_text(out, l->name);
-    ccz_buf_put_str(out, " ");
-    hfl_put_number(out, v, c->digits);
+    cczi_hfl_put_text(out, l->name);
+    ccz_buf_put_str(out, ": ");
+    cczi_hfl_put_number(out, v, c->digits);
     ccz_buf_put_str(out, "</text>");
 }
 
-void hfl_chart_put(struct ccz_buf *out, const struct hfl_chart *c, const struct ccz_fl_report *r)
+void cczi_hfl_chart_put(struct ccz_buf *out, const struct hfl_chart *c,
+                        const struct ccz_fl_report *r)
 {
     struct scale s;
     if (!scale_for(&s, c, r))
@@ -226,10 +247,10 @@ void hfl_chart_put(struct ccz_buf *out, const struct hfl_chart *c, const struct 
     ccz_buf_printf(
         out, "<svg viewBox=\"0 0 %d %d\" role=\"img\"><text class=\"title\" x=\"%d\" y=\"18\">",
         WIDTH, HEIGHT, LEFT);
-    hfl_put_text(out, c->title);
+    cczi_hfl_put_text(out, c->title);
     if (c->unit[0]) {
         ccz_buf_put_str(out, " (");
-        hfl_put_text(out, c->unit);
+        cczi_hfl_put_text(out, c->unit);
         ccz_buf_put_str(out, ")");
     }
     ccz_buf_put_str(out, "</text>");

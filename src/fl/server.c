@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Members come and go, messages go in and out; what they mean for a round: server_round.c. */
 #define _DEFAULT_SOURCE
-#include "fl/server.h"
+#include "fl/server_private.h"
 
 #include "base/condwait.h"
 
@@ -51,6 +51,7 @@ void ccz_fl_server_free(struct ccz_fl_server *s)
     free(s->staged);
     cczi_hfl_slots_free(s);
     ccz_agg_opt_free(s->opt);
+    cczi_hfl_private_free(s);
     free(s->params);
     free(s->acc);
     free(s->variate);
@@ -119,6 +120,9 @@ ccz_rc cczi_hfl_member_add(struct hfl_member **out, struct ccz_fl_server *s, con
         return cczi_hfl_no_memory(err);
     memcpy(m->name, name, strlen(name) + 1);
     m->id = (uint32_t)s->members_len;
+    m->stranger =
+        s->cfg.privacy.roster &&
+        !cczi_hfl_identity(s->cfg.privacy.roster, s->cfg.privacy.roster_len, name, strlen(name));
     cczi_cond_init(&m->changed);
     memmove(s->order + at + 1, s->order + at, (s->members_len - at) * sizeof(*s->order));
     s->order[at] = m->id;
@@ -157,6 +161,8 @@ ccz_rc ccz_fl_server_join(uint32_t *member, struct ccz_fl_server *s, const char 
         m->link = HFL_GREETED;
         m->work = HFL_IDLE;
         m->welcome_due = m->verdict_due = m->grant_due = m->task_due = m->over_sent = false;
+        m->private_due = false;
+        m->keyless = true;
         m->void_upload = false;
         m->tasks = 0;
         *member = m->id;
@@ -174,9 +180,11 @@ void ccz_fl_server_leave(struct ccz_fl_server *s, uint32_t member, int64_t now_m
             s->totals.dropped++;
         if (!m->slot || !m->slot->ready) /* a whole update counts without its member */
             cczi_hfl_revoke_locked(s, m, NULL);
+        if (cczi_hfl_secagg(s) && m->seat == HFL_OPEN && !m->slot) /* its keys are gone with it */
+            m->seat = HFL_NO_SEAT;
         m->link = HFL_AWAY;
         m->work = HFL_IDLE;
-        m->task_due = false;
+        m->task_due = m->private_due = false;
         cczi_hfl_recount_locked(s);
         cczi_hfl_advance_locked(s, now_ms);
         cczi_hfl_wake_locked(s, m);
@@ -274,8 +282,10 @@ static ccz_rc dispatch(struct ccz_fl_server *s, struct hfl_member *m,
         return cczi_hfl_on_chunk_locked(s, m, &msg->chunk, now_ms, err);
     case CCZI_HFL_REPORT:
         return on_report(s, m, &msg->report, err);
+    case CCZI_HFL_PRIVATE:
+        return cczi_hfl_on_private_locked(s, m, &msg->secret, err);
     default:
-        return cczi_hfl_disorder(msg->kind, "offer, chunk or report", err);
+        return cczi_hfl_disorder(msg->kind, "offer, chunk, report or private", err);
     }
 }
 
@@ -399,7 +409,7 @@ static bool has_output(const struct ccz_fl_server *s, const struct hfl_member *m
 {
     if (m->link != HFL_HERE)
         return false;
-    return m->welcome_due || m->verdict_due || m->grant_due ||
+    return m->welcome_due || m->verdict_due || m->grant_due || m->private_due ||
            (m->work == HFL_SENDING && s->phase != HFL_CLOSE) ||
            (s->phase == HFL_OVER_PHASE && !m->over_sent);
 }
@@ -417,6 +427,9 @@ static void put_output_locked(struct ccz_buf *out, struct ccz_fl_server *s, stru
         m->grant_due = false;
         cczi_hfl_msg_put(out,
                          &(struct cczi_hfl_msg){.kind = CCZI_HFL_GRANT, .granted = m->offer.round});
+    } else if (m->private_due) {
+        m->private_due = false;
+        cczi_hfl_private_put_locked(out, s, m);
     } else if (m->work == HFL_SENDING && m->task_due) {
         m->task_due = false;
         put_task(out, s, m);

@@ -20,6 +20,7 @@ enum hfl_work {
 enum hfl_seat { HFL_NO_SEAT, HFL_OPEN, HFL_DELIVERED, HFL_REFUSED }; /* in this round */
 
 struct hfl_slot;
+struct hfl_private;
 struct hfl_member {
     char name[CCZ_FL_MEMBER_NAME_SIZE];
     uint32_t id;
@@ -28,7 +29,10 @@ struct hfl_member {
     enum hfl_work work;
     enum hfl_seat seat;
     /* to be sent, in this order */
-    bool welcome_due, verdict_due, grant_due, task_due;
+    bool welcome_due, verdict_due, grant_due, private_due, task_due;
+    uint32_t number; /* in this round's secure aggregation */
+    bool stranger;   /* not in the roster */
+    bool keyless;    /* it came again: what it had for that round is gone */
     bool over_sent;
     uint64_t verdict_round;
     struct ccz_err *why; /* of the verdict; NULL: accepted */
@@ -62,6 +66,7 @@ struct hfl_slot {
     uint64_t staleness;
     int64_t progress_ms;
     bool busy, revoked, ready;
+    bool masked; /* by secure aggregation */
 };
 /* A complete update of a robust rule. */
 struct hfl_staged {
@@ -75,7 +80,16 @@ struct hfl_means {
     double loss, loss_weight, accuracy, accuracy_weight;
 };
 
-enum hfl_phase { HFL_WAIT, HFL_COLLECT, HFL_CLOSE, HFL_FINAL, HFL_OVER_PHASE, HFL_PHASES };
+enum hfl_phase {
+    HFL_WAIT,
+    HFL_PREPARE,
+    HFL_COLLECT,
+    HFL_REVEAL,
+    HFL_CLOSE,
+    HFL_FINAL,
+    HFL_OVER_PHASE,
+    HFL_PHASES
+};
 
 #define HFL_REFUSALS_MAX 32
 struct hfl_totals {
@@ -110,6 +124,7 @@ struct ccz_fl_server {
     bool cut;            /* the deadline passed */
     struct ccz_fl_record rec, last;
     double weight_sum, norm_sum, staleness_sum;
+    struct hfl_private *private;  /* NULL: neither secure aggregation nor differential privacy */
     struct hfl_means train, eval; /* of this round's updates; eval also of the last model */
     struct ccz_fl_metrics final_eval;
     /* members */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The configuration: defaults, contradictions, what of it defines a training; and a server made of it. */
 #define _DEFAULT_SOURCE
-#include "fl/server.h"
+#include "fl/server_private.h"
 
 #include "base/condwait.h"
 
@@ -81,10 +81,9 @@ static ccz_rc check_agg(const struct ccz_fl_server_cfg *c, struct ccz_err *err)
     if (a->rule != CCZ_FL_MEAN && c->buffer_len)
         return contradicts(err, "fl:cfg-rule", "asynchronous rounds have the mean only");
     if (a->scaffold && (a->rule != CCZ_FL_MEAN || a->codec.kind != CCZ_AGG_F32 ||
-                        a->opt.kind != CCZ_AGG_FEDAVG || c->train.momentum != 0 || c->buffer_len))
-        return contradicts(
-            err, "fl:cfg-scaffold",
-            "scaffold goes with mean, fedavg, f32, without momentum, in synchronous rounds");
+                        a->opt.kind != CCZ_AGG_FEDAVG || c->buffer_len))
+        return contradicts(err, "fl:cfg-scaffold",
+                           "scaffold goes with mean, fedavg and f32, in synchronous rounds");
     if (c->buffer_len && c->quorum)
         return contradicts(err, "fl:cfg-quorum", "asynchronous rounds have no quorum");
     return CCZ_OK;
@@ -103,6 +102,10 @@ ccz_rc cczi_hfl_cfg_check(struct ccz_fl_server_cfg *c, uint64_t *update_size, st
         rc = check_agg(c, err);
     if (rc == CCZ_OK)
         rc = ccz_agg_codec_size(update_size, &c->agg.codec, (size_t)c->layout->len, err);
+    if (rc == CCZ_OK)
+        rc = cczi_hfl_private_check(c, err);
+    if (rc == CCZ_OK && c->privacy.secagg)
+        *update_size = (c->layout->len + CCZI_HFL_TAIL) * sizeof(uint32_t);
     if (rc == CCZ_OK && c->sign_key && ccz_key_curve(c->sign_key) != CCZ_P256)
         rc = contradicts(err, "fl:cfg-key", "models are signed by keys of P-256");
     return rc;
@@ -127,6 +130,10 @@ ccz_rc cczi_hfl_cfg_digest(uint8_t out[CCZ_FL_DIGEST_SIZE], const struct ccz_fl_
     ccz_buf_printf(&t, "codec %d %u %llu\n", a->codec.kind, a->codec.block,
                    (unsigned long long)a->codec.topk);
     ccz_buf_printf(&t, "async %u %u\n", c->buffer_len, c->buffer_len ? c->staleness_max : 0);
+    const struct ccz_fl_privacy *p = &c->privacy;
+    ccz_buf_printf(&t, "privacy %d %a %a %a %d %a %a %a\n", p->secagg, (double)p->range, p->clip,
+                   p->multiplier, p->noise_at_members, p->adaptive_rate, p->adaptive_quantile,
+                   p->adaptive_sigma);
     ccz_buf_printf(&t, "seed %d %llu\n", c->seeded, c->seeded ? (unsigned long long)c->seed : 0ULL);
     if (t.bad)
         return cczi_hfl_no_memory(err);
@@ -189,6 +196,8 @@ ccz_rc cczi_hfl_server_make(struct ccz_fl_server **out, const struct ccz_fl_serv
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "fl:random", 0, "no randomness, or no key");
     rc = make_vectors(s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_hfl_private_new(s, err);
     if (rc == CCZ_OK)
         *out = ccz_fl_server_take(&s);
     return rc;

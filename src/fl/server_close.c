@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The vectors of a round: folding one update, and the step at the end. All of it runs without the lock, in one thread. */
-#include "fl/server.h"
+#include "fl/server_private.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -35,6 +35,10 @@ ccz_rc cczi_hfl_fold(struct ccz_fl_server *s, struct hfl_slot *slot, float weigh
                      struct ccz_err *err)
 {
     size_t len = (size_t)s->layout->len;
+    if (cczi_hfl_secagg(s)) {
+        cczi_hfl_private_fold(s, slot, first);
+        return CCZ_OK;
+    }
     ccz_agg_dec_reset(slot->dec);
     if (s->cfg.agg.rule != CCZ_FL_MEAN)
         return stage(s, slot, err);
@@ -130,7 +134,7 @@ ccz_rc cczi_hfl_step(double *norm, struct ccz_fl_server *s, struct ccz_err *err)
     struct ccz_agg_norm n = {0};
     size_t len = (size_t)s->layout->len;
     bool mean = s->cfg.agg.rule == CCZ_FL_MEAN;
-    ccz_rc rc = mean ? CCZ_OK : robust(s, err);
+    ccz_rc rc = mean ? cczi_hfl_private_open(s, err) : robust(s, err);
     float scale = mean && s->weight_sum > 0 ? (float)(1 / s->weight_sum) : 1;
     if (rc != CCZ_OK)
         return rc;
@@ -145,5 +149,5 @@ ccz_rc cczi_hfl_step(double *norm, struct ccz_fl_server *s, struct ccz_err *err)
                         "parameter %zu of the new model is not finite", bad);
     if (s->cfg.agg.scaffold)
         ccz_agg_scaffold_server(s->variate, s->acc_variate, s->members_len, len);
-    return CCZ_OK;
+    return cczi_hfl_private_close(s, err);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a round goes through. A phase looks at the state after each event and says whether it changed anything; the table at the
- * end is all there is of control flow. Phases that a private aggregation needs before and behind COLLECT belong into it.
+ * end is all there is of control flow. PREPARE and REVEAL are those of secure aggregation.
  */
-#include "fl/server.h"
+#include "fl/server_private.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -75,7 +75,7 @@ void cczi_hfl_recount_locked(struct ccz_fl_server *s)
     for (size_t i = 0; i < s->members_len; i++) {
         const struct hfl_member *m = s->members[i];
         bool here = m->link == HFL_HERE;
-        s->here += here && !m->banned;
+        s->here += here && !m->banned && !m->stranger;
         s->open_here += here && m->seat == HFL_OPEN;
         s->open_away += !here && m->seat == HFL_OPEN;
     }
@@ -150,7 +150,7 @@ static ccz_rc draw(struct ccz_fl_server *s, struct ccz_err *err)
     size_t n = 0;
     for (size_t i = 0; i < s->members_len; i++) {
         const struct hfl_member *m = s->members[s->order[i]];
-        if (m->link == HFL_HERE && !m->banned)
+        if (m->link == HFL_HERE && !m->banned && !m->stranger)
             s->seats[n++] = (uint32_t)i;
     }
     size_t k = s->cfg.sample_len && s->cfg.sample_len < n ? s->cfg.sample_len : n;
@@ -192,9 +192,33 @@ static bool begin_async(struct ccz_fl_server *s, int64_t now_ms)
     return true;
 }
 
+/* Members owe a message of secure aggregation, which takes no training: no longer than a stall may last. */
+static void wait_private(struct ccz_fl_server *s, int64_t now_ms, enum hfl_phase phase)
+{
+    s->phase = phase;
+    s->cut = false;
+    s->deadline_ms = now_ms + s->cfg.stall_ms;
+    cczi_hfl_recount_locked(s);
+}
+
+/* Local training begins: of everybody, or of those whose shares are there. */
+static void begin_training(struct ccz_fl_server *s, int64_t now_ms)
+{
+    s->phase = HFL_COLLECT;
+    s->cut = false;
+    s->deadline_ms = s->cfg.round_timeout_ms ? now_ms + s->cfg.round_timeout_ms : INT64_MAX;
+    for (size_t i = 0; i < s->seats_len; i++) {
+        struct hfl_member *m = s->members[s->seats[i]];
+        if (m->seat == HFL_OPEN)
+            cczi_hfl_give_task_locked(s, m, CCZI_HFL_TRAIN);
+    }
+    cczi_hfl_recount_locked(s);
+}
+
 static bool on_wait(struct ccz_fl_server *s, int64_t now_ms)
 {
     struct ccz_err err = {0};
+    uint32_t eligible = s->here;
     uint32_t need = s->cfg.members_min > s->cfg.quorum ? s->cfg.members_min : s->cfg.quorum;
     if (s->here < need)
         return false;
@@ -210,16 +234,17 @@ static bool on_wait(struct ccz_fl_server *s, int64_t now_ms)
         return false;
     }
     begin_record(s, now_ms);
-    s->phase = HFL_COLLECT;
-    s->cut = false;
     s->next_seat = 0;
-    s->deadline_ms = s->cfg.round_timeout_ms ? now_ms + s->cfg.round_timeout_ms : INT64_MAX;
-    for (size_t i = 0; i < s->seats_len; i++) {
-        struct hfl_member *m = s->members[s->seats[i]];
-        m->seat = HFL_OPEN;
-        cczi_hfl_give_task_locked(s, m, CCZI_HFL_TRAIN);
+    for (size_t i = 0; i < s->seats_len; i++)
+        s->members[s->seats[i]]->seat = HFL_OPEN;
+    if (cczi_hfl_private_begin_locked(s, eligible, &err) != CCZ_OK) {
+        cczi_hfl_over_locked(s, &err);
+        return false;
     }
-    cczi_hfl_recount_locked(s);
+    if (cczi_hfl_secagg(s))
+        wait_private(s, now_ms, HFL_PREPARE);
+    else
+        begin_training(s, now_ms);
     return true;
 }
 
@@ -229,28 +254,83 @@ static void clear_seats(struct ccz_fl_server *s)
 {
     for (size_t i = 0; i < s->members_len; i++)
         s->members[i]->seat = HFL_NO_SEAT;
+    for (size_t i = 0; i < s->members_len; i++)
+        s->members[i]->private_due = false;
     s->seats_len = s->next_seat = 0;
     s->open_here = s->open_away = 0;
 }
 
 /* The round cannot be completed as it was begun. */
-static bool begin_anew(struct ccz_fl_server *s)
+static bool begin_anew(struct ccz_fl_server *s, const struct ccz_err *why)
 {
-    struct ccz_err why;
-    uint32_t quorum = cczi_hfl_quorum(s);
-    ccz_refuse_num(&why, CCZ_E_TIMEOUT, "fl:quorum", s->delivered, quorum);
     s->totals.attempts++;
     if (s->cfg.attempts_max && s->attempt >= s->cfg.attempts_max) {
-        cczi_hfl_over_locked(s, &why);
+        cczi_hfl_over_locked(s, why);
         return false;
     }
-    revoke_all(s, &why);
+    revoke_all(s, why);
     cczi_hfl_drop_staged(s);
     clear_seats(s);
     for (size_t i = 0; i < s->members_len; i++)
         if (s->members[i]->work == HFL_SENDING)
             s->members[i]->work = HFL_IDLE;
     s->phase = HFL_WAIT;
+    return true;
+}
+
+static bool without_quorum(struct ccz_fl_server *s)
+{
+    struct ccz_err why;
+    ccz_refuse_num(&why, CCZ_E_TIMEOUT, "fl:quorum", s->delivered, cczi_hfl_quorum(s));
+    return begin_anew(s, &why);
+}
+
+/* Keys, then shares of secrets. Who is silent has no seat any more. */
+static bool on_prepare(struct ccz_fl_server *s, int64_t now_ms)
+{
+    struct ccz_err why = {0};
+    if (!s->cut && cczi_hfl_private_pending(s) > 0)
+        return false;
+    if (cczi_hfl_private_next_locked(s, &why) != CCZ_OK)
+        return begin_anew(s, &why);
+    for (size_t i = 0; i < s->seats_len; i++) {
+        struct hfl_member *m = s->members[s->seats[i]];
+        if (!cczi_hfl_private_waits(s, m) || m->link != HFL_HERE)
+            m->seat = HFL_NO_SEAT;
+    }
+    if (ccz_secagg_server_phase(s->private->secagg) == CCZ_SECAGG_INPUT)
+        begin_training(s, now_ms);
+    else
+        wait_private(s, now_ms, HFL_PREPARE);
+    return true;
+}
+
+/* All updates are there: masks of the one kind or the other are opened. */
+static bool collected(struct ccz_fl_server *s, int64_t now_ms)
+{
+    struct ccz_err why = {0};
+    if (!cczi_hfl_secagg(s)) {
+        s->phase = HFL_CLOSE;
+        return true;
+    }
+    if (cczi_hfl_private_next_locked(s, &why) != CCZ_OK)
+        return begin_anew(s, &why);
+    wait_private(s, now_ms, HFL_REVEAL);
+    return true;
+}
+
+/* With a roster, members first sign who delivered. */
+static bool on_reveal(struct ccz_fl_server *s, int64_t now_ms)
+{
+    struct ccz_err why = {0};
+    if (!s->cut && cczi_hfl_private_pending(s) > 0)
+        return false;
+    if (cczi_hfl_private_next_locked(s, &why) != CCZ_OK)
+        return begin_anew(s, &why);
+    if (ccz_secagg_server_phase(s->private->secagg) == CCZ_SECAGG_UNMASK)
+        s->phase = HFL_CLOSE;
+    else
+        wait_private(s, now_ms, HFL_REVEAL);
     return true;
 }
 
@@ -272,11 +352,9 @@ static bool on_collect(struct ccz_fl_server *s, int64_t now_ms)
     bool grace = s->cut && filling && now_ms < s->deadline_ms + s->cfg.stall_ms;
     if (s->cut ? grace : s->open_here > 0 || filling)
         return false;
-    if (enough) {
-        s->phase = HFL_CLOSE;
-        return true;
-    }
-    return s->cut || s->open_away == 0 ? begin_anew(s) : false;
+    if (enough)
+        return collected(s, now_ms);
+    return s->cut || s->open_away == 0 ? without_quorum(s) : false;
 }
 
 /* ------------------------------------------------------------------------------- phase: close */
@@ -359,10 +437,13 @@ static bool on_close(struct ccz_fl_server *s, int64_t now_ms)
     pthread_mutex_unlock(&s->lock);
     if (rc == CCZ_OK)
         rc = publish(s, &err);
+    pthread_mutex_lock(&s->lock); /* others still take messages, which are counted */
     s->rec.apply_ms = (ccz_mono_ns() - start_ns) / 1000000;
     s->rec.duration_ms = s->rec.wait_ms + s->rec.apply_ms;
+    const struct ccz_fl_record rec = s->rec;
+    pthread_mutex_unlock(&s->lock);
     if (rc == CCZ_OK && s->cfg.hooks.on_round)
-        s->cfg.hooks.on_round(s->cfg.hooks.arg, &s->rec);
+        s->cfg.hooks.on_round(s->cfg.hooks.arg, &rec);
     pthread_mutex_lock(&s->lock);
     s->working = false;
     s->last = s->rec;
@@ -414,11 +495,11 @@ static bool on_over(struct ccz_fl_server *s, int64_t now_ms)
 static const struct {
     const char *name;
     bool (*look)(struct ccz_fl_server *s, int64_t now_ms); /* true: look again */
-} PHASES[HFL_PHASES] = {[HFL_WAIT] = {"wait", on_wait},
-                        [HFL_COLLECT] = {"collect", on_collect},
-                        [HFL_CLOSE] = {"close", on_close},
-                        [HFL_FINAL] = {"final", on_final},
-                        [HFL_OVER_PHASE] = {"over", on_over}};
+} PHASES[HFL_PHASES] = {
+    [HFL_WAIT] = {"wait", on_wait},       [HFL_PREPARE] = {"prepare", on_prepare},
+    [HFL_REVEAL] = {"reveal", on_reveal}, [HFL_COLLECT] = {"collect", on_collect},
+    [HFL_CLOSE] = {"close", on_close},    [HFL_FINAL] = {"final", on_final},
+    [HFL_OVER_PHASE] = {"over", on_over}};
 
 const char *cczi_hfl_phase_name(enum hfl_phase p)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Updates: offered, granted a slot, staged in chunks, judged, folded. */
-#include "fl/server.h"
+#include "fl/server_private.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -238,6 +238,7 @@ static bool prepare(struct hfl_slot *slot, const struct ccz_fl_server *s, struct
     slot->at = 0;
     slot->progress_ms = now_ms;
     slot->ready = slot->revoked = false;
+    slot->masked = cczi_hfl_secagg(s);
     memset(slot->norm, 0, sizeof(slot->norm));
     ccz_agg_dec_reset(slot->dec);
     return true;
@@ -284,6 +285,8 @@ static ccz_rc take_chunk(struct hfl_slot *slot, const struct cczi_hfl_chunk *c, 
 {
     uint8_t *to = slot->bytes + (slot->vector ? slot->size[CCZI_HFL_PARAMS] : 0) + (size_t)slot->at;
     memcpy(to, c->data.ptr, c->data.size);
+    if (slot->masked) /* tells nothing by itself */
+        return CCZ_OK;
     if (slot->vector == CCZI_HFL_PARAMS)
         return ccz_agg_dec_norm(slot->dec, &slot->norm[0], CCZ_SPAN(to, c->data.size), err);
     if (slot->at + c->data.size < slot->size[CCZI_HFL_VARIATE])
@@ -299,6 +302,9 @@ static ccz_rc judge_update(struct hfl_slot *slot, const struct ccz_fl_server *s,
                            struct ccz_err *why)
 {
     char got[32], expected[32];
+    slot->norm_value = 0;
+    if (slot->masked)
+        return CCZ_OK;
     ccz_rc rc = ccz_agg_dec_end(slot->dec, why);
     if (rc != CCZ_OK)
         return rc;
@@ -374,6 +380,7 @@ static void count_update(struct ccz_fl_server *s, struct hfl_member *m, const st
         s->rec.norm_max = slot->norm_value;
     cczi_hfl_means_add(&s->train, &m->offer.train);
     cczi_hfl_means_add(&s->eval, &m->offer.eval);
+    cczi_hfl_private_folded_locked(s, m, slot->norm_value);
     s->totals.accepted++;
     m->strikes = 0;
     m->seat = HFL_DELIVERED;
@@ -402,11 +409,12 @@ bool cczi_hfl_fold_next_locked(struct ccz_fl_server *s, int64_t now_ms)
         return true;
     }
     float weight = s->cfg.agg.equal_weights ? 1 : (float)m->offer.train.samples;
+    float fold = cczi_hfl_private_weight(s, weight, slot->norm_value);
     if (s->cfg.buffer_len)
         weight *= ccz_agg_staleness(slot->staleness, 0.5F);
     s->working = slot->busy = true;
     pthread_mutex_unlock(&s->lock);
-    ccz_rc rc = cczi_hfl_fold(s, slot, weight, s->folded == 0, &err);
+    ccz_rc rc = cczi_hfl_fold(s, slot, s->cfg.buffer_len ? weight : fold, s->folded == 0, &err);
     pthread_mutex_lock(&s->lock);
     s->working = slot->busy = false;
     if (rc != CCZ_OK)

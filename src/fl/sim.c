@@ -250,6 +250,14 @@ static ccz_rc serve(struct sim *s, struct member *m, const struct ccz_fl_trainer
     }
 }
 
+/* The server has judged the update: the client holds nothing any more. Called within serve(). */
+static void on_delivered(void *arg, const struct ccz_fl_client_record *r)
+{
+    struct member *m = arg;
+    (void)r;
+    m->trained = false;
+}
+
 /* The server ended early and told the client so: the reason is the server's to say. */
 static bool told_of_end(const struct ccz_err *err)
 {
@@ -390,6 +398,9 @@ static ccz_rc start_server(struct sim *s, bool *resumed, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = ccz_fl_server_new(&s->server, &c, params, ccz_mono_ms(), err);
     free(params);
+    if (rc == CCZ_OK &&
+        cfg->dir) /* killed in its first round, it is to go on as the same training */
+        rc = ccz_fl_checkpoint_save(cfg->dir, cfg->key, 0, s->server, err);
     return rc;
 }
 
@@ -398,8 +409,12 @@ static ccz_rc start_client(struct sim *s, uint32_t i, struct ccz_err *err)
     const struct ccz_fl_sim_cfg *cfg = s->cfg;
     char name[CCZ_FL_MEMBER_NAME_SIZE], path[PATH_SIZE];
     (void)snprintf(name, sizeof(name), "client-%07u", i);
-    struct ccz_fl_client_cfg c = {
-        .name = name, .layout = s->layout, .unsigned_insecure = true, .frugal = true};
+    struct ccz_fl_client_cfg c = {.name = name,
+                                  .layout = s->layout,
+                                  .unsigned_insecure = !cfg->server.sign_key,
+                                  .frugal = true,
+                                  .on_round = on_delivered,
+                                  .arg = &s->members[i]};
     if (cfg->server
             .sign_key) { /* as a server that is known: its key is kept from the first round on */
         c.unsigned_insecure = false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Known answers: FIPS 180-4 examples, RFC 4231 (HMAC), RFC 5869 (HKDF), RFC 4493 (CMAC), the GCM
- * specification's test cases (McGrew and Viega, adopted by NIST SP 800-38D), RFC 8439. */
+ * specification's test cases (McGrew and Viega, adopted by NIST SP 800-38D), RFC 8439, RFC 7748. */
 #include <cczoo/crypto.h>
 
 #include "ccz_test.h"
@@ -327,6 +327,56 @@ static void test_stream(void)
     CHECK(memcmp(all, parts, 16) != 0);
 }
 
+/* RFC 7748: section 5.2 (both, and 1,000 iterations), 6.1 */
+static void test_x25519(void)
+{
+    static const struct {
+        const char *priv, *peer, *out;
+    } rows[] = {
+        {"a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
+         "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c",
+         "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"},
+        {"4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d",
+         "e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493",
+         "95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957"},
+        {"5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
+         "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a",
+         "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"},
+    };
+    uint8_t priv[32], peer[32], out[32], want[32];
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(ccz_unhex(priv, 32, rows[i].priv, 64) == CCZ_OK);
+        CHECK(ccz_unhex(peer, 32, rows[i].peer, 64) == CCZ_OK);
+        CHECK(ccz_unhex(want, 32, rows[i].out, 64) == CCZ_OK);
+        CHECK(ccz_x25519(out, priv, peer) == CCZ_OK && memcmp(out, want, 32) == 0);
+    }
+    CHECK(ccz_unhex(want, 32, "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
+                    64) == CCZ_OK);
+    CHECK(ccz_x25519_public(out, priv) == CCZ_OK && memcmp(out, want, 32) == 0);
+    uint8_t k[32] = {9}, u[32] = {9};
+    for (int i = 0; i < 1000; i++) {
+        CHECK(ccz_x25519(out, k, u) == CCZ_OK);
+        memcpy(u, k, 32);
+        memcpy(k, out, 32);
+    }
+    CHECK(ccz_unhex(want, 32, "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51",
+                    64) == CCZ_OK);
+    CHECK(memcmp(k, want, 32) == 0);
+    /* points of order 1, 4 and 8, and the same plus p: the result tells nothing of the key, so there is none */
+    static const char *const small[] = {
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"};
+    static const uint8_t zero[32];
+    for (size_t i = 0; i < 6; i++) {
+        CHECK(ccz_unhex(peer, 32, small[i], 64) == CCZ_OK);
+        CHECK(ccz_x25519(out, priv, peer) == CCZ_E_PEER && memcmp(out, zero, 32) == 0);
+    }
+}
+
 static void test_random(void)
 {
     uint8_t a[64] = {0}, b[64] = {0};
@@ -342,6 +392,7 @@ int main(int argc, char **argv)
         {"crypto.hkdf", test_hkdf},         {"crypto.cmac", test_cmac},
         {"crypto.aead_kat", test_aead_kat}, {"crypto.aead_refuse", test_aead_refuse},
         {"crypto.stream", test_stream},     {"crypto.random", test_random},
+        {"crypto.x25519", test_x25519},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

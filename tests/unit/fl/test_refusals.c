@@ -559,9 +559,9 @@ static void test_config(void)
     refuse_cfg("fl:cfg-rule", &(struct ccz_fl_server_cfg){.rounds = 1,
                                                           .members_max = 2000,
                                                           .agg = {.rule = CCZ_FL_MEDIAN}});
-    refuse_cfg("fl:cfg-scaffold", &(struct ccz_fl_server_cfg){.rounds = 1,
-                                                              .train = {.momentum = 0.9F},
-                                                              .agg = {.scaffold = true}});
+    refuse_cfg("fl:cfg-scaffold",
+               &(struct ccz_fl_server_cfg){
+                   .rounds = 1, .agg = {.scaffold = true, .codec = {.kind = CCZ_AGG_F16}}});
     struct ccz_fl_layout *l = toy_make_layout(LEN);
     struct ccz_fl_server *s;
     struct ccz_err err = {0};

@@ -140,6 +140,17 @@ static void test_refuse(void)
         refuses(copy, "fl:record");
         free(copy);
     }
+    for (int i = 0; i < 2; i++) { /* a digest that is none: another character, or too short */
+        char *copy = strdup(ccz_buf_str(&text)), *at = strstr(copy, "digest\":\"");
+        CHECK(copy && at);
+        at += strlen("digest\":\"");
+        if (i == 0)
+            at[5] = 'g';
+        else
+            memmove(at, at + 1, strlen(at));
+        refuses(copy, "fl:record");
+        free(copy);
+    }
     refuses("{\"round\":-1}", "fl:record");
     refuses("{\"round\":\"1\"}", "fl:record");
     refuses("round 1", "json:");
@@ -215,7 +226,7 @@ static void test_page(void)
     CHECK(!strstr(text, "nan") && !strstr(text, "inf") && !strstr(text, "NaN"));
     /* accuracy, loss, training loss, norms, bytes, time; the gap cuts two curves of the first series */
     CHECK(count(text, "<svg") == 6 && count(text, "<polyline") == 6 * 2 + 2);
-    CHECK(count(text, "class=\"ref\"") == 1 && strstr(text, "central &quot;all&quot; 90.00"));
+    CHECK(count(text, "class=\"ref\"") == 1 && strstr(text, "central &quot;all&quot;: 90.00"));
     CHECK(strstr(text, "<td>85.00</td>") && strstr(text, "<td>280.00</td>")); /* last, of each */
     CHECK(count(text, "</tr>") < 100); /* 200 rounds are not 200 rows */
 }

@@ -326,6 +326,34 @@ static void test_norm_bound(void)
 
 /* ------------------------------------------------------------------------------------- trainer */
 
+/* Private rounds with many threads: the same model but for rounding, by the same messages as in deployments. */
+static void test_private(void)
+{
+    struct world w;
+    size_t len, other;
+    world_init(&w);
+    w.cfg.server.samples_max = 600;
+    float *plain = run(&w, &len);
+    w.cfg.server.privacy = (struct ccz_fl_privacy){.secagg = true, .range = 1};
+    float *masked = run(&w, &other);
+    CHECK(len == other && w.refusals == 0 && w.records[7].private_size > 0);
+    for (size_t i = 0; i < len; i++)
+        CHECK(fabsf(plain[i] - masked[i]) < 1e-4f);
+    CHECK(w.records[7].eval.accuracy > 0.85);
+    /* with noise it costs accuracy, and says how much privacy it is worth */
+    w.cfg.server.agg.equal_weights = true;
+    w.cfg.server.quorum = CLIENTS;
+    w.cfg.server.privacy = (struct ccz_fl_privacy){
+        .secagg = true, .clip = 1, .multiplier = 0.5, .noise_at_members = true};
+    float *noisy = run(&w, &other);
+    CHECK(w.records[7].epsilon > w.records[0].epsilon && w.records[0].epsilon > 1);
+    CHECK(w.records[7].eval.accuracy > 0.6 && memcmp(noisy, masked, len * sizeof(*noisy)) != 0);
+    free(plain);
+    free(masked);
+    free(noisy);
+    world_free(&w);
+}
+
 static void test_specs(void)
 {
     struct world w;
@@ -435,11 +463,17 @@ static void test_normalised(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"fl_sim.learns", test_learns},         {"fl_sim.threads", test_threads},
-        {"fl_sim.is_fedavg", test_is_fedavg},   {"fl_sim.strategies", test_strategies},
-        {"fl_sim.resume", test_resume},         {"fl_sim.refuse", test_refuse},
-        {"fl_sim.norm_bound", test_norm_bound}, {"fl_nn.specs", test_specs},
-        {"fl_nn.trainer", test_trainer},        {"fl_nn.normalised", test_normalised},
+        {"fl_sim.learns", test_learns},
+        {"fl_sim.threads", test_threads},
+        {"fl_sim.is_fedavg", test_is_fedavg},
+        {"fl_sim.strategies", test_strategies},
+        {"fl_sim.resume", test_resume},
+        {"fl_sim.refuse", test_refuse},
+        {"fl_sim.norm_bound", test_norm_bound},
+        {"fl_sim.private", test_private},
+        {"fl_nn.specs", test_specs},
+        {"fl_nn.trainer", test_trainer},
+        {"fl_nn.normalised", test_normalised},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

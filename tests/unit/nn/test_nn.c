@@ -502,6 +502,19 @@ static void test_tiers(void)
     }
 }
 
+/* The best tier that the processor has and the environment allows. */
+static void test_choice(void)
+{
+    const struct ccz_nn_spec spec = network(0);
+    struct ccz_nn *nn = make(&spec, NULL);
+    const char *wanted = getenv("CCZOO_CPU");
+    const enum ccz_cpu_tier most = wanted ? ccz_cpu_tier_from(wanted) : ccz_cpu()->best,
+                            got = ccz_cpu_tier_from(ccz_nn_tier(nn));
+    CHECK(got <= most && got <= ccz_cpu()->best);
+    CHECK(got == CCZ_CPU_AVX512 || got == most || got == ccz_cpu()->best);
+    ccz_nn_free(nn);
+}
+
 /* A tier that computes something else must not be used. */
 static void wrong_step(const struct cczi_nn_step *s)
 {
@@ -676,6 +689,7 @@ int main(int argc, char **argv)
         {"nn.same_bits", test_same_bits}, {"nn.tiers", test_tiers},
         {"nn.self_test", test_self_test}, {"nn.refuse", test_refuse},
         {"nn.diverged", test_diverged},   {"nn.bytes", test_bytes},
+        {"nn.choice", test_choice},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

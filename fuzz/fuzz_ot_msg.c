@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a peer of OT and VOLE sends: the first byte chooses the message, the rest is it. Anything is accepted or refused as the
+ * peer's fault; a hello that is accepted says what ours says. */
+#include "ot/ot_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { HELLO_SIZE = 72, K = 2, BLOCKS = 3, PAIRS = 4 };
+
+/* A channel on which the input comes once and nothing goes anywhere. */
+struct tape {
+    struct ccz_span rest;
+    bool over;
+};
+
+static ccz_rc tape_send(void *self, const struct ccz_span *parts, size_t len, int64_t timeout_ms,
+                        struct ccz_err *err)
+{
+    (void)self;
+    (void)parts;
+    (void)len;
+    (void)timeout_ms;
+    (void)err;
+    return CCZ_OK;
+}
+
+static ccz_rc tape_recv(struct ccz_buf *msg, void *self, int64_t timeout_ms, struct ccz_err *err)
+{
+    struct tape *t = self;
+    (void)timeout_ms;
+    if (t->over)
+        return ccz_fail(err, CCZ_E_CLOSED, "chan:closed", 0, "the tape is over");
+    t->over = true;
+    ccz_buf_put_span(msg, t->rest);
+    return CCZ_OK;
+}
+
+static void tape_end(void *self, const char *reason)
+{
+    (void)self;
+    (void)reason;
+}
+
+static void tape_free(void *self)
+{
+    (void)self;
+}
+
+static const struct ccz_chan_ops tape_ops = {
+    .send = tape_send, .recv = tape_recv, .close = tape_end, .free = tape_free};
+
+static ccz_rc hello(struct ccz_span in)
+{
+    uint8_t own[HELLO_SIZE] = "CCZOT\0\0\1";
+    own[8] = 1;
+    own[9] = CCZI_OT_VOLE;
+    own[10] = 4;
+    own[17] = 3;
+    if (in.size != HELLO_SIZE)
+        return CCZ_E_PEER;
+    ccz_rc rc = cczi_hello_check(in.ptr, own, NULL);
+    own[8] = 0;
+    if ((rc == CCZ_OK) != (memcmp(in.ptr, own, HELLO_SIZE - 32) == 0))
+        abort();
+    return rc;
+}
+
+static ccz_rc base_answer(struct ccz_chan *chan, struct cczi_transcript *t)
+{
+    struct ccz_f128 keys[PAIRS];
+    uint8_t secrets[PAIRS][32] = {{1}, {2}, {3}, {4}};
+    return cczi_base_ot_recv_finish(keys, secrets, (struct ccz_f128){5, 0}, PAIRS, t, chan, NULL);
+}
+
+static ccz_rc base_points(struct ccz_chan *chan, struct cczi_transcript *t)
+{
+    struct ccz_f128 keys[PAIRS][2];
+    return cczi_base_ot_send(keys, PAIRS, t, chan, NULL);
+}
+
+static ccz_rc trees(struct ccz_chan *chan, struct cczi_transcript *t)
+{
+    struct ccz_f128 leaves[(128 / K) << K], keys[128] = {{0}};
+    return cczi_trees_recv(leaves, keys, (struct ccz_f128){9, 77}, K, &cczi_ot_portable, t, chan,
+                           NULL);
+}
+
+static ccz_rc corrections(struct ccz_chan *chan, struct cczi_transcript *t)
+{
+    static struct cczi_aes keys[(128 / K) << K];
+    struct ccz_f128 rows[BLOCKS * 128], comb[BLOCKS];
+    struct cczi_soft s = {.kernels = &cczi_ot_portable,
+                          .chan = chan,
+                          .t = *t,
+                          .keys = keys,
+                          .delta = {3, 4},
+                          .k = K,
+                          .sender = true};
+    return cczi_soft_send(rows, BLOCKS * 128, comb, BLOCKS, &s, NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    CCZ_AUTO(ccz_chan) chan = NULL;
+    struct cczi_transcript t;
+    if (size == 0)
+        return 0;
+    struct tape tape = {.rest = CCZ_SPAN(data + 1, size - 1)};
+    if (ccz_chan_new(&chan, &tape_ops, &tape, "tape", NULL) != CCZ_OK)
+        return 0;
+    cczi_transcript_start(&t, "fuzz", (struct ccz_span){0});
+    ccz_rc rc = CCZ_OK;
+    switch (data[0] % 5) {
+    case 0:
+        rc = hello(tape.rest);
+        break;
+    case 1:
+        rc = base_answer(chan, &t);
+        break;
+    case 2:
+        rc = base_points(chan, &t);
+        break;
+    case 3:
+        rc = trees(chan, &t);
+        break;
+    case 4:
+        rc = corrections(chan, &t);
+        break;
+    }
+    if (rc != CCZ_OK && rc != CCZ_E_PEER)
+        abort();
+    return 0;
+}
