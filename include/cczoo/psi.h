@@ -30,7 +30,7 @@
  *  - whoever runs often with sets of its choice learns more each time. Limit and record runs.
  *
  * Threads: two calls are independent if they share no channel; ids may be shared by runs one after the other.
- * Reading order of the sources: ids.c, spool.c, oracle.c, okvs.c, masks.c, rr22.c, run.c, align.c; kernels_*.c.
+ * Reading order of the sources: ids.c, spool.c, oracle.c, okvs.c, masks.c, rr22.c, protocols.c, run.c, align.c; kernels_*.c.
  */
 #include <cczoo/chan.h>
 

@@ -180,6 +180,13 @@ static ccz_rc too_few(struct ccz_err *err, const struct cczi_psi_run *run)
                     (unsigned long long)run->cfg->min_intersection);
 }
 
+static ccz_rc tell_few(const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    const uint8_t few = VERDICT_FEW;
+    ccz_rc rc = ccz_chan_send(run->chan, CCZ_SPAN(&few, 1), err);
+    return rc == CCZ_OK ? too_few(err, run) : rc;
+}
+
 static ccz_rc check_confirmation(const struct cczi_psi_run *run, const uint8_t d[32],
                                  struct ccz_err *err)
 {
@@ -193,21 +200,25 @@ static ccz_rc check_confirmation(const struct cczi_psi_run *run, const uint8_t d
     return CCZ_OK;
 }
 
-static ccz_rc receiver_tells(const struct cczi_psi_align *a, const struct cczi_psi_run *run,
-                             const uint8_t d[32], struct ccz_err *err)
+/* That there are enough, and with BOTH and CARDINALITY how many. */
+static ccz_rc tell_number(uint64_t len, const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    const uint8_t verdict = VERDICT_OK;
+    bool too = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_CARDINALITY;
+    const struct ccz_span parts[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(&len, sizeof(len))};
+    return ccz_chan_send_parts(run->chan, parts, too ? 2 : 1, err);
+}
+
+static ccz_rc tell_rows(const struct cczi_psi_align *a, const struct cczi_psi_run *run,
+                        const uint8_t d[32], struct ccz_err *err)
 {
     const uint8_t verdict = VERDICT_OK;
     uint8_t confirm[CONFIRM_SIZE];
-    bool rows = run->cfg->output == CCZ_PSI_ROWS;
     confirmation(confirm, d, CCZ_PSI_RECEIVER);
-    const struct ccz_span only[] = {CCZ_SPAN(&verdict, 1)};
-    const struct ccz_span number[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(&a->len, sizeof(a->len))};
-    const struct ccz_span all[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(confirm, sizeof(confirm)),
-                                   ccz_buf_span(&a->matches)};
-    if (run->cfg->learns == CCZ_PSI_RECEIVER_ONLY)
-        return ccz_chan_send_parts(run->chan, only, 1, err);
-    ccz_rc rc = ccz_chan_send_parts(run->chan, rows ? all : number, rows ? 3 : 2, err);
-    return rc == CCZ_OK && rows ? check_confirmation(run, d, err) : rc;
+    const struct ccz_span parts[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(confirm, sizeof(confirm)),
+                                     ccz_buf_span(&a->matches)};
+    ccz_rc rc = ccz_chan_send_parts(run->chan, parts, 3, err);
+    return rc == CCZ_OK ? check_confirmation(run, d, err) : rc;
 }
 
 static ccz_rc receiver_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
@@ -217,12 +228,10 @@ static ccz_rc receiver_done(struct ccz_psi_result *out, struct cczi_psi_align *a
     ccz_rc rc = digest_end(d, a->digest, a->len, err);
     if (rc != CCZ_OK)
         return rc;
-    if (a->len < run->cfg->min_intersection) {
-        const uint8_t few = VERDICT_FEW;
-        rc = ccz_chan_send(run->chan, CCZ_SPAN(&few, 1), err);
-        return rc == CCZ_OK ? too_few(err, run) : rc;
-    }
-    rc = receiver_tells(a, run, d, err);
+    if (a->len < run->cfg->min_intersection)
+        return tell_few(run, err);
+    bool rows = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_ROWS;
+    rc = rows ? tell_rows(a, run, d, err) : tell_number(a->len, run, err);
     if (rc != CCZ_OK)
         return rc;
     out->learned = true;
@@ -303,33 +312,65 @@ static ccz_rc sender_number(struct ccz_psi_result *out, const struct cczi_psi_ru
     return CCZ_OK;
 }
 
-static ccz_rc sender_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
-                          const struct cczi_psi_run *run, struct ccz_err *err)
+/* The verdict and @p size bytes behind it. */
+static ccz_rc hear(struct ccz_buf *in, size_t size, const struct cczi_psi_run *run,
+                   struct ccz_err *err)
 {
-    CCZ_AUTO_BUF in;
-    bool both = run->cfg->learns == CCZ_PSI_BOTH, rows = run->cfg->output == CCZ_PSI_ROWS;
-    size_t body = !both   ? 0
-                  : !rows ? sizeof(uint64_t)
-                          : CONFIRM_SIZE + run->buckets * matches_size(run->own_len, run->buckets);
-    ccz_buf_init(&in, 1 + body);
-    ccz_rc rc = ccz_chan_recv(&in, run->chan, err);
+    ccz_buf_init(in, 1 + size);
+    ccz_rc rc = ccz_chan_recv(in, run->chan, err);
     if (rc != CCZ_OK)
         return rc;
-    if (in.size == 1 && in.ptr[0] == VERDICT_FEW && run->cfg->min_intersection > 0)
+    if (in->size == 1 && in->ptr[0] == VERDICT_FEW && run->cfg->min_intersection > 0)
         return too_few(err, run);
-    if (in.size != 1 + body || in.ptr[0] != VERDICT_OK)
-        return ccz_refuse_num(err, CCZ_E_PEER, "psi:matches", (int64_t)in.size,
-                              (int64_t)(1 + body));
-    struct ccz_span rest = ccz_span_sub(ccz_buf_span(&in), 1, body);
-    if (both)
-        rc = rows ? sender_rows(out, a, run, rest, err) : sender_number(out, run, rest, err);
-    out->learned = both && rc == CCZ_OK;
+    if (in->size != 1 + size || in->ptr[0] != VERDICT_OK)
+        return ccz_refuse_num(err, CCZ_E_PEER, "psi:matches", (int64_t)in->size,
+                              (int64_t)(1 + size));
+    return CCZ_OK;
+}
+
+static ccz_rc hear_number(struct ccz_psi_result *out, const struct cczi_psi_run *run,
+                          struct ccz_err *err)
+{
+    CCZ_AUTO_BUF in;
+    bool too = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_CARDINALITY;
+    size_t size = too ? sizeof(uint64_t) : 0;
+    ccz_rc rc = hear(&in, size, run, err);
+    if (rc == CCZ_OK && too)
+        rc = sender_number(out, run, ccz_span_sub(ccz_buf_span(&in), 1, size), err);
+    out->learned = too && rc == CCZ_OK;
+    return rc;
+}
+
+static ccz_rc hear_rows(struct ccz_psi_result *out, struct cczi_psi_align *a,
+                        const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF in;
+    size_t size = CONFIRM_SIZE + run->buckets * matches_size(run->own_len, run->buckets);
+    ccz_rc rc = hear(&in, size, run, err);
+    if (rc == CCZ_OK)
+        rc = sender_rows(out, a, run, ccz_span_sub(ccz_buf_span(&in), 1, size), err);
+    out->learned = rc == CCZ_OK;
     return rc;
 }
 
 ccz_rc cczi_psi_align_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
                            const struct cczi_psi_run *run, struct ccz_err *err)
 {
-    return run->cfg->role == CCZ_PSI_SENDER ? sender_done(out, a, run, err)
-                                            : receiver_done(out, a, run, err);
+    if (run->cfg->role == CCZ_PSI_RECEIVER)
+        return receiver_done(out, a, run, err);
+    bool rows = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_ROWS;
+    return rows ? hear_rows(out, a, run, err) : hear_number(out, run, err);
+}
+
+ccz_rc cczi_psi_align_count(struct ccz_psi_result *out, uint64_t len,
+                            const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    if (run->cfg->role == CCZ_PSI_SENDER)
+        return hear_number(out, run, err);
+    if (len < run->cfg->min_intersection)
+        return tell_few(run, err);
+    ccz_rc rc = tell_number(len, run, err);
+    out->learned = rc == CCZ_OK && run->cfg->output == CCZ_PSI_CARDINALITY;
+    out->len = out->learned ? len : 0;
+    return rc;
 }

@@ -229,19 +229,22 @@ void cczi_psi_list_free(struct cczi_psi_list *l);
 CCZ_DEFINE_AUTO(cczi_psi_list)
 
 /*
- * A protocol. bucket() runs one bucket with the peer; the receiver may know afterwards which ids are common. Counting,
- * minimum, telling the sender, comparing alignments are the run's business. Whoever adds one that can count first, and show
- * rows only if there are enough of them, gives it a function for that, to be called for all buckets before the first
- * bucket(); then a sender need not trust the receiver's program (check_config()).
+ * A protocol. Telling the sender, comparing alignments and all settings are the run's business.
+ *  - bucket() runs one bucket; afterwards the receiver may know which ids are common.
+ *  - count(), if there is one, tells the receiver how many are common in one bucket and nothing else. Where there is a minimum or
+ *    only the number is wanted, it is called for all buckets, before any bucket(). Then the sender need not trust the receiver's
+ *    program; without it, the run counts after bucket().
  */
 struct cczi_psi_protocol {
     const char *name;
-    bool
-        cardinality; /* the receiver gets a list whose items are not to be used: only their number is known */
     ccz_rc (*bucket)(struct cczi_psi_list **out, struct cczi_psi_run *run,
                      const struct cczi_psi_set *set, struct ccz_err *err); /* NULL: not built */
+    /* @param[out] len  receiver: common ids. Sender: 0 */
+    ccz_rc (*count)(uint64_t *len, struct cczi_psi_run *run, const struct cczi_psi_set *set,
+                    struct ccz_err *err); /* NULL: cannot */
 };
-extern const struct cczi_psi_protocol cczi_psi_protocols[CCZ_PSI_PROTOCOLS];
+/* The only way to them. */
+const struct cczi_psi_protocol *cczi_psi_protocol(enum ccz_psi_protocol p);
 
 ccz_rc cczi_psi_vole_bucket(struct cczi_psi_list **out, struct cczi_psi_run *run,
                             const struct cczi_psi_set *set, struct ccz_err *err);
@@ -266,6 +269,9 @@ CCZ_MUST_USE ccz_rc cczi_psi_align_put(struct cczi_psi_align *a, const struct cc
 /* Minimum, what the sender is told, and the comparison of digests. */
 CCZ_MUST_USE ccz_rc cczi_psi_align_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
                                         const struct cczi_psi_run *run, struct ccz_err *err);
+/* What count() found in all buckets: minimum, and the result if only the number is wanted. @param len receiver only */
+CCZ_MUST_USE ccz_rc cczi_psi_align_count(struct ccz_psi_result *out, uint64_t len,
+                                         const struct cczi_psi_run *run, struct ccz_err *err);
 /* Items of a bucket on the wire, padded: a function of what is announced alone. */
 size_t cczi_psi_bucket_len(uint64_t len, uint32_t buckets);
 #endif
