@@ -15,8 +15,8 @@
  *
  * | protocol          | secure against           | cost, 2^20 ids each | outputs           |
  * |-------------------|--------------------------|---------------------|-------------------|
- * | VOLE (default)    | malicious parties        | 1.4 s, 35 MB        | rows              |
- * | VOLE_SEMI_HONEST  | parties that follow it   | 1.4 s, 30 MB        | rows              |
+ * | VOLE (default)    | malicious parties        | 1.2 s, 35 MB        | rows              |
+ * | VOLE_SEMI_HONEST  | parties that follow it   | 1.2 s, 30 MB        | rows              |
  * | ECDH              | parties that follow it   | minute, 100 MB      | rows, cardinality |
  * | UNBALANCED        | parties that follow it   | small receiver set  | rows              |
  *
