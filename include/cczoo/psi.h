@@ -15,8 +15,8 @@
  *
  * | protocol          | secure against           | cost, 2^20 ids each | outputs           |
  * |-------------------|--------------------------|---------------------|-------------------|
- * | VOLE (default)    | malicious parties        | 1.4 s, 35 MB        | rows              |
- * | VOLE_SEMI_HONEST  | parties that follow it   | 1.4 s, 30 MB        | rows              |
+ * | VOLE (default)    | malicious parties        | 1.2 s, 35 MB        | rows              |
+ * | VOLE_SEMI_HONEST  | parties that follow it   | 1.2 s, 30 MB        | rows              |
  * | ECDH              | parties that follow it   | 45 s, 82 MB         | rows, cardinality |
  * | UNBALANCED        | parties that follow it   | small receiver set  | rows              |
  *
@@ -30,7 +30,7 @@
  *  - whoever runs often with sets of its choice learns more each time. Limit and record runs.
  *
  * Threads: two calls are independent if they share no channel; ids may be shared by runs one after the other.
- * Reading order of the sources: ids.c, spool.c, oracle.c, okvs.c, masks.c, rr22.c, run.c, align.c, group.c, ecdh.c; kernels_*.c.
+ * Reading order of the sources: ids.c, spool.c, oracle.c, okvs.c, masks.c, rr22.c, protocols.c, run.c, align.c, group.c, ecdh.c; kernels_*.c.
  */
 #include <cczoo/chan.h>
 

@@ -47,7 +47,6 @@ void cczi_psi_list_free(struct cczi_psi_list *l)
     free(l->item);
     free(l->tag);
     free(l->at);
-    free(l->hidden);
     free(l);
 }
 
@@ -78,7 +77,6 @@ ccz_rc cczi_psi_align_init(struct cczi_psi_align *a, const struct cczi_psi_run *
         cfg.memory_len = UINT64_MAX;
     *a = (struct cczi_psi_align){0};
     ccz_buf_init(&a->matches, size);
-    ccz_buf_init(&a->hidden, (size_t)run->own_len * sizeof(struct cczi_psi_hidden));
     if (run->cfg->role == CCZ_PSI_SENDER) /* only who is told anything needs the list */
         return run->cfg->learns == CCZ_PSI_BOTH ? cczi_spool_new(&a->list, &cfg, err) : CCZ_OK;
     uint8_t *bits = ccz_buf_extend(&a->matches, size);
@@ -95,7 +93,6 @@ void cczi_psi_align_deinit(struct cczi_psi_align *a)
         ccz_wipe(a->rows, a->cap * sizeof(*a->rows));
     free(a->rows);
     ccz_buf_free(&a->matches);
-    ccz_buf_free(&a->hidden);
     cczi_spool_free(a->list);
     ccz_hasher_free(a->digest);
 }
@@ -134,25 +131,6 @@ static ccz_rc keep_list(struct cczi_psi_align *a, uint32_t bucket, const struct 
     return rc;
 }
 
-/* The number is known, rows are not yet. */
-static ccz_rc keep_hidden(struct cczi_psi_align *a, uint32_t bucket,
-                          const struct cczi_psi_list *list, uint8_t *bits, size_t peer_len,
-                          struct ccz_err *err)
-{
-    for (size_t i = 0; i < list->len; i++) {
-        struct cczi_psi_hidden h = {.bucket = bucket, .place = list->item[i]};
-        if (list->at[i] >= peer_len)
-            return ccz_fail(err, CCZ_E_INTERNAL, "psi:padding", 0, "a match beyond the list");
-        memcpy(h.point, list->hidden[i], sizeof(h.point));
-        ccz_buf_put(&a->hidden, &h, sizeof(h));
-        bits[list->at[i] / 8] |= (uint8_t)(1u << list->at[i] % 8);
-    }
-    if (a->hidden.bad)
-        return no_memory(err, list->len);
-    a->len += list->len;
-    return CCZ_OK;
-}
-
 ccz_rc cczi_psi_align_put(struct cczi_psi_align *a, const struct cczi_psi_run *run, uint32_t bucket,
                           const struct cczi_psi_list *list, const struct cczi_psi_set *set,
                           struct ccz_err *err)
@@ -160,8 +138,6 @@ ccz_rc cczi_psi_align_put(struct cczi_psi_align *a, const struct cczi_psi_run *r
     if (run->cfg->role == CCZ_PSI_SENDER)
         return a->list ? keep_list(a, bucket, list, set, err) : CCZ_OK;
     uint8_t *bits = a->matches.ptr + bucket * ((set->peer_len + 7) / 8);
-    if (list->hidden)
-        return keep_hidden(a, bucket, list, bits, set->peer_len, err);
     for (size_t i = 0; i < list->len; i++) {
         uint64_t row = set->items[list->item[i]].row;
         if (row == CCZI_PSI_PADDING || list->at[i] >= set->peer_len)
@@ -204,6 +180,13 @@ static ccz_rc too_few(struct ccz_err *err, const struct cczi_psi_run *run)
                     (unsigned long long)run->cfg->min_intersection);
 }
 
+static ccz_rc tell_few(const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    const uint8_t few = VERDICT_FEW;
+    ccz_rc rc = ccz_chan_send(run->chan, CCZ_SPAN(&few, 1), err);
+    return rc == CCZ_OK ? too_few(err, run) : rc;
+}
+
 static ccz_rc check_confirmation(const struct cczi_psi_run *run, const uint8_t d[32],
                                  struct ccz_err *err)
 {
@@ -217,95 +200,38 @@ static ccz_rc check_confirmation(const struct cczi_psi_run *run, const uint8_t d
     return CCZ_OK;
 }
 
-static ccz_rc receiver_tells(const struct cczi_psi_align *a, const struct cczi_psi_run *run,
-                             const uint8_t d[32], struct ccz_err *err)
+/* That there are enough, and with BOTH and CARDINALITY how many. */
+static ccz_rc tell_number(uint64_t len, const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    const uint8_t verdict = VERDICT_OK;
+    bool too = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_CARDINALITY;
+    const struct ccz_span parts[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(&len, sizeof(len))};
+    return ccz_chan_send_parts(run->chan, parts, too ? 2 : 1, err);
+}
+
+static ccz_rc tell_rows(const struct cczi_psi_align *a, const struct cczi_psi_run *run,
+                        const uint8_t d[32], struct ccz_err *err)
 {
     const uint8_t verdict = VERDICT_OK;
     uint8_t confirm[CONFIRM_SIZE];
-    bool rows = run->cfg->output == CCZ_PSI_ROWS;
     confirmation(confirm, d, CCZ_PSI_RECEIVER);
-    const struct ccz_span only[] = {CCZ_SPAN(&verdict, 1)};
-    const struct ccz_span number[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(&a->len, sizeof(a->len))};
-    const struct ccz_span all[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(confirm, sizeof(confirm)),
-                                   ccz_buf_span(&a->matches)};
-    if (run->cfg->learns == CCZ_PSI_RECEIVER_ONLY)
-        return ccz_chan_send_parts(run->chan, only, 1, err);
-    ccz_rc rc = ccz_chan_send_parts(run->chan, rows ? all : number, rows ? 3 : 2, err);
-    return rc == CCZ_OK && rows ? check_confirmation(run, d, err) : rc;
-}
-
-/* Rows and tags of one bucket's hidden matches, [from, to) of the records. */
-static ccz_rc resolve_bucket(struct cczi_psi_align *a, const struct cczi_psi_run *run,
-                             const struct cczi_psi_hidden *h, size_t n, const uint8_t seed[32],
-                             struct ccz_err *err)
-{
-    size_t parts = CCZI_PSI_PARTS / run->buckets, len = 0;
-    size_t padded = cczi_psi_bucket_len(run->own_len, run->buckets);
-    struct cczi_psi_rec *recs = NULL;
-    uint32_t *order = malloc(padded * sizeof(*order) + 1);
-    uint8_t session[32], tag[1][32];
-    cczi_psi_bucket_session(session, run, h->bucket);
-    ccz_rc rc =
-        order ? cczi_psi_shuffled(order, padded, seed, session, err) : no_memory(err, padded);
-    if (rc == CCZ_OK)
-        rc = cczi_psi_ids_parts(&recs, &len, 0, run->ids, h->bucket * parts, parts, err);
-    for (size_t i = 0; rc == CCZ_OK && i < n; i++) {
-        struct cczi_psi_rec item;
-        if (h[i].place >= padded || order[h[i].place] >= len) {
-            rc =
-                ccz_fail(err, CCZ_E_PEER, "psi:matches", (int64_t)i, "the peer shuffled otherwise");
-            break;
-        }
-        const struct cczi_psi_rec *rec = &recs[order[h[i].place]];
-        memcpy(item.b, rec->b, sizeof(item.b));
-        cczi_psi_finish(tag, &item, (const uint8_t(*)[32])h[i].point, 1, session, 1);
-        if (ccz_hasher_put(a->digest, CCZ_SPAN(tag[0] + 16, 16)) != CCZ_OK)
-            rc = ccz_fail(err, CCZ_E_INTERNAL, "psi:digest", 0, "cannot hash");
-        else
-            rc = add_row(a, rec->row, err);
-    }
-    free(recs);
-    free(order);
-    return rc;
-}
-
-/* The number was enough: the sender says how it shuffled, and places become rows. */
-static ccz_rc receiver_unhides(struct cczi_psi_align *a, const struct cczi_psi_run *run,
-                               struct ccz_err *err)
-{
-    const uint8_t verdict = VERDICT_OK;
-    uint8_t seed[32];
-    size_t n = a->hidden.size / sizeof(struct cczi_psi_hidden);
-    const struct cczi_psi_hidden *h = (const struct cczi_psi_hidden *)(const void *)a->hidden.ptr;
-    ccz_rc rc = ccz_chan_send(run->chan, CCZ_SPAN(&verdict, 1), err);
-    if (rc == CCZ_OK)
-        rc = ccz_chan_recv_exact(seed, sizeof(seed), run->chan, err);
-    a->len = 0;
-    for (size_t i = 0, end; rc == CCZ_OK && i < n; i = end) {
-        for (end = i; end < n && h[end].bucket == h[i].bucket;)
-            end++;
-        rc = resolve_bucket(a, run, h + i, end - i, seed, err);
-    }
-    return rc;
+    const struct ccz_span parts[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(confirm, sizeof(confirm)),
+                                     ccz_buf_span(&a->matches)};
+    ccz_rc rc = ccz_chan_send_parts(run->chan, parts, 3, err);
+    return rc == CCZ_OK ? check_confirmation(run, d, err) : rc;
 }
 
 static ccz_rc receiver_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
                             const struct cczi_psi_run *run, struct ccz_err *err)
 {
     uint8_t d[32];
-    ccz_rc rc = CCZ_OK;
-    if (a->len < run->cfg->min_intersection) {
-        const uint8_t few = VERDICT_FEW;
-        rc = ccz_chan_send(run->chan, CCZ_SPAN(&few, 1), err);
-        return rc == CCZ_OK ? too_few(err, run) : rc;
-    }
-    if (cczi_psi_rows_hidden(run->cfg) && run->cfg->output == CCZ_PSI_ROWS)
-        rc = receiver_unhides(a, run, err);
-    if (rc == CCZ_OK)
-        rc = digest_end(d, a->digest, a->len, err);
+    ccz_rc rc = digest_end(d, a->digest, a->len, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = receiver_tells(a, run, d, err);
+    if (a->len < run->cfg->min_intersection)
+        return tell_few(run, err);
+    bool rows = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_ROWS;
+    rc = rows ? tell_rows(a, run, d, err) : tell_number(a->len, run, err);
     if (rc != CCZ_OK)
         return rc;
     out->learned = true;
@@ -386,49 +312,65 @@ static ccz_rc sender_number(struct ccz_psi_result *out, const struct cczi_psi_ru
     return CCZ_OK;
 }
 
-/* The receiver's verdict on the number, then the seed of the order. */
-static ccz_rc sender_unhides(const struct cczi_psi_run *run, struct ccz_err *err)
+/* The verdict and @p size bytes behind it. */
+static ccz_rc hear(struct ccz_buf *in, size_t size, const struct cczi_psi_run *run,
+                   struct ccz_err *err)
 {
-    uint8_t verdict;
-    ccz_rc rc = ccz_chan_recv_exact(&verdict, 1, run->chan, err);
+    ccz_buf_init(in, 1 + size);
+    ccz_rc rc = ccz_chan_recv(in, run->chan, err);
     if (rc != CCZ_OK)
         return rc;
-    if (verdict == VERDICT_FEW)
+    if (in->size == 1 && in->ptr[0] == VERDICT_FEW && run->cfg->min_intersection > 0)
         return too_few(err, run);
-    if (verdict != VERDICT_OK)
-        return ccz_refuse_num(err, CCZ_E_PEER, "psi:matches", verdict, VERDICT_OK);
-    return ccz_chan_send(run->chan, CCZ_SPAN(run->shuffle, sizeof(run->shuffle)), err);
+    if (in->size != 1 + size || in->ptr[0] != VERDICT_OK)
+        return ccz_refuse_num(err, CCZ_E_PEER, "psi:matches", (int64_t)in->size,
+                              (int64_t)(1 + size));
+    return CCZ_OK;
 }
 
-static ccz_rc sender_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
-                          const struct cczi_psi_run *run, struct ccz_err *err)
+static ccz_rc hear_number(struct ccz_psi_result *out, const struct cczi_psi_run *run,
+                          struct ccz_err *err)
 {
     CCZ_AUTO_BUF in;
-    bool both = run->cfg->learns == CCZ_PSI_BOTH, rows = run->cfg->output == CCZ_PSI_ROWS;
-    size_t body = !both   ? 0
-                  : !rows ? sizeof(uint64_t)
-                          : CONFIRM_SIZE + run->buckets * matches_size(run->own_len, run->buckets);
-    ccz_buf_init(&in, 1 + body);
-    ccz_rc rc = cczi_psi_rows_hidden(run->cfg) && rows ? sender_unhides(run, err) : CCZ_OK;
+    bool too = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_CARDINALITY;
+    size_t size = too ? sizeof(uint64_t) : 0;
+    ccz_rc rc = hear(&in, size, run, err);
+    if (rc == CCZ_OK && too)
+        rc = sender_number(out, run, ccz_span_sub(ccz_buf_span(&in), 1, size), err);
+    out->learned = too && rc == CCZ_OK;
+    return rc;
+}
+
+static ccz_rc hear_rows(struct ccz_psi_result *out, struct cczi_psi_align *a,
+                        const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF in;
+    size_t size = CONFIRM_SIZE + run->buckets * matches_size(run->own_len, run->buckets);
+    ccz_rc rc = hear(&in, size, run, err);
     if (rc == CCZ_OK)
-        rc = ccz_chan_recv(&in, run->chan, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (in.size == 1 && in.ptr[0] == VERDICT_FEW && run->cfg->min_intersection > 0)
-        return too_few(err, run);
-    if (in.size != 1 + body || in.ptr[0] != VERDICT_OK)
-        return ccz_refuse_num(err, CCZ_E_PEER, "psi:matches", (int64_t)in.size,
-                              (int64_t)(1 + body));
-    struct ccz_span rest = ccz_span_sub(ccz_buf_span(&in), 1, body);
-    if (both)
-        rc = rows ? sender_rows(out, a, run, rest, err) : sender_number(out, run, rest, err);
-    out->learned = both && rc == CCZ_OK;
+        rc = sender_rows(out, a, run, ccz_span_sub(ccz_buf_span(&in), 1, size), err);
+    out->learned = rc == CCZ_OK;
     return rc;
 }
 
 ccz_rc cczi_psi_align_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
                            const struct cczi_psi_run *run, struct ccz_err *err)
 {
-    return run->cfg->role == CCZ_PSI_SENDER ? sender_done(out, a, run, err)
-                                            : receiver_done(out, a, run, err);
+    if (run->cfg->role == CCZ_PSI_RECEIVER)
+        return receiver_done(out, a, run, err);
+    bool rows = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_ROWS;
+    return rows ? hear_rows(out, a, run, err) : hear_number(out, run, err);
+}
+
+ccz_rc cczi_psi_align_count(struct ccz_psi_result *out, uint64_t len,
+                            const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    if (run->cfg->role == CCZ_PSI_SENDER)
+        return hear_number(out, run, err);
+    if (len < run->cfg->min_intersection)
+        return tell_few(run, err);
+    ccz_rc rc = tell_number(len, run, err);
+    out->learned = rc == CCZ_OK && run->cfg->output == CCZ_PSI_CARDINALITY;
+    out->len = out->learned ? len : 0;
+    return rc;
 }

@@ -207,7 +207,6 @@ struct cczi_psi_run {
     uint64_t own_len, peer_len; /* as announced */
     uint32_t buckets;           /* power of two, at most CCZI_PSI_PARTS */
     uint8_t session[32];        /* hash of both hellos */
-    uint8_t shuffle[32]; /* ECDH, sender: seed of what hides the receiver's rows until the end */
 };
 /* One bucket. All items are different; those behind the ids are padding. */
 struct cczi_psi_set {
@@ -222,9 +221,6 @@ struct cczi_psi_list {
         item; /* sender: all its items, in an order that the receiver cannot foresee; receiver: common ones */
     uint8_t (*tag)[16]; /* of each: known to the other side only for ids that it has, too */
     uint32_t *at;       /* receiver: where in the sender's list, ascending; sender: NULL */
-    /* Receiver, while its rows are hidden: the sender's point of each entry; item is a place in the order that the sender
-     * shuffled, not an item. NULL otherwise. */
-    uint8_t (*hidden)[32];
 };
 /* @retval CCZ_E_NOMEM psi:memory */
 CCZ_MUST_USE ccz_rc cczi_psi_list_new(struct cczi_psi_list **out, size_t len, bool at,
@@ -233,21 +229,26 @@ void cczi_psi_list_free(struct cczi_psi_list *l);
 CCZ_DEFINE_AUTO(cczi_psi_list)
 
 /*
- * A protocol. bucket() runs one bucket with the peer; the receiver may know afterwards which ids are common. Counting,
- * minimum, telling the sender, comparing alignments are the run's business. Whoever adds one that can count first, and show
- * rows only if there are enough of them, gives it a function for that, to be called for all buckets before the first
- * bucket(); then a sender need not trust the receiver's program (check_config()).
+ * A protocol. Telling the sender, comparing alignments and all settings are the run's business.
+ *  - bucket() runs one bucket; afterwards the receiver may know which ids are common.
+ *  - count(), if there is one, tells the receiver how many are common in one bucket and nothing else. Where there is a minimum or
+ *    only the number is wanted, it is called for all buckets, before any bucket(). Then the sender need not trust the receiver's
+ *    program; without it, the run counts after bucket().
  */
 struct cczi_psi_protocol {
     const char *name;
-    bool
-        cardinality; /* the receiver gets a list whose items are not to be used: only their number is known */
     ccz_rc (*bucket)(struct cczi_psi_list **out, struct cczi_psi_run *run,
                      const struct cczi_psi_set *set, struct ccz_err *err); /* NULL: not built */
+    /* @param[out] len  receiver: common ids. Sender: 0 */
+    ccz_rc (*count)(uint64_t *len, struct cczi_psi_run *run, const struct cczi_psi_set *set,
+                    struct ccz_err *err); /* NULL: cannot */
 };
+/* The only way to them. */
+const struct cczi_psi_protocol *cczi_psi_protocol(enum ccz_psi_protocol p);
 ccz_rc cczi_psi_ecdh_bucket(struct cczi_psi_list **out, struct cczi_psi_run *run,
                             const struct cczi_psi_set *set, struct ccz_err *err);
-extern const struct cczi_psi_protocol cczi_psi_protocols[CCZ_PSI_PROTOCOLS];
+ccz_rc cczi_psi_ecdh_count(uint64_t *len, struct cczi_psi_run *run, const struct cczi_psi_set *set,
+                           struct ccz_err *err);
 
 ccz_rc cczi_psi_vole_bucket(struct cczi_psi_list **out, struct cczi_psi_run *run,
                             const struct cczi_psi_set *set, struct ccz_err *err);
@@ -281,8 +282,6 @@ size_t cczi_psi_mask_size(uint64_t a, uint64_t b);
 size_t cczi_psi_match(uint32_t (*pairs)[2], const struct cczi_psi_mask *a, size_t a_len,
                       const struct cczi_psi_mask *b, size_t b_len);
 
-/* Whether the receiver of such a run learns a number first, and rows, if at all, when the sender allows it. */
-bool cczi_psi_rows_hidden(const struct ccz_psi_cfg *cfg);
 /* out[k] = which item is at place k of the order under @p seed. @retval CCZ_E_NOMEM psi:memory */
 CCZ_MUST_USE ccz_rc cczi_psi_shuffled(uint32_t *out, size_t len, const uint8_t seed[32],
                                       const uint8_t session[32], struct ccz_err *err);
@@ -296,11 +295,6 @@ struct cczi_psi_align {
     struct ccz_buf matches;    /* receiver: a bit for each entry of the sender's lists */
     uint64_t *rows;            /* receiver: so far */
     uint64_t len, cap;         /* of rows */
-    struct ccz_buf hidden;     /* receiver, rows hidden: struct cczi_psi_hidden of each match */
-};
-struct cczi_psi_hidden {
-    uint32_t bucket, place;
-    uint8_t point[32];
 };
 CCZ_MUST_USE ccz_rc cczi_psi_align_init(struct cczi_psi_align *a, const struct cczi_psi_run *run,
                                         struct ccz_err *err);
@@ -312,8 +306,9 @@ CCZ_MUST_USE ccz_rc cczi_psi_align_put(struct cczi_psi_align *a, const struct cc
 /* Minimum, what the sender is told, and the comparison of digests. */
 CCZ_MUST_USE ccz_rc cczi_psi_align_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
                                         const struct cczi_psi_run *run, struct ccz_err *err);
-/* Session of a bucket. */
-void cczi_psi_bucket_session(uint8_t out[32], const struct cczi_psi_run *run, uint32_t bucket);
+/* What count() found in all buckets: minimum, and the result if only the number is wanted. @param len receiver only */
+CCZ_MUST_USE ccz_rc cczi_psi_align_count(struct ccz_psi_result *out, uint64_t len,
+                                         const struct cczi_psi_run *run, struct ccz_err *err);
 /* Items of a bucket on the wire, padded: a function of what is announced alone. */
 size_t cczi_psi_bucket_len(uint64_t len, uint32_t buckets);
 #endif
