@@ -65,7 +65,8 @@ void cczi_sha_avx512(struct cczi_digest *out, const uint32_t mid[8], const uint8
  * used, and keys in the order of their segments touch memory from front to back.
  */
 enum { CCZI_OKVS_DENSE = 48 };
-#define CCZI_OKVS_KEYS_MAX ((size_t)1 << 24)
+/* As many as sizes were measured for: a bucket of 2^22 with room to spare. */
+#define CCZI_OKVS_KEYS_MAX ((size_t)5 << 20)
 struct cczi_okvs {
     unsigned seg_bits; /* a segment has 2^seg_bits elements */
     uint32_t starts;   /* segments that a key can begin in; there are two more */
