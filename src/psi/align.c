@@ -44,6 +44,8 @@ void cczi_psi_list_free(struct cczi_psi_list *l)
 {
     if (!l)
         return;
+    if (l->tag)
+        ccz_wipe(l->tag, l->len * sizeof(*l->tag));
     free(l->item);
     free(l->tag);
     free(l->at);

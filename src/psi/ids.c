@@ -214,6 +214,8 @@ ccz_rc cczi_psi_ids_parts(struct cczi_psi_rec **out, size_t *len, size_t room,
         *len += n;
     }
     if (rc != CCZ_OK) {
+        if (recs)
+            ccz_wipe(recs, room * sizeof(*recs));
         free(recs);
         *len = 0;
         return rc;
@@ -246,6 +248,8 @@ static ccz_rc finish(struct ccz_psi_ids **out, struct builder *b)
                           "let the first row stand for all (CCZ_PSI_FIRST), or clean the input");
         b->ids->len += n;
     }
+    if (recs)
+        ccz_wipe(recs, most * sizeof(*recs));
     free(recs);
     if (rc == CCZ_OK) {
         *out = b->ids;

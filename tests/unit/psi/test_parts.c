@@ -137,10 +137,16 @@ static void test_store(void)
 static void test_store_size(void)
 {
     size_t before = 0;
+    for (uint32_t buckets = 1; buckets <= CCZI_PSI_PARTS;
+         buckets *= 2) { /* all sets that a run takes */
+        uint64_t most = (UINT64_C(1) << 22) * buckets;
+        CHECK(most > CCZ_PSI_LEN_MAX || cczi_psi_bucket_len(most, buckets) <= CCZI_OKVS_KEYS_MAX);
+    }
     for (size_t n = 1; n <= CCZI_OKVS_KEYS_MAX; n += 1 + n / 64) {
         struct cczi_okvs o;
         cczi_okvs_params(&o, n);
-        CHECK(o.seg_bits <= 16 && o.sparse_len == ((size_t)o.starts + 2) << o.seg_bits);
+        CHECK(o.seg_bits <= 13 && o.starts <= 745 &&
+              o.sparse_len == ((size_t)o.starts + 2) << o.seg_bits);
         CHECK(o.len == o.sparse_len + CCZI_OKVS_DENSE && o.len >= n);
         CHECK((double)n / ((double)o.starts * (double)((size_t)1 << o.seg_bits)) <= 0.875);
         CHECK(n < 1 << 18 || (double)o.len < (n < 1 << 20 ? 1.26 : 1.19) * (double)n);
@@ -336,6 +342,32 @@ static void test_masks_refuse(void)
     free(wire);
 }
 
+/* Probability of a collision among all pairs that matter: at most 2^-40. */
+static void test_mask_size(void)
+{
+    static const struct {
+        size_t senders, receivers;
+        uint32_t buckets;
+    } cases[] = {{1, 1, 1},
+                 {1000, 1000, 1},
+                 {(size_t)1 << 20, (size_t)1 << 20, 1},
+                 {((size_t)1 << 22) - 1, 1, 1},
+                 {(size_t)1 << 22, 1000, 1},
+                 {1, (size_t)1 << 22, 1},
+                 {((size_t)1 << 12) - 1, ((size_t)1 << 12) - 1, 256},
+                 {(size_t)1 << 22, (size_t)1 << 22, 256},
+                 {(size_t)1 << 24, (size_t)1 << 24, 256}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        double n = (double)cases[i].senders, all;
+        size_t size = cczi_psi_mask_size(cases[i].senders, cases[i].receivers, cases[i].buckets);
+        all = n * (n / 2 + (double)cases[i].receivers) * cases[i].buckets;
+        for (size_t bit = 40; bit < 8 * size; bit++)
+            all /= 2;
+        CHECK(all <= 1 && size <= CCZI_PSI_MASK_SIZE_MAX);
+    }
+    CHECK(cczi_psi_mask_size(1, 1, 1) == 6 && cczi_psi_mask_size(1 << 20, 1 << 20, 1) == 11);
+}
+
 static const struct ccz_test tests[] = {{"psi.oracle", test_oracle},
                                         {"psi.oracle_spans", test_oracle_spans},
                                         {"psi.store", test_store},
@@ -345,6 +377,7 @@ static const struct ccz_test tests[] = {{"psi.oracle", test_oracle},
                                         {"psi.store_conflict", test_store_conflict},
                                         {"psi.store_independent", test_store_independent},
                                         {"psi.masks", test_masks},
+                                        {"psi.mask_size", test_mask_size},
                                         {"psi.masks_refuse", test_masks_refuse}};
 
 int main(int argc, char **argv)
