@@ -112,13 +112,12 @@ def logistic(name, table, cols):
         data = x, y, x_test, y_test = split(*table, seed)
         same = linear_model.Ridge(alpha=4 * l2 * len(y)).fit(x, 4 * y - 2).predict(x_test)
         want = {"AUC": metrics.roc_auc_score(y_test, same), "accuracy": metrics.accuracy_score(y_test, same > 0)}
-        options = ["--rounds", "40", "--eta", "0.15", "--momentum", "0.8", "--l2", str(l2), "--batch", str(len(y) // 3), "--seed", "1"]
+        options = ["--rounds", "120", "--eta", "0.5", "--momentum", "0.9", "--l2", str(l2)]
         got = federated(data, cols, (), "--mode", "hetero-rlwe", *options)
         compare("%s, logistic, lattice, same loss" % name, got, **want)
         peer = linear_model.LogisticRegression(C=1 / (l2 * len(y)), tol=1e-8, max_iter=10000).fit(x, y)
         means.append((got["AUC"], metrics.roc_auc_score(y_test, peer.predict_proba(x_test)[:, 1])))
         if seed == 0:
-            options[1] = "15"
             compare("%s, logistic, Paillier, same loss" % name, federated(data, cols, ("guest", "host"), "--mode", "hetero-two", *options), **want)
     got, peer = np.mean(means, axis=0)
     compare("%s, logistic, lattice, mean of splits" % name, {"AUC": got}, AUC=peer)
