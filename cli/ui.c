@@ -141,7 +141,7 @@ void ui_progress(const char *label, uint64_t done, uint64_t total)
 
 /* ------------------------------------------------------------------------------ options */
 
-enum { OPT_MAX = 40, OPT_HELP = 1000 };
+enum { OPT_MAX = 64, OPT_HELP = 1000 };
 
 static void print_help(const char *usage, const struct ui_opt *opts)
 {
@@ -180,6 +180,10 @@ int ui_parse(int argc, char **argv, const char *usage, const struct ui_opt *opts
     for (; opts[n].name && n < OPT_MAX; n++)
         lo[n] =
             (struct option){opts[n].name, opts[n].flag ? no_argument : required_argument, NULL, n};
+    if (opts[n].name) { /* the rest would be unknown */
+        ui_error("more than %d options: --%s is one too many", OPT_MAX, opts[n].name);
+        return -1;
+    }
     lo[n] = (struct option){"help", no_argument, NULL, OPT_HELP};
     optind = 1;
     opterr = 0;

@@ -38,6 +38,7 @@ extern "C" {
 #define CCZ_SBOOST_CLASSES_MAX 64
 #define CCZ_SBOOST_DEPTH_MAX   10
 #define CCZ_SBOOST_BINS_MAX    256
+#define CCZ_SBOOST_TREES_MAX   ((uint32_t)1 << 20) /**< rounds, times classes with SOFTMAX */
 
 enum ccz_sboost_loss {
     CCZ_SBOOST_LOGISTIC, /**< labels 0 and 1; one output: the probability of 1 */
@@ -49,7 +50,7 @@ enum ccz_sboost_loss {
 struct ccz_sboost_cfg {
     enum ccz_sboost_loss loss;
     uint32_t classes; /**< SOFTMAX: 2 .. CCZ_SBOOST_CLASSES_MAX; else 0 */
-    uint32_t rounds;  /**< > 0 */
+    uint32_t rounds;  /**< > 0; CCZ_SBOOST_TREES_MAX */
     uint32_t depth;   /**< splits from root to leaf, at most; 0 = 5 */
     uint32_t bins;    /**< 2 .. CCZ_SBOOST_BINS_MAX; 0 = 32 */
     double eta;       /**< weight of each tree, (0, 1]; 0 = 0.3 */

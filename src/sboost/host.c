@@ -136,6 +136,8 @@ static ccz_rc shuffle(struct host *h, struct ccz_err *err)
         h->order[i - 1] = h->order[k];
         h->order[k] = t;
     }
+    if (random)
+        ccz_wipe(random, size);
     free(random);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "sboost:random", 0, "no randomness");
 }
@@ -228,12 +230,14 @@ static ccz_rc begin_tree(struct host *h, struct ccz_err *err)
     for (size_t i = 0; i < rows; i++)
         h->item[i] =
             s->msg.body.size == 0 || cczi_sb_bit(s->msg.body.ptr, i) ? (int32_t)len++ : NOT_IN;
+    if (len == 0)
+        return ccz_fail(err, CCZ_E_PEER, "sboost:message", 0, "a tree of no rows");
     drop_sums(h);
     ccz_paillier_vec_free(h->gradients);
     h->gradients = NULL;
     h->asked = false;
     size_t parts = (len + CCZI_SB_BATCH - 1) / CCZI_SB_BATCH;
-    struct ccz_paillier_vec **part = calloc(parts ? parts : 1, sizeof(struct ccz_paillier_vec *));
+    struct ccz_paillier_vec **part = calloc(parts, sizeof(struct ccz_paillier_vec *));
     ccz_rc rc = part ? CCZ_OK : cczi_sb_no_memory(err);
     for (size_t i = 0; rc == CCZ_OK && i < parts; i++) {
         size_t some = len - i * CCZI_SB_BATCH;
@@ -343,15 +347,24 @@ static ccz_rc host_memory(struct host *h, struct ccz_err *err)
     return CCZ_OK;
 }
 
+static void drop(void *p, size_t size)
+{
+    if (p)
+        ccz_wipe(p, size);
+    free(p);
+}
+
 static void host_free(struct host *h)
 {
+    size_t rows = h->d->rows, cols = h->d->cols, bins = h->s->cfg.bins;
     if (h->sums)
         drop_sums(h);
     free(h->sums);
     free(h->item);
-    free(h->index);
-    free(h->begin);
-    free(h->order);
+    /* which rows are in which bins, and which candidate is which cut */
+    drop(h->index, rows * cols * sizeof(*h->index));
+    drop(h->begin, (bins * cols + 2) * sizeof(*h->begin));
+    drop(h->order, cols * bins * sizeof(*h->order));
     ccz_paillier_vec_free(h->gradients);
     ccz_paillier_pub_free(h->pub);
     cczi_sb_bins_free(&h->bins);

@@ -27,6 +27,8 @@ static const char *flaw(const struct ccz_sboost_cfg *c)
         return "classes are 2 to 64 with SOFTMAX, else 0";
     if (c->rounds == 0)
         return "rounds is 0";
+    if ((uint64_t)c->rounds * cczi_sb_outputs(c) > CCZ_SBOOST_TREES_MAX) /* trees are numbered */
+        return "there are more than 2^20 trees";
     if (c->depth > CCZ_SBOOST_DEPTH_MAX)
         return "depth is not 1 to 10";
     if (c->bins < 2 || c->bins > CCZ_SBOOST_BINS_MAX)

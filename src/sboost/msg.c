@@ -4,7 +4,7 @@
  * HELLO:  guest (1), 3 bytes 0, columns (4), rows (8), config (32), ids (32)
  * CHOOSE: candidate (4)                     LEFT: number of the split (4), bitmap of the node's rows
  * TREE:   nothing, or a bitmap of all rows  SPLIT: bitmap of the node's rows
- * ANSWERS: number of splits (4), a bitmap of all rows for each
+ * ANSWERS: number of splits (4), rows (8), ids (32), a bitmap of all rows for each
  * NODE, DONE: nothing                       others: one object in the formats of paillier.h
  */
 #include "sboost/sboost_priv.h"
@@ -43,6 +43,10 @@ static bool parse_body(struct cczi_sb_msg *m, struct ccz_rd *r)
     case CCZI_SB_LEFT:
     case CCZI_SB_ANSWERS:
         m->number = ccz_rd_le32(r);
+        if (m->kind == CCZI_SB_ANSWERS) {
+            m->hello.rows = ccz_rd_le64(r);
+            ccz_rd_copy(r, m->hello.ids, sizeof(m->hello.ids));
+        }
         m->body = ccz_rd_take(r, r->left);
         return true;
     default:

@@ -2,6 +2,7 @@
 #include "sboost/sboost_priv.h"
 
 #include <cczoo/codec.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,8 +45,30 @@ static void predict_row(double *p, const struct ccz_sboost_model *m, const struc
     cczi_sb_output(p, &m->cfg);
 }
 
-static ccz_rc recv_answers(struct answers *a, struct ccz_chan *host, size_t rows,
-                           struct ccz_err *err)
+/* What is borrowed as ids, or zeros: as in the greeting of training. */
+static const uint8_t *ids_of(const struct ccz_sboost_data *d)
+{
+    static const uint8_t none[32] = {0};
+    return d->ids ? d->ids : none;
+}
+
+/* Answers for other rows, or in another order, would give each row the prediction of some other one. */
+static ccz_rc aligned(const struct cczi_sb_hello *theirs, const struct ccz_sboost_data *d,
+                      struct ccz_err *err)
+{
+    if (theirs->rows != d->rows)
+        return ccz_refuse_num(err, CCZ_E_MISMATCH, "sboost:alignment", (int64_t)theirs->rows,
+                              (int64_t)d->rows);
+    if (memcmp(theirs->ids, ids_of(d), sizeof(theirs->ids)) != 0)
+        return ccz_hint(err,
+                        ccz_refuse_bytes(err, CCZ_E_MISMATCH, "sboost:alignment", theirs->ids,
+                                         sizeof(theirs->ids), ids_of(d), sizeof(theirs->ids)),
+                        "all parties need the same rows in the same order");
+    return CCZ_OK;
+}
+
+static ccz_rc recv_answers(struct answers *a, struct ccz_chan *host,
+                           const struct ccz_sboost_data *d, struct ccz_err *err)
 {
     struct cczi_sb_msg msg;
     CCZ_AUTO_BUF in;
@@ -55,7 +78,9 @@ static ccz_rc recv_answers(struct answers *a, struct ccz_chan *host, size_t rows
         rc = cczi_sb_msg_parse(&msg, ccz_buf_span(&in), err);
     if (rc == CCZ_OK && msg.kind != CCZI_SB_ANSWERS)
         rc = ccz_refuse_num(err, CCZ_E_PEER, "sboost:order", (int64_t)msg.kind, CCZI_SB_ANSWERS);
-    size_t size = rc == CCZ_OK ? msg.number * cczi_sb_bitmap_size(rows) : 0;
+    if (rc == CCZ_OK)
+        rc = aligned(&msg.hello, d, err);
+    size_t size = rc == CCZ_OK ? msg.number * cczi_sb_bitmap_size(d->rows) : 0;
     if (rc == CCZ_OK && (msg.number > SPLITS_MAX || msg.body.size != size))
         rc = ccz_refuse_num(err, CCZ_E_PEER, "sboost:message", (int64_t)msg.body.size,
                             (int64_t)size);
@@ -74,44 +99,66 @@ static ccz_rc say_done(struct ccz_chan *to, struct ccz_err *err)
     return ccz_chan_send(to, ccz_buf_span(&out), err);
 }
 
+/* All channels are closed with the reason. */
+static ccz_rc give_up(struct ccz_chan *const *chans, size_t len, ccz_rc rc,
+                      const struct ccz_err *reason, struct ccz_err *err)
+{
+    char text[CCZ_ERR_WHERE_SIZE + CCZ_ERR_MSG_SIZE + 2];
+    (void)snprintf(text, sizeof(text), "%s: %s", reason->where, reason->msg);
+    for (size_t i = 0; i < len; i++)
+        ccz_chan_close(chans[i], text);
+    if (err)
+        *err = *reason;
+    return rc;
+}
+
 ccz_rc ccz_sboost_predict_guest(double *p, const struct ccz_sboost_model *m,
                                 struct ccz_chan *const *hosts, size_t len,
                                 const struct ccz_sboost_data *data, struct ccz_err *err)
 {
     struct answers a[CCZ_SBOOST_HOSTS_MAX];
-    if (m->cols != data->cols || m->hosts != len)
-        return ccz_refuse_num(err, CCZ_E_MISMATCH, "sboost:model", (int64_t)data->cols,
-                              (int64_t)m->cols);
+    struct ccz_err e = {0};
+    if (m->cols != data->cols || m->hosts != len) {
+        (void)ccz_refuse_num(&e, CCZ_E_MISMATCH, "sboost:model",
+                             (int64_t)(m->hosts != len ? len : data->cols),
+                             (int64_t)(m->hosts != len ? m->hosts : m->cols));
+        return give_up(hosts, len, CCZ_E_MISMATCH, &e, err);
+    }
     for (size_t i = 0; i < len; i++) {
         a[i] = (struct answers){0};
         ccz_buf_init(&a[i].bits, CCZ_CHAN_MESSAGE_SIZE_MAX);
     }
     ccz_rc rc = CCZ_OK;
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
-        rc = recv_answers(&a[i], hosts[i], data->rows, err);
+        rc = recv_answers(&a[i], hosts[i], data, &e);
     const char *what = rc == CCZ_OK ? broken(m, a) : NULL;
     if (what)
-        rc = ccz_fail(err, CCZ_E_MISMATCH, "sboost:model", 0, "%s", what);
+        rc = ccz_fail(&e, CCZ_E_MISMATCH, "sboost:model", 0, "%s", what);
     for (size_t i = 0; rc == CCZ_OK && i < data->rows; i++)
         predict_row(p + i * m->outputs, m, a, data, i);
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
-        rc = say_done(hosts[i], err);
+        rc = say_done(hosts[i], &e);
     for (size_t i = 0; i < len; i++)
         ccz_buf_free(&a[i].bits);
-    return rc;
+    return rc == CCZ_OK ? rc : give_up(hosts, len, rc, &e, err);
 }
 
 ccz_rc ccz_sboost_predict_host(struct ccz_chan *guest, const struct ccz_sboost_part *p,
                                const struct ccz_sboost_data *data, struct ccz_err *err)
 {
     struct cczi_sb_msg msg;
+    struct ccz_err e = {0};
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, CCZ_CHAN_MESSAGE_SIZE_MAX);
-    if (p->cols != data->cols)
-        return ccz_refuse_num(err, CCZ_E_MISMATCH, "sboost:model", (int64_t)data->cols,
-                              (int64_t)p->cols);
+    if (p->cols != data->cols) {
+        (void)ccz_refuse_num(&e, CCZ_E_MISMATCH, "sboost:model", (int64_t)data->cols,
+                             (int64_t)p->cols);
+        return give_up(&guest, 1, CCZ_E_MISMATCH, &e, err);
+    }
     cczi_sb_msg_begin(&b, CCZI_SB_ANSWERS, 0, 0);
     ccz_buf_le32(&b, (uint32_t)p->len);
+    ccz_buf_le64(&b, data->rows);
+    ccz_buf_put(&b, ids_of(data), 32);
     for (size_t s = 0; s < p->len; s++)
         for (size_t i = 0; i < data->rows; i += 8) {
             uint8_t byte = 0;
@@ -121,17 +168,15 @@ ccz_rc ccz_sboost_predict_host(struct ccz_chan *guest, const struct ccz_sboost_p
                               << k);
             ccz_buf_u8(&b, byte);
         }
-    if (b.bad)
-        return cczi_sb_no_memory(err);
-    ccz_rc rc = ccz_chan_send(guest, ccz_buf_span(&b), err);
+    ccz_rc rc = b.bad ? cczi_sb_no_memory(&e) : ccz_chan_send(guest, ccz_buf_span(&b), &e);
     ccz_buf_clear(&b);
     if (rc == CCZ_OK)
-        rc = ccz_chan_recv(&b, guest, err);
+        rc = ccz_chan_recv(&b, guest, &e);
     if (rc == CCZ_OK)
-        rc = cczi_sb_msg_parse(&msg, ccz_buf_span(&b), err);
+        rc = cczi_sb_msg_parse(&msg, ccz_buf_span(&b), &e);
     if (rc == CCZ_OK && msg.kind != CCZI_SB_DONE)
-        rc = ccz_refuse_num(err, CCZ_E_PEER, "sboost:order", (int64_t)msg.kind, CCZI_SB_DONE);
-    return rc;
+        rc = ccz_refuse_num(&e, CCZ_E_PEER, "sboost:order", (int64_t)msg.kind, CCZI_SB_DONE);
+    return rc == CCZ_OK ? rc : give_up(&guest, 1, rc, &e, err);
 }
 
 /* --------------------------------------------------------------------------------------- JSON */

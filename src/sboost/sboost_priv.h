@@ -116,7 +116,7 @@ struct cczi_sb_hello {
 struct cczi_sb_msg {
     enum cczi_sb_kind kind;
     uint32_t tree, node;
-    struct cczi_sb_hello hello; /* HELLO */
+    struct cczi_sb_hello hello; /* HELLO; of ANSWERS: rows and ids */
     uint32_t number;            /* CHOOSE: candidate; LEFT: split; ANSWERS: splits */
     struct ccz_span
         body; /* KEY, GRADIENTS, CANDIDATES: an object of paillier.h; bitmaps. Borrowed */

@@ -11,11 +11,11 @@ import sys
 import venv
 
 
-def enter():
-    """Returns inside the environment: re-runs this script there if need be. Exit 77 if it cannot be made."""
-    pins = os.path.join(os.path.dirname(os.path.abspath(__file__)), "requirements.txt")
+def enter(name="requirements"):
+    """Returns inside the environment of NAME.txt: re-runs this script there if need be. Exit 77 if it cannot be made."""
+    pins = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".txt")
     cache = os.environ.get("CCZOO_CACHE") or os.path.expanduser("~/.cache/cczoo")
-    home = os.path.join(cache, "interop-venv")
+    home = os.path.join(cache, "interop-venv" + name[len("requirements"):])
     if os.path.realpath(sys.prefix) == os.path.realpath(home):
         return
     python, stamp = os.path.join(home, "bin", "python"), os.path.join(home, "pins.sha256")
@@ -32,6 +32,6 @@ def enter():
                 with open(stamp, "w") as f:
                     f.write(want)
     except (OSError, subprocess.CalledProcessError) as e:
-        print("skipped: the Python packages of tests/interop/requirements.txt cannot be installed: %s" % e)
+        print("skipped: the Python packages of tests/interop/%s.txt cannot be installed: %s" % (name, e))
         sys.exit(77)
     os.execv(python, [python] + sys.argv)

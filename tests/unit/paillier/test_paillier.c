@@ -750,6 +750,80 @@ static void test_pool_thread(void)
     CHECK(ccz_paillier_pool_len(pool) == 20);
 }
 
+/* Sums of groups: by the definition, for each number of threads. */
+static void test_sums(void)
+{
+    enum { LEN = 40, GROUPS = 6, LONG = 700 };
+    static uint32_t index[2 + 3 + 2 + LONG + LEN];
+    size_t begin[GROUPS + 1] = {2, 2, 5, 5, 7, 7 + LONG, 7 + LONG + LEN}, at = 0;
+    int64_t m[LEN], want[GROUPS] = {0}, got[GROUPS];
+    static const uint32_t first[] = {39, 39,        /* before the first group: of none */
+                                     3,  3,      3, /* one item, three times */
+                                     0,  LEN - 1};
+    for (; at < sizeof(first) / sizeof(first[0]); at++)
+        index[at] = first[at];
+    for (size_t i = 0; i < LONG; i++) /* more than are multiplied at a time */
+        index[at++] = (uint32_t)(i * 7 % LEN);
+    for (size_t i = 0; i < LEN; i++)
+        index[at++] = (uint32_t)i;
+    for (size_t i = 0; i < LEN; i++)
+        m[i] = (int64_t)(i * i * 1000) - 700000;
+    for (size_t g = 0; g < GROUPS; g++)
+        for (size_t i = begin[g]; i < begin[g + 1]; i++)
+            want[g] += m[index[i]];
+    CCZ_AUTO(ccz_paillier_plain) p = NULL;
+    CCZ_AUTO(ccz_paillier_vec) v = NULL;
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 1 << 20);
+    CHECK(ccz_paillier_plain_i64(&p, test_pub(), m, LEN, 40, NULL, NULL) == CCZ_OK);
+    CHECK(ccz_paillier_encrypt(&v, p, NULL, NULL) == CCZ_OK);
+    for (unsigned threads = 0; threads < 9; threads++) {
+        CCZ_AUTO(ccz_paillier_vec) s = NULL;
+        CCZ_AUTO(ccz_paillier_plain) q = NULL;
+        CHECK(ccz_paillier_sums(&s, v, index, begin, GROUPS, threads, NULL) == CCZ_OK);
+        CHECK(ccz_paillier_vec_len(s) == GROUPS);
+        CHECK(ccz_paillier_vec_bound(s) >= 49 && ccz_paillier_vec_bound(s) <= 51); /* 700 2^40 */
+        CHECK(ccz_paillier_decrypt(&q, test_key(), s, NULL, NULL) == CCZ_OK);
+        CHECK(ccz_paillier_plain_to_i64(got, q, NULL) == CCZ_OK);
+        CHECK(memcmp(got, want, sizeof(want)) == 0);
+        REFUSED(ccz_paillier_vec_write(&b, s, &err_), CCZ_E_DENIED, "paillier:not-randomised");
+    }
+}
+
+static void test_sums_refused(void)
+{
+    const int64_t m[3] = {1, 2, 3};
+    const uint32_t beyond[] = {0, 3}, good[] = {0, 1};
+    const size_t whole[] = {0, 2}, falling[] = {0, 2, 1}, none[] = {1, 1};
+    CCZ_AUTO(ccz_paillier_plain) p = NULL;
+    CCZ_AUTO(ccz_paillier_vec) v = NULL;
+    CCZ_AUTO(ccz_paillier_plain) large = NULL;
+    CCZ_AUTO(ccz_paillier_vec) w = NULL;
+    CCZ_AUTO(ccz_paillier_vec) s = NULL;
+    CHECK(ccz_paillier_plain_i64(&p, test_pub(), m, 3, 8, NULL, NULL) == CCZ_OK);
+    CHECK(ccz_paillier_encrypt(&v, p, NULL, NULL) == CCZ_OK);
+    REFUSED(ccz_paillier_sums(&s, v, beyond, whole, 1, 1, &err_), CCZ_E_ARG, "paillier:index");
+    REFUSED(ccz_paillier_sums(&s, v, good, falling, 2, 1, &err_), CCZ_E_ARG, "paillier:index");
+    CHECK(s == NULL);
+    CHECK(ccz_paillier_sums(&s, v, good, none, 1, 2, NULL) == CCZ_OK &&
+          ccz_paillier_vec_len(s) == 1);
+    /* the longest sum must stay below the limit: one item does, two do not */
+    CHECK(ccz_paillier_plain_i64(&large, test_pub(), m, 3, 8, NULL, NULL) == CCZ_OK);
+    CHECK(ccz_paillier_encrypt(&w, large, NULL, NULL) == CCZ_OK);
+    unsigned bits = 1;
+    while (ccz_paillier_shift(w, 1, NULL) == CCZ_OK)
+        bits++;
+    CHECK(bits > BITS / 2);
+    ccz_paillier_vec_free(s);
+    s = NULL;
+    const size_t single[] = {0, 1, 2};
+    CHECK(ccz_paillier_sums(&s, w, good, single, 2, 1, NULL) == CCZ_OK);
+    ccz_paillier_vec_free(s);
+    s = NULL;
+    REFUSED(ccz_paillier_sums(&s, w, good, whole, 1, 1, &err_), CCZ_E_LIMIT, "paillier:overflow");
+    CHECK(s == NULL);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
@@ -768,6 +842,8 @@ int main(int argc, char **argv)
         {"paillier.mul", test_mul},
         {"paillier.mul_kinds", test_mul_kinds},
         {"paillier.sum_dot", test_sum_dot},
+        {"paillier.sums", test_sums},
+        {"paillier.sums_refused", test_sums_refused},
         {"paillier.matmul", test_matmul},
         {"paillier.matmul_refused", test_matmul_refused},
         {"paillier.packed", test_packed},

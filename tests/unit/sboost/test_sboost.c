@@ -378,6 +378,13 @@ static void sampled(void)
     like_local(2, &cfg);
 }
 
+static void pair_again(struct party *p)
+{
+    ccz_chan_free(p[0].chan[0]);
+    ccz_chan_free(p[1].chan[0]);
+    CHECK(ccz_chan_pair(&p[0].chan[0], &p[1].chan[0], NULL, NULL) == CCZ_OK);
+}
+
 /* Rows that nobody has seen, with each party's columns of them; a model of other columns is refused. */
 static void predict(void)
 {
@@ -420,6 +427,24 @@ static void predict(void)
           strcmp(err.where, "sboost:model") == 0);
     p[0].data.cols = 2;
     p[1].data.cols = 4;
+    /* both ends were closed, as nobody may wait for who gave up */
+    CHECK(ccz_chan_send(p[0].chan[0], ccz_buf_span(&done), &err) == CCZ_E_CLOSED);
+    CHECK(ccz_chan_send(p[1].chan[0], ccz_buf_span(&done), &err) == CCZ_E_CLOSED);
+    /* other rows, rows in another order */
+    static const uint8_t ids[2][32] = {{1}, {2}};
+    for (int what = 0; what < 2; what++) {
+        pair_again(p);
+        p[1].data.rows = ROWS - (what == 0);
+        p[0].data.ids = what ? ids[0] : NULL;
+        p[1].data.ids = what ? ids[1] : NULL;
+        CHECK(ccz_chan_send(p[0].chan[0], ccz_buf_span(&done), &err) == CCZ_OK);
+        CHECK(ccz_sboost_predict_host(p[1].chan[0], p[1].part, &p[1].data, &err) == CCZ_OK);
+        CHECK(ccz_sboost_predict_guest(got, p[0].model, p[0].chan, 1, &p[0].data, &err) ==
+                  CCZ_E_MISMATCH &&
+              strcmp(err.where, "sboost:alignment") == 0);
+    }
+    p[0].data.ids = p[1].data.ids = NULL;
+    pair_again(p);
     p[1].part->len--; /* a host that forgot a split */
     CHECK(ccz_chan_send(p[0].chan[0], ccz_buf_span(&done), &err) == CCZ_OK);
     CHECK(ccz_sboost_predict_host(p[1].chan[0], p[1].part, &p[1].data, &err) == CCZ_OK);
@@ -484,20 +509,24 @@ static void refuses(void)
         clear(p, 1);
     }
     struct ccz_err err = {0};
-    const struct ccz_sboost_cfg flaws[] = {{.rounds = 0},
-                                           {.rounds = 1, .loss = CCZ_SBOOST_SOFTMAX},
-                                           {.rounds = 1, .classes = 3},
-                                           {.rounds = 1, .depth = 11},
-                                           {.rounds = 1, .bins = 1},
-                                           {.rounds = 1, .bins = 257},
-                                           {.rounds = 1, .eta = 1.5},
-                                           {.rounds = 1, .eta = NAN},
-                                           {.rounds = 1, .lambda = -1},
-                                           {.rounds = 1, .gamma = NAN},
-                                           {.rounds = 1, .min_child = -1},
-                                           {.rounds = 1, .goss_top = 0.2},
-                                           {.rounds = 1, .goss_top = 0.7, .goss_rest = 0.4},
-                                           {.rounds = 1, .loss = (enum ccz_sboost_loss)3}};
+    const struct ccz_sboost_cfg flaws[] = {
+        {.rounds = 0},
+        {.rounds = CCZ_SBOOST_TREES_MAX + 1},
+        /* 2^32 trees: as many as none */
+        {.rounds = 1U << 26, .loss = CCZ_SBOOST_SOFTMAX, .classes = 64},
+        {.rounds = 1, .loss = CCZ_SBOOST_SOFTMAX},
+        {.rounds = 1, .classes = 3},
+        {.rounds = 1, .depth = 11},
+        {.rounds = 1, .bins = 1},
+        {.rounds = 1, .bins = 257},
+        {.rounds = 1, .eta = 1.5},
+        {.rounds = 1, .eta = NAN},
+        {.rounds = 1, .lambda = -1},
+        {.rounds = 1, .gamma = NAN},
+        {.rounds = 1, .min_child = -1},
+        {.rounds = 1, .goss_top = 0.2},
+        {.rounds = 1, .goss_top = 0.7, .goss_rest = 0.4},
+        {.rounds = 1, .loss = (enum ccz_sboost_loss)3}};
     for (size_t i = 0; i < sizeof(flaws) / sizeof(flaws[0]); i++) {
         struct ccz_sboost_cfg out;
         CHECK(cczi_sb_config(&out, &flaws[i], &err) == CCZ_E_ARG &&
@@ -555,12 +584,13 @@ static void refuses_order(void)
         HOSTS_OWN,
         ONE_SIDE,
         TOO_LARGE,
-        FORGED
+        FORGED,
+        NO_ROWS
     };
-    static const char *const want[] = {"sboost:order", "sboost:order",   "sboost:candidate",
-                                       "sboost:order", "sboost:order",   "sboost:order",
-                                       "sboost:split", "sboost:message", "sboost:message"};
-    for (int i = SPLIT_FIRST; i <= FORGED; i++) {
+    static const char *const want[] = {
+        "sboost:order", "sboost:order", "sboost:candidate", "sboost:order",   "sboost:order",
+        "sboost:order", "sboost:split", "sboost:message",   "sboost:message", "sboost:message"};
+    for (int i = SPLIT_FIRST; i <= NO_ROWS; i++) {
         struct cczi_sb_session s;
         struct ccz_err err = {0};
         memset(p, 0, sizeof(p));
@@ -574,6 +604,8 @@ static void refuses_order(void)
         cczi_sb_msg_begin(&s.out, CCZI_SB_TREE, 0, 0);
         if (i == FORGED)
             ccz_buf_u8(&s.out, 1);
+        for (size_t k = 0; i == NO_ROWS && k < cczi_sb_bitmap_size(ROWS); k++)
+            ccz_buf_u8(&s.out, 0);
         CHECK(cczi_sb_send(&s, 0, &err) == CCZ_OK);
         CCZ_AUTO(ccz_paillier_plain) plain = NULL;
         CCZ_AUTO(ccz_paillier_vec) v = NULL;
