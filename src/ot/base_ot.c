@@ -72,6 +72,11 @@ static ccz_rc bad_point(struct ccz_err *err, size_t i)
     return ccz_fail(err, CCZ_E_PEER, "ot:point", (int64_t)i, "the peer sent a malformed point");
 }
 
+static ccz_rc own_fault(struct ccz_err *err, ccz_rc rc, size_t i)
+{
+    return ccz_fail(err, rc, "ot:base", (int64_t)i, "hashing or the random generator failed");
+}
+
 /* ----------------------------------------------------------------------------------- receiver */
 
 /* The two points of OT i: pair[0] is r_0. */
@@ -100,10 +105,9 @@ ccz_rc cczi_base_ot_recv_send(uint8_t (*secrets)[32], struct ccz_f128 choices, s
     for (size_t i = 0; i < len; i++) {
         ccz_rc rc = make_pair(pairs[i], secrets[i], t, i, bit_of(choices, i));
         if (rc != CCZ_OK)
-            return ccz_fail(err, rc, "ot:base", (int64_t)i, "making points failed");
+            return own_fault(err, rc, i);
     }
-    cczi_transcript_put(t, "base OT points", CCZ_SPAN(pairs, len * PAIR));
-    return ccz_chan_send(chan, CCZ_SPAN(pairs, len * PAIR), err);
+    return cczi_transcript_send(t, "base OT points", CCZ_SPAN(pairs, len * PAIR), chan, err);
 }
 
 ccz_rc cczi_base_ot_recv_finish(struct ccz_f128 *keys, uint8_t (*secrets)[32],
@@ -123,9 +127,7 @@ ccz_rc cczi_base_ot_recv_finish(struct ccz_f128 *keys, uint8_t (*secrets)[32],
             rc = to_key(&keys[i], t, i, bit_of(choices, i), shared);
     }
     ccz_wipe(shared, sizeof(shared));
-    if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "ot:base", 0, "deriving keys failed");
-    return CCZ_OK;
+    return rc == CCZ_OK ? CCZ_OK : own_fault(err, rc, 0);
 }
 
 /* ------------------------------------------------------------------------------------- sender */
@@ -157,17 +159,20 @@ static ccz_rc send_all(struct ccz_f128 (*keys)[2], size_t len, uint8_t secret[32
         return rc;
     if (ccz_ristretto_scalar_random(secret) != CCZ_OK ||
         ccz_ristretto_mul_base(a, secret) != CCZ_OK)
-        return ccz_fail(err, CCZ_E_INTERNAL, "ot:base", 0, "the random generator failed");
-    for (size_t i = 0; i < len;
-         i++) /* the receiver hashed before its points were in the transcript */
-        if (shared_points(shared[i], pairs[i], secret, t, i) != CCZ_OK)
-            return bad_point(err, i);
+        return own_fault(err, CCZ_E_INTERNAL, 0);
+    for (size_t i = 0; i < len; i++) { /* hashed as the receiver did, before its points are put */
+        rc = shared_points(shared[i], pairs[i], secret, t, i);
+        if (rc != CCZ_OK)
+            return rc == CCZ_E_FORMAT ? bad_point(err, i) : own_fault(err, rc, i);
+    }
     cczi_transcript_put(t, "base OT points", CCZ_SPAN(pairs, len * PAIR));
     cczi_transcript_put(t, "base OT answer", CCZ_SPAN(a, sizeof(a)));
-    for (size_t i = 0; i < 2 * len; i++)
-        if (to_key(&keys[i / 2][i % 2], t, i / 2, i % 2, shared[i / 2][i % 2]) != CCZ_OK)
-            return ccz_fail(err, CCZ_E_INTERNAL, "ot:base", 0, "deriving keys failed");
-    return ccz_chan_send(chan, CCZ_SPAN(a, sizeof(a)), err);
+    for (size_t i = 0; i < 2 * len && rc == CCZ_OK; i++)
+        rc = to_key(&keys[i / 2][i % 2], t, i / 2, i % 2, shared[i / 2][i % 2]);
+    if (rc != CCZ_OK)
+        return own_fault(err, rc, 0);
+    rc = cczi_transcript_check(t, err);
+    return rc == CCZ_OK ? ccz_chan_send(chan, CCZ_SPAN(a, sizeof(a)), err) : rc;
 }
 
 ccz_rc cczi_base_ot_send(struct ccz_f128 (*keys)[2], size_t len, struct cczi_transcript *t,

@@ -14,14 +14,19 @@ struct cczi_transcript {
 };
 void cczi_transcript_start(struct cczi_transcript *t, const char *label, struct ccz_span session);
 void cczi_transcript_put(struct cczi_transcript *t, const char *label, struct ccz_span data);
+/* The sticky error, "ot:hash": asked before anything is sent or the peer is blamed. */
+ccz_rc cczi_transcript_check(const struct cczi_transcript *t, struct ccz_err *err);
+/* Puts and sends. */
+ccz_rc cczi_transcript_send(struct cczi_transcript *t, const char *label, struct ccz_span data,
+                            struct ccz_chan *chan, struct ccz_err *err);
 /* 32 bytes that depend on everything put so far. */
-void cczi_transcript_draw(uint8_t out[32], const struct cczi_transcript *t, const char *label);
+void cczi_transcript_draw(uint8_t out[32], struct cczi_transcript *t, const char *label);
 /* The same of everything put so far and a secret. */
 void cczi_transcript_tag(uint8_t out[32], struct cczi_transcript *t, const char *label,
                          struct ccz_f128 secret);
 /* Outcome of a check, constant time but for it. */
 bool cczi_same(const void *a, const void *b, size_t size);
-struct ccz_f128 cczi_transcript_draw_f128(const struct cczi_transcript *t, const char *label);
+struct ccz_f128 cczi_transcript_draw_f128(struct cczi_transcript *t, const char *label);
 
 /* Many public AES keys from one, so that no two levels of no two trees share a permutation. */
 struct cczi_keyring {
@@ -29,7 +34,7 @@ struct cczi_keyring {
     struct cczi_aes master;
 };
 void cczi_keyring_init(struct cczi_keyring *r, const struct cczi_ot_kernels *kernels,
-                       const struct cczi_transcript *t, const char *label);
+                       struct cczi_transcript *t, const char *label);
 void cczi_keyring_get(struct cczi_aes *aes, const struct cczi_keyring *r, uint64_t index);
 
 /* Random elements from OpenSSL's generator, stretched by AES. */

@@ -129,7 +129,8 @@ ccz_rc cczi_trees_send(struct ccz_f128 *leaves, struct ccz_f128 (*keys)[2], unsi
                                      CCZ_SPAN(digest, sizeof(digest))};
     cczi_transcript_put(t, "tree sums", parts[0]);
     cczi_transcript_put(t, "tree tags", parts[1]);
-    return ccz_chan_send_parts(chan, parts, 2, err);
+    rc = cczi_transcript_check(t, err);
+    return rc == CCZ_OK ? ccz_chan_send_parts(chan, parts, 2, err) : rc;
 }
 
 /* --------------------------------------------------------------------------------- other side */
@@ -234,6 +235,8 @@ ccz_rc cczi_trees_recv(struct ccz_f128 *leaves, const struct ccz_f128 *keys, str
     rc = regrow_all(leaves, digest, msg.at, keys, delta, &ring, &s);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "ot:hash", 0, "hashing failed");
+    if ((rc = cczi_transcript_check(t, err)) != CCZ_OK)
+        return rc;
     if (!cczi_same(digest, msg.at + len, sizeof(digest)))
         return ccz_fail(err, CCZ_E_PEER, "ot:tree-check", 0,
                         "the peer's tree of keys is inconsistent: it cheats");

@@ -182,8 +182,8 @@ ccz_rc cczi_soft_init(struct cczi_soft *s, bool sender, enum cczi_ot_kind kind, 
         rc = greet(s, kind, len, cfg, err);
     if (rc == CCZ_OK)
         rc = sender ? setup_sender(leaves.at, s, cfg, err) : setup_receiver(leaves.at, s, err);
-    if (rc == CCZ_OK && s->t.rc != CCZ_OK)
-        rc = ccz_fail(err, s->t.rc, "ot:hash", 0, "hashing failed");
+    if (rc == CCZ_OK)
+        rc = cczi_transcript_check(&s->t, err);
     if (rc != CCZ_OK)
         return rc;
     s->keys = aligned_alloc(64, leaves.len * sizeof(*s->keys));
@@ -198,7 +198,7 @@ ccz_rc cczi_soft_init(struct cczi_soft *s, bool sender, enum cczi_ot_kind kind, 
     uint8_t key[32];
     cczi_transcript_draw(key, &s->t, "hash of random OTs");
     s->kernels->aes_key(&s->hash_key, key);
-    return CCZ_OK;
+    return cczi_transcript_check(&s->t, err);
 }
 
 void cczi_soft_deinit(struct cczi_soft *s)
@@ -367,6 +367,8 @@ static ccz_rc send_batch(struct ccz_f128 *rows, size_t row_len, struct batch *b,
     if (rc != CCZ_OK)
         return rc;
     struct ccz_f128 chi = challenge(s, b);
+    if ((rc = cczi_transcript_check(&s->t, err)) != CCZ_OK)
+        return rc;
     for (size_t from = 0; from < b->blocks; from += CHUNK)
         send_chunk(rows, row_len, b, from, b->blocks - from < CHUNK ? b->blocks - from : CHUNK, s);
     const struct ccz_f128 *opened = b->msg.at + b->msg.len - CHECK_LEN;
@@ -421,6 +423,9 @@ static ccz_rc recv_batch(struct ccz_f128 *rows, size_t row_len, struct batch *b,
     opened[0] = blinded_sum(&b->w, chi, s);
     opened[1] = blinded_sum(&b->comb, chi, s);
     cczi_transcript_put(&s->t, "opened", CCZ_SPAN(opened, CHECK_LEN * sizeof(*opened)));
+    rc = cczi_transcript_check(&s->t, err);
+    if (rc != CCZ_OK)
+        return rc;
     return ccz_chan_send(s->chan, CCZ_SPAN(b->msg.at, b->msg.len * sizeof(*b->msg.at)), err);
 }
 

@@ -71,7 +71,7 @@ static ccz_rc tau_of(uint8_t tau[TAU_SIZE], struct cczi_soft *s, struct ccz_f128
                      struct ccz_err *err)
 {
     cczi_transcript_tag(tau, &s->t, "combination", value);
-    return s->t.rc == CCZ_OK ? CCZ_OK : ccz_fail(err, s->t.rc, "ot:hash", 0, "hashing failed");
+    return cczi_transcript_check(&s->t, err);
 }
 
 /* -------------------------------------------------------------------------------------- sender */
@@ -132,8 +132,7 @@ static ccz_rc send_trees(struct ccz_f128 *v, const struct cczi_lpn *p, struct se
         hide_sums(msg, i, p, x, s);
     }
     struct ccz_span all = CCZ_SPAN(x->msg.at, x->msg.len * sizeof(*x->msg.at));
-    cczi_transcript_put(&s->t, "noise trees", all);
-    return ccz_chan_send(s->chan, all, err);
+    return cczi_transcript_send(&s->t, "noise trees", all, s->chan, err);
 }
 
 static ccz_rc answer_check(const struct ccz_f128 *v, const struct cczi_lpn *p,
@@ -311,8 +310,8 @@ static ccz_rc check_trees(const struct sums *sum, struct ccz_f128 chi, const str
 {
     uint8_t tau[TAU_SIZE], expected[TAU_SIZE];
     const struct ccz_f128 asked[2] = {chi, cczi_f128_add(sum->noise, x->w.at[x->blocks - 1])};
-    cczi_transcript_put(&s->t, "challenge", CCZ_SPAN(asked, sizeof(asked)));
-    ccz_rc rc = ccz_chan_send(s->chan, CCZ_SPAN(asked, sizeof(asked)), err);
+    ccz_rc rc =
+        cczi_transcript_send(&s->t, "challenge", CCZ_SPAN(asked, sizeof(asked)), s->chan, err);
     if (rc == CCZ_OK)
         rc = tau_of(expected, s, cczi_f128_add(sum->all, x->comb.at[x->blocks - 1]), err);
     if (rc == CCZ_OK)

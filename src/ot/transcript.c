@@ -39,11 +39,23 @@ void cczi_transcript_put(struct cczi_transcript *t, const char *label, struct cc
     memcpy(t->state, next, sizeof(next));
 }
 
-void cczi_transcript_draw(uint8_t out[32], const struct cczi_transcript *t, const char *label)
+ccz_rc cczi_transcript_check(const struct cczi_transcript *t, struct ccz_err *err)
 {
-    struct cczi_transcript copy = *t;
+    return t->rc == CCZ_OK ? CCZ_OK : ccz_fail(err, t->rc, "ot:hash", 0, "hashing failed");
+}
+
+ccz_rc cczi_transcript_send(struct cczi_transcript *t, const char *label, struct ccz_span data,
+                            struct ccz_chan *chan, struct ccz_err *err)
+{
+    cczi_transcript_put(t, label, data);
+    ccz_rc rc = cczi_transcript_check(t, err);
+    return rc == CCZ_OK ? ccz_chan_send(chan, data, err) : rc;
+}
+
+void cczi_transcript_draw(uint8_t out[32], struct cczi_transcript *t, const char *label)
+{
     memset(out, 0, 32);
-    absorb(out, &copy, "draw", ccz_span_str(label));
+    absorb(out, t, "draw", ccz_span_str(label));
 }
 
 void cczi_transcript_tag(uint8_t out[32], struct cczi_transcript *t, const char *label,
@@ -62,7 +74,7 @@ bool cczi_same(const void *a, const void *b, size_t size)
     return same;
 }
 
-struct ccz_f128 cczi_transcript_draw_f128(const struct cczi_transcript *t, const char *label)
+struct ccz_f128 cczi_transcript_draw_f128(struct cczi_transcript *t, const char *label)
 {
     uint8_t bytes[32];
     struct ccz_f128 r;
@@ -72,7 +84,7 @@ struct ccz_f128 cczi_transcript_draw_f128(const struct cczi_transcript *t, const
 }
 
 void cczi_keyring_init(struct cczi_keyring *r, const struct cczi_ot_kernels *kernels,
-                       const struct cczi_transcript *t, const char *label)
+                       struct cczi_transcript *t, const char *label)
 {
     uint8_t bytes[32];
     cczi_transcript_draw(bytes, t, label);

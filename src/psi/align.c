@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of a run. The receiver knows the common ids by now; here it is decided whether it returns them, what the sender
- * is told, and whether both have the same alignment.
+ * The end of a run. The receiver knows the common ids by now, or their number while rows are hidden; here it is decided
+ * whether it returns them, what the sender is told, and whether both have the same alignment.
  *
  *   receiver                                     sender
+ *   rows hidden but wanted:
  *   verdict                       ---->                                   fewer than the minimum: both end
+ *                                 <----          how it shuffled          the receiver has rows
+ *
+ *   verdict                       ---->                                   as above, if none was heard before
  *   BOTH, rows:  confirmation of D, a bit for each entry of the sender's lists
  *                                 <----          confirmation of D
  *   BOTH, cardinality: the number
@@ -204,6 +208,13 @@ static ccz_rc too_few(struct ccz_err *err, const struct cczi_psi_run *run)
                     (unsigned long long)run->cfg->min_intersection);
 }
 
+static ccz_rc tell_few(const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    const uint8_t few = VERDICT_FEW;
+    ccz_rc rc = ccz_chan_send(run->chan, CCZ_SPAN(&few, 1), err);
+    return rc == CCZ_OK ? too_few(err, run) : rc;
+}
+
 static ccz_rc check_confirmation(const struct cczi_psi_run *run, const uint8_t d[32],
                                  struct ccz_err *err)
 {
@@ -217,21 +228,26 @@ static ccz_rc check_confirmation(const struct cczi_psi_run *run, const uint8_t d
     return CCZ_OK;
 }
 
-static ccz_rc receiver_tells(const struct cczi_psi_align *a, const struct cczi_psi_run *run,
-                             const uint8_t d[32], struct ccz_err *err)
+/* That there are enough, and with BOTH and CARDINALITY how many. */
+static ccz_rc tell_number(const struct cczi_psi_align *a, const struct cczi_psi_run *run,
+                          struct ccz_err *err)
+{
+    const uint8_t verdict = VERDICT_OK;
+    bool too = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_CARDINALITY;
+    const struct ccz_span parts[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(&a->len, sizeof(a->len))};
+    return ccz_chan_send_parts(run->chan, parts, too ? 2 : 1, err);
+}
+
+static ccz_rc tell_rows(const struct cczi_psi_align *a, const struct cczi_psi_run *run,
+                        const uint8_t d[32], struct ccz_err *err)
 {
     const uint8_t verdict = VERDICT_OK;
     uint8_t confirm[CONFIRM_SIZE];
-    bool rows = run->cfg->output == CCZ_PSI_ROWS;
     confirmation(confirm, d, CCZ_PSI_RECEIVER);
-    const struct ccz_span only[] = {CCZ_SPAN(&verdict, 1)};
-    const struct ccz_span number[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(&a->len, sizeof(a->len))};
-    const struct ccz_span all[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(confirm, sizeof(confirm)),
-                                   ccz_buf_span(&a->matches)};
-    if (run->cfg->learns == CCZ_PSI_RECEIVER_ONLY)
-        return ccz_chan_send_parts(run->chan, only, 1, err);
-    ccz_rc rc = ccz_chan_send_parts(run->chan, rows ? all : number, rows ? 3 : 2, err);
-    return rc == CCZ_OK && rows ? check_confirmation(run, d, err) : rc;
+    const struct ccz_span parts[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(confirm, sizeof(confirm)),
+                                     ccz_buf_span(&a->matches)};
+    ccz_rc rc = ccz_chan_send_parts(run->chan, parts, 3, err);
+    return rc == CCZ_OK ? check_confirmation(run, d, err) : rc;
 }
 
 /* Rows and tags of one bucket's hidden matches, [from, to) of the records. */
@@ -293,19 +309,18 @@ static ccz_rc receiver_done(struct ccz_psi_result *out, struct cczi_psi_align *a
                             const struct cczi_psi_run *run, struct ccz_err *err)
 {
     uint8_t d[32];
+    if (a->len < run->cfg->min_intersection)
+        return tell_few(run, err);
+    bool rows = run->cfg->output == CCZ_PSI_ROWS;
     ccz_rc rc = CCZ_OK;
-    if (a->len < run->cfg->min_intersection) {
-        const uint8_t few = VERDICT_FEW;
-        rc = ccz_chan_send(run->chan, CCZ_SPAN(&few, 1), err);
-        return rc == CCZ_OK ? too_few(err, run) : rc;
-    }
-    if (cczi_psi_rows_hidden(run->cfg) && run->cfg->output == CCZ_PSI_ROWS)
+    if (rows && cczi_psi_rows_hidden(run->cfg))
         rc = receiver_unhides(a, run, err);
     if (rc == CCZ_OK)
         rc = digest_end(d, a->digest, a->len, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = receiver_tells(a, run, d, err);
+    rc = rows && run->cfg->learns == CCZ_PSI_BOTH ? tell_rows(a, run, d, err)
+                                                  : tell_number(a, run, err);
     if (rc != CCZ_OK)
         return rc;
     out->learned = true;
@@ -386,44 +401,70 @@ static ccz_rc sender_number(struct ccz_psi_result *out, const struct cczi_psi_ru
     return CCZ_OK;
 }
 
+/* The verdict and @p size bytes behind it. @param few  whether it may be that there are too few */
+static ccz_rc hear(struct ccz_buf *in, size_t size, bool few, const struct cczi_psi_run *run,
+                   struct ccz_err *err)
+{
+    ccz_buf_init(in, 1 + size);
+    ccz_rc rc = ccz_chan_recv(in, run->chan, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (few && in->size == 1 && in->ptr[0] == VERDICT_FEW)
+        return too_few(err, run);
+    if (in->size != 1 + size || in->ptr[0] != VERDICT_OK)
+        return ccz_refuse_num(err, CCZ_E_PEER, "psi:matches", (int64_t)in->size,
+                              (int64_t)(1 + size));
+    return CCZ_OK;
+}
+
 /* The receiver's verdict on the number, then the seed of the order. */
 static ccz_rc sender_unhides(const struct cczi_psi_run *run, struct ccz_err *err)
 {
-    uint8_t verdict;
-    ccz_rc rc = ccz_chan_recv_exact(&verdict, 1, run->chan, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (verdict == VERDICT_FEW)
-        return too_few(err, run);
-    if (verdict != VERDICT_OK)
-        return ccz_refuse_num(err, CCZ_E_PEER, "psi:matches", verdict, VERDICT_OK);
-    return ccz_chan_send(run->chan, CCZ_SPAN(run->shuffle, sizeof(run->shuffle)), err);
+    CCZ_AUTO_BUF in;
+    ccz_rc rc = hear(&in, 0, true, run, err);
+    if (rc == CCZ_OK)
+        rc = ccz_chan_send(run->chan, CCZ_SPAN(run->shuffle, sizeof(run->shuffle)), err);
+    return rc;
 }
 
+static ccz_rc hear_number(struct ccz_psi_result *out, bool few, const struct cczi_psi_run *run,
+                          struct ccz_err *err)
+{
+    CCZ_AUTO_BUF in;
+    bool too = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_CARDINALITY;
+    size_t size = too ? sizeof(uint64_t) : 0;
+    ccz_rc rc = hear(&in, size, few, run, err);
+    if (rc == CCZ_OK && too)
+        rc = sender_number(out, run, ccz_span_sub(ccz_buf_span(&in), 1, size), err);
+    out->learned = too && rc == CCZ_OK;
+    return rc;
+}
+
+static ccz_rc hear_rows(struct ccz_psi_result *out, struct cczi_psi_align *a, bool few,
+                        const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF in;
+    size_t size = CONFIRM_SIZE + run->buckets * matches_size(run->own_len, run->buckets);
+    ccz_rc rc = hear(&in, size, few, run, err);
+    if (rc == CCZ_OK)
+        rc = sender_rows(out, a, run, ccz_span_sub(ccz_buf_span(&in), 1, size), err);
+    out->learned = rc == CCZ_OK;
+    return rc;
+}
+
+/* Who was shown rows cannot say any more that there are too few. */
 static ccz_rc sender_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
                           const struct cczi_psi_run *run, struct ccz_err *err)
 {
-    CCZ_AUTO_BUF in;
-    bool both = run->cfg->learns == CCZ_PSI_BOTH, rows = run->cfg->output == CCZ_PSI_ROWS;
-    size_t body = !both   ? 0
-                  : !rows ? sizeof(uint64_t)
-                          : CONFIRM_SIZE + run->buckets * matches_size(run->own_len, run->buckets);
-    ccz_buf_init(&in, 1 + body);
-    ccz_rc rc = cczi_psi_rows_hidden(run->cfg) && rows ? sender_unhides(run, err) : CCZ_OK;
-    if (rc == CCZ_OK)
-        rc = ccz_chan_recv(&in, run->chan, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (in.size == 1 && in.ptr[0] == VERDICT_FEW && run->cfg->min_intersection > 0)
-        return too_few(err, run);
-    if (in.size != 1 + body || in.ptr[0] != VERDICT_OK)
-        return ccz_refuse_num(err, CCZ_E_PEER, "psi:matches", (int64_t)in.size,
-                              (int64_t)(1 + body));
-    struct ccz_span rest = ccz_span_sub(ccz_buf_span(&in), 1, body);
-    if (both)
-        rc = rows ? sender_rows(out, a, run, rest, err) : sender_number(out, run, rest, err);
-    out->learned = both && rc == CCZ_OK;
-    return rc;
+    bool few = run->cfg->min_intersection > 0, rows = run->cfg->output == CCZ_PSI_ROWS;
+    if (rows && cczi_psi_rows_hidden(run->cfg)) {
+        ccz_rc rc = sender_unhides(run, err);
+        if (rc != CCZ_OK)
+            return rc;
+        few = false;
+    }
+    return rows && run->cfg->learns == CCZ_PSI_BOTH ? hear_rows(out, a, few, run, err)
+                                                    : hear_number(out, few, run, err);
 }
 
 ccz_rc cczi_psi_align_done(struct ccz_psi_result *out, struct cczi_psi_align *a,

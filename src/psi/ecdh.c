@@ -76,12 +76,6 @@ static ccz_rc ecdh_init(struct ecdh *e, struct cczi_psi_run *run, const struct c
     return CCZ_OK;
 }
 
-bool cczi_psi_rows_hidden(const struct ccz_psi_cfg *cfg)
-{
-    return cfg->protocol == CCZ_PSI_ECDH &&
-           (cfg->output == CCZ_PSI_CARDINALITY || cfg->min_intersection > 0);
-}
-
 /* Fisher and Yates. Bias: a word of 64 bits modulo at most 2^32, below 2^-32 per step. */
 ccz_rc cczi_psi_shuffled(uint32_t *out, size_t len, const uint8_t seed[32],
                          const uint8_t session[32], struct ccz_err *err)

@@ -233,21 +233,25 @@ void cczi_psi_list_free(struct cczi_psi_list *l);
 CCZ_DEFINE_AUTO(cczi_psi_list)
 
 /*
- * A protocol. bucket() runs one bucket with the peer; the receiver may know afterwards which ids are common. Counting,
- * minimum, telling the sender, comparing alignments are the run's business. Whoever adds one that can count first, and show
- * rows only if there are enough of them, gives it a function for that, to be called for all buckets before the first
- * bucket(); then a sender need not trust the receiver's program (check_config()).
+ * A protocol. Telling the sender, comparing alignments and all settings are the run's business.
+ *  - bucket() runs one bucket; afterwards the receiver knows which ids are common, or, if rows are hidden, how many.
+ *  - hides_rows: where there is a minimum or only the number is wanted, the receiver's list has places of a shuffle of the
+ *    sender's (cczi_psi_list.hidden). The sender tells the shuffle after the verdict on the number, or never. Then it need
+ *    not trust the receiver's program; with the others it has to, or there is no such run (trusted_receiver).
  */
 struct cczi_psi_protocol {
     const char *name;
-    bool
-        cardinality; /* the receiver gets a list whose items are not to be used: only their number is known */
+    bool hides_rows;
     ccz_rc (*bucket)(struct cczi_psi_list **out, struct cczi_psi_run *run,
-                     const struct cczi_psi_set *set, struct ccz_err *err); /* NULL: not built */
+                     const struct cczi_psi_set *set, struct ccz_err *err);
 };
+/* The only way to them. */
+const struct cczi_psi_protocol *cczi_psi_protocol(enum ccz_psi_protocol p);
+/* Whether the receiver of such a run learns a number first, and rows, if at all, when the sender allows it. */
+bool cczi_psi_rows_hidden(const struct ccz_psi_cfg *cfg);
+
 ccz_rc cczi_psi_ecdh_bucket(struct cczi_psi_list **out, struct cczi_psi_run *run,
                             const struct cczi_psi_set *set, struct ccz_err *err);
-extern const struct cczi_psi_protocol cczi_psi_protocols[CCZ_PSI_PROTOCOLS];
 
 ccz_rc cczi_psi_vole_bucket(struct cczi_psi_list **out, struct cczi_psi_run *run,
                             const struct cczi_psi_set *set, struct ccz_err *err);
@@ -281,8 +285,6 @@ size_t cczi_psi_mask_size(uint64_t a, uint64_t b);
 size_t cczi_psi_match(uint32_t (*pairs)[2], const struct cczi_psi_mask *a, size_t a_len,
                       const struct cczi_psi_mask *b, size_t b_len);
 
-/* Whether the receiver of such a run learns a number first, and rows, if at all, when the sender allows it. */
-bool cczi_psi_rows_hidden(const struct ccz_psi_cfg *cfg);
 /* out[k] = which item is at place k of the order under @p seed. @retval CCZ_E_NOMEM psi:memory */
 CCZ_MUST_USE ccz_rc cczi_psi_shuffled(uint32_t *out, size_t len, const uint8_t seed[32],
                                       const uint8_t session[32], struct ccz_err *err);

@@ -1,33 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "psi_priv.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { VERSION = 1, BUCKET_LEN_MIN = 1024 };
 #define BUCKET_LEN_DEFAULT (UINT64_C(1) << 22)
-
-const struct cczi_psi_protocol cczi_psi_protocols[CCZ_PSI_PROTOCOLS] = {
-    [CCZ_PSI_VOLE] = {.name = "vole", .bucket = cczi_psi_vole_bucket},
-    [CCZ_PSI_VOLE_SEMI_HONEST] = {.name = "vole-semi-honest", .bucket = cczi_psi_vole_bucket},
-    [CCZ_PSI_ECDH] = {.name = "ecdh", .cardinality = true, .bucket = cczi_psi_ecdh_bucket},
-    [CCZ_PSI_UNBALANCED] = {.name = "unbalanced", .bucket = cczi_psi_ecdh_bucket},
-};
-
-const char *ccz_psi_protocol_name(enum ccz_psi_protocol p)
-{
-    return (unsigned)p < CCZ_PSI_PROTOCOLS ? cczi_psi_protocols[p].name : NULL;
-}
-
-enum ccz_psi_protocol ccz_psi_protocol_from(const char *name)
-{
-    unsigned p = 0;
-    while (p < CCZ_PSI_PROTOCOLS && strcmp(cczi_psi_protocols[p].name, name) != 0)
-        p++;
-    return (enum ccz_psi_protocol)p;
-}
 
 void cczi_psi_derive(uint8_t out[32], const char *label, const uint8_t key[32], struct ccz_span in)
 {
@@ -183,28 +161,47 @@ void cczi_psi_bucket_session(uint8_t out[32], const struct cczi_psi_run *run, ui
     cczi_psi_derive(out, "cczoo psi bucket", run->session, CCZ_SPAN(number, 4));
 }
 
+/* One bucket's items, padded, and its session. @param[out] items  freed by the caller in any case */
+static ccz_rc load_set(struct cczi_psi_set *set, struct cczi_psi_rec **items,
+                       const struct cczi_psi_run *run, uint32_t bucket, struct ccz_err *err)
+{
+    size_t parts = CCZI_PSI_PARTS / run->buckets, len = 0;
+    *set = (struct cczi_psi_set){.len = cczi_psi_bucket_len(run->own_len, run->buckets),
+                                 .peer_len = cczi_psi_bucket_len(run->peer_len, run->buckets)};
+    cczi_psi_bucket_session(set->session, run, bucket);
+    ccz_rc rc = cczi_psi_ids_parts(items, &len, set->len, run->ids, bucket * parts, parts, err);
+    set->items = *items;
+    if (rc == CCZ_OK && len > set->len)
+        rc = ccz_refuse_num(err, CCZ_E_LIMIT, "psi:bucket-full", (int64_t)len, (int64_t)set->len);
+    return rc == CCZ_OK ? pad(*items, len, set->len, err) : rc;
+}
+
 static ccz_rc run_bucket(struct cczi_psi_align *align, struct cczi_psi_run *run, uint32_t bucket,
                          struct ccz_err *err)
 {
     CCZ_AUTO(cczi_psi_list) list = NULL;
     struct cczi_psi_rec *items = NULL;
-    size_t parts = CCZI_PSI_PARTS / run->buckets, len = 0;
-    struct cczi_psi_set set = {.len = cczi_psi_bucket_len(run->own_len, run->buckets),
-                               .peer_len = cczi_psi_bucket_len(run->peer_len, run->buckets)};
-    cczi_psi_bucket_session(set.session, run, bucket);
-    ccz_rc rc = cczi_psi_ids_parts(&items, &len, set.len, run->ids, bucket * parts, parts, err);
-    if (rc == CCZ_OK && len > set.len)
-        rc = ccz_refuse_num(err, CCZ_E_LIMIT, "psi:bucket-full", (int64_t)len, (int64_t)set.len);
-    if (rc == CCZ_OK)
-        rc = pad(items, len, set.len, err);
-    set.items = items;
+    struct cczi_psi_set set;
+    ccz_rc rc = load_set(&set, &items, run, bucket, err);
     if (rc == CCZ_OK && set.len > 0 && set.peer_len > 0)
-        rc = cczi_psi_protocols[run->cfg->protocol].bucket(&list, run, &set, err);
+        rc = cczi_psi_protocol(run->cfg->protocol)->bucket(&list, run, &set, err);
     else if (rc == CCZ_OK) /* who has nothing has nothing in common */
         rc = cczi_psi_list_new(&list, 0, run->cfg->role == CCZ_PSI_RECEIVER, err);
     if (rc == CCZ_OK)
         rc = cczi_psi_align_put(align, run, bucket, list, &set, err);
     free(items);
+    return rc;
+}
+
+static ccz_rc run_buckets(struct ccz_psi_result *out, struct cczi_psi_run *run, struct ccz_err *err)
+{
+    struct cczi_psi_align align;
+    ccz_rc rc = cczi_psi_align_init(&align, run, err);
+    for (uint32_t b = 0; rc == CCZ_OK && b < run->buckets; b++)
+        rc = run_bucket(&align, run, b, err);
+    if (rc == CCZ_OK)
+        rc = cczi_psi_align_done(out, &align, run, err);
+    cczi_psi_align_deinit(&align);
     return rc;
 }
 
@@ -218,12 +215,9 @@ static ccz_rc check_config(const struct ccz_psi_cfg *cfg, struct ccz_err *err)
         (unsigned)cfg->output > CCZ_PSI_CARDINALITY || cfg->peer_len_max > CCZ_PSI_LEN_MAX ||
         (b > 0 && (b < BUCKET_LEN_MIN || b > CCZI_OKVS_KEYS_MAX / 2)))
         return ccz_fail(err, CCZ_E_ARG, "psi:config", 0, "a setting out of range");
-    const struct cczi_psi_protocol *p = &cczi_psi_protocols[cfg->protocol];
-    if (!p->bucket)
-        return ccz_fail(err, CCZ_E_UNSUPPORTED, "psi:protocol", cfg->protocol,
-                        "protocol %s is not built", p->name);
+    const struct cczi_psi_protocol *p = cczi_psi_protocol(cfg->protocol);
     /* The receiver trusts itself. It is the sender's ids that a receiver's program could give away. */
-    if (cfg->role == CCZ_PSI_RECEIVER || cfg->trusted_receiver || p->cardinality)
+    if (cfg->role == CCZ_PSI_RECEIVER || cfg->trusted_receiver || p->hides_rows)
         return CCZ_OK;
     const char *where = cfg->output == CCZ_PSI_CARDINALITY ? "psi:output"
                         : cfg->min_intersection > 0        ? "psi:minimum-untrusted"
@@ -274,16 +268,10 @@ static ccz_rc greet(struct cczi_psi_run *run, struct ccz_err *err)
 
 static ccz_rc run_all(struct ccz_psi_result *out, struct cczi_psi_run *run, struct ccz_err *err)
 {
-    struct cczi_psi_align align = {0};
     struct ccz_chan_stats before = ccz_chan_stats(run->chan);
     ccz_rc rc = greet(run, err);
     if (rc == CCZ_OK)
-        rc = cczi_psi_align_init(&align, run, err);
-    for (uint32_t b = 0; rc == CCZ_OK && b < run->buckets; b++)
-        rc = run_bucket(&align, run, b, err);
-    if (rc == CCZ_OK)
-        rc = cczi_psi_align_done(out, &align, run, err);
-    cczi_psi_align_deinit(&align);
+        rc = run_buckets(out, run, err);
     struct ccz_chan_stats after = ccz_chan_stats(run->chan);
     memcpy(out->session, run->session, sizeof(out->session));
     out->peer_len = run->peer_len;

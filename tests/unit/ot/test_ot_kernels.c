@@ -87,14 +87,19 @@ static void test_aes(void)
     }
 }
 
+static bool bit_of(struct ccz_f128 a, int i)
+{
+    return (i < 64 ? a.lo : a.hi) >> i % 64 & 1;
+}
+
 /* Bit by bit, reduced by x^128 = x^7 + x^2 + x + 1. */
 static struct ccz_f128 slow_mul(struct ccz_f128 a, struct ccz_f128 b)
 {
     uint8_t bits[255] = {0};
     for (int i = 0; i < 128; i++)
         for (int j = 0; j < 128; j++)
-            bits[i + j] ^=
-                ((i < 64 ? a.lo : a.hi) >> i % 64 & 1) & ((j < 64 ? b.lo : b.hi) >> j % 64 & 1);
+            if (bit_of(a, i) && bit_of(b, j))
+                bits[i + j] ^= 1;
     for (int i = 254; i >= 128; i--)
         if (bits[i])
             for (int k = 0; k < 4; k++)
