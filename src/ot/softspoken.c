@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 64, PLANES = CCZI_OT_DELTA_BITS, CHECK_LEN = 2 };
+enum { CHUNK = 64, PLANES = CCZI_OT_DELTA_BITS, CHECK_LEN = 1 + PLANES };
 
 /* ------------------------------------------------------------------------------------- hello */
 
@@ -298,10 +298,11 @@ static uint64_t delta_mask(const struct cczi_soft *s, size_t plane)
 
 /* One more block than asked for: it blinds what the check opens. */
 struct batch {
-    struct cczi_array msg;   /* corrections [groups][blocks], then sum of w, sum of comb */
-    struct cczi_array comb;  /* [blocks] */
-    struct cczi_array w;     /* [blocks], receiver */
-    struct cczi_array chunk; /* one struct chunk */
+    struct cczi_array msg;    /* corrections [groups][blocks], then sum of w, sum of each plane */
+    struct cczi_array planes; /* [PLANES][blocks] */
+    struct cczi_array comb;   /* [blocks] */
+    struct cczi_array w;      /* [blocks], receiver */
+    struct cczi_array chunk;  /* one struct chunk */
     size_t blocks;
 };
 
@@ -310,6 +311,8 @@ static ccz_rc batch_init(struct batch *b, size_t blocks, const struct cczi_soft 
 {
     *b = (struct batch){.blocks = blocks + 1};
     ccz_rc rc = cczi_array_init(&b->msg, groups_of(s) * b->blocks + CHECK_LEN, err);
+    if (rc == CCZ_OK)
+        rc = cczi_array_init(&b->planes, PLANES * b->blocks, err);
     if (rc == CCZ_OK)
         rc = cczi_array_init(&b->comb, b->blocks, err);
     if (rc == CCZ_OK && !s->sender)
@@ -322,6 +325,7 @@ static ccz_rc batch_init(struct batch *b, size_t blocks, const struct cczi_soft 
 static void batch_deinit(struct batch *b)
 {
     cczi_array_deinit(&b->msg);
+    cczi_array_deinit(&b->planes);
     cczi_array_deinit(&b->comb);
     cczi_array_deinit(&b->w);
     cczi_array_deinit(&b->chunk);
@@ -335,11 +339,28 @@ static struct ccz_f128 challenge(struct cczi_soft *s, const struct batch *b)
     return cczi_transcript_draw_f128(&s->t, "consistency");
 }
 
-/* Sum of a[i] chi^(i+1) and of the last, blinding element. */
-static struct ccz_f128 blinded_sum(const struct cczi_array *a, struct ccz_f128 chi,
-                                   const struct cczi_soft *s)
+/*
+ * What the check is about: sum of plane[i] chi^(i+1), the blinding block included, of each plane by itself. Added up with weights
+ * they would not do: corrections that are multiples of each other by those weights cancel, and one guess of k bits would get
+ * errors into all groups.
+ */
+static void hash_planes(struct ccz_f128 sums[PLANES], const struct batch *b, struct ccz_f128 chi,
+                        const struct cczi_soft *s)
 {
-    return cczi_f128_add(s->kernels->poly(a->at, a->len - 1, chi), a->at[a->len - 1]);
+    for (size_t p = 0; p < PLANES; p++)
+        sums[p] = s->kernels->poly(b->planes.at + p * b->blocks, b->blocks, chi);
+}
+
+/* Takes what the check and the caller need out of a chunk. */
+static void keep_chunk(struct ccz_f128 *rows, size_t row_len, struct batch *b, size_t from,
+                       size_t len)
+{
+    const struct chunk *c = (const struct chunk *)(void *)b->chunk.at;
+    for (size_t p = 0; p < PLANES; p++)
+        memcpy(b->planes.at + p * b->blocks + from, c->planes[p], len * sizeof(*b->planes.at));
+    combine(b->comb.at + from, c, len);
+    if (rows_in(row_len, from, len) > 0)
+        to_rows(rows + from * PLANES, rows_in(row_len, from, len), c);
 }
 
 static void send_chunk(struct ccz_f128 *rows, size_t row_len, struct batch *b, size_t from,
@@ -354,9 +375,7 @@ static void send_chunk(struct ccz_f128 *rows, size_t row_len, struct batch *b, s
                 c->planes[p][i] =
                     cczi_f128_add(c->planes[p][i], cczi_f128_and(correction[i], delta_mask(s, p)));
     }
-    combine(b->comb.at + from, c, len);
-    if (rows_in(row_len, from, len) > 0)
-        to_rows(rows + from * PLANES, rows_in(row_len, from, len), c);
+    keep_chunk(rows, row_len, b, from, len);
     s->at += len;
 }
 
@@ -372,9 +391,13 @@ static ccz_rc send_batch(struct ccz_f128 *rows, size_t row_len, struct batch *b,
     for (size_t from = 0; from < b->blocks; from += CHUNK)
         send_chunk(rows, row_len, b, from, b->blocks - from < CHUNK ? b->blocks - from : CHUNK, s);
     const struct ccz_f128 *opened = b->msg.at + b->msg.len - CHECK_LEN;
-    struct ccz_f128 expected = cczi_f128_add(opened[1], s->kernels->mul(opened[0], s->delta));
-    struct ccz_f128 sum = blinded_sum(&b->comb, chi, s);
-    if (!cczi_same(&sum, &expected, sizeof(sum)))
+    struct ccz_f128 sums[PLANES];
+    hash_planes(sums, b, chi, s);
+    for (size_t p = 0; p < PLANES; p++) /* back to the receiver's planes */
+        sums[p] = cczi_f128_add(sums[p], cczi_f128_and(opened[0], delta_mask(s, p)));
+    bool same = cczi_same(sums, opened + 1, sizeof(sums));
+    ccz_wipe(sums, sizeof(sums));
+    if (!same)
         return ccz_fail(err, CCZ_E_PEER, "ot:consistency", 0,
                         "the receiver's corrections are inconsistent: it cheats");
     cczi_transcript_put(&s->t, "opened", CCZ_SPAN(opened, CHECK_LEN * sizeof(*opened)));
@@ -404,9 +427,7 @@ static void recv_chunk(struct ccz_f128 *rows, size_t row_len, struct batch *b, s
         for (size_t i = 0; i < len; i++)
             correction[i] = cczi_f128_add(c->streams[0][i], b->w.at[from + i]);
     }
-    combine(b->comb.at + from, c, len);
-    if (rows_in(row_len, from, len) > 0)
-        to_rows(rows + from * PLANES, rows_in(row_len, from, len), c);
+    keep_chunk(rows, row_len, b, from, len);
     s->at += len;
 }
 
@@ -420,8 +441,8 @@ static ccz_rc recv_batch(struct ccz_f128 *rows, size_t row_len, struct batch *b,
     for (size_t from = 0; from < b->blocks; from += CHUNK)
         recv_chunk(rows, row_len, b, from, b->blocks - from < CHUNK ? b->blocks - from : CHUNK, s);
     struct ccz_f128 chi = challenge(s, b), *opened = b->msg.at + b->msg.len - CHECK_LEN;
-    opened[0] = blinded_sum(&b->w, chi, s);
-    opened[1] = blinded_sum(&b->comb, chi, s);
+    opened[0] = s->kernels->poly(b->w.at, b->blocks, chi);
+    hash_planes(opened + 1, b, chi, s);
     cczi_transcript_put(&s->t, "opened", CCZ_SPAN(opened, CHECK_LEN * sizeof(*opened)));
     rc = cczi_transcript_check(&s->t, err);
     if (rc != CCZ_OK)

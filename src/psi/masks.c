@@ -9,7 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREFIX_SIZE_MAX = 3, GROUP_BITS = 2 };
+enum { PREFIX_SIZE_MAX = 3, GROUP_BITS = 2, STATISTICAL_BITS = 40 };
+
+size_t cczi_psi_mask_size(size_t senders, size_t receivers, uint32_t buckets)
+{
+    unsigned bits = STATISTICAL_BITS + 1; /* fewer than 3/2 n max(n, m) pairs */
+    for (size_t n = senders; n > 0; n >>= 1)
+        bits++;
+    for (size_t n = senders > receivers ? senders : receivers; n > 0; n >>= 1)
+        bits++;
+    for (; buckets > 1; buckets >>= 1)
+        bits++;
+    size_t size = (bits + 7) / 8;
+    return size < CCZI_PSI_MASK_SIZE_MAX ? size : CCZI_PSI_MASK_SIZE_MAX;
+}
 
 static bool less(const struct cczi_psi_mask *a, const struct cczi_psi_mask *b)
 {

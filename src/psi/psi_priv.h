@@ -115,6 +115,13 @@ struct cczi_psi_mask {
     uint64_t hi, lo; /* big-endian halves of the first 16 bytes, cut to the length in use */
     uint32_t at;     /* of which key */
 };
+enum { CCZI_PSI_MASK_SIZE_MAX = 16 };
+/*
+ * Bytes of a semi-honest mask: so many that with probability 1 - 2^-40, in all buckets together, no mask of the sender is that of
+ * another id, be it the receiver's (a false match) or its own (the reader refuses equal masks).
+ * @param senders, receivers  items in each bucket
+ */
+size_t cczi_psi_mask_size(size_t senders, size_t receivers, uint32_t buckets);
 /* By value; equal ones by `at`. @retval CCZ_E_NOMEM psi:memory */
 CCZ_MUST_USE ccz_rc cczi_psi_masks_sort(struct cczi_psi_mask **masks, size_t len,
                                         struct ccz_err *err);

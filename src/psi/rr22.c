@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 256, RANDOM_SIZE = 32, MASK_SIZE = 16, STATISTICAL_BITS = 40, SEEDS_MAX = 8 };
+enum { BATCH = 256, RANDOM_SIZE = 32, SEEDS_MAX = 8 };
 
 /* First message behind the VOLE; the table follows, aligned. */
 struct head {
@@ -68,27 +68,17 @@ static ccz_rc no_memory(struct ccz_err *err, size_t len)
     return ccz_fail(err, CCZ_E_NOMEM, "psi:memory", (int64_t)len, "no memory for %zu entries", len);
 }
 
-/* Enough that among all pairs of ids a false match has probability 2^-40; against malicious parties all of it, so that
- * a sender cannot find one mask for two ids. */
-static size_t mask_size(const struct rr22 *s, size_t senders, size_t receivers)
-{
-    unsigned bits = STATISTICAL_BITS;
-    for (; senders > 0; senders >>= 1)
-        bits++;
-    for (; receivers > 0; receivers >>= 1)
-        bits++;
-    size_t size = (bits + 7) / 8;
-    return s->malicious || size > MASK_SIZE ? MASK_SIZE : size;
-}
-
 static ccz_rc rr22_init(struct rr22 *s, struct cczi_psi_run *run, const struct cczi_psi_set *set,
                         struct ccz_err *err)
 {
     bool sender = run->cfg->role == CCZ_PSI_SENDER;
     *s = (struct rr22){.run = run, .set = set, .malicious = run->cfg->protocol == CCZ_PSI_VOLE};
     cczi_okvs_params(&s->okvs, sender ? set->peer_len : set->len);
-    s->mask_size =
-        mask_size(s, sender ? set->len : set->peer_len, sender ? set->peer_len : set->len);
+    /* Against malicious parties all of it, so that a sender cannot find one mask for two ids. */
+    s->mask_size = s->malicious
+                       ? CCZI_PSI_MASK_SIZE_MAX
+                       : cczi_psi_mask_size(sender ? set->len : set->peer_len,
+                                            sender ? set->peer_len : set->len, run->buckets);
     /* Both hold something else at times: the table the sums of the items, `out` the vector a. */
     s->table_len = s->okvs.len > set->len ? s->okvs.len : set->len;
     s->out_len = set->len > s->okvs.len / 2 ? set->len : s->okvs.len / 2 + 1;

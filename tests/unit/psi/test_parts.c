@@ -336,6 +336,32 @@ static void test_masks_refuse(void)
     free(wire);
 }
 
+/* Probability of a collision among all pairs that matter: at most 2^-40. */
+static void test_mask_size(void)
+{
+    static const struct {
+        size_t senders, receivers;
+        uint32_t buckets;
+    } cases[] = {{1, 1, 1},
+                 {1000, 1000, 1},
+                 {(size_t)1 << 20, (size_t)1 << 20, 1},
+                 {((size_t)1 << 22) - 1, 1, 1},
+                 {(size_t)1 << 22, 1000, 1},
+                 {1, (size_t)1 << 22, 1},
+                 {((size_t)1 << 12) - 1, ((size_t)1 << 12) - 1, 256},
+                 {(size_t)1 << 22, (size_t)1 << 22, 256},
+                 {(size_t)1 << 24, (size_t)1 << 24, 256}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        double n = (double)cases[i].senders, all;
+        size_t size = cczi_psi_mask_size(cases[i].senders, cases[i].receivers, cases[i].buckets);
+        all = n * (n / 2 + (double)cases[i].receivers) * cases[i].buckets;
+        for (size_t bit = 40; bit < 8 * size; bit++)
+            all /= 2;
+        CHECK(all <= 1 && size <= CCZI_PSI_MASK_SIZE_MAX);
+    }
+    CHECK(cczi_psi_mask_size(1, 1, 1) == 6 && cczi_psi_mask_size(1 << 20, 1 << 20, 1) == 11);
+}
+
 static const struct ccz_test tests[] = {{"psi.oracle", test_oracle},
                                         {"psi.oracle_spans", test_oracle_spans},
                                         {"psi.store", test_store},
@@ -345,6 +371,7 @@ static const struct ccz_test tests[] = {{"psi.oracle", test_oracle},
                                         {"psi.store_conflict", test_store_conflict},
                                         {"psi.store_independent", test_store_independent},
                                         {"psi.masks", test_masks},
+                                        {"psi.mask_size", test_mask_size},
                                         {"psi.masks_refuse", test_masks_refuse}};
 
 int main(int argc, char **argv)
