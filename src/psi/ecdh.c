@@ -25,7 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = CCZI_PSI_ECDH_BLOCK, WINDOW = 4, MASK_SIZE = 16 };
+enum { BLOCK = CCZI_PSI_ECDH_BLOCK, WINDOW = 4 };
 
 /* One bucket's state, either side. */
 struct ecdh {
@@ -62,8 +62,11 @@ static ccz_rc ecdh_init(struct ecdh *e, struct cczi_psi_run *run, const struct c
                         struct ccz_err *err)
 {
     *e = (struct ecdh){.run = run, .set = set, .threads = run->cfg->threads};
-    bool short_masks = run->cfg->protocol == CCZ_PSI_UNBALANCED;
-    e->mask_size = short_masks ? cczi_psi_mask_size(set->len, set->peer_len) : MASK_SIZE;
+    bool sender = run->cfg->role == CCZ_PSI_SENDER;
+    e->mask_size = run->cfg->protocol == CCZ_PSI_UNBALANCED
+                       ? cczi_psi_mask_size(sender ? set->len : set->peer_len,
+                                            sender ? set->peer_len : set->len, run->buckets)
+                       : CCZI_PSI_MASK_SIZE_MAX;
     e->points = malloc(BLOCK * sizeof(*e->points));
     e->out = malloc(set->len * sizeof(*e->out));
     e->masks = malloc(set->len * sizeof(*e->masks));
@@ -284,7 +287,7 @@ static ccz_rc masks_of(struct cczi_psi_mask *masks, const uint8_t (*points)[32],
         size_t n = len - i < 64 ? len - i : 64;
         cczi_ro_hash(hash, ro, points + i, n);
         for (size_t j = 0; j < n; j++)
-            masks[i + j] = cczi_psi_mask_from((const uint8_t *)hash[j].w, MASK_SIZE,
+            masks[i + j] = cczi_psi_mask_from((const uint8_t *)hash[j].w, CCZI_PSI_MASK_SIZE_MAX,
                                               (uint32_t)(first + i + j));
     }
     return CCZ_OK;

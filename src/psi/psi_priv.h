@@ -285,8 +285,6 @@ CCZ_MUST_USE ccz_rc cczi_psi_masks_all(struct cczi_psi_mask *masks, size_t len, 
                                        struct ccz_span in, struct ccz_err *err);
 /* A mask of the first @p size bytes of a hash. */
 struct cczi_psi_mask cczi_psi_mask_from(const uint8_t hash[32], size_t size, uint32_t at);
-/* Bytes of masks among which a false match has probability 2^-40. */
-size_t cczi_psi_mask_size(uint64_t a, uint64_t b);
 /* Places with equal masks in two ascending lists, in the order of @p b's `at`. @param[out] pairs  least of both lengths; at of
  * a, at of b @return how many */
 size_t cczi_psi_match(uint32_t (*pairs)[2], const struct cczi_psi_mask *a, size_t a_len,
