@@ -131,7 +131,7 @@ struct ccz_psi_cfg {
         peer_len_max; /**< a peer with more ids is refused, "psi:peer-len"; 0 = CCZ_PSI_LEN_MAX */
     /**
      * More ids than this on either side: the sets are cut into up to 256 buckets by hash and run one after the other,
-     * in memory for one bucket. The smaller of both sides' numbers counts. 0 = 2^22; at least 1024.
+     * in memory for one bucket. The smaller of both sides' numbers counts. 0 = 2^22; at least 1024, at most 2^22.
      */
     uint64_t bucket_len;
     /** ECDH and UNBALANCED: how many threads compute, at most 16; 0 = as many as processors. */

@@ -89,13 +89,16 @@ static ccz_rc make_pair(uint8_t pair[PAIR], uint8_t secret[32], const struct ccz
     if (rc != CCZ_OK)
         return rc;
     ccz_ristretto_from_hash(other, wide); /* nobody knows its logarithm */
-    if ((rc = ccz_ristretto_scalar_random(secret)) != CCZ_OK ||
-        (rc = ccz_ristretto_mul_base(own, secret)) != CCZ_OK ||
-        (rc = to_group(hash, t, i, choice, other)) != CCZ_OK ||
-        (rc = ccz_ristretto_sub(pair, own, hash)) != CCZ_OK)
-        return rc;
-    swap_if(pair, other, POINT, choice);
-    return CCZ_OK;
+    if ((rc = ccz_ristretto_scalar_random(secret)) == CCZ_OK &&
+        (rc = ccz_ristretto_mul_base(own, secret)) == CCZ_OK &&
+        (rc = to_group(hash, t, i, choice, other)) == CCZ_OK)
+        rc = ccz_ristretto_sub(pair, own, hash);
+    if (rc == CCZ_OK)
+        swap_if(pair, other, POINT, choice);
+    ccz_wipe(wide, sizeof(wide)); /* each says which of the two points is which */
+    ccz_wipe(own, sizeof(own));
+    ccz_wipe(hash, sizeof(hash));
+    return rc;
 }
 
 ccz_rc cczi_base_ot_recv_send(uint8_t (*secrets)[32], struct ccz_f128 choices, size_t len,

@@ -48,6 +48,8 @@ void cczi_psi_list_free(struct cczi_psi_list *l)
 {
     if (!l)
         return;
+    if (l->tag)
+        ccz_wipe(l->tag, l->len * sizeof(*l->tag));
     free(l->item);
     free(l->tag);
     free(l->at);
@@ -280,7 +282,7 @@ static ccz_rc resolve_bucket(struct cczi_psi_align *a, const struct cczi_psi_run
         else
             rc = add_row(a, rec->row, err);
     }
-    free(recs);
+    cczi_psi_recs_free(recs, len);
     free(order);
     return rc;
 }
@@ -351,9 +353,7 @@ static ccz_rc read_matches(struct cczi_psi_align *a, struct ccz_hasher *h, const
         else
             rc = add_row(a, recs[i].row, err);
     }
-    if (recs)
-        ccz_wipe(recs, len * sizeof(*recs));
-    free(recs);
+    cczi_psi_recs_free(recs, len);
     return rc;
 }
 

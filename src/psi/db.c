@@ -131,7 +131,7 @@ static ccz_rc add_part(struct cczi_psi_mask *masks, size_t *at, const struct ccz
 {
     enum { BLOCK = CCZI_PSI_ECDH_BLOCK };
     struct cczi_psi_rec *recs = NULL;
-    size_t len;
+    size_t len = 0;
     uint8_t key[32];
     struct cczi_psi_rec *items = malloc(BLOCK * sizeof(*items));
     uint8_t(*points)[32] = malloc(BLOCK * sizeof(*points));
@@ -147,8 +147,8 @@ static ccz_rc add_part(struct cczi_psi_mask *masks, size_t *at, const struct ccz
         for (size_t j = 0; j < n; j++, ++*at)
             masks[*at] = cczi_psi_mask_from(points[j], db->f.mask_size, (uint32_t)*at);
     }
-    free(recs);
-    free(items);
+    cczi_psi_recs_free(recs, len);
+    cczi_psi_recs_free(items, BLOCK);
     free(points);
     return rc;
 }

@@ -407,8 +407,7 @@ static ccz_rc send_own(struct cczi_psi_list *list, struct ecdh *e, struct ccz_er
         rc = send_points(e, (const uint8_t(*)[32])e->points, n, err);
     }
     ccz_wipe(seed, sizeof(seed));
-    ccz_wipe(items, BLOCK * sizeof(*items));
-    free(items);
+    cczi_psi_recs_free(items, BLOCK);
     return rc;
 }
 

@@ -16,9 +16,8 @@ static const struct {
     size_t keys;
     unsigned bits, load;
 } sizes[] = {
-    {(size_t)1 << 11, 8, 665},  {(size_t)1 << 13, 9, 716},     {(size_t)1 << 15, 10, 798},
-    {(size_t)1 << 17, 11, 840}, {(size_t)1 << 19, 12, 850},    {(size_t)1 << 21, 13, 880},
-    {(size_t)1 << 23, 14, 890}, {CCZI_OKVS_KEYS_MAX, 15, 890},
+    {(size_t)1 << 11, 8, 665},  {(size_t)1 << 13, 9, 716},  {(size_t)1 << 15, 10, 798},
+    {(size_t)1 << 17, 11, 840}, {(size_t)1 << 19, 12, 850}, {CCZI_OKVS_KEYS_MAX, 13, 880},
 };
 
 void cczi_okvs_params(struct cczi_okvs *out, size_t keys)

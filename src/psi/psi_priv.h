@@ -21,6 +21,8 @@ struct cczi_psi_rec {
 /* Uninitialized, aligned to 64 bytes, for free(). Never NULL but when there is no memory. */
 void *cczi_psi_alloc(size_t len, size_t size);
 void *cczi_psi_alloc_zero(size_t len, size_t size);
+/* Wipes, too: to who can guess, hashes of ids are as good as ids. NULL is fine. */
+void cczi_psi_recs_free(struct cczi_psi_rec *recs, size_t len);
 
 /* ------------------------------------------------------------------------- random oracle */
 
@@ -65,7 +67,8 @@ void cczi_sha_avx512(struct cczi_digest *out, const uint32_t mid[8], const uint8
  * used, and keys in the order of their segments touch memory from front to back.
  */
 enum { CCZI_OKVS_DENSE = 48 };
-#define CCZI_OKVS_KEYS_MAX ((size_t)1 << 24)
+/* As many as sizes were measured for: a bucket of 2^22 with room to spare. */
+#define CCZI_OKVS_KEYS_MAX ((size_t)5 << 20)
 struct cczi_okvs {
     unsigned seg_bits; /* a segment has 2^seg_bits elements */
     uint32_t starts;   /* segments that a key can begin in; there are two more */
@@ -183,7 +186,7 @@ struct ccz_psi_ids {
 };
 /*
  * Parts first .. first + count - 1, each hash once, with its first row.
- * @param[out] out  owned by the caller: free()
+ * @param[out] out  owned by the caller: cczi_psi_recs_free()
  * @param room      there is room for so many, at least
  */
 CCZ_MUST_USE ccz_rc cczi_psi_ids_parts(struct cczi_psi_rec **out, size_t *len, size_t room,

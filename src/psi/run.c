@@ -5,7 +5,8 @@
 #include <string.h>
 
 enum { VERSION = 1, BUCKET_LEN_MIN = 1024 };
-#define BUCKET_LEN_DEFAULT (UINT64_C(1) << 22)
+#define BUCKET_LEN_MAX     (UINT64_C(1) << 22)
+#define BUCKET_LEN_DEFAULT BUCKET_LEN_MAX
 
 void cczi_psi_derive(uint8_t out[32], const char *label, const uint8_t key[32], struct ccz_span in)
 {
@@ -103,7 +104,7 @@ static ccz_rc compare(const struct cczi_psi_hello *peer, const struct cczi_psi_h
         return ccz_refuse_num(err, CCZ_E_LIMIT, "psi:peer-len",
                               (int64_t)(peer->len >> 1 >> 62 ? INT64_MAX : (int64_t)peer->len),
                               (int64_t)most);
-    if (peer->bucket_len < BUCKET_LEN_MIN || peer->bucket_len > CCZI_OKVS_KEYS_MAX)
+    if (peer->bucket_len < BUCKET_LEN_MIN || peer->bucket_len > BUCKET_LEN_MAX)
         return ccz_fail(err, CCZ_E_PEER, "psi:message", 0, "a bucket length out of range");
     return CCZ_OK;
 }
@@ -189,7 +190,7 @@ static ccz_rc run_bucket(struct cczi_psi_align *align, struct cczi_psi_run *run,
         rc = cczi_psi_list_new(&list, 0, run->cfg->role == CCZ_PSI_RECEIVER, err);
     if (rc == CCZ_OK)
         rc = cczi_psi_align_put(align, run, bucket, list, &set, err);
-    free(items);
+    cczi_psi_recs_free(items, set.len);
     return rc;
 }
 
@@ -213,7 +214,7 @@ static ccz_rc check_config(const struct ccz_psi_cfg *cfg, struct ccz_err *err)
     if ((cfg->role != CCZ_PSI_SENDER && cfg->role != CCZ_PSI_RECEIVER) ||
         (unsigned)cfg->protocol >= CCZ_PSI_PROTOCOLS || (unsigned)cfg->learns > CCZ_PSI_BOTH ||
         (unsigned)cfg->output > CCZ_PSI_CARDINALITY || cfg->peer_len_max > CCZ_PSI_LEN_MAX ||
-        (b > 0 && (b < BUCKET_LEN_MIN || b > CCZI_OKVS_KEYS_MAX / 2)))
+        (b > 0 && (b < BUCKET_LEN_MIN || b > BUCKET_LEN_MAX)))
         return ccz_fail(err, CCZ_E_ARG, "psi:config", 0, "a setting out of range");
     const struct cczi_psi_protocol *p = cczi_psi_protocol(cfg->protocol);
     /* The receiver trusts itself. It is the sender's ids that a receiver's program could give away. */

@@ -137,10 +137,16 @@ static void test_store(void)
 static void test_store_size(void)
 {
     size_t before = 0;
+    for (uint32_t buckets = 1; buckets <= CCZI_PSI_PARTS;
+         buckets *= 2) { /* all sets that a run takes */
+        uint64_t most = (UINT64_C(1) << 22) * buckets;
+        CHECK(most > CCZ_PSI_LEN_MAX || cczi_psi_bucket_len(most, buckets) <= CCZI_OKVS_KEYS_MAX);
+    }
     for (size_t n = 1; n <= CCZI_OKVS_KEYS_MAX; n += 1 + n / 64) {
         struct cczi_okvs o;
         cczi_okvs_params(&o, n);
-        CHECK(o.seg_bits <= 16 && o.sparse_len == ((size_t)o.starts + 2) << o.seg_bits);
+        CHECK(o.seg_bits <= 13 && o.starts <= 745 &&
+              o.sparse_len == ((size_t)o.starts + 2) << o.seg_bits);
         CHECK(o.len == o.sparse_len + CCZI_OKVS_DENSE && o.len >= n);
         CHECK((double)n / ((double)o.starts * (double)((size_t)1 << o.seg_bits)) <= 0.875);
         CHECK(n < 1 << 18 || (double)o.len < (n < 1 << 20 ? 1.26 : 1.19) * (double)n);

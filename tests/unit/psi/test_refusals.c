@@ -42,7 +42,7 @@ static void test_config(void)
         {{.role = CCZ_PSI_SENDER, .learns = (enum ccz_psi_learns)2}, "psi:config", CCZ_E_ARG},
         {{.role = CCZ_PSI_SENDER, .output = (enum ccz_psi_output)2}, "psi:config", CCZ_E_ARG},
         {{.role = CCZ_PSI_SENDER, .bucket_len = 1023}, "psi:config", CCZ_E_ARG},
-        {{.role = CCZ_PSI_SENDER, .bucket_len = UINT64_C(1) << 30}, "psi:config", CCZ_E_ARG},
+        {{.role = CCZ_PSI_SENDER, .bucket_len = (UINT64_C(1) << 22) + 1}, "psi:config", CCZ_E_ARG},
         {{.role = CCZ_PSI_SENDER, .peer_len_max = CCZ_PSI_LEN_MAX + 1}, "psi:config", CCZ_E_ARG},
         {{.role = CCZ_PSI_SENDER, .output = CCZ_PSI_CARDINALITY}, "psi:output", CCZ_E_UNSUPPORTED},
         {{.role = CCZ_PSI_SENDER, .min_intersection = 1},
