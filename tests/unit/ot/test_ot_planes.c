@@ -28,6 +28,7 @@ static struct {
     size_t groups; /* that are wrong, from the first */
     bool guess;    /* what has to be opened so that the weighted sum is right */
     bool split;    /* the same, told plane by plane, for a delta whose groups are known */
+    size_t flip;   /* an opened sum that is wrong, from 1; 0: none */
 } plan;
 
 static struct ccz_f128 error_of(size_t block)
@@ -73,6 +74,8 @@ static ccz_rc cheat_batch(struct batch *b, const struct ccz_f128 *w, struct cczi
         if (nibble(p / 4) >> p % 4 & 1)
             add_to(&opened[1 + p], &e, 1);
     }
+    if (plan.flip > 0)
+        opened[plan.flip - 1].hi ^= 2;
     return ccz_chan_send(s->chan, CCZ_SPAN(b->msg.at, b->msg.len * sizeof(*b->msg.at)), NULL);
 }
 
@@ -129,11 +132,23 @@ static void test_known(void)
     CHECK(accepted(3, false, true));
 }
 
+/* The sum of w, and those of planes at all ends. */
+static void test_opened(void)
+{
+    static const size_t wrong[] = {0, 1, 2, 64, 65, 66, 128};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        plan.flip = wrong[i] + 1;
+        CHECK(!accepted(0, false, false));
+    }
+    plan.flip = 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
         {"planes.cancelling", test_cancelling},
         {"planes.known", test_known},
+        {"planes.opened", test_opened},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
