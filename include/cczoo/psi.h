@@ -24,13 +24,14 @@
  *  - both learn each other's number of ids (`pad` rounds it up);
  *  - VOLE gives the receiver the intersection *before* it can be counted. A minimum, and an output of the cardinality
  *    alone, are then kept by the receiver's program, not by mathematics. A sender refuses them with VOLE unless its caller
- *    says that this program is trusted (`trusted_receiver`, say because its measurement was verified);
+ *    says that this program is trusted (`trusted_receiver`, say because its measurement was verified). UNBALANCED as well.
+ *    ECDH counts first: a receiver that follows it knows no row until the number was enough;
  *  - with CCZ_PSI_BOTH the receiver is first: it can stop when it knows the result. It cannot claim an id that it
  *    does not have, but can deny ids that it has;
  *  - whoever runs often with sets of its choice learns more each time. Limit and record runs.
  *
  * Threads: two calls are independent if they share no channel; ids may be shared by runs one after the other.
- * Reading order of the sources: ids.c, spool.c, oracle.c, okvs.c, masks.c, rr22.c, protocols.c, run.c, align.c, group.c, ecdh.c; kernels_*.c.
+ * Reading order of the sources: ids.c, spool.c, oracle.c, okvs.c, masks.c, rr22.c, group.c, ecdh.c, protocols.c, run.c, align.c; kernels_*.c.
  */
 #include <cczoo/chan.h>
 
@@ -159,7 +160,7 @@ CCZ_DEFINE_AUTO(ccz_psi_result)
  * waits as the channel's time limit says. On failure the channel is closed with the reason.
  * @param[out] out  owned by the caller; NULL unless CCZ_OK
  * @retval CCZ_E_ARG          psi:config
- * @retval CCZ_E_UNSUPPORTED  psi:protocol (not built), psi:output, psi:minimum-untrusted (see trusted_receiver), psi:version
+ * @retval CCZ_E_UNSUPPORTED  psi:output, psi:minimum-untrusted (see trusted_receiver), psi:version
  * @retval CCZ_E_MISMATCH     psi:role, psi:peer-protocol, psi:peer-learns, psi:peer-output, psi:peer-minimum,
  *                            psi:peer-session, psi:peer-ids (the sides prepare ids differently)
  * @retval CCZ_E_LIMIT        psi:peer-len; psi:bucket-full (ids were chosen so that one bucket overflows)

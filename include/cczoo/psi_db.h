@@ -7,7 +7,7 @@
  * work over its set is done once; clients download a compact *filter* once and then exchange 64 bytes per id.
  *
  * How: F(x) = hash(x, k H(x)) over ristretto255, with a key k of the database (an oblivious pseudorandom function, 2HashDH). The filter is
- * the first bytes of F of all ids, ascending and packed: 6 to 9 bytes per id, false matches below 2^-40 for `query_len_max`
+ * the first bytes of F of all ids, ascending and packed: 7 to 10 bytes per id, false matches below 2^-40 for `query_len_max`
  * ids. A client blinds its ids, the server multiplies by k, the client unblinds and looks into the filter.
  *
  * Security: against servers and clients that follow the protocol; clients that do not still learn only F of as many ids as

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of a run. The receiver knows the common ids by now; here it is decided whether it returns them, what the sender
- * is told, and whether both have the same alignment.
+ * The end of a run. The receiver knows the common ids by now, or their number while rows are hidden; here it is decided
+ * whether it returns them, what the sender is told, and whether both have the same alignment.
  *
  *   receiver                                     sender
+ *   rows hidden but wanted:
  *   verdict                       ---->                                   fewer than the minimum: both end
+ *                                 <----          how it shuffled          the receiver has rows
+ *
+ *   verdict                       ---->                                   as above, if none was heard before
  *   BOTH, rows:  confirmation of D, a bit for each entry of the sender's lists
  *                                 <----          confirmation of D
  *   BOTH, cardinality: the number
@@ -49,6 +53,7 @@ void cczi_psi_list_free(struct cczi_psi_list *l)
     free(l->item);
     free(l->tag);
     free(l->at);
+    free(l->hidden);
     free(l);
 }
 
@@ -79,6 +84,7 @@ ccz_rc cczi_psi_align_init(struct cczi_psi_align *a, const struct cczi_psi_run *
         cfg.memory_len = UINT64_MAX;
     *a = (struct cczi_psi_align){0};
     ccz_buf_init(&a->matches, size);
+    ccz_buf_init(&a->hidden, (size_t)run->own_len * sizeof(struct cczi_psi_hidden));
     if (run->cfg->role == CCZ_PSI_SENDER) /* only who is told anything needs the list */
         return run->cfg->learns == CCZ_PSI_BOTH ? cczi_spool_new(&a->list, &cfg, err) : CCZ_OK;
     uint8_t *bits = ccz_buf_extend(&a->matches, size);
@@ -95,6 +101,7 @@ void cczi_psi_align_deinit(struct cczi_psi_align *a)
         ccz_wipe(a->rows, a->cap * sizeof(*a->rows));
     free(a->rows);
     ccz_buf_free(&a->matches);
+    ccz_buf_free(&a->hidden);
     cczi_spool_free(a->list);
     ccz_hasher_free(a->digest);
 }
@@ -133,6 +140,25 @@ static ccz_rc keep_list(struct cczi_psi_align *a, uint32_t bucket, const struct 
     return rc;
 }
 
+/* The number is known, rows are not yet. */
+static ccz_rc keep_hidden(struct cczi_psi_align *a, uint32_t bucket,
+                          const struct cczi_psi_list *list, uint8_t *bits, size_t peer_len,
+                          struct ccz_err *err)
+{
+    for (size_t i = 0; i < list->len; i++) {
+        struct cczi_psi_hidden h = {.bucket = bucket, .place = list->item[i]};
+        if (list->at[i] >= peer_len)
+            return ccz_fail(err, CCZ_E_INTERNAL, "psi:padding", 0, "a match beyond the list");
+        memcpy(h.point, list->hidden[i], sizeof(h.point));
+        ccz_buf_put(&a->hidden, &h, sizeof(h));
+        bits[list->at[i] / 8] |= (uint8_t)(1u << list->at[i] % 8);
+    }
+    if (a->hidden.bad)
+        return no_memory(err, list->len);
+    a->len += list->len;
+    return CCZ_OK;
+}
+
 ccz_rc cczi_psi_align_put(struct cczi_psi_align *a, const struct cczi_psi_run *run, uint32_t bucket,
                           const struct cczi_psi_list *list, const struct cczi_psi_set *set,
                           struct ccz_err *err)
@@ -140,6 +166,8 @@ ccz_rc cczi_psi_align_put(struct cczi_psi_align *a, const struct cczi_psi_run *r
     if (run->cfg->role == CCZ_PSI_SENDER)
         return a->list ? keep_list(a, bucket, list, set, err) : CCZ_OK;
     uint8_t *bits = a->matches.ptr + bucket * ((set->peer_len + 7) / 8);
+    if (list->hidden)
+        return keep_hidden(a, bucket, list, bits, set->peer_len, err);
     for (size_t i = 0; i < list->len; i++) {
         uint64_t row = set->items[list->item[i]].row;
         if (row == CCZI_PSI_PADDING || list->at[i] >= set->peer_len)
@@ -203,11 +231,12 @@ static ccz_rc check_confirmation(const struct cczi_psi_run *run, const uint8_t d
 }
 
 /* That there are enough, and with BOTH and CARDINALITY how many. */
-static ccz_rc tell_number(uint64_t len, const struct cczi_psi_run *run, struct ccz_err *err)
+static ccz_rc tell_number(const struct cczi_psi_align *a, const struct cczi_psi_run *run,
+                          struct ccz_err *err)
 {
     const uint8_t verdict = VERDICT_OK;
     bool too = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_CARDINALITY;
-    const struct ccz_span parts[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(&len, sizeof(len))};
+    const struct ccz_span parts[] = {CCZ_SPAN(&verdict, 1), CCZ_SPAN(&a->len, sizeof(a->len))};
     return ccz_chan_send_parts(run->chan, parts, too ? 2 : 1, err);
 }
 
@@ -223,17 +252,77 @@ static ccz_rc tell_rows(const struct cczi_psi_align *a, const struct cczi_psi_ru
     return rc == CCZ_OK ? check_confirmation(run, d, err) : rc;
 }
 
+/* Rows and tags of one bucket's hidden matches, [from, to) of the records. */
+static ccz_rc resolve_bucket(struct cczi_psi_align *a, const struct cczi_psi_run *run,
+                             const struct cczi_psi_hidden *h, size_t n, const uint8_t seed[32],
+                             struct ccz_err *err)
+{
+    size_t parts = CCZI_PSI_PARTS / run->buckets, len = 0;
+    size_t padded = cczi_psi_bucket_len(run->own_len, run->buckets);
+    struct cczi_psi_rec *recs = NULL;
+    uint32_t *order = malloc(padded * sizeof(*order) + 1);
+    uint8_t session[32], tag[1][32];
+    cczi_psi_bucket_session(session, run, h->bucket);
+    ccz_rc rc =
+        order ? cczi_psi_shuffled(order, padded, seed, session, err) : no_memory(err, padded);
+    if (rc == CCZ_OK)
+        rc = cczi_psi_ids_parts(&recs, &len, 0, run->ids, h->bucket * parts, parts, err);
+    for (size_t i = 0; rc == CCZ_OK && i < n; i++) {
+        struct cczi_psi_rec item;
+        if (h[i].place >= padded || order[h[i].place] >= len) {
+            rc =
+                ccz_fail(err, CCZ_E_PEER, "psi:matches", (int64_t)i, "the peer shuffled otherwise");
+            break;
+        }
+        const struct cczi_psi_rec *rec = &recs[order[h[i].place]];
+        memcpy(item.b, rec->b, sizeof(item.b));
+        cczi_psi_finish(tag, &item, (const uint8_t(*)[32])h[i].point, 1, session, 1);
+        if (ccz_hasher_put(a->digest, CCZ_SPAN(tag[0] + 16, 16)) != CCZ_OK)
+            rc = ccz_fail(err, CCZ_E_INTERNAL, "psi:digest", 0, "cannot hash");
+        else
+            rc = add_row(a, rec->row, err);
+    }
+    cczi_psi_recs_free(recs, len);
+    free(order);
+    return rc;
+}
+
+/* The number was enough: the sender says how it shuffled, and places become rows. */
+static ccz_rc receiver_unhides(struct cczi_psi_align *a, const struct cczi_psi_run *run,
+                               struct ccz_err *err)
+{
+    const uint8_t verdict = VERDICT_OK;
+    uint8_t seed[32];
+    size_t n = a->hidden.size / sizeof(struct cczi_psi_hidden);
+    const struct cczi_psi_hidden *h = (const struct cczi_psi_hidden *)(const void *)a->hidden.ptr;
+    ccz_rc rc = ccz_chan_send(run->chan, CCZ_SPAN(&verdict, 1), err);
+    if (rc == CCZ_OK)
+        rc = ccz_chan_recv_exact(seed, sizeof(seed), run->chan, err);
+    a->len = 0;
+    for (size_t i = 0, end; rc == CCZ_OK && i < n; i = end) {
+        for (end = i; end < n && h[end].bucket == h[i].bucket;)
+            end++;
+        rc = resolve_bucket(a, run, h + i, end - i, seed, err);
+    }
+    return rc;
+}
+
 static ccz_rc receiver_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
                             const struct cczi_psi_run *run, struct ccz_err *err)
 {
     uint8_t d[32];
-    ccz_rc rc = digest_end(d, a->digest, a->len, err);
-    if (rc != CCZ_OK)
-        return rc;
     if (a->len < run->cfg->min_intersection)
         return tell_few(run, err);
-    bool rows = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_ROWS;
-    rc = rows ? tell_rows(a, run, d, err) : tell_number(a->len, run, err);
+    bool rows = run->cfg->output == CCZ_PSI_ROWS;
+    ccz_rc rc = CCZ_OK;
+    if (rows && cczi_psi_rows_hidden(run->cfg))
+        rc = receiver_unhides(a, run, err);
+    if (rc == CCZ_OK)
+        rc = digest_end(d, a->digest, a->len, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = rows && run->cfg->learns == CCZ_PSI_BOTH ? tell_rows(a, run, d, err)
+                                                  : tell_number(a, run, err);
     if (rc != CCZ_OK)
         return rc;
     out->learned = true;
@@ -264,9 +353,7 @@ static ccz_rc read_matches(struct cczi_psi_align *a, struct ccz_hasher *h, const
         else
             rc = add_row(a, recs[i].row, err);
     }
-    if (recs)
-        ccz_wipe(recs, len * sizeof(*recs));
-    free(recs);
+    cczi_psi_recs_free(recs, len);
     return rc;
 }
 
@@ -314,15 +401,15 @@ static ccz_rc sender_number(struct ccz_psi_result *out, const struct cczi_psi_ru
     return CCZ_OK;
 }
 
-/* The verdict and @p size bytes behind it. */
-static ccz_rc hear(struct ccz_buf *in, size_t size, const struct cczi_psi_run *run,
+/* The verdict and @p size bytes behind it. @param few  whether it may be that there are too few */
+static ccz_rc hear(struct ccz_buf *in, size_t size, bool few, const struct cczi_psi_run *run,
                    struct ccz_err *err)
 {
     ccz_buf_init(in, 1 + size);
     ccz_rc rc = ccz_chan_recv(in, run->chan, err);
     if (rc != CCZ_OK)
         return rc;
-    if (in->size == 1 && in->ptr[0] == VERDICT_FEW && run->cfg->min_intersection > 0)
+    if (few && in->size == 1 && in->ptr[0] == VERDICT_FEW)
         return too_few(err, run);
     if (in->size != 1 + size || in->ptr[0] != VERDICT_OK)
         return ccz_refuse_num(err, CCZ_E_PEER, "psi:matches", (int64_t)in->size,
@@ -330,49 +417,59 @@ static ccz_rc hear(struct ccz_buf *in, size_t size, const struct cczi_psi_run *r
     return CCZ_OK;
 }
 
-static ccz_rc hear_number(struct ccz_psi_result *out, const struct cczi_psi_run *run,
+/* The receiver's verdict on the number, then the seed of the order. */
+static ccz_rc sender_unhides(const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF in;
+    ccz_rc rc = hear(&in, 0, true, run, err);
+    if (rc == CCZ_OK)
+        rc = ccz_chan_send(run->chan, CCZ_SPAN(run->shuffle, sizeof(run->shuffle)), err);
+    return rc;
+}
+
+static ccz_rc hear_number(struct ccz_psi_result *out, bool few, const struct cczi_psi_run *run,
                           struct ccz_err *err)
 {
     CCZ_AUTO_BUF in;
     bool too = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_CARDINALITY;
     size_t size = too ? sizeof(uint64_t) : 0;
-    ccz_rc rc = hear(&in, size, run, err);
+    ccz_rc rc = hear(&in, size, few, run, err);
     if (rc == CCZ_OK && too)
         rc = sender_number(out, run, ccz_span_sub(ccz_buf_span(&in), 1, size), err);
     out->learned = too && rc == CCZ_OK;
     return rc;
 }
 
-static ccz_rc hear_rows(struct ccz_psi_result *out, struct cczi_psi_align *a,
+static ccz_rc hear_rows(struct ccz_psi_result *out, struct cczi_psi_align *a, bool few,
                         const struct cczi_psi_run *run, struct ccz_err *err)
 {
     CCZ_AUTO_BUF in;
     size_t size = CONFIRM_SIZE + run->buckets * matches_size(run->own_len, run->buckets);
-    ccz_rc rc = hear(&in, size, run, err);
+    ccz_rc rc = hear(&in, size, few, run, err);
     if (rc == CCZ_OK)
         rc = sender_rows(out, a, run, ccz_span_sub(ccz_buf_span(&in), 1, size), err);
     out->learned = rc == CCZ_OK;
     return rc;
 }
 
+/* Who was shown rows cannot say any more that there are too few. */
+static ccz_rc sender_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
+                          const struct cczi_psi_run *run, struct ccz_err *err)
+{
+    bool few = run->cfg->min_intersection > 0, rows = run->cfg->output == CCZ_PSI_ROWS;
+    if (rows && cczi_psi_rows_hidden(run->cfg)) {
+        ccz_rc rc = sender_unhides(run, err);
+        if (rc != CCZ_OK)
+            return rc;
+        few = false;
+    }
+    return rows && run->cfg->learns == CCZ_PSI_BOTH ? hear_rows(out, a, few, run, err)
+                                                    : hear_number(out, few, run, err);
+}
+
 ccz_rc cczi_psi_align_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
                            const struct cczi_psi_run *run, struct ccz_err *err)
 {
-    if (run->cfg->role == CCZ_PSI_RECEIVER)
-        return receiver_done(out, a, run, err);
-    bool rows = run->cfg->learns == CCZ_PSI_BOTH && run->cfg->output == CCZ_PSI_ROWS;
-    return rows ? hear_rows(out, a, run, err) : hear_number(out, run, err);
-}
-
-ccz_rc cczi_psi_align_count(struct ccz_psi_result *out, uint64_t len,
-                            const struct cczi_psi_run *run, struct ccz_err *err)
-{
-    if (run->cfg->role == CCZ_PSI_SENDER)
-        return hear_number(out, run, err);
-    if (len < run->cfg->min_intersection)
-        return tell_few(run, err);
-    ccz_rc rc = tell_number(len, run, err);
-    out->learned = rc == CCZ_OK && run->cfg->output == CCZ_PSI_CARDINALITY;
-    out->len = out->learned ? len : 0;
-    return rc;
+    return run->cfg->role == CCZ_PSI_SENDER ? sender_done(out, a, run, err)
+                                            : receiver_done(out, a, run, err);
 }

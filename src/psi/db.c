@@ -37,7 +37,7 @@ ccz_rc cczi_filter_get(struct cczi_filter *f, struct ccz_span in, struct ccz_err
                 f->len <= CCZI_DB_LEN_MAX && f->query_len_max > 0 &&
                 f->query_len_max <= CCZI_DB_LEN_MAX;
     if (fits) {
-        f->mask_size = cczi_psi_mask_size(f->len, f->query_len_max);
+        f->mask_size = cczi_psi_mask_size((size_t)f->len, (size_t)f->query_len_max, 1);
         f->masks = ccz_rd_take(&r, cczi_psi_masks_size((size_t)f->len, f->mask_size));
     }
     if (!fits || !ccz_rd_done(&r)) {
@@ -131,7 +131,7 @@ static ccz_rc add_part(struct cczi_psi_mask *masks, size_t *at, const struct ccz
 {
     enum { BLOCK = CCZI_PSI_ECDH_BLOCK };
     struct cczi_psi_rec *recs = NULL;
-    size_t len;
+    size_t len = 0;
     uint8_t key[32];
     struct cczi_psi_rec *items = malloc(BLOCK * sizeof(*items));
     uint8_t(*points)[32] = malloc(BLOCK * sizeof(*points));
@@ -147,8 +147,8 @@ static ccz_rc add_part(struct cczi_psi_mask *masks, size_t *at, const struct ccz
         for (size_t j = 0; j < n; j++, ++*at)
             masks[*at] = cczi_psi_mask_from(points[j], db->f.mask_size, (uint32_t)*at);
     }
-    free(recs);
-    free(items);
+    cczi_psi_recs_free(recs, len);
+    cczi_psi_recs_free(items, BLOCK);
     free(points);
     return rc;
 }
@@ -190,7 +190,7 @@ ccz_rc ccz_psi_db_new(struct ccz_psi_db **out, const struct ccz_psi_ids *ids,
                               (int64_t)(CCZI_DB_LEN_MAX >> 1));
     db->f.len = ids->len;
     db->f.query_len_max = cfg->query_len_max ? cfg->query_len_max : CCZ_PSI_QUERY_LEN;
-    db->f.mask_size = cczi_psi_mask_size(db->f.len, db->f.query_len_max);
+    db->f.mask_size = cczi_psi_mask_size((size_t)db->f.len, (size_t)db->f.query_len_max, 1);
     memcpy(db->f.prepared, ids->prepared, 32);
     rc = draw_key(db, err);
     if (rc == CCZ_OK)

@@ -59,7 +59,7 @@ static ccz_rc query_init(struct query *q, const struct ccz_psi_ids *ids, struct 
             memcpy(q->items[at].b, recs[i].b, 16);
             q->rows[at] = recs[i].row;
         }
-        free(recs);
+        cczi_psi_recs_free(recs, len);
     }
     cczi_db_key(q->key, q->f.name);
     if (ccz_ristretto_scalar_random(q->a) != CCZ_OK ||

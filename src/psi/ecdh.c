@@ -2,18 +2,19 @@
 /*
  * PSI from Diffie-Hellman over ristretto255, in blocks. H maps items to the group under the run's session.
  *
- * Rows: an oblivious pseudorandom function (Jarecki, Kiayias, Krawczyk 2014), F(x) = hash(x, b H(x)).
+ * Rows at once: an oblivious pseudorandom function (Jarecki, Kiayias, Krawczyk 2014), F(x) = hash(x, b H(x)).
  *
  *   receiver: a                                  sender: b
  *   a H(y)                        ---->
  *                                 <----          b a H(y), in the same order
  *   F(y) = hash(y, 1/a b a H(y))  <----          first bytes of all F(x), ascending
  *
- * A number, before rows or in their place (Meadows 1986; Huberman, Franklin, Hogg 1999):
+ * Rows hidden, for a number alone or for a minimum (Meadows 1986; Huberman, Franklin, Hogg 1999):
  *
  *   a H(y)                        ---->
  *                                 <----          b a H(y), shuffled; b H(x), in random order
- *   how many a b H(x) are among them: a number, but no items
+ *   how many a b H(x) are among them: a number and places in both lists, but no items. If rows are wanted and the number
+ *   is large enough, the sender then says how it shuffled (align.c).
  *
  * While one side computes a block, the other one computes its neighbour.
  */
@@ -24,7 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = CCZI_PSI_ECDH_BLOCK, WINDOW = 4, MASK_SIZE = 16 };
+enum { BLOCK = CCZI_PSI_ECDH_BLOCK, WINDOW = 4 };
 
 /* One bucket's state, either side. */
 struct ecdh {
@@ -34,7 +35,7 @@ struct ecdh {
     size_t mask_size;
     uint8_t s[32], inverse[32]; /* a and 1/a, or b */
     uint8_t (*points)[32];      /* [BLOCK] of the block at hand */
-    uint8_t (*out)[32];         /* [len] F of each item */
+    uint8_t (*out)[32];         /* [len] F of each item; rows hidden: points */
     struct cczi_psi_mask *masks, *theirs;
 };
 
@@ -61,8 +62,11 @@ static ccz_rc ecdh_init(struct ecdh *e, struct cczi_psi_run *run, const struct c
                         struct ccz_err *err)
 {
     *e = (struct ecdh){.run = run, .set = set, .threads = run->cfg->threads};
-    bool short_masks = run->cfg->protocol == CCZ_PSI_UNBALANCED;
-    e->mask_size = short_masks ? cczi_psi_mask_size(set->len, set->peer_len) : MASK_SIZE;
+    bool sender = run->cfg->role == CCZ_PSI_SENDER;
+    e->mask_size = run->cfg->protocol == CCZ_PSI_UNBALANCED
+                       ? cczi_psi_mask_size(sender ? set->len : set->peer_len,
+                                            sender ? set->peer_len : set->len, run->buckets)
+                       : CCZI_PSI_MASK_SIZE_MAX;
     e->points = malloc(BLOCK * sizeof(*e->points));
     e->out = malloc(set->len * sizeof(*e->out));
     e->masks = malloc(set->len * sizeof(*e->masks));
@@ -129,35 +133,38 @@ static ccz_rc send_blinded(struct ecdh *e, size_t at, struct ccz_err *err)
 }
 
 static ccz_rc list_of(struct cczi_psi_list **out, struct ecdh *e, const uint32_t (*pairs)[2],
-                      size_t n, struct ccz_err *err)
+                      size_t n, bool hidden, struct ccz_err *err)
 {
     CCZ_AUTO(cczi_psi_list) list = NULL;
     ccz_rc rc = cczi_psi_list_new(&list, n, true, err);
     if (rc != CCZ_OK)
         return rc;
+    if (hidden && !(list->hidden = malloc(n * sizeof(*list->hidden) + 1)))
+        return no_memory(err, n);
     for (size_t i = 0; i < n; i++) {
         list->item[i] = pairs[i][0];
         list->at[i] = pairs[i][1];
-        memcpy(list->tag[i], e->out[pairs[i][0]] + 16, 16);
+        if (!hidden)
+            memcpy(list->tag[i], e->out[pairs[i][0]] + 16, 16);
     }
     *out = cczi_psi_list_take(&list);
     return CCZ_OK;
 }
 
 /* The receiver's masks against the sender's, both sorted. */
-static ccz_rc match(struct cczi_psi_list **out, struct ecdh *e, struct ccz_err *err)
+static ccz_rc match(struct cczi_psi_list **out, struct ecdh *e, bool hidden, struct ccz_err *err)
 {
     size_t len = e->set->len, peer = e->set->peer_len;
     uint32_t(*pairs)[2] = malloc((len < peer ? len : peer) * sizeof(*pairs));
     if (!pairs)
         return no_memory(err, len);
     size_t n = cczi_psi_match(pairs, e->masks, len, e->theirs, peer);
-    ccz_rc rc = list_of(out, e, (const uint32_t(*)[2])pairs, n, err);
+    ccz_rc rc = list_of(out, e, (const uint32_t(*)[2])pairs, n, hidden, err);
     free(pairs);
     return rc;
 }
 
-/* --------------------------------------------------------------------------------- rows */
+/* --------------------------------------------------------------------------------- rows at once */
 
 /* The sender's answer to the block at @p at, to F of these items. */
 static ccz_rc take_answer(struct ecdh *e, size_t at, struct ccz_err *err)
@@ -214,7 +221,7 @@ static ccz_rc receive_rows(struct cczi_psi_list **out, struct ecdh *e, struct cc
         e->masks[i] = cczi_psi_mask_from(e->out[i], e->mask_size, (uint32_t)i);
     if (rc == CCZ_OK)
         rc = cczi_psi_masks_sort(&e->masks, len, err);
-    return rc == CCZ_OK ? match(out, e, err) : rc;
+    return rc == CCZ_OK ? match(out, e, false, err) : rc;
 }
 
 static ccz_rc send_masks(struct ecdh *e, struct ccz_err *err)
@@ -269,7 +276,7 @@ static ccz_rc send_rows(struct cczi_psi_list **out, struct ecdh *e, struct ccz_e
     return CCZ_OK;
 }
 
-/* ---------------------------------------------------------------------------------- number */
+/* ---------------------------------------------------------------------------------- rows hidden */
 
 /* Masks of points under a key that the peer does not know: it cannot choose points that are slow to sort. */
 static ccz_rc masks_of(struct cczi_psi_mask *masks, const uint8_t (*points)[32], size_t len,
@@ -280,7 +287,7 @@ static ccz_rc masks_of(struct cczi_psi_mask *masks, const uint8_t (*points)[32],
         size_t n = len - i < 64 ? len - i : 64;
         cczi_ro_hash(hash, ro, points + i, n);
         for (size_t j = 0; j < n; j++)
-            masks[i + j] = cczi_psi_mask_from((const uint8_t *)hash[j].w, MASK_SIZE,
+            masks[i + j] = cczi_psi_mask_from((const uint8_t *)hash[j].w, CCZI_PSI_MASK_SIZE_MAX,
                                               (uint32_t)(first + i + j));
     }
     return CCZ_OK;
@@ -296,8 +303,8 @@ static ccz_rc sort_different(struct cczi_psi_mask **masks, size_t len, struct cc
     return rc;
 }
 
-/* b a H(y), shuffled, then b H(x). */
-static ccz_rc take_both(struct ecdh *e, struct ccz_err *err)
+/* b a H(y), shuffled, then b H(x); @p theirs keeps the latter. */
+static ccz_rc take_both(struct ecdh *e, uint8_t (*theirs)[32], struct ccz_err *err)
 {
     struct cczi_ro ro;
     uint8_t key[32];
@@ -320,6 +327,7 @@ static ccz_rc take_both(struct ecdh *e, struct ccz_err *err)
         rc = recv_points(e, n, err);
         if (rc != CCZ_OK)
             break;
+        memcpy(theirs + at, e->points, n * sizeof(*theirs));
         rc = cczi_psi_mul(e->points, e->s, (const uint8_t(*)[32])e->points, n, e->threads, err);
         if (rc == CCZ_OK)
             rc = masks_of(e->theirs + at, (const uint8_t(*)[32])e->points, n, at, &ro);
@@ -328,36 +336,26 @@ static ccz_rc take_both(struct ecdh *e, struct ccz_err *err)
     return rc;
 }
 
-static ccz_rc receive_count(uint64_t *out, struct ecdh *e, struct ccz_err *err)
+static ccz_rc receive_hidden(struct cczi_psi_list **out, struct ecdh *e, struct ccz_err *err)
 {
-    size_t len = e->set->len, peer = e->set->peer_len;
-    ccz_rc rc = CCZ_OK;
-    for (size_t at = 0; rc == CCZ_OK && at < len; at += BLOCK)
+    CCZ_AUTO(cczi_psi_list) list = NULL;
+    uint8_t(*theirs)[32] = malloc(e->set->peer_len * sizeof(*theirs));
+    ccz_rc rc = theirs ? CCZ_OK : no_memory(err, e->set->peer_len);
+    for (size_t at = 0; rc == CCZ_OK && at < e->set->len; at += BLOCK)
         rc = send_blinded(e, at, err);
     if (rc == CCZ_OK)
-        rc = take_both(e, err);
+        rc = take_both(e, theirs, err);
     if (rc == CCZ_OK)
-        rc = sort_different(&e->masks, len, err);
+        rc = sort_different(&e->masks, e->set->len, err);
     if (rc == CCZ_OK)
-        rc = sort_different(&e->theirs, peer, err);
-    uint32_t(*pairs)[2] = malloc((len < peer ? len : peer) * sizeof(*pairs));
-    if (rc == CCZ_OK && !pairs)
-        rc = no_memory(err, len);
+        rc = sort_different(&e->theirs, e->set->peer_len, err);
     if (rc == CCZ_OK)
-        *out = cczi_psi_match(pairs, e->masks, len, e->theirs, peer);
-    free(pairs);
-    return rc;
-}
-
-/* An order that is never told. */
-static ccz_rc random_order(uint32_t **out, const struct ecdh *e, size_t len, struct ccz_err *err)
-{
-    uint8_t seed[32];
-    *out = malloc(len * sizeof(**out));
-    if (!*out || ccz_random(seed, sizeof(seed)) != CCZ_OK)
-        return no_memory(err, len);
-    ccz_rc rc = cczi_psi_shuffled(*out, len, seed, e->set->session, err);
-    ccz_wipe(seed, sizeof(seed));
+        rc = match(&list, e, true, err);
+    for (size_t i = 0; rc == CCZ_OK && i < list->len; i++)
+        memcpy(list->hidden[i], theirs[list->at[i]], sizeof(*list->hidden));
+    free(theirs);
+    if (rc == CCZ_OK)
+        *out = cczi_psi_list_take(&list);
     return rc;
 }
 
@@ -366,8 +364,9 @@ static ccz_rc answer_shuffled(struct ecdh *e, struct ccz_err *err)
 {
     size_t len = e->set->peer_len;
     uint8_t(*all)[32] = malloc(len * sizeof(*all));
-    uint32_t *order = NULL;
-    ccz_rc rc = all ? random_order(&order, e, len, err) : no_memory(err, len);
+    uint32_t *order = malloc(len * sizeof(*order));
+    ccz_rc rc = all && order ? cczi_psi_shuffled(order, len, e->run->shuffle, e->set->session, err)
+                             : no_memory(err, len);
     for (size_t at = 0; rc == CCZ_OK && at < len; at += BLOCK) {
         size_t n = block_len(len, at);
         rc = recv_points(e, n, err);
@@ -385,41 +384,43 @@ static ccz_rc answer_shuffled(struct ecdh *e, struct ccz_err *err)
     return rc;
 }
 
-/* b H(x), in another order. */
-static ccz_rc send_own(struct ecdh *e, struct ccz_err *err)
+/* b H(x) in an order that is never told. */
+static ccz_rc send_own(struct cczi_psi_list *list, struct ecdh *e, struct ccz_err *err)
 {
     size_t len = e->set->len;
-    uint32_t *order = NULL;
+    uint8_t seed[32];
     struct cczi_psi_rec *items = malloc(BLOCK * sizeof(*items));
-    ccz_rc rc = items ? random_order(&order, e, len, err) : no_memory(err, BLOCK);
+    if (!items || ccz_random(seed, sizeof(seed)) != CCZ_OK) {
+        free(items);
+        return no_memory(err, BLOCK);
+    }
+    ccz_rc rc = cczi_psi_shuffled(list->item, len, seed, e->set->session, err);
     for (size_t at = 0; rc == CCZ_OK && at < len; at += BLOCK) {
         size_t n = block_len(len, at);
         for (size_t i = 0; i < n; i++)
-            items[i] = e->set->items[order[at + i]];
+            items[i] = e->set->items[list->item[at + i]];
         cczi_psi_points(e->points, e->s, items, n, e->set->session, e->threads);
+        cczi_psi_finish(e->out, items, (const uint8_t(*)[32])e->points, n, e->set->session,
+                        e->threads);
+        for (size_t i = 0; i < n; i++)
+            memcpy(list->tag[at + i], e->out[i] + 16, 16);
         rc = send_points(e, (const uint8_t(*)[32])e->points, n, err);
     }
-    if (items)
-        ccz_wipe(items, BLOCK * sizeof(*items));
-    free(items);
-    free(order);
+    ccz_wipe(seed, sizeof(seed));
+    cczi_psi_recs_free(items, BLOCK);
     return rc;
 }
 
-ccz_rc cczi_psi_ecdh_count(uint64_t *len, struct cczi_psi_run *run, const struct cczi_psi_set *set,
-                           struct ccz_err *err)
+static ccz_rc send_hidden(struct cczi_psi_list **out, struct ecdh *e, struct ccz_err *err)
 {
-    struct ecdh e;
-    *len = 0;
-    ccz_rc rc = ecdh_init(&e, run, set, err);
-    if (rc == CCZ_OK && run->cfg->role == CCZ_PSI_SENDER) {
-        rc = answer_shuffled(&e, err);
-        if (rc == CCZ_OK)
-            rc = send_own(&e, err);
-    } else if (rc == CCZ_OK) {
-        rc = receive_count(len, &e, err);
-    }
-    ecdh_deinit(&e);
+    CCZ_AUTO(cczi_psi_list) list = NULL;
+    ccz_rc rc = cczi_psi_list_new(&list, e->set->len, false, err);
+    if (rc == CCZ_OK)
+        rc = answer_shuffled(e, err);
+    if (rc == CCZ_OK)
+        rc = send_own(list, e, err);
+    if (rc == CCZ_OK)
+        *out = cczi_psi_list_take(&list);
     return rc;
 }
 
@@ -428,10 +429,12 @@ ccz_rc cczi_psi_ecdh_bucket(struct cczi_psi_list **out, struct cczi_psi_run *run
 {
     struct ecdh e;
     *out = NULL;
+    bool sender = run->cfg->role == CCZ_PSI_SENDER, hidden = cczi_psi_rows_hidden(run->cfg);
     ccz_rc rc = ecdh_init(&e, run, set, err);
-    if (rc == CCZ_OK)
-        rc =
-            run->cfg->role == CCZ_PSI_SENDER ? send_rows(out, &e, err) : receive_rows(out, &e, err);
+    if (rc == CCZ_OK && sender)
+        rc = hidden ? send_hidden(out, &e, err) : send_rows(out, &e, err);
+    else if (rc == CCZ_OK)
+        rc = hidden ? receive_hidden(out, &e, err) : receive_rows(out, &e, err);
     ecdh_deinit(&e);
     return rc;
 }

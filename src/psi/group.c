@@ -187,16 +187,6 @@ ccz_rc cczi_psi_masks_all(struct cczi_psi_mask *masks, size_t len, size_t size, 
     return rc;
 }
 
-size_t cczi_psi_mask_size(uint64_t a, uint64_t b)
-{
-    unsigned bits = 40;
-    for (; a > 0; a >>= 1)
-        bits++;
-    for (; b > 0; b >>= 1)
-        bits++;
-    return bits > 128 ? 16 : (bits + 7) / 8;
-}
-
 static int by_second(const void *a, const void *b)
 {
     const uint32_t *x = a, *y = b;

@@ -214,9 +214,7 @@ ccz_rc cczi_psi_ids_parts(struct cczi_psi_rec **out, size_t *len, size_t room,
         *len += n;
     }
     if (rc != CCZ_OK) {
-        if (recs)
-            ccz_wipe(recs, room * sizeof(*recs));
-        free(recs);
+        cczi_psi_recs_free(recs, room);
         *len = 0;
         return rc;
     }
@@ -248,9 +246,7 @@ static ccz_rc finish(struct ccz_psi_ids **out, struct builder *b)
                           "let the first row stand for all (CCZ_PSI_FIRST), or clean the input");
         b->ids->len += n;
     }
-    if (recs)
-        ccz_wipe(recs, most * sizeof(*recs));
-    free(recs);
+    cczi_psi_recs_free(recs, most);
     if (rc == CCZ_OK) {
         *out = b->ids;
         b->ids = NULL;

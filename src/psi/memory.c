@@ -30,3 +30,10 @@ void *cczi_psi_alloc_zero(size_t len, size_t size)
         memset(p, 0, len * size);
     return p;
 }
+
+void cczi_psi_recs_free(struct cczi_psi_rec *recs, size_t len)
+{
+    if (recs)
+        ccz_wipe(recs, len * sizeof(*recs));
+    free(recs);
+}

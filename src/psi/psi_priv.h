@@ -21,6 +21,8 @@ struct cczi_psi_rec {
 /* Uninitialized, aligned to 64 bytes, for free(). Never NULL but when there is no memory. */
 void *cczi_psi_alloc(size_t len, size_t size);
 void *cczi_psi_alloc_zero(size_t len, size_t size);
+/* Wipes, too: to who can guess, hashes of ids are as good as ids. NULL is fine. */
+void cczi_psi_recs_free(struct cczi_psi_rec *recs, size_t len);
 
 /* ------------------------------------------------------------------------- random oracle */
 
@@ -184,7 +186,7 @@ struct ccz_psi_ids {
 };
 /*
  * Parts first .. first + count - 1, each hash once, with its first row.
- * @param[out] out  owned by the caller: free()
+ * @param[out] out  owned by the caller: cczi_psi_recs_free()
  * @param room      there is room for so many, at least
  */
 CCZ_MUST_USE ccz_rc cczi_psi_ids_parts(struct cczi_psi_rec **out, size_t *len, size_t room,
@@ -215,6 +217,7 @@ struct cczi_psi_run {
     uint64_t own_len, peer_len; /* as announced */
     uint32_t buckets;           /* power of two, at most CCZI_PSI_PARTS */
     uint8_t session[32];        /* hash of both hellos */
+    uint8_t shuffle[32]; /* ECDH, sender: seed of what hides the receiver's rows until the end */
 };
 /* One bucket. All items are different; those behind the ids are padding. */
 struct cczi_psi_set {
@@ -229,6 +232,9 @@ struct cczi_psi_list {
         item; /* sender: all its items, in an order that the receiver cannot foresee; receiver: common ones */
     uint8_t (*tag)[16]; /* of each: known to the other side only for ids that it has, too */
     uint32_t *at;       /* receiver: where in the sender's list, ascending; sender: NULL */
+    /* Receiver, while its rows are hidden: the sender's point of each entry; item is a place in the order that the sender
+     * shuffled, not an item. NULL otherwise. */
+    uint8_t (*hidden)[32];
 };
 /* @retval CCZ_E_NOMEM psi:memory */
 CCZ_MUST_USE ccz_rc cczi_psi_list_new(struct cczi_psi_list **out, size_t len, bool at,
@@ -238,25 +244,24 @@ CCZ_DEFINE_AUTO(cczi_psi_list)
 
 /*
  * A protocol. Telling the sender, comparing alignments and all settings are the run's business.
- *  - bucket() runs one bucket; afterwards the receiver may know which ids are common.
- *  - count(), if there is one, tells the receiver how many are common in one bucket and nothing else. Where there is a minimum or
- *    only the number is wanted, it is called for all buckets, before any bucket(). Then the sender need not trust the receiver's
- *    program; without it, the run counts after bucket().
+ *  - bucket() runs one bucket; afterwards the receiver knows which ids are common, or, if rows are hidden, how many.
+ *  - hides_rows: where there is a minimum or only the number is wanted, the receiver's list has places of a shuffle of the
+ *    sender's (cczi_psi_list.hidden). The sender tells the shuffle after the verdict on the number, or never. Then it need
+ *    not trust the receiver's program; with the others it has to, or there is no such run (trusted_receiver).
  */
 struct cczi_psi_protocol {
     const char *name;
+    bool hides_rows;
     ccz_rc (*bucket)(struct cczi_psi_list **out, struct cczi_psi_run *run,
-                     const struct cczi_psi_set *set, struct ccz_err *err); /* NULL: not built */
-    /* @param[out] len  receiver: common ids. Sender: 0 */
-    ccz_rc (*count)(uint64_t *len, struct cczi_psi_run *run, const struct cczi_psi_set *set,
-                    struct ccz_err *err); /* NULL: cannot */
+                     const struct cczi_psi_set *set, struct ccz_err *err);
 };
 /* The only way to them. */
 const struct cczi_psi_protocol *cczi_psi_protocol(enum ccz_psi_protocol p);
+/* Whether the receiver of such a run learns a number first, and rows, if at all, when the sender allows it. */
+bool cczi_psi_rows_hidden(const struct ccz_psi_cfg *cfg);
+
 ccz_rc cczi_psi_ecdh_bucket(struct cczi_psi_list **out, struct cczi_psi_run *run,
                             const struct cczi_psi_set *set, struct ccz_err *err);
-ccz_rc cczi_psi_ecdh_count(uint64_t *len, struct cczi_psi_run *run, const struct cczi_psi_set *set,
-                           struct ccz_err *err);
 
 ccz_rc cczi_psi_vole_bucket(struct cczi_psi_list **out, struct cczi_psi_run *run,
                             const struct cczi_psi_set *set, struct ccz_err *err);
@@ -283,8 +288,6 @@ CCZ_MUST_USE ccz_rc cczi_psi_masks_all(struct cczi_psi_mask *masks, size_t len, 
                                        struct ccz_span in, struct ccz_err *err);
 /* A mask of the first @p size bytes of a hash. */
 struct cczi_psi_mask cczi_psi_mask_from(const uint8_t hash[32], size_t size, uint32_t at);
-/* Bytes of masks among which a false match has probability 2^-40. */
-size_t cczi_psi_mask_size(uint64_t a, uint64_t b);
 /* Places with equal masks in two ascending lists, in the order of @p b's `at`. @param[out] pairs  least of both lengths; at of
  * a, at of b @return how many */
 size_t cczi_psi_match(uint32_t (*pairs)[2], const struct cczi_psi_mask *a, size_t a_len,
@@ -303,6 +306,11 @@ struct cczi_psi_align {
     struct ccz_buf matches;    /* receiver: a bit for each entry of the sender's lists */
     uint64_t *rows;            /* receiver: so far */
     uint64_t len, cap;         /* of rows */
+    struct ccz_buf hidden;     /* receiver, rows hidden: struct cczi_psi_hidden of each match */
+};
+struct cczi_psi_hidden {
+    uint32_t bucket, place;
+    uint8_t point[32];
 };
 CCZ_MUST_USE ccz_rc cczi_psi_align_init(struct cczi_psi_align *a, const struct cczi_psi_run *run,
                                         struct ccz_err *err);
@@ -314,9 +322,8 @@ CCZ_MUST_USE ccz_rc cczi_psi_align_put(struct cczi_psi_align *a, const struct cc
 /* Minimum, what the sender is told, and the comparison of digests. */
 CCZ_MUST_USE ccz_rc cczi_psi_align_done(struct ccz_psi_result *out, struct cczi_psi_align *a,
                                         const struct cczi_psi_run *run, struct ccz_err *err);
-/* What count() found in all buckets: minimum, and the result if only the number is wanted. @param len receiver only */
-CCZ_MUST_USE ccz_rc cczi_psi_align_count(struct ccz_psi_result *out, uint64_t len,
-                                         const struct cczi_psi_run *run, struct ccz_err *err);
+/* Session of a bucket. */
+void cczi_psi_bucket_session(uint8_t out[32], const struct cczi_psi_run *run, uint32_t bucket);
 /* Items of a bucket on the wire, padded: a function of what is announced alone. */
 size_t cczi_psi_bucket_len(uint64_t len, uint32_t buckets);
 #endif

@@ -156,15 +156,20 @@ static ccz_rc pad(struct cczi_psi_rec *items, size_t len, size_t padded, struct 
     return CCZ_OK;
 }
 
+void cczi_psi_bucket_session(uint8_t out[32], const struct cczi_psi_run *run, uint32_t bucket)
+{
+    uint8_t number[4] = {(uint8_t)bucket, (uint8_t)(bucket >> 8), 0, 0};
+    cczi_psi_derive(out, "cczoo psi bucket", run->session, CCZ_SPAN(number, 4));
+}
+
 /* One bucket's items, padded, and its session. @param[out] items  freed by the caller in any case */
 static ccz_rc load_set(struct cczi_psi_set *set, struct cczi_psi_rec **items,
                        const struct cczi_psi_run *run, uint32_t bucket, struct ccz_err *err)
 {
     size_t parts = CCZI_PSI_PARTS / run->buckets, len = 0;
-    uint8_t number[4] = {(uint8_t)bucket, (uint8_t)(bucket >> 8), 0, 0};
     *set = (struct cczi_psi_set){.len = cczi_psi_bucket_len(run->own_len, run->buckets),
                                  .peer_len = cczi_psi_bucket_len(run->peer_len, run->buckets)};
-    cczi_psi_derive(set->session, "cczoo psi bucket", run->session, CCZ_SPAN(number, 4));
+    cczi_psi_bucket_session(set->session, run, bucket);
     ccz_rc rc = cczi_psi_ids_parts(items, &len, set->len, run->ids, bucket * parts, parts, err);
     set->items = *items;
     if (rc == CCZ_OK && len > set->len)
@@ -172,19 +177,11 @@ static ccz_rc load_set(struct cczi_psi_set *set, struct cczi_psi_rec **items,
     return rc == CCZ_OK ? pad(*items, len, set->len, err) : rc;
 }
 
-/* Hashes of ids are as good as ids to who can guess. */
-static void free_items(struct cczi_psi_rec *items, const struct cczi_psi_set *set)
-{
-    if (items)
-        ccz_wipe(items, set->len * sizeof(*items));
-    free(items);
-}
-
 static ccz_rc run_bucket(struct cczi_psi_align *align, struct cczi_psi_run *run, uint32_t bucket,
                          struct ccz_err *err)
 {
     CCZ_AUTO(cczi_psi_list) list = NULL;
-    struct cczi_psi_rec *items;
+    struct cczi_psi_rec *items = NULL;
     struct cczi_psi_set set;
     ccz_rc rc = load_set(&set, &items, run, bucket, err);
     if (rc == CCZ_OK && set.len > 0 && set.peer_len > 0)
@@ -193,29 +190,11 @@ static ccz_rc run_bucket(struct cczi_psi_align *align, struct cczi_psi_run *run,
         rc = cczi_psi_list_new(&list, 0, run->cfg->role == CCZ_PSI_RECEIVER, err);
     if (rc == CCZ_OK)
         rc = cczi_psi_align_put(align, run, bucket, list, &set, err);
-    free_items(items, &set);
+    cczi_psi_recs_free(items, set.len);
     return rc;
 }
 
-/* The number of common ids in all buckets, before any row is known. */
-static ccz_rc count_all(struct ccz_psi_result *out, struct cczi_psi_run *run, struct ccz_err *err)
-{
-    uint64_t all = 0;
-    ccz_rc rc = CCZ_OK;
-    for (uint32_t b = 0; rc == CCZ_OK && b < run->buckets; b++) {
-        struct cczi_psi_rec *items;
-        struct cczi_psi_set set;
-        uint64_t len = 0;
-        rc = load_set(&set, &items, run, b, err);
-        if (rc == CCZ_OK && set.len > 0 && set.peer_len > 0)
-            rc = cczi_psi_protocol(run->cfg->protocol)->count(&len, run, &set, err);
-        all += len;
-        free_items(items, &set);
-    }
-    return rc == CCZ_OK ? cczi_psi_align_count(out, all, run, err) : rc;
-}
-
-static ccz_rc rows_all(struct ccz_psi_result *out, struct cczi_psi_run *run, struct ccz_err *err)
+static ccz_rc run_buckets(struct ccz_psi_result *out, struct cczi_psi_run *run, struct ccz_err *err)
 {
     struct cczi_psi_align align;
     ccz_rc rc = cczi_psi_align_init(&align, run, err);
@@ -238,11 +217,8 @@ static ccz_rc check_config(const struct ccz_psi_cfg *cfg, struct ccz_err *err)
         (b > 0 && (b < BUCKET_LEN_MIN || b > BUCKET_LEN_MAX)))
         return ccz_fail(err, CCZ_E_ARG, "psi:config", 0, "a setting out of range");
     const struct cczi_psi_protocol *p = cczi_psi_protocol(cfg->protocol);
-    if (!p->bucket)
-        return ccz_fail(err, CCZ_E_UNSUPPORTED, "psi:protocol", cfg->protocol,
-                        "protocol %s is not built", p->name);
     /* The receiver trusts itself. It is the sender's ids that a receiver's program could give away. */
-    if (cfg->role == CCZ_PSI_RECEIVER || cfg->trusted_receiver || p->count)
+    if (cfg->role == CCZ_PSI_RECEIVER || cfg->trusted_receiver || p->hides_rows)
         return CCZ_OK;
     const char *where = cfg->output == CCZ_PSI_CARDINALITY ? "psi:output"
                         : cfg->min_intersection > 0        ? "psi:minimum-untrusted"
@@ -294,13 +270,9 @@ static ccz_rc greet(struct cczi_psi_run *run, struct ccz_err *err)
 static ccz_rc run_all(struct ccz_psi_result *out, struct cczi_psi_run *run, struct ccz_err *err)
 {
     struct ccz_chan_stats before = ccz_chan_stats(run->chan);
-    bool number = run->cfg->output == CCZ_PSI_CARDINALITY;
-    bool count = cczi_psi_protocol(run->cfg->protocol)->count != NULL;
     ccz_rc rc = greet(run, err);
-    if (rc == CCZ_OK && count && (number || run->cfg->min_intersection > 0))
-        rc = count_all(out, run, err);
-    if (rc == CCZ_OK && !(count && number))
-        rc = rows_all(out, run, err);
+    if (rc == CCZ_OK)
+        rc = run_buckets(out, run, err);
     struct ccz_chan_stats after = ccz_chan_stats(run->chan);
     memcpy(out->session, run->session, sizeof(out->session));
     out->peer_len = run->peer_len;
@@ -317,11 +289,15 @@ ccz_rc ccz_psi_run(struct ccz_psi_result **out, struct ccz_chan *chan,
     *out = NULL;
     struct ccz_err local = {0};
     struct cczi_psi_run run = {.chan = chan, .cfg = cfg, .ids = ids};
+    ccz_rc random = ccz_random(run.shuffle, sizeof(run.shuffle));
     CCZ_AUTO(ccz_psi_result) result = calloc(1, sizeof(*result));
     ccz_rc rc = result ? check_config(cfg, &local)
                        : ccz_fail(&local, CCZ_E_NOMEM, "psi:memory", 0, "no memory");
+    if (rc == CCZ_OK && random != CCZ_OK)
+        rc = ccz_fail(&local, CCZ_E_INTERNAL, "psi:random", 0, "no randomness");
     if (rc == CCZ_OK)
         rc = run_all(result, &run, &local);
+    ccz_wipe(run.shuffle, sizeof(run.shuffle));
     if (rc != CCZ_OK) {
         ccz_chan_close(chan, local.where);
         if (err)

@@ -91,7 +91,7 @@ static ccz_rc make_tags(struct join *j, struct ccz_err *err)
                 j->rows[at] = recs[i + k].row;
             }
         }
-        free(recs);
+        cczi_psi_recs_free(recs, len);
     }
     for (; rc == CCZ_OK && at < j->len; at++)
         j->rows[at] = UINT64_MAX;

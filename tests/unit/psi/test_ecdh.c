@@ -45,6 +45,13 @@ static size_t common(const uint64_t *a, size_t na, const uint64_t *b, size_t nb)
 
 static const uint8_t zero[32];
 
+/* 0 .. len - 1. */
+static void count_to(uint64_t *numbers, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        numbers[i] = i;
+}
+
 static void check_results(const struct party p[2], uint64_t *const numbers[2], size_t expected)
 {
     const struct ccz_psi_result *s = p[0].result, *r = p[1].result;
@@ -195,8 +202,7 @@ static void check_cheat(struct cheat cheat, struct ccz_psi_cfg cfg, const char *
 {
     struct party p[2] = {{.cfg = cfg}, {.cfg = cfg}};
     uint64_t numbers[BAD_LEN];
-    for (size_t i = 0; i < BAD_LEN; i++)
-        numbers[i] = i;
+    count_to(numbers, BAD_LEN);
     p[0].ids = ids_of(numbers, BAD_LEN, NULL);
     p[1].ids = ids_of(numbers, BAD_LEN, NULL);
     g_cheat = cheat;
@@ -286,6 +292,127 @@ static void test_points_refused(void)
     check_cheat((struct cheat){3, to_twice, true, 0}, hidden, "psi:points", -1);
 }
 
+/* Messages of the sender of 3,000 ids, 700 of them in common. The seed is one of them, and so is a confirmation. */
+static uint64_t run_minimum(struct ccz_psi_cfg cfg)
+{
+    enum { N = 3000, COMMON = 700 };
+    static uint64_t numbers[2 * N - COMMON];
+    struct party p[2] = {{.cfg = cfg}, {.cfg = cfg}};
+    bool enough = cfg.min_intersection <= COMMON, rows = cfg.output == CCZ_PSI_ROWS;
+    count_to(numbers, 2 * N - COMMON);
+    p[0].ids = ids_of(numbers, N, NULL);
+    p[1].ids = ids_of(numbers + N - COMMON, N, NULL);
+    run_pair(p, NULL, 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(p[i].rc == (enough ? CCZ_OK : CCZ_E_POLICY));
+        CHECK(enough || (!p[i].result && strcmp(p[i].err.where, "psi:minimum") == 0));
+    }
+    if (enough) {
+        bool both = cfg.learns == CCZ_PSI_BOTH;
+        CHECK(p[1].result->len == COMMON && !!p[1].result->rows == rows);
+        CHECK(p[0].result->learned == both && p[0].result->len == (both ? COMMON : 0u));
+    }
+    free_results(p);
+    for (int i = 0; i < 2; i++)
+        ccz_psi_ids_free((struct ccz_psi_ids *)p[i].ids);
+    return p[0].sent_len;
+}
+
+/* The seed of the shuffle is sent if rows are wanted and there are enough, and never else. */
+static void test_minimum(void)
+{
+    for (unsigned k = 0; k < 4; k++) {
+        struct ccz_psi_cfg cfg = {.protocol = CCZ_PSI_ECDH,
+                                  .learns = k & 1 ? CCZ_PSI_BOTH : CCZ_PSI_RECEIVER_ONLY,
+                                  .output = CCZ_PSI_CARDINALITY,
+                                  .bucket_len = k & 2 ? 1024 : 0};
+        uint64_t number = run_minimum(cfg);
+        for (uint64_t min = 699; min <= 701; min++) {
+            cfg.min_intersection = min;
+            cfg.output = CCZ_PSI_CARDINALITY;
+            CHECK(run_minimum(cfg) == number);
+            cfg.output = CCZ_PSI_ROWS;
+            CHECK(run_minimum(cfg) == number + (min > 700 ? 0 : k & 1 ? 2 : 1));
+        }
+    }
+}
+
+static void to_few(uint8_t (*p)[32])
+{
+    p[0][0] = 2;
+}
+
+/* Who was shown rows says afterwards that there were too few: the sender would believe that nothing was shown. */
+static void test_few_afterwards(void)
+{
+    const struct ccz_psi_cfg cfg = {.protocol = CCZ_PSI_ECDH, .min_intersection = 2};
+    struct party p[2] = {{.cfg = cfg}, {.cfg = cfg}};
+    uint64_t numbers[BAD_LEN];
+    count_to(numbers, BAD_LEN);
+    for (int i = 0; i < 2; i++)
+        p[i].ids = ids_of(numbers, BAD_LEN, NULL);
+    g_cheat = (struct cheat){4, to_few, false, 1};
+    p[1].run = run_cheat;
+    run_pair(p, NULL, 0);
+    CHECK(p[0].rc == CCZ_E_PEER && strcmp(p[0].err.where, "psi:matches") == 0);
+    free_results(p);
+    for (int i = 0; i < 2; i++)
+        ccz_psi_ids_free((struct ccz_psi_ids *)p[i].ids);
+}
+
+/* A minimum with a protocol that shows rows at once is kept by the receiver's program alone. */
+static void test_untrusted(void)
+{
+    struct ccz_psi_cfg cfg = {.role = CCZ_PSI_SENDER};
+    for (unsigned k = 0; k < 4 * CCZ_PSI_PROTOCOLS; k++) {
+        struct ccz_chan *a, *b;
+        struct ccz_psi_result *result;
+        struct ccz_err err = {0};
+        uint64_t one = 1;
+        cfg.protocol = (enum ccz_psi_protocol)(k / 4);
+        cfg.output = k & 1 ? CCZ_PSI_CARDINALITY : CCZ_PSI_ROWS;
+        cfg.min_intersection = k & 2 ? 1 : 0;
+        const char *where = cfg.protocol == CCZ_PSI_ECDH ? NULL
+                            : k & 1                      ? "psi:output"
+                            : k & 2                      ? "psi:minimum-untrusted"
+                                                         : NULL;
+        CCZ_AUTO(ccz_psi_ids) ids = ids_of(&one, 1, NULL);
+        CHECK(ccz_chan_pair(&a, &b, NULL, NULL) == CCZ_OK);
+        ccz_chan_free(b); /* whoever is not refused finds nobody there */
+        ccz_rc rc = ccz_psi_run(&result, a, ids, &cfg, &err);
+        CHECK(rc == (where ? CCZ_E_UNSUPPORTED : CCZ_E_CLOSED) && !result);
+        CHECK(!where || strcmp(err.where, where) == 0);
+        ccz_chan_free(a);
+    }
+}
+
+static void to_other_seed(uint8_t (*p)[32])
+{
+    p[0][5] ^= 1;
+}
+
+/* A sender that says that it shuffled otherwise: rows and tags do not go together. */
+static void test_other_seed(void)
+{
+    for (int padded = 0; padded < 2; padded++) {
+        const struct ccz_psi_cfg cfg = {
+            .protocol = CCZ_PSI_ECDH, .learns = CCZ_PSI_BOTH, .min_intersection = 2, .pad = padded};
+        struct party p[2] = {{.cfg = cfg}, {.cfg = cfg}};
+        uint64_t numbers[BAD_LEN];
+        count_to(numbers, BAD_LEN);
+        p[0].ids = ids_of(numbers, BAD_LEN, NULL);
+        p[1].ids = ids_of(numbers, BAD_LEN, NULL);
+        g_cheat = (struct cheat){4, to_other_seed, true, 32};
+        p[0].run = run_cheat;
+        run_pair(p, NULL, 0);
+        CHECK(p[1].rc == (padded ? CCZ_E_PEER : CCZ_E_CLOSED) && !p[1].result && !p[0].result);
+        CHECK(strcmp(p[1].err.where, padded ? "psi:matches" : "chan:closed") == 0);
+        CHECK(padded || strcmp(p[0].err.where, "psi:proof") == 0);
+        for (int i = 0; i < 2; i++)
+            ccz_psi_ids_free((struct ccz_psi_ids *)p[i].ids);
+    }
+}
+
 /* Every message of either side cut short, lost, doubled, changed, and the channel cut behind it. */
 static void test_broken_messages(void)
 {
@@ -295,8 +422,7 @@ static void test_broken_messages(void)
                                   .output = mode == 1 ? CCZ_PSI_CARDINALITY : CCZ_PSI_ROWS,
                                   .min_intersection = mode == 2 ? 5 : 0};
         uint64_t numbers[BAD_LEN];
-        for (size_t i = 0; i < BAD_LEN; i++)
-            numbers[i] = i;
+        count_to(numbers, BAD_LEN);
         struct party count[2] = {{.cfg = cfg}, {.cfg = cfg}};
         const struct ccz_psi_ids *ids[2] = {ids_of(numbers, BAD_LEN, NULL),
                                             ids_of(numbers + 40, BAD_LEN - 40, NULL)};
@@ -346,6 +472,9 @@ static void test_shuffled(void)
     CHECK(cczi_psi_shuffled(b, LEN, other, session, NULL) == CCZ_OK &&
           memcmp(a, b, sizeof(a)) != 0);
     CHECK(cczi_psi_shuffled(b, 0, seed, session, NULL) == CCZ_OK);
+    CHECK(cczi_psi_rows_hidden(
+        &(struct ccz_psi_cfg){.protocol = CCZ_PSI_ECDH, .min_intersection = 1}));
+    CHECK(!cczi_psi_rows_hidden(&(struct ccz_psi_cfg){.protocol = CCZ_PSI_ECDH}));
 }
 
 static void count_up(void *arg, size_t from, size_t to)
@@ -369,9 +498,15 @@ static void test_parallel(void)
 
 int main(int argc, char **argv)
 {
-    static const struct ccz_test tests[] = {
-        {"psi.ecdh_sizes", test_sizes},           {"psi.ecdh_blocks", test_blocks},
-        {"psi.ecdh_points", test_points_refused}, {"psi.ecdh_broken", test_broken_messages},
-        {"psi.ecdh_shuffled", test_shuffled},     {"psi.ecdh_parallel", test_parallel}};
+    static const struct ccz_test tests[] = {{"psi.ecdh_sizes", test_sizes},
+                                            {"psi.ecdh_blocks", test_blocks},
+                                            {"psi.ecdh_points", test_points_refused},
+                                            {"psi.ecdh_minimum", test_minimum},
+                                            {"psi.ecdh_few_afterwards", test_few_afterwards},
+                                            {"psi.ecdh_untrusted", test_untrusted},
+                                            {"psi.ecdh_other_seed", test_other_seed},
+                                            {"psi.ecdh_broken", test_broken_messages},
+                                            {"psi.ecdh_shuffled", test_shuffled},
+                                            {"psi.ecdh_parallel", test_parallel}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
