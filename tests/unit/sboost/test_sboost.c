@@ -566,6 +566,57 @@ static void refuses_changes(void)
             }
 }
 
+/* A host that takes another host for its guest. */
+static void refuses_role(void)
+{
+    static struct table t;
+    static struct party p[2];
+    const struct ccz_sboost_cfg cfg = {.rounds = 1, .depth = 2, .bins = 4};
+    struct cczi_sb_session s;
+    struct ccz_err err = {0};
+    fill(&t, CCZ_SBOOST_LOGISTIC, 11);
+    memset(p, 0, sizeof(p));
+    seat(p, 1, &t, NULL, &cfg);
+    CHECK(pthread_create(&p[1].thread, NULL, run_host, &p[1]) == 0);
+    CHECK(cczi_sb_session_init(&s, &p[0].run, p[0].chan, 1, &err) == CCZ_OK);
+    CHECK(cczi_sb_greet(&s, false, &p[0].data, &err) == CCZ_E_MISMATCH &&
+          strcmp(err.where, "sboost:role") == 0);
+    ccz_chan_close(p[0].chan[0], "done");
+    CHECK(pthread_join(p[1].thread, NULL) == 0);
+    CHECK(p[1].rc == CCZ_E_MISMATCH && strcmp(p[1].err.where, "sboost:role") == 0 && !p[1].part);
+    (void)cczi_sb_session_end(&s, CCZ_OK, NULL, NULL);
+    clear(p, 1);
+}
+
+/* A host that answers with a ciphertext that is not packed as agreed. */
+static void refuses_candidates(void)
+{
+    static struct table t;
+    static struct party p[2];
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_paillier_pub) pub = ccz_paillier_key_pub(key);
+    CCZ_AUTO(ccz_paillier_plain) plain = NULL;
+    CCZ_AUTO(ccz_paillier_vec) v = NULL;
+    const struct ccz_sboost_cfg cfg = {.rounds = 1, .depth = 2, .bins = 4};
+    struct cczi_sb_session s;
+    struct ccz_err err = {0};
+    fill(&t, CCZ_SBOOST_LOGISTIC, 11);
+    memset(p, 0, sizeof(p));
+    seat(p, 1, &t, key, &cfg);
+    CHECK(pthread_create(&p[0].thread, NULL, run_guest, &p[0]) == 0);
+    CHECK(cczi_sb_session_init(&s, &p[1].run, p[1].chan, 1, &err) == CCZ_OK);
+    CHECK(cczi_sb_greet(&s, false, &p[1].data, &err) == CCZ_OK);
+    CHECK(ccz_paillier_plain_i64(&plain, pub, &(int64_t){1}, 1, 20, NULL, &err) == CCZ_OK);
+    CHECK(ccz_paillier_encrypt(&v, plain, NULL, &err) == CCZ_OK);
+    cczi_sb_msg_begin(&s.out, CCZI_SB_CANDIDATES, 0, 0);
+    CHECK(ccz_paillier_vec_write(&s.out, v, &err) == CCZ_OK);
+    CHECK(cczi_sb_send(&s, 0, &err) == CCZ_OK);
+    CHECK(pthread_join(p[0].thread, NULL) == 0);
+    CHECK(p[0].rc == CCZ_E_PEER && strcmp(p[0].err.where, "sboost:candidate") == 0 && !p[0].model);
+    (void)cczi_sb_session_end(&s, CCZ_OK, NULL, NULL);
+    clear(p, 1);
+}
+
 /* A guest of its own making: messages in a wrong order, choices that were not offered, ciphertexts that are too large. */
 static void refuses_order(void)
 {
@@ -631,7 +682,7 @@ static void refuses_order(void)
                                  : i == SECOND_TREE  ? CCZI_SB_TREE
                                  : i == HOSTS_OWN    ? CCZI_SB_NODE
                                                      : CCZI_SB_SPLIT;
-        cczi_sb_msg_begin(&s.out, kind, i == SECOND_TREE ? 2 : 0, i == UNKNOWN_NODE ? 5 : 0);
+        cczi_sb_msg_begin(&s.out, kind, i == SECOND_TREE ? 2 : 0, i == UNKNOWN_NODE ? 1 << 30 : 0);
         if (i ==
             HOSTS_OWN) /* DONE where a tree more was agreed upon: the first one is there, so an earlier config */
             cczi_sb_msg_begin(&s.out, CCZI_SB_LEFT, 0, 0), ccz_buf_le32(&s.out, 0);
@@ -666,6 +717,8 @@ int main(int argc, char **argv)
         {"sboost.refuses", refuses},
         {"sboost.refuses_changes", refuses_changes},
         {"sboost.refuses_order", refuses_order},
+        {"sboost.refuses_role", refuses_role},
+        {"sboost.refuses_candidates", refuses_candidates},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
