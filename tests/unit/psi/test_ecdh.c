@@ -292,10 +292,10 @@ static void test_points_refused(void)
     check_cheat((struct cheat){3, to_twice, true, 0}, hidden, "psi:points", -1);
 }
 
-/* Messages of the sender of 3,000 ids, 700 of them in common. The seed is one of them, and so is a confirmation. */
+/* Messages of the sender of 1,100 ids, 200 of them in common. The seed is one of them, and so is a confirmation. */
 static uint64_t run_minimum(struct ccz_psi_cfg cfg)
 {
-    enum { N = 3000, COMMON = 700 };
+    enum { N = 1100, COMMON = 200 };
     static uint64_t numbers[2 * N - COMMON];
     struct party p[2] = {{.cfg = cfg}, {.cfg = cfg}};
     bool enough = cfg.min_intersection <= COMMON, rows = cfg.output == CCZ_PSI_ROWS;
@@ -327,12 +327,12 @@ static void test_minimum(void)
                                   .output = CCZ_PSI_CARDINALITY,
                                   .bucket_len = k & 2 ? 1024 : 0};
         uint64_t number = run_minimum(cfg);
-        for (uint64_t min = 699; min <= 701; min++) {
+        for (uint64_t min = 199; min <= 201; min++) {
             cfg.min_intersection = min;
             cfg.output = CCZ_PSI_CARDINALITY;
             CHECK(run_minimum(cfg) == number);
             cfg.output = CCZ_PSI_ROWS;
-            CHECK(run_minimum(cfg) == number + (min > 700 ? 0 : k & 1 ? 2 : 1));
+            CHECK(run_minimum(cfg) == number + (min > 200 ? 0 : k & 1 ? 2 : 1));
         }
     }
 }
