@@ -166,7 +166,7 @@ static void put_block(struct script *s, uint32_t stream, unsigned how)
         if (at + n == s->fields.size && !(how & 2))
             flags |= NGHTTP2_FLAG_END_HEADERS;
         put_head(s, n, at ? NGHTTP2_CONTINUATION : NGHTTP2_HEADERS, flags, stream);
-        ccz_buf_put(&s->wire, s->fields.ptr + at, n);
+        ccz_buf_put_span(&s->wire, ccz_span_sub(ccz_buf_span(&s->fields), at, n));
         at += n;
     } while (at < s->fields.size);
 }
@@ -267,7 +267,7 @@ static void put_data(struct script *s)
                  (last ? b & 1 : 0) | (pad ? NGHTTP2_FLAG_PADDED : 0), stream);
         if (pad)
             ccz_buf_u8(&s->wire, (uint8_t)pad);
-        ccz_buf_put(&s->wire, body.ptr + at, first);
+        ccz_buf_put_span(&s->wire, ccz_span_sub(body, at, first));
         ccz_buf_put(&s->wire, "\0\0\0\0\0\0\0", pad);
         if (body.size == 0 || last)
             break;

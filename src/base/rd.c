@@ -12,7 +12,7 @@ struct ccz_span ccz_span_sub(struct ccz_span s, size_t from, size_t size)
 {
     if (from > s.size || size > s.size - from)
         return (struct ccz_span){0};
-    return (struct ccz_span){s.ptr + from, size};
+    return (struct ccz_span){s.ptr ? s.ptr + from : NULL, size};
 }
 
 bool ccz_span_eq(struct ccz_span a, struct ccz_span b)
