@@ -34,6 +34,7 @@ struct fld_opts {
     const char *listen, *port_file, *config, *model, *state, *seal, *sign_key, *members, *model_out,
         *log, *prometheus;
     int64_t keep;
+    int64_t last_wait_s; /* for members that are to have the last model */
 };
 /* @return < 0: go on; else the exit status */
 int fld_options(struct fld_opts *o, int argc, char **argv);

@@ -165,6 +165,8 @@ static ccz_rc open_server(struct fld *f, struct ccz_err *err)
         else if (rc == CCZ_E_NOT_FOUND) {
             *err = (struct ccz_err){0};
             rc = ccz_fl_server_new(&f->server, &f->cfg, params, ccz_mono_ms(), err);
+            if (rc == CCZ_OK) /* killed in its first round, it goes on as the same training */
+                rc = store(f, f->server, err);
         }
     }
     free(params);
@@ -201,6 +203,7 @@ static void run(struct fld *f, const sigset_t *signals)
 {
     static const struct timespec tick = {.tv_nsec = TICK_MS * 1000000L};
     uint64_t told = UINT64_MAX;
+    int64_t last_ms = 0; /* when the last round was over */
     while (!ccz_fl_server_over(f->server, NULL)) {
         int signo = sigtimedwait(signals, NULL, &tick);
         (void)ccz_fl_server_tick(f->server, ccz_mono_ms());
@@ -208,6 +211,15 @@ static void run(struct fld *f, const sigset_t *signals)
         if (round != told)
             write_prometheus(f);
         told = round;
+        if (round >= f->cfg.rounds && last_ms == 0)
+            last_ms = ccz_mono_ms();
+        /* a member that has it may be gone for good, and a server that was killed then does not know */
+        if (last_ms && ccz_mono_ms() - last_ms >= f->o->last_wait_s * 1000) {
+            ccz_log(CCZ_LOG_WARN, "fld",
+                    "round=%llu members that do not have it: awaited no longer",
+                    (unsigned long long)round);
+            return;
+        }
         if (signo > 0) {
             ccz_log(CCZ_LOG_INFO, "fld", "stopping signal=%d", signo);
             ccz_fl_server_stop(f->server, "the server was told to stop");

@@ -22,7 +22,7 @@ static const char *missing(const struct fld_opts *o)
 
 int fld_options(struct fld_opts *o, int argc, char **argv)
 {
-    *o = (struct fld_opts){.keep = 2};
+    *o = (struct fld_opts){.keep = 2, .last_wait_s = 60};
     struct fld_trust *t = &o->trust;
     const struct ui_opt opts[] = {
         {"config", &o->config, NULL, NULL, "FILE", "the training, JSON (docs/reference/fl.md)"},
@@ -44,6 +44,8 @@ int fld_options(struct fld_opts *o, int argc, char **argv)
         {"reattest", NULL, &t->reattest_s, NULL, "SECONDS", "ask for new evidence so often"},
         {"state", &o->state, NULL, NULL, "DIR", "checkpoint of each round; resumed from"},
         {"seal", &o->seal, NULL, NULL, "FILE", "their key, 32 bytes"},
+        {"last-wait", NULL, &o->last_wait_s, NULL, "SECONDS",
+         "after the last round: wait so long for members that do not have its model, default 60"},
         {"keep", NULL, &o->keep, NULL, "N", "checkpoints kept, default 2"},
         {"sign-key", &o->sign_key, NULL, NULL, "FILE",
          "key that signs models, PEM; made if there is none"},
@@ -62,9 +64,9 @@ int fld_options(struct fld_opts *o, int argc, char **argv)
     const char *name = n > 0 ? NULL : missing(o);
     if (name)
         ui_error("--%s is required", name);
-    if (n > 0 || o->keep < 1 || o->keep > 1000 || t->reattest_s < 0 ||
-        t->reattest_s > FLD_SECONDS_MAX)
-        ui_error("no operands are taken, and --keep and --reattest have limits");
+    if (n > 0 || o->keep < 1 || o->keep > 1000 || o->last_wait_s < 0 || o->last_wait_s > 86400 ||
+        t->reattest_s < 0 || t->reattest_s > FLD_SECONDS_MAX)
+        ui_error("no operands are taken, and --keep, --last-wait and --reattest have limits");
     else if (!name)
         return -1;
     return UI_USAGE;

@@ -72,7 +72,7 @@ status 2 "$BIN/cczoo" psi receive --connect 127.0.0.1:1 "${A[@]}" "${MUTUAL[@]}"
 status 2 "$BIN/cczoo" psi serve --listen 127.0.0.1:0 --policy "$RUN/good.json" "${TRUST[@]}"
 status 3 "$BIN/cczoo" psi receive --connect 127.0.0.1:1 --ids "$RUN/none" "${MUTUAL[@]}"
 printf 'a\nb\na\n' >"$RUN/twice.txt"
-status 1 "$BIN/cczoo" psi receive --connect 127.0.0.1:1 --ids "$RUN/twice.txt" "${MUTUAL[@]}" || true
+status 1 "$BIN/cczoo" psi receive --connect 127.0.0.1:1 --ids "$RUN/twice.txt" "${MUTUAL[@]}"
 grep -q 'psi:id-twice' "$RUN/err" || die "a repeated id: $(cat "$RUN/err")"
 
 step "two parties, each protocol, both learn the same alignment"

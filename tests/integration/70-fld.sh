@@ -23,7 +23,8 @@ assert "cczoo_fl_rounds_total 4" in prom and "cczoo_fl_updates_accepted_total 8"
 tail = lambda f: open(f"{run}/{f}", "rb").read()[-4 * 3140:]
 assert tail("server.model") == tail("worker-0.model") == tail("worker-1.model")
 PY
-"$BIN/cczoo" fl report --out "$RUN/report.html" "$RUN/rounds.jsonl" >/dev/null 2>&1 || true
+"$BIN/cczoo" fl report --html "$RUN/report.html" "$RUN/rounds.jsonl" >/dev/null
+grep -q '<svg' "$RUN/report.html" || die "a report without curves"
 
 # refuses NAME WHERE: the program NAME ended badly, and said why.
 refuses() {

@@ -19,6 +19,13 @@ for kind in '"aggregate":{"scaffold":true}' '"codec":{"kind":"int8"}'; do
     worker 0 --retry 60
     worker 1 --retry 60
     kills=0
+    for ((i = 0; i < 400; i++)); do # before the first round is over: the members know this training already
+        [ -e "$RUN/worker-0.state" ] && break
+        sleep 0.005
+    done
+    kill -KILL "${PIDS[server]}"
+    unset "PIDS[server]"
+    server
     for ((k = 0; k < ${KILLS:-12}; k++)); do
         read -r victim <<<"$(printf 'server\nworker-0\nworker-1\n' | sed -n "$((k % 3 + 1))p")"
         told=$(wc -l <"$RUN/rounds.jsonl" 2>/dev/null || echo 0)
