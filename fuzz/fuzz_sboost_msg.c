@@ -22,6 +22,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         cczi_sb_msg_put_hello(&b, &m.hello);
     if (m.kind == CCZI_SB_CHOOSE || m.kind == CCZI_SB_LEFT || m.kind == CCZI_SB_ANSWERS)
         ccz_buf_le32(&b, m.number);
+    if (m.kind == CCZI_SB_ANSWERS) {
+        ccz_buf_le64(&b, m.hello.rows);
+        ccz_buf_put(&b, m.hello.ids, sizeof(m.hello.ids));
+    }
     ccz_buf_put_span(&b, m.body);
     if (!ccz_span_eq(ccz_buf_span(&b), CCZ_SPAN(data, size)) ||
         cczi_sb_msg_parse(&again, ccz_buf_span(&b), &err) != CCZ_OK)
