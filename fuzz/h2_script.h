@@ -267,7 +267,7 @@ static void put_data(struct script *s)
                  (last ? b & 1 : 0) | (pad ? NGHTTP2_FLAG_PADDED : 0), stream);
         if (pad)
             ccz_buf_u8(&s->wire, (uint8_t)pad);
-        ccz_buf_put_span(&s->wire, ccz_span_sub(body, at, first));
+        ccz_buf_put_span(&s->wire, ccz_span_sub(ccz_buf_span(&body), at, first));
         ccz_buf_put(&s->wire, "\0\0\0\0\0\0\0", pad);
         if (body.size == 0 || last)
             break;
