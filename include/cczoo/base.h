@@ -263,6 +263,22 @@ enum ccz_file_mode { CCZ_FILE_REPLACE, CCZ_FILE_CREATE_ONLY };
 /** Writes beside @p path, fsyncs, then renames: @p path never holds a partial file. @p perm e.g. 0600. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_file_write(const char *path, struct ccz_span data, unsigned perm,
                                            enum ccz_file_mode mode, struct ccz_err *err);
+/** The same in steps, for what is too large for one span: a file that appears under its name only when it is complete and durable. */
+struct ccz_newfile {
+    int fd; /**< read and write; -1 once committed or aborted */
+    const char *path;
+    char tmp[4096]; /**< beside `path`, so that the rename stays in one file system */
+};
+/** @param path  borrowed until commit or abort  @retval CCZ_E_IO */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_newfile_open(struct ccz_newfile *f, const char *path, unsigned perm,
+                                             struct ccz_err *err);
+/** fsync, rename, fsync of the folder. On failure nothing is left behind. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_newfile_commit(struct ccz_newfile *f, enum ccz_file_mode mode,
+                                               struct ccz_err *err);
+/** Removes the unfinished file; does nothing after commit, abort or a failed open. */
+CCZ_API void ccz_newfile_abort(struct ccz_newfile *f);
+/** Makes the entry of @p path in its folder durable, best effort. */
+CCZ_API void ccz_sync_parent(const char *path);
 /** mkdir -p with mode @p perm for the last component. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_dir_make(const char *path, unsigned perm, struct ccz_err *err);
 

@@ -2,8 +2,6 @@
 #define _DEFAULT_SOURCE
 #include <cczoo/base.h>
 
-#include "newfile.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -97,7 +95,7 @@ static ccz_rc write_all(int fd, struct ccz_span data)
 }
 
 /* A rename is durable only once its directory is. */
-void cczi_sync_parent(const char *path)
+void ccz_sync_parent(const char *path)
 {
     char dir[4096];
     (void)snprintf(dir, sizeof(dir), "%s", path);
@@ -111,10 +109,9 @@ void cczi_sync_parent(const char *path)
     }
 }
 
-ccz_rc cczi_newfile_open(struct cczi_newfile *f, const char *path, unsigned perm,
-                         struct ccz_err *err)
+ccz_rc ccz_newfile_open(struct ccz_newfile *f, const char *path, unsigned perm, struct ccz_err *err)
 {
-    *f = (struct cczi_newfile){.fd = -1, .path = path};
+    *f = (struct ccz_newfile){.fd = -1, .path = path};
     int n = snprintf(f->tmp, sizeof(f->tmp), "%s.%ld.tmp", path, (long)getpid());
     if (n < 0 || (size_t)n >= sizeof(f->tmp))
         return ccz_fail(err, CCZ_E_LIMIT, "file:path", n, "path is longer than %zu bytes",
@@ -125,13 +122,13 @@ ccz_rc cczi_newfile_open(struct cczi_newfile *f, const char *path, unsigned perm
         return fail_errno(err, "file:write", "cannot create", f->tmp);
     if (fchmod(f->fd, perm) != 0) { /* whatever the umask */
         ccz_rc rc = fail_errno(err, "file:write", "cannot set the mode of", f->tmp);
-        cczi_newfile_abort(f);
+        ccz_newfile_abort(f);
         return rc;
     }
     return CCZ_OK;
 }
 
-void cczi_newfile_abort(struct cczi_newfile *f)
+void ccz_newfile_abort(struct ccz_newfile *f)
 {
     if (f->fd < 0)
         return;
@@ -141,7 +138,7 @@ void cczi_newfile_abort(struct cczi_newfile *f)
 }
 
 /* Gives the finished file its name: link() fails if that exists, rename() replaces it. */
-static ccz_rc take_name(const struct cczi_newfile *f, enum ccz_file_mode mode, struct ccz_err *err)
+static ccz_rc take_name(const struct ccz_newfile *f, enum ccz_file_mode mode, struct ccz_err *err)
 {
     if (mode == CCZ_FILE_REPLACE)
         return rename(f->tmp, f->path) == 0
@@ -157,7 +154,7 @@ static ccz_rc take_name(const struct cczi_newfile *f, enum ccz_file_mode mode, s
     return CCZ_OK;
 }
 
-ccz_rc cczi_newfile_commit(struct cczi_newfile *f, enum ccz_file_mode mode, struct ccz_err *err)
+ccz_rc ccz_newfile_commit(struct ccz_newfile *f, enum ccz_file_mode mode, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     if (fsync(f->fd) != 0)
@@ -165,28 +162,28 @@ ccz_rc cczi_newfile_commit(struct cczi_newfile *f, enum ccz_file_mode mode, stru
     if (rc == CCZ_OK)
         rc = take_name(f, mode, err);
     if (rc != CCZ_OK) {
-        cczi_newfile_abort(f);
+        ccz_newfile_abort(f);
         return rc;
     }
     close(f->fd);
     f->fd = -1;
-    cczi_sync_parent(f->path);
+    ccz_sync_parent(f->path);
     return CCZ_OK;
 }
 
 ccz_rc ccz_file_write(const char *path, struct ccz_span data, unsigned perm,
                       enum ccz_file_mode mode, struct ccz_err *err)
 {
-    struct cczi_newfile f;
-    ccz_rc rc = cczi_newfile_open(&f, path, perm, err);
+    struct ccz_newfile f;
+    ccz_rc rc = ccz_newfile_open(&f, path, perm, err);
     if (rc != CCZ_OK)
         return rc;
     if (write_all(f.fd, data) != CCZ_OK) {
         rc = fail_errno(err, "file:write", "cannot write", f.tmp);
-        cczi_newfile_abort(&f);
+        ccz_newfile_abort(&f);
         return rc;
     }
-    return cczi_newfile_commit(&f, mode, err);
+    return ccz_newfile_commit(&f, mode, err);
 }
 
 ccz_rc ccz_dir_make(const char *path, unsigned perm, struct ccz_err *err)

@@ -8,8 +8,6 @@
 #define _DEFAULT_SOURCE
 #include "fl/server_private.h"
 
-#include "base/newfile.h"
-
 #include <cczoo/codec.h>
 #include <dirent.h>
 #include <errno.h>

@@ -6,8 +6,6 @@
 #define _DEFAULT_SOURCE
 #include "fl/fl_priv.h"
 
-#include "base/newfile.h"
-
 #include <cczoo/codec.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +38,7 @@ ccz_rc ccz_fl_model_save(const char *path, const struct ccz_fl_layout *l, uint64
                          const float *params, const struct ccz_key *sign_key, struct ccz_err *err)
 {
     uint8_t digest[CCZ_FL_DIGEST_SIZE], sig[CCZI_HFL_SIG_SIZE];
-    struct cczi_newfile f;
+    struct ccz_newfile f;
     CCZ_AUTO_BUF head;
     ccz_buf_init(&head, HEAD_SIZE_MAX + 16);
     ccz_rc rc = ccz_fl_model_digest(digest, l, round, params, err);
@@ -61,15 +59,15 @@ ccz_rc ccz_fl_model_save(const char *path, const struct ccz_fl_layout *l, uint64
         return cczi_hfl_no_memory(err);
     for (unsigned i = 0; i < 8; i++)
         head.ptr[8 + i] = (uint8_t)((uint64_t)(head.size - 16) >> (8 * i));
-    rc = cczi_newfile_open(&f, path, 0600, err);
+    rc = ccz_newfile_open(&f, path, 0600, err);
     if (rc != CCZ_OK)
         return rc;
     rc = write_all(f.fd, head.ptr, head.size, err);
     if (rc == CCZ_OK)
         rc = write_all(f.fd, params, l->len * sizeof(float), err);
     if (rc == CCZ_OK)
-        return cczi_newfile_commit(&f, CCZ_FILE_REPLACE, err);
-    cczi_newfile_abort(&f);
+        return ccz_newfile_commit(&f, CCZ_FILE_REPLACE, err);
+    ccz_newfile_abort(&f);
     return rc;
 }
 

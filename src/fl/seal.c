@@ -3,8 +3,6 @@
 #define _DEFAULT_SOURCE
 #include "fl/fl_priv.h"
 
-#include "base/newfile.h"
-
 #include <cczoo/pf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +11,8 @@
 #include <unistd.h>
 
 struct cczi_hfl_seal {
-    struct cczi_newfile file; /* writing */
-    int fd;                   /* reading */
+    struct ccz_newfile file; /* writing */
+    int fd;                  /* reading */
     char *path;
     struct ccz_pf_writer *writer;
     struct ccz_pf_reader *reader;
@@ -56,7 +54,7 @@ void cczi_hfl_seal_close(struct cczi_hfl_seal *s)
     ccz_pf_reader_free(s->reader);
     ccz_pf_writer_free(s->writer);
     if (s->file.fd >= 0)
-        cczi_newfile_abort(&s->file);
+        ccz_newfile_abort(&s->file);
     if (s->fd >= 0)
         (void)close(s->fd);
     free(s->path);
@@ -80,7 +78,7 @@ ccz_rc cczi_hfl_seal_create(struct cczi_hfl_seal **out, const char *path, const 
     struct cczi_hfl_seal *s = seal_new(path);
     if (!s)
         return cczi_hfl_no_memory(err);
-    rc = cczi_newfile_open(&s->file, s->path, 0600, err);
+    rc = ccz_newfile_open(&s->file, s->path, 0600, err);
     if (rc == CCZ_OK) {
         struct ccz_pf_io io = ccz_pf_io_fd(&s->file.fd);
         rc = ccz_pf_writer_new(&s->writer, &io, size, pf_key, &cfg, err);
@@ -101,7 +99,7 @@ ccz_rc cczi_hfl_seal_finish(struct cczi_hfl_seal *s, struct ccz_err *err)
 {
     ccz_rc rc = ccz_pf_writer_finish(s->writer, err);
     if (rc == CCZ_OK)
-        rc = cczi_newfile_commit(&s->file, CCZ_FILE_REPLACE, err);
+        rc = ccz_newfile_commit(&s->file, CCZ_FILE_REPLACE, err);
     cczi_hfl_seal_abort(s);
     return rc;
 }

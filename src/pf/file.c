@@ -3,8 +3,6 @@
 #define _DEFAULT_SOURCE
 #include "pf_priv.h"
 
-#include "base/newfile.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -52,12 +50,12 @@ static ccz_rc check_output(const char *path, const struct ccz_pf_cfg *cfg, struc
 }
 
 /* Commits when `rc` is CCZ_OK, else removes what was written. */
-static ccz_rc end_output(struct cczi_newfile *f, ccz_rc rc, const struct ccz_pf_cfg *cfg,
+static ccz_rc end_output(struct ccz_newfile *f, ccz_rc rc, const struct ccz_pf_cfg *cfg,
                          struct ccz_err *err)
 {
     if (rc == CCZ_OK)
-        return cczi_newfile_commit(f, cfg->replace ? CCZ_FILE_REPLACE : CCZ_FILE_CREATE_ONLY, err);
-    cczi_newfile_abort(f);
+        return ccz_newfile_commit(f, cfg->replace ? CCZ_FILE_REPLACE : CCZ_FILE_CREATE_ONLY, err);
+    ccz_newfile_abort(f);
     return rc;
 }
 
@@ -147,8 +145,8 @@ ccz_rc ccz_pf_encrypt_file(const char *out_path, const char *in_path, const stru
     rc = open_input(&in, in_path, err);
     if (rc != CCZ_OK)
         return rc;
-    struct cczi_newfile out;
-    rc = cczi_newfile_open(&out, out_path, 0644, err);
+    struct ccz_newfile out;
+    rc = ccz_newfile_open(&out, out_path, 0644, err);
     if (rc == CCZ_OK)
         rc = end_output(&out, encrypt_fd(&out.fd, &in, in_path, key, &c, err), cfg, err);
     close(in);
@@ -183,7 +181,7 @@ static ccz_rc input_open(struct input *in, const char *path, const struct ccz_se
     return ccz_pf_reader_open(&in->reader, &io, key, &c, err);
 }
 
-static ccz_rc decrypt_all(const struct cczi_newfile *out, struct ccz_pf_reader *r,
+static ccz_rc decrypt_all(const struct ccz_newfile *out, struct ccz_pf_reader *r,
                           struct ccz_err *err)
 {
     struct ccz_pf_io to = ccz_pf_io_fd(&out->fd);
@@ -212,9 +210,9 @@ ccz_rc ccz_pf_decrypt_file(const char *out_path, const char *in_path, const stru
         return rc;
     struct input in;
     rc = input_open(&in, in_path, key, cfg, err);
-    struct cczi_newfile out;
+    struct ccz_newfile out;
     if (rc == CCZ_OK)
-        rc = cczi_newfile_open(&out, out_path, 0600, err);
+        rc = ccz_newfile_open(&out, out_path, 0600, err);
     if (rc == CCZ_OK)
         rc = end_output(&out, decrypt_all(&out, in.reader, err), cfg, err);
     input_close(&in);

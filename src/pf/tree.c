@@ -3,8 +3,6 @@
 #define _XOPEN_SOURCE 700
 #include "pf_priv.h"
 
-#include "base/newfile.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
@@ -142,7 +140,7 @@ static ccz_rc job_dir(void *arg, const char *rel, struct ccz_err *err)
         return rc;
     if (mkdir(path, j->encrypt ? 0755 : 0700) != 0)
         return fail_errno(err, "cannot create", path);
-    cczi_sync_parent(path);
+    ccz_sync_parent(path);
     return CCZ_OK;
 }
 
@@ -202,7 +200,7 @@ static ccz_rc run(struct job *j, const char *out_dir, struct ccz_err *err)
     if (rc != CCZ_OK)
         (void)nftw(j->out, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     else
-        cczi_sync_parent(out_dir);
+        ccz_sync_parent(out_dir);
     return rc;
 }
 

@@ -5,7 +5,6 @@
  * HKDF(seal). Two files take turns, each appears by rename: one whole state is always there.
  */
 #define _DEFAULT_SOURCE
-#include "base/newfile.h"
 #include "vfl/vfl_priv.h"
 
 #include <cczoo/pf.h>
@@ -176,7 +175,7 @@ ccz_rc cczi_vfl_ckpt_save(struct cczi_vfl_ckpt *c, uint64_t step, struct ccz_spa
     if (!c->path[0])
         return CCZ_OK;
     int which = c->last < 0 ? 0 : 1 - c->last;
-    struct cczi_newfile f;
+    struct ccz_newfile f;
     CCZ_AUTO_BUF head;
     CCZ_AUTO(ccz_pf_writer) w = NULL;
     const struct ccz_pf_cfg pf = {.path = c->bound};
@@ -185,7 +184,7 @@ ccz_rc cczi_vfl_ckpt_save(struct cczi_vfl_ckpt *c, uint64_t step, struct ccz_spa
     put_head(&head, c, step, extra, model);
     if (head.bad)
         return cczi_vfl_no_memory(err);
-    ccz_rc rc = cczi_newfile_open(&f, c->path[which], 0600, err);
+    ccz_rc rc = ccz_newfile_open(&f, c->path[which], 0600, err);
     if (rc != CCZ_OK)
         return rc;
     const struct ccz_pf_io io = ccz_pf_io_fd(&f.fd);
@@ -197,8 +196,8 @@ ccz_rc cczi_vfl_ckpt_save(struct cczi_vfl_ckpt *c, uint64_t step, struct ccz_spa
     if (rc == CCZ_OK)
         rc = ccz_pf_writer_finish(w, err);
     if (rc == CCZ_OK)
-        rc = cczi_newfile_commit(&f, CCZ_FILE_REPLACE, err);
-    cczi_newfile_abort(&f);
+        rc = ccz_newfile_commit(&f, CCZ_FILE_REPLACE, err);
+    ccz_newfile_abort(&f);
     if (rc == CCZ_OK) {
         c->last = which;
         c->have[which] = true;
