@@ -2,9 +2,8 @@
 /* `cczoo psi send|receive|serve|join`: private set intersection of files, over RA-TLS. Rows go to stdout or a file. */
 #include "cli.h"
 
-#include <cczoo/party.h>
+#include <cczoo/links.h>
 #include <cczoo/psi_tee.h>
-#include <cczoo/rpc_chan.h>
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -12,8 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHANNEL "psi"
-enum { SECONDS_MAX = 30 * 86400, LINGER_MS = 5000 };
+enum { SECONDS_MAX = 30 * 86400 };
 
 struct psi_opts {
     const char *verb; /* send, receive, serve, join */
@@ -39,11 +37,7 @@ static bool is(const struct psi_opts *o, const char *verb)
 /* ----------------------------------------------------------------------------------------- network */
 
 struct link {
-    struct ccz_attester *attester;
-    struct ccz_party *party;
-    struct ccz_rpc_server *server;
-    struct ccz_rpc_chan_server *offers;
-    struct ccz_rpc_client *client;
+    struct ccz_links *links;
     struct ccz_chan *chan[CCZ_PSI_TEE_PARTIES_MAX];
 };
 
@@ -51,106 +45,32 @@ static void link_close(struct link *l)
 {
     for (size_t i = 0; i < CCZ_PSI_TEE_PARTIES_MAX; i++)
         ccz_chan_free(l->chan[i]);
-    ccz_rpc_client_free(l->client);
-    if (l->offers)
-        ccz_rpc_chan_server_stop(l->offers);
-    if (l->server)
-        ccz_rpc_server_stop(l->server, LINGER_MS);
-    ccz_rpc_server_free(l->server);
-    ccz_rpc_chan_server_free(l->offers);
-    ccz_party_free(l->party);
-    ccz_attester_free(l->attester);
+    ccz_links_free(l->links);
 }
 
-static ccz_rc allow(void *arg, const char *channel, const char *party,
-                    const struct ccz_ratls_peer *peer, struct ccz_err *err)
-{
-    (void)arg;
-    (void)party;
-    (void)peer; /* appraised by the policy, if there is one */
-    return strcmp(channel, CHANNEL) == 0
-               ? CCZ_OK
-               : ccz_fail(err, CCZ_E_DENIED, "psi:channel", 0, "no channel of this name");
-}
-
-static ccz_rc start_server(struct link *l, const struct psi_opts *o, struct ccz_err *err)
-{
-    char port[8];
-    const struct ccz_rpc_server_cfg cfg = {.listen = o->listen, .ratls = ccz_party_ratls(l->party)};
-    const struct ccz_rpc_chan_server_cfg chans = {
-        .limits = {.message_size_max = CCZ_CHAN_MESSAGE_SIZE_MAX}, .allow = allow};
-    ccz_rc rc = ccz_rpc_server_new(&l->server, &cfg, err);
-    if (rc == CCZ_OK)
-        rc = ccz_rpc_chan_server_new(&l->offers, l->server, &chans, err);
-    if (rc == CCZ_OK)
-        rc = ccz_rpc_server_start(l->server, err);
-    if (rc != CCZ_OK || !o->port_file)
-        return rc;
-    (void)snprintf(port, sizeof(port), "%u\n", ccz_rpc_server_port(l->server));
-    return ccz_file_write(o->port_file, ccz_span_str(port), 0644, CCZ_FILE_REPLACE, err);
-}
-
-static ccz_rc open_party(struct link *l, const struct psi_opts *o, struct ccz_err *err)
-{
-    const struct ccz_attester_cfg tee = {.provider = o->tee, .sim_dir = o->sim_dir};
-    ccz_rc rc = o->tee ? ccz_attester_open(&l->attester, &tee, err) : CCZ_OK;
-    if (rc != CCZ_OK)
-        return rc;
-    const struct ccz_party_cfg cfg = {.attester = l->attester,
-                                      .collateral_dir = o->collateral,
-                                      .trust_sim_dir = o->trust_sim,
-                                      .policy_file = o->policy,
-                                      .server = o->listen != NULL,
-                                      .peer_evidence_optional = !o->policy};
-    rc = ccz_party_new(&l->party, &cfg, err);
-    if (rc == CCZ_OK && ccz_party_simulated(l->party))
-        ui_simulated("evidence comes from a software TEE");
-    if (rc == CCZ_OK && !o->policy)
-        ui_say("INSECURE: the peer is asked for no evidence");
-    return rc;
-}
-
-static ccz_rc connect_to(struct link *l, const struct psi_opts *o, struct ccz_err *err)
-{
-    const struct ccz_rpc_client_cfg c = {.target = o->connect, .ratls = ccz_party_ratls(l->party)};
-    const struct ccz_rpc_chan_cfg chan = {
-        .channel = CHANNEL,
-        .party = o->name,
-        .limits = {.message_size_max = CCZ_CHAN_MESSAGE_SIZE_MAX}};
-    ccz_rc rc = ccz_rpc_client_new(&l->client, &c, err);
-    if (rc == CCZ_OK)
-        rc = ccz_rpc_client_connect(NULL, l->client, err);
-    return rc == CCZ_OK ? ccz_rpc_chan_connect(&l->chan[0], l->client, &chan, err) : rc;
-}
-
-/* Channels of @p len parties of different names; who comes again has given up its first channel. */
-static ccz_rc accept_all(struct link *l, const struct psi_opts *o, size_t len, struct ccz_err *err)
-{
-    int64_t end_ms = ccz_mono_ms() + 1000 * o->timeout_s;
-    for (size_t n = 0; n < len;) {
-        struct ccz_chan *c;
-        int64_t left_ms = end_ms - ccz_mono_ms();
-        ccz_rc rc =
-            ccz_rpc_chan_accept(&c, l->offers, CHANNEL, NULL, left_ms > 0 ? left_ms : 0, err);
-        if (rc != CCZ_OK)
-            return rc;
-        size_t i = 0;
-        while (i < n && strcmp(ccz_rpc_chan_party(l->chan[i]), ccz_rpc_chan_party(c)) != 0)
-            i++;
-        ccz_chan_free(i < n ? l->chan[i] : NULL);
-        l->chan[i] = c;
-        n += i == n;
-    }
-    return CCZ_OK;
-}
-
+/* Who listens takes parties of any names; the evidence of either side is judged by the one policy. */
 static ccz_rc link_open(struct link *l, const struct psi_opts *o, size_t len, struct ccz_err *err)
 {
-    ccz_rc rc = open_party(l, o, err);
-    if (rc == CCZ_OK && o->listen)
-        rc = start_server(l, o, err);
-    if (rc == CCZ_OK)
-        rc = o->listen ? accept_all(l, o, len, err) : connect_to(l, o, err);
+    const struct ccz_links_cfg cfg = {.channel = "psi",
+                                      .party = {.tee = {.provider = o->tee, .sim_dir = o->sim_dir},
+                                                .collateral_dir = o->collateral,
+                                                .trust_sim_dir = o->trust_sim},
+                                      .listen = o->listen,
+                                      .port_file = o->port_file,
+                                      .listen_policy = o->listen ? o->policy : NULL,
+                                      .connects = o->connect != NULL,
+                                      .connect_policy = o->connect ? o->policy : NULL,
+                                      .limits = {.message_size_max = CCZ_CHAN_MESSAGE_SIZE_MAX},
+                                      .seats = (unsigned)len};
+    ccz_rc rc = ccz_links_new(&l->links, &cfg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (ccz_links_simulated(l->links))
+        ui_simulated("evidence comes from a software TEE");
+    if (!o->policy)
+        ui_say("INSECURE: the peer is asked for no evidence");
+    rc = o->listen ? ccz_links_accept(l->chan, l->links, 1000 * o->timeout_s, err)
+                   : ccz_links_connect(&l->chan[0], l->links, o->connect, o->name, err);
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
         ccz_chan_set_timeout(l->chan[i], 1000 * o->timeout_s);
     return rc;

@@ -86,6 +86,33 @@ wait_file() {
     die "$1 did not start"
 }
 
+running() { kill -0 "${PIDS[$1]}" 2>/dev/null; }
+
+# gone NAME...: waits for the end of started processes, LIMIT seconds each (default 300).
+gone() {
+    local name i
+    for name in "$@"; do
+        for ((i = 0; i < 20 * ${LIMIT:-300}; i++)); do
+            running "$name" || break
+            sleep 0.05
+        done
+        running "$name" && die "$name does not end"
+        unset "PIDS[$name]"
+    done
+}
+
+# finish NAME...: likewise; each must have said that it is done.
+finish() {
+    local name
+    gone "$@"
+    for name in "$@"; do
+        grep -q '^done' "$RUN/log/$name.log" || {
+            tail -n 3 "$RUN/log/$name.log" >&2
+            die "$name did not end well"
+        }
+    done
+}
+
 # record NAME true|false: what `cczoo table` shows as the status of a solution.
 record() {
     mkdir -p "$STATE/runs"

@@ -4,8 +4,7 @@
 /* One role of a federated regression as a program: options, channels to the others, files, what is printed. */
 #include <cczoo/codec.h>
 #include <cczoo/fedlr.h>
-#include <cczoo/party.h>
-#include <cczoo/rpc_chan.h>
+#include <cczoo/links.h>
 #include <cczoo/sboost.h>
 
 struct fedlr_opts {
@@ -38,11 +37,7 @@ bool fedlr_real(double *out, const char *text);
 
 #define FEDLR_LINKS_MAX (CCZ_FEDLR_PARTIES_MAX + 1)
 struct fedlr_links {
-    struct ccz_attester *attester;
-    struct ccz_party *server_party, *client_party;
-    struct ccz_rpc_server *server;
-    struct ccz_rpc_chan_server *offers;
-    struct ccz_rpc_client *client[2];
+    struct ccz_links *links;
     struct ccz_chan *chan[FEDLR_LINKS_MAX];
     size_t len;   /* of the peers: workers, hosts, aggregator or guest; for an arbiter all */
     bool arbiter; /* chan[len] is to it */

@@ -35,5 +35,7 @@ ccz_rc worker_alone(const struct worker_opts *o, const struct ccz_fl_trainer *t,
     if (rc == CCZ_OK)
         ui_out("alone: held-out rows: %llu  loss %.4f  accuracy %.4f\n",
                (unsigned long long)m.samples, m.loss, m.accuracy);
+    if (rc == CCZ_OK)
+        ui_out("done\n");
     return rc;
 }

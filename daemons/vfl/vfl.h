@@ -3,8 +3,7 @@
 #define CCZ_VFL_DAEMON_H
 /* One party of split learning as a program: options, channels to the others, data, models, what is printed. */
 #include <cczoo/codec.h>
-#include <cczoo/party.h>
-#include <cczoo/rpc_chan.h>
+#include <cczoo/links.h>
 #include <cczoo/vfl.h>
 
 #define VFL_PATH_SIZE 4096
@@ -34,10 +33,7 @@ int vfl_options(struct vfl_opts *o, int argc, char **argv);
 
 struct vfl_links {
     struct ccz_attester *attester;
-    struct ccz_party *party;
-    struct ccz_rpc_server *server;
-    struct ccz_rpc_chan_server *offers;
-    struct ccz_rpc_client *client;
+    struct ccz_links *links;
     struct ccz_chan *chan[CCZ_VFL_PARTIES_MAX]; /* leader: by number of the follower */
     size_t len;
 };

@@ -43,22 +43,6 @@ server() {
     ADDRESS=127.0.0.1:$(cat "$RUN/$1.port")
 }
 
-# finish NAME...: waits for the end of processes; each must have said that it is done.
-finish() {
-    local name i
-    for name in "$@"; do
-        for ((i = 0; i < 1200; i++)); do
-            kill -0 "${PIDS[$name]}" 2>/dev/null || break
-            sleep 0.05
-        done
-        unset "PIDS[$name]"
-        grep -q '^done' "$RUN/log/$name.log" || {
-            tail -n 3 "$RUN/log/$name.log" >&2
-            die "$name did not end well"
-        }
-    done
-}
-
 # rounds NAME EVERY: some of the rounds that NAME told.
 rounds() {
     awk -v every="$2" '/^round / { split($0, w, " "); if (w[2] == 1 || w[2] % every == 0) print "   " $0; next }

@@ -62,22 +62,6 @@ start_worker() {
 # alone NAME CONFIG PART: the same training without anybody else; its result is in RUN/log/NAME.log.
 alone() { start "$1" "$BIN/cczoo-fl-worker" --config "$RUN/$2.json" --part "$3" --alone "$RUN/training.json"; }
 
-# finish NAME...: waits for the end of processes; each must have ended well.
-finish() {
-    local name i
-    for name in "$@"; do
-        for ((i = 0; i < 20 * ${LIMIT:-300}; i++)); do
-            kill -0 "${PIDS[$name]}" 2>/dev/null || break
-            sleep 0.05
-        done
-        unset "PIDS[$name]"
-        grep -qE '^(done|alone)' "$RUN/log/$name.log" || {
-            tail -n 3 "$RUN/log/$name.log" >&2
-            die "$name did not end well"
-        }
-    done
-}
-
 # until_round NAME ROUND: until NAME has said that this round is over.
 until_round() {
     local i

@@ -49,22 +49,6 @@ follower() {
         --data "$RUN/data/follower-1" --model "$NETS/$net/follower-1" "$@"
 }
 
-# finish NAME...: waits for the end of processes; each must have said that it is done.
-finish() {
-    local name i
-    for name in "$@"; do
-        for ((i = 0; i < 4800; i++)); do
-            kill -0 "${PIDS[$name]}" 2>/dev/null || break
-            sleep 0.05
-        done
-        unset "PIDS[$name]"
-        grep -q '^done' "$RUN/log/$name.log" || {
-            tail -n 3 "$RUN/log/$name.log" >&2
-            die "$name did not end well"
-        }
-    done
-}
-
 # told NAME: what a party printed, without what TensorFlow says.
 told() { grep -E '^(train|test|epoch|done|  )' "$RUN/log/$1.log" | sed 's/^/   /'; }
 

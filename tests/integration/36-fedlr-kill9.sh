@@ -33,17 +33,6 @@ start_party() {
 TEE=sim-sgx
 "$BIN/cczoo" sim init "$RUN/sim" 2>/dev/null
 
-running() { kill -0 "${PIDS[$1]}" 2>/dev/null; }
-wait_all() {
-    local name i
-    for name in arbiter guest host; do
-        for ((i = 0; i < 2400; i++)); do running $name || break; sleep 0.05; done
-        running $name && die "$name does not end"
-        grep -q '^done' "$RUN/log/$name.log" || { tail -n 3 "$RUN/log/$name.log" >&2; die "$name did not end well"; }
-        unset "PIDS[$name]"
-    done
-}
-
 start_party arbiter
 start_party guest
 for ((i = 0; i < 400; i++)); do (: <"/dev/tcp/127.0.0.1/${PORT[guest]}") 2>/dev/null && break; sleep 0.05; done
@@ -51,9 +40,9 @@ if "$BIN/cczoo-fedlr" host "${config[@]}" --name host-9 --arbiter "127.0.0.1:${P
     --data "$RUN/data/host-1.csv" >"$RUN/log/stranger.log" 2>&1; then
     die "a party that nobody expects was let in"
 fi
-grep -q 'fedlr:name' "$RUN/log/stranger.log" || { tail -n 3 "$RUN/log/stranger.log" >&2; die "a stranger was not refused for its name"; }
+grep -q 'links:name' "$RUN/log/stranger.log" || { tail -n 3 "$RUN/log/stranger.log" >&2; die "a stranger was not refused for its name"; }
 start_party host
-wait_all
+finish arbiter guest host
 mkdir "$RUN/calm"
 mv "$RUN/guest.json" "$RUN/host.json" "$RUN/calm"
 rm "$RUN"/*.state "$RUN"/log/{arbiter,guest,host}.log
@@ -75,7 +64,7 @@ for victim in host guest arbiter guest host arbiter host guest; do
     start_party $victim
 done
 ((kills >= 4)) || die "the training was over after $kills kills"
-wait_all
+finish arbiter guest host
 grep -q 'connecting again' "$RUN/log/guest.log" || die "the guest never lost a peer"
 python3 - "$RUN" <<'PY'
 import json, sys

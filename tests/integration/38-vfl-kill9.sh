@@ -34,16 +34,6 @@ start_party() {
     esac
     attempt=$((attempt + 1))
 }
-running() { kill -0 "${PIDS[$1]}" 2>/dev/null; }
-wait_all() {
-    local name i
-    for name in leader follower; do
-        for ((i = 0; i < 2400; i++)); do running $name || break; sleep 0.05; done
-        running $name && die "$name does not end"
-        grep -q '^done' "$RUN/log/$name.log" || { tail -n 3 "$RUN/log/$name.log" >&2; die "$name did not end well"; }
-        unset "PIDS[$name]"
-    done
-}
 # The last epoch's numbers, without times and traffic.
 numbers() { cat "$RUN"/report-* 2>/dev/null | python3 -c '
 import json, sys
@@ -57,7 +47,7 @@ stage() { stat -c %n.%i "$RUN"/leader.state.[01] 2>/dev/null || true; } # which 
 attempt=0
 start_party leader
 start_party follower
-wait_all
+finish leader follower
 numbers >"$RUN/calm.json"
 rm "$RUN"/*.state.* "$RUN"/report-* "$RUN"/log/{leader,follower}.log
 
@@ -79,7 +69,7 @@ for victim in follower leader follower leader leader follower follower leader; d
     start_party $victim
 done
 ((kills >= 4)) || die "the training was over after $kills kills"
-wait_all
+finish leader follower
 numbers >"$RUN/killed.json"
 cmp "$RUN/calm.json" "$RUN/killed.json" || die "another model than without kills"
 echo "ok: $kills kills, the same numbers to the last bit"

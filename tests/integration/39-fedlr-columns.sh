@@ -60,19 +60,6 @@ guest() { # OPTIONS...: its address is in ADDRESS
     wait_file guest "$RUN/port" 20
     ADDRESS=127.0.0.1:$(cat "$RUN/port")
 }
-ended() { # NAME
-    local i
-    for ((i = 0; i < 4800; i++)); do kill -0 "${PIDS[$1]}" 2>/dev/null || break; sleep 0.05; done
-    kill -0 "${PIDS[$1]}" 2>/dev/null && die "$1 does not end"
-    unset "PIDS[$1]"
-}
-finish() {
-    local name
-    for name in "$@"; do
-        ended "$name"
-        grep -q '^done' "$RUN/log/$name.log" || { tail -n 3 "$RUN/log/$name.log" >&2; die "$name did not end well"; }
-    done
-}
 # together DATA HOSTS OPTIONS...: a guest and its hosts, all with rows to measure on; DATA is how the names of their files begin
 KEY=() # of the guest
 together() {
@@ -146,8 +133,8 @@ refuses() {
     rm -f "$RUN/log/host.log"
     start host "$BIN/cczoo-fedlr" host "${attested[@]}" --policy "$HOST_POLICY" --client-policy "$POLICY" "$@" "${HOST_OPTIONS[@]}" \
         --guest "$ADDRESS" --data "$file"
-    ended host
-    if [ "$side" = guest ]; then ended guest; else stop guest; fi
+    gone host
+    if [ "$side" = guest ]; then gone guest; else stop guest; fi
     grep -qE "^refused: $pattern" "$RUN/log/$side.log" || { tail -n 3 "$RUN"/log/{guest,host}.log >&2; die "not refused: $pattern"; }
     if grep -q '^done' "$RUN/log/guest.log" "$RUN/log/host.log"; then die "done in spite of $pattern"; fi
     say "$(grep -E "^refused: $pattern" "$RUN/log/$side.log" | cut -c 1-150)"

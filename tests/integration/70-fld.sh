@@ -7,7 +7,7 @@ fld_config '"rounds":4,"members_min":2,"seed":7,"eval_every":1,"train":{"epochs"
 server
 worker 0
 worker 1
-ended server worker-0 worker-1
+finish server worker-0 worker-1
 grep -q '^done after 4 rounds' "$RUN/log/server.log" || die "the server did not finish"
 grep -q '^done after 4 rounds' "$RUN/log/worker-1.log" || die "a worker did not finish"
 cmp -s "$RUN/server.model" "$RUN/worker-0.model" && die "the server's model is signed, the worker's copy is not"
@@ -65,7 +65,7 @@ fresh
 server
 worker 0
 worker 1
-ended server worker-0 worker-1
+finish server worker-0 worker-1
 rm "$RUN"/log/*
 newest=$RUN/state/round-000000000004.ccz
 cp "$newest" "$RUN/newest"

@@ -12,7 +12,7 @@ for kind in '"aggregate":{"scaffold":true}' '"codec":{"kind":"int8"}'; do
     server
     worker 0
     worker 1
-    ended server worker-0 worker-1
+    finish server worker-0 worker-1
     cp "$RUN/server.model" "$RUN/server.model.calm"
     rm -rf "$RUN"/state "$RUN"/worker-*.state "$RUN"/log/* "$RUN/rounds.jsonl"
     server
@@ -44,7 +44,7 @@ for kind in '"aggregate":{"scaffold":true}' '"codec":{"kind":"int8"}'; do
             worker-*) worker "${victim#worker-}" --retry 60 ;;
         esac
     done
-    ended server worker-0 worker-1
+    finish server worker-0 worker-1
     ((kills >= 3)) || die "the training was over after $kills kills"
     kills_all=$((kills_all + kills))
     # the signature differs each time, what is signed does not

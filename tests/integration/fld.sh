@@ -55,22 +55,6 @@ worker() {
         --policy "$RUN/fld.json" "${tee[@]}" --trust-sim "$RUN/sim/trust" --state "$RUN/worker-$n.state" --seal "$RUN/seal" \
         --model-out "$RUN/worker-$n.model" "$@"
 }
-running() { kill -0 "${PIDS[$1]}" 2>/dev/null; }
-gone() { # NAME...: waits until they are
-    local name i
-    for name in "$@"; do
-        for ((i = 0; i < 2400; i++)); do running "$name" || break; sleep 0.05; done
-        running "$name" && die "$name does not end"
-        unset "PIDS[$name]"
-    done
-}
-ended() {
-    local name
-    gone "$@"
-    for name in "$@"; do
-        grep -q '^done' "$RUN/log/$name.log" || { tail -n 3 "$RUN/log/$name.log" >&2; die "$name did not end well"; }
-    done
-}
 ended_badly() {
     gone "$1"
     ! grep -q '^done' "$RUN/log/$1.log" || die "$1 should have been refused"
