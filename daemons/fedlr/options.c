@@ -132,7 +132,6 @@ static bool set_trees(struct fedlr_opts *o)
     c->classes = (uint32_t)o->classes;
     c->depth = (uint32_t)o->depth;
     c->bins = (uint32_t)o->bins;
-    c->seed = (uint64_t)o->seed;
     return true;
 }
 
@@ -273,7 +272,9 @@ int fedlr_options(struct fedlr_opts *o, int argc, char **argv)
         {"goss-top", &o->goss_top, NULL, NULL, "X", "of trees: share of rows with large gradients"},
         {"goss-rest", &o->goss_rest, NULL, NULL, "X",
          "of trees: share of others; both 0: all rows"},
-        {"seed", NULL, &o->seed, NULL, "N", "of the order of mini-batches"},
+        {"seed", NULL, &o->seed, NULL, "N",
+         "of the order of mini-batches; of trees: the guest's, of rows that are sampled, 0 = "
+         "fresh"},
         {"optimize", &o->optimize, NULL, NULL, "WHAT", "none, djn, pack, ifma or all (default)"},
         {"threads", NULL, &o->threads, NULL, "N", "default 1"},
         {0},

@@ -132,6 +132,7 @@ static ccz_rc prepare(struct trees *t, struct ccz_err *err)
 {
     const struct fedlr_opts *o = t->o;
     t->run = (struct ccz_sboost_run){.cfg = &o->trees_cfg,
+                                     .sample_seed = (uint64_t)o->seed,
                                      .threads = (unsigned)o->threads,
                                      .timeout_ms = o->timeout_s * 1000,
                                      .on_tree = on_tree,

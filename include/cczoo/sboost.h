@@ -62,7 +62,6 @@ struct ccz_sboost_cfg {
      * others a random share `goss_rest` (of all rows), weighted up. 0, 0 = all rows. Fewer rows are encrypted.
      */
     double goss_top, goss_rest;
-    uint64_t seed; /**< of that choice */
 };
 
 /** Columns of one party. Borrowed. */
@@ -84,8 +83,11 @@ struct ccz_sboost_progress {
 /** What concerns one party alone. All-zero but for cfg is fine. */
 struct ccz_sboost_run {
     const struct ccz_sboost_cfg *cfg;
-    unsigned threads;       /**< of encryption, decryption, packing; 0 = 1 */
-    int64_t timeout_ms;     /**< longest wait for a message; 0 = as the channels have it */
+    unsigned threads;   /**< of encryption, decryption, packing; 0 = 1 */
+    int64_t timeout_ms; /**< longest wait for a message; 0 = as the channels have it */
+    /** Guest: of the choice of rows with `goss_rest`; 0 = fresh. Its own affair: hosts see which rows a tree has, and who knew which
+     *  of them were drawn would know the others by their large gradients. */
+    uint64_t sample_seed;
     bool key_1024_insecure; /**< accepts keys of 1024 bits, for tests */
     void (*on_tree)(void *arg, const struct ccz_sboost_progress *p);
     void *arg;

@@ -22,18 +22,11 @@ enum {
     STATE_MORE /* of the state, behind the weights */
 };
 
-static unsigned log2_up(size_t v)
-{
-    unsigned bits = 0;
-    while (((size_t)1 << bits) < v)
-        bits++;
-    return bits;
-}
-
 /* Bits behind the point of M: as many as slots leave for the sum over columns (and the constant) and over workers. */
 static unsigned m_fraction(size_t cols, uint32_t workers)
 {
-    unsigned used = W_FRACTION + W_INT_BITS + M_INT_BITS + log2_up(cols + 2) + log2_up(workers);
+    unsigned used =
+        W_FRACTION + W_INT_BITS + M_INT_BITS + cczi_fl_log2_up(cols + 2) + cczi_fl_log2_up(workers);
     unsigned left = SUM_BITS - used;
     return left < M_FRACTION_MAX ? left : M_FRACTION_MAX;
 }

@@ -64,6 +64,8 @@ struct cczi_fl_layout {
 /* @param rows of the largest batch. where = "fedlr:layout" */
 ccz_rc cczi_fl_layout_of(struct cczi_fl_layout *out, unsigned n_bits, size_t rows, uint32_t parties,
                          unsigned optimize, struct ccz_err *err);
+/* The least n with v <= 2^n. */
+unsigned cczi_fl_log2_up(uint64_t v);
 int64_t cczi_fl_fixed(double v, unsigned fraction, double clip);
 /* sum v[i] 2^(i slot_bits) mod n, big-endian. @param n big-endian, as residues are */
 void cczi_fl_pack(uint8_t *residue, const int64_t *v, size_t len, const struct cczi_fl_layout *l,

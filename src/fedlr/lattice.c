@@ -58,21 +58,13 @@ struct lattice {
 
 /* ------------------------------------------------------------------------------- parameters */
 
-static unsigned bits_of(uint64_t v)
-{
-    unsigned bits = 0;
-    for (; v; v >>= 1)
-        bits++;
-    return bits;
-}
-
 /* |residual| < 2^value_bits, |feature| < 2^x_bits, and their sums over all rows with a sign and a bit to spare. */
 static ccz_rc plan(struct ccz_bfv_plan *out, size_t rows, struct ccz_err *err)
 {
-    unsigned value_bits = CCZI_SHARE_FRACTION + bits_of(2 * CCZI_SHARE_CLIP);
+    unsigned value_bits = CCZI_SHARE_FRACTION + cczi_fl_log2_up(2 * CCZI_SHARE_CLIP + 1);
     size_t terms = (rows + BLOCK_MIN - 1) / BLOCK_MIN;
-    const struct ccz_bfv_goal goal = {.plain_bits =
-                                          value_bits + X_FRACTION + X_INT_BITS + bits_of(rows) + 2,
+    const struct ccz_bfv_goal goal = {.plain_bits = value_bits + X_FRACTION + X_INT_BITS +
+                                                    cczi_fl_log2_up(rows + 1) + 2,
                                       .multiply = true,
                                       .max_factor = ldexp(1, X_FRACTION + X_INT_BITS),
                                       .terms = terms < BLOCKS_MAX ? terms : BLOCKS_MAX,

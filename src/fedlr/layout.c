@@ -18,7 +18,7 @@ enum {
     LIMBS_MAX = CCZ_PAILLIER_BITS_MAX / 64 + 2
 };
 
-static unsigned log2_up(uint64_t v)
+unsigned cczi_fl_log2_up(uint64_t v)
 {
     unsigned bits = 0;
     while (bits < 63 && (UINT64_C(1) << bits) < v)
@@ -32,8 +32,9 @@ ccz_rc cczi_fl_layout_of(struct cczi_fl_layout *out, unsigned n_bits, size_t row
     struct cczi_fl_layout l = {.n_size = n_bits / 8};
     l.x_fraction = optimize & CCZ_FEDLR_PRODUCT ? X_FRACTION_SHORT : X_FRACTION_LONG;
     l.x_bits = l.x_fraction + X_INT_BITS;
-    l.value_bits = CCZI_SHARE_FRACTION + log2_up((uint64_t)(parties + 1) * CCZI_SHARE_CLIP + 1);
-    l.slot_bits = l.value_bits + l.x_bits + log2_up(rows) + 2; /* sign, and one to spare */
+    l.value_bits =
+        CCZI_SHARE_FRACTION + cczi_fl_log2_up((uint64_t)(parties + 1) * CCZI_SHARE_CLIP + 1);
+    l.slot_bits = l.value_bits + l.x_bits + cczi_fl_log2_up(rows) + 2; /* sign, and one to spare */
     l.drop = CCZI_SHARE_FRACTION + l.x_fraction - CCZI_SUM_FRACTION;
     l.window = l.slot_bits - l.drop;
     l.mask_bits = n_bits - MASK_HEAD_BITS;

@@ -5,6 +5,7 @@
  */
 #include "fl/server_private.h"
 
+#include <cczoo/dataset.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,14 +127,6 @@ void cczi_hfl_over_locked(struct ccz_fl_server *s, const struct ccz_err *why)
 
 /* -------------------------------------------------------------------------------- phase: wait */
 
-static uint64_t next_random(uint64_t *state) /* splitmix64 (Steele et al. 2014) */
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
 static int by_place(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -154,8 +147,9 @@ static ccz_rc draw(struct ccz_fl_server *s, struct ccz_err *err)
             s->seats[n++] = (uint32_t)i;
     }
     size_t k = s->cfg.sample_len && s->cfg.sample_len < n ? s->cfg.sample_len : n;
+    struct ccz_seeded rng = ccz_seeded_from(random, 0);
     for (size_t i = 0; k < n && i < k; i++) {
-        size_t j = i + (size_t)(next_random(&random) % (n - i));
+        size_t j = i + (size_t)ccz_seeded_below(&rng, n - i);
         uint32_t t = s->seats[i];
         s->seats[i] = s->seats[j];
         s->seats[j] = t;

@@ -11,6 +11,7 @@
  */
 #include "sboost/sboost_priv.h"
 
+#include <cczoo/crypto.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct guest {
     int64_t *own;    /* [bins] sums of one column */
     int64_t *theirs; /* candidates of one host, with the tail of its last ciphertext */
     size_t theirs_cap;
+    uint64_t sample_seed;
     uint32_t tree, splits, host_splits;
 };
 
@@ -250,7 +252,8 @@ static ccz_rc one_tree(struct guest *g, const double *score, uint32_t k, struct 
 {
     struct cczi_sb_session *s = g->s;
     g->splits = g->host_splits = 0;
-    cczi_sb_steps_fill(&g->steps, g->tmp, score, g->d->y, g->d->rows, k, g->tree, &s->cfg);
+    cczi_sb_steps_fill(&g->steps, g->tmp, score, g->d->y, g->d->rows, k,
+                       ccz_seeded_from(g->sample_seed, g->tree), &s->cfg);
     ccz_rc rc = cczi_sb_grow_begin(&g->grow, err);
     if (rc == CCZ_OK && s->len > 0)
         rc = send_gradients(g, err);
@@ -364,6 +367,14 @@ static ccz_rc guest_memory(struct guest *g, size_t most, struct ccz_err *err)
     return CCZ_OK;
 }
 
+static ccz_rc fresh_seed(struct guest *g, struct ccz_err *err)
+{
+    const struct ccz_paillier_rng *rng = &g->s->run->rng;
+    ccz_rc rc = rng->fill ? rng->fill(rng->arg, &g->sample_seed, sizeof(g->sample_seed))
+                          : ccz_random(&g->sample_seed, sizeof(g->sample_seed));
+    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "sboost:random", 0, "no randomness");
+}
+
 static ccz_rc send_key(struct guest *g, struct ccz_err *err)
 {
     if (g->s->len == 0)
@@ -418,6 +429,9 @@ static ccz_rc train(struct guest *g, struct ccz_err *err)
         rc = model_new(&g->m, s, g->d, err);
     if (rc == CCZ_OK)
         rc = guest_memory(g, most, err);
+    g->sample_seed = s->run->sample_seed;
+    if (rc == CCZ_OK && g->sample_seed == 0)
+        rc = fresh_seed(g, err);
     if (rc == CCZ_OK)
         rc = send_key(g, err);
     if (rc == CCZ_OK)

@@ -71,7 +71,6 @@ void cczi_sb_config_digest(uint8_t out[32], const struct ccz_sboost_cfg *c)
         memcpy(&bits, &reals[i], sizeof(bits));
         ccz_buf_le64(&b, bits);
     }
-    ccz_buf_le64(&b, c->seed);
     if (b.bad || ccz_sha256(out, ccz_buf_span(&b)) != CCZ_OK)
         memset(out, 0, 32);
 }
@@ -170,15 +169,6 @@ static void derive(double *g, double *h, const double *score, double y, uint32_t
 
 /* ----------------------------------------------------------------------------------- sampling */
 
-/* splitmix64 (Steele, Lea, Flood, OOPSLA 2014): for choices that are no secret from the guest. */
-static uint64_t next(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
 static int descending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -187,10 +177,9 @@ static int descending(const void *a, const void *b)
 
 /* Rows of large |g|, and of the others some, weighted up so that sums keep their expectation. */
 static void sample(struct cczi_sb_steps *s, double *g, double *h, double *sorted, size_t rows,
-                   uint32_t tree, const struct ccz_sboost_cfg *cfg)
+                   struct ccz_seeded rng, const struct ccz_sboost_cfg *cfg)
 {
     size_t top = (size_t)ceil(cfg->goss_top * (double)rows);
-    uint64_t state = cfg->seed ^ (uint64_t)tree << 32;
     for (size_t i = 0; i < rows; i++)
         sorted[i] = fabs(g[i]);
     qsort(sorted, rows, sizeof(*sorted), descending);
@@ -198,7 +187,7 @@ static void sample(struct cczi_sb_steps *s, double *g, double *h, double *sorted
     double share = cfg->goss_rest / fmax(1 - cfg->goss_top, 1e-9), up = 1 / fmax(share, 1e-9);
     for (size_t i = 0; i < rows; i++) {
         bool large = fabs(g[i]) >= least;
-        bool drawn = (double)(next(&state) >> 11) * 0x1p-53 < share;
+        bool drawn = ccz_seeded_unit(&rng) < share;
         s->in[i] = large || drawn;
         if (!large && drawn) {
             g[i] *= up;
@@ -237,7 +226,8 @@ void cczi_sb_steps_free(struct cczi_sb_steps *s)
 }
 
 void cczi_sb_steps_fill(struct cczi_sb_steps *s, double *tmp, const double *score, const double *y,
-                        size_t rows, uint32_t k, uint32_t tree, const struct ccz_sboost_cfg *cfg)
+                        size_t rows, uint32_t k, struct ccz_seeded rng,
+                        const struct ccz_sboost_cfg *cfg)
 {
     uint32_t outputs = cczi_sb_outputs(cfg);
     double *g = tmp, *h = tmp + rows, g_top = 0, h_top = 0;
@@ -245,7 +235,7 @@ void cczi_sb_steps_fill(struct cczi_sb_steps *s, double *tmp, const double *scor
     for (size_t i = 0; i < rows; i++)
         derive(&g[i], &h[i], score + i * outputs, y[i], k, cfg);
     if (cfg->goss_top > 0)
-        sample(s, g, h, tmp + 2 * rows, rows, tree, cfg);
+        sample(s, g, h, tmp + 2 * rows, rows, rng, cfg);
     for (size_t i = 0; i < rows; i++)
         if (s->in[i]) {
             g_top = fmax(g_top, fabs(g[i]));

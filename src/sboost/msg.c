@@ -180,7 +180,7 @@ static ccz_rc check_hello(const struct cczi_sb_hello *theirs, const struct cczi_
                         ccz_refuse_bytes(err, CCZ_E_MISMATCH, "sboost:config-digest",
                                          theirs->config, sizeof(mine->config), mine->config,
                                          sizeof(mine->config)),
-                        "all parties need the same loss, rounds, depth, bins and seed");
+                        "all parties need the same loss, rounds, depth and bins");
     if (theirs->rows != mine->rows)
         return ccz_refuse_num(err, CCZ_E_MISMATCH, "sboost:alignment", (int64_t)theirs->rows,
                               (int64_t)mine->rows);

@@ -2,6 +2,7 @@
 #ifndef CCZ_SBOOST_PRIV_H
 #define CCZ_SBOOST_PRIV_H
 /* Inside boosted trees: cuts, derivatives, nodes and their rows, messages. */
+#include <cczoo/dataset.h>
 #include <cczoo/sboost.h>
 
 ccz_rc cczi_sb_no_memory(struct ccz_err *err); /* "sboost:memory" */
@@ -38,9 +39,10 @@ struct cczi_sb_steps {
 /* where = "sboost:rows": too many for sums that fit */
 ccz_rc cczi_sb_steps_new(struct cczi_sb_steps *s, size_t rows, struct ccz_err *err);
 void cczi_sb_steps_free(struct cczi_sb_steps *s);
-/* Derivatives at @p score for output @p k of @p cfg; rows are sampled as it says. @shape score[rows][outputs], tmp[2 * rows] */
+/* Derivatives at @p score for output @p k of @p cfg; rows are sampled as it says, by @p rng. @shape score[rows][outputs], tmp[2 * rows] */
 void cczi_sb_steps_fill(struct cczi_sb_steps *s, double *tmp, const double *score, const double *y,
-                        size_t rows, uint32_t k, uint32_t tree, const struct ccz_sboost_cfg *cfg);
+                        size_t rows, uint32_t k, struct ccz_seeded rng,
+                        const struct ccz_sboost_cfg *cfg);
 struct cczi_sb_sum {
     int64_t g, h;
 };

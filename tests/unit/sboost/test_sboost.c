@@ -118,11 +118,13 @@ static void seat(struct party *p, size_t hosts, const struct table *t,
         size_t at = i == 0 ? 0 : 2 * i;
         columns(p[i].x, t->x, at, len);
         p[i].data = (struct ccz_sboost_data){.rows = ROWS, .cols = len, .x = p[i].x};
-        p[i].run = (struct ccz_sboost_run){.cfg = cfg,
-                                           .timeout_ms = 60000,
-                                           .key_1024_insecure = true,
-                                           .on_tree = on_tree,
-                                           .arg = &p[i]};
+        p[i].run =
+            (struct ccz_sboost_run){.cfg = cfg,
+                                    .sample_seed = 7, /* the same rows with and without hosts */
+                                    .timeout_ms = 60000,
+                                    .key_1024_insecure = true,
+                                    .on_tree = on_tree,
+                                    .arg = &p[i]};
         if (i == 0)
             continue;
         CHECK(ccz_chan_pair(&p[0].chan[i - 1], &p[i].chan[0], NULL, NULL) == CCZ_OK);
@@ -232,7 +234,7 @@ static void goss(void)
     CHECK(cczi_sb_steps_new(&s, ROWS, NULL) == CCZ_OK);
     for (uint32_t tree = 0; tree < 400; tree++) {
         double g = 0, least_in = 0, most_out = 0;
-        cczi_sb_steps_fill(&s, tmp, score, t.y, ROWS, 0, tree, &cfg);
+        cczi_sb_steps_fill(&s, tmp, score, t.y, ROWS, 0, ccz_seeded_from(3, tree), &cfg);
         for (size_t i = 0; i < ROWS; i++) {
             g += (double)cczi_sb_unpack(s.packed[i], &s).g * s.g_unit;
             most_out = s.in[i] ? most_out : fmax(most_out, fabs(t.y[i]));
@@ -372,10 +374,27 @@ static void losses(void)
 static void sampled(void)
 {
     struct ccz_sboost_cfg cfg = {
-        .rounds = 3, .depth = 3, .bins = 16, .goss_top = 0.2, .goss_rest = 0.2, .seed = 7};
+        .rounds = 3, .depth = 3, .bins = 16, .goss_top = 0.2, .goss_rest = 0.2};
     like_local(2, &cfg);
     cfg.loss = CCZ_SBOOST_SQUARED;
     like_local(2, &cfg);
+    /* which rows are drawn is the guest's own: fresh each time, unless it has a seed */
+    static struct table t;
+    static struct party p[1];
+    static double got[3][ROWS];
+    fill(&t, cfg.loss, 11);
+    for (int i = 0; i < 3; i++) {
+        memset(p, 0, sizeof(p));
+        seat(p, 0, &t, NULL, &cfg);
+        p[0].run.sample_seed = i < 2 ? 0 : 7;
+        p[0].predict = true;
+        p[0].p = got[i];
+        run_guest(&p[0]);
+        all_well(p, 0);
+        clear(p, 0);
+    }
+    CHECK(memcmp(got[0], got[1], sizeof(got[0])) != 0 &&
+          memcmp(got[1], got[2], sizeof(got[0])) != 0);
 }
 
 static void pair_again(struct party *p)
@@ -480,7 +499,7 @@ static void refuses(void)
         struct ccz_sboost_cfg cfg = {.rounds = 1, .depth = 2, .bins = 8}, other = cfg;
         double kept = t.y[3];
         memset(p, 0, sizeof(p));
-        other.seed = 1;
+        other.gamma = 1;
         t.y[3] = i == 3 ? 0.5 : t.y[3];
         seat(p, 1, &t, key, &cfg);
         if (i == 0)
