@@ -27,6 +27,7 @@ struct fld {
     struct ccz_key *key;
     struct ccz_secret *seal;
     struct ccz_fl_layout *layout;
+    struct ccz_fl_identity *roster;
     struct ccz_fl_server_cfg cfg;
     struct ccz_fl_server *server;
     struct ccz_rpc_server *rpc;
@@ -151,6 +152,9 @@ static ccz_rc open_server(struct fld *f, struct ccz_err *err)
     rc = ccz_file_read(&text, f->o->config, err);
     if (rc == CCZ_OK)
         rc = ccz_fl_server_cfg_parse(&f->cfg, ccz_buf_span(&text), f->layout->len, err);
+    if (rc == CCZ_OK && f->o->roster)
+        rc = fld_read_roster(&f->roster, &f->cfg.privacy.roster_len, f->o->roster, err);
+    f->cfg.privacy.roster = f->roster;
     f->cfg.layout = f->layout;
     f->cfg.sign_key = f->key;
     f->cfg.hooks = (struct ccz_fl_server_hooks){
@@ -256,6 +260,7 @@ static void shut_down(struct fld *f)
     ccz_attester_free(f->attester);
     ccz_fl_server_free(f->server);
     ccz_fl_layout_free(f->layout);
+    free(f->roster);
     ccz_key_free(f->key);
     ccz_secret_free(f->seal);
     ccz_buf_free(&f->names);

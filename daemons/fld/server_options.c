@@ -32,6 +32,8 @@ int fld_options(struct fld_opts *o, int argc, char **argv)
         {"port-file", &o->port_file, NULL, NULL, "FILE", "write the port here when ready"},
         {"members", &o->members, NULL, NULL, "FILE",
          "names of members, one a line; absent = any name"},
+        {"roster", &o->roster, NULL, NULL, "FILE",
+         "members' names and keys, JSON: secure aggregation that need not trust this server"},
         {"policy", &t->policy, NULL, NULL, "FILE", "policy for workers"},
         {"unattested-insecure", NULL, NULL, &t->unattested_insecure, NULL,
          "let in workers without evidence"},

@@ -72,15 +72,6 @@ ccz_rc cczi_hfl_plan_parse(struct cczi_hfl_plan *out, struct ccz_span in, uint64
                            "the plan of a private round makes no sense");
 }
 
-const struct ccz_fl_identity *cczi_hfl_identity(const struct ccz_fl_identity *roster, size_t len,
-                                                const char *name, size_t size)
-{
-    for (size_t i = 0; i < len; i++)
-        if (strlen(roster[i].name) == size && memcmp(roster[i].name, name, size) == 0)
-            return &roster[i];
-    return NULL;
-}
-
 static ccz_rc refuse_roster(const char *text, uint32_t member, struct ccz_err *err)
 {
     return ccz_fail(err, CCZ_E_POLICY, "fl:plan-roster", member, "%s", text);

@@ -310,8 +310,11 @@ ccz_rc cczi_hfl_on_private_locked(struct ccz_fl_server *s, struct hfl_member *m,
         s->rec.private_size += in->body.size;
         return CCZ_OK;
     }
-    if (rc == CCZ_E_MISMATCH) /* of an attempt that was given up */
+    if (rc == CCZ_E_MISMATCH) { /* of an attempt that was given up, or the member has another roster */
+        if (s->cfg.hooks.on_refusal)
+            s->cfg.hooks.on_refusal(s->cfg.hooks.arg, m->name, s->round + 1, &late);
         return CCZ_OK;
+    }
     if (err)
         *err = late;
     return rc;
