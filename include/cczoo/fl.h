@@ -10,7 +10,7 @@
  * model it was given. The server folds updates into one *accumulator* and steps its model with the weighted mean. The *base* of an
  * update is the model that it is a difference to.
  *
- * Server and client are state machines: messages in, messages out, the time is handed in; no I/O and no threads of their own. What
+ * Server and client are state machines: messages in, messages out, the time is handed in; no I/O, and no threads of their own but for `threads`. What
  * drives them: ccz_fl_server_attend() and ccz_fl_client_run() over channels (chan.h; deployments: rpc_chan.h inside RA-TLS), the
  * simulator (ten thousand clients, no thread for each), or a test. The messages: proto/fl.proto.
  *
@@ -309,6 +309,9 @@ struct ccz_fl_server_cfg {
     uint32_t buffer_len; /**< 0 = synchronous rounds */
     uint32_t
         staleness_max; /**< older bases are refused; weights are divided by sqrt(1 + staleness); 0 = 16 */
+    /** That remove the masks of secure aggregation at the end of a round, and live no longer than that; 0 = one for each processor
+     *  that the process may use, at most 64. The model does not depend on it. */
+    unsigned threads;
     const struct ccz_key
         *sign_key; /**< signs each model (P-256, private); NULL = models are not signed. Borrowed */
     struct ccz_fl_server_hooks hooks;

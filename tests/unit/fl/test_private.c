@@ -405,6 +405,36 @@ static void test_required(void)
     }
 }
 
+/* The same bits from any number of threads, with members that vanished and a last piece that is no multiple of anything. */
+static void test_threads(void)
+{
+    enum { PARAMS = 40003 };
+    static const unsigned threads[] = {1, 2, 3, 0};
+    float *first = malloc(PARAMS * sizeof(*first));
+    CHECK(first);
+    for (int i = 0; i < 4; i++) {
+        struct world w;
+        base(&w, 6);
+        secure(&w);
+        w.cfg.rounds = 1;
+        w.cfg.quorum = 5;
+        w.cfg.threads = threads[i];
+        world_begin(&w, PARAMS);
+        world_server(&w);
+        world_join_all(&w);
+        until_phase(&w, HFL_COLLECT, WORLD_MAX);
+        world_leave(&w, 2);
+        world_run(&w);
+        CHECK(w.recs == 1 && w.rec[0].delivered == 5);
+        const float *x = ccz_fl_server_params(w.s);
+        if (i == 0)
+            memcpy(first, x, PARAMS * sizeof(*first));
+        CHECK(memcmp(first, x, PARAMS * sizeof(*first)) == 0);
+        world_end(&w);
+    }
+    free(first);
+}
+
 /* Members that know each other's keys, and a server that they need not trust. */
 struct rostered {
     struct world w;
@@ -726,6 +756,7 @@ int main(int argc, char **argv)
     static const struct ccz_test tests[] = {
         {"fl_private.like_plain", test_like_plain},
         {"fl_private.chunks", test_chunks},
+        {"fl_private.threads", test_threads},
         {"fl_private.dropouts", test_dropouts},
         {"fl_private.anew", test_anew},
         {"fl_private.anew_at_work", test_anew_at_work},
