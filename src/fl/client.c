@@ -187,8 +187,8 @@ static ccz_rc judge_task(const struct ccz_fl_client *c, const struct cczi_hfl_ta
                             CCZI_HFL_TRAIN | CCZI_HFL_EVALUATE);
     bool private = cczi_hfl_part_ready(c->part, t->round);
     if (rc == CCZ_OK && (t->work & CCZI_HFL_TRAIN) && !private && c->cfg.secagg_required)
-        rc = ccz_fail(err, CCZ_E_POLICY, "fl:not-private", (int64_t)t->round,
-                      "an update is asked for without secure aggregation");
+        rc = ccz_refuse(err, CCZ_E_POLICY, "fl:not-private", "an update in the clear is asked for",
+                        "secure aggregation");
     if (rc == CCZ_OK && (t->work & CCZI_HFL_TRAIN) && private &&
         (t->codec != CCZ_AGG_F32 || t->scaffold))
         rc = ccz_fail(err, CCZ_E_PEER, "fl:task-private", t->codec,
