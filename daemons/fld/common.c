@@ -4,6 +4,7 @@
 #include "../../cli/ui.h"
 
 #include <malloc.h>
+#include <string.h>
 
 /* A chunk and a welcome fit; what is under way to a slow member takes little of the server's memory. */
 const struct ccz_rpc_chan_limits fld_limits = {.message_size_max =
@@ -54,4 +55,32 @@ ccz_rc fld_read_seal(struct ccz_secret **out, const char *path, struct ccz_err *
     ccz_secret_free(*out);
     *out = NULL;
     return rc;
+}
+
+ccz_rc fld_check_names(const struct ccz_json *object, const char *const *known, struct ccz_err *err)
+{
+    const char *key = NULL;
+    while (ccz_json_next(&key, object)) {
+        size_t i = 0;
+        while (known[i] && strcmp(known[i], key) != 0)
+            i++;
+        if (!known[i]) {
+            char name[96];
+            ccz_escape(name, sizeof(name), ccz_span_str(key));
+            return ccz_refuse(err, CCZ_E_FORMAT, "fl:config-name", name,
+                              "a setting of docs/reference/fl.md");
+        }
+    }
+    return CCZ_OK;
+}
+
+ccz_rc fld_read_roster(struct ccz_fl_identity **out, size_t *len, const char *path,
+                       struct ccz_err *err)
+{
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, FLD_CONFIG_SIZE_MAX);
+    *out = NULL;
+    *len = 0;
+    ccz_rc rc = ccz_file_read(&text, path, err);
+    return rc == CCZ_OK ? ccz_fl_roster_parse(out, len, ccz_buf_span(&text), err) : rc;
 }

@@ -5,6 +5,7 @@
 #include "../../cli/ui.h"
 
 #include <cczoo/codec.h>
+#include <cczoo/net.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,11 +28,13 @@ struct fld {
     struct ccz_key *key;
     struct ccz_secret *seal;
     struct ccz_fl_layout *layout;
+    struct ccz_fl_identity *roster;
     struct ccz_fl_server_cfg cfg;
     struct ccz_fl_server *server;
     struct ccz_rpc_server *rpc;
     struct ccz_rpc_chan_server *offers;
     struct fld_members *members;
+    struct ccz_metrics *metrics;
     struct ccz_buf names; /* each between two newlines; empty = any */
     FILE *log;
 };
@@ -49,6 +52,12 @@ static void write_prometheus(struct fld *f)
     if (text.bad || ccz_file_write(f->o->prometheus, ccz_buf_span(&text), 0644, CCZ_FILE_REPLACE,
                                    &err) != CCZ_OK)
         ccz_log(CCZ_LOG_WARN, "fld", "metrics are not written: %s", err.msg);
+}
+
+static void put_metrics(void *arg, struct ccz_buf *out)
+{
+    const struct fld *f = arg;
+    ccz_fl_server_prometheus(out, f->server);
 }
 
 static void on_round(void *arg, const struct ccz_fl_record *r)
@@ -151,6 +160,9 @@ static ccz_rc open_server(struct fld *f, struct ccz_err *err)
     rc = ccz_file_read(&text, f->o->config, err);
     if (rc == CCZ_OK)
         rc = ccz_fl_server_cfg_parse(&f->cfg, ccz_buf_span(&text), f->layout->len, err);
+    if (rc == CCZ_OK && f->o->roster)
+        rc = fld_read_roster(&f->roster, &f->cfg.privacy.roster_len, f->o->roster, err);
+    f->cfg.privacy.roster = f->roster;
     f->cfg.layout = f->layout;
     f->cfg.sign_key = f->key;
     f->cfg.hooks = (struct ccz_fl_server_hooks){
@@ -173,9 +185,28 @@ static ccz_rc open_server(struct fld *f, struct ccz_err *err)
     return rc;
 }
 
-static ccz_rc open_network(struct fld *f, struct ccz_err *err)
+static ccz_rc write_port(const char *path, uint16_t number, struct ccz_err *err)
 {
     char port[8];
+    if (!path)
+        return CCZ_OK;
+    (void)snprintf(port, sizeof(port), "%u\n", number);
+    return ccz_file_write(path, ccz_span_str(port), 0644, CCZ_FILE_REPLACE, err);
+}
+
+/* Before members come: an address that is taken is noticed at the start. */
+static ccz_rc open_metrics(struct fld *f, struct ccz_err *err)
+{
+    const struct ccz_metrics_cfg cfg = {.listen = f->o->metrics, .put = put_metrics, .arg = f};
+    if (!cfg.listen)
+        return CCZ_OK;
+    ccz_rc rc = ccz_metrics_start(&f->metrics, &cfg, err);
+    return rc == CCZ_OK ? write_port(f->o->metrics_port_file, ccz_metrics_port(f->metrics), err)
+                        : rc;
+}
+
+static ccz_rc open_network(struct fld *f, struct ccz_err *err)
+{
     const struct fld_opts *o = f->o;
     unsigned members = f->cfg.members_max ? f->cfg.members_max : 1024;
     ccz_rc rc = fld_party_open(&f->attester, &f->party, &o->trust, true, err);
@@ -191,10 +222,7 @@ static ccz_rc open_network(struct fld *f, struct ccz_err *err)
         rc = ccz_rpc_server_start(f->rpc, err);
     if (rc == CCZ_OK)
         rc = fld_members_start(&f->members, f->server, f->offers, err);
-    if (rc != CCZ_OK || !o->port_file)
-        return rc;
-    (void)snprintf(port, sizeof(port), "%u\n", ccz_rpc_server_port(f->rpc));
-    return ccz_file_write(o->port_file, ccz_span_str(port), 0644, CCZ_FILE_REPLACE, err);
+    return rc == CCZ_OK ? write_port(o->port_file, ccz_rpc_server_port(f->rpc), err) : rc;
 }
 
 /* ---------------------------------------------------------------------------------------- run */
@@ -247,6 +275,7 @@ static ccz_rc finish(struct fld *f, struct ccz_err *err)
 
 static void shut_down(struct fld *f)
 {
+    ccz_metrics_free(f->metrics);
     fld_members_stop(f->members);
     if (f->rpc)
         ccz_rpc_server_stop(f->rpc, DRAIN_MS);
@@ -256,6 +285,7 @@ static void shut_down(struct fld *f)
     ccz_attester_free(f->attester);
     ccz_fl_server_free(f->server);
     ccz_fl_layout_free(f->layout);
+    free(f->roster);
     ccz_key_free(f->key);
     ccz_secret_free(f->seal);
     ccz_buf_free(&f->names);
@@ -283,6 +313,8 @@ int main(int argc, char **argv)
     ccz_rc rc = open_files(&f, &err);
     if (rc == CCZ_OK)
         rc = open_server(&f, &err);
+    if (rc == CCZ_OK)
+        rc = open_metrics(&f, &err);
     if (rc == CCZ_OK)
         rc = open_network(&f, &err);
     if (rc == CCZ_OK) {

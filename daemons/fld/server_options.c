@@ -17,6 +17,8 @@ static const char *missing(const struct fld_opts *o)
         return "sign-key";
     if (o->state && !o->seal)
         return "seal";
+    if (o->metrics_port_file && !o->metrics)
+        return "metrics";
     return NULL;
 }
 
@@ -32,6 +34,8 @@ int fld_options(struct fld_opts *o, int argc, char **argv)
         {"port-file", &o->port_file, NULL, NULL, "FILE", "write the port here when ready"},
         {"members", &o->members, NULL, NULL, "FILE",
          "names of members, one a line; absent = any name"},
+        {"roster", &o->roster, NULL, NULL, "FILE",
+         "members' names and keys, JSON: secure aggregation that need not trust this server"},
         {"policy", &t->policy, NULL, NULL, "FILE", "policy for workers"},
         {"unattested-insecure", NULL, NULL, &t->unattested_insecure, NULL,
          "let in workers without evidence"},
@@ -53,6 +57,10 @@ int fld_options(struct fld_opts *o, int argc, char **argv)
         {"log", &o->log, NULL, NULL, "FILE", "append a line of JSON for each round"},
         {"prometheus", &o->prometheus, NULL, NULL, "FILE",
          "keep metrics here, text for node_exporter's textfile collector"},
+        {"metrics", &o->metrics, NULL, NULL, "ADDR",
+         "serve metrics to Prometheus at http://ADDR/metrics; port 0 = any"},
+        {"metrics-port-file", &o->metrics_port_file, NULL, NULL, "FILE",
+         "write the port of --metrics here when ready"},
         {0},
     };
     int n = ui_parse(argc, argv,

@@ -16,6 +16,7 @@ struct worker {
     struct ccz_party *party;
     struct ccz_secret *seal;
     struct ccz_key *server_key;
+    struct worker_private private;
     struct ccz_fl_client *client;
     int64_t progress_ms; /* of the last round, or of the start */
 };
@@ -65,10 +66,18 @@ static ccz_rc prepare(struct worker *w, struct ccz_err *err)
          ccz_key_from_xy(&w->server_key, CCZ_P256, CCZ_SPAN(xy, sizeof(xy))) != CCZ_OK))
         rc = ccz_fail(err, CCZ_E_FORMAT, "fl:server-key", 0, "--server-key is no point of P-256");
     if (rc == CCZ_OK)
+        rc = worker_private_open(&w->private, o, worker_trainer_json(w->trainer), err);
+    if (rc == CCZ_OK)
         rc = open_party(w, err);
+    const struct worker_private *p = &w->private;
     const struct ccz_fl_client_cfg cfg = {.name = o->name,
                                           .layout = t->ops->layout(t->self),
                                           .server_key = w->server_key,
+                                          .secagg_required = p->required,
+                                          .secagg_quorum_min = p->quorum_min,
+                                          .roster = p->roster,
+                                          .roster_len = p->roster_len,
+                                          .identity = p->identity,
                                           .state_file = o->state,
                                           .state_key = w->seal,
                                           .on_round = on_round,
@@ -130,6 +139,23 @@ static ccz_rc finish(const struct worker *w, struct ccz_err *err)
     return rc;
 }
 
+static ccz_rc run(struct worker *w, struct ccz_err *err)
+{
+    const struct worker_opts *o = w->o;
+    if (o->roster_entry)
+        return worker_roster_entry(o, err);
+    ccz_rc rc = worker_trainer_open(&w->trainer, o, err);
+    if (rc == CCZ_OK && o->init_out)
+        return write_first_model(w, err);
+    if (rc == CCZ_OK && o->alone)
+        return worker_alone(o, worker_trainer_get(w->trainer), err);
+    if (rc == CCZ_OK)
+        rc = prepare(w, err);
+    if (rc == CCZ_OK)
+        rc = attempts(w, err);
+    return rc == CCZ_OK ? finish(w, err) : rc;
+}
+
 int main(int argc, char **argv)
 {
     struct worker_opts o;
@@ -143,19 +169,9 @@ int main(int argc, char **argv)
         return ui_out_flush() ? status : UI_ENV;
     ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_WARN);
     struct worker w = {.o = &o};
-    ccz_rc rc = worker_trainer_open(&w.trainer, &o, &err);
-    if (rc == CCZ_OK && o.init_out) {
-        rc = write_first_model(&w, &err);
-    } else if (rc == CCZ_OK && o.alone) {
-        rc = worker_alone(&o, worker_trainer_get(w.trainer), &err);
-    } else if (rc == CCZ_OK) {
-        rc = prepare(&w, &err);
-        if (rc == CCZ_OK)
-            rc = attempts(&w, &err);
-        if (rc == CCZ_OK)
-            rc = finish(&w, &err);
-    }
+    ccz_rc rc = run(&w, &err);
     ccz_fl_client_free(w.client);
+    worker_private_close(&w.private);
     ccz_party_free(w.party);
     ccz_attester_free(w.attester);
     ccz_key_free(w.server_key);

@@ -5,6 +5,8 @@
 
 static const char *missing(const struct worker_opts *o)
 {
+    if (o->roster_entry)
+        return !o->identity ? "identity" : !o->name ? "name" : NULL;
     if (!o->config)
         return "config";
     if (o->init_out || o->alone)
@@ -17,6 +19,10 @@ static const char *missing(const struct worker_opts *o)
         return "policy";
     if (o->state && !o->seal)
         return "seal";
+    if (o->roster && !o->identity)
+        return "identity";
+    if (o->identity && !o->roster)
+        return "roster";
     return NULL;
 }
 
@@ -47,6 +53,11 @@ int worker_options(struct worker_opts *o, int argc, char **argv)
          "key that must sign models: x || y, 128 digits; absent = the first one seen"},
         {"state", &o->state, NULL, NULL, "FILE", "what must survive a restart, sealed"},
         {"seal", &o->seal, NULL, NULL, "FILE", "its key, 32 bytes"},
+        {"roster", &o->roster, NULL, NULL, "FILE",
+         "members' names and keys, JSON: updates go through secure aggregation among these only"},
+        {"identity", &o->identity, NULL, NULL, "FILE", "this member's key in the roster, PEM"},
+        {"roster-entry", NULL, NULL, &o->roster_entry, NULL,
+         "print the entry of --name with --identity, which is made if there is none, and end"},
         {"retry", NULL, &o->retry_s, NULL, "SECONDS",
          "when the server is lost: come again, that long without a round; default 0"},
         {"model-out", &o->model_out, NULL, NULL, "FILE", "write the last model here"},

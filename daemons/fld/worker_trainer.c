@@ -2,7 +2,6 @@
 /* A trainer from a configuration: {"trainer": "nn" or "tensorflow", "model": .., "data": {..}, ..}. */
 #include "fld.h"
 
-#include <cczoo/codec.h>
 #include <cczoo/fl_nn.h>
 #include <cczoo/fl_tf.h>
 #include <cczoo/pf.h>
@@ -24,24 +23,6 @@ struct worker_trainer {
 static ccz_rc refuse(const char *name, const char *expected, struct ccz_err *err)
 {
     return ccz_refuse(err, CCZ_E_FORMAT, "fl:config-value", name, expected);
-}
-
-static ccz_rc check_names(const struct ccz_json *object, const char *const *known,
-                          struct ccz_err *err)
-{
-    const char *key = NULL;
-    while (ccz_json_next(&key, object)) {
-        size_t i = 0;
-        while (known[i] && strcmp(known[i], key) != 0)
-            i++;
-        if (!known[i]) {
-            char name[96];
-            ccz_escape(name, sizeof(name), ccz_span_str(key));
-            return ccz_refuse(err, CCZ_E_FORMAT, "fl:config-name", name,
-                              "a setting of docs/reference/fl.md");
-        }
-    }
-    return CCZ_OK;
 }
 
 /* A number that is absent keeps its default. */
@@ -83,7 +64,7 @@ static ccz_rc open_data(struct worker_trainer *w, const struct ccz_json *data,
     struct ccz_dataset_source s = {.kind = text(data, "kind"), .dir = text(data, "dir")};
     uint64_t parts = 0, part = 0, per_part = 0, least = 0, limit = 0, held_out = 0, seed = 0;
     double alpha = 0.5;
-    ccz_rc rc = check_names(data, known, err);
+    ccz_rc rc = fld_check_names(data, known, err);
     if (rc != CCZ_OK)
         return rc;
     if (!s.kind || !s.dir)
@@ -176,14 +157,14 @@ static ccz_rc open_tensorflow(struct worker_trainer *w, struct ccz_err *err)
 static ccz_rc open_all(struct worker_trainer *w, const struct worker_opts *o, struct ccz_err *err)
 {
     static const char *const known[] = {"trainer",      "model", "model_key", "library", "threads",
-                                        "weight_decay", "seed",  "data",      NULL};
+                                        "weight_decay", "seed",  "data",      "secagg",  NULL};
     CCZ_AUTO_BUF file;
     ccz_buf_init(&file, FLD_CONFIG_SIZE_MAX);
     ccz_rc rc = ccz_file_read(&file, o->config, err);
     if (rc == CCZ_OK)
         rc = ccz_json_parse(&w->json, ccz_buf_span(&file), err);
     if (rc == CCZ_OK)
-        rc = check_names(w->json, known, err);
+        rc = fld_check_names(w->json, known, err);
     if (rc == CCZ_OK)
         rc = open_data(w, ccz_json_get(w->json, "data"), o, err);
     if (rc != CCZ_OK)
@@ -232,4 +213,9 @@ size_t worker_trainer_files(const char *const **out, const struct worker_trainer
 {
     *out = (const char *const *)w->path;
     return w->path[0] ? FILES : 0;
+}
+
+const struct ccz_json *worker_trainer_json(const struct worker_trainer *w)
+{
+    return w->json;
 }

@@ -10,7 +10,7 @@
  * model it was given. The server folds updates into one *accumulator* and steps its model with the weighted mean. The *base* of an
  * update is the model that it is a difference to.
  *
- * Server and client are state machines: messages in, messages out, the time is handed in; no I/O and no threads of their own. What
+ * Server and client are state machines: messages in, messages out, the time is handed in; no I/O, and no threads of their own but for `threads`. What
  * drives them: ccz_fl_server_attend() and ccz_fl_client_run() over channels (chan.h; deployments: rpc_chan.h inside RA-TLS), the
  * simulator (ten thousand clients, no thread for each), or a test. The messages: proto/fl.proto.
  *
@@ -28,7 +28,7 @@
  * Threads: a server may be used from many threads (it has one lock; large copies run outside of it); the messages of one member must
  * come from one thread at a time, and be taken by one thread at a time. A client, a trainer: one thread at a time.
  * Reading order of the sources: layout.c, msg.c, digest.c, transfer.c; server.c, server_round.c, server_upload.c, async.c, record.c,
- * checkpoint.c, attend.c; client.c, client_state.c, client_run.c.
+ * checkpoint.c, attend.c; roster.c; client.c, client_state.c, client_run.c.
  */
 #include <cczoo/agg.h>
 #include <cczoo/chan.h>
@@ -178,6 +178,22 @@ struct ccz_fl_identity {
     char name[65]; /**< CCZ_FL_MEMBER_NAME_SIZE */
     uint8_t xy[64];
 };
+#define CCZ_FL_ROSTER_MAX                                                                          \
+    4097 /**< members: the graph of a roster is complete, see CCZ_SECAGG_DEGREE_MAX */
+/**
+ * A roster from JSON: {"members": [{"name": "bank-a", "key": "128 hex digits, x || y"}, ..]}, in any order.
+ * @param[out] out  in the order of the text; free with free()
+ * @retval CCZ_E_FORMAT  json:parse; fl:roster (not of this form); fl:roster-name (malformed, or twice); fl:roster-key (no point of
+ *                       P-256, or twice: two names for one member)
+ * @retval CCZ_E_LIMIT   fl:roster-len: not 3 .. CCZ_FL_ROSTER_MAX members
+ * @retval CCZ_E_NOMEM
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_fl_roster_parse(struct ccz_fl_identity **out, size_t *len,
+                                                struct ccz_span json, struct ccz_err *err);
+/** Appends this member's entry of a roster: one object of JSON, no newline.
+ *  @retval CCZ_E_ARG  fl:member-name; fl:identity: not a key of P-256 */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_fl_roster_entry(struct ccz_buf *out, const char *name,
+                                                const struct ccz_key *key, struct ccz_err *err);
 /**
  * What keeps single updates from the server and the model. All zero = off. Secure aggregation (secagg.h) with the keys that an
  * attested server relays: members must have verified it on their channel; or, with a roster, against a server that nobody trusts. Differential privacy (dp.h) at the level of
@@ -293,6 +309,9 @@ struct ccz_fl_server_cfg {
     uint32_t buffer_len; /**< 0 = synchronous rounds */
     uint32_t
         staleness_max; /**< older bases are refused; weights are divided by sqrt(1 + staleness); 0 = 16 */
+    /** That remove the masks of secure aggregation at the end of a round, and live no longer than that; 0 = one for each processor
+     *  that the process may use, at most 64. The model does not depend on it. */
+    unsigned threads;
     const struct ccz_key
         *sign_key; /**< signs each model (P-256, private); NULL = models are not signed. Borrowed */
     struct ccz_fl_server_hooks hooks;
@@ -422,7 +441,7 @@ struct ccz_fl_client_cfg {
     bool secagg_required;
     uint32_t secagg_quorum_min;
     /** Borrowed; NULL = takes the keys that the server relays. Else a plan must be of members of this roster (fl:plan-roster),
-     *  and `identity` is this member's key in it. @retval CCZ_E_ARG fl:identity */
+     *  and `identity`, private, is this member's key in it. @retval CCZ_E_ARG fl:identity: missing, or not what the roster says */
     const struct ccz_fl_identity *roster;
     size_t roster_len;
     const struct ccz_key *identity;

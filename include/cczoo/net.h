@@ -3,7 +3,7 @@
 #define CCZ_NET_H
 /**
  * @file net.h
- * Event loop, timers, stream sockets, listeners, an HTTP/1.1 server, and a blocking HTTP(S) GET client. No
+ * Event loop, timers, stream sockets, listeners, an HTTP/1.1 server, metrics, and a blocking HTTP(S) GET client. No
  * protocol above the byte stream except HTTP/1.1; TLS is the caller's engine (tls.h) between ccz_conn and its
  * messages, but for the client, which has its own.
  *
@@ -15,7 +15,7 @@
  * their own callbacks, an HTTP server may not.
  *
  * libevent and libcurl are used only in src/net. Signals of the peer (SIGPIPE) never reach the process.
- * Reading order of the sources: sigpipe.c, loop.c, addr.c, resolve.c, lookup.c, conn.c, listen.c, http.c, http_get.c.
+ * Reading order of the sources: sigpipe.c, loop.c, addr.c, resolve.c, lookup.c, conn.c, listen.c, http.c, http_get.c, metrics.c.
  */
 #include <cczoo/base.h>
 
@@ -275,6 +275,29 @@ struct ccz_http_answer {
 };
 /** Answers and frees @p req; does nothing else if the client has gone. */
 CCZ_API void ccz_http_reply(struct ccz_http_req *req, const struct ccz_http_answer *answer);
+
+/* --------------------------------------------------------------------------------- metrics */
+
+/**
+ * What a program tells Prometheus: GET /metrics over plain HTTP, on a loop and thread of its own. Anybody who reaches the address
+ * reads it: it is for loopback and networks of the operator, and the text holds nothing that he may not see.
+ */
+struct ccz_metrics;
+struct ccz_metrics_cfg {
+    const char *listen; /**< as ccz_listen_cfg.address */
+    /** Appends text of version 0.0.4 to @p out, at most 4 MiB; what fails there is answered with 500. Called on the thread of
+     *  the metrics, until ccz_metrics_free(). */
+    void (*put)(void *arg, struct ccz_buf *out);
+    void *arg;
+};
+/** @retval as ccz_listen()  @retval CCZ_E_UNAVAILABLE  net:metrics: no thread */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_metrics_start(struct ccz_metrics **out,
+                                              const struct ccz_metrics_cfg *cfg,
+                                              struct ccz_err *err);
+CCZ_API uint16_t ccz_metrics_port(const struct ccz_metrics *m);
+/** Ends the thread, from any other one. NULL is fine. */
+CCZ_API void ccz_metrics_free(struct ccz_metrics *m);
+CCZ_DEFINE_AUTO(ccz_metrics)
 
 /* ------------------------------------------------------------------------ HTTP(S) GET client */
 

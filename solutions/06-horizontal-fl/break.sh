@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Six attacks that must be refused, each with its reason. See README.md, "Break it".
+# Seven attacks that must be refused, each with its reason. See README.md, "Break it".
 . "$(dirname "$0")/parties.sh"
 run_begin "$NAME-break"
 
@@ -94,4 +94,15 @@ BIN=$real
 EVIDENCE=(--tee sim-sgx)
 expect_refusal 'policy:mrenclave: ' worker "$BIN/cczoo-fl-worker" | sed 's/^/   /'
 
-say "ok: six attacks, six refusals"
+step "(g) a server that wants single updates: asks for one in the clear; then vouches for the members' keys itself"
+roster worker-1 worker-2 worker-3
+EVIDENCE=(--tee sim-sgx --roster "$RUN/roster.json" --identity "$RUN/worker-1.pem")
+PORT=0 start_server clear
+expect_refusal 'fl:not-private: ' worker "$BIN/cczoo-fl-worker" | sed 's/^/   /'
+stop clear
+training training "{\"rounds\": 1, \"members_min\": 3, \"samples_max\": 10000, $train, \"secagg\": {\"on\": true, \"range\": 1}}"
+PORT=0 start_server relay
+for n in 2 3; do start_worker "worker-$n" workers "$((n - 1))"; done
+expect_refusal 'fl:plan-roster: ' worker "$BIN/cczoo-fl-worker" | sed 's/^/   /'
+
+say "ok: seven attacks, seven refusals"

@@ -30,6 +30,22 @@ data() {
     printf '{"trainer": "tensorflow", "library": "%s", "model": "%s", "data": %s}\n' "$LIBRARY" "$MODEL" "$2" >"$RUN/$1.json"
 }
 
+# builtin NAME JSON: a configuration for the built-in trainer, and its policy: without TensorFlow a worker is another program, measured as one.
+builtin() {
+    WORKER_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-fl-worker")
+    sed "s/@WORKER@/$WORKER_ID/" "$HERE/worker-policy.json" >"$RUN/worker-policy.json"
+    printf '{"trainer": "nn", "model": "softmax", "seed": 1, "data": %s}\n' "$2" >"$RUN/$1.json"
+}
+
+# roster NAME...: each worker makes its own signing key; what the others have to know of it comes together in RUN/roster.json.
+roster() {
+    local name entries=()
+    for name in "$@"; do
+        entries+=("$("$BIN/cczoo-fl-worker" --roster-entry --name "$name" --identity "$RUN/$name.pem" 2>>"$RUN/log/setup.log")")
+    done
+    (IFS=, && printf '{"members": [%s]}\n' "${entries[*]}") >"$RUN/roster.json"
+}
+
 # first_model NAME: what the server begins with: the weights that the network was exported with.
 first_model() {
     "$BIN/cczoo-fl-worker" --config "$RUN/$1.json" --part 0 --init-out "$RUN/first.model" 2>>"$RUN/log/setup.log"

@@ -177,6 +177,7 @@ ccz_rc ccz_fl_server_cfg_parse(struct ccz_fl_server_cfg *cfg, struct ccz_span js
         {NULL, "norm_max", T_DOUBLE, &c.norm_max, NULL},
         {NULL, "samples_max", T_U64, &c.samples_max, NULL},
         {NULL, "slots", T_U32, &c.slots, NULL},
+        {NULL, "threads", T_U32, &c.threads, NULL},
         {"train", "epochs", T_U32, &c.train.epochs, NULL},
         {"train", "batch", T_U32, &c.train.batch, NULL},
         {"train", "lr", T_FLOAT, &c.train.lr, NULL},

@@ -7,14 +7,36 @@
 
 /* ---------------------------------------------------------------------------------- lifetime */
 
+/* What would fail in the first private round is known now. */
+static ccz_rc check_identity(const struct ccz_fl_client_cfg *cfg, struct ccz_err *err)
+{
+    uint8_t xy[64];
+    if (!cfg->roster)
+        return CCZ_OK;
+    const struct ccz_fl_identity *own =
+        cczi_hfl_identity(cfg->roster, cfg->roster_len, cfg->name, strlen(cfg->name));
+    if (!cfg->identity || ccz_key_curve(cfg->identity) != CCZ_P256 ||
+        ccz_key_xy(xy, cfg->identity) != CCZ_OK)
+        return ccz_fail(err, CCZ_E_ARG, "fl:identity", 0,
+                        "a roster needs this member's own key, of P-256");
+    if (!own)
+        return ccz_fail(err, CCZ_E_ARG, "fl:identity", 0, "the roster has no member %.64s",
+                        cfg->name);
+    if (memcmp(own->xy, xy, sizeof(xy)) != 0)
+        return ccz_fail(err, CCZ_E_ARG, "fl:identity", 0, "the roster has another key of %.64s",
+                        cfg->name);
+    return CCZ_OK;
+}
+
 ccz_rc ccz_fl_client_new(struct ccz_fl_client **out, const struct ccz_fl_client_cfg *cfg,
                          struct ccz_err *err)
 {
     *out = NULL;
     if (!cfg->name || !cczi_hfl_name_ok(cfg->name))
         return ccz_fail(err, CCZ_E_ARG, "fl:member-name", 0, "malformed name");
-    if (cfg->roster && !cfg->identity)
-        return ccz_fail(err, CCZ_E_ARG, "fl:identity", 0, "a roster needs this member's own key");
+    ccz_rc rc = check_identity(cfg, err);
+    if (rc != CCZ_OK)
+        return rc;
     CCZ_AUTO(ccz_fl_client) c = calloc(1, sizeof(*c));
     if (!c)
         return cczi_hfl_no_memory(err);
@@ -22,7 +44,7 @@ ccz_rc ccz_fl_client_new(struct ccz_fl_client **out, const struct ccz_fl_client_
     ccz_buf_init(&c->private_out, CCZ_FL_CHUNK_SIZE);
     memcpy(c->name, cfg->name, strlen(cfg->name) + 1);
     c->cfg.name = c->name;
-    ccz_rc rc = ccz_fl_layout_copy(&c->layout, cfg->layout, err);
+    rc = ccz_fl_layout_copy(&c->layout, cfg->layout, err);
     if (rc != CCZ_OK)
         return rc;
     c->cfg.layout = c->layout;
@@ -165,8 +187,8 @@ static ccz_rc judge_task(const struct ccz_fl_client *c, const struct cczi_hfl_ta
                             CCZI_HFL_TRAIN | CCZI_HFL_EVALUATE);
     bool private = cczi_hfl_part_ready(c->part, t->round);
     if (rc == CCZ_OK && (t->work & CCZI_HFL_TRAIN) && !private && c->cfg.secagg_required)
-        rc = ccz_fail(err, CCZ_E_POLICY, "fl:not-private", (int64_t)t->round,
-                      "an update is asked for without secure aggregation");
+        rc = ccz_refuse(err, CCZ_E_POLICY, "fl:not-private", "an update in the clear is asked for",
+                        "secure aggregation");
     if (rc == CCZ_OK && (t->work & CCZI_HFL_TRAIN) && private &&
         (t->codec != CCZ_AGG_F32 || t->scaffold))
         rc = ccz_fail(err, CCZ_E_PEER, "fl:task-private", t->codec,

@@ -72,18 +72,9 @@ ccz_rc cczi_hfl_plan_parse(struct cczi_hfl_plan *out, struct ccz_span in, uint64
                            "the plan of a private round makes no sense");
 }
 
-const struct ccz_fl_identity *cczi_hfl_identity(const struct ccz_fl_identity *roster, size_t len,
-                                                const char *name, size_t size)
+static ccz_rc refuse_roster(const char *got, const char *expected, struct ccz_err *err)
 {
-    for (size_t i = 0; i < len; i++)
-        if (strlen(roster[i].name) == size && memcmp(roster[i].name, name, size) == 0)
-            return &roster[i];
-    return NULL;
-}
-
-static ccz_rc refuse_roster(const char *text, uint32_t member, struct ccz_err *err)
-{
-    return ccz_fail(err, CCZ_E_POLICY, "fl:plan-roster", member, "%s", text);
+    return ccz_refuse(err, CCZ_E_POLICY, "fl:plan-roster", got, expected);
 }
 
 /* Keys of the members that the plan names, from this member's own roster. */
@@ -93,7 +84,7 @@ static ccz_rc take_roster(struct cczi_hfl_part *p, const struct ccz_fl_client_cf
     const struct cczi_hfl_plan *plan = &p->plan;
     struct ccz_rd r = ccz_rd_from(plan->names);
     if (plan->secagg.attested_server || plan->secagg.members > CCZ_SECAGG_MEMBERS_MAX)
-        return refuse_roster("the server wants to be trusted with the members' keys", 0, err);
+        return refuse_roster("keys that the server vouches for", "a plan of roster members", err);
     p->roster = calloc(plan->secagg.members ? plan->secagg.members : 1, sizeof(*p->roster));
     if (!p->roster)
         return cczi_hfl_no_memory(err);
@@ -101,13 +92,16 @@ static ccz_rc take_roster(struct cczi_hfl_part *p, const struct ccz_fl_client_cf
         struct ccz_span name = ccz_rd_take(&r, ccz_rd_u8(&r));
         const struct ccz_fl_identity *known =
             cczi_hfl_identity(cfg->roster, cfg->roster_len, (const char *)name.ptr, name.size);
-        if (r.bad || name.size == 0 || !known)
-            return refuse_roster("a member of the plan is not in the roster", i, err);
+        if (r.bad || name.size == 0 || !known) {
+            char shown[96];
+            ccz_escape(shown, sizeof(shown), name);
+            return refuse_roster(r.bad ? "too few names" : shown, "members of the roster", err);
+        }
         if (i == plan->self && strcmp(known->name, cfg->name) != 0)
-            return refuse_roster("this member is somebody else in the plan", i, err);
+            return refuse_roster(known->name, cfg->name, err);
         memcpy(p->roster[i], known->xy, sizeof(p->roster[i]));
     }
-    return ccz_rd_done(&r) ? CCZ_OK : refuse_roster("more names than members", 0, err);
+    return ccz_rd_done(&r) ? CCZ_OK : refuse_roster("more names than members", "one for each", err);
 }
 
 ccz_rc cczi_hfl_part_new(struct cczi_hfl_part **out, const struct cczi_hfl_plan *plan,

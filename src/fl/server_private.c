@@ -2,6 +2,8 @@
 /* Secure aggregation and differential privacy within the server's rounds; the phases that they add: server_round.c. */
 #include "fl/server_private.h"
 
+#include "base/parallel.h"
+
 #include <cczoo/codec.h>
 #include <math.h>
 #include <stdlib.h>
@@ -310,8 +312,11 @@ ccz_rc cczi_hfl_on_private_locked(struct ccz_fl_server *s, struct hfl_member *m,
         s->rec.private_size += in->body.size;
         return CCZ_OK;
     }
-    if (rc == CCZ_E_MISMATCH) /* of an attempt that was given up */
+    if (rc == CCZ_E_MISMATCH) { /* of an attempt that was given up, or of another roster */
+        if (s->cfg.hooks.on_refusal)
+            s->cfg.hooks.on_refusal(s->cfg.hooks.arg, m->name, s->round + 1, &late);
         return CCZ_OK;
+    }
     if (err)
         *err = late;
     return rc;
@@ -350,6 +355,16 @@ void cczi_hfl_private_folded_locked(struct ccz_fl_server *s, const struct hfl_me
         p->below += norm <= p->adaptive.clip;
 }
 
+enum { UNMASK_GRAIN = 4096 }; /* numbers, what secagg works on at a time */
+
+/* Masks off from some of the numbers. Integers: it does not matter which thread has which, and in what order. */
+static ccz_rc unmask_range(void *arg, size_t from, size_t len, struct ccz_err *err)
+{
+    struct ccz_fl_server *s = arg;
+    return ccz_secagg_server_unmask((uint32_t *)(void *)s->acc + from, s->private->secagg, from,
+                                    len, err);
+}
+
 /* Of the integers: masks off, noise on, back to real numbers. */
 static ccz_rc open_masked(struct ccz_fl_server *s, struct ccz_err *err)
 {
@@ -358,7 +373,7 @@ static ccz_rc open_masked(struct ccz_fl_server *s, struct ccz_err *err)
     uint32_t *acc = (uint32_t *)(void *)s->acc, sigma = 0;
     const struct ccz_secagg_quant unit = {1, p->plan.quant.clients};
     float tail[CCZI_HFL_TAIL];
-    ccz_rc rc = ccz_secagg_server_unmask(acc, p->secagg, 0, len, err);
+    ccz_rc rc = cczi_parallel(unmask_range, s, len, UNMASK_GRAIN, s->cfg.threads, err);
     if (rc == CCZ_OK)
         rc = ccz_secagg_server_unmask(p->tail, p->secagg, len, CCZI_HFL_TAIL, err);
     if (rc == CCZ_OK && p->rng && !p->plan.sigma)

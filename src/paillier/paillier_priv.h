@@ -2,6 +2,8 @@
 #ifndef CCZI_PAILLIER_PRIV_H
 #define CCZI_PAILLIER_PRIV_H
 /* Shared by the files of src/paillier only. */
+#include "base/parallel.h"
+
 #include <cczoo/mont.h>
 #include <cczoo/paillier.h>
 
@@ -206,11 +208,4 @@ ccz_rc cczi_obfuscators(uint64_t *out, size_t len, const struct ccz_paillier_pub
 size_t cczi_pool_take(uint64_t *out, size_t len, struct ccz_paillier_pool *pool);
 bool cczi_pool_serves(const struct ccz_paillier_pool *pool, const struct ccz_paillier_pub *pub);
 
-/* ------------------------------------------------------------------------------ parallel.c */
-
-/* Work on items from .. from + len. */
-typedef ccz_rc (*cczi_range_fn)(void *arg, size_t from, size_t len, struct ccz_err *err);
-/* Splits 0 .. len over threads (0 = 1) at multiples of @p grain. @return the first error */
-ccz_rc cczi_parallel(cczi_range_fn fn, void *arg, size_t len, size_t grain, unsigned threads,
-                     struct ccz_err *err);
 #endif

@@ -4,8 +4,34 @@
 fld_begin test-fld
 fld_config '"rounds":4,"members_min":2,"seed":7,"eval_every":1,"train":{"epochs":1,"batch":16,"lr":0.01},"norm_max":50'
 
-server
+# scrape NAME VALUE: what Prometheus reads of this server, once it is so.
+scrape() {
+    python3 - "http://127.0.0.1:$(cat "$RUN/metrics-port")" "$1" "$2" <<'PY'
+import sys, time, urllib.error, urllib.request
+url, name, want = sys.argv[1:]
+for _ in range(200):
+    with urllib.request.urlopen(url + "/metrics", timeout=10) as r:
+        assert r.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8", r.headers
+        lines = r.read().decode().splitlines()
+    assert all(l.startswith(("# HELP cczoo_fl_", "# TYPE cczoo_fl_", "cczoo_fl_")) for l in lines), lines
+    if [float(l.split()[1]) for l in lines if l.split()[0] == name] == [float(want)]:
+        break
+    time.sleep(0.05)
+else:
+    sys.exit(f"{name} is not {want}: {lines}")
+try:
+    urllib.request.urlopen(url + "/", timeout=10)
+    sys.exit("something else than metrics is served")
+except urllib.error.HTTPError as e:
+    assert e.code == 404, e.code
+PY
+}
+
+server --metrics 127.0.0.1:0 --metrics-port-file "$RUN/metrics-port"
+scrape cczoo_fl_members 0
 worker 0
+scrape cczoo_fl_members 1
+scrape cczoo_fl_rounds_total 0
 worker 1
 finish server worker-0 worker-1
 grep -q '^done after 4 rounds' "$RUN/log/server.log" || die "the server did not finish"

@@ -35,14 +35,14 @@ fld_policy() {
 }
 fld_config() { printf '{%s}\n' "$1" >"$RUN/config.json"; }
 
-# server: starts it, on the same port again; POLICY and SEAL choose other files.
+# server [FLAG...]: starts it, on the same port again; POLICY and SEAL choose other files.
 server() {
     PORT=${PORT:-$("$ROOT/scripts/free-port")}
     rm -f "$RUN/port"
     start server "$BIN/cczoo-fld" --config "$RUN/config.json" --model "$RUN/first.model" --listen "127.0.0.1:$PORT" --port-file "$RUN/port" \
         --policy "$RUN/${POLICY:-fl-worker}.json" --members "$RUN/members" --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" \
         --sign-key "$RUN/key.pem" --state "$RUN/state" --seal "${SEAL:-$RUN/seal}" --log "$RUN/rounds.jsonl" --prometheus "$RUN/prom.txt" \
-        --model-out "$RUN/server.model" --last-wait 3
+        --model-out "$RUN/server.model" --last-wait 3 "$@"
     local i
     for ((i = 0; i < 200; i++)); do [ -s "$RUN/port" ] || ! kill -0 "${PIDS[server]}" 2>/dev/null && break; sleep 0.05; done
 }

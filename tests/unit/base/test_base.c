@@ -4,6 +4,8 @@
 
 #include "ccz_test.h"
 
+#include "base/parallel.h"
+
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -254,13 +256,52 @@ static void test_log_err(void)
     ccz_log_install(NULL, NULL, CCZ_LOG_ERROR);
 }
 
+/* ---------------------------------------------------------------------------------- threads */
+
+struct ranges {
+    unsigned char seen[1000];
+    size_t bad; /* the range with this item fails */
+};
+
+static ccz_rc mark(void *arg, size_t from, size_t len, struct ccz_err *err)
+{
+    struct ranges *r = arg;
+    for (size_t i = from; i < from + len; i++) {
+        r->seen[i]++;
+        if (i == r->bad)
+            return ccz_fail(err, CCZ_E_FORMAT, "test:bad", (int64_t)i, "item %zu", i);
+    }
+    return CCZ_OK;
+}
+
+static void test_parallel(void)
+{
+    static const size_t lens[] = {0, 1, 7, 64, 65, 999, 1000};
+    for (size_t l = 0; l < sizeof(lens) / sizeof(lens[0]); l++)
+        for (unsigned threads = 0; threads < 70; threads += threads < 9 ? 1 : 20)
+            for (size_t grain = 1; grain < 2000; grain *= 8) {
+                struct ranges r = {.bad = SIZE_MAX};
+                struct ccz_err err = {0};
+                CHECK(cczi_parallel(mark, &r, lens[l], grain, threads, &err) == CCZ_OK);
+                for (size_t i = 0; i < sizeof(r.seen); i++)
+                    CHECK(r.seen[i] == (i < lens[l]));
+            }
+    struct ranges r = {.bad = 700};
+    struct ccz_err err = {0};
+    CHECK(cczi_parallel(mark, &r, 1000, 8, 3, &err) == CCZ_E_FORMAT && err.aux == 700);
+    CHECK(cczi_parallel(mark, &r, 1000, 8, 3, NULL) == CCZ_E_FORMAT);
+    CHECK(cczi_processors() >= 1 && cczi_processors() <= CCZI_THREADS_MAX);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"base.parse", test_parse}, {"base.secret", test_secret},   {"base.ct_eq", test_ct_eq},
-        {"base.rc", test_rc},       {"base.err", test_err},         {"base.buf", test_buf},
-        {"base.text", test_text},   {"base.time", test_time},       {"base.file", test_file},
-        {"base.cpu", test_cpu},     {"base.log_err", test_log_err},
+        {"base.parse", test_parse},     {"base.secret", test_secret},
+        {"base.ct_eq", test_ct_eq},     {"base.rc", test_rc},
+        {"base.err", test_err},         {"base.buf", test_buf},
+        {"base.text", test_text},       {"base.time", test_time},
+        {"base.file", test_file},       {"base.cpu", test_cpu},
+        {"base.log_err", test_log_err}, {"base.parallel", test_parallel},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

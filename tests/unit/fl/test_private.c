@@ -405,6 +405,36 @@ static void test_required(void)
     }
 }
 
+/* The same bits from any number of threads, with members that vanished and a last piece that is no multiple of anything. */
+static void test_threads(void)
+{
+    enum { PARAMS = 40003 };
+    static const unsigned threads[] = {1, 2, 3, 0};
+    float *first = malloc(PARAMS * sizeof(*first));
+    CHECK(first);
+    for (int i = 0; i < 4; i++) {
+        struct world w;
+        base(&w, 6);
+        secure(&w);
+        w.cfg.rounds = 1;
+        w.cfg.quorum = 5;
+        w.cfg.threads = threads[i];
+        world_begin(&w, PARAMS);
+        world_server(&w);
+        world_join_all(&w);
+        until_phase(&w, HFL_COLLECT, WORLD_MAX);
+        world_leave(&w, 2);
+        world_run(&w);
+        CHECK(w.recs == 1 && w.rec[0].delivered == 5);
+        const float *x = ccz_fl_server_params(w.s);
+        if (i == 0)
+            memcpy(first, x, PARAMS * sizeof(*first));
+        CHECK(memcmp(first, x, PARAMS * sizeof(*first)) == 0);
+        world_end(&w);
+    }
+    free(first);
+}
+
 /* Members that know each other's keys, and a server that they need not trust. */
 struct rostered {
     struct world w;
@@ -498,7 +528,14 @@ static void test_roster_refused(void)
     with_roster(&r);
     struct ccz_fl_client_cfg cfg = r.w.seat[0].c->cfg;
     struct ccz_fl_client *c;
-    cfg.identity = NULL;
+    const struct ccz_key *const keys[] = {NULL, r.key[1]}; /* none, and another member's */
+    for (int i = 0; i < 2; i++) {
+        cfg.identity = keys[i];
+        CHECK(ccz_fl_client_new(&c, &cfg, &err) == CCZ_E_ARG && !c);
+        CHECK(strcmp(err.where, "fl:identity") == 0);
+    }
+    cfg.identity = r.key[5];
+    cfg.name = "m-05"; /* not in it */
     CHECK(ccz_fl_client_new(&c, &cfg, &err) == CCZ_E_ARG && strcmp(err.where, "fl:identity") == 0);
     /* somebody else under this name: its keys are not signed by the one whom the others know */
     r.w.seat[3].c->cfg.identity = r.key[5];
@@ -508,6 +545,111 @@ static void test_roster_refused(void)
     CHECK(r.w.seat[3].rc == CCZ_E_ARG && strcmp(r.w.seat[3].err.where, "secagg:identity") == 0);
     CHECK(r.w.recs == 0);
     without_roster(&r);
+}
+
+static void put_roster(struct ccz_buf *out, unsigned len, struct ccz_key **keys)
+{
+    ccz_buf_put_str(out, "{\"members\": [");
+    for (unsigned i = 0; i < len; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "m-%02u", i);
+        ccz_buf_put_str(out, i ? ", " : "");
+        CHECK(ccz_key_generate(&keys[i], CCZ_P256) == CCZ_OK);
+        CHECK(ccz_fl_roster_entry(out, name, keys[i], NULL) == CCZ_OK);
+    }
+    ccz_buf_put_str(out, "]}");
+}
+
+static void test_roster_text(void)
+{
+    struct ccz_key *keys[4], *wide;
+    struct ccz_fl_identity *roster;
+    struct ccz_err err;
+    size_t len;
+    uint8_t xy[64];
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, 4096);
+    put_roster(&text, 4, keys);
+    CHECK(ccz_fl_roster_parse(&roster, &len, ccz_buf_span(&text), NULL) == CCZ_OK && len == 4);
+    for (size_t i = 0; i < 4; i++) {
+        CHECK(ccz_key_xy(xy, keys[i]) == CCZ_OK && memcmp(xy, roster[i].xy, 64) == 0);
+        CHECK(roster[i].name[3] == (char)('0' + i));
+    }
+    free(roster);
+    for (size_t cut = 0; cut < text.size; cut++) {
+        CHECK(ccz_fl_roster_parse(&roster, &len, CCZ_SPAN(text.ptr, cut), &err) == CCZ_E_FORMAT);
+        CHECK(!roster && len == 0 && strcmp(err.where, "json:parse") == 0);
+    }
+    CHECK(ccz_fl_roster_entry(&text, "a b", keys[0], &err) == CCZ_E_ARG);
+    CHECK(strcmp(err.where, "fl:member-name") == 0);
+    CHECK(ccz_key_generate(&wide, CCZ_P384) == CCZ_OK);
+    CHECK(ccz_fl_roster_entry(&text, "a", wide, &err) == CCZ_E_ARG);
+    CHECK(strcmp(err.where, "fl:identity") == 0);
+    ccz_key_free(wide);
+    for (size_t i = 0; i < 4; i++)
+        ccz_key_free(keys[i]);
+}
+
+/* One thing is wrong in each. %K is a key of its own, the same one each time; %O, %P are two others. */
+static void test_roster_text_refused(void)
+{
+#define ENTRY(name, key) "{\"name\": \"" name "\", \"key\": \"" key "\"}"
+#define TWO              ENTRY("a", "%K") ", " ENTRY("b", "%O")
+    static const struct {
+        const char *text, *where;
+        ccz_rc rc;
+    } bad[] = {
+        {"{\"members\": [" TWO ", " ENTRY("c", "%P") "]}", "", CCZ_OK},
+        {"[" TWO ", " ENTRY("c", "%P") "]", "fl:roster", CCZ_E_FORMAT},
+        {"{}", "fl:roster", CCZ_E_FORMAT},
+        {"{\"members\": {}}", "fl:roster", CCZ_E_FORMAT},
+        {"{\"members\": [" TWO ", " ENTRY("c", "%P") "], \"version\": 1}", "fl:roster",
+         CCZ_E_FORMAT},
+        {"{\"members\": [" TWO "]}", "fl:roster-len", CCZ_E_LIMIT},
+        {"{\"members\": [" TWO ", 3]}", "fl:roster", CCZ_E_FORMAT},
+        {"{\"members\": [" TWO ", {\"name\": \"c\"}]}", "fl:roster", CCZ_E_FORMAT},
+        {"{\"members\": [" TWO ", {\"name\": \"c\", \"key\": \"%P\", \"x\": 1}]}", "fl:roster",
+         CCZ_E_FORMAT},
+        {"{\"members\": [" TWO ", {\"name\": 3, \"key\": \"%P\"}]}", "fl:roster-name",
+         CCZ_E_FORMAT},
+        {"{\"members\": [" TWO ", " ENTRY("c d", "%P") "]}", "fl:roster-name", CCZ_E_FORMAT},
+        {"{\"members\": [" TWO ", " ENTRY("", "%P") "]}", "fl:roster-name", CCZ_E_FORMAT},
+        {"{\"members\": [" TWO ", " ENTRY("a", "%P") "]}", "fl:roster-name", CCZ_E_FORMAT},
+        {"{\"members\": [" TWO ", " ENTRY("c", "%K") "]}", "fl:roster-key", CCZ_E_FORMAT},
+        {"{\"members\": [" TWO ", " ENTRY("c", "%P0") "]}", "fl:roster-key", CCZ_E_FORMAT},
+        {"{\"members\": [" TWO ", " ENTRY("c", "00") "]}", "fl:roster-key", CCZ_E_FORMAT},
+        {"{\"members\": [" TWO ", {\"name\": \"c\", \"key\": null}]}", "fl:roster-key",
+         CCZ_E_FORMAT},
+        {"{\"members\": [" TWO ", " ENTRY("c", "%Z") "]}", "fl:roster-key", CCZ_E_FORMAT},
+    };
+    static const char kinds[] = "KOPZ";
+    char hex[4][129]; /* %K, %O, %P, and %Z: no point */
+    for (int i = 0; i < 3; i++) {
+        CCZ_AUTO(ccz_key) key = NULL;
+        uint8_t xy[64];
+        CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK && ccz_key_xy(xy, key) == CCZ_OK);
+        ccz_hex(hex[i], xy, sizeof(xy));
+    }
+    memcpy(hex[3], hex[0], sizeof(hex[3]));
+    hex[3][127] = hex[3][127] == '0' ? '1' : '0';
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct ccz_fl_identity *roster;
+        struct ccz_err err = {0};
+        size_t len;
+        CCZ_AUTO_BUF text;
+        ccz_buf_init(&text, 4096);
+        for (const char *c = bad[i].text; *c; c++) {
+            const char *which = *c == '%' ? strchr(kinds, c[1]) : NULL;
+            if (which)
+                ccz_buf_put_str(&text, hex[which - kinds]);
+            else
+                ccz_buf_put(&text, c, 1);
+            c += which != NULL;
+        }
+        CHECK(ccz_fl_roster_parse(&roster, &len, ccz_buf_span(&text), &err) == bad[i].rc);
+        CHECK(strcmp(err.where, bad[i].where) == 0 && (roster != NULL) == (bad[i].rc == CCZ_OK));
+        free(roster);
+    }
 }
 
 /* A server that goes on with a round in which this member's masks are used up. */
@@ -614,6 +756,7 @@ int main(int argc, char **argv)
     static const struct ccz_test tests[] = {
         {"fl_private.like_plain", test_like_plain},
         {"fl_private.chunks", test_chunks},
+        {"fl_private.threads", test_threads},
         {"fl_private.dropouts", test_dropouts},
         {"fl_private.anew", test_anew},
         {"fl_private.anew_at_work", test_anew_at_work},
@@ -625,6 +768,8 @@ int main(int argc, char **argv)
         {"fl_private.required", test_required},
         {"fl_private.roster", test_roster},
         {"fl_private.roster_refused", test_roster_refused},
+        {"fl_private.roster_text", test_roster_text},
+        {"fl_private.roster_text_refused", test_roster_text_refused},
         {"fl_private.order", test_order},
         {"fl_private.config", test_config},
     };

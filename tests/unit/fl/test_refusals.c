@@ -547,6 +547,7 @@ static void test_config(void)
                &(struct ccz_fl_server_cfg){.rounds = 1, .sample_len = 3, .quorum = 4});
     refuse_cfg("fl:cfg-quorum",
                &(struct ccz_fl_server_cfg){.rounds = 1, .buffer_len = 3, .quorum = 2});
+    refuse_cfg("fl:cfg-threads", &(struct ccz_fl_server_cfg){.rounds = 1, .threads = 65});
     refuse_cfg("fl:cfg-slots", &(struct ccz_fl_server_cfg){.rounds = 1, .slots = 1000});
     refuse_cfg("fl:cfg-time", &(struct ccz_fl_server_cfg){.rounds = 1, .stall_ms = -1});
     refuse_cfg("fl:cfg-norm", &(struct ccz_fl_server_cfg){.rounds = 1, .norm_max = NAN});

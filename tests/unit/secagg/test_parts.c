@@ -3,6 +3,7 @@
 #include "kit.h"
 
 #include "secagg/prg.h"
+#include "secagg/quant.h"
 
 #include <float.h>
 #include <math.h>
@@ -162,6 +163,37 @@ static void test_masks_vaes(void)
     }
 }
 
+/* Both ways to round make the same bits, of odd values too, at any length and place. */
+static void test_quant_vectors(void)
+{
+    enum { LEN = 500 };
+    static const float odd[] = {0.0F,       -0.0F,      0x1p-149F, 1.0F,     -1.0F,
+                                0.9999999F, 1.0000001F, 1000.0F,   -1000.0F, 0x1p127F,
+                                0.5F,       INFINITY,   -INFINITY, NAN};
+    static const double tops[] = {1, 21474836, INT32_MAX};
+    if (!cczi_sa_quant_avx512_usable())
+        return;
+    float x[LEN], back[2][LEN];
+    uint32_t q[2][LEN];
+    for (size_t i = 0; i < LEN; i++)
+        x[i] = (float)((int32_t)(i * 2654435761u)) * 0x1p-30F;
+    for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+        x[100 + 13 * i] = odd[i];
+    for (size_t from = 0; from < 20; from++)
+        for (size_t len = 0; from + len <= LEN; len += len < 40 ? 1 : 41)
+            for (int t = 0; t < 3; t++) {
+                uint64_t clipped[2];
+                uint32_t bad[2];
+                bad[0] = cczi_sa_round(q[0], &clipped[0], x + from, len, tops[t], tops[t]);
+                bad[1] = cczi_sa_round_avx512(q[1], &clipped[1], x + from, len, tops[t], tops[t]);
+                CHECK(clipped[0] == clipped[1] && !bad[0] == !bad[1]);
+                CHECK(memcmp(q[0], q[1], len * sizeof(q[0][0])) == 0);
+                cczi_sa_real(back[0], q[0], len, 1 / tops[t]);
+                cczi_sa_real_avx512(back[1], q[0], len, 1 / tops[t]);
+                CHECK(memcmp(back[0], back[1], len * sizeof(back[0][0])) == 0);
+            }
+}
+
 static void test_quant(void)
 {
     const uint32_t clients[] = {1, 3, 100, 10000, 1 << 24};
@@ -294,6 +326,7 @@ int main(int argc, char **argv)
         {"secagg.masks", test_masks},
         {"secagg.masks_vaes", test_masks_vaes},
         {"secagg.quant", test_quant},
+        {"secagg.quant_vectors", test_quant_vectors},
         {"secagg.quant_refused", test_quant_refused},
         {"secagg.choose", test_choose},
         {"secagg.choose_drawn", test_choose_drawn},

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ranges of items over threads that live for one call. */
-#include "paillier/paillier_priv.h"
+#define _GNU_SOURCE
+#include "base/parallel.h"
 
-enum { THREADS_MAX = 64 };
+#include <pthread.h>
+#include <sched.h>
+
+enum { THREADS_MAX = CCZI_THREADS_MAX };
 
 struct share {
     cczi_range_fn fn;
@@ -53,4 +57,11 @@ ccz_rc cczi_parallel(cczi_range_fn fn, void *arg, size_t len, size_t grain, unsi
         }
     }
     return rc;
+}
+
+unsigned cczi_processors(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : (unsigned)n;
 }
