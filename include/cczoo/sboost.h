@@ -77,11 +77,12 @@ struct ccz_sboost_data {
     const uint8_t *ids; /**< SHA-256 of the ids in order, 32 bytes, compared; NULL = not compared */
 };
 
-/** One finished tree, at the guest. */
+/** One finished tree, when its state is stored. */
 struct ccz_sboost_progress {
-    uint32_t round, tree; /**< from 1; within the round, from 1 */
-    uint32_t splits, host_splits;
-    double loss; /**< mean over the training rows after the round; NaN before its last tree */
+    uint32_t round, tree;         /**< from 1; within the round, from 1 */
+    uint32_t splits, host_splits; /**< of a host: its own, both */
+    double
+        loss; /**< guest: mean over the training rows after the round; NaN before its last tree, and at hosts */
     int64_t took_ns;
     uint64_t sent_size, received_size; /**< all channels, since the last one */
 };

@@ -270,16 +270,6 @@ static ccz_rc one_tree(struct guest *g, const double *score, uint32_t k, struct 
     return CCZ_OK;
 }
 
-static void count(uint64_t *sent, uint64_t *received, const struct cczi_sb_session *s)
-{
-    *sent = *received = 0;
-    for (size_t i = 0; i < s->len; i++) {
-        struct ccz_chan_stats st = ccz_chan_stats(s->chan[i]);
-        *sent += st.sent_size;
-        *received += st.received_size;
-    }
-}
-
 static size_t score_size(const struct guest *g)
 {
     return g->d->rows * cczi_sb_outputs(&g->s->cfg) * sizeof(double);
@@ -329,7 +319,7 @@ static ccz_rc save_all(struct guest *g, struct ccz_err *err)
 static void tell(struct guest *g, struct ccz_sboost_progress *p, uint64_t sent, uint64_t received)
 {
     struct cczi_sb_session *s = g->s;
-    count(&p->sent_size, &p->received_size, s);
+    cczi_sb_count(&p->sent_size, &p->received_size, s);
     p->sent_size -= sent;
     p->received_size -= received;
     p->splits = g->splits;
@@ -349,7 +339,7 @@ static ccz_rc all_trees(struct guest *g, struct ccz_err *err)
         struct ccz_sboost_progress p = {.round = g->tree / outputs + 1, .tree = k + 1, .loss = NAN};
         uint64_t sent, received;
         int64_t start_ns = ccz_mono_ns();
-        count(&sent, &received, s);
+        cczi_sb_count(&sent, &received, s);
         if (k == 0)
             memcpy(g->before, g->score, score_size(g));
         rc = one_tree(g, g->before, k, err);

@@ -32,7 +32,11 @@ struct host {
     struct cczi_sb_store store;
     uint8_t order_seed[CCZ_STREAM_SEED_SIZE];
     uint32_t saved; /* trees whose state is stored, or need not be */
-    bool asked;     /* for `node` of `tree`: its choice may follow */
+    /* when the tree began */
+    int64_t start_ns;
+    uint64_t sent, received;
+    size_t splits;
+    bool asked; /* for `node` of `tree`: its choice may follow */
     uint32_t tree, node;
 };
 
@@ -325,13 +329,32 @@ static ccz_rc save(struct host *h, uint32_t trees, struct ccz_err *err)
     return cczi_sb_store_save(&h->store, trees, err);
 }
 
+static void tell(const struct host *h)
+{
+    uint32_t outputs = cczi_sb_outputs(&h->s->cfg), own = (uint32_t)(h->part->len - h->splits);
+    struct ccz_sboost_progress p = {.round = h->tree / outputs + 1,
+                                    .tree = h->tree % outputs + 1,
+                                    .splits = own,
+                                    .host_splits = own,
+                                    .loss = NAN,
+                                    .took_ns = ccz_mono_ns() - h->start_ns};
+    cczi_sb_count(&p.sent_size, &p.received_size, h->s);
+    p.sent_size -= h->sent;
+    p.received_size -= h->received;
+    h->s->run->on_tree(h->s->run->arg, &p);
+}
+
 static ccz_rc answer_save(struct host *h, struct ccz_err *err)
 {
     uint32_t trees = h->s->msg.tree;
     h->asked = false;
     ccz_rc rc = save(h, trees, err);
     cczi_sb_msg_begin(&h->s->out, CCZI_SB_SAVED, trees, 0);
-    return rc == CCZ_OK ? cczi_sb_send(h->s, 0, err) : rc;
+    if (rc == CCZ_OK)
+        rc = cczi_sb_send(h->s, 0, err);
+    if (rc == CCZ_OK && h->s->run->on_tree)
+        tell(h);
+    return rc;
 }
 
 static ccz_rc load(struct host *h, uint32_t trees, struct ccz_err *err)
@@ -388,6 +411,9 @@ static ccz_rc serve(struct host *h, struct ccz_err *err)
             rc = answer_save(h, err);
         } else if (s->msg.kind == CCZI_SB_TREE) {
             h->tree = next_tree++;
+            h->start_ns = ccz_mono_ns();
+            h->splits = h->part->len;
+            cczi_sb_count(&h->sent, &h->received, s);
             rc = begin_tree(h, err);
         } else if (s->msg.kind == CCZI_SB_NODE) {
             rc = answer_node(h, err);

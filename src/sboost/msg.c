@@ -239,6 +239,16 @@ ccz_rc cczi_sb_greet(struct cczi_sb_session *s, bool guest, const struct ccz_sbo
     return rc;
 }
 
+void cczi_sb_count(uint64_t *sent, uint64_t *received, const struct cczi_sb_session *s)
+{
+    *sent = *received = 0;
+    for (size_t i = 0; i < s->len; i++) {
+        struct ccz_chan_stats st = ccz_chan_stats(s->chan[i]);
+        *sent += st.sent_size;
+        *received += st.received_size;
+    }
+}
+
 unsigned cczi_sb_slot_bits(unsigned value_bits, size_t rows, const struct ccz_sboost_cfg *cfg)
 {
     /* sums of all rows, of all bins, and a bit for each level of differences, as bounds have it */

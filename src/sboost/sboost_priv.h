@@ -167,6 +167,8 @@ ccz_rc cczi_sb_expect(struct cczi_sb_session *s, size_t from, enum cczi_sb_kind 
 /* Greets everybody, compares rows, ids and configuration. @param have  NULL: no states */
 ccz_rc cczi_sb_greet(struct cczi_sb_session *s, bool guest, const struct ccz_sboost_data *d,
                      const struct cczi_sb_states *have, struct ccz_err *err);
+/* Bytes so far, all channels. */
+void cczi_sb_count(uint64_t *sent, uint64_t *received, const struct cczi_sb_session *s);
 /* Ciphertexts in one GRADIENTS message, at most. */
 enum { CCZI_SB_BATCH = 1024 };
 /* Slots of packed candidates. */

@@ -576,6 +576,8 @@ static void interrupted(size_t hosts, const struct ccz_sboost_cfg *cfg, uint64_t
             all_well(p, hosts);
             outcome(&got, p, hosts);
             CHECK(ccz_span_eq(ccz_buf_span(&got), ccz_buf_span(&want)));
+            for (size_t i = 1; i <= hosts; i++)
+                CHECK(p[i].trees >= p[0].trees && p[i].trees <= p[0].trees + 1);
             CHECK(p[0].trees + trees == cfg->rounds * cczi_sb_outputs(cfg)); /* none twice */
             cuts += cut;
             resumed += cut && trees > 0;
@@ -583,7 +585,7 @@ static void interrupted(size_t hosts, const struct ccz_sboost_cfg *cfg, uint64_t
             if (!cut)
                 break;
         }
-    CHECK(cuts > 3 && resumed > 1);
+    CHECK(cuts > 2 && resumed > 0);
     turn++;
     shape_end(&sh);
 }
@@ -591,15 +593,15 @@ static void interrupted(size_t hosts, const struct ccz_sboost_cfg *cfg, uint64_t
 static void resume(void)
 {
     temp_setup();
-    interrupted(1, &(struct ccz_sboost_cfg){.rounds = 3, .depth = 3, .bins = 8}, 5);
+    interrupted(1, &(struct ccz_sboost_cfg){.rounds = 3, .depth = 3, .bins = 8}, 7);
     interrupted(2,
                 &(struct ccz_sboost_cfg){
                     .rounds = 3, .depth = 2, .bins = 8, .goss_top = 0.2, .goss_rest = 0.3},
-                8);
+                13);
     interrupted(1,
                 &(struct ccz_sboost_cfg){
                     .loss = CCZ_SBOOST_SOFTMAX, .classes = 3, .rounds = 2, .depth = 2, .bins = 8},
-                8);
+                13);
 }
 
 static void flip(const char *path)
