@@ -5,7 +5,7 @@
 run_begin test-fedlr-kill9
 KILLS=${KILLS:-8}
 MODE=${MODE:-hetero}
-epochs=$((KILLS + 4)) # of four mini-batches
+epochs=$((2 * KILLS + 4)) # of three mini-batches
 python3 - "$RUN/all.csv" <<'PY'
 import random, sys
 random.seed(7)
@@ -77,7 +77,7 @@ while ((kills < KILLS)); do
     kills=$((kills + 1))
     start_party "$victim"
 done
-((kills >= KILLS / 2)) || die "the training was over after $kills kills"
+((kills >= KILLS * 3 / 4)) || die "the training was over after $kills kills"
 finish "${parties[@]}"
 grep -q 'connecting again' "$RUN/log/guest.log" || die "the guest never lost a peer"
 python3 - "$RUN" $epochs <<'PY'
