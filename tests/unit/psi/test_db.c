@@ -445,6 +445,7 @@ static void test_session_refusals(void)
         CHECK(ccz_chan_pair(&a, &b, NULL, NULL) == CCZ_OK);
         ccz_buf_clear(&filter);
         offer[changes[i].at] ^= changes[i].at == 4 ? 1 : 2;
+        ccz_chan_set_timeout(b, 3000);
         CHECK(ccz_chan_send(a, CCZ_SPAN(offer, sizeof(offer)), NULL) == CCZ_OK);
         CHECK(ccz_chan_send(a, f, NULL) == CCZ_OK);
         ccz_rc rc = ccz_psi_db_ask(&r, b, ids, &filter, &(struct ccz_psi_db_ask_cfg){0}, &err);
