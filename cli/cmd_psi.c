@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `cczoo psi send|receive|serve|join`: private set intersection of files, over RA-TLS. Rows go to stdout or a file. */
-#include "cli.h"
+/* `cczoo psi`: private set intersection of files, over RA-TLS. Rows go to stdout or a file. Databases: psi_db.c. */
+#include "psi.h"
 
-#include <cczoo/links.h>
+#include <cczoo/psi_db.h>
 #include <cczoo/psi_tee.h>
 
 #include <inttypes.h>
@@ -12,22 +12,6 @@
 #include <string.h>
 
 enum { SECONDS_MAX = 30 * 86400 };
-
-struct psi_opts {
-    const char *verb; /* send, receive, serve, join */
-    /* network */
-    const char *listen, *connect, *port_file, *name;
-    const char *policy, *trust_sim, *collateral, *tee, *sim_dir;
-    bool unattested_insecure;
-    int64_t timeout_s;
-    /* ids */
-    const char *ids, *column, *domain, *spool, *out;
-    bool trim, fold_case, first;
-    /* the run */
-    const char *protocol, *session, *key;
-    bool both, cardinality, pad, trusted_receiver, json;
-    int64_t minimum, bucket, threads, peer_len_max, parties;
-};
 
 static bool is(const struct psi_opts *o, const char *verb)
 {
@@ -49,7 +33,8 @@ static void link_close(struct link *l)
 }
 
 /* Who listens takes parties of any names; the evidence of either side is judged by the one policy. */
-static ccz_rc link_open(struct link *l, const struct psi_opts *o, size_t len, struct ccz_err *err)
+ccz_rc psi_links(struct ccz_links **out, const struct psi_opts *o, unsigned seats,
+                 struct ccz_err *err)
 {
     const struct ccz_links_cfg cfg = {.channel = "psi",
                                       .party = {.tee = {.provider = o->tee, .sim_dir = o->sim_dir},
@@ -61,14 +46,22 @@ static ccz_rc link_open(struct link *l, const struct psi_opts *o, size_t len, st
                                       .connects = o->connect != NULL,
                                       .connect_policy = o->connect ? o->policy : NULL,
                                       .limits = {.message_size_max = CCZ_CHAN_MESSAGE_SIZE_MAX},
-                                      .seats = (unsigned)len};
-    ccz_rc rc = ccz_links_new(&l->links, &cfg, err);
+                                      .seats = seats};
+    ccz_rc rc = ccz_links_new(out, &cfg, err);
     if (rc != CCZ_OK)
         return rc;
-    if (ccz_links_simulated(l->links))
+    if (ccz_links_simulated(*out))
         ui_simulated("evidence comes from a software TEE");
     if (!o->policy)
         ui_say("INSECURE: the peer is asked for no evidence");
+    return rc;
+}
+
+static ccz_rc link_open(struct link *l, const struct psi_opts *o, size_t len, struct ccz_err *err)
+{
+    ccz_rc rc = psi_links(&l->links, o, (unsigned)len, err);
+    if (rc != CCZ_OK)
+        return rc;
     rc = o->listen ? ccz_links_accept(l->chan, l->links, 1000 * o->timeout_s, err)
                    : ccz_links_connect(&l->chan[0], l->links, o->connect, o->name, err);
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
@@ -78,7 +71,7 @@ static ccz_rc link_open(struct link *l, const struct psi_opts *o, size_t len, st
 
 /* ------------------------------------------------------------------------------------ ids and rows */
 
-static ccz_rc read_ids(struct ccz_psi_ids **out, const struct psi_opts *o, struct ccz_err *err)
+ccz_rc psi_read_ids(struct ccz_psi_ids **out, const struct psi_opts *o, struct ccz_err *err)
 {
     const struct ccz_psi_ids_cfg cfg = {.domain = o->domain,
                                         .trim = o->trim,
@@ -117,18 +110,22 @@ static void put_json(const struct ccz_psi_result *r)
 }
 
 /* Rows where they are wanted, and in words or as JSON what happened. */
-static ccz_rc report(const struct psi_opts *o, const struct ccz_psi_result *r, double seconds,
-                     struct ccz_err *err)
+ccz_rc psi_report(const struct psi_opts *o, const struct ccz_psi_result *r, double seconds,
+                  struct ccz_err *err)
 {
-    char digest[65];
+    char digest[65], session[65];
     ccz_rc rc = r->learned && (o->out || !o->json) ? put_rows(o, r, err) : CCZ_OK;
     if (rc != CCZ_OK)
         return rc;
     if (o->json)
         put_json(r);
     ccz_hex(digest, r->digest, sizeof(r->digest));
+    ccz_hex(session, r->session, sizeof(r->session));
     if (!r->learned)
         ui_say("done: the peer learned the intersection, this side did not");
+    else if (is(o, "ask"))
+        ui_say("%" PRIu64 " common ids; database %.16s of %" PRIu64 " ids", r->len, session,
+               r->peer_len);
     else if (r->rows)
         ui_say("%" PRIu64 " common ids; alignment %.16s, the same on all sides", r->len, digest);
     else
@@ -189,7 +186,7 @@ static int run_party(const struct psi_opts *o)
     struct link l = {0};
     CCZ_AUTO(ccz_psi_ids) ids = NULL;
     CCZ_AUTO(ccz_psi_result) result = NULL;
-    ccz_rc rc = read_ids(&ids, o, &err);
+    ccz_rc rc = psi_read_ids(&ids, o, &err);
     if (rc == CCZ_OK)
         rc = link_open(&l, o, 1, &err);
     int64_t start_ms = ccz_mono_ms();
@@ -197,7 +194,7 @@ static int run_party(const struct psi_opts *o)
         rc = is(o, "join") ? run_join(&result, &l, o, ids, &err)
                            : run_two(&result, &l, o, ids, &err);
     if (rc == CCZ_OK)
-        rc = report(o, result, (double)(ccz_mono_ms() - start_ms) / 1e3, &err);
+        rc = psi_report(o, result, (double)(ccz_mono_ms() - start_ms) / 1e3, &err);
     link_close(&l); /* waits until the peer has what was sent last */
     return rc == CCZ_OK ? UI_OK : ui_fail(&err);
 }
@@ -274,7 +271,7 @@ static bool number_in(const char *name, int64_t value, int64_t least, int64_t mo
 
 static bool check_network(const struct psi_opts *o)
 {
-    bool server = is(o, "serve"), joins = is(o, "join");
+    bool server = is(o, "serve") || is(o, "answer"), joins = is(o, "join") || is(o, "ask");
     if (!o->listen == !o->connect || (server && !o->listen) || (joins && !o->connect)) {
         ui_error(server  ? "--listen is required"
                  : joins ? "--connect is required"
@@ -290,17 +287,84 @@ static bool check_network(const struct psi_opts *o)
         ui_error("--policy and --unattested-insecure exclude each other");
         return false;
     }
-    if (server && !o->tee && !o->unattested_insecure) {
+    if (is(o, "serve") && !o->tee && !o->unattested_insecure) {
         ui_error("--tee is required: the server shows evidence");
         return false;
     }
     return number_in("timeout", o->timeout_s, 1, SECONDS_MAX);
 }
 
+/* An option that the verb would ignore is an error: who gives it expects something of it. */
+static const char *misplaced(const struct psi_opts *o)
+{
+    bool prepare = is(o, "prepare"), answer = is(o, "answer"), ask = is(o, "ask");
+    bool two = is(o, "send") || is(o, "receive"), db = prepare || answer || ask;
+    const struct {
+        const char *name;
+        bool given, taken;
+    } list[] = {{"db", o->db, prepare || answer},
+                {"seal", o->seal, prepare || answer},
+                {"replace", o->replace, prepare},
+                {"query-max", o->query_len_max, prepare || answer},
+                {"total-max", o->total, answer},
+                {"clients", o->clients, answer},
+                {"filter", o->filter, ask},
+                {"refresh", o->refresh, ask},
+                {"ids", db && o->ids, !answer},
+                {"column", db && o->column, !answer},
+                {"domain", db && o->domain, !answer},
+                {"trim", db && o->trim, !answer},
+                {"fold-case", db && o->fold_case, !answer},
+                {"first", db && o->first, !answer},
+                {"spool", db && o->spool, !answer},
+                {"out", db && o->out, ask},
+                {"json", db && o->json, ask},
+                {"min", prepare && o->minimum, false},
+                {"trusted-receiver", db && o->trusted_receiver, answer},
+                {"protocol", db && strcmp(o->protocol, "vole") != 0, two},
+                {"both", db && o->both, two},
+                {"cardinality", db && o->cardinality, two},
+                {"session", db && o->session, two},
+                {"pad", db && o->pad, two},
+                {"peer-max", db && o->peer_len_max, two},
+                {"bucket", db && o->bucket, two},
+                {"key", db && o->key, false},
+                {"listen", prepare && o->listen, false},
+                {"connect", prepare && o->connect, false},
+                {"policy", prepare && o->policy, false},
+                {"tee", prepare && o->tee, false}};
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+        if (list[i].given && !list[i].taken)
+            return list[i].name;
+    return NULL;
+}
+
+static bool check_db(const struct psi_opts *o)
+{
+    bool file = is(o, "prepare") || is(o, "answer");
+    if (file && (!o->db || !o->seal)) {
+        ui_error("--db and --seal are required");
+        return false;
+    }
+    if (is(o, "answer") && o->minimum > 0 && !o->trusted_receiver) {
+        ui_error("--min is kept by the client's program: it needs --trusted-receiver");
+        ui_hint("say so if --policy has the measurement of a client that keeps it");
+        return false;
+    }
+    return number_in("query-max", o->query_len_max, 0, INT64_C(1) << 28) &&
+           number_in("total-max", o->total, 0, INT64_MAX) &&
+           number_in("clients", o->clients, 0, INT64_MAX);
+}
+
 static bool check(const struct psi_opts *o)
 {
     bool many = is(o, "serve") || is(o, "join");
-    if (!is(o, "serve") && !o->ids) {
+    const char *name = misplaced(o);
+    if (name) {
+        ui_error("--%s is not for psi %s", name, o->verb);
+        return false;
+    }
+    if (!is(o, "serve") && !is(o, "answer") && !o->ids) {
         ui_error("--ids is required");
         return false;
     }
@@ -308,7 +372,8 @@ static bool check(const struct psi_opts *o)
         ui_error("--protocol must be vole, vole-semi-honest, ecdh or unbalanced");
         return false;
     }
-    return check_network(o) && number_in("min", o->minimum, 0, (int64_t)CCZ_PSI_LEN_MAX) &&
+    return check_db(o) && (is(o, "prepare") || check_network(o)) &&
+           number_in("min", o->minimum, 0, (int64_t)CCZ_PSI_LEN_MAX) &&
            number_in("bucket", o->bucket, 0, INT64_C(1) << 30) &&
            number_in("threads", o->threads, 0, 16) &&
            number_in("peer-max", o->peer_len_max, 0, (int64_t)CCZ_PSI_LEN_MAX) &&
@@ -357,11 +422,21 @@ static int parse(struct psi_opts *o, int argc, char **argv)
         {"parties", NULL, &o->parties, NULL, "N", "serve, join: how many parties"},
         {"key", &o->key, NULL, NULL, "FILE",
          "join: secret of the parties, so that the server sees keyed hashes"},
+        {"db", &o->db, NULL, NULL, "FILE", "prepare, answer: the database, a protected file"},
+        {"seal", &o->seal, NULL, NULL, "FILE", "prepare, answer: its key, 32 bytes"},
+        {"replace", NULL, NULL, &o->replace, NULL, "prepare: in place of a database that is there"},
+        {"query-max", NULL, &o->query_len_max, NULL, "N",
+         "prepare, answer: ids of one query at most, default 65536"},
+        {"total-max", NULL, &o->total, NULL, "N", "answer: ids of all queries together at most"},
+        {"clients", NULL, &o->clients, NULL, "N", "answer: end after so many; default: at SIGTERM"},
+        {"filter", &o->filter, NULL, NULL, "FILE",
+         "ask: the database's filter; downloaded if it is not there, and kept"},
+        {"refresh", NULL, NULL, &o->refresh, NULL, "ask: download the filter in any case"},
         {"timeout", NULL, &o->timeout_s, NULL, "SECONDS",
          "longest wait for the other side, default 600"},
         {0},
     };
-    return ui_parse(argc, argv, "cczoo psi send|receive|serve|join --ids FILE ...", opts);
+    return ui_parse(argc, argv, "cczoo psi send|receive|serve|join|prepare|answer|ask ...", opts);
 }
 
 int cmd_psi(int argc, char **argv)
@@ -371,16 +446,28 @@ int cmd_psi(int argc, char **argv)
                          .name = "party",
                          .parties = 2,
                          .timeout_s = 600};
-    bool party = is(&o, "send") || is(&o, "receive") || is(&o, "join");
+    static const struct {
+        const char *verb;
+        int (*run)(const struct psi_opts *o);
+    } verbs[] = {{"send", run_party},  {"receive", run_party},   {"join", run_party},
+                 {"serve", run_serve}, {"prepare", psi_prepare}, {"answer", psi_answer},
+                 {"ask", psi_ask}};
+    int (*run)(const struct psi_opts *o) = NULL;
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+        if (is(&o, verbs[i].verb))
+            run = verbs[i].run;
     if (is(&o, "--help") || is(&o, "-h")) {
         ui_out("usage: cczoo psi VERB [--help]\n\n"
                "  receive  learn which ids the sender has, too\n"
                "  send     take part; learns nothing but with --both\n"
                "  join     a party of a session with a server in a TEE\n"
-               "  serve    that server\n");
+               "  serve    that server\n"
+               "  prepare  make a database of a large set, once\n"
+               "  answer   serve clients that ask it\n"
+               "  ask      learn which of a few ids a database has\n");
         return argc > 1 ? UI_OK : UI_USAGE;
     }
-    if (!party && !is(&o, "serve")) {
+    if (!run) {
         ui_error("no such command: psi %s", o.verb);
         ui_hint("cczoo psi --help lists them");
         return UI_USAGE;
@@ -394,5 +481,5 @@ int cmd_psi(int argc, char **argv)
     }
     if (!check(&o))
         return UI_USAGE;
-    return party ? run_party(&o) : run_serve(&o);
+    return run(&o);
 }

@@ -189,10 +189,6 @@ static bool check(struct fedlr_opts *o)
         ui_error("trees have a guest and hosts");
         good = false;
     }
-    if (good && o->trees && o->state) {
-        ui_error("--state: trees are not resumed");
-        good = false;
-    }
     const char *name = good ? missing(o) : NULL;
     if (name)
         ui_error("--%s is required", name);
@@ -245,7 +241,9 @@ int fedlr_options(struct fedlr_opts *o, int argc, char **argv)
         {"key", &o->key, NULL, NULL, "FILE", "Paillier key (cczoo-fedlr keygen)"},
         {"key-id", &o->key_id, NULL, NULL, "HEX", "accept this public key only"},
         {"cols", NULL, &o->cols, NULL, "N", "arbiter of encrypted-model: columns of the model"},
-        {"state", &o->state, NULL, NULL, "FILE", "sealed state after each round; resumed from"},
+        {"state", &o->state, NULL, NULL, "FILE",
+         "sealed state after each round (of trees: FILE.0 and FILE.1, after each tree); resumed "
+         "from"},
         {"seal", &o->seal, NULL, NULL, "FILE", "its key, 32 bytes"},
         {"model-out", &o->model_out, NULL, NULL, "FILE", "write the model here as JSON"},
         {"rounds", NULL, &o->rounds, NULL, "N", "rounds; of hetero: epochs; default 20"},

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { KEY_FILE_SIZE_MAX = 16384, MODEL_FILE_SIZE_MAX = 1 << 20, PRINTED_ROUNDS = 40 };
 
@@ -159,30 +158,12 @@ static ccz_rc measure_together(struct role *r, struct ccz_err *err)
     return rc;
 }
 
-/* What goes away with a peer that comes back. */
-static bool peer_lost(ccz_rc rc)
+static ccz_rc work(void *arg, struct ccz_err *err)
 {
-    return rc == CCZ_E_CLOSED || rc == CCZ_E_TIMEOUT || rc == CCZ_E_UNAVAILABLE || rc == CCZ_E_IO;
-}
-
-static ccz_rc attempts(struct role *r, struct ccz_err *err)
-{
-    static const struct timespec pause = {.tv_nsec = 200000000};
+    struct role *r = arg;
     bool hetero = strncmp(r->o->mode, "hetero", 6) == 0;
-    r->progress_ms = ccz_mono_ms();
-    for (;;) {
-        *err = (struct ccz_err){0};
-        ccz_rc rc = fedlr_links_join(&r->links, r->o, r->o->timeout_s * 1000, err);
-        if (rc == CCZ_OK)
-            rc = train(r, err);
-        if (rc == CCZ_OK && hetero && r->test)
-            rc = measure_together(r, err);
-        if (rc == CCZ_OK || !peer_lost(rc) || ccz_mono_ms() - r->progress_ms > r->o->retry_s * 1000)
-            return rc;
-        ui_say("%s: %s; connecting again", err->where, err->msg);
-        if (!r->o->listen) /* who listens is there at once, so that the others find him */
-            (void)nanosleep(&pause, NULL);
-    }
+    ccz_rc rc = train(r, err);
+    return rc == CCZ_OK && hetero && r->test ? measure_together(r, err) : rc;
 }
 
 static ccz_rc prepare(struct role *r, struct ccz_err *err)
@@ -216,7 +197,7 @@ int fedlr_run_role(const struct fedlr_opts *o)
     struct ccz_err err = {0};
     ccz_rc rc = prepare(&r, &err);
     if (rc == CCZ_OK)
-        rc = attempts(&r, &err);
+        rc = fedlr_attempts(&r.links, o, &r.progress_ms, work, &r, &err);
     if (rc == CCZ_OK)
         rc = write_model(&r, &err);
     if (rc == CCZ_OK && r.model)

@@ -16,7 +16,9 @@ struct trees {
     struct fedlr_links links;
     struct ccz_fedlr_table *data, *test;
     struct ccz_paillier_key *key;
+    struct ccz_secret *seal;
     struct ccz_sboost_run run;
+    int64_t progress_ms; /* of the last tree, or of the start */
     struct ccz_sboost_model *model;
     struct ccz_sboost_part *part;
 };
@@ -28,7 +30,8 @@ static bool is_guest(const struct trees *t)
 
 static void on_tree(void *arg, const struct ccz_sboost_progress *p)
 {
-    const struct trees *t = arg;
+    struct trees *t = arg;
+    t->progress_ms = ccz_mono_ms();
     ui_out(
         "round %u of %u  tree %u  %.1f ms  splits %u (%u of hosts)  sent %.1f kB  received %.1f kB",
         p->round, t->o->trees_cfg.rounds, p->tree, (double)p->took_ns / 1e6, p->splits,
@@ -114,17 +117,43 @@ static ccz_rc write_model(const struct trees *t, struct ccz_err *err)
     return ccz_file_write(t->o->model_out, ccz_buf_span(&b), 0600, CCZ_FILE_REPLACE, err);
 }
 
-static ccz_rc train(struct trees *t, struct ccz_err *err)
+static void drop_models(struct trees *t)
 {
+    ccz_sboost_model_free(t->model);
+    ccz_sboost_part_free(t->part);
+    t->model = NULL;
+    t->part = NULL;
+}
+
+static ccz_rc train(void *arg, struct ccz_err *err)
+{
+    struct trees *t = arg;
     struct ccz_sboost_data data;
     uint8_t ids[32];
+    drop_models(t);
     ccz_rc rc = data_of(&data, ids, t->data, err);
     if (rc == CCZ_OK && is_guest(t))
         rc = ccz_sboost_guest(&t->model, t->key, t->links.chan, t->links.len, &data, &t->run, err);
     else if (rc == CCZ_OK)
         rc = ccz_sboost_host(&t->part, t->links.chan[0], &data, &t->run, err);
-    if (rc == CCZ_OK && t->test)
-        rc = measure_together(t, err);
+    if (rc == CCZ_OK) {
+        t->progress_ms = ccz_mono_ms();
+        rc = write_model(t, err);
+    }
+    return rc == CCZ_OK && t->test ? measure_together(t, err) : rc;
+}
+
+/* The others may be through and gone: this party's part is in its state then, and only measuring needs them. */
+static ccz_rc finish_alone(struct trees *t, struct ccz_err *err)
+{
+    struct ccz_sboost_data data;
+    uint8_t ids[32];
+    drop_models(t);
+    ccz_rc rc = data_of(&data, ids, t->data, err);
+    if (rc == CCZ_OK && is_guest(t))
+        rc = ccz_sboost_guest_stored(&t->model, t->o->cfg.parties, &data, &t->run, err);
+    else if (rc == CCZ_OK)
+        rc = ccz_sboost_host_stored(&t->part, &data, &t->run, err);
     return rc == CCZ_OK ? write_model(t, err) : rc;
 }
 
@@ -135,6 +164,7 @@ static ccz_rc prepare(struct trees *t, struct ccz_err *err)
                                      .sample_seed = (uint64_t)o->seed,
                                      .threads = (unsigned)o->threads,
                                      .timeout_ms = o->timeout_s * 1000,
+                                     .checkpoint = o->state,
                                      .on_tree = on_tree,
                                      .arg = t};
     ccz_rc rc = fedlr_read_table(&t->data, o->data, o, err);
@@ -142,9 +172,10 @@ static ccz_rc prepare(struct trees *t, struct ccz_err *err)
         rc = fedlr_read_table(&t->test, o->test, o, err);
     if (rc == CCZ_OK && o->key)
         rc = fedlr_read_key(&t->key, o->key, err);
-    if (rc == CCZ_OK)
-        rc = fedlr_links_open(&t->links, o, err);
-    return rc == CCZ_OK ? fedlr_links_join(&t->links, o, o->timeout_s * 1000, err) : rc;
+    if (rc == CCZ_OK && o->seal)
+        rc = ccz_file_read_secret(&t->seal, o->seal, 32, err);
+    t->run.seal = t->seal;
+    return rc == CCZ_OK ? fedlr_links_open(&t->links, o, err) : rc;
 }
 
 int fedlr_run_trees(const struct fedlr_opts *o)
@@ -153,12 +184,19 @@ int fedlr_run_trees(const struct fedlr_opts *o)
     struct ccz_err err = {0};
     ccz_rc rc = prepare(&t, &err);
     if (rc == CCZ_OK)
-        rc = train(&t, &err);
+        rc = fedlr_attempts(&t.links, o, &t.progress_ms, train, &t, &err);
+    if (fedlr_peer_lost(rc) && o->state && !o->test) {
+        struct ccz_err alone = {0};
+        if (finish_alone(&t, &alone) == CCZ_OK) {
+            ui_say("%s: %s; all trees were there already", err.where, err.msg);
+            rc = CCZ_OK;
+        }
+    }
     if (rc == CCZ_OK)
         ui_out("done\n");
     fedlr_links_close(&t.links);
-    ccz_sboost_model_free(t.model);
-    ccz_sboost_part_free(t.part);
+    drop_models(&t);
+    ccz_secret_free(t.seal);
     ccz_fedlr_table_free(t.data);
     ccz_fedlr_table_free(t.test);
     ccz_paillier_key_free(t.key);

@@ -14,7 +14,7 @@
  * they ask for. The filter alone says how many ids there are, and nothing else without asking the server: count and limit
  * what each client asks. All clients of a database see the same filter, so a client can tell what changed
  * between two of the same key; ccz_psi_db_new() always makes a new key. The server learns how many ids a client asks for.
- * Reading order of the sources: db.c, db_query.c.
+ * Reading order of the sources: db.c, db_query.c; db_file.c, db_session.c.
  */
 #include <cczoo/psi.h>
 
@@ -80,6 +80,71 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_psi_db_serve(uint64_t *len, const struct ccz_psi
 CCZ_API CCZ_MUST_USE ccz_rc ccz_psi_db_query(struct ccz_psi_result **out, struct ccz_chan *chan,
                                              const struct ccz_psi_ids *ids, struct ccz_span filter,
                                              unsigned threads, struct ccz_err *err);
+
+/* ------------------------------------------------------------------------- files and sessions */
+
+/**
+ * Writes the database, key and filter, to a protected file (pf.h), which appears by rename.
+ * @param seal  32 bytes; the file's key is derived from it
+ * @retval CCZ_E_ARG     psi:config  @retval CCZ_E_EXISTS file:exists: @p path is there and not @p replace
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_psi_db_save(const struct ccz_psi_db *db, const char *path,
+                                            const struct ccz_secret *seal, bool replace,
+                                            struct ccz_err *err);
+/**
+ * Reads it again, without computing anything. The whole file is verified first.
+ * @retval CCZ_E_ARG     psi:config
+ * @retval CCZ_E_SIG     pf:*: changed, or another seal, or no database
+ * @retval CCZ_E_FORMAT  psi:database: of another version, or malformed; psi:filter
+ * @retval CCZ_E_MISMATCH psi:filter-key
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_psi_db_load(struct ccz_psi_db **out, const char *path,
+                                            const struct ccz_secret *seal, unsigned threads,
+                                            struct ccz_err *err);
+/** What this database is called: a new one for the same ids has another name. @param[out] name 32 bytes */
+CCZ_API void ccz_psi_db_name(uint8_t name[32], const struct ccz_psi_db *db);
+
+/** What a server asks of a session. All-zero is fine. */
+struct ccz_psi_db_terms {
+    uint64_t query_len_max; /**< as `most` of ccz_psi_db_serve() */
+    /**
+     * Fewer common ids than this: the client gets "psi:minimum" and no result. Both sides must say the same. It is the client's program
+     * that keeps it, not mathematics.
+     */
+    uint64_t min_intersection;
+    bool trusted_client; /**< its program was verified: required with a minimum */
+};
+/**
+ * A session with one client: what it has to know first, the filter if it has none, then one query as ccz_psi_db_serve().
+ * @param[out] len  ids that were asked for, to be counted. May be NULL
+ * @retval CCZ_E_UNSUPPORTED  psi:minimum-untrusted
+ * @retval CCZ_E_MISMATCH     psi:peer-minimum
+ * and those of ccz_psi_db_serve()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_psi_db_answer(uint64_t *len, const struct ccz_psi_db *db,
+                                              struct ccz_chan *chan,
+                                              const struct ccz_psi_db_terms *terms,
+                                              struct ccz_err *err);
+
+struct ccz_psi_db_ask_cfg {
+    uint64_t min_intersection; /**< the server's */
+    bool refresh; /**< takes the server's filter if it is another one than that at hand */
+    unsigned threads;
+};
+/**
+ * The client's side of it.
+ * @param[in,out] filter  the one at hand, or empty: then it is downloaded. Its `max_size` is the most that is taken from the
+ *                        server. On success the filter that was asked with, to be kept for the next time
+ * @retval CCZ_E_MISMATCH  psi:filter-old: the server has another database than the filter is of; psi:peer-minimum
+ * @retval CCZ_E_LIMIT     psi:filter-size
+ * @retval CCZ_E_POLICY    psi:minimum
+ * @retval CCZ_E_PEER      psi:message; psi:filter-name: the filter that came is not the one that was announced
+ * and those of ccz_psi_db_query()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_psi_db_ask(struct ccz_psi_result **out, struct ccz_chan *chan,
+                                           const struct ccz_psi_ids *ids, struct ccz_buf *filter,
+                                           const struct ccz_psi_db_ask_cfg *cfg,
+                                           struct ccz_err *err);
 
 #ifdef __cplusplus
 }

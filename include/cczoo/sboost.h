@@ -22,8 +22,13 @@
  *
  * The same trees come out wherever the columns are, as sums are exact; with no host at all the guest trains on its own columns,
  * which is the baseline. Of equal candidates the guest's own wins, then those of the hosts in their order; among equal ones of one host
- * its shuffling decides by chance, so that only trainings without such ties repeat to the bit.
- * Reading order of the sources: sboost_priv.h, bins.c, loss.c, grow.c, msg.c, guest.c, host.c, predict.c.
+ * its shuffling decides by chance, so that only trainings without such ties repeat to the bit. With `checkpoint` the shuffling follows
+ * from the host's seal and its data, and from the number of the run: then all trainings of the same guest's seed repeat to the bit.
+ *
+ * Failures. A party that fails closes its channels with the reason, and all others return too. With `checkpoint` every party stores
+ * its state after each tree, hosts before the guest; when all are called again over fresh channels, they agree on the last tree that
+ * all have stored, and go on from there. What comes out is what would have come out.
+ * Reading order of the sources: sboost_priv.h, bins.c, loss.c, grow.c, msg.c, state.c, guest.c, host.c, predict.c.
  */
 #include <cczoo/chan.h>
 #include <cczoo/paillier.h>
@@ -72,11 +77,12 @@ struct ccz_sboost_data {
     const uint8_t *ids; /**< SHA-256 of the ids in order, 32 bytes, compared; NULL = not compared */
 };
 
-/** One finished tree, at the guest. */
+/** One finished tree, when its state is stored. */
 struct ccz_sboost_progress {
-    uint32_t round, tree; /**< from 1; within the round, from 1 */
-    uint32_t splits, host_splits;
-    double loss; /**< mean over the training rows after the round; NaN before its last tree */
+    uint32_t round, tree;         /**< from 1; within the round, from 1 */
+    uint32_t splits, host_splits; /**< of a host: its own, both */
+    double
+        loss; /**< guest: mean over the training rows after the round; NaN before its last tree, and at hosts */
     int64_t took_ns;
     uint64_t sent_size, received_size; /**< all channels, since the last one */
 };
@@ -88,7 +94,14 @@ struct ccz_sboost_run {
     /** Guest: of the choice of rows with `goss_rest`; 0 = fresh. Its own affair: hosts see which rows a tree has, and who knew which
      *  of them were drawn would know the others by their large gradients. */
     uint64_t sample_seed;
-    bool key_1024_insecure; /**< accepts keys of 1024 bits, for tests */
+    /**
+     * Name of this party's state, which is in two protected files, NAME.0 and NAME.1 (pf.h), under a key from @p seal; resumed from
+     * if they exist. They belong to the role, configuration, seed and data that wrote them. Of two parties each has a name and a
+     * seal of its own. An older file put back by the host of a TEE is not noticed; it costs trees, not secrets.
+     */
+    const char *checkpoint;
+    const struct ccz_secret *seal; /**< 32 bytes; required with a checkpoint */
+    bool key_1024_insecure;        /**< accepts keys of 1024 bits, for tests */
     void (*on_tree)(void *arg, const struct ccz_sboost_progress *p);
     void *arg;
     struct ccz_paillier_rng rng; /**< zeroed = ccz_random() */
@@ -110,7 +123,9 @@ CCZ_API void ccz_sboost_part_json(struct ccz_buf *out, const struct ccz_sboost_p
  * Errors of training and prediction. CCZ_E_ARG: sboost:config, sboost:labels, sboost:not-finite, sboost:data. CCZ_E_MISMATCH:
  * sboost:config-digest, sboost:alignment (rows or ids), sboost:role, sboost:model (another number of columns or hosts than it was
  * trained with). CCZ_E_PEER: sboost:message (malformed, another length), sboost:order, sboost:candidate, sboost:split (a side without rows).
- * CCZ_E_LIMIT: sboost:rows. And those of chan.h and paillier.h. On failure nothing is returned and all channels are
+ * CCZ_E_LIMIT: sboost:rows. Checkpoints: CCZ_E_PEER sboost:resume (no tree that all have a state of, or of another run), CCZ_E_FORMAT
+ * sboost:checkpoint, CCZ_E_MISMATCH sboost:checkpoint-config (of other settings or data), CCZ_E_SIG pf:* (changed, or another key or
+ * role). And those of chan.h and paillier.h. On failure nothing is returned and all channels are
  * closed with the reason.
  */
 
@@ -126,6 +141,20 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_sboost_guest(struct ccz_sboost_model **out,
 CCZ_API CCZ_MUST_USE ccz_rc ccz_sboost_host(struct ccz_sboost_part **out, struct ccz_chan *guest,
                                             const struct ccz_sboost_data *data,
                                             const struct ccz_sboost_run *run, struct ccz_err *err);
+
+/**
+ * What a finished training has stored, without the others: who was killed when all was done need not find them again.
+ * @param hosts  how many there were
+ * @retval CCZ_E_NOT_FOUND  sboost:unfinished: there is no state, or none of the last tree
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_sboost_guest_stored(struct ccz_sboost_model **out, size_t hosts,
+                                                    const struct ccz_sboost_data *data,
+                                                    const struct ccz_sboost_run *run,
+                                                    struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_sboost_host_stored(struct ccz_sboost_part **out,
+                                                   const struct ccz_sboost_data *data,
+                                                   const struct ccz_sboost_run *run,
+                                                   struct ccz_err *err);
 
 /**
  * Joint prediction. Each host answers for all of its splits which rows go left, so that the guest learns that of every row.

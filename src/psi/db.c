@@ -7,7 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 1, THREADS_MAX = 16, KEY_SIZE = 64 }; /* scalar, and random bytes of the name */
+enum {
+    VERSION = 1,
+    THREADS_MAX = 16,
+    KEY_SIZE = CCZI_DB_KEY_SIZE
+}; /* scalar, and random bytes of the name */
 
 struct ccz_psi_db {
     struct ccz_secret *key; /* k, then what the name is made of */
@@ -203,6 +207,11 @@ ccz_rc ccz_psi_db_new(struct ccz_psi_db **out, const struct ccz_psi_ids *ids,
 struct ccz_span ccz_psi_db_filter(const struct ccz_psi_db *db)
 {
     return ccz_buf_span(&db->filter);
+}
+
+void ccz_psi_db_name(uint8_t name[32], const struct ccz_psi_db *db)
+{
+    memcpy(name, db->f.name, 32);
 }
 
 ccz_rc ccz_psi_db_key(struct ccz_secret **out, const struct ccz_psi_db *db, struct ccz_err *err)

@@ -14,7 +14,7 @@
 
 #include <cczoo/psi_db.h>
 
-enum { CCZI_FILTER_HEAD_SIZE = 84, CCZI_QUERY_SIZE = 44 };
+enum { CCZI_FILTER_HEAD_SIZE = 84, CCZI_QUERY_SIZE = 44, CCZI_DB_KEY_SIZE = 64 };
 #define CCZI_DB_LEN_MAX (UINT64_C(1) << 28)
 
 struct cczi_filter {
@@ -31,4 +31,14 @@ CCZ_MUST_USE ccz_rc cczi_filter_masks(struct cczi_psi_mask **out, const struct c
 void cczi_query_put(uint8_t out[CCZI_QUERY_SIZE], const uint8_t name[32], uint64_t len);
 /* Keys of H and F in a database. */
 void cczi_db_key(uint8_t out[32], const uint8_t name[32]);
+
+/* Hello of a client, and what a server offers: see db_session.c. */
+enum { CCZI_DB_OFFER_SIZE = 56, CCZI_DB_WANTS = 1 /* the filter, in what both say */ };
+struct cczi_db_head {
+    uint8_t what, name[32];
+    uint64_t minimum, size;
+};
+/* @retval CCZ_E_PEER psi:message  @retval CCZ_E_UNSUPPORTED psi:version */
+CCZ_MUST_USE ccz_rc cczi_db_head_get(struct cczi_db_head *h, struct ccz_span in, bool offer,
+                                     struct ccz_err *err);
 #endif

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest. For each tree
+ * The guest. KEY and START first: who it is that trains, and how many trees are there already. For each tree
  *   TREE, GRADIENTS   rows of this tree; g and h of each, packed in one ciphertext     -> hosts
  * and for each node, level by level:
  *   NODE                                                                               -> hosts
  *   CANDIDATES        sums of g and h left of each candidate, shuffled, packed         <- hosts
  *   CHOOSE            the winner, if it is a host's                                    -> that host, which answers LEFT
  *   SPLIT             the rows that go left                                            -> the other hosts
- * A node without a gain is a leaf; nobody need be told.
+ * A node without a gain is a leaf; nobody need be told. Behind each tree
+ *   SAVE              hosts store their states, then the guest its own                 -> hosts, which answer SAVED
  */
 #include "sboost/sboost_priv.h"
 
@@ -27,6 +28,8 @@ struct guest {
     struct ccz_sboost_model *m;
     size_t candidates[CCZ_SBOOST_HOSTS_MAX]; /* of each host */
     double *score, *tmp;
+    double *before; /* scores when the round began: all trees of it are for the same */
+    struct cczi_sb_store store;
     uint8_t *left;   /* bitmap */
     int64_t *own;    /* [bins] sums of one column */
     int64_t *theirs; /* candidates of one host, with the tail of its last ciphertext */
@@ -267,48 +270,85 @@ static ccz_rc one_tree(struct guest *g, const double *score, uint32_t k, struct 
     return CCZ_OK;
 }
 
-static void count(uint64_t *sent, uint64_t *received, const struct cczi_sb_session *s)
+static size_t score_size(const struct guest *g)
 {
-    *sent = *received = 0;
-    for (size_t i = 0; i < s->len; i++) {
-        struct ccz_chan_stats st = ccz_chan_stats(s->chan[i]);
-        *sent += st.sent_size;
-        *received += st.received_size;
-    }
+    return g->d->rows * cczi_sb_outputs(&g->s->cfg) * sizeof(double);
+}
+
+static ccz_rc save(struct guest *g, struct ccz_err *err)
+{
+    struct ccz_buf *b = &g->store.state;
+    if (!cczi_sb_kept(&g->store))
+        return CCZ_OK;
+    ccz_buf_clear(b);
+    ccz_buf_le64(b, g->sample_seed);
+    cczi_sb_put_trees(b, g->m);
+    ccz_buf_put(b, g->score, score_size(g));
+    if (g->m->trees % g->m->outputs != 0)
+        ccz_buf_put(b, g->before, score_size(g));
+    return cczi_sb_store_save(&g->store, (uint32_t)g->m->trees, err);
+}
+
+static ccz_rc load(struct guest *g, uint32_t trees, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_sb_store_load(&g->store, trees, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct ccz_rd r = ccz_rd_from(ccz_buf_span(&g->store.state));
+    g->sample_seed = ccz_rd_le64(&r);
+    bool good = cczi_sb_take_trees(g->m, trees, &r);
+    ccz_rd_copy(&r, g->score, score_size(g));
+    if (trees % g->m->outputs != 0)
+        ccz_rd_copy(&r, g->before, score_size(g));
+    return good && ccz_rd_done(&r) ? CCZ_OK
+                                   : ccz_fail(err, CCZ_E_FORMAT, "sboost:checkpoint", trees,
+                                              "the state of tree %u is malformed", trees);
+}
+
+/* Hosts first: none of them is ever behind by more than the one state that they keep beside the last. */
+static ccz_rc save_all(struct guest *g, struct ccz_err *err)
+{
+    struct cczi_sb_session *s = g->s;
+    cczi_sb_msg_begin(&s->out, CCZI_SB_SAVE, g->m->trees, 0);
+    ccz_rc rc = cczi_sb_send_all(s, err);
+    for (size_t i = 0; rc == CCZ_OK && i < s->len; i++)
+        rc = cczi_sb_expect(s, i, CCZI_SB_SAVED, g->m->trees, 0, 0, err);
+    return rc == CCZ_OK ? save(g, err) : rc;
+}
+
+static void tell(struct guest *g, struct ccz_sboost_progress *p, uint64_t sent, uint64_t received)
+{
+    struct cczi_sb_session *s = g->s;
+    cczi_sb_count(&p->sent_size, &p->received_size, s);
+    p->sent_size -= sent;
+    p->received_size -= received;
+    p->splits = g->splits;
+    p->host_splits = g->host_splits;
+    if (p->tree == g->m->outputs)
+        p->loss = cczi_sb_mean_loss(g->score, g->d->y, g->d->rows, &s->cfg);
+    s->run->on_tree(s->run->arg, p);
 }
 
 static ccz_rc all_trees(struct guest *g, struct ccz_err *err)
 {
     struct cczi_sb_session *s = g->s;
-    uint32_t outputs = g->m->outputs;
-    size_t size = g->d->rows * outputs * sizeof(double);
-    double *before = malloc(size); /* all trees of a round are for the same scores */
-    ccz_rc rc = before ? CCZ_OK : cczi_sb_no_memory(err);
-    for (uint32_t r = 0; rc == CCZ_OK && r < s->cfg.rounds; r++) {
-        memcpy(before, g->score, size);
-        for (uint32_t k = 0; rc == CCZ_OK && k < outputs; k++) {
-            struct ccz_sboost_progress p = {.round = r + 1, .tree = k + 1, .loss = NAN};
-            uint64_t sent, received;
-            int64_t start_ns = ccz_mono_ns();
-            count(&sent, &received, s);
-            g->tree = r * outputs + k;
-            rc = one_tree(g, before, k, err);
-            if (rc != CCZ_OK || !s->run->on_tree)
-                continue;
-            count(&p.sent_size, &p.received_size, s);
-            p.sent_size -= sent;
-            p.received_size -= received;
-            p.splits = g->splits;
-            p.host_splits = g->host_splits;
-            if (k + 1 == outputs)
-                p.loss = cczi_sb_mean_loss(g->score, g->d->y, g->d->rows, &s->cfg);
-            p.took_ns = ccz_mono_ns() - start_ns;
-            s->run->on_tree(s->run->arg, &p);
-        }
+    uint32_t outputs = g->m->outputs, trees = s->cfg.rounds * outputs;
+    ccz_rc rc = CCZ_OK;
+    for (g->tree = (uint32_t)g->m->trees; rc == CCZ_OK && g->tree < trees; g->tree++) {
+        uint32_t k = g->tree % outputs;
+        struct ccz_sboost_progress p = {.round = g->tree / outputs + 1, .tree = k + 1, .loss = NAN};
+        uint64_t sent, received;
+        int64_t start_ns = ccz_mono_ns();
+        cczi_sb_count(&sent, &received, s);
+        if (k == 0)
+            memcpy(g->before, g->score, score_size(g));
+        rc = one_tree(g, g->before, k, err);
+        if (rc == CCZ_OK)
+            rc = save_all(g, err);
+        p.took_ns = ccz_mono_ns() - start_ns;
+        if (rc == CCZ_OK && s->run->on_tree)
+            tell(g, &p, sent, received);
     }
-    if (before)
-        ccz_wipe(before, size);
-    free(before);
     return rc;
 }
 
@@ -356,23 +396,88 @@ static ccz_rc guest_memory(struct guest *g, size_t most, struct ccz_err *err)
     /* the tail of the last ciphertext: fewer than the bits of n */
     g->theirs_cap = most + CCZ_PAILLIER_BITS_MAX;
     g->score = malloc(rows * g->m->outputs * sizeof(*g->score));
+    g->before = malloc(score_size(g));
     g->tmp = malloc(3 * rows * sizeof(*g->tmp));
     g->left = malloc(cczi_sb_bitmap_size(rows));
     g->own = malloc(g->s->cfg.bins * sizeof(*g->own));
     g->theirs = malloc(g->theirs_cap * sizeof(*g->theirs));
-    if (!g->score || !g->tmp || !g->left || !g->own || !g->theirs)
+    if (!g->score || !g->before || !g->tmp || !g->left || !g->own || !g->theirs)
         return cczi_sb_no_memory(err);
     for (size_t i = 0; i < rows; i++)
         memcpy(g->score + i * g->m->outputs, g->m->base, g->m->outputs * sizeof(*g->score));
     return CCZ_OK;
 }
 
-static ccz_rc fresh_seed(struct guest *g, struct ccz_err *err)
+static ccz_rc fresh(void *out, size_t size, const struct guest *g, struct ccz_err *err)
 {
     const struct ccz_paillier_rng *rng = &g->s->run->rng;
-    ccz_rc rc = rng->fill ? rng->fill(rng->arg, &g->sample_seed, sizeof(g->sample_seed))
-                          : ccz_random(&g->sample_seed, sizeof(g->sample_seed));
+    ccz_rc rc = rng->fill ? rng->fill(rng->arg, out, size) : ccz_random(out, size);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "sboost:random", 0, "no randomness");
+}
+
+/*
+ * A run has a number, so that states of two runs are not taken for one. With a seed the same training has the same number each
+ * time: hosts shuffle by it. Who does not have the seal cannot test guesses of labels by it.
+ */
+static ccz_rc begin_run(struct guest *g, struct ccz_err *err)
+{
+    uint8_t secret[32] = {0};
+    const struct ccz_sboost_run *run = g->s->run;
+    bool seeded = run->sample_seed != 0 && cczi_sb_kept(&g->store);
+    ccz_rc rc = CCZ_OK;
+    g->sample_seed = run->sample_seed;
+    if (g->sample_seed == 0)
+        rc = fresh(&g->sample_seed, sizeof(g->sample_seed), g, err);
+    if (rc == CCZ_OK && seeded)
+        rc = cczi_sb_store_secret(secret, &g->store, run, "cczoo sboost run", err);
+    else if (rc == CCZ_OK)
+        rc = fresh(secret, sizeof(g->store.have.run), g, err);
+    memcpy(g->store.have.run, secret, sizeof(g->store.have.run));
+    ccz_wipe(secret, sizeof(secret));
+    return rc == CCZ_OK ? save(g, err) : rc;
+}
+
+/* The last trees that all have a state of. */
+static ccz_rc agree(uint32_t *trees, const struct guest *g, struct ccz_err *err)
+{
+    const struct cczi_sb_states *mine = &g->store.have;
+    bool found = false;
+    *trees = 0;
+    for (size_t i = 0; i < g->s->len; i++) {
+        const struct cczi_sb_states *have = &g->s->have[i];
+        if (have->len > 0 &&
+            (mine->len == 0 || memcmp(have->run, mine->run, sizeof(mine->run)) != 0))
+            return cczi_sb_no_resume(
+                have->trees[0], "a host has a state of a run that the guest does not know", err);
+    }
+    for (uint32_t i = 0; i < mine->len || (i == 0 && mine->len == 0); i++) {
+        bool all = true;
+        for (size_t k = 0; k < g->s->len; k++)
+            all &= cczi_sb_offers(&g->s->have[k], mine->trees[i]);
+        if (all && (!found || mine->trees[i] > *trees))
+            *trees = mine->trees[i];
+        found |= all;
+    }
+    return found
+               ? CCZ_OK
+               : cczi_sb_no_resume(mine->trees[0], "no tree that all parties have a state of", err);
+}
+
+/* What is there of this run already, or nothing: a first state then, before any host has one. */
+static ccz_rc begin(struct guest *g, struct ccz_err *err)
+{
+    uint32_t trees;
+    ccz_rc rc = agree(&trees, g, err);
+    if (rc == CCZ_OK)
+        rc = g->store.have.len > 0 ? load(g, trees, err) : begin_run(g, err);
+    return rc;
+}
+
+static ccz_rc send_start(struct guest *g, struct ccz_err *err)
+{
+    cczi_sb_msg_begin(&g->s->out, CCZI_SB_START, g->m->trees, 0);
+    ccz_buf_put(&g->s->out, g->store.have.run, sizeof(g->store.have.run));
+    return cczi_sb_send_all(g->s, err);
 }
 
 static ccz_rc send_key(struct guest *g, struct ccz_err *err)
@@ -391,12 +496,16 @@ static void guest_free(struct guest *g)
 {
     size_t rows = g->d->rows;
     if (g->score)
-        ccz_wipe(g->score, rows * cczi_sb_outputs(&g->s->cfg) * sizeof(*g->score));
+        ccz_wipe(g->score, score_size(g));
+    if (g->before)
+        ccz_wipe(g->before, score_size(g));
     if (g->tmp)
         ccz_wipe(g->tmp, 3 * rows * sizeof(*g->tmp));
     if (g->steps.packed)
         ccz_wipe(g->steps.packed, rows * sizeof(*g->steps.packed));
     free(g->score);
+    free(g->before);
+    cczi_sb_store_close(&g->store);
     free(g->tmp);
     free(g->left);
     free(g->own);
@@ -418,7 +527,9 @@ static ccz_rc train(struct guest *g, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = cczi_sb_steps_new(&g->steps, g->d->rows, err);
     if (rc == CCZ_OK)
-        rc = cczi_sb_greet(s, true, g->d, err);
+        rc = cczi_sb_store_open(&g->store, s, true, g->d, err);
+    if (rc == CCZ_OK)
+        rc = cczi_sb_greet(s, true, g->d, &g->store.have, err);
     for (size_t i = 0; i < s->len; i++) {
         g->candidates[i] = s->cols[i] * (s->cfg.bins - 1);
         most = g->candidates[i] > most ? g->candidates[i] : most;
@@ -429,11 +540,12 @@ static ccz_rc train(struct guest *g, struct ccz_err *err)
         rc = model_new(&g->m, s, g->d, err);
     if (rc == CCZ_OK)
         rc = guest_memory(g, most, err);
-    g->sample_seed = s->run->sample_seed;
-    if (rc == CCZ_OK && g->sample_seed == 0)
-        rc = fresh_seed(g, err);
+    if (rc == CCZ_OK)
+        rc = begin(g, err);
     if (rc == CCZ_OK)
         rc = send_key(g, err);
+    if (rc == CCZ_OK)
+        rc = send_start(g, err);
     if (rc == CCZ_OK)
         rc = all_trees(g, err);
     cczi_sb_msg_begin(&s->out, CCZI_SB_DONE, 0, 0);
@@ -460,4 +572,38 @@ ccz_rc ccz_sboost_guest(struct ccz_sboost_model **out, const struct ccz_paillier
     }
     guest_free(&g);
     return cczi_sb_session_end(&s, rc, &e, err);
+}
+
+ccz_rc ccz_sboost_guest_stored(struct ccz_sboost_model **out, size_t hosts,
+                               const struct ccz_sboost_data *data, const struct ccz_sboost_run *run,
+                               struct ccz_err *err)
+{
+    struct cczi_sb_session s = {.run = run, .len = hosts};
+    struct guest g = {.s = &s, .d = data};
+    *out = NULL;
+    ccz_rc rc = cczi_sb_config(&s.cfg, run->cfg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    uint32_t trees = s.cfg.rounds * cczi_sb_outputs(&s.cfg);
+    rc = cczi_sb_labels_check(data, &s.cfg, err);
+    if (rc == CCZ_OK)
+        rc = cczi_sb_bins_new(&g.bins, data, s.cfg.bins, err); /* it checks the data */
+    if (rc == CCZ_OK)
+        rc = cczi_sb_store_open(&g.store, &s, true, data, err);
+    if (rc == CCZ_OK &&
+        (!cczi_sb_kept(&g.store) || g.store.have.len == 0 || !cczi_sb_offers(&g.store.have, trees)))
+        rc = ccz_fail(err, CCZ_E_NOT_FOUND, "sboost:unfinished", trees,
+                      "no state of tree %u, the last one", trees);
+    if (rc == CCZ_OK)
+        rc = model_new(&g.m, &s, data, err);
+    if (rc == CCZ_OK)
+        rc = guest_memory(&g, 0, err);
+    if (rc == CCZ_OK)
+        rc = load(&g, trees, err);
+    if (rc == CCZ_OK) {
+        *out = g.m;
+        g.m = NULL;
+    }
+    guest_free(&g);
+    return rc;
 }

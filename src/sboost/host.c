@@ -29,6 +29,13 @@ struct host {
     size_t *begin;                  /* [bins * columns + 1] */
     size_t *order;                  /* [candidates] of the node that was asked for */
     unsigned value_bits;
+    struct cczi_sb_store store;
+    uint8_t order_seed[CCZ_STREAM_SEED_SIZE];
+    uint32_t saved; /* trees whose state is stored, or need not be */
+    /* when the tree began */
+    int64_t start_ns;
+    uint64_t sent, received;
+    size_t splits;
     bool asked; /* for `node` of `tree`: its choice may follow */
     uint32_t tree, node;
 };
@@ -119,15 +126,31 @@ static ccz_rc cumulate(struct ccz_paillier_vec **out, const struct host *h,
 
 /* --------------------------------------------------------------------------------- candidates */
 
-/* A fresh order: the guest must not learn which candidates are of one column. */
+/* With states, what is done again after a failure must be what it was: among equal candidates the order decides. */
+static ccz_rc order_of_state(void *out, size_t size, const struct host *h)
+{
+    CCZ_AUTO(ccz_stream) stream = NULL;
+    CCZ_AUTO_BUF iv; /* tree, node, counter: no two nodes of a run have blocks in common */
+    ccz_buf_init(&iv, CCZ_STREAM_IV_SIZE);
+    ccz_buf_le32(&iv, h->tree);
+    ccz_buf_le32(&iv, h->node);
+    ccz_buf_le64(&iv, 0);
+    ccz_rc rc = iv.bad ? CCZ_E_NOMEM : ccz_stream_new(&stream);
+    if (rc == CCZ_OK)
+        rc = ccz_stream_start(stream, h->order_seed, iv.ptr);
+    return rc == CCZ_OK ? ccz_stream_read(out, stream, size) : rc;
+}
+
+/* An order of its own for each node: the guest must not learn which candidates are of one column. */
 static ccz_rc shuffle(struct host *h, struct ccz_err *err)
 {
     size_t len = candidates_of(h), size = len * sizeof(uint64_t);
     const struct ccz_paillier_rng *rng = &h->s->run->rng;
     uint64_t *random = malloc(size ? size : 1);
-    ccz_rc rc = !random     ? CCZ_E_NOMEM
-                : rng->fill ? rng->fill(rng->arg, random, size)
-                            : ccz_random(random, size);
+    ccz_rc rc = !random                   ? CCZ_E_NOMEM
+                : cczi_sb_kept(&h->store) ? order_of_state(random, size, h)
+                : rng->fill               ? rng->fill(rng->arg, random, size)
+                                          : ccz_random(random, size);
     for (size_t i = 0; i < len; i++)
         h->order[i] = i;
     for (size_t i = len; rc == CCZ_OK && i > 1; i--) {
@@ -278,7 +301,9 @@ static ccz_rc in_order(const struct host *h, const struct cczi_sb_msg *m, uint32
 {
     bool good;
     if (m->kind == CCZI_SB_TREE)
-        good = m->tree == next_tree && m->node == 0;
+        good = m->tree == next_tree && m->node == 0 && h->saved == next_tree;
+    else if (m->kind == CCZI_SB_SAVE)
+        good = m->tree == next_tree && m->node == 0 && h->saved + 1 == next_tree;
     else if (m->kind == CCZI_SB_NODE)
         good = next_tree > 0 && m->tree == h->tree && m->node < h->grow.tree.len &&
                h->grow.tree.node[m->node].left == CCZI_SB_NONE &&
@@ -294,13 +319,87 @@ static ccz_rc in_order(const struct host *h, const struct cczi_sb_msg *m, uint32
                     m->tree, m->node);
 }
 
+static ccz_rc save(struct host *h, uint32_t trees, struct ccz_err *err)
+{
+    h->saved = trees;
+    if (!cczi_sb_kept(&h->store))
+        return CCZ_OK;
+    ccz_buf_clear(&h->store.state);
+    cczi_sb_put_splits(&h->store.state, h->part);
+    return cczi_sb_store_save(&h->store, trees, err);
+}
+
+static void tell(const struct host *h)
+{
+    uint32_t outputs = cczi_sb_outputs(&h->s->cfg), own = (uint32_t)(h->part->len - h->splits);
+    struct ccz_sboost_progress p = {.round = h->tree / outputs + 1,
+                                    .tree = h->tree % outputs + 1,
+                                    .splits = own,
+                                    .host_splits = own,
+                                    .loss = NAN,
+                                    .took_ns = ccz_mono_ns() - h->start_ns};
+    cczi_sb_count(&p.sent_size, &p.received_size, h->s);
+    p.sent_size -= h->sent;
+    p.received_size -= h->received;
+    h->s->run->on_tree(h->s->run->arg, &p);
+}
+
+static ccz_rc answer_save(struct host *h, struct ccz_err *err)
+{
+    uint32_t trees = h->s->msg.tree;
+    h->asked = false;
+    ccz_rc rc = save(h, trees, err);
+    cczi_sb_msg_begin(&h->s->out, CCZI_SB_SAVED, trees, 0);
+    if (rc == CCZ_OK)
+        rc = cczi_sb_send(h->s, 0, err);
+    if (rc == CCZ_OK && h->s->run->on_tree)
+        tell(h);
+    return rc;
+}
+
+static ccz_rc load(struct host *h, uint32_t trees, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_sb_store_load(&h->store, trees, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct ccz_rd r = ccz_rd_from(ccz_buf_span(&h->store.state));
+    h->saved = trees;
+    return cczi_sb_take_splits(h->part, &r) && ccz_rd_done(&r)
+               ? CCZ_OK
+               : ccz_fail(err, CCZ_E_FORMAT, "sboost:checkpoint", trees,
+                          "the state of tree %u is malformed", trees);
+}
+
+/* Where the guest says that all can go on from. */
+static ccz_rc begin(struct host *h, struct ccz_err *err)
+{
+    struct cczi_sb_session *s = h->s;
+    struct cczi_sb_states *have = &h->store.have;
+    ccz_rc rc = cczi_sb_recv(s, 0, CCZI_SB_RUN_SIZE, err);
+    uint32_t trees = s->msg.tree;
+    if (rc == CCZ_OK && (s->msg.kind != CCZI_SB_START || s->msg.node != 0))
+        rc = ccz_refuse_num(err, CCZ_E_PEER, "sboost:order", (int64_t)s->msg.kind, CCZI_SB_START);
+    if (rc == CCZ_OK && !cczi_sb_offers(have, trees))
+        rc = cczi_sb_no_resume(trees, "the guest goes on from a tree that this host has not", err);
+    if (rc == CCZ_OK && have->len > 0 && memcmp(have->run, s->msg.body.ptr, CCZI_SB_RUN_SIZE) != 0)
+        rc = cczi_sb_no_resume(trees, "the guest goes on with another run than this host", err);
+    if (rc != CCZ_OK)
+        return rc;
+    memcpy(have->run, s->msg.body.ptr, CCZI_SB_RUN_SIZE);
+    if (cczi_sb_kept(&h->store))
+        rc = cczi_sb_store_secret(h->order_seed, &h->store, s->run, "cczoo sboost order", err);
+    if (rc == CCZ_OK)
+        rc = have->len > 0 ? load(h, trees, err) : save(h, trees, err);
+    return rc;
+}
+
 static ccz_rc serve(struct host *h, struct ccz_err *err)
 {
     struct cczi_sb_session *s = h->s;
-    uint32_t next_tree = 0;
+    uint32_t next_tree = h->saved;
     for (;;) {
         ccz_rc rc = cczi_sb_recv(s, 0, cczi_sb_bitmap_size(h->d->rows) + sizeof(uint32_t), err);
-        if (rc == CCZ_OK && s->msg.kind == CCZI_SB_DONE &&
+        if (rc == CCZ_OK && s->msg.kind == CCZI_SB_DONE && h->saved == next_tree &&
             next_tree == s->cfg.rounds * cczi_sb_outputs(&s->cfg))
             return CCZ_OK;
         if (rc == CCZ_OK)
@@ -308,8 +407,13 @@ static ccz_rc serve(struct host *h, struct ccz_err *err)
         if (rc != CCZ_OK)
             return rc;
         h->node = s->msg.node;
-        if (s->msg.kind == CCZI_SB_TREE) {
+        if (s->msg.kind == CCZI_SB_SAVE) {
+            rc = answer_save(h, err);
+        } else if (s->msg.kind == CCZI_SB_TREE) {
             h->tree = next_tree++;
+            h->start_ns = ccz_mono_ns();
+            h->splits = h->part->len;
+            cczi_sb_count(&h->sent, &h->received, s);
             rc = begin_tree(h, err);
         } else if (s->msg.kind == CCZI_SB_NODE) {
             rc = answer_node(h, err);
@@ -369,6 +473,8 @@ static void host_free(struct host *h)
     ccz_paillier_pub_free(h->pub);
     cczi_sb_bins_free(&h->bins);
     cczi_sb_grow_free(&h->grow);
+    cczi_sb_store_close(&h->store);
+    ccz_wipe(h->order_seed, sizeof(h->order_seed));
     ccz_sboost_part_free(h->part);
 }
 
@@ -388,9 +494,13 @@ static ccz_rc train(struct host *h, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = cczi_sb_grow_new(&h->grow, h->d->rows, err);
     if (rc == CCZ_OK)
-        rc = cczi_sb_greet(h->s, false, h->d, err);
+        rc = cczi_sb_store_open(&h->store, h->s, false, h->d, err);
+    if (rc == CCZ_OK)
+        rc = cczi_sb_greet(h->s, false, h->d, &h->store.have, err);
     if (rc == CCZ_OK)
         rc = recv_key(h, err);
+    if (rc == CCZ_OK)
+        rc = begin(h, err);
     return rc == CCZ_OK ? serve(h, err) : rc;
 }
 
@@ -421,4 +531,33 @@ ccz_rc ccz_sboost_host(struct ccz_sboost_part **out, struct ccz_chan *guest,
     }
     host_free(&h);
     return cczi_sb_session_end(&s, rc, &e, err);
+}
+
+ccz_rc ccz_sboost_host_stored(struct ccz_sboost_part **out, const struct ccz_sboost_data *data,
+                              const struct ccz_sboost_run *run, struct ccz_err *err)
+{
+    struct cczi_sb_session s = {.run = run};
+    struct host h = {.s = &s, .d = data};
+    *out = NULL;
+    ccz_rc rc = cczi_sb_config(&s.cfg, run->cfg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    uint32_t trees = s.cfg.rounds * cczi_sb_outputs(&s.cfg);
+    rc = cczi_sb_bins_new(&h.bins, data, s.cfg.bins, err); /* it checks the data */
+    if (rc == CCZ_OK)
+        rc = cczi_sb_store_open(&h.store, &s, false, data, err);
+    if (rc == CCZ_OK &&
+        (!cczi_sb_kept(&h.store) || h.store.have.len == 0 || !cczi_sb_offers(&h.store.have, trees)))
+        rc = ccz_fail(err, CCZ_E_NOT_FOUND, "sboost:unfinished", trees,
+                      "no state of tree %u, the last one", trees);
+    if (rc == CCZ_OK)
+        rc = host_memory(&h, err);
+    if (rc == CCZ_OK)
+        rc = load(&h, trees, err);
+    if (rc == CCZ_OK) {
+        *out = h.part;
+        h.part = NULL;
+    }
+    host_free(&h);
+    return rc;
 }

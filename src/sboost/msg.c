@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * header: "CCZB", version 1, kind, 2 bytes 0, tree (4), node (4)        all integers little-endian
- * HELLO:  guest (1), 3 bytes 0, columns (4), rows (8), config (32), ids (32)
+ * header: "CCZB", version 2, kind, 2 bytes 0, tree (4), node (4)        all integers little-endian
+ * HELLO:  guest (1), 3 bytes 0, columns (4), rows (8), config (32), ids (32), number of states (4), trees of each (2 * 4), run (16)
  * CHOOSE: candidate (4)                     LEFT: number of the split (4), bitmap of the node's rows
  * TREE:   nothing, or a bitmap of all rows  SPLIT: bitmap of the node's rows
  * ANSWERS: number of splits (4), rows (8), ids (32), a bitmap of all rows for each
- * NODE, DONE: nothing                       others: one object in the formats of paillier.h
+ * START: run (16)
+ * NODE, DONE, SAVE, SAVED: nothing          others: one object in the formats of paillier.h
  */
 #include "sboost/sboost_priv.h"
 
@@ -13,7 +14,21 @@
 #include <string.h>
 
 static const uint8_t MAGIC[4] = {'C', 'C', 'Z', 'B'};
-enum { VERSION = 1, OUT_SIZE_MAX = 1 << 30, HELLO_SIZE_MAX = 128 };
+enum { VERSION = 2, OUT_SIZE_MAX = 1 << 30, HELLO_SIZE_MAX = 128 };
+
+static bool parse_states(struct cczi_sb_states *have, struct ccz_rd *r)
+{
+    static const uint8_t none[CCZI_SB_RUN_SIZE] = {0};
+    bool good = true;
+    have->len = ccz_rd_le32(r);
+    for (uint32_t i = 0; i < CCZI_CKPT_KEPT; i++) {
+        have->trees[i] = ccz_rd_le32(r);
+        good &= have->trees[i] <= (i < have->len ? CCZ_SBOOST_TREES_MAX : 0);
+    }
+    ccz_rd_copy(r, have->run, sizeof(have->run));
+    return good && have->len <= CCZI_CKPT_KEPT &&
+           (have->len > 0 || memcmp(have->run, none, sizeof(none)) == 0);
+}
 
 static bool parse_hello(struct cczi_sb_hello *h, struct ccz_rd *r)
 {
@@ -25,7 +40,7 @@ static bool parse_hello(struct cczi_sb_hello *h, struct ccz_rd *r)
     h->rows = ccz_rd_le64(r);
     ccz_rd_copy(r, h->config, sizeof(h->config));
     ccz_rd_copy(r, h->ids, sizeof(h->ids));
-    return zero == 0 && guest <= 1 && h->cols <= CCZ_SBOOST_COLS_MAX &&
+    return parse_states(&h->have, r) && zero == 0 && guest <= 1 && h->cols <= CCZ_SBOOST_COLS_MAX &&
            h->rows <= CCZ_SBOOST_ROWS_MAX;
 }
 
@@ -36,6 +51,8 @@ static bool parse_body(struct cczi_sb_msg *m, struct ccz_rd *r)
         return parse_hello(&m->hello, r);
     case CCZI_SB_NODE:
     case CCZI_SB_DONE:
+    case CCZI_SB_SAVE:
+    case CCZI_SB_SAVED:
         return true;
     case CCZI_SB_CHOOSE:
         m->number = ccz_rd_le32(r);
@@ -48,6 +65,9 @@ static bool parse_body(struct cczi_sb_msg *m, struct ccz_rd *r)
             ccz_rd_copy(r, m->hello.ids, sizeof(m->hello.ids));
         }
         m->body = ccz_rd_take(r, r->left);
+        return true;
+    case CCZI_SB_START:
+        m->body = ccz_rd_take(r, CCZI_SB_RUN_SIZE);
         return true;
     default:
         m->body = ccz_rd_take(r, r->left);
@@ -95,6 +115,10 @@ void cczi_sb_msg_put_hello(struct ccz_buf *out, const struct cczi_sb_hello *h)
     ccz_buf_le64(out, h->rows);
     ccz_buf_put(out, h->config, sizeof(h->config));
     ccz_buf_put(out, h->ids, sizeof(h->ids));
+    ccz_buf_le32(out, h->have.len);
+    for (uint32_t i = 0; i < CCZI_CKPT_KEPT; i++)
+        ccz_buf_le32(out, h->have.trees[i]);
+    ccz_buf_put(out, h->have.run, sizeof(h->have.run));
 }
 
 /* ----------------------------------------------------------------------------------- session */
@@ -193,11 +217,13 @@ static ccz_rc check_hello(const struct cczi_sb_hello *theirs, const struct cczi_
 }
 
 ccz_rc cczi_sb_greet(struct cczi_sb_session *s, bool guest, const struct ccz_sboost_data *d,
-                     struct ccz_err *err)
+                     const struct cczi_sb_states *have, struct ccz_err *err)
 {
     struct cczi_sb_hello mine = {.guest = guest, .rows = d->rows, .cols = (uint32_t)d->cols};
     if (d->ids)
         memcpy(mine.ids, d->ids, sizeof(mine.ids));
+    if (have)
+        mine.have = *have;
     cczi_sb_config_digest(mine.config, &s->cfg);
     cczi_sb_msg_begin(&s->out, CCZI_SB_HELLO, 0, 0);
     cczi_sb_msg_put_hello(&s->out, &mine);
@@ -207,8 +233,20 @@ ccz_rc cczi_sb_greet(struct cczi_sb_session *s, bool guest, const struct ccz_sbo
         if (rc == CCZ_OK)
             rc = check_hello(&s->msg.hello, &mine, err);
         s->cols[i] = rc == CCZ_OK ? s->msg.hello.cols : 0;
+        if (rc == CCZ_OK)
+            s->have[i] = s->msg.hello.have;
     }
     return rc;
+}
+
+void cczi_sb_count(uint64_t *sent, uint64_t *received, const struct cczi_sb_session *s)
+{
+    *sent = *received = 0;
+    for (size_t i = 0; i < s->len; i++) {
+        struct ccz_chan_stats st = ccz_chan_stats(s->chan[i]);
+        *sent += st.sent_size;
+        *received += st.received_size;
+    }
 }
 
 unsigned cczi_sb_slot_bits(unsigned value_bits, size_t rows, const struct ccz_sboost_cfg *cfg)

@@ -2,6 +2,8 @@
 #ifndef CCZ_SBOOST_PRIV_H
 #define CCZ_SBOOST_PRIV_H
 /* Inside boosted trees: cuts, derivatives, nodes and their rows, messages. */
+#include "ckpt/ckpt.h"
+
 #include <cczoo/dataset.h>
 #include <cczoo/sboost.h>
 
@@ -106,13 +108,24 @@ enum cczi_sb_kind {
     CCZI_SB_SPLIT,      /* guest: the node is split by somebody else's; bitmap */
     CCZI_SB_DONE,       /* guest: no more trees; or prediction is over */
     CCZI_SB_ANSWERS,    /* host, prediction: a bitmap of all rows for each split */
+    CCZI_SB_START,      /* guest: number of the run; `tree` are there already */
+    CCZI_SB_SAVE,       /* guest: store the state, `tree` are there */
+    CCZI_SB_SAVED,      /* host: done */
     CCZI_SB_KIND_LEN
+};
+#define CCZI_SB_RUN_SIZE 16
+/* States that a party has, of one run. */
+struct cczi_sb_states {
+    uint32_t len;                   /* 0: none, it can begin anew */
+    uint32_t trees[CCZI_CKPT_KEPT]; /* that were there; 0 beyond `len` */
+    uint8_t run[CCZI_SB_RUN_SIZE];
 };
 struct cczi_sb_hello {
     bool guest;
     uint64_t rows;
     uint32_t cols;
     uint8_t config[32], ids[32];
+    struct cczi_sb_states have;
 };
 #define CCZI_SB_HEADER_SIZE 16
 struct cczi_sb_msg {
@@ -121,7 +134,7 @@ struct cczi_sb_msg {
     struct cczi_sb_hello hello; /* HELLO; of ANSWERS: rows and ids */
     uint32_t number;            /* CHOOSE: candidate; LEFT: split; ANSWERS: splits */
     struct ccz_span
-        body; /* KEY, GRADIENTS, CANDIDATES: an object of paillier.h; bitmaps. Borrowed */
+        body; /* KEY, GRADIENTS, CANDIDATES: an object of paillier.h; bitmaps; START: the run. Borrowed */
 };
 /* Untrusted bytes. where = "sboost:message" */
 ccz_rc cczi_sb_msg_parse(struct cczi_sb_msg *out, struct ccz_span in, struct ccz_err *err);
@@ -133,7 +146,8 @@ struct cczi_sb_session {
     const struct ccz_sboost_run *run;
     struct ccz_sboost_cfg cfg; /* with defaults */
     struct ccz_chan *chan[CCZ_SBOOST_HOSTS_MAX];
-    size_t cols[CCZ_SBOOST_HOSTS_MAX]; /* what each said in its greeting */
+    size_t cols[CCZ_SBOOST_HOSTS_MAX];                /* what each said in its greeting */
+    struct cczi_sb_states have[CCZ_SBOOST_HOSTS_MAX]; /* likewise */
     size_t len;
     struct ccz_buf in, out;
     struct cczi_sb_msg msg; /* the last one received; borrows `in` */
@@ -150,13 +164,39 @@ ccz_rc cczi_sb_recv(struct cczi_sb_session *s, size_t from, size_t size_max, str
 /* Of this kind, tree and node. where = "sboost:order" */
 ccz_rc cczi_sb_expect(struct cczi_sb_session *s, size_t from, enum cczi_sb_kind kind, size_t tree,
                       size_t node, size_t size_max, struct ccz_err *err);
-/* Greets everybody, compares rows, ids and configuration. */
+/* Greets everybody, compares rows, ids and configuration. @param have  NULL: no states */
 ccz_rc cczi_sb_greet(struct cczi_sb_session *s, bool guest, const struct ccz_sboost_data *d,
-                     struct ccz_err *err);
+                     const struct cczi_sb_states *have, struct ccz_err *err);
+/* Bytes so far, all channels. */
+void cczi_sb_count(uint64_t *sent, uint64_t *received, const struct cczi_sb_session *s);
 /* Ciphertexts in one GRADIENTS message, at most. */
 enum { CCZI_SB_BATCH = 1024 };
 /* Slots of packed candidates. */
 unsigned cczi_sb_slot_bits(unsigned value_bits, size_t rows, const struct ccz_sboost_cfg *cfg);
+
+/* ---- state.c: what is stored after each tree */
+
+/* States of a party, by the number of trees that were there. */
+struct cczi_sb_store {
+    struct cczi_ckpt files;
+    struct cczi_sb_states have;
+    struct ccz_buf state; /* to be filled before saving, and after loading what was stored */
+    uint8_t belongs[32];  /* digest of role, configuration, data and seed */
+};
+bool cczi_sb_kept(const struct cczi_sb_store *st); /* false: nothing is stored */
+/* where = "sboost:config", "sboost:checkpoint", "sboost:checkpoint-config", "pf:..". cczi_sb_store_close() in any case. */
+ccz_rc cczi_sb_store_open(struct cczi_sb_store *st, const struct cczi_sb_session *s, bool guest,
+                          const struct ccz_sboost_data *d, struct ccz_err *err);
+void cczi_sb_store_close(struct cczi_sb_store *st);
+/* A secret of this party for this run. @param out  32 bytes; for one purpose, `info` */
+ccz_rc cczi_sb_store_secret(uint8_t out[32], const struct cczi_sb_store *st,
+                            const struct ccz_sboost_run *run, const char *info,
+                            struct ccz_err *err);
+bool cczi_sb_offers(const struct cczi_sb_states *have, uint32_t trees);
+ccz_rc cczi_sb_store_save(struct cczi_sb_store *st, uint32_t trees, struct ccz_err *err);
+ccz_rc cczi_sb_store_load(struct cczi_sb_store *st, uint32_t trees, struct ccz_err *err);
+/* where = "sboost:resume" */
+ccz_rc cczi_sb_no_resume(uint32_t trees, const char *what, struct ccz_err *err);
 
 /* ---- models */
 
@@ -176,4 +216,9 @@ struct ccz_sboost_part {
     size_t cols, len, cap;
     struct cczi_sb_cut *split;
 };
+/* Trees and splits as states have them. False: malformed, or no memory */
+void cczi_sb_put_trees(struct ccz_buf *out, const struct ccz_sboost_model *m);
+bool cczi_sb_take_trees(struct ccz_sboost_model *m, uint32_t trees, struct ccz_rd *r);
+void cczi_sb_put_splits(struct ccz_buf *out, const struct ccz_sboost_part *p);
+bool cczi_sb_take_splits(struct ccz_sboost_part *p, struct ccz_rd *r);
 #endif

@@ -10,7 +10,7 @@ struct follower {
     enum cczi_vfl_role role;
     struct ccz_vfl_bottom *bottom;
     struct cczi_vfl_link link;
-    struct cczi_vfl_ckpt ckpt;
+    struct cczi_ckpt ckpt;
     struct cczi_vfl_plan plan;
     struct cczi_vfl_batch batch[CCZ_VFL_INFLIGHT_MAX + 1]; /* by slot */
     uint8_t digest[CCZ_VFL_INFLIGHT_MAX + 1][CCZI_VFL_BATCH_DIGEST_SIZE];
@@ -56,7 +56,7 @@ static void clean_up(struct follower *f)
     free(f->test_act);
     ccz_buf_free(&f->state);
     cczi_vfl_plan_deinit(&f->plan);
-    cczi_vfl_ckpt_close(&f->ckpt);
+    cczi_ckpt_close(&f->ckpt);
 }
 
 static ccz_rc save(struct follower *f, uint64_t step, struct ccz_err *err)
@@ -68,7 +68,7 @@ static ccz_rc save(struct follower *f, uint64_t step, struct ccz_err *err)
     if (rc == CCZ_OK && f->state.bad)
         rc = cczi_vfl_no_memory(err);
     if (rc == CCZ_OK)
-        rc = cczi_vfl_ckpt_save(&f->ckpt, step, CCZ_SPAN(NULL, 0), ccz_buf_span(&f->state), err);
+        rc = cczi_ckpt_save(&f->ckpt, step, CCZ_SPAN(NULL, 0), ccz_buf_span(&f->state), err);
     return rc;
 }
 
@@ -85,7 +85,7 @@ static ccz_rc go_to(struct follower *f, const struct cczi_vfl_hello *mine, uint6
     if (!f->ckpt.have[0] && !f->ckpt.have[1])
         return save(f, 0, err);
     ccz_buf_clear(&f->state);
-    ccz_rc rc = cczi_vfl_ckpt_load(&f->state, NULL, 0, &f->ckpt, step, err);
+    ccz_rc rc = cczi_ckpt_load(&f->state, NULL, 0, &f->ckpt, step, err);
     if (rc == CCZ_OK)
         rc = f->bottom->ops->load(f->bottom->self, ccz_buf_span(&f->state), err);
     return rc;

@@ -33,7 +33,7 @@ struct leader {
     struct cczi_vfl_link link[LINKS_MAX]; /* of the top model's parties */
     size_t len, followers_at;             /* links; the first one that is not our own */
     struct own own;
-    struct cczi_vfl_ckpt ckpt;
+    struct cczi_ckpt ckpt;
     struct cczi_vfl_plan plan;
     struct cczi_vfl_label_batch labels;
     float *act[LINKS_MAX], *grad[LINKS_MAX], *score;
@@ -117,7 +117,7 @@ static void clean_up(struct leader *l)
     ccz_buf_free(&l->state);
     cczi_vfl_label_batch_deinit(&l->labels);
     cczi_vfl_plan_deinit(&l->plan);
-    cczi_vfl_ckpt_close(&l->ckpt);
+    cczi_ckpt_close(&l->ckpt);
     ccz_vfl_noise_free(l->noise);
     ccz_secret_free(l->seed);
     ccz_chan_free(l->own.here);
@@ -290,7 +290,7 @@ static ccz_rc save(struct leader *l, uint64_t step, struct ccz_err *err)
     if (rc == CCZ_OK && (l->state.bad || extra.bad))
         rc = cczi_vfl_no_memory(err);
     if (rc == CCZ_OK)
-        rc = cczi_vfl_ckpt_save(&l->ckpt, step, ccz_buf_span(&extra), ccz_buf_span(&l->state), err);
+        rc = cczi_ckpt_save(&l->ckpt, step, ccz_buf_span(&extra), ccz_buf_span(&l->state), err);
     return rc;
 }
 
@@ -301,7 +301,7 @@ static ccz_rc load(struct leader *l, uint64_t step, struct ccz_err *err)
     extra.wipe = true;
     put_extra(&extra, l); /* the size is what this training has */
     ccz_buf_clear(&l->state);
-    ccz_rc rc = cczi_vfl_ckpt_load(&l->state, extra.ptr, extra.size, &l->ckpt, step, err);
+    ccz_rc rc = cczi_ckpt_load(&l->state, extra.ptr, extra.size, &l->ckpt, step, err);
     if (rc == CCZ_OK && !get_extra(l, ccz_buf_span(&extra)))
         rc = ccz_fail(err, CCZ_E_FORMAT, "vfl:checkpoint", 0, "the leader's sums are malformed");
     if (rc == CCZ_OK)

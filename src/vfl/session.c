@@ -62,7 +62,7 @@ ccz_rc cczi_vfl_run_check(const struct ccz_vfl_run *run, enum cczi_vfl_role role
 
 ccz_rc cczi_vfl_hello_init(struct cczi_vfl_hello *h, const struct ccz_vfl_run *run,
                            enum cczi_vfl_role role, size_t width, size_t rows, size_t test_rows,
-                           const struct cczi_vfl_ckpt *c, struct ccz_err *err)
+                           const struct cczi_ckpt *c, struct ccz_err *err)
 {
     *h =
         (struct cczi_vfl_hello){.role = role, .width = width, .rows = rows, .test_rows = test_rows};

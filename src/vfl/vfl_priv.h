@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CCZ_SRC_VFL_PRIV_H
 #define CCZ_SRC_VFL_PRIV_H
+#include "ckpt/ckpt.h"
+
 #include <cczoo/crypto.h>
 #include <cczoo/vfl.h>
 #include <math.h>
@@ -90,7 +92,7 @@ enum cczi_vfl_kind {
     CCZI_VFL_BYE,
     CCZI_VFL_KIND_END
 };
-enum { CCZI_VFL_HEADER_SIZE = 64, CCZI_VFL_SESSION_SIZE = 16, CCZI_VFL_KEPT = 2 };
+enum { CCZI_VFL_HEADER_SIZE = 64, CCZI_VFL_SESSION_SIZE = 16, CCZI_VFL_KEPT = CCZI_CKPT_KEPT };
 enum cczi_vfl_role { CCZI_VFL_LEADER = 1, CCZI_VFL_FOLLOWER, CCZI_VFL_OWN };
 struct cczi_vfl_hello {
     enum cczi_vfl_role role;
@@ -115,25 +117,9 @@ void cczi_vfl_msg_hello(struct ccz_buf *out, const struct cczi_vfl_hello *h);
 
 /* --------------------------------------------------------------------------- checkpoint.c */
 
-struct cczi_vfl_ckpt {
-    char *path[CCZI_VFL_KEPT]; /* NULL: none are kept */
-    struct ccz_secret *key;    /* of protected files, from the seal */
-    const char *bound;         /* path inside of the files */
-    uint8_t config[32];        /* everything a state belongs to */
-    bool have[CCZI_VFL_KEPT];
-    uint64_t step[CCZI_VFL_KEPT];
-    int last; /* loaded or written last, -1 = none */
-};
-/* Looks at the files that are there; all of each is verified. */
-ccz_rc cczi_vfl_ckpt_open(struct cczi_vfl_ckpt *c, const struct ccz_vfl_run *run,
+/* States of this training (ckpt.h). */
+ccz_rc cczi_vfl_ckpt_open(struct cczi_ckpt *c, const struct ccz_vfl_run *run,
                           enum cczi_vfl_role role, struct ccz_err *err);
-void cczi_vfl_ckpt_close(struct cczi_vfl_ckpt *c);
-/* Model state and what else belongs to the role; `extra` must have that size. */
-ccz_rc cczi_vfl_ckpt_save(struct cczi_vfl_ckpt *c, uint64_t step, struct ccz_span extra,
-                          struct ccz_span model, struct ccz_err *err);
-/* Appends the model's state. CCZ_E_NOT_FOUND: none of that step. */
-ccz_rc cczi_vfl_ckpt_load(struct ccz_buf *model, void *extra, size_t extra_size,
-                          struct cczi_vfl_ckpt *c, uint64_t step, struct ccz_err *err);
 ccz_rc cczi_vfl_config_digest(uint8_t out[32], const struct ccz_vfl_cfg *cfg, struct ccz_err *err);
 
 /* ------------------------------------------------------------------------------ session.c */
@@ -153,7 +139,7 @@ ccz_rc cczi_vfl_run_check(const struct ccz_vfl_run *run, enum cczi_vfl_role role
                           struct ccz_err *err);
 ccz_rc cczi_vfl_hello_init(struct cczi_vfl_hello *h, const struct ccz_vfl_run *run,
                            enum cczi_vfl_role role, size_t width, size_t rows, size_t test_rows,
-                           const struct cczi_vfl_ckpt *c, struct ccz_err *err);
+                           const struct cczi_ckpt *c, struct ccz_err *err);
 ccz_rc cczi_vfl_send_hello(struct cczi_vfl_link *l, const struct cczi_vfl_hello *h,
                            struct ccz_err *err);
 /* Checks what both sides have to agree on. width 0: any. */

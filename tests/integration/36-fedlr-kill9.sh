@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # kill -9 of each party of a heterogeneous training in turn, again and again: they resume, and the model is the one of a
-# training that nothing disturbed.
+# training that nothing disturbed. KILLS=N times; MODE=hetero-rlwe: with lattices, without an arbiter.
 . "$(dirname "$0")/../../scripts/lib.sh"
 run_begin test-fedlr-kill9
+KILLS=${KILLS:-8}
+MODE=${MODE:-hetero}
+epochs=$((2 * KILLS + 4)) # of three mini-batches
 python3 - "$RUN/all.csv" <<'PY'
 import random, sys
 random.seed(7)
@@ -16,12 +19,13 @@ PY
 "$BIN/cczoo-fedlr" split --data "$RUN/all.csv" --out "$RUN/data" --hosts 1 --guest-cols 3 >/dev/null
 "$BIN/cczoo-fedlr" keygen --out "$RUN/key" --bits 2048 >/dev/null
 head -c 32 /dev/urandom >"$RUN/seal"
-config=(--mode hetero --rounds 12 --batch 40 --eta 0.3 --momentum 0.5 --l2 0.01 --unattested-insecure --retry 60)
+config=(--mode "$MODE" --rounds $epochs --batch 40 --eta 0.3 --momentum 0.5 --l2 0.01 --unattested-insecure --retry 60)
 declare -A PORT=([arbiter]=$("$ROOT/scripts/free-port") [guest]=$("$ROOT/scripts/free-port"))
 
 # start_party NAME: with the state that it has in $RUN/$1.state
 start_party() {
-    local at=(--arbiter "127.0.0.1:${PORT[arbiter]}") state=(--state "$RUN/$1.state" --seal "$RUN/seal")
+    local at=() state=(--state "$RUN/$1.state" --seal "$RUN/seal")
+    [ "$MODE" != hetero ] || at=(--arbiter "127.0.0.1:${PORT[arbiter]}")
     case $1 in
         arbiter) start arbiter "$BIN/cczoo-fedlr" arbiter "${config[@]}" --tee "$TEE" --sim-dir "$RUN/sim" --listen "127.0.0.1:${PORT[arbiter]}" --key "$RUN/key" ;;
         guest) start guest "$BIN/cczoo-fedlr" guest "${config[@]}" --tee "$TEE" --sim-dir "$RUN/sim" "${at[@]}" "${state[@]}" --listen "127.0.0.1:${PORT[guest]}" \
@@ -33,44 +37,55 @@ start_party() {
 TEE=sim-sgx
 "$BIN/cczoo" sim init "$RUN/sim" 2>/dev/null
 
-start_party arbiter
+parties=(guest host)
+[ "$MODE" != hetero ] || parties=(arbiter guest host)
+[ "$MODE" != hetero ] || start_party arbiter
 start_party guest
 for ((i = 0; i < 400; i++)); do (: <"/dev/tcp/127.0.0.1/${PORT[guest]}") 2>/dev/null && break; sleep 0.05; done
-if "$BIN/cczoo-fedlr" host "${config[@]}" --name host-9 --arbiter "127.0.0.1:${PORT[arbiter]}" --guest "127.0.0.1:${PORT[guest]}" \
+at=()
+[ "$MODE" != hetero ] || at=(--arbiter "127.0.0.1:${PORT[arbiter]}")
+if "$BIN/cczoo-fedlr" host "${config[@]}" --name host-9 "${at[@]}" --guest "127.0.0.1:${PORT[guest]}" \
     --data "$RUN/data/host-1.csv" >"$RUN/log/stranger.log" 2>&1; then
     die "a party that nobody expects was let in"
 fi
 grep -q 'links:name' "$RUN/log/stranger.log" || { tail -n 3 "$RUN/log/stranger.log" >&2; die "a stranger was not refused for its name"; }
 start_party host
-finish arbiter guest host
+finish "${parties[@]}"
 mkdir "$RUN/calm"
 mv "$RUN/guest.json" "$RUN/host.json" "$RUN/calm"
-rm "$RUN"/*.state "$RUN"/log/{arbiter,guest,host}.log
+rm "$RUN"/*.state "$RUN"/log/*.log
+stage() { stat -c %i "$RUN/host.state" 2>/dev/null || true; } # which state there is
 
 kills=0
-for name in arbiter guest host; do start_party $name; done
-for victim in host guest arbiter guest host arbiter host guest; do
-    told=$(grep -c '^round' "$RUN/log/host.log" || true)
-    for ((i = 0; i < 600; i++)); do # a round or two further, at another moment each time
-        [ "$(grep -c '^round' "$RUN/log/host.log" || true)" -gt $((told + 1)) ] && break
-        running host || break
-        sleep 0.02
+for name in "${parties[@]}"; do start_party "$name"; done
+order=(host guest arbiter guest host)
+[ "$MODE" = hetero ] || order=(host guest guest host)
+while ((kills < KILLS)); do
+    victim=${order[kills % ${#order[@]}]}
+    for ((round = 0; round < 2; round++)); do # a round or two further, at another moment each time
+        before=$(stage)
+        for ((i = 0; i < 600; i++)); do
+            [ "$(stage)" != "$before" ] && break
+            running host || break
+            sleep 0.02
+        done
     done
     sleep "0.0$((kills * 37 % 9))"
-    running $victim || break
+    running "$victim" || break
     kill -KILL "${PIDS[$victim]}"
     unset "PIDS[$victim]"
     kills=$((kills + 1))
-    start_party $victim
+    start_party "$victim"
 done
-((kills >= 4)) || die "the training was over after $kills kills"
-finish arbiter guest host
+((kills >= KILLS * 3 / 4)) || die "the training was over after $kills kills"
+finish "${parties[@]}"
 grep -q 'connecting again' "$RUN/log/guest.log" || die "the guest never lost a peer"
-python3 - "$RUN" <<'PY'
+python3 - "$RUN" $epochs <<'PY'
 import json, sys
+rounds = 3 * int(sys.argv[2])
 for name in ("guest", "host"):
     calm, wild = (json.load(open(f"{sys.argv[1]}/{d}{name}.json")) for d in ("calm/", ""))
-    assert calm["rounds"] == wild["rounds"] == 36, (calm["rounds"], wild["rounds"])
+    assert calm["rounds"] == wild["rounds"] == rounds, (calm["rounds"], wild["rounds"])
     for k in calm["weights"]:
         assert abs(calm["weights"][k] - wild["weights"][k]) < 1e-4, (name, k, calm["weights"][k], wild["weights"][k])
     assert abs(calm["intercept"] - wild["intercept"]) < 1e-4

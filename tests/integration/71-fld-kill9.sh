@@ -3,7 +3,8 @@
 # of a training that nothing disturbed. With control variates, and with an encoding that keeps its error.
 . "$(dirname "$0")/fld.sh"
 fld_begin test-fld-kill9
-base='"rounds":25,"members_min":2,"seed":7,"train":{"epochs":3,"batch":8,"lr":0.002}'
+KILLS=${KILLS:-12} # for each kind
+base="\"rounds\":$((2 * KILLS + 1)),"'"members_min":2,"seed":7,"train":{"epochs":3,"batch":8,"lr":0.002}'
 
 kills_all=0
 for kind in '"aggregate":{"scaffold":true}' '"codec":{"kind":"int8"}'; do
@@ -26,7 +27,7 @@ for kind in '"aggregate":{"scaffold":true}' '"codec":{"kind":"int8"}'; do
     kill -KILL "${PIDS[server]}"
     unset "PIDS[server]"
     server
-    for ((k = 0; k < ${KILLS:-12}; k++)); do
+    for ((k = 0; k < KILLS; k++)); do
         read -r victim <<<"$(printf 'server\nworker-0\nworker-1\n' | sed -n "$((k % 3 + 1))p")"
         told=$(wc -l <"$RUN/rounds.jsonl" 2>/dev/null || echo 0)
         for ((i = 0; i < 400; i++)); do # a round further, at another moment each time

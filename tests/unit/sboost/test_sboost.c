@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Boosted trees: parts by definition, parties as threads against one party with all columns, and what is refused. */
 #define _GNU_SOURCE
-#include "ccz_test.h"
 #include "sboost/sboost_priv.h"
+#include "temp_dir.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -64,6 +64,7 @@ struct party {
     bool predict;
     double *p; /* guest: predictions */
     unsigned trees, splits, host_splits;
+    unsigned stop_after; /* guest: breaks off after so many trees */
     double loss;
     ccz_rc rc;
     struct ccz_err err;
@@ -77,6 +78,8 @@ static void on_tree(void *arg, const struct ccz_sboost_progress *p)
     me->splits += p->splits;
     me->host_splits += p->host_splits;
     me->loss = p->loss;
+    if (me->trees == me->stop_after)
+        ccz_chan_close(me->chan[0], "enough");
 }
 
 static void *run_guest(void *arg)
@@ -254,19 +257,29 @@ static void messages(void)
     struct cczi_sb_msg m;
     struct ccz_err err = {0};
     CCZ_AUTO_BUF b;
-    const struct cczi_sb_hello hello = {.guest = true, .rows = 7, .cols = 3, .ids = {9}};
+    const struct cczi_sb_hello hello = {
+        .guest = true, .rows = 7, .cols = 3, .ids = {9}, .have = {2, {4, 5}, {6}}};
     ccz_buf_init(&b, 1000);
     cczi_sb_msg_begin(&b, CCZI_SB_HELLO, 1, 2);
     cczi_sb_msg_put_hello(&b, &hello);
     CHECK(cczi_sb_msg_parse(&m, ccz_buf_span(&b), &err) == CCZ_OK && m.tree == 1 && m.node == 2);
     CHECK(m.hello.guest && m.hello.rows == 7 && m.hello.cols == 3 && m.hello.ids[0] == 9);
+    CHECK(m.hello.have.len == 2 && m.hello.have.trees[1] == 5 && m.hello.have.run[0] == 6);
     for (size_t n = 0; n < b.size; n++)
         CHECK(cczi_sb_msg_parse(&m, CCZ_SPAN(b.ptr, n), &err) == CCZ_E_PEER);
     ccz_buf_u8(&b, 0);
     CHECK(cczi_sb_msg_parse(&m, ccz_buf_span(&b), &err) == CCZ_E_PEER);
-    static const size_t changed[] = {0, 4, 5, 6, 7, 17, 18};
+    static const size_t changed[] = {0,
+                                     4,
+                                     5,
+                                     6,
+                                     7,
+                                     17,
+                                     18,
+                                     CCZI_SB_HEADER_SIZE + 80,  /* more states than there are */
+                                     CCZI_SB_HEADER_SIZE + 86}; /* more trees */
     for (size_t i = 0; i < sizeof(changed) / sizeof(changed[0]); i++) {
-        b.size = CCZI_SB_HEADER_SIZE + 80;
+        b.size = CCZI_SB_HEADER_SIZE + 108;
         b.ptr[changed[i]] ^= 0x20;
         CHECK(cczi_sb_msg_parse(&m, ccz_buf_span(&b), &err) == CCZ_E_PEER &&
               strcmp(err.where, "sboost:message") == 0);
@@ -473,6 +486,269 @@ static void predict(void)
     clear(p, 1);
 }
 
+/* ------------------------------------------------------------------------------------- states */
+
+struct shape {
+    struct ccz_sboost_cfg cfg;
+    size_t hosts;
+    struct ccz_secret *seal[HOSTS + 1];
+};
+
+/* Guest and hosts with states of the names dir/0, dir/1, .. */
+static void seat_kept(struct party *p, const struct shape *sh, const struct table *t,
+                      const struct ccz_paillier_key *key, const char *dir)
+{
+    static char path[HOSTS + 1][512];
+    memset(p, 0, (sh->hosts + 1) * sizeof(*p));
+    seat(p, sh->hosts, t, key, &sh->cfg);
+    for (size_t i = 0; i <= sh->hosts; i++) {
+        (void)snprintf(path[i], sizeof(path[i]), "%s/%zu", dir, i);
+        p[i].run.timeout_ms = 3000;
+        p[i].run.checkpoint = path[i];
+        p[i].run.seal = sh->seal[i];
+    }
+}
+
+static void shape_begin(struct shape *sh, size_t hosts, const struct ccz_sboost_cfg *cfg)
+{
+    *sh = (struct shape){.cfg = *cfg, .hosts = hosts};
+    for (size_t i = 0; i <= hosts; i++) {
+        uint8_t seal[32] = {(uint8_t)(i + 1)};
+        CHECK(ccz_secret_from(&sh->seal[i], seal, sizeof(seal)) == CCZ_OK);
+    }
+}
+
+static void shape_end(struct shape *sh)
+{
+    for (size_t i = 0; i <= sh->hosts; i++)
+        ccz_secret_free(sh->seal[i]);
+}
+
+/* All that came out, as text. */
+static void outcome(struct ccz_buf *out, const struct party *p, size_t hosts)
+{
+    ccz_buf_clear(out);
+    ccz_sboost_model_json(out, p[0].model);
+    for (size_t i = 1; i <= hosts; i++)
+        ccz_sboost_part_json(out, p[i].part);
+    CHECK(!out->bad);
+}
+
+/* Whoever is cut off after its n-th message, for each n: what comes out in the end is what comes out of an undisturbed training. */
+static void interrupted(size_t hosts, const struct ccz_sboost_cfg *cfg, uint64_t step)
+{
+    static struct table t;
+    static struct party p[HOSTS + 1];
+    struct shape sh;
+    char dir[32] = "calm";
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO_BUF want;
+    CCZ_AUTO_BUF got;
+    ccz_buf_init(&want, 1 << 20);
+    ccz_buf_init(&got, 1 << 20);
+    fill(&t, cfg->loss, 11);
+    shape_begin(&sh, hosts, cfg);
+    static unsigned turn;
+    (void)snprintf(dir, sizeof(dir), "calm-%u", turn);
+    seat_kept(p, &sh, &t, key, temp_make_dir(dir));
+    run_all(p, hosts);
+    all_well(p, hosts);
+    outcome(&want, p, hosts);
+    clear(p, hosts);
+    unsigned cuts = 0, resumed = 0;
+    for (size_t side = 0; side <= hosts; side++)
+        for (uint64_t n = 1;; n += step) {
+            const struct ccz_chan_fault_cfg fault = {.send_cut_after = n};
+            char text[512];
+            (void)snprintf(dir, sizeof(dir), "wild-%u-%zu-%u", turn, side, (unsigned)n);
+            (void)snprintf(text, sizeof(text), "%s", temp_make_dir(dir));
+            seat_kept(p, &sh, &t, key, text);
+            struct ccz_chan **last = &p[side].chan[p[side].len - 1];
+            CHECK(ccz_chan_fault_new(last, *last, &fault, NULL) == CCZ_OK);
+            run_all(p, hosts);
+            bool cut = p[0].rc != CCZ_OK;
+            unsigned trees = p[0].trees;
+            for (size_t i = 0; i <= hosts; i++)
+                cut |= p[i].rc != CCZ_OK;
+            clear(p, hosts);
+            seat_kept(p, &sh, &t, key, text); /* again, with what there is */
+            run_all(p, hosts);
+            all_well(p, hosts);
+            outcome(&got, p, hosts);
+            CHECK(ccz_span_eq(ccz_buf_span(&got), ccz_buf_span(&want)));
+            for (size_t i = 1; i <= hosts; i++)
+                CHECK(p[i].trees >= p[0].trees && p[i].trees <= p[0].trees + 1);
+            CHECK(p[0].trees + trees == cfg->rounds * cczi_sb_outputs(cfg)); /* none twice */
+            cuts += cut;
+            resumed += cut && trees > 0;
+            clear(p, hosts);
+            if (!cut)
+                break;
+        }
+    CHECK(cuts > 2 && resumed > 0);
+    turn++;
+    shape_end(&sh);
+}
+
+static void resume(void)
+{
+    temp_setup();
+    interrupted(1, &(struct ccz_sboost_cfg){.rounds = 3, .depth = 3, .bins = 8}, 7);
+    interrupted(2,
+                &(struct ccz_sboost_cfg){
+                    .rounds = 3, .depth = 2, .bins = 8, .goss_top = 0.2, .goss_rest = 0.3},
+                13);
+    interrupted(1,
+                &(struct ccz_sboost_cfg){
+                    .loss = CCZ_SBOOST_SOFTMAX, .classes = 3, .rounds = 2, .depth = 2, .bins = 8},
+                13);
+}
+
+static void flip(const char *path)
+{
+    struct ccz_buf b;
+    ccz_buf_init(&b, 1 << 20);
+    CHECK(ccz_file_read(&b, path, NULL) == CCZ_OK && b.size > 100);
+    b.ptr[100] ^= 1;
+    CHECK(ccz_file_write(path, ccz_buf_span(&b), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    ccz_buf_free(&b);
+}
+
+static void swap(const char *a, const char *b)
+{
+    char tmp[512];
+    (void)snprintf(tmp, sizeof(tmp), "%s", temp_path("swapped"));
+    CHECK(rename(a, tmp) == 0 && rename(b, a) == 0 && rename(tmp, b) == 0);
+}
+
+/* States that are not of this training, of this run, or not as they were written. */
+static void resume_refuses(void)
+{
+    static struct table t;
+    static struct party p[2];
+    struct shape sh;
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    struct ccz_sboost_cfg cfg = {.rounds = 3, .depth = 2, .bins = 8};
+    char d[2][512];
+    temp_setup();
+    fill(&t, CCZ_SBOOST_LOGISTIC, 11);
+    shape_begin(&sh, 1, &cfg);
+    for (int i = 0; i < 2; i++) { /* two runs of the same, each cut off after two trees */
+        (void)snprintf(d[i], sizeof(d[i]), "%s", temp_make_dir(i ? "b" : "a"));
+        seat_kept(p, &sh, &t, key, d[i]);
+        p[0].run.sample_seed = 0; /* so that they are two */
+        p[0].stop_after = 2;
+        run_all(p, 1);
+        CHECK(p[0].rc != CCZ_OK && p[0].trees == 2);
+        clear(p, 1);
+    }
+    enum {
+        NO_GUEST,
+        NO_HOST,
+        OTHER_RUN,
+        MIXED,
+        FLIP_GUEST,
+        FLIP_HOST,
+        SEAL,
+        SEED,
+        LABELS,
+        COLUMNS,
+        CONFIG,
+        NO_SEAL,
+        CASES
+    };
+    static const struct {
+        int who;
+        const char *where;
+    } want[CASES] = {{0, "sboost:resume"},
+                     {0, "sboost:resume"},
+                     {0, "sboost:resume"},
+                     {1, "sboost:checkpoint-config"},
+                     {0, "pf:"},
+                     {1, "pf:"},
+                     {1, "pf:"},
+                     {0, "sboost:checkpoint-config"},
+                     {0, "sboost:checkpoint-config"},
+                     {1, "sboost:checkpoint-config"},
+                     {0, "sboost:checkpoint-config"},
+                     {0, "sboost:config"}};
+    char name[6][600];
+    for (int i = 0; i < 6; i++)
+        (void)snprintf(name[i], sizeof(name[i]), "%s/%d.%d", d[i / 4], i / 2 % 2, i % 2);
+    char other[2][600];
+    for (int i = 0; i < 2; i++)
+        (void)snprintf(other[i], sizeof(other[i]), "%s/1.%d", d[1], i);
+    for (int i = 0; i < CASES; i++) {
+        double kept = t.y[3];
+        if (i == LABELS)
+            t.y[3] = 1 - kept;
+        sh.cfg.gamma = i == CONFIG ? 1 : 0;
+        seat_kept(p, &sh, &t, key, d[0]);
+        p[0].run.sample_seed = i == SEED ? 9 : 0;
+        if (i == NO_GUEST)
+            p[0].run.checkpoint = temp_path("none");
+        if (i == NO_HOST)
+            p[1].run.checkpoint = temp_path("none");
+        if (i == OTHER_RUN)
+            p[1].run.checkpoint = other[0], other[0][strlen(other[0]) - 2] = 0;
+        if (i == MIXED)
+            swap(name[3], other[1]);
+        if (i == FLIP_GUEST)
+            flip(name[1]);
+        if (i == FLIP_HOST)
+            flip(name[3]);
+        if (i == SEAL)
+            p[1].run.seal = sh.seal[0];
+        if (i == COLUMNS)
+            p[1].x[5] += 1;
+        if (i == NO_SEAL)
+            p[0].run.seal = NULL;
+        run_all(p, 1);
+        const struct party *who = &p[want[i].who];
+        if (strncmp(who->err.where, want[i].where, strlen(want[i].where)) != 0)
+            fprintf(stderr, "case %d: %s: %s\n", i, who->err.where, who->err.msg);
+        CHECK(strncmp(who->err.where, want[i].where, strlen(want[i].where)) == 0);
+        CHECK(p[0].rc != CCZ_OK && p[1].rc != CCZ_OK && !p[0].model && !p[1].part);
+        clear(p, 1);
+        t.y[3] = kept;
+        if (i == OTHER_RUN)
+            other[0][strlen(other[0])] = '.';
+        if (i == MIXED)
+            swap(name[3], other[1]);
+        if (i == FLIP_GUEST)
+            flip(name[1]);
+        if (i == FLIP_HOST)
+            flip(name[3]);
+    }
+    /* as it was, it goes on; and then both have the end of it without the other */
+    for (int i = 0; i < 2; i++) {
+        CCZ_AUTO(ccz_sboost_model) m = NULL;
+        CCZ_AUTO(ccz_sboost_part) part = NULL;
+        CCZ_AUTO_BUF want_json;
+        CCZ_AUTO_BUF got;
+        ccz_buf_init(&want_json, 1 << 20);
+        ccz_buf_init(&got, 1 << 20);
+        seat_kept(p, &sh, &t, key, d[0]);
+        p[0].run.sample_seed = 0;
+        ccz_rc rc[2] = {ccz_sboost_guest_stored(&m, 1, &p[0].data, &p[0].run, &err),
+                        ccz_sboost_host_stored(&part, &p[1].data, &p[1].run, &err)};
+        CHECK(rc[0] == (i ? CCZ_OK : CCZ_E_NOT_FOUND) && rc[1] == rc[0]);
+        CHECK(i || strcmp(err.where, "sboost:unfinished") == 0);
+        run_all(p, 1);
+        all_well(p, 1);
+        CHECK(p[0].trees == (i ? 0 : 1));
+        outcome(&want_json, p, 1);
+        if (i) {
+            ccz_sboost_model_json(&got, m);
+            ccz_sboost_part_json(&got, part);
+            CHECK(ccz_span_eq(ccz_buf_span(&got), ccz_buf_span(&want_json)));
+        }
+        clear(p, 1);
+    }
+    shape_end(&sh);
+}
+
 /* ------------------------------------------------------------------------------------- refusals */
 
 static void refuses(void)
@@ -598,7 +874,7 @@ static void refuses_role(void)
     seat(p, 1, &t, NULL, &cfg);
     CHECK(pthread_create(&p[1].thread, NULL, run_host, &p[1]) == 0);
     CHECK(cczi_sb_session_init(&s, &p[0].run, p[0].chan, 1, &err) == CCZ_OK);
-    CHECK(cczi_sb_greet(&s, false, &p[0].data, &err) == CCZ_E_MISMATCH &&
+    CHECK(cczi_sb_greet(&s, false, &p[0].data, NULL, &err) == CCZ_E_MISMATCH &&
           strcmp(err.where, "sboost:role") == 0);
     ccz_chan_close(p[0].chan[0], "done");
     CHECK(pthread_join(p[1].thread, NULL) == 0);
@@ -624,7 +900,7 @@ static void refuses_candidates(void)
     seat(p, 1, &t, key, &cfg);
     CHECK(pthread_create(&p[0].thread, NULL, run_guest, &p[0]) == 0);
     CHECK(cczi_sb_session_init(&s, &p[1].run, p[1].chan, 1, &err) == CCZ_OK);
-    CHECK(cczi_sb_greet(&s, false, &p[1].data, &err) == CCZ_OK);
+    CHECK(cczi_sb_greet(&s, false, &p[1].data, NULL, &err) == CCZ_OK);
     CHECK(ccz_paillier_plain_i64(&plain, pub, &(int64_t){1}, 1, 20, NULL, &err) == CCZ_OK);
     CHECK(ccz_paillier_encrypt(&v, plain, NULL, &err) == CCZ_OK);
     cczi_sb_msg_begin(&s.out, CCZI_SB_CANDIDATES, 0, 0);
@@ -645,6 +921,7 @@ static void refuses_order(void)
     CCZ_AUTO(ccz_paillier_pub) pub = ccz_paillier_key_pub(key);
     const struct ccz_sboost_cfg cfg = {.rounds = 1, .depth = 2, .bins = 4};
     fill(&t, CCZ_SBOOST_LOGISTIC, 11);
+    static const uint8_t run[CCZI_SB_RUN_SIZE];
     enum {
         SPLIT_FIRST,
         UNKNOWN_NODE,
@@ -667,9 +944,12 @@ static void refuses_order(void)
         seat(p, 1, &t, key, &cfg);
         CHECK(pthread_create(&p[1].thread, NULL, run_host, &p[1]) == 0);
         CHECK(cczi_sb_session_init(&s, &p[0].run, p[0].chan, 1, &err) == CCZ_OK);
-        CHECK(cczi_sb_greet(&s, true, &p[0].data, &err) == CCZ_OK);
+        CHECK(cczi_sb_greet(&s, true, &p[0].data, NULL, &err) == CCZ_OK);
         cczi_sb_msg_begin(&s.out, CCZI_SB_KEY, 0, 0);
         ccz_paillier_pub_write(&s.out, pub);
+        CHECK(cczi_sb_send(&s, 0, &err) == CCZ_OK);
+        cczi_sb_msg_begin(&s.out, CCZI_SB_START, 0, 0);
+        ccz_buf_put(&s.out, run, sizeof(run));
         CHECK(cczi_sb_send(&s, 0, &err) == CCZ_OK);
         cczi_sb_msg_begin(&s.out, CCZI_SB_TREE, 0, 0);
         if (i == FORGED)
@@ -733,6 +1013,8 @@ int main(int argc, char **argv)
         {"sboost.losses", losses},
         {"sboost.sampled", sampled},
         {"sboost.predict", predict},
+        {"sboost.resume", resume},
+        {"sboost.resume_refuses", resume_refuses},
         {"sboost.refuses", refuses},
         {"sboost.refuses_changes", refuses_changes},
         {"sboost.refuses_order", refuses_order},

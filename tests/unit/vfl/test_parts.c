@@ -539,7 +539,7 @@ static void checkpoint(void)
     temp_setup();
     struct ccz_secret *seal = seal_of(1);
     struct ccz_vfl_run run = {.cfg = &CFG, .checkpoint = temp_path("state"), .seal = seal};
-    struct cczi_vfl_ckpt c;
+    struct cczi_ckpt c;
     struct ccz_buf out;
     char extra[3];
     ccz_buf_init(&out, 1000);
@@ -547,20 +547,20 @@ static void checkpoint(void)
     CHECK(!c.have[0] && !c.have[1]);
     for (uint64_t step = 0; step < 5; step++) {
         char text[2] = {(char)('a' + step), 0};
-        CHECK(cczi_vfl_ckpt_save(&c, step * 10, ccz_span_str("xyz"), ccz_span_str(text), NULL) ==
+        CHECK(cczi_ckpt_save(&c, step * 10, ccz_span_str("xyz"), ccz_span_str(text), NULL) ==
               CCZ_OK);
     }
-    cczi_vfl_ckpt_close(&c);
+    cczi_ckpt_close(&c);
     CHECK(cczi_vfl_ckpt_open(&c, &run, CCZI_VFL_FOLLOWER, NULL) == CCZ_OK); /* the last two */
     CHECK(c.have[0] && c.have[1] && c.step[0] + c.step[1] == 70);
-    CHECK(cczi_vfl_ckpt_load(&out, extra, 3, &c, 20, NULL) == CCZ_E_NOT_FOUND);
-    CHECK(cczi_vfl_ckpt_load(&out, extra, 3, &c, 30, NULL) == CCZ_OK && out.size == 1 &&
+    CHECK(cczi_ckpt_load(&out, extra, 3, &c, 20, NULL) == CCZ_E_NOT_FOUND);
+    CHECK(cczi_ckpt_load(&out, extra, 3, &c, 30, NULL) == CCZ_OK && out.size == 1 &&
           out.ptr[0] == 'd' && memcmp(extra, "xyz", 3) == 0);
-    CHECK(cczi_vfl_ckpt_load(&out, extra, 2, &c, 30, NULL) == CCZ_E_FORMAT);
+    CHECK(cczi_ckpt_load(&out, extra, 2, &c, 30, NULL) == CCZ_E_FORMAT);
     /* The one that was loaded stays, the other one makes room. */
-    CHECK(cczi_vfl_ckpt_save(&c, 35, ccz_span_str("xyz"), ccz_span_str("n"), NULL) == CCZ_OK);
+    CHECK(cczi_ckpt_save(&c, 35, ccz_span_str("xyz"), ccz_span_str("n"), NULL) == CCZ_OK);
     CHECK(c.step[0] + c.step[1] == 65);
-    cczi_vfl_ckpt_close(&c);
+    cczi_ckpt_close(&c);
     ccz_buf_free(&out);
     ccz_secret_free(seal);
 }
@@ -582,38 +582,37 @@ static void checkpoint_refusals(void)
     struct ccz_vfl_cfg cfg = CFG;
     const char *file = temp_path("state.0");
     struct ccz_vfl_run run = {.cfg = &cfg, .checkpoint = temp_path("state"), .seal = seal};
-    struct cczi_vfl_ckpt c;
+    struct cczi_ckpt c;
     struct ccz_err err;
     char model[5000] = {1};
     CHECK(cczi_vfl_ckpt_open(&c, &run, CCZI_VFL_FOLLOWER, NULL) == CCZ_OK);
-    CHECK(cczi_vfl_ckpt_save(&c, 10, CCZ_SPAN("", 0), CCZ_SPAN(model, sizeof(model)), NULL) ==
-          CCZ_OK);
-    cczi_vfl_ckpt_close(&c);
+    CHECK(cczi_ckpt_save(&c, 10, CCZ_SPAN("", 0), CCZ_SPAN(model, sizeof(model)), NULL) == CCZ_OK);
+    cczi_ckpt_close(&c);
     /* Another seal, role, training. */
     run.seal = other;
     CHECK(cczi_vfl_ckpt_open(&c, &run, CCZI_VFL_FOLLOWER, &err) == CCZ_E_SIG);
-    cczi_vfl_ckpt_close(&c);
+    cczi_ckpt_close(&c);
     run.seal = seal;
     CHECK(cczi_vfl_ckpt_open(&c, &run, CCZI_VFL_LEADER, &err) == CCZ_E_SIG &&
           WHERE(err, "pf:path"));
-    cczi_vfl_ckpt_close(&c);
+    cczi_ckpt_close(&c);
     for (int i = 0; i < 4; i++) {
         cfg = CFG;
         i == 0 ? cfg.seed++ : i == 1 ? cfg.alignment[3]++ : i == 2 ? cfg.schema[3]++ : cfg.batch++;
         CHECK(cczi_vfl_ckpt_open(&c, &run, CCZI_VFL_FOLLOWER, &err) == CCZ_E_MISMATCH &&
               WHERE(err, "vfl:checkpoint-config"));
-        cczi_vfl_ckpt_close(&c);
+        cczi_ckpt_close(&c);
     }
     cfg = CFG;
     for (size_t at = 0; at < 8192; at += 97) { /* node 0 and a block: nothing can be changed */
         flip(file, at);
         CHECK(cczi_vfl_ckpt_open(&c, &run, CCZI_VFL_FOLLOWER, &err) != CCZ_OK);
         CHECK(strncmp(err.where, "pf:", 3) == 0);
-        cczi_vfl_ckpt_close(&c);
+        cczi_ckpt_close(&c);
         flip(file, at);
     }
     CHECK(cczi_vfl_ckpt_open(&c, &run, CCZI_VFL_FOLLOWER, NULL) == CCZ_OK && c.have[0]);
-    cczi_vfl_ckpt_close(&c);
+    cczi_ckpt_close(&c);
     ccz_secret_free(seal);
     ccz_secret_free(other);
 }

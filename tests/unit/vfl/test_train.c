@@ -685,7 +685,7 @@ static void refuses_lies(void)
     s.lead.labels = &s.data.labels;
     s.lead.test_labels = &s.test.labels;
     s.leader_run = run_of(&s, 0, &s.cfg, "");
-    static const struct cczi_vfl_ckpt none = {.last = -1};
+    static const struct cczi_ckpt none = {.last = -1};
     const struct cczi_vfl_msg good = {.kind = CCZI_VFL_ACT, .step = 1, .rows = 32, .width = WIDTH};
     static const struct {
         int what;
