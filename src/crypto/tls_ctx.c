@@ -229,7 +229,7 @@ static ccz_rc set_protocol(struct ccz_tls_ctx *ctx, struct ccz_err *err)
 {
     SSL_CTX *s = ctx->ssl;
     SSL_CTX_set_options(s, SSL_OP_CIPHER_SERVER_PREFERENCE);
-    SSL_CTX_set_read_ahead(s, 0);
+    SSL_CTX_set_read_ahead(s, 1);
     if (!cczi_tls_ctx_no_resumption(s) || SSL_CTX_set1_groups_list(s, "X25519:P-256") != 1 ||
         SSL_CTX_set1_sigalgs_list(s, "ECDSA+SHA256:ECDSA+SHA384") != 1 ||
         SSL_CTX_set_ciphersuites(s, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:"

@@ -34,6 +34,8 @@ ccz_rc cczi_chan_new(struct cczi_chan **out, const struct cczi_chan_side *side,
         c->limits.message_size_max = CCZ_RPC_CHAN_MESSAGE_SIZE_MAX;
     if (!c->limits.queue_size_max)
         c->limits.queue_size_max = CCZ_CHAN_QUEUE_SIZE;
+    if (!c->limits.send_size_max || c->limits.send_size_max > CCZI_H2_OUT_HIGH)
+        c->limits.send_size_max = CCZI_H2_OUT_HIGH;
     if (!c->limits.linger_ms)
         c->limits.linger_ms = LINGER_MS;
     c->refs = 1;
@@ -281,12 +283,6 @@ static void put_out(struct cczi_chan *c, struct cczi_out *o)
     c->out_size += o->size;
 }
 
-size_t cczi_chan_out_high(const struct cczi_chan *c)
-{
-    size_t half = c->limits.queue_size_max / 2;
-    return half < CCZI_H2_OUT_HIGH ? half : CCZI_H2_OUT_HIGH;
-}
-
 /* @p o is taken over in any case */
 static ccz_rc send_frame(struct cczi_chan *c, struct cczi_out *o, int64_t timeout_ms,
                          struct ccz_err *err)
@@ -295,7 +291,7 @@ static ccz_rc send_frame(struct cczi_chan *c, struct cczi_out *o, int64_t timeou
     bool time_left = true;
     ccz_rc rc;
     pthread_mutex_lock(&c->lock);
-    size_t high = cczi_chan_out_high(c);
+    size_t high = c->limits.send_size_max;
     while ((rc = closed(c, err)) == CCZ_OK && (c->above || c->out_size > high) && time_left)
         time_left = cczi_cond_wait(&c->changed, &c->lock, deadline);
     if (rc == CCZ_OK && (c->above || c->out_size > high)) {

@@ -82,8 +82,6 @@ struct cczi_chan_side {
 /* One reference. @retval CCZ_E_NOMEM */
 CCZ_MUST_USE ccz_rc cczi_chan_new(struct cczi_chan **out, const struct cczi_chan_side *side,
                                   const struct ccz_rpc_chan_limits *limits, struct ccz_err *err);
-/* Bytes that may wait in front of, and in, the call before senders wait: a part of the queue's limit. */
-size_t cczi_chan_out_high(const struct cczi_chan *c);
 /* Gives up one reference. */
 void cczi_chan_unref(struct cczi_chan *c);
 /* A ccz_chan around @p c, whose user's reference it takes over in any case. */
