@@ -95,6 +95,7 @@ tree_peak() { # NAME
 superlink() {
     local i port names=() at=flower-home
     rm -rf "$at" log/super*.log superlink.out super-server.peaks super-member.peaks
+    : >superlink.out
     port=$("$ROOT/scripts/free-port")
     "$venv/bin/python" "$ROOT/bench/peer_flower.py" app "$at" "127.0.0.1:$port"
     export FLWR_HOME=$RUN/$at PEER_FLOWER_OUT=$RUN/superlink.out FLWR_TELEMETRY_ENABLED=0
@@ -113,7 +114,7 @@ superlink() {
     flwr run "$at/app" bench --run-config "clients=$clients rounds=$rounds length=$len" >log/superrun.log 2>&1 ||
         { tail -n 5 log/superrun.log >&2; die "flwr run failed"; }
     for ((i = 0; i < 3600; i++)); do
-        [ "$(wc -l <superlink.out 2>/dev/null || echo 0)" -ge "$rounds" ] && break
+        [ "$(wc -l <superlink.out)" -ge "$rounds" ] && break
         kill -0 "${PIDS[superlink]}" 2>/dev/null || die "flower-superlink ended"
         tree_peak superlink >>super-server.peaks
         tree_peak supernode-0 >>super-member.peaks
