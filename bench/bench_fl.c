@@ -94,7 +94,8 @@ static ccz_rc visit(struct ccz_fl_client *c, const struct ccz_fl_trainer *t,
         .channel = "fl",
         .party = name,
         .limits = {.message_size_max = CCZ_FL_MESSAGE_SIZE_MAX + CCZ_FL_LAYOUT_SIZE_MAX,
-                   .queue_size_max = (size_t)2 << 20}};
+                   .queue_size_max = (size_t)512 << 10,
+                   .send_size_max = (size_t)256 << 10}};
     ccz_rc rc = ccz_rpc_client_new(&rpc, &cfg, err);
     if (rc == CCZ_OK)
         rc = ccz_rpc_client_connect(NULL, rpc, err);

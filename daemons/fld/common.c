@@ -9,7 +9,8 @@
 /* A chunk and a welcome fit; what is under way to a slow member takes little of the server's memory. */
 const struct ccz_rpc_chan_limits fld_limits = {.message_size_max =
                                                    CCZ_FL_MESSAGE_SIZE_MAX + CCZ_FL_LAYOUT_SIZE_MAX,
-                                               .queue_size_max = (size_t)2 << 20};
+                                               .queue_size_max = (size_t)512 << 10,
+                                               .send_size_max = (size_t)256 << 10};
 
 /* Messages of a hundred kilobytes come and go by the thousand: their memory stays with the process instead of being asked of the kernel,
  * and zeroed, each time. Takes a tenth off a round. */

@@ -50,6 +50,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_chan_send(struct ccz_chan *c, struct ccz_span ms
 /** As ccz_chan_send(), for one message that lies in @p len pieces (a header and a body, say). */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_chan_send_parts(struct ccz_chan *c, const struct ccz_span *parts,
                                                 size_t len, struct ccz_err *err);
+/** As ccz_chan_send(), with the message's own memory where the transport can take it instead of a copy: for large messages.
+ *  @p msg is empty afterwards, in any case. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_chan_send_buf(struct ccz_chan *c, struct ccz_buf *msg,
+                                              struct ccz_err *err);
 /**
  * Receives one message, appended to @p msg.
  * @retval CCZ_E_TIMEOUT  none came, "chan:recv-timeout"; may be called again
@@ -116,6 +120,8 @@ struct ccz_chan_ops {
     void (*close)(void *self, const char *reason);
     /** Last; close came before. */
     void (*free)(void *self);
+    /** As send, may take @p msg's memory over, and leaves it empty then; never one that is to be wiped. NULL: send is used. */
+    ccz_rc (*send_buf)(void *self, struct ccz_buf *msg, int64_t timeout_ms, struct ccz_err *err);
 };
 /** @param self  taken over in any case: freed by ops->free (after ops->close) also if this fails */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_chan_new(struct ccz_chan **out, const struct ccz_chan_ops *ops,

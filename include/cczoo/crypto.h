@@ -29,6 +29,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_hash(void *out, enum ccz_hash alg, const struct 
 /** SHA-256 of one span, 32 bytes. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_sha256(void *out, struct ccz_span in);
 
+/** SHA-256 of each of @p len messages of @p size bytes that lie one behind the other: 16 at a time where the processor has AVX-512,
+ *  more than twice as fast as one after the other. @p size may be 0. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_sha256_each(uint8_t (*out)[32], const void *in, size_t size,
+                                            size_t len);
+
 /** Streaming hash. */
 struct ccz_hasher;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_hasher_new(struct ccz_hasher **out, enum ccz_hash alg);

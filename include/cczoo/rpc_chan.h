@@ -40,7 +40,9 @@ struct ccz_rpc_chan_limits {
     size_t
         message_size_max; /**< sent or received; 0 = CCZ_RPC_CHAN_MESSAGE_SIZE_MAX. The same on both sides */
     size_t queue_size_max; /**< 0 = CCZ_CHAN_QUEUE_SIZE */
-    int64_t linger_ms;     /**< how long ccz_chan_free() waits for the rest to leave; 0 = 5 s */
+    size_t
+        send_size_max; /**< bytes that wait here for a slow peer before senders do; 0 = CCZ_RPC_PENDING_HIGH, which is the most */
+    int64_t linger_ms; /**< how long ccz_chan_free() waits for the rest to leave; 0 = 5 s */
 };
 
 /* -------------------------------------------------------------------------------- server */

@@ -86,6 +86,8 @@ static void put_plain(struct ccz_agg_dec *d, const uint8_t *p, size_t n)
         add(d->out + d->at, p, d->w, n);
     } else if (d->target == TO_ARRAY) {
         to(d->out + d->at, p, n);
+    } else if (d->codec.kind == CCZ_AGG_F32 && (uintptr_t)p % sizeof(float) == 0) {
+        ccz_agg_norm_add(d->norm, (const float *)(const void *)p, n); /* where they stand */
     } else {
         to(d->tile, p, n);
         ccz_agg_norm_add(d->norm, d->tile, n);

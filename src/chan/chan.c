@@ -62,8 +62,9 @@ static ccz_rc again(struct ccz_err *err, const struct ccz_err *sticky)
     return sticky->rc;
 }
 
-ccz_rc ccz_chan_send_parts(struct ccz_chan *c, const struct ccz_span *parts, size_t len,
-                           struct ccz_err *err)
+/* @param buf  whose memory may be taken over; NULL: of nobody */
+static ccz_rc send_message(struct ccz_chan *c, const struct ccz_span *parts, size_t len,
+                           struct ccz_buf *buf, struct ccz_err *err)
 {
     struct ccz_err *e = &c->send_err;
     if (e->rc != CCZ_OK)
@@ -73,6 +74,8 @@ ccz_rc ccz_chan_send_parts(struct ccz_chan *c, const struct ccz_span *parts, siz
         ccz_refuse_num(e, CCZ_E_LIMIT, "chan:message-size",
                        size > INT64_MAX ? INT64_MAX : (int64_t)size,
                        (int64_t)CCZ_CHAN_MESSAGE_SIZE_MAX);
+    else if (buf && c->ops->send_buf)
+        e->rc = c->ops->send_buf(c->self, buf, atomic_load(&c->timeout_ms), e);
     else
         e->rc = c->ops->send(c->self, parts, len, atomic_load(&c->timeout_ms), e);
     if (e->rc != CCZ_OK)
@@ -83,9 +86,24 @@ ccz_rc ccz_chan_send_parts(struct ccz_chan *c, const struct ccz_span *parts, siz
     return CCZ_OK;
 }
 
+ccz_rc ccz_chan_send_parts(struct ccz_chan *c, const struct ccz_span *parts, size_t len,
+                           struct ccz_err *err)
+{
+    return send_message(c, parts, len, NULL, err);
+}
+
 ccz_rc ccz_chan_send(struct ccz_chan *c, struct ccz_span msg, struct ccz_err *err)
 {
-    return ccz_chan_send_parts(c, &msg, 1, err);
+    return send_message(c, &msg, 1, NULL, err);
+}
+
+ccz_rc ccz_chan_send_buf(struct ccz_chan *c, struct ccz_buf *msg, struct ccz_err *err)
+{
+    struct ccz_span whole = ccz_buf_span(msg);
+    ccz_rc rc = msg->bad ? ccz_fail(err, CCZ_E_ARG, "chan:buffer", 0, "the buffer failed before")
+                         : send_message(c, &whole, 1, msg->wipe ? NULL : msg, err);
+    ccz_buf_clear(msg);
+    return rc;
 }
 
 /* What the transport answered, with the message in @p msg from @p before on. */

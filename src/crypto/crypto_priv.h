@@ -13,6 +13,13 @@ struct evp_pkey_st *cczi_key_pair(const struct ccz_key *k);
 /* Appends the ECDSA-Sig-Value of a raw r || s of 64 or 96 bytes. */
 void cczi_ecdsa_put_der(struct ccz_buf *out, const uint8_t *raw, size_t raw_size);
 
+/* ------------------------------------------------------------------------ sha256_avx512.c */
+
+enum { CCZI_SHA_LANES = 16 };
+/* SHA-256 of that many messages of @p size bytes, a multiple of 64, one behind the other. The processor has AVX-512.
+ * @return false: it was not compiled in, and did nothing */
+bool cczi_sha256_lanes(uint8_t (*out)[32], const uint8_t *in, size_t size);
+
 /* --------------------------------------------------------------------------------- der.c */
 
 /* DER (X.690) as X.509 needs it. Module codec has a public reader, but it is in the same layer. */

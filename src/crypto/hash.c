@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SHA-2 (FIPS 180-4), HMAC (RFC 2104), HKDF (RFC 5869), AES-CMAC (RFC 4493). */
-#include <cczoo/crypto.h>
+#include "crypto_priv.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -118,6 +118,22 @@ ccz_rc ccz_hash(void *out, enum ccz_hash alg, const struct ccz_span *parts, size
 ccz_rc ccz_sha256(void *out, struct ccz_span in)
 {
     return ccz_hash(out, CCZ_SHA256, &in, 1);
+}
+
+ccz_rc ccz_sha256_each(uint8_t (*out)[32], const void *in, size_t size, size_t len)
+{
+    enum { BLOCK = 64 };
+    const uint8_t *at = in;
+    ccz_rc rc = CCZ_OK;
+    bool lanes = ccz_cpu()->chosen >= CCZ_CPU_AVX512 && size % BLOCK == 0;
+    while (lanes && len >= CCZI_SHA_LANES && cczi_sha256_lanes(out, at, size)) {
+        at += CCZI_SHA_LANES * size;
+        out += CCZI_SHA_LANES;
+        len -= CCZI_SHA_LANES;
+    }
+    for (; rc == CCZ_OK && len > 0; len--, out++, at += size)
+        rc = ccz_sha256(*out, CCZ_SPAN(at, size));
+    return rc;
 }
 
 /* ----------------------------------------------------------------------------------- MAC */

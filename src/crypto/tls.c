@@ -375,6 +375,9 @@ static ccz_rc begin_write(struct ccz_tls *t, size_t size, size_t calls, struct c
         return ccz_fail(err, CCZ_E_LIMIT, "tls:backlog", (int64_t)t->out.size,
                         "%zu bytes wait for the wire; drain them first", t->out.size);
     forget_errors();
+    if (t->out.cap == 0 && size > RECORD_PLAIN_MAX && /* else it would grow, and move, by steps */
+        ccz_buf_extend(&t->out, size + records * RECORD_OVERHEAD_MAX))
+        t->out.size = 0;
     t->records += records;
     return t->records >= t->records_max ? ccz_tls_rekey(t, err) : CCZ_OK;
 }

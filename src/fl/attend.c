@@ -21,8 +21,7 @@ static void *write_all(void *arg)
         cczi_hfl_output_wait(a->s, a->member, &a->stop);
         if (!ccz_fl_server_output(&msg, a->s, a->member, ccz_mono_ms()))
             break; /* told to stop, or the member is gone */
-        ccz_rc rc =
-            msg.bad ? cczi_hfl_no_memory(&err) : ccz_chan_send(a->chan, ccz_buf_span(&msg), &err);
+        ccz_rc rc = msg.bad ? cczi_hfl_no_memory(&err) : ccz_chan_send_buf(a->chan, &msg, &err);
         if (rc != CCZ_OK) {
             ccz_chan_close(a->chan, err.msg); /* wakes the reader */
             break;

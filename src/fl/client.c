@@ -299,9 +299,9 @@ static ccz_rc on_chunk(enum ccz_fl_event *event, struct ccz_fl_client *c,
     ccz_rc rc = CCZ_OK;
     bool params = c->vector == CCZI_HFL_PARAMS;
     memcpy((uint8_t *)(params ? c->base : c->variate) + c->at, k->data.ptr, n);
-    if (params)
-        rc = cczi_hfl_digest_put(&c->digest, k->data, err);
     c->at += n;
+    if (params)
+        rc = cczi_hfl_digest_upto(&c->digest, c->base, c->at, err);
     if (rc != CCZ_OK || c->at < size)
         return rc;
     c->at = 0;

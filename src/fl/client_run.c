@@ -21,7 +21,7 @@ static ccz_rc send_all(enum ccz_fl_event *event, struct ccz_buf *msg, struct ccz
     ccz_rc rc = CCZ_OK;
     *event = CCZ_FL_WAIT;
     while (rc == CCZ_OK && *event == CCZ_FL_WAIT && ccz_fl_client_output(msg, c)) {
-        rc = msg->bad ? cczi_hfl_no_memory(err) : ccz_chan_send(chan, ccz_buf_span(msg), err);
+        rc = msg->bad ? cczi_hfl_no_memory(err) : ccz_chan_send_buf(chan, msg, err);
         if (rc == CCZ_OK && c->state == HFL_C_UPLOADING) {
             rc = receive(event, msg, c, chan, 0, err);
             if (rc == CCZ_E_TIMEOUT)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The digest of a model: a hash over the hashes of its pieces, so that several threads could make it. */
+/* The digest of a model: a hash over the hashes of its pieces, so that several of them are made side by side. */
 #include "fl/fl_priv.h"
 
 #include <string.h>
 
 static const char LABEL[] = "cczoo fl model 1";
-enum { PIECE = 1 << 20 };
+enum { PIECE = 1 << 20, SIDE_BY_SIDE = 16 };
 
 static ccz_rc failed(ccz_rc rc, struct ccz_err *err)
 {
@@ -20,8 +20,7 @@ ccz_rc cczi_hfl_digest_begin(struct cczi_hfl_digest *d, const struct ccz_fl_layo
         le[i] = (uint8_t)(round >> (8 * i));
     cczi_hfl_digest_free(d);
     ccz_rc rc = ccz_hasher_new(&d->all, CCZ_SHA256);
-    if (rc == CCZ_OK)
-        rc = ccz_hasher_new(&d->piece, CCZ_SHA256);
+    d->size = (size_t)l->len * sizeof(float);
     if (rc == CCZ_OK)
         rc = ccz_hasher_put(d->all, CCZ_SPAN(LABEL, sizeof(LABEL)));
     if (rc == CCZ_OK)
@@ -31,25 +30,28 @@ ccz_rc cczi_hfl_digest_begin(struct cczi_hfl_digest *d, const struct ccz_fl_layo
     return failed(rc, err);
 }
 
-static ccz_rc close_piece(struct cczi_hfl_digest *d)
+/* The next pieces, all of @p size bytes. */
+static ccz_rc put_pieces(struct cczi_hfl_digest *d, const float *params, size_t size, size_t len)
 {
-    uint8_t h[CCZ_FL_DIGEST_SIZE];
-    ccz_rc rc = ccz_hasher_done(h, d->piece);
-    d->filled = 0;
-    return rc == CCZ_OK ? ccz_hasher_put(d->all, CCZ_SPAN(h, sizeof(h))) : rc;
+    uint8_t h[SIDE_BY_SIDE][CCZ_FL_DIGEST_SIZE];
+    ccz_rc rc = ccz_sha256_each(h, (const uint8_t *)params + d->done, size, len);
+    d->done += size * len;
+    return rc == CCZ_OK ? ccz_hasher_put(d->all, CCZ_SPAN(h, len * sizeof(h[0]))) : rc;
 }
 
-ccz_rc cczi_hfl_digest_put(struct cczi_hfl_digest *d, struct ccz_span in, struct ccz_err *err)
+ccz_rc cczi_hfl_digest_upto(struct cczi_hfl_digest *d, const float *params, uint64_t have,
+                            struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
-    while (rc == CCZ_OK && in.size > 0) {
-        size_t room = PIECE - d->filled, n = in.size < room ? in.size : room;
-        rc = ccz_hasher_put(d->piece, CCZ_SPAN(in.ptr, n));
-        d->filled += n;
-        in.ptr += n;
-        in.size -= n;
-        if (rc == CCZ_OK && d->filled == PIECE)
-            rc = close_piece(d);
+    bool all = have == d->size;
+    while (rc == CCZ_OK && d->done < have) {
+        size_t pieces = ((size_t)have - d->done) / PIECE;
+        if (!all && pieces < SIDE_BY_SIDE)
+            break; /* later, with others */
+        if (pieces == 0)
+            rc = put_pieces(d, params, d->size - d->done, 1);
+        else
+            rc = put_pieces(d, params, PIECE, pieces < SIDE_BY_SIDE ? pieces : SIDE_BY_SIDE);
     }
     return failed(rc, err);
 }
@@ -57,14 +59,12 @@ ccz_rc cczi_hfl_digest_put(struct cczi_hfl_digest *d, struct ccz_span in, struct
 ccz_rc cczi_hfl_digest_end(uint8_t out[CCZ_FL_DIGEST_SIZE], struct cczi_hfl_digest *d,
                            struct ccz_err *err)
 {
-    ccz_rc rc = d->filled > 0 ? close_piece(d) : CCZ_OK;
-    return failed(rc == CCZ_OK ? ccz_hasher_done(out, d->all) : rc, err);
+    return failed(d->done == d->size ? ccz_hasher_done(out, d->all) : CCZ_E_INTERNAL, err);
 }
 
 void cczi_hfl_digest_free(struct cczi_hfl_digest *d)
 {
     ccz_hasher_free(d->all);
-    ccz_hasher_free(d->piece);
     *d = (struct cczi_hfl_digest){0};
 }
 
@@ -72,10 +72,9 @@ ccz_rc ccz_fl_model_digest(uint8_t out[CCZ_FL_DIGEST_SIZE], const struct ccz_fl_
                            uint64_t round, const float *params, struct ccz_err *err)
 {
     struct cczi_hfl_digest d = {0};
-    uint64_t size = l->len * sizeof(float);
     ccz_rc rc = cczi_hfl_digest_begin(&d, l, round, err);
     if (rc == CCZ_OK)
-        rc = cczi_hfl_digest_put(&d, CCZ_SPAN(params, (size_t)size), err);
+        rc = cczi_hfl_digest_upto(&d, params, d.size, err);
     if (rc == CCZ_OK)
         rc = cczi_hfl_digest_end(out, &d, err);
     cczi_hfl_digest_free(&d);

@@ -7,13 +7,14 @@
 /* --------------------------------------------------------------------------------- digest.c */
 
 struct cczi_hfl_digest {
-    struct ccz_hasher *all, *piece;
-    size_t filled; /* of the piece */
+    struct ccz_hasher *all;
+    size_t size, done; /* of the parameters, in bytes */
 };
 ccz_rc cczi_hfl_digest_begin(struct cczi_hfl_digest *d, const struct ccz_fl_layout *l,
                              uint64_t round, struct ccz_err *err);
-/* The next bytes of the parameters. */
-ccz_rc cczi_hfl_digest_put(struct cczi_hfl_digest *d, struct ccz_span in, struct ccz_err *err);
+/* The first @p have bytes of the parameters are there, and more with each call; behind the last one all of them. */
+ccz_rc cczi_hfl_digest_upto(struct cczi_hfl_digest *d, const float *params, uint64_t have,
+                            struct ccz_err *err);
 ccz_rc cczi_hfl_digest_end(uint8_t out[CCZ_FL_DIGEST_SIZE], struct cczi_hfl_digest *d,
                            struct ccz_err *err);
 void cczi_hfl_digest_free(struct cczi_hfl_digest *d);
@@ -150,6 +151,8 @@ ccz_rc cczi_hfl_no_memory(struct ccz_err *err);
 bool cczi_hfl_name_ok(const char *name);
 /* float[len], zeros; NULL if there is no memory */
 float *cczi_hfl_vector(uint64_t len);
+/* Large memory that is used from end to end, on large pages where the system has them: fewer faults, fewer misses of the TLB. */
+void cczi_hfl_huge_pages(void *p, size_t size);
 /* 8 bytes that depend on all of it */
 ccz_rc cczi_hfl_derive(uint64_t *out, const char *use, uint64_t seed, uint64_t round,
                        const char *name, struct ccz_err *err);

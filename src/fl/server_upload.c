@@ -227,10 +227,13 @@ static bool prepare(struct hfl_slot *slot, const struct ccz_fl_server *s, struct
                     int64_t now_ms)
 {
     uint64_t variate = s->cfg.agg.scaffold ? s->layout->len * sizeof(float) : 0;
-    if (!slot->bytes)
+    bool fresh = !slot->bytes;
+    if (fresh)
         slot->bytes = malloc((size_t)(s->update_size + variate) + BETWEEN_FLOATS);
     if (!slot->bytes)
         return false;
+    if (fresh)
+        cczi_hfl_huge_pages(slot->bytes, (size_t)(s->update_size + variate));
     slot->owner = m;
     slot->size[CCZI_HFL_PARAMS] = m->offer.size;
     slot->size[CCZI_HFL_VARIATE] = variate;

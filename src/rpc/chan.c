@@ -12,7 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINGER_MS = 5000, FRAME_HEAD_MAX = 32, MESSAGE_COST = 64 };
+enum {
+    LINGER_MS = 5000,
+    FRAME_HEAD_MAX = 32,
+    MESSAGE_COST = 64,
+    TAKE_SIZE = 16384 /* from here on, a message's memory is taken instead of a copy */
+};
 
 /* ---------------------------------------------------------------------------------- lifetime */
 
@@ -29,6 +34,8 @@ ccz_rc cczi_chan_new(struct cczi_chan **out, const struct cczi_chan_side *side,
         c->limits.message_size_max = CCZ_RPC_CHAN_MESSAGE_SIZE_MAX;
     if (!c->limits.queue_size_max)
         c->limits.queue_size_max = CCZ_CHAN_QUEUE_SIZE;
+    if (!c->limits.send_size_max || c->limits.send_size_max > CCZI_H2_OUT_HIGH)
+        c->limits.send_size_max = CCZI_H2_OUT_HIGH;
     if (!c->limits.linger_ms)
         c->limits.linger_ms = LINGER_MS;
     c->refs = 1;
@@ -284,10 +291,10 @@ static ccz_rc send_frame(struct cczi_chan *c, struct cczi_out *o, int64_t timeou
     bool time_left = true;
     ccz_rc rc;
     pthread_mutex_lock(&c->lock);
-    while ((rc = closed(c, err)) == CCZ_OK && (c->above || c->out_size > CCZI_H2_OUT_HIGH) &&
-           time_left)
+    size_t high = c->limits.send_size_max;
+    while ((rc = closed(c, err)) == CCZ_OK && (c->above || c->out_size > high) && time_left)
         time_left = cczi_cond_wait(&c->changed, &c->lock, deadline);
-    if (rc == CCZ_OK && (c->above || c->out_size > CCZI_H2_OUT_HIGH)) {
+    if (rc == CCZ_OK && (c->above || c->out_size > high)) {
         rc = ccz_fail(err, CCZ_E_TIMEOUT, "chan:send-timeout", timeout_ms,
                       "the peer took nothing for %lld ms", (long long)timeout_ms);
     } else if (rc == CCZ_OK) {
@@ -374,6 +381,23 @@ static ccz_rc chan_send(void *self, const struct ccz_span *parts, size_t len, in
         first = false;
     } while (rc == CCZ_OK && left > 0);
     return rc;
+}
+
+/* One frame around the message where it is. */
+static ccz_rc chan_send_buf(void *self, struct ccz_buf *msg, int64_t timeout_ms,
+                            struct ccz_err *err)
+{
+    struct cczi_chan *c = self;
+    struct ccz_span whole = ccz_buf_span(msg);
+    if (whole.size < TAKE_SIZE || whole.size > CCZI_CHAN_FRAME_SIZE ||
+        whole.size > c->limits.message_size_max)
+        return chan_send(self, &whole, 1, timeout_ms, err);
+    CCZ_AUTO_BUF head;
+    ccz_buf_init(&head, FRAME_HEAD_MAX);
+    cczi_chan_frame_put(&head, CCZI_CHAN_LAST, whole.size);
+    struct cczi_out *o = head.bad ? NULL : cczi_out_own(ccz_buf_span(&head), msg);
+    return o ? send_frame(c, o, timeout_ms, err)
+             : ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
 }
 
 /* The first message that waits; NULL if none. The lock is held. */
@@ -464,8 +488,11 @@ static void chan_free(void *self)
     cczi_chan_unref(c);
 }
 
-static const struct ccz_chan_ops chan_ops = {
-    .send = chan_send, .recv = chan_recv, .close = chan_close, .free = chan_free};
+static const struct ccz_chan_ops chan_ops = {.send = chan_send,
+                                             .recv = chan_recv,
+                                             .close = chan_close,
+                                             .free = chan_free,
+                                             .send_buf = chan_send_buf};
 
 void cczi_chan_discard(struct cczi_chan *c, const char *reason)
 {

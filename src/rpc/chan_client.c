@@ -99,6 +99,7 @@ static ccz_rc start(struct cczi_chan *c, struct ccz_rpc_client *client,
     c->owner = client;
     c->loop = client->loop;
     c->st = &call->st;
+    c->st->out_high = c->limits.send_size_max;
     c->refs = 2; /* nobody else knows it yet */
     if (cczi_client_submit(call))
         return CCZ_OK;

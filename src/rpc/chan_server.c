@@ -157,6 +157,7 @@ static ccz_rc open_channel(struct cczi_chan **out, struct ccz_rpc_chan_server *s
     c->owner = s;
     c->loop = call->loop;
     c->st = &call->st;
+    c->st->out_high = c->limits.send_size_max;
     c->started = c->opened = true;
     c->refs = 2; /* of the call, and of the queue */
     *out = c;

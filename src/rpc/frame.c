@@ -191,8 +191,23 @@ struct cczi_out *cczi_out_lent(struct ccz_span msg, struct cczi_stock *stock)
     if (!o)
         return NULL;
     o->lent = msg.ptr;
+    o->head_size = CCZI_PREFIX_SIZE;
     o->size += msg.size;
     cczi_out_prefix(o, 0, msg.size);
+    return o;
+}
+
+struct cczi_out *cczi_out_own(struct ccz_span head, struct ccz_buf *body)
+{
+    struct cczi_out *o = body->size > UINT32_MAX - head.size ? NULL : cczi_out_new(head, NULL);
+    if (!o)
+        return NULL;
+    o->lent = o->owned = body->ptr;
+    o->head_size = o->size;
+    o->size += body->size;
+    cczi_out_prefix(o, 0, head.size + body->size);
+    body->ptr = NULL;
+    body->size = body->cap = 0;
     return o;
 }
 
@@ -200,9 +215,9 @@ struct ccz_span cczi_out_piece(const struct cczi_out *o, size_t at)
 {
     if (!o->lent)
         return CCZ_SPAN(o->bytes + at, o->size - at);
-    if (at < CCZI_PREFIX_SIZE)
-        return CCZ_SPAN(o->bytes + at, CCZI_PREFIX_SIZE - at);
-    return CCZ_SPAN(o->lent + (at - CCZI_PREFIX_SIZE), o->size - at);
+    if (at < o->head_size)
+        return CCZ_SPAN(o->bytes + at, o->head_size - at);
+    return CCZ_SPAN(o->lent + (at - o->head_size), o->size - at);
 }
 
 void cczi_out_free(struct cczi_out *list)
@@ -210,9 +225,12 @@ void cczi_out_free(struct cczi_out *list)
     while (list) {
         struct cczi_out *next = list->next;
         list->next = NULL;
-        if (--list->refs == 0 && list->stock)
+        bool last = --list->refs == 0;
+        if (last)
+            free(list->owned);
+        if (last && list->stock)
             cczi_stock_give(list->stock, list, list->cap);
-        else if (list->refs == 0)
+        else if (last)
             free(list);
         list = next;
     }

@@ -622,7 +622,7 @@ size_t cczi_h2_buffered(const struct cczi_h2 *h)
 
 void cczi_stream_init(struct cczi_stream *st, size_t message_size_max)
 {
-    *st = (struct cczi_stream){.timeout_ms = -1};
+    *st = (struct cczi_stream){.timeout_ms = -1, .out_high = CCZI_H2_OUT_HIGH};
     st->out_tail = &st->out;
     cczi_md_init(&st->in);
     cczi_md_init(&st->out_headers);

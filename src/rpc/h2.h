@@ -51,6 +51,7 @@ struct cczi_stream {
     /* to send */
     struct cczi_out *out, **out_tail;
     size_t out_size;
+    size_t out_high;    /* writers wait above it, and below a quarter of it no more */
     size_t counted_out; /* of it, in the budget */
     unsigned stalled;   /* turns of cczi_h2_shed() in which none of it left */
     struct cczi_md out_headers, out_trailers;
@@ -120,7 +121,7 @@ enum {
     CCZI_H2_SEND_FRAME = 1 << 16, /* what we send of large messages, if the peer takes it */
     CCZI_H2_HEADER_LIST_MAX = 65536,
     CCZI_H2_OUT_HIGH = CCZ_RPC_PENDING_HIGH, /* per stream: above it writers should wait */
-    CCZI_H2_OUT_LOW = 1 << 18,
+    CCZI_H2_OUT_LOW = CCZI_H2_OUT_HIGH / 4,
     CCZI_H2_RESETS_FREE = 256 /* failed streams a connection may have beyond its good ones */
 };
 

@@ -133,7 +133,7 @@ static void sent(struct cczi_stream *st, size_t size)
         o->next = NULL;
         cczi_out_free(o);
     }
-    if (st->above && st->out_size <= CCZI_H2_OUT_LOW) {
+    if (st->above && st->out_size <= st->out_high / 4) {
         st->above = false;
         st->h2->cfg.ops->on_drained(st->h2->cfg.arg, st);
     }
@@ -334,7 +334,7 @@ void cczi_stream_send(struct cczi_stream *st, struct cczi_out *msg)
     *st->out_tail = msg;
     st->out_tail = &msg->next;
     set_out_size(st, st->out_size + msg->size);
-    st->above |= st->out_size > CCZI_H2_OUT_HIGH;
+    st->above |= st->out_size > st->out_high;
     if (st->h2->cfg.server && !st->headers_sent)
         start_response(st);
     else

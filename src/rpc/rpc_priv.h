@@ -131,8 +131,10 @@ struct cczi_out {
     unsigned refs;
     struct cczi_stock *stock; /* this is a block of it; or NULL */
     size_t cap;               /* of the block */
-    const uint8_t *lent;      /* the message, if it is somebody else's; NULL = it is in bytes[] */
-    uint8_t bytes[];          /* prefix, message */
+    const uint8_t *lent;      /* the message, if it is elsewhere; NULL = it is in bytes[] */
+    size_t head_size;         /* then: of bytes[] */
+    void *owned;              /* lent memory that goes with the last reference; or NULL */
+    uint8_t bytes[];          /* prefix, message, or its beginning */
 };
 /* One reference; NULL = no memory. @p stock may be NULL. */
 struct cczi_out *cczi_out_new(struct ccz_span msg, struct cczi_stock *stock);
@@ -140,6 +142,8 @@ struct cczi_out *cczi_out_new(struct ccz_span msg, struct cczi_stock *stock);
 struct cczi_out *cczi_out_room(uint8_t **room, size_t size, struct cczi_stock *stock);
 /* The same without a copy, if it is large: the bytes stay where they are until the last reference is given up. */
 struct cczi_out *cczi_out_lent(struct ccz_span msg, struct cczi_stock *stock);
+/* The same of @p head and behind it @p body, whose memory is taken over (it is empty then) unless the result is NULL. */
+struct cczi_out *cczi_out_own(struct ccz_span head, struct ccz_buf *body);
 /* What is there in one piece from byte @p at on. */
 struct ccz_span cczi_out_piece(const struct cczi_out *o, size_t at);
 /* gzip.c: the same, compressed; NULL = not smaller, or no memory */

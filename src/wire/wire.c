@@ -10,7 +10,8 @@
 #include <time.h>
 
 enum {
-    LINGER_MS = 2000, /* for the peer to read why it was refused, or our last answers */
+    LINGER_MS = 2000,   /* for the peer to read why it was refused, or our last answers */
+    OUT_KEEP = 1 << 16, /* of a larger buffer, many connections would have one each for nothing */
     OUT_HIGH =
         1
         << 17 /* encrypted bytes that the kernel has not taken: more would only leave the caches */
@@ -94,7 +95,10 @@ static void flush(struct cczi_wire *w)
     if (!w->conn || w->out.size == 0)
         return;
     ccz_rc rc = ccz_conn_write(w->conn, ccz_buf_span(&w->out));
-    ccz_buf_clear(&w->out);
+    if (w->out.cap > OUT_KEEP)
+        ccz_buf_free(&w->out); /* the next connection's block then, and still in the caches */
+    else
+        ccz_buf_clear(&w->out);
     if (rc == CCZ_E_LIMIT || rc == CCZ_E_NOMEM) /* CCZ_E_CLOSED: on_conn_closed() comes by itself */
         fail_later(w, rc, "the connection takes no more bytes");
 }

@@ -81,6 +81,28 @@ static void test_parts(void)
     drop(&e);
 }
 
+/* The buffer is empty afterwards, whether its message left or not. */
+static void test_buf(void)
+{
+    struct ends e = make(0);
+    struct ccz_err err;
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 100);
+    for (int wipe = 0; wipe < 2; wipe++) {
+        b.wipe = wipe;
+        ccz_buf_put_str(&b, "whole");
+        CHECK(ccz_chan_send_buf(e.a, &b, NULL) == CCZ_OK && b.size == 0);
+        expect_text(e.b, "whole");
+    }
+    CHECK(!ccz_buf_extend(&b, 101));
+    CHECK(ccz_chan_send_buf(e.a, &b, &err) == CCZ_E_ARG && !b.bad);
+    CHECK(strcmp(err.where, "chan:buffer") == 0);
+    ccz_buf_put_str(&b, "late");
+    ccz_chan_close(e.a, "done");
+    CHECK(ccz_chan_send_buf(e.a, &b, &err) == CCZ_E_CLOSED && b.size == 0);
+    drop(&e);
+}
+
 /* Both send one message larger than the queue before either receives. */
 static void test_exchange(void)
 {
@@ -384,6 +406,7 @@ int main(int argc, char **argv)
     static const struct ccz_test tests[] = {
         {"chan.order", test_order},
         {"chan.parts", test_parts},
+        {"chan.buf", test_buf},
         {"chan.exchange", test_exchange},
         {"chan.bounded", test_bounded},
         {"chan.timeouts", test_timeouts},

@@ -70,6 +70,34 @@ static void test_hash(void)
     CHECK(ccz_hash(out, (enum ccz_hash)99, NULL, 0) == CCZ_E_ARG);
 }
 
+/* Every length around blocks, every number around the lanes: as one after the other, for which test_hash() has known answers. */
+static void test_hash_each(void)
+{
+    enum { LEN = 35, SIZE = 1024 };
+    static uint8_t in[LEN * SIZE], got[LEN + 1][32], want[32];
+    uint32_t x = 1;
+    for (size_t i = 0; i < sizeof(in); i++)
+        in[i] = (uint8_t)((x = x * 1664525 + 1013904223) >> 24);
+    for (size_t size = 0; size <= SIZE; size += size < 192 || size > 960 ? 1 : 64) {
+        for (size_t len = 0; len <= LEN; len += len < 14 || len > 17 ? 7 : 1) {
+            memset(got, 0xa5, sizeof(got));
+            CHECK(ccz_sha256_each(got, in, size, len) == CCZ_OK);
+            for (size_t i = 0; i < len; i++) {
+                CHECK(ccz_sha256(want, CCZ_SPAN(in + i * size, size)) == CCZ_OK);
+                CHECK(memcmp(got[i], want, 32) == 0);
+            }
+            CHECK(got[len][0] == 0xa5 && got[len][31] == 0xa5);
+        }
+    }
+    static uint8_t same[16][64];
+    for (size_t i = 0; i < 16; i++)
+        memset(same[i], 'a', 64);
+    CHECK(ccz_sha256_each(got, same, 64, 16) == CCZ_OK);
+    for (size_t i = 0; i < 16; i++)
+        CHECK(
+            is_hex(got[i], 32, "ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb"));
+}
+
 static void test_hmac(void)
 {
     static const struct {
@@ -388,10 +416,15 @@ static void test_random(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"crypto.hash", test_hash},         {"crypto.hmac", test_hmac},
-        {"crypto.hkdf", test_hkdf},         {"crypto.cmac", test_cmac},
-        {"crypto.aead_kat", test_aead_kat}, {"crypto.aead_refuse", test_aead_refuse},
-        {"crypto.stream", test_stream},     {"crypto.random", test_random},
+        {"crypto.hash", test_hash},
+        {"crypto.hash_each", test_hash_each},
+        {"crypto.hmac", test_hmac},
+        {"crypto.hkdf", test_hkdf},
+        {"crypto.cmac", test_cmac},
+        {"crypto.aead_kat", test_aead_kat},
+        {"crypto.aead_refuse", test_aead_refuse},
+        {"crypto.stream", test_stream},
+        {"crypto.random", test_random},
         {"crypto.x25519", test_x25519},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);

@@ -150,12 +150,25 @@ static void pass(struct ccz_chan *from, struct ccz_chan *to, uint8_t *out, uint8
     memset(in, 0, size);
     CHECK(ccz_chan_recv_exact(in, size, to, NULL) == CCZ_OK);
     CHECK(memcmp(in, out, size) == 0);
+    /* the same with the message's own memory; what is to be wiped is copied */
+    for (int wipe = 0; wipe < 2; wipe++) {
+        CCZ_AUTO_BUF b;
+        ccz_buf_init(&b, size + 1);
+        b.wipe = wipe;
+        ccz_buf_put(&b, out, size);
+        const uint8_t *before = b.ptr;
+        CHECK(ccz_chan_send_buf(from, &b, NULL) == CCZ_OK && b.size == 0 && !b.bad);
+        CHECK(!wipe || !before || b.ptr == before);
+        memset(in, 0, size);
+        CHECK(ccz_chan_recv_exact(in, size, to, NULL) == CCZ_OK);
+        CHECK(memcmp(in, out, size) == 0);
+    }
 }
 
 static void test_messages(void)
 {
     enum { F = CCZI_CHAN_FRAME_SIZE };
-    static const size_t sizes[] = {0, 1, 1000, F - 1, F, F + 1, 2 * F, 5 * MIB + 3};
+    static const size_t sizes[] = {0, 1, 1000, 16383, 16384, F - 1, F, F + 1, 2 * F, 5 * MIB + 3};
     static uint8_t out[6 * MIB], in[6 * MIB];
     struct fixture f;
     start(&f, (struct ccz_rpc_chan_server_cfg){0});
