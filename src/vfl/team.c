@@ -81,7 +81,9 @@ ccz_rc cczi_vfl_recv_whole(struct ccz_buf *out, double *value, struct cczi_vfl_l
                             "another worker of the party is at another step");
         if (size == SIZE_MAX)
             size = (size_t)p->total;
-        if (p->total != size || p->at != out->size || (p->bytes.size == 0 && size > 0))
+        size_t left = size - out->size;
+        if (p->total != size || p->at != out->size ||
+            p->bytes.size != (left < PIECE_MAX ? left : PIECE_MAX))
             return ccz_fail(err, CCZ_E_PEER, "vfl:message", (int64_t)p->at,
                             "%zu bytes at %llu of %llu, expected %zu at %zu", p->bytes.size,
                             (unsigned long long)p->at, (unsigned long long)p->total, size,
