@@ -107,10 +107,9 @@ pairs # private set intersection: worker 1 tells the others which rows
 finish "${ALL[@]}"
 clean
 
-rm -f "$RUN"/*.port
-worker leader 1 "${short[@]}" --aligned --timeout 10 --port-file "$RUN/leader-1.port"
-wait_file leader-1 "$RUN/leader-1.port" 60
-worker follower 1 "${short[@]}" --aligned
+worker follower 1 "${short[@]}" --aligned --retry 60 # it is there when the leader's time begins
+until grep -qs 'connecting again' "$RUN/log/follower-1.log"; do running follower-1 && sleep 0.05; done
+worker leader 1 "${short[@]}" --aligned --timeout 20
 gives leader-1 'vfl:worker-missing: worker 2 of 2 '
 end_all
 
