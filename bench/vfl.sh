@@ -40,5 +40,5 @@ for net in "$@"; do
     line "$net" "one process" "$whole" "$(cpu "$RUN/log/local.log")"
     split "$net" "split, staleness 1" --staleness 1
     split "$net" "split, staleness 0" --staleness 0
-    [ "$net" != fashion-mnist-conv ] || split fashion-mnist-recompute "split, staleness 1, forward pass repeated" --staleness 1
+    [ "$net" != fashion-mnist-conv ] || split fashion-mnist-kept "split, staleness 1, forward pass kept" --staleness 1
 done

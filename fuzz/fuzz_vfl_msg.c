@@ -29,6 +29,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(m.hello.width <= CCZ_VFL_WIDTH_MAX && m.hello.steps_len >= 1 &&
                 m.hello.steps_len <= CCZI_VFL_KEPT);
         cczi_vfl_msg_hello(&out, &m.hello);
+    } else if (m.kind == CCZI_VFL_TEAM) {
+        require(m.team.worker < m.team.workers && m.team.workers <= CCZ_VFL_WORKERS_MAX);
+        cczi_vfl_msg_team(&out, &m.team);
+    } else if (m.kind == CCZI_VFL_PROOF) {
+        ccz_buf_put(&out, m.proof, sizeof(m.proof));
+    } else if (m.kind == CCZI_VFL_READY) {
+        require(m.ready.steps_len <= CCZI_VFL_KEPT);
+        cczi_vfl_msg_ready(&out, &m.ready);
+    } else if (m.kind == CCZI_VFL_STATE || m.kind == CCZI_VFL_MEAN || m.kind == CCZI_VFL_ROWS) {
+        uint8_t head[CCZI_VFL_PIECE_SIZE];
+        require(m.piece.bytes.size <= m.piece.total - m.piece.at &&
+                m.piece.total <= CCZ_VFL_STATE_SIZE_MAX);
+        cczi_vfl_msg_piece(head, &m.piece);
+        ccz_buf_put(&out, head, sizeof(head));
+        ccz_buf_put_span(&out, m.piece.bytes);
     } else {
         require(m.body.size == (size_t)m.rows * m.width * sizeof(float));
         ccz_buf_put_span(&out, m.body);

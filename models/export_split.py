@@ -16,10 +16,12 @@ and split.json says what the parties agree on: names, shapes and widths. Signatu
           infer      columns -> act                       without dropout, changes nothing
   top     step       act_00 .., label -> loss, grad_00 .. one training step; gradients of the mean loss
           infer      act_00 .. -> score [n, outputs]
-  both    get_state  -> s000 ..      set_state  s000 .. -> ok      weights, optimizer and random state, any types
+  both    get_state  -> s000 .., g000 ..      set_state  s000 .., g000 .. -> ok
+          s: weights, optimizer and counters, which several workers of a party have alike; g: random generators, each its own
 
-The backward pass does not repeat the forward pass: what leads from one to the other leaves as outputs of `forward` and
-comes back as inputs of `backward`. --recompute exports without that, to compare.
+The backward pass of dense layers does not repeat the forward pass: what leads from one to the other leaves as outputs of
+`forward` and comes back as inputs of `backward`. Convolutions would keep large maps that TensorFlow then cannot fuse away:
+to repeat their forward pass is faster (docs/design/vfl.md). --recompute yes or no decides otherwise.
 """
 import argparse
 import json
@@ -44,6 +46,7 @@ class State:
     def __init__(self, model):
         self.values = [[np.asarray(v) for v in variables]
                        for variables in (model.trainable_variables, model.non_trainable_variables)]
+        self.random = [v.path.split("/")[-1] == "seed_generator_state" for v in model.non_trainable_variables]
 
     def make(self):
         self.trainable, self.other = ([v1.Variable(v, use_resource=True, name=f"{prefix}{i:03d}")
@@ -58,6 +61,11 @@ class State:
 
     def all(self):
         return self.trainable + self.other + self.optimizer
+
+    def names(self):
+        """Random generators are g000 .., all else s000 .. ."""
+        generators = {id(v) for v, random in zip(self.other, self.random) if random}
+        return [f"{'g' if id(v) in generators else 's'}{i:03d}" for i, v in enumerate(self.all())]
 
 
 def tensors(variables):
@@ -128,7 +136,7 @@ def signature(inputs, outputs):
 def state_signatures(state):
     variables = state.all()
     fed = [v1.placeholder(v.dtype, v.shape) for v in variables]
-    names = [f"s{i:03d}" for i in range(len(variables))]
+    names = state.names()
     # Identity: what is read must not share memory with the variable.
     return {"get_state": signature({}, dict(zip(names, [tf.identity(t) for t in tensors(variables)]))),
             "set_state": signature(dict(zip(names, fed)), {"ok": done(assign(variables, fed))})}
@@ -153,8 +161,14 @@ def call(model, weights, other, inputs, training):
     return outputs, other
 
 
-def export_bottom(path, model, optimizer, recompute=False):
-    """A model with one output [n, width], untrained or trained."""
+def repeats(model):
+    """Whether the forward pass is repeated unless said otherwise: what has convolutions, and no state that would move on."""
+    return not model.non_trainable_variables and any("Conv" in type(layer).__name__ for layer in model.layers)
+
+
+def export_bottom(path, model, optimizer, recompute=None):
+    """A model with one output [n, width], untrained or trained. recompute: None, as repeats() says."""
+    recompute = repeats(model) if recompute is None else recompute
     (width,) = model.output_shape[1:]
     state = State(model)
     with tf.Graph().as_default():
@@ -257,7 +271,7 @@ def head(classes):
             tf.nn.softmax, tf.int32)
 
 
-def export(out, bottoms, top, optimizer, classes, recompute=False, whole=True):
+def export(out, bottoms, top, optimizer, classes, recompute=None, whole=True):
     """bottoms: {"leader": model, "follower-1": model, ..}, the leader's may be missing; top: one input per bottom, in that
     order. optimizer: makes a new one of tf.compat.v1.train at each call."""
     out.mkdir(parents=True)
@@ -306,23 +320,33 @@ def table_bottom(args, columns):
 
 
 def embedding_bottom(args, rows, columns):
-    """A number of a row (a user, a film) through a table of its own, beside plain columns."""
+    """A number of a row (a user, a film) through a table of its own, beside plain columns. Wide & Deep (Cheng et al. 2016): one
+    more activation, the linear part of this party's columns."""
     index = keras.Input((1,), dtype="int32", name="index")
     y = L.Flatten()(L.Embedding(rows, args.embedding)(index))
+    wide = [L.Flatten()(L.Embedding(rows, 1, embeddings_initializer="zeros")(index))]
     inputs = [index]
     if columns:
         inputs.append(keras.Input((columns,), dtype="float32", name="x"))
         y = L.Concatenate()([y, inputs[-1]])
+        wide.append(L.Dense(1, use_bias=False)(inputs[-1]))
     y = L.Dense(args.hidden, activation="relu")(y)
-    return keras.Model(inputs, L.Dense(args.width, activation="relu")(y))
+    y = L.Dense(args.width, activation="relu")(y)
+    if not args.wide:
+        return keras.Model(inputs, y)
+    return keras.Model(inputs, L.Concatenate()([y, L.Add()(wide) if columns else wide[0]]))
 
 
 def top_model(args, parties, classes):
-    inputs = [keras.Input((args.width,), name=f"act_{i:02d}") for i in range(parties)]
-    y = L.Concatenate()(inputs) if parties > 1 else inputs[0]
+    inputs = [keras.Input((args.width + args.wide,), name=f"act_{i:02d}") for i in range(parties)]
+    deep = [x[:, :args.width] for x in inputs] if args.wide else inputs
+    y = L.Concatenate()(deep) if parties > 1 else deep[0]
     if args.top_hidden:
         y = L.Dense(args.top_hidden, activation="relu")(y)
-    return keras.Model(inputs, L.Dense(classes if classes > 2 else 1)(y))
+    y = L.Dense(classes if classes > 2 else 1)(y)
+    if args.wide: # what is linear reaches the score as it is
+        y = L.Add()([y, *(x[:, args.width:] for x in inputs)])
+    return keras.Model(inputs, y)
 
 
 def numbers(text):
@@ -355,11 +379,12 @@ def parser():
     p.add_argument("--width", type=int, default=32, help="activations per row of a party")
     p.add_argument("--top-hidden", type=int, default=0)
     p.add_argument("--embedding", type=int, default=16)
+    p.add_argument("--wide", action="store_true", help="ratings: Wide & Deep, two classes")
     p.add_argument("--dropout", type=float, default=0)
     p.add_argument("--optimizer", choices=["adam", "sgd", "adagrad"], default="adam")
     p.add_argument("--rate", type=float, default=1e-3)
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--recompute", action="store_true")
+    p.add_argument("--recompute", choices=["auto", "yes", "no"], default="auto", help="the forward pass in the backward pass")
     return p
 
 
@@ -368,9 +393,10 @@ ALL = {
     "fashion-mnist": [],
     "fashion-mnist-10": ["--classes", "10"],
     "fashion-mnist-conv": ["--classes", "10", "--conv", "--top-hidden", "64"],
-    "fashion-mnist-recompute": ["--classes", "10", "--conv", "--top-hidden", "64", "--recompute"],
+    "fashion-mnist-kept": ["--classes", "10", "--conv", "--top-hidden", "64", "--recompute", "no"],
     "credit": ["--preset", "table", "--columns", "4,7", "--hidden", "32", "--width", "8"],
     "ratings": ["--preset", "ratings", "--columns", "1000,10000,21"],
+    "ratings-wide-deep": ["--preset", "ratings", "--columns", "1000,10000,21", "--wide", "--top-hidden", "32"],
     "tiny": ["--preset", "table", "--columns", "3,4", "--hidden", "8", "--width", "4", "--dropout", "0.2"],
 }
 
@@ -381,7 +407,8 @@ def run(args):
             "sgd": lambda: v1.train.MomentumOptimizer(args.rate, 0.9),
             "adagrad": lambda: v1.train.AdagradOptimizer(args.rate)}[args.optimizer]
     bottoms, top = preset(args)
-    export(args.out, bottoms, top, make, args.classes, args.recompute)
+    export(args.out, bottoms, top, make, args.classes,
+           {"auto": None, "yes": True, "no": False}[args.recompute])
 
 
 def main():

@@ -263,6 +263,26 @@ ccz_rc vfl_rows_take(struct vfl_rows *out, const struct vfl_rows *from, const si
     return CCZ_OK;
 }
 
+ccz_rc vfl_rows_digest(uint8_t out[CCZ_VFL_DIGEST_SIZE], const struct vfl_rows *r,
+                       struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_hasher) h = NULL;
+    uint8_t ids[CCZ_VFL_DIGEST_SIZE];
+    ccz_rc rc = ccz_vfl_alignment(ids, r->id, r->rows, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = ccz_hasher_new(&h, CCZ_SHA256);
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_put(h, CCZ_SPAN(ids, sizeof(ids)));
+    for (size_t i = 0; rc == CCZ_OK && i < r->table.in_len; i++)
+        rc = ccz_hasher_put(h, r->in[i].data);
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_put(h, CCZ_SPAN(r->label, r->label ? r->rows * sizeof(*r->label) : 0));
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_done(out, h);
+    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "vfl:digest", 0, "cannot hash");
+}
+
 static float *numbers(struct vfl_rows *r, size_t *cols)
 {
     for (size_t i = 0; r && i < r->table.in_len; i++)

@@ -39,6 +39,24 @@ static bool set_protection(struct vfl_opts *o)
     return false;
 }
 
+static bool set_worker(struct vfl_opts *o)
+{
+    char *slash = NULL, *end = NULL;
+    o->worker = o->workers = 1;
+    if (!o->worker_text)
+        return true;
+    long k = strtol(o->worker_text, &slash, 10), of = 0;
+    if (slash != o->worker_text && *slash == '/')
+        of = strtol(slash + 1, &end, 10);
+    if (!end || end == slash + 1 || *end || k < 1 || k > of || of > CCZ_VFL_WORKERS_MAX) {
+        ui_error("--worker must be K/W, worker K of W, W at most %d", CCZ_VFL_WORKERS_MAX);
+        return false;
+    }
+    o->worker = (uint32_t)k;
+    o->workers = (uint32_t)of;
+    return true;
+}
+
 static const char *missing(const struct vfl_opts *o)
 {
     if (o->leader && !o->listen)
@@ -47,13 +65,19 @@ static const char *missing(const struct vfl_opts *o)
         return "leader";
     if (!o->leader && !o->policy && !o->unattested_insecure)
         return "policy";
+    if (o->workers > 1 && o->worker == 1 && !o->team_listen)
+        return "team-listen";
+    if (o->worker > 1 && !o->team_connect)
+        return "team";
+    if (o->workers > 1 && !o->team_policy && !o->unattested_insecure)
+        return "team-policy";
     if (!o->data)
         return "data";
     if (!o->model)
         return "model";
     if (!o->tensorflow)
         return "tensorflow";
-    if ((o->state || o->retry_s) && !o->seal)
+    if ((o->state || o->retry_s || o->workers > 1) && !o->seal)
         return "seal";
     if (o->retry_s && !o->state)
         return "state";
@@ -73,7 +97,9 @@ static bool check(struct vfl_opts *o)
                 number_in("retry", o->retry_s, 0, SECONDS_MAX) &&
                 number_in("timeout", o->timeout_s, 1, SECONDS_MAX) &&
                 number_in("threads", o->threads, 1, THREADS_MAX) &&
-                number_in("minimum", o->minimum, 0, (int64_t)CCZ_VFL_ROWS_MAX) && set_protection(o);
+                number_in("minimum", o->minimum, 0, (int64_t)CCZ_VFL_ROWS_MAX) &&
+                number_in("average-steps", o->average_steps, 1, UINT32_MAX) && set_worker(o) &&
+                set_protection(o);
     const char *name = good ? missing(o) : NULL;
     if (name)
         ui_error("--%s is required", name);
@@ -84,7 +110,9 @@ static bool check(struct vfl_opts *o)
                                   .eval_batch = (uint32_t)o->eval_batch,
                                   .staleness = (uint32_t)o->staleness,
                                   .checkpoint_steps = (uint32_t)o->checkpoint_steps,
-                                  .seed = (uint64_t)o->seed};
+                                  .seed = (uint64_t)o->seed,
+                                  .workers = o->workers,
+                                  .average_steps = (uint32_t)o->average_steps};
     return true;
 }
 
@@ -95,6 +123,7 @@ static const struct vfl_opts DEFAULTS = {.name = "follower-1",
                                          .eval_batch = 1000,
                                          .staleness = 1,
                                          .checkpoint_steps = 100,
+                                         .average_steps = 16,
                                          .seed = 1,
                                          .positive = -1,
                                          .parties = 1,
@@ -120,7 +149,17 @@ int vfl_options(struct vfl_opts *o, int argc, char **argv)
         {"client-policy", &o->client_policy, NULL, NULL, "FILE",
          "leader: policy for followers; absent = no evidence asked"},
         {"unattested-insecure", NULL, NULL, &o->unattested_insecure, NULL,
-         "follower: connect without asking for evidence"},
+         "connect, and meet own workers, without asking for evidence"},
+        {"worker", &o->worker_text, NULL, NULL, "K/W",
+         "this is worker K of the W of this party; trains with worker K of the others; default "
+         "1/1"},
+        {"team-listen", &o->team_listen, NULL, NULL, "ADDR", "worker 1: for its other workers"},
+        {"team-port-file", &o->team_port_file, NULL, NULL, "FILE",
+         "worker 1: write that port here"},
+        {"team", &o->team_connect, NULL, NULL, "ADDR", "workers 2 to W: where worker 1 is"},
+        {"team-policy", &o->team_policy, NULL, NULL, "FILE", "policy for workers of this party"},
+        {"average-steps", NULL, &o->average_steps, NULL, "N",
+         "with several workers: steps between means of their models, default 16"},
         {"retry", NULL, &o->retry_s, NULL, "SECONDS",
          "when a peer is lost: connect again and resume, that long without a step; default 0"},
         {"timeout", NULL, &o->timeout_s, NULL, "SECONDS",
@@ -136,7 +175,8 @@ int vfl_options(struct vfl_opts *o, int argc, char **argv)
         {"minimum", NULL, &o->minimum, NULL, "N", "fewer common rows than this are refused"},
         {"raw", NULL, NULL, &o->raw, NULL, "do not scale columns of numbers"},
         {"state", &o->state, NULL, NULL, "PATH", "protected state files PATH.*; resumed from"},
-        {"seal", &o->seal, NULL, NULL, "FILE", "their key, 32 bytes"},
+        {"seal", &o->seal, NULL, NULL, "FILE",
+         "their key, 32 bytes that only this party's workers have: it proves who they are"},
         {"report", &o->report, NULL, NULL, "FILE", "write a JSON line for each epoch here"},
         {"epochs", NULL, &o->epochs, NULL, "N", "default 3"},
         {"batch", NULL, &o->batch, NULL, "ROWS", "default 256"},

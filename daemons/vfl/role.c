@@ -28,6 +28,8 @@ struct role {
     struct ccz_vfl_cfg cfg;
     struct vfl_report report;
     struct ccz_vfl_result result;
+    char state[VFL_PATH_SIZE]; /* of this worker */
+    struct ccz_vfl_team *team;
     int64_t progress_ms; /* of the last step, or of the start */
     uint64_t steps_done; /* in this call */
 };
@@ -100,6 +102,10 @@ static ccz_rc prepare(struct role *r, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = load_models(r, err);
     r->cfg = o->cfg;
+    if (o->workers > 1)
+        (void)snprintf(r->state, sizeof(r->state), "%s.w%u", o->state ? o->state : "", o->worker);
+    else
+        (void)snprintf(r->state, sizeof(r->state), "%s", o->state ? o->state : "");
     memcpy(r->cfg.schema, r->split.digest, sizeof(r->cfg.schema));
     r->report = (struct vfl_report){.path = o->report, .leader = o->leader};
     return rc == CCZ_OK ? vfl_links_open(&r->links, o, err) : rc;
@@ -154,12 +160,25 @@ static ccz_rc as_they_are(struct ccz_vfl_rows **out, const struct vfl_rows *all,
     return rc;
 }
 
+/* The first worker finds the rows with the other parties, and tells those of its own. */
+static ccz_rc find_rows(struct ccz_vfl_rows **out, struct role *r, int kind, struct ccz_err *err)
+{
+    uint8_t data[CCZ_VFL_DIGEST_SIZE];
+    const struct vfl_rows *all = &r->all[kind];
+    ccz_rc rc = CCZ_OK;
+    if (r->o->worker == 1)
+        rc = r->o->aligned ? as_they_are(out, all, err) : find_common(out, r, kind, err);
+    if (rc != CCZ_OK || !r->team)
+        return rc;
+    rc = vfl_rows_digest(data, all, err);
+    return rc == CCZ_OK ? ccz_vfl_team_rows(out, r->team, all->rows, data, err) : rc;
+}
+
 static ccz_rc align(struct role *r, int kind, uint8_t digest[CCZ_VFL_DIGEST_SIZE],
                     struct ccz_err *err)
 {
     CCZ_AUTO(ccz_vfl_rows) rows = NULL;
-    ccz_rc rc =
-        r->o->aligned ? as_they_are(&rows, &r->all[kind], err) : find_common(&rows, r, kind, err);
+    ccz_rc rc = find_rows(&rows, r, kind, err);
     if (rc != CCZ_OK)
         return rc;
     vfl_rows_free(&r->aligned[kind]);
@@ -184,11 +203,28 @@ static void on_epoch(void *arg, const struct ccz_vfl_epoch *e)
     vfl_report_epoch(&r->report, e);
 }
 
+static ccz_rc join_team(struct role *r, struct ccz_err *err)
+{
+    const struct vfl_opts *o = r->o;
+    const struct ccz_vfl_team_cfg cfg = {.worker = o->worker,
+                                         .workers = o->workers,
+                                         .leader = o->leader,
+                                         .key = r->seal,
+                                         .timeout_ms = o->timeout_s * 1000};
+    ccz_vfl_team_free(r->team);
+    r->team = NULL;
+    if (o->workers == 1)
+        return CCZ_OK;
+    return ccz_vfl_team_join(&r->team, r->links.peer, r->links.peers, &cfg, err);
+}
+
 static ccz_rc train(struct role *r, struct ccz_err *err)
 {
     const struct vfl_opts *o = r->o;
     struct vfl_rows *test = r->has_test ? &r->aligned[TEST] : NULL;
-    ccz_rc rc = align(r, TRAIN, r->cfg.alignment, err);
+    ccz_rc rc = join_team(r, err);
+    if (rc == CCZ_OK)
+        rc = align(r, TRAIN, r->cfg.alignment, err);
     if (rc == CCZ_OK && test)
         rc = align(r, TEST, r->cfg.test_alignment, err);
     if (rc != CCZ_OK)
@@ -201,8 +237,9 @@ static ccz_rc train(struct role *r, struct ccz_err *err)
                                     .train = &r->aligned[TRAIN].table,
                                     .test = test ? &test->table : NULL,
                                     .timeout_ms = o->timeout_s * 1000,
-                                    .checkpoint = o->state,
+                                    .checkpoint = o->state ? r->state : NULL,
                                     .seal = r->seal,
+                                    .team = r->team,
                                     .on_epoch = on_epoch,
                                     .on_step = on_step,
                                     .arg = r};
@@ -254,6 +291,7 @@ static ccz_rc attempts(struct role *r, struct ccz_err *err)
 
 static void clean_up(struct role *r)
 {
+    ccz_vfl_team_free(r->team);
     vfl_links_close(&r->links);
     ccz_vfl_bottom_free(r->bottom);
     ccz_vfl_top_free(r->top);

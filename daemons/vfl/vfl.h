@@ -14,6 +14,10 @@ struct vfl_opts {
     const char *listen, *port_file, *connect, *name;
     const char *tee, *sim_dir, *trust_sim, *collateral, *policy, *client_policy;
     bool unattested_insecure;
+    /* several workers of this party */
+    const char *worker_text, *team_listen, *team_port_file, *team_connect, *team_policy;
+    uint32_t worker, workers; /* 1 of 1 */
+    int64_t average_steps;
     int64_t parties, retry_s, timeout_s;
     /* files */
     const char *data, *model, *model_key, *tensorflow, *state, *seal, *noise_seed, *report;
@@ -36,6 +40,9 @@ struct vfl_links {
     struct ccz_links *links;
     struct ccz_chan *chan[CCZ_VFL_PARTIES_MAX]; /* leader: by number of the follower */
     size_t len;
+    struct ccz_links *team; /* to the other workers of this party; NULL: there are none */
+    struct ccz_chan *peer[CCZ_VFL_WORKERS_MAX];
+    size_t peers;
 };
 ccz_rc vfl_links_open(struct vfl_links *l, const struct vfl_opts *o, struct ccz_err *err);
 /* Fresh channels to all, replacing those that are there. */
@@ -68,6 +75,10 @@ ccz_rc vfl_rows_take(struct vfl_rows *out, const struct vfl_rows *from, const si
 /* Columns of numbers to mean 0 and deviation 1, as those of `train` ask for; of `test` (may be NULL) the same way. */
 void vfl_rows_scale(struct vfl_rows *train, struct vfl_rows *test);
 void vfl_rows_free(struct vfl_rows *r);
+
+/* Of everything in them: all workers of a party have the same files. */
+ccz_rc vfl_rows_digest(uint8_t out[CCZ_VFL_DIGEST_SIZE], const struct vfl_rows *r,
+                       struct ccz_err *err);
 
 /* split.json: what the parties have agreed on. */
 struct vfl_split {

@@ -26,13 +26,18 @@
  * sides. By default the leader adds the Gaussian noise that hides the class best for a given power (Marvell); how well
  * two attacks still guess the class from what was sent is measured all the time (struct ccz_vfl_leakage).
  *
+ * Workers. A party may run W processes, the same number at all parties: worker k of the leader and worker k of each follower
+ * train as above on their share of every batch of W * batch rows, and the workers of one party average their models every so
+ * many steps (struct ccz_vfl_team). All that is said of a party and its channels below holds for each worker.
+ *
  * Failures. A party that fails closes its channels with the reason, and all others return too. With `checkpoint` the
  * roles can be called again over fresh channels: they agree on the last step that all have stored, and go on from there
  * with the same bits as if nothing had happened. At any moment: files appear by rename, the last two are kept.
  *
  * Threads: two calls are independent if they share no channel and no model. ccz_vfl_lead() runs the leader's own bottom
  * model on a thread of its own. What is not protected: docs/design/vfl.md.
- * Reading order of the sources: align.c, order.c, table.c, protect.c, leak.c, msg.c, checkpoint.c, session.c, follow.c, lead.c, tf.c.
+ * Reading order of the sources: align.c, order.c, table.c, protect.c, leak.c, msg.c, checkpoint.c, session.c, mean.c, team.c,
+ * follow.c, lead.c, tf.c.
  */
 #include <cczoo/chan.h>
 #include <cczoo/engine.h>
@@ -51,6 +56,8 @@ extern "C" {
 #define CCZ_VFL_INFLIGHT_MAX   16                /**< staleness, at most */
 #define CCZ_VFL_STATE_SIZE_MAX ((size_t)1 << 31) /**< bytes of a model's state */
 #define CCZ_VFL_DIGEST_SIZE    32
+#define CCZ_VFL_WORKERS_MAX    64 /**< of one party */
+#define CCZ_VFL_PARTS_MAX      4096
 
 /* ---------------------------------------------------------------------------------- columns */
 
@@ -119,6 +126,22 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_vfl_align_follow(struct ccz_vfl_rows **out, stru
 
 /* ----------------------------------------------------------------------------------- models */
 
+/** What a piece of a model's state is to several workers of a party. */
+enum ccz_vfl_part_kind {
+    /** float32: weights, and what an optimizer keeps (momentum, means of squares, powers of its decay rates). */
+    CCZ_VFL_PART_MEAN = 1,
+    CCZ_VFL_PART_EQUAL, /**< counters, sizes: the same bytes at all workers, or the average is refused */
+    /**
+     * Random generators: each worker's own, never sent. At the start of a training worker k adds (k - 1) * 0x9e3779b9 to the
+     * first four bytes (uint32, little-endian), so that all draw from different streams.
+     */
+    CCZ_VFL_PART_OWN
+};
+struct ccz_vfl_part {
+    enum ccz_vfl_part_kind kind;
+    size_t size; /**< bytes; of MEAN a multiple of 4, of OWN 0 or at least 4 */
+};
+
 /**
  * A bottom model: one thread at a time. Floats are finite or the step is refused. `slot` (below CCZ_VFL_INFLIGHT_MAX + 1)
  * names a batch between its forward and its backward; load() forgets all slots. Its state is everything that training
@@ -136,6 +159,11 @@ struct ccz_vfl_bottom_ops {
     ccz_rc (*save)(struct ccz_buf *out, void *self, struct ccz_err *err); /**< appends the state */
     ccz_rc (*load)(void *self, struct ccz_span state, struct ccz_err *err);
     void (*free)(void *self);
+    /**
+     * The pieces of what save() appends, in order; always the same. NULL: the model is for parties of one worker.
+     * @param[out] out  the model's, valid as long as it is   @param[out] len  at most CCZ_VFL_PARTS_MAX
+     */
+    void (*parts)(const struct ccz_vfl_part **out, size_t *len, void *self);
 };
 struct ccz_vfl_bottom {
     const struct ccz_vfl_bottom_ops *ops;
@@ -156,6 +184,7 @@ struct ccz_vfl_top_ops {
     ccz_rc (*save)(struct ccz_buf *out, void *self, struct ccz_err *err);
     ccz_rc (*load)(void *self, struct ccz_span state, struct ccz_err *err);
     void (*free)(void *self);
+    void (*parts)(const struct ccz_vfl_part **out, size_t *len, void *self); /**< as above */
 };
 struct ccz_vfl_top {
     const struct ccz_vfl_top_ops *ops;
@@ -173,7 +202,8 @@ CCZ_DEFINE_AUTO(ccz_vfl_top)
  * A bottom model in TensorFlow, as models/export_split.py makes it. Signatures:
  *   forward    columns -> act, and what the backward pass needs of it (r000 ..)
  *   backward   grad, r000 .. -> ok                       infer   columns -> act
- *   get_state  nothing -> s000 ..                       set_state  s000 .. -> ok
+ *   get_state  nothing -> s000 .., g000 ..              set_state  s000 .., g000 .. -> ok
+ * To several workers s... of float32 are PART_MEAN, other s... PART_EQUAL, and g... (random generators) PART_OWN.
  * @param m  borrowed, outlives the bottom model; nothing else may train it
  * @retval CCZ_E_MISMATCH  vfl:signature: a signature or tensor is missing or has another type or shape
  */
@@ -268,6 +298,8 @@ struct ccz_vfl_cfg {
     uint32_t staleness;        /**< 0 .. CCZ_VFL_INFLIGHT_MAX */
     uint32_t checkpoint_steps; /**< steps between checkpoints; 0 = at the end of each epoch */
     uint64_t seed;             /**< of the order of rows */
+    uint32_t workers;          /**< of each party, at most CCZ_VFL_WORKERS_MAX; 0 = 1 */
+    uint32_t average_steps;    /**< with several workers: steps between averages; 0 = 16 */
     uint8_t alignment
         [CCZ_VFL_DIGEST_SIZE]; /**< digest of the rows and their order; zeros are refused */
     uint8_t test_alignment[CCZ_VFL_DIGEST_SIZE]; /**< of the test rows, if there are some */
@@ -279,14 +311,80 @@ struct ccz_vfl_cfg {
 struct ccz_vfl_epoch {
     uint32_t epoch, epochs; /**< from 1 */
     uint64_t step;
-    double loss;      /**< of training, mean over its steps; followers: NaN */
-    size_t test_rows; /**< 0 = not evaluated */
+    double loss;      /**< of training, mean over its steps and all workers; followers: NaN */
+    size_t test_rows; /**< 0 = not evaluated; the first worker does it */
     double accuracy, auc,
         test_loss; /**< of the test rows; NaN where it makes no sense; auc of two classes */
-    struct ccz_vfl_leakage raw, sent;  /**< gradients before and after protection, worst follower */
+    struct ccz_vfl_leakage raw,
+        sent; /**< gradients of this worker before and after protection, worst follower */
     int64_t took_ns, waited_ns;        /**< waited: for the peers */
     uint64_t sent_size, received_size; /**< bytes */
 };
+
+/* -------------------------------------------------------------------- several workers of a party */
+
+/**
+ * The workers of one party, 1 .. W. Worker 1 has a channel to each of the others, and they have one to it.
+ *
+ * Rows. An epoch's order of rows is that of one worker. Step t has the next W * batch rows, of which worker k gets the k-th part:
+ * `batch` rows, in the last step of an epoch shares that differ by one row at most; a rest of fewer than W rows is left out of
+ * the epoch. So who has which row is a function of seed, epoch and W, and all workers have all rows of the party's files.
+ *
+ * What is averaged, and when. After every `average_steps` steps, before each checkpoint and at the end of each epoch nothing is
+ * under way, and the workers of the party replace what is PART_MEAN in their models' states (top, own bottom; a follower: bottom)
+ * by its mean: the sum in double precision in the order of the workers, divided by W, rounded once. So the same seed gives the
+ * same bits, whoever is faster. With an average after each step, no staleness and an optimizer that is linear in the gradient
+ * (SGD, with momentum too) this is, but for rounding, one worker's training with batches of W * batch rows. Others (Adam,
+ * Adagrad) average what they keep of each worker's gradients, which is not what they would keep of the mean gradient.
+ *
+ * What each worker must prove. That it is of this party: HMAC-SHA-256 under the party's key over both sides' fresh numbers, role,
+ * number and W, as another party runs the same program with the same measurement, and would be sent the model. The channels'
+ * own business is confidentiality: inside RA-TLS (links.h), with the policy that other parties have. Before the first step worker 1
+ * compares a digest of all settings, protection, schema, alignment, rows and the shape of the models.
+ *
+ * Protection. Each worker of the leader protects the gradients of its batches, with noise of its own stream.
+ *
+ * Failures. A worker that ends or falls silent ends all others of its party ("vfl:worker-lost") and through their channels those of
+ * the other parties. Each worker keeps its own two checkpoints, which belong to its number and to W. A worker stores step t
+ * before it goes on, and nobody passes the next average without all of its party, so that of the last two states that each has
+ * one is common to all workers of all parties: worker 1 of the leader picks the last one.
+ */
+struct ccz_vfl_team;
+struct ccz_vfl_team_cfg {
+    uint32_t worker, workers; /**< 1 .. workers; workers 2 .. CCZ_VFL_WORKERS_MAX */
+    bool leader;              /**< the party's role */
+    const struct ccz_secret
+        *key; /**< 32 bytes that only this party's workers have; borrowed for this call */
+    int64_t
+        timeout_ms; /**< longest wait for a message of another worker; 0 = as the channels have it */
+};
+/**
+ * Proves membership, both ways.
+ * @param peers  worker 1: channels to workers 2 .. W, in order; others: one, to worker 1. Borrowed, outlive the team.
+ * @retval CCZ_E_ARG       vfl:team: numbers, channels or key out of range
+ * @retval CCZ_E_MISMATCH  vfl:workers (another W), vfl:worker (another number), vfl:role
+ * @retval CCZ_E_DENIED    vfl:worker-proof: it does not have this party's key
+ * @retval CCZ_E_CLOSED, CCZ_E_TIMEOUT ..  vfl:worker-lost, with the reason   @retval CCZ_E_PEER  as below
+ * On failure all channels are closed, with the reason.
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_vfl_team_join(struct ccz_vfl_team **out,
+                                              struct ccz_chan *const *peers, size_t len,
+                                              const struct ccz_vfl_team_cfg *cfg,
+                                              struct ccz_err *err);
+CCZ_API void ccz_vfl_team_free(struct ccz_vfl_team *t); /**< NULL is fine */
+CCZ_DEFINE_AUTO(ccz_vfl_team)
+/**
+ * Gives the alignment that worker 1 has found to the others, whose files must be the same.
+ * @param[in,out] rows  worker 1: its alignment; others: NULL, and set
+ * @param len           rows of the files that the alignment picks from
+ * @param data          digest of everything in the files that the party trains on
+ * @retval CCZ_E_MISMATCH  vfl:worker-data: a worker has other files
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_vfl_team_rows(struct ccz_vfl_rows **rows, struct ccz_vfl_team *t,
+                                              size_t len, const uint8_t data[CCZ_VFL_DIGEST_SIZE],
+                                              struct ccz_err *err);
+
+/* ------------------------------------------------------------------------------------- roles */
 
 /** What concerns one party alone; zeroed optional fields are the strict choice. */
 struct ccz_vfl_run {
@@ -301,6 +399,8 @@ struct ccz_vfl_run {
      */
     const char *checkpoint;
     const struct ccz_secret *seal; /**< 32 bytes; required with a checkpoint */
+    struct ccz_vfl_team
+        *team; /**< with cfg->workers > 1; used up by the training, freed by the caller */
     void (*on_epoch)(void *arg, const struct ccz_vfl_epoch *e);
     void (*on_step)(void *arg, uint64_t step, uint64_t steps); /**< after each; may be NULL */
     void *arg;
@@ -321,10 +421,13 @@ struct ccz_vfl_result {
 };
 
 /*
- * Errors of both roles. CCZ_E_ARG: vfl:config, vfl:table, vfl:labels. CCZ_E_MISMATCH: vfl:config, vfl:alignment, vfl:schema
- * (width or digest), vfl:rows, vfl:role, vfl:signature. CCZ_E_PEER: vfl:message (malformed), vfl:order (another kind than
+ * Errors of both roles. CCZ_E_ARG: vfl:config, vfl:table, vfl:labels, vfl:workers (the team and cfg->workers differ, or fewer
+ * rows than workers), vfl:worker-model (a model without parts). CCZ_E_MISMATCH: vfl:config, vfl:alignment, vfl:schema
+ * (width or digest), vfl:rows, vfl:role, vfl:signature, vfl:workers (another W), vfl:worker (another number), vfl:worker-config (a
+ * worker of the own party has other settings), vfl:worker-state (PART_EQUAL differs). CCZ_E_PEER: vfl:message (malformed), vfl:order (another kind than
  * expected), vfl:session (a message of another run), vfl:batch (another step or other rows: replayed, lost, or shuffled
- * differently), vfl:finite (not a number), vfl:resume (no common step). CCZ_E_FORMAT, CCZ_E_SIG: vfl:checkpoint, pf:... .
+ * differently), vfl:finite (not a number), vfl:resume (no common step), vfl:worker-step (a worker is at another step). vfl:worker-lost with
+ * the rc of its channel. CCZ_E_FORMAT, CCZ_E_SIG: vfl:checkpoint, pf:... .
  * CCZ_E_MISMATCH vfl:checkpoint-config (state of another training). Those of chan.h and of the models. On failure all
  * channels are closed, with the reason.
  */

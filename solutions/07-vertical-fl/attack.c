@@ -45,7 +45,7 @@ static void no_free(void *self)
 {
     (void)self;
 }
-static const struct ccz_vfl_bottom_ops OPS = {forward, backward, infer, save, load, no_free};
+static const struct ccz_vfl_bottom_ops OPS = {forward, backward, infer, save, load, no_free, NULL};
 
 struct table {
     struct ccz_buf text;

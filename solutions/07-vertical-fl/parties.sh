@@ -49,6 +49,26 @@ follower() {
         --data "$RUN/data/follower-1" --model "$NETS/$net/follower-1" "$@"
 }
 
+# workers W NETWORK OPTIONS...: both parties with W workers each, leader-1 .. and follower-1 ..; each pair has its own channel, and
+# the workers of a party have channels to its first one. The party's seal proves that they are of it.
+workers() {
+    local w=$1 net=$2 party k team
+    shift 2
+    for party in leader follower; do
+        for ((k = 1; k <= w; k++)); do
+            team=(--worker "$k/$w" --team-policy "$RUN/policy.json" --seal "$RUN/$party.seal")
+            if ((k == 1)); then
+                team+=(--team-listen 127.0.0.1:0 --team-port-file "$RUN/$party.team")
+            else
+                wait_file "$party-1" "$RUN/$party.team" 60
+                team+=(--team "127.0.0.1:$(cat "$RUN/$party.team")")
+            fi
+            ADDRESS=127.0.0.1:$(cat "$RUN/leader-$k.port" 2>/dev/null || true)
+            "$party" "$party-$k" "$net" "${team[@]}" "$@"
+        done
+    done
+}
+
 # told NAME: what a party printed, without what TensorFlow says.
 told() { grep -E '^(train|test|epoch|done|  )' "$RUN/log/$1.log" | sed 's/^/   /'; }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Two parties with different columns of the same rows train one network, split between them. See README.md.
-# usage: run.sh [images|credit|ratings]
+# usage: run.sh [images|credit|ratings]    WORKERS: processes of each party, of credit and ratings; default 1
 . "$(dirname "$0")/parties.sh"
 what=${1:-images}
 run_begin "$NAME"
@@ -8,7 +8,10 @@ run_begin "$NAME"
 make_attested
 
 case $what in
-    images) . "$HERE/images.sh" ;;
+    images)
+        ((${WORKERS:-1} == 1)) || die "WORKERS is for credit and ratings"
+        . "$HERE/images.sh"
+        ;;
     credit | ratings) . "$HERE/tables.sh" ;;
     *) die "usage: run.sh [images|credit|ratings]" ;;
 esac

@@ -16,14 +16,23 @@ make_platform
 "$what" | sed 's/^/   /'
 case $what in
     credit) config=(--epochs 40 --batch 50 --checkpoint-steps 0) net=credit ;;
-    ratings) config=(--epochs 3 --batch 512) net=ratings ;;
+    ratings) config=(--epochs 3 --batch 512) net=${NETWORK:-ratings-wide-deep} ;;
 esac
 
-step "2 private set intersection, split training"
-leader leader "$net" "${config[@]}"
-follower follower "$net" "${config[@]}"
-finish follower leader
-told leader | awk '/^ *epoch/ { n++ } n % 10 == 0 || n < 4 || /done/ || !/epoch|leakage/'
+if ((${WORKERS:-1} > 1)); then
+    step "2 private set intersection, split training by $WORKERS workers of each party"
+    workers "$WORKERS" "$net" "${config[@]}"
+    mapfile -t all < <(seq -f leader-%g "$WORKERS"; seq -f follower-%g "$WORKERS")
+    finish "${all[@]}"
+    first=leader-1
+else
+    step "2 private set intersection, split training"
+    leader leader "$net" "${config[@]}"
+    follower follower "$net" "${config[@]}"
+    finish follower leader
+    first=leader
+fi
+told "$first" | awk '/^ *epoch/ { n++ } n % 10 == 0 || n < 4 || /done/ || !/epoch|leakage/'
 
 step "3 the same network in one place"
 "$BIN/cczoo-vfl" local --model "$NETS/$net/whole" --split "$NETS/$net/leader" --data "$RUN/data/leader" \

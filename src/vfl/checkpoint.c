@@ -28,21 +28,26 @@ ccz_rc cczi_vfl_config_digest(uint8_t out[32], const struct ccz_vfl_cfg *cfg, st
     ccz_buf_le32(&b, cfg->staleness);
     ccz_buf_le32(&b, cfg->checkpoint_steps);
     ccz_buf_le64(&b, cfg->seed);
+    if (cczi_vfl_workers(cfg) > 1) {
+        ccz_buf_le32(&b, cfg->workers);
+        ccz_buf_le32(&b, cfg->average_steps);
+    }
     ccz_rc rc = b.bad ? CCZ_E_NOMEM : ccz_sha256(out, ccz_buf_span(&b));
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "vfl:digest", 0, "cannot hash");
 }
 
 /* What a state belongs to: it must not be taken into another training. */
-static ccz_rc belonging(uint8_t out[32], const struct ccz_vfl_cfg *cfg, struct ccz_err *err)
+static ccz_rc belonging(uint8_t out[32], const struct ccz_vfl_run *run, struct ccz_err *err)
 {
-    uint8_t config[32];
+    const struct ccz_vfl_cfg *cfg = run->cfg;
+    uint8_t config[32], worker = (uint8_t)cczi_vfl_worker(run);
     ccz_rc rc = cczi_vfl_config_digest(config, cfg, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_span parts[] = {CCZ_SPAN(config, sizeof(config)),
-                                     CCZ_SPAN(cfg->alignment, sizeof(cfg->alignment)),
-                                     CCZ_SPAN(cfg->schema, sizeof(cfg->schema))};
-    rc = ccz_hash(out, CCZ_SHA256, parts, 3);
+    const struct ccz_span parts[] = {
+        CCZ_SPAN(config, sizeof(config)), CCZ_SPAN(cfg->alignment, sizeof(cfg->alignment)),
+        CCZ_SPAN(cfg->schema, sizeof(cfg->schema)), CCZ_SPAN(&worker, run->team ? 1 : 0)};
+    rc = ccz_hash(out, CCZ_SHA256, parts, 4);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "vfl:digest", 0, "cannot hash");
 }
 
@@ -58,7 +63,7 @@ ccz_rc cczi_vfl_ckpt_open(struct cczi_ckpt *c, const struct ccz_vfl_run *run,
     if (!path)
         return cczi_vfl_no_memory(err);
     (void)snprintf(path, size, "%s%s", run->checkpoint, role == CCZI_VFL_OWN ? ".own" : "");
-    ccz_rc rc = belonging(config, run->cfg, err);
+    ccz_rc rc = belonging(config, run, err);
     if (rc == CCZ_OK)
         rc = cczi_ckpt_open(c, &KIND, path, BOUND[role], run->seal, config, err);
     free(path);

@@ -18,7 +18,8 @@ struct follower {
     unsigned slots;
     struct cczi_vfl_batch test;
     float *act, *grad, *test_act;
-    struct ccz_buf state;
+    struct ccz_buf state, shared, came;
+    struct cczi_vfl_layout layout; /* of several workers */
     int64_t epoch_ns;
     struct ccz_vfl_result *out;
 };
@@ -28,7 +29,9 @@ static ccz_rc make_room(struct follower *f, struct ccz_err *err)
     const struct ccz_vfl_run *run = f->run;
     const struct ccz_vfl_cfg *cfg = run->cfg;
     size_t batch = cfg->batch < run->train->rows ? cfg->batch : run->train->rows;
-    ccz_rc rc = cczi_vfl_plan_init(&f->plan, cfg, run->train->rows, err);
+    ccz_rc rc = cczi_vfl_plan_init(&f->plan, cfg, cczi_vfl_worker(run), run->train->rows, err);
+    if (rc == CCZ_OK && run->team)
+        rc = cczi_vfl_layout_add(&f->layout, f->bottom->ops->parts, f->bottom->self, err);
     f->slots = cfg->staleness + 1;
     for (unsigned i = 0; rc == CCZ_OK && i < f->slots; i++)
         rc = cczi_vfl_batch_init(&f->batch[i], run->train, batch, err);
@@ -40,7 +43,9 @@ static ccz_rc make_room(struct follower *f, struct ccz_err *err)
                                              f->bottom->width * sizeof(*f->test_act))
                             : NULL;
     ccz_buf_init(&f->state, CCZ_VFL_STATE_SIZE_MAX);
-    f->state.wipe = true;
+    ccz_buf_init(&f->shared, CCZ_VFL_STATE_SIZE_MAX);
+    ccz_buf_init(&f->came, CCZ_VFL_STATE_SIZE_MAX);
+    f->state.wipe = f->shared.wipe = f->came.wipe = true;
     if (rc == CCZ_OK && (!f->act || !f->grad || (run->test && !f->test_act)))
         rc = cczi_vfl_no_memory(err);
     return rc;
@@ -55,21 +60,44 @@ static void clean_up(struct follower *f)
     free(f->grad);
     free(f->test_act);
     ccz_buf_free(&f->state);
+    ccz_buf_free(&f->shared);
+    ccz_buf_free(&f->came);
+    cczi_vfl_layout_deinit(&f->layout);
     cczi_vfl_plan_deinit(&f->plan);
     cczi_ckpt_close(&f->ckpt);
+}
+
+static ccz_rc take_state(struct follower *f, struct ccz_err *err)
+{
+    ccz_buf_clear(&f->state);
+    ccz_rc rc = f->bottom->ops->save(&f->state, f->bottom->self, err);
+    return rc == CCZ_OK && f->state.bad ? cczi_vfl_no_memory(err) : rc;
 }
 
 static ccz_rc save(struct follower *f, uint64_t step, struct ccz_err *err)
 {
     if (!f->run->checkpoint)
         return CCZ_OK;
-    ccz_buf_clear(&f->state);
-    ccz_rc rc = f->bottom->ops->save(&f->state, f->bottom->self, err);
-    if (rc == CCZ_OK && f->state.bad)
-        rc = cczi_vfl_no_memory(err);
+    ccz_rc rc = take_state(f, err);
     if (rc == CCZ_OK)
         rc = cczi_ckpt_save(&f->ckpt, step, CCZ_SPAN(NULL, 0), ccz_buf_span(&f->state), err);
     return rc;
+}
+
+/* A worker's own random numbers from the first step on. */
+static ccz_rc begin(struct follower *f, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    if (cczi_vfl_worker(f->run) > 0) {
+        rc = take_state(f, err);
+        if (rc == CCZ_OK) /* share() also checks the size */
+            rc = cczi_vfl_layout_share(&f->shared, &f->layout, ccz_buf_span(&f->state), err);
+        if (rc == CCZ_OK) {
+            cczi_vfl_layout_fork(f->state.ptr, &f->layout, cczi_vfl_worker(f->run));
+            rc = f->bottom->ops->load(f->bottom->self, ccz_buf_span(&f->state), err);
+        }
+    }
+    return rc == CCZ_OK ? save(f, 0, err) : rc;
 }
 
 /* To the state after `step`, which the leader has chosen among those that were offered. */
@@ -83,7 +111,7 @@ static ccz_rc go_to(struct follower *f, const struct cczi_vfl_hello *mine, uint6
         return ccz_refuse_num(err, CCZ_E_PEER, "vfl:resume", (int64_t)step,
                               (int64_t)mine->steps[0]);
     if (!f->ckpt.have[0] && !f->ckpt.have[1])
-        return save(f, 0, err);
+        return begin(f, err);
     ccz_buf_clear(&f->state);
     ccz_rc rc = cczi_ckpt_load(&f->state, NULL, 0, &f->ckpt, step, err);
     if (rc == CCZ_OK)
@@ -107,7 +135,14 @@ static ccz_rc agree(uint64_t *step, struct follower *f, struct ccz_err *err)
         return rc;
     memcpy(f->link.session, f->link.msg.session, sizeof(f->link.session));
     *step = f->link.msg.step;
-    return go_to(f, &mine, *step, err);
+    if (f->run->team && f->role == CCZI_VFL_FOLLOWER) {
+        uint8_t settings[32];
+        uint64_t all = 0;
+        rc = cczi_vfl_team_settings(settings, &mine, &f->layout, NULL, err);
+        if (rc == CCZ_OK)
+            rc = cczi_vfl_team_agree(&all, f->run->team, settings, step, 1, err);
+    }
+    return rc == CCZ_OK ? go_to(f, &mine, *step, err) : rc;
 }
 
 /* -------------------------------------------------------------------------------- a batch */
@@ -157,9 +192,38 @@ static ccz_rc segment(struct follower *f, uint64_t from, uint64_t to, struct ccz
     return rc;
 }
 
+/* The mean of the party's bottom models. The leader's own goes through the leader, which has the channels to its workers. */
+static ccz_rc average(struct follower *f, uint64_t step, struct ccz_err *err)
+{
+    double unused = 0;
+    if (!f->run->team)
+        return CCZ_OK;
+    ccz_buf_clear(&f->shared);
+    ccz_rc rc = take_state(f, err);
+    if (rc == CCZ_OK)
+        rc = cczi_vfl_layout_share(&f->shared, &f->layout, ccz_buf_span(&f->state), err);
+    if (rc != CCZ_OK)
+        return rc;
+    const uint8_t *mean = f->shared.ptr;
+    if (f->role == CCZI_VFL_OWN) {
+        rc = cczi_vfl_send_whole(&f->link, CCZI_VFL_STATE, step, 0, ccz_buf_span(&f->shared), err);
+        if (rc == CCZ_OK)
+            rc = cczi_vfl_recv_whole(&f->came, &unused, &f->link, CCZI_VFL_MEAN, step,
+                                     f->layout.shared_size, err);
+        mean = f->came.ptr;
+    } else {
+        rc = cczi_vfl_team_mean(f->shared.ptr, &unused, f->run->team, step, &f->layout, err);
+    }
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_vfl_layout_merge(f->state.ptr, &f->layout, mean);
+    return f->bottom->ops->load(f->bottom->self, ccz_buf_span(&f->state), err);
+}
+
+/* All workers have the same model then: the first pair shows how good it is. */
 static ccz_rc send_test(struct follower *f, struct ccz_err *err)
 {
-    const struct ccz_vfl_table *test = f->run->test;
+    const struct ccz_vfl_table *test = cczi_vfl_worker(f->run) == 0 ? f->run->test : NULL;
     size_t most = cczi_vfl_eval_batch(f->run->cfg);
     ccz_rc rc = CCZ_OK;
     for (size_t first = 0; rc == CCZ_OK && test && first < test->rows; first += most) {
@@ -207,9 +271,11 @@ static ccz_rc train(struct follower *f, struct ccz_err *err)
     while (rc == CCZ_OK && step < f->plan.steps) {
         uint64_t to = cczi_vfl_segment_end(&f->plan, step);
         rc = segment(f, step, to, err);
+        if (rc == CCZ_OK)
+            rc = average(f, to, err);
         if (rc == CCZ_OK && to % f->plan.per_epoch == 0)
             rc = send_test(f, err);
-        if (rc == CCZ_OK)
+        if (rc == CCZ_OK && cczi_vfl_stores(&f->plan, to))
             rc = save(f, to, err);
         if (rc == CCZ_OK && to % f->plan.per_epoch == 0)
             report(f, to);
@@ -239,6 +305,8 @@ ccz_rc cczi_vfl_follow(struct ccz_vfl_result *out, struct ccz_chan *leader,
         rc = cczi_vfl_ckpt_open(&f->ckpt, run, role, &reason);
     if (rc == CCZ_OK)
         rc = train(f, &reason);
+    if (run->team && role == CCZI_VFL_FOLLOWER)
+        cczi_vfl_team_end(run->team, rc, &reason);
     rc = cczi_vfl_end(&f->link, 1, rc, &reason, err);
     clean_up(f);
     free(f);

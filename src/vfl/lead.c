@@ -41,7 +41,9 @@ struct leader {
     struct ccz_secret *seed;
     struct ccz_vfl_noise *noise;
     struct sums sums;
-    struct ccz_buf state;
+    struct ccz_buf state, shared, came;
+    struct cczi_vfl_layout top,
+        all; /* of several workers: of the top model, and the own bottom model behind it */
     int64_t epoch_ns;
     struct ccz_vfl_result *out;
 };
@@ -83,6 +85,18 @@ static ccz_rc check(const struct leader *l, size_t followers, struct ccz_err *er
     return CCZ_OK;
 }
 
+static ccz_rc lay_out(struct leader *l, struct ccz_err *err)
+{
+    const struct ccz_vfl_top *top = l->lead->top;
+    const struct ccz_vfl_bottom *own = l->lead->bottom;
+    ccz_rc rc = cczi_vfl_layout_add(&l->top, top->ops->parts, top->self, err);
+    if (rc == CCZ_OK)
+        rc = cczi_vfl_layout_add(&l->all, top->ops->parts, top->self, err);
+    if (rc == CCZ_OK && own)
+        rc = cczi_vfl_layout_add(&l->all, own->ops->parts, own->self, err);
+    return rc;
+}
+
 static ccz_rc make_room(struct leader *l, struct ccz_err *err)
 {
     const struct ccz_vfl_top *top = l->lead->top;
@@ -102,9 +116,15 @@ static ccz_rc make_room(struct leader *l, struct ccz_err *err)
     if (!l->score)
         return cczi_vfl_no_memory(err);
     ccz_buf_init(&l->state, CCZ_VFL_STATE_SIZE_MAX);
-    l->state.wipe = true;
+    ccz_buf_init(&l->shared, CCZ_VFL_STATE_SIZE_MAX);
+    ccz_buf_init(&l->came, CCZ_VFL_STATE_SIZE_MAX);
+    l->state.wipe = l->shared.wipe = l->came.wipe = true;
     ccz_rc rc = cczi_vfl_label_batch_init(&l->labels, l->lead->labels, batch, err);
-    return rc == CCZ_OK ? cczi_vfl_plan_init(&l->plan, l->run->cfg, rows, err) : rc;
+    if (rc == CCZ_OK && l->run->team)
+        rc = lay_out(l, err);
+    return rc == CCZ_OK
+               ? cczi_vfl_plan_init(&l->plan, l->run->cfg, cczi_vfl_worker(l->run), rows, err)
+               : rc;
 }
 
 static void clean_up(struct leader *l)
@@ -115,6 +135,10 @@ static void clean_up(struct leader *l)
     }
     free(l->score);
     ccz_buf_free(&l->state);
+    ccz_buf_free(&l->shared);
+    ccz_buf_free(&l->came);
+    cczi_vfl_layout_deinit(&l->top);
+    cczi_vfl_layout_deinit(&l->all);
     cczi_vfl_label_batch_deinit(&l->labels);
     cczi_vfl_plan_deinit(&l->plan);
     cczi_ckpt_close(&l->ckpt);
@@ -277,6 +301,13 @@ static bool get_extra(struct leader *l, struct ccz_span in)
 
 enum { EXTRA_SIZE_MAX = 1 << 16 };
 
+static ccz_rc take_state(struct leader *l, struct ccz_err *err)
+{
+    ccz_buf_clear(&l->state);
+    ccz_rc rc = l->lead->top->ops->save(&l->state, l->lead->top->self, err);
+    return rc == CCZ_OK && l->state.bad ? cczi_vfl_no_memory(err) : rc;
+}
+
 static ccz_rc save(struct leader *l, uint64_t step, struct ccz_err *err)
 {
     if (!l->run->checkpoint)
@@ -285,10 +316,7 @@ static ccz_rc save(struct leader *l, uint64_t step, struct ccz_err *err)
     ccz_buf_init(&extra, EXTRA_SIZE_MAX);
     extra.wipe = true;
     put_extra(&extra, l);
-    ccz_buf_clear(&l->state);
-    ccz_rc rc = l->lead->top->ops->save(&l->state, l->lead->top->self, err);
-    if (rc == CCZ_OK && (l->state.bad || extra.bad))
-        rc = cczi_vfl_no_memory(err);
+    ccz_rc rc = extra.bad ? cczi_vfl_no_memory(err) : take_state(l, err);
     if (rc == CCZ_OK)
         rc = cczi_ckpt_save(&l->ckpt, step, ccz_buf_span(&extra), ccz_buf_span(&l->state), err);
     return rc;
@@ -307,6 +335,22 @@ static ccz_rc load(struct leader *l, uint64_t step, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = l->lead->top->ops->load(l->lead->top->self, ccz_buf_span(&l->state), err);
     return rc;
+}
+
+/* A worker's own random numbers from the first step on. */
+static ccz_rc begin(struct leader *l, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    if (cczi_vfl_worker(l->run) > 0) {
+        rc = take_state(l, err);
+        if (rc == CCZ_OK) /* share() also checks the size */
+            rc = cczi_vfl_layout_share(&l->shared, &l->top, ccz_buf_span(&l->state), err);
+        if (rc == CCZ_OK) {
+            cczi_vfl_layout_fork(l->state.ptr, &l->top, cczi_vfl_worker(l->run));
+            rc = l->lead->top->ops->load(l->lead->top->self, ccz_buf_span(&l->state), err);
+        }
+    }
+    return rc == CCZ_OK ? save(l, 0, err) : rc;
 }
 
 static ccz_rc seed_noise(struct leader *l, struct ccz_err *err)
@@ -333,21 +377,27 @@ static bool offers(const struct cczi_vfl_hello *h, uint64_t step)
     return false;
 }
 
-/* The last step that all have. */
+/* The last step that all have, of all workers. */
 static ccz_rc common_step(uint64_t *out, const struct leader *l, const struct cczi_vfl_hello *mine,
                           struct ccz_err *err)
 {
-    bool found = false;
+    uint64_t common[CCZI_VFL_KEPT];
+    size_t len = 0;
     for (size_t i = 0; i < mine->steps_len; i++) {
         bool all = true;
         for (size_t k = 0; k < l->len; k++)
             all &= offers(&l->link[k].peer, mine->steps[i]);
-        if (all && (!found || mine->steps[i] > *out)) {
-            *out = mine->steps[i];
-            found = true;
-        }
+        if (all)
+            common[len++] = mine->steps[i];
     }
-    if (found)
+    if (l->run->team) {
+        uint8_t settings[32];
+        ccz_rc rc = cczi_vfl_team_settings(settings, mine, &l->all, l->lead, err);
+        return rc == CCZ_OK ? cczi_vfl_team_agree(out, l->run->team, settings, common, len, err)
+                            : rc;
+    }
+    *out = len == 2 && common[1] > common[0] ? common[1] : common[0];
+    if (len > 0)
         return CCZ_OK;
     return ccz_hint(
         err,
@@ -378,7 +428,7 @@ static ccz_rc agree(uint64_t *step, struct leader *l, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = seed_noise(l, err);
     if (rc == CCZ_OK)
-        rc = l->ckpt.have[0] || l->ckpt.have[1] ? load(l, *step, err) : save(l, *step, err);
+        rc = l->ckpt.have[0] || l->ckpt.have[1] ? load(l, *step, err) : begin(l, err);
     return rc == CCZ_OK ? ccz_vfl_noise_new(&l->noise, l->seed, err) : rc;
 }
 
@@ -399,7 +449,9 @@ static ccz_rc answer(struct leader *l, size_t i, uint64_t step, const uint8_t *d
                             "the training diverges: gradients of step %llu are not finite",
                             (unsigned long long)step);
         cczi_vfl_leak_add(&l->sums.raw[f], l->grad[i], width, batch);
-        rc = ccz_vfl_noise_start(l->noise, step, (uint32_t)f, err);
+        /* One seed may be given to all workers: none repeats the noise of another one. */
+        uint32_t stream = cczi_vfl_worker(l->run) * CCZ_VFL_PARTIES_MAX + (uint32_t)f;
+        rc = ccz_vfl_noise_start(l->noise, step, stream, err);
         if (rc == CCZ_OK)
             rc = ccz_vfl_protect(l->grad[i], width, batch, lead->protect, lead->power, l->noise,
                                  err);
@@ -439,6 +491,38 @@ static ccz_rc one_step(struct leader *l, uint64_t step, struct ccz_err *err)
     if (l->run->on_step)
         l->run->on_step(l->run->arg, step, l->plan.steps);
     return CCZ_OK;
+}
+
+/* The mean of the party's models, and *loss of all its workers. */
+static ccz_rc average(double *loss, struct leader *l, uint64_t step, struct ccz_err *err)
+{
+    const struct ccz_vfl_top *top = l->lead->top;
+    size_t own_size = l->all.shared_size - l->top.shared_size;
+    double unused;
+    *loss = l->sums.steps ? l->sums.loss / (double)l->sums.steps : NAN;
+    if (!l->run->team)
+        return CCZ_OK;
+    ccz_buf_clear(&l->shared);
+    ccz_rc rc = take_state(l, err);
+    if (rc == CCZ_OK)
+        rc = cczi_vfl_layout_share(&l->shared, &l->top, ccz_buf_span(&l->state), err);
+    if (rc == CCZ_OK && l->own.runs)
+        rc = cczi_vfl_recv_whole(&l->came, &unused, &l->link[0], CCZI_VFL_STATE, step, own_size,
+                                 err);
+    if (rc != CCZ_OK)
+        return rc;
+    ccz_buf_put_span(&l->shared, l->own.runs ? ccz_buf_span(&l->came) : CCZ_SPAN(NULL, 0));
+    if (l->shared.bad)
+        return cczi_vfl_no_memory(err);
+    rc = cczi_vfl_team_mean(l->shared.ptr, loss, l->run->team, step, &l->all, err);
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_vfl_layout_merge(l->state.ptr, &l->top, l->shared.ptr);
+    rc = top->ops->load(top->self, ccz_buf_span(&l->state), err);
+    if (rc == CCZ_OK && l->own.runs)
+        rc = cczi_vfl_send_whole(&l->link[0], CCZI_VFL_MEAN, step, 0,
+                                 CCZ_SPAN(l->shared.ptr + l->top.shared_size, own_size), err);
+    return rc;
 }
 
 /* ------------------------------------------------------------------------------ evaluation */
@@ -519,16 +603,17 @@ static ccz_rc evaluate(struct ccz_vfl_epoch *e, struct leader *l, struct ccz_err
     return measure(e, l, err);
 }
 
-static ccz_rc end_epoch(struct leader *l, uint64_t step, struct ccz_err *err)
+static ccz_rc end_epoch(struct leader *l, uint64_t step, double loss, struct ccz_err *err)
 {
     struct ccz_vfl_epoch e = {.epoch = (uint32_t)cczi_vfl_epoch_of(&l->plan, step),
                               .epochs = l->run->cfg->epochs,
                               .step = step,
-                              .loss = l->sums.steps ? l->sums.loss / (double)l->sums.steps : NAN,
+                              .loss = loss,
                               .accuracy = NAN,
                               .auc = NAN,
                               .test_loss = NAN};
-    ccz_rc rc = l->lead->test_labels ? evaluate(&e, l, err) : CCZ_OK;
+    bool tests = l->lead->test_labels && cczi_vfl_worker(l->run) == 0;
+    ccz_rc rc = tests ? evaluate(&e, l, err) : CCZ_OK;
     if (rc != CCZ_OK)
         return rc;
     for (size_t i = 0; i < l->len - l->followers_at; i++) {
@@ -550,6 +635,7 @@ static ccz_rc end_epoch(struct leader *l, uint64_t step, struct ccz_err *err)
 static ccz_rc train(struct leader *l, struct ccz_err *err)
 {
     uint64_t step = 0;
+    double loss;
     ccz_rc rc = agree(&step, l, err);
     l->out->resumed = step;
     l->epoch_ns = ccz_mono_ns();
@@ -558,10 +644,12 @@ static ccz_rc train(struct leader *l, struct ccz_err *err)
         bool ends = to % l->plan.per_epoch == 0;
         while (rc == CCZ_OK && step < to)
             rc = one_step(l, ++step, err);
-        if (rc == CCZ_OK && ends)
-            rc = end_epoch(l, step, err);
-        /* Before the first gradient of the next segment leaves: nobody is more than one state ahead. */
         if (rc == CCZ_OK)
+            rc = average(&loss, l, step, err);
+        if (rc == CCZ_OK && ends)
+            rc = end_epoch(l, step, loss, err);
+        /* Before the first gradient of the next segment leaves: nobody is more than one state ahead. */
+        if (rc == CCZ_OK && cczi_vfl_stores(&l->plan, step))
             rc = save(l, step, err);
         if (rc == CCZ_OK && ends && l->run->on_epoch)
             l->run->on_epoch(l->run->arg, &l->out->last);
@@ -596,6 +684,8 @@ ccz_rc ccz_vfl_lead(struct ccz_vfl_result *out, struct ccz_chan *const *follower
         rc = own_start(l, &reason);
     if (rc == CCZ_OK)
         rc = train(l, &reason);
+    if (run->team)
+        cczi_vfl_team_end(run->team, rc, &reason);
     size_t first = l->own.here ? 0 : l->followers_at; /* there may be no channel to our own yet */
     rc = cczi_vfl_end(l->link + first, l->len - first, rc, &reason, err);
     struct ccz_err own = err ? *err : reason;

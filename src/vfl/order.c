@@ -6,13 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-ccz_rc cczi_vfl_plan_init(struct cczi_vfl_plan *p, const struct ccz_vfl_cfg *cfg, size_t rows,
-                          struct ccz_err *err)
+enum { AVERAGE_STEPS = 16 };
+
+ccz_rc cczi_vfl_plan_init(struct cczi_vfl_plan *p, const struct ccz_vfl_cfg *cfg, uint32_t worker,
+                          size_t rows, struct ccz_err *err)
 {
-    *p = (struct cczi_vfl_plan){.rows = rows, .batch = cfg->batch, .seed = cfg->seed};
-    p->per_epoch = (rows + cfg->batch - 1) / cfg->batch;
+    *p = (struct cczi_vfl_plan){.rows = rows,
+                                .batch = cfg->batch,
+                                .workers = cczi_vfl_workers(cfg),
+                                .worker = worker,
+                                .seed = cfg->seed};
+    if (rows < p->workers)
+        return ccz_hint(
+            err, ccz_refuse_num(err, CCZ_E_ARG, "vfl:workers", (int64_t)rows, (int64_t)p->workers),
+            "each worker needs a row");
+    size_t all = p->workers * cfg->batch; /* rows of a step */
+    p->per_epoch = rows / all + (rows % all >= p->workers);
     p->steps = p->per_epoch * cfg->epochs;
     p->checkpoint_steps = cfg->checkpoint_steps;
+    if (p->workers > 1)
+        p->average_steps = cfg->average_steps ? cfg->average_steps : AVERAGE_STEPS;
     memcpy(p->alignment, cfg->alignment, sizeof(p->alignment));
     p->order = calloc(rows, sizeof(*p->order));
     return p->order ? CCZ_OK : cczi_vfl_no_memory(err);
@@ -29,14 +42,24 @@ uint64_t cczi_vfl_epoch_of(const struct cczi_vfl_plan *p, uint64_t step)
     return (step + p->per_epoch - 1) / p->per_epoch;
 }
 
+static uint64_t earlier(uint64_t end, uint64_t step_before, uint32_t every)
+{
+    if (every == 0)
+        return end;
+    uint64_t next = (step_before / every + 1) * every;
+    return next < end ? next : end;
+}
+
 uint64_t cczi_vfl_segment_end(const struct cczi_vfl_plan *p, uint64_t step_before)
 {
     uint64_t end = cczi_vfl_epoch_of(p, step_before + 1) * p->per_epoch;
-    if (p->checkpoint_steps) {
-        uint64_t next = (step_before / p->checkpoint_steps + 1) * p->checkpoint_steps;
-        end = next < end ? next : end;
-    }
-    return end;
+    end = earlier(end, step_before, p->checkpoint_steps);
+    return earlier(end, step_before, p->average_steps);
+}
+
+bool cczi_vfl_stores(const struct cczi_vfl_plan *p, uint64_t step)
+{
+    return step % p->per_epoch == 0 || (p->checkpoint_steps && step % p->checkpoint_steps == 0);
 }
 
 const size_t *cczi_vfl_rows_of(size_t *len, struct cczi_vfl_plan *p, uint64_t step)
@@ -46,9 +69,12 @@ const size_t *cczi_vfl_rows_of(size_t *len, struct cczi_vfl_plan *p, uint64_t st
         ccz_dataset_order(p->order, p->rows, p->seed, epoch);
         p->epoch = epoch;
     }
-    size_t first = (size_t)(step - 1 - (epoch - 1) * p->per_epoch) * p->batch;
-    *len = p->rows - first < p->batch ? p->rows - first : p->batch;
-    return p->order + first;
+    size_t all = p->workers * p->batch;
+    size_t first = (size_t)(step - 1 - (epoch - 1) * p->per_epoch) * all;
+    size_t rows = p->rows - first < all ? p->rows - first : all;
+    size_t begin = rows * p->worker / p->workers, end = rows * (p->worker + 1) / p->workers;
+    *len = end - begin;
+    return p->order + first + begin;
 }
 
 ccz_rc cczi_vfl_batch_digest(uint8_t out[CCZI_VFL_BATCH_DIGEST_SIZE],

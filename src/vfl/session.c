@@ -22,6 +22,16 @@ uint32_t cczi_vfl_eval_batch(const struct ccz_vfl_cfg *cfg)
     return cfg->eval_batch ? cfg->eval_batch : EVAL_BATCH;
 }
 
+uint32_t cczi_vfl_workers(const struct ccz_vfl_cfg *cfg)
+{
+    return cfg->workers ? cfg->workers : 1;
+}
+
+uint32_t cczi_vfl_worker(const struct ccz_vfl_run *run)
+{
+    return run->team ? run->team->worker : 0;
+}
+
 static const char *config_flaw(const struct ccz_vfl_run *run, size_t width)
 {
     static const uint8_t zeros[CCZ_VFL_DIGEST_SIZE] = {0};
@@ -42,11 +52,23 @@ static const char *config_flaw(const struct ccz_vfl_run *run, size_t width)
     return NULL;
 }
 
+static ccz_rc check_team(const struct ccz_vfl_run *run, bool leader, struct ccz_err *err)
+{
+    uint32_t workers = cczi_vfl_workers(run->cfg), got = run->team ? run->team->workers : 1;
+    if (workers != got || (run->team && run->team->leader != leader))
+        return ccz_hint(
+            err, ccz_refuse_num(err, CCZ_E_ARG, "vfl:workers", (int64_t)workers, (int64_t)got),
+            "several workers need their team, one has none");
+    return CCZ_OK;
+}
+
 ccz_rc cczi_vfl_run_check(const struct ccz_vfl_run *run, enum cczi_vfl_role role, size_t width,
                           struct ccz_err *err)
 {
     const char *flaw = config_flaw(run, width);
     ccz_rc rc = flaw ? ccz_fail(err, CCZ_E_ARG, "vfl:config", 0, "%s", flaw) : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = check_team(run, role != CCZI_VFL_FOLLOWER, err);
     if (rc != CCZ_OK || role == CCZI_VFL_LEADER)
         return rc;
     if (!run->train)
@@ -64,8 +86,12 @@ ccz_rc cczi_vfl_hello_init(struct cczi_vfl_hello *h, const struct ccz_vfl_run *r
                            enum cczi_vfl_role role, size_t width, size_t rows, size_t test_rows,
                            const struct cczi_ckpt *c, struct ccz_err *err)
 {
-    *h =
-        (struct cczi_vfl_hello){.role = role, .width = width, .rows = rows, .test_rows = test_rows};
+    *h = (struct cczi_vfl_hello){.role = role,
+                                 .worker = cczi_vfl_worker(run),
+                                 .workers = cczi_vfl_workers(run->cfg),
+                                 .width = width,
+                                 .rows = rows,
+                                 .test_rows = test_rows};
     for (size_t i = 0; i < CCZI_VFL_KEPT; i++)
         if (c->have[i])
             h->steps[h->steps_len++] = c->step[i];
@@ -79,8 +105,8 @@ ccz_rc cczi_vfl_hello_init(struct cczi_vfl_hello *h, const struct ccz_vfl_run *r
 
 /* ------------------------------------------------------------------------------- messages */
 
-static ccz_rc send_msg(struct cczi_vfl_link *l, struct cczi_vfl_msg *m, struct ccz_span body,
-                       struct ccz_err *err)
+ccz_rc cczi_vfl_send_msg(struct cczi_vfl_link *l, struct cczi_vfl_msg *m, struct ccz_span body,
+                         struct ccz_err *err)
 {
     uint8_t header[CCZI_VFL_HEADER_SIZE];
     memcpy(m->session, l->session, sizeof(m->session));
@@ -93,7 +119,7 @@ ccz_rc cczi_vfl_send_plain(struct cczi_vfl_link *l, enum cczi_vfl_kind kind, uin
                            struct ccz_err *err)
 {
     struct cczi_vfl_msg m = {.kind = kind, .step = step};
-    return send_msg(l, &m, CCZ_SPAN(NULL, 0), err);
+    return cczi_vfl_send_msg(l, &m, CCZ_SPAN(NULL, 0), err);
 }
 
 ccz_rc cczi_vfl_send_floats(struct cczi_vfl_link *l, enum cczi_vfl_kind kind, uint64_t step,
@@ -109,7 +135,7 @@ ccz_rc cczi_vfl_send_floats(struct cczi_vfl_link *l, enum cczi_vfl_kind kind, ui
                                  "own values of step %llu are not finite",
                                  (unsigned long long)step),
                         "the training diverges: a smaller learning rate, scaled columns");
-    return send_msg(l, &m, CCZ_SPAN(v, rows * width * sizeof(*v)), err);
+    return cczi_vfl_send_msg(l, &m, CCZ_SPAN(v, rows * width * sizeof(*v)), err);
 }
 
 static const char *kind_name(enum cczi_vfl_kind kind)
@@ -117,7 +143,10 @@ static const char *kind_name(enum cczi_vfl_kind kind)
     static const char *const names[] = {
         [CCZI_VFL_HELLO] = "hello",           [CCZI_VFL_START] = "start",
         [CCZI_VFL_ACT] = "activations",       [CCZI_VFL_GRAD] = "gradients",
-        [CCZI_VFL_TEST] = "test activations", [CCZI_VFL_BYE] = "end"};
+        [CCZI_VFL_TEST] = "test activations", [CCZI_VFL_BYE] = "end",
+        [CCZI_VFL_TEAM] = "worker",           [CCZI_VFL_PROOF] = "worker's proof",
+        [CCZI_VFL_READY] = "worker ready",    [CCZI_VFL_STATE] = "worker's state",
+        [CCZI_VFL_MEAN] = "mean state",       [CCZI_VFL_ROWS] = "rows"};
     return names[kind];
 }
 
@@ -131,7 +160,7 @@ ccz_rc cczi_vfl_recv_kind(struct cczi_vfl_link *l, enum cczi_vfl_kind kind, size
         rc = cczi_vfl_msg_parse(&l->msg, ccz_buf_span(&l->in), err);
     if (rc == CCZ_OK && l->msg.kind != kind)
         rc = ccz_refuse(err, CCZ_E_PEER, "vfl:order", kind_name(l->msg.kind), kind_name(kind));
-    if (rc == CCZ_OK && kind != CCZI_VFL_HELLO && kind != CCZI_VFL_START &&
+    if (rc == CCZ_OK && kind != CCZI_VFL_HELLO && kind != CCZI_VFL_START && kind != CCZI_VFL_TEAM &&
         memcmp(l->msg.session, l->session, sizeof(l->session)) != 0)
         rc = ccz_hint(err,
                       ccz_refuse_bytes(err, CCZ_E_PEER, "vfl:session", l->msg.session,
@@ -180,7 +209,7 @@ ccz_rc cczi_vfl_send_hello(struct cczi_vfl_link *l, const struct cczi_vfl_hello 
     struct cczi_vfl_msg m = {.kind = CCZI_VFL_HELLO};
     ccz_buf_init(&body, HELLO_SIZE_MAX);
     cczi_vfl_msg_hello(&body, h);
-    return body.bad ? cczi_vfl_no_memory(err) : send_msg(l, &m, ccz_buf_span(&body), err);
+    return body.bad ? cczi_vfl_no_memory(err) : cczi_vfl_send_msg(l, &m, ccz_buf_span(&body), err);
 }
 
 static ccz_rc same(const char *where, const uint8_t *got, const uint8_t *expected, const char *hint,
@@ -204,6 +233,14 @@ ccz_rc cczi_vfl_recv_hello(struct cczi_vfl_link *l, const struct cczi_vfl_hello 
         rc = ccz_refuse(err, CCZ_E_MISMATCH, "vfl:role",
                         h->role == CCZI_VFL_LEADER ? "leader" : "follower",
                         expect_leader ? "leader" : "follower");
+    if (rc == CCZ_OK && h->workers != mine->workers)
+        rc = ccz_hint(err,
+                      ccz_refuse_num(err, CCZ_E_MISMATCH, "vfl:workers", h->workers, mine->workers),
+                      "all parties need the same number of workers");
+    if (rc == CCZ_OK && h->worker != mine->worker)
+        rc = ccz_hint(
+            err, ccz_refuse_num(err, CCZ_E_MISMATCH, "vfl:worker", h->worker + 1, mine->worker + 1),
+            "worker k of one party trains with worker k of the other");
     if (rc == CCZ_OK)
         rc = same("vfl:schema", h->schema, mine->schema, "the models are not parts of one split",
                   err);

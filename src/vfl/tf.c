@@ -3,7 +3,8 @@
  * Models that TensorFlow computes, with the signatures that models/export_split.py makes. What the backward pass needs of the
  * forward pass stays in TensorFlow's memory, as the result of one run that the next one borrows from.
  *
- * A state: number of tensors (4), then for each its size (8) and its bytes, in the order of the signature.
+ * A state: number of tensors (4), then for each its size (8) and its bytes, in the order of the signature. To several workers of a
+ * party, float32 is to be averaged and what is named g... belongs to random generators.
  */
 #include "vfl/vfl_priv.h"
 
@@ -17,6 +18,8 @@ enum { STATES_MAX = 1024, KEPT_MAX = 256 };
 struct net {
     struct ccz_model *model;
     const struct ccz_signature *get, *set, *infer;
+    struct ccz_vfl_part *part; /* number, then size and bytes of each */
+    size_t part_len;
 };
 
 /* --------------------------------------------------------------------------- signatures */
@@ -71,6 +74,27 @@ static bool same_states(const struct ccz_signature *get, const struct ccz_signat
     return good;
 }
 
+static ccz_rc set_parts(struct net *n, struct ccz_err *err)
+{
+    const struct ccz_signature *get = n->get;
+    n->part = calloc(1 + 2 * get->out_len, sizeof(*n->part));
+    if (!n->part)
+        return cczi_vfl_no_memory(err);
+    n->part[n->part_len++] = (struct ccz_vfl_part){CCZ_VFL_PART_EQUAL, 4};
+    for (size_t i = 0; i < get->out_len; i++) {
+        const struct ccz_tensor_info *t = &get->out[i];
+        size_t len;
+        enum ccz_vfl_part_kind kind = t->name[0] == 'g'          ? CCZ_VFL_PART_OWN
+                                      : t->dtype == CCZ_DT_FLOAT ? CCZ_VFL_PART_MEAN
+                                                                 : CCZ_VFL_PART_EQUAL;
+        if (!ccz_tensor_len(&len, t->rank, t->dims))
+            return mismatch(err, "get_state", "gives a tensor that is too large");
+        n->part[n->part_len++] = (struct ccz_vfl_part){CCZ_VFL_PART_EQUAL, 8};
+        n->part[n->part_len++] = (struct ccz_vfl_part){kind, len * ccz_dtype_size(t->dtype)};
+    }
+    return CCZ_OK;
+}
+
 static ccz_rc net_init(struct net *n, struct ccz_model *m, struct ccz_err *err)
 {
     n->model = m;
@@ -79,6 +103,8 @@ static ccz_rc net_init(struct net *n, struct ccz_model *m, struct ccz_err *err)
         rc = signature(&n->set, m, "set_state", err);
     if (rc == CCZ_OK && !same_states(n->get, n->set))
         rc = mismatch(err, "set_state", "takes other tensors than get_state gives");
+    if (rc == CCZ_OK)
+        rc = set_parts(n, err);
     return rc == CCZ_OK ? signature(&n->infer, m, "infer", err) : rc;
 }
 
@@ -136,28 +162,53 @@ static ccz_rc net_save(struct ccz_buf *out, struct net *n, struct ccz_err *err)
     return out->bad ? cczi_vfl_no_memory(err) : CCZ_OK;
 }
 
-static ccz_rc net_load(struct net *n, struct ccz_span state, struct ccz_err *err)
+/* TensorFlow uses memory in place that is aligned to 64 bytes, and a variable that is assigned would go on in it, behind our
+ * back. So what becomes state lies between such places and is copied. */
+enum { STATE_STEP = CCZI_VFL_ALIGN, STATE_SHIFT = 8 };
+
+static size_t room_for(size_t size)
 {
-    struct ccz_rd r = ccz_rd_from(state);
-    CCZ_AUTO(ccz_result) done = NULL;
-    struct ccz_tensor *in = calloc(n->set->in_len ? n->set->in_len : 1, sizeof(*in));
-    if (!in)
-        return cczi_vfl_no_memory(err);
-    bool good = ccz_rd_le32(&r) == n->set->in_len;
+    return (size + STATE_SHIFT + STATE_STEP - 1) / STATE_STEP * STATE_STEP;
+}
+
+static bool parse_state(struct ccz_tensor *in, uint8_t *memory, const struct net *n,
+                        struct ccz_rd *r)
+{
+    bool good = ccz_rd_le32(r) == n->set->in_len;
     for (size_t i = 0; good && i < n->set->in_len; i++) {
         const struct ccz_tensor_info *t = &n->set->in[i];
-        uint64_t size = ccz_rd_le64(&r);
+        uint64_t size = ccz_rd_le64(r);
         in[i] = (struct ccz_tensor){.name = t->name, .dtype = t->dtype, .rank = t->rank};
         for (int k = 0; k < t->rank; k++)
             in[i].dims[k] = t->dims[k];
         good = ccz_tensor_len(&in[i].len, t->rank, t->dims) &&
-               size == in[i].len * ccz_dtype_size(t->dtype);
-        in[i].data = ccz_rd_take(&r, (size_t)size);
+               size == in[i].len * ccz_dtype_size(t->dtype) && size <= r->left;
+        if (!good)
+            break;
+        in[i].data = CCZ_SPAN(memory + STATE_SHIFT, (size_t)size);
+        ccz_rd_copy(r, memory + STATE_SHIFT, (size_t)size);
+        memory += room_for((size_t)size);
     }
-    ccz_rc rc = good && ccz_rd_done(&r)
-                    ? run(&done, n, n->set, in, n->set->in_len, err)
-                    : ccz_fail(err, CCZ_E_FORMAT, "vfl:state", (int64_t)state.size,
-                               "the state is not one of this model");
+    return good && ccz_rd_done(r);
+}
+
+static ccz_rc net_load(struct net *n, struct ccz_span state, struct ccz_err *err)
+{
+    struct ccz_rd r = ccz_rd_from(state);
+    struct ccz_result *done = NULL;
+    size_t room = state.size + (n->set->in_len + 1) * (STATE_STEP + STATE_SHIFT);
+    struct ccz_tensor *in = calloc(n->set->in_len ? n->set->in_len : 1, sizeof(*in));
+    uint8_t *memory = cczi_vfl_alloc(room, 1);
+    ccz_rc rc = in && memory ? CCZ_OK : cczi_vfl_no_memory(err);
+    if (rc == CCZ_OK)
+        rc = parse_state(in, memory, n, &r)
+                 ? run(&done, n, n->set, in, n->set->in_len, err)
+                 : ccz_fail(err, CCZ_E_FORMAT, "vfl:state", (int64_t)state.size,
+                            "the state is not one of this model");
+    ccz_result_free(done);
+    if (memory)
+        ccz_wipe(memory, room);
+    free(memory);
     free(in);
     return rc;
 }
@@ -238,14 +289,24 @@ static ccz_rc bottom_load(void *self, struct ccz_span state, struct ccz_err *err
     return net_load(&b->net, state, err);
 }
 
+static void bottom_parts(const struct ccz_vfl_part **out, size_t *len, void *self)
+{
+    const struct bottom *b = self;
+    *out = b->net.part;
+    *len = b->net.part_len;
+}
+
 static void bottom_free(void *self)
 {
-    drop_all(self);
-    free(self);
+    struct bottom *b = self;
+    drop_all(b);
+    free(b->net.part);
+    free(b);
 }
 
 static const struct ccz_vfl_bottom_ops BOTTOM_OPS = {bottom_forward, bottom_backward, bottom_infer,
-                                                     bottom_save,    bottom_load,     bottom_free};
+                                                     bottom_save,    bottom_load,     bottom_free,
+                                                     bottom_parts};
 
 static ccz_rc bottom_check(struct bottom *b, struct ccz_err *err)
 {
@@ -278,6 +339,8 @@ ccz_rc ccz_vfl_bottom_tf(struct ccz_vfl_bottom **out, struct ccz_model *m, struc
     if (rc == CCZ_OK)
         rc = bottom_check(b, err);
     if (rc != CCZ_OK) {
+        if (b)
+            free(b->net.part);
         free(b);
         free(v);
         return rc;
@@ -354,12 +417,22 @@ static ccz_rc top_load(void *self, struct ccz_span state, struct ccz_err *err)
     return net_load(&t->net, state, err);
 }
 
-static void top_free(void *self)
+static void top_parts(const struct ccz_vfl_part **out, size_t *len, void *self)
 {
-    free(self);
+    const struct top *t = self;
+    *out = t->net.part;
+    *len = t->net.part_len;
 }
 
-static const struct ccz_vfl_top_ops TOP_OPS = {top_step, top_infer, top_save, top_load, top_free};
+static void top_free(void *self)
+{
+    struct top *t = self;
+    free(t->net.part);
+    free(t);
+}
+
+static const struct ccz_vfl_top_ops TOP_OPS = {top_step, top_infer, top_save,
+                                               top_load, top_free,  top_parts};
 
 static ccz_rc top_check(struct top *t, struct ccz_err *err)
 {
@@ -398,6 +471,8 @@ ccz_rc ccz_vfl_top_tf(struct ccz_vfl_top **out, struct ccz_model *m, struct ccz_
     if (rc == CCZ_OK)
         rc = top_check(t, err);
     if (rc != CCZ_OK) {
+        if (t)
+            free(t->net.part);
         free(t);
         free(v);
         return rc;

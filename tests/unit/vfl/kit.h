@@ -65,6 +65,8 @@ struct kit_bottom {
     struct kit_params p;     /* [in * width] and [width] */
     uint64_t fail_at, calls; /* backward number that fails; 0 = none */
     bool nan;                /* activations that are no numbers */
+    uint32_t seed;           /* state that is each worker's own, in place of a random generator */
+    struct ccz_vfl_part part[2];
 };
 static inline void kit_dense(float *act, const struct kit_bottom *b, const float *x, size_t rows)
 {
@@ -129,8 +131,10 @@ static inline ccz_rc kit_bottom_infer(float *act, void *self, const struct ccz_t
 }
 static inline ccz_rc kit_bottom_save(struct ccz_buf *out, void *self, struct ccz_err *err)
 {
+    struct kit_bottom *b = self;
     (void)err;
-    kit_params_save(out, &((struct kit_bottom *)self)->p);
+    kit_params_save(out, &b->p);
+    ccz_buf_le32(out, b->seed);
     return CCZ_OK;
 }
 static inline ccz_rc kit_bottom_load(void *self, struct ccz_span state, struct ccz_err *err)
@@ -138,7 +142,20 @@ static inline ccz_rc kit_bottom_load(void *self, struct ccz_span state, struct c
     struct kit_bottom *b = self;
     for (unsigned i = 0; i <= CCZ_VFL_INFLIGHT_MAX; i++)
         kit_drop(b, i);
-    return kit_params_load(&b->p, state, err);
+    size_t size = 2 * b->p.len * sizeof(float);
+    if (state.size != size + 4)
+        return ccz_fail(err, CCZ_E_FORMAT, "kit:state", (int64_t)state.size, "another size");
+    struct ccz_rd r = ccz_rd_from(CCZ_SPAN(state.ptr + size, 4));
+    b->seed = ccz_rd_le32(&r);
+    return kit_params_load(&b->p, CCZ_SPAN(state.ptr, size), err);
+}
+static inline void kit_bottom_parts(const struct ccz_vfl_part **out, size_t *len, void *self)
+{
+    struct kit_bottom *b = self;
+    b->part[0] = (struct ccz_vfl_part){CCZ_VFL_PART_MEAN, 2 * b->p.len * sizeof(float)};
+    b->part[1] = (struct ccz_vfl_part){CCZ_VFL_PART_OWN, 4};
+    *out = b->part;
+    *len = 2;
 }
 static inline void kit_bottom_free(void *self)
 {
@@ -150,13 +167,13 @@ static inline void kit_bottom_free(void *self)
 }
 static inline struct ccz_vfl_bottom *kit_bottom_new(size_t in, size_t width, uint64_t seed)
 {
-    static const struct ccz_vfl_bottom_ops ops = {kit_forward,      kit_backward,
-                                                  kit_bottom_infer, kit_bottom_save,
-                                                  kit_bottom_load,  kit_bottom_free};
+    static const struct ccz_vfl_bottom_ops ops = {
+        kit_forward,     kit_backward,    kit_bottom_infer, kit_bottom_save,
+        kit_bottom_load, kit_bottom_free, kit_bottom_parts};
     struct kit_bottom *b = calloc(1, sizeof(*b));
     struct ccz_vfl_bottom *v = calloc(1, sizeof(*v));
     CHECK(b && v);
-    *b = (struct kit_bottom){.in = in, .width = width, .rate = 0.1f};
+    *b = (struct kit_bottom){.in = in, .width = width, .rate = 0.1f, .seed = 5};
     kit_params_init(&b->p, (in + 1) * width, 0.5, seed);
     *v = (struct ccz_vfl_bottom){.ops = &ops, .self = b, .width = width};
     return v;
@@ -169,6 +186,7 @@ struct kit_top {
     struct kit_params p;            /* [parties * width * outputs] and [outputs] */
     float rate;
     bool numbers;
+    struct ccz_vfl_part part;
 };
 static inline void kit_scores(float *score, const struct kit_top *t, const float *const *act,
                               size_t rows)
@@ -248,6 +266,13 @@ static inline ccz_rc kit_top_load(void *self, struct ccz_span state, struct ccz_
 {
     return kit_params_load(&((struct kit_top *)self)->p, state, err);
 }
+static inline void kit_top_parts(const struct ccz_vfl_part **out, size_t *len, void *self)
+{
+    struct kit_top *t = self;
+    t->part = (struct ccz_vfl_part){CCZ_VFL_PART_MEAN, 2 * t->p.len * sizeof(float)};
+    *out = &t->part;
+    *len = 1;
+}
 static inline void kit_top_free(void *self)
 {
     kit_params_free(&((struct kit_top *)self)->p);
@@ -256,8 +281,8 @@ static inline void kit_top_free(void *self)
 /* classes 0: numbers; 2: one logistic output */
 static inline struct ccz_vfl_top *kit_top_new(size_t parties, size_t width, uint32_t classes)
 {
-    static const struct ccz_vfl_top_ops ops = {kit_step, kit_top_infer, kit_top_save, kit_top_load,
-                                               kit_top_free};
+    static const struct ccz_vfl_top_ops ops = {kit_step,     kit_top_infer, kit_top_save,
+                                               kit_top_load, kit_top_free,  kit_top_parts};
     struct kit_top *t = calloc(1, sizeof(*t));
     struct ccz_vfl_top *v = calloc(1, sizeof(*v));
     CHECK(t && v);

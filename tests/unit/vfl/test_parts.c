@@ -15,7 +15,7 @@ static void order_covers(void)
 {
     struct cczi_vfl_plan p;
     size_t first[2] = {0, 0};
-    CHECK(cczi_vfl_plan_init(&p, &CFG, 47, NULL) == CCZ_OK);
+    CHECK(cczi_vfl_plan_init(&p, &CFG, 0, 47, NULL) == CCZ_OK);
     CHECK(p.per_epoch == 5 && p.steps == 15);
     for (uint64_t epoch = 0; epoch < 3; epoch++) {
         uint8_t seen[47] = {0};
@@ -40,9 +40,9 @@ static void order_seeded(void)
     struct ccz_vfl_cfg other = CFG;
     size_t len, differs = 0;
     other.seed = 6;
-    CHECK(cczi_vfl_plan_init(&a, &CFG, 1000, NULL) == CCZ_OK);
-    CHECK(cczi_vfl_plan_init(&b, &CFG, 1000, NULL) == CCZ_OK);
-    CHECK(cczi_vfl_plan_init(&c, &other, 1000, NULL) == CCZ_OK);
+    CHECK(cczi_vfl_plan_init(&a, &CFG, 0, 1000, NULL) == CCZ_OK);
+    CHECK(cczi_vfl_plan_init(&b, &CFG, 0, 1000, NULL) == CCZ_OK);
+    CHECK(cczi_vfl_plan_init(&c, &other, 0, 1000, NULL) == CCZ_OK);
     (void)cczi_vfl_rows_of(&len, &b, 201); /* where one comes from does not matter */
     for (uint64_t s = 1; s <= 100; s++) {
         const size_t *x = cczi_vfl_rows_of(&len, &a, s), *y = cczi_vfl_rows_of(&len, &b, s);
@@ -62,7 +62,7 @@ static void segments(void)
     struct ccz_vfl_cfg cfg = CFG;
     static const uint64_t ends[] = {3, 5, 6, 9, 10, 12, 15};
     cfg.checkpoint_steps = 3;
-    CHECK(cczi_vfl_plan_init(&p, &cfg, 47, NULL) == CCZ_OK);
+    CHECK(cczi_vfl_plan_init(&p, &cfg, 0, 47, NULL) == CCZ_OK);
     uint64_t step = 0;
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
         CHECK((step = cczi_vfl_segment_end(&p, step)) == ends[i]);
@@ -490,6 +490,8 @@ static void messages(void)
 static void message_hello(void)
 {
     struct cczi_vfl_hello h = {.role = CCZI_VFL_FOLLOWER,
+                               .worker = 2,
+                               .workers = 5,
                                .steps_len = 2,
                                .steps = {5, 10},
                                .width = 32,
@@ -506,6 +508,7 @@ static void message_hello(void)
     cczi_vfl_msg_hello(&body, &h);
     size_t size = make_message(bytes, &m, body.ptr, body.size);
     CHECK(cczi_vfl_msg_parse(&got, CCZ_SPAN(bytes, size), NULL) == CCZ_OK);
+    CHECK(got.hello.worker == 2 && got.hello.workers == 5);
     CHECK(got.hello.role == h.role && got.hello.steps[1] == 10 && got.hello.width == 32 &&
           got.hello.rows == 1000 && got.hello.test_rows == 7 && got.hello.schema[0] == 4 &&
           got.hello.test_alignment[0] == 3 && got.hello.alignment[0] == 2 &&

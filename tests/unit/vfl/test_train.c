@@ -179,7 +179,7 @@ static void central(struct scene *s)
     float *grads[FOLLOWERS_MAX];
     struct ccz_vfl_bottom *bottom[FOLLOWERS_MAX];
     size_t parties = s->followers + s->own;
-    CHECK(cczi_vfl_plan_init(&plan, &s->cfg, s->data.rows, NULL) == CCZ_OK);
+    CHECK(cczi_vfl_plan_init(&plan, &s->cfg, 0, s->data.rows, NULL) == CCZ_OK);
     CHECK(cczi_vfl_label_batch_init(&labels, &s->data.labels, 32, NULL) == CCZ_OK);
     for (size_t p = 0; p < parties; p++) {
         bottom[p] = s->own && p == 0 ? s->lead.bottom : s->follower[p - s->own].bottom;
@@ -653,7 +653,7 @@ static void *liar_main(void *arg)
     struct cczi_vfl_link link;
     struct cczi_vfl_plan plan;
     size_t len;
-    CHECK(cczi_vfl_plan_init(&plan, &l->scene->cfg, l->scene->data.rows, NULL) == CCZ_OK);
+    CHECK(cczi_vfl_plan_init(&plan, &l->scene->cfg, 0, l->scene->data.rows, NULL) == CCZ_OK);
     cczi_vfl_link_init(&link, l->chan, &run);
     CHECK(cczi_vfl_send_hello(&link, &l->hello, NULL) == CCZ_OK);
     if (cczi_vfl_recv_hello(&link, &l->hello, true, 0, NULL) == CCZ_OK &&
