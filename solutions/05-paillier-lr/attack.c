@@ -73,7 +73,8 @@ static void tap_free(void *self)
     ccz_chan_free(((struct tap *)self)->inner);
 }
 
-static const struct ccz_chan_ops TAP = {tap_send, tap_recv, tap_close, tap_free};
+static const struct ccz_chan_ops TAP = {
+    .send = tap_send, .recv = tap_recv, .close = tap_close, .free = tap_free};
 
 static ccz_rc get_key(struct ccz_paillier_key **key, const char *what, const char *path,
                       struct ccz_err *err)

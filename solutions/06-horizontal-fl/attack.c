@@ -130,7 +130,8 @@ static void tap_free(void *self)
     ccz_buf_free(&t->first);
 }
 
-static const struct ccz_chan_ops TAP = {tap_send, tap_recv, tap_close, tap_free};
+static const struct ccz_chan_ops TAP = {
+    .send = tap_send, .recv = tap_recv, .close = tap_close, .free = tap_free};
 
 /* ---- a member like any other, but for these two */
 

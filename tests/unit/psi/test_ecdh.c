@@ -185,7 +185,8 @@ static void wrap_free(void *self)
     free(w);
 }
 
-static const struct ccz_chan_ops wrap_ops = {wrap_send, wrap_recv, wrap_close, wrap_free};
+static const struct ccz_chan_ops wrap_ops = {
+    .send = wrap_send, .recv = wrap_recv, .close = wrap_close, .free = wrap_free};
 
 static void *run_cheat(void *arg)
 {
