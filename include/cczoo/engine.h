@@ -231,10 +231,13 @@ struct ccz_run_req {
     /** 0 = none. A run that takes longer ends with CCZ_RUN_DEADLINE_EXCEEDED; with inter_threads = -1 it
      *  is not cut short before. */
     uint32_t timeout_ms;
+    /** For signatures that keep their inputs, as assigned variables do: else variables may go on living in the caller's memory,
+     *  where it is aligned, and training changes it. */
+    bool copy_in;
 };
 struct ccz_result; /**< outputs of one run */
 /**
- * Runs a signature. Input data that is aligned to 64 bytes is used in place, other is copied once by
+ * Runs a signature. Input data that is aligned to 64 bytes is used in place unless copy_in is set, other is copied once by
  * TensorFlow; strings are always used in place. So the bytes behind req->in must stay until
  * ccz_result_free(): an output may be one of the inputs.
  * @param[out] out  views into TensorFlow's own memory; free with ccz_result_free()

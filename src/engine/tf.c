@@ -244,12 +244,20 @@ static struct TF_Tensor *string_tensor(const struct tf_api *tf, const struct ccz
     return out;
 }
 
-static struct TF_Tensor *input_tensor(const struct tf_api *tf, const struct ccz_tensor *t)
+static struct TF_Tensor *input_tensor(const struct tf_api *tf, const struct ccz_tensor *t,
+                                      bool copy)
 {
     if (t->dtype == CCZ_DT_STRING)
         return string_tensor(tf, t);
     if (t->len == 0)
         return tf->TF_AllocateTensor((int)t->dtype, t->dims, t->rank, 0);
+    if (copy) {
+        struct TF_Tensor *out =
+            tf->TF_AllocateTensor((int)t->dtype, t->dims, t->rank, t->data.size);
+        if (out)
+            memcpy(tf->TF_TensorData(out), t->data.ptr, t->data.size);
+        return out;
+    }
     /* TensorFlow only reads what it does not own, so the const may go. */
     return tf->TF_NewTensor((int)t->dtype, t->dims, t->rank, (void *)(uintptr_t)t->data.ptr,
                             t->data.size, keep, NULL);
@@ -341,7 +349,7 @@ static ccz_rc tf_run(struct ccz_result *r, struct ccz_run_status *st, struct ccz
     tr->in_len = sig->in_len;
     r->state = tr;
     for (size_t i = 0; i < sig->in_len; i++) {
-        tr->in[i] = input_tensor(&te->api, in[i]);
+        tr->in[i] = input_tensor(&te->api, in[i], req->copy_in);
         if (!tr->in[i])
             return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for input %s",
                                       sig->in[i].name);

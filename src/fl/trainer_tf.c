@@ -172,7 +172,11 @@ static ccz_rc check_shape(const struct trainer *t, const struct ccz_dataset *d, 
 static ccz_rc run(struct ccz_result **out, struct trainer *t, const struct ccz_signature *sig,
                   const struct ccz_tensor *in, size_t in_len, struct ccz_err *err)
 {
-    const struct ccz_run_req req = {.sig = sig, .in = in, .in_len = in_len};
+    const struct ccz_run_req req = {.sig = sig,
+                                    .in = in,
+                                    .in_len = in_len,
+                                    .copy_in = sig == t->sig.set ||
+                                               sig == t->sig.correct}; /* they become variables */
     return ccz_model_run(out, NULL, t->cfg.model, &req, err);
 }
 

@@ -111,7 +111,8 @@ static ccz_rc net_init(struct net *n, struct ccz_model *m, struct ccz_err *err)
 static ccz_rc run(struct ccz_result **out, struct net *n, const struct ccz_signature *sig,
                   const struct ccz_tensor *in, size_t in_len, struct ccz_err *err)
 {
-    const struct ccz_run_req req = {.sig = sig, .in = in, .in_len = in_len};
+    const struct ccz_run_req req = {
+        .sig = sig, .in = in, .in_len = in_len, .copy_in = sig == n->set};
     return ccz_model_run(out, NULL, n->model, &req, err);
 }
 
@@ -162,53 +163,28 @@ static ccz_rc net_save(struct ccz_buf *out, struct net *n, struct ccz_err *err)
     return out->bad ? cczi_vfl_no_memory(err) : CCZ_OK;
 }
 
-/* TensorFlow uses memory in place that is aligned to 64 bytes, and a variable that is assigned would go on in it, behind our
- * back. So what becomes state lies between such places and is copied. */
-enum { STATE_STEP = CCZI_VFL_ALIGN, STATE_SHIFT = 8 };
-
-static size_t room_for(size_t size)
+static ccz_rc net_load(struct net *n, struct ccz_span state, struct ccz_err *err)
 {
-    return (size + STATE_SHIFT + STATE_STEP - 1) / STATE_STEP * STATE_STEP;
-}
-
-static bool parse_state(struct ccz_tensor *in, uint8_t *memory, const struct net *n,
-                        struct ccz_rd *r)
-{
-    bool good = ccz_rd_le32(r) == n->set->in_len;
+    struct ccz_rd r = ccz_rd_from(state);
+    CCZ_AUTO(ccz_result) done = NULL;
+    struct ccz_tensor *in = calloc(n->set->in_len ? n->set->in_len : 1, sizeof(*in));
+    if (!in)
+        return cczi_vfl_no_memory(err);
+    bool good = ccz_rd_le32(&r) == n->set->in_len;
     for (size_t i = 0; good && i < n->set->in_len; i++) {
         const struct ccz_tensor_info *t = &n->set->in[i];
-        uint64_t size = ccz_rd_le64(r);
+        uint64_t size = ccz_rd_le64(&r);
         in[i] = (struct ccz_tensor){.name = t->name, .dtype = t->dtype, .rank = t->rank};
         for (int k = 0; k < t->rank; k++)
             in[i].dims[k] = t->dims[k];
         good = ccz_tensor_len(&in[i].len, t->rank, t->dims) &&
-               size == in[i].len * ccz_dtype_size(t->dtype) && size <= r->left;
-        if (!good)
-            break;
-        in[i].data = CCZ_SPAN(memory + STATE_SHIFT, (size_t)size);
-        ccz_rd_copy(r, memory + STATE_SHIFT, (size_t)size);
-        memory += room_for((size_t)size);
+               size == in[i].len * ccz_dtype_size(t->dtype) && size <= r.left;
+        in[i].data = ccz_rd_take(&r, (size_t)size);
     }
-    return good && ccz_rd_done(r);
-}
-
-static ccz_rc net_load(struct net *n, struct ccz_span state, struct ccz_err *err)
-{
-    struct ccz_rd r = ccz_rd_from(state);
-    struct ccz_result *done = NULL;
-    size_t room = state.size + (n->set->in_len + 1) * (STATE_STEP + STATE_SHIFT);
-    struct ccz_tensor *in = calloc(n->set->in_len ? n->set->in_len : 1, sizeof(*in));
-    uint8_t *memory = cczi_vfl_alloc(room, 1);
-    ccz_rc rc = in && memory ? CCZ_OK : cczi_vfl_no_memory(err);
-    if (rc == CCZ_OK)
-        rc = parse_state(in, memory, n, &r)
-                 ? run(&done, n, n->set, in, n->set->in_len, err)
-                 : ccz_fail(err, CCZ_E_FORMAT, "vfl:state", (int64_t)state.size,
-                            "the state is not one of this model");
-    ccz_result_free(done);
-    if (memory)
-        ccz_wipe(memory, room);
-    free(memory);
+    ccz_rc rc = good && ccz_rd_done(&r)
+                    ? run(&done, n, n->set, in, n->set->in_len, err)
+                    : ccz_fail(err, CCZ_E_FORMAT, "vfl:state", (int64_t)state.size,
+                               "the state is not one of this model");
     free(in);
     return rc;
 }

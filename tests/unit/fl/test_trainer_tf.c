@@ -120,6 +120,32 @@ static void test_weights(void)
     teardown(&b);
 }
 
+/* What was set is TensorFlow's own, wherever the caller's numbers lie: neither changes the other's. */
+static void test_weights_copied(void)
+{
+    struct bed b = setup();
+    struct ccz_err err = {0};
+    struct ccz_fl_metrics m;
+    const struct ccz_fl_train_cfg cfg = {.epochs = 1, .batch = 16, .lr = 0.1F, .seed = 7};
+    const size_t size = (b.len * sizeof(float) + 128) / 64 * 64;
+    float *back = weights(&b), *memory = aligned_alloc(64, size);
+    CHECK(memory != NULL);
+    for (size_t shift = 0; shift < 16; shift++) {
+        float *w = memory + shift;
+        memcpy(w, b.first, b.len * sizeof(*w));
+        tf_check(b.t.ops->set(b.t.self, w, &err), &err);
+        tf_check(b.t.ops->train(&m, b.t.self, &cfg, &err), &err);
+        CHECK(same(&b, w, b.first));
+        tf_check(b.t.ops->set(b.t.self, w, &err), &err);
+        memset(memory, 0x55, size);
+        tf_check(b.t.ops->get(b.t.self, back, &err), &err);
+        CHECK(same(&b, back, b.first));
+    }
+    free(memory);
+    free(back);
+    teardown(&b);
+}
+
 /* ---- training */
 
 static void test_same_bits(void)
@@ -362,6 +388,7 @@ static void test_protected(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"fl.tf_weights", test_weights},
+                                            {"fl.tf_weights_copied", test_weights_copied},
                                             {"fl.tf_same_bits", test_same_bits},
                                             {"fl.tf_random_layer", test_random_layer},
                                             {"fl.tf_learns", test_learns},
