@@ -29,7 +29,9 @@ struct cczi_silent {
 struct cczi_silent_shape cczi_silent_shape(unsigned log)
 {
     struct cczi_silent_shape s = {.log = log};
-    s.lpn = (struct cczi_lpn){.n = (size_t)1 << log, .noisy = (size_t)2 << log, .t = TREES};
+    s.lpn.noisy = (size_t)1 << log;
+    s.lpn.n = s.lpn.noisy / 8 * 5;
+    s.lpn.t = TREES;
     while ((size_t)TREES << s.lpn.depth < s.lpn.noisy)
         s.lpn.depth++;
     s.base = TREES * s.lpn.depth + CHECK_OTS;
