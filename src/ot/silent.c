@@ -324,23 +324,18 @@ static ccz_rc round_send(struct ccz_f128 *out, struct cczi_silent *m, struct ccz
     return rc;
 }
 
-static ccz_rc round_recv(struct ccz_f128 *out, struct cczi_silent *m, struct cczi_soft *s,
-                         struct ccz_err *err)
+/* What follows after the sender's trees are there. */
+static ccz_rc check_and_encode(struct ccz_f128 *out, struct cczi_silent *m,
+                               const struct public_part *r, struct cczi_soft *s,
+                               struct ccz_err *err)
 {
     uint8_t tau[TAU_SIZE], expected[TAU_SIZE];
-    struct public_part r;
-    struct ccz_f128 chi;
-    draw_public(&r, s);
-    ccz_rc rc = ccz_chan_recv_exact(m->msg.at, m->msg.len * sizeof(*m->msg.at), s->chan, err);
-    if (rc == CCZ_OK) {
-        cczi_transcript_put(&s->t, "silent trees",
-                            CCZ_SPAN(m->msg.at, m->msg.len * sizeof(*m->msg.at)));
-        rc = cczi_random_f128(&chi, 1, s->kernels, err); /* after the sender is bound */
-    }
+    struct ccz_f128 chi; /* random after the sender is bound */
+    ccz_rc rc = cczi_random_f128(&chi, 1, s->kernels, err);
     if (rc != CCZ_OK)
         return rc;
     CCZ_CT_PUBLIC(&chi, sizeof(chi));
-    const struct sums sum = recv_trees(chi, m, &r, s);
+    const struct sums sum = recv_trees(chi, m, r, s);
     const struct blind blind = blind_of(m);
     const struct ccz_f128 asked[2] = {chi, cczi_f128_add(sum.noise, blind.noise)};
     rc = cczi_transcript_send(&s->t, "silent challenge", CCZ_SPAN(asked, sizeof(asked)), s->chan,
@@ -349,12 +344,25 @@ static ccz_rc round_recv(struct ccz_f128 *out, struct cczi_silent *m, struct ccz
         rc = tau_of(expected, s, cczi_f128_add(sum.all, blind.share), err);
     if (rc != CCZ_OK)
         return rc;
-    encode(out, m, &r, s); /* while the sender answers */
+    encode(out, m, r, s); /* while the sender answers */
     rc = ccz_chan_recv_exact(tau, sizeof(tau), s->chan, err);
     if (rc == CCZ_OK && !cczi_same(tau, expected, sizeof(tau)))
         rc = ccz_fail(err, CCZ_E_PEER, "ot:silent-check", 0,
                       "the sender's trees are inconsistent: it cheats");
     return rc;
+}
+
+static ccz_rc round_recv(struct ccz_f128 *out, struct cczi_silent *m, struct cczi_soft *s,
+                         struct ccz_err *err)
+{
+    const size_t size = m->msg.len * sizeof(*m->msg.at);
+    struct public_part r;
+    draw_public(&r, s);
+    ccz_rc rc = ccz_chan_recv_exact(m->msg.at, size, s->chan, err);
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_transcript_put(&s->t, "silent trees", CCZ_SPAN(m->msg.at, size));
+    return check_and_encode(out, m, &r, s, err);
 }
 
 ccz_rc cczi_silent_round(struct ccz_f128 *out, struct cczi_silent *m, struct cczi_soft *s,
