@@ -5,7 +5,8 @@
 #define cczi_silent_shape      own_silent_shape
 #define cczi_silent_new        own_silent_new
 #define cczi_silent_free       own_silent_free
-#define cczi_silent_shape_of   own_silent_shape_of
+#define cczi_silent_init       own_silent_init
+#define cczi_silent_deinit     own_silent_deinit
 #define cczi_silent_round      own_silent_round
 #define cczi_silent_round_size own_silent_round_size
 #include "ot/silent.c"
