@@ -93,17 +93,26 @@ static ccz_rc form_recv(struct ccz_ot_ext *e, void *arg, struct ccz_err *err)
     }
 }
 
-/* Messages and bytes of each form, the store being full. */
+/* Messages and bytes of each form, the store being full; how many OTs it uses up. */
+static ccz_rc prepared(struct ccz_ot_ext *e, ext_fn run, void *arg, struct ccz_err *err)
+{
+    static const size_t each[] = {1, 4, 1, BITS};
+    ccz_rc rc = ccz_ot_ext_prepare(e, ITEMS * BITS, err);
+    size_t before = ccz_ot_ext_stored(e);
+    if (rc == CCZ_OK)
+        rc = run(e, arg, err);
+    CHECK(before - ccz_ot_ext_stored(e) == each[*(int *)arg] * (ITEMS - 1));
+    return rc;
+}
+
 static ccz_rc prepared_send(struct ccz_ot_ext *e, void *arg, struct ccz_err *err)
 {
-    ccz_rc rc = ccz_ot_ext_prepare(e, ITEMS * BITS, err);
-    return rc == CCZ_OK ? form_send(e, arg, err) : rc;
+    return prepared(e, form_send, arg, err);
 }
 
 static ccz_rc prepared_recv(struct ccz_ot_ext *e, void *arg, struct ccz_err *err)
 {
-    ccz_rc rc = ccz_ot_ext_prepare(e, ITEMS * BITS, err);
-    return rc == CCZ_OK ? form_recv(e, arg, err) : rc;
+    return prepared(e, form_recv, arg, err);
 }
 
 static void test_form_bytes(void)
