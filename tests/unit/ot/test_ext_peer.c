@@ -368,7 +368,7 @@ static void test_flipped(void)
         int who;
         uint64_t message;
         size_t byte;
-    } flips[] = {{0, 3, 1}, {0, 3, 40959}, {0, 4, 0}, {0, 4, 31}, {1, 5, 0}, {1, 5, 31}};
+    } flips[] = {{0, 3, 1}, {0, 10, 5119}, {0, 11, 0}, {0, 11, 31}, {1, 5, 0}, {1, 5, 31}};
     for (size_t i = 0; i < sizeof(flips) / sizeof(flips[0]); i++) {
         struct ext_two t = ext_new(&ext_engines[1], prepare_one, prepare_one, NULL);
         edited_message = flips[i].message;
