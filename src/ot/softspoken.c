@@ -300,20 +300,20 @@ static uint64_t delta_mask(const struct cczi_soft *s, size_t plane)
 struct batch {
     struct cczi_array msg;    /* corrections [groups][blocks], then sum of w, sum of each plane */
     struct cczi_array planes; /* [PLANES][blocks] */
-    struct cczi_array comb;   /* [blocks] */
+    struct cczi_array comb;   /* [blocks], or nothing if it is not asked for */
     struct cczi_array w;      /* [blocks], receiver */
     struct cczi_array chunk;  /* one struct chunk */
     size_t blocks;
 };
 
-static ccz_rc batch_init(struct batch *b, size_t blocks, const struct cczi_soft *s,
+static ccz_rc batch_init(struct batch *b, size_t blocks, bool comb, const struct cczi_soft *s,
                          struct ccz_err *err)
 {
     *b = (struct batch){.blocks = blocks + 1};
     ccz_rc rc = cczi_array_init(&b->msg, groups_of(s) * b->blocks + CHECK_LEN, err);
     if (rc == CCZ_OK)
         rc = cczi_array_init(&b->planes, PLANES * b->blocks, err);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK && comb)
         rc = cczi_array_init(&b->comb, b->blocks, err);
     if (rc == CCZ_OK && !s->sender)
         rc = cczi_array_init(&b->w, b->blocks, err);
@@ -351,14 +351,26 @@ static void hash_planes(struct ccz_f128 sums[PLANES], const struct batch *b, str
         sums[p] = s->kernels->poly(b->planes.at + p * b->blocks, b->blocks, chi);
 }
 
+/* The lowest bit of the rows of a chunk becomes the choice, for the sender 0. */
+static void mark_choices(struct chunk *c, const struct batch *b, size_t from, size_t len)
+{
+    if (b->w.at)
+        memcpy(c->planes[0], b->w.at + from, len * sizeof(c->planes[0][0]));
+    else
+        memset(c->planes[0], 0, len * sizeof(c->planes[0][0]));
+}
+
 /* Takes what the check and the caller need out of a chunk. */
 static void keep_chunk(struct ccz_f128 *rows, size_t row_len, struct batch *b, size_t from,
-                       size_t len)
+                       size_t len, const struct cczi_soft *s)
 {
-    const struct chunk *c = (const struct chunk *)(void *)b->chunk.at;
+    struct chunk *c = (struct chunk *)(void *)b->chunk.at;
     for (size_t p = 0; p < PLANES; p++)
         memcpy(b->planes.at + p * b->blocks + from, c->planes[p], len * sizeof(*b->planes.at));
-    combine(b->comb.at + from, c, len);
+    if (b->comb.at)
+        combine(b->comb.at + from, c, len);
+    if (s->odd)
+        mark_choices(c, b, from, len);
     if (rows_in(row_len, from, len) > 0)
         to_rows(rows + from * PLANES, rows_in(row_len, from, len), c);
 }
@@ -375,7 +387,7 @@ static void send_chunk(struct ccz_f128 *rows, size_t row_len, struct batch *b, s
                 c->planes[p][i] =
                     cczi_f128_add(c->planes[p][i], cczi_f128_and(correction[i], delta_mask(s, p)));
     }
-    keep_chunk(rows, row_len, b, from, len);
+    keep_chunk(rows, row_len, b, from, len, s);
     s->at += len;
 }
 
@@ -408,7 +420,7 @@ ccz_rc cczi_soft_send(struct ccz_f128 *rows, size_t row_len, struct ccz_f128 *co
                       struct cczi_soft *s, struct ccz_err *err)
 {
     struct batch b;
-    ccz_rc rc = batch_init(&b, blocks, s, err);
+    ccz_rc rc = batch_init(&b, blocks, comb, s, err);
     if (rc == CCZ_OK)
         rc = send_batch(rows, row_len, &b, s, err);
     if (rc == CCZ_OK && comb)
@@ -427,7 +439,7 @@ static void recv_chunk(struct ccz_f128 *rows, size_t row_len, struct batch *b, s
         for (size_t i = 0; i < len; i++)
             correction[i] = cczi_f128_add(c->streams[0][i], b->w.at[from + i]);
     }
-    keep_chunk(rows, row_len, b, from, len);
+    keep_chunk(rows, row_len, b, from, len, s);
     s->at += len;
 }
 
@@ -455,7 +467,7 @@ ccz_rc cczi_soft_recv(struct ccz_f128 *rows, size_t row_len, struct ccz_f128 *co
                       struct ccz_err *err)
 {
     struct batch b;
-    ccz_rc rc = batch_init(&b, blocks, s, err);
+    ccz_rc rc = batch_init(&b, blocks, comb, s, err);
     if (rc == CCZ_OK)
         rc = recv_batch(rows, row_len, &b, w, s, err);
     if (rc == CCZ_OK && comb)
