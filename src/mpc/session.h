@@ -75,6 +75,12 @@ ccz_rc cczi_mpc_source_prepare(struct ccz_mpc_item *items, struct ccz_mpc_source
                                const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err);
 /* Rows of a convolution's windows: [batch oh ow][kh kw c], zero outside. */
 void cczi_mpc_windows(uint64_t *out, const uint64_t *in, const struct ccz_mpc_conv *c);
+/* Makes the items of a list by the session's source, in rounds of its own. items: zeroed. */
+ccz_rc cczi_mpc_make_items(struct ccz_mpc_item *items, struct ccz_mpc *m,
+                           const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err);
+/* Both parties want the same, "mpc:needs". */
+ccz_rc cczi_mpc_compare_needs(struct ccz_mpc *m, const struct ccz_mpc_need *needs, size_t len,
+                              struct ccz_err *err);
 /* Of queued items and the source, when the session ends. */
 void cczi_mpc_ready_deinit(struct ccz_mpc *m);
 #endif
