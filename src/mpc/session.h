@@ -38,8 +38,8 @@ struct ccz_mpc {
     struct ccz_err err;
 
     enum ccz_mpc_phase phase;
-    struct ccz_mpc_stats stats;     /* but for what came since `base` */
-    struct ccz_chan *watched; /* a source's */
+    struct ccz_mpc_stats stats; /* but for what came since `base` */
+    struct ccz_chan *watched;   /* a source's */
     struct ccz_chan_stats base, watched_base;
     int64_t base_ns, base_cpu_ns;
 
