@@ -315,6 +315,91 @@ static void test_uniform(void)
     both(64, run_uniform, NULL);
 }
 
+/* ---------------------------------------------------------------------------------------- view */
+
+/* Counts the bytes of what passes while it is on. */
+struct tap {
+    struct ccz_chan *inner;
+    size_t count[256], len;
+    bool on;
+};
+
+static ccz_rc tap_send(void *self, const struct ccz_span *parts, size_t len, int64_t timeout_ms,
+                       struct ccz_err *err)
+{
+    struct tap *t = self;
+    (void)timeout_ms;
+    for (size_t i = 0; i < len && t->on; i++)
+        for (size_t k = 0; k < parts[i].size; k++, t->len++)
+            t->count[parts[i].ptr[k]]++;
+    return ccz_chan_send_parts(t->inner, parts, len, err);
+}
+
+static ccz_rc tap_recv(struct ccz_buf *msg, void *self, int64_t timeout_ms, struct ccz_err *err)
+{
+    return ccz_chan_recv_within(msg, ((struct tap *)self)->inner, timeout_ms, err);
+}
+
+static void tap_close(void *self, const char *reason)
+{
+    ccz_chan_close(((struct tap *)self)->inner, reason);
+}
+
+static void tap_free(void *self)
+{
+    ccz_chan_free(((struct tap *)self)->inner);
+}
+
+/* Products of constants: what a party sends is as good as random, whatever the values. */
+static void run_view(struct party *p, void *arg)
+{
+    enum { LEN = 1 << 13 };
+    struct ccz_err *e = &p->err;
+    struct tap *taps = arg;
+    uint64_t *v = calloc(LEN, 8);
+    struct ccz_mpc_tensor *a = input(p, 1, CCZ_MPC_SHAPE1(LEN), 0, v), *s, *t, *r;
+    OK(ccz_mpc_share(&s, a, e));
+    OK(ccz_mpc_add_value(&t, s, 5, e));
+    const struct ccz_mpc_need needs[] = {
+        {.kind = CCZ_MPC_MUL, .n = LEN},
+        {.kind = CCZ_MPC_SQUARE, .n = LEN},
+        {.kind = CCZ_MPC_CROSS_MUL, .n = LEN, .fixed = 1, .owner = 0}};
+    OK(ccz_mpc_prepare(p->m, needs, 3, e));
+    taps[p->role].on = true;
+    OK(ccz_mpc_mul(&r, s, t, e));
+    ccz_mpc_tensor_free(r);
+    OK(ccz_mpc_square(&r, s, e));
+    ccz_mpc_tensor_free(r);
+    OK(ccz_mpc_mul(&r, a, t, e));
+    ccz_mpc_tensor_free(r);
+    taps[p->role].on = false;
+    ccz_mpc_tensor_free(a);
+    ccz_mpc_tensor_free(s);
+    ccz_mpc_tensor_free(t);
+    free(v);
+}
+
+static void test_view(void)
+{
+    static const struct ccz_chan_ops ops = {tap_send, tap_recv, tap_close, tap_free};
+    static struct tap taps[2];
+    struct duo d;
+    duo_init(&d, 64);
+    for (int i = 0; i < 2; i++) {
+        taps[i].inner = d.p[i].chan;
+        CHECK(ccz_chan_new(&d.p[i].chan, &ops, &taps[i], "tap", NULL) == CCZ_OK);
+    }
+    duo_run(&d, run_view, taps);
+    for (int i = 0; i < 2; i++) {
+        double chi = 0, mean = (double)taps[i].len / 256;
+        CHECK(d.p[i].rc == CCZ_OK && taps[i].len == (3 + (size_t)i) * 8 * 8192);
+        for (int c = 0; c < 256; c++)
+            chi += ((double)taps[i].count[c] - mean) * ((double)taps[i].count[c] - mean) / mean;
+        CHECK(chi > 130 && chi < 420);
+    }
+    duo_free(&d);
+}
+
 /* --------------------------------------------------------------------------------------- plans */
 
 /* A program with everything in it; `plan` runs it without a peer. Leaves the result in out. */
@@ -513,7 +598,7 @@ int main(int argc, char **argv)
         {"session.hello", test_hello},     {"session.hello_garbage", test_hello_garbage},
         {"session.config", test_config},   {"session.one_fails", test_one_fails},
         {"session.faults", test_faults},   {"session.reveals", test_reveals},
-        {"session.uniform", test_uniform}, {"session.plan", test_plan},
-        {"session.prepare", test_prepare}};
+        {"session.uniform", test_uniform}, {"session.view", test_view},
+        {"session.plan", test_plan},       {"session.prepare", test_prepare}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
