@@ -87,6 +87,7 @@ CCZ_API struct ccz_rlwe_work *ccz_bfv_eval_work(struct ccz_bfv_eval *e);
 struct ccz_bfv_goal {
     uint64_t plain_prime; /**< or */
     unsigned plain_bits;
+    bool secret_key;     /**< inputs are encrypted under the secret key: less noise */
     bool multiply;       /**< false: sums alone */
     double max_factor;   /**< |coefficient| of the plaintext factors; 0 = t / 2 */
     size_t factor_terms; /**< coefficients of a factor that are not 0; 0 = n */
@@ -310,7 +311,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_pack_key_read(struct ccz_bfv_pack_key **out,
                                                   const uint8_t *from_id, uint32_t doublings,
                                                   struct ccz_err *err);
 
-/** Packs one ciphertext after the other, with memory for log2 n of them. */
+/** Packs one ciphertext after the other, with memory for log2 n of them. After a failure amid a doubling every call is
+ *  refused, "bfv:pack-failed". */
 struct ccz_bfv_packer;
 /** @param e, k  of one context of packing; borrowed */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_packer_new(struct ccz_bfv_packer **out, struct ccz_bfv_eval *e,

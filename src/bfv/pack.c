@@ -292,6 +292,7 @@ struct ccz_bfv_packer {
     struct ccz_bfv_eval *e;
     const struct ccz_bfv_pack_key *k;
     struct tree tree;
+    bool failed; /* half of a join was done: what is in the nodes is of no use */
     struct ccz_bfv_ct *node[LEVELS_MAX]; /* of the tree's stack; made at first use */
     struct ccz_bfv_ct *diff, *turned;
     uint64_t *shift[LEVELS_MAX]; /* X^(2^b) / 2 in evaluation form: [limbs][n]; made at first use */
@@ -434,7 +435,15 @@ static ccz_rc join_ready(struct ccz_bfv_packer *p, struct ccz_err *err)
     ccz_rc rc = CCZ_OK;
     while (rc == CCZ_OK && can_join(&p->tree))
         rc = join(p, log2_of(join_top(&p->tree)), err);
+    p->failed = rc != CCZ_OK;
     return rc;
+}
+
+static ccz_rc check_usable(const struct ccz_bfv_packer *p, struct ccz_err *err)
+{
+    return p->failed ? ccz_fail(err, CCZ_E_ARG, "bfv:pack-failed", 0,
+                                "an earlier call on this packer has failed")
+                     : CCZ_OK;
 }
 
 bool ccz_bfv_packer_has_room(const struct ccz_bfv_packer *p, uint32_t stride)
@@ -446,7 +455,9 @@ ccz_rc ccz_bfv_packer_add(struct ccz_bfv_packer *p, const struct ccz_bfv_ct *in,
                           struct ccz_err *err)
 {
     struct ccz_bfv_eval *e = p->e;
-    ccz_rc rc = check_stride(&p->tree, stride, err);
+    ccz_rc rc = check_usable(p, err);
+    if (rc == CCZ_OK)
+        rc = check_stride(&p->tree, stride, err);
     if (rc != CCZ_OK)
         return rc;
     if (!has_room(&p->tree, stride))
@@ -479,7 +490,9 @@ ccz_rc ccz_bfv_packer_add(struct ccz_bfv_packer *p, const struct ccz_bfv_ct *in,
 ccz_rc ccz_bfv_packer_finish(struct ccz_bfv_ct *out, struct ccz_bfv_packer *p, struct ccz_err *err)
 {
     struct tree *t = &p->tree;
-    ccz_rc rc = cczi_bfv_context(out->ctx == p->e->ctx, err);
+    ccz_rc rc = check_usable(p, err);
+    if (rc == CCZ_OK)
+        rc = cczi_bfv_context(out->ctx == p->e->ctx, err);
     if (rc == CCZ_OK && t->len == 0)
         rc = ccz_fail(err, CCZ_E_ARG, "bfv:empty", 0, "nothing was added");
     while (rc == CCZ_OK && t->len > 1) {
@@ -489,6 +502,7 @@ ccz_rc ccz_bfv_packer_finish(struct ccz_bfv_ct *out, struct ccz_bfv_packer *p, s
     }
     if (rc == CCZ_OK && ccz_bfv_copy(out, p->node[0]) != CCZ_OK)
         rc = no_memory(err);
-    *t = (struct tree){.n = t->n, .last = t->last};
+    if (rc == CCZ_OK)
+        *t = (struct tree){.n = t->n, .last = t->last};
     return rc;
 }

@@ -24,6 +24,8 @@ static struct cczi_bfv_noise noise_of(const struct ccz_bfv_goal *g, size_t n, do
 {
     const double terms = log2(g->terms > 1 ? (double)g->terms : 1);
     struct cczi_bfv_noise v = cczi_bfv_fresh_pk(n, ERROR_VARIANCE);
+    if (g->secret_key)
+        v.sigma = log2(ERROR_VARIANCE) / 2;
     if (g->multiply) {
         const double factor = g->max_factor > 0 ? g->max_factor : exp2(log2_t - 1);
         v = cczi_bfv_times(v, factor, g->factor_terms && g->factor_terms < n ? g->factor_terms : n);
