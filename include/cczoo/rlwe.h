@@ -420,6 +420,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_sk_write(struct ccz_secret **out, const str
 /** @ct in the key */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_sk_read(struct ccz_rlwe_sk **out, struct ccz_rlwe_work *w,
                                              const struct ccz_secret *in, struct ccz_err *err);
+/** Bytes of ccz_rlwe_pk_write(). */
+CCZ_API size_t ccz_rlwe_pk_size(const struct ccz_rlwe *r);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_pk_write(struct ccz_buf *out, const struct ccz_rlwe_pk *pk,
                                               struct ccz_err *err);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_pk_read(struct ccz_rlwe_pk **out, struct ccz_rlwe_work *w,

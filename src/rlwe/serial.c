@@ -274,6 +274,11 @@ ccz_rc ccz_rlwe_sk_read(struct ccz_rlwe_sk **out, struct ccz_rlwe_work *w,
 
 /* -------------------------------------------------------------------------------- public keys */
 
+size_t ccz_rlwe_pk_size(const struct ccz_rlwe *r)
+{
+    return HEADER_SIZE + CCZ_RLWE_SEED_SIZE + packed_size(r, r->data_len);
+}
+
 ccz_rc ccz_rlwe_pk_write(struct ccz_buf *out, const struct ccz_rlwe_pk *pk, struct ccz_err *err)
 {
     const struct ccz_rlwe *r = pk->r;
