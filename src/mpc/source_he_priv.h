@@ -29,6 +29,7 @@ struct cczi_he_part {
 
 /* All products with one x. */
 struct cczi_he_job {
+    uint64_t key;      /* of x, for needs with the same one; 0: none */
     const uint64_t *x; /* at the evaluator */
     size_t x_o, x_c, x_y, x_x;
     size_t in_c, in_h, in_w, k_h, k_w, o, oh, ow, stride, pad; /* as the need says */
