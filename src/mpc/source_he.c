@@ -33,7 +33,7 @@ struct list {
 /* A list of needs as work. */
 struct he_work {
     struct cczi_he_plan plan[SUITES][2]; /* by evaluator */
-    struct list list[2][2];              /* by evaluator and number of products in a sum, less one */
+    struct list list[2][2]; /* by evaluator and number of products in a sum, less one */
 };
 
 static void work_deinit(struct he_work *w)
@@ -108,7 +108,7 @@ static struct cczi_he_job matrix_job(size_t rows, size_t inner)
 
 static uint64_t key_of(const struct ccz_mpc_need *n)
 {
-    return 4 * n->fixed + 2 * (n->kind == CCZ_MPC_CROSS_CONV2D) + n->transposed;
+    return 4 * n->fixed + (n->kind == CCZ_MPC_CROSS_CONV2D ? 2 : 0) + (n->transposed ? 1 : 0);
 }
 
 static ccz_rc add_cross_matmul(struct he_work *w, const struct ccz_mpc_need *n,
@@ -201,10 +201,14 @@ static ccz_rc add_matmul(struct he_work *w, unsigned role, const struct ccz_mpc_
 static struct list *list_of(struct he_work *w, const struct ccz_mpc_need *n)
 {
     switch (n->kind) {
-    case CCZ_MPC_MUL: return &w->list[1][1];
-    case CCZ_MPC_SQUARE: return &w->list[1][0];
-    case CCZ_MPC_CROSS_MUL: return &w->list[n->owner][0];
-    default: return NULL;
+    case CCZ_MPC_MUL:
+        return &w->list[1][1];
+    case CCZ_MPC_SQUARE:
+        return &w->list[1][0];
+    case CCZ_MPC_CROSS_MUL:
+        return &w->list[n->owner][0];
+    default:
+        return NULL;
     }
 }
 
@@ -370,9 +374,8 @@ static ccz_rc read_keys(struct he *h, const struct he_work *w, struct ccz_span i
             rc = cczi_he_keys_read(h->suite[s],
                                    ccz_rd_take(&rd, cczi_he_keys_size(h->suite[s], doublings)),
                                    doublings, err);
-    return rc == CCZ_OK && slots
-               ? cczi_he_slots_keys_read(h->slots, ccz_rd_take(&rd, rd.left), err)
-               : rc;
+    return rc == CCZ_OK && slots ? cczi_he_slots_keys_read(h->slots, ccz_rd_take(&rd, rd.left), err)
+                                 : rc;
 }
 
 /* One message each way; what comes is of the size that the list says. */
@@ -524,8 +527,8 @@ static size_t waves_of(const struct he *h, const struct he_work *w)
 }
 
 /* Elements of list (e, k) in a wave; this party has only its side of them. */
-static struct cczi_he_elements elements_of(const struct he *h, const struct he_work *w,
-                                           unsigned e, size_t k, size_t wave)
+static struct cczi_he_elements elements_of(const struct he *h, const struct he_work *w, unsigned e,
+                                           size_t k, size_t wave)
 {
     const struct list *l = &w->list[e][k];
     struct cczi_he_elements el = {.operands = k + 1};
@@ -547,9 +550,9 @@ static size_t wave_size(const struct he *h, const struct he_work *w, unsigned e,
     for (size_t s = 0; wave == 0 && s < SUITES; s++) {
         const struct cczi_he_plan *p = &w->plan[s][e];
         if (p->len)
-            size += back ? p->down * cczi_he_down_size(h->suite[s]->pack_c,
-                                                       h->suite[s]->return_limbs)
-                         : p->up * cczi_he_up_size(h->suite[s]->c);
+            size +=
+                back ? p->down * cczi_he_down_size(h->suite[s]->pack_c, h->suite[s]->return_limbs)
+                     : p->up * cczi_he_up_size(h->suite[s]->c);
     }
     for (size_t k = 0; h->slots && k < 2; k++) {
         const struct cczi_he_elements el = elements_of(h, w, e, k, wave);
@@ -618,9 +621,8 @@ static ccz_rc decrypt(struct he *h, const struct he_work *w, size_t wave, struct
     for (size_t k = 0; rc == CCZ_OK && h->slots && k < 2; k++) {
         const struct cczi_he_elements el = elements_of(h, w, e, k, wave);
         if (el.len)
-            rc = cczi_he_slots_down(h->slots, &el,
-                                    ccz_rd_take(&rd, cczi_he_slots_down_size(h->slots, el.len)),
-                                    err);
+            rc = cczi_he_slots_down(
+                h->slots, &el, ccz_rd_take(&rd, cczi_he_slots_down_size(h->slots, el.len)), err);
     }
     return rc;
 }
@@ -655,8 +657,10 @@ static bool he_can(void *self, const struct ccz_mpc_need *need)
     case CCZ_MPC_MATMUL:
     case CCZ_MPC_CROSS_MATMUL:
     case CCZ_MPC_CROSS_MUL:
-    case CCZ_MPC_CROSS_CONV2D: return cczi_mpc_item_lens(&lens, need, NULL) == CCZ_OK;
-    default: return false;
+    case CCZ_MPC_CROSS_CONV2D:
+        return cczi_mpc_item_lens(&lens, need, NULL) == CCZ_OK;
+    default:
+        return false;
     }
 }
 
@@ -742,9 +746,8 @@ ccz_rc ccz_mpc_source_he_new(struct ccz_mpc_source **out, struct ccz_mpc *m,
         cfg = &zero;
     const uint64_t half = UINT64_C(1) << (cczi_mpc_bits(m) - 1);
     if (cfg->max_abs > half)
-        return ccz_fail(err, CCZ_E_ARG, "mpc:he-max-abs", 0,
-                        "a bound of %llu in a ring of %u bits", (unsigned long long)cfg->max_abs,
-                        cczi_mpc_bits(m));
+        return ccz_fail(err, CCZ_E_ARG, "mpc:he-max-abs", 0, "a bound of %llu in a ring of %u bits",
+                        (unsigned long long)cfg->max_abs, cczi_mpc_bits(m));
     if (!(cfg->bytes_per_s >= 0) || !isfinite(cfg->bytes_per_s))
         return ccz_fail(err, CCZ_E_ARG, "mpc:he-bandwidth", 0, "%g bytes per second",
                         cfg->bytes_per_s);
