@@ -276,6 +276,8 @@ static ccz_rc one_out(struct eval *e, const struct cczi_he_group *g, const struc
         rc = ccz_bfv_flood(e->sum, s->e, e->sum, e->mask, s->pk, s->flood_bits, err);
     if (rc == CCZ_OK)
         rc = ccz_bfv_mod_switch(e->back, s->e, e->sum, s->return_limbs, err);
+    if (rc == CCZ_OK) /* what follows works on what the other party will see */
+        cczi_he_ct_public(e->back);
     if (rc == CCZ_OK && !ccz_bfv_packer_has_room(e->packer, stride))
         rc = finish_packed(e, err);
     if (rc == CCZ_OK)

@@ -128,6 +128,9 @@ ccz_rc cczi_he_keys_read(struct cczi_he_suite *s, struct ccz_span in, uint32_t d
 size_t cczi_he_up_size(const struct ccz_bfv *c);
 size_t cczi_he_down_size(const struct ccz_bfv *c, size_t limbs);
 
+/* A flooded result goes to the other party: for tests of constant time. */
+void cczi_he_ct_public(const struct ccz_bfv_ct *ct);
+
 /* ----------------------------------------------------------------------------------- products */
 
 /* Source of uniform words below 2^bits for masks. */

@@ -330,7 +330,10 @@ static ccz_rc eval_block(struct ccz_buf *out, struct cczi_he_slots *s, size_t i,
         rc = ccz_bfv_flood(w->sum, e, w->sum, w->p[0], s->pk[i], s->flood_bits, err);
     if (rc == CCZ_OK)
         rc = ccz_bfv_mod_switch(w->sum, e, w->sum, s->return_limbs, err);
-    return rc == CCZ_OK ? ccz_bfv_ct_write(out, w->sum, err) : rc;
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_he_ct_public(w->sum);
+    return ccz_bfv_ct_write(out, w->sum, err);
 }
 
 /* Masks of all blocks are drawn first, as primes come one after the other. */

@@ -5,6 +5,8 @@
  */
 #include "mpc/source_he_priv.h"
 
+#include "base/ct.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,6 +95,13 @@ size_t cczi_he_down_size(const struct ccz_bfv *c, size_t limbs)
 {
     const struct ccz_bfv_ct ct = {.ct = shape_of(c, limbs, false)};
     return ccz_bfv_ct_size(&ct);
+}
+
+void cczi_he_ct_public(const struct ccz_bfv_ct *ct)
+{
+    const size_t size = ct->ct.limbs * ccz_rlwe_n(ccz_bfv_ring(ct->ctx)) * sizeof(uint64_t);
+    for (size_t p = 0; p < 2; p++)
+        CCZ_CT_PUBLIC(ct->ct.c[p], size);
 }
 
 /* ------------------------------------------------------------------------------------- keys */
