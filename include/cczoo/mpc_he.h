@@ -19,7 +19,7 @@
  * Cost. Rounds: 1 for keys, if any are missing; 2 for each wave (one wave but for more than 131,072 elements). Bytes for k = 64
  * (degree 8192): keys, once per direction and kind of product: a public key of 160 to 213 KB and 172 KB for each doubling of
  * packing, or 690 KB for elementwise ones; ciphertexts there 157 (|x| < 2^20) to 213 KB (any x) each, back 168 KB each, with the
- * number of both chosen to be small; elementwise 230 B each in full ciphertexts of 8192. ccz_mpc_source_cost() says how many.
+ * number of both chosen to be small; elementwise 236 B each in full ciphertexts of 8192. ccz_mpc_source_cost() says how many.
  */
 #include <cczoo/mpc_source.h>
 
