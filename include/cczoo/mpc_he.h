@@ -17,9 +17,11 @@
  * that the sum over the integers hides the product within 2^-53 per element, 2^-40 per ciphertext; both parties then reduce modulo 2^k.
  *
  * Cost. Rounds: 1 for keys, if any are missing; 2 for each wave (one wave but for more than 131,072 elements). Bytes for k = 64
- * (degree 8192): keys, once per direction and kind of product: a public key of 160 to 213 KB and 172 KB for each doubling of
- * packing, or 690 KB for elementwise ones; ciphertexts there 157 (|x| < 2^20) to 213 KB (any x) each, back 168 KB each, with the
- * number of both chosen to be small; elementwise 236 B each in full ciphertexts of 8192. ccz_mpc_source_cost() says how many.
+ * (degree 8192): keys, once per direction and kind of product: 169 to 214 KB and 172 KB for a transfer and for each doubling of
+ * packing, or 709 KB for elementwise ones; ciphertexts there 169 (|x| <= 2^20) to 214 KB (any x) each, back 172 KB each, with the
+ * number of both chosen to be small; elementwise 236 B each in full ciphertexts of 8192. ccz_mpc_source_cost() says how many,
+ * exactly. Many products should be prepared as one list. A product with x transposed is best made as v' x, whose need names x
+ * itself (mpc.h): ccz_mpc_transpose() makes another tensor.
  */
 #include <cczoo/mpc_source.h>
 
