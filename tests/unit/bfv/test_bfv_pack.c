@@ -137,8 +137,10 @@ static void test_deep(void)
     uint64_t v[N] = {0};
     for (size_t i = 0; i < N; i++) {
         v[0] = i % 3 ? 0xffffffff - i : 0x80000000 + i;
-        if (i < 2) /* the rest reuses one of them: a thousand floods take long */
-            result(&q, v);
+        if (i < 2) { /* fresh ones: next to no noise but that of packing; the rest reuses one */
+            CHECK(ccz_bfv_encode_coeff(q.k.p[0], v, N, NULL) == CCZ_OK);
+            CHECK(ccz_bfv_encrypt_sk(q.k.ct[2], q.k.e, q.k.sk, q.k.p[0], q.limbs, NULL) == CCZ_OK);
+        }
         CHECK(ccz_bfv_packer_add(p, q.k.ct[2], stride, NULL) == CCZ_OK);
     }
     CHECK(!ccz_bfv_packer_has_room(p, stride));
@@ -150,7 +152,7 @@ static void test_deep(void)
     double budget;
     CHECK(ccz_bfv_noise_budget(&budget, q.e, q.sk, q.ct, NULL) == CCZ_OK);
     CHECK(budget >= ccz_bfv_room(q.c, 2) - ccz_bfv_noise_bits(q.ct));
-    CHECK(ccz_bfv_noise_bits(q.ct) < ccz_bfv_noise_bits(q.k.ct[2]) + 6);
+    CHECK(ccz_bfv_noise_bits(q.ct) < 14); /* 11 key switches, none of them doubled */
     CHECK(ccz_bfv_pack_places(places, &outputs, &doublings, &stride, 1, N, NULL) == CCZ_OK);
     CHECK(outputs == 1 && doublings == 0 && places[0].offset == 0);
     pack_deinit(&q);
@@ -249,6 +251,7 @@ static void test_key_bytes(void)
     for (uint32_t doublings = 0; doublings <= 5; doublings += 5) {
         CCZ_AUTO(ccz_bfv_pack_key) key = new_key(&q, doublings);
         CCZ_AUTO(ccz_bfv_pack_key) got = NULL;
+        struct ccz_bfv_pack_key *other;
         ccz_buf_clear(&b);
         CHECK(ccz_bfv_pack_key_write(&b, key, NULL) == CCZ_OK);
         CHECK(b.size == ccz_bfv_pack_key_size(q.c, doublings));
@@ -276,9 +279,9 @@ static void test_key_bytes(void)
         /* other Galois keys than the doublings name */
         b.ptr[0] ^= doublings ? 6 : 0;
         if (doublings)
-            CHECK(is_refused(ccz_bfv_pack_key_read(&got, q.e, ccz_buf_span(&b), from, 3, &err),
+            CHECK(is_refused(ccz_bfv_pack_key_read(&other, q.e, ccz_buf_span(&b), from, 3, &err),
                              CCZ_E_FORMAT, &err, "bfv:pack-key") &&
-                  !got);
+                  !other);
     }
     pack_deinit(&q);
 }
