@@ -33,10 +33,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     CCZ_AUTO(ccz_bfv_pack_key) key = NULL;
     CCZ_AUTO_BUF again;
+    ccz_buf_init(&again, size);
     if (size < 1)
         return 0;
     const struct ccz_span in = CCZ_SPAN(data + 1, size - 1);
-    ccz_buf_init(&again, size);
     if (ccz_bfv_pack_key_read(&key, fixed_eval(), in, NULL, data[0], NULL) != CCZ_OK) {
         must(!key);
         return 0;
