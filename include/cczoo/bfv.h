@@ -5,8 +5,9 @@
  * @file bfv.h
  * BFV: exact arithmetic modulo t under encryption (Brakerski, CRYPTO 2012; Fan-Vercauteren, ePrint 2012/144), as secure
  * computation of two parties needs it: one encrypts, the other adds and multiplies by plaintexts of its own and returns
- * the result hidden. Products of ciphertexts and rotations are not here. Keys: rlwe.h. Reading order of the sources:
- * bfv_priv.h, ctx.c, noise.c, encode.c, scale.c, crypt.c, ops.c, release.c, serial.c.
+ * the result hidden, many sparse results in one ciphertext. Products of ciphertexts and rotations are not here. Keys:
+ * rlwe.h. Reading order of the sources: bfv_priv.h, ctx.c, noise.c, encode.c, scale.c, crypt.c, ops.c, release.c,
+ * pack.c, serial.c.
  *
  * Terms. A plaintext is a polynomial of n coefficients modulo t, where t is
  *   an odd prime below 2^50: with t = 1 mod 2n a plaintext is also a vector of n slots modulo t on which sums and products
@@ -86,11 +87,13 @@ CCZ_API struct ccz_rlwe_work *ccz_bfv_eval_work(struct ccz_bfv_eval *e);
 struct ccz_bfv_goal {
     uint64_t plain_prime; /**< or */
     unsigned plain_bits;
+    bool secret_key;     /**< inputs are encrypted under the secret key: less noise */
     bool multiply;       /**< false: sums alone */
     double max_factor;   /**< |coefficient| of the plaintext factors; 0 = t / 2 */
     size_t factor_terms; /**< coefficients of a factor that are not 0; 0 = n */
     size_t terms;        /**< ciphertexts or products in a sum; 0 = 1 */
     unsigned flood_bits; /**< of ccz_bfv_flood(); 0 = results are not flooded */
+    unsigned pack;       /**< doublings of ccz_bfv_packer_add(): log2 of results in one; 0 = none */
     size_t n_min;        /**< at least that degree; 0 = any */
     unsigned security;   /**< 128 (0 means 128), 192 or 256 */
 };
@@ -247,6 +250,91 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_flood(struct ccz_bfv_ct *out, struct ccz_bfv
                                           const struct ccz_bfv_ct *a, const struct ccz_bfv_pt *mask,
                                           const struct ccz_rlwe_pk *pk, unsigned flood_bits,
                                           struct ccz_err *err);
+
+/* ------------------------------------------------------------------------------------ packing */
+
+/**
+ * Sparse results into one ciphertext (interleaving: Lu et al., BumbleBee, NDSS 2025; Chen, Dai, Kim, Song, ACNS 2021).
+ * Of a result with stride S, a power of two, only the coefficients at multiples of S are of use; S of them fit into one
+ * ciphertext, shifted by 0 .. S - 1. Two of stride 2 s become one of stride s: with the automorphism g: X -> X^(n/s + 1),
+ * which keeps X^(j s) for even j and negates it for odd j, it is (A + X^s B) / 2 + g((A - X^s B) / 2). The half is taken
+ * modulo Q, which is odd, so that every t can be used, 2^k too: what is doubled and halved is the phase itself. Thus
+ * plaintext and noise of the useful coefficients stay as they are, but for the noise of one key switch. All other
+ * coefficients are garbage modulo Q, of no plaintext; **so results are flooded first, and packed after**: from then on
+ * all that is done is public. One key per doubling used, however many ciphertexts there are.
+ *
+ * Packing has a context of its own, over the primes that results are switched down to and as many special primes, and a
+ * secret key of its own: keys for automorphisms are small there, and leave the whole security bound to the modulus of
+ * the products. Results come into it with a transfer key (rlwe.h).
+ */
+
+/** Configuration of the context that packs ciphertexts of @p c with @p limbs primes.
+ *  @retval CCZ_E_ARG "bfv:limbs"  @retval CCZ_E_LIMIT "num:primes" */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_pack_cfg(struct ccz_bfv_cfg *out, const struct ccz_bfv *c,
+                                             size_t limbs, struct ccz_err *err);
+
+/** Where a result ends: its coefficient i S is the coefficient `offset` + i S of packed ciphertext `output`. */
+struct ccz_bfv_place {
+    uint32_t output, offset;
+};
+/**
+ * Places of results added in this order, @p len of them. Pure: both parties compute it.
+ * @param[out] outputs  packed ciphertexts  @param[out] doublings  bit b: the key for stride 2^b is needed
+ * @param strides       powers of two, 1 .. n, in ascending order
+ * @retval CCZ_E_ARG "bfv:stride", "bfv:pack-order"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_pack_places(struct ccz_bfv_place *out, size_t *outputs,
+                                                uint32_t *doublings, const uint32_t *strides,
+                                                size_t len, size_t n, struct ccz_err *err);
+
+/** Keys to bring results into the context of packing and to pack there; immutable. */
+struct ccz_bfv_pack_key;
+/** @param sk    new, of e's context  @param from  the key results are encrypted under
+ *  @param doublings  as of ccz_bfv_pack_places()  @retval CCZ_E_ARG "bfv:stride"; errors of rlwe.h */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_pack_key_new(struct ccz_bfv_pack_key **out,
+                                                 struct ccz_bfv_eval *e,
+                                                 const struct ccz_rlwe_sk *sk,
+                                                 const struct ccz_rlwe_sk *from, uint32_t doublings,
+                                                 struct ccz_err *err);
+CCZ_API void ccz_bfv_pack_key_free(struct ccz_bfv_pack_key *k);
+CCZ_DEFINE_AUTO(ccz_bfv_pack_key)
+/** Bytes of ccz_bfv_pack_key_write() for a key of context @p c. n = 8192, 2 + 2 primes of 42 bits: 172 KB for the
+ *  transfer and as much for each doubling. */
+CCZ_API size_t ccz_bfv_pack_key_size(const struct ccz_bfv *c, uint32_t doublings);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_pack_key_write(struct ccz_buf *out,
+                                                   const struct ccz_bfv_pack_key *k,
+                                                   struct ccz_err *err);
+/** @param from_id  of the key that results are encrypted under  @param doublings  exactly those must be there
+ *  @retval CCZ_E_FORMAT "bfv:pack-key"; errors of the readers of rlwe.h */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_pack_key_read(struct ccz_bfv_pack_key **out,
+                                                  struct ccz_bfv_eval *e, struct ccz_span in,
+                                                  const uint8_t *from_id, uint32_t doublings,
+                                                  struct ccz_err *err);
+
+/** Packs one ciphertext after the other, with memory for log2 n of them. After a failure amid a doubling every call is
+ *  refused, "bfv:pack-failed". */
+struct ccz_bfv_packer;
+/** @param e, k  of one context of packing; borrowed */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_packer_new(struct ccz_bfv_packer **out, struct ccz_bfv_eval *e,
+                                               const struct ccz_bfv_pack_key *k,
+                                               struct ccz_err *err);
+CCZ_API void ccz_bfv_packer_free(struct ccz_bfv_packer *p);
+CCZ_DEFINE_AUTO(ccz_bfv_packer)
+/**
+ * @param in  flooded and switched down, of the context that results come from
+ * @retval CCZ_E_POLICY "bfv:not-flooded"  @retval CCZ_E_ARG "bfv:stride", "bfv:pack-order" (strides may not descend),
+ *         "bfv:no-key" (a doubling without key)  @retval CCZ_E_LIMIT "bfv:pack-full" finish first; "bfv:noise"
+ * @retval CCZ_E_MISMATCH "bfv:plain" (another plaintext modulus), "rlwe:transfer-primes", "rlwe:key-id"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_packer_add(struct ccz_bfv_packer *p,
+                                               const struct ccz_bfv_ct *in, uint32_t stride,
+                                               struct ccz_err *err);
+/** Room for one more result of @p stride in the ciphertext that is being filled. */
+CCZ_API bool ccz_bfv_packer_has_room(const struct ccz_bfv_packer *p, uint32_t stride);
+/** Ends the ciphertext: @p out (of the context of packing) holds all that was added; the bound of its noise is that of
+ *  useful coefficients. Then the next one begins. @retval CCZ_E_ARG "bfv:empty", "bfv:no-key" */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_packer_finish(struct ccz_bfv_ct *out, struct ccz_bfv_packer *p,
+                                                  struct ccz_err *err);
 
 /* --------------------------------------------------------------------------------- serialization */
 

@@ -223,6 +223,20 @@ CCZ_API const uint8_t *ccz_rlwe_swk_id(const struct ccz_rlwe_swk *k);
 /** 0: relinearization key; else the automorphism's element. */
 CCZ_API uint32_t ccz_rlwe_swk_elt(const struct ccz_rlwe_swk *k);
 
+/**
+ * For ccz_rlwe_transfer(): from @p from, a key of another context of the same degree, to @p sk, a key of the work
+ * space's context. The two keys should be independent: then what is made under @p from keeps the security of its own
+ * parameters, and this key is but an encryption under @p sk. (One secret under two moduli would lean on both at once.)
+ * @retval CCZ_E_ARG "rlwe:no-special"  @retval CCZ_E_MISMATCH "rlwe:degree"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_transfer_new(struct ccz_rlwe_swk **out,
+                                                  struct ccz_rlwe_work *w,
+                                                  const struct ccz_rlwe_sk *sk,
+                                                  const struct ccz_rlwe_sk *from,
+                                                  struct ccz_err *err);
+/** Identity of the key that a transfer key takes ciphertexts from, borrowed; NULL: another switching key. */
+CCZ_API const uint8_t *ccz_rlwe_transfer_from(const struct ccz_rlwe_swk *k);
+
 /** Switching keys for a set of automorphisms: exactly those asked for. */
 struct ccz_rlwe_galois_set;
 /** @param elts  distinct odd elements; duplicates are made once */
@@ -344,6 +358,15 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_automorph_many(struct ccz_rlwe_ct *const *o
                                                     const struct ccz_rlwe_ct *in,
                                                     const struct ccz_rlwe_swk *const *keys,
                                                     size_t len, struct ccz_err *err);
+/**
+ * A ciphertext of 2 parts of another context, whose primes are the first data primes of the work space's, under its
+ * key: the phase stays the same but for the noise of a key switch. @param[out] out  of the work space's context
+ * @retval CCZ_E_MISMATCH "rlwe:params" (key), "rlwe:key-id", "rlwe:transfer-primes"
+ * @retval CCZ_E_ARG "rlwe:transfer-key", "rlwe:parts", "rlwe:form", "rlwe:empty"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_transfer(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,
+                                              const struct ccz_rlwe_ct *in,
+                                              const struct ccz_rlwe_swk *k, struct ccz_err *err);
 /** Divides by the last data prime, rounds to the nearest and drops it, every part. @p out may be @p in.
  *  Either form. @retval CCZ_E_ARG "rlwe:last-prime" only q_0 is left */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_rescale(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,
@@ -374,6 +397,7 @@ enum ccz_rlwe_kind {
     CCZ_RLWE_KIND_PK = 3,
     CCZ_RLWE_KIND_SWK = 4,
     CCZ_RLWE_KIND_GALOIS = 5,
+    CCZ_RLWE_KIND_TRANSFER = 6,
 };
 /** Bytes of ccz_rlwe_ct_write(). */
 CCZ_API size_t ccz_rlwe_ct_size(const struct ccz_rlwe_ct *ct, size_t meta_size);
@@ -396,6 +420,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_sk_write(struct ccz_secret **out, const str
 /** @ct in the key */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_sk_read(struct ccz_rlwe_sk **out, struct ccz_rlwe_work *w,
                                              const struct ccz_secret *in, struct ccz_err *err);
+/** Bytes of ccz_rlwe_pk_write(). */
+CCZ_API size_t ccz_rlwe_pk_size(const struct ccz_rlwe *r);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_pk_write(struct ccz_buf *out, const struct ccz_rlwe_pk *pk,
                                               struct ccz_err *err);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_pk_read(struct ccz_rlwe_pk **out, struct ccz_rlwe_work *w,
@@ -406,6 +432,15 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_swk_write(struct ccz_buf *out, const struct
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_swk_read(struct ccz_rlwe_swk **out, struct ccz_rlwe_work *w,
                                               struct ccz_span in, const uint8_t *key_id,
                                               struct ccz_err *err);
+/** Transfer keys have a kind of their own; the functions above refuse them, "rlwe:kind". */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_transfer_write(struct ccz_buf *out,
+                                                    const struct ccz_rlwe_swk *k,
+                                                    struct ccz_err *err);
+/** @param from_id, key_id  of the keys it leads from and to; NULL: any */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_transfer_read(struct ccz_rlwe_swk **out,
+                                                   struct ccz_rlwe_work *w, struct ccz_span in,
+                                                   const uint8_t *from_id, const uint8_t *key_id,
+                                                   struct ccz_err *err);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rlwe_galois_set_write(struct ccz_buf *out,
                                                       const struct ccz_rlwe_galois_set *s,
                                                       struct ccz_err *err);

@@ -75,6 +75,12 @@ struct cczi_bfv_noise cczi_bfv_plus(struct cczi_bfv_noise a, struct cczi_bfv_noi
 struct cczi_bfv_noise cczi_bfv_times(struct cczi_bfv_noise a, double max_abs, size_t terms);
 /* Divided by a prime of @p log2_q, with roundings. */
 struct cczi_bfv_noise cczi_bfv_divided(struct cczi_bfv_noise a, double log2_q, size_t n);
+/*
+ * A key switch adds so much: digits of up to log2_digit bits (a half of that in absolute value, public, independent of
+ * the key's errors) times errors, divided by P.
+ */
+struct cczi_bfv_noise cczi_bfv_switched(struct cczi_bfv_noise a, size_t n, size_t digits,
+                                        double log2_digit, double log2_p);
 /* Bits of the uniform noise that hides @p a. */
 unsigned cczi_bfv_flood_bits(struct cczi_bfv_noise a, size_t n, unsigned flood_bits);
 /* "bfv:noise" */

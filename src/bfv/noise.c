@@ -49,6 +49,14 @@ struct cczi_bfv_noise cczi_bfv_divided(struct cczi_bfv_noise a, double log2_q, s
     return (struct cczi_bfv_noise){a.sigma - log2_q, cczi_bfv_sum(a.fixed - log2_q, rounding)};
 }
 
+struct cczi_bfv_noise cczi_bfv_switched(struct cczi_bfv_noise a, size_t n, size_t digits,
+                                        double log2_digit, double log2_p)
+{
+    const double errors = log2((double)n * (double)digits * 10.5) / 2;
+    const struct cczi_bfv_noise sum = {errors + log2_digit - 1 + 0x1p-30, -(double)INFINITY};
+    return cczi_bfv_plus(a, cczi_bfv_divided(sum, log2_p, n));
+}
+
 unsigned cczi_bfv_flood_bits(struct cczi_bfv_noise a, size_t n, unsigned flood_bits)
 {
     double bound = cczi_bfv_bound(a);

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { PRIME_BITS = CCZ_RLWE_PRIME_BITS_MAX, TERMS_MAX = 1 << 20 };
+enum { PRIME_BITS = CCZ_RLWE_PRIME_BITS_MAX, TERMS_MAX = 1 << 20, PACK_MAX = 16 };
 #define ERROR_VARIANCE (21 / 2.0) /* of rlwe.h: centred binomial, eta = 21 */
 
 static ccz_rc check_goal(const struct ccz_bfv_goal *g, struct ccz_err *err)
@@ -14,7 +14,7 @@ static ccz_rc check_goal(const struct ccz_bfv_goal *g, struct ccz_err *err)
     if (!g->plain_prime == !g->plain_bits || g->plain_bits > 64 || g->plain_prime >> PRIME_BITS ||
         !(g->max_factor >= 0) || !isfinite(g->max_factor) || g->factor_terms > CCZ_RLWE_N_MAX ||
         g->terms > TERMS_MAX || g->flood_bits > CCZ_BFV_FLOOD_MAX || g->n_min > CCZ_RLWE_N_MAX ||
-        ccz_rlwe_max_bits(CCZ_RLWE_N_MIN, security) == 0)
+        g->pack > PACK_MAX || ccz_rlwe_max_bits(CCZ_RLWE_N_MIN, security) == 0)
         return ccz_fail(err, CCZ_E_ARG, "bfv:goal", 0, "a field of the goal is out of range");
     return CCZ_OK;
 }
@@ -24,6 +24,8 @@ static struct cczi_bfv_noise noise_of(const struct ccz_bfv_goal *g, size_t n, do
 {
     const double terms = log2(g->terms > 1 ? (double)g->terms : 1);
     struct cczi_bfv_noise v = cczi_bfv_fresh_pk(n, ERROR_VARIANCE);
+    if (g->secret_key)
+        v.sigma = log2(ERROR_VARIANCE) / 2;
     if (g->multiply) {
         const double factor = g->max_factor > 0 ? g->max_factor : exp2(log2_t - 1);
         v = cczi_bfv_times(v, factor, g->factor_terms && g->factor_terms < n ? g->factor_terms : n);
@@ -57,7 +59,8 @@ static unsigned plan_for(struct ccz_bfv_plan *out, const struct ccz_bfv_goal *g,
     const struct cczi_bfv_noise v = noise_of(g, n, log2_t);
     /* A quarter of Q / t each for what is left of the noise and for the roundings, and a bit, as primes are only
      * near powers of two. */
-    const double back = log2_t + log2((double)n + 1) + 2;
+    const double switches = g->pack ? g->pack + 2.0 : 1; /* a transfer and the doublings */
+    const double back = log2_t + log2((double)n + 1) + log2(switches) + 2;
     const double all = log2_t + cczi_bfv_bound(v) + 3;
     unsigned back_size = 0, rest_size = 0;
     const size_t back_len = split(&back_size, back, n);
@@ -67,13 +70,20 @@ static unsigned plan_for(struct ccz_bfv_plan *out, const struct ccz_bfv_goal *g,
     const unsigned bits = back_bits + (unsigned)rest_len * rest_size;
     if (len > CCZ_RLWE_PRIMES_MAX)
         return UINT32_MAX;
+    /* The context of packing has special primes of as many bits, each one bit more at most. */
+    if (g->pack &&
+        (back_len > CCZ_RLWE_SPECIAL_MAX ||
+         2 * back_bits + back_len > ccz_rlwe_max_bits(n, g->security ? g->security : 128)))
+        return UINT32_MAX;
     *out = (struct ccz_bfv_plan){.cfg = {.ring = {.n = n, .data_len = len, .security = g->security},
                                          .plain_prime = g->plain_prime,
                                          .plain_bits = g->plain_bits},
                                  .return_limbs = back_len};
     for (size_t i = 0; i < len; i++)
         out->cfg.ring.bits[i] = (uint8_t)(i < back_len ? back_size : rest_size);
-    const struct cczi_bfv_noise w = cczi_bfv_divided(v, bits - back_bits, n);
+    struct cczi_bfv_noise w = cczi_bfv_divided(v, bits - back_bits, n);
+    for (size_t i = 0; g->pack && i <= g->pack; i++)
+        w = cczi_bfv_switched(w, n, 1, back_bits, back_bits);
     out->spare_bits =
         fmin(bits - 1 - log2_t - cczi_bfv_bound(v), back_bits - 1 - log2_t - cczi_bfv_bound(w));
     return bits;

@@ -254,13 +254,14 @@ struct swk_job {
     struct ccz_rlwe_work *w;
     struct ccz_rlwe_swk *k;
     const struct ccz_rlwe_sk *sk;
-    const struct ccz_galois *back; /* inverse of the automorphism; NULL: relinearization */
-    const int8_t *errors;          /* [dnum][n] */
+    const struct ccz_galois *back;   /* inverse of the automorphism; NULL: none */
+    const struct ccz_rlwe_sk *other; /* of a transfer: what is switched; NULL: none */
+    const int8_t *errors;            /* [dnum][n] */
 };
 
 /*
  * Digit d modulo prime i: b = e - a t + P g s', where g is 1 modulo the primes of the digit and 0
- * modulo the others. Relinearization: s' = s^2, t = s. Automorphism: s' = s and t = its inverse of s,
+ * modulo the others. Relinearization: s' = s^2, t = s; transfer: s' is another secret. Automorphism: s' = s and t = its inverse of s,
  * so that digits need not be permuted: the automorphism comes last, on the switched sums.
  */
 static void swk_limb(void *arg, size_t i, size_t thread)
@@ -273,6 +274,8 @@ static void swk_limb(void *arg, size_t i, size_t thread)
     if (j->back) {
         r->k->galois(other, s, j->back);
         target = other;
+    } else if (j->other) {
+        from = cczi_rlwe_sk_limb(j->other, i);
     } else {
         r->k->mul(other, s, s, r->n, m);
         from = other;
@@ -289,28 +292,36 @@ static void swk_limb(void *arg, size_t i, size_t thread)
     }
 }
 
-static ccz_rc swk_fill(struct ccz_rlwe_swk *k, struct ccz_rlwe_work *w,
-                       const struct ccz_rlwe_sk *sk, const struct ccz_galois *back, int8_t *errors,
+static ccz_rc swk_fill(struct ccz_rlwe_swk *k, struct ccz_rlwe_work *w, struct swk_job j,
                        struct ccz_err *err)
 {
+    const struct ccz_rlwe_sk *sk = j.sk;
+    int8_t *errors = malloc(w->r->dnum * w->r->n);
+    if (!errors)
+        return no_memory(err);
     uint8_t seed[CCZ_RLWE_SEED_SIZE];
     memcpy(k->id, sk->id, sizeof(k->id));
     ccz_rc rc = cczi_rlwe_seed(w, k->seed, sizeof(k->seed), err);
     if (rc == CCZ_OK)
         rc = cczi_rlwe_seed(w, seed, sizeof(seed), err);
-    if (rc != CCZ_OK)
-        return rc;
+    const bool seeded = rc == CCZ_OK;
     for (size_t d = 0; rc == CCZ_OK && d < w->r->dnum; d++)
         rc = cczi_rlwe_small(errors + d * w->r->n, w, 0, seed, CCZI_RLWE_ERROR, d);
     if (rc == CCZ_OK)
         rc = cczi_rlwe_swk_uniform(k, w);
     ccz_wipe(seed, sizeof(seed));
-    if (rc != CCZ_OK)
+    if (rc == CCZ_OK) {
+        j.w = w;
+        j.k = k;
+        j.errors = errors;
+        cczi_pool_run(w->pool, w->r->primes_len, swk_limb, &j);
+        cczi_rlwe_wipe_bufs(w);
+    }
+    ccz_wipe(errors, w->r->dnum * w->r->n);
+    free(errors);
+    if (rc != CCZ_OK && seeded)
         return ccz_fail(err, rc, "rlwe:random", 0, "the random generator failed");
-    struct swk_job j = {.w = w, .k = k, .sk = sk, .back = back, .errors = errors};
-    cczi_pool_run(w->pool, w->r->primes_len, swk_limb, &j);
-    cczi_rlwe_wipe_bufs(w);
-    return CCZ_OK;
+    return rc;
 }
 
 static ccz_rc swk_new(struct ccz_rlwe_swk **out, struct ccz_rlwe_work *w,
@@ -334,15 +345,44 @@ static ccz_rc swk_new(struct ccz_rlwe_swk **out, struct ccz_rlwe_work *w,
         if (rc != CCZ_OK)
             return rc;
     }
-    int8_t *errors = malloc(r->dnum * r->n);
-    if (!errors)
-        return no_memory(err);
-    rc = swk_fill(k, w, sk, back, errors, err);
-    ccz_wipe(errors, r->dnum * r->n);
-    free(errors);
+    rc = swk_fill(k, w, (struct swk_job){.sk = sk, .back = back}, err);
     if (rc == CCZ_OK)
         *out = ccz_rlwe_swk_take(&k);
     return rc;
+}
+
+ccz_rc ccz_rlwe_transfer_new(struct ccz_rlwe_swk **out, struct ccz_rlwe_work *w,
+                             const struct ccz_rlwe_sk *sk, const struct ccz_rlwe_sk *from,
+                             struct ccz_err *err)
+{
+    *out = NULL;
+    const struct ccz_rlwe *r = w->r;
+    ccz_rc rc = cczi_rlwe_same(sk->r, r, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (from->r->n != r->n)
+        return ccz_refuse_num(err, CCZ_E_MISMATCH, "rlwe:degree", (int64_t)from->r->n,
+                              (int64_t)r->n);
+    CCZ_AUTO(ccz_rlwe_swk) k = NULL;
+    CCZ_AUTO(ccz_rlwe_sk) other = NULL; /* the same coefficients modulo these primes */
+    rc = cczi_rlwe_swk_alloc(&k, r, 0, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (cczi_rlwe_sk_alloc(&other, r) != CCZ_OK)
+        return no_memory(err);
+    memcpy(ccz_secret_bytes(other->coeff), ccz_secret_view(from->coeff), r->n);
+    cczi_rlwe_sk_expand(other, w);
+    k->transfer = true;
+    memcpy(k->from_id, from->id, sizeof(k->from_id));
+    rc = swk_fill(k, w, (struct swk_job){.sk = sk, .other = other}, err);
+    if (rc == CCZ_OK)
+        *out = ccz_rlwe_swk_take(&k);
+    return rc;
+}
+
+const uint8_t *ccz_rlwe_transfer_from(const struct ccz_rlwe_swk *k)
+{
+    return k->transfer ? k->from_id : NULL;
 }
 
 ccz_rc ccz_rlwe_relin_new(struct ccz_rlwe_swk **out, struct ccz_rlwe_work *w,

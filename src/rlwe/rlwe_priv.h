@@ -94,8 +94,11 @@ struct ccz_rlwe_pk {
 struct ccz_rlwe_swk {
     const struct ccz_rlwe *r;
     uint8_t id[CCZ_RLWE_KEY_ID_SIZE], seed[CCZ_RLWE_SEED_SIZE];
+    uint8_t
+        from_id[CCZ_RLWE_KEY_ID_SIZE]; /* of a transfer key: the key it takes ciphertexts from */
+    bool transfer;
     uint32_t elt;
-    struct ccz_galois *galois; /* of elt; NULL: relinearization */
+    struct ccz_galois *galois; /* of elt; NULL: relinearization, transfer */
     uint64_t *v;
 };
 static inline uint64_t *cczi_rlwe_swk_at(const struct ccz_rlwe_swk *k, size_t prime, size_t digit,

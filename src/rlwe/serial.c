@@ -274,6 +274,11 @@ ccz_rc ccz_rlwe_sk_read(struct ccz_rlwe_sk **out, struct ccz_rlwe_work *w,
 
 /* -------------------------------------------------------------------------------- public keys */
 
+size_t ccz_rlwe_pk_size(const struct ccz_rlwe *r)
+{
+    return HEADER_SIZE + CCZ_RLWE_SEED_SIZE + packed_size(r, r->data_len);
+}
+
 ccz_rc ccz_rlwe_pk_write(struct ccz_buf *out, const struct ccz_rlwe_pk *pk, struct ccz_err *err)
 {
     const struct ccz_rlwe *r = pk->r;
@@ -359,6 +364,9 @@ static ccz_rc get_swk(struct ccz_rlwe_swk **out, struct ccz_rlwe_work *w, struct
 
 ccz_rc ccz_rlwe_swk_write(struct ccz_buf *out, const struct ccz_rlwe_swk *k, struct ccz_err *err)
 {
+    if (k->transfer)
+        return ccz_refuse_num(err, CCZ_E_ARG, "rlwe:kind", CCZ_RLWE_KIND_TRANSFER,
+                              CCZ_RLWE_KIND_SWK);
     put_header(out, CCZ_RLWE_KIND_SWK, k->r, k->id);
     put_swk(out, k);
     return written(out, err);
@@ -374,6 +382,48 @@ ccz_rc ccz_rlwe_swk_read(struct ccz_rlwe_swk **out, struct ccz_rlwe_work *w, str
     if (rc == CCZ_OK)
         rc = check_size(&rd, swk_body_size(w->r), err);
     return rc == CCZ_OK ? get_swk(out, w, &rd, id, err) : rc;
+}
+
+ccz_rc ccz_rlwe_transfer_write(struct ccz_buf *out, const struct ccz_rlwe_swk *k,
+                               struct ccz_err *err)
+{
+    if (!k->transfer)
+        return ccz_refuse_num(err, CCZ_E_ARG, "rlwe:kind", CCZ_RLWE_KIND_SWK,
+                              CCZ_RLWE_KIND_TRANSFER);
+    put_header(out, CCZ_RLWE_KIND_TRANSFER, k->r, k->id);
+    ccz_buf_put(out, k->from_id, sizeof(k->from_id));
+    put_swk(out, k);
+    return written(out, err);
+}
+
+ccz_rc ccz_rlwe_transfer_read(struct ccz_rlwe_swk **out, struct ccz_rlwe_work *w,
+                              struct ccz_span in, const uint8_t *from_id, const uint8_t *key_id,
+                              struct ccz_err *err)
+{
+    *out = NULL;
+    uint8_t id[CCZ_RLWE_KEY_ID_SIZE], from[CCZ_RLWE_KEY_ID_SIZE];
+    struct ccz_rd rd = ccz_rd_from(in);
+    ccz_rc rc = get_header(id, &rd, CCZ_RLWE_KIND_TRANSFER, w->r, key_id, err);
+    if (rc == CCZ_OK)
+        rc = check_size(&rd, sizeof(from) + swk_body_size(w->r), err);
+    if (rc != CCZ_OK)
+        return rc;
+    ccz_rd_copy(&rd, from, sizeof(from));
+    if (from_id)
+        rc = cczi_rlwe_same_key(from, from_id, err);
+    struct ccz_rd peek = rd;
+    uint32_t elt = ccz_rd_le32(&peek);
+    if (rc == CCZ_OK && elt)
+        rc = ccz_refuse_num(err, CCZ_E_FORMAT, "rlwe:galois-element", elt, 0);
+    CCZ_AUTO(ccz_rlwe_swk) k = NULL;
+    if (rc == CCZ_OK)
+        rc = get_swk(&k, w, &rd, id, err);
+    if (rc != CCZ_OK)
+        return rc;
+    k->transfer = true;
+    memcpy(k->from_id, from, sizeof(from));
+    *out = ccz_rlwe_swk_take(&k);
+    return CCZ_OK;
 }
 
 ccz_rc ccz_rlwe_galois_set_write(struct ccz_buf *out, const struct ccz_rlwe_galois_set *s,

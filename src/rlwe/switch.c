@@ -313,9 +313,9 @@ static ccz_rc check_relin(const struct ccz_rlwe_ct *out, const struct ccz_rlwe_w
                           struct ccz_err *err)
 {
     ccz_rc rc = check(out, w, in, k, err);
-    if (rc == CCZ_OK && k->elt)
+    if (rc == CCZ_OK && (k->elt || k->transfer))
         rc = ccz_fail(err, CCZ_E_ARG, "rlwe:relin-key", k->elt,
-                      "a Galois key where a relinearization key is needed");
+                      "another key where a relinearization key is needed");
     return rc;
 }
 
@@ -354,7 +354,7 @@ static ccz_rc check_automorph(const struct ccz_rlwe_ct *out, const struct ccz_rl
         return rc;
     if (!k->elt)
         return ccz_fail(err, CCZ_E_ARG, "rlwe:galois-key", 0,
-                        "a relinearization key where a Galois key is needed");
+                        "another key where a Galois key is needed");
     if (in->parts != 2) {
         rc = ccz_refuse_num(err, CCZ_E_ARG, "rlwe:parts", (int64_t)in->parts, 2);
         return ccz_hint(err, rc, "relinearize first");
@@ -404,4 +404,57 @@ ccz_rc ccz_rlwe_automorph_many(struct ccz_rlwe_ct *const *out, struct ccz_rlwe_w
             out[i]->parts = 2;
     }
     return rc;
+}
+
+/* -------------------------------------------------------------------------- other contexts */
+
+static ccz_rc check_transfer(const struct ccz_rlwe_ct *out, const struct ccz_rlwe_work *w,
+                             const struct ccz_rlwe_ct *in, const struct ccz_rlwe_swk *k,
+                             struct ccz_err *err)
+{
+    ccz_rc rc = cczi_rlwe_same(out->ctx, w->r, err);
+    if (rc == CCZ_OK)
+        rc = cczi_rlwe_same(k->r, w->r, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (!k->transfer)
+        return ccz_fail(err, CCZ_E_ARG, "rlwe:transfer-key", k->elt,
+                        "another key where a transfer key is needed");
+    if (in->parts == 0)
+        return ccz_fail(err, CCZ_E_ARG, "rlwe:empty", 0, "the ciphertext is empty");
+    if (in->parts != 2)
+        return ccz_refuse_num(err, CCZ_E_ARG, "rlwe:parts", (int64_t)in->parts, 2);
+    if (!in->ntt)
+        return ccz_fail(err, CCZ_E_ARG, "rlwe:form", 0, "the ciphertext is not in evaluation form");
+    bool same = in->ctx->n == w->r->n && in->limbs <= w->r->data_len;
+    for (size_t i = 0; same && i < in->limbs; i++)
+        same = in->ctx->mod[i].q == w->r->mod[i].q;
+    if (!same)
+        return ccz_fail(err, CCZ_E_MISMATCH, "rlwe:transfer-primes", (int64_t)in->limbs,
+                        "the ciphertext's primes are not the first of the other context");
+    return cczi_rlwe_same_key(k->from_id, in->key_id, err);
+}
+
+ccz_rc ccz_rlwe_transfer(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,
+                         const struct ccz_rlwe_ct *in, const struct ccz_rlwe_swk *k,
+                         struct ccz_err *err)
+{
+    ccz_rc rc = check_transfer(out, w, in, k, err);
+    if (rc == CCZ_OK && out == in)
+        rc = ccz_fail(err, CCZ_E_ARG, "rlwe:output", 0, "the output is the input");
+    if (rc == CCZ_OK)
+        rc = shape(out, in, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct switch_job j = {.w = w,
+                           .poly = in->c[1],
+                           .limbs = in->limbs,
+                           .dnum = dnum_at(w->r, in->limbs),
+                           .k = k,
+                           .add = {in->c[0], NULL},
+                           .out = {out->c[0], out->c[1]}};
+    run(&j);
+    out->parts = 2;
+    memcpy(out->key_id, k->id, sizeof(out->key_id));
+    return CCZ_OK;
 }
