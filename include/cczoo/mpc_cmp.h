@@ -54,88 +54,77 @@ extern "C" {
  * @param      bits  1 .. k: how many low bits are compared; higher ones must be 0 and are not looked at
  * @retval CCZ_E_ARG "mpc:bits"; "mpc:kind": both are of the same party
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_millionaires(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_millionaires(struct ccz_mpc_tensor **out,
                                                  const struct ccz_mpc_tensor *x,
                                                  const struct ccz_mpc_tensor *y, unsigned bits,
                                                  struct ccz_err *err);
 /** [x < 0], the most significant bit. One comparison of k - 1 bits. @param x  SHARED */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_msb(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
-                                        const struct ccz_mpc_tensor *x, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_msb(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x,
+                                        struct ccz_err *err);
 /** [x >= 0], the derivative of ReLU. Same cost as ccz_mpc_msb(). */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_drelu(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_drelu(struct ccz_mpc_tensor **out,
                                           const struct ccz_mpc_tensor *x, struct ccz_err *err);
 /**
  * [x < y]. The difference must not overflow: -2^(k-1) <= x - y < 2^(k-1), which holds if both have k - 2 bits and a sign.
  * Outside of it the result is that of the difference mod 2^k. Same cost as ccz_mpc_msb().
  * @param x, y  SHARED, PUBLIC or PRIVATE (at least one not PUBLIC), same shape and fraction
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_less(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_less(struct ccz_mpc_tensor **out,
                                          const struct ccz_mpc_tensor *x,
                                          const struct ccz_mpc_tensor *y, struct ccz_err *err);
 /** [x < c] with a constant both know, in units of the last place of x (c = value 2^frac); x - c must not overflow. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_less_const(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_less_const(struct ccz_mpc_tensor **out,
                                                const struct ccz_mpc_tensor *x, int64_t c,
                                                struct ccz_err *err);
 /** [x = y], no condition on the difference. Leaves of 4 bits with "equal" only; l - 1 ANDs. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_equal(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_equal(struct ccz_mpc_tensor **out,
                                           const struct ccz_mpc_tensor *x,
                                           const struct ccz_mpc_tensor *y, struct ccz_err *err);
 /** [x0 + x1 >= 2^k]: whether the parties' shares, as numbers below 2^k, wrap. One comparison of k bits. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_wrap(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_wrap(struct ccz_mpc_tensor **out,
                                          const struct ccz_mpc_tensor *x, struct ccz_err *err);
 
 /* ------------------------------------------------------------------------------------- bits */
 
-/** a and b. @param a, b  BITS of one shape. One round. (Exclusive or and not are local.) */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_and(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
-                                        const struct ccz_mpc_tensor *a,
-                                        const struct ccz_mpc_tensor *b, struct ccz_err *err);
-/** Local: a xor b; not a. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_xor(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
-                                        const struct ccz_mpc_tensor *a,
-                                        const struct ccz_mpc_tensor *b, struct ccz_err *err);
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_not(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
-                                        const struct ccz_mpc_tensor *a, struct ccz_err *err);
 /** Bits to ring elements 0 and 1, SHARED, fraction 0. One OT, two rounds. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_b2a(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
-                                        const struct ccz_mpc_tensor *b, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_b2a(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *b,
+                                        struct ccz_err *err);
 /**
- * Ring elements to bits: a parallel prefix adder, 2 + log2 k rounds.
+ * Ring elements to bits: a parallel prefix adder, 1 + log2 k rounds.
  * @param[out] out  BITS of shape [k, shape of x..] (rank of x at most 3, else "mpc:shape"): plane i holds bit i of x mod 2^k
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_a2b(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
-                                        const struct ccz_mpc_tensor *x, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_a2b(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x,
+                                        struct ccz_err *err);
 
 /* -------------------------------------------------------------------------------- selection */
 
 /** b x: x where the bit is 1, else 0. Two OTs of k bits, two rounds. Shape and fraction of x. */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_mux(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
-                                        const struct ccz_mpc_tensor *b,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_mux(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *b,
                                         const struct ccz_mpc_tensor *x, struct ccz_err *err);
 /** b ? x : y. Cost of ccz_mpc_mux(). */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_select(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_select(struct ccz_mpc_tensor **out,
                                            const struct ccz_mpc_tensor *b,
                                            const struct ccz_mpc_tensor *x,
                                            const struct ccz_mpc_tensor *y, struct ccz_err *err);
 /** max(x, 0). @param[out] positive  [x >= 0] as BITS, which a backward pass needs; may be NULL */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_relu(struct ccz_mpc_tensor **out,
-                                         struct ccz_mpc_tensor **positive, struct ccz_mpc *m,
+                                         struct ccz_mpc_tensor **positive,
                                          const struct ccz_mpc_tensor *x, struct ccz_err *err);
 /** |x|; -2^(k-1) stays itself. Cost of ccz_mpc_relu(). */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_abs(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
-                                        const struct ccz_mpc_tensor *x, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_abs(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x,
+                                        struct ccz_err *err);
 /**
  * lo if x < lo, hi if x > hi, else x, in units of the last place. Both comparisons in one batch: rounds of a ReLU.
  * x - lo and hi - x must not overflow. @retval CCZ_E_ARG "mpc:clamp": lo > hi
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_clamp(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_clamp(struct ccz_mpc_tensor **out,
                                           const struct ccz_mpc_tensor *x, int64_t lo, int64_t hi,
                                           struct ccz_err *err);
 
 /* ----------------------------------------------------------------------------------- maxima */
 
 /** The larger of each two elements; x - y must not overflow. Cost of ccz_mpc_relu(). */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_max2(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_max2(struct ccz_mpc_tensor **out,
                                          const struct ccz_mpc_tensor *x,
                                          const struct ccz_mpc_tensor *y, struct ccz_err *err);
 /**
@@ -146,30 +135,19 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_max2(struct ccz_mpc_tensor **out, struct ccz
  *                    two ring elements per OT.
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_max(struct ccz_mpc_tensor **max, struct ccz_mpc_tensor **index,
-                                        struct ccz_mpc *m, const struct ccz_mpc_tensor *x,
-                                        struct ccz_err *err);
+                                        const struct ccz_mpc_tensor *x, struct ccz_err *err);
 /** Windows of a picture; no padding: out = (in - window) / stride + 1, rounded down. */
 struct ccz_mpc_pool {
     size_t height, width;      /**< of the window, at least 1 */
     size_t stride_y, stride_x; /**< 0 = height, width */
 };
-/** Max pooling, x [batch, channels, height, width]. @retval CCZ_E_ARG "mpc:pool": the window does not fit */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_max_pool(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
+/** Max pooling, x [batch, height, width, channels]. @retval CCZ_E_ARG "mpc:pool": the window does not fit */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_max_pool(struct ccz_mpc_tensor **out,
                                              const struct ccz_mpc_tensor *x,
                                              const struct ccz_mpc_pool *pool, struct ccz_err *err);
 
 /* ------------------------------------------------------------------------------- truncation */
 
-/** What q is, compared with x / 2^s. */
-enum ccz_mpc_trunc {
-    CCZ_MPC_TRUNC_FAITHFUL, /**< the floor, always (CrypTFlow2) */
-    /** floor or floor + 1, the latter with probability (x mod 2^s) / 2^s over the shares: unbiased, exact for multiples.
-     *  Saves the comparison of the low s bits (Huang et al., Cheetah, USENIX Security 2022, ePrint 2022/207). */
-    CCZ_MPC_TRUNC_ONE_BIT,
-    /** The same without a message (Mohassel, Zhang, SecureML, S&P 2017), but wrong by 2^(k-s) with probability |x| / 2^k
-     *  (x >= 0) or (|x| - 1) / 2^k (x < 0)): to be used where |x| < 2^(k-40). */
-    CCZ_MPC_TRUNC_LOCAL,
-};
 /** What both know about x; a false promise gives a result that is wrong by 2^(k-s). */
 enum ccz_mpc_range {
     CCZ_MPC_RANGE_ANY, /**< nothing */
@@ -177,15 +155,27 @@ enum ccz_mpc_range {
     CCZ_MPC_RANGE_POSITIVE, /**< 0 <= x: the same */
 };
 /**
- * q = x / 2^s, rounded as the mode says; fraction of x less s (a negative fraction is refused).
- * FAITHFUL: with RANGE_ANY one comparison of k bits which yields the carry of the low s bits as well, and two conversions of
- * a bit, of k and s bits; with a range one comparison of s bits. ONE_BIT: with a range one OT of s bits, two rounds.
- * @param s  0 .. k - 1; "mpc:shift"; s greater than the fraction: "mpc:scale"
+ * q = x / 2^s, rounded as the session's mode says; fraction of x less s.
+ *  - CCZ_MPC_TRUNC_FAITHFUL: the floor, always (CrypTFlow2). RANGE_ANY: one comparison of k bits, which yields the carry of the
+ *    low s bits as well, and two conversions of a bit (to k and s bits); with a range: a comparison of s bits, a conversion, and
+ *    one OT of s bits.
+ *  - CCZ_MPC_TRUNC_ONE_BIT: floor or floor + 1, the latter with probability (x mod 2^s) / 2^s over the shares: unbiased, and exact
+ *    for multiples of 2^s. No comparison of the low bits (Huang et al., Cheetah, USENIX Security 2022, ePrint 2022/207). RANGE_ANY:
+ *    one comparison of k bits and a conversion to s bits; with a range one OT of s bits, two rounds.
+ *  - CCZ_MPC_TRUNC_LOCAL: the same values without a message (Mohassel, Zhang, SecureML, S&P 2017: party 0 shifts its share, party
+ *    1 the negative of its own), but wrong by 2^(k-s) with probability |x| / 2^k (x >= 0: x / 2^k; x < 0: (|x| - 1) / 2^k... exact:
+ *    docs/design/mpc.md). The range is not used. Statistical security aside, it is for |x| < 2^(k-40).
+ * @param x  SHARED; PUBLIC or PRIVATE: the floor, in every mode, local
+ * @param s  0 .. k - 1, "mpc:shift"; above the fraction of x: "mpc:scale"
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_trunc(struct ccz_mpc_tensor **out, struct ccz_mpc *m,
-                                          const struct ccz_mpc_tensor *x, unsigned s,
-                                          enum ccz_mpc_trunc mode, enum ccz_mpc_range range,
-                                          struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_truncate(struct ccz_mpc_tensor **out,
+                                             const struct ccz_mpc_tensor *x, unsigned s,
+                                             enum ccz_mpc_range range, struct ccz_err *err);
+/** The same in another mode than the session's. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_truncate_as(struct ccz_mpc_tensor **out,
+                                                const struct ccz_mpc_tensor *x, unsigned s,
+                                                enum ccz_mpc_range range, enum ccz_mpc_trunc mode,
+                                                struct ccz_err *err);
 
 /* ------------------------------------------------------------------------------------- cost */
 
@@ -194,7 +184,6 @@ enum ccz_mpc_cmp_op {
     CCZ_MPC_OP_MSB,          /**< also drelu, less, less_const */
     CCZ_MPC_OP_EQUAL,
     CCZ_MPC_OP_WRAP,
-    CCZ_MPC_OP_AND,
     CCZ_MPC_OP_B2A,
     CCZ_MPC_OP_A2B,
     CCZ_MPC_OP_MUX,  /**< also select */
