@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZI_MPC_PRIV_H
+#define CCZI_MPC_PRIV_H
+/*
+ * What the files of this module share. A protocol is written like this:
+ *
+ *   ccz_rc ccz_mpc_something(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *a, struct ccz_err *err)
+ *   {
+ *       struct ccz_mpc *m = a->m;
+ *       *out = NULL;
+ *       ccz_rc rc = cczi_mpc_enter(m, err);
+ *       if (rc != CCZ_OK)
+ *           return rc;                         // the session has failed before
+ *       rc = something(out, m, a, err);        // refuses, computes, sends
+ *       return cczi_mpc_leave(m, rc, err);     // on failure: ends the session, closes the channel
+ *   }
+ *
+ * Messages of a step are put together and travel in one round: cczi_mpc_put.. and cczi_mpc_want.. in the same order at both
+ * parties, then cczi_mpc_round(). Everything works in planning sessions too, where received values are zero: never make
+ * control flow depend on values, only on shapes.
+ */
+#include <cczoo/mpc.h>
+#include <cczoo/ot.h>
+
+#include "base/ct.h"
+
+struct ccz_stream;
+
+/* ------------------------------------------------------------------------------------ tensors */
+
+struct ccz_mpc_tensor {
+    struct ccz_mpc *m;
+    enum ccz_mpc_kind kind;
+    unsigned owner; /* of PRIVATE; else 0 */
+    struct ccz_mpc_shape shape;
+    unsigned frac;
+    size_t len;   /* elements */
+    size_t words; /* of v: len, or len / 64 rounded up for BITS */
+    uint64_t *v;  /* values or this party's share; NULL: PRIVATE, and the other party's */
+    uint64_t id;  /* PRIVATE: number in the session */
+    struct ccz_mpc_tensor *prev, *next; /* PRIVATE: those alive */
+};
+size_t cczi_mpc_shape_len(const struct ccz_mpc_shape *s); /* 0: not a shape, "mpc:shape" */
+bool cczi_mpc_shape_eq(const struct ccz_mpc_shape *a, const struct ccz_mpc_shape *b);
+/* Zeroed values. Refuses shapes ("mpc:shape"), frac ("mpc:frac"). */
+ccz_rc cczi_mpc_tensor_new(struct ccz_mpc_tensor **out, struct ccz_mpc *m, enum ccz_mpc_kind kind,
+                           unsigned owner, struct ccz_mpc_shape shape, unsigned frac,
+                           struct ccz_err *err);
+/* A SHARED (BITS stay BITS) view of any kind for protocols that want shares: *out borrows t if it is SHARED, else it is in *own. */
+ccz_rc cczi_mpc_as_shared(const struct ccz_mpc_tensor **out, struct ccz_mpc_tensor **own,
+                          const struct ccz_mpc_tensor *t, struct ccz_err *err);
+/* Refusals: "mpc:kind" unless t is of one of the kinds (bits 1 << kind); what = the name of the operand. */
+ccz_rc cczi_mpc_want_kind(const struct ccz_mpc_tensor *t, unsigned kinds, const char *what,
+                          struct ccz_err *err);
+ccz_rc cczi_mpc_same_session(const struct ccz_mpc_tensor *a, const struct ccz_mpc_tensor *b,
+                             struct ccz_err *err);
+
+/* ------------------------------------------------------------------------------------ session */
+
+ccz_rc cczi_mpc_enter(struct ccz_mpc *m, struct ccz_err *err);
+ccz_rc cczi_mpc_leave(struct ccz_mpc *m, ccz_rc rc, struct ccz_err *err);
+unsigned cczi_mpc_role(const struct ccz_mpc *m);
+unsigned cczi_mpc_bits(const struct ccz_mpc *m); /* k */
+uint64_t cczi_mpc_mask(const struct ccz_mpc *m); /* 2^k - 1 */
+bool cczi_mpc_planning(const struct ccz_mpc *m);
+struct ccz_chan *
+cczi_mpc_chan(struct ccz_mpc *m); /* for protocols of other modules; NULL when planning */
+const uint8_t *cczi_mpc_session(
+    const struct ccz_mpc *m); /* 32 bytes that both parties have, fresh for each session */
+/* Counters go to this phase from now on; returns the one before, to be put back. */
+enum ccz_mpc_phase cczi_mpc_phase(struct ccz_mpc *m, enum ccz_mpc_phase phase);
+/* Sends through the channel by other modules (OT, ...) in trips; when planning also their bytes. */
+void cczi_mpc_count_rounds(struct ccz_mpc *m, uint64_t rounds);
+void cczi_mpc_count_plan(struct ccz_mpc *m, uint64_t sent_size, uint64_t sent_len,
+                         uint64_t received_size, uint64_t received_len);
+
+/* Zeroed memory of len elements of size bytes; "mpc:memory". Wiped by cczi_mpc_wipe_free(). */
+ccz_rc cczi_mpc_alloc(void *out, size_t len, size_t size, struct ccz_err *err);
+void cczi_mpc_wipe_free(void *p, size_t size);
+/* Words with their length, for cleanup at the end of a scope. */
+struct cczi_words {
+    uint64_t *v;
+    size_t len;
+};
+ccz_rc cczi_words_init(struct cczi_words *w, size_t len, struct ccz_err *err);
+void cczi_words_deinit(struct cczi_words *w); /* wipes */
+#define CCZI_AUTO_WORDS __attribute__((cleanup(cczi_words_deinit))) struct cczi_words
+
+/* --------------------------------------------------------------------------------- randomness */
+
+/* Uniform elements below 2^bits: the same at both parties (a stream of a common seed) or this party's own. */
+ccz_rc cczi_mpc_common(uint64_t *out, size_t len, unsigned bits, struct ccz_mpc *m,
+                       struct ccz_err *err);
+ccz_rc cczi_mpc_random(uint64_t *out, size_t len, unsigned bits, struct ccz_mpc *m,
+                       struct ccz_err *err);
+/* Packed bits: (len + 63) / 64 words; the rest of the last word is zero. A random shared bit is just a random bit of each. */
+ccz_rc cczi_mpc_common_bits(uint64_t *out, size_t len, struct ccz_mpc *m, struct ccz_err *err);
+ccz_rc cczi_mpc_random_bits(uint64_t *out, size_t len, struct ccz_mpc *m, struct ccz_err *err);
+
+/* ------------------------------------------------------------------------------------- rounds */
+
+/* Elements of `bits` bits (1 .. 64) one behind the other, each call's run rounded up to bytes: (len bits + 7) / 8. Values are masked. */
+void cczi_mpc_put(struct ccz_mpc *m, const uint64_t *v, size_t len, unsigned bits);
+void cczi_mpc_put_bits(struct ccz_mpc *m, const uint64_t *v,
+                       size_t len); /* packed, (len + 7) / 8 bytes */
+void cczi_mpc_put_raw(struct ccz_mpc *m, const void *p, size_t size);
+/* Filled in by cczi_mpc_round(); `out` must live until then. Values are below 2^bits; packed bits behind the last are zero. */
+void cczi_mpc_want(struct ccz_mpc *m, uint64_t *out, size_t len, unsigned bits);
+void cczi_mpc_want_bits(struct ccz_mpc *m, uint64_t *out, size_t len);
+void cczi_mpc_want_raw(struct ccz_mpc *m, void *out, size_t size);
+/* Both: v is this party's share, and after the round the value, at both parties. */
+void cczi_mpc_open_sum(struct ccz_mpc *m, uint64_t *v, size_t len, unsigned bits);
+void cczi_mpc_open_xor(struct ccz_mpc *m, uint64_t *v, size_t len);
+/* Sends what was put as one message if there is any, then receives one message of exactly what is wanted, if anything is. Counts
+ * one round. "chan:size", "mpc:memory" and what the channel says. */
+ccz_rc cczi_mpc_round(struct ccz_mpc *m, struct ccz_err *err);
+
+/* -------------------------------------------------------------------------- oblivious transfer */
+
+/*
+ * In both directions, `sender` = the role that sends. Base OTs at the first use of a direction (phase SETUP). Choices: bit i % 8 of byte i / 8.
+ * Not to be called with puts pending.
+ */
+/* Random OT. Sender: out[2 len], receiver: out[len], of 128 bits, hashed. Choices are the receiver's. 1 round (receiver to sender). */
+ccz_rc cczi_mpc_rot(struct ccz_mpc *m, unsigned sender, struct ccz_f128 *out,
+                    const uint8_t *choices, size_t len, struct ccz_err *err);
+/* The same with random choices, which the receiver gets: silent OT sends nothing but its set-up. */
+ccz_rc cczi_mpc_rot_random(struct ccz_mpc *m, unsigned sender, struct ccz_f128 *out,
+                           uint8_t *choices, size_t len, struct ccz_err *err);
+/* out (sender) + out (receiver) = x_i delta_i modulo 2^bits, x the choices. delta is the sender's. 2 rounds; len bits bits back. */
+ccz_rc cczi_mpc_cot_sum(struct ccz_mpc *m, unsigned sender, uint64_t *out, const uint64_t *delta,
+                        const uint8_t *choices, size_t len, unsigned bits, struct ccz_err *err);
+/*
+ * 1-of-N OT of chosen messages of `bits` bits (1 .. 64), N = 2^log_n, log_n = 1 .. 8. Sender: msgs[len][N]; receiver: choice[len]
+ * below N, out[len]. 2 rounds: log_n OTs each, and N bits bits back.
+ */
+ccz_rc cczi_mpc_ot_n(struct ccz_mpc *m, unsigned sender, uint64_t *out, const uint64_t *msgs,
+                     const uint8_t *choice, size_t len, unsigned log_n, unsigned bits,
+                     struct ccz_err *err);
+/* Bytes of `len` random OTs, set-up apart, to the sender and to the receiver; for formulas. */
+struct cczi_mpc_ot_size {
+    uint64_t to_sender, to_receiver;
+    uint64_t to_sender_len, to_receiver_len; /* messages */
+};
+struct cczi_mpc_ot_size cczi_mpc_rot_size(const struct ccz_mpc *m, size_t len);
+struct cczi_mpc_ot_size cczi_mpc_rot_random_size(const struct ccz_mpc *m, size_t len);
+
+/* --------------------------------------------------------------------- correlated randomness */
+
+/* Next item in order: a prepared one, if it is for this need ("mpc:need-order" else), or one made now. May be called with puts
+ * pending: what the source sends travels on its own. */
+ccz_rc cczi_mpc_take(struct ccz_mpc_item *item, struct ccz_mpc *m, const struct ccz_mpc_need *need,
+                     struct ccz_err *err);
+void cczi_mpc_item_deinit(struct ccz_mpc_item *item); /* wipes */
+#define CCZI_AUTO_ITEM __attribute__((cleanup(cczi_mpc_item_deinit))) struct ccz_mpc_item
+/* Lengths in words that an item of this need has; "mpc:need". v_len is that of party 1 - owner. */
+ccz_rc cczi_mpc_item_lens(struct ccz_mpc_item *lens, const struct ccz_mpc_need *need,
+                          struct ccz_err *err);
+/* For sources: the session of a source's constructor calls prepare with puts kept apart and the phase OFFLINE. */
+
+/* z = x and y of len packed bits: begin takes a triple and puts the openings, then (others' puts and) cczi_mpc_round(), then end. */
+struct cczi_mpc_and {
+    struct ccz_mpc *m;
+    struct ccz_mpc_item triple;
+    uint64_t *open; /* d, e: [2][words] */
+    size_t len, words;
+};
+ccz_rc cczi_mpc_and_begin(struct cczi_mpc_and *p, struct ccz_mpc *m, const uint64_t *x,
+                          const uint64_t *y, size_t len, struct ccz_err *err);
+void cczi_mpc_and_end(uint64_t *z, struct cczi_mpc_and *p); /* also frees; z = NULL: only frees */
+/* All three. 1 round. */
+ccz_rc cczi_mpc_and_bits(struct ccz_mpc *m, uint64_t *z, const uint64_t *x, const uint64_t *y,
+                         size_t len, struct ccz_err *err);
+/* The same for ring elements: c = a b, elementwise, 1 round. */
+struct cczi_mpc_mul {
+    struct ccz_mpc *m;
+    struct ccz_mpc_item triple;
+    uint64_t *open; /* d, e: [2][len] */
+    size_t len;
+};
+ccz_rc cczi_mpc_mul_begin(struct cczi_mpc_mul *p, struct ccz_mpc *m, const uint64_t *x,
+                          const uint64_t *y, size_t len, struct ccz_err *err);
+void cczi_mpc_mul_end(uint64_t *z, struct cczi_mpc_mul *p);
+
+#endif
