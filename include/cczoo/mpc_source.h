@@ -19,6 +19,8 @@
  *   CROSS_MUL      x of n elements fixed, of party p; v of n elements, of party 1 - p; [c], c = x v
  *   CROSS_CONV2D   x = weights [kh, kw, c, o] fixed, of party p; v of the input's shape [b, h, w, c], of party 1 - p;
  *                  [c] of [b, oh, ow, o]
+ *   OTS            n random oblivious transfers that party `owner` sends. These fill the session's own store (ot_ext.h), whatever the source
+ *                  is: sources never see this kind.
  * A fixed operand may take part in any number of needs. With w the true other operand, its holder sends w - v, once.
  */
 #include <cczoo/base.h>
@@ -38,6 +40,7 @@ enum ccz_mpc_need_kind {
     CCZ_MPC_CROSS_MATMUL,
     CCZ_MPC_CROSS_MUL,
     CCZ_MPC_CROSS_CONV2D,
+    CCZ_MPC_OTS,
     CCZ_MPC_NEED_KINDS
 };
 struct ccz_mpc_conv {
@@ -48,7 +51,7 @@ struct ccz_mpc_need {
     enum ccz_mpc_need_kind kind;
     size_t m, k, n; /**< m, k of matrices alone; n: also elements, bits */
     uint64_t fixed; /**< CROSS: ccz_mpc_id_of() of the operand x */
-    unsigned owner; /**< CROSS: the role p */
+    unsigned owner; /**< CROSS: the role p; OTS: who sends */
     bool
         transposed; /**< CROSS_MATMUL: x is the transpose of that tensor (the product was v' x', turned around) */
     struct ccz_mpc_conv conv;

@@ -21,12 +21,13 @@
  *
  * Security: malicious peers as in ot.h for what is in the store. Forms on top of it: choices stay hidden and only one
  * message is learned, whatever the peer does; a malicious sender may use inputs that are not consistent from one item to
- * the next, which is for the protocol above. delta of the silent engine has 127 random bits: the lowest is 1, which makes
- * the lowest bit of t the receiver's choice. Derivation of parameters: docs/design/ot.md.
+ * the next, which is for the protocol above. delta has 127 random bits: its lowest is 1 and that of q is 0, so that the lowest
+ * bit of t is x. Derivation of parameters: docs/design/ot.md.
  *
  * Both parties call the matching functions in the same order with the same lengths. An object is one direction; for both
- * directions make two over the same channel, one after the other. A failed call makes the object unusable: every later one
- * returns the same error category, "ot:unusable". Outputs are zeroed on failure.
+ * directions make two over the same channel, one after the other. Arguments are refused (CCZ_E_ARG) before anything is done;
+ * any other failure makes the object unusable: every later call returns the same code, "ot:unusable". Outputs are zeroed
+ * on failure. Calling a sender's function with a receiver, or the other way round, is a bug of the caller (assert).
  *
  * Threads: one at a time. Time and addresses do not depend on secrets (@ct).
  * Bits are packed: bit i of an array is bit i % 8 of byte i / 8; spare bits of outputs are zero, of inputs ignored.
@@ -41,20 +42,25 @@ extern "C" {
 /* ------------------------------------------------------------------------------------ object */
 
 enum ccz_ot_engine {
-    CCZ_OT_SOFTSPOKEN =
-        0,            /**< 128 / k bits per OT, receiver to sender; half a round trip per filling */
-    CCZ_OT_SILENT = 1 /**< 0.1 byte per OT, one and a half round trips per CCZ_OT_SILENT_LEN */
+    CCZ_OT_SOFTSPOKEN = 0, /**< 128 / k bits per OT, half a round trip per filling */
+    CCZ_OT_SILENT = 1,     /**< 0.1 byte per OT or less, one and a half round trips per round */
 };
+#define CCZ_OT_SILENT_LOG_MIN 19
+#define CCZ_OT_SILENT_LOG_MAX 22
 /** Zero is the default of every field. */
 struct ccz_ot_ext_cfg {
-    struct ccz_ot_cfg ot; /**< session, k (also of the silent engine's first base OTs), delta */
+    /** Session, k (also of the silent engine's first OTs), delta, which must be odd. */
+    struct ccz_ot_cfg ot;
     enum ccz_ot_engine engine;
+    /** Silent: a round makes 2^silent_log OTs (some of which feed the next); 0 = 19. Each one more halves the bytes per OT and
+     *  doubles the memory: 32 bytes per OT of a round while it runs. */
+    unsigned silent_log;
 };
 struct ccz_ot_ext;
 /**
  * Set-up: base OTs. The two parties need opposite roles.
  * @param chan  borrowed for the life of the object
- * @retval CCZ_E_ARG   "ot:k" | "ot:engine" | "ot:delta": zero, or even with the silent engine
+ * @retval CCZ_E_ARG   "ot:k" | "ot:engine" | "ot:silent-log" | "ot:delta": even
  * @retval CCZ_E_PEER  "ot:hello" (another engine, k, role or session), "chan:size", "ot:point", "ot:tree-check"
  * @retval CCZ_E_NOMEM "ot:memory"; CCZ_E_TIMEOUT, CCZ_E_CLOSED from the channel
  */
@@ -68,8 +74,6 @@ CCZ_API bool ccz_ot_ext_is_sender(const struct ccz_ot_ext *e);
 CCZ_API const struct ccz_f128 *ccz_ot_ext_delta(const struct ccz_ot_ext *e);
 
 #define CCZ_OT_EXT_LEN_MAX ((size_t)1 << 28) /**< OTs that one call may need */
-/** OTs of one round of the silent engine that can be used; what is left over stays in the store. */
-#define CCZ_OT_SILENT_LEN ((size_t)(524288 - 3200))
 /**
  * Fills the store so that the next forms find at least @p len OTs. 0 does nothing.
  * @retval CCZ_E_ARG   "ot:len": above CCZ_OT_EXT_LEN_MAX

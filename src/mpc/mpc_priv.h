@@ -20,7 +20,7 @@
  * control flow depend on values, only on shapes.
  */
 #include <cczoo/mpc.h>
-#include <cczoo/ot.h>
+#include <cczoo/ot_ext.h>
 
 #include "base/ct.h"
 
@@ -118,32 +118,31 @@ ccz_rc cczi_mpc_round(struct ccz_mpc *m, struct ccz_err *err);
 /* -------------------------------------------------------------------------- oblivious transfer */
 
 /*
- * In both directions, `sender` = the role that sends. Base OTs at the first use of a direction (phase SETUP). Choices: bit i % 8 of byte i / 8.
- * Not to be called with puts pending.
+ * ot_ext.h in both directions: `sender` = the role that sends. Each wrapper sets the direction up at its first use (phase SETUP), fills
+ * the store if ccz_mpc_prepare() has not (phase OFFLINE), then does the form in the phase of the caller, counts its rounds, and when
+ * planning counts its bytes and does nothing else. Not to be called with puts pending.
  */
-/* Random OT. Sender: out[2 len], receiver: out[len], of 128 bits, hashed. Choices are the receiver's. 1 round (receiver to sender). */
-ccz_rc cczi_mpc_rot(struct ccz_mpc *m, unsigned sender, struct ccz_f128 *out,
-                    const uint8_t *choices, size_t len, struct ccz_err *err);
-/* The same with random choices, which the receiver gets: silent OT sends nothing but its set-up. */
-ccz_rc cczi_mpc_rot_random(struct ccz_mpc *m, unsigned sender, struct ccz_f128 *out,
-                           uint8_t *choices, size_t len, struct ccz_err *err);
-/* out (sender) + out (receiver) = x_i delta_i modulo 2^bits, x the choices. delta is the sender's. 2 rounds; len bits bits back. */
-ccz_rc cczi_mpc_cot_sum(struct ccz_mpc *m, unsigned sender, uint64_t *out, const uint64_t *delta,
-                        const uint8_t *choices, size_t len, unsigned bits, struct ccz_err *err);
-/*
- * 1-of-N OT of chosen messages of `bits` bits (1 .. 64), N = 2^log_n, log_n = 1 .. 8. Sender: msgs[len][N]; receiver: choice[len]
- * below N, out[len]. 2 rounds: log_n OTs each, and N bits bits back.
- */
-ccz_rc cczi_mpc_ot_n(struct ccz_mpc *m, unsigned sender, uint64_t *out, const uint64_t *msgs,
-                     const uint8_t *choice, size_t len, unsigned log_n, unsigned bits,
-                     struct ccz_err *err);
-/* Bytes of `len` random OTs, set-up apart, to the sender and to the receiver; for formulas. */
-struct cczi_mpc_ot_size {
-    uint64_t to_sender, to_receiver;
-    uint64_t to_sender_len, to_receiver_len; /* messages */
-};
-struct cczi_mpc_ot_size cczi_mpc_rot_size(const struct ccz_mpc *m, size_t len);
-struct cczi_mpc_ot_size cczi_mpc_rot_random_size(const struct ccz_mpc *m, size_t len);
+/* The object of a direction, ready, with `len` OTs in its store: for forms that have no wrapper here. *out is NULL when planning. */
+ccz_rc cczi_mpc_ot(struct ccz_ot_ext **out, struct ccz_mpc *m, unsigned sender, size_t len,
+                   struct ccz_err *err);
+/* What a form sent, when planning; `rounds` in any case. */
+void cczi_mpc_ot_count(struct ccz_mpc *m, unsigned sender, struct ccz_ot_ext_size size,
+                       uint64_t rounds);
+
+/* Random OT of 128 bits. Sender: out[2 len]; receiver: out[len] and its random choices (packed). 0 rounds. */
+ccz_rc cczi_mpc_rot(struct ccz_mpc *m, unsigned sender, struct ccz_f128 *out, uint8_t *choices,
+                    size_t len, struct ccz_err *err);
+/* 1-of-N OT, N = 2^log, of bytes of 1 .. 8 bits, or words of 1 .. 64. Sender: msgs[len N]; receiver: choice[len], out[len]. 2 rounds. */
+ccz_rc cczi_mpc_ot_n8(struct ccz_mpc *m, unsigned sender, uint8_t *out, const uint8_t *msgs,
+                      const uint8_t *choice, size_t len, unsigned log, unsigned bits,
+                      struct ccz_err *err);
+ccz_rc cczi_mpc_ot_n64(struct ccz_mpc *m, unsigned sender, uint64_t *out, const uint64_t *msgs,
+                       const uint8_t *choice, size_t len, unsigned log, unsigned bits,
+                       struct ccz_err *err);
+/* out (sender) + out (receiver) = x_i f[i width + j] modulo 2^bits: x packed, the receiver's; f the sender's. 2 rounds. */
+ccz_rc cczi_mpc_cot_sum(struct ccz_mpc *m, unsigned sender, uint64_t *out, const uint64_t *f,
+                        const uint8_t *x, size_t len, size_t width, unsigned bits,
+                        struct ccz_err *err);
 
 /* --------------------------------------------------------------------- correlated randomness */
 

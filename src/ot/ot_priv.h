@@ -88,10 +88,16 @@ struct cczi_soft {
     struct ccz_f128 delta;    /* sender */
     unsigned k;
     bool sender;
+    bool odd;     /* delta is odd; rows get the choice as their lowest bit, the sender's 0 */
     uint64_t at;  /* blocks of each stream that are used up */
     uint64_t ots; /* random OTs so far */
 };
-enum cczi_ot_kind { CCZI_OT_EXTENSION = 1, CCZI_OT_VOLE = 2 };
+enum cczi_ot_kind {
+    CCZI_OT_EXTENSION = 1,
+    CCZI_OT_VOLE = 2,
+    CCZI_OT_STORE = 3,
+    CCZI_OT_SILENT_STORE = 4
+};
 ccz_rc cczi_soft_init(struct cczi_soft *s, bool sender, enum cczi_ot_kind kind, size_t len,
                       struct ccz_chan *chan, const struct ccz_ot_cfg *cfg, struct ccz_err *err);
 void cczi_soft_deinit(struct cczi_soft *s);
