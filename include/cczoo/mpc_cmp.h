@@ -195,6 +195,7 @@ enum ccz_mpc_cmp_op {
     CCZ_MPC_OP_TRUNC_FAITHFUL_RANGE,
     CCZ_MPC_OP_TRUNC_ONE_BIT,
     CCZ_MPC_OP_TRUNC_ONE_BIT_RANGE,
+    CCZ_MPC_OPS
 };
 struct ccz_mpc_cmp_cost {
     uint64_t sent[2]; /**< bytes that party 0 and party 1 send */
