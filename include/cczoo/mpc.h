@@ -89,7 +89,7 @@ struct ccz_mpc_cfg {
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_new(struct ccz_mpc **out, struct ccz_chan *chan,
                                         const struct ccz_mpc_cfg *cfg, struct ccz_err *err);
-#define CCZ_MPC_HELLO_SIZE 88
+#define CCZ_MPC_HELLO_SIZE 80
 /**
  * A planning session: no peer and no values. The program runs on it as on a real one; inputs count as zero, products are not
  * computed, messages are counted and not sent, needs of correlated randomness are recorded (ccz_mpc_needs()). What
@@ -239,7 +239,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_scale(struct ccz_mpc_tensor **out,
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_add_value(struct ccz_mpc_tensor **out,
                                               const struct ccz_mpc_tensor *a, uint64_t value,
                                               struct ccz_err *err);
-/** Says that the same elements have another scale: multiplies by 2^(old - new). */
+/** The same values at a larger scale: elements times 2^(frac - old). "mpc:scale" if it is smaller. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_rescale(struct ccz_mpc_tensor **out,
+                                            const struct ccz_mpc_tensor *a, unsigned frac,
+                                            struct ccz_err *err);
+/** The same elements, said to be at another scale: values times 2^(old - frac), for nothing. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_reinterpret(struct ccz_mpc_tensor **out,
                                                 const struct ccz_mpc_tensor *a, unsigned frac,
                                                 struct ccz_err *err);
@@ -307,6 +311,18 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_conv2d(struct ccz_mpc_tensor **out,
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_windows(struct ccz_mpc_tensor **out,
                                             const struct ccz_mpc_tensor *x, size_t kh, size_t kw,
                                             size_t stride, size_t pad, struct ccz_err *err);
+/** One of several products that have nothing to do with each other. */
+enum ccz_mpc_op { CCZ_MPC_OP_MUL, CCZ_MPC_OP_SQUARE, CCZ_MPC_OP_MATMUL, CCZ_MPC_OP_CONV2D };
+struct ccz_mpc_product {
+    enum ccz_mpc_op op;
+    const struct ccz_mpc_tensor *a, *b; /**< b: NULL for SQUARE */
+    size_t stride, pad;                 /**< CONV2D */
+};
+#define CCZ_MPC_PRODUCTS_MAX 1024
+/** All of them in the same single round. On failure every out[i] is NULL. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_products(struct ccz_mpc_tensor **out,
+                                             const struct ccz_mpc_product *p, size_t len,
+                                             struct ccz_err *err);
 /** Bits: 4 ceil(len / 8) bytes, 1 round. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_and(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *a,
                                         const struct ccz_mpc_tensor *b, struct ccz_err *err);

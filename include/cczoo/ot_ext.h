@@ -31,7 +31,7 @@
  *
  * Threads: one at a time. Time and addresses do not depend on secrets (@ct).
  * Bits are packed: bit i of an array is bit i % 8 of byte i / 8; spare bits of outputs are zero, of inputs ignored.
- * Reading order of the sources: ext.c (store), silent.c, ggm.c (silent engine), forms.c, forms_ring.c.
+ * Reading order of the sources: ext.c (store), silent.c (silent engine), forms.c, forms_n.c, forms_ring.c.
  */
 #include <cczoo/ot.h>
 

@@ -42,10 +42,26 @@ struct ccz_mpc_tensor {
 };
 size_t cczi_mpc_shape_len(const struct ccz_mpc_shape *s); /* 0: not a shape, "mpc:shape" */
 bool cczi_mpc_shape_eq(const struct ccz_mpc_shape *a, const struct ccz_mpc_shape *b);
+enum { CCZI_SHAPE_TEXT = 96 };
+void cczi_mpc_shape_text(char out[CCZI_SHAPE_TEXT], const struct ccz_mpc_shape *s);
+ccz_rc cczi_mpc_refuse_shape(const struct ccz_mpc_shape *got, const struct ccz_mpc_shape *expected,
+                             struct ccz_err *err);
+ccz_rc cczi_mpc_check_frac(const struct ccz_mpc *m, uint64_t frac, struct ccz_err *err);
+/* Makes the bits behind the last one zero. */
+void cczi_mpc_trim(struct ccz_mpc_tensor *t);
 /* Zeroed values. Refuses shapes ("mpc:shape"), frac ("mpc:frac"). */
 ccz_rc cczi_mpc_tensor_new(struct ccz_mpc_tensor **out, struct ccz_mpc *m, enum ccz_mpc_kind kind,
                            unsigned owner, struct ccz_mpc_shape shape, unsigned frac,
                            struct ccz_err *err);
+/* The shape of both together, broadcast; t repeated to a shape (*out borrows t if it has it already, else it is in *own). */
+ccz_rc cczi_mpc_broadcast(struct ccz_mpc_shape *out, const struct ccz_mpc_shape *a,
+                          const struct ccz_mpc_shape *b, struct ccz_err *err);
+ccz_rc cczi_mpc_expanded(const struct ccz_mpc_tensor **out, struct ccz_mpc_tensor **own,
+                         const struct ccz_mpc_tensor *t, const struct ccz_mpc_shape *shape,
+                         struct ccz_err *err);
+/* Kind, owner and shape of a; zeroed values. */
+ccz_rc cczi_mpc_like(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *a, uint64_t frac,
+                     struct ccz_err *err);
 /* A SHARED (BITS stay BITS) view of any kind for protocols that want shares: *out borrows t if it is SHARED, else it is in *own. */
 ccz_rc cczi_mpc_as_shared(const struct ccz_mpc_tensor **out, struct ccz_mpc_tensor **own,
                           const struct ccz_mpc_tensor *t, struct ccz_err *err);
@@ -155,7 +171,11 @@ void cczi_mpc_item_deinit(struct ccz_mpc_item *item); /* wipes */
 /* Lengths in words that an item of this need has; "mpc:need". v_len is that of party 1 - owner. */
 ccz_rc cczi_mpc_item_lens(struct ccz_mpc_item *lens, const struct ccz_mpc_need *need,
                           struct ccz_err *err);
-/* For sources: the session of a source's constructor calls prepare with puts kept apart and the phase OFFLINE. */
+bool cczi_mpc_is_cross(enum ccz_mpc_need_kind kind);
+bool cczi_mpc_need_eq(const struct ccz_mpc_need *a, const struct ccz_mpc_need *b);
+enum { CCZI_NEED_WORDS = 18 };
+void cczi_mpc_need_words(uint64_t out[CCZI_NEED_WORDS], const struct ccz_mpc_need *n);
+/* For sources: prepare is called in phase OFFLINE, with no puts pending; it may use rounds, transfers and the session's streams. */
 
 /* z = x and y of len packed bits: begin takes a triple and puts the openings, then (others' puts and) cczi_mpc_round(), then end. */
 struct cczi_mpc_and {

@@ -21,6 +21,10 @@ struct cczi_ot_kernels {
     /* A level of a tree: out[2 i + b] = AES(in[i] + b) + in[i] + b. Not in place. */
     void (*grow)(struct ccz_f128 *out, const struct ccz_f128 *in, size_t len,
                  const struct cczi_aes *aes);
+    /* A level of a correlated tree: out[2 i] = H(in[i]), out[2 i + 1] = H(in[i]) + in[i], where H(x) = AES(y) + y, y = (hi, lo + hi)
+     * of x = (lo, hi). Returns the sum of out[2 i]. Not in place. */
+    struct ccz_f128 (*halve)(struct ccz_f128 *out, const struct ccz_f128 *in, size_t len,
+                             const struct cczi_aes *aes);
     /* out[i] = AES(AES(in[i]) + tweak + i) + AES(in[i]); in place is fine. */
     void (*hash)(struct ccz_f128 *out, const struct ccz_f128 *in, size_t len, uint64_t tweak,
                  const struct cczi_aes *aes);

@@ -59,6 +59,30 @@ static void grow(struct ccz_f128 *out, const struct ccz_f128 *in, size_t len,
     }
 }
 
+static struct ccz_f128 halve(struct ccz_f128 *out, const struct ccz_f128 *in, size_t len,
+                             const struct cczi_aes *aes)
+{
+    __m128i k[11], b[BATCH], x[BATCH], sum = _mm_setzero_si128();
+    load_keys(k, aes);
+    for (size_t i = 0; i < len; i += BATCH) {
+        size_t n = min(len - i, BATCH);
+        for (size_t j = 0; j < BATCH; j++) {
+            __m128i v = j < n ? load(in + i + j) : k[0];
+            b[j] =
+                _mm_xor_si128(_mm_shuffle_epi32(v, 0x4e), _mm_slli_si128(_mm_srli_si128(v, 8), 8));
+            x[j] = b[j];
+        }
+        encrypt(b, k);
+        for (size_t j = 0; j < n; j++) {
+            __m128i left = _mm_xor_si128(b[j], x[j]);
+            sum = _mm_xor_si128(sum, left);
+            store(out + 2 * (i + j), left);
+            store(out + 2 * (i + j) + 1, _mm_xor_si128(left, load(in + i + j)));
+        }
+    }
+    return to_f128(sum);
+}
+
 static void hash(struct ccz_f128 *out, const struct ccz_f128 *in, size_t len, uint64_t tweak,
                  const struct cczi_aes *aes)
 {
@@ -108,6 +132,7 @@ const struct cczi_ot_kernels cczi_ot_aesni = {.name = "aesni",
                                               .aes_key = expand_key,
                                               .ctr = ctr,
                                               .grow = grow,
+                                              .halve = halve,
                                               .hash = hash,
                                               .mul = field_mul,
                                               .mul_add = mul_add,

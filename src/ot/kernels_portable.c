@@ -246,6 +246,29 @@ static void grow(struct ccz_f128 *out, const struct ccz_f128 *in, size_t len,
     }
 }
 
+static struct ccz_f128 halve(struct ccz_f128 *out, const struct ccz_f128 *in, size_t len,
+                             const struct cczi_aes *aes)
+{
+    struct slices keys[11];
+    struct ccz_f128 sum = {0};
+    slice_keys(keys, aes);
+    for (size_t i = 0; i < len; i += BATCH) {
+        struct ccz_f128 b[BATCH] = {{0}}, x[BATCH];
+        size_t n = len - i < BATCH ? len - i : BATCH;
+        for (size_t k = 0; k < n; k++)
+            b[k] = (struct ccz_f128){in[i + k].hi, in[i + k].lo ^ in[i + k].hi};
+        memcpy(x, b, sizeof(x));
+        encrypt(b, keys);
+        for (size_t k = 0; k < n; k++) {
+            struct ccz_f128 left = cczi_f128_add(b[k], x[k]);
+            sum = cczi_f128_add(sum, left);
+            out[2 * (i + k)] = left;
+            out[2 * (i + k) + 1] = cczi_f128_add(left, in[i + k]);
+        }
+    }
+    return sum;
+}
+
 static void hash(struct ccz_f128 *out, const struct ccz_f128 *in, size_t len, uint64_t tweak,
                  const struct cczi_aes *aes)
 {
@@ -296,6 +319,7 @@ const struct cczi_ot_kernels cczi_ot_portable = {.name = "portable",
                                                  .aes_key = aes_key,
                                                  .ctr = ctr,
                                                  .grow = grow,
+                                                 .halve = halve,
                                                  .hash = hash,
                                                  .mul = mul,
                                                  .mul_add = mul_add,

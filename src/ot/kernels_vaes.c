@@ -107,6 +107,47 @@ static void hash(struct ccz_f128 *out, const struct ccz_f128 *in, size_t len, ui
     }
 }
 
+static inline __m128i fold(__m512i a)
+{
+    __m256i b = _mm256_xor_si256(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
+    return _mm_xor_si128(_mm256_castsi256_si128(b), _mm256_extracti128_si256(b, 1));
+}
+
+/* hi, lo + hi of each block */
+static inline __m512i turn(__m512i a)
+{
+    return _mm512_xor_si512(_mm512_shuffle_epi32(a, 0x4e), _mm512_maskz_mov_epi64(0xaa, a));
+}
+
+static struct ccz_f128 halve(struct ccz_f128 *out, const struct ccz_f128 *in, size_t len,
+                             const struct cczi_aes *aes)
+{
+    const __m512i lower = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
+    const __m512i upper = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+    __m512i k[11], b[REGS], x[REGS], sum = _mm512_setzero_si512();
+    wide_keys(k, aes);
+    for (size_t i = 0; i < len; i += BATCH) {
+        load_batch(x, in + i, len - i);
+        for (int j = 0; j < REGS; j++)
+            b[j] = turn(x[j]);
+        encrypt(b, k);
+        for (size_t j = 0; j < REGS; j++) {
+            __mmask8 m = part(len - i, j);
+            __m512i left = _mm512_maskz_xor_epi64(m, b[j], turn(x[j]));
+            __m512i right = _mm512_xor_si512(left, x[j]);
+            struct ccz_f128 *to = out + 2 * (i + WIDE * j);
+            sum = _mm512_xor_si512(sum, left);
+            if (m == 0)
+                break;
+            _mm512_mask_storeu_epi64(to, part(2 * (len - i), 2 * j),
+                                     _mm512_permutex2var_epi64(left, lower, right));
+            _mm512_mask_storeu_epi64(to + WIDE, part(2 * (len - i), 2 * j + 1),
+                                     _mm512_permutex2var_epi64(left, upper, right));
+        }
+    }
+    return to_f128(fold(sum));
+}
+
 /* ------------------------------------------------------------------------------------ GF(2^128) */
 
 /* Four products before reduction. */
@@ -150,12 +191,6 @@ static inline __m512i wide_reduce(struct wide_product p)
     return _mm512_xor_si512(lo, _mm512_clmulepi64_epi128(hi, poly, 0x00));
 }
 
-static inline __m128i fold(__m512i a)
-{
-    __m256i b = _mm256_xor_si256(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
-    return _mm_xor_si128(_mm256_castsi256_si128(b), _mm256_extracti128_si256(b, 1));
-}
-
 static void mul_add(struct ccz_f128 *r, const struct ccz_f128 *a, size_t len, struct ccz_f128 x)
 {
     const __m512i by = _mm512_broadcast_i32x4(load(&x));
@@ -196,6 +231,7 @@ const struct cczi_ot_kernels cczi_ot_vaes = {.name = "vaes",
                                              .aes_key = expand_key,
                                              .ctr = ctr,
                                              .grow = grow,
+                                             .halve = halve,
                                              .hash = hash,
                                              .mul = field_mul,
                                              .mul_add = mul_add,

@@ -351,14 +351,25 @@ static void hash_planes(struct ccz_f128 sums[PLANES], const struct batch *b, str
         sums[p] = s->kernels->poly(b->planes.at + p * b->blocks, b->blocks, chi);
 }
 
+/* The lowest bit of the rows of a chunk becomes the choice, for the sender 0. */
+static void mark_choices(struct chunk *c, const struct batch *b, size_t from, size_t len)
+{
+    if (b->w.at)
+        memcpy(c->planes[0], b->w.at + from, len * sizeof(c->planes[0][0]));
+    else
+        memset(c->planes[0], 0, len * sizeof(c->planes[0][0]));
+}
+
 /* Takes what the check and the caller need out of a chunk. */
 static void keep_chunk(struct ccz_f128 *rows, size_t row_len, struct batch *b, size_t from,
-                       size_t len)
+                       size_t len, const struct cczi_soft *s)
 {
-    const struct chunk *c = (const struct chunk *)(void *)b->chunk.at;
+    struct chunk *c = (struct chunk *)(void *)b->chunk.at;
     for (size_t p = 0; p < PLANES; p++)
         memcpy(b->planes.at + p * b->blocks + from, c->planes[p], len * sizeof(*b->planes.at));
     combine(b->comb.at + from, c, len);
+    if (s->odd)
+        mark_choices(c, b, from, len);
     if (rows_in(row_len, from, len) > 0)
         to_rows(rows + from * PLANES, rows_in(row_len, from, len), c);
 }
@@ -375,7 +386,7 @@ static void send_chunk(struct ccz_f128 *rows, size_t row_len, struct batch *b, s
                 c->planes[p][i] =
                     cczi_f128_add(c->planes[p][i], cczi_f128_and(correction[i], delta_mask(s, p)));
     }
-    keep_chunk(rows, row_len, b, from, len);
+    keep_chunk(rows, row_len, b, from, len, s);
     s->at += len;
 }
 
@@ -427,7 +438,7 @@ static void recv_chunk(struct ccz_f128 *rows, size_t row_len, struct batch *b, s
         for (size_t i = 0; i < len; i++)
             correction[i] = cczi_f128_add(c->streams[0][i], b->w.at[from + i]);
     }
-    keep_chunk(rows, row_len, b, from, len);
+    keep_chunk(rows, row_len, b, from, len, s);
     s->at += len;
 }
 
