@@ -215,7 +215,5 @@ ccz_rc ccz_mpc_millionaires(struct ccz_mpc_tensor **out, const struct ccz_mpc_te
     CCZ_AUTO(ccz_mpc_tensor) r = NULL;
     *out = NULL;
     ccz_rc rc = cczi_mpc_enter(x->m, err);
-    return rc == CCZ_OK
-               ? cczi_op_leave(out, &r, x->m, millionaires(&r, x, y, bits, err), err)
-               : rc;
+    return rc == CCZ_OK ? cczi_op_leave(out, &r, x->m, millionaires(&r, x, y, bits, err), err) : rc;
 }

@@ -102,6 +102,5 @@ struct ccz_mpc_cmp_cost ccz_mpc_cmp_cost(enum ccz_mpc_cmp_op op, size_t n, unsig
                                          unsigned bits)
 {
     struct cczi_cmp_need a = cczi_op_need(op, n, k, bits);
-    return (struct ccz_mpc_cmp_cost){
-        {a.sent[0], a.sent[1]}, {a.ots[0], a.ots[1]}, a.rounds};
+    return (struct ccz_mpc_cmp_cost){{a.sent[0], a.sent[1]}, {a.ots[0], a.ots[1]}, a.rounds};
 }

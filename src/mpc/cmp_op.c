@@ -67,10 +67,8 @@ ccz_rc cczi_op_init(struct cczi_op *o, struct ccz_mpc *m, enum ccz_mpc_cmp_op op
                     unsigned bits, struct ccz_err *err)
 {
     static const struct cczi_cmp_ops ops = {reserve, take_q, take_t, trade, own_random};
-    *o = (struct cczi_op){.m = m,
-                          .party = cczi_mpc_role(m),
-                          .k = cczi_mpc_bits(m),
-                          .mask = cczi_mpc_mask(m)};
+    *o = (struct cczi_op){
+        .m = m, .party = cczi_mpc_role(m), .k = cczi_mpc_bits(m), .mask = cczi_mpc_mask(m)};
     uint64_t key[2];
     ccz_rc rc = cczi_mpc_common(key, 2, 64, m, err);
     if (rc == CCZ_OK)

@@ -201,8 +201,8 @@ static ccz_rc max_pool(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor 
         gather(to, x.t->v, &p, row / p.out_y, row % p.out_y, col, c);
     }
     if (rc == CCZ_OK)
-        rc = maxima(out, NULL, values.at,
-                    CCZ_MPC_SHAPE4(p.batch, p.out_y, p.out_x, p.channels), len, t, err);
+        rc = maxima(out, NULL, values.at, CCZ_MPC_SHAPE4(p.batch, p.out_y, p.out_x, p.channels),
+                    len, t, err);
     return rc;
 }
 

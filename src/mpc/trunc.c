@@ -78,7 +78,7 @@ static ccz_rc run(uint64_t *out, struct trunc *t, const uint64_t *x, struct ccz_
         return rc;
     t->v = words.at;
     t->number = t->v + t->n;
-    for (int j = 0; j < 2; j++) {
+    for (size_t j = 0; j < 2; j++) {
         t->bit[j] = words.at + (2 + j) * t->n;
         t->product[j] = words.at + (4 + j) * t->n;
     }
@@ -99,10 +99,11 @@ static void local(uint64_t *out, const uint64_t *x, size_t n, unsigned s, const 
 {
     const uint64_t mask = cczi_mpc_mask(m);
     for (size_t i = 0; i < n; i++)
-        out[i] = cczi_mpc_role(m) == 0 ? x[i] >> s : 0 - ((0 - x[i] & mask) >> s);
+        out[i] = cczi_mpc_role(m) == 0 ? x[i] >> s : 0 - (((0 - x[i]) & mask) >> s);
 }
 
-static void floor_of(uint64_t *out, const uint64_t *x, size_t n, unsigned s, const struct ccz_mpc *m)
+static void floor_of(uint64_t *out, const uint64_t *x, size_t n, unsigned s,
+                     const struct ccz_mpc *m)
 {
     const unsigned k = cczi_mpc_bits(m);
     for (size_t i = 0; i < n; i++) {
@@ -170,9 +171,8 @@ ccz_rc ccz_mpc_truncate_as(struct ccz_mpc_tensor **out, const struct ccz_mpc_ten
     CCZ_AUTO(ccz_mpc_tensor) r = NULL;
     *out = NULL;
     ccz_rc rc = cczi_mpc_enter(x->m, err);
-    return rc == CCZ_OK
-               ? cczi_op_leave(out, &r, x->m, truncated(&r, x, s, range, mode, err), err)
-               : rc;
+    return rc == CCZ_OK ? cczi_op_leave(out, &r, x->m, truncated(&r, x, s, range, mode, err), err)
+                        : rc;
 }
 
 ccz_rc ccz_mpc_truncate(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x, unsigned s,
