@@ -102,6 +102,7 @@ enum ccz_mpc_source_kind {
     CCZ_MPC_SOURCE_KINDS
 };
 CCZ_API const char *ccz_mpc_source_kind_name(enum ccz_mpc_source_kind kind);
+CCZ_API const char *ccz_mpc_need_kind_name(enum ccz_mpc_need_kind kind);
 
 struct ccz_mpc_source;
 /** A source of whatever kind. @param self  taken over in any case: freed by ops->free also if this fails */

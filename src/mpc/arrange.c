@@ -32,8 +32,9 @@ static void move_row(uint64_t *out, size_t o, size_t o_by, const uint64_t *in, s
             out[o + j * o_by] = in[i + j * i_by];
 }
 
-static void move(struct ccz_mpc_tensor *out, const struct place *to, const struct ccz_mpc_tensor *in,
-                 const struct place *from, const size_t dim[CCZ_MPC_RANK_MAX])
+static void move(struct ccz_mpc_tensor *out, const struct place *to,
+                 const struct ccz_mpc_tensor *in, const struct place *from,
+                 const size_t dim[CCZ_MPC_RANK_MAX])
 {
     bool bits = in->kind == CCZ_MPC_BITS;
     if (!in->v || !out->v)
@@ -156,8 +157,7 @@ ccz_rc ccz_mpc_slice(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *a
 {
     *out = NULL;
     ccz_rc rc = cczi_mpc_enter(a->m, err);
-    return rc == CCZ_OK ? cczi_mpc_leave(a->m, slice(out, a, axis, from, step, len, err), err)
-                        : rc;
+    return rc == CCZ_OK ? cczi_mpc_leave(a->m, slice(out, a, axis, from, step, len, err), err) : rc;
 }
 
 static ccz_rc rows(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *a,

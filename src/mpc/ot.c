@@ -4,17 +4,17 @@
 
 #include <string.h>
 
-static struct ccz_ot_ext_cfg cfg_of(const struct ccz_mpc *m)
+struct ccz_ot_ext_cfg cczi_mpc_ot_cfg(const struct ccz_mpc *m)
 {
-    return (struct ccz_ot_ext_cfg){
-        .ot.k = m->cfg.ot_k,
-        .engine = m->cfg.ot == CCZ_MPC_OT_SILENT ? CCZ_OT_SILENT : CCZ_OT_SOFTSPOKEN};
+    return (struct ccz_ot_ext_cfg){.ot.k = m->cfg.ot_k,
+                                   .engine = m->cfg.ot == CCZ_MPC_OT_SILENT ? CCZ_OT_SILENT
+                                                                            : CCZ_OT_SOFTSPOKEN};
 }
 
 /* Both directions of a session are sessions of their own. */
 static ccz_rc setup(struct ccz_mpc *m, unsigned sender, struct ccz_err *err)
 {
-    struct ccz_ot_ext_cfg cfg = cfg_of(m);
+    struct ccz_ot_ext_cfg cfg = cczi_mpc_ot_cfg(m);
     const uint8_t direction = (uint8_t)sender;
     struct ccz_span parts[3] = {ccz_span_str("cczoo mpc, transfers"),
                                 CCZ_SPAN(m->session, sizeof(m->session)), CCZ_SPAN(&direction, 1)};
@@ -32,7 +32,7 @@ static ccz_rc ready(struct ccz_mpc *m, unsigned sender, struct ccz_err *err)
     enum ccz_mpc_phase before = cczi_mpc_phase(m, CCZ_MPC_SETUP);
     ccz_rc rc = CCZ_OK;
     if (cczi_mpc_planning(m)) {
-        struct ccz_ot_ext_cfg cfg = cfg_of(m);
+        struct ccz_ot_ext_cfg cfg = cczi_mpc_ot_cfg(m);
         cczi_mpc_ot_count(m, sender, ccz_ot_ext_setup_size(&cfg), SETUP_ROUNDS);
         m->ot_planned[sender] = true;
     } else {

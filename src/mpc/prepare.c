@@ -41,18 +41,30 @@ static bool lens_of(struct ccz_mpc_item *l, const struct ccz_mpc_need *n)
     if (n->owner > 1)
         return false;
     switch (n->kind) {
-    case CCZ_MPC_MUL: *l = (struct ccz_mpc_item){.a_len = n->n, .b_len = n->n, .c_len = n->n}; return elements;
-    case CCZ_MPC_SQUARE: *l = (struct ccz_mpc_item){.a_len = n->n, .c_len = n->n}; return elements;
+    case CCZ_MPC_MUL:
+        *l = (struct ccz_mpc_item){.a_len = n->n, .b_len = n->n, .c_len = n->n};
+        return elements;
+    case CCZ_MPC_SQUARE:
+        *l = (struct ccz_mpc_item){.a_len = n->n, .c_len = n->n};
+        return elements;
     case CCZ_MPC_AND: {
         size_t w = (n->n + 63) / 64;
         *l = (struct ccz_mpc_item){.a_len = w, .b_len = w, .c_len = w};
         return elements;
     }
-    case CCZ_MPC_MATMUL: *l = (struct ccz_mpc_item){.a_len = mk, .b_len = kn, .c_len = mn}; return matrices;
-    case CCZ_MPC_CROSS_MATMUL: *l = (struct ccz_mpc_item){.v_len = kn, .c_len = mn, .x_len = mk}; return matrices;
-    case CCZ_MPC_CROSS_MUL: *l = (struct ccz_mpc_item){.v_len = n->n, .c_len = n->n, .x_len = n->n}; return elements;
-    case CCZ_MPC_CROSS_CONV2D: return conv_lens(l, &n->conv);
-    default: return false;
+    case CCZ_MPC_MATMUL:
+        *l = (struct ccz_mpc_item){.a_len = mk, .b_len = kn, .c_len = mn};
+        return matrices;
+    case CCZ_MPC_CROSS_MATMUL:
+        *l = (struct ccz_mpc_item){.v_len = kn, .c_len = mn, .x_len = mk};
+        return matrices;
+    case CCZ_MPC_CROSS_MUL:
+        *l = (struct ccz_mpc_item){.v_len = n->n, .c_len = n->n, .x_len = n->n};
+        return elements;
+    case CCZ_MPC_CROSS_CONV2D:
+        return conv_lens(l, &n->conv);
+    default:
+        return false;
     }
 }
 
@@ -76,9 +88,10 @@ bool cczi_mpc_is_cross(enum ccz_mpc_need_kind kind)
 void cczi_mpc_need_words(uint64_t out[CCZI_NEED_WORDS], const struct ccz_mpc_need *n)
 {
     const struct ccz_mpc_conv *c = &n->conv;
-    const uint64_t w[CCZI_NEED_WORDS] = {(uint64_t)n->kind, n->m, n->k, n->n, n->fixed, n->owner,
-                                         n->transposed, c->batch, c->h, c->w, c->c, c->kh, c->kw,
-                                         c->o, c->stride, c->pad, c->oh, c->ow};
+    const uint64_t w[CCZI_NEED_WORDS] = {
+        (uint64_t)n->kind, n->m,   n->k,  n->n, n->fixed, n->owner, n->transposed,
+        c->batch,          c->h,   c->w,  c->c, c->kh,    c->kw,    c->o,
+        c->stride,         c->pad, c->oh, c->ow};
     memcpy(out, w, sizeof(w));
 }
 

@@ -28,12 +28,13 @@ struct running {
     struct ccz_mpc *mpc;
     struct bilinear f;
     struct ccz_mpc_tensor *out;
-    struct ccz_mpc_tensor *a_own, *b_own; /* repeated, shared or turned into windows for this product */
+    struct ccz_mpc_tensor *a_own,
+        *b_own; /* repeated, shared or turned into windows for this product */
     const struct ccz_mpc_tensor *a, *b;
     enum { LOCAL, BEAVER, CROSS } how;
     bool square;
-    bool fixed_b;      /* CROSS: which is the fixed operand */
-    unsigned owner;    /* CROSS: its owner */
+    bool fixed_b;   /* CROSS: which is the fixed operand */
+    unsigned owner; /* CROSS: its owner */
     struct ccz_mpc_item item;
     struct cczi_words d, e; /* opened; CROSS: what the other operand lacks, in d */
 };
@@ -72,11 +73,18 @@ static ccz_rc conv_of(struct ccz_mpc_conv *c, const struct ccz_mpc_shape *x, siz
         kh > x->dim[1] + 2 * pad || kw > x->dim[2] + 2 * pad) {
         char text[CCZI_SHAPE_TEXT];
         cczi_mpc_shape_text(text, x);
-        return ccz_refuse(err, CCZ_E_ARG, "mpc:conv", text,
-                          "[batch, height, width, channels] with room for a window, stride 1 or more");
+        return ccz_refuse(
+            err, CCZ_E_ARG, "mpc:conv", text,
+            "[batch, height, width, channels] with room for a window, stride 1 or more");
     }
-    *c = (struct ccz_mpc_conv){.batch = x->dim[0], .h = x->dim[1], .w = x->dim[2], .c = x->dim[3],
-                               .kh = kh, .kw = kw, .stride = stride, .pad = pad};
+    *c = (struct ccz_mpc_conv){.batch = x->dim[0],
+                               .h = x->dim[1],
+                               .w = x->dim[2],
+                               .c = x->dim[3],
+                               .kh = kh,
+                               .kw = kw,
+                               .stride = stride,
+                               .pad = pad};
     c->oh = (c->h + 2 * pad - kh) / stride + 1;
     c->ow = (c->w + 2 * pad - kw) / stride + 1;
     return CCZ_OK;
@@ -116,7 +124,9 @@ static ccz_rc apply(uint64_t *r, const uint64_t *x, const uint64_t *y, const str
 {
     const struct ccz_mpc_conv *c = &f->conv;
     switch (f->op) {
-    case CCZ_MPC_OP_MATMUL: ccz_ring_matmul_add(r, x, y, f->m, f->k, f->n, f->bits); return CCZ_OK;
+    case CCZ_MPC_OP_MATMUL:
+        ccz_ring_matmul_add(r, x, y, f->m, f->k, f->n, f->bits);
+        return CCZ_OK;
     case CCZ_MPC_OP_CONV2D: {
         size_t rows = c->batch * c->oh * c->ow, row = c->kh * c->kw * c->c;
         CCZI_AUTO_WORDS w = {0};
@@ -127,7 +137,9 @@ static ccz_rc apply(uint64_t *r, const uint64_t *x, const uint64_t *y, const str
         ccz_ring_matmul_add(r, w.v, y, rows, row, c->o, f->bits);
         return CCZ_OK;
     }
-    default: ccz_ring_mul_add(r, x, y, f->n, f->bits); return CCZ_OK;
+    default:
+        ccz_ring_mul_add(r, x, y, f->n, f->bits);
+        return CCZ_OK;
     }
 }
 
@@ -192,7 +204,9 @@ static struct ccz_mpc_need cross_need(const struct running *r, bool fixed_b)
         n.kind = CCZ_MPC_CROSS_CONV2D;
         n.conv = r->f.conv;
         break;
-    default: n.kind = CCZ_MPC_CROSS_MUL; n.n = r->f.n;
+    default:
+        n.kind = CCZ_MPC_CROSS_MUL;
+        n.n = r->f.n;
     }
     return n;
 }

@@ -262,9 +262,9 @@ static ccz_rc check_hello(const uint8_t *peer, const uint8_t *own, struct ccz_er
     static const struct {
         unsigned at;
         const char *where;
-    } same[] = {{AT_RING, "mpc:hello-ring"}, {AT_FRAC, "mpc:hello-frac"},
+    } same[] = {{AT_RING, "mpc:hello-ring"},   {AT_FRAC, "mpc:hello-frac"},
                 {AT_TRUNC, "mpc:hello-trunc"}, {AT_OT, "mpc:hello-ot"},
-                {AT_OT_K, "mpc:hello-ot"},   {AT_SOURCE, "mpc:hello-source"},
+                {AT_OT_K, "mpc:hello-ot"},     {AT_SOURCE, "mpc:hello-source"},
                 {AT_ZERO, "mpc:hello"}};
     const char *hint = "both parties need the same program and configuration, and opposite roles";
     if (memcmp(peer, magic, sizeof(magic) - 1) != 0)
@@ -277,8 +277,7 @@ static ccz_rc check_hello(const uint8_t *peer, const uint8_t *own, struct ccz_er
     }
     for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
         if (peer[same[i].at] != own[same[i].at]) {
-            (void)ccz_refuse_num(err, CCZ_E_PEER, same[i].where, peer[same[i].at],
-                                 own[same[i].at]);
+            (void)ccz_refuse_num(err, CCZ_E_PEER, same[i].where, peer[same[i].at], own[same[i].at]);
             return ccz_hint(err, CCZ_E_PEER, hint);
         }
     if (memcmp(peer + AT_PROGRAM, own + AT_PROGRAM, CCZ_MPC_PROGRAM_SIZE) != 0) {
@@ -295,8 +294,7 @@ static ccz_rc start_stream(struct ccz_stream **out, const uint8_t *common, struc
     static const uint8_t iv[CCZ_STREAM_IV_SIZE];
     uint8_t seed[32];
     struct ccz_span parts[2] = {ccz_span_str("cczoo mpc, common stream"), CCZ_SPAN(common, 32)};
-    ccz_rc rc =
-        common ? ccz_hash(seed, CCZ_SHA256, parts, 2) : ccz_random(seed, sizeof(seed));
+    ccz_rc rc = common ? ccz_hash(seed, CCZ_SHA256, parts, 2) : ccz_random(seed, sizeof(seed));
     if (rc == CCZ_OK)
         rc = ccz_stream_new(out);
     if (rc == CCZ_OK)
@@ -334,8 +332,7 @@ static ccz_rc check_cfg(const struct ccz_mpc_cfg *cfg, struct ccz_err *err)
 {
     if (cfg->role > 1)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:role", cfg->role, 1);
-    if (cfg->ring_bits != 8 && cfg->ring_bits != 16 && cfg->ring_bits != 32 &&
-        cfg->ring_bits != 64)
+    if (cfg->ring_bits != 8 && cfg->ring_bits != 16 && cfg->ring_bits != 32 && cfg->ring_bits != 64)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:ring", cfg->ring_bits, 64);
     if (cfg->frac > cfg->ring_bits - 2)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:frac", cfg->frac, cfg->ring_bits - 2);

@@ -59,10 +59,14 @@ struct ccz_mpc {
 
 /* The live PRIVATE tensor of that number, or NULL. */
 struct ccz_mpc_tensor *cczi_mpc_private_at(const struct ccz_mpc *m, uint64_t id);
+/* Without the session's number. */
+struct ccz_ot_ext_cfg cczi_mpc_ot_cfg(const struct ccz_mpc *m);
 /* At least len transfers in the store of a direction. */
 ccz_rc cczi_mpc_ot_fill(struct ccz_mpc *m, unsigned sender, size_t len, struct ccz_err *err);
 ccz_rc cczi_mpc_source_prepare(struct ccz_mpc_item *items, struct ccz_mpc_source *s,
                                const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err);
+/* Rows of a convolution's windows: [batch oh ow][kh kw c], zero outside. */
+void cczi_mpc_windows(uint64_t *out, const uint64_t *in, const struct ccz_mpc_conv *c);
 /* Of queued items and the source, when the session ends. */
 void cczi_mpc_ready_deinit(struct ccz_mpc *m);
 #endif

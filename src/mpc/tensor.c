@@ -178,8 +178,8 @@ ccz_rc cczi_mpc_want_kind(const struct ccz_mpc_tensor *t, unsigned kinds, const 
     (void)snprintf(got, sizeof(got), "%s is %s", what, names[t->kind]);
     for (unsigned k = 0, at = 0; k < 4; k++)
         if (kinds >> k & 1)
-            at += (unsigned)snprintf(expected + at, sizeof(expected) - at, "%s%s",
-                                     at ? " or " : "", names[k]);
+            at += (unsigned)snprintf(expected + at, sizeof(expected) - at, "%s%s", at ? " or " : "",
+                                     names[k]);
     return ccz_refuse(err, CCZ_E_ARG, "mpc:kind", got, expected);
 }
 
@@ -358,9 +358,7 @@ ccz_rc ccz_mpc_share_bits(struct ccz_mpc_tensor **out, struct ccz_mpc *m, unsign
 {
     *out = NULL;
     ccz_rc rc = cczi_mpc_enter(m, err);
-    return rc == CCZ_OK
-               ? cczi_mpc_leave(m, share_bits(out, m, owner, shape, bits, err), err)
-               : rc;
+    return rc == CCZ_OK ? cczi_mpc_leave(m, share_bits(out, m, owner, shape, bits, err), err) : rc;
 }
 
 /* ------------------------------------------------------------------------------------ reveals */
@@ -376,8 +374,8 @@ static ccz_rc check_reveal(const uint64_t *out, const struct ccz_mpc_tensor *t, 
         return ccz_fail(err, CCZ_E_ARG, "mpc:reveal", to,
                         mine ? "a receiver without a place for the values"
                              : "a place for values that go to the other party");
-    return cczi_mpc_want_kind(t, 1u << CCZ_MPC_SHARED | 1u << CCZ_MPC_BITS,
-                              "the tensor to reveal", err);
+    return cczi_mpc_want_kind(t, 1u << CCZ_MPC_SHARED | 1u << CCZ_MPC_BITS, "the tensor to reveal",
+                              err);
 }
 
 /* v: the share, replaced by the values at a receiver. */
@@ -425,8 +423,8 @@ static ccz_rc reveal(uint64_t *out, const struct ccz_mpc_tensor *t, unsigned to,
     return exchange_shares(out, t, to, err);
 }
 
-ccz_rc ccz_mpc_reveal(uint64_t *out, const struct ccz_mpc_tensor *t, unsigned to,
-                      const char *label, struct ccz_err *err)
+ccz_rc ccz_mpc_reveal(uint64_t *out, const struct ccz_mpc_tensor *t, unsigned to, const char *label,
+                      struct ccz_err *err)
 {
     ccz_rc rc = cczi_mpc_enter(t->m, err);
     if (rc == CCZ_OK)

@@ -82,22 +82,40 @@ static void unpack_string(uint64_t *v, const uint8_t *in, size_t len, unsigned b
 static void pack(uint8_t *out, const uint64_t *v, size_t len, unsigned bits)
 {
     switch (bits) {
-    case 64: pack_bytes(out, v, len, 8); break;
-    case 32: pack_bytes(out, v, len, 4); break;
-    case 16: pack_bytes(out, v, len, 2); break;
-    case 8: pack_bytes(out, v, len, 1); break;
-    default: pack_string(out, v, len, bits);
+    case 64:
+        pack_bytes(out, v, len, 8);
+        break;
+    case 32:
+        pack_bytes(out, v, len, 4);
+        break;
+    case 16:
+        pack_bytes(out, v, len, 2);
+        break;
+    case 8:
+        pack_bytes(out, v, len, 1);
+        break;
+    default:
+        pack_string(out, v, len, bits);
     }
 }
 
 static void unpack(uint64_t *v, const uint8_t *in, size_t len, unsigned bits)
 {
     switch (bits) {
-    case 64: unpack_bytes(v, in, len, 8); break;
-    case 32: unpack_bytes(v, in, len, 4); break;
-    case 16: unpack_bytes(v, in, len, 2); break;
-    case 8: unpack_bytes(v, in, len, 1); break;
-    default: unpack_string(v, in, len, bits);
+    case 64:
+        unpack_bytes(v, in, len, 8);
+        break;
+    case 32:
+        unpack_bytes(v, in, len, 4);
+        break;
+    case 16:
+        unpack_bytes(v, in, len, 2);
+        break;
+    case 8:
+        unpack_bytes(v, in, len, 1);
+        break;
+    default:
+        unpack_string(v, in, len, bits);
     }
 }
 
@@ -205,7 +223,7 @@ static void fill(const struct cczi_want *w, const uint8_t *in)
         else
             unpack_bits(tmp, in + i / 8, n);
         for (size_t j = 0; j < words; j++)
-            out[j] = w->how == CCZI_WANT_SUM ? (out[j] + tmp[j]) & mask
+            out[j] = w->how == CCZI_WANT_SUM   ? (out[j] + tmp[j]) & mask
                      : w->how == CCZI_WANT_XOR ? out[j] ^ tmp[j]
                                                : tmp[j];
         if (w->how == CCZI_WANT_XOR && n % 64) /* what this party had there */
@@ -254,8 +272,8 @@ ccz_rc cczi_mpc_round(struct ccz_mpc *m, struct ccz_err *err)
     struct cczi_io *io = &m->io;
     ccz_rc rc = CCZ_OK;
     if (io->bad || io->out.bad)
-        rc = ccz_fail(err, CCZ_E_NOMEM, "mpc:memory", 0, "no memory for a message, or above %zu bytes",
-                      CCZ_CHAN_MESSAGE_SIZE_MAX);
+        rc = ccz_fail(err, CCZ_E_NOMEM, "mpc:memory", 0,
+                      "no memory for a message, or above %zu bytes", CCZ_CHAN_MESSAGE_SIZE_MAX);
     else if (io->out.size > 0 || io->want_len > 0) {
         if (m->chan)
             rc = exchange(m, err);
