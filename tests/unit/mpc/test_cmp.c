@@ -61,13 +61,13 @@ static unsigned bit_at(const uint64_t *row, size_t i)
 static enum ccz_mpc_cmp_op cost_op(const struct trial *t)
 {
     static const enum ccz_mpc_cmp_op of[] = {
-        [MSB] = CCZ_MPC_OP_MSB,        [DRELU] = CCZ_MPC_OP_MSB,  [LESS] = CCZ_MPC_OP_MSB,
+        [MSB] = CCZ_MPC_OP_MSB,        [DRELU] = CCZ_MPC_OP_MSB,   [LESS] = CCZ_MPC_OP_MSB,
         [LESS_CONST] = CCZ_MPC_OP_MSB, [EQUAL] = CCZ_MPC_OP_EQUAL, [WRAP] = CCZ_MPC_OP_WRAP,
-        [B2A] = CCZ_MPC_OP_B2A,        [A2B] = CCZ_MPC_OP_A2B,    [MUX] = CCZ_MPC_OP_MUX,
-        [SELECT] = CCZ_MPC_OP_MUX,     [RELU] = CCZ_MPC_OP_RELU,  [ABS] = CCZ_MPC_OP_RELU,
+        [B2A] = CCZ_MPC_OP_B2A,        [A2B] = CCZ_MPC_OP_A2B,     [MUX] = CCZ_MPC_OP_MUX,
+        [SELECT] = CCZ_MPC_OP_MUX,     [RELU] = CCZ_MPC_OP_RELU,   [ABS] = CCZ_MPC_OP_RELU,
         [CLAMP] = CCZ_MPC_OP_CLAMP,    [MAX2] = CCZ_MPC_OP_RELU};
-    const bool known = t->range == CCZ_MPC_RANGE_POSITIVE ||
-                       (t->range == CCZ_MPC_RANGE_HALF && t->s < t->k - 1);
+    const bool known =
+        t->range == CCZ_MPC_RANGE_POSITIVE || (t->range == CCZ_MPC_RANGE_HALF && t->s < t->k - 1);
     if (t->op != TRUNCATE)
         return of[t->op];
     if (t->mode == CCZ_MPC_TRUNC_FAITHFUL)
@@ -116,8 +116,8 @@ static ccz_rc call(struct ccz_mpc_tensor **out, struct ccz_mpc_tensor **row, con
 
 static uint64_t *copied(const struct ccz_mpc_tensor *t)
 {
-    size_t len = ccz_mpc_kind_of(t) == CCZ_MPC_BITS ? (ccz_mpc_len_of(t) + 63) / 64
-                                                    : ccz_mpc_len_of(t);
+    size_t len =
+        ccz_mpc_kind_of(t) == CCZ_MPC_BITS ? (ccz_mpc_len_of(t) + 63) / 64 : ccz_mpc_len_of(t);
     uint64_t *p = words_new(len);
     memcpy(p, ccz_mpc_words(t), len * sizeof(*p));
     return p;
@@ -279,7 +279,8 @@ static void check_trial(const struct trial *t)
             CHECK(above != 1 || ((uint64_t)x & (((uint64_t)1 << t->s) - 1)) != 0);
         } else {
             CHECK(t->out[0][i] <= mask_of(t->k) && t->out[1][i] <= mask_of(t->k));
-            const int64_t most = (int64_t)(mask_of(t->k) >> 1); /* differences that overflow promise nothing */
+            const int64_t most =
+                (int64_t)(mask_of(t->k) >> 1); /* differences that overflow promise nothing */
             if (t->op != CLAMP || (x >= t->hi - most && x <= t->c + most))
                 CHECK(value(t->out, i, t->k) == expected(t, i, x, y));
         }
@@ -557,8 +558,8 @@ static void max_program(struct party *p, void *arg)
             struct ccz_mpc_stats a = ccz_mpc_stats(p->m);
             OK(ccz_mpc_max(&max, with ? &index : NULL, x, e));
             struct ccz_mpc_stats z = ccz_mpc_stats(p->m);
-            struct ccz_mpc_cmp_cost c = ccz_mpc_cmp_cost(
-                with ? CCZ_MPC_OP_ARGMAX : CCZ_MPC_OP_MAX, groups, k, (unsigned)d);
+            struct ccz_mpc_cmp_cost c =
+                ccz_mpc_cmp_cost(with ? CCZ_MPC_OP_ARGMAX : CCZ_MPC_OP_MAX, groups, k, (unsigned)d);
             CHECK(z.phase[CCZ_MPC_ONLINE].sent_size - a.phase[CCZ_MPC_ONLINE].sent_size ==
                   c.sent[p->role]);
             CHECK(z.phase[CCZ_MPC_ONLINE].rounds - a.phase[CCZ_MPC_ONLINE].rounds == c.rounds);
@@ -578,14 +579,16 @@ static void test_max(void)
 static void pool_program(struct party *p, void *arg)
 {
     enum { N = 2, Y = 7, X = 6, C = 3 };
-    static const struct ccz_mpc_pool pools[] = {{2, 2, 0, 0}, {3, 2, 2, 1}, {1, 1, 0, 0}, {7, 6, 0, 0}};
+    static const struct ccz_mpc_pool pools[] = {
+        {2, 2, 0, 0}, {3, 2, 2, 1}, {1, 1, 0, 0}, {7, 6, 0, 0}};
     struct ccz_err *e = &p->err;
     uint64_t *v = numbers(N * Y * X * C, 30, 9), expected_max[N * Y * X * C];
     (void)arg;
     CCZ_AUTO(ccz_mpc_tensor) x = input(p, 3, CCZ_MPC_SHAPE4(N, Y, X, C), 0, v);
     for (size_t i = 0; i < 4; i++) {
         const struct ccz_mpc_pool *w = &pools[i];
-        size_t sy = w->stride_y ? w->stride_y : w->height, sx = w->stride_x ? w->stride_x : w->width;
+        size_t sy = w->stride_y ? w->stride_y : w->height,
+               sx = w->stride_x ? w->stride_x : w->width;
         size_t oy = (Y - w->height) / sy + 1, ox = (X - w->width) / sx + 1, len = 0;
         CCZ_AUTO(ccz_mpc_tensor) out = NULL;
         for (size_t b = 0; b < N; b++)
