@@ -95,11 +95,11 @@ static ccz_rc difference(struct cczi_store *v, const struct ccz_mpc_tensor *x,
                          const struct ccz_mpc_tensor *y, struct ccz_err *err)
 {
     CCZI_AUTO_OPERAND a = {0}, b = {0};
-    ccz_rc rc = cczi_check_pair(x, y, true, err);
-    if (rc == CCZ_OK)
-        rc = cczi_operand_init(&a, x, err);
+    ccz_rc rc = cczi_operand_init(&a, x, err);
     if (rc == CCZ_OK)
         rc = cczi_operand_init(&b, y, err);
+    if (rc == CCZ_OK)
+        rc = cczi_check_pair(x, y, true, err);
     if (rc == CCZ_OK)
         rc = cczi_store_init(v, x->len, err);
     for (size_t i = 0; i < x->len && rc == CCZ_OK; i++)

@@ -185,7 +185,7 @@ static ccz_rc max_pool(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor 
 {
     CCZI_AUTO_OPERAND x = {0};
     CCZI_AUTO_STORE values = {0};
-    struct pool p;
+    struct pool p = {0};
     ccz_rc rc = pool_init(&p, t, cfg, err);
     if (rc == CCZ_OK)
         rc = cczi_operand_init(&x, t, err);

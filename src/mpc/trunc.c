@@ -112,23 +112,36 @@ static void floor_of(uint64_t *out, const uint64_t *x, size_t n, unsigned s,
     }
 }
 
+/* With s = k - 1 what moves values up by a quarter is no multiple of 2^s. */
+static bool is_known(enum ccz_mpc_range range, unsigned s, unsigned k)
+{
+    return range == CCZ_MPC_RANGE_POSITIVE || (range == CCZ_MPC_RANGE_HALF && s < k - 1);
+}
+
+ccz_rc cczi_op_truncate(uint64_t *out, const uint64_t *x, size_t n, unsigned s,
+                        enum ccz_mpc_range range, bool exact, struct cczi_op *o,
+                        struct ccz_err *err)
+{
+    struct trunc t = {.o = o,
+                      .n = n,
+                      .words = cczi_words_of(n),
+                      .s = s,
+                      .exact = exact,
+                      .known = is_known(range, s, o->k)};
+    if (range != CCZ_MPC_RANGE_POSITIVE)
+        t.offset = (uint64_t)1 << (t.known ? o->k - 2 : o->k - 1);
+    return run(out, &t, x, err);
+}
+
 static ccz_rc interactive(uint64_t *out, const struct ccz_mpc_tensor *x, unsigned s,
                           enum ccz_mpc_range range, bool exact, struct ccz_err *err)
 {
     CCZI_AUTO_OP o = {0};
-    const unsigned k = cczi_mpc_bits(x->m);
-    struct trunc t = {.o = &o, .n = x->len, .words = cczi_words_of(x->len), .s = s, .exact = exact};
-    /* with s = k - 1 what moves values up by a quarter is no multiple of 2^s */
-    t.known = range == CCZ_MPC_RANGE_POSITIVE || (range == CCZ_MPC_RANGE_HALF && s < k - 1);
-    if (range != CCZ_MPC_RANGE_POSITIVE)
-        t.offset = (uint64_t)1 << (t.known ? k - 2 : k - 1);
-    enum ccz_mpc_cmp_op op = CCZ_MPC_OP_TRUNC_FAITHFUL;
-    if (exact)
-        op = t.known ? CCZ_MPC_OP_TRUNC_FAITHFUL_RANGE : CCZ_MPC_OP_TRUNC_FAITHFUL;
-    else
-        op = t.known ? CCZ_MPC_OP_TRUNC_ONE_BIT_RANGE : CCZ_MPC_OP_TRUNC_ONE_BIT;
+    enum ccz_mpc_cmp_op op = exact ? CCZ_MPC_OP_TRUNC_FAITHFUL : CCZ_MPC_OP_TRUNC_ONE_BIT;
+    if (is_known(range, s, cczi_mpc_bits(x->m)))
+        op = exact ? CCZ_MPC_OP_TRUNC_FAITHFUL_RANGE : CCZ_MPC_OP_TRUNC_ONE_BIT_RANGE;
     ccz_rc rc = cczi_op_init(&o, x->m, op, x->len, s, err);
-    return rc == CCZ_OK ? run(out, &t, x->v, err) : rc;
+    return rc == CCZ_OK ? cczi_op_truncate(out, x->v, x->len, s, range, exact, &o, err) : rc;
 }
 
 static ccz_rc check_shift(const struct ccz_mpc_tensor *x, unsigned s, struct ccz_err *err)
