@@ -63,7 +63,7 @@ static ccz_rc run(struct cczi_op *o, unsigned what, size_t n, unsigned bits)
 {
     uint64_t v[N_MAX], out[N_MAX], row[WORDS], row2[WORDS];
     const struct cczi_and both = {.a = row, .b = row, .b2 = row2, .z = row, .z2 = row2};
-    const unsigned s = bits > 1 ? bits - 1 : 1;
+    const unsigned s = 1 + bits % (o->k - 2);
     memset(v, 0x11, sizeof(v));
     memset(row, 0x22, sizeof(row));
     memset(row2, 0x44, sizeof(row2));
@@ -78,9 +78,9 @@ static ccz_rc run(struct cczi_op *o, unsigned what, size_t n, unsigned bits)
     case 3:
         return cczi_op_mux(out, v, row, v, v, n, o, NULL);
     case 4:
-        return cczi_op_truncate(out, v, n, s < o->k ? s : 1, CCZ_MPC_RANGE_ANY, true, o, NULL);
+        return cczi_op_truncate(out, v, n, s, CCZ_MPC_RANGE_ANY, true, o, NULL);
     default:
-        return cczi_op_truncate(out, v, n, s < o->k ? s : 1, CCZ_MPC_RANGE_HALF, false, o, NULL);
+        return cczi_op_truncate(out, v, n, s, CCZ_MPC_RANGE_HALF, false, o, NULL);
     }
 }
 

@@ -21,7 +21,7 @@
  *  - A comparison of b bits cuts them into leaves of 4. Per leaf: one 1-of-16 OT whose messages are the bits "less" and
  *    "equal" (Rathee et al., CrypTFlow2, CCS 2020, ePrint 2020/1002; 1 bit only in the lowest leaf, which needs no "equal"),
  *    made of 4 OTs. Party 0 is the sender for one half of the elements and party 1 for the other, so that both work.
- *    Then a tree of ANDs, one round per level; l + log2 l ANDs for l leaves, those of one node sharing an operand.
+ *    Then a tree of ANDs, one round per level: l - 1 nodes for l leaves, two ANDs with a common operand in each but the lowest of a level.
  *  - An AND uses a bit triple made of two random OTs (one each way, no bytes), and opens 2 bits per party (3 for two ANDs that
  *    share an operand).
  *  - Selection: two OTs of k bits, one each way.
@@ -36,8 +36,8 @@
  *
  * **Memory, threads.** `*out` is the caller's, NULL unless CCZ_OK. A session and its tensors belong to one thread at a time.
  * Time and addresses depend on shapes only (@ct).
- * Reading order of the sources: cmp_wire.c (OTs as pads, messages), millionaire.c, mux.c, convert.c, cmp.c, relu.c, max.c,
- * trunc.c, cmp_cost.c.
+ * Reading order of the sources: cmp_priv.h, cmp_wire.c, cmp_and.c, cmp_cot.c, millionaire.c, cmp_op.c, cmp.c, mux.c, convert.c,
+ * relu.c, max.c, trunc.c, cmp_need.c, cmp_cost.c.
  */
 #include <cczoo/mpc.h>
 
@@ -163,10 +163,12 @@ enum ccz_mpc_range {
  *    for multiples of 2^s. No comparison of the low bits (Huang et al., Cheetah, USENIX Security 2022, ePrint 2022/207). RANGE_ANY:
  *    one comparison of k bits and a conversion to s bits; with a range one OT of s bits, two rounds.
  *  - CCZ_MPC_TRUNC_LOCAL: the same values without a message (Mohassel, Zhang, SecureML, S&P 2017: party 0 shifts its share, party
- *    1 the negative of its own), but wrong by 2^(k-s) with probability |x| / 2^k (x >= 0: x / 2^k; x < 0: (|x| - 1) / 2^k... exact:
- *    docs/design/mpc.md). The range is not used. Statistical security aside, it is for |x| < 2^(k-40).
+ *    1 the negative of its own), but wrong by 2^(k-s) with probability |x| / 2^k: for |x| < 2^(k-40). The range is not used. Party
+ *    0's share is below 2^(k-s), so not uniform in the whole ring.
+ * In the last two the rounding depends on the low bits of the shares: who is shown q learns x rounded at a border that is random,
+ * but known to it. That coin is part of the ideal functionality.
  * @param x  SHARED; PUBLIC or PRIVATE: the floor, in every mode, local
- * @param s  0 .. k - 1, "mpc:shift"; above the fraction of x: "mpc:scale"
+ * @param s  0 .. k - 2, "mpc:shift"; above the fraction of x: "mpc:scale". 0 is local.
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_truncate(struct ccz_mpc_tensor **out,
                                              const struct ccz_mpc_tensor *x, unsigned s,

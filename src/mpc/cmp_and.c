@@ -29,6 +29,7 @@ static ccz_rc triple_chunk(uint64_t *row[TRIPLE], struct cczi_cmp *c, size_t n, 
         row[C][w] = (row[A][w] & row[B][w]) ^ m0[0][w] ^ got[0][w];
         row[C2][w] = (row[A][w] & row[B2][w]) ^ m0[1][w] ^ got[1][w];
     }
+    ccz_wipe(&delta, sizeof(delta));
     return CCZ_OK;
 }
 

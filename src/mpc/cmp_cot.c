@@ -71,6 +71,7 @@ static ccz_rc answer(struct cczi_bits *msg, struct cczi_bits *got, struct cczi_c
         answers(q1, j->out2 + from, q0, j->a2 + from, d, n);
         cczi_bits_put_words(msg, q1, n, j->width);
     }
+    ccz_wipe(&delta, sizeof(delta));
     return CCZ_OK;
 }
 

@@ -33,7 +33,7 @@ ccz_rc cczi_op_msb(uint64_t *row, const uint64_t *x, size_t n, struct cczi_op *o
 /* z = b x, and z2 = b x2 unless NULL. z may be x. */
 ccz_rc cczi_op_mux(uint64_t *z, uint64_t *z2, const uint64_t *row, const uint64_t *x,
                    const uint64_t *x2, size_t n, struct cczi_op *o, struct ccz_err *err);
-/* q = x / 2^s, s from 1 on: the floor, or that or one more. */
+/* q = x / 2^s, 1 <= s <= k - 2: the floor, or that or one more. */
 ccz_rc cczi_op_truncate(uint64_t *q, const uint64_t *x, size_t n, unsigned s,
                         enum ccz_mpc_range range, bool exact, struct cczi_op *o,
                         struct ccz_err *err);

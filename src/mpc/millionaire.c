@@ -165,8 +165,8 @@ static void make_tables(table_t less, table_t equal, uint64_t (*d)[CCZI_CMP_CHUN
                         const struct compare *p, unsigned leaf, size_t i, size_t words)
 {
     const size_t w0 = (p->send.from + i) / 64;
+    uint64_t l[ENTRIES], e[ENTRIES], v[LEAF] = {0}, dd[LEAF] = {0};
     for (size_t w = 0; w < words; w++) {
-        uint64_t l[ENTRIES], e[ENTRIES], v[LEAF] = {0}, dd[LEAF] = {0};
         for (unsigned b = 0; b < p->l.width[leaf]; b++) {
             v[b] = p->value[(p->l.at[leaf] + b) * p->words + w0 + w];
             dd[b] = d[b][w];
@@ -179,6 +179,9 @@ static void make_tables(table_t less, table_t equal, uint64_t (*d)[CCZI_CMP_CHUN
             equal[k][w] = e[k] ^ own_equal;
         }
     }
+    ccz_wipe(l, sizeof(l));
+    ccz_wipe(e, sizeof(e));
+    ccz_wipe(v, sizeof(v));
 }
 
 /* d: corrections of the leaf. The shares of this party's half are random already. */

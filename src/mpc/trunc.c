@@ -112,12 +112,6 @@ static void floor_of(uint64_t *out, const uint64_t *x, size_t n, unsigned s,
     }
 }
 
-/* With s = k - 1 what moves values up by a quarter is no multiple of 2^s. */
-static bool is_known(enum ccz_mpc_range range, unsigned s, unsigned k)
-{
-    return range == CCZ_MPC_RANGE_POSITIVE || (range == CCZ_MPC_RANGE_HALF && s < k - 1);
-}
-
 ccz_rc cczi_op_truncate(uint64_t *out, const uint64_t *x, size_t n, unsigned s,
                         enum ccz_mpc_range range, bool exact, struct cczi_op *o,
                         struct ccz_err *err)
@@ -127,7 +121,7 @@ ccz_rc cczi_op_truncate(uint64_t *out, const uint64_t *x, size_t n, unsigned s,
                       .words = cczi_words_of(n),
                       .s = s,
                       .exact = exact,
-                      .known = is_known(range, s, o->k)};
+                      .known = range != CCZ_MPC_RANGE_ANY};
     if (range != CCZ_MPC_RANGE_POSITIVE)
         t.offset = (uint64_t)1 << (t.known ? o->k - 2 : o->k - 1);
     return run(out, &t, x, err);
@@ -138,7 +132,7 @@ static ccz_rc interactive(uint64_t *out, const struct ccz_mpc_tensor *x, unsigne
 {
     CCZI_AUTO_OP o = {0};
     enum ccz_mpc_cmp_op op = exact ? CCZ_MPC_OP_TRUNC_FAITHFUL : CCZ_MPC_OP_TRUNC_ONE_BIT;
-    if (is_known(range, s, cczi_mpc_bits(x->m)))
+    if (range != CCZ_MPC_RANGE_ANY)
         op = exact ? CCZ_MPC_OP_TRUNC_FAITHFUL_RANGE : CCZ_MPC_OP_TRUNC_ONE_BIT_RANGE;
     ccz_rc rc = cczi_op_init(&o, x->m, op, x->len, s, err);
     return rc == CCZ_OK ? cczi_op_truncate(out, x->v, x->len, s, range, exact, &o, err) : rc;
@@ -148,8 +142,8 @@ static ccz_rc check_shift(const struct ccz_mpc_tensor *x, unsigned s, struct ccz
 {
     const unsigned kinds = 1u << CCZ_MPC_SHARED | 1u << CCZ_MPC_PRIVATE | 1u << CCZ_MPC_PUBLIC;
     ccz_rc rc = cczi_mpc_want_kind(x, kinds, "the operand of a truncation", err);
-    if (rc == CCZ_OK && s >= cczi_mpc_bits(x->m))
-        rc = ccz_refuse_num(err, CCZ_E_ARG, "mpc:shift", s, cczi_mpc_bits(x->m) - 1);
+    if (rc == CCZ_OK && s > cczi_mpc_bits(x->m) - 2)
+        rc = ccz_refuse_num(err, CCZ_E_ARG, "mpc:shift", s, cczi_mpc_bits(x->m) - 2);
     if (rc == CCZ_OK && s > x->frac)
         rc = ccz_refuse_num(err, CCZ_E_ARG, "mpc:scale", s, x->frac);
     return rc;

@@ -418,11 +418,9 @@ static void check_distribution(const struct trial *t)
 static void test_trunc8(void)
 {
     struct inputs in;
-    struct trial t[8 * 3 * 3];
-    struct run r = {t, 0, 7};
+    struct trial t[7 * 3 * 3];
+    struct run r = {t, 0, 6};
     all_pairs(&in);
-    /* frac may be at most k - 2, and s at most frac: the largest s is tried with the ring of 16 bits */
-    r.frac = 6;
     for (unsigned s = 0; s <= 6; s++)
         for (int mode = 0; mode < 3; mode++)
             for (int range = 0; range < 3; range++) {

@@ -194,7 +194,7 @@ static ccz_rc refused(struct ccz_mpc_tensor **out, int number, struct plan *p, s
     case 12:
         return ccz_mpc_clamp(out, p->x, 2, 1, e);
     case 13:
-        return ccz_mpc_truncate(out, p->x, 32, CCZ_MPC_RANGE_ANY, e);
+        return ccz_mpc_truncate(out, p->x, 31, CCZ_MPC_RANGE_ANY, e);
     case 14:
         return ccz_mpc_truncate(out, p->x, 5, CCZ_MPC_RANGE_ANY, e);
     case 15:
@@ -255,6 +255,39 @@ static void test_shapes(void)
         ccz_rc rc = i < 4 ? ccz_mpc_max_pool(&out, x, &bad[i], e) : ccz_mpc_a2b(&out, x, e);
         CHECK(rc == CCZ_E_ARG && !out && strcmp(err.where, i < 4 ? "mpc:pool" : "mpc:shape") == 0);
     }
+}
+
+/* ---------------------------------------------------------------------------------------- cost */
+
+/* Bits per element of both parties, OTs and rounds, counted by hand (docs/design/mpc.md). */
+static void test_cost(void)
+{
+    static const struct {
+        enum ccz_mpc_cmp_op op;
+        unsigned k, bits, per_element, ots, rounds;
+    } c[] = {
+        {CCZ_MPC_OP_MSB, 32, 0, 31 + 224 + 36, 31 + 2 * 7, 5},
+        {CCZ_MPC_OP_MSB, 64, 0, 63 + 480 + 82, 63 + 2 * 15, 6},
+        {CCZ_MPC_OP_EQUAL, 32, 0, 32 + 8 * 16 + 4 * 7, 32 + 2 * 7, 5},
+        {CCZ_MPC_OP_MUX, 32, 0, 2 * 33, 2, 2},
+        {CCZ_MPC_OP_B2A, 64, 0, 65, 1, 2},
+        {CCZ_MPC_OP_RELU, 32, 0, 291 + 66, 47, 7},
+        {CCZ_MPC_OP_RELU, 64, 0, 625 + 130, 95, 8},
+        {CCZ_MPC_OP_TRUNC_ONE_BIT_RANGE, 64, 12, 13, 1, 2},
+        {CCZ_MPC_OP_MILLIONAIRES, 8, 1, 1 + 2, 1, 2},
+        {CCZ_MPC_OP_MAX, 32, 16, 15 * 357, 15 * 47, 28},
+        {CCZ_MPC_OP_ARGMAX, 32, 16, 15 * (357 + 64), 15 * 47, 28},
+    };
+    for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+        struct ccz_mpc_cmp_cost cost = ccz_mpc_cmp_cost(c[i].op, 1280, c[i].k, c[i].bits);
+        if ((cost.sent[0] + cost.sent[1]) * 8 != 1280 * c[i].per_element)
+            fprintf(stderr, "%zu: %.2f bits\n", i,
+                    (double)(cost.sent[0] + cost.sent[1]) * 8 / 1280);
+        CHECK((cost.sent[0] + cost.sent[1]) * 8 == 1280 * c[i].per_element);
+        CHECK(cost.ots[0] + cost.ots[1] == 1280 * c[i].ots && cost.rounds == c[i].rounds);
+    }
+    CHECK(ccz_mpc_cmp_cost(CCZ_MPC_OP_RELU, 0, 32, 0).rounds == 0);
+    CHECK(ccz_mpc_cmp_cost(CCZ_MPC_OP_TRUNC_FAITHFUL, 5, 32, 0).rounds == 0);
 }
 
 /* --------------------------------------------------------------------------------------- plans */
@@ -375,6 +408,7 @@ int main(int argc, char **argv)
         {"cmp_guard.fresh_shares", test_fresh_shares},
         {"cmp_guard.refusals", test_refusals},
         {"cmp_guard.shapes", test_shapes},
+        {"cmp_guard.cost", test_cost},
         {"cmp_guard.plan", test_plan},
         {"cmp_guard.faults", test_faults},
         {"cmp_guard.lost", test_lost},
