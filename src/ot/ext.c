@@ -116,7 +116,7 @@ struct step {
 static struct step next_step(const struct ccz_ot_ext *e, size_t len)
 {
     if (e->silent) {
-        const struct cczi_silent_shape *s = cczi_silent_shape_of(e->silent);
+        const struct cczi_silent_shape *s = &e->silent->shape;
         return (struct step){s->lpn.n - s->base, s->lpn.n};
     }
     size_t blocks = blocks_of(len) < BATCH_BLOCKS ? blocks_of(len) : BATCH_BLOCKS;
@@ -250,7 +250,7 @@ static struct ccz_ot_ext_size fill_size(bool silent, unsigned log, unsigned k, s
 struct ccz_ot_ext_size ccz_ot_ext_prepare_size(const struct ccz_ot_ext *e, size_t len)
 {
     size_t stored = e->end - e->at;
-    unsigned log = e->silent ? cczi_silent_shape_of(e->silent)->log : 0;
+    unsigned log = e->silent ? e->silent->shape.log : 0;
     return fill_size(e->silent, log, e->soft.k, len > stored ? len - stored : 0);
 }
 

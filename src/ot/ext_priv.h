@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
-struct cczi_silent; /* the silent engine between rounds */
+struct cczi_silent;
 
 struct ccz_ot_ext {
     struct cczi_soft soft;
@@ -50,12 +50,22 @@ struct cczi_silent_shape {
     struct cczi_lpn lpn;
     size_t base;
 };
+struct cczi_silent {
+    struct cczi_silent_shape shape;
+    struct cczi_array base;    /* OTs of the next round */
+    struct cczi_array leaves;  /* the noise vector */
+    struct cczi_array msg;     /* [trees][depth - 1] */
+    struct cczi_array scratch; /* a level */
+};
 struct cczi_silent_shape cczi_silent_shape(unsigned log);
+/* Memory alone, for tests with shapes too small to be safe; deinit is for what init failed with, too. */
+ccz_rc cczi_silent_init(struct cczi_silent *m, const struct cczi_silent_shape *shape,
+                        struct ccz_err *err);
+void cczi_silent_deinit(struct cczi_silent *m);
 /* Base OTs by SoftSpokenOT. */
 ccz_rc cczi_silent_new(struct cczi_silent **out, unsigned log, struct cczi_soft *s,
                        struct ccz_err *err);
 void cczi_silent_free(struct cczi_silent *m);
-const struct cczi_silent_shape *cczi_silent_shape_of(const struct cczi_silent *m);
 /* One round: out has room for n rows, the first n - base can be used. */
 ccz_rc cczi_silent_round(struct ccz_f128 *out, struct cczi_silent *m, struct cczi_soft *s,
                          struct ccz_err *err);

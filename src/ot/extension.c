@@ -126,32 +126,43 @@ ccz_rc ccz_cot_recv(struct ccz_f128 *t, const uint8_t *x, size_t len, struct ccz
     return rc;
 }
 
-ccz_rc ccz_ot_send(struct ccz_f128 *m, size_t len, struct ccz_ot_sender *s, struct ccz_err *err)
+/* Rows to pairs of messages, in place: q is the upper half of m, so that pairs overtake rows only at the end. */
+static void to_pairs(struct ccz_f128 *m, const struct ccz_f128 *q, size_t len, uint64_t tweak,
+                     const struct cczi_soft *soft)
 {
-    struct cczi_soft *soft = &s->soft;
     struct ccz_f128 rows[2][HASH_LEN];
-    struct ccz_f128 *q = m + len; /* the upper half; pairs overtake it only at the end */
-    ccz_rc rc = check_len(len, err);
-    if (rc != CCZ_OK)
-        return rc;
-    rc = ccz_cot_send(q, len, s, err);
-    for (size_t i = 0; i < len && rc == CCZ_OK; i += HASH_LEN) {
+    for (size_t i = 0; i < len; i += HASH_LEN) {
         size_t n = len - i < HASH_LEN ? len - i : HASH_LEN;
         for (size_t k = 0; k < n; k++) {
             rows[0][k] = q[i + k];
             rows[1][k] = cczi_f128_add(q[i + k], soft->delta);
         }
         for (int b = 0; b < 2; b++)
-            soft->kernels->hash(rows[b], rows[b], n, soft->ots + i, &soft->hash_key);
+            soft->kernels->hash(rows[b], rows[b], n, tweak + i, &soft->hash_key);
         for (size_t k = 0; k < n; k++) {
             m[2 * (i + k)] = rows[0][k];
             m[2 * (i + k) + 1] = rows[1][k];
         }
     }
-    soft->ots += len;
+    ccz_wipe(rows, sizeof(rows));
+}
+
+ccz_rc ccz_ot_send(struct ccz_f128 *m, size_t len, struct ccz_ot_sender *s, struct ccz_err *err)
+{
+    struct cczi_soft *soft = &s->soft;
+    ccz_rc rc = check_len(len, err);
+    if (rc != CCZ_OK)
+        return rc;
+    for (size_t i = 0; i < len && rc == CCZ_OK; i += BATCH_LEN) { /* hashed while in the cache */
+        size_t n = batch_len(len - i);
+        struct ccz_f128 *to = m + 2 * i, *q = to + n;
+        rc = cczi_soft_send(q, n, NULL, blocks_of(n), soft, err);
+        if (rc == CCZ_OK)
+            to_pairs(to, q, n, soft->ots, soft);
+        soft->ots += n;
+    }
     if (rc != CCZ_OK)
         memset(m, 0, 2 * len * sizeof(*m));
-    ccz_wipe(rows, sizeof(rows));
     return rc;
 }
 
@@ -159,10 +170,17 @@ ccz_rc ccz_ot_recv(struct ccz_f128 *m_x, const uint8_t *x, size_t len, struct cc
                    struct ccz_err *err)
 {
     struct cczi_soft *soft = &r->soft;
-    ccz_rc rc = ccz_cot_recv(m_x, x, len, r, err);
+    ccz_rc rc = check_len(len, err);
     if (rc != CCZ_OK)
         return rc;
-    soft->kernels->hash(m_x, m_x, len, soft->ots, &soft->hash_key);
-    soft->ots += len;
-    return CCZ_OK;
+    for (size_t i = 0; i < len && rc == CCZ_OK; i += BATCH_LEN) {
+        size_t n = batch_len(len - i);
+        rc = ccz_cot_recv(m_x + i, x + i / 8, n, r, err);
+        if (rc == CCZ_OK)
+            soft->kernels->hash(m_x + i, m_x + i, n, soft->ots, &soft->hash_key);
+        soft->ots += n;
+    }
+    if (rc != CCZ_OK)
+        memset(m_x, 0, len * sizeof(*m_x));
+    return rc;
 }

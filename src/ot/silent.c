@@ -18,27 +18,16 @@
 
 enum { TREES = 256, DEPTH_MAX = 16, CHECK_OTS = 128, TAU_SIZE = 32, BLOCK_BITS = 128 };
 
-struct cczi_silent {
-    struct cczi_silent_shape shape;
-    struct cczi_array base;    /* OTs of the next round */
-    struct cczi_array leaves;  /* the noise vector */
-    struct cczi_array msg;     /* [trees][depth - 1] */
-    struct cczi_array scratch; /* two levels */
-};
-
 struct cczi_silent_shape cczi_silent_shape(unsigned log)
 {
     struct cczi_silent_shape s = {.log = log};
-    s.lpn = (struct cczi_lpn){.n = (size_t)1 << log, .noisy = (size_t)2 << log, .t = TREES};
+    s.lpn.noisy = (size_t)1 << log;
+    s.lpn.n = s.lpn.noisy / 8 * 5;
+    s.lpn.t = TREES;
     while ((size_t)TREES << s.lpn.depth < s.lpn.noisy)
         s.lpn.depth++;
     s.base = TREES * s.lpn.depth + CHECK_OTS;
     return s;
-}
-
-const struct cczi_silent_shape *cczi_silent_shape_of(const struct cczi_silent *m)
-{
-    return &m->shape;
 }
 
 struct ccz_ot_ext_size cczi_silent_round_size(unsigned log)
@@ -63,21 +52,37 @@ static ccz_rc first_base(struct cczi_silent *m, struct cczi_soft *s, struct ccz_
     return rc;
 }
 
+ccz_rc cczi_silent_init(struct cczi_silent *m, const struct cczi_silent_shape *shape,
+                        struct ccz_err *err)
+{
+    *m = (struct cczi_silent){.shape = *shape};
+    ccz_rc rc = cczi_array_init(&m->base, shape->base, err);
+    if (rc == CCZ_OK)
+        rc = cczi_array_init(&m->leaves, shape->lpn.noisy, err);
+    if (rc == CCZ_OK)
+        rc = cczi_array_init(&m->msg, shape->lpn.t * (shape->lpn.depth - 1), err);
+    if (rc == CCZ_OK)
+        rc = cczi_array_init(&m->scratch, (size_t)1 << shape->lpn.depth, err);
+    return rc;
+}
+
+void cczi_silent_deinit(struct cczi_silent *m)
+{
+    cczi_array_deinit(&m->base);
+    cczi_array_deinit(&m->leaves);
+    cczi_array_deinit(&m->msg);
+    cczi_array_deinit(&m->scratch);
+}
+
 ccz_rc cczi_silent_new(struct cczi_silent **out, unsigned log, struct cczi_soft *s,
                        struct ccz_err *err)
 {
-    *out = NULL;
+    const struct cczi_silent_shape shape = cczi_silent_shape(log);
     struct cczi_silent *m = calloc(1, sizeof(*m));
+    *out = NULL;
     if (!m)
         return ccz_fail(err, CCZ_E_NOMEM, "ot:memory", 0, "out of memory");
-    m->shape = cczi_silent_shape(log);
-    ccz_rc rc = cczi_array_init(&m->base, m->shape.base, err);
-    if (rc == CCZ_OK)
-        rc = cczi_array_init(&m->leaves, m->shape.lpn.noisy, err);
-    if (rc == CCZ_OK)
-        rc = cczi_array_init(&m->msg, (size_t)TREES * (m->shape.lpn.depth - 1), err);
-    if (rc == CCZ_OK)
-        rc = cczi_array_init(&m->scratch, (size_t)1 << m->shape.lpn.depth, err);
+    ccz_rc rc = cczi_silent_init(m, &shape, err);
     if (rc == CCZ_OK)
         rc = first_base(m, s, err);
     if (rc == CCZ_OK)
@@ -91,10 +96,7 @@ void cczi_silent_free(struct cczi_silent *m)
 {
     if (!m)
         return;
-    cczi_array_deinit(&m->base);
-    cczi_array_deinit(&m->leaves);
-    cczi_array_deinit(&m->msg);
-    cczi_array_deinit(&m->scratch);
+    cczi_silent_deinit(m);
     free(m);
 }
 
@@ -283,7 +285,7 @@ static struct sums recv_trees(struct ccz_f128 chi, struct cczi_silent *m,
     struct sums sum = {{0}, {0}};
     for (unsigned l = 0; l < depth; l++)
         squares[l + 1] = k->mul(squares[l], squares[l]);
-    for (size_t i = TREES; i-- > 0;) {
+    for (size_t i = m->shape.lpn.t; i-- > 0;) {
         struct ccz_f128 *out = m->leaves.at + (i << depth);
         size_t hole = regrow_tree(out, m->msg.at + i * (depth - 1), i, m, r, s);
         struct ccz_f128 at = k->mul(power(squares, hole, depth, k), chi);
@@ -311,7 +313,7 @@ static ccz_rc round_send(struct ccz_f128 *out, struct cczi_silent *m, struct ccz
     const unsigned depth = m->shape.lpn.depth;
     struct public_part r;
     draw_public(&r, s);
-    for (size_t i = TREES; i-- > 0;)
+    for (size_t i = m->shape.lpn.t; i-- > 0;)
         grow_tree(m->leaves.at + (i << depth), m->msg.at + i * (depth - 1), i, m, &r, s);
     ccz_rc rc = cczi_transcript_send(
         &s->t, "silent trees", CCZ_SPAN(m->msg.at, m->msg.len * sizeof(*m->msg.at)), s->chan, err);
@@ -322,23 +324,18 @@ static ccz_rc round_send(struct ccz_f128 *out, struct cczi_silent *m, struct ccz
     return rc;
 }
 
-static ccz_rc round_recv(struct ccz_f128 *out, struct cczi_silent *m, struct cczi_soft *s,
-                         struct ccz_err *err)
+/* What follows after the sender's trees are there. */
+static ccz_rc check_and_encode(struct ccz_f128 *out, struct cczi_silent *m,
+                               const struct public_part *r, struct cczi_soft *s,
+                               struct ccz_err *err)
 {
     uint8_t tau[TAU_SIZE], expected[TAU_SIZE];
-    struct public_part r;
-    struct ccz_f128 chi;
-    draw_public(&r, s);
-    ccz_rc rc = ccz_chan_recv_exact(m->msg.at, m->msg.len * sizeof(*m->msg.at), s->chan, err);
-    if (rc == CCZ_OK) {
-        cczi_transcript_put(&s->t, "silent trees",
-                            CCZ_SPAN(m->msg.at, m->msg.len * sizeof(*m->msg.at)));
-        rc = cczi_random_f128(&chi, 1, s->kernels, err); /* after the sender is bound */
-    }
+    struct ccz_f128 chi; /* random after the sender is bound */
+    ccz_rc rc = cczi_random_f128(&chi, 1, s->kernels, err);
     if (rc != CCZ_OK)
         return rc;
     CCZ_CT_PUBLIC(&chi, sizeof(chi));
-    const struct sums sum = recv_trees(chi, m, &r, s);
+    const struct sums sum = recv_trees(chi, m, r, s);
     const struct blind blind = blind_of(m);
     const struct ccz_f128 asked[2] = {chi, cczi_f128_add(sum.noise, blind.noise)};
     rc = cczi_transcript_send(&s->t, "silent challenge", CCZ_SPAN(asked, sizeof(asked)), s->chan,
@@ -347,12 +344,25 @@ static ccz_rc round_recv(struct ccz_f128 *out, struct cczi_silent *m, struct ccz
         rc = tau_of(expected, s, cczi_f128_add(sum.all, blind.share), err);
     if (rc != CCZ_OK)
         return rc;
-    encode(out, m, &r, s); /* while the sender answers */
+    encode(out, m, r, s); /* while the sender answers */
     rc = ccz_chan_recv_exact(tau, sizeof(tau), s->chan, err);
     if (rc == CCZ_OK && !cczi_same(tau, expected, sizeof(tau)))
         rc = ccz_fail(err, CCZ_E_PEER, "ot:silent-check", 0,
                       "the sender's trees are inconsistent: it cheats");
     return rc;
+}
+
+static ccz_rc round_recv(struct ccz_f128 *out, struct cczi_silent *m, struct cczi_soft *s,
+                         struct ccz_err *err)
+{
+    const size_t size = m->msg.len * sizeof(*m->msg.at);
+    struct public_part r;
+    draw_public(&r, s);
+    ccz_rc rc = ccz_chan_recv_exact(m->msg.at, size, s->chan, err);
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_transcript_put(&s->t, "silent trees", CCZ_SPAN(m->msg.at, size));
+    return check_and_encode(out, m, &r, s, err);
 }
 
 ccz_rc cczi_silent_round(struct ccz_f128 *out, struct cczi_silent *m, struct cczi_soft *s,

@@ -300,20 +300,20 @@ static uint64_t delta_mask(const struct cczi_soft *s, size_t plane)
 struct batch {
     struct cczi_array msg;    /* corrections [groups][blocks], then sum of w, sum of each plane */
     struct cczi_array planes; /* [PLANES][blocks] */
-    struct cczi_array comb;   /* [blocks] */
+    struct cczi_array comb;   /* [blocks], or nothing if it is not asked for */
     struct cczi_array w;      /* [blocks], receiver */
     struct cczi_array chunk;  /* one struct chunk */
     size_t blocks;
 };
 
-static ccz_rc batch_init(struct batch *b, size_t blocks, const struct cczi_soft *s,
+static ccz_rc batch_init(struct batch *b, size_t blocks, bool comb, const struct cczi_soft *s,
                          struct ccz_err *err)
 {
     *b = (struct batch){.blocks = blocks + 1};
     ccz_rc rc = cczi_array_init(&b->msg, groups_of(s) * b->blocks + CHECK_LEN, err);
     if (rc == CCZ_OK)
         rc = cczi_array_init(&b->planes, PLANES * b->blocks, err);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK && comb)
         rc = cczi_array_init(&b->comb, b->blocks, err);
     if (rc == CCZ_OK && !s->sender)
         rc = cczi_array_init(&b->w, b->blocks, err);
@@ -367,7 +367,8 @@ static void keep_chunk(struct ccz_f128 *rows, size_t row_len, struct batch *b, s
     struct chunk *c = (struct chunk *)(void *)b->chunk.at;
     for (size_t p = 0; p < PLANES; p++)
         memcpy(b->planes.at + p * b->blocks + from, c->planes[p], len * sizeof(*b->planes.at));
-    combine(b->comb.at + from, c, len);
+    if (b->comb.at)
+        combine(b->comb.at + from, c, len);
     if (s->odd)
         mark_choices(c, b, from, len);
     if (rows_in(row_len, from, len) > 0)
@@ -419,7 +420,7 @@ ccz_rc cczi_soft_send(struct ccz_f128 *rows, size_t row_len, struct ccz_f128 *co
                       struct cczi_soft *s, struct ccz_err *err)
 {
     struct batch b;
-    ccz_rc rc = batch_init(&b, blocks, s, err);
+    ccz_rc rc = batch_init(&b, blocks, comb, s, err);
     if (rc == CCZ_OK)
         rc = send_batch(rows, row_len, &b, s, err);
     if (rc == CCZ_OK && comb)
@@ -466,7 +467,7 @@ ccz_rc cczi_soft_recv(struct ccz_f128 *rows, size_t row_len, struct ccz_f128 *co
                       struct ccz_err *err)
 {
     struct batch b;
-    ccz_rc rc = batch_init(&b, blocks, s, err);
+    ccz_rc rc = batch_init(&b, blocks, comb, s, err);
     if (rc == CCZ_OK)
         rc = recv_batch(rows, row_len, &b, w, s, err);
     if (rc == CCZ_OK && comb)

@@ -6,7 +6,7 @@
  */
 #define _DEFAULT_SOURCE
 #include "base/ct.h"
-#include "ot/ot_priv.h"
+#include "ot/ext_priv.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -27,6 +27,7 @@ static bool run_kernels(const struct cczi_ot_kernels *k)
     k->aes_key(&aes, key);
     k->ctr(out, LEN, 5, &aes);
     k->grow(out, in, LEN, &aes);
+    (void)k->halve(out, in, LEN, &aes);
     k->hash(out, in, LEN, 9, &aes);
     k->mul_add(out, in, LEN, in[1]);
     out[0] = k->mul(out[1], k->poly(out, 2 * LEN, in[0]));
@@ -154,6 +155,131 @@ static bool run_ot(void)
     return rc == CCZ_OK && s.rc == CCZ_OK && memcmp(&got[1], &sent[3], sizeof(got[1])) == 0;
 }
 
+/* ------------------------------------------------------------- store of OTs, and forms of it */
+
+enum { ITEMS = 19, WIDTH = 3, LOG = 4, BITS = 11 };
+
+struct values {
+    struct ccz_ot_ext *e;
+    uint64_t n[ITEMS << LOG], y[ITEMS * WIDTH], f[ITEMS * WIDTH], r[ITEMS * WIDTH],
+        z[ITEMS * WIDTH];
+    uint8_t x[ITEMS];
+    ccz_rc rc;
+};
+static struct values sender_has, receiver_has;
+static struct ccz_chan *ends[2];
+
+static void *send_forms(void *arg)
+{
+    struct values *v = arg;
+    v->rc = ccz_ot_ext_new(&v->e, true, ends[0], &(struct ccz_ot_ext_cfg){0}, NULL);
+    if (v->rc == CCZ_OK)
+        v->rc = ccz_ot_ext_n64_send(v->n, ITEMS, LOG, BITS, v->e, NULL);
+    if (v->rc == CCZ_OK)
+        v->rc = ccz_ot_ext_ring_send(v->r, v->f, ITEMS, WIDTH, BITS, v->e, NULL);
+    if (v->rc == CCZ_OK)
+        v->rc = ccz_ot_ext_mul_send(v->z, v->f, ITEMS, WIDTH, BITS, v->e, NULL);
+    if (v->rc == CCZ_OK)
+        v->rc = ccz_ot_ext_rbit_send((uint8_t *)v->y, (uint8_t *)v->y + ITEMS, ITEMS, v->e, NULL);
+    return NULL;
+}
+
+static ccz_rc recv_forms(struct values *v)
+{
+    v->rc = ccz_ot_ext_new(&v->e, false, ends[1], &(struct ccz_ot_ext_cfg){0}, NULL);
+    if (v->rc == CCZ_OK)
+        v->rc = ccz_ot_ext_n64_recv(v->n, v->x, ITEMS, LOG, BITS, v->e, NULL);
+    if (v->rc == CCZ_OK)
+        v->rc = ccz_ot_ext_ring_recv(v->y, v->x, ITEMS, WIDTH, BITS, v->e, NULL);
+    if (v->rc == CCZ_OK)
+        v->rc = ccz_ot_ext_mul_recv(v->z, v->f, ITEMS, WIDTH, BITS, v->e, NULL);
+    if (v->rc == CCZ_OK)
+        v->rc = ccz_ot_ext_rbit_recv((uint8_t *)v->r, (uint8_t *)v->r + ITEMS, ITEMS, v->e, NULL);
+    return v->rc;
+}
+
+static bool run_forms(void)
+{
+    struct values *s = &sender_has, *r = &receiver_has;
+    pthread_t t;
+    if (ccz_chan_pair(&ends[0], &ends[1], NULL, NULL) != CCZ_OK)
+        return false;
+    for (size_t i = 0; i < ITEMS; i++)
+        r->x[i] = (uint8_t)(i * 7);
+    for (size_t i = 0; i < ITEMS * WIDTH; i++)
+        s->f[i] = r->f[i] = i * i * 31;
+    for (size_t i = 0; i < ITEMS << LOG; i++)
+        s->n[i] = i * i & 2047;
+    CCZ_CT_SECRET(s, sizeof(*s));
+    CCZ_CT_SECRET(r, sizeof(*r));
+    if (pthread_create(&t, NULL, send_forms, s) != 0)
+        return false;
+    bool good = recv_forms(r) == CCZ_OK;
+    (void)pthread_join(t, NULL);
+    CCZ_CT_PUBLIC(s, sizeof(*s));
+    CCZ_CT_PUBLIC(r, sizeof(*r));
+    good = good && s->rc == CCZ_OK && r->n[3] == s->n[(3 << LOG) + (3 * 7 & 15)];
+    good = good && ((s->z[5] + r->z[5] - s->f[5] * r->f[5 / WIDTH]) & 2047) == 0;
+    ccz_ot_ext_free(s->e);
+    ccz_ot_ext_free(r->e);
+    ccz_chan_free(ends[0]);
+    ccz_chan_free(ends[1]);
+    return good;
+}
+
+/* A silent round on a noise vector that is too short to be safe. */
+static const struct cczi_silent_shape little = {.lpn = {.n = 200, .noisy = 320, .t = 5, .depth = 6},
+                                                .base = 5 * 6 + 128};
+
+static ccz_rc little_round(struct ccz_f128 *out, bool sender, struct ccz_chan *chan,
+                           const struct ccz_f128 *base, struct ccz_f128 delta)
+{
+    struct cczi_soft s = {
+        .kernels = cczi_ot_kernels(), .chan = chan, .delta = delta, .sender = sender};
+    struct cczi_silent m;
+    cczi_transcript_start(&s.t, "ct", (struct ccz_span){0});
+    ccz_rc rc = cczi_silent_init(&m, &little, NULL);
+    if (rc == CCZ_OK) {
+        memcpy(m.base.at, base, m.base.len * sizeof(*base));
+        CCZ_CT_SECRET(m.base.at, m.base.len * sizeof(*base));
+        rc = cczi_silent_round(out, &m, &s, NULL);
+    }
+    cczi_silent_deinit(&m);
+    return rc;
+}
+
+static struct ccz_f128 silent_q[200], silent_t[200], base_q[158], base_t[158];
+static struct ccz_f128 silent_delta = {0x123456789abcdef1u, 0xfedcba9876543210u};
+
+static void *send_little(void *arg)
+{
+    *(ccz_rc *)arg = little_round(silent_q, true, ends[0], base_q, silent_delta);
+    return NULL;
+}
+
+static bool run_silent(void)
+{
+    pthread_t t;
+    ccz_rc other;
+    if (ccz_chan_pair(&ends[0], &ends[1], NULL, NULL) != CCZ_OK)
+        return false;
+    for (uint64_t i = 0; i < 158; i++) {
+        base_q[i] = (struct ccz_f128){i * i << 1, ~i};
+        base_t[i] = cczi_f128_add(base_q[i], cczi_f128_and(silent_delta, 0 - (i / 3 & 1)));
+    }
+    CCZ_CT_SECRET(&silent_delta, sizeof(silent_delta));
+    if (pthread_create(&t, NULL, send_little, &other) != 0)
+        return false;
+    ccz_rc rc = little_round(silent_t, false, ends[1], base_t, (struct ccz_f128){0});
+    (void)pthread_join(t, NULL);
+    ccz_chan_free(ends[0]);
+    ccz_chan_free(ends[1]);
+    struct ccz_f128 d = cczi_f128_add(silent_q[7], silent_t[7]);
+    CCZ_CT_PUBLIC(&d, sizeof(d));
+    CCZ_CT_PUBLIC(&silent_delta, sizeof(silent_delta));
+    return rc == CCZ_OK && other == CCZ_OK && (d.lo == 0 || d.lo == silent_delta.lo);
+}
+
 /* Where a tree has its hole, as an address. */
 static bool leak(void)
 {
@@ -171,5 +297,5 @@ int main(int argc, char **argv)
         if (cczi_ot_tier_at(i) && !run_kernels(cczi_ot_tier_at(i)))
             return 1;
     printf("protocols with %s\n", cczi_ot_kernels()->name);
-    return run_vole(SHORT) && run_trees() && run_ot() ? 0 : 1;
+    return run_vole(SHORT) && run_trees() && run_ot() && run_forms() && run_silent() ? 0 : 1;
 }

@@ -96,7 +96,7 @@ static void *receiver(void *arg)
     struct batch b;
     struct ccz_f128 w[BLOCKS + 1];
     CHECK(own_soft_init(&s, false, CCZI_OT_EXTENSION, 0, p->chan, &p->cfg, NULL) == CCZ_OK);
-    CHECK(batch_init(&b, BLOCKS, &s, NULL) == CCZ_OK);
+    CHECK(batch_init(&b, BLOCKS, true, &s, NULL) == CCZ_OK);
     CHECK(cczi_random_f128(w, BLOCKS + 1, s.kernels, NULL) == CCZ_OK);
     CHECK(cheat_batch(&b, w, &s) == CCZ_OK);
     batch_deinit(&b);
