@@ -189,8 +189,8 @@ static ccz_rc own_source(struct ccz_mpc *m, struct ccz_err *err)
 }
 
 /* Makes the items of a list, in a round of messages of its own. */
-static ccz_rc make_items(struct ccz_mpc_item *items, struct ccz_mpc *m,
-                         const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
+ccz_rc cczi_mpc_make_items(struct ccz_mpc_item *items, struct ccz_mpc *m,
+                           const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
 {
     struct cczi_words *fixed = NULL;
     ccz_rc rc = own_source(m, err);
@@ -252,8 +252,8 @@ static ccz_rc enqueue(struct ccz_mpc *m, const struct ccz_mpc_need *needs,
 }
 
 /* Both parties prepare the same. */
-static ccz_rc compare_needs(struct ccz_mpc *m, const struct ccz_mpc_need *needs, size_t len,
-                            struct ccz_err *err)
+ccz_rc cczi_mpc_compare_needs(struct ccz_mpc *m, const struct ccz_mpc_need *needs, size_t len,
+                              struct ccz_err *err)
 {
     enum { DIGEST = 16 };
     uint8_t own[32], peer[DIGEST];
@@ -316,9 +316,9 @@ static ccz_rc prepare(struct ccz_mpc *m, const struct ccz_mpc_need *needs, size_
     if (rc == CCZ_OK)
         rc = select_needs(now, &now_len, ots, m, needs, len, err);
     if (rc == CCZ_OK)
-        rc = compare_needs(m, needs, len, err);
+        rc = cczi_mpc_compare_needs(m, needs, len, err);
     if (rc == CCZ_OK && now_len && !cczi_mpc_planning(m)) {
-        rc = make_items(items, m, now, now_len, err);
+        rc = cczi_mpc_make_items(items, m, now, now_len, err);
         if (rc == CCZ_OK)
             rc = enqueue(m, now, items, now_len, err);
     }
@@ -406,7 +406,7 @@ ccz_rc cczi_mpc_take(struct ccz_mpc_item *item, struct ccz_mpc *m, const struct 
         *item = m->ready[m->ready_at].item;
         m->ready[m->ready_at++].item = (struct ccz_mpc_item){0};
     } else if (m->ready_at == m->ready_len || need->fixed > m->prepared_ids)
-        rc = make_items(item, m, need, 1, err);
+        rc = cczi_mpc_make_items(item, m, need, 1, err);
     else
         rc = ccz_fail(err, CCZ_E_ARG, "mpc:need-order", need->kind,
                       "a product that is not the next one prepared for");

@@ -93,17 +93,24 @@ static int64_t thread_cpu_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+static void add_since(struct ccz_mpc_phase_stats *p, const struct ccz_chan *chan,
+                      const struct ccz_chan_stats *base)
+{
+    struct ccz_chan_stats now = ccz_chan_stats(chan);
+    p->sent_size += now.sent_size - base->sent_size;
+    p->received_size += now.received_size - base->received_size;
+    p->sent_len += now.sent_len - base->sent_len;
+    p->received_len += now.received_len - base->received_len;
+}
+
 /* What has happened since the last call belongs to the present phase. */
 static void settle(struct ccz_mpc_stats *stats, const struct ccz_mpc *m)
 {
     struct ccz_mpc_phase_stats *p = &stats->phase[m->phase];
-    if (m->chan) {
-        struct ccz_chan_stats now = ccz_chan_stats(m->chan);
-        p->sent_size += now.sent_size - m->base.sent_size;
-        p->received_size += now.received_size - m->base.received_size;
-        p->sent_len += now.sent_len - m->base.sent_len;
-        p->received_len += now.received_len - m->base.received_len;
-    }
+    if (m->chan)
+        add_since(p, m->chan, &m->base);
+    if (m->watched)
+        add_since(p, m->watched, &m->watched_base);
     p->time_ns += ccz_mono_ns() - m->base_ns;
     p->cpu_ns += thread_cpu_ns() - m->base_cpu_ns;
 }
@@ -112,8 +119,17 @@ static void rebase(struct ccz_mpc *m)
 {
     if (m->chan)
         m->base = ccz_chan_stats(m->chan);
+    if (m->watched)
+        m->watched_base = ccz_chan_stats(m->watched);
     m->base_ns = ccz_mono_ns();
     m->base_cpu_ns = thread_cpu_ns();
+}
+
+void cczi_mpc_watch(struct ccz_mpc *m, const struct ccz_chan *chan)
+{
+    settle(&m->stats, m);
+    m->watched = chan;
+    rebase(m);
 }
 
 enum ccz_mpc_phase cczi_mpc_phase(struct ccz_mpc *m, enum ccz_mpc_phase phase)

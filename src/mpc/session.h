@@ -38,8 +38,9 @@ struct ccz_mpc {
     struct ccz_err err;
 
     enum ccz_mpc_phase phase;
-    struct ccz_mpc_stats stats; /* but for what came since `base` */
-    struct ccz_chan_stats base;
+    struct ccz_mpc_stats stats;     /* but for what came since `base` */
+    const struct ccz_chan *watched; /* a source's */
+    struct ccz_chan_stats base, watched_base;
     int64_t base_ns, base_cpu_ns;
 
     struct cczi_io io;
@@ -59,6 +60,13 @@ struct ccz_mpc {
 
 /* The live PRIVATE tensor of that number, or NULL. */
 struct ccz_mpc_tensor *cczi_mpc_private_at(const struct ccz_mpc *m, uint64_t id);
+/* Elements as they travel: cczi_mpc_put() says how. */
+void cczi_mpc_pack(uint8_t *out, const uint64_t *v, size_t len, unsigned bits);
+void cczi_mpc_unpack(uint64_t *v, const uint8_t *in, size_t len, unsigned bits);
+void cczi_mpc_pack_bits(uint8_t *out, const uint64_t *v, size_t len);
+void cczi_mpc_unpack_bits(uint64_t *v, const uint8_t *in, size_t len);
+/* From now on a source's own channel is counted too. Borrowed; NULL: none. */
+void cczi_mpc_watch(struct ccz_mpc *m, const struct ccz_chan *chan);
 /* Without the session's number. */
 struct ccz_ot_ext_cfg cczi_mpc_ot_cfg(const struct ccz_mpc *m);
 /* At least len transfers in the store of a direction. */
@@ -67,6 +75,12 @@ ccz_rc cczi_mpc_source_prepare(struct ccz_mpc_item *items, struct ccz_mpc_source
                                const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err);
 /* Rows of a convolution's windows: [batch oh ow][kh kw c], zero outside. */
 void cczi_mpc_windows(uint64_t *out, const uint64_t *in, const struct ccz_mpc_conv *c);
+/* Makes the items of a list by the session's source, in rounds of its own. items: zeroed. */
+ccz_rc cczi_mpc_make_items(struct ccz_mpc_item *items, struct ccz_mpc *m,
+                           const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err);
+/* Both parties want the same, "mpc:needs". */
+ccz_rc cczi_mpc_compare_needs(struct ccz_mpc *m, const struct ccz_mpc_need *needs, size_t len,
+                              struct ccz_err *err);
 /* Of queued items and the source, when the session ends. */
 void cczi_mpc_ready_deinit(struct ccz_mpc *m);
 #endif

@@ -79,7 +79,7 @@ static void unpack_string(uint64_t *v, const uint8_t *in, size_t len, unsigned b
     }
 }
 
-static void pack(uint8_t *out, const uint64_t *v, size_t len, unsigned bits)
+void cczi_mpc_pack(uint8_t *out, const uint64_t *v, size_t len, unsigned bits)
 {
     switch (bits) {
     case 64:
@@ -99,7 +99,7 @@ static void pack(uint8_t *out, const uint64_t *v, size_t len, unsigned bits)
     }
 }
 
-static void unpack(uint64_t *v, const uint8_t *in, size_t len, unsigned bits)
+void cczi_mpc_unpack(uint64_t *v, const uint8_t *in, size_t len, unsigned bits)
 {
     switch (bits) {
     case 64:
@@ -120,7 +120,7 @@ static void unpack(uint64_t *v, const uint8_t *in, size_t len, unsigned bits)
 }
 
 /* Packed bits, words to bytes. What is behind the last is zero in both. */
-static void pack_bits(uint8_t *out, const uint64_t *v, size_t len)
+void cczi_mpc_pack_bits(uint8_t *out, const uint64_t *v, size_t len)
 {
     for (size_t i = 0; i < (len + 7) / 8; i++)
         out[i] = (uint8_t)(v[i / 8] >> 8 * (i % 8));
@@ -128,7 +128,7 @@ static void pack_bits(uint8_t *out, const uint64_t *v, size_t len)
         out[len / 8] = (uint8_t)(out[len / 8] & ((1u << len % 8) - 1));
 }
 
-static void unpack_bits(uint64_t *v, const uint8_t *in, size_t len)
+void cczi_mpc_unpack_bits(uint64_t *v, const uint8_t *in, size_t len)
 {
     memset(v, 0, (len + 63) / 64 * sizeof(*v));
     for (size_t i = 0; i < (len + 7) / 8; i++)
@@ -143,14 +143,14 @@ void cczi_mpc_put(struct ccz_mpc *m, const uint64_t *v, size_t len, unsigned bit
 {
     uint8_t *out = ccz_buf_extend(&m->io.out, packed_size(len, bits));
     if (out)
-        pack(out, v, len, bits);
+        cczi_mpc_pack(out, v, len, bits);
 }
 
 void cczi_mpc_put_bits(struct ccz_mpc *m, const uint64_t *v, size_t len)
 {
     uint8_t *out = ccz_buf_extend(&m->io.out, packed_size(len, 0));
     if (out)
-        pack_bits(out, v, len);
+        cczi_mpc_pack_bits(out, v, len);
 }
 
 void cczi_mpc_put_raw(struct ccz_mpc *m, const void *p, size_t size)
@@ -219,9 +219,9 @@ static void fill(const struct cczi_want *w, const uint8_t *in)
         size_t words = w->bits ? n : (n + 63) / 64;
         uint64_t *out = (uint64_t *)w->out + (w->bits ? i : i / 64);
         if (w->bits)
-            unpack(tmp, in + i * w->bits / 8, n, w->bits);
+            cczi_mpc_unpack(tmp, in + i * w->bits / 8, n, w->bits);
         else
-            unpack_bits(tmp, in + i / 8, n);
+            cczi_mpc_unpack_bits(tmp, in + i / 8, n);
         for (size_t j = 0; j < words; j++)
             out[j] = w->how == CCZI_WANT_SUM   ? (out[j] + tmp[j]) & mask
                      : w->how == CCZI_WANT_XOR ? out[j] ^ tmp[j]

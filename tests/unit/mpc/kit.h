@@ -28,12 +28,27 @@ struct party {
     ccz_rc rc;
     struct ccz_err err;
 };
+/* What sessions of a test use: set before duo_init(). */
+static enum ccz_mpc_source_kind kit_source;
+static enum ccz_mpc_ot kit_ot;
 typedef void (*program_fn)(struct party *p, void *arg);
 struct duo {
     struct party p[2];
     program_fn run;
     void *arg;
+    struct ccz_chan *dealer[2];
+    struct ccz_mpc_dealer_cfg dealer_cfg;
+    pthread_t dealer_thread;
+    ccz_rc dealer_rc;
+    struct ccz_err dealer_err;
 };
+
+static inline void *dealer_thread(void *arg)
+{
+    struct duo *d = arg;
+    d->dealer_rc = ccz_mpc_dealer_run(d->dealer[0], d->dealer[1], &d->dealer_cfg, &d->dealer_err);
+    return NULL;
+}
 
 static inline void duo_init(struct duo *d, unsigned bits)
 {
@@ -43,7 +58,12 @@ static inline void duo_init(struct duo *d, unsigned bits)
         ccz_chan_set_timeout(d->p[i].chan, 30000);
         d->p[i].duo = d;
         d->p[i].role = i;
-        d->p[i].cfg = (struct ccz_mpc_cfg){.role = i, .ring_bits = bits};
+        d->p[i].cfg =
+            (struct ccz_mpc_cfg){.role = i, .ring_bits = bits, .source = kit_source, .ot = kit_ot};
+        if (kit_source == CCZ_MPC_SOURCE_DEALER) {
+            CHECK(ccz_chan_pair(&d->p[i].dealer, &d->dealer[i], NULL, NULL) == CCZ_OK);
+            ccz_chan_set_timeout(d->p[i].dealer, 30000);
+        }
     }
 }
 
@@ -51,6 +71,12 @@ static inline void *duo_thread(void *arg)
 {
     struct party *p = arg;
     p->rc = ccz_mpc_new(&p->m, p->chan, &p->cfg, &p->err);
+    struct ccz_mpc_source *s = NULL;
+    if (p->rc == CCZ_OK && p->dealer) {
+        p->rc = ccz_mpc_source_dealer_new(&s, p->m, p->dealer, &p->err);
+        if (p->rc == CCZ_OK)
+            p->rc = ccz_mpc_attach(p->m, s, &p->err);
+    }
     if (p->rc == CCZ_OK)
         p->duo->run(p, p->duo->arg);
     return NULL;
@@ -62,6 +88,8 @@ static inline void duo_run(struct duo *d, program_fn run, void *arg)
     pthread_t t;
     d->run = run;
     d->arg = arg;
+    if (d->dealer[0])
+        CHECK(pthread_create(&d->dealer_thread, NULL, dealer_thread, d) == 0);
     CHECK(pthread_create(&t, NULL, duo_thread, &d->p[0]) == 0);
     (void)duo_thread(&d->p[1]);
     CHECK(pthread_join(t, NULL) == 0);
@@ -75,7 +103,14 @@ static inline void duo_free(struct duo *d)
     for (int i = 0; i < 2; i++) {
         ccz_mpc_free(d->p[i].m);
         ccz_chan_free(d->p[i].chan);
+        if (d->p[i].dealer)
+            ccz_chan_close(d->p[i].dealer, NULL); /* behind a goodbye, if there was a request */
+    }
+    if (d->dealer[0])
+        CHECK(pthread_join(d->dealer_thread, NULL) == 0);
+    for (int i = 0; i < 2; i++) {
         ccz_chan_free(d->p[i].dealer);
+        ccz_chan_free(d->dealer[i]);
     }
 }
 

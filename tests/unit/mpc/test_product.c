@@ -340,6 +340,39 @@ static void test_parts(void)
     both(64, run_parts, NULL);
 }
 
+/* ------------------------------------------------------------------------- with other sources */
+
+static void dealer_matmul(void)
+{
+    kit_source = CCZ_MPC_SOURCE_DEALER;
+    test_matmul();
+}
+
+static void dealer_mul(void)
+{
+    kit_source = CCZ_MPC_SOURCE_DEALER;
+    test_mul();
+}
+
+static void dealer_all(void)
+{
+    kit_source = CCZ_MPC_SOURCE_DEALER;
+    test_all_pairs();
+    test_conv();
+    test_many();
+    test_broadcast();
+    test_and();
+    test_parts();
+}
+
+static void silent_all(void)
+{
+    kit_ot = CCZ_MPC_OT_SILENT;
+    test_many();
+    test_and();
+    test_parts();
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"product.matmul", test_matmul},
@@ -349,6 +382,10 @@ int main(int argc, char **argv)
                                             {"product.many", test_many},
                                             {"product.broadcast", test_broadcast},
                                             {"product.and", test_and},
-                                            {"product.parts", test_parts}};
+                                            {"product.parts", test_parts},
+                                            {"dealer.matmul", dealer_matmul},
+                                            {"dealer.mul", dealer_mul},
+                                            {"dealer.all", dealer_all},
+                                            {"silent.all", silent_all}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -346,7 +346,7 @@ static ccz_rc refuse(struct ccz_mpc *m, int number, struct ccz_err *e)
     case 18:
         return ccz_mpc_xor(&c, a, a, e);
     case 19:
-        return ccz_mpc_conv2d(&c, a, b, 1, 0, e);
+        return ccz_mpc_conv2d(&c, b, b, 1, 0, e);
     case 20:
         return ccz_mpc_import(&c, m, CCZ_MPC_PUBLIC, CCZ_MPC_SHAPE1(1), 0, v, e);
     case 21:

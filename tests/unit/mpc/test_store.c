@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Offline phases in files: used in order, once, by both parties together, whatever happens in between. */
+#define _GNU_SOURCE
+#include "kit.h"
+#include <cczoo/pf.h>
+
+#include "mpc/mpc_priv.h"
+#include "temp_dir.h"
+
+#include <fcntl.h>
+
+static struct ccz_secret *key;
+static char dirs[2][256];
+static const char *dir_override[2];
+
+static struct ccz_mpc_store_cfg store_of(const struct party *p)
+{
+    return (struct ccz_mpc_store_cfg){
+        .dir = dir_override[p->role] ? dir_override[p->role] : dirs[p->role], .key = key};
+}
+
+static const char *file_of(unsigned role, const char *name)
+{
+    static char path[4][512];
+    static unsigned turn;
+    char *p = path[turn++ % 4];
+    (void)snprintf(p, sizeof(path[0]), "%s/%s", dirs[role], name);
+    return p;
+}
+
+static void start(const char *name)
+{
+    for (int i = 0; i < 2; i++) {
+        dir_override[i] = NULL;
+        (void)snprintf(dirs[i], sizeof(dirs[i]), "%s-%d", temp_path(name), i);
+    }
+}
+
+/* --------------------------------------------------------------------------------- the program */
+
+enum { STEPS = 4 };
+static uint64_t x[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+static const uint64_t w[8] = {3, 1, 4, 1, 5, 9, 2, 6};
+
+static const struct ccz_mpc_need needs[STEPS] = {
+    {.kind = CCZ_MPC_CROSS_MATMUL, .m = 3, .k = 4, .n = 2, .fixed = 1, .owner = 0},
+    {.kind = CCZ_MPC_SQUARE, .n = 6},
+    {.kind = CCZ_MPC_AND, .n = 70},
+    {.kind = CCZ_MPC_MUL, .n = 6}};
+
+struct work {
+    int steps; /* of the program: products */
+    bool prepared;
+};
+
+static void run_write(struct party *p, void *arg)
+{
+    struct ccz_err *e = &p->err;
+    struct ccz_mpc_tensor *t = input(p, 1, CCZ_MPC_SHAPE2(3, 4), 0, x);
+    struct ccz_mpc_store_cfg cfg = store_of(p);
+    int *times = arg;
+    for (int i = 0; i < *times; i++)
+        OK(ccz_mpc_store_write(p->m, needs, STEPS, &cfg, e));
+    ccz_mpc_tensor_free(t);
+}
+
+static ccz_rc program(struct party *p, const struct work *work)
+{
+    struct ccz_err *e = &p->err;
+    struct ccz_mpc_source *s;
+    struct ccz_mpc_store_cfg cfg = store_of(p);
+    struct ccz_mpc_tensor *t = input(p, 1, CCZ_MPC_SHAPE2(3, 4), 0, x);
+    struct ccz_mpc_tensor *v = input(p, 3, CCZ_MPC_SHAPE2(4, 2), 0, w);
+    CCZ_AUTO(ccz_mpc_tensor) a = NULL;
+    CCZ_AUTO(ccz_mpc_tensor) b = NULL;
+    CCZ_AUTO(ccz_mpc_tensor) c = NULL;
+    uint64_t z[2] = {0}, ones[2] = {p->role ? 0 : UINT64_MAX, p->role ? 0 : 63};
+    ccz_rc rc = ccz_mpc_source_store_new(&s, p->m, &cfg, e);
+    if (rc == CCZ_OK)
+        rc = ccz_mpc_attach(p->m, s, e);
+    if (rc == CCZ_OK && work->prepared)
+        rc = ccz_mpc_prepare(p->m, needs, (size_t)work->steps, e);
+    if (rc == CCZ_OK && work->steps > 0)
+        rc = ccz_mpc_matmul(&a, t, v, e);
+    if (rc == CCZ_OK && work->steps > 1)
+        rc = ccz_mpc_square(&b, a, e);
+    if (rc == CCZ_OK && work->steps > 2)
+        rc = cczi_mpc_and_bits(p->m, z, ones, ones, 70, e);
+    if (rc == CCZ_OK && work->steps > 3)
+        rc = ccz_mpc_mul(&c, a, b, e);
+    if (rc == CCZ_OK && c) {
+        uint64_t y = 1 * 3 + 2 * 4 + 3 * 5 + 4 * 2, *got = values(p, c);
+        CHECK(got[0] == y * y * y);
+        free(got);
+        cczi_mpc_open_xor(p->m, z, 70);
+        OK(cczi_mpc_round(p->m, e));
+        CHECK(z[0] == UINT64_MAX && z[1] == 63);
+    }
+    ccz_mpc_tensor_free(t);
+    ccz_mpc_tensor_free(v);
+    return rc;
+}
+
+static void run_program(struct party *p, void *arg)
+{
+    p->rc = program(p, arg);
+}
+
+static void writes(int times)
+{
+    kit_source = CCZ_MPC_SOURCE_OT;
+    both(64, run_write, &times);
+}
+
+/* Both parties must end with this; where NULL: success. A peer may hear of it by the other's closing. */
+static void reads(struct work work, ccz_rc rc, const char *where)
+{
+    struct duo d;
+    int seen = 0;
+    kit_source = CCZ_MPC_SOURCE_STORE;
+    duo_init(&d, 64);
+    duo_run(&d, run_program, &work);
+    for (int i = 0; i < 2; i++) {
+        if (!where) {
+            if (d.p[i].rc != CCZ_OK)
+                fprintf(stderr, "%d: %s %s\n", i, d.p[i].err.where, d.p[i].err.msg);
+            CHECK(d.p[i].rc == CCZ_OK);
+        } else if (d.p[i].rc == CCZ_E_CLOSED) {
+            CHECK(strstr(d.p[i].err.msg, where));
+        } else {
+            expect_error(&d.p[i], rc, where);
+            seen++;
+        }
+    }
+    CHECK(!where || seen > 0);
+    duo_free(&d);
+}
+
+static uint64_t mark(unsigned role, const char *name)
+{
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 64);
+    return ccz_file_read(&b, file_of(role, name), NULL) == CCZ_OK
+               ? strtoull(ccz_buf_str(&b), NULL, 10)
+               : 0;
+}
+
+/* --------------------------------------------------------------------------------------- tests */
+
+static void test_once(void)
+{
+    start("once");
+    reads((struct work){4, false}, CCZ_E_NOT_FOUND, "mpc:store-empty");
+    writes(2);
+    reads((struct work){4, true}, CCZ_OK, NULL);
+    CHECK(mark(0, "offline-00000001.used") == 4 && mark(1, "offline-00000001.used") == 4);
+    reads((struct work){4, false}, CCZ_OK, NULL); /* the second, need by need */
+    CHECK(mark(0, "offline-00000002.used") == 4);
+    reads((struct work){1, false}, CCZ_E_DENIED, "mpc:store-used");
+    reads((struct work){4, true}, CCZ_E_DENIED, "mpc:store-used");
+    writes(1);
+    reads((struct work){4, true}, CCZ_OK, NULL);
+}
+
+/* What is marked is gone, whether it was used or not; parties that differ go on from the higher mark. */
+static void test_crash(void)
+{
+    start("crash");
+    writes(2);
+    CHECK(ccz_file_write(file_of(1, "offline-00000001.used"), ccz_span_str("4\n"), 0600,
+                         CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    reads((struct work){4, false}, CCZ_OK, NULL); /* of the second file at both */
+    CHECK(mark(0, "offline-00000002.used") == 4 && mark(0, "offline-00000001.used") == 0);
+    reads((struct work){1, false}, CCZ_E_DENIED, "mpc:store-used"); /* at party 1 */
+    start("crash2");
+    writes(1);
+    CHECK(ccz_file_write(file_of(0, "offline-00000001.used"), ccz_span_str("1\n"), 0600,
+                         CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    reads((struct work){1, false}, CCZ_E_MISMATCH, "mpc:store-need"); /* the first is skipped */
+    CHECK(mark(0, "offline-00000001.used") == 1 && mark(1, "offline-00000001.used") == 0);
+    CHECK(ccz_file_write(file_of(0, "offline-00000001.used"), ccz_span_str("some\n"), 0600,
+                         CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    reads((struct work){1, false}, CCZ_E_FORMAT, "mpc:store-mark");
+}
+
+static void test_marked_first(void)
+{
+    start("first");
+    writes(1);
+    /* The mark cannot be written: nothing is handed out. */
+    CHECK(mkdir(file_of(0, "offline-00000001.used"), 0700) == 0);
+    reads((struct work){1, false}, CCZ_E_IO, "file:read");
+    CHECK(rmdir(file_of(0, "offline-00000001.used")) == 0);
+    /* A changed file is refused before it is marked. */
+    int fd = open(file_of(0, "offline-00000001.mpc"), O_RDWR);
+    uint8_t byte;
+    CHECK(fd >= 0 && pread(fd, &byte, 1, 1000) == 1);
+    byte ^= 1;
+    CHECK(pwrite(fd, &byte, 1, 1000) == 1 && close(fd) == 0);
+    kit_source = CCZ_MPC_SOURCE_STORE;
+    reads((struct work){1, false}, CCZ_E_SIG, "pf:metadata");
+    CHECK(mark(0, "offline-00000001.used") == 0);
+}
+
+static void test_mismatch(void)
+{
+    static char other[256];
+    start("other");
+    writes(1);
+    (void)snprintf(other, sizeof(other), "%s", dirs[1]);
+    start("pair");
+    writes(1);
+    dir_override[1] = other; /* of another offline phase */
+    reads((struct work){1, false}, CCZ_E_PEER, "mpc:store-pair");
+    dir_override[0] = dirs[1]; /* the other party's */
+    dir_override[1] = dirs[0];
+    reads((struct work){1, false}, CCZ_E_MISMATCH, "mpc:store-role");
+    dir_override[0] = dir_override[1] = NULL;
+    x[5]++; /* another operand than the one prepared for */
+    reads((struct work){1, false}, CCZ_E_MISMATCH, "mpc:store-fixed");
+    x[5]--;
+    CHECK(mark(0, "offline-00000001.used") == 0); /* refused before it was marked there */
+    /* A file under another's name. */
+    CHECK(rename(file_of(0, "offline-00000001.mpc"), file_of(0, "offline-00000002.mpc")) == 0);
+    start("two");
+    writes(2);
+    CHECK(rename(file_of(0, "offline-00000002.mpc"), file_of(0, "offline-00000001.mpc")) == 0);
+    reads((struct work){1, false}, CCZ_E_SIG, "pf:path");
+}
+
+static void run_ring(struct party *p, void *arg)
+{
+    p->rc = program(p, arg);
+    if (p->rc != CCZ_E_CLOSED)
+        expect_error(p, CCZ_E_MISMATCH, "mpc:store-ring");
+}
+
+static void run_wrong_need(struct party *p, void *arg)
+{
+    struct ccz_err *e = &p->err;
+    struct ccz_mpc_source *s;
+    struct ccz_mpc_store_cfg cfg = store_of(p);
+    (void)arg;
+    OK(ccz_mpc_source_store_new(&s, p->m, &cfg, e));
+    OK(ccz_mpc_attach(p->m, s, e));
+    p->rc = ccz_mpc_prepare(p->m, needs + 1, 1, e);
+    if (p->rc != CCZ_E_CLOSED)
+        expect_error(p, CCZ_E_MISMATCH, "mpc:store-need");
+}
+
+static void test_ring(void)
+{
+    struct duo d;
+    start("ring");
+    writes(1);
+    kit_source = CCZ_MPC_SOURCE_STORE;
+    duo_init(&d, 32);
+    duo_run(&d, run_ring, &(struct work){1, false});
+    CHECK(d.p[0].rc != CCZ_OK && d.p[1].rc != CCZ_OK);
+    duo_free(&d);
+    duo_init(&d, 64);
+    duo_run(&d, run_wrong_need, NULL);
+    CHECK(d.p[0].rc != CCZ_OK && d.p[1].rc != CCZ_OK);
+    duo_free(&d);
+}
+
+/* Two users of one folder. */
+static void test_busy(void)
+{
+    start("busy");
+    writes(1);
+    dir_override[1] = dirs[0];
+    struct duo d;
+    kit_source = CCZ_MPC_SOURCE_STORE;
+    duo_init(&d, 64);
+    duo_run(&d, run_program, &(struct work){1, false});
+    CHECK(d.p[0].rc != CCZ_OK && d.p[1].rc != CCZ_OK);
+    CHECK(strcmp(d.p[0].err.where, "mpc:store-busy") == 0 ||
+          strcmp(d.p[1].err.where, "mpc:store-busy") == 0 ||
+          strcmp(d.p[1].err.where, "mpc:store-role") == 0);
+    duo_free(&d);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct ccz_test tests[] = {{"store.once", test_once},
+                                            {"store.crash", test_crash},
+                                            {"store.marked_first", test_marked_first},
+                                            {"store.mismatch", test_mismatch},
+                                            {"store.ring", test_ring},
+                                            {"store.busy", test_busy}};
+    temp_setup();
+    CHECK(ccz_pf_key_generate(&key, NULL) == CCZ_OK);
+    int rc = ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+    ccz_secret_free(key);
+    return rc;
+}
