@@ -152,9 +152,10 @@ int main(int argc, char **argv)
         uint64_t state = 12345 + i;
         p[i].share = calloc(len, sizeof(*p[i].share));
         must(p[i].share, "memory");
-        for (size_t e = 0; e < len; e++)
-            p[i].share[e] =
-                (state = state * 6364136223846793005u + 1442695040888963407u) >> 32 | state << 32;
+        for (size_t e = 0; e < len; e++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            p[i].share[e] = state >> 32 | state << 32;
+        }
     }
     for (size_t op = 0; op < OPS; op++)
         for (unsigned k = 32; k <= 64; k *= 2)
