@@ -131,7 +131,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_source_ot_new(struct ccz_mpc_source **out, s
 
 /** Paillier with many values packed into a plaintext. For MUL, SQUARE, MATMUL and CROSS; not AND. */
 struct ccz_mpc_paillier_cfg {
-    unsigned key_bits; /**< 0 = 2048; "paillier:bits" */
+    unsigned key_bits; /**< 2048 (112-bit security), 3072 or 4096; 0 = 3072; "mpc:paillier-bits" */
     unsigned threads;  /**< 0 = 1 */
 };
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_source_paillier_new(struct ccz_mpc_source **out,

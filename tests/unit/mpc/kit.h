@@ -72,6 +72,11 @@ static inline void *duo_thread(void *arg)
     struct party *p = arg;
     p->rc = ccz_mpc_new(&p->m, p->chan, &p->cfg, &p->err);
     struct ccz_mpc_source *s = NULL;
+    if (p->rc == CCZ_OK && p->cfg.source == CCZ_MPC_SOURCE_PAILLIER) {
+        p->rc = ccz_mpc_source_paillier_new(&s, p->m, NULL, &p->err);
+        if (p->rc == CCZ_OK)
+            p->rc = ccz_mpc_attach(p->m, s, &p->err);
+    }
     if (p->rc == CCZ_OK && p->dealer) {
         p->rc = ccz_mpc_source_dealer_new(&s, p->m, p->dealer, &p->err);
         if (p->rc == CCZ_OK)

@@ -373,6 +373,18 @@ static void silent_all(void)
     test_parts();
 }
 
+/* Keys take their time: few sessions. Sizes around the slots of a plaintext (16 of 64 bits). */
+static void paillier_all(void)
+{
+    kit_source = CCZ_MPC_SOURCE_PAILLIER;
+    test_many();
+    both(64, run_matmul, &(struct params){3, 3, 2, 5, 18, 64});
+    both(32, run_matmul, &(struct params){1, 3, 24, 3, 2, 32}); /* the left one is encrypted */
+    both(8, run_mul, &(struct params){3, 3, 0, 0, 37, 8});
+    both(64, run_mul, &(struct params){2, 3, 0, 0, 12, 64});
+    both(32, run_conv, &(struct conv){3, 1, 4, 4, 1, 2, 2, 3, 1, 0});
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"product.matmul", test_matmul},
@@ -386,6 +398,7 @@ int main(int argc, char **argv)
                                             {"dealer.matmul", dealer_matmul},
                                             {"dealer.mul", dealer_mul},
                                             {"dealer.all", dealer_all},
-                                            {"silent.all", silent_all}};
+                                            {"silent.all", silent_all},
+                                            {"paillier.all", paillier_all}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
