@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * OT as secure computation uses it: the store and its forms over both engines. Two threads in one process, each on its own core, over
- * a channel in memory; wall time from the common start to the last party's end, and CPU time of each party. Columns: name, OTs or
+ * loopback TCP; wall time from the common start to the last party's end, and CPU time of each party. Columns: name, OTs or
  * items, millions per second of wall time (best, median), CPU nanoseconds each of sender and receiver (medians), bytes each of both
  * directions. usage: bench_ot_ext [OTs [name]]; a name selects what begins with it.
  */
 #define _GNU_SOURCE
 #include <cczoo/ot_ext.h>
 
-#include "bench.h"
+#include "tcp_chan.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -72,7 +72,7 @@ static int64_t pair(struct party p[2])
     pthread_barrier_t start;
     pthread_t t[2];
     must(pthread_barrier_init(&start, NULL, 2) == 0, "barrier");
-    must(ccz_chan_pair(&p[0].chan, &p[1].chan, NULL, NULL) == CCZ_OK, "channel");
+    tcp_pair(&p[0].chan, &p[1].chan);
     for (int i = 0; i < 2; i++) {
         p[i].start = &start;
         must(pthread_create(&t[i], NULL, run, &p[i]) == 0, "thread");

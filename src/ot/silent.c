@@ -16,7 +16,7 @@
 
 #include <stdlib.h>
 
-enum { TREES = 256, DEPTH_MAX = 16, CHECK_OTS = 128, TAU_SIZE = 32, BLOCK_BITS = 128 };
+enum { TREES = 256, DEPTH_MAX = 16, PIECE = 32, CHECK_OTS = 128, TAU_SIZE = 32, BLOCK_BITS = 128 };
 
 struct cczi_silent_shape cczi_silent_shape(unsigned log)
 {
@@ -275,28 +275,73 @@ struct sums {
     struct ccz_f128 noise, all;
 };
 
-/* From the last tree to the first, each combined while it is in the cache. */
-static struct sums recv_trees(struct ccz_f128 chi, struct cczi_silent *m,
-                              const struct public_part *r, const struct cczi_soft *s)
+/* Trees from .. to - 1, from the last to the first, each combined while it is in the cache. */
+static void recv_piece(struct sums *sum, const struct ccz_f128 *squares, size_t from, size_t to,
+                       struct cczi_silent *m, const struct public_part *r,
+                       const struct cczi_soft *s)
 {
     const struct cczi_ot_kernels *k = s->kernels;
     const unsigned depth = m->shape.lpn.depth;
-    struct ccz_f128 squares[DEPTH_MAX + 1] = {chi};
-    struct sums sum = {{0}, {0}};
-    for (unsigned l = 0; l < depth; l++)
-        squares[l + 1] = k->mul(squares[l], squares[l]);
-    for (size_t i = m->shape.lpn.t; i-- > 0;) {
+    const struct ccz_f128 chi = squares[0];
+    for (size_t i = to; i-- > from;) {
         struct ccz_f128 *out = m->leaves.at + (i << depth);
         size_t hole = regrow_tree(out, m->msg.at + i * (depth - 1), i, m, r, s);
         struct ccz_f128 at = k->mul(power(squares, hole, depth, k), chi);
-        sum.noise = cczi_f128_add(k->mul(sum.noise, squares[depth]), at);
-        sum.all =
-            cczi_f128_add(k->mul(sum.all, squares[depth]), k->poly(out, (size_t)1 << depth, chi));
+        sum->noise = cczi_f128_add(k->mul(sum->noise, squares[depth]), at);
+        sum->all =
+            cczi_f128_add(k->mul(sum->all, squares[depth]), k->poly(out, (size_t)1 << depth, chi));
     }
-    return sum;
 }
 
 /* ---------------------------------------------------------------------------------------- rounds */
+
+/* Messages of trees come in pieces, from the last to the first, so that both parties are at work. */
+static size_t piece_before(size_t to)
+{
+    return to > PIECE ? to - PIECE : 0;
+}
+
+static struct ccz_span piece_of(const struct cczi_silent *m, size_t from, size_t to)
+{
+    const size_t each = m->shape.lpn.depth - 1;
+    return CCZ_SPAN(m->msg.at + from * each, (to - from) * each * sizeof(*m->msg.at));
+}
+
+static ccz_rc send_trees(struct cczi_silent *m, const struct public_part *r, struct cczi_soft *s,
+                         struct ccz_err *err)
+{
+    const unsigned depth = m->shape.lpn.depth;
+    ccz_rc rc = CCZ_OK;
+    for (size_t to = m->shape.lpn.t, from; to > 0 && rc == CCZ_OK; to = from) {
+        from = piece_before(to);
+        for (size_t i = to; i-- > from;)
+            grow_tree(m->leaves.at + (i << depth), m->msg.at + i * (depth - 1), i, m, r, s);
+        rc = cczi_transcript_send(&s->t, "silent trees", piece_of(m, from, to), s->chan, err);
+    }
+    return rc;
+}
+
+/* chi must be random, and stay secret until all trees are there. */
+static ccz_rc recv_trees(struct sums *sum, struct ccz_f128 chi, struct cczi_silent *m,
+                         const struct public_part *r, struct cczi_soft *s, struct ccz_err *err)
+{
+    struct ccz_f128 squares[DEPTH_MAX + 1] = {chi};
+    ccz_rc rc = CCZ_OK;
+    for (unsigned l = 0; l < m->shape.lpn.depth; l++)
+        squares[l + 1] = s->kernels->mul(squares[l], squares[l]);
+    *sum = (struct sums){{0}, {0}};
+    for (size_t to = m->shape.lpn.t, from; to > 0 && rc == CCZ_OK; to = from) {
+        from = piece_before(to);
+        const struct ccz_span piece = piece_of(m, from, to);
+        rc = ccz_chan_recv_exact(m->msg.at + from * (m->shape.lpn.depth - 1), piece.size, s->chan,
+                                 err);
+        if (rc != CCZ_OK)
+            return rc;
+        cczi_transcript_put(&s->t, "silent trees", piece);
+        recv_piece(sum, squares, from, to, m, r, s);
+    }
+    return rc;
+}
 
 /* Noise to outputs; the last ones are set aside. */
 static void encode(struct ccz_f128 *out, struct cczi_silent *m, const struct public_part *r,
@@ -310,13 +355,9 @@ static void encode(struct ccz_f128 *out, struct cczi_silent *m, const struct pub
 static ccz_rc round_send(struct ccz_f128 *out, struct cczi_silent *m, struct cczi_soft *s,
                          struct ccz_err *err)
 {
-    const unsigned depth = m->shape.lpn.depth;
     struct public_part r;
     draw_public(&r, s);
-    for (size_t i = m->shape.lpn.t; i-- > 0;)
-        grow_tree(m->leaves.at + (i << depth), m->msg.at + i * (depth - 1), i, m, &r, s);
-    ccz_rc rc = cczi_transcript_send(
-        &s->t, "silent trees", CCZ_SPAN(m->msg.at, m->msg.len * sizeof(*m->msg.at)), s->chan, err);
+    ccz_rc rc = send_trees(m, &r, s, err);
     if (rc == CCZ_OK)
         rc = answer_check(m, s, err);
     if (rc == CCZ_OK)
@@ -325,23 +366,17 @@ static ccz_rc round_send(struct ccz_f128 *out, struct cczi_silent *m, struct ccz
 }
 
 /* What follows after the sender's trees are there. */
-static ccz_rc check_and_encode(struct ccz_f128 *out, struct cczi_silent *m,
-                               const struct public_part *r, struct cczi_soft *s,
-                               struct ccz_err *err)
+static ccz_rc check_and_encode(struct ccz_f128 *out, const struct sums *sum, struct ccz_f128 chi,
+                               struct cczi_silent *m, const struct public_part *r,
+                               struct cczi_soft *s, struct ccz_err *err)
 {
     uint8_t tau[TAU_SIZE], expected[TAU_SIZE];
-    struct ccz_f128 chi; /* random after the sender is bound */
-    ccz_rc rc = cczi_random_f128(&chi, 1, s->kernels, err);
-    if (rc != CCZ_OK)
-        return rc;
-    CCZ_CT_PUBLIC(&chi, sizeof(chi));
-    const struct sums sum = recv_trees(chi, m, r, s);
     const struct blind blind = blind_of(m);
-    const struct ccz_f128 asked[2] = {chi, cczi_f128_add(sum.noise, blind.noise)};
-    rc = cczi_transcript_send(&s->t, "silent challenge", CCZ_SPAN(asked, sizeof(asked)), s->chan,
-                              err);
+    const struct ccz_f128 asked[2] = {chi, cczi_f128_add(sum->noise, blind.noise)};
+    ccz_rc rc = cczi_transcript_send(&s->t, "silent challenge", CCZ_SPAN(asked, sizeof(asked)),
+                                     s->chan, err);
     if (rc == CCZ_OK)
-        rc = tau_of(expected, s, cczi_f128_add(sum.all, blind.share), err);
+        rc = tau_of(expected, s, cczi_f128_add(sum->all, blind.share), err);
     if (rc != CCZ_OK)
         return rc;
     encode(out, m, r, s); /* while the sender answers */
@@ -355,14 +390,16 @@ static ccz_rc check_and_encode(struct ccz_f128 *out, struct cczi_silent *m,
 static ccz_rc round_recv(struct ccz_f128 *out, struct cczi_silent *m, struct cczi_soft *s,
                          struct ccz_err *err)
 {
-    const size_t size = m->msg.len * sizeof(*m->msg.at);
     struct public_part r;
+    struct ccz_f128 chi;
+    struct sums sum;
     draw_public(&r, s);
-    ccz_rc rc = ccz_chan_recv_exact(m->msg.at, size, s->chan, err);
-    if (rc != CCZ_OK)
-        return rc;
-    cczi_transcript_put(&s->t, "silent trees", CCZ_SPAN(m->msg.at, size));
-    return check_and_encode(out, m, &r, s, err);
+    ccz_rc rc = cczi_random_f128(&chi, 1, s->kernels, err);
+    if (rc == CCZ_OK)
+        rc = recv_trees(&sum, chi, m, &r, s, err);
+    if (rc == CCZ_OK)
+        rc = check_and_encode(out, &sum, chi, m, &r, s, err);
+    return rc;
 }
 
 ccz_rc cczi_silent_round(struct ccz_f128 *out, struct cczi_silent *m, struct cczi_soft *s,

@@ -330,14 +330,18 @@ static void test_broken(void)
             ext_free(&whole);
             CHECK(messages >= 5);
             for (uint64_t n = 1; n <= messages; n++) {
-                struct ext_two t =
-                    faulty(engine, who, &(struct ccz_chan_fault_cfg){.send_shorten = n});
-                CHECK(t.p[1 - who].rc == CCZ_E_PEER);
-                CHECK(strcmp(t.p[1 - who].err.where, "chan:size") == 0);
-                ext_free(&t);
-                t = faulty(engine, who, &(struct ccz_chan_fault_cfg){.send_cut_after = n});
-                CHECK(t.p[1 - who].rc == CCZ_E_CLOSED || n == messages);
-                ext_free(&t);
+                struct ext_two t;
+                if (engine == 0 || n % 2) { /* set-up takes its time */
+                    t = faulty(engine, who, &(struct ccz_chan_fault_cfg){.send_shorten = n});
+                    CHECK(t.p[1 - who].rc == CCZ_E_PEER);
+                    CHECK(strcmp(t.p[1 - who].err.where, "chan:size") == 0);
+                    ext_free(&t);
+                }
+                if (engine == 0 || n % 2 == 0) {
+                    t = faulty(engine, who, &(struct ccz_chan_fault_cfg){.send_cut_after = n});
+                    CHECK(t.p[1 - who].rc == CCZ_E_CLOSED || n == messages);
+                    ext_free(&t);
+                }
             }
         }
 }
@@ -368,7 +372,7 @@ static void test_flipped(void)
         int who;
         uint64_t message;
         size_t byte;
-    } flips[] = {{0, 3, 1}, {0, 3, 40959}, {0, 4, 0}, {0, 4, 31}, {1, 5, 0}, {1, 5, 31}};
+    } flips[] = {{0, 3, 1}, {0, 10, 5119}, {0, 11, 0}, {0, 11, 31}, {1, 5, 0}, {1, 5, 31}};
     for (size_t i = 0; i < sizeof(flips) / sizeof(flips[0]); i++) {
         struct ext_two t = ext_new(&ext_engines[1], prepare_one, prepare_one, NULL);
         edited_message = flips[i].message;
