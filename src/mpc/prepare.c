@@ -34,7 +34,7 @@ static bool conv_lens(struct ccz_mpc_item *l, const struct ccz_mpc_conv *c)
 /* Lengths of an item; false: no such need. */
 static bool lens_of(struct ccz_mpc_item *l, const struct ccz_mpc_need *n)
 {
-    size_t mk, kn, mn;
+    size_t mk = 0, kn = 0, mn = 0;
     bool matrices = product(&mk, n->m, n->k) && product(&kn, n->k, n->n) &&
                     product(&mn, n->m, n->n) && mn && mk && kn;
     bool elements = n->n > 0 && n->n <= CCZ_MPC_LEN_MAX;

@@ -30,6 +30,8 @@ ccz_rc cczi_mpc_leave(struct ccz_mpc *m, ccz_rc rc, struct ccz_err *err)
     if (m->chan) {
         (void)snprintf(reason, sizeof(reason), "%s: %s", m->err.where, m->err.msg);
         ccz_chan_close(m->chan, reason);
+        if (m->watched) /* the peer may be waiting there */
+            ccz_chan_close(m->watched, reason);
     }
     return rc;
 }
@@ -125,7 +127,7 @@ static void rebase(struct ccz_mpc *m)
     m->base_cpu_ns = thread_cpu_ns();
 }
 
-void cczi_mpc_watch(struct ccz_mpc *m, const struct ccz_chan *chan)
+void cczi_mpc_watch(struct ccz_mpc *m, struct ccz_chan *chan)
 {
     settle(&m->stats, m);
     m->watched = chan;
@@ -206,7 +208,9 @@ ccz_rc cczi_mpc_common(uint64_t *out, size_t len, unsigned bits, struct ccz_mpc 
 ccz_rc cczi_mpc_random(uint64_t *out, size_t len, unsigned bits, struct ccz_mpc *m,
                        struct ccz_err *err)
 {
-    return draw(out, len, bits, m->own, err);
+    ccz_rc rc = draw(out, len, bits, m->own, err);
+    CCZ_CT_SECRET(out, len * sizeof(*out));
+    return rc;
 }
 
 ccz_rc cczi_mpc_common_bits(uint64_t *out, size_t len, struct ccz_mpc *m, struct ccz_err *err)
@@ -216,7 +220,9 @@ ccz_rc cczi_mpc_common_bits(uint64_t *out, size_t len, struct ccz_mpc *m, struct
 
 ccz_rc cczi_mpc_random_bits(uint64_t *out, size_t len, struct ccz_mpc *m, struct ccz_err *err)
 {
-    return draw_bits(out, len, m->own, err);
+    ccz_rc rc = draw_bits(out, len, m->own, err);
+    CCZ_CT_SECRET(out, (len + 63) / 64 * sizeof(*out));
+    return rc;
 }
 
 /* ------------------------------------------------------------------------------------- memory */
@@ -401,7 +407,14 @@ ccz_rc ccz_mpc_new(struct ccz_mpc **out, struct ccz_chan *chan, const struct ccz
         *out = NULL;
         return ccz_fail(err, CCZ_E_ARG, "mpc:chan", 0, "no channel");
     }
-    return make(out, chan, cfg, err);
+    struct ccz_err own = {0};
+    ccz_rc rc = make(out, chan, cfg, &own);
+    if (rc != CCZ_OK) { /* nobody else would tell the peer */
+        ccz_chan_close(chan, own.where);
+        if (err)
+            *err = own;
+    }
+    return rc;
 }
 
 ccz_rc ccz_mpc_plan_new(struct ccz_mpc **out, const struct ccz_mpc_cfg *cfg, struct ccz_err *err)

@@ -39,7 +39,7 @@ struct ccz_mpc {
 
     enum ccz_mpc_phase phase;
     struct ccz_mpc_stats stats;     /* but for what came since `base` */
-    const struct ccz_chan *watched; /* a source's */
+    struct ccz_chan *watched; /* a source's */
     struct ccz_chan_stats base, watched_base;
     int64_t base_ns, base_cpu_ns;
 
@@ -65,8 +65,8 @@ void cczi_mpc_pack(uint8_t *out, const uint64_t *v, size_t len, unsigned bits);
 void cczi_mpc_unpack(uint64_t *v, const uint8_t *in, size_t len, unsigned bits);
 void cczi_mpc_pack_bits(uint8_t *out, const uint64_t *v, size_t len);
 void cczi_mpc_unpack_bits(uint64_t *v, const uint8_t *in, size_t len);
-/* From now on a source's own channel is counted too. Borrowed; NULL: none. */
-void cczi_mpc_watch(struct ccz_mpc *m, const struct ccz_chan *chan);
+/* From now on a source's own channel is counted too, and closed when the session fails. Borrowed; NULL: none. */
+void cczi_mpc_watch(struct ccz_mpc *m, struct ccz_chan *chan);
 /* Without the session's number. */
 struct ccz_ot_ext_cfg cczi_mpc_ot_cfg(const struct ccz_mpc *m);
 /* At least len transfers in the store of a direction. */

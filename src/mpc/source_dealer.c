@@ -47,6 +47,8 @@ static ccz_rc ask(struct source *s, const struct ccz_mpc_need *needs, size_t len
     ccz_buf_init(&msg, CCZI_DEAL_REQUEST_MAX);
     for (size_t i = 0; i < len; i++)
         cczi_deal_put_need(&msg, &needs[i]);
+    if (msg.bad && len < CCZI_DEAL_REQUEST_MAX / (CCZI_DEAL_NEED + CCZI_DEAL_CONV))
+        return ccz_fail(err, CCZ_E_NOMEM, "mpc:memory", 0, "no memory for a request");
     if (msg.bad)
         return ccz_fail(err, CCZ_E_LIMIT, "mpc:dealer-request", (int64_t)len,
                         "%zu needs are too many for a request", len);

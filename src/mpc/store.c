@@ -204,7 +204,7 @@ static ccz_rc make_head(struct ccz_buf *head, uint64_t *size, struct ccz_mpc *m,
     for (size_t i = 0; i < len && rc == CCZ_OK; i++) {
         uint64_t w[CCZI_NEED_WORDS];
         uint8_t hash[32];
-        size_t l[4];
+        size_t l[4] = {0};
         rc = hash_fixed(hash, m, &needs[i], err);
         if (rc == CCZ_OK)
             rc = own_lens(l, &needs[i], m->cfg.role, err);
@@ -227,7 +227,7 @@ static ccz_rc write_body(struct ccz_pf_writer *w, struct ccz_span head,
     ccz_rc rc = ccz_pf_writer_put(w, head, err);
     for (size_t i = 0; i < len && rc == CCZ_OK; i++) {
         const uint64_t *const v[4] = {items[i].a, items[i].b, items[i].c, items[i].v};
-        size_t l[4];
+        size_t l[4] = {0};
         rc = own_lens(l, &needs[i], role, err);
         for (int k = 0; k < 4 && rc == CCZ_OK; k++)
             rc = put_words(w, v[k], l[k], err);
@@ -369,7 +369,7 @@ static ccz_rc read_table(struct source *s, struct ccz_err *err)
     for (size_t i = 0; i < s->len && rc == CCZ_OK; i++) {
         uint8_t entry[ENTRY];
         uint64_t w[CCZI_NEED_WORDS];
-        size_t l[4];
+        size_t l[4] = {0};
         rc = ccz_pf_reader_read(entry, s->reader, HEADER + i * ENTRY, ENTRY, err);
         if (rc != CCZ_OK)
             return rc;
@@ -529,7 +529,7 @@ static ccz_rc store_prepare(struct ccz_mpc_item *items, void *self,
         uint64_t *const v[4] = {items[i].a, items[i].b, items[i].c, items[i].v};
         uint64_t offset = s->offsets[from + i];
         uint64_t mask = needs[i].kind == CCZ_MPC_AND ? UINT64_MAX : cczi_mpc_mask(s->m);
-        size_t l[4];
+        size_t l[4] = {0};
         rc = own_lens(l, &needs[i], s->m->cfg.role, err);
         for (int k = 0; k < 4 && rc == CCZ_OK; k++)
             rc = read_words(v[k], l[k], s->reader, &offset, mask, err);
@@ -554,7 +554,7 @@ static ccz_rc store_cost(struct ccz_mpc_cost *out, void *self, const struct ccz_
         out->rounds = 2;
     }
     for (size_t i = 0; i < len && rc == CCZ_OK; i++) {
-        size_t l[4];
+        size_t l[4] = {0};
         rc = own_lens(l, &needs[i], s->m->cfg.role, err);
         out->cpu_s += (double)(l[0] + l[1] + l[2] + l[3]) * 4e-9; /* decryption of 8 bytes */
     }

@@ -84,6 +84,11 @@ static inline void *duo_thread(void *arg)
     }
     if (p->rc == CCZ_OK)
         p->duo->run(p, p->duo->arg);
+    else {
+        ccz_chan_close(p->chan, p->err.where);
+        if (p->dealer)
+            ccz_chan_close(p->dealer, p->err.where);
+    }
     return NULL;
 }
 
