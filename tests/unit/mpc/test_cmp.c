@@ -287,15 +287,21 @@ static void check_trial(const struct trial *t)
     }
 }
 
-static void run_all(struct run *r, unsigned k)
+static void run_on(struct run *r, unsigned k, enum ccz_mpc_ot ot)
 {
     struct duo d;
     duo_init(&d, k);
+    d.p[0].cfg.ot = d.p[1].cfg.ot = ot;
     duo_run(&d, run_trials, r);
     CHECK(d.p[0].rc == CCZ_OK && d.p[1].rc == CCZ_OK);
     duo_free(&d);
     for (size_t i = 0; i < r->len; i++)
         check_trial(&r->t[i]);
+}
+
+static void run_all(struct run *r, unsigned k)
+{
+    run_on(r, k, CCZ_MPC_OT_SOFTSPOKEN);
 }
 
 static void free_outputs(struct run *r)
@@ -521,6 +527,19 @@ static void test_edges64(void)
     edges(64);
 }
 
+static void test_silent(void)
+{
+    struct inputs in;
+    struct trial t[TRUNCATE];
+    struct run r = {t, 0, 30};
+    edge_inputs(&in, 32, 300);
+    for (enum op op = MSB; op < TRUNCATE; op++)
+        t[r.len++] = trial_of(&in, op, 32, 300);
+    run_on(&r, 32, CCZ_MPC_OT_SILENT);
+    free_outputs(&r);
+    free_inputs(&in);
+}
+
 /* -------------------------------------------------------------------------------------- maxima */
 
 /* Where the first maximum of n values stands. */
@@ -692,11 +711,17 @@ static void test_kinds(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"cmp.all8", test_all8},       {"cmp.mux8", test_mux8},
-        {"cmp.trunc8", test_trunc8},   {"cmp.edges16", test_edges16},
-        {"cmp.edges32", test_edges32}, {"cmp.edges64", test_edges64},
-        {"cmp.max", test_max},         {"cmp.pool", test_pool},
-        {"cmp.kinds", test_kinds},     {"cmp.millionaires", test_millionaires},
+        {"cmp.all8", test_all8},
+        {"cmp.mux8", test_mux8},
+        {"cmp.trunc8", test_trunc8},
+        {"cmp.edges16", test_edges16},
+        {"cmp.edges32", test_edges32},
+        {"cmp.edges64", test_edges64},
+        {"cmp.silent", test_silent},
+        {"cmp.max", test_max},
+        {"cmp.pool", test_pool},
+        {"cmp.kinds", test_kinds},
+        {"cmp.millionaires", test_millionaires},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
