@@ -11,8 +11,9 @@
  * elements of the operand. A bit tensor (CCZ_MPC_BITS) is shared by exclusive or. s: bits to drop in a truncation.
  *
  * **Security.** Semi-honest peers, static; computational 128 bit. Each function is an *ideal functionality*: it takes both
- * parties' shares, and gives both fresh, uniform shares of the result which is written beside it; a party learns nothing
- * but the shapes. Nothing is revealed anywhere here. Statistical error: none, except where CCZ_MPC_TRUNC_LOCAL says so.
+ * parties' shares, which are uniform, and gives both shares of the result which is written beside it, each of which is uniform by
+ * itself (truncation without messages apart); a party learns nothing but the shapes. Nothing is revealed anywhere here.
+ * Statistical error: none, except where CCZ_MPC_TRUNC_LOCAL says so.
  *
  * **Cost.** ccz_mpc_cmp_cost() gives bytes, rounds and OTs of each function; tests hold the session's counters to it. A
  * round is one message of each party, both under way at the same time. What the OTs themselves cost (set-up, refilling of
@@ -21,14 +22,17 @@
  *  - A comparison of b bits cuts them into leaves of 4. Per leaf: one 1-of-16 OT whose messages are the bits "less" and
  *    "equal" (Rathee et al., CrypTFlow2, CCS 2020, ePrint 2020/1002; 1 bit only in the lowest leaf, which needs no "equal"),
  *    made of 4 OTs. Party 0 is the sender for one half of the elements and party 1 for the other, so that both work.
- *    Then a tree of ANDs, one round per level: l - 1 nodes for l leaves, two ANDs with a common operand in each but the lowest of a level.
+ *    Then a tree of ANDs, one round per level: l - 1 nodes for l leaves, two ANDs with a common operand in each but the
+ *    lowest of a level.
  *  - An AND uses a bit triple made of two random OTs (one each way, no bytes), and opens 2 bits per party (3 for two ANDs that
  *    share an operand).
  *  - Selection: two OTs of k bits, one each way.
  *
  * **Errors of all functions.** After a failure the session is unusable (mpc.h).
  *  - CCZ_E_ARG "mpc:kind": an operand is of the wrong kind; "mpc:shape": shapes do not fit; "mpc:scale": unequal fractions;
- *    "mpc:session": the session has failed before. Other refusals stand beside their function.
+ *    "mpc:session": operands of two sessions. Other refusals stand beside their function.
+ *  - CCZ_E_LIMIT "mpc:message-size", CCZ_E_ARG "ot:len": too many elements at once. OTs of an operation take 16 bytes each, and at
+ *    most 2^28 in a direction: 65,536 ReLU of 32 bits 25 MB per direction, 5.6 million of 64 bits are the most. Cut larger ones.
  *  - CCZ_E_NOMEM "mpc:memory"
  *  - CCZ_E_PEER "chan:size": a message has the wrong size; what the OTs refuse (ot.h)
  *  - CCZ_E_TIMEOUT, CCZ_E_CLOSED from the channel
@@ -130,7 +134,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_max2(struct ccz_mpc_tensor **out,
 /**
  * Maximum along the last axis, of length d: a tree of ceil(log2 d) levels, each the cost of one ReLU of (d / 2) n / d
  * elements. Differences must not overflow.
- * @param[out] max    shape without the last axis ([1] for rank 1)
+ * @param[out] max    shape without the last axis
  * @param[out] index  SHARED, fraction 0: where the maximum stands, the first of equals; may be NULL. With it selection moves
  *                    two ring elements per OT.
  */
@@ -197,7 +201,7 @@ enum ccz_mpc_cmp_op {
     CCZ_MPC_OP_TRUNC_FAITHFUL_RANGE,
     CCZ_MPC_OP_TRUNC_ONE_BIT,
     CCZ_MPC_OP_TRUNC_ONE_BIT_RANGE,
-    CCZ_MPC_OPS
+    CCZ_MPC_OPS /**< how many */
 };
 struct ccz_mpc_cmp_cost {
     uint64_t sent[2]; /**< bytes that party 0 and party 1 send */
