@@ -102,9 +102,13 @@ void cczi_operand_deinit(struct cczi_operand *x)
 ccz_rc cczi_check_pair(const struct ccz_mpc_tensor *a, const struct ccz_mpc_tensor *b, bool scales,
                        struct ccz_err *err)
 {
+    char got[CCZI_SHAPE_TEXT], expected[CCZI_SHAPE_TEXT];
     ccz_rc rc = cczi_mpc_same_session(a, b, err);
-    if (rc == CCZ_OK && !cczi_mpc_shape_eq(&a->shape, &b->shape))
-        rc = ccz_refuse_num(err, CCZ_E_ARG, "mpc:shape", (int64_t)b->len, (int64_t)a->len);
+    if (rc == CCZ_OK && !cczi_mpc_shape_eq(&a->shape, &b->shape)) {
+        cczi_mpc_shape_text(got, &b->shape);
+        cczi_mpc_shape_text(expected, &a->shape);
+        rc = ccz_refuse(err, CCZ_E_ARG, "mpc:shape", got, expected);
+    }
     if (rc == CCZ_OK && scales && a->frac != b->frac)
         rc = ccz_refuse_num(err, CCZ_E_ARG, "mpc:scale", b->frac, a->frac);
     return rc;
