@@ -71,7 +71,7 @@ static void unpack_string(uint64_t *v, const uint8_t *in, size_t len, unsigned b
         uint64_t x = 0;
         for (unsigned got = 0; got < bits;) {
             unsigned off = at & 7, n = 8 - off < bits - got ? 8 - off : bits - got;
-            x |= (uint64_t)((unsigned)in[at / 8] >> off & ((1u << n) - 1)) << got;
+            x |= ((uint64_t)in[at / 8] >> off & ((1u << n) - 1)) << got;
             at += n;
             got += n;
         }

@@ -300,6 +300,7 @@ static ccz_rc refuse(struct ccz_mpc *m, int number, struct ccz_err *e)
     CCZ_AUTO(ccz_mpc_tensor) a = NULL;
     CCZ_AUTO(ccz_mpc_tensor) b = NULL;
     CCZ_AUTO(ccz_mpc_tensor) c = NULL;
+    CCZ_AUTO(ccz_mpc_tensor) d = NULL;
     CCZ_AUTO(ccz_mpc_tensor) bits = NULL;
     CHECK(ccz_mpc_public(&a, m, CCZ_MPC_SHAPE2(3, 4), 20, v, e) == CCZ_OK);
     CHECK(ccz_mpc_private(&b, m, 1, CCZ_MPC_SHAPE2(4, 3), 12, NULL, e) == CCZ_OK);
@@ -335,7 +336,7 @@ static ccz_rc refuse(struct ccz_mpc *m, int number, struct ccz_err *e)
     case 13:
         return ccz_mpc_concat(&c, unequal, 2, 0, e);
     case 14:
-        return ccz_mpc_transpose(&c, a, e) == CCZ_OK ? ccz_mpc_reshape(&b, c, CCZ_MPC_SHAPE1(13), e)
+        return ccz_mpc_transpose(&c, a, e) == CCZ_OK ? ccz_mpc_reshape(&d, c, CCZ_MPC_SHAPE1(13), e)
                                                      : CCZ_OK;
     case 15:
         return ccz_mpc_expand(&c, a, CCZ_MPC_SHAPE2(3, 5), e);
