@@ -48,7 +48,8 @@ static void tape_free(void *self)
 
 static struct ccz_chan *tape(void)
 {
-    static const struct ccz_chan_ops ops = {tape_send, tape_recv, tape_close, tape_free};
+    static const struct ccz_chan_ops ops = {
+        .send = tape_send, .recv = tape_recv, .close = tape_close, .free = tape_free};
     struct ccz_chan *c;
     if (ccz_chan_new(&c, &ops, NULL, "tape", NULL) != CCZ_OK)
         abort();

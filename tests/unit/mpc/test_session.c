@@ -381,7 +381,8 @@ static void run_view(struct party *p, void *arg)
 
 static void test_view(void)
 {
-    static const struct ccz_chan_ops ops = {tap_send, tap_recv, tap_close, tap_free};
+    static const struct ccz_chan_ops ops = {
+        .send = tap_send, .recv = tap_recv, .close = tap_close, .free = tap_free};
     static struct tap taps[2];
     struct duo d;
     duo_init(&d, 64);
