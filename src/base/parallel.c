@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ranges of items over threads that live for one call. */
 #define _GNU_SOURCE
-#include "base/parallel.h"
+#include <cczoo/parallel.h>
 
 #include <pthread.h>
 #include <sched.h>
 
-enum { THREADS_MAX = CCZI_THREADS_MAX };
+enum { THREADS_MAX = CCZ_THREADS_MAX };
 
 struct share {
-    cczi_range_fn fn;
+    ccz_range_fn fn;
     void *arg;
     size_t from, len;
     ccz_rc rc;
@@ -23,8 +23,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-ccz_rc cczi_parallel(cczi_range_fn fn, void *arg, size_t len, size_t grain, unsigned threads,
-                     struct ccz_err *err)
+ccz_rc ccz_parallel(ccz_range_fn fn, void *arg, size_t len, size_t grain, unsigned threads,
+                    struct ccz_err *err)
 {
     size_t grains = (len + grain - 1) / grain;
     if (threads > THREADS_MAX)
@@ -59,7 +59,7 @@ ccz_rc cczi_parallel(cczi_range_fn fn, void *arg, size_t len, size_t grain, unsi
     return rc;
 }
 
-unsigned cczi_processors(void)
+unsigned ccz_processors(void)
 {
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;

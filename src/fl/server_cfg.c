@@ -4,7 +4,7 @@
 #include "fl/server_private.h"
 
 #include "base/condwait.h"
-#include "base/parallel.h"
+#include <cczoo/parallel.h>
 
 #include <cczoo/codec.h>
 #include <math.h>
@@ -27,7 +27,7 @@ static void fill_defaults(struct ccz_fl_server_cfg *c)
     c->samples_max = c->samples_max ? c->samples_max : UINT64_C(1) << 32;
     c->staleness_max = c->staleness_max ? c->staleness_max : STALENESS;
     c->slots = c->slots ? c->slots : 1;
-    c->threads = c->threads ? c->threads : cczi_processors();
+    c->threads = c->threads ? c->threads : ccz_processors();
     c->lr_decay = c->lr_decay != 0 ? c->lr_decay : 1;
     c->train.epochs = c->train.epochs ? c->train.epochs : 1;
     c->train.batch = c->train.batch ? c->train.batch : 32;
@@ -48,7 +48,7 @@ static ccz_rc check_members(const struct ccz_fl_server_cfg *c, struct ccz_err *e
         return contradicts(err, "fl:cfg-quorum", "more updates are needed than there can be");
     if (c->slots > SLOTS_MAX)
         return contradicts(err, "fl:cfg-slots", "too many slots");
-    if (c->threads > CCZI_THREADS_MAX)
+    if (c->threads > CCZ_THREADS_MAX)
         return contradicts(err, "fl:cfg-threads", "too many threads");
     if (c->round_timeout_ms < 0 || c->stall_ms < 0)
         return contradicts(err, "fl:cfg-time", "a time is negative");

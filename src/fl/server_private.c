@@ -2,7 +2,7 @@
 /* Secure aggregation and differential privacy within the server's rounds; the phases that they add: server_round.c. */
 #include "fl/server_private.h"
 
-#include "base/parallel.h"
+#include <cczoo/parallel.h>
 
 #include <cczoo/codec.h>
 #include <math.h>
@@ -373,7 +373,7 @@ static ccz_rc open_masked(struct ccz_fl_server *s, struct ccz_err *err)
     uint32_t *acc = (uint32_t *)(void *)s->acc, sigma = 0;
     const struct ccz_secagg_quant unit = {1, p->plan.quant.clients};
     float tail[CCZI_HFL_TAIL];
-    ccz_rc rc = cczi_parallel(unmask_range, s, len, UNMASK_GRAIN, s->cfg.threads, err);
+    ccz_rc rc = ccz_parallel(unmask_range, s, len, UNMASK_GRAIN, s->cfg.threads, err);
     if (rc == CCZ_OK)
         rc = ccz_secagg_server_unmask(p->tail, p->secagg, len, CCZI_HFL_TAIL, err);
     if (rc == CCZ_OK && p->rng && !p->plan.sigma)

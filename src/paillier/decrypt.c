@@ -252,7 +252,7 @@ ccz_rc ccz_paillier_decrypt(struct ccz_paillier_plain **out, const struct ccz_pa
     p->exponent = v->exponent;
     p->bound = v->bound;
     struct work work = {k, v, p};
-    rc = cczi_parallel(range, &work, v->len, GRAIN, cfg ? cfg->threads : 1, err);
+    rc = ccz_parallel(range, &work, v->len, GRAIN, cfg ? cfg->threads : 1, err);
     if (rc == CCZ_OK)
         *out = ccz_paillier_plain_take(&p);
     return rc;

@@ -140,7 +140,7 @@ static ccz_rc encrypt(struct ccz_paillier_vec **out, const struct ccz_paillier_p
         rc = cczi_vec_new(&v, p->pub, p->len, err);
     struct work work = {v, p, cfg, trivial};
     if (rc == CCZ_OK)
-        rc = cczi_parallel(range, &work, p->len, GRAIN, cfg ? cfg->threads : 1, err);
+        rc = ccz_parallel(range, &work, p->len, GRAIN, cfg ? cfg->threads : 1, err);
     if (rc != CCZ_OK)
         return rc;
     v->exponent = p->exponent;
@@ -171,7 +171,7 @@ ccz_rc ccz_paillier_randomise(struct ccz_paillier_vec *v, const struct ccz_paill
     struct work work = {v, NULL, cfg, false};
     ccz_rc rc = pool_fits(cfg, v->pub, err);
     if (rc == CCZ_OK)
-        rc = cczi_parallel(range, &work, v->len, GRAIN, cfg ? cfg->threads : 1, err);
+        rc = ccz_parallel(range, &work, v->len, GRAIN, cfg ? cfg->threads : 1, err);
     if (rc == CCZ_OK) /* else some items may have randomness, and others not */
         v->random = CCZI_RANDOM_FULL;
     CCZ_CT_PUBLIC(v->w, 8 * v->len * v->pub->len);

@@ -90,7 +90,7 @@ ccz_rc ccz_paillier_matmul(struct ccz_paillier_vec **out, const struct ccz_paill
     if (rc != CCZ_OK)
         return rc;
     struct work work = {o, v, m};
-    rc = cczi_parallel(range, &work, m->rows, GRAIN, threads, err);
+    rc = ccz_parallel(range, &work, m->rows, GRAIN, threads, err);
     if (rc != CCZ_OK)
         return rc;
     o->exponent = v->exponent + m->exponent;

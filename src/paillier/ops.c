@@ -313,7 +313,7 @@ ccz_rc ccz_paillier_sums(struct ccz_paillier_vec **out, const struct ccz_paillie
     if (rc != CCZ_OK)
         return rc;
     struct sums s = {v, *out, index, begin};
-    rc = cczi_parallel(some_sums, &s, groups, 1, threads, err);
+    rc = ccz_parallel(some_sums, &s, groups, 1, threads, err);
     if (rc != CCZ_OK) {
         ccz_paillier_vec_free(*out);
         *out = NULL;

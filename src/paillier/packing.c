@@ -61,7 +61,7 @@ ccz_rc ccz_paillier_squeeze(struct ccz_paillier_vec **out, const struct ccz_pail
     o->bound = v->bound;
     o->random = v->random;
     struct work work = {o, v};
-    rc = cczi_parallel(range, &work, o->len, GRAIN, threads, err);
+    rc = ccz_parallel(range, &work, o->len, GRAIN, threads, err);
     if (rc == CCZ_OK)
         *out = ccz_paillier_vec_take(&o);
     return rc;

@@ -2,7 +2,7 @@
 #ifndef CCZI_PAILLIER_PRIV_H
 #define CCZI_PAILLIER_PRIV_H
 /* Shared by the files of src/paillier only. */
-#include "base/parallel.h"
+#include <cczoo/parallel.h>
 
 #include <cczoo/mont.h>
 #include <cczoo/paillier.h>

@@ -124,8 +124,8 @@ ccz_rc ccz_paillier_pool_refill(struct ccz_paillier_pool *p, size_t len,
 {
     size_t room = p->capacity - ccz_paillier_pool_len(p);
     struct work work = {p, cfg};
-    return cczi_parallel(range, &work, len < room ? len : room, CCZI_PAI_CHUNK,
-                         cfg ? cfg->threads : 1, err);
+    return ccz_parallel(range, &work, len < room ? len : room, CCZI_PAI_CHUNK,
+                        cfg ? cfg->threads : 1, err);
 }
 
 static void *keep_full(void *arg)

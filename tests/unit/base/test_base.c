@@ -4,7 +4,7 @@
 
 #include "ccz_test.h"
 
-#include "base/parallel.h"
+#include <cczoo/parallel.h>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -282,15 +282,15 @@ static void test_parallel(void)
             for (size_t grain = 1; grain < 2000; grain *= 8) {
                 struct ranges r = {.bad = SIZE_MAX};
                 struct ccz_err err = {0};
-                CHECK(cczi_parallel(mark, &r, lens[l], grain, threads, &err) == CCZ_OK);
+                CHECK(ccz_parallel(mark, &r, lens[l], grain, threads, &err) == CCZ_OK);
                 for (size_t i = 0; i < sizeof(r.seen); i++)
                     CHECK(r.seen[i] == (i < lens[l]));
             }
     struct ranges r = {.bad = 700};
     struct ccz_err err = {0};
-    CHECK(cczi_parallel(mark, &r, 1000, 8, 3, &err) == CCZ_E_FORMAT && err.aux == 700);
-    CHECK(cczi_parallel(mark, &r, 1000, 8, 3, NULL) == CCZ_E_FORMAT);
-    CHECK(cczi_processors() >= 1 && cczi_processors() <= CCZI_THREADS_MAX);
+    CHECK(ccz_parallel(mark, &r, 1000, 8, 3, &err) == CCZ_E_FORMAT && err.aux == 700);
+    CHECK(ccz_parallel(mark, &r, 1000, 8, 3, NULL) == CCZ_E_FORMAT);
+    CHECK(ccz_processors() >= 1 && ccz_processors() <= CCZ_THREADS_MAX);
 }
 
 int main(int argc, char **argv)
