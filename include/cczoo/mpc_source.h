@@ -184,7 +184,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_store_write(struct ccz_mpc *m, const struct 
  * @retval CCZ_E_DENIED     "mpc:store-used": handed out before
  * @retval CCZ_E_NOT_FOUND  "mpc:store-empty": nothing there, or used up
  * @retval CCZ_E_MISMATCH   "mpc:store-need": other needs than were prepared; "mpc:store-ring", "mpc:store-role"; "mpc:store-fixed"
- * @retval CCZ_E_PEER       "mpc:store-pair": the peer's file is of another offline phase
+ * @retval CCZ_E_PEER       "mpc:store-pair": the peer's file is of another offline phase; "mpc:store-place": its place is not in the file
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_source_store_new(struct ccz_mpc_source **out, struct ccz_mpc *m,
                                                      const struct ccz_mpc_store_cfg *cfg,

@@ -96,7 +96,8 @@ CCZ_API uint64_t ccz_vole_size(size_t len, unsigned k);
 /** One set-up (128 base OTs), then any number of extensions. The sender holds delta. */
 struct ccz_ot_sender;
 struct ccz_ot_receiver;
-/** @param chan  borrowed for the life of the object. Errors as above. After a failed call only free is allowed. */
+/** @param chan  borrowed for the life of the object. Errors as above. After a failed call only free is allowed: others
+ *  are refused with its code, "ot:unusable". */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ot_sender_new(struct ccz_ot_sender **out, struct ccz_chan *chan,
                                               const struct ccz_ot_cfg *cfg, struct ccz_err *err);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ot_receiver_new(struct ccz_ot_receiver **out, struct ccz_chan *chan,

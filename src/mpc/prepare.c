@@ -140,6 +140,11 @@ static ccz_rc find_fixed(struct ccz_mpc_tensor **out, const struct ccz_mpc *m,
     bool fits = t->len == x_len && t->owner == need->owner;
     if (fits && need->kind == CCZ_MPC_CROSS_MATMUL)
         fits = t->shape.rank == 2 && t->shape.dim[need->transposed] == need->m;
+    const struct ccz_mpc_conv *c = &need->conv;
+    if (fits && need->kind ==
+                    CCZ_MPC_CROSS_CONV2D) /* as many numbers in another order are another kernel */
+        fits = t->shape.rank == 4 && t->shape.dim[0] == c->kh && t->shape.dim[1] == c->kw &&
+               t->shape.dim[2] == c->c && t->shape.dim[3] == c->o;
     if (!fits)
         return ccz_fail(err, CCZ_E_ARG, "mpc:need-fixed", (int64_t)need->fixed,
                         "tensor %llu has another shape or owner than the need for it",

@@ -70,7 +70,8 @@ static ccz_rc conv_of(struct ccz_mpc_conv *c, const struct ccz_mpc_shape *x, siz
                       size_t stride, size_t pad, struct ccz_err *err)
 {
     if (x->rank != 4 || stride == 0 || kh == 0 || kw == 0 || pad > CCZ_MPC_LEN_MAX ||
-        kh > x->dim[1] + 2 * pad || kw > x->dim[2] + 2 * pad) {
+        kh > x->dim[1] + 2 * pad || kw > x->dim[2] + 2 * pad || kh > CCZ_MPC_LEN_MAX / kw ||
+        kh * kw > CCZ_MPC_LEN_MAX / (x->dim[3] ? x->dim[3] : 1)) {
         char text[CCZI_SHAPE_TEXT];
         cczi_mpc_shape_text(text, x);
         return ccz_refuse(

@@ -132,7 +132,7 @@ static ccz_rc add_cross_matmul(struct he_work *w, const struct ccz_mpc_need *n,
 static bool same_conv(const struct cczi_he_job *j, const struct ccz_mpc_conv *c)
 {
     return j->in_h == c->h && j->in_w == c->w && j->in_c == c->c && j->stride == c->stride &&
-           j->pad == c->pad;
+           j->pad == c->pad && j->k_h == c->kh && j->k_w == c->kw && j->o == c->o;
 }
 
 static ccz_rc add_cross_conv(struct he_work *w, const struct ccz_mpc_need *n,

@@ -15,7 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STATISTICAL = 40, BITS_MEASURED = 2048, HEADER_GUESS = 64, ITEMS_AT_ONCE = 4096 };
+enum {
+    STATISTICAL = 64, /* of each mask: distances add up, and 2^24 masks leave 2^-40 */
+    BITS_MEASURED = 2048,
+    HEADER_GUESS = 64,
+    ITEMS_AT_ONCE = 4096
+};
 
 struct source {
     struct ccz_mpc *m;

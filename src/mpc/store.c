@@ -80,6 +80,15 @@ static ccz_rc lock_dir(int *fd, const char *dir, struct ccz_err *err)
     return CCZ_OK;
 }
 
+/* A file that cannot be looked at is not one that is missing. */
+static ccz_rc exists(bool *out, const char *path, struct ccz_err *err)
+{
+    *out = access(path, F_OK) == 0;
+    if (*out || errno == ENOENT)
+        return CCZ_OK;
+    return ccz_fail(err, CCZ_E_IO, "mpc:store-dir", errno, "cannot look at %s", path);
+}
+
 /* How many files there are: the first number that is missing, minus one. */
 static ccz_rc count_files(uint64_t *out, const char *dir, struct ccz_err *err)
 {
@@ -88,8 +97,10 @@ static ccz_rc count_files(uint64_t *out, const char *dir, struct ccz_err *err)
         ccz_rc rc = path_of(path, dir, *out + 1, "mpc", err);
         if (rc != CCZ_OK)
             return rc;
-        if (access(path, F_OK) != 0)
-            return CCZ_OK;
+        bool there;
+        rc = exists(&there, path, err);
+        if (rc != CCZ_OK || !there)
+            return rc;
     }
 }
 
@@ -102,8 +113,11 @@ static ccz_rc read_mark(uint64_t *out, const char *dir, uint64_t number, struct 
     CCZ_AUTO_BUF text;
     *out = 0;
     ccz_buf_init(&text, 32);
+    bool there;
     ccz_rc rc = path_of(path, dir, number, "used", err);
-    if (rc != CCZ_OK || access(path, F_OK) != 0)
+    if (rc == CCZ_OK)
+        rc = exists(&there, path, err);
+    if (rc != CCZ_OK || !there)
         return rc;
     rc = ccz_file_read(&text, path, err);
     if (rc != CCZ_OK)
@@ -410,11 +424,20 @@ static ccz_rc open_file(struct source *s, uint64_t number, struct ccz_err *err)
         rc = read_table(s, err);
     if (rc == CCZ_OK)
         rc = read_mark(&s->at, s->dir, number, err);
+    if (rc == CCZ_OK && s->at > s->len) /* it is not authenticated */
+        rc = ccz_refuse_num(err, CCZ_E_FORMAT, "mpc:store-mark", (int64_t)s->at, (int64_t)s->len);
     if (rc == CCZ_OK)
         s->number = number;
     else
         close_file(s);
     return rc;
+}
+
+static ccz_rc used_up(const struct source *s, uint64_t files, struct ccz_err *err)
+{
+    (void)ccz_fail(err, CCZ_E_DENIED, "mpc:store-used", (int64_t)files,
+                   "everything stored in %s has been handed out before", s->dir);
+    return ccz_hint(err, CCZ_E_DENIED, "run another offline phase: randomness is used once");
 }
 
 /* The first file of which something is left. */
@@ -434,34 +457,66 @@ static ccz_rc open_next(struct source *s, struct ccz_err *err)
     if (files == 0)
         return ccz_fail(err, CCZ_E_NOT_FOUND, "mpc:store-empty", 0, "nothing is stored in %s",
                         s->dir);
-    (void)ccz_fail(err, CCZ_E_DENIED, "mpc:store-used", (int64_t)files,
-                   "everything stored in %s has been handed out before", s->dir);
-    return ccz_hint(err, CCZ_E_DENIED, "run another offline phase: randomness is used once");
+    return used_up(s, files, err);
 }
 
-/* Both parties go on from the same place of the same file. */
-static ccz_rc synchronise(struct source *s, struct ccz_err *err)
+/* What is left of this file is given up, so that no later session comes back to it. Then the one behind it. */
+static ccz_rc skip_file(struct source *s, struct ccz_err *err)
+{
+    ccz_rc rc = write_mark(s->dir, s->number, s->len, err);
+    return rc == CCZ_OK ? open_file(s, s->number + 1, err) : rc;
+}
+
+/* Both parties open the same file: that of the one who is ahead. */
+static ccz_rc same_file(struct source *s, struct ccz_err *err)
+{
+    uint64_t peer;
+    cczi_mpc_put(s->m, &s->number, 1, 64);
+    cczi_mpc_want(s->m, &peer, 1, 64);
+    ccz_rc rc = cczi_mpc_round(s->m, err);
+    while (rc == CCZ_OK && s->number < peer) /* ends with the last file at the latest */
+        rc = skip_file(s, err);
+    return rc;
+}
+
+/* And go on from the higher of their places in it, each having said its own place in this very file. */
+static ccz_rc same_place(struct source *s, struct ccz_err *err)
 {
     struct ccz_mpc *m = s->m;
-    uint64_t own[2] = {s->number, s->at}, peer[2];
+    uint64_t peer;
     uint8_t pair[PAIR];
-    cczi_mpc_put(m, own, 2, 64);
-    cczi_mpc_want(m, peer, 2, 64);
-    ccz_rc rc = cczi_mpc_round(m, err);
-    if (rc == CCZ_OK && peer[0] > s->number)
-        rc = open_file(s, peer[0], err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (peer[0] == s->number && peer[1] > s->at)
-        s->at = peer[1];
+    cczi_mpc_put(m, &s->at, 1, 64);
     cczi_mpc_put_raw(m, s->pair, PAIR);
+    cczi_mpc_want(m, &peer, 1, 64);
     cczi_mpc_want_raw(m, pair, PAIR);
-    rc = cczi_mpc_round(m, err);
+    ccz_rc rc = cczi_mpc_round(m, err);
     if (rc == CCZ_OK && memcmp(pair, s->pair, PAIR) != 0) {
         (void)ccz_refuse_bytes(err, CCZ_E_PEER, "mpc:store-pair", pair, PAIR, s->pair, PAIR);
-        rc = ccz_hint(err, CCZ_E_PEER, "the folders of the two parties do not belong together");
+        return ccz_hint(err, CCZ_E_PEER, "the folders of the two parties do not belong together");
     }
+    if (rc == CCZ_OK && peer > s->len)
+        return ccz_refuse_num(err, CCZ_E_PEER, "mpc:store-place", (int64_t)peer, (int64_t)s->len);
+    if (rc == CCZ_OK && peer > s->at)
+        s->at = peer;
     return rc;
+}
+
+/* Both parties go on from the same place of the same file, of which something is left. */
+static ccz_rc synchronise(struct source *s, struct ccz_err *err)
+{
+    for (;;) {
+        ccz_rc rc = same_file(s, err);
+        if (rc == CCZ_OK)
+            rc = same_place(s, err);
+        if (rc != CCZ_OK || s->at < s->len)
+            return rc;
+        uint64_t number = s->number;
+        rc = skip_file(s, err); /* one of them had used it up */
+        if (rc == CCZ_E_NOT_FOUND)
+            return used_up(s, number, err);
+        if (rc != CCZ_OK)
+            return rc;
+    }
 }
 
 static ccz_rc read_words(uint64_t *out, size_t len, struct ccz_pf_reader *r, uint64_t *offset,
@@ -485,7 +540,7 @@ static ccz_rc read_words(uint64_t *out, size_t len, struct ccz_pf_reader *r, uin
 static ccz_rc check_needs(const struct source *s, const struct ccz_mpc_need *needs, size_t len,
                           struct ccz_err *err)
 {
-    if (len > s->len - s->at) {
+    if (s->at > s->len || len > s->len - s->at) {
         (void)ccz_refuse_num(err, CCZ_E_MISMATCH, "mpc:store-need", (int64_t)len,
                              (int64_t)(s->len - s->at));
         return ccz_hint(err, CCZ_E_MISMATCH, "more needs than are left of this offline phase");
@@ -508,6 +563,18 @@ static ccz_rc check_needs(const struct source *s, const struct ccz_mpc_need *nee
     return CCZ_OK;
 }
 
+/* Nothing is used before both have their mark: else one of them could crash before it, and its peer's folder be put back. */
+static ccz_rc both_marked(struct source *s, struct ccz_err *err)
+{
+    uint64_t peer;
+    cczi_mpc_put(s->m, &s->at, 1, 64);
+    cczi_mpc_want(s->m, &peer, 1, 64);
+    ccz_rc rc = cczi_mpc_round(s->m, err);
+    if (rc == CCZ_OK && peer != s->at)
+        rc = ccz_refuse_num(err, CCZ_E_PEER, "mpc:store-place", (int64_t)peer, (int64_t)s->at);
+    return rc;
+}
+
 static ccz_rc store_prepare(struct ccz_mpc_item *items, void *self,
                             const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
 {
@@ -525,6 +592,8 @@ static ccz_rc store_prepare(struct ccz_mpc_item *items, void *self,
     uint64_t from = s->at;
     s->at += len;
     rc = write_mark(s->dir, s->number, s->at, err); /* durable before anything is read */
+    if (rc == CCZ_OK)
+        rc = both_marked(s, err);
     for (size_t i = 0; i < len && rc == CCZ_OK; i++) {
         uint64_t *const v[4] = {items[i].a, items[i].b, items[i].c, items[i].v};
         uint64_t offset = s->offsets[from + i];
@@ -548,10 +617,10 @@ static ccz_rc store_cost(struct ccz_mpc_cost *out, void *self, const struct ccz_
 {
     const struct source *s = self;
     ccz_rc rc = CCZ_OK;
-    *out = (struct ccz_mpc_cost){0};
+    *out = (struct ccz_mpc_cost){.size = 16, .rounds = 1};
     if (s->at == s->len) {
         out->setup_size = 2 * (16 + PAIR);
-        out->rounds = 2;
+        out->rounds += 2;
     }
     for (size_t i = 0; i < len && rc == CCZ_OK; i++) {
         size_t l[4] = {0};

@@ -88,9 +88,10 @@ struct cczi_soft {
     struct ccz_f128 delta;    /* sender */
     unsigned k;
     bool sender;
-    bool odd;     /* delta is odd; rows get the choice as their lowest bit, the sender's 0 */
-    uint64_t at;  /* blocks of each stream that are used up */
-    uint64_t ots; /* random OTs so far */
+    bool odd;      /* delta is odd; rows get the choice as their lowest bit, the sender's 0 */
+    uint64_t at;   /* blocks of each stream that are used up */
+    uint64_t ots;  /* random OTs so far */
+    ccz_rc broken; /* a call failed: a peer that may try again learns k bits of delta each time */
 };
 enum cczi_ot_kind {
     CCZI_OT_EXTENSION = 1,

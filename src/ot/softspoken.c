@@ -416,13 +416,21 @@ static ccz_rc send_batch(struct ccz_f128 *rows, size_t row_len, struct batch *b,
     return CCZ_OK;
 }
 
+static ccz_rc unusable(const struct cczi_soft *s, struct ccz_err *err)
+{
+    return ccz_fail(err, s->broken, "ot:unusable", 0, "an earlier call failed");
+}
+
 ccz_rc cczi_soft_send(struct ccz_f128 *rows, size_t row_len, struct ccz_f128 *comb, size_t blocks,
                       struct cczi_soft *s, struct ccz_err *err)
 {
     struct batch b;
+    if (s->broken != CCZ_OK)
+        return unusable(s, err);
     ccz_rc rc = batch_init(&b, blocks, comb, s, err);
     if (rc == CCZ_OK)
         rc = send_batch(rows, row_len, &b, s, err);
+    s->broken = rc;
     if (rc == CCZ_OK && comb)
         memcpy(comb, b.comb.at, blocks * sizeof(*comb));
     batch_deinit(&b);
@@ -467,9 +475,12 @@ ccz_rc cczi_soft_recv(struct ccz_f128 *rows, size_t row_len, struct ccz_f128 *co
                       struct ccz_err *err)
 {
     struct batch b;
+    if (s->broken != CCZ_OK)
+        return unusable(s, err);
     ccz_rc rc = batch_init(&b, blocks, comb, s, err);
     if (rc == CCZ_OK)
         rc = recv_batch(rows, row_len, &b, w, s, err);
+    s->broken = rc;
     if (rc == CCZ_OK && comb)
         memcpy(comb, b.comb.at, blocks * sizeof(*comb));
     batch_deinit(&b);

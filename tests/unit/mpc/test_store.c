@@ -170,7 +170,9 @@ static void test_crash(void)
     CHECK(ccz_file_write(file_of(1, "offline-00000001.used"), ccz_span_str("4\n"), 0600,
                          CCZ_FILE_REPLACE, NULL) == CCZ_OK);
     reads((struct work){4, false}, CCZ_OK, NULL); /* of the second file at both */
-    CHECK(mark(0, "offline-00000002.used") == 4 && mark(0, "offline-00000001.used") == 0);
+    CHECK(mark(0, "offline-00000002.used") == 4);
+    CHECK(mark(0, "offline-00000001.used") ==
+          4); /* given up for good, though nothing of it was used */
     reads((struct work){1, false}, CCZ_E_DENIED, "mpc:store-used"); /* at party 1 */
     start("crash2");
     writes(1);
@@ -180,6 +182,54 @@ static void test_crash(void)
     CHECK(mark(0, "offline-00000001.used") == 1 && mark(1, "offline-00000001.used") == 0);
     CHECK(ccz_file_write(file_of(0, "offline-00000001.used"), ccz_span_str("some\n"), 0600,
                          CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    reads((struct work){1, false}, CCZ_E_FORMAT, "mpc:store-mark");
+}
+
+static void set_mark(unsigned role, const char *name, const char *text)
+{
+    ccz_rc rc =
+        ccz_file_write(file_of(role, name), ccz_span_str(text), 0600, CCZ_FILE_REPLACE, NULL);
+    CHECK(rc == CCZ_OK);
+}
+
+/* Two crashes: one party is in an older file, the other far in a newer one. Each says its place in the file that both then
+ * have open, so that nobody uses an item beside another one. */
+static void test_two_crashes(void)
+{
+    start("crashes");
+    writes(2);
+    set_mark(0, "offline-00000001.used", "4\n");
+    set_mark(0, "offline-00000002.used", "1\n");
+    set_mark(1, "offline-00000001.used", "2\n");
+    set_mark(1, "offline-00000002.used", "3\n"); /* the product is what is left */
+    reads((struct work){1, false}, CCZ_E_MISMATCH, "mpc:store-need");
+    CHECK(mark(1, "offline-00000001.used") == 4);
+    CHECK(mark(0, "offline-00000002.used") == 1 && mark(1, "offline-00000002.used") == 3);
+    /* The newer file is used up at one of them: both go on behind it. */
+    start("full");
+    writes(3);
+    set_mark(0, "offline-00000001.used", "4\n");
+    set_mark(1, "offline-00000002.used", "4\n");
+    reads((struct work){4, true}, CCZ_OK, NULL);
+    for (unsigned role = 0; role < 2; role++)
+        CHECK(mark(role, "offline-00000001.used") == 4 &&
+              mark(role, "offline-00000002.used") == 4 && mark(role, "offline-00000003.used") == 4);
+    reads((struct work){1, false}, CCZ_E_DENIED, "mpc:store-used");
+    start("none");
+    writes(1);
+    set_mark(0, "offline-00000001.used", "4\n");
+    reads((struct work){1, false}, CCZ_E_DENIED, "mpc:store-used");
+}
+
+/* A mark is not authenticated: one beyond the file, where places would wrap around, is refused. */
+static void test_mark_range(void)
+{
+    start("range");
+    writes(1);
+    set_mark(0, "offline-00000001.used", "5\n");
+    reads((struct work){1, false}, CCZ_E_FORMAT, "mpc:store-mark");
+    set_mark(0, "offline-00000001.used",
+             "2305843009213693952\n"); /* 2^61 items of 8 bytes are none */
     reads((struct work){1, false}, CCZ_E_FORMAT, "mpc:store-mark");
 }
 
@@ -285,6 +335,8 @@ int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"store.once", test_once},
                                             {"store.crash", test_crash},
+                                            {"store.two_crashes", test_two_crashes},
+                                            {"store.mark_range", test_mark_range},
                                             {"store.marked_first", test_marked_first},
                                             {"store.mismatch", test_mismatch},
                                             {"store.ring", test_ring},

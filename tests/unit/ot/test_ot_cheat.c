@@ -39,6 +39,11 @@ static void *soft_sender(void *arg)
     CHECK(p->rc == CCZ_OK);
     p->delta = s.delta;
     p->rc = cczi_soft_send(p->x, ROWS, p->y, BLOCKS, &s, &p->err);
+    if (p->rc != CCZ_OK) { /* who was caught does not get another guess */
+        struct ccz_err err = {0};
+        CHECK(cczi_soft_send(p->x, ROWS, p->y, BLOCKS, &s, &err) == p->rc);
+        CHECK(strcmp(err.where, "ot:unusable") == 0);
+    }
     cczi_soft_deinit(&s);
     return NULL;
 }
