@@ -49,6 +49,13 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_hmac(void *out, enum ccz_hash alg, struct ccz_sp
 CCZ_API CCZ_MUST_USE ccz_rc ccz_hkdf(void *out, size_t out_size, enum ccz_hash alg,
                                      struct ccz_span salt, struct ccz_span ikm,
                                      struct ccz_span info);
+/**
+ * A key for one purpose out of another one: HKDF-SHA-256 without salt.
+ * @param info  the purpose; each its own
+ * @retval CCZ_E_ARG  @p from is NULL or empty  @retval CCZ_E_NOMEM
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_secret_derive(struct ccz_secret **out, size_t size,
+                                              const struct ccz_secret *from, const char *info);
 /** AES-128-CMAC (RFC 4493). @param[out] out 16 bytes @param key 16 bytes */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_aes_cmac(uint8_t out[16], const uint8_t key[16],
                                          struct ccz_span in);

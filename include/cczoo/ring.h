@@ -15,27 +15,36 @@
 extern "C" {
 #endif
 
+/* All: @p bits is 1 .. 64, the same for operands and result; @p len may be 0. Nothing fails and nothing is allocated. */
+
 /** 2^bits - 1. */
 static inline uint64_t ccz_ring_mask(unsigned bits)
 {
     return UINT64_MAX >> (64 - bits);
 }
-/** out = a + b, a - b, a * b, a * x, elementwise; in place is fine. */
+/** out[i] = a[i] + b[i] mod 2^bits, i < len. @p out may be @p a or @p b, here and in the next three. */
 CCZ_API void ccz_ring_add(uint64_t *out, const uint64_t *a, const uint64_t *b, size_t len,
                           unsigned bits);
+/** out[i] = a[i] - b[i]. */
 CCZ_API void ccz_ring_sub(uint64_t *out, const uint64_t *a, const uint64_t *b, size_t len,
                           unsigned bits);
+/** out[i] = a[i] b[i]. */
 CCZ_API void ccz_ring_mul(uint64_t *out, const uint64_t *a, const uint64_t *b, size_t len,
                           unsigned bits);
+/** out[i] = a[i] x. */
 CCZ_API void ccz_ring_scale(uint64_t *out, const uint64_t *a, uint64_t x, size_t len,
                             unsigned bits);
-/** r += a * b, elementwise. */
+/** r[i] += a[i] b[i]. @p r may be @p a or @p b. */
 CCZ_API void ccz_ring_mul_add(uint64_t *r, const uint64_t *a, const uint64_t *b, size_t len,
                               unsigned bits);
-/** r += a * b. @shape a[m * k], b[k * n], r[m * n], row-major; r is neither a nor b. */
+/**
+ * r += a b, matrices by rows: a[m * k], b[k * n], r[m * n]. Tiles of 4 rows and 32 columns stay in registers;
+ * k is not blocked.
+ * @param r  neither @p a nor @p b; no other memory is needed
+ */
 CCZ_API void ccz_ring_matmul_add(uint64_t *r, const uint64_t *a, const uint64_t *b, size_t m,
                                  size_t k, size_t n, unsigned bits);
-/** out[c * rows + r] = a[r * cols + c]; not in place. */
+/** out[c * rows + r] = a[r * cols + c], words as they are. @p out is not @p a. */
 CCZ_API void ccz_ring_transpose(uint64_t *out, const uint64_t *a, size_t rows, size_t cols);
 
 #ifdef __cplusplus

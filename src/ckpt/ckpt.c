@@ -105,15 +105,9 @@ static void clear_leftovers(const char *path)
 
 static ccz_rc derive_key(struct cczi_ckpt *c, const struct ccz_secret *seal, struct ccz_err *err)
 {
-    uint8_t key[CCZ_PF_KEY_SIZE];
-    ccz_rc rc = seal && ccz_secret_size(seal) == CCZI_CKPT_SEAL_SIZE ? CCZ_OK : CCZ_E_ARG;
-    if (rc == CCZ_OK)
-        rc = ccz_hkdf(key, sizeof(key), CCZ_SHA256, CCZ_SPAN(NULL, 0),
-                      CCZ_SPAN(ccz_secret_view(seal), CCZI_CKPT_SEAL_SIZE),
-                      ccz_span_str(c->kind->info));
-    if (rc == CCZ_OK)
-        rc = ccz_secret_from(&c->key, key, sizeof(key));
-    ccz_wipe(key, sizeof(key));
+    ccz_rc rc = seal && ccz_secret_size(seal) == CCZI_CKPT_SEAL_SIZE
+                    ? ccz_secret_derive(&c->key, CCZ_PF_KEY_SIZE, seal, c->kind->info)
+                    : CCZ_E_ARG;
     return rc == CCZ_OK ? rc
                         : ccz_fail(err, rc, c->kind->where, 0,
                                    "no key: a seal of %d bytes is needed", CCZI_CKPT_SEAL_SIZE);

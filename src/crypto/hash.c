@@ -225,3 +225,20 @@ ccz_rc ccz_hkdf(void *out, size_t out_size, enum ccz_hash alg, struct ccz_span s
     ccz_wipe(t, sizeof(t));
     return rc;
 }
+
+ccz_rc ccz_secret_derive(struct ccz_secret **out, size_t size, const struct ccz_secret *from,
+                         const char *info)
+{
+    *out = NULL;
+    if (!from || ccz_secret_size(from) == 0)
+        return CCZ_E_ARG;
+    ccz_rc rc = ccz_secret_new(out, size);
+    if (rc == CCZ_OK)
+        rc = ccz_hkdf(ccz_secret_bytes(*out), size, CCZ_SHA256, CCZ_SPAN(NULL, 0),
+                      CCZ_SPAN(ccz_secret_view(from), ccz_secret_size(from)), ccz_span_str(info));
+    if (rc != CCZ_OK) {
+        ccz_secret_free(*out);
+        *out = NULL;
+    }
+    return rc;
+}

@@ -3,6 +3,8 @@
 #include "fl/fl_priv.h"
 
 #include <cczoo/codec.h>
+
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -156,67 +158,78 @@ static ccz_rc finish(struct ccz_fl_server_cfg *c, const struct extra *x, uint64_
     return CCZ_OK;
 }
 
+enum { MEMBERS_MAX = 64 };
+
+static size_t settings(struct member *out, struct ccz_fl_server_cfg *c, struct extra *x)
+{
+    const struct member members[] = {
+        {NULL, "rounds", T_U64, &c->rounds, NULL},
+        {NULL, "members_min", T_U32, &c->members_min, NULL},
+        {NULL, "members_max", T_U32, &c->members_max, NULL},
+        {NULL, "sample", T_U32, &c->sample_len, NULL},
+        {NULL, "quorum", T_U32, &c->quorum, NULL},
+        {NULL, "round_timeout_s", T_SECONDS, &c->round_timeout_ms, NULL},
+        {NULL, "stall_s", T_SECONDS, &c->stall_ms, NULL},
+        {NULL, "attempts", T_U32, &c->attempts_max, NULL},
+        {NULL, "strikes", T_U32, &c->strikes_max, NULL},
+        {NULL, "seed", T_U64, &c->seed, &x->seed},
+        {NULL, "eval_every", T_U32, &c->eval_every, NULL},
+        {NULL, "norm_max", T_DOUBLE, &c->norm_max, NULL},
+        {NULL, "samples_max", T_U64, &c->samples_max, NULL},
+        {NULL, "slots", T_U32, &c->slots, NULL},
+        {NULL, "threads", T_U32, &c->threads, NULL},
+        {"train", "epochs", T_U32, &c->train.epochs, NULL},
+        {"train", "batch", T_U32, &c->train.batch, NULL},
+        {"train", "lr", T_FLOAT, &c->train.lr, NULL},
+        {"train", "lr_decay", T_DOUBLE, &c->lr_decay, NULL},
+        {"train", "momentum", T_FLOAT, &c->train.momentum, NULL},
+        {"train", "prox_mu", T_FLOAT, &c->train.prox_mu, NULL},
+        {"aggregate", "rule", T_RULE, &c->agg.rule, NULL},
+        {"aggregate", "trim", T_DOUBLE, &c->agg.trim, NULL},
+        {"aggregate", "byzantine", T_U32, &c->agg.byzantine, NULL},
+        {"aggregate", "krum_keep", T_U32, &c->agg.krum_keep, NULL},
+        {"aggregate", "equal_weights", T_BOOL, &c->agg.equal_weights, NULL},
+        {"aggregate", "scaffold", T_BOOL, &c->agg.scaffold, NULL},
+        {"aggregate", "optimizer", T_OPT, &c->agg.opt, NULL}, /* before its settings */
+        {"aggregate", "lr", T_FLOAT, &c->agg.opt.lr, NULL},
+        {"aggregate", "beta1", T_FLOAT, &c->agg.opt.beta1, NULL},
+        {"aggregate", "beta2", T_FLOAT, &c->agg.opt.beta2, NULL},
+        {"aggregate", "tau", T_FLOAT, &c->agg.opt.tau, NULL},
+        {"codec", "kind", T_CODEC, &c->agg.codec.kind, NULL},
+        {"codec", "block", T_U32, &c->agg.codec.block, NULL},
+        {"codec", "topk", T_DOUBLE, &x->topk, NULL},
+        {"secagg", "on", T_BOOL, &c->privacy.secagg, NULL},
+        {"secagg", "degree", T_U32, &c->privacy.degree, NULL},
+        {"secagg", "threshold", T_U32, &c->privacy.threshold, NULL},
+        {"secagg", "range", T_FLOAT, &c->privacy.range, NULL},
+        {"dp", "clip", T_DOUBLE, &c->privacy.clip, NULL},
+        {"dp", "multiplier", T_DOUBLE, &c->privacy.multiplier, NULL},
+        {"dp", "delta", T_DOUBLE, &c->privacy.delta, NULL},
+        {"dp", "noise_at_members", T_BOOL, &c->privacy.noise_at_members, NULL},
+        {"dp", "adaptive_rate", T_DOUBLE, &c->privacy.adaptive_rate, NULL},
+        {"dp", "adaptive_quantile", T_DOUBLE, &c->privacy.adaptive_quantile, NULL},
+        {"dp", "adaptive_sigma", T_DOUBLE, &c->privacy.adaptive_sigma, NULL},
+        {"async", "buffer", T_U32, &c->buffer_len, NULL},
+        {"async", "staleness_max", T_U32, &c->staleness_max, NULL},
+    };
+    static_assert(sizeof(members) / sizeof(members[0]) <= MEMBERS_MAX, "room for all settings");
+    memcpy(out, members, sizeof(members));
+    return sizeof(members) / sizeof(members[0]);
+}
+
 ccz_rc ccz_fl_server_cfg_parse(struct ccz_fl_server_cfg *cfg, struct ccz_span json, uint64_t len,
                                struct ccz_err *err)
 {
     CCZ_AUTO(ccz_json) root = NULL;
     struct ccz_fl_server_cfg c = *cfg;
     struct extra x = {.topk = 0.01};
-    const struct member members[] = {
-        {NULL, "rounds", T_U64, &c.rounds, NULL},
-        {NULL, "members_min", T_U32, &c.members_min, NULL},
-        {NULL, "members_max", T_U32, &c.members_max, NULL},
-        {NULL, "sample", T_U32, &c.sample_len, NULL},
-        {NULL, "quorum", T_U32, &c.quorum, NULL},
-        {NULL, "round_timeout_s", T_SECONDS, &c.round_timeout_ms, NULL},
-        {NULL, "stall_s", T_SECONDS, &c.stall_ms, NULL},
-        {NULL, "attempts", T_U32, &c.attempts_max, NULL},
-        {NULL, "strikes", T_U32, &c.strikes_max, NULL},
-        {NULL, "seed", T_U64, &c.seed, &x.seed},
-        {NULL, "eval_every", T_U32, &c.eval_every, NULL},
-        {NULL, "norm_max", T_DOUBLE, &c.norm_max, NULL},
-        {NULL, "samples_max", T_U64, &c.samples_max, NULL},
-        {NULL, "slots", T_U32, &c.slots, NULL},
-        {NULL, "threads", T_U32, &c.threads, NULL},
-        {"train", "epochs", T_U32, &c.train.epochs, NULL},
-        {"train", "batch", T_U32, &c.train.batch, NULL},
-        {"train", "lr", T_FLOAT, &c.train.lr, NULL},
-        {"train", "lr_decay", T_DOUBLE, &c.lr_decay, NULL},
-        {"train", "momentum", T_FLOAT, &c.train.momentum, NULL},
-        {"train", "prox_mu", T_FLOAT, &c.train.prox_mu, NULL},
-        {"aggregate", "rule", T_RULE, &c.agg.rule, NULL},
-        {"aggregate", "trim", T_DOUBLE, &c.agg.trim, NULL},
-        {"aggregate", "byzantine", T_U32, &c.agg.byzantine, NULL},
-        {"aggregate", "krum_keep", T_U32, &c.agg.krum_keep, NULL},
-        {"aggregate", "equal_weights", T_BOOL, &c.agg.equal_weights, NULL},
-        {"aggregate", "scaffold", T_BOOL, &c.agg.scaffold, NULL},
-        {"aggregate", "optimizer", T_OPT, &c.agg.opt, NULL}, /* before its settings */
-        {"aggregate", "lr", T_FLOAT, &c.agg.opt.lr, NULL},
-        {"aggregate", "beta1", T_FLOAT, &c.agg.opt.beta1, NULL},
-        {"aggregate", "beta2", T_FLOAT, &c.agg.opt.beta2, NULL},
-        {"aggregate", "tau", T_FLOAT, &c.agg.opt.tau, NULL},
-        {"codec", "kind", T_CODEC, &c.agg.codec.kind, NULL},
-        {"codec", "block", T_U32, &c.agg.codec.block, NULL},
-        {"codec", "topk", T_DOUBLE, &x.topk, NULL},
-        {"secagg", "on", T_BOOL, &c.privacy.secagg, NULL},
-        {"secagg", "degree", T_U32, &c.privacy.degree, NULL},
-        {"secagg", "threshold", T_U32, &c.privacy.threshold, NULL},
-        {"secagg", "range", T_FLOAT, &c.privacy.range, NULL},
-        {"dp", "clip", T_DOUBLE, &c.privacy.clip, NULL},
-        {"dp", "multiplier", T_DOUBLE, &c.privacy.multiplier, NULL},
-        {"dp", "delta", T_DOUBLE, &c.privacy.delta, NULL},
-        {"dp", "noise_at_members", T_BOOL, &c.privacy.noise_at_members, NULL},
-        {"dp", "adaptive_rate", T_DOUBLE, &c.privacy.adaptive_rate, NULL},
-        {"dp", "adaptive_quantile", T_DOUBLE, &c.privacy.adaptive_quantile, NULL},
-        {"dp", "adaptive_sigma", T_DOUBLE, &c.privacy.adaptive_sigma, NULL},
-        {"async", "buffer", T_U32, &c.buffer_len, NULL},
-        {"async", "staleness_max", T_U32, &c.staleness_max, NULL},
-    };
+    struct member members[MEMBERS_MAX];
+    const size_t members_len = settings(members, &c, &x);
     if (c.agg.opt.lr == 0)
         c.agg.opt = ccz_agg_opt_defaults(c.agg.opt.kind);
     ccz_rc rc = ccz_json_parse(&root, json, err);
     if (rc == CCZ_OK)
-        rc = apply(root, members, sizeof(members) / sizeof(members[0]), err);
+        rc = apply(root, members, members_len, err);
     if (rc == CCZ_OK)
         rc = finish(&c, &x, len, err);
     if (rc == CCZ_OK)

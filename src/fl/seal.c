@@ -26,11 +26,7 @@ static ccz_rc file_key(struct ccz_secret **out, const struct ccz_secret *key, st
     if (!key || ccz_secret_size(key) != CCZ_FL_KEY_SIZE)
         return ccz_refuse_num(err, CCZ_E_ARG, "fl:checkpoint-key",
                               key ? (int64_t)ccz_secret_size(key) : 0, CCZ_FL_KEY_SIZE);
-    ccz_rc rc = ccz_secret_new(out, CCZ_PF_KEY_SIZE);
-    if (rc == CCZ_OK)
-        rc = ccz_hkdf(ccz_secret_bytes(*out), CCZ_PF_KEY_SIZE, CCZ_SHA256, CCZ_SPAN(NULL, 0),
-                      CCZ_SPAN(ccz_secret_view(key), CCZ_FL_KEY_SIZE),
-                      ccz_span_str("cczoo fl checkpoint"));
+    ccz_rc rc = ccz_secret_derive(out, CCZ_PF_KEY_SIZE, key, "cczoo fl checkpoint");
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "fl:checkpoint-key", 0, "no key can be derived");
 }
 

@@ -258,13 +258,7 @@ ccz_rc ccz_mpc_sum(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *a, 
 static ccz_rc xor_bits(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *a,
                        const struct ccz_mpc_tensor *b, struct ccz_err *err)
 {
-    ccz_rc rc = cczi_mpc_same_session(a, b, err);
-    if (rc == CCZ_OK)
-        rc = cczi_mpc_want_kind(a, 1u << CCZ_MPC_BITS, "the first operand", err);
-    if (rc == CCZ_OK)
-        rc = cczi_mpc_want_kind(b, 1u << CCZ_MPC_BITS, "the second operand", err);
-    if (rc == CCZ_OK && !cczi_mpc_shape_eq(&a->shape, &b->shape))
-        rc = cczi_mpc_refuse_shape(&b->shape, &a->shape, err);
+    ccz_rc rc = cczi_mpc_want_bit_pair(a, b, err);
     if (rc == CCZ_OK)
         rc = cczi_mpc_tensor_new(out, a->m, CCZ_MPC_BITS, 0, a->shape, 0, err);
     for (size_t i = 0; rc == CCZ_OK && i < a->words; i++)

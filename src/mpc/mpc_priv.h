@@ -70,6 +70,9 @@ ccz_rc cczi_mpc_want_kind(const struct ccz_mpc_tensor *t, unsigned kinds, const 
                           struct ccz_err *err);
 ccz_rc cczi_mpc_same_session(const struct ccz_mpc_tensor *a, const struct ccz_mpc_tensor *b,
                              struct ccz_err *err);
+/* Two BITS tensors of one shape. */
+ccz_rc cczi_mpc_want_bit_pair(const struct ccz_mpc_tensor *a, const struct ccz_mpc_tensor *b,
+                              struct ccz_err *err);
 
 /* ------------------------------------------------------------------------------------ session */
 

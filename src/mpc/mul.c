@@ -62,13 +62,7 @@ static ccz_rc and_tensors(struct ccz_mpc_tensor **out, const struct ccz_mpc_tens
                           const struct ccz_mpc_tensor *b, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_mpc_tensor) r = NULL;
-    ccz_rc rc = cczi_mpc_same_session(a, b, err);
-    if (rc == CCZ_OK)
-        rc = cczi_mpc_want_kind(a, 1u << CCZ_MPC_BITS, "the first operand", err);
-    if (rc == CCZ_OK)
-        rc = cczi_mpc_want_kind(b, 1u << CCZ_MPC_BITS, "the second operand", err);
-    if (rc == CCZ_OK && !cczi_mpc_shape_eq(&a->shape, &b->shape))
-        rc = cczi_mpc_refuse_shape(&b->shape, &a->shape, err);
+    ccz_rc rc = cczi_mpc_want_bit_pair(a, b, err);
     if (rc == CCZ_OK)
         rc = cczi_mpc_tensor_new(&r, a->m, CCZ_MPC_BITS, 0, a->shape, 0, err);
     if (rc == CCZ_OK)

@@ -92,15 +92,23 @@ ccz_rc cczi_mpc_rot(struct ccz_mpc *m, unsigned sender, struct ccz_f128 *out, ui
                                  : ccz_ot_ext_rot_recv(out, choices, len, e, err);
 }
 
+static ccz_rc begin_n(struct ccz_ot_ext **e, struct ccz_mpc *m, unsigned sender, size_t len,
+                      unsigned log, unsigned bits, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_mpc_ot(e, m, sender, len * log, err);
+    if (rc == CCZ_OK)
+        cczi_mpc_ot_count(m, sender, ccz_ot_ext_n_size(len, log, bits), 2);
+    return rc;
+}
+
 ccz_rc cczi_mpc_ot_n8(struct ccz_mpc *m, unsigned sender, uint8_t *out, const uint8_t *msgs,
                       const uint8_t *choice, size_t len, unsigned log, unsigned bits,
                       struct ccz_err *err)
 {
     struct ccz_ot_ext *e;
-    ccz_rc rc = cczi_mpc_ot(&e, m, sender, len * log, err);
+    ccz_rc rc = begin_n(&e, m, sender, len, log, bits, err);
     if (rc != CCZ_OK)
         return rc;
-    cczi_mpc_ot_count(m, sender, ccz_ot_ext_n_size(len, log, bits), 2);
     if (!e) {
         if (m->cfg.role != sender)
             memset(out, 0, len);
@@ -115,10 +123,9 @@ ccz_rc cczi_mpc_ot_n64(struct ccz_mpc *m, unsigned sender, uint64_t *out, const 
                        struct ccz_err *err)
 {
     struct ccz_ot_ext *e;
-    ccz_rc rc = cczi_mpc_ot(&e, m, sender, len * log, err);
+    ccz_rc rc = begin_n(&e, m, sender, len, log, bits, err);
     if (rc != CCZ_OK)
         return rc;
-    cczi_mpc_ot_count(m, sender, ccz_ot_ext_n_size(len, log, bits), 2);
     if (!e) {
         if (m->cfg.role != sender)
             memset(out, 0, len * sizeof(*out));

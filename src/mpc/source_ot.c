@@ -156,7 +156,7 @@ static ccz_rc ot_cost(struct ccz_mpc_cost *out, void *self, const struct ccz_mpc
         out->size += all.from_sender + all.from_receiver - setup_size;
         out->rounds++;
     }
-    /* measured with bench_mpc: transfers, and elements under their masks */
+    /* rough, for choosing between sources: transfers, and elements under their masks */
     double per_ot = m->cfg.ot == CCZ_MPC_OT_SILENT ? 100e-9 : 50e-9;
     out->cpu_s = (double)(t.ots[0] + t.ots[1]) * per_ot + t.elements * 10e-9;
     return CCZ_OK;

@@ -191,6 +191,19 @@ ccz_rc cczi_mpc_same_session(const struct ccz_mpc_tensor *a, const struct ccz_mp
     return CCZ_OK;
 }
 
+ccz_rc cczi_mpc_want_bit_pair(const struct ccz_mpc_tensor *a, const struct ccz_mpc_tensor *b,
+                              struct ccz_err *err)
+{
+    ccz_rc rc = cczi_mpc_same_session(a, b, err);
+    if (rc == CCZ_OK)
+        rc = cczi_mpc_want_kind(a, 1u << CCZ_MPC_BITS, "the first operand", err);
+    if (rc == CCZ_OK)
+        rc = cczi_mpc_want_kind(b, 1u << CCZ_MPC_BITS, "the second operand", err);
+    if (rc == CCZ_OK && !cczi_mpc_shape_eq(&a->shape, &b->shape))
+        rc = cczi_mpc_refuse_shape(&b->shape, &a->shape, err);
+    return rc;
+}
+
 /* -------------------------------------------------------------------------------- fixed point */
 
 void ccz_mpc_encode(uint64_t *out, const double *in, size_t len, unsigned ring_bits, unsigned frac)

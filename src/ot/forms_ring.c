@@ -130,6 +130,19 @@ static uint64_t send_pass(struct cczi_bits_out *out, const struct target *to, co
     return (uint64_t)p->blocks * p->len;
 }
 
+/* Both messages, and as many OTs. */
+static ccz_rc ring_begin(struct cczi_array *choices, struct cczi_array *msg, size_t ots,
+                         const struct ccz_ot_ext_size *size, struct ccz_ot_ext *e,
+                         struct ccz_err *err)
+{
+    ccz_rc rc = cczi_msg_init(choices, size->from_receiver, err);
+    if (rc == CCZ_OK)
+        rc = cczi_msg_init(msg, size->from_sender, err);
+    if (rc == CCZ_OK)
+        rc = cczi_ext_need(e, ots, err);
+    return rc;
+}
+
 static ccz_rc ring_send(const struct target *to, const uint64_t *f, const struct shape *s,
                         const struct ccz_ot_ext_size *size, struct ccz_ot_ext *e,
                         struct ccz_err *err)
@@ -137,11 +150,7 @@ static ccz_rc ring_send(const struct target *to, const uint64_t *f, const struct
     CCZI_AUTO_ARRAY choices = {0};
     CCZI_AUTO_ARRAY msg = {0};
     const size_t ots = s->len * s->passes;
-    ccz_rc rc = cczi_msg_init(&choices, size->from_receiver, err);
-    if (rc == CCZ_OK)
-        rc = cczi_msg_init(&msg, size->from_sender, err);
-    if (rc == CCZ_OK)
-        rc = cczi_ext_need(e, ots, err);
+    ccz_rc rc = ring_begin(&choices, &msg, ots, size, e, err);
     if (rc == CCZ_OK)
         rc = ccz_chan_recv_exact(choices.at, size->from_receiver, e->soft.chan, err);
     if (rc != CCZ_OK)
@@ -245,11 +254,7 @@ static ccz_rc ring_recv(uint64_t *z, const struct choices *c, const struct shape
     CCZI_AUTO_ARRAY choices = {0};
     CCZI_AUTO_ARRAY msg = {0};
     const size_t ots = s->len * s->passes;
-    ccz_rc rc = cczi_msg_init(&choices, size->from_receiver, err);
-    if (rc == CCZ_OK)
-        rc = cczi_msg_init(&msg, size->from_sender, err);
-    if (rc == CCZ_OK)
-        rc = cczi_ext_need(e, ots, err);
+    ccz_rc rc = ring_begin(&choices, &msg, ots, size, e, err);
     if (rc != CCZ_OK)
         return rc;
     choose((uint8_t *)choices.at, c, s, e);

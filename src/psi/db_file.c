@@ -17,16 +17,10 @@ enum { VERSION = 1, SEAL_SIZE = 32, HEAD_SIZE = 7 + 1 + 8 + CCZI_DB_KEY_SIZE };
 
 static ccz_rc file_key(struct ccz_secret **out, const struct ccz_secret *seal, struct ccz_err *err)
 {
-    uint8_t key[CCZ_PF_KEY_SIZE];
     if (!seal || ccz_secret_size(seal) != SEAL_SIZE)
         return ccz_fail(err, CCZ_E_ARG, "psi:config", 0, "a database needs a seal of %d bytes",
                         SEAL_SIZE);
-    ccz_rc rc =
-        ccz_hkdf(key, sizeof(key), CCZ_SHA256, CCZ_SPAN(NULL, 0),
-                 CCZ_SPAN(ccz_secret_view(seal), SEAL_SIZE), ccz_span_str("cczoo psi database"));
-    if (rc == CCZ_OK)
-        rc = ccz_secret_from(out, key, sizeof(key));
-    ccz_wipe(key, sizeof(key));
+    ccz_rc rc = ccz_secret_derive(out, CCZ_PF_KEY_SIZE, seal, "cczoo psi database");
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "psi:memory", 0, "no key");
 }
 

@@ -362,13 +362,12 @@ static ccz_rc check_automorph(const struct ccz_rlwe_ct *out, const struct ccz_rl
     return CCZ_OK;
 }
 
-ccz_rc ccz_rlwe_automorph(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,
-                          const struct ccz_rlwe_ct *in, const struct ccz_rlwe_swk *k,
-                          struct ccz_err *err)
+/* The second part of @p in under another key, and the first beside it. */
+static ccz_rc switch_second(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,
+                            const struct ccz_rlwe_ct *in, const struct ccz_rlwe_swk *k,
+                            struct ccz_err *err)
 {
-    ccz_rc rc = check_automorph(out, w, in, k, err);
-    if (rc == CCZ_OK)
-        rc = shape(out, in, err);
+    ccz_rc rc = shape(out, in, err);
     if (rc != CCZ_OK)
         return rc;
     struct switch_job j = {.w = w,
@@ -381,6 +380,16 @@ ccz_rc ccz_rlwe_automorph(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,
     run(&j);
     out->parts = 2;
     return CCZ_OK;
+}
+
+ccz_rc ccz_rlwe_automorph(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,
+                          const struct ccz_rlwe_ct *in, const struct ccz_rlwe_swk *k,
+                          struct ccz_err *err)
+{
+    ccz_rc rc = check_automorph(out, w, in, k, err);
+    if (rc == CCZ_OK)
+        rc = switch_second(out, w, in, k, err);
+    return rc;
 }
 
 ccz_rc ccz_rlwe_automorph_many(struct ccz_rlwe_ct *const *out, struct ccz_rlwe_work *w,
@@ -443,18 +452,9 @@ ccz_rc ccz_rlwe_transfer(struct ccz_rlwe_ct *out, struct ccz_rlwe_work *w,
     if (rc == CCZ_OK && out == in)
         rc = ccz_fail(err, CCZ_E_ARG, "rlwe:output", 0, "the output is the input");
     if (rc == CCZ_OK)
-        rc = shape(out, in, err);
+        rc = switch_second(out, w, in, k, err);
     if (rc != CCZ_OK)
         return rc;
-    struct switch_job j = {.w = w,
-                           .poly = in->c[1],
-                           .limbs = in->limbs,
-                           .dnum = dnum_at(w->r, in->limbs),
-                           .k = k,
-                           .add = {in->c[0], NULL},
-                           .out = {out->c[0], out->c[1]}};
-    run(&j);
-    out->parts = 2;
     memcpy(out->key_id, k->id, sizeof(out->key_id));
     return CCZ_OK;
 }

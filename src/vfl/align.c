@@ -47,14 +47,8 @@ static struct ccz_vfl_rows *rows_new(size_t len)
 static ccz_rc file_key(struct ccz_secret **out, char bound[64], const struct ccz_vfl_align_cfg *cfg,
                        struct ccz_err *err)
 {
-    uint8_t key[CCZ_PF_KEY_SIZE];
     (void)snprintf(bound, 64, "vfl/alignment/%s", cfg->kind);
-    ccz_rc rc = ccz_hkdf(key, sizeof(key), CCZ_SHA256, CCZ_SPAN(NULL, 0),
-                         CCZ_SPAN(ccz_secret_view(cfg->seal), ccz_secret_size(cfg->seal)),
-                         ccz_span_str("cczoo vfl alignment"));
-    if (rc == CCZ_OK)
-        rc = ccz_secret_from(out, key, sizeof(key));
-    ccz_wipe(key, sizeof(key));
+    ccz_rc rc = ccz_secret_derive(out, CCZ_PF_KEY_SIZE, cfg->seal, "cczoo vfl alignment");
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "vfl:align-stored", 0, "no key");
 }
 

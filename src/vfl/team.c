@@ -213,13 +213,7 @@ static ccz_rc meet(struct ccz_vfl_team *t, const struct ccz_secret *key, struct 
 static ccz_rc derive_key(struct ccz_secret **out, const struct ccz_secret *party,
                          struct ccz_err *err)
 {
-    uint8_t key[KEY_SIZE];
-    ccz_rc rc =
-        ccz_hkdf(key, sizeof(key), CCZ_SHA256, CCZ_SPAN(NULL, 0),
-                 CCZ_SPAN(ccz_secret_view(party), KEY_SIZE), ccz_span_str("cczoo vfl team"));
-    if (rc == CCZ_OK)
-        rc = ccz_secret_from(out, key, sizeof(key));
-    ccz_wipe(key, sizeof(key));
+    ccz_rc rc = ccz_secret_derive(out, KEY_SIZE, party, "cczoo vfl team");
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "vfl:worker-proof", 0, "no key");
 }
 

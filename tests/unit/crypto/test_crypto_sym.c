@@ -184,6 +184,26 @@ static void test_hkdf(void)
     CHECK(ccz_hkdf(out, 16, (enum ccz_hash)99, none, none, none) == CCZ_E_ARG);
 }
 
+/* Keys of other keys: HKDF without salt, and nothing without a key. */
+static void test_derive(void)
+{
+    static const uint8_t from[32] = {1, 2, 3};
+    uint8_t want[16];
+    CCZ_AUTO(ccz_secret) key = NULL;
+    CCZ_AUTO(ccz_secret) a = NULL;
+    CCZ_AUTO(ccz_secret) b = NULL;
+    CHECK(ccz_secret_from(&key, from, sizeof(from)) == CCZ_OK);
+    CHECK(ccz_secret_derive(&a, sizeof(want), key, "cczoo test a") == CCZ_OK);
+    CHECK(ccz_secret_derive(&b, sizeof(want), key, "cczoo test b") == CCZ_OK);
+    CHECK(ccz_hkdf(want, sizeof(want), CCZ_SHA256, CCZ_SPAN(NULL, 0), CCZ_SPAN(from, sizeof(from)),
+                   ccz_span_str("cczoo test a")) == CCZ_OK);
+    CHECK(ccz_secret_size(a) == 16 && memcmp(ccz_secret_view(a), want, 16) == 0);
+    CHECK(memcmp(ccz_secret_view(b), want, 16) != 0);
+    ccz_secret_free(b);
+    b = NULL;
+    CHECK(ccz_secret_derive(&b, 16, NULL, "cczoo test a") == CCZ_E_ARG && !b);
+}
+
 static void test_cmac(void)
 {
     static const struct {
@@ -416,15 +436,11 @@ static void test_random(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"crypto.hash", test_hash},
-        {"crypto.hash_each", test_hash_each},
-        {"crypto.hmac", test_hmac},
-        {"crypto.hkdf", test_hkdf},
-        {"crypto.cmac", test_cmac},
-        {"crypto.aead_kat", test_aead_kat},
-        {"crypto.aead_refuse", test_aead_refuse},
-        {"crypto.stream", test_stream},
-        {"crypto.random", test_random},
+        {"crypto.hash", test_hash},         {"crypto.hash_each", test_hash_each},
+        {"crypto.hmac", test_hmac},         {"crypto.hkdf", test_hkdf},
+        {"crypto.derive", test_derive},     {"crypto.cmac", test_cmac},
+        {"crypto.aead_kat", test_aead_kat}, {"crypto.aead_refuse", test_aead_refuse},
+        {"crypto.stream", test_stream},     {"crypto.random", test_random},
         {"crypto.x25519", test_x25519},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
