@@ -4,6 +4,34 @@
 
 #include <math.h>
 
+static void settings(void)
+{
+    struct ccz_err err = {0};
+    const struct ccz_sboost_cfg flaws[] = {
+        {.rounds = 0},
+        {.rounds = CCZ_SBOOST_TREES_MAX + 1},
+        /* 2^32 trees: as many as none */
+        {.rounds = 1U << 26, .loss = CCZ_SBOOST_SOFTMAX, .classes = 64},
+        {.rounds = 1, .loss = CCZ_SBOOST_SOFTMAX},
+        {.rounds = 1, .classes = 3},
+        {.rounds = 1, .depth = 11},
+        {.rounds = 1, .bins = 1},
+        {.rounds = 1, .bins = 257},
+        {.rounds = 1, .eta = 1.5},
+        {.rounds = 1, .eta = NAN},
+        {.rounds = 1, .lambda = -1},
+        {.rounds = 1, .gamma = NAN},
+        {.rounds = 1, .min_child = -1},
+        {.rounds = 1, .goss_top = 0.2},
+        {.rounds = 1, .goss_top = 0.7, .goss_rest = 0.4},
+        {.rounds = 1, .loss = (enum ccz_sboost_loss)3}};
+    for (size_t i = 0; i < sizeof(flaws) / sizeof(flaws[0]); i++) {
+        struct ccz_sboost_cfg out;
+        CHECK(cczi_sb_config(&out, &flaws[i], &err) == CCZ_E_ARG &&
+              strcmp(err.where, "sboost:config") == 0);
+    }
+}
+
 static void refuses(void)
 {
     static struct table t;
@@ -56,30 +84,7 @@ static void refuses(void)
         t.y[3] = kept;
         clear(p, 1);
     }
-    struct ccz_err err = {0};
-    const struct ccz_sboost_cfg flaws[] = {
-        {.rounds = 0},
-        {.rounds = CCZ_SBOOST_TREES_MAX + 1},
-        /* 2^32 trees: as many as none */
-        {.rounds = 1U << 26, .loss = CCZ_SBOOST_SOFTMAX, .classes = 64},
-        {.rounds = 1, .loss = CCZ_SBOOST_SOFTMAX},
-        {.rounds = 1, .classes = 3},
-        {.rounds = 1, .depth = 11},
-        {.rounds = 1, .bins = 1},
-        {.rounds = 1, .bins = 257},
-        {.rounds = 1, .eta = 1.5},
-        {.rounds = 1, .eta = NAN},
-        {.rounds = 1, .lambda = -1},
-        {.rounds = 1, .gamma = NAN},
-        {.rounds = 1, .min_child = -1},
-        {.rounds = 1, .goss_top = 0.2},
-        {.rounds = 1, .goss_top = 0.7, .goss_rest = 0.4},
-        {.rounds = 1, .loss = (enum ccz_sboost_loss)3}};
-    for (size_t i = 0; i < sizeof(flaws) / sizeof(flaws[0]); i++) {
-        struct ccz_sboost_cfg out;
-        CHECK(cczi_sb_config(&out, &flaws[i], &err) == CCZ_E_ARG &&
-              strcmp(err.where, "sboost:config") == 0);
-    }
+    settings();
 }
 
 /* Messages shortened, sent twice or left out, of either side: both end, with a reason, and nobody hangs. */
@@ -165,6 +170,81 @@ static void refuses_candidates(void)
     clear(p, 1);
 }
 
+enum {
+    SPLIT_FIRST,
+    UNKNOWN_NODE,
+    CHOOSE_BEYOND,
+    CHOOSE_TWICE,
+    SECOND_TREE,
+    HOSTS_OWN,
+    ONE_SIDE,
+    TOO_LARGE,
+    FORGED,
+    NO_ROWS
+};
+
+/* All that a guest says before the message that the case is about. */
+static void say_first(struct cczi_sb_session *s, struct party *guest, struct ccz_paillier_pub *pub,
+                      int i)
+{
+    static const uint8_t run[CCZI_SB_RUN_SIZE];
+    struct ccz_err err = {0};
+    CHECK(cczi_sb_session_init(s, &guest->run, guest->chan, 1, &err) == CCZ_OK);
+    CHECK(cczi_sb_greet(s, true, &guest->data, NULL, &err) == CCZ_OK);
+    cczi_sb_msg_begin(&s->out, CCZI_SB_KEY, 0, 0);
+    ccz_paillier_pub_write(&s->out, pub);
+    CHECK(cczi_sb_send(s, 0, &err) == CCZ_OK);
+    cczi_sb_msg_begin(&s->out, CCZI_SB_START, 0, 0);
+    ccz_buf_put(&s->out, run, sizeof(run));
+    CHECK(cczi_sb_send(s, 0, &err) == CCZ_OK);
+    cczi_sb_msg_begin(&s->out, CCZI_SB_TREE, 0, 0);
+    if (i == FORGED)
+        ccz_buf_u8(&s->out, 1);
+    for (size_t k = 0; i == NO_ROWS && k < cczi_sb_bitmap_size(ROWS); k++)
+        ccz_buf_u8(&s->out, 0);
+    CHECK(cczi_sb_send(s, 0, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_paillier_plain) plain = NULL;
+    CCZ_AUTO(ccz_paillier_vec) v = NULL;
+    static int64_t m[ROWS];
+    unsigned bits = i == TOO_LARGE ? 62 : 20;
+    CHECK(ccz_paillier_plain_i64(&plain, pub, m, ROWS, bits, NULL, &err) == CCZ_OK);
+    CHECK(ccz_paillier_encrypt(&v, plain, NULL, &err) == CCZ_OK);
+    cczi_sb_msg_begin(&s->out, CCZI_SB_GRADIENTS, 0, 0);
+    CHECK(ccz_paillier_vec_write(&s->out, v, &err) == CCZ_OK);
+    (void)cczi_sb_send(s, 0, NULL); /* it may be gone by then */
+    if (i >= CHOOSE_BEYOND && i <= CHOOSE_TWICE) {
+        cczi_sb_msg_begin(&s->out, CCZI_SB_NODE, 0, 0);
+        CHECK(cczi_sb_send(s, 0, &err) == CCZ_OK);
+        CHECK(cczi_sb_expect(s, 0, CCZI_SB_CANDIDATES, 0, 0, 1 << 20, &err) == CCZ_OK);
+    }
+    if (i == ONE_SIDE) {
+        cczi_sb_msg_begin(&s->out, CCZI_SB_NODE, 0, 0);
+        CHECK(cczi_sb_send(s, 0, &err) == CCZ_OK);
+    }
+}
+
+static void say_wrong(struct cczi_sb_session *s, int i)
+{
+    enum cczi_sb_kind kind = i == UNKNOWN_NODE   ? CCZI_SB_NODE
+                             : i <= SPLIT_FIRST  ? CCZI_SB_SPLIT
+                             : i <= CHOOSE_TWICE ? CCZI_SB_CHOOSE
+                             : i == SECOND_TREE  ? CCZI_SB_TREE
+                             : i == HOSTS_OWN    ? CCZI_SB_NODE
+                                                 : CCZI_SB_SPLIT;
+    cczi_sb_msg_begin(&s->out, kind, i == SECOND_TREE ? 2 : 0, i == UNKNOWN_NODE ? 1 << 30 : 0);
+    if (i == HOSTS_OWN) {
+        cczi_sb_msg_begin(&s->out, CCZI_SB_LEFT, 0, 0);
+        ccz_buf_le32(&s->out, 0);
+    }
+    if (kind == CCZI_SB_CHOOSE)
+        ccz_buf_le32(&s->out, i == CHOOSE_BEYOND ? 4 * 3 : 0);
+    for (size_t k = 0; kind == CCZI_SB_SPLIT && k < cczi_sb_bitmap_size(ROWS); k++)
+        ccz_buf_u8(&s->out, 0); /* all rows to the right */
+    (void)cczi_sb_send(s, 0, NULL);
+    if (i == CHOOSE_TWICE)
+        (void)cczi_sb_send(s, 0, NULL);
+}
+
 /* A guest of its own making: messages in a wrong order, choices that were not offered, ciphertexts that are too large. */
 static void refuses_order(void)
 {
@@ -174,77 +254,16 @@ static void refuses_order(void)
     CCZ_AUTO(ccz_paillier_pub) pub = ccz_paillier_key_pub(key);
     const struct ccz_sboost_cfg cfg = {.rounds = 1, .depth = 2, .bins = 4};
     fill(&t, CCZ_SBOOST_LOGISTIC, 11);
-    static const uint8_t run[CCZI_SB_RUN_SIZE];
-    enum {
-        SPLIT_FIRST,
-        UNKNOWN_NODE,
-        CHOOSE_BEYOND,
-        CHOOSE_TWICE,
-        SECOND_TREE,
-        HOSTS_OWN,
-        ONE_SIDE,
-        TOO_LARGE,
-        FORGED,
-        NO_ROWS
-    };
     static const char *const want[] = {
         "sboost:order", "sboost:order", "sboost:candidate", "sboost:order",   "sboost:order",
         "sboost:order", "sboost:split", "sboost:message",   "sboost:message", "sboost:message"};
     for (int i = SPLIT_FIRST; i <= NO_ROWS; i++) {
         struct cczi_sb_session s;
-        struct ccz_err err = {0};
         memset(p, 0, sizeof(p));
         seat(p, 1, &t, key, &cfg);
         CHECK(pthread_create(&p[1].thread, NULL, run_host, &p[1]) == 0);
-        CHECK(cczi_sb_session_init(&s, &p[0].run, p[0].chan, 1, &err) == CCZ_OK);
-        CHECK(cczi_sb_greet(&s, true, &p[0].data, NULL, &err) == CCZ_OK);
-        cczi_sb_msg_begin(&s.out, CCZI_SB_KEY, 0, 0);
-        ccz_paillier_pub_write(&s.out, pub);
-        CHECK(cczi_sb_send(&s, 0, &err) == CCZ_OK);
-        cczi_sb_msg_begin(&s.out, CCZI_SB_START, 0, 0);
-        ccz_buf_put(&s.out, run, sizeof(run));
-        CHECK(cczi_sb_send(&s, 0, &err) == CCZ_OK);
-        cczi_sb_msg_begin(&s.out, CCZI_SB_TREE, 0, 0);
-        if (i == FORGED)
-            ccz_buf_u8(&s.out, 1);
-        for (size_t k = 0; i == NO_ROWS && k < cczi_sb_bitmap_size(ROWS); k++)
-            ccz_buf_u8(&s.out, 0);
-        CHECK(cczi_sb_send(&s, 0, &err) == CCZ_OK);
-        CCZ_AUTO(ccz_paillier_plain) plain = NULL;
-        CCZ_AUTO(ccz_paillier_vec) v = NULL;
-        static int64_t m[ROWS];
-        unsigned bits = i == TOO_LARGE ? 62 : 20;
-        CHECK(ccz_paillier_plain_i64(&plain, pub, m, ROWS, bits, NULL, &err) == CCZ_OK);
-        CHECK(ccz_paillier_encrypt(&v, plain, NULL, &err) == CCZ_OK);
-        cczi_sb_msg_begin(&s.out, CCZI_SB_GRADIENTS, 0, 0);
-        CHECK(ccz_paillier_vec_write(&s.out, v, &err) == CCZ_OK);
-        (void)cczi_sb_send(&s, 0, NULL); /* it may be gone by then */
-        if (i >= CHOOSE_BEYOND && i <= CHOOSE_TWICE) {
-            cczi_sb_msg_begin(&s.out, CCZI_SB_NODE, 0, 0);
-            CHECK(cczi_sb_send(&s, 0, &err) == CCZ_OK);
-            CHECK(cczi_sb_expect(&s, 0, CCZI_SB_CANDIDATES, 0, 0, 1 << 20, &err) == CCZ_OK);
-        }
-        if (i == ONE_SIDE) {
-            cczi_sb_msg_begin(&s.out, CCZI_SB_NODE, 0, 0);
-            CHECK(cczi_sb_send(&s, 0, &err) == CCZ_OK);
-        }
-        enum cczi_sb_kind kind = i == UNKNOWN_NODE   ? CCZI_SB_NODE
-                                 : i <= SPLIT_FIRST  ? CCZI_SB_SPLIT
-                                 : i <= CHOOSE_TWICE ? CCZI_SB_CHOOSE
-                                 : i == SECOND_TREE  ? CCZI_SB_TREE
-                                 : i == HOSTS_OWN    ? CCZI_SB_NODE
-                                                     : CCZI_SB_SPLIT;
-        cczi_sb_msg_begin(&s.out, kind, i == SECOND_TREE ? 2 : 0, i == UNKNOWN_NODE ? 1 << 30 : 0);
-        if (i ==
-            HOSTS_OWN) /* DONE where a tree more was agreed upon: the first one is there, so an earlier config */
-            cczi_sb_msg_begin(&s.out, CCZI_SB_LEFT, 0, 0), ccz_buf_le32(&s.out, 0);
-        if (kind == CCZI_SB_CHOOSE)
-            ccz_buf_le32(&s.out, i == CHOOSE_BEYOND ? 4 * 3 : 0);
-        for (size_t k = 0; kind == CCZI_SB_SPLIT && k < cczi_sb_bitmap_size(ROWS); k++)
-            ccz_buf_u8(&s.out, 0); /* all rows to the right */
-        (void)cczi_sb_send(&s, 0, NULL);
-        if (i == CHOOSE_TWICE)
-            (void)cczi_sb_send(&s, 0, NULL);
+        say_first(&s, &p[0], pub, i);
+        say_wrong(&s, i);
         CHECK(pthread_join(p[1].thread, NULL) == 0);
         if (strcmp(p[1].err.where, want[i]) != 0)
             fprintf(stderr, "case %d: %s: %s\n", i, p[1].err.where, p[1].err.msg);
