@@ -101,20 +101,20 @@ function(ccz_test exe)
 endfunction()
 
 # ccz_fuzz(<name> MODULES <module>...): fuzz/fuzz_<name>.c. Every build replays fuzz/corpus/<name>/
-# through it (label corpus); the fuzz preset also makes the libFuzzer program.
+# through it (label corpus); the fuzz preset also makes the libFuzzer program. It may include headers under src/ and tests/unit/.
 function(ccz_fuzz name)
   cmake_parse_arguments(F "" "" "MODULES" ${ARGN})
   if(BUILD_TESTING)
     add_executable(replay_${name} ${PROJECT_SOURCE_DIR}/fuzz/fuzz_${name}.c ${PROJECT_SOURCE_DIR}/fuzz/replay.c)
     ccz_link(replay_${name} ${F_MODULES})
-    target_include_directories(replay_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+    target_include_directories(replay_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests/unit)
     add_test(NAME corpus.${name} COMMAND replay_${name} ${PROJECT_SOURCE_DIR}/fuzz/corpus/${name})
     set_tests_properties(corpus.${name} PROPERTIES LABELS corpus TIMEOUT 120)
   endif()
   if(CCZ_BUILD_FUZZ)
     add_executable(fuzz_${name} ${PROJECT_SOURCE_DIR}/fuzz/fuzz_${name}.c)
     ccz_link(fuzz_${name} ${F_MODULES})
-    target_include_directories(fuzz_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+    target_include_directories(fuzz_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests/unit)
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
   endif()
 endfunction()
@@ -127,7 +127,7 @@ function(ccz_bench name)
 endfunction()
 
 # ccz_ct(<name> MODULES <module>...): tests/ct/ct_<name>.c under valgrind, only in builds with CCZ_CT_CHECK. With --leak
-# the program has to do something that valgrind objects to. scripts/ct-matrix builds the target ct_all.
+# the program has to do something that valgrind objects to. scripts/ct-matrix builds the target ct_all. Includes as of ccz_fuzz().
 function(ccz_ct name)
   cmake_parse_arguments(C "" "" "MODULES" ${ARGN})
   if(NOT CCZ_CT_CHECK)
@@ -136,7 +136,7 @@ function(ccz_ct name)
   find_program(VALGRIND valgrind REQUIRED)
   add_executable(ct_${name} ${PROJECT_SOURCE_DIR}/tests/ct/ct_${name}.c)
   ccz_link(ct_${name} ${C_MODULES})
-  target_include_directories(ct_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_include_directories(ct_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests/unit)
   if(NOT TARGET ct_all)
     add_custom_target(ct_all)
   endif()

@@ -2,62 +2,11 @@
 /* What a peer of the comparison family sends: the first bytes choose party, protocol, length and width, the rest is what comes, then
  * zeros. Everything of the right size is accepted (the bits are masked), and nothing may be read or written outside. */
 #include "mpc/cmp_op.h"
-
-#include <string.h>
+#include "mpc/cmp_stub.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { N_MAX = 150, WORDS = 3 };
-
-static ccz_rc take_q(struct ccz_f128 *q, struct ccz_f128 *delta, uint64_t *first, size_t len,
-                     void *self, struct ccz_err *err)
-{
-    (void)self;
-    (void)err;
-    *first = 0;
-    *delta = (struct ccz_f128){1, 2};
-    memset(q, 0x5a, len * sizeof(*q));
-    return CCZ_OK;
-}
-
-static ccz_rc take_t(struct ccz_f128 *t, uint64_t *x, uint64_t *first, size_t len, void *self,
-                     struct ccz_err *err)
-{
-    (void)self;
-    (void)err;
-    *first = 0;
-    memset(t, 0xa5, len * sizeof(*t));
-    memset(x, 0x33, cczi_words_of(len) * sizeof(*x));
-    return CCZ_OK;
-}
-
-static ccz_rc trade(void *in, size_t in_size, const void *out, size_t out_size, void *self,
-                    struct ccz_err *err)
-{
-    struct ccz_rd *r = self;
-    (void)out;
-    (void)out_size;
-    (void)err;
-    for (size_t i = 0; i < in_size; i++)
-        ((uint8_t *)in)[i] = r->left > 0 ? ccz_rd_u8(r) : 0;
-    return CCZ_OK;
-}
-
-static ccz_rc own_random(uint64_t *out, size_t len, void *self, struct ccz_err *err)
-{
-    (void)self;
-    (void)err;
-    memset(out, 0x77, len * sizeof(*out));
-    return CCZ_OK;
-}
-
-static ccz_rc reserve(void *self, const uint64_t ots[2], struct ccz_err *err)
-{
-    (void)self;
-    (void)ots;
-    (void)err;
-    return CCZ_OK;
-}
 
 static ccz_rc run(struct cczi_op *o, unsigned what, size_t n, unsigned bits)
 {
@@ -86,7 +35,6 @@ static ccz_rc run(struct cczi_op *o, unsigned what, size_t n, unsigned bits)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct cczi_cmp_ops ops = {reserve, take_q, take_t, trade, own_random};
     static const unsigned rings[] = {8, 16, 32, 64};
     struct ccz_rd r = ccz_rd_from(CCZ_SPAN(data, size));
     const unsigned first = ccz_rd_u8(&r), what = ccz_rd_u8(&r);
@@ -95,9 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct cczi_op o = {.party = first & 1, .k = k, .mask = UINT64_MAX >> (64 - k)};
     if (r.bad)
         return 0;
-    if (cczi_cmp_init(&o.c, &ops, &r, o.party, (const uint8_t *)"sixteen bytes of", NULL) !=
-            CCZ_OK ||
-        run(&o, what, n, bits) != CCZ_OK)
+    if (stub_init(&o.c, &r, o.party, NULL) != CCZ_OK || run(&o, what, n, bits) != CCZ_OK)
         __builtin_trap();
     cczi_op_deinit(&o);
     return 0;

@@ -5,56 +5,9 @@
  */
 #include "mpc/deal.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "tape.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Both channels of a listener take their messages from the same input. */
-static struct ccz_rd rest;
-
-static ccz_rc tape_send(void *self, const struct ccz_span *parts, size_t len, int64_t timeout_ms,
-                        struct ccz_err *err)
-{
-    (void)self;
-    (void)parts;
-    (void)len;
-    (void)timeout_ms;
-    (void)err;
-    return CCZ_OK;
-}
-
-static ccz_rc tape_recv(struct ccz_buf *msg, void *self, int64_t timeout_ms, struct ccz_err *err)
-{
-    (void)self;
-    (void)timeout_ms;
-    struct ccz_span m = ccz_rd_take(&rest, ccz_rd_le16(&rest));
-    if (rest.bad)
-        return ccz_fail(err, CCZ_E_CLOSED, "chan:closed", 0, "the tape is over");
-    ccz_buf_put_span(msg, m);
-    return CCZ_OK;
-}
-
-static void tape_close(void *self, const char *reason)
-{
-    (void)self;
-    (void)reason;
-}
-
-static void tape_free(void *self)
-{
-    (void)self;
-}
-
-static struct ccz_chan *tape(void)
-{
-    static const struct ccz_chan_ops ops = {
-        .send = tape_send, .recv = tape_recv, .close = tape_close, .free = tape_free};
-    struct ccz_chan *c;
-    if (ccz_chan_new(&c, &ops, NULL, "tape", NULL) != CCZ_OK)
-        abort();
-    return c;
-}
 
 /* Needs that are read can be written, and are the same then. */
 static void requests(struct ccz_span in)
@@ -72,22 +25,22 @@ static void requests(struct ccz_span in)
     free(needs);
 }
 
-static void dealer(void)
+static void dealer(struct tape *t)
 {
     const struct ccz_mpc_dealer_cfg cfg = {.len_max = 1 << 16};
-    CCZ_AUTO(ccz_chan) a = tape();
-    CCZ_AUTO(ccz_chan) b = tape();
+    CCZ_AUTO(ccz_chan) a = tape_chan(t);
+    CCZ_AUTO(ccz_chan) b = tape_chan(t);
     (void)!ccz_mpc_dealer_run(a, b, &cfg, NULL);
 }
 
-/* A party of that role: hello, products with randomness from a dealer, bits, a reveal. */
-static void party(unsigned role)
+/* A party of that role, both of whose channels are the tape: hello, products with randomness from a dealer, bits, a reveal. */
+static void party(unsigned role, struct tape *t)
 {
     const struct ccz_mpc_cfg cfg = {.role = role, .ring_bits = 32, .source = CCZ_MPC_SOURCE_DEALER};
     const uint64_t v[6] = {1, 2, 3, 4, 5, 6};
     uint64_t out[3] = {1, 1, 1}, bits = 0;
-    CCZ_AUTO(ccz_chan) peer = tape();
-    CCZ_AUTO(ccz_chan) far = tape();
+    CCZ_AUTO(ccz_chan) peer = tape_chan(t);
+    CCZ_AUTO(ccz_chan) far = tape_chan(t);
     CCZ_AUTO(ccz_mpc) m = NULL;
     CCZ_AUTO(ccz_mpc_tensor) x = NULL;
     CCZ_AUTO(ccz_mpc_tensor) p = NULL;
@@ -123,16 +76,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    rest = ccz_rd_from(CCZ_SPAN(data + 1, size - 1));
+    struct tape t = {.rest = ccz_rd_from(CCZ_SPAN(data + 1, size - 1)), .framed = true};
     switch (data[0] & 3) {
     case 0:
-        party(0);
+        party(0, &t);
         break;
     case 1:
-        party(1);
+        party(1, &t);
         break;
     case 2:
-        dealer();
+        dealer(&t);
         break;
     default:
         requests(CCZ_SPAN(data + 1, size - 1));

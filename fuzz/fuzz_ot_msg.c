@@ -3,54 +3,13 @@
  * peer's fault; a hello that is accepted says what ours says. */
 #include "ot/ext_priv.h"
 
-#include <stdlib.h>
+#include "tape.h"
+
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { HELLO_SIZE = 72, K = 2, BLOCKS = 3, PAIRS = 4 };
-
-/* A channel on which the input comes once and nothing goes anywhere. */
-struct tape {
-    struct ccz_span rest;
-    bool over;
-};
-
-static ccz_rc tape_send(void *self, const struct ccz_span *parts, size_t len, int64_t timeout_ms,
-                        struct ccz_err *err)
-{
-    (void)self;
-    (void)parts;
-    (void)len;
-    (void)timeout_ms;
-    (void)err;
-    return CCZ_OK;
-}
-
-static ccz_rc tape_recv(struct ccz_buf *msg, void *self, int64_t timeout_ms, struct ccz_err *err)
-{
-    struct tape *t = self;
-    (void)timeout_ms;
-    if (t->over)
-        return ccz_fail(err, CCZ_E_CLOSED, "chan:closed", 0, "the tape is over");
-    t->over = true;
-    ccz_buf_put_span(msg, t->rest);
-    return CCZ_OK;
-}
-
-static void tape_end(void *self, const char *reason)
-{
-    (void)self;
-    (void)reason;
-}
-
-static void tape_free(void *self)
-{
-    (void)self;
-}
-
-static const struct ccz_chan_ops tape_ops = {
-    .send = tape_send, .recv = tape_recv, .close = tape_end, .free = tape_free};
 
 static ccz_rc hello(struct ccz_span in)
 {
@@ -175,18 +134,17 @@ static ccz_rc silent(bool sender, struct ccz_chan *chan, const struct cczi_trans
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    CCZ_AUTO(ccz_chan) chan = NULL;
     struct cczi_transcript t;
     if (size == 0)
         return 0;
-    struct tape tape = {.rest = CCZ_SPAN(data + 1, size - 1)};
-    if (ccz_chan_new(&chan, &tape_ops, &tape, "tape", NULL) != CCZ_OK)
-        return 0;
+    const struct ccz_span in = CCZ_SPAN(data + 1, size - 1);
+    struct tape tape = {.rest = ccz_rd_from(in)};
+    CCZ_AUTO(ccz_chan) chan = tape_chan(&tape);
     cczi_transcript_start(&t, "fuzz", (struct ccz_span){0});
     ccz_rc rc = CCZ_OK;
     switch (data[0] % 14) {
     case 0:
-        rc = hello(tape.rest);
+        rc = hello(in);
         break;
     case 1:
         rc = base_answer(chan, &t);
@@ -205,7 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         rc = silent(data[0] % 14 == 5, chan, &t);
         break;
     default:
-        rc = form(data[0] % 14 - 7, tape.rest.size, chan);
+        rc = form(data[0] % 14 - 7, in.size, chan);
         break;
     }
     if (rc != CCZ_OK && rc != CCZ_E_PEER)

@@ -1,24 +1,12 @@
 #!/usr/bin/env bash
 # kill -9 of guest and hosts of boosted trees at random moments: they resume, and all parts of the model are, bit by bit, those of a
 # training that nothing disturbed. KILLS=N times; SEED=N repeats the moments.
-. "$(dirname "$0")/../../scripts/lib.sh"
+. "$(dirname "$0")/kill9.sh"
 run_begin test-trees-kill9
 KILLS=${KILLS:-9}
 SEED=${SEED:-$((RANDOM * 32768 + RANDOM))}
 RANDOM=$((SEED % 32768))
-python3 - "$RUN/all.csv" <<'PY'
-import random, sys
-random.seed(7)
-with open(sys.argv[1], "w") as f:
-    f.write("id,y,a,b,c,d,e,f\n")
-    for i in range(150):
-        x = [random.gauss(0, 1) for _ in range(6)]
-        y = x[0] * x[3] - x[1] + x[5] / 2 + random.gauss(0, 1) > 0
-        f.write(f"r{i},{int(y)}," + ",".join(f"{v:.6f}" for v in x) + "\n")
-PY
-"$BIN/cczoo-fedlr" split --data "$RUN/all.csv" --out "$RUN/data" --hosts 2 --guest-cols 2 >/dev/null
-"$BIN/cczoo-fedlr" keygen --out "$RUN/key" --bits 2048 >/dev/null
-"$BIN/cczoo" sim init "$RUN/sim" 2>/dev/null
+fedlr_tables "x[0] * x[3] - x[1] + x[5] / 2" 2 2
 for name in guest host-1 host-2; do head -c 32 /dev/urandom >"$RUN/$name.seal"; done
 config=(--mode trees --rounds $((4 * KILLS + 8)) --depth 3 --bins 8 --goss-top 0.3 --goss-rest 0.4 --parties 2 --unattested-insecure --retry 20 --timeout 20)
 PORT=$("$ROOT/scripts/free-port")
@@ -43,21 +31,12 @@ mv "$RUN"/{guest,host-1,host-2}.json "$RUN/calm"
 rm "$RUN"/*.state.? "$RUN"/log/{guest,host-1,host-2}.log
 
 step "killed $KILLS times (SEED=$SEED)"
-kills=0
 for name in "${parties[@]}"; do start_party "$name"; done
 while ((kills < KILLS)); do
-    before=$(stage)
-    for ((i = 0; i < 3000; i++)); do # a tree further, so that it ends one day
-        [ "$(stage)" != "$before" ] && break
-        running guest || break
-        sleep 0.01
-    done
+    next_stage guest 30 # a tree further, so that it ends one day
     sleep "0.$(printf %03d $((RANDOM % 250)))"
     victim=${parties[RANDOM % 3]}
-    running "$victim" || break
-    kill -KILL "${PIDS[$victim]}"
-    unset "PIDS[$victim]"
-    kills=$((kills + 1))
+    kill9 "$victim" || break
     start_party "$victim"
 done
 finish "${parties[@]}"

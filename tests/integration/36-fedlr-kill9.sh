@@ -1,23 +1,12 @@
 #!/usr/bin/env bash
 # kill -9 of each party of a heterogeneous training in turn, again and again: they resume, and the model is the one of a
 # training that nothing disturbed. KILLS=N times; MODE=hetero-rlwe: with lattices, without an arbiter.
-. "$(dirname "$0")/../../scripts/lib.sh"
+. "$(dirname "$0")/kill9.sh"
 run_begin test-fedlr-kill9
 KILLS=${KILLS:-8}
 MODE=${MODE:-hetero}
 epochs=$((2 * KILLS + 4)) # of three mini-batches
-python3 - "$RUN/all.csv" <<'PY'
-import random, sys
-random.seed(7)
-with open(sys.argv[1], "w") as f:
-    f.write("id,y,a,b,c,d,e,f\n")
-    for i in range(150):
-        x = [random.gauss(0, 1) for _ in range(6)]
-        y = x[0] - x[1] + x[3] / 2 - x[5] / 2 + random.gauss(0, 1) > 0
-        f.write(f"r{i},{int(y)}," + ",".join(f"{v:.6f}" for v in x) + "\n")
-PY
-"$BIN/cczoo-fedlr" split --data "$RUN/all.csv" --out "$RUN/data" --hosts 1 --guest-cols 3 >/dev/null
-"$BIN/cczoo-fedlr" keygen --out "$RUN/key" --bits 2048 >/dev/null
+fedlr_tables "x[0] - x[1] + x[3] / 2 - x[5] / 2" 1 3
 head -c 32 /dev/urandom >"$RUN/seal"
 config=(--mode "$MODE" --rounds $epochs --batch 40 --eta 0.3 --momentum 0.5 --l2 0.01 --unattested-insecure --retry 60)
 declare -A PORT=([arbiter]=$("$ROOT/scripts/free-port") [guest]=$("$ROOT/scripts/free-port"))
@@ -35,7 +24,6 @@ start_party() {
     esac
 }
 TEE=sim-sgx
-"$BIN/cczoo" sim init "$RUN/sim" 2>/dev/null
 
 parties=(guest host)
 [ "$MODE" != hetero ] || parties=(arbiter guest host)
@@ -56,25 +44,14 @@ mv "$RUN/guest.json" "$RUN/host.json" "$RUN/calm"
 rm "$RUN"/*.state "$RUN"/log/*.log
 stage() { stat -c %i "$RUN/host.state" 2>/dev/null || true; } # which state there is
 
-kills=0
 for name in "${parties[@]}"; do start_party "$name"; done
 order=(host guest arbiter guest host)
 [ "$MODE" = hetero ] || order=(host guest guest host)
 while ((kills < KILLS)); do
     victim=${order[kills % ${#order[@]}]}
-    for ((round = 0; round < 2; round++)); do # a round or two further, at another moment each time
-        before=$(stage)
-        for ((i = 0; i < 600; i++)); do
-            [ "$(stage)" != "$before" ] && break
-            running host || break
-            sleep 0.02
-        done
-    done
-    sleep "0.0$((kills * 37 % 9))"
-    running "$victim" || break
-    kill -KILL "${PIDS[$victim]}"
-    unset "PIDS[$victim]"
-    kills=$((kills + 1))
+    for round in 1 2; do next_stage host 12; done # a round or two further, at another moment each time
+    short_nap
+    kill9 "$victim" || break
     start_party "$victim"
 done
 ((kills >= KILLS * 3 / 4)) || die "the training was over after $kills kills"

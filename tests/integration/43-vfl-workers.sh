@@ -1,28 +1,10 @@
 #!/usr/bin/env bash
 # Two parties of two workers each, everything attested: kill -9 of each of the four in turn; they resume, and with a seed every
-# number of both leaders' reports is the one of a training that nothing disturbed. Then what workers refuse.
-# KILLS: how many, default 4.
-. "$(dirname "$0")/../../scripts/lib.sh"
-if ! TF=$("$ROOT/scripts/fetch-tensorflow" 2>/dev/null) || ! NETS=$("$ROOT/scripts/export-split" 2>/dev/null); then
-    echo "skipped: TensorFlow or the split networks cannot be had here"
-    exit 77
-fi
-run_begin test-vfl-workers
-python3 - "$RUN" <<'PY'
-import os, random, sys
-random.seed(7)
-rows = [[random.gauss(0, 1) for _ in range(7)] for _ in range(6000)]
-for what, part in (("train", range(5000)), ("test", range(5000, 6000))):
-    for name, columns in (("leader", range(3)), ("follower", range(3, 7))):
-        os.makedirs(f"{sys.argv[1]}/{name}", exist_ok=True)
-        with open(f"{sys.argv[1]}/{name}/{what}.csv", "w") as f:
-            f.write("id," + ("y," if name == "leader" else "") + ",".join(f"c{j}" for j in columns) + "\n")
-            for i in part:
-                y = f"{int(sum(rows[i][::2]) > 1)}," if name == "leader" else ""
-                f.write(f"r{i},{y}" + ",".join(f"{rows[i][j]:.6f}" for j in columns) + "\n")
-PY
-for key in leader.seal follower.seal noise; do head -c 32 /dev/urandom >"$RUN/$key"; done
-"$BIN/cczoo" sim init "$RUN/sim" 2>/dev/null
+# number of both leaders' reports is the one of a training that nothing disturbed. KILLS=N times. Then what workers refuse.
+. "$(dirname "$0")/vfl.sh"
+KILLS=${KILLS:-4}
+vfl_begin test-vfl-workers 7 3
+for key in leader.seal follower.seal; do head -c 32 /dev/urandom >"$RUN/$key"; done
 VFL_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-vfl" "$TF/libtensorflow_framework.so.2" "$TF/libtensorflow_cc.so.2")
 sed "s/@VFL@/$VFL_ID/" "$ROOT/solutions/07-vertical-fl/policy.json" >"$RUN/policy.json"
 attested=(--tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" --tensorflow "$TF/libtensorflow_cc.so.2" --team-policy "$RUN/policy.json")
@@ -47,13 +29,7 @@ worker() {
 }
 ALL=(leader-1 leader-2 follower-1 follower-2)
 start_all() { for name in "${ALL[@]}"; do worker "${name%-?}" "${name#*-}" "$@"; done; }
-# The last numbers of each epoch of both leaders, without times and traffic.
-numbers() { for k in 1 2; do cat "$RUN/report-$k"-* 2>/dev/null | python3 -c '
-import json, sys
-last = {r["epoch"]: r for r in map(json.loads, sys.stdin)}
-for r in last.values():
-    for k in ("rows_per_s", "waited_s", "cpu_s", "sent_size", "received_size"): del r[k]
-print(json.dumps([last[k] for k in sorted(last)]))'; done; }
+numbers() { for k in 1 2; do vfl_numbers "$RUN/report-$k"; done; } # of both leaders
 stage() { stat -c %n.%i "$RUN"/leader.state.w1.[01] 2>/dev/null || true; } # which states there are
 clean() { rm -f "$RUN"/*.state.* "$RUN"/report-* "$RUN"/log/{leader,follower}-[12].log; }
 
@@ -64,24 +40,15 @@ numbers >"$RUN/calm.json"
 grep -q test_accuracy "$RUN/calm.json" || die "no numbers"
 clean
 
-kills=0
 start_all "${config[@]}" --aligned
-while ((kills < ${KILLS:-4})); do
+while ((kills < KILLS)); do
     victim=${ALL[$(((kills * 3 + kills / 4) % 4))]}
-    before=$(stage)
-    for ((i = 0; i < 2400; i++)); do # a state further, at another moment each time
-        [ "$(stage)" != "$before" ] && break
-        running "$victim" || break
-        sleep 0.01
-    done
-    sleep "0.0$((kills * 37 % 9))"
-    running "$victim" || break
-    kill -KILL "${PIDS[$victim]}"
-    unset "PIDS[$victim]"
-    kills=$((kills + 1))
+    next_stage "$victim" 24 # a state further, at another moment each time
+    short_nap
+    kill9 "$victim" || break
     worker "${victim%-?}" "${victim#*-}" "${config[@]}" --aligned
 done
-((kills > 0 && kills >= ${KILLS:-4} / 2)) || die "the training was over after $kills kills"
+((kills > 0 && kills >= KILLS / 2)) || die "the training was over after $kills kills"
 finish "${ALL[@]}"
 numbers >"$RUN/killed.json"
 cmp "$RUN/calm.json" "$RUN/killed.json" || die "another model than without kills"

@@ -1,38 +1,10 @@
 #!/usr/bin/env bash
 # cczoo psi prepare, answer, ask: a database is prepared once and answers many clients, also after it was started again; and who and
 # what is refused.
-. "$(dirname "$0")/../../scripts/lib.sh"
-run_begin test-psi-db
-trap run_end EXIT
-start() { # as in lib.sh, but how it ends can be asked for
-    local name=$1
-    shift
-    "$@" >"$RUN/log/$name.log" 2>&1 </dev/null &
-    PIDS[$name]=$!
-}
-status() {
-    local want=$1 got=0
-    shift
-    "$@" >"$RUN/out" 2>"$RUN/err" </dev/null || got=$?
-    [ "$got" = "$want" ] || { cat "$RUN/out" "$RUN/err" >&2; die "status $got, expected $want: $*"; }
-}
+. "$(dirname "$0")/psi.sh"
+psi_begin test-psi-db
 says() { grep -qE -- "$1" "$RUN/err" || { cat "$RUN/err" >&2; die "it does not say: $1"; }; }
-ended() { # NAME STATUS: the started one ends like that
-    local got=0
-    wait "${PIDS[$1]}" || got=$?
-    unset "PIDS[$1]"
-    [ "$got" = "$2" ] || { cat "$RUN/log/$1.log" >&2; die "$1 ended with $got, expected $2"; }
-}
 PSI=("$BIN/cczoo" psi)
-
-"$BIN/cczoo" sim init "$RUN/sim" 2>>"$RUN/log/setup.log"
-policy() { # FILE MRENCLAVE
-    printf '{"version":1,"rules":[{"name":"psi","tee":"sgx","sim":true,"mrenclave":"%s"}]}\n' "$2" >"$1"
-}
-policy "$RUN/good.json" "$("$BIN/cczoo" sim measure "$BIN/cczoo")"
-policy "$RUN/other.json" "$(printf '%064d' 7)"
-EVIDENCE=(--tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust")
-MUTUAL=("${EVIDENCE[@]}" --policy "$RUN/good.json" --timeout 60)
 head -c 32 /dev/urandom >"$RUN/seal"
 head -c 32 /dev/urandom >"$RUN/other-seal"
 for ((i = 0; i < 6000; i += 2)); do echo "customer-$i"; done >"$RUN/large.txt"
@@ -101,11 +73,11 @@ ended answer 0
 
 step "another measurement, on either side; no evidence"
 answer "${MUTUAL[@]}"
-ask 1 --ids "$RUN/small.txt" "${EVIDENCE[@]}" --policy "$RUN/other.json"
+ask 1 --ids "$RUN/small.txt" "${TRUST[@]}" "${EVIDENCE[@]}" --policy "$RUN/other.json"
 says 'policy:mrenclave'
-ask 1 --ids "$RUN/small.txt" --trust-sim "$RUN/sim/trust" --policy "$RUN/good.json"
+ask 1 --ids "$RUN/small.txt" "${TRUST[@]}" --policy "$RUN/good.json"
 stop answer
-answer "${EVIDENCE[@]}" --policy "$RUN/other.json"
+answer "${TRUST[@]}" "${EVIDENCE[@]}" --policy "$RUN/other.json"
 ask 1 --ids "$RUN/small.txt" "${MUTUAL[@]}"
 says 'policy:mrenclave'
 [ ! -s "$RUN/out" ] || die "rows, although the server refused"

@@ -1,30 +1,7 @@
 #!/usr/bin/env bash
 # cczoo psi: two parties over mutual RA-TLS with every protocol, three parties with a server in a (software) TEE, and who is refused.
-. "$(dirname "$0")/../../scripts/lib.sh"
-run_begin test-psi
-trap run_end EXIT
-start() { # as in lib.sh, but how it ends can be asked for
-    local name=$1
-    shift
-    "$@" >"$RUN/log/$name.log" 2>&1 </dev/null &
-    PIDS[$name]=$!
-}
-
-"$BIN/cczoo" sim init "$RUN/sim" 2>>"$RUN/log/setup.log"
-policy() { # FILE MRENCLAVE
-    printf '{"version":1,"rules":[{"name":"psi","tee":"sgx","sim":true,"mrenclave":"%s"}]}\n' "$2" >"$1"
-}
-policy "$RUN/good.json" "$("$BIN/cczoo" sim measure "$BIN/cczoo")"
-policy "$RUN/other.json" "$(printf '%064d' 7)"
-TRUST=(--trust-sim "$RUN/sim/trust")
-EVIDENCE=(--tee sim-sgx --sim-dir "$RUN/sim")
-MUTUAL=("${TRUST[@]}" "${EVIDENCE[@]}" --policy "$RUN/good.json" --timeout 60)
-status() {
-    local want=$1 got=0
-    shift
-    "$@" >"$RUN/out" 2>"$RUN/err" </dev/null || got=$?
-    [ "$got" = "$want" ] || { cat "$RUN/out" "$RUN/err" >&2; die "status $got, expected $want: $*"; }
-}
+. "$(dirname "$0")/psi.sh"
+psi_begin test-psi
 # a: 0, 2, 4, .. b: a CSV table of 0, 3, 6, .. in another order
 for ((i = 0; i < 3000; i += 2)); do echo "customer-$i"; done >"$RUN/a.txt"
 {
@@ -52,12 +29,6 @@ listen() { # NAME VERB OPTION...: starts it, sets PORT
     start "$name" "$BIN/cczoo" psi "$@" --listen 127.0.0.1:0 --port-file "$RUN/$name.port"
     wait_file "$name" "$RUN/$name.port" 20
     PORT=$(cat "$RUN/$name.port")
-}
-ended() { # NAME STATUS: the started one ends like that
-    local got=0
-    wait "${PIDS[$1]}" || got=$?
-    unset "PIDS[$1]"
-    [ "$got" = "$2" ] || { cat "$RUN/log/$1.log" >&2; die "$1 ended with $got, expected $2"; }
 }
 
 step "usage"

@@ -5,6 +5,7 @@
 #include "bfv/bfv_priv.h"
 
 #include "ccz_test.h"
+#include "refused.h"
 #include "test_rng.h"
 
 __extension__ typedef unsigned __int128 u128;
@@ -231,13 +232,5 @@ static inline struct big big_q(const struct kit *k, size_t limbs)
 static inline struct big big_times_t(const struct kit *k, struct big a)
 {
     return k->c->plain_bits ? big_shift(a, k->c->plain_bits) : big_mul_add(a, k->c->t.q, 0);
-}
-
-static inline bool is_refused(ccz_rc rc, ccz_rc want, const struct ccz_err *err, const char *where)
-{
-    if (rc == want && err->rc == want && strcmp(err->where, where) == 0)
-        return true;
-    fprintf(stderr, "got %s at %s: %s\n", ccz_rc_name(rc), err->where, err->msg);
-    return false;
 }
 #endif

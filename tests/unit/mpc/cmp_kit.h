@@ -2,10 +2,13 @@
 #ifndef CCZ_TEST_MPC_CMP_KIT_H
 #define CCZ_TEST_MPC_CMP_KIT_H
 /* Two parties of the comparison family whose OTs a dealer makes: an ideal functionality that both can compute, as they are in one
- * process. What is sent, and how many OTs are used, is counted. */
+ * process. What is sent, and how many OTs are used, is counted. For the constant-time test OTs and randomness are secret, and what
+ * is sent is public. */
+#include "base/ct.h"
 #include "mpc/cmp_priv.h"
 
 #include "ccz_test.h"
+#include "cmp_stub.h"
 #include "test_rng.h"
 
 #include <pthread.h>
@@ -50,6 +53,8 @@ static inline ccz_rc dealt_take_q(struct ccz_f128 *q, struct ccz_f128 *delta, ui
     for (size_t i = 0; i < len; i++)
         q[i] = dealt_q(d->party, *first + i);
     d->used[d->party] += len;
+    CCZ_CT_SECRET(q, len * sizeof(*q));
+    CCZ_CT_SECRET(delta, sizeof(*delta));
     return CCZ_OK;
 }
 
@@ -68,6 +73,8 @@ static inline ccz_rc dealt_take_t(struct ccz_f128 *t, uint64_t *x, uint64_t *fir
         t[i] = cczi_f128_add(dealt_q(sender, *first + i), cczi_f128_and(delta, mask));
     }
     d->used[sender] += len;
+    CCZ_CT_SECRET(t, len * sizeof(*t));
+    CCZ_CT_SECRET(x, cczi_words_of(len) * sizeof(*x));
     return CCZ_OK;
 }
 
@@ -75,9 +82,15 @@ static inline ccz_rc dealt_trade(void *in, size_t in_size, const void *out, size
                                  void *self, struct ccz_err *err)
 {
     struct dealt *d = self;
+    uint8_t *masked = malloc(out_size + 1); /* a copy: what it was made of stays secret */
     ccz_rc rc = CCZ_OK;
-    if (out_size > 0)
-        rc = ccz_chan_send(d->chan, CCZ_SPAN(out, out_size), err);
+    CHECK(masked);
+    if (out_size > 0) {
+        memcpy(masked, out, out_size);
+        CCZ_CT_PUBLIC(masked, out_size);
+        rc = ccz_chan_send(d->chan, CCZ_SPAN(masked, out_size), err);
+    }
+    free(masked);
     if (rc == CCZ_OK && in_size > 0)
         rc = ccz_chan_recv_exact(in, in_size, d->chan, err);
     d->sent += out_size;
@@ -91,20 +104,13 @@ static inline ccz_rc dealt_random(uint64_t *out, size_t len, void *self, struct 
     (void)err;
     for (size_t i = 0; i < len; i++)
         out[i] = rnd(&d->state);
-    return CCZ_OK;
-}
-
-static inline ccz_rc dealt_reserve(void *self, const uint64_t ots[2], struct ccz_err *err)
-{
-    (void)self;
-    (void)ots;
-    (void)err;
+    CCZ_CT_SECRET(out, len * sizeof(*out));
     return CCZ_OK;
 }
 
 static inline void *dealt_thread(void *arg)
 {
-    static const struct cczi_cmp_ops ops = {dealt_reserve, dealt_take_q, dealt_take_t, dealt_trade,
+    static const struct cczi_cmp_ops ops = {stub_reserve, dealt_take_q, dealt_take_t, dealt_trade,
                                             dealt_random};
     struct dealt *d = arg;
     CHECK(cczi_cmp_init(&d->c, &ops, d, d->party, (const uint8_t *)"sixteen bytes of", NULL) ==

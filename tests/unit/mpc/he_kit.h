@@ -5,6 +5,7 @@
 #include "mpc/source_he_priv.h"
 
 #include "ccz_test.h"
+#include "refused.h"
 #include "test_rng.h"
 
 #include <stdlib.h>
@@ -221,13 +222,5 @@ static inline void he_check(const struct he_case *c, unsigned bits)
         CHECK(c->out[0][i] <= mask && c->out[1][i] <= mask);
         CHECK(((c->out[0][i] + c->out[1][i]) & mask) == c->want[i]);
     }
-}
-
-static inline bool is_refused(ccz_rc rc, ccz_rc want, const struct ccz_err *err, const char *where)
-{
-    if (rc == want && err->rc == want && strcmp(err->where, where) == 0)
-        return true;
-    fprintf(stderr, "got %s at %s: %s\n", ccz_rc_name(rc), err->where, err->msg);
-    return false;
 }
 #endif

@@ -134,6 +134,12 @@ static inline void both(unsigned bits, program_fn run, void *arg)
     duo_free(&d);
 }
 
+static inline void words_freep(uint64_t **v)
+{
+    free(*v);
+}
+#define AUTO_WORDS __attribute__((cleanup(words_freep))) uint64_t *
+
 /* Numbers that both threads know: the test's, not the parties'. With the edges in front. */
 static inline uint64_t *numbers(size_t len, unsigned bits, uint64_t seed)
 {

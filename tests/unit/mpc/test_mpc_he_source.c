@@ -37,32 +37,26 @@ static void run_products(struct party *p, void *arg)
     const struct params *q = arg;
     struct ccz_err *e = &p->err;
     const size_t mk = q->m * q->k, kn = q->k * q->n, mn = q->m * q->n;
-    uint64_t *a = numbers(mk, q->bits, 7), *b = numbers(kn, q->bits, 8), *c = calloc(mn + mk, 8);
-    struct ccz_mpc_tensor *r;
+    AUTO_WORDS a = numbers(mk, q->bits, 7);
+    AUTO_WORDS b = numbers(kn, q->bits, 8);
+    AUTO_WORDS c = calloc(mn + mk, 8);
+    CCZ_AUTO(ccz_mpc_tensor) product = NULL;
+    CCZ_AUTO(ccz_mpc_tensor) cross = NULL;
+    CCZ_AUTO(ccz_mpc_tensor) square = NULL;
     attach(p, 0);
-    struct ccz_mpc_tensor *x = input(p, q->a, CCZ_MPC_SHAPE2(q->m, q->k), 0, a);
-    struct ccz_mpc_tensor *y = input(p, q->b, CCZ_MPC_SHAPE2(q->k, q->n), 0, b);
+    CCZ_AUTO(ccz_mpc_tensor) x = input(p, q->a, CCZ_MPC_SHAPE2(q->m, q->k), 0, a);
+    CCZ_AUTO(ccz_mpc_tensor) y = input(p, q->b, CCZ_MPC_SHAPE2(q->k, q->n), 0, b);
     ccz_ring_matmul_add(c, a, b, q->m, q->k, q->n, q->bits);
-    OK(ccz_mpc_matmul(&r, x, y, e));
-    expect(p, r, c);
-    ccz_mpc_tensor_free(r);
-    ccz_mpc_tensor_free(y);
-    uint64_t *d = numbers(mk, q->bits, 21);
-    y = input(p, q->b, CCZ_MPC_SHAPE2(q->m, q->k), 0, d);
+    OK(ccz_mpc_matmul(&product, x, y, e));
+    expect(p, product, c);
+    AUTO_WORDS d = numbers(mk, q->bits, 21);
+    CCZ_AUTO(ccz_mpc_tensor) z = input(p, q->b, CCZ_MPC_SHAPE2(q->m, q->k), 0, d);
     ccz_ring_mul(c, a, d, mk, q->bits);
-    OK(ccz_mpc_mul(&r, x, y, e));
-    expect(p, r, c);
-    ccz_mpc_tensor_free(r);
+    OK(ccz_mpc_mul(&cross, x, z, e));
+    expect(p, cross, c);
     ccz_ring_mul(c, d, d, mk, q->bits);
-    OK(ccz_mpc_square(&r, y, e));
-    expect(p, r, c);
-    ccz_mpc_tensor_free(r);
-    ccz_mpc_tensor_free(x);
-    ccz_mpc_tensor_free(y);
-    free(a);
-    free(b);
-    free(c);
-    free(d);
+    OK(ccz_mpc_square(&square, z, e));
+    expect(p, square, c);
 }
 
 static void test_products(void)
@@ -233,22 +227,18 @@ static void run_waves(struct party *p, void *arg)
 {
     enum { LEN = 16 * 8192 + 100 };
     struct ccz_err *e = &p->err;
-    uint64_t *a = numbers(LEN, 16, 7), *b = numbers(LEN, 16, 8), *c = calloc(LEN, 8);
-    struct ccz_mpc_tensor *r;
+    AUTO_WORDS a = numbers(LEN, 16, 7);
+    AUTO_WORDS b = numbers(LEN, 16, 8);
+    AUTO_WORDS c = calloc(LEN, 8);
+    CCZ_AUTO(ccz_mpc_tensor) r = NULL;
     (void)arg;
     attach(p, 0);
-    struct ccz_mpc_tensor *x = input(p, 3, CCZ_MPC_SHAPE1(LEN), 0, a);
-    struct ccz_mpc_tensor *y = input(p, 3, CCZ_MPC_SHAPE1(LEN), 0, b);
+    CCZ_AUTO(ccz_mpc_tensor) x = input(p, 3, CCZ_MPC_SHAPE1(LEN), 0, a);
+    CCZ_AUTO(ccz_mpc_tensor) y = input(p, 3, CCZ_MPC_SHAPE1(LEN), 0, b);
     ccz_ring_mul(c, a, b, LEN, 16);
     OK(ccz_mpc_mul(&r, x, y, e));
     CHECK(ccz_mpc_stats(p->m).phase[CCZ_MPC_OFFLINE].rounds == 4);
     expect(p, r, c);
-    ccz_mpc_tensor_free(r);
-    ccz_mpc_tensor_free(x);
-    ccz_mpc_tensor_free(y);
-    free(a);
-    free(b);
-    free(c);
 }
 
 static void test_waves(void)

@@ -1,42 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A program with the k-th allocation failing, for every k (OT: every seventh): all end, with errors that say why. */
 #define _DEFAULT_SOURCE
-#include "kit.h"
+#include "cubes.h"
 #include "nomem.h"
 
 static void run(struct party *p, void *arg)
 {
-    const uint64_t a[6] = {1, 2, 3, 4, 5, 6};
     uint64_t out[4] = {0};
-    struct ccz_err *e = &p->err;
-    CCZ_AUTO(ccz_mpc_tensor) x = NULL;
-    CCZ_AUTO(ccz_mpc_tensor) u = NULL;
-    CCZ_AUTO(ccz_mpc_tensor) w = NULL;
-    CCZ_AUTO(ccz_mpc_tensor) y = NULL;
-    CCZ_AUTO(ccz_mpc_tensor) z = NULL;
-    CCZ_AUTO(ccz_mpc_tensor) t = NULL;
     (void)arg;
-    const struct ccz_mpc_need needs[] = {
-        {.kind = CCZ_MPC_CROSS_MATMUL, .m = 2, .k = 3, .n = 2, .fixed = 1, .owner = 0},
-        {.kind = CCZ_MPC_SQUARE, .n = 4}};
-    ccz_rc rc = ccz_mpc_private(&x, p->m, 0, CCZ_MPC_SHAPE2(2, 3), 0, p->role ? NULL : a, e);
-    if (rc == CCZ_OK)
-        rc = ccz_mpc_private(&u, p->m, 1, CCZ_MPC_SHAPE2(3, 2), 0, p->role ? a : NULL, e);
-    if (rc == CCZ_OK)
-        rc = ccz_mpc_share(&w, u, e);
-    if (rc == CCZ_OK)
-        rc = ccz_mpc_prepare(p->m, needs, 2, e);
-    if (rc == CCZ_OK)
-        rc = ccz_mpc_matmul(&y, x, w, e);
-    if (rc == CCZ_OK)
-        rc = ccz_mpc_square(&z, y, e);
-    if (rc == CCZ_OK)
-        rc = ccz_mpc_mul(&t, z, y, e);
-    if (rc == CCZ_OK)
-        rc = ccz_mpc_reveal(out, t, CCZ_MPC_TO_BOTH, "result", e);
-    if (rc == CCZ_OK)
-        CHECK(out[0] == (uint64_t)22 * 22 * 22 && out[3] == (uint64_t)64 * 64 * 64);
-    p->rc = rc;
+    p->rc = cubes(out, p);
+    CHECK(p->rc != CCZ_OK || cubes_right(out));
 }
 
 static bool explained(ccz_rc rc, const struct ccz_err *e)

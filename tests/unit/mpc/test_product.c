@@ -39,23 +39,18 @@ static void run_matmul(struct party *p, void *arg)
 {
     const struct params *q = arg;
     struct ccz_err *e = &p->err;
-    uint64_t *a = numbers(q->m * q->k, q->bits, 7), *b = numbers(q->k * q->n, q->bits, 8);
-    uint64_t *c = calloc(q->m * q->n, sizeof(*c));
-    struct ccz_mpc_tensor *r;
+    AUTO_WORDS a = numbers(q->m * q->k, q->bits, 7);
+    AUTO_WORDS b = numbers(q->k * q->n, q->bits, 8);
+    AUTO_WORDS c = calloc(q->m * q->n, sizeof(*c));
+    CCZ_AUTO(ccz_mpc_tensor) r = NULL;
     ccz_ring_matmul_add(c, a, b, q->m, q->k, q->n, q->bits);
-    struct ccz_mpc_tensor *x = input(p, q->a, CCZ_MPC_SHAPE2(q->m, q->k), 1, a);
-    struct ccz_mpc_tensor *y = input(p, q->b, CCZ_MPC_SHAPE2(q->k, q->n), 2, b);
+    CCZ_AUTO(ccz_mpc_tensor) x = input(p, q->a, CCZ_MPC_SHAPE2(q->m, q->k), 1, a);
+    CCZ_AUTO(ccz_mpc_tensor) y = input(p, q->b, CCZ_MPC_SHAPE2(q->k, q->n), 2, b);
     OK(ccz_mpc_matmul(&r, x, y, e));
     uint64_t bytes = formula(q->a, q->b, q->m * q->k, q->k * q->n, q->bits);
     CHECK(online(p) == bytes && rounds(p) == (bytes > 0));
     CHECK(ccz_mpc_frac_of(r) == 3);
     expect(p, r, c);
-    ccz_mpc_tensor_free(x);
-    ccz_mpc_tensor_free(y);
-    ccz_mpc_tensor_free(r);
-    free(a);
-    free(b);
-    free(c);
 }
 
 static void test_matmul(void)
@@ -73,27 +68,22 @@ static void run_mul(struct party *p, void *arg)
 {
     const struct params *q = arg;
     struct ccz_err *e = &p->err;
-    uint64_t *a = numbers(q->n, q->bits, 3), *b = numbers(q->n, q->bits, 9);
-    uint64_t *c = calloc(q->n, sizeof(*c));
-    struct ccz_mpc_tensor *r;
+    AUTO_WORDS a = numbers(q->n, q->bits, 3);
+    AUTO_WORDS b = numbers(q->n, q->bits, 9);
+    AUTO_WORDS c = calloc(q->n, sizeof(*c));
+    CCZ_AUTO(ccz_mpc_tensor) r = NULL;
+    CCZ_AUTO(ccz_mpc_tensor) s = NULL;
     ccz_ring_mul(c, a, b, q->n, q->bits);
-    struct ccz_mpc_tensor *x = input(p, q->a, CCZ_MPC_SHAPE1(q->n), 0, a);
-    struct ccz_mpc_tensor *y = input(p, q->b, CCZ_MPC_SHAPE1(q->n), 0, b);
+    CCZ_AUTO(ccz_mpc_tensor) x = input(p, q->a, CCZ_MPC_SHAPE1(q->n), 0, a);
+    CCZ_AUTO(ccz_mpc_tensor) y = input(p, q->b, CCZ_MPC_SHAPE1(q->n), 0, b);
     OK(ccz_mpc_mul(&r, x, y, e));
     CHECK(online(p) == formula(q->a, q->b, q->n, q->n, q->bits));
     expect(p, r, c);
-    ccz_mpc_tensor_free(r);
     uint64_t before = online(p);
-    OK(ccz_mpc_square(&r, x, e));
+    OK(ccz_mpc_square(&s, x, e));
     CHECK(online(p) - before == (q->a == 3 ? 2 * q->n * q->bits / 8 : 0));
     ccz_ring_mul(c, a, a, q->n, q->bits);
-    expect(p, r, c);
-    ccz_mpc_tensor_free(x);
-    ccz_mpc_tensor_free(y);
-    ccz_mpc_tensor_free(r);
-    free(a);
-    free(b);
-    free(c);
+    expect(p, s, c);
 }
 
 static void test_mul(void)
@@ -114,24 +104,20 @@ static void run_all_pairs(struct party *p, void *arg)
 {
     enum { ALL = 65536 };
     struct ccz_err *e = &p->err;
-    uint64_t *a = calloc(ALL, 8), *b = calloc(ALL, 8), *c = calloc(ALL, 8);
-    struct ccz_mpc_tensor *r;
+    AUTO_WORDS a = calloc(ALL, 8);
+    AUTO_WORDS b = calloc(ALL, 8);
+    AUTO_WORDS c = calloc(ALL, 8);
+    CCZ_AUTO(ccz_mpc_tensor) r = NULL;
     (void)arg;
     for (uint64_t i = 0; i < ALL; i++) {
         a[i] = i & 255;
         b[i] = i >> 8;
         c[i] = a[i] * b[i] & 255;
     }
-    struct ccz_mpc_tensor *x = input(p, 3, CCZ_MPC_SHAPE1(ALL), 0, a);
-    struct ccz_mpc_tensor *y = input(p, 3, CCZ_MPC_SHAPE1(ALL), 0, b);
+    CCZ_AUTO(ccz_mpc_tensor) x = input(p, 3, CCZ_MPC_SHAPE1(ALL), 0, a);
+    CCZ_AUTO(ccz_mpc_tensor) y = input(p, 3, CCZ_MPC_SHAPE1(ALL), 0, b);
     OK(ccz_mpc_mul(&r, x, y, e));
     expect(p, r, c);
-    ccz_mpc_tensor_free(x);
-    ccz_mpc_tensor_free(y);
-    ccz_mpc_tensor_free(r);
-    free(a);
-    free(b);
-    free(c);
 }
 
 static void test_all_pairs(void)

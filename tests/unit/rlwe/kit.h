@@ -5,6 +5,7 @@
 #include "rlwe/rlwe_priv.h"
 
 #include "ccz_test.h"
+#include "refused.h"
 #include "test_rng.h"
 
 __extension__ typedef unsigned __int128 u128;
@@ -103,13 +104,5 @@ static inline int64_t kit_distance(const struct kit *k, const uint64_t *a, const
         largest = size > largest ? size : largest;
     }
     return largest;
-}
-
-static inline bool is_refused(ccz_rc rc, ccz_rc want, const struct ccz_err *err, const char *where)
-{
-    if (rc == want && err->rc == want && strcmp(err->where, where) == 0)
-        return true;
-    fprintf(stderr, "got %s at %s: %s\n", ccz_rc_name(rc), err->where, err->msg);
-    return false;
 }
 #endif
