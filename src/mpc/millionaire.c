@@ -23,7 +23,8 @@ struct leaves {
 
 static void add_leaves(struct leaves *l, unsigned from, unsigned to)
 {
-    for (; from < to; from += LEAF) {
+    /* 64 bits in two parts are 17 leaves at most; the bound is for the compiler */
+    for (; from < to && l->len < LEAVES_MAX; from += LEAF) {
         l->at[l->len] = (unsigned char)from;
         l->width[l->len++] = (unsigned char)(to - from < LEAF ? to - from : LEAF);
     }
