@@ -132,10 +132,12 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_attach(struct ccz_mpc *m, struct ccz_mpc_sou
 /**
  * Prepares randomness for what follows, in order of use: the offline phase, made in one step so that the needs of a whole
  * training share ciphertexts. Without it, or when it is used up, each product prepares its own. Both parties give the same
- * list; a digest of it is compared (16 bytes each way, one round), "mpc:needs".
+ * list; a digest of it and one of how the source goes about it are compared (32 bytes each way, one round), "mpc:needs" and
+ * "mpc:needs-plan". A source that has more to agree on than needs (mpc_source.h: plan) is also compared before the
+ * first product that prepares its own, if nothing was prepared before.
  * @param needs  as ccz_mpc_needs() of a planning session gives them; PRIVATE tensors they name must exist
  * @retval CCZ_E_ARG    "mpc:need" (impossible shape), "mpc:need-fixed" (no such tensor)
- * @retval CCZ_E_PEER   "mpc:needs", and what the source says
+ * @retval CCZ_E_PEER   "mpc:needs", "mpc:needs-plan" (sources with different settings), and what the source says
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_prepare(struct ccz_mpc *m, const struct ccz_mpc_need *needs,
                                             size_t len, struct ccz_err *err);

@@ -90,6 +90,14 @@ struct ccz_mpc_source_ops {
     ccz_rc (*prepare)(struct ccz_mpc_item *items, void *self, const struct ccz_mpc_need *needs,
                       size_t len, struct ccz_err *err);
     void (*free)(void *self);
+    /**
+     * A hash over everything that both parties have to do alike for these needs, prepared together, and that the needs do not
+     * say: configuration, layout of ciphertexts, choices. The parties compare it before they prepare, "mpc:needs-plan".
+     * Called right before prepare with the same needs, at both parties in the same state. Does not communicate; also called in
+     * planning sessions. NULL: the needs say it all.
+     */
+    ccz_rc (*plan)(uint8_t digest[32], void *self, const struct ccz_mpc_need *needs, size_t len,
+                   struct ccz_err *err);
 };
 
 enum ccz_mpc_source_kind {
@@ -190,7 +198,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_source_store_new(struct ccz_mpc_source **out
                                                      const struct ccz_mpc_store_cfg *cfg,
                                                      struct ccz_err *err);
 
-/** The cheapest of several sources for each kind of need: bytes over the bandwidth, rounds of latency, processor time. */
+/** The cheapest of several sources for each kind of need: bytes over the bandwidth, rounds of latency, processor time. Both parties
+ *  need the same sources in the same order, and the same bandwidth and round trip: "mpc:needs-plan". */
 #define CCZ_MPC_MIXED_MAX 6
 struct ccz_mpc_mixed_cfg {
     struct ccz_mpc_source

@@ -299,7 +299,7 @@ static ccz_rc store_write(struct ccz_mpc *m, const struct ccz_mpc_need *needs, s
         if (needs[i].kind != CCZ_MPC_OTS)
             now[n++] = needs[i];
     if (rc == CCZ_OK)
-        rc = cczi_mpc_compare_needs(m, needs, len, err);
+        rc = cczi_mpc_compare_needs(m, needs, len, now, n, err);
     if (rc == CCZ_OK)
         rc = cczi_mpc_make_items(items, m, now, n, err);
     if (rc == CCZ_OK)
