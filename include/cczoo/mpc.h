@@ -11,7 +11,7 @@
  * compute what the program says, and give each party what ccz_mpc_reveal() names, and nothing else. What both parties learn
  * besides: the program, all shapes, scales and owners, and what is revealed to them. The protocols realise it against a
  * **semi-honest**, static adversary: one of the parties follows the protocol and reads everything it sees. Computational
- * security is 128 bits, statistical 40 bits at least (what uses that says so). A party that deviates can make results wrong
+ * security is 128 bits (117 where messages are masked by transfers, ot_ext.h), statistical 40 bits at least (what uses that says so). A party that deviates can make results wrong
  * and, through results revealed to it, learn about inputs. Attestation of both programs (RA-TLS) is what makes "follows the
  * protocol" something that is verified.
  *
