@@ -157,7 +157,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_source_dealer_new(struct ccz_mpc_source **ou
                                                       struct ccz_mpc *m, struct ccz_chan *dealer,
                                                       struct ccz_err *err);
 struct ccz_mpc_dealer_cfg {
-    /** What one request may ask for, in elements of all shares together; 0 = 2^28. "mpc:dealer-limit" */
+    /** What one request may ask for, in words: all shares of both parties, and windows of convolutions; 0 = 2^28. "mpc:dealer-limit" */
     uint64_t len_max;
     /** Both parties of a session name it; sessions that were dealt to already are refused by the caller's function: false. May be NULL. */
     bool (*fresh)(void *arg, const uint8_t session[32]);
