@@ -50,7 +50,7 @@ extern "C" {
 enum ccz_mpc_trunc {
     CCZ_MPC_TRUNC_FAITHFUL, /**< floor, exactly */
     CCZ_MPC_TRUNC_ONE_BIT,  /**< floor or one more */
-    CCZ_MPC_TRUNC_LOCAL, /**< no communication; wrong with a probability that depends on the values */
+    CCZ_MPC_TRUNC_LOCAL, /**< no communication; wrong with a probability that depends on the values; k = 64 alone */
 };
 enum ccz_mpc_ot {
     CCZ_MPC_OT_SOFTSPOKEN, /**< less computing */
@@ -70,7 +70,7 @@ struct ccz_mpc_cfg {
     unsigned role;      /**< 0 or 1, opposite on both sides: "mpc:hello-role" */
     unsigned ring_bits; /**< k: 8, 16, 32 or 64; "mpc:ring", "mpc:hello-ring" */
     unsigned frac;      /**< of fixed-point inputs, below k - 1; "mpc:frac", "mpc:hello-frac" */
-    enum ccz_mpc_trunc trunc; /**< "mpc:hello-trunc" */
+    enum ccz_mpc_trunc trunc; /**< "mpc:trunc" (LOCAL and k < 64), "mpc:hello-trunc" */
     enum ccz_mpc_ot ot;       /**< "mpc:hello-ot" */
     unsigned ot_k;            /**< struct ccz_ot_cfg; 0 = its default; "mpc:hello-ot" */
     enum ccz_mpc_source_kind

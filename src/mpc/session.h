@@ -49,7 +49,7 @@ struct ccz_mpc {
     uint64_t ots[2]; /* used */
 
     struct ccz_mpc_source *source;
-    bool plan_compared; /* the sources of both parties have the same settings */
+    bool plan_compared;       /* the sources of both parties have the same settings */
     struct cczi_ready *ready; /* [ready_len], those before ready_at are used */
     size_t ready_at, ready_len;
     struct ccz_mpc_need *needs; /* used so far; two more for transfers */
