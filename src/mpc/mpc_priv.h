@@ -181,6 +181,8 @@ bool cczi_mpc_is_cross(enum ccz_mpc_need_kind kind);
 bool cczi_mpc_need_eq(const struct ccz_mpc_need *a, const struct ccz_mpc_need *b);
 enum { CCZI_NEED_WORDS = 18 };
 void cczi_mpc_need_words(uint64_t out[CCZI_NEED_WORDS], const struct ccz_mpc_need *n);
+/* The object of a source that has these functions, else NULL. */
+void *cczi_mpc_source_self(const struct ccz_mpc_source *s, const struct ccz_mpc_source_ops *ops);
 /* For sources: prepare is called in phase OFFLINE, with no puts pending; it may use rounds, transfers and the session's streams. */
 
 /* z = x and y of len packed bits: begin takes a triple and puts the openings, then (others' puts and) cczi_mpc_round(), then end. */
