@@ -135,7 +135,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_softmax(struct ccz_mpc_tensor **out,
  * 2 log2 r rows instead. Above 2,048 rows the order is made of three steps of about sqrt r rows each, so that the work is
  * r^1.5 and not r^2.
  */
-#define CCZ_MPC_ROWS_MAX ((size_t)1 << 20) /**< "mpc:rows" */
+#define CCZ_MPC_ROWS_MAX ((size_t)1 << 18) /**< "mpc:rows" */
 /**
  * out[i] = x[order[i]], in an order that party `owner` alone knows. 2 rounds.
  * @param x      SHARED, or PRIVATE or PUBLIC, any fraction

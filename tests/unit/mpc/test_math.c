@@ -181,7 +181,7 @@ static uint64_t *run(struct trial *t)
         const int64_t off = ccz_mpc_signed((t->got[i] - expected[i]) & mask_of(k), k);
         const bool exact = t->c.trunc == CCZ_MPC_TRUNC_FAITHFUL;
         const double size = fabs((double)ccz_mpc_signed(expected[i], k));
-        const int64_t most = exact ? 0 : (int64_t)t->slack + (int64_t)(t->part * size);
+        const int64_t most = exact ? 0 : (int64_t)t->slack + (int64_t)(2 * t->part * size);
         if (off < -most || off > most)
             fprintf(stderr, "op %d element %zu, x = %lld: got %lld, expected %lld\n", t->c.op, i,
                     (long long)ccz_mpc_signed(t->x[i], k), (long long)ccz_mpc_signed(t->got[i], k),
