@@ -51,6 +51,59 @@ static void test_splines(void)
     }
 }
 
+/* Plain values at the largest fractions, where one unit does not hide the error of the formula: at most the part of the value that is
+ * told, and more than a sixteenth of that. */
+static void precise(int op, unsigned k, unsigned frac, struct ccz_mpc_octaves octaves,
+                    enum ccz_mpc_exp_range range, double told)
+{
+    enum { N = 20000 };
+    static uint64_t x[N], y[N];
+    const double hi = op ? ldexp(1, octaves.hi) * 0.9999 : range ? 0 : k == 64 ? 8 : 4;
+    const double lo = op ? ldexp(1, octaves.lo) : -16;
+    double worst = 0;
+    for (int i = 0; i < N; i++) { /* roots: as many in each octave */
+        double v = lo + (hi - lo) * i / (N - 1);
+        if (op)
+            v = lo * pow(hi / lo, (double)i / (N - 1));
+        ccz_mpc_encode(&x[i], &v, 1, k, frac);
+    }
+    ccz_rc rc = op == 0   ? ccz_mpc_exp_plain(y, x, N, k, frac, range, NULL)
+                : op == 1 ? ccz_mpc_reciprocal_plain(y, x, N, k, frac, octaves, NULL)
+                : op == 2 ? ccz_mpc_sqrt_plain(y, x, N, k, frac, octaves, NULL)
+                          : ccz_mpc_rsqrt_plain(y, x, N, k, frac, octaves, NULL);
+    CHECK(rc == CCZ_OK);
+    for (int i = 0; i < N; i++) {
+        double in, out;
+        ccz_mpc_decode(&in, &x[i], 1, k, frac);
+        ccz_mpc_decode(&out, &y[i], 1, k, frac);
+        const double real = op == 0   ? exp(in)
+                            : op == 1 ? 1 / in
+                            : op == 2 ? sqrt(in)
+                                      : 1 / sqrt(in);
+        const double error = (fabs(out - real) - ldexp(1, -(int)frac)) / real;
+        worst = error > worst ? error : worst;
+    }
+    if (worst > told || worst < told / 16)
+        fprintf(stderr, "op %d k %u f %u: 2^%.2f, told 2^%.2f\n", op, k, frac, log2(worst),
+                log2(told));
+    CHECK(worst <= told && worst >= told / 16);
+}
+
+static void test_precise(void)
+{
+    const struct ccz_mpc_octaves none = {0, 0}, some = {-8, 8}, less = {-5, 5};
+    precise(0, 64, 24, none, CCZ_MPC_EXP_ANY, 0x1p-15);
+    precise(0, 64, 24, none, CCZ_MPC_EXP_NEGATIVE, 0x1p-15);
+    precise(0, 32, 12, none, CCZ_MPC_EXP_ANY, 0x1p-6);
+    precise(0, 32, 15, none, CCZ_MPC_EXP_NEGATIVE, 0x1p-9);
+    precise(1, 64, 28, some, 0, 0x1p-25);
+    precise(2, 64, 28, some, 0, 0x1p-18);
+    precise(3, 64, 28, some, 0, 0x1p-18);
+    precise(1, 32, 13, less, 0, 0x1p-11);
+    precise(2, 32, 13, less, 0, 0x1p-11);
+    precise(3, 32, 13, less, 0, 0x1p-10);
+}
+
 /* --------------------------------------------------------------------------------------- kinds */
 
 enum { CALLS = 10 };
@@ -404,10 +457,10 @@ static void test_faults(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"math_guard.splines", test_splines}, {"math_guard.kinds", test_kinds},
-        {"math_guard.uniform", test_uniform}, {"math_guard.refusals", test_refusals},
-        {"math_guard.limits", test_limits},   {"math_guard.rounds", test_rounds},
-        {"math_guard.faults", test_faults},
+        {"math_guard.splines", test_splines},   {"math_guard.precise", test_precise},
+        {"math_guard.kinds", test_kinds},       {"math_guard.uniform", test_uniform},
+        {"math_guard.refusals", test_refusals}, {"math_guard.limits", test_limits},
+        {"math_guard.rounds", test_rounds},     {"math_guard.faults", test_faults},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
