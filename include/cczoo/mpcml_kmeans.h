@@ -17,60 +17,60 @@
  * beforehand.
  *
  * Points have `frac` fraction bits, |x| <= max_abs ("mpcml:input"). With d columns, n points, everything stays within a quarter of the
- * ring if d max_abs^2 2^(2 frac) and n max_abs 2^frac do as ccz_mpcml_kmeans_program() checks, "mpcml:range".
+ * ring if d max_abs^2 2^(2 frac) and n max_abs 2^frac do, "mpcml:range".
  * Bit by bit equal to the simulation with CCZ_MPC_TRUNC_FAITHFUL.
  *
  * Threads and ownership: as mpc.h. Reading order of the sources: kmeans_priv.h, kmeans_cfg.c, kmeans_plain.c, kmeans.c.
  */
-#include <cczoo/mpc.h>
+#include <cczoo/mpcml.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum ccz_mpcml_split { CCZ_MPCML_BY_ROWS, CCZ_MPCML_BY_COLUMNS };
 #define CCZ_MPCML_CLUSTERS_MAX   64
 #define CCZ_MPCML_ITERATIONS_MAX 1000
 /** The same at both parties; part of the program's digest. */
 struct ccz_mpcml_kmeans_cfg {
     enum ccz_mpcml_split split;
-    size_t rows[2]; /**< BY_ROWS: of each party; BY_COLUMNS: the same number twice; "mpcml:rows" */
-    size_t columns
-        [2]; /**< BY_COLUMNS: of each party; BY_ROWS: the same number twice; "mpcml:columns" */
+    size_t rows[2];    /**< ROWS: of each party; COLUMNS: the same number twice; "mpcml:rows" */
+    size_t columns[2]; /**< COLUMNS: of each party; ROWS: the same number twice; "mpcml:columns" */
     size_t clusters;   /**< 2 .. CCZ_MPCML_CLUSTERS_MAX, at most the points; "mpcml:clusters" */
     size_t iterations; /**< 1 .. CCZ_MPCML_ITERATIONS_MAX; "mpcml:iterations" */
-    unsigned frac;     /**< 0 = 16 ("mpcml:frac") */
+    unsigned frac;     /**< 0 = 14; "mpcml:frac" */
     double max_abs;    /**< of every number; 0 = 8; "mpcml:max-abs" */
     const uint32_t *
-        first; /**< clusters different points (party 0's rows come first), which are the first centres; NULL = by seed; "mpcml:first" */
-    uint64_t seed; /**< of the choice of points, public */
+        first; /**< numbers of the points that are the first centres (party 0's rows come first), `clusters` different ones; NULL = by seed; "mpcml:first" */
+    uint64_t seed; /**< of the choice of first centres; public */
     unsigned
-        to; /**< who gets all centres, CCZ_MPC_TO_...; 0 = each party its own columns (BY_COLUMNS alone); "mpcml:to" */
+        to; /**< who gets all centres, CCZ_MPC_TO_...; 0 = each party its own columns (COLUMNS alone); "mpcml:to" */
 };
 /** Points of both; columns of a centre. */
 CCZ_API size_t ccz_mpcml_kmeans_points(const struct ccz_mpcml_kmeans_cfg *cfg);
 CCZ_API size_t ccz_mpcml_kmeans_columns(const struct ccz_mpcml_kmeans_cfg *cfg);
-/** For struct ccz_mpc_cfg. @retval CCZ_E_ARG, CCZ_E_LIMIT  those of cfg, "mpcml:range" */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_kmeans_program(uint8_t out[CCZ_MPC_PROGRAM_SIZE],
-                                                     const struct ccz_mpcml_kmeans_cfg *cfg,
-                                                     unsigned ring_bits, struct ccz_err *err);
-/** For struct ccz_mpc_he_cfg: the bound of all points as elements. */
-CCZ_API uint64_t ccz_mpcml_kmeans_max_abs(const struct ccz_mpcml_kmeans_cfg *cfg);
+
+struct ccz_mpcml_kmeans;
 /**
- * Clusters, from first to last: prepares, iterates, reveals "centres".
- * @param[out] centres  at a receiver: [clusters, columns] elements of `frac`, for ccz_mpc_decode(); with cfg.to = 0 [clusters, own columns].
- *                      Else NULL, "mpcml:values"
- * @param      x        own points, [rows, columns] by rows. Planning: both are ignored
- * Errors end the session as any failure of an operation.
+ * Clustering as a program, on a ring of 64 bits. The program and results are borrowed from the object.
+ * @param role  of this party
+ * @param x     its points, [rows][columns], borrowed; NULL: for plans
+ * @retval CCZ_E_ARG, CCZ_E_LIMIT  what struct ccz_mpcml_kmeans_cfg says; "mpcml:range"; "mpcml:input": a number beyond max_abs, or not a number
  */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_kmeans(uint64_t *centres, struct ccz_mpc *m,
-                                             const struct ccz_mpcml_kmeans_cfg *cfg,
-                                             const double *x, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_kmeans_new(struct ccz_mpcml_kmeans **out, unsigned role,
+                                                 const struct ccz_mpcml_kmeans_cfg *cfg,
+                                                 const double *x, struct ccz_err *err);
+CCZ_API void ccz_mpcml_kmeans_free(struct ccz_mpcml_kmeans *km); /**< wipes; NULL is fine */
+CCZ_DEFINE_AUTO(ccz_mpcml_kmeans)
+/** A run reveals "centres" and nothing else. */
+CCZ_API const struct ccz_mpcml_program *ccz_mpcml_kmeans_program(const struct ccz_mpcml_kmeans *km);
+/** Of the last run: [clusters, columns] elements of `frac`, for ccz_mpc_decode(); cfg.to = 0: [clusters, own columns]. NULL before one has
+ *  succeeded, and at who gets nothing. */
+CCZ_API const uint64_t *ccz_mpcml_kmeans_centres(const struct ccz_mpcml_kmeans *km);
 /** The same on plain fixed-point numbers: all centres, [clusters, columns]. @param sizes  of clusters in the last iteration; may be NULL */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_kmeans_simulate(uint64_t *centres, size_t *sizes,
                                                       const struct ccz_mpcml_kmeans_cfg *cfg,
-                                                      unsigned ring_bits, const double *x0,
-                                                      const double *x1, struct ccz_err *err);
+                                                      const double *x0, const double *x1,
+                                                      struct ccz_err *err);
 
 #ifdef __cplusplus
 }
