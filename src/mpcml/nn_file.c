@@ -169,8 +169,7 @@ static ccz_rc check_params(const struct ccz_mpcml_network *net, struct ccz_err *
     for (size_t i = 0; i < net->spec.layers_len; i++) {
         const struct cczi_mpcml_node *n = &net->node[i];
         const float *w = net->params + n->weights_at;
-        const size_t len =
-            n->weights_len + (cczi_mpcml_linear(n->layer.kind) ? n->layer.out : 0);
+        const size_t len = n->weights_len + (cczi_mpcml_linear(n->layer.kind) ? n->layer.out : 0);
         for (size_t k = 0; k < len; k++)
             if (!isfinite(w[k]) || (k < n->weights_len && fabsf(w[k]) > max))
                 return ccz_fail(err, CCZ_E_FORMAT, "mpcml:net-weight", (int64_t)i,

@@ -5,6 +5,7 @@
  * A network is laid out once (nn_file.c), turned into steps on shares (nn_steps.c), and the steps are followed by intervals
  * (nn_range.c), by plain numbers (nn_plain.c) and by a session (nn_run.c). What is done where is decided in nn_steps.c alone.
  */
+#include <cczoo/mpc_cmp.h>
 #include <cczoo/mpcml_nn.h>
 
 /* ------------------------------------------------------------------------------------ network */
@@ -38,10 +39,10 @@ static inline bool cczi_mpcml_linear(enum ccz_mpcml_layer_kind kind)
 enum cczi_nn_op {
     CCZI_NN_DENSE,
     CCZI_NN_CONV,
-    CCZI_NN_MAX,      /* pool */
-    CCZI_NN_SUM,      /* pool: the sum of each window */
-    CCZI_NN_SCALE,    /* times `factor`, a public integer of `shift` fraction bits */
-    CCZI_NN_HALVE,    /* the same elements with `shift` more fraction bits */
+    CCZI_NN_MAX,   /* pool */
+    CCZI_NN_SUM,   /* pool: the sum of each window */
+    CCZI_NN_SCALE, /* times `factor`, a public integer of `shift` fraction bits */
+    CCZI_NN_HALVE, /* the same elements with `shift` more fraction bits */
     CCZI_NN_RELU,
     CCZI_NN_TRUNCATE, /* by `shift` bits */
 };
