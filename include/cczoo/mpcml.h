@@ -42,8 +42,9 @@ enum ccz_mpcml_optimize {
 struct ccz_mpcml_setting {
     enum ccz_mpcml_optimize optimize;
     const char *name; /**< "rounds", "ot", "paillier", "he-each", "he-packed", "silent", "dealer" */
-    const char *summary;             /**< one line */
-    enum ccz_mpc_source_kind source; /**< OT, MIXED or DEALER */
+    const char *summary; /**< one line */
+    enum ccz_mpc_source_kind
+        source; /**< OT, HE, PAILLIER, DEALER; MIXED: the cheaper of HE and OT for each kind of need */
     enum ccz_mpc_ot ot;
     bool
         prepare_all; /**< false: only transfers are prepared; each product makes its own randomness */

@@ -9,23 +9,6 @@
 static const char magic[] = {'c', 'c', 'z', 'o', 'o', '-', 'n', 'n'};
 enum { VERSION = 1, WITH_WEIGHTS = 1 };
 
-ccz_rc cczi_mpcml_alloc(void *out, size_t len, size_t size, struct ccz_err *err)
-{
-    void *p = calloc(len ? len : 1, size);
-    memcpy(out, &p, sizeof(p));
-    if (p)
-        return CCZ_OK;
-    return ccz_fail(err, CCZ_E_NOMEM, "mpcml:memory", (int64_t)len,
-                    "no memory for %zu elements of %zu bytes", len, size);
-}
-
-void cczi_mpcml_wipe_free(void *p, size_t size)
-{
-    if (p)
-        ccz_wipe(p, size);
-    free(p);
-}
-
 /* ------------------------------------------------------------------------------------- layers */
 
 static bool side(uint64_t n)

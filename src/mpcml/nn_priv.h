@@ -5,6 +5,8 @@
  * A network is laid out once (nn_file.c), turned into steps on shares (nn_steps.c), and the steps are followed by intervals
  * (nn_range.c), by plain numbers (nn_plain.c) and by a session (nn_run.c). What is done where is decided in nn_steps.c alone.
  */
+#include "mpcml_priv.h"
+
 #include <cczoo/mpc_cmp.h>
 #include <cczoo/mpcml_nn.h>
 
@@ -77,8 +79,5 @@ ccz_rc cczi_nn_encode_images(uint64_t **out, const struct ccz_mpcml_network *net
                              struct ccz_err *err);
 /* Windows of an image [h][w][c] as rows [oh ow][kh kw c]; what is outside is zero. */
 void cczi_nn_windows(uint64_t *out, const uint64_t *image, const struct cczi_mpcml_node *n);
-/* Zeroed; "mpcml:memory". */
-ccz_rc cczi_mpcml_alloc(void *out, size_t len, size_t size, struct ccz_err *err);
-void cczi_mpcml_wipe_free(void *p, size_t size);
 
 #endif

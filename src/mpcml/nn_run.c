@@ -2,7 +2,6 @@
 /* Networks in a session: weights are the server's PRIVATE tensors and the fixed operands of all products, images the client's. */
 #include "nn_priv.h"
 
-#include <cczoo/crypto.h>
 #include <cczoo/mpc_cmp.h>
 #include <cczoo/ring.h>
 
@@ -243,16 +242,17 @@ static ccz_rc digest(uint8_t out[CCZ_MPC_PROGRAM_SIZE], const struct ccz_mpcml_n
     const struct ccz_mpcml_nn_cfg *c = &nn->cfg;
     const uint64_t word[] = {c->server, c->ring_bits,   c->images,          c->batch,
                              c->frac,   c->weight_frac, (uint64_t)c->output};
-    CCZ_AUTO_BUF text;
-    ccz_buf_init(&text, CCZ_MPCML_NETWORK_SIZE_MAX);
-    ccz_buf_put_str(&text, "cczoo mpcml network 1");
+    struct cczi_mpcml_digest d;
+    CCZ_AUTO_BUF file;
+    ccz_buf_init(&file, CCZ_MPCML_NETWORK_SIZE_MAX);
+    ccz_rc rc = ccz_mpcml_network_write(&file, nn->net, false, err);
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_mpcml_digest_begin(&d, "cczoo mpcml network 1");
     for (size_t i = 0; i < sizeof(word) / sizeof(word[0]); i++)
-        ccz_buf_le64(&text, word[i]);
-    ccz_rc rc = ccz_mpcml_network_write(&text, nn->net, false, err);
-    const struct ccz_span part = ccz_buf_span(&text);
-    if (rc == CCZ_OK && ccz_hash(out, CCZ_SHA256, &part, 1) != CCZ_OK)
-        rc = ccz_fail(err, CCZ_E_INTERNAL, "mpcml:hash", 0, "hashing failed");
-    return rc;
+        cczi_mpcml_digest_u64(&d, word[i]);
+    cczi_mpcml_digest_bytes(&d, file.ptr, file.size);
+    return cczi_mpcml_digest_end(out, &d, err);
 }
 
 static ccz_rc own_values(struct ccz_mpcml_nn *nn, const float *images, struct ccz_err *err)
