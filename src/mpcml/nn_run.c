@@ -16,7 +16,7 @@ struct ccz_mpcml_nn {
     struct ccz_mpcml_program program;
     uint64_t *params; /* the server's */
     uint64_t *images; /* the client's */
-    uint64_t *output;
+    uint64_t *output; /* of use at the client */
     bool done;
     /* Of a session: weights and biases of the steps that have some; images. */
     struct ccz_mpc_tensor *weights[CCZI_NN_STEPS_MAX], *bias[CCZI_NN_STEPS_MAX], *x;
@@ -194,7 +194,7 @@ static ccz_rc reveal(struct ccz_mpcml_nn *nn, const struct ccz_mpc_tensor *x, si
     CCZ_AUTO(ccz_mpc_tensor) rows = NULL;
     CCZ_AUTO(ccz_mpc_tensor) max = NULL;
     CCZ_AUTO(ccz_mpc_tensor) index = NULL;
-    uint64_t *out = nn->output ? nn->output + from * (logits ? outputs : 1) : NULL;
+    uint64_t *out = nn->output + from * (logits ? outputs : 1);
     uint64_t *mine = ccz_mpc_cfg_of(ccz_mpc_session_of(x))->role == client ? out : NULL;
     if (logits)
         return ccz_mpc_reveal(mine, x, to, "logits", err);
@@ -265,10 +265,10 @@ static ccz_rc own_values(struct ccz_mpcml_nn *nn, const float *images, struct cc
             rc = cczi_nn_encode_params(&nn->params, nn->net, &nn->cfg, err);
     } else if (nn->role != nn->cfg.server && images) {
         rc = cczi_nn_encode_images(&nn->images, nn->net, &nn->cfg, images, err);
-        if (rc == CCZ_OK)
-            rc = cczi_mpcml_alloc(&nn->output, ccz_mpcml_nn_output_len(nn->net, &nn->cfg),
-                                  sizeof(*nn->output), err);
     }
+    if (rc == CCZ_OK) /* at the server for plans, which are made as party 0 */
+        rc = cczi_mpcml_alloc(&nn->output, ccz_mpcml_nn_output_len(nn->net, &nn->cfg),
+                              sizeof(*nn->output), err);
     return rc;
 }
 
@@ -325,5 +325,5 @@ const struct ccz_mpcml_program *ccz_mpcml_nn_program(const struct ccz_mpcml_nn *
 
 const uint64_t *ccz_mpcml_nn_output(const struct ccz_mpcml_nn *nn)
 {
-    return nn->done ? nn->output : NULL;
+    return nn->done && nn->role != nn->cfg.server ? nn->output : NULL;
 }

@@ -25,7 +25,7 @@ static ccz_rc check_cfg(const struct ccz_mpcml_nn_cfg *c, const struct ccz_mpcml
         return ccz_refuse_num(err, CCZ_E_ARG, "mpcml:batch", (int64_t)c->batch,
                               CCZ_MPCML_NN_BATCH_MAX);
     if (c->frac < 1 || c->weight_frac < 1 || c->frac > c->ring_bits ||
-        c->frac + c->weight_frac > c->ring_bits - 4)
+        c->weight_frac > c->ring_bits || c->frac + c->weight_frac > c->ring_bits - 4)
         return ccz_fail(err, CCZ_E_ARG, "mpcml:frac", c->frac,
                         "%u and %u fraction bits in a ring of %u bits", c->frac, c->weight_frac,
                         c->ring_bits);
