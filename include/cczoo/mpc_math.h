@@ -19,7 +19,7 @@
  *
  * **Cost.** ccz_mpc_math_cost() gives online bytes, rounds, OTs and the randomness of products; tests hold counters to it.
  * Comparisons that belong to one function travel in one batch. Rounds in a ring of 64 bits, f = 16 (FAITHFUL / ONE_BIT / LOCAL):
- *   sigmoid of 3 pieces      8 in each mode; 7 if |x| is known to be below 8 and f <= 27
+ *   sigmoid of 3 pieces      8 in each mode; 7 if |x| is known to be below 8 and f <= 28
  *   sigmoid of 5 .. 31       14 / 10 / 8
  * docs/design/mpc.md has all of them.
  *
@@ -55,7 +55,7 @@ struct ccz_mpc_sigmoid_cfg {
     enum ccz_mpc_sigmoid kind; /**< "mpc:sigmoid" */
     unsigned pieces;           /**< SPLINE: 3, 5, 7, 15 or 31; 0 = 7; "mpc:pieces" */
     unsigned degree;           /**< CHEBYSHEV: 3, 5 or 7; 0 = 5; "mpc:degree" */
-    /** 4 or more: both know that -2^range <= x < 2^range, which makes comparisons of range + f + 1 bits instead of k - 1. A false
+    /** 3 or more: both know that -2^range <= x < 2^range, which makes comparisons of range + f + 1 bits instead of k - 1. A false
      *  promise gives a wrong result. 0: nothing is known but |x| < 2^(k-1) u - 16. "mpc:range" */
     unsigned range;
 };
