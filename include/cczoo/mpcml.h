@@ -21,6 +21,7 @@
  * sim_lr.c.
  */
 #include <cczoo/mpc.h>
+#include <cczoo/mpc_math.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -78,11 +79,11 @@ struct ccz_mpcml_program {
 
 /** What a connection is like, for plans and choices. Must be the same at both parties: it goes into the digest. */
 struct ccz_mpcml_net {
-    double bytes_per_s; /**< each direction; 0 = 125e6 (1 Gbit/s) */
-    double rtt_s;       /**< round trip; 0 = none */
+    double bytes_per_s; /**< 0 = 12.5e6 (100 Mbit/s) */
+    double rtt_s;       /**< round trip; 0 = 0.001 */
 };
 struct ccz_mpcml_plan;
-/** Zeroed but for role: exact truncation, a LAN. All but role, dealer, plan and hooks are the same at both parties. */
+/** Zeroed but for role: exact truncation, a network of 100 Mbit/s. All but role, dealer, plan and hooks are the same at both parties. */
 struct ccz_mpcml_run_cfg {
     unsigned role;
     const struct ccz_mpcml_setting *setting; /**< NULL: "rounds" */
@@ -122,7 +123,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_source_new(struct ccz_mpc_source **out, st
                                                  const struct ccz_mpcml_program *program,
                                                  const struct ccz_mpcml_run_cfg *cfg,
                                                  struct ccz_err *err);
-/** Inputs, randomness, computing and reset on a session whose source is attached. @param plan  of program and setting */
+/**
+ * Inputs, randomness, computing and reset on a session whose source is attached; any number of programs, one after the other.
+ * @param plan  of program and setting, "mpcml:plan"
+ */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_run_on(struct ccz_mpc *m,
                                              const struct ccz_mpcml_program *program,
                                              const struct ccz_mpcml_setting *setting,
@@ -193,7 +197,7 @@ CCZ_API size_t ccz_mpcml_plan_text(char *out, size_t size, const struct ccz_mpcm
  *             s the integer that makes it so: multiplying by the rate becomes a shift. Without training gain = 1.
  *   weights   w / gain at scale g. One step of a batch truncates once, by 2 f + s bits, the sum of l2's part and the gradient, which
  *             has scale 2 f + g. Everything else is exact: z, s(z) and s(z) - y have scale f + g (the 3-piece sigmoid is
- *             max(0, min(1, z + 1/2)); other kinds are computed at scale f on the floor of z).
+ *             max(0, min(1, z + 1/2)); CHEBYSHEV is computed at scale f on the floor of z).
  *   labels    of logistic regression 0 or 1 ("mpcml:label"); of linear round(y 2^f), |y| <= range
  * With CCZ_MPC_TRUNC_FAITHFUL weights and scores are those of ccz_mpcml_lr_simulate(), bit for bit; with ONE_BIT each step may add
  * one unit of the last place to a weight. CCZ_MPC_TRUNC_LOCAL is refused ("mpcml:trunc"): products use the whole ring.
@@ -226,6 +230,7 @@ enum ccz_mpcml_given {
 
 #define CCZ_MPCML_COLUMNS_MAX 65536
 #define CCZ_MPCML_ROWS_MAX    ((size_t)1 << 24)
+#define CCZ_MPCML_EPOCHS_MAX  ((size_t)1 << 20)
 /**
  * Zeroed: logistic, split by columns, 3-piece sigmoid, weights to each its own. Same at both parties.
  * COLUMNS: rows[0] = rows[1]; columns of each, one of both may be 0. ROWS: columns[0] = columns[1]; rows of each.
@@ -241,7 +246,8 @@ struct ccz_mpcml_lr_cfg {
     double rate;       /**< above 0, up to batch; "mpcml:rate" */
     double l2;         /**< 0 to 1 / rate; "mpcml:l2" */
     double clip;       /**< linear: bound of |s(z) - y|; 0 = range; "mpcml:clip" */
-    unsigned sigmoid;  /**< enum ccz_mpc_sigmoid of mpc_math.h; 0: 3 pieces */
+    /** 3 pieces, unless said; `range` is not read: it follows from the rest. CHEBYSHEV: only while |z| <= 8 */
+    struct ccz_mpc_sigmoid_cfg sigmoid;
     /** Of a permutation of the rows (of each party's rows) before they are cut into batches; 0: as they are. */
     uint64_t seed;
     bool no_intercept;
@@ -255,7 +261,9 @@ struct ccz_mpcml_lr_cfg {
     enum ccz_mpcml_score score;
     unsigned score_to;          /**< CCZ_MPC_TO_...; "mpcml:score-to" */
     enum ccz_mpcml_given given; /**< scoring alone */
-    double weight_range;        /**< scoring alone: bound of |weight|; 0 = 1024 */
+    /** Scoring alone: bound of |weight|; 0 = 1024; "mpcml:weight-range". SHARED: of |weight| / gain, a promise. */
+    double weight_range;
+    double given_gain; /**< CCZ_MPCML_GIVEN_SHARED: as the result of the training said; 0 = 1 */
 };
 /** One party's. All arrays are borrowed until the object is freed; NULL in objects that are only planned with. */
 struct ccz_mpcml_lr_data {
@@ -264,7 +272,6 @@ struct ccz_mpcml_lr_data {
     const double *score_x; /**< @shape [score_rows][columns] */
     const double *weights; /**< scoring alone: as ccz_mpcml_lr_result gives them */
     const uint64_t *share; /**< CCZ_MPCML_GIVEN_SHARED: as the result gave it */
-    double gain;           /**< likewise */
 };
 struct ccz_mpcml_lr;
 /**
