@@ -97,8 +97,9 @@ class TensorFlowGraph:
         if op.type == "Const":
             return tf.make_ndarray(op.get_attr("value"))
         inputs = [self.constant(t) for t in op.inputs]
-        if op.type in ("Identity", "Reshape") and all(v is not None for v in inputs):
-            return inputs[0].reshape(inputs[1]) if op.type == "Reshape" else inputs[0]
+        if op.type in ("Identity", "Reshape", "Squeeze") and all(v is not None for v in inputs):
+            return {"Reshape": lambda: inputs[0].reshape(inputs[1]), "Squeeze": lambda: inputs[0].squeeze()}.get(
+                op.type, lambda: inputs[0])()
         return None
 
     def chain(self, output):

@@ -114,7 +114,7 @@ static void lloyd(double *centre, const struct data *d, const uint32_t *first)
 static void test_near(void)
 {
     const uint32_t first[] = {3, 1, 2};
-    for (int split = 0; split < 2; split++) {
+    for (unsigned split = 0; split < 2; split++) {
         struct data d;
         struct ccz_mpcml_kmeans_cfg cfg = split ? rows : columns;
         double real[15], got[15];
@@ -220,7 +220,7 @@ static void same(struct data *d, enum ccz_mpcml_optimize optimize)
 
 static void test_same(void)
 {
-    for (int split = 0; split < 2; split++)
+    for (unsigned split = 0; split < 2; split++)
         for (unsigned to = split; to <= CCZ_MPC_TO_BOTH; to++) {
             struct data d;
             data_init(&d, split ? &rows : &columns, 3 + to);
@@ -288,12 +288,13 @@ static void test_one_bit(void)
 
 static void test_plan(void)
 {
-    for (int split = 0; split < 2; split++) {
+    for (unsigned split = 0; split < 2; split++) {
         struct data d;
         struct parties p;
         struct ccz_mpcml_plan *plan = NULL;
         data_init(&d, split ? &rows : &columns, 40);
         start(&p, &d, CCZ_MPC_TRUNC_ONE_BIT);
+        p.side[0].cfg.setting = p.side[1].cfg.setting = ccz_mpcml_setting(CCZ_MPCML_SILENT);
         CHECK(ccz_mpcml_plan_new(&plan, p.side[1].program, &p.side[1].cfg, NULL) == CCZ_OK);
         duo_run(p.side);
         duo_ok(p.side);
