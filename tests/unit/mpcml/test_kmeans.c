@@ -2,11 +2,15 @@
 /* K-means of two parties: equal to the simulation, which is near to doubles; empty clusters, reveals, plans, refusals. */
 #include <cczoo/mpcml_kmeans.h>
 
-#include "duo.h"
-#include "test_rng.h"
+#include "pair.h"
 
-#include <math.h>
 #include <stdlib.h>
+
+/* [-1, 1) */
+static double spot(uint64_t *state)
+{
+    return (double)(rnd(state) >> 11) / 0x1p52 - 1;
+}
 
 /* Points around as many places as there are clusters, as a whole table and as both parties have it. */
 struct data {
@@ -15,11 +19,6 @@ struct data {
     double *all, *x[2];
     uint64_t *expected;
 };
-
-static double unit(uint64_t *state)
-{
-    return (double)(rnd(state) >> 11) / 0x1p52 - 1;
-}
 
 static void deal(struct data *d)
 {
@@ -47,7 +46,7 @@ static void data_init(struct data *d, const struct ccz_mpcml_kmeans_cfg *cfg, ui
     for (size_t i = 0; i < d->points; i++)
         for (size_t c = 0; c < d->columns; c++) {
             uint64_t place = i % cfg->clusters * 1000 + c;
-            d->all[i * d->columns + c] = 3 * unit(&place) + 0.3 * unit(&seed);
+            d->all[i * d->columns + c] = 3 * spot(&place) + 0.3 * spot(&seed);
         }
     deal(d);
 }
@@ -166,7 +165,7 @@ static void test_empty(void)
 
 struct parties {
     struct ccz_mpcml_kmeans *km[2];
-    struct side side[2];
+    struct kit_pair k;
 };
 
 static void start(struct parties *p, const struct data *d, enum ccz_mpc_trunc trunc)
@@ -174,13 +173,13 @@ static void start(struct parties *p, const struct data *d, enum ccz_mpc_trunc tr
     struct ccz_err err = {0};
     for (unsigned r = 0; r < 2; r++)
         CHECK(ccz_mpcml_kmeans_new(&p->km[r], r, &d->cfg, d->x[r], &err) == CCZ_OK);
-    duo_init(p->side, ccz_mpcml_kmeans_program(p->km[0]), ccz_mpcml_kmeans_program(p->km[1]),
-             trunc);
+    kit_init(&p->k, ccz_mpcml_kmeans_program(p->km[0]), ccz_mpcml_kmeans_program(p->km[1]), NULL);
+    p->k.p[0].cfg.trunc = p->k.p[1].cfg.trunc = trunc;
 }
 
 static void stop(struct parties *p)
 {
-    duo_free(p->side);
+    kit_free(&p->k);
     for (int r = 0; r < 2; r++)
         ccz_mpcml_kmeans_free(p->km[r]);
 }
@@ -204,16 +203,16 @@ static void same(struct data *d, enum ccz_mpcml_optimize optimize)
     struct parties p;
     CHECK(ccz_mpcml_kmeans_simulate(d->expected, NULL, &d->cfg, d->x[0], d->x[1], NULL) == CCZ_OK);
     start(&p, d, CCZ_MPC_TRUNC_FAITHFUL);
-    p.side[0].cfg.setting = p.side[1].cfg.setting = ccz_mpcml_setting(optimize);
-    duo_run(p.side);
-    duo_ok(p.side);
+    p.k.p[0].cfg.setting = p.k.p[1].cfg.setting = ccz_mpcml_setting(optimize);
+    kit_run(&p.k);
+    pair_ok(&p.k);
     check_centres(&p, d);
     for (int r = 0; r < 2; r++) { /* nothing but centres, once to each receiver */
         const size_t reveals = d->cfg.to ? 1 : 2;
-        CHECK(p.side[r].reveals_len == reveals && p.side[r].stats.reveals == reveals);
+        CHECK(p.k.p[r].reveals_len == reveals && p.k.p[r].stats.reveals == reveals);
         for (size_t i = 0; i < reveals; i++)
-            CHECK(strcmp(p.side[r].reveals[i].label, "centres") == 0 &&
-                  p.side[r].reveals[i].to == (d->cfg.to ? d->cfg.to : 1u << i));
+            CHECK(strcmp(p.k.p[r].reveals[i].label, "centres") == 0 &&
+                  p.k.p[r].reveals[i].to == (d->cfg.to ? d->cfg.to : 1u << i));
     }
     stop(&p);
 }
@@ -277,8 +276,8 @@ static void test_one_bit(void)
     data_init(&d, &columns, 31);
     CHECK(ccz_mpcml_kmeans_simulate(d.expected, NULL, &d.cfg, d.x[0], d.x[1], NULL) == CCZ_OK);
     start(&p, &d, CCZ_MPC_TRUNC_ONE_BIT);
-    duo_run(p.side);
-    duo_ok(p.side);
+    kit_run(&p.k);
+    pair_ok(&p.k);
     const uint64_t *got = ccz_mpcml_kmeans_centres(p.km[0]);
     for (size_t i = 0; i < d.cfg.clusters * d.columns; i++)
         CHECK(llabs((int64_t)(got[i] - d.expected[i])) <= 2);
@@ -294,17 +293,11 @@ static void test_plan(void)
         struct ccz_mpcml_plan *plan = NULL;
         data_init(&d, split ? &rows : &columns, 40);
         start(&p, &d, CCZ_MPC_TRUNC_ONE_BIT);
-        p.side[0].cfg.setting = p.side[1].cfg.setting = ccz_mpcml_setting(CCZ_MPCML_SILENT);
-        CHECK(ccz_mpcml_plan_new(&plan, p.side[1].program, &p.side[1].cfg, NULL) == CCZ_OK);
-        duo_run(p.side);
-        duo_ok(p.side);
-        for (int r = 0; r < 2; r++) {
-            const struct ccz_mpc_phase_stats *s = p.side[r].stats.phase;
-            CHECK(duo_size(&s[CCZ_MPC_ONLINE]) == plan->phase[CCZ_MPC_ONLINE].size);
-            CHECK(s[CCZ_MPC_ONLINE].rounds == plan->phase[CCZ_MPC_ONLINE].rounds);
-            const double real = (double)(duo_size(&s[0]) + duo_size(&s[1]) + duo_size(&s[2]));
-            CHECK(fabs(real - (double)plan->total.size) < 0.15 * real);
-        }
+        p.k.p[0].cfg.setting = p.k.p[1].cfg.setting = ccz_mpcml_setting(CCZ_MPCML_SILENT);
+        CHECK(ccz_mpcml_plan_new(&plan, p.k.p[1].program, &p.k.p[1].cfg, NULL) == CCZ_OK);
+        kit_run(&p.k);
+        pair_ok(&p.k);
+        pair_as_planned(&p.k, plan);
         ccz_mpcml_plan_free(plan);
         stop(&p);
         data_free(&d);
@@ -396,23 +389,23 @@ static void test_mismatch(void)
         start(&p, &d, CCZ_MPC_TRUNC_FAITHFUL);
         ccz_mpcml_kmeans_free(p.km[1]);
         CHECK(ccz_mpcml_kmeans_new(&p.km[1], 1, &c, d.x[1], NULL) == CCZ_OK);
-        p.side[1].program = ccz_mpcml_kmeans_program(p.km[1]);
-        duo_run(p.side);
-        duo_refused(p.side, "mpc:hello-program");
+        p.k.p[1].program = ccz_mpcml_kmeans_program(p.km[1]);
+        kit_run(&p.k);
+        pair_refused(&p.k, "mpc:hello-program");
         CHECK(!ccz_mpcml_kmeans_centres(p.km[0]) && !ccz_mpcml_kmeans_centres(p.km[1]));
         stop(&p);
     }
     struct parties p;
     start(&p, &d, CCZ_MPC_TRUNC_LOCAL);
-    duo_run(p.side);
-    duo_refused(p.side, "mpcml:trunc");
+    kit_run(&p.k);
+    pair_refused(&p.k, "mpcml:trunc");
     stop(&p);
     start(&p, &d, CCZ_MPC_TRUNC_FAITHFUL);
     ccz_mpcml_kmeans_free(p.km[1]);
     CHECK(ccz_mpcml_kmeans_new(&p.km[1], 1, &d.cfg, NULL, NULL) == CCZ_OK);
-    p.side[1].program = ccz_mpcml_kmeans_program(p.km[1]);
-    duo_run(p.side);
-    duo_refused(p.side, "mpcml:data");
+    p.k.p[1].program = ccz_mpcml_kmeans_program(p.km[1]);
+    kit_run(&p.k);
+    pair_refused(&p.k, "mpcml:data");
     stop(&p);
     data_free(&d);
 }

@@ -1,50 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two parties infer: equal to the simulation, what is revealed, what it costs, what is refused, what is lost on the way. */
 #include "nn_kit.h"
+#include "pair.h"
 
-#include <cczoo/chan.h>
 #include <cczoo/mpc_cmp.h>
 
-#include <math.h>
-#include <pthread.h>
-
-struct side {
-    struct ccz_chan *chan;
-    struct ccz_mpcml_nn *nn;
-    struct ccz_mpcml_run_cfg cfg;
-    struct ccz_mpc_stats stats;
-    struct ccz_mpc_reveal reveals[8];
-    size_t reveals_len;
-    ccz_rc rc;
-    struct ccz_err err;
-};
-
-static void log_reveal(void *arg, const struct ccz_mpc_reveal *r)
-{
-    struct side *s = arg;
-    CHECK(s->reveals_len < 8);
-    s->reveals[s->reveals_len++] = *r;
-}
-
-static void *run_side(void *arg)
-{
-    struct side *s = arg;
-    s->rc = ccz_mpcml_run(&s->stats, s->chan, ccz_mpcml_nn_program(s->nn), &s->cfg, &s->err);
-    return NULL;
-}
-
-/* A pair of parties: the server has `net`, the client its own view of it. */
-struct pair {
+/* Two parties: the server has `net`, the client its own view of it. */
+struct parties {
     struct ccz_mpcml_network *net, *bare;
     struct ccz_mpcml_nn_cfg cfg;
     float *images;
     uint64_t *expected;
     size_t len;
-    struct side side[2];
+    struct ccz_mpcml_nn *nn[2];
+    struct kit_pair k;
 };
 
-static void pair_init(struct pair *p, const struct ccz_mpcml_spec *spec,
-                      const struct ccz_mpcml_nn_cfg *cfg, enum ccz_mpc_trunc trunc)
+static void start(struct parties *p, const struct ccz_mpcml_spec *spec,
+                  const struct ccz_mpcml_nn_cfg *cfg, enum ccz_mpc_trunc trunc)
 {
     struct ccz_err err = {0};
     memset(p, 0, sizeof(*p));
@@ -56,48 +29,33 @@ static void pair_init(struct pair *p, const struct ccz_mpcml_spec *spec,
     p->expected = malloc(p->len * sizeof(*p->expected));
     CHECK(p->expected);
     CHECK(ccz_mpcml_nn_simulate(p->expected, p->net, cfg, p->images, &err) == CCZ_OK);
-    CHECK(ccz_chan_pair(&p->side[0].chan, &p->side[1].chan, NULL, NULL) == CCZ_OK);
     for (unsigned r = 0; r < 2; r++) {
-        struct side *s = &p->side[r];
         const bool server = r == cfg->server;
-        ccz_chan_set_timeout(s->chan, 30000);
-        s->cfg = (struct ccz_mpcml_run_cfg){
-            .role = r, .trunc = trunc, .on_reveal = log_reveal, .arg = s};
-        CHECK(ccz_mpcml_nn_new(&s->nn, r, server ? p->net : p->bare, cfg, server ? NULL : p->images,
-                               &err) == CCZ_OK);
-        CHECK(ccz_mpcml_nn_output(s->nn) == NULL);
+        CHECK(ccz_mpcml_nn_new(&p->nn[r], r, server ? p->net : p->bare, cfg,
+                               server ? NULL : p->images, &err) == CCZ_OK);
+        CHECK(ccz_mpcml_nn_output(p->nn[r]) == NULL);
     }
+    kit_init(&p->k, ccz_mpcml_nn_program(p->nn[0]), ccz_mpcml_nn_program(p->nn[1]), NULL);
+    p->k.p[0].cfg.trunc = p->k.p[1].cfg.trunc = trunc;
 }
 
-static void pair_run(struct pair *p)
+static void stop(struct parties *p)
 {
-    pthread_t t;
-    CHECK(pthread_create(&t, NULL, run_side, &p->side[0]) == 0);
-    (void)run_side(&p->side[1]);
-    CHECK(pthread_join(t, NULL) == 0);
-}
-
-static void pair_free(struct pair *p)
-{
-    for (unsigned r = 0; r < 2; r++) {
-        ccz_mpcml_nn_free(p->side[r].nn);
-        ccz_chan_free(p->side[r].chan);
-    }
+    kit_free(&p->k);
+    for (unsigned r = 0; r < 2; r++)
+        ccz_mpcml_nn_free(p->nn[r]);
     free(p->images);
     free(p->expected);
     ccz_mpcml_network_free(p->bare);
     ccz_mpcml_network_free(p->net);
 }
 
-static void pair_ok(const struct pair *p)
+static void run_ok(struct parties *p)
 {
-    for (unsigned r = 0; r < 2; r++) {
-        if (p->side[r].rc != CCZ_OK)
-            fprintf(stderr, "party %u: %s %s\n", r, p->side[r].err.where, p->side[r].err.msg);
-        CHECK(p->side[r].rc == CCZ_OK);
-    }
-    CHECK(ccz_mpcml_nn_output(p->side[p->cfg.server].nn) == NULL);
-    CHECK(ccz_mpcml_nn_output(p->side[1 - p->cfg.server].nn) != NULL);
+    kit_run(&p->k);
+    pair_ok(&p->k);
+    CHECK(ccz_mpcml_nn_output(p->nn[p->cfg.server]) == NULL);
+    CHECK(ccz_mpcml_nn_output(p->nn[1 - p->cfg.server]) != NULL);
 }
 
 /* --------------------------------------------------------------------------------- the same values */
@@ -105,14 +63,13 @@ static void pair_ok(const struct pair *p)
 static void same(const struct ccz_mpcml_spec *spec, const struct ccz_mpcml_nn_cfg *cfg,
                  enum ccz_mpcml_optimize optimize)
 {
-    struct pair p;
-    pair_init(&p, spec, cfg, CCZ_MPC_TRUNC_FAITHFUL);
-    p.side[0].cfg.setting = p.side[1].cfg.setting = ccz_mpcml_setting(optimize);
-    pair_run(&p);
-    pair_ok(&p);
-    const uint64_t *got = ccz_mpcml_nn_output(p.side[1 - cfg->server].nn);
+    struct parties p;
+    start(&p, spec, cfg, CCZ_MPC_TRUNC_FAITHFUL);
+    p.k.p[0].cfg.setting = p.k.p[1].cfg.setting = ccz_mpcml_setting(optimize);
+    run_ok(&p);
+    const uint64_t *got = ccz_mpcml_nn_output(p.nn[1 - cfg->server]);
     CHECK(memcmp(got, p.expected, p.len * sizeof(*got)) == 0);
-    pair_free(&p);
+    stop(&p);
 }
 
 static void test_same(void)
@@ -148,20 +105,19 @@ static void test_one_bit(void)
     const struct ccz_mpcml_spec all = spec_all();
     const struct ccz_mpcml_nn_cfg cfg = {.images = 40, .output = CCZ_MPCML_NN_LOGITS};
     struct ccz_mpcml_nn_range range;
-    struct pair p;
+    struct parties p;
     size_t off = 0;
-    pair_init(&p, &all, &cfg, CCZ_MPC_TRUNC_ONE_BIT);
+    start(&p, &all, &cfg, CCZ_MPC_TRUNC_ONE_BIT);
     CHECK(ccz_mpcml_nn_range(&range, p.net, &cfg, NULL) == CCZ_OK);
-    pair_run(&p);
-    pair_ok(&p);
-    const uint64_t *got = ccz_mpcml_nn_output(p.side[1].nn);
+    run_ok(&p);
+    const uint64_t *got = ccz_mpcml_nn_output(p.nn[1]);
     for (size_t i = 0; i < p.len; i++) {
         const int64_t d = ccz_mpc_signed((got[i] - p.expected[i]) & UINT32_MAX, 32);
         CHECK(fabs((double)d) <= range.deviation);
         off += d != 0;
     }
     CHECK(off > 0);
-    pair_free(&p);
+    stop(&p);
 }
 
 /* ------------------------------------------------------------------------------------ what is revealed */
@@ -176,12 +132,11 @@ static void test_reveals(void)
                                                  .batch = 3,
                                                  .output = logits ? CCZ_MPCML_NN_LOGITS
                                                                   : CCZ_MPCML_NN_CLASS};
-            struct pair p;
-            pair_init(&p, &mlp, &cfg, CCZ_MPC_TRUNC_FAITHFUL);
-            pair_run(&p);
-            pair_ok(&p);
+            struct parties p;
+            start(&p, &mlp, &cfg, CCZ_MPC_TRUNC_FAITHFUL);
+            run_ok(&p);
             for (unsigned r = 0; r < 2; r++) {
-                const struct side *s = &p.side[r];
+                const struct kit_party *s = &p.k.p[r];
                 CHECK(s->reveals_len == 2 && s->stats.reveals == 2);
                 CHECK(s->stats.revealed_len == (logits ? 15 : 5));
                 for (size_t i = 0; i < 2; i++) {
@@ -190,16 +145,11 @@ static void test_reveals(void)
                     CHECK(s->reveals[i].len == (i == 0 ? 3u : 2u) * (logits ? 3 : 1));
                 }
             }
-            pair_free(&p);
+            stop(&p);
         }
 }
 
 /* ------------------------------------------------------------------------------------------------ cost */
-
-static uint64_t size_of(const struct ccz_mpc_phase_stats *s)
-{
-    return s->sent_size + s->received_size;
-}
 
 static void test_plan(void)
 {
@@ -208,23 +158,15 @@ static void test_plan(void)
         const struct ccz_mpcml_nn_cfg cfg = {
             .images = 40, .batch = 16, .ring_bits = i == 0 ? 64 : 32};
         struct ccz_mpcml_plan *plan = NULL;
-        struct pair p;
-        pair_init(&p, &specs[i], &cfg, CCZ_MPC_TRUNC_ONE_BIT);
-        CHECK(ccz_mpcml_plan_new(&plan, ccz_mpcml_nn_program(p.side[1].nn), &p.side[1].cfg, NULL) ==
+        struct parties p;
+        start(&p, &specs[i], &cfg, CCZ_MPC_TRUNC_ONE_BIT);
+        CHECK(ccz_mpcml_plan_new(&plan, ccz_mpcml_nn_program(p.nn[1]), &p.k.p[1].cfg, NULL) ==
               CCZ_OK);
-        p.side[1].cfg.plan = plan;
-        pair_run(&p);
-        pair_ok(&p);
-        for (unsigned r = 0; r < 2; r++) {
-            const struct ccz_mpc_phase_stats *s = p.side[r].stats.phase;
-            const struct ccz_mpc_phase_stats *online = &s[CCZ_MPC_ONLINE];
-            CHECK(size_of(online) == plan->phase[CCZ_MPC_ONLINE].size);
-            CHECK(online->rounds == plan->phase[CCZ_MPC_ONLINE].rounds);
-            const uint64_t real = size_of(&s[0]) + size_of(&s[1]) + size_of(&s[2]);
-            CHECK(fabs((double)real - (double)plan->total.size) < 0.15 * (double)real);
-        }
+        p.k.p[1].cfg.plan = plan;
+        run_ok(&p);
+        pair_as_planned(&p.k, plan);
         ccz_mpcml_plan_free(plan);
-        pair_free(&p);
+        stop(&p);
     }
 }
 
@@ -233,49 +175,38 @@ static void test_cost(void)
 {
     const struct ccz_mpcml_spec mlp = spec_mlp(20, 12, 5);
     const struct ccz_mpcml_nn_cfg cfg = {.images = 7};
-    struct pair p;
-    pair_init(&p, &mlp, &cfg, CCZ_MPC_TRUNC_ONE_BIT);
-    pair_run(&p);
-    pair_ok(&p);
+    struct parties p;
+    start(&p, &mlp, &cfg, CCZ_MPC_TRUNC_ONE_BIT);
+    run_ok(&p);
     const struct ccz_mpc_cmp_cost relu = ccz_mpc_cmp_cost(CCZ_MPC_OP_RELU, 7 * 12, 32, 0),
                                   trunc = ccz_mpc_cmp_cost(CCZ_MPC_OP_TRUNC_ONE_BIT_RANGE, 7 * 12,
                                                            32, 10),
                                   max = ccz_mpc_cmp_cost(CCZ_MPC_OP_ARGMAX, 7, 32, 5);
     for (unsigned r = 0; r < 2; r++) {
-        const struct ccz_mpc_phase_stats *online = &p.side[r].stats.phase[CCZ_MPC_ONLINE];
+        const struct ccz_mpc_phase_stats *online = &p.k.p[r].stats.phase[CCZ_MPC_ONLINE];
         uint64_t sent = 2 * (relu.sent[r] + trunc.sent[r]) + max.sent[r];
         sent += r == 1 ? 7 * (20 + 12 + 12) * 4 : 7 * 4; /* masked inputs; shares of classes */
         CHECK(online->sent_size == sent);
         CHECK(online->rounds == 3 + 2 * (relu.rounds + trunc.rounds) + max.rounds + 1);
     }
-    pair_free(&p);
+    stop(&p);
 }
 
 /* -------------------------------------------------------------------------------------------- refusals */
 
-static void both_refuse(struct pair *p, const char *where)
+static void both_refuse(struct parties *p, const char *where)
 {
-    bool named = false;
-    for (unsigned r = 0; r < 2; r++) {
-        const struct side *s = &p->side[r];
-        const bool own = strcmp(s->err.where, where) == 0;
-        if (s->rc == CCZ_OK || (!own && !strstr(s->err.msg, where)))
-            fprintf(stderr, "party %u: got %s (%s), expected %s\n", r, s->err.where, s->err.msg,
-                    where);
-        CHECK(s->rc != CCZ_OK && (own || strstr(s->err.msg, where)));
-        CHECK(s->reveals_len == 0 && ccz_mpcml_nn_output(s->nn) == NULL);
-        named = named || own;
-    }
-    CHECK(named);
+    pair_refused(&p->k, where);
+    CHECK(!ccz_mpcml_nn_output(p->nn[0]) && !ccz_mpcml_nn_output(p->nn[1]));
 }
 
 /* The client's program, made anew. */
-static void replace_client(struct pair *p, const struct ccz_mpcml_network *net,
+static void replace_client(struct parties *p, const struct ccz_mpcml_network *net,
                            const struct ccz_mpcml_nn_cfg *cfg, const float *images)
 {
-    struct side *s = &p->side[1];
-    ccz_mpcml_nn_free(s->nn);
-    CHECK(ccz_mpcml_nn_new(&s->nn, 1, net, cfg, images, NULL) == CCZ_OK);
+    ccz_mpcml_nn_free(p->nn[1]);
+    CHECK(ccz_mpcml_nn_new(&p->nn[1], 1, net, cfg, images, NULL) == CCZ_OK);
+    p->k.p[1].program = ccz_mpcml_nn_program(p->nn[1]);
 }
 
 static void test_mismatch(void)
@@ -285,7 +216,7 @@ static void test_mismatch(void)
     for (unsigned k = 0; k < 7; k++) {
         struct ccz_mpcml_spec other = mlp;
         struct ccz_mpcml_nn_cfg c = cfg;
-        struct pair p;
+        struct parties p;
         other.layers[0].out = other.layers[2].out = k == 0 ? 5 : 4; /* other shapes */
         other.weight_max = k == 1 ? 2 : 1;
         other.input_max = k == 2 ? 2 : 1;
@@ -294,12 +225,12 @@ static void test_mismatch(void)
         c.batch = k == 4 ? 2 : 0;
         c.frac = k == 5 ? 9 : 0;
         c.images = k == 6 ? 3 : 4;
-        pair_init(&p, &mlp, &cfg, CCZ_MPC_TRUNC_FAITHFUL);
+        start(&p, &mlp, &cfg, CCZ_MPC_TRUNC_FAITHFUL);
         struct ccz_mpcml_network *net = random_network(&other, 0.5F, 1);
         replace_client(&p, net, &c, p.images);
-        pair_run(&p);
+        kit_run(&p.k);
         both_refuse(&p, k == 5 ? "mpc:hello-frac" : "mpc:hello-program");
-        pair_free(&p);
+        stop(&p);
         ccz_mpcml_network_free(net);
     }
 }
@@ -308,28 +239,30 @@ static void test_missing(void)
 {
     const struct ccz_mpcml_spec mlp = spec_mlp(6, 4, 3);
     const struct ccz_mpcml_nn_cfg cfg = {.images = 4};
-    struct pair p;
-    pair_init(&p, &mlp, &cfg, CCZ_MPC_TRUNC_LOCAL);
-    pair_run(&p);
+    struct parties p;
+    start(&p, &mlp, &cfg, CCZ_MPC_TRUNC_LOCAL);
+    kit_run(&p.k);
     both_refuse(&p, "mpcml:trunc");
-    pair_free(&p);
-    pair_init(&p, &mlp, &cfg, CCZ_MPC_TRUNC_FAITHFUL);
+    stop(&p);
+    start(&p, &mlp, &cfg, CCZ_MPC_TRUNC_FAITHFUL);
     replace_client(&p, p.bare, &cfg, NULL);
-    pair_run(&p);
+    kit_run(&p.k);
     both_refuse(&p, "mpcml:data");
-    pair_free(&p);
-    pair_init(&p, &mlp, &cfg, CCZ_MPC_TRUNC_FAITHFUL);
-    ccz_mpcml_nn_free(p.side[0].nn);
-    CHECK(ccz_mpcml_nn_new(&p.side[0].nn, 0, p.bare, &cfg, NULL, NULL) == CCZ_OK);
-    pair_run(&p);
+    stop(&p);
+    start(&p, &mlp, &cfg, CCZ_MPC_TRUNC_FAITHFUL);
+    ccz_mpcml_nn_free(p.nn[0]);
+    CHECK(ccz_mpcml_nn_new(&p.nn[0], 0, p.bare, &cfg, NULL, NULL) == CCZ_OK);
+    p.k.p[0].program = ccz_mpcml_nn_program(p.nn[0]);
+    kit_run(&p.k);
     both_refuse(&p, "mpcml:weights");
-    pair_free(&p);
-    pair_init(&p, &mlp, &cfg, CCZ_MPC_TRUNC_FAITHFUL); /* both say that they are the client */
-    ccz_mpcml_nn_free(p.side[0].nn);
-    CHECK(ccz_mpcml_nn_new(&p.side[0].nn, 1, p.bare, &cfg, p.images, NULL) == CCZ_OK);
-    pair_run(&p);
+    stop(&p);
+    start(&p, &mlp, &cfg, CCZ_MPC_TRUNC_FAITHFUL); /* both say that they are the client */
+    ccz_mpcml_nn_free(p.nn[0]);
+    CHECK(ccz_mpcml_nn_new(&p.nn[0], 1, p.bare, &cfg, p.images, NULL) == CCZ_OK);
+    p.k.p[0].program = ccz_mpcml_nn_program(p.nn[0]);
+    kit_run(&p.k);
     both_refuse(&p, "mpcml:session");
-    pair_free(&p);
+    stop(&p);
     struct ccz_mpcml_nn *nn = NULL; /* values too large for the ring: before anybody is talked to */
     struct ccz_err err = {0};
     const struct ccz_mpcml_spec wide = spec_mlp(60, 40, 3);
@@ -345,20 +278,19 @@ static void test_again(void)
 {
     const struct ccz_mpcml_spec mlp = spec_mlp(6, 4, 3);
     const struct ccz_mpcml_nn_cfg cfg = {.images = 4};
-    struct pair p;
-    pair_init(&p, &mlp, &cfg, CCZ_MPC_TRUNC_FAITHFUL);
+    struct parties p;
+    start(&p, &mlp, &cfg, CCZ_MPC_TRUNC_FAITHFUL);
     for (int i = 0; i < 2; i++) {
-        pair_run(&p);
-        pair_ok(&p);
-        CHECK(memcmp(ccz_mpcml_nn_output(p.side[1].nn), p.expected, p.len * 8) == 0);
+        run_ok(&p);
+        CHECK(memcmp(ccz_mpcml_nn_output(p.nn[1]), p.expected, p.len * 8) == 0);
         for (int r = 0; r < 2; r++)
-            ccz_chan_free(p.side[r].chan);
-        CHECK(ccz_chan_pair(&p.side[0].chan, &p.side[1].chan, NULL, NULL) == CCZ_OK);
+            ccz_chan_free(p.k.p[r].chan);
+        CHECK(ccz_chan_pair(&p.k.p[0].chan, &p.k.p[1].chan, NULL, NULL) == CCZ_OK);
     }
-    ccz_chan_close(p.side[0].chan, "gone"); /* what came out before is no result of this run */
-    pair_run(&p);
-    CHECK(p.side[1].rc == CCZ_E_CLOSED && ccz_mpcml_nn_output(p.side[1].nn) == NULL);
-    pair_free(&p);
+    ccz_chan_close(p.k.p[0].chan, "gone"); /* what came out before is no result of this run */
+    kit_run(&p.k);
+    CHECK(p.k.p[1].rc == CCZ_E_CLOSED && ccz_mpcml_nn_output(p.nn[1]) == NULL);
+    stop(&p);
 }
 
 int main(int argc, char **argv)
