@@ -11,7 +11,8 @@
 static void read_file(struct ccz_buf *out, const char *name, const char *ending)
 {
     char path[512];
-    (void)snprintf(path, sizeof(path), "%s/unit/mpcml/vectors/%s.%s", CCZ_TESTS_DIR, name, ending);
+    (void)snprintf(path, sizeof(path), "%s/tests/unit/mpcml/vectors/%s.%s", CCZ_TEST_SOURCE_DIR,
+                   name, ending);
     ccz_buf_init(out, 1 << 20);
     CHECK(ccz_file_read(out, path, NULL) == CCZ_OK);
 }

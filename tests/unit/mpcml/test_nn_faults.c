@@ -122,8 +122,8 @@ static void test_lost(void)
 
 int main(int argc, char **argv)
 {
-    static const struct ccz_test tests[] = {{"mpcml_faults.network", test_network},
-                                            {"mpcml_faults.kmeans", test_kmeans},
-                                            {"mpcml_faults.lost", test_lost}};
+    static const struct ccz_test tests[] = {{"nn_faults.network", test_network},
+                                            {"nn_faults.kmeans", test_kmeans},
+                                            {"nn_faults.lost", test_lost}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -88,9 +88,9 @@ static void test_kmeans(void)
 
 int main(int argc, char **argv)
 {
-    static const struct ccz_test tests[] = {{"mpcml_nomem.file", test_file},
-                                            {"mpcml_nomem.network", test_network},
-                                            {"mpcml_nomem.kmeans", test_kmeans}};
+    static const struct ccz_test tests[] = {{"nn_nomem.file", test_file},
+                                            {"nn_nomem.network", test_network},
+                                            {"nn_nomem.kmeans", test_kmeans}};
     (void)nomem_openssl; /* what OpenSSL allocates is far more, and the same for all its users */
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
