@@ -21,6 +21,7 @@
  * sim_lr.c.
  */
 #include <cczoo/mpc.h>
+#include <cczoo/mpc_math.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -42,8 +43,9 @@ enum ccz_mpcml_optimize {
 struct ccz_mpcml_setting {
     enum ccz_mpcml_optimize optimize;
     const char *name; /**< "rounds", "ot", "paillier", "he-each", "he-packed", "silent", "dealer" */
-    const char *summary;             /**< one line */
-    enum ccz_mpc_source_kind source; /**< OT, MIXED or DEALER */
+    const char *summary; /**< one line */
+    enum ccz_mpc_source_kind
+        source; /**< OT, HE, PAILLIER, DEALER; MIXED: the cheaper of HE and OT for each kind of need */
     enum ccz_mpc_ot ot;
     bool
         prepare_all; /**< false: only transfers are prepared; each product makes its own randomness */
@@ -192,7 +194,7 @@ CCZ_API size_t ccz_mpcml_plan_text(char *out, size_t size, const struct ccz_mpcm
  *             s the integer that makes it so: multiplying by the rate becomes a shift. Without training gain = 1.
  *   weights   w / gain at scale g. One step of a batch truncates once, by 2 f + s bits, the sum of l2's part and the gradient, which
  *             has scale 2 f + g. Everything else is exact: z, s(z) and s(z) - y have scale f + g (the 3-piece sigmoid is
- *             max(0, min(1, z + 1/2)); other kinds are computed at scale f on the floor of z).
+ *             max(0, min(1, z + 1/2)); CHEBYSHEV is computed at scale f on the floor of z).
  *   labels    of logistic regression 0 or 1 ("mpcml:label"); of linear round(y 2^f), |y| <= range
  * With CCZ_MPC_TRUNC_FAITHFUL weights and scores are those of ccz_mpcml_lr_simulate(), bit for bit; with ONE_BIT each step may add
  * one unit of the last place to a weight. CCZ_MPC_TRUNC_LOCAL is refused ("mpcml:trunc"): products use the whole ring.
@@ -225,6 +227,7 @@ enum ccz_mpcml_given {
 
 #define CCZ_MPCML_COLUMNS_MAX 65536
 #define CCZ_MPCML_ROWS_MAX    ((size_t)1 << 24)
+#define CCZ_MPCML_EPOCHS_MAX  ((size_t)1 << 20)
 /**
  * Zeroed: logistic, split by columns, 3-piece sigmoid, weights to each its own. Same at both parties.
  * COLUMNS: rows[0] = rows[1]; columns of each, one of both may be 0. ROWS: columns[0] = columns[1]; rows of each.
@@ -240,7 +243,8 @@ struct ccz_mpcml_lr_cfg {
     double rate;       /**< above 0, up to batch; "mpcml:rate" */
     double l2;         /**< 0 to 1 / rate; "mpcml:l2" */
     double clip;       /**< linear: bound of |s(z) - y|; 0 = range; "mpcml:clip" */
-    unsigned sigmoid;  /**< enum ccz_mpc_sigmoid of mpc_math.h; 0: 3 pieces */
+    /** 3 pieces, unless said; `range` is not read: it follows from the rest. CHEBYSHEV: only while |z| <= 8 */
+    struct ccz_mpc_sigmoid_cfg sigmoid;
     /** Of a permutation of the rows (of each party's rows) before they are cut into batches; 0: as they are. */
     uint64_t seed;
     bool no_intercept;
@@ -254,7 +258,9 @@ struct ccz_mpcml_lr_cfg {
     enum ccz_mpcml_score score;
     unsigned score_to;          /**< CCZ_MPC_TO_...; "mpcml:score-to" */
     enum ccz_mpcml_given given; /**< scoring alone */
-    double weight_range;        /**< scoring alone: bound of |weight|; 0 = 1024 */
+    /** Scoring alone: bound of |weight|; 0 = 1024; "mpcml:weight-range". SHARED: of |weight| / gain, a promise. */
+    double weight_range;
+    double given_gain; /**< CCZ_MPCML_GIVEN_SHARED: as the result of the training said; 0 = 1 */
 };
 /** One party's. All arrays are borrowed until the object is freed; NULL in objects that are only planned with. */
 struct ccz_mpcml_lr_data {
@@ -263,7 +269,6 @@ struct ccz_mpcml_lr_data {
     const double *score_x; /**< @shape [score_rows][columns] */
     const double *weights; /**< scoring alone: as ccz_mpcml_lr_result gives them */
     const uint64_t *share; /**< CCZ_MPCML_GIVEN_SHARED: as the result gave it */
-    double gain;           /**< likewise */
 };
 struct ccz_mpcml_lr;
 /**

@@ -21,18 +21,24 @@ static void carry_operand(uint64_t *v, const uint64_t *x, size_t n, const struct
         v[i] = x[i] ^ flip;
 }
 
-ccz_rc cczi_op_msb(uint64_t *row, const uint64_t *x, size_t n, struct cczi_op *o,
-                   struct ccz_err *err)
+ccz_rc cczi_op_sign(uint64_t *row, const uint64_t *x, size_t n, unsigned bits, struct cczi_op *o,
+                    struct ccz_err *err)
 {
     CCZI_AUTO_STORE v = {0};
     ccz_rc rc = cczi_store_init(&v, n, err);
     if (rc != CCZ_OK)
         return rc;
     carry_operand(v.at, x, n, o);
-    rc = cczi_cmp_less(row, NULL, v.at, n, o->k - 1, 0, &o->c, err);
+    rc = cczi_cmp_less(row, NULL, v.at, n, bits, 0, &o->c, err);
     for (size_t i = 0; i < n && rc == CCZ_OK; i++)
-        row[i / 64] ^= (x[i] >> (o->k - 1) & 1) << i % 64;
+        row[i / 64] ^= (x[i] >> bits & 1) << i % 64;
     return rc;
+}
+
+ccz_rc cczi_op_msb(uint64_t *row, const uint64_t *x, size_t n, struct cczi_op *o,
+                   struct ccz_err *err)
+{
+    return cczi_op_sign(row, x, n, o->k - 1, o, err);
 }
 
 static ccz_rc sign(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x, const uint64_t *v,

@@ -63,8 +63,8 @@ static ccz_rc own_random(uint64_t *out, size_t len, void *self, struct ccz_err *
     return cczi_mpc_random(out, len, 64, o->m, err);
 }
 
-ccz_rc cczi_op_init(struct cczi_op *o, struct ccz_mpc *m, enum ccz_mpc_cmp_op op, size_t n,
-                    unsigned bits, struct ccz_err *err)
+ccz_rc cczi_op_init_need(struct cczi_op *o, struct ccz_mpc *m, const struct cczi_cmp_need *need,
+                         struct ccz_err *err)
 {
     static const struct cczi_cmp_ops ops = {reserve, take_q, take_t, trade, own_random};
     *o = (struct cczi_op){
@@ -74,8 +74,15 @@ ccz_rc cczi_op_init(struct cczi_op *o, struct ccz_mpc *m, enum ccz_mpc_cmp_op op
     if (rc == CCZ_OK)
         rc = cczi_cmp_init(&o->c, &ops, o, o->party, (const uint8_t *)key, err);
     if (rc == CCZ_OK)
-        rc = reserve(o, cczi_op_need(op, n, o->k, bits).ots, err);
+        rc = reserve(o, need->ots, err);
     return rc;
+}
+
+ccz_rc cczi_op_init(struct cczi_op *o, struct ccz_mpc *m, enum ccz_mpc_cmp_op op, size_t n,
+                    unsigned bits, struct ccz_err *err)
+{
+    const struct cczi_cmp_need need = cczi_op_need(op, n, cczi_mpc_bits(m), bits);
+    return cczi_op_init_need(o, m, &need, err);
 }
 
 void cczi_op_deinit(struct cczi_op *o)

@@ -19,6 +19,8 @@ struct cczi_op {
 /* Draws the hash key, and sees to it that there are OTs for so many elements (ccz_mpc_cmp_cost()). */
 ccz_rc cczi_op_init(struct cczi_op *o, struct ccz_mpc *m, enum ccz_mpc_cmp_op op, size_t n,
                     unsigned bits, struct ccz_err *err);
+ccz_rc cczi_op_init_need(struct cczi_op *o, struct ccz_mpc *m, const struct cczi_cmp_need *need,
+                         struct ccz_err *err);
 void cczi_op_deinit(struct cczi_op *o);
 #define CCZI_AUTO_OP __attribute__((cleanup(cczi_op_deinit))) struct cczi_op
 
@@ -30,6 +32,9 @@ static inline unsigned cczi_row_bit(const uint64_t *row, size_t i)
 /* Row of shares of [x < 0]. `row` may not be an input of anything pending. */
 ccz_rc cczi_op_msb(uint64_t *row, const uint64_t *x, size_t n, struct cczi_op *o,
                    struct ccz_err *err);
+/* Likewise for x of which both know that -2^bits <= x < 2^bits: what is above these bits is not looked at. */
+ccz_rc cczi_op_sign(uint64_t *row, const uint64_t *x, size_t n, unsigned bits, struct cczi_op *o,
+                    struct ccz_err *err);
 /* z = b x, and z2 = b x2 unless NULL. z may be x. */
 ccz_rc cczi_op_mux(uint64_t *z, uint64_t *z2, const uint64_t *row, const uint64_t *x,
                    const uint64_t *x2, size_t n, struct cczi_op *o, struct ccz_err *err);

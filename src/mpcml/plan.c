@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a run will cost: the program on a planning session, and what sources say of its needs. */
+#include "mpcml_priv.h"
+
+#include <cczoo/ot_ext.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The public part, and all needs: those that wait for their product too. */
+struct plan {
+    struct ccz_mpcml_plan pub;
+    struct ccz_mpc_need *all;
+    size_t all_len;
+    struct ccz_mpc
+        *blank; /* a planning session on which nothing has happened: where sources are asked */
+    struct ccz_mpc_stats stats;
+};
+
+enum { LOCAL_SOURCES = 4, DIGEST_SIZE = 16 };
+static const enum ccz_mpc_source_kind asked[LOCAL_SOURCES] = {
+    CCZ_MPC_SOURCE_HE, CCZ_MPC_SOURCE_OT, CCZ_MPC_SOURCE_PAILLIER, CCZ_MPC_SOURCE_DEALER};
+_Static_assert(LOCAL_SOURCES <= CCZ_MPCML_ALTERNATIVES + 1, "offers");
+
+void ccz_mpcml_plan_free(struct ccz_mpcml_plan *p)
+{
+    if (!p)
+        return;
+    struct plan *all = (struct plan *)p; /* its first member */
+    ccz_mpc_free(all->blank);
+    free(all->all);
+    free(all);
+}
+
+/* --------------------------------------------------------------------------------- the program */
+
+static ccz_rc rehearse(struct plan *p, const struct ccz_mpcml_program *program,
+                       const struct ccz_mpcml_run_cfg *cfg, struct ccz_err *err)
+{
+    struct ccz_mpc_cfg session;
+    CCZ_AUTO(ccz_mpc) m = NULL;
+    ccz_rc rc = ccz_mpcml_session_cfg(&session, program, cfg, err);
+    session.role = 0;
+    session.on_reveal = NULL;
+    if (rc == CCZ_OK)
+        rc = ccz_mpc_plan_new(&m, &session, err);
+    if (rc == CCZ_OK)
+        rc = ccz_mpc_plan_new(&p->blank, &session, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = program->inputs(program->self, m, err);
+    if (rc == CCZ_OK)
+        rc = program->compute(program->self, m, cfg->setting, err);
+    program->reset(program->self);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_mpc_need *needs = ccz_mpc_needs(&p->all_len, m);
+    p->stats = ccz_mpc_stats(m);
+    rc = cczi_mpcml_alloc(&p->all, p->all_len, sizeof(*p->all), err);
+    if (rc == CCZ_OK && p->all_len)
+        memcpy(p->all, needs, p->all_len * sizeof(*needs));
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------------- offers */
+
+static size_t of_kind(struct ccz_mpc_need *out, const struct plan *p, enum ccz_mpc_need_kind kind)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < p->all_len; i++)
+        if (p->all[i].kind == kind)
+            out[len++] = p->all[i];
+    return len;
+}
+
+static uint64_t elements_of(const struct ccz_mpc_need *n)
+{
+    const struct ccz_mpc_conv *c = &n->conv;
+    switch (n->kind) {
+    case CCZ_MPC_MATMUL:
+    case CCZ_MPC_CROSS_MATMUL:
+        return (uint64_t)n->m * n->n;
+    case CCZ_MPC_CROSS_CONV2D:
+        return (uint64_t)c->batch * c->oh * c->ow * c->o;
+    default:
+        return n->n;
+    }
+}
+
+/* Each need on its own. Keys are sent once: by each party when the first need asks for them. */
+static ccz_rc cost_of_each(struct ccz_mpc_cost *out, struct ccz_mpc_source *s,
+                           const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
+{
+    uint64_t setup[2] = {0}, key_rounds = 0;
+    ccz_rc rc = CCZ_OK;
+    for (size_t i = 0; i < len && rc == CCZ_OK; i++) {
+        struct ccz_mpc_cost c;
+        rc = ccz_mpc_source_cost(&c, s, &needs[i], 1, err);
+        const unsigned owner = needs[i].owner;
+        const bool more = c.setup_size > setup[owner];
+        setup[owner] = more ? c.setup_size : setup[owner];
+        key_rounds += more;
+        out->size += c.size;
+        out->rounds += c.rounds - (c.setup_size > 0);
+        out->cpu_s += c.cpu_s;
+    }
+    out->setup_size = setup[0] + setup[1];
+    out->rounds += key_rounds;
+    return rc;
+}
+
+static ccz_rc offer(struct ccz_mpcml_offer *out, struct plan *p, enum ccz_mpc_source_kind kind,
+                    const struct ccz_mpcml_program *program, const struct ccz_mpcml_run_cfg *cfg,
+                    const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_mpc_source) s = NULL;
+    *out = (struct ccz_mpcml_offer){0};
+    ccz_rc rc = cczi_mpcml_source_of(&s, kind, p->blank, program, cfg, err);
+    for (size_t i = 0; i < len && rc == CCZ_OK; i++)
+        if (!ccz_mpc_source_can(s, &needs[i]))
+            return CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = cfg->setting->prepare_all ? ccz_mpc_source_cost(&out->cost, s, needs, len, err)
+                                       : cost_of_each(&out->cost, s, needs, len, err);
+    if (rc != CCZ_OK)
+        return rc;
+    out->source = ccz_mpc_source_kind_name(kind);
+    out->seconds = cczi_mpcml_seconds(&out->cost, &cfg->net);
+    return CCZ_OK;
+}
+
+/* Whether a setting would take this one instead of the one it has. */
+static bool takes(const struct ccz_mpcml_setting *setting, enum ccz_mpc_source_kind kind,
+                  const struct ccz_mpcml_offer *new, const struct ccz_mpcml_offer *old)
+{
+    if (setting->source != CCZ_MPC_SOURCE_MIXED)
+        return kind == setting->source;
+    return (kind == CCZ_MPC_SOURCE_HE || kind == CCZ_MPC_SOURCE_OT) &&
+           (!old->source || new->seconds < old->seconds);
+}
+
+static ccz_rc choose(struct ccz_mpcml_choice *c, struct plan *p,
+                     const struct ccz_mpcml_program *program, const struct ccz_mpcml_run_cfg *cfg,
+                     const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
+{
+    c->needs = len;
+    for (size_t i = 0; i < len; i++)
+        c->len += elements_of(&needs[i]);
+    for (size_t i = 0; i < LOCAL_SOURCES; i++) {
+        struct ccz_mpcml_offer o;
+        ccz_rc rc = offer(&o, p, asked[i], program, cfg, needs, len, err);
+        if (rc != CCZ_OK)
+            return rc;
+        if (!o.source)
+            continue;
+        const bool take = takes(cfg->setting, asked[i], &o, &c->chosen);
+        const struct ccz_mpcml_offer aside = take ? c->chosen : o;
+        if (take)
+            c->chosen = o;
+        if (aside.source)
+            c->others[c->others_len++] = aside;
+    }
+    if (!c->chosen.source)
+        return ccz_refuse(err, CCZ_E_UNSUPPORTED, "mpc:source-none",
+                          ccz_mpc_need_kind_name(c->kind),
+                          "a need that the setting's source can make");
+    return CCZ_OK;
+}
+
+/* ----------------------------------------------------------------------------------- transfers */
+
+/* What fills the stores. Set-up of a direction was counted when the program first used it. */
+static struct ccz_mpc_cost fill_cost(const struct plan *p, enum ccz_mpc_ot engine, unsigned k,
+                                     uint64_t *len)
+{
+    const struct ccz_ot_ext_cfg cfg = {
+        .ot.k = k, .engine = engine == CCZ_MPC_OT_SILENT ? CCZ_OT_SILENT : CCZ_OT_SOFTSPOKEN};
+    const struct ccz_ot_ext_size setup = ccz_ot_ext_setup_size(&cfg);
+    struct ccz_mpc_cost c = {0};
+    *len = 0;
+    for (size_t i = 0; i < p->all_len; i++) {
+        if (p->all[i].kind != CCZ_MPC_OTS)
+            continue;
+        const struct ccz_ot_ext_size all = ccz_ot_ext_total_size(&cfg, p->all[i].n);
+        c.size += all.from_sender + all.from_receiver - setup.from_sender - setup.from_receiver;
+        c.rounds++;
+        *len += p->all[i].n;
+    }
+    c.cpu_s = (double)*len * (engine == CCZ_MPC_OT_SILENT ? 70e-9 : 35e-9);
+    return c;
+}
+
+static void add_transfers(struct plan *p, const struct ccz_mpcml_run_cfg *cfg)
+{
+    static const char *const names[] = {
+        [CCZ_MPC_OT_SOFTSPOKEN] = "softspoken", [CCZ_MPC_OT_SILENT] = "silent"};
+    struct ccz_mpcml_choice c = {.kind = CCZ_MPC_OTS};
+    for (size_t i = 0; i < p->all_len; i++)
+        c.needs += p->all[i].kind == CCZ_MPC_OTS;
+    if (c.needs == 0)
+        return;
+    const enum ccz_mpc_ot engine = cfg->setting->ot;
+    const enum ccz_mpc_ot other =
+        engine == CCZ_MPC_OT_SILENT ? CCZ_MPC_OT_SOFTSPOKEN : CCZ_MPC_OT_SILENT;
+    c.chosen.source = names[engine];
+    c.chosen.cost = fill_cost(p, engine, cfg->ot_k, &c.len);
+    c.chosen.seconds = cczi_mpcml_seconds(&c.chosen.cost, &cfg->net);
+    c.others_len = 1;
+    c.others[0].source = names[other];
+    c.others[0].cost = fill_cost(p, other, cfg->ot_k, &c.len);
+    c.others[0].seconds = cczi_mpcml_seconds(&c.others[0].cost, &cfg->net);
+    p->pub.choices[p->pub.choices_len++] = c;
+}
+
+/* -------------------------------------------------------------------------------------- totals */
+
+static void add_cost(struct ccz_mpcml_plan *p, const struct ccz_mpcml_choice *c,
+                     const struct plan *all)
+{
+    struct ccz_mpcml_phase_cost *setup = &p->phase[CCZ_MPC_SETUP];
+    struct ccz_mpcml_phase_cost *offline = &p->phase[CCZ_MPC_OFFLINE];
+    const struct ccz_mpc_cost *cost = &c->chosen.cost;
+    const bool transfers = strcmp(c->chosen.source, "ot") == 0;
+    const bool keys = cost->setup_size > 0 && !transfers;
+    /* transfers of comparisons have had their set-up counted already */
+    if (!transfers || all->stats.needs[CCZ_MPC_OTS] == 0)
+        setup->size += cost->setup_size;
+    setup->rounds += keys;
+    offline->size += cost->size;
+    offline->rounds += cost->rounds - keys;
+    offline->cpu_s += cost->cpu_s;
+}
+
+static void total_up(struct plan *all)
+{
+    struct ccz_mpcml_plan *p = &all->pub;
+    for (unsigned i = 0; i < CCZ_MPC_PHASES; i++) {
+        const struct ccz_mpc_phase_stats *s = &all->stats.phase[i];
+        p->phase[i].size = s->sent_size + s->received_size;
+        p->phase[i].rounds = s->rounds;
+    }
+    if (p->needs_len > 0) { /* both compare what they prepare */
+        p->phase[CCZ_MPC_OFFLINE].size += 2 * (uint64_t)DIGEST_SIZE;
+        p->phase[CCZ_MPC_OFFLINE].rounds++;
+    }
+    for (size_t i = 0; i < p->choices_len; i++)
+        add_cost(p, &p->choices[i], all);
+    for (unsigned i = 0; i < CCZ_MPC_PHASES; i++) {
+        p->total.size += p->phase[i].size;
+        p->total.rounds += p->phase[i].rounds;
+        p->total.cpu_s += p->phase[i].cpu_s;
+    }
+    p->seconds = (double)p->total.size / p->net.bytes_per_s +
+                 (double)p->total.rounds * p->net.rtt_s / 2 + p->total.cpu_s;
+}
+
+static ccz_rc ask_all(struct plan *p, const struct ccz_mpcml_program *program,
+                      const struct ccz_mpcml_run_cfg *cfg, struct ccz_err *err)
+{
+    struct ccz_mpc_need *some = NULL;
+    ccz_rc rc = cczi_mpcml_alloc(&some, p->all_len, sizeof(*some), err);
+    for (unsigned k = 0; k < CCZ_MPC_OTS && rc == CCZ_OK; k++) {
+        struct ccz_mpcml_choice c = {.kind = (enum ccz_mpc_need_kind)k};
+        const size_t len = of_kind(some, p, c.kind);
+        if (len == 0)
+            continue;
+        rc = choose(&c, p, program, cfg, some, len, err);
+        p->pub.choices[p->pub.choices_len++] = c;
+    }
+    free(some);
+    return rc;
+}
+
+ccz_rc ccz_mpcml_plan_new(struct ccz_mpcml_plan **out, const struct ccz_mpcml_program *program,
+                          const struct ccz_mpcml_run_cfg *cfg, struct ccz_err *err)
+{
+    struct ccz_mpcml_run_cfg c = cczi_mpcml_run_cfg(cfg);
+    struct plan *p = NULL;
+    *out = NULL;
+    c.dealer = NULL;
+    c.on_choice = NULL;
+    ccz_rc rc = cczi_mpcml_alloc(&p, 1, sizeof(*p), err);
+    if (rc != CCZ_OK)
+        return rc;
+    CCZ_AUTO(ccz_mpcml_plan) owner = &p->pub;
+    p->pub.setting = c.setting;
+    p->pub.net = c.net;
+    rc = rehearse(p, program, &c, err);
+    if (rc == CCZ_OK)
+        rc = ask_all(p, program, &c, err);
+    if (rc != CCZ_OK)
+        return rc;
+    size_t ots = 0; /* at the end of the list */
+    for (size_t i = 0; i < p->all_len; i++)
+        ots += p->all[i].kind == CCZ_MPC_OTS;
+    p->pub.needs_len = c.setting->prepare_all ? p->all_len : ots;
+    p->pub.needs = p->all + (p->all_len - p->pub.needs_len);
+    add_transfers(p, &c);
+    total_up(p);
+    *out = ccz_mpcml_plan_take(&owner);
+    return CCZ_OK;
+}
+
+/* ---------------------------------------------------------------------------------------- text */
+
+struct text {
+    char *out;
+    size_t size, at;
+};
+
+__attribute__((format(printf, 2, 3))) static void put(struct text *t, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    const size_t left = t->at < t->size ? t->size - t->at : 0;
+    const int n = vsnprintf(left ? t->out + t->at : NULL, left, fmt, ap);
+    va_end(ap);
+    t->at += n > 0 ? (size_t)n : 0;
+}
+
+static void put_offer(struct text *t, const char *what, const struct ccz_mpcml_offer *o)
+{
+    put(t, "%-24s%-12s%14llu%10llu%12.4f\n", what, o->source,
+        (unsigned long long)(o->cost.setup_size + o->cost.size), (unsigned long long)o->cost.rounds,
+        o->seconds);
+}
+
+size_t ccz_mpcml_plan_text(char *out, size_t size, const struct ccz_mpcml_plan *p)
+{
+    static const char *const phases[CCZ_MPC_PHASES] = {"set-up", "offline", "online"};
+    struct text t = {out, size, 0};
+    put(&t, "setting %s: %s; %.1f MB/s, round trip %.1f ms\n", p->setting->name,
+        p->setting->summary, p->net.bytes_per_s / 1e6, p->net.rtt_s * 1e3);
+    put(&t, "%-24s%-12s%14s%10s%12s\n", "needs", "source", "bytes", "rounds", "seconds");
+    for (size_t i = 0; i < p->choices_len; i++) {
+        const struct ccz_mpcml_choice *c = &p->choices[i];
+        char what[48];
+        (void)snprintf(what, sizeof(what), "%s, %llu", ccz_mpc_need_kind_name(c->kind),
+                       (unsigned long long)c->len);
+        put_offer(&t, what, &c->chosen);
+        for (size_t k = 0; k < c->others_len; k++)
+            put_offer(&t, "  instead of", &c->others[k]);
+    }
+    put(&t, "%-24s%-12s%14s%10s%12s\n", "phase", "", "bytes", "rounds", "cpu s");
+    for (unsigned i = 0; i < CCZ_MPC_PHASES; i++)
+        put(&t, "%-36s%14llu%10llu%12.4f\n", phases[i], (unsigned long long)p->phase[i].size,
+            (unsigned long long)p->phase[i].rounds, p->phase[i].cpu_s);
+    put(&t, "%-36s%14llu%10llu%12.4f\n", "total", (unsigned long long)p->total.size,
+        (unsigned long long)p->total.rounds, p->total.cpu_s);
+    put(&t, "estimated seconds %.3f\n", p->seconds);
+    return t.at;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a program and a setting to a session: digest, sources, one run. */
+#include "mpcml_priv.h"
+
+#include <cczoo/mpc_he.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------- memory */
+
+ccz_rc cczi_mpcml_alloc(void *out, size_t len, size_t size, struct ccz_err *err)
+{
+    void *p = calloc(len ? len : 1, size);
+    memcpy(out, &p, sizeof(p)); /* a pointer to a pointer of any kind */
+    if (!p)
+        return ccz_fail(err, CCZ_E_NOMEM, "mpcml:memory", (int64_t)len,
+                        "no memory for %zu elements", len);
+    return CCZ_OK;
+}
+
+void cczi_mpcml_wipe_free(void *p, size_t size)
+{
+    if (p)
+        ccz_wipe(p, size);
+    free(p);
+}
+
+/* ------------------------------------------------------------------------------------ digests */
+
+void cczi_mpcml_digest_begin(struct cczi_mpcml_digest *d, const char *label)
+{
+    *d = (struct cczi_mpcml_digest){0};
+    d->rc = ccz_hasher_new(&d->h, CCZ_SHA256);
+    cczi_mpcml_digest_u64(d, strlen(label));
+    cczi_mpcml_digest_bytes(d, label, strlen(label));
+}
+
+void cczi_mpcml_digest_bytes(struct cczi_mpcml_digest *d, const void *p, size_t size)
+{
+    if (d->rc == CCZ_OK)
+        d->rc = ccz_hasher_put(d->h, CCZ_SPAN(p, size));
+}
+
+void cczi_mpcml_digest_u64(struct cczi_mpcml_digest *d, uint64_t v)
+{
+    uint8_t le[8];
+    for (unsigned i = 0; i < sizeof(le); i++)
+        le[i] = (uint8_t)(v >> 8 * i);
+    cczi_mpcml_digest_bytes(d, le, sizeof(le));
+}
+
+void cczi_mpcml_digest_real(struct cczi_mpcml_digest *d, double v)
+{
+    uint64_t bits;
+    v = v == 0 ? 0 : v;
+    memcpy(&bits, &v, sizeof(bits));
+    cczi_mpcml_digest_u64(d, bits);
+}
+
+ccz_rc cczi_mpcml_digest_end(uint8_t out[CCZ_MPC_PROGRAM_SIZE], struct cczi_mpcml_digest *d,
+                             struct ccz_err *err)
+{
+    if (d->rc == CCZ_OK)
+        d->rc = ccz_hasher_done(out, d->h);
+    ccz_hasher_free(d->h);
+    if (d->rc != CCZ_OK)
+        return ccz_fail(err, CCZ_E_INTERNAL, "mpcml:hash", 0, "hashing failed");
+    return CCZ_OK;
+}
+
+/* ------------------------------------------------------------------------------ configuration */
+
+struct ccz_mpcml_run_cfg cczi_mpcml_run_cfg(const struct ccz_mpcml_run_cfg *cfg)
+{
+    struct ccz_mpcml_run_cfg c = *cfg;
+    c.setting = c.setting ? c.setting : ccz_mpcml_setting(CCZ_MPCML_ROUNDS);
+    c.net.bytes_per_s = c.net.bytes_per_s > 0 ? c.net.bytes_per_s : 125e6;
+    c.net.rtt_s = c.net.rtt_s > 0 ? c.net.rtt_s : 0;
+    c.paillier_bits = c.paillier_bits ? c.paillier_bits : 3072;
+    return c;
+}
+
+double cczi_mpcml_seconds(const struct ccz_mpc_cost *c, const struct ccz_mpcml_net *net)
+{
+    return (double)(c->setup_size + c->size) / net->bytes_per_s +
+           (double)c->rounds * net->rtt_s / 2 + c->cpu_s;
+}
+
+ccz_rc ccz_mpcml_session_cfg(struct ccz_mpc_cfg *out, const struct ccz_mpcml_program *program,
+                             const struct ccz_mpcml_run_cfg *cfg, struct ccz_err *err)
+{
+    const struct ccz_mpcml_run_cfg c = cczi_mpcml_run_cfg(cfg);
+    struct cczi_mpcml_digest d;
+    *out = (struct ccz_mpc_cfg){.role = c.role,
+                                .ring_bits = program->ring_bits,
+                                .frac = program->frac,
+                                .trunc = c.trunc,
+                                .ot = c.setting->ot,
+                                .ot_k = c.ot_k,
+                                .source = c.setting->source,
+                                .on_reveal = c.on_reveal,
+                                .arg = c.arg};
+    cczi_mpcml_digest_begin(&d, "cczoo mpcml run 1");
+    cczi_mpcml_digest_bytes(&d, program->digest, sizeof(program->digest));
+    cczi_mpcml_digest_u64(&d, program->max_abs);
+    cczi_mpcml_digest_u64(&d, (uint64_t)c.setting->optimize);
+    cczi_mpcml_digest_real(&d, c.net.bytes_per_s);
+    cczi_mpcml_digest_real(&d, c.net.rtt_s);
+    cczi_mpcml_digest_u64(&d, c.paillier_bits);
+    return cczi_mpcml_digest_end(out->program, &d, err);
+}
+
+/* ------------------------------------------------------------------------------------ sources */
+
+static ccz_rc mixed_new(struct ccz_mpc_source **out, struct ccz_mpc *m,
+                        const struct ccz_mpcml_program *program,
+                        const struct ccz_mpcml_run_cfg *cfg, struct ccz_err *err)
+{
+    struct ccz_mpc_mixed_cfg mixed = {.bytes_per_s = cfg->net.bytes_per_s,
+                                      .rtt_s = cfg->net.rtt_s,
+                                      .on_choice = cfg->on_choice,
+                                      .arg = cfg->arg};
+    CCZ_AUTO(ccz_mpc_source) he = NULL;
+    CCZ_AUTO(ccz_mpc_source) ot = NULL;
+    ccz_rc rc = cczi_mpcml_source_of(&he, CCZ_MPC_SOURCE_HE, m, program, cfg, err);
+    if (rc == CCZ_OK)
+        rc = cczi_mpcml_source_of(&ot, CCZ_MPC_SOURCE_OT, m, program, cfg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    mixed.sources[mixed.len++] = ccz_mpc_source_take(&he);
+    mixed.sources[mixed.len++] = ccz_mpc_source_take(&ot);
+    return ccz_mpc_source_mixed_new(out, m, &mixed, err);
+}
+
+ccz_rc cczi_mpcml_source_of(struct ccz_mpc_source **out, enum ccz_mpc_source_kind kind,
+                            struct ccz_mpc *m, const struct ccz_mpcml_program *program,
+                            const struct ccz_mpcml_run_cfg *cfg, struct ccz_err *err)
+{
+    const struct ccz_mpc_he_cfg he = {.max_abs = program->max_abs,
+                                      .bytes_per_s = cfg->net.bytes_per_s};
+    const struct ccz_mpc_paillier_cfg paillier = {.key_bits = cfg->paillier_bits};
+    *out = NULL;
+    switch (kind) {
+    case CCZ_MPC_SOURCE_OT:
+        return ccz_mpc_source_ot_new(out, m, err);
+    case CCZ_MPC_SOURCE_HE:
+        return ccz_mpc_source_he_new(out, m, &he, err);
+    case CCZ_MPC_SOURCE_PAILLIER:
+        return ccz_mpc_source_paillier_new(out, m, &paillier, err);
+    case CCZ_MPC_SOURCE_DEALER:
+        return ccz_mpc_source_dealer_new(out, m, cfg->dealer, err);
+    default:
+        return mixed_new(out, m, program, cfg, err);
+    }
+}
+
+static ccz_rc check_dealer(const struct ccz_mpcml_run_cfg *cfg, struct ccz_err *err)
+{
+    const bool wanted = cfg->setting->source == CCZ_MPC_SOURCE_DEALER;
+    if (wanted == (cfg->dealer != NULL))
+        return CCZ_OK;
+    return ccz_refuse(err, CCZ_E_ARG, "mpcml:dealer",
+                      cfg->dealer ? "a channel to a dealer" : "no channel to a dealer",
+                      wanted ? "one, for this setting" : "none, for this setting");
+}
+
+ccz_rc ccz_mpcml_source_new(struct ccz_mpc_source **out, struct ccz_mpc *m,
+                            const struct ccz_mpcml_program *program,
+                            const struct ccz_mpcml_run_cfg *cfg, struct ccz_err *err)
+{
+    const struct ccz_mpcml_run_cfg c = cczi_mpcml_run_cfg(cfg);
+    *out = NULL;
+    ccz_rc rc = check_dealer(&c, err);
+    if (rc == CCZ_OK && c.setting->source != CCZ_MPC_SOURCE_OT)
+        rc = cczi_mpcml_source_of(out, c.setting->source, m, program, &c, err);
+    return rc;
+}
+
+/* ----------------------------------------------------------------------------------- one run */
+
+ccz_rc ccz_mpcml_run_on(struct ccz_mpc *m, const struct ccz_mpcml_program *program,
+                        const struct ccz_mpcml_setting *setting, const struct ccz_mpcml_plan *plan,
+                        struct ccz_err *err)
+{
+    if (plan->setting != setting)
+        return ccz_refuse(err, CCZ_E_ARG, "mpcml:plan", plan->setting->name, setting->name);
+    ccz_rc rc = program->inputs(program->self, m, err);
+    if (rc == CCZ_OK && plan->needs_len > 0)
+        rc = ccz_mpc_prepare(m, plan->needs, plan->needs_len, err);
+    if (rc == CCZ_OK)
+        rc = program->compute(program->self, m, setting, err);
+    program->reset(program->self);
+    return rc;
+}
+
+static ccz_rc open_session(struct ccz_mpc **out, struct ccz_chan *chan,
+                           const struct ccz_mpcml_program *program,
+                           const struct ccz_mpcml_run_cfg *cfg, struct ccz_err *err)
+{
+    struct ccz_mpc_cfg session;
+    CCZ_AUTO(ccz_mpc) m = NULL;
+    CCZ_AUTO(ccz_mpc_source) source = NULL;
+    ccz_rc rc = ccz_mpcml_session_cfg(&session, program, cfg, err);
+    if (rc == CCZ_OK)
+        rc = ccz_mpc_new(&m, chan, &session, err);
+    if (rc == CCZ_OK)
+        rc = ccz_mpcml_source_new(&source, m, program, cfg, err);
+    if (rc == CCZ_OK && source)
+        rc = ccz_mpc_attach(m, ccz_mpc_source_take(&source), err);
+    if (rc == CCZ_OK)
+        *out = ccz_mpc_take(&m);
+    return rc;
+}
+
+ccz_rc ccz_mpcml_run(struct ccz_mpc_stats *stats, struct ccz_chan *chan,
+                     const struct ccz_mpcml_program *program, const struct ccz_mpcml_run_cfg *cfg,
+                     struct ccz_err *err)
+{
+    const struct ccz_mpcml_run_cfg c = cczi_mpcml_run_cfg(cfg);
+    struct ccz_err own = {0};
+    CCZ_AUTO(ccz_mpcml_plan) plan = NULL;
+    CCZ_AUTO(ccz_mpc) m = NULL;
+    if (stats)
+        *stats = (struct ccz_mpc_stats){0};
+    ccz_rc rc = check_dealer(&c, &own);
+    if (rc == CCZ_OK && !c.plan)
+        rc = ccz_mpcml_plan_new(&plan, program, &c, &own);
+    if (rc == CCZ_OK)
+        rc = open_session(&m, chan, program, &c, &own);
+    if (rc == CCZ_OK)
+        rc = ccz_mpcml_run_on(m, program, c.setting, c.plan ? c.plan : plan, &own);
+    if (m && stats)
+        *stats = ccz_mpc_stats(m);
+    if (rc != CCZ_OK) { /* whatever failed, the peers hear of it */
+        ccz_chan_close(chan, own.where);
+        if (c.dealer)
+            ccz_chan_close(c.dealer, own.where);
+        if (err)
+            *err = own;
+    }
+    return rc;
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Functions of shared values in sessions: equal to their plain twins bit for bit with exact truncation, within the stated bound in the other
+ * modes; counters against ccz_mpc_math_cost(); plans; every kind of operand.
+ */
+#define _DEFAULT_SOURCE
+#include <cczoo/mpc_math.h>
+
+#include "kit.h"
+#include "mpc/math_priv.h"
+#include "mpc/session.h"
+
+#include <math.h>
+
+/* One call on n values, which both threads know, and what came out of it. */
+struct trial {
+    struct ccz_mpc_math_call c;
+    const uint64_t *x;
+    uint64_t *share[2], *got;
+    uint64_t
+        slack; /* units that a result may be away from the plain one, in modes that round either way */
+};
+
+static uint64_t *words_new(size_t len)
+{
+    uint64_t *p = calloc(len + 1, sizeof(*p));
+    CHECK(p);
+    return p;
+}
+
+static uint64_t mask_of(unsigned k)
+{
+    return UINT64_MAX >> (64 - k);
+}
+
+static size_t len_of(const struct ccz_mpc_math_call *c)
+{
+    return c->op >= CCZ_MPC_MATH_SOFTMAX ? c->n * c->d : c->n;
+}
+
+static ccz_rc call(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x,
+                   const struct ccz_mpc_math_call *c, struct ccz_err *e)
+{
+    switch (c->op) {
+    case CCZ_MPC_MATH_SIGMOID:
+        return ccz_mpc_sigmoid_as(out, x, &c->sigmoid, e);
+    default:
+        return CCZ_E_ARG;
+    }
+}
+
+static ccz_rc plain(uint64_t *out, const uint64_t *x, const struct ccz_mpc_math_call *c,
+                    struct ccz_err *e)
+{
+    switch (c->op) {
+    case CCZ_MPC_MATH_SIGMOID:
+        return ccz_mpc_sigmoid_plain(out, x, c->n, c->ring_bits, c->frac, &c->sigmoid, e);
+    default:
+        return CCZ_E_ARG;
+    }
+}
+
+static struct ccz_mpc_shape shape_of(const struct ccz_mpc_math_call *c)
+{
+    return c->op >= CCZ_MPC_MATH_SOFTMAX ? CCZ_MPC_SHAPE2(c->n, c->d) : CCZ_MPC_SHAPE1(c->n);
+}
+
+/* ---------------------------------------------------------------------------------------- runs */
+
+/* Online bytes and rounds, OTs and products, are those of the formula. */
+static void check_counters(const struct party *p, const struct ccz_mpc_math_call *call,
+                           const struct ccz_mpc_stats *before, const uint64_t ots[2])
+{
+    const struct ccz_mpc_stats after = ccz_mpc_stats(p->m);
+    const struct ccz_mpc_phase_stats *a = &before->phase[CCZ_MPC_ONLINE];
+    const struct ccz_mpc_phase_stats *z = &after.phase[CCZ_MPC_ONLINE];
+    const struct ccz_mpc_math_cost c = ccz_mpc_math_cost(call);
+    const unsigned r = p->role;
+    if (z->sent_size - a->sent_size != c.sent[r] || z->rounds - a->rounds != c.rounds)
+        fprintf(stderr, "op %d n %zu k %u: %llu bytes %llu rounds, formula %llu %u\n", call->op,
+                call->n, call->ring_bits, (unsigned long long)(z->sent_size - a->sent_size),
+                (unsigned long long)(z->rounds - a->rounds), (unsigned long long)c.sent[r],
+                c.rounds);
+    CHECK(c.rounds > 0);
+    CHECK(z->sent_size - a->sent_size == c.sent[r]);
+    CHECK(z->received_size - a->received_size == c.sent[1 - r]);
+    CHECK(z->rounds - a->rounds == c.rounds);
+    CHECK(p->m->ots[0] - ots[0] == c.ots[0] && p->m->ots[1] - ots[1] == c.ots[1]);
+    CHECK(after.needs[CCZ_MPC_MUL] - before->needs[CCZ_MPC_MUL] == c.muls);
+    CHECK(after.needs[CCZ_MPC_SQUARE] - before->needs[CCZ_MPC_SQUARE] == c.squares);
+}
+
+static void program(struct party *p, void *arg)
+{
+    struct trial *t = arg;
+    struct ccz_err *e = &p->err;
+    CCZ_AUTO(ccz_mpc_tensor) x = NULL;
+    CCZ_AUTO(ccz_mpc_tensor) out = NULL;
+    OK(ccz_mpc_import(&x, p->m, CCZ_MPC_SHARED, shape_of(&t->c), t->c.frac, t->share[p->role], e));
+    const struct ccz_mpc_stats before = ccz_mpc_stats(p->m);
+    const uint64_t ots[2] = {p->m->ots[0], p->m->ots[1]};
+    OK(call(&out, x, &t->c, e));
+    check_counters(p, &t->c, &before, ots);
+    CHECK(ccz_mpc_kind_of(out) == CCZ_MPC_SHARED && ccz_mpc_frac_of(out) == t->c.frac);
+    CHECK(cczi_mpc_shape_eq(&out->shape, &x->shape));
+    uint64_t *v = words_new(x->len);
+    OK(ccz_mpc_reveal(v, out, CCZ_MPC_TO_BOTH, "test", e));
+    if (p->role == 0)
+        t->got = v;
+    else
+        free(v);
+}
+
+/* A planning session counts the same, without values. */
+static void plan(struct trial *t)
+{
+    struct party p = {.role = 0};
+    struct ccz_err *e = &p.err;
+    CCZ_AUTO(ccz_mpc_tensor) x = NULL;
+    CCZ_AUTO(ccz_mpc_tensor) out = NULL;
+    const struct ccz_mpc_cfg cfg = {.ring_bits = t->c.ring_bits, .trunc = t->c.trunc};
+    const uint64_t none[2] = {0, 0};
+    OK(ccz_mpc_plan_new(&p.m, &cfg, e));
+    OK(ccz_mpc_import(&x, p.m, CCZ_MPC_SHARED, shape_of(&t->c), t->c.frac, NULL, e));
+    const struct ccz_mpc_stats before = ccz_mpc_stats(p.m);
+    OK(call(&out, x, &t->c, e));
+    check_counters(&p, &t->c, &before, none);
+    ccz_mpc_tensor_free(x);
+    ccz_mpc_tensor_free(out);
+    x = out = NULL;
+    ccz_mpc_free(p.m);
+}
+
+/* Runs the call on shares of x, random ones, and compares with the plain twin, whose values are returned. */
+static uint64_t *run(struct trial *t)
+{
+    const size_t n = len_of(&t->c);
+    const unsigned k = t->c.ring_bits;
+    uint64_t seed = 99, *expected = words_new(n);
+    struct ccz_err err = {0}, *e = &err;
+    struct duo d;
+    for (int r = 0; r < 2; r++)
+        t->share[r] = words_new(n);
+    for (size_t i = 0; i < n; i++) {
+        t->share[0][i] = rnd(&seed) & mask_of(k);
+        t->share[1][i] = (t->x[i] - t->share[0][i]) & mask_of(k);
+    }
+    OK(plain(expected, t->x, &t->c, e));
+    duo_init(&d, k);
+    d.p[0].cfg.trunc = d.p[1].cfg.trunc = t->c.trunc;
+    duo_run(&d, program, t);
+    CHECK(d.p[0].rc == CCZ_OK && d.p[1].rc == CCZ_OK);
+    duo_free(&d);
+    for (size_t i = 0; i < n; i++) {
+        const int64_t off = ccz_mpc_signed((t->got[i] - expected[i]) & mask_of(k), k);
+        const int64_t most = t->c.trunc == CCZ_MPC_TRUNC_FAITHFUL ? 0 : (int64_t)t->slack;
+        if (off < -most || off > most)
+            fprintf(stderr, "op %d element %zu, x = %lld: got %lld, expected %lld\n", t->c.op, i,
+                    (long long)ccz_mpc_signed(t->x[i], k), (long long)ccz_mpc_signed(t->got[i], k),
+                    (long long)ccz_mpc_signed(expected[i], k));
+        CHECK(off >= -most && off <= most);
+    }
+    plan(t);
+    free(t->share[0]);
+    free(t->share[1]);
+    free(t->got);
+    return expected;
+}
+
+/* ------------------------------------------------------------------------------------- sigmoid */
+
+static const struct ccz_mpc_sigmoid_cfg pieces[] = {
+    {.kind = CCZ_MPC_SIGMOID_3},
+    {.kind = CCZ_MPC_SIGMOID_SPLINE, .pieces = 3},
+    {.kind = CCZ_MPC_SIGMOID_SPLINE, .pieces = 5},
+    {.kind = CCZ_MPC_SIGMOID_SPLINE},
+    {.kind = CCZ_MPC_SIGMOID_SPLINE, .pieces = 15},
+    {.kind = CCZ_MPC_SIGMOID_SPLINE, .pieces = 31},
+};
+enum { PIECES = sizeof(pieces) / sizeof(pieces[0]) };
+
+/* SecureML's function, in numbers. */
+static uint64_t three(int64_t x, unsigned frac)
+{
+    const int64_t half = (int64_t)1 << (frac - 1);
+    return x < -half ? 0 : x > half ? 2 * (uint64_t)half : (uint64_t)(x + half);
+}
+
+/* All inputs of the ring for which x - t does not overflow. */
+static void all_16(enum ccz_mpc_trunc trunc, unsigned frac, unsigned kind, unsigned range)
+{
+    enum { ALL = 65536 };
+    const int64_t border = range ? (int64_t)1 << (range + frac) : 32768 - (8 << frac);
+    uint64_t *x = words_new(ALL);
+    size_t n = 0;
+    for (int64_t v = -border; v < border; v++)
+        x[n++] = (uint64_t)v & 0xffff;
+    struct trial t = {.c = {.op = CCZ_MPC_MATH_SIGMOID,
+                            .n = n,
+                            .ring_bits = 16,
+                            .frac = frac,
+                            .trunc = trunc,
+                            .sigmoid = pieces[kind]},
+                      .x = x,
+                      .slack = 1};
+    t.c.sigmoid.range = range;
+    uint64_t *y = run(&t);
+    for (size_t i = 0; i < n && kind == 0; i++)
+        CHECK(y[i] == three((int64_t)i - border, frac));
+    free(x);
+    free(y);
+}
+
+static void test_sigmoid_all(void)
+{
+    for (unsigned kind = 0; kind < PIECES; kind++) {
+        all_16(CCZ_MPC_TRUNC_FAITHFUL, 8, kind, 0);
+        all_16(CCZ_MPC_TRUNC_FAITHFUL, 5, kind, 4);
+        all_16(CCZ_MPC_TRUNC_ONE_BIT, 8, kind, 3);
+    }
+}
+
+/* Every piece's knots with their neighbours, the ends of the range, and random numbers. */
+static void edges(unsigned k, unsigned frac, unsigned kind, enum ccz_mpc_trunc trunc,
+                  unsigned range)
+{
+    enum { N = 700 };
+    uint64_t x[N], seed = k + kind;
+    const uint64_t top =
+        range ? (uint64_t)1 << (range + frac) : ((uint64_t)1 << (k - 1)) - ((uint64_t)16 << frac);
+    struct cczi_pieces p;
+    CHECK(cczi_pieces_init(&p, &pieces[kind], k, frac, NULL) == CCZ_OK);
+    size_t n = 0;
+    for (unsigned j = 0; j < p.steps; j++)
+        for (int d = -2; d <= 2; d++)
+            x[n++] = p.at[j] + (uint64_t)(int64_t)d;
+    const uint64_t ends[] = {0, 1, (uint64_t)-1, top - 1, 0 - top, 1 - top};
+    for (size_t i = 0; i < 6; i++)
+        x[n++] = ends[i];
+    while (n < N) {
+        const uint64_t r = rnd(&seed);
+        x[n++] = r % 3 ? r % (2 * top) - top : r % ((uint64_t)16 << frac) - ((uint64_t)8 << frac);
+    }
+    for (size_t i = 0; i < N; i++)
+        x[i] &= mask_of(k);
+    struct trial t = {.c = {.op = CCZ_MPC_MATH_SIGMOID,
+                            .n = N,
+                            .ring_bits = k,
+                            .frac = frac,
+                            .trunc = trunc,
+                            .sigmoid = pieces[kind]},
+                      .x = x,
+                      .slack = 1};
+    t.c.sigmoid.range = range;
+    uint64_t *y = run(&t);
+    for (size_t i = 0; i < N; i++) /* values stay in [0, 1] */
+        CHECK(y[i] <= (uint64_t)1 << frac);
+    free(y);
+}
+
+static void test_sigmoid_edges(void)
+{
+    for (unsigned kind = 0; kind < PIECES; kind++)
+        for (int trunc = 0; trunc <= CCZ_MPC_TRUNC_LOCAL; trunc++) {
+            if (trunc != CCZ_MPC_TRUNC_LOCAL) /* which needs a larger ring */
+                edges(32, 12, kind, (enum ccz_mpc_trunc)trunc, 4);
+            edges(64, 16, kind, (enum ccz_mpc_trunc)trunc, trunc ? 3 : 0);
+            edges(64, 32, kind, CCZ_MPC_TRUNC_FAITHFUL, 10);
+        }
+    edges(64, 62, 0, CCZ_MPC_TRUNC_FAITHFUL, 0);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct ccz_test tests[] = {
+        {"math.sigmoid_all", test_sigmoid_all},
+        {"math.sigmoid_edges", test_sigmoid_edges},
+    };
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
