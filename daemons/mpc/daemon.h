@@ -112,7 +112,8 @@ struct mpc_model {
     double *weights; /* own columns, then the intercept if it has one; NULL if they are shared */
     int64_t *words;  /* the same in the ring */
     size_t len;
-    bool intercept;
+    bool labels;     /* it had them */
+    bool intercept;  /* its weights end with it; of shares: all weights do */
     uint64_t *share; /* of all weights */
     size_t share_len;
     double gain;

@@ -75,7 +75,8 @@ ccz_rc mpc_model_write(const char *path, const struct mpc_model *m, const struct
     b.wipe = true;
     ccz_buf_put_str(&b, "{\"version\":1,");
     put_names(&b, t);
-    ccz_buf_printf(&b, ",\n\"intercept\":%s", m->intercept ? "true" : "false");
+    ccz_buf_printf(&b, ",\n\"labels\":%s,\n\"intercept\":%s", m->labels ? "true" : "false",
+                   m->intercept ? "true" : "false");
     if (m->weights) {
         put_reals(&b, "weights", m->weights, m->len);
         put_words(&b, "words", (const uint64_t *)m->words, m->len, true);
@@ -149,8 +150,9 @@ static ccz_rc read_values(struct mpc_model *m, const char *path, const struct cc
     const struct ccz_json *share = ccz_json_get(j, "share"), *mean = ccz_json_get(j, "mean");
     double *gain = NULL;
     size_t len = 0;
-    if (!ccz_json_bool(&m->intercept, ccz_json_get(j, "intercept")))
-        return bad(path, "intercept is missing", err);
+    if (!ccz_json_bool(&m->intercept, ccz_json_get(j, "intercept")) ||
+        !ccz_json_bool(&m->labels, ccz_json_get(j, "labels")))
+        return bad(path, "labels or intercept is missing", err);
     if (share) {
         bool good = get_words(&m->share, &m->share_len, share, 16) &&
                     get_reals(&gain, &len, ccz_json_get(j, "gain")) && len == 1;

@@ -96,7 +96,7 @@ static bool set_choices(struct mpc_opts *o)
     o->scoring = strcmp(o->program, "score") == 0;
     c->model = (enum ccz_mpcml_model)model;
     c->split = (enum ccz_mpcml_split)split;
-    c->sigmoid = (enum ccz_mpc_sigmoid)sigmoid;
+    c->sigmoid.kind = (enum ccz_mpc_sigmoid)sigmoid;
     c->weights = (enum ccz_mpcml_weights)weights;
     c->score = (enum ccz_mpcml_score)score;
     c->score_to = (unsigned)receiver;

@@ -36,7 +36,7 @@ static ccz_rc read_files(struct party *p, struct ccz_err *err)
         rc = mpc_model_read(&p->model, o->model, p->data, err);
     if (rc != CCZ_OK)
         return rc;
-    *self = (struct mpc_self){.labels = o->scoring ? p->model.intercept : o->label != NULL,
+    *self = (struct mpc_self){.labels = o->scoring ? p->model.labels : o->label != NULL,
                               .columns = p->data->cols,
                               .rows = p->data->rows,
                               .test_rows = p->test ? p->test->rows : 0};
@@ -52,7 +52,7 @@ static ccz_rc check_labels(const struct party *p, struct ccz_err *err)
     if (have == want)
         return CCZ_OK;
     return ccz_hint(err, ccz_refuse_num(err, CCZ_E_MISMATCH, "mpc:labels", have, want),
-                    p->o->scoring ? "the intercept is in the model of the party with the labels"
+                    p->o->scoring ? "the models are of the two parties of one training"
                                   : "--label names the column; with columns, one party has it");
 }
 
@@ -93,6 +93,21 @@ static ccz_rc scale(struct party *p, struct ccz_err *err)
 
 /* ------------------------------------------------------------------------------------ computing */
 
+/* As many weights as this scoring takes. */
+static ccz_rc check_model(const struct party *p, struct ccz_err *err)
+{
+    const struct mpc_model *m = &p->model;
+    const bool shared = p->cfg.given == CCZ_MPCML_GIVEN_SHARED;
+    const size_t own = p->data->cols + (p->cfg.labels == p->role && !p->cfg.no_intercept);
+    const size_t want = shared ? ccz_mpcml_lr_weights_len(&p->cfg) : own;
+    const size_t have = shared ? m->share_len : m->len; /* 0: it has the other kind */
+    if (have == want)
+        return CCZ_OK;
+    return ccz_hint(
+        err, ccz_refuse_num(err, CCZ_E_MISMATCH, "mpc:model-weights", (int64_t)have, (int64_t)want),
+        "--weights and --no-intercept are those of the training");
+}
+
 static ccz_rc make_program(struct party *p, struct ccz_err *err)
 {
     const struct mpc_opts *o = p->o;
@@ -105,14 +120,17 @@ static ccz_rc make_program(struct party *p, struct ccz_err *err)
         test[peer] = (size_t)p->self[peer].test_rows;
     }
     p->cfg = mpc_lr_cfg(o, p->self, rows, test);
+    p->cfg.given_gain = p->model.gain;
+    ccz_rc rc = o->scoring ? check_model(p, err) : CCZ_OK;
+    if (rc != CCZ_OK)
+        return rc;
     const struct ccz_mpcml_lr_data data = {.x = o->scoring ? NULL : p->rows[0]->x,
                                            .y = o->scoring ? NULL : p->rows[0]->y,
                                            .score_x = o->scoring   ? p->rows[0]->x
                                                       : p->rows[1] ? p->rows[1]->x
                                                                    : NULL,
                                            .weights = p->model.weights,
-                                           .share = p->model.share,
-                                           .gain = p->model.gain};
+                                           .share = p->model.share};
     return mpc_lr_hint(ccz_mpcml_lr_new(&p->lr, p->role, &p->cfg, &data, err), err);
 }
 
@@ -135,7 +153,6 @@ static ccz_rc compute(struct party *p, struct ccz_err *err)
     const struct ccz_mpcml_program *program = ccz_mpcml_lr_program(p->lr);
     const struct mpc_opts *o = p->o;
     struct mpc_opts with = *o;
-    with.run.role = p->role;
     with.run.dealer = p->links.dealer;
     with.run.on_reveal = mpc_on_reveal;
     with.run.arg = &p->report;
@@ -162,8 +179,8 @@ static ccz_rc keep_model(struct party *p, const struct ccz_mpcml_lr_result *r, s
             err,
             ccz_fail(err, CCZ_E_ARG, "mpc:model-out", 0, "no weights were revealed to this party"),
             "--weights says who gets them");
-    m->intercept = !p->cfg.no_intercept &&
-                   (p->cfg.weights != CCZ_MPCML_WEIGHTS_OWN || p->cfg.labels == p->role);
+    m->labels = p->cfg.split == CCZ_MPCML_ROWS || p->cfg.labels == p->role;
+    m->intercept = !p->cfg.no_intercept && (p->cfg.weights != CCZ_MPCML_WEIGHTS_OWN || m->labels);
     m->gain = r->gain;
     m->len = r->weights_len;
     m->share_len = r->share_len;
@@ -235,7 +252,8 @@ int mpc_cmd_party(int argc, char **argv)
     if (status >= 0)
         return status;
     ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_WARN);
-    struct party p = {.o = &o, .role = mpc_role(&o)};
+    o.run.role = mpc_role(&o);
+    struct party p = {.o = &o, .role = o.run.role};
     mpc_report_init(&p.report, p.role);
     ccz_rc rc = work(&p, &err);
     if (rc != CCZ_OK &&

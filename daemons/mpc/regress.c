@@ -44,7 +44,7 @@ ccz_rc mpc_lr_hint(ccz_rc rc, struct ccz_err *err)
 ccz_rc mpc_scores_write(const char *path, const struct ccz_fedlr_table *t,
                         const struct ccz_mpcml_lr_result *r, struct ccz_err *err)
 {
-    CCZ_AUTO_BUF b;
+    CCZ_AUTO_BUF b = {0};
     if (!path || !r->scores)
         return CCZ_OK;
     ccz_buf_init(&b, SIZE_MAX / 2);

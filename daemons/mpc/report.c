@@ -56,7 +56,7 @@ void mpc_print_stats(const struct mpc_report *r, const struct ccz_mpc_stats *s)
 ccz_rc mpc_write_stats(const char *path, const struct mpc_report *r, const struct mpc_opts *o,
                        const struct ccz_mpc_stats *s, struct ccz_err *err)
 {
-    CCZ_AUTO_BUF b;
+    CCZ_AUTO_BUF b = {0};
     if (!path)
         return CCZ_OK;
     ccz_buf_init(&b, REPORT_SIZE_MAX);

@@ -61,7 +61,6 @@ ccz_rc mpc_store_run(struct ccz_mpc_stats *stats, struct ccz_chan *chan,
     if (rc == CCZ_OK) /* of the setting that made it: the same needs */
         rc = ccz_mpcml_plan_new(&plan, program, &o->run, err);
     setting.source = CCZ_MPC_SOURCE_STORE;
-    setting.prepare_all = true;
     run.setting = &setting;
     if (rc == CCZ_OK)
         rc = open_session(&m, chan, program, &run, err);
@@ -70,7 +69,7 @@ ccz_rc mpc_store_run(struct ccz_mpc_stats *stats, struct ccz_chan *chan,
     if (rc == CCZ_OK)
         rc = ccz_mpc_attach(m, source, err);
     if (rc == CCZ_OK)
-        rc = ccz_mpcml_run_on(m, program, &setting, plan, err);
+        rc = ccz_mpcml_run_on(m, program, o->run.setting, plan, err);
     if (m)
         *stats = ccz_mpc_stats(m);
     ccz_mpc_free(m);

@@ -81,7 +81,7 @@ static void fill(uint64_t term[T_LEN], const struct mpc_opts *o, const struct mp
         [T_L2] = bits_of(c->l2),
         [T_CLIP] = bits_of(c->clip),
         [T_RANGE] = bits_of(c->range),
-        [T_SIGMOID] = (uint64_t)c->sigmoid,
+        [T_SIGMOID] = (uint64_t)c->sigmoid.kind,
         [T_SEED] = c->seed,
         [T_INTERCEPT] = !c->no_intercept,
         [T_WEIGHTS] = (uint64_t)c->weights,
