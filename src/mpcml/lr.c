@@ -105,8 +105,9 @@ static void reset(void *self)
 static ccz_rc reveal(struct ccz_mpcml_lr *lr, size_t at, size_t from, size_t len, unsigned to,
                      struct ccz_err *err)
 {
+    const struct ccz_mpc *m = ccz_mpc_session_of(lr->w);
     CCZ_AUTO(ccz_mpc_tensor) some = NULL;
-    const bool mine = to >> lr->role & 1;
+    const bool mine = to >> ccz_mpc_cfg_of(m)->role & 1;
     if (len == 0)
         return CCZ_OK;
     ccz_rc rc = ccz_mpc_slice(&some, lr->w, 1, from, 1, len, err);
