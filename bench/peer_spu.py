@@ -25,7 +25,7 @@ def free_port():
 
 def matvec(np, jnp):
     r = np.random.default_rng(1)
-    return lambda x, w: x @ w, [r.uniform(-1, 1, (1, 784)), r.uniform(-1, 1, (784, 128))], [0, 1]
+    return lambda x, w: x @ w, [r.integers(-8000, 8000, s).astype(np.int32) for s in ((1, 784), (784, 128))], [0, 1]
 
 
 def relu(np, jnp):
@@ -139,7 +139,7 @@ def main(protocol, workload):
     import spu.utils.frontend as frontend
 
     f, arrays, owners = WORKLOADS[workload](np, jnp)
-    arrays = [a.astype(np.float32) for a in arrays]
+    arrays = [a if a.dtype == np.int32 else a.astype(np.float32) for a in arrays]
     vis = [spu.libspu.Visibility.VIS_SECRET if o < 0 else spu.libspu.Visibility.VIS_PRIVATE for o in owners]
     copts = spu.libspu.CompilerOptions()
     executable, _ = frontend.compile(

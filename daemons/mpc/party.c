@@ -260,7 +260,9 @@ int mpc_cmd_party(int argc, char **argv)
         p.links.peer) /* the other one learns why, and of a failure behind the computing as well */
         ccz_chan_close(p.links.peer, err.msg);
     if (rc != CCZ_OK && p.report.reveals_len == 0)
-        ui_say("nothing was revealed");
+        ui_say("nothing was revealed%s", p.rows[0] && !o.aligned && o.cfg.split == CCZ_MPCML_COLUMNS
+                                             ? " but which rows are common"
+                                             : "");
     status = rc == CCZ_OK ? UI_OK : ui_fail(&err);
     mpc_links_close(&p.links);
     ccz_mpcml_lr_free(p.lr);
