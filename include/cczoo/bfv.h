@@ -239,7 +239,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_bfv_mod_switch(struct ccz_bfv_ct *out, struct cc
                                                struct ccz_err *err);
 /**
  * Hides how the ciphertext came about from the owner of the key: adds an encryption of zero under @p pk and uniform
- * noise that is 2^flood_bits n times wider than twice the noise bound. Two ciphertexts of one plaintext are then within
+ * noise that is 2^flood_bits n times wider than twice the bound of the noise of both. Two ciphertexts of one plaintext are then within
  * statistical distance 2^-flood_bits of each other, up to the security of the encryption of zero; is_private is cleared.
  * @param mask        added to the plaintext on the way, which saves ccz_bfv_add_plain(): the negative of this party's
  *                    share of the result, say; NULL = nothing

@@ -11,7 +11,7 @@
  * compute what the program says, and give each party what ccz_mpc_reveal() names, and nothing else. What both parties learn
  * besides: the program, all shapes, scales and owners, and what is revealed to them. The protocols realise it against a
  * **semi-honest**, static adversary: one of the parties follows the protocol and reads everything it sees. Computational
- * security is 128 bits, statistical 40 bits at least (what uses that says so). A party that deviates can make results wrong
+ * security is 128 bits (117 where messages are masked by transfers, ot_ext.h), statistical 40 bits at least (what uses that says so). A party that deviates can make results wrong
  * and, through results revealed to it, learn about inputs. Attestation of both programs (RA-TLS) is what makes "follows the
  * protocol" something that is verified.
  *
@@ -50,7 +50,7 @@ extern "C" {
 enum ccz_mpc_trunc {
     CCZ_MPC_TRUNC_FAITHFUL, /**< floor, exactly */
     CCZ_MPC_TRUNC_ONE_BIT,  /**< floor or one more */
-    CCZ_MPC_TRUNC_LOCAL, /**< no communication; wrong with a probability that depends on the values */
+    CCZ_MPC_TRUNC_LOCAL, /**< no communication; wrong with a probability that depends on the values; k = 64 alone */
 };
 enum ccz_mpc_ot {
     CCZ_MPC_OT_SOFTSPOKEN, /**< less computing */
@@ -70,7 +70,7 @@ struct ccz_mpc_cfg {
     unsigned role;      /**< 0 or 1, opposite on both sides: "mpc:hello-role" */
     unsigned ring_bits; /**< k: 8, 16, 32 or 64; "mpc:ring", "mpc:hello-ring" */
     unsigned frac;      /**< of fixed-point inputs, below k - 1; "mpc:frac", "mpc:hello-frac" */
-    enum ccz_mpc_trunc trunc; /**< "mpc:hello-trunc" */
+    enum ccz_mpc_trunc trunc; /**< "mpc:trunc" (LOCAL and k < 64), "mpc:hello-trunc" */
     enum ccz_mpc_ot ot;       /**< "mpc:hello-ot" */
     unsigned ot_k;            /**< struct ccz_ot_cfg; 0 = its default; "mpc:hello-ot" */
     enum ccz_mpc_source_kind
@@ -132,10 +132,12 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_attach(struct ccz_mpc *m, struct ccz_mpc_sou
 /**
  * Prepares randomness for what follows, in order of use: the offline phase, made in one step so that the needs of a whole
  * training share ciphertexts. Without it, or when it is used up, each product prepares its own. Both parties give the same
- * list; a digest of it is compared (16 bytes each way, one round), "mpc:needs".
+ * list; a digest of it and one of how the source goes about it are compared (32 bytes each way, one round), "mpc:needs" and
+ * "mpc:needs-plan". A source that has more to agree on than needs (mpc_source.h: plan) is also compared before the
+ * first product that prepares its own, if nothing was prepared before.
  * @param needs  as ccz_mpc_needs() of a planning session gives them; PRIVATE tensors they name must exist
  * @retval CCZ_E_ARG    "mpc:need" (impossible shape), "mpc:need-fixed" (no such tensor)
- * @retval CCZ_E_PEER   "mpc:needs", and what the source says
+ * @retval CCZ_E_PEER   "mpc:needs", "mpc:needs-plan" (sources with different settings), and what the source says
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_prepare(struct ccz_mpc *m, const struct ccz_mpc_need *needs,
                                             size_t len, struct ccz_err *err);

@@ -167,7 +167,8 @@ enum ccz_mpc_range {
  *    for multiples of 2^s. No comparison of the low bits (Huang et al., Cheetah, USENIX Security 2022, ePrint 2022/207). RANGE_ANY:
  *    one comparison of k bits and a conversion to s bits; with a range one OT of s bits, two rounds.
  *  - CCZ_MPC_TRUNC_LOCAL: the same values without a message (Mohassel, Zhang, SecureML, S&P 2017: party 0 shifts its share, party
- *    1 the negative of its own), but wrong by 2^(k-s) with probability |x| / 2^k: for |x| < 2^(k-40). The range is not used. Party
+ *    1 the negative of its own), but wrong by 2^(k-s) with probability |x| / 2^k: for |x| < 2^(k-40). Smaller rings than 64 bits
+ *    leave no room for that and are refused, "mpc:trunc". The range is not used. Party
  *    0's share is below 2^(k-s), so not uniform in the whole ring.
  * In the last two the rounding depends on the low bits of the shares: who is shown q learns x rounded at a border that is random,
  * but known to it. That coin is part of the ideal functionality.

@@ -29,7 +29,7 @@
 extern "C" {
 #endif
 
-/** All-zero: any fixed operand, weights as for a network of 12.5 MB/s. Must be the same at both parties. */
+/** All-zero: any fixed operand, weights as for a network of 12.5 MB/s. Must be the same at both parties, "mpc:needs-plan". */
 struct ccz_mpc_he_cfg {
     /**
      * Bound of |element| of all fixed operands, in two's complement; 0 = 2^(k-1). Public. Smaller bounds make ciphertexts

@@ -90,6 +90,14 @@ struct ccz_mpc_source_ops {
     ccz_rc (*prepare)(struct ccz_mpc_item *items, void *self, const struct ccz_mpc_need *needs,
                       size_t len, struct ccz_err *err);
     void (*free)(void *self);
+    /**
+     * A hash over everything that both parties have to do alike for these needs, prepared together, and that the needs do not
+     * say: configuration, layout of ciphertexts, choices. The parties compare it before they prepare, "mpc:needs-plan".
+     * Called right before prepare with the same needs, at both parties in the same state. Does not communicate; also called in
+     * planning sessions. NULL: the needs say it all.
+     */
+    ccz_rc (*plan)(uint8_t digest[32], void *self, const struct ccz_mpc_need *needs, size_t len,
+                   struct ccz_err *err);
 };
 
 enum ccz_mpc_source_kind {
@@ -149,7 +157,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_source_dealer_new(struct ccz_mpc_source **ou
                                                       struct ccz_mpc *m, struct ccz_chan *dealer,
                                                       struct ccz_err *err);
 struct ccz_mpc_dealer_cfg {
-    /** What one request may ask for, in elements of all shares together; 0 = 2^28. "mpc:dealer-limit" */
+    /** What one request may ask for, in words: all shares of both parties, and windows of convolutions; 0 = 2^28. "mpc:dealer-limit" */
     uint64_t len_max;
     /** Both parties of a session name it; sessions that were dealt to already are refused by the caller's function: false. May be NULL. */
     bool (*fresh)(void *arg, const uint8_t session[32]);
@@ -170,13 +178,22 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_dealer_run(struct ccz_chan *chan0, struct cc
  * Offline phases kept in protected files (pf.h). ccz_mpc_store_write() prepares needs with the session's source and writes this
  * party's shares; the source below hands them out in a later session, in order, each once. A file counts as used, durably,
  * before anything of it is handed out, so that a crash loses randomness and never repeats it. The parties' files belong
- * together by a number of both, compared at the first prepare.
+ * together by a random number of both, compared at the first prepare.
+ * ccz_mpc_store_write() succeeds when both files are durable. If a party dies before, what only one of them has is an orphan:
+ * it is given up at the next use, never used, and disturbs nothing. A failed write is simply repeated, in a new session.
  * CROSS needs are kept with a hash of the fixed operand: another operand is refused, "mpc:store-fixed".
  */
 struct ccz_mpc_store_cfg {
     const char *dir;              /**< one party's; made if it is not there */
     const struct ccz_secret *key; /**< 16 bytes, as pf.h; borrowed */
 };
+/**
+ * 2 rounds beyond those of the comparison of needs and of the source (8 and 40 bytes each way).
+ * @retval CCZ_E_ARG    "mpc:store-plan" (a planning session), "mpc:store-len" (no needs but transfers, or too many)
+ * @retval CCZ_E_PEER   "mpc:store-place", "mpc:store-pair": the peer says another number or another offline phase
+ * @retval CCZ_E_LIMIT  "mpc:store-full": after 99,999,999 files
+ * @retval CCZ_E_UNAVAILABLE "mpc:store-busy"; those of ccz_mpc_prepare(), pf.h and files
+ */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_store_write(struct ccz_mpc *m, const struct ccz_mpc_need *needs,
                                                 size_t len, const struct ccz_mpc_store_cfg *cfg,
                                                 struct ccz_err *err);
@@ -184,13 +201,15 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_store_write(struct ccz_mpc *m, const struct 
  * @retval CCZ_E_DENIED     "mpc:store-used": handed out before
  * @retval CCZ_E_NOT_FOUND  "mpc:store-empty": nothing there, or used up
  * @retval CCZ_E_MISMATCH   "mpc:store-need": other needs than were prepared; "mpc:store-ring", "mpc:store-role"; "mpc:store-fixed"
- * @retval CCZ_E_PEER       "mpc:store-pair": the peer's file is of another offline phase; "mpc:store-place": its place is not in the file
+ * @retval CCZ_E_PEER       "mpc:store-pair": the peer's file is of another offline phase; "mpc:store-place": its place is not in the file, or it
+ *                          does not move on to a file that both have
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_source_store_new(struct ccz_mpc_source **out, struct ccz_mpc *m,
                                                      const struct ccz_mpc_store_cfg *cfg,
                                                      struct ccz_err *err);
 
-/** The cheapest of several sources for each kind of need: bytes over the bandwidth, rounds of latency, processor time. */
+/** The cheapest of several sources for each kind of need: bytes over the bandwidth, rounds of latency, processor time. Both parties
+ *  need the same sources in the same order, and the same bandwidth and round trip: "mpc:needs-plan". */
 #define CCZ_MPC_MIXED_MAX 6
 struct ccz_mpc_mixed_cfg {
     struct ccz_mpc_source

@@ -79,11 +79,11 @@ struct ccz_mpcml_program {
 
 /** What a connection is like, for plans and choices. Must be the same at both parties: it goes into the digest. */
 struct ccz_mpcml_net {
-    double bytes_per_s; /**< each direction; 0 = 125e6 (1 Gbit/s) */
-    double rtt_s;       /**< round trip; 0 = none */
+    double bytes_per_s; /**< 0 = 12.5e6 (100 Mbit/s) */
+    double rtt_s;       /**< round trip; 0 = 0.001 */
 };
 struct ccz_mpcml_plan;
-/** Zeroed but for role: exact truncation, a LAN. All but role, dealer, plan and hooks are the same at both parties. */
+/** Zeroed but for role: exact truncation, a network of 100 Mbit/s. All but role, dealer, plan and hooks are the same at both parties. */
 struct ccz_mpcml_run_cfg {
     unsigned role;
     const struct ccz_mpcml_setting *setting; /**< NULL: "rounds" */
@@ -123,7 +123,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_source_new(struct ccz_mpc_source **out, st
                                                  const struct ccz_mpcml_program *program,
                                                  const struct ccz_mpcml_run_cfg *cfg,
                                                  struct ccz_err *err);
-/** Inputs, randomness, computing and reset on a session whose source is attached. @param plan  of program and setting */
+/**
+ * Inputs, randomness, computing and reset on a session whose source is attached; any number of programs, one after the other.
+ * @param plan  of program and setting, "mpcml:plan"
+ */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_run_on(struct ccz_mpc *m,
                                              const struct ccz_mpcml_program *program,
                                              const struct ccz_mpcml_setting *setting,

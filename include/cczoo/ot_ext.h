@@ -22,7 +22,8 @@
  * Security: malicious peers as in ot.h for what is in the store. Forms on top of it: choices stay hidden and only one
  * message is learned, whatever the peer does; a malicious sender may use inputs that are not consistent from one item to
  * the next, which is for the protocol above. delta has 127 random bits: its lowest is 1 and that of q is 0, so that the lowest
- * bit of t is x. Derivation of parameters: docs/design/ot.md.
+ * bit of t is x. H has a key of its own for each 1,024 masks: who learns all messages, of any number of OTs, finds delta with
+ * 2^117 calls of AES. Derivation of parameters: docs/design/ot.md.
  *
  * Both parties call the matching functions in the same order with the same lengths. An object is one direction; for both
  * directions make two over the same channel, one after the other. Arguments are refused (CCZ_E_ARG) before anything is done;

@@ -34,7 +34,7 @@ static struct cczi_bfv_noise noise_of(const struct ccz_bfv_goal *g, size_t n, do
     v.fixed = cczi_bfv_sum(v.fixed + terms, -1); /* and one plaintext added */
     if (g->flood_bits) {
         struct cczi_bfv_noise zero = cczi_bfv_fresh_pk(n, ERROR_VARIANCE);
-        zero.fixed = (double)cczi_bfv_flood_bits(v, n, g->flood_bits) - 1;
+        zero.fixed = (double)cczi_bfv_flood_bits(cczi_bfv_plus(v, zero), n, g->flood_bits) - 1;
         v = cczi_bfv_plus(v, zero);
     }
     return v;

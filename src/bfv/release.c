@@ -162,8 +162,8 @@ ccz_rc ccz_bfv_flood(struct ccz_bfv_ct *out, struct ccz_bfv_eval *e, const struc
         return ccz_refuse_num(err, CCZ_E_ARG, "bfv:flood-bits", flood_bits, 40);
     const struct cczi_bfv_noise with_mask = {a->sigma,
                                              mask ? cczi_bfv_sum(a->fixed, -1) : a->fixed};
-    const unsigned bits = cczi_bfv_flood_bits(with_mask, c->n, flood_bits);
     struct cczi_bfv_noise zero = cczi_bfv_fresh_pk(c->n, ccz_rlwe_var_fresh_sk(c->ring));
+    const unsigned bits = cczi_bfv_flood_bits(cczi_bfv_plus(with_mask, zero), c->n, flood_bits);
     zero.fixed = (double)bits - 1;
     const struct cczi_bfv_noise v = cczi_bfv_plus(with_mask, zero);
     rc = cczi_bfv_fits(c, v, a->ct.limbs, err);

@@ -11,7 +11,6 @@ enum { A, B, B2, C, C2, TRIPLE };
 /* n bits of a triple: rows from `row` on. */
 static ccz_rc triple_chunk(uint64_t *row[TRIPLE], struct cczi_cmp *c, size_t n, struct ccz_err *err)
 {
-    const struct cczi_cmp_kernels *k = cczi_cmp_kernels();
     struct ccz_f128 *t = c->blocks, *q = t + CCZI_CMP_CHUNK, delta;
     uint64_t *m0[2] = {c->words, c->words + 64}, *m1[2] = {c->words + 128, c->words + 192};
     uint64_t *got[2] = {c->words + 256, c->words + 320}, first_q, first_t;
@@ -20,9 +19,13 @@ static ccz_rc triple_chunk(uint64_t *row[TRIPLE], struct cczi_cmp *c, size_t n, 
         rc = c->ops->take_t(t, row[A], &first_t, n, c->self, err);
     if (rc != CCZ_OK)
         return rc;
-    k->pad_bits(got[0], got[1], t, (struct ccz_f128){0}, n, first_t, &c->hash_key);
-    k->pad_bits(m0[0], m0[1], q, (struct ccz_f128){0}, n, first_q, &c->hash_key);
-    k->pad_bits(m1[0], m1[1], q, delta, n, first_q, &c->hash_key);
+    struct cczi_pads pads = {.in = t, .len = n, .tweak = first_t, .log = 1};
+    cczi_cmp_pad_bits(got[0], got[1], &pads, &c->hash);
+    pads = (struct cczi_pads){.in = q, .len = n, .tweak = first_q, .log = 1};
+    cczi_cmp_pad_bits(m0[0], m0[1], &pads, &c->hash);
+    pads.offset = delta;
+    cczi_cmp_pad_bits(m1[0], m1[1], &pads, &c->hash);
+    ccz_wipe(&pads, sizeof(pads));
     for (size_t w = 0; w < cczi_words_of(n); w++) {
         row[B][w] = m0[0][w] ^ m1[0][w];
         row[B2][w] = m0[1][w] ^ m1[1][w];

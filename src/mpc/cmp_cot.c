@@ -22,8 +22,8 @@ static ccz_rc correct(struct cczi_bits *msg, struct cczi_cmp *c, const struct cc
         ccz_rc rc = c->ops->take_t(c->blocks, x, &first, n, c->self, err);
         if (rc != CCZ_OK)
             return rc;
-        cczi_cmp_kernels()->pad_words(lo, j->a2 ? hi : NULL, c->blocks, (struct ccz_f128){0}, n,
-                                      first, &c->hash_key);
+        const struct cczi_pads pads = {.in = c->blocks, .len = n, .tweak = first, .log = 1};
+        cczi_cmp_pad_words(lo, j->a2 ? hi : NULL, &pads, &c->hash);
         for (size_t e = 0; e < n; e++)
             j->out[r.from + i + e] += lo[e];
         for (size_t e = 0; j->a2 && e < n; e++)
@@ -50,7 +50,6 @@ static void answers(uint64_t *p1, uint64_t *out, const uint64_t *p0, const uint6
 static ccz_rc answer(struct cczi_bits *msg, struct cczi_bits *got, struct cczi_cmp *c,
                      const struct cczi_cot *j, struct ccz_err *err)
 {
-    const struct cczi_cmp_kernels *k = cczi_cmp_kernels();
     const struct cczi_range s = j->send;
     uint64_t *p0 = c->words, *q0 = p0 + CCZI_CMP_CHUNK, *p1 = q0 + CCZI_CMP_CHUNK;
     uint64_t *q1 = p1 + CCZI_CMP_CHUNK, d[CCZI_CMP_CHUNK / 64], first;
@@ -61,9 +60,11 @@ static ccz_rc answer(struct cczi_bits *msg, struct cczi_bits *got, struct cczi_c
         if (rc != CCZ_OK)
             return rc;
         cczi_bits_get(d, got, n);
-        k->pad_words(p0, j->a2 ? q0 : NULL, c->blocks, (struct ccz_f128){0}, n, first,
-                     &c->hash_key);
-        k->pad_words(p1, j->a2 ? q1 : NULL, c->blocks, delta, n, first, &c->hash_key);
+        struct cczi_pads pads = {.in = c->blocks, .len = n, .tweak = first, .log = 1};
+        cczi_cmp_pad_words(p0, j->a2 ? q0 : NULL, &pads, &c->hash);
+        pads.offset = delta;
+        cczi_cmp_pad_words(p1, j->a2 ? q1 : NULL, &pads, &c->hash);
+        ccz_wipe(&pads, sizeof(pads));
         answers(p1, j->out + from, p0, j->a + from, d, n);
         cczi_bits_put_words(msg, p1, n, j->width);
         if (!j->a2)

@@ -42,6 +42,9 @@ ccz_rc cczi_op_mux(uint64_t *z, uint64_t *z2, const uint64_t *row, const uint64_
 ccz_rc cczi_op_truncate(uint64_t *q, const uint64_t *x, size_t n, unsigned s,
                         enum ccz_mpc_range range, bool exact, struct cczi_op *o,
                         struct ccz_err *err);
+/* The same without messages, of party `party`'s share in a ring of k bits: wrong with probability |x| / 2^k. */
+void cczi_op_truncate_local(uint64_t *q, const uint64_t *x, size_t n, unsigned s, unsigned k,
+                            unsigned party);
 /* Shares of all bits negated: by one party. */
 void cczi_op_not(uint64_t *row, size_t n, const struct cczi_op *o);
 

@@ -9,6 +9,8 @@
  */
 #include "cmp_kernels.h"
 
+#include "ot/hash.h"
+
 /* Where OTs and messages come from. Both parties make the same calls in the same order. */
 struct cczi_cmp_ops {
     /* Sees to it that the takes that follow need no messages: ots[p] random correlated OTs that party p sends. */
@@ -31,7 +33,7 @@ struct cczi_cmp {
     const struct cczi_cmp_ops *ops;
     void *self;
     unsigned party; /* 0 or 1 */
-    struct cczi_aes hash_key;
+    struct cczi_hash hash;
     /* scratch: blocks[5][CHUNK], words[4][CHUNK] */
     struct ccz_f128 *blocks;
     uint64_t *words;
@@ -84,6 +86,20 @@ static inline size_t cczi_bits_size(uint64_t bits)
 void cczi_rows_of(uint64_t *rows, size_t stride, const uint64_t *v, size_t len, unsigned bits);
 /* The inverse. */
 void cczi_words_from(uint64_t *v, const uint64_t *rows, size_t stride, size_t len, unsigned bits);
+
+/*
+ * Masks of n OTs with the numbers tweak .., which both parties take with one call: as the kernels say, with a key for every
+ * CCZI_HASH_USES hashes. log: of the messages that an OT has.
+ */
+struct cczi_pads {
+    const struct ccz_f128 *in;
+    struct ccz_f128 offset;
+    size_t len;
+    uint64_t tweak;
+    unsigned log;
+};
+void cczi_cmp_pad_bits(uint64_t *lo, uint64_t *hi, const struct cczi_pads *p, struct cczi_hash *h);
+void cczi_cmp_pad_words(uint64_t *lo, uint64_t *hi, const struct cczi_pads *p, struct cczi_hash *h);
 
 /* ------------------------------------------------------------------------------------- protocols */
 

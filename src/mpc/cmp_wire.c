@@ -28,7 +28,7 @@ ccz_rc cczi_cmp_init(struct cczi_cmp *c, const struct cczi_cmp_ops *ops, void *s
 {
     const size_t chunk = CCZI_CMP_CHUNK;
     *c = (struct cczi_cmp){.ops = ops, .self = self, .party = party};
-    cczi_ot_kernels()->aes_key(&c->hash_key, key);
+    cczi_hash_init(&c->hash, cczi_ot_kernels(), key);
     c->blocks = aligned_alloc(64, BLOCK_ROWS * chunk * sizeof(*c->blocks));
     c->words = aligned_alloc(64, WORD_ROWS * chunk * sizeof(*c->words));
     if (!c->blocks || !c->words)
@@ -54,6 +54,38 @@ struct cczi_range cczi_cmp_half(size_t n, unsigned sender)
     if (first > n)
         first = n;
     return sender == 0 ? (struct cczi_range){0, first} : (struct cczi_range){first, n - first};
+}
+
+/* --------------------------------------------------------------------------------------- masks */
+
+/* How many OTs a key is for: whole words. */
+static size_t per_key(unsigned log)
+{
+    return (size_t)CCZI_HASH_USES >> log;
+}
+
+/* A key is numbered by its first OT, and by its place in the call, so that those of a call are kept side by side. */
+static const struct cczi_aes *key_at(const struct cczi_pads *p, size_t i, struct cczi_hash *h)
+{
+    return cczi_hash_key(h, (p->tweak + i) << 4 | i / per_key(p->log));
+}
+
+void cczi_cmp_pad_bits(uint64_t *lo, uint64_t *hi, const struct cczi_pads *p, struct cczi_hash *h)
+{
+    const size_t step = per_key(p->log);
+    for (size_t i = 0; i < p->len; i += step)
+        cczi_cmp_kernels()->pad_bits(lo + i / 64, hi + i / 64, p->in + i, p->offset,
+                                     p->len - i < step ? p->len - i : step, p->tweak + i,
+                                     key_at(p, i, h));
+}
+
+void cczi_cmp_pad_words(uint64_t *lo, uint64_t *hi, const struct cczi_pads *p, struct cczi_hash *h)
+{
+    const size_t step = per_key(p->log);
+    for (size_t i = 0; i < p->len; i += step)
+        cczi_cmp_kernels()->pad_words(lo + i, hi ? hi + i : NULL, p->in + i, p->offset,
+                                      p->len - i < step ? p->len - i : step, p->tweak + i,
+                                      key_at(p, i, h));
 }
 
 /* ------------------------------------------------------------------------------------ messages */

@@ -185,7 +185,8 @@ static ccz_rc check_limit(const struct dealer *d, const struct ccz_mpc_need *nee
         ccz_rc rc = cczi_mpc_item_lens(&l, &needs[i], err);
         if (rc != CCZ_OK)
             return rc;
-        all += l.a_len + l.b_len + l.c_len + l.v_len + l.x_len;
+        /* shares of both parties; of CROSS needs each has one factor */
+        all += 2 * (uint64_t)(l.a_len + l.b_len + l.c_len) + l.v_len + l.x_len;
         if (needs[i].kind == CCZ_MPC_CROSS_CONV2D) { /* windows are what the memory goes to */
             const struct ccz_mpc_conv *c = &needs[i].conv;
             uint64_t w = 0;

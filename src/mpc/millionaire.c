@@ -100,7 +100,8 @@ static ccz_rc ask_leaf(struct cczi_bits *msg, struct compare *p, unsigned leaf, 
     cczi_cmp_kernels()->fold(folded, c->blocks, CCZI_CMP_CHUNK, n, p->l.width[leaf]);
     uint64_t *less = p->l.less ? p->less + leaf * p->words + w0 : unused;
     uint64_t *equal = want_equal(&p->l, leaf) ? p->equal + leaf * p->words + w0 : unused;
-    cczi_cmp_kernels()->pad_bits(less, equal, folded, (struct ccz_f128){0}, n, tweak, &c->hash_key);
+    const struct cczi_pads pads = {.in = folded, .len = n, .tweak = tweak, .log = p->l.width[leaf]};
+    cczi_cmp_pad_bits(less, equal, &pads, &c->hash);
     return CCZ_OK;
 }
 
@@ -212,7 +213,9 @@ static ccz_rc send_leaf(struct cczi_bits *msg, struct cczi_bits *got, struct com
         for (unsigned b = 0; b < p->l.width[leaf]; b++)
             if (k >> b & 1)
                 place = cczi_f128_add(place, power[b]);
-        cczi_cmp_kernels()->pad_bits(lo, hi, folded, place, n, tweak, &c->hash_key);
+        struct cczi_pads pads = {folded, place, n, tweak, p->l.width[leaf]};
+        cczi_cmp_pad_bits(lo, hi, &pads, &c->hash);
+        ccz_wipe(&pads, sizeof(pads));
         for (size_t w = 0; w < words; w++) {
             less[k][w] ^= lo[w];
             equal[k][w] ^= hi[w];

@@ -82,6 +82,9 @@ unsigned cczi_mpc_role(const struct ccz_mpc *m);
 unsigned cczi_mpc_bits(const struct ccz_mpc *m); /* k */
 uint64_t cczi_mpc_mask(const struct ccz_mpc *m); /* 2^k - 1 */
 bool cczi_mpc_planning(const struct ccz_mpc *m);
+/* Whether a mode of truncation is allowed in this ring, and the refusal: "mpc:trunc". */
+bool cczi_mpc_trunc_fits(enum ccz_mpc_trunc mode, unsigned ring_bits);
+ccz_rc cczi_mpc_refuse_local(unsigned ring_bits, struct ccz_err *err);
 struct ccz_chan *
 cczi_mpc_chan(struct ccz_mpc *m); /* for protocols of other modules; NULL when planning */
 const uint8_t *cczi_mpc_session(

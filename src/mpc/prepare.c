@@ -193,6 +193,26 @@ static ccz_rc own_source(struct ccz_mpc *m, struct ccz_err *err)
     return rc;
 }
 
+/* What a source sends in the middle of a step travels apart from what the step has collected. */
+struct aside {
+    struct cczi_io pending;
+    enum ccz_mpc_phase phase;
+};
+
+static struct aside step_aside(struct ccz_mpc *m)
+{
+    const struct aside a = {m->io, cczi_mpc_phase(m, CCZ_MPC_OFFLINE)};
+    cczi_io_init(&m->io);
+    return a;
+}
+
+static void step_back(struct ccz_mpc *m, const struct aside *a)
+{
+    cczi_io_deinit(&m->io);
+    (void)cczi_mpc_phase(m, a->phase);
+    m->io = a->pending;
+}
+
 /* Makes the items of a list, in a round of messages of its own. */
 ccz_rc cczi_mpc_make_items(struct ccz_mpc_item *items, struct ccz_mpc *m,
                            const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
@@ -207,13 +227,9 @@ ccz_rc cczi_mpc_make_items(struct ccz_mpc_item *items, struct ccz_mpc *m,
             rc = set_fixed(&items[i], &fixed[i], m, &needs[i], err);
     }
     if (rc == CCZ_OK) {
-        struct cczi_io pending = m->io;
-        enum ccz_mpc_phase before = cczi_mpc_phase(m, CCZ_MPC_OFFLINE);
-        cczi_io_init(&m->io);
+        const struct aside a = step_aside(m);
         rc = cczi_mpc_source_prepare(items, m->source, needs, len, err);
-        cczi_io_deinit(&m->io);
-        (void)cczi_mpc_phase(m, before);
-        m->io = pending;
+        step_back(m, &a);
     }
     for (size_t i = 0; fixed && i < len; i++) {
         cczi_words_deinit(&fixed[i]);
@@ -256,12 +272,9 @@ static ccz_rc enqueue(struct ccz_mpc *m, const struct ccz_mpc_need *needs,
     return CCZ_OK;
 }
 
-/* Both parties prepare the same. */
-ccz_rc cczi_mpc_compare_needs(struct ccz_mpc *m, const struct ccz_mpc_need *needs, size_t len,
-                              struct ccz_err *err)
+static ccz_rc hash_needs(uint8_t out[32], const struct ccz_mpc_need *needs, size_t len,
+                         struct ccz_err *err)
 {
-    enum { DIGEST = 16 };
-    uint8_t own[32], peer[DIGEST];
     CCZ_AUTO(ccz_hasher) h = NULL;
     ccz_rc rc = ccz_hasher_new(&h, CCZ_SHA256);
     for (size_t i = 0; i < len && rc == CCZ_OK; i++) {
@@ -270,17 +283,37 @@ ccz_rc cczi_mpc_compare_needs(struct ccz_mpc *m, const struct ccz_mpc_need *need
         rc = ccz_hasher_put(h, CCZ_SPAN(w, sizeof(w)));
     }
     if (rc == CCZ_OK)
-        rc = ccz_hasher_done(own, h);
+        rc = ccz_hasher_done(out, h);
+    return rc == CCZ_OK ? CCZ_OK : ccz_fail(err, CCZ_E_INTERNAL, "mpc:hash", 0, "hashing failed");
+}
+
+/* The source is asked before anything is sent: parties whose settings differ would make values that do not belong together. */
+ccz_rc cczi_mpc_compare_needs(struct ccz_mpc *m, const struct ccz_mpc_need *needs, size_t len,
+                              const struct ccz_mpc_need *now, size_t now_len, struct ccz_err *err)
+{
+    enum { DIGEST = 16 };
+    uint8_t own[32], plan[32] = {0}, peer[2][DIGEST];
+    ccz_rc rc = hash_needs(own, needs, len, err);
+    if (rc == CCZ_OK && m->source)
+        rc = cczi_mpc_source_plan(plan, m->source, now, now_len, err);
     if (rc != CCZ_OK)
-        return ccz_fail(err, CCZ_E_INTERNAL, "mpc:hash", 0, "hashing failed");
+        return rc;
     cczi_mpc_put_raw(m, own, DIGEST);
-    cczi_mpc_want_raw(m, peer, DIGEST);
+    cczi_mpc_put_raw(m, plan, DIGEST);
+    cczi_mpc_want_raw(m, peer, sizeof(peer));
     rc = cczi_mpc_round(m, err);
-    if (rc == CCZ_OK && !cczi_mpc_planning(m) && memcmp(own, peer, DIGEST) != 0) {
-        (void)ccz_refuse_bytes(err, CCZ_E_PEER, "mpc:needs", peer, DIGEST, own, DIGEST);
-        rc = ccz_hint(err, CCZ_E_PEER, "the parties prepare for different programs");
+    if (rc != CCZ_OK || cczi_mpc_planning(m))
+        return rc;
+    if (memcmp(own, peer[0], DIGEST) != 0) {
+        (void)ccz_refuse_bytes(err, CCZ_E_PEER, "mpc:needs", peer[0], DIGEST, own, DIGEST);
+        return ccz_hint(err, CCZ_E_PEER, "the parties prepare for different programs");
     }
-    return rc;
+    if (memcmp(plan, peer[1], DIGEST) != 0) {
+        (void)ccz_refuse_bytes(err, CCZ_E_PEER, "mpc:needs-plan", peer[1], DIGEST, plan, DIGEST);
+        return ccz_hint(err, CCZ_E_PEER, "the sources of the two parties have different settings");
+    }
+    m->plan_compared = m->plan_compared || now_len > 0;
+    return CCZ_OK;
 }
 
 /* Those that a source can make now: without transfers, and without operands that do not exist yet. */
@@ -321,7 +354,7 @@ static ccz_rc prepare(struct ccz_mpc *m, const struct ccz_mpc_need *needs, size_
     if (rc == CCZ_OK)
         rc = select_needs(now, &now_len, ots, m, needs, len, err);
     if (rc == CCZ_OK)
-        rc = cczi_mpc_compare_needs(m, needs, len, err);
+        rc = cczi_mpc_compare_needs(m, needs, len, now, now_len, err);
     if (rc == CCZ_OK && now_len && !cczi_mpc_planning(m)) {
         rc = cczi_mpc_make_items(items, m, now, now_len, err);
         if (rc == CCZ_OK)
@@ -395,6 +428,19 @@ const struct ccz_mpc_need *ccz_mpc_needs(size_t *len, const struct ccz_mpc *m)
     return m->needs;
 }
 
+/* An item that nobody prepared. Settings of sources are compared before the first one. */
+static ccz_rc make_one(struct ccz_mpc_item *item, struct ccz_mpc *m,
+                       const struct ccz_mpc_need *need, struct ccz_err *err)
+{
+    ccz_rc rc = own_source(m, err);
+    if (rc == CCZ_OK && cczi_mpc_source_has_plan(m->source) && !m->plan_compared) {
+        const struct aside a = step_aside(m);
+        rc = cczi_mpc_compare_needs(m, need, 1, need, 1, err);
+        step_back(m, &a);
+    }
+    return rc == CCZ_OK ? cczi_mpc_make_items(item, m, need, 1, err) : rc;
+}
+
 ccz_rc cczi_mpc_take(struct ccz_mpc_item *item, struct ccz_mpc *m, const struct ccz_mpc_need *need,
                      struct ccz_err *err)
 {
@@ -411,7 +457,7 @@ ccz_rc cczi_mpc_take(struct ccz_mpc_item *item, struct ccz_mpc *m, const struct 
         *item = m->ready[m->ready_at].item;
         m->ready[m->ready_at++].item = (struct ccz_mpc_item){0};
     } else if (m->ready_at == m->ready_len || need->fixed > m->prepared_ids)
-        rc = cczi_mpc_make_items(item, m, need, 1, err);
+        rc = make_one(item, m, need, err);
     else
         rc = ccz_fail(err, CCZ_E_ARG, "mpc:need-order", need->kind,
                       "a product that is not the next one prepared for");

@@ -350,6 +350,18 @@ static ccz_rc greet(struct ccz_mpc *m, struct ccz_err *err)
 
 /* ----------------------------------------------------------------------------- birth and end */
 
+bool cczi_mpc_trunc_fits(enum ccz_mpc_trunc mode, unsigned ring_bits)
+{
+    return mode != CCZ_MPC_TRUNC_LOCAL || ring_bits == 64;
+}
+
+ccz_rc cczi_mpc_refuse_local(unsigned ring_bits, struct ccz_err *err)
+{
+    (void)ccz_fail(err, CCZ_E_ARG, "mpc:trunc", (int64_t)ring_bits,
+                   "local truncation in a ring of %u bits, expected 64", ring_bits);
+    return ccz_hint(err, CCZ_E_ARG, "it is wrong with probability |x| / 2^k");
+}
+
 static ccz_rc check_cfg(const struct ccz_mpc_cfg *cfg, struct ccz_err *err)
 {
     if (cfg->role > 1)
@@ -360,6 +372,8 @@ static ccz_rc check_cfg(const struct ccz_mpc_cfg *cfg, struct ccz_err *err)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:frac", cfg->frac, cfg->ring_bits - 2);
     if ((unsigned)cfg->trunc > CCZ_MPC_TRUNC_LOCAL)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:trunc", cfg->trunc, CCZ_MPC_TRUNC_FAITHFUL);
+    if (!cczi_mpc_trunc_fits(cfg->trunc, cfg->ring_bits))
+        return cczi_mpc_refuse_local(cfg->ring_bits, err);
     if ((unsigned)cfg->ot > CCZ_MPC_OT_SILENT || cfg->ot_k > 8)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:ot", cfg->ot, CCZ_MPC_OT_SOFTSPOKEN);
     if ((unsigned)cfg->source >= CCZ_MPC_SOURCE_KINDS)

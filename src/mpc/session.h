@@ -49,6 +49,7 @@ struct ccz_mpc {
     uint64_t ots[2]; /* used */
 
     struct ccz_mpc_source *source;
+    bool plan_compared;       /* the sources of both parties have the same settings */
     struct cczi_ready *ready; /* [ready_len], those before ready_at are used */
     size_t ready_at, ready_len;
     struct ccz_mpc_need *needs; /* used so far; two more for transfers */
@@ -71,6 +72,10 @@ void cczi_mpc_watch(struct ccz_mpc *m, struct ccz_chan *chan);
 struct ccz_ot_ext_cfg cczi_mpc_ot_cfg(const struct ccz_mpc *m);
 /* At least len transfers in the store of a direction. */
 ccz_rc cczi_mpc_ot_fill(struct ccz_mpc *m, unsigned sender, size_t len, struct ccz_err *err);
+/* Zeros if there is nothing but the needs to agree on. */
+ccz_rc cczi_mpc_source_plan(uint8_t digest[32], const struct ccz_mpc_source *s,
+                            const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err);
+bool cczi_mpc_source_has_plan(const struct ccz_mpc_source *s);
 ccz_rc cczi_mpc_source_prepare(struct ccz_mpc_item *items, struct ccz_mpc_source *s,
                                const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err);
 /* Rows of a convolution's windows: [batch oh ow][kh kw c], zero outside. */
@@ -78,9 +83,9 @@ void cczi_mpc_windows(uint64_t *out, const uint64_t *in, const struct ccz_mpc_co
 /* Makes the items of a list by the session's source, in rounds of its own. items: zeroed. */
 ccz_rc cczi_mpc_make_items(struct ccz_mpc_item *items, struct ccz_mpc *m,
                            const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err);
-/* Both parties want the same, "mpc:needs". */
+/* Both parties want the same, "mpc:needs", and their sources make `now` of it in the same way, "mpc:needs-plan". */
 ccz_rc cczi_mpc_compare_needs(struct ccz_mpc *m, const struct ccz_mpc_need *needs, size_t len,
-                              struct ccz_err *err);
+                              const struct ccz_mpc_need *now, size_t now_len, struct ccz_err *err);
 /* Of queued items and the source, when the session ends. */
 void cczi_mpc_ready_deinit(struct ccz_mpc *m);
 #endif

@@ -91,6 +91,21 @@ ccz_rc cczi_mpc_source_prepare(struct ccz_mpc_item *items, struct ccz_mpc_source
     return rc;
 }
 
+bool cczi_mpc_source_has_plan(const struct ccz_mpc_source *s)
+{
+    return s->ops->plan;
+}
+
+ccz_rc cczi_mpc_source_plan(uint8_t digest[32], const struct ccz_mpc_source *s,
+                            const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
+{
+    memset(digest, 0, 32);
+    if (len == 0 || !s->ops->plan)
+        return CCZ_OK;
+    ccz_rc rc = check_can(s, needs, len, err);
+    return rc == CCZ_OK ? s->ops->plan(digest, s->self, needs, len, err) : rc;
+}
+
 /* --------------------------------------------------------------------------------------- mixed */
 
 struct mixed {
@@ -157,74 +172,71 @@ static bool mixed_can(void *self, const struct ccz_mpc_need *need)
     return false;
 }
 
-/* What happens to one group. */
+/* The needs of one kind, and who makes them. */
 struct group {
-    enum ccz_mpc_need_kind kind;
-    struct ccz_mpc_need *needs;
-    size_t *from, len;
+    const struct ccz_mpc_need *needs;
+    const size_t *from;
+    size_t len;
     struct ccz_mpc_source *source;
     struct ccz_mpc_cost cost;
 };
-typedef ccz_rc (*group_fn)(void *arg, const struct mixed *x, const struct group *g,
-                           struct ccz_err *err);
 
-static ccz_rc each_group(const struct mixed *x, const struct ccz_mpc_need *needs, size_t len,
-                         group_fn fn, void *arg, struct ccz_err *err)
+/* Decided for all kinds before anything is prepared: what one group sends once (keys) would make the next one cheaper. */
+struct decision {
+    struct ccz_mpc_need *needs;
+    size_t *from;
+    struct group of[CCZ_MPC_NEED_KINDS];
+};
+
+static void decision_deinit(struct decision *d)
 {
-    struct group g = {0};
-    ccz_rc rc = cczi_mpc_alloc(&g.needs, len, sizeof(*g.needs), err);
-    if (rc == CCZ_OK)
-        rc = cczi_mpc_alloc(&g.from, len, sizeof(*g.from), err);
-    for (unsigned k = 0; k < CCZ_MPC_NEED_KINDS && rc == CCZ_OK; k++) {
-        g.kind = (enum ccz_mpc_need_kind)k;
-        g.len = of_kind(g.needs, g.from, needs, len, g.kind);
-        if (g.len == 0)
-            continue;
-        rc = choose(&g.source, &g.cost, x, g.needs, g.len, err);
-        if (rc == CCZ_OK)
-            rc = fn(arg, x, &g, err);
-    }
-    free(g.needs);
-    free(g.from);
-    return rc;
+    free(d->needs);
+    free(d->from);
 }
+#define AUTO_DECISION __attribute__((cleanup(decision_deinit))) struct decision
 
-static ccz_rc add_cost(void *arg, const struct mixed *x, const struct group *g, struct ccz_err *err)
+static ccz_rc decide(struct decision *d, const struct mixed *x, const struct ccz_mpc_need *needs,
+                     size_t len, struct ccz_err *err)
 {
-    struct ccz_mpc_cost *sum = arg;
-    (void)x;
-    (void)err;
-    sum->setup_size += g->cost.setup_size;
-    sum->size += g->cost.size;
-    sum->rounds += g->cost.rounds;
-    sum->cpu_s += g->cost.cpu_s;
-    return CCZ_OK;
+    size_t at = 0;
+    ccz_rc rc = cczi_mpc_alloc(&d->needs, len, sizeof(*d->needs), err);
+    if (rc == CCZ_OK)
+        rc = cczi_mpc_alloc(&d->from, len, sizeof(*d->from), err);
+    for (unsigned k = 0; k < CCZ_MPC_NEED_KINDS && rc == CCZ_OK; k++) {
+        struct group *g = &d->of[k];
+        g->needs = d->needs + at;
+        g->from = d->from + at;
+        g->len = of_kind(d->needs + at, d->from + at, needs, len, (enum ccz_mpc_need_kind)k);
+        at += g->len;
+        if (g->len > 0)
+            rc = choose(&g->source, &g->cost, x, g->needs, g->len, err);
+    }
+    return rc;
 }
 
 static ccz_rc mixed_cost(struct ccz_mpc_cost *out, void *self, const struct ccz_mpc_need *needs,
                          size_t len, struct ccz_err *err)
 {
-    return each_group(self, needs, len, add_cost, out, err);
+    AUTO_DECISION d = {0};
+    ccz_rc rc = decide(&d, self, needs, len, err);
+    for (unsigned k = 0; k < CCZ_MPC_NEED_KINDS && rc == CCZ_OK; k++) {
+        const struct ccz_mpc_cost *c = &d.of[k].cost;
+        out->setup_size += c->setup_size;
+        out->size += c->size;
+        out->rounds += c->rounds;
+        out->cpu_s += c->cpu_s;
+    }
+    return rc;
 }
 
-static ccz_rc tell(void *arg, const struct mixed *x, const struct group *g, struct ccz_err *err)
+/* The same memory: the items stay the session's. */
+static ccz_rc prepare_group(struct ccz_mpc_item *items, const struct group *g, struct ccz_err *err)
 {
-    (void)arg;
-    (void)err;
-    if (x->cfg.on_choice)
-        x->cfg.on_choice(x->cfg.arg, ccz_mpc_source_name(g->source), g->kind, g->len, &g->cost);
-    return CCZ_OK;
-}
-
-static ccz_rc prepare_group(void *arg, const struct mixed *x, const struct group *g,
-                            struct ccz_err *err)
-{
-    struct ccz_mpc_item *items = arg, *some = NULL;
-    (void)x;
+    struct ccz_mpc_item *some = NULL;
     ccz_rc rc = cczi_mpc_alloc(&some, g->len, sizeof(*some), err);
     if (rc != CCZ_OK)
         return rc;
-    for (size_t i = 0; i < g->len; i++) /* the same memory: the items stay the session's */
+    for (size_t i = 0; i < g->len; i++)
         some[i] = items[g->from[i]];
     rc = cczi_mpc_source_prepare(some, g->source, g->needs, g->len, err);
     free(some);
@@ -234,8 +246,60 @@ static ccz_rc prepare_group(void *arg, const struct mixed *x, const struct group
 static ccz_rc mixed_prepare(struct ccz_mpc_item *items, void *self,
                             const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
 {
-    ccz_rc rc = each_group(self, needs, len, tell, NULL, err);
-    return rc == CCZ_OK ? each_group(self, needs, len, prepare_group, items, err) : rc;
+    const struct mixed *x = self;
+    AUTO_DECISION d = {0};
+    ccz_rc rc = decide(&d, x, needs, len, err);
+    for (unsigned k = 0; k < CCZ_MPC_NEED_KINDS && rc == CCZ_OK && x->cfg.on_choice; k++)
+        if (d.of[k].len > 0)
+            x->cfg.on_choice(x->cfg.arg, ccz_mpc_source_name(d.of[k].source),
+                             (enum ccz_mpc_need_kind)k, d.of[k].len, &d.of[k].cost);
+    for (unsigned k = 0; k < CCZ_MPC_NEED_KINDS && rc == CCZ_OK; k++)
+        if (d.of[k].len > 0)
+            rc = prepare_group(items, &d.of[k], err);
+    return rc;
+}
+
+/* Who is asked, what the choice weighs, what is chosen, and how the chosen one goes about it. */
+static ccz_rc hash_decision(struct ccz_hasher *h, const struct mixed *x, const struct decision *d,
+                            struct ccz_err *err)
+{
+    ccz_rc rc = ccz_hasher_put(h, CCZ_SPAN(&x->bytes_per_s, sizeof(x->bytes_per_s)));
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_put(h, CCZ_SPAN(&x->cfg.rtt_s, sizeof(x->cfg.rtt_s)));
+    for (size_t s = 0; s < x->cfg.len && rc == CCZ_OK; s++) {
+        const uint64_t kind = (uint64_t)x->cfg.sources[s]->kind;
+        rc = ccz_hasher_put(h, CCZ_SPAN(&kind, sizeof(kind)));
+    }
+    for (uint64_t k = 0; k < CCZ_MPC_NEED_KINDS && rc == CCZ_OK; k++) {
+        const struct group *g = &d->of[k];
+        if (g->len == 0)
+            continue;
+        uint8_t plan[32];
+        const uint64_t words[3] = {k, g->len, (uint64_t)g->source->kind};
+        rc = cczi_mpc_source_plan(plan, g->source, g->needs, g->len, err);
+        if (rc != CCZ_OK)
+            return rc;
+        rc = ccz_hasher_put(h, CCZ_SPAN(words, sizeof(words)));
+        if (rc == CCZ_OK)
+            rc = ccz_hasher_put(h, CCZ_SPAN(plan, sizeof(plan)));
+    }
+    return rc == CCZ_OK ? CCZ_OK : ccz_fail(err, CCZ_E_INTERNAL, "mpc:hash", 0, "hashing failed");
+}
+
+static ccz_rc mixed_plan(uint8_t digest[32], void *self, const struct ccz_mpc_need *needs,
+                         size_t len, struct ccz_err *err)
+{
+    const struct mixed *x = self;
+    AUTO_DECISION d = {0};
+    CCZ_AUTO(ccz_hasher) h = NULL;
+    ccz_rc rc = decide(&d, x, needs, len, err);
+    if (rc == CCZ_OK && ccz_hasher_new(&h, CCZ_SHA256) != CCZ_OK)
+        rc = ccz_fail(err, CCZ_E_INTERNAL, "mpc:hash", 0, "hashing failed");
+    if (rc == CCZ_OK)
+        rc = hash_decision(h, x, &d, err);
+    if (rc == CCZ_OK && ccz_hasher_done(digest, h) != CCZ_OK)
+        rc = ccz_fail(err, CCZ_E_INTERNAL, "mpc:hash", 0, "hashing failed");
+    return rc;
 }
 
 static void mixed_free(void *self)
@@ -253,7 +317,8 @@ ccz_rc ccz_mpc_source_mixed_new(struct ccz_mpc_source **out, struct ccz_mpc *m,
                                                   .can = mixed_can,
                                                   .cost = mixed_cost,
                                                   .prepare = mixed_prepare,
-                                                  .free = mixed_free};
+                                                  .free = mixed_free,
+                                                  .plan = mixed_plan};
     struct mixed *x = NULL;
     (void)m;
     *out = NULL;

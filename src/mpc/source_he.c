@@ -8,6 +8,7 @@
 
 #include "mpc/source_he_priv.h"
 
+#include <cczoo/crypto.h>
 #include <cczoo/ring.h>
 
 #include <math.h>
@@ -20,7 +21,9 @@ enum { WAVE_BLOCKS = 16, TERMS_GUESS = 8 };
 struct he {
     struct ccz_mpc *m;
     struct ccz_mpc_he_cfg cfg;
-    struct cczi_he_suite *suite[SUITES];
+    struct cczi_he_suite *suite[SUITES]; /* whose keys were exchanged */
+    struct cczi_he_suite
+        *spare[SUITES]; /* made for a cost or a plan; of use if the list is prepared */
     struct cczi_he_slots *slots;
 };
 
@@ -33,6 +36,7 @@ struct list {
 /* A list of needs as work. */
 struct he_work {
     struct cczi_he_plan plan[SUITES][2]; /* by evaluator */
+    struct cczi_he_suite *suite[SUITES]; /* borrowed from struct he; NULL: not needed */
     struct list list[2][2]; /* by evaluator and number of products in a sum, less one */
 };
 
@@ -243,9 +247,14 @@ static double max_abs_of(const struct he *h, size_t s)
     return s == BOUNDED && h->cfg.max_abs ? (double)h->cfg.max_abs : (double)half_of(h);
 }
 
+static double rate_of(const struct he *h)
+{
+    return h->cfg.bytes_per_s > 0 ? h->cfg.bytes_per_s : 12.5e6;
+}
+
 static struct cczi_he_weights weights_of(const struct he *h, const struct cczi_he_suite *s)
 {
-    const double rate = (h->cfg.bytes_per_s > 0 ? h->cfg.bytes_per_s : 12.5e6) / 1e6;
+    const double rate = rate_of(h) / 1e6;
     return (struct cczi_he_weights){
         .up = (double)cczi_he_up_size(s->c) / rate + 350,
         .product = 95,
@@ -276,7 +285,25 @@ static ccz_rc tiles(size_t *terms, struct cczi_he_plan plan[2], const struct he 
     return rc;
 }
 
-/* Tiles and parameters that fit each other; those of earlier lists are kept while they do. */
+/* Parameters for so many terms. What is in use is left alone: its keys are with the peer. */
+static ccz_rc spare_for(struct cczi_he_suite **out, struct he *h, size_t s, size_t terms,
+                        struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    if (h->spare[s] && h->spare[s]->terms != terms) {
+        cczi_he_suite_free(h->spare[s]);
+        h->spare[s] = NULL;
+    }
+    if (!h->spare[s])
+        rc = cczi_he_suite_new(&h->spare[s], cczi_mpc_bits(h->m), max_abs_of(h, s), terms, 0, err);
+    *out = h->spare[s];
+    return rc;
+}
+
+/*
+ * Tiles and parameters that fit each other; those of earlier lists are kept while they do. The outcome depends on what was
+ * prepared before and on the needs alone, not on what this party has asked for a cost.
+ */
 static ccz_rc fit(struct he_work *w, struct he *h, size_t s, struct ccz_err *err)
 {
     struct cczi_he_plan *plan = w->plan[s];
@@ -284,18 +311,27 @@ static ccz_rc fit(struct he_work *w, struct he *h, size_t s, struct ccz_err *err
     ccz_rc rc = CCZ_OK;
     if (plan[0].len + plan[1].len == 0)
         return CCZ_OK;
-    for (;;) {
-        if (!h->suite[s])
-            rc = cczi_he_suite_new(&h->suite[s], cczi_mpc_bits(h->m), max_abs_of(h, s), terms, 0,
-                                   err);
+    for (w->suite[s] = h->suite[s];; w->suite[s] = NULL) {
+        if (!w->suite[s])
+            rc = spare_for(&w->suite[s], h, s, terms, err);
         if (rc == CCZ_OK)
-            rc = tiles(&want, plan, h, h->suite[s], err);
-        if (rc != CCZ_OK || want <= h->suite[s]->terms)
+            rc = tiles(&want, plan, h, w->suite[s], err);
+        if (rc != CCZ_OK || want <= w->suite[s]->terms)
             return rc;
         while (terms < want)
             terms *= 2;
+    }
+}
+
+/* The list is going to be prepared: new parameters replace those that have become too small. */
+static void adopt(struct he *h, const struct he_work *w)
+{
+    for (size_t s = 0; s < SUITES; s++) {
+        if (!w->suite[s] || w->suite[s] == h->suite[s])
+            continue;
         cczi_he_suite_free(h->suite[s]);
-        h->suite[s] = NULL;
+        h->suite[s] = h->spare[s];
+        h->spare[s] = NULL;
     }
 }
 
@@ -320,7 +356,7 @@ static ccz_rc set_up(struct he_work *w, struct he *h, struct ccz_err *err)
 static bool keys_due(uint32_t *doublings, const struct he *h, const struct he_work *w, size_t s,
                      unsigned e)
 {
-    const struct cczi_he_suite *suite = h->suite[s];
+    const struct cczi_he_suite *suite = w->suite[s];
     const bool own = cczi_mpc_role(h->m) != e;
     if (w->plan[s][e].len == 0)
         return false;
@@ -344,7 +380,7 @@ static size_t keys_size(const struct he *h, const struct he_work *w, unsigned e)
     uint32_t doublings;
     for (size_t s = 0; s < SUITES; s++)
         if (keys_due(&doublings, h, w, s, e))
-            size += cczi_he_keys_size(h->suite[s], doublings);
+            size += cczi_he_keys_size(w->suite[s], doublings);
     return size;
 }
 
@@ -357,7 +393,7 @@ static ccz_rc write_keys(struct ccz_buf *out, struct he *h, const struct he_work
     ccz_rc rc = CCZ_OK;
     for (size_t s = 0; rc == CCZ_OK && s < SUITES; s++)
         if (keys_due(&doublings, h, w, s, e))
-            rc = cczi_he_keys_write(out, h->suite[s], doublings, err);
+            rc = cczi_he_keys_write(out, w->suite[s], doublings, err);
     return rc == CCZ_OK && slots ? cczi_he_slots_keys_write(out, h->slots, err) : rc;
 }
 
@@ -371,8 +407,8 @@ static ccz_rc read_keys(struct he *h, const struct he_work *w, struct ccz_span i
     ccz_rc rc = CCZ_OK;
     for (size_t s = 0; rc == CCZ_OK && s < SUITES; s++)
         if (keys_due(&doublings, h, w, s, e))
-            rc = cczi_he_keys_read(h->suite[s],
-                                   ccz_rd_take(&rd, cczi_he_keys_size(h->suite[s], doublings)),
+            rc = cczi_he_keys_read(w->suite[s],
+                                   ccz_rd_take(&rd, cczi_he_keys_size(w->suite[s], doublings)),
                                    doublings, err);
     return rc == CCZ_OK && slots ? cczi_he_slots_keys_read(h->slots, ccz_rd_take(&rd, rd.left), err)
                                  : rc;
@@ -551,8 +587,8 @@ static size_t wave_size(const struct he *h, const struct he_work *w, unsigned e,
         const struct cczi_he_plan *p = &w->plan[s][e];
         if (p->len)
             size +=
-                back ? p->down * cczi_he_down_size(h->suite[s]->pack_c, h->suite[s]->return_limbs)
-                     : p->up * cczi_he_up_size(h->suite[s]->c);
+                back ? p->down * cczi_he_down_size(w->suite[s]->pack_c, w->suite[s]->return_limbs)
+                     : p->up * cczi_he_up_size(w->suite[s]->c);
     }
     for (size_t k = 0; h->slots && k < 2; k++) {
         const struct cczi_he_elements el = elements_of(h, w, e, k, wave);
@@ -570,7 +606,7 @@ static ccz_rc encrypt(struct ccz_buf *out, struct he *h, const struct he_work *w
     ccz_rc rc = CCZ_OK;
     for (size_t s = 0; rc == CCZ_OK && wave == 0 && s < SUITES; s++)
         if (w->plan[s][e].len)
-            rc = cczi_he_linear_up(out, &w->plan[s][e], h->suite[s], err);
+            rc = cczi_he_linear_up(out, &w->plan[s][e], w->suite[s], err);
     for (size_t k = 0; rc == CCZ_OK && h->slots && k < 2; k++) {
         const struct cczi_he_elements el = elements_of(h, w, e, k, wave);
         if (el.len)
@@ -590,8 +626,8 @@ static ccz_rc evaluate(struct ccz_buf *out, struct he *h, const struct he_work *
         const struct cczi_he_plan *p = &w->plan[s][e];
         if (p->len == 0)
             continue;
-        const struct ccz_span part = ccz_rd_take(&rd, p->up * cczi_he_up_size(h->suite[s]->c));
-        rc = cczi_he_linear_eval(out, p, h->suite[s], part, &rng, err);
+        const struct ccz_span part = ccz_rd_take(&rd, p->up * cczi_he_up_size(w->suite[s]->c));
+        rc = cczi_he_linear_eval(out, p, w->suite[s], part, &rng, err);
     }
     for (size_t k = 0; rc == CCZ_OK && h->slots && k < 2; k++) {
         const struct cczi_he_elements el = elements_of(h, w, e, k, wave);
@@ -614,9 +650,9 @@ static ccz_rc decrypt(struct he *h, const struct he_work *w, size_t wave, struct
         const struct cczi_he_plan *p = &w->plan[s][e];
         if (p->len == 0)
             continue;
-        const struct cczi_he_suite *suite = h->suite[s];
+        const struct cczi_he_suite *suite = w->suite[s];
         const size_t size = p->down * cczi_he_down_size(suite->pack_c, suite->return_limbs);
-        rc = cczi_he_linear_down(p, h->suite[s], ccz_rd_take(&rd, size), err);
+        rc = cczi_he_linear_down(p, w->suite[s], ccz_rd_take(&rd, size), err);
     }
     for (size_t k = 0; rc == CCZ_OK && h->slots && k < 2; k++) {
         const struct cczi_he_elements el = elements_of(h, w, e, k, wave);
@@ -702,6 +738,67 @@ static ccz_rc he_cost(struct ccz_mpc_cost *out, void *self, const struct ccz_mpc
     return CCZ_OK;
 }
 
+/* Fields one by one where a struct could have gaps. */
+static ccz_rc hash_tiles(struct ccz_hasher *hash, const struct cczi_he_plan *p)
+{
+    const uint64_t sums[] = {p->n,    p->len,  p->groups_len, p->up,
+                             p->outs, p->down, p->products,   p->doublings};
+    ccz_rc rc = ccz_hasher_put(hash, CCZ_SPAN(sums, sizeof(sums)));
+    for (size_t i = 0; i < p->groups_len && rc == CCZ_OK; i++) {
+        const struct cczi_he_group *g = &p->groups[i];
+        const uint64_t words[] = {g->first,  g->len,    g->chan,     g->chan_tiles, g->h_t,
+                                  g->w_t,    g->step_y, g->step_x,   g->tiles_y,    g->tiles_x,
+                                  g->pieces, g->area,   g->images_w, g->outs_w,     g->blocks};
+        rc = ccz_hasher_put(hash, CCZ_SPAN(words, sizeof(words)));
+    }
+    for (size_t i = 0; i < p->len && rc == CCZ_OK; i++) {
+        const uint64_t order = p->order[i];
+        rc = ccz_hasher_put(hash, CCZ_SPAN(&order, sizeof(order)));
+    }
+    return rc;
+}
+
+/* Settings, parameters, and which ciphertext holds what: both parties' have to be the same. */
+static ccz_rc hash_work(struct ccz_hasher *hash, const struct he *h, const struct he_work *w)
+{
+    const double max_abs = max_abs_of(h, BOUNDED), rate = rate_of(h);
+    ccz_rc rc = ccz_hasher_put(hash, CCZ_SPAN(&max_abs, sizeof(max_abs)));
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_put(hash, CCZ_SPAN(&rate, sizeof(rate)));
+    for (size_t s = 0; s < SUITES && rc == CCZ_OK; s++) {
+        const struct cczi_he_suite *suite = w->suite[s];
+        const uint64_t words[] = {s, suite ? suite->n : 0, suite ? suite->terms : 0,
+                                  suite ? suite->return_limbs : 0, suite ? suite->flood_bits : 0};
+        rc = ccz_hasher_put(hash, CCZ_SPAN(words, sizeof(words)));
+        for (unsigned e = 0; e < 2 && rc == CCZ_OK; e++)
+            rc = hash_tiles(hash, &w->plan[s][e]);
+    }
+    for (size_t i = 0; i < 4 && rc == CCZ_OK; i++) {
+        const uint64_t len = w->list[i / 2][i % 2].len;
+        rc = ccz_hasher_put(hash, CCZ_SPAN(&len, sizeof(len)));
+    }
+    return rc;
+}
+
+static ccz_rc he_plan(uint8_t digest[32], void *self, const struct ccz_mpc_need *needs, size_t len,
+                      struct ccz_err *err)
+{
+    struct he *h = self;
+    AUTO_WORK w = {0};
+    CCZ_AUTO(ccz_hasher) hash = NULL;
+    ccz_rc rc = plan_needs(&w, h, needs, NULL, len, err);
+    if (rc == CCZ_OK)
+        rc = set_up(&w, h, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = ccz_hasher_new(&hash, CCZ_SHA256);
+    if (rc == CCZ_OK)
+        rc = hash_work(hash, h, &w);
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_done(digest, hash);
+    return rc == CCZ_OK ? CCZ_OK : ccz_fail(err, CCZ_E_INTERNAL, "mpc:hash", 0, "hashing failed");
+}
+
 static ccz_rc he_prepare(struct ccz_mpc_item *items, void *self, const struct ccz_mpc_need *needs,
                          size_t len, struct ccz_err *err)
 {
@@ -714,6 +811,8 @@ static ccz_rc he_prepare(struct ccz_mpc_item *items, void *self, const struct cc
         rc = plan_needs(&w, h, needs, items, len, err);
     if (rc == CCZ_OK)
         rc = set_up(&w, h, err);
+    if (rc == CCZ_OK)
+        adopt(h, &w);
     if (rc == CCZ_OK)
         rc = alloc_lists(&w, err);
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
@@ -730,8 +829,10 @@ static ccz_rc he_prepare(struct ccz_mpc_item *items, void *self, const struct cc
 static void he_free(void *self)
 {
     struct he *h = self;
-    for (size_t s = 0; s < SUITES; s++)
+    for (size_t s = 0; s < SUITES; s++) {
         cczi_he_suite_free(h->suite[s]);
+        cczi_he_suite_free(h->spare[s]);
+    }
     cczi_he_slots_free(h->slots);
     free(h);
 }
@@ -739,7 +840,12 @@ static void he_free(void *self)
 ccz_rc ccz_mpc_source_he_new(struct ccz_mpc_source **out, struct ccz_mpc *m,
                              const struct ccz_mpc_he_cfg *cfg, struct ccz_err *err)
 {
-    static const struct ccz_mpc_source_ops ops = {"he", he_can, he_cost, he_prepare, he_free};
+    static const struct ccz_mpc_source_ops ops = {.name = "he",
+                                                  .can = he_can,
+                                                  .cost = he_cost,
+                                                  .prepare = he_prepare,
+                                                  .free = he_free,
+                                                  .plan = he_plan};
     static const struct ccz_mpc_he_cfg zero = {0};
     *out = NULL;
     if (!cfg)

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Offline phases in files. offline-00000001.mpc, .. are protected files, written once, numbered without gaps, one for each
- * ccz_mpc_store_write(); offline-00000001.used says how many of its needs have been handed out, and is durable before any of
- * them is. Plaintext, little-endian:
+ * Offline phases in files. offline-00000001.mpc, .. are protected files, written once, one for each ccz_mpc_store_write();
+ * offline-00000001.used says how many of its needs have been handed out, and is durable before any of them is.
+ *
+ * A file has the same number at both parties: before it is made they agree on the first that is free at both. So a number
+ * that one of them has alone is an orphan: the other one crashed before its file was durable, or its folder is an older one.
+ * Numbers have gaps where the other party has orphans. Who meets an orphan gives it up for good. Writing succeeds when
+ * each has heard that the other's file is durable.
+ *
+ * Plaintext, little-endian:
  *   header  magic (8), role, ring_bits, zeros (6), pair (32), number of needs (8)
  *   table   for each need: its words (18 x 8), SHA-256 of the fixed operand at its owner, else zeros (32)
  *   data    for each need: a, b, c, v as far as this party has them, 8 bytes a word
@@ -13,6 +19,7 @@
 
 #include <cczoo/pf.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -31,6 +38,7 @@ enum {
     NEEDS_MAX = 1 << 20,
     PATH_SIZE = 4096,
     WORDS_AT_ONCE = 8192,
+    NUMBER_MAX = 99999999, /* eight digits */
 };
 static const uint8_t magic[8] = {'C', 'C', 'Z', 'M', 'P', 'C', 'S', 1};
 
@@ -89,19 +97,48 @@ static ccz_rc exists(bool *out, const char *path, struct ccz_err *err)
     return ccz_fail(err, CCZ_E_IO, "mpc:store-dir", errno, "cannot look at %s", path);
 }
 
-/* How many files there are: the first number that is missing, minus one. */
-static ccz_rc count_files(uint64_t *out, const char *dir, struct ccz_err *err)
+/* The number of "offline-NNNNNNNN.suffix"; 0: another name. */
+static uint64_t number_in(const char *name, const char *suffix)
 {
-    char path[PATH_SIZE];
-    for (*out = 0;; ++*out) {
-        ccz_rc rc = path_of(path, dir, *out + 1, "mpc", err);
-        if (rc != CCZ_OK)
-            return rc;
-        bool there;
-        rc = exists(&there, path, err);
-        if (rc != CCZ_OK || !there)
-            return rc;
+    static const char prefix[] = "offline-";
+    enum { DIGITS = 8 };
+    uint64_t n = 0;
+    if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
+        return 0;
+    name += sizeof(prefix) - 1;
+    for (int i = 0; i < DIGITS; i++, name++) {
+        if (*name < '0' || *name > '9')
+            return 0;
+        n = 10 * n + (uint64_t)(*name - '0');
     }
+    return *name == '.' && strcmp(name + 1, suffix) == 0 ? n : 0;
+}
+
+/* Which numbers there are: the least file above some number (0: none), how many files, the largest number of file or mark. */
+struct numbers {
+    uint64_t least, files, largest;
+};
+
+static ccz_rc scan(struct numbers *out, const char *dir, uint64_t above, struct ccz_err *err)
+{
+    DIR *d = opendir(dir);
+    const struct dirent *e;
+    *out = (struct numbers){0};
+    if (!d)
+        return ccz_fail(err, CCZ_E_IO, "mpc:store-dir", errno, "cannot open %s", dir);
+    while (errno = 0, (e = readdir(d))) {
+        const uint64_t file = number_in(e->d_name, "mpc"), used = number_in(e->d_name, "used");
+        out->files += file > 0;
+        if (file > above && (out->least == 0 || file < out->least))
+            out->least = file;
+        if (file > out->largest || used > out->largest) /* a mark without its file still stands */
+            out->largest = file > used ? file : used;
+    }
+    const int failed = errno;
+    (void)closedir(d);
+    if (failed)
+        return ccz_fail(err, CCZ_E_IO, "mpc:store-dir", failed, "cannot read %s", dir);
+    return CCZ_OK;
 }
 
 /* --------------------------------------------------------------------------------------- marks */
@@ -203,12 +240,50 @@ static ccz_rc put_words(struct ccz_pf_writer *w, const uint64_t *v, size_t len, 
     return rc;
 }
 
+/* The first number that is free at both parties. */
+static ccz_rc agree_on_number(uint64_t *out, struct ccz_mpc *m, const char *dir,
+                              struct ccz_err *err)
+{
+    struct numbers own;
+    uint64_t peer;
+    ccz_rc rc = scan(&own, dir, 0, err);
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_mpc_put(m, &own.largest, 1, 64);
+    cczi_mpc_want(m, &peer, 1, 64);
+    rc = cczi_mpc_round(m, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (peer > NUMBER_MAX)
+        return ccz_refuse_num(err, CCZ_E_PEER, "mpc:store-place", (int64_t)peer, NUMBER_MAX);
+    *out = (own.largest > peer ? own.largest : peer) + 1;
+    if (*out > NUMBER_MAX)
+        return ccz_refuse_num(err, CCZ_E_LIMIT, "mpc:store-full", (int64_t)*out, NUMBER_MAX);
+    return CCZ_OK;
+}
+
+/* Each has its file: only now does it count. A party that does not hear of the other's has an orphan, or a file that both have. */
+static ccz_rc both_durable(struct ccz_mpc *m, uint64_t number, const uint64_t pair[PAIR / 8],
+                           struct ccz_err *err)
+{
+    uint64_t own[1 + PAIR / 8] = {number}, peer[1 + PAIR / 8];
+    memcpy(own + 1, pair, PAIR);
+    cczi_mpc_put(m, own, 1 + PAIR / 8, 64);
+    cczi_mpc_want(m, peer, 1 + PAIR / 8, 64);
+    ccz_rc rc = cczi_mpc_round(m, err);
+    if (rc == CCZ_OK && memcmp(own, peer, sizeof(own)) != 0)
+        rc = ccz_refuse_bytes(err, CCZ_E_PEER, "mpc:store-pair", peer, sizeof(peer), own,
+                              sizeof(own));
+    return rc;
+}
+
 /* Header and table; *size of the whole. */
 static ccz_rc make_head(struct ccz_buf *head, uint64_t *size, struct ccz_mpc *m,
-                        const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
+                        const uint64_t pair[PAIR / 8], const struct ccz_mpc_need *needs, size_t len,
+                        struct ccz_err *err)
 {
-    uint64_t pair[PAIR / 8], words = 0;
-    ccz_rc rc = cczi_mpc_common(pair, PAIR / 8, 64, m, err);
+    uint64_t words = 0;
+    ccz_rc rc = CCZ_OK;
     ccz_buf_put(head, magic, sizeof(magic));
     ccz_buf_u8(head, (uint8_t)m->cfg.role);
     ccz_buf_u8(head, (uint8_t)m->cfg.ring_bits);
@@ -249,27 +324,25 @@ static ccz_rc write_body(struct ccz_pf_writer *w, struct ccz_span head,
     return rc == CCZ_OK ? ccz_pf_writer_finish(w, err) : rc;
 }
 
-static ccz_rc write_file(struct ccz_mpc *m, const struct ccz_mpc_item *items,
-                         const struct ccz_mpc_need *needs, size_t len,
-                         const struct ccz_mpc_store_cfg *cfg, struct ccz_err *err)
+static ccz_rc write_file(struct ccz_mpc *m, uint64_t number, const uint64_t pair[PAIR / 8],
+                         const struct ccz_mpc_item *items, const struct ccz_mpc_need *needs,
+                         size_t len, const struct ccz_mpc_store_cfg *cfg, struct ccz_err *err)
 {
     char path[PATH_SIZE], bound[64];
     CCZ_AUTO_BUF head;
     CCZ_AUTO(ccz_pf_writer) w = NULL;
     struct ccz_newfile f;
-    uint64_t number, size;
+    uint64_t size;
     ccz_buf_init(&head, HEADER + (size_t)NEEDS_MAX * ENTRY);
-    ccz_rc rc = count_files(&number, cfg->dir, err);
+    ccz_rc rc = make_head(&head, &size, m, pair, needs, len, err);
     if (rc == CCZ_OK)
-        rc = make_head(&head, &size, m, needs, len, err);
-    if (rc == CCZ_OK)
-        rc = path_of(path, cfg->dir, number + 1, "mpc", err);
+        rc = path_of(path, cfg->dir, number, "mpc", err);
     if (rc == CCZ_OK)
         rc = ccz_newfile_open(&f, path, 0600, err);
     if (rc != CCZ_OK)
         return rc;
     struct ccz_pf_io io = ccz_pf_io_fd(&f.fd);
-    const struct ccz_pf_cfg pf = binding(bound, number + 1, path);
+    const struct ccz_pf_cfg pf = binding(bound, number, path);
     rc = ccz_pf_writer_new(&w, &io, size, cfg->key, &pf, err);
     if (rc == CCZ_OK)
         rc = write_body(w, ccz_buf_span(&head), items, needs, len, m->cfg.role, err);
@@ -285,6 +358,7 @@ static ccz_rc store_write(struct ccz_mpc *m, const struct ccz_mpc_need *needs, s
     AUTO_FD lock = -1;
     struct ccz_mpc_need *now = NULL;
     struct ccz_mpc_item *items = NULL;
+    uint64_t number = 0, pair[PAIR / 8];
     size_t n = 0;
     if (cczi_mpc_planning(m))
         return ccz_fail(err, CCZ_E_ARG, "mpc:store-plan", 0, "a planning session makes nothing");
@@ -298,12 +372,20 @@ static ccz_rc store_write(struct ccz_mpc *m, const struct ccz_mpc_need *needs, s
     for (size_t i = 0; i < len && rc == CCZ_OK; i++)
         if (needs[i].kind != CCZ_MPC_OTS)
             now[n++] = needs[i];
+    if (rc == CCZ_OK && n == 0)
+        rc = ccz_fail(err, CCZ_E_ARG, "mpc:store-len", 0, "transfers alone are not stored");
     if (rc == CCZ_OK)
-        rc = cczi_mpc_compare_needs(m, needs, len, err);
+        rc = cczi_mpc_compare_needs(m, needs, len, now, n, err);
+    if (rc == CCZ_OK)
+        rc = agree_on_number(&number, m, cfg->dir, err);
+    if (rc == CCZ_OK)
+        rc = cczi_mpc_common(pair, PAIR / 8, 64, m, err);
     if (rc == CCZ_OK)
         rc = cczi_mpc_make_items(items, m, now, n, err);
     if (rc == CCZ_OK)
-        rc = write_file(m, items, now, n, cfg, err);
+        rc = write_file(m, number, pair, items, now, n, cfg, err);
+    if (rc == CCZ_OK)
+        rc = both_durable(m, number, pair, err);
     for (size_t i = 0; items && i < n; i++)
         cczi_mpc_item_deinit(&items[i]);
     free(items);
@@ -440,43 +522,62 @@ static ccz_rc used_up(const struct source *s, uint64_t files, struct ccz_err *er
     return ccz_hint(err, CCZ_E_DENIED, "run another offline phase: randomness is used once");
 }
 
+/* The first file above a number. *found: there is one. */
+static ccz_rc open_above(bool *found, struct source *s, uint64_t number, struct ccz_err *err)
+{
+    struct numbers there;
+    ccz_rc rc = scan(&there, s->dir, number, err);
+    *found = rc == CCZ_OK && there.least > 0;
+    return *found ? open_file(s, there.least, err) : rc;
+}
+
 /* The first file of which something is left. */
 static ccz_rc open_next(struct source *s, struct ccz_err *err)
 {
-    uint64_t files = 0;
+    struct numbers all = {0};
+    bool found = true;
     ccz_rc rc = s->lock < 0 ? lock_dir(&s->lock, s->dir, err) : CCZ_OK;
     if (rc == CCZ_OK)
-        rc = count_files(&files, s->dir, err);
-    for (uint64_t n = s->number + 1; n <= files && rc == CCZ_OK; n++) {
-        rc = open_file(s, n, err);
-        if (rc == CCZ_OK && s->at < s->len)
-            return CCZ_OK;
-    }
-    if (rc != CCZ_OK)
-        return rc;
-    if (files == 0)
+        rc = scan(&all, s->dir, 0, err);
+    if (rc == CCZ_OK && all.files == 0)
         return ccz_fail(err, CCZ_E_NOT_FOUND, "mpc:store-empty", 0, "nothing is stored in %s",
                         s->dir);
-    return used_up(s, files, err);
+    do {
+        if (rc == CCZ_OK)
+            rc = open_above(&found, s, s->number, err);
+    } while (rc == CCZ_OK && found && s->at == s->len);
+    return rc == CCZ_OK && !found ? used_up(s, all.files, err) : rc;
 }
 
 /* What is left of this file is given up, so that no later session comes back to it. Then the one behind it. */
 static ccz_rc skip_file(struct source *s, struct ccz_err *err)
 {
+    bool found;
     ccz_rc rc = write_mark(s->dir, s->number, s->len, err);
-    return rc == CCZ_OK ? open_file(s, s->number + 1, err) : rc;
+    if (rc == CCZ_OK)
+        rc = open_above(&found, s, s->number, err);
+    return rc == CCZ_OK && !found ? used_up(s, s->number, err) : rc;
 }
 
-/* Both parties open the same file: that of the one who is ahead. */
+/* Both parties open the same file: the first that both have from the one on who is ahead. What only one of them has is skipped. */
 static ccz_rc same_file(struct source *s, struct ccz_err *err)
 {
-    uint64_t peer;
-    cczi_mpc_put(s->m, &s->number, 1, 64);
-    cczi_mpc_want(s->m, &peer, 1, 64);
-    ccz_rc rc = cczi_mpc_round(s->m, err);
-    while (rc == CCZ_OK && s->number < peer) /* ends with the last file at the latest */
-        rc = skip_file(s, err);
-    return rc;
+    for (bool waiting = false;;) {
+        uint64_t peer;
+        cczi_mpc_put(s->m, &s->number, 1, 64);
+        cczi_mpc_want(s->m, &peer, 1, 64);
+        ccz_rc rc = cczi_mpc_round(s->m, err);
+        if (rc != CCZ_OK || peer == s->number)
+            return rc;
+        if (waiting && peer < s->number) /* who is behind moves on at once, or has nothing left */
+            return ccz_refuse_num(err, CCZ_E_PEER, "mpc:store-place", (int64_t)peer,
+                                  (int64_t)s->number);
+        waiting = peer < s->number;
+        while (rc == CCZ_OK && s->number < peer) /* ends with the last file at the latest */
+            rc = skip_file(s, err);
+        if (rc != CCZ_OK)
+            return rc;
+    }
 }
 
 /* And go on from the higher of their places in it, each having said its own place in this very file. */
@@ -510,10 +611,7 @@ static ccz_rc synchronise(struct source *s, struct ccz_err *err)
             rc = same_place(s, err);
         if (rc != CCZ_OK || s->at < s->len)
             return rc;
-        uint64_t number = s->number;
         rc = skip_file(s, err); /* one of them had used it up */
-        if (rc == CCZ_E_NOT_FOUND)
-            return used_up(s, number, err);
         if (rc != CCZ_OK)
             return rc;
     }

@@ -95,11 +95,12 @@ static ccz_rc run(uint64_t *out, struct trunc *t, const uint64_t *x, struct ccz_
 }
 
 /* Mohassel, Zhang, SecureML, S&P 2017, 4.1: party 1 shifts the negative, or the error would be one-sided. */
-static void local(uint64_t *out, const uint64_t *x, size_t n, unsigned s, const struct ccz_mpc *m)
+void cczi_op_truncate_local(uint64_t *q, const uint64_t *x, size_t n, unsigned s, unsigned k,
+                            unsigned party)
 {
-    const uint64_t mask = cczi_mpc_mask(m);
+    const uint64_t mask = UINT64_MAX >> (64 - k);
     for (size_t i = 0; i < n; i++)
-        out[i] = cczi_mpc_role(m) == 0 ? x[i] >> s : 0 - (((0 - x[i]) & mask) >> s);
+        q[i] = party == 0 ? x[i] >> s : 0 - (((0 - x[i]) & mask) >> s);
 }
 
 static void floor_of(uint64_t *out, const uint64_t *x, size_t n, unsigned s,
@@ -157,6 +158,8 @@ static ccz_rc truncated(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor
         rc = ccz_refuse_num(err, CCZ_E_ARG, "mpc:range", (int64_t)range, CCZ_MPC_RANGE_POSITIVE);
     if (rc == CCZ_OK && ((unsigned)mode > CCZ_MPC_TRUNC_LOCAL))
         rc = ccz_refuse_num(err, CCZ_E_ARG, "mpc:trunc", (int64_t)mode, CCZ_MPC_TRUNC_LOCAL);
+    if (rc == CCZ_OK && !cczi_mpc_trunc_fits(mode, cczi_mpc_bits(x->m)))
+        rc = cczi_mpc_refuse_local(cczi_mpc_bits(x->m), err);
     if (rc == CCZ_OK)
         rc = cczi_mpc_tensor_new(out, x->m, x->kind, x->owner, x->shape, x->frac - s, err);
     if (rc != CCZ_OK || !x->v)
@@ -166,7 +169,8 @@ static ccz_rc truncated(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor
     else if (s == 0)
         memcpy((*out)->v, x->v, x->len * sizeof(*x->v));
     else if (mode == CCZ_MPC_TRUNC_LOCAL)
-        local((*out)->v, x->v, x->len, s, x->m);
+        cczi_op_truncate_local((*out)->v, x->v, x->len, s, cczi_mpc_bits(x->m),
+                               cczi_mpc_role(x->m));
     else
         rc = interactive((*out)->v, x, s, range, mode == CCZ_MPC_TRUNC_FAITHFUL, err);
     return rc;

@@ -62,6 +62,10 @@ static ccz_rc inputs(void *self, struct ccz_mpc *m, struct ccz_err *err)
     ccz_rc rc = CCZ_OK;
     if (!lr->has_data && !ccz_mpc_is_plan(m))
         return ccz_refuse(err, CCZ_E_ARG, "mpcml:data", "NULL", "data, for a run");
+    if (ccz_mpc_cfg_of(m)->trunc == CCZ_MPC_TRUNC_LOCAL) {
+        (void)ccz_refuse(err, CCZ_E_ARG, "mpcml:trunc", "local", "faithful or one bit");
+        return ccz_hint(err, CCZ_E_ARG, "sums of a step use the whole ring");
+    }
     rc = training_inputs(lr, m, err);
     for (size_t i = 0; i < form->chunks; i++) {
         const struct cczi_lr_block b = cczi_lr_chunk(form, i);
@@ -107,7 +111,7 @@ static ccz_rc reveal(struct ccz_mpcml_lr *lr, size_t at, size_t from, size_t len
 {
     const struct ccz_mpc *m = ccz_mpc_session_of(lr->w);
     CCZ_AUTO(ccz_mpc_tensor) some = NULL;
-    const bool mine = to >> ccz_mpc_cfg_of(m)->role & 1;
+    const bool mine = !ccz_mpc_is_plan(m) && to >> lr->role & 1; /* plans leave results alone */
     if (len == 0)
         return CCZ_OK;
     ccz_rc rc = ccz_mpc_slice(&some, lr->w, 1, from, 1, len, err);
@@ -160,8 +164,10 @@ static ccz_rc compute(void *self, struct ccz_mpc *m, const struct ccz_mpcml_sett
     struct ccz_mpcml_lr *lr = self;
     const struct cczi_lr_form *form = &lr->form;
     ccz_rc rc = CCZ_OK;
-    lr->done = false;
-    lr->words_len = 0;
+    if (!ccz_mpc_is_plan(m)) {
+        lr->done = false;
+        lr->words_len = 0;
+    }
     if (form->train)
         rc = cczi_lr_train(lr, m, setting, err);
     if (rc == CCZ_OK && form->chunks > 0)

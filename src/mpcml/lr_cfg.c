@@ -45,7 +45,7 @@ static size_t ceil_div(size_t a, size_t b)
     return a / b + (a % b != 0);
 }
 
-/* Rows of both are spread evenly over the blocks. */
+/* Split by rows, rows of both are spread evenly over the blocks; of few rows, a block may get none. */
 static struct cczi_lr_block block_of(const struct cczi_lr_form *form, const size_t rows[2],
                                      size_t size, size_t blocks, size_t i)
 {

@@ -50,9 +50,8 @@ static void place(struct ccz_mpcml_lr *lr, const uint64_t *in, const struct cczi
 static ccz_rc reveal(struct ccz_mpcml_lr *lr, const struct ccz_mpc_tensor *s,
                      const struct cczi_lr_block *block, struct ccz_err *err)
 {
-    const struct ccz_mpc *m = ccz_mpc_session_of(s); /* of a plan, it may have the other role */
     const unsigned to = lr->form.cfg.score_to;
-    const bool mine = to >> ccz_mpc_cfg_of(m)->role & 1;
+    const bool mine = !ccz_mpc_is_plan(ccz_mpc_session_of(s)) && to >> lr->role & 1;
     uint64_t *got = NULL;
     ccz_rc rc = cczi_mpcml_alloc(&got, block->rows, sizeof(*got), err);
     if (rc == CCZ_OK)

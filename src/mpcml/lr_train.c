@@ -286,6 +286,7 @@ ccz_rc cczi_lr_train(struct ccz_mpcml_lr *lr, struct ccz_mpc *m,
         rc = ccz_mpc_share(&lr->w, start, err);
     for (size_t e = 0; e < form->cfg.epochs && rc == CCZ_OK; e++)
         for (size_t b = 0; b < form->batches && rc == CCZ_OK; b++)
-            rc = step(lr, b, setting->one_by_one, err);
+            if (cczi_lr_batch(form, b).rows > 0)
+                rc = step(lr, b, setting->one_by_one, err);
     return rc;
 }

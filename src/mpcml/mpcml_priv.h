@@ -25,6 +25,10 @@ ccz_rc cczi_mpcml_digest_end(uint8_t out[CCZ_MPC_PROGRAM_SIZE], struct cczi_mpcm
 
 /* Defaults filled in. */
 struct ccz_mpcml_run_cfg cczi_mpcml_run_cfg(const struct ccz_mpcml_run_cfg *cfg);
+/* The number that the next PRIVATE tensor of a session will have. */
+ccz_rc cczi_mpcml_next_id(uint64_t *out, struct ccz_mpc *m, struct ccz_err *err);
+/* Of the session that a plan was made on, when inputs began. */
+uint64_t cczi_mpcml_plan_first_id(const struct ccz_mpcml_plan *p);
 /* Seconds of what travels and what is computed. */
 double cczi_mpcml_seconds(const struct ccz_mpc_cost *c, const struct ccz_mpcml_net *net);
 /* A source of one kind on a session; dealer may be NULL in planning sessions. */

@@ -17,6 +17,7 @@ struct plan {
     struct ccz_mpc
         *blank; /* a planning session on which nothing has happened: where sources are asked */
     struct ccz_mpc_stats stats;
+    uint64_t first_id;
 };
 
 enum { LOCAL_SOURCES = 4, DIGEST_SIZE = 16 };
@@ -32,6 +33,11 @@ void ccz_mpcml_plan_free(struct ccz_mpcml_plan *p)
     ccz_mpc_free(all->blank);
     free(all->all);
     free(all);
+}
+
+uint64_t cczi_mpcml_plan_first_id(const struct ccz_mpcml_plan *p)
+{
+    return ((const struct plan *)p)->first_id;
 }
 
 /* --------------------------------------------------------------------------------- the program */
@@ -50,7 +56,9 @@ static ccz_rc rehearse(struct plan *p, const struct ccz_mpcml_program *program,
         rc = ccz_mpc_plan_new(&p->blank, &session, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = program->inputs(program->self, m, err);
+    rc = cczi_mpcml_next_id(&p->first_id, m, err);
+    if (rc == CCZ_OK)
+        rc = program->inputs(program->self, m, err);
     if (rc == CCZ_OK)
         rc = program->compute(program->self, m, cfg->setting, err);
     program->reset(program->self);

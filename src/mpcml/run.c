@@ -75,8 +75,8 @@ struct ccz_mpcml_run_cfg cczi_mpcml_run_cfg(const struct ccz_mpcml_run_cfg *cfg)
 {
     struct ccz_mpcml_run_cfg c = *cfg;
     c.setting = c.setting ? c.setting : ccz_mpcml_setting(CCZ_MPCML_ROUNDS);
-    c.net.bytes_per_s = c.net.bytes_per_s > 0 ? c.net.bytes_per_s : 125e6;
-    c.net.rtt_s = c.net.rtt_s > 0 ? c.net.rtt_s : 0;
+    c.net.bytes_per_s = c.net.bytes_per_s > 0 ? c.net.bytes_per_s : 12.5e6;
+    c.net.rtt_s = c.net.rtt_s > 0 ? c.net.rtt_s : 1e-3;
     c.paillier_bits = c.paillier_bits ? c.paillier_bits : 3072;
     return c;
 }
@@ -179,15 +179,47 @@ ccz_rc ccz_mpcml_source_new(struct ccz_mpc_source **out, struct ccz_mpc *m,
 
 /* ----------------------------------------------------------------------------------- one run */
 
+ccz_rc cczi_mpcml_next_id(uint64_t *out, struct ccz_mpc *m, struct ccz_err *err)
+{
+    const uint64_t zero = 0;
+    const bool mine = !ccz_mpc_is_plan(m) && ccz_mpc_cfg_of(m)->role == 0;
+    CCZ_AUTO(ccz_mpc_tensor) t = NULL;
+    ccz_rc rc = ccz_mpc_private(&t, m, 0, CCZ_MPC_SHAPE1(1), 0, mine ? &zero : NULL, err);
+    *out = rc == CCZ_OK ? ccz_mpc_id_of(t) + 1 : 0;
+    return rc;
+}
+
+/* Needs name PRIVATE tensors by number: in a session that has run something before, numbers begin later. */
+static ccz_rc prepare(struct ccz_mpc *m, const struct ccz_mpcml_plan *plan, uint64_t first,
+                      struct ccz_err *err)
+{
+    const uint64_t later = first - cczi_mpcml_plan_first_id(plan);
+    struct ccz_mpc_need *needs = NULL;
+    if (plan->needs_len == 0)
+        return CCZ_OK;
+    ccz_rc rc = cczi_mpcml_alloc(&needs, plan->needs_len, sizeof(*needs), err);
+    for (size_t i = 0; i < plan->needs_len && rc == CCZ_OK; i++) {
+        needs[i] = plan->needs[i];
+        needs[i].fixed += needs[i].fixed ? later : 0;
+    }
+    if (rc == CCZ_OK)
+        rc = ccz_mpc_prepare(m, needs, plan->needs_len, err);
+    free(needs);
+    return rc;
+}
+
 ccz_rc ccz_mpcml_run_on(struct ccz_mpc *m, const struct ccz_mpcml_program *program,
                         const struct ccz_mpcml_setting *setting, const struct ccz_mpcml_plan *plan,
                         struct ccz_err *err)
 {
+    uint64_t first;
     if (plan->setting != setting)
         return ccz_refuse(err, CCZ_E_ARG, "mpcml:plan", plan->setting->name, setting->name);
-    ccz_rc rc = program->inputs(program->self, m, err);
-    if (rc == CCZ_OK && plan->needs_len > 0)
-        rc = ccz_mpc_prepare(m, plan->needs, plan->needs_len, err);
+    ccz_rc rc = cczi_mpcml_next_id(&first, m, err);
+    if (rc == CCZ_OK)
+        rc = program->inputs(program->self, m, err);
+    if (rc == CCZ_OK)
+        rc = prepare(m, plan, first, err);
     if (rc == CCZ_OK)
         rc = program->compute(program->self, m, setting, err);
     program->reset(program->self);

@@ -185,7 +185,8 @@ ccz_rc ccz_mpcml_lr_simulate(int64_t *words, int64_t *score_words,
         take_given(&s);
     for (size_t e = 0; s.form.train && e < s.form.cfg.epochs; e++)
         for (size_t b = 0; b < s.form.batches && rc == CCZ_OK; b++)
-            rc = step(&s, b, err);
+            if (cczi_lr_batch(&s.form, b).rows > 0)
+                rc = step(&s, b, err);
     if (rc == CCZ_OK && score_words)
         rc = score(score_words, &s, err);
     for (size_t j = 0; words && j < s.form.len && rc == CCZ_OK; j++)

@@ -128,7 +128,7 @@ ccz_rc ccz_cot_recv(struct ccz_f128 *t, const uint8_t *x, size_t len, struct ccz
 
 /* Rows to pairs of messages, in place: q is the upper half of m, so that pairs overtake rows only at the end. */
 static void to_pairs(struct ccz_f128 *m, const struct ccz_f128 *q, size_t len, uint64_t tweak,
-                     const struct cczi_soft *soft)
+                     struct cczi_soft *soft)
 {
     struct ccz_f128 rows[2][HASH_LEN];
     for (size_t i = 0; i < len; i += HASH_LEN) {
@@ -138,7 +138,7 @@ static void to_pairs(struct ccz_f128 *m, const struct ccz_f128 *q, size_t len, u
             rows[1][k] = cczi_f128_add(q[i + k], soft->delta);
         }
         for (int b = 0; b < 2; b++)
-            soft->kernels->hash(rows[b], rows[b], n, tweak + i, &soft->hash_key);
+            cczi_hash_run(rows[b], rows[b], n, tweak + i, 1, &soft->hash);
         for (size_t k = 0; k < n; k++) {
             m[2 * (i + k)] = rows[0][k];
             m[2 * (i + k) + 1] = rows[1][k];
@@ -177,7 +177,7 @@ ccz_rc ccz_ot_recv(struct ccz_f128 *m_x, const uint8_t *x, size_t len, struct cc
         size_t n = batch_len(len - i);
         rc = ccz_cot_recv(m_x + i, x + i / 8, n, r, err);
         if (rc == CCZ_OK)
-            soft->kernels->hash(m_x + i, m_x + i, n, soft->ots, &soft->hash_key);
+            cczi_hash_run(m_x + i, m_x + i, n, soft->ots, 1, &soft->hash);
         soft->ots += n;
     }
     if (rc != CCZ_OK)

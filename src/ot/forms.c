@@ -139,13 +139,13 @@ ccz_rc ccz_ot_ext_cot_recv(struct ccz_f128 *t, const uint8_t *x, size_t len, str
 
 /* H of len rows and, with delta, of the same rows + delta; numbers of masks go on. */
 static void masks_of(struct ccz_f128 *out, const struct ccz_f128 *rows, size_t len, size_t at,
-                     const struct ccz_f128 *delta, const struct ccz_ot_ext *e)
+                     const struct ccz_f128 *delta, struct ccz_ot_ext *e)
 {
     if (delta) {
         add_all(out, rows, *delta, len);
         rows = out;
     }
-    e->soft.kernels->hash(out, rows, len, e->tweak + at, &e->soft.hash_key);
+    cczi_hash_run(out, rows, len, e->tweak + at, 1, &e->soft.hash);
 }
 
 static ccz_rc random_begin(size_t len, struct ccz_ot_ext *e, struct ccz_err *err)

@@ -79,7 +79,7 @@ struct sender {
 
 /* Masks of n items from item `at`; flips says how the receiver's random choices differ from those it wants. */
 static void make_masks(struct sender *w, const struct batch *b, size_t at, size_t n,
-                       struct cczi_bits_in *flips, const struct ccz_ot_ext *e)
+                       struct cczi_bits_in *flips, struct ccz_ot_ext *e)
 {
     uint8_t flip[MASKS / 2];
     const size_t all = (size_t)1 << b->log;
@@ -89,14 +89,14 @@ static void make_masks(struct sender *w, const struct batch *b, size_t at, size_
     for (size_t j = 0; j < all; j++) {
         for (size_t i = 0; i < n; i++)
             w->masks[i] = cczi_f128_add(w->joined[i], w->delta[j ^ flip[i]]);
-        e->soft.kernels->hash(w->masks, w->masks, n, e->tweak + at, &e->soft.hash_key);
+        cczi_hash_run(w->masks, w->masks, n, e->tweak + at, b->log, &e->soft.hash);
         for (size_t i = 0; i < n; i++)
             w->values[i * all + j] = w->masks[i].lo;
     }
 }
 
 static void hide(uint8_t *msg, const struct inputs *m, const struct batch *b,
-                 const uint8_t *choices, struct sender *w, const struct ccz_ot_ext *e)
+                 const uint8_t *choices, struct sender *w, struct ccz_ot_ext *e)
 {
     struct cczi_bits_in flips = {choices, 0};
     struct cczi_bits_out out = {.at = msg};
@@ -194,7 +194,7 @@ static uint64_t pick(struct cczi_bits_in *in, uint64_t wanted, const struct batc
 }
 
 static void reveal(const struct values *y, const uint8_t *c, const uint8_t *msg,
-                   const struct batch *b, const struct ccz_ot_ext *e)
+                   const struct batch *b, struct ccz_ot_ext *e)
 {
     struct ccz_f128 masks[MASKS / 2];
     struct cczi_bits_in in = {msg, 0};
@@ -202,7 +202,7 @@ static void reveal(const struct values *y, const uint8_t *c, const uint8_t *msg,
     for (size_t at = 0; at < b->len; at += b->chunk) {
         size_t n = b->len - at < b->chunk ? b->len - at : b->chunk;
         join(masks, cczi_ext_rows(e) + at * b->log, n, b->log);
-        e->soft.kernels->hash(masks, masks, n, e->tweak + at, &e->soft.hash_key);
+        cczi_hash_run(masks, masks, n, e->tweak + at, b->log, &e->soft.hash);
         for (size_t i = 0; i < n; i++) {
             uint64_t wanted = c[at + i] & cczi_low_bits(b->log);
             uint64_t v = (pick(&in, wanted, b) ^ masks[i].lo) & low;

@@ -73,9 +73,9 @@ static size_t lanes_in(const struct pass *p, size_t block)
 }
 
 static void masks_of(struct ccz_f128 *out, const struct ccz_f128 *rows, size_t n, uint64_t tweak,
-                     const struct ccz_ot_ext *e)
+                     struct ccz_ot_ext *e)
 {
-    e->soft.kernels->hash(out, rows, n, tweak, &e->soft.hash_key);
+    cczi_hash_run(out, rows, n, tweak, 1, &e->soft.hash);
 }
 
 /* -------------------------------------------------------------------------------------- sender */
@@ -109,7 +109,7 @@ static void send_block(struct cczi_bits_out *out, const struct target *to, const
 /* rows and flips are those of this pass; returns how many masks it took. */
 static uint64_t send_pass(struct cczi_bits_out *out, const struct target *to, const uint64_t *f,
                           const struct pass *p, const struct ccz_f128 *rows, const uint8_t *flips,
-                          size_t first_flip, uint64_t tweak, const struct ccz_ot_ext *e)
+                          size_t first_flip, uint64_t tweak, struct ccz_ot_ext *e)
 {
     struct sender_room w;
     const struct ccz_f128 delta = e->soft.delta;
@@ -226,7 +226,7 @@ static void choose(uint8_t *msg, const struct choices *c, const struct shape *s,
 
 static uint64_t recv_pass(uint64_t *z, uint64_t low_z, const struct choices *c,
                           struct cczi_bits_in *in, const struct pass *p,
-                          const struct ccz_f128 *rows, uint64_t tweak, const struct ccz_ot_ext *e)
+                          const struct ccz_f128 *rows, uint64_t tweak, struct ccz_ot_ext *e)
 {
     struct ccz_f128 masks[CHUNK];
     for (size_t at = 0; at < p->len; at += CHUNK) {

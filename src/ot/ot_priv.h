@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CCZI_OT_PRIV_H
 #define CCZI_OT_PRIV_H
-#include "kernels.h"
+#include "hash.h"
 
 enum { CCZI_OT_DELTA_BITS = 128, CCZI_OT_K_MAX = 8 };
 
@@ -83,9 +83,9 @@ struct cczi_soft {
     const struct cczi_ot_kernels *kernels;
     struct ccz_chan *chan;
     struct cczi_transcript t;
-    struct cczi_aes hash_key; /* of random OTs */
-    struct cczi_aes *keys;    /* [128 / k][2^k]; the sender's in order of leaf number + Delta_j */
-    struct ccz_f128 delta;    /* sender */
+    struct cczi_hash hash; /* of random OTs */
+    struct cczi_aes *keys; /* [128 / k][2^k]; the sender's in order of leaf number + Delta_j */
+    struct ccz_f128 delta; /* sender */
     unsigned k;
     bool sender;
     bool odd;      /* delta is odd; rows get the choice as their lowest bit, the sender's 0 */

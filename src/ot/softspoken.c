@@ -197,7 +197,7 @@ ccz_rc cczi_soft_init(struct cczi_soft *s, bool sender, enum cczi_ot_kind kind, 
     }
     uint8_t key[32];
     cczi_transcript_draw(key, &s->t, "hash of random OTs");
-    s->kernels->aes_key(&s->hash_key, key);
+    cczi_hash_init(&s->hash, s->kernels, key);
     return cczi_transcript_check(&s->t, err);
 }
 

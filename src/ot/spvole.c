@@ -53,9 +53,9 @@ static void seeds_deinit(struct seeds *x)
 
 /* Messages of OT number `first` and those behind it: hashes of the rows. */
 static void make_pads(struct ccz_f128 *pads, const struct ccz_f128 *rows, size_t len, size_t first,
-                      const struct cczi_soft *s)
+                      struct cczi_soft *s)
 {
-    s->kernels->hash(pads, rows, len, first, &s->hash_key);
+    cczi_hash_run(pads, rows, len, first, 1, &s->hash);
 }
 
 /* Both sides draw the same before the trees are sent. That the code is fixed after the receiver's corrections means that the
@@ -99,7 +99,7 @@ static void grow_tree(struct ccz_f128 *leaves, struct ccz_f128 *msg, struct ccz_
 
 /* Hides the sums of tree i: those of a level by OT, that of the leaves by the short VOLE. */
 static void hide_sums(struct ccz_f128 *msg, size_t i, const struct cczi_lpn *p,
-                      const struct seeds *x, const struct cczi_soft *s)
+                      const struct seeds *x, struct cczi_soft *s)
 {
     struct ccz_f128 rows[2][TREE_DEPTH_MAX], pads[2][TREE_DEPTH_MAX];
     size_t first = i * p->depth;
@@ -202,7 +202,7 @@ struct hole {
 };
 
 static void open_sums(struct hole *h, const struct ccz_f128 *msg, size_t i,
-                      const struct cczi_lpn *p, const struct seeds *x, const struct cczi_soft *s)
+                      const struct cczi_lpn *p, const struct seeds *x, struct cczi_soft *s)
 {
     struct ccz_f128 pads[TREE_DEPTH_MAX];
     size_t first = i * p->depth;

@@ -173,6 +173,29 @@ static bool reveals(const struct kit *k, const struct ccz_bfv_ct *result)
     return true;
 }
 
+/* A result with next to no noise of its own: what the encryption of zero brings has to be covered as well. */
+static void test_flood_small(void)
+{
+    static const struct plain ts[] = {{0, 16}, {0, 64}, {65537, 0}};
+    for (size_t s = 0; s < 3; s++) {
+        struct kit k;
+        kit_init(&k, ts[s], 5, 45);
+        random_words(&k, want, N);
+        encode(&k, 0, want);
+        CHECK(ccz_bfv_encrypt_sk(k.ct[1], k.e, k.sk, k.p[0], 0, NULL) == CCZ_OK);
+        CHECK(ccz_bfv_encrypt_pk(k.ct[3], k.e, k.pk, k.p[0], 0, NULL) == CCZ_OK); /* as zero is */
+        CHECK(ccz_bfv_noise_bits(k.ct[3]) > ccz_bfv_noise_bits(k.ct[1]) + 4);
+        for (unsigned bits = 1; bits <= 40; bits += 13) {
+            CHECK(ccz_bfv_flood(k.ct[2], k.e, k.ct[1], NULL, k.pk, bits, NULL) == CCZ_OK);
+            expect(&k, k.ct[2]);
+            double width = ccz_bfv_room(k.c, 0) - budget(&k, k.ct[2]);
+            double least = ccz_bfv_noise_bits(k.ct[3]) + 10 + bits;
+            CHECK(width > least - 0.1 && width < least + 1.2);
+        }
+        kit_deinit(&k);
+    }
+}
+
 /* Why results are flooded, and that nothing goes out that is not. */
 static void test_leak(void)
 {
@@ -501,10 +524,15 @@ static void test_refuse(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"bfv.mod_switch", test_mod_switch}, {"bfv.exact_switch", test_exact_switch},
-        {"bfv.flood", test_flood},           {"bfv.leak", test_leak},
-        {"bfv.worst", test_worst},           {"bfv.failure", test_failure},
-        {"bfv.serial", test_serial},         {"bfv.cfg_refuse", test_cfg_refuse},
+        {"bfv.mod_switch", test_mod_switch},
+        {"bfv.exact_switch", test_exact_switch},
+        {"bfv.flood", test_flood},
+        {"bfv.leak", test_leak},
+        {"bfv.flood_small", test_flood_small},
+        {"bfv.worst", test_worst},
+        {"bfv.failure", test_failure},
+        {"bfv.serial", test_serial},
+        {"bfv.cfg_refuse", test_cfg_refuse},
         {"bfv.refuse", test_refuse},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);

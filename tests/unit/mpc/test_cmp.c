@@ -7,6 +7,7 @@
 #include <cczoo/mpc_cmp.h>
 
 #include "kit.h"
+#include "mpc/cmp_op.h"
 #include "mpc/session.h"
 
 enum op {
@@ -75,6 +76,19 @@ static enum ccz_mpc_cmp_op cost_op(const struct trial *t)
     return known ? CCZ_MPC_OP_TRUNC_ONE_BIT_RANGE : CCZ_MPC_OP_TRUNC_ONE_BIT;
 }
 
+/* What sessions refuse in small rings, where it can be tried for all shares. */
+static ccz_rc local(struct ccz_mpc_tensor **out, const struct trial *t,
+                    const struct ccz_mpc_tensor *x, struct ccz_err *e)
+{
+    struct ccz_mpc *m = ccz_mpc_session_of(x);
+    uint64_t *q = words_new(t->n);
+    cczi_op_truncate_local(q, ccz_mpc_words(x), t->n, t->s, t->k, m->cfg.role);
+    ccz_rc rc = ccz_mpc_import(out, m, CCZ_MPC_SHARED, CCZ_MPC_SHAPE1(t->n),
+                               ccz_mpc_frac_of(x) - t->s, q, e);
+    free(q);
+    return rc;
+}
+
 static ccz_rc call(struct ccz_mpc_tensor **out, struct ccz_mpc_tensor **row, const struct trial *t,
                    const struct ccz_mpc_tensor *x, const struct ccz_mpc_tensor *y,
                    const struct ccz_mpc_tensor *b, struct ccz_err *e)
@@ -109,7 +123,9 @@ static ccz_rc call(struct ccz_mpc_tensor **out, struct ccz_mpc_tensor **row, con
     case MAX2:
         return ccz_mpc_max2(out, x, y, e);
     case TRUNCATE:
-        return ccz_mpc_truncate_as(out, x, t->s, t->range, t->mode, e);
+        return t->mode == CCZ_MPC_TRUNC_LOCAL && t->k < 64
+                   ? local(out, t, x, e)
+                   : ccz_mpc_truncate_as(out, x, t->s, t->range, t->mode, e);
     }
     return CCZ_E_ARG;
 }

@@ -211,6 +211,8 @@ static ccz_rc refused(struct ccz_mpc_tensor **out, int number, struct plan *p, s
         return ccz_mpc_max2(out, p->x, p->other_shape, e);
     case 21:
         return ccz_mpc_less(out, p->x, other->x, e);
+    case 22:
+        return ccz_mpc_truncate_as(out, p->x, 2, CCZ_MPC_RANGE_ANY, CCZ_MPC_TRUNC_LOCAL, e);
     default:
         return ccz_mpc_a2b(out, p->bits, e);
     }
@@ -222,7 +224,7 @@ static void test_refusals(void)
         "mpc:bits",  "mpc:bits",  "mpc:kind",  "mpc:kind",    "mpc:scale", "mpc:shape",
         "mpc:kind",  "mpc:kind",  "mpc:kind",  "mpc:shape",   "mpc:scale", "mpc:kind",
         "mpc:clamp", "mpc:shift", "mpc:scale", "mpc:range",   "mpc:trunc", "mpc:kind",
-        "mpc:pool",  "mpc:kind",  "mpc:shape", "mpc:session", "mpc:kind"};
+        "mpc:pool",  "mpc:kind",  "mpc:shape", "mpc:session", "mpc:trunc", "mpc:kind"};
     for (int i = 0; i < (int)(sizeof(where) / sizeof(where[0])); i++) {
         struct plan p, other;
         struct ccz_err err = {0};

@@ -56,6 +56,42 @@ static void test_kernels(void)
         }
 }
 
+/* One key makes no more masks than CCZI_HASH_USES, whatever the number of messages, and none of another call. */
+static void test_keys(void)
+{
+    enum { LEN = CCZI_CMP_CHUNK };
+    static struct ccz_f128 in[LEN];
+    static uint64_t lo[LEN], hi[LEN], a[LEN], b[LEN], bits[2][LEN / 64], c[2][LEN / 64];
+    const struct cczi_cmp_kernels *k = cczi_cmp_kernels();
+    static struct cczi_hash h;
+    fill(in, LEN, 8);
+    for (unsigned log = 1; log <= 4; log++) {
+        const size_t each = CCZI_HASH_USES >> log;
+        const struct cczi_pads p = {.in = in, .len = LEN, .tweak = 70, .log = log};
+        cczi_hash_init(&h, cczi_ot_kernels(), (const uint8_t *)"sixteen of bytes");
+        cczi_cmp_pad_words(lo, hi, &p, &h);
+        cczi_cmp_pad_bits(bits[0], bits[1], &p, &h);
+        for (size_t m = 0; m < CCZI_HASH_KEPT; m++) {
+            size_t words = 0, rows = 0;
+            if (!h.made[m])
+                continue;
+            k->pad_words(a, b, in, p.offset, LEN, 70, &h.key[m]);
+            for (size_t i = 0; i < LEN; i++)
+                words += a[i] == lo[i] && b[i] == hi[i];
+            CHECK(words == each);
+            k->pad_bits(c[0], c[1], in, p.offset, LEN, 70, &h.key[m]);
+            for (size_t w = 0; w < LEN / 64; w++)
+                rows += c[0][w] == bits[0][w] && c[1][w] == bits[1][w];
+            CHECK(rows == each / 64);
+        }
+        const struct cczi_pads next = {.in = in, .len = LEN, .tweak = 70 + LEN, .log = log};
+        struct cczi_hash old = h;
+        cczi_cmp_pad_words(lo, hi, &next, &h);
+        for (size_t m = 0; m < LEN / each; m++)
+            CHECK(memcmp(&old.key[m], &h.key[m], sizeof(h.key[m])) != 0);
+    }
+}
+
 static void test_messages(void)
 {
     enum { LEN = 130 };
@@ -328,7 +364,7 @@ int main(int argc, char **argv)
         {"cmp_parts.kernels", test_kernels},   {"cmp_parts.messages", test_messages},
         {"cmp_parts.less_all", test_less_all}, {"cmp_parts.equal_all", test_equal_all},
         {"cmp_parts.edges", test_edges},       {"cmp_parts.and", test_and},
-        {"cmp_parts.cot", test_cot},
+        {"cmp_parts.cot", test_cot},           {"cmp_parts.keys", test_keys},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -52,7 +52,7 @@ static void run_cost(struct party *p, void *arg)
     OK(ccz_mpc_prepare(p->m, needs, NEEDS, e));
     struct ccz_mpc_stats stats = ccz_mpc_stats(p->m);
     CHECK(bytes(&stats, CCZ_MPC_SETUP) == cost.setup_size + 2 * CCZ_MPC_HELLO_SIZE);
-    CHECK(bytes(&stats, CCZ_MPC_OFFLINE) == cost.size + 2 * 16); /* comparison of needs */
+    CHECK(bytes(&stats, CCZ_MPC_OFFLINE) == cost.size + 2 * 32); /* comparison of needs and plans */
     CHECK(cost.cpu_s > 0 && cost.rounds > 0);
     check_items(p);
     ccz_mpc_tensor_free(x);
@@ -142,7 +142,8 @@ static void toy_free(void *self)
 
 static struct ccz_mpc_source *toy(struct ccz_mpc_cost *cost)
 {
-    static const struct ccz_mpc_source_ops ops = {"toy", toy_can, toy_cost, toy_prepare, toy_free};
+    static const struct ccz_mpc_source_ops ops = {
+        .name = "toy", .can = toy_can, .cost = toy_cost, .prepare = toy_prepare, .free = toy_free};
     struct ccz_mpc_source *s;
     CHECK(ccz_mpc_source_new(&s, CCZ_MPC_SOURCE_HE, &ops, cost, NULL) == CCZ_OK);
     return s;
@@ -226,11 +227,60 @@ static void test_none(void)
     duo_free(&d);
 }
 
+/* -------------------------------------------------------------------------------- other settings */
+
+/* What party 1 does otherwise than party 0. */
+enum { SAME, ORDER, BANDWIDTH, ROUND_TRIP, SETTINGS };
+struct other {
+    int what;
+    bool list;
+};
+
+static void run_settings(struct party *p, void *arg)
+{
+    const struct other *o = arg;
+    struct ccz_err *e = &p->err;
+    static struct ccz_mpc_cost cost = {.size = 10};
+    const uint64_t zero = 0;
+    const int what = p->role ? o->what : SAME;
+    uint64_t z;
+    struct ccz_mpc_source *ot, *s;
+    OK(ccz_mpc_source_ot_new(&ot, p->m, e));
+    struct ccz_mpc_mixed_cfg cfg = {.sources = {ot, toy(&cost)}, .len = 2};
+    if (what == ORDER) {
+        cfg.sources[0] = cfg.sources[1];
+        cfg.sources[1] = ot;
+    }
+    cfg.bytes_per_s = what == BANDWIDTH ? 1e6 : 0;
+    cfg.rtt_s = what == ROUND_TRIP ? 0.1 : 0;
+    OK(ccz_mpc_source_mixed_new(&s, p->m, &cfg, e));
+    OK(ccz_mpc_attach(p->m, s, e));
+    p->rc = o->list ? ccz_mpc_prepare(p->m, &needs[1], 1, e)
+                    : cczi_mpc_and_bits(p->m, &z, &zero, &zero, 64, e);
+    if (o->what == SAME)
+        CHECK(p->rc == CCZ_OK);
+    else if (p->rc != CCZ_E_CLOSED || !strstr(e->msg, "mpc:needs-plan"))
+        expect_error(p, CCZ_E_PEER, "mpc:needs-plan");
+}
+
+static void test_settings(void)
+{
+    kit_source = CCZ_MPC_SOURCE_MIXED;
+    for (int what = SAME; what < SETTINGS; what++)
+        for (int list = 0; list < 2; list++) {
+            struct duo d;
+            duo_init(&d, 64);
+            duo_run(&d, run_settings, &(struct other){what, list});
+            duo_free(&d);
+        }
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"mixed.cost", test_cost},
                                             {"mixed.paillier_cost", test_paillier_cost},
                                             {"mixed.choices", test_mixed},
-                                            {"mixed.none", test_none}};
+                                            {"mixed.none", test_none},
+                                            {"mixed.settings", test_settings}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -194,7 +194,7 @@ static void run_prepared(struct party *p, void *arg)
     OK(ccz_mpc_prepare(p->m, needs, len, e));
     const struct ccz_mpc_stats after = ccz_mpc_stats(p->m);
     const struct ccz_mpc_phase_stats *s = before.phase, *t = after.phase;
-    CHECK(t[CCZ_MPC_OFFLINE].sent_size + t[CCZ_MPC_OFFLINE].received_size == cost.size + 32);
+    CHECK(t[CCZ_MPC_OFFLINE].sent_size + t[CCZ_MPC_OFFLINE].received_size == cost.size + 64);
     CHECK(t[CCZ_MPC_SETUP].sent_size + t[CCZ_MPC_SETUP].received_size - s[CCZ_MPC_SETUP].sent_size -
               s[CCZ_MPC_SETUP].received_size ==
           cost.setup_size);
@@ -211,7 +211,7 @@ static void run_prepared(struct party *p, void *arg)
     CHECK(again.phase[CCZ_MPC_OFFLINE].sent_size - end.phase[CCZ_MPC_OFFLINE].sent_size +
               again.phase[CCZ_MPC_OFFLINE].received_size -
               end.phase[CCZ_MPC_OFFLINE].received_size ==
-          cost.size + 32);
+          cost.size + 64);
     program(p, x, (const uint64_t *(*)[BATCHES])raw);
     drop(x, raw);
     ccz_mpc_free(plan.m);
@@ -237,7 +237,8 @@ static void run_waves(struct party *p, void *arg)
     CCZ_AUTO(ccz_mpc_tensor) y = input(p, 3, CCZ_MPC_SHAPE1(LEN), 0, b);
     ccz_ring_mul(c, a, b, LEN, 16);
     OK(ccz_mpc_mul(&r, x, y, e));
-    CHECK(ccz_mpc_stats(p->m).phase[CCZ_MPC_OFFLINE].rounds == 4);
+    CHECK(ccz_mpc_stats(p->m).phase[CCZ_MPC_OFFLINE].rounds ==
+          1 + 4); /* the comparison of settings */
     expect(p, r, c);
 }
 
@@ -313,8 +314,8 @@ static void run_fault(struct party *p, void *arg)
 
 static void test_faults(void)
 {
-    /* messages of party 1: hello, keys, ciphertexts, w - v; of party 0: hello, results */
-    for (uint64_t at = 2; at <= 3; at++)
+    /* messages of party 1: hello, settings, keys, ciphertexts, w - v; of party 0: hello, settings, results */
+    for (uint64_t at = 2; at <= 4; at++)
         for (int kind = 0; kind < 3; kind++) {
             struct duo d;
             struct ccz_chan_fault_cfg cfg = {0};
@@ -334,6 +335,83 @@ static void test_faults(void)
             CHECK(kind == 2 || d.p[1].rc != CCZ_OK);
             duo_free(&d);
         }
+}
+
+/* Two parties with other settings have other ciphertexts: they say so before anything is sent. */
+struct settings {
+    struct ccz_mpc_he_cfg of[2];
+    bool list;
+};
+
+static void run_settings(struct party *p, void *arg)
+{
+    const struct settings *q = arg;
+    struct ccz_err *e = &p->err;
+    const uint64_t v[4] = {1, 2, 3, 4};
+    const struct ccz_mpc_need need = {
+        .kind = CCZ_MPC_CROSS_MATMUL, .m = 2, .k = 2, .n = 2, .fixed = 1, .owner = 0};
+    CCZ_AUTO(ccz_mpc_tensor) r = NULL;
+    struct ccz_mpc_source *s;
+    OK(ccz_mpc_source_he_new(&s, p->m, &q->of[p->role], e));
+    OK(ccz_mpc_attach(p->m, s, e));
+    CCZ_AUTO(ccz_mpc_tensor) x = input(p, 1, CCZ_MPC_SHAPE2(2, 2), 0, v);
+    CCZ_AUTO(ccz_mpc_tensor) y = input(p, 3, CCZ_MPC_SHAPE2(2, 2), 0, v);
+    p->rc = q->list ? ccz_mpc_prepare(p->m, &need, 1, e) : ccz_mpc_matmul(&r, x, y, e);
+    if (p->rc != CCZ_E_CLOSED || !strstr(e->msg, "mpc:needs-plan"))
+        expect_error(p, CCZ_E_PEER, "mpc:needs-plan");
+}
+
+static void test_settings(void)
+{
+    static const struct settings cases[] = {{{{.max_abs = 100}, {.max_abs = 101}}, false},
+                                            {{{.max_abs = 100}, {.max_abs = 101}}, true},
+                                            {{{.bytes_per_s = 1e6}, {.bytes_per_s = 1e9}}, false},
+                                            {{{.bytes_per_s = 1e6}, {.bytes_per_s = 1e9}}, true}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct duo d;
+        duo_init(&d, 32);
+        for (int k = 0; k < 2; k++)
+            d.p[k].cfg.source = CCZ_MPC_SOURCE_HE;
+        duo_run(&d, run_settings, (void *)&cases[i]);
+        duo_free(&d);
+    }
+}
+
+/* A question about a list that needs wider parameters, at one party alone, leaves keys and parameters as they are. */
+static void run_asked(struct party *p, void *arg)
+{
+    struct ccz_err *e = &p->err;
+    const uint64_t v[4] = {1, 2, 3, 4};
+    const struct ccz_mpc_need need = {
+        .kind = CCZ_MPC_CROSS_MATMUL, .m = 2, .k = 2, .n = 2, .fixed = 1, .owner = 0};
+    const struct ccz_mpc_need wide = {
+        .kind = CCZ_MPC_CROSS_MATMUL, .m = 2, .k = 100000, .n = 1, .fixed = 1, .owner = 0};
+    struct ccz_mpc_source *s;
+    struct ccz_mpc_cost cost;
+    (void)arg;
+    OK(ccz_mpc_source_he_new(&s, p->m, NULL, e));
+    OK(ccz_mpc_attach(p->m, s, e));
+    CCZ_AUTO(ccz_mpc_tensor) x = input(p, 1, CCZ_MPC_SHAPE2(2, 2), 0, v);
+    CCZ_AUTO(ccz_mpc_tensor) y = input(p, 3, CCZ_MPC_SHAPE2(2, 2), 0, v);
+    for (int i = 0; i < 2; i++) {
+        CCZ_AUTO(ccz_mpc_tensor) r = NULL;
+        const uint64_t before = ccz_mpc_stats(p->m).phase[CCZ_MPC_SETUP].sent_size;
+        uint64_t want[4] = {0};
+        OK(ccz_mpc_prepare(p->m, &need, 1, e));
+        CHECK((ccz_mpc_stats(p->m).phase[CCZ_MPC_SETUP].sent_size > before) ==
+              (i == 0 && p->role == 1)); /* keys, once */
+        OK(ccz_mpc_matmul(&r, x, y, e));
+        ccz_ring_matmul_add(want, v, v, 2, 2, 2, 32);
+        expect(p, r, want);
+        if (p->role == 0)
+            OK(ccz_mpc_source_cost(&cost, s, &wide, 1, e));
+        CHECK(p->role == 1 || cost.setup_size > 0); /* would be new keys */
+    }
+}
+
+static void test_asked(void)
+{
+    both_he(32, run_asked, NULL);
 }
 
 static void run_refuse(struct party *p, void *arg)
@@ -371,6 +449,7 @@ int main(int argc, char **argv)
         {"mpc_he.source", test_products},     {"mpc_he.source_conv", test_conv},
         {"mpc_he.prepared", test_prepared},   {"mpc_he.waves", test_waves},
         {"mpc_he.bound", test_bound},         {"mpc_he.faults", test_faults},
+        {"mpc_he.settings", test_settings},   {"mpc_he.asked", test_asked},
         {"mpc_he.source_refuse", test_refuse}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -108,6 +108,8 @@ static void test_config(void)
     refused((struct ccz_mpc_cfg){.ring_bits = 24}, "mpc:ring");
     refused((struct ccz_mpc_cfg){.ring_bits = 8, .frac = 7}, "mpc:frac");
     refused((struct ccz_mpc_cfg){.ring_bits = 8, .trunc = (enum ccz_mpc_trunc)3}, "mpc:trunc");
+    for (unsigned bits = 8; bits <= 32; bits *= 2) /* wrong too often */
+        refused((struct ccz_mpc_cfg){.ring_bits = bits, .trunc = CCZ_MPC_TRUNC_LOCAL}, "mpc:trunc");
     refused((struct ccz_mpc_cfg){.ring_bits = 8, .ot = (enum ccz_mpc_ot)2}, "mpc:ot");
     refused((struct ccz_mpc_cfg){.ring_bits = 8, .source = CCZ_MPC_SOURCE_KINDS},
             "mpc:source-kind");

@@ -4,7 +4,7 @@
 #include "kit.h"
 #include <cczoo/pf.h>
 
-#include "mpc/mpc_priv.h"
+#include "mpc/session.h"
 #include "temp_dir.h"
 
 #include <fcntl.h>
@@ -278,6 +278,212 @@ static void test_mismatch(void)
     reads((struct work){1, false}, CCZ_E_SIG, "pf:path");
 }
 
+/* ------------------------------------------------------------------------------------- orphans */
+
+static void run_write_once(struct party *p, void *arg)
+{
+    struct ccz_mpc_tensor *t = input(p, 1, CCZ_MPC_SHAPE2(3, 4), 0, x);
+    struct ccz_mpc_store_cfg cfg = store_of(p);
+    (void)arg;
+    p->rc = ccz_mpc_store_write(p->m, needs, STEPS, &cfg, &p->err);
+    ccz_mpc_tensor_free(t);
+}
+
+/* An offline phase in which what a party sends is lost from some message on. @return whether both thought that it worked */
+static bool write_with_cut(unsigned role, uint64_t cut)
+{
+    struct duo d;
+    struct ccz_chan_fault_cfg cfg = {.send_cut_after = cut};
+    struct ccz_chan *broken;
+    kit_source = CCZ_MPC_SOURCE_OT;
+    duo_init(&d, 64);
+    CHECK(ccz_chan_fault_new(&broken, d.p[role].chan, &cfg, NULL) == CCZ_OK);
+    d.p[role].chan = broken;
+    duo_run(&d, run_write_once, NULL);
+    const bool fine = d.p[0].rc == CCZ_OK && d.p[1].rc == CCZ_OK;
+    CHECK(fine || d.p[role].rc != CCZ_OK || d.p[1 - role].rc != CCZ_OK);
+    duo_free(&d);
+    return fine;
+}
+
+static bool there(unsigned role, uint64_t number)
+{
+    char name[32];
+    (void)snprintf(name, sizeof(name), "offline-%08u.mpc", (unsigned)number);
+    return access(file_of(role, name), F_OK) == 0;
+}
+
+/* A party dies at one of its messages: the next offline phase works, and all that both have is used, once. */
+static void test_dies(void)
+{
+    for (unsigned role = 0; role < 2; role++) {
+        bool fine = false;
+        int whole = 0;
+        for (uint64_t cut = 1; !fine; cut += cut < 9 ? 4 : 1) { /* denser towards the end */
+            char name[32];
+            (void)snprintf(name, sizeof(name), "dies-%u-%u", role, (unsigned)cut);
+            start(name);
+            writes(1);
+            fine = write_with_cut(role, cut);
+            const bool second[2] = {there(0, 2), there(1, 2)};
+            CHECK(!fine || (second[0] && second[1]));
+            whole += !fine && second[0] && second[1];
+            writes(1);
+            const uint64_t last = second[0] || second[1] ? 3 : 2;
+            CHECK(there(0, last) && there(1, last));
+            reads((struct work){4, true}, CCZ_OK, NULL);
+            if (second[0] && second[1]) /* nobody had to hear of it */
+                reads((struct work){4, true}, CCZ_OK, NULL);
+            reads((struct work){4, true}, CCZ_OK, NULL);
+            reads((struct work){1, false}, CCZ_E_DENIED, "mpc:store-used");
+        }
+        CHECK(whole > 0); /* the message that says durable was lost */
+    }
+}
+
+/* One party crashed before its file was durable, the other did not. */
+static void test_orphans(void)
+{
+    for (unsigned role = 0; role < 2; role++) {
+        char saved[512];
+        start(role ? "orphan-1" : "orphan-0");
+        writes(2);
+        (void)snprintf(saved, sizeof(saved), "%s", file_of(role, "saved"));
+        CHECK(rename(file_of(role, "offline-00000002.mpc"), saved) == 0);
+        writes(1); /* the number after both, not the next of each */
+        CHECK(!there(role, 2) && there(role, 3) && there(1 - role, 3));
+        reads((struct work){4, true}, CCZ_OK, NULL);
+        reads((struct work){4, true}, CCZ_OK, NULL);
+        CHECK(mark(role, "offline-00000003.used") == 4);
+        CHECK(mark(1 - role, "offline-00000002.used") == 4); /* given up for good */
+        CHECK(rename(saved, file_of(role, "offline-00000002.mpc")) == 0);
+        reads((struct work){1, false}, CCZ_E_DENIED, "mpc:store-used");
+        writes(1);
+        CHECK(there(0, 4) && there(1, 4));
+        reads((struct work){4, true}, CCZ_OK, NULL);
+    }
+    /* Each has files that the other lacks, in turns. */
+    start("turns");
+    writes(5);
+    for (unsigned n = 1; n <= 4; n++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "offline-%08u.mpc", n);
+        CHECK(unlink(file_of(n % 2, name)) == 0);
+    }
+    reads((struct work){4, true}, CCZ_OK, NULL);
+    CHECK(mark(0, "offline-00000005.used") == 4 && mark(1, "offline-00000005.used") == 4);
+    CHECK(mark(0, "offline-00000001.used") == 4 && mark(1, "offline-00000002.used") == 4);
+    /* The last one is an orphan: nothing is left. */
+    start("last");
+    writes(1);
+    CHECK(unlink(file_of(0, "offline-00000001.mpc")) == 0);
+    reads((struct work){1, false}, CCZ_E_NOT_FOUND, "mpc:store-empty");
+    writes(1);
+    CHECK(there(0, 2) && there(1, 2));
+    /* A mark whose file is gone still stands: no file gets its number. */
+    start("marks");
+    writes(1);
+    reads((struct work){4, true}, CCZ_OK, NULL);
+    CHECK(unlink(file_of(0, "offline-00000001.mpc")) == 0 &&
+          unlink(file_of(1, "offline-00000001.mpc")) == 0);
+    writes(1);
+    CHECK(there(0, 2) && there(1, 2));
+    reads((struct work){4, true}, CCZ_OK, NULL);
+}
+
+/* ------------------------------------------------------------------------------ a peer that lies */
+
+enum { BACK, BACK_AGAIN, FAR, OTHER_PAIR };
+
+static void lie(struct party *p, int how)
+{
+    struct ccz_err *e = &p->err;
+    uint64_t own[5] = {1}, peer[5];
+    if (how == OTHER_PAIR || how == FAR)
+        OK(cczi_mpc_compare_needs(p->m, needs + 1, 1, needs + 1, 1, e));
+    else
+        OK(cczi_mpc_compare_needs(p->m, needs, 1, NULL, 0, e));
+    own[0] = how == FAR ? 100000000 : how == BACK ? 0 : how == OTHER_PAIR ? 0 : 1;
+    for (int i = 0; i <= (how == BACK || how == BACK_AGAIN); i++) {
+        cczi_mpc_put(p->m, own, 1, 64);
+        cczi_mpc_want(p->m, peer, 1, 64);
+        p->rc = cczi_mpc_round(p->m, e);
+    }
+    if (how == OTHER_PAIR) {
+        struct ccz_mpc_item item = {0};
+        uint64_t pair[4];
+        OK(cczi_mpc_common(pair, 4, 64, p->m, e));
+        OK(cczi_mpc_make_items(&item, p->m, needs + 1, 1, e));
+        cczi_mpc_item_deinit(&item);
+        memcpy(own + 1, pair, sizeof(pair));
+        own[0] = 1;
+        own[4] ^= 1;
+        cczi_mpc_put(p->m, own, 5, 64);
+        cczi_mpc_want(p->m, peer, 5, 64);
+        p->rc = cczi_mpc_round(p->m, e);
+    }
+    ccz_chan_close(p->chan, "done");
+}
+
+static void run_lie(struct party *p, void *arg)
+{
+    const int how = *(int *)arg;
+    struct ccz_mpc_store_cfg cfg = store_of(p);
+    if (p->role == 1)
+        lie(p, how);
+    else if (how == FAR || how == OTHER_PAIR)
+        p->rc = ccz_mpc_store_write(p->m, needs + 1, 1, &cfg, &p->err);
+    else
+        p->rc = program(p, &(struct work){1, true});
+}
+
+static void lied(const char *name, int how, const char *where)
+{
+    struct duo d;
+    start(name);
+    writes(2);
+    if (how == BACK_AGAIN)
+        set_mark(0, "offline-00000001.used", "4\n");
+    kit_source = how == FAR || how == OTHER_PAIR ? CCZ_MPC_SOURCE_OT : CCZ_MPC_SOURCE_STORE;
+    if (how == OTHER_PAIR)
+        start("lied"); /* empty: number 1 */
+    duo_init(&d, 64);
+    duo_run(&d, run_lie, &how);
+    expect_error(&d.p[0], CCZ_E_PEER, where);
+    duo_free(&d);
+}
+
+/* One that never moves on would keep us for ever; one with numbers beyond all bounds would use them up. */
+static void test_lies(void)
+{
+    lied("back", BACK, "mpc:store-place");
+    lied("again", BACK_AGAIN, "mpc:store-place");
+    lied("far", FAR, "mpc:store-place");
+    lied("other-pair", OTHER_PAIR, "mpc:store-pair");
+}
+
+static void run_transfers(struct party *p, void *arg)
+{
+    const struct ccz_mpc_need ots = {.kind = CCZ_MPC_OTS, .n = 5};
+    struct ccz_mpc_store_cfg cfg = store_of(p);
+    (void)arg;
+    p->rc = ccz_mpc_store_write(p->m, &ots, 1, &cfg, &p->err);
+    if (p->rc != CCZ_E_CLOSED)
+        expect_error(p, CCZ_E_ARG, "mpc:store-len");
+}
+
+/* A file without needs could never be read. */
+static void test_transfers(void)
+{
+    struct duo d;
+    start("transfers");
+    kit_source = CCZ_MPC_SOURCE_OT;
+    duo_init(&d, 64);
+    duo_run(&d, run_transfers, NULL);
+    CHECK(d.p[0].rc != CCZ_OK && d.p[1].rc != CCZ_OK && !there(0, 1) && !there(1, 1));
+    duo_free(&d);
+}
+
 static void run_ring(struct party *p, void *arg)
 {
     p->rc = program(p, arg);
@@ -340,7 +546,11 @@ int main(int argc, char **argv)
                                             {"store.marked_first", test_marked_first},
                                             {"store.mismatch", test_mismatch},
                                             {"store.ring", test_ring},
-                                            {"store.busy", test_busy}};
+                                            {"store.busy", test_busy},
+                                            {"store.dies", test_dies},
+                                            {"store.orphans", test_orphans},
+                                            {"store.lies", test_lies},
+                                            {"store.transfers", test_transfers}};
     temp_setup();
     CHECK(ccz_pf_key_generate(&key, NULL) == CCZ_OK);
     int rc = ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);

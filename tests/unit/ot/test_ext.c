@@ -2,6 +2,7 @@
 /* The store of OTs and every form, over both engines, against the values of both parties. */
 #define _DEFAULT_SOURCE
 #include "ext_kit.h"
+#include "ot/ext_priv.h"
 
 /* ------------------------------------------------------------------------ random values */
 
@@ -351,6 +352,87 @@ static void test_all_products(void)
         CHECK(((ring.zs[0][i] + ring.zr[0][i]) & 63) == ((i / 64) * (i % 64) & 63));
 }
 
+/* ------------------------------------------------------------------------------- keys of hashes */
+
+/* AES(x) + x */
+static struct ccz_f128 one_way(struct ccz_f128 x, const struct cczi_aes *key)
+{
+    struct ccz_f128 out[2];
+    cczi_ot_kernels()->grow(out, &x, 1, key);
+    return out[0];
+}
+
+/*
+ * How many items a receiver that knows their masks tests with one call of AES: with the key k, for a block z, it looks for
+ * AES_k(z) + z among all m_i + i. It finds item i if z = AES_k(x_i) + i, provided that the mask was made with k.
+ */
+static size_t tested_at_once(const struct cczi_aes *key, const struct ccz_f128 *x,
+                             const struct ccz_f128 *m, uint64_t tweak, size_t len)
+{
+    size_t hits = 0;
+    for (size_t i = 0; i < len; i++) {
+        const struct ccz_f128 number = {tweak + i, 0};
+        struct ccz_f128 z = cczi_f128_add(cczi_f128_add(one_way(x[i], key), x[i]), number);
+        hits += ext_same(one_way(z, key), cczi_f128_add(m[i], number));
+    }
+    return hits;
+}
+
+static size_t worst_key;
+
+/* The messages that the receiver does not get, in a session: no key serves more than its share of them. */
+static ccz_rc keys_sender(struct ccz_ot_ext *e, void *arg, struct ccz_err *err)
+{
+    static struct ccz_f128 x[LEN], m[2 * LEN], other[LEN];
+    (void)arg;
+    ccz_rc rc = ccz_ot_ext_prepare(e, 3 * LEN, err);
+    for (int run = 0; run < 3 && rc == CCZ_OK; run++) { /* tweaks begin anywhere */
+        const uint64_t tweak = e->tweak;
+        for (size_t i = 0; i < LEN; i++)
+            x[i] = cczi_f128_add(cczi_ext_rows(e)[i], e->soft.delta);
+        rc = ccz_ot_ext_rot_send(m, LEN, e, err);
+        for (size_t i = 0; i < LEN; i++)
+            other[i] = m[2 * i + 1];
+        for (int k = 0; k < CCZI_HASH_KEPT; k++) { /* all keys of this run are still there */
+            size_t found = e->soft.hash.made[k]
+                               ? tested_at_once(&e->soft.hash.key[k], x, other, tweak, LEN)
+                               : 0;
+            worst_key = found > worst_key ? found : worst_key;
+        }
+    }
+    return rc;
+}
+
+static ccz_rc keys_receiver(struct ccz_ot_ext *e, void *arg, struct ccz_err *err)
+{
+    static struct ccz_f128 m[LEN];
+    (void)arg;
+    ccz_rc rc = ccz_ot_ext_prepare(e, 3 * LEN, err);
+    for (int run = 0; run < 3 && rc == CCZ_OK; run++)
+        rc = ccz_ot_ext_rot_recv(m, rot.x, LEN, e, err);
+    return rc;
+}
+
+static void test_keys(void)
+{
+    static struct ccz_f128 in[LEN], out[LEN];
+    static struct cczi_hash h;
+    ext_pair(&ext_engines[0], keys_sender, keys_receiver, NULL, NULL);
+    CHECK(worst_key == CCZI_HASH_USES / 2);
+    /* 1 of N: as many masks, and so fewer items */
+    ext_fill(in, sizeof(in), 3);
+    for (unsigned log = 1; log <= CCZ_OT_EXT_LOG_MAX; log++) {
+        cczi_hash_init(&h, cczi_ot_kernels(), (const uint8_t *)"sixteen of bytes");
+        cczi_hash_run(out, in, LEN, 77, log, &h);
+        size_t most = 0;
+        for (int k = 0; k < CCZI_HASH_KEPT; k++) {
+            size_t found = h.made[k] ? tested_at_once(&h.key[k], in, out, 77, LEN) : 0;
+            most = found > most ? found : most;
+        }
+        CHECK(most << log == CCZI_HASH_USES);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
@@ -361,6 +443,7 @@ int main(int argc, char **argv)
         {"ext.n", test_n},
         {"ext.ring", test_ring},
         {"ext.products", test_all_products},
+        {"ext.keys", test_keys},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
