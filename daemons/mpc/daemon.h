@@ -6,6 +6,8 @@
 #include <cczoo/fedlr.h>
 #include <cczoo/links.h>
 #include <cczoo/mpcml.h>
+#include <cczoo/mpcml_kmeans.h>
+#include <cczoo/mpcml_nn.h>
 
 #include "../../cli/ui.h"
 
@@ -38,6 +40,7 @@ void mpc_links_close(struct mpc_links *l);
 
 /* ---- options.c */
 
+enum mpc_kind { MPC_LR, MPC_LINEAR, MPC_SCORE, MPC_MLP, MPC_KMEANS };
 struct mpc_opts {
     const char *command; /* party, offline, plan, table, simulate */
     struct mpc_net net;
@@ -45,13 +48,15 @@ struct mpc_opts {
     const char *data, *test, *id, *label, *data_2, *test_2; /* _2: of party 1, for simulate */
     const char *model, *model_out, *scores_out, *json, *store, *store_key, *csv, *svg;
     const char *compare, *compare_2;
+    const char *network, *images, *image_labels;
     bool aligned, raw;
     int64_t minimum;
     /* the program; texts are as given, the rest is made of them */
     const char *program, *split, *rate, *l2, *clip, *range, *sigmoid, *weights, *score, *score_to,
         *optimize, *trunc, *bandwidth, *rtt, *columns;
-    int64_t epochs, batch, seed, rows, score_rows, repeats;
+    int64_t epochs, batch, seed, rows, score_rows, repeats, clusters, iterations, ring;
     bool no_intercept;
+    enum mpc_kind kind;
     bool scoring;                /* program score: no training */
     struct ccz_mpcml_lr_cfg cfg; /* but for what the data say */
     bool score_to_labels;        /* cfg.score_to follows from who has the labels */
@@ -74,9 +79,10 @@ static inline char mpc_letter(unsigned role)
 /* ---- terms.c: what both parties must have said alike, and what each tells of itself */
 
 struct mpc_self {
-    bool labels;                       /* it has them; of scoring: the intercept */
-    uint64_t columns, rows, test_rows; /* rows: 0 if the parties are to find common ones */
-    uint64_t names;                    /* of columns, hashed; likewise */
+    bool labels; /* it has them; of scoring: the intercept */
+    uint64_t columns, rows,
+        test_rows;  /* rows: 0 if the parties are to find common ones; of mlp: images */
+    uint64_t names; /* of columns, hashed; likewise */
 };
 /* Both tell each other. @retval CCZ_E_MISMATCH  "mpc:terms-NAME" for each option on its own @retval CCZ_E_PEER "mpc:terms" */
 ccz_rc mpc_terms(struct mpc_self *peer, struct ccz_chan *chan, const struct mpc_opts *o,
@@ -148,9 +154,50 @@ void mpc_print_metrics(const double *p, const double *y, size_t len, const struc
 struct ccz_mpcml_lr_cfg mpc_lr_cfg(const struct mpc_opts *o, const struct mpc_self self[2],
                                    const size_t rows[2], const size_t test_rows[2]);
 /* With a hint where an option helps. */
-ccz_rc mpc_lr_hint(ccz_rc rc, struct ccz_err *err);
-ccz_rc mpc_scores_write(const char *path, const struct ccz_fedlr_table *t,
-                        const struct ccz_mpcml_lr_result *r, struct ccz_err *err);
+ccz_rc mpc_hint(ccz_rc rc, struct ccz_err *err);
+/* id,score,word of each scored row; without names, their numbers. */
+ccz_rc mpc_scores_write(const char *path, const struct ccz_fedlr_table *t, const double *scores,
+                        const int64_t *words, size_t len, struct ccz_err *err);
+
+/* ---- party.c, and what each kind of program has of its own: regress.c, network.c, clusters.c */
+
+struct mpc_party {
+    const struct mpc_opts *o;
+    struct mpc_links links;
+    unsigned role;
+    struct ccz_fedlr_table *data, *test; /* as read */
+    struct ccz_fedlr_table *rows[2];     /* common ones, scaled: of data, of test */
+    struct mpc_self self[2];             /* by role */
+    struct mpc_model model;              /* given, or gained */
+    /* regressions */
+    struct ccz_mpcml_lr_cfg cfg;
+    struct ccz_mpcml_lr *lr;
+    /* networks */
+    struct ccz_mpcml_network *net;
+    struct ccz_mpcml_nn_cfg nn_cfg;
+    struct ccz_mpcml_nn *nn;
+    float *images;
+    uint32_t *image_labels; /* NULL: none */
+    /* clusters */
+    struct ccz_mpcml_kmeans_cfg km_cfg;
+    struct ccz_mpcml_kmeans *km;
+    /* what was made of them */
+    const struct ccz_mpcml_program *program;
+    struct mpc_report report;
+    struct ccz_mpc_stats stats;
+};
+ccz_rc mpc_lr_make(struct mpc_party *p, struct ccz_err *err);
+ccz_rc mpc_lr_tell(struct mpc_party *p, struct ccz_err *err);
+ccz_rc mpc_nn_read(struct mpc_party *p, struct ccz_err *err);
+ccz_rc mpc_nn_make(struct mpc_party *p, struct ccz_err *err);
+ccz_rc mpc_nn_tell(struct mpc_party *p, struct ccz_err *err);
+struct ccz_mpcml_nn_cfg mpc_nn_cfg(const struct mpc_opts *o, unsigned server, size_t images);
+ccz_rc mpc_km_make(struct mpc_party *p, struct ccz_err *err);
+ccz_rc mpc_km_tell(struct mpc_party *p, struct ccz_err *err);
+struct ccz_mpcml_kmeans_cfg mpc_km_cfg(const struct mpc_opts *o, const struct mpc_self self[2],
+                                       const size_t rows[2]);
+/* Rows that each party brings: of data, of test. */
+void mpc_party_rows(size_t rows[2], size_t test[2], const struct mpc_party *p);
 
 /* ---- stored.c: runs whose randomness comes from files */
 

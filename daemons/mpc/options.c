@@ -29,8 +29,9 @@ static const struct name RECEIVERS[] = {
     {"labels", 0}, {"a", CCZ_MPC_TO_0}, {"b", CCZ_MPC_TO_1}, {"both", CCZ_MPC_TO_BOTH}, {0}};
 static const struct name TRUNCS[] = {
     {"faithful", CCZ_MPC_TRUNC_FAITHFUL}, {"one-bit", CCZ_MPC_TRUNC_ONE_BIT}, {0}};
-static const struct name PROGRAMS[] = {
-    {"lr", CCZ_MPCML_LOGISTIC}, {"linear", CCZ_MPCML_LINEAR}, {"score", CCZ_MPCML_LOGISTIC}, {0}};
+static const struct name PROGRAMS[] = {{"lr", MPC_LR},         {"linear", MPC_LINEAR},
+                                       {"score", MPC_SCORE},   {"mlp", MPC_MLP},
+                                       {"kmeans", MPC_KMEANS}, {0}};
 
 static bool find(int *out, const char *option, const struct name *names, const char *name)
 {
@@ -84,17 +85,17 @@ bool mpc_evidence_ok(const struct mpc_evidence *e)
 static bool set_choices(struct mpc_opts *o)
 {
     struct ccz_mpcml_lr_cfg *c = &o->cfg;
-    int model, split, sigmoid, weights, score, receiver, trunc;
-    if (!find(&model, "program", PROGRAMS, o->program) ||
-        !find(&split, "split", SPLITS, o->split) ||
+    int kind, split, sigmoid, weights, score, receiver, trunc;
+    if (!find(&kind, "program", PROGRAMS, o->program) || !find(&split, "split", SPLITS, o->split) ||
         !find(&sigmoid, "sigmoid", SIGMOIDS, o->sigmoid) ||
         !find(&weights, "weights", WEIGHTS, o->weights) ||
         !find(&score, "score", SCORES, o->score) ||
         !find(&receiver, "score-to", RECEIVERS, o->score_to) ||
         !find(&trunc, "trunc", TRUNCS, o->trunc))
         return false;
-    o->scoring = strcmp(o->program, "score") == 0;
-    c->model = (enum ccz_mpcml_model)model;
+    o->kind = (enum mpc_kind)kind;
+    o->scoring = o->kind == MPC_SCORE;
+    c->model = o->kind == MPC_LINEAR ? CCZ_MPCML_LINEAR : CCZ_MPCML_LOGISTIC;
     c->split = (enum ccz_mpcml_split)split;
     c->sigmoid.kind = (enum ccz_mpc_sigmoid)sigmoid;
     c->weights = (enum ccz_mpcml_weights)weights;
@@ -124,6 +125,8 @@ static bool set_numbers(struct mpc_opts *o)
                 mpc_number_in("timeout", o->net.timeout_s, 1, MPC_SECONDS_MAX) &&
                 mpc_number_in("rows", o->rows, 0, (int64_t)CCZ_MPCML_ROWS_MAX) &&
                 mpc_number_in("score-rows", o->score_rows, 0, (int64_t)CCZ_MPCML_ROWS_MAX) &&
+                mpc_number_in("clusters", o->clusters, 2, CCZ_MPCML_CLUSTERS_MAX) &&
+                mpc_number_in("iterations", o->iterations, 1, CCZ_MPCML_ITERATIONS_MAX) &&
                 mpc_number_in("repeats", o->repeats, 1, MPC_REPEATS_MAX) &&
                 real_in(&c->rate, "rate", o->rate, 0, 1e6) &&
                 real_in(&c->l2, "l2", o->l2, 0, 1e6) &&
@@ -188,11 +191,38 @@ static bool check_network(const struct mpc_opts *o)
     return mpc_evidence_ok(&o->net.evidence);
 }
 
+/* What programs need of their own, and what they do not take. */
+static bool check_kind(const struct mpc_opts *o)
+{
+    const bool mlp = o->kind == MPC_MLP;
+    if (mlp != (o->network != NULL) || (!mlp && (o->images || o->image_labels))) {
+        ui_error("--network is required by --program mlp; it and --images are for nothing else");
+        return false;
+    }
+    if (mlp &&
+        ((o->data && o->images) || (o->image_labels && !o->images) || o->test || o->model_out)) {
+        ui_error("--program mlp: the network's owner has neither --images nor --data, the other "
+                 "party one of them");
+        return false;
+    }
+    if (o->ring != 0 && (!mlp || (o->ring != 32 && o->ring != 64))) {
+        ui_error("--ring is 32 or 64, of --program mlp");
+        return false;
+    }
+    if (o->kind == MPC_KMEANS && (o->test || o->cfg.weights == CCZ_MPCML_WEIGHTS_SHARED)) {
+        ui_error("--program kmeans has no --test, and centres do not stay shared");
+        return false;
+    }
+    return true;
+}
+
 static bool check_party(const struct mpc_opts *o)
 {
     if (!check_network(o))
         return false;
-    if (!o->data) {
+    if (!check_kind(o))
+        return false;
+    if (!o->data && o->kind != MPC_MLP) {
         ui_error("--data is required");
         return false;
     }
@@ -233,6 +263,10 @@ static bool check(struct mpc_opts *o)
         ui_error("--rows or --score-rows is required");
         return false;
     }
+    if (o->kind == MPC_MLP && (is(o, "table") || !o->network || o->rows < 1)) {
+        ui_error("--program mlp: plan with --network and --rows");
+        return false;
+    }
     return set_columns(o) &&
            (is(o, "plan") || (!o->net.listen && !o->net.connect) || check_network(o));
 }
@@ -253,6 +287,8 @@ static const struct mpc_opts DEFAULTS = {.net.timeout_s = MPC_TIMEOUT_S,
                                          .epochs = 5,
                                          .batch = 64,
                                          .seed = 1,
+                                         .clusters = 2,
+                                         .iterations = 10,
                                          .repeats = 1};
 
 /* What the table writes to; a copy is handed out. */
@@ -287,7 +323,7 @@ static const struct ui_opt OPTIONS[] = {
     {"minimum", NULL, &given.minimum, NULL, "N", "fewer common rows than this are refused"},
     {"raw", NULL, NULL, &given.raw, NULL, "do not bring columns to mean 0 and deviation 1"},
     {"program", &given.program, NULL, NULL, "NAME",
-     "lr (default): logistic regression; linear; score: with --model"},
+     "lr (default): logistic regression; linear; score: with --model; mlp: inference; kmeans"},
     {"split", &given.split, NULL, NULL, "HOW", "columns (default) or rows of each party"},
     {"epochs", NULL, &given.epochs, NULL, "N", "default 5"},
     {"batch", NULL, &given.batch, NULL, "ROWS", "default 64"},
@@ -300,7 +336,8 @@ static const struct ui_opt OPTIONS[] = {
     {"no-intercept", NULL, NULL, &given.no_intercept, NULL, "the model has none"},
     {"weights", &given.weights, NULL, NULL, "WHO",
      "gets the weights: own (default: each those of its columns), a, b, both, or shared: nobody"},
-    {"score", &given.score, NULL, NULL, "WHAT", "is revealed: value (default), linear or class"},
+    {"score", &given.score, NULL, NULL, "WHAT",
+     "is revealed: value (default), linear or class; mlp: class, or linear for logits"},
     {"score-to", &given.score_to, NULL, NULL, "WHO",
      "labels (default: who has them), a, b or both"},
     {"optimize", &given.optimize, NULL, NULL, "SETTING",
@@ -316,8 +353,16 @@ static const struct ui_opt OPTIONS[] = {
     {"model-out", &given.model_out, NULL, NULL, "FILE", "write own weights here as JSON"},
     {"scores-out", &given.scores_out, NULL, NULL, "FILE", "write scores here as CSV"},
     {"json", &given.json, NULL, NULL, "FILE", "write what it cost and revealed here"},
+    {"network", &given.network, NULL, NULL, "FILE",
+     "mlp: of models/export_mpc.py; with weights at their owner, without at the other party"},
+    {"images", &given.images, NULL, NULL, "FILE", "mlp: IDX, bytes become 0 to 1; or --data"},
+    {"image-labels", &given.image_labels, NULL, NULL, "FILE", "mlp: IDX, to measure with"},
+    {"ring", NULL, &given.ring, NULL, "BITS", "mlp: 32 (default) or 64"},
+    {"clusters", NULL, &given.clusters, NULL, "N", "kmeans: default 2"},
+    {"iterations", NULL, &given.iterations, NULL, "N", "kmeans: default 10"},
     {"columns", &given.columns, NULL, NULL, "A,B", "plan, table: of each party, default 15,15"},
-    {"rows", NULL, &given.rows, NULL, "N", "plan, table: rows to train with"},
+    {"rows", NULL, &given.rows, NULL, "N",
+     "plan, table: rows to train with; plan and mlp: images, at most"},
     {"score-rows", NULL, &given.score_rows, NULL, "N", "plan, table: rows to score"},
     {"repeats", NULL, &given.repeats, NULL, "N", "table: medians of so many runs, default 1"},
     {"csv", &given.csv, NULL, NULL, "FILE", "table: likewise as CSV"},

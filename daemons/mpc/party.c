@@ -6,26 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct party {
-    const struct mpc_opts *o;
-    struct mpc_links links;
-    unsigned role;
-    struct ccz_fedlr_table *data, *test; /* as read */
-    struct ccz_fedlr_table *rows[2];     /* common ones, scaled: of data, of test */
-    struct mpc_self self[2];             /* by role */
-    struct mpc_model model;              /* given, or gained */
-    struct ccz_mpcml_lr_cfg cfg;
-    struct ccz_mpcml_lr *lr;
-    struct mpc_report report;
-    struct ccz_mpc_stats stats;
-};
-
 /* -------------------------------------------------------------------------------------- before */
 
-static ccz_rc read_files(struct party *p, struct ccz_err *err)
+static ccz_rc read_files(struct mpc_party *p, struct ccz_err *err)
 {
     const struct mpc_opts *o = p->o;
     struct mpc_self *self = &p->self[p->role];
+    if (o->kind == MPC_MLP)
+        return mpc_nn_read(p, err);
     ccz_rc rc = mpc_data_read(&p->data, o->data, o, o->label, err);
     if (rc == CCZ_OK && o->test)
         rc = mpc_data_read(&p->test, o->test, o, o->label, err);
@@ -44,23 +32,31 @@ static ccz_rc read_files(struct party *p, struct ccz_err *err)
     return rc;
 }
 
-/* Labels of one party with columns, of both with rows. */
-static ccz_rc check_labels(const struct party *p, struct ccz_err *err)
+/* Labels of one party with columns, of both with rows; weights of one party; of clusters nobody. */
+static ccz_rc check_labels(const struct mpc_party *p, struct ccz_err *err)
 {
+    const enum mpc_kind kind = p->o->kind;
     const int have = p->self[0].labels + p->self[1].labels;
-    const int want = p->o->cfg.split == CCZ_MPCML_ROWS ? 2 : 1;
+    const int want = kind == MPC_KMEANS                                     ? 0
+                     : kind != MPC_MLP && p->o->cfg.split == CCZ_MPCML_ROWS ? 2
+                                                                            : 1;
     if (have == want)
         return CCZ_OK;
     return ccz_hint(err, ccz_refuse_num(err, CCZ_E_MISMATCH, "mpc:labels", have, want),
-                    p->o->scoring ? "the models are of the two parties of one training"
-                                  : "--label names the column; with columns, one party has it");
+                    kind == MPC_SCORE ? "the models are of the two parties of one training"
+                    : kind == MPC_MLP ? "one party has the network with its weights"
+                    : kind == MPC_KMEANS
+                        ? "clusters have no labels"
+                        : "--label names the column; with columns, one party has it");
 }
 
-static ccz_rc align(struct party *p, struct ccz_err *err)
+static ccz_rc align(struct mpc_party *p, struct ccz_err *err)
 {
     const struct mpc_opts *o = p->o;
     struct ccz_fedlr_table *const all[2] = {p->data, p->test};
     ccz_rc rc = CCZ_OK;
+    if (o->kind == MPC_MLP)
+        return rc;
     for (int k = 0; rc == CCZ_OK && k < 2; k++) {
         const struct mpc_align a = {.kind = o->scoring ? "score"
                                             : k == 0   ? "train"
@@ -79,11 +75,11 @@ static ccz_rc align(struct party *p, struct ccz_err *err)
     return rc;
 }
 
-static ccz_rc scale(struct party *p, struct ccz_err *err)
+static ccz_rc scale(struct mpc_party *p, struct ccz_err *err)
 {
     struct mpc_scaling *s = &p->model.scaling;
     ccz_rc rc = CCZ_OK;
-    if (!p->o->scoring && !p->o->raw)
+    if (!p->o->scoring && !p->o->raw && p->rows[0])
         rc = mpc_scaling_fit(s, p->rows[0], err);
     for (int k = 0; rc == CCZ_OK && s->mean && k < 2; k++)
         if (p->rows[k])
@@ -93,51 +89,29 @@ static ccz_rc scale(struct party *p, struct ccz_err *err)
 
 /* ------------------------------------------------------------------------------------ computing */
 
-/* As many weights as this scoring takes. */
-static ccz_rc check_model(const struct party *p, struct ccz_err *err)
+void mpc_party_rows(size_t rows[2], size_t test[2], const struct mpc_party *p)
 {
-    const struct mpc_model *m = &p->model;
-    const bool shared = p->cfg.given == CCZ_MPCML_GIVEN_SHARED;
-    const size_t own = p->data->cols + (p->cfg.labels == p->role && !p->cfg.no_intercept);
-    const size_t want = shared ? ccz_mpcml_lr_weights_len(&p->cfg) : own;
-    const size_t have = shared ? m->share_len : m->len; /* 0: it has the other kind */
-    if (have == want)
-        return CCZ_OK;
-    return ccz_hint(
-        err, ccz_refuse_num(err, CCZ_E_MISMATCH, "mpc:model-weights", (int64_t)have, (int64_t)want),
-        "--weights and --no-intercept are those of the training");
-}
-
-static ccz_rc make_program(struct party *p, struct ccz_err *err)
-{
-    const struct mpc_opts *o = p->o;
     const unsigned peer = 1 - p->role;
-    size_t rows[2] = {p->rows[0]->rows, p->rows[0]->rows}, test[2] = {0, 0};
-    if (p->rows[1])
-        test[0] = test[1] = p->rows[1]->rows;
-    if (o->cfg.split == CCZ_MPCML_ROWS) {
+    rows[0] = rows[1] = p->rows[0]->rows;
+    test[0] = test[1] = p->rows[1] ? p->rows[1]->rows : 0;
+    if (p->o->cfg.split == CCZ_MPCML_ROWS) {
         rows[peer] = (size_t)p->self[peer].rows;
         test[peer] = (size_t)p->self[peer].test_rows;
     }
-    p->cfg = mpc_lr_cfg(o, p->self, rows, test);
-    p->cfg.given_gain = p->model.gain;
-    ccz_rc rc = o->scoring ? check_model(p, err) : CCZ_OK;
-    if (rc != CCZ_OK)
-        return rc;
-    const struct ccz_mpcml_lr_data data = {.x = o->scoring ? NULL : p->rows[0]->x,
-                                           .y = o->scoring ? NULL : p->rows[0]->y,
-                                           .score_x = o->scoring   ? p->rows[0]->x
-                                                      : p->rows[1] ? p->rows[1]->x
-                                                                   : NULL,
-                                           .weights = p->model.weights,
-                                           .share = p->model.share};
-    return mpc_lr_hint(ccz_mpcml_lr_new(&p->lr, p->role, &p->cfg, &data, err), err);
 }
 
-static ccz_rc plan(struct party *p, const struct ccz_mpcml_program *program, struct ccz_err *err)
+static ccz_rc make_program(struct mpc_party *p, struct ccz_err *err)
+{
+    return mpc_hint(p->o->kind == MPC_MLP      ? mpc_nn_make(p, err)
+                    : p->o->kind == MPC_KMEANS ? mpc_km_make(p, err)
+                                               : mpc_lr_make(p, err),
+                    err);
+}
+
+static ccz_rc plan(struct mpc_party *p, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_mpcml_plan) plan = NULL;
-    ccz_rc rc = ccz_mpcml_plan_new(&plan, program, &p->o->run, err);
+    ccz_rc rc = ccz_mpcml_plan_new(&plan, p->program, &p->o->run, err);
     if (rc != CCZ_OK)
         return rc;
     p->report.planned_size = plan->total.size;
@@ -148,72 +122,33 @@ static ccz_rc plan(struct party *p, const struct ccz_mpcml_program *program, str
     return rc;
 }
 
-static ccz_rc compute(struct party *p, struct ccz_err *err)
+static ccz_rc compute(struct mpc_party *p, struct ccz_err *err)
 {
-    const struct ccz_mpcml_program *program = ccz_mpcml_lr_program(p->lr);
     const struct mpc_opts *o = p->o;
     struct mpc_opts with = *o;
     with.run.dealer = p->links.dealer;
     with.run.on_reveal = mpc_on_reveal;
     with.run.arg = &p->report;
-    ccz_rc rc = o->store ? CCZ_OK : plan(p, program, err);
+    ccz_rc rc = o->store ? CCZ_OK : plan(p, err);
     if (rc != CCZ_OK)
         return rc;
     if (strcmp(o->command, "offline") == 0)
-        return mpc_store_fill(&p->stats, p->links.peer, program, &with, err);
+        return mpc_store_fill(&p->stats, p->links.peer, p->program, &with, err);
     if (o->store)
-        return mpc_store_run(&p->stats, p->links.peer, program, &with, err);
-    return ccz_mpcml_run(&p->stats, p->links.peer, program, &with.run, err);
+        return mpc_store_run(&p->stats, p->links.peer, p->program, &with, err);
+    return ccz_mpcml_run(&p->stats, p->links.peer, p->program, &with.run, err);
 }
 
 /* --------------------------------------------------------------------------------------- after */
 
-static ccz_rc keep_model(struct party *p, const struct ccz_mpcml_lr_result *r, struct ccz_err *err)
+static ccz_rc tell(struct mpc_party *p, struct ccz_err *err)
 {
-    struct mpc_model *m = &p->model;
-    const bool shared = p->cfg.weights == CCZ_MPCML_WEIGHTS_SHARED;
-    if (!p->o->model_out || p->o->scoring)
-        return CCZ_OK;
-    if (!shared && !r->weights)
-        return ccz_hint(
-            err,
-            ccz_fail(err, CCZ_E_ARG, "mpc:model-out", 0, "no weights were revealed to this party"),
-            "--weights says who gets them");
-    m->labels = p->cfg.split == CCZ_MPCML_ROWS || p->cfg.labels == p->role;
-    m->intercept = !p->cfg.no_intercept && (p->cfg.weights != CCZ_MPCML_WEIGHTS_OWN || m->labels);
-    m->gain = r->gain;
-    m->len = r->weights_len;
-    m->share_len = r->share_len;
-    if (shared)
-        m->share = calloc(r->share_len, sizeof(*m->share));
-    else {
-        m->weights = calloc(r->weights_len, sizeof(*m->weights));
-        m->words = calloc(r->weights_len, sizeof(*m->words));
-    }
-    if (shared ? !m->share : !m->weights || !m->words)
-        return ccz_fail(err, CCZ_E_NOMEM, "mpc:memory", 0, "out of memory");
-    if (shared) {
-        memcpy(m->share, r->share, r->share_len * sizeof(*m->share));
-    } else {
-        memcpy(m->weights, r->weights, r->weights_len * sizeof(*m->weights));
-        memcpy(m->words, r->words, r->weights_len * sizeof(*m->words));
-    }
-    return mpc_model_write(p->o->model_out, m, p->rows[0], err);
+    return p->o->kind == MPC_MLP      ? mpc_nn_tell(p, err)
+           : p->o->kind == MPC_KMEANS ? mpc_km_tell(p, err)
+                                      : mpc_lr_tell(p, err);
 }
 
-static ccz_rc tell(struct party *p, struct ccz_err *err)
-{
-    const struct ccz_mpcml_lr_result r = ccz_mpcml_lr_result(p->lr);
-    const struct ccz_fedlr_table *scored = p->o->scoring ? p->rows[0] : p->rows[1];
-    ccz_rc rc = keep_model(p, &r, err);
-    if (rc == CCZ_OK && scored)
-        rc = mpc_scores_write(p->o->scores_out, scored, &r, err);
-    if (rc == CCZ_OK && r.scores && scored->y && r.scores_len == scored->rows)
-        mpc_print_metrics(r.scores, scored->y, scored->rows, p->o);
-    return rc;
-}
-
-static ccz_rc work(struct party *p, struct ccz_err *err)
+static ccz_rc work(struct mpc_party *p, struct ccz_err *err)
 {
     const bool offline = strcmp(p->o->command, "offline") == 0;
     ccz_rc rc = read_files(p, err);
@@ -253,7 +188,7 @@ int mpc_cmd_party(int argc, char **argv)
         return status;
     ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_WARN);
     o.run.role = mpc_role(&o);
-    struct party p = {.o = &o, .role = o.run.role};
+    struct mpc_party p = {.o = &o, .role = o.run.role};
     mpc_report_init(&p.report, p.role);
     ccz_rc rc = work(&p, &err);
     if (rc != CCZ_OK &&
@@ -266,6 +201,11 @@ int mpc_cmd_party(int argc, char **argv)
     status = rc == CCZ_OK ? UI_OK : ui_fail(&err);
     mpc_links_close(&p.links);
     ccz_mpcml_lr_free(p.lr);
+    ccz_mpcml_nn_free(p.nn);
+    ccz_mpcml_network_free(p.net);
+    ccz_mpcml_kmeans_free(p.km);
+    free(p.images);
+    free(p.image_labels);
     mpc_model_deinit(&p.model);
     for (int k = 0; k < 2; k++)
         ccz_fedlr_table_free(p.rows[k]);

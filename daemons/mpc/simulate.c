@@ -63,7 +63,7 @@ static ccz_rc run(struct simulation *s, struct ccz_err *err)
     s->score_words = calloc(test[0] + 1, sizeof(*s->score_words));
     if (!s->words || !s->score_words)
         return ccz_fail(err, CCZ_E_NOMEM, "mpc:memory", 0, "out of memory");
-    return mpc_lr_hint(
+    return mpc_hint(
         ccz_mpcml_lr_simulate(s->words, test[0] ? s->score_words : NULL, &s->cfg, data, err), err);
 }
 

@@ -57,7 +57,7 @@ static ccz_rc new_program(struct ccz_mpcml_lr **lr, const struct bench *b, struc
     const struct ccz_mpcml_lr_data data = {.x = b->o.rows ? b->x : NULL,
                                            .y = b->o.rows && labels ? b->y : NULL,
                                            .score_x = b->o.score_rows ? b->x : NULL};
-    return mpc_lr_hint(ccz_mpcml_lr_new(lr, b->role, &cfg, &data, err), err);
+    return mpc_hint(ccz_mpcml_lr_new(lr, b->role, &cfg, &data, err), err);
 }
 
 /* --------------------------------------------------------------------------------------- runs */
@@ -268,8 +268,8 @@ int mpc_cmd_table(int argc, char **argv)
     int status = mpc_options(&b.o, argc, argv);
     if (status >= 0)
         return status;
-    if (b.o.scoring) {
-        ui_error("the table is of trainings, and of scoring behind them: --score-rows");
+    if (b.o.kind != MPC_LR && b.o.kind != MPC_LINEAR) {
+        ui_error("the table is of regressions, and of scoring behind them: --score-rows");
         return UI_USAGE;
     }
     const bool here = !b.o.net.listen && !b.o.net.connect;

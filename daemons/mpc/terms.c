@@ -34,6 +34,9 @@ enum term {
     T_BANDWIDTH,
     T_RTT,
     T_STORE,
+    T_CLUSTERS,
+    T_ITERATIONS,
+    T_RING,
     T_NAMES,
     T_ALIKE, /* how many */
     /* of its sender */
@@ -45,12 +48,13 @@ enum term {
     T_LEN
 };
 static const char *const wheres[T_ALIKE] = {
-    "mpc:terms-command",   "mpc:terms-program", "mpc:terms-split",    "mpc:terms-epochs",
-    "mpc:terms-batch",     "mpc:terms-rate",    "mpc:terms-l2",       "mpc:terms-clip",
-    "mpc:terms-range",     "mpc:terms-sigmoid", "mpc:terms-seed",     "mpc:terms-intercept",
-    "mpc:terms-weights",   "mpc:terms-score",   "mpc:terms-score-to", "mpc:terms-test",
-    "mpc:terms-aligned",   "mpc:terms-minimum", "mpc:terms-optimize", "mpc:terms-trunc",
-    "mpc:terms-bandwidth", "mpc:terms-rtt",     "mpc:terms-store",    "mpc:terms-columns"};
+    "mpc:terms-command",    "mpc:terms-program", "mpc:terms-split",    "mpc:terms-epochs",
+    "mpc:terms-batch",      "mpc:terms-rate",    "mpc:terms-l2",       "mpc:terms-clip",
+    "mpc:terms-range",      "mpc:terms-sigmoid", "mpc:terms-seed",     "mpc:terms-intercept",
+    "mpc:terms-weights",    "mpc:terms-score",   "mpc:terms-score-to", "mpc:terms-test",
+    "mpc:terms-aligned",    "mpc:terms-minimum", "mpc:terms-optimize", "mpc:terms-trunc",
+    "mpc:terms-bandwidth",  "mpc:terms-rtt",     "mpc:terms-store",    "mpc:terms-clusters",
+    "mpc:terms-iterations", "mpc:terms-ring",    "mpc:terms-columns"};
 static const uint8_t magic[8] = {'C', 'C', 'Z', 'M', 'P', 'C', 'T', 1};
 enum { TERMS_SIZE = sizeof(magic) + 8 * T_LEN };
 
@@ -70,10 +74,10 @@ static uint64_t bits_of(double v)
 static void fill(uint64_t term[T_LEN], const struct mpc_opts *o, const struct mpc_self *self)
 {
     const struct ccz_mpcml_lr_cfg *c = &o->cfg;
-    const bool columns = c->split == CCZ_MPCML_COLUMNS;
+    const bool columns = c->split == CCZ_MPCML_COLUMNS, mlp = o->kind == MPC_MLP;
     const uint64_t all[T_LEN] = {
         [T_COMMAND] = strcmp(o->command, "offline") == 0,
-        [T_PROGRAM] = o->scoring ? 2 : (uint64_t)c->model,
+        [T_PROGRAM] = (uint64_t)o->kind,
         [T_SPLIT] = (uint64_t)c->split,
         [T_EPOCHS] = c->epochs,
         [T_BATCH] = c->batch,
@@ -95,11 +99,14 @@ static void fill(uint64_t term[T_LEN], const struct mpc_opts *o, const struct mp
         [T_BANDWIDTH] = bits_of(o->run.net.bytes_per_s),
         [T_RTT] = bits_of(o->run.net.rtt_s),
         [T_STORE] = o->store != NULL,
+        [T_CLUSTERS] = (uint64_t)o->clusters,
+        [T_ITERATIONS] = (uint64_t)o->iterations,
+        [T_RING] = (uint64_t)o->ring,
         [T_NAMES] = columns ? 0 : self->names,
         [T_ROLE] = mpc_role(o),
         [T_LABELS] = self->labels,
         [T_COLUMNS] = self->columns,
-        [T_ROWS] = columns ? 0 : self->rows,
+        [T_ROWS] = columns && !mlp ? 0 : self->rows,
         [T_TEST_ROWS] = columns ? 0 : self->test_rows,
     };
     memcpy(term, all, sizeof(all));

@@ -159,6 +159,57 @@ echo '{"version":1,"columns":["x3","x4","x5"],"labels":false,"intercept":false,"
 "$MPC" party --data "$RUN/b-test.csv" --model "$RUN/bad.model" "${OPEN[@]}" --program score --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
 grep -q 'mpc:model: ' "$RUN/out" || die "a model with too few weights: $(cat "$RUN/out")"
 
+step "clusters, and a network whose owner learns nothing of what it is asked"
+A=(--data "$RUN/a-plain.csv" --model-out "$RUN/a.centres") B=(--data "$RUN/b-train.csv" --model-out "$RUN/b.centres")
+cut -d, -f1,3- "$RUN/a-train.csv" >"$RUN/a-plain.csv"
+pair 0 0 party "${OPEN[@]}" --program kmeans --clusters 3 --iterations 4
+says a 'revealed to B: centres, 9 values'
+python3 - "$RUN" <<'PY'
+import json, random, struct, sys
+run = sys.argv[1]
+for side, names in ("a", ["x0", "x1", "x2"]), ("b", ["x3", "x4", "x5"]):
+    got = json.load(open(f"{run}/{side}.centres"))
+    assert got["columns"] == names and [len(c) for c in got["centres"]] == [3, 3, 3], got
+# a network with weights, the same without, and the class of 40 rows as this computes it
+random.seed(3)
+sizes = [6, 8, 3]
+w = [[[random.uniform(-1, 1) for _ in range(sizes[i + 1])] for _ in range(sizes[i])] for i in range(2)]
+for weights in (0, 1):
+    out = b"cczoo-nn" + struct.pack("<5I2f2I", 1, weights, 1, 1, 6, -1, 1, 1, 3)
+    for kind, width in (1, 8), (5, 0), (1, 3):
+        out += struct.pack("<6I", kind, width, 0, 0, 0, 0)
+    for m in w if weights else []:
+        out += b"".join(struct.pack(f"<{len(row)}f", *row) for row in m) + bytes(4 * len(m[0]))
+    open(f"{run}/net{'' if weights else '.public'}", "wb").write(out)
+with open(f"{run}/ask.csv", "w") as f:
+    f.write("id,y,x0,x1,x2,x3,x4,x5\n")
+    done = 0
+    while done < 40:
+        x = [random.uniform(-1, 1) for _ in range(6)]
+        h = [max(0, sum(a * m[j] for a, m in zip(x, w[0]))) for j in range(8)]
+        z = [sum(a * m[j] for a, m in zip(h, w[1])) for j in range(3)]
+        if sorted(z)[2] - sorted(z)[1] > 0.1:  # fixed point does not decide
+            f.write(f"i{done},{z.index(max(z))}," + ",".join(f"{v:.6f}" for v in x) + "\n")
+            done += 1
+PY
+A=(--network "$RUN/net") B=(--network "$RUN/net.public" --data "$RUN/ask.csv" --label y)
+pair 0 0 party "${OPEN[@]}" --program mlp
+says b 'accuracy 1.0000 .40 of 40.'
+says a '^revealed to B: class, 40 values'
+pair 0 0 party "${OPEN[@]}" --program mlp --score linear --ring 64
+says b 'accuracy 1.0000 .40 of 40.'
+says a '^revealed to B: logits, 120 values'
+usage_says '--network is required' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --program mlp
+for file in net net.public; do # weights that a client should not have; none, where they are needed
+    status=0
+    [ $file = net ] && C=(--data "$RUN/ask.csv") || C=()
+    "$MPC" party "${OPEN[@]}" --program mlp --network "$RUN/$file" "${C[@]}" --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || status=$?
+    [ $status != 0 ] && grep -q 'mpc:network: ' "$RUN/out" || die "a network where it should not be: $(cat "$RUN/out")"
+done
+head -c 60 "$RUN/net" >"$RUN/cut"
+"$MPC" party "${OPEN[@]}" --program mlp --network "$RUN/cut" --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
+grep -q 'mpcml:net-' "$RUN/out" || die "half a network: $(cat "$RUN/out")"
+
 step "each option on which they differ is named, at both"
 A=(--data "$RUN/a-train.csv" --label y) B=(--data "$RUN/b-train.csv")
 differ() { # NAME OPTION...
@@ -185,6 +236,8 @@ differ score-to --score-to both
 differ test --test "$RUN/b-test.csv"
 differ aligned --aligned
 differ minimum --minimum 3
+differ clusters --clusters 3
+differ iterations --iterations 3
 differ optimize --optimize ot
 differ trunc --trunc one-bit
 differ bandwidth --bandwidth 10
@@ -252,6 +305,8 @@ grep -q '^total ' "$RUN/out" || die "a plan without a total: $(cat "$RUN/out")"
 "$MPC" plan --rows 1280 --columns 5,5 --batch 128 --epochs 1 --rtt 50 --optimize all >"$RUN/out"
 [ "$(wc -l <"$RUN/out")" = 7 ] || die "not seven settings: $(cat "$RUN/out")"
 rounds=$(awk '$1 == "rounds" { print $4 }' "$RUN/out")
+"$MPC" plan --program kmeans --rows 100 --columns 3,3 --clusters 3 | grep -q '^total ' || die "no plan of clusters"
+"$MPC" plan --program mlp --network "$RUN/net.public" --rows 40 | grep -q '^total ' || die "no plan of a network"
 [ "$rounds" -le 255 ] || die "$rounds rounds for an epoch over a slow line, at most 255 are allowed"
 TMPDIR=$RUN "$MPC" table --rows 128 --columns 3,3 --batch 32 --epochs 1 --score-rows 10 --optimize dealer --csv "$RUN/t.csv" --svg "$RUN/t.svg" >"$RUN/out" 2>&1
 [ "$(wc -l <"$RUN/t.csv")" = 2 ] && grep -q '</svg>' "$RUN/t.svg" || die "no table: $(cat "$RUN/out")"
