@@ -3,14 +3,15 @@
  * Regressions of two parties, in two threads that talk over loopback TCP, one thread each.
  *   bench_mpcml SHAPE SETTING [TRUNC [RUNS [FILE...]]]
  * SHAPE: lr100 (50 + 50 columns, 8 batches of 128), lr10 (5 + 5 columns, 10 batches of 128), rows10 (the same by rows), lr30 (15 + 15
- * columns, 7 batches of 64, 5 epochs), linear10; wdbc: as lr30 on the rows of FILEs (CSV: id, y, 30 columns), of which the first
- * 448 train and the others are scored. SETTING: a name of --optimize, or "all". TRUNC: faithful or one-bit.
+ * columns, 7 batches of 64, 5 epochs), linear10; wdbc: as lr30 on the rows of FILEs (CSV: id, y, 30 columns), in an order that seed 1
+ * makes; the first 448 train and the others are scored. Then the simulation, and the same in doubles, for seeds 1 to 100. SETTING: a name of --optimize, or "all". TRUNC: faithful or one-bit.
  * Tab-separated lines: what, phase, bytes of both directions, rounds, wall ms, processor ms of party 0 and 1; medians of RUNS.
  * Then the plan, and whether the result is that of the simulation.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "tcp_chan.h"
 
+#include <cczoo/dataset.h>
 #include <cczoo/mpcml.h>
 
 #include <math.h>
@@ -100,29 +101,97 @@ static size_t read_rows(double (*rows)[WDBC_COLUMNS + 1], size_t at, const char 
     return at;
 }
 
+static double wdbc[WDBC_MAX][WDBC_COLUMNS + 1];
+static size_t wdbc_len;
+
 static void read_wdbc(struct job *j, char **files, int len)
 {
-    static double rows[WDBC_MAX][WDBC_COLUMNS + 1];
-    size_t n = 0;
     for (int i = 0; i < len; i++)
-        n = read_rows(rows, n, files[i]);
-    must(n > WDBC_TRAIN, "files with more than 448 rows");
-    const size_t columns = WDBC_COLUMNS / 2, scored = n - WDBC_TRAIN;
-    j->cfg.score_rows[0] = j->cfg.score_rows[1] = scored;
+        wdbc_len = read_rows(wdbc, wdbc_len, files[i]);
+    must(wdbc_len > WDBC_TRAIN, "files with more than 448 rows");
+    j->cfg.score_rows[0] = j->cfg.score_rows[1] = wdbc_len - WDBC_TRAIN;
     j->cfg.score_to = CCZ_MPC_TO_0;
-    double *y = calloc(n, sizeof(*y));
-    must(y, "memory");
-    for (size_t i = 0; i < n; i++)
-        y[i] = rows[i][0];
     for (unsigned p = 0; p < 2; p++) {
-        double *x = calloc(n * columns, sizeof(*x));
-        must(x, "memory");
-        for (size_t i = 0; i < n; i++)
-            memcpy(x + i * columns, rows[i] + 1 + p * columns, columns * sizeof(*x));
-        j->data[p] =
-            (struct ccz_mpcml_lr_data){.x = x, .y = y, .score_x = x + WDBC_TRAIN * columns};
+        double *x = calloc(wdbc_len * WDBC_COLUMNS / 2, sizeof(*x));
+        double *y = calloc(wdbc_len, sizeof(*y));
+        must(x && y, "memory");
+        j->data[p] = (struct ccz_mpcml_lr_data){
+            .x = x, .y = y, .score_x = x + WDBC_TRAIN * WDBC_COLUMNS / 2};
     }
-    j->y = y + WDBC_TRAIN;
+}
+
+/* Deals the rows out in an order. */
+static void deal_wdbc(struct job *j, uint64_t seed)
+{
+    static size_t order[WDBC_MAX];
+    const size_t columns = WDBC_COLUMNS / 2;
+    ccz_dataset_order(order, wdbc_len, seed, 0);
+    for (unsigned p = 0; p < 2; p++)
+        for (size_t i = 0; i < wdbc_len; i++) {
+            const double *row = wdbc[order[i]];
+            memcpy((double *)j->data[p].x + i * columns, row + 1 + p * columns,
+                   columns * sizeof(*row));
+            ((double *)j->data[p].y)[i] = row[0];
+        }
+    j->y = (double *)j->data[0].y + WDBC_TRAIN;
+}
+
+/* Scores of the same training in doubles. */
+static void in_doubles(double *scores, const struct job *j)
+{
+    double w[WDBC_COLUMNS + 1] = {0}, g[WDBC_COLUMNS + 1];
+    const size_t half = WDBC_COLUMNS / 2, batch = j->cfg.batch;
+    const double *y = j->data[0].y;
+    for (size_t step = 0; step < j->cfg.epochs * WDBC_TRAIN / batch + 1; step++) {
+        const bool last = step == j->cfg.epochs * WDBC_TRAIN / batch;
+        const size_t from = last ? WDBC_TRAIN : step * batch % WDBC_TRAIN;
+        memset(g, 0, sizeof(g));
+        for (size_t i = from; i < (last ? wdbc_len : from + batch); i++) {
+            double z = w[WDBC_COLUMNS];
+            for (size_t c = 0; c < WDBC_COLUMNS; c++)
+                z += w[c] * j->data[c >= half].x[i * half + c % half];
+            const double s = z < -0.5 ? 0 : z > 0.5 ? 1 : z + 0.5;
+            for (size_t c = 0; c < WDBC_COLUMNS; c++)
+                g[c] += (s - y[i]) * j->data[c >= half].x[i * half + c % half];
+            g[WDBC_COLUMNS] += s - y[i];
+            if (last)
+                scores[i - WDBC_TRAIN] = s;
+        }
+        for (size_t c = 0; c <= WDBC_COLUMNS && !last; c++)
+            w[c] -= j->cfg.rate / (double)batch * g[c];
+    }
+}
+
+/* What depends on which rows are held out. */
+static void many_splits(struct job *j)
+{
+    enum { SPLITS = 100 };
+    static int64_t words[WDBC_MAX];
+    static double reals[WDBC_MAX];
+    const size_t len = wdbc_len - WDBC_TRAIN;
+    const int64_t half = INT64_C(1) << 33;
+    size_t sum[2] = {0}, least = len, most = 0, good = 0, differ = 0;
+    for (uint64_t seed = 1; seed <= SPLITS; seed++) {
+        size_t right[2] = {0};
+        deal_wdbc(j, seed);
+        must(ccz_mpcml_lr_simulate(NULL, words, &j->cfg, j->data, NULL) == CCZ_OK, "simulation");
+        in_doubles(reals, j);
+        for (size_t i = 0; i < len; i++) {
+            right[0] += (words[i] >= half) == (j->y[i] > 0.5);
+            right[1] += (reals[i] >= 0.5) == (j->y[i] > 0.5);
+            differ += (words[i] >= half) != (reals[i] >= 0.5);
+        }
+        sum[0] += right[0];
+        sum[1] += right[1];
+        least = right[0] < least ? right[0] : least;
+        most = right[0] > most ? right[0] : most;
+        good += (double)right[0] >= 0.98 * (double)len;
+    }
+    printf("100 splits: accuracy mean %.4f, %.4f to %.4f, in %zu at least 0.98; in doubles mean "
+           "%.4f; %zu of %zu predictions differ\n",
+           (double)sum[0] / SPLITS / (double)len, (double)least / (double)len,
+           (double)most / (double)len, good, (double)sum[1] / SPLITS / (double)len, differ,
+           len * SPLITS);
 }
 
 static void *run_party(void *arg)
@@ -263,10 +332,13 @@ int main(int argc, char **argv)
     const int runs = argc > 4 ? atoi(argv[4]) : 5;
     must(runs > 0 && runs <= RUNS_MAX, "1 to 99 runs");
     j.cfg = s->cfg;
-    if (strcmp(s->name, "wdbc") == 0)
+    const bool real_data = strcmp(s->name, "wdbc") == 0;
+    if (real_data) {
         read_wdbc(&j, argv + 5, argc > 5 ? argc - 5 : 0);
-    else
+        deal_wdbc(&j, 1);
+    } else {
         make_up(&j);
+    }
     for (unsigned p = 0; p < 2; p++) {
         must(ccz_mpcml_lr_new(&j.p[p].lr, p, &j.cfg, &j.data[p], NULL) == CCZ_OK, "regression");
         if (argc > 3 && strcmp(argv[3], "one-bit") == 0)
@@ -277,5 +349,7 @@ int main(int argc, char **argv)
             measure(s->name, &j, ccz_mpcml_setting((enum ccz_mpcml_optimize)i), runs);
     for (unsigned p = 0; p < 2; p++)
         ccz_mpcml_lr_free(j.p[p].lr);
+    if (real_data)
+        many_splits(&j);
     return 0;
 }

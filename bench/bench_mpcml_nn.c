@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private inference of two parties, one thread each, over a channel in memory. Tab-separated: network, ring, transfers, images at
- * once; bytes of both directions together: set-up (once per session), offline, online; rounds of all; milliseconds, median of
- * runs: wall clock from hello to result, processor time of server and client, of it set-up (server and client).
+ * Private inference and k-means of two parties, one thread each, over a channel in memory. Tab-separated: what, ring, transfers,
+ * images at once (points); bytes of both directions together: set-up (once per session), offline, online; rounds of all;
+ * milliseconds, median of runs: wall clock from hello to result, processor time of both parties (the server first), of it set-up.
  * Set-up is base OTs and keys. usage: bench_mpcml_nn [runs [network.nn [images]]]
  * With a network: how often it is right on the Fashion-MNIST test images, as doubles and in fixed point, and how often both agree.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <cczoo/dataset.h>
+#include <cczoo/mpcml_kmeans.h>
 #include <cczoo/mpcml_nn.h>
 
 #include "bench.h"
@@ -95,7 +96,7 @@ static struct ccz_mpcml_network *random_network(const struct ccz_mpcml_spec *spe
 
 struct side {
     struct ccz_chan *chan;
-    struct ccz_mpcml_nn *nn;
+    const struct ccz_mpcml_program *program;
     struct ccz_mpcml_run_cfg cfg;
     struct ccz_mpc_stats stats;
     int64_t wall_ns, cpu_ns;
@@ -106,7 +107,7 @@ static void *run_side(void *arg)
     struct side *s = arg;
     struct ccz_err err = {0};
     const int64_t wall = wall_ns(), cpu = thread_ns();
-    ok(ccz_mpcml_run(&s->stats, s->chan, ccz_mpcml_nn_program(s->nn), &s->cfg, &err), &err);
+    ok(ccz_mpcml_run(&s->stats, s->chan, s->program, &s->cfg, &err), &err);
     s->wall_ns = wall_ns() - wall;
     s->cpu_ns = thread_ns() - cpu;
     return NULL;
@@ -139,18 +140,16 @@ static void report(const struct side *s, int64_t ns[TIMES][RUNS_MAX], size_t run
     (void)fflush(stdout);
 }
 
-static void measure(const struct ccz_mpcml_network *net, const char *name,
-                    enum ccz_mpcml_optimize optimize, const struct ccz_mpcml_nn_cfg *cfg,
-                    const float *images, size_t runs)
+static void measure(const char *name, const struct ccz_mpcml_program *const program[2],
+                    enum ccz_mpcml_optimize optimize, size_t len, size_t runs)
 {
     static int64_t ns[TIMES][RUNS_MAX];
     struct side s[2] = {0};
-    struct ccz_err err = {0};
     const struct ccz_mpcml_setting *setting = ccz_mpcml_setting(optimize);
     for (unsigned r = 0; r < 2; r++) {
+        s[r].program = program[r];
         s[r].cfg = (struct ccz_mpcml_run_cfg){
             .role = r, .setting = setting, .trunc = CCZ_MPC_TRUNC_ONE_BIT};
-        ok(ccz_mpcml_nn_new(&s[r].nn, r, net, cfg, r == cfg->server ? NULL : images, &err), &err);
     }
     for (size_t i = 0; i < runs; i++) {
         pthread_t t;
@@ -166,11 +165,54 @@ static void measure(const struct ccz_mpcml_network *net, const char *name,
             ns[3 + r][i] = s[r].stats.phase[CCZ_MPC_SETUP].cpu_ns;
         }
     }
-    printf("%s\t%u\t%s\t%zu", name, cfg->ring_bits,
-           setting->ot == CCZ_MPC_OT_SILENT ? "silent" : "softspoken", cfg->images);
+    printf("%s\t%u\t%s\t%zu", name, program[0]->ring_bits,
+           setting->ot == CCZ_MPC_OT_SILENT ? "silent" : "softspoken", len);
     report(&s[0], ns, runs);
+}
+
+static void inference(const struct ccz_mpcml_network *net, const char *name,
+                      enum ccz_mpcml_optimize optimize, const struct ccz_mpcml_nn_cfg *cfg,
+                      const float *images, size_t runs)
+{
+    const struct ccz_mpcml_program *program[2];
+    struct ccz_mpcml_nn *nn[2];
+    struct ccz_err err = {0};
+    for (unsigned r = 0; r < 2; r++) {
+        ok(ccz_mpcml_nn_new(&nn[r], r, net, cfg, r == cfg->server ? NULL : images, &err), &err);
+        program[r] = ccz_mpcml_nn_program(nn[r]);
+    }
+    measure(name, program, optimize, cfg->images, runs);
     for (int r = 0; r < 2; r++)
-        ccz_mpcml_nn_free(s[r].nn);
+        ccz_mpcml_nn_free(nn[r]);
+}
+
+/* 1,000 points of 10 columns, 5 clusters, 10 iterations. */
+static void clusters(enum ccz_mpcml_split split, const char *name, size_t runs)
+{
+    enum { POINTS = 1000, COLUMNS = 10 };
+    static double x[POINTS * COLUMNS];
+    const bool rows = split == CCZ_MPCML_ROWS;
+    const size_t n = rows ? POINTS / 2 : POINTS, d = rows ? COLUMNS : COLUMNS / 2;
+    const struct ccz_mpcml_kmeans_cfg cfg = {.split = split,
+                                             .rows = {n, n},
+                                             .columns = {d, d},
+                                             .clusters = 5,
+                                             .iterations = 10,
+                                             .to = CCZ_MPC_TO_BOTH};
+    const struct ccz_mpcml_program *program[2];
+    struct ccz_mpcml_kmeans *km[2];
+    struct ccz_err err = {0};
+    struct ccz_seeded rng = ccz_seeded_from(3, 1);
+    for (size_t i = 0; i < POINTS * COLUMNS; i++)
+        x[i] = ccz_seeded_unit(&rng);
+    for (unsigned r = 0; r < 2; r++) {
+        ok(ccz_mpcml_kmeans_new(&km[r], r, &cfg, x, &err), &err);
+        program[r] = ccz_mpcml_kmeans_program(km[r]);
+    }
+    for (int silent = 0; silent < 2; silent++)
+        measure(name, program, silent ? CCZ_MPCML_ROUNDS : CCZ_MPCML_HE_PACKED, POINTS, runs);
+    for (int r = 0; r < 2; r++)
+        ccz_mpcml_kmeans_free(km[r]);
 }
 
 static void measure_all(const struct ccz_mpcml_network *net, const char *name, size_t runs)
@@ -185,8 +227,8 @@ static void measure_all(const struct ccz_mpcml_network *net, const char *name, s
         for (size_t batch = 1; batch <= 32; batch += 31)
             for (int silent = 0; silent < 2; silent++) {
                 const struct ccz_mpcml_nn_cfg cfg = {.ring_bits = ring, .images = batch};
-                measure(net, name, silent ? CCZ_MPCML_ROUNDS : CCZ_MPCML_HE_PACKED, &cfg, images,
-                        runs);
+                inference(net, name, silent ? CCZ_MPCML_ROUNDS : CCZ_MPCML_HE_PACKED, &cfg, images,
+                          runs);
             }
     free(images);
 }
@@ -280,5 +322,7 @@ int main(int argc, char **argv)
         measure_all(net, names[i], runs);
         ccz_mpcml_network_free(net);
     }
+    clusters(CCZ_MPCML_COLUMNS, "k-means, columns", runs);
+    clusters(CCZ_MPCML_ROWS, "k-means, rows", runs);
     return 0;
 }

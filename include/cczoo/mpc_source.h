@@ -75,6 +75,8 @@ struct ccz_mpc_cost {
     uint64_t setup_size; /**< bytes once per session, if it has not been done (base OTs, keys) */
     uint64_t size;       /**< bytes; exact for OT, dealer and store, within 15 % for ciphertexts */
     uint64_t rounds;
+    uint64_t ots
+        [2]; /**< transfers from the session's stores, by the role that sends them; paid for in `size` */
     double cpu_s; /**< estimate, one thread of a processor of 2023; the same at both parties */
 };
 

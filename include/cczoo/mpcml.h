@@ -140,7 +140,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_run_on(struct ccz_mpc *m,
 struct ccz_mpcml_offer {
     const char *source; /**< "ot", "paillier", "he", "dealer" */
     struct ccz_mpc_cost cost;
-    double seconds; /**< (bytes) / bandwidth + rounds rtt / 2 + cpu */
+    uint64_t key_rounds; /**< of cost.rounds, those of keys */
+    double seconds;      /**< (bytes) / bandwidth + rounds rtt / 2 + cpu */
 };
 /** The needs of one kind: what makes them, and what else could. */
 struct ccz_mpcml_choice {
@@ -304,7 +305,7 @@ struct ccz_mpcml_lr_result {
     const int64_t *score_words;
     size_t scores_len;
 };
-/** Of the last run; zeroed before one has succeeded. */
+/** Of the last run that came so far as to compute; zeroed if that failed, or there was none. */
 CCZ_API struct ccz_mpcml_lr_result ccz_mpcml_lr_result(const struct ccz_mpcml_lr *lr);
 
 /**

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cost of functions, from that of the steps they are made of, in the order of the formulas. */
 #include "math_priv.h"
+#include "shuffle.h"
 
 struct counter {
     const struct ccz_mpc_math_call *call;
@@ -139,6 +140,16 @@ static void softmax(struct counter *c, size_t rows, size_t d)
     rounding(c, rows * d, 2 * p.work, c->call->frac);
 }
 
+static void rows(struct counter *c, unsigned owner)
+{
+    struct cczi_order o;
+    if (c->call->n > CCZ_MPC_ROWS_MAX || owner > 1)
+        return;
+    cczi_order_shape(&o, c->call->n, c->call->d);
+    const struct cczi_cmp_need need = cczi_order_need(&o, owner, c->call->ring_bits);
+    add(c, &need);
+}
+
 struct ccz_mpc_math_cost ccz_mpc_math_cost(const struct ccz_mpc_math_call *call)
 {
     struct counter c = {.call = call};
@@ -167,7 +178,11 @@ struct ccz_mpc_math_cost ccz_mpc_math_cost(const struct ccz_mpc_math_call *call)
         softmax(&c, call->n, call->d);
         break;
     case CCZ_MPC_MATH_PERMUTE:
+        rows(&c, call->owner);
+        break;
     case CCZ_MPC_MATH_SHUFFLE:
+        rows(&c, 0);
+        rows(&c, 1);
         break;
     }
     return c.sum;

@@ -224,6 +224,8 @@ static ccz_rc mixed_cost(struct ccz_mpc_cost *out, void *self, const struct ccz_
         out->setup_size += c->setup_size;
         out->size += c->size;
         out->rounds += c->rounds;
+        out->ots[0] += c->ots[0];
+        out->ots[1] += c->ots[1];
         out->cpu_s += c->cpu_s;
     }
     return rc;

@@ -144,7 +144,7 @@ static ccz_rc ot_cost(struct ccz_mpc_cost *out, void *self, const struct ccz_mpc
     struct tally t = tally_of(m, needs, len);
     struct ccz_ot_ext_cfg cfg = cczi_mpc_ot_cfg(m);
     (void)err;
-    *out = (struct ccz_mpc_cost){.size = t.size, .rounds = t.rounds};
+    *out = (struct ccz_mpc_cost){.size = t.size, .rounds = t.rounds, .ots = {t.ots[0], t.ots[1]}};
     for (unsigned s = 0; s < 2; s++) {
         if (t.ots[s] == 0)
             continue;

@@ -530,8 +530,10 @@ static ccz_rc paillier_cost(struct ccz_mpc_cost *out, void *self, const struct c
 {
     const struct source *s = self;
     (void)err;
-    if (!s->key)
+    if (!s->key) {
         out->setup_size = 2 * (s->cfg.key_bits / 4 + 2 * HEADER_GUESS);
+        out->rounds = 1;
+    }
     for (size_t i = 0; i < len; i++) {
         const struct ccz_mpc_need *n = &needs[i];
         const struct ccz_mpc_conv *c = &n->conv;

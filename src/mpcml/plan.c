@@ -20,7 +20,10 @@ struct plan {
     uint64_t first_id;
 };
 
-enum { LOCAL_SOURCES = 4, DIGEST_SIZE = 16 };
+enum { LOCAL_SOURCES = 4, COMPARISON_SIZE = 64 }; /* bytes of both digests, both ways */
+/* Seconds of a transfer with what a comparison does with it: measured, docs/design/mpcml.md. */
+#define SOFTSPOKEN_S 60e-9
+#define SILENT_S     100e-9
 static const enum ccz_mpc_source_kind asked[LOCAL_SOURCES] = {
     CCZ_MPC_SOURCE_HE, CCZ_MPC_SOURCE_OT, CCZ_MPC_SOURCE_PAILLIER, CCZ_MPC_SOURCE_DEALER};
 _Static_assert(LOCAL_SOURCES <= CCZ_MPCML_ALTERNATIVES + 1, "offers");
@@ -97,25 +100,43 @@ static uint64_t elements_of(const struct ccz_mpc_need *n)
     }
 }
 
+/* A dealer's greeting, and set-up of transfers, take no round that `rounds` has. */
+static bool has_keys(const struct ccz_mpc_source *s)
+{
+    const enum ccz_mpc_source_kind kind = ccz_mpc_source_kind_of(s);
+    return kind == CCZ_MPC_SOURCE_HE || kind == CCZ_MPC_SOURCE_PAILLIER;
+}
+
+static ccz_rc cost_of_all(struct ccz_mpcml_offer *o, struct ccz_mpc_source *s,
+                          const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
+{
+    ccz_rc rc = ccz_mpc_source_cost(&o->cost, s, needs, len, err);
+    o->key_rounds = o->cost.setup_size > 0 && has_keys(s);
+    return rc;
+}
+
 /* Each need on its own. Keys are sent once: by each party when the first need asks for them. */
-static ccz_rc cost_of_each(struct ccz_mpc_cost *out, struct ccz_mpc_source *s,
+static ccz_rc cost_of_each(struct ccz_mpcml_offer *o, struct ccz_mpc_source *s,
                            const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
 {
-    uint64_t setup[2] = {0}, key_rounds = 0;
+    struct ccz_mpc_cost *out = &o->cost;
+    uint64_t setup[2] = {0};
     ccz_rc rc = CCZ_OK;
     for (size_t i = 0; i < len && rc == CCZ_OK; i++) {
         struct ccz_mpc_cost c;
         rc = ccz_mpc_source_cost(&c, s, &needs[i], 1, err);
         const unsigned owner = needs[i].owner;
-        const bool more = c.setup_size > setup[owner];
+        const bool more = c.setup_size > setup[owner], keys = c.setup_size > 0 && has_keys(s);
         setup[owner] = more ? c.setup_size : setup[owner];
-        key_rounds += more;
+        o->key_rounds += more && keys;
+        out->ots[0] += c.ots[0];
+        out->ots[1] += c.ots[1];
         out->size += c.size;
-        out->rounds += c.rounds - (c.setup_size > 0);
+        out->rounds += c.rounds - keys;
         out->cpu_s += c.cpu_s;
     }
     out->setup_size = setup[0] + setup[1];
-    out->rounds += key_rounds;
+    out->rounds += o->key_rounds;
     return rc;
 }
 
@@ -130,8 +151,8 @@ static ccz_rc offer(struct ccz_mpcml_offer *out, struct plan *p, enum ccz_mpc_so
         if (!ccz_mpc_source_can(s, &needs[i]))
             return CCZ_OK;
     if (rc == CCZ_OK)
-        rc = cfg->setting->prepare_all ? ccz_mpc_source_cost(&out->cost, s, needs, len, err)
-                                       : cost_of_each(&out->cost, s, needs, len, err);
+        rc = cfg->setting->prepare_all ? cost_of_all(out, s, needs, len, err)
+                                       : cost_of_each(out, s, needs, len, err);
     if (rc != CCZ_OK)
         return rc;
     out->source = ccz_mpc_source_kind_name(kind);
@@ -179,24 +200,30 @@ static ccz_rc choose(struct ccz_mpcml_choice *c, struct plan *p,
 
 /* ----------------------------------------------------------------------------------- transfers */
 
-/* What fills the stores. Set-up of a direction was counted when the program first used it. */
+/* Both directions of a filling, set-up included. */
+static uint64_t filled(const struct ccz_ot_ext_cfg *cfg, uint64_t len)
+{
+    const struct ccz_ot_ext_size s = ccz_ot_ext_total_size(cfg, (size_t)len);
+    return s.from_sender + s.from_receiver;
+}
+
+/* What fills the stores behind the sources, which have taken `before`. Set-up was counted when the program first used a direction. */
 static struct ccz_mpc_cost fill_cost(const struct plan *p, enum ccz_mpc_ot engine, unsigned k,
-                                     uint64_t *len)
+                                     const uint64_t before[2])
 {
     const struct ccz_ot_ext_cfg cfg = {
         .ot.k = k, .engine = engine == CCZ_MPC_OT_SILENT ? CCZ_OT_SILENT : CCZ_OT_SOFTSPOKEN};
-    const struct ccz_ot_ext_size setup = ccz_ot_ext_setup_size(&cfg);
     struct ccz_mpc_cost c = {0};
-    *len = 0;
     for (size_t i = 0; i < p->all_len; i++) {
-        if (p->all[i].kind != CCZ_MPC_OTS)
+        const struct ccz_mpc_need *n = &p->all[i];
+        if (n->kind != CCZ_MPC_OTS)
             continue;
-        const struct ccz_ot_ext_size all = ccz_ot_ext_total_size(&cfg, p->all[i].n);
-        c.size += all.from_sender + all.from_receiver - setup.from_sender - setup.from_receiver;
-        c.rounds++;
-        *len += p->all[i].n;
+        const uint64_t size =
+            filled(&cfg, before[n->owner] + n->n) - filled(&cfg, before[n->owner]);
+        c.size += size;
+        c.rounds += size > 0;
+        c.cpu_s += (double)n->n * (engine == CCZ_MPC_OT_SILENT ? SILENT_S : SOFTSPOKEN_S);
     }
-    c.cpu_s = (double)*len * (engine == CCZ_MPC_OT_SILENT ? 70e-9 : 35e-9);
     return c;
 }
 
@@ -204,20 +231,26 @@ static void add_transfers(struct plan *p, const struct ccz_mpcml_run_cfg *cfg)
 {
     static const char *const names[] = {
         [CCZ_MPC_OT_SOFTSPOKEN] = "softspoken", [CCZ_MPC_OT_SILENT] = "silent"};
-    struct ccz_mpcml_choice c = {.kind = CCZ_MPC_OTS};
-    for (size_t i = 0; i < p->all_len; i++)
-        c.needs += p->all[i].kind == CCZ_MPC_OTS;
-    if (c.needs == 0)
-        return;
+    struct ccz_mpcml_choice c = {.kind = CCZ_MPC_OTS, .others_len = 1};
     const enum ccz_mpc_ot engine = cfg->setting->ot;
     const enum ccz_mpc_ot other =
         engine == CCZ_MPC_OT_SILENT ? CCZ_MPC_OT_SOFTSPOKEN : CCZ_MPC_OT_SILENT;
+    uint64_t before[2] = {0};
+    for (size_t i = 0; i < p->pub.choices_len; i++)
+        for (unsigned s = 0; s < 2; s++)
+            before[s] += p->pub.choices[i].chosen.cost.ots[s];
+    for (size_t i = 0; i < p->all_len; i++)
+        if (p->all[i].kind == CCZ_MPC_OTS) {
+            c.needs++;
+            c.len += p->all[i].n;
+        }
+    if (c.needs == 0)
+        return;
     c.chosen.source = names[engine];
-    c.chosen.cost = fill_cost(p, engine, cfg->ot_k, &c.len);
+    c.chosen.cost = fill_cost(p, engine, cfg->ot_k, before);
     c.chosen.seconds = cczi_mpcml_seconds(&c.chosen.cost, &cfg->net);
-    c.others_len = 1;
     c.others[0].source = names[other];
-    c.others[0].cost = fill_cost(p, other, cfg->ot_k, &c.len);
+    c.others[0].cost = fill_cost(p, other, cfg->ot_k, before);
     c.others[0].seconds = cczi_mpcml_seconds(&c.others[0].cost, &cfg->net);
     p->pub.choices[p->pub.choices_len++] = c;
 }
@@ -227,18 +260,22 @@ static void add_transfers(struct plan *p, const struct ccz_mpcml_run_cfg *cfg)
 static void add_cost(struct ccz_mpcml_plan *p, const struct ccz_mpcml_choice *c,
                      const struct plan *all)
 {
+    const struct ccz_mpcml_offer *o = &c->chosen;
     struct ccz_mpcml_phase_cost *setup = &p->phase[CCZ_MPC_SETUP];
     struct ccz_mpcml_phase_cost *offline = &p->phase[CCZ_MPC_OFFLINE];
-    const struct ccz_mpc_cost *cost = &c->chosen.cost;
-    const bool transfers = strcmp(c->chosen.source, "ot") == 0;
-    const bool keys = cost->setup_size > 0 && !transfers;
-    /* transfers of comparisons have had their set-up counted already */
+    const bool dealer = strcmp(o->source, "dealer") == 0, transfers = strcmp(o->source, "ot") == 0;
+    /* a dealer is greeted when it is first asked; transfers of comparisons have had their set-up counted already */
     if (!transfers || all->stats.needs[CCZ_MPC_OTS] == 0)
-        setup->size += cost->setup_size;
-    setup->rounds += keys;
-    offline->size += cost->size;
-    offline->rounds += cost->rounds - keys;
-    offline->cpu_s += cost->cpu_s;
+        (dealer ? offline : setup)->size += o->cost.setup_size;
+    setup->rounds += o->key_rounds;
+    offline->size += o->cost.size;
+    offline->rounds += o->cost.rounds - o->key_rounds;
+    offline->cpu_s += o->cost.cpu_s;
+}
+
+static bool first_product(const struct plan *p)
+{
+    return p->all_len > 0 && p->all[0].kind != CCZ_MPC_OTS; /* transfers are at the end */
 }
 
 static void total_up(struct plan *all)
@@ -250,7 +287,12 @@ static void total_up(struct plan *all)
         p->phase[i].rounds = s->rounds;
     }
     if (p->needs_len > 0) { /* both compare what they prepare */
-        p->phase[CCZ_MPC_OFFLINE].size += 2 * (uint64_t)DIGEST_SIZE;
+        p->phase[CCZ_MPC_OFFLINE].size += COMPARISON_SIZE;
+        p->phase[CCZ_MPC_OFFLINE].rounds++;
+    }
+    if (!p->setting->prepare_all &&
+        first_product(all)) { /* and then how the source makes its first item */
+        p->phase[CCZ_MPC_OFFLINE].size += COMPARISON_SIZE;
         p->phase[CCZ_MPC_OFFLINE].rounds++;
     }
     for (size_t i = 0; i < p->choices_len; i++)

@@ -65,7 +65,7 @@ ccz_rc cczi_mpcml_digest_end(uint8_t out[CCZ_MPC_PROGRAM_SIZE], struct cczi_mpcm
         d->rc = ccz_hasher_done(out, d->h);
     ccz_hasher_free(d->h);
     if (d->rc != CCZ_OK)
-        return ccz_fail(err, CCZ_E_INTERNAL, "mpcml:hash", 0, "hashing failed");
+        return ccz_fail(err, d->rc, "mpcml:hash", 0, "hashing failed");
     return CCZ_OK;
 }
 

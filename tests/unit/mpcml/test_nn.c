@@ -296,10 +296,10 @@ static void test_again(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"nn2.same", test_same},         {"nn2.settings", test_settings},
-        {"nn2.one_bit", test_one_bit},   {"nn2.reveals", test_reveals},
-        {"nn2.plan", test_plan},         {"nn2.cost", test_cost},
-        {"nn2.mismatch", test_mismatch}, {"nn2.missing", test_missing},
-        {"nn2.again", test_again}};
+        {"inference.same", test_same},         {"inference.settings", test_settings},
+        {"inference.one_bit", test_one_bit},   {"inference.reveals", test_reveals},
+        {"inference.plan", test_plan},         {"inference.cost", test_cost},
+        {"inference.mismatch", test_mismatch}, {"inference.missing", test_missing},
+        {"inference.again", test_again}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
