@@ -84,9 +84,11 @@ static inline struct ccz_chan *tcp_chan(int fd)
         .send = tcp_send, .recv = tcp_recv, .close = tcp_close, .free = tcp_free};
     struct tcp_end *e = malloc(sizeof(*e));
     struct ccz_chan *c;
-    const int one = 1, size = 4 << 20;
+    const int one = 1, size = 4 << 20, large = 256 << 20;
     must(e && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0, "socket");
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    /* Both may send a large message at the same time; without root only one of that size. */
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &large, sizeof(large)) != 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
     e->fd = fd;
     must(ccz_chan_new(&c, &ops, e, "tcp", NULL) == CCZ_OK, "channel");
     return c;

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One party: data, alignment, a program on shares, what it learned. `offline` ends where the computing would begin. */
+#include "daemon.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* -------------------------------------------------------------------------------------- before */
+
+static ccz_rc read_files(struct mpc_party *p, struct ccz_err *err)
+{
+    const struct mpc_opts *o = p->o;
+    struct mpc_self *self = &p->self[p->role];
+    if (o->kind == MPC_MLP)
+        return mpc_nn_read(p, err);
+    ccz_rc rc = mpc_data_read(&p->data, o->data, o, o->label, err);
+    if (rc == CCZ_OK && o->test)
+        rc = mpc_data_read(&p->test, o->test, o, o->label, err);
+    if (rc == CCZ_OK && p->test && p->test->cols != p->data->cols)
+        rc = ccz_refuse_num(err, CCZ_E_MISMATCH, "mpc:test-columns", (int64_t)p->test->cols,
+                            (int64_t)p->data->cols);
+    if (rc == CCZ_OK && o->scoring)
+        rc = mpc_model_read(&p->model, o->model, p->data, err);
+    if (rc != CCZ_OK)
+        return rc;
+    *self = (struct mpc_self){.labels = o->scoring ? p->model.labels : o->label != NULL,
+                              .columns = p->data->cols,
+                              .rows = p->data->rows,
+                              .test_rows = p->test ? p->test->rows : 0};
+    mpc_names_hash(&self->names, p->data);
+    return rc;
+}
+
+/* Labels of one party with columns, of both with rows; weights of one party; of clusters nobody. */
+static ccz_rc check_labels(const struct mpc_party *p, struct ccz_err *err)
+{
+    const enum mpc_kind kind = p->o->kind;
+    const int have = p->self[0].labels + p->self[1].labels;
+    const int want = kind == MPC_KMEANS                                     ? 0
+                     : kind != MPC_MLP && p->o->cfg.split == CCZ_MPCML_ROWS ? 2
+                                                                            : 1;
+    if (have == want)
+        return CCZ_OK;
+    return ccz_hint(err, ccz_refuse_num(err, CCZ_E_MISMATCH, "mpc:labels", have, want),
+                    kind == MPC_SCORE ? "the models are of the two parties of one training"
+                    : kind == MPC_MLP ? "one party has the network with its weights"
+                    : kind == MPC_KMEANS
+                        ? "clusters have no labels"
+                        : "--label names the column; with columns, one party has it");
+}
+
+static ccz_rc align(struct mpc_party *p, struct ccz_err *err)
+{
+    const struct mpc_opts *o = p->o;
+    struct ccz_fedlr_table *const all[2] = {p->data, p->test};
+    ccz_rc rc = CCZ_OK;
+    if (o->kind == MPC_MLP)
+        return rc;
+    for (int k = 0; rc == CCZ_OK && k < 2; k++) {
+        const struct mpc_align a = {.kind = o->scoring ? "score"
+                                            : k == 0   ? "train"
+                                                       : "test",
+                                    .role = p->role,
+                                    .aligned = o->aligned,
+                                    .minimum = (uint64_t)o->minimum};
+        const size_t whole = all[k] ? all[k]->rows : 0;
+        if (whole && o->cfg.split == CCZ_MPCML_COLUMNS)
+            rc = mpc_align(&p->rows[k], p->links.peer, all[k], &a, err);
+        else if (whole) { /* each its own: nothing to align */
+            p->rows[k] = all[k];
+            *(k == 0 ? &p->data : &p->test) = NULL;
+        }
+    }
+    return rc;
+}
+
+static ccz_rc scale(struct mpc_party *p, struct ccz_err *err)
+{
+    struct mpc_scaling *s = &p->model.scaling;
+    ccz_rc rc = CCZ_OK;
+    if (!p->o->scoring && !p->o->raw && p->rows[0])
+        rc = mpc_scaling_fit(s, p->rows[0], err);
+    for (int k = 0; rc == CCZ_OK && s->mean && k < 2; k++)
+        if (p->rows[k])
+            ccz_fedlr_scale_apply(p->rows[k], s->mean, s->sd);
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------------ computing */
+
+void mpc_party_rows(size_t rows[2], size_t test[2], const struct mpc_party *p)
+{
+    const unsigned peer = 1 - p->role;
+    rows[0] = rows[1] = p->rows[0]->rows;
+    test[0] = test[1] = p->rows[1] ? p->rows[1]->rows : 0;
+    if (p->o->cfg.split == CCZ_MPCML_ROWS) {
+        rows[peer] = (size_t)p->self[peer].rows;
+        test[peer] = (size_t)p->self[peer].test_rows;
+    }
+}
+
+static ccz_rc make_program(struct mpc_party *p, struct ccz_err *err)
+{
+    return mpc_hint(p->o->kind == MPC_MLP      ? mpc_nn_make(p, err)
+                    : p->o->kind == MPC_KMEANS ? mpc_km_make(p, err)
+                                               : mpc_lr_make(p, err),
+                    err);
+}
+
+static ccz_rc plan(struct mpc_party *p, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_mpcml_plan) plan = NULL;
+    ccz_rc rc = ccz_mpcml_plan_new(&plan, p->program, &p->o->run, err);
+    if (rc != CCZ_OK)
+        return rc;
+    p->report.planned_size = plan->total.size;
+    p->report.planned_rounds = plan->total.rounds;
+    ui_out("plan: %s, %.1f kB, %llu rounds, %.2f s\n", p->o->run.setting->name,
+           (double)plan->total.size / 1e3, (unsigned long long)plan->total.rounds, plan->seconds);
+    (void)ui_out_flush();
+    return rc;
+}
+
+static ccz_rc compute(struct mpc_party *p, struct ccz_err *err)
+{
+    const struct mpc_opts *o = p->o;
+    struct mpc_opts with = *o;
+    with.run.dealer = p->links.dealer;
+    with.run.on_reveal = mpc_on_reveal;
+    with.run.arg = &p->report;
+    ccz_rc rc = o->store ? CCZ_OK : plan(p, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (strcmp(o->command, "offline") == 0)
+        return mpc_store_fill(&p->stats, p->links.peer, p->program, &with, err);
+    if (o->store)
+        return mpc_store_run(&p->stats, p->links.peer, p->program, &with, err);
+    return ccz_mpcml_run(&p->stats, p->links.peer, p->program, &with.run, err);
+}
+
+/* --------------------------------------------------------------------------------------- after */
+
+static ccz_rc tell(struct mpc_party *p, struct ccz_err *err)
+{
+    return p->o->kind == MPC_MLP      ? mpc_nn_tell(p, err)
+           : p->o->kind == MPC_KMEANS ? mpc_km_tell(p, err)
+                                      : mpc_lr_tell(p, err);
+}
+
+static ccz_rc work(struct mpc_party *p, struct ccz_err *err)
+{
+    const bool offline = strcmp(p->o->command, "offline") == 0;
+    ccz_rc rc = read_files(p, err);
+    if (rc == CCZ_OK)
+        rc = mpc_links_open(&p->links, &p->o->net, err);
+    if (rc == CCZ_OK)
+        rc = mpc_links_join(&p->links, &p->o->net, err);
+    if (rc == CCZ_OK)
+        rc = mpc_terms(&p->self[1 - p->role], p->links.peer, p->o, &p->self[p->role], err);
+    if (rc == CCZ_OK)
+        rc = check_labels(p, err);
+    if (rc == CCZ_OK)
+        rc = align(p, err);
+    if (rc == CCZ_OK)
+        rc = scale(p, err);
+    if (rc == CCZ_OK)
+        rc = make_program(p, err);
+    if (rc == CCZ_OK)
+        rc = compute(p, err);
+    if (rc == CCZ_OK && !offline)
+        rc = tell(p, err);
+    if (rc != CCZ_OK)
+        return rc;
+    mpc_print_stats(&p->report, &p->stats);
+    rc = mpc_write_stats(p->o->json, &p->report, p->o, &p->stats, err);
+    if (rc == CCZ_OK)
+        ui_out(offline ? "done: the offline phase is stored, to be used once\n" : "done\n");
+    return rc;
+}
+
+int mpc_cmd_party(int argc, char **argv)
+{
+    struct mpc_opts o;
+    struct ccz_err err = {0};
+    int status = mpc_options(&o, argc, argv);
+    if (status >= 0)
+        return status;
+    ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_WARN);
+    o.run.role = mpc_role(&o);
+    struct mpc_party p = {.o = &o, .role = o.run.role};
+    mpc_report_init(&p.report, p.role);
+    ccz_rc rc = work(&p, &err);
+    if (rc != CCZ_OK &&
+        p.links.peer) /* the other one learns why, and of a failure behind the computing as well */
+        ccz_chan_close(p.links.peer, err.msg);
+    if (rc != CCZ_OK && p.report.reveals_len == 0)
+        ui_say("nothing was revealed%s", p.rows[0] && !o.aligned && o.cfg.split == CCZ_MPCML_COLUMNS
+                                             ? " but which rows are common"
+                                             : "");
+    status = rc == CCZ_OK ? UI_OK : ui_fail(&err);
+    mpc_links_close(&p.links);
+    ccz_mpcml_lr_free(p.lr);
+    ccz_mpcml_nn_free(p.nn);
+    ccz_mpcml_network_free(p.net);
+    ccz_mpcml_kmeans_free(p.km);
+    free(p.images);
+    free(p.image_labels);
+    mpc_model_deinit(&p.model);
+    for (int k = 0; k < 2; k++)
+        ccz_fedlr_table_free(p.rows[k]);
+    ccz_fedlr_table_free(p.data);
+    ccz_fedlr_table_free(p.test);
+    ccz_buf_free(&p.report.reveals);
+    return status;
+}

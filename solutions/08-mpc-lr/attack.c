@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attackers for break.sh: a party B that says yes to everything, then takes part in the training, on made-up columns.
+ *   stranger  does what the real program does; but it is another one
+ *   truncate  cuts the last byte off one of its messages
+ *   die       kills itself in the middle of the training
+ *   dealer    offers randomness to two parties; it is not the dealer that they mean
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "../options.h"
+
+#include <cczoo/links.h>
+#include <cczoo/mpcml.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { COLUMNS = 15, BATCH = 64, MESSAGE_MAX = 4096, WHEN = 60 /* of its messages */ };
+
+struct tap {
+    struct ccz_chan *inner;
+    bool die;
+    uint64_t sent;
+};
+
+static ccz_rc tap_send(void *self, const struct ccz_span *parts, size_t len, int64_t timeout_ms,
+                       struct ccz_err *err)
+{
+    struct tap *t = self;
+    (void)timeout_ms;
+    if (t->die && ++t->sent == WHEN)
+        (void)kill(getpid(), SIGKILL);
+    return ccz_chan_send_parts(t->inner, parts, len, err);
+}
+
+static ccz_rc tap_recv(struct ccz_buf *msg, void *self, int64_t timeout_ms, struct ccz_err *err)
+{
+    return ccz_chan_recv_within(msg, ((struct tap *)self)->inner, timeout_ms, err);
+}
+
+static void tap_close(void *self, const char *reason)
+{
+    ccz_chan_close(((struct tap *)self)->inner, reason);
+}
+
+static void tap_free(void *self)
+{
+    ccz_chan_free(((struct tap *)self)->inner);
+}
+
+static const struct ccz_chan_ops TAP = {
+    .send = tap_send, .recv = tap_recv, .close = tap_close, .free = tap_free};
+
+static void put_le64(uint8_t *to, uint64_t v)
+{
+    for (int i = 0; i < 8; i++)
+        to[i] = (uint8_t)(v >> 8 * i);
+}
+
+/* The other party's options, as one's own; then the digest of its ids, as that of one's own. */
+static ccz_rc agree(struct ccz_chan *chan, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF terms;
+    CCZ_AUTO_BUF ids;
+    ccz_buf_init(&terms, MESSAGE_MAX);
+    ccz_buf_init(&ids, MESSAGE_MAX);
+    ccz_rc rc = ccz_chan_recv(&terms, chan, err);
+    if (rc == CCZ_OK && terms.size < 48)
+        rc = ccz_fail(err, CCZ_E_PEER, "attack:terms", (int64_t)terms.size, "no terms");
+    if (rc != CCZ_OK)
+        return rc;
+    uint8_t *own = terms.ptr + terms.size - 40; /* role, labels, columns, .. */
+    put_le64(own, 1);
+    put_le64(own + 8, 0);
+    put_le64(own + 16, COLUMNS);
+    rc = ccz_chan_send(chan, ccz_buf_span(&terms), err);
+    if (rc == CCZ_OK)
+        rc = ccz_chan_recv(&ids, chan, err);
+    return rc == CCZ_OK ? ccz_chan_send(chan, ccz_buf_span(&ids), err) : rc;
+}
+
+/* With the options that break.sh gives to party A. */
+static ccz_rc train(struct ccz_chan *chan, size_t rows, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_mpcml_lr) lr = NULL;
+    const struct ccz_mpcml_lr_cfg cfg = {.rows = {rows, rows},
+                                         .columns = {COLUMNS, COLUMNS},
+                                         .batch = BATCH,
+                                         .epochs = 1,
+                                         .rate = 0.1,
+                                         .seed = 1,
+                                         .score_to = CCZ_MPC_TO_0};
+    const struct ccz_mpcml_run_cfg run = {.role = 1, .net.bytes_per_s = 125e6};
+    double *x = calloc(rows * COLUMNS, sizeof(*x));
+    if (!x)
+        return ccz_fail(err, CCZ_E_NOMEM, "attack:memory", 0, "out of memory");
+    for (size_t i = 0; i < rows * COLUMNS; i++)
+        x[i] = (double)(i % 7) / 4 - 0.75;
+    const struct ccz_mpcml_lr_data data = {.x = x};
+    ccz_rc rc = ccz_mpcml_lr_new(&lr, 1, &cfg, &data, err);
+    if (rc == CCZ_OK)
+        rc = ccz_mpcml_run(NULL, chan, ccz_mpcml_lr_program(lr), &run, err);
+    free(x);
+    return rc;
+}
+
+struct args {
+    const char *what, *connect, *rows, *sim_dir, *trust_sim, *port_file;
+};
+
+static ccz_rc be_party(const struct args *a, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_links) links = NULL;
+    CCZ_AUTO(ccz_chan) chan = NULL;
+    struct tap tap = {.die = strcmp(a->what, "die") == 0};
+    const struct ccz_links_cfg cfg = {
+        .channel = "mpc",
+        .party = {.tee = {.provider = a->sim_dir ? "sim-sgx" : NULL, .sim_dir = a->sim_dir},
+                  .trust_sim_dir = a->trust_sim},
+        .connects = true,
+        .limits = {.message_size_max = CCZ_CHAN_MESSAGE_SIZE_MAX}};
+    const struct ccz_chan_fault_cfg fault = {.send_shorten =
+                                                 strcmp(a->what, "truncate") == 0 ? WHEN : 0};
+    ccz_rc rc = ccz_links_new(&links, &cfg, err);
+    if (rc == CCZ_OK)
+        rc = ccz_links_connect(&tap.inner, links, a->connect, "party-1", err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct ccz_chan *tapped = NULL;
+    rc = ccz_chan_new(&tapped, &TAP, &tap, "tap", err);
+    if (rc == CCZ_OK)
+        rc = ccz_chan_fault_new(&chan, tapped, &fault, err);
+    if (rc == CCZ_OK)
+        rc = agree(chan, err);
+    if (rc == CCZ_OK)
+        rc = train(chan, (size_t)strtoull(a->rows, NULL, 10), err);
+    ccz_chan_free(chan); /* before the links */
+    chan = NULL;
+    return rc;
+}
+
+static ccz_rc be_dealer(const struct args *a, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_links) links = NULL;
+    struct ccz_chan *chan[2] = {0};
+    const struct ccz_links_cfg cfg = {
+        .channel = "mpc-dealer",
+        .party = {.tee = {.provider = "sim-sgx", .sim_dir = a->sim_dir},
+                  .trust_sim_dir = a->trust_sim},
+        .listen = "127.0.0.1:0",
+        .port_file = a->port_file,
+        .limits = {.message_size_max = CCZ_CHAN_MESSAGE_SIZE_MAX},
+        .seats = 2};
+    const struct ccz_mpc_dealer_cfg dealer = {0};
+    ccz_rc rc = ccz_links_new(&links, &cfg, err);
+    if (rc == CCZ_OK)
+        rc = ccz_links_accept(chan, links, 60000, err);
+    if (rc == CCZ_OK)
+        rc = ccz_mpc_dealer_run(chan[0], chan[1], &dealer, err);
+    ccz_chan_free(chan[0]);
+    ccz_chan_free(chan[1]);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct args a = {.what = argc > 1 ? argv[1] : "", .rows = "0"};
+    const struct option opts[] = {{"--connect", &a.connect},
+                                  {"--rows", &a.rows},
+                                  {"--sim-dir", &a.sim_dir},
+                                  {"--trust-sim", &a.trust_sim},
+                                  {"--port-file", &a.port_file}};
+    const bool dealer = strcmp(a.what, "dealer") == 0;
+    struct ccz_err err = {0};
+    if (argc < 2 || !options(opts, sizeof(opts) / sizeof(opts[0]), argc - 1, argv + 1) ||
+        (dealer ? !a.sim_dir || !a.port_file : !a.connect))
+        return usage(
+            "cczoo-mpc-attack stranger|truncate|die --connect ADDR --rows N [--sim-dir DIR "
+            "--trust-sim DIR]\n       cczoo-mpc-attack dealer --sim-dir DIR --port-file FILE");
+    (void)signal(SIGPIPE, SIG_IGN);
+    return verdict(dealer ? be_dealer(&a, &err) : be_party(&a, &err), &err);
+}

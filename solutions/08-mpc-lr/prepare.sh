@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# The data, once per machine: that of solution 05. Prints the file.
+set -euo pipefail
+exec "$(dirname "$0")/../05-paillier-lr/prepare.sh"

@@ -1,0 +1,314 @@
+#!/usr/bin/env bash
+# cczoo-mpc: two parties as processes over RA-TLS. What is refused and why, at both sides; programs, splits and sources against the
+# computation in one place; a party that is killed; a dealer that verifies and is verified.
+. "$(dirname "$0")/../../scripts/lib.sh"
+run_begin test-mpc
+MPC=$BIN/cczoo-mpc
+"$BIN/cczoo" sim init "$RUN/sim" 2>/dev/null
+policy_for() { sed "s/@MPC@/$1/" "$ROOT/solutions/08-mpc-lr/policy.json"; }
+policy_for "$("$BIN/cczoo" sim measure "$MPC")" >"$RUN/policy.json"
+policy_for "$(printf '%064d' 0)" >"$RUN/other.json"
+TEE=(--tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust")
+MUTUAL=("${TEE[@]}" --policy "$RUN/policy.json")
+
+# a, b: columns of 240 common rows and some others, orders of their own; a has y (0, 1) and z (any number). ra, rb: rows of both
+python3 - "$RUN" <<'PY'
+import random, sys
+random.seed(8)
+rows = {f"r{n:03d}": [random.gauss(0, 1) for _ in range(6)] for n in range(260)}
+def table(name, ids, columns, label):
+    with open(f"{sys.argv[1]}/{name}.csv", "w") as f:
+        f.write(",".join(["id"] + (["y"] if label else []) + [f"x{j}" for j in columns]) + "\n")
+        for i in ids:
+            x = rows[i]
+            t = x[0] - 2 * x[1] + x[3] + 0.5 * x[5]
+            y = [] if not label else [int(t > 0)] if label == "y" else [f"{0.3 * t:.6f}"]
+            f.write(",".join(map(str, [i] + y + [f"{x[j]:.6f}" for j in columns])) + "\n")
+names = sorted(rows)
+a, b = names[:250], names[10:]
+random.shuffle(a)
+random.shuffle(b)
+for part, keep in (("train", lambda i: int(i[1:]) % 4), ("test", lambda i: int(i[1:]) % 4 == 0)):
+    table(f"a-{part}", [i for i in a if keep(i)], range(3), "y")
+    table(f"a-real-{part}", [i for i in a if keep(i)], range(3), "z")
+    table(f"b-{part}", [i for i in b if keep(i)], range(3, 6), None)
+    table(f"ra-{part}", [i for i in a if keep(i)][:80], range(6), "y")
+    table(f"rb-{part}", [i for i in b if keep(i)][:70], range(6), "y")
+PY
+
+# usage_says PATTERN ARGUMENT...: refused as a mistake in using it
+usage_says() {
+    local pattern=$1 status=0
+    shift
+    "$MPC" "$@" >"$RUN/out" 2>"$RUN/err" </dev/null || status=$?
+    [ $status = 2 ] && grep -qe "$pattern" "$RUN/err" || die "cczoo-mpc $*: status $status: $(cat "$RUN/err")"
+}
+# pair STATUS_A STATUS_B (patterns) COMMAND OPTION...: both parties with A=(..) and B=(..) besides; logs a and b
+A=() B=()
+pair() {
+    local want_a=$1 want_b=$2 a=0 b=0
+    shift 2
+    rm -f "$RUN/port"
+    "$MPC" "$@" "${A[@]}" --listen 127.0.0.1:0 --port-file "$RUN/port" >"$RUN/log/a" 2>&1 </dev/null &
+    for ((i = 0; i < 400; i++)); do [ -s "$RUN/port" ] && break; sleep 0.05; done
+    "$MPC" "$@" "${B[@]}" --connect "127.0.0.1:$(cat "$RUN/port")" >"$RUN/log/b" 2>&1 </dev/null || b=$?
+    wait "$!" || a=$?
+    # shellcheck disable=SC2053
+    [[ $a == $want_a && $b == $want_b ]] || { cat "$RUN/log/a" "$RUN/log/b" >&2; die "status $a and $b, expected $want_a and $want_b: $*"; }
+}
+says() { grep -qE "$2" "$RUN/log/$1" || { cat "$RUN/log/$1" >&2; die "$1 did not say: $2"; }; }
+
+step "usage"
+usage_says 'usage: cczoo-mpc COMMAND'
+usage_says 'usage: cczoo-mpc COMMAND' dance
+usage_says 'one of --listen and --connect' party --data x "${MUTUAL[@]}"
+usage_says '--policy is required' party --listen 127.0.0.1:0 --data x "${TEE[@]}"
+usage_says 'exclude each other' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --unattested-insecure
+usage_says '--data is required' party --listen 127.0.0.1:0 "${MUTUAL[@]}"
+usage_says '--optimize must be one of' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --optimize magic
+usage_says '--sigmoid must be one of' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --sigmoid round
+usage_says '--rate must be a number' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --rate fast
+usage_says '--epochs must be' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --epochs 0
+usage_says '--dealer is required' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --optimize dealer
+usage_says '--dealer is for' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --dealer 127.0.0.1:1
+usage_says '--dealer-policy is required' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --optimize dealer --dealer 127.0.0.1:1
+usage_says '--store-key are given together' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --store y
+usage_says '--store and --store-key are required' offline --listen 127.0.0.1:0 --data x "${MUTUAL[@]}"
+usage_says 'scores --data with --model' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --program score
+usage_says '--split rows needs --raw' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --split rows
+usage_says '--optimize all is for' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --optimize all
+usage_says '--columns must be' plan --rows 100 --columns 3
+usage_says '--rows or --score-rows' plan
+usage_says '--listen and --tee are required' dealer --listen 127.0.0.1:0 --policy "$RUN/policy.json"
+
+step "each verifies the other's program"
+A=(--data "$RUN/a-train.csv" --label y --test "$RUN/a-test.csv" --model-out "$RUN/a.model" --scores-out "$RUN/a.scores" --json "$RUN/a.json")
+B=(--data "$RUN/b-train.csv" --test "$RUN/b-test.csv" --model-out "$RUN/b.model" --json "$RUN/b.json")
+PROGRAM=(--epochs 2 --batch 32 --rate 0.5)
+pair 0 0 party "${PROGRAM[@]}" "${MUTUAL[@]}"
+says a 'SIMULATED'
+says b 'SIMULATED'
+says a 'train: 180 of 18[0-9] rows are common'
+B+=("${TEE[@]}") A+=("${MUTUAL[@]}")
+rm -f "$RUN/port"
+start wary "$MPC" party "${A[@]}" "${PROGRAM[@]}" --listen 127.0.0.1:0 --port-file "$RUN/port"
+wait_file wary "$RUN/port" 20
+expect_refusal 'policy:mrenclave: ' "$MPC" party "${B[@]}" "${PROGRAM[@]}" --policy "$RUN/other.json" --connect "127.0.0.1:$(cat "$RUN/port")"
+# without evidence of its own, at one that asks for it
+expect_refusal 'peer:ratls:no-evidence: ' "$MPC" party --data "$RUN/b-train.csv" "${PROGRAM[@]}" --trust-sim "$RUN/sim/trust" \
+    --policy "$RUN/policy.json" --connect "127.0.0.1:$(cat "$RUN/port")"
+stop wary
+
+step "the result is that of the computation in one place, whatever the source of randomness"
+A=(--data "$RUN/a-train.csv" --label y --test "$RUN/a-test.csv" --model-out "$RUN/a.model" --scores-out "$RUN/a.scores" --json "$RUN/a.json")
+B=(--data "$RUN/b-train.csv" --test "$RUN/b-test.csv" --model-out "$RUN/b.model")
+OPEN=(--unattested-insecure)
+# equal KIND OPTION...: as `simulate` says
+equal() {
+    local kind=$1
+    shift
+    "$MPC" simulate --data "$RUN/a$kind-train.csv" --data-2 "$RUN/b-train.csv" --test "$RUN/a$kind-test.csv" --test-2 "$RUN/b-test.csv" --label y \
+        --compare "$RUN/a.model" --compare-2 "$RUN/b.model" --scores-out "$RUN/simulated" "$@" >"$RUN/out" || die "not equal: $*"
+    grep -q 'party A: 4 of 4' "$RUN/out" && grep -q 'party B: 3 of 3' "$RUN/out" || die "not equal: $(cat "$RUN/out")"
+    cut -d, -f1,3 "$RUN/a.scores" | cmp -s - "$RUN/simulated" || die "scores differ: $*"
+}
+for setting in rounds ot he-each he-packed silent; do
+    pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --optimize $setting
+    equal '' "${PROGRAM[@]}"
+done
+says a 'INSECURE'
+pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --sigmoid spline --l2 0.01 --seed 7
+equal '' "${PROGRAM[@]}" --sigmoid spline --l2 0.01 --seed 7
+! "$MPC" simulate --data "$RUN/a-train.csv" --data-2 "$RUN/b-train.csv" --label y "${PROGRAM[@]}" --compare "$RUN/a.model" >"$RUN/out" 2>&1 ||
+    die "another computation counts as equal"
+grep -q 'refused: mpc:simulation' "$RUN/out" || die "no reason: $(cat "$RUN/out")"
+A=(--data "$RUN/a-real-train.csv" --label y --test "$RUN/a-real-test.csv" --model-out "$RUN/a.model" --scores-out "$RUN/a.scores" --json "$RUN/a.json")
+pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --program linear --rate 0.2 --epochs 20
+says a 'test rows  RMSE .* R2 (0.99|1.0)'
+equal -real --batch 32 --program linear --rate 0.2 --epochs 20
+python3 - "$RUN/a.json" <<'PY'
+import json, sys
+r = json.load(open(sys.argv[1]))
+assert r["party"] == "A" and r["program"] == "linear" and r["setting"] == "rounds", r
+assert sum(x["values"] for x in r["reveals"] if x["to"] == "B") == 3, r["reveals"]
+assert all(r["phases"][p]["rounds"] > 0 for p in ("setup", "offline", "online")), r["phases"]
+PY
+
+step "rows of both; weights to one party, to both, to nobody"
+A=(--data "$RUN/ra-train.csv" --label y --test "$RUN/ra-test.csv") B=(--data "$RUN/rb-train.csv" --label y --test "$RUN/rb-test.csv")
+pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --split rows --raw --weights b
+says a 'revealed to B: weights, 7 values'
+A=(--data "$RUN/a-train.csv" --label y) B=(--data "$RUN/b-train.csv")
+pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --weights both
+says b 'revealed to A and B: weights, 7 values'
+A=(--data "$RUN/a-train.csv" --label y --model-out "$RUN/a.shares") B=(--data "$RUN/b-train.csv" --model-out "$RUN/b.shares")
+pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --weights shared
+says a '^revealed: 0 times'
+A=(--data "$RUN/a-test.csv" --label y --model "$RUN/a.shares") B=(--data "$RUN/b-test.csv" --model "$RUN/b.shares")
+pair 0 0 party "${OPEN[@]}" --program score --weights shared
+says a 'test rows  accuracy 0.9'
+pair 0 0 party "${OPEN[@]}" --program score --weights shared --score class --score-to both
+says b 'revealed to A and B: scores'
+pair 1 1 party "${OPEN[@]}" --program score
+says a 'refused: mpc:model-weights: '
+B=(--data "$RUN/b-test.csv" --model "$RUN/a.shares")
+status=0
+"$MPC" party "${B[@]}" "${OPEN[@]}" --program score --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || status=$?
+[ $status = 1 ] && grep -q 'refused: mpc:model-columns: ' "$RUN/out" || die "a model of other columns: $(cat "$RUN/out")"
+echo '{"version":1,"columns":["x3","x4","x5"],"labels":false,"intercept":false,"weights":[1,2],"words":["1","2"]}' >"$RUN/bad.model"
+"$MPC" party --data "$RUN/b-test.csv" --model "$RUN/bad.model" "${OPEN[@]}" --program score --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
+grep -q 'mpc:model: ' "$RUN/out" || die "a model with too few weights: $(cat "$RUN/out")"
+
+step "clusters, and a network whose owner learns nothing of what it is asked"
+A=(--data "$RUN/a-plain.csv" --model-out "$RUN/a.centres") B=(--data "$RUN/b-train.csv" --model-out "$RUN/b.centres")
+cut -d, -f1,3- "$RUN/a-train.csv" >"$RUN/a-plain.csv"
+pair 0 0 party "${OPEN[@]}" --program kmeans --clusters 3 --iterations 4
+says a 'revealed to B: centres, 9 values'
+python3 - "$RUN" <<'PY'
+import json, random, struct, sys
+run = sys.argv[1]
+for side, names in ("a", ["x0", "x1", "x2"]), ("b", ["x3", "x4", "x5"]):
+    got = json.load(open(f"{run}/{side}.centres"))
+    assert got["columns"] == names and [len(c) for c in got["centres"]] == [3, 3, 3], got
+# a network with weights, the same without, and the class of 40 rows as this computes it
+random.seed(3)
+sizes = [6, 8, 3]
+w = [[[random.uniform(-1, 1) for _ in range(sizes[i + 1])] for _ in range(sizes[i])] for i in range(2)]
+for weights in (0, 1):
+    out = b"cczoo-nn" + struct.pack("<5I2f2I", 1, weights, 1, 1, 6, -1, 1, 1, 3)
+    for kind, width in (1, 8), (5, 0), (1, 3):
+        out += struct.pack("<6I", kind, width, 0, 0, 0, 0)
+    for m in w if weights else []:
+        out += b"".join(struct.pack(f"<{len(row)}f", *row) for row in m) + bytes(4 * len(m[0]))
+    open(f"{run}/net{'' if weights else '.public'}", "wb").write(out)
+with open(f"{run}/ask.csv", "w") as f:
+    f.write("id,y,x0,x1,x2,x3,x4,x5\n")
+    done = 0
+    while done < 40:
+        x = [random.uniform(-1, 1) for _ in range(6)]
+        h = [max(0, sum(a * m[j] for a, m in zip(x, w[0]))) for j in range(8)]
+        z = [sum(a * m[j] for a, m in zip(h, w[1])) for j in range(3)]
+        if sorted(z)[2] - sorted(z)[1] > 0.1:  # fixed point does not decide
+            f.write(f"i{done},{z.index(max(z))}," + ",".join(f"{v:.6f}" for v in x) + "\n")
+            done += 1
+PY
+A=(--network "$RUN/net") B=(--network "$RUN/net.public" --data "$RUN/ask.csv" --label y)
+pair 0 0 party "${OPEN[@]}" --program mlp
+says b 'accuracy 1.0000 .40 of 40.'
+says a '^revealed to B: class, 40 values'
+pair 0 0 party "${OPEN[@]}" --program mlp --score linear --ring 64
+says b 'accuracy 1.0000 .40 of 40.'
+says a '^revealed to B: logits, 120 values'
+usage_says '--network is required' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --program mlp
+for file in net net.public; do # weights that a client should not have; none, where they are needed
+    status=0
+    [ $file = net ] && C=(--data "$RUN/ask.csv") || C=()
+    "$MPC" party "${OPEN[@]}" --program mlp --network "$RUN/$file" "${C[@]}" --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || status=$?
+    [ $status != 0 ] && grep -q 'mpc:network: ' "$RUN/out" || die "a network where it should not be: $(cat "$RUN/out")"
+done
+head -c 60 "$RUN/net" >"$RUN/cut"
+"$MPC" party "${OPEN[@]}" --program mlp --network "$RUN/cut" --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
+grep -q 'mpcml:net-' "$RUN/out" || die "half a network: $(cat "$RUN/out")"
+
+step "each option on which they differ is named, at both"
+A=(--data "$RUN/a-train.csv" --label y) B=(--data "$RUN/b-train.csv")
+differ() { # NAME OPTION...
+    local name=$1
+    shift
+    B=(--data "$RUN/b-train.csv" "$@")
+    pair 1 1 party "${OPEN[@]}"
+    says a "refused: mpc:terms-$name: "
+    says b "refused: mpc:terms-$name: "
+    says a 'nothing was revealed'
+}
+differ program --program linear
+differ epochs --epochs 6
+differ batch --batch 32
+differ rate --rate 0.2
+differ l2 --l2 0.1
+differ range --range 8
+differ sigmoid --sigmoid spline
+differ seed --seed 2
+differ intercept --no-intercept
+differ weights --weights both
+differ score --score class
+differ score-to --score-to both
+differ test --test "$RUN/b-test.csv"
+differ aligned --aligned
+differ minimum --minimum 3
+differ clusters --clusters 3
+differ iterations --iterations 3
+differ optimize --optimize ot
+differ trunc --trunc one-bit
+differ bandwidth --bandwidth 10
+differ rtt --rtt 10
+B=(--data "$RUN/b-train.csv" --label x3)
+A=(--data "$RUN/a-train.csv")
+B=(--data "$RUN/b-train.csv")
+pair 1 1 party "${OPEN[@]}"
+says a 'refused: mpc:labels: 0 / 1'
+A=(--data "$RUN/a-train.csv" --label y)
+pair 1 1 party "${OPEN[@]}" --minimum 1000
+says a 'psi:minimum'
+says a 'nothing was revealed$'
+pair 1 1 party "${OPEN[@]}" --aligned
+says a 'refused: mpc:alignment: '
+
+step "a party is killed in the middle: the other one says so, and writes nothing"
+rm -f "$RUN/port" "$RUN"/*.model
+long=(--epochs 3000 --batch 8 "${OPEN[@]}")
+start lives "$MPC" party --data "$RUN/a-train.csv" --label y "${long[@]}" --model-out "$RUN/a.model" --listen 127.0.0.1:0 --port-file "$RUN/port"
+wait_file lives "$RUN/port" 20
+start dies "$MPC" party --data "$RUN/b-train.csv" "${long[@]}" --connect "127.0.0.1:$(cat "$RUN/port")"
+for ((i = 0; i < 400; i++)); do grep -q '^plan' "$RUN/log/dies.log" && break; sleep 0.05; done
+grep -q '^plan' "$RUN/log/dies.log" || die "it did not begin: $(cat "$RUN/log/dies.log")"
+sleep 0.3
+kill -KILL "${PIDS[dies]}"
+unset 'PIDS[dies]'
+LIMIT=60 gone lives
+grep -q '^error: chan:closed: ' "$RUN/log/lives.log" && grep -q '^nothing was revealed' "$RUN/log/lives.log" || die "$(cat "$RUN/log/lives.log")"
+[ ! -e "$RUN/a.model" ] || die "it wrote a model"
+
+step "a dealer: verifies parties, is verified, serves one session after another"
+dealer() { # NAME OPTION...
+    local name=$1
+    shift
+    rm -f "$RUN/$name.port"
+    start "$name" "$MPC" dealer --listen 127.0.0.1:0 --port-file "$RUN/$name.port" "$@"
+    wait_file "$name" "$RUN/$name.port" 20
+    DEALER=(--optimize dealer --dealer "127.0.0.1:$(cat "$RUN/$name.port")")
+}
+dealer dealer "${MUTUAL[@]}" --sessions 2
+A=(--data "$RUN/a-train.csv" --label y) B=(--data "$RUN/b-train.csv")
+for n in 1 2; do pair 0 0 party "${PROGRAM[@]}" "${MUTUAL[@]}" "${DEALER[@]}" --dealer-policy "$RUN/policy.json"; done
+finish dealer
+[ "$(grep -c '^session dealt' "$RUN/log/dealer.log")" = 2 ] || die "not two sessions: $(cat "$RUN/log/dealer.log")"
+dealer strict "${MUTUAL[@]}"
+A+=(--dealer-policy "$RUN/policy.json" --trust-sim "$RUN/sim/trust") B+=(--dealer-policy "$RUN/policy.json" --trust-sim "$RUN/sim/trust")
+pair '[13]' '[13]' party "${PROGRAM[@]}" "${OPEN[@]}" "${DEALER[@]}" # parties that give no evidence; who hears it first tells the other
+cat "$RUN/log/a" "$RUN/log/b" | grep -q 'refused: peer:ratls:no-evidence: ' || die "no reason: $(cat "$RUN/log/a")"
+stop strict
+dealer other "${MUTUAL[@]}"
+A=(--data "$RUN/a-train.csv" --label y --dealer-policy "$RUN/other.json") B=(--data "$RUN/b-train.csv" --dealer-policy "$RUN/other.json")
+pair '[13]' '[13]' party "${PROGRAM[@]}" "${MUTUAL[@]}" "${DEALER[@]}" # a dealer that is not the one they mean
+cat "$RUN/log/a" "$RUN/log/b" | grep -q 'refused: policy:mrenclave: ' || die "no reason: $(cat "$RUN/log/a")"
+stop other
+dealer small "${MUTUAL[@]}" --len-max 100
+A=(--data "$RUN/a-train.csv" --label y --dealer-policy "$RUN/policy.json") B=(--data "$RUN/b-train.csv" --dealer-policy "$RUN/policy.json")
+pair 3 3 party "${PROGRAM[@]}" "${MUTUAL[@]}" "${DEALER[@]}"
+grep -q 'mpc:dealer-limit' "$RUN/log/small.log" || die "no limit: $(cat "$RUN/log/small.log")"
+stop small
+
+step "plans and tables"
+"$MPC" plan --rows 1280 --columns 5,5 --batch 128 --epochs 1 --rtt 50 >"$RUN/out"
+grep -q '^total ' "$RUN/out" || die "a plan without a total: $(cat "$RUN/out")"
+"$MPC" plan --rows 1280 --columns 5,5 --batch 128 --epochs 1 --rtt 50 --optimize all >"$RUN/out"
+[ "$(wc -l <"$RUN/out")" = 7 ] || die "not seven settings: $(cat "$RUN/out")"
+rounds=$(awk '$1 == "rounds" { print $4 }' "$RUN/out")
+"$MPC" plan --program kmeans --rows 100 --columns 3,3 --clusters 3 | grep -q '^total ' || die "no plan of clusters"
+"$MPC" plan --program mlp --network "$RUN/net.public" --rows 40 | grep -q '^total ' || die "no plan of a network"
+[ "$rounds" -le 255 ] || die "$rounds rounds for an epoch over a slow line, at most 255 are allowed"
+TMPDIR=$RUN "$MPC" table --rows 128 --columns 3,3 --batch 32 --epochs 1 --score-rows 10 --optimize dealer --csv "$RUN/t.csv" --svg "$RUN/t.svg" >"$RUN/out" 2>&1
+[ "$(wc -l <"$RUN/t.csv")" = 2 ] && grep -q '</svg>' "$RUN/t.svg" || die "no table: $(cat "$RUN/out")"
+ls -d "$RUN"/cczoo-mpc.* >/dev/null 2>&1 && die "the table left its folder"
+say "ok"
