@@ -49,7 +49,7 @@ extern "C" {
 
 /** How ccz_rep3_trunc() works; everything else that truncates is SAFE. */
 enum ccz_rep3_trunc {
-    CCZ_REP3_TRUNC_SAFE, /**< 2 rounds, never wrong if |x| <= 2^(k-2) as an element */
+    CCZ_REP3_TRUNC_SAFE, /**< 2 rounds, never wrong if -2^(k-2) <= x < 2^(k-2) as an element */
     CCZ_REP3_TRUNC_FAST, /**< 1 round, wrong by 2^(k - shift) with probability |x| / 2^k, x the element before */
 };
 #define CCZ_REP3_PROGRAM_SIZE 32
@@ -244,7 +244,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_reshare(struct ccz_rep3_tensor **out,
 /**
  * Elements divided by 2^shift, rounded down or up at random: up with probability exactly (x mod 2^shift) / 2^shift, so that it
  * is unbiased, and exact for multiples. The coin is known to parties (design/rep3.md). frac becomes frac - shift ("rep3:scale").
- * SAFE: bytes 3 n w + ceil(n shift / 8) + parts; 2 rounds; right if |x| <= 2^(k-2).  FAST: bytes 5 n w; 1 round.
+ * SAFE: bytes 3 n w + ceil(n shift / 8) + parts; 2 rounds; right if -2^(k-2) <= x < 2^(k-2).  FAST: bytes 5 n w; 1 round.
  * @param shift  at most k - 2; 0: as ccz_rep3_reshare()
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_trunc(struct ccz_rep3_tensor **out,
@@ -263,8 +263,7 @@ struct ccz_rep3_range {
         skip; /**< so many low bits of the shares are left out: 0 <= x < 2^skip may count as negative */
 };
 /**
- * x < 0, as BITS. Bytes, for t = 1 threshold: (M + t (2 (2 l - 1) + 3 A(l))) B(n) + parts, + 3 t B(n) if l is 1;
- * rounds: 2 + d(l), or 3 if l is 1.
+ * x < 0, as BITS. Bytes: (M + 2 (2 l - 1) + 3 A) B(n) + parts; 2 + d rounds.
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_negative(struct ccz_rep3_tensor **out,
                                               const struct ccz_rep3_tensor *x,
@@ -287,7 +286,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_inject(struct ccz_rep3_tensor **out,
                                             const struct ccz_rep3_tensor *x, struct ccz_err *err);
 /**
  * max(x, 0) / 2^shift, rounded as by ccz_rep3_trunc() SAFE. With range.skip <= shift the error stays below one.
- * Bytes: those of ccz_rep3_negative() - B(n) (l is 1: - 1 B(n)) + 5 n w + 2 ceil(n shift / 8); rounds: 3 + d(l).
+ * Bytes: (M + 2 (2 l - 1) + 3 A - 1) B(n) + 5 n w + ceil(2 n shift / 8) + parts; 3 + d rounds.
  * shift is 0 and x SHARED: n w less.
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_relu(struct ccz_rep3_tensor **out,
@@ -297,8 +296,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_relu(struct ccz_rep3_tensor **out,
  * The sigmoid of three pieces (SecureML): 0 below -1/2, x + 1/2, 1 above 1/2, at scale frac - shift. Both comparisons share
  * what their leading party sends. Error against the exact function: 0.245 at most; against itself: rounding as by
  * ccz_rep3_trunc() SAFE, and at the ends one unit at most if range.skip <= shift.
- * Bytes: (M + 2 (2 (2 l - 1) + 3 A(l)) - 2) B(n) (l is 1: 4 more) + 7 n w + 3 ceil(n shift / 8) + parts; rounds: 3 + d(l).
+ * Bytes: (M + 2 (2 (2 l - 1) + 3 A) - 2) B(n) + 7 n w + ceil(3 n shift / 8) + parts; 3 + d rounds.
  * shift is 0 and x SHARED: n w less.
+ * @param range  of x - 1/2 and x + 1/2
  * @retval CCZ_E_ARG  "rep3:scale": frac - shift is 0, or frac above k - 3
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_sigmoid3(struct ccz_rep3_tensor **out,
