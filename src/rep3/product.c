@@ -183,7 +183,7 @@ static ccz_rc conv2d(struct ccz_rep3_tensor **out, const struct ccz_rep3_tensor 
                      struct ccz_err *err)
 {
     CCZ_AUTO(ccz_rep3_tensor) rows = NULL;
-    struct conv c;
+    struct conv c = {0};
     ccz_rc rc = check_factors(x, weights, err);
     if (rc == CCZ_OK)
         rc = conv_of(&c, x, weights, stride, pad, err);
