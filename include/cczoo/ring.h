@@ -47,6 +47,31 @@ CCZ_API void ccz_ring_matmul_add(uint64_t *r, const uint64_t *a, const uint64_t 
 /** out[c * rows + r] = a[r * cols + c], words as they are. @p out is not @p a. */
 CCZ_API void ccz_ring_transpose(uint64_t *out, const uint64_t *a, size_t rows, size_t cols);
 
+/* Elements as they travel: @p bits each, 1 .. 64, one behind the other, lowest bit first, little-endian; (len bits + 7) / 8
+ * bytes. Packed bits (bit i % 64 of word i / 64): (len + 7) / 8 bytes. What is behind the last is zero in all of them. */
+CCZ_API void ccz_ring_pack(uint8_t *out, const uint64_t *v, size_t len, unsigned bits);
+CCZ_API void ccz_ring_unpack(uint64_t *v, const uint8_t *in, size_t len, unsigned bits);
+CCZ_API void ccz_ring_pack_bits(uint8_t *out, const uint64_t *v, size_t len);
+CCZ_API void ccz_ring_unpack_bits(uint64_t *v, const uint8_t *in, size_t len);
+/**
+ * Bit rows of elements: bit j of element i becomes bit i % 64 of out[j * words + i / 64], for @p bits bits from bit @p from on
+ * (from + bits <= 64). words = (len + 63) / 64; bits behind the last element are zero.
+ */
+CCZ_API void ccz_ring_bit_rows(uint64_t *out, const uint64_t *v, size_t len, unsigned from,
+                               unsigned bits);
+
+/** Elements of fixed-point values: round half away from zero, saturated at the range of the ring. NaN becomes 0. */
+CCZ_API void ccz_ring_encode(uint64_t *out, const double *in, size_t len, unsigned bits,
+                             unsigned frac);
+CCZ_API void ccz_ring_decode(double *out, const uint64_t *in, size_t len, unsigned bits,
+                             unsigned frac);
+/** Of an element below 2^bits, in two's complement. */
+static inline int64_t ccz_ring_signed(uint64_t v, unsigned bits)
+{
+    uint64_t half = (uint64_t)1 << (bits - 1);
+    return (int64_t)((v ^ half) - half);
+}
+
 #ifdef __cplusplus
 }
 #endif

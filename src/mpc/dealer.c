@@ -159,9 +159,9 @@ static ccz_rc deal_block(struct dealer *d, const struct cczi_deal_block *b, stru
     if (!out)
         return ccz_fail(err, CCZ_E_NOMEM, "mpc:memory", 0, "no memory for an answer");
     if (b->need.kind == CCZ_MPC_AND)
-        cczi_mpc_pack_bits(out, d->c.v, b->need.n);
+        ccz_ring_pack_bits(out, d->c.v, b->need.n);
     else
-        cczi_mpc_pack(out, d->c.v, b->c_len, d->bits);
+        ccz_ring_pack(out, d->c.v, b->c_len, d->bits);
     return CCZ_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "mpc_priv.h"
 
 #include <cczoo/crypto.h>
+#include <cczoo/ring.h>
 
 /* A place that the next message fills. */
 struct cczi_want {
@@ -61,11 +62,6 @@ struct ccz_mpc {
 
 /* The live PRIVATE tensor of that number, or NULL. */
 struct ccz_mpc_tensor *cczi_mpc_private_at(const struct ccz_mpc *m, uint64_t id);
-/* Elements as they travel: cczi_mpc_put() says how. */
-void cczi_mpc_pack(uint8_t *out, const uint64_t *v, size_t len, unsigned bits);
-void cczi_mpc_unpack(uint64_t *v, const uint8_t *in, size_t len, unsigned bits);
-void cczi_mpc_pack_bits(uint8_t *out, const uint64_t *v, size_t len);
-void cczi_mpc_unpack_bits(uint64_t *v, const uint8_t *in, size_t len);
 /* From now on a source's own channel is counted too, and closed when the session fails. Borrowed; NULL: none. */
 void cczi_mpc_watch(struct ccz_mpc *m, struct ccz_chan *chan);
 /* Without the session's number. */

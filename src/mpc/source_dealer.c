@@ -82,9 +82,9 @@ static ccz_rc receive_c(uint64_t *c, struct ccz_buf *msg, size_t *at, struct sou
             return rc;
     }
     if (b->need.kind == CCZ_MPC_AND)
-        cczi_mpc_unpack_bits(c, msg->ptr + *at, b->need.n);
+        ccz_ring_unpack_bits(c, msg->ptr + *at, b->need.n);
     else
-        cczi_mpc_unpack(c, msg->ptr + *at, b->c_len, bits);
+        ccz_ring_unpack(c, msg->ptr + *at, b->c_len, bits);
     *at += b->c_size;
     return CCZ_OK;
 }

@@ -233,7 +233,7 @@ static ccz_rc put_words(struct ccz_pf_writer *w, const uint64_t *v, size_t len, 
     ccz_rc rc = CCZ_OK;
     for (size_t i = 0; i < len && rc == CCZ_OK; i += WORDS_AT_ONCE) {
         size_t n = len - i < WORDS_AT_ONCE ? len - i : WORDS_AT_ONCE;
-        cczi_mpc_pack(bytes, v + i, n, 64);
+        ccz_ring_pack(bytes, v + i, n, 64);
         rc = ccz_pf_writer_put(w, CCZ_SPAN(bytes, 8 * n), err);
     }
     ccz_wipe(bytes, sizeof(bytes));
@@ -469,7 +469,7 @@ static ccz_rc read_table(struct source *s, struct ccz_err *err)
         rc = ccz_pf_reader_read(entry, s->reader, HEADER + i * ENTRY, ENTRY, err);
         if (rc != CCZ_OK)
             return rc;
-        cczi_mpc_unpack(w, entry, CCZI_NEED_WORDS, 64);
+        ccz_ring_unpack(w, entry, CCZI_NEED_WORDS, 64);
         need_from_words(&s->needs[i], w);
         memcpy(s->hashes[i], entry + 8 * CCZI_NEED_WORDS, 32);
         rc = own_lens(l, &s->needs[i], s->m->cfg.role, err);
@@ -625,7 +625,7 @@ static ccz_rc read_words(uint64_t *out, size_t len, struct ccz_pf_reader *r, uin
     for (size_t i = 0; i < len && rc == CCZ_OK; i += WORDS_AT_ONCE) {
         size_t n = len - i < WORDS_AT_ONCE ? len - i : WORDS_AT_ONCE;
         rc = ccz_pf_reader_read(bytes, r, *offset, 8 * n, err);
-        cczi_mpc_unpack(out + i, bytes, n, 64);
+        ccz_ring_unpack(out + i, bytes, n, 64);
         for (size_t k = i; k < i + n; k++)
             out[k] &= mask;
         *offset += 8 * n;

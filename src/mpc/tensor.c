@@ -4,7 +4,6 @@
 
 #include <cczoo/ring.h>
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,23 +207,12 @@ ccz_rc cczi_mpc_want_bit_pair(const struct ccz_mpc_tensor *a, const struct ccz_m
 
 void ccz_mpc_encode(uint64_t *out, const double *in, size_t len, unsigned ring_bits, unsigned frac)
 {
-    const double scale = ldexp(1, (int)frac), top = ldexp(1, (int)ring_bits - 1);
-    const uint64_t mask = ccz_ring_mask(ring_bits), most = mask >> 1;
-    for (size_t i = 0; i < len; i++) {
-        double x = round(in[i] * scale);
-        if (x >= top)
-            out[i] = most;
-        else if (x < -top)
-            out[i] = most + 1;
-        else
-            out[i] = x == x ? (uint64_t)(int64_t)x & mask : 0;
-    }
+    ccz_ring_encode(out, in, len, ring_bits, frac);
 }
 
 void ccz_mpc_decode(double *out, const uint64_t *in, size_t len, unsigned ring_bits, unsigned frac)
 {
-    for (size_t i = 0; i < len; i++)
-        out[i] = ldexp((double)ccz_mpc_signed(in[i], ring_bits), -(int)frac);
+    ccz_ring_decode(out, in, len, ring_bits, frac);
 }
 
 /* ------------------------------------------------------------------------------------- inputs */

@@ -24,133 +24,20 @@ static size_t packed_size(size_t len, unsigned bits)
     return bits ? (len * bits + 7) / 8 : (len + 7) / 8;
 }
 
-/* ---------------------------------------------------------------------------------- elements */
-
-/* Elements of whole bytes. Inlined with a constant size, so that compilers make single stores and loads of them. */
-static inline __attribute__((always_inline)) void pack_bytes(uint8_t *out, const uint64_t *v,
-                                                             size_t len, unsigned size)
-{
-    for (size_t i = 0; i < len; i++)
-        for (unsigned b = 0; b < size; b++)
-            out[i * size + b] = (uint8_t)(v[i] >> 8 * b);
-}
-
-static inline __attribute__((always_inline)) void unpack_bytes(uint64_t *v, const uint8_t *in,
-                                                               size_t len, unsigned size)
-{
-    for (size_t i = 0; i < len; i++) {
-        uint64_t x = 0;
-        for (unsigned b = 0; b < size; b++)
-            x |= (uint64_t)in[i * size + b] << 8 * b;
-        v[i] = x;
-    }
-}
-
-/* Elements that are no multiple of bytes: a string of bits, the first lowest. */
-static void pack_string(uint8_t *out, const uint64_t *v, size_t len, unsigned bits)
-{
-    uint64_t mask = UINT64_MAX >> (64 - bits);
-    size_t at = 0;
-    memset(out, 0, packed_size(len, bits));
-    for (size_t i = 0; i < len; i++) {
-        uint64_t x = v[i] & mask;
-        for (unsigned left = bits; left > 0;) {
-            unsigned off = at & 7, n = 8 - off < left ? 8 - off : left;
-            out[at / 8] = (uint8_t)(out[at / 8] | (x & ((1u << n) - 1)) << off);
-            x >>= n;
-            at += n;
-            left -= n;
-        }
-    }
-}
-
-static void unpack_string(uint64_t *v, const uint8_t *in, size_t len, unsigned bits)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < len; i++) {
-        uint64_t x = 0;
-        for (unsigned got = 0; got < bits;) {
-            unsigned off = at & 7, n = 8 - off < bits - got ? 8 - off : bits - got;
-            x |= ((uint64_t)in[at / 8] >> off & ((1u << n) - 1)) << got;
-            at += n;
-            got += n;
-        }
-        v[i] = x;
-    }
-}
-
-void cczi_mpc_pack(uint8_t *out, const uint64_t *v, size_t len, unsigned bits)
-{
-    switch (bits) {
-    case 64:
-        pack_bytes(out, v, len, 8);
-        break;
-    case 32:
-        pack_bytes(out, v, len, 4);
-        break;
-    case 16:
-        pack_bytes(out, v, len, 2);
-        break;
-    case 8:
-        pack_bytes(out, v, len, 1);
-        break;
-    default:
-        pack_string(out, v, len, bits);
-    }
-}
-
-void cczi_mpc_unpack(uint64_t *v, const uint8_t *in, size_t len, unsigned bits)
-{
-    switch (bits) {
-    case 64:
-        unpack_bytes(v, in, len, 8);
-        break;
-    case 32:
-        unpack_bytes(v, in, len, 4);
-        break;
-    case 16:
-        unpack_bytes(v, in, len, 2);
-        break;
-    case 8:
-        unpack_bytes(v, in, len, 1);
-        break;
-    default:
-        unpack_string(v, in, len, bits);
-    }
-}
-
-/* Packed bits, words to bytes. What is behind the last is zero in both. */
-void cczi_mpc_pack_bits(uint8_t *out, const uint64_t *v, size_t len)
-{
-    for (size_t i = 0; i < (len + 7) / 8; i++)
-        out[i] = (uint8_t)(v[i / 8] >> 8 * (i % 8));
-    if (len % 8)
-        out[len / 8] = (uint8_t)(out[len / 8] & ((1u << len % 8) - 1));
-}
-
-void cczi_mpc_unpack_bits(uint64_t *v, const uint8_t *in, size_t len)
-{
-    memset(v, 0, (len + 63) / 64 * sizeof(*v));
-    for (size_t i = 0; i < (len + 7) / 8; i++)
-        v[i / 8] |= (uint64_t)in[i] << 8 * (i % 8);
-    if (len % 64)
-        v[len / 64] &= ((uint64_t)1 << len % 64) - 1;
-}
-
 /* -------------------------------------------------------------------------------------- puts */
 
 void cczi_mpc_put(struct ccz_mpc *m, const uint64_t *v, size_t len, unsigned bits)
 {
     uint8_t *out = ccz_buf_extend(&m->io.out, packed_size(len, bits));
     if (out)
-        cczi_mpc_pack(out, v, len, bits);
+        ccz_ring_pack(out, v, len, bits);
 }
 
 void cczi_mpc_put_bits(struct ccz_mpc *m, const uint64_t *v, size_t len)
 {
     uint8_t *out = ccz_buf_extend(&m->io.out, packed_size(len, 0));
     if (out)
-        cczi_mpc_pack_bits(out, v, len);
+        ccz_ring_pack_bits(out, v, len);
 }
 
 void cczi_mpc_put_raw(struct ccz_mpc *m, const void *p, size_t size)
@@ -219,9 +106,9 @@ static void fill(const struct cczi_want *w, const uint8_t *in)
         size_t words = w->bits ? n : (n + 63) / 64;
         uint64_t *out = (uint64_t *)w->out + (w->bits ? i : i / 64);
         if (w->bits)
-            cczi_mpc_unpack(tmp, in + i * w->bits / 8, n, w->bits);
+            ccz_ring_unpack(tmp, in + i * w->bits / 8, n, w->bits);
         else
-            cczi_mpc_unpack_bits(tmp, in + i / 8, n);
+            ccz_ring_unpack_bits(tmp, in + i / 8, n);
         for (size_t j = 0; j < words; j++)
             out[j] = w->how == CCZI_WANT_SUM   ? (out[j] + tmp[j]) & mask
                      : w->how == CCZI_WANT_XOR ? out[j] ^ tmp[j]

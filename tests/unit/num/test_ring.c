@@ -4,6 +4,8 @@
 #include "num/ring_priv.h"
 #include "test_rng.h"
 
+#include <math.h>
+
 static const unsigned widths[] = {1, 8, 16, 32, 33, 63, 64};
 enum { WIDTHS = sizeof(widths) / sizeof(widths[0]), LEN_MAX = 70 };
 
@@ -93,10 +95,64 @@ static void test_transpose(void)
             CHECK(t[j * 33 + i] == a[i * 17 + j]);
 }
 
+/* Bit by bit, as the header says it. */
+static void test_pack(void)
+{
+    uint64_t rng = 5, v[LEN_MAX], back[LEN_MAX];
+    uint8_t bytes[LEN_MAX * 8];
+    for (unsigned bits = 1; bits <= 64; bits++)
+        for (size_t len = 1; len <= LEN_MAX; len += 3) {
+            fill(v, len, &rng);
+            ccz_ring_pack(bytes, v, len, bits);
+            for (size_t i = 0; i < len * bits; i++)
+                CHECK((bytes[i / 8] >> i % 8 & 1) == (v[i / bits] >> i % bits & 1));
+            for (size_t i = len * bits; i < (len * bits + 7) / 8 * 8; i++)
+                CHECK((bytes[i / 8] >> i % 8 & 1) == 0);
+            ccz_ring_unpack(back, bytes, len, bits);
+            for (size_t i = 0; i < len; i++)
+                CHECK(back[i] == (v[i] & ccz_ring_mask(bits)));
+        }
+    for (size_t len = 1; len <= LEN_MAX * 64; len += 61) {
+        ccz_ring_pack_bits(bytes, v, len);
+        for (size_t i = 0; i < (len + 7) / 8 * 8; i++)
+            CHECK((bytes[i / 8] >> i % 8 & 1) == (i < len ? v[i / 64] >> i % 64 & 1 : 0));
+        ccz_ring_unpack_bits(back, bytes, len);
+        for (size_t i = 0; i < (len + 63) / 64 * 64; i++)
+            CHECK((back[i / 64] >> i % 64 & 1) == (i < len ? v[i / 64] >> i % 64 & 1 : 0));
+    }
+}
+
+static void test_bit_rows(void)
+{
+    uint64_t rng = 6, v[200], rows[64 * 4];
+    fill(v, 200, &rng);
+    for (size_t len = 1; len <= 200; len += 21)
+        for (unsigned from = 0; from < 64; from += 9) {
+            size_t words = (len + 63) / 64;
+            ccz_ring_bit_rows(rows, v, len, from, 64 - from);
+            for (unsigned j = 0; j < 64 - from; j++)
+                for (size_t i = 0; i < words * 64; i++)
+                    CHECK((rows[j * words + i / 64] >> i % 64 & 1) ==
+                          (i < len ? v[i] >> (from + j) & 1 : 0));
+        }
+}
+
+static void test_fixed(void)
+{
+    const double in[6] = {0.5, -0.5, 1e30, -1e30, NAN, -3.75};
+    uint64_t v[6];
+    double back[6];
+    ccz_ring_encode(v, in, 6, 16, 4);
+    CHECK(v[0] == 8 && v[1] == 0xfff8 && v[2] == 0x7fff && v[3] == 0x8000 && v[4] == 0);
+    ccz_ring_decode(back, v, 6, 16, 4);
+    CHECK(back[1] == -0.5 && back[5] == -3.75 && ccz_ring_signed(0x8000, 16) == -32768);
+}
+
 int main(int argc, char **argv)
 {
-    static const struct ccz_test tests[] = {{"ring.vectors", test_vectors},
-                                            {"ring.matrices", test_matrices},
-                                            {"ring.transpose", test_transpose}};
+    static const struct ccz_test tests[] = {
+        {"ring.vectors", test_vectors},     {"ring.matrices", test_matrices},
+        {"ring.transpose", test_transpose}, {"ring.pack", test_pack},
+        {"ring.bit_rows", test_bit_rows},   {"ring.fixed", test_fixed}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
