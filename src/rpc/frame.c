@@ -50,7 +50,9 @@ void *cczi_framer_steal(size_t *cap, struct cczi_framer *f, struct ccz_span msg)
 /* Room for @p size more bytes of a large body. It grows with what arrives, not with what is announced, and not beyond that. */
 static void reserve_body(struct cczi_framer *f, size_t size)
 {
-    enum { GROWTH = 4 };
+    enum {
+        GROWTH = 8
+    }; /* a piece of 16 KiB: all of a message that fits into the second-level cache */
     struct ccz_buf *b = &f->body;
     size_t need = b->size + size + 1, most = f->want + 1, cap; /* one more: see struct ccz_buf */
     if (!f->stock || need <= b->cap || most <= CCZI_STOCK_BLOCK)
