@@ -50,14 +50,13 @@ void *cczi_framer_steal(size_t *cap, struct cczi_framer *f, struct ccz_span msg)
 /* Room for @p size more bytes of a large body. It grows with what arrives, not with what is announced, and not beyond that. */
 static void reserve_body(struct cczi_framer *f, size_t size)
 {
-    enum {
-        GROWTH = 8
-    }; /* a piece of 16 KiB: all of a message that fits into the second-level cache */
+    enum { GROWTH = 4 };
     struct ccz_buf *b = &f->body;
     size_t need = b->size + size + 1, most = f->want + 1, cap; /* one more: see struct ccz_buf */
     if (!f->stock || need <= b->cap || most <= CCZI_STOCK_BLOCK)
         return;
-    size_t grown = GROWTH * need > CCZI_STOCK_BLOCK ? GROWTH * need : CCZI_STOCK_BLOCK;
+    size_t grown = CCZI_STOCK_BLOCK +
+                   GROWTH * (need - 1); /* 128 KiB after 16: a usual message moves once less */
     void *p = cczi_stock_take(&cap, f->stock, grown < most ? grown : most);
     if (!p)
         return; /* the buffer tries by itself, and says so if it cannot */
