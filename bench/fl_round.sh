@@ -22,6 +22,8 @@ if [[ $only = *" flower "* || $only = *" superlink "* ]] && ! cmp -s "$ROOT/benc
         --requirement "$ROOT/bench/fl_peers.txt"
     cp "$ROOT/bench/fl_peers.txt" "$venv/installed.txt"
 fi
+spill=()
+[ -z "${SPILL:-}" ] || spill=(--spill "$SPILL")
 run_begin bench-fl
 cd "$RUN"
 "$BIN/cczoo" sim init sim 2>log/sim.log
@@ -45,7 +47,7 @@ ours() {
     local i names=() hwm=0 now
     rm -f port rounds.jsonl log/member-*.log
     start fld "$BIN/cczoo-fld" --config config.json --model first.model --listen 127.0.0.1:0 --port-file port --policy member.json \
-        --tee sim-sgx --sim-dir sim --trust-sim sim/trust --sign-key key.pem --log rounds.jsonl
+        --tee sim-sgx --sim-dir sim --trust-sim sim/trust --sign-key key.pem --log rounds.jsonl "${spill[@]}"
     wait_file fld port 60
     for ((i = 0; i < clients; i++)); do
         start "member-$i" "$bench" client "127.0.0.1:$(cat port)" "m-$i" "$len" server.json sim

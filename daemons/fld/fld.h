@@ -38,7 +38,7 @@ ccz_rc fld_read_seal(struct ccz_secret **out, const char *path, struct ccz_err *
 struct fld_opts {
     struct fld_trust trust;
     const char *listen, *port_file, *config, *model, *state, *seal, *sign_key, *members, *model_out,
-        *log, *prometheus, *metrics, *metrics_port_file, *roster;
+        *log, *prometheus, *metrics, *metrics_port_file, *roster, *spill;
     int64_t keep;
     int64_t last_wait_s; /* for members that are to have the last model */
 };

@@ -165,6 +165,7 @@ static ccz_rc open_server(struct fld *f, struct ccz_err *err)
     f->cfg.privacy.roster = f->roster;
     f->cfg.layout = f->layout;
     f->cfg.sign_key = f->key;
+    f->cfg.spill_dir = f->o->spill;
     f->cfg.hooks = (struct ccz_fl_server_hooks){
         .store = store, .on_round = on_round, .on_refusal = on_refusal, .arg = f};
     if (rc == CCZ_OK) {

@@ -48,6 +48,8 @@ int fld_options(struct fld_opts *o, int argc, char **argv)
         {"reattest", NULL, &t->reattest_s, NULL, "SECONDS", "ask for new evidence so often"},
         {"state", &o->state, NULL, NULL, "DIR", "checkpoint of each round; resumed from"},
         {"seal", &o->seal, NULL, NULL, "FILE", "their key, 32 bytes"},
+        {"spill", &o->spill, NULL, NULL, "DIR",
+         "while updates come in the model waits here, encrypted, instead of in memory"},
         {"last-wait", NULL, &o->last_wait_s, NULL, "SECONDS",
          "after the last round: wait so long for members that do not have its model, default 60"},
         {"keep", NULL, &o->keep, NULL, "N", "checkpoints kept, default 2"},

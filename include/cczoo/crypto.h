@@ -189,6 +189,22 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_x25519_public(uint8_t pub[CCZ_X25519_SIZE],
 CCZ_API CCZ_MUST_USE ccz_rc ccz_x25519(uint8_t out[CCZ_X25519_SIZE],
                                        const uint8_t priv[CCZ_X25519_SIZE],
                                        const uint8_t peer[CCZ_X25519_SIZE]);
+/**
+ * A private key for many agreements: what belongs to it alone, which is half of ccz_x25519(), is done once. Used by one thread at a
+ * time; wiped when it is freed.
+ */
+struct ccz_x25519_key;
+CCZ_API CCZ_MUST_USE ccz_rc ccz_x25519_key_new(struct ccz_x25519_key **out,
+                                               const uint8_t priv[CCZ_X25519_SIZE]);
+CCZ_API void ccz_x25519_key_free(struct ccz_x25519_key *k); /**< NULL is fine */
+CCZ_DEFINE_AUTO(ccz_x25519_key)
+/** As ccz_x25519_public(). */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_x25519_key_public(uint8_t pub[CCZ_X25519_SIZE],
+                                                  const struct ccz_x25519_key *k);
+/** As ccz_x25519(). */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_x25519_key_agree(uint8_t out[CCZ_X25519_SIZE],
+                                                 struct ccz_x25519_key *k,
+                                                 const uint8_t peer[CCZ_X25519_SIZE]);
 
 /** How the two numbers of a signature are written. */
 enum ccz_sig_form {

@@ -305,6 +305,10 @@ struct ccz_fl_server_cfg {
     double norm_max;      /**< larger updates (L2) are refused; 0 = no bound */
     uint64_t samples_max; /**< a member may not claim more; 0 = 2^32 */
     uint32_t slots;       /**< uploads at a time, one model of memory each; 0 = 1 */
+    /** While updates are collected the model waits here, in an encrypted file without a name (its key and tags stay in memory), and
+     *  takes none: a round then needs accumulator and slots. A folder on a disk, with room for one model. NULL = it stays in memory.
+     *  Not for asynchronous rounds. What cannot be written or read back ends the training (fl:spill, fl:spill-seal). Not kept */
+    const char *spill_dir;
     /* asynchronous (FedBuff, Nguyen et al.): members train all the time, the model steps after each `buffer_len` updates */
     uint32_t buffer_len; /**< 0 = synchronous rounds */
     uint32_t
@@ -328,6 +332,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_fl_server_cfg_parse(struct ccz_fl_server_cfg *cf
 /**
  * @param params  the first model (round 0), copied
  * @retval CCZ_E_ARG  fl:cfg-..., the field that contradicts
+ * @retval CCZ_E_IO   fl:spill: no file can be made in `spill_dir`
  * @retval CCZ_E_FORMAT  fl:not-finite
  * @retval CCZ_E_NOMEM
  */
@@ -374,7 +379,8 @@ CCZ_API bool ccz_fl_server_over(const struct ccz_fl_server *s, struct ccz_err *e
 /** Nothing is left to be sent to @p member, and nothing will be. */
 CCZ_API bool ccz_fl_server_done_with(const struct ccz_fl_server *s, uint32_t member);
 CCZ_API uint64_t ccz_fl_server_round(const struct ccz_fl_server *s); /**< finished rounds */
-/** The model; it changes when rounds end: only inside the hooks evaluate, store, or when the server is over. */
+/** The model; it changes when rounds end: only inside the hooks evaluate, store, or when the server is over. NULL: it was over early,
+ *  and the file of `spill_dir` is not what was written. */
 CCZ_API const float *ccz_fl_server_params(const struct ccz_fl_server *s);
 CCZ_API const struct ccz_fl_layout *ccz_fl_server_layout(const struct ccz_fl_server *s);
 /** Digest and signature (64 bytes, r || s; false if models are not signed) of the current model; when params may be read. */

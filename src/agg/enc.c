@@ -47,12 +47,14 @@ void ccz_agg_enc_free(struct ccz_agg_enc *e)
     free(e);
 }
 
-/* x + residual of n elements from @p at into e->u. */
-static void load(struct ccz_agg_enc *e, size_t at, size_t n)
+/* x + residual of n elements from @p at: in e->u, or where x is if there is no residual. */
+static const float *load(struct ccz_agg_enc *e, size_t at, size_t n)
 {
+    if (!e->residual)
+        return e->x + at;
     memcpy(e->u, e->x + at, n * sizeof(*e->u));
-    if (e->residual)
-        cczi_agg_kernels(NULL)->add(e->u, e->residual + at, 1, n);
+    cczi_agg_kernels(NULL)->add(e->u, e->residual + at, 1, n);
+    return e->u;
 }
 
 static ccz_rc check_finite(struct ccz_agg_enc *e, struct ccz_err *err)
@@ -60,10 +62,10 @@ static ccz_rc check_finite(struct ccz_agg_enc *e, struct ccz_err *err)
     const struct cczi_agg_kernels *k = cczi_agg_kernels(NULL);
     for (size_t at = 0; at < e->len; at += CCZI_AGG_TILE) {
         size_t n = e->len - at < CCZI_AGG_TILE ? e->len - at : CCZI_AGG_TILE;
-        load(e, at, n);
-        if (k->max_abs(e->u, n) >= CCZI_AGG_INF_BITS) {
-            size_t i = ccz_agg_nonfinite(e->u, n);
-            return cczi_agg_refuse_value(err, "element", (int64_t)(at + i), e->u[i]);
+        const float *u = load(e, at, n);
+        if (k->max_abs(u, n) >= CCZI_AGG_INF_BITS) {
+            size_t i = ccz_agg_nonfinite(u, n);
+            return cczi_agg_refuse_value(err, "element", (int64_t)(at + i), u[i]);
         }
     }
     return CCZ_OK;
@@ -101,10 +103,10 @@ uint64_t ccz_agg_enc_size(const struct ccz_agg_enc *e)
 
 /* ----------------------------------------------------------------------------------- INT8, halves */
 
-static void encode_i8(struct ccz_agg_enc *e, size_t n)
+static void encode_i8(struct ccz_agg_enc *e, const float *u, size_t n)
 {
     const struct cczi_agg_kernels *k = cczi_agg_kernels(NULL);
-    float max = cczi_agg_float(k->max_abs(e->u, n)), s = max / 127, inverse = 0;
+    float max = cczi_agg_float(k->max_abs(u, n)), s = max / 127, inverse = 0;
     if (s < FLT_MIN)
         s = 0; /* what is that small stays in the residual */
     else
@@ -113,28 +115,28 @@ static void encode_i8(struct ccz_agg_enc *e, size_t n)
         s = CCZI_AGG_SCALE_MAX;
     uint32_t bits = cczi_agg_bits(s);
     memcpy(e->stage, &bits, sizeof(bits));
-    k->i8_from(e->stage + 4, e->u, inverse, n);
+    k->i8_from(e->stage + 4, u, inverse, n);
     e->stage_size = 4 + n;
     if (e->next)
         k->i8_to(e->back, e->stage + 4, s, n);
 }
 
-static void encode_plain(struct ccz_agg_enc *e, size_t n)
+/* @param to  e->stage, or the reader's memory */
+static void encode_plain(uint8_t *to, struct ccz_agg_enc *e, const float *u, size_t n)
 {
     const struct cczi_agg_kernels *k = cczi_agg_kernels(NULL);
     void (*from)(uint8_t *, const float *, size_t) = k->f32_from;
-    void (*to)(float *, const uint8_t *, size_t) = k->f32_to;
+    void (*back)(float *, const uint8_t *, size_t) = k->f32_to;
     if (e->codec.kind == CCZ_AGG_F16) {
         from = k->f16_from;
-        to = k->f16_to;
+        back = k->f16_to;
     } else if (e->codec.kind == CCZ_AGG_BF16) {
         from = k->bf16_from;
-        to = k->bf16_to;
+        back = k->bf16_to;
     }
-    from(e->stage, e->u, n);
-    e->stage_size = n * cczi_agg_elem_size(e->codec.kind);
+    from(to, u, n);
     if (e->next)
-        to(e->back, e->stage, n);
+        back(e->back, to, n);
 }
 
 /* ----------------------------------------------------------------------------------------- TOPK */
@@ -160,7 +162,7 @@ static uint32_t count_block(const struct ccz_agg_enc *e)
     return count;
 }
 
-static void encode_topk(struct ccz_agg_enc *e, size_t n)
+static void encode_topk(struct ccz_agg_enc *e, const float *u, size_t n)
 {
     uint8_t *p = e->stage;
     size_t in_block = e->at % CCZI_AGG_TOPK_BLOCK;
@@ -171,34 +173,41 @@ static void encode_topk(struct ccz_agg_enc *e, size_t n)
     }
     for (size_t i = 0; i < n; i++) {
         e->back[i] = 0;
-        if (!sent(&e->topk, &e->ties_left, e->u[i]))
+        if (!sent(&e->topk, &e->ties_left, u[i]))
             continue;
         uint16_t index = (uint16_t)(in_block + i);
         memcpy(p, &index, 2);
-        memcpy(p + 2, &e->u[i], 4);
+        memcpy(p + 2, &u[i], 4);
         p += CCZI_AGG_TOPK_ENTRY;
-        e->back[i] = e->u[i];
+        e->back[i] = u[i];
     }
     e->stage_size = (size_t)(p - e->stage);
 }
 
 /* -------------------------------------------------------------------------------------- reading */
 
-static void fill(struct ccz_agg_enc *e)
+/* The next tile, into the stage; of plain codecs straight to @p to if it has room for all of it.
+ * @return bytes in @p to */
+static size_t fill(uint8_t *to, size_t room, struct ccz_agg_enc *e)
 {
     size_t tile = e->codec.kind == CCZ_AGG_INT8 ? e->codec.block : CCZI_AGG_TILE;
-    size_t n = e->len - e->at < tile ? e->len - e->at : tile;
-    load(e, e->at, n);
-    if (e->codec.kind == CCZ_AGG_INT8)
-        encode_i8(e, n);
-    else if (e->codec.kind == CCZ_AGG_TOPK)
-        encode_topk(e, n);
-    else
-        encode_plain(e, n);
+    size_t n = e->len - e->at < tile ? e->len - e->at : tile, direct = 0;
+    const float *u = load(e, e->at, n);
+    if (e->codec.kind == CCZ_AGG_INT8) {
+        encode_i8(e, u, n);
+    } else if (e->codec.kind == CCZ_AGG_TOPK) {
+        encode_topk(e, u, n);
+    } else {
+        size_t size = n * cczi_agg_elem_size(e->codec.kind);
+        direct = size <= room ? size : 0;
+        e->stage_size = size - direct;
+        encode_plain(direct ? to : e->stage, e, u, n);
+    }
     if (e->next)
-        cczi_agg_kernels(NULL)->sub(e->next + e->at, e->u, e->back, n);
+        cczi_agg_kernels(NULL)->sub(e->next + e->at, u, e->back, n);
     e->at += n;
     e->stage_at = 0;
+    return direct;
 }
 
 size_t ccz_agg_enc_read(void *out, size_t cap, struct ccz_agg_enc *e)
@@ -209,7 +218,7 @@ size_t ccz_agg_enc_read(void *out, size_t cap, struct ccz_agg_enc *e)
         if (e->stage_at == e->stage_size) {
             if (e->at == e->len)
                 break;
-            fill(e); /* a tile of TOPK may give no bytes */
+            done += fill(to + done, cap - done, e); /* a tile of TOPK may give no bytes */
             continue;
         }
         size_t n = e->stage_size - e->stage_at;

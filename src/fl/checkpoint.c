@@ -144,6 +144,9 @@ static ccz_rc put_all(struct cczi_hfl_seal *f, const struct ccz_fl_server *s, st
                       struct ccz_err *err)
 {
     uint8_t size[8];
+    const float *params = ccz_fl_server_params(s);
+    if (!params)
+        return ccz_fail(err, CCZ_E_SIG, "fl:spill-seal", 0, "the spilled model is lost");
     for (unsigned i = 0; i < 8; i++)
         size[i] = (uint8_t)((uint64_t)head.size >> (8 * i));
     ccz_rc rc = cczi_hfl_seal_put(f, CCZ_SPAN(MAGIC, sizeof(MAGIC)), err);
@@ -152,7 +155,7 @@ static ccz_rc put_all(struct cczi_hfl_seal *f, const struct ccz_fl_server *s, st
     if (rc == CCZ_OK)
         rc = cczi_hfl_seal_put(f, head, err);
     if (rc == CCZ_OK)
-        rc = put_vector(f, s->params, s->layout->len, err);
+        rc = put_vector(f, params, s->layout->len, err);
     if (rc == CCZ_OK)
         rc = ccz_agg_opt_save(s->opt, put_opt, f, err);
     if (rc == CCZ_OK && s->variate)

@@ -145,6 +145,30 @@ uint64_t cczi_hfl_seal_size(const struct cczi_hfl_seal *s); /* of the plaintext 
 ccz_rc cczi_hfl_seal_get(void *out, struct cczi_hfl_seal *s, uint64_t size, struct ccz_err *err);
 void cczi_hfl_seal_close(struct cczi_hfl_seal *s); /* NULL is fine */
 
+/* ---------------------------------------------------------------------------------- spill.c */
+
+/*
+ * A vector that waits in a file while its memory is used for something else. The file has no name, the host may read and change it:
+ * each block is sealed (AES-256-GCM) under a key that never leaves memory, and its tag stays there too, so that no older contents, no
+ * other block and no other file are taken. Calls may come from several threads; put() while nobody reads.
+ */
+struct cczi_hfl_spill;
+enum {
+    CCZI_HFL_SPILL_BLOCK = CCZI_HFL_SEND_SIZE
+}; /* a chunk of the model is read without others */
+/* @param dir  on a disk: in one of memory nothing would be saved @param size  bytes of the vector */
+ccz_rc cczi_hfl_spill_new(struct cczi_hfl_spill **out, const char *dir, uint64_t size,
+                          struct ccz_err *err);
+void cczi_hfl_spill_free(struct cczi_hfl_spill *s); /* NULL is fine; the file is gone */
+/* Writes the whole vector; after a failure nothing can be read. @retval CCZ_E_IO fl:spill */
+ccz_rc cczi_hfl_spill_put(struct cczi_hfl_spill *s, const void *bytes, struct ccz_err *err);
+/* The block at @p at, a multiple of CCZI_HFL_SPILL_BLOCK: @p size bytes, which is all of it, or what the vector has left.
+ * @retval CCZ_E_SIG fl:spill-seal: the file was changed @retval CCZ_E_IO fl:spill  @p out is zeroed then */
+ccz_rc cczi_hfl_spill_get(void *out, struct cczi_hfl_spill *s, uint64_t at, size_t size,
+                          struct ccz_err *err);
+/* The whole vector. */
+ccz_rc cczi_hfl_spill_get_all(void *out, struct cczi_hfl_spill *s, struct ccz_err *err);
+
 /* ---------------------------------------------------------------------------------- others */
 
 ccz_rc cczi_hfl_no_memory(struct ccz_err *err);
@@ -153,6 +177,8 @@ bool cczi_hfl_name_ok(const char *name);
 float *cczi_hfl_vector(uint64_t len);
 /* Large memory that is used from end to end, on large pages where the system has them: fewer faults, fewer misses of the TLB. */
 void cczi_hfl_huge_pages(void *p, size_t size);
+/* Gives the memory back to the system, but for what shares a page with something else: its contents are lost, it can be used again. */
+void cczi_hfl_drop_pages(void *p, size_t size);
 /* 8 bytes that depend on all of it */
 ccz_rc cczi_hfl_derive(uint64_t *out, const char *use, uint64_t seed, uint64_t round,
                        const char *name, struct ccz_err *err);

@@ -52,6 +52,7 @@ void ccz_fl_server_free(struct ccz_fl_server *s)
     cczi_hfl_slots_free(s);
     ccz_agg_opt_free(s->opt);
     cczi_hfl_private_free(s);
+    cczi_hfl_spill_free(s->spill);
     free(s->params);
     free(s->acc);
     free(s->variate);
@@ -381,12 +382,26 @@ static void put_task(struct ccz_buf *out, const struct ccz_fl_server *s, const s
     cczi_hfl_msg_put(out, &msg);
 }
 
-/* The next chunk of the model; the copy is made without the lock. */
+/* A piece of a vector, from memory or from where the model is meanwhile. The lock is not held. */
+static ccz_rc put_piece(struct ccz_buf *out, struct ccz_fl_server *s, bool spilled, uint32_t vector,
+                        uint64_t at, size_t n, struct ccz_err *err)
+{
+    const uint8_t *from = (const uint8_t *)(vector == CCZI_HFL_PARAMS ? s->params : s->variate);
+    cczi_hfl_chunk_head(out, vector, at, n);
+    if (!spilled) {
+        ccz_buf_put(out, from + at, n);
+        return CCZ_OK;
+    }
+    uint8_t *to = ccz_buf_extend(out, n);
+    return to ? cczi_hfl_spill_get(to, s->spill, at, n, err) : CCZ_OK;
+}
+
+/* The next chunk of the model; the copy is made without the lock. Nothing is put if the model cannot be read: all is over then. */
 static void put_chunk_locked(struct ccz_buf *out, struct ccz_fl_server *s, struct hfl_member *m)
 {
     uint64_t size = s->layout->len * sizeof(float), left = size - m->at, at = m->at;
     size_t n = left < CCZI_HFL_SEND_SIZE ? (size_t)left : CCZI_HFL_SEND_SIZE;
-    const uint8_t *from = (const uint8_t *)(m->vector == CCZI_HFL_PARAMS ? s->params : s->variate);
+    struct ccz_err err = {0};
     uint32_t vector = m->vector;
     bool both = s->cfg.agg.scaffold && (m->task_work & CCZI_HFL_TRAIN);
     m->at += n;
@@ -396,13 +411,18 @@ static void put_chunk_locked(struct ccz_buf *out, struct ccz_fl_server *s, struc
         if (m->vector == (both ? 2U : 1U))
             m->work = HFL_BUSY;
     }
-    s->pins++;
+    bool spilled = vector == CCZI_HFL_PARAMS && s->model != HFL_HELD;
+    unsigned *count = spilled ? &s->reads : &s->pins;
+    ++*count;
     pthread_mutex_unlock(&s->lock);
-    cczi_hfl_chunk_head(out, vector, at, n);
-    ccz_buf_put(out, from + at, n);
+    ccz_rc rc = put_piece(out, s, spilled, vector, at, n, &err);
     pthread_mutex_lock(&s->lock);
-    if (--s->pins == 0)
+    if (--*count == 0)
         pthread_cond_broadcast(&s->quiet);
+    if (rc == CCZ_OK)
+        return;
+    ccz_buf_clear(out);
+    cczi_hfl_over_locked(s, &err);
 }
 
 static bool has_output(const struct ccz_fl_server *s, const struct hfl_member *m)
@@ -454,8 +474,11 @@ bool ccz_fl_server_output(struct ccz_buf *msg, struct ccz_fl_server *s, uint32_t
     pthread_mutex_lock(&s->lock);
     struct hfl_member *m = s->members[member];
     bool some = has_output(s, m);
-    if (some)
+    while (some && msg->size == 0 &&
+           !msg->bad) { /* again: the end, instead of a model that is lost */
         put_output_locked(msg, s, m);
+        some = msg->size > 0 || msg->bad || has_output(s, m);
+    }
     s->totals.sent_size += msg->size;
     s->rec.sent_size += msg->size;
     pthread_mutex_unlock(&s->lock);
@@ -509,11 +532,6 @@ uint64_t ccz_fl_server_round(const struct ccz_fl_server *cs)
     uint64_t round = s->round;
     pthread_mutex_unlock(&s->lock);
     return round;
-}
-
-const float *ccz_fl_server_params(const struct ccz_fl_server *s)
-{
-    return s->params;
 }
 
 const struct ccz_fl_layout *ccz_fl_server_layout(const struct ccz_fl_server *s)

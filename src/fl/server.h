@@ -3,7 +3,7 @@
 #define CCZ_SRC_FL_SERVER_H
 /*
  * The server's inside. One lock guards everything; three kinds of work run without it: copying a chunk out of the model
- * (`pins`), copying and checking a chunk of an upload (`busy` of its slot), and folding or closing (`working`: one thread).
+ * (`pins`; out of its file: `reads`), copying and checking a chunk of an upload (`busy` of its slot), and folding or closing (`working`: one thread).
  */
 #include "fl/fl_priv.h"
 
@@ -17,6 +17,7 @@ enum hfl_work {
     HFL_OFFERED, /* it waits for a slot */
     HFL_UPLOADING,
 };
+enum hfl_model { HFL_HELD, HFL_LEAVING, HFL_SPILLED }; /* LEAVING: in memory and in the file */
 enum hfl_seat { HFL_NO_SEAT, HFL_OPEN, HFL_DELIVERED, HFL_REFUSED }; /* in this round */
 
 struct hfl_slot;
@@ -102,7 +103,7 @@ struct hfl_totals {
 
 struct ccz_fl_server {
     pthread_mutex_t lock;
-    pthread_cond_t quiet;         /* pins went to 0 */
+    pthread_cond_t quiet;         /* pins or reads went to 0 */
     struct ccz_fl_server_cfg cfg; /* defaults filled in */
     struct ccz_fl_layout *layout;
     uint64_t seed;
@@ -140,8 +141,10 @@ struct ccz_fl_server {
     struct hfl_slot *slots;
     struct hfl_staged *staged;
     size_t staged_len;
-    unsigned pins;
+    unsigned pins, reads;
     bool working;
+    struct cczi_hfl_spill *spill; /* NULL: the model stays in memory */
+    enum hfl_model model;
     struct ccz_err why;
     struct hfl_totals totals;
 };
@@ -163,6 +166,15 @@ ccz_rc cczi_hfl_seal_model(struct ccz_fl_server *s, uint64_t round,
                            struct ccz_err *err);
 void cczi_hfl_model_ready_locked(struct ccz_fl_server *s, uint64_t round, const uint8_t *digest,
                                  const uint8_t *sig);
+
+/* server_spill.c */
+bool cczi_hfl_spill_due(const struct ccz_fl_server *s);
+/* @return false: the collecting is over, as the training was stopped or the file cannot be written */
+bool cczi_hfl_spill_out_locked(struct ccz_fl_server *s);
+/* The memory of free slots goes back to the system. */
+void cczi_hfl_spill_make_room_locked(struct ccz_fl_server *s);
+/* The model is in memory again. The lock is not held, nobody reads the model. */
+ccz_rc cczi_hfl_spill_in(struct ccz_fl_server *s, struct ccz_err *err);
 
 /* server_close.c: the step at the end of a round; the lock is not held */
 ccz_rc cczi_hfl_fold(struct ccz_fl_server *s, struct hfl_slot *slot, float weight, bool first,

@@ -88,6 +88,8 @@ static ccz_rc check_agg(const struct ccz_fl_server_cfg *c, struct ccz_err *err)
                         a->opt.kind != CCZ_AGG_FEDAVG || c->buffer_len))
         return contradicts(err, "fl:cfg-scaffold",
                            "scaffold goes with mean, fedavg and f32, in synchronous rounds");
+    if (c->spill_dir && c->buffer_len)
+        return contradicts(err, "fl:cfg-spill", "asynchronous rounds always need their model");
     if (c->buffer_len && c->quorum)
         return contradicts(err, "fl:cfg-quorum", "asynchronous rounds have no quorum");
     return CCZ_OK;
@@ -200,6 +202,9 @@ ccz_rc cczi_hfl_server_make(struct ccz_fl_server **out, const struct ccz_fl_serv
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "fl:random", 0, "no randomness, or no key");
     rc = make_vectors(s, err);
+    if (rc == CCZ_OK && cfg->spill_dir)
+        rc = cczi_hfl_spill_new(&s->spill, cfg->spill_dir, s->layout->len * sizeof(float), err);
+    s->cfg.spill_dir = NULL;
     if (rc == CCZ_OK)
         rc = cczi_hfl_private_new(s, err);
     if (rc == CCZ_OK)

@@ -332,6 +332,8 @@ static bool on_collect(struct ccz_fl_server *s, int64_t now_ms)
 {
     if (s->working)
         return false;
+    if (cczi_hfl_spill_due(s))
+        return cczi_hfl_spill_out_locked(s);
     cczi_hfl_grant_locked(s, now_ms);
     if (cczi_hfl_fold_next_locked(s, now_ms))
         return true;
@@ -381,7 +383,7 @@ static void quiet(struct ccz_fl_server *s)
             if (s->members[i]->work == HFL_SENDING)
                 s->members[i]->work = HFL_IDLE;
     }
-    while (s->pins > 0)
+    while (s->pins > 0 || s->reads > 0)
         pthread_cond_wait(&s->quiet, &s->lock);
 }
 
@@ -420,9 +422,12 @@ static bool on_close(struct ccz_fl_server *s, int64_t now_ms)
     s->working = true;
     s->rec.wait_ms = now_ms - s->rec.start_ms;
     quiet(s);
+    cczi_hfl_spill_make_room_locked(s);
     int64_t start_ns = ccz_mono_ns();
     pthread_mutex_unlock(&s->lock);
-    ccz_rc rc = cczi_hfl_step(&norm, s, &err);
+    ccz_rc rc = cczi_hfl_spill_in(s, &err);
+    if (rc == CCZ_OK)
+        rc = cczi_hfl_step(&norm, s, &err);
     if (rc == CCZ_OK)
         rc = cczi_hfl_seal_model(s, s->round + 1, digest, sig, &err);
     pthread_mutex_lock(&s->lock);

@@ -19,13 +19,26 @@ bool cczi_hfl_name_ok(const char *name)
     return n > 0 && n < CCZ_FL_MEMBER_NAME_SIZE && strspn(name, allowed) == n;
 }
 
-void cczi_hfl_huge_pages(void *p, size_t size)
+/* For the pages that lie in it as a whole. Advice only: if it fails, nothing is lost. */
+static void advise(void *p, size_t size, int advice)
 {
-    enum { PAGE = 4096, HUGE_PAGE = 2 << 20 };
+    enum { PAGE = 4096 };
     uintptr_t from = ((uintptr_t)p + PAGE - 1) / PAGE * PAGE,
               to = ((uintptr_t)p + size) / PAGE * PAGE;
-    if (size >= 2 * (size_t)HUGE_PAGE) /* only faster: if it fails, nothing is lost */
-        (void)madvise((void *)from, to - from, MADV_HUGEPAGE);
+    if (to > from)
+        (void)madvise((void *)from, to - from, advice);
+}
+
+void cczi_hfl_huge_pages(void *p, size_t size)
+{
+    enum { HUGE_PAGE = 2 << 20 };
+    if (size >= 2 * (size_t)HUGE_PAGE)
+        advise(p, size, MADV_HUGEPAGE);
+}
+
+void cczi_hfl_drop_pages(void *p, size_t size)
+{
+    advise(p, size, MADV_DONTNEED);
 }
 
 float *cczi_hfl_vector(uint64_t len)

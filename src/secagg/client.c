@@ -159,20 +159,34 @@ static ccz_rc take_keys(struct ccz_secagg_client *c, const struct cczi_sa_msg *m
     return rc;
 }
 
-static ccz_rc derive_pair(struct ccz_secagg_client *c, uint32_t i, struct ccz_err *err)
+static ccz_rc derive_pair(struct ccz_secagg_client *c, uint32_t i, struct ccz_x25519_key *mask,
+                          struct ccz_x25519_key *box, struct ccz_err *err)
 {
-    struct own *o = own_of(c);
     struct pair *q = pair_of(c, i);
     const struct cczi_sa_public *k = &c->keys[i];
-    ccz_rc rc = cczi_sa_pair_key(q->mask_key, &c->p, c->self, o->mask_priv, c->pub.mask,
-                                 c->member[i], k->mask);
+    ccz_rc rc =
+        cczi_sa_pair_key(q->mask_key, &c->p, c->self, mask, c->pub.mask, c->member[i], k->mask);
     if (rc == CCZ_OK)
-        rc = cczi_sa_box_keys(q->to, q->from, &c->p, c->self, o->box_priv, c->pub.box, c->member[i],
-                              k->box);
+        rc =
+            cczi_sa_box_keys(q->to, q->from, &c->p, c->self, box, c->pub.box, c->member[i], k->box);
     if (rc == CCZ_E_PEER)
         return ccz_fail(err, rc, "secagg:weak-key", c->member[i],
                         "a key of member %u is a point of small order", c->member[i]);
     return rc == CCZ_OK ? rc : internal(err, rc);
+}
+
+static ccz_rc derive_pairs(struct ccz_secagg_client *c, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_x25519_key) mask = NULL;
+    CCZ_AUTO(ccz_x25519_key) box = NULL;
+    ccz_rc rc = ccz_x25519_key_new(&mask, own_of(c)->mask_priv);
+    if (rc == CCZ_OK)
+        rc = ccz_x25519_key_new(&box, own_of(c)->box_priv);
+    if (rc != CCZ_OK)
+        return internal(err, rc);
+    for (uint32_t i = 0; rc == CCZ_OK && i < c->peers; i++)
+        rc = derive_pair(c, i, mask, box, err);
+    return rc;
 }
 
 /* What a box is bound to beyond its key. */
@@ -252,8 +266,8 @@ static ccz_rc on_neighbours(struct ccz_buf *out, struct ccz_secagg_client *c,
         return internal(err, CCZ_E_NOMEM);
     for (uint32_t i = 0; rc == CCZ_OK && i < m->len; i++)
         rc = take_keys(c, m, i, err);
-    for (uint32_t i = 0; rc == CCZ_OK && i < m->len; i++)
-        rc = derive_pair(c, i, err);
+    if (rc == CCZ_OK)
+        rc = derive_pairs(c, err);
     if (rc != CCZ_OK)
         return rc;
     rc = put_shares(out, c);

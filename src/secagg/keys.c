@@ -93,12 +93,12 @@ static ccz_rc agree(uint8_t *out, const struct cczi_sa_params *p, struct ccz_spa
 }
 
 ccz_rc cczi_sa_pair_key(uint8_t out[CCZI_SA_KEY], const struct cczi_sa_params *p, uint32_t self,
-                        const uint8_t *priv, const uint8_t *pub, uint32_t peer,
+                        struct ccz_x25519_key *priv, const uint8_t *pub, uint32_t peer,
                         const uint8_t *peer_pub)
 {
     uint8_t common[CCZI_SA_KEY];
     bool first = self < peer;
-    ccz_rc rc = ccz_x25519(common, priv, peer_pub);
+    ccz_rc rc = ccz_x25519_key_agree(common, priv, peer_pub);
     if (rc == CCZ_OK)
         rc = agree(out, p, LABEL("cczoo secagg mask"), common, first ? self : peer,
                    first ? pub : peer_pub, first ? peer : self, first ? peer_pub : pub);
@@ -107,11 +107,11 @@ ccz_rc cczi_sa_pair_key(uint8_t out[CCZI_SA_KEY], const struct cczi_sa_params *p
 }
 
 ccz_rc cczi_sa_box_keys(uint8_t to[CCZI_SA_KEY], uint8_t from[CCZI_SA_KEY],
-                        const struct cczi_sa_params *p, uint32_t self, const uint8_t *priv,
+                        const struct cczi_sa_params *p, uint32_t self, struct ccz_x25519_key *priv,
                         const uint8_t *pub, uint32_t peer, const uint8_t *peer_pub)
 {
     uint8_t common[CCZI_SA_KEY];
-    ccz_rc rc = ccz_x25519(common, priv, peer_pub);
+    ccz_rc rc = ccz_x25519_key_agree(common, priv, peer_pub);
     if (rc == CCZ_OK)
         rc = agree(to, p, LABEL("cczoo secagg box"), common, self, pub, peer, peer_pub);
     if (rc == CCZ_OK)

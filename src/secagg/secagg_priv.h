@@ -132,11 +132,11 @@ ccz_rc cczi_sa_check_set(const uint8_t sig[CCZI_SA_SIG], const struct cczi_sa_pa
                          const uint8_t *bitmap, const uint8_t id[CCZ_SECAGG_ID_SIZE]);
 /* Key of the mask that `self` and `peer` share, from the private half of one and the public half of the other. */
 ccz_rc cczi_sa_pair_key(uint8_t out[CCZI_SA_KEY], const struct cczi_sa_params *p, uint32_t self,
-                        const uint8_t *priv, const uint8_t *pub, uint32_t peer,
+                        struct ccz_x25519_key *priv, const uint8_t *pub, uint32_t peer,
                         const uint8_t *peer_pub);
 /* Keys of sealed shares: from self to peer, and from peer to self. */
 ccz_rc cczi_sa_box_keys(uint8_t to[CCZI_SA_KEY], uint8_t from[CCZI_SA_KEY],
-                        const struct cczi_sa_params *p, uint32_t self, const uint8_t *priv,
+                        const struct cczi_sa_params *p, uint32_t self, struct ccz_x25519_key *priv,
                         const uint8_t *pub, uint32_t peer, const uint8_t *peer_pub);
 ccz_rc cczi_sa_self_key(uint8_t out[CCZI_SA_KEY], const struct cczi_sa_params *p, uint32_t member,
                         const uint8_t seed[CCZI_SA_KEY]);

@@ -167,8 +167,11 @@ static ccz_rc open_pairs(struct ccz_secagg_server *s, uint32_t dealer, const uin
                          struct ccz_err *err)
 {
     uint8_t pub[CCZI_SA_KEY], *key;
+    CCZ_AUTO(ccz_x25519_key) mask = NULL;
     const uint32_t *n = cczi_sa_neighbours(s, dealer);
-    ccz_rc rc = ccz_x25519_public(pub, priv);
+    ccz_rc rc = ccz_x25519_key_new(&mask, priv);
+    if (rc == CCZ_OK)
+        rc = ccz_x25519_key_public(pub, mask);
     if (rc == CCZ_OK && memcmp(pub, s->member[dealer].pub.mask, sizeof(pub)) != 0)
         return not_the_secret(dealer, err);
     for (uint32_t i = 0; rc == CCZ_OK && i < s->degree; i++) {
@@ -177,7 +180,7 @@ static ccz_rc open_pairs(struct ccz_secagg_server *s, uint32_t dealer, const uin
         /* the neighbour's half: subtracted where the neighbour added it */
         rc = new_key(&key, &s->ring, !cczi_sa_negative(n[i], dealer));
         if (rc == CCZ_OK)
-            rc = cczi_sa_pair_key(key, &s->p, dealer, priv, pub, n[i], s->member[n[i]].pub.mask);
+            rc = cczi_sa_pair_key(key, &s->p, dealer, mask, pub, n[i], s->member[n[i]].pub.mask);
     }
     return rc == CCZ_OK ? rc : cczi_sa_internal(err, rc);
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # kill -9 of the server and of both workers in turn, at moments that differ: the training goes on, and its model is, bit by bit, the one
-# of a training that nothing disturbed. With control variates, and with an encoding that keeps its error.
+# of a training that nothing disturbed. With control variates, and with an encoding that keeps its error; the server that is killed has
+# its model in a file while updates come in.
 . "$(dirname "$0")/fld.sh"
 fld_begin test-fld-kill9
 KILLS=${KILLS:-12} # for each kind
@@ -16,7 +17,7 @@ for kind in '"aggregate":{"scaffold":true}' '"codec":{"kind":"int8"}'; do
     finish server worker-0 worker-1
     cp "$RUN/server.model" "$RUN/server.model.calm"
     rm -rf "$RUN"/state "$RUN"/worker-*.state "$RUN"/log/* "$RUN/rounds.jsonl"
-    server
+    server --spill "$RUN"
     worker 0 --retry 60
     worker 1 --retry 60
     kills=0
@@ -26,7 +27,7 @@ for kind in '"aggregate":{"scaffold":true}' '"codec":{"kind":"int8"}'; do
     done
     kill -KILL "${PIDS[server]}"
     unset "PIDS[server]"
-    server
+    server --spill "$RUN"
     for ((k = 0; k < KILLS; k++)); do
         read -r victim <<<"$(printf 'server\nworker-0\nworker-1\n' | sed -n "$((k % 3 + 1))p")"
         told=$(wc -l <"$RUN/rounds.jsonl" 2>/dev/null || echo 0)
@@ -41,7 +42,7 @@ for kind in '"aggregate":{"scaffold":true}' '"codec":{"kind":"int8"}'; do
         unset "PIDS[$victim]"
         kills=$((kills + 1))
         case $victim in
-            server) server ;;
+            server) server --spill "$RUN" ;;
             worker-*) worker "${victim#worker-}" --retry 60 ;;
         esac
     done

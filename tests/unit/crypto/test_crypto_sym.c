@@ -397,6 +397,15 @@ static void test_x25519(void)
         CHECK(ccz_unhex(peer, 32, rows[i].peer, 64) == CCZ_OK);
         CHECK(ccz_unhex(want, 32, rows[i].out, 64) == CCZ_OK);
         CHECK(ccz_x25519(out, priv, peer) == CCZ_OK && memcmp(out, want, 32) == 0);
+        CCZ_AUTO(ccz_x25519_key) key = NULL; /* one key, one peer behind another */
+        CHECK(ccz_x25519_key_new(&key, priv) == CCZ_OK);
+        for (size_t j = 0; j < 3; j++) {
+            CHECK(ccz_unhex(peer, 32, rows[(i + j + 1) % 3].peer, 64) == CCZ_OK);
+            CHECK(ccz_x25519_key_agree(out, key, peer) == CCZ_OK);
+            CHECK((memcmp(out, want, 32) == 0) == (j == 2));
+        }
+        CHECK(ccz_x25519_key_public(out, key) == CCZ_OK);
+        CHECK(ccz_x25519_public(want, priv) == CCZ_OK && memcmp(out, want, 32) == 0);
     }
     CHECK(ccz_unhex(want, 32, "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
                     64) == CCZ_OK);
@@ -418,10 +427,15 @@ static void test_x25519(void)
         "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
         "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"};
-    static const uint8_t zero[32];
+    static const uint8_t zero[32], good[32] = {9};
+    CCZ_AUTO(ccz_x25519_key) key = NULL;
+    CHECK(ccz_x25519_key_new(&key, priv) == CCZ_OK);
     for (size_t i = 0; i < 6; i++) {
         CHECK(ccz_unhex(peer, 32, small[i], 64) == CCZ_OK);
         CHECK(ccz_x25519(out, priv, peer) == CCZ_E_PEER && memcmp(out, zero, 32) == 0);
+        memset(out, 1, sizeof(out));
+        CHECK(ccz_x25519_key_agree(out, key, peer) == CCZ_E_PEER && memcmp(out, zero, 32) == 0);
+        CHECK(ccz_x25519_key_agree(out, key, good) == CCZ_OK && memcmp(out, zero, 32) != 0);
     }
 }
 
