@@ -8,18 +8,19 @@
 
 #include <cczoo/fl_sim.h>
 
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATH_SIZE = 4096, LINE_SIZE_MAX = 1 << 16, OPTIONS_MAX = 64 };
+enum { PATH_SIZE = 4096, LINE_SIZE_MAX = 1 << 16, PARTS_SIZE_MAX = 1 << 28, OPTIONS_MAX = 64 };
 
 struct sim_opts {
-    const char *idx, *cifar10;                    /* data */
-    const char *partition, *alpha, *model;        /* who has what, and learns what */
-    const char *strategy, *codec, *lr, *momentum; /* how */
+    const char *idx, *cifar10;                     /* data */
+    const char *partition, *parts, *alpha, *model; /* who has what, and learns what */
+    const char *strategy, *codec, *lr, *momentum;  /* how */
     const char *decay, *mu, *server_lr, *norm_max, *lr_decay;
     const char *checkpoint, *key, *log, *html, *expect;
     int64_t clients, per_client, sample, rounds, epochs, batch, seed, threads, limit, eval_every;
@@ -202,6 +203,34 @@ static ccz_rc load_data(struct job *j, const struct sim_opts *o, struct ccz_err 
     return rc;
 }
 
+/* A partition that was drawn elsewhere: the client of each sample, a number from 0 in each line. */
+static ccz_rc read_parts(struct job *j, const struct sim_opts *o, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, PARTS_SIZE_MAX);
+    ccz_rc rc = ccz_file_read(&text, o->parts, err);
+    if (rc != CCZ_OK)
+        return rc;
+    ccz_buf_u8(&text, 0);
+    if (text.bad)
+        return ccz_fail(err, CCZ_E_LIMIT, "fl:parts", 0, "%s is too large", o->parts);
+    const char *at = (const char *)text.ptr;
+    for (size_t i = 0; i < j->train->len; i++) {
+        char *end = NULL;
+        const unsigned long part = *at >= '0' && *at <= '9' ? strtoul(at, &end, 10) : ULONG_MAX;
+        if (part >= (unsigned long)o->clients || *end != '\n')
+            return ccz_fail(err, CCZ_E_FORMAT, "fl:parts", (int64_t)i + 1,
+                            "%s: line %zu is no number from 0 to %lld", o->parts, i + 1,
+                            (long long)o->clients - 1);
+        j->part[i] = (uint32_t)part;
+        at = end + 1;
+    }
+    if (at != (const char *)text.ptr + text.size - 1)
+        return ccz_fail(err, CCZ_E_FORMAT, "fl:parts", 0,
+                        "%s: more lines than there are samples, %zu", o->parts, j->train->len);
+    return CCZ_OK;
+}
+
 static ccz_rc deal(struct job *j, const struct sim_opts *o, double alpha, struct ccz_err *err)
 {
     struct ccz_dataset_partition_cfg c = {.parts = (uint32_t)o->clients,
@@ -218,6 +247,8 @@ static ccz_rc deal(struct job *j, const struct sim_opts *o, double alpha, struct
     j->part = malloc(j->train->len * sizeof(*j->part));
     if (!j->part)
         return ccz_fail(err, CCZ_E_NOMEM, "fl:partition", 0, "out of memory");
+    if (o->parts)
+        return read_parts(j, o, err);
     return ccz_dataset_partition(j->part, j->train->label, j->train->len, j->train->classes, &c,
                                  err);
 }
@@ -310,9 +341,9 @@ static void gather_facts(struct fl_facts *f, const struct job *j, const struct s
 {
     fl_fact(f, "data", "%zu samples, %zu to evaluate on", j->train->len, j->test->len);
     fl_fact(f, "model", "%s", o->model);
-    fl_fact(f, "clients", "%lld, %s%s%s", (long long)o->clients, o->partition,
-            strcmp(o->partition, "dirichlet") == 0 ? " alpha " : "",
-            strcmp(o->partition, "dirichlet") == 0 ? (o->alpha ? o->alpha : "0.5") : "");
+    const bool alpha = !o->parts && strcmp(o->partition, "dirichlet") == 0;
+    fl_fact(f, "clients", "%lld, %s%s%s", (long long)o->clients, o->parts ? o->parts : o->partition,
+            alpha ? " alpha " : "", alpha ? (o->alpha ? o->alpha : "0.5") : "");
     fl_fact(f, "clients per round", "%lld", (long long)(o->sample ? o->sample : o->clients));
     fl_fact(f, "strategy", "%s%s%s", o->strategy, j->cfg.server.train.prox_mu > 0 ? ", mu " : "",
             j->cfg.server.train.prox_mu > 0 ? (o->mu ? o->mu : "0.01") : "");
@@ -434,6 +465,8 @@ static size_t data_options(struct ui_opt *out, struct sim_opts *o)
         {"clients", NULL, &o->clients, NULL, "N", "default 10"},
         {"partition", &o->partition, NULL, NULL, "NAME",
          "iid (default), dirichlet, shards, labels"},
+        {"parts", &o->parts, NULL, NULL, "FILE",
+         "instead of --partition: the client of each sample, a number from 0 in each line"},
         {"alpha", &o->alpha, NULL, NULL, "X", "of dirichlet, default 0.5"},
         {"per-client", NULL, &o->per_client, NULL, "N", "shards or labels of a client, default 2"},
         {"model", &o->model, NULL, NULL, "NAME", "softmax (default), logistic, mlp:200,100, lenet"},

@@ -71,6 +71,20 @@ status 0 sim --rounds 30 --strategy scaffold --momentum 0 --log killed.jsonl --c
 status 0 "$BIN/cczoo" fl report --html both.html --title "a & b" whole=whole.jsonl killed=killed.jsonl
 grep -q '<title>a &amp; b</title>' both.html || die "no title"
 
+step "a partition from a file: other parts, other bits; damaged files are refused"
+awk 'BEGIN { for (i = 0; i < 1200; i++) print i % 8 }' >parts
+status 0 sim --rounds 6 --parts parts --log parts.jsonl --quiet
+[ "$(digest a.jsonl 6)" != "$(digest parts.jsonl 6)" ] || die "the file does not matter"
+for damage in '7d' '1200d' '9s/.*/8/' '9s/.*/-1/' '9s/.*/1x/' '9s/.*//' '$p'; do
+    sed "$damage" parts >damaged
+    status 1 sim --rounds 1 --parts damaged --quiet
+    has err 'fl:parts'
+done
+awk '{ print $1 == 7 ? 6 : $1 }' parts >damaged # nothing for the last client
+status 2 sim --rounds 1 --parts damaged --quiet
+has err 'fl:sim-part: client 7'
+status 3 sim --rounds 1 --parts nowhere --quiet
+
 step "refusals"
 (umask 077 && head -c 32 /dev/urandom >other)
 status 1 sim --rounds 31 --strategy scaffold --momentum 0 --checkpoint state --key other --quiet
