@@ -555,7 +555,8 @@ static void run_view(struct party *p, void *arg)
         AUTO_TENSOR full = NULL;
         AUTO_TENSOR q = NULL;
         AUTO_TENSOR n = NULL;
-        AUTO_TENSOR nn = NULL;
+        AUTO_TENSOR b = NULL;
+        AUTO_TENSOR nb = NULL;
         AUTO_TENSOR r = NULL;
         AUTO_TENSOR s = NULL;
         AUTO_TENSOR i = NULL;
@@ -567,7 +568,10 @@ static void run_view(struct party *p, void *arg)
         looked_at(p, taps);
         OK(ccz_rep3_negative(&n, xx, range, e));
         looked_at(p, taps);
-        OK(ccz_rep3_and(&nn, n, n, e));
+        OK(ccz_rep3_share_bits(&b, p->m, owner, CCZ_REP3_SHAPE1(LEN), p->role == owner ? v : NULL,
+                               e));
+        looked_at(p, taps);
+        OK(ccz_rep3_and(&nb, n, b, e));
         looked_at(p, taps);
         OK(ccz_rep3_relu(&r, xx, 4, range, e));
         looked_at(p, taps);
