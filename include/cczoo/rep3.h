@@ -294,7 +294,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_relu(struct ccz_rep3_tensor **out,
                                           struct ccz_rep3_range range, struct ccz_err *err);
 /**
  * The sigmoid of three pieces (SecureML): 0 below -1/2, x + 1/2, 1 above 1/2, at scale frac - shift. Both comparisons share
- * what their leading party sends. Error against the exact function: 0.245 at most; against itself: rounding as by
+ * what their leading party sends. Error against the logistic function: 0.378 at most (at 1/2); against itself: rounding as by
  * ccz_rep3_trunc() SAFE, and at the ends one unit at most if range.skip <= shift.
  * Bytes: (M + 2 (2 (2 l - 1) + 3 A) - 2) B(n) + 7 n w + ceil(3 n shift / 8) + parts; 3 + d rounds.
  * shift is 0 and x SHARED: n w less.
