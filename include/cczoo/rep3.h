@@ -237,7 +237,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_conv2d(struct ccz_rep3_tensor **out,
 
 /* ------------------------------------------------------------------------- what takes PARTS */
 
-/* All of these take SHARED or PARTS. From PARTS they cost 2 n w more ("+ parts") and no more rounds. */
+/* All of these take SHARED or PARTS. "+ parts": 2 n w more if the operand is PARTS; no more rounds. */
 /** PARTS to SHARED (a SHARED one is copied for nothing). Bytes: 3 n w; 1 round. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_reshare(struct ccz_rep3_tensor **out,
                                              const struct ccz_rep3_tensor *a, struct ccz_err *err);
@@ -254,7 +254,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_trunc(struct ccz_rep3_tensor **out,
 /**
  * What is known of a value that is compared. Zeroed: nothing, exact over the whole ring.
  * Bytes and rounds of comparisons depend on c = bits - skip - 1: l = ceil(c / 4) leaves, the last of which has the rest of
- * the bits. M = sum over leaves of 2^(its bits) - 1, d(l) = ceil(log2 l), A(l) = 2 (l - 1) - d(l) ANDs.
+ * the bits. M = sum over leaves of 2^(its bits) - 1. d = ceil(log2 l) levels and A = 2 (l - 1) - d ANDs; if l is 1, d = A = 1.
  */
 struct ccz_rep3_range {
     unsigned
