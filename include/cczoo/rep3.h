@@ -237,7 +237,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_conv2d(struct ccz_rep3_tensor **out,
 
 /* ------------------------------------------------------------------------- what takes PARTS */
 
-/* All of these take SHARED or PARTS. From PARTS they cost 2 n w more ("+ parts") and no more rounds. */
+/* All of these take SHARED or PARTS. "+ parts": 2 n w more if the operand is PARTS; no more rounds. */
 /** PARTS to SHARED (a SHARED one is copied for nothing). Bytes: 3 n w; 1 round. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_reshare(struct ccz_rep3_tensor **out,
                                              const struct ccz_rep3_tensor *a, struct ccz_err *err);
@@ -254,7 +254,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_trunc(struct ccz_rep3_tensor **out,
 /**
  * What is known of a value that is compared. Zeroed: nothing, exact over the whole ring.
  * Bytes and rounds of comparisons depend on c = bits - skip - 1: l = ceil(c / 4) leaves, the last of which has the rest of
- * the bits. M = sum over leaves of 2^(its bits) - 1, d(l) = ceil(log2 l), A(l) = 2 (l - 1) - d(l) ANDs.
+ * the bits. M = sum over leaves of 2^(its bits) - 1. d = ceil(log2 l) levels and A = 2 (l - 1) - d ANDs; if l is 1, d = A = 1.
  */
 struct ccz_rep3_range {
     unsigned
@@ -294,7 +294,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_relu(struct ccz_rep3_tensor **out,
                                           struct ccz_rep3_range range, struct ccz_err *err);
 /**
  * The sigmoid of three pieces (SecureML): 0 below -1/2, x + 1/2, 1 above 1/2, at scale frac - shift. Both comparisons share
- * what their leading party sends. Error against the exact function: 0.245 at most; against itself: rounding as by
+ * what their leading party sends. Error against the logistic function: 0.378 at most (at 1/2); against itself: rounding as by
  * ccz_rep3_trunc() SAFE, and at the ends one unit at most if range.skip <= shift.
  * Bytes: (M + 2 (2 (2 l - 1) + 3 A) - 2) B(n) + 7 n w + ceil(3 n shift / 8) + parts; 3 + d rounds.
  * shift is 0 and x SHARED: n w less.

@@ -159,8 +159,8 @@ static ccz_rc trunc_safe(struct ccz_rep3_tensor *out, const struct ccz_rep3_tens
     return rc == CCZ_OK ? cczi_rep3_select(out, &s, err) : rc;
 }
 
-static ccz_rc truncate_(struct ccz_rep3_tensor **out, const struct ccz_rep3_tensor *a,
-                        unsigned shift, struct ccz_err *err)
+static ccz_rc divide(struct ccz_rep3_tensor **out, const struct ccz_rep3_tensor *a, unsigned shift,
+                     struct ccz_err *err)
 {
     CCZ_AUTO(ccz_rep3_tensor) t = NULL;
     ccz_rc rc = check_shift(a, shift, err);
@@ -183,7 +183,7 @@ ccz_rc ccz_rep3_trunc(struct ccz_rep3_tensor **out, const struct ccz_rep3_tensor
 {
     *out = NULL;
     ccz_rc rc = cczi_rep3_enter(a->m, err);
-    return rc == CCZ_OK ? cczi_rep3_leave(a->m, truncate_(out, a, shift, err), err) : rc;
+    return rc == CCZ_OK ? cczi_rep3_leave(a->m, divide(out, a, shift, err), err) : rc;
 }
 
 /* -------------------------------------------------------------------------------------- signs */

@@ -555,7 +555,8 @@ static void run_view(struct party *p, void *arg)
         AUTO_TENSOR full = NULL;
         AUTO_TENSOR q = NULL;
         AUTO_TENSOR n = NULL;
-        AUTO_TENSOR nn = NULL;
+        AUTO_TENSOR b = NULL;
+        AUTO_TENSOR nb = NULL;
         AUTO_TENSOR r = NULL;
         AUTO_TENSOR s = NULL;
         AUTO_TENSOR i = NULL;
@@ -567,7 +568,10 @@ static void run_view(struct party *p, void *arg)
         looked_at(p, taps);
         OK(ccz_rep3_negative(&n, xx, range, e));
         looked_at(p, taps);
-        OK(ccz_rep3_and(&nn, n, n, e));
+        OK(ccz_rep3_share_bits(&b, p->m, owner, CCZ_REP3_SHAPE1(LEN), p->role == owner ? v : NULL,
+                               e));
+        looked_at(p, taps);
+        OK(ccz_rep3_and(&nb, n, b, e));
         looked_at(p, taps);
         OK(ccz_rep3_relu(&r, xx, 4, range, e));
         looked_at(p, taps);
@@ -639,12 +643,13 @@ static struct cost compare_cost(unsigned k, struct ccz_rep3_range r, uint64_t n,
     return (struct cost){(products + t * (2 * (2 * l - 1) + 3 * ands)) * bits_size(n), 2 + *d};
 }
 
+enum { OPS = 10 };
 struct counting {
     size_t len;
     struct ccz_rep3_range range;
     enum ccz_rep3_kind kind;
-    struct cost want[8]; /* of all three parties */
-    uint64_t sent[8][3], rounds[8][3];
+    struct cost want[OPS]; /* of all three parties */
+    uint64_t sent[OPS][3], rounds[OPS][3];
 };
 
 static void count_op(struct counting *o, int op, struct ccz_rep3 *m, struct ccz_rep3_stats *last)
@@ -661,11 +666,11 @@ static ccz_rc counted(struct counting *o, struct ccz_rep3 *m, const struct ccz_r
                       struct ccz_err *e)
 {
     struct ccz_rep3_stats last = ccz_rep3_stats(m);
-    struct ccz_rep3_tensor *r[6] = {NULL};
+    struct ccz_rep3_tensor *r[8] = {NULL};
     AUTO_WORDS out = calloc(o->len, sizeof(*out));
     const bool mine = m->cfg.role != 1;
     ccz_rc rc = out ? CCZ_OK : CCZ_E_NOMEM;
-    for (int op = 0; op < 8 && rc == CCZ_OK; op++) {
+    for (int op = 0; op < OPS && rc == CCZ_OK; op++) {
         switch (op) {
         case 0:
             rc = ccz_rep3_reshare(&r[0], x, e);
@@ -688,12 +693,18 @@ static ccz_rc counted(struct counting *o, struct ccz_rep3 *m, const struct ccz_r
         case 6: /* to 0 and 2 */
             rc = ccz_rep3_reveal(mine ? out : NULL, r[0], 5, "", e);
             break;
-        default:
+        case 7:
             rc = ccz_rep3_reveal(out, r[2], CCZ_REP3_TO_ALL, "", e);
+            break;
+        case 8:
+            rc = ccz_rep3_inject(&r[6], r[2], NULL, e);
+            break;
+        default:
+            rc = ccz_rep3_relu(&r[7], x, 0, o->range, e);
         }
         count_op(o, op, m, &last);
     }
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 8; i++)
         ccz_rep3_tensor_free(r[i]);
     return rc;
 }
@@ -729,6 +740,8 @@ static void formulas(struct counting *o, unsigned k, enum ccz_rep3_trunc trunc)
     o->want[5] = (struct cost){(parts ? 5 : 4) * n * w + parts, 2};
     o->want[6] = (struct cost){2 * (n * w + least(n * w, 32)), 1};
     o->want[7] = (struct cost){3 * (bits_size(n) + least(bits_size(n), 32)), 1};
+    o->want[8] = (struct cost){3 * n * w, 2};
+    o->want[9] = (struct cost){one.bytes - bits_size(n) + (parts ? 5 : 4) * n * w + parts, 3 + d};
 }
 
 static void check_cost(unsigned k, struct ccz_rep3_range range, size_t len, enum ccz_rep3_kind kind,
@@ -743,7 +756,7 @@ static void check_cost(unsigned k, struct ccz_rep3_range range, size_t len, enum
         t.p[i].cfg.trunc = trunc;
     trio_run(&t, run_counted, &o);
     trio_good(&t);
-    for (int op = 0; op < 8; op++) {
+    for (int op = 0; op < OPS; op++) {
         const uint64_t sum = o.sent[op][0] + o.sent[op][1] + o.sent[op][2];
         if (sum != o.want[op].bytes || o.rounds[op][0] != o.want[op].rounds)
             fprintf(stderr, "op %d, ring %u, len %zu: %llu bytes, %llu rounds\n", op, k, len,
