@@ -7,7 +7,8 @@
 # the server in units of one model (superlink: SuperLink, SuperExec and ServerApp together), largest peak of a member (SuperNode, SuperExec and
 # ClientApp together); then the ratios of the medians. SuperLink takes minutes for a round.
 # On a machine that does other things too, put `chrt -r 1` in front (as root): all programs then have the cores first.
-# usage: bench/fl_round.sh [TURNS [ROUNDS [CLIENTS [PARAMETERS]]]]      default 3 4 10 25000000; ONLY="ours flower superlink" for some of them
+# usage: bench/fl_round.sh [TURNS [ROUNDS [CLIENTS [PARAMETERS]]]]      default 3 4 10 25000000; ONLY="ours flower superlink" for some of them;
+# SPILL=DIR: our server keeps its model there while updates come in (cczoo-fld --spill); a folder on a disk
 . "$(dirname "$0")/../scripts/lib.sh"
 only=" ${ONLY:-ours flower superlink} "
 turns=${1:-3} rounds=${2:-4} clients=${3:-10} len=${4:-25000000}
