@@ -266,6 +266,13 @@ static void test_faults(void)
         sent[p] = ccz_chan_stats(pair.p[p].chan).sent_len;
     }
     kit_free(&pair);
+    kit_lr_start(&pair, &k, "ot"); /* the same objects: results of the run before are gone */
+    OK(ccz_chan_fault_new(&pair.p[0].chan, pair.p[0].chan,
+                          &(struct ccz_chan_fault_cfg){.send_cut_after = sent[0] - 3}, e));
+    CHECK(!nothing_left(&k, 0) && !nothing_left(&k, 1));
+    kit_run(&pair);
+    CHECK(nothing_left(&k, 0) && nothing_left(&k, 1));
+    kit_free(&pair);
     for (unsigned who = 0; who < 2; who++)
         for (uint64_t n = 1; n <= sent[who]; n++) {
             faulty(&pair, &k, who, &(struct ccz_chan_fault_cfg){.send_shorten = n});
