@@ -185,7 +185,7 @@ static void test_sigmoids(void)
 }
 
 /* Features at the ends of their range: sums of a step of 2^60 and predictors in the thousands. */
-static void test_ranges(void)
+static void ranges(const char *setting)
 {
     enum { ROWS = 512, COLUMNS = 15, ALL = 2 * COLUMNS };
     const struct ccz_mpcml_lr_cfg cfg = {.rows = {ROWS, ROWS},
@@ -207,7 +207,7 @@ static void test_ranges(void)
     }
     for (unsigned p = 0; p < 2; p++)
         OK(ccz_mpcml_lr_new(&k.lr[p], p, &cfg, &data[p], e));
-    kit_lr_start(&pair, &k, "ot");
+    kit_lr_start(&pair, &k, setting);
     kit_run(&pair);
     for (unsigned p = 0; p < 2; p++)
         kit_expect(&pair.p[p], CCZ_OK, "");
@@ -216,6 +216,12 @@ static void test_ranges(void)
     check_words(&k, got, expected, ALL, 0);
     kit_free(&pair);
     kit_lr_free(&k);
+}
+
+static void test_ranges(void)
+{
+    ranges("ot");
+    ranges("rounds");
 }
 
 int main(int argc, char **argv)

@@ -62,7 +62,8 @@ static void test_config(void)
     REFUSED("mpcml:frac", c.feature_frac = 3);
     REFUSED("mpcml:frac", c.feature_frac = 20; c.weight_frac = 23);
     REFUSED("mpcml:range", c.range = 0.5);
-    REFUSED("mpcml:range", c.range = 1e6); /* the sum of a step */
+    REFUSED("mpcml:range", c.range = 1e6);
+    REFUSED("mpcml:range", c.rows[0] = c.rows[1] = c.batch = 1024); /* the sum of a step */
     REFUSED("mpcml:range", c.epochs = CCZ_MPCML_EPOCHS_MAX; c.columns[1] = 10000); /* z */
     REFUSED("mpcml:range", c.model = CCZ_MPCML_LINEAR; c.clip = 1e9; c.feature_frac = 4);
     const struct ccz_mpcml_lr_cfg score = {

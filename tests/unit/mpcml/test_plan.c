@@ -249,7 +249,11 @@ static void *run_again(void *arg)
         CHECK(ccz_mpcml_run_on(m, program, ccz_mpcml_setting_named("ot"), a->plan, &err) ==
                   CCZ_E_ARG &&
               strcmp(err.where, "mpcml:plan") == 0);
+        const struct ccz_mpc_stats before = ccz_mpc_stats(m);
         OK(ccz_mpcml_run_on(m, program, cfg.setting, a->plan, e));
+        const struct ccz_mpc_stats after = ccz_mpc_stats(m);
+        const unsigned f = CCZ_MPC_OFFLINE;
+        CHECK(after.phase[f].rounds - before.phase[f].rounds <= a->plan->phase[f].rounds);
         ccz_mpcml_plan_free(a->plan);
     }
     return NULL;
