@@ -7,9 +7,10 @@
  * of a table in an order that one party, or neither, knows.
  *
  * **Ideal functionality.** Each function takes both shares of x and gives uniform shares of the value that its `_plain` twin
- * computes. Nothing is revealed. With CCZ_MPC_TRUNC_FAITHFUL the result is that value, bit for bit. With CCZ_MPC_TRUNC_ONE_BIT
- * and CCZ_MPC_TRUNC_LOCAL every truncation inside may give one more, so that results differ by the places stated below; LOCAL
- * is in addition wrong with the probability that mpc_cmp.h states, for which intermediate values count: up to 2^(k-4).
+ * computes (tanh: shares of an even number, so both even). Nothing is revealed. In a session with CCZ_MPC_TRUNC_FAITHFUL the result is that value, bit for bit. With
+ * CCZ_MPC_TRUNC_ONE_BIT every truncation inside gives the same or one more, and the result is at most the stated error and 1 u away from
+ * the plain value, unless another bound is stated. With CCZ_MPC_TRUNC_LOCAL it is the same: as values fill the ring in here, truncations are those of
+ * ONE_BIT.
  *
  * Terms. k: bits of the ring; f: fraction of x, and of every result unless said; u = 2^-f, one unit in the last place; n: elements.
  * "Error" is the largest difference from the real function of the real number that x stands for, over the whole input range.
@@ -18,20 +19,19 @@
  * result is of the same kind.
  *
  * **Cost.** ccz_mpc_math_cost() gives online bytes, rounds, OTs and the randomness of products; tests hold counters to it.
- * Comparisons that belong to one function travel in one batch. Rounds in a ring of 64 bits, f = 16 (FAITHFUL / ONE_BIT / LOCAL):
- *   sigmoid of 3 pieces      8 in each mode; 7 if |x| is known to be below 8 and f <= 28
- *   sigmoid of 5 .. 31       14 / 10 / 8
- * docs/design/mpc.md has all of them.
+ * Comparisons that belong to one function travel in one batch. A sigmoid of 3 pieces takes 8 rounds in a ring of 64 bits, in every mode; 7 if
+ * |x| is known to be below 8 and f <= 28, 6 if f <= 12. One of 5 to 31 pieces takes 8 and a truncation: 14, ONE_BIT 10. The others are in
+ * docs/design/mpc.md.
  *
  * **Errors of all functions**: those of mpc_cmp.h, and
  *  - CCZ_E_ARG "mpc:ring": a ring of less than 32 bits (sigmoid of pieces and permutations work in all)
  *  - CCZ_E_ARG "mpc:frac": more than the fraction that the function can work with in this ring
  * After a failure the session is unusable.
  *
- * **Memory, threads**: as mpc_cmp.h. Time and addresses depend on shapes and public parameters only (@ct), also in `_plain` but for
- * what is said there.
- * Reading order of the sources: math_priv.h, math_tables.c, math_plain.c, math_steps.c, math_sigmoid.c, math_exp.c,
- * math_inverse.c, math_softmax.c, shuffle.c, math_cost.c.
+ * **Memory, threads**: as mpc_cmp.h. Time and addresses depend on shapes and public parameters only (@ct), also in `_plain`.
+ * A call needs memory for all steps at once: 8 bytes for each element of x times 2 pieces, or 60 for exponentials and quotients.
+ * Reading order of the sources: math_priv.h, math_tables.c, math_steps.c, math_calc.c, math_sigmoid.c, math_exp.c, math_inverse.c,
+ * math_softmax.c, math_cost.c; shuffle.h, shuffle_tree.c, shuffle_route.c, shuffle.c.
  */
 #include <cczoo/mpc_cmp.h>
 
@@ -61,9 +61,9 @@ struct ccz_mpc_sigmoid_cfg {
 };
 /**
  * @error 3: 0.378. SPLINE: 0.0561 (3), 0.0174 (5), 0.0084 (7), 0.0017 (15), 0.00039 (31), each plus 2^(1-s) + u, where s is
- *        the smaller of 16 and k - 2 - f. CHEBYSHEV: 0.0895 (3), 0.0409 (5), 0.0189 (7), each plus 16 u. In modes ONE_BIT and LOCAL
- *        1 u more (CHEBYSHEV 16 u).
- * @retval CCZ_E_ARG "mpc:frac": 3: f above k - 2; SPLINE: f above k - 8; CHEBYSHEV: f above (k - 8) / 2
+ *        the smaller of 16 and k - 2 - f. CHEBYSHEV: 0.0917 (3), 0.0432 (5), 0.0199 (7), each plus 2 u (k = 32: 16 u). ONE_BIT and
+ *        LOCAL differ from the plain value by at most 1 u, CHEBYSHEV by 2 u (k = 32: 16 u), of 3 pieces not at all.
+ * @retval CCZ_E_ARG "mpc:frac": 3: f is 0 or above k - 2; SPLINE: above k - 8; CHEBYSHEV: above 24 (k = 32: 10)
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_sigmoid_as(struct ccz_mpc_tensor **out,
                                                const struct ccz_mpc_tensor *x,
@@ -81,8 +81,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_tanh(struct ccz_mpc_tensor **out,
 
 /* ------------------------------------------------------------------------- exponential, quotients, roots */
 
-/* These work with F fractional bits inside: the smaller of 28 and (k - 4) / 2; "mpc:frac" if f is above F. Products are SHARED x
- * SHARED ones of the session's source: CCZ_MPC_MUL and CCZ_MPC_SQUARE in ccz_mpc_needs() of a planning session. */
+/* Products are SHARED x SHARED ones of the session's source: CCZ_MPC_MUL and CCZ_MPC_SQUARE in ccz_mpc_needs() of a planning
+ * session. "u" here is one unit of the result's last rounding; in modes ONE_BIT and LOCAL results are at most twice the relative error and
+ * 2 u away from the plain value. */
 
 enum ccz_mpc_exp_range {
     CCZ_MPC_EXP_ANY, /**< x is clamped to [-16, 8], in a ring of 32 bits to [-16, 4] */
@@ -91,37 +92,39 @@ enum ccz_mpc_exp_range {
 /**
  * e^x: a polynomial of degree 4 of x / 2^t, squared t times.
  * @param x  |x| < 2^(k-1) u - 16
- * @error relative to e^x, of clamped x, plus u: k = 64: 2^-15 (NEGATIVE: 2^-15); k = 32: 2^-6 (NEGATIVE: 2^-9).
- * @retval CCZ_E_ARG  "mpc:exp-range"; "mpc:frac": ANY in a ring of 32 bits: f above 12, of 64: above 25
+ * @error relative to e^x, of clamped x, plus u: k = 64: 2^-15; k = 32: 2^-6, NEGATIVE 2^-9
+ * @retval CCZ_E_ARG  "mpc:exp-range"; "mpc:frac": f above 24; k = 32: above 12, NEGATIVE 15
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_exp(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x,
                                         enum ccz_mpc_exp_range range, struct ccz_err *err);
 
 /** Both know that 2^lo <= x < 2^hi. Each power of two in between is one comparison (roots: each second one). */
 struct ccz_mpc_octaves {
-    int lo,
-        hi; /**< -f <= lo < hi, 1 <= hi, hi - lo <= 24 (k = 32: 12), hi + f <= k - 4; "mpc:octaves" */
+    /** -f <= lo < hi, 1 <= hi <= k - 6 - f, hi - lo <= 32 (k = 32: 16); "mpc:octaves" */
+    int lo, hi;
 };
 /**
  * 1 / x. x is brought into [1/2, 1) by a power of two, selected by comparisons; then Goldschmidt's products.
- * @error relative 2^-20 (k = 32: 2^-11), plus u. Values outside of the octaves, 0 too, give a result without meaning that does
+ * @error relative 2^-25 (k = 32: 2^-11), plus u. Values outside of the octaves, 0 too, give a result without meaning that does
  *        not end the session.
+ * @retval CCZ_E_ARG  "mpc:frac": f above 28 (k = 32: 13); of roots too
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_reciprocal(struct ccz_mpc_tensor **out,
                                                const struct ccz_mpc_tensor *x,
                                                struct ccz_mpc_octaves octaves, struct ccz_err *err);
-/** Square root. @error relative 2^-19 (k = 32: 2^-10), plus u */
+/** Square root. @error relative 2^-18 (k = 32: 2^-11), plus u */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_sqrt(struct ccz_mpc_tensor **out,
                                          const struct ccz_mpc_tensor *x,
                                          struct ccz_mpc_octaves octaves, struct ccz_err *err);
-/** 1 / square root. @error relative 2^-19 (k = 32: 2^-10), plus u */
+/** 1 / square root. @error relative 2^-18 (k = 32: 2^-10), plus u */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_rsqrt(struct ccz_mpc_tensor **out,
                                           const struct ccz_mpc_tensor *x,
                                           struct ccz_mpc_octaves octaves, struct ccz_err *err);
 /**
  * e^x_i / sum of e^x_j along the last axis, of length d: maximum, exponentials, one reciprocal for each row.
- * @param x  differences must not overflow; d at most 2^16 (k = 32: 2^10), "mpc:softmax"
+ * @param x  differences must stay 16 below overflow; d at most 2^16 (k = 32: 2^10), "mpc:softmax"
  * @error 2^-14 (k = 32: 2^-8), plus u
+ * @retval CCZ_E_ARG  "mpc:frac": f above 24 (k = 32: 13)
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_softmax(struct ccz_mpc_tensor **out,
                                             const struct ccz_mpc_tensor *x, struct ccz_err *err);
@@ -131,21 +134,21 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_softmax(struct ccz_mpc_tensor **out,
 /*
  * Rows are what dimension 0 counts: r of them, of d elements. Permute and share (Chase, Ghosh, Poburinnaya, ASIACRYPT 2020): for each
  * row the party that does not know the order has a tree of random numbers of which the other one knows all but that of the row's
- * place. Bytes: 16 for each level of each tree, which does not depend on d, and the row once; a network of switches sends about
- * 2 log2 r rows instead. Above 2,048 rows the order is made of three steps of about sqrt r rows each, so that the work is
- * r^1.5 and not r^2.
+ * place. Bytes: 16 for each of the log2 r levels of a row's tree, whatever d is, and the row once; a network of switches sends
+ * about log2 r rows instead. Above 2,048 rows the order is made of three steps inside of about sqrt r rows each, so that the work is
+ * r^1.5 and not r^2: rows are sent three times, trees have half as many levels.
  */
-#define CCZ_MPC_ROWS_MAX ((size_t)1 << 20) /**< "mpc:rows" */
+#define CCZ_MPC_ROWS_MAX ((size_t)1 << 18) /**< "mpc:rows" */
 /**
- * out[i] = x[order[i]], in an order that party `owner` alone knows. 2 rounds.
- * @param x      SHARED, or PRIVATE or PUBLIC, any fraction
+ * out[i] = x[order[i]], in an order that party `owner` alone knows. 2 rounds; if the owner knows x, nothing, and out is PRIVATE.
+ * @param x      SHARED, PRIVATE or PUBLIC, any fraction; at least one dimension
  * @param order  of the owner: each of 0 .. r - 1 once, "mpc:order"; NULL at the other party ("mpc:values"), and in planning
  *               sessions. Secret: @ct up to 2,048 rows; above, the owner's time depends on its own order
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_permute(struct ccz_mpc_tensor **out,
                                             const struct ccz_mpc_tensor *x, unsigned owner,
                                             const uint32_t *order, struct ccz_err *err);
-/** In a uniformly random order that nobody knows: a permutation of each party. 4 rounds. */
+/** In a uniformly random order that nobody knows: a permutation of each party. 4 rounds. SHARED, whatever x is. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_shuffle(struct ccz_mpc_tensor **out,
                                             const struct ccz_mpc_tensor *x, struct ccz_err *err);
 

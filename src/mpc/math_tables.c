@@ -34,12 +34,6 @@ static const struct piece pieces_31[] = {
     {77986874, 14385883, 1054058055}, {95354242, 6323464, 1063968512},
     {131937682, 1480096, 1070514409}};
 
-/* v of fraction `from` at fraction `to`, rounded down */
-static uint64_t at_frac(uint64_t v, unsigned from, unsigned to)
-{
-    return to >= from ? v << (to - from) : v >> (from - to);
-}
-
 /* Piece j of `half` on the positive side, and its mirror image: 1 - f(-x). */
 static void mirrored(struct cczi_pieces *p, const struct piece *half, unsigned len)
 {
@@ -47,9 +41,10 @@ static void mirrored(struct cczi_pieces *p, const struct piece *half, unsigned l
     const uint64_t one = (uint64_t)1 << wide, round = p->shift ? one >> (f + 1) : 0;
     p->steps = 2 * len;
     for (unsigned j = 0; j < len; j++) {
-        uint64_t from = j > 0 ? at_frac(half[j - 1].to, 24, f) : 0;
-        uint64_t b = at_frac(half[j].b, 30, p->shift), a = at_frac(half[j].y, 30, wide) - b * from;
-        p->at[len + j] = at_frac(half[j].to, 24, f);
+        uint64_t from = j > 0 ? cczi_const(half[j - 1].to, 24, f) : 0;
+        uint64_t b = cczi_const(half[j].b, 30, p->shift),
+                 a = cczi_const(half[j].y, 30, wide) - b * from;
+        p->at[len + j] = cczi_const(half[j].to, 24, f);
         p->at[len - 1 - j] = 0 - p->at[len + j];
         p->a[len - 1 + j] = a + round;
         p->b[len - 1 + j] = p->b[len - 1 - j] = b;
@@ -112,4 +107,28 @@ ccz_rc cczi_pieces_init(struct cczi_pieces *p, const struct ccz_mpc_sigmoid_cfg 
         return spline(p, cfg, k, err);
     return ccz_refuse_num(err, CCZ_E_ARG, "mpc:sigmoid", (int64_t)cfg->kind,
                           CCZ_MPC_SIGMOID_CHEBYSHEV);
+}
+
+/* Least error on [-8, 8] with coefficients of 6 bits. */
+ccz_rc cczi_cheb_init(struct cczi_cheb *p, const struct ccz_mpc_sigmoid_cfg *cfg, unsigned k,
+                      unsigned frac, struct ccz_err *err)
+{
+    static const struct cczi_cheb forms[] = {{.terms = 2, .c = {79, -52}},
+                                             {.terms = 3, .c = {101, -158, 91}},
+                                             {.terms = 4, .c = {113, -280, 364, -166}}};
+    const unsigned degree = cfg->degree ? cfg->degree : 5;
+    if (k < 32)
+        return ccz_refuse_num(err, CCZ_E_ARG, "mpc:ring", k, 32);
+    if (degree != 3 && degree != 5 && degree != 7) {
+        (void)ccz_refuse_num(err, CCZ_E_ARG, "mpc:degree", degree, 5);
+        return ccz_hint(err, CCZ_E_ARG, "degree 3, 5 or 7");
+    }
+    *p = forms[(degree - 3) / 2];
+    p->frac = frac;
+    p->work = k == 64
+                  ? 24
+                  : 10; /* values below 8 at twice this and 6 bits are in a quarter of the ring */
+    if (frac > p->work)
+        return ccz_refuse_num(err, CCZ_E_ARG, "mpc:frac", frac, p->work);
+    return CCZ_OK;
 }

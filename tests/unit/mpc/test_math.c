@@ -17,8 +17,9 @@ struct trial {
     struct ccz_mpc_math_call c;
     const uint64_t *x;
     uint64_t *share[2], *got;
-    uint64_t
-        slack; /* units that a result may be away from the plain one, in modes that round either way */
+    /* How far a result may be from the plain one in modes that round either way: units, and a part of the value. */
+    uint64_t slack;
+    double part;
 };
 
 static uint64_t *words_new(size_t len)
@@ -44,6 +45,18 @@ static ccz_rc call(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x,
     switch (c->op) {
     case CCZ_MPC_MATH_SIGMOID:
         return ccz_mpc_sigmoid_as(out, x, &c->sigmoid, e);
+    case CCZ_MPC_MATH_TANH:
+        return ccz_mpc_tanh(out, x, &c->sigmoid, e);
+    case CCZ_MPC_MATH_EXP:
+        return ccz_mpc_exp(out, x, c->exp_range, e);
+    case CCZ_MPC_MATH_RECIPROCAL:
+        return ccz_mpc_reciprocal(out, x, c->octaves, e);
+    case CCZ_MPC_MATH_SQRT:
+        return ccz_mpc_sqrt(out, x, c->octaves, e);
+    case CCZ_MPC_MATH_RSQRT:
+        return ccz_mpc_rsqrt(out, x, c->octaves, e);
+    case CCZ_MPC_MATH_SOFTMAX:
+        return ccz_mpc_softmax(out, x, e);
     default:
         return CCZ_E_ARG;
     }
@@ -52,9 +65,22 @@ static ccz_rc call(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x,
 static ccz_rc plain(uint64_t *out, const uint64_t *x, const struct ccz_mpc_math_call *c,
                     struct ccz_err *e)
 {
+    const unsigned k = c->ring_bits, f = c->frac;
     switch (c->op) {
     case CCZ_MPC_MATH_SIGMOID:
-        return ccz_mpc_sigmoid_plain(out, x, c->n, c->ring_bits, c->frac, &c->sigmoid, e);
+        return ccz_mpc_sigmoid_plain(out, x, c->n, k, f, &c->sigmoid, e);
+    case CCZ_MPC_MATH_TANH:
+        return ccz_mpc_tanh_plain(out, x, c->n, k, f, &c->sigmoid, e);
+    case CCZ_MPC_MATH_EXP:
+        return ccz_mpc_exp_plain(out, x, c->n, k, f, c->exp_range, e);
+    case CCZ_MPC_MATH_RECIPROCAL:
+        return ccz_mpc_reciprocal_plain(out, x, c->n, k, f, c->octaves, e);
+    case CCZ_MPC_MATH_SQRT:
+        return ccz_mpc_sqrt_plain(out, x, c->n, k, f, c->octaves, e);
+    case CCZ_MPC_MATH_RSQRT:
+        return ccz_mpc_rsqrt_plain(out, x, c->n, k, f, c->octaves, e);
+    case CCZ_MPC_MATH_SOFTMAX:
+        return ccz_mpc_softmax_plain(out, x, c->n, c->d, k, f, e);
     default:
         return CCZ_E_ARG;
     }
@@ -153,7 +179,9 @@ static uint64_t *run(struct trial *t)
     duo_free(&d);
     for (size_t i = 0; i < n; i++) {
         const int64_t off = ccz_mpc_signed((t->got[i] - expected[i]) & mask_of(k), k);
-        const int64_t most = t->c.trunc == CCZ_MPC_TRUNC_FAITHFUL ? 0 : (int64_t)t->slack;
+        const bool exact = t->c.trunc == CCZ_MPC_TRUNC_FAITHFUL;
+        const double size = fabs((double)ccz_mpc_signed(expected[i], k));
+        const int64_t most = exact ? 0 : (int64_t)t->slack + (int64_t)(2 * t->part * size);
         if (off < -most || off > most)
             fprintf(stderr, "op %d element %zu, x = %lld: got %lld, expected %lld\n", t->c.op, i,
                     (long long)ccz_mpc_signed(t->x[i], k), (long long)ccz_mpc_signed(t->got[i], k),
@@ -262,12 +290,215 @@ static void test_sigmoid_edges(void)
 {
     for (unsigned kind = 0; kind < PIECES; kind++)
         for (int trunc = 0; trunc <= CCZ_MPC_TRUNC_LOCAL; trunc++) {
-            if (trunc != CCZ_MPC_TRUNC_LOCAL) /* which needs a larger ring */
-                edges(32, 12, kind, (enum ccz_mpc_trunc)trunc, 4);
+            edges(32, 12, kind, (enum ccz_mpc_trunc)trunc, 4);
             edges(64, 16, kind, (enum ccz_mpc_trunc)trunc, trunc ? 3 : 0);
             edges(64, 32, kind, CCZ_MPC_TRUNC_FAITHFUL, 10);
         }
     edges(64, 62, 0, CCZ_MPC_TRUNC_FAITHFUL, 0);
+}
+
+/* ------------------------------------------------------------------ formulas of products */
+
+/* The real function of element i, and how far the plain one may be from it. */
+static double real(const struct trial *t, size_t i)
+{
+    const struct ccz_mpc_math_call *c = &t->c;
+    const double x = ldexp((double)ccz_mpc_signed(t->x[i], c->ring_bits), -(int)c->frac);
+    double sum = 0;
+    switch (c->op) {
+    case CCZ_MPC_MATH_SIGMOID:
+        return 1 / (1 + exp(-x));
+    case CCZ_MPC_MATH_TANH:
+        return tanh(x);
+    case CCZ_MPC_MATH_EXP:
+        return exp(x < -16                            ? -16
+                   : x > (c->ring_bits == 64 ? 8 : 4) ? c->ring_bits == 64 ? 8 : 4
+                                                      : x);
+    case CCZ_MPC_MATH_RECIPROCAL:
+        return 1 / x;
+    case CCZ_MPC_MATH_SQRT:
+        return sqrt(x);
+    case CCZ_MPC_MATH_RSQRT:
+        return 1 / sqrt(x);
+    default:
+        for (size_t j = i / c->d * c->d; j < (i / c->d + 1) * c->d; j++)
+            sum += exp(ldexp(
+                (double)ccz_mpc_signed((t->x[j] - t->x[i]) & mask_of(c->ring_bits), c->ring_bits),
+                -(int)c->frac));
+        return 1 / sum;
+    }
+}
+
+struct bound {
+    double absolute, relative, units;
+};
+
+/* Values against the real function. @return the largest share of the bound that was used up */
+static double check_error(const struct trial *t, const uint64_t *y, struct bound b)
+{
+    double worst = 0;
+    for (size_t i = 0; i < len_of(&t->c); i++) {
+        const double expected = real(t, i);
+        const double got = ldexp((double)ccz_mpc_signed(y[i], t->c.ring_bits), -(int)t->c.frac);
+        const double most =
+            b.absolute + b.relative * fabs(expected) + ldexp(b.units, -(int)t->c.frac);
+        const double part = fabs(got - expected) / most;
+        if (part > 1)
+            fprintf(stderr, "op %d k %u x = %lld: got %.9f, expected %.9f, allowed %.9f\n", t->c.op,
+                    t->c.ring_bits, (long long)ccz_mpc_signed(t->x[i], t->c.ring_bits), got,
+                    expected, most);
+        CHECK(part <= 1);
+        worst = part > worst ? part : worst;
+    }
+    return worst;
+}
+
+/* On all n numbers from `first` on, in steps. */
+static void ladder(struct ccz_mpc_math_call c, int64_t first, int64_t step, uint64_t slack,
+                   struct bound b)
+{
+    uint64_t *x = words_new(c.n);
+    for (size_t i = 0; i < c.n; i++)
+        x[i] = (uint64_t)(first + (int64_t)i * step) & mask_of(c.ring_bits);
+    struct trial t = {.c = c, .x = x, .slack = slack, .part = b.relative};
+    uint64_t *y = run(&t);
+    const double used = check_error(&t, y, b);
+    CHECK(used > 0.25); /* the bound says something */
+    if (getenv("CCZ_TEST_SHOW"))
+        printf("op %d k %u trunc %d: %.2f of the bound\n", c.op, c.ring_bits, c.trunc, used);
+    free(x);
+    free(y);
+}
+
+static const enum ccz_mpc_trunc modes[] = {CCZ_MPC_TRUNC_FAITHFUL, CCZ_MPC_TRUNC_ONE_BIT,
+                                           CCZ_MPC_TRUNC_LOCAL};
+
+static void test_chebyshev(void)
+{
+    static const double error[] = {0.0917, 0.0432, 0.0199};
+    for (unsigned i = 0; i < 3; i++)
+        for (unsigned m = 0; m < 3; m++) {
+            struct ccz_mpc_math_call c = {
+                .op = CCZ_MPC_MATH_SIGMOID,
+                .n = 16384 + 1, /* all of -8 .. 8 */
+                .ring_bits = 32,
+                .frac = 10,
+                .trunc = modes[m],
+                .sigmoid = {.kind = CCZ_MPC_SIGMOID_CHEBYSHEV, .degree = 3 + 2 * i}};
+            if (m < 2)
+                ladder(c, -8192, 1, 16, (struct bound){error[i], 0, 16});
+            c.n = 1600;
+            c.ring_bits = 64;
+            c.frac = 16;
+            ladder(c, -8 * 65536, 655, 2, (struct bound){error[i], 0, 2});
+            c.op = CCZ_MPC_MATH_TANH;
+            ladder(c, -4 * 65536, 327, 4, (struct bound){2 * error[i], 0, 4});
+        }
+}
+
+static void test_tanh(void)
+{
+    struct ccz_mpc_math_call c = {.op = CCZ_MPC_MATH_TANH,
+                                  .n = 9000,
+                                  .ring_bits = 32,
+                                  .frac = 10,
+                                  .sigmoid = {.kind = CCZ_MPC_SIGMOID_SPLINE, .pieces = 31}};
+    ladder(c, -4500, 1, 2, (struct bound){0.00078, 0, 2});
+}
+
+static void test_exp(void)
+{
+    for (unsigned m = 0; m < 3; m++) {
+        struct ccz_mpc_math_call c = {.op = CCZ_MPC_MATH_EXP,
+                                      .n = 17 * 1024,
+                                      .ring_bits = 32,
+                                      .frac = 10,
+                                      .trunc = modes[m],
+                                      .exp_range = CCZ_MPC_EXP_NEGATIVE};
+        if (m < 2)
+            ladder(c, -17 * 1024 + 1, 1, 2, (struct bound){0, 0x1p-9, 1});
+        c.exp_range = CCZ_MPC_EXP_ANY;
+        c.n = 24 * 1024;
+        if (m < 2)
+            ladder(c, -18 * 1024, 1, 2, (struct bound){0, 0x1p-6, 1});
+        c.ring_bits = 64;
+        c.frac = 16;
+        c.n = 2400;
+        ladder(c, -18 * 65536, 721, 2, (struct bound){0, 0x1p-15, 1});
+        c.exp_range = CCZ_MPC_EXP_NEGATIVE;
+        ladder(c, 1 - 2400 * 480, 480, 2, (struct bound){0, 0x1p-15, 1});
+    }
+}
+
+static void test_inverse(void)
+{
+    for (int op = CCZ_MPC_MATH_RECIPROCAL; op <= CCZ_MPC_MATH_RSQRT; op++)
+        for (unsigned m = 0; m < 3; m++) {
+            const double small = op == CCZ_MPC_MATH_RSQRT ? 0x1p-10 : 0x1p-11;
+            const double large = op == CCZ_MPC_MATH_RECIPROCAL ? 0x1p-25 : 0x1p-18;
+            struct ccz_mpc_math_call c = {.op = (enum ccz_mpc_math_op)op,
+                                          .n = 16384 - 16, /* all of the octaves */
+                                          .ring_bits = 32,
+                                          .frac = 10,
+                                          .trunc = modes[m],
+                                          .octaves = {-6, 4}};
+            if (m < 2)
+                ladder(c, 16, 1, 2, (struct bound){0, small, 1});
+            c.ring_bits = 64;
+            c.frac = 16;
+            c.n = 2000;
+            c.octaves = (struct ccz_mpc_octaves){-7, 5};
+            ladder(c, 512, 1048, 2, (struct bound){0, large, 1});
+            c.frac = 9;
+            c.n = 1000; /* odd fraction, ends that are odd, and nothing below 1 */
+            c.octaves = (struct ccz_mpc_octaves){1, 20};
+            ladder(c, 1024, 524287, 2, (struct bound){0, large, 1});
+        }
+}
+
+/* One octave: no comparison, factors that both know. */
+static void test_inverse_one(void)
+{
+    for (int op = CCZ_MPC_MATH_RECIPROCAL; op <= CCZ_MPC_MATH_RSQRT; op++) {
+        struct ccz_mpc_math_call c = {.op = (enum ccz_mpc_math_op)op,
+                                      .n = 1000,
+                                      .ring_bits = 64,
+                                      .frac = 16,
+                                      .octaves = {0, 1}};
+        ladder(c, 65536, 65, 2, (struct bound){0, 0x1p-18, 1});
+    }
+}
+
+static void softmax(unsigned k, unsigned frac, size_t d, enum ccz_mpc_trunc mode, double error)
+{
+    const size_t rows = d < 100 ? 60 : 3;
+    uint64_t *x = words_new(rows * d), seed = d;
+    for (size_t i = 0; i < rows * d; i++) {
+        const uint64_t width = (uint64_t)1 << (frac + (i / d) % 6); /* up to 32 either way */
+        x[i] = (rnd(&seed) % (2 * width) - width) & mask_of(k);
+    }
+    struct trial t = {.c = {.op = CCZ_MPC_MATH_SOFTMAX,
+                            .n = rows,
+                            .d = d,
+                            .ring_bits = k,
+                            .frac = frac,
+                            .trunc = mode},
+                      .x = x,
+                      .slack = 2};
+    uint64_t *y = run(&t);
+    (void)check_error(&t, y, (struct bound){error, 0, 1});
+    free(x);
+    free(y);
+}
+
+static void test_softmax(void)
+{
+    static const size_t lengths[] = {1, 2, 3, 10, 16, 300};
+    for (unsigned m = 0; m < 3; m++)
+        for (unsigned i = 0; i < 6; i++) {
+            softmax(32, 10, lengths[i], modes[m], 0x1p-8);
+            softmax(64, 16, lengths[i], modes[m], 0x1p-14);
+        }
 }
 
 int main(int argc, char **argv)
@@ -275,6 +506,12 @@ int main(int argc, char **argv)
     static const struct ccz_test tests[] = {
         {"math.sigmoid_all", test_sigmoid_all},
         {"math.sigmoid_edges", test_sigmoid_edges},
+        {"math.chebyshev", test_chebyshev},
+        {"math.tanh", test_tanh},
+        {"math.exp", test_exp},
+        {"math.inverse", test_inverse},
+        {"math.inverse_one", test_inverse_one},
+        {"math.softmax", test_softmax},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
