@@ -182,6 +182,10 @@ static void test_sigmoids(void)
     against_simulation(&c, "ot", CCZ_MPC_TRUNC_FAITHFUL, 0);
     c.sigmoid.pieces = 15;
     against_simulation(&c, "rounds", CCZ_MPC_TRUNC_FAITHFUL, 0);
+    c.sigmoid = (struct ccz_mpc_sigmoid_cfg){.kind = CCZ_MPC_SIGMOID_CHEBYSHEV};
+    against_simulation(&c, "rounds", CCZ_MPC_TRUNC_FAITHFUL, 0);
+    c.sigmoid.degree = 3;
+    against_simulation(&c, "dealer", CCZ_MPC_TRUNC_FAITHFUL, 0);
 }
 
 /* Features at the ends of their range: sums of a step of 2^60 and predictors in the thousands. */
