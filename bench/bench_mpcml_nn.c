@@ -11,20 +11,12 @@
 #include <cczoo/mpcml_kmeans.h>
 #include <cczoo/mpcml_nn.h>
 
-#include "bench.h"
+#include "mpc_duo.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <string.h>
 
-enum { RUNS_MAX = 99, TIMES = 5 };
-
-static int64_t thread_ns(void)
-{
-    struct timespec t;
-    must(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0, "clock");
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
+enum { TIMES = 5 };
 
 static void ok(ccz_rc rc, const struct ccz_err *err)
 {
@@ -106,26 +98,14 @@ static void *run_side(void *arg)
 {
     struct side *s = arg;
     struct ccz_err err = {0};
-    const int64_t wall = wall_ns(), cpu = thread_ns();
+    const int64_t wall = wall_ns(), cpu = duo_thread_ns();
     ok(ccz_mpcml_run(&s->stats, s->chan, s->program, &s->cfg, &err), &err);
     s->wall_ns = wall_ns() - wall;
-    s->cpu_ns = thread_ns() - cpu;
+    s->cpu_ns = duo_thread_ns() - cpu;
     return NULL;
 }
 
-static int compare(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static double median_ms(int64_t *ns, size_t runs)
-{
-    qsort(ns, runs, sizeof(*ns), compare);
-    return (double)ns[runs / 2] / 1e6;
-}
-
-static void report(const struct side *s, int64_t ns[TIMES][RUNS_MAX], size_t runs)
+static void report(const struct side *s, int64_t ns[TIMES][DUO_RUNS_MAX], size_t runs)
 {
     uint64_t rounds = 0;
     for (int i = 0; i < CCZ_MPC_PHASES; i++) {
@@ -135,7 +115,7 @@ static void report(const struct side *s, int64_t ns[TIMES][RUNS_MAX], size_t run
     }
     printf("\t%llu", (unsigned long long)rounds);
     for (int i = 0; i < TIMES; i++)
-        printf("\t%.1f", median_ms(ns[i], runs));
+        printf("\t%.1f", duo_median_ms(ns[i], runs));
     printf("\n");
     (void)fflush(stdout);
 }
@@ -143,7 +123,7 @@ static void report(const struct side *s, int64_t ns[TIMES][RUNS_MAX], size_t run
 static void measure(const char *name, const struct ccz_mpcml_program *const program[2],
                     enum ccz_mpcml_optimize optimize, size_t len, size_t runs)
 {
-    static int64_t ns[TIMES][RUNS_MAX];
+    static int64_t ns[TIMES][DUO_RUNS_MAX];
     struct side s[2] = {0};
     const struct ccz_mpcml_setting *setting = ccz_mpcml_setting(optimize);
     for (unsigned r = 0; r < 2; r++) {
@@ -305,7 +285,7 @@ static void accuracy(const struct ccz_mpcml_network *net, size_t len)
 int main(int argc, char **argv)
 {
     const size_t runs = argc > 1 ? strtoull(argv[1], NULL, 10) : 5;
-    must(runs >= 1 && runs <= RUNS_MAX, "usage");
+    must(runs >= 1 && runs <= DUO_RUNS_MAX, "usage");
     if (argc > 2) {
         struct ccz_mpcml_network *net;
         struct ccz_err err = {0};

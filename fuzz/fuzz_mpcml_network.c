@@ -53,11 +53,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct ccz_mpcml_network *net;
     struct ccz_err err = {0};
     CCZ_AUTO_BUF back;
+    ccz_buf_init(&back, CCZ_MPCML_NETWORK_SIZE_MAX);
     if (ccz_mpcml_network_read(&net, CCZ_SPAN(data, size), &err) != CCZ_OK) {
         require(!net && err.where[0] != 0);
         return 0;
     }
-    ccz_buf_init(&back, CCZ_MPCML_NETWORK_SIZE_MAX);
     require(ccz_mpcml_network_write(&back, net, ccz_mpcml_network_has_weights(net), &err) ==
             CCZ_OK);
     require(ccz_span_eq(ccz_buf_span(&back), CCZ_SPAN(data, size)));

@@ -272,13 +272,15 @@ struct ccz_newfile {
 /** @param path  borrowed until commit or abort  @retval CCZ_E_IO */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_newfile_open(struct ccz_newfile *f, const char *path, unsigned perm,
                                              struct ccz_err *err);
-/** fsync, rename, fsync of the folder. On failure nothing is left behind. */
+/** fsync, rename, fsync of the folder. On failure nothing is left behind, but for "file:sync": the file is there, and the folder's
+ *  entry may not survive a crash of the system. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_newfile_commit(struct ccz_newfile *f, enum ccz_file_mode mode,
                                                struct ccz_err *err);
 /** Removes the unfinished file; does nothing after commit, abort or a failed open. */
 CCZ_API void ccz_newfile_abort(struct ccz_newfile *f);
-/** Makes the entry of @p path in its folder durable, best effort. */
-CCZ_API void ccz_sync_parent(const char *path);
+/** Makes the entry of @p path in its folder durable. File systems that cannot (EINVAL, ENOTSUP) count as done.
+ *  @retval CCZ_E_IO  "file:sync" */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_sync_parent(const char *path, struct ccz_err *err);
 /** mkdir -p with mode @p perm for the last component. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_dir_make(const char *path, unsigned perm, struct ccz_err *err);
 

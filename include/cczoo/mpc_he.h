@@ -7,19 +7,24 @@
  *
  * **Ideal functionality**: that of mpc_source.h, for every need but AND. Realised against a semi-honest party, with
  * computational security of BFV (bfv.h, 128 bits) and statistical security: what the owner of a key gets back is within
- * 2^-48 per ciphertext of a function of its share alone. Nobody learns more than the list of needs and `max_abs`.
+ * 2^-56 per result (2^-48 where more would cost a larger degree: sums of very many products with any x) of a function of its
+ * share alone. Nobody learns more than the list of needs and `max_abs`.
+ * **Of a session** the distances add up: 2^-40 is reached after 65,536 results of matrices and convolutions, or after a million
+ * elementwise products. Nothing stops there: ccz_mpc_he_distance() says where a session is, and who needs 40 bits for more
+ * than that begins another one.
  *
  * Matrices and convolutions: one party encrypts its uniform operand v in coefficients (Huang et al., Cheetah, USENIX Security
  * 2022), the other multiplies by its own x as polynomials, adds a uniform mask modulo 2^k, floods, switches the modulus
  * down, and packs the useful coefficients of all products of the list (bfv.h). Shares are exactly uniform modulo 2^k. A prepared
  * list shares ciphertexts: needs with the same x are columns of one product, small ones lie side by side.
- * Elementwise: slots modulo primes whose product T exceeds 2^(2 k + 3 + 53); the mask is uniform below 2^(2 k + 1 + 53), so
- * that the sum over the integers hides the product within 2^-53 per element, 2^-40 per ciphertext; both parties then reduce modulo 2^k.
+ * Elementwise: slots modulo primes whose product T exceeds 2^(2 k + 3 + 61); the mask is uniform below 2^(2 k + 1 + 61), so
+ * that the sum over the integers hides the product within 2^-61 per element; results are within 2^-52, four for 8192 elements.
+ * Both parties then reduce modulo 2^k.
  *
  * Cost. Rounds: 1 for keys, if any are missing; 2 for each wave (one wave but for more than 131,072 elements). Bytes for k = 64
- * (degree 8192): keys, once per direction and kind of product: 169 to 214 KB and 172 KB for a transfer and for each doubling of
- * packing, or 709 KB for elementwise ones; ciphertexts there 169 (|x| <= 2^20) to 214 KB (any x) each, back 172 KB each, with the
- * number of both chosen to be small; elementwise 236 B each in full ciphertexts of 8192. ccz_mpc_source_cost() says how many,
+ * (degree 8192): keys, once per direction and kind of product: 177 to 222 KB and 172 KB for a transfer and for each doubling of
+ * packing, or 746 KB for elementwise ones; ciphertexts there 177 (|x| <= 2^20) to 222 KB (any x) each, back 172 KB each, with the
+ * number of both chosen to be small; elementwise 247 B each in full ciphertexts of 8192. ccz_mpc_source_cost() says how many,
  * exactly. Many products should be prepared as one list. A product with x transposed is best made as v' x, whose need names x
  * itself (mpc.h): ccz_mpc_transpose() makes another tensor.
  */
@@ -48,6 +53,9 @@ struct ccz_mpc_he_cfg {
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_source_he_new(struct ccz_mpc_source **out, struct ccz_mpc *m,
                                                   const struct ccz_mpc_he_cfg *cfg,
                                                   struct ccz_err *err);
+/** Bound of the statistical distance between what the peer has got from this source so far and something that does not depend
+ *  on this party's values; 0 for other sources. For all sources of a session together, add. */
+CCZ_API double ccz_mpc_he_distance(const struct ccz_mpc_source *s);
 
 #ifdef __cplusplus
 }

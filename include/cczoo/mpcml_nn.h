@@ -26,6 +26,9 @@
  * Bytes online, w = k/8: each dense layer or convolution, its input's elements times w, client to server; comparisons,
  * pools and truncations: ccz_mpc_cmp_cost(); the result. A plan (mpcml.h) says them exactly.
  *
+ * The randomness of all images of a run is made in one step (but for setting "he-each"), whose messages hold 1 GiB at most: some
+ * thousand images of a network of the LeNet type. More of them are several runs.
+ *
  * Threads and ownership: as mpc.h. A network that nobody changes may be used by many threads.
  * Reading order of the sources: nn_priv.h, nn_file.c, nn_steps.c, nn_range.c, nn_plain.c, nn_run.c.
  */
@@ -77,7 +80,7 @@ struct ccz_mpcml_network;
  * @param params  weights, then bias, of every layer that has them, in order; copied; NULL: a network without weights, the client's
  * @retval CCZ_E_FORMAT  "mpcml:net-layer" (a kind or number that makes no sense there), "mpcml:net-shape" (a layer does not fit what comes
  *                       before), "mpcml:net-last" (nothing linear at the end), "mpcml:net-input" (range), "mpcml:net-weight" (not finite,
- *                       or above weight_max)
+ *                       or above weight_max), "mpcml:net-params" (params_len)
  * @retval CCZ_E_LIMIT   "mpcml:net-size": beyond the limits above
  * @retval CCZ_E_NOMEM   "mpcml:memory"
  */

@@ -95,18 +95,26 @@ static ccz_rc write_all(int fd, struct ccz_span data)
 }
 
 /* A rename is durable only once its directory is. */
-void ccz_sync_parent(const char *path)
+ccz_rc ccz_sync_parent(const char *path, struct ccz_err *err)
 {
     char dir[4096];
-    (void)snprintf(dir, sizeof(dir), "%s", path);
+    int n = snprintf(dir, sizeof(dir), "%s", path);
+    if (n < 0 || (size_t)n >= sizeof(dir))
+        return ccz_fail(err, CCZ_E_IO, "file:sync", n, "path is longer than %zu bytes",
+                        sizeof(dir));
     char *slash = strrchr(dir, '/');
     if (slash)
         slash[slash == dir] = 0;
     int fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
-    }
+    if (fd < 0)
+        return ccz_fail(err, CCZ_E_IO, "file:sync", errno, "cannot open the folder of %s: %s", path,
+                        strerror(errno));
+    ccz_rc rc = CCZ_OK;
+    if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)
+        rc = ccz_fail(err, CCZ_E_IO, "file:sync", errno, "cannot sync the folder of %s: %s", path,
+                      strerror(errno));
+    close(fd);
+    return rc;
 }
 
 ccz_rc ccz_newfile_open(struct ccz_newfile *f, const char *path, unsigned perm, struct ccz_err *err)
@@ -167,8 +175,7 @@ ccz_rc ccz_newfile_commit(struct ccz_newfile *f, enum ccz_file_mode mode, struct
     }
     close(f->fd);
     f->fd = -1;
-    ccz_sync_parent(f->path);
-    return CCZ_OK;
+    return ccz_sync_parent(f->path, err);
 }
 
 ccz_rc ccz_file_write(const char *path, struct ccz_span data, unsigned perm,

@@ -11,7 +11,8 @@ enum { A, B, B2, C, C2, TRIPLE };
 /* n bits of a triple: rows from `row` on. */
 static ccz_rc triple_chunk(uint64_t *row[TRIPLE], struct cczi_cmp *c, size_t n, struct ccz_err *err)
 {
-    struct ccz_f128 *t = c->blocks, *q = t + CCZI_CMP_CHUNK, delta;
+    struct ccz_f128 *t = c->blocks, *q = t + CCZI_CMP_CHUNK;
+    CCZI_AUTO_F128 delta = {0};
     uint64_t *m0[2] = {c->words, c->words + 64}, *m1[2] = {c->words + 128, c->words + 192};
     uint64_t *got[2] = {c->words + 256, c->words + 320}, first_q, first_t;
     ccz_rc rc = c->ops->take_q(q, &delta, &first_q, n, c->self, err);
@@ -32,7 +33,6 @@ static ccz_rc triple_chunk(uint64_t *row[TRIPLE], struct cczi_cmp *c, size_t n, 
         row[C][w] = (row[A][w] & row[B][w]) ^ m0[0][w] ^ got[0][w];
         row[C2][w] = (row[A][w] & row[B2][w]) ^ m0[1][w] ^ got[1][w];
     }
-    ccz_wipe(&delta, sizeof(delta));
     return CCZ_OK;
 }
 

@@ -53,7 +53,7 @@ static ccz_rc answer(struct cczi_bits *msg, struct cczi_bits *got, struct cczi_c
     const struct cczi_range s = j->send;
     uint64_t *p0 = c->words, *q0 = p0 + CCZI_CMP_CHUNK, *p1 = q0 + CCZI_CMP_CHUNK;
     uint64_t *q1 = p1 + CCZI_CMP_CHUNK, d[CCZI_CMP_CHUNK / 64], first;
-    struct ccz_f128 delta;
+    CCZI_AUTO_F128 delta = {0};
     for (size_t i = 0; i < s.len; i += CCZI_CMP_CHUNK) {
         size_t n = chunk_of(s, i), from = s.from + i;
         ccz_rc rc = c->ops->take_q(c->blocks, &delta, &first, n, c->self, err);
@@ -72,7 +72,6 @@ static ccz_rc answer(struct cczi_bits *msg, struct cczi_bits *got, struct cczi_c
         answers(q1, j->out2 + from, q0, j->a2 + from, d, n);
         cczi_bits_put_words(msg, q1, n, j->width);
     }
-    ccz_wipe(&delta, sizeof(delta));
     return CCZ_OK;
 }
 

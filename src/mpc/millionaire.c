@@ -102,6 +102,7 @@ static ccz_rc ask_leaf(struct cczi_bits *msg, struct compare *p, unsigned leaf, 
     uint64_t *equal = want_equal(&p->l, leaf) ? p->equal + leaf * p->words + w0 : unused;
     const struct cczi_pads pads = {.in = folded, .len = n, .tweak = tweak, .log = p->l.width[leaf]};
     cczi_cmp_pad_bits(less, equal, &pads, &c->hash);
+    ccz_wipe(unused, sizeof(unused));
     return CCZ_OK;
 }
 
@@ -136,6 +137,7 @@ static void receive_leaf(struct cczi_bits *msg, struct compare *p, unsigned leaf
             cczi_bits_get(table[e], msg, n);
         look_up(p->equal + leaf * p->words + w0, table, choice, p->words, width, words);
     }
+    ccz_wipe(table, sizeof(table));
 }
 
 /* --------------------------------------------------------------------------------------- sender */
@@ -186,48 +188,70 @@ static void make_tables(table_t less, table_t equal, uint64_t (*d)[CCZI_CMP_CHUN
     ccz_wipe(v, sizeof(v));
 }
 
-/* d: corrections of the leaf. The shares of this party's half are random already. */
+/* What a sender has of one leaf and chunk: wiped however it ends. Tables that are not wanted are not sent. */
+struct sending {
+    struct ccz_f128 delta, power[LEAF];
+    struct cczi_pads pads;
+    uint64_t d[LEAF][CCZI_CMP_CHUNK / 64]; /* corrections */
+    table_t less, equal;
+};
+
+static void sending_wipe(struct sending *s)
+{
+    ccz_wipe(s, sizeof(*s));
+}
+#define AUTO_SENDING __attribute__((cleanup(sending_wipe))) struct sending
+
+/* OTs of a leaf, and the corrections. */
+static ccz_rc take_leaf(struct sending *s, struct cczi_bits *got, const struct compare *p,
+                        unsigned leaf, size_t n, struct ccz_err *err)
+{
+    struct cczi_cmp *c = p->c;
+    uint64_t first = 0;
+    s->pads = (struct cczi_pads){
+        .in = c->blocks + LEAF * (size_t)CCZI_CMP_CHUNK, .len = n, .log = p->l.width[leaf]};
+    for (unsigned b = 0; b < p->l.width[leaf]; b++) {
+        ccz_rc rc = c->ops->take_q(c->blocks + b * (size_t)CCZI_CMP_CHUNK, &s->delta, &first, n,
+                                   c->self, err);
+        if (rc != CCZ_OK)
+            return rc;
+        s->pads.tweak = b == 0 ? first : s->pads.tweak;
+        s->power[b] = b == 0 ? s->delta : cczi_f128_mulx(s->power[b - 1]);
+        cczi_bits_get(s->d[b], got, n);
+    }
+    return CCZ_OK;
+}
+
+/* The shares of this party's half are random already. */
 static ccz_rc send_leaf(struct cczi_bits *msg, struct cczi_bits *got, struct compare *p,
                         unsigned leaf, size_t i, size_t n, struct ccz_err *err)
 {
     struct cczi_cmp *c = p->c;
     const size_t words = cczi_words_of(n);
-    struct ccz_f128 *folded = c->blocks + LEAF * (size_t)CCZI_CMP_CHUNK, delta;
-    struct ccz_f128 power[LEAF], place = {0};
-    uint64_t first = 0, tweak = 0, d[LEAF][CCZI_CMP_CHUNK / 64];
-    table_t less, equal;
-    for (unsigned b = 0; b < p->l.width[leaf]; b++) {
-        ccz_rc rc =
-            c->ops->take_q(c->blocks + b * (size_t)CCZI_CMP_CHUNK, &delta, &first, n, c->self, err);
-        if (rc != CCZ_OK)
-            return rc;
-        tweak = b == 0 ? first : tweak;
-        power[b] = b == 0 ? delta : cczi_f128_mulx(power[b - 1]);
-        cczi_bits_get(d[b], got, n);
-    }
-    cczi_cmp_kernels()->fold(folded, c->blocks, CCZI_CMP_CHUNK, n, p->l.width[leaf]);
-    make_tables(less, equal, d, p, leaf, i, words);
-    for (unsigned k = 0; k < 1u << p->l.width[leaf]; k++) {
+    const unsigned width = p->l.width[leaf];
+    AUTO_SENDING s;
+    ccz_rc rc = take_leaf(&s, got, p, leaf, n, err);
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_cmp_kernels()->fold(c->blocks + LEAF * (size_t)CCZI_CMP_CHUNK, c->blocks, CCZI_CMP_CHUNK,
+                             n, width);
+    make_tables(s.less, s.equal, s.d, p, leaf, i, words);
+    for (unsigned k = 0; k < 1u << width; k++) {
         uint64_t *lo = c->words, *hi = lo + CCZI_CMP_CHUNK;
-        place = (struct ccz_f128){0};
-        for (unsigned b = 0; b < p->l.width[leaf]; b++)
+        s.pads.offset = (struct ccz_f128){0};
+        for (unsigned b = 0; b < width; b++)
             if (k >> b & 1)
-                place = cczi_f128_add(place, power[b]);
-        struct cczi_pads pads = {folded, place, n, tweak, p->l.width[leaf]};
-        cczi_cmp_pad_bits(lo, hi, &pads, &c->hash);
-        ccz_wipe(&pads, sizeof(pads));
+                s.pads.offset = cczi_f128_add(s.pads.offset, s.power[b]);
+        cczi_cmp_pad_bits(lo, hi, &s.pads, &c->hash);
         for (size_t w = 0; w < words; w++) {
-            less[k][w] ^= lo[w];
-            equal[k][w] ^= hi[w];
+            s.less[k][w] ^= lo[w];
+            s.equal[k][w] ^= hi[w];
         }
     }
-    for (unsigned k = 0; p->l.less && k < 1u << p->l.width[leaf]; k++)
-        cczi_bits_put(msg, less[k], n);
-    for (unsigned k = 0; want_equal(&p->l, leaf) && k < 1u << p->l.width[leaf]; k++)
-        cczi_bits_put(msg, equal[k], n);
-    ccz_wipe(power, sizeof(power));
-    ccz_wipe(&place, sizeof(place));
-    ccz_wipe(&delta, sizeof(delta));
+    for (unsigned k = 0; p->l.less && k < 1u << width; k++)
+        cczi_bits_put(msg, s.less[k], n);
+    for (unsigned k = 0; want_equal(&p->l, leaf) && k < 1u << width; k++)
+        cczi_bits_put(msg, s.equal[k], n);
     return CCZ_OK;
 }
 

@@ -181,6 +181,8 @@ bool cczi_mpc_is_cross(enum ccz_mpc_need_kind kind);
 bool cczi_mpc_need_eq(const struct ccz_mpc_need *a, const struct ccz_mpc_need *b);
 enum { CCZI_NEED_WORDS = 18 };
 void cczi_mpc_need_words(uint64_t out[CCZI_NEED_WORDS], const struct ccz_mpc_need *n);
+/* The object of a source that has these functions, else NULL. */
+void *cczi_mpc_source_self(const struct ccz_mpc_source *s, const struct ccz_mpc_source_ops *ops);
 /* For sources: prepare is called in phase OFFLINE, with no puts pending; it may use rounds, transfers and the session's streams. */
 
 /* z = x and y of len packed bits: begin takes a triple and puts the openings, then (others' puts and) cczi_mpc_round(), then end. */
@@ -193,18 +195,9 @@ struct cczi_mpc_and {
 ccz_rc cczi_mpc_and_begin(struct cczi_mpc_and *p, struct ccz_mpc *m, const uint64_t *x,
                           const uint64_t *y, size_t len, struct ccz_err *err);
 void cczi_mpc_and_end(uint64_t *z, struct cczi_mpc_and *p); /* also frees; z = NULL: only frees */
-/* All three. 1 round. */
+/* All three. 1 round. Like begin and round a step of an operation: a failure is returned and does not end the session, which is
+ * for the operation's cczi_mpc_leave(). z is then left as it was. */
 ccz_rc cczi_mpc_and_bits(struct ccz_mpc *m, uint64_t *z, const uint64_t *x, const uint64_t *y,
                          size_t len, struct ccz_err *err);
-/* The same for ring elements: c = a b, elementwise, 1 round. */
-struct cczi_mpc_mul {
-    struct ccz_mpc *m;
-    struct ccz_mpc_item triple;
-    uint64_t *open; /* d, e: [2][len] */
-    size_t len;
-};
-ccz_rc cczi_mpc_mul_begin(struct cczi_mpc_mul *p, struct ccz_mpc *m, const uint64_t *x,
-                          const uint64_t *y, size_t len, struct ccz_err *err);
-void cczi_mpc_mul_end(uint64_t *z, struct cczi_mpc_mul *p);
 
 #endif

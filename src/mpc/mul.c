@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products of plain arrays of shares, for protocols, and of bits. */
+/* Products of bits: of plain arrays, for protocols, and of tensors. */
 #include "session.h"
-
-#include <cczoo/ring.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -78,42 +76,4 @@ ccz_rc ccz_mpc_and(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *a,
     *out = NULL;
     ccz_rc rc = cczi_mpc_enter(a->m, err);
     return rc == CCZ_OK ? cczi_mpc_leave(a->m, and_tensors(out, a, b, err), err) : rc;
-}
-
-/* ------------------------------------------------------------------------------------ elements */
-
-ccz_rc cczi_mpc_mul_begin(struct cczi_mpc_mul *p, struct ccz_mpc *m, const uint64_t *x,
-                          const uint64_t *y, size_t len, struct ccz_err *err)
-{
-    const unsigned bits = cczi_mpc_bits(m);
-    *p = (struct cczi_mpc_mul){.m = m, .len = len};
-    struct ccz_mpc_need need = {.kind = CCZ_MPC_MUL, .n = len};
-    ccz_rc rc = cczi_mpc_take(&p->triple, m, &need, err);
-    if (rc == CCZ_OK)
-        rc = cczi_mpc_alloc(&p->open, 2 * len, sizeof(*p->open), err);
-    if (rc != CCZ_OK) {
-        cczi_mpc_mul_end(NULL, p);
-        return rc;
-    }
-    ccz_ring_sub(p->open, x, p->triple.a, len, bits);
-    ccz_ring_sub(p->open + len, y, p->triple.b, len, bits);
-    cczi_mpc_open_sum(m, p->open, 2 * len, bits);
-    return CCZ_OK;
-}
-
-void cczi_mpc_mul_end(uint64_t *z, struct cczi_mpc_mul *p)
-{
-    const unsigned bits = cczi_mpc_bits(p->m);
-    struct ccz_mpc_item *t = &p->triple;
-    if (z) {
-        const uint64_t *d = p->open, *e = p->open + p->len;
-        if (p->m->cfg.role == 0)
-            ccz_ring_add(t->b, t->b, e, p->len, bits);
-        ccz_ring_mul_add(t->c, d, t->b, p->len, bits);
-        ccz_ring_mul_add(t->c, t->a, e, p->len, bits);
-        memcpy(z, t->c, p->len * sizeof(*z));
-    }
-    cczi_mpc_item_deinit(t);
-    cczi_mpc_wipe_free(p->open, 2 * p->len * sizeof(*p->open));
-    p->open = NULL;
 }

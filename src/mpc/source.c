@@ -91,6 +91,11 @@ ccz_rc cczi_mpc_source_prepare(struct ccz_mpc_item *items, struct ccz_mpc_source
     return rc;
 }
 
+void *cczi_mpc_source_self(const struct ccz_mpc_source *s, const struct ccz_mpc_source_ops *ops)
+{
+    return s->ops == ops ? s->self : NULL;
+}
+
 bool cczi_mpc_source_has_plan(const struct ccz_mpc_source *s)
 {
     return s->ops->plan;

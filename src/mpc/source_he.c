@@ -25,6 +25,8 @@ struct he {
     struct cczi_he_suite
         *spare[SUITES]; /* made for a cost or a plan; of use if the list is prepared */
     struct cczi_he_slots *slots;
+    double
+        distance; /* statistical, of what the peer has got from what does not depend on this party's values */
 };
 
 /* Elements of all needs of one kind of list, one behind the other; arg: the factors, or what is encrypted. */
@@ -799,6 +801,23 @@ static ccz_rc he_plan(uint8_t digest[32], void *self, const struct ccz_mpc_need 
     return rc == CCZ_OK ? CCZ_OK : ccz_fail(err, CCZ_E_INTERNAL, "mpc:hash", 0, "hashing failed");
 }
 
+/* What this party, as evaluator, gives away: results, each within 2^-flood_bits, and elements under masks of integers. */
+static double distance_of(const struct he *h, const struct he_work *w)
+{
+    const unsigned e = cczi_mpc_role(h->m);
+    double d = 0;
+    for (size_t s = 0; s < SUITES; s++)
+        if (w->suite[s])
+            d += (double)w->plan[s][e].outs * exp2(-(double)w->suite[s]->flood_bits);
+    for (size_t k = 0; h->slots && k < 2; k++) {
+        const size_t len = w->list[e][k].len;
+        d += (double)len * exp2(-(double)CCZI_HE_STAT_BITS) +
+             (double)(cczi_he_ceil(len, h->slots->n) * h->slots->len) *
+                 exp2(-(double)h->slots->flood_bits);
+    }
+    return d;
+}
+
 static ccz_rc he_prepare(struct ccz_mpc_item *items, void *self, const struct ccz_mpc_need *needs,
                          size_t len, struct ccz_err *err)
 {
@@ -819,6 +838,7 @@ static ccz_rc he_prepare(struct ccz_mpc_item *items, void *self, const struct cc
         gather(&w, h, &needs[i], &items[i]);
     if (rc == CCZ_OK && keys_size(h, &w, 0) + keys_size(h, &w, 1) > 0)
         rc = exchange_keys(h, &w, err);
+    h->distance += rc == CCZ_OK ? distance_of(h, &w) : 0;
     for (size_t wave = 0; rc == CCZ_OK && len && wave < waves_of(h, &w); wave++)
         rc = run_wave(h, &w, wave, err);
     if (rc == CCZ_OK)
@@ -837,15 +857,22 @@ static void he_free(void *self)
     free(h);
 }
 
+static const struct ccz_mpc_source_ops ops = {.name = "he",
+                                              .can = he_can,
+                                              .cost = he_cost,
+                                              .prepare = he_prepare,
+                                              .free = he_free,
+                                              .plan = he_plan};
+
+double ccz_mpc_he_distance(const struct ccz_mpc_source *s)
+{
+    const struct he *h = cczi_mpc_source_self(s, &ops);
+    return h ? h->distance : 0;
+}
+
 ccz_rc ccz_mpc_source_he_new(struct ccz_mpc_source **out, struct ccz_mpc *m,
                              const struct ccz_mpc_he_cfg *cfg, struct ccz_err *err)
 {
-    static const struct ccz_mpc_source_ops ops = {.name = "he",
-                                                  .can = he_can,
-                                                  .cost = he_cost,
-                                                  .prepare = he_prepare,
-                                                  .free = he_free,
-                                                  .plan = he_plan};
     static const struct ccz_mpc_he_cfg zero = {0};
     *out = NULL;
     if (!cfg)

@@ -150,7 +150,7 @@ ccz_rc cczi_he_linear_down(const struct cczi_he_plan *p, struct cczi_he_suite *s
 
 /* ---------------------------------------------------------------------------------- elementwise */
 
-enum { CCZI_HE_PRIMES_MAX = 4 };
+enum { CCZI_HE_PRIMES_MAX = 4, CCZI_HE_STAT_BITS = 61 };
 
 /* Slots modulo several plaintext primes, whose product holds a product of elements and its mask. */
 struct cczi_he_slots {

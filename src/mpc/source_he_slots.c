@@ -3,7 +3,7 @@
  * Elementwise products: slots modulo primes t_i, T their product.
  *
  * The factors are the integers below 2^k that stand for the elements, so that a sum of at most two products is below 2^(2 k + 1).
- * The evaluator adds r, uniform below 2^(2 k + 1 + s), s = 40 + 13 (bits for the slots of a ciphertext): the sum stays below
+ * The evaluator adds r, uniform below 2^(2 k + 1 + s), s = 40 + 21 (bits for the elements of a session): the sum stays below
  * 2^(2 k + 2 + s) < T / 2, so that the owner of the key has it as an integer, and its distribution is within 2^-s of that of r.
  * Then both reduce modulo 2^k: the evaluator -r, uniform, the owner the sum.
  */
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FLOOD_BITS = 48, STAT_BITS = 53, PRIME_BITS_MAX = 48 };
+enum { FLOOD_BITS = 52, STAT_BITS = CCZI_HE_STAT_BITS, PRIME_BITS_MAX = 48 };
 
 static ccz_rc no_memory(struct ccz_err *err)
 {

@@ -6,6 +6,8 @@
  */
 #include "kmeans_priv.h"
 
+#include "base/ct.h"
+
 #include <cczoo/mpc_cmp.h>
 
 #include <math.h>
@@ -540,6 +542,9 @@ ccz_rc ccz_mpcml_kmeans_new(struct ccz_mpcml_kmeans **out, unsigned role,
     rc = digest(km->program.digest, &km->k, err);
     if (rc == CCZ_OK && x)
         rc = cczi_kmeans_encode(&km->points, &km->k, role, x, err);
+    if (rc == CCZ_OK &&
+        x) /* encoding is the owner's affair; from here on nothing depends on values */
+        CCZ_CT_SECRET(km->points, cczi_kmeans_len(&km->k, role) * sizeof(*km->points));
     if (rc == CCZ_OK)
         rc = cczi_mpcml_alloc(&km->centres, km->k.c.clusters * km->k.columns, sizeof(*km->centres),
                               err);

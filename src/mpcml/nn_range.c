@@ -146,19 +146,6 @@ static size_t widest(const struct cczi_nn_steps *steps)
     return len;
 }
 
-/* Biases are encoded with saturation: one beyond the ring must not look small. */
-static double largest_bias(const struct ccz_mpcml_network *net, const struct ccz_mpcml_nn_cfg *cfg)
-{
-    double most = 0;
-    for (size_t i = 0; i < net->spec.layers_len; i++) {
-        const struct cczi_mpcml_node *n = &net->node[i];
-        for (size_t o = 0; cczi_mpcml_linear(n->layer.kind) && o < n->layer.out; o++)
-            most = fmax(most, fabs((double)net->params[n->weights_at + n->weights_len + o]));
-    }
-    const double weight = ldexp((double)net->spec.weight_max, (int)cfg->weight_frac);
-    return fmax(weight, ldexp(most, (int)(cfg->frac + cfg->weight_frac)));
-}
-
 static ccz_rc follow(struct ccz_mpcml_nn_range *out, const struct ccz_mpcml_network *net,
                      const struct ccz_mpcml_nn_cfg *cfg, struct ccz_err *err)
 {
@@ -173,11 +160,8 @@ static ccz_rc follow(struct ccz_mpcml_nn_range *out, const struct ccz_mpcml_netw
     if (rc == CCZ_OK)
         rc = cczi_mpcml_alloc(&b, len, sizeof(*b), err);
     if (rc == CCZ_OK) {
-        struct ranges r = {.params = params,
-                           .bits = cfg->ring_bits,
-                           .in = a,
-                           .out = b,
-                           .largest = largest_bias(net, cfg)};
+        /* a bias beyond the ring is encoded as the end of it, which is too large as well */
+        struct ranges r = {.params = params, .bits = cfg->ring_bits, .in = a, .out = b};
         const double lo = ldexp(net->spec.input_min, (int)cfg->frac),
                      hi = ldexp(net->spec.input_max, (int)cfg->frac);
         for (size_t i = 0; i < steps.step[0].len; i++)

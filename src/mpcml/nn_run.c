@@ -2,6 +2,8 @@
 /* Networks in a session: weights are the server's PRIVATE tensors and the fixed operands of all products, images the client's. */
 #include "nn_priv.h"
 
+#include "base/ct.h"
+
 #include <cczoo/mpc_cmp.h>
 #include <cczoo/ring.h>
 
@@ -263,8 +265,13 @@ static ccz_rc own_values(struct ccz_mpcml_nn *nn, const float *images, struct cc
         rc = ccz_mpcml_nn_range(&range, nn->net, &nn->cfg, err);
         if (rc == CCZ_OK)
             rc = cczi_nn_encode_params(&nn->params, nn->net, &nn->cfg, err);
+        if (rc ==
+            CCZ_OK) /* encoding is the owner's affair; from here on nothing depends on values */
+            CCZ_CT_SECRET(nn->params, nn->net->params_len * sizeof(*nn->params));
     } else if (nn->role != nn->cfg.server && images) {
         rc = cczi_nn_encode_images(&nn->images, nn->net, &nn->cfg, images, err);
+        if (rc == CCZ_OK)
+            CCZ_CT_SECRET(nn->images, nn->cfg.images * inputs_of(nn) * sizeof(*nn->images));
     }
     if (rc == CCZ_OK) /* at the server for plans, which are made as party 0 */
         rc = cczi_mpcml_alloc(&nn->output, ccz_mpcml_nn_output_len(nn->net, &nn->cfg),

@@ -29,6 +29,10 @@ static ccz_rc check_cfg(const struct ccz_mpcml_nn_cfg *c, const struct ccz_mpcml
         return ccz_fail(err, CCZ_E_ARG, "mpcml:frac", c->frac,
                         "%u and %u fraction bits in a ring of %u bits", c->frac, c->weight_frac,
                         c->ring_bits);
+    if (ldexp((double)s->weight_max, (int)c->weight_frac) >= ldexp(1, (int)c->ring_bits - 2))
+        return ccz_fail(err, CCZ_E_ARG, "mpcml:frac", c->weight_frac,
+                        "weights up to %u have no room for %u fraction bits in a ring of %u",
+                        s->weight_max, c->weight_frac, c->ring_bits);
     if ((unsigned)c->output > CCZ_MPCML_NN_LOGITS ||
         (c->output == CCZ_MPCML_NN_LOGITS && s->layers[s->layers_len - 1].kind == CCZ_MPCML_ARGMAX))
         return ccz_refuse_num(err, CCZ_E_ARG, "mpcml:output", (int64_t)c->output,

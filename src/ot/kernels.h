@@ -49,6 +49,13 @@ static inline struct ccz_f128 cczi_f128_add(struct ccz_f128 a, struct ccz_f128 b
     return (struct ccz_f128){a.lo ^ b.lo, a.hi ^ b.hi};
 }
 
+/* A secret element on the stack, wiped on every way out of its scope. */
+static inline void cczi_f128_wipe(struct ccz_f128 *a)
+{
+    ccz_wipe(a, sizeof(*a));
+}
+#define CCZI_AUTO_F128 __attribute__((cleanup(cczi_f128_wipe))) struct ccz_f128
+
 /* a x */
 static inline struct ccz_f128 cczi_f128_mulx(struct ccz_f128 a)
 {

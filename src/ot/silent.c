@@ -189,19 +189,21 @@ static size_t regrow_tree(struct ccz_f128 *out, const struct ccz_f128 *msg, size
     const struct ccz_f128 zero = {0};
     struct ccz_f128 *from = depth % 2 ? out : m->scratch.at;
     struct ccz_f128 *to = depth % 2 ? m->scratch.at : out;
-    struct ccz_f128 known = t[0];
+    CCZI_AUTO_F128 known = t[0];
+    CCZI_AUTO_F128 missing = {0};
+    struct ccz_f128 children[2];
     uint64_t side = t[0].lo & 1;
     size_t path = (size_t)(side ^ 1);
     from[0] = pick(t[0], zero, side);
     from[1] = pick(zero, t[0], side);
     for (unsigned l = 1; l < depth; l++) {
         struct cczi_aes aes;
-        struct ccz_f128 weeds[2], children[2];
+        struct ccz_f128 weeds[2];
         cczi_keyring_get(&aes, &r->ring, i * DEPTH_MAX + l);
         struct ccz_f128 left = s->kernels->halve(to, from, (size_t)1 << l, &aes);
         left = cczi_f128_add(left, s->kernels->halve(weeds, &zero, 1, &aes));
         side = t[l].lo & 1;
-        struct ccz_f128 missing = pick(left, cczi_f128_add(left, known), side);
+        missing = pick(left, cczi_f128_add(left, known), side);
         missing = cczi_f128_add(missing, cczi_f128_add(t[l], msg[l - 1]));
         children[0] = pick(missing, zero, side);
         children[1] = pick(zero, missing, side);
@@ -213,6 +215,7 @@ static size_t regrow_tree(struct ccz_f128 *out, const struct ccz_f128 *msg, size
         to = other;
     }
     finish_leaves(out, (size_t)1 << depth, path, known);
+    ccz_wipe(children, sizeof(children));
     return path;
 }
 
@@ -223,6 +226,11 @@ static size_t regrow_tree(struct ccz_f128 *out, const struct ccz_f128 *msg, size
 struct blind {
     struct ccz_f128 noise, share;
 };
+static void blind_wipe(struct blind *b)
+{
+    ccz_wipe(b, sizeof(*b));
+}
+#define AUTO_BLIND __attribute__((cleanup(blind_wipe))) struct blind
 
 static struct blind blind_of(const struct cczi_silent *m)
 {
@@ -250,13 +258,13 @@ static ccz_rc answer_check(const struct cczi_silent *m, struct cczi_soft *s, str
     if (rc != CCZ_OK)
         return rc;
     cczi_transcript_put(&s->t, "silent challenge", CCZ_SPAN(asked, sizeof(asked)));
-    struct ccz_f128 sum = s->kernels->poly(m->leaves.at, m->shape.lpn.noisy, asked[0]);
+    CCZI_AUTO_F128 sum = s->kernels->poly(m->leaves.at, m->shape.lpn.noisy, asked[0]);
+    AUTO_BLIND blind = blind_of(m);
     sum = cczi_f128_add(sum, s->kernels->mul(asked[1], s->delta));
-    sum = cczi_f128_add(sum, blind_of(m).share);
+    sum = cczi_f128_add(sum, blind.share);
     rc = tau_of(tau, s, sum, err);
     if (rc == CCZ_OK)
         rc = ccz_chan_send(s->chan, CCZ_SPAN(tau, sizeof(tau)), err);
-    ccz_wipe(&sum, sizeof(sum));
     return rc;
 }
 
@@ -274,6 +282,11 @@ static struct ccz_f128 power(const struct ccz_f128 *squares, size_t exponent, un
 struct sums {
     struct ccz_f128 noise, all;
 };
+static void sums_wipe(struct sums *s)
+{
+    ccz_wipe(s, sizeof(*s));
+}
+#define AUTO_SUMS __attribute__((cleanup(sums_wipe))) struct sums
 
 /* Trees from .. to - 1, from the last to the first, each combined while it is in the cache. */
 static void recv_piece(struct sums *sum, const struct ccz_f128 *squares, size_t from, size_t to,
@@ -286,7 +299,7 @@ static void recv_piece(struct sums *sum, const struct ccz_f128 *squares, size_t 
     for (size_t i = to; i-- > from;) {
         struct ccz_f128 *out = m->leaves.at + (i << depth);
         size_t hole = regrow_tree(out, m->msg.at + i * (depth - 1), i, m, r, s);
-        struct ccz_f128 at = k->mul(power(squares, hole, depth, k), chi);
+        CCZI_AUTO_F128 at = k->mul(power(squares, hole, depth, k), chi);
         sum->noise = cczi_f128_add(k->mul(sum->noise, squares[depth]), at);
         sum->all =
             cczi_f128_add(k->mul(sum->all, squares[depth]), k->poly(out, (size_t)1 << depth, chi));
@@ -371,7 +384,7 @@ static ccz_rc check_and_encode(struct ccz_f128 *out, const struct sums *sum, str
                                struct cczi_soft *s, struct ccz_err *err)
 {
     uint8_t tau[TAU_SIZE], expected[TAU_SIZE];
-    const struct blind blind = blind_of(m);
+    AUTO_BLIND blind = blind_of(m);
     const struct ccz_f128 asked[2] = {chi, cczi_f128_add(sum->noise, blind.noise)};
     ccz_rc rc = cczi_transcript_send(&s->t, "silent challenge", CCZ_SPAN(asked, sizeof(asked)),
                                      s->chan, err);
@@ -392,7 +405,7 @@ static ccz_rc round_recv(struct ccz_f128 *out, struct cczi_silent *m, struct ccz
 {
     struct public_part r;
     struct ccz_f128 chi;
-    struct sums sum;
+    AUTO_SUMS sum = {{0}, {0}};
     draw_public(&r, s);
     ccz_rc rc = cczi_random_f128(&chi, 1, s->kernels, err);
     if (rc == CCZ_OK)

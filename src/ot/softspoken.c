@@ -128,7 +128,7 @@ static ccz_rc setup_sender(struct ccz_f128 *leaves, struct cczi_soft *s,
         s->delta = *cfg->delta;
     else if (ccz_random(&s->delta, sizeof(s->delta)) != CCZ_OK)
         return ccz_fail(err, CCZ_E_INTERNAL, "ot:random", 0, "the random generator failed");
-    const struct ccz_f128 others = {~s->delta.lo, ~s->delta.hi}; /* the siblings' sides */
+    CCZI_AUTO_F128 others = {~s->delta.lo, ~s->delta.hi}; /* the siblings' sides */
     ccz_rc rc = cczi_base_ot_recv_send(secrets, others, PLANES, &s->t, s->chan, err);
     if (rc == CCZ_OK)
         rc = cczi_base_ot_recv_finish(keys, secrets, others, PLANES, &s->t, s->chan, err);
@@ -273,14 +273,15 @@ static void transpose(struct ccz_f128 m[PLANES])
 
 static void to_rows(struct ccz_f128 *rows, size_t row_len, const struct chunk *c)
 {
+    struct ccz_f128 m[PLANES];
     for (size_t i = 0; i * PLANES < row_len; i++) {
-        struct ccz_f128 m[PLANES];
         size_t left = row_len - i * PLANES;
         for (size_t p = 0; p < PLANES; p++)
             m[p] = c->planes[p][i];
         transpose(m);
         memcpy(rows + i * PLANES, m, (left < PLANES ? left : PLANES) * sizeof(*m));
     }
+    ccz_wipe(m, sizeof(m));
 }
 
 static size_t rows_in(size_t row_len, size_t from, size_t blocks)

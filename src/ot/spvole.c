@@ -235,11 +235,13 @@ static struct ccz_f128 *regrow_tree(const struct hole *h, size_t i, const struct
         k->grow(to, from, (size_t)1 << l, &aes);
         k->grow(weeds, &zero, 1, &aes);
         cczi_side_sums(sums, to, (size_t)2 << l);
-        struct ccz_f128 missing = cczi_f128_add(h->known[l], pick(sums, h->choice[l]));
+        CCZI_AUTO_F128 missing = cczi_f128_add(h->known[l], pick(sums, h->choice[l]));
         missing = cczi_f128_add(missing, pick(weeds, h->choice[l]));
         children[0] = cczi_f128_and(missing, h->choice[l] - 1);
         children[1] = cczi_f128_and(missing, 0 - h->choice[l]);
         put_pair(to, (size_t)1 << l, path, children);
+        ccz_wipe(children, sizeof(children));
+        ccz_wipe(sums, sizeof(sums));
         path = 2 * path + (size_t)(h->choice[l] ^ 1);
         struct ccz_f128 *t = from;
         from = to;
@@ -297,7 +299,7 @@ static void recv_trees(struct sums *sum, struct ccz_f128 (*out)[2], struct ccz_f
         struct ccz_f128 *leaves = regrow_tree(&h, i, p, x);
         fill_pairs(out + (i << p->depth), leaves, (size_t)1 << p->depth, h.at, noise,
                    cczi_f128_add(msg[2 * p->depth], x->comb.at[x->ot_blocks + i]));
-        struct ccz_f128 at = k->mul(power(squares, h.at, p->depth, k), chi);
+        CCZI_AUTO_F128 at = k->mul(power(squares, h.at, p->depth, k), chi);
         sum->noise = cczi_f128_add(k->mul(sum->noise, squares[p->depth]), k->mul(noise, at));
         sum->all = cczi_f128_add(k->mul(sum->all, squares[p->depth]),
                                  k->poly(leaves, (size_t)1 << p->depth, chi));
@@ -348,6 +350,7 @@ ccz_rc cczi_spvole_recv(struct ccz_f128 (*out)[2], const struct cczi_lpn *p, uin
         recv_trees(&sum, out, chi, p, &x, s);
         rc = check_trees(&sum, chi, &x, s, err);
     }
+    ccz_wipe(&sum, sizeof(sum));
     seeds_deinit(&x);
     return rc;
 }

@@ -140,8 +140,7 @@ static ccz_rc job_dir(void *arg, const char *rel, struct ccz_err *err)
         return rc;
     if (mkdir(path, j->encrypt ? 0755 : 0700) != 0)
         return fail_errno(err, "cannot create", path);
-    ccz_sync_parent(path);
-    return CCZ_OK;
+    return ccz_sync_parent(path, err);
 }
 
 static ccz_rc job_file(void *arg, const char *rel, struct ccz_err *err)
@@ -200,7 +199,7 @@ static ccz_rc run(struct job *j, const char *out_dir, struct ccz_err *err)
     if (rc != CCZ_OK)
         (void)nftw(j->out, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     else
-        ccz_sync_parent(out_dir);
+        rc = ccz_sync_parent(out_dir, err);
     return rc;
 }
 

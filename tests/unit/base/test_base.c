@@ -6,6 +6,7 @@
 
 #include <cczoo/parallel.h>
 
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -202,6 +203,44 @@ static void test_file(void)
     CHECK(rmdir(path) == 0 && rmdir(dir) == 0); /* and no temporary file was left */
 }
 
+/* fsync() of folders fails with this; 0: it does not. */
+static int sync_errno;
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+    struct stat st;
+    if (sync_errno == 0 || fstat(fd, &st) != 0 || !S_ISDIR(st.st_mode))
+        return __real_fsync(fd);
+    errno = sync_errno;
+    return -1;
+}
+
+/* What says that something is durable has to be. */
+static void test_sync(void)
+{
+    char dir[] = "/tmp/ccz_base_XXXXXX", path[64];
+    struct ccz_err e;
+    CHECK(mkdtemp(dir) != NULL);
+    (void)snprintf(path, sizeof(path), "%s/k", dir);
+    sync_errno = EIO;
+    CHECK(ccz_file_write(path, ccz_span_str("abc"), 0600, CCZ_FILE_REPLACE, &e) == CCZ_E_IO);
+    CHECK(strcmp(e.where, "file:sync") == 0 && e.aux == EIO);
+    CHECK(access(path, F_OK) == 0);
+    CHECK(ccz_sync_parent(path, &e) == CCZ_E_IO);
+    sync_errno = EINVAL; /* a file system that has no such thing */
+    CHECK(ccz_file_write(path, ccz_span_str("abc"), 0600, CCZ_FILE_REPLACE, &e) == CCZ_OK);
+    sync_errno = 0;
+    CHECK(ccz_sync_parent(path, &e) == CCZ_OK && ccz_sync_parent("k", &e) == CCZ_OK &&
+          ccz_sync_parent("/k", &e) == CCZ_OK);
+    CHECK(unlink(path) == 0 && rmdir(dir) == 0);
+    CHECK(ccz_sync_parent(path, &e) == CCZ_E_IO && strcmp(e.where, "file:sync") == 0);
+    char far[5000];
+    memset(far, 'a', sizeof(far) - 1);
+    far[sizeof(far) - 1] = 0;
+    CHECK(ccz_sync_parent(far, &e) == CCZ_E_IO && strcmp(e.where, "file:sync") == 0);
+}
+
 static void test_cpu(void)
 {
     const struct ccz_cpu *cpu = ccz_cpu();
@@ -296,12 +335,13 @@ static void test_parallel(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"base.parse", test_parse},     {"base.secret", test_secret},
-        {"base.ct_eq", test_ct_eq},     {"base.rc", test_rc},
-        {"base.err", test_err},         {"base.buf", test_buf},
-        {"base.text", test_text},       {"base.time", test_time},
-        {"base.file", test_file},       {"base.cpu", test_cpu},
-        {"base.log_err", test_log_err}, {"base.parallel", test_parallel},
+        {"base.parse", test_parse},       {"base.secret", test_secret},
+        {"base.ct_eq", test_ct_eq},       {"base.rc", test_rc},
+        {"base.err", test_err},           {"base.buf", test_buf},
+        {"base.text", test_text},         {"base.time", test_time},
+        {"base.file", test_file},         {"base.sync", test_sync},
+        {"base.cpu", test_cpu},           {"base.log_err", test_log_err},
+        {"base.parallel", test_parallel},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -120,7 +120,7 @@ static void test_range(void)
             CHECK(ccz_bfv_slots(s->c[i]) == s->n);
             CHECK(ccz_rlwe_security(ccz_bfv_ring(s->c[i])) >= 128);
         }
-        CHECK(bits > 2 * rings[r] + 2 + 53 + 0.99);
+        CHECK(bits > 2 * rings[r] + 2 + 61 + 0.99);
     }
 }
 

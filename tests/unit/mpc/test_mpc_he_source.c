@@ -414,6 +414,39 @@ static void test_asked(void)
     both_he(32, run_asked, NULL);
 }
 
+/* Statistical distances add up, at the party whose values they are about. */
+static void run_distance(struct party *p, void *arg)
+{
+    struct ccz_err *e = &p->err;
+    const uint64_t v[4] = {1, 2, 3, 4};
+    const struct ccz_mpc_need mul = {.kind = CCZ_MPC_MUL, .n = 8193};
+    const struct ccz_mpc_need cross = {
+        .kind = CCZ_MPC_CROSS_MATMUL, .m = 2, .k = 2, .n = 2, .fixed = 1, .owner = 0};
+    struct ccz_mpc_source *s, *ot;
+    (void)arg;
+    OK(ccz_mpc_source_ot_new(&ot, p->m, e));
+    CHECK(ccz_mpc_he_distance(ot) == 0);
+    ccz_mpc_source_free(ot);
+    OK(ccz_mpc_source_he_new(&s, p->m, NULL, e));
+    OK(ccz_mpc_attach(p->m, s, e));
+    CCZ_AUTO(ccz_mpc_tensor) x = input(p, 1, CCZ_MPC_SHAPE2(2, 2), 0, v);
+    CHECK(ccz_mpc_he_distance(s) == 0);
+    double sum = 0;
+    for (int i = 0; i < 2; i++) {
+        OK(ccz_mpc_prepare(p->m, &cross, 1, e));
+        sum += p->role == 0 ? 0x1p-56 : 0; /* one result */
+        CHECK(ccz_mpc_he_distance(s) == sum);
+        OK(ccz_mpc_prepare(p->m, &mul, 1, e));
+        sum += p->role == 1 ? 8193 * 0x1p-61 + 2 * 4 * 0x1p-52 : 0; /* two blocks, four primes */
+        CHECK(ccz_mpc_he_distance(s) == sum && sum < 0x1p-40);
+    }
+}
+
+static void test_distance(void)
+{
+    both_he(64, run_distance, NULL);
+}
+
 static void run_refuse(struct party *p, void *arg)
 {
     struct ccz_err *e = &p->err;
@@ -446,10 +479,10 @@ static void test_refuse(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"mpc_he.source", test_products},     {"mpc_he.source_conv", test_conv},
-        {"mpc_he.prepared", test_prepared},   {"mpc_he.waves", test_waves},
-        {"mpc_he.bound", test_bound},         {"mpc_he.faults", test_faults},
-        {"mpc_he.settings", test_settings},   {"mpc_he.asked", test_asked},
-        {"mpc_he.source_refuse", test_refuse}};
+        {"mpc_he.source", test_products},   {"mpc_he.source_conv", test_conv},
+        {"mpc_he.prepared", test_prepared}, {"mpc_he.waves", test_waves},
+        {"mpc_he.bound", test_bound},       {"mpc_he.faults", test_faults},
+        {"mpc_he.settings", test_settings}, {"mpc_he.asked", test_asked},
+        {"mpc_he.distance", test_distance}, {"mpc_he.source_refuse", test_refuse}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

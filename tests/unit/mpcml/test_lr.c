@@ -182,15 +182,58 @@ static void test_sigmoids(void)
     against_simulation(&c, "ot", CCZ_MPC_TRUNC_FAITHFUL, 0);
     c.sigmoid.pieces = 15;
     against_simulation(&c, "rounds", CCZ_MPC_TRUNC_FAITHFUL, 0);
+    c.sigmoid = (struct ccz_mpc_sigmoid_cfg){.kind = CCZ_MPC_SIGMOID_CHEBYSHEV};
+    against_simulation(&c, "rounds", CCZ_MPC_TRUNC_FAITHFUL, 0);
+    c.sigmoid.degree = 3;
+    against_simulation(&c, "dealer", CCZ_MPC_TRUNC_FAITHFUL, 0);
+}
+
+/* Features at the ends of their range: sums of a step of 2^60 and predictors in the thousands. */
+static void ranges(const char *setting)
+{
+    enum { ROWS = 512, COLUMNS = 15, ALL = 2 * COLUMNS };
+    const struct ccz_mpcml_lr_cfg cfg = {.rows = {ROWS, ROWS},
+                                         .columns = {COLUMNS, COLUMNS},
+                                         .batch = ROWS,
+                                         .epochs = 3,
+                                         .rate = 1,
+                                         .no_intercept = true};
+    static double x[2][ROWS * COLUMNS], y[ROWS];
+    const struct ccz_mpcml_lr_data data[2] = {{.x = x[0], .y = y}, {.x = x[1]}};
+    int64_t expected[ALL], got[ALL];
+    struct kit_lr k = {.cfg = cfg};
+    struct kit_pair pair;
+    for (size_t i = 0; i < ROWS; i++) {
+        y[i] = i % 8 > 0;
+        for (unsigned p = 0; p < 2; p++)
+            for (size_t j = 0; j < COLUMNS; j++)
+                x[p][i * COLUMNS + j] = (j + p) % 2 ? 16 : -16;
+    }
+    for (unsigned p = 0; p < 2; p++)
+        OK(ccz_mpcml_lr_new(&k.lr[p], p, &cfg, &data[p], e));
+    kit_lr_start(&pair, &k, setting);
+    kit_run(&pair);
+    for (unsigned p = 0; p < 2; p++)
+        kit_expect(&pair.p[p], CCZ_OK, "");
+    OK(ccz_mpcml_lr_simulate(expected, NULL, &cfg, data, e));
+    kit_lr_words(got, &k);
+    check_words(&k, got, expected, ALL, 0);
+    kit_free(&pair);
+    kit_lr_free(&k);
+}
+
+static void test_ranges(void)
+{
+    ranges("ot");
+    ranges("rounds");
 }
 
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"mpcml.faithful", test_faithful},
-        {"mpcml.settings", test_settings},
-        {"mpcml.one_bit", test_one_bit},
-        {"mpcml.sigmoids", test_sigmoids},
+        {"mpcml.faithful", test_faithful}, {"mpcml.settings", test_settings},
+        {"mpcml.one_bit", test_one_bit},   {"mpcml.sigmoids", test_sigmoids},
+        {"mpcml.ranges", test_ranges},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

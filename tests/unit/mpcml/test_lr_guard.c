@@ -62,7 +62,8 @@ static void test_config(void)
     REFUSED("mpcml:frac", c.feature_frac = 3);
     REFUSED("mpcml:frac", c.feature_frac = 20; c.weight_frac = 23);
     REFUSED("mpcml:range", c.range = 0.5);
-    REFUSED("mpcml:range", c.range = 1e6); /* the sum of a step */
+    REFUSED("mpcml:range", c.range = 1e6);
+    REFUSED("mpcml:range", c.rows[0] = c.rows[1] = c.batch = 1024); /* the sum of a step */
     REFUSED("mpcml:range", c.epochs = CCZ_MPCML_EPOCHS_MAX; c.columns[1] = 10000); /* z */
     REFUSED("mpcml:range", c.model = CCZ_MPCML_LINEAR; c.clip = 1e9; c.feature_frac = 4);
     const struct ccz_mpcml_lr_cfg score = {
@@ -265,6 +266,13 @@ static void test_faults(void)
         kit_expect(&pair.p[p], CCZ_OK, "");
         sent[p] = ccz_chan_stats(pair.p[p].chan).sent_len;
     }
+    kit_free(&pair);
+    kit_lr_start(&pair, &k, "ot"); /* the same objects: results of the run before are gone */
+    OK(ccz_chan_fault_new(&pair.p[0].chan, pair.p[0].chan,
+                          &(struct ccz_chan_fault_cfg){.send_cut_after = sent[0] - 3}, e));
+    CHECK(!nothing_left(&k, 0) && !nothing_left(&k, 1));
+    kit_run(&pair);
+    CHECK(nothing_left(&k, 0) && nothing_left(&k, 1));
     kit_free(&pair);
     for (unsigned who = 0; who < 2; who++)
         for (uint64_t n = 1; n <= sent[who]; n++) {

@@ -332,6 +332,25 @@ static void test_range(void)
     ccz_mpcml_network_free(net);
 }
 
+/* What no source of randomness could bound is refused, at both parties. */
+static void test_weight_bound(void)
+{
+    struct ccz_mpcml_spec spec = spec_mlp(4, 4, 2);
+    struct ccz_mpcml_nn_cfg cfg = {.images = 1, .frac = 1, .weight_frac = 14};
+    struct ccz_mpcml_nn *nn = NULL;
+    struct ccz_err err = {0};
+    for (spec.weight_max = 32768; spec.weight_max >= 32767; spec.weight_max--) {
+        struct ccz_mpcml_network *bare = NULL;
+        CHECK(ccz_mpcml_network_new(&bare, &spec, NULL, 0, NULL) == CCZ_OK);
+        cfg.weight_frac = spec.weight_max == 32768 ? 15 : 14;
+        const ccz_rc rc = ccz_mpcml_nn_new(&nn, 1, bare, &cfg, NULL, &err);
+        CHECK(rc == (spec.weight_max == 32768 ? CCZ_E_ARG : CCZ_OK));
+        CHECK(rc == CCZ_OK || strcmp(err.where, "mpcml:frac") == 0);
+        ccz_mpcml_nn_free(nn);
+        ccz_mpcml_network_free(bare);
+    }
+}
+
 static void test_config(void)
 {
     struct ccz_mpcml_spec spec = spec_mlp(4, 4, 2);
@@ -381,6 +400,7 @@ int main(int argc, char **argv)
         {"network.weights", test_weights},     {"network.file", test_file},
         {"network.truncated", test_truncated}, {"network.logits", test_logits},
         {"network.steps", test_steps},         {"network.near", test_near},
-        {"network.range", test_range},         {"network.config", test_config}};
+        {"network.range", test_range},         {"network.weight_bound", test_weight_bound},
+        {"network.config", test_config}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -28,8 +28,11 @@ static bool within(uint64_t got, uint64_t planned, double share)
 static void check_plan(const struct kit_pair *pair, const struct ccz_mpcml_plan *plan)
 {
     static const char *const names[] = {"set-up", "offline", "online"};
-    /* Paillier ciphertexts have headers that are estimated */
-    const double share = plan->setting->source == CCZ_MPC_SOURCE_PAILLIER ? 0.15 : 0;
+    /* Paillier ciphertexts have headers that are estimated; stores are filled in pieces, of which a second filling finds some */
+    const bool filled_twice = strcmp(plan->choices[0].chosen.source, "ot") == 0;
+    const double share = plan->setting->source == CCZ_MPC_SOURCE_PAILLIER ? 0.15
+                         : filled_twice                                   ? 0.01
+                                                                          : 0;
     uint64_t all = 0, rounds = 0;
     for (unsigned i = 0; i < CCZ_MPC_PHASES; i++) {
         const uint64_t size = measured(pair, i), r = pair->p[0].stats.phase[i].rounds;
@@ -246,7 +249,11 @@ static void *run_again(void *arg)
         CHECK(ccz_mpcml_run_on(m, program, ccz_mpcml_setting_named("ot"), a->plan, &err) ==
                   CCZ_E_ARG &&
               strcmp(err.where, "mpcml:plan") == 0);
+        const struct ccz_mpc_stats before = ccz_mpc_stats(m);
         OK(ccz_mpcml_run_on(m, program, cfg.setting, a->plan, e));
+        const struct ccz_mpc_stats after = ccz_mpc_stats(m);
+        const unsigned f = CCZ_MPC_OFFLINE;
+        CHECK(after.phase[f].rounds - before.phase[f].rounds <= a->plan->phase[f].rounds);
         ccz_mpcml_plan_free(a->plan);
     }
     return NULL;

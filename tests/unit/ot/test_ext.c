@@ -433,6 +433,69 @@ static void test_keys(void)
     }
 }
 
+/* -------------------------------------------------------------------------- what stays on a stack */
+
+/* A party on a stack of the test's, which is looked at afterwards: no row of its store may be there. */
+enum { STACK = 4 << 20, ROWS = 4096 };
+static struct remains {
+    struct ext_party *p;
+    void *stack;
+    struct ccz_f128 rows[ROWS];
+} remains[2];
+
+static ccz_rc keep_rows(struct ccz_ot_ext *e, void *arg, struct ccz_err *err)
+{
+    struct remains *r = arg;
+    ccz_rc rc = ccz_ot_ext_prepare(e, ROWS, err);
+    if (rc == CCZ_OK)
+        memcpy(r->rows, cczi_ext_rows(e), sizeof(r->rows));
+    return rc;
+}
+
+static void *on_own_stack(void *arg)
+{
+    const struct remains *r = arg;
+    r->p->arg = arg;
+    return ext_main(r->p);
+}
+
+static bool holds(const struct remains *r, const void *what, size_t size)
+{
+    for (size_t at = 0; at + size <= STACK; at += 8)
+        if (memcmp((const char *)r->stack + at, what, size) == 0)
+            return true;
+    return false;
+}
+
+static void test_stack(void)
+{
+    for (size_t k = 0; k < 2; k++) {
+        struct ext_two t = ext_new(&ext_engines[k], keep_rows, keep_rows, NULL);
+        pthread_t thread[2];
+        for (int i = 0; i < 2; i++) {
+            pthread_attr_t attr;
+            remains[i].p = &t.p[i];
+            CHECK(posix_memalign(&remains[i].stack, 4096, STACK) == 0);
+            memset(remains[i].stack, 0, STACK);
+            CHECK(pthread_attr_init(&attr) == 0);
+            CHECK(pthread_attr_setstack(&attr, remains[i].stack, STACK) == 0);
+            CHECK(pthread_create(&thread[i], &attr, on_own_stack, &remains[i]) == 0);
+            CHECK(pthread_attr_destroy(&attr) == 0);
+        }
+        for (int i = 0; i < 2; i++)
+            CHECK(pthread_join(thread[i], NULL) == 0);
+        ext_expect_ok(&t);
+        for (int i = 0; i < 2; i++) {
+            size_t found = 0;
+            for (size_t row = 0; row < ROWS; row += 13)
+                found += holds(&remains[i], &remains[i].rows[row], 16);
+            CHECK(found == 0);
+            free(remains[i].stack);
+        }
+        ext_free(&t);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
@@ -444,6 +507,7 @@ int main(int argc, char **argv)
         {"ext.ring", test_ring},
         {"ext.products", test_all_products},
         {"ext.keys", test_keys},
+        {"ext.stack", test_stack},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
