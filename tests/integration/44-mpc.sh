@@ -283,6 +283,13 @@ A=(--data "$RUN/a-train.csv" --label y) B=(--data "$RUN/b-train.csv")
 for n in 1 2; do pair 0 0 party "${PROGRAM[@]}" "${MUTUAL[@]}" "${DEALER[@]}" --dealer-policy "$RUN/policy.json"; done
 finish dealer
 [ "$(grep -c '^session dealt' "$RUN/log/dealer.log")" = 2 ] || die "not two sessions: $(cat "$RUN/log/dealer.log")"
+dealer forgetful "${TEE[@]}" --unattested-insecure --sessions 2
+status=0
+"$BIN/cczoo-mpc-attack" replay --connect "${DEALER[3]}" >"$RUN/out" 2>&1 || status=$?
+[ $status != 0 ] || die "a dealer deals to a session twice"
+LIMIT=30 gone forgetful
+[ "$(grep -c '^session dealt' "$RUN/log/forgetful.log")" = 1 ] && grep -q 'mpc:dealer-session: ' "$RUN/log/forgetful.log" ||
+    die "not one session, one refusal: $(cat "$RUN/log/forgetful.log" "$RUN/out")"
 dealer strict "${MUTUAL[@]}"
 A+=(--dealer-policy "$RUN/policy.json" --trust-sim "$RUN/sim/trust") B+=(--dealer-policy "$RUN/policy.json" --trust-sim "$RUN/sim/trust")
 pair '[13]' '[13]' party "${PROGRAM[@]}" "${OPEN[@]}" "${DEALER[@]}" # parties that give no evidence; who hears it first tells the other
