@@ -183,33 +183,6 @@ struct figures {
     uint64_t size[CCZ_MPC_PHASES], rounds;
 };
 
-/* Needs name operands by number, and numbers go on in a session. */
-static ccz_rc run_again(struct ccz_mpc *m, const struct work *w,
-                        const struct ccz_mpcml_setting *setting, const struct ccz_mpcml_plan *plan,
-                        struct ccz_err *err)
-{
-    CCZ_AUTO(ccz_mpc_tensor) next = NULL;
-    const uint64_t zero = 0;
-    struct ccz_mpc_need *needs = malloc((plan->needs_len + 1) * sizeof(*needs));
-    must(needs, "memory");
-    ccz_rc rc = ccz_mpc_private(&next, m, 0, CCZ_MPC_SHAPE1(1), 0,
-                                ccz_mpc_cfg_of(m)->role == 0 ? &zero : NULL, err);
-    for (size_t i = 0; rc == CCZ_OK && i < plan->needs_len; i++) {
-        needs[i] = plan->needs[i];
-        if (needs[i].fixed)
-            needs[i].fixed += ccz_mpc_id_of(next);
-    }
-    if (rc == CCZ_OK)
-        rc = w->program.inputs(w->program.self, m, err);
-    if (rc == CCZ_OK)
-        rc = ccz_mpc_prepare(m, needs, plan->needs_len, err);
-    if (rc == CCZ_OK)
-        rc = w->program.compute(w->program.self, m, setting, err);
-    w->program.reset(w->program.self);
-    free(needs);
-    return rc;
-}
-
 /* Both parties are here: a message each way, which is no part of what is measured. */
 static void meet(int fd)
 {
@@ -271,10 +244,8 @@ static void party(unsigned role, struct ccz_chan *chan, int fd, const char *name
             ok(ccz_mpcml_source_new(&source, m, &w.program, &run, &err), &err);
             if (source)
                 ok(ccz_mpc_attach(m, source, &err), &err);
-            ok(ccz_mpcml_run_on(m, &w.program, setting, plan, &err), &err);
-        } else {
-            ok(run_again(m, &w, setting, plan, &err), &err);
         }
+        ok(ccz_mpcml_run_on(m, &w.program, setting, plan, &err), &err);
         const struct ccz_mpc_stats now = ccz_mpc_stats(m);
         struct figures f = since(&now, &before), other;
         before = now;

@@ -21,11 +21,9 @@ def main(folder):
     rtts = list(dict.fromkeys(r[0] for r in rows))
     settings = list(dict.fromkeys(r[1] for r in rows))
     seconds = {(r[0], r[1]): float(r[3]) for r in rows}
-    page = Page("Two parties train: seconds by source of randomness and round trip, then MB and rounds")
+    page = Page("An epoch of two parties, by where its randomness comes from")
     step = 46
-    # seconds: a bar for each round trip, up to the largest that is not far off; longer ones are cut and say so
-    ordered = sorted(seconds.values())
-    most = 2.5 * ordered[len(ordered) // 2]
+    most = max(seconds.values())
     panels = [("seconds", None), ("MB, both directions", lambda r: float(r[5]) / 1e3), ("rounds", lambda r: float(r[7]))]
     for p, (title, of) in enumerate(panels):
         left = LEFT + p * PANEL
@@ -40,15 +38,15 @@ def main(folder):
                     v = seconds.get((rtt, setting))
                     if v is None:
                         continue
-                    width = WIDTH * min(v, high) / high
+                    width = WIDTH * v / high
                     page.bar(left, top + k * 12, width, 10, COLOURS[k])
-                    page.text(left + width + 4, top + k * 12 + 9, number(v) + (" (cut)" if v > high else ""), size=10)
+                    page.text(left + width + 4, top + k * 12 + 9, number(v), size=10)
             else:
                 v = next(of(r) for r in last if r[1] == setting)
                 page.bar(left, top + 8, WIDTH * v / high, 16, COLOURS[6 + p])
                 page.text(left + WIDTH * v / high + 4, top + 21, number(v), size=11)
     for k, rtt in enumerate(rtts):
-        x = LEFT + k * 120
+        x = LEFT + k * 150
         page.bar(x, 434, 12, 12, COLOURS[k])
         page.text(x + 18, 444, "LAN" if rtt == "0" else rtt + " ms round trip")
     page.write(folder / "mpc-wan.svg")

@@ -183,6 +183,7 @@ struct mpc_party {
     struct ccz_mpcml_kmeans *km;
     /* what was made of them */
     const struct ccz_mpcml_program *program;
+    struct ccz_mpcml_plan *plan; /* NULL: of stored runs */
     struct mpc_report report;
     struct ccz_mpc_stats stats;
 };

@@ -110,8 +110,8 @@ static ccz_rc make_program(struct mpc_party *p, struct ccz_err *err)
 
 static ccz_rc plan(struct mpc_party *p, struct ccz_err *err)
 {
-    CCZ_AUTO(ccz_mpcml_plan) plan = NULL;
-    ccz_rc rc = ccz_mpcml_plan_new(&plan, p->program, &p->o->run, err);
+    ccz_rc rc = ccz_mpcml_plan_new(&p->plan, p->program, &p->o->run, err);
+    const struct ccz_mpcml_plan *plan = p->plan;
     if (rc != CCZ_OK)
         return rc;
     p->report.planned_size = plan->total.size;
@@ -132,6 +132,7 @@ static ccz_rc compute(struct mpc_party *p, struct ccz_err *err)
     ccz_rc rc = o->store ? CCZ_OK : plan(p, err);
     if (rc != CCZ_OK)
         return rc;
+    with.run.plan = p->plan;
     if (strcmp(o->command, "offline") == 0)
         return mpc_store_fill(&p->stats, p->links.peer, p->program, &with, err);
     if (o->store)
@@ -200,6 +201,7 @@ int mpc_cmd_party(int argc, char **argv)
                                              : "");
     status = rc == CCZ_OK ? UI_OK : ui_fail(&err);
     mpc_links_close(&p.links);
+    ccz_mpcml_plan_free(p.plan);
     ccz_mpcml_lr_free(p.lr);
     ccz_mpcml_nn_free(p.nn);
     ccz_mpcml_network_free(p.net);

@@ -17,6 +17,17 @@ static ccz_rc open_session(struct ccz_mpc **m, struct ccz_chan *chan,
     return rc == CCZ_OK ? ccz_mpc_new(m, chan, &cfg, err) : rc;
 }
 
+/* Inputs whose numbers are those of the plan's needs: ccz_mpcml_run_on() makes a tensor of its own before them, too. */
+static ccz_rc make_inputs(struct ccz_mpc *m, const struct ccz_mpcml_program *program,
+                          struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_mpc_tensor) before = NULL;
+    const uint64_t zero = 0;
+    ccz_rc rc = ccz_mpc_private(&before, m, 0, CCZ_MPC_SHAPE1(1), 0,
+                                ccz_mpc_cfg_of(m)->role == 0 ? &zero : NULL, err);
+    return rc == CCZ_OK ? program->inputs(program->self, m, err) : rc;
+}
+
 ccz_rc mpc_store_fill(struct ccz_mpc_stats *stats, struct ccz_chan *chan,
                       const struct ccz_mpcml_program *program, const struct mpc_opts *o,
                       struct ccz_err *err)
@@ -36,7 +47,7 @@ ccz_rc mpc_store_fill(struct ccz_mpc_stats *stats, struct ccz_chan *chan,
     if (rc == CCZ_OK && source)
         rc = ccz_mpc_attach(m, source, err);
     if (rc == CCZ_OK)
-        rc = program->inputs(program->self, m, err);
+        rc = make_inputs(m, program, err);
     if (rc == CCZ_OK)
         rc = ccz_mpc_store_write(m, plan->needs, plan->needs_len, &store, err);
     if (m)

@@ -5,6 +5,7 @@
  *   truncate  cuts the last byte off one of its messages
  *   die       kills itself in the middle of the training
  *   dealer    offers randomness to two parties; it is not the dealer that they mean
+ *   replay    has a dealer deal to a session of its own, then greets it once more with what both parties said then
  */
 #define _POSIX_C_SOURCE 200809L
 #include "../options.h"
@@ -12,6 +13,7 @@
 #include <cczoo/links.h>
 #include <cczoo/mpcml.h>
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -22,6 +24,7 @@ struct tap {
     struct ccz_chan *inner;
     bool die;
     uint64_t sent;
+    struct ccz_buf *first; /* where the first message is kept; NULL: nowhere */
 };
 
 static ccz_rc tap_send(void *self, const struct ccz_span *parts, size_t len, int64_t timeout_ms,
@@ -29,8 +32,11 @@ static ccz_rc tap_send(void *self, const struct ccz_span *parts, size_t len, int
 {
     struct tap *t = self;
     (void)timeout_ms;
-    if (t->die && ++t->sent == WHEN)
+    t->sent++;
+    if (t->die && t->sent == WHEN)
         (void)kill(getpid(), SIGKILL);
+    for (size_t i = 0; t->first && t->sent == 1 && i < len; i++)
+        ccz_buf_put_span(t->first, parts[i]);
     return ccz_chan_send_parts(t->inner, parts, len, err);
 }
 
@@ -163,6 +169,99 @@ static ccz_rc be_dealer(const struct args *a, struct ccz_err *err)
     return rc;
 }
 
+/* ------------------------------------------------------------------------------------- replay */
+
+struct seat {
+    unsigned role;
+    struct ccz_chan *peer;
+    struct tap tap; /* on the channel to the dealer */
+    struct ccz_buf hello;
+    struct ccz_err err;
+    ccz_rc rc;
+    pthread_t thread;
+};
+
+static void *deal_in(void *arg)
+{
+    struct seat *s = arg;
+    struct ccz_chan *dealer = NULL;
+    CCZ_AUTO(ccz_mpcml_lr) lr = NULL;
+    const double x[4] = {0.5, -0.5, 0.25, 1}, y[4] = {1, 0, 1, 1};
+    const struct ccz_mpcml_lr_cfg cfg = {
+        .rows = {4, 4}, .columns = {1, 1}, .batch = 2, .epochs = 1, .rate = 0.5};
+    const struct ccz_mpcml_lr_data data = {.x = x, .y = s->role == 0 ? y : NULL};
+    struct ccz_mpcml_run_cfg run = {.role = s->role,
+                                    .setting = ccz_mpcml_setting(CCZ_MPCML_DEALER)};
+    s->tap.first = &s->hello;
+    s->rc = ccz_chan_new(&dealer, &TAP, &s->tap, "dealer", &s->err);
+    run.dealer = dealer;
+    if (s->rc == CCZ_OK)
+        s->rc = ccz_mpcml_lr_new(&lr, s->role, &cfg, &data, &s->err);
+    if (s->rc == CCZ_OK)
+        s->rc = ccz_mpcml_run(NULL, s->peer, ccz_mpcml_lr_program(lr), &run, &s->err);
+    ccz_chan_free(dealer);
+    return NULL;
+}
+
+/* Both parties, in one process, and a dealer that deals to them. */
+static ccz_rc deal_once(struct seat seat[2], struct ccz_err *err)
+{
+    size_t started = 0;
+    ccz_rc rc = ccz_chan_pair(&seat[0].peer, &seat[1].peer, NULL, err);
+    for (; rc == CCZ_OK && started < 2; started++)
+        if (pthread_create(&seat[started].thread, NULL, deal_in, &seat[started]) != 0)
+            return ccz_fail(err, CCZ_E_NOMEM, "attack:thread", 0, "no thread");
+    for (size_t i = 0; i < started; i++) {
+        (void)pthread_join(seat[i].thread, NULL);
+        if (rc == CCZ_OK && seat[i].rc != CCZ_OK) {
+            rc = seat[i].rc;
+            *err = seat[i].err;
+        }
+    }
+    ccz_chan_free(seat[0].peer);
+    ccz_chan_free(seat[1].peer);
+    return rc;
+}
+
+static ccz_rc connect_both(struct ccz_chan *chan[2], struct ccz_links *links, const char *dealer,
+                           struct ccz_err *err)
+{
+    ccz_rc rc = ccz_links_connect(&chan[0], links, dealer, "party-0", err);
+    return rc == CCZ_OK ? ccz_links_connect(&chan[1], links, dealer, "party-1", err) : rc;
+}
+
+static ccz_rc replay(const struct args *a, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_links) links = NULL;
+    static struct seat seat[2] = {{.role = 0}, {.role = 1}};
+    struct ccz_chan *chan[2] = {0};
+    CCZ_AUTO_BUF answer;
+    const struct ccz_links_cfg cfg = {.channel = "mpc-dealer",
+                                      .connects = true,
+                                      .limits = {.message_size_max = CCZ_CHAN_MESSAGE_SIZE_MAX}};
+    ccz_buf_init(&answer, MESSAGE_MAX);
+    for (int i = 0; i < 2; i++)
+        ccz_buf_init(&seat[i].hello, MESSAGE_MAX);
+    ccz_rc rc = ccz_links_new(&links, &cfg, err);
+    if (rc == CCZ_OK)
+        rc = connect_both(chan, links, a->connect, err);
+    for (int i = 0; i < 2; i++)
+        seat[i].tap.inner = chan[i]; /* freed with the tap */
+    if (rc == CCZ_OK)
+        rc = deal_once(seat, err);
+    if (rc == CCZ_OK)
+        rc = connect_both(chan, links, a->connect, err);
+    for (int i = 0; rc == CCZ_OK && i < 2; i++)
+        rc = ccz_chan_send(chan[i], ccz_buf_span(&seat[i].hello), err);
+    if (rc == CCZ_OK)
+        rc = ccz_chan_recv(&answer, chan[1], err); /* a seed, if it deals again */
+    for (int i = 0; i < 2 && seat[1].tap.sent > 0; i++)
+        ccz_chan_free(chan[i]);
+    for (int i = 0; i < 2; i++)
+        ccz_buf_free(&seat[i].hello);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     struct args a = {.what = argc > 1 ? argv[1] : "", .rows = "0"};
@@ -176,8 +275,11 @@ int main(int argc, char **argv)
     if (argc < 2 || !options(opts, sizeof(opts) / sizeof(opts[0]), argc - 1, argv + 1) ||
         (dealer ? !a.sim_dir || !a.port_file : !a.connect))
         return usage(
-            "cczoo-mpc-attack stranger|truncate|die --connect ADDR --rows N [--sim-dir DIR "
+            "cczoo-mpc-attack stranger|truncate|die|replay --connect ADDR --rows N [--sim-dir DIR "
             "--trust-sim DIR]\n       cczoo-mpc-attack dealer --sim-dir DIR --port-file FILE");
     (void)signal(SIGPIPE, SIG_IGN);
-    return verdict(dealer ? be_dealer(&a, &err) : be_party(&a, &err), &err);
+    return verdict(dealer                          ? be_dealer(&a, &err)
+                   : strcmp(a.what, "replay") == 0 ? replay(&a, &err)
+                                                   : be_party(&a, &err),
+                   &err);
 }
