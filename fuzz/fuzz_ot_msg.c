@@ -74,6 +74,7 @@ static struct ccz_ot_ext *store(bool sender, struct ccz_chan *chan)
         e->rows.at[i] = (struct ccz_f128){i * 77, i};
     e->soft = (struct cczi_soft){.kernels = &cczi_ot_portable, .chan = chan, .delta = {3, 4}};
     e->soft.sender = sender;
+    cczi_hash_init(&e->soft.hash, &cczi_ot_portable, (const uint8_t *)"sixteen of bytes");
     e->end = STORED;
     return e;
 }
