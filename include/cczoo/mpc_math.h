@@ -29,7 +29,8 @@
  * After a failure the session is unusable.
  *
  * **Memory, threads**: as mpc_cmp.h. Time and addresses depend on shapes and public parameters only (@ct), also in `_plain`.
- * A call needs memory for all steps at once: 8 bytes for each element of x times 2 pieces, or 60 for exponentials and quotients.
+ * A call needs memory for all its steps at once: besides OTs about 16 bytes for each element and piece, and half a kilobyte for each
+ * element of exponentials and quotients. Cut larger ones.
  * Reading order of the sources: math_priv.h, math_tables.c, math_steps.c, math_calc.c, math_sigmoid.c, math_exp.c, math_inverse.c,
  * math_softmax.c, math_cost.c; shuffle.h, shuffle_tree.c, shuffle_route.c, shuffle.c.
  */

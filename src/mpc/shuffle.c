@@ -11,9 +11,24 @@
 
 #include <cczoo/mpc_math.h>
 
-#include "ot/ot_priv.h"
-
 #include <string.h>
+
+struct blocks {
+    struct ccz_f128 *at;
+    size_t len;
+};
+
+static ccz_rc blocks_init(struct blocks *b, size_t len, struct ccz_err *err)
+{
+    b->len = len;
+    return cczi_mpc_alloc(&b->at, len, sizeof(*b->at), err);
+}
+
+static void blocks_deinit(struct blocks *b)
+{
+    cczi_mpc_wipe_free(b->at, b->len * sizeof(*b->at));
+    *b = (struct blocks){0};
+}
 
 struct permute {
     struct ccz_mpc *m;
@@ -23,12 +38,12 @@ struct permute {
     unsigned sender, k;
     struct ccz_ot_ext *ot; /* NULL when planning */
     struct ccz_f128 delta;
-    struct cczi_array ots, msg, leaves, wide; /* leaves: of one tree; wide: stretched */
-    struct cczi_words flips;                  /* bits, of all OTs */
-    struct cczi_words hidden;                 /* [steps][padded][d]: x - a */
-    struct cczi_words share;                  /* [padded][d] */
-    struct cczi_words row, column;            /* [padded][stride] */
-    struct cczi_aes *stretch;                 /* [pairs] */
+    struct blocks ots, msg, leaves, wide; /* leaves: of one tree; wide: stretched */
+    struct cczi_words flips;              /* bits, of all OTs */
+    struct cczi_words hidden;             /* [steps][padded][d]: x - a */
+    struct cczi_words share;              /* [padded][d] */
+    struct cczi_words row, column;        /* [padded][stride] */
+    struct cczi_aes *stretch;             /* [pairs] */
     size_t pairs, per_pair, stride; /* blocks of 256 bits for a row, elements in each, in all */
     uint32_t *place[CCZI_ORDER_STEPS];
 };
@@ -37,10 +52,10 @@ static void permute_deinit(struct permute *p)
 {
     const size_t n = p->o ? p->o->padded : 0;
     cczi_tree_deinit(&p->tree);
-    cczi_array_deinit(&p->ots);
-    cczi_array_deinit(&p->msg);
-    cczi_array_deinit(&p->leaves);
-    cczi_array_deinit(&p->wide);
+    blocks_deinit(&p->ots);
+    blocks_deinit(&p->msg);
+    blocks_deinit(&p->leaves);
+    blocks_deinit(&p->wide);
     cczi_words_deinit(&p->flips);
     cczi_words_deinit(&p->hidden);
     cczi_words_deinit(&p->share);
@@ -80,13 +95,13 @@ static ccz_rc permute_init(struct permute *p, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = stretch_init(p, err);
     if (rc == CCZ_OK)
-        rc = cczi_array_init(&p->ots, o->ots, err);
+        rc = blocks_init(&p->ots, o->ots, err);
     if (rc == CCZ_OK)
-        rc = cczi_array_init(&p->msg, o->ots, err);
+        rc = blocks_init(&p->msg, o->ots, err);
     if (rc == CCZ_OK)
-        rc = cczi_array_init(&p->leaves, leaves, err);
+        rc = blocks_init(&p->leaves, leaves, err);
     if (rc == CCZ_OK)
-        rc = cczi_array_init(&p->wide, 2 * leaves, err);
+        rc = blocks_init(&p->wide, 2 * leaves, err);
     if (rc == CCZ_OK)
         rc = cczi_words_init(&p->flips, cczi_words_of(o->ots), err);
     if (rc == CCZ_OK)

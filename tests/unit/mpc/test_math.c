@@ -16,6 +16,7 @@
 struct trial {
     struct ccz_mpc_math_call c;
     const uint64_t *x;
+    const uint64_t *first; /* party 0's share; NULL: random */
     uint64_t *share[2], *got;
     /* How far a result may be from the plain one in modes that round either way: units, and a part of the value. */
     uint64_t slack;
@@ -168,7 +169,7 @@ static uint64_t *run(struct trial *t)
     for (int r = 0; r < 2; r++)
         t->share[r] = words_new(n);
     for (size_t i = 0; i < n; i++) {
-        t->share[0][i] = rnd(&seed) & mask_of(k);
+        t->share[0][i] = t->first ? t->first[i] : rnd(&seed) & mask_of(k);
         t->share[1][i] = (t->x[i] - t->share[0][i]) & mask_of(k);
     }
     OK(plain(expected, t->x, &t->c, e));
@@ -239,10 +240,35 @@ static void all_16(enum ccz_mpc_trunc trunc, unsigned frac, unsigned kind, unsig
     free(y);
 }
 
+/* All pairs of shares of the 8-bit ring. */
+static void all_shares_8(enum ccz_mpc_trunc trunc)
+{
+    enum { FRAC = 3, FROM = -124, TO = 124, N = (TO - FROM) * 256 };
+    uint64_t *x = words_new(N), *first = words_new(N);
+    for (size_t i = 0; i < N; i++) {
+        x[i] = (uint64_t)(FROM + (int64_t)(i / 256)) & 0xff;
+        first[i] = i % 256;
+    }
+    struct trial t = {
+        .c = {.op = CCZ_MPC_MATH_SIGMOID, .n = N, .ring_bits = 8, .frac = FRAC, .trunc = trunc},
+        .x = x,
+        .first = first};
+    uint64_t *y = run(&t);
+    for (size_t i = 0; i < N; i++)
+        CHECK(y[i] == three(FROM + (int64_t)(i / 256), FRAC));
+    free(x);
+    free(first);
+    free(y);
+}
+
 static void test_sigmoid_all(void)
 {
+    all_shares_8(CCZ_MPC_TRUNC_FAITHFUL);
+    all_shares_8(CCZ_MPC_TRUNC_LOCAL);
     for (unsigned kind = 0; kind < PIECES; kind++) {
         all_16(CCZ_MPC_TRUNC_FAITHFUL, 8, kind, 0);
+        if (pieces[kind].pieces > 7)
+            continue;
         all_16(CCZ_MPC_TRUNC_FAITHFUL, 5, kind, 4);
         all_16(CCZ_MPC_TRUNC_ONE_BIT, 8, kind, 3);
     }
@@ -294,7 +320,7 @@ static void test_sigmoid_edges(void)
             edges(64, 16, kind, (enum ccz_mpc_trunc)trunc, trunc ? 3 : 0);
             edges(64, 32, kind, CCZ_MPC_TRUNC_FAITHFUL, 10);
         }
-    edges(64, 62, 0, CCZ_MPC_TRUNC_FAITHFUL, 0);
+    edges(64, 58, 0, CCZ_MPC_TRUNC_FAITHFUL, 0);
 }
 
 /* ------------------------------------------------------------------ formulas of products */
