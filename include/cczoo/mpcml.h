@@ -44,11 +44,11 @@ struct ccz_mpcml_setting {
     enum ccz_mpcml_optimize optimize;
     const char *name; /**< "rounds", "ot", "paillier", "he-each", "he-packed", "silent", "dealer" */
     const char *summary; /**< one line */
-    enum ccz_mpc_source_kind
-        source; /**< OT, HE, PAILLIER, DEALER; MIXED: the cheaper of HE and OT for each kind of need */
+    /** OT, HE, PAILLIER, DEALER; MIXED: the cheaper of HE and OT for each kind of need. */
+    enum ccz_mpc_source_kind source;
     enum ccz_mpc_ot ot;
-    bool
-        prepare_all; /**< false: only transfers are prepared; each product makes its own randomness */
+    /** False: only transfers are prepared; each product makes its own randomness. */
+    bool prepare_all;
     bool one_by_one; /**< programs do independent steps one after the other */
 };
 CCZ_API const struct ccz_mpcml_setting *ccz_mpcml_setting(enum ccz_mpcml_optimize optimize);
@@ -67,8 +67,8 @@ struct ccz_mpcml_program {
     /** Of name, version, shapes and parameters; not of inputs. */
     uint8_t digest[CCZ_MPC_PROGRAM_SIZE];
     unsigned ring_bits, frac; /**< of the session */
-    uint64_t
-        max_abs; /**< bound of |element| of PRIVATE inputs, in units of the last place; 0 = none. Public */
+    /** Bound of |element| of PRIVATE factors of products, in units of the last place; 0 = none. Public. */
+    uint64_t max_abs;
     /** Makes the PRIVATE tensors, the same in the same order at both parties; sends nothing. */
     ccz_rc (*inputs)(void *self, struct ccz_mpc *m, struct ccz_err *err);
     /** Computes and reveals. @param setting  one_by_one is what a program looks at */
@@ -92,8 +92,8 @@ struct ccz_mpcml_run_cfg {
     struct ccz_mpcml_net net;
     struct ccz_chan *dealer; /**< setting "dealer" alone; borrowed; "mpcml:dealer" */
     unsigned paillier_bits;  /**< setting "paillier"; 0 = 3072 */
-    const struct ccz_mpcml_plan
-        *plan; /**< of this program and setting, borrowed; NULL: made anew */
+    /** Of this program and setting, borrowed; NULL: made anew. */
+    const struct ccz_mpcml_plan *plan;
     void (*on_reveal)(void *arg, const struct ccz_mpc_reveal *r); /**< as struct ccz_mpc_cfg */
     /** Told of every choice of source before anything is prepared, as struct ccz_mpc_mixed_cfg. May be NULL. */
     void (*on_choice)(void *arg, const char *source, enum ccz_mpc_need_kind kind, size_t needs,
@@ -125,6 +125,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_source_new(struct ccz_mpc_source **out, st
                                                  struct ccz_err *err);
 /**
  * Inputs, randomness, computing and reset on a session whose source is attached; any number of programs, one after the other.
+ * What the program itself refuses ("mpcml:...") does not end the session: the caller closes the channel.
  * @param plan  of program and setting, "mpcml:plan"
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_run_on(struct ccz_mpc *m,
@@ -158,8 +159,8 @@ struct ccz_mpcml_phase_cost {
     double cpu_s; /**< of one party; estimate, 0 online */
 };
 /**
- * What a run will cost. Online bytes and rounds are exact. Offline and set-up ones are exact for transfers and dealer, within
- * 15 % for ciphertexts (docs/design/mpcml.md says what was measured).
+ * What a run will cost. Online bytes and rounds are exact. Offline and set-up ones too, but for bytes of Gilboa products (1 %) and of
+ * Paillier ciphertexts (15 %).
  */
 struct ccz_mpcml_plan {
     const struct ccz_mpcml_setting *setting;

@@ -320,7 +320,7 @@ static void test_sigmoid_edges(void)
             edges(64, 16, kind, (enum ccz_mpc_trunc)trunc, trunc ? 3 : 0);
             edges(64, 32, kind, CCZ_MPC_TRUNC_FAITHFUL, 10);
         }
-    edges(64, 62, 0, CCZ_MPC_TRUNC_FAITHFUL, 0);
+    edges(64, 58, 0, CCZ_MPC_TRUNC_FAITHFUL, 0);
 }
 
 /* ------------------------------------------------------------------ formulas of products */
