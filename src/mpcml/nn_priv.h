@@ -61,6 +61,7 @@ enum { CCZI_NN_STEPS_MAX = 4 * CCZ_MPCML_NETWORK_LAYERS_MAX };
 struct cczi_nn_steps {
     struct cczi_nn_step step[CCZI_NN_STEPS_MAX];
     size_t len;
+    unsigned frac_max; /* the most fraction bits anywhere */
 };
 /* The configuration with defaults filled in. */
 ccz_rc cczi_nn_cfg(struct ccz_mpcml_nn_cfg *out, const struct ccz_mpcml_network *net,

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { FRAC_SPARE = 4 }; /* bits of the ring that fractions leave to the rest */
+
 /* ------------------------------------------------------------------------------- configuration */
 
 static ccz_rc check_cfg(const struct ccz_mpcml_nn_cfg *c, const struct ccz_mpcml_network *net,
@@ -25,7 +27,7 @@ static ccz_rc check_cfg(const struct ccz_mpcml_nn_cfg *c, const struct ccz_mpcml
         return ccz_refuse_num(err, CCZ_E_ARG, "mpcml:batch", (int64_t)c->batch,
                               CCZ_MPCML_NN_BATCH_MAX);
     if (c->frac < 1 || c->weight_frac < 1 || c->frac > c->ring_bits ||
-        c->weight_frac > c->ring_bits || c->frac + c->weight_frac > c->ring_bits - 4)
+        c->weight_frac > c->ring_bits || c->frac + c->weight_frac > c->ring_bits - FRAC_SPARE)
         return ccz_fail(err, CCZ_E_ARG, "mpcml:frac", c->frac,
                         "%u and %u fraction bits in a ring of %u bits", c->frac, c->weight_frac,
                         c->ring_bits);
@@ -40,6 +42,19 @@ static ccz_rc check_cfg(const struct ccz_mpcml_nn_cfg *c, const struct ccz_mpcml
     return CCZ_OK;
 }
 
+/* Means of many values have more fraction bits than products. */
+static ccz_rc check_steps(const struct ccz_mpcml_nn_cfg *c, const struct ccz_mpcml_network *net,
+                          struct ccz_err *err)
+{
+    struct cczi_nn_steps steps;
+    cczi_nn_steps(&steps, net, c);
+    if (steps.frac_max <= c->ring_bits - FRAC_SPARE)
+        return CCZ_OK;
+    return ccz_fail(err, CCZ_E_ARG, "mpcml:frac", steps.frac_max,
+                    "a pool of means needs %u fraction bits in a ring of %u bits", steps.frac_max,
+                    c->ring_bits);
+}
+
 ccz_rc cczi_nn_cfg(struct ccz_mpcml_nn_cfg *out, const struct ccz_mpcml_network *net,
                    const struct ccz_mpcml_nn_cfg *cfg, struct ccz_err *err)
 {
@@ -51,6 +66,8 @@ ccz_rc cczi_nn_cfg(struct ccz_mpcml_nn_cfg *out, const struct ccz_mpcml_network 
     if (out->weight_frac == 0)
         out->weight_frac = out->ring_bits == 32 ? 10 : 16;
     ccz_rc rc = check_cfg(out, net, err);
+    if (rc == CCZ_OK)
+        rc = check_steps(out, net, err);
     if (rc == CCZ_OK && out->batch == 0)
         out->batch = CCZ_MPCML_NN_BATCH_MAX;
     if (rc == CCZ_OK && out->batch > out->images)
@@ -99,6 +116,12 @@ static struct cczi_nn_step *add(struct state *s, enum cczi_nn_op op,
     return step;
 }
 
+static void add_frac(struct state *s, unsigned more)
+{
+    s->frac += more;
+    s->steps->frac_max = s->steps->frac_max > s->frac ? s->steps->frac_max : s->frac;
+}
+
 static void truncate_to_frac(struct state *s)
 {
     if (s->frac == s->cfg->frac)
@@ -114,24 +137,24 @@ static void average(struct state *s, const struct cczi_mpcml_node *n)
 {
     const uint64_t len = (uint64_t)n->layer.kh * n->layer.kw;
     const bool power = (len & (len - 1)) == 0;
-    if (!power)
+    const unsigned log = (unsigned)log2((double)len);
+    if (!power || s->frac + log > s->cfg->ring_bits - FRAC_SPARE)
         truncate_to_frac(s);
     (void)add(s, CCZI_NN_SUM, n);
     struct cczi_nn_step *step = add(s, power ? CCZI_NN_HALVE : CCZI_NN_SCALE, NULL);
-    if (power)
-        step->shift = (unsigned)log2((double)len);
-    else {
-        step->shift = s->cfg->weight_frac;
+    step->shift = log;
+    if (!power) { /* a factor of weight_frac bits, whatever the window */
+        step->shift += s->cfg->weight_frac;
         step->factor = (uint64_t)llround(ldexp(1 / (double)len, (int)step->shift));
     }
-    s->frac += step->shift;
+    add_frac(s, step->shift);
 }
 
 static void linear(struct state *s, const struct cczi_mpcml_node *n)
 {
     truncate_to_frac(s);
     (void)add(s, n->layer.kind == CCZ_MPCML_DENSE ? CCZI_NN_DENSE : CCZI_NN_CONV, n);
-    s->frac += s->cfg->weight_frac;
+    add_frac(s, s->cfg->weight_frac);
     s->positive = false;
 }
 
@@ -146,6 +169,7 @@ void cczi_nn_steps(struct cczi_nn_steps *out, const struct ccz_mpcml_network *ne
                       .positive = spec->input_min >= 0};
     bool relu = false; /* one that waits until pools of maxima are done */
     out->len = 0;
+    out->frac_max = cfg->frac;
     for (size_t i = 0; i < spec->layers_len; i++) {
         const struct cczi_mpcml_node *n = &net->node[i];
         const enum ccz_mpcml_layer_kind kind = n->layer.kind;

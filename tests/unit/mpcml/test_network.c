@@ -267,8 +267,51 @@ static void test_steps(void)
     cczi_nn_steps(&steps, net, &cfg);
     CHECK(steps.len == 6 && steps.step[1].op == CCZI_NN_TRUNCATE &&
           steps.step[1].range == CCZ_MPC_RANGE_HALF);
-    CHECK(steps.step[3].op == CCZI_NN_SCALE && steps.step[3].factor == 114); /* 1024 / 9 */
-    CHECK(steps.step[4].op == CCZI_NN_TRUNCATE && steps.step[4].shift == 10);
+    CHECK(steps.step[3].op == CCZI_NN_SCALE && steps.step[3].factor == 910); /* 8192 / 9 */
+    CHECK(steps.step[4].op == CCZI_NN_TRUNCATE && steps.step[4].shift == 13);
+    ccz_mpcml_network_free(net);
+}
+
+/* Means of means: truncated in between where fraction bits run out, refused where that is not enough. */
+static void test_means(void)
+{
+    struct ccz_mpcml_spec spec = {
+        .height = 15,
+        .width = 15,
+        .channels = 1,
+        .input_max = 1,
+        .weight_max = 1,
+        .layers_len = 5,
+        .layers = {L_AVG(8, 1), L_AVG(4, 1), L_AVG(4, 1), L_AVG(2, 2), L_DENSE(1)}};
+    struct ccz_mpcml_network *net = random_network(&spec, 1, 9);
+    struct ccz_mpcml_nn_cfg cfg = {.images = 1, .frac = 20, .weight_frac = 8};
+    struct cczi_nn_steps steps;
+    struct ccz_err err = {0};
+    CHECK(cczi_nn_cfg(&cfg, net, &cfg, &err) == CCZ_OK);
+    cczi_nn_steps(&steps, net, &cfg); /* 20 + 6, which 4 more would fill too far, + 4, 20 + 4 + 2 */
+    CHECK(steps.frac_max == 28 && steps.len == 12);
+    CHECK(steps.step[2].op == CCZI_NN_TRUNCATE && steps.step[2].shift == 6);
+    float *image = random_images(net, 1, 10);
+    uint64_t word;
+    double got, real;
+    cfg.output = CCZ_MPCML_NN_LOGITS;
+    CHECK(ccz_mpcml_nn_simulate(&word, net, &cfg, image, NULL) == CCZ_OK);
+    ccz_mpc_decode(&got, &word, 1, 32, ccz_mpcml_nn_output_frac(&cfg));
+    CHECK(ccz_mpcml_network_logits(&real, net, image, NULL) == CCZ_OK && fabs(got - real) < 0.01);
+    free(image);
+    ccz_mpcml_network_free(net);
+    spec = (struct ccz_mpcml_spec){.height = 512,
+                                   .width = 512,
+                                   .channels = 1,
+                                   .input_max = 1,
+                                   .weight_max = 1,
+                                   .layers_len = 2,
+                                   .layers = {L_AVG(512, 1), L_DENSE(1)}};
+    net = random_network(&spec, 1, 9);
+    cfg = (struct ccz_mpcml_nn_cfg){.images = 1, .frac = 11};
+    CHECK(cczi_nn_cfg(&cfg, net, &cfg, &err) == CCZ_E_ARG && strcmp(err.where, "mpcml:frac") == 0);
+    cfg = (struct ccz_mpcml_nn_cfg){.images = 1, .frac = 10};
+    CHECK(cczi_nn_cfg(&cfg, net, &cfg, &err) == CCZ_OK);
     ccz_mpcml_network_free(net);
 }
 
@@ -395,12 +438,17 @@ static void test_config(void)
 
 int main(int argc, char **argv)
 {
-    static const struct ccz_test tests[] = {
-        {"network.layers", test_layers},       {"network.refusals", test_refusals},
-        {"network.weights", test_weights},     {"network.file", test_file},
-        {"network.truncated", test_truncated}, {"network.logits", test_logits},
-        {"network.steps", test_steps},         {"network.near", test_near},
-        {"network.range", test_range},         {"network.weight_bound", test_weight_bound},
-        {"network.config", test_config}};
+    static const struct ccz_test tests[] = {{"network.layers", test_layers},
+                                            {"network.refusals", test_refusals},
+                                            {"network.weights", test_weights},
+                                            {"network.file", test_file},
+                                            {"network.truncated", test_truncated},
+                                            {"network.logits", test_logits},
+                                            {"network.steps", test_steps},
+                                            {"network.means", test_means},
+                                            {"network.near", test_near},
+                                            {"network.range", test_range},
+                                            {"network.weight_bound", test_weight_bound},
+                                            {"network.config", test_config}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

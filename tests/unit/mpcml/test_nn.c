@@ -192,6 +192,37 @@ static void test_cost(void)
     stop(&p);
 }
 
+/* What the benchmarks promise of 784-128-128-10, in bytes, set-up included. */
+static void test_bars(void)
+{
+    const struct ccz_mpcml_spec spec = {
+        .height = 28,
+        .width = 28,
+        .channels = 1,
+        .input_max = 1,
+        .weight_max = 1,
+        .layers_len = 6,
+        .layers = {L_FLATTEN, L_DENSE(128), L_RELU, L_DENSE(128), L_RELU, L_DENSE(10)}};
+    struct ccz_mpcml_network *net = NULL;
+    CHECK(ccz_mpcml_network_new(&net, &spec, NULL, 0, NULL) == CCZ_OK);
+    for (int silent = 0; silent < 2; silent++)
+        for (size_t images = 1; images <= 32; images += 31) {
+            const struct ccz_mpcml_nn_cfg cfg = {.images = images};
+            const struct ccz_mpcml_run_cfg run = {
+                .trunc = CCZ_MPC_TRUNC_ONE_BIT,
+                .setting = ccz_mpcml_setting_named(silent ? "rounds" : "he-packed")};
+            struct ccz_mpcml_nn *nn = NULL;
+            struct ccz_mpcml_plan *plan = NULL;
+            CHECK(ccz_mpcml_nn_new(&nn, 0, net, &cfg, NULL, NULL) == CCZ_OK);
+            CHECK(ccz_mpcml_plan_new(&plan, ccz_mpcml_nn_program(nn), &run, NULL) == CCZ_OK);
+            CHECK(plan->total.size <= (images == 1 ? 2000000 : silent ? 4000000 : 5000000));
+            CHECK(plan->total.rounds <= 80);
+            ccz_mpcml_plan_free(plan);
+            ccz_mpcml_nn_free(nn);
+        }
+    ccz_mpcml_network_free(net);
+}
+
 /* -------------------------------------------------------------------------------------------- refusals */
 
 static void both_refuse(struct parties *p, const char *where)
@@ -297,10 +328,10 @@ static void test_again(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"inference.same", test_same},         {"inference.settings", test_settings},
-        {"inference.one_bit", test_one_bit},   {"inference.reveals", test_reveals},
-        {"inference.plan", test_plan},         {"inference.cost", test_cost},
-        {"inference.mismatch", test_mismatch}, {"inference.missing", test_missing},
-        {"inference.again", test_again}};
+        {"inference.same", test_same},       {"inference.settings", test_settings},
+        {"inference.one_bit", test_one_bit}, {"inference.reveals", test_reveals},
+        {"inference.plan", test_plan},       {"inference.cost", test_cost},
+        {"inference.bars", test_bars},       {"inference.mismatch", test_mismatch},
+        {"inference.missing", test_missing}, {"inference.again", test_again}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -120,10 +120,31 @@ static void test_lost(void)
     }
 }
 
+/* The settings that the other tests have not: the same values from Paillier and from a dealer. */
+static void test_settings(void)
+{
+    static const char *const names[] = {"paillier", "dealer"};
+    for (int i = 0; i < 4; i++) {
+        const bool kmeans = i % 2;
+        struct small s;
+        struct kit_pair k;
+        small_init(&s);
+        CHECK(small_new(&s, kmeans, NULL) == CCZ_OK);
+        kit_init(&k, small_program(&s, 0, kmeans), small_program(&s, 1, kmeans), names[i / 2]);
+        k.p[0].cfg.paillier_bits = k.p[1].cfg.paillier_bits = 2048;
+        kit_run(&k);
+        pair_ok(&k);
+        CHECK(small_right(&s, kmeans));
+        done(&k, &s);
+        small_deinit(&s);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"nn_faults.network", test_network},
                                             {"nn_faults.kmeans", test_kmeans},
-                                            {"nn_faults.lost", test_lost}};
+                                            {"nn_faults.lost", test_lost},
+                                            {"nn_faults.settings", test_settings}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
