@@ -244,10 +244,56 @@ static bool check_party(const struct mpc_opts *o)
     return true;
 }
 
+/* An option that the command would ignore is an error: who gives it expects something of it. */
+static const char *misplaced(const struct mpc_opts *o)
+{
+    const bool party = is(o, "party"), both = party || is(o, "offline"), table = is(o, "table"),
+               plan = is(o, "plan"), simulate = is(o, "simulate");
+    const struct {
+        const char *name;
+        bool given, taken;
+    } list[] = {{"listen", o->net.listen, both || table},
+                {"connect", o->net.connect, both || table},
+                {"port-file", o->net.port_file, both || table},
+                {"tee", o->net.evidence.tee, both || table},
+                {"policy", o->net.evidence.policy, both || table},
+                {"dealer", o->net.dealer, both || table},
+                {"data", o->data, both || simulate},
+                {"test", o->test, both || simulate},
+                {"label", o->label, both || simulate},
+                {"aligned", o->aligned, both},
+                {"minimum", o->minimum, both},
+                {"raw", o->raw, both || simulate},
+                {"store", o->store, both},
+                {"model", o->model, party && o->kind == MPC_SCORE},
+                {"model-out", o->model_out, party && o->kind != MPC_SCORE},
+                {"scores-out", o->scores_out, party || simulate},
+                {"json", o->json, both},
+                {"network", o->network, both || plan},
+                {"images", o->images, both},
+                {"rows", o->rows, plan || table || o->kind == MPC_MLP},
+                {"score-rows", o->score_rows, plan || table},
+                {"repeats", o->repeats != 1, table},
+                {"csv", o->csv, table},
+                {"svg", o->svg, table},
+                {"data-2", o->data_2, simulate},
+                {"test-2", o->test_2, simulate},
+                {"compare", o->compare || o->compare_2, simulate}};
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+        if (list[i].given && !list[i].taken)
+            return list[i].name;
+    return NULL;
+}
+
 static bool check(struct mpc_opts *o)
 {
     if (!set_choices(o) || !set_numbers(o))
         return false;
+    const char *name = misplaced(o);
+    if (name) {
+        ui_error("--%s is not for %s of this program", name, o->command);
+        return false;
+    }
     if (!o->run.setting && !is(o, "plan") && !is(o, "table")) {
         ui_error("--optimize all is for plan and table");
         return false;

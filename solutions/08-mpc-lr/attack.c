@@ -2,6 +2,7 @@
 /*
  * Attackers for break.sh: a party B that says yes to everything, then takes part in the training, on made-up columns.
  *   stranger  does what the real program does; but it is another one
+ *   garbage   begins with something else than its options
  *   truncate  cuts the last byte off one of its messages
  *   die       kills itself in the middle of the training
  *   dealer    offers randomness to two parties; it is not the dealer that they mean
@@ -65,7 +66,7 @@ static void put_le64(uint8_t *to, uint64_t v)
 }
 
 /* The other party's options, as one's own; then the digest of its ids, as that of one's own. */
-static ccz_rc agree(struct ccz_chan *chan, struct ccz_err *err)
+static ccz_rc agree(struct ccz_chan *chan, bool garbage, struct ccz_err *err)
 {
     CCZ_AUTO_BUF terms;
     CCZ_AUTO_BUF ids;
@@ -77,6 +78,7 @@ static ccz_rc agree(struct ccz_chan *chan, struct ccz_err *err)
     if (rc != CCZ_OK)
         return rc;
     uint8_t *own = terms.ptr + terms.size - 40; /* role, labels, columns, .. */
+    terms.ptr[0] ^= garbage;
     put_le64(own, 1);
     put_le64(own + 8, 0);
     put_le64(own + 16, COLUMNS);
@@ -138,7 +140,7 @@ static ccz_rc be_party(const struct args *a, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = ccz_chan_fault_new(&chan, tapped, &fault, err);
     if (rc == CCZ_OK)
-        rc = agree(chan, err);
+        rc = agree(chan, strcmp(a->what, "garbage") == 0, err);
     if (rc == CCZ_OK)
         rc = train(chan, (size_t)strtoull(a->rows, NULL, 10), err);
     ccz_chan_free(chan); /* before the links */
@@ -275,7 +277,8 @@ int main(int argc, char **argv)
     if (argc < 2 || !options(opts, sizeof(opts) / sizeof(opts[0]), argc - 1, argv + 1) ||
         (dealer ? !a.sim_dir || !a.port_file : !a.connect))
         return usage(
-            "cczoo-mpc-attack stranger|truncate|die|replay --connect ADDR --rows N [--sim-dir DIR "
+            "cczoo-mpc-attack stranger|garbage|truncate|die|replay --connect ADDR --rows N "
+            "[--sim-dir DIR "
             "--trust-sim DIR]\n       cczoo-mpc-attack dealer --sim-dir DIR --port-file FILE");
     (void)signal(SIGPIPE, SIG_IGN);
     return verdict(dealer                          ? be_dealer(&a, &err)

@@ -79,6 +79,9 @@ usage_says '--split rows needs --raw' party --listen 127.0.0.1:0 --data x "${MUT
 usage_says '--optimize all is for' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --optimize all
 usage_says '--columns must be' plan --rows 100 --columns 3
 usage_says '--rows or --score-rows' plan
+usage_says '--data is not for plan' plan --rows 10 --data x
+usage_says '--csv is not for party' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --csv y
+usage_says '--model is not for party' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --model y
 usage_says '--listen and --tee are required' dealer --listen 127.0.0.1:0 --policy "$RUN/policy.json"
 
 step "each verifies the other's program"
@@ -158,6 +161,14 @@ status=0
 echo '{"version":1,"columns":["x3","x4","x5"],"labels":false,"intercept":false,"weights":[1,2],"words":["1","2"]}' >"$RUN/bad.model"
 "$MPC" party --data "$RUN/b-test.csv" --model "$RUN/bad.model" "${OPEN[@]}" --program score --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
 grep -q 'mpc:model: ' "$RUN/out" || die "a model with too few weights: $(cat "$RUN/out")"
+
+size=$(wc -c <"$RUN/b.shares")
+for ((cut = 0; cut < size - 2; cut += 23)); do # a damaged model: refused before anything is connected
+    head -c "$cut" "$RUN/b.shares" >"$RUN/cut"
+    status=0
+    "$MPC" party --data "$RUN/b-test.csv" --model "$RUN/cut" "${OPEN[@]}" --program score --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || status=$?
+    [ $status = 1 ] && grep -qE 'error: (json:|mpc:model)' "$RUN/out" || die "$cut bytes of a model, status $status: $(cat "$RUN/out")"
+done
 
 step "clusters, and a network whose owner learns nothing of what it is asked"
 A=(--data "$RUN/a-plain.csv" --model-out "$RUN/a.centres") B=(--data "$RUN/b-train.csv" --model-out "$RUN/b.centres")
@@ -253,6 +264,12 @@ says a 'psi:minimum'
 says a 'nothing was revealed$'
 pair 1 1 party "${OPEN[@]}" --aligned
 says a 'refused: mpc:alignment: '
+
+start listens "$MPC" party --data "$RUN/a-train.csv" --label y --aligned "${OPEN[@]}" --listen 127.0.0.1:0 --port-file "$RUN/listens.port"
+wait_file listens "$RUN/listens.port" 20
+"$BIN/cczoo-mpc-attack" garbage --rows 187 --connect "127.0.0.1:$(cat "$RUN/listens.port")" >"$RUN/out" 2>&1 || true
+LIMIT=30 gone listens
+grep -q '^refused: mpc:terms: ' "$RUN/log/listens.log" || die "garbage is taken for options: $(cat "$RUN/log/listens.log")"
 
 step "a party is killed in the middle: the other one says so, and writes nothing"
 rm -f "$RUN/port" "$RUN"/*.model
