@@ -209,7 +209,7 @@ struct ccz_mpc_cmp_cost {
     uint64_t ots[2];  /**< OTs in which party 0 and party 1 is the sender */
     unsigned rounds;
 };
-/** Exact cost of one operation on n elements in a ring of k bits; zero where it is local or n is 0. */
+/** Exact cost of one operation on n elements in a ring of k bits; zero where it is local, n is 0, or there is no such ring. */
 CCZ_API struct ccz_mpc_cmp_cost ccz_mpc_cmp_cost(enum ccz_mpc_cmp_op op, size_t n, unsigned k,
                                                  unsigned bits);
 

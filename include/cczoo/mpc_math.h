@@ -24,7 +24,8 @@
  * docs/design/mpc.md.
  *
  * **Errors of all functions**: those of mpc_cmp.h, and
- *  - CCZ_E_ARG "mpc:ring": a ring of less than 32 bits (sigmoid of pieces and permutations work in all)
+ *  - CCZ_E_ARG "mpc:ring": a ring of less than 32 bits (sigmoid of pieces and permutations work in all); of twins also what
+ *    is no ring: not 8, 16, 32 or 64
  *  - CCZ_E_ARG "mpc:frac": more than the fraction that the function can work with in this ring
  * After a failure the session is unusable.
  *
@@ -74,7 +75,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_sigmoid_as(struct ccz_mpc_tensor **out,
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_sigmoid(struct ccz_mpc_tensor **out,
                                             const struct ccz_mpc_tensor *x,
                                             enum ccz_mpc_sigmoid kind, struct ccz_err *err);
-/** 2 sigmoid(2 x) - 1. Twice the error of the sigmoid; -4 <= x <= 4 for CHEBYSHEV. Not of 3 pieces, "mpc:sigmoid". */
+/** 2 sigmoid(2 x) - 1. Twice the error of the sigmoid; -4 <= x <= 4 for CHEBYSHEV. Not of 3 pieces, "mpc:sigmoid".
+ *  @param cfg  range: of x; 0: nothing is known but |x| < 2^(k-2) u - 8 */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_tanh(struct ccz_mpc_tensor **out,
                                          const struct ccz_mpc_tensor *x,
                                          const struct ccz_mpc_sigmoid_cfg *cfg,
@@ -101,7 +103,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_exp(struct ccz_mpc_tensor **out, const struc
 
 /** Both know that 2^lo <= x < 2^hi. Each power of two in between is one comparison (roots: each second one). */
 struct ccz_mpc_octaves {
-    /** -f <= lo < hi, 1 <= hi <= k - 6 - f, hi - lo <= 32 (k = 32: 16); "mpc:octaves" */
+    /** -f <= lo < hi, 1 <= hi <= k - 6 - f, hi - lo <= 32 (k = 32: 16); of 1 / x also hi <= 34 (k = 32: 17); "mpc:octaves" */
     int lo, hi;
 };
 /**

@@ -101,6 +101,8 @@ struct cczi_cmp_need cczi_op_need(enum ccz_mpc_cmp_op op, size_t n, unsigned k, 
 struct ccz_mpc_cmp_cost ccz_mpc_cmp_cost(enum ccz_mpc_cmp_op op, size_t n, unsigned k,
                                          unsigned bits)
 {
-    struct cczi_cmp_need a = cczi_op_need(op, n, k, bits);
+    struct cczi_cmp_need a = {{0}, {0}, 0};
+    if (op == CCZ_MPC_OP_MILLIONAIRES || cczi_mpc_is_ring(k))
+        a = cczi_op_need(op, n, k, bits);
     return (struct ccz_mpc_cmp_cost){{a.sent[0], a.sent[1]}, {a.ots[0], a.ots[1]}, a.rounds};
 }

@@ -44,20 +44,20 @@ static void products(struct counter *c, size_t n, unsigned muls, unsigned square
     c->sum.squares += (uint64_t)n * squares;
 }
 
-static void sigmoid(struct counter *c, size_t n)
+static void sigmoid(struct counter *c, size_t n, const struct ccz_mpc_sigmoid_cfg *cfg)
 {
     const struct ccz_mpc_math_call *call = c->call;
     struct cczi_pieces p;
     struct cczi_cheb q;
-    if (call->sigmoid.kind != CCZ_MPC_SIGMOID_CHEBYSHEV) {
-        if (cczi_pieces_init(&p, &call->sigmoid, call->ring_bits, call->frac, NULL) != CCZ_OK)
+    if (cfg->kind != CCZ_MPC_SIGMOID_CHEBYSHEV) {
+        if (cczi_pieces_init(&p, cfg, call->ring_bits, call->frac, NULL) != CCZ_OK)
             return;
         const struct cczi_cmp_need need = cczi_pieces_need(n, &p, call->ring_bits);
         add(c, &need);
         rounding(c, n, p.frac + p.shift, p.frac);
         return;
     }
-    if (cczi_cheb_init(&q, &call->sigmoid, call->ring_bits, call->frac, NULL) != CCZ_OK)
+    if (cczi_cheb_init(&q, cfg, call->ring_bits, call->frac, NULL) != CCZ_OK)
         return;
     const unsigned w = q.work;
     rounding(c, n, q.frac + 3, w);
@@ -150,18 +150,31 @@ static void rows(struct counter *c, unsigned owner)
     add(c, &need);
 }
 
+/* Of a tensor that there could be. */
+static bool is_shape(const struct ccz_mpc_math_call *call)
+{
+    const bool rows = call->op == CCZ_MPC_MATH_SOFTMAX || call->op == CCZ_MPC_MATH_PERMUTE ||
+                      call->op == CCZ_MPC_MATH_SHUFFLE;
+    const size_t d = rows ? call->d : 1;
+    return call->n > 0 && d > 0 && call->n <= CCZ_MPC_LEN_MAX / d;
+}
+
 struct ccz_mpc_math_cost ccz_mpc_math_cost(const struct ccz_mpc_math_call *call)
 {
     struct counter c = {.call = call};
     struct cczi_exp exp;
     struct cczi_inverse inv;
+    struct ccz_mpc_sigmoid_cfg twice;
     const unsigned k = call->ring_bits, f = call->frac;
-    if (call->n == 0)
+    if (!cczi_mpc_is_ring(k) || !is_shape(call))
         return c.sum;
     switch (call->op) {
     case CCZ_MPC_MATH_SIGMOID:
+        sigmoid(&c, call->n, &call->sigmoid);
+        break;
     case CCZ_MPC_MATH_TANH:
-        sigmoid(&c, call->n);
+        if (cczi_tanh_sigmoid(&twice, &call->sigmoid, NULL) == CCZ_OK)
+            sigmoid(&c, call->n, &twice);
         break;
     case CCZ_MPC_MATH_EXP:
         if (cczi_exp_init(&exp, call->exp_range, k, f, NULL) == CCZ_OK)

@@ -37,8 +37,9 @@ static const struct cczi_exp forms[2][2] = {
 ccz_rc cczi_exp_init(struct cczi_exp *p, enum ccz_mpc_exp_range range, unsigned k, unsigned frac,
                      struct ccz_err *err)
 {
-    if (k < 32)
-        return ccz_refuse_num(err, CCZ_E_ARG, "mpc:ring", k, 32);
+    ccz_rc rc = cczi_math_ring(k, 32, err);
+    if (rc != CCZ_OK)
+        return rc;
     if ((unsigned)range > CCZ_MPC_EXP_NEGATIVE)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:exp-range", (int64_t)range,
                               CCZ_MPC_EXP_NEGATIVE);

@@ -12,17 +12,22 @@
 ccz_rc cczi_inverse_init(struct cczi_inverse *p, enum cczi_inverse_kind kind, unsigned k,
                          unsigned frac, struct ccz_mpc_octaves octaves, struct ccz_err *err)
 {
-    const int f = (int)frac, gap = kind == CCZI_RECIPROCAL ? 1 : 2, most = k == 64 ? 32 : 16;
+    const int gap = kind == CCZI_RECIPROCAL ? 1 : 2, most = k == 64 ? 32 : 16;
     int lo = octaves.lo, hi = octaves.hi;
-    if (k < 32)
-        return ccz_refuse_num(err, CCZ_E_ARG, "mpc:ring", k, 32);
+    ccz_rc rc = cczi_math_ring(k, 32, err);
+    if (rc != CCZ_OK)
+        return rc;
     *p = (struct cczi_inverse){.kind = kind, .frac = frac, .work = k == 64 ? 28 : 13};
     if (frac > p->work)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:frac", frac, p->work);
-    if (lo < -f || hi < 1 || lo >= hi || hi > (int)k - 6 - f || hi - lo > most)
+    const int f = (int)frac, product = (int)k - 2 - (int)p->work;
+    int top = (int)k - 6 - f;
+    if (kind == CCZI_RECIPROCAL && product < top) /* it is brought back by 2^-hi at most */
+        top = product;
+    if (lo < -f || hi < 1 || lo >= hi || hi > top || hi - lo > most)
         return ccz_fail(err, CCZ_E_ARG, "mpc:octaves", lo,
                         "2^%d to 2^%d, at least 2^-%d to 2^1, at most 2^%d and %d octaves", lo, hi,
-                        f, (int)k - 6 - f, most);
+                        f, top, most);
     if (gap == 2) { /* x = x' 2^e with even e */
         lo -= lo & 1;
         hi += hi & 1;

@@ -6,6 +6,14 @@
 
 #include "cmp_op.h"
 
+/* Rings there are, of at least `least` bits: before anything is shifted by k. "mpc:ring" */
+static inline ccz_rc cczi_math_ring(unsigned k, unsigned least, struct ccz_err *err)
+{
+    if (!cczi_mpc_is_ring(k) || k < least)
+        return ccz_refuse_num(err, CCZ_E_ARG, "mpc:ring", k, least > 8 ? least : 64);
+    return CCZ_OK;
+}
+
 /* ------------------------------------------------------------------------------ straight pieces */
 
 enum { CCZI_PIECES_MAX = 31 };
@@ -18,7 +26,7 @@ struct cczi_pieces {
     unsigned bits; /* x - at[j] fits into bits + 1 bits */
     uint64_t at[CCZI_PIECES_MAX], a[CCZI_PIECES_MAX], b[CCZI_PIECES_MAX];
 };
-/* Of SIGMOID_3 and SIGMOID_SPLINE. "mpc:sigmoid", "mpc:pieces", "mpc:range", "mpc:frac" */
+/* Of SIGMOID_3 and SIGMOID_SPLINE. "mpc:sigmoid", "mpc:pieces", "mpc:range", "mpc:frac", "mpc:ring" */
 ccz_rc cczi_pieces_init(struct cczi_pieces *p, const struct ccz_mpc_sigmoid_cfg *cfg, unsigned k,
                         unsigned frac, struct ccz_err *err);
 /* Before the truncation. x, out: [n] shares */
@@ -27,6 +35,13 @@ ccz_rc cczi_pieces_run(uint64_t *out, const uint64_t *x, size_t n, const struct 
 void cczi_pieces_plain(uint64_t *out, const uint64_t *x, size_t n, const struct cczi_pieces *p,
                        unsigned k);
 struct cczi_cmp_need cczi_pieces_need(size_t n, const struct cczi_pieces *p, unsigned k);
+
+/*
+ * That of 2 x, which tanh is made of: its range is one more (of all numbers nothing is known again). "mpc:sigmoid": of 3
+ * pieces.
+ */
+ccz_rc cczi_tanh_sigmoid(struct ccz_mpc_sigmoid_cfg *out, const struct ccz_mpc_sigmoid_cfg *cfg,
+                         struct ccz_err *err);
 
 /* --------------------------------------------------------------------------------------- steps */
 

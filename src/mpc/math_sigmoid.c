@@ -173,14 +173,12 @@ static ccz_rc tanh_of(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *
     CCZ_AUTO(ccz_mpc_tensor) twice = NULL;
     CCZ_AUTO(ccz_mpc_tensor) s = NULL;
     CCZ_AUTO(ccz_mpc_tensor) up = NULL;
-    ccz_rc rc = CCZ_OK;
-    if (cfg->kind == CCZ_MPC_SIGMOID_3)
-        rc = ccz_refuse_num(err, CCZ_E_ARG, "mpc:sigmoid", CCZ_MPC_SIGMOID_3,
-                            CCZ_MPC_SIGMOID_SPLINE);
+    struct ccz_mpc_sigmoid_cfg of_twice;
+    ccz_rc rc = cczi_tanh_sigmoid(&of_twice, cfg, err);
     if (rc == CCZ_OK)
         rc = ccz_mpc_scale(&twice, x, 2, 0, err);
     if (rc == CCZ_OK)
-        rc = sigmoid(&s, twice, cfg, err);
+        rc = sigmoid(&s, twice, &of_twice, err);
     if (rc == CCZ_OK)
         rc = ccz_mpc_scale(&up, s, 2, 0, err);
     if (rc == CCZ_OK)
@@ -218,13 +216,16 @@ ccz_rc ccz_mpc_sigmoid_plain(uint64_t *out, const uint64_t *x, size_t len, unsig
 ccz_rc ccz_mpc_tanh_plain(uint64_t *out, const uint64_t *x, size_t len, unsigned ring_bits,
                           unsigned frac, const struct ccz_mpc_sigmoid_cfg *cfg, struct ccz_err *err)
 {
+    struct ccz_mpc_sigmoid_cfg of_twice;
+    ccz_rc rc = cczi_math_ring(ring_bits, 8, err);
+    if (rc == CCZ_OK)
+        rc = cczi_tanh_sigmoid(&of_twice, cfg, err);
+    if (rc != CCZ_OK)
+        return rc;
     const uint64_t mask = UINT64_MAX >> (64 - ring_bits);
-    if (cfg->kind == CCZ_MPC_SIGMOID_3)
-        return ccz_refuse_num(err, CCZ_E_ARG, "mpc:sigmoid", CCZ_MPC_SIGMOID_3,
-                              CCZ_MPC_SIGMOID_SPLINE);
     for (size_t i = 0; i < len; i++)
         out[i] = (2 * x[i]) & mask;
-    ccz_rc rc = ccz_mpc_sigmoid_plain(out, out, len, ring_bits, frac, cfg, err);
+    rc = ccz_mpc_sigmoid_plain(out, out, len, ring_bits, frac, &of_twice, err);
     for (size_t i = 0; i < len && rc == CCZ_OK; i++)
         out[i] = (2 * out[i] - ((uint64_t)1 << frac)) & mask;
     return rc;

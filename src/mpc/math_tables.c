@@ -57,7 +57,7 @@ static ccz_rc spline(struct cczi_pieces *p, const struct ccz_mpc_sigmoid_cfg *cf
                      struct ccz_err *err)
 {
     const unsigned pieces = cfg->pieces ? cfg->pieces : 7;
-    if (p->frac + 8 > k)
+    if (p->frac > k - 8)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:frac", p->frac, (int64_t)k - 8);
     p->shift = k - 2 - p->frac < 16 ? k - 2 - p->frac : 16;
     switch (pieces) {
@@ -96,10 +96,13 @@ static ccz_rc three(struct cczi_pieces *p, unsigned k, struct ccz_err *err)
 ccz_rc cczi_pieces_init(struct cczi_pieces *p, const struct ccz_mpc_sigmoid_cfg *cfg, unsigned k,
                         unsigned frac, struct ccz_err *err)
 {
+    ccz_rc rc = cczi_math_ring(k, 8, err);
+    if (rc != CCZ_OK)
+        return rc;
     *p = (struct cczi_pieces){.frac = frac, .bits = k - 1};
     if (cfg->range > 0 && cfg->range < 3)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:range", cfg->range, 3);
-    if (cfg->range > 0 && cfg->range < k && cfg->range + frac + 1 < k - 1)
+    if (cfg->range > 0 && cfg->range < k && frac < k && cfg->range + frac + 1 < k - 1)
         p->bits = cfg->range + frac + 1;
     if (cfg->kind == CCZ_MPC_SIGMOID_3)
         return three(p, k, err);
@@ -107,6 +110,18 @@ ccz_rc cczi_pieces_init(struct cczi_pieces *p, const struct ccz_mpc_sigmoid_cfg 
         return spline(p, cfg, k, err);
     return ccz_refuse_num(err, CCZ_E_ARG, "mpc:sigmoid", (int64_t)cfg->kind,
                           CCZ_MPC_SIGMOID_CHEBYSHEV);
+}
+
+ccz_rc cczi_tanh_sigmoid(struct ccz_mpc_sigmoid_cfg *out, const struct ccz_mpc_sigmoid_cfg *cfg,
+                         struct ccz_err *err)
+{
+    if (cfg->kind == CCZ_MPC_SIGMOID_3)
+        return ccz_refuse_num(err, CCZ_E_ARG, "mpc:sigmoid", CCZ_MPC_SIGMOID_3,
+                              CCZ_MPC_SIGMOID_SPLINE);
+    *out = *cfg;
+    if (cfg->range >= 3) /* what is smaller is refused as it is */
+        out->range++;
+    return CCZ_OK;
 }
 
 /* Least error on [-8, 8] with coefficients of 6 bits. */
@@ -117,8 +132,9 @@ ccz_rc cczi_cheb_init(struct cczi_cheb *p, const struct ccz_mpc_sigmoid_cfg *cfg
                                              {.terms = 3, .c = {101, -158, 91}},
                                              {.terms = 4, .c = {113, -280, 364, -166}}};
     const unsigned degree = cfg->degree ? cfg->degree : 5;
-    if (k < 32)
-        return ccz_refuse_num(err, CCZ_E_ARG, "mpc:ring", k, 32);
+    ccz_rc rc = cczi_math_ring(k, 32, err);
+    if (rc != CCZ_OK)
+        return rc;
     if (degree != 3 && degree != 5 && degree != 7) {
         (void)ccz_refuse_num(err, CCZ_E_ARG, "mpc:degree", degree, 5);
         return ccz_hint(err, CCZ_E_ARG, "degree 3, 5 or 7");

@@ -81,6 +81,10 @@ ccz_rc cczi_mpc_leave(struct ccz_mpc *m, ccz_rc rc, struct ccz_err *err);
 unsigned cczi_mpc_role(const struct ccz_mpc *m);
 unsigned cczi_mpc_bits(const struct ccz_mpc *m); /* k */
 uint64_t cczi_mpc_mask(const struct ccz_mpc *m); /* 2^k - 1 */
+static inline bool cczi_mpc_is_ring(unsigned k)
+{
+    return k == 8 || k == 16 || k == 32 || k == 64;
+}
 bool cczi_mpc_planning(const struct ccz_mpc *m);
 /* Whether a mode of truncation is allowed in this ring, and the refusal: "mpc:trunc". */
 bool cczi_mpc_trunc_fits(enum ccz_mpc_trunc mode, unsigned ring_bits);

@@ -256,6 +256,12 @@ static ccz_rc call_sqrt(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor
     return ccz_mpc_sqrt(out, x, (struct ccz_mpc_octaves){r->lo, r->hi}, e);
 }
 
+static ccz_rc call_reciprocal(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x,
+                              const struct refusal *r, struct ccz_err *e)
+{
+    return ccz_mpc_reciprocal(out, x, (struct ccz_mpc_octaves){r->lo, r->hi}, e);
+}
+
 static ccz_rc call_softmax(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x,
                            const struct refusal *r, struct ccz_err *e)
 {
@@ -299,6 +305,9 @@ static const struct refusal refusals[] = {
     {64, 16, call_sqrt, {0}, 3, 3, 0, "mpc:octaves"},
     {64, 16, call_sqrt, {0}, 30, 43, 0, "mpc:octaves"},
     {64, 16, call_sqrt, {0}, -16, 17, 0, "mpc:octaves"},
+    {64, 0, call_reciprocal, {0}, 30, 58, 0, "mpc:octaves"},
+    {64, 16, call_reciprocal, {0}, 10, 35, 0, "mpc:octaves"},
+    {32, 4, call_reciprocal, {0}, 10, 18, 0, "mpc:octaves"},
     {16, 5, call_softmax, {0}, 0, 0, 0, "mpc:ring"},
     {32, 14, call_softmax, {0}, 0, 0, 0, "mpc:frac"},
     {64, 16, call_bits, {0}, 0, 0, 0, "mpc:kind"},
@@ -319,11 +328,84 @@ static void test_refusals(void)
         struct ccz_mpc_tensor *x = NULL, *out = (void *)&err;
         OK(ccz_mpc_plan_new(&m, &cfg, e));
         OK(ccz_mpc_import(&x, m, CCZ_MPC_SHARED, CCZ_MPC_SHAPE1(6), r->frac, zeros, e));
+        const uint64_t rounds = ccz_mpc_stats(m).phase[CCZ_MPC_ONLINE].rounds;
         CHECK(r->call(&out, x, r, e) == CCZ_E_ARG && !out);
+        CHECK(ccz_mpc_stats(m).phase[CCZ_MPC_ONLINE].rounds ==
+              rounds); /* before anything is sent */
         if (strcmp(err.where, r->where) != 0)
             fprintf(stderr, "%zu: %s %s, expected %s\n", i, err.where, err.msg, r->where);
         CHECK(strcmp(err.where, r->where) == 0);
         ccz_mpc_tensor_free(x);
+    }
+}
+
+/* Octaves up to the last that is allowed, and one more. */
+static void test_octaves(void)
+{
+    static const struct {
+        unsigned k, frac;
+        int lo, hi;
+    } c[] = {{64, 0, 2, 34}, {64, 16, 10, 34}, {64, 28, 1, 30}, {32, 4, 10, 17}, {32, 0, 1, 17}};
+    for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++)
+        for (int more = 0; more < 2; more++) {
+            const struct ccz_mpc_octaves octaves = {c[i].lo + more, c[i].hi + more};
+            const uint64_t one = (uint64_t)1 << ((unsigned)octaves.lo + c[i].frac);
+            const struct ccz_mpc_cfg cfg = {.ring_bits = c[i].k};
+            const struct ccz_mpc_math_call call = {.op = CCZ_MPC_MATH_RECIPROCAL,
+                                                   .n = 1,
+                                                   .ring_bits = c[i].k,
+                                                   .frac = c[i].frac,
+                                                   .octaves = octaves};
+            struct ccz_err err = {0}, *e = &err;
+            struct ccz_mpc_tensor *x = NULL, *out = NULL;
+            CCZ_AUTO(ccz_mpc) m = NULL;
+            uint64_t y = 0;
+            OK(ccz_mpc_plan_new(&m, &cfg, e));
+            OK(ccz_mpc_import(&x, m, CCZ_MPC_SHARED, CCZ_MPC_SHAPE1(1), c[i].frac, &one, e));
+            CHECK((ccz_mpc_reciprocal(&out, x, octaves, e) == CCZ_OK) == !more);
+            CHECK((ccz_mpc_math_cost(&call).rounds > 0) == !more);
+            ccz_rc rc = ccz_mpc_reciprocal_plain(&y, &one, 1, c[i].k, c[i].frac, octaves, e);
+            CHECK((rc == CCZ_OK) == !more);
+            if (more)
+                CHECK(strcmp(err.where, "mpc:octaves") == 0);
+            else
+                CHECK(fabs(ldexp((double)y, -(int)c[i].frac) - ldexp(1, -octaves.lo)) <=
+                      ldexp(1, -(int)c[i].frac) + ldexp(1, -11 - octaves.lo));
+            ccz_mpc_tensor_free(x);
+            ccz_mpc_tensor_free(out);
+        }
+}
+
+/* What is no ring is refused by every twin before anything is shifted by it. */
+static void test_rings(void)
+{
+    static const unsigned none[] = {0, 1, 7, 24, 33, 63, 65, 96, 128, UINT32_MAX};
+    const struct ccz_mpc_sigmoid_cfg kinds[] = {{.kind = CCZ_MPC_SIGMOID_SPLINE},
+                                                {.kind = CCZ_MPC_SIGMOID_CHEBYSHEV},
+                                                {.kind = CCZ_MPC_SIGMOID_3}};
+    const struct ccz_mpc_octaves octaves = {0, 1};
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        const unsigned k = none[i];
+        uint64_t x = 1, y = 77;
+        for (int call = 0; call < 10; call++) {
+            struct ccz_err err = {0}, *e = &err;
+            ccz_rc rc = call < 3   ? ccz_mpc_sigmoid_plain(&y, &x, 1, k, 4, &kinds[call], e)
+                        : call < 5 ? ccz_mpc_tanh_plain(&y, &x, 1, k, 4, &kinds[call - 3], e)
+                        : call < 6 ? ccz_mpc_exp_plain(&y, &x, 1, k, 4, CCZ_MPC_EXP_ANY, e)
+                        : call < 7 ? ccz_mpc_reciprocal_plain(&y, &x, 1, k, 4, octaves, e)
+                        : call < 8 ? ccz_mpc_sqrt_plain(&y, &x, 1, k, 4, octaves, e)
+                        : call < 9 ? ccz_mpc_rsqrt_plain(&y, &x, 1, k, 4, octaves, e)
+                                   : ccz_mpc_softmax_plain(&y, &x, 1, 1, k, 4, e);
+            CHECK(rc == CCZ_E_ARG && y == 77 && strcmp(err.where, "mpc:ring") == 0);
+        }
+    }
+    /* Fractions that overflow a sum with what a function adds to them. */
+    for (int kind = 0; kind < 3; kind++) {
+        struct ccz_err err = {0};
+        uint64_t x = 1, y = 77;
+        CHECK(ccz_mpc_sigmoid_plain(&y, &x, 1, 64, UINT32_MAX - 3, &kinds[kind], &err) ==
+              CCZ_E_ARG);
+        CHECK(y == 77 && strcmp(err.where, "mpc:frac") == 0);
     }
 }
 
@@ -389,6 +471,53 @@ static void test_rounds(void)
     CHECK(ccz_mpc_math_cost(&none).rounds == 0);
     none = (struct ccz_mpc_math_call){.op = CCZ_MPC_MATH_SIGMOID, .ring_bits = 64, .frac = 16};
     CHECK(ccz_mpc_math_cost(&none).rounds == 0);
+}
+
+static void costs_nothing(struct ccz_mpc_math_call call)
+{
+    const struct ccz_mpc_math_cost z = ccz_mpc_math_cost(&call), zero = {{0}, {0}, 0, 0, 0};
+    if (memcmp(&z, &zero, sizeof(z)) != 0)
+        fprintf(stderr, "op %d k %u n %zu d %zu: %u rounds\n", call.op, call.ring_bits, call.n,
+                call.d, z.rounds);
+    CHECK(memcmp(&z, &zero, sizeof(z)) == 0);
+}
+
+/* Calls that are refused. */
+static void test_no_cost(void)
+{
+    static const unsigned none[] = {0, 7, 33, 65, 128};
+    struct ccz_mpc_math_call c = {.ring_bits = 64, .frac = 16, .d = 2, .octaves = {0, 1}};
+    for (int op = CCZ_MPC_MATH_SIGMOID; op <= CCZ_MPC_MATH_SHUFFLE; op++) {
+        c.op = (enum ccz_mpc_math_op)op;
+        c.sigmoid.kind = CCZ_MPC_SIGMOID_SPLINE;
+        c.n = 10;
+        CHECK(ccz_mpc_math_cost(&c).rounds > 0);
+        c.n = CCZ_MPC_LEN_MAX + 1;
+        costs_nothing(c);
+        c.n = 10;
+        for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+            struct ccz_mpc_math_call other = c;
+            other.ring_bits = none[i];
+            costs_nothing(other);
+        }
+        struct ccz_mpc_math_call rows = c;
+        if (op < CCZ_MPC_MATH_SOFTMAX)
+            continue;
+        rows.d = 0;
+        costs_nothing(rows);
+        rows.d = CCZ_MPC_LEN_MAX / 10 + 1;
+        costs_nothing(rows);
+        rows.n = 4;
+        rows.d = SIZE_MAX / 4 + 2;
+        costs_nothing(rows);
+    }
+    c.op = CCZ_MPC_MATH_TANH;
+    c.sigmoid.kind = CCZ_MPC_SIGMOID_3;
+    costs_nothing(c);
+    for (int op = 0; op < CCZ_MPC_OPS; op++)
+        for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+            if (op != CCZ_MPC_OP_MILLIONAIRES)
+                CHECK(ccz_mpc_cmp_cost((enum ccz_mpc_cmp_op)op, 5, none[i], 4).rounds == 0);
 }
 
 /* -------------------------------------------------------------------------------------- faults */
@@ -461,6 +590,8 @@ int main(int argc, char **argv)
         {"math_guard.kinds", test_kinds},       {"math_guard.uniform", test_uniform},
         {"math_guard.refusals", test_refusals}, {"math_guard.limits", test_limits},
         {"math_guard.rounds", test_rounds},     {"math_guard.faults", test_faults},
+        {"math_guard.octaves", test_octaves},   {"math_guard.rings", test_rings},
+        {"math_guard.no_cost", test_no_cost},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
