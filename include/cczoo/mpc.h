@@ -34,7 +34,8 @@
  *
  * Threads and ownership: a session and its tensors are used by one thread at a time. A tensor belongs to who got it, is
  * freed before its session, and wiped then. Operations allocate `*out`, which is NULL unless CCZ_OK, and may not be an operand.
- * Time and addresses depend on shapes and public values, not on private values or shares (@ct in all of them).
+ * Time and addresses depend on shapes and public values, not on private values or shares (@ct in all of them; but for orders of
+ * more than 2,048 rows, see ccz_mpc_permute() and ccz_mpc_shuffle()).
  * Reading order of the sources: mpc_priv.h, session.c, wire.c, tensor.c, linear.c, product.c, source*.c, store.c.
  */
 #include <cczoo/chan.h>

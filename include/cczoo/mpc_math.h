@@ -29,7 +29,8 @@
  *  - CCZ_E_ARG "mpc:frac": more than the fraction that the function can work with in this ring
  * After a failure the session is unusable.
  *
- * **Memory, threads**: as mpc_cmp.h. Time and addresses depend on shapes and public parameters only (@ct), also in `_plain`.
+ * **Memory, threads**: as mpc_cmp.h. Time and addresses depend on shapes and public parameters only (@ct), also in `_plain`; but
+ * for orders of more than 2,048 rows, as ccz_mpc_permute() and ccz_mpc_shuffle() say.
  * A call needs memory for all its steps at once: besides OTs about 16 bytes for each element and piece, and half a kilobyte for each
  * element of exponentials and quotients. Cut larger ones.
  * Reading order of the sources: math_priv.h, math_tables.c, math_steps.c, math_calc.c, math_sigmoid.c, math_exp.c, math_inverse.c,
@@ -146,12 +147,17 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_softmax(struct ccz_mpc_tensor **out,
  * out[i] = x[order[i]], in an order that party `owner` alone knows. 2 rounds; if the owner knows x, nothing, and out is PRIVATE.
  * @param x      SHARED, PRIVATE or PUBLIC, any fraction; at least one dimension
  * @param order  of the owner: each of 0 .. r - 1 once, "mpc:order"; NULL at the other party ("mpc:values"), and in planning
- *               sessions. Secret: @ct up to 2,048 rows; above, the owner's time depends on its own order
+ *               sessions. Secret: @ct up to 2,048 rows; above, the owner's time before its first message depends on its own order
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_permute(struct ccz_mpc_tensor **out,
                                             const struct ccz_mpc_tensor *x, unsigned owner,
                                             const uint32_t *order, struct ccz_err *err);
-/** In a uniformly random order that nobody knows: a permutation of each party. 4 rounds. SHARED, whatever x is. */
+/**
+ * In a uniformly random order that nobody knows: a permutation of each party. 4 rounds. SHARED, whatever x is.
+ * Not @ct above 2,048 rows: each party looks for the three steps of its permutation by walking along its cycles, and the other one
+ * sees when it goes on. That happens before the first message of the operation, for both permutations; whoever must not learn even
+ * that waits for a fixed time, or shuffles smaller tables.
+ */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_shuffle(struct ccz_mpc_tensor **out,
                                             const struct ccz_mpc_tensor *x, struct ccz_err *err);
 

@@ -30,6 +30,33 @@ static void blocks_deinit(struct blocks *b)
     *b = (struct blocks){0};
 }
 
+/* Where rows go in each step. */
+struct way {
+    uint32_t *place[CCZI_ORDER_STEPS];
+    size_t len;
+};
+
+/*
+ * order: NULL when planning. Above CCZI_ROWS_SINGLE rows time depends on the order: so ways are found before the first message of an
+ * operation, not between two of them.
+ */
+static ccz_rc way_init(struct way *w, const struct cczi_order *o, const uint32_t *order,
+                       struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    w->len = o->padded;
+    for (unsigned s = 0; s < o->steps && rc == CCZ_OK; s++)
+        rc = cczi_mpc_alloc(&w->place[s], o->padded, sizeof(*w->place[s]), err);
+    return rc == CCZ_OK && order && o->steps > 0 ? cczi_order_route(w->place, order, o, err) : rc;
+}
+
+static void way_deinit(struct way *w)
+{
+    for (unsigned s = 0; s < CCZI_ORDER_STEPS; s++)
+        cczi_mpc_wipe_free(w->place[s], w->len * sizeof(*w->place[s]));
+}
+#define AUTO_WAY __attribute__((cleanup(way_deinit))) struct way
+
 struct permute {
     struct ccz_mpc *m;
     const struct cczi_order *o;
@@ -43,14 +70,12 @@ struct permute {
     struct cczi_words hidden;             /* [steps][padded][d]: x - a */
     struct cczi_words share;              /* [padded][d] */
     struct cczi_words row, column;        /* [padded][stride] */
-    struct cczi_aes *stretch;             /* [pairs] */
     size_t pairs, per_pair, stride; /* blocks of 256 bits for a row, elements in each, in all */
-    uint32_t *place[CCZI_ORDER_STEPS];
+    uint32_t *const *place;         /* the owner's way */
 };
 
 static void permute_deinit(struct permute *p)
 {
-    const size_t n = p->o ? p->o->padded : 0;
     cczi_tree_deinit(&p->tree);
     blocks_deinit(&p->ots);
     blocks_deinit(&p->msg);
@@ -61,27 +86,9 @@ static void permute_deinit(struct permute *p)
     cczi_words_deinit(&p->share);
     cczi_words_deinit(&p->row);
     cczi_words_deinit(&p->column);
-    cczi_mpc_wipe_free(p->stretch, p->pairs * sizeof(*p->stretch));
-    for (unsigned s = 0; s < CCZI_ORDER_STEPS; s++)
-        cczi_mpc_wipe_free(p->place[s], n * sizeof(*p->place[s]));
     ccz_wipe(&p->delta, sizeof(p->delta));
 }
 #define AUTO_PERMUTE __attribute__((cleanup(permute_deinit))) struct permute
-
-/* Keys that stretch leaves, the same at both parties. */
-static ccz_rc stretch_init(struct permute *p, struct ccz_err *err)
-{
-    uint64_t key[2];
-    p->per_pair = p->k == 64 ? 4 : 8;
-    p->pairs = (p->o->d + p->per_pair - 1) / p->per_pair;
-    p->stride = p->pairs * p->per_pair;
-    ccz_rc rc = cczi_mpc_alloc(&p->stretch, p->pairs, sizeof(*p->stretch), err);
-    for (size_t i = 0; i < p->pairs && rc == CCZ_OK; i++) {
-        rc = cczi_mpc_common(key, 2, 64, p->m, err);
-        p->tree.kernels->aes_key(&p->stretch[i], (const uint8_t *)key);
-    }
-    return rc;
-}
 
 static ccz_rc permute_init(struct permute *p, struct ccz_err *err)
 {
@@ -91,9 +98,10 @@ static ccz_rc permute_init(struct permute *p, struct ccz_err *err)
     for (unsigned s = 0; s < o->steps; s++)
         if ((size_t)1 << o->step[s].depth > leaves)
             leaves = (size_t)1 << o->step[s].depth;
-    ccz_rc rc = cczi_tree_init(&p->tree, p->m, err);
-    if (rc == CCZ_OK)
-        rc = stretch_init(p, err);
+    p->per_pair = p->k == 64 ? 4 : 8;
+    p->pairs = (o->d + p->per_pair - 1) / p->per_pair;
+    p->stride = p->pairs * p->per_pair;
+    ccz_rc rc = cczi_tree_init(&p->tree, p->pairs, p->m, err);
     if (rc == CCZ_OK)
         rc = blocks_init(&p->ots, o->ots, err);
     if (rc == CCZ_OK)
@@ -153,7 +161,7 @@ static void absorb(struct permute *p, const struct cczi_order_step *s, size_t at
     for (size_t i = 0; i < p->pairs; i++) {
         uint64_t *row = p->row.v + at * p->stride + i * p->per_pair;
         uint64_t *column = p->column.v + first * p->stride + i * p->per_pair;
-        p->tree.kernels->grow(p->wide.at, p->leaves.at, s->len, &p->stretch[i]);
+        p->tree.kernels->grow(p->wide.at, p->leaves.at, s->len, &p->tree.stretch[i]);
         if (p->k == 64)
             add_lanes_64(row, column, p->wide.at, s->len, s->row_by * p->stride);
         else
@@ -287,14 +295,10 @@ static void receive_steps(struct permute *p)
     }
 }
 
-static ccz_rc receive(struct permute *p, const uint32_t *order, struct ccz_err *err)
+static ccz_rc receive(struct permute *p, struct ccz_err *err)
 {
     CCZI_AUTO_WORDS choices = {0};
     ccz_rc rc = cczi_words_init(&choices, p->flips.len, err);
-    for (unsigned s = 0; s < p->o->steps && rc == CCZ_OK; s++)
-        rc = cczi_mpc_alloc(&p->place[s], p->o->padded, sizeof(*p->place[s]), err);
-    if (rc == CCZ_OK && order)
-        rc = cczi_order_route(p->place, order, p->o, err);
     if (rc == CCZ_OK && p->ot)
         rc = ccz_ot_ext_rcot_recv(p->ots.at, (uint8_t *)choices.v, p->ots.len, p->ot, err);
     if (rc != CCZ_OK)
@@ -324,15 +328,16 @@ struct cczi_cmp_need cczi_order_need(const struct cczi_order *o, unsigned owner,
     return sum;
 }
 
-/* x: [rows][d] shares, replaced. order: of the owner. */
+/* x: [rows][d] shares, replaced. way: the owner's. */
 static ccz_rc permute_shares(uint64_t *x, struct ccz_mpc *m, const struct cczi_order *o,
-                             unsigned owner, const uint32_t *order, struct ccz_err *err)
+                             unsigned owner, const struct way *way, struct ccz_err *err)
 {
     AUTO_PERMUTE p = {.m = m,
                       .o = o,
                       .owner = cczi_mpc_role(m) == owner,
                       .sender = 1 - owner,
-                      .k = cczi_mpc_bits(m)};
+                      .k = cczi_mpc_bits(m),
+                      .place = way->place};
     if (o->steps == 0)
         return CCZ_OK;
     ccz_rc rc = permute_init(&p, err);
@@ -341,7 +346,7 @@ static ccz_rc permute_shares(uint64_t *x, struct ccz_mpc *m, const struct cczi_o
     if (rc != CCZ_OK)
         return rc;
     memcpy(p.share.v, x, o->rows * o->d * sizeof(*x));
-    rc = p.owner ? receive(&p, order, err) : send(&p, err);
+    rc = p.owner ? receive(&p, err) : send(&p, err);
     for (size_t i = 0; i < o->rows * o->d && rc == CCZ_OK; i++)
         x[i] = p.share.v[i] & cczi_mpc_mask(m);
     return rc;
@@ -424,19 +429,23 @@ static ccz_rc permute(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *
 {
     struct cczi_order o;
     CCZI_AUTO_OPERAND s = {0};
+    AUTO_WAY way = {0};
     ccz_rc rc = check(x, owner, order, err);
     if (rc != CCZ_OK)
         return rc;
     cczi_order_shape(&o, x->shape.dim[0], x->len / x->shape.dim[0]);
     if (x->kind == CCZ_MPC_PUBLIC || (x->kind == CCZ_MPC_PRIVATE && x->owner == owner))
         return local(out, x, owner, order, &o, err);
-    rc = cczi_operand_init(&s, x, err);
+    if (owner == cczi_mpc_role(x->m))
+        rc = way_init(&way, &o, order, err);
+    if (rc == CCZ_OK)
+        rc = cczi_operand_init(&s, x, err);
     if (rc == CCZ_OK)
         rc = cczi_mpc_tensor_new(out, x->m, CCZ_MPC_SHARED, 0, x->shape, x->frac, err);
     if (rc != CCZ_OK)
         return rc;
     memcpy((*out)->v, s.t->v, x->len * sizeof(*x->v));
-    return permute_shares((*out)->v, x->m, &o, owner, order, err);
+    return permute_shares((*out)->v, x->m, &o, owner, &way, err);
 }
 
 ccz_rc ccz_mpc_permute(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x, unsigned owner,
@@ -506,8 +515,8 @@ static ccz_rc shuffle(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *
 {
     struct cczi_order o;
     CCZI_AUTO_OPERAND s = {0};
+    AUTO_WAY way = {0};
     uint32_t *order = NULL;
-    const unsigned role = cczi_mpc_role(x->m);
     ccz_rc rc = check_rows(x, err);
     if (rc == CCZ_OK)
         rc = cczi_operand_init(&s, x, err);
@@ -520,8 +529,10 @@ static ccz_rc shuffle(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *
     rc = cczi_mpc_alloc(&order, o.rows, sizeof(*order), err);
     if (rc == CCZ_OK && !cczi_mpc_planning(x->m))
         rc = random_order(order, o.rows, x->m, err);
+    if (rc == CCZ_OK)
+        rc = way_init(&way, &o, cczi_mpc_planning(x->m) ? NULL : order, err);
     for (unsigned owner = 0; owner < 2 && rc == CCZ_OK; owner++)
-        rc = permute_shares((*out)->v, x->m, &o, owner, owner == role ? order : NULL, err);
+        rc = permute_shares((*out)->v, x->m, &o, owner, &way, err);
     cczi_mpc_wipe_free(order, o.rows * sizeof(*order));
     return rc;
 }

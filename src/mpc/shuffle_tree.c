@@ -9,19 +9,20 @@
 #include "shuffle.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { SCRATCH = 4 << CCZI_TREE_DEPTH_MAX };
 
-ccz_rc cczi_tree_init(struct cczi_tree *t, struct ccz_mpc *m, struct ccz_err *err)
+ccz_rc cczi_tree_init(struct cczi_tree *t, size_t pairs, struct ccz_mpc *m, struct ccz_err *err)
 {
-    uint64_t keys[2 * (CCZI_TREE_DEPTH_MAX + 1)];
-    *t = (struct cczi_tree){.kernels = cczi_ot_kernels()};
-    ccz_rc rc = cczi_mpc_common(keys, sizeof(keys) / sizeof(*keys), 64, m, err);
+    uint64_t master[2];
+    *t = (struct cczi_tree){.kernels = cczi_ot_kernels(), .pairs = pairs, .group = UINT64_MAX};
+    ccz_rc rc = cczi_mpc_common(master, 2, 64, m, err);
+    if (rc == CCZ_OK)
+        rc = cczi_mpc_alloc(&t->stretch, pairs, sizeof(*t->stretch), err);
     if (rc != CCZ_OK)
         return rc;
-    for (size_t i = 0; i < CCZI_TREE_DEPTH_MAX; i++)
-        t->kernels->aes_key(&t->level[i], (const uint8_t *)(keys + 2 * i));
-    t->kernels->aes_key(&t->hash, (const uint8_t *)(keys + 2 * CCZI_TREE_DEPTH_MAX));
+    t->kernels->aes_key(&t->master, (const uint8_t *)master);
     t->scratch = aligned_alloc(64, SCRATCH * sizeof(*t->scratch));
     if (!t->scratch)
         return ccz_fail(err, CCZ_E_NOMEM, "mpc:memory", 0, "out of memory");
@@ -33,7 +34,33 @@ void cczi_tree_deinit(struct cczi_tree *t)
     if (t->scratch)
         ccz_wipe(t->scratch, SCRATCH * sizeof(*t->scratch));
     free(t->scratch);
+    cczi_mpc_wipe_free(t->stretch, t->pairs * sizeof(*t->stretch));
     *t = (struct cczi_tree){0};
+}
+
+/* Key `at` of a group: levels, the hash, then what stretches. */
+static struct cczi_aes *key_at(struct cczi_tree *t, size_t at)
+{
+    if (at < CCZI_TREE_DEPTH_MAX)
+        return &t->level[at];
+    return at == CCZI_TREE_DEPTH_MAX ? &t->hash : &t->stretch[at - CCZI_TREE_DEPTH_MAX - 1];
+}
+
+/* Keys of the group of the tree that begins with OT `number`. */
+static void keys_of(struct cczi_tree *t, uint64_t number)
+{
+    const uint64_t group = number / CCZI_TREE_GROUP;
+    const size_t keys = CCZI_TREE_DEPTH_MAX + 1 + t->pairs;
+    if (t->group == group)
+        return;
+    for (size_t i = 0; i < keys; i++) {
+        struct ccz_f128 block;
+        uint8_t key[16];
+        t->kernels->ctr(&block, 1, group * keys + i, &t->master);
+        memcpy(key, &block, sizeof(key));
+        t->kernels->aes_key(key_at(t, i), key);
+    }
+    t->group = group;
 }
 
 static struct ccz_f128 pick(struct ccz_f128 a, struct ccz_f128 b, uint64_t bit)
@@ -65,10 +92,11 @@ static void turn(struct ccz_f128 **from, struct ccz_f128 **to)
 
 void cczi_tree_grow(struct ccz_f128 *leaves, struct ccz_f128 *msg, const struct ccz_f128 *q,
                     struct ccz_f128 delta, const uint8_t *flip, unsigned depth, uint64_t number,
-                    const struct cczi_tree *t)
+                    struct cczi_tree *t)
 {
     const unsigned last = depth - 1;
     struct ccz_f128 *from, *to, pads[2], row;
+    keys_of(t, number);
     places(&from, &to, leaves, depth, t);
     from[0] = cczi_f128_add(q[0], cczi_f128_and(delta, 0 - (uint64_t)flip[0]));
     from[1] = cczi_f128_add(from[0], delta);
@@ -120,12 +148,13 @@ static struct ccz_f128 known_sum(const struct ccz_f128 *a, size_t len, uint64_t 
 
 void cczi_tree_regrow(struct ccz_f128 *leaves, const struct ccz_f128 *msg,
                       const struct ccz_f128 *ts, size_t hole, unsigned depth, uint64_t number,
-                      const struct cczi_tree *t)
+                      struct cczi_tree *t)
 {
     const unsigned last = depth - 1;
     const struct ccz_f128 zero = {0};
     struct ccz_f128 *from, *to, weed[2], missing;
     uint64_t side = (hole >> last & 1) ^ 1;
+    keys_of(t, number);
     places(&from, &to, leaves, depth, t);
     from[0] = pick(ts[0], zero, side);
     from[1] = pick(zero, ts[0], side);

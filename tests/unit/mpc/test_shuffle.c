@@ -244,7 +244,7 @@ static void test_trees(void)
     CCZ_AUTO(ccz_mpc) m = NULL;
     CCZI_AUTO_TREE tree = {0};
     OK(ccz_mpc_plan_new(&m, &cfg, e));
-    OK(cczi_tree_init(&tree, m, e));
+    OK(cczi_tree_init(&tree, 1, m, e));
     for (unsigned depth = 2; depth <= DEPTH; depth++)
         for (size_t hole = 0; hole < (size_t)1 << depth; hole++) {
             static struct ccz_f128 all[1 << DEPTH], some[1 << DEPTH];
@@ -265,6 +265,45 @@ static void test_trees(void)
             }
             CHECK(some[hole].lo == 0 && some[hole].hi == 0);
         }
+}
+
+/* Every key of one group of trees differs from the same key of any other, of every other key, and of those of another operation. */
+static void test_keys(void)
+{
+    enum { PAIRS = 3, DEPTH = 5, GROUPS = 4, KEYS = CCZI_TREE_DEPTH_MAX + 1 + PAIRS };
+    static struct cczi_aes seen[2 * GROUPS][KEYS];
+    const struct ccz_mpc_cfg cfg = {.ring_bits = 32};
+    const struct ccz_f128 delta = {1, 2}, q[DEPTH] = {{3, 4}};
+    const uint8_t flip[DEPTH] = {0};
+    struct ccz_f128 leaves[1 << DEPTH], other[1 << DEPTH], msg[DEPTH];
+    struct ccz_err err, *e = &err;
+    CCZ_AUTO(ccz_mpc) m = NULL;
+    OK(ccz_mpc_plan_new(&m, &cfg, e));
+    for (size_t op = 0; op < 2; op++) {
+        CCZI_AUTO_TREE tree = {0};
+        OK(cczi_tree_init(&tree, PAIRS, m, e));
+        if (op > 0) /* planning sessions draw zeros */
+            tree.kernels->aes_key(&tree.master, (const uint8_t *)"another one, 16.");
+        for (size_t g = 0; g < GROUPS; g++) {
+            struct cczi_aes *k = seen[op * GROUPS + g];
+            cczi_tree_grow(leaves, msg, q, delta, flip, DEPTH, g * CCZI_TREE_GROUP, &tree);
+            memcpy(k, tree.level, sizeof(tree.level));
+            k[CCZI_TREE_DEPTH_MAX] = tree.hash;
+            memcpy(k + CCZI_TREE_DEPTH_MAX + 1, tree.stretch, PAIRS * sizeof(*k));
+            /* The last tree of the group has the same ones, the first of the next has not. */
+            cczi_tree_grow(other, msg, q, delta, flip, DEPTH, (g + 1) * CCZI_TREE_GROUP - 1, &tree);
+            CHECK(memcmp(leaves, other, sizeof(leaves)) == 0);
+            cczi_tree_grow(other, msg, q, delta, flip, DEPTH, (g + 1) * CCZI_TREE_GROUP, &tree);
+            for (size_t i = 0; i < 1 << DEPTH; i++)
+                CHECK(memcmp(&leaves[i], &other[i], sizeof(leaves[i])) != 0);
+        }
+    }
+    for (size_t a = 0; a < (size_t)2 * GROUPS * KEYS; a++)
+        for (size_t b = 0; b < a; b++)
+            CHECK(memcmp(&seen[a / KEYS][a % KEYS], &seen[b / KEYS][b % KEYS], sizeof(**seen)) !=
+                  0);
+    CHECK(CCZI_TREE_GROUP / 2 <=
+          512); /* trees of two OTs, the smallest: what design/ot.md counts with */
 }
 
 /* Three steps bring every row to its place, and each is a permutation inside of its blocks. */
@@ -359,6 +398,7 @@ int main(int argc, char **argv)
         {"shuffle.shuffle", test_shuffle}, {"shuffle.orders", test_orders},
         {"shuffle.uniform", test_uniform}, {"shuffle.trees", test_trees},
         {"shuffle.route", test_route},     {"shuffle.refusals", test_refusals},
+        {"shuffle.keys", test_keys},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
