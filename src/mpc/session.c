@@ -327,10 +327,19 @@ static ccz_rc start_stream(struct ccz_stream **out, const uint8_t *common, struc
     return CCZ_OK;
 }
 
+struct hellos {
+    uint8_t of[2][CCZ_MPC_HELLO_SIZE];
+};
+static void hellos_deinit(struct hellos *h)
+{
+    ccz_wipe(h, sizeof(*h));
+}
+#define CCZI_AUTO_HELLOS __attribute__((cleanup(hellos_deinit))) struct hellos
+
 static ccz_rc greet(struct ccz_mpc *m, struct ccz_err *err)
 {
-    uint8_t hello[2][CCZ_MPC_HELLO_SIZE];
-    uint8_t *own = hello[m->cfg.role], *peer = hello[1 - m->cfg.role];
+    CCZI_AUTO_HELLOS hello = {{{0}}}; /* nonces: what the seed of the common stream is made of */
+    uint8_t *own = hello.of[m->cfg.role], *peer = hello.of[1 - m->cfg.role];
     make_hello(own, &m->cfg);
     if (ccz_random(own + NONCE_AT, NONCE_SIZE) != CCZ_OK)
         return ccz_fail(err, CCZ_E_INTERNAL, "mpc:random", 0, "the random generator failed");
@@ -341,7 +350,8 @@ static ccz_rc greet(struct ccz_mpc *m, struct ccz_err *err)
         rc = check_hello(peer, own, err);
     if (rc != CCZ_OK)
         return rc;
-    struct ccz_span parts[2] = {ccz_span_str("cczoo mpc, session"), CCZ_SPAN(hello, sizeof(hello))};
+    struct ccz_span parts[2] = {ccz_span_str("cczoo mpc, session"),
+                                CCZ_SPAN(hello.of, sizeof(hello.of))};
     if (ccz_hash(m->session, CCZ_SHA256, parts, 2) != CCZ_OK)
         return ccz_fail(err, CCZ_E_INTERNAL, "mpc:hash", 0, "hashing failed");
     rc = start_stream(&m->common, m->session, err);
@@ -366,7 +376,7 @@ static ccz_rc check_cfg(const struct ccz_mpc_cfg *cfg, struct ccz_err *err)
 {
     if (cfg->role > 1)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:role", cfg->role, 1);
-    if (cfg->ring_bits != 8 && cfg->ring_bits != 16 && cfg->ring_bits != 32 && cfg->ring_bits != 64)
+    if (!cczi_mpc_is_ring(cfg->ring_bits))
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:ring", cfg->ring_bits, 64);
     if (cfg->frac > cfg->ring_bits - 2)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:frac", cfg->frac, cfg->ring_bits - 2);
