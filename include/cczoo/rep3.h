@@ -11,9 +11,10 @@
  * the program says, and give each party what ccz_rep3_reveal() names, and nothing else. What all learn besides: the program,
  * shapes, scales, owners of inputs, and what is revealed to them. Realised against a **semi-honest**, static adversary that
  * sees everything **one** party sees. Two parties together know all values. Security is computational, 128 bits, and rests on
- * AES alone. A party that deviates can make results wrong and learn through results revealed to it. Attestation (RA-TLS) is
+ * AES for streams and SHA-256 for their seeds, given confidential channels. A party that deviates can make results wrong and learn through results revealed to it. Attestation (RA-TLS) is
  * what makes "follows the protocol" something that is verified. A cheap check against faults, not against attacks: who is
- * shown a value gets the share it lacks from both others, and refuses if they differ ("rep3:copies").
+ * shown a value gets the share it lacks from both others, and refuses if they differ ("rep3:copies"). Copies that the
+ * receiver has itself are not compared: design/rep3.md says which faults stay unseen.
  *
  * Terms. Role i is followed by i + 1 mod 3, "next", and preceded by "previous". A value x is x_0 + x_1 + x_2 modulo 2^k,
  * k = 8, 16, 32 or 64; party i has x_i and x_(i+1). Values are kept as uint64_t below 2^k and sent as k/8 bytes,
@@ -152,7 +153,7 @@ enum { CCZ_REP3_TO_ALL = 7 };
  * Reveals SHARED or BITS (packed) to the parties whose bits are in @p to. Each receiver gets the share it lacks from the next
  * party, and the same from the previous one (beyond 32 bytes: its SHA-256).
  * Bytes, per receiver: s + min(s, 32), s = n w (BITS: B(n)); 1 round.
- * @param[out] out  at a receiver: n words (BITS: packed); else NULL
+ * @param[out] out  at a receiver: n words (BITS: packed), zeros after an error; else NULL (refused otherwise, and left alone)
  * @retval CCZ_E_ARG   "rep3:reveal": to nobody, no `out` at a receiver, or one elsewhere; "rep3:kind"
  * @retval CCZ_E_PEER  "rep3:copies": the two copies differ
  */
@@ -260,7 +261,8 @@ struct ccz_rep3_range {
     unsigned
         bits; /**< -2^(bits-1) <= x < 2^(bits-1), as elements; 0: k. A wrong claim makes wrong results. 2 + skip .. k: "rep3:range" */
     unsigned
-        skip; /**< so many low bits of the shares are left out: 0 <= x < 2^skip may count as negative */
+        skip; /**< so many low bits of the shares are left out: 0 <= x < 2^skip may count as negative, and, since the smallest numbers overflow
+                 in the same way, x < -2^(bits-1) + 2^skip as not negative. Where these occur, claim one bit more. */
 };
 /**
  * x < 0, as BITS. Bytes: (M + 2 (2 l - 1) + 3 A) B(n) + parts; 2 + d rounds.
@@ -310,13 +312,14 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_sigmoid3(struct ccz_rep3_tensor **out,
 /** One step of logistic regression by gradient descent on a batch, with the sigmoid of three pieces. */
 struct ccz_rep3_lr_cfg {
     unsigned
-        rate_shift; /**< the weights move by 2^-rate_shift times the sum of gradients of the batch; at most 2 frac */
-    /** Of x w before truncation, at twice the scale; zeroed is always right. */
+        rate_shift; /**< the weights move by 2^-rate_shift times the sum of gradients of the batch; at most 2 frac ("rep3:scale"), and 2 frac + rate_shift at most k - 2 ("rep3:frac") */
+    /** Of x w before truncation, at twice the scale; zeroed is always right. The sigmoid gets one bit more (up to k), for 1/2. */
     struct ccz_rep3_range range;
 };
 /**
  * out = w - 2^-rate_shift x' (sigmoid3(x w) - y). SHARED all, at one scale. A column of ones is the intercept.
- * Rounds: those of ccz_rep3_sigmoid3() and of ccz_rep3_trunc() in the session's mode. Bytes: their sum.
+ * Rounds: those of ccz_rep3_sigmoid3(), with one bit more than the range has, and of ccz_rep3_trunc() in the session's mode. Bytes:
+ * their sum.
  * @shape w[f, 1], x[n, f], y[n, 1]
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_lr_step(

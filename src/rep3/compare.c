@@ -115,11 +115,15 @@ enum { BLOCK = 8 }; /* words that are worked on together */
  * below: carry' = a_b w_b + (a_b + w_b) carry, on = (a_b + w_b) on, where multiplying by a_b is looking up the entry with b in its
  * set: entry s holds everything times the product of a over s.
  */
+struct leaf {
+    uint64_t m[PRODUCTS][BLOCK], c[PRODUCTS][BLOCK], on[PRODUCTS][BLOCK];
+};
 static void leaf_block(uint64_t *g, uint64_t *p, const uint64_t *share, const uint64_t *w,
-                       size_t words, size_t n, unsigned bits, uint64_t one)
+                       size_t words, size_t n, unsigned bits, uint64_t one, struct leaf *leaf)
 {
-    uint64_t m[PRODUCTS][BLOCK], c[PRODUCTS][BLOCK] = {{0}}, on[PRODUCTS][BLOCK];
+    uint64_t(*m)[BLOCK] = leaf->m, (*c)[BLOCK] = leaf->c, (*on)[BLOCK] = leaf->on;
     const unsigned sets = 1u << bits;
+    memset(c, 0, sizeof(leaf->c));
     for (unsigned s = 0; s < sets; s++)
         for (size_t i = 0; i < BLOCK; i++)
             m[s][i] = on[s][i] = i >= n ? 0 : s == 0 ? one : share[(s - 1) * words + i];
@@ -157,6 +161,7 @@ static void leaves(uint64_t *e, const uint64_t *share, const uint64_t *w, const 
 {
     const size_t n = c->words;
     const uint64_t one = cczi_rep3_rel(c->m) == 1 ? UINT64_MAX : 0;
+    struct leaf block;
     for (size_t t = 0; t < c->t; t++) {
         const uint64_t *s = share, *wt = w + t * (c->carry_bits + 1) * n;
         uint64_t *et = e + t * node_rows(c->leaves) * n;
@@ -164,10 +169,12 @@ static void leaves(uint64_t *e, const uint64_t *share, const uint64_t *w, const 
             const unsigned bits = leaf_bits(c, leaf);
             for (size_t i = 0; i < n; i += BLOCK)
                 leaf_block(et + row_g(leaf) * n + i, leaf ? et + row_p(leaf) * n + i : NULL, s + i,
-                           wt + leaf * LEAF * n + i, n, n - i < BLOCK ? n - i : BLOCK, bits, one);
+                           wt + leaf * LEAF * n + i, n, n - i < BLOCK ? n - i : BLOCK, bits, one,
+                           &block);
             s += (((size_t)1 << bits) - 1) * n;
         }
     }
+    ccz_wipe(&block, sizeof(block));
 }
 
 /* Rows of which rel 1 and rel 2 have summands (e) become replicated: v[2][rows][words]. One round. */

@@ -6,7 +6,10 @@ static ccz_rc lr_step(struct ccz_rep3_tensor **out, const struct ccz_rep3_tensor
                       const struct ccz_rep3_tensor *x, const struct ccz_rep3_tensor *y,
                       const struct ccz_rep3_lr_cfg *cfg, struct ccz_err *err)
 {
-    const unsigned f = w->frac;
+    const unsigned f = w->frac, k = w->m->cfg.ring_bits;
+    struct ccz_rep3_range range = cfg->range;
+    if (range.bits > 0 && range.bits < k) /* x w - 1/2 and x w + 1/2 are compared */
+        range.bits++;
     CCZ_AUTO(ccz_rep3_tensor) z = NULL;
     CCZ_AUTO(ccz_rep3_tensor) p = NULL;
     CCZ_AUTO(ccz_rep3_tensor) d = NULL;
@@ -17,7 +20,7 @@ static ccz_rc lr_step(struct ccz_rep3_tensor **out, const struct ccz_rep3_tensor
     CCZ_AUTO(ccz_rep3_tensor) there = NULL;
     ccz_rc rc = ccz_rep3_matmul(&z, x, w, err);
     if (rc == CCZ_OK)
-        rc = ccz_rep3_sigmoid3(&p, z, f, cfg->range, err);
+        rc = ccz_rep3_sigmoid3(&p, z, f, range, err);
     if (rc == CCZ_OK)
         rc = ccz_rep3_sub(&d, p, y, err);
     if (rc == CCZ_OK)
@@ -42,6 +45,8 @@ ccz_rc ccz_rep3_lr_step(struct ccz_rep3_tensor **out, const struct ccz_rep3_tens
         return rc;
     if (cfg->rate_shift > 2 * w->frac)
         rc = ccz_refuse_num(err, CCZ_E_ARG, "rep3:scale", cfg->rate_shift, 2 * (int64_t)w->frac);
+    if (rc == CCZ_OK) /* the scale of the gradient, before anything is sent */
+        rc = cczi_rep3_check_frac(w->m, 2 * (uint64_t)w->frac + cfg->rate_shift, err);
     if (rc == CCZ_OK)
         rc = lr_step(out, w, x, y, cfg, err);
     return cczi_rep3_leave(w->m, rc, err);

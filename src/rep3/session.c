@@ -249,10 +249,10 @@ static ccz_rc greet(struct ccz_rep3 *m, struct ccz_err *err)
     uint8_t own[2][HELLO], peer[2][HELLO] = {{0}};
     const unsigned role = m->cfg.role;
     ccz_rc rc = CCZ_OK;
-    for (int d = 0; d < 2; d++) {
+    for (int d = 0; d < 2 && rc == CCZ_OK; d++) {
         make_hello(own[d], &m->cfg);
         if (ccz_random(own[d] + NONCE_AT, NONCE_SIZE) != CCZ_OK)
-            return ccz_fail(err, CCZ_E_INTERNAL, "rep3:random", 0, "the random generator failed");
+            rc = ccz_fail(err, CCZ_E_INTERNAL, "rep3:random", 0, "the random generator failed");
     }
     for (int d = 0; d < 2 && rc == CCZ_OK; d++)
         rc = ccz_chan_send(m->chan[d], CCZ_SPAN(own[d], HELLO), err);

@@ -296,11 +296,15 @@ static void run_signs8(struct party *p, void *arg)
             OK(ccz_rep3_negative(&n, x, (struct ccz_rep3_range){bits, skip}, e));
             OK(ccz_rep3_reveal(out, n, CCZ_REP3_TO_ALL, "signs", e));
             for (unsigned i = 0; i < 65536; i++) {
-                const int v = signed8(i / 256), most = 1 << (bits - 1);
-                if (v < -most + (1 << skip) || v >= most) /* beyond the range, or by skipping */
+                const int v = signed8(i / 256), most = 1 << (bits - 1), unit = 1 << skip;
+                if (v < -most || v >= most)
                     continue;
-                if (v < 0 || v >= 1 << skip || skip == 0)
-                    CHECK(bit_of(out, i) == (v < 0));
+                /* What is left out takes one unit more from half of the numbers; the lowest overflow by that. */
+                const bool less = (int)(i % 256) % unit > (v & (unit - 1));
+                const int rest = (v >> skip) - less;
+                CHECK(bit_of(out, i) == (rest < 0 && rest >= -(most >> skip)));
+                if (v >= -most + (skip ? unit : 0) && (v < 0 || v >= unit || skip == 0))
+                    CHECK(bit_of(out, i) == (v < 0)); /* what the header promises */
             }
         }
 }

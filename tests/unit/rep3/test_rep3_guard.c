@@ -218,6 +218,24 @@ static void test_refusals(void)
         refused(list[i].call, list[i].where);
 }
 
+/* A place that is refused because its party is shown nothing is not written to; that of a party that is, is cleared. */
+static void test_reveal_elsewhere(void)
+{
+    const struct ccz_rep3_cfg cfg = {.role = 0, .ring_bits = 32};
+    uint64_t v[4] = {1, 2, 3, 4}, out[4] = {9, 9, 9, 9};
+    struct ccz_err err = {0}, *e = &err;
+    CCZ_AUTO(ccz_rep3) m = NULL;
+    AUTO_TENSOR t = NULL;
+    OK(ccz_rep3_plan_new(&m, &cfg, e));
+    OK(ccz_rep3_share(&t, m, 0, CCZ_REP3_SHAPE1(4), 0, v, e));
+    CHECK(ccz_rep3_reveal(out, t, 6, "", e) == CCZ_E_ARG && strcmp(err.where, "rep3:reveal") == 0);
+    for (int i = 0; i < 4; i++)
+        CHECK(out[i] == 9);
+    CHECK(ccz_rep3_reveal(out, t, 1, "", e) == CCZ_E_ARG);
+    for (int i = 0; i < 4; i++)
+        CHECK(out[i] == 0);
+}
+
 /* ------------------------------------------------------------------------------------- failure */
 
 /* Party 0 breaks the contract; the others do not, and wait for messages. */
@@ -800,6 +818,7 @@ int main(int argc, char **argv)
                                             {"rep3_guard.hello_garbage", test_hello_garbage},
                                             {"rep3_guard.config", test_config},
                                             {"rep3_guard.refusals", test_refusals},
+                                            {"rep3_guard.reveal_elsewhere", test_reveal_elsewhere},
                                             {"rep3_guard.one_fails", test_one_fails},
                                             {"rep3_guard.faults", test_faults},
                                             {"rep3_guard.flipped", test_flipped},

@@ -99,6 +99,59 @@ static void test_lr(void)
         }
 }
 
+/* x w at both ends of its range: the sigmoid compares x w - 1/2 and x w + 1/2. */
+static void run_lr_ends(struct party *p, void *arg)
+{
+    struct ccz_err *e = &p->err;
+    const struct ccz_rep3_range range = *(const struct ccz_rep3_range *)arg;
+    const struct ccz_rep3_lr_cfg cfg = {.rate_shift = 5, .range = range};
+    const uint64_t most = (uint64_t)1 << (range.bits - 1 - F), one = 1 << F, zero = 0;
+    const uint64_t ends[] = {most - 1, most - 7, 0 - most, 1 - most};
+    for (int i = 0; i < 4; i++) {
+        AUTO_TENSOR w = input(p, CCZ_REP3_SHARED, 2, CCZ_REP3_SHAPE2(1, 1), F, &one);
+        AUTO_TENSOR x = input(p, CCZ_REP3_SHARED, 0, CCZ_REP3_SHAPE2(1, 1), F, &ends[i]);
+        AUTO_TENSOR y = input(p, CCZ_REP3_SHARED, 1, CCZ_REP3_SHAPE2(1, 1), F, &zero);
+        AUTO_TENSOR next = NULL;
+        OK(ccz_rep3_lr_step(&next, w, x, y, &cfg, e));
+        AUTO_WORDS v = values(p, next);
+        const double at = (double)ccz_ring_signed(ends[i], 64);
+        const double expected = (1 << F) - (at < 0 ? 0 : at / 32);
+        CHECK(fabs((double)ccz_ring_signed(v[0], 64) - expected) <= fabs(at) / 32 * 0x1p-15 + 1);
+    }
+}
+
+static void test_lr_ends(void)
+{
+    const struct ccz_rep3_range ranges[] = {{48, 16}, {40, 0}, {62, 16}};
+    for (int i = 0; i < 3; i++)
+        all(64, run_lr_ends, (void *)&ranges[i]);
+}
+
+/* A scale that the gradient cannot have is refused before the sigmoid is paid for. */
+static void test_lr_scale(void)
+{
+    const struct ccz_rep3_cfg cfg = {.ring_bits = 64, .frac = 28};
+    const uint64_t zero[4] = {0};
+    for (unsigned shift = 6; shift <= 7; shift++) {
+        struct ccz_err err = {0}, *e = &err;
+        CCZ_AUTO(ccz_rep3) m = NULL;
+        OK(ccz_rep3_plan_new(&m, &cfg, e));
+        AUTO_TENSOR w = NULL;
+        AUTO_TENSOR x = NULL;
+        AUTO_TENSOR out = NULL;
+        OK(ccz_rep3_share(&w, m, 0, CCZ_REP3_SHAPE2(1, 1), 28, zero, e));
+        OK(ccz_rep3_share(&x, m, 0, CCZ_REP3_SHAPE2(1, 1), 28, zero, e));
+        const uint64_t rounds = ccz_rep3_stats(m).rounds;
+        const struct ccz_rep3_lr_cfg step = {.rate_shift = shift};
+        if (shift == 6) {
+            OK(ccz_rep3_lr_step(&out, w, x, x, &step, e));
+            continue;
+        }
+        CHECK(ccz_rep3_lr_step(&out, w, x, x, &step, e) == CCZ_E_ARG && !out);
+        CHECK(strcmp(err.where, "rep3:frac") == 0 && ccz_rep3_stats(m).rounds == rounds);
+    }
+}
+
 /* ------------------------------------------------------------------------------------ networks */
 
 enum { N = 7, LAYERS = 3 };
@@ -199,6 +252,8 @@ static void test_mlp(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"rep3_programs.lr", test_lr},
+                                            {"rep3_programs.lr_ends", test_lr_ends},
+                                            {"rep3_programs.lr_scale", test_lr_scale},
                                             {"rep3_programs.mlp", test_mlp}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
