@@ -85,7 +85,7 @@ struct ccz_rep3;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_new(struct ccz_rep3 **out, struct ccz_chan *prev,
                                          struct ccz_chan *next, const struct ccz_rep3_cfg *cfg,
                                          struct ccz_err *err);
-#define CCZ_REP3_HELLO_SIZE 80
+#define CCZ_REP3_HELLO_SIZE 112
 /** A planning session: no peers and no values (received ones count as zero). ccz_rep3_stats() says what the real run will say. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_plan_new(struct ccz_rep3 **out, const struct ccz_rep3_cfg *cfg,
                                               struct ccz_err *err);
@@ -243,8 +243,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_conv2d(struct ccz_rep3_tensor **out,
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rep3_reshare(struct ccz_rep3_tensor **out,
                                              const struct ccz_rep3_tensor *a, struct ccz_err *err);
 /**
- * Elements divided by 2^shift, rounded down or up at random: up with probability exactly (x mod 2^shift) / 2^shift, so that it
- * is unbiased, and exact for multiples. The coin is known to parties (design/rep3.md). frac becomes frac - shift ("rep3:scale").
+ * Elements divided by 2^shift, rounded down or up at random: up with probability exactly (x mod 2^shift) / 2^shift over the shares, so
+ * that it is unbiased, and exact for multiples (behind a FAST truncation by d: if shift is at most k - d). The coin is known to parties (design/rep3.md). frac becomes frac - shift ("rep3:scale").
  * SAFE: bytes 3 n w + ceil(n shift / 8) + parts; 2 rounds; right if -2^(k-2) <= x < 2^(k-2).  FAST: bytes 5 n w; 1 round.
  * @param shift  at most k - 2; 0: as ccz_rep3_reshare()
  */

@@ -76,6 +76,7 @@ struct ccz_rep3 {
     struct ccz_chan *chan[2]; /* [CCZ_REP3_PREV], [CCZ_REP3_NEXT]; NULL: planning */
     struct cczi_rep3_prf pair[2],
         own; /* with the previous party (pair `role`), with the next (role + 1) */
+    struct cczi_rep3_prf common; /* of all three: public numbers */
     struct cczi_rep3_io io[2];
     struct ccz_chan_stats base[2];
     struct ccz_rep3_stats stats;
@@ -112,6 +113,8 @@ void cczi_rep3_words_deinit(struct cczi_rep3_words *w);
 /* Uniform words below 2^bits that the two holders of share `rel_share` have, and the third has not. Does nothing at the third. */
 void cczi_rep3_pair(uint64_t *out, size_t len, unsigned bits, unsigned rel_share,
                     struct ccz_rep3 *m);
+/* Uniform words that all three know: no mask, but what low bits of a share are random by. */
+void cczi_rep3_common(uint64_t *out, size_t len, unsigned bits, struct ccz_rep3 *m);
 void cczi_rep3_own(uint64_t *out, size_t len, unsigned bits, struct ccz_rep3 *m);
 /* Adds this party's part of a fresh sharing of zeros: of elements; of rows of words of bits. */
 void cczi_rep3_mask(uint64_t *v, size_t len, struct ccz_rep3 *m);

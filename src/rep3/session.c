@@ -131,6 +131,11 @@ void cczi_rep3_pair(uint64_t *out, size_t len, unsigned bits, unsigned rel_share
         draw(out, len, ccz_ring_mask(bits), &m->pair[at], m);
 }
 
+void cczi_rep3_common(uint64_t *out, size_t len, unsigned bits, struct ccz_rep3 *m)
+{
+    draw(out, len, ccz_ring_mask(bits), &m->common, m);
+}
+
 void cczi_rep3_own(uint64_t *out, size_t len, unsigned bits, struct ccz_rep3 *m)
 {
     draw(out, len, ccz_ring_mask(bits), &m->own, m);
@@ -170,8 +175,10 @@ void cczi_rep3_mask_bits(uint64_t *v, size_t words, struct ccz_rep3 *m)
 
 /* -------------------------------------------------------------------------------------- hello */
 
+/* A nonce for the pair, and one for all three. */
 enum { VERSION = 1, NONCE_AT = 48, NONCE_SIZE = 32, HELLO = CCZ_REP3_HELLO_SIZE };
-_Static_assert(NONCE_AT + NONCE_SIZE == HELLO, "size of a hello");
+enum { COMMON_AT = NONCE_AT + NONCE_SIZE };
+_Static_assert(COMMON_AT + NONCE_SIZE == HELLO, "size of a hello");
 static const char magic[8] = {'C', 'C', 'Z', 'R', 'E', 'P', '3', VERSION};
 
 /* Fields of one byte each, behind the magic; then zeros. */
@@ -220,15 +227,13 @@ static ccz_rc check_hello(const uint8_t *peer, const uint8_t *own, unsigned role
     return CCZ_OK;
 }
 
-/* A stream whose seed is the hash of both hellos of a pair, or of fresh random bytes. */
-static ccz_rc start(struct cczi_rep3_prf *p, const uint8_t *first, const uint8_t *second,
+/* A stream whose seed is the hash of what some have said, or fresh random bytes. */
+static ccz_rc start(struct cczi_rep3_prf *p, const struct ccz_span *said, size_t len,
                     struct ccz_err *err)
 {
     static const uint8_t iv[CCZ_STREAM_IV_SIZE];
     uint8_t seed[CCZ_STREAM_SEED_SIZE];
-    struct ccz_span parts[3] = {ccz_span_str("cczoo rep3, pair"), CCZ_SPAN(first, HELLO),
-                                CCZ_SPAN(second, HELLO)};
-    ccz_rc rc = first ? ccz_hash(seed, CCZ_SHA256, parts, 3) : ccz_random(seed, sizeof(seed));
+    ccz_rc rc = len ? ccz_hash(seed, CCZ_SHA256, said, len) : ccz_random(seed, sizeof(seed));
     if (rc == CCZ_OK)
         rc = ccz_stream_new(&p->stream);
     if (rc == CCZ_OK)
@@ -242,8 +247,30 @@ static ccz_rc start(struct cczi_rep3_prf *p, const uint8_t *first, const uint8_t
 
 /*
  * The random part of a hello goes to one party alone: with one for both, the third could put the seed of a pair together from
- * what the two have sent to it.
+ * what the two have sent to it. Another one is for both: what is made of these is public.
  */
+static ccz_rc start_all(struct ccz_rep3 *m, uint8_t own[2][HELLO], uint8_t peer[2][HELLO],
+                        struct ccz_err *err)
+{
+    const unsigned role = m->cfg.role;
+    const struct ccz_span name = ccz_span_str("cczoo rep3, pair");
+    /* Pair j: what party j - 1 said, then what party j said. */
+    const struct ccz_span prev[3] = {name, CCZ_SPAN(peer[CCZI_PREV], HELLO),
+                                     CCZ_SPAN(own[CCZI_PREV], HELLO)};
+    const struct ccz_span next[3] = {name, CCZ_SPAN(own[CCZI_NEXT], HELLO),
+                                     CCZ_SPAN(peer[CCZI_NEXT], HELLO)};
+    struct ccz_span all[4] = {ccz_span_str("cczoo rep3, all")};
+    all[1 + role] = CCZ_SPAN(own[0] + COMMON_AT, NONCE_SIZE);
+    all[1 + (role + 2) % 3] = CCZ_SPAN(peer[CCZI_PREV] + COMMON_AT, NONCE_SIZE);
+    all[1 + (role + 1) % 3] = CCZ_SPAN(peer[CCZI_NEXT] + COMMON_AT, NONCE_SIZE);
+    ccz_rc rc = start(&m->pair[0], prev, 3, err);
+    if (rc == CCZ_OK)
+        rc = start(&m->pair[1], next, 3, err);
+    if (rc == CCZ_OK)
+        rc = start(&m->common, all, 4, err);
+    return rc == CCZ_OK ? start(&m->own, NULL, 0, err) : rc;
+}
+
 static ccz_rc greet(struct ccz_rep3 *m, struct ccz_err *err)
 {
     uint8_t own[2][HELLO], peer[2][HELLO] = {{0}};
@@ -251,9 +278,10 @@ static ccz_rc greet(struct ccz_rep3 *m, struct ccz_err *err)
     ccz_rc rc = CCZ_OK;
     for (int d = 0; d < 2 && rc == CCZ_OK; d++) {
         make_hello(own[d], &m->cfg);
-        if (ccz_random(own[d] + NONCE_AT, NONCE_SIZE) != CCZ_OK)
+        if (ccz_random(own[d] + NONCE_AT, 2 * NONCE_SIZE) != CCZ_OK)
             rc = ccz_fail(err, CCZ_E_INTERNAL, "rep3:random", 0, "the random generator failed");
     }
+    memcpy(own[1] + COMMON_AT, own[0] + COMMON_AT, NONCE_SIZE);
     for (int d = 0; d < 2 && rc == CCZ_OK; d++)
         rc = ccz_chan_send(m->chan[d], CCZ_SPAN(own[d], HELLO), err);
     for (int d = 0; d < 2 && rc == CCZ_OK; d++) {
@@ -261,12 +289,8 @@ static ccz_rc greet(struct ccz_rep3 *m, struct ccz_err *err)
         if (rc == CCZ_OK)
             rc = check_hello(peer[d], own[d], (role + (d == CCZI_PREV ? 2 : 1)) % 3, err);
     }
-    if (rc == CCZ_OK) /* pair j: what party j - 1 said, then what party j said */
-        rc = start(&m->pair[0], peer[CCZI_PREV], own[CCZI_PREV], err);
     if (rc == CCZ_OK)
-        rc = start(&m->pair[1], own[CCZI_NEXT], peer[CCZI_NEXT], err);
-    if (rc == CCZ_OK)
-        rc = start(&m->own, NULL, NULL, err);
+        rc = start_all(m, own, peer, err);
     ccz_wipe(own, sizeof(own));
     ccz_wipe(peer, sizeof(peer));
     return rc;
@@ -351,6 +375,7 @@ void ccz_rep3_free(struct ccz_rep3 *m)
         free(m->io[d].want);
     }
     ccz_stream_free(m->own.stream);
+    ccz_stream_free(m->common.stream);
     ccz_wipe(m, sizeof(*m));
     free(m);
 }

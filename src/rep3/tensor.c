@@ -193,8 +193,25 @@ static ccz_rc check_input(const struct ccz_rep3 *m, unsigned owner, const uint64
 
 /*
  * x_o is the common stream of the owner o and the party before it, x_(o+1) the rest, which the owner tells the party behind it, and
- * x_(o+2), which the owner does not have, is zero.
+ * x_(o+2), which the owner does not have, is a number that all know: nothing hides behind it, but truncation rounds by the low bits of
+ * shares. Of bits it is zero.
  */
+static void add_common(struct ccz_rep3_tensor *t, unsigned owner)
+{
+    enum { PIECE = 256 };
+    uint64_t r[PIECE];
+    struct ccz_rep3 *m = t->m;
+    const unsigned k = m->cfg.ring_bits, role = m->cfg.role;
+    uint64_t *mine = cczi_rep3_plane(t, 0), *next = cczi_rep3_plane(t, 1);
+    if (role != owner)
+        cczi_rep3_common(role == (owner + 1) % 3 ? next : mine, t->len, k, m);
+    for (size_t i = 0; i < t->len && role == owner; i += PIECE) {
+        const size_t n = t->len - i < PIECE ? t->len - i : PIECE;
+        cczi_rep3_common(r, n, k, m);
+        ccz_ring_sub(next + i, next + i, r, n, k);
+    }
+}
+
 static ccz_rc deal(struct ccz_rep3_tensor *t, unsigned owner, const uint64_t *values,
                    struct ccz_err *err)
 {
@@ -211,6 +228,8 @@ static ccz_rc deal(struct ccz_rep3_tensor *t, unsigned owner, const uint64_t *va
         if (!bits)
             ccz_ring_sub(next, next, mine, t->len, k);
     }
+    if (!bits)
+        add_common(t, owner);
     if (role == owner && bits)
         cczi_rep3_put_rows(m, CCZI_NEXT, next, 1, t->len);
     else if (role == owner)

@@ -581,6 +581,64 @@ static void test_fast(void)
         }
 }
 
+/* How often x / 2^3 is rounded up, of inputs as they come, whoever owns them and whoever leads. */
+static void check_ups(struct party *p, const struct ccz_rep3_tensor *t, unsigned x)
+{
+    enum { EACH = 4096, SHIFT = 3 };
+    AUTO_WORDS v = values(p, t);
+    int ups = 0;
+    for (int i = 0; i < EACH; i++) {
+        CHECK(v[i] == x >> SHIFT || v[i] == (x >> SHIFT) + 1);
+        ups += v[i] != x >> SHIFT;
+    }
+    const int expected = (int)(x & ((1 << SHIFT) - 1)) * EACH >> SHIFT;
+    if (abs(ups - expected) >= 200) /* 6 standard deviations */
+        fprintf(stderr, "lead %u: %u up %d times, expected %d\n", first_lead, x, ups, expected);
+    CHECK(abs(ups - expected) < 200);
+}
+
+static void run_fresh(struct party *p, void *arg)
+{
+    enum { EACH = 4096, SHIFT = 3, X = 8 * 5 };
+    struct ccz_err *e = &p->err;
+    uint64_t v[EACH];
+    (void)arg;
+    for (unsigned owner = 0; owner < 3; owner++)
+        for (int first = 0; first < 2; first++) { /* after a truncation, too */
+            for (int i = 0; i < EACH; i++)
+                v[i] = first ? X : X / 8;
+            AUTO_TENSOR x = input(p, CCZ_REP3_SHARED, owner, CCZ_REP3_SHAPE1(EACH), 6, v);
+            AUTO_TENSOR less = NULL;
+            AUTO_TENSOR q = NULL;
+            AUTO_TENSOR r = NULL;
+            p->m->lead = first_lead;
+            if (first) {
+                OK(ccz_rep3_trunc(&less, x, SHIFT, e));
+                OK(ccz_rep3_relu(&r, less, SHIFT, (struct ccz_rep3_range){0}, e));
+            } else {
+                OK(ccz_rep3_trunc(&q, x, SHIFT, e));
+                check_ups(p, q, X / 8);
+                p->m->lead = first_lead;
+                OK(ccz_rep3_relu(&r, x, SHIFT, (struct ccz_rep3_range){0}, e));
+            }
+            check_ups(p, r, X / 8);
+        }
+}
+
+static void test_fresh(void)
+{
+    for (int trunc = 0; trunc < 2; trunc++)
+        for (first_lead = 0; first_lead < 3; first_lead++) {
+            struct trio t;
+            trio_init(&t, 64);
+            for (int j = 0; j < 3; j++)
+                t.p[j].cfg.trunc = (enum ccz_rep3_trunc)trunc;
+            trio_run(&t, run_fresh, NULL);
+            trio_good(&t);
+            trio_free(&t);
+        }
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
@@ -588,6 +646,7 @@ int main(int argc, char **argv)
         {"rep3.bits", test_bits},     {"rep3.products", test_products},
         {"rep3.signs8", test_signs8}, {"rep3.trunc8", test_trunc8},
         {"rep3.relu8", test_relu8},   {"rep3.sigmoid8", test_sigmoid8},
-        {"rep3.wide", test_wide},     {"rep3.fast", test_fast}};
+        {"rep3.wide", test_wide},     {"rep3.fast", test_fast},
+        {"rep3.fresh", test_fresh}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

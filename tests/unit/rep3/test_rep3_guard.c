@@ -431,14 +431,11 @@ static void chi_square(const size_t count[256], size_t len)
     CHECK(chi > 130 && chi < 420); /* 255 +- 5.5 and 7.3 standard deviations */
 }
 
-/* Shares 0, 1, 2 at who has them: each byte is as good as random. skip: a share that is zero. */
-static void uniform(const struct ccz_rep3_tensor *t, unsigned skip)
+/* Shares 0, 1, 2 at who has them: each byte is as good as random. */
+static void uniform(const struct ccz_rep3_tensor *t)
 {
-    const unsigned role = t->m->cfg.role;
     for (unsigned pl = 0; pl < t->planes; pl++) {
         size_t count[256] = {0};
-        if ((role + pl) % 3 == skip)
-            continue;
         for (size_t i = 0; i < t->words; i++)
             for (int b = 0; b < 8; b++)
                 count[cczi_rep3_plane(t, pl)[i] >> 8 * b & 255]++;
@@ -464,7 +461,7 @@ static void run_uniform(struct party *p, void *arg)
     AUTO_TENSOR r = NULL;
     AUTO_TENSOR s = NULL;
     AUTO_TENSOR i = NULL;
-    uniform(x, 0);
+    uniform(x);
     OK(ccz_rep3_mul(&xx, x, x, e));
     OK(ccz_rep3_reshare(&full, xx, e));
     OK(ccz_rep3_trunc(&q, xx, 4, e));
@@ -472,11 +469,11 @@ static void run_uniform(struct party *p, void *arg)
     OK(ccz_rep3_relu(&r, xx, 4, range, e));
     OK(ccz_rep3_sigmoid3(&s, xx, 4, range, e));
     OK(ccz_rep3_inject(&i, n, x, e));
-    uniform(full, 3);
-    uniform(q, 3);
-    uniform(r, 3);
-    uniform(s, 3);
-    uniform(i, 3);
+    uniform(full);
+    uniform(q);
+    uniform(r);
+    uniform(s);
+    uniform(i);
     for (unsigned pl = 0; pl < 2; pl++) { /* 2048 bytes of bits: every byte, few of each */
         size_t ones = 0;
         for (size_t w = 0; w < n->words; w++)
@@ -623,6 +620,7 @@ static void view(enum ccz_rep3_trunc trunc)
         /* What one neighbour gets for its seed is not what the other one gets. */
         CHECK(memcmp(taps[i][0].hello, taps[i][1].hello, 48) == 0);
         CHECK(memcmp(taps[i][0].hello + 48, taps[i][1].hello + 48, 32) != 0);
+        CHECK(memcmp(taps[i][0].hello + 80, taps[i][1].hello + 80, 32) == 0);
     }
     trio_free(&t);
 }
