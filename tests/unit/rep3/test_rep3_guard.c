@@ -378,6 +378,7 @@ struct tamper {
     unsigned who, plane;
     size_t len;
     bool bits;
+    unsigned to;
 };
 
 static void run_tamper(struct party *p, void *arg)
@@ -396,8 +397,8 @@ static void run_tamper(struct party *p, void *arg)
     if (p->role == o->who)
         cczi_rep3_plane(t, o->plane)[t->words - 1] ^= (uint64_t)1
                                                       << (o->bits ? (o->len - 1) % 64 : 63);
-    p->rc = ccz_rep3_reveal(out, t, CCZ_REP3_TO_ALL, "x", e);
-    if (p->rc != CCZ_OK)
+    p->rc = ccz_rep3_reveal(o->to >> p->role & 1 ? out : NULL, t, o->to, "x", e);
+    if (p->rc != CCZ_OK && o->to >> p->role & 1)
         CHECK(out[0] == 0 && out[t->words - 1] == 0);
 }
 
@@ -408,13 +409,18 @@ static void test_copies(void)
         for (unsigned who = 0; who < 3; who++)
             for (unsigned plane = 0; plane < 2; plane++)
                 for (int bits = 0; bits < 2; bits++) {
-                    const struct tamper o = {who, plane, lens[l], bits};
-                    struct trio t;
-                    trio_init(&t, 64);
-                    trio_run(&t, run_tamper, (void *)&o);
                     /* Share who + plane differs at its two holders; the third party is the one that lacks it. */
                     const unsigned judge = (who + plane + 1) % 3;
+                    struct tamper o = {who, plane, lens[l], bits, CCZ_REP3_TO_ALL};
+                    struct trio t;
+                    trio_init(&t, 64);
+                    trio_run(&t, run_tamper, &o);
                     expect_error(&t.p[judge], CCZ_E_PEER, "rep3:copies");
+                    trio_free(&t);
+                    o.to &= ~(1u << judge); /* nobody else can see it: design/rep3.md says so */
+                    trio_init(&t, 64);
+                    trio_run(&t, run_tamper, &o);
+                    trio_good(&t);
                     trio_free(&t);
                 }
 }
