@@ -36,6 +36,8 @@ struct mpc_links {
 };
 ccz_rc mpc_links_open(struct mpc_links *l, const struct mpc_net *n, struct ccz_err *err);
 ccz_rc mpc_links_join(struct mpc_links *l, const struct mpc_net *n, struct ccz_err *err);
+/* The peer learns where it failed, also behind the computing; never the message, which may hold a value or a path of this party. */
+void mpc_links_give_up(struct mpc_links *l, const struct ccz_err *err);
 void mpc_links_close(struct mpc_links *l);
 
 /* ---- options.c */

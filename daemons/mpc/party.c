@@ -192,9 +192,8 @@ int mpc_cmd_party(int argc, char **argv)
     struct mpc_party p = {.o = &o, .role = o.run.role};
     mpc_report_init(&p.report, p.role);
     ccz_rc rc = work(&p, &err);
-    if (rc != CCZ_OK &&
-        p.links.peer) /* the other one learns why, and of a failure behind the computing as well */
-        ccz_chan_close(p.links.peer, err.msg);
+    if (rc != CCZ_OK && p.links.peer)
+        mpc_links_give_up(&p.links, &err);
     if (rc != CCZ_OK && p.report.reveals_len == 0)
         ui_say("nothing was revealed%s", p.rows[0] && !o.aligned && o.cfg.split == CCZ_MPCML_COLUMNS
                                              ? " but which rows are common"

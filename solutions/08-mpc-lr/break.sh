@@ -69,7 +69,7 @@ again=("${honest[@]}" "${attested[@]}" "${program[@]}" "${OPTIONS_B[@]}")
 a_says 1 '^error: mpc:store-used: ' "${attested[@]}" "${OPTIONS_A[@]}" -- "${again[@]}"
 rm -rf "$RUN/a.store"
 mv "$RUN/a.copy" "$RUN/a.store"
-a_says 3 '^error: chan:closed: mpc:store-used: ' "${attested[@]}" "${OPTIONS_A[@]}" -- "${again[@]}"
+a_says 3 '^error: chan:closed: mpc:store-used' "${attested[@]}" "${OPTIONS_A[@]}" -- "${again[@]}"
 b_said '^error: mpc:store-used: '
 
 step "(f) a dealer with another measurement: it would know every mask"

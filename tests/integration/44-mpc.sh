@@ -271,6 +271,14 @@ wait_file listens "$RUN/listens.port" 20
 LIMIT=30 gone listens
 grep -q '^refused: mpc:terms: ' "$RUN/log/listens.log" || die "garbage is taken for options: $(cat "$RUN/log/listens.log")"
 
+step "what one party has to say of its own values does not reach the other one"
+sed '/^r013,/s/[^,]*$/-73.96875/' "$RUN/b-train.csv" >"$RUN/b-large.csv"
+A=(--data "$RUN/a-train.csv" --label y) B=(--data "$RUN/b-large.csv")
+pair 3 2 party "${OPEN[@]}" --raw
+says b 'mpcml:range: .*-73\.968'
+says a '^error: chan:closed: mpcml:range$'
+! grep -qF '73.9' "$RUN/log/a" || die "A learned a value of B: $(cat "$RUN/log/a")"
+
 step "a party is killed in the middle: the other one says so, and writes nothing"
 rm -f "$RUN/port" "$RUN"/*.model
 long=(--epochs 400 --batch 8 "${OPEN[@]}")
