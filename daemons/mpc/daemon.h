@@ -120,13 +120,16 @@ struct mpc_model {
     double *weights; /* own columns, then the intercept if it has one; NULL if they are shared */
     int64_t *words;  /* the same in the ring */
     size_t len;
-    bool labels;     /* it had them */
-    bool intercept;  /* its weights end with it; of shares: all weights do */
+    bool labels;    /* it had them */
+    bool intercept; /* its weights end with it; of shares: all weights do */
+    bool whole;     /* to write: weights of both parties' columns, this party's from `first` */
+    size_t first;
     uint64_t *share; /* of all weights */
     size_t share_len;
     double gain;
     struct mpc_scaling scaling;
 };
+/* A reader of a whole model takes this party's part of it: what `--weights own` would have given. */
 ccz_rc mpc_model_write(const char *path, const struct mpc_model *m, const struct ccz_fedlr_table *t,
                        struct ccz_err *err);
 /* @retval CCZ_E_FORMAT "mpc:model" @retval CCZ_E_MISMATCH "mpc:model-columns": of other columns than @p t */
@@ -155,6 +158,8 @@ void mpc_print_metrics(const double *p, const double *y, size_t len, const struc
 /* cfg of the library: what the options say, completed by what the parties have. */
 struct ccz_mpcml_lr_cfg mpc_lr_cfg(const struct mpc_opts *o, const struct mpc_self self[2],
                                    const size_t rows[2], const size_t test_rows[2]);
+/* The first of two failures is returned and kept in @p err; the second one is told at once. */
+ccz_rc mpc_first(ccz_rc before, struct ccz_err *err, ccz_rc rc, const struct ccz_err *own);
 /* With a hint where an option helps. */
 ccz_rc mpc_hint(ccz_rc rc, struct ccz_err *err);
 /* id,score,word of each scored row; without names, their numbers. */

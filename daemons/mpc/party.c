@@ -2,9 +2,12 @@
 /* One party: data, alignment, a program on shares, what it learned. `offline` ends where the computing would begin. */
 #include "daemon.h"
 
-#include <math.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* -------------------------------------------------------------------------------------- before */
 
@@ -22,6 +25,11 @@ static ccz_rc read_files(struct mpc_party *p, struct ccz_err *err)
                             (int64_t)p->data->cols);
     if (rc == CCZ_OK && o->scoring)
         rc = mpc_model_read(&p->model, o->model, p->data, err);
+    if (rc == CCZ_OK && o->scoring && o->scores_out && o->score_to_labels && !p->model.labels)
+        rc = ccz_hint(err,
+                      ccz_fail(err, CCZ_E_ARG, "mpc:scores-out", 0,
+                               "scores go to the party whose model has the labels"),
+                      "--score-to says who gets them");
     if (rc != CCZ_OK)
         return rc;
     *self = (struct mpc_self){.labels = o->scoring ? p->model.labels : o->label != NULL,
@@ -30,6 +38,35 @@ static ccz_rc read_files(struct mpc_party *p, struct ccz_err *err)
                               .test_rows = p->test ? p->test->rows : 0};
     mpc_names_hash(&self->names, p->data);
     return rc;
+}
+
+/* What a run reveals is lost if it cannot be written in the end. */
+static ccz_rc check_output(const char *path, struct ccz_err *err)
+{
+    if (!path)
+        return CCZ_OK;
+    const char *slash = strrchr(path, '/');
+    const size_t len = !slash ? 1 : slash == path ? 1 : (size_t)(slash - path);
+    char folder[PATH_MAX];
+    struct stat is;
+    if (len >= sizeof(folder))
+        return ccz_fail(err, CCZ_E_ARG, "mpc:output", 0, "the name is too long");
+    memcpy(folder, slash ? path : ".", len);
+    folder[len] = '\0';
+    if (access(folder, W_OK | X_OK) != 0)
+        return ccz_fail(err, CCZ_E_IO, "mpc:output", errno, "cannot write to %.200s: %s", folder,
+                        strerror(errno));
+    if (stat(path, &is) == 0 && S_ISDIR(is.st_mode))
+        return ccz_fail(err, CCZ_E_IO, "mpc:output", EISDIR, "%.200s is a folder", path);
+    return CCZ_OK;
+}
+
+static ccz_rc check_outputs(const struct mpc_opts *o, struct ccz_err *err)
+{
+    ccz_rc rc = check_output(o->model_out, err);
+    if (rc == CCZ_OK)
+        rc = check_output(o->scores_out, err);
+    return rc == CCZ_OK ? check_output(o->json, err) : rc;
 }
 
 /* Labels of one party with columns, of both with rows; weights of one party; of clusters nobody. */
@@ -149,10 +186,24 @@ static ccz_rc tell(struct mpc_party *p, struct ccz_err *err)
                                       : mpc_lr_tell(p, err);
 }
 
-static ccz_rc work(struct mpc_party *p, struct ccz_err *err)
+/* Each output is written even if another one could not be. */
+static ccz_rc tell_all(struct mpc_party *p, struct ccz_err *err)
 {
     const bool offline = strcmp(p->o->command, "offline") == 0;
-    ccz_rc rc = read_files(p, err);
+    struct ccz_err own = {0};
+    ccz_rc rc = offline ? CCZ_OK : tell(p, err);
+    mpc_print_stats(&p->report, &p->stats);
+    rc = mpc_first(rc, err, mpc_write_stats(p->o->json, &p->report, p->o, &p->stats, &own), &own);
+    if (rc == CCZ_OK)
+        ui_out(offline ? "done: the offline phase is stored, to be used once\n" : "done\n");
+    return rc;
+}
+
+static ccz_rc work(struct mpc_party *p, struct ccz_err *err)
+{
+    ccz_rc rc = check_outputs(p->o, err);
+    if (rc == CCZ_OK)
+        rc = read_files(p, err);
     if (rc == CCZ_OK)
         rc = mpc_links_open(&p->links, &p->o->net, err);
     if (rc == CCZ_OK)
@@ -169,15 +220,7 @@ static ccz_rc work(struct mpc_party *p, struct ccz_err *err)
         rc = make_program(p, err);
     if (rc == CCZ_OK)
         rc = compute(p, err);
-    if (rc == CCZ_OK && !offline)
-        rc = tell(p, err);
-    if (rc != CCZ_OK)
-        return rc;
-    mpc_print_stats(&p->report, &p->stats);
-    rc = mpc_write_stats(p->o->json, &p->report, p->o, &p->stats, err);
-    if (rc == CCZ_OK)
-        ui_out(offline ? "done: the offline phase is stored, to be used once\n" : "done\n");
-    return rc;
+    return rc == CCZ_OK ? tell_all(p, err) : rc;
 }
 
 int mpc_cmd_party(int argc, char **argv)

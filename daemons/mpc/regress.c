@@ -27,6 +27,18 @@ struct ccz_mpcml_lr_cfg mpc_lr_cfg(const struct mpc_opts *o, const struct mpc_se
     return c;
 }
 
+ccz_rc mpc_first(ccz_rc before, struct ccz_err *err, ccz_rc rc, const struct ccz_err *own)
+{
+    if (rc == CCZ_OK)
+        return before;
+    if (before == CCZ_OK) {
+        *err = *own;
+        return rc;
+    }
+    (void)ui_fail(own);
+    return before;
+}
+
 ccz_rc mpc_hint(ccz_rc rc, struct ccz_err *err)
 {
     static const struct {
@@ -110,13 +122,13 @@ static ccz_rc keep_model(struct mpc_party *p, const struct ccz_mpcml_lr_result *
     const bool shared = p->cfg.weights == CCZ_MPCML_WEIGHTS_SHARED;
     if (!p->o->model_out || p->o->scoring)
         return CCZ_OK;
-    if (!shared && !r->weights)
-        return ccz_hint(
-            err,
-            ccz_fail(err, CCZ_E_ARG, "mpc:model-out", 0, "no weights were revealed to this party"),
-            "--weights says who gets them");
+    if (!shared && !r->weights) /* options refuse it */
+        return ccz_fail(err, CCZ_E_INTERNAL, "mpc:model-out", 0, "no weights came to this party");
     m->labels = p->cfg.split == CCZ_MPCML_ROWS || p->cfg.labels == p->role;
     m->intercept = !p->cfg.no_intercept && (p->cfg.weights != CCZ_MPCML_WEIGHTS_OWN || m->labels);
+    m->whole =
+        p->cfg.split == CCZ_MPCML_COLUMNS && p->cfg.weights != CCZ_MPCML_WEIGHTS_OWN && !shared;
+    m->first = p->role == 0 ? 0 : p->cfg.columns[0];
     m->gain = r->gain;
     m->len = r->weights_len;
     m->share_len = r->share_len;
@@ -137,14 +149,17 @@ static ccz_rc keep_model(struct mpc_party *p, const struct ccz_mpcml_lr_result *
     return mpc_model_write(p->o->model_out, m, p->rows[0], err);
 }
 
+/* What was revealed cannot be had again: each output is tried, whatever became of the others. */
 ccz_rc mpc_lr_tell(struct mpc_party *p, struct ccz_err *err)
 {
+    struct ccz_err own = {0};
     const struct ccz_mpcml_lr_result r = ccz_mpcml_lr_result(p->lr);
     const struct ccz_fedlr_table *scored = p->o->scoring ? p->rows[0] : p->rows[1];
-    ccz_rc rc = keep_model(p, &r, err);
-    if (rc == CCZ_OK && scored)
+    ccz_rc rc = CCZ_OK;
+    if (scored)
         rc = mpc_scores_write(p->o->scores_out, scored, r.scores, r.score_words, r.scores_len, err);
-    if (rc == CCZ_OK && r.scores && scored->y && r.scores_len == scored->rows)
+    rc = mpc_first(rc, err, keep_model(p, &r, &own), &own);
+    if (scored && r.scores && scored->y && r.scores_len == scored->rows)
         mpc_print_metrics(r.scores, scored->y, scored->rows, p->o);
     return rc;
 }

@@ -158,6 +158,20 @@ B=(--data "$RUN/b-test.csv" --model "$RUN/a.shares")
 status=0
 "$MPC" party "${B[@]}" "${OPEN[@]}" --program score --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || status=$?
 [ $status = 1 ] && grep -q 'refused: mpc:model-columns: ' "$RUN/out" || die "a model of other columns: $(cat "$RUN/out")"
+# nothing of a --weights both is lost: each file scores as those of --weights own do
+for weights in both own; do
+    A=(--data "$RUN/a-train.csv" --label y --model-out "$RUN/a.$weights") B=(--data "$RUN/b-train.csv" --model-out "$RUN/b.$weights")
+    pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --weights $weights
+    A=(--data "$RUN/a-test.csv" --label y --model "$RUN/a.$weights" --scores-out "$RUN/$weights.scores") B=(--data "$RUN/b-test.csv" --model "$RUN/b.$weights")
+    pair 0 0 party "${OPEN[@]}" --program score
+done
+cmp -s "$RUN/both.scores" "$RUN/own.scores" || die "models with all weights score otherwise"
+for damage in 's/"first":0/"first":1/' 's/"first":0/"first":-1/' 's/"first":0/"first":4/' 's/"words":\["[-0-9]*",/"words":[/'; do
+    sed "$damage" "$RUN/a.both" >"$RUN/bad.model"
+    "$MPC" party --data "$RUN/a-test.csv" --label y --model "$RUN/bad.model" "${OPEN[@]}" --program score --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
+    case $damage in *:1/) want='net:connect' ;; *) want='mpc:model: ' ;; esac
+    grep -q "$want" "$RUN/out" || die "$damage: $(cat "$RUN/out")"
+done
 echo '{"version":1,"columns":["x3","x4","x5"],"labels":false,"intercept":false,"weights":[1,2],"words":["1","2"]}' >"$RUN/bad.model"
 "$MPC" party --data "$RUN/b-test.csv" --model "$RUN/bad.model" "${OPEN[@]}" --program score --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
 grep -q 'mpc:model: ' "$RUN/out" || die "a model with too few weights: $(cat "$RUN/out")"
@@ -270,6 +284,35 @@ wait_file listens "$RUN/listens.port" 20
 "$BIN/cczoo-mpc-attack" garbage --rows 187 --connect "127.0.0.1:$(cat "$RUN/listens.port")" >"$RUN/out" 2>&1 || true
 LIMIT=30 gone listens
 grep -q '^refused: mpc:terms: ' "$RUN/log/listens.log" || die "garbage is taken for options: $(cat "$RUN/log/listens.log")"
+
+step "mistakes that are known beforehand are; what can be written is, whatever else cannot"
+party_a() { usage_says "$1" party --listen 127.0.0.1:0 --data "$RUN/a-train.csv" "${OPEN[@]}" "${@:2}"; }
+party_b() { usage_says "$1" party --connect 127.0.0.1:1 --data "$RUN/b-train.csv" "${OPEN[@]}" "${@:2}"; }
+party_a '--model-out: --weights b gives' --label y --weights b --model-out "$RUN/x"
+party_b '--model-out: --weights a gives' --weights a --model-out "$RUN/x"
+party_b '--model-out: --weights a gives' --program kmeans --weights a --model-out "$RUN/x"
+party_a '--scores-out: this party scores' --label y --scores-out "$RUN/x"
+party_b '--scores-out: --score-to labels gives' --test "$RUN/b-test.csv" --scores-out "$RUN/x"
+party_b '--scores-out: --score-to a gives' --test "$RUN/b-test.csv" --score-to a --scores-out "$RUN/x"
+B=(--data "$RUN/b-test.csv" --model "$RUN/b.own")
+"$MPC" party "${B[@]}" --scores-out "$RUN/x" "${OPEN[@]}" --program score --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
+grep -q '^error: mpc:scores-out: ' "$RUN/out" || die "scores of nobody: $(cat "$RUN/out")"
+mkdir "$RUN/folder"
+for out in "$RUN/none/x" "$RUN/folder"; do
+    for option in --model-out --scores-out --json; do
+        "$MPC" party --data "$RUN/a-train.csv" --test "$RUN/a-test.csv" --label y $option "$out" "${OPEN[@]}" --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
+        grep -q '^error: mpc:output: ' "$RUN/out" || die "$option $out: $(cat "$RUN/out")"
+    done
+done
+rm -f "$RUN/port" "$RUN"/late.*
+mkdir "$RUN/late"
+start late "$MPC" party --data "$RUN/a-train.csv" --label y --test "$RUN/a-test.csv" "${OPEN[@]}" --epochs 1 --listen 127.0.0.1:0 --port-file "$RUN/port" \
+    --model-out "$RUN/late/model" --scores-out "$RUN/late.scores" --json "$RUN/late.json"
+wait_file late "$RUN/port" 20
+rmdir "$RUN/late"
+"$MPC" party --data "$RUN/b-train.csv" --test "$RUN/b-test.csv" "${OPEN[@]}" --epochs 1 --connect "127.0.0.1:$(cat "$RUN/port")" >"$RUN/out" 2>&1 || true
+LIMIT=30 gone late
+[ -s "$RUN/late.scores" ] && [ -s "$RUN/late.json" ] && grep -q '^error: file:' "$RUN/log/late.log" || die "an output was lost: $(cat "$RUN/log/late.log")"
 
 step "what one party has to say of its own values does not reach the other one"
 sed '/^r013,/s/[^,]*$/-73.96875/' "$RUN/b-train.csv" >"$RUN/b-large.csv"
