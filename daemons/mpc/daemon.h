@@ -81,7 +81,8 @@ static inline char mpc_letter(unsigned role)
 /* ---- terms.c: what both parties must have said alike, and what each tells of itself */
 
 struct mpc_self {
-    bool labels; /* it has them; of scoring: the intercept */
+    bool labels;   /* it has them; of scoring: the intercept */
+    bool verifies; /* the other one's program, by a policy */
     uint64_t columns, rows,
         test_rows;  /* rows: 0 if the parties are to find common ones; of mlp: images */
     uint64_t names; /* of columns, hashed; likewise */
@@ -92,17 +93,27 @@ ccz_rc mpc_terms(struct mpc_self *peer, struct ccz_chan *chan, const struct mpc_
 
 /* ---- data.c */
 
+/* What the other party may have learned of the names of rows by now. */
+enum mpc_told { MPC_TOLD_NOTHING, MPC_TOLD_DIGEST, MPC_TOLD_COMMON };
 struct mpc_align {
     const char *kind; /* "train", "test" */
     unsigned role;
     bool aligned;
+    bool verified; /* party 1 verifies that the program of party 0 is one that keeps a minimum */
     uint64_t minimum;
+    enum mpc_told *told; /* set before anything is sent */
 };
 ccz_rc mpc_data_read(struct ccz_fedlr_table **out, const char *path, const struct mpc_opts *o,
                      const char *label, struct ccz_err *err);
-/* Rows that both have, ordered by id: the same order at both, and in each run. */
+/*
+ * Rows that both have, ordered by id: the same order at both, and in each run.
+ * A minimum is kept by party 0, who learns the rows first. Unless party 1 has verified its program the intersection is that of a
+ * protocol which counts first (ECDH), slower.
+ */
 ccz_rc mpc_align(struct ccz_fedlr_table **out, struct ccz_chan *chan,
                  const struct ccz_fedlr_table *t, const struct mpc_align *a, struct ccz_err *err);
+/* Rows that are not searched for count, too. @retval CCZ_E_POLICY "mpc:minimum": fewer than that */
+ccz_rc mpc_check_minimum(uint64_t rows, const struct mpc_align *a, struct ccz_err *err);
 /* The same with both tables in one place. */
 ccz_rc mpc_join(struct ccz_fedlr_table *out[2], struct ccz_fedlr_table *const t[2],
                 struct ccz_err *err);
@@ -176,6 +187,7 @@ struct mpc_party {
     struct ccz_fedlr_table *rows[2];     /* common ones, scaled: of data, of test */
     struct mpc_self self[2];             /* by role */
     struct mpc_model model;              /* given, or gained */
+    enum mpc_told told;
     /* regressions */
     struct ccz_mpcml_lr_cfg cfg;
     struct ccz_mpcml_lr *lr;

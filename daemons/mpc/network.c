@@ -103,8 +103,10 @@ ccz_rc mpc_nn_read(struct mpc_party *p, struct ccz_err *err)
             "models/export_mpc.py writes both: weights for one party, without for the other");
     if (!server)
         rc = o->images ? read_images(&len, p, err) : read_table(&len, p, err);
-    p->self[p->role] = (struct mpc_self){
-        .labels = server, .columns = ccz_mpcml_network_inputs(p->net), .rows = len};
+    p->self[p->role] = (struct mpc_self){.labels = server,
+                                         .verifies = o->net.evidence.policy != NULL,
+                                         .columns = ccz_mpcml_network_inputs(p->net),
+                                         .rows = len};
     return rc;
 }
 

@@ -273,7 +273,8 @@ static bool check_party(const struct mpc_opts *o)
 static const char *misplaced(const struct mpc_opts *o)
 {
     const bool party = is(o, "party"), both = party || is(o, "offline"), table = is(o, "table"),
-               plan = is(o, "plan"), simulate = is(o, "simulate");
+               plan = is(o, "plan"), simulate = is(o, "simulate"),
+               by_columns = o->cfg.split == CCZ_MPCML_COLUMNS;
     const struct {
         const char *name;
         bool given, taken;
@@ -286,8 +287,8 @@ static const char *misplaced(const struct mpc_opts *o)
                 {"data", o->data, both || simulate},
                 {"test", o->test, both || simulate},
                 {"label", o->label, both || simulate},
-                {"aligned", o->aligned, both},
-                {"minimum", o->minimum, both},
+                {"aligned", o->aligned, both && o->kind != MPC_MLP && by_columns},
+                {"minimum", o->minimum, both && o->kind != MPC_MLP},
                 {"raw", o->raw, both || simulate},
                 {"store", o->store, both},
                 {"model", o->model, party && o->kind == MPC_SCORE},

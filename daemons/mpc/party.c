@@ -33,6 +33,7 @@ static ccz_rc read_files(struct mpc_party *p, struct ccz_err *err)
     if (rc != CCZ_OK)
         return rc;
     *self = (struct mpc_self){.labels = o->scoring ? p->model.labels : o->label != NULL,
+                              .verifies = o->net.evidence.policy != NULL,
                               .columns = p->data->cols,
                               .rows = p->data->rows,
                               .test_rows = p->test ? p->test->rows : 0};
@@ -100,11 +101,18 @@ static ccz_rc align(struct mpc_party *p, struct ccz_err *err)
                                                        : "test",
                                     .role = p->role,
                                     .aligned = o->aligned,
+                                    .verified = p->self[1].verifies,
+                                    .told = &p->told,
                                     .minimum = (uint64_t)o->minimum};
         const size_t whole = all[k] ? all[k]->rows : 0;
         if (whole && o->cfg.split == CCZ_MPCML_COLUMNS)
             rc = mpc_align(&p->rows[k], p->links.peer, all[k], &a, err);
         else if (whole) { /* each its own: nothing to align */
+            const uint64_t of_peer =
+                k == 0 ? p->self[1 - p->role].rows : p->self[1 - p->role].test_rows;
+            rc = mpc_check_minimum(whole < of_peer ? whole : of_peer, &a, err);
+            if (rc != CCZ_OK)
+                return rc;
             p->rows[k] = all[k];
             *(k == 0 ? &p->data : &p->test) = NULL;
         }
@@ -223,6 +231,11 @@ static ccz_rc work(struct mpc_party *p, struct ccz_err *err)
     return rc == CCZ_OK ? tell_all(p, err) : rc;
 }
 
+static const char *const TOLD[] = {
+    [MPC_TOLD_NOTHING] = "",
+    [MPC_TOLD_DIGEST] = "; the other party can check guesses of the whole list of row names",
+    [MPC_TOLD_COMMON] = "; the other party may know which rows are common, and how many there are"};
+
 int mpc_cmd_party(int argc, char **argv)
 {
     struct mpc_opts o;
@@ -238,9 +251,7 @@ int mpc_cmd_party(int argc, char **argv)
     if (rc != CCZ_OK && p.links.peer)
         mpc_links_give_up(&p.links, &err);
     if (rc != CCZ_OK && p.report.reveals_len == 0)
-        ui_say("nothing was revealed%s", p.rows[0] && !o.aligned && o.cfg.split == CCZ_MPCML_COLUMNS
-                                             ? " but which rows are common"
-                                             : "");
+        ui_say("no result was revealed%s", TOLD[p.told]);
     status = rc == CCZ_OK ? UI_OK : ui_fail(&err);
     mpc_links_close(&p.links);
     ccz_mpcml_plan_free(p.plan);

@@ -244,7 +244,7 @@ differ() { # NAME OPTION...
     pair 1 1 party "${OPEN[@]}"
     says a "refused: mpc:terms-$name: "
     says b "refused: mpc:terms-$name: "
-    says a 'nothing was revealed'
+    says a '^no result was revealed$'
 }
 differ program --program linear
 differ epochs --epochs 6
@@ -275,15 +275,49 @@ says a 'refused: mpc:labels: 0 / 1'
 A=(--data "$RUN/a-train.csv" --label y)
 pair 1 1 party "${OPEN[@]}" --minimum 1000
 says a 'psi:minimum'
-says a 'nothing was revealed$'
+says a '^no result was revealed; the other party may know which rows are common, and how many there are$'
 pair 1 1 party "${OPEN[@]}" --aligned
 says a 'refused: mpc:alignment: '
+says a '^no result was revealed; the other party can check guesses of the whole list of row names$'
+# nothing is common: the other one knows that now
+sed 's/^r/q/' "$RUN/b-train.csv" >"$RUN/b-none.csv"
+B=(--data "$RUN/b-none.csv")
+pair '[13]' '[13]' party "${OPEN[@]}"
+grep -q 'mpc:no-rows' "$RUN/log/a" "$RUN/log/b" || die "rows of nobody: $(cat "$RUN/log/a")"
+says a '^no result was revealed; the other party may know which rows are common'
+
+step "a minimum: by a protocol that counts first unless the other program is verified, and also without a search"
+A=(--data "$RUN/a-train.csv" --label y) B=(--data "$RUN/b-train.csv")
+pair 0 0 party "${PROGRAM[@]}" "${MUTUAL[@]}" --minimum 180
+verified=$(sed -n 's/.*intersection, .* s, \(.*\) kB/\1/p' "$RUN/log/a")
+pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --minimum 180
+counted=$(sed -n 's/.*intersection, .* s, \(.*\) kB/\1/p' "$RUN/log/a")
+[ "${counted%.*}" -lt 100 ] && [ "${verified%.*}" -gt 100 ] || die "$counted kB without evidence and $verified kB with it: the same protocol"
+pair 1 1 party "${PROGRAM[@]}" "${MUTUAL[@]}" --minimum 181
+says a 'psi:minimum'
+cut -d, -f1,3- "$RUN/a-train.csv" >"$RUN/b-same.csv"
+B=(--data "$RUN/b-same.csv")
+pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --aligned --minimum 187
+pair 1 1 party "${PROGRAM[@]}" "${OPEN[@]}" --aligned --minimum 188
+says a 'refused: mpc:minimum: 187 / 188'
+says a '^no result was revealed$'
+A=(--data "$RUN/ra-train.csv" --label y) B=(--data "$RUN/rb-train.csv" --label y)
+pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --split rows --raw --minimum 70
+pair 1 1 party "${PROGRAM[@]}" "${OPEN[@]}" --split rows --raw --minimum 71
+says a 'refused: mpc:minimum: 70 / 71'
+says b 'refused: mpc:minimum: 70 / 71'
+usage_says '--aligned is not for' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --split rows --raw --aligned
 
 start listens "$MPC" party --data "$RUN/a-train.csv" --label y --aligned "${OPEN[@]}" --listen 127.0.0.1:0 --port-file "$RUN/listens.port"
 wait_file listens "$RUN/listens.port" 20
-"$BIN/cczoo-mpc-attack" garbage --rows 187 --connect "127.0.0.1:$(cat "$RUN/listens.port")" >"$RUN/out" 2>&1 || true
+"$BIN/cczoo-mpc-attack" garbage --connect "127.0.0.1:$(cat "$RUN/listens.port")" >"$RUN/out" 2>&1 || true
 LIMIT=30 gone listens
 grep -q '^refused: mpc:terms: ' "$RUN/log/listens.log" || die "garbage is taken for options: $(cat "$RUN/log/listens.log")"
+start echoed "$MPC" party --data "$RUN/a-train.csv" --label y --aligned "${OPEN[@]}" --listen 127.0.0.1:0 --port-file "$RUN/echoed.port"
+wait_file echoed "$RUN/echoed.port" 20
+"$BIN/cczoo-mpc-attack" die --connect "127.0.0.1:$(cat "$RUN/echoed.port")" >"$RUN/out" 2>&1 || true # knows no name of a row
+LIMIT=30 gone echoed
+grep -q '^refused: mpc:alignment: ' "$RUN/log/echoed.log" || die "A takes its own digest for one of the other party: $(cat "$RUN/log/echoed.log")"
 
 step "mistakes that are known beforehand are; what can be written is, whatever else cannot"
 party_a() { usage_says "$1" party --listen 127.0.0.1:0 --data "$RUN/a-train.csv" "${OPEN[@]}" "${@:2}"; }
@@ -334,7 +368,7 @@ sleep 0.3
 kill -KILL "${PIDS[dies]}"
 unset 'PIDS[dies]'
 LIMIT=60 gone lives
-grep -q '^error: chan:closed: ' "$RUN/log/lives.log" && grep -q '^nothing was revealed' "$RUN/log/lives.log" || die "$(cat "$RUN/log/lives.log")"
+grep -q '^error: chan:closed: ' "$RUN/log/lives.log" && grep -q '^no result was revealed' "$RUN/log/lives.log" || die "$(cat "$RUN/log/lives.log")"
 [ ! -e "$RUN/a.model" ] || die "it wrote a model"
 
 step "a dealer: verifies parties, is verified, serves one session after another"
