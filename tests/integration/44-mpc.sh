@@ -40,7 +40,7 @@ PY
 usage_says() {
     local pattern=$1 status=0
     shift
-    "$MPC" "$@" >"$RUN/out" 2>"$RUN/err" </dev/null || status=$?
+    timeout 30 "$MPC" "$@" >"$RUN/out" 2>"$RUN/err" </dev/null || status=$?
     [ $status = 2 ] && grep -qe "$pattern" "$RUN/err" || die "cczoo-mpc $*: status $status: $(cat "$RUN/err")"
 }
 # pair STATUS_A STATUS_B (patterns) COMMAND OPTION...: both parties with A=(..) and B=(..) besides; logs a and b
