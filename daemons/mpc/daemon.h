@@ -138,6 +138,7 @@ struct mpc_model {
     uint64_t *share; /* of all weights */
     size_t share_len;
     double gain;
+    double bound; /* of shares: of |weight| / gain, whatever the data were; public */
     struct mpc_scaling scaling;
 };
 /* A reader of a whole model takes this party's part of it: what `--weights own` would have given. */
@@ -197,6 +198,7 @@ struct mpc_party {
     struct ccz_mpcml_nn *nn;
     float *images;
     uint32_t *image_labels; /* NULL: none */
+    size_t images_len, image_labels_len;
     /* clusters */
     struct ccz_mpcml_kmeans_cfg km_cfg;
     struct ccz_mpcml_kmeans *km;

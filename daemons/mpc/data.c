@@ -216,6 +216,10 @@ ccz_rc mpc_scaling_fit(struct mpc_scaling *s, const struct ccz_fedlr_table *t, s
 
 void mpc_scaling_deinit(struct mpc_scaling *s)
 {
+    if (s->mean)
+        ccz_wipe(s->mean, s->len * sizeof(*s->mean));
+    if (s->sd)
+        ccz_wipe(s->sd, s->len * sizeof(*s->sd));
     free(s->mean);
     free(s->sd);
     *s = (struct mpc_scaling){0};

@@ -85,6 +85,7 @@ ccz_rc mpc_model_write(const char *path, const struct mpc_model *m, const struct
     } else {
         put_words(&b, "share", m->share, m->share_len, false);
         put_reals(&b, "gain", &m->gain, 1);
+        put_reals(&b, "bound", &m->bound, 1);
     }
     if (m->scaling.mean) {
         put_reals(&b, "mean", m->scaling.mean, m->scaling.len);
@@ -194,23 +195,30 @@ static ccz_rc read_values(struct mpc_model *m, const char *path, const struct cc
                           size_t cols, struct ccz_err *err)
 {
     const struct ccz_json *share = ccz_json_get(j, "share"), *mean = ccz_json_get(j, "mean");
-    double *gain = NULL;
-    size_t len = 0;
+    double *gain = NULL, *bound = NULL;
+    size_t len = 0, bound_len = 0;
     if (!ccz_json_bool(&m->intercept, ccz_json_get(j, "intercept")) ||
         !ccz_json_bool(&m->labels, ccz_json_get(j, "labels")))
         return bad(path, "labels or intercept is missing", err);
     if (share) {
         bool good = get_words(&m->share, &m->share_len, share, 16) &&
-                    get_reals(&gain, &len, ccz_json_get(j, "gain")) && len == 1;
+                    get_reals(&gain, &len, ccz_json_get(j, "gain")) && len == 1 &&
+                    get_reals(&bound, &bound_len, ccz_json_get(j, "bound")) && bound_len == 1 &&
+                    bound[0] > 0;
         m->gain = good ? gain[0] : 0;
+        m->bound = good ? bound[0] : 0;
         free(gain);
+        free(bound);
         if (!good)
-            return bad(path, "shares are no words, or the gain is missing", err);
+            return bad(path, "shares are no words, or gain or bound are missing", err);
     } else if (read_weights(m, path, j, cols, err) != CCZ_OK) {
         return CCZ_E_FORMAT;
     }
-    if (mean && (!get_reals(&m->scaling.mean, &m->scaling.len, mean) || m->scaling.len != cols ||
-                 !get_reals(&m->scaling.sd, &len, ccz_json_get(j, "deviation")) || len != cols))
+    const bool scaled = mean && get_reals(&m->scaling.mean, &m->scaling.len, mean) &&
+                        get_reals(&m->scaling.sd, &len, ccz_json_get(j, "deviation"));
+    if (m->scaling.sd && len < m->scaling.len) /* what deinit may wipe */
+        m->scaling.len = len;
+    if (mean && (!scaled || m->scaling.len != cols || len != cols))
         return bad(path, "not the scaling of these columns", err);
     for (size_t i = 0; mean && i < cols; i++)
         if (!(m->scaling.sd[i] > 0))

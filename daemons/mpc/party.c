@@ -259,6 +259,10 @@ int mpc_cmd_party(int argc, char **argv)
     ccz_mpcml_nn_free(p.nn);
     ccz_mpcml_network_free(p.net);
     ccz_mpcml_kmeans_free(p.km);
+    if (p.images)
+        ccz_wipe(p.images, p.images_len * sizeof(*p.images));
+    if (p.image_labels)
+        ccz_wipe(p.image_labels, p.image_labels_len * sizeof(*p.image_labels));
     free(p.images);
     free(p.image_labels);
     mpc_model_deinit(&p.model);

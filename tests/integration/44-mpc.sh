@@ -147,6 +147,21 @@ says b 'revealed to A and B: weights, 7 values'
 A=(--data "$RUN/a-train.csv" --label y --model-out "$RUN/a.shares") B=(--data "$RUN/b-train.csv" --model-out "$RUN/b.shares")
 pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --weights shared
 says a '^revealed: 0 times'
+# shares say how large weights can be after that training; scoring believes nothing else
+python3 - "$RUN" <<'PY'
+import json, math, sys
+a, b = (json.load(open(f"{sys.argv[1]}/{p}.shares")) for p in "ab")
+steps = 2 * math.ceil(180 / 32)
+least = steps * 0.5 / 32 * 32 * 16 / a["gain"][0]  # each step by rate / gain times the largest feature
+assert a["bound"] == b["bound"] and least <= a["bound"][0] < 1.05 * least, (least, a["bound"])
+PY
+sed 's/"bound":\[[^]]*\]/"bound":[1]/' "$RUN/b.shares" >"$RUN/b.bound"
+A=(--data "$RUN/a-test.csv" --label y --model "$RUN/a.shares") B=(--data "$RUN/b-test.csv" --model "$RUN/b.bound")
+pair '[13]' '[13]' party "${OPEN[@]}" --program score --weights shared
+grep -q 'mpc:hello-program' "$RUN/log/a" "$RUN/log/b" || die "two bounds: $(cat "$RUN/log/a")"
+sed 's/"bound":/"round":/' "$RUN/b.shares" >"$RUN/b.bound"
+"$MPC" party --data "$RUN/b-test.csv" --model "$RUN/b.bound" "${OPEN[@]}" --program score --weights shared --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
+grep -q '^error: mpc:model: .*bound' "$RUN/out" || die "shares without a bound: $(cat "$RUN/out")"
 A=(--data "$RUN/a-test.csv" --label y --model "$RUN/a.shares") B=(--data "$RUN/b-test.csv" --model "$RUN/b.shares")
 pair 0 0 party "${OPEN[@]}" --program score --weights shared
 says a 'test rows  accuracy 0.9'
@@ -420,4 +435,21 @@ rounds=$(awk '$1 == "rounds" { print $4 }' "$RUN/out")
 TMPDIR=$RUN "$MPC" table --rows 128 --columns 3,3 --batch 32 --epochs 1 --score-rows 10 --optimize dealer --csv "$RUN/t.csv" --svg "$RUN/t.svg" >"$RUN/out" 2>&1
 [ "$(wc -l <"$RUN/t.csv")" = 2 ] && grep -q '</svg>' "$RUN/t.svg" || die "no table: $(cat "$RUN/out")"
 ls -d "$RUN"/cczoo-mpc.* >/dev/null 2>&1 && die "the table left its folder"
+for signal in INT TERM KILL; do
+    TMPDIR=$RUN setsid "$MPC" table --rows 4096 --columns 3,3 --epochs 1000 --optimize dealer >"$RUN/out" 2>&1 &
+    table=$!
+    for ((i = 0; i < 400; i++)); do [ "$(ps -o pid= --ppid "$table" | wc -l)" = 2 ] && [ -s "$(echo "$RUN"/cczoo-mpc.*/party)" ] && break; sleep 0.05; done
+    children=$(ps -o pid= --ppid "$table")
+    [ "$(wc -w <<<"$children")" = 2 ] || die "a table has two processes: $children"
+    kill -"$signal" "$table"
+    wait "$table" 2>/dev/null || true
+    for ((i = 0; i < 200; i++)); do
+        left=
+        for pid in $children; do [ ! -d "/proc/$pid" ] || left+=" $pid"; done
+        [ -n "$left" ] || break
+        sleep 0.05
+    done
+    [ -z "$left" ] || die "SIG$signal left$left"
+    [ $signal = KILL ] || ! ls -d "$RUN"/cczoo-mpc.* >/dev/null 2>&1 || die "SIG$signal left the folder"
+done
 say "ok"
