@@ -66,6 +66,7 @@ ccz_rc mpc_km_tell(struct mpc_party *p, struct ccz_err *err)
         return ccz_fail(err, CCZ_E_NOMEM, "mpc:memory", 0, "out of memory");
     ccz_mpc_decode(centres, words, c->clusters * cols, p->program->ring_bits, p->program->frac);
     ccz_buf_init(&b, CENTRES_SIZE_MAX);
+    b.wipe = true;
     ccz_buf_put_str(&b, "{\"version\":1,\"columns\":[");
     for (size_t j = 0; j < own; j++) {
         ccz_buf_put_str(&b, j ? "," : "");
@@ -77,6 +78,7 @@ ccz_rc mpc_km_tell(struct mpc_party *p, struct ccz_err *err)
         put_centre(&b, centres + i * cols, cols, first, p);
     }
     ccz_buf_put_str(&b, "]}\n");
+    ccz_wipe(centres, c->clusters * cols * sizeof(*centres));
     free(centres);
     if (b.bad)
         return ccz_fail(err, CCZ_E_NOMEM, "mpc:memory", 0, "out of memory");

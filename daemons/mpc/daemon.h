@@ -36,6 +36,8 @@ struct mpc_links {
 };
 ccz_rc mpc_links_open(struct mpc_links *l, const struct mpc_net *n, struct ccz_err *err);
 ccz_rc mpc_links_join(struct mpc_links *l, const struct mpc_net *n, struct ccz_err *err);
+/* The peer learns where it failed, also behind the computing; never the message, which may hold a value or a path of this party. */
+void mpc_links_give_up(struct mpc_links *l, const struct ccz_err *err);
 void mpc_links_close(struct mpc_links *l);
 
 /* ---- options.c */
@@ -79,7 +81,8 @@ static inline char mpc_letter(unsigned role)
 /* ---- terms.c: what both parties must have said alike, and what each tells of itself */
 
 struct mpc_self {
-    bool labels; /* it has them; of scoring: the intercept */
+    bool labels;   /* it has them; of scoring: the intercept */
+    bool verifies; /* the other one's program, by a policy */
     uint64_t columns, rows,
         test_rows;  /* rows: 0 if the parties are to find common ones; of mlp: images */
     uint64_t names; /* of columns, hashed; likewise */
@@ -90,17 +93,27 @@ ccz_rc mpc_terms(struct mpc_self *peer, struct ccz_chan *chan, const struct mpc_
 
 /* ---- data.c */
 
+/* What the other party may have learned of the names of rows by now. */
+enum mpc_told { MPC_TOLD_NOTHING, MPC_TOLD_DIGEST, MPC_TOLD_COMMON };
 struct mpc_align {
     const char *kind; /* "train", "test" */
     unsigned role;
     bool aligned;
+    bool verified; /* party 1 verifies that the program of party 0 is one that keeps a minimum */
     uint64_t minimum;
+    enum mpc_told *told; /* set before anything is sent */
 };
 ccz_rc mpc_data_read(struct ccz_fedlr_table **out, const char *path, const struct mpc_opts *o,
                      const char *label, struct ccz_err *err);
-/* Rows that both have, ordered by id: the same order at both, and in each run. */
+/*
+ * Rows that both have, ordered by id: the same order at both, and in each run.
+ * A minimum is kept by party 0, who learns the rows first. Unless party 1 has verified its program the intersection is that of a
+ * protocol which counts first (ECDH), slower.
+ */
 ccz_rc mpc_align(struct ccz_fedlr_table **out, struct ccz_chan *chan,
                  const struct ccz_fedlr_table *t, const struct mpc_align *a, struct ccz_err *err);
+/* Rows that are not searched for count, too. @retval CCZ_E_POLICY "mpc:minimum": fewer than that */
+ccz_rc mpc_check_minimum(uint64_t rows, const struct mpc_align *a, struct ccz_err *err);
 /* The same with both tables in one place. */
 ccz_rc mpc_join(struct ccz_fedlr_table *out[2], struct ccz_fedlr_table *const t[2],
                 struct ccz_err *err);
@@ -118,13 +131,17 @@ struct mpc_model {
     double *weights; /* own columns, then the intercept if it has one; NULL if they are shared */
     int64_t *words;  /* the same in the ring */
     size_t len;
-    bool labels;     /* it had them */
-    bool intercept;  /* its weights end with it; of shares: all weights do */
+    bool labels;    /* it had them */
+    bool intercept; /* its weights end with it; of shares: all weights do */
+    bool whole;     /* to write: weights of both parties' columns, this party's from `first` */
+    size_t first;
     uint64_t *share; /* of all weights */
     size_t share_len;
     double gain;
+    double bound; /* of shares: of |weight| / gain, whatever the data were; public */
     struct mpc_scaling scaling;
 };
+/* A reader of a whole model takes this party's part of it: what `--weights own` would have given. */
 ccz_rc mpc_model_write(const char *path, const struct mpc_model *m, const struct ccz_fedlr_table *t,
                        struct ccz_err *err);
 /* @retval CCZ_E_FORMAT "mpc:model" @retval CCZ_E_MISMATCH "mpc:model-columns": of other columns than @p t */
@@ -153,6 +170,8 @@ void mpc_print_metrics(const double *p, const double *y, size_t len, const struc
 /* cfg of the library: what the options say, completed by what the parties have. */
 struct ccz_mpcml_lr_cfg mpc_lr_cfg(const struct mpc_opts *o, const struct mpc_self self[2],
                                    const size_t rows[2], const size_t test_rows[2]);
+/* The first of two failures is returned and kept in @p err; the second one is told at once. */
+ccz_rc mpc_first(ccz_rc before, struct ccz_err *err, ccz_rc rc, const struct ccz_err *own);
 /* With a hint where an option helps. */
 ccz_rc mpc_hint(ccz_rc rc, struct ccz_err *err);
 /* id,score,word of each scored row; without names, their numbers. */
@@ -169,6 +188,7 @@ struct mpc_party {
     struct ccz_fedlr_table *rows[2];     /* common ones, scaled: of data, of test */
     struct mpc_self self[2];             /* by role */
     struct mpc_model model;              /* given, or gained */
+    enum mpc_told told;
     /* regressions */
     struct ccz_mpcml_lr_cfg cfg;
     struct ccz_mpcml_lr *lr;
@@ -178,6 +198,7 @@ struct mpc_party {
     struct ccz_mpcml_nn *nn;
     float *images;
     uint32_t *image_labels; /* NULL: none */
+    size_t images_len, image_labels_len;
     /* clusters */
     struct ccz_mpcml_kmeans_cfg km_cfg;
     struct ccz_mpcml_kmeans *km;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIGEST_SIZE = 32 };
+enum { DIGEST_SIZE = 32, NONCE_SIZE = 32 };
 
 static ccz_rc no_memory(struct ccz_err *err)
 {
@@ -41,39 +41,70 @@ static ccz_rc intersect(struct ccz_psi_result **out, struct ccz_chan *chan,
     CCZ_AUTO(ccz_psi_ids) ids = NULL;
     struct ccz_span *names = NULL;
     const struct ccz_psi_ids_cfg ids_cfg = {.domain = "cczoo-mpc row"};
-    /* With a minimum, party 0 keeps it, and party 1 trusts the program that it has verified. */
-    const struct ccz_psi_cfg cfg = {.role = a->role == 0 ? CCZ_PSI_RECEIVER : CCZ_PSI_SENDER,
+    const bool counts_first = a->minimum > 0 && !a->verified;
+    const struct ccz_psi_cfg cfg = {.protocol = counts_first ? CCZ_PSI_ECDH : CCZ_PSI_VOLE,
+                                    .role = a->role == 0 ? CCZ_PSI_RECEIVER : CCZ_PSI_SENDER,
                                     .learns = CCZ_PSI_BOTH,
                                     .min_intersection = a->minimum,
-                                    .trusted_receiver = a->minimum > 0,
+                                    .trusted_receiver = a->minimum > 0 && a->verified,
+                                    .peer_len_max = CCZ_MPCML_ROWS_MAX,
                                     .session = ccz_span_str(a->kind)};
     ccz_rc rc = span_ids(&names, t, err);
     if (rc == CCZ_OK)
         rc = ccz_psi_ids_new(&ids, names, t->rows, &ids_cfg, err);
     free(names);
+    *a->told = MPC_TOLD_COMMON;
     return rc == CCZ_OK ? ccz_psi_run(out, chan, ids, &cfg, err) : rc;
 }
 
-/* Rows that are said to be the same at both already: the digests of their names are. */
-static ccz_rc compare_ids(struct ccz_chan *chan, const struct ccz_fedlr_table *t,
-                          struct ccz_err *err)
+/* What the party of that role says of its rows. Of one run alone: worth nothing to compare with other runs or with tables of digests. */
+static ccz_rc digest_ids(uint8_t out[DIGEST_SIZE], uint8_t nonce[2][NONCE_SIZE], unsigned role,
+                         const struct ccz_fedlr_table *t, const char *kind, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_hasher) h = NULL;
-    uint8_t mine[DIGEST_SIZE], theirs[DIGEST_SIZE];
+    static const char domain[] = "cczoo-mpc aligned rows";
+    const uint8_t of = (uint8_t)role;
     ccz_rc rc = ccz_hasher_new(&h, CCZ_SHA256);
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_put(h, CCZ_SPAN(domain, sizeof(domain)));
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_put(h, CCZ_SPAN(nonce, 2 * NONCE_SIZE));
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_put(h, CCZ_SPAN(&of, 1));
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_put(h, CCZ_SPAN(kind, strlen(kind) + 1));
     for (size_t i = 0; rc == CCZ_OK && i < t->rows; i++)
         rc = ccz_hasher_put(h, CCZ_SPAN(t->id[i], strlen(t->id[i]) + 1));
     if (rc == CCZ_OK)
-        rc = ccz_hasher_done(mine, h);
+        rc = ccz_hasher_done(out, h);
+    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "mpc:digest", 0, "cannot hash");
+}
+
+/* Rows that are said to be the same at both already: the digests of their names are. One's own, sent back, is none of the other's. */
+static ccz_rc compare_ids(struct ccz_chan *chan, const struct ccz_fedlr_table *t,
+                          const struct mpc_align *a, struct ccz_err *err)
+{
+    uint8_t nonce[2][NONCE_SIZE], mine[DIGEST_SIZE], theirs[DIGEST_SIZE], expected[DIGEST_SIZE];
+    const unsigned peer = 1 - a->role;
+    ccz_rc rc = ccz_random(nonce[a->role], NONCE_SIZE);
     if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "mpc:digest", 0, "cannot hash");
-    rc = ccz_chan_send(chan, CCZ_SPAN(mine, sizeof(mine)), err);
+        return ccz_fail(err, rc, "mpc:random", 0, "no random numbers");
+    rc = ccz_chan_send(chan, CCZ_SPAN(nonce[a->role], NONCE_SIZE), err);
+    if (rc == CCZ_OK)
+        rc = ccz_chan_recv_exact(nonce[peer], NONCE_SIZE, chan, err);
+    if (rc == CCZ_OK)
+        rc = digest_ids(mine, nonce, a->role, t, a->kind, err);
+    if (rc == CCZ_OK)
+        rc = digest_ids(expected, nonce, peer, t, a->kind, err);
+    *a->told = MPC_TOLD_DIGEST;
+    if (rc == CCZ_OK)
+        rc = ccz_chan_send(chan, CCZ_SPAN(mine, sizeof(mine)), err);
     if (rc == CCZ_OK)
         rc = ccz_chan_recv_exact(theirs, sizeof(theirs), chan, err);
-    if (rc == CCZ_OK && memcmp(mine, theirs, sizeof(mine)) != 0)
+    if (rc == CCZ_OK && memcmp(expected, theirs, sizeof(theirs)) != 0)
         rc = ccz_hint(err,
                       ccz_refuse_bytes(err, CCZ_E_MISMATCH, "mpc:alignment", theirs, sizeof(theirs),
-                                       mine, sizeof(mine)),
+                                       expected, sizeof(expected)),
                       "without --aligned the common rows are found by private set intersection");
     return rc;
 }
@@ -123,12 +154,21 @@ static ccz_rc take_all(struct ccz_fedlr_table **out, const struct ccz_fedlr_tabl
     return rc;
 }
 
+ccz_rc mpc_check_minimum(uint64_t rows, const struct mpc_align *a, struct ccz_err *err)
+{
+    if (rows >= a->minimum)
+        return CCZ_OK;
+    return ccz_refuse_num(err, CCZ_E_POLICY, "mpc:minimum", (int64_t)rows, (int64_t)a->minimum);
+}
+
 ccz_rc mpc_align(struct ccz_fedlr_table **out, struct ccz_chan *chan,
                  const struct ccz_fedlr_table *t, const struct mpc_align *a, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_psi_result) common = NULL;
     int64_t start_ms = ccz_mono_ms();
-    ccz_rc rc = a->aligned ? compare_ids(chan, t, err) : intersect(&common, chan, t, a, err);
+    ccz_rc rc = a->aligned ? mpc_check_minimum(t->rows, a, err) : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = a->aligned ? compare_ids(chan, t, a, err) : intersect(&common, chan, t, a, err);
     if (rc == CCZ_OK && common && common->len == 0)
         rc = ccz_fail(err, CCZ_E_NOT_FOUND, "mpc:no-rows", 0, "%s: no row is common", a->kind);
     if (rc == CCZ_OK)
@@ -176,6 +216,10 @@ ccz_rc mpc_scaling_fit(struct mpc_scaling *s, const struct ccz_fedlr_table *t, s
 
 void mpc_scaling_deinit(struct mpc_scaling *s)
 {
+    if (s->mean)
+        ccz_wipe(s->mean, s->len * sizeof(*s->mean));
+    if (s->sd)
+        ccz_wipe(s->sd, s->len * sizeof(*s->sd));
     free(s->mean);
     free(s->sd);
     *s = (struct mpc_scaling){0};

@@ -76,9 +76,14 @@ ccz_rc mpc_links_join(struct mpc_links *l, const struct mpc_net *n, struct ccz_e
         if (rc == CCZ_OK)
             ccz_chan_set_timeout(l->dealer, timeout_ms);
         else
-            ccz_chan_close(l->peer, err->msg); /* it shall not wait for a dealer that is none */
+            mpc_links_give_up(l, err); /* it shall not wait for a dealer that is none */
     }
     return rc;
+}
+
+void mpc_links_give_up(struct mpc_links *l, const struct ccz_err *err)
+{
+    ccz_chan_close(l->peer, err->where);
 }
 
 void mpc_links_close(struct mpc_links *l)

@@ -77,12 +77,15 @@ ccz_rc mpc_model_write(const char *path, const struct mpc_model *m, const struct
     put_names(&b, t);
     ccz_buf_printf(&b, ",\n\"labels\":%s,\n\"intercept\":%s", m->labels ? "true" : "false",
                    m->intercept ? "true" : "false");
+    if (m->whole)
+        ccz_buf_printf(&b, ",\n\"first\":%zu", m->first);
     if (m->weights) {
         put_reals(&b, "weights", m->weights, m->len);
         put_words(&b, "words", (const uint64_t *)m->words, m->len, true);
     } else {
         put_words(&b, "share", m->share, m->share_len, false);
         put_reals(&b, "gain", &m->gain, 1);
+        put_reals(&b, "bound", &m->bound, 1);
     }
     if (m->scaling.mean) {
         put_reals(&b, "mean", m->scaling.mean, m->scaling.len);
@@ -144,30 +147,78 @@ static ccz_rc check_names(const struct ccz_json *names, const struct ccz_fedlr_t
     return CCZ_OK;
 }
 
+/* Of weights of both parties' columns those of this party, and the intercept where the labels are. */
+static bool take_own(struct mpc_model *m, size_t cols, const struct ccz_json *place)
+{
+    int64_t first;
+    const size_t own = cols + (m->intercept && m->labels), all = m->len;
+    if (!ccz_json_int(&first, place) || first < 0 || all < cols + m->intercept ||
+        (uint64_t)first > all - m->intercept - cols)
+        return false;
+    const double last = m->weights[all - 1];
+    const int64_t last_word = m->words[all - 1];
+    memmove(m->weights, m->weights + first, cols * sizeof(*m->weights));
+    memmove(m->words, m->words + first, cols * sizeof(*m->words));
+    if (own > cols) {
+        m->weights[cols] = last;
+        m->words[cols] = last_word;
+    }
+    ccz_wipe(m->weights + own, (all - own) * sizeof(*m->weights));
+    ccz_wipe(m->words + own, (all - own) * sizeof(*m->words));
+    m->len = own;
+    m->intercept = own > cols;
+    return true;
+}
+
+static ccz_rc read_weights(struct mpc_model *m, const char *path, const struct ccz_json *j,
+                           size_t cols, struct ccz_err *err)
+{
+    const struct ccz_json *place = ccz_json_get(j, "first");
+    uint64_t *words = NULL;
+    size_t len = 0;
+    bool good = get_reals(&m->weights, &m->len, ccz_json_get(j, "weights")) &&
+                get_words(&words, &len, ccz_json_get(j, "words"), 10) && len == m->len;
+    if (good)
+        m->words = (int64_t *)words;
+    else if (words) { /* not as long as the weights: deinit would not know */
+        ccz_wipe(words, len * sizeof(*words));
+        free(words);
+    }
+    if (good && place)
+        good = take_own(m, cols, place);
+    if (good && m->len == cols + m->intercept)
+        return CCZ_OK;
+    return bad(path, "not the weights of these columns", err);
+}
+
 static ccz_rc read_values(struct mpc_model *m, const char *path, const struct ccz_json *j,
                           size_t cols, struct ccz_err *err)
 {
     const struct ccz_json *share = ccz_json_get(j, "share"), *mean = ccz_json_get(j, "mean");
-    double *gain = NULL;
-    size_t len = 0;
+    double *gain = NULL, *bound = NULL;
+    size_t len = 0, bound_len = 0;
     if (!ccz_json_bool(&m->intercept, ccz_json_get(j, "intercept")) ||
         !ccz_json_bool(&m->labels, ccz_json_get(j, "labels")))
         return bad(path, "labels or intercept is missing", err);
     if (share) {
         bool good = get_words(&m->share, &m->share_len, share, 16) &&
-                    get_reals(&gain, &len, ccz_json_get(j, "gain")) && len == 1;
+                    get_reals(&gain, &len, ccz_json_get(j, "gain")) && len == 1 &&
+                    get_reals(&bound, &bound_len, ccz_json_get(j, "bound")) && bound_len == 1 &&
+                    bound[0] > 0;
         m->gain = good ? gain[0] : 0;
+        m->bound = good ? bound[0] : 0;
         free(gain);
+        free(bound);
         if (!good)
-            return bad(path, "shares are no words, or the gain is missing", err);
-    } else if (!get_reals(&m->weights, &m->len, ccz_json_get(j, "weights")) ||
-               m->len != cols + m->intercept ||
-               !get_words((uint64_t **)&m->words, &len, ccz_json_get(j, "words"), 10) ||
-               len != m->len) {
-        return bad(path, "not the weights of these columns", err);
+            return bad(path, "shares are no words, or gain or bound are missing", err);
+    } else if (read_weights(m, path, j, cols, err) != CCZ_OK) {
+        return CCZ_E_FORMAT;
     }
-    if (mean && (!get_reals(&m->scaling.mean, &m->scaling.len, mean) || m->scaling.len != cols ||
-                 !get_reals(&m->scaling.sd, &len, ccz_json_get(j, "deviation")) || len != cols))
+    const bool scaled = mean && get_reals(&m->scaling.mean, &m->scaling.len, mean) &&
+                        get_reals(&m->scaling.sd, &len, ccz_json_get(j, "deviation"));
+    if (m->scaling.sd && len < m->scaling.len) /* what deinit may wipe */
+        m->scaling.len = len;
+    if (mean && (!scaled || m->scaling.len != cols || len != cols))
         return bad(path, "not the scaling of these columns", err);
     for (size_t i = 0; mean && i < cols; i++)
         if (!(m->scaling.sd[i] > 0))

@@ -45,6 +45,8 @@ static ccz_rc read_images(size_t *len, struct mpc_party *p, struct ccz_err *err)
         *len = wanted(p, images.dims[0]);
         const size_t numbers = *len * ccz_mpcml_network_inputs(p->net);
         p->images = calloc(numbers, sizeof(*p->images));
+        p->images_len = p->images ? numbers : 0;
+        p->image_labels_len = *len;
         p->image_labels = labels.data ? calloc(*len, sizeof(*p->image_labels)) : NULL;
         if (!p->images || (labels.data && !p->image_labels))
             rc = no_memory(err);
@@ -53,6 +55,7 @@ static ccz_rc read_images(size_t *len, struct mpc_party *p, struct ccz_err *err)
         for (size_t i = 0; rc == CCZ_OK && p->image_labels && i < *len; i++)
             p->image_labels[i] = labels.data[i];
     }
+    images.file.wipe = labels.file.wipe = true;
     ccz_idx_free(&images);
     ccz_idx_free(&labels);
     return rc;
@@ -69,6 +72,8 @@ static ccz_rc read_table(size_t *len, struct mpc_party *p, struct ccz_err *err)
         return rc;
     *len = wanted(p, p->data->rows);
     p->images = calloc(*len * p->data->cols, sizeof(*p->images));
+    p->images_len = *len * p->data->cols;
+    p->image_labels_len = *len;
     p->image_labels = p->data->y ? calloc(*len, sizeof(*p->image_labels)) : NULL;
     if (!p->images || (p->data->y && !p->image_labels))
         return no_memory(err);
@@ -87,10 +92,10 @@ ccz_rc mpc_nn_read(struct mpc_party *p, struct ccz_err *err)
     CCZ_AUTO_BUF file = {0};
     size_t len = 0;
     ccz_buf_init(&file, CCZ_MPCML_NETWORK_SIZE_MAX);
+    file.wipe = true; /* also where it grows, and on every way out */
     ccz_rc rc = ccz_file_read(&file, o->network, err);
     if (rc == CCZ_OK)
         rc = ccz_mpcml_network_read(&p->net, ccz_buf_span(&file), err);
-    ccz_wipe(file.ptr, file.size);
     if (rc != CCZ_OK)
         return rc;
     const bool server = !o->images && !o->data;
@@ -103,8 +108,10 @@ ccz_rc mpc_nn_read(struct mpc_party *p, struct ccz_err *err)
             "models/export_mpc.py writes both: weights for one party, without for the other");
     if (!server)
         rc = o->images ? read_images(&len, p, err) : read_table(&len, p, err);
-    p->self[p->role] = (struct mpc_self){
-        .labels = server, .columns = ccz_mpcml_network_inputs(p->net), .rows = len};
+    p->self[p->role] = (struct mpc_self){.labels = server,
+                                         .verifies = o->net.evidence.policy != NULL,
+                                         .columns = ccz_mpcml_network_inputs(p->net),
+                                         .rows = len};
     return rc;
 }
 
@@ -160,6 +167,10 @@ ccz_rc mpc_nn_tell(struct mpc_party *p, struct ccz_err *err)
         rc = mpc_scores_write(p->o->scores_out, p->data, class, words, len, err);
     if (rc == CCZ_OK && p->image_labels)
         ui_out("accuracy %.4f (%zu of %zu)\n", (double)right / (double)len, right, len);
+    if (class)
+        ccz_wipe(class, len * sizeof(*class));
+    if (words)
+        ccz_wipe(words, len * sizeof(*words));
     free(class);
     free(words);
     return rc;

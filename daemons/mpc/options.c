@@ -216,11 +216,36 @@ static bool check_kind(const struct mpc_opts *o)
     return true;
 }
 
+/* What goes to the other party cannot be written here: known beforehand, not after everything was revealed. */
+static bool check_outputs(const struct mpc_opts *o)
+{
+    const unsigned own = mpc_role(o) == 0 ? CCZ_MPC_TO_0 : CCZ_MPC_TO_1;
+    const enum ccz_mpcml_weights w = o->cfg.weights;
+    const bool rows = o->cfg.split == CCZ_MPCML_ROWS, mlp = o->kind == MPC_MLP;
+    if (o->model_out && ((w == CCZ_MPCML_WEIGHTS_TO_0 && own == CCZ_MPC_TO_1) ||
+                         (w == CCZ_MPCML_WEIGHTS_TO_1 && own == CCZ_MPC_TO_0))) {
+        ui_error("--model-out: --weights %s gives this party none", o->weights);
+        return false;
+    }
+    if (!o->scores_out)
+        return true;
+    if (mlp ? !o->images && !o->data : !o->scoring && !o->test) {
+        ui_error("--scores-out: this party scores nothing");
+        return false;
+    }
+    if (!mlp &&
+        (o->score_to_labels ? !o->scoring && !rows && !o->label : !(o->cfg.score_to & own))) {
+        ui_error("--scores-out: --score-to %s gives this party none", o->score_to);
+        return false;
+    }
+    return true;
+}
+
 static bool check_party(const struct mpc_opts *o)
 {
     if (!check_network(o))
         return false;
-    if (!check_kind(o))
+    if (!check_kind(o) || !check_outputs(o))
         return false;
     if (!o->data && o->kind != MPC_MLP) {
         ui_error("--data is required");
@@ -248,7 +273,8 @@ static bool check_party(const struct mpc_opts *o)
 static const char *misplaced(const struct mpc_opts *o)
 {
     const bool party = is(o, "party"), both = party || is(o, "offline"), table = is(o, "table"),
-               plan = is(o, "plan"), simulate = is(o, "simulate");
+               plan = is(o, "plan"), simulate = is(o, "simulate"),
+               by_columns = o->cfg.split == CCZ_MPCML_COLUMNS;
     const struct {
         const char *name;
         bool given, taken;
@@ -261,8 +287,8 @@ static const char *misplaced(const struct mpc_opts *o)
                 {"data", o->data, both || simulate},
                 {"test", o->test, both || simulate},
                 {"label", o->label, both || simulate},
-                {"aligned", o->aligned, both},
-                {"minimum", o->minimum, both},
+                {"aligned", o->aligned, both && o->kind != MPC_MLP && by_columns},
+                {"minimum", o->minimum, both && o->kind != MPC_MLP},
                 {"raw", o->raw, both || simulate},
                 {"store", o->store, both},
                 {"model", o->model, party && o->kind == MPC_SCORE},

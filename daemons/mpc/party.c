@@ -2,9 +2,12 @@
 /* One party: data, alignment, a program on shares, what it learned. `offline` ends where the computing would begin. */
 #include "daemon.h"
 
-#include <math.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* -------------------------------------------------------------------------------------- before */
 
@@ -22,14 +25,49 @@ static ccz_rc read_files(struct mpc_party *p, struct ccz_err *err)
                             (int64_t)p->data->cols);
     if (rc == CCZ_OK && o->scoring)
         rc = mpc_model_read(&p->model, o->model, p->data, err);
+    if (rc == CCZ_OK && o->scoring && o->scores_out && o->score_to_labels && !p->model.labels)
+        rc = ccz_hint(err,
+                      ccz_fail(err, CCZ_E_ARG, "mpc:scores-out", 0,
+                               "scores go to the party whose model has the labels"),
+                      "--score-to says who gets them");
     if (rc != CCZ_OK)
         return rc;
     *self = (struct mpc_self){.labels = o->scoring ? p->model.labels : o->label != NULL,
+                              .verifies = o->net.evidence.policy != NULL,
                               .columns = p->data->cols,
                               .rows = p->data->rows,
                               .test_rows = p->test ? p->test->rows : 0};
     mpc_names_hash(&self->names, p->data);
     return rc;
+}
+
+/* What a run reveals is lost if it cannot be written in the end. */
+static ccz_rc check_output(const char *path, struct ccz_err *err)
+{
+    if (!path)
+        return CCZ_OK;
+    const char *slash = strrchr(path, '/');
+    const size_t len = !slash ? 1 : slash == path ? 1 : (size_t)(slash - path);
+    char folder[PATH_MAX];
+    struct stat is;
+    if (len >= sizeof(folder))
+        return ccz_fail(err, CCZ_E_ARG, "mpc:output", 0, "the name is too long");
+    memcpy(folder, slash ? path : ".", len);
+    folder[len] = '\0';
+    if (access(folder, W_OK | X_OK) != 0)
+        return ccz_fail(err, CCZ_E_IO, "mpc:output", errno, "cannot write to %.200s: %s", folder,
+                        strerror(errno));
+    if (stat(path, &is) == 0 && S_ISDIR(is.st_mode))
+        return ccz_fail(err, CCZ_E_IO, "mpc:output", EISDIR, "%.200s is a folder", path);
+    return CCZ_OK;
+}
+
+static ccz_rc check_outputs(const struct mpc_opts *o, struct ccz_err *err)
+{
+    ccz_rc rc = check_output(o->model_out, err);
+    if (rc == CCZ_OK)
+        rc = check_output(o->scores_out, err);
+    return rc == CCZ_OK ? check_output(o->json, err) : rc;
 }
 
 /* Labels of one party with columns, of both with rows; weights of one party; of clusters nobody. */
@@ -63,11 +101,18 @@ static ccz_rc align(struct mpc_party *p, struct ccz_err *err)
                                                        : "test",
                                     .role = p->role,
                                     .aligned = o->aligned,
+                                    .verified = p->self[1].verifies,
+                                    .told = &p->told,
                                     .minimum = (uint64_t)o->minimum};
         const size_t whole = all[k] ? all[k]->rows : 0;
         if (whole && o->cfg.split == CCZ_MPCML_COLUMNS)
             rc = mpc_align(&p->rows[k], p->links.peer, all[k], &a, err);
         else if (whole) { /* each its own: nothing to align */
+            const uint64_t of_peer =
+                k == 0 ? p->self[1 - p->role].rows : p->self[1 - p->role].test_rows;
+            rc = mpc_check_minimum(whole < of_peer ? whole : of_peer, &a, err);
+            if (rc != CCZ_OK)
+                return rc;
             p->rows[k] = all[k];
             *(k == 0 ? &p->data : &p->test) = NULL;
         }
@@ -149,10 +194,24 @@ static ccz_rc tell(struct mpc_party *p, struct ccz_err *err)
                                       : mpc_lr_tell(p, err);
 }
 
-static ccz_rc work(struct mpc_party *p, struct ccz_err *err)
+/* Each output is written even if another one could not be. */
+static ccz_rc tell_all(struct mpc_party *p, struct ccz_err *err)
 {
     const bool offline = strcmp(p->o->command, "offline") == 0;
-    ccz_rc rc = read_files(p, err);
+    struct ccz_err own = {0};
+    ccz_rc rc = offline ? CCZ_OK : tell(p, err);
+    mpc_print_stats(&p->report, &p->stats);
+    rc = mpc_first(rc, err, mpc_write_stats(p->o->json, &p->report, p->o, &p->stats, &own), &own);
+    if (rc == CCZ_OK)
+        ui_out(offline ? "done: the offline phase is stored, to be used once\n" : "done\n");
+    return rc;
+}
+
+static ccz_rc work(struct mpc_party *p, struct ccz_err *err)
+{
+    ccz_rc rc = check_outputs(p->o, err);
+    if (rc == CCZ_OK)
+        rc = read_files(p, err);
     if (rc == CCZ_OK)
         rc = mpc_links_open(&p->links, &p->o->net, err);
     if (rc == CCZ_OK)
@@ -169,16 +228,13 @@ static ccz_rc work(struct mpc_party *p, struct ccz_err *err)
         rc = make_program(p, err);
     if (rc == CCZ_OK)
         rc = compute(p, err);
-    if (rc == CCZ_OK && !offline)
-        rc = tell(p, err);
-    if (rc != CCZ_OK)
-        return rc;
-    mpc_print_stats(&p->report, &p->stats);
-    rc = mpc_write_stats(p->o->json, &p->report, p->o, &p->stats, err);
-    if (rc == CCZ_OK)
-        ui_out(offline ? "done: the offline phase is stored, to be used once\n" : "done\n");
-    return rc;
+    return rc == CCZ_OK ? tell_all(p, err) : rc;
 }
+
+static const char *const TOLD[] = {
+    [MPC_TOLD_NOTHING] = "",
+    [MPC_TOLD_DIGEST] = "; the other party can check guesses of the whole list of row names",
+    [MPC_TOLD_COMMON] = "; the other party may know which rows are common, and how many there are"};
 
 int mpc_cmd_party(int argc, char **argv)
 {
@@ -192,13 +248,10 @@ int mpc_cmd_party(int argc, char **argv)
     struct mpc_party p = {.o = &o, .role = o.run.role};
     mpc_report_init(&p.report, p.role);
     ccz_rc rc = work(&p, &err);
-    if (rc != CCZ_OK &&
-        p.links.peer) /* the other one learns why, and of a failure behind the computing as well */
-        ccz_chan_close(p.links.peer, err.msg);
+    if (rc != CCZ_OK && p.links.peer)
+        mpc_links_give_up(&p.links, &err);
     if (rc != CCZ_OK && p.report.reveals_len == 0)
-        ui_say("nothing was revealed%s", p.rows[0] && !o.aligned && o.cfg.split == CCZ_MPCML_COLUMNS
-                                             ? " but which rows are common"
-                                             : "");
+        ui_say("no result was revealed%s", TOLD[p.told]);
     status = rc == CCZ_OK ? UI_OK : ui_fail(&err);
     mpc_links_close(&p.links);
     ccz_mpcml_plan_free(p.plan);
@@ -206,6 +259,10 @@ int mpc_cmd_party(int argc, char **argv)
     ccz_mpcml_nn_free(p.nn);
     ccz_mpcml_network_free(p.net);
     ccz_mpcml_kmeans_free(p.km);
+    if (p.images)
+        ccz_wipe(p.images, p.images_len * sizeof(*p.images));
+    if (p.image_labels)
+        ccz_wipe(p.image_labels, p.image_labels_len * sizeof(*p.image_labels));
     free(p.images);
     free(p.image_labels);
     mpc_model_deinit(&p.model);

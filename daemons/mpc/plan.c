@@ -28,6 +28,7 @@ static ccz_rc make_nn(struct shapes *s, const struct mpc_opts *o, struct ccz_err
     const struct ccz_mpcml_nn_cfg cfg = mpc_nn_cfg(o, 0, (size_t)o->rows);
     CCZ_AUTO_BUF file = {0};
     ccz_buf_init(&file, CCZ_MPCML_NETWORK_SIZE_MAX);
+    file.wipe = true;
     ccz_rc rc = ccz_file_read(&file, o->network, err);
     if (rc == CCZ_OK)
         rc = ccz_mpcml_network_read(&s->net, ccz_buf_span(&file), err);

@@ -2,6 +2,7 @@
 #include "daemon.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,18 @@ struct ccz_mpcml_lr_cfg mpc_lr_cfg(const struct mpc_opts *o, const struct mpc_se
     return c;
 }
 
+ccz_rc mpc_first(ccz_rc before, struct ccz_err *err, ccz_rc rc, const struct ccz_err *own)
+{
+    if (rc == CCZ_OK)
+        return before;
+    if (before == CCZ_OK) {
+        *err = *own;
+        return rc;
+    }
+    (void)ui_fail(own);
+    return before;
+}
+
 ccz_rc mpc_hint(ccz_rc rc, struct ccz_err *err)
 {
     static const struct {
@@ -50,6 +63,7 @@ ccz_rc mpc_scores_write(const char *path, const struct ccz_fedlr_table *t, const
     if (!path || !scores)
         return CCZ_OK;
     ccz_buf_init(&b, SIZE_MAX / 2);
+    b.wipe = true;
     ccz_buf_put_str(&b, "id,score,word\n");
     for (size_t i = 0; i < len; i++) {
         if (t && len == t->rows)
@@ -87,6 +101,7 @@ ccz_rc mpc_lr_make(struct mpc_party *p, struct ccz_err *err)
     mpc_party_rows(rows, test, p);
     p->cfg = mpc_lr_cfg(o, p->self, rows, test);
     p->cfg.given_gain = p->model.gain;
+    p->cfg.weight_range = p->model.bound; /* 0: not of shares */
     ccz_rc rc = o->scoring ? check_model(p, err) : CCZ_OK;
     if (rc != CCZ_OK)
         return rc;
@@ -103,6 +118,28 @@ ccz_rc mpc_lr_make(struct mpc_party *p, struct ccz_err *err)
     return rc;
 }
 
+/*
+ * Of |weight| / gain after this training, whatever the data are: what docs/design/mpcml.md says of a step, times the steps. Slightly
+ * above that, as features and steps are rounded: a scoring that is told less than what the weights can be would be wrong, and nobody
+ * would notice.
+ */
+static double weight_bound(const struct ccz_mpcml_lr_cfg *c, double gain)
+{
+    const bool by_rows = c->split == CCZ_MPCML_ROWS;
+    const double range = c->range > 0 ? c->range : 16;
+    const double rows = (double)c->rows[0] + (by_rows ? (double)c->rows[1] : 0);
+    const double batches = ceil(rows / (double)c->batch);
+    const double most = /* rows of a batch; by rows both parties round up */
+        fmin(rows, (double)c->batch + (by_rows ? 2 : 0));
+    const double e = c->model == CCZ_MPCML_LINEAR                   ? c->clip > 0 ? c->clip : range
+                     : c->sigmoid.kind == CCZ_MPC_SIGMOID_CHEBYSHEV ? 2
+                                                                    : 1;
+    const double rate = c->rate / ((double)c->batch * gain * gain); /* 2^-s */
+    const double step = 1.01 * rate * most * (gain * range + 1e-3) * e + 1e-3;
+    const double decay = c->rate * c->l2, all = step * (double)c->epochs * batches;
+    return decay > 0 && step / decay < all ? step / decay : all;
+}
+
 static ccz_rc keep_model(struct mpc_party *p, const struct ccz_mpcml_lr_result *r,
                          struct ccz_err *err)
 {
@@ -110,14 +147,15 @@ static ccz_rc keep_model(struct mpc_party *p, const struct ccz_mpcml_lr_result *
     const bool shared = p->cfg.weights == CCZ_MPCML_WEIGHTS_SHARED;
     if (!p->o->model_out || p->o->scoring)
         return CCZ_OK;
-    if (!shared && !r->weights)
-        return ccz_hint(
-            err,
-            ccz_fail(err, CCZ_E_ARG, "mpc:model-out", 0, "no weights were revealed to this party"),
-            "--weights says who gets them");
+    if (!shared && !r->weights) /* options refuse it */
+        return ccz_fail(err, CCZ_E_INTERNAL, "mpc:model-out", 0, "no weights came to this party");
     m->labels = p->cfg.split == CCZ_MPCML_ROWS || p->cfg.labels == p->role;
     m->intercept = !p->cfg.no_intercept && (p->cfg.weights != CCZ_MPCML_WEIGHTS_OWN || m->labels);
+    m->whole =
+        p->cfg.split == CCZ_MPCML_COLUMNS && p->cfg.weights != CCZ_MPCML_WEIGHTS_OWN && !shared;
+    m->first = p->role == 0 ? 0 : p->cfg.columns[0];
     m->gain = r->gain;
+    m->bound = shared ? weight_bound(&p->cfg, r->gain) : 0;
     m->len = r->weights_len;
     m->share_len = r->share_len;
     if (shared)
@@ -137,14 +175,17 @@ static ccz_rc keep_model(struct mpc_party *p, const struct ccz_mpcml_lr_result *
     return mpc_model_write(p->o->model_out, m, p->rows[0], err);
 }
 
+/* What was revealed cannot be had again: each output is tried, whatever became of the others. */
 ccz_rc mpc_lr_tell(struct mpc_party *p, struct ccz_err *err)
 {
+    struct ccz_err own = {0};
     const struct ccz_mpcml_lr_result r = ccz_mpcml_lr_result(p->lr);
     const struct ccz_fedlr_table *scored = p->o->scoring ? p->rows[0] : p->rows[1];
-    ccz_rc rc = keep_model(p, &r, err);
-    if (rc == CCZ_OK && scored)
+    ccz_rc rc = CCZ_OK;
+    if (scored)
         rc = mpc_scores_write(p->o->scores_out, scored, r.scores, r.score_words, r.scores_len, err);
-    if (rc == CCZ_OK && r.scores && scored->y && r.scores_len == scored->rows)
+    rc = mpc_first(rc, err, keep_model(p, &r, &own), &own);
+    if (scored && r.scores && scored->y && r.scores_len == scored->rows)
         mpc_print_metrics(r.scores, scored->y, scored->rows, p->o);
     return rc;
 }

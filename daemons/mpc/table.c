@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -200,12 +201,33 @@ static int be_party(struct bench *b, unsigned role)
     return rc == CCZ_OK ? UI_OK : ui_fail(&err);
 }
 
+/* What a signal takes away; set before any thread, read by the handler alone. */
+static struct bench *running;
+
+/* Calls nothing but what a handler may. */
+static void on_signal(int number)
+{
+    for (int i = 0; i < 2; i++) {
+        if (running->children[i] > 0)
+            (void)kill(running->children[i], SIGTERM);
+        (void)unlink(running->port[i]);
+    }
+    (void)rmdir(running->dir);
+    (void)signal(number, SIG_DFL);
+    (void)raise(number);
+}
+
 /* Before there is any thread. What it has to say is said by party A as well. */
 static pid_t start_child(struct bench *b, bool dealer)
 {
+    const pid_t parent = getpid();
     pid_t pid = fork();
     if (pid != 0)
         return pid;
+    (void)signal(SIGINT, SIG_DFL);
+    (void)signal(SIGTERM, SIG_DFL);
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent)
+        _exit(UI_ENV); /* nobody would end it */
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (null >= 0) {
         (void)dup2(null, STDOUT_FILENO);
@@ -240,6 +262,9 @@ static int run_here(struct bench *b)
     }
     (void)snprintf(b->port[0], PATH_SIZE, "%.400s/party", b->dir);
     (void)snprintf(b->port[1], PATH_SIZE, "%.400s/dealer", b->dir);
+    running = b;
+    (void)signal(SIGINT, on_signal);
+    (void)signal(SIGTERM, on_signal);
     b->children[0] = start_child(b, false);
     if (b->children[0] > 0 && wants_dealer(b))
         b->children[1] = start_child(b, true);
@@ -248,6 +273,9 @@ static int run_here(struct bench *b)
         ui_error("cannot start a process: %s", strerror(errno));
     else
         status = be_party(b, 0);
+    (void)signal(SIGINT,
+                 SIG_DFL); /* from here on the folder goes anyway, and children are no more */
+    (void)signal(SIGTERM, SIG_DFL);
     end_children(b, status != UI_OK);
     return status;
 }

@@ -45,6 +45,7 @@ enum term {
     T_COLUMNS,
     T_ROWS,
     T_TEST_ROWS,
+    T_VERIFIES,
     T_LEN
 };
 static const char *const wheres[T_ALIKE] = {
@@ -108,6 +109,7 @@ static void fill(uint64_t term[T_LEN], const struct mpc_opts *o, const struct mp
         [T_COLUMNS] = self->columns,
         [T_ROWS] = columns && !mlp ? 0 : self->rows,
         [T_TEST_ROWS] = columns ? 0 : self->test_rows,
+        [T_VERIFIES] = self->verifies,
     };
     memcpy(term, all, sizeof(all));
 }
@@ -133,11 +135,12 @@ static ccz_rc judge(struct mpc_self *peer, const uint64_t got[T_LEN], const uint
     if (got[T_ROLE] != 1 - own[T_ROLE])
         return ccz_refuse_num(err, CCZ_E_PEER, "mpc:terms-role", (int64_t)(got[T_ROLE] & INT64_MAX),
                               (int64_t)(1 - own[T_ROLE]));
-    if (got[T_LABELS] > 1 || got[T_COLUMNS] > CCZ_MPCML_COLUMNS_MAX ||
+    if (got[T_LABELS] > 1 || got[T_VERIFIES] > 1 || got[T_COLUMNS] > CCZ_MPCML_COLUMNS_MAX ||
         got[T_ROWS] > CCZ_MPCML_ROWS_MAX || got[T_TEST_ROWS] > CCZ_MPCML_ROWS_MAX)
         return ccz_fail(err, CCZ_E_PEER, "mpc:terms-size", (int64_t)(got[T_COLUMNS] & INT64_MAX),
                         "the peer tells of sizes beyond the limits");
     *peer = (struct mpc_self){.labels = got[T_LABELS] == 1,
+                              .verifies = got[T_VERIFIES] == 1,
                               .columns = got[T_COLUMNS],
                               .rows = got[T_ROWS],
                               .test_rows = got[T_TEST_ROWS],

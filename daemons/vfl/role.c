@@ -118,10 +118,12 @@ static ccz_rc find_common(struct ccz_vfl_rows **out, struct role *r, int kind, s
     const struct vfl_rows *all = &r->all[kind];
     char stored[VFL_PATH_SIZE];
     CCZ_AUTO(ccz_psi_ids) ids = NULL;
+    /* The leader learns the rows first: its program keeps a minimum, and a follower believes what it has verified. */
+    const bool verified = r->o->leader || r->o->policy;
     const struct ccz_psi_ids_cfg ids_cfg = {.domain = "cczoo-vfl row"};
     struct ccz_vfl_align_cfg cfg = {.kind = KIND[kind],
                                     .min_intersection = (uint64_t)r->o->minimum,
-                                    .trusted_receiver = r->o->minimum > 0};
+                                    .trusted_receiver = r->o->minimum > 0 && verified};
     (void)snprintf(stored, sizeof(stored), "%s.%s", r->o->state ? r->o->state : "", KIND[kind]);
     if (r->o->state) {
         cfg.stored = stored;
@@ -132,6 +134,8 @@ static ccz_rc find_common(struct ccz_vfl_rows **out, struct role *r, int kind, s
     if (rc == CCZ_OK)
         rc = r->o->leader ? ccz_vfl_align_lead(out, r->links.chan, r->links.len, ids, &cfg, err)
                           : ccz_vfl_align_follow(out, r->links.chan[0], ids, &cfg, err);
+    if (rc != CCZ_OK && !verified && r->o->minimum > 0)
+        return ccz_hint(err, rc, "--minimum is kept by the leader's program: give --policy");
     if (rc == CCZ_OK)
         ui_out("%s: %zu of %zu rows are common to all%s, %.2f s\n", KIND[kind], (*out)->len,
                all->rows, (*out)->stored ? " (stored)" : "", (double)(ccz_mono_ms() - began) / 1e3);

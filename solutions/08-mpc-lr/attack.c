@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attackers for break.sh: a party B that says yes to everything, then takes part in the training, on made-up columns.
+ * --ids FILE: a table whose first column is the names of rows that A has; without it this one knows none, and sends back what A said.
  *   stranger  does what the real program does; but it is another one
  *   garbage   begins with something else than its options
  *   truncate  cuts the last byte off one of its messages
@@ -11,14 +12,18 @@
 #define _POSIX_C_SOURCE 200809L
 #include "../options.h"
 
+#include <cczoo/crypto.h>
 #include <cczoo/links.h>
 #include <cczoo/mpcml.h>
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+enum { DIGEST_SIZE = 32, NONCE_SIZE = 32, LINE_SIZE = 4096, OWN_SIZE = 6 * 8 };
 enum { COLUMNS = 15, BATCH = 64, MESSAGE_MAX = 4096, WHEN = 60 /* of its messages */ };
 
 struct tap {
@@ -65,27 +70,70 @@ static void put_le64(uint8_t *to, uint64_t v)
         to[i] = (uint8_t)(v >> 8 * i);
 }
 
-/* The other party's options, as one's own; then the digest of its ids, as that of one's own. */
-static ccz_rc agree(struct ccz_chan *chan, bool garbage, struct ccz_err *err)
+/* Names of A's patients, that this one knows: the first column of a table. The digest of --aligned, as party B gives it. */
+static ccz_rc digest(uint8_t out[DIGEST_SIZE], size_t *rows, const char *ids,
+                     const uint8_t nonces[2 * NONCE_SIZE], struct ccz_err *err)
+{
+    static const char domain[] = "cczoo-mpc aligned rows", kind[] = "train";
+    static const uint8_t role = 1;
+    char line[LINE_SIZE];
+    CCZ_AUTO(ccz_hasher) h = NULL;
+    FILE *f = fopen(ids, "r");
+    if (!f || !fgets(line, sizeof(line), f)) { /* the header */
+        if (f)
+            (void)fclose(f);
+        return ccz_fail(err, CCZ_E_IO, "attack:ids", 0, "cannot read %.80s", ids);
+    }
+    ccz_rc rc = ccz_hasher_new(&h, CCZ_SHA256);
+    const struct ccz_span parts[] = {CCZ_SPAN(domain, sizeof(domain)),
+                                     CCZ_SPAN(nonces, 2 * NONCE_SIZE), CCZ_SPAN(&role, 1),
+                                     CCZ_SPAN(kind, sizeof(kind))};
+    for (size_t i = 0; rc == CCZ_OK && i < sizeof(parts) / sizeof(parts[0]); i++)
+        rc = ccz_hasher_put(h, parts[i]);
+    for (*rows = 0; rc == CCZ_OK && fgets(line, sizeof(line), f); ++*rows) {
+        line[strcspn(line, ",\r\n")] = '\0';
+        rc = ccz_hasher_put(h, CCZ_SPAN(line, strlen(line) + 1));
+    }
+    (void)fclose(f);
+    if (rc == CCZ_OK)
+        rc = ccz_hasher_done(out, h);
+    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "attack:digest", 0, "cannot hash");
+}
+
+/* Rows that are the same at both: what is agreed on behind the options. */
+static ccz_rc align(size_t *rows, struct ccz_chan *chan, const char *ids, struct ccz_err *err)
+{
+    uint8_t nonces[2 * NONCE_SIZE] = {0}, theirs[DIGEST_SIZE], mine[DIGEST_SIZE];
+    ccz_rc rc = ccz_chan_recv_exact(nonces, NONCE_SIZE, chan, err);
+    if (rc == CCZ_OK)
+        rc = ccz_chan_send(chan, CCZ_SPAN(nonces + NONCE_SIZE, NONCE_SIZE), err);
+    if (rc == CCZ_OK)
+        rc = ccz_chan_recv_exact(theirs, sizeof(theirs), chan, err);
+    if (rc == CCZ_OK && !ids) /* who knows no names sends the digest back */
+        return ccz_chan_send(chan, CCZ_SPAN(theirs, sizeof(theirs)), err);
+    if (rc == CCZ_OK)
+        rc = digest(mine, rows, ids, nonces, err);
+    return rc == CCZ_OK ? ccz_chan_send(chan, CCZ_SPAN(mine, sizeof(mine)), err) : rc;
+}
+
+/* The other party's options, as one's own. */
+static ccz_rc agree(size_t *rows, struct ccz_chan *chan, bool garbage, const char *ids,
+                    struct ccz_err *err)
 {
     CCZ_AUTO_BUF terms;
-    CCZ_AUTO_BUF ids;
     ccz_buf_init(&terms, MESSAGE_MAX);
-    ccz_buf_init(&ids, MESSAGE_MAX);
     ccz_rc rc = ccz_chan_recv(&terms, chan, err);
-    if (rc == CCZ_OK && terms.size < 48)
+    if (rc == CCZ_OK && terms.size < 8 + OWN_SIZE)
         rc = ccz_fail(err, CCZ_E_PEER, "attack:terms", (int64_t)terms.size, "no terms");
     if (rc != CCZ_OK)
         return rc;
-    uint8_t *own = terms.ptr + terms.size - 40; /* role, labels, columns, .. */
+    uint8_t *own = terms.ptr + terms.size - OWN_SIZE; /* role, labels, columns, .. */
     terms.ptr[0] ^= garbage;
     put_le64(own, 1);
     put_le64(own + 8, 0);
     put_le64(own + 16, COLUMNS);
     rc = ccz_chan_send(chan, ccz_buf_span(&terms), err);
-    if (rc == CCZ_OK)
-        rc = ccz_chan_recv(&ids, chan, err);
-    return rc == CCZ_OK ? ccz_chan_send(chan, ccz_buf_span(&ids), err) : rc;
+    return rc == CCZ_OK ? align(rows, chan, ids, err) : rc;
 }
 
 /* With the options that break.sh gives to party A. */
@@ -114,7 +162,7 @@ static ccz_rc train(struct ccz_chan *chan, size_t rows, struct ccz_err *err)
 }
 
 struct args {
-    const char *what, *connect, *rows, *sim_dir, *trust_sim, *port_file;
+    const char *what, *connect, *ids, *sim_dir, *trust_sim, *port_file;
 };
 
 static ccz_rc be_party(const struct args *a, struct ccz_err *err)
@@ -136,13 +184,14 @@ static ccz_rc be_party(const struct args *a, struct ccz_err *err)
     if (rc != CCZ_OK)
         return rc;
     struct ccz_chan *tapped = NULL;
+    size_t rows = 1;
     rc = ccz_chan_new(&tapped, &TAP, &tap, "tap", err);
     if (rc == CCZ_OK)
         rc = ccz_chan_fault_new(&chan, tapped, &fault, err);
     if (rc == CCZ_OK)
-        rc = agree(chan, strcmp(a->what, "garbage") == 0, err);
+        rc = agree(&rows, chan, strcmp(a->what, "garbage") == 0, a->ids, err);
     if (rc == CCZ_OK)
-        rc = train(chan, (size_t)strtoull(a->rows, NULL, 10), err);
+        rc = train(chan, rows, err);
     ccz_chan_free(chan); /* before the links */
     chan = NULL;
     return rc;
@@ -266,9 +315,9 @@ static ccz_rc replay(const struct args *a, struct ccz_err *err)
 
 int main(int argc, char **argv)
 {
-    struct args a = {.what = argc > 1 ? argv[1] : "", .rows = "0"};
+    struct args a = {.what = argc > 1 ? argv[1] : ""};
     const struct option opts[] = {{"--connect", &a.connect},
-                                  {"--rows", &a.rows},
+                                  {"--ids", &a.ids},
                                   {"--sim-dir", &a.sim_dir},
                                   {"--trust-sim", &a.trust_sim},
                                   {"--port-file", &a.port_file}};
@@ -277,7 +326,7 @@ int main(int argc, char **argv)
     if (argc < 2 || !options(opts, sizeof(opts) / sizeof(opts[0]), argc - 1, argv + 1) ||
         (dealer ? !a.sim_dir || !a.port_file : !a.connect))
         return usage(
-            "cczoo-mpc-attack stranger|garbage|truncate|die|replay --connect ADDR --rows N "
+            "cczoo-mpc-attack stranger|garbage|truncate|die|replay --connect ADDR [--ids FILE] "
             "[--sim-dir DIR "
             "--trust-sim DIR]\n       cczoo-mpc-attack dealer --sim-dir DIR --port-file FILE");
     (void)signal(SIGPIPE, SIG_IGN);

@@ -40,7 +40,7 @@ PY
 usage_says() {
     local pattern=$1 status=0
     shift
-    "$MPC" "$@" >"$RUN/out" 2>"$RUN/err" </dev/null || status=$?
+    timeout 30 "$MPC" "$@" >"$RUN/out" 2>"$RUN/err" </dev/null || status=$?
     [ $status = 2 ] && grep -qe "$pattern" "$RUN/err" || die "cczoo-mpc $*: status $status: $(cat "$RUN/err")"
 }
 # pair STATUS_A STATUS_B (patterns) COMMAND OPTION...: both parties with A=(..) and B=(..) besides; logs a and b
@@ -147,6 +147,21 @@ says b 'revealed to A and B: weights, 7 values'
 A=(--data "$RUN/a-train.csv" --label y --model-out "$RUN/a.shares") B=(--data "$RUN/b-train.csv" --model-out "$RUN/b.shares")
 pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --weights shared
 says a '^revealed: 0 times'
+# shares say how large weights can be after that training; scoring believes nothing else
+python3 - "$RUN" <<'PY'
+import json, math, sys
+a, b = (json.load(open(f"{sys.argv[1]}/{p}.shares")) for p in "ab")
+steps = 2 * math.ceil(180 / 32)
+least = steps * 0.5 / 32 * 32 * 16 / a["gain"][0]  # each step by rate / gain times the largest feature
+assert a["bound"] == b["bound"] and least <= a["bound"][0] < 1.05 * least, (least, a["bound"])
+PY
+sed 's/"bound":\[[^]]*\]/"bound":[1]/' "$RUN/b.shares" >"$RUN/b.bound"
+A=(--data "$RUN/a-test.csv" --label y --model "$RUN/a.shares") B=(--data "$RUN/b-test.csv" --model "$RUN/b.bound")
+pair '[13]' '[13]' party "${OPEN[@]}" --program score --weights shared
+grep -q 'mpc:hello-program' "$RUN/log/a" "$RUN/log/b" || die "two bounds: $(cat "$RUN/log/a")"
+sed 's/"bound":/"round":/' "$RUN/b.shares" >"$RUN/b.bound"
+"$MPC" party --data "$RUN/b-test.csv" --model "$RUN/b.bound" "${OPEN[@]}" --program score --weights shared --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
+grep -q '^error: mpc:model: .*bound' "$RUN/out" || die "shares without a bound: $(cat "$RUN/out")"
 A=(--data "$RUN/a-test.csv" --label y --model "$RUN/a.shares") B=(--data "$RUN/b-test.csv" --model "$RUN/b.shares")
 pair 0 0 party "${OPEN[@]}" --program score --weights shared
 says a 'test rows  accuracy 0.9'
@@ -158,6 +173,20 @@ B=(--data "$RUN/b-test.csv" --model "$RUN/a.shares")
 status=0
 "$MPC" party "${B[@]}" "${OPEN[@]}" --program score --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || status=$?
 [ $status = 1 ] && grep -q 'refused: mpc:model-columns: ' "$RUN/out" || die "a model of other columns: $(cat "$RUN/out")"
+# nothing of a --weights both is lost: each file scores as those of --weights own do
+for weights in both own; do
+    A=(--data "$RUN/a-train.csv" --label y --model-out "$RUN/a.$weights") B=(--data "$RUN/b-train.csv" --model-out "$RUN/b.$weights")
+    pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --weights $weights
+    A=(--data "$RUN/a-test.csv" --label y --model "$RUN/a.$weights" --scores-out "$RUN/$weights.scores") B=(--data "$RUN/b-test.csv" --model "$RUN/b.$weights")
+    pair 0 0 party "${OPEN[@]}" --program score
+done
+cmp -s "$RUN/both.scores" "$RUN/own.scores" || die "models with all weights score otherwise"
+for damage in 's/"first":0/"first":1/' 's/"first":0/"first":-1/' 's/"first":0/"first":4/' 's/"words":\["[-0-9]*",/"words":[/'; do
+    sed "$damage" "$RUN/a.both" >"$RUN/bad.model"
+    "$MPC" party --data "$RUN/a-test.csv" --label y --model "$RUN/bad.model" "${OPEN[@]}" --program score --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
+    case $damage in *:1/) want='net:connect' ;; *) want='mpc:model: ' ;; esac
+    grep -q "$want" "$RUN/out" || die "$damage: $(cat "$RUN/out")"
+done
 echo '{"version":1,"columns":["x3","x4","x5"],"labels":false,"intercept":false,"weights":[1,2],"words":["1","2"]}' >"$RUN/bad.model"
 "$MPC" party --data "$RUN/b-test.csv" --model "$RUN/bad.model" "${OPEN[@]}" --program score --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
 grep -q 'mpc:model: ' "$RUN/out" || die "a model with too few weights: $(cat "$RUN/out")"
@@ -230,7 +259,7 @@ differ() { # NAME OPTION...
     pair 1 1 party "${OPEN[@]}"
     says a "refused: mpc:terms-$name: "
     says b "refused: mpc:terms-$name: "
-    says a 'nothing was revealed'
+    says a '^no result was revealed$'
 }
 differ program --program linear
 differ epochs --epochs 6
@@ -261,15 +290,86 @@ says a 'refused: mpc:labels: 0 / 1'
 A=(--data "$RUN/a-train.csv" --label y)
 pair 1 1 party "${OPEN[@]}" --minimum 1000
 says a 'psi:minimum'
-says a 'nothing was revealed$'
+says a '^no result was revealed; the other party may know which rows are common, and how many there are$'
 pair 1 1 party "${OPEN[@]}" --aligned
 says a 'refused: mpc:alignment: '
+says a '^no result was revealed; the other party can check guesses of the whole list of row names$'
+# nothing is common: the other one knows that now
+sed 's/^r/q/' "$RUN/b-train.csv" >"$RUN/b-none.csv"
+B=(--data "$RUN/b-none.csv")
+pair '[13]' '[13]' party "${OPEN[@]}"
+grep -q 'mpc:no-rows' "$RUN/log/a" "$RUN/log/b" || die "rows of nobody: $(cat "$RUN/log/a")"
+says a '^no result was revealed; the other party may know which rows are common'
+
+step "a minimum: by a protocol that counts first unless the other program is verified, and also without a search"
+A=(--data "$RUN/a-train.csv" --label y) B=(--data "$RUN/b-train.csv")
+pair 0 0 party "${PROGRAM[@]}" "${MUTUAL[@]}" --minimum 180
+verified=$(sed -n 's/.*intersection, .* s, \(.*\) kB/\1/p' "$RUN/log/a")
+pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --minimum 180
+counted=$(sed -n 's/.*intersection, .* s, \(.*\) kB/\1/p' "$RUN/log/a")
+[ "${counted%.*}" -lt 100 ] && [ "${verified%.*}" -gt 100 ] || die "$counted kB without evidence and $verified kB with it: the same protocol"
+pair 1 1 party "${PROGRAM[@]}" "${MUTUAL[@]}" --minimum 181
+says a 'psi:minimum'
+cut -d, -f1,3- "$RUN/a-train.csv" >"$RUN/b-same.csv"
+B=(--data "$RUN/b-same.csv")
+pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --aligned --minimum 187
+pair 1 1 party "${PROGRAM[@]}" "${OPEN[@]}" --aligned --minimum 188
+says a 'refused: mpc:minimum: 187 / 188'
+says a '^no result was revealed$'
+A=(--data "$RUN/ra-train.csv" --label y) B=(--data "$RUN/rb-train.csv" --label y)
+pair 0 0 party "${PROGRAM[@]}" "${OPEN[@]}" --split rows --raw --minimum 70
+pair 1 1 party "${PROGRAM[@]}" "${OPEN[@]}" --split rows --raw --minimum 71
+says a 'refused: mpc:minimum: 70 / 71'
+says b 'refused: mpc:minimum: 70 / 71'
+usage_says '--aligned is not for' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --split rows --raw --aligned
 
 start listens "$MPC" party --data "$RUN/a-train.csv" --label y --aligned "${OPEN[@]}" --listen 127.0.0.1:0 --port-file "$RUN/listens.port"
 wait_file listens "$RUN/listens.port" 20
-"$BIN/cczoo-mpc-attack" garbage --rows 187 --connect "127.0.0.1:$(cat "$RUN/listens.port")" >"$RUN/out" 2>&1 || true
+"$BIN/cczoo-mpc-attack" garbage --connect "127.0.0.1:$(cat "$RUN/listens.port")" >"$RUN/out" 2>&1 || true
 LIMIT=30 gone listens
 grep -q '^refused: mpc:terms: ' "$RUN/log/listens.log" || die "garbage is taken for options: $(cat "$RUN/log/listens.log")"
+start echoed "$MPC" party --data "$RUN/a-train.csv" --label y --aligned "${OPEN[@]}" --listen 127.0.0.1:0 --port-file "$RUN/echoed.port"
+wait_file echoed "$RUN/echoed.port" 20
+"$BIN/cczoo-mpc-attack" die --connect "127.0.0.1:$(cat "$RUN/echoed.port")" >"$RUN/out" 2>&1 || true # knows no name of a row
+LIMIT=30 gone echoed
+grep -q '^refused: mpc:alignment: ' "$RUN/log/echoed.log" || die "A takes its own digest for one of the other party: $(cat "$RUN/log/echoed.log")"
+
+step "mistakes that are known beforehand are; what can be written is, whatever else cannot"
+party_a() { usage_says "$1" party --listen 127.0.0.1:0 --data "$RUN/a-train.csv" "${OPEN[@]}" "${@:2}"; }
+party_b() { usage_says "$1" party --connect 127.0.0.1:1 --data "$RUN/b-train.csv" "${OPEN[@]}" "${@:2}"; }
+party_a '--model-out: --weights b gives' --label y --weights b --model-out "$RUN/x"
+party_b '--model-out: --weights a gives' --weights a --model-out "$RUN/x"
+party_b '--model-out: --weights a gives' --program kmeans --weights a --model-out "$RUN/x"
+party_a '--scores-out: this party scores' --label y --scores-out "$RUN/x"
+party_b '--scores-out: --score-to labels gives' --test "$RUN/b-test.csv" --scores-out "$RUN/x"
+party_b '--scores-out: --score-to a gives' --test "$RUN/b-test.csv" --score-to a --scores-out "$RUN/x"
+B=(--data "$RUN/b-test.csv" --model "$RUN/b.own")
+"$MPC" party "${B[@]}" --scores-out "$RUN/x" "${OPEN[@]}" --program score --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
+grep -q '^error: mpc:scores-out: ' "$RUN/out" || die "scores of nobody: $(cat "$RUN/out")"
+mkdir "$RUN/folder"
+for out in "$RUN/none/x" "$RUN/folder"; do
+    for option in --model-out --scores-out --json; do
+        "$MPC" party --data "$RUN/a-train.csv" --test "$RUN/a-test.csv" --label y $option "$out" "${OPEN[@]}" --connect 127.0.0.1:1 >"$RUN/out" 2>&1 || true
+        grep -q '^error: mpc:output: ' "$RUN/out" || die "$option $out: $(cat "$RUN/out")"
+    done
+done
+rm -f "$RUN/port" "$RUN"/late.*
+mkdir "$RUN/late"
+start late "$MPC" party --data "$RUN/a-train.csv" --label y --test "$RUN/a-test.csv" "${OPEN[@]}" --epochs 1 --listen 127.0.0.1:0 --port-file "$RUN/port" \
+    --model-out "$RUN/late/model" --scores-out "$RUN/late.scores" --json "$RUN/late.json"
+wait_file late "$RUN/port" 20
+rmdir "$RUN/late"
+"$MPC" party --data "$RUN/b-train.csv" --test "$RUN/b-test.csv" "${OPEN[@]}" --epochs 1 --connect "127.0.0.1:$(cat "$RUN/port")" >"$RUN/out" 2>&1 || true
+LIMIT=30 gone late
+[ -s "$RUN/late.scores" ] && [ -s "$RUN/late.json" ] && grep -q '^error: file:' "$RUN/log/late.log" || die "an output was lost: $(cat "$RUN/log/late.log")"
+
+step "what one party has to say of its own values does not reach the other one"
+sed '/^r013,/s/[^,]*$/-73.96875/' "$RUN/b-train.csv" >"$RUN/b-large.csv"
+A=(--data "$RUN/a-train.csv" --label y) B=(--data "$RUN/b-large.csv")
+pair 3 2 party "${OPEN[@]}" --raw
+says b 'mpcml:range: .*-73\.968'
+says a '^error: chan:closed: mpcml:range$'
+! grep -qF '73.9' "$RUN/log/a" || die "A learned a value of B: $(cat "$RUN/log/a")"
 
 step "a party is killed in the middle: the other one says so, and writes nothing"
 rm -f "$RUN/port" "$RUN"/*.model
@@ -283,7 +383,7 @@ sleep 0.3
 kill -KILL "${PIDS[dies]}"
 unset 'PIDS[dies]'
 LIMIT=60 gone lives
-grep -q '^error: chan:closed: ' "$RUN/log/lives.log" && grep -q '^nothing was revealed' "$RUN/log/lives.log" || die "$(cat "$RUN/log/lives.log")"
+grep -q '^error: chan:closed: ' "$RUN/log/lives.log" && grep -q '^no result was revealed' "$RUN/log/lives.log" || die "$(cat "$RUN/log/lives.log")"
 [ ! -e "$RUN/a.model" ] || die "it wrote a model"
 
 step "a dealer: verifies parties, is verified, serves one session after another"
@@ -335,4 +435,21 @@ rounds=$(awk '$1 == "rounds" { print $4 }' "$RUN/out")
 TMPDIR=$RUN "$MPC" table --rows 128 --columns 3,3 --batch 32 --epochs 1 --score-rows 10 --optimize dealer --csv "$RUN/t.csv" --svg "$RUN/t.svg" >"$RUN/out" 2>&1
 [ "$(wc -l <"$RUN/t.csv")" = 2 ] && grep -q '</svg>' "$RUN/t.svg" || die "no table: $(cat "$RUN/out")"
 ls -d "$RUN"/cczoo-mpc.* >/dev/null 2>&1 && die "the table left its folder"
+for signal in INT TERM KILL; do
+    TMPDIR=$RUN setsid "$MPC" table --rows 4096 --columns 3,3 --epochs 1000 --optimize dealer >"$RUN/out" 2>&1 &
+    table=$!
+    for ((i = 0; i < 400; i++)); do [ "$(ps -o pid= --ppid "$table" | wc -l)" = 2 ] && [ -s "$(echo "$RUN"/cczoo-mpc.*/party)" ] && break; sleep 0.05; done
+    children=$(ps -o pid= --ppid "$table")
+    [ "$(wc -w <<<"$children")" = 2 ] || die "a table has two processes: $children"
+    kill -"$signal" "$table"
+    wait "$table" 2>/dev/null || true
+    for ((i = 0; i < 200; i++)); do
+        left=
+        for pid in $children; do [ ! -d "/proc/$pid" ] || left+=" $pid"; done
+        [ -n "$left" ] || break
+        sleep 0.05
+    done
+    [ -z "$left" ] || die "SIG$signal left$left"
+    [ $signal = KILL ] || ! ls -d "$RUN"/cczoo-mpc.* >/dev/null 2>&1 || die "SIG$signal left the folder"
+done
 say "ok"
