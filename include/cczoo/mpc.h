@@ -97,6 +97,14 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_new(struct ccz_mpc **out, struct ccz_chan *c
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_plan_new(struct ccz_mpc **out, const struct ccz_mpc_cfg *cfg,
                                              struct ccz_err *err);
+/**
+ * Both parties are about to compute the same thing, of which this is the digest: for who keeps a session for several programs, of
+ * which the hello named the first alone. 32 bytes each way, one round, phase SETUP.
+ * @retval CCZ_E_PEER  "mpc:hello-program"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_compare(struct ccz_mpc *m,
+                                            const uint8_t program[CCZ_MPC_PROGRAM_SIZE],
+                                            struct ccz_err *err);
 CCZ_API void ccz_mpc_free(struct ccz_mpc *m); /**< NULL is fine; wipes; frees the source */
 CCZ_DEFINE_AUTO(ccz_mpc)
 CCZ_API const struct ccz_mpc_cfg *ccz_mpc_cfg_of(const struct ccz_mpc *m);

@@ -12,7 +12,8 @@
  *
  * **Security.** Semi-honest parties, as mpc.h says. Each party learns the configuration, all shapes, and what the configuration
  * reveals to it; ccz_mpcml_run() tells of each reveal (`on_reveal`). The parameters, shapes and setting go into the digest of the
- * session's hello: parties that differ end with "mpc:hello-program" before anything of the inputs is used.
+ * session's hello, or for a later program of a session into a round of its own: parties that differ end with
+ * "mpc:hello-program" before anything of the inputs is used.
  *
  * **Failure.** As mpc.h: the first failure ends the session at both sides with a reason. Outputs are NULL unless CCZ_OK.
  * Threads: objects are used by one thread at a time; a plan is read-only. Input data is borrowed until the object is freed.
@@ -92,8 +93,11 @@ struct ccz_mpcml_run_cfg {
     struct ccz_mpcml_net net;
     struct ccz_chan *dealer; /**< setting "dealer" alone; borrowed; "mpcml:dealer" */
     unsigned paillier_bits;  /**< setting "paillier"; 0 = 3072 */
-    /** Of this program and setting, borrowed; NULL: made anew. */
+    /** Of this program and setting, borrowed; NULL: made anew. "mpcml:plan" */
     const struct ccz_mpcml_plan *plan;
+    /** For plans alone: of a program that runs on a session behind another one, which compares it (64 bytes, one round) instead of
+     *  greeting. Keys and base OTs are counted, though the session may have them. */
+    bool later;
     void (*on_reveal)(void *arg, const struct ccz_mpc_reveal *r); /**< as struct ccz_mpc_cfg */
     /** Told of every choice of source before anything is prepared, as struct ccz_mpc_mixed_cfg. May be NULL. */
     void (*on_choice)(void *arg, const char *source, enum ccz_mpc_need_kind kind, size_t needs,
@@ -125,8 +129,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_source_new(struct ccz_mpc_source **out, st
                                                  struct ccz_err *err);
 /**
  * Inputs, randomness, computing and reset on a session whose source is attached; any number of programs, one after the other.
+ * Before anything else the parties compare what they are about to run (program, bound, setting, network: 32 bytes each way, one round),
+ * unless it is the first of the session and what its hello said, "mpc:hello-program".
  * What the program itself refuses ("mpcml:...") does not end the session: the caller closes the channel.
  * @param plan  of program and setting, "mpcml:plan"
+ * @retval CCZ_E_ARG  also "mpcml:session": a session of another ring or role than the program's
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_run_on(struct ccz_mpc *m,
                                              const struct ccz_mpcml_program *program,

@@ -279,6 +279,18 @@ static void make_hello(uint8_t out[CCZ_MPC_HELLO_SIZE], const struct ccz_mpc_cfg
     memcpy(out + AT_PROGRAM, cfg->program, CCZ_MPC_PROGRAM_SIZE);
 }
 
+static const char hint[] =
+    "both parties need the same program and configuration, and opposite roles";
+
+static ccz_rc check_program(const uint8_t *peer, const uint8_t *own, struct ccz_err *err)
+{
+    if (memcmp(peer, own, CCZ_MPC_PROGRAM_SIZE) == 0)
+        return CCZ_OK;
+    (void)ccz_refuse_bytes(err, CCZ_E_PEER, "mpc:hello-program", peer, CCZ_MPC_PROGRAM_SIZE, own,
+                           CCZ_MPC_PROGRAM_SIZE);
+    return ccz_hint(err, CCZ_E_PEER, hint);
+}
+
 static ccz_rc check_hello(const uint8_t *peer, const uint8_t *own, struct ccz_err *err)
 {
     static const struct {
@@ -288,7 +300,6 @@ static ccz_rc check_hello(const uint8_t *peer, const uint8_t *own, struct ccz_er
                 {AT_TRUNC, "mpc:hello-trunc"}, {AT_OT, "mpc:hello-ot"},
                 {AT_OT_K, "mpc:hello-ot"},     {AT_SOURCE, "mpc:hello-source"},
                 {AT_ZERO, "mpc:hello"}};
-    const char *hint = "both parties need the same program and configuration, and opposite roles";
     if (memcmp(peer, magic, sizeof(magic) - 1) != 0)
         return ccz_refuse_bytes(err, CCZ_E_PEER, "mpc:hello", peer, 8, own, 8);
     if (peer[7] != VERSION)
@@ -302,12 +313,24 @@ static ccz_rc check_hello(const uint8_t *peer, const uint8_t *own, struct ccz_er
             (void)ccz_refuse_num(err, CCZ_E_PEER, same[i].where, peer[same[i].at], own[same[i].at]);
             return ccz_hint(err, CCZ_E_PEER, hint);
         }
-    if (memcmp(peer + AT_PROGRAM, own + AT_PROGRAM, CCZ_MPC_PROGRAM_SIZE) != 0) {
-        (void)ccz_refuse_bytes(err, CCZ_E_PEER, "mpc:hello-program", peer + AT_PROGRAM,
-                               CCZ_MPC_PROGRAM_SIZE, own + AT_PROGRAM, CCZ_MPC_PROGRAM_SIZE);
-        return ccz_hint(err, CCZ_E_PEER, hint);
-    }
-    return CCZ_OK;
+    return check_program(peer + AT_PROGRAM, own + AT_PROGRAM, err);
+}
+
+ccz_rc ccz_mpc_compare(struct ccz_mpc *m, const uint8_t program[CCZ_MPC_PROGRAM_SIZE],
+                       struct ccz_err *err)
+{
+    uint8_t peer[CCZ_MPC_PROGRAM_SIZE];
+    ccz_rc rc = cczi_mpc_enter(m, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const enum ccz_mpc_phase before = cczi_mpc_phase(m, CCZ_MPC_SETUP);
+    cczi_mpc_put_raw(m, program, CCZ_MPC_PROGRAM_SIZE);
+    cczi_mpc_want_raw(m, peer, sizeof(peer));
+    rc = cczi_mpc_round(m, err);
+    if (rc == CCZ_OK && !cczi_mpc_planning(m))
+        rc = check_program(peer, program, err);
+    (void)cczi_mpc_phase(m, before);
+    return cczi_mpc_leave(m, rc, err);
 }
 
 /* A stream of a seed that is the hash of a label and of what both parties have, or of fresh random bytes. */

@@ -18,6 +18,9 @@ struct plan {
         *blank; /* a planning session on which nothing has happened: where sources are asked */
     struct ccz_mpc_stats stats;
     uint64_t first_id;
+    uint8_t program[CCZ_MPC_PROGRAM_SIZE], session[CCZ_MPC_PROGRAM_SIZE]; /* digests */
+    uint64_t max_abs;
+    bool later;
 };
 
 enum { LOCAL_SOURCES = 4, COMPARISON_SIZE = 64 }; /* bytes of both digests, both ways */
@@ -43,6 +46,24 @@ uint64_t cczi_mpcml_plan_first_id(const struct ccz_mpcml_plan *p)
     return ((const struct plan *)p)->first_id;
 }
 
+ccz_rc cczi_mpcml_plan_check(const struct ccz_mpcml_plan *p,
+                             const struct ccz_mpcml_program *program,
+                             const struct ccz_mpcml_setting *setting, struct ccz_err *err)
+{
+    const struct plan *all = (const struct plan *)p;
+    if (p->setting != setting)
+        return ccz_refuse(err, CCZ_E_ARG, "mpcml:plan", p->setting->name, setting->name);
+    if (memcmp(all->program, program->digest, sizeof(all->program)) != 0 ||
+        all->max_abs != program->max_abs)
+        return ccz_refuse(err, CCZ_E_ARG, "mpcml:plan", "a plan of another program", program->name);
+    return CCZ_OK;
+}
+
+const uint8_t *cczi_mpcml_plan_digest(const struct ccz_mpcml_plan *p)
+{
+    return ((const struct plan *)p)->session;
+}
+
 /* --------------------------------------------------------------------------------- the program */
 
 static ccz_rc rehearse(struct plan *p, const struct ccz_mpcml_program *program,
@@ -59,7 +80,14 @@ static ccz_rc rehearse(struct plan *p, const struct ccz_mpcml_program *program,
         rc = ccz_mpc_plan_new(&p->blank, &session, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = cczi_mpcml_next_id(&p->first_id, m, err);
+    memcpy(p->program, program->digest, sizeof(p->program));
+    memcpy(p->session, session.program, sizeof(p->session));
+    p->max_abs = program->max_abs;
+    p->later = cfg->later;
+    if (cfg->later)
+        rc = ccz_mpc_compare(m, p->session, err);
+    if (rc == CCZ_OK)
+        rc = cczi_mpcml_next_id(&p->first_id, m, err);
     if (rc == CCZ_OK)
         rc = program->inputs(program->self, m, err);
     if (rc == CCZ_OK)
@@ -285,6 +313,10 @@ static void total_up(struct plan *all)
         const struct ccz_mpc_phase_stats *s = &all->stats.phase[i];
         p->phase[i].size = s->sent_size + s->received_size;
         p->phase[i].rounds = s->rounds;
+    }
+    if (all->later) { /* which has been greeted */
+        p->phase[CCZ_MPC_SETUP].size -= 2 * CCZ_MPC_HELLO_SIZE;
+        p->phase[CCZ_MPC_SETUP].rounds--;
     }
     if (p->needs_len > 0) { /* both compare what they prepare */
         p->phase[CCZ_MPC_OFFLINE].size += COMPARISON_SIZE;
