@@ -84,12 +84,15 @@ struct ccz_mpcml_net {
     double rtt_s;       /**< round trip; 0 = 0.001 */
 };
 struct ccz_mpcml_plan;
-/** Zeroed but for role: exact truncation, a network of 100 Mbit/s. All but role, dealer, plan and hooks are the same at both parties. */
+/** Zeroed but for role: exact truncation, a network of 100 Mbit/s. All but role, stat_bits, dealer, plan and hooks are the same at both parties. */
 struct ccz_mpcml_run_cfg {
     unsigned role;
     const struct ccz_mpcml_setting *setting; /**< NULL: "rounds" */
     enum ccz_mpc_trunc trunc;
     unsigned ot_k; /**< struct ccz_mpc_cfg */
+    /** Statistical security of the run, struct ccz_mpc_cfg; 0 = 40; a run that has less ends before its randomness is made,
+     *  "mpc:he-distance". Each party's own affair. */
+    unsigned stat_bits;
     struct ccz_mpcml_net net;
     struct ccz_chan *dealer; /**< setting "dealer" alone; borrowed; "mpcml:dealer" */
     unsigned paillier_bits;  /**< setting "paillier"; 0 = 3072 */
@@ -175,7 +178,9 @@ struct ccz_mpcml_plan {
     struct ccz_mpcml_choice choices[CCZ_MPC_NEED_KINDS];
     size_t choices_len;
     struct ccz_mpcml_phase_cost phase[CCZ_MPC_PHASES], total;
-    double seconds;                   /**< of all phases on that network */
+    double seconds; /**< of all phases on that network */
+    double
+        distance; /**< struct ccz_mpc_stats, the larger one of both parties: what stat_bits is compared with */
     const struct ccz_mpc_need *needs; /**< what ccz_mpc_prepare() is given; owned by the plan */
     size_t needs_len;
 };

@@ -29,6 +29,9 @@
  * The randomness of all images of a run is made in one step (but for setting "he-each"), whose messages hold 1 GiB at most: some
  * thousand images of a network of the LeNet type. More of them are several runs.
  *
+ * Statistical distance of a run: near 2^-44 at most in one list (plan: `distance`), 2^-56 for each result with "he-each"; beyond 2^-40 it is refused,
+ * "mpc:he-distance". That of several runs with the same weights adds up: for S of them a server sets stat_bits to 40 + log2 S (mpcml.h).
+ *
  * Threads and ownership: as mpc.h. A network that nobody changes may be used by many threads.
  * Reading order of the sources: nn_priv.h, nn_file.c, nn_steps.c, nn_range.c, nn_plain.c, nn_run.c.
  */

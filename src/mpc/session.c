@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "session.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,7 +168,28 @@ struct ccz_mpc_stats ccz_mpc_stats(const struct ccz_mpc *m)
     struct ccz_mpc_stats s = m->stats;
     settle(&s, m);
     s.needs[CCZ_MPC_OTS] = m->ots[0] + m->ots[1];
+    s.distance = m->distance[m->cfg.role];
     return s;
+}
+
+enum { STAT_BITS = 40, STAT_BITS_MAX = 64 };
+
+ccz_rc cczi_mpc_distance_add(struct ccz_mpc *m, const double more[2], struct ccz_err *err)
+{
+    const unsigned bits = m->cfg.stat_bits ? m->cfg.stat_bits : STAT_BITS;
+    for (unsigned r = 0; r < 2; r++) {
+        const double sum = m->distance[r] + more[r];
+        if (sum <= ldexp(1, -(int)bits))
+            continue;
+        (void)ccz_fail(err, CCZ_E_LIMIT, "mpc:he-distance", (int64_t)-log2(sum),
+                       "statistical distance 2^%.1f of what party %u gives away, expected 2^-%u",
+                       log2(sum), r, bits);
+        return ccz_hint(err, CCZ_E_LIMIT,
+                        "randomness from transfers or a dealer, fewer results, or stat_bits");
+    }
+    m->distance[0] += more[0];
+    m->distance[1] += more[1];
+    return CCZ_OK;
 }
 
 /* -------------------------------------------------------------------------------- randomness */
@@ -399,6 +421,8 @@ static ccz_rc check_cfg(const struct ccz_mpc_cfg *cfg, struct ccz_err *err)
         return cczi_mpc_refuse_local(cfg->ring_bits, err);
     if ((unsigned)cfg->ot > CCZ_MPC_OT_SILENT || cfg->ot_k > 8)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:ot", cfg->ot, CCZ_MPC_OT_SOFTSPOKEN);
+    if (cfg->stat_bits > STAT_BITS_MAX)
+        return ccz_refuse_num(err, CCZ_E_ARG, "mpc:stat-bits", cfg->stat_bits, STAT_BITS_MAX);
     if ((unsigned)cfg->source >= CCZ_MPC_SOURCE_KINDS)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:source-kind", cfg->source, CCZ_MPC_SOURCE_OT);
     return CCZ_OK;

@@ -4,6 +4,7 @@
 
 #include <cczoo/ot_ext.h>
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,8 +158,10 @@ static ccz_rc cost_of_each(struct ccz_mpcml_offer *o, struct ccz_mpc_source *s,
         const bool more = c.setup_size > setup[owner], keys = c.setup_size > 0 && has_keys(s);
         setup[owner] = more ? c.setup_size : setup[owner];
         o->key_rounds += more && keys;
-        out->ots[0] += c.ots[0];
-        out->ots[1] += c.ots[1];
+        for (unsigned r = 0; r < 2; r++) {
+            out->ots[r] += c.ots[r];
+            out->distance[r] += c.distance[r];
+        }
         out->size += c.size;
         out->rounds += c.rounds - keys;
         out->cpu_s += c.cpu_s;
@@ -327,8 +330,13 @@ static void total_up(struct plan *all)
         p->phase[CCZ_MPC_OFFLINE].size += COMPARISON_SIZE;
         p->phase[CCZ_MPC_OFFLINE].rounds++;
     }
-    for (size_t i = 0; i < p->choices_len; i++)
+    double distance[2] = {0};
+    for (size_t i = 0; i < p->choices_len; i++) {
         add_cost(p, &p->choices[i], all);
+        distance[0] += p->choices[i].chosen.cost.distance[0];
+        distance[1] += p->choices[i].chosen.cost.distance[1];
+    }
+    p->distance = distance[0] > distance[1] ? distance[0] : distance[1];
     for (unsigned i = 0; i < CCZ_MPC_PHASES; i++) {
         p->total.size += p->phase[i].size;
         p->total.rounds += p->phase[i].rounds;
@@ -432,5 +440,9 @@ size_t ccz_mpcml_plan_text(char *out, size_t size, const struct ccz_mpcml_plan *
     put(&t, "%-36s%14llu%10llu%12.4f\n", "total", (unsigned long long)p->total.size,
         (unsigned long long)p->total.rounds, p->total.cpu_s);
     put(&t, "estimated seconds %.3f\n", p->seconds);
+    if (p->distance > 0)
+        put(&t, "statistical distance 2^%.1f\n", log2(p->distance));
+    else
+        put(&t, "statistical distance 0\n");
     return t.at;
 }

@@ -99,6 +99,7 @@ ccz_rc ccz_mpcml_session_cfg(struct ccz_mpc_cfg *out, const struct ccz_mpcml_pro
                                 .ot = c.setting->ot,
                                 .ot_k = c.ot_k,
                                 .source = c.setting->source,
+                                .stat_bits = c.stat_bits,
                                 .on_reveal = c.on_reveal,
                                 .arg = c.arg};
     cczi_mpcml_digest_begin(&d, "cczoo mpcml run 1");

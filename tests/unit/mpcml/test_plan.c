@@ -187,6 +187,42 @@ static void test_choices(void)
     choices(&large, (struct ccz_mpcml_net){.bytes_per_s = 1e6, .rtt_s = 0.05}, "he");
 }
 
+/* The plan's distance is the run's, with mixed sources too; a run that would go beyond the bound makes no randomness. */
+static void test_distance(void)
+{
+    static const char *const settings[] = {"rounds", "he-each", "paillier", "ot"};
+    const struct ccz_mpcml_lr_cfg cfg = {
+        .rows = {24, 24}, .columns = {120, 120}, .batch = 12, .epochs = 1, .rate = 0.3};
+    struct kit_lr k;
+    kit_lr_init(&k, &cfg, 5);
+    for (int i = 0; i < 4; i++)
+        for (int strict = 0; strict < 2; strict++) {
+            struct kit_pair pair;
+            kit_lr_start(&pair, &k, settings[i]);
+            for (unsigned p = 0; p < 2; p++) {
+                pair.p[p].cfg.stat_bits = strict ? 64 : 0;
+                pair.p[p].cfg.net.bytes_per_s = 5e5; /* where "rounds" takes ciphertexts */
+            }
+            struct ccz_mpcml_plan *plan = plan_of(&k, &pair.p[0]);
+            kit_run(&pair);
+            CHECK((plan->distance == 0) == (i == 3) && plan->distance < 0x1p-44);
+            const bool refused = strict && plan->distance > 0x1p-64;
+            for (unsigned p = 0; p < 2; p++)
+                kit_expect(&pair.p[p], refused ? CCZ_E_LIMIT : CCZ_OK,
+                           refused ? "mpc:he-distance" : "");
+            CHECK((strict && i < 3) == refused);
+            const double d[2] = {pair.p[0].stats.distance, pair.p[1].stats.distance};
+            CHECK(fmax(d[0], d[1]) == (refused ? 0 : plan->distance));
+            char text[8192];
+            CHECK(ccz_mpcml_plan_text(text, sizeof(text), plan) < sizeof(text));
+            CHECK(strstr(text, i == 3 ? "statistical distance 0" : "statistical distance 2^-"));
+            CHECK(!refused || pair.p[0].reveals_len + pair.p[1].reveals_len == 0);
+            ccz_mpcml_plan_free(plan);
+            kit_free(&pair);
+        }
+    kit_lr_free(&k);
+}
+
 static void test_text(void)
 {
     const struct ccz_mpcml_lr_cfg cfg = {
@@ -198,9 +234,9 @@ static void test_text(void)
     struct ccz_mpcml_plan *plan = plan_of(&k, &p);
     const size_t size = ccz_mpcml_plan_text(text, sizeof(text), plan);
     CHECK(size == strlen(text) && size > 300);
-    static const char *const words[] = {"setting rounds", "cross-matmul", "ots",
-                                        "instead of",     "paillier",     "dealer",
-                                        "total",          "offline",      "estimated seconds"};
+    static const char *const words[] = {
+        "setting rounds", "cross-matmul", "ots",     "instead of",        "paillier",
+        "dealer",         "total",        "offline", "estimated seconds", "statistical distance 0"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         CHECK(strstr(text, words[i]));
     CHECK(ccz_mpcml_plan_text(cut, sizeof(cut), plan) == size && strlen(cut) == sizeof(cut) - 1);
@@ -490,7 +526,7 @@ int main(int argc, char **argv)
         {"mpcml_plan.choices", test_choices},   {"mpcml_plan.text", test_text},
         {"mpcml_plan.names", test_names},       {"mpcml_plan.again", test_again},
         {"mpcml_plan.second", test_second},     {"mpcml_plan.later", test_later},
-        {"mpcml_plan.misfits", test_misfits},
+        {"mpcml_plan.misfits", test_misfits},   {"mpcml_plan.distance", test_distance},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
