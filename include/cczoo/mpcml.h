@@ -292,7 +292,8 @@ struct ccz_mpcml_lr;
  * A regression as a program. The program and results are borrowed from the object.
  * @param role  of this party
  * @param data  NULL: for plans
- * @retval CCZ_E_ARG  what struct ccz_mpcml_lr_cfg says; "mpcml:data": an array is missing; "mpcml:range", "mpcml:label": a value
+ * @retval CCZ_E_ARG  what struct ccz_mpcml_lr_cfg says; "mpcml:data": an array is missing; "mpcml:range", "mpcml:label": a value,
+ *                    of which the error says the place alone
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_lr_new(struct ccz_mpcml_lr **out, unsigned role,
                                              const struct ccz_mpcml_lr_cfg *cfg,
