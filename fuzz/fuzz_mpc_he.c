@@ -65,7 +65,7 @@ static void make(void)
     for (size_t i = 0; i < MESSAGES; i++)
         ccz_buf_init(&f.good[i], 1 << 26);
     for (size_t i = 0; i < 2; i++) {
-        must(cczi_he_suite_new(&f.s[i], BITS, 4, 1, 0, NULL) == CCZ_OK);
+        must(cczi_he_suite_new(&f.s[i], BITS, 4, 1, 0, CCZI_HE_FLOOD, NULL) == CCZ_OK);
         must(cczi_he_slots_new(&f.slots[i], BITS, NULL) == CCZ_OK);
     }
     must(cczi_he_plan_tiles(&f.plan, f.s[0]->n, &weights, NULL) == CCZ_OK);

@@ -11,7 +11,8 @@
  * compute what the program says, and give each party what ccz_mpc_reveal() names, and nothing else. What both parties learn
  * besides: the program, all shapes, scales and owners, and what is revealed to them. The protocols realise it against a
  * **semi-honest**, static adversary: one of the parties follows the protocol and reads everything it sees. Computational
- * security is 128 bits (117 where messages are masked by transfers, ot_ext.h), statistical 40 bits at least (what uses that says so). A party that deviates can make results wrong
+ * security is 128 bits (117 where messages are masked by transfers, ot_ext.h), statistical 40 bits
+ * of a session unless cfg.stat_bits says less: enforced over the whole of it, "mpc:he-distance"; sessions on the same values add up. A party that deviates can make results wrong
  * and, through results revealed to it, learn about inputs. Attestation of both programs (RA-TLS) is what makes "follows the
  * protocol" something that is verified.
  *
@@ -78,6 +79,11 @@ struct ccz_mpc_cfg {
         source; /**< what will be attached; 0 = OT, which needs nothing; "mpc:hello-source" */
     /** Hash over the name, shapes and parameters of what will be computed: "mpc:hello-program". */
     uint8_t program[CCZ_MPC_PROGRAM_SIZE];
+    /**
+     * Statistical security of the session: randomness that would bring struct ccz_mpc_stats.distance, of either party, above 2^-this is
+     * refused before it is made, "mpc:he-distance"; 0 = 40; at most 64, "mpc:stat-bits". Each party's own affair, not compared.
+     */
+    unsigned stat_bits;
     /** Told of every reveal, at both parties, before its message is sent. May be NULL. */
     void (*on_reveal)(void *arg, const struct ccz_mpc_reveal *r);
     void *arg;
@@ -85,7 +91,7 @@ struct ccz_mpc_cfg {
 /**
  * Opens a session: one message each way (CCZ_MPC_HELLO_SIZE bytes each), one round.
  * @param chan  borrowed; should be confidential and authenticated (RA-TLS): who reads it and one party's shares reads values
- * @retval CCZ_E_ARG   "mpc:role", "mpc:ring", "mpc:frac", "mpc:trunc", "mpc:ot", "mpc:source-kind"
+ * @retval CCZ_E_ARG   "mpc:role", "mpc:ring", "mpc:frac", "mpc:trunc", "mpc:ot", "mpc:source-kind", "mpc:stat-bits"
  * @retval CCZ_E_PEER  "mpc:hello" (no hello of ours), "mpc:hello-version", and those above
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_new(struct ccz_mpc **out, struct ccz_chan *chan,
@@ -98,6 +104,14 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_new(struct ccz_mpc **out, struct ccz_chan *c
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_plan_new(struct ccz_mpc **out, const struct ccz_mpc_cfg *cfg,
                                              struct ccz_err *err);
+/**
+ * Both parties are about to compute the same thing, of which this is the digest: for who keeps a session for several programs, of
+ * which the hello named the first alone. 32 bytes each way, one round, phase SETUP.
+ * @retval CCZ_E_PEER  "mpc:hello-program"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_compare(struct ccz_mpc *m,
+                                            const uint8_t program[CCZ_MPC_PROGRAM_SIZE],
+                                            struct ccz_err *err);
 CCZ_API void ccz_mpc_free(struct ccz_mpc *m); /**< NULL is fine; wipes; frees the source */
 CCZ_DEFINE_AUTO(ccz_mpc)
 CCZ_API const struct ccz_mpc_cfg *ccz_mpc_cfg_of(const struct ccz_mpc *m);
@@ -118,6 +132,12 @@ struct ccz_mpc_stats {
     uint64_t reveals, revealed_len;
     uint64_t
         needs[CCZ_MPC_NEED_KINDS]; /**< correlated randomness used, in elements of the result */
+    /**
+     * Bound of the statistical distance between what the peer has got so far and something that does not depend on this party's
+     * values: a sum over all results of ciphertexts (mpc_he.h, Paillier), of whatever source. 0 with transfers, dealer and store, in planning
+     * sessions, and in the session that uses a store (that which made it has counted). Sessions on the same values: add.
+     */
+    double distance;
 };
 CCZ_API struct ccz_mpc_stats ccz_mpc_stats(const struct ccz_mpc *m);
 
@@ -139,6 +159,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_attach(struct ccz_mpc *m, struct ccz_mpc_sou
  * @param needs  as ccz_mpc_needs() of a planning session gives them; PRIVATE tensors they name must exist
  * @retval CCZ_E_ARG    "mpc:need" (impossible shape), "mpc:need-fixed" (no such tensor)
  * @retval CCZ_E_PEER   "mpc:needs", "mpc:needs-plan" (sources with different settings), and what the source says
+ * @retval CCZ_E_LIMIT  "mpc:he-distance": cfg.stat_bits; also from products that prepare their own
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_prepare(struct ccz_mpc *m, const struct ccz_mpc_need *needs,
                                             size_t len, struct ccz_err *err);

@@ -7,11 +7,13 @@
  *
  * **Ideal functionality**: that of mpc_source.h, for every need but AND. Realised against a semi-honest party, with
  * computational security of BFV (bfv.h, 128 bits) and statistical security: what the owner of a key gets back is within
- * 2^-56 per result (2^-48 where more would cost a larger degree: sums of very many products with any x) of a function of its
- * share alone. Nobody learns more than the list of needs and `max_abs`.
- * **Of a session** the distances add up: 2^-40 is reached after 65,536 results of matrices and convolutions, or after a million
- * elementwise products. Nothing stops there: ccz_mpc_he_distance() says where a session is, and who needs 40 bits for more
- * than that begins another one.
+ * 2^-56 per result (a ciphertext before packing) of a function of its share alone. Lists of more than 4,096 results take as many bits
+ * more as keep them within 2^-44 together. Both as far as that costs no larger degree: it does for sums of very many products with any x,
+ * of which each has 2^-48 at worst. Nobody learns more than the list of needs and `max_abs`.
+ * **Of a session** the distances add up, and are held to cfg.stat_bits of mpc.h: 2^-40 is reached after 16 large lists, 65,536 results
+ * in small ones, or a million and a half elementwise products; "mpc:he-distance" then. ccz_mpc_source_cost() says what a list adds,
+ * ccz_mpc_stats() where a session is. Another session counts anew, but on the same values the distances of sessions add up as well: it is
+ * for the caller to divide (8 runs over one data set at 43 bits each leave 40).
  *
  * Matrices and convolutions: one party encrypts its uniform operand v in coefficients (Huang et al., Cheetah, USENIX Security
  * 2022), the other multiplies by its own x as polynomials, adds a uniform mask modulo 2^k, floods, switches the modulus
@@ -53,10 +55,6 @@ struct ccz_mpc_he_cfg {
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_source_he_new(struct ccz_mpc_source **out, struct ccz_mpc *m,
                                                   const struct ccz_mpc_he_cfg *cfg,
                                                   struct ccz_err *err);
-/** Bound of the statistical distance between what the peer has got from this source so far and something that does not depend
- *  on this party's values; 0 for other sources. For all sources of a session together, add. */
-CCZ_API double ccz_mpc_he_distance(const struct ccz_mpc_source *s);
-
 #ifdef __cplusplus
 }
 #endif

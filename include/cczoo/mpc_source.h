@@ -77,6 +77,8 @@ struct ccz_mpc_cost {
     uint64_t rounds;
     uint64_t ots
         [2]; /**< transfers from the session's stores, by the role that sends them; paid for in `size` */
+    /** Statistical distance of what each party, by role, gives away when it makes them: bound. */
+    double distance[2];
     double cpu_s; /**< estimate, one thread of a processor of 2023; the same at both parties */
 };
 

@@ -12,7 +12,8 @@
  *
  * **Security.** Semi-honest parties, as mpc.h says. Each party learns the configuration, all shapes, and what the configuration
  * reveals to it; ccz_mpcml_run() tells of each reveal (`on_reveal`). The parameters, shapes and setting go into the digest of the
- * session's hello: parties that differ end with "mpc:hello-program" before anything of the inputs is used.
+ * session's hello, or for a later program of a session into a round of its own: parties that differ end with
+ * "mpc:hello-program" before anything of the inputs is used.
  *
  * **Failure.** As mpc.h: the first failure ends the session at both sides with a reason. Outputs are NULL unless CCZ_OK.
  * Threads: objects are used by one thread at a time; a plan is read-only. Input data is borrowed until the object is freed.
@@ -83,17 +84,23 @@ struct ccz_mpcml_net {
     double rtt_s;       /**< round trip; 0 = 0.001 */
 };
 struct ccz_mpcml_plan;
-/** Zeroed but for role: exact truncation, a network of 100 Mbit/s. All but role, dealer, plan and hooks are the same at both parties. */
+/** Zeroed but for role: exact truncation, a network of 100 Mbit/s. All but role, stat_bits, dealer, plan and hooks are the same at both parties. */
 struct ccz_mpcml_run_cfg {
     unsigned role;
     const struct ccz_mpcml_setting *setting; /**< NULL: "rounds" */
     enum ccz_mpc_trunc trunc;
     unsigned ot_k; /**< struct ccz_mpc_cfg */
+    /** Statistical security of the run, struct ccz_mpc_cfg; 0 = 40; a run that has less ends before its randomness is made,
+     *  "mpc:he-distance". Each party's own affair. */
+    unsigned stat_bits;
     struct ccz_mpcml_net net;
     struct ccz_chan *dealer; /**< setting "dealer" alone; borrowed; "mpcml:dealer" */
     unsigned paillier_bits;  /**< setting "paillier"; 0 = 3072 */
-    /** Of this program and setting, borrowed; NULL: made anew. */
+    /** Of this program and setting, borrowed; NULL: made anew. "mpcml:plan" */
     const struct ccz_mpcml_plan *plan;
+    /** For plans alone: of a program that runs on a session behind another one, which compares it (64 bytes, one round) instead of
+     *  greeting. Keys and base OTs are counted, though the session may have them. */
+    bool later;
     void (*on_reveal)(void *arg, const struct ccz_mpc_reveal *r); /**< as struct ccz_mpc_cfg */
     /** Told of every choice of source before anything is prepared, as struct ccz_mpc_mixed_cfg. May be NULL. */
     void (*on_choice)(void *arg, const char *source, enum ccz_mpc_need_kind kind, size_t needs,
@@ -125,8 +132,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_source_new(struct ccz_mpc_source **out, st
                                                  struct ccz_err *err);
 /**
  * Inputs, randomness, computing and reset on a session whose source is attached; any number of programs, one after the other.
+ * Before anything else the parties compare what they are about to run (program, bound, setting, network: 32 bytes each way, one round),
+ * unless it is the first of the session and what its hello said, "mpc:hello-program".
  * What the program itself refuses ("mpcml:...") does not end the session: the caller closes the channel.
  * @param plan  of program and setting, "mpcml:plan"
+ * @retval CCZ_E_ARG  also "mpcml:session": a session of another ring or role than the program's
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_run_on(struct ccz_mpc *m,
                                              const struct ccz_mpcml_program *program,
@@ -168,7 +178,9 @@ struct ccz_mpcml_plan {
     struct ccz_mpcml_choice choices[CCZ_MPC_NEED_KINDS];
     size_t choices_len;
     struct ccz_mpcml_phase_cost phase[CCZ_MPC_PHASES], total;
-    double seconds;                   /**< of all phases on that network */
+    double seconds; /**< of all phases on that network */
+    double
+        distance; /**< struct ccz_mpc_stats, the larger one of both parties: what stat_bits is compared with */
     const struct ccz_mpc_need *needs; /**< what ccz_mpc_prepare() is given; owned by the plan */
     size_t needs_len;
 };
@@ -280,7 +292,8 @@ struct ccz_mpcml_lr;
  * A regression as a program. The program and results are borrowed from the object.
  * @param role  of this party
  * @param data  NULL: for plans
- * @retval CCZ_E_ARG  what struct ccz_mpcml_lr_cfg says; "mpcml:data": an array is missing; "mpcml:range", "mpcml:label": a value
+ * @retval CCZ_E_ARG  what struct ccz_mpcml_lr_cfg says; "mpcml:data": an array is missing; "mpcml:range", "mpcml:label": a value,
+ *                    of which the error says the place alone
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_lr_new(struct ccz_mpcml_lr **out, unsigned role,
                                              const struct ccz_mpcml_lr_cfg *cfg,

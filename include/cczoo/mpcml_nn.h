@@ -29,6 +29,9 @@
  * The randomness of all images of a run is made in one step (but for setting "he-each"), whose messages hold 1 GiB at most: some
  * thousand images of a network of the LeNet type. More of them are several runs.
  *
+ * Statistical distance of a run: near 2^-44 at most in one list (plan: `distance`), 2^-56 for each result with "he-each"; beyond 2^-40 it is refused,
+ * "mpc:he-distance". That of several runs with the same weights adds up: for S of them a server sets stat_bits to 40 + log2 S (mpcml.h).
+ *
  * Threads and ownership: as mpc.h. A network that nobody changes may be used by many threads.
  * Reading order of the sources: nn_priv.h, nn_file.c, nn_steps.c, nn_range.c, nn_plain.c, nn_run.c.
  */
@@ -107,7 +110,7 @@ CCZ_API size_t ccz_mpcml_network_params_len(const struct ccz_mpcml_network *net)
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_network_read(struct ccz_mpcml_network **out,
                                                    struct ccz_span in, struct ccz_err *err);
-/** The file of a network. @param weights  false: without, as clients get it. @retval CCZ_E_ARG "mpcml:weights": there are none */
+/** The file of a network. @param[out] out  wiped when freed, if it has weights @param weights  false: without, as clients get it. @retval CCZ_E_ARG "mpcml:weights": there are none */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_network_write(struct ccz_buf *out,
                                                     const struct ccz_mpcml_network *net,
                                                     bool weights, struct ccz_err *err);
@@ -146,7 +149,7 @@ struct ccz_mpcml_nn_range {
     double
         deviation; /**< of a logit with ONE_BIT from the simulation: at most, in units of the last place */
 };
-/** @retval CCZ_E_LIMIT "mpcml:range": beyond the ring; @p out is filled in nevertheless. CCZ_E_ARG "mpcml:weights", and those of cfg */
+/** @retval CCZ_E_LIMIT "mpcml:range": beyond the ring; @p out is filled in nevertheless, and says what the error does not. CCZ_E_ARG "mpcml:weights", and those of cfg */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_nn_range(struct ccz_mpcml_nn_range *out,
                                                const struct ccz_mpcml_network *net,
                                                const struct ccz_mpcml_nn_cfg *cfg,

@@ -93,6 +93,11 @@ struct ccz_chan *
 cczi_mpc_chan(struct ccz_mpc *m); /* for protocols of other modules; NULL when planning */
 const uint8_t *cczi_mpc_session(
     const struct ccz_mpc *m); /* 32 bytes that both parties have, fresh for each session */
+/*
+ * To be said before results under statistical masks are made: the distance that they add to what each role gives away. Refuses
+ * what is beyond cfg.stat_bits, "mpc:he-distance".
+ */
+ccz_rc cczi_mpc_distance_add(struct ccz_mpc *m, const double more[2], struct ccz_err *err);
 /* Counters go to this phase from now on; returns the one before, to be put back. */
 enum ccz_mpc_phase cczi_mpc_phase(struct ccz_mpc *m, enum ccz_mpc_phase phase);
 /* Sends through the channel by other modules (OT, ...) in trips; when planning also their bytes. */
@@ -185,8 +190,6 @@ bool cczi_mpc_is_cross(enum ccz_mpc_need_kind kind);
 bool cczi_mpc_need_eq(const struct ccz_mpc_need *a, const struct ccz_mpc_need *b);
 enum { CCZI_NEED_WORDS = 18 };
 void cczi_mpc_need_words(uint64_t out[CCZI_NEED_WORDS], const struct ccz_mpc_need *n);
-/* The object of a source that has these functions, else NULL. */
-void *cczi_mpc_source_self(const struct ccz_mpc_source *s, const struct ccz_mpc_source_ops *ops);
 /* For sources: prepare is called in phase OFFLINE, with no puts pending; it may use rounds, transfers and the session's streams. */
 
 /* z = x and y of len packed bits: begin takes a triple and puts the openings, then (others' puts and) cczi_mpc_round(), then end. */

@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "session.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,7 +168,28 @@ struct ccz_mpc_stats ccz_mpc_stats(const struct ccz_mpc *m)
     struct ccz_mpc_stats s = m->stats;
     settle(&s, m);
     s.needs[CCZ_MPC_OTS] = m->ots[0] + m->ots[1];
+    s.distance = m->distance[m->cfg.role];
     return s;
+}
+
+enum { STAT_BITS = 40, STAT_BITS_MAX = 64 };
+
+ccz_rc cczi_mpc_distance_add(struct ccz_mpc *m, const double more[2], struct ccz_err *err)
+{
+    const unsigned bits = m->cfg.stat_bits ? m->cfg.stat_bits : STAT_BITS;
+    for (unsigned r = 0; r < 2; r++) {
+        const double sum = m->distance[r] + more[r];
+        if (sum <= ldexp(1, -(int)bits))
+            continue;
+        (void)ccz_fail(err, CCZ_E_LIMIT, "mpc:he-distance", (int64_t)-log2(sum),
+                       "statistical distance 2^%.1f of what party %u gives away, expected 2^-%u",
+                       log2(sum), r, bits);
+        return ccz_hint(err, CCZ_E_LIMIT,
+                        "randomness from transfers or a dealer, fewer results, or stat_bits");
+    }
+    m->distance[0] += more[0];
+    m->distance[1] += more[1];
+    return CCZ_OK;
 }
 
 /* -------------------------------------------------------------------------------- randomness */
@@ -279,6 +301,18 @@ static void make_hello(uint8_t out[CCZ_MPC_HELLO_SIZE], const struct ccz_mpc_cfg
     memcpy(out + AT_PROGRAM, cfg->program, CCZ_MPC_PROGRAM_SIZE);
 }
 
+static const char hint[] =
+    "both parties need the same program and configuration, and opposite roles";
+
+static ccz_rc check_program(const uint8_t *peer, const uint8_t *own, struct ccz_err *err)
+{
+    if (memcmp(peer, own, CCZ_MPC_PROGRAM_SIZE) == 0)
+        return CCZ_OK;
+    (void)ccz_refuse_bytes(err, CCZ_E_PEER, "mpc:hello-program", peer, CCZ_MPC_PROGRAM_SIZE, own,
+                           CCZ_MPC_PROGRAM_SIZE);
+    return ccz_hint(err, CCZ_E_PEER, hint);
+}
+
 static ccz_rc check_hello(const uint8_t *peer, const uint8_t *own, struct ccz_err *err)
 {
     static const struct {
@@ -288,7 +322,6 @@ static ccz_rc check_hello(const uint8_t *peer, const uint8_t *own, struct ccz_er
                 {AT_TRUNC, "mpc:hello-trunc"}, {AT_OT, "mpc:hello-ot"},
                 {AT_OT_K, "mpc:hello-ot"},     {AT_SOURCE, "mpc:hello-source"},
                 {AT_ZERO, "mpc:hello"}};
-    const char *hint = "both parties need the same program and configuration, and opposite roles";
     if (memcmp(peer, magic, sizeof(magic) - 1) != 0)
         return ccz_refuse_bytes(err, CCZ_E_PEER, "mpc:hello", peer, 8, own, 8);
     if (peer[7] != VERSION)
@@ -302,12 +335,24 @@ static ccz_rc check_hello(const uint8_t *peer, const uint8_t *own, struct ccz_er
             (void)ccz_refuse_num(err, CCZ_E_PEER, same[i].where, peer[same[i].at], own[same[i].at]);
             return ccz_hint(err, CCZ_E_PEER, hint);
         }
-    if (memcmp(peer + AT_PROGRAM, own + AT_PROGRAM, CCZ_MPC_PROGRAM_SIZE) != 0) {
-        (void)ccz_refuse_bytes(err, CCZ_E_PEER, "mpc:hello-program", peer + AT_PROGRAM,
-                               CCZ_MPC_PROGRAM_SIZE, own + AT_PROGRAM, CCZ_MPC_PROGRAM_SIZE);
-        return ccz_hint(err, CCZ_E_PEER, hint);
-    }
-    return CCZ_OK;
+    return check_program(peer + AT_PROGRAM, own + AT_PROGRAM, err);
+}
+
+ccz_rc ccz_mpc_compare(struct ccz_mpc *m, const uint8_t program[CCZ_MPC_PROGRAM_SIZE],
+                       struct ccz_err *err)
+{
+    uint8_t peer[CCZ_MPC_PROGRAM_SIZE];
+    ccz_rc rc = cczi_mpc_enter(m, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const enum ccz_mpc_phase before = cczi_mpc_phase(m, CCZ_MPC_SETUP);
+    cczi_mpc_put_raw(m, program, CCZ_MPC_PROGRAM_SIZE);
+    cczi_mpc_want_raw(m, peer, sizeof(peer));
+    rc = cczi_mpc_round(m, err);
+    if (rc == CCZ_OK && !cczi_mpc_planning(m))
+        rc = check_program(peer, program, err);
+    (void)cczi_mpc_phase(m, before);
+    return cczi_mpc_leave(m, rc, err);
 }
 
 /* A stream of a seed that is the hash of a label and of what both parties have, or of fresh random bytes. */
@@ -386,6 +431,8 @@ static ccz_rc check_cfg(const struct ccz_mpc_cfg *cfg, struct ccz_err *err)
         return cczi_mpc_refuse_local(cfg->ring_bits, err);
     if ((unsigned)cfg->ot > CCZ_MPC_OT_SILENT || cfg->ot_k > 8)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:ot", cfg->ot, CCZ_MPC_OT_SOFTSPOKEN);
+    if (cfg->stat_bits > STAT_BITS_MAX)
+        return ccz_refuse_num(err, CCZ_E_ARG, "mpc:stat-bits", cfg->stat_bits, STAT_BITS_MAX);
     if ((unsigned)cfg->source >= CCZ_MPC_SOURCE_KINDS)
         return ccz_refuse_num(err, CCZ_E_ARG, "mpc:source-kind", cfg->source, CCZ_MPC_SOURCE_OT);
     return CCZ_OK;

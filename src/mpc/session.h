@@ -44,6 +44,8 @@ struct ccz_mpc {
     struct ccz_chan_stats base, watched_base;
     int64_t base_ns, base_cpu_ns;
 
+    double distance[2]; /* statistical, of what each role has given away */
+
     struct cczi_io io;
     struct ccz_ot_ext *ot[2]; /* by the role that sends */
     bool ot_planned[2];

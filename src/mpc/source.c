@@ -91,11 +91,6 @@ ccz_rc cczi_mpc_source_prepare(struct ccz_mpc_item *items, struct ccz_mpc_source
     return rc;
 }
 
-void *cczi_mpc_source_self(const struct ccz_mpc_source *s, const struct ccz_mpc_source_ops *ops)
-{
-    return s->ops == ops ? s->self : NULL;
-}
-
 bool cczi_mpc_source_has_plan(const struct ccz_mpc_source *s)
 {
     return s->ops->plan;
@@ -229,8 +224,10 @@ static ccz_rc mixed_cost(struct ccz_mpc_cost *out, void *self, const struct ccz_
         out->setup_size += c->setup_size;
         out->size += c->size;
         out->rounds += c->rounds;
-        out->ots[0] += c->ots[0];
-        out->ots[1] += c->ots[1];
+        for (unsigned r = 0; r < 2; r++) {
+            out->ots[r] += c->ots[r];
+            out->distance[r] += c->distance[r];
+        }
         out->cpu_s += c->cpu_s;
     }
     return rc;

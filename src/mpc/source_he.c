@@ -16,7 +16,7 @@
 #include <string.h>
 
 enum { BOUNDED, FULL, SUITES };
-enum { WAVE_BLOCKS = 16, TERMS_GUESS = 8 };
+enum { WAVE_BLOCKS = 16, TERMS_GUESS = 8, LIST_BITS = 44 };
 
 struct he {
     struct ccz_mpc *m;
@@ -25,8 +25,6 @@ struct he {
     struct cczi_he_suite
         *spare[SUITES]; /* made for a cost or a plan; of use if the list is prepared */
     struct cczi_he_slots *slots;
-    double
-        distance; /* statistical, of what the peer has got from what does not depend on this party's values */
 };
 
 /* Elements of all needs of one kind of list, one behind the other; arg: the factors, or what is encrypted. */
@@ -287,17 +285,29 @@ static ccz_rc tiles(size_t *terms, struct cczi_he_plan plan[2], const struct he 
     return rc;
 }
 
-/* Parameters for so many terms. What is in use is left alone: its keys are with the peer. */
+/*
+ * Bits that leave a list 2^-44 from what does not depend on values, a sixteenth of what a session usually has. Lists of up to 4,096 results
+ * take what they take anyway.
+ */
+static unsigned flood_for(const struct cczi_he_plan plan[2])
+{
+    const size_t outs = plan[0].outs > plan[1].outs ? plan[0].outs : plan[1].outs;
+    const unsigned bits = LIST_BITS + (unsigned)ceil(log2(outs > 1 ? (double)outs : 1));
+    return bits > CCZI_HE_FLOOD ? bits : CCZI_HE_FLOOD;
+}
+
+/* Parameters for so many terms and results. What is in use is left alone: its keys are with the peer. */
 static ccz_rc spare_for(struct cczi_he_suite **out, struct he *h, size_t s, size_t terms,
-                        struct ccz_err *err)
+                        unsigned flood, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
-    if (h->spare[s] && h->spare[s]->terms != terms) {
+    if (h->spare[s] && (h->spare[s]->terms != terms || h->spare[s]->flood_most != flood)) {
         cczi_he_suite_free(h->spare[s]);
         h->spare[s] = NULL;
     }
     if (!h->spare[s])
-        rc = cczi_he_suite_new(&h->spare[s], cczi_mpc_bits(h->m), max_abs_of(h, s), terms, 0, err);
+        rc = cczi_he_suite_new(&h->spare[s], cczi_mpc_bits(h->m), max_abs_of(h, s), terms, 0, flood,
+                               err);
     *out = h->spare[s];
     return rc;
 }
@@ -310,18 +320,23 @@ static ccz_rc fit(struct he_work *w, struct he *h, size_t s, struct ccz_err *err
 {
     struct cczi_he_plan *plan = w->plan[s];
     size_t terms = TERMS_GUESS, want;
+    unsigned flood = CCZI_HE_FLOOD;
     ccz_rc rc = CCZ_OK;
     if (plan[0].len + plan[1].len == 0)
         return CCZ_OK;
     for (w->suite[s] = h->suite[s];; w->suite[s] = NULL) {
         if (!w->suite[s])
-            rc = spare_for(&w->suite[s], h, s, terms, err);
+            rc = spare_for(&w->suite[s], h, s, terms, flood, err);
         if (rc == CCZ_OK)
             rc = tiles(&want, plan, h, w->suite[s], err);
-        if (rc != CCZ_OK || want <= w->suite[s]->terms)
+        if (rc != CCZ_OK)
             return rc;
+        const unsigned wanted = flood_for(plan);
+        if (want <= w->suite[s]->terms && wanted <= w->suite[s]->flood_most)
+            return CCZ_OK;
         while (terms < want)
             terms *= 2;
+        flood = flood > wanted ? flood : wanted;
     }
 }
 
@@ -718,6 +733,22 @@ static double cpu_us(const struct he *h, const struct he_work *w)
     return us;
 }
 
+/* What evaluator @p e gives away: results, each within 2^-flood_bits, and elements under masks of integers. */
+static double distance_of(const struct he *h, const struct he_work *w, unsigned e)
+{
+    double d = 0;
+    for (size_t s = 0; s < SUITES; s++)
+        if (w->suite[s])
+            d += (double)w->plan[s][e].outs * exp2(-(double)w->suite[s]->flood_bits);
+    for (size_t k = 0; h->slots && k < 2; k++) {
+        const size_t len = w->list[e][k].len;
+        d += (double)len * exp2(-(double)CCZI_HE_STAT_BITS) +
+             (double)(cczi_he_ceil(len, h->slots->n) * h->slots->len) *
+                 exp2(-(double)h->slots->flood_bits);
+    }
+    return d;
+}
+
 static ccz_rc he_cost(struct ccz_mpc_cost *out, void *self, const struct ccz_mpc_need *needs,
                       size_t len, struct ccz_err *err)
 {
@@ -734,6 +765,7 @@ static ccz_rc he_cost(struct ccz_mpc_cost *out, void *self, const struct ccz_mpc
         out->setup_size += keys_size(h, &w, e);
         for (size_t i = 0; i < waves; i++)
             out->size += wave_size(h, &w, e, i, false) + wave_size(h, &w, e, i, true);
+        out->distance[e] = distance_of(h, &w, e);
     }
     out->rounds = 2 * waves + (out->setup_size > 0);
     out->cpu_s = cpu_us(h, &w) / 1e6;
@@ -801,23 +833,6 @@ static ccz_rc he_plan(uint8_t digest[32], void *self, const struct ccz_mpc_need 
     return rc == CCZ_OK ? CCZ_OK : ccz_fail(err, CCZ_E_INTERNAL, "mpc:hash", 0, "hashing failed");
 }
 
-/* What this party, as evaluator, gives away: results, each within 2^-flood_bits, and elements under masks of integers. */
-static double distance_of(const struct he *h, const struct he_work *w)
-{
-    const unsigned e = cczi_mpc_role(h->m);
-    double d = 0;
-    for (size_t s = 0; s < SUITES; s++)
-        if (w->suite[s])
-            d += (double)w->plan[s][e].outs * exp2(-(double)w->suite[s]->flood_bits);
-    for (size_t k = 0; h->slots && k < 2; k++) {
-        const size_t len = w->list[e][k].len;
-        d += (double)len * exp2(-(double)CCZI_HE_STAT_BITS) +
-             (double)(cczi_he_ceil(len, h->slots->n) * h->slots->len) *
-                 exp2(-(double)h->slots->flood_bits);
-    }
-    return d;
-}
-
 static ccz_rc he_prepare(struct ccz_mpc_item *items, void *self, const struct ccz_mpc_need *needs,
                          size_t len, struct ccz_err *err)
 {
@@ -836,9 +851,12 @@ static ccz_rc he_prepare(struct ccz_mpc_item *items, void *self, const struct cc
         rc = alloc_lists(&w, err);
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
         gather(&w, h, &needs[i], &items[i]);
+    if (rc == CCZ_OK) {
+        const double distance[2] = {distance_of(h, &w, 0), distance_of(h, &w, 1)};
+        rc = cczi_mpc_distance_add(h->m, distance, err);
+    }
     if (rc == CCZ_OK && keys_size(h, &w, 0) + keys_size(h, &w, 1) > 0)
         rc = exchange_keys(h, &w, err);
-    h->distance += rc == CCZ_OK ? distance_of(h, &w) : 0;
     for (size_t wave = 0; rc == CCZ_OK && len && wave < waves_of(h, &w); wave++)
         rc = run_wave(h, &w, wave, err);
     if (rc == CCZ_OK)
@@ -863,12 +881,6 @@ static const struct ccz_mpc_source_ops ops = {.name = "he",
                                               .prepare = he_prepare,
                                               .free = he_free,
                                               .plan = he_plan};
-
-double ccz_mpc_he_distance(const struct ccz_mpc_source *s)
-{
-    const struct he *h = cczi_mpc_source_self(s, &ops);
-    return h ? h->distance : 0;
-}
 
 ccz_rc ccz_mpc_source_he_new(struct ccz_mpc_source **out, struct ccz_mpc *m,
                              const struct ccz_mpc_he_cfg *cfg, struct ccz_err *err)

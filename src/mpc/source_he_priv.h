@@ -97,12 +97,13 @@ static inline struct cczi_he_job *cczi_he_job_of(const struct cczi_he_plan *p,
 
 /* ------------------------------------------------------------------------------ contexts, keys */
 
+enum { CCZI_HE_FLOOD = 56 }; /* bits, usually */
 /* Parameters for products modulo 2^k with factors up to max_abs. */
 struct cczi_he_suite {
     unsigned bits;
     double max_abs;
     size_t terms;
-    unsigned flood_bits;
+    unsigned flood_bits, flood_most; /* what it has; what was asked for */
     size_t n, return_limbs;
     struct ccz_bfv *c, *pack_c;
     struct ccz_bfv_eval *e, *pack_e;
@@ -112,9 +113,12 @@ struct cczi_he_suite {
     uint32_t own_doublings, peer_doublings;
     bool own_sent, peer_got;
 };
-/* @param n_min  the degree that tiles were chosen for; 0: any */
+/*
+ * @param n_min       the degree that tiles were chosen for; 0: any
+ * @param flood_most  bits that hide a result, where that takes no larger degree
+ */
 ccz_rc cczi_he_suite_new(struct cczi_he_suite **out, unsigned bits, double max_abs, size_t terms,
-                         size_t n_min, struct ccz_err *err);
+                         size_t n_min, unsigned flood_most, struct ccz_err *err);
 void cczi_he_suite_free(struct cczi_he_suite *s);
 CCZ_DEFINE_AUTO(cczi_he_suite)
 /* Whether keys for these doublings have to be sent by the owner of the key, and how many bytes that is. */

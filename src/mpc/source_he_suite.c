@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FLOOD_LEAST = 48, FLOOD_MOST = 56, DOUBLINGS_MAX = 13 };
+enum { FLOOD_LEAST = 48, DOUBLINGS_MAX = 13 };
 
 static ccz_rc no_memory(struct ccz_err *err)
 {
@@ -18,12 +18,13 @@ static ccz_rc no_memory(struct ccz_err *err)
 }
 
 /* Results are flooded with as many bits as cost no larger degree: a session has many of them, whose distances add up. */
-static ccz_rc plan_widest(struct ccz_bfv_plan *plan, struct ccz_bfv_goal *goal, struct ccz_err *err)
+static ccz_rc plan_widest(struct ccz_bfv_plan *plan, struct ccz_bfv_goal *goal, unsigned most,
+                          struct ccz_err *err)
 {
     struct ccz_bfv_plan wide;
     goal->flood_bits = FLOOD_LEAST;
     ccz_rc rc = ccz_bfv_plan(plan, goal, err);
-    for (unsigned bits = FLOOD_LEAST + 1; rc == CCZ_OK && bits <= FLOOD_MOST; bits++) {
+    for (unsigned bits = FLOOD_LEAST + 1; rc == CCZ_OK && bits <= most; bits++) {
         struct ccz_bfv_goal more = *goal;
         more.flood_bits = bits;
         if (ccz_bfv_plan(&wide, &more, NULL) != CCZ_OK || wide.cfg.ring.n != plan->cfg.ring.n)
@@ -45,7 +46,7 @@ static ccz_rc contexts(struct cczi_he_suite *s, size_t n_min, struct ccz_err *er
                                 .n_min = n_min};
     struct ccz_bfv_plan plan;
     struct ccz_bfv_cfg pack;
-    ccz_rc rc = plan_widest(&plan, &goal, err);
+    ccz_rc rc = plan_widest(&plan, &goal, s->flood_most, err);
     s->flood_bits = goal.flood_bits;
     if (rc == CCZ_OK)
         rc = ccz_bfv_new(&s->c, &plan.cfg, err);
@@ -63,7 +64,7 @@ static ccz_rc contexts(struct cczi_he_suite *s, size_t n_min, struct ccz_err *er
 }
 
 ccz_rc cczi_he_suite_new(struct cczi_he_suite **out, unsigned bits, double max_abs, size_t terms,
-                         size_t n_min, struct ccz_err *err)
+                         size_t n_min, unsigned flood_most, struct ccz_err *err)
 {
     *out = NULL;
     CCZ_AUTO(cczi_he_suite) s = calloc(1, sizeof(*s));
@@ -72,6 +73,7 @@ ccz_rc cczi_he_suite_new(struct cczi_he_suite **out, unsigned bits, double max_a
     s->bits = bits;
     s->max_abs = max_abs;
     s->terms = terms;
+    s->flood_most = flood_most;
     ccz_rc rc = contexts(s, n_min, err);
     if (rc == CCZ_OK)
         *out = cczi_he_suite_take(&s);

@@ -2,8 +2,8 @@
 /*
  * Products by Paillier's encryption, as the first systems had them (SecureML, FATE), with many values in a plaintext. Who
  * encrypts sends one factor; the other party multiplies by its own, adds a mask to every slot and returns the sums.
- * Numbers are not negative here: a factor is below 2^k, a sum of `terms` products below 2^(2k) terms, and a mask has 40
- * bits more, which hides the sum but for 2^-40. A slot holds their sum.
+ * Numbers are not negative here: a factor is below 2^k, a sum of `terms` products below 2^(2k) terms, and a mask has 64
+ * bits more, which hides the sum but for 2^-64. A slot holds their sum.
  *   matrices       one row of the encrypted factor in the slots, the other factor's entries multiply whole plaintexts
  *   elements       one per ciphertext on the way there, in slots on the way back
  */
@@ -12,6 +12,7 @@
 #include <cczoo/paillier.h>
 #include <cczoo/ring.h>
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -318,7 +319,7 @@ static ccz_rc add_masks(struct ccz_paillier_vec *v, struct source *s, const stru
         uint8_t *residue = r.at + i * l->size;
         for (size_t b = l->slot * l->slots; b < l->size; b++)
             *byte_at(residue, l, b) = 0;
-        for (size_t slot = 0; slot < l->slots; slot++) { /* value + 40 bits: the sum cannot carry */
+        for (size_t slot = 0; slot < l->slots; slot++) { /* value + 64 bits: the sum cannot carry */
             uint8_t *top = byte_at(residue, l, (slot + 1) * l->slot - 1);
             *top = (uint8_t)(*top & 0xff >> extra);
         }
@@ -486,26 +487,6 @@ static ccz_rc make(struct source *s, struct ccz_mpc_item *t, const struct ccz_mp
     }
 }
 
-static ccz_rc paillier_prepare(struct ccz_mpc_item *items, void *self,
-                               const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
-{
-    struct source *s = self;
-    const unsigned bits = s->m->cfg.ring_bits;
-    ccz_rc rc = set_up(s, err);
-    for (size_t i = 0; i < len && rc == CCZ_OK; i++) {
-        struct ccz_mpc_item *t = &items[i];
-        if (t->a)
-            rc = cczi_mpc_random(t->a, t->a_len, bits, s->m, err);
-        if (rc == CCZ_OK && t->b)
-            rc = cczi_mpc_random(t->b, t->b_len, bits, s->m, err);
-        if (rc == CCZ_OK && t->v)
-            rc = cczi_mpc_random(t->v, t->v_len, bits, s->m, err);
-        if (rc == CCZ_OK)
-            rc = make(s, t, &needs[i], err);
-    }
-    return rc;
-}
-
 static bool paillier_can(void *self, const struct ccz_mpc_need *need)
 {
     (void)self;
@@ -519,6 +500,7 @@ static void add_job(struct ccz_mpc_cost *out, const struct source *s, const stru
     items_of(&there, &back, j, &l);
     out->size += 2 * l.size * (there + back) + 2 * HEADER_GUESS;
     out->rounds += 2;
+    out->distance[1 - j->encryptor] += ldexp((double)(back * l.slots), -STATISTICAL);
     /* per ciphertext at 2048 bits: encryption and decryption, and 64 squarings for each product */
     double products = j->matrix ? (double)there * (double)j->count : (double)there;
     double scale = (double)s->cfg.key_bits / BITS_MEASURED;
@@ -539,11 +521,12 @@ static ccz_rc paillier_cost(struct ccz_mpc_cost *out, void *self, const struct c
         const struct ccz_mpc_conv *c = &n->conv;
         struct cross x = {n->m, n->k, n->n, n->owner};
         if (n->kind == CCZ_MPC_CROSS_CONV2D)
-            x = (struct cross){c->batch * c->oh * c->ow, c->kh * c->kw * c->c, c->o, 0};
+            x = (struct cross){c->batch * c->oh * c->ow, c->kh * c->kw * c->c, c->o, 1 - n->owner};
         bool elements =
             n->kind == CCZ_MPC_MUL || n->kind == CCZ_MPC_SQUARE || n->kind == CCZ_MPC_CROSS_MUL;
         unsigned times = n->kind == CCZ_MPC_MUL || n->kind == CCZ_MPC_MATMUL ? 2 : 1;
         for (unsigned k = 0; k < times && !elements; k++) {
+            x.left = times == 2 ? k : x.left;
             struct job j = job_of(&x);
             add_job(out, s, &j);
         }
@@ -552,9 +535,35 @@ static ccz_rc paillier_cost(struct ccz_mpc_cost *out, void *self, const struct c
                 add_job(
                     out, s,
                     &(struct job){.count = 1,
+                                  .encryptor = n->kind == CCZ_MPC_CROSS_MUL ? 1 - n->owner : 0,
                                   .width = n->n - at < ITEMS_AT_ONCE ? n->n - at : ITEMS_AT_ONCE});
     }
     return CCZ_OK;
+}
+
+static ccz_rc paillier_prepare(struct ccz_mpc_item *items, void *self,
+                               const struct ccz_mpc_need *needs, size_t len, struct ccz_err *err)
+{
+    struct source *s = self;
+    const unsigned bits = s->m->cfg.ring_bits;
+    struct ccz_mpc_cost cost = {0};
+    ccz_rc rc = paillier_cost(&cost, s, needs, len, err);
+    if (rc == CCZ_OK)
+        rc = cczi_mpc_distance_add(s->m, cost.distance, err);
+    if (rc == CCZ_OK)
+        rc = set_up(s, err);
+    for (size_t i = 0; i < len && rc == CCZ_OK; i++) {
+        struct ccz_mpc_item *t = &items[i];
+        if (t->a)
+            rc = cczi_mpc_random(t->a, t->a_len, bits, s->m, err);
+        if (rc == CCZ_OK && t->b)
+            rc = cczi_mpc_random(t->b, t->b_len, bits, s->m, err);
+        if (rc == CCZ_OK && t->v)
+            rc = cczi_mpc_random(t->v, t->v_len, bits, s->m, err);
+        if (rc == CCZ_OK)
+            rc = make(s, t, &needs[i], err);
+    }
+    return rc;
 }
 
 static void paillier_free(void *self)

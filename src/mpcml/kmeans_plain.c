@@ -57,6 +57,7 @@ static ccz_rc move(struct plain *p, struct ccz_err *err)
     for (size_t i = 0; i < clusters * d && rc == CCZ_OK; i++)
         if (p->size[i / d] > 0)
             p->centre[i] = shifted(p->sum[i] * reciprocal[i / d], CCZI_KMEANS_SIZE_FRAC);
+    ccz_wipe(reciprocal, sizeof(reciprocal));
     return rc;
 }
 
@@ -74,7 +75,7 @@ static ccz_rc gather(struct plain *p, const double *x[2], struct ccz_err *err)
         for (size_t i = 0; i < c->rows[r] && rc == CCZ_OK; i++)
             memcpy(p->x + (row + i) * d + column, v + i * c->columns[r],
                    c->columns[r] * sizeof(*v));
-        free(v);
+        cczi_mpcml_wipe_free(v, cczi_kmeans_len(p->k, r) * sizeof(*v));
     }
     return rc;
 }
@@ -112,7 +113,8 @@ ccz_rc ccz_mpcml_kmeans_simulate(uint64_t *centres, size_t *sizes,
         memset(centres, 0, len * sizeof(*centres));
     for (size_t j = 0; sizes && j < k.c.clusters; j++)
         sizes[j] = rc == CCZ_OK ? (size_t)size[j] : 0;
-    free(p.sum);
-    free(p.x);
+    ccz_wipe(size, sizeof(size));
+    cczi_mpcml_wipe_free(p.sum, len * sizeof(*p.sum));
+    cczi_mpcml_wipe_free(p.x, k.points * k.columns * sizeof(*p.x));
     return rc;
 }

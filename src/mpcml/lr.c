@@ -55,19 +55,33 @@ static ccz_rc given_inputs(struct ccz_mpcml_lr *lr, struct ccz_mpc *m, struct cc
     return rc;
 }
 
+static ccz_rc check_session(const struct ccz_mpcml_lr *lr, const struct ccz_mpc *m,
+                            struct ccz_err *err)
+{
+    const struct ccz_mpc_cfg *c = ccz_mpc_cfg_of(m);
+    if (c->trunc == CCZ_MPC_TRUNC_LOCAL) {
+        (void)ccz_refuse(err, CCZ_E_ARG, "mpcml:trunc", "local", "faithful or one bit");
+        return ccz_hint(err, CCZ_E_ARG, "sums of a step use the whole ring");
+    }
+    if (ccz_mpc_is_plan(m))
+        return CCZ_OK;
+    if (c->role != lr->role || c->ring_bits != CCZI_LR_RING)
+        return ccz_fail(err, CCZ_E_ARG, "mpcml:session", c->role,
+                        "role %u, ring of %u bits: the program was made for role %u, %d bits",
+                        c->role, c->ring_bits, lr->role, CCZI_LR_RING);
+    if (!lr->has_data)
+        return ccz_refuse(err, CCZ_E_ARG, "mpcml:data", "NULL", "data, for a run");
+    return CCZ_OK;
+}
+
 static ccz_rc inputs(void *self, struct ccz_mpc *m, struct ccz_err *err)
 {
     struct ccz_mpcml_lr *lr = self;
     const struct cczi_lr_form *form = &lr->form;
-    ccz_rc rc = CCZ_OK;
-    if (!lr->has_data && !ccz_mpc_is_plan(m))
-        return ccz_refuse(err, CCZ_E_ARG, "mpcml:data", "NULL", "data, for a run");
-    if (ccz_mpc_cfg_of(m)->trunc == CCZ_MPC_TRUNC_LOCAL) {
-        (void)ccz_refuse(err, CCZ_E_ARG, "mpcml:trunc", "local", "faithful or one bit");
-        return ccz_hint(err, CCZ_E_ARG, "sums of a step use the whole ring");
-    }
-    rc = training_inputs(lr, m, err);
-    for (size_t i = 0; i < form->chunks; i++) {
+    ccz_rc rc = check_session(lr, m, err);
+    if (rc == CCZ_OK)
+        rc = training_inputs(lr, m, err);
+    for (size_t i = 0; i < form->chunks && rc == CCZ_OK; i++) {
         const struct cczi_lr_block b = cczi_lr_chunk(form, i);
         for (unsigned p = 0; p < 2 && rc == CCZ_OK; p++)
             rc = private_rows(&lr->score_x[i].part[p], lr, m, p, lr->in.score_x, b.from[p],

@@ -208,7 +208,7 @@ static ccz_rc refuse_range(double bits, const char *what, struct ccz_err *err)
 /*
  * Bounds that hold whatever the data are. A step moves a weight by at most
  *   2^-s rows X E + u,  X = the largest feature, E = the largest |s(z) - y|, u = one unit of the last place,
- * and with decay the weights stay below (that) / (rate l2).
+ * and with decay the weights stay below (that) / decay, as it is after rounding. The intercept has X = gain and no decay.
  */
 static ccz_rc check_ranges(struct cczi_lr_form *form, struct ccz_err *err)
 {
@@ -217,17 +217,24 @@ static ccz_rc check_ranges(struct cczi_lr_form *form, struct ccz_err *err)
     const double e = c->model == CCZ_MPCML_LINEAR                   ? c->clip
                      : c->sigmoid.kind == CCZ_MPC_SIGMOID_CHEBYSHEV ? 2
                                                                     : 1;
-    double w = c->weight_range;
+    double w = c->weight_range, intercept = w;
     if (form->train) {
         const double step = ldexp((double)batch_max(form) * x * e, -(int)form->step);
-        const double moved = step + ldexp(1, -(int)form->g), decay = c->rate * c->l2;
-        w = moved * (double)c->epochs * (double)form->batches;
+        const double u = ldexp(1, -(int)form->g), moved = step + u;
+        const double steps = (double)c->epochs * (double)form->batches;
+        const double decay = ldexp((double)form->decay, -(int)(2 * form->f + form->step));
+        const double one = ldexp((double)form->one, -(int)form->f);
+        w = moved * steps;
+        intercept =
+            form->len > form->columns
+                ? one * steps * (ldexp((double)batch_max(form) * one * e, -(int)form->step) + u)
+                : 0;
         w = decay > 0 && moved / decay < w ? moved / decay : w;
         const double bits = log2(decay * w + step) + 2 * form->f + form->step + form->g;
         if (!(bits < ROOM))
             return refuse_range(bits, "the sum of a step", err);
     }
-    const double z = ((double)form->columns * x + 1) * w + (form->train ? 0 : c->range) + 1;
+    const double z = (double)form->columns * x * w + intercept + (form->train ? 0 : c->range) + 1;
     const double bits = log2(z) + form->f + form->g;
     if (!(bits < ROOM))
         return refuse_range(bits, "a linear predictor", err);
@@ -252,13 +259,14 @@ static ccz_rc set_fixed(struct cczi_lr_form *form, struct ccz_err *err)
     ccz_rc rc = check_real(c->range, 1, 1e9, "mpcml:range", err);
     if (rc == CCZ_OK)
         rc = set_gain(form, err);
-    if (rc == CCZ_OK)
-        rc = check_ranges(form, err);
     if (rc != CCZ_OK)
         return rc;
     form->one = (uint64_t)llround(ldexp(form->gain, (int)form->f));
     if (form->train)
         form->decay = (uint64_t)llround(ldexp(c->rate * c->l2, (int)(2 * form->f + form->step)));
+    rc = check_ranges(form, err);
+    if (rc != CCZ_OK)
+        return rc;
     if (form->train && c->model == CCZ_MPCML_LINEAR)
         form->clip = (uint64_t)llround(ldexp(c->clip, (int)(form->f + form->g)));
     form->max_abs = (uint64_t)ceil(ldexp(c->range, (int)form->f)) + 1;

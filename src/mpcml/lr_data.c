@@ -25,6 +25,8 @@ static ccz_rc want(const void *p, bool wanted, const char *what, struct ccz_err 
     return ccz_refuse(err, CCZ_E_ARG, "mpcml:data", "NULL", what);
 }
 
+/* Refusals say where a value is and not what it is: errors are logged, and a host may read logs. */
+
 /* Rows of reals times gain at scale f, in an order (NULL: as they are). The sum of refused ones is looked at once. */
 static ccz_rc encode_rows(uint64_t *out, const double *x, size_t rows, size_t columns,
                           const size_t *order, const struct cczi_lr_form *form, struct ccz_err *err)
@@ -34,8 +36,8 @@ static ccz_rc encode_rows(uint64_t *out, const double *x, size_t rows, size_t co
         for (size_t j = 0; j < columns; j++) {
             if (!(fabs(row[j]) <= form->cfg.range)) {
                 (void)ccz_fail(err, CCZ_E_ARG, "mpcml:range", (int64_t)j,
-                               "row %zu, column %zu is %g, expected at most %g",
-                               order ? order[i] : i, j, row[j], form->cfg.range);
+                               "row %zu, column %zu: expected at most %g", order ? order[i] : i, j,
+                               form->cfg.range);
                 return ccz_hint(err, CCZ_E_ARG, "scale the column, or clip it");
             }
             out[i * columns + j] = (uint64_t)llround(ldexp(row[j] * form->gain, (int)form->f));
@@ -52,9 +54,8 @@ static ccz_rc encode_labels(uint64_t *out, const double *y, size_t rows, const s
         const size_t row = order ? order[i] : i;
         const bool ok = linear ? fabs(y[row]) <= form->cfg.range : y[row] == 0 || y[row] == 1;
         if (!ok)
-            return ccz_fail(err, CCZ_E_ARG, "mpcml:label", (int64_t)row,
-                            "row %zu is %g, expected %s", row, y[row],
-                            linear ? "a number within the range of features" : "0 or 1");
+            return ccz_fail(err, CCZ_E_ARG, "mpcml:label", (int64_t)row, "row %zu: expected %s",
+                            row, linear ? "a number within the range of features" : "0 or 1");
         out[i] = (uint64_t)llround(ldexp(y[row], (int)form->f)) << form->g;
     }
     return CCZ_OK;
@@ -115,8 +116,7 @@ static ccz_rc encode_weights(uint64_t *out, const double *w, size_t len,
     for (size_t i = 0; i < len; i++) {
         if (!(fabs(w[i]) <= form->cfg.weight_range))
             return ccz_fail(err, CCZ_E_ARG, "mpcml:weight-range", (int64_t)i,
-                            "weight %zu is %g, expected at most %g", i, w[i],
-                            form->cfg.weight_range);
+                            "weight %zu: expected at most %g", i, form->cfg.weight_range);
         out[i] = (uint64_t)llround(ldexp(w[i], (int)form->g));
     }
     return CCZ_OK;

@@ -29,6 +29,12 @@ struct ccz_mpcml_run_cfg cczi_mpcml_run_cfg(const struct ccz_mpcml_run_cfg *cfg)
 ccz_rc cczi_mpcml_next_id(uint64_t *out, struct ccz_mpc *m, struct ccz_err *err);
 /* Of the session that a plan was made on, when inputs began. */
 uint64_t cczi_mpcml_plan_first_id(const struct ccz_mpcml_plan *p);
+/* "mpcml:plan" unless it was made for that program and setting. */
+ccz_rc cczi_mpcml_plan_check(const struct ccz_mpcml_plan *p,
+                             const struct ccz_mpcml_program *program,
+                             const struct ccz_mpcml_setting *setting, struct ccz_err *err);
+/* What the hello of a session would have said for it. */
+const uint8_t *cczi_mpcml_plan_digest(const struct ccz_mpcml_plan *p);
 /* Seconds of what travels and what is computed. */
 double cczi_mpcml_seconds(const struct ccz_mpc_cost *c, const struct ccz_mpcml_net *net);
 /* A source of one kind on a session; dealer may be NULL in planning sessions. */

@@ -325,6 +325,7 @@ ccz_rc ccz_mpcml_network_write(struct ccz_buf *out, const struct ccz_mpcml_netwo
     const struct ccz_mpcml_spec *s = &net->spec;
     if (weights && !net->params)
         return ccz_fail(err, CCZ_E_ARG, "mpcml:weights", 0, "a network without weights");
+    out->wipe = out->wipe || weights;
     ccz_buf_put(out, magic, sizeof(magic));
     ccz_buf_le32(out, VERSION);
     ccz_buf_le32(out, weights ? WITH_WEIGHTS : 0);

@@ -191,8 +191,9 @@ ccz_rc ccz_mpcml_nn_range(struct ccz_mpcml_nn_range *out, const struct ccz_mpcml
         rc = follow(out, net, &c, err);
     if (rc != CCZ_OK || out->bits < c.ring_bits - 2)
         return rc;
-    (void)ccz_fail(err, CCZ_E_LIMIT, "mpcml:range", (int64_t)ceil(out->bits),
-                   "values of this network may reach %.1f bits, a ring of %u has room for %u",
-                   out->bits, c.ring_bits, c.ring_bits - 2);
+    /* how many bits is a matter of weights: the owner has it in *out, a log has not */
+    (void)ccz_fail(err, CCZ_E_LIMIT, "mpcml:range", c.ring_bits - 2,
+                   "values of this network may reach more than the %u bits that a ring of %u has",
+                   c.ring_bits - 2, c.ring_bits);
     return ccz_hint(err, CCZ_E_LIMIT, "a ring of 64 bits, or fewer fraction bits");
 }

@@ -4,6 +4,7 @@
 
 #include <cczoo/ot_ext.h>
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,9 @@ struct plan {
         *blank; /* a planning session on which nothing has happened: where sources are asked */
     struct ccz_mpc_stats stats;
     uint64_t first_id;
+    uint8_t program[CCZ_MPC_PROGRAM_SIZE], session[CCZ_MPC_PROGRAM_SIZE]; /* digests */
+    uint64_t max_abs;
+    bool later;
 };
 
 enum { LOCAL_SOURCES = 4, COMPARISON_SIZE = 64 }; /* bytes of both digests, both ways */
@@ -43,6 +47,24 @@ uint64_t cczi_mpcml_plan_first_id(const struct ccz_mpcml_plan *p)
     return ((const struct plan *)p)->first_id;
 }
 
+ccz_rc cczi_mpcml_plan_check(const struct ccz_mpcml_plan *p,
+                             const struct ccz_mpcml_program *program,
+                             const struct ccz_mpcml_setting *setting, struct ccz_err *err)
+{
+    const struct plan *all = (const struct plan *)p;
+    if (p->setting != setting)
+        return ccz_refuse(err, CCZ_E_ARG, "mpcml:plan", p->setting->name, setting->name);
+    if (memcmp(all->program, program->digest, sizeof(all->program)) != 0 ||
+        all->max_abs != program->max_abs)
+        return ccz_refuse(err, CCZ_E_ARG, "mpcml:plan", "a plan of another program", program->name);
+    return CCZ_OK;
+}
+
+const uint8_t *cczi_mpcml_plan_digest(const struct ccz_mpcml_plan *p)
+{
+    return ((const struct plan *)p)->session;
+}
+
 /* --------------------------------------------------------------------------------- the program */
 
 static ccz_rc rehearse(struct plan *p, const struct ccz_mpcml_program *program,
@@ -59,7 +81,14 @@ static ccz_rc rehearse(struct plan *p, const struct ccz_mpcml_program *program,
         rc = ccz_mpc_plan_new(&p->blank, &session, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = cczi_mpcml_next_id(&p->first_id, m, err);
+    memcpy(p->program, program->digest, sizeof(p->program));
+    memcpy(p->session, session.program, sizeof(p->session));
+    p->max_abs = program->max_abs;
+    p->later = cfg->later;
+    if (cfg->later)
+        rc = ccz_mpc_compare(m, p->session, err);
+    if (rc == CCZ_OK)
+        rc = cczi_mpcml_next_id(&p->first_id, m, err);
     if (rc == CCZ_OK)
         rc = program->inputs(program->self, m, err);
     if (rc == CCZ_OK)
@@ -129,8 +158,10 @@ static ccz_rc cost_of_each(struct ccz_mpcml_offer *o, struct ccz_mpc_source *s,
         const bool more = c.setup_size > setup[owner], keys = c.setup_size > 0 && has_keys(s);
         setup[owner] = more ? c.setup_size : setup[owner];
         o->key_rounds += more && keys;
-        out->ots[0] += c.ots[0];
-        out->ots[1] += c.ots[1];
+        for (unsigned r = 0; r < 2; r++) {
+            out->ots[r] += c.ots[r];
+            out->distance[r] += c.distance[r];
+        }
         out->size += c.size;
         out->rounds += c.rounds - keys;
         out->cpu_s += c.cpu_s;
@@ -286,6 +317,10 @@ static void total_up(struct plan *all)
         p->phase[i].size = s->sent_size + s->received_size;
         p->phase[i].rounds = s->rounds;
     }
+    if (all->later) { /* which has been greeted */
+        p->phase[CCZ_MPC_SETUP].size -= 2 * CCZ_MPC_HELLO_SIZE;
+        p->phase[CCZ_MPC_SETUP].rounds--;
+    }
     if (p->needs_len > 0) { /* both compare what they prepare */
         p->phase[CCZ_MPC_OFFLINE].size += COMPARISON_SIZE;
         p->phase[CCZ_MPC_OFFLINE].rounds++;
@@ -295,8 +330,13 @@ static void total_up(struct plan *all)
         p->phase[CCZ_MPC_OFFLINE].size += COMPARISON_SIZE;
         p->phase[CCZ_MPC_OFFLINE].rounds++;
     }
-    for (size_t i = 0; i < p->choices_len; i++)
+    double distance[2] = {0};
+    for (size_t i = 0; i < p->choices_len; i++) {
         add_cost(p, &p->choices[i], all);
+        distance[0] += p->choices[i].chosen.cost.distance[0];
+        distance[1] += p->choices[i].chosen.cost.distance[1];
+    }
+    p->distance = distance[0] > distance[1] ? distance[0] : distance[1];
     for (unsigned i = 0; i < CCZ_MPC_PHASES; i++) {
         p->total.size += p->phase[i].size;
         p->total.rounds += p->phase[i].rounds;
@@ -400,5 +440,9 @@ size_t ccz_mpcml_plan_text(char *out, size_t size, const struct ccz_mpcml_plan *
     put(&t, "%-36s%14llu%10llu%12.4f\n", "total", (unsigned long long)p->total.size,
         (unsigned long long)p->total.rounds, p->total.cpu_s);
     put(&t, "estimated seconds %.3f\n", p->seconds);
+    if (p->distance > 0)
+        put(&t, "statistical distance 2^%.1f\n", log2(p->distance));
+    else
+        put(&t, "statistical distance 0\n");
     return t.at;
 }

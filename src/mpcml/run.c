@@ -99,12 +99,15 @@ ccz_rc ccz_mpcml_session_cfg(struct ccz_mpc_cfg *out, const struct ccz_mpcml_pro
                                 .ot = c.setting->ot,
                                 .ot_k = c.ot_k,
                                 .source = c.setting->source,
+                                .stat_bits = c.stat_bits,
                                 .on_reveal = c.on_reveal,
                                 .arg = c.arg};
     cczi_mpcml_digest_begin(&d, "cczoo mpcml run 1");
     cczi_mpcml_digest_bytes(&d, program->digest, sizeof(program->digest));
     cczi_mpcml_digest_u64(&d, program->max_abs);
     cczi_mpcml_digest_u64(&d, (uint64_t)c.setting->optimize);
+    cczi_mpcml_digest_u64(&d, c.setting->prepare_all);
+    cczi_mpcml_digest_u64(&d, c.setting->one_by_one);
     cczi_mpcml_digest_real(&d, c.net.bytes_per_s);
     cczi_mpcml_digest_real(&d, c.net.rtt_s);
     cczi_mpcml_digest_u64(&d, c.paillier_bits);
@@ -208,14 +211,28 @@ static ccz_rc prepare(struct ccz_mpc *m, const struct ccz_mpcml_plan *plan, uint
     return rc;
 }
 
+/* The hello has compared what a session runs first. Later both ask, whatever it is: a party that did not would go on alone. */
+static ccz_rc agree(struct ccz_mpc *m, const struct ccz_mpcml_plan *plan, uint64_t first,
+                    struct ccz_err *err)
+{
+    const uint8_t *digest = cczi_mpcml_plan_digest(plan);
+    if (first == cczi_mpcml_plan_first_id(plan) &&
+        memcmp(digest, ccz_mpc_cfg_of(m)->program, CCZ_MPC_PROGRAM_SIZE) == 0)
+        return CCZ_OK;
+    return ccz_mpc_compare(m, digest, err);
+}
+
 ccz_rc ccz_mpcml_run_on(struct ccz_mpc *m, const struct ccz_mpcml_program *program,
                         const struct ccz_mpcml_setting *setting, const struct ccz_mpcml_plan *plan,
                         struct ccz_err *err)
 {
     uint64_t first;
-    if (plan->setting != setting)
-        return ccz_refuse(err, CCZ_E_ARG, "mpcml:plan", plan->setting->name, setting->name);
-    ccz_rc rc = cczi_mpcml_next_id(&first, m, err);
+    ccz_rc rc = cczi_mpcml_plan_check(plan, program, setting, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = cczi_mpcml_next_id(&first, m, err);
+    if (rc == CCZ_OK)
+        rc = agree(m, plan, first, err);
     if (rc == CCZ_OK)
         rc = program->inputs(program->self, m, err);
     if (rc == CCZ_OK)

@@ -66,7 +66,8 @@ static uint64_t linear(struct ccz_buf *up, struct ccz_buf *down)
     ccz_buf_init(&keys, 1 << 26);
     for (unsigned end = 0; end < 2; end++) {
         add_job(&plan[end], end);
-        must(cczi_he_suite_new(&s[end], BITS, 100, 1, 0, NULL) == CCZ_OK, "parameters");
+        must(cczi_he_suite_new(&s[end], BITS, 100, 1, 0, CCZI_HE_FLOOD, NULL) == CCZ_OK,
+             "parameters");
         must(cczi_he_plan_tiles(&plan[end], s[end]->n, &weights, NULL) == CCZ_OK, "tiles");
     }
     must(cczi_he_keys_write(&keys, s[0], plan[0].doublings, NULL) == CCZ_OK, "keys");

@@ -180,11 +180,12 @@ static inline void he_pair_init(struct he_pair *q, const struct he_case *cases, 
     for (unsigned end = 0; end < 2; end++) {
         for (size_t i = 0; i < len; i++)
             he_add_job(&q->plan[end], &cases[i], end);
-        CHECK(cczi_he_suite_new(&q->suite[end], bits, (double)max_abs, 64, 0, NULL) == CCZ_OK);
+        CHECK(cczi_he_suite_new(&q->suite[end], bits, (double)max_abs, 64, 0, CCZI_HE_FLOOD,
+                                NULL) == CCZ_OK);
         CHECK(cczi_he_plan_tiles(&q->plan[end], q->suite[end]->n, weights, NULL) == CCZ_OK);
         cczi_he_suite_free(q->suite[end]);
         CHECK(cczi_he_suite_new(&q->suite[end], bits, (double)max_abs, q->plan[end].terms,
-                                q->plan[end].n, NULL) == CCZ_OK);
+                                q->plan[end].n, CCZI_HE_FLOOD, NULL) == CCZ_OK);
         CHECK(q->suite[end]->n == q->plan[end].n);
     }
     he_keys(q);

@@ -294,7 +294,8 @@ static void test_keys(void)
     he_check(&c, 16);
     /* suddenly another key */
     CCZ_AUTO(cczi_he_suite) foreign = NULL;
-    CHECK(cczi_he_suite_new(&foreign, 16, 100, q.suite[0]->terms, q.suite[0]->n, NULL) == CCZ_OK);
+    CHECK(cczi_he_suite_new(&foreign, 16, 100, q.suite[0]->terms, q.suite[0]->n, CCZI_HE_FLOOD,
+                            NULL) == CCZ_OK);
     ccz_buf_clear(&keys);
     CHECK(cczi_he_keys_write(&keys, foreign, 7, NULL) == CCZ_OK);
     CHECK(is_refused(cczi_he_keys_read(q.suite[1], ccz_buf_span(&keys), 7, &err), CCZ_E_MISMATCH,

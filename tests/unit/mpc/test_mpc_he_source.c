@@ -414,37 +414,122 @@ static void test_asked(void)
     both_he(32, run_asked, NULL);
 }
 
-/* Statistical distances add up, at the party whose values they are about. */
+/* ------------------------------------------------------------------------- statistical distance */
+
+static const struct ccz_mpc_need mul = {.kind = CCZ_MPC_MUL, .n = 8193};
+static const struct ccz_mpc_need cross = {
+    .kind = CCZ_MPC_CROSS_MATMUL, .m = 2, .k = 2, .n = 2, .fixed = 1, .owner = 0};
+#define DISTANCE_CROSS 0x1p-56                            /* one result */
+#define DISTANCE_MUL   (8193 * 0x1p-61 + 2 * 4 * 0x1p-52) /* two blocks, four primes */
+
+/* What each role gives away is what costs say; sums are the session's, at the party whose values they are about. */
 static void run_distance(struct party *p, void *arg)
 {
     struct ccz_err *e = &p->err;
     const uint64_t v[4] = {1, 2, 3, 4};
-    const struct ccz_mpc_need mul = {.kind = CCZ_MPC_MUL, .n = 8193};
-    const struct ccz_mpc_need cross = {
-        .kind = CCZ_MPC_CROSS_MATMUL, .m = 2, .k = 2, .n = 2, .fixed = 1, .owner = 0};
-    struct ccz_mpc_source *s, *ot;
+    struct ccz_mpc_source *he, *ot, *s;
+    struct ccz_mpc_cost cost;
+    const bool mixed = p->cfg.source == CCZ_MPC_SOURCE_MIXED;
     (void)arg;
-    OK(ccz_mpc_source_ot_new(&ot, p->m, e));
-    CHECK(ccz_mpc_he_distance(ot) == 0);
-    ccz_mpc_source_free(ot);
     OK(ccz_mpc_source_he_new(&s, p->m, NULL, e));
+    if (mixed) { /* on a line so slow that ciphertexts make both */
+        he = s;
+        OK(ccz_mpc_source_ot_new(&ot, p->m, e));
+        const struct ccz_mpc_mixed_cfg cfg = {.sources = {he, ot}, .len = 2, .bytes_per_s = 1e3};
+        OK(ccz_mpc_source_mixed_new(&s, p->m, &cfg, e));
+    }
+    const struct ccz_mpc_need *first = mixed ? &mul : &cross; /* cheap for transfers: one product */
+    OK(ccz_mpc_source_cost(&cost, s, first, 1, e));
+    CHECK(cost.distance[0] == (mixed ? 0 : DISTANCE_CROSS));
+    CHECK(cost.distance[1] == (mixed ? DISTANCE_MUL : 0));
     OK(ccz_mpc_attach(p->m, s, e));
     CCZ_AUTO(ccz_mpc_tensor) x = input(p, 1, CCZ_MPC_SHAPE2(2, 2), 0, v);
-    CHECK(ccz_mpc_he_distance(s) == 0);
+    CHECK(ccz_mpc_stats(p->m).distance == 0);
     double sum = 0;
     for (int i = 0; i < 2; i++) {
-        OK(ccz_mpc_prepare(p->m, &cross, 1, e));
-        sum += p->role == 0 ? 0x1p-56 : 0; /* one result */
-        CHECK(ccz_mpc_he_distance(s) == sum);
+        if (!mixed) {
+            OK(ccz_mpc_prepare(p->m, &cross, 1, e));
+            sum += p->role == 0 ? DISTANCE_CROSS : 0;
+            CHECK(ccz_mpc_stats(p->m).distance == sum);
+        }
         OK(ccz_mpc_prepare(p->m, &mul, 1, e));
-        sum += p->role == 1 ? 8193 * 0x1p-61 + 2 * 4 * 0x1p-52 : 0; /* two blocks, four primes */
-        CHECK(ccz_mpc_he_distance(s) == sum && sum < 0x1p-40);
+        sum += p->role == 1 ? DISTANCE_MUL : 0;
+        CHECK(ccz_mpc_stats(p->m).distance == sum && sum < 0x1p-40);
     }
 }
 
 static void test_distance(void)
 {
     both_he(64, run_distance, NULL);
+    kit_source = CCZ_MPC_SOURCE_MIXED;
+    both(64, run_distance, NULL);
+    kit_source = CCZ_MPC_SOURCE_OT;
+}
+
+/* What goes beyond the bound is refused by both before anything of it travels, and the session has ended. */
+static void run_beyond(struct party *p, void *arg)
+{
+    struct ccz_err *e = &p->err;
+    const uint64_t v[4] = {1, 2, 3, 4};
+    (void)arg;
+    attach(p, 0);
+    CCZ_AUTO(ccz_mpc_tensor) x = input(p, 1, CCZ_MPC_SHAPE2(2, 2), 0, v);
+    for (int i = 0; i < 2; i++)
+        OK(ccz_mpc_prepare(p->m, &cross, 1, e));
+    const struct ccz_mpc_stats before = ccz_mpc_stats(p->m);
+    p->rc = ccz_mpc_prepare(p->m, &cross, 1, e);
+    const struct ccz_mpc_stats after = ccz_mpc_stats(p->m);
+    if (p->cfg.stat_bits) {
+        expect_error(p, CCZ_E_LIMIT, "mpc:he-distance");
+        CHECK(after.phase[CCZ_MPC_OFFLINE].sent_size - before.phase[CCZ_MPC_OFFLINE].sent_size ==
+              32); /* the comparison of needs */
+        CHECK(ccz_mpc_status(p->m, NULL) == CCZ_E_LIMIT);
+        CHECK(after.distance == before.distance);
+    } else {
+        p->rc = CCZ_E_LIMIT;
+    }
+}
+
+static void test_beyond(void)
+{
+    for (int who = 0; who < 3; who++) { /* both, or one of them, is as strict */
+        struct duo d;
+        duo_init(&d, 64);
+        for (int i = 0; i < 2; i++) {
+            d.p[i].cfg.source = CCZ_MPC_SOURCE_HE;
+            d.p[i].cfg.stat_bits = who == i ? 0 : 55; /* two results of 2^-56 */
+        }
+        duo_run(&d, run_beyond, NULL);
+        CHECK(d.p[0].rc == CCZ_E_LIMIT && d.p[1].rc == CCZ_E_LIMIT);
+        duo_free(&d);
+    }
+}
+
+/* Lists of many results have more bits for each, so that a list stays within 2^-44. */
+static void test_large_lists(void)
+{
+    const struct ccz_mpc_cfg cfg = {.ring_bits = 64, .source = CCZ_MPC_SOURCE_HE};
+    const struct ccz_mpc_he_cfg he = {.max_abs = 1 << 18};
+    struct ccz_err err, *e = &err;
+    struct ccz_mpc *m;
+    struct ccz_mpc_source *s;
+    struct ccz_mpc_cost cost[3];
+    static const size_t columns[] = {1, 1 << 10, 1 << 13};
+    OK(ccz_mpc_plan_new(&m, &cfg, e));
+    for (int i = 0; i < 3; i++) {
+        const struct ccz_mpc_need n = {.kind = CCZ_MPC_CROSS_MATMUL,
+                                       .m = 1 << 16,
+                                       .k = 64,
+                                       .n = columns[i],
+                                       .fixed = 1,
+                                       .owner = 1};
+        OK(ccz_mpc_source_he_new(&s, m, &he, e));
+        OK(ccz_mpc_source_cost(&cost[i], s, &n, 1, e));
+        CHECK(cost[i].distance[0] == 0 && cost[i].distance[1] > 0);
+        CHECK(cost[i].distance[1] <= 0x1p-44);
+        ccz_mpc_source_free(s);
+    }
+    ccz_mpc_free(m);
 }
 
 static void run_refuse(struct party *p, void *arg)
@@ -478,11 +563,17 @@ static void test_refuse(void)
 
 int main(int argc, char **argv)
 {
-    static const struct ccz_test tests[] = {
-        {"mpc_he.source", test_products},   {"mpc_he.source_conv", test_conv},
-        {"mpc_he.prepared", test_prepared}, {"mpc_he.waves", test_waves},
-        {"mpc_he.bound", test_bound},       {"mpc_he.faults", test_faults},
-        {"mpc_he.settings", test_settings}, {"mpc_he.asked", test_asked},
-        {"mpc_he.distance", test_distance}, {"mpc_he.source_refuse", test_refuse}};
+    static const struct ccz_test tests[] = {{"mpc_he.source", test_products},
+                                            {"mpc_he.source_conv", test_conv},
+                                            {"mpc_he.prepared", test_prepared},
+                                            {"mpc_he.waves", test_waves},
+                                            {"mpc_he.bound", test_bound},
+                                            {"mpc_he.faults", test_faults},
+                                            {"mpc_he.settings", test_settings},
+                                            {"mpc_he.asked", test_asked},
+                                            {"mpc_he.distance", test_distance},
+                                            {"mpc_he.beyond", test_beyond},
+                                            {"mpc_he.large_lists", test_large_lists},
+                                            {"mpc_he.source_refuse", test_refuse}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -113,6 +113,7 @@ static void test_config(void)
     refused((struct ccz_mpc_cfg){.ring_bits = 8, .ot = (enum ccz_mpc_ot)2}, "mpc:ot");
     refused((struct ccz_mpc_cfg){.ring_bits = 8, .source = CCZ_MPC_SOURCE_KINDS},
             "mpc:source-kind");
+    refused((struct ccz_mpc_cfg){.ring_bits = 8, .stat_bits = 65}, "mpc:stat-bits");
     CHECK(ccz_mpc_plan_new(&m, &good, &e) == CCZ_OK);
     ccz_mpc_free(m);
 }

@@ -84,6 +84,10 @@ static void data_refused(const struct ccz_mpcml_lr_cfg *cfg, const struct ccz_mp
     struct ccz_err err = {0};
     CHECK(ccz_mpcml_lr_new(&lr, 0, cfg, data, &err) == CCZ_E_ARG && lr == NULL);
     CHECK(strcmp(err.where, where) == 0);
+    /* the place of a value, not the value: these are the values of test_data() */
+    static const char *const values[] = {"16.01", "-17", "nan", "inf", "0.53", "1025"};
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+        CHECK(!strstr(err.msg, values[i]) && !strstr(err.got, values[i]));
 }
 
 static void test_data(void)
@@ -99,7 +103,7 @@ static void test_data(void)
     d = (struct ccz_mpcml_lr_data){.x = x};
     data_refused(&small, &d, "mpcml:data");
     d.y = y;
-    y[3] = 0.5;
+    y[3] = 0.53;
     data_refused(&small, &d, "mpcml:label");
     y[3] = 1;
     const double bad[] = {16.01, -17, (double)NAN, (double)INFINITY};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The simulation against arithmetic in doubles, and what the ways to split data and to bring weights have in common. */
 #include "kit.h"
+#include "mpcml/lr_priv.h"
 
 static double sigmoid3(double z)
 {
@@ -293,13 +294,73 @@ static void test_later(void)
     kit_lr_free(&k);
 }
 
+/*
+ * The intercept has no decay: batches that alternate between both ends of the range turn the weights around at each step, and every
+ * label pulls the intercept the same way. Predictors stay within what the sigmoid compares.
+ */
+static void test_intercept(void)
+{
+    enum { COLUMNS = 15, BATCH = 64, ROWS = 2 * BATCH };
+    const struct ccz_mpcml_lr_cfg cfg = {.rows = {ROWS, ROWS},
+                                         .columns = {COLUMNS, COLUMNS},
+                                         .batch = BATCH,
+                                         .epochs = 3800,
+                                         .rate = 0.1,
+                                         .l2 = 10,
+                                         .weights = CCZ_MPCML_WEIGHTS_TO_0,
+                                         .score_rows = {2, 2},
+                                         .score = CCZ_MPCML_SCORE_LINEAR,
+                                         .score_to = CCZ_MPC_TO_BOTH};
+    static double x[ROWS * COLUMNS], score_x[2 * COLUMNS], y[ROWS];
+    const struct ccz_mpcml_lr_data data[2] = {{.x = x, .y = y, .score_x = score_x},
+                                              {.x = x, .score_x = score_x}};
+    struct cczi_lr_form form;
+    int64_t words[2 * COLUMNS + 1], scores[2];
+    for (size_t i = 0; i < ROWS; i++) {
+        y[i] = 1;
+        for (size_t j = 0; j < COLUMNS; j++)
+            x[i * COLUMNS + j] = i < BATCH ? 16 : -16;
+    }
+    for (size_t j = 0; j < COLUMNS; j++) {
+        score_x[j] = 16;
+        score_x[COLUMNS + j] = -16;
+    }
+    OK(cczi_lr_form_init(&form, &cfg, e));
+    OK(ccz_mpcml_lr_simulate(words, scores, &cfg, data, e));
+    double most = 0;
+    for (int i = 0; i < 2; i++)
+        most = fmax(most, fabs(ldexp((double)scores[i], -(int)(form.f + form.g))));
+    CHECK(most > 1100 && most < ldexp(1, (int)form.z_bits)); /* weights alone: below 771 */
+    CHECK(form.z_bits == 11);
+}
+
+/* A decay that is rounded to nothing bounds nothing. */
+static void test_small_decay(void)
+{
+    struct ccz_mpcml_lr_cfg cfg = {.rows = {64, 64},
+                                   .columns = {2, 2},
+                                   .batch = 64,
+                                   .epochs = 1 << 16,
+                                   .rate = 1,
+                                   .no_intercept = true,
+                                   .feature_frac = 4,
+                                   .range = 1};
+    struct cczi_lr_form none, tiny;
+    OK(cczi_lr_form_init(&none, &cfg, e));
+    cfg.l2 = 0.49 / (1 << (2 * 4 + 6));
+    OK(cczi_lr_form_init(&tiny, &cfg, e));
+    CHECK(tiny.decay == 0 && tiny.z_bits == none.z_bits);
+    cfg.l2 *= 1.5; /* rounded up: it bounds more than it says */
+    OK(cczi_lr_form_init(&tiny, &cfg, e));
+    CHECK(tiny.decay == 1 && tiny.z_bits < none.z_bits);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"mpcml.doubles", test_doubles},
-        {"mpcml.splits", test_splits},
-        {"mpcml.given", test_given},
-        {"mpcml.later", test_later},
+        {"mpcml.doubles", test_doubles},     {"mpcml.splits", test_splits},
+        {"mpcml.given", test_given},         {"mpcml.later", test_later},
+        {"mpcml.intercept", test_intercept}, {"mpcml.small_decay", test_small_decay},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

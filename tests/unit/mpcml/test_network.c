@@ -122,6 +122,7 @@ static void test_file(void)
     CCZ_AUTO_BUF file;
     ccz_buf_init(&file, CCZ_MPCML_NETWORK_SIZE_MAX);
     CHECK(ccz_mpcml_network_write(&file, net, true, &err) == CCZ_OK);
+    CHECK(file.wipe);
     CHECK(file.size == 44 + 24 * spec.layers_len + 4 * net->params_len);
     CHECK(memcmp(file.ptr, "cczoo-nn\1\0\0\0\1\0\0\0\13\0\0\0\11\0\0\0\2\0\0\0", 28) == 0);
     CHECK(ccz_mpcml_network_read(&back, ccz_buf_span(&file), &err) == CCZ_OK);
@@ -362,7 +363,10 @@ static void test_range(void)
         const ccz_rc rc = ccz_mpcml_nn_range(&range, net, &cfg, &err);
         CHECK((rc == CCZ_OK) == (range.bits < 30));
         if (rc != CCZ_OK) {
+            char bits[16]; /* what weights make of it is the owner's to know */
             CHECK(rc == CCZ_E_LIMIT && strcmp(err.where, "mpcml:range") == 0);
+            (void)snprintf(bits, sizeof(bits), "%.1f", range.bits);
+            CHECK(!strstr(err.msg, bits) && err.aux == 30 && err.got[0] == 0);
             CHECK(ccz_mpcml_nn_simulate(words, net, &cfg, ones, &err) == CCZ_E_LIMIT);
         }
     }

@@ -187,6 +187,42 @@ static void test_choices(void)
     choices(&large, (struct ccz_mpcml_net){.bytes_per_s = 1e6, .rtt_s = 0.05}, "he");
 }
 
+/* The plan's distance is the run's, with mixed sources too; a run that would go beyond the bound makes no randomness. */
+static void test_distance(void)
+{
+    static const char *const settings[] = {"rounds", "he-each", "paillier", "ot"};
+    const struct ccz_mpcml_lr_cfg cfg = {
+        .rows = {24, 24}, .columns = {120, 120}, .batch = 12, .epochs = 1, .rate = 0.3};
+    struct kit_lr k;
+    kit_lr_init(&k, &cfg, 5);
+    for (int i = 0; i < 4; i++)
+        for (int strict = 0; strict < 2; strict++) {
+            struct kit_pair pair;
+            kit_lr_start(&pair, &k, settings[i]);
+            for (unsigned p = 0; p < 2; p++) {
+                pair.p[p].cfg.stat_bits = strict ? 64 : 0;
+                pair.p[p].cfg.net.bytes_per_s = 5e5; /* where "rounds" takes ciphertexts */
+            }
+            struct ccz_mpcml_plan *plan = plan_of(&k, &pair.p[0]);
+            kit_run(&pair);
+            CHECK((plan->distance == 0) == (i == 3) && plan->distance < 0x1p-44);
+            const bool refused = strict && plan->distance > 0x1p-64;
+            for (unsigned p = 0; p < 2; p++)
+                kit_expect(&pair.p[p], refused ? CCZ_E_LIMIT : CCZ_OK,
+                           refused ? "mpc:he-distance" : "");
+            CHECK((strict && i < 3) == refused);
+            const double d[2] = {pair.p[0].stats.distance, pair.p[1].stats.distance};
+            CHECK(fmax(d[0], d[1]) == (refused ? 0 : plan->distance));
+            char text[8192];
+            CHECK(ccz_mpcml_plan_text(text, sizeof(text), plan) < sizeof(text));
+            CHECK(strstr(text, i == 3 ? "statistical distance 0" : "statistical distance 2^-"));
+            CHECK(!refused || pair.p[0].reveals_len + pair.p[1].reveals_len == 0);
+            ccz_mpcml_plan_free(plan);
+            kit_free(&pair);
+        }
+    kit_lr_free(&k);
+}
+
 static void test_text(void)
 {
     const struct ccz_mpcml_lr_cfg cfg = {
@@ -198,9 +234,9 @@ static void test_text(void)
     struct ccz_mpcml_plan *plan = plan_of(&k, &p);
     const size_t size = ccz_mpcml_plan_text(text, sizeof(text), plan);
     CHECK(size == strlen(text) && size > 300);
-    static const char *const words[] = {"setting rounds", "cross-matmul", "ots",
-                                        "instead of",     "paillier",     "dealer",
-                                        "total",          "offline",      "estimated seconds"};
+    static const char *const words[] = {
+        "setting rounds", "cross-matmul", "ots",     "instead of",        "paillier",
+        "dealer",         "total",        "offline", "estimated seconds", "statistical distance 0"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         CHECK(strstr(text, words[i]));
     CHECK(ccz_mpcml_plan_text(cut, sizeof(cut), plan) == size && strlen(cut) == sizeof(cut) - 1);
@@ -252,8 +288,11 @@ static void *run_again(void *arg)
         const struct ccz_mpc_stats before = ccz_mpc_stats(m);
         OK(ccz_mpcml_run_on(m, program, cfg.setting, a->plan, e));
         const struct ccz_mpc_stats after = ccz_mpc_stats(m);
-        const unsigned f = CCZ_MPC_OFFLINE;
+        const unsigned f = CCZ_MPC_OFFLINE, s = CCZ_MPC_SETUP;
         CHECK(after.phase[f].rounds - before.phase[f].rounds <= a->plan->phase[f].rounds);
+        if (i == 1) /* keys and base OTs are there: what is compared alone */
+            CHECK(after.phase[s].rounds - before.phase[s].rounds == 1 &&
+                  kit_bytes(&after, s) - kit_bytes(&before, s) == 2 * CCZ_MPC_PROGRAM_SIZE);
         ccz_mpcml_plan_free(a->plan);
     }
     return NULL;
@@ -284,12 +323,210 @@ static void test_again(void)
     kit_lr_free(&k);
 }
 
+/* ------------------------------------------------------------------------------- another program */
+
+/* One program after the other in a session, and how the second one ended. */
+struct second {
+    struct ccz_chan *chan;
+    struct kit_lr *first, *second;
+    unsigned role;
+    const char *setting;
+    size_t reveals;
+    ccz_rc rc;
+    struct ccz_err err;
+};
+
+static void count_reveal(void *arg, const struct ccz_mpc_reveal *r)
+{
+    (void)r;
+    ++*(size_t *)arg;
+}
+
+static void *run_second(void *arg)
+{
+    struct second *a = arg;
+    const struct kit_lr *k[2] = {a->first, a->second};
+    struct ccz_mpcml_run_cfg cfg = {.role = a->role,
+                                    .setting = ccz_mpcml_setting_named(a->setting),
+                                    .on_reveal = count_reveal,
+                                    .arg = &a->reveals};
+    struct ccz_mpc_cfg session;
+    struct ccz_mpc_source *source;
+    CCZ_AUTO(ccz_mpc) m = NULL;
+    OK(ccz_mpcml_session_cfg(&session, ccz_mpcml_lr_program(k[0]->lr[a->role]), &cfg, e));
+    OK(ccz_mpc_new(&m, a->chan, &session, e));
+    OK(ccz_mpcml_source_new(&source, m, ccz_mpcml_lr_program(k[0]->lr[a->role]), &cfg, e));
+    if (source)
+        OK(ccz_mpc_attach(m, source, e));
+    for (int i = 0; i < 2; i++) {
+        const struct ccz_mpcml_program *program = ccz_mpcml_lr_program(k[i]->lr[a->role]);
+        CCZ_AUTO(ccz_mpcml_plan) plan = NULL;
+        a->reveals = 0;
+        cfg.later = i == 1;
+        OK(ccz_mpcml_plan_new(&plan, program, &cfg, e));
+        a->rc = ccz_mpcml_run_on(m, program, cfg.setting, plan, &a->err);
+        CHECK(i == 1 || a->rc == CCZ_OK);
+    }
+    ccz_chan_close(a->chan, a->err.where);
+    return NULL;
+}
+
+/* @param k  first program; second program of both parties */
+static void one_then(struct second a[2], struct kit_lr *first, struct kit_lr *const second[2],
+                     const char *setting)
+{
+    pthread_t t;
+    memset(a, 0, 2 * sizeof(*a));
+    OK(ccz_chan_pair(&a[0].chan, &a[1].chan, NULL, e));
+    for (unsigned p = 0; p < 2; p++) {
+        ccz_chan_set_timeout(a[p].chan, 60000);
+        a[p].first = first;
+        a[p].second = second[p];
+        a[p].role = p;
+        a[p].setting = setting;
+    }
+    CHECK(pthread_create(&t, NULL, run_second, &a[1]) == 0);
+    (void)run_second(&a[0]);
+    CHECK(pthread_join(t, NULL) == 0);
+    for (unsigned p = 0; p < 2; p++)
+        ccz_chan_free(a[p].chan);
+}
+
+static const struct ccz_mpcml_lr_cfg some = {
+    .rows = {20, 20}, .columns = {3, 2}, .batch = 8, .epochs = 1, .rate = 0.3, .seed = 7};
+
+/* Nothing of a program that the other party does not run is used, though the session's first program was the same. */
+static void test_second(void)
+{
+    static const char *const settings[] = {"silent", "he-each", "ot"};
+    struct ccz_mpcml_lr_cfg other[3] = {some, some, some};
+    struct kit_lr k, same, differs;
+    struct second a[2];
+    int64_t expected[6], got[6];
+    other[0].seed = 8;
+    other[1].weights = CCZ_MPCML_WEIGHTS_TO_1;
+    other[2].range = 15; /* the bound of features alone, of what both know */
+    kit_lr_init(&k, &some, 5);
+    kit_lr_init(&same, &other[0], 6);
+    struct kit_lr *const both[2] = {&same, &same};
+    one_then(a, &k, both, "silent"); /* another one, at both */
+    for (unsigned p = 0; p < 2; p++)
+        CHECK(a[p].rc == CCZ_OK && a[p].reveals > 0);
+    OK(ccz_mpcml_lr_simulate(expected, NULL, &other[0], same.data, e));
+    kit_lr_words(got, &same);
+    CHECK(memcmp(expected, got, sizeof(got)) == 0);
+    kit_lr_free(&same);
+    for (int i = 0; i < 3; i++)
+        for (unsigned who = 0; who < 2; who++) {
+            kit_lr_init(&same, &some, 6);
+            kit_lr_init(&differs, &other[i], 6);
+            /* who runs the hello's own program again: it must not go on alone */
+            struct kit_lr *const mixed[2] = {who ? &same : &differs, who ? &differs : &same};
+            one_then(a, &k, mixed, settings[i]);
+            bool named = false;
+            for (unsigned p = 0; p < 2; p++) {
+                const bool own = strcmp(a[p].err.where, "mpc:hello-program") == 0;
+                CHECK(a[p].rc != CCZ_OK && a[p].reveals == 0);
+                CHECK(own || strstr(a[p].err.msg, "mpc:hello-program"));
+                named = named || own;
+            }
+            CHECK(named);
+            kit_lr_free(&differs);
+            kit_lr_free(&same);
+        }
+    kit_lr_free(&k);
+}
+
+/* A plan of a later program: a comparison instead of a hello. */
+static void test_later(void)
+{
+    struct kit_lr k;
+    struct ccz_mpcml_run_cfg cfg = {0};
+    struct ccz_mpcml_plan *first, *later;
+    kit_lr_init(&k, &some, 5);
+    OK(ccz_mpcml_plan_new(&first, ccz_mpcml_lr_program(k.lr[0]), &cfg, e));
+    cfg.later = true;
+    OK(ccz_mpcml_plan_new(&later, ccz_mpcml_lr_program(k.lr[0]), &cfg, e));
+    const struct ccz_mpcml_phase_cost *a = &first->phase[CCZ_MPC_SETUP],
+                                      *b = &later->phase[CCZ_MPC_SETUP];
+    CHECK(a->rounds == b->rounds && first->total.rounds == later->total.rounds);
+    CHECK(a->size - b->size == 2 * (CCZ_MPC_HELLO_SIZE - CCZ_MPC_PROGRAM_SIZE));
+    CHECK(first->total.size - later->total.size == a->size - b->size);
+    ccz_mpcml_plan_free(first);
+    ccz_mpcml_plan_free(later);
+    kit_lr_free(&k);
+}
+
+/* Plans of another program, and sessions the program was not made for. */
+struct misfit {
+    struct ccz_chan *chan;
+    struct kit_lr *k, *other;
+    unsigned role, ring_bits;
+    bool wrong_plan, wrong_role;
+    const char *where;
+};
+
+static void *run_misfit(void *arg)
+{
+    struct misfit *a = arg;
+    const unsigned who = a->wrong_role ? 1 - a->role : a->role;
+    const struct ccz_mpcml_program *program = ccz_mpcml_lr_program(a->k->lr[who]),
+                                   *planned = ccz_mpcml_lr_program(a->other->lr[who]);
+    const struct ccz_mpcml_run_cfg cfg = {.role = a->role,
+                                          .setting = ccz_mpcml_setting_named("ot")};
+    struct ccz_mpc_cfg session;
+    struct ccz_err err;
+    CCZ_AUTO(ccz_mpc) m = NULL;
+    CCZ_AUTO(ccz_mpcml_plan) plan = NULL;
+    OK(ccz_mpcml_session_cfg(&session, program, &cfg, e));
+    session.ring_bits = a->ring_bits;
+    OK(ccz_mpc_new(&m, a->chan, &session, e));
+    OK(ccz_mpcml_plan_new(&plan, a->wrong_plan ? planned : program, &cfg, e));
+    CHECK(ccz_mpcml_run_on(m, program, cfg.setting, plan, &err) == CCZ_E_ARG);
+    CHECK(strcmp(err.where, a->where) == 0);
+    CHECK(ccz_mpc_status(m, NULL) == CCZ_OK && ccz_mpc_stats(m).reveals == 0);
+    return NULL;
+}
+
+static void test_misfits(void)
+{
+    static const struct misfit all[] = {
+        {.ring_bits = 64, .wrong_plan = true, .where = "mpcml:plan"},
+        {.ring_bits = 32, .where = "mpcml:session"},
+        {.ring_bits = 64, .wrong_role = true, .where = "mpcml:session"},
+    };
+    struct ccz_mpcml_lr_cfg cfg = some;
+    struct kit_lr k, other;
+    cfg.seed++;
+    kit_lr_init(&k, &some, 5);
+    kit_lr_init(&other, &cfg, 5);
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct misfit a[2] = {all[i], all[i]};
+        pthread_t t;
+        OK(ccz_chan_pair(&a[0].chan, &a[1].chan, NULL, e));
+        for (unsigned p = 0; p < 2; p++) {
+            a[p].role = p;
+            a[p].k = &k;
+            a[p].other = &other;
+        }
+        CHECK(pthread_create(&t, NULL, run_misfit, &a[1]) == 0);
+        (void)run_misfit(&a[0]);
+        CHECK(pthread_join(t, NULL) == 0);
+        for (unsigned p = 0; p < 2; p++)
+            ccz_chan_free(a[p].chan);
+    }
+    kit_lr_free(&other);
+    kit_lr_free(&k);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
         {"mpcml_plan.counters", test_counters}, {"mpcml_plan.bars", test_bars},
         {"mpcml_plan.choices", test_choices},   {"mpcml_plan.text", test_text},
         {"mpcml_plan.names", test_names},       {"mpcml_plan.again", test_again},
+        {"mpcml_plan.second", test_second},     {"mpcml_plan.later", test_later},
+        {"mpcml_plan.misfits", test_misfits},   {"mpcml_plan.distance", test_distance},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
