@@ -264,7 +264,6 @@ static void all_shares_8(enum ccz_mpc_trunc trunc)
 static void test_sigmoid_all(void)
 {
     all_shares_8(CCZ_MPC_TRUNC_FAITHFUL);
-    all_shares_8(CCZ_MPC_TRUNC_LOCAL);
     for (unsigned kind = 0; kind < PIECES; kind++) {
         all_16(CCZ_MPC_TRUNC_FAITHFUL, 8, kind, 0);
         if (pieces[kind].pieces > 7)
@@ -316,7 +315,8 @@ static void test_sigmoid_edges(void)
 {
     for (unsigned kind = 0; kind < PIECES; kind++)
         for (int trunc = 0; trunc <= CCZ_MPC_TRUNC_LOCAL; trunc++) {
-            edges(32, 12, kind, (enum ccz_mpc_trunc)trunc, 4);
+            if (trunc != CCZ_MPC_TRUNC_LOCAL) /* needs 64 bits */
+                edges(32, 12, kind, (enum ccz_mpc_trunc)trunc, 4);
             edges(64, 16, kind, (enum ccz_mpc_trunc)trunc, trunc ? 3 : 0);
             edges(64, 32, kind, CCZ_MPC_TRUNC_FAITHFUL, 10);
         }
@@ -522,7 +522,8 @@ static void test_softmax(void)
     static const size_t lengths[] = {1, 2, 3, 10, 16, 300};
     for (unsigned m = 0; m < 3; m++)
         for (unsigned i = 0; i < 6; i++) {
-            softmax(32, 10, lengths[i], modes[m], 0x1p-8);
+            if (m < 2) /* local truncation needs 64 bits */
+                softmax(32, 10, lengths[i], modes[m], 0x1p-8);
             softmax(64, 16, lengths[i], modes[m], 0x1p-14);
         }
 }
