@@ -96,7 +96,8 @@ enum ccz_mpc_exp_range {
 /**
  * e^x: a polynomial of degree 4 of x / 2^t, squared t times.
  * @param x  |x| < 2^(k-1) u - 16
- * @error relative to e^x, of clamped x, plus u: k = 64: 2^-15; k = 32: 2^-6, NEGATIVE 2^-9
+ * @error relative to e^x, of clamped x, plus u: k = 64: 2^-15; k = 32: 2^-6, NEGATIVE 2^-9. ONE_BIT: one
+ *        more in each rounding is doubled by every square: k = 32 within 2^-4, NEGATIVE 2^-7 of the plain value
  * @retval CCZ_E_ARG  "mpc:exp-range"; "mpc:frac": f above 24; k = 32: above 12, NEGATIVE 15
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_mpc_exp(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x,

@@ -452,12 +452,14 @@ static void test_exp(void)
                                       .frac = 10,
                                       .trunc = modes[m],
                                       .exp_range = CCZ_MPC_EXP_NEGATIVE};
+        /* One more in each of the roundings, whose relative error every square doubles. */
+        const double more = m == 0 ? 1 : 2;
         if (m < 2)
-            ladder(c, -17 * 1024 + 1, 1, 2, (struct bound){0, 0x1p-9, 1});
+            ladder(c, -17 * 1024 + 1, 1, 2, (struct bound){0, more * 0x1p-9, 1});
         c.exp_range = CCZ_MPC_EXP_ANY;
         c.n = 24 * 1024;
         if (m < 2)
-            ladder(c, -18 * 1024, 1, 2, (struct bound){0, 0x1p-6, 1});
+            ladder(c, -18 * 1024, 1, 2, (struct bound){0, more * 0x1p-6, 1});
         c.ring_bits = 64;
         c.frac = 16;
         c.n = 2400;
