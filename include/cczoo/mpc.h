@@ -29,8 +29,8 @@
  * (ccz_mpc_stats()), and its rounds: one round is one trip of messages from a party to the other, trips of both at the same
  * time counted once. w = k/8.
  *
- * Failure. The first failure of any operation ends the session: the channel is closed with the reason, so that the other
- * party fails too, with CCZ_E_CLOSED and that reason. Later operations return the first error again. Nothing more is sent,
+ * Failure. The first failure of any operation ends the session: the channel is closed with the error's `where`, so that the
+ * other party fails too, with CCZ_E_CLOSED and that place; values and paths stay here. Later operations return the first error again. Nothing more is sent,
  * and so nothing revealed. The one exception is a planning session, which has no peer.
  *
  * Threads and ownership: a session and its tensors are used by one thread at a time. A tensor belongs to who got it, is

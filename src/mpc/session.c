@@ -4,7 +4,6 @@
 #include "session.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,7 +19,6 @@ ccz_rc cczi_mpc_enter(struct ccz_mpc *m, struct ccz_err *err)
 
 ccz_rc cczi_mpc_leave(struct ccz_mpc *m, ccz_rc rc, struct ccz_err *err)
 {
-    char reason[CCZ_ERR_WHERE_SIZE + CCZ_ERR_MSG_SIZE + 2];
     if (rc == CCZ_OK || m->rc != CCZ_OK)
         return rc;
     m->rc = rc;
@@ -29,10 +27,10 @@ ccz_rc cczi_mpc_leave(struct ccz_mpc *m, ccz_rc rc, struct ccz_err *err)
     else
         (void)ccz_fail(&m->err, rc, "mpc:failed", 0, "%s", ccz_rc_str(rc));
     if (m->chan) {
-        (void)snprintf(reason, sizeof(reason), "%s: %s", m->err.where, m->err.msg);
-        ccz_chan_close(m->chan, reason);
+        /* Where, and not what: a message may tell of own files and values. */
+        ccz_chan_close(m->chan, m->err.where);
         if (m->watched) /* the peer may be waiting there */
-            ccz_chan_close(m->watched, reason);
+            ccz_chan_close(m->watched, m->err.where);
     }
     return rc;
 }

@@ -2,7 +2,6 @@
 /* Hello, failure, counters, randomness, memory. */
 #include "rep3_priv.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,10 +21,8 @@ ccz_rc ccz_rep3_status(const struct ccz_rep3 *m, struct ccz_err *err)
 
 static void close_both(struct ccz_chan *prev, struct ccz_chan *next, const struct ccz_err *e)
 {
-    char reason[CCZ_ERR_WHERE_SIZE + CCZ_ERR_MSG_SIZE + 2];
-    (void)snprintf(reason, sizeof(reason), "%s: %s", e->where, e->msg);
-    ccz_chan_close(prev, reason);
-    ccz_chan_close(next, reason);
+    ccz_chan_close(prev, e->where); /* where, and not what: a message may tell of own values */
+    ccz_chan_close(next, e->where);
 }
 
 ccz_rc cczi_rep3_leave(struct ccz_rep3 *m, ccz_rc rc, struct ccz_err *err)
