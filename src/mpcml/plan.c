@@ -238,6 +238,12 @@ static uint64_t filled(const struct ccz_ot_ext_cfg *cfg, uint64_t len)
     return s.from_sender + s.from_receiver;
 }
 
+static uint64_t setup_size(const struct ccz_ot_ext_cfg *cfg)
+{
+    const struct ccz_ot_ext_size s = ccz_ot_ext_setup_size(cfg);
+    return s.from_sender + s.from_receiver;
+}
+
 /* What fills the stores behind the sources, which have taken `before`. Set-up was counted when the program first used a direction. */
 static struct ccz_mpc_cost fill_cost(const struct plan *p, enum ccz_mpc_ot engine, unsigned k,
                                      const uint64_t before[2])
@@ -258,8 +264,32 @@ static struct ccz_mpc_cost fill_cost(const struct plan *p, enum ccz_mpc_ot engin
     return c;
 }
 
+/* Gilboa products of several kinds fill the same stores, each on from where the last one left them. Sources cannot know. */
+static void share_fillings(struct plan *p, const struct ccz_mpcml_run_cfg *cfg)
+{
+    const struct ccz_ot_ext_cfg ot = {
+        .ot.k = cfg->ot_k,
+        .engine = cfg->setting->ot == CCZ_MPC_OT_SILENT ? CCZ_OT_SILENT : CCZ_OT_SOFTSPOKEN};
+    uint64_t before[2] = {0};
+    for (size_t i = 0; i < p->pub.choices_len; i++) {
+        struct ccz_mpcml_offer *o = &p->pub.choices[i].chosen;
+        for (unsigned s = 0; s < 2; s++) {
+            const uint64_t n = o->cost.ots[s];
+            if (n > 0 && before[s] > 0) { /* else as the source has it */
+                const uint64_t more = filled(&ot, before[s] + n) - filled(&ot, before[s]);
+                o->cost.size += more;
+                o->cost.size -= filled(&ot, n) - setup_size(&ot);
+                o->cost.rounds -= more == 0;
+            }
+            before[s] += n;
+        }
+        o->seconds = cczi_mpcml_seconds(&o->cost, &cfg->net);
+    }
+}
+
 static void add_transfers(struct plan *p, const struct ccz_mpcml_run_cfg *cfg)
 {
+    share_fillings(p, cfg);
     static const char *const names[] = {
         [CCZ_MPC_OT_SOFTSPOKEN] = "softspoken", [CCZ_MPC_OT_SILENT] = "silent"};
     struct ccz_mpcml_choice c = {.kind = CCZ_MPC_OTS, .others_len = 1};

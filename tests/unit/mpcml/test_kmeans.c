@@ -287,17 +287,23 @@ static void test_one_bit(void)
 
 static void test_plan(void)
 {
-    for (unsigned split = 0; split < 2; split++) {
+    /* rounds: products of several kinds by transfers, from the same stores */
+    static const enum ccz_mpcml_optimize settings[] = {CCZ_MPCML_SILENT, CCZ_MPCML_ROUNDS,
+                                                       CCZ_MPCML_OT};
+    for (unsigned i = 0; i < 6; i++) {
         struct data d;
         struct parties p;
         struct ccz_mpcml_plan *plan = NULL;
-        data_init(&d, split ? &rows : &columns, 40);
+        data_init(&d, i % 2 ? &rows : &columns, 40);
         start(&p, &d, CCZ_MPC_TRUNC_ONE_BIT);
-        p.k.p[0].cfg.setting = p.k.p[1].cfg.setting = ccz_mpcml_setting(CCZ_MPCML_SILENT);
+        p.k.p[0].cfg.setting = p.k.p[1].cfg.setting = ccz_mpcml_setting(settings[i / 2]);
         CHECK(ccz_mpcml_plan_new(&plan, p.k.p[1].program, &p.k.p[1].cfg, NULL) == CCZ_OK);
         kit_run(&p.k);
         pair_ok(&p.k);
         pair_as_planned(&p.k, plan);
+        for (unsigned phase = 0; settings[i / 2] == CCZ_MPCML_ROUNDS && phase < CCZ_MPC_PHASES;
+             phase++)
+            CHECK(kit_bytes(&p.k.p[0].stats, phase) == plan->phase[phase].size);
         ccz_mpcml_plan_free(plan);
         stop(&p);
         data_free(&d);
