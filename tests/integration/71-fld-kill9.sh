@@ -5,7 +5,7 @@
 . "$(dirname "$0")/fld.sh"
 fld_begin test-fld-kill9
 KILLS=${KILLS:-12} # for each kind
-base="\"rounds\":$((2 * KILLS + 1)),"'"members_min":2,"seed":7,"train":{"epochs":3,"batch":8,"lr":0.002}'
+base="\"rounds\":$((3 * KILLS + 1)),"'"members_min":2,"seed":7,"train":{"epochs":3,"batch":8,"lr":0.002}'
 
 kills_all=0
 for kind in '"aggregate":{"scaffold":true}' '"codec":{"kind":"int8"}'; do
@@ -17,7 +17,7 @@ for kind in '"aggregate":{"scaffold":true}' '"codec":{"kind":"int8"}'; do
     finish server worker-0 worker-1
     cp "$RUN/server.model" "$RUN/server.model.calm"
     rm -rf "$RUN"/state "$RUN"/worker-*.state "$RUN"/log/* "$RUN/rounds.jsonl"
-    server --spill "$RUN"
+    server --spill "$RUN" --last-wait 10
     worker 0 --retry 60
     worker 1 --retry 60
     kills=0
@@ -27,7 +27,7 @@ for kind in '"aggregate":{"scaffold":true}' '"codec":{"kind":"int8"}'; do
     done
     kill -KILL "${PIDS[server]}"
     unset "PIDS[server]"
-    server --spill "$RUN"
+    server --spill "$RUN" --last-wait 10
     for ((k = 0; k < KILLS; k++)); do
         read -r victim <<<"$(printf 'server\nworker-0\nworker-1\n' | sed -n "$((k % 3 + 1))p")"
         told=$(wc -l <"$RUN/rounds.jsonl" 2>/dev/null || echo 0)
@@ -42,7 +42,7 @@ for kind in '"aggregate":{"scaffold":true}' '"codec":{"kind":"int8"}'; do
         unset "PIDS[$victim]"
         kills=$((kills + 1))
         case $victim in
-            server) server --spill "$RUN" ;;
+            server) server --spill "$RUN" --last-wait 10 ;;
             worker-*) worker "${victim#worker-}" --retry 60 ;;
         esac
     done
