@@ -8,7 +8,7 @@
  * Tab-separated lines: what, phase, bytes of both directions, rounds, wall ms, processor ms of party 0 and 1; medians of RUNS.
  * Then the plan, and whether the result is that of the simulation.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include "tcp_chan.h"
 
 #include <cczoo/dataset.h>
