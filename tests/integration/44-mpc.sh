@@ -367,7 +367,7 @@ step "what one party has to say of its own values does not reach the other one"
 sed '/^r013,/s/[^,]*$/-73.96875/' "$RUN/b-train.csv" >"$RUN/b-large.csv"
 A=(--data "$RUN/a-train.csv" --label y) B=(--data "$RUN/b-large.csv")
 pair 3 2 party "${OPEN[@]}" --raw
-says b 'mpcml:range: .*-73\.968'
+says b 'mpcml:range: row [0-9]+, column [0-9]+: expected at most 16' # where it is, not what: logs may be read by others
 says a '^error: chan:closed: mpcml:range$'
 ! grep -qF '73.9' "$RUN/log/a" || die "A learned a value of B: $(cat "$RUN/log/a")"
 
