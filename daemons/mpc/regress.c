@@ -2,7 +2,6 @@
 #include "daemon.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,28 +117,6 @@ ccz_rc mpc_lr_make(struct mpc_party *p, struct ccz_err *err)
     return rc;
 }
 
-/*
- * Of |weight| / gain after this training, whatever the data are: what docs/design/mpcml.md says of a step, times the steps. Slightly
- * above that, as features and steps are rounded: a scoring that is told less than what the weights can be would be wrong, and nobody
- * would notice.
- */
-static double weight_bound(const struct ccz_mpcml_lr_cfg *c, double gain)
-{
-    const bool by_rows = c->split == CCZ_MPCML_ROWS;
-    const double range = c->range > 0 ? c->range : 16;
-    const double rows = (double)c->rows[0] + (by_rows ? (double)c->rows[1] : 0);
-    const double batches = ceil(rows / (double)c->batch);
-    const double most = /* rows of a batch; by rows both parties round up */
-        fmin(rows, (double)c->batch + (by_rows ? 2 : 0));
-    const double e = c->model == CCZ_MPCML_LINEAR                   ? c->clip > 0 ? c->clip : range
-                     : c->sigmoid.kind == CCZ_MPC_SIGMOID_CHEBYSHEV ? 2
-                                                                    : 1;
-    const double rate = c->rate / ((double)c->batch * gain * gain); /* 2^-s */
-    const double step = 1.01 * rate * most * (gain * range + 1e-3) * e + 1e-3;
-    const double decay = c->rate * c->l2, all = step * (double)c->epochs * batches;
-    return decay > 0 && step / decay < all ? step / decay : all;
-}
-
 static ccz_rc keep_model(struct mpc_party *p, const struct ccz_mpcml_lr_result *r,
                          struct ccz_err *err)
 {
@@ -155,7 +132,7 @@ static ccz_rc keep_model(struct mpc_party *p, const struct ccz_mpcml_lr_result *
         p->cfg.split == CCZ_MPCML_COLUMNS && p->cfg.weights != CCZ_MPCML_WEIGHTS_OWN && !shared;
     m->first = p->role == 0 ? 0 : p->cfg.columns[0];
     m->gain = r->gain;
-    m->bound = shared ? weight_bound(&p->cfg, r->gain) : 0;
+    m->bound = shared ? ccz_mpcml_lr_weight_bound(&p->cfg) : 0;
     m->len = r->weights_len;
     m->share_len = r->share_len;
     if (shared)

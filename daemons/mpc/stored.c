@@ -8,52 +8,23 @@
 
 #include <cczoo/pf.h>
 
-static ccz_rc open_session(struct ccz_mpc **m, struct ccz_chan *chan,
-                           const struct ccz_mpcml_program *program,
-                           const struct ccz_mpcml_run_cfg *run, struct ccz_err *err)
-{
-    struct ccz_mpc_cfg cfg;
-    ccz_rc rc = ccz_mpcml_session_cfg(&cfg, program, run, err);
-    return rc == CCZ_OK ? ccz_mpc_new(m, chan, &cfg, err) : rc;
-}
-
-/* Inputs whose numbers are those of the plan's needs: ccz_mpcml_run_on() makes a tensor of its own before them, too. */
-static ccz_rc make_inputs(struct ccz_mpc *m, const struct ccz_mpcml_program *program,
-                          struct ccz_err *err)
-{
-    CCZ_AUTO(ccz_mpc_tensor) before = NULL;
-    const uint64_t zero = 0;
-    ccz_rc rc = ccz_mpc_private(&before, m, 0, CCZ_MPC_SHAPE1(1), 0,
-                                ccz_mpc_cfg_of(m)->role == 0 ? &zero : NULL, err);
-    return rc == CCZ_OK ? program->inputs(program->self, m, err) : rc;
-}
-
 ccz_rc mpc_store_fill(struct ccz_mpc_stats *stats, struct ccz_chan *chan,
                       const struct ccz_mpcml_program *program, const struct mpc_opts *o,
                       struct ccz_err *err)
 {
     CCZ_AUTO(ccz_mpcml_plan) plan = NULL;
     CCZ_AUTO(ccz_secret) key = NULL;
-    struct ccz_mpc *m = NULL;
-    struct ccz_mpc_source *source = NULL;
+    CCZ_AUTO(ccz_mpc) m = NULL;
     ccz_rc rc = ccz_pf_key_load(&key, o->store_key, err);
     const struct ccz_mpc_store_cfg store = {.dir = o->store, .key = key};
     if (rc == CCZ_OK)
         rc = ccz_mpcml_plan_new(&plan, program, &o->run, err);
     if (rc == CCZ_OK)
-        rc = open_session(&m, chan, program, &o->run, err);
+        rc = ccz_mpcml_open(&m, chan, program, &o->run, err);
     if (rc == CCZ_OK)
-        rc = ccz_mpcml_source_new(&source, m, program, &o->run, err);
-    if (rc == CCZ_OK && source)
-        rc = ccz_mpc_attach(m, source, err);
-    if (rc == CCZ_OK)
-        rc = make_inputs(m, program, err);
-    if (rc == CCZ_OK)
-        rc = ccz_mpc_store_write(m, plan->needs, plan->needs_len, &store, err);
+        rc = ccz_mpcml_store_on(m, program, o->run.setting, plan, &store, err);
     if (m)
         *stats = ccz_mpc_stats(m);
-    program->reset(program->self);
-    ccz_mpc_free(m);
     return rc;
 }
 
@@ -63,8 +34,9 @@ ccz_rc mpc_store_run(struct ccz_mpc_stats *stats, struct ccz_chan *chan,
 {
     CCZ_AUTO(ccz_mpcml_plan) plan = NULL;
     CCZ_AUTO(ccz_secret) key = NULL;
-    struct ccz_mpc *m = NULL;
+    CCZ_AUTO(ccz_mpc) m = NULL;
     struct ccz_mpc_source *source = NULL;
+    struct ccz_mpc_cfg session;
     struct ccz_mpcml_setting setting = *o->run.setting;
     struct ccz_mpcml_run_cfg run = o->run;
     ccz_rc rc = ccz_pf_key_load(&key, o->store_key, err);
@@ -74,7 +46,9 @@ ccz_rc mpc_store_run(struct ccz_mpc_stats *stats, struct ccz_chan *chan,
     setting.source = CCZ_MPC_SOURCE_STORE;
     run.setting = &setting;
     if (rc == CCZ_OK)
-        rc = open_session(&m, chan, program, &run, err);
+        rc = ccz_mpcml_session_cfg(&session, program, &run, err);
+    if (rc == CCZ_OK)
+        rc = ccz_mpc_new(&m, chan, &session, err);
     if (rc == CCZ_OK)
         rc = ccz_mpc_source_store_new(&source, m, &store, err);
     if (rc == CCZ_OK)
@@ -83,6 +57,5 @@ ccz_rc mpc_store_run(struct ccz_mpc_stats *stats, struct ccz_chan *chan,
         rc = ccz_mpcml_run_on(m, program, o->run.setting, plan, err);
     if (m)
         *stats = ccz_mpc_stats(m);
-    ccz_mpc_free(m);
     return rc;
 }

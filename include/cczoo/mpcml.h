@@ -130,6 +130,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_source_new(struct ccz_mpc_source **out, st
                                                  const struct ccz_mpcml_program *program,
                                                  const struct ccz_mpcml_run_cfg *cfg,
                                                  struct ccz_err *err);
+/** A session with its source attached: both of the above. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_open(struct ccz_mpc **out, struct ccz_chan *chan,
+                                           const struct ccz_mpcml_program *program,
+                                           const struct ccz_mpcml_run_cfg *cfg,
+                                           struct ccz_err *err);
 /**
  * Inputs, randomness, computing and reset on a session whose source is attached; any number of programs, one after the other.
  * Before anything else the parties compare what they are about to run (program, bound, setting, network: 32 bytes each way, one round),
@@ -143,6 +148,17 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_run_on(struct ccz_mpc *m,
                                              const struct ccz_mpcml_setting *setting,
                                              const struct ccz_mpcml_plan *plan,
                                              struct ccz_err *err);
+
+/**
+ * The offline phase of that alone: inputs, then the randomness of the plan's needs into files (ccz_mpc_store_write()). A later session
+ * of the same program, whose source is CCZ_MPC_SOURCE_STORE, runs on them.
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_store_on(struct ccz_mpc *m,
+                                               const struct ccz_mpcml_program *program,
+                                               const struct ccz_mpcml_setting *setting,
+                                               const struct ccz_mpcml_plan *plan,
+                                               const struct ccz_mpc_store_cfg *store,
+                                               struct ccz_err *err);
 
 /* ----------------------------------------------------------------------------------- planner */
 
@@ -333,6 +349,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_mpcml_lr_simulate(int64_t *words, int64_t *score
                                                   const struct ccz_mpcml_lr_cfg *cfg,
                                                   const struct ccz_mpcml_lr_data data[2],
                                                   struct ccz_err *err);
+/**
+ * What |weight| / gain and that of the intercept stay below in training, whatever the data: the `weight_range` of a scoring with its
+ * shares. Without training it is `weight_range`. NaN: the configuration is refused.
+ */
+CCZ_API double ccz_mpcml_lr_weight_bound(const struct ccz_mpcml_lr_cfg *cfg);
 /** How many weights there are in all, the intercept included. */
 CCZ_API size_t ccz_mpcml_lr_weights_len(const struct ccz_mpcml_lr_cfg *cfg);
 

@@ -72,16 +72,9 @@ static void replace(struct ccz_mpc_tensor **t, struct ccz_mpc_tensor **by)
 static ccz_rc check_session(const struct ccz_mpcml_kmeans *km, const struct ccz_mpc *m,
                             struct ccz_err *err)
 {
-    const struct ccz_mpc_cfg *c = ccz_mpc_cfg_of(m);
-    if (c->trunc == CCZ_MPC_TRUNC_LOCAL)
-        return ccz_fail(err, CCZ_E_ARG, "mpcml:trunc", (int64_t)c->trunc,
-                        "local truncation would be wrong too often in a ring this full");
-    if (ccz_mpc_is_plan(m))
-        return CCZ_OK;
-    if (c->role != km->role || c->ring_bits != CCZI_KMEANS_RING)
-        return ccz_fail(err, CCZ_E_ARG, "mpcml:session", c->role,
-                        "role %u, ring of %u bits: the program was made for role %u, %d bits",
-                        c->role, c->ring_bits, km->role, CCZI_KMEANS_RING);
+    const ccz_rc rc = cczi_mpcml_check_session(m, km->role, CCZI_KMEANS_RING, err);
+    if (rc != CCZ_OK || ccz_mpc_is_plan(m))
+        return rc;
     if (!km->points)
         return ccz_fail(err, CCZ_E_ARG, "mpcml:data", 0, "no points");
     return CCZ_OK;

@@ -58,17 +58,9 @@ static ccz_rc given_inputs(struct ccz_mpcml_lr *lr, struct ccz_mpc *m, struct cc
 static ccz_rc check_session(const struct ccz_mpcml_lr *lr, const struct ccz_mpc *m,
                             struct ccz_err *err)
 {
-    const struct ccz_mpc_cfg *c = ccz_mpc_cfg_of(m);
-    if (c->trunc == CCZ_MPC_TRUNC_LOCAL) {
-        (void)ccz_refuse(err, CCZ_E_ARG, "mpcml:trunc", "local", "faithful or one bit");
-        return ccz_hint(err, CCZ_E_ARG, "sums of a step use the whole ring");
-    }
-    if (ccz_mpc_is_plan(m))
-        return CCZ_OK;
-    if (c->role != lr->role || c->ring_bits != CCZI_LR_RING)
-        return ccz_fail(err, CCZ_E_ARG, "mpcml:session", c->role,
-                        "role %u, ring of %u bits: the program was made for role %u, %d bits",
-                        c->role, c->ring_bits, lr->role, CCZI_LR_RING);
+    const ccz_rc rc = cczi_mpcml_check_session(m, lr->role, CCZI_LR_RING, err);
+    if (rc != CCZ_OK || ccz_mpc_is_plan(m))
+        return rc;
     if (!lr->has_data)
         return ccz_refuse(err, CCZ_E_ARG, "mpcml:data", "NULL", "data, for a run");
     return CCZ_OK;

@@ -241,6 +241,9 @@ static ccz_rc check_ranges(struct cczi_lr_form *form, struct ccz_err *err)
     if (c->model == CCZ_MPCML_LINEAR && form->train &&
         !(log2(c->range + c->clip) + form->f + form->g < ROOM - 1))
         return refuse_range(log2(c->range + c->clip) + form->f + form->g, "an error", err);
+    form->weight_bound = w;
+    if (form->train && form->len > form->columns)
+        form->weight_bound = fmax(w, intercept / ldexp((double)form->one, -(int)form->f));
     form->z_bits = z < 16 ? 4 : (unsigned)ceil(log2(z));
     return CCZ_OK;
 }
@@ -314,6 +317,12 @@ ccz_rc cczi_lr_form_init(struct cczi_lr_form *form, const struct ccz_mpcml_lr_cf
     form->batches = form->train ? ceil_div(all_rows(form, c->rows), c->batch) : 0;
     form->chunks = ceil_div(cczi_lr_score_rows(form), CCZI_LR_CHUNK);
     return set_fixed(form, err);
+}
+
+double ccz_mpcml_lr_weight_bound(const struct ccz_mpcml_lr_cfg *cfg)
+{
+    struct cczi_lr_form form;
+    return cczi_lr_form_init(&form, cfg, NULL) == CCZ_OK ? form.weight_bound : NAN;
 }
 
 size_t ccz_mpcml_lr_weights_len(const struct ccz_mpcml_lr_cfg *cfg)

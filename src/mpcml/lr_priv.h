@@ -19,6 +19,7 @@ struct cczi_lr_form {
     uint64_t one;        /* the intercept's feature: gain at scale f */
     uint64_t decay;      /* rate l2 at scale 2 f + s */
     uint64_t clip;       /* linear: at scale f + g */
+    double weight_bound; /* of |weight| / gain, and of the intercept's */
     unsigned z_bits;     /* |z| < 2^z_bits, as a value */
     uint64_t max_abs;    /* of encoded features */
     size_t columns, len; /* of the model; len with the intercept */

@@ -10,6 +10,13 @@ ccz_rc cczi_mpcml_alloc(void *out, size_t len, size_t size, struct ccz_err *err)
 /* Wipes; NULL is fine. */
 void cczi_mpcml_wipe_free(void *p, size_t size);
 
+/*
+ * Whether a program may run in this session: programs fill their ring, which local truncation cannot stand, "mpcml:trunc"; and were made
+ * for one role and ring, "mpcml:session". In planning sessions of any role.
+ */
+ccz_rc cczi_mpcml_check_session(const struct ccz_mpc *m, unsigned role, unsigned ring_bits,
+                                struct ccz_err *err);
+
 /* A digest of parameters: a label, then numbers. Failures are kept until the end. */
 struct cczi_mpcml_digest {
     struct ccz_hasher *h;

@@ -39,16 +39,9 @@ static size_t inputs_of(const struct ccz_mpcml_nn *nn)
 static ccz_rc check_session(const struct ccz_mpcml_nn *nn, const struct ccz_mpc *m,
                             struct ccz_err *err)
 {
-    const struct ccz_mpc_cfg *c = ccz_mpc_cfg_of(m);
-    if (c->trunc == CCZ_MPC_TRUNC_LOCAL)
-        return ccz_fail(err, CCZ_E_ARG, "mpcml:trunc", (int64_t)c->trunc,
-                        "local truncation would be wrong too often in a ring this full");
-    if (ccz_mpc_is_plan(m))
-        return CCZ_OK;
-    if (c->role != nn->role || c->ring_bits != nn->cfg.ring_bits)
-        return ccz_fail(err, CCZ_E_ARG, "mpcml:session", c->role,
-                        "role %u, ring of %u bits: the program was made for role %u, %u bits",
-                        c->role, c->ring_bits, nn->role, nn->cfg.ring_bits);
+    const ccz_rc rc = cczi_mpcml_check_session(m, nn->role, nn->cfg.ring_bits, err);
+    if (rc != CCZ_OK || ccz_mpc_is_plan(m))
+        return rc;
     if (nn->role == nn->cfg.server && !nn->params)
         return ccz_fail(err, CCZ_E_ARG, "mpcml:weights", 0, "a network without weights");
     if (nn->role != nn->cfg.server && !nn->images)

@@ -192,21 +192,40 @@ ccz_rc cczi_mpcml_next_id(uint64_t *out, struct ccz_mpc *m, struct ccz_err *err)
     return rc;
 }
 
-/* Needs name PRIVATE tensors by number: in a session that has run something before, numbers begin later. */
+ccz_rc cczi_mpcml_check_session(const struct ccz_mpc *m, unsigned role, unsigned ring_bits,
+                                struct ccz_err *err)
+{
+    const struct ccz_mpc_cfg *c = ccz_mpc_cfg_of(m);
+    if (c->trunc == CCZ_MPC_TRUNC_LOCAL) {
+        (void)ccz_refuse(err, CCZ_E_ARG, "mpcml:trunc", "local", "faithful or one bit");
+        return ccz_hint(err, CCZ_E_ARG, "it is wrong too often in a ring this full");
+    }
+    if (ccz_mpc_is_plan(m) || (c->role == role && c->ring_bits == ring_bits))
+        return CCZ_OK;
+    return ccz_fail(err, CCZ_E_ARG, "mpcml:session", c->role,
+                    "role %u, ring of %u bits: the program was made for role %u, %u bits", c->role,
+                    c->ring_bits, role, ring_bits);
+}
+
+/*
+ * Prepares the needs of a plan, or (with `store`) writes them to files. They name PRIVATE tensors by number: in a session that has run
+ * something before, numbers begin later.
+ */
 static ccz_rc prepare(struct ccz_mpc *m, const struct ccz_mpcml_plan *plan, uint64_t first,
-                      struct ccz_err *err)
+                      const struct ccz_mpc_store_cfg *store, struct ccz_err *err)
 {
     const uint64_t later = first - cczi_mpcml_plan_first_id(plan);
     struct ccz_mpc_need *needs = NULL;
-    if (plan->needs_len == 0)
+    if (plan->needs_len == 0 && !store)
         return CCZ_OK;
-    ccz_rc rc = cczi_mpcml_alloc(&needs, plan->needs_len, sizeof(*needs), err);
+    ccz_rc rc = cczi_mpcml_alloc(&needs, plan->needs_len + 1, sizeof(*needs), err);
     for (size_t i = 0; i < plan->needs_len && rc == CCZ_OK; i++) {
         needs[i] = plan->needs[i];
         needs[i].fixed += needs[i].fixed ? later : 0;
     }
     if (rc == CCZ_OK)
-        rc = ccz_mpc_prepare(m, needs, plan->needs_len, err);
+        rc = store ? ccz_mpc_store_write(m, needs, plan->needs_len, store, err)
+                   : ccz_mpc_prepare(m, needs, plan->needs_len, err);
     free(needs);
     return rc;
 }
@@ -222,9 +241,10 @@ static ccz_rc agree(struct ccz_mpc *m, const struct ccz_mpcml_plan *plan, uint64
     return ccz_mpc_compare(m, digest, err);
 }
 
-ccz_rc ccz_mpcml_run_on(struct ccz_mpc *m, const struct ccz_mpcml_program *program,
-                        const struct ccz_mpcml_setting *setting, const struct ccz_mpcml_plan *plan,
-                        struct ccz_err *err)
+static ccz_rc run_or_store(struct ccz_mpc *m, const struct ccz_mpcml_program *program,
+                           const struct ccz_mpcml_setting *setting,
+                           const struct ccz_mpcml_plan *plan, const struct ccz_mpc_store_cfg *store,
+                           struct ccz_err *err)
 {
     uint64_t first;
     ccz_rc rc = cczi_mpcml_plan_check(plan, program, setting, err);
@@ -236,16 +256,31 @@ ccz_rc ccz_mpcml_run_on(struct ccz_mpc *m, const struct ccz_mpcml_program *progr
     if (rc == CCZ_OK)
         rc = program->inputs(program->self, m, err);
     if (rc == CCZ_OK)
-        rc = prepare(m, plan, first, err);
-    if (rc == CCZ_OK)
+        rc = prepare(m, plan, first, store, err);
+    if (rc == CCZ_OK && !store)
         rc = program->compute(program->self, m, setting, err);
     program->reset(program->self);
     return rc;
 }
 
-static ccz_rc open_session(struct ccz_mpc **out, struct ccz_chan *chan,
-                           const struct ccz_mpcml_program *program,
-                           const struct ccz_mpcml_run_cfg *cfg, struct ccz_err *err)
+ccz_rc ccz_mpcml_run_on(struct ccz_mpc *m, const struct ccz_mpcml_program *program,
+                        const struct ccz_mpcml_setting *setting, const struct ccz_mpcml_plan *plan,
+                        struct ccz_err *err)
+{
+    return run_or_store(m, program, setting, plan, NULL, err);
+}
+
+ccz_rc ccz_mpcml_store_on(struct ccz_mpc *m, const struct ccz_mpcml_program *program,
+                          const struct ccz_mpcml_setting *setting,
+                          const struct ccz_mpcml_plan *plan, const struct ccz_mpc_store_cfg *store,
+                          struct ccz_err *err)
+{
+    return run_or_store(m, program, setting, plan, store, err);
+}
+
+ccz_rc ccz_mpcml_open(struct ccz_mpc **out, struct ccz_chan *chan,
+                      const struct ccz_mpcml_program *program, const struct ccz_mpcml_run_cfg *cfg,
+                      struct ccz_err *err)
 {
     struct ccz_mpc_cfg session;
     CCZ_AUTO(ccz_mpc) m = NULL;
@@ -276,7 +311,7 @@ ccz_rc ccz_mpcml_run(struct ccz_mpc_stats *stats, struct ccz_chan *chan,
     if (rc == CCZ_OK && !c.plan)
         rc = ccz_mpcml_plan_new(&plan, program, &c, &own);
     if (rc == CCZ_OK)
-        rc = open_session(&m, chan, program, &c, &own);
+        rc = ccz_mpcml_open(&m, chan, program, &c, &own);
     if (rc == CCZ_OK)
         rc = ccz_mpcml_run_on(m, program, c.setting, c.plan ? c.plan : plan, &own);
     if (m && stats)

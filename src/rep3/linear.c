@@ -128,8 +128,8 @@ ccz_rc ccz_rep3_reinterpret(struct ccz_rep3_tensor **out, const struct ccz_rep3_
 
 /* --------------------------------------------------------------------------------------- bits */
 
-static ccz_rc xor_bits(struct ccz_rep3_tensor **out, const struct ccz_rep3_tensor *a,
-                       const struct ccz_rep3_tensor *b, struct ccz_err *err)
+ccz_rc cczi_rep3_same_bits(const struct ccz_rep3_tensor *a, const struct ccz_rep3_tensor *b,
+                           struct ccz_err *err)
 {
     ccz_rc rc = cczi_rep3_same_session(a, b, err);
     if (rc == CCZ_OK)
@@ -138,6 +138,13 @@ static ccz_rc xor_bits(struct ccz_rep3_tensor **out, const struct ccz_rep3_tenso
         rc = cczi_rep3_want_kind(b, 1u << CCZ_REP3_BITS, err);
     if (rc == CCZ_OK && !cczi_rep3_shape_eq(&a->shape, &b->shape))
         rc = cczi_rep3_refuse_shape(&b->shape, &a->shape, err);
+    return rc;
+}
+
+static ccz_rc xor_bits(struct ccz_rep3_tensor **out, const struct ccz_rep3_tensor *a,
+                       const struct ccz_rep3_tensor *b, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_rep3_same_bits(a, b, err);
     if (rc == CCZ_OK)
         rc = cczi_rep3_tensor_new(out, a->m, CCZ_REP3_BITS, &a->shape, 0, err);
     for (size_t i = 0; rc == CCZ_OK && i < 2 * a->words; i++)

@@ -55,13 +55,7 @@ static ccz_rc and_bits(struct ccz_rep3_tensor **out, const struct ccz_rep3_tenso
 {
     CCZ_AUTO(ccz_rep3_tensor) t = NULL;
     CCZI_REP3_WORDS z = {0};
-    ccz_rc rc = cczi_rep3_same_session(a, b, err);
-    if (rc == CCZ_OK)
-        rc = cczi_rep3_want_kind(a, 1u << CCZ_REP3_BITS, err);
-    if (rc == CCZ_OK)
-        rc = cczi_rep3_want_kind(b, 1u << CCZ_REP3_BITS, err);
-    if (rc == CCZ_OK && !cczi_rep3_shape_eq(&a->shape, &b->shape))
-        rc = cczi_rep3_refuse_shape(&b->shape, &a->shape, err);
+    ccz_rc rc = cczi_rep3_same_bits(a, b, err);
     if (rc == CCZ_OK)
         rc = cczi_rep3_tensor_new(&t, a->m, CCZ_REP3_BITS, &a->shape, 0, err);
     if (rc == CCZ_OK)

@@ -43,6 +43,9 @@ ccz_rc cczi_rep3_tensor_new(struct ccz_rep3_tensor **out, struct ccz_rep3 *m,
 ccz_rc cczi_rep3_want_kind(const struct ccz_rep3_tensor *t, unsigned kinds, struct ccz_err *err);
 ccz_rc cczi_rep3_same_session(const struct ccz_rep3_tensor *a, const struct ccz_rep3_tensor *b,
                               struct ccz_err *err);
+/* Two BITS tensors of one session and shape. */
+ccz_rc cczi_rep3_same_bits(const struct ccz_rep3_tensor *a, const struct ccz_rep3_tensor *b,
+                           struct ccz_err *err);
 /* The shape of both together, broadcast; t repeated to it (*out borrows t if it has it already, else it is in *own). */
 ccz_rc cczi_rep3_broadcast(struct ccz_rep3_shape *out, const struct ccz_rep3_shape *a,
                            const struct ccz_rep3_shape *b, struct ccz_err *err);

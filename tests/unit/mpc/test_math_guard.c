@@ -5,6 +5,7 @@
 #include <cczoo/mpc_math.h>
 
 #include "kit.h"
+#include "math_calls.h"
 #include "mpc/math_priv.h"
 #include "mpc/session.h"
 
@@ -106,38 +107,6 @@ static void test_precise(void)
 
 /* --------------------------------------------------------------------------------------- kinds */
 
-enum { CALLS = 10 };
-
-static ccz_rc one_call(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x, int number,
-                       struct ccz_err *e)
-{
-    const struct ccz_mpc_octaves octaves = {-2, 4};
-    const struct ccz_mpc_sigmoid_cfg cheb = {.kind = CCZ_MPC_SIGMOID_CHEBYSHEV, .degree = 7};
-    const struct ccz_mpc_sigmoid_cfg tanh7 = {.kind = CCZ_MPC_SIGMOID_SPLINE};
-    switch (number) {
-    case 0:
-        return ccz_mpc_sigmoid(out, x, CCZ_MPC_SIGMOID_3, e);
-    case 1:
-        return ccz_mpc_sigmoid(out, x, CCZ_MPC_SIGMOID_SPLINE, e);
-    case 2:
-        return ccz_mpc_sigmoid_as(out, x, &cheb, e);
-    case 3:
-        return ccz_mpc_tanh(out, x, &tanh7, e);
-    case 4:
-        return ccz_mpc_exp(out, x, CCZ_MPC_EXP_ANY, e);
-    case 5:
-        return ccz_mpc_exp(out, x, CCZ_MPC_EXP_NEGATIVE, e);
-    case 6:
-        return ccz_mpc_reciprocal(out, x, octaves, e);
-    case 7:
-        return ccz_mpc_sqrt(out, x, octaves, e);
-    case 8:
-        return ccz_mpc_rsqrt(out, x, octaves, e);
-    default:
-        return ccz_mpc_softmax(out, x, e);
-    }
-}
-
 /* Every function of every kind of operand gives the same values; only shares cost anything. x: [2, 3, 4] of 0.25 .. 8. */
 static void kinds(struct party *p, void *arg)
 {
@@ -147,7 +116,7 @@ static void kinds(struct party *p, void *arg)
     (void)arg;
     for (size_t i = 0; i < N; i++)
         v[i] = 256 + i * 301;
-    for (int number = 0; number < CALLS; number++) {
+    for (int number = 0; number < MATH_CALLS; number++) {
         for (int kind = 0; kind < 4; kind++) {
             CCZ_AUTO(ccz_mpc_tensor) x = input(p, kind, CCZ_MPC_SHAPE3(2, 3, 4), FRAC, v);
             CCZ_AUTO(ccz_mpc_tensor) out = NULL;
@@ -155,7 +124,7 @@ static void kinds(struct party *p, void *arg)
             if (number == 5)
                 OK(ccz_mpc_neg(&below, x, e));
             const uint64_t sent = ccz_mpc_stats(p->m).phase[CCZ_MPC_ONLINE].sent_size;
-            OK(one_call(&out, below ? below : x, number, e));
+            OK(math_call(&out, below ? below : x, number, e));
             const struct ccz_mpc_stats after = ccz_mpc_stats(p->m);
             CHECK((after.phase[CCZ_MPC_ONLINE].sent_size == sent) == (kind < 3));
             CHECK(ccz_mpc_kind_of(out) == ccz_mpc_kind_of(x) && ccz_mpc_frac_of(out) == FRAC);
@@ -208,13 +177,13 @@ static void uniform(struct party *p, void *arg)
     CCZ_AUTO(ccz_mpc_tensor) out = NULL;
     OK(ccz_mpc_import(&x, p->m, CCZ_MPC_SHARED, CCZ_MPC_SHAPE2(MANY / 4, 4), 10, share[p->role],
                       e));
-    OK(one_call(&out, x, number, e));
+    OK(math_call(&out, x, number, e));
     check_uniform(ccz_mpc_words(out), number);
 }
 
 static void test_uniform(void)
 {
-    for (int number = 0; number < CALLS; number++) {
+    for (int number = 0; number < MATH_CALLS; number++) {
         if (number != 3) /* 2 s - 1: even, and so are its shares */
             both(32, uniform, &number);
     }
@@ -536,8 +505,9 @@ static void faulty_program(struct party *p, void *arg)
     p->rc =
         ccz_mpc_import(&x, p->m, CCZ_MPC_SHARED, CCZ_MPC_SHAPE2(FAULTY_N, 1), 10, share, &p->err);
     if (p->rc == CCZ_OK)
-        p->rc = number < CALLS ? one_call(&out, x, number, &p->err)
-                               : ccz_mpc_permute(&out, x, 0, p->role == 0 ? order : NULL, &p->err);
+        p->rc = number < MATH_CALLS
+                    ? math_call(&out, x, number, &p->err)
+                    : ccz_mpc_permute(&out, x, 0, p->role == 0 ? order : NULL, &p->err);
     CHECK((out != NULL) == (p->rc == CCZ_OK));
 }
 
@@ -578,7 +548,7 @@ static void test_faults(void)
     for (int who = 0; who < 2; who++) {
         faults_of(0, who, 3);
         faults_of(1, who, 3);
-        faults_of(CALLS, who, 1); /* a permutation: one message each way */
+        faults_of(MATH_CALLS, who, 1); /* a permutation: one message each way */
     }
     faults_of(6, 1, 4);
 }

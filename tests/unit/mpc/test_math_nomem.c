@@ -4,44 +4,20 @@
 #define _DEFAULT_SOURCE
 #include "nomem.h"
 
-#include <cczoo/mpc_math.h>
-
-#include "mpc/shuffle.h"
-
 #include "ccz_test.h"
+#include "math_calls.h"
+#include "mpc/shuffle.h"
 
 #include <string.h>
 
-enum { N = 70, CALLS = 10 };
+enum { N = 70, CALLS = MATH_CALLS + 2 };
 
 static ccz_rc one_call(struct ccz_mpc_tensor **out, const struct ccz_mpc_tensor *x, int number,
                        struct ccz_err *e)
 {
-    const struct ccz_mpc_octaves octaves = {-2, 4};
-    const struct ccz_mpc_sigmoid_cfg cheb = {.kind = CCZ_MPC_SIGMOID_CHEBYSHEV, .degree = 7};
-    const struct ccz_mpc_sigmoid_cfg tanh7 = {.kind = CCZ_MPC_SIGMOID_SPLINE};
-    switch (number) {
-    case 0:
-        return ccz_mpc_sigmoid(out, x, CCZ_MPC_SIGMOID_SPLINE, e);
-    case 1:
-        return ccz_mpc_sigmoid_as(out, x, &cheb, e);
-    case 2:
-        return ccz_mpc_tanh(out, x, &tanh7, e);
-    case 3:
-        return ccz_mpc_exp(out, x, CCZ_MPC_EXP_ANY, e);
-    case 4:
-        return ccz_mpc_exp(out, x, CCZ_MPC_EXP_NEGATIVE, e);
-    case 5:
-        return ccz_mpc_reciprocal(out, x, octaves, e);
-    case 6:
-        return ccz_mpc_sqrt(out, x, octaves, e);
-    case 7:
-        return ccz_mpc_softmax(out, x, e);
-    case 8:
-        return ccz_mpc_permute(out, x, (unsigned)ccz_mpc_frac_of(x) & 1, NULL, e);
-    default:
-        return ccz_mpc_shuffle(out, x, e);
-    }
+    if (number < MATH_CALLS)
+        return math_call(out, x, number, e);
+    return number == MATH_CALLS ? ccz_mpc_permute(out, x, 0, NULL, e) : ccz_mpc_shuffle(out, x, e);
 }
 
 /* @return allocations that the call asked for; with `left` of them before one fails */

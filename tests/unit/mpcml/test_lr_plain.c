@@ -332,6 +332,17 @@ static void test_intercept(void)
         most = fmax(most, fabs(ldexp((double)scores[i], -(int)(form.f + form.g))));
     CHECK(most > 1100 && most < ldexp(1, (int)form.z_bits)); /* weights alone: below 771 */
     CHECK(form.z_bits == 11);
+    /* What a scoring with its shares is told of them: of the intercept too, which is far above what decay leaves of weights. */
+    const double bound = ccz_mpcml_lr_weight_bound(&cfg);
+    most = 0;
+    for (int i = 0; i < 2 * COLUMNS + 1; i++)
+        most = fmax(most, fabs(ldexp((double)words[i], -(int)form.g)));
+    CHECK(most > 700 && most <= bound && bound < 2 * most);
+    struct ccz_mpcml_lr_cfg refused = cfg;
+    refused.rate = -1;
+    CHECK(isnan(ccz_mpcml_lr_weight_bound(&refused)));
+    refused = (struct ccz_mpcml_lr_cfg){.columns = {2, 2}, .score_rows = {1, 1}, .score_to = 1};
+    CHECK(ccz_mpcml_lr_weight_bound(&refused) == 1024);
 }
 
 /* A decay that is rounded to nothing bounds nothing. */
