@@ -79,10 +79,12 @@ function(ccz_library out)
   install(TARGETS ${id}_shared ${id}_static)
 endfunction()
 
-# ccz_test(<exe> LABEL <label> MODULES <module>... SOURCES ... [NAMES ...] [TIMEOUT s] [ARGS ...])
-# One ctest per name in NAMES, run as `<exe> <name>`; tests may include headers under src/.
+# ccz_test(<exe> LABEL <label> MODULES <module>... SOURCES ... [NAMES ...] [ELSEWHERE ...] [TIMEOUT s])
+# One ctest per name in NAMES, run as `<exe> <name>`; a name that is in the program and not here, or the other way round, ends the build
+# (ELSEWHERE: those that another program of the same sources has under another label).
+# Tests may include headers under src/.
 function(ccz_test exe)
-  cmake_parse_arguments(T "" "LABEL;TIMEOUT" "SOURCES;NAMES;MODULES" ${ARGN})
+  cmake_parse_arguments(T "" "LABEL;TIMEOUT" "SOURCES;NAMES;ELSEWHERE;MODULES" ${ARGN})
   if(NOT BUILD_TESTING)
     return()
   endif()
@@ -98,6 +100,9 @@ function(ccz_test exe)
     set_tests_properties(${T_LABEL}.${name} PROPERTIES LABELS ${T_LABEL} TIMEOUT ${T_TIMEOUT}
       SKIP_RETURN_CODE 77)
   endforeach()
+  if(T_NAMES)
+    add_custom_command(TARGET ${exe} POST_BUILD COMMAND ${PROJECT_SOURCE_DIR}/scripts/check-test-names $<TARGET_FILE:${exe}> ${T_NAMES} ${T_ELSEWHERE} VERBATIM)
+  endif()
 endfunction()
 
 # ccz_fuzz(<name> MODULES <module>...): fuzz/fuzz_<name>.c. Every build replays fuzz/corpus/<name>/
