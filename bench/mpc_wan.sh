@@ -70,7 +70,7 @@ printf 'rtt ms\tsetting\tmeasured rtt ms\tseconds\tcpu s\tkB\tonline kB\trounds\
 over=0
 for rtt in ${RTTS:-0 10 50}; do
     connect "$rtt"
-    program=(--rows 1280 --columns 5,5 --batch 128 --epochs 1 --optimize "${SETTINGS:-all}" --rtt "$rtt" --repeats "${REPEATS:-3}"
+    program=(--rows 1280 --columns 5,5 --batch 128 --epochs 1 --optimize "${SETTINGS:-all}" --rtt "$([ "$rtt" = 0 ] && echo 0.1 || echo "$rtt")" --repeats "${REPEATS:-3}"
         --unattested-insecure)
     rm -f "$work"/*.port
     ip netns exec "$a" "$mpc" dealer --listen 10.77.0.1:0 --port-file "$work/dealer.port" --unattested-insecure >/dev/null 2>&1 &

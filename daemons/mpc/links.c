@@ -83,7 +83,7 @@ ccz_rc mpc_links_join(struct mpc_links *l, const struct mpc_net *n, struct ccz_e
 
 void mpc_links_give_up(struct mpc_links *l, const struct ccz_err *err)
 {
-    ccz_chan_close(l->peer, err->where);
+    ccz_chan_close_error(l->peer, err);
 }
 
 void mpc_links_close(struct mpc_links *l)

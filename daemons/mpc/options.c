@@ -133,7 +133,7 @@ static bool set_numbers(struct mpc_opts *o)
                 real_in(&c->clip, "clip", o->clip, 0, 1e6) &&
                 real_in(&c->range, "range", o->range, 0, 1e6) &&
                 real_in(&mbit, "bandwidth", o->bandwidth, 0.001, 1e6) &&
-                real_in(&ms, "rtt", o->rtt, 0, 1e6);
+                real_in(&ms, "rtt", o->rtt, 0.001, 1e6);
     if (!good)
         return false;
     c->epochs = (size_t)o->epochs;
@@ -178,7 +178,7 @@ static bool check_network(const struct mpc_opts *o)
         ui_error("one of --listen and --connect is required");
         return false;
     }
-    if (!is(o, "table") && dealer != (o->net.dealer != NULL)) {
+    if (is(o, "table") ? dealer && !o->net.dealer : dealer != (o->net.dealer != NULL)) {
         ui_error(dealer ? "--dealer is required by --optimize dealer"
                         : "--dealer is for --optimize dealer");
         return false;
@@ -269,7 +269,7 @@ static bool check_party(const struct mpc_opts *o)
     return true;
 }
 
-/* An option that the command would ignore is an error: who gives it expects something of it. */
+/* Options that the command would ignore, but for parameters of other programs: who gives them expects something. */
 static const char *misplaced(const struct mpc_opts *o)
 {
     const bool party = is(o, "party"), both = party || is(o, "offline"), table = is(o, "table"),
@@ -284,6 +284,7 @@ static const char *misplaced(const struct mpc_opts *o)
                 {"tee", o->net.evidence.tee, both || table},
                 {"policy", o->net.evidence.policy, both || table},
                 {"dealer", o->net.dealer, both || table},
+                {"dealer-policy", o->net.dealer_policy, o->net.dealer},
                 {"data", o->data, both || simulate},
                 {"test", o->test, both || simulate},
                 {"label", o->label, both || simulate},
@@ -297,6 +298,7 @@ static const char *misplaced(const struct mpc_opts *o)
                 {"json", o->json, both},
                 {"network", o->network, both || plan},
                 {"images", o->images, both},
+                {"image-labels", o->image_labels, both},
                 {"rows", o->rows, plan || table || o->kind == MPC_MLP},
                 {"score-rows", o->score_rows, plan || table},
                 {"repeats", o->repeats != 1, table},
@@ -327,6 +329,10 @@ static bool check(struct mpc_opts *o)
     if (is(o, "party") || is(o, "offline"))
         return check_party(o);
     if (is(o, "simulate")) {
+        if (o->scoring || o->kind > MPC_LINEAR || o->cfg.split != CCZ_MPCML_COLUMNS) {
+            ui_error("simulate: of --program lr and linear, --split columns");
+            return false;
+        }
         if (!o->data || !o->data_2 || !o->test != !o->test_2)
             ui_error("--data and --data-2 are required, --test and --test-2 given together");
         return o->data && o->data_2 && !o->test == !o->test_2;
@@ -354,7 +360,8 @@ static const struct mpc_opts DEFAULTS = {.net.timeout_s = MPC_TIMEOUT_S,
                                          .score_to = "labels",
                                          .optimize = "rounds",
                                          .trunc = "faithful",
-                                         .bandwidth = "1000",
+                                         .bandwidth = "100",
+                                         .rtt = "1",
                                          .columns = "15,15",
                                          .epochs = 5,
                                          .batch = 64,
@@ -416,8 +423,8 @@ static const struct ui_opt OPTIONS[] = {
      "rounds (default), ot, paillier, he-each, he-packed, silent or dealer; plan, table: all"},
     {"trunc", &given.trunc, NULL, NULL, "MODE", "faithful (default) or one-bit"},
     {"bandwidth", &given.bandwidth, NULL, NULL, "MBIT",
-     "per second, for plans and choices, default 1000"},
-    {"rtt", &given.rtt, NULL, NULL, "MS", "round trip, likewise, default 0"},
+     "per second, for plans and choices, default 100"},
+    {"rtt", &given.rtt, NULL, NULL, "MS", "round trip, likewise, default 1"},
     {"store", &given.store, NULL, NULL, "DIR",
      "randomness of products goes to (offline) or comes from (party) here; each is used once"},
     {"store-key", &given.store_key, NULL, NULL, "FILE", "its key, 16 bytes"},

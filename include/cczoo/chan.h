@@ -80,6 +80,11 @@ CCZ_API void ccz_chan_set_timeout(struct ccz_chan *c, int64_t timeout_ms);
  * counts. Any thread.
  */
 CCZ_API void ccz_chan_close(struct ccz_chan *c, const char *reason);
+/**
+ * Closes because of @p err, with its `where`: what it says besides, values and paths, stays here. If it is that another peer
+ * closed ("chan:closed"), what that one said is passed on.
+ */
+CCZ_API void ccz_chan_close_error(struct ccz_chan *c, const struct ccz_err *err);
 CCZ_API void ccz_chan_free(struct ccz_chan *c); /**< closes if need be; NULL is fine */
 CCZ_DEFINE_AUTO(ccz_chan)
 

@@ -30,7 +30,8 @@
  * time counted once. w = k/8.
  *
  * Failure. The first failure of any operation ends the session: the channel is closed with the error's `where`, so that the
- * other party fails too, with CCZ_E_CLOSED and that place; values and paths stay here. Later operations return the first error again. Nothing more is sent,
+ * other party fails too, with CCZ_E_CLOSED and that place; values and paths stay here. Later operations return the first error
+ * again. Nothing more is sent,
  * and so nothing revealed. The one exception is a planning session, which has no peer.
  *
  * Threads and ownership: a session and its tensors are used by one thread at a time. A tensor belongs to who got it, is

@@ -97,7 +97,7 @@ struct ccz_mpc_source_ops {
     /**
      * A hash over everything that both parties have to do alike for these needs, prepared together, and that the needs do not
      * say: configuration, layout of ciphertexts, choices. The parties compare it before they prepare, "mpc:needs-plan".
-     * Called right before prepare with the same needs, at both parties in the same state. Does not communicate; also called in
+     * Called before prepare with the same needs, at both parties in the same state, unless settings were compared before. Does not communicate; also called in
      * planning sessions. NULL: the needs say it all.
      */
     ccz_rc (*plan)(uint8_t digest[32], void *self, const struct ccz_mpc_need *needs, size_t len,

@@ -31,8 +31,8 @@
  * party to each other one. Some operations have a leading party, which sends more; the lead goes round, one party further at
  * each operation, so that the load is even.
  *
- * Failure. As in mpc.h: the first failure ends the session, both channels are closed with its `where`, so that the other two
- * fail too, with CCZ_E_CLOSED; later operations return the first error again. Exception: planning sessions have no peers.
+ * Failure. As in mpc.h: the first failure ends the session, both channels are closed with its `where` (or what another party has
+ * closed with), so that the other two fail too, with CCZ_E_CLOSED; later operations return the first error again. Exception: planning sessions have no peers.
  *
  * Threads and ownership: a session and its tensors are used by one thread at a time. Tensors are freed before their session,
  * and wiped then. Operations allocate `*out`, which is NULL unless CCZ_OK, and may not be an operand.

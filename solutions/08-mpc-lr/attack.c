@@ -147,7 +147,7 @@ static ccz_rc train(struct ccz_chan *chan, size_t rows, struct ccz_err *err)
                                          .rate = 0.1,
                                          .seed = 1,
                                          .score_to = CCZ_MPC_TO_0};
-    const struct ccz_mpcml_run_cfg run = {.role = 1, .net.bytes_per_s = 125e6};
+    const struct ccz_mpcml_run_cfg run = {.role = 1};
     double *x = calloc(rows * COLUMNS, sizeof(*x));
     if (!x)
         return ccz_fail(err, CCZ_E_NOMEM, "attack:memory", 0, "out of memory");

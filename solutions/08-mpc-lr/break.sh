@@ -27,6 +27,7 @@ a_says() {
         printf '%s\n' "$out" >&2
         die "expected status $status and a line like '$pattern', got status $got"
     fi
+    if ! grep -q '^no result was revealed' <<<"$out" || grep -q '^revealed' <<<"$out"; then die "A revealed a result: $out"; fi
     grep -E "$pattern|^no result was revealed" <<<"$out" | sed 's/^/   A: /'
 }
 # b_said PATTERN: what the other side had to say.

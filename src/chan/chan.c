@@ -50,6 +50,11 @@ void ccz_chan_close(struct ccz_chan *c, const char *reason)
         c->ops->close(c->self, reason ? reason : "closed by the peer");
 }
 
+void ccz_chan_close_error(struct ccz_chan *c, const struct ccz_err *err)
+{
+    ccz_chan_close(c, strcmp(err->where, "chan:closed") == 0 ? err->msg : err->where);
+}
+
 void ccz_chan_set_timeout(struct ccz_chan *c, int64_t timeout_ms)
 {
     atomic_store(&c->timeout_ms, timeout_ms > 0 ? timeout_ms : CCZ_CHAN_TIMEOUT_MS);

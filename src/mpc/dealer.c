@@ -38,7 +38,7 @@ static ccz_rc check_hello(const uint8_t hello[2][CCZI_DEAL_HELLO], struct ccz_er
     uint8_t expected[CCZI_DEAL_HELLO];
     for (unsigned i = 0; i < 2; i++) {
         unsigned bits = hello[i][9];
-        if (bits != 8 && bits != 16 && bits != 32 && bits != 64)
+        if (!cczi_mpc_is_ring(bits))
             bits = 64;
         cczi_deal_hello(expected, hello[i][8], bits, hello[i] + 16);
         if (hello[i][8] > 1 || memcmp(hello[i], expected, CCZI_DEAL_HELLO) != 0)
@@ -257,8 +257,8 @@ ccz_rc ccz_mpc_dealer_run(struct ccz_chan *chan0, struct ccz_chan *chan1,
         rc = serve(&done, &d, &own);
     dealer_deinit(&d);
     if (rc != CCZ_OK) { /* both are told why */
-        ccz_chan_close(chan0, own.where);
-        ccz_chan_close(chan1, own.where);
+        ccz_chan_close_error(chan0, &own);
+        ccz_chan_close_error(chan1, &own);
         if (err)
             *err = own;
     }

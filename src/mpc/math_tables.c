@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The constants of approximations, integers so that both parties have the same bits. tests/unit/mpc/test_math_tables.c holds each
- * to the error that mpc_math.h states.
+ * The constants of approximations, integers so that both parties have the same bits. math_guard.splines and
+ * math.chebyshev hold them to the error that mpc_math.h states.
  */
 #include "math_priv.h"
 

@@ -27,10 +27,9 @@ ccz_rc cczi_mpc_leave(struct ccz_mpc *m, ccz_rc rc, struct ccz_err *err)
     else
         (void)ccz_fail(&m->err, rc, "mpc:failed", 0, "%s", ccz_rc_str(rc));
     if (m->chan) {
-        /* Where, and not what: a message may tell of own files and values. */
-        ccz_chan_close(m->chan, m->err.where);
+        ccz_chan_close_error(m->chan, &m->err);
         if (m->watched) /* the peer may be waiting there */
-            ccz_chan_close(m->watched, m->err.where);
+            ccz_chan_close_error(m->watched, &m->err);
     }
     return rc;
 }
@@ -479,7 +478,7 @@ ccz_rc ccz_mpc_new(struct ccz_mpc **out, struct ccz_chan *chan, const struct ccz
     struct ccz_err own = {0};
     ccz_rc rc = make(out, chan, cfg, &own);
     if (rc != CCZ_OK) { /* nobody else would tell the peer */
-        ccz_chan_close(chan, own.where);
+        ccz_chan_close_error(chan, &own);
         if (err)
             *err = own;
     }

@@ -317,9 +317,9 @@ ccz_rc ccz_mpcml_run(struct ccz_mpc_stats *stats, struct ccz_chan *chan,
     if (m && stats)
         *stats = ccz_mpc_stats(m);
     if (rc != CCZ_OK) { /* whatever failed, the peers hear of it */
-        ccz_chan_close(chan, own.where);
+        ccz_chan_close_error(chan, &own);
         if (c.dealer)
-            ccz_chan_close(c.dealer, own.where);
+            ccz_chan_close_error(c.dealer, &own);
         if (err)
             *err = own;
     }

@@ -21,10 +21,8 @@ ccz_rc ccz_rep3_status(const struct ccz_rep3 *m, struct ccz_err *err)
 
 static void close_both(struct ccz_chan *prev, struct ccz_chan *next, const struct ccz_err *e)
 {
-    /* Where, and not what: a message may tell of own values. What another party said is passed on. */
-    const char *reason = strcmp(e->where, "chan:closed") == 0 ? e->msg : e->where;
-    ccz_chan_close(prev, reason);
-    ccz_chan_close(next, reason);
+    ccz_chan_close_error(prev, e);
+    ccz_chan_close_error(next, e);
 }
 
 ccz_rc cczi_rep3_leave(struct ccz_rep3 *m, ccz_rc rc, struct ccz_err *err)

@@ -64,6 +64,10 @@ usage_says 'usage: cczoo-mpc COMMAND' dance
 usage_says 'one of --listen and --connect' party --data x "${MUTUAL[@]}"
 usage_says '--policy is required' party --listen 127.0.0.1:0 --data x "${TEE[@]}"
 usage_says 'exclude each other' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --unattested-insecure
+usage_says '--dealer is required' table --listen 127.0.0.1:0 --rows 64 --optimize dealer --unattested-insecure
+usage_says 'simulate: of --program lr and linear' simulate --program kmeans --data x --data-2 y
+usage_says 'simulate: of --program lr and linear' simulate --split rows --data x --data-2 y
+usage_says '--rtt must be' plan --rows 64 --rtt 0
 usage_says '--data is required' party --listen 127.0.0.1:0 "${MUTUAL[@]}"
 usage_says '--optimize must be one of' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --optimize magic
 usage_says '--sigmoid must be one of' party --listen 127.0.0.1:0 --data x "${MUTUAL[@]}" --sigmoid round
@@ -282,7 +286,11 @@ differ optimize --optimize ot
 differ trunc --trunc one-bit
 differ bandwidth --bandwidth 10
 differ rtt --rtt 10
-B=(--data "$RUN/b-train.csv" --label x3)
+differ split --split rows --raw --data "$RUN/a-train.csv" --label y
+differ clip --clip 2
+B=(--data "$RUN/a-train.csv" --label y)
+pair 1 1 party "${OPEN[@]}"
+says a 'refused: mpc:labels: 2 / 1'
 A=(--data "$RUN/a-train.csv")
 B=(--data "$RUN/b-train.csv")
 pair 1 1 party "${OPEN[@]}"

@@ -302,8 +302,8 @@ static void test_keys(void)
         for (size_t b = 0; b < a; b++)
             CHECK(memcmp(&seen[a / KEYS][a % KEYS], &seen[b / KEYS][b % KEYS], sizeof(**seen)) !=
                   0);
-    CHECK(CCZI_TREE_GROUP / 2 <=
-          512); /* trees of two OTs, the smallest: what design/ot.md counts with */
+    /* trees of two OTs, the smallest: what design/ot.md counts with */
+    _Static_assert(CCZI_TREE_GROUP / 2 <= 512, "groups of trees");
 }
 
 /* Three steps bring every row to its place, and each is a permutation inside of its blocks. */
