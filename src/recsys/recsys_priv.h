@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_RECSYS_PRIV_H
+#define CCZ_RECSYS_PRIV_H
+/* Inside the recommender. */
+#include <cczoo/recsys.h>
+
+/* "recsys:memory" */
+ccz_rc cczi_recsys_no_memory(struct ccz_err *err);
+/* malloc() aligned to 64 bytes and zeroed, for free(); NULL also if len * size overflows. */
+void *cczi_recsys_alloc(uint64_t len, size_t size);
+/* Wipes size bytes and frees; NULL is fine. */
+void cczi_recsys_wipe_free(void *p, size_t size);
+#endif
