@@ -127,6 +127,15 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_bundle_open(struct ccz_recsys_bundle **ou
                                                    const struct ccz_secret *key,
                                                    const struct ccz_recsys_bundle_cfg *cfg,
                                                    struct ccz_err *err);
+/** The protected files of a folder, opened: what ccz_recsys_bundle_read() and ccz_model_load() read. One thread at a time. */
+struct ccz_recsys_folder;
+/** @param key_version  as in struct ccz_recsys_bundle_cfg; 0 = not looked at  @retval as ccz_recsys_bundle_open() */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_folder_open(struct ccz_recsys_folder **out, const char *dir,
+                                                   const struct ccz_secret *key,
+                                                   uint32_t key_version, struct ccz_err *err);
+CCZ_API const struct ccz_model_cfg *ccz_recsys_folder_files(const struct ccz_recsys_folder *f);
+CCZ_API void ccz_recsys_folder_free(struct ccz_recsys_folder *f); /**< NULL is fine */
+CCZ_DEFINE_AUTO(ccz_recsys_folder)
 /** The same from decrypted files, wherever they come from. @param files  of it files, files_len, read_at and arg are used */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_bundle_read(struct ccz_recsys_bundle **out,
                                                    const struct ccz_model_cfg *files,
