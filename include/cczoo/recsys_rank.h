@@ -114,10 +114,11 @@ struct ccz_recsys_reason {
     uint32_t item;
     float share;
 };
-/** score = mean + user_bias + item_bias + shares of the listed reasons + others + rest, up to rounding. */
+/** score = mean + item_bias + shares of the listed reasons + others + rest, up to rounding. The user's bias is part of the shares: it
+ *  comes from the history too. */
 struct ccz_recsys_explanation {
     float score; /**< as in lists */
-    float mean, user_bias, item_bias;
+    float mean, item_bias;
     float others; /**< shares of the history that are not listed */
     /** What the user's vector says besides: training moves items after users, so that a vector is not quite what the history makes of it
      *  now. */
@@ -127,7 +128,7 @@ struct ccz_recsys_explanation {
 /**
  * Why @p item has the score that it has for @p user: the items of the history with the largest shares.
  * @param[out] reason  by descending share, among equal ones the lower number first; behind them CCZ_RECSYS_NONE with 0
- * @shape reason [k], share [items of the user's row of @p seen]: of ccz_recsys_als_weights()
+ * @shape reason [k], share [items of the user's row of @p seen]: as ccz_recsys_als_weights() gives it
  * @retval CCZ_E_ARG  recsys:k, recsys:user, recsys:item, recsys:seen, recsys:factors; recsys:value: a share is not finite
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_explain(struct ccz_recsys_explanation *out,
