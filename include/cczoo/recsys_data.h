@@ -13,8 +13,8 @@
  * On disk nothing is in clear: dictionaries and titles are protected files (pf.h), and so are runs of the external sort, under
  * keys that exist in memory only, in files that have no name. Swap is the system's affair: turn it off or encrypt it.
  *
- * Numbers of users and items are given by first appearance in the source among what filters leave: the same source gives the
- * same numbers. Memory and disk do not change results.
+ * Numbers of users and items are given by first appearance among the ratings whose values count; who is dropped later, for
+ * having too few, leaves no gap. The same source gives the same numbers, and memory and disk do not change results.
  * Threads: an object is used by one thread at a time.
  */
 #include <cczoo/pf.h>
@@ -125,6 +125,7 @@ CCZ_DEFINE_AUTO(ccz_recsys_source)
 struct ccz_recsys_column {
     const char *name;
     uint32_t at;
+    bool optional; /**< may be missing in the header, or behind the last column */
 };
 /**
  * A text format: one rating a line. Zeroed but for user and item: RFC 4180 (codec.h) without a header.
@@ -193,11 +194,11 @@ struct ccz_recsys_data {
 /**
  * Reads everything into memory, with times: for splits and evaluation. Of repeated ratings the one that counts keeps its place
  * (LAST), or the first one gets the sum of values and the latest time (SUM).
- * Memory: 28 bytes a rating that is read, 20 of them for what is left, and 16 more while repeats and the filter are worked on.
+ * Memory: 20 bytes a rating; up to 60 while they grow, and 52 while repeats are looked for.
  * @param filter  NULL: zeroed
  * @retval CCZ_E_ARG        recsys:format: no user or item column, an impossible delimiter
  * @retval CCZ_E_NOT_FOUND  recsys:column: not in the header
- * @retval CCZ_E_FORMAT     recsys:column-count, recsys:id, recsys:value, recsys:time, recsys:text, recsys:line, csv:...; aux = line
+ * @retval CCZ_E_FORMAT     recsys:empty, recsys:column-count, recsys:id, recsys:value, recsys:time, recsys:text, recsys:line, csv:...; aux = line
  * @retval CCZ_E_EXISTS     recsys:twice
  * @retval CCZ_E_LIMIT      recsys:ids, recsys:ratings, recsys:line-size
  * @retval CCZ_E_NOMEM      recsys:memory   @retval CCZ_E_SIG and others of a protected source: as pf.h
@@ -247,7 +248,7 @@ ccz_recsys_matrices_deinit(struct ccz_recsys_matrices *m); /**< wipes; zeroed is
  * Collects ratings and makes matrices of them by an external sort: the ratings themselves are never in memory together.
  * With n ratings, u users, i items and dictionaries of d bytes (ccz_recsys_ids_size()), sorting in s <= memory_max / 2:
  *   reading d + s;  merging d + s + 8 n + 8 u;  at the end d + 8 n + 8 u, and with by_item or per_user or per_item
- *   d + 16 n + 8 (u + i).
+ *   d + 16 n + 8 (u + i), and 17 (u + i) more while per_user and per_item are worked on.
  * On disk: 12 bytes a rating, 20 with CCZ_RECSYS_TWICE_LAST, and 3 % more for its protection; twice as much for a moment if there are
  * more runs than one merge takes.
  */

@@ -34,7 +34,7 @@ size_t cczi_utf8_size(struct ccz_span s)
     return 0;
 }
 
-bool cczi_utf8_ok(struct ccz_span s)
+bool ccz_utf8_ok(struct ccz_span s)
 {
     for (size_t i = 0, n = 0; i < s.size; i += n) {
         n = s.ptr[i] < 0x80 ? 1 : cczi_utf8_size((struct ccz_span){s.ptr + i, s.size - i});
