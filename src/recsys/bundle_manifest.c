@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The manifest of a bundle: JSON, strict when read. */
+#define _DEFAULT_SOURCE
 #include "bundle_priv.h"
+
+#include <cczoo/crypto.h>
 
 #include <inttypes.h>
 #include <math.h>

@@ -11,6 +11,7 @@
 #include <cczoo/x509.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
