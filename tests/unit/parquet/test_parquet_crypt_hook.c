@@ -220,7 +220,9 @@ static void test_plain_file(void)
     unsigned got;
     for (int i = 0; i < 3; i++) {
         f.columns[i].path = paths[i];
-        ccz_buf_init(&f.pages[i], 10);
+        ccz_buf_init(&f.pages[i], 100);
+        ccz_buf_le32(&f.pages[i], 30); /* as if it were a module */
+        memset(ccz_buf_extend(&f.pages[i], 30), i, 30);
     }
     for (int allowed = 0; allowed < 2; allowed++) {
         struct ccz_pq_decrypt_cfg r = {.footer = {.key = kf}, .plain_file_insecure = allowed};
@@ -235,6 +237,7 @@ static void test_plain_file(void)
               is_refused(read_file(&got, &f, read, &err), CCZ_E_FORMAT, &err, "parquet:data-page"));
         f.columns[1].kind = CCZ_PQ_KEY_NONE;
     }
+    file_deinit(&f);
 }
 
 static void test_prefix(void)
@@ -336,6 +339,17 @@ static void test_kms_keys(void)
         CHECK(is_refused(read_file(&got, &f, read, &err), CCZ_E_FORMAT, &err,
                          "parquet:key-material"));
         f.said = said;
+        /* a page after the column got another key, as row groups may */
+        void *file = NULL;
+        struct cczi_pq_at at = page_at(&f, 1);
+        CCZ_AUTO_BUF out;
+        ccz_buf_init(&out, 100);
+        CHECK(read->begin(&file, read->arg, &f.said, NULL) == CCZ_OK);
+        CHECK(read->open(&out, file, &at, ccz_buf_span(&f.pages[1]), NULL) == CCZ_OK);
+        at.key.metadata = CCZ_SPAN(g.columns[1].metadata, g.columns[1].metadata_size);
+        CHECK(is_refused(read->open(&out, file, &at, ccz_buf_span(&f.pages[1]), &err), CCZ_E_SIG,
+                         &err, "parquet:data-page"));
+        read->end(file);
         /* another file's key */
         f.said.key_metadata = g.said.key_metadata;
         CHECK(is_refused(read_file(&got, &f, read, &err), CCZ_E_SIG, &err, "parquet:footer"));
@@ -503,10 +517,12 @@ static void test_invocations(void)
     CCZ_AUTO(ccz_secret) k1 = key_from(11, 16);
     struct ccz_err err = {0};
     struct file f;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         /* a file is three pages and a footer */
-        struct ccz_pq_key_of column = {.column = "item", .key = i & 1 ? k1 : kf};
-        struct ccz_pq_encrypt_cfg w = {.footer = {.key = kf, .invocations = i >= 4 ? 1 : 0},
+        struct ccz_pq_key_of column = {
+            .column = "item", .key = i & 1 ? k1 : kf, .invocations = i == 6 ? 1 : 0};
+        bool had = i == 4 || i == 5;
+        struct ccz_pq_encrypt_cfg w = {.footer = {.key = kf, .invocations = had ? 1 : 0},
                                        .plain_footer = i >= 2 && i < 4,
                                        .columns = &column,
                                        .columns_len = 1,
