@@ -253,8 +253,6 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_csv_num(double *out, const struct ccz_csv *c, si
 
 /** The same for any text. @return false: none such; @p out is 0 */
 CCZ_API CCZ_MUST_USE bool ccz_decimal(double *out, struct ccz_span text);
-/** Well-formed UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above U+10FFFF. NUL is a character. */
-CCZ_API CCZ_MUST_USE bool ccz_utf8_ok(struct ccz_span text);
 
 /* ------------------------------------------------- CBOR (RFC 8949), definite lengths only */
 
