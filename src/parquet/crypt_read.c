@@ -2,9 +2,9 @@
 /* Decrypting: what a file must be, where its keys come from. */
 #define _POSIX_C_SOURCE 200809L /* strdup */
 #include "parquet/crypt_priv.h"
+#include "parquet/format_priv.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static ccz_rc nomem(struct ccz_err *err)
 {
@@ -368,3 +368,45 @@ const struct ccz_pq_crypt cczi_pq_read_hook = {.begin = begin,
                                                .plain = plain,
                                                .verify = verify,
                                                .end = cczi_pq_file_free};
+
+/* ------------------------------------------------------------------------------------------ info */
+
+static ccz_rc count_plain(size_t *out, const struct ccz_pq_reader *r, struct ccz_err *err)
+{
+    for (size_t column = 0; column < r->schema.len; column++) {
+        struct cczi_pq_key key = {.kind = CCZ_PQ_KEY_FOOTER};
+        for (size_t group = 0; group < r->groups_len && key.kind != CCZ_PQ_KEY_NONE; group++) {
+            ccz_rc rc = cczi_pq_chunk_key(&key, r, group, column, err);
+            if (rc != CCZ_OK)
+                return rc;
+        }
+        *out += key.kind == CCZ_PQ_KEY_NONE;
+    }
+    return CCZ_OK;
+}
+
+ccz_rc ccz_pq_crypt_info(struct ccz_pq_crypt_info *out, const struct ccz_pq_reader *r,
+                         struct ccz_err *err)
+{
+    *out = (struct ccz_pq_crypt_info){0};
+    if (!r->begun)
+        return ccz_fail(err, CCZ_E_ARG, "parquet:crypt", 0, "the reader was opened without keys");
+    const struct cczi_pq_file *f = r->file;
+    if (f->said.kind == CCZI_PQ_FILE_PLAIN)
+        return CCZ_OK;
+    size_t plain_columns = 0;
+    ccz_rc rc = count_plain(&plain_columns, r, err);
+    if (rc != CCZ_OK)
+        return rc;
+    *out = (struct ccz_pq_crypt_info){
+        .encrypted = true,
+        .plain_footer = f->said.kind == CCZI_PQ_FILE_SIGNED,
+        .algorithm =
+            f->said.algorithm == CCZI_PQ_GCM_CTR_V1 ? CCZ_PQ_AES_GCM_CTR_V1 : CCZ_PQ_AES_GCM_V1,
+        .aad_prefix_apart = f->aad.prefix_size && !f->said.has_aad_prefix,
+        .aad_prefix = f->said.aad_prefix,
+        .file_unique = f->said.aad_file_unique,
+        .key_metadata = f->said.key_metadata,
+        .plain_columns = plain_columns};
+    return CCZ_OK;
+}
