@@ -6,7 +6,7 @@
  * From files of ratings to matrices: formats, dictionaries of ids, filters, building beyond working memory with encrypted
  * runs on disk, titles, and a plan that says whether one machine is enough.
  * Sources in reading order: ids.c, ids_file.c, titles.c, ingest_source.c, ingest_lines.c, ingest_format.c, sort.c, spill.c,
- * ingest_filter.c, ingest.c, ingest_ratings.c, plan.c. Why it is so: docs/design/recsys-data.md.
+ * ingest_filter.c, ingest.c, ingest_ratings.c, ingest_parquet.c, ingest_factors.c, plan.c. Why it is so: docs/design/recsys-data.md.
  *
  * Files are somebody else's and not trusted; what is read is bounded by named limits. Errors tell lines and columns, never the
  * text, which is somebody's data. What was read is wiped from memory when it is freed.
@@ -17,6 +17,7 @@
  * having too few, leaves no gap. The same source gives the same numbers, and memory and disk do not change results.
  * Threads: an object is used by one thread at a time.
  */
+#include <cczoo/parquet.h>
 #include <cczoo/pf.h>
 #include <cczoo/recsys.h>
 
@@ -289,6 +290,78 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_build(struct ccz_recsys_matrices *out,
                                              const struct ccz_recsys_format *format,
                                              const struct ccz_recsys_build_cfg *cfg,
                                              struct ccz_err *err);
+
+/* ------------------------------------------------------------------------------- Parquet: ratings */
+
+/**
+ * A Parquet file of ratings (parquet.h), encrypted or not. Zeroed: columns "user", "item", "rating" and "timestamp", as Spark's examples
+ * call them, and a file in clear.
+ * Read: user and item INT32 or INT64 (ids INT), or BYTES (ids TEXT); rating FLOAT, DOUBLE, INT32 or INT64; timestamp INT32, INT64
+ * (seconds, or what the column's meaning says), FLOAT or DOUBLE; no nulls. rating and timestamp may be missing.
+ * Written: ids as INT64 or as STRING, rating FLOAT, timestamp INT64 if it is known; ZSTD, without statistics: they tell about values.
+ */
+struct ccz_recsys_table {
+    const char *user, *item, *value, *time; /**< NULL: the names above */
+    /** From ccz_pq_decrypt_new() or ccz_pq_encrypt_new() (parquet_crypt.h). NULL: in clear; an encrypted file is refused then. */
+    const struct ccz_pq_crypt *crypt;
+    bool numbers; /**< writing: numbers as INT32 in place of ids, as Spark's ALS takes them */
+};
+/**
+ * As ccz_recsys_read(), from a Parquet file. A scan needs memory of its own: parquet.h.
+ * @retval CCZ_E_NOT_FOUND    parquet:column   @retval CCZ_E_UNSUPPORTED  recsys:column-type
+ * @retval CCZ_E_FORMAT       recsys:null, recsys:id, recsys:value, recsys:time; aux = row, from 0
+ * @retval as ccz_recsys_read(), ccz_pq_reader_open(), ccz_pq_scan_next(), ccz_pq_decrypt_new()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_read_parquet(struct ccz_recsys_data *out,
+                                                    const struct ccz_pq_source *io,
+                                                    const struct ccz_recsys_table *table,
+                                                    const struct ccz_recsys_filter *filter,
+                                                    struct ccz_err *err);
+/** As ccz_recsys_builder_read(), from a Parquet file. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_builder_read_parquet(struct ccz_recsys_builder *b,
+                                                            const struct ccz_pq_source *io,
+                                                            const struct ccz_recsys_table *table,
+                                                            struct ccz_err *err);
+/**
+ * Writes ratings in their order, in bounded memory.
+ * @param user, item  dictionaries, as long as r->users and r->items at least; not looked at if table->numbers
+ * @retval CCZ_E_ARG  recsys:ids: a number that has no id  @retval as ccz_pq_writer_put()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_write_parquet(const struct ccz_pq_sink *io,
+                                                     const struct ccz_recsys_ratings *r,
+                                                     const struct ccz_recsys_ids *user,
+                                                     const struct ccz_recsys_ids *item,
+                                                     const struct ccz_recsys_table *table,
+                                                     struct ccz_err *err);
+
+/* ------------------------------------------------------------------------------- Parquet: factors */
+
+/** A Parquet file of factors: what Spark's ALSModel.userFactors and itemFactors write. Zeroed: columns "id" and "features". */
+struct ccz_recsys_factor_table {
+    const char *id, *features; /**< NULL: the names above */
+    const struct ccz_pq_crypt *crypt;
+    /** What ids of the file mean. NULL: they are numbers. Borrowed. */
+    const struct ccz_recsys_ids *ids;
+    uint32_t len; /**< reading without ids: users or items there are; with ids not looked at */
+};
+/**
+ * Reads factors: id INT32, INT64 or BYTES, features a list of FLOAT or DOUBLE, as many in each row; a column "bias" (FLOAT or
+ * DOUBLE), if there is one. Several files, as Spark writes them, go into the same factors one after another.
+ * @param[in,out] f     made by the first call that finds a row, if it is zeroed; ccz_recsys_factors_deinit()
+ * @param[in,out] seen  [users or items of the table] 1 for each that is there now; zeros before the first file. Who is in no file has
+ *                      zeros for factors: that is for the caller to count and judge
+ * @retval CCZ_E_FORMAT     recsys:factors: a list of another length, null, a number that is not finite, an id twice; aux = row
+ * @retval CCZ_E_NOT_FOUND  recsys:id: an id that is not known; aux = row   @retval CCZ_E_LIMIT recsys:factors
+ * @retval CCZ_E_UNSUPPORTED recsys:column-type  @retval as ccz_pq_reader_open(), ccz_pq_scan_next(), ccz_pq_decrypt_new()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_factors_read_parquet(
+    struct ccz_recsys_factors *f, uint8_t *seen, const struct ccz_pq_source *io,
+    const struct ccz_recsys_factor_table *table, struct ccz_err *err);
+/** Writes factors: id INT32 (numbers), INT64 or STRING, features a list of FLOAT, and bias if there is one.
+ *  @retval CCZ_E_ARG  recsys:ids: a number that has no id @retval as ccz_pq_writer_put() */
+CCZ_API CCZ_MUST_USE ccz_rc
+ccz_recsys_factors_write_parquet(const struct ccz_pq_sink *io, const struct ccz_recsys_factors *f,
+                                 const struct ccz_recsys_factor_table *table, struct ccz_err *err);
 
 /* ------------------------------------------------------------------------------------------ titles */
 
