@@ -10,7 +10,7 @@ enum { NEIGHBOURS = 20 };
 
 struct ccz_recsys_knn {
     const struct ccz_recsys_csr *train;
-    uint32_t neighbours;
+    uint32_t items, neighbours;
     bool binary;
     uint32_t *len;     /* [items] */
     uint32_t *item;    /* [items * neighbours] */
@@ -21,8 +21,8 @@ void ccz_recsys_knn_free(struct ccz_recsys_knn *k)
 {
     if (!k)
         return;
-    const uint64_t all = (uint64_t)k->train->cols * k->neighbours;
-    cczi_recsys_wipe_free(k->len, k->train->cols * sizeof(*k->len));
+    const uint64_t all = (uint64_t)k->items * k->neighbours;
+    cczi_recsys_wipe_free(k->len, k->items * sizeof(*k->len));
     cczi_recsys_wipe_free(k->item, all * sizeof(*k->item));
     cczi_recsys_wipe_free(k->similarity, all * sizeof(*k->similarity));
     free(k);
@@ -201,6 +201,7 @@ static ccz_rc knn_alloc(struct ccz_recsys_knn **out, const struct ccz_recsys_csr
     if (!k)
         return cczi_recsys_no_memory(err);
     k->train = train;
+    k->items = train->cols;
     k->binary = cfg->binary;
     k->neighbours = cfg->neighbours ? cfg->neighbours : NEIGHBOURS;
     if (train->cols > 0 && k->neighbours > train->cols)
