@@ -12,9 +12,9 @@
  * Results are the same for the same input and seed, whatever the number of threads. Sums of metrics are in double precision, in
  * order of users. Threads: functions of their arguments; baselines may be asked by many threads at once.
  * Reading order of the sources: metrics.c, metrics_interval.c, split.c, popular_lists.c, popular.c, knn.c, ease.c, ease_invert.c, ease_kern.h,
- * search.c, synth.c, report.c in src/recsys.
+ * search.c, search_als.c, synth.c, report.c in src/recsys.
  */
-#include <cczoo/recsys.h>
+#include <cczoo/recsys_als.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -121,7 +121,7 @@ CCZ_API void ccz_recsys_judge(double *out, const uint32_t *list, uint32_t k,
 /** Predicts values. @shape value, user, item [len] */
 typedef ccz_rc (*ccz_recsys_predict_fn)(float *value, void *arg, const uint32_t *user,
                                         const uint32_t *item, size_t len, struct ccz_err *err);
-/** @p arg is a const struct ccz_recsys_model. @retval CCZ_E_ARG recsys:user, recsys:item: no such number */
+/** Scores of a model as predictions: @p arg is a const struct ccz_recsys_model. Errors as of ccz_recsys_scores(). */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_predict(float *value, void *arg, const uint32_t *user,
                                                const uint32_t *item, size_t len,
                                                struct ccz_err *err);
@@ -363,6 +363,24 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_search(struct ccz_recsys_search *out,
                                               const struct ccz_recsys_search_cfg *cfg,
                                               struct ccz_err *err);
 CCZ_API void ccz_recsys_search_deinit(struct ccz_recsys_search *s); /**< zeroed is fine */
+
+/** Trials of alternating least squares; a step is an iteration. Names of parameters: "factors", "reg", "alpha", "unobserved", "nu",
+ *  "deviation", "cg_steps". */
+struct ccz_recsys_als_trials {
+    const struct ccz_recsys_csr *train,
+        *valid; /**< by users; both split from what may be looked at */
+    struct ccz_recsys_als_cfg
+        cfg; /**< what is not searched for; iterations and on_iteration are not used */
+    struct ccz_recsys_eval_cfg eval;
+    enum ccz_recsys_metric metric;    /**< at the first length of lists; 0 is HR */
+    const struct ccz_recsys_dim *dim; /**< those of the search */
+    size_t dims_len;
+};
+/** What ccz_recsys_search() needs for them; borrows @p t.
+ *  @retval CCZ_E_ARG recsys:dim: a name that ALS does not have; recsys:shape: parts of different shapes */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_als_search_ops(struct ccz_recsys_search_ops *out,
+                                                      const struct ccz_recsys_als_trials *t,
+                                                      struct ccz_err *err);
 
 /* --------------------------------------------------------------------------- ratings with a truth */
 

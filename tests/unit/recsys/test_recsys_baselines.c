@@ -20,7 +20,7 @@ static void lists(void)
     kit_parts(&seen, &rest, USERS, ITEMS, 0.3, 1);
     float *score = kit_scores(USERS, ITEMS, 1);
     for (size_t i = 0; i < USERS * ITEMS; i++)
-        score[i] = i % 7 == 0 ? -INFINITY : roundf(score[i] * 2);
+        score[i] = i % 7 == 0 ? -INFINITY : roundf(score[i] * 2) + 0.0f; /* no -0 */
     struct kit_table t = {.users = USERS, .items = ITEMS, .score = score};
     const struct cczi_recsys_scorer s = {
         .score = table_row, .arg = &t, .users = USERS, .items = ITEMS, .width = ITEMS};

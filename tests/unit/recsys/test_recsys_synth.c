@@ -3,6 +3,8 @@
 #include "eval_kit.h"
 #include "refused.h"
 
+#include <cczoo/recsys_rank.h>
+
 enum { USERS = 1500, ITEMS = 400, RATINGS = 45000 };
 
 static const struct ccz_recsys_synth_cfg base = {
@@ -211,15 +213,18 @@ static double ndcg_of(ccz_recsys_recommend_fn fn, void *arg, const struct ccz_re
     return m.at[0].mean[CCZ_RECSYS_NDCG];
 }
 
-/* Truth > EASE and kNN > popularity, each by a clear margin. */
+/* Truth > factors, EASE and kNN > popularity, each by a clear margin. */
 static void recovered(void)
 {
     struct ccz_recsys_synth *s;
-    struct ccz_recsys_ratings r = make(&s, &base, 2), a, b;
+    struct ccz_recsys_synth_cfg counts = base;
+    counts.implicit = true;
+    struct ccz_recsys_ratings r = make(&s, &counts, 2), a, b;
     CCZ_AUTO(ccz_recsys_model) m = NULL;
     CCZ_AUTO(ccz_recsys_popular) popular = NULL;
     CCZ_AUTO(ccz_recsys_knn) knn = NULL;
     CCZ_AUTO(ccz_recsys_ease) ease = NULL;
+    CCZ_AUTO(ccz_recsys_model) als = NULL;
     CHECK(ccz_recsys_split(&a, &b, NULL, &r,
                            &(struct ccz_recsys_split_cfg){.kind = CCZ_RECSYS_SPLIT_LAST},
                            NULL) == CCZ_OK);
@@ -234,16 +239,127 @@ static void recovered(void)
               NULL) == CCZ_OK);
     CHECK(ccz_recsys_ease_new(&ease, train, &(struct ccz_recsys_ease_cfg){.reg = 200}, NULL) ==
           CCZ_OK);
+    CHECK(ccz_recsys_als_train(&als, train,
+                               &(struct ccz_recsys_als_cfg){.kind = CCZ_RECSYS_IMPLICIT_IALS,
+                                                            .factors = 16,
+                                                            .iterations = 12,
+                                                            .reg = 0.01f,
+                                                            .unobserved = 0.2f,
+                                                            .nu = 1,
+                                                            .threads = 2},
+                               NULL) == CCZ_OK);
     const double best = ndcg_of(kit_recommend, &table, train, test),
                  by_ease = ndcg_of(ccz_recsys_ease_recommend, ease, train, test),
                  by_knn = ndcg_of(ccz_recsys_knn_recommend, knn, train, test),
+                 by_als = ndcg_of(ccz_recsys_recommend, als, train, test),
                  by_popular = ndcg_of(ccz_recsys_popular_recommend, popular, train, test);
-    fprintf(stderr, "ndcg@10: truth %.4f, ease %.4f, knn %.4f, popular %.4f\n", best, by_ease,
-            by_knn, by_popular);
-    CHECK(best > by_ease && by_ease > 1.3 * by_popular && by_knn > 1.3 * by_popular);
+    fprintf(stderr, "ndcg@10: truth %.4f, als %.4f, ease %.4f, knn %.4f, popular %.4f\n", best,
+            by_als, by_ease, by_knn, by_popular);
+    CHECK(best > by_ease && best > by_als && by_ease > 2 * by_popular && by_als > 2 * by_popular &&
+          by_knn > 2 * by_popular);
     free(score);
     ccz_recsys_csr_free(train);
     ccz_recsys_csr_free(test);
+    ccz_recsys_ratings_deinit(&a);
+    ccz_recsys_ratings_deinit(&b);
+    ccz_recsys_ratings_deinit(&r);
+    ccz_recsys_synth_free(s);
+}
+
+/* Explicit factors with biases come near the noise that no model can do without, and beat the mean of all. */
+static void recovered_values(void)
+{
+    struct ccz_recsys_synth *s;
+    struct ccz_recsys_synth_cfg cfg = base;
+    cfg.noise = 0.3;
+    cfg.ratings = 120000;
+    struct ccz_recsys_ratings r = make(&s, &cfg, 2), a, b;
+    CCZ_AUTO(ccz_recsys_model) als = NULL;
+    struct ccz_recsys_errors e, flat;
+    CHECK(ccz_recsys_split(&a, &b, NULL, &r,
+                           &(struct ccz_recsys_split_cfg){.kind = CCZ_RECSYS_SPLIT_RANDOM},
+                           NULL) == CCZ_OK);
+    struct ccz_recsys_csr *train = kit_rows(&a), *test = kit_rows(&b);
+    CHECK(ccz_recsys_als_train(&als, train,
+                               &(struct ccz_recsys_als_cfg){.kind = CCZ_RECSYS_EXPLICIT,
+                                                            .biases = true,
+                                                            .factors = 8,
+                                                            .iterations = 15,
+                                                            .reg = 0.02f,
+                                                            .threads = 2},
+                               NULL) == CCZ_OK);
+    const struct ccz_recsys_error_cfg judge = {0};
+    CHECK(ccz_recsys_errors(&e, ccz_recsys_predict, als, test, &judge, NULL) == CCZ_OK);
+    struct ccz_recsys_model mean = {.mean = als->mean};
+    CHECK(ccz_recsys_factors_init(&mean.user, USERS, 1, false, NULL) == CCZ_OK &&
+          ccz_recsys_factors_init(&mean.item, ITEMS, 1, false, NULL) == CCZ_OK);
+    CHECK(ccz_recsys_errors(&flat, ccz_recsys_predict, &mean, test, &judge, NULL) == CCZ_OK);
+    fprintf(stderr, "rmse: noise 0.3, als %.4f, mean %.4f\n", e.rmse, flat.rmse);
+    CHECK(e.rmse > 0.295 && e.rmse < 0.45 && flat.rmse > 2 * e.rmse);
+    ccz_recsys_factors_deinit(&mean.user);
+    ccz_recsys_factors_deinit(&mean.item);
+    ccz_recsys_csr_free(train);
+    ccz_recsys_csr_free(test);
+    ccz_recsys_ratings_deinit(&a);
+    ccz_recsys_ratings_deinit(&b);
+    ccz_recsys_ratings_deinit(&r);
+    ccz_recsys_synth_free(s);
+}
+
+/* The search finds that factors are needed, and stops a trial that has seen its best. */
+static void searched(void)
+{
+    static const double factors[] = {1, 8}, regs[] = {0.01, 1e6};
+    const struct ccz_recsys_dim dims[] = {{.name = "factors", .value = factors, .value_len = 2},
+                                          {.name = "reg", .value = regs, .value_len = 2}};
+    struct ccz_recsys_synth *s;
+    struct ccz_recsys_synth_cfg counts = base;
+    counts.implicit = true;
+    struct ccz_recsys_ratings r = make(&s, &counts, 2), a, b;
+    CHECK(ccz_recsys_split(&a, &b, NULL, &r,
+                           &(struct ccz_recsys_split_cfg){.kind = CCZ_RECSYS_SPLIT_LAST},
+                           NULL) == CCZ_OK);
+    struct ccz_recsys_csr *train = kit_rows(&a), *valid = kit_rows(&b);
+    struct ccz_recsys_als_trials t = {.train = train,
+                                      .valid = valid,
+                                      .cfg = {.alpha = 5},
+                                      .metric = CCZ_RECSYS_NDCG,
+                                      .dim = dims,
+                                      .dims_len = 2};
+    const struct ccz_recsys_search_cfg cfg = {
+        .dim = dims, .dims_len = 2, .steps = 30, .patience = 3};
+    struct ccz_recsys_search_ops ops;
+    struct ccz_recsys_search found;
+    struct ccz_err err = {0};
+    CHECK(ccz_recsys_als_search_ops(&ops, &t, &err) == CCZ_OK);
+    CHECK(ccz_recsys_search(&found, &ops, &cfg, &err) == CCZ_OK);
+    CHECK(found.len == 4 && found.best == 2 && found.trial[2].best > 0.1 &&
+          found.trial[0].best < 0.7 * found.trial[2].best);
+    CHECK(found.trial[2].ended == CCZ_RECSYS_ENDED_PATIENCE && found.trial[2].steps < 30);
+    /* what the search says is what training so long gives */
+    CCZ_AUTO(ccz_recsys_model) m = NULL;
+    struct ccz_recsys_als_cfg again = {
+        .alpha = 5, .factors = 8, .reg = 0.01f, .iterations = found.trial[2].best_step};
+    CHECK(ccz_recsys_als_train(&m, train, &again, NULL) == CCZ_OK);
+    CHECK(fabs(ndcg_of(ccz_recsys_recommend, m, train, valid) - found.trial[2].best) < 1e-9);
+    ccz_recsys_search_deinit(&found);
+    struct ccz_recsys_dim wrong = {.name = "fctors", .value = factors, .value_len = 2};
+    t.dim = &wrong;
+    t.dims_len = 1;
+    CHECK(is_refused(ccz_recsys_als_search_ops(&ops, &t, &err), CCZ_E_ARG, &err, "recsys:dim"));
+    wrong.name = "factors";
+    valid->cols++;
+    CHECK(is_refused(ccz_recsys_als_search_ops(&ops, &t, &err), CCZ_E_ARG, &err, "recsys:shape"));
+    valid->cols--;
+    const double none[] = {0.2}; /* refused by what trains */
+    wrong = (struct ccz_recsys_dim){.name = "factors", .value = none, .value_len = 1};
+    CHECK(ccz_recsys_als_search_ops(&ops, &t, &err) == CCZ_OK);
+    CHECK(is_refused(
+        ccz_recsys_search(&found, &ops,
+                          &(struct ccz_recsys_search_cfg){.dim = &wrong, .dims_len = 1}, &err),
+        CCZ_E_LIMIT, &err, "recsys:factors"));
+    ccz_recsys_csr_free(train);
+    ccz_recsys_csr_free(valid);
     ccz_recsys_ratings_deinit(&a);
     ccz_recsys_ratings_deinit(&b);
     ccz_recsys_ratings_deinit(&r);
@@ -283,10 +399,14 @@ static void refuse(void)
 
 int main(int argc, char **argv)
 {
-    static const struct ccz_test tests[] = {
-        {"recsys.synth_shape", shape},       {"recsys.synth_parts", parts},
-        {"recsys.synth_truth", truth},       {"recsys.synth_values", values},
-        {"recsys.synth_extremes", extremes}, {"recsys.synth_recovered", recovered},
-        {"recsys.synth_refuse", refuse}};
+    static const struct ccz_test tests[] = {{"recsys.synth_shape", shape},
+                                            {"recsys.synth_parts", parts},
+                                            {"recsys.synth_truth", truth},
+                                            {"recsys.synth_values", values},
+                                            {"recsys.synth_extremes", extremes},
+                                            {"recsys.synth_recovered", recovered},
+                                            {"recsys.synth_recovered_values", recovered_values},
+                                            {"recsys.search_als", searched},
+                                            {"recsys.synth_refuse", refuse}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
