@@ -11,9 +11,10 @@
  *
  * Results are the same for the same input and seed, whatever the number of threads. Sums of metrics are in double precision, in
  * order of users. Threads: functions of their arguments; baselines may be asked by many threads at once.
- * Sources: src/recsys/metrics.c, metrics_interval.c, split.c, popular.c, popular_lists.c, knn.c, ease.c, ease_kern*, search.c, synth.c, report.c.
+ * Reading order of the sources: metrics.c, metrics_interval.c, split.c, popular_lists.c, popular.c, knn.c, ease.c, ease_invert.c, ease_kern.h,
+ * search.c, search_als.c, synth.c, report.c in src/recsys.
  */
-#include <cczoo/recsys.h>
+#include <cczoo/recsys_als.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,7 +36,8 @@ extern "C" {
     X(MRR, "mrr", "1 / p of the first relevant item, 0 if there is none")                          \
     X(AUC, "auc", "relevant before irrelevant candidates; what the list does not show: a half")    \
     X(AUC_ALL, "auc_all", "the same, and seen items count as irrelevant, behind all candidates")   \
-    X(NOVELTY, "novelty", "mean of -log2(share of users who have seen the item), bits")            \
+    X(NOVELTY, "novelty",                                                                          \
+      "mean of -log2(share of users who have seen the item; at least one), bits")                  \
     X(PRECISION_CAPPED, "precision_capped", "sum of h of all users / sum of min(k, n)")            \
     X(COVERAGE, "coverage", "share of items that are in some list")
 
@@ -52,7 +54,7 @@ CCZ_API enum ccz_recsys_metric ccz_recsys_metric_from(const char *name);
 
 #define CCZ_RECSYS_CUTS_MAX       8
 #define CCZ_RECSYS_BOOTSTRAP_MAX  100000
-#define CCZ_RECSYS_CANDIDATES_MAX 9999 /**< CCZ_RECSYS_K_MAX less one relevant item */
+#define CCZ_RECSYS_CANDIDATES_MAX 9999 /**< of `sampled` */
 
 /** Zeroed: lists of 10, full ranking, every user with something in the test part, no intervals. */
 struct ccz_recsys_eval_cfg {
@@ -119,7 +121,7 @@ CCZ_API void ccz_recsys_judge(double *out, const uint32_t *list, uint32_t k,
 /** Predicts values. @shape value, user, item [len] */
 typedef ccz_rc (*ccz_recsys_predict_fn)(float *value, void *arg, const uint32_t *user,
                                         const uint32_t *item, size_t len, struct ccz_err *err);
-/** @p arg is a const struct ccz_recsys_model. @retval CCZ_E_ARG recsys:user, recsys:item: no such number */
+/** Scores of a model as predictions: @p arg is a const struct ccz_recsys_model. Errors as of ccz_recsys_scores(). */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_predict(float *value, void *arg, const uint32_t *user,
                                                const uint32_t *item, size_t len,
                                                struct ccz_err *err);
@@ -214,9 +216,9 @@ CCZ_API void ccz_recsys_popular_free(struct ccz_recsys_popular *p); /**< NULL is
 CCZ_DEFINE_AUTO(ccz_recsys_popular)
 
 /**
- * Similarity of items i and j, whose columns of ratings are x and y, U users:
+ * Similarity of items i and j, whose columns of ratings are x and y:
  *  COSINE  <x, y> / (|x| |y| + shrink)
- *  TFIDF   the same of sqrt(value) * idf(u), idf(u) = ln U_items - ln(1 + items of u), U_items: number of items
+ *  TFIDF   the same of sqrt(value) * idf(u), idf(u) = ln(items) - ln(1 + items of u)
  *  BM25    <x', y'> of x'_u = value (k1 + 1) / (k1 (1 - b + b sum(x) / mean sum) + value) * idf(u), over 1 + shrink
  * Score of an item: sum over the user's items of value * similarity, where the item is one of the most similar ones.
  */
@@ -362,6 +364,24 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_search(struct ccz_recsys_search *out,
                                               struct ccz_err *err);
 CCZ_API void ccz_recsys_search_deinit(struct ccz_recsys_search *s); /**< zeroed is fine */
 
+/** Trials of alternating least squares; a step is an iteration. Names of parameters: "factors", "reg", "alpha", "unobserved", "nu",
+ *  "deviation", "cg_steps". */
+struct ccz_recsys_als_trials {
+    const struct ccz_recsys_csr *train,
+        *valid; /**< by users; both split from what may be looked at */
+    struct ccz_recsys_als_cfg
+        cfg; /**< what is not searched for; iterations and on_iteration are not used */
+    struct ccz_recsys_eval_cfg eval;
+    enum ccz_recsys_metric metric;    /**< at the first length of lists; 0 is HR */
+    const struct ccz_recsys_dim *dim; /**< those of the search */
+    size_t dims_len;
+};
+/** What ccz_recsys_search() needs for them; borrows @p t.
+ *  @retval CCZ_E_ARG recsys:dim: a name that ALS does not have; recsys:shape: parts of different shapes */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_als_search_ops(struct ccz_recsys_search_ops *out,
+                                                      const struct ccz_recsys_als_trials *t,
+                                                      struct ccz_err *err);
+
 /* --------------------------------------------------------------------------- ratings with a truth */
 
 /**
@@ -376,12 +396,13 @@ struct ccz_recsys_synth_cfg {
     uint32_t users, items;
     uint64_t ratings; /**< at least users, at most half of all pairs */
     uint32_t topics;  /**< 1 .. 256; 0: 8 */
-    double item_skew; /**< exponent of popularity; 0: 0.8 */
+    double item_skew; /**< exponent of popularity; 0: 0.6 */
     double user_skew; /**< exponent of activity, below 1; 0: 0.6 */
-    double taste;     /**< Dirichlet parameter of tastes, small: few topics each; 0: 0.3 */
-    double liking; /**< shape (Gamma) of a topic's liking of items, small: few items each; 0: 0.5 */
-    double noise;  /**< standard deviation of values around the truth; 0: 0.5 */
-    bool stars;    /**< values are rounded to 1, 2 .. 5 */
+    double taste;     /**< Dirichlet parameter of tastes, small: few topics each; 0: 0.1 */
+    double
+        liking;   /**< shape (Gamma) of a topic's liking of items, small: few items each; 0: 0.15 */
+    double noise; /**< standard deviation of values around the truth; 0: 0.5 */
+    bool stars;   /**< values are rounded to 1, 2 .. 5 */
     bool implicit; /**< values are counts, 1 and more; no opinions */
     uint64_t seed;
 };

@@ -19,16 +19,21 @@ struct cczi_als_kernels {
     const char *name;
     /* a += sum over k < len of row_k row_k', rows of p `stride` floats apart, stride >= dims */
     void (*syrk)(float *a, size_t dims, const float *p, size_t stride, size_t len);
-    /* p[k] = s[k] y[col[k]], b += t[k] y[col[k]]; b NULL: not wanted, s NULL: ones. Floats of p behind `stride` stay */
+    /* p[k] = s[k] y[col[k]], b += t[k] y[col[k]]; s NULL: ones. Floats of p behind `stride` stay */
     void (*gather)(float *p, float *b, size_t dims, const float *y, size_t stride,
                    const uint32_t *col, const float *s, const float *t, size_t len);
     /* x = A^-1 x; a and inverse [dims * CCZI_ALS_BLOCK], limit [dims] are scratch. Pivots that are at most tolerance times
      * their element of the diagonal, or no number, make that x 0. */
     void (*solve)(float *x, float *a, float *inverse, float *limit, size_t dims, float tolerance);
-    /* out += sum over k < len of (t[k] - w[k] <row_k, x>) row_k; t NULL: zeros; len a multiple of CCZI_ALS_BLOCK */
-    void (*residual)(float *out, const float *p, const float *t, const float *w, const float *x,
-                     size_t dims, size_t len);
-    /* out -= A x, all of A */
+    /* out -= sum over k < len of w[k] <row_k, x> row_k; len a multiple of CCZI_ALS_BLOCK */
+    void (*residual)(float *out, const float *p, const float *w, const float *x, size_t dims,
+                     size_t len);
+    /* p[k] = y[col[k]], zeros behind and, unless one = 0, a 1 there; out += sum over k < len of (t[k] - w[k] <p_k, x>) p_k. Up to
+     * the next multiple of CCZI_ALS_BLOCK t and w have zeros and p gets them. */
+    void (*first_residual)(float *out, float *p, size_t dims, const float *y, size_t stride,
+                           const uint32_t *col, size_t one, const float *t, const float *w,
+                           const float *x, size_t len);
+    /* out -= A x, of A the upper blocks are read */
     void (*minus_product)(float *out, const float *a, const float *x, size_t dims);
     float (*dot)(const float *x, const float *y, size_t dims);
     void (*axpy)(float *y, float a, const float *x, size_t dims); /* y += a x */

@@ -107,61 +107,74 @@ void cczi_als_exact(const struct cczi_als *als, struct cczi_als_work *w)
 
 /* -------------------------------------------------------------------------- conjugate gradients */
 
-/* Rows of a panel with their weights and targets; behind len, up to a whole block, zeros. Returns how many rows there are. */
-static size_t load_panel(const struct cczi_als *als, struct cczi_als_work *w,
-                         const struct cczi_als_half *h, uint64_t from, size_t len)
+static size_t whole_blocks(size_t len)
 {
-    const size_t whole = (len + CCZI_ALS_BLOCK - 1) / CCZI_ALS_BLOCK * CCZI_ALS_BLOCK;
-    cczi_als_terms(w->s, w->t, als, h, from, len);
-    als->k->gather(w->panel, NULL, als->dims, h->fixed->v, als->stride, h->rows->col + from, NULL,
-                   NULL, len);
-    panel_tail(als, w->panel, len);
-    memset(w->panel + len * als->dims, 0, (whole - len) * als->dims * sizeof(*w->panel));
-    for (size_t i = len; i < whole; i++)
-        w->s[i] = w->t[i] = 0;
-    return whole;
+    return (len + CCZI_ALS_BLOCK - 1) / CCZI_ALS_BLOCK * CCZI_ALS_BLOCK;
 }
 
-/* out = (b if `targets`) - A x. A panel that holds the whole row is loaded once. */
-static void residual(const struct cczi_als *als, struct cczi_als_work *w,
-                     const struct cczi_als_half *h, uint32_t row, float *out, const float *x,
-                     bool targets)
+/* out += (b if `first`) - sum of w y y' x over a row. The first one loads the panel; one that holds the whole row stays. */
+static void stored_residual(const struct cczi_als *als, struct cczi_als_work *w,
+                            const struct cczi_als_half *h, uint32_t row, float *out, const float *x,
+                            bool first)
 {
     const uint64_t start = h->rows->start[row], end = h->rows->start[row + 1];
-    const bool whole = end - start <= als->panel_len;
-    memset(out, 0, als->dims * sizeof(*out));
+    if (!first && end - start <= als->panel_len) {
+        als->k->residual(out, w->panel, w->s, x, als->dims, whole_blocks((size_t)(end - start)));
+        return;
+    }
     for (uint64_t at = start; at < end; at += als->panel_len) {
         const size_t len = end - at < als->panel_len ? (size_t)(end - at) : als->panel_len;
-        const size_t rows = whole && !targets
-                                ? (len + CCZI_ALS_BLOCK - 1) / CCZI_ALS_BLOCK * CCZI_ALS_BLOCK
-                                : load_panel(als, w, h, at, len);
-        als->k->residual(out, w->panel, targets ? w->t : NULL, w->s, x, als->dims, rows);
+        cczi_als_terms(w->s, w->t, als, h, at, len);
+        for (size_t i = len; i < whole_blocks(len); i++)
+            w->s[i] = w->t[i] = 0;
+        if (!first)
+            memset(w->t, 0, whole_blocks(len) * sizeof(*w->t));
+        als->k->first_residual(out, w->panel, als->dims, h->fixed->v, als->stride,
+                               h->rows->col + at, als->cfg.biases ? als->cfg.factors : 0, w->t,
+                               w->s, x, len);
     }
-    if (als->base)
-        als->k->minus_product(out, als->base, x, als->dims);
-    als->k->axpy(out, -cczi_als_reg(als, end - start, h->fixed->len), x, als->dims);
 }
 
-/* From w->x. What is behind factors and bias is 0 in x and so in everything. */
+/* out = (b if `first`) - A x */
+static void residual(const struct cczi_als *als, struct cczi_als_work *w,
+                     const struct cczi_als_half *h, uint32_t row, float *out, const float *x,
+                     bool first)
+{
+    const uint64_t ratings = h->rows->start[row + 1] - h->rows->start[row];
+    memset(out, 0, als->dims * sizeof(*out));
+    stored_residual(als, w, h, row, out, x, first);
+    if (als->base)
+        als->k->minus_product(out, als->base, x, als->dims);
+    als->k->axpy(out, -cczi_als_reg(als, ratings, h->fixed->len), x, als->dims);
+}
+
+/* From w->x. What is behind factors and bias is 0 in x and so in everything. It ends early where only rounding errors are left:
+ * residuals that small beside the first one, or directions that A, beside others, makes 0. */
 static void conjugate_gradients(const struct cczi_als *als, struct cczi_als_work *w,
                                 const struct cczi_als_half *h, uint32_t row)
 {
+    const float residual_min = 0x1p-38f, curvature_min = 0x1p-20f;
     const size_t dims = als->dims;
     residual(als, w, h, row, w->r, w->x, true);
     memcpy(w->p, w->r, dims * sizeof(*w->p));
-    float rr = als->k->dot(w->r, w->r, dims);
-    for (uint32_t step = 0; step < als->cfg.cg_steps && rr > 0; step++) {
+    const float first = als->k->dot(w->r, w->r, dims);
+    float rr = first, pp = first, most = 0;
+    for (uint32_t step = 0; step < als->cfg.cg_steps && rr > residual_min * first; step++) {
         residual(als, w, h, row, w->q, w->p, false); /* q = -A p */
-        const float curvature = -als->k->dot(w->p, w->q, dims), length = rr / curvature;
-        if (!(curvature > 0) || !isfinite(length))
-            return; /* nothing to be gained along p */
-        als->k->axpy(w->x, length, w->p, dims);
-        als->k->axpy(w->r, length, w->q, dims);
+        const float curvature = -als->k->dot(w->p, w->q, dims) / pp;
+        most = fmaxf(most, curvature);
+        if (curvature <= curvature_min * most)
+            return;
+        als->k->axpy(w->x, rr / pp / curvature, w->p, dims);
+        als->k->axpy(w->r, rr / pp / curvature, w->q, dims);
         const float next = als->k->dot(w->r, w->r, dims), beta = next / rr;
         for (size_t i = 0; i < dims; i++)
             w->p[i] = w->r[i] + beta * w->p[i];
         rr = next;
+        pp = als->k->dot(w->p, w->p, dims);
     }
+    if (!isfinite(rr))
+        w->x[0] = NAN; /* refused where it is stored */
 }
 
 /* ----------------------------------------------------------------------------------- many rows */

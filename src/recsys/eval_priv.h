@@ -18,16 +18,6 @@ struct cczi_recsys_scorer {
 ccz_rc cczi_recsys_lists(uint32_t *item, float *score, const struct cczi_recsys_scorer *s,
                          const struct ccz_recsys_ask *ask, struct ccz_err *err);
 
-/* The best k of what is put in, in any order: more score first, among equals the lower number. */
-struct cczi_recsys_top {
-    uint32_t *item; /* [k] */
-    float *score;   /* [k] */
-    uint32_t k, len;
-};
-void cczi_recsys_top_put(struct cczi_recsys_top *t, uint32_t item, float score);
-/* Best first; behind the end CCZ_RECSYS_NONE and -INFINITY. */
-void cczi_recsys_top_sort(struct cczi_recsys_top *t);
-
 bool cczi_recsys_has(const struct ccz_recsys_csr *m, uint32_t row, uint32_t col);
 /* A permutation of 0 .. len - 1 that mixes what is near: rows that take long do not all fall to one thread. */
 uint32_t cczi_recsys_spread(uint32_t i, uint32_t len);

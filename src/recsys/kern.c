@@ -47,7 +47,7 @@ struct results {
 static void run(struct results *o, const struct cczi_als_kernels *k)
 {
     _Alignas(64) float fixed[FIXED * DIMS], inverse[DIMS * CCZI_ALS_BLOCK], limit[DIMS];
-    float s[ROWS], t[ROWS];
+    _Alignas(64) float s[ROWS], t[ROWS];
     uint32_t col[ROWS], state = 1;
     for (size_t i = 0; i < FIXED * DIMS; i++) {
         state = state * 1664525 + 1013904223;
@@ -66,7 +66,8 @@ static void run(struct results *o, const struct cczi_als_kernels *k)
         for (size_t j = 0; j < i; j++)
             o->a[i * DIMS + j] = o->a[j * DIMS + i];
     }
-    k->residual(o->r, o->panel, t, s, o->b, DIMS, ROWS);
+    k->first_residual(o->r, o->panel, DIMS, fixed, DIMS, col, 0, t, s, o->b, ROWS);
+    k->residual(o->r, o->panel, s, o->b, DIMS, ROWS);
     k->minus_product(o->r, o->a, o->b, DIMS);
     memcpy(o->y, o->b, sizeof(o->y));
     k->axpy(o->y, 0.01f * k->dot(o->b, o->b, DIMS), o->r, DIMS);

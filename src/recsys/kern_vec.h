@@ -185,24 +185,24 @@ static void k_syrk(float *a, size_t dims, const float *p, size_t stride, size_t 
             block_add(a + i * dims + j, dims, p + i, p + j, stride, len);
 }
 
-enum { AHEAD = 6 }; /* rows whose lines are asked for before they are needed */
+enum { AHEAD = 32 * BLOCK }; /* floats of rows that are asked for before they are needed */
 
 static void k_gather(float *p, float *b, size_t dims, const float *y, size_t stride,
                      const uint32_t *col, const float *s, const float *t, size_t len)
 {
+    const size_t ahead = stride < AHEAD / 2 ? AHEAD / stride : 2;
     for (size_t k = 0; k < len; k++) {
-        if (k + AHEAD < len) {
-            const float *next = y + (size_t)col[k + AHEAD] * stride;
+        if (k + ahead < len) {
+            const float *next = y + (size_t)col[k + ahead] * stride;
             for (size_t j = 0; j < stride; j += BLOCK)
                 PREFETCH(next + j);
         }
         const float *from = y + (size_t)col[k] * stride;
-        const vec scale = ALL(s ? s[k] : 1), target = ALL(b ? t[k] : 0);
+        const vec scale = ALL(s ? s[k] : 1), target = ALL(t[k]);
         for (size_t j = 0; j < stride; j += VEC) {
             const vec v = LOAD(from + j);
             STORE(p + k * dims + j, s ? MUL(scale, v) : v);
-            if (b)
-                STORE(b + j, FMA(target, v, LOAD(b + j)));
+            STORE(b + j, FMA(target, v, LOAD(b + j)));
         }
     }
 }
@@ -303,8 +303,9 @@ static void k_axpy(float *y, float a, const float *x, size_t dims)
         STORE(y + j, FMA(ALL(a), LOAD(x + j), LOAD(y + j)));
 }
 
-/* VEC dot products side by side: out[r] = <rows[r], x>. */
-INLINE vec dots(const float *rows, size_t stride, const float *x, size_t len)
+/* VEC dot products side by side: out[r] = <rows[r], x>. Lines of next[r], if any, are asked for on the way. */
+INLINE vec dots(const float *rows, size_t stride, const float *x, size_t len,
+                const float *const *next)
 {
     vec sum[VEC];
     UNROLL
@@ -313,8 +314,11 @@ INLINE vec dots(const float *rows, size_t stride, const float *x, size_t len)
     for (size_t j = 0; j < len; j += VEC) {
         const vec y = LOAD(x + j);
         UNROLL
-        for (size_t r = 0; r < VEC; r++)
+        for (size_t r = 0; r < VEC; r++) {
             sum[r] = FMA(LOAD(rows + r * stride + j), y, sum[r]);
+            if (next && j % BLOCK == 0)
+                PREFETCH(next[r] + j);
+        }
     }
     return SUMS(sum);
 }
@@ -338,7 +342,7 @@ static void k_solve(float *x, float *a, float *inverse, float *limit, size_t dim
         i -= BLOCK;
         const size_t behind = i + BLOCK;
         for (size_t r = i; r < behind && behind < dims; r += VEC) {
-            const vec d = dots(a + r * dims + behind, dims, x + behind, dims - behind);
+            const vec d = dots(a + r * dims + behind, dims, x + behind, dims - behind, NULL);
             STORE(x + r, FNMA(ALL(1), d, LOAD(x + r)));
         }
         _Alignas(64) float y[BLOCK] = {0};
@@ -369,49 +373,87 @@ INLINE void add_rows(float *out, const float *rows, size_t stride, const float *
         STORE(out + v * VEC, sum[v]);
 }
 
-static void k_residual(float *out, const float *p, const float *t, const float *w, const float *x,
-                       size_t dims, size_t len)
+/* A block of rows: out += sum over r of (t[r] - w[r] <row_r, x>) row_r */
+INLINE void residual_block(float *out, const float *rows, const float *t, const float *w,
+                           const float *x, size_t dims, const float *const *next)
 {
     _Alignas(64) float c[BLOCK];
+    for (size_t r = 0; r < BLOCK; r += VEC) {
+        const vec d = dots(rows + r * dims, dims, x, dims, next + r);
+        STORE(c + r, FNMA(LOAD(w + r), d, t ? LOAD(t + r) : ALL(0)));
+    }
+    size_t j = 0;
+    for (; j + WIDE * VEC <= dims; j += WIDE * VEC)
+        add_rows(out + j, rows + j, dims, c, WIDE);
+    for (; j < dims; j += VEC)
+        add_rows(out + j, rows + j, dims, c, 1);
+}
+
+static void k_residual(float *out, const float *p, const float *w, const float *x, size_t dims,
+                       size_t len)
+{
     for (size_t k = 0; k < len; k += BLOCK) {
-        const float *rows = p + k * dims;
-        for (size_t r = 0; r < BLOCK; r += VEC) {
-            const vec d = dots(rows + r * dims, dims, x, dims);
-            STORE(c + r, FNMA(LOAD(w + k + r), d, t ? LOAD(t + k + r) : ALL(0)));
-        }
-        size_t j = 0;
-        for (; j + WIDE * VEC <= dims; j += WIDE * VEC)
-            add_rows(out + j, rows + j, dims, c, WIDE);
-        for (; j < dims; j += VEC)
-            add_rows(out + j, rows + j, dims, c, 1);
+        const float *next[BLOCK];
+        for (size_t r = 0; r < BLOCK; r++)
+            next[r] = p + (k + (k + BLOCK < len ? BLOCK : 0) + r) * dims;
+        residual_block(out, p + k * dims, NULL, w + k, x, dims, next);
     }
 }
 
+static void k_first_residual(float *out, float *p, size_t dims, const float *y, size_t stride,
+                             const uint32_t *col, size_t one, const float *t, const float *w,
+                             const float *x, size_t len)
+{
+    for (size_t k = 0; k < len; k += BLOCK) {
+        const size_t rows = len - k < BLOCK ? len - k : BLOCK;
+        float *to = p + k * dims;
+        const float *next[BLOCK];
+        for (size_t r = 0; r < BLOCK; r++, to += dims) {
+            const size_t then = k + BLOCK + r;
+            next[r] = then < len ? y + (size_t)col[then] * stride : to;
+            const float *from = r < rows ? y + (size_t)col[k + r] * stride : NULL;
+            for (size_t j = 0; j < dims; j += VEC)
+                STORE(to + j, from && j < stride ? LOAD(from + j) : ALL(0));
+            if (one && from)
+                to[one] = 1;
+        }
+        residual_block(out, p + k * dims, t + k, w + k, x, dims, next);
+    }
+}
+
+/* Rows of blocks from the diagonal on: each element of the upper half is read once, for two products. */
 static void k_minus_product(float *out, const float *a, const float *x, size_t dims)
 {
-    size_t j = 0;
-    for (; j + WIDE * VEC <= dims; j += WIDE * VEC) {
-        vec sum[WIDE];
-        UNROLL
-        for (size_t v = 0; v < WIDE; v++)
-            sum[v] = LOAD(out + j + v * VEC);
-        for (size_t k = 0; k < dims; k++) {
-            const vec c = ALL(x[k]);
+    for (size_t i = 0; i < dims; i += BLOCK) {
+        combine(out + i, a + i * dims + i, dims, x + i, BLOCK, true);
+        for (size_t r = i; r < i + BLOCK && i + BLOCK < dims; r += VEC) {
+            vec sum[VEC];
             UNROLL
-            for (size_t v = 0; v < WIDE; v++)
-                sum[v] = FNMA(c, LOAD(a + k * dims + j + v * VEC), sum[v]);
+            for (size_t e = 0; e < VEC; e++)
+                sum[e] = ALL(0);
+            for (size_t j = i + BLOCK; j < dims; j += VEC) {
+                const vec y = LOAD(x + j);
+                vec even = LOAD(out + j), odd = ALL(0);
+                UNROLL
+                for (size_t e = 0; e < VEC; e += 2) {
+                    const vec m0 = LOAD(a + (r + e) * dims + j),
+                              m1 = LOAD(a + (r + e + 1) * dims + j);
+                    sum[e] = FMA(m0, y, sum[e]);
+                    sum[e + 1] = FMA(m1, y, sum[e + 1]);
+                    even = FNMA(ALL(x[r + e]), m0, even);
+                    odd = FNMA(ALL(x[r + e + 1]), m1, odd);
+                }
+                STORE(out + j, ADD(even, odd));
+            }
+            STORE(out + r, FNMA(ALL(1), SUMS(sum), LOAD(out + r)));
         }
-        UNROLL
-        for (size_t v = 0; v < WIDE; v++)
-            STORE(out + j + v * VEC, sum[v]);
     }
-    for (; j < dims; j += BLOCK)
-        combine(out + j, a + j, dims, x, dims, true);
 }
 
 #define ALS_KERNELS(tier_name)                                                                     \
     {                                                                                              \
         .name = (tier_name), .syrk = k_syrk, .gather = k_gather, .solve = k_solve,                 \
-        .residual = k_residual, .minus_product = k_minus_product, .dot = k_dot, .axpy = k_axpy     \
+        .residual = k_residual, .first_residual = k_first_residual,                                \
+        .minus_product = k_minus_product, .dot = k_dot, .axpy = k_axpy                             \
     }
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Items that the same users have rated. A row of similarities is a sum over the histories of an item's users. */
 #include "eval_priv.h"
+#include "rank_priv.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@ enum { NEIGHBOURS = 20 };
 
 struct ccz_recsys_knn {
     const struct ccz_recsys_csr *train;
-    uint32_t neighbours;
+    uint32_t items, neighbours;
     bool binary;
     uint32_t *len;     /* [items] */
     uint32_t *item;    /* [items * neighbours] */
@@ -21,8 +22,8 @@ void ccz_recsys_knn_free(struct ccz_recsys_knn *k)
 {
     if (!k)
         return;
-    const uint64_t all = (uint64_t)k->train->cols * k->neighbours;
-    cczi_recsys_wipe_free(k->len, k->train->cols * sizeof(*k->len));
+    const uint64_t all = (uint64_t)k->items * k->neighbours;
+    cczi_recsys_wipe_free(k->len, k->items * sizeof(*k->len));
     cczi_recsys_wipe_free(k->item, all * sizeof(*k->item));
     cczi_recsys_wipe_free(k->similarity, all * sizeof(*k->similarity));
     free(k);
@@ -123,15 +124,14 @@ struct scratch {
     double *sum;    /* [items] */
     uint32_t *mark; /* [items] the item, plus one, that sum is of */
     uint32_t *met;  /* [items] */
+    int64_t *heap;  /* [neighbours] */
 };
 
 static void neighbours_of(const struct job *j, uint32_t i, struct scratch *s)
 {
     const struct ccz_recsys_csr *train = j->k->train;
-    struct cczi_recsys_top top = {.item = j->k->item + (size_t)i * j->k->neighbours,
-                                  .score = j->k->similarity + (size_t)i * j->k->neighbours,
-                                  .k = j->k->neighbours};
-    uint32_t met = 0;
+    const uint32_t k = j->k->neighbours;
+    uint32_t met = 0, *item = j->k->item + (size_t)i * k, *len = &j->k->len[i];
     for (uint64_t q = j->items->start[i]; q < j->items->start[i + 1]; q++) {
         const uint32_t user = j->items->col[q];
         const double x = j->w->by_item[q];
@@ -145,14 +145,20 @@ static void neighbours_of(const struct job *j, uint32_t i, struct scratch *s)
             s->sum[other] += x * j->w->by_user[p];
         }
     }
+    cczi_topk_init(s->heap, k);
     for (uint32_t m = 0; m < met; m++) {
         const uint32_t other = s->met[m];
         const double under = j->w->norm[i] * j->w->norm[other] + j->shrink;
-        if (other != i && s->sum[other] != 0 && under > 0)
-            cczi_recsys_top_put(&top, other, (float)(s->sum[other] / under));
+        if (other == i || s->sum[other] == 0 || !(under > 0))
+            continue;
+        const int64_t key = cczi_topk_key((float)(s->sum[other] / under), other);
+        if (key > s->heap[0])
+            cczi_topk_replace(s->heap, k, key);
     }
-    j->k->len[i] = top.len;
-    cczi_recsys_top_sort(&top);
+    cczi_topk_sort(s->heap, k);
+    cczi_topk_write(item, j->k->similarity + (size_t)i * k, s->heap, k);
+    while (*len < k && item[*len] != CCZ_RECSYS_NONE)
+        (*len)++;
 }
 
 static ccz_rc some_items(void *arg, size_t from, size_t len, struct ccz_err *err)
@@ -161,13 +167,15 @@ static ccz_rc some_items(void *arg, size_t from, size_t len, struct ccz_err *err
     const uint32_t items = j->items->rows;
     struct scratch s = {.sum = cczi_recsys_alloc(items, sizeof(*s.sum)),
                         .mark = cczi_recsys_alloc(items, sizeof(*s.mark)),
-                        .met = cczi_recsys_alloc(items, sizeof(*s.met))};
-    const bool ok = s.sum && s.mark && s.met;
+                        .met = cczi_recsys_alloc(items, sizeof(*s.met)),
+                        .heap = cczi_recsys_alloc(j->k->neighbours, sizeof(*s.heap))};
+    const bool ok = s.sum && s.mark && s.met && s.heap;
     for (size_t i = from; ok && i < from + len; i++)
         neighbours_of(j, cczi_recsys_spread((uint32_t)i, items), &s);
     cczi_recsys_wipe_free(s.sum, items * sizeof(*s.sum));
     cczi_recsys_wipe_free(s.mark, items * sizeof(*s.mark));
     cczi_recsys_wipe_free(s.met, items * sizeof(*s.met));
+    cczi_recsys_wipe_free(s.heap, j->k->neighbours * sizeof(*s.heap));
     return ok ? CCZ_OK : cczi_recsys_no_memory(err);
 }
 
@@ -201,6 +209,7 @@ static ccz_rc knn_alloc(struct ccz_recsys_knn **out, const struct ccz_recsys_csr
     if (!k)
         return cczi_recsys_no_memory(err);
     k->train = train;
+    k->items = train->cols;
     k->binary = cfg->binary;
     k->neighbours = cfg->neighbours ? cfg->neighbours : NEIGHBOURS;
     if (train->cols > 0 && k->neighbours > train->cols)

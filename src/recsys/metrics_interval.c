@@ -3,6 +3,7 @@
 #include "eval_priv.h"
 
 #include <cczoo/dataset.h>
+#include <cczoo/recsys_rank.h>
 
 #include <math.h>
 #include <stdlib.h>
@@ -90,23 +91,7 @@ ccz_rc cczi_recsys_intervals(double *low, double *high, const struct cczi_recsys
 ccz_rc ccz_recsys_predict(float *value, void *arg, const uint32_t *user, const uint32_t *item,
                           size_t len, struct ccz_err *err)
 {
-    const struct ccz_recsys_model *m = arg;
-    for (size_t i = 0; i < len; i++) {
-        if (user[i] >= m->user.len)
-            return ccz_fail(err, CCZ_E_ARG, "recsys:user", (int64_t)i, "number %u of %u users",
-                            user[i], m->user.len);
-        if (item[i] >= m->item.len)
-            return ccz_fail(err, CCZ_E_ARG, "recsys:item", (int64_t)i, "number %u of %u items",
-                            item[i], m->item.len);
-        const float *x = ccz_recsys_row(&m->user, user[i]), *y = ccz_recsys_row(&m->item, item[i]);
-        float sum = m->mean;
-        sum += m->user.bias ? m->user.bias[user[i]] : 0;
-        sum += m->item.bias ? m->item.bias[item[i]] : 0;
-        for (uint32_t f = 0; f < m->user.factors; f++)
-            sum += x[f] * y[f];
-        value[i] = sum;
-    }
-    return CCZ_OK;
+    return ccz_recsys_scores(value, arg, user, item, len, err);
 }
 
 struct errors {

@@ -1,70 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From scores of all items to lists. */
 #include "eval_priv.h"
+#include "rank_priv.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { GRAIN = 8 };
-
-/* ------------------------------------------------------------------------------------- the best k */
-
-/* A heap with the worst in front. */
-static bool worse(const struct cczi_recsys_top *t, uint32_t a, uint32_t b)
-{
-    return t->score[a] < t->score[b] || (t->score[a] == t->score[b] && t->item[a] > t->item[b]);
-}
-
-static void swap(struct cczi_recsys_top *t, uint32_t a, uint32_t b)
-{
-    const uint32_t item = t->item[a];
-    const float score = t->score[a];
-    t->item[a] = t->item[b];
-    t->score[a] = t->score[b];
-    t->item[b] = item;
-    t->score[b] = score;
-}
-
-static void sink(struct cczi_recsys_top *t, uint32_t len)
-{
-    for (uint32_t at = 0, child; (child = 2 * at + 1) < len; at = child) {
-        if (child + 1 < len && worse(t, child + 1, child))
-            child++;
-        if (!worse(t, child, at))
-            return;
-        swap(t, at, child);
-    }
-}
-
-void cczi_recsys_top_put(struct cczi_recsys_top *t, uint32_t item, float score)
-{
-    if (t->len == t->k) {
-        if (score < t->score[0] || (score == t->score[0] && item > t->item[0]))
-            return;
-        t->item[0] = item;
-        t->score[0] = score;
-        sink(t, t->len);
-        return;
-    }
-    uint32_t at = t->len++;
-    t->item[at] = item;
-    t->score[at] = score;
-    for (; at > 0 && worse(t, at, (at - 1) / 2); at = (at - 1) / 2)
-        swap(t, at, (at - 1) / 2);
-}
-
-void cczi_recsys_top_sort(struct cczi_recsys_top *t)
-{
-    for (uint32_t len = t->len; len > 1; len--) {
-        swap(t, 0, len - 1);
-        sink(t, len - 1);
-    }
-    for (uint32_t i = t->len; i < t->k; i++) {
-        t->item[i] = CCZ_RECSYS_NONE;
-        t->score[i] = -INFINITY;
-    }
-}
 
 /* ------------------------------------------------------------------------------------------ rows */
 
@@ -140,29 +83,39 @@ static ccz_rc check(const struct cczi_recsys_scorer *s, const struct ccz_recsys_
     return CCZ_OK;
 }
 
+/* One list from all scores. */
+static void put_list(const struct job *j, size_t i, const float *all, int64_t *heap)
+{
+    const uint32_t k = j->ask->k;
+    float least = -INFINITY; /* of the list so far; equal scores come too late, as numbers ascend */
+    cczi_topk_init(heap, k);
+    for (uint32_t n = 0; n < j->s->items; n++)
+        if (all[n] > least && !(j->blocked && j->blocked[n])) {
+            cczi_topk_replace(heap, k, cczi_topk_key(all[n] + 0.0f, n)); /* -0 is 0 */
+            least = cczi_topk_score(heap[0]);
+        }
+    cczi_topk_sort(heap, k);
+    cczi_topk_write(j->item + i * k, j->score + i * k, heap, k);
+}
+
 static ccz_rc some_users(void *arg, size_t from, size_t len, struct ccz_err *err)
 {
     const struct job *j = arg;
     const struct ccz_recsys_ask *ask = j->ask;
     float *all = cczi_recsys_alloc(j->s->width, sizeof(*all));
-    if (!all)
-        return cczi_recsys_no_memory(err);
-    for (size_t i = from; i < from + len; i++) {
+    int64_t *heap = cczi_recsys_alloc(ask->k, sizeof(*heap));
+    const bool ok = all && heap;
+    for (size_t i = from; ok && i < from + len; i++) {
         const uint32_t user = ask->user ? ask->user[i] : (uint32_t)i;
-        struct cczi_recsys_top top = {
-            .item = j->item + i * ask->k, .score = j->score + i * ask->k, .k = ask->k};
         j->s->score(all, j->s->arg, user);
         if (ask->seen)
             for (uint64_t p = ask->seen->start[user]; p < ask->seen->start[user + 1]; p++)
                 all[ask->seen->col[p]] = -INFINITY;
-        for (uint32_t n = 0; n < j->s->items; n++)
-            if (all[n] > -INFINITY && (top.len < top.k || all[n] > top.score[0]) &&
-                !(j->blocked && j->blocked[n]))
-                cczi_recsys_top_put(&top, n, all[n]);
-        cczi_recsys_top_sort(&top);
+        put_list(j, i, all, heap);
     }
     cczi_recsys_wipe_free(all, j->s->width * sizeof(*all));
-    return CCZ_OK;
+    cczi_recsys_wipe_free(heap, ask->k * sizeof(*heap));
+    return ok ? CCZ_OK : cczi_recsys_no_memory(err);
 }
 
 ccz_rc cczi_recsys_lists(uint32_t *item, float *score, const struct cczi_recsys_scorer *s,

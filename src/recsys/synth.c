@@ -66,10 +66,10 @@ static bool is_from_to(double x, double above, double below)
 static ccz_rc settle(struct ccz_recsys_synth_cfg *c, struct ccz_err *err)
 {
     c->topics = c->topics ? c->topics : TOPICS;
-    c->item_skew = c->item_skew != 0 ? c->item_skew : 0.8;
+    c->item_skew = c->item_skew != 0 ? c->item_skew : 0.6;
     c->user_skew = c->user_skew != 0 ? c->user_skew : 0.6;
-    c->taste = c->taste != 0 ? c->taste : 0.3;
-    c->liking = c->liking != 0 ? c->liking : 0.5;
+    c->taste = c->taste != 0 ? c->taste : 0.1;
+    c->liking = c->liking != 0 ? c->liking : 0.15;
     c->noise = c->noise != 0 ? c->noise : 0.5;
     if (c->users > CCZ_RECSYS_LEN_MAX)
         return ccz_refuse_num(err, CCZ_E_LIMIT, "recsys:users", c->users, CCZ_RECSYS_LEN_MAX);
