@@ -36,7 +36,8 @@ ccz_rc ccz_agent_kms_new(struct ccz_agent_kms **out, const struct ccz_agent_kms_
     k->refresh_ms = cfg->refresh_ms ? cfg->refresh_ms : REFRESH_MS;
     const struct ccz_rpc_client_cfg rpc = {.target = cfg->target,
                                            .ratls = ccz_party_ratls(cfg->party),
-                                           .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
+                                           .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX,
+                                           .reconnect = true};
     ccz_rc rc = ccz_rpc_client_new(&k->client, &rpc, err);
     if (rc == CCZ_OK)
         rc = ccz_party_attach(k->party, on_renewed, k->client);

@@ -82,13 +82,18 @@ ccz_rc cczi_agent_request_parse(struct cczi_agent_request *out, struct ccz_span 
 
 /* ------------------------------------------------------------------------------ answers */
 
+/* In quotes on one line. Backslashes stay: what is in an error was escaped where it came from. */
 static void put_field(struct ccz_buf *out, const char *name, const char *value)
 {
-    char text[4 * CCZ_ERR_MSG_SIZE]; /* room for each byte as \xNN */
     if (!value[0])
         return;
-    ccz_escape(text, sizeof(text), ccz_span_str(value));
-    ccz_buf_printf(out, " %s=\"%s\"", name, text);
+    ccz_buf_printf(out, " %s=\"", name);
+    for (; *value; value++)
+        if (*value < 0x20 || *value > 0x7e || *value == '"')
+            ccz_buf_printf(out, "\\x%02x", (unsigned)(uint8_t)*value);
+        else
+            ccz_buf_put(out, value, 1);
+    ccz_buf_put_str(out, "\"");
 }
 
 void cczi_agent_put_error(struct ccz_buf *out, const struct ccz_err *err)
