@@ -61,6 +61,11 @@ CCZ_API void ccz_der_put_oid(struct ccz_buf *out, const char *dotted); /**< malf
 CCZ_API size_t ccz_der_open(struct ccz_buf *out, uint8_t tag);
 CCZ_API void ccz_der_close(struct ccz_buf *out, size_t mark);
 
+/* -------------------------------------------------------------------------------- text */
+
+/** True if the whole of @p s is well-formed UTF-8 (RFC 3629, section 4). */
+CCZ_API bool ccz_utf8_ok(struct ccz_span s);
+
 /* ------------------------------------------------------------------------- base64, PEM */
 
 enum ccz_base64 { CCZ_BASE64_STD, CCZ_BASE64_URL /**< RFC 4648 section 5, no padding */ };

@@ -54,7 +54,7 @@ struct ccz_span ccz_cbor_string(struct ccz_rd *r, enum ccz_cbor_type want)
         return (struct ccz_span){0};
     }
     struct ccz_span s = ccz_rd_take(r, ccz_cbor_head(r, want));
-    if (want == CCZ_CBOR_TEXT && !cczi_utf8_ok(s)) { /* 5.3.1: a text string must be UTF-8 */
+    if (want == CCZ_CBOR_TEXT && !ccz_utf8_ok(s)) { /* 5.3.1: a text string must be UTF-8 */
         r->bad = true;
         return (struct ccz_span){0};
     }

@@ -10,6 +10,4 @@
  * size.
  */
 size_t cczi_utf8_size(struct ccz_span s);
-/** True if the whole of @p s is well-formed UTF-8. */
-bool cczi_utf8_ok(struct ccz_span s);
 #endif

@@ -252,7 +252,7 @@ static ccz_rc read_record(struct ccz_csv *c, struct ccz_err *err)
     struct ccz_span all = {record, size};
     if (size == 0)
         return fail_at(err, c, "csv:empty-line", "an empty line");
-    if (memchr(record, 0, size) || !cczi_utf8_ok(all))
+    if (memchr(record, 0, size) || !ccz_utf8_ok(all))
         return ccz_fail(err, CCZ_E_FORMAT, "csv:text", (int64_t)c->line,
                         "line %llu: not UTF-8 text", (unsigned long long)c->line);
     c->next_line++;

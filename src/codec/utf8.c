@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codec/codec_priv.h"
 
+#include <string.h>
+
 /* RFC 3629, section 4: the second byte's range depends on the first; all others are 80..BF. */
 static const struct utf8_row {
     uint8_t first_lo, first_hi, second_lo, second_hi;
@@ -34,9 +36,17 @@ size_t cczi_utf8_size(struct ccz_span s)
     return 0;
 }
 
-bool cczi_utf8_ok(struct ccz_span s)
+bool ccz_utf8_ok(struct ccz_span s)
 {
     for (size_t i = 0, n = 0; i < s.size; i += n) {
+        uint64_t word; /* eight characters of ASCII at once: most text is that */
+        for (; s.size - i >= sizeof(word); i += sizeof(word)) {
+            memcpy(&word, s.ptr + i, sizeof(word));
+            if (word & UINT64_C(0x8080808080808080))
+                break;
+        }
+        if (i == s.size)
+            break;
         n = s.ptr[i] < 0x80 ? 1 : cczi_utf8_size((struct ccz_span){s.ptr + i, s.size - i});
         if (n == 0)
             return false;
