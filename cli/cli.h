@@ -25,6 +25,8 @@ cli_fn cmd_policy_check, cmd_policy_explain, cmd_policy_draft, cmd_policy_schema
 cli_fn cmd_collateral_fetch, cmd_collateral_bundle, cmd_collateral_status;
 /* cmd_kms.c: dispatches its own verbs (key create, policy put, ...) */
 cli_fn cmd_kms;
+/* cmd_agent.c: dispatches its own verbs */
+cli_fn cmd_agent;
 /* cmd_psi.c: dispatches its own verbs */
 cli_fn cmd_psi;
 /* cmd_tunnel.c: dispatches its own verbs */

@@ -220,7 +220,7 @@ static ccz_rc follow_parent(pid_t parent, struct ccz_err *err)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == parent)
         return CCZ_OK;
-    return ccz_fail(err, CCZ_E_CLOSED, "exec:parent", errno, "the process of the tunnel is gone");
+    return ccz_fail(err, CCZ_E_CLOSED, "exec:parent", errno, "the process beside it is gone");
 }
 
 ccz_rc exec_pair_fork(struct exec_pair *p, struct ccz_err *err)
@@ -274,7 +274,8 @@ ccz_rc exec_pair_ready(struct exec_pair *p, struct ccz_err *err)
 {
     if (tell(p->to, 'r') && receive(p->from, 'g'))
         return CCZ_OK;
-    return ccz_fail(err, CCZ_E_CLOSED, "exec:parent", 0, "the tunnel could not be opened");
+    return ccz_fail(err, CCZ_E_CLOSED, "exec:parent", 0,
+                    "the process beside it gave up, and has told why");
 }
 
 bool exec_pair_wait(const struct exec_pair *p)

@@ -43,6 +43,8 @@ static const struct cli_cmd {
      cmd_collateral_status},
     {"kms", NULL, "VERB ...", "keys, secrets, policies and audit of an attestation server & KMS",
      cmd_kms},
+    {"agent", NULL, "VERB ...", "unwrap keys of a KMS for programs beside it, e.g. Spark",
+     cmd_agent},
     {"tunnel", NULL, "VERB ...", "attested connections for programs that know nothing of them",
      cmd_tunnel},
     {"psi", NULL, "VERB ...", "private set intersection: which ids two or more parties share",

@@ -9,7 +9,7 @@
  *
  * CONFIG: {"read": {..}, "write": {..}}; what is not there is zero, as in the library's configurations. Refused: "refused: WHERE: .." and exit 1.
  */
-#define _DEFAULT_SOURCE
+#define _GNU_SOURCE /* memmem */
 #include "parquet/crypt_priv.h"
 
 #include <fcntl.h>
@@ -185,6 +185,8 @@ static struct tap tap;
 static void show(const struct cczi_pq_at *at, struct ccz_span in)
 {
     const uint8_t *found = memmem(tap.file.ptr, tap.file.size, in.ptr, in.size);
+    if (!found && at->module == CCZI_PQ_COLUMN_META)
+        return; /* inside an encrypted footer */
     if (!found)
         usage("a module that is not in the file");
     printf("%d %d %d %d %zu %zu\n", (int)at->module, (int)at->row_group, (int)at->column,
@@ -315,6 +317,19 @@ static void info(const struct ccz_pq_reader *r)
     }
 }
 
+static ccz_rc TEMPORARY(const struct ccz_pq_reader *r, struct ccz_err *err)
+{
+    struct ccz_pq_data data[COLUMNS_MAX];
+    struct ccz_pq_scan *scan = NULL;
+    ccz_rc rc = ccz_pq_scan_open(&scan, r, NULL, err);
+    do {
+        if (rc == CCZ_OK)
+            rc = ccz_pq_scan_next(data, scan, err);
+    } while (rc == CCZ_OK && data[0].rows);
+    ccz_pq_scan_free(scan);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     struct ccz_err err;
@@ -340,7 +355,7 @@ int main(int argc, char **argv)
         copy(argv[3], r, &write);
     else if (strcmp(argv[1], "info") == 0)
         info(r);
-    else if (ccz_pq_verify(r, &err) != CCZ_OK)
+    else if (TEMPORARY(r, &err) != CCZ_OK)
         fail(&err);
     ccz_pq_reader_free(r);
     free_side(&read);

@@ -1,0 +1,202 @@
+#!/usr/bin/env bash
+# The key agent between a KMS and programs that know nothing of attestation: what it opens, what it refuses, how it starts and ends.
+. "$(dirname "$0")/kms.sh"
+run_begin test-agent
+
+# status WANT COMMAND...: runs, keeps stdout and stderr in RUN, compares the exit status.
+status() {
+    local want=$1 got=0
+    shift
+    "$@" >"$RUN/out" 2>"$RUN/err" || got=$?
+    [ "$got" = "$want" ] || { cat "$RUN/out" "$RUN/err" >&2; die "status $got, expected $want: $*"; }
+}
+has() { grep -qE "$2" "$RUN/$1" || { cat "$RUN/$1" >&2; die "no line like '$2' in $1"; }; }
+SOCKET=
+ask() { "$BIN/cczoo" agent "$@" --socket "$SOCKET"; }
+# agent NAME PROGRAM OPTIONS...: an agent that listens on RUN/NAME.sock; sets SOCKET
+agent() {
+    local name=$1 program=$2
+    shift 2
+    SOCKET=$RUN/$name.sock
+    rm -f "$RUN/$name.ready"
+    reach
+    start "$name" "$program" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --socket "$SOCKET" --ready-file "$RUN/$name.ready" "$@"
+    wait_file "$name" "$RUN/$name.ready" 30
+}
+
+step "a KMS with a master key and a secret for the agent"
+kms_setup
+kms_start
+policy_for "$RUN/agent-policy.json" "$BIN/cczoo"
+status 0 kms policy put agent "$RUN/agent-policy.json"
+status 0 kms policy put other "$RUN/probe-policy.json"
+status 0 kms key create ratings --alg aes-256 --bind agent
+status 0 kms key create unused --alg aes-256 --bind agent
+printf 'a long secret of Spark' >"$RUN/auth"
+status 0 kms secret put spark/auth --from "$RUN/auth" --bind agent
+head -c 16 /dev/urandom >"$RUN/dek"
+
+step "options"
+status 2 "$BIN/cczoo" agent run --kms x --policy x --tee sim-sgx --socket "$RUN/x"
+has err 'this agent may use nothing'
+status 2 "$BIN/cczoo" agent run --kms x --policy x --tee sim-sgx --unwrap a
+has err '^error: --socket is required'
+status 2 "$BIN/cczoo" agent run --kms x --policy x --tee sim-sgx --socket x --secret a --env A=b
+has err '^error: --env needs a program'
+status 2 "$BIN/cczoo" agent run --kms x --policy x --tee sim-sgx --env 'A B=c' -- true
+has err 'expected VARIABLE=NAME'
+status 3 "$BIN/cczoo" agent ping --socket "$RUN/nobody.sock"
+has err 'agent:connect: no agent at'
+
+step "wrap, unwrap, secrets"
+agent first "$BIN/cczoo" --unwrap ratings --wrap ratings --secret 'spark/*'
+[ "$(stat -c %a "$SOCKET")" = 600 ] || die "the socket is open to others"
+grep -q '^SIMULATED' "$RUN/log/first.log" || die "the agent does not say SIMULATED"
+status 0 ask ping
+status 0 ask wrap ratings --in "$RUN/dek"
+cp "$RUN/out" "$RUN/wrapped"
+has out '^ccz1\.[A-Za-z0-9+/=]+$'
+status 0 ask unwrap ratings --in "$RUN/wrapped" --out "$RUN/got"
+cmp -s "$RUN/got" "$RUN/dek" || die "another key came back"
+[ "$(stat -c %a "$RUN/got")" = 600 ] || die "the key is in a file that others read"
+status 0 ask secret spark/auth --out "$RUN/got"
+cmp -s "$RUN/got" "$RUN/auth" || die "another secret came back"
+status 0 kms audit --last 3
+has out 'Release accept key/ratings version 1 policy=agent rule=program by workload sgx mrenclave=[0-9a-f]{64}'
+grep -qE 'unwrap name=ratings pid=[0-9]+ uid=[0-9]+ verdict=accept version=1 kms_audit=[0-9]+' "$RUN/log/first.log" || die "no log line of an unwrap"
+
+step "refusals"
+status 1 ask secret other --out "$RUN/none"
+has err '^refused: agent:not-allowed: other / '
+status 1 ask unwrap unused --in "$RUN/wrapped" --out "$RUN/none"
+has err '^refused: agent:not-allowed: unused / '
+tr A-Za-z N-ZA-Mn-za-m <"$RUN/wrapped" | sed 's/^[a-z]*1/ccz1/' >"$RUN/changed"
+status 1 ask unwrap ratings --in "$RUN/changed" --out "$RUN/none"
+[ ! -e "$RUN/none" ] || die "something was written for a refused key"
+agent second "$BIN/cczoo" --unwrap 'ratings,unused'
+status 1 ask unwrap unused --in "$RUN/wrapped" --out "$RUN/none" # another master key
+has err 'agent:wrapped: it was wrapped under another master key'
+status 1 ask wrap ratings --in "$RUN/dek"
+has err '^refused: agent:not-allowed: ratings / '
+stop second
+[ ! -e "$SOCKET" ] || die "the socket outlived its agent"
+cp "$BIN/cczoo" "$RUN/tampered" # one byte more: another measurement
+printf x >>"$RUN/tampered"
+agent tampered "$RUN/tampered" --unwrap ratings --secret spark/auth
+status 1 ask unwrap ratings --in "$RUN/wrapped" --out "$RUN/none"
+has err '^refused: policy:mrenclave: [0-9a-f]{64} / [0-9a-f]{64}'
+status 1 ask secret spark/auth --out "$RUN/none"
+has err '^refused: policy:mrenclave: '
+stop tampered
+agent measured "$BIN/cczoo" --measure "$RUN/kms-policy.json" --unwrap ratings # measured files are part of who it is
+status 1 ask unwrap ratings --in "$RUN/wrapped" --out "$RUN/none"
+has err '^refused: policy:mrenclave: '
+stop measured
+reach
+status 1 "$BIN/cczoo" agent run --kms "$KMS" --trust-sim "$RUN/sim/trust" --policy "$RUN/probe-policy.json" --tee sim-sgx --sim-dir "$RUN/sim" \
+    --socket "$RUN/wrong-kms.sock" --unwrap ratings # the KMS is judged first
+has err '^refused: policy:mrenclave: '
+"$BIN/cczoo" sim init "$RUN/other-sim" 2>>"$RUN/log/setup.log" # evidence of a platform that the KMS does not know
+status 3 "$BIN/cczoo" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/other-sim" --socket "$RUN/stranger.sock" --unwrap ratings
+has err 'peer:quote:pck-root'
+SOCKET=$RUN/first.sock
+status 3 "$BIN/cczoo" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --socket "$SOCKET" --unwrap ratings
+has err 'agent:socket: somebody listens on'
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then # another user, in a folder where he could reach the socket
+    OPEN=$(mktemp -d /tmp/cczoo-agent-test.XXXXXX)
+    chmod 711 "$OPEN"
+    cp "$BIN/cczoo" "$OPEN/cczoo"
+    chmod 755 "$OPEN/cczoo"
+    start open "$BIN/cczoo" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --socket "$OPEN/agent.sock" --ready-file "$RUN/open.ready" --unwrap ratings
+    wait_file open "$RUN/open.ready" 30
+    other() { setpriv --reuid 65534 --regid 65534 --clear-groups "$OPEN/cczoo" agent ping --socket "$OPEN/agent.sock"; }
+    status 3 other
+    has err 'agent:connect: .*Permission denied'
+    chmod 666 "$OPEN/agent.sock" # also where the mode does not help; he, in turn, takes keys of root only because root could read his anyway
+    status 1 other
+    has err '^refused: agent:peer-uid: 65534 / 0'
+    stop open
+    rm -rf "$OPEN"
+fi
+
+step "revoked, rotated, removed: at the next call"
+status 0 kms bind key/ratings other
+status 1 ask unwrap ratings --in "$RUN/wrapped" --out "$RUN/none"
+has err '^refused: policy:mrenclave: '
+status 0 kms bind key/ratings agent
+status 0 ask unwrap ratings --in "$RUN/wrapped" --out "$RUN/got"
+status 0 kms key create ratings --alg aes-256 --new-version
+status 0 ask unwrap ratings --in "$RUN/wrapped" --out "$RUN/got" # of version 1
+cmp -s "$RUN/got" "$RUN/dek" || die "another key after the rotation"
+status 0 ask wrap ratings --in "$RUN/dek"
+cp "$RUN/out" "$RUN/wrapped2"
+status 0 ask unwrap ratings --in "$RUN/wrapped2" --out "$RUN/got"
+grep -qE 'unwrap name=ratings .* version=2 ' "$RUN/log/first.log" || die "the new version was not used"
+status 0 kms rm key/ratings --version 1
+status 3 ask unwrap ratings --in "$RUN/wrapped" --out "$RUN/none"
+has err 'kms:not-found'
+status 0 ask unwrap ratings --in "$RUN/wrapped2" --out "$RUN/got"
+
+step "the KMS goes and comes back"
+port=${KMS##*:}
+kms_stop
+status 3 ask unwrap ratings --in "$RUN/wrapped2" --out "$RUN/none"
+"$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen "127.0.0.1:$port" --port-file "$RUN/kms.port" --tee sim-sgx --sim-dir "$RUN/sim" \
+    --trust-sim "$RUN/sim/trust" >>"$RUN/log/kms.log" 2>&1 </dev/null &
+PIDS[kms]=$!
+for _ in $(seq 100); do
+    ask unwrap ratings --in "$RUN/wrapped2" --out "$RUN/got" 2>/dev/null && break
+    sleep 0.1
+done
+status 0 ask unwrap ratings --in "$RUN/wrapped2" --out "$RUN/got"
+agent fresh "$BIN/cczoo" --unwrap ratings --refresh 1
+status 0 ask unwrap ratings --in "$RUN/wrapped2" --out "$RUN/got"
+sleep 1.1
+status 0 ask unwrap ratings --in "$RUN/wrapped2" --out "$RUN/got"
+grep -q 'renewed evidence for the KMS' "$RUN/log/fresh.log" || die "the evidence was not renewed"
+stop fresh
+SOCKET=$RUN/first.sock
+
+step "around a program"
+reach
+around() { "$BIN/cczoo" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" "$@"; }
+status 7 around --secret 'spark/*' --env SPARK_AUTH=spark/auth -- sh -c 'echo "$SPARK_AUTH"; "$0" agent ping; stat -c %a "$(dirname "$CCZ_AGENT")"; exit 7' "$BIN/cczoo"
+has out '^a long secret of Spark$'
+has out '^an agent answers at /tmp/cczoo-agent\.'
+has out '^700$'
+[ ! -e "$(sed -n 's/^an agent answers at //p' "$RUN/out")" ] || die "the socket outlived the program"
+status 125 around --unwrap ratings --env A=spark/none -- touch "$RUN/started"
+has err '^error: kms:not-found: '
+status 124 "$RUN/tampered" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --env A=spark/auth -- touch "$RUN/started"
+has err '^refused: policy:mrenclave: '
+status 124 "$BIN/cczoo" agent run --kms "$KMS" --trust-sim "$RUN/sim/trust" --policy "$RUN/probe-policy.json" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings -- touch "$RUN/started"
+status 125 around --unwrap ratings -- "$RUN/no-such-program"
+[ ! -e "$RUN/started" ] || die "a program was started without its secrets"
+reach
+start wrapped "$BIN/cczoo" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings -- sh -c 'echo $$ >"$0"; exec sleep 300' "$RUN/child"
+wait_file wrapped "$RUN/child" 30
+stop wrapped TERM # passed on
+sleep 0.2
+kill -0 "$(cat "$RUN/child")" 2>/dev/null && die "the program outlived its agent"
+rm "$RUN/child"
+start wrapped "$BIN/cczoo" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings -- sh -c 'echo $$ >"$0"; exec sleep 300' "$RUN/child"
+wait_file wrapped "$RUN/child" 30
+kill -KILL "${PIDS[wrapped]}"
+for _ in $(seq 50); do
+    kill -0 "$(cat "$RUN/child")" 2>/dev/null || break
+    sleep 0.1
+done
+kill -0 "$(cat "$RUN/child")" 2>/dev/null && die "the program outlived its agent that was killed"
+unset "PIDS[wrapped]"
+
+step "a killed agent's socket is taken over; nothing secret is in the logs"
+kill -KILL "${PIDS[first]}"
+unset "PIDS[first]"
+sleep 0.2
+[ -S "$SOCKET" ] || die "expected a socket that was left"
+agent first "$BIN/cczoo" --unwrap ratings
+status 0 ask unwrap ratings --in "$RUN/wrapped2" --out "$RUN/got"
+if grep -qaF "$(base64 "$RUN/dek")" "$RUN"/log/* || grep -qaF 'a long secret' "$RUN"/log/*; then
+    die "a secret is in a log"
+fi
+say ok
