@@ -336,17 +336,30 @@ static ccz_rc put_by_id(void *arg, const struct ccz_recsys_rating *r, struct ccz
     return put(b, r, err);
 }
 
-ccz_rc ccz_recsys_builder_read(struct ccz_recsys_builder *b, struct ccz_recsys_source *source,
-                               const struct ccz_recsys_format *format, struct ccz_err *err)
+static ccz_rc read_feed(struct ccz_recsys_builder *b, const struct cczi_recsys_feed *feed,
+                        struct ccz_err *err)
 {
     if (b->failed || b->by_number)
         return ccz_fail(err, CCZ_E_ARG, "recsys:builder", 0,
                         b->failed ? "an earlier call failed" : "numbers were added before");
     b->by_id = true;
-    ccz_rc rc = cczi_recsys_ingest(source, format, &b->cfg.filter, &b->user, &b->item, &b->counts,
-                                   put_by_id, b, err);
+    const struct cczi_recsys_sink sink = {&b->cfg.filter, &b->user,  &b->item,
+                                          &b->counts,     put_by_id, b};
+    ccz_rc rc = cczi_recsys_ingest(feed, &sink, err);
     b->failed = rc != CCZ_OK;
     return rc;
+}
+
+ccz_rc ccz_recsys_builder_read(struct ccz_recsys_builder *b, struct ccz_recsys_source *source,
+                               const struct ccz_recsys_format *format, struct ccz_err *err)
+{
+    return read_feed(b, &(struct cczi_recsys_feed){.source = source, .format = format}, err);
+}
+
+ccz_rc ccz_recsys_builder_read_parquet(struct ccz_recsys_builder *b, const struct ccz_pq_source *io,
+                                       const struct ccz_recsys_table *table, struct ccz_err *err)
+{
+    return read_feed(b, &(struct cczi_recsys_feed){.io = io, .table = table}, err);
 }
 
 /* ------------------------------------------------------------------------------------- finishing */

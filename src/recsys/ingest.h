@@ -50,13 +50,63 @@ uint64_t cczi_recsys_records_line(const struct cczi_recsys_records *r);
 /* Counts a rating; false: its value is too low. The value may become 1. */
 bool cczi_recsys_passes(float *value, const struct ccz_recsys_filter *filter,
                         struct ccz_recsys_counts *counts);
-/* Reads a source to its end and gives each rating that the filter's values let pass to `put`. Ids become numbers there. */
+/* The dictionary of a side: a new one, or one of the same kind. */
+ccz_rc cczi_recsys_side(struct ccz_recsys_ids **ids, enum ccz_recsys_id_kind kind,
+                        struct ccz_err *err);
+
+/* A text file, or a Parquet file if `io` is there. */
+struct cczi_recsys_feed {
+    struct ccz_recsys_source *source;
+    const struct ccz_recsys_format *format;
+    const struct ccz_pq_source *io;
+    const struct ccz_recsys_table *table;
+};
 typedef ccz_rc (*cczi_recsys_put_fn)(void *arg, const struct ccz_recsys_rating *r,
                                      struct ccz_err *err);
-ccz_rc cczi_recsys_ingest(struct ccz_recsys_source *source, const struct ccz_recsys_format *format,
-                          const struct ccz_recsys_filter *filter, struct ccz_recsys_ids **user,
-                          struct ccz_recsys_ids **item, struct ccz_recsys_counts *counts,
-                          cczi_recsys_put_fn put, void *arg, struct ccz_err *err);
+/* Where ratings go. */
+struct cczi_recsys_sink {
+    const struct ccz_recsys_filter *filter;
+    struct ccz_recsys_ids **user, **item;
+    struct ccz_recsys_counts *counts;
+    cczi_recsys_put_fn put;
+    void *arg;
+};
+/* Reads to the end and gives each rating that the filter's values let pass to `put`. Ids become numbers here. */
+ccz_rc cczi_recsys_ingest(const struct cczi_recsys_feed *feed, const struct cczi_recsys_sink *sink,
+                          struct ccz_err *err);
+ccz_rc cczi_recsys_ingest_parquet(const struct ccz_pq_source *io,
+                                  const struct ccz_recsys_table *table,
+                                  const struct cczi_recsys_sink *sink, struct ccz_err *err);
+
+/* ---- columns of Parquet files (ingest_parquet.c, ingest_factors.c) */
+
+/* A reader and a scan of some of its columns, in that order. */
+struct cczi_recsys_scan {
+    struct ccz_pq_reader *reader;
+    struct ccz_pq_scan *scan;
+    const struct ccz_pq_column *column[4]; /* NULL: not in the file */
+    size_t at[4];                          /* which of the scan's */
+    uint64_t row;                          /* the first of the batch */
+    size_t rows;
+    struct ccz_pq_data data[4];
+};
+/* @param optional  bit i: names[i] may be missing. cczi_recsys_scan_close() in any case. */
+ccz_rc cczi_recsys_scan_open(struct cczi_recsys_scan *s, const struct ccz_pq_source *io,
+                             const struct ccz_pq_crypt *crypt, const char *const *names, size_t len,
+                             unsigned optional, struct ccz_err *err);
+void cczi_recsys_scan_close(struct cczi_recsys_scan *s);
+/* The next batch; rows 0 behind the last. */
+ccz_rc cczi_recsys_scan_next(struct cczi_recsys_scan *s, struct ccz_err *err);
+const struct ccz_pq_data *cczi_recsys_scan_data(const struct cczi_recsys_scan *s, size_t column);
+bool cczi_recsys_is_id(const struct ccz_pq_column *c); /* INT32, INT64, BYTES; flat */
+enum ccz_recsys_id_kind cczi_recsys_id_kind(const struct ccz_pq_column *c);
+/* The id in slot i; false: null. */
+bool cczi_recsys_cell_id(struct ccz_recsys_id *out, const struct ccz_pq_column *c,
+                         const struct ccz_pq_data *d, size_t i);
+bool cczi_recsys_is_number(const struct ccz_pq_column *c); /* INT32, INT64, FLOAT, DOUBLE */
+/* The number in slot i; false: null. */
+bool cczi_recsys_cell_number(double *out, const struct ccz_pq_column *c,
+                             const struct ccz_pq_data *d, size_t i);
 
 /* ---- who has too few (ingest_filter.c) */
 

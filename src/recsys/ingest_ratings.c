@@ -55,8 +55,8 @@ static ccz_rc read_id(uint32_t *out, struct ccz_recsys_ids *ids,
     return ccz_recsys_ids_add(out, ids, id, err);
 }
 
-/* The dictionary of a side: a new one, or one of the same kind. */
-static ccz_rc side(struct ccz_recsys_ids **ids, enum ccz_recsys_id_kind kind, struct ccz_err *err)
+ccz_rc cczi_recsys_side(struct ccz_recsys_ids **ids, enum ccz_recsys_id_kind kind,
+                        struct ccz_err *err)
 {
     if (!*ids)
         return ccz_recsys_ids_new(ids, kind, err);
@@ -79,33 +79,37 @@ bool cczi_recsys_passes(float *value, const struct ccz_recsys_filter *filter,
     return true;
 }
 
-ccz_rc cczi_recsys_ingest(struct ccz_recsys_source *source, const struct ccz_recsys_format *format,
-                          const struct ccz_recsys_filter *filter, struct ccz_recsys_ids **user,
-                          struct ccz_recsys_ids **item, struct ccz_recsys_counts *counts,
-                          cczi_recsys_put_fn put, void *arg, struct ccz_err *err)
+static ccz_rc take_record(const struct cczi_recsys_sink *k, const struct cczi_recsys_records *r,
+                          struct ccz_err *err)
 {
+    struct ccz_recsys_rating one;
+    ccz_rc rc = read_value(&one.value, r, err);
+    if (rc == CCZ_OK)
+        rc = read_time(&one.time, r, err);
+    if (rc != CCZ_OK || !cczi_recsys_passes(&one.value, k->filter, k->counts))
+        return rc;
+    rc = read_id(&one.user, *k->user, r, COLUMN_USER, err);
+    if (rc == CCZ_OK)
+        rc = read_id(&one.item, *k->item, r, COLUMN_ITEM, err);
+    return rc == CCZ_OK ? k->put(k->arg, &one, err) : rc;
+}
+
+ccz_rc cczi_recsys_ingest(const struct cczi_recsys_feed *feed, const struct cczi_recsys_sink *sink,
+                          struct ccz_err *err)
+{
+    if (feed->io)
+        return cczi_recsys_ingest_parquet(feed->io, feed->table, sink, err);
     struct cczi_recsys_records r = {0};
-    ccz_rc rc = side(user, format->user_kind, err);
+    ccz_rc rc = cczi_recsys_side(sink->user, feed->format->user_kind, err);
     if (rc == CCZ_OK)
-        rc = side(item, format->item_kind, err);
+        rc = cczi_recsys_side(sink->item, feed->format->item_kind, err);
     if (rc == CCZ_OK)
-        rc = cczi_recsys_records_open(&r, source, format, 1 << COLUMN_USER | 1 << COLUMN_ITEM, err);
-    while (rc == CCZ_OK) {
-        struct ccz_recsys_rating one;
-        bool end;
+        rc = cczi_recsys_records_open(&r, feed->source, feed->format,
+                                      1 << COLUMN_USER | 1 << COLUMN_ITEM, err);
+    for (bool end = false; rc == CCZ_OK && !end;) {
         rc = cczi_recsys_records_next(&end, &r, err);
-        if (rc != CCZ_OK || end)
-            break;
-        rc = read_value(&one.value, &r, err);
-        if (rc == CCZ_OK)
-            rc = read_time(&one.time, &r, err);
-        if (rc != CCZ_OK || !cczi_recsys_passes(&one.value, filter, counts))
-            continue;
-        rc = read_id(&one.user, *user, &r, COLUMN_USER, err);
-        if (rc == CCZ_OK)
-            rc = read_id(&one.item, *item, &r, COLUMN_ITEM, err);
-        if (rc == CCZ_OK)
-            rc = put(arg, &one, err);
+        if (rc == CCZ_OK && !end)
+            rc = take_record(sink, &r, err);
     }
     cczi_recsys_records_close(&r);
     return rc;
@@ -280,17 +284,16 @@ static ccz_rc drop_few(struct ccz_recsys_data *d, const struct ccz_recsys_filter
     return rc;
 }
 
-ccz_rc ccz_recsys_read(struct ccz_recsys_data *out, struct ccz_recsys_source *source,
-                       const struct ccz_recsys_format *format,
-                       const struct ccz_recsys_filter *filter, struct ccz_err *err)
+static ccz_rc read_feed(struct ccz_recsys_data *out, const struct cczi_recsys_feed *feed,
+                        const struct ccz_recsys_filter *filter, struct ccz_err *err)
 {
     static const struct ccz_recsys_filter none;
     *out = (struct ccz_recsys_data){0};
     struct ccz_recsys_data d = {0};
     struct growing g = {.r = &d.ratings};
     const struct ccz_recsys_filter *f = filter ? filter : &none;
-    ccz_rc rc =
-        cczi_recsys_ingest(source, format, f, &d.user, &d.item, &d.counts, put_rating, &g, err);
+    const struct cczi_recsys_sink sink = {f, &d.user, &d.item, &d.counts, put_rating, &g};
+    ccz_rc rc = cczi_recsys_ingest(feed, &sink, err);
     if (rc == CCZ_OK && g.cap == 0)
         rc = grow(&g, err); /* no rating is no reason to have no arrays */
     if (rc == CCZ_OK) {
@@ -306,6 +309,21 @@ ccz_rc ccz_recsys_read(struct ccz_recsys_data *out, struct ccz_recsys_source *so
     else
         ccz_recsys_data_deinit(&d);
     return rc;
+}
+
+ccz_rc ccz_recsys_read(struct ccz_recsys_data *out, struct ccz_recsys_source *source,
+                       const struct ccz_recsys_format *format,
+                       const struct ccz_recsys_filter *filter, struct ccz_err *err)
+{
+    return read_feed(out, &(struct cczi_recsys_feed){.source = source, .format = format}, filter,
+                     err);
+}
+
+ccz_rc ccz_recsys_read_parquet(struct ccz_recsys_data *out, const struct ccz_pq_source *io,
+                               const struct ccz_recsys_table *table,
+                               const struct ccz_recsys_filter *filter, struct ccz_err *err)
+{
+    return read_feed(out, &(struct cczi_recsys_feed){.io = io, .table = table}, filter, err);
 }
 
 void ccz_recsys_data_deinit(struct ccz_recsys_data *d)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dictionaries and titles: numbers, bytes, protected files. */
 #define _GNU_SOURCE
+#include "recsys/ids.h"
 #include "refused.h"
 #include "temp_dir.h"
 
@@ -39,6 +40,37 @@ static void numbers(void)
         CHECK(ccz_recsys_ids_find(ids, ccz_recsys_id_text(ccz_span_str("person-"))) ==
               CCZ_RECSYS_NONE);
         CHECK(ccz_recsys_ids_size(ids) > LEN * 12 && ccz_recsys_ids_size(ids) < LEN * 200);
+        ccz_recsys_ids_free(ids);
+    }
+}
+
+/* Refused before it is allocated; what is there stays good. */
+static void growth_limit(void)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        struct ccz_recsys_ids *ids;
+        struct ccz_err err = {0};
+        uint32_t n, i = 0;
+        char text[32];
+        ccz_rc rc = CCZ_OK;
+        CHECK(ccz_recsys_ids_new(&ids, (enum ccz_recsys_id_kind)kind, &err) == CCZ_OK);
+        cczi_recsys_ids_limit(ids, 200000);
+        for (; rc == CCZ_OK && i < 100000; i++)
+            rc =
+                ccz_recsys_ids_add(&n, ids,
+                                   kind == CCZ_RECSYS_ID_INT ? ccz_recsys_id_int(i)
+                                                             : ccz_recsys_id_text(text_of(text, i)),
+                                   &err);
+        CHECK(is_refused(rc, CCZ_E_LIMIT, &err, "recsys:memory-max"));
+        CHECK(ids->size_peak <= 200000 && ids->size_peak >= ccz_recsys_ids_size(ids) && i > 1000);
+        CHECK(ccz_recsys_ids_len(ids) == i - 1);
+        cczi_recsys_ids_limit(ids, 0);
+        CHECK(ccz_recsys_ids_add(&n, ids,
+                                 kind == CCZ_RECSYS_ID_INT
+                                     ? ccz_recsys_id_int(i - 1)
+                                     : ccz_recsys_id_text(text_of(text, i - 1)),
+                                 &err) == CCZ_OK &&
+              n == i - 1);
         ccz_recsys_ids_free(ids);
     }
 }
@@ -278,9 +310,13 @@ static void titles(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"recsys.ids", numbers},      {"recsys.ids_refusals", id_refusals},
-        {"recsys.ids_text", id_text}, {"recsys.ids_bytes", bytes},
-        {"recsys.ids_files", files},  {"recsys.titles", titles},
+        {"recsys.ids", numbers},
+        {"recsys.ids_refusals", id_refusals},
+        {"recsys.ids_limit", growth_limit},
+        {"recsys.ids_text", id_text},
+        {"recsys.ids_bytes", bytes},
+        {"recsys.ids_files", files},
+        {"recsys.titles", titles},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(*tests), argc, argv);
 }
