@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cczoo recsys train, evaluate, search: a model, how good it is beside others, and with which parameters. */
+/*
+ * cczoo recsys train, evaluate, search: a model, how good it is beside others, and with which parameters; export, import: the
+ * training itself left to a cluster.
+ */
 #include "recsys.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { OPTIONS_MAX = 64, ROWS_MAX = 4, CURVE_MAX = 200, FACTS_MAX = 16, PAGE_SIZE_MAX = 16 << 20 };
 
@@ -335,7 +343,8 @@ static ccz_rc take_parent(struct ccz_recsys_manifest *m, const struct train_opts
                           "--parent is 64 hex digits: manifest_sha256 of the version before");
 }
 
-static ccz_rc write_bundle(struct job *j, struct ccz_err *err)
+/* A model of all ratings is trained unless there is one already. */
+static ccz_rc write_bundle(struct job *j, const struct ccz_recsys_model *given, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_recsys_csr) all = NULL;
     CCZ_AUTO(ccz_recsys_model) model = NULL;
@@ -346,10 +355,10 @@ static ccz_rc write_bundle(struct job *j, struct ccz_err *err)
     struct ccz_recsys_bundle_write w = {
         .manifest = {.version = (uint64_t)j->o.version,
                      .created_s = ccz_clock_now_s(ccz_clock_system()),
-                     .trainer = "cczoo",
                      .als = j->cfg},
         .contents = {.user = j->in.data.user, .item = j->in.data.item, .titles = j->in.titles}};
     (void)snprintf(w.manifest.name, sizeof(w.manifest.name), "%s", j->o.name);
+    (void)snprintf(w.manifest.trainer, sizeof(w.manifest.trainer), "%s", given ? "spark" : "cczoo");
     memcpy(w.manifest.data_sha256, j->in.sha256, 32);
     if (j->rows)
         take_metrics(&w.manifest, &j->row[j->rows - 1].m);
@@ -358,7 +367,7 @@ static ccz_rc write_bundle(struct job *j, struct ccz_err *err)
         rc = recsys_file_key(&key, &id, &j->session, j->o.model_key, err);
     if (rc == CCZ_OK)
         rc = ccz_recsys_csr_new(&all, &j->in.data.ratings, CCZ_RECSYS_TWICE_REFUSE, err);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK && !given)
         rc = ccz_recsys_als_train(&model, all, &j->cfg, err);
     if (rc == CCZ_OK)
         rc = recsys_signer(&j->session, err);
@@ -366,7 +375,7 @@ static ccz_rc write_bundle(struct job *j, struct ccz_err *err)
         return rc;
     memcpy(w.manifest.key, id.item, sizeof(id.item));
     w.manifest.key_version = id.version;
-    w.contents.model = model;
+    w.contents.model = given ? given : model;
     w.contents.seen = all;
     w.signer = j->session.signer;
     w.cert = ccz_buf_span(&j->session.cert);
@@ -480,7 +489,7 @@ static int train_or_evaluate(int argc, char **argv, bool bundle)
         rc = run_judging(&j, &err);
     int status = rc == CCZ_OK ? verdict(&j, expect) : UI_OK;
     if (rc == CCZ_OK && bundle && status == UI_OK)
-        rc = write_bundle(&j, &err);
+        rc = write_bundle(&j, NULL, &err);
     if (rc != CCZ_OK)
         status = ui_fail(&err);
     job_end(&j);
@@ -595,6 +604,232 @@ int recsys_search(int argc, char **argv)
     if (rc == CCZ_OK)
         rc = search_in(&j, trials, &err);
     const int status = rc == CCZ_OK ? UI_OK : ui_fail(&err);
+    job_end(&j);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------ export, import */
+
+/* Keys of Parquet files, in one direction. */
+struct pq_keys {
+    struct recsys_master master;
+    struct ccz_pq_keytools *tools;
+    struct ccz_pq_crypt *crypt;
+    const char *names[1];
+};
+
+static void pq_keys_end(struct pq_keys *k)
+{
+    ccz_pq_crypt_free(k->crypt);
+    ccz_pq_keytools_free(k->tools);
+}
+
+static ccz_rc pq_keys_begin(struct pq_keys *k, struct recsys_session *s, const char *spec,
+                            bool reading, struct ccz_err *err)
+{
+    *k = (struct pq_keys){0};
+    recsys_master_init(&k->master, s, spec);
+    k->names[0] = k->master.name;
+    ccz_rc rc = ccz_pq_keytools_new(
+        &k->tools, &(struct ccz_pq_keytools_cfg){.kms = recsys_master_kms(&k->master)}, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_pq_decrypt_cfg open_cfg = {
+        .keytools = k->tools, .master_keys = k->names, .master_keys_len = 1};
+    const struct ccz_pq_encrypt_cfg seal_cfg = {.keytools = k->tools,
+                                                .footer = {.master_key = k->master.name}};
+    return reading ? ccz_pq_decrypt_new(&k->crypt, &open_cfg, err)
+                   : ccz_pq_encrypt_new(&k->crypt, &seal_cfg, err);
+}
+
+/* What is to be learned from, by numbers: ids stay here. */
+static ccz_rc export_to(struct job *j, const char *out, const char *key, struct ccz_err *err)
+{
+    struct ccz_recsys_ratings part = {0};
+    struct ccz_newfile f = {.fd = -1};
+    struct pq_keys k = {0};
+    const bool whole = strcmp(j->o.split, "none") == 0;
+    ccz_rc rc = whole ? CCZ_OK : split(&j->train, &j->test, &part, &j->in.data.ratings, j, err);
+    if (rc == CCZ_OK)
+        rc = pq_keys_begin(&k, &j->session, key, false, err);
+    if (rc == CCZ_OK)
+        rc = ccz_newfile_open(&f, out, 0644, err);
+    const struct ccz_pq_sink io = ccz_pq_sink_fd(&f.fd);
+    const struct ccz_recsys_table table = {.crypt = k.crypt, .numbers = true};
+    if (rc == CCZ_OK)
+        rc = ccz_recsys_write_parquet(&io, whole ? &j->in.data.ratings : &part, NULL, NULL, &table,
+                                      err);
+    if (rc == CCZ_OK)
+        rc = ccz_newfile_commit(&f, CCZ_FILE_CREATE_ONLY, err);
+    else
+        ccz_newfile_abort(&f);
+    if (rc == CCZ_OK)
+        ui_say("%s: %llu ratings by numbers", out,
+               (unsigned long long)(whole ? j->in.data.ratings.len : part.len));
+    pq_keys_end(&k);
+    ccz_recsys_ratings_deinit(&part);
+    return rc;
+}
+
+int recsys_export(int argc, char **argv)
+{
+    struct job j = {.o = {.version = 1}};
+    struct ccz_err err = {0};
+    struct ui_opt opts[OPTIONS_MAX] = {0};
+    const char *key = NULL;
+    const size_t n = common_options(opts, &j.o);
+    opts[n] =
+        (struct ui_opt){"master-key", &key,  NULL,
+                        NULL,         "KEY", "of the Parquet file: key/NAME of the KMS, or a file"};
+    const int left = ui_parse(
+        argc, argv, "cczoo recsys export --in FILE --master-key KEY [--split RULE] OUT", opts);
+    if (left < 0)
+        return ui_parse_status(left);
+    if (left != 1 || !key)
+        ui_error("--master-key and OUT are required");
+    if (left != 1 || !key || !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
+        !check_split(&j.o, true))
+        return UI_USAGE;
+    begin(&j);
+    ccz_rc rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);
+    if (rc == CCZ_OK)
+        rc = export_to(&j, argv[0], key, &err);
+    const int status = rc == CCZ_OK ? UI_OK : ui_fail(&err);
+    job_end(&j);
+    return status;
+}
+
+static ccz_rc read_factor_file(struct ccz_recsys_factors *f, uint8_t *seen, const char *path,
+                               const struct ccz_recsys_factor_table *table, struct ccz_err *err)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return ccz_fail(err, CCZ_E_IO, "recsys:open", errno, "cannot open %.150s: %s", path,
+                        strerror(errno));
+    const struct ccz_pq_source io = ccz_pq_source_fd(&fd);
+    ccz_rc rc = ccz_recsys_factors_read_parquet(f, seen, &io, table, err);
+    close(fd);
+    return rc;
+}
+
+static int is_part(const struct dirent *d)
+{
+    const size_t size = strlen(d->d_name);
+    return size > 8 && d->d_name[0] != '.' && d->d_name[0] != '_' &&
+           strcmp(d->d_name + size - 8, ".parquet") == 0;
+}
+
+/* A folder of parts, as Spark writes it. Who is in none of them has zeros: an item or user nobody trained. */
+static ccz_rc read_factors(struct ccz_recsys_factors *f, const char *dir, uint32_t len,
+                           const struct ccz_pq_crypt *crypt, struct ccz_err *err)
+{
+    const struct ccz_recsys_factor_table table = {.crypt = crypt, .len = len};
+    struct dirent **part = NULL;
+    uint8_t *seen = calloc(len ? len : 1, 1);
+    uint32_t missing = 0;
+    const int parts = scandir(dir, &part, is_part, alphasort);
+    ccz_rc rc = seen ? CCZ_OK : ccz_fail(err, CCZ_E_NOMEM, "recsys:memory", 0, "out of memory");
+    if (rc == CCZ_OK && parts <= 0)
+        rc = ccz_fail(err, CCZ_E_NOT_FOUND, "recsys:open", 0, "%.150s has no .parquet file", dir);
+    for (int i = 0; i < parts; i++) {
+        char path[4096];
+        (void)snprintf(path, sizeof(path), "%s/%s", dir, part[i]->d_name);
+        if (rc == CCZ_OK)
+            rc = read_factor_file(f, seen, path, &table, err);
+        free(part[i]);
+    }
+    free(part);
+    for (uint32_t i = 0; rc == CCZ_OK && i < len; i++)
+        missing += !seen[i];
+    if (missing)
+        ui_say("%s: %u of %u have no factors", dir, missing, len);
+    free(seen);
+    if (rc == CCZ_OK && !f->v)
+        rc = ccz_fail(err, CCZ_E_FORMAT, "recsys:factors", 0, "%.150s has no rows", dir);
+    return rc;
+}
+
+static ccz_rc import_model(struct job *j, const char *users, const char *items, const char *key,
+                           struct ccz_err *err)
+{
+    struct pq_keys k = {0};
+    j->model = calloc(1, sizeof(*j->model));
+    if (!j->model)
+        return ccz_fail(err, CCZ_E_NOMEM, "recsys:memory", 0, "out of memory");
+    ccz_rc rc = pq_keys_begin(&k, &j->session, key, true, err);
+    if (rc == CCZ_OK)
+        rc = read_factors(&j->model->user, users, j->in.data.ratings.users, k.crypt, err);
+    if (rc == CCZ_OK)
+        rc = read_factors(&j->model->item, items, j->in.data.ratings.items, k.crypt, err);
+    pq_keys_end(&k);
+    if (rc == CCZ_OK && j->model->user.factors != j->model->item.factors)
+        rc = ccz_refuse_num(err, CCZ_E_MISMATCH, "recsys:factors", j->model->user.factors,
+                            j->model->item.factors);
+    if (rc != CCZ_OK)
+        return rc;
+    j->cfg.factors = j->model->user.factors;
+    j->cfg.biases = j->model->user.bias != NULL;
+    return CCZ_OK;
+}
+
+static ccz_rc judge_imported(struct job *j, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_recsys_index) index = NULL;
+    ccz_rc rc = split(&j->train, &j->test, NULL, &j->in.data.ratings, j, err);
+    if (rc == CCZ_OK)
+        rc = judge_baselines(j, err);
+    if (rc == CCZ_OK)
+        rc = ccz_recsys_index_new(&index, j->model, NULL, err);
+    if (rc == CCZ_OK)
+        rc = judge(j, "Spark ALS", ccz_recsys_recommend_index, index, err);
+    if (rc != CCZ_OK)
+        return rc;
+    show_table(j);
+    return j->o.html ? write_page(j, NULL, NULL, err) : CCZ_OK;
+}
+
+int recsys_import(int argc, char **argv)
+{
+    struct job j = {.o = {.version = 1}};
+    struct ccz_err err = {0};
+    struct ui_opt opts[OPTIONS_MAX] = {0};
+    const char *key = NULL, *users = NULL, *items = NULL;
+    const struct ui_opt more[] = {
+        {"user-factors", &users, NULL, NULL, "DIR", "Parquet files of {id, features}"},
+        {"item-factors", &items, NULL, NULL, "DIR", "the same of items"},
+        {"master-key", &key, NULL, NULL, "KEY", "of these files: key/NAME of the KMS, or a file"},
+        {"out", &j.o.out, NULL, NULL, "DIR", "bundle to make"},
+        {"name", &j.o.name, NULL, NULL, "NAME", "of the model"},
+        {"version", NULL, &j.o.version, NULL, "N", "of the model, default 1"},
+        {"model-key", &j.o.model_key, NULL, NULL, "KEY", "as of train"},
+        {"parent", &j.o.parent, NULL, NULL, "HEX", "as of train"},
+    };
+    const size_t n = common_options(opts, &j.o);
+    memcpy(opts + n, more, sizeof(more));
+    double expect;
+    const int left = ui_parse(argc, argv,
+                              "cczoo recsys import --in FILE --user-factors DIR --item-factors DIR "
+                              "--master-key KEY --model-key KEY --out DIR --name NAME",
+                              opts);
+    if (left < 0)
+        return ui_parse_status(left);
+    if (left > 0 || !users || !items || !key)
+        ui_error("--user-factors, --item-factors and --master-key are required, and no operands");
+    if (left > 0 || !users || !items || !key || !recsys_input_check(&j.o.input) ||
+        !recsys_als_cfg(&j.cfg, &j.o.als) || !check_split(&j.o, true) || !check_bundle(&j.o) ||
+        !recsys_real(&expect, "expect", j.o.expect, 0, 0, 1000))
+        return UI_USAGE;
+    begin(&j);
+    ccz_rc rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);
+    if (rc == CCZ_OK)
+        rc = import_model(&j, users, items, key, &err);
+    if (rc == CCZ_OK && strcmp(j.o.split, "none") != 0)
+        rc = judge_imported(&j, &err);
+    int status = rc == CCZ_OK ? verdict(&j, expect) : UI_OK;
+    if (rc == CCZ_OK && status == UI_OK)
+        rc = write_bundle(&j, j.model, &err);
+    if (rc != CCZ_OK)
+        status = ui_fail(&err);
     job_end(&j);
     return status;
 }
