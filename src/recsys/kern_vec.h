@@ -210,15 +210,18 @@ static void k_gather(float *p, float *b, size_t dims, const float *y, size_t str
 /* ------------------------------------------------------------------------------------ Cholesky */
 
 /* One block on the diagonal, A11 = U' U: elimination of A11, beside it of the identity, which becomes inverse = U'^-1, and of b,
- * which becomes U'^-1 b. */
-static void diagonal(float *a, size_t dims, float *inverse, float *b, const float *limit)
+ * which becomes
+ * U'^-1 b. False if a pivot is too small. */
+static bool diagonal(float *a, size_t dims, float *inverse, float *b, const float *limit)
 {
+    bool ok = true;
     memset(inverse, 0, sizeof(float) * BLOCK * BLOCK);
     for (size_t k = 0; k < BLOCK; k++)
         inverse[k * BLOCK + k] = 1;
     for (size_t k = 0; k < BLOCK; k++) {
         float *row = a + k * dims, *e = inverse + k * BLOCK;
         const float pivot = row[k], scale = pivot > limit[k] ? 1 / sqrtf(pivot) : 0;
+        ok = ok && (pivot > limit[k] || limit[k] == 0);
         vec u[STRIPS], v[STRIPS];
         UNROLL
         for (size_t s = 0; s < STRIPS; s++) {
@@ -239,6 +242,7 @@ static void diagonal(float *a, size_t dims, float *inverse, float *b, const floa
             }
         }
     }
+    return ok;
 }
 
 /* c = inverse c, inverse lower triangular. From below, as rows need only those above them. */
@@ -323,8 +327,9 @@ INLINE vec dots(const float *rows, size_t stride, const float *x, size_t len,
     return SUMS(sum);
 }
 
-static void k_solve(float *x, float *a, float *inverse, float *limit, size_t dims, float tolerance)
+static bool k_solve(float *x, float *a, float *inverse, float *limit, size_t dims, float tolerance)
 {
+    bool ok = true;
     for (size_t i = 0; i < dims; i++)
         limit[i] = tolerance * a[i * dims + i];
     for (size_t i = 0; i < dims; i += BLOCK) { /* row i of blocks of U, from those above */
@@ -334,7 +339,7 @@ static void k_solve(float *x, float *a, float *inverse, float *limit, size_t dim
                 block_sub(a + i * dims + j, dims, a + i, a + j, dims, i);
             combine(x + i, a + i, dims, x, i, true);
         }
-        diagonal(row, dims, e, x + i, limit + i);
+        ok = diagonal(row, dims, e, x + i, limit + i) && ok;
         for (size_t j = BLOCK; j < dims - i; j += BLOCK)
             triangle(row + j, dims, e);
     }
@@ -349,6 +354,7 @@ static void k_solve(float *x, float *a, float *inverse, float *limit, size_t dim
         combine(y, inverse + i * BLOCK, BLOCK, x + i, BLOCK, false);
         memcpy(x + i, y, sizeof(y));
     }
+    return ok;
 }
 
 /* -------------------------------------------------------------------------- conjugate gradients */
