@@ -11,7 +11,7 @@
 
 #include <stdatomic.h>
 
-enum { CCZI_ALS_BLOCK = 16 };
+enum { CCZI_ALS_BLOCK = 16, CCZI_ALS_DIMS_MAX = CCZ_RECSYS_FACTORS_MAX + CCZI_ALS_BLOCK };
 
 /* Matrices are row-major with rows of dims floats, dims a multiple of CCZI_ALS_BLOCK. Of symmetric ones the upper blocks are
  * written, those on the diagonal as a whole. Everything is aligned to 64 bytes. */
@@ -19,6 +19,8 @@ struct cczi_als_kernels {
     const char *name;
     /* a += sum over k < len of row_k row_k', rows of p `stride` floats apart, stride >= dims */
     void (*syrk)(float *a, size_t dims, const float *p, size_t stride, size_t len);
+    /* out += sum over k < len of row_k row_k', rows of y dims floats apart */
+    void (*gram)(double *out, size_t dims, const float *y, size_t len);
     /* p[k] = s[k] y[col[k]], b += t[k] y[col[k]]; s NULL: ones. Floats of p behind `stride` stay */
     void (*gather)(float *p, float *b, size_t dims, const float *y, size_t stride,
                    const uint32_t *col, const float *s, const float *t, size_t len);

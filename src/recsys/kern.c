@@ -42,6 +42,7 @@ enum { DIMS = 3 * CCZI_ALS_BLOCK, ROWS = 80, FIXED = 19 };
  * what is chosen. */
 struct results {
     _Alignas(64) float panel[ROWS * DIMS], a[DIMS * DIMS], b[DIMS], r[DIMS], y[DIMS];
+    double gram[DIMS * DIMS];
 };
 
 static bool run(struct results *o, const struct cczi_als_kernels *k)
@@ -61,6 +62,7 @@ static bool run(struct results *o, const struct cczi_als_kernels *k)
     memset(o, 0, sizeof(*o));
     k->gather(o->panel, o->b, DIMS, fixed, DIMS, col, s, t, ROWS);
     k->syrk(o->a, DIMS, o->panel, DIMS, ROWS);
+    k->gram(o->gram, DIMS, fixed, FIXED);
     for (size_t i = 0; i < DIMS; i++) {
         o->a[i * DIMS + i] += 3;
         for (size_t j = 0; j < i; j++)
@@ -93,6 +95,7 @@ bool cczi_als_self_test(const struct cczi_als_kernels *k)
               close_to(got.panel, want.panel, ROWS * DIMS);
     for (size_t i = 0; ok && i < DIMS; i++) /* below the diagonal is what nobody reads */
         ok = close_to(got.a + i * DIMS + i, want.a + i * DIMS + i, DIMS - i);
-    return ok && close_to(got.b, want.b, DIMS) && close_to(got.r, want.r, DIMS) &&
+    return ok && memcmp(got.gram, want.gram, sizeof(got.gram)) == 0 &&
+           close_to(got.b, want.b, DIMS) && close_to(got.r, want.r, DIMS) &&
            close_to(got.y, want.y, DIMS);
 }

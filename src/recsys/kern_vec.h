@@ -185,6 +185,25 @@ static void k_syrk(float *a, size_t dims, const float *p, size_t stride, size_t 
             block_add(a + i * dims + j, dims, p + i, p + j, stride, len);
 }
 
+/* In double, where products of floats are exact: only sums are rounded, in the same order on every tier. Four rows at a time, as
+ * sums are in memory. */
+static void k_gram(double *out, size_t dims, const float *y, size_t len)
+{
+    enum { ROWS = 4 };
+    double x[ROWS][CCZI_ALS_DIMS_MAX];
+    for (size_t k = 0; k < len; k += ROWS) {
+        for (size_t r = 0; r < ROWS; r++)
+            for (size_t j = 0; j < dims; j++)
+                x[r][j] = k + r < len ? (double)y[(k + r) * dims + j] : 0;
+        for (size_t i = 0; i < dims; i++) {
+            const double a = x[0][i], b = x[1][i], c = x[2][i], d = x[3][i];
+            double *row = out + i * dims;
+            for (size_t j = i / BLOCK * BLOCK; j < dims; j++)
+                row[j] += (a * x[0][j] + b * x[1][j]) + (c * x[2][j] + d * x[3][j]);
+        }
+    }
+}
+
 enum { AHEAD = 32 * BLOCK }; /* floats of rows that are asked for before they are needed */
 
 static void k_gather(float *p, float *b, size_t dims, const float *y, size_t stride,
@@ -458,7 +477,7 @@ static void k_minus_product(float *out, const float *a, const float *x, size_t d
 
 #define ALS_KERNELS(tier_name)                                                                     \
     {                                                                                              \
-        .name = (tier_name), .syrk = k_syrk, .gather = k_gather, .solve = k_solve,                 \
+        .name = (tier_name), .syrk = k_syrk, .gram = k_gram, .gather = k_gather, .solve = k_solve, \
         .residual = k_residual, .first_residual = k_first_residual,                                \
         .minus_product = k_minus_product, .dot = k_dot, .axpy = k_axpy                             \
     }

@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <recsys/als_priv.h>
 
-enum { USERS = 61, ITEMS = 43 };
+enum { USERS = 41, ITEMS = 29 };
 static const char *const tiers[] = {"portable", "avx2", "avx512"};
 enum { TIERS = sizeof(tiers) / sizeof(tiers[0]) };
 
@@ -101,7 +101,7 @@ static void exact(void)
 static void long_rows(void)
 {
     struct ccz_err err = {0};
-    CCZ_AUTO(ccz_recsys_csr) m = feedback(5, 1500, 0.5, 2);
+    CCZ_AUTO(ccz_recsys_csr) m = feedback(5, 700, 0.5, 2);
     CCZ_AUTO(ccz_recsys_csr) t = NULL;
     CHECK(ccz_recsys_csr_transpose(&t, m, &err) == CCZ_OK);
     for (int k = 0; k < KINDS; k++) {
@@ -110,7 +110,7 @@ static void long_rows(void)
     }
 }
 
-/* What float cannot solve: regularization a millionth of everything else, more factors than ratings. */
+/* What float cannot solve: regularization less than a millionth of everything else, more factors than ratings. */
 static void hardly_regular(void)
 {
     struct ccz_err err = {0};
@@ -119,7 +119,7 @@ static void hardly_regular(void)
     CHECK(ccz_recsys_csr_transpose(&t, m, &err) == CCZ_OK);
     for (int k = 0; k < KINDS; k++) {
         struct ccz_recsys_als_cfg cfg = cfg_of(kinds[k].kind, kinds[k].biases, 50);
-        cfg.reg = 1e-5f;
+        cfg.reg = 1e-7f;
         sweep_is_exact(m, t, &cfg);
     }
 }
@@ -290,14 +290,14 @@ static void nonneg(void)
             size_t zeros = 0;
             cfg.nonneg = true;
             struct ccz_recsys_model *model = trained(m, &cfg);
-            for (int i = 0; i < 4; i++) {
+            for (int i = 0; i < 2; i++) {
                 struct ccz_recsys_factors before = copy_of(&model->item);
                 CHECK(ccz_recsys_als_iterate(model, m, &cfg, &err) == CCZ_OK);
                 check_kkt(&cfg, m, &model->user, &before, &zeros);
                 check_kkt(&cfg, t, &model->item, &model->user, &zeros);
                 ccz_recsys_factors_deinit(&before);
             }
-            CHECK(zeros > 0 && zeros < 4 * f * (USERS + ITEMS)); /* the bound was of use */
+            CHECK(zeros > 0 && zeros < 2 * f * (USERS + ITEMS)); /* the bound was of use */
             ccz_recsys_model_free(model);
         }
 }
@@ -305,7 +305,7 @@ static void nonneg(void)
 static void threads(void)
 {
     static const unsigned counts[] = {1, 2, 3, 8};
-    CCZ_AUTO(ccz_recsys_csr) m = feedback(700, 300, 0.1, 9); /* many parts of a Gram matrix */
+    CCZ_AUTO(ccz_recsys_csr) m = feedback(300, 150, 0.1, 9);
     for (int k = 0; k < KINDS; k++)
         for (int how = 0; how < 3; how++) {
             struct ccz_recsys_model *first = NULL;
