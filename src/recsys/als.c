@@ -140,7 +140,8 @@ static void plan(struct cczi_als *als, const struct ccz_recsys_als_cfg *cfg)
     als->cfg.cg_steps = cfg->cg_steps ? cfg->cg_steps : 3;
     als->panel_len = whole_blocks(PANEL_FLOATS / als->dims);
     const size_t vectors = 6 + CCZI_ALS_BLOCK; /* b, x, r, p, q, limit; inverse */
-    als->work_size = sizeof(float) * (als->dims * als->dims * (cfg->nonneg ? 2 : 1) +
+    als->work_size = sizeof(double) * als->dims * (als->dims + 2) +
+                     sizeof(float) * (als->dims * als->dims * (cfg->nonneg ? 2 : 1) +
                                       als->panel_len * (als->dims + 2) + als->dims * vectors);
 }
 
@@ -170,9 +171,11 @@ ccz_rc cczi_als_init(struct cczi_als *als, const struct ccz_recsys_als_cfg *cfg,
     const size_t dims = als->dims, size = als->stride * als->stride;
     for (unsigned i = 0; i < als->cfg.threads; i++) {
         struct cczi_als_work *w = &als->work[i];
-        float *at = w->memory = cczi_recsys_alloc(als->work_size, 1);
-        if (!at)
+        w->memory = cczi_recsys_alloc(als->work_size, 1);
+        if (!w->memory)
             return cczi_recsys_no_memory(err);
+        w->exact = w->memory;
+        float *at = (float *)(w->exact + dims * (dims + 2));
         w->a = take(&at, dims * dims);
         w->a2 = cfg->nonneg ? take(&at, dims * dims) : NULL;
         w->panel = take(&at, als->panel_len * dims);

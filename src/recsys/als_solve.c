@@ -95,14 +95,12 @@ void cczi_als_system(const struct cczi_als *als, struct cczi_als_work *w,
     }
 }
 
-void cczi_als_exact(const struct cczi_als *als, struct cczi_als_work *w)
+void cczi_als_exact(const struct cczi_als *als, struct cczi_als_work *w,
+                    const struct cczi_als_half *h, uint32_t row, const float *y)
 {
-    if (als->cfg.nonneg) {
-        cczi_als_nonneg(als, w);
-        return;
-    }
-    memcpy(w->x, w->b, als->dims * sizeof(*w->x));
-    als->k->solve(w->x, w->a, w->inverse, w->limit, als->dims, cczi_als_tolerance(als->dims));
+    memcpy(w->x, y ? y : w->b, als->dims * sizeof(*w->x));
+    if (!als->k->solve(w->x, w->a, w->inverse, w->limit, als->dims, cczi_als_tolerance(als->dims)))
+        cczi_als_double(als, w, h, row, y);
 }
 
 /* -------------------------------------------------------------------------- conjugate gradients */
@@ -213,7 +211,10 @@ static ccz_rc solve_row(const struct cczi_als *als, struct cczi_als_work *w,
         conjugate_gradients(als, w, h, row);
     } else {
         cczi_als_system(als, w, h, row);
-        cczi_als_exact(als, w);
+        if (als->cfg.nonneg)
+            cczi_als_nonneg(als, w);
+        else
+            cczi_als_exact(als, w, h, row, NULL);
     }
     return put(als, h->out, row, w->x, err);
 }

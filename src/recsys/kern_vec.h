@@ -185,6 +185,25 @@ static void k_syrk(float *a, size_t dims, const float *p, size_t stride, size_t 
             block_add(a + i * dims + j, dims, p + i, p + j, stride, len);
 }
 
+/* In double, where products of floats are exact: only sums are rounded, in the same order on every tier. Four rows at a time, as
+ * sums are in memory. */
+static void k_gram(double *out, size_t dims, const float *y, size_t len)
+{
+    enum { ROWS = 4 };
+    double x[ROWS][CCZI_ALS_DIMS_MAX];
+    for (size_t k = 0; k < len; k += ROWS) {
+        for (size_t r = 0; r < ROWS; r++)
+            for (size_t j = 0; j < dims; j++)
+                x[r][j] = k + r < len ? (double)y[(k + r) * dims + j] : 0;
+        for (size_t i = 0; i < dims; i++) {
+            const double a = x[0][i], b = x[1][i], c = x[2][i], d = x[3][i];
+            double *row = out + i * dims;
+            for (size_t j = i / BLOCK * BLOCK; j < dims; j++)
+                row[j] += (a * x[0][j] + b * x[1][j]) + (c * x[2][j] + d * x[3][j]);
+        }
+    }
+}
+
 enum { AHEAD = 32 * BLOCK }; /* floats of rows that are asked for before they are needed */
 
 static void k_gather(float *p, float *b, size_t dims, const float *y, size_t stride,
@@ -210,15 +229,18 @@ static void k_gather(float *p, float *b, size_t dims, const float *y, size_t str
 /* ------------------------------------------------------------------------------------ Cholesky */
 
 /* One block on the diagonal, A11 = U' U: elimination of A11, beside it of the identity, which becomes inverse = U'^-1, and of b,
- * which becomes U'^-1 b. */
-static void diagonal(float *a, size_t dims, float *inverse, float *b, const float *limit)
+ * which becomes
+ * U'^-1 b. False if a pivot is too small. */
+static bool diagonal(float *a, size_t dims, float *inverse, float *b, const float *limit)
 {
+    bool ok = true;
     memset(inverse, 0, sizeof(float) * BLOCK * BLOCK);
     for (size_t k = 0; k < BLOCK; k++)
         inverse[k * BLOCK + k] = 1;
     for (size_t k = 0; k < BLOCK; k++) {
         float *row = a + k * dims, *e = inverse + k * BLOCK;
         const float pivot = row[k], scale = pivot > limit[k] ? 1 / sqrtf(pivot) : 0;
+        ok = ok && (pivot > limit[k] || limit[k] == 0);
         vec u[STRIPS], v[STRIPS];
         UNROLL
         for (size_t s = 0; s < STRIPS; s++) {
@@ -239,6 +261,7 @@ static void diagonal(float *a, size_t dims, float *inverse, float *b, const floa
             }
         }
     }
+    return ok;
 }
 
 /* c = inverse c, inverse lower triangular. From below, as rows need only those above them. */
@@ -323,8 +346,9 @@ INLINE vec dots(const float *rows, size_t stride, const float *x, size_t len,
     return SUMS(sum);
 }
 
-static void k_solve(float *x, float *a, float *inverse, float *limit, size_t dims, float tolerance)
+static bool k_solve(float *x, float *a, float *inverse, float *limit, size_t dims, float tolerance)
 {
+    bool ok = true;
     for (size_t i = 0; i < dims; i++)
         limit[i] = tolerance * a[i * dims + i];
     for (size_t i = 0; i < dims; i += BLOCK) { /* row i of blocks of U, from those above */
@@ -334,7 +358,7 @@ static void k_solve(float *x, float *a, float *inverse, float *limit, size_t dim
                 block_sub(a + i * dims + j, dims, a + i, a + j, dims, i);
             combine(x + i, a + i, dims, x, i, true);
         }
-        diagonal(row, dims, e, x + i, limit + i);
+        ok = diagonal(row, dims, e, x + i, limit + i) && ok;
         for (size_t j = BLOCK; j < dims - i; j += BLOCK)
             triangle(row + j, dims, e);
     }
@@ -349,6 +373,7 @@ static void k_solve(float *x, float *a, float *inverse, float *limit, size_t dim
         combine(y, inverse + i * BLOCK, BLOCK, x + i, BLOCK, false);
         memcpy(x + i, y, sizeof(y));
     }
+    return ok;
 }
 
 /* -------------------------------------------------------------------------- conjugate gradients */
@@ -452,7 +477,7 @@ static void k_minus_product(float *out, const float *a, const float *x, size_t d
 
 #define ALS_KERNELS(tier_name)                                                                     \
     {                                                                                              \
-        .name = (tier_name), .syrk = k_syrk, .gather = k_gather, .solve = k_solve,                 \
+        .name = (tier_name), .syrk = k_syrk, .gram = k_gram, .gather = k_gather, .solve = k_solve, \
         .residual = k_residual, .first_residual = k_first_residual,                                \
         .minus_product = k_minus_product, .dot = k_dot, .axpy = k_axpy                             \
     }

@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <recsys/als_priv.h>
 
-enum { USERS = 61, ITEMS = 43 };
+enum { USERS = 41, ITEMS = 29 };
 static const char *const tiers[] = {"portable", "avx2", "avx512"};
 enum { TIERS = sizeof(tiers) / sizeof(tiers[0]) };
 
@@ -101,11 +101,25 @@ static void exact(void)
 static void long_rows(void)
 {
     struct ccz_err err = {0};
-    CCZ_AUTO(ccz_recsys_csr) m = feedback(5, 1500, 0.5, 2);
+    CCZ_AUTO(ccz_recsys_csr) m = feedback(5, 700, 0.5, 2);
     CCZ_AUTO(ccz_recsys_csr) t = NULL;
     CHECK(ccz_recsys_csr_transpose(&t, m, &err) == CCZ_OK);
     for (int k = 0; k < KINDS; k++) {
         const struct ccz_recsys_als_cfg cfg = cfg_of(kinds[k].kind, kinds[k].biases, 37);
+        sweep_is_exact(m, t, &cfg);
+    }
+}
+
+/* What float cannot solve: regularization less than a millionth of everything else, more factors than ratings. */
+static void hardly_regular(void)
+{
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_recsys_csr) m = feedback(30, 20, 0.3, 2);
+    CCZ_AUTO(ccz_recsys_csr) t = NULL;
+    CHECK(ccz_recsys_csr_transpose(&t, m, &err) == CCZ_OK);
+    for (int k = 0; k < KINDS; k++) {
+        struct ccz_recsys_als_cfg cfg = cfg_of(kinds[k].kind, kinds[k].biases, 50);
+        cfg.reg = 1e-7f;
         sweep_is_exact(m, t, &cfg);
     }
 }
@@ -276,14 +290,14 @@ static void nonneg(void)
             size_t zeros = 0;
             cfg.nonneg = true;
             struct ccz_recsys_model *model = trained(m, &cfg);
-            for (int i = 0; i < 4; i++) {
+            for (int i = 0; i < 2; i++) {
                 struct ccz_recsys_factors before = copy_of(&model->item);
                 CHECK(ccz_recsys_als_iterate(model, m, &cfg, &err) == CCZ_OK);
                 check_kkt(&cfg, m, &model->user, &before, &zeros);
                 check_kkt(&cfg, t, &model->item, &model->user, &zeros);
                 ccz_recsys_factors_deinit(&before);
             }
-            CHECK(zeros > 0 && zeros < 4 * f * (USERS + ITEMS)); /* the bound was of use */
+            CHECK(zeros > 0 && zeros < 2 * f * (USERS + ITEMS)); /* the bound was of use */
             ccz_recsys_model_free(model);
         }
 }
@@ -291,7 +305,7 @@ static void nonneg(void)
 static void threads(void)
 {
     static const unsigned counts[] = {1, 2, 3, 8};
-    CCZ_AUTO(ccz_recsys_csr) m = feedback(700, 300, 0.1, 9); /* many parts of a Gram matrix */
+    CCZ_AUTO(ccz_recsys_csr) m = feedback(300, 150, 0.1, 9);
     for (int k = 0; k < KINDS; k++)
         for (int how = 0; how < 3; how++) {
             struct ccz_recsys_model *first = NULL;
@@ -363,11 +377,12 @@ static float wrong_dot(const float *x, const float *y, size_t dims)
 {
     return cczi_als_portable.dot(x, y, dims) * 1.01f;
 }
-static void wrong_solve(float *x, float *a, float *inverse, float *limit, size_t dims,
+static bool wrong_solve(float *x, float *a, float *inverse, float *limit, size_t dims,
                         float tolerance)
 {
-    cczi_als_portable.solve(x, a, inverse, limit, dims, tolerance);
+    const bool ok = cczi_als_portable.solve(x, a, inverse, limit, dims, tolerance);
     x[dims - 1] = NAN;
+    return ok;
 }
 static void wrong_syrk(float *a, size_t dims, const float *p, size_t stride, size_t len)
 {
@@ -491,7 +506,8 @@ static void all_finite(const struct ccz_recsys_model *m)
     }
 }
 
-/* Without regularization, more factors than ratings: singular systems. Their loss falls all the same. */
+/* Hardly any regularization or none, more factors than ratings: the loss does not rise all the same, but for what rounding does
+ * and, with nonneg, for where descent ends. */
 static void singular(void)
 {
     CCZ_AUTO(ccz_recsys_csr) m = feedback(30, 12, 0.2, 13);
@@ -516,8 +532,7 @@ static void singular(void)
                 CHECK(ccz_recsys_als_iterate(model, m, &cfg, &err) == CCZ_OK);
                 all_finite(model);
                 CHECK(ccz_recsys_als_loss(&last, model, m, &cfg, &err) == CCZ_OK);
-                if (!(last <= first * 1.01 + 1e-3)) fprintf(stderr, "kind %d how %d zero %d %g %g\n", k, how, zero, first, last);
-                CHECK(isfinite(last));
+                CHECK(last <= first * 1.01 + (cfg.nonneg ? 0.1 : 1e-3));
                 ccz_recsys_model_free(model);
                 model = trained(none, &cfg);
                 CHECK(largest(&model->user) == 0 && largest(&model->item) == 0);
@@ -700,6 +715,7 @@ int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"als.exact", exact},
                                             {"als.long_rows", long_rows},
+                                            {"als.hardly_regular", hardly_regular},
                                             {"als.cg", cg},
                                             {"als.cg_long_rows", cg_long_rows},
                                             {"als.loss_is_the_sum", loss_is_the_sum},
