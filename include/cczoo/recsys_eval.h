@@ -229,7 +229,7 @@ struct ccz_recsys_knn_cfg {
     uint32_t
         neighbours; /**< of each item, itself not counted; 0: 20; up to CCZ_RECSYS_NEIGHBOURS_MAX */
     double shrink;  /**< 0 or more */
-    double k1, b;   /**< BM25; both 0: 100 and 0.8. 0 <= b <= 1 */
+    double k1, b;   /**< BM25; both 0: 1.2 and 0.75. 0 <= b <= 1 */
     bool binary;    /**< every rating counts as 1 */
     unsigned threads; /**< 0 = 1 */
 };

@@ -236,8 +236,8 @@ ccz_rc ccz_recsys_knn_new(struct ccz_recsys_knn **out, const struct ccz_recsys_c
     if (rc != CCZ_OK)
         return rc;
     if (c.k1 == 0 && c.b == 0) {
-        c.k1 = 100;
-        c.b = 0.8;
+        c.k1 = 1.2;
+        c.b = 0.75;
     }
     if ((rc = knn_alloc(&k, train, &c, err)) != CCZ_OK ||
         (rc = ccz_recsys_csr_transpose(&items, train, err)) != CCZ_OK)

@@ -168,8 +168,8 @@ static void knn_is(const struct ccz_recsys_csr *train, const struct ccz_recsys_k
     CHECK(ccz_recsys_knn_new(&k, train, cfg, NULL) == CCZ_OK);
     c.threads = 3;
     CHECK(ccz_recsys_knn_new(&other, train, &c, NULL) == CCZ_OK);
-    c.k1 = c.k1 == 0 ? 100 : c.k1;
-    c.b = c.b == 0 ? 0.8 : c.b;
+    c.k1 = c.k1 == 0 ? 1.2 : c.k1;
+    c.b = c.b == 0 ? 0.75 : c.b;
     memset(v, 0, sizeof(v));
     for (uint32_t u = 0; u < USERS; u++)
         for (uint64_t p = train->start[u]; p < train->start[u + 1]; p++)
@@ -217,7 +217,7 @@ static void knn(void)
         {.neighbours = 5, .shrink = 10, .binary = true},
         {.kind = CCZ_RECSYS_KNN_TFIDF},
         {.kind = CCZ_RECSYS_KNN_BM25},
-        {.kind = CCZ_RECSYS_KNN_BM25, .k1 = 1.2, .b = 0.5, .neighbours = 1000, .shrink = 1},
+        {.kind = CCZ_RECSYS_KNN_BM25, .k1 = 100, .b = 0.5, .neighbours = 1000, .shrink = 1},
     };
     for (size_t i = 0; i < sizeof(cfgs) / sizeof(cfgs[0]); i++)
         knn_is(train, &cfgs[i]);
