@@ -214,7 +214,8 @@ static ccz_rc read_text(struct recsys_input *in, const struct recsys_input_opts 
 {
     struct ccz_recsys_format format;
     CCZ_AUTO(ccz_recsys_source) source = NULL;
-    (void)ccz_recsys_format_from(&format, o->format); /* was checked */
+    if (!ccz_recsys_format_from(&format, o->format))
+        return ccz_fail(err, CCZ_E_ARG, "recsys:format", 0, "there is no format %.40s", o->format);
     ccz_rc rc = open_source(&source, o->in, RECSYS_BOUND_RATINGS, key, err);
     return rc == CCZ_OK ? ccz_recsys_read(&in->data, source, &format, filter, err) : rc;
 }
@@ -255,7 +256,9 @@ static ccz_rc read_titles(struct recsys_input *in, const struct recsys_input_opt
 {
     struct ccz_recsys_format format;
     CCZ_AUTO(ccz_recsys_source) source = NULL;
-    (void)ccz_recsys_format_from(&format, o->titles_format);
+    if (!ccz_recsys_format_from(&format, o->titles_format))
+        return ccz_fail(err, CCZ_E_ARG, "recsys:format", 0, "there is no format %.40s",
+                        o->titles_format);
     format.item_kind = ccz_recsys_ids_kind(in->data.item);
     ccz_rc rc = open_source(&source, o->titles, RECSYS_BOUND_TITLES, key, err);
     return rc == CCZ_OK ? ccz_recsys_titles_read(&in->titles, source, &format, in->data.item, err)
