@@ -13,7 +13,7 @@ enum { OPTIONS_MAX = 48 };
 
 /* Ratings become a Parquet file that Spark and pyarrow read with the same master key. */
 static ccz_rc to_parquet(const char *out, const struct recsys_input_opts *in, const char *key,
-                         struct recsys_session *s, struct ccz_err *err)
+                         const char *key_name, struct recsys_session *s, struct ccz_err *err)
 {
     struct recsys_input data;
     struct recsys_master master;
@@ -21,6 +21,8 @@ static ccz_rc to_parquet(const char *out, const struct recsys_input_opts *in, co
     CCZ_AUTO(ccz_pq_keytools) tools = NULL;
     CCZ_AUTO(ccz_pq_crypt) crypt = NULL;
     recsys_master_init(&master, s, key);
+    if (key_name)
+        master.name = key_name;
     ccz_rc rc = recsys_input_read(&data, in, s, err);
     if (rc == CCZ_OK)
         rc = ccz_pq_keytools_new(
@@ -58,10 +60,12 @@ int recsys_encrypt(int argc, char **argv)
     struct recsys_input_opts in = {0};
     struct ccz_err err = {0};
     struct ui_opt opts[OPTIONS_MAX] = {0};
-    const char *key = NULL;
+    const char *key = NULL, *key_name = NULL;
     bool parquet = false, titles = false;
     const struct ui_opt own[] = {
         {"key", &key, NULL, NULL, "KEY", "key/NAME of the KMS, or a file"},
+        {"key-name", &key_name, NULL, NULL, "NAME",
+         "with --parquet and a file for KEY: the KMS will call it key/NAME"},
         {"parquet", NULL, NULL, &parquet, NULL,
          "an encrypted Parquet file; KEY is its master key, the format of IN counts"},
         {"titles", NULL, NULL, &titles, NULL, "IN has titles of items, not ratings"},
@@ -77,10 +81,12 @@ int recsys_encrypt(int argc, char **argv)
         ui_parse(argc, argv, "cczoo recsys encrypt --key KEY [--parquet] IN OUT", opts);
     if (left < 0)
         return ui_parse_status(left);
-    if (left != 2 || !key || (parquet && titles)) {
-        ui_error(left != 2 ? "IN and OUT are required"
-                 : !key    ? "--key is required"
-                           : "titles do not go into Parquet");
+    if (left != 2 || !key || (parquet && titles) ||
+        (key_name && (!parquet || recsys_key_in_kms(key)))) {
+        ui_error("%s", left != 2             ? "IN and OUT are required"
+                       : !key                ? "--key is required"
+                       : (parquet && titles) ? "titles do not go into Parquet"
+                                             : "--key-name goes with --parquet and a key file");
         return UI_USAGE;
     }
     struct recsys_session s;
@@ -91,10 +97,10 @@ int recsys_encrypt(int argc, char **argv)
         recsys_session_end(&s);
         return UI_USAGE;
     }
-    rc = parquet ? to_parquet(argv[1], &in, key, &s, &err)
+    rc = parquet ? to_parquet(argv[1], &in, key, key_name, &s, &err)
                  : to_protected(argv[1], argv[0], titles, key, &s, &err);
     recsys_session_end(&s);
-    return rc == CCZ_OK ? UI_OK : ui_fail(&err);
+    return rc == CCZ_OK ? UI_OK : recsys_fail(&err);
 }
 
 /* ----------------------------------------------------------------------------------------- plan */
@@ -176,7 +182,7 @@ int recsys_plan(int argc, char **argv)
                                           .executor_cores = (uint32_t)exec_cores};
     struct ccz_recsys_plan plan;
     if (ccz_recsys_plan(&plan, &in, &err) != CCZ_OK)
-        return ui_fail(&err);
+        return recsys_fail(&err);
     show_plan(&in, &plan);
     return UI_OK;
 }

@@ -45,6 +45,8 @@ ccz_rc recsys_key(struct ccz_secret **out, struct recsys_key_id *id, struct recs
 /* A key of 16 bytes for protected files. */
 ccz_rc recsys_file_key(struct ccz_secret **out, struct recsys_key_id *id, struct recsys_session *s,
                        const char *spec, struct ccz_err *err);
+/* As ui_fail(). */
+int recsys_fail(const struct ccz_err *err);
 /* Key and certificate to sign bundles with: with evidence if there is a TEE. */
 ccz_rc recsys_signer(struct recsys_session *s, struct ccz_err *err);
 ccz_rc recsys_open_bundle(struct ccz_recsys_bundle **out, struct recsys_session *s, const char *dir,

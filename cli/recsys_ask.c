@@ -212,7 +212,7 @@ static int lists(int argc, char **argv, bool similar)
         rc = o.rated ? recommend_rated(&o, b, &err)
                      : by_ids(&o, b, argv, (size_t)left, similar, &err);
     recsys_session_end(&s);
-    return rc == CCZ_OK ? UI_OK : ui_fail(&err);
+    return rc == CCZ_OK ? UI_OK : recsys_fail(&err);
 }
 
 int recsys_recommend(int argc, char **argv)
@@ -251,5 +251,5 @@ int recsys_inspect(int argc, char **argv)
         ui_say("manifest_sha256 %s", hex);
     }
     recsys_session_end(&s);
-    return rc == CCZ_OK ? UI_OK : ui_fail(&err);
+    return rc == CCZ_OK ? UI_OK : recsys_fail(&err);
 }

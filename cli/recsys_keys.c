@@ -242,3 +242,14 @@ struct ccz_pq_kms recsys_master_kms(struct recsys_master *m)
 {
     return (struct ccz_pq_kms){.unwrap = unwrap, .wrap = wrap, .arg = m};
 }
+
+int recsys_fail(const struct ccz_err *err)
+{
+    struct ccz_err said = *err;
+    /* What does not verify is a "no", with its place: parquet.h says so in words. */
+    if (err->rc == CCZ_E_SIG && !err->got[0] && !err->expected[0]) {
+        (void)snprintf(said.got, sizeof(said.got), "%.*s", (int)sizeof(said.got) - 1, err->msg);
+        (void)snprintf(said.expected, sizeof(said.expected), "what was encrypted");
+    }
+    return ui_fail(&said);
+}

@@ -491,7 +491,7 @@ static int train_or_evaluate(int argc, char **argv, bool bundle)
     if (rc == CCZ_OK && bundle && status == UI_OK)
         rc = write_bundle(&j, NULL, &err);
     if (rc != CCZ_OK)
-        status = ui_fail(&err);
+        status = recsys_fail(&err);
     job_end(&j);
     return status;
 }
@@ -603,7 +603,7 @@ int recsys_search(int argc, char **argv)
     ccz_rc rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);
     if (rc == CCZ_OK)
         rc = search_in(&j, trials, &err);
-    const int status = rc == CCZ_OK ? UI_OK : ui_fail(&err);
+    const int status = rc == CCZ_OK ? UI_OK : recsys_fail(&err);
     job_end(&j);
     return status;
 }
@@ -694,7 +694,7 @@ int recsys_export(int argc, char **argv)
     ccz_rc rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);
     if (rc == CCZ_OK)
         rc = export_to(&j, argv[0], key, &err);
-    const int status = rc == CCZ_OK ? UI_OK : ui_fail(&err);
+    const int status = rc == CCZ_OK ? UI_OK : recsys_fail(&err);
     job_end(&j);
     return status;
 }
@@ -829,7 +829,7 @@ int recsys_import(int argc, char **argv)
     if (rc == CCZ_OK && status == UI_OK)
         rc = write_bundle(&j, j.model, &err);
     if (rc != CCZ_OK)
-        status = ui_fail(&err);
+        status = recsys_fail(&err);
     job_end(&j);
     return status;
 }

@@ -100,8 +100,8 @@ static ccz_rc check_signature(struct reader *r, struct ccz_span manifest, struct
         return ccz_fail(err, CCZ_E_UNSUPPORTED, "recsys:signature", 0,
                         "the trainer's key is no P-256 key");
     if (ccz_ecdsa_verify(key, sig.ptr, sig.size, parts, 2) != CCZ_OK)
-        return ccz_fail(err, CCZ_E_SIG, "recsys:signature", 0,
-                        "the manifest is not what the holder of the trainer's certificate signed");
+        return ccz_refuse(err, CCZ_E_SIG, "recsys:signature", "another manifest, or another key",
+                          "what the trainer signed");
     ccz_buf_init(&r->b->cert, CCZ_CERT_SIZE_MAX);
     ccz_buf_put_span(&r->b->cert, der);
     if (r->b->cert.bad)
@@ -162,8 +162,8 @@ static ccz_rc part_begin(struct part *p, const struct reader *r, enum cczi_bundl
         return rc;
     p->size = r->from->files[p->at].size;
     if (p->size != cczi_bundle_rounded(r->files[which].size))
-        return ccz_fail(err, CCZ_E_SIG, "recsys:digest", (int64_t)which,
-                        "%s has another size than the manifest says", cczi_bundle_part_name(which));
+        return ccz_refuse(err, CCZ_E_SIG, "recsys:digest", cczi_bundle_part_name(which),
+                          "a file of the size that the manifest says");
     return ccz_hasher_new(&p->hash, CCZ_SHA256) == CCZ_OK ? CCZ_OK : cczi_recsys_no_memory(err);
 }
 
@@ -182,6 +182,17 @@ static ccz_rc part_read(void *to, struct part *p, uint64_t size, struct ccz_err 
     return rc;
 }
 
+static ccz_rc refuse_digest(struct ccz_err *err, enum cczi_bundle_part which, const uint8_t got[32],
+                            const uint8_t expected[32])
+{
+    char text[2][CCZ_ERR_VALUE_SIZE], hex[65];
+    ccz_hex(hex, got, 32);
+    (void)snprintf(text[0], sizeof(text[0]), "%s %s", cczi_bundle_part_name(which), hex);
+    ccz_hex(hex, expected, 32);
+    (void)snprintf(text[1], sizeof(text[1]), "%s", hex);
+    return ccz_refuse(err, CCZ_E_SIG, "recsys:digest", text[0], text[1]);
+}
+
 /* Passes what rounds the file up; @p rc is what happened before. */
 static ccz_rc part_end(struct part *p, ccz_rc rc, struct ccz_err *err)
 {
@@ -194,8 +205,7 @@ static ccz_rc part_end(struct part *p, ccz_rc rc, struct ccz_err *err)
         rc = ccz_hasher_done(sha256, p->hash);
     ccz_hasher_free(p->hash);
     if (rc == CCZ_OK && memcmp(sha256, p->r->files[p->which].sha256, 32) != 0)
-        rc = ccz_fail(err, CCZ_E_SIG, "recsys:digest", (int64_t)p->which,
-                      "%s is not what the manifest says", cczi_bundle_part_name(p->which));
+        rc = refuse_digest(err, p->which, sha256, p->r->files[p->which].sha256);
     return rc;
 }
 
