@@ -205,7 +205,7 @@ int cmd_recsys(int argc, char **argv)
         {"similar", "ITEM...", "items of the same direction", recsys_similar},
         {"inspect", "", "what a bundle's signed manifest says", recsys_inspect},
         {"plan", "", "whether one machine is enough, and what Spark would need", recsys_plan},
-        {"export", "OUT", "ratings of a bundle or factors as encrypted Parquet", recsys_export},
+        {"export", "OUT", "ratings by numbers, or factors, as encrypted Parquet", recsys_export},
         {"import", "DIR...", "factors that Spark wrote, as a bundle", recsys_import},
     };
     const size_t len = sizeof(verbs) / sizeof(verbs[0]);

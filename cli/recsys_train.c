@@ -228,7 +228,7 @@ static void show_table(const struct job *j)
     ui_out("%-12s %4s", "", "k");
     for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
         ui_out(" %9s", ccz_recsys_metric_name(shown[i]));
-    ui_out("   ndcg %.0f %%\n", 95.0);
+    ui_out("%s\n", j->o.bootstrap ? "   ndcg 95 %" : "");
     for (size_t r = 0; r < j->rows; r++)
         for (size_t at = 0; at < j->row[r].m.at_len; at++) {
             const struct ccz_recsys_at *a = &j->row[r].m.at[at];
@@ -671,28 +671,74 @@ static ccz_rc export_to(struct job *j, const char *out, const char *key, struct 
     return rc;
 }
 
+/* Factors of a bundle as Spark writes them, by numbers: DIR/user_factors, DIR/item_factors. */
+static ccz_rc export_factors(struct recsys_session *s, const char *bundle, const char *model_key,
+                             const char *key, const char *out, struct ccz_err *err)
+{
+    static const char *const folders[] = {"user_factors", "item_factors"};
+    CCZ_AUTO(ccz_recsys_bundle) b = NULL;
+    struct pq_keys k = {0};
+    ccz_rc rc = recsys_open_bundle(&b, s, bundle, model_key, err);
+    if (rc == CCZ_OK)
+        rc = pq_keys_begin(&k, s, key, false, err);
+    for (int i = 0; rc == CCZ_OK && i < 2; i++) {
+        const struct ccz_recsys_model *m = ccz_recsys_bundle_contents(b)->model;
+        const struct ccz_recsys_factor_table table = {.crypt = k.crypt};
+        struct ccz_newfile f = {.fd = -1};
+        char path[4096];
+        const int n = snprintf(path, sizeof(path), "%s/%s", out, folders[i]);
+        if (n < 0 || (size_t)n + 32 > sizeof(path))
+            rc = ccz_fail(err, CCZ_E_LIMIT, "recsys:open", n, "the path is too long");
+        if (rc == CCZ_OK)
+            rc = ccz_dir_make(path, 0755, err);
+        if (rc != CCZ_OK)
+            break;
+        (void)snprintf(path + n, sizeof(path) - (size_t)n, "/part-00000.parquet");
+        rc = ccz_newfile_open(&f, path, 0644, err);
+        const struct ccz_pq_sink io = ccz_pq_sink_fd(&f.fd);
+        if (rc == CCZ_OK)
+            rc = ccz_recsys_factors_write_parquet(&io, i ? &m->item : &m->user, &table, err);
+        if (rc == CCZ_OK)
+            rc = ccz_newfile_commit(&f, CCZ_FILE_CREATE_ONLY, err);
+        else
+            ccz_newfile_abort(&f);
+    }
+    pq_keys_end(&k);
+    return rc;
+}
+
 int recsys_export(int argc, char **argv)
 {
     struct job j = {.o = {.version = 1}};
     struct ccz_err err = {0};
     struct ui_opt opts[OPTIONS_MAX] = {0};
-    const char *key = NULL;
-    const size_t n = common_options(opts, &j.o);
-    opts[n] =
-        (struct ui_opt){"master-key", &key,  NULL,
-                        NULL,         "KEY", "of the Parquet file: key/NAME of the KMS, or a file"};
-    const int left = ui_parse(
-        argc, argv, "cczoo recsys export --in FILE --master-key KEY [--split RULE] OUT", opts);
+    const char *key = NULL, *bundle = NULL;
+    const struct ui_opt more[] = {
+        {"master-key", &key, NULL, NULL, "KEY",
+         "of the Parquet files: key/NAME of the KMS, or a file"},
+        {"bundle", &bundle, NULL, NULL, "DIR", "instead of ratings: the factors of this bundle"},
+        {"model-key", &j.o.model_key, NULL, NULL, "KEY", "with --bundle"},
+    };
+    size_t n = common_options(opts, &j.o);
+    memcpy(opts + n, more, sizeof(more));
+    n += sizeof(more) / sizeof(more[0]);
+    (void)recsys_trainer_options(opts + n, &j.o.trust);
+    const int left = ui_parse(argc, argv,
+                              "cczoo recsys export --in FILE | --bundle DIR --model-key KEY "
+                              "--master-key KEY [--split RULE] OUT",
+                              opts);
     if (left < 0)
         return ui_parse_status(left);
-    if (left != 1 || !key)
-        ui_error("--master-key and OUT are required");
-    if (left != 1 || !key || !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
-        !check_split(&j.o, true))
+    const bool complete = left == 1 && key && (bundle ? j.o.model_key && !j.o.input.in : true);
+    if (!complete)
+        ui_error("--master-key and OUT are required, and --model-key with --bundle");
+    if (!complete || (!bundle && !recsys_input_check(&j.o.input)) ||
+        !recsys_als_cfg(&j.cfg, &j.o.als) || !check_split(&j.o, true))
         return UI_USAGE;
     begin(&j);
-    ccz_rc rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);
-    if (rc == CCZ_OK)
+    ccz_rc rc = bundle ? export_factors(&j.session, bundle, j.o.model_key, key, argv[0], &err)
+                       : recsys_input_read(&j.in, &j.o.input, &j.session, &err);
+    if (rc == CCZ_OK && !bundle)
         rc = export_to(&j, argv[0], key, &err);
     const int status = rc == CCZ_OK ? UI_OK : recsys_fail(&err);
     job_end(&j);

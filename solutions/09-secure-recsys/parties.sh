@@ -4,7 +4,7 @@
 
 HERE=$ROOT/solutions/09-secure-recsys
 NAME=09-secure-recsys
-RATINGS=$("$ROOT/scripts/fetch-movielens") # prints the folder; fetches only the first time
+RATINGS=${CCZOO_RATINGS:-$("$ROOT/scripts/fetch-movielens")} # the folder; fetched only the first time
 PARAMETERS=(--kind implicit-ials --factors 64 --iterations 12 --reg 0.03 --unobserved 0.1 --nu 1 --seed 1)
 
 # The software TEE, and policies with the measurements of the real programs in them.
@@ -39,7 +39,7 @@ kms() {
 # The owner of the ratings: encrypts them on a machine of his own; the key goes to the KMS, and nowhere else.
 protect_ratings() {
     "$BIN/cczoo" pf keygen "$RUN/ratings.key" 2>>"$RUN/log/setup.log"
-    "$BIN/cczoo" recsys encrypt --parquet --format movielens-csv --key "$RUN/ratings.key" --key-name ratings \
+    "$BIN/cczoo" recsys encrypt --parquet --format "${FORMAT:-movielens-csv}" --key "$RUN/ratings.key" --key-name ratings \
         "$RATINGS/ratings.csv" "$RUN/ratings.parquet" 2>>"$RUN/log/setup.log"
     "$BIN/cczoo" recsys encrypt --titles --key "$RUN/ratings.key" "$RATINGS/movies.csv" "$RUN/titles.enc" 2>>"$RUN/log/setup.log"
     kms policy put data "$RUN/data-policy.json" >/dev/null

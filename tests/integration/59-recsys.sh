@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# cczoo recsys: every verb with keys from files and from a KMS, what comes out of a cluster and goes into one, and refusals.
+. "$(dirname "$0")/recsys.sh"
+run_begin test-recsys
+made_up_ratings
+cd "$RUN"
+recsys() { "$BIN/cczoo" recsys "$@"; }
+quiet() { recsys "$@" >>"$RUN/log/all.log" 2>&1 || { tail -n 3 "$RUN/log/all.log" >&2; die "failed: $*"; }; }
+# fails STATUS PATTERN ARGUMENT...: exit status and a line of standard error.
+fails() {
+    local want=$1 pattern=$2 status=0 out
+    shift 2
+    out=$(recsys "$@" 2>&1 >/dev/null) || status=$?
+    [ "$status" = "$want" ] && grep -qE "$pattern" <<<"$out" || { printf '%s\n' "$out" >&2; die "status $status, expected $want and '$pattern': $*"; }
+}
+LOCAL=(--model-key model.key --any-trainer-insecure)
+ALS=(--factors 12 --iterations 6 --reg 0.02 --unobserved 0.2 --threads 1)
+"$BIN/cczoo" pf keygen data.key 2>/dev/null
+"$BIN/cczoo" pf keygen model.key 2>/dev/null
+"$BIN/cczoo" pf keygen other.key 2>/dev/null
+
+step "ratings in clear, as a protected file and as encrypted Parquet give the same model"
+quiet encrypt --key data.key made-up/ratings.csv ratings.enc
+quiet encrypt --key data.key --titles made-up/movies.csv titles.enc
+quiet encrypt --key data.key --parquet made-up/ratings.csv ratings.parquet
+[ "$(head -c 4 ratings.parquet)" = PARE ] || die "no encrypted footer"
+! grep -aqE 'film [0-9]|Title [0-9]' ratings.enc titles.enc ratings.parquet || die "ids or titles lie there in clear"
+TRAIN=(train "${ALS[@]}" --split none --name films --model-key model.key)
+quiet "${TRAIN[@]}" --in made-up/ratings.csv --titles made-up/movies.csv --out clear
+quiet "${TRAIN[@]}" --in ratings.enc --data-key data.key --titles titles.enc --out protected
+quiet "${TRAIN[@]}" --in ratings.parquet --format parquet --data-key data.key --titles titles.enc --out parquet
+for bundle in clear protected parquet; do
+    recsys recommend --bundle $bundle "${LOCAL[@]}" --k 6 u1 u2 >$bundle.txt 2>/dev/null
+    recsys recommend --bundle $bundle "${LOCAL[@]}" --oblivious --k 6 u1 u2 | cmp - $bundle.txt
+    cmp $bundle.txt clear.txt
+    recsys inspect --bundle $bundle "${LOCAL[@]}" 2>/dev/null | python3 -c '
+import hashlib, json, sys
+m = json.load(sys.stdin)
+digest = hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest()
+assert (m["name"], m["version"], m["users"], m["items"], m["key"], m["data_sha256"]) == ("films", 1, 120, 60, "", digest), m' \
+        "$(case $bundle in clear) echo made-up/ratings.csv ;; protected) echo ratings.enc ;; *) echo ratings.parquet ;; esac)"
+done
+[ "$(wc -l <clear.txt)" = 12 ] && grep -q 'Title [0-9]* of kind 1$' clear.txt || die "lists without titles"
+
+step "lists for who is new, similar items, JSON"
+recsys recommend --bundle clear "${LOCAL[@]}" --rated "film 3=5,film 6=4,film 9=5" --k 5 --json | python3 -c '
+import json, sys
+items = json.load(sys.stdin)["items"]
+kinds = [int(i["title"].split()[-1]) for i in items]
+assert len(items) == 5 and kinds.count(0) >= 4 and not {"film 3", "film 6", "film 9"} & {i["id"] for i in items}, items'
+recsys similar --bundle clear "${LOCAL[@]}" --k 4 --json "film 4" | python3 -c '
+import json, sys
+items = json.load(sys.stdin)["items"]
+assert [int(i["id"].split()[1]) % 3 for i in items].count(1) >= 3, items'
+
+step "metrics, baselines, search, page, plan"
+recsys evaluate --in made-up/ratings.csv "${ALS[@]}" --baselines --bootstrap 50 --html page.html --by-factors 4,8 2>/dev/null >table.txt
+for row in popularity item-kNN EASE ALS; do grep -qE "^$row +10 " table.txt || die "no row of $row"; done
+[ "$(grep -c '<svg' page.html)" -ge 1 ] || die "no curves"
+fails 1 'refused: recsys:ndcg: .* / at least' evaluate --in made-up/ratings.csv "${ALS[@]}" --expect 900 --bootstrap 0
+recsys search --in made-up/ratings.csv --trials 4 --iterations 4 --threads 1 2>/dev/null | grep -qE '^best: --iterations [0-9]+ --factors' || die "no best"
+recsys plan --ratings 25000000000 --users 200000000 --items 1000000 --memory 128 | grep -q '^one machine: not enough' || die "it fits?"
+recsys plan --ratings 20000000 --users 138000 --items 27000 --memory 16 --gflops 30 | grep -q '^one machine: enough' || die "it does not fit?"
+
+step "to a cluster and back"
+quiet export --in ratings.enc --data-key data.key --master-key data.key numbers.parquet
+quiet export --bundle clear "${LOCAL[@]}" --master-key data.key factors
+IMPORT=(import --in made-up/ratings.csv --titles made-up/movies.csv --user-factors factors/user_factors --item-factors factors/item_factors
+    --name films --version 2 --model-key model.key --kind implicit-ials --reg 0.02 --unobserved 0.2)
+recsys "${IMPORT[@]}" --master-key data.key --bootstrap 0 --out back 2>/dev/null | grep -qE '^Spark ALS +10 ' || die "not judged"
+recsys recommend --bundle back "${LOCAL[@]}" --k 6 u1 u2 2>/dev/null | cmp - clear.txt
+recsys inspect --bundle back "${LOCAL[@]}" 2>/dev/null | grep -q '"trainer": "spark"'
+
+step "refusals"
+fails 1 'refused: agent:wrapped' "${IMPORT[@]}" --master-key other.key --out never
+"$ROOT/scripts/flip-byte" factors/item_factors/part-00000.parquet 500
+fails 1 'refused: parquet:.*row group 0, column' "${IMPORT[@]}" --master-key data.key --out never
+fails 3 'recsys:open.*nowhere' import --in made-up/ratings.csv --user-factors nowhere --item-factors nowhere --master-key data.key \
+    --name x --model-key model.key --out never
+fails 1 'refused: pf:metadata: ' "${TRAIN[@]}" --in ratings.enc --data-key other.key --out never
+fails 1 'refused: pf:path: ' "${TRAIN[@]}" --in titles.enc --data-key data.key --out never
+fails 1 'refused: agent:wrapped' "${TRAIN[@]}" --in ratings.parquet --format parquet --data-key other.key --out never
+fails 1 'parquet:encrypted' "${TRAIN[@]}" --in ratings.parquet --format parquet --out never
+fails 2 'recsys:trainer' recommend --bundle clear --model-key model.key u1
+fails 1 'refused: pf:metadata: ' recommend --bundle clear --model-key other.key --any-trainer-insecure u1
+fails 3 'does not know user nobody' recommend --bundle clear "${LOCAL[@]}" nobody
+fails 3 'does not know item film 99' recommend --bundle clear "${LOCAL[@]}" --rated 'film 99=5'
+fails 3 'recsys:bundle-dir' "${TRAIN[@]}" --in made-up/ratings.csv --out clear
+fails 2 'kms' "${TRAIN[@]}" --in made-up/ratings.csv --out never --model-key key/films
+[ ! -e never ] || die "something was written"
+
+step "a bundle without evidence is refused by who asks for a trainer's; oblivious lists are served as well"
+rm -r "$RUN/made-up" "$RUN/ratings.parquet" "$RUN/titles.enc"
+recsys_server --oblivious
+fails 1 'refused: ratls:no-evidence|ratls:no-evidence' recommend --bundle clear --model-key model.key --trainer-policy "$RUN/trainer-policy.json" \
+    --trust-sim "$RUN/sim/trust" u1
+recsys recommend --bundle "$RUN/films" --model-key key/films --trainer-policy "$RUN/trainer-policy.json" "${TEE[@]}" "${ASK_KMS[@]}" \
+    --k 6 --json u1 2>>"$RUN/log/all.log" >said.json # the trainer's program may have the model key as well
+rest /v1/models/films:predict '{"inputs": {"user_id": ["u1"], "k": 6}}' >served.json
+python3 - <<'PY'
+import json
+ids = json.load(open("served.json"))["outputs"]["item_ids"][0]
+want = [i["id"] for i in json.load(open("said.json"))["items"]]
+assert ids == want and len(ids) == 6, (ids, want)
+PY
+[ "$(rest /v2/health/ready | wc -c)" = 0 ] || die "health has a body"
+
+step "the key has a newer version, the folder has not: at SIGHUP the server says so, and goes on with what it has"
+new_model_key 2
+kill -HUP "${PIDS[server]}"
+for ((i = 0; i < 200; i++)); do
+    grep -q 'model=kept where=recsys:rolled-back' "$RUN/log/server.log" && break
+    sleep 0.05
+done
+grep -q 'model=kept where=recsys:rolled-back.*got="version 1 of the key"' "$RUN/log/server.log" || die "not refused: $(tail -n 1 "$RUN/log/server.log")"
+rest /v1/models/films:predict '{"inputs": {"user_id": ["u1"], "k": 6}}' | cmp - served.json
+stop server
+say "ok"
