@@ -14,6 +14,7 @@
  *   open()     of the footer (PARE), or verify() of the footer's bytes (PAR1, signed)
  *   open()     of ColumnMetaData in ColumnChunk.encrypted_column_metadata, if that is there; each time that a scan or an info needs the chunk
  *   open()     of page headers and pages, indexes, Bloom filters, of chunks whose key is not KEY_NONE
+ *   plain()    of a chunk whose key is KEY_NONE, in a file that is not PLAIN: before its first page, index or filter is read
  *   end()      once
  * Writing:
  *   begin_write()  once per file: the hook fills what the file will say
@@ -21,7 +22,7 @@
  *   seal()     of pages, then their headers (so that a header has the encrypted size), of ColumnMetaData, of the footer
  *   sign()     of the footer of a signed PAR1 file
  *   end()
- * open(), verify(): from any number of threads at once (scans of one reader). The rest: from one.
+ * open(), plain(), verify(): from any number of threads at once (scans of one reader). The rest: from one.
  * A chunk whose key cannot be had is refused by open() of its first module, so that the other columns stay readable.
  */
 #include <cczoo/parquet.h>
@@ -86,6 +87,8 @@ struct ccz_pq_crypt {
     /** Appends the plain bytes. @param in  the whole module with its 4 bytes of length, at least that long; the length is not checked yet */
     ccz_rc (*open)(struct ccz_buf *out, void *file, const struct cczi_pq_at *at, struct ccz_span in,
                    struct ccz_err *err);
+    /** Whether a chunk in clear may be read. @param at  module CCZI_PQ_DATA_PAGE, page -1. NULL: it may */
+    ccz_rc (*plain)(void *file, const struct cczi_pq_at *at, struct ccz_err *err);
     /** @param footer  bytes of FileMetaData  @param signature  CCZI_PQ_SIGNATURE_SIZE bytes */
     ccz_rc (*verify)(void *file, struct ccz_span footer, struct ccz_span signature,
                      struct ccz_err *err);
