@@ -332,6 +332,17 @@ ccz_rc cczi_pq_chunk_read(struct cczi_pq_chunk *out, struct cczi_pq_at *at, stru
     return what ? cczi_pq_fail(err, CCZ_E_FORMAT, at, what) : CCZ_OK;
 }
 
+ccz_rc cczi_pq_chunk_key(struct cczi_pq_key *out, const struct ccz_pq_reader *r, size_t group,
+                         size_t column, struct ccz_err *err)
+{
+    struct cczi_pq_chunk c;
+    struct cczi_pq_at at;
+    chunk_at(&c, &at, r, group, column);
+    ccz_rc rc = parse_chunk(&c, &at, r, r->chunks[r->groups[group].chunks_at + column], err);
+    *out = c.key;
+    return rc;
+}
+
 /* ------------------------------------------------------------------------------------ row groups */
 
 static ccz_rc bad_group(struct ccz_err *err, size_t group, const char *what)

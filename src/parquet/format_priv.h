@@ -164,6 +164,9 @@ ccz_rc cczi_pq_file_crypt_read(struct cczi_pq_file_crypt *out, size_t *size, str
 ccz_rc cczi_pq_chunk_read(struct cczi_pq_chunk *out, struct cczi_pq_at *at, struct ccz_buf *hold,
                           const struct ccz_pq_reader *r, size_t group, size_t column,
                           struct ccz_err *err);
+/* Its key alone: nothing is opened. */
+ccz_rc cczi_pq_chunk_key(struct cczi_pq_key *out, const struct ccz_pq_reader *r, size_t group,
+                         size_t column, struct ccz_err *err);
 /* Statistics, of chunks and pages. */
 void cczi_pq_stats_thrift(struct cczi_pq_stats *out, struct ccz_rd *r);
 
@@ -270,6 +273,9 @@ ccz_rc cczi_pq_pages_open(struct cczi_pq_pages *p, const struct ccz_pq_reader *r
 void cczi_pq_pages_close(struct cczi_pq_pages *p);
 /* The next dictionary or data page, unpacked; CCZ_E_NOT_FOUND (no err) behind the last. */
 ccz_rc cczi_pq_pages_next(struct cczi_pq_pages *p, struct ccz_err *err);
+/* Whether a chunk in clear may be read: asks the hook, if the file has begun with one. @p at  as cczi_pq_chunk_read() filled it */
+ccz_rc cczi_pq_admit(const struct ccz_pq_reader *r, const struct cczi_pq_at *at,
+                     struct ccz_err *err);
 /* An encrypted or plain module at a place of the file, plain in @p out; @p size 0: only an encrypted one says its size. */
 ccz_rc cczi_pq_module(struct ccz_buf *out, const struct ccz_pq_reader *r,
                       const struct cczi_pq_at *at, uint64_t offset, uint64_t size,

@@ -197,6 +197,17 @@ ccz_rc cczi_pq_module(struct ccz_buf *out, const struct ccz_pq_reader *r,
     return rc == CCZ_OK && out->bad ? no_memory(err) : rc;
 }
 
+ccz_rc cczi_pq_admit(const struct ccz_pq_reader *r, const struct cczi_pq_at *at,
+                     struct ccz_err *err)
+{
+    struct cczi_pq_at page = *at;
+    page.module = CCZI_PQ_DATA_PAGE;
+    page.page = -1;
+    return r->begun && at->key.kind == CCZ_PQ_KEY_NONE && r->cfg.crypt->plain
+               ? r->cfg.crypt->plain(r->file, &page, err)
+               : CCZ_OK;
+}
+
 /* ------------------------------------------------------------------------------------- the pages */
 
 ccz_rc cczi_pq_pages_open(struct cczi_pq_pages *p, const struct ccz_pq_reader *r, size_t group,
@@ -209,6 +220,8 @@ ccz_rc cczi_pq_pages_open(struct cczi_pq_pages *p, const struct ccz_pq_reader *r
     ccz_buf_init(&p->sealed, r->cfg.page_size_max);
     ccz_buf_init(&p->plain, r->cfg.page_size_max);
     ccz_rc rc = cczi_pq_chunk_read(&p->chunk, &p->at, &p->hold, r, group, column, err);
+    if (rc == CCZ_OK)
+        rc = cczi_pq_admit(r, &p->at, err);
     if (rc != CCZ_OK)
         return rc;
     if (!cczi_pq_codec_known(p->chunk.codec)) {
@@ -379,7 +392,17 @@ static ccz_rc split_v2(struct cczi_pq_pages *p, struct ccz_span body, struct ccz
     return unpack(&p->values, p, in, (size_t)p->h.plain_size - rep - def, p->h.packed, err);
 }
 
-/* The stored bytes of the page: checksum first, which is of what is stored, then opened. */
+static ccz_rc check_crc(struct cczi_pq_pages *p, struct ccz_span stored, struct ccz_err *err)
+{
+    if (!p->h.has_crc || cczi_pq_crc(0, stored) == p->h.crc)
+        return CCZ_OK;
+    char place[CCZI_PQ_AT_SIZE];
+    return ccz_fail(err, CCZ_E_FORMAT, "parquet:page-crc", p->at.page,
+                    "%s: the checksum does not match", cczi_pq_at_text(place, &p->at));
+}
+
+/* The stored bytes of the page, opened. The checksum is of what is stored; an encrypted page is opened first, so that a change is called
+ * what it is, and the checksum remains for pages in counter mode. */
 static ccz_rc read_body(struct ccz_span *out, struct cczi_pq_pages *p, struct ccz_err *err)
 {
     const uint8_t *at;
@@ -388,19 +411,17 @@ static ccz_rc read_body(struct ccz_span *out, struct cczi_pq_pages *p, struct cc
         return rc;
     *out = CCZ_SPAN(at, (size_t)p->h.size);
     p->pos += (uint64_t)p->h.size;
-    if (p->h.has_crc && cczi_pq_crc(0, *out) != p->h.crc) {
-        char place[CCZI_PQ_AT_SIZE];
-        return ccz_fail(err, CCZ_E_FORMAT, "parquet:page-crc", p->at.page,
-                        "%s: the checksum does not match", cczi_pq_at_text(place, &p->at));
-    }
+    struct ccz_span stored = *out;
     if (p->chunk.key.kind == CCZ_PQ_KEY_NONE)
-        return CCZ_OK;
+        return check_crc(p, stored, err);
     if (out->size < SEALED_LEN_SIZE)
         return cczi_pq_fail(err, CCZ_E_FORMAT, &p->at, "it is cut off");
     ccz_buf_clear(&p->sealed);
-    rc = p->r->cfg.crypt->open(&p->sealed, p->r->file, &p->at, *out, err);
+    rc = p->r->cfg.crypt->open(&p->sealed, p->r->file, &p->at, stored, err);
     *out = ccz_buf_span(&p->sealed);
-    return rc == CCZ_OK && p->sealed.bad ? no_memory(err) : rc;
+    if (rc == CCZ_OK && p->sealed.bad)
+        return no_memory(err);
+    return rc == CCZ_OK ? check_crc(p, stored, err) : rc;
 }
 
 ccz_rc cczi_pq_pages_next(struct cczi_pq_pages *p, struct ccz_err *err)
