@@ -26,6 +26,14 @@ int64_t cczi_zigzag(struct ccz_rd *r)
     return (int64_t)((v >> 1) ^ (~(v & 1) + 1));
 }
 
+bool cczi_th_ends(const struct ccz_rd *r, bool sealed)
+{
+    uint8_t any = 0;
+    for (size_t i = 0; sealed && i < r->left; i++)
+        any |= r->ptr[i];
+    return !r->bad && (sealed ? any == 0 : r->left == 0);
+}
+
 static int64_t zigzag_in(struct ccz_rd *r, int64_t min, int64_t max)
 {
     int64_t v = cczi_zigzag(r);
@@ -111,6 +119,8 @@ size_t cczi_th_list(struct ccz_rd *r, const struct cczi_th *s, enum cczi_th_type
     uint8_t type;
     r->bad |= s->type != CCZI_TH_LIST;
     size_t len = list_head(&type, r);
+    if (type == CCZI_TH_FALSE)
+        type = CCZI_TH_TRUE; /* booleans, whichever of the two the writer takes */
     if (len > 0 && type != of)
         r->bad = true;
     return r->bad ? 0 : len;

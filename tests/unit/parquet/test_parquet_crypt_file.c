@@ -342,6 +342,45 @@ static void test_info(void)
     }
 }
 
+/* parquet-java encrypts buffers with their unused ends: zeros, and nothing else, may follow a struct of an encrypted module. */
+static uint8_t padding;
+static enum cczi_pq_module padded;
+
+static ccz_rc seal_padded(struct ccz_buf *out, void *file, const struct cczi_pq_at *at,
+                          struct ccz_span in, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF plain;
+    ccz_buf_init(&plain, TABLE_SIZE_MAX);
+    ccz_buf_put_span(&plain, in);
+    if (at->module == padded) {
+        ccz_buf_le64(&plain, 0);
+        ccz_buf_u8(&plain, padding);
+    }
+    return tap.inner->seal(out, file, at, ccz_buf_span(&plain), err);
+}
+
+static void test_padding(void)
+{
+    static const enum cczi_pq_module modules[] = {
+        CCZI_PQ_FOOTER, CCZI_PQ_COLUMN_META, CCZI_PQ_DATA_PAGE_HEADER, CCZI_PQ_DICT_PAGE_HEADER};
+    struct ccz_err err = {0};
+    for (unsigned i = 0; i < 8; i++) {
+        struct pair p;
+        pair_make(&p, COLUMN_KEYS);
+        CCZ_AUTO_BUF file;
+        ccz_buf_init(&file, TABLE_SIZE_MAX);
+        padded = modules[i / 2];
+        padding = i & 1;
+        tap.hook = *p.write;
+        tap.inner = p.write;
+        tap.hook.seal = seal_padded;
+        CHECK(table_write(&file, &tap.hook, NULL) == CCZ_OK);
+        ccz_rc rc = table_read(ccz_buf_span(&file), p.read, 15, &err);
+        CHECK(padding ? is_refused(rc, CCZ_E_FORMAT, &err, cczi_pq_where(padded)) : rc == CCZ_OK);
+        pair_free(&p);
+    }
+}
+
 /* A limit that is reached in the middle of a file. */
 static void test_limit(void)
 {
@@ -371,6 +410,7 @@ int main(int argc, char **argv)
         {"parquet.crypt_downgrade", test_downgrade},
         {"parquet.crypt_plain_columns", test_plain_columns},
         {"parquet.crypt_info", test_info},
+        {"parquet.crypt_padding", test_padding},
         {"parquet.crypt_limit", test_limit},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
