@@ -211,8 +211,11 @@ static const char *check_meta(struct cczi_pq_chunk *c, const struct ccz_pq_reade
         return "a negative size";
     if (c->dict_page < 0 || c->data_page < 0)
         return "a negative offset";
-    if (c->dict_page >=
-        c->data_page) /* some writers put 0 or the first page there when there is none */
+    bool no_pages =
+        c->values == 0 && c->data_page == 0; /* of a row group without rows, as arrow writes it */
+    if (no_pages && c->dict_page == 0 && c->size == 0)
+        c->data_page = CCZI_PQ_MAGIC_SIZE;
+    if (!no_pages && c->dict_page >= c->data_page) /* 0, or the first page, where there is none */
         c->dict_page = 0;
     uint64_t start = (uint64_t)(c->dict_page > 0 ? c->dict_page : c->data_page);
     if (start < CCZI_PQ_MAGIC_SIZE || start > r->data_end ||

@@ -17,6 +17,7 @@ import sys
 import tempfile
 
 import interop_venv
+import thrift_compact as tc
 
 interop_venv.enter("requirements-parquet")
 
@@ -148,7 +149,7 @@ def decryption(file):
 
 OPTIONS = list(itertools.product((False, True), (False, True), ("uniform", "partial", "complete"), (True, False), (128, 192, 256)))
 MORE = [dict(), dict(write_page_index=True), dict(write_page_checksum=True), dict(use_dictionary=False),
-        dict(write_page_index=True, write_page_checksum=True, bloom_filter_options={"i64": True, "text": True}),
+        dict(write_page_index=True, write_page_checksum=True),
         dict(write_statistics=False), dict(use_byte_stream_split=["f32", "f64"], use_dictionary=["text"])]
 
 
@@ -220,7 +221,7 @@ def low_level():
         try:
             read_ours(file, pe.create_decryption_properties(os.urandom(size), **aad))
             check(False, what)
-        except OSError:
+        except (OSError, pa.ArrowException):
             pass
 
 
@@ -289,8 +290,14 @@ def damage_one(file, read, ctr, what):
             places = [0, 3, 4, 15, 16, 16 + (size - 32) // 2, size - 17, size - 16, size - 1]
         for place in places:
             changed(file, bad, [(at + place, 1 << rng.randrange(8))])
-            # the size of a footer decides where it is looked for
-            peer("verify", bad, {"read": read}, fails=[where], what="%s: byte %d of %s" % (what, place, m))
+            # ColumnMetaData in a footer that is signed: the signature is looked at first
+            peer("verify", bad, {"read": read}, fails=[where, "parquet:footer"] if kind == 1 else [where],
+                 what="%s: byte %d of %s" % (what, place, m))
+        if kind == 0 and signed:  # what it says may become nonsense before the signature is looked at
+            for _ in range(60):
+                changed(file, bad, [(at + rng.randrange(size - 28), 1 << rng.randrange(8))])
+                run = subprocess.run([PEER, "verify", bad, json.dumps({"read": read})], stderr=subprocess.PIPE, text=True)
+                check(run.returncode == 1 and run.stderr.startswith("refused: parquet:"), "%s: footer: %s" % (what, run.stderr))
     return seen
 
 
@@ -302,7 +309,7 @@ def swapped(file, read, a, b, what):
     bad = path("bad.parquet")
     with open(bad, "wb") as f:
         f.write(data)
-    peer("verify", bad, {"read": read}, fails=["parquet:" + WHERE[a[0]]], what="%s: swapped %s %s" % (what, a, b))
+    peer("verify", bad, {"read": read}, fails=["parquet:" + WHERE[a[0]]] + ["parquet:footer"] * (a[0] == 1), what="%s: swapped %s %s" % (what, a, b))
 
 
 def swaps(file, read, seen, ctr, what):
@@ -333,8 +340,7 @@ def damage():
                 props = pe.create_encryption_properties(key, plaintext_footer=plain_footer,
                                                         encryption_algorithm="AES_GCM_CTR_V1" if ctr else "AES_GCM_V1")
                 pq.write_table(even, file, encryption_properties=props, compression="none", row_group_size=2000,
-                               data_page_size=2000, write_batch_size=250, use_dictionary=["c"], write_page_index=True,
-                               bloom_filter_options={"a": True, "b": True})
+                               data_page_size=2000, write_batch_size=250, use_dictionary=["c"], write_page_index=True)
             else:
                 peer("copy", source, file, {"write": {"crypt": True, "footer": key.hex(), "ctr": ctr, "plain_footer": plain_footer,
                                                       "row_group_rows": 2000, "page_size": 2000, "plain_encoding": False}})
@@ -353,7 +359,7 @@ def damage():
             bad = path("bad.parquet")
             with open(bad, "wb") as f:
                 f.write(data[:m[4]] + two[o[4]:o[4] + o[5]] + data[m[4] + m[5]:])
-            peer("verify", bad, {"read": read}, fails=["parquet:" + WHERE[kind]], what="%s: from another file %s" % (what, m))
+            peer("verify", bad, {"read": read}, fails=["parquet:" + WHERE[kind]] + ["parquet:footer"] * (kind == 1), what="%s: from another file %s" % (what, m))
         # our modules opened with nothing of ours: the AAD of each
         unique = bytes.fromhex(dict(x.split("=") for x in peer("info", file, {"read": read}).split("\n")[0].split())["unique"])
         for ms in seen.values():
@@ -373,8 +379,46 @@ def damage():
                 f.write(data[:cut])
             run = subprocess.run([PEER, "verify", bad, json.dumps({"read": read})], stderr=subprocess.PIPE, text=True)
             check(run.returncode == 1 and run.stderr.startswith("refused: parquet:"), "%s: cut at %d: %s" % (what, cut, run.stderr))
-    check(kinds == set(range(10)) - {1} or kinds == set(range(10)), "modules that were changed: %s" % sorted(kinds))
+    with_bloom = path("bloom.parquet")
+    for ctr in (False, True):
+        add_bloom(files[0], with_bloom, key, ctr, even)
+        read = {"crypt": True, "footer": key.hex()}
+        seen = damage_one(with_bloom, read, ctr, "Bloom filters")
+        kinds |= set(seen)
+        moved |= swaps(with_bloom, read, seen, ctr, "Bloom filters")
+    check(kinds == set(range(10)), "modules that were changed: %s" % sorted(kinds))
     print("changed: %s; swapped: %d ways" % (", ".join(WHERE[k] for k in sorted(kinds)), len(moved)))
+
+
+def sealed(key, unique, kind, plain, *ordinals):
+    nonce = os.urandom(12)
+    body = AESGCM(key).encrypt(nonce, plain, aad_of(unique, (kind, *ordinals)))
+    return struct.pack("<I", len(nonce + body)) + nonce + body
+
+
+def add_bloom(file, out, key, ctr, table):
+    """Neither library writes Bloom filters of encrypted columns: each chunk gets one here, and a footer that says so."""
+    props = pe.create_encryption_properties(key, encryption_algorithm="AES_GCM_CTR_V1" if ctr else "AES_GCM_V1")
+    pq.write_table(table, file, encryption_properties=props, row_group_size=2000)
+    data = open(file, "rb").read()
+    length = struct.unpack("<I", data[-8:-4])[0]
+    body, r = data[:-8 - length], tc.Reader(data, len(data) - 8 - length)
+    crypto = r.struct()
+    head = data[len(body):r.at]
+    unique = crypto[1][1][2 if ctr else 1][1][2][1]
+    footer = data[r.at:-8]
+    meta = tc.Reader(AESGCM(key).decrypt(footer[4:16], footer[16:], aad_of(unique, (0,)))).struct()
+    empty = (tc.STRUCT, {1: (tc.STRUCT, {})})
+    bloom = tc.dump({1: (tc.I32, 64), 2: empty, 3: empty, 4: empty})
+    for g, group in enumerate(meta[4][1][1]):
+        for c, column in enumerate(group[1][1][1]):
+            column[3][1][14] = (tc.I64, len(body))
+            body += sealed(key, unique, 8, bloom, g, c) + sealed(key, unique, 9, os.urandom(64), g, c)
+    footer = head + sealed(key, unique, 0, tc.dump(meta))
+    with open(out, "wb") as f:
+        f.write(body + footer + struct.pack("<I", len(footer)) + b"PARE")
+    check(read_ours(out, pe.create_decryption_properties(key)).equals(table), "pyarrow reads a file with Bloom filters")
+    peer("verify", out, {"read": {"crypt": True, "footer": key.hex()}})
 
 
 def damage_free(file, read):
