@@ -77,12 +77,12 @@ static void titles(struct ccz_span text, const struct ccz_recsys_format *format,
     CCZ_AUTO(ccz_recsys_titles) t = NULL;
     CCZ_AUTO(ccz_recsys_titles) back = NULL;
     CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 1 << 24);
     struct ccz_err err = {0};
     struct ccz_recsys_format f = *format;
     f.title = f.user.name || f.user.at ? f.user : f.title;
     if (ccz_recsys_titles_read(&t, s, &f, items, &err) != CCZ_OK)
         return;
-    ccz_buf_init(&b, 1 << 24);
     ccz_recsys_titles_put(&b, t);
     require(!b.bad && ccz_recsys_titles_parse(&back, ccz_buf_span(&b), &err) == CCZ_OK);
     for (uint32_t i = 0; i < ccz_recsys_titles_len(t); i++)

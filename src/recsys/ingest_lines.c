@@ -17,7 +17,8 @@ struct cczi_recsys_lines {
     bool latin1, eof, begun;
     uint8_t *bytes; /* [LINE_SIZE_MAX + READ_SIZE]; [at, end) is not given out yet */
     size_t at, end;
-    uint8_t *utf8; /* [2 * LINE_SIZE_MAX] of a line in ISO 8859-1 */
+    size_t used, utf8_used; /* bytes that were ever written: what is wiped */
+    uint8_t *utf8;          /* [2 * LINE_SIZE_MAX] of a line in ISO 8859-1 */
     struct ccz_span field[FIELDS_MAX];
     size_t len, width;
     uint64_t line;
@@ -47,8 +48,8 @@ void cczi_recsys_lines_free(struct cczi_recsys_lines *l)
 {
     if (!l)
         return;
-    cczi_recsys_wipe_free(l->bytes, LINE_SIZE_MAX + READ_SIZE);
-    cczi_recsys_wipe_free(l->utf8, 2 * (size_t)LINE_SIZE_MAX);
+    cczi_recsys_wipe_free(l->bytes, l->used);
+    cczi_recsys_wipe_free(l->utf8, l->utf8_used);
     free(l);
 }
 
@@ -64,6 +65,7 @@ static ccz_rc refill(struct cczi_recsys_lines *l, struct ccz_err *err)
     if (n < 0)
         return cczi_recsys_source_why(l->source, CCZ_E_IO, err);
     l->end += (size_t)n;
+    l->used = l->end > l->used ? l->end : l->used;
     l->eof = n == 0;
     if (!l->begun && (l->end >= sizeof(mark) || l->eof)) {
         l->begun = true;
@@ -103,7 +105,7 @@ static ccz_rc find_line(struct ccz_span *out, struct cczi_recsys_lines *l, struc
     return CCZ_OK;
 }
 
-static ccz_rc to_text(struct ccz_span *line, const struct cczi_recsys_lines *l, struct ccz_err *err)
+static ccz_rc to_text(struct ccz_span *line, struct cczi_recsys_lines *l, struct ccz_err *err)
 {
     if (line->size == 0)
         return ccz_fail(err, CCZ_E_FORMAT, "recsys:line", (int64_t)l->line,
@@ -122,6 +124,7 @@ static ccz_rc to_text(struct ccz_span *line, const struct cczi_recsys_lines *l, 
             l->utf8[n++] = (uint8_t)(0xc0 | c >> 6);
         l->utf8[n++] = c >= 0x80 ? (uint8_t)(0x80 | (c & 0x3f)) : c;
     }
+    l->utf8_used = n > l->utf8_used ? n : l->utf8_used;
     *line = CCZ_SPAN(l->utf8, n);
     return CCZ_OK;
 }

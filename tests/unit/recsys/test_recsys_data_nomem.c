@@ -67,7 +67,7 @@ static ccz_rc build_ids(const struct ccz_buf *text, const struct ccz_recsys_filt
     return rc;
 }
 
-enum { LEN = 110000 }; /* three runs */
+enum { LEN = 53500 }; /* two runs */
 static struct ccz_recsys_rating ratings[LEN];
 
 static ccz_rc build_runs(struct ccz_err *err)
@@ -89,6 +89,79 @@ static ccz_rc build_runs(struct ccz_err *err)
     CHECK(m.spilled > LEN * 20 && m.by_user->len == 301 * 97);
     ccz_recsys_matrices_deinit(&m);
     return CCZ_OK;
+}
+
+static ccz_rc table_again(const struct ccz_recsys_data *d, struct ccz_err *err)
+{
+    struct ccz_recsys_data back;
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 1 << 20);
+    const struct ccz_pq_sink out = ccz_pq_sink_buf(&b);
+    const struct ccz_recsys_table t = {0};
+    ccz_rc rc = ccz_recsys_write_parquet(&out, &d->ratings, d->user, d->item, &t, err);
+    const struct ccz_span bytes = ccz_buf_span(&b);
+    const struct ccz_pq_source in = ccz_pq_source_mem(&bytes);
+    if (rc == CCZ_OK)
+        rc = ccz_recsys_read_parquet(&back, &in, &t, NULL, err);
+    if (rc != CCZ_OK)
+        return rc;
+    CHECK(back.ratings.len == d->ratings.len);
+    ccz_recsys_data_deinit(&back);
+    return CCZ_OK;
+}
+
+static ccz_rc factors_again(const struct ccz_recsys_ids *ids, struct ccz_err *err)
+{
+    static uint8_t seen[1000];
+    struct ccz_recsys_factors f = {0}, back = {0};
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 1 << 20);
+    const struct ccz_pq_sink out = ccz_pq_sink_buf(&b);
+    const struct ccz_recsys_factor_table t = {.ids = ids};
+    memset(seen, 0, sizeof(seen));
+    ccz_rc rc = ccz_recsys_factors_init(&f, ccz_recsys_ids_len(ids), 5, true, err);
+    if (rc == CCZ_OK)
+        rc = ccz_recsys_factors_write_parquet(&out, &f, &t, err);
+    const struct ccz_span bytes = ccz_buf_span(&b);
+    const struct ccz_pq_source in = ccz_pq_source_mem(&bytes);
+    if (rc == CCZ_OK)
+        rc = ccz_recsys_factors_read_parquet(&back, seen, &in, &t, err);
+    CHECK(rc != CCZ_OK || back.len == f.len);
+    ccz_recsys_factors_deinit(&f);
+    ccz_recsys_factors_deinit(&back);
+    return rc;
+}
+
+static ccz_rc parquet(const struct ccz_recsys_data *d, struct ccz_err *err)
+{
+    ccz_rc rc = table_again(d, err);
+    return rc == CCZ_OK ? factors_again(d->user, err) : rc;
+}
+
+static void by_parquet(void)
+{
+    struct ccz_recsys_format f;
+    struct ccz_recsys_data d;
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_recsys_source) s = NULL;
+    CHECK(ccz_recsys_format_from(&f, "csv"));
+    CHECK(ccz_recsys_source_mem(
+              &s, ccz_span_str("user,item,rating,timestamp\na,x,1,2\nb,x,2,3\na,y,3,4\n"), &err) ==
+              CCZ_OK &&
+          ccz_recsys_read(&d, s, &f, NULL, &err) == CCZ_OK);
+    bool failed = true;
+    long k = -1;
+    for (; failed || k == 0; k++) {
+        nomem_left = k;
+        ccz_rc rc = parquet(&d, &err);
+        failed = k < 0 || nomem_left < 0;
+        nomem_left = -1;
+        CHECK(rc == CCZ_OK ||
+              ((rc == CCZ_E_NOMEM || rc == CCZ_E_LIMIT || rc == CCZ_E_INTERNAL) && err.rc == rc));
+        CHECK(rc == CCZ_OK || (failed && k >= 0));
+    }
+    CHECK(k > 40);
+    ccz_recsys_data_deinit(&d);
 }
 
 static void nomem(void)
@@ -125,8 +198,9 @@ static void nomem(void)
 
 int main(int argc, char **argv)
 {
-    static const struct ccz_test tests[] = {{"recsys.data_nomem", nomem}};
+    static const struct ccz_test tests[] = {{"recsys.data_nomem", nomem},
+                                            {"recsys.parquet_nomem", by_parquet}};
     if (!nomem_openssl())
         return 1;
-    return ccz_test_main(tests, 1, argc, argv);
+    return ccz_test_main(tests, 2, argc, argv);
 }
