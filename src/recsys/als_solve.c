@@ -146,30 +146,28 @@ static void residual(const struct cczi_als *als, struct cczi_als_work *w,
     als->k->axpy(out, -cczi_als_reg(als, ratings, h->fixed->len), x, als->dims);
 }
 
-/* From w->x. What is behind factors and bias is 0 in x and so in everything. It ends early where only rounding errors are left:
- * residuals that small beside the first one, or directions that A, beside others, makes 0. */
+/* From w->x. What is behind factors and bias is 0 in x and so in everything. It ends early where a residual, so small beside the
+ * first one, is rounding errors. */
 static void conjugate_gradients(const struct cczi_als *als, struct cczi_als_work *w,
                                 const struct cczi_als_half *h, uint32_t row)
 {
-    const float residual_min = 0x1p-38f, curvature_min = 0x1p-20f;
+    const float least = 0x1p-38f;
     const size_t dims = als->dims;
     residual(als, w, h, row, w->r, w->x, true);
     memcpy(w->p, w->r, dims * sizeof(*w->p));
     const float first = als->k->dot(w->r, w->r, dims);
-    float rr = first, pp = first, most = 0;
-    for (uint32_t step = 0; step < als->cfg.cg_steps && rr > residual_min * first; step++) {
+    float rr = first;
+    for (uint32_t step = 0; step < als->cfg.cg_steps && rr > least * first; step++) {
         residual(als, w, h, row, w->q, w->p, false); /* q = -A p */
-        const float curvature = -als->k->dot(w->p, w->q, dims) / pp;
-        most = fmaxf(most, curvature);
-        if (curvature <= curvature_min * most)
+        const float curvature = -als->k->dot(w->p, w->q, dims);
+        if (curvature <= 0)
             return;
-        als->k->axpy(w->x, rr / pp / curvature, w->p, dims);
-        als->k->axpy(w->r, rr / pp / curvature, w->q, dims);
+        als->k->axpy(w->x, rr / curvature, w->p, dims);
+        als->k->axpy(w->r, rr / curvature, w->q, dims);
         const float next = als->k->dot(w->r, w->r, dims), beta = next / rr;
         for (size_t i = 0; i < dims; i++)
             w->p[i] = w->r[i] + beta * w->p[i];
         rr = next;
-        pp = als->k->dot(w->p, w->p, dims);
     }
     if (!isfinite(rr))
         w->x[0] = NAN; /* refused where it is stored */
