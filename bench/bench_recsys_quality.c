@@ -252,13 +252,13 @@ static double on_valid(const struct parts *p, ccz_recsys_recommend_fn fn, void *
 
 static void best_knn(struct parts *p, enum ccz_recsys_knn_kind kind, const char *name)
 {
-    static const uint32_t neighbours[] = {20, 50, 100, 200, 400};
-    static const double shrinks[] = {0, 10, 50};
+    static const uint32_t neighbours[] = {20, 100, 400};
+    static const double shrinks[] = {0, 20};
     struct ccz_recsys_knn_cfg best = {0};
     struct ccz_err err;
     double top = -1;
-    for (size_t n = 0; n < 5; n++)
-        for (size_t s = 0; s < 3; s++)
+    for (size_t n = 0; n < 3; n++)
+        for (size_t s = 0; s < 2; s++)
             for (int binary = 0; binary < 2; binary++) {
                 CCZ_AUTO(ccz_recsys_knn) k = NULL;
                 const struct ccz_recsys_knn_cfg cfg = {.kind = kind,
@@ -284,7 +284,7 @@ static void best_knn(struct parts *p, enum ccz_recsys_knn_kind kind, const char 
 
 static void best_ease(struct parts *p)
 {
-    static const double regs[] = {30, 100, 200, 300, 500, 1000, 2000};
+    static const double regs[] = {100, 300, 1000};
     struct ccz_err err;
     double top = -1, best = 0;
     for (size_t i = 0; i < sizeof(regs) / sizeof(regs[0]); i++) {
