@@ -57,7 +57,6 @@ static ccz_rc work_init(struct work *w, const struct cczi_rank_job *job, struct 
         for (w->maxima = 2 * CCZI_RANK_TILE; w->maxima < 4 * (size_t)job->ask->k;)
             w->maxima *= 2;
         w->maxima = w->maxima < CHUNK_LEN ? w->maxima : CHUNK_LEN;
-        w->maxima = w->maxima < job->ask->k ? 0 : w->maxima;
     }
     w->all_top = cczi_recsys_alloc(CCZI_RANK_GROUP * each, sizeof(int64_t));
     if (job->ask->oblivious) {
@@ -206,7 +205,7 @@ static void rescore(struct work *w, size_t u, uint32_t tile, uint32_t tiles)
     const struct cczi_rank_job *job = w->job;
     struct chunk *c = w->chunk;
     const float *v = ccz_recsys_row(job->users, w->asker[u]);
-    const float sure = w->maxima ? kth_largest(c->max[u], w->maxima, job->ask->k) : -INFINITY;
+    const float sure = kth_largest(c->max[u], w->maxima, job->ask->k);
     w->least[u] = sure > w->least[u] ? sure : w->least[u];
     job->k->pick(c->mask, c->upper[u], tiles, fmaxf(w->least[u], -FLT_MAX)); /* not -INFINITY */
     for (uint32_t t = 0; t < tiles; t++)
@@ -244,8 +243,7 @@ static void bounds(struct work *w, uint32_t tile, uint32_t tiles)
                                           .base = job->cosine || !s->base ? zeros : s->base + first,
                                           .ratio = s->ratio[tile + t]};
         const struct cczi_rank_bounds out = {.upper = c->upper[0] + (size_t)t * CCZI_RANK_TILE,
-                                             .lower_max =
-                                                 c->max[0] + (w->maxima ? first % w->maxima : 0),
+                                             .lower_max = c->max[0] + first % w->maxima,
                                              .in = c->in[0] + t,
                                              .upper_step = CHUNK_LEN,
                                              .max_step = CHUNK_LEN,

@@ -159,8 +159,8 @@ static void bounds_of(enum kind kind, bool cosine)
         ones[CCZI_RANK_TILE] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
                                 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     const struct cczi_rank_kernels *k = cczi_rank_kernels(NULL);
-    struct ccz_recsys_model *m =
-        make_model(kind, BOUND_ITEMS, BOUND_ITEMS, BOUND_FACTORS, kind == WHOLE || kind == CLOSE);
+    struct ccz_recsys_model *m = make_model(kind, BOUND_ITEMS, BOUND_ITEMS, BOUND_FACTORS,
+                                            kind == WHOLE || kind == CLOSE || kind == BIASED);
     struct ccz_recsys_index *index;
     CHECK(ccz_recsys_index_new(&index, m, NULL, NULL) == CCZ_OK);
     const struct cczi_rank_side *s = &index->item;
