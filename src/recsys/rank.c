@@ -24,7 +24,7 @@ struct work {
     const struct cczi_rank_job *job;
     struct chunk *chunk;                                /* plain, with an index */
     size_t maxima;                                      /* 0: there can be no threshold from them */
-    int64_t *top[CCZI_RANK_GROUP];                      /* [k], rounded up to 8, with one before */
+    int64_t *top[CCZI_RANK_GROUP];                      /* [k], rounded up to 8 */
     uint64_t *seen[CCZI_RANK_GROUP];                    /* oblivious: bits of what was seen */
     uint64_t at[CCZI_RANK_GROUP], end[CCZI_RANK_GROUP]; /* plain: what of a row is still to come */
     uint32_t asker[CCZI_RANK_GROUP];
@@ -48,8 +48,8 @@ static void work_deinit(struct work *w)
 
 static ccz_rc work_init(struct work *w, const struct cczi_rank_job *job, struct ccz_err *err)
 {
-    enum { LINE = 8, BEFORE = LINE };
-    const size_t each = BEFORE + (job->ask->k + LINE - 1) / LINE * LINE;
+    enum { LINE = 8 };
+    const size_t each = (job->ask->k + LINE - 1) / LINE * LINE;
     *w = (struct work){.job = job, .all_top_size = CCZI_RANK_GROUP * each * sizeof(int64_t)};
     const bool scans = job->side && !job->ask->oblivious;
     if (scans) {
@@ -68,8 +68,7 @@ static ccz_rc work_init(struct work *w, const struct cczi_rank_job *job, struct 
         return cczi_recsys_no_memory(err);
     }
     for (size_t u = 0; u < CCZI_RANK_GROUP; u++) {
-        w->top[u] = w->all_top + u * each + BEFORE;
-        w->top[u][-1] = INT64_MAX;
+        w->top[u] = w->all_top + u * each;
         w->seen[u] = job->ask->oblivious ? w->all_seen + u * job->words : NULL;
     }
     return CCZ_OK;
