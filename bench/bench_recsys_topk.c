@@ -2,7 +2,8 @@
 /*
  * Lists of the 10 best items, one thread.
  *   bench_recsys_topk batch DIR USERS ITEMS FACTORS [SEEN]   users a second for all users in one call, of user.f32 and item.f32 in DIR
- *                                                            (rows of float32); SEEN: seen.start (uint64) and seen.col (uint32) as well
+ *                                                            (rows of float32); SEEN: seen.start (uint64) and seen.col (uint32) as well,
+ *                                                            and list.item and list.score are written
  *   bench_recsys_topk random USERS ITEMS FACTORS             the same of normal numbers
  *   bench_recsys_topk single ITEMS FACTORS CALLS             one user at a time: median, 99th percentile and most of the milliseconds, of
  *                                                            CPU time (what other processes take does not count), then of wall time
@@ -26,6 +27,14 @@ static void read_all(void *to, size_t size, const char *dir, const char *name)
     FILE *f = fopen(path, "rb");
     must(f && fread(to, 1, size, f) == size, path);
     (void)fclose(f);
+}
+
+static void write_all(const void *from, size_t size, const char *dir, const char *name)
+{
+    char path[4096];
+    must(snprintf(path, sizeof(path), "%s/%s", dir, name) < (int)sizeof(path), "path");
+    FILE *f = fopen(path, "wb");
+    must(f && fwrite(from, 1, size, f) == size && fclose(f) == 0, path);
 }
 
 static void load(struct ccz_recsys_factors *f, uint32_t len, uint32_t factors, const char *dir,
@@ -78,7 +87,7 @@ static double rate(struct ccz_recsys_index *index, struct ccz_recsys_ask ask, ui
     return s[ROUNDS / 2];
 }
 
-static void batch(void)
+static void batch(const char *dir)
 {
     struct ccz_recsys_index *index;
     struct ccz_recsys_ask ask = {.users_len = model.user.len, .k = K};
@@ -93,6 +102,8 @@ static void batch(void)
     if (seen.start) {
         ask.seen = &seen;
         printf("recommend_index_seen\t%.0f\n", rate(index, ask, item, score));
+        write_all(item, ask.users_len * K * sizeof(*item), dir, "list.item");
+        write_all(score, ask.users_len * K * sizeof(*score), dir, "list.score");
     }
     ask.oblivious = true;
     ask.users_len = ask.users_len < 2000 ? ask.users_len : 2000;
@@ -149,11 +160,11 @@ int main(int argc, char **argv)
         load(&model.item, number(argv[4]), number(argv[5]), argv[2], "item.f32", 0);
         if (argc == 7)
             load_seen(argv[2], number(argv[3]), number(argv[4]));
-        batch();
+        batch(argv[2]);
     } else if (argc == 5 && strcmp(argv[1], "random") == 0) {
         load(&model.user, number(argv[2]), number(argv[4]), NULL, NULL, 1);
         load(&model.item, number(argv[3]), number(argv[4]), NULL, NULL, 2);
-        batch();
+        batch(NULL);
     } else if (argc == 5 && strcmp(argv[1], "single") == 0) {
         load(&model.user, 100, number(argv[3]), NULL, NULL, 1);
         load(&model.item, number(argv[2]), number(argv[3]), NULL, NULL, 2);

@@ -24,7 +24,7 @@ struct work {
     const struct cczi_rank_job *job;
     struct chunk *chunk;                                /* plain, with an index */
     size_t maxima;                                      /* 0: there can be no threshold from them */
-    int64_t *top[CCZI_RANK_GROUP];                      /* [k], rounded up to 8, with one before */
+    int64_t *top[CCZI_RANK_GROUP];                      /* [k], rounded up to 8 */
     uint64_t *seen[CCZI_RANK_GROUP];                    /* oblivious: bits of what was seen */
     uint64_t at[CCZI_RANK_GROUP], end[CCZI_RANK_GROUP]; /* plain: what of a row is still to come */
     uint32_t asker[CCZI_RANK_GROUP];
@@ -48,8 +48,8 @@ static void work_deinit(struct work *w)
 
 static ccz_rc work_init(struct work *w, const struct cczi_rank_job *job, struct ccz_err *err)
 {
-    enum { LINE = 8, BEFORE = LINE };
-    const size_t each = BEFORE + (job->ask->k + LINE - 1) / LINE * LINE;
+    enum { LINE = 8 };
+    const size_t each = (job->ask->k + LINE - 1) / LINE * LINE;
     *w = (struct work){.job = job, .all_top_size = CCZI_RANK_GROUP * each * sizeof(int64_t)};
     const bool scans = job->side && !job->ask->oblivious;
     if (scans) {
@@ -57,7 +57,6 @@ static ccz_rc work_init(struct work *w, const struct cczi_rank_job *job, struct 
         for (w->maxima = 2 * CCZI_RANK_TILE; w->maxima < 4 * (size_t)job->ask->k;)
             w->maxima *= 2;
         w->maxima = w->maxima < CHUNK_LEN ? w->maxima : CHUNK_LEN;
-        w->maxima = w->maxima < job->ask->k ? 0 : w->maxima;
     }
     w->all_top = cczi_recsys_alloc(CCZI_RANK_GROUP * each, sizeof(int64_t));
     if (job->ask->oblivious) {
@@ -69,8 +68,7 @@ static ccz_rc work_init(struct work *w, const struct cczi_rank_job *job, struct 
         return cczi_recsys_no_memory(err);
     }
     for (size_t u = 0; u < CCZI_RANK_GROUP; u++) {
-        w->top[u] = w->all_top + u * each + BEFORE;
-        w->top[u][-1] = INT64_MAX;
+        w->top[u] = w->all_top + u * each;
         w->seen[u] = job->ask->oblivious ? w->all_seen + u * job->words : NULL;
     }
     return CCZ_OK;
@@ -206,7 +204,7 @@ static void rescore(struct work *w, size_t u, uint32_t tile, uint32_t tiles)
     const struct cczi_rank_job *job = w->job;
     struct chunk *c = w->chunk;
     const float *v = ccz_recsys_row(job->users, w->asker[u]);
-    const float sure = w->maxima ? kth_largest(c->max[u], w->maxima, job->ask->k) : -INFINITY;
+    const float sure = kth_largest(c->max[u], w->maxima, job->ask->k);
     w->least[u] = sure > w->least[u] ? sure : w->least[u];
     job->k->pick(c->mask, c->upper[u], tiles, fmaxf(w->least[u], -FLT_MAX)); /* not -INFINITY */
     for (uint32_t t = 0; t < tiles; t++)
@@ -244,8 +242,7 @@ static void bounds(struct work *w, uint32_t tile, uint32_t tiles)
                                           .base = job->cosine || !s->base ? zeros : s->base + first,
                                           .ratio = s->ratio[tile + t]};
         const struct cczi_rank_bounds out = {.upper = c->upper[0] + (size_t)t * CCZI_RANK_TILE,
-                                             .lower_max =
-                                                 c->max[0] + (w->maxima ? first % w->maxima : 0),
+                                             .lower_max = c->max[0] + first % w->maxima,
                                              .in = c->in[0] + t,
                                              .upper_step = CHUNK_LEN,
                                              .max_step = CHUNK_LEN,

@@ -227,31 +227,77 @@ static void dots(float *out, const float *a, const float *rows, size_t len, size
 
 /* -------------------------------------------------------------------------------------- lists */
 
-/* top descends. Place j gets max(top[j], min(top[j - 1], x)): what is above x stays, x comes behind it, the rest moves on by one.
- * From the end, so that what is read has not moved yet. */
+#if RANK_TIER == 512
+enum { KEYS = 8 };
+#define LARGER(a, b)  _mm512_max_epi64(a, b)
+#define SMALLER(a, b) _mm512_min_epi64(a, b)
+#define ALL_KEYS(x)   _mm512_set1_epi64(x)
+#define STORE_KEYS    _mm512_storeu_si512
+/* One place on: the last key of `before`, then all of `here` but its last. */
+#define NEXT(before, here) _mm512_alignr_epi64(here, before, 7)
+#else
+enum { KEYS = 4 };
+#define LARGER(a, b)     _mm256_blendv_epi8(b, a, _mm256_cmpgt_epi64(a, b))
+#define SMALLER(a, b)    _mm256_blendv_epi8(a, b, _mm256_cmpgt_epi64(a, b))
+#define ALL_KEYS(x)      _mm256_set1_epi64x(x)
+#define STORE_KEYS(p, x) _mm256_storeu_si256((__m256i *)(void *)(p), x)
+#define NEXT(before, here)                                                                         \
+    _mm256_blend_epi32(_mm256_permute4x64_epi64(here, 0x93),                                       \
+                       _mm256_permute4x64_epi64(before, 0x93), 3)
+#endif
+
+/* A list of n vectors in registers, as insert(). */
+INLINE void insert_short(int64_t *top, const int64_t *key, size_t len, const size_t n)
+{
+    words list[4];
+    UNROLL
+    for (size_t j = 0; j < n; j++)
+        list[j] = LOAD_WORDS(top + j * KEYS);
+    for (size_t i = 0; i < len; i++) {
+        const words x = ALL_KEYS(key[i]);
+        words before = ALL_KEYS(INT64_MAX);
+        UNROLL
+        for (size_t j = 0; j < n; j++) {
+            const words here = list[j], moved = NEXT(before, here), least = SMALLER(moved, x);
+            list[j] = LARGER(here, least);
+            before = here;
+        }
+    }
+    UNROLL
+    for (size_t j = 0; j < n; j++)
+        STORE_KEYS(top + j * KEYS, list[j]);
+}
+
+/* top descends. Place j gets max(top[j], min(top[j - 1], x)): what is above x stays, x comes behind it, the rest moves on by one. */
 static void insert(int64_t *top, size_t k, const int64_t *key, size_t len)
 {
-#if RANK_TIER == 512
+    const size_t n = (k + KEYS - 1) / KEYS;
+    switch (n) { /* k is known to all */
+    case 1:
+        insert_short(top, key, len, 1);
+        return;
+    case 2:
+        insert_short(top, key, len, 2);
+        return;
+    case 3:
+        insert_short(top, key, len, 3);
+        return;
+    case 4:
+        insert_short(top, key, len, 4);
+        return;
+    default:
+        break;
+    }
     for (size_t i = 0; i < len; i++) {
-        const __m512i x = _mm512_set1_epi64(key[i]);
-        for (size_t j = (k + 7) / 8 * 8; j > 0; j -= 8) {
-            const __m512i here = _mm512_loadu_si512(top + j - 8),
-                          before = _mm512_loadu_si512(top + j - 9);
-            _mm512_storeu_si512(top + j - 8, _mm512_max_epi64(here, _mm512_min_epi64(before, x)));
+        const words x = ALL_KEYS(key[i]);
+        words before = ALL_KEYS(INT64_MAX);
+        for (size_t j = 0; j < n; j++) {
+            const words here = LOAD_WORDS(top + j * KEYS), moved = NEXT(before, here);
+            const words least = SMALLER(moved, x);
+            STORE_KEYS(top + j * KEYS, LARGER(here, least));
+            before = here;
         }
     }
-#else
-    for (size_t i = 0; i < len; i++) {
-        const __m256i x = _mm256_set1_epi64x(key[i]);
-        for (size_t j = (k + 3) / 4 * 4; j > 0; j -= 4) {
-            __m256i *to = (__m256i *)(void *)(top + j - 4);
-            const __m256i here = _mm256_loadu_si256(to);
-            const __m256i before = LOAD_WORDS(top + j - 5);
-            const __m256i less = _mm256_blendv_epi8(before, x, _mm256_cmpgt_epi64(before, x));
-            _mm256_storeu_si256(to, _mm256_blendv_epi8(less, here, _mm256_cmpgt_epi64(here, less)));
-        }
-    }
-#endif
 }
 
 #define RANK_KERNELS(tier)                                                                         \

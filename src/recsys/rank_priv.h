@@ -61,7 +61,7 @@ struct cczi_rank_kernels {
     float (*dot)(const float *a, const float *b, size_t stride);
     void (*dots)(float *out, const float *a, const float *rows, size_t len, size_t stride);
     /* top [k] descends and is to hold the k largest of itself and key [len]. No branch and no address depends on values.
-     * top[-1] is INT64_MAX; top has room for a multiple of 8. */
+     * top has room for a multiple of 8. */
     void (*insert)(int64_t *top, size_t k, const int64_t *key, size_t len);
 };
 extern const struct cczi_rank_kernels cczi_rank_portable, cczi_rank_avx2, cczi_rank_avx512,

@@ -18,6 +18,7 @@ enum kind {
     SPIKES,   /* one factor is much larger than all others */
     TINY,     /* denormal numbers */
     WHOLE,    /* 8 bits hold them exactly */
+    BIASED,   /* half of the biases are so large that what else a score has is rounded off */
     KINDS
 };
 
@@ -54,9 +55,10 @@ static inline void fill(struct ccz_recsys_factors *f, enum kind kind, bool item,
         for (uint32_t j = 0; j < f->factors; j++)
             ccz_recsys_row(f, r)[j] = element(kind, item, r, j, rnd);
         if (f->bias)
-            f->bias[r] = kind == WHOLE  ? 1e7f * (float)ccz_seeded_normal(rnd)
-                         : kind == TIED ? 0
-                                        : (float)ccz_seeded_normal(rnd);
+            f->bias[r] = kind == BIASED  ? (r % 2 == 0) * 1e8f * (float)ccz_seeded_normal(rnd)
+                         : kind == WHOLE ? 1e7f * (float)ccz_seeded_normal(rnd)
+                         : kind == TIED  ? 0
+                                         : (float)ccz_seeded_normal(rnd);
     }
 }
 

@@ -2,6 +2,8 @@
 /* Lists against sorting of every score, bit for bit: each tier, by an index, without one, and oblivious. */
 #include "rank_kit.h"
 
+#include <cczoo/recsys_als.h>
+
 static const char *const tiers[] = {"portable", "avx2", "avx512", "vnni"};
 enum { TIERS = 4 };
 
@@ -159,8 +161,8 @@ static void bounds_of(enum kind kind, bool cosine)
         ones[CCZI_RANK_TILE] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
                                 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     const struct cczi_rank_kernels *k = cczi_rank_kernels(NULL);
-    struct ccz_recsys_model *m =
-        make_model(kind, BOUND_ITEMS, BOUND_ITEMS, BOUND_FACTORS, kind == WHOLE || kind == CLOSE);
+    struct ccz_recsys_model *m = make_model(kind, BOUND_ITEMS, BOUND_ITEMS, BOUND_FACTORS,
+                                            kind == WHOLE || kind == CLOSE || kind == BIASED);
     struct ccz_recsys_index *index;
     CHECK(ccz_recsys_index_new(&index, m, NULL, NULL) == CCZ_OK);
     const struct cczi_rank_side *s = &index->item;
@@ -184,8 +186,9 @@ static void bounds_of(enum kind kind, bool cosine)
                                          .norm = cosine ? ones : s->norm + first,
                                          .base = s->base && !cosine ? s->base + first : zeros,
                                          .ratio = s->ratio[tile]};
-        for (size_t i = 0; i < (size_t)CCZI_RANK_GROUP * CCZI_RANK_TILE; i++)
-            low[0][i] = -INFINITY;
+        for (uint32_t u = 0; u < CCZI_RANK_GROUP; u++)
+            for (uint32_t i = 0; i < CCZI_RANK_TILE; i++)
+                low[u][i] = -INFINITY;
         k->scan(&(struct cczi_rank_bounds){.upper = upper[0],
                                            .lower_max = low[0],
                                            .in = in,
@@ -427,6 +430,42 @@ static void explain(void)
     ccz_recsys_model_free(m);
 }
 
+/* Shares of least squares: of a user who was folded in, nothing is left over. */
+static void explain_als(void)
+{
+    enum { USERS = 30, ITEMS = 25, K = 4 };
+    struct ccz_recsys_csr *seen = make_seen(USERS, ITEMS, 3);
+    CCZ_AUTO(ccz_recsys_model) m = NULL;
+    CCZ_AUTO(ccz_recsys_fold) fold = NULL;
+    struct ccz_recsys_factors users;
+    struct ccz_recsys_explanation e;
+    struct ccz_recsys_reason reason[K];
+    float share[ITEMS];
+    const struct ccz_recsys_als_cfg cfg = {
+        .factors = 6, .iterations = 3, .alpha = 5, .reg = 0.5f, .seed = 3};
+    CHECK(ccz_recsys_als_train(&m, seen, &cfg, NULL) == CCZ_OK);
+    CHECK(ccz_recsys_fold_new(&fold, m, CCZ_RECSYS_USERS, &cfg, NULL) == CCZ_OK);
+    CHECK(ccz_recsys_fold_rows(&users, fold, seen, NULL) == CCZ_OK);
+    double rest = 0;
+    for (int folded = 0; folded < 2; folded++) {
+        struct ccz_recsys_model by = {
+            .user = folded ? users : m->user, .item = m->item, .mean = m->mean};
+        for (uint32_t u = 0; u < USERS; u++) {
+            CHECK(ccz_recsys_als_weights(share, fold, seen, u, 7, NULL) == CCZ_OK);
+            CHECK(ccz_recsys_explain(&e, reason, K, &by, u, 7, seen, share, NULL) == CCZ_OK);
+            double sum = e.mean + e.item_bias + e.others + e.rest;
+            for (uint32_t i = 0; i < K; i++)
+                sum += reason[i].share;
+            CHECK(e.score == plain_score(&by, u, 7) && fabs(sum - e.score) < 1e-5);
+            CHECK(!folded || fabsf(e.rest) < 1e-4f);
+            rest += fabsf(e.rest);
+        }
+    }
+    CHECK(rest > 1e-3); /* of those whose items have moved since */
+    ccz_recsys_factors_deinit(&users);
+    ccz_recsys_csr_free(seen);
+}
+
 /* ------------------------------------------------------------------------------------ refusals */
 
 static struct ccz_recsys_model *model;
@@ -628,14 +667,21 @@ static void choice(void)
 
 int main(int argc, char **argv)
 {
-    static const struct ccz_test tests[] = {
-        {"recsys_rank.lists", lists},       {"recsys_rank.chunks", chunks},
-        {"recsys_rank.no_items", no_items}, {"recsys_rank.bound", bound},
-        {"recsys_rank.threads", threads},   {"recsys_rank.vectors", vectors},
-        {"recsys_rank.pairs", pairs},       {"recsys_rank.similar", similar},
-        {"recsys_rank.cosine", cosine},     {"recsys_rank.explain", explain},
-        {"recsys_rank.refuses", refuses},   {"recsys_rank.index_refuses", index_refuses},
-        {"recsys_rank.size", size},         {"recsys_rank.self_test", self_test},
-        {"recsys_rank.choice", choice}};
+    static const struct ccz_test tests[] = {{"recsys_rank.lists", lists},
+                                            {"recsys_rank.chunks", chunks},
+                                            {"recsys_rank.no_items", no_items},
+                                            {"recsys_rank.bound", bound},
+                                            {"recsys_rank.threads", threads},
+                                            {"recsys_rank.vectors", vectors},
+                                            {"recsys_rank.pairs", pairs},
+                                            {"recsys_rank.similar", similar},
+                                            {"recsys_rank.cosine", cosine},
+                                            {"recsys_rank.explain", explain},
+                                            {"recsys_rank.explain_als", explain_als},
+                                            {"recsys_rank.refuses", refuses},
+                                            {"recsys_rank.index_refuses", index_refuses},
+                                            {"recsys_rank.size", size},
+                                            {"recsys_rank.self_test", self_test},
+                                            {"recsys_rank.choice", choice}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
