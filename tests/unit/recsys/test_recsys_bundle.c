@@ -421,6 +421,7 @@ static void test_write_refuses(void)
     not_written(&k, CCZ_E_ARG, "recsys:signer");
     ccz_key_free(other);
     CHECK(ccz_key_generate(&other, CCZ_P384) == CCZ_OK);
+    k.w.signer = other;
     not_written(&k, CCZ_E_ARG, "recsys:signer");
     ccz_key_free(other);
     /* a file that cannot be written: nothing is left, under any name */
