@@ -233,6 +233,8 @@ static void test_csv_numbers(void)
     CHECK(ccz_csv_next(c, NULL) == CCZ_OK && ccz_csv_num(&v, c, 1, &err) == CCZ_E_FORMAT);
     CHECK(strstr(err.msg, "column 2") && !strstr(err.msg, "x "));
     CHECK(ccz_csv_num(&v, c, 2, NULL) == CCZ_E_FORMAT); /* no such field */
+    CHECK(ccz_decimal(&v, ccz_span_str("-2.5e1")) && v == -25);
+    CHECK(!ccz_decimal(&v, ccz_span_str("2.5 ")) && v == 0 && !ccz_decimal(&v, CCZ_SPAN(NULL, 0)));
     char big[402];
     memset(big, '1', sizeof(big) - 1);
     big[401] = 0;
