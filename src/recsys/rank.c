@@ -470,6 +470,7 @@ ccz_rc ccz_recsys_recommend(uint32_t *item, float *score, void *model,
                                 .mean = m->mean,
                                 .number = item,
                                 .score = score};
+    /* without one, which has no memory or refuses a vector, lists are the same, and scores have the last word */
     if (!ask->oblivious && ask->users_len >= MANY_USERS &&
         ccz_recsys_index_new(&index, m, &(struct ccz_recsys_index_cfg){.threads = ask->threads},
                              NULL) == CCZ_OK)

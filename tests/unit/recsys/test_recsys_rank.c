@@ -492,6 +492,69 @@ static void refused(const struct ccz_recsys_ask *ask, const char *where, int64_t
     }
 }
 
+static void refuses_vectors(void)
+{
+    uint32_t item[8];
+    float score[8];
+    struct ccz_err err = {0};
+    struct ccz_recsys_factors users;
+    CHECK(ccz_recsys_factors_init(&users, 2, 9, false, NULL) == CCZ_OK);
+    refused(&(struct ccz_recsys_ask){.users_len = 2, .k = 2}, "recsys:factors", 9, true, &users);
+    ccz_recsys_factors_deinit(&users);
+    CHECK(ccz_recsys_factors_init(&users, 2, 8, false, NULL) == CCZ_OK);
+    static const float values[] = {NAN, INFINITY, -INFINITY};
+    for (int v = 0; v < 3; v++) {
+        struct ccz_recsys_ask ask = {.users_len = 2, .k = 2};
+        ccz_recsys_row(&users, 1)[3] = values[v];
+        CHECK(ccz_recsys_recommend_vectors(item, score, of_items, &users, &ask, &err) ==
+                  CCZ_E_ARG &&
+              strcmp(err.where, "recsys:value") == 0 && err.aux == 1 && item[0] == CCZ_RECSYS_NONE);
+        ask.oblivious = true;
+        err = (struct ccz_err){0};
+        CHECK(ccz_recsys_recommend_vectors(item, score, of_items, &users, &ask, &err) ==
+                  CCZ_E_ARG &&
+              strcmp(err.where, "recsys:value") == 0 && item[0] == CCZ_RECSYS_NONE);
+    }
+    ccz_recsys_factors_deinit(&users);
+}
+
+/* What is refused about a pair, or a history of shares. */
+static void refuses_why(const struct ccz_recsys_csr *seen, const struct ccz_recsys_csr *wide,
+                        const struct ccz_recsys_csr *low)
+{
+    static float good[40], bad[40];
+    struct ccz_recsys_model odd = *model;
+    bad[1] = NAN;
+    odd.item.factors++;
+    const struct {
+        const char *where;
+        uint32_t k, user, item;
+        const struct ccz_recsys_csr *seen;
+        const float *share;
+        const struct ccz_recsys_model *m;
+    } all[] = {{"recsys:k", 0, 1, 1, seen, good, model},
+               {"recsys:k", CCZ_RECSYS_K_MAX + 1, 1, 1, seen, good, model},
+               {"recsys:user", 2, 5, 1, seen, good, model},
+               {"recsys:item", 2, 1, 40, seen, good, model},
+               {"recsys:seen", 2, 1, 1, wide, good, model},
+               {"recsys:seen", 2, 4, 1, low, good, model},
+               {"recsys:value", 2, 1, 1, seen, bad, model},
+               {"recsys:factors", 2, 1, 1, seen, good, &odd}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct ccz_recsys_explanation e = {.reasons = 7};
+        struct ccz_recsys_reason reason[2];
+        struct ccz_err err = {0};
+        CHECK(ccz_recsys_explain(&e, reason, all[i].k, all[i].m, all[i].user, all[i].item,
+                                 all[i].seen, all[i].share, &err) == CCZ_E_ARG &&
+              strcmp(err.where, all[i].where) == 0 && err.msg[0] && e.reasons == 0);
+        CHECK(all[i].k != 2 || reason[1].item == CCZ_RECSYS_NONE);
+    }
+    float score = 1;
+    struct ccz_err err = {0};
+    CHECK(ccz_recsys_scores(&score, &odd, (uint32_t[]){0}, (uint32_t[]){0}, 1, &err) == CCZ_E_ARG &&
+          strcmp(err.where, "recsys:factors") == 0 && score == 0);
+}
+
 static void refuses(void)
 {
     enum { USERS = 5, ITEMS = 40 };
@@ -517,25 +580,7 @@ static void refuses(void)
             false, NULL);
     refused(&(struct ccz_recsys_ask){.users_len = 5, .k = 2, .seen = low}, "recsys:seen", 4, false,
             NULL);
-    struct ccz_recsys_factors users;
-    CHECK(ccz_recsys_factors_init(&users, 2, 9, false, NULL) == CCZ_OK);
-    refused(&(struct ccz_recsys_ask){.users_len = 2, .k = 2}, "recsys:factors", 9, true, &users);
-    ccz_recsys_factors_deinit(&users);
-    CHECK(ccz_recsys_factors_init(&users, 2, 8, false, NULL) == CCZ_OK);
-    static const float values[] = {NAN, INFINITY, -INFINITY};
-    for (int v = 0; v < 3; v++) {
-        struct ccz_recsys_ask ask = {.users_len = 2, .k = 2};
-        ccz_recsys_row(&users, 1)[3] = values[v];
-        CHECK(ccz_recsys_recommend_vectors(item, score, of_items, &users, &ask, &err) ==
-                  CCZ_E_ARG &&
-              strcmp(err.where, "recsys:value") == 0 && err.aux == 1 && item[0] == CCZ_RECSYS_NONE);
-        ask.oblivious = true;
-        err = (struct ccz_err){0};
-        CHECK(ccz_recsys_recommend_vectors(item, score, of_items, &users, &ask, &err) ==
-                  CCZ_E_ARG &&
-              strcmp(err.where, "recsys:value") == 0 && item[0] == CCZ_RECSYS_NONE);
-    }
-    ccz_recsys_factors_deinit(&users);
+    refuses_vectors();
     /* similar: nothing seen, no users */
     const struct ccz_recsys_ask with_seen = {.users_len = 1, .k = 2, .seen = seen};
     CHECK(ccz_recsys_similar_items(item, score, of_items, &with_seen, &err) == CCZ_E_ARG &&
@@ -547,6 +592,7 @@ static void refuses(void)
           strcmp(err.where, "recsys:user") == 0 && err.aux == 1);
     CHECK(ccz_recsys_scores(score, model, (uint32_t[]){0, 0, 0}, bad_item, 3, &err) == CCZ_E_ARG &&
           strcmp(err.where, "recsys:item") == 0 && err.aux == 2);
+    refuses_why(seen, wide, low);
     ccz_recsys_csr_free(seen);
     ccz_recsys_csr_free(wide);
     ccz_recsys_csr_free(low);
