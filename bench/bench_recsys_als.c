@@ -2,7 +2,7 @@
 /*
  * Alternating least squares.
  *   bench_recsys_als write FILE USERS ITEMS RATINGS [SEED]   synthetic feedback: power laws of items and users, values 1 .. 5
- *   bench_recsys_als run FILE FACTORS exact|cg|nonneg|explicit|ials THREADS [ROUNDS [TIER]]
+ *   bench_recsys_als run FILE FACTORS exact|cg|nonneg|explicit|ials THREADS [ROUNDS [TIER|best [REG]]]
  *   bench_recsys_als train USERS ITEMS RATINGS FACTORS exact|cg THREADS ITERATIONS     no file; losses, peak memory
  *   bench_recsys_als factors FILE FACTORS exact|cg THREADS ITERATIONS OUT   float32: users before and after a sweep, items
  *                                                                           that it started from; for comparisons
@@ -213,7 +213,8 @@ static void run(int argc, char **argv)
     const int rounds = argc > 6 ? atoi(argv[6]) : BENCH_ROUNDS;
     must(rounds >= 1 && rounds <= ROUNDS_MAX, "rounds");
     cfg.iterations = (uint32_t)rounds + 1;
-    cfg.tier = argc > 7 ? argv[7] : NULL;
+    cfg.tier = argc > 7 && strcmp(argv[7], "best") != 0 ? argv[7] : NULL;
+    cfg.reg = argc > 8 ? strtof(argv[8], NULL) : cfg.reg;
     cfg.on_iteration = tick;
     cfg.arg = &c;
     well(ccz_recsys_als_train(&model, &m, &cfg, &err), &err);

@@ -2,7 +2,7 @@
 # Recommenders beside the PyPI package `implicit`: training by alternating least squares, on synthetic feedback of the shape of
 # MovieLens 1M. One thread on one core each, the two take turns ROUNDS times; first both do the same sweep from the same factors,
 # and the results have to agree. Columns: what, seconds of CPU time of an iteration here and there, medians, their ratio.
-# With two cores to run on, two threads here beside one follow, in wall time.
+# With two cores to run on, two threads here beside one follow, in wall time. On a machine that is not idle: chrt -r 1 bench/recsys_peers.sh
 # usage: bench/recsys_peers.sh [ROUNDS [FACTORS...]]     64 128
 set -eu -o pipefail
 here=$(cd "$(dirname "$0")" && pwd)

@@ -19,7 +19,7 @@
  * Results are the same for the same input and seed, whatever the number of threads; the tier of vector code matters, as sums
  * are rounded in another order. A user or item without ratings has factors 0. Nothing that comes out is infinite or NaN.
  * Threads: everything is a function of its arguments; a ccz_recsys_fold may be used by one thread at a time.
- * Reading order of the sources: als.c, als_solve.c, als_gram.c, als_nonneg.c, als_fold.c, als_loss.c, kern_vec.h, kern.c.
+ * Reading order of the sources: als.c, als_solve.c, als_gram.c, als_double.c, als_nonneg.c, als_fold.c, als_loss.c, kern_vec.h, kern.c.
  */
 #include <cczoo/recsys.h>
 
@@ -32,8 +32,8 @@ extern "C" {
 
 enum ccz_recsys_als_kind { CCZ_RECSYS_IMPLICIT_HKV, CCZ_RECSYS_IMPLICIT_IALS, CCZ_RECSYS_EXPLICIT };
 enum ccz_recsys_als_solver {
-    CCZ_RECSYS_ALS_EXACT, /**< blocked Cholesky; what depends on other factors gets 0 where a system is singular */
-    CCZ_RECSYS_ALS_CG /**< a few steps of conjugate gradients from the last factors */
+    CCZ_RECSYS_ALS_EXACT, /**< blocked Cholesky; systems that float cannot solve in double, and 0 for factors that depend on others */
+    CCZ_RECSYS_ALS_CG     /**< a few steps of conjugate gradients from the last factors */
 };
 /** Whose factors are looked for. */
 enum ccz_recsys_side { CCZ_RECSYS_USERS, CCZ_RECSYS_ITEMS };

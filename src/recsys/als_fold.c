@@ -86,19 +86,23 @@ static void target_solution(struct ccz_recsys_fold *f, struct cczi_als_work *w,
                             const struct cczi_als_half *half, uint32_t row, uint32_t target)
 {
     const struct cczi_als *als = &f->als;
+    const size_t size = als->dims * sizeof(*w->x);
     cczi_als_system(als, w, half, row);
     if (als->cfg.nonneg) {
         cczi_als_nonneg(als, w);
-        memcpy(w->p, w->x, als->dims * sizeof(*w->p));
+        memcpy(w->p, w->x, size);
     }
-    memset(w->x, 0, als->dims * sizeof(*w->x));
-    memcpy(w->x, ccz_recsys_row(f->fixed, target), als->cfg.factors * sizeof(*w->x));
+    memset(w->r, 0, size);
+    memcpy(w->r, ccz_recsys_row(f->fixed, target), als->cfg.factors * sizeof(*w->r));
     if (als->cfg.biases)
-        w->x[als->cfg.factors] = 1;
-    if (als->cfg.nonneg)
-        cczi_als_solve_within(als, w, w->p);
-    else
-        als->k->solve(w->x, w->a, w->inverse, w->limit, als->dims, cczi_als_tolerance(als->dims));
+        w->r[als->cfg.factors] = 1;
+    if (!als->cfg.nonneg) {
+        cczi_als_exact(als, w, half, row, w->r);
+        return;
+    }
+    memcpy(w->x, w->r, size);
+    if (!cczi_als_solve_within(als, w, w->p))
+        memset(w->x, 0, size); /* no share can be told from another */
 }
 
 ccz_rc ccz_recsys_als_weights(float *share, struct ccz_recsys_fold *f,

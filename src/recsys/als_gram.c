@@ -1,52 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Y' Y. Rows are cut into CCZI_GRAM_PARTS parts wherever threads are; each part adds up SLICE rows in float, slices in double,
- * and parts are added in order. */
+/* Y' Y. Rows are cut into CCZI_GRAM_PARTS parts wherever threads are, and sums of parts are added in order. */
 #include "als_priv.h"
 
 #include <string.h>
 
-enum { SLICE = 256 };
-
 struct gram {
     struct cczi_als *als;
     const struct ccz_recsys_factors *y;
-    size_t slices; /* of a part */
+    size_t rows; /* of a part */
     atomic_uint next;
 };
 
-static void part(struct gram *g, size_t number, float *sum)
+static void part(const struct gram *g, size_t number)
 {
-    const size_t dims = g->als->stride, len = g->y->len, size = dims * dims;
-    double *out = g->als->partial + number * size;
-    memset(out, 0, size * sizeof(*out));
-    for (size_t s = 0; s < g->slices; s++) {
-        const size_t from = (number * g->slices + s) * SLICE;
-        if (from >= len)
-            return;
-        memset(sum, 0, size * sizeof(*sum));
-        g->als->k->syrk(sum, dims, g->y->v + from * dims, dims,
-                        len - from < SLICE ? len - from : SLICE);
-        for (size_t i = 0; i < dims; i++) /* upper blocks */
-            for (size_t j = i / CCZI_ALS_BLOCK * CCZI_ALS_BLOCK; j < dims; j++)
-                out[i * dims + j] += (double)sum[i * dims + j];
-    }
+    const size_t dims = g->als->stride, len = g->y->len, from = number * g->rows;
+    double *out = g->als->partial + number * dims * dims;
+    memset(out, 0, dims * dims * sizeof(*out));
+    if (from < len)
+        g->als->k->gram(out, dims, g->y->v + from * dims,
+                        len - from < g->rows ? len - from : g->rows);
 }
 
 static ccz_rc work(void *arg, size_t worker, size_t len, struct ccz_err *err)
 {
     struct gram *g = arg;
+    (void)worker;
     (void)len;
     (void)err;
     for (unsigned number; (number = atomic_fetch_add(&g->next, 1)) < CCZI_GRAM_PARTS;)
-        part(g, number, g->als->work[worker].a);
+        part(g, number);
     return CCZ_OK;
 }
 
 ccz_rc cczi_als_gram(struct cczi_als *als, const struct ccz_recsys_factors *y, struct ccz_err *err)
 {
-    const size_t size = als->stride * als->stride, slices = (y->len + SLICE - 1) / SLICE;
+    const size_t size = als->stride * als->stride;
     struct gram g = {
-        .als = als, .y = y, .slices = (slices + CCZI_GRAM_PARTS - 1) / CCZI_GRAM_PARTS};
+        .als = als, .y = y, .rows = ((size_t)y->len + CCZI_GRAM_PARTS - 1) / CCZI_GRAM_PARTS};
     atomic_init(&g.next, 0);
     const ccz_rc rc = ccz_parallel(work, &g, als->cfg.threads, 1, als->cfg.threads, err);
     memset(als->gram, 0, size * sizeof(*als->gram));

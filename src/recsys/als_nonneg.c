@@ -10,7 +10,7 @@
 
 enum { ROUNDS = 64, SWEEPS = 4 };
 
-void cczi_als_solve_within(const struct cczi_als *als, struct cczi_als_work *w, const float *keep)
+bool cczi_als_solve_within(const struct cczi_als *als, struct cczi_als_work *w, const float *keep)
 {
     const size_t dims = als->dims;
     for (size_t i = 0; i < dims; i++)
@@ -18,7 +18,7 @@ void cczi_als_solve_within(const struct cczi_als *als, struct cczi_als_work *w, 
             w->a2[i * dims + j] = keep[i] > 0 && keep[j] > 0 ? w->a[i * dims + j] : 0;
     for (size_t i = 0; i < dims; i++)
         w->x[i] = keep[i] > 0 ? w->x[i] : 0;
-    als->k->solve(w->x, w->a2, w->inverse, w->limit, dims, cczi_als_tolerance(dims));
+    return als->k->solve(w->x, w->a2, w->inverse, w->limit, dims, cczi_als_tolerance(dims));
 }
 
 /* g = A x - b */
@@ -83,14 +83,13 @@ void cczi_als_nonneg(const struct cczi_als *als, struct cczi_als_work *w)
     for (size_t i = 0; i < dims; i++)
         w->p[i] = i < als->cfg.factors ? 1 : 0;
     memcpy(w->x, w->b, dims * sizeof(*w->x));
-    cczi_als_solve_within(als, w, w->p);
-    for (size_t i = 0; i < dims; i++) /* a start that lies near */
-        best[i] = fmaxf(w->x[i], 0);
+    const bool start = cczi_als_solve_within(als, w, w->p);
+    for (size_t i = 0; i < dims; i++) /* it lies near */
+        best[i] = start ? fmaxf(w->x[i], 0) : 0;
     for (int round = 0; round < ROUNDS; round++) {
         descend(als, w, best, g);
         memcpy(w->x, w->b, dims * sizeof(*w->x));
-        cczi_als_solve_within(als, w, best);
-        if (agrees(als, w, best, g))
+        if (cczi_als_solve_within(als, w, best) && agrees(als, w, best, g))
             return;
     }
     memcpy(w->x, best, dims * sizeof(*w->x));

@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <recsys/als_priv.h>
 
-enum { USERS = 61, ITEMS = 43 };
+enum { USERS = 41, ITEMS = 29 };
 static const char *const tiers[] = {"portable", "avx2", "avx512"};
 enum { TIERS = sizeof(tiers) / sizeof(tiers[0]) };
 
@@ -101,11 +101,25 @@ static void exact(void)
 static void long_rows(void)
 {
     struct ccz_err err = {0};
-    CCZ_AUTO(ccz_recsys_csr) m = feedback(5, 1500, 0.5, 2);
+    CCZ_AUTO(ccz_recsys_csr) m = feedback(5, 700, 0.5, 2);
     CCZ_AUTO(ccz_recsys_csr) t = NULL;
     CHECK(ccz_recsys_csr_transpose(&t, m, &err) == CCZ_OK);
     for (int k = 0; k < KINDS; k++) {
         const struct ccz_recsys_als_cfg cfg = cfg_of(kinds[k].kind, kinds[k].biases, 37);
+        sweep_is_exact(m, t, &cfg);
+    }
+}
+
+/* What float cannot solve: regularization less than a millionth of everything else, more factors than ratings. */
+static void hardly_regular(void)
+{
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_recsys_csr) m = feedback(30, 20, 0.3, 2);
+    CCZ_AUTO(ccz_recsys_csr) t = NULL;
+    CHECK(ccz_recsys_csr_transpose(&t, m, &err) == CCZ_OK);
+    for (int k = 0; k < KINDS; k++) {
+        struct ccz_recsys_als_cfg cfg = cfg_of(kinds[k].kind, kinds[k].biases, 50);
+        cfg.reg = 1e-7f;
         sweep_is_exact(m, t, &cfg);
     }
 }
@@ -144,21 +158,26 @@ static void cg(void)
         }
 }
 
-/* A panel that has to be loaded again for each product. */
+/* Rows whose weights have to be found again for each product. */
 static void cg_long_rows(void)
 {
     struct ccz_err err = {0};
-    CCZ_AUTO(ccz_recsys_csr) m = feedback(4, 700, 0.5, 4);
-    struct ccz_recsys_als_cfg cfg = cfg_of(CCZ_RECSYS_EXPLICIT, true, 1000);
-    struct ccz_recsys_model *model = random_model(m->rows, m->cols, &cfg);
-    struct ccz_recsys_factors want;
-    CHECK(ccz_recsys_als_fold_in(&want, model, m, CCZ_RECSYS_USERS, &cfg, &err) == CCZ_OK);
-    cfg.solver = CCZ_RECSYS_ALS_CG;
-    cfg.cg_steps = 100;
-    CHECK(ccz_recsys_als_iterate(model, m, &cfg, &err) == CCZ_OK);
-    CHECK(distance(&model->user, &want) < 1e-3 * largest(&want));
-    ccz_recsys_factors_deinit(&want);
-    ccz_recsys_model_free(model);
+    CCZ_AUTO(ccz_recsys_csr) m = feedback(4, 10000, 0.5, 4);
+    CHECK(m->start[1] > (uint64_t)2 * CCZI_ALS_TERMS);
+    for (int k = 0; k < KINDS; k++) {
+        struct ccz_recsys_als_cfg cfg = cfg_of(kinds[k].kind, kinds[k].biases, 20);
+        struct ccz_recsys_model *model = random_model(m->rows, m->cols, &cfg);
+        struct ccz_recsys_factors want;
+        CHECK(ccz_recsys_als_fold_in(&want, model, m, CCZ_RECSYS_USERS, &cfg, &err) == CCZ_OK);
+        cfg.solver = CCZ_RECSYS_ALS_CG;
+        cfg.cg_steps = 40;
+        for (size_t i = 0; i < (size_t)model->user.len * model->user.stride; i++)
+            model->user.v[i] *= 0.01f; /* as small as solutions are */
+        CHECK(ccz_recsys_als_iterate(model, m, &cfg, &err) == CCZ_OK);
+        CHECK(distance(&model->user, &want) < 1e-3 * largest(&want));
+        ccz_recsys_factors_deinit(&want);
+        ccz_recsys_model_free(model);
+    }
 }
 
 static void loss_is_the_sum(void)
@@ -276,14 +295,14 @@ static void nonneg(void)
             size_t zeros = 0;
             cfg.nonneg = true;
             struct ccz_recsys_model *model = trained(m, &cfg);
-            for (int i = 0; i < 4; i++) {
+            for (int i = 0; i < 2; i++) {
                 struct ccz_recsys_factors before = copy_of(&model->item);
                 CHECK(ccz_recsys_als_iterate(model, m, &cfg, &err) == CCZ_OK);
                 check_kkt(&cfg, m, &model->user, &before, &zeros);
                 check_kkt(&cfg, t, &model->item, &model->user, &zeros);
                 ccz_recsys_factors_deinit(&before);
             }
-            CHECK(zeros > 0 && zeros < 4 * f * (USERS + ITEMS)); /* the bound was of use */
+            CHECK(zeros > 0 && zeros < 2 * f * (USERS + ITEMS)); /* the bound was of use */
             ccz_recsys_model_free(model);
         }
 }
@@ -291,7 +310,7 @@ static void nonneg(void)
 static void threads(void)
 {
     static const unsigned counts[] = {1, 2, 3, 8};
-    CCZ_AUTO(ccz_recsys_csr) m = feedback(700, 300, 0.1, 9); /* many parts of a Gram matrix */
+    CCZ_AUTO(ccz_recsys_csr) m = feedback(300, 150, 0.1, 9);
     for (int k = 0; k < KINDS; k++)
         for (int how = 0; how < 3; how++) {
             struct ccz_recsys_model *first = NULL;
@@ -363,11 +382,12 @@ static float wrong_dot(const float *x, const float *y, size_t dims)
 {
     return cczi_als_portable.dot(x, y, dims) * 1.01f;
 }
-static void wrong_solve(float *x, float *a, float *inverse, float *limit, size_t dims,
+static bool wrong_solve(float *x, float *a, float *inverse, float *limit, size_t dims,
                         float tolerance)
 {
-    cczi_als_portable.solve(x, a, inverse, limit, dims, tolerance);
+    const bool ok = cczi_als_portable.solve(x, a, inverse, limit, dims, tolerance);
     x[dims - 1] = NAN;
+    return ok;
 }
 static void wrong_syrk(float *a, size_t dims, const float *p, size_t stride, size_t len)
 {
@@ -378,30 +398,56 @@ static void wrong_product(float *out, const float *a, const float *x, size_t dim
     cczi_als_portable.minus_product(out, a, x, dims);
     out[17] += 1;
 }
-static void wrong_residual(float *out, const float *p, const float *w, const float *x, size_t dims,
-                           size_t len)
+static void wrong_residual(float *out, const float *y, size_t stride, const uint32_t *col,
+                           size_t one, const float *t, const float *w, const float *x, size_t len)
 {
-    cczi_als_portable.residual(out, p, w, x, dims, len - CCZI_ALS_BLOCK);
+    cczi_als_portable.residual(out, y, stride, col, one, t, w, x, len - CCZI_ALS_BLOCK);
+}
+static float wrong_curvature(const float *y, size_t stride, const uint32_t *col, size_t one,
+                             const float *w, const float *x, size_t len)
+{
+    return cczi_als_portable.curvature(y, stride, col, 0 * one, w, x, len);
+}
+static float wrong_quadratic(const float *a, const float *x, size_t dims)
+{
+    return cczi_als_portable.quadratic(a, x, dims - CCZI_ALS_BLOCK);
+}
+static void wrong_gram(double *out, size_t dims, const float *y, size_t len)
+{
+    cczi_als_portable.gram(out, dims, y, len);
+    out[dims] += 1e-9;
+}
+static void wrong_gather(float *p, float *b, size_t dims, const float *y, size_t stride,
+                         const uint32_t *col, const float *s, const float *t, size_t len)
+{
+    cczi_als_portable.gather(p, b, dims, y, stride, col, NULL, t, len);
+    (void)s;
+}
+static void wrong_axpy(float *y, float a, const float *x, size_t dims)
+{
+    cczi_als_portable.axpy(y, -a, x, dims);
 }
 
 static void self_test(void)
 {
-    struct cczi_als_kernels k = cczi_als_portable;
-    CHECK(cczi_als_self_test(&k));
-    k.dot = wrong_dot;
-    CHECK(!cczi_als_self_test(&k));
-    k = cczi_als_portable;
-    k.solve = wrong_solve;
-    CHECK(!cczi_als_self_test(&k));
-    k = cczi_als_portable;
-    k.syrk = wrong_syrk;
-    CHECK(!cczi_als_self_test(&k));
-    k = cczi_als_portable;
-    k.minus_product = wrong_product;
-    CHECK(!cczi_als_self_test(&k));
-    k = cczi_als_portable;
-    k.residual = wrong_residual;
-    CHECK(!cczi_als_self_test(&k));
+    struct cczi_als_kernels wrong[9];
+    CHECK(cczi_als_self_test(&cczi_als_portable));
+    for (int i = 0; i < 9; i++)
+        wrong[i] = cczi_als_portable;
+    wrong[0].dot = wrong_dot;
+    wrong[1].solve = wrong_solve;
+    wrong[2].syrk = wrong_syrk;
+    wrong[3].minus_product = wrong_product;
+    wrong[4].residual = wrong_residual;
+    wrong[5].curvature = wrong_curvature;
+    wrong[6].quadratic = wrong_quadratic;
+    wrong[7].gram = wrong_gram;
+    wrong[8].gather = wrong_gather;
+    for (int i = 0; i < 9; i++)
+        CHECK(!cczi_als_self_test(&wrong[i]));
+    wrong[0] = cczi_als_portable;
+    wrong[0].axpy = wrong_axpy;
+    CHECK(!cczi_als_self_test(&wrong[0]));
 }
 
 /* What the environment chooses, if it does. */
@@ -491,7 +537,24 @@ static void all_finite(const struct ccz_recsys_model *m)
     }
 }
 
-/* Without regularization, more factors than ratings: singular systems. Their loss falls all the same. */
+/* Hardly any regularization or none, more factors than ratings: the loss does not rise all the same, but for what rounding does
+ * and, with nonneg, for where descent ends. */
+static void singular_case(const struct ccz_recsys_csr *m, const struct ccz_recsys_als_cfg *given)
+{
+    struct ccz_err err = {0};
+    struct ccz_recsys_als_cfg cfg = *given;
+    double first, last;
+    struct ccz_recsys_model *model = trained(m, &cfg);
+    all_finite(model);
+    CHECK(ccz_recsys_als_loss(&first, model, m, &cfg, &err) == CCZ_OK);
+    cfg.iterations = 6;
+    CHECK(ccz_recsys_als_iterate(model, m, &cfg, &err) == CCZ_OK);
+    all_finite(model);
+    CHECK(ccz_recsys_als_loss(&last, model, m, &cfg, &err) == CCZ_OK);
+    CHECK(last <= first * 1.01 + (cfg.nonneg ? 0.1 : 1e-3));
+    ccz_recsys_model_free(model);
+}
+
 static void singular(void)
 {
     CCZ_AUTO(ccz_recsys_csr) m = feedback(30, 12, 0.2, 13);
@@ -503,23 +566,13 @@ static void singular(void)
     for (int k = 0; k < KINDS; k++)
         for (int how = 0; how < 3; how++)
             for (int zero = 0; zero < 2; zero++) {
-                struct ccz_err err = {0};
                 struct ccz_recsys_als_cfg cfg = cfg_of(kinds[k].kind, kinds[k].biases, 40);
-                double first, last;
                 cfg.reg = zero ? 0 : 1e-6f;
                 cfg.solver = how == 1 ? CCZ_RECSYS_ALS_CG : CCZ_RECSYS_ALS_EXACT;
                 cfg.nonneg = how == 2 && !cfg.biases;
-                struct ccz_recsys_model *model = trained(m, &cfg);
-                all_finite(model);
-                CHECK(ccz_recsys_als_loss(&first, model, m, &cfg, &err) == CCZ_OK);
-                cfg.iterations = 6;
-                CHECK(ccz_recsys_als_iterate(model, m, &cfg, &err) == CCZ_OK);
-                all_finite(model);
-                CHECK(ccz_recsys_als_loss(&last, model, m, &cfg, &err) == CCZ_OK);
-                if (!(last <= first * 1.01 + 1e-3)) fprintf(stderr, "kind %d how %d zero %d %g %g\n", k, how, zero, first, last);
-                CHECK(isfinite(last));
-                ccz_recsys_model_free(model);
-                model = trained(none, &cfg);
+                for (cfg.seed = 5; cfg.seed < (how == 1 ? 15 : 6); cfg.seed++)
+                    singular_case(m, &cfg);
+                struct ccz_recsys_model *model = trained(none, &cfg);
                 CHECK(largest(&model->user) == 0 && largest(&model->item) == 0);
                 ccz_recsys_model_free(model);
             }
@@ -700,6 +753,7 @@ int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"als.exact", exact},
                                             {"als.long_rows", long_rows},
+                                            {"als.hardly_regular", hardly_regular},
                                             {"als.cg", cg},
                                             {"als.cg_long_rows", cg_long_rows},
                                             {"als.loss_is_the_sum", loss_is_the_sum},
