@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Recommenders beside the PyPI package `implicit`: training by alternating least squares, on synthetic feedback of the shape of
 # MovieLens 1M. One thread on one core each, the two take turns ROUNDS times; first both do the same sweep from the same factors,
-# and the results have to agree. Columns: what, seconds of CPU time of an iteration here and there, medians, their ratio.
+# and the results have to agree. Columns: what, seconds of CPU time of an iteration here and there, medians, their ratio. Then lists of
+# 10 items, in users a second (recsys_peers_topk.py).
 # With two cores to run on, two threads here beside one follow, in wall time. On a machine that is not idle: chrt -r 1 bench/recsys_peers.sh
 # usage: bench/recsys_peers.sh [ROUNDS [FACTORS...]]     64 128
 set -eu -o pipefail
@@ -51,6 +52,9 @@ medians() {
 }
 printf 'what\tcczoo s\timplicit s\tratio\n'
 join -t "$(printf '\t')" <(medians "$work/ours" 3) <(medians "$work/theirs" 3) | awk -F'\t' -v OFS='\t' '{ print $1, $2, $3, sprintf("%.1f", $3 / $2) }'
+# Lists of 10: users a second here and there
+cmake --build build/release --target bench_recsys_topk >/dev/null
+taskset -c "$core" "$venv/bin/python" "$here/recsys_peers_topk.py" "$(find build/release -name bench_recsys_topk -type f)" "$rounds" "$@"
 [ "$(nproc)" -ge 2 ] || exit 0
 for ((r = 0; r < rounds; r++)); do
     for f in "$@"; do

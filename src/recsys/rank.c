@@ -4,19 +4,33 @@
 
 #include "base/ct.h"
 
+#include <float.h>
 #include <stdlib.h>
 
 enum { MANY_USERS = 16 }; /* from here on an index for one call pays */
 
+enum { CHUNK_LEN = CCZI_RANK_CHUNK * CCZI_RANK_TILE };
+
+/* Of a scan. */
+struct chunk {
+    float upper[CCZI_RANK_GROUP][CHUNK_LEN];
+    float max[CCZI_RANK_GROUP]
+             [CHUNK_LEN]; /* of lower bounds of targets i, i + maxima, i + 2 maxima .. */
+    uint32_t in[CCZI_RANK_GROUP][CCZI_RANK_CHUNK], mask[CCZI_RANK_CHUNK];
+    struct cczi_rank_group group;
+};
 /* Working memory of a thread. */
 struct work {
     const struct cczi_rank_job *job;
-    struct cczi_rank_group *group;
-    int64_t *top[CCZI_RANK_GROUP];                      /* [k], rounded up to 8, with one before */
+    struct chunk *chunk;                                /* plain, with an index */
+    size_t maxima;                                      /* 0: there can be no threshold from them */
+    int64_t *top[CCZI_RANK_GROUP];                      /* [k], rounded up to 8 */
     uint64_t *seen[CCZI_RANK_GROUP];                    /* oblivious: bits of what was seen */
     uint64_t at[CCZI_RANK_GROUP], end[CCZI_RANK_GROUP]; /* plain: what of a row is still to come */
     uint32_t asker[CCZI_RANK_GROUP];
     float c[CCZI_RANK_GROUP]; /* of cczi_rank_score() */
+    float least
+        [CCZI_RANK_GROUP]; /* of the list so far: the k-th score; it may grow by lower bounds */
     size_t len;
     int64_t *all_top;
     uint64_t *all_seen;
@@ -27,29 +41,34 @@ struct work {
 
 static void work_deinit(struct work *w)
 {
-    cczi_recsys_wipe_free(w->group, sizeof(*w->group));
+    cczi_recsys_wipe_free(w->chunk, sizeof(*w->chunk));
     cczi_recsys_wipe_free(w->all_top, w->all_top_size);
     cczi_recsys_wipe_free(w->all_seen, w->all_seen_size);
 }
 
 static ccz_rc work_init(struct work *w, const struct cczi_rank_job *job, struct ccz_err *err)
 {
-    enum { LINE = 8, BEFORE = LINE };
-    const size_t each = BEFORE + (job->ask->k + LINE - 1) / LINE * LINE;
+    enum { LINE = 8 };
+    const size_t each = (job->ask->k + LINE - 1) / LINE * LINE;
     *w = (struct work){.job = job, .all_top_size = CCZI_RANK_GROUP * each * sizeof(int64_t)};
-    w->group = cczi_recsys_alloc(1, sizeof(*w->group));
+    const bool scans = job->side && !job->ask->oblivious;
+    if (scans) {
+        w->chunk = cczi_recsys_alloc(1, sizeof(*w->chunk));
+        for (w->maxima = 2 * CCZI_RANK_TILE; w->maxima < 4 * (size_t)job->ask->k;)
+            w->maxima *= 2;
+        w->maxima = w->maxima < CHUNK_LEN ? w->maxima : CHUNK_LEN;
+    }
     w->all_top = cczi_recsys_alloc(CCZI_RANK_GROUP * each, sizeof(int64_t));
     if (job->ask->oblivious) {
         w->all_seen_size = CCZI_RANK_GROUP * job->words * sizeof(uint64_t);
         w->all_seen = cczi_recsys_alloc(CCZI_RANK_GROUP * job->words, sizeof(uint64_t));
     }
-    if (!w->group || !w->all_top || (job->ask->oblivious && !w->all_seen)) {
+    if ((scans && !w->chunk) || !w->all_top || (job->ask->oblivious && !w->all_seen)) {
         work_deinit(w);
         return cczi_recsys_no_memory(err);
     }
     for (size_t u = 0; u < CCZI_RANK_GROUP; u++) {
-        w->top[u] = w->all_top + u * each + BEFORE;
-        w->top[u][-1] = INT64_MAX;
+        w->top[u] = w->all_top + u * each;
         w->seen[u] = job->ask->oblivious ? w->all_seen + u * job->words : NULL;
     }
     return CCZ_OK;
@@ -68,12 +87,10 @@ static ccz_rc load(struct work *w, size_t from, size_t len, struct ccz_err *err)
     const struct ccz_recsys_ask *ask = job->ask;
     const struct ccz_recsys_csr *seen = ask->seen;
     w->len = len;
-    memset(w->group, 0, sizeof(*w->group));
-    for (size_t u = 0; u < CCZI_RANK_GROUP; u++)
-        w->group->least[u] = u < len ? -INFINITY : INFINITY;
     for (size_t u = 0; u < len; u++) {
         const uint32_t n = asker_of(ask, from + u);
         w->asker[u] = n;
+        w->least[u] = -INFINITY;
         w->c[u] = job->cosine ? job->side->inverse[n]
                               : job->mean + (job->users->bias ? job->users->bias[n] : 0);
         w->at[u] = seen ? seen->start[n] : 0;
@@ -89,8 +106,11 @@ static ccz_rc load(struct work *w, size_t from, size_t len, struct ccz_err *err)
             const struct cczi_rank_asker a = {.v = ccz_recsys_row(job->users, n),
                                               .stride = job->users->stride,
                                               .base = job->cosine ? 0 : w->c[u],
-                                              .by = job->cosine ? w->c[u] : 1};
-            if (!cczi_rank_load(w->group, u, &a, job->k->limit))
+                                              .by = job->cosine ? w->c[u] : 1,
+                                              .bias_max = job->cosine ? 0 : job->side->bias_max};
+            for (size_t i = 0; i < w->maxima; i++)
+                w->chunk->max[u][i] = -INFINITY;
+            if (!cczi_rank_load(&w->chunk->group, u, &a, job->k->limit))
                 return ccz_fail(err, CCZ_E_ARG, "recsys:value", n,
                                 "vector %u is not finite or too large", n);
         }
@@ -119,21 +139,8 @@ static void offer(struct work *w, size_t u, uint32_t target, float score)
     int64_t *top = w->top[u];
     if (key > top[0]) {
         cczi_topk_replace(top, w->job->ask->k, key);
-        w->group->least[u] = cczi_topk_score(top[0]);
-    }
-}
-
-/* Targets of a tile that may be better than the last of the list. */
-static void rescore(struct work *w, size_t u, uint32_t first, uint32_t mask)
-{
-    const struct cczi_rank_job *job = w->job;
-    const float *v = ccz_recsys_row(job->users, w->asker[u]);
-    for (; mask; mask &= mask - 1) {
-        const uint32_t target = first + (uint32_t)__builtin_ctz(mask);
-        if (left_out(w, u, target))
-            continue;
-        const float d = job->k->dot(v, ccz_recsys_row(job->targets, target), job->targets->stride);
-        offer(w, u, target, cczi_rank_score(job, d, w->c[u], target));
+        const float last = cczi_topk_score(top[0]);
+        w->least[u] = last > w->least[u] ? last : w->least[u];
     }
 }
 
@@ -144,7 +151,75 @@ static uint32_t permitted_of_tile(const struct cczi_rank_job *job, uint32_t tile
     return job->permitted ? real & (uint32_t)(job->permitted[tile / 2] >> tile % 2 * 32) : real;
 }
 
-static void scan(struct work *w)
+/* Targets of a chunk that asker u may get. False if there are none. */
+static bool who_is_in(struct work *w, size_t u, uint32_t tile, uint32_t tiles)
+{
+    const struct cczi_rank_job *job = w->job;
+    const uint64_t first = (uint64_t)tile * CCZI_RANK_TILE,
+                   end = first + (uint64_t)tiles * CCZI_RANK_TILE;
+    uint32_t *in = w->chunk->in[u], any = 0;
+    for (uint32_t t = 0; t < tiles; t++)
+        any |= in[t] = permitted_of_tile(job, tile + t);
+    for (; w->at[u] < w->end[u]; w->at[u]++) {
+        const uint32_t target = job->ask->seen->col[w->at[u]];
+        if (target >= end)
+            break;
+        in[(target - first) / CCZI_RANK_TILE] &= ~(1u << target % CCZI_RANK_TILE);
+    }
+    if (job->cosine && w->asker[u] >= first && w->asker[u] < end)
+        in[(w->asker[u] - first) / CCZI_RANK_TILE] &= ~(1u << w->asker[u] % CCZI_RANK_TILE);
+    return any != 0;
+}
+
+/* A number that is not above the k-th largest of max[len], and near it: at least k are not below `low` at any time. */
+static float kth_largest(const float *max, size_t len, uint32_t k)
+{
+    enum { STEPS = 14 };
+    float low = INFINITY, high = -INFINITY;
+    uint32_t there = 0;
+    for (size_t i = 0; i < len; i++) {
+        const float x = max[i] == -INFINITY ? INFINITY : max[i];
+        there += x < INFINITY;
+        low = x < low ? x : low;
+        high = max[i] > high ? max[i] : high;
+    }
+    if (there < k)
+        return -INFINITY;
+    for (int s = 0; s < STEPS; s++) {
+        const float middle = low + (high - low) / 2;
+        uint32_t above = 0;
+        for (size_t i = 0; i < len; i++)
+            above += max[i] >= middle;
+        if (above >= k)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Scores of what may be better than the last of the list. */
+static void rescore(struct work *w, size_t u, uint32_t tile, uint32_t tiles)
+{
+    const struct cczi_rank_job *job = w->job;
+    struct chunk *c = w->chunk;
+    const float *v = ccz_recsys_row(job->users, w->asker[u]);
+    const float sure = kth_largest(c->max[u], w->maxima, job->ask->k);
+    w->least[u] = sure > w->least[u] ? sure : w->least[u];
+    job->k->pick(c->mask, c->upper[u], tiles, fmaxf(w->least[u], -FLT_MAX)); /* not -INFINITY */
+    for (uint32_t t = 0; t < tiles; t++)
+        for (uint32_t mask = c->mask[t]; mask; mask &= mask - 1) {
+            const uint32_t i = t * CCZI_RANK_TILE + (uint32_t)__builtin_ctz(mask);
+            const uint32_t target = tile * CCZI_RANK_TILE + i;
+            if (c->upper[u][i] < w->least[u]) /* it may have grown */
+                continue;
+            const float d =
+                job->k->dot(v, ccz_recsys_row(job->targets, target), job->targets->stride);
+            offer(w, u, target, cczi_rank_score(job, d, w->c[u], target));
+        }
+}
+
+static void bounds(struct work *w, uint32_t tile, uint32_t tiles)
 {
     static const float zeros[CCZI_RANK_TILE];
     static const float ones[CCZI_RANK_TILE] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
@@ -152,24 +227,43 @@ static void scan(struct work *w)
     const struct cczi_rank_job *job = w->job;
     const struct cczi_rank_side *s = job->side;
     const float *scale = job->cosine ? s->cosine_scale : s->scale;
-    uint32_t mask[CCZI_RANK_GROUP] = {0};
-    for (uint32_t t = 0; t < s->tiles; t++) {
-        const uint32_t permitted = permitted_of_tile(job, t);
-        if (!permitted)
+    struct chunk *c = w->chunk;
+    for (uint32_t t = 0; t < tiles; t++) {
+        const size_t first = (size_t)(tile + t) * CCZI_RANK_TILE;
+        if (job->permitted && !permitted_of_tile(job, tile + t)) {
+            for (size_t u = 0; u < w->len; u++)
+                for (size_t i = 0; i < CCZI_RANK_TILE; i++)
+                    c->upper[u][(size_t)t * CCZI_RANK_TILE + i] = -INFINITY;
             continue;
-        const size_t first = (size_t)t * CCZI_RANK_TILE;
-        const struct cczi_rank_tile tile = {.panel = s->panel + first * s->quads * CCZI_RANK_QUAD,
-                                            .scale = scale + first,
-                                            .norm = job->cosine ? ones : s->norm + first,
-                                            .base =
-                                                job->cosine || !s->base ? zeros : s->base + first,
-                                            .ratio = s->ratio[t]};
-        const uint32_t any =
-            (w->len == 1 ? job->k->scan_one : job->k->scan)(mask, w->group, &tile, s->quads);
-        if (!(any & permitted))
-            continue;
+        }
+        const struct cczi_rank_tile of = {.panel = s->panel + first * s->quads * CCZI_RANK_QUAD,
+                                          .scale = scale + first,
+                                          .norm = job->cosine ? ones : s->norm + first,
+                                          .base = job->cosine || !s->base ? zeros : s->base + first,
+                                          .ratio = s->ratio[tile + t]};
+        const struct cczi_rank_bounds out = {.upper = c->upper[0] + (size_t)t * CCZI_RANK_TILE,
+                                             .lower_max = c->max[0] + first % w->maxima,
+                                             .in = c->in[0] + t,
+                                             .upper_step = CHUNK_LEN,
+                                             .max_step = CHUNK_LEN,
+                                             .in_step = CCZI_RANK_CHUNK};
+        (w->len == 1 ? job->k->scan_one : job->k->scan)(&out, &c->group, &of, s->quads);
+    }
+}
+
+static void scan(struct work *w)
+{
+    const uint32_t all = w->job->side->tiles;
+    for (uint32_t tile = 0; tile < all; tile += CCZI_RANK_CHUNK) {
+        const uint32_t tiles = all - tile < CCZI_RANK_CHUNK ? all - tile : CCZI_RANK_CHUNK;
+        bool any = false;
         for (size_t u = 0; u < w->len; u++)
-            rescore(w, u, (uint32_t)first, mask[u] & permitted);
+            any = who_is_in(w, u, tile, tiles) || any;
+        if (!any)
+            continue;
+        bounds(w, tile, tiles);
+        for (size_t u = 0; u < w->len; u++)
+            rescore(w, u, tile, tiles);
     }
 }
 
@@ -189,7 +283,7 @@ static uint32_t offer_block(struct work *w, size_t u, const float *score, uint32
     for (; permitted; permitted &= permitted - 1) {
         const uint32_t i = (uint32_t)__builtin_ctzll(permitted);
         bad |= (uint32_t)!isfinite(score[i]);
-        if (!(score[i] < w->group->least[u]) && !left_out(w, u, first + i))
+        if (!(score[i] < w->least[u]) && !left_out(w, u, first + i))
             offer(w, u, first + i, score[i]);
     }
     return bad;
@@ -376,6 +470,7 @@ ccz_rc ccz_recsys_recommend(uint32_t *item, float *score, void *model,
                                 .mean = m->mean,
                                 .number = item,
                                 .score = score};
+    /* without one, which has no memory or refuses a vector, lists are the same, and scores have the last word */
     if (!ask->oblivious && ask->users_len >= MANY_USERS &&
         ccz_recsys_index_new(&index, m, &(struct ccz_recsys_index_cfg){.threads = ask->threads},
                              NULL) == CCZ_OK)

@@ -4,29 +4,43 @@
 
 #include <stdlib.h>
 
+enum { LANES = 8 };
+
+static double add_up(const double s[LANES])
+{
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+/* In lanes: so that compilers make vector code of it. */
 struct cczi_rank_rounded cczi_rank_round(int8_t *q, const float *v, size_t stride, int limit)
 {
-    float max = 0;
-    double squares = 0, rounded = 0, error = 0;
-    for (size_t j = 0; j < stride; j++) {
-        max = fmaxf(max, fabsf(v[j]));
-        squares += (double)v[j] * v[j];
-    }
+    float most[LANES] = {0}, max = 0;
+    double squares[LANES] = {0}, rounded[LANES] = {0}, error[LANES] = {0};
+    for (size_t j = 0; j < stride; j += LANES)
+        for (size_t l = 0; l < LANES; l++) {
+            const float x = fabsf(v[j + l]);
+            most[l] = x > most[l] ? x : most[l];
+            squares[l] += (double)x * x;
+        }
+    for (size_t l = 0; l < LANES; l++)
+        max = most[l] > max ? most[l] : max;
     /* what is too short for 1 / max keeps a scale of 0: v' = 0, and all of v is error */
     const float scale = max < 0x1p-100f ? 0 : max / (float)limit;
     const float by = max < 0x1p-100f ? 0 : (float)limit / max;
-    for (size_t j = 0; j < stride; j++) {
-        int x = (int)lrintf(v[j] * by);
-        x = x > limit ? limit : x < -limit ? -limit : x;
-        const double e = (double)v[j] - (double)scale * x;
-        q[j] = (int8_t)x;
-        rounded += (double)(x * x);
-        error += e * e;
-    }
+    for (size_t j = 0; j < stride; j += LANES)
+        for (size_t l = 0; l < LANES; l++) {
+            /* |v by| is at most limit, but for a rounding: 1.5 2^23 is added and taken away, which leaves a whole number, and no more
+             * than limit */
+            const float x = (v[j + l] * by + 0x1.8p23f) - 0x1.8p23f;
+            const double e = (double)v[j + l] - (double)scale * x;
+            q[j + l] = (int8_t)x;
+            rounded[l] += (double)x * x;
+            error[l] += e * e;
+        }
     return (struct cczi_rank_rounded){.scale = scale,
-                                      .length = sqrt(squares),
-                                      .rounded_length = scale * sqrt(rounded),
-                                      .error = sqrt(error)};
+                                      .length = sqrt(add_up(squares)),
+                                      .rounded_length = scale * sqrt(add_up(rounded)),
+                                      .error = sqrt(add_up(error))};
 }
 
 float cczi_rank_inverse(double length)
@@ -57,6 +71,8 @@ bool cczi_rank_load(struct cczi_rank_group *g, size_t u, const struct cczi_rank_
     g->beta[u] = cczi_rank_up(r.rounded_length * a->by * more);
     /* and what is lost below the smallest numbers */
     g->base[u] = cczi_rank_up(a->base + 0x1p-20 * fabs(a->base) + 0x1p-120);
+    g->fall[u] =
+        cczi_rank_up(2 * (0x1p-20 * fabs(a->base) + 0x1p-20 * a->bias_max + 0x1p-120) * more);
     return true;
 }
 
@@ -132,6 +148,8 @@ static ccz_rc side_init(struct cczi_rank_side *s, const struct ccz_recsys_factor
     if (!s->panel || !s->scale || !s->norm || !s->ratio || (f->bias && !s->base) ||
         !s->cosine_scale || !s->inverse)
         return cczi_recsys_no_memory(err);
+    for (uint32_t i = 0; f->bias && i < f->len; i++)
+        s->bias_max = fmaxf(s->bias_max, fabsf(f->bias[i]));
     return ccz_parallel(put_tiles, s, s->tiles, 1, threads, err);
 }
 

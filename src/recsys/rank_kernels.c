@@ -68,7 +68,7 @@ void cczi_rank_use(const struct cczi_rank_kernels *k)
 
 /* --------------------------------------------------------------------------------- self-test */
 
-enum { QUADS = 12, STRIDE = QUADS * CCZI_RANK_QUAD, ROWS = CCZI_RANK_TILE, TOP = 11 };
+enum { QUADS = 12, STRIDE = QUADS * CCZI_RANK_QUAD, ROWS = CCZI_RANK_TILE };
 
 struct inputs {
     struct cczi_rank_group g;
@@ -77,6 +77,7 @@ struct inputs {
     float scale[CCZI_RANK_TILE], norm[CCZI_RANK_TILE], base[CCZI_RANK_TILE];
     float rows[ROWS][STRIDE];
     int64_t key[ROWS];
+    uint32_t in[CCZI_RANK_GROUP];
 };
 
 /* Known words: a linear congruential generator (Knuth, MMIX). */
@@ -98,10 +99,16 @@ static void make(struct inputs *in, uint64_t *state)
             in->g.minus[u] += CCZI_RANK_OFFSET * *q;
         }
         in->g.scale[u] = 1;
-        in->g.least[u] = (float)next(state, 40000) + 0.5f; /* sums are whole: nothing is near */
+        in->g.alpha[u] = (float)next(state, 8) + 5;
+        in->g.beta[u] = (float)next(state, 8) + 5;
+        in->g.base[u] = (float)next(state, 1000);
+        in->g.fall[u] = (float)next(state, 8) + 5;
+        in->in[u] = (uint32_t)next(state, INT32_MAX - 1);
     }
     for (size_t i = 0; i < ROWS; i++) {
-        in->scale[i] = 1;
+        in->scale[i] = 1; /* everything is whole: no tier rounds */
+        in->norm[i] = (float)next(state, 8) + 5;
+        in->base[i] = (float)next(state, 1000);
         in->key[i] = (int64_t)((uint64_t)(uint32_t)next(state, INT32_MAX - 1) << 32);
         for (size_t j = 0; j < STRIDE; j++)
             in->rows[i][j] = (float)next(state, 1 << 24) * 0x1p-22f;
@@ -109,36 +116,60 @@ static void make(struct inputs *in, uint64_t *state)
     in->key[0] = INT64_MIN;
     in->key[ROWS - 1] = INT64_MAX; /* a list without the last one differs */
     in->t = (struct cczi_rank_tile){
-        .panel = in->panel, .scale = in->scale, .norm = in->norm, .base = in->base};
+        .panel = in->panel, .scale = in->scale, .norm = in->norm, .base = in->base, .ratio = 2};
 }
 
-static bool same_list(const struct cczi_rank_kernels *k, const struct inputs *in)
+/* Lists of 1 .. 5 vectors of 8, the last one not full. */
+static bool same_lists(const struct cczi_rank_kernels *k, const struct inputs *in)
 {
-    int64_t a[1 + 16], b[1 + 16];
-    for (size_t i = 0; i < 1 + 16; i++)
-        a[i] = b[i] = i ? CCZI_TOPK_EMPTY : INT64_MAX;
-    k->insert(a + 1, TOP, in->key, ROWS);
-    cczi_rank_portable.insert(b + 1, TOP, in->key, ROWS);
-    return memcmp(a, b, (1 + TOP) * sizeof(*a)) == 0;
+    enum { MOST = 40 };
+    for (size_t top = 3; top <= MOST; top += 8) {
+        int64_t a[MOST], b[MOST];
+        cczi_topk_init(a, MOST);
+        cczi_topk_init(b, MOST);
+        for (int round = 0; round < 2; round++) { /* each key twice */
+            k->insert(a, top, in->key, ROWS);
+            cczi_rank_portable.insert(b, top, in->key, ROWS);
+            if (memcmp(a, b, top * sizeof(*a)) != 0)
+                return false;
+        }
+    }
+    return true;
+}
+
+struct results {
+    float upper[2][CCZI_RANK_GROUP][CCZI_RANK_TILE], max[2][CCZI_RANK_GROUP][CCZI_RANK_TILE];
+    uint32_t mask[CCZI_RANK_GROUP];
+    float dots[ROWS];
+};
+
+static void run(struct results *r, const struct cczi_rank_kernels *k, const struct inputs *in)
+{
+    memset(r, 0, sizeof(*r));
+    for (int one = 0; one < 2; one++) {
+        const struct cczi_rank_bounds out = {.upper = r->upper[one][0],
+                                             .lower_max = r->max[one][0],
+                                             .in = in->in,
+                                             .upper_step = CCZI_RANK_TILE,
+                                             .max_step = CCZI_RANK_TILE,
+                                             .in_step = 1};
+        (one ? k->scan_one : k->scan)(&out, &in->g, &in->t, QUADS);
+    }
+    k->pick(r->mask, r->upper[0][0], CCZI_RANK_GROUP, r->upper[0][0][3]);
+    k->dots(r->dots, in->rows[1], in->rows[0], ROWS - 1, STRIDE);
+    r->dots[ROWS - 1] = k->dot(in->rows[1], in->rows[0], STRIDE);
 }
 
 bool cczi_rank_self_test(const struct cczi_rank_kernels *k)
 {
     struct inputs in;
+    struct results got, want;
     uint64_t state = 1;
-    uint32_t got[CCZI_RANK_GROUP], want[CCZI_RANK_GROUP];
-    float d[ROWS], e[ROWS];
     for (int round = 0; round < 4; round++) {
         make(&in, &state);
-        const uint32_t all = k->scan(got, &in.g, &in.t, QUADS);
-        bool ok = all == cczi_rank_portable.scan(want, &in.g, &in.t, QUADS) &&
-                  memcmp(got, want, sizeof(got)) == 0 &&
-                  k->scan_one(got, &in.g, &in.t, QUADS) == want[0] && got[0] == want[0];
-        k->dots(d, in.rows[1], in.rows[0], ROWS - 1, STRIDE);
-        cczi_rank_portable.dots(e, in.rows[1], in.rows[0], ROWS - 1, STRIDE);
-        ok = ok && memcmp(d, e, (ROWS - 1) * sizeof(*d)) == 0;
-        d[0] = k->dot(in.rows[1], in.rows[0], STRIDE);
-        if (!ok || memcmp(d, e, sizeof(*d)) != 0 || !same_list(k, &in))
+        run(&got, k, &in);
+        run(&want, &cczi_rank_portable, &in);
+        if (memcmp(&got, &want, sizeof(got)) != 0 || !same_lists(k, &in))
             return false;
     }
     return true;

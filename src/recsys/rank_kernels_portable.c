@@ -6,10 +6,9 @@
 
 enum { LANES = 16 };
 
-static uint32_t scan_len(uint32_t *mask, const struct cczi_rank_group *g,
-                         const struct cczi_rank_tile *t, size_t quads, size_t len)
+static void scan_len(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
+                     const struct cczi_rank_tile *t, size_t quads, size_t len)
 {
-    uint32_t all = 0;
     for (size_t u = 0; u < len; u++) {
         int32_t sum[CCZI_RANK_TILE] = {0};
         for (size_t f = 0; f < quads; f++) {
@@ -20,27 +19,37 @@ static uint32_t scan_len(uint32_t *mask, const struct cczi_rank_group *g,
                           v[4 * i + 3] * q[3];
         }
         const float w = g->alpha[u] + g->beta[u] * t->ratio;
-        mask[u] = 0;
+        const uint32_t in = out->in[u * out->in_step];
+        float *upper = out->upper + u * out->upper_step, *max = out->lower_max + u * out->max_step;
         for (size_t i = 0; i < CCZI_RANK_TILE; i++) {
-            const float at_most = (float)(sum[i] - g->minus[u]) * (g->scale[u] * t->scale[i]) +
-                                  (t->norm[i] * w + (t->base[i] + g->base[u]));
-            mask[u] |= (uint32_t) !(at_most < g->least[u]) << i;
+            const float up = (float)(sum[i] - g->minus[u]) * (g->scale[u] * t->scale[i]) +
+                             (t->norm[i] * w + (t->base[i] + g->base[u]));
+            upper[i] = in >> i & 1 ? up : -INFINITY;
+            const float low = upper[i] - (t->norm[i] * (2 * w) + g->fall[u]);
+            max[i] = low > max[i] ? low : max[i];
         }
-        all |= mask[u];
     }
-    return all;
 }
 
-static uint32_t scan(uint32_t mask[CCZI_RANK_GROUP], const struct cczi_rank_group *g,
+static void scan(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
+                 const struct cczi_rank_tile *t, size_t quads)
+{
+    scan_len(out, g, t, quads, CCZI_RANK_GROUP);
+}
+
+static void scan_one(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
                      const struct cczi_rank_tile *t, size_t quads)
 {
-    return scan_len(mask, g, t, quads, CCZI_RANK_GROUP);
+    scan_len(out, g, t, quads, 1);
 }
 
-static uint32_t scan_one(uint32_t mask[CCZI_RANK_GROUP], const struct cczi_rank_group *g,
-                         const struct cczi_rank_tile *t, size_t quads)
+static void pick(uint32_t *mask, const float *upper, size_t tiles, float least)
 {
-    return scan_len(mask, g, t, quads, 1);
+    for (size_t t = 0; t < tiles; t++) {
+        mask[t] = 0;
+        for (size_t i = 0; i < CCZI_RANK_TILE; i++)
+            mask[t] |= (uint32_t)(upper[t * CCZI_RANK_TILE + i] >= least) << i;
+    }
 }
 
 static float dot(const float *a, const float *b, size_t stride)
@@ -84,6 +93,7 @@ const struct cczi_rank_kernels cczi_rank_portable = {.name = "portable",
                                                      .limit = 127,
                                                      .scan = scan,
                                                      .scan_one = scan_one,
+                                                     .pick = pick,
                                                      .dot = dot,
                                                      .dots = dots,
                                                      .insert = insert};

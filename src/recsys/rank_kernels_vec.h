@@ -37,7 +37,11 @@ typedef __m512i words;
 #define SUB_WORDS(a, b) _mm512_sub_epi32(a, b)
 #define TO_FLOAT(x)     _mm512_cvtepi32_ps(x)
 #define ZERO_WORDS      _mm512_setzero_si512()
-#define NOT_BELOW(a, b) ((uint32_t)_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ))
+#define STORE(p, x)     _mm512_storeu_ps(p, x)
+#define SUB(a, b)       _mm512_sub_ps(a, b)
+#define MAX(a, b)       _mm512_max_ps(a, b)
+#define KEEP(bits, x)   _mm512_mask_blend_ps((__mmask16)(bits), ALL(-INFINITY), x)
+#define NOT_BELOW(a, b) ((uint32_t)_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ))
 #ifdef RANK_VNNI
 #define TIMES(sum, v, q) _mm512_dpbusd_epi32(sum, v, q)
 #else
@@ -58,7 +62,18 @@ typedef __m256i words;
 #define SUB_WORDS(a, b) _mm256_sub_epi32(a, b)
 #define TO_FLOAT(x)     _mm256_cvtepi32_ps(x)
 #define ZERO_WORDS      _mm256_setzero_si256()
-#define NOT_BELOW(a, b) ((uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ)))
+#define STORE(p, x)     _mm256_storeu_ps(p, x)
+#define SUB(a, b)       _mm256_sub_ps(a, b)
+#define MAX(a, b)       _mm256_max_ps(a, b)
+/* Lanes of which a bit is set; -INFINITY in others. */
+INLINE __m256 KEEP(uint32_t bits, __m256 x)
+{
+    const __m256i each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi32((int)bits), each);
+    return _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), x,
+                            _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, each)));
+}
+#define NOT_BELOW(a, b) ((uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)))
 #define TIMES(sum, v, q)                                                                           \
     _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(v, q), _mm256_set1_epi16(1)))
 #endif
@@ -96,44 +111,55 @@ INLINE void sums(words sum[CCZI_RANK_GROUP][COLUMNS], const struct cczi_rank_gro
     }
 }
 
-INLINE uint32_t scan_len(uint32_t *mask, const struct cczi_rank_group *g,
-                         const struct cczi_rank_tile *t, size_t quads, const size_t len)
+INLINE void scan_len(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
+                     const struct cczi_rank_tile *t, size_t quads, const size_t len)
 {
-    uint32_t all = 0;
-    UNROLL
-    for (size_t u = 0; u < len; u++)
-        mask[u] = 0;
     UNROLL
     for (size_t at = 0; at < CCZI_RANK_TILE; at += COLUMNS * VEC) {
         words sum[CCZI_RANK_GROUP][COLUMNS];
         sums(sum, g, t->panel + at * CCZI_RANK_QUAD, quads, len);
         UNROLL
         for (size_t u = 0; u < len; u++) {
-            const vec w = ALL(g->alpha[u] + g->beta[u] * t->ratio), base = ALL(g->base[u]);
-            const vec scale = ALL(g->scale[u]), least = ALL(g->least[u]);
+            const float w = g->alpha[u] + g->beta[u] * t->ratio;
+            const vec scale = ALL(g->scale[u]), base = ALL(g->base[u]), fall = ALL(g->fall[u]);
             UNROLL
             for (size_t c = 0; c < COLUMNS; c++) {
                 const size_t i = at + c * VEC;
-                const vec rest = FMA(LOAD(t->norm + i), w, ADD(LOAD(t->base + i), base));
+                float *max = out->lower_max + u * out->max_step + i;
+                const vec norm = LOAD(t->norm + i);
+                const vec rest = FMA(norm, ALL(w), ADD(LOAD(t->base + i), base));
                 const vec q = TO_FLOAT(SUB_WORDS(sum[u][c], ALL_WORDS(g->minus[u])));
-                mask[u] |= NOT_BELOW(FMA(q, MUL(scale, LOAD(t->scale + i)), rest), least) << i;
+                const vec upper = KEEP(out->in[u * out->in_step] >> i,
+                                       FMA(q, MUL(scale, LOAD(t->scale + i)), rest));
+                STORE(out->upper + u * out->upper_step + i, upper);
+                STORE(max, MAX(SUB(upper, FMA(norm, ALL(2 * w), fall)), LOAD(max)));
             }
-            all |= mask[u];
         }
     }
-    return all;
 }
 
-static uint32_t scan(uint32_t mask[CCZI_RANK_GROUP], const struct cczi_rank_group *g,
+static void scan(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
+                 const struct cczi_rank_tile *t, size_t quads)
+{
+    scan_len(out, g, t, quads, CCZI_RANK_GROUP);
+}
+
+static void scan_one(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
                      const struct cczi_rank_tile *t, size_t quads)
 {
-    return scan_len(mask, g, t, quads, CCZI_RANK_GROUP);
+    scan_len(out, g, t, quads, 1);
 }
 
-static uint32_t scan_one(uint32_t mask[CCZI_RANK_GROUP], const struct cczi_rank_group *g,
-                         const struct cczi_rank_tile *t, size_t quads)
+static void pick(uint32_t *mask, const float *upper, size_t tiles, float least)
 {
-    return scan_len(mask, g, t, quads, 1);
+    const vec l = ALL(least);
+    for (size_t t = 0; t < tiles; t++, upper += CCZI_RANK_TILE) {
+        uint32_t m = 0;
+        UNROLL
+        for (size_t i = 0; i < CCZI_RANK_TILE; i += VEC)
+            m |= NOT_BELOW(LOAD(upper + i), l) << i;
+        mask[t] = m;
+    }
 }
 
 /* ------------------------------------------------------------------------------------- scores */
@@ -201,36 +227,82 @@ static void dots(float *out, const float *a, const float *rows, size_t len, size
 
 /* -------------------------------------------------------------------------------------- lists */
 
-/* top descends. Place j gets max(top[j], min(top[j - 1], x)): what is above x stays, x comes behind it, the rest moves on by one.
- * From the end, so that what is read has not moved yet. */
+#if RANK_TIER == 512
+enum { KEYS = 8 };
+#define LARGER(a, b)  _mm512_max_epi64(a, b)
+#define SMALLER(a, b) _mm512_min_epi64(a, b)
+#define ALL_KEYS(x)   _mm512_set1_epi64(x)
+#define STORE_KEYS    _mm512_storeu_si512
+/* One place on: the last key of `before`, then all of `here` but its last. */
+#define NEXT(before, here) _mm512_alignr_epi64(here, before, 7)
+#else
+enum { KEYS = 4 };
+#define LARGER(a, b)     _mm256_blendv_epi8(b, a, _mm256_cmpgt_epi64(a, b))
+#define SMALLER(a, b)    _mm256_blendv_epi8(a, b, _mm256_cmpgt_epi64(a, b))
+#define ALL_KEYS(x)      _mm256_set1_epi64x(x)
+#define STORE_KEYS(p, x) _mm256_storeu_si256((__m256i *)(void *)(p), x)
+#define NEXT(before, here)                                                                         \
+    _mm256_blend_epi32(_mm256_permute4x64_epi64(here, 0x93),                                       \
+                       _mm256_permute4x64_epi64(before, 0x93), 3)
+#endif
+
+/* A list of n vectors in registers, as insert(). */
+INLINE void insert_short(int64_t *top, const int64_t *key, size_t len, const size_t n)
+{
+    words list[4];
+    UNROLL
+    for (size_t j = 0; j < n; j++)
+        list[j] = LOAD_WORDS(top + j * KEYS);
+    for (size_t i = 0; i < len; i++) {
+        const words x = ALL_KEYS(key[i]);
+        words before = ALL_KEYS(INT64_MAX);
+        UNROLL
+        for (size_t j = 0; j < n; j++) {
+            const words here = list[j], moved = NEXT(before, here), least = SMALLER(moved, x);
+            list[j] = LARGER(here, least);
+            before = here;
+        }
+    }
+    UNROLL
+    for (size_t j = 0; j < n; j++)
+        STORE_KEYS(top + j * KEYS, list[j]);
+}
+
+/* top descends. Place j gets max(top[j], min(top[j - 1], x)): what is above x stays, x comes behind it, the rest moves on by one. */
 static void insert(int64_t *top, size_t k, const int64_t *key, size_t len)
 {
-#if RANK_TIER == 512
+    const size_t n = (k + KEYS - 1) / KEYS;
+    switch (n) { /* k is known to all */
+    case 1:
+        insert_short(top, key, len, 1);
+        return;
+    case 2:
+        insert_short(top, key, len, 2);
+        return;
+    case 3:
+        insert_short(top, key, len, 3);
+        return;
+    case 4:
+        insert_short(top, key, len, 4);
+        return;
+    default:
+        break;
+    }
     for (size_t i = 0; i < len; i++) {
-        const __m512i x = _mm512_set1_epi64(key[i]);
-        for (size_t j = (k + 7) / 8 * 8; j > 0; j -= 8) {
-            const __m512i here = _mm512_loadu_si512(top + j - 8),
-                          before = _mm512_loadu_si512(top + j - 9);
-            _mm512_storeu_si512(top + j - 8, _mm512_max_epi64(here, _mm512_min_epi64(before, x)));
+        const words x = ALL_KEYS(key[i]);
+        words before = ALL_KEYS(INT64_MAX);
+        for (size_t j = 0; j < n; j++) {
+            const words here = LOAD_WORDS(top + j * KEYS), moved = NEXT(before, here);
+            const words least = SMALLER(moved, x);
+            STORE_KEYS(top + j * KEYS, LARGER(here, least));
+            before = here;
         }
     }
-#else
-    for (size_t i = 0; i < len; i++) {
-        const __m256i x = _mm256_set1_epi64x(key[i]);
-        for (size_t j = (k + 3) / 4 * 4; j > 0; j -= 4) {
-            __m256i *to = (__m256i *)(void *)(top + j - 4);
-            const __m256i here = _mm256_loadu_si256(to);
-            const __m256i before = LOAD_WORDS(top + j - 5);
-            const __m256i less = _mm256_blendv_epi8(before, x, _mm256_cmpgt_epi64(before, x));
-            _mm256_storeu_si256(to, _mm256_blendv_epi8(less, here, _mm256_cmpgt_epi64(here, less)));
-        }
-    }
-#endif
 }
 
 #define RANK_KERNELS(tier)                                                                         \
     {                                                                                              \
-        .name = tier, .limit = ASKER_LIMIT, .scan = scan, .scan_one = scan_one, .dot = dot,        \
-        .dots = dots, .insert = insert                                                             \
+        .name = tier, .limit = ASKER_LIMIT, .scan = scan, .scan_one = scan_one, .pick = pick,      \
+        .dot = dot, .dots = dots, .insert = insert                                                 \
     }
 #endif

@@ -4,11 +4,11 @@
 /*
  * Lists. A *side* is what lists are made of, the items or, for similar users, the users: its vectors in 8 bits lie in tiles of 32,
  * [tile][quad of factors][32][4], so that one instruction multiplies 4 factors of 16 of them. A *group* of up to 8 askers is
- * scanned at once.
+ * scanned at once, in chunks of 128 tiles: first bounds of every score, then, for those that the lists may need, scores.
  *
- * Bound of a scan, for asker u and target v with their 8-bit forms u' = s q and v': u.v = u'.v' + u'.(v - v') + (u - u').v, so
- * that |u.v - u'.v'| <= |u'| |v - v'| + |u - u'| |v| (Cauchy-Schwarz). `alpha` and `beta` of a group, `norm` and `ratio` of a side
- * are those lengths, rounded up, with room for every rounding: docs/design/recsys-rank.md.
+ * Bounds, for asker u and target v with their 8-bit forms u' = s q and v': u.v = u'.v' + u'.(v - v') + (u - u').v, so that
+ * |u.v - u'.v'| <= |u'| |v - v'| + |u - u'| |v| (Cauchy-Schwarz). `alpha` and `beta` of a group, `norm` and `ratio` of a side are
+ * those lengths, rounded up, with room for every rounding: docs/design/recsys-rank.md.
  */
 #include "recsys_priv.h"
 
@@ -18,38 +18,50 @@
 #include <string.h>
 
 enum { CCZI_RANK_GROUP = 8, CCZI_RANK_TILE = 32, CCZI_RANK_QUAD = 4, CCZI_RANK_BLOCK = 64 };
+enum { CCZI_RANK_CHUNK = 128 };                         /* tiles */
 enum { CCZI_RANK_OFFSET = 128, CCZI_RANK_LIMIT = 127 }; /* targets: q + 128, |q| <= 127 */
 
 #define CCZI_RANK_LENGTH_MAX 0x1p62
 #define CCZI_RANK_LENGTH_MIN 0x1p-50 /* cosines: shorter vectors are zeros */
 #define CCZI_RANK_BIAS_MAX   0x1p125f
 
-/* Askers. Places behind the last one have a threshold that nothing reaches. */
+/* Askers. */
 struct cczi_rank_group {
     _Alignas(64) int8_t q[CCZ_RECSYS_FACTORS_MAX / CCZI_RANK_QUAD][CCZI_RANK_GROUP][CCZI_RANK_QUAD];
     int32_t minus[CCZI_RANK_GROUP]; /* OFFSET * sum of q */
     float scale[CCZI_RANK_GROUP], alpha[CCZI_RANK_GROUP], beta[CCZI_RANK_GROUP];
-    float base[CCZI_RANK_GROUP], least[CCZI_RANK_GROUP];
+    float base[CCZI_RANK_GROUP]; /* mean and bias, rounded up */
+    float fall
+        [CCZI_RANK_GROUP]; /* what the lower bound is below the upper one, besides twice the error of 8 bits */
 };
 struct cczi_rank_tile {
     const uint8_t *panel;
     const float *scale, *norm, *base; /* [TILE] */
     float ratio;                      /* the largest length of (v - v') by that of v, in the tile */
 };
+/* Of the first asker; those of the next one are a step further. */
+struct cczi_rank_bounds {
+    float *upper;       /* [TILE]: no score is above; -INFINITY: left out */
+    float *lower_max;   /* [TILE]: becomes the larger of itself and the lower bound */
+    const uint32_t *in; /* bit i: target i is not left out */
+    size_t upper_step, max_step, in_step;
+};
 
 struct cczi_rank_kernels {
     const char *name;
     int limit; /* |q| of askers */
-    /* Bit i of mask[u]: target i may have a score of least[u] or more. Returns all of them or-ed. scan_one() is of the first asker. */
-    uint32_t (*scan)(uint32_t mask[CCZI_RANK_GROUP], const struct cczi_rank_group *g,
+    /* Bounds of a tile for GROUP askers, or for the first. */
+    void (*scan)(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
+                 const struct cczi_rank_tile *t, size_t quads);
+    void (*scan_one)(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
                      const struct cczi_rank_tile *t, size_t quads);
-    uint32_t (*scan_one)(uint32_t mask[CCZI_RANK_GROUP], const struct cczi_rank_group *g,
-                         const struct cczi_rank_tile *t, size_t quads);
+    /* Bit i of mask[t]: upper[32 t + i] >= least. */
+    void (*pick)(uint32_t *mask, const float *upper, size_t tiles, float least);
     /* In the order that the header tells: the same bits from all. */
     float (*dot)(const float *a, const float *b, size_t stride);
     void (*dots)(float *out, const float *a, const float *rows, size_t len, size_t stride);
     /* top [k] descends and is to hold the k largest of itself and key [len]. No branch and no address depends on values.
-     * top[-1] is INT64_MAX; top has room for a multiple of 8. */
+     * top has room for a multiple of 8. */
     void (*insert)(int64_t *top, size_t k, const int64_t *key, size_t len);
 };
 extern const struct cczi_rank_kernels cczi_rank_portable, cczi_rank_avx2, cczi_rank_avx512,
@@ -66,6 +78,7 @@ void cczi_rank_use(const struct cczi_rank_kernels *k);
 struct cczi_rank_side {
     const struct ccz_recsys_factors *f;
     uint32_t tiles, quads;
+    float bias_max; /* magnitude */
     uint8_t *panel;
     float *scale, *norm, *ratio; /* [tiles * TILE], ratio [tiles] */
     float *base;                 /* biases, rounded up; NULL: zeros */
@@ -86,7 +99,7 @@ struct cczi_rank_rounded cczi_rank_round(int8_t *q, const float *v, size_t strid
 struct cczi_rank_asker {
     const float *v;
     size_t stride;
-    float base, by;
+    float base, by, bias_max; /* bias_max: of targets */
 };
 /* Asker u of a group: its vector in 8 bits and the lengths that the bound is made of. False if it is not finite or too large. */
 bool cczi_rank_load(struct cczi_rank_group *g, size_t u, const struct cczi_rank_asker *a,

@@ -18,6 +18,7 @@ enum kind {
     SPIKES,   /* one factor is much larger than all others */
     TINY,     /* denormal numbers */
     WHOLE,    /* 8 bits hold them exactly */
+    BIASED,   /* half of the biases are so large that what else a score has is rounded off */
     KINDS
 };
 
@@ -54,9 +55,10 @@ static inline void fill(struct ccz_recsys_factors *f, enum kind kind, bool item,
         for (uint32_t j = 0; j < f->factors; j++)
             ccz_recsys_row(f, r)[j] = element(kind, item, r, j, rnd);
         if (f->bias)
-            f->bias[r] = kind == WHOLE  ? 1e7f * (float)ccz_seeded_normal(rnd)
-                         : kind == TIED ? 0
-                                        : (float)ccz_seeded_normal(rnd);
+            f->bias[r] = kind == BIASED  ? (r % 2 == 0) * 1e8f * (float)ccz_seeded_normal(rnd)
+                         : kind == WHOLE ? 1e7f * (float)ccz_seeded_normal(rnd)
+                         : kind == TIED  ? 0
+                                         : (float)ccz_seeded_normal(rnd);
     }
 }
 
@@ -164,18 +166,18 @@ static inline void plain_list(uint32_t *number, float *score, uint32_t k, struct
     }
 }
 
-static inline bool among(const uint32_t *list, size_t len, uint32_t x)
+/* What ask->allow and ask->deny leave of len targets. */
+static inline bool *permitted_of(const struct ccz_recsys_ask *ask, uint32_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        if (list[i] == x)
-            return true;
-    return false;
-}
-
-static inline bool permitted(const struct ccz_recsys_ask *ask, uint32_t i)
-{
-    return (!ask->allow || among(ask->allow, ask->allow_len, i)) &&
-           !among(ask->deny, ask->deny_len, i);
+    bool *in = calloc(len + 1, sizeof(*in));
+    CHECK(in);
+    for (uint32_t i = 0; i < len; i++)
+        in[i] = !ask->allow;
+    for (size_t i = 0; ask->allow && i < ask->allow_len; i++)
+        in[ask->allow[i]] = true;
+    for (size_t i = 0; i < ask->deny_len; i++)
+        in[ask->deny[i]] = false;
+    return in;
 }
 
 static inline void plain_recommend(uint32_t *item, float *score, const struct ccz_recsys_model *m,
@@ -186,12 +188,15 @@ static inline void plain_recommend(uint32_t *item, float *score, const struct cc
     for (size_t a = 0; a < ask->users_len; a++) {
         const uint32_t u = ask->user ? ask->user[a] : (uint32_t)a;
         size_t len = 0;
+        bool *in = permitted_of(ask, m->item.len);
+        for (uint64_t i = ask->seen ? ask->seen->start[u] : 0;
+             ask->seen && i < ask->seen->start[u + 1]; i++)
+            in[ask->seen->col[i]] = false;
         for (uint32_t i = 0; i < m->item.len; i++)
-            if (permitted(ask, i) &&
-                !(ask->seen && among(ask->seen->col + ask->seen->start[u],
-                                     ask->seen->start[u + 1] - ask->seen->start[u], i)))
+            if (in[i])
                 all[len++] = (struct scored){plain_score(m, u, i), i};
         plain_list(item + a * ask->k, score + a * ask->k, ask->k, all, len);
+        free(in);
     }
     free(all);
 }
@@ -204,10 +209,12 @@ static inline void plain_similar(uint32_t *number, float *score, const struct cc
     for (size_t a = 0; a < ask->users_len; a++) {
         const uint32_t u = ask->user ? ask->user[a] : (uint32_t)a;
         size_t len = 0;
+        bool *in = permitted_of(ask, f->len);
         for (uint32_t i = 0; i < f->len; i++)
-            if (permitted(ask, i) && i != u)
+            if (in[i] && i != u)
                 all[len++] = (struct scored){plain_cosine(f, u, i), i};
         plain_list(number + a * ask->k, score + a * ask->k, ask->k, all, len);
+        free(in);
     }
     free(all);
 }

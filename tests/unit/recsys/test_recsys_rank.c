@@ -2,6 +2,8 @@
 /* Lists against sorting of every score, bit for bit: each tier, by an index, without one, and oblivious. */
 #include "rank_kit.h"
 
+#include <cczoo/recsys_als.h>
+
 static const char *const tiers[] = {"portable", "avx2", "avx512", "vnni"};
 enum { TIERS = 4 };
 
@@ -93,6 +95,44 @@ static void lists_of_tier(void)
     ask_model(WHOLE, 97, CCZ_RECSYS_FACTORS_MAX, true);
 }
 
+/* Several chunks, and more places than maxima; few items that are far apart; a tie between chunks. */
+static void chunks_of_tier(void)
+{
+    enum { USERS = 3, ITEMS = 3 * CCZI_RANK_CHUNK * CCZI_RANK_TILE + 77 };
+    static const uint32_t far[] = {ITEMS - 1, 1, 4096, 4095, 9000};
+    for (int kind = 0; kind < 4; kind++) {
+        struct ccz_recsys_model *m =
+            make_model(((enum kind[]){RANDOM, CLOSE, TIED, EQUAL})[kind], USERS, ITEMS, 16, false);
+        struct ccz_recsys_csr *seen = make_seen(USERS, ITEMS, 100);
+        struct ccz_recsys_index *index;
+        CHECK(ccz_recsys_index_new(&index, m, NULL, NULL) == CCZ_OK);
+        static const uint32_t ks[] = {1, 10, 100, 1100, 5000};
+        for (size_t i = 0; i < sizeof(ks) / sizeof(ks[0]); i++)
+            for (int few = 0; few < 2; few++) {
+                const struct ccz_recsys_ask ask = {.users_len = USERS,
+                                                   .k = ks[i],
+                                                   .seen = seen,
+                                                   .allow = few ? far : NULL,
+                                                   .allow_len = few ? 5 : 0};
+                struct lists got = make_lists(&ask), want = make_lists(&ask);
+                plain_recommend(want.item, want.score, m, &ask);
+                CHECK(ccz_recsys_recommend_index(got.item, got.score, index, &ask, NULL) ==
+                          CCZ_OK &&
+                      same_lists(&got, &want));
+                free_lists(&got);
+                free_lists(&want);
+            }
+        ccz_recsys_index_free(index);
+        ccz_recsys_csr_free(seen);
+        ccz_recsys_model_free(m);
+    }
+}
+
+static void chunks(void)
+{
+    each_tier(chunks_of_tier);
+}
+
 static void lists(void)
 {
     each_tier(lists_of_tier);
@@ -110,48 +150,75 @@ static void no_items(void)
 
 /* ------------------------------------------------------------------------------------- bounds */
 
-/* With the score itself as threshold, the scan has to let every pair through, and not much more: else it would be of no use. */
+enum { BOUND_ITEMS = 96, BOUND_FACTORS = 64 };
+
+/* Every score is between its bounds, in 8 bits and against each other as lists compare them; and the bounds are near, else they would
+ * be of no use. */
+static void bounds_of(enum kind kind, bool cosine)
+{
+    static struct cczi_rank_group g;
+    static const float zeros[CCZI_RANK_TILE],
+        ones[CCZI_RANK_TILE] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const struct cczi_rank_kernels *k = cczi_rank_kernels(NULL);
+    struct ccz_recsys_model *m = make_model(kind, BOUND_ITEMS, BOUND_ITEMS, BOUND_FACTORS,
+                                            kind == WHOLE || kind == CLOSE || kind == BIASED);
+    struct ccz_recsys_index *index;
+    CHECK(ccz_recsys_index_new(&index, m, NULL, NULL) == CCZ_OK);
+    const struct cczi_rank_side *s = &index->item;
+    const struct ccz_recsys_factors *users = cosine ? &m->item : &m->user;
+    double width = 0;
+    for (uint32_t u = 0; u < CCZI_RANK_GROUP; u++) {
+        const float c = m->mean + (m->user.bias ? m->user.bias[u] : 0);
+        const struct cczi_rank_asker a = {.v = ccz_recsys_row(users, u),
+                                          .stride = users->stride,
+                                          .base = cosine ? 0 : c,
+                                          .by = cosine ? s->inverse[u] : 1,
+                                          .bias_max = cosine ? 0 : s->bias_max};
+        CHECK(cczi_rank_load(&g, u, &a, k->limit));
+    }
+    for (uint32_t tile = 0; tile < BOUND_ITEMS / CCZI_RANK_TILE; tile++) {
+        float upper[CCZI_RANK_GROUP][CCZI_RANK_TILE], low[CCZI_RANK_GROUP][CCZI_RANK_TILE];
+        const uint32_t in[CCZI_RANK_GROUP] = {~0u, ~0u, ~0u, ~0u, 0x80000001, ~0u, ~0u, 0};
+        const size_t first = (size_t)tile * CCZI_RANK_TILE;
+        const struct cczi_rank_tile t = {.panel = s->panel + first * BOUND_FACTORS,
+                                         .scale = (cosine ? s->cosine_scale : s->scale) + first,
+                                         .norm = cosine ? ones : s->norm + first,
+                                         .base = s->base && !cosine ? s->base + first : zeros,
+                                         .ratio = s->ratio[tile]};
+        for (uint32_t u = 0; u < CCZI_RANK_GROUP; u++)
+            for (uint32_t i = 0; i < CCZI_RANK_TILE; i++)
+                low[u][i] = -INFINITY;
+        k->scan(&(struct cczi_rank_bounds){.upper = upper[0],
+                                           .lower_max = low[0],
+                                           .in = in,
+                                           .upper_step = CCZI_RANK_TILE,
+                                           .max_step = CCZI_RANK_TILE,
+                                           .in_step = 1},
+                &g, &t, s->quads);
+        for (uint32_t u = 0; u < CCZI_RANK_GROUP; u++)
+            for (uint32_t i = 0; i < CCZI_RANK_TILE; i++) {
+                const uint32_t n = (uint32_t)first + i;
+                const float score = cosine ? plain_cosine(&m->item, u, n) : plain_score(m, u, n);
+                if (in[u] >> i & 1) {
+                    CHECK(low[u][i] <= score && score <= upper[u][i]);
+                    width += (double)upper[u][i] - low[u][i];
+                } else {
+                    CHECK(low[u][i] == -INFINITY && upper[u][i] == -INFINITY);
+                }
+            }
+    }
+    if (kind == RANDOM) /* scores have deviation 8, cosines 1/8 */
+        CHECK(width / (BOUND_ITEMS * CCZI_RANK_GROUP) < (cosine ? 0.05 : 3));
+    ccz_recsys_index_free(index);
+    ccz_recsys_model_free(m);
+}
+
 static void bound_of_tier(void)
 {
-    enum { ITEMS = 96 };
-    static struct cczi_rank_group g;
-    static const float zeros[CCZI_RANK_TILE];
-    const struct cczi_rank_kernels *k = cczi_rank_kernels(NULL);
     for (int kind = 0; kind < KINDS; kind++) {
-        struct ccz_recsys_model *m = make_model((enum kind)kind, 8, ITEMS, 64, kind == WHOLE);
-        struct ccz_recsys_index *index;
-        CHECK(ccz_recsys_index_new(&index, m, NULL, NULL) == CCZ_OK);
-        const struct cczi_rank_side *s = &index->item;
-        size_t passed = 0;
-        for (uint32_t u = 0; u < 8; u++) {
-            const struct cczi_rank_asker a = {.v = ccz_recsys_row(&m->user, u),
-                                              .stride = m->user.stride,
-                                              .base =
-                                                  m->mean + (m->user.bias ? m->user.bias[u] : 0),
-                                              .by = 1};
-            CHECK(cczi_rank_load(&g, u, &a, k->limit));
-        }
-        for (uint32_t i = 0; i < ITEMS; i++) {
-            uint32_t mask[CCZI_RANK_GROUP];
-            const uint32_t tile = i / CCZI_RANK_TILE;
-            const struct cczi_rank_tile t = {.panel = s->panel + (size_t)tile * CCZI_RANK_TILE * 64,
-                                             .scale = s->scale + tile * CCZI_RANK_TILE,
-                                             .norm = s->norm + tile * CCZI_RANK_TILE,
-                                             .base =
-                                                 s->base ? s->base + tile * CCZI_RANK_TILE : zeros,
-                                             .ratio = s->ratio[tile]};
-            for (uint32_t u = 0; u < 8; u++)
-                g.least[u] = plain_score(m, u, i);
-            (void)k->scan(mask, &g, &t, s->quads);
-            for (uint32_t u = 0; u < 8; u++) {
-                CHECK(mask[u] >> i % CCZI_RANK_TILE & 1);
-                passed += (size_t)__builtin_popcount(mask[u]);
-            }
-        }
-        if (kind == RANDOM) /* half of what is compared is above a score in the middle */
-            CHECK(passed < 8 * ITEMS * CCZI_RANK_TILE * 60 / 100);
-        ccz_recsys_index_free(index);
-        ccz_recsys_model_free(m);
+        bounds_of((enum kind)kind, false);
+        bounds_of((enum kind)kind, true);
     }
 }
 
@@ -363,6 +430,42 @@ static void explain(void)
     ccz_recsys_model_free(m);
 }
 
+/* Shares of least squares: of a user who was folded in, nothing is left over. */
+static void explain_als(void)
+{
+    enum { USERS = 30, ITEMS = 25, K = 4 };
+    struct ccz_recsys_csr *seen = make_seen(USERS, ITEMS, 3);
+    CCZ_AUTO(ccz_recsys_model) m = NULL;
+    CCZ_AUTO(ccz_recsys_fold) fold = NULL;
+    struct ccz_recsys_factors users;
+    struct ccz_recsys_explanation e;
+    struct ccz_recsys_reason reason[K];
+    float share[ITEMS];
+    const struct ccz_recsys_als_cfg cfg = {
+        .factors = 6, .iterations = 3, .alpha = 5, .reg = 0.5f, .seed = 3};
+    CHECK(ccz_recsys_als_train(&m, seen, &cfg, NULL) == CCZ_OK);
+    CHECK(ccz_recsys_fold_new(&fold, m, CCZ_RECSYS_USERS, &cfg, NULL) == CCZ_OK);
+    CHECK(ccz_recsys_fold_rows(&users, fold, seen, NULL) == CCZ_OK);
+    double rest = 0;
+    for (int folded = 0; folded < 2; folded++) {
+        struct ccz_recsys_model by = {
+            .user = folded ? users : m->user, .item = m->item, .mean = m->mean};
+        for (uint32_t u = 0; u < USERS; u++) {
+            CHECK(ccz_recsys_als_weights(share, fold, seen, u, 7, NULL) == CCZ_OK);
+            CHECK(ccz_recsys_explain(&e, reason, K, &by, u, 7, seen, share, NULL) == CCZ_OK);
+            double sum = e.mean + e.item_bias + e.others + e.rest;
+            for (uint32_t i = 0; i < K; i++)
+                sum += reason[i].share;
+            CHECK(e.score == plain_score(&by, u, 7) && fabs(sum - e.score) < 1e-5);
+            CHECK(!folded || fabsf(e.rest) < 1e-4f);
+            rest += fabsf(e.rest);
+        }
+    }
+    CHECK(rest > 1e-3); /* of those whose items have moved since */
+    ccz_recsys_factors_deinit(&users);
+    ccz_recsys_csr_free(seen);
+}
+
 /* ------------------------------------------------------------------------------------ refusals */
 
 static struct ccz_recsys_model *model;
@@ -387,6 +490,69 @@ static void refused(const struct ccz_recsys_ask *ask, const char *where, int64_t
             for (uint32_t i = 0; i < a.k * a.users_len; i++)
                 CHECK(item[i] == CCZ_RECSYS_NONE && score[i] == -INFINITY);
     }
+}
+
+static void refuses_vectors(void)
+{
+    uint32_t item[8];
+    float score[8];
+    struct ccz_err err = {0};
+    struct ccz_recsys_factors users;
+    CHECK(ccz_recsys_factors_init(&users, 2, 9, false, NULL) == CCZ_OK);
+    refused(&(struct ccz_recsys_ask){.users_len = 2, .k = 2}, "recsys:factors", 9, true, &users);
+    ccz_recsys_factors_deinit(&users);
+    CHECK(ccz_recsys_factors_init(&users, 2, 8, false, NULL) == CCZ_OK);
+    static const float values[] = {NAN, INFINITY, -INFINITY};
+    for (int v = 0; v < 3; v++) {
+        struct ccz_recsys_ask ask = {.users_len = 2, .k = 2};
+        ccz_recsys_row(&users, 1)[3] = values[v];
+        CHECK(ccz_recsys_recommend_vectors(item, score, of_items, &users, &ask, &err) ==
+                  CCZ_E_ARG &&
+              strcmp(err.where, "recsys:value") == 0 && err.aux == 1 && item[0] == CCZ_RECSYS_NONE);
+        ask.oblivious = true;
+        err = (struct ccz_err){0};
+        CHECK(ccz_recsys_recommend_vectors(item, score, of_items, &users, &ask, &err) ==
+                  CCZ_E_ARG &&
+              strcmp(err.where, "recsys:value") == 0 && item[0] == CCZ_RECSYS_NONE);
+    }
+    ccz_recsys_factors_deinit(&users);
+}
+
+/* What is refused about a pair, or a history of shares. */
+static void refuses_why(const struct ccz_recsys_csr *seen, const struct ccz_recsys_csr *wide,
+                        const struct ccz_recsys_csr *low)
+{
+    static float good[40], bad[40];
+    struct ccz_recsys_model odd = *model;
+    bad[1] = NAN;
+    odd.item.factors++;
+    const struct {
+        const char *where;
+        uint32_t k, user, item;
+        const struct ccz_recsys_csr *seen;
+        const float *share;
+        const struct ccz_recsys_model *m;
+    } all[] = {{"recsys:k", 0, 1, 1, seen, good, model},
+               {"recsys:k", CCZ_RECSYS_K_MAX + 1, 1, 1, seen, good, model},
+               {"recsys:user", 2, 5, 1, seen, good, model},
+               {"recsys:item", 2, 1, 40, seen, good, model},
+               {"recsys:seen", 2, 1, 1, wide, good, model},
+               {"recsys:seen", 2, 4, 1, low, good, model},
+               {"recsys:value", 2, 1, 1, seen, bad, model},
+               {"recsys:factors", 2, 1, 1, seen, good, &odd}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct ccz_recsys_explanation e = {.reasons = 7};
+        struct ccz_recsys_reason reason[2];
+        struct ccz_err err = {0};
+        CHECK(ccz_recsys_explain(&e, reason, all[i].k, all[i].m, all[i].user, all[i].item,
+                                 all[i].seen, all[i].share, &err) == CCZ_E_ARG &&
+              strcmp(err.where, all[i].where) == 0 && err.msg[0] && e.reasons == 0);
+        CHECK(all[i].k != 2 || reason[1].item == CCZ_RECSYS_NONE);
+    }
+    float score = 1;
+    struct ccz_err err = {0};
+    CHECK(ccz_recsys_scores(&score, &odd, (uint32_t[]){0}, (uint32_t[]){0}, 1, &err) == CCZ_E_ARG &&
+          strcmp(err.where, "recsys:factors") == 0 && score == 0);
 }
 
 static void refuses(void)
@@ -414,25 +580,7 @@ static void refuses(void)
             false, NULL);
     refused(&(struct ccz_recsys_ask){.users_len = 5, .k = 2, .seen = low}, "recsys:seen", 4, false,
             NULL);
-    struct ccz_recsys_factors users;
-    CHECK(ccz_recsys_factors_init(&users, 2, 9, false, NULL) == CCZ_OK);
-    refused(&(struct ccz_recsys_ask){.users_len = 2, .k = 2}, "recsys:factors", 9, true, &users);
-    ccz_recsys_factors_deinit(&users);
-    CHECK(ccz_recsys_factors_init(&users, 2, 8, false, NULL) == CCZ_OK);
-    static const float values[] = {NAN, INFINITY, -INFINITY};
-    for (int v = 0; v < 3; v++) {
-        struct ccz_recsys_ask ask = {.users_len = 2, .k = 2};
-        ccz_recsys_row(&users, 1)[3] = values[v];
-        CHECK(ccz_recsys_recommend_vectors(item, score, of_items, &users, &ask, &err) ==
-                  CCZ_E_ARG &&
-              strcmp(err.where, "recsys:value") == 0 && err.aux == 1 && item[0] == CCZ_RECSYS_NONE);
-        ask.oblivious = true;
-        err = (struct ccz_err){0};
-        CHECK(ccz_recsys_recommend_vectors(item, score, of_items, &users, &ask, &err) ==
-                  CCZ_E_ARG &&
-              strcmp(err.where, "recsys:value") == 0 && item[0] == CCZ_RECSYS_NONE);
-    }
-    ccz_recsys_factors_deinit(&users);
+    refuses_vectors();
     /* similar: nothing seen, no users */
     const struct ccz_recsys_ask with_seen = {.users_len = 1, .k = 2, .seen = seen};
     CHECK(ccz_recsys_similar_items(item, score, of_items, &with_seen, &err) == CCZ_E_ARG &&
@@ -444,6 +592,7 @@ static void refuses(void)
           strcmp(err.where, "recsys:user") == 0 && err.aux == 1);
     CHECK(ccz_recsys_scores(score, model, (uint32_t[]){0, 0, 0}, bad_item, 3, &err) == CCZ_E_ARG &&
           strcmp(err.where, "recsys:item") == 0 && err.aux == 2);
+    refuses_why(seen, wide, low);
     ccz_recsys_csr_free(seen);
     ccz_recsys_csr_free(wide);
     ccz_recsys_csr_free(low);
@@ -505,13 +654,15 @@ static void size(void)
 static struct cczi_rank_kernels broken;
 static int broken_by;
 
-static uint32_t broken_scan(uint32_t mask[CCZI_RANK_GROUP], const struct cczi_rank_group *g,
-                            const struct cczi_rank_tile *t, size_t quads)
+static void broken_scan(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
+                        const struct cczi_rank_tile *t, size_t quads)
 {
-    uint32_t all =
-        (broken_by == 1 ? cczi_rank_portable.scan_one : cczi_rank_portable.scan)(mask, g, t, quads);
-    mask[broken_by == 1 ? 0 : 7] ^= 1u << 31;
-    return all;
+    (broken_by == 1 ? cczi_rank_portable.scan_one : cczi_rank_portable.scan)(out, g, t, quads);
+    out->lower_max[CCZI_RANK_TILE - 1] += 1;
+}
+static void broken_pick(uint32_t *mask, const float *upper, size_t tiles, float least)
+{
+    cczi_rank_portable.pick(mask, upper, tiles, nextafterf(least, INFINITY));
 }
 static float broken_dot(const float *a, const float *b, size_t stride)
 {
@@ -530,7 +681,7 @@ static void broken_insert(int64_t *top, size_t k, const int64_t *key, size_t len
 static void self_test(void)
 {
     CHECK(cczi_rank_self_test(&cczi_rank_portable));
-    for (broken_by = 0; broken_by < 5; broken_by++) {
+    for (broken_by = 0; broken_by < 6; broken_by++) {
         broken = cczi_rank_portable;
         if (broken_by == 0)
             broken.scan = broken_scan;
@@ -540,8 +691,10 @@ static void self_test(void)
             broken.dot = broken_dot;
         else if (broken_by == 3)
             broken.dots = broken_dots;
-        else
+        else if (broken_by == 4)
             broken.insert = broken_insert;
+        else
+            broken.pick = broken_pick;
         CHECK(!cczi_rank_self_test(&broken));
     }
 }
@@ -561,6 +714,7 @@ static void choice(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"recsys_rank.lists", lists},
+                                            {"recsys_rank.chunks", chunks},
                                             {"recsys_rank.no_items", no_items},
                                             {"recsys_rank.bound", bound},
                                             {"recsys_rank.threads", threads},
@@ -569,6 +723,7 @@ int main(int argc, char **argv)
                                             {"recsys_rank.similar", similar},
                                             {"recsys_rank.cosine", cosine},
                                             {"recsys_rank.explain", explain},
+                                            {"recsys_rank.explain_als", explain_als},
                                             {"recsys_rank.refuses", refuses},
                                             {"recsys_rank.index_refuses", index_refuses},
                                             {"recsys_rank.size", size},
