@@ -10,10 +10,10 @@
 #include <string.h>
 
 enum {
-    PANEL_FLOATS =
-        1 << 18, /* of conjugate gradients: a row's panel stays in the second-level cache */
+    PANEL_FLOATS = 8192, /* stays in the first-level cache while it is multiplied */
     ROWS_AT_ONCE = 1024
 };
+_Static_assert(PANEL_FLOATS / CCZI_ALS_BLOCK <= CCZI_ALS_TERMS, "a panel's weights have room");
 
 /* --------------------------------------------------------------------------------------- checks */
 
@@ -142,7 +142,8 @@ static void plan(struct cczi_als *als, const struct ccz_recsys_als_cfg *cfg)
     const size_t vectors = 6 + CCZI_ALS_BLOCK; /* b, x, r, p, q, limit; inverse */
     als->work_size = sizeof(double) * als->dims * (als->dims + 2) +
                      sizeof(float) * (als->dims * als->dims * (cfg->nonneg ? 2 : 1) +
-                                      als->panel_len * (als->dims + 2) + als->dims * vectors);
+                                      als->panel_len * als->dims + (size_t)2 * CCZI_ALS_TERMS +
+                                      als->dims * vectors);
 }
 
 static size_t shared_size(const struct cczi_als *als)
@@ -179,8 +180,8 @@ ccz_rc cczi_als_init(struct cczi_als *als, const struct ccz_recsys_als_cfg *cfg,
         w->a = take(&at, dims * dims);
         w->a2 = cfg->nonneg ? take(&at, dims * dims) : NULL;
         w->panel = take(&at, als->panel_len * dims);
-        w->s = take(&at, als->panel_len);
-        w->t = take(&at, als->panel_len);
+        w->s = take(&at, CCZI_ALS_TERMS);
+        w->t = take(&at, CCZI_ALS_TERMS);
         w->inverse = take(&at, dims * CCZI_ALS_BLOCK);
         float **const vectors[] = {&w->limit, &w->b, &w->x, &w->r, &w->p, &w->q};
         for (size_t v = 0; v < sizeof(vectors) / sizeof(vectors[0]); v++)

@@ -27,16 +27,16 @@ struct cczi_als_kernels {
     /* x = A^-1 x; a and inverse [dims * CCZI_ALS_BLOCK], limit [dims] are scratch. Where A has a 0 on its diagonal x is 0.
      * False if a pivot is not more than tolerance times its element of the diagonal: x is of no use. */
     bool (*solve)(float *x, float *a, float *inverse, float *limit, size_t dims, float tolerance);
-    /* out -= sum over k < len of w[k] <row_k, x> row_k; len a multiple of CCZI_ALS_BLOCK */
-    void (*residual)(float *out, const float *p, const float *w, const float *x, size_t dims,
-                     size_t len);
-    /* p[k] = y[col[k]], zeros behind and, unless one = 0, a 1 there; out += sum over k < len of (t[k] - w[k] <p_k, x>) p_k. Up to
-     * the next multiple of CCZI_ALS_BLOCK t and w have zeros and p gets them. */
-    void (*first_residual)(float *out, float *p, size_t dims, const float *y, size_t stride,
-                           const uint32_t *col, size_t one, const float *t, const float *w,
-                           const float *x, size_t len);
+    /* With y_k = y[col[k]] and, unless one = 0, a 1 there: out += sum over k < len of (t[k] - w[k] <y_k, x>) y_k; t NULL: zeros. Up
+     * to the next multiple of CCZI_ALS_BLOCK t and w have zeros. */
+    void (*residual)(float *out, const float *y, size_t stride, const uint32_t *col, size_t one,
+                     const float *t, const float *w, const float *x, size_t len);
+    /* sum over k < len of w[k] <y_k, x>^2 */
+    float (*curvature)(const float *y, size_t stride, const uint32_t *col, size_t one,
+                       const float *w, const float *x, size_t len);
     /* out -= A x, of A the upper blocks are read */
     void (*minus_product)(float *out, const float *a, const float *x, size_t dims);
+    float (*quadratic)(const float *a, const float *x, size_t dims); /* x' A x */
     float (*dot)(const float *x, const float *y, size_t dims);
     void (*axpy)(float *y, float a, const float *x, size_t dims); /* y += a x */
 };
@@ -52,7 +52,7 @@ struct cczi_als_work {
     double *exact;                    /* [dims * (dims + 2)] */
     float *a, *a2;                    /* [dims * dims]; a2 for nonneg only */
     float *panel;                     /* [panel_len * dims] */
-    float *s, *t;                     /* [panel_len] */
+    float *s, *t;                     /* [CCZI_ALS_TERMS] */
     float *inverse;                   /* [dims * CCZI_ALS_BLOCK] */
     float *limit, *b, *x, *r, *p, *q; /* [dims] */
 };
@@ -62,14 +62,14 @@ struct cczi_als {
     struct ccz_recsys_als_cfg cfg; /* threads and cg_steps without 0 */
     const struct cczi_als_kernels *k;
     size_t dims, stride; /* of systems, of rows of factors */
-    size_t panel_len;    /* a multiple of CCZI_ALS_BLOCK */
+    size_t panel_len;    /* rows of a panel */
     size_t work_size;    /* bytes of each thread */
     struct cczi_als_work work[CCZ_THREADS_MAX];
     float *base;     /* [dims * dims] what all rows share, symmetric; NULL: explicit */
     double *gram;    /* [stride * stride] */
     double *partial; /* [CCZI_GRAM_PARTS * stride * stride] */
 };
-enum { CCZI_GRAM_PARTS = 16 };
+enum { CCZI_GRAM_PARTS = 16, CCZI_ALS_TERMS = 4096 };
 
 /* One side whose rows are to be found. */
 struct cczi_als_half {

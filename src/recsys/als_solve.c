@@ -5,10 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum {
-    SYRK_FLOATS = 8192, /* of a panel, to stay in the first-level cache while it is multiplied */
-    ROWS_AT_ONCE = 16
-};
+enum { ROWS_AT_ONCE = 16 };
 
 /* ------------------------------------------------------------------------------------- a system */
 
@@ -60,18 +57,11 @@ static void panel_tail(const struct cczi_als *als, float *panel, size_t len)
     }
 }
 
-static size_t chunk_len(const struct cczi_als *als)
-{
-    size_t len = SYRK_FLOATS / als->dims / CCZI_ALS_BLOCK * CCZI_ALS_BLOCK;
-    len = len < CCZI_ALS_BLOCK ? CCZI_ALS_BLOCK : len;
-    return len < als->panel_len ? len : als->panel_len;
-}
-
 void cczi_als_system(const struct cczi_als *als, struct cczi_als_work *w,
                      const struct cczi_als_half *h, uint32_t row)
 {
     const uint64_t start = h->rows->start[row], end = h->rows->start[row + 1];
-    const size_t dims = als->dims, chunk = chunk_len(als);
+    const size_t dims = als->dims, chunk = als->panel_len;
     const bool weighted = als->cfg.kind == CCZ_RECSYS_IMPLICIT_HKV;
     const float reg = cczi_als_reg(als, end - start, h->fixed->len);
     if (als->base)
@@ -105,65 +95,87 @@ void cczi_als_exact(const struct cczi_als *als, struct cczi_als_work *w,
 
 /* -------------------------------------------------------------------------- conjugate gradients */
 
-static size_t whole_blocks(size_t len)
+/* Ratings of a row, CCZI_ALS_TERMS at a time, with their weights and targets in w->s and w->t; those of a row that is no longer stay
+ * there from one call to the next. */
+struct row {
+    const struct cczi_als *als;
+    struct cczi_als_work *w;
+    const struct cczi_als_half *h;
+    uint64_t start, end;
+    float reg;
+    bool loaded;
+};
+
+static size_t load_terms(struct row *r, uint64_t at)
 {
-    return (len + CCZI_ALS_BLOCK - 1) / CCZI_ALS_BLOCK * CCZI_ALS_BLOCK;
+    const size_t len = r->end - at < CCZI_ALS_TERMS ? (size_t)(r->end - at) : CCZI_ALS_TERMS;
+    if (!r->loaded) {
+        cczi_als_terms(r->w->s, r->w->t, r->als, r->h, at, len);
+        for (size_t i = len; i % CCZI_ALS_BLOCK; i++)
+            r->w->s[i] = r->w->t[i] = 0;
+    }
+    r->loaded = r->end - r->start <= CCZI_ALS_TERMS;
+    return len;
 }
 
-/* out += (b if `first`) - sum of w y y' x over a row. The first one loads the panel; one that holds the whole row stays. */
-static void stored_residual(const struct cczi_als *als, struct cczi_als_work *w,
-                            const struct cczi_als_half *h, uint32_t row, float *out, const float *x,
-                            bool first)
+static size_t one_of(const struct cczi_als *als)
 {
-    const uint64_t start = h->rows->start[row], end = h->rows->start[row + 1];
-    if (!first && end - start <= als->panel_len) {
-        als->k->residual(out, w->panel, w->s, x, als->dims, whole_blocks((size_t)(end - start)));
-        return;
-    }
-    for (uint64_t at = start; at < end; at += als->panel_len) {
-        const size_t len = end - at < als->panel_len ? (size_t)(end - at) : als->panel_len;
-        cczi_als_terms(w->s, w->t, als, h, at, len);
-        for (size_t i = len; i < whole_blocks(len); i++)
-            w->s[i] = w->t[i] = 0;
-        if (!first)
-            memset(w->t, 0, whole_blocks(len) * sizeof(*w->t));
-        als->k->first_residual(out, w->panel, als->dims, h->fixed->v, als->stride,
-                               h->rows->col + at, als->cfg.biases ? als->cfg.factors : 0, w->t,
-                               w->s, x, len);
-    }
+    return als->cfg.biases ? als->cfg.factors : 0;
 }
 
-/* out = (b if `first`) - A x */
-static void residual(const struct cczi_als *als, struct cczi_als_work *w,
-                     const struct cczi_als_half *h, uint32_t row, float *out, const float *x,
-                     bool first)
+/* out = (b if `targets`) - A x */
+static void residual(struct row *r, float *out, const float *x, bool targets)
 {
-    const uint64_t ratings = h->rows->start[row + 1] - h->rows->start[row];
+    const struct cczi_als *als = r->als;
     memset(out, 0, als->dims * sizeof(*out));
-    stored_residual(als, w, h, row, out, x, first);
+    for (uint64_t at = r->start; at < r->end; at += CCZI_ALS_TERMS) {
+        const size_t len = load_terms(r, at);
+        als->k->residual(out, r->h->fixed->v, als->stride, r->h->rows->col + at, one_of(als),
+                         targets ? r->w->t : NULL, r->w->s, x, len);
+    }
     if (als->base)
         als->k->minus_product(out, als->base, x, als->dims);
-    als->k->axpy(out, -cczi_als_reg(als, ratings, h->fixed->len), x, als->dims);
+    als->k->axpy(out, -r->reg, x, als->dims);
+}
+
+/* x' A x */
+static float curvature(struct row *r, const float *x)
+{
+    const struct cczi_als *als = r->als;
+    float sum = r->reg * als->k->dot(x, x, als->dims);
+    for (uint64_t at = r->start; at < r->end; at += CCZI_ALS_TERMS) {
+        const size_t len = load_terms(r, at);
+        sum += als->k->curvature(r->h->fixed->v, als->stride, r->h->rows->col + at, one_of(als),
+                                 r->w->s, x, len);
+    }
+    return als->base ? sum + als->k->quadratic(als->base, x, als->dims) : sum;
 }
 
 /* From w->x. What is behind factors and bias is 0 in x and so in everything. It ends early where a residual, so small beside the
- * first one, is rounding errors. */
+ * first one, is rounding errors. The last step needs no new residual, only how far to go. */
 static void conjugate_gradients(const struct cczi_als *als, struct cczi_als_work *w,
                                 const struct cczi_als_half *h, uint32_t row)
 {
     const float least = 0x1p-38f;
     const size_t dims = als->dims;
-    residual(als, w, h, row, w->r, w->x, true);
+    struct row at = {
+        .als = als, .w = w, .h = h, .start = h->rows->start[row], .end = h->rows->start[row + 1]};
+    at.reg = cczi_als_reg(als, at.end - at.start, h->fixed->len);
+    residual(&at, w->r, w->x, true);
     memcpy(w->p, w->r, dims * sizeof(*w->p));
     const float first = als->k->dot(w->r, w->r, dims);
     float rr = first;
-    for (uint32_t step = 0; step < als->cfg.cg_steps && rr > least * first; step++) {
-        residual(als, w, h, row, w->q, w->p, false); /* q = -A p */
-        const float curvature = -als->k->dot(w->p, w->q, dims);
-        if (curvature <= 0)
+    for (uint32_t step = 1; step <= als->cfg.cg_steps && rr > least * first; step++) {
+        const bool last = step == als->cfg.cg_steps;
+        if (!last)
+            residual(&at, w->q, w->p, false); /* q = -A p */
+        const float bend = last ? curvature(&at, w->p) : -als->k->dot(w->p, w->q, dims);
+        if (bend <= 0)
             return;
-        als->k->axpy(w->x, rr / curvature, w->p, dims);
-        als->k->axpy(w->r, rr / curvature, w->q, dims);
+        als->k->axpy(w->x, rr / bend, w->p, dims);
+        if (last)
+            return;
+        als->k->axpy(w->r, rr / bend, w->q, dims);
         const float next = als->k->dot(w->r, w->r, dims), beta = next / rr;
         for (size_t i = 0; i < dims; i++)
             w->p[i] = w->r[i] + beta * w->p[i];

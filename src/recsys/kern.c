@@ -68,10 +68,13 @@ static bool run(struct results *o, const struct cczi_als_kernels *k)
         for (size_t j = 0; j < i; j++)
             o->a[i * DIMS + j] = o->a[j * DIMS + i];
     }
-    k->first_residual(o->r, o->panel, DIMS, fixed, DIMS, col, 0, t, s, o->b, ROWS);
-    k->residual(o->r, o->panel, s, o->b, DIMS, ROWS);
+    for (size_t i = ROWS - 3; i < ROWS; i++) /* the last block is not whole */
+        s[i] = t[i] = 0;
+    k->residual(o->r, fixed, DIMS, col, 5, t, s, o->b,
+                ROWS - 3); /* its bias is one place of DIMS */
+    o->y[0] = k->curvature(fixed, DIMS, col, 5, s, o->b, ROWS - 3) + k->quadratic(o->a, o->b, DIMS);
     k->minus_product(o->r, o->a, o->b, DIMS);
-    memcpy(o->y, o->b, sizeof(o->y));
+    memcpy(o->y + 1, o->b + 1, sizeof(o->y) - sizeof(o->y[0]));
     k->axpy(o->y, 0.01f * k->dot(o->b, o->b, DIMS), o->r, DIMS);
     return k->solve(o->b, o->a, inverse, limit, DIMS, cczi_als_tolerance(DIMS));
 }

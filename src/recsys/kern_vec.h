@@ -23,7 +23,7 @@ enum { BLOCK = CCZI_ALS_BLOCK };
 
 #if ALS_TIER == 512
 #include <immintrin.h>
-enum { VEC = 16, TILE_ROWS = 16, MUL_ROWS = 16, WIDE = 4 };
+enum { VEC = 16, TILE_ROWS = 16, MUL_ROWS = 16, WIDE = 4, GROUP = 8 };
 typedef __m512 vec;
 #define LOAD(p)       _mm512_load_ps(p)
 #define STORE(p, x)   _mm512_store_ps(p, x)
@@ -50,7 +50,7 @@ INLINE vec SUMS(const vec *x)
 }
 #elif ALS_TIER == 256
 #include <immintrin.h>
-enum { VEC = 8, TILE_ROWS = 6, MUL_ROWS = 8, WIDE = 4 };
+enum { VEC = 8, TILE_ROWS = 6, MUL_ROWS = 8, WIDE = 4, GROUP = 8 };
 typedef __m256 vec;
 #define LOAD(p)       _mm256_load_ps(p)
 #define STORE(p, x)   _mm256_store_ps(p, x)
@@ -73,7 +73,7 @@ INLINE vec SUMS(const vec *x)
     return ADD(_mm256_permute2f128_ps(q0, q1, 0x20), _mm256_permute2f128_ps(q0, q1, 0x31));
 }
 #else
-enum { VEC = 4, TILE_ROWS = 2, MUL_ROWS = 4, WIDE = 2 };
+enum { VEC = 4, TILE_ROWS = 2, MUL_ROWS = 4, WIDE = 2, GROUP = 4 };
 typedef struct {
     float v[VEC];
 } vec;
@@ -121,6 +121,11 @@ INLINE vec SUMS(const vec *x)
 {
     return (vec){{SUM(x[0]), SUM(x[1]), SUM(x[2]), SUM(x[3])}};
 }
+#endif
+#if ALS_TIER == 0
+#define FMA_DOUBLE(a, b, c) ((a) * (b) + (c))
+#else
+#define FMA_DOUBLE(a, b, c) fma(a, b, c)
 #endif
 enum { STRIPS = BLOCK / VEC };
 
@@ -185,22 +190,24 @@ static void k_syrk(float *a, size_t dims, const float *p, size_t stride, size_t 
             block_add(a + i * dims + j, dims, p + i, p + j, stride, len);
 }
 
-/* In double, where products of floats are exact: only sums are rounded, in the same order on every tier. Four rows at a time, as
- * sums are in memory. */
+/* In double, where products of floats are exact: with or without fused multiplication only sums are rounded, in the same order on
+ * every tier. ROWS rows at a time, as sums are in memory. */
 static void k_gram(double *out, size_t dims, const float *y, size_t len)
 {
-    enum { ROWS = 4 };
+    enum { ROWS = 8 };
     double x[ROWS][CCZI_ALS_DIMS_MAX];
     for (size_t k = 0; k < len; k += ROWS) {
         for (size_t r = 0; r < ROWS; r++)
             for (size_t j = 0; j < dims; j++)
                 x[r][j] = k + r < len ? (double)y[(k + r) * dims + j] : 0;
-        for (size_t i = 0; i < dims; i++) {
-            const double a = x[0][i], b = x[1][i], c = x[2][i], d = x[3][i];
-            double *row = out + i * dims;
-            for (size_t j = i / BLOCK * BLOCK; j < dims; j++)
-                row[j] += (a * x[0][j] + b * x[1][j]) + (c * x[2][j] + d * x[3][j]);
-        }
+        for (size_t i = 0; i < dims; i++)
+            for (size_t j = i / BLOCK * BLOCK; j < dims; j++) {
+                double sum = out[i * dims + j];
+                UNROLL
+                for (size_t r = 0; r < ROWS; r++)
+                    sum = FMA_DOUBLE(x[r][i], x[r][j], sum);
+                out[i * dims + j] = sum;
+            }
     }
 }
 
@@ -326,21 +333,23 @@ static void k_axpy(float *y, float a, const float *x, size_t dims)
         STORE(y + j, FMA(ALL(a), LOAD(x + j), LOAD(y + j)));
 }
 
-/* VEC dot products side by side: out[r] = <rows[r], x>. Lines of next[r], if any, are asked for on the way. */
-INLINE vec dots(const float *rows, size_t stride, const float *x, size_t len,
-                const float *const *next)
+/* VEC dot products side by side: out[r] = <rows[r], x>, GROUP at a time as pointers need registers, too. */
+INLINE vec dots(const float *const *rows, const float *x, size_t len)
 {
     vec sum[VEC];
     UNROLL
-    for (size_t r = 0; r < VEC; r++)
-        sum[r] = ALL(0);
-    for (size_t j = 0; j < len; j += VEC) {
-        const vec y = LOAD(x + j);
+    for (size_t g = 0; g < VEC; g += GROUP) {
+        const float *row[GROUP];
         UNROLL
-        for (size_t r = 0; r < VEC; r++) {
-            sum[r] = FMA(LOAD(rows + r * stride + j), y, sum[r]);
-            if (next && j % BLOCK == 0)
-                PREFETCH(next[r] + j);
+        for (size_t r = 0; r < GROUP; r++) {
+            row[r] = rows[g + r];
+            sum[g + r] = ALL(0);
+        }
+        for (size_t j = 0; j < len; j += VEC) {
+            const vec y = LOAD(x + j);
+            UNROLL
+            for (size_t r = 0; r < GROUP; r++)
+                sum[g + r] = FMA(LOAD(row[r] + j), y, sum[g + r]);
         }
     }
     return SUMS(sum);
@@ -366,7 +375,10 @@ static bool k_solve(float *x, float *a, float *inverse, float *limit, size_t dim
         i -= BLOCK;
         const size_t behind = i + BLOCK;
         for (size_t r = i; r < behind && behind < dims; r += VEC) {
-            const vec d = dots(a + r * dims + behind, dims, x + behind, dims - behind, NULL);
+            const float *rows[VEC];
+            for (size_t e = 0; e < VEC; e++)
+                rows[e] = a + (r + e) * dims + behind;
+            const vec d = dots(rows, x + behind, dims - behind);
             STORE(x + r, FNMA(ALL(1), d, LOAD(x + r)));
         }
         _Alignas(64) float y[BLOCK] = {0};
@@ -378,9 +390,10 @@ static bool k_solve(float *x, float *a, float *inverse, float *limit, size_t dim
 
 /* -------------------------------------------------------------------------- conjugate gradients */
 
-/* out[j ..] += sum over BLOCK rows of c[r] rows[r][j ..], `vecs` vectors */
-INLINE void add_rows(float *out, const float *rows, size_t stride, const float *c,
-                     const size_t vecs)
+/* out[0 ..] += sum over BLOCK rows of c[r] rows[r][at ..], `vecs` vectors. These rows are in the first-level cache: there is time
+ * to ask for those of the next block. */
+INLINE void add_rows(float *out, const float *const *rows, const float *const *next, size_t at,
+                     const float *c, const size_t vecs)
 {
     vec sum[WIDE];
     UNROLL
@@ -390,60 +403,83 @@ INLINE void add_rows(float *out, const float *rows, size_t stride, const float *
     for (size_t r = 0; r < BLOCK; r++) {
         const vec x = ALL(c[r]);
         UNROLL
-        for (size_t v = 0; v < vecs; v++)
-            sum[v] = FMA(x, LOAD(rows + r * stride + v * VEC), sum[v]);
+        for (size_t v = 0; v < vecs; v++) {
+            sum[v] = FMA(x, LOAD(rows[r] + at + v * VEC), sum[v]);
+            if ((at + v * VEC) % BLOCK == 0)
+                PREFETCH(next[r] + at + v * VEC);
+        }
     }
     UNROLL
     for (size_t v = 0; v < vecs; v++)
         STORE(out + v * VEC, sum[v]);
 }
 
-/* A block of rows: out += sum over r of (t[r] - w[r] <row_r, x>) row_r */
-INLINE void residual_block(float *out, const float *rows, const float *t, const float *w,
-                           const float *x, size_t dims, const float *const *next)
+/* Where the rows of a block are; the last one stands for those that are not there. */
+INLINE void find_rows(const float **rows, const float *y, size_t stride, const uint32_t *col,
+                      size_t k, size_t len)
+{
+    for (size_t r = 0; r < BLOCK; r++)
+        rows[r] = y + (size_t)col[k + r < len ? k + r : len - 1] * stride;
+}
+
+static void k_residual(float *out, const float *y, size_t stride, const uint32_t *col, size_t one,
+                       const float *t, const float *w, const float *x, size_t len)
 {
     _Alignas(64) float c[BLOCK];
-    for (size_t r = 0; r < BLOCK; r += VEC) {
-        const vec d = dots(rows + r * dims, dims, x, dims, next + r);
-        STORE(c + r, FNMA(LOAD(w + r), d, t ? LOAD(t + r) : ALL(0)));
-    }
-    size_t j = 0;
-    for (; j + WIDE * VEC <= dims; j += WIDE * VEC)
-        add_rows(out + j, rows + j, dims, c, WIDE);
-    for (; j < dims; j += VEC)
-        add_rows(out + j, rows + j, dims, c, 1);
-}
-
-static void k_residual(float *out, const float *p, const float *w, const float *x, size_t dims,
-                       size_t len)
-{
-    for (size_t k = 0; k < len; k += BLOCK) {
-        const float *next[BLOCK];
-        for (size_t r = 0; r < BLOCK; r++)
-            next[r] = p + (k + (k + BLOCK < len ? BLOCK : 0) + r) * dims;
-        residual_block(out, p + k * dims, NULL, w + k, x, dims, next);
-    }
-}
-
-static void k_first_residual(float *out, float *p, size_t dims, const float *y, size_t stride,
-                             const uint32_t *col, size_t one, const float *t, const float *w,
-                             const float *x, size_t len)
-{
-    for (size_t k = 0; k < len; k += BLOCK) {
-        const size_t rows = len - k < BLOCK ? len - k : BLOCK;
-        float *to = p + k * dims;
-        const float *next[BLOCK];
-        for (size_t r = 0; r < BLOCK; r++, to += dims) {
-            const size_t then = k + BLOCK + r;
-            next[r] = then < len ? y + (size_t)col[then] * stride : to;
-            const float *from = r < rows ? y + (size_t)col[k + r] * stride : NULL;
-            for (size_t j = 0; j < dims; j += VEC)
-                STORE(to + j, from && j < stride ? LOAD(from + j) : ALL(0));
-            if (one && from)
-                to[one] = 1;
+    const float *both[2][BLOCK];
+    const vec bias = ALL(one ? x[one] : 0);
+    find_rows(both[0], y, stride, col, 0, len);
+    for (size_t k = 0, turn = 0; k < len; k += BLOCK, turn ^= 1) {
+        const float **rows = both[turn], **next = both[turn ^ 1];
+        find_rows(next, y, stride, col, k + BLOCK, len);
+        for (size_t r = 0; r < BLOCK; r += VEC) {
+            const vec d = ADD(bias, dots(rows + r, x, stride));
+            STORE(c + r, FNMA(LOAD(w + k + r), d, t ? LOAD(t + k + r) : ALL(0)));
         }
-        residual_block(out, p + k * dims, t + k, w + k, x, dims, next);
+        size_t j = 0;
+        for (; j + WIDE * VEC <= stride; j += WIDE * VEC)
+            add_rows(out + j, rows, next, j, c, WIDE);
+        for (; j < stride; j += VEC)
+            add_rows(out + j, rows, next, j, c, 1);
+        for (size_t r = 0; one && r < BLOCK; r++)
+            out[one] += c[r];
     }
+}
+
+static float k_curvature(const float *y, size_t stride, const uint32_t *col, size_t one,
+                         const float *w, const float *x, size_t len)
+{
+    const float *rows[BLOCK];
+    const vec bias = ALL(one ? x[one] : 0);
+    vec sum = ALL(0);
+    for (size_t k = 0; k < len; k += BLOCK) {
+        find_rows(rows, y, stride, col, k, len);
+        for (size_t r = 0; r < BLOCK; r += VEC) {
+            const vec d = ADD(bias, dots(rows + r, x, stride));
+            sum = FMA(MUL(LOAD(w + k + r), d), d, sum);
+        }
+    }
+    return SUM(sum);
+}
+
+/* x' A x = sum over blocks of rows, those behind the diagonal twice */
+static float k_quadratic(const float *a, const float *x, size_t dims)
+{
+    const float *rows[VEC];
+    vec all = ALL(0);
+    for (size_t r = 0; r < dims; r += VEC) {
+        const size_t i = r / BLOCK * BLOCK, behind = i + BLOCK;
+        for (size_t e = 0; e < VEC; e++)
+            rows[e] = a + (r + e) * dims + i;
+        vec sum = dots(rows, x + i, BLOCK);
+        if (behind < dims) {
+            for (size_t e = 0; e < VEC; e++)
+                rows[e] += BLOCK;
+            sum = FMA(ALL(2), dots(rows, x + behind, dims - behind), sum);
+        }
+        all = FMA(LOAD(x + r), sum, all);
+    }
+    return SUM(all);
 }
 
 /* Rows of blocks from the diagonal on: each element of the upper half is read once, for two products. */
@@ -478,7 +514,7 @@ static void k_minus_product(float *out, const float *a, const float *x, size_t d
 #define ALS_KERNELS(tier_name)                                                                     \
     {                                                                                              \
         .name = (tier_name), .syrk = k_syrk, .gram = k_gram, .gather = k_gather, .solve = k_solve, \
-        .residual = k_residual, .first_residual = k_first_residual,                                \
-        .minus_product = k_minus_product, .dot = k_dot, .axpy = k_axpy                             \
+        .residual = k_residual, .curvature = k_curvature, .minus_product = k_minus_product,        \
+        .quadratic = k_quadratic, .dot = k_dot, .axpy = k_axpy                                     \
     }
 #endif
