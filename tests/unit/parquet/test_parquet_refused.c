@@ -270,6 +270,22 @@ static void test_ends(void)
     }
 }
 
+/* What the footer says of the chunk alone. */
+static ccz_rc info_of(const struct hand *f, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF out;
+    make_file(&out, f);
+    struct ccz_span file = ccz_buf_span(&out);
+    struct ccz_pq_source io = ccz_pq_source_mem(&file);
+    CCZ_AUTO(ccz_pq_reader) r = NULL;
+    struct ccz_pq_chunk_info info;
+    CHECK(ccz_pq_reader_open(&r, &io, NULL, NULL) == CCZ_OK);
+    ccz_rc rc = ccz_pq_chunk_info(&info, r, 0, 0, err);
+    CHECK(rc == CCZ_OK || (!info.has_min && !info.has_max && !info.has_nulls && !info.bytes.ptr));
+    ccz_buf_free(&info.bytes);
+    return rc;
+}
+
 static void test_statistics(void)
 {
     struct hand f = good();
@@ -280,7 +296,9 @@ static void test_statistics(void)
     CHECK(use(&f, NULL, &err) == CCZ_OK);
     f.min = BYTES("\2\0\0\0");
     CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:statistics"));
+    CHECK(info_of(&f, &err) == CCZ_OK);
     f.min = BYTES("\4\0\0\0");
+    CHECK(is_refused(info_of(&f, &err), CCZ_E_FORMAT, &err, "parquet:statistics"));
     CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:statistics"));
     f.min = BYTES("\1\0\0");
     CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:statistics"));
@@ -431,13 +449,15 @@ static void test_bombs(void)
             BYTES("\7\0\0\0\2\0\xfe\xff\xff\x3f\1\5\0\0\0\x80\x80\x80\x40\1\0\x80\x80\x80\x40")};
     CHECK(is_refused(use(&f, &(struct ccz_pq_read_cfg){.batch_size_max = 1 << 20}, &err),
                      CCZ_E_LIMIT, &err, "parquet:batch-size"));
-    /* strings that a dictionary repeats */
+    /* strings that a dictionary repeats: 6.5 MB of text in 4 bytes of indexes */
+    static char entry[104] = "\x64\0\0";
+    memset(entry + 4, 'x', 100);
     f = (struct hand){.type = CCZ_PQ_BYTES, .pages = 2, .rows = 1 << 16};
-    f.page[0] = (struct hand_page){.h = PAGE_DICT(1), .body = BYTES("\x10\0\0\0abcdefghijklmnop")};
+    f.page[0] = (struct hand_page){.h = PAGE_DICT(1), .body = CCZ_SPAN(entry, sizeof(entry))};
     f.page[1] = (struct hand_page){.h = PAGE_V1(1 << 16, CCZI_PQ_RLE_DICTIONARY),
                                    .body = BYTES("\0\x80\x80\x08")};
     CHECK(use(&f, NULL, &err) == CCZ_OK);
-    CHECK(is_refused(use(&f, &(struct ccz_pq_read_cfg){.batch_size_max = (1 << 20) - 1}, &err),
+    CHECK(is_refused(use(&f, &(struct ccz_pq_read_cfg){.batch_size_max = 2 << 20}, &err),
                      CCZ_E_LIMIT, &err, "parquet:batch-size"));
 }
 
