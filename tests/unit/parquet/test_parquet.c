@@ -4,6 +4,7 @@
 #include "parquet_test.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <unistd.h>
 
 enum { FILE_MAX = 64 << 20 };
@@ -314,6 +315,47 @@ static void test_fd(void)
     made_free(&m);
 }
 
+/* Scans of one reader in several threads, each of every row group. */
+struct shared {
+    const struct ccz_pq_reader *r;
+    const struct made *m;
+};
+
+static void *scan_all(void *arg)
+{
+    const struct shared *sh = arg;
+    struct ccz_pq_data d;
+    CCZ_AUTO(ccz_pq_scan) s = NULL;
+    size_t at = 0;
+    CHECK(ccz_pq_scan_open(&s, sh->r, &(struct ccz_pq_scan_cfg){.batch_rows = 99}, NULL) == CCZ_OK);
+    for (; ccz_pq_scan_next(&d, s, NULL) == CCZ_OK && d.rows > 0; at += d.rows)
+        CHECK(same_rows(sh->m, &d, at));
+    CHECK(at == sh->m->d.rows);
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    struct made m =
+        make_column((struct ccz_pq_column){.name = "s", .type = CCZ_PQ_BYTES, .optional = true},
+                    5000, false, 2);
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, FILE_MAX);
+    struct ccz_pq_write_cfg cfg = {.codec = CCZ_PQ_ZSTD, .row_group_rows = 700, .page_size = 900};
+    CHECK(write_made(&out, &m, 1, &cfg, 5000, NULL) == CCZ_OK);
+    struct ccz_span file = ccz_buf_span(&out);
+    struct ccz_pq_source io = ccz_pq_source_mem(&file);
+    CCZ_AUTO(ccz_pq_reader) r = NULL;
+    CHECK(ccz_pq_reader_open(&r, &io, NULL, NULL) == CCZ_OK);
+    struct shared sh = {r, &m};
+    pthread_t t[4];
+    for (size_t i = 0; i < 4; i++)
+        CHECK(pthread_create(&t[i], NULL, scan_all, &sh) == 0);
+    for (size_t i = 0; i < 4; i++)
+        CHECK(pthread_join(t[i], NULL) == 0);
+    made_free(&m);
+}
+
 static const struct ccz_test tests[] = {
     {"parquet.types", test_types},
     {"parquet.table", test_table},
@@ -323,6 +365,7 @@ static const struct ccz_test tests[] = {
     {"parquet.statistics", test_statistics},
     {"parquet.meta", test_meta},
     {"parquet.fd", test_fd},
+    {"parquet.threads", test_threads},
 };
 
 int main(int argc, char **argv)

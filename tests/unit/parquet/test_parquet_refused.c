@@ -21,9 +21,9 @@ struct hand {
     const char *path, *file_path; /* NULL: "x", none */
     int32_t chunk_type;           /* 0 = type, else the number + 1 */
     struct ccz_span min, max;
-    int64_t nulls;          /* 0: none, else the number + 1 */
-    size_t groups, columns; /* 0: 1 */
-    bool signed_, crypto;
+    int64_t nulls;              /* 0: none, else the number + 1 */
+    size_t groups, columns;     /* 0: 1 */
+    bool signed_, crypto, list; /* list: x is LIST, optional, of required elements */
 };
 
 static void put_pages(struct ccz_buf *out, const struct hand *f, int64_t *dict)
@@ -46,12 +46,21 @@ static void put_pages(struct ccz_buf *out, const struct hand *f, int64_t *dict)
 
 static void put_element(struct cczi_tw *t, const struct hand *f)
 {
+    for (int i = 0; i < 2 && f->list; i++) {
+        cczi_tw_open(t);
+        cczi_tw_i32(t, 3, i == 0 ? 1 : 2);
+        cczi_tw_binary(t, 4, ccz_span_str(i == 0 ? "x" : "list"));
+        cczi_tw_i32(t, 5, 1);
+        if (i == 0)
+            cczi_tw_i32(t, 6, 3);
+        cczi_tw_close(t);
+    }
     cczi_tw_open(t);
     cczi_tw_i32(t, 1, f->type);
     if (f->type_size != 0)
         cczi_tw_i32(t, 2, f->type_size);
     cczi_tw_i32(t, 3, f->repetition);
-    cczi_tw_binary(t, 4, ccz_span_str("x"));
+    cczi_tw_binary(t, 4, ccz_span_str(f->list ? "element" : "x"));
     if (f->converted > 0)
         cczi_tw_i32(t, 6, f->converted - 1);
     cczi_tw_close(t);
@@ -68,8 +77,12 @@ static void put_chunk(struct cczi_tw *t, const struct hand *f, int64_t dict, int
     cczi_tw_i32(t, 1, f->chunk_type > 0 ? f->chunk_type - 1 : f->type);
     cczi_tw_list(t, 2, CCZI_TH_I32, 1);
     cczi_tw_elem_i32(t, 0);
-    cczi_tw_list(t, 3, CCZI_TH_BINARY, 1);
+    cczi_tw_list(t, 3, CCZI_TH_BINARY, f->list ? 3 : 1);
     cczi_tw_elem_binary(t, ccz_span_str(f->path ? f->path : "x"));
+    if (f->list) {
+        cczi_tw_elem_binary(t, ccz_span_str("list"));
+        cczi_tw_elem_binary(t, ccz_span_str("element"));
+    }
     cczi_tw_i32(t, 4, f->codec);
     cczi_tw_i64(t, 5, f->values ? f->values : f->rows);
     cczi_tw_i64(t, 6, size);
@@ -107,7 +120,7 @@ static void make_file(struct ccz_buf *out, const struct hand *f)
     struct cczi_tw t = {.out = out};
     cczi_tw_open(&t);
     cczi_tw_i32(&t, 1, 1);
-    cczi_tw_list(&t, 2, CCZI_TH_STRUCT, 2);
+    cczi_tw_list(&t, 2, CCZI_TH_STRUCT, f->list ? 4 : 2);
     cczi_tw_open(&t);
     cczi_tw_binary(&t, 4, ccz_span_str("schema"));
     cczi_tw_i32(&t, 5, 1);
@@ -270,6 +283,22 @@ static void test_ends(void)
     }
 }
 
+/* What the footer says of the chunk alone. */
+static ccz_rc info_of(const struct hand *f, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF out;
+    make_file(&out, f);
+    struct ccz_span file = ccz_buf_span(&out);
+    struct ccz_pq_source io = ccz_pq_source_mem(&file);
+    CCZ_AUTO(ccz_pq_reader) r = NULL;
+    struct ccz_pq_chunk_info info;
+    CHECK(ccz_pq_reader_open(&r, &io, NULL, NULL) == CCZ_OK);
+    ccz_rc rc = ccz_pq_chunk_info(&info, r, 0, 0, err);
+    CHECK(rc == CCZ_OK || (!info.has_min && !info.has_max && !info.has_nulls && !info.bytes.ptr));
+    ccz_buf_free(&info.bytes);
+    return rc;
+}
+
 static void test_statistics(void)
 {
     struct hand f = good();
@@ -280,7 +309,9 @@ static void test_statistics(void)
     CHECK(use(&f, NULL, &err) == CCZ_OK);
     f.min = BYTES("\2\0\0\0");
     CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:statistics"));
+    CHECK(info_of(&f, &err) == CCZ_OK);
     f.min = BYTES("\4\0\0\0");
+    CHECK(is_refused(info_of(&f, &err), CCZ_E_FORMAT, &err, "parquet:statistics"));
     CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:statistics"));
     f.min = BYTES("\1\0\0");
     CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:statistics"));
@@ -289,6 +320,7 @@ static void test_statistics(void)
     CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:statistics"));
     f.max = (struct ccz_span){0};
     f.nulls = 5;
+    CHECK(is_refused(info_of(&f, &err), CCZ_E_FORMAT, &err, "parquet:statistics"));
     CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:statistics"));
     f.nulls = 2; /* fewer than values, and not so many */
     CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:statistics"));
@@ -375,6 +407,14 @@ static void test_levels(void)
         0; /* what the header says is RLE, see cczi_pq_page_header_put() */
     f.rows = 1, f.page[0].body = BYTES("\2\0\0\0\3\6\2\0\0\0\6\1\1\0\0\0\2\0\0\0\3\0\0\0");
     CHECK(use(&f, NULL, &err) == CCZ_OK);
+    /* LIST, optional, of required elements: levels up to 2 in two bits */
+    f = (struct hand){.type = CCZ_PQ_INT32, .list = true, .pages = 1, .rows = 2, .values = 3};
+    f.page[0] =
+        (struct hand_page){.h = PAGE_V1(3, CCZI_PQ_PLAIN),
+                           .body = BYTES("\2\0\0\0\3\2\2\0\0\0\6\2\1\0\0\0\2\0\0\0\3\0\0\0")};
+    CHECK(use(&f, NULL, &err) == CCZ_OK);
+    f.page[0].body = BYTES("\2\0\0\0\3\2\2\0\0\0\6\3\1\0\0\0\2\0\0\0\3\0\0\0");
+    CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:levels"));
 }
 
 /* A page of few bytes that unpacks to many, or says so. */
@@ -431,14 +471,23 @@ static void test_bombs(void)
             BYTES("\7\0\0\0\2\0\xfe\xff\xff\x3f\1\5\0\0\0\x80\x80\x80\x40\1\0\x80\x80\x80\x40")};
     CHECK(is_refused(use(&f, &(struct ccz_pq_read_cfg){.batch_size_max = 1 << 20}, &err),
                      CCZ_E_LIMIT, &err, "parquet:batch-size"));
-    /* strings that a dictionary repeats */
+    /* strings that a dictionary repeats: 6.5 MB of text in 4 bytes of indexes */
+    static char entry[104] = "\x64\0\0";
+    memset(entry + 4, 'x', 100);
     f = (struct hand){.type = CCZ_PQ_BYTES, .pages = 2, .rows = 1 << 16};
-    f.page[0] = (struct hand_page){.h = PAGE_DICT(1), .body = BYTES("\x10\0\0\0abcdefghijklmnop")};
+    f.page[0] = (struct hand_page){.h = PAGE_DICT(1), .body = CCZ_SPAN(entry, sizeof(entry))};
     f.page[1] = (struct hand_page){.h = PAGE_V1(1 << 16, CCZI_PQ_RLE_DICTIONARY),
                                    .body = BYTES("\0\x80\x80\x08")};
     CHECK(use(&f, NULL, &err) == CCZ_OK);
-    CHECK(is_refused(use(&f, &(struct ccz_pq_read_cfg){.batch_size_max = (1 << 20) - 1}, &err),
+    CHECK(is_refused(use(&f, &(struct ccz_pq_read_cfg){.batch_size_max = 2 << 20}, &err),
                      CCZ_E_LIMIT, &err, "parquet:batch-size"));
+    static uint8_t fixed[100000]; /* 1000 of 100 bytes, in BYTE_STREAM_SPLIT */
+    f = (struct hand){.type = CCZ_PQ_FIXED, .type_size = 100, .pages = 1, .rows = 1000};
+    f.page[0] = (struct hand_page){.h = PAGE_V1(1000, CCZI_PQ_STREAM_SPLIT),
+                                   .body = CCZ_SPAN(fixed, sizeof(fixed))};
+    CHECK(use(&f, NULL, &err) == CCZ_OK);
+    CHECK(is_refused(use(&f, &(struct ccz_pq_read_cfg){.batch_size_max = 99999}, &err), CCZ_E_LIMIT,
+                     &err, "parquet:batch-size"));
 }
 
 static void test_values(void)
