@@ -422,8 +422,8 @@ INLINE void find_rows(const float **rows, const float *y, size_t stride, const u
         rows[r] = y + (size_t)col[k + r < len ? k + r : len - 1] * stride;
 }
 
-static void k_residual(float *out, const float *y, size_t stride, const uint32_t *col, size_t one,
-                       const float *t, const float *w, const float *x, size_t len)
+static void residual_wide(float *out, const float *y, size_t stride, const uint32_t *col,
+                          size_t one, const float *t, const float *w, const float *x, size_t len)
 {
     _Alignas(64) float c[BLOCK];
     const float *both[2][BLOCK];
@@ -444,6 +444,73 @@ static void k_residual(float *out, const float *y, size_t stride, const uint32_t
         for (size_t r = 0; one && r < BLOCK; r++)
             out[one] += c[r];
     }
+}
+
+#if ALS_TIER == 512
+/* The same where x, out and a row fit in registers, VECS vectors each: a row is loaded once for both products. */
+INLINE void residual_narrow(float *out, const float *y, const uint32_t *col, size_t one,
+                            const float *t, const float *w, const float *x, size_t len,
+                            const size_t vecs)
+{
+    const float bias = one ? x[one] : 0;
+    float ones = 0;
+    vec xs[8], sum[8], row[8];
+    UNROLL
+    for (size_t v = 0; v < vecs; v++) {
+        xs[v] = LOAD(x + v * VEC);
+        sum[v] = ALL(0);
+    }
+    for (size_t k = 0; k < len; k++) {
+        const float *from = y + (size_t)col[k] * vecs * VEC;
+        for (size_t v = 0; k + 8 < len && v < vecs; v++) /* in time for what is 8 rows ahead */
+            PREFETCH(y + (size_t)col[k + 8] * vecs * VEC + v * VEC);
+        vec even = ALL(0), odd = ALL(0);
+        UNROLL
+        for (size_t v = 0; v < vecs; v++) {
+            row[v] = LOAD(from + v * VEC);
+            if (v % 2)
+                odd = FMA(row[v], xs[v], odd);
+            else
+                even = FMA(row[v], xs[v], even);
+        }
+        const float c = (t ? t[k] : 0) - w[k] * (bias + SUM(ADD(even, odd)));
+        UNROLL
+        for (size_t v = 0; v < vecs; v++)
+            sum[v] = FMA(ALL(c), row[v], sum[v]);
+        ones += c;
+    }
+    UNROLL
+    for (size_t v = 0; v < vecs; v++)
+        STORE(out + v * VEC, ADD(LOAD(out + v * VEC), sum[v]));
+    if (one)
+        out[one] += ones;
+}
+#endif
+
+static void k_residual(float *out, const float *y, size_t stride, const uint32_t *col, size_t one,
+                       const float *t, const float *w, const float *x, size_t len)
+{
+#if ALS_TIER == 512
+#define NARROW(vecs)                                                                               \
+    case vecs:                                                                                     \
+        residual_narrow(out, y, col, one, t, w, x, len, vecs);                                     \
+        break;
+    switch (stride / VEC) {
+        NARROW(1)
+        NARROW(2)
+        NARROW(3)
+        NARROW(4)
+        NARROW(5)
+        NARROW(6)
+        NARROW(7)
+        NARROW(8)
+    default:
+        residual_wide(out, y, stride, col, one, t, w, x, len);
+    }
+#undef NARROW
+#else
+    residual_wide(out, y, stride, col, one, t, w, x, len);
+#endif
 }
 
 static float k_curvature(const float *y, size_t stride, const uint32_t *col, size_t one,

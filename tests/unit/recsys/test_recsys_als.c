@@ -158,26 +158,43 @@ static void cg(void)
         }
 }
 
+static void cg_is_exact(const struct ccz_recsys_csr *m, struct ccz_recsys_als_cfg cfg)
+{
+    struct ccz_err err = {0};
+    struct ccz_recsys_model *model = random_model(m->rows, m->cols, &cfg);
+    struct ccz_recsys_factors want;
+    CHECK(ccz_recsys_als_fold_in(&want, model, m, CCZ_RECSYS_USERS, &cfg, &err) == CCZ_OK);
+    cfg.solver = CCZ_RECSYS_ALS_CG;
+    cfg.cg_steps = 200;
+    for (size_t i = 0; i < (size_t)model->user.len * model->user.stride; i++)
+        model->user.v[i] *= 0.01f; /* as small as solutions are */
+    CHECK(ccz_recsys_als_iterate(model, m, &cfg, &err) == CCZ_OK);
+    CHECK(distance(&model->user, &want) < 1e-3 * largest(&want));
+    ccz_recsys_factors_deinit(&want);
+    ccz_recsys_model_free(model);
+}
+
 /* Rows whose weights have to be found again for each product. */
 static void cg_long_rows(void)
 {
-    struct ccz_err err = {0};
     CCZ_AUTO(ccz_recsys_csr) m = feedback(4, 10000, 0.5, 4);
     CHECK(m->start[1] > (uint64_t)2 * CCZI_ALS_TERMS);
-    for (int k = 0; k < KINDS; k++) {
-        struct ccz_recsys_als_cfg cfg = cfg_of(kinds[k].kind, kinds[k].biases, 20);
-        struct ccz_recsys_model *model = random_model(m->rows, m->cols, &cfg);
-        struct ccz_recsys_factors want;
-        CHECK(ccz_recsys_als_fold_in(&want, model, m, CCZ_RECSYS_USERS, &cfg, &err) == CCZ_OK);
-        cfg.solver = CCZ_RECSYS_ALS_CG;
-        cfg.cg_steps = 40;
-        for (size_t i = 0; i < (size_t)model->user.len * model->user.stride; i++)
-            model->user.v[i] *= 0.01f; /* as small as solutions are */
-        CHECK(ccz_recsys_als_iterate(model, m, &cfg, &err) == CCZ_OK);
-        CHECK(distance(&model->user, &want) < 1e-3 * largest(&want));
-        ccz_recsys_factors_deinit(&want);
-        ccz_recsys_model_free(model);
-    }
+    for (int k = 0; k < KINDS; k++)
+        cg_is_exact(m, cfg_of(kinds[k].kind, kinds[k].biases, 20));
+}
+
+/* Kernels have code of their own for each of the smaller widths. */
+static void cg_widths(void)
+{
+    CCZ_AUTO(ccz_recsys_csr) m = feedback(12, 60, 0.5, 5);
+    for (int tier = 0; tier < TIERS; tier++)
+        for (int k = 0; k < KINDS && cczi_als_kernels(tiers[tier]); k++)
+            for (uint32_t f = 11; f < 160; f += 15) {
+                struct ccz_recsys_als_cfg cfg = cfg_of(kinds[k].kind, kinds[k].biases, f);
+                cfg.tier = tiers[tier];
+                cfg.reg *= 10;
+                cg_is_exact(m, cfg);
+            }
 }
 
 static void loss_is_the_sum(void)
@@ -756,6 +773,7 @@ int main(int argc, char **argv)
                                             {"als.hardly_regular", hardly_regular},
                                             {"als.cg", cg},
                                             {"als.cg_long_rows", cg_long_rows},
+                                            {"als.cg_widths", cg_widths},
                                             {"als.loss_is_the_sum", loss_is_the_sum},
                                             {"als.loss_falls", loss_falls},
                                             {"als.stops", stops},
