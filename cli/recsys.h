@@ -72,9 +72,12 @@ struct recsys_input_opts {
     const char *value_min, *twice;
     bool binarize;
     int64_t per_user, per_item;
+    uint64_t memory;       /* bytes; 0: everything into memory */
+    const char *spill_dir; /* with memory */
 };
 struct recsys_input {
-    struct ccz_recsys_data data;
+    struct ccz_recsys_data data;      /* empty if it was built */
+    struct ccz_recsys_matrices built; /* empty unless it was */
     struct ccz_recsys_titles *titles; /* NULL: none */
     uint8_t sha256[32];               /* of the file as it lies there */
 };

@@ -208,21 +208,25 @@ static ccz_rc open_source(struct ccz_recsys_source **out, const char *path, cons
                : ccz_recsys_source_file(out, path, err);
 }
 
-static ccz_rc read_text(struct recsys_input *in, const struct recsys_input_opts *o,
-                        const struct ccz_secret *key, const struct ccz_recsys_filter *filter,
-                        struct ccz_err *err)
+/* Everything into memory, or with a builder by way of its disk. */
+static ccz_rc read_text(struct recsys_input *in, struct ccz_recsys_builder *b,
+                        const struct recsys_input_opts *o, const struct ccz_secret *key,
+                        const struct ccz_recsys_filter *filter, struct ccz_err *err)
 {
     struct ccz_recsys_format format;
     CCZ_AUTO(ccz_recsys_source) source = NULL;
     if (!ccz_recsys_format_from(&format, o->format))
         return ccz_fail(err, CCZ_E_ARG, "recsys:format", 0, "there is no format %.40s", o->format);
     ccz_rc rc = open_source(&source, o->in, RECSYS_BOUND_RATINGS, key, err);
-    return rc == CCZ_OK ? ccz_recsys_read(&in->data, source, &format, filter, err) : rc;
+    if (rc == CCZ_OK)
+        rc = b ? ccz_recsys_builder_read(b, source, &format, err)
+               : ccz_recsys_read(&in->data, source, &format, filter, err);
+    return rc;
 }
 
-static ccz_rc read_table(struct recsys_input *in, const struct recsys_input_opts *o,
-                         struct recsys_session *s, const struct ccz_recsys_filter *filter,
-                         struct ccz_err *err)
+static ccz_rc read_table(struct recsys_input *in, struct ccz_recsys_builder *b,
+                         const struct recsys_input_opts *o, struct recsys_session *s,
+                         const struct ccz_recsys_filter *filter, struct ccz_err *err)
 {
     struct recsys_master master;
     CCZ_AUTO(ccz_pq_keytools) tools = NULL;
@@ -245,8 +249,9 @@ static ccz_rc read_table(struct recsys_input *in, const struct recsys_input_opts
     if (rc != CCZ_OK)
         return rc;
     const struct ccz_pq_source io = ccz_pq_source_fd(&fd);
-    rc = ccz_recsys_read_parquet(&in->data, &io, &(struct ccz_recsys_table){.crypt = crypt}, filter,
-                                 err);
+    const struct ccz_recsys_table table = {.crypt = crypt};
+    rc = b ? ccz_recsys_builder_read_parquet(b, &io, &table, err)
+           : ccz_recsys_read_parquet(&in->data, &io, &table, filter, err);
     close(fd);
     return rc;
 }
@@ -259,10 +264,38 @@ static ccz_rc read_titles(struct recsys_input *in, const struct recsys_input_opt
     if (!ccz_recsys_format_from(&format, o->titles_format))
         return ccz_fail(err, CCZ_E_ARG, "recsys:format", 0, "there is no format %.40s",
                         o->titles_format);
-    format.item_kind = ccz_recsys_ids_kind(in->data.item);
+    const struct ccz_recsys_ids *items = in->built.item ? in->built.item : in->data.item;
+    format.item_kind = ccz_recsys_ids_kind(items);
     ccz_rc rc = open_source(&source, o->titles, RECSYS_BOUND_TITLES, key, err);
-    return rc == CCZ_OK ? ccz_recsys_titles_read(&in->titles, source, &format, in->data.item, err)
-                        : rc;
+    return rc == CCZ_OK ? ccz_recsys_titles_read(&in->titles, source, &format, items, err) : rc;
+}
+
+static ccz_rc build(struct recsys_input *in, const struct recsys_input_opts *o,
+                    const struct ccz_secret *key, struct recsys_session *s,
+                    const struct ccz_recsys_filter *filter, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_recsys_builder) b = NULL;
+    const struct ccz_recsys_build_cfg cfg = {
+        .filter = *filter, .memory_max = o->memory, .spill_dir = o->spill_dir, .by_item = true};
+    ccz_rc rc = ccz_recsys_builder_new(&b, &cfg, err);
+    if (rc == CCZ_OK)
+        rc = recsys_is_parquet(o) ? read_table(in, b, o, s, filter, err)
+                                  : read_text(in, b, o, key, filter, err);
+    return rc == CCZ_OK ? ccz_recsys_builder_finish(&in->built, b, err) : rc;
+}
+
+static void say_what(const struct recsys_input *in)
+{
+    const struct ccz_recsys_csr *m = in->built.by_user;
+    if (m)
+        ui_say("%llu ratings of %u items by %u users; at most %llu MiB of memory, %llu MiB on the "
+               "disk, encrypted",
+               (unsigned long long)m->len, m->cols, m->rows,
+               (unsigned long long)(in->built.memory_peak >> 20),
+               (unsigned long long)(in->built.spilled >> 20));
+    else
+        ui_say("%llu ratings of %u items by %u users", (unsigned long long)in->data.ratings.len,
+               in->data.ratings.items, in->data.ratings.users);
 }
 
 ccz_rc recsys_input_read(struct recsys_input *in, const struct recsys_input_opts *o,
@@ -276,20 +309,22 @@ ccz_rc recsys_input_read(struct recsys_input *in, const struct recsys_input_opts
     ccz_rc rc = digest_file(in->sha256, o->in, err);
     if (rc == CCZ_OK && o->data_key && (!recsys_is_parquet(o) || o->titles))
         rc = recsys_file_key(&key, NULL, s, o->data_key, err);
-    if (rc == CCZ_OK)
-        rc = recsys_is_parquet(o) ? read_table(in, o, s, &filter, err)
-                                  : read_text(in, o, key, &filter, err);
+    if (rc == CCZ_OK && o->memory)
+        rc = build(in, o, key, s, &filter, err);
+    else if (rc == CCZ_OK)
+        rc = recsys_is_parquet(o) ? read_table(in, NULL, o, s, &filter, err)
+                                  : read_text(in, NULL, o, key, &filter, err);
     if (rc == CCZ_OK && o->titles)
         rc = read_titles(in, o, key, err);
     if (rc == CCZ_OK)
-        ui_say("%llu ratings of %u items by %u users", (unsigned long long)in->data.ratings.len,
-               in->data.ratings.items, in->data.ratings.users);
+        say_what(in);
     return rc;
 }
 
 void recsys_input_deinit(struct recsys_input *in)
 {
     ccz_recsys_data_deinit(&in->data);
+    ccz_recsys_matrices_deinit(&in->built);
     ccz_recsys_titles_free(in->titles);
     in->titles = NULL;
 }

@@ -346,9 +346,12 @@ static ccz_rc take_parent(struct ccz_recsys_manifest *m, const struct train_opts
 /* A model of all ratings is trained unless there is one already. */
 static ccz_rc write_bundle(struct job *j, const struct ccz_recsys_model *given, struct ccz_err *err)
 {
-    CCZ_AUTO(ccz_recsys_csr) all = NULL;
+    CCZ_AUTO(ccz_recsys_csr) own = NULL;
     CCZ_AUTO(ccz_recsys_model) model = NULL;
     CCZ_AUTO(ccz_secret) key = NULL;
+    const struct ccz_recsys_matrices *built = &j->in.built;
+    const struct ccz_recsys_csr *all = built->by_user;
+    struct ccz_recsys_als_cfg cfg = j->cfg;
     struct recsys_key_id id;
     uint8_t sha256[32];
     char hex[65];
@@ -356,7 +359,10 @@ static ccz_rc write_bundle(struct job *j, const struct ccz_recsys_model *given, 
         .manifest = {.version = (uint64_t)j->o.version,
                      .created_s = ccz_clock_now_s(ccz_clock_system()),
                      .als = j->cfg},
-        .contents = {.user = j->in.data.user, .item = j->in.data.item, .titles = j->in.titles}};
+        .contents = {.user = all ? built->user : j->in.data.user,
+                     .item = all ? built->item : j->in.data.item,
+                     .titles = j->in.titles}};
+    cfg.by_item = built->by_item;
     (void)snprintf(w.manifest.name, sizeof(w.manifest.name), "%s", j->o.name);
     (void)snprintf(w.manifest.trainer, sizeof(w.manifest.trainer), "%s", given ? "spark" : "cczoo");
     memcpy(w.manifest.data_sha256, j->in.sha256, 32);
@@ -365,10 +371,12 @@ static ccz_rc write_bundle(struct job *j, const struct ccz_recsys_model *given, 
     ccz_rc rc = take_parent(&w.manifest, &j->o, err);
     if (rc == CCZ_OK)
         rc = recsys_file_key(&key, &id, &j->session, j->o.model_key, err);
-    if (rc == CCZ_OK)
-        rc = ccz_recsys_csr_new(&all, &j->in.data.ratings, CCZ_RECSYS_TWICE_REFUSE, err);
+    if (rc == CCZ_OK && !all) {
+        rc = ccz_recsys_csr_new(&own, &j->in.data.ratings, CCZ_RECSYS_TWICE_REFUSE, err);
+        all = own;
+    }
     if (rc == CCZ_OK && !given)
-        rc = ccz_recsys_als_train(&model, all, &j->cfg, err);
+        rc = ccz_recsys_als_train(&model, all, &cfg, err);
     if (rc == CCZ_OK)
         rc = recsys_signer(&j->session, err);
     if (rc != CCZ_OK)
@@ -454,11 +462,28 @@ static bool check_bundle(const struct train_opts *o)
     return recsys_count("version", o->version, 1, INT64_MAX);
 }
 
+/* What is judged needs times, and stays in memory. */
+static bool take_memory(struct train_opts *o, const char *memory)
+{
+    double gib;
+    if (!memory && !o->input.spill_dir)
+        return true;
+    if (!memory || strcmp(o->split, "none") != 0) {
+        ui_error("--spill-dir goes with --memory, and --memory with --split none");
+        return false;
+    }
+    if (!recsys_real(&gib, "memory", memory, 0, 0.004, 1e6))
+        return false;
+    o->input.memory = (uint64_t)(gib * (1 << 30));
+    return true;
+}
+
 static int train_or_evaluate(int argc, char **argv, bool bundle)
 {
     struct job j = {.o = {.version = 1}};
     struct ccz_err err = {0};
     struct ui_opt opts[OPTIONS_MAX] = {0};
+    const char *memory = NULL;
     const struct ui_opt more[] = {
         {"out", &j.o.out, NULL, NULL, "DIR", "bundle to make"},
         {"name", &j.o.name, NULL, NULL, "NAME", "of the model"},
@@ -466,6 +491,10 @@ static int train_or_evaluate(int argc, char **argv, bool bundle)
         {"model-key", &j.o.model_key, NULL, NULL, "KEY",
          "key of the bundle: key/NAME of the KMS, whose latest version is taken, or a file"},
         {"parent", &j.o.parent, NULL, NULL, "HEX", "manifest_sha256 of the version before"},
+        {"memory", &memory, NULL, NULL, "GIB",
+         "with --split none: so much memory for ratings and matrices, the rest on the disk"},
+        {"spill-dir", &j.o.input.spill_dir, NULL, NULL, "DIR",
+         "with --memory: a folder with room for encrypted runs of sorting"},
     };
     const size_t n = common_options(opts, &j.o);
     if (bundle)
@@ -481,7 +510,7 @@ static int train_or_evaluate(int argc, char **argv, bool bundle)
         return ui_parse_status(left);
     if (left > 0 || !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
         !check_split(&j.o, bundle) || !recsys_real(&expect, "expect", j.o.expect, 0, 0, 1000) ||
-        (bundle && !check_bundle(&j.o)))
+        (bundle && !check_bundle(&j.o)) || !take_memory(&j.o, memory))
         return UI_USAGE;
     begin(&j);
     ccz_rc rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);

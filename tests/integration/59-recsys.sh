@@ -29,7 +29,11 @@ TRAIN=(train "${ALS[@]}" --split none --name films --model-key model.key)
 quiet "${TRAIN[@]}" --in made-up/ratings.csv --titles made-up/movies.csv --out clear
 quiet "${TRAIN[@]}" --in ratings.enc --data-key data.key --titles titles.enc --out protected
 quiet "${TRAIN[@]}" --in ratings.parquet --format parquet --data-key data.key --titles titles.enc --out parquet
-for bundle in clear protected parquet; do
+for form in protected parquet; do # and by way of a sort on the disk
+    case $form in protected) from=(--in ratings.enc) ;; *) from=(--in ratings.parquet --format parquet) ;; esac
+    quiet "${TRAIN[@]}" "${from[@]}" --data-key data.key --titles titles.enc --memory 0.005 --spill-dir . --out "$form-spilled"
+done
+for bundle in clear protected parquet protected-spilled parquet-spilled; do
     recsys recommend --bundle $bundle "${LOCAL[@]}" --k 6 u1 u2 >$bundle.txt 2>/dev/null
     recsys recommend --bundle $bundle "${LOCAL[@]}" --oblivious --k 6 u1 u2 | cmp - $bundle.txt
     cmp $bundle.txt clear.txt
@@ -38,7 +42,7 @@ import hashlib, json, sys
 m = json.load(sys.stdin)
 digest = hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest()
 assert (m["name"], m["version"], m["users"], m["items"], m["key"], m["data_sha256"]) == ("films", 1, 120, 60, "", digest), m' \
-        "$(case $bundle in clear) echo made-up/ratings.csv ;; protected) echo ratings.enc ;; *) echo ratings.parquet ;; esac)"
+        "$(case $bundle in clear) echo made-up/ratings.csv ;; protected*) echo ratings.enc ;; *) echo ratings.parquet ;; esac)"
 done
 [ "$(wc -l <clear.txt)" = 12 ] && grep -q 'Title [0-9]* of kind 1$' clear.txt || die "lists without titles"
 
@@ -85,6 +89,7 @@ fails 2 'recsys:trainer' recommend --bundle clear --model-key model.key u1
 fails 1 'refused: pf:metadata: ' recommend --bundle clear --model-key other.key --any-trainer-insecure u1
 fails 3 'does not know user nobody' recommend --bundle clear "${LOCAL[@]}" nobody
 fails 3 'does not know item film 99' recommend --bundle clear "${LOCAL[@]}" --rated 'film 99=5'
+fails 2 'memory' train "${ALS[@]}" --name films --model-key model.key --in ratings.enc --data-key data.key --memory 1 --out never
 fails 3 'recsys:bundle-dir' "${TRAIN[@]}" --in made-up/ratings.csv --out clear
 fails 2 'kms' "${TRAIN[@]}" --in made-up/ratings.csv --out never --model-key key/films
 [ ! -e never ] || die "something was written"
