@@ -94,9 +94,16 @@ bool cczi_delta_lengths(uint64_t *sum, struct ccz_span *rest, struct ccz_span in
 static void put_mini(struct ccz_buf *out, const uint64_t *v, unsigned width)
 {
     uint8_t bytes[MINI * 8] = {0};
+    size_t at = 0; /* bit */
     for (size_t i = 0; i < MINI; i++) {
-        for (unsigned b = 0; b < width; b++)
-            bytes[(i * width + b) / 8] |= (uint8_t)(((v[i] >> b) & 1) << ((i * width + b) % 8));
+        uint64_t rest = v[i];
+        for (unsigned left = width; left > 0;) { /* as many bits as the byte has room for */
+            unsigned room = 8 - (unsigned)(at % 8), n = left < room ? left : room;
+            bytes[at / 8] = (uint8_t)(bytes[at / 8] | (rest & ((1U << n) - 1)) << (at % 8));
+            rest >>= n;
+            left -= n;
+            at += n;
+        }
     }
     ccz_buf_put(out, bytes, MINI / 8 * width);
 }
