@@ -301,7 +301,12 @@ static void test_material(void)
     strcpy(json, single_json);
     memcpy(strstr(json, "\"k1\""), "\"\" ,", 4); /* an empty name (and a broken document) */
     CHECK(read_json(&m, json, &err) == CCZ_E_FORMAT);
+}
 
+static void test_material_elsewhere(void)
+{
+    struct ccz_pq_key_material m;
+    struct ccz_err err = {0};
     static const char ext[] =
         "{\"keyMaterialType\":\"PKMT1\",\"isFooterKey\":false,\"masterKeyID\":"
         "\"k\",\"wrappedDEK\":\"x\",\"doubleWrapping\":false}";
@@ -423,6 +428,7 @@ int main(int argc, char **argv)
         {"parquet.crypt_ctr", test_ctr},
         {"parquet.crypt_signature", test_signature},
         {"parquet.crypt_material", test_material},
+        {"parquet.crypt_material_elsewhere", test_material_elsewhere},
         {"parquet.crypt_keytools", test_keytools},
         {"parquet.crypt_keytools_refused", test_keytools_refused},
     };
