@@ -21,7 +21,7 @@
  * and not read as if it were as good. Who has the key of a file can write another; a KMS that gives it for one purpose only is what prevents that.
  *
  * Threads. struct ccz_pq_keytools and struct ccz_pq_crypt may be used by any number at once; the KMS is called by one at a time.
- * @source @[PARQUET-ENCRYPTION]
+ * @source Apache Parquet Modular Encryption (parquet-format, Encryption.md)
  */
 #include <cczoo/parquet.h>
 

@@ -222,6 +222,7 @@ static ccz_rc flat_part(struct cczi_pq_cursor *c, size_t rows, struct ccz_err *e
     ccz_rc rc = put_slots(c, n, have, err);
     b->rows += n;
     c->page_rows += n;
+    c->rows_begun += n;
     return rc;
 }
 
@@ -261,6 +262,7 @@ static ccz_rc list_part(struct cczi_pq_cursor *c, size_t rows, bool *full, struc
             b->no_list |= def < l->def_list;
             b->rows++;
             c->page_rows++;
+            c->rows_begun++;
             c->last_empty = def < l->def_elem;
         } else if (b->rows == 0 || c->last_empty || def < l->def_elem) {
             return fail_at(err, CCZ_E_FORMAT, c, "parquet:levels",
@@ -299,6 +301,10 @@ ccz_rc cczi_pq_cursor_open(struct cczi_pq_cursor *c, const struct ccz_pq_reader 
                            size_t column, struct ccz_err *err)
 {
     struct cczi_pq_batch batch = c->batch; /* its memory serves the next chunk */
+    size_t size = r->schema.leaves[column].slot_size;
+    batch.cap = batch.cap * batch.slot_size / size < batch.cap ? batch.cap * batch.slot_size / size
+                                                               : batch.cap;
+    batch.slot_size = size;
     struct ccz_buf last = c->values.last;
     cczi_pq_pages_close(&c->pages);
     cczi_pq_dict_free(&c->dict);

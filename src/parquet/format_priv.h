@@ -305,6 +305,7 @@ struct cczi_pq_values {
 /* What values are decoded to: one column of a batch. */
 struct cczi_pq_batch {
     uint8_t *slots; /* [cap] of slot_size */
+    size_t slot_size;
     uint8_t *present;
     uint32_t *offset;
     uint8_t *has_list;
@@ -338,7 +339,7 @@ struct cczi_pq_cursor {
     size_t slots_left; /* of the page, without those in the level buffers */
     uint8_t rep_level[CCZI_PQ_LEVELS_LEN], def_level[CCZI_PQ_LEVELS_LEN];
     size_t level_at, level_len;
-    uint64_t rows_left;
+    uint64_t rows_left, rows_begun; /* rows_begun: before the page at hand, or part of it so far */
     bool in_page;
     bool last_empty;                /* the list at hand has no elements, so that none may follow */
     uint64_t page_nulls, page_rows; /* of the page at hand */

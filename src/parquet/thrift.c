@@ -111,6 +111,8 @@ size_t cczi_th_list(struct ccz_rd *r, const struct cczi_th *s, enum cczi_th_type
     uint8_t type;
     r->bad |= s->type != CCZI_TH_LIST;
     size_t len = list_head(&type, r);
+    if (type == CCZI_TH_FALSE)
+        type = CCZI_TH_TRUE; /* booleans, whichever of the two the writer takes */
     if (len > 0 && type != of)
         r->bad = true;
     return r->bad ? 0 : len;

@@ -317,19 +317,6 @@ static void info(const struct ccz_pq_reader *r)
     }
 }
 
-static ccz_rc TEMPORARY(const struct ccz_pq_reader *r, struct ccz_err *err)
-{
-    struct ccz_pq_data data[COLUMNS_MAX];
-    struct ccz_pq_scan *scan = NULL;
-    ccz_rc rc = ccz_pq_scan_open(&scan, r, NULL, err);
-    do {
-        if (rc == CCZ_OK)
-            rc = ccz_pq_scan_next(data, scan, err);
-    } while (rc == CCZ_OK && data[0].rows);
-    ccz_pq_scan_free(scan);
-    return rc;
-}
-
 int main(int argc, char **argv)
 {
     struct ccz_err err;
@@ -355,7 +342,7 @@ int main(int argc, char **argv)
         copy(argv[3], r, &write);
     else if (strcmp(argv[1], "info") == 0)
         info(r);
-    else if (TEMPORARY(r, &err) != CCZ_OK)
+    else if (ccz_pq_verify(r, &err) != CCZ_OK)
         fail(&err);
     ccz_pq_reader_free(r);
     free_side(&read);
