@@ -324,6 +324,7 @@ ccz_rc cczi_pq_chunk_read(struct cczi_pq_chunk *out, struct cczi_pq_at *at, stru
     struct ccz_rd rd = ccz_rd_from(ccz_buf_span(hold));
     out->encodings = 0;
     const char *what = read_meta(out, &rd, &r->schema.leaves[column]);
+    cczi_th_padding(&rd);
     if (!what && !ccz_rd_done(&rd))
         what = "trailing bytes";
     if (!what)
@@ -500,7 +501,7 @@ static ccz_rc read_field(struct ccz_pq_reader *r, struct ccz_rd *rd, const struc
 }
 
 ccz_rc cczi_pq_footer_read(struct ccz_pq_reader *r, struct cczi_pq_file_crypt *crypt, bool *signed_,
-                           struct ccz_err *err)
+                           bool sealed, struct ccz_err *err)
 {
     struct ccz_rd rd = ccz_rd_from(ccz_buf_span(&r->footer));
     struct cczi_th s = {0};
@@ -511,6 +512,8 @@ ccz_rc cczi_pq_footer_read(struct ccz_pq_reader *r, struct cczi_pq_file_crypt *c
             return rc;
     }
     *signed_ = cczi_th_has(&s, 8);
+    if (sealed)
+        cczi_th_padding(&rd);
     size_t left = *signed_ ? CCZI_PQ_SIGNATURE_SIZE : 0;
     if (rd.bad || !cczi_th_has(&s, 2) || !cczi_th_has(&s, 3) || !cczi_th_has(&s, 4))
         return bad_footer(err, "malformed FileMetaData");

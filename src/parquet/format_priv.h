@@ -67,6 +67,9 @@ size_t cczi_th_list(struct ccz_rd *r, const struct cczi_th *s, enum cczi_th_type
 int32_t cczi_th_elem_i32(struct ccz_rd *r);
 struct ccz_span cczi_th_elem_binary(struct ccz_rd *r);
 void cczi_th_skip(struct ccz_rd *r, const struct cczi_th *s);
+/* Takes zeros up to the end, if that is all there is: parquet-java encrypts the whole buffer that it serialized a module into. For modules that
+ * were sealed only, where nobody else can have put them. */
+void cczi_th_padding(struct ccz_rd *r);
 /* The bytes of the struct that begins here, passed over. */
 struct ccz_span cczi_th_struct_bytes(struct ccz_rd *r);
 uint64_t cczi_uvarint(struct ccz_rd *r);
@@ -154,9 +157,9 @@ struct ccz_pq_reader {
     bool begun;   /* end() is due */
     bool any_key; /* a chunk is encrypted */
 };
-/* Parses r->footer. @p crypt  fields 8 and 9, if they are there */
+/* Parses r->footer. @p crypt  fields 8 and 9, if they are there @p sealed  it was encrypted */
 ccz_rc cczi_pq_footer_read(struct ccz_pq_reader *r, struct cczi_pq_file_crypt *crypt, bool *signed_,
-                           struct ccz_err *err);
+                           bool sealed, struct ccz_err *err);
 /* FileCryptoMetaData at the start of @p in. @p size  bytes it took */
 ccz_rc cczi_pq_file_crypt_read(struct cczi_pq_file_crypt *out, size_t *size, struct ccz_span in,
                                struct ccz_err *err);

@@ -198,6 +198,15 @@ static void skip(struct ccz_rd *r, uint8_t type, bool in_list)
     }
 }
 
+void cczi_th_padding(struct ccz_rd *r)
+{
+    size_t i = 0;
+    while (i < r->left && r->ptr[i] == 0)
+        i++;
+    if (i == r->left)
+        (void)ccz_rd_take(r, i);
+}
+
 void cczi_th_skip(struct ccz_rd *r, const struct cczi_th *s)
 {
     skip(r, s->type, false);

@@ -133,6 +133,8 @@ static bool offset_index_ok(const struct check *k)
         if (!same)
             return false;
     }
+    if (k->at.key.kind != CCZ_PQ_KEY_NONE)
+        cczi_th_padding(&r);
     return ccz_rd_done(&r) && cczi_th_has(&s, 1);
 }
 
@@ -171,6 +173,8 @@ static bool column_index_ok(const struct check *k)
             cczi_th_skip(&r, &s);
         }
     }
+    if (k->at.key.kind != CCZ_PQ_KEY_NONE)
+        cczi_th_padding(&r);
     return ccz_rd_done(&r) && (s.seen & 0x1e) == 0x1e;
 }
 
@@ -221,6 +225,8 @@ static ccz_rc check_bloom(struct check *k, struct ccz_err *err)
         return rc;
     struct ccz_rd r = ccz_rd_from(ccz_buf_span(&k->module));
     uint32_t size = bloom_header(&r);
+    if (sealed)
+        cczi_th_padding(&r);
     if (size == 0 || (sealed && r.left > 0))
         return cczi_pq_fail(err, CCZ_E_FORMAT, &k->at, "malformed header");
     if (sealed) { /* the length of the module is its first 4 bytes */
