@@ -2,7 +2,8 @@
 /*
  * Encrypted Parquet beside Spark, for tests/integration/56-spark.sh. Both sides make the same table by formula; master keys are wrapped by the key
  * agent of the environment.
- *   write FILE [none|snappy|gzip|zstd] [ctr] [plain-footer] [column-keys] [single] [v2]
+ *   write FILE [none|snappy|gzip|zstd] [ctr] [plain-footer] [column-keys] [single] [clear] [key=NAME]
+ *   show FILE MASTER_KEY                         rows and columns of any file under that key
  *   check FILE                                   every value is what the formula says; prints what the file says of itself
  */
 #include "../../cli/ui.h"
@@ -119,7 +120,9 @@ static ccz_rc keys_from_agent(struct ccz_pq_keytools **out, struct ccz_agent_cli
 
 struct options {
     enum ccz_pq_codec codec;
-    bool ctr, plain_footer, column_keys, single, v2;
+    bool ctr, plain_footer, column_keys, single;
+    bool clear;      /* nothing is encrypted */
+    const char *key; /* master key of the footer and of columns without their own */
 };
 
 static bool parse(struct options *o, int len, char **words)
@@ -141,8 +144,10 @@ static bool parse(struct options *o, int len, char **words)
             o->column_keys = true;
         else if (strcmp(words[i], "single") == 0)
             o->single = true;
-        else if (strcmp(words[i], "v2") == 0)
-            o->v2 = true;
+        else if (strcmp(words[i], "clear") == 0)
+            o->clear = true;
+        else if (strncmp(words[i], "key=", 4) == 0)
+            o->key = words[i] + 4;
         else
             known = false;
         for (size_t c = 0; !known && c < 4; c++)
@@ -226,7 +231,7 @@ static ccz_rc write_file(const char *path, const struct options *o, struct ccz_e
     const struct ccz_pq_encrypt_cfg enc = {.algorithm =
                                                o->ctr ? CCZ_PQ_AES_GCM_CTR_V1 : CCZ_PQ_AES_GCM_V1,
                                            .plain_footer = o->plain_footer,
-                                           .footer = {.master_key = master},
+                                           .footer = {.master_key = o->key ? o->key : master},
                                            .columns = own,
                                            .columns_len = o->column_keys ? 2 : 0,
                                            .keytools = keys};
@@ -237,10 +242,9 @@ static ccz_rc write_file(const char *path, const struct options *o, struct ccz_e
     const struct ccz_pq_write_cfg cfg = {.columns = columns,
                                          .columns_len = COLUMNS,
                                          .codec = o->codec,
-                                         .pages_v2 = o->v2,
                                          .row_group_rows = 1000,
                                          .page_size = 2048,
-                                         .crypt = crypt};
+                                         .crypt = o->clear ? NULL : crypt};
     if (rc == CCZ_OK)
         rc = ccz_pq_writer_new(&w, &sink, &cfg, err);
     struct table *t = calloc(1, sizeof(*t));
@@ -326,7 +330,20 @@ static ccz_rc describe(const struct ccz_pq_reader *r, struct ccz_err *err)
     return rc;
 }
 
-static ccz_rc check_file(const char *path, struct ccz_err *err)
+static ccz_rc show_file(const struct ccz_pq_reader *r, struct ccz_err *err)
+{
+    ccz_rc rc = ccz_pq_verify(r, err);
+    if (rc != CCZ_OK)
+        return rc;
+    ui_out("rows=%llu columns=", (unsigned long long)ccz_pq_rows(r));
+    for (size_t c = 0; c < ccz_pq_columns(r); c++)
+        ui_out("%s%s", c ? "," : "", ccz_pq_column(r, c)->path);
+    ui_out("\n");
+    return CCZ_OK;
+}
+
+/* @param key  the one master key that may protect it; NULL: those of the table, whose values are compared */
+static ccz_rc check_file(const char *path, const char *key, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_agent_client) agent = NULL;
     CCZ_AUTO(ccz_pq_keytools) keys = NULL;
@@ -339,10 +356,10 @@ static ccz_rc check_file(const char *path, struct ccz_err *err)
     ccz_rc rc = keys_from_agent(&keys, &agent, false, err);
     if (rc == CCZ_OK && access(ccz_buf_str(&apart), F_OK) == 0)
         rc = ccz_file_read(&material, ccz_buf_str(&apart), err);
-    static const char *const allowed[] = {master, column_master};
+    const char *const allowed[] = {key ? key : master, column_master};
     const struct ccz_pq_decrypt_cfg dec = {.keytools = keys,
                                            .master_keys = allowed,
-                                           .master_keys_len = 2,
+                                           .master_keys_len = key ? 1 : 2,
                                            .key_material = ccz_buf_span(&material)};
     if (rc == CCZ_OK)
         rc = ccz_pq_decrypt_new(&crypt, &dec, err);
@@ -351,11 +368,13 @@ static ccz_rc check_file(const char *path, struct ccz_err *err)
     const struct ccz_pq_read_cfg cfg = {.crypt = crypt};
     if (rc == CCZ_OK)
         rc = ccz_pq_reader_open(&r, &source, &cfg, err);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK && key)
+        rc = show_file(r, err);
+    if (rc == CCZ_OK && !key)
         rc = ccz_pq_verify(r, err);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK && !key)
         rc = check_rows(r, err);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK && !key)
         rc = describe(r, err);
     (void)close(fd);
     return rc;
@@ -369,9 +388,11 @@ int main(int argc, char **argv)
     if (argc >= 3 && strcmp(argv[1], "write") == 0 && parse(&o, argc - 3, argv + 3)) {
         rc = write_file(argv[2], &o, &err);
     } else if (argc == 3 && strcmp(argv[1], "check") == 0) {
-        rc = check_file(argv[2], &err);
+        rc = check_file(argv[2], NULL, &err);
+    } else if (argc == 4 && strcmp(argv[1], "show") == 0) {
+        rc = check_file(argv[2], argv[3], &err);
     } else {
-        ui_error("expected write FILE [OPTION..] or check FILE");
+        ui_error("expected write FILE [OPTION..], check FILE or show FILE KEY");
         return UI_USAGE;
     }
     return rc == CCZ_OK ? UI_OK : ui_fail(&err);

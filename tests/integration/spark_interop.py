@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encrypted Parquet between Spark and ours, for 56-spark.sh: the table of parquet_probe.c, by the same formulas. One session for all of it.
 
-usage: spark_interop.py JAR write|read DIR | denied DIR
+usage: spark_interop.py JAR [write|read|denied|ratings|clear DIR]..
   write   DIR/<codec>-<algorithm>-<footer>-<keys>.parquet, every combination; names are printed
   read    every DIR/*.parquet has the right values; names are printed
   denied  no DIR/*.parquet can be read: prints "NAME: why" of each
+  ratings writes DIR: user, item, rating, encrypted
+  clear   writing without a key is refused
 """
 import glob
 import os
@@ -116,11 +118,27 @@ def denied(spark, folder):
         print(f"{os.path.basename(path)[:-len('.parquet')]}: {why}")
 
 
+def ratings(spark, folder):
+    rows = spark.range(12000).selectExpr("cast(pmod(hash(id), 300) as int) as user", "cast(pmod(hash(id, 1), 200) as int) as item")
+    rows.dropDuplicates(["user", "item"]).selectExpr("user", "item", "cast(1 + pmod(user * item, 5) as float) as rating").write.option(
+        "parquet.encryption.uniform.key", "ratings").parquet(folder)
+
+
+def clear(spark, folder):
+    try:
+        table(spark).write.parquet(folder)
+    except Exception as error:
+        if "cczoo:plaintext-write" not in str(error):
+            raise
+        return
+    sys.exit("a file was written in clear")
+
+
 def main():
     jar, todo = sys.argv[1], sys.argv[2:]
     spark = session(jar)
     for what, folder in zip(todo[::2], todo[1::2]):
-        {"write": write, "read": read, "denied": denied}[what](spark, folder)
+        {"write": write, "read": read, "denied": denied, "ratings": ratings, "clear": clear}[what](spark, folder)
     spark.stop()
 
 
