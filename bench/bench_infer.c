@@ -78,14 +78,13 @@ static void bench_rest(struct ccz_infer *s, const float *x)
     uint64_t calls = 0;
     int64_t from = ccz_mono_ns();
     for (; ccz_mono_ns() - from < RUN_NS; calls++) {
-        unsigned status;
-        const char *type;
+        struct ccz_infer_http_answer head;
         ccz_buf_clear(&answer);
-        ccz_infer_rest(&answer, &status, &type, s,
+        ccz_infer_rest(&answer, &head, s,
                        &(struct ccz_infer_http){.method = "POST",
                                                 .path = "/v1/models/m:predict",
                                                 .body = ccz_buf_span(&body)});
-        if (status != 200)
+        if (head.status != 200)
             exit(1);
     }
     report("infer.rest", calls, ccz_mono_ns() - from, body.size);

@@ -37,6 +37,8 @@ cli_fn cmd_exec;
 cli_fn cmd_infer;
 /* cmd_fl.c: dispatches its own verbs */
 cli_fn cmd_fl;
+/* cmd_recsys.c: dispatches its own verbs */
+cli_fn cmd_recsys;
 /* cmd_table.c */
 cli_fn cmd_table;
 

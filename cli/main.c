@@ -53,6 +53,8 @@ static const struct cli_cmd {
      cmd_exec},
     {"infer", NULL, "", "send images to attested servers and report accuracy and speed", cmd_infer},
     {"fl", NULL, "VERB ...", "federated learning: simulations, pages with curves", cmd_fl},
+    {"recsys", NULL, "VERB ...", "recommenders: from encrypted ratings to bundles that are served",
+     cmd_recsys},
     {"table", NULL, "", "the table of solutions with their status on this machine", cmd_table},
 };
 enum { COMMANDS_LEN = sizeof(commands) / sizeof(commands[0]) };

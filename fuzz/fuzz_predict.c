@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gRPC methods of the model server with any message. First byte: which method. Invariants: a
- * good answer parses as an answer, what the echo engine returns is what the request said, a refusal
+ * The gRPC methods of the model server with any message. First byte: which method, from 0xf8 on those of
+ * v2. Invariants: a good answer parses as an answer, what the echo engine returns is what the request said, a refusal
  * has no answer and a terminated text.
  */
 #include "../tests/unit/engine/model_build.h"
@@ -55,20 +55,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const paths[] = {CCZ_INFER_PATH_PREDICT, CCZ_INFER_PATH_METADATA,
                                         CCZ_INFER_PATH_STATUS, "/x/y"};
+    static const char *const v2[] = {
+        CCZ_INFER_PATH_V2 "ModelInfer",     CCZ_INFER_PATH_V2 "ModelMetadata",
+        CCZ_INFER_PATH_V2 "ModelReady",     CCZ_INFER_PATH_V2 "ServerReady",
+        CCZ_INFER_PATH_V2 "ServerMetadata", CCZ_INFER_PATH_V2 "ServerLive",
+        CCZ_INFER_PATH_V2 "ModelInfer",     CCZ_INFER_PATH_V2};
     if (size == 0)
         return 0;
     struct ccz_infer *s = server();
     struct ccz_buf response;
     struct ccz_run_status st;
     ccz_buf_init(&response, 1 << 20);
-    const struct ccz_infer_call call = {.path = paths[data[0] & 3],
+    const struct ccz_infer_call call = {.path = data[0] >= 0xf8 ? v2[data[0] - 0xf8]
+                                                                : paths[data[0] & 3],
                                         .request = CCZ_SPAN(data + 1, size - 1)};
     ccz_infer_grpc(&response, &st, s, &call);
     if (!memchr(st.msg, 0, sizeof(st.msg)) || (st.code == CCZ_RUN_OK) != (st.msg[0] == 0))
         abort();
     if (st.code != CCZ_RUN_OK && ccz_buf_span(&response).size)
         abort();
-    if (st.code == CCZ_RUN_OK && (data[0] & 3) == 0)
+    if (st.code == CCZ_RUN_OK && data[0] < 0xf8 && (data[0] & 3) == 0)
         check_answer(ccz_buf_span(&response));
     ccz_buf_free(&response);
     struct ccz_infer_answer *a = NULL; /* the client's parser with the same bytes */

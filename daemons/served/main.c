@@ -10,7 +10,8 @@
 
 struct served {
     struct ccz_attester *attester;
-    struct ccz_engine *engine;
+    struct ccz_engine *engine; /* TensorFlow's */
+    struct served_als *als;    /* instead of it */
     struct ccz_infer *infer;
     struct served_pool *pool;
     struct ccz_party *party, *rest_party;
@@ -19,8 +20,7 @@ struct served {
     struct served_rest *rest;
 };
 
-/* The key is wiped before the first client is served: the model is all that is needed from then on. */
-static ccz_rc load(struct served *s, const struct served_opts *o, struct ccz_err *err)
+static ccz_rc load_tensorflow(struct served *s, const struct served_opts *o, struct ccz_err *err)
 {
     const struct ccz_engine_cfg cfg = {.backend = "tensorflow",
                                        .library = o->tensorflow,
@@ -28,19 +28,30 @@ static ccz_rc load(struct served *s, const struct served_opts *o, struct ccz_err
                                        .inter_threads = -1}; /* one run per worker, in the worker */
     CCZ_AUTO(ccz_secret) key = NULL;
     struct ccz_model *model = NULL;
-    ccz_rc rc = served_open_attester(&s->attester, o, err);
-    if (rc == CCZ_OK)
-        rc = served_get_key(&key, o, s->attester, err);
+    ccz_rc rc = served_get_key(&key, NULL, o, s->attester, err);
     if (rc == CCZ_OK)
         rc = ccz_engine_open(&s->engine, &cfg, err);
     if (rc == CCZ_OK)
         rc = served_load_model(&model, s->engine, o, key, err);
     if (rc == CCZ_OK)
-        rc = ccz_infer_new(&s->infer, err);
-    if (rc == CCZ_OK)
         rc = ccz_infer_add(s->infer, o->model_name, o->model_version, &model, err);
     ccz_model_free(model);
     return rc;
+}
+
+/* The key is wiped before the first client is served: the model is all that is needed from then on. */
+static ccz_rc load(struct served *s, const struct served_opts *o, struct ccz_err *err)
+{
+    ccz_rc rc = served_open_attester(&s->attester, o, err);
+    if (rc == CCZ_OK)
+        rc = ccz_infer_new(&s->infer, err);
+    if (rc != CCZ_OK)
+        return rc;
+    ccz_infer_configure(s->infer, &(struct ccz_infer_cfg){.version = CCZ_VERSION});
+    if (strcmp(o->engine, "als") != 0)
+        return load_tensorflow(s, o, err);
+    rc = served_als_new(&s->als, o, s->attester, err);
+    return rc == CCZ_OK ? served_als_load(s->als, s->infer, err) : rc;
 }
 
 static ccz_rc open_party(struct ccz_party **out, const struct served *s,
@@ -122,10 +133,11 @@ static void shut_down(struct served *s, int64_t grace_ms)
     ccz_party_free(s->rest_party);
     ccz_infer_free(s->infer);
     ccz_engine_free(s->engine);
+    served_als_free(s->als);
     ccz_attester_free(s->attester);
 }
 
-/* SIGHUP: collateral and identities anew, for new connections; the others go on. */
+/* SIGHUP: collateral and identities anew, for new connections; the others go on. Recommenders: a newer model as well. */
 static void wait_for_end(struct served *s, const sigset_t *signals)
 {
     for (;;) {
@@ -138,6 +150,9 @@ static void wait_for_end(struct served *s, const sigset_t *signals)
         (void)ccz_party_reload(s->party, "served");
         if (s->rest_party)
             (void)ccz_party_reload(s->rest_party, "served-rest");
+        struct ccz_err err = {0};
+        if (s->als && served_als_load(s->als, s->infer, &err) != CCZ_OK)
+            ccz_log_err(CCZ_LOG_ERROR, "served", "model=kept", &err);
     }
 }
 

@@ -15,6 +15,9 @@ ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts 
                             struct ccz_err *err)
 {
     *out = NULL;
+    if (strcmp(o->engine, "als") == 0) /* nothing but this program computes */
+        return ccz_attester_open(
+            out, &(struct ccz_attester_cfg){.provider = o->tee, .sim_dir = o->sim_dir}, err);
     char framework[4096];
     const char *slash = strrchr(o->tensorflow, '/');
     if (!slash)
@@ -36,7 +39,7 @@ ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts 
     return ccz_attester_open(out, &cfg, err);
 }
 
-ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o,
+ccz_rc served_get_key(struct ccz_secret **key, uint32_t *version, const struct served_opts *o,
                       struct ccz_attester *attester, struct ccz_err *err)
 {
     *key = NULL;
@@ -63,6 +66,8 @@ ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o,
     struct ccz_kms_release info;
     if (rc == CCZ_OK)
         rc = ccz_kms_release(key, &info, client, o->kms_key, 0, err);
+    if (rc == CCZ_OK && version)
+        *version = info.version;
     if (rc == CCZ_OK)
         ccz_log(CCZ_LOG_INFO, "served",
                 "key item=%s version=%u policy=%s rule=\"%s\" audit_seq=%llu", o->kms_key,

@@ -3,6 +3,8 @@
 
 #include "../../cli/ui.h"
 
+#include <string.h>
+
 enum { REATTEST_MAX_S = 30 * 86400 };
 
 static bool missing(const char *name, const char *value)
@@ -12,13 +14,33 @@ static bool missing(const char *name, const char *value)
     return !value;
 }
 
+/* What belongs to one engine only. */
+static bool check_engine(const struct served_opts *o)
+{
+    const bool als = strcmp(o->engine, "als") == 0;
+    if (!als && strcmp(o->engine, "tensorflow") != 0) {
+        ui_error("--engine is tensorflow or als");
+        return true;
+    }
+    if (als && o->tensorflow) {
+        ui_error("--tensorflow does not go with --engine als");
+        return true;
+    }
+    if (!als && (o->trainer_policy || o->oblivious)) {
+        ui_error("%s needs --engine als", o->trainer_policy ? "--trainer-policy" : "--oblivious");
+        return true;
+    }
+    return als ? missing("trainer-policy", o->trainer_policy)
+               : missing("tensorflow", o->tensorflow);
+}
+
 /* What cannot work together is refused here, with words; what is refused later is refused by the library. */
 static bool check(const struct served_opts *o)
 {
     bool bad = missing("listen", o->listen) || missing("model-name", o->model_name) ||
-               missing("model-dir", o->model_dir) || missing("tensorflow", o->tensorflow) ||
-               missing("kms", o->kms) || missing("kms-policy", o->kms_policy) ||
-               missing("kms-key", o->kms_key) || missing("tee", o->tee);
+               missing("model-dir", o->model_dir) || check_engine(o) || missing("kms", o->kms) ||
+               missing("kms-policy", o->kms_policy) || missing("kms-key", o->kms_key) ||
+               missing("tee", o->tee);
     if (!bad && (o->threads < 1 || o->threads > 256)) {
         ui_error("--threads must be 1..256");
         bad = true;
@@ -54,7 +76,8 @@ static bool check(const struct served_opts *o)
 
 int served_options(struct served_opts *o, int argc, char **argv)
 {
-    *o = (struct served_opts){.model_version = 1, .threads = 1, .grace_s = 10, .replica = ""};
+    *o = (struct served_opts){
+        .model_version = 1, .threads = 1, .grace_s = 10, .replica = "", .engine = "tensorflow"};
     const struct ui_opt opts[] = {
         {"listen", &o->listen, NULL, NULL, "ADDR",
          "gRPC address, e.g. 127.0.0.1:8500; port 0 = any"},
@@ -64,9 +87,15 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "write the HTTPS port here when ready"},
         {"model-name", &o->model_name, NULL, NULL, "NAME", "name that clients ask for"},
         {"model-dir", &o->model_dir, NULL, NULL, "DIR",
-         "protected files of one SavedModel, as bound at encryption"},
+         "protected files of one SavedModel, as bound at encryption; als: a bundle"},
         {"model-version", NULL, &o->model_version, NULL, "N",
-         "version that is reported, default 1"},
+         "version that is reported, default 1; als: the oldest that is accepted"},
+        {"engine", &o->engine, NULL, NULL, "NAME",
+         "tensorflow (default), or als: recommenders, see docs/reference/recsys.md"},
+        {"trainer-policy", &o->trainer_policy, NULL, NULL, "FILE",
+         "als: policy that the evidence of the model's trainer must satisfy"},
+        {"oblivious", NULL, NULL, &o->oblivious, NULL,
+         "als: lists by scans whose time and places do not depend on scores"},
         {"tensorflow", &o->tensorflow, NULL, NULL, "FILE",
          "path of libtensorflow_cc.so.2; it is measured"},
         {"threads", NULL, &o->threads, NULL, "N", "model runs at a time, default 1"},

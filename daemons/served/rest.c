@@ -34,12 +34,11 @@ struct rest_job {
     struct served_rest *owner;
     struct ccz_http_req
         *req; /* answered on the loop's thread; what is borrowed from it lives till then */
-    const char *method, *path;
+    const char *method, *path, *json_size;
     struct ccz_span in;
     int64_t deadline_ms;
     struct ccz_buf body; /* the answer */
-    unsigned status;
-    const char *content_type;
+    struct ccz_infer_http_answer answer;
 };
 
 static struct ssl_st *new_ssl(void *arg)
@@ -71,9 +70,14 @@ static void on_renewed(void *arg, struct ccz_ratls_ctx *ctx)
 static void answer(void *arg)
 {
     struct rest_job *j = arg;
-    ccz_http_reply(j->req, &(struct ccz_http_answer){.status = j->status,
-                                                     .content_type = j->content_type,
-                                                     .body = ccz_buf_span(&j->body)});
+    char size[24];
+    (void)snprintf(size, sizeof(size), "%zu", j->answer.json_size);
+    const struct ccz_http_field header = {CCZ_INFER_HEADER_JSON_SIZE, size};
+    ccz_http_reply(j->req, &(struct ccz_http_answer){.status = j->answer.status,
+                                                     .content_type = j->answer.content_type,
+                                                     .body = ccz_buf_span(&j->body),
+                                                     .headers = &header,
+                                                     .headers_len = j->answer.json_size ? 1 : 0});
     ccz_buf_free(&j->body);
     free(j);
 }
@@ -85,8 +89,9 @@ static void run_job(void *arg)
     const struct ccz_infer_http call = {.method = j->method,
                                         .path = j->path,
                                         .body = j->in,
+                                        .json_size = j->json_size,
                                         .timeout_ms = left_ms > 0 ? (uint32_t)left_ms : 1};
-    ccz_infer_rest(&j->body, &j->status, &j->content_type, j->owner->infer, &call);
+    ccz_infer_rest(&j->body, &j->answer, j->owner->infer, &call);
     if (ccz_loop_post(j->owner->loop, answer, j) != CCZ_OK)
         abort(); /* out of memory for one queue entry: the request could never be answered */
 }
@@ -116,6 +121,7 @@ static void on_request(void *arg, struct ccz_http_req *req)
                            .req = req,
                            .method = ccz_http_method(req),
                            .path = ccz_http_path(req),
+                           .json_size = ccz_http_header(req, CCZ_INFER_HEADER_JSON_SIZE),
                            .in = ccz_http_body(req),
                            .deadline_ms = ccz_mono_ms() + TIMEOUT_MS};
     ccz_buf_init(&j->body, CCZ_RPC_MESSAGE_SIZE_MAX);

@@ -5,6 +5,7 @@
  * cczoo-served: an attested model server. Start-up, in this order:
  *   options.c  what to serve, to whom, with which evidence
  *   model.c    attest to the KMS, receive the key, decrypt into the engine
+ *   als.c      the same for bundles of recommenders, and a newer one at SIGHUP
  *   serve.c    gRPC on RA-TLS, a pool of workers for the model
  *   rest.c     the same model over HTTPS
  *   main.c     puts them together, waits for a signal, drains
@@ -19,9 +20,12 @@ struct served_opts {
     const char *listen, *rest, *port_file, *rest_port_file;
     const char *model_name, *model_dir;
     int64_t model_version;
-    const char *tensorflow; /* path of libtensorflow_cc.so.2 */
-    int64_t threads;        /* workers = model runs at a time */
-    const char *replica;    /* name in the response header "ccz-replica" */
+    const char *engine;         /* "tensorflow" or "als" */
+    const char *tensorflow;     /* path of libtensorflow_cc.so.2 */
+    const char *trainer_policy; /* als: whose evidence a bundle must carry */
+    bool oblivious;             /* als */
+    int64_t threads;            /* workers = model runs at a time */
+    const char *replica;        /* name in the response header "ccz-replica" */
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
     int64_t grace_s;
     int64_t reattest_s;        /* 0 = never */
@@ -36,13 +40,21 @@ int served_options(struct served_opts *o, int argc, char **argv);
 ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts *o,
                             struct ccz_err *err);
 
-/* Attests to the KMS and gets the model key. */
-ccz_rc served_get_key(struct ccz_secret **key, const struct served_opts *o,
+/* Attests to the KMS and gets the latest version of the model key. @p version may be NULL. */
+ccz_rc served_get_key(struct ccz_secret **key, uint32_t *version, const struct served_opts *o,
                       struct ccz_attester *attester, struct ccz_err *err);
 /* Decrypts the protected files of the model folder straight into the engine. */
 ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine,
                          const struct served_opts *o, const struct ccz_secret *key,
                          struct ccz_err *err);
+
+/* Bundles of recommenders: engine, key and model, again and again. */
+struct served_als;
+ccz_rc served_als_new(struct served_als **out, const struct served_opts *o,
+                      struct ccz_attester *attester, struct ccz_err *err);
+/* What lies in the model folder now, if it is newer than what is served; keeps that if it is not, or is refused. */
+ccz_rc served_als_load(struct served_als *a, struct ccz_infer *infer, struct ccz_err *err);
+void served_als_free(struct served_als *a); /* after the models of its engine */
 
 /* Workers: jobs run in the order they came; the queue is bounded in jobs and in bytes of requests. */
 #define SERVED_BUSY "the queue of the model is full" /* what a client is told when it is */

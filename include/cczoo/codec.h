@@ -251,6 +251,9 @@ CCZ_API uint64_t ccz_csv_line(const struct ccz_csv *c); /**< where the record st
 CCZ_API CCZ_MUST_USE ccz_rc ccz_csv_num(double *out, const struct ccz_csv *c, size_t i,
                                         struct ccz_err *err);
 
+/** The same for any text. @return false: none such; @p out is 0 */
+CCZ_API CCZ_MUST_USE bool ccz_decimal(double *out, struct ccz_span text);
+
 /* ------------------------------------------------- CBOR (RFC 8949), definite lengths only */
 
 /**

@@ -16,13 +16,13 @@
  * use ccz_process_harden(). The libraries that are loaded are part of what a measurement must cover:
  * ccz_engine_library() tells their paths.
  *
- * Back ends, chosen by name (no default, no fallback):
+ * Back ends, chosen by name (no default, no fallback) or given as functions (ccz_engine_custom()):
  *   "tensorflow"  libtensorflow_cc.so.2 (tested with TensorFlow 2.21); its own log goes to stderr, ruled by
  *                 TF_CPP_MIN_LOG_LEVEL in the environment of the process
  *   "echo"        no library; an output is the input that has the same tensor name. For tests.
  *
  * Threads: engine and model may be used by many threads at once; a result belongs to one thread.
- * Reading order of the sources: tensor.c, meta.c, engine.c, stage.c, echo.c, tf.c.
+ * Reading order of the sources: tensor.c, meta.c, engine.c, custom.c, stage.c, echo.c, tf.c.
  */
 #include <cczoo/base.h>
 
@@ -179,6 +179,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_model_load(struct ccz_model **out, struct ccz_en
 /** No run may be in progress; NULL is fine. */
 CCZ_API void ccz_model_free(struct ccz_model *m);
 CCZ_DEFINE_AUTO(ccz_model)
+/** The engine it was loaded by. */
+CCZ_API const struct ccz_engine *ccz_model_engine(const struct ccz_model *m);
 /** All signatures, sorted by name. */
 CCZ_API size_t ccz_model_signatures(const struct ccz_signature **out, const struct ccz_model *m);
 /** By name; NULL if there is none. */
@@ -253,6 +255,60 @@ CCZ_API size_t ccz_result_len(const struct ccz_result *r);
 CCZ_API const struct ccz_tensor *ccz_result_at(const struct ccz_result *r, size_t i);
 CCZ_API void ccz_result_free(struct ccz_result *r); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_result)
+
+/* ------------------------------------------------------------------------------- custom */
+
+/** What a custom back end says of one input or output. */
+struct ccz_tensor_spec {
+    const char *name; /**< key in the signature */
+    enum ccz_dtype dtype;
+    int rank;            /**< -1 = any */
+    const int64_t *dims; /**< [rank] -1 = any; NULL if rank <= 0 */
+    /** Inputs: what is used when the caller leaves it out; NULL = it must be given. Its name is not looked at. */
+    const struct ccz_tensor *fallback;
+};
+struct ccz_signature_spec {
+    const char *name;
+    const struct ccz_tensor_spec *in, *out;
+    size_t in_len, out_len;
+};
+/** Appends a signature to the description of a model; a failure shows in out->bad. */
+CCZ_API void ccz_signature_put(struct ccz_buf *out, const struct ccz_signature_spec *sig);
+/** Memory for outputs: zeroed, aligned to 16 bytes, freed with the result; NULL if there is none.
+ *  @param len, size  elements, bytes of one */
+CCZ_API void *ccz_result_alloc(struct ccz_result *r, size_t len, size_t size);
+
+/** A back end as functions. All are called by many threads at once, with models of its own. */
+struct ccz_engine_ops {
+    const char *name;    /**< of the back end, as ccz_engine_backend() gives it */
+    const char *version; /**< at most 31 bytes; NULL = "" */
+    /**
+     * Loads a model from the files of @p cfg.
+     * @param[out] model       given to the functions below
+     * @param[out] signatures  appended with ccz_signature_put()
+     */
+    ccz_rc (*load)(void **model, struct ccz_buf *signatures, void *arg,
+                   const struct ccz_model_cfg *cfg, struct ccz_err *err);
+    void (*unload)(void *model); /**< of a model that load() gave out */
+    /**
+     * @param[out] out  [sig->out_len] fill in rank, dims, len and data or strings, in memory of ccz_result_alloc() or of
+     *                  the model; name and dtype are set already
+     * @param[out] st   why it failed, by ccz_run_status_set()
+     * @param      in   [sig->in_len] in the order of the signature; shapes fit it, and types
+     */
+    ccz_rc (*run)(struct ccz_tensor *out, struct ccz_result *r, struct ccz_run_status *st,
+                  void *model, const struct ccz_signature *sig, const struct ccz_tensor *const *in,
+                  uint32_t timeout_ms);
+};
+/**
+ * An engine that calls @p ops: models of another kind behind the same surface.
+ * @param ops, arg  borrowed until the engine is freed
+ * @retval CCZ_E_ARG    "engine:backend": a function or the name is missing
+ * @retval CCZ_E_NOMEM  "engine:backend"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_engine_custom(struct ccz_engine **out,
+                                              const struct ccz_engine_ops *ops, void *arg,
+                                              struct ccz_err *err);
 
 #ifdef __cplusplus
 }

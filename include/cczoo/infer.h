@@ -9,17 +9,21 @@
  *
  * Served: PredictionService/Predict, PredictionService/GetModelMetadata, ModelService/GetModelStatus;
  * REST `:predict` (row and column form), model status, metadata.
+ * And the same models under the Open Inference Protocol, "v2" (KServe, Triton): inference.GRPCInferenceService and REST
+ * below /v2. It knows no signatures: one request, one set of inputs; the parameter "signature_name" of a request chooses
+ * another signature than serving_default. The binary tensor extension ("binary_tensor_data") is spoken on REST.
  *
  * Differences on purpose, each stricter:
  *  - a JSON number that does not fit the input's integer type is refused (there: cut to the low bits);
  *  - JSON nested deeper than CCZ_INFER_JSON_DEPTH_MAX and tensors beyond the limits are refused;
  *  - output strings that are no UTF-8 are sent with U+FFFD (there: invalid JSON);
  *  - metadata never carries the default values of inputs.
+ * One is more generous: with REST, too, an input that has a default may be left out.
  *
  * Threads: everything may be called by many threads at once. A version that is replaced or removed
  * stays until the last call that uses it has ended.
  * Reading order of the sources: scratch.c, registry.c, tensor_pb.c, predict.c, metadata.c, grpc.c, json_rd.c,
- * json_wr.c, json_tensor.c, rest.c, client.c.
+ * json_wr.c, json_tensor.c, rest.c, v2.c, v2_grpc.c, v2_rest.c, client.c.
  */
 #include <cczoo/engine.h>
 
@@ -41,6 +45,7 @@ struct ccz_infer_cfg {
     /** Bytes that the input tensors of one call may take when decoded; 0 = 256 MiB. "1 value stands for
      *  all" makes a short message a large tensor. */
     size_t input_size_max;
+    const char *version; /**< of the server, told by v2; NULL = ""; outlives the server */
 };
 CCZ_API CCZ_MUST_USE ccz_rc ccz_infer_new(struct ccz_infer **out, struct ccz_err *err);
 /** Before the first call. */
@@ -93,6 +98,8 @@ CCZ_API enum ccz_infer_state ccz_infer_state(struct ccz_infer *s, const char *na
 #define CCZ_INFER_PATH_PREDICT  "/tensorflow.serving.PredictionService/Predict"
 #define CCZ_INFER_PATH_METADATA "/tensorflow.serving.PredictionService/GetModelMetadata"
 #define CCZ_INFER_PATH_STATUS   "/tensorflow.serving.ModelService/GetModelStatus"
+/** Open Inference Protocol: followed by ServerLive, ServerReady, ModelReady, ServerMetadata, ModelMetadata, ModelInfer. */
+#define CCZ_INFER_PATH_V2 "/inference.GRPCInferenceService/"
 
 struct ccz_infer_call {
     const char *path;        /**< "/package.Service/Method" */
@@ -113,14 +120,22 @@ struct ccz_infer_http {
     const char *path;     /**< as on the request line, %-encoded; a query is ignored */
     struct ccz_span body; /**< decoded (no Content-Encoding) */
     uint32_t timeout_ms;  /**< 0 = none */
+    /** Header Inference-Header-Content-Length as sent, NULL = absent: v2, the size of the JSON before binary tensors. */
+    const char *json_size;
 };
+struct ccz_infer_http_answer {
+    unsigned status;          /**< HTTP status */
+    const char *content_type; /**< static text */
+    /** v2: bytes of JSON before binary tensors, to be sent as Inference-Header-Content-Length; 0 = no such header. */
+    size_t json_size;
+};
+#define CCZ_INFER_HEADER_JSON_SIZE "Inference-Header-Content-Length"
 /**
  * Answers one HTTP request.
- * @param[out] body          appended; JSON, or empty for a path outside /v1/
- * @param[out] status        HTTP status
- * @param[out] content_type  static text
+ * @param[out] body    appended; JSON, or empty for a path outside /v1 and /v2 and for health
+ * @param[out] answer  what goes with it
  */
-CCZ_API void ccz_infer_rest(struct ccz_buf *body, unsigned *status, const char **content_type,
+CCZ_API void ccz_infer_rest(struct ccz_buf *body, struct ccz_infer_http_answer *answer,
                             struct ccz_infer *s, const struct ccz_infer_http *call);
 /** HTTP status that stands for @p code (INVALID_ARGUMENT 400, NOT_FOUND 404, ...). */
 CCZ_API unsigned ccz_infer_http_status(enum ccz_run_code code);

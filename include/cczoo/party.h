@@ -105,6 +105,21 @@ CCZ_DEFINE_AUTO(ccz_party_guard)
  *  @retval CCZ_E_POLICY  of ccz_policy_eval() */
 CCZ_API ccz_rc ccz_party_guard_judge(void *guard, const struct ccz_ratls_peer *peer,
                                      const char *path, struct ccz_err *err);
+/**
+ * For what is signed and kept, as a trained model: appends a certificate of @p key with this party's evidence over it, DICE.
+ * @param key  P-256
+ * @retval CCZ_E_ARG  "party:evidence": this party gives none  @retval as ccz_ratls_cert_issue()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_party_cert_issue(struct ccz_buf *out_der, struct ccz_party *p,
+                                                 const struct ccz_key *key, struct ccz_err *err);
+/**
+ * Judges such a certificate by this party's policy, as of now. Who holds the key is for a signature to show.
+ * @param[out] claims  zeroed on failure
+ * @retval CCZ_E_ARG  "party:policy": this party judges nobody  @retval as ccz_cert_parse(), ccz_ratls_cert_verify()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_party_cert_judge(struct ccz_claims *claims, struct ccz_party *p,
+                                                 struct ccz_span der, struct ccz_err *err);
+
 CCZ_API struct ccz_attester *
 ccz_party_attester(struct ccz_party *p); /**< borrowed; NULL if it gives no evidence */
 CCZ_API struct ccz_verifier *

@@ -401,17 +401,22 @@ static double slow_value(const struct decimal *d)
     return strtod(text, NULL);
 }
 
-ccz_rc ccz_csv_num(double *out, const struct ccz_csv *c, size_t i, struct ccz_err *err)
+bool ccz_decimal(double *out, struct ccz_span text)
 {
     struct decimal d;
-    *out = 0;
     double v = HUGE_VAL;
-    if (read_decimal(&d, ccz_csv_field(c, i)) && !fast_value(&v, &d))
+    if (read_decimal(&d, text) && !fast_value(&v, &d))
         v = slow_value(&d);
-    if (!isfinite(v))
+    const bool ok = isfinite(v);
+    *out = !ok ? 0 : d.negative ? -v : v;
+    return ok;
+}
+
+ccz_rc ccz_csv_num(double *out, const struct ccz_csv *c, size_t i, struct ccz_err *err)
+{
+    if (!ccz_decimal(out, ccz_csv_field(c, i)))
         return ccz_fail(err, CCZ_E_FORMAT, "csv:number", (int64_t)c->line,
                         "line %llu, column %zu: not a decimal number in the range of a double",
                         (unsigned long long)c->line, i + 1);
-    *out = d.negative ? -v : v;
     return CCZ_OK;
 }

@@ -79,6 +79,11 @@ void ccz_model_free(struct ccz_model *m)
     free(m);
 }
 
+const struct ccz_engine *ccz_model_engine(const struct ccz_model *m)
+{
+    return m->engine;
+}
+
 size_t ccz_model_signatures(const struct ccz_signature **out, const struct ccz_model *m)
 {
     *out = m->meta.sigs;
@@ -95,8 +100,7 @@ const struct ccz_signature *ccz_model_signature(const struct ccz_model *m, const
 
 /* ------------------------------------------------------------------------------- run */
 
-/* A tensor whose description and bytes disagree would make a back end read out of bounds. */
-static bool well_formed(const struct ccz_tensor *t)
+bool cczi_well_formed(const struct ccz_tensor *t)
 {
     size_t len;
     if (t->rank < 0 || t->rank > CCZ_TENSOR_RANK_MAX || !ccz_tensor_len(&len, t->rank, t->dims) ||
@@ -124,7 +128,7 @@ static ccz_rc match(const struct ccz_tensor **in, const struct ccz_run_req *req,
         for (size_t k = 0; k < req->in_len; k++)
             if (strcmp(req->in[k].name, sig->in[i].name) == 0)
                 in[i] = &req->in[k];
-        if (!in[i] || !well_formed(in[i]))
+        if (!in[i] || !cczi_well_formed(in[i]))
             return ccz_fail(err, CCZ_E_ARG, "engine:run", (int64_t)i,
                             "input %.60s is missing or inconsistent", sig->in[i].name);
     }

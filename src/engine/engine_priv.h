@@ -69,6 +69,9 @@ struct cczi_backend {
 };
 extern const struct cczi_backend cczi_backend_echo, cczi_backend_tensorflow;
 
+/* ---- engine.c: a tensor whose description and bytes disagree would make a reader read out of bounds */
+bool cczi_well_formed(const struct ccz_tensor *t);
+
 struct ccz_engine {
     const struct cczi_backend *backend;
     void *state;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The page: style, facts, curves, summary, rounds. And the way back from lines of JSON to records. */
-#include "report_priv.h"
+#include <cczoo/fl_report.h>
 
 #include <cczoo/codec.h>
+#include <codec/plot.h>
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,33 +11,10 @@
 
 enum { ROWS_MAX = 60, LINES_MAX = 1 << 20 };
 
-static const char style[] =
-    "<style>\n"
-    ":root{--ink:#1c1c1e;--paper:#fff;--grid:#e3e3e8;--dim:#6b6b72}\n"
-    "@media(prefers-color-scheme:dark){:root{--ink:#e8e8ea;--paper:#17181b;--grid:#34353a;--dim:#"
-    "9b9ba3}}\n"
-    "body{font:15px/1.5 "
-    "system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:1200px;"
-    "margin:0 auto;padding:1rem 1.5rem}\n"
-    "h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}\n"
-    ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(440px,1fr));gap:1rem}\n"
-    "svg{width:100%;height:auto;font:11px system-ui,sans-serif;fill:var(--ink)}\n"
-    ".title{font-size:14px;font-weight:600}.x{text-anchor:middle;fill:var(--dim)}\n"
-    ".y{text-anchor:end;fill:var(--dim)}.grid{stroke:var(--grid)}\n"
-    ".curve{fill:none;stroke-width:2;stroke-linejoin:round}\n"
-    ".ref{stroke:var(--dim);stroke-dasharray:5 "
-    "4}.reftext{text-anchor:end;fill:var(--dim);paint-order:stroke;stroke:var(--paper);stroke-"
-    "width:3px}\n"
-    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
-    "td,th{padding:.2rem .7rem;border-bottom:1px solid var(--grid);text-align:right}\n"
-    "td:first-child,th:first-child{text-align:left}.facts td{text-align:left}\n"
-    ".key{display:inline-block;width:1.6em;height:.3em;vertical-align:middle;margin-right:.5em}\n";
-
-/* Okabe and Ito's colours: told apart by everybody, on light and dark. */
-static const char *const colours[CCZ_FL_REPORT_SERIES_MAX] = {
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a00", "#7f7f7f"};
-
 /* -------------------------------------------------------------------------------------- values */
+
+/* A value of a record and the round that it belongs to; NaN: it has none. */
+typedef double hfl_value(double *round, const struct ccz_fl_record *r);
 
 static double of_eval(double *round, const struct ccz_fl_record *r, bool accuracy)
 {
@@ -109,6 +87,14 @@ static double loss_line(const struct ccz_fl_report_line *l)
     return l->loss;
 }
 
+struct hfl_chart {
+    const char *title, *unit;
+    hfl_value *value;
+    double (*line)(const struct ccz_fl_report_line *l); /* NULL: no lines of comparison */
+    unsigned digits;                                    /* behind the point, in texts */
+    bool from_zero;                                     /* the axis starts at 0 */
+    bool only_if_it_varies;
+};
 static const struct hfl_chart charts[] = {
     {"Accuracy", "%", accuracy_value, accuracy_line, 2, false, false},
     {"Loss", "", loss_value, loss_line, 4, false, false},
@@ -121,34 +107,50 @@ static const struct hfl_chart charts[] = {
     {"Privacy spent", "epsilon", epsilon_value, NULL, 2, true, false},
 };
 
-/* -------------------------------------------------------------------------------------- tables */
+struct hfl_shown {
+    const struct hfl_chart *chart;
+    const struct ccz_fl_report *report;
+};
 
-static void put_cell(struct ccz_buf *out, double v, unsigned digits)
+static double value_at(double *x, const void *arg, size_t series, size_t k)
 {
-    ccz_buf_put_str(out, "<td>");
-    cczi_hfl_put_number(out, v, digits);
-    ccz_buf_put_str(out, "</td>");
+    const struct hfl_shown *s = arg;
+    return s->chart->value(x, &s->report->series[series].records[k]);
 }
+
+static void put_chart(struct ccz_buf *out, const struct hfl_chart *c, const struct ccz_fl_report *r)
+{
+    const struct hfl_shown shown = {.chart = c, .report = r};
+    struct cczi_plot_series series[CCZ_FL_REPORT_SERIES_MAX];
+    struct cczi_plot_line lines[CCZ_FL_REPORT_LINES_MAX];
+    for (size_t i = 0; i < r->series_len; i++)
+        series[i] = (struct cczi_plot_series){r->series[i].name, r->series[i].len};
+    for (size_t i = 0; c->line && i < r->lines_len; i++)
+        lines[i] = (struct cczi_plot_line){r->lines[i].name, c->line(&r->lines[i])};
+    cczi_plot_put(out, &(struct cczi_plot){.title = c->title,
+                                           .unit = c->unit,
+                                           .x_name = "round",
+                                           .y = value_at,
+                                           .arg = &shown,
+                                           .series = series,
+                                           .series_len = r->series_len,
+                                           .lines = lines,
+                                           .lines_len = c->line ? r->lines_len : 0,
+                                           .digits = c->digits,
+                                           .from_zero = c->from_zero,
+                                           .only_if_it_varies = c->only_if_it_varies});
+}
+
+/* -------------------------------------------------------------------------------------- tables */
 
 static void put_facts(struct ccz_buf *out, const struct ccz_fl_report *r)
 {
     if (r->facts_len == 0)
         return;
     ccz_buf_put_str(out, "<table class=\"facts\">\n");
-    for (size_t i = 0; i < r->facts_len; i++) {
-        ccz_buf_put_str(out, "<tr><td>");
-        cczi_hfl_put_text(out, r->facts[i].name);
-        ccz_buf_put_str(out, "</td><td>");
-        cczi_hfl_put_text(out, r->facts[i].value);
-        ccz_buf_put_str(out, "</td></tr>\n");
-    }
+    for (size_t i = 0; i < r->facts_len; i++)
+        cczi_page_fact(out, r->facts[i].name, r->facts[i].value);
     ccz_buf_put_str(out, "</table>\n");
-}
-
-static void put_name(struct ccz_buf *out, size_t i, const char *name)
-{
-    ccz_buf_printf(out, "<span class=\"key\" style=\"background:%s\"></span>", colours[i]);
-    cczi_hfl_put_text(out, name);
 }
 
 /* The last and the best value that there is. */
@@ -170,15 +172,15 @@ static void put_summary_row(struct ccz_buf *out, size_t i, const struct ccz_fl_r
         seconds += time_value(&round, &s->records[k]);
     }
     ccz_buf_put_str(out, "<tr><td>");
-    put_name(out, i, s->name);
+    cczi_page_key(out, i, s->name);
     ccz_buf_put_str(out, "</td>");
-    put_cell(out, (double)s->records[s->len - 1].round, 0);
-    put_cell(out, last, 2);
-    put_cell(out, best, 2);
-    put_cell(out, best_round, 0);
-    put_cell(out, loss, 4);
-    put_cell(out, bytes, 1);
-    put_cell(out, seconds, 1);
+    cczi_page_cell(out, (double)s->records[s->len - 1].round, 0);
+    cczi_page_cell(out, last, 2);
+    cczi_page_cell(out, best, 2);
+    cczi_page_cell(out, best_round, 0);
+    cczi_page_cell(out, loss, 4);
+    cczi_page_cell(out, bytes, 1);
+    cczi_page_cell(out, seconds, 1);
     ccz_buf_put_str(out, "</tr>\n");
 }
 
@@ -191,11 +193,11 @@ static void put_summary(struct ccz_buf *out, const struct ccz_fl_report *r)
         put_summary_row(out, i, &r->series[i]);
     for (size_t i = 0; i < r->lines_len; i++) {
         ccz_buf_put_str(out, "<tr><td>");
-        cczi_hfl_put_text(out, r->lines[i].name);
+        cczi_page_text(out, r->lines[i].name);
         ccz_buf_put_str(out, "</td><td></td>");
-        put_cell(out, 100 * r->lines[i].accuracy, 2);
+        cczi_page_cell(out, 100 * r->lines[i].accuracy, 2);
         ccz_buf_put_str(out, "<td></td><td></td>");
-        put_cell(out, r->lines[i].loss, 4);
+        cczi_page_cell(out, r->lines[i].loss, 4);
         ccz_buf_put_str(out, "<td></td><td></td></tr>\n");
     }
     ccz_buf_put_str(out, "</table>\n");
@@ -205,7 +207,7 @@ static void put_rounds(struct ccz_buf *out, const struct ccz_fl_report_series *s
 {
     const size_t every = (s->len + ROWS_MAX - 1) / ROWS_MAX;
     ccz_buf_put_str(out, "<h2>");
-    put_name(out, i, s->name);
+    cczi_page_key(out, i, s->name);
     ccz_buf_put_str(out, "</h2>\n<table>\n<tr><th>round</th><th>accuracy, %</th><th>loss</th>"
                          "<th>training loss</th><th>delivered</th><th>dropped</th><th>refused</th>"
                          "<th>samples</th><th>MB</th><th>s</th></tr>\n");
@@ -215,13 +217,13 @@ static void put_rounds(struct ccz_buf *out, const struct ccz_fl_report_series *s
         if (k % every != 0 && k + 1 != s->len)
             continue;
         ccz_buf_printf(out, "<tr><td>%llu</td>", (unsigned long long)r->round);
-        put_cell(out, accuracy_value(&round, r), 2);
-        put_cell(out, loss_value(&round, r), 4);
-        put_cell(out, train_loss_value(&round, r), 4);
+        cczi_page_cell(out, accuracy_value(&round, r), 2);
+        cczi_page_cell(out, loss_value(&round, r), 4);
+        cczi_page_cell(out, train_loss_value(&round, r), 4);
         ccz_buf_printf(out, "<td>%u of %u</td><td>%u</td><td>%u</td><td>%llu</td>", r->delivered,
                        r->selected, r->dropped, r->refused, (unsigned long long)r->samples);
-        put_cell(out, bytes_value(&round, r), 2);
-        put_cell(out, time_value(&round, r), 2);
+        cczi_page_cell(out, bytes_value(&round, r), 2);
+        cczi_page_cell(out, time_value(&round, r), 2);
         ccz_buf_put_str(out, "</tr>\n");
     }
     ccz_buf_put_str(out, "</table>\n");
@@ -237,26 +239,16 @@ ccz_rc ccz_fl_report_html(struct ccz_buf *out, const struct ccz_fl_report *r, st
         return ccz_fail(err, CCZ_E_ARG, "fl:report", (int64_t)r->series_len,
                         "1 to %d series with records, and up to %d lines, are what a report shows",
                         CCZ_FL_REPORT_SERIES_MAX, CCZ_FL_REPORT_LINES_MAX);
-    ccz_buf_put_str(out,
-                    "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<title>");
-    cczi_hfl_put_text(out, r->title);
-    ccz_buf_put_str(out, "</title>\n");
-    ccz_buf_put_str(out, style);
-    for (size_t i = 0; i < CCZ_FL_REPORT_SERIES_MAX; i++)
-        ccz_buf_printf(out, ".curve.c%zu{stroke:%s}.dot.c%zu{fill:%s}\n", i, colours[i], i,
-                       colours[i]);
-    ccz_buf_put_str(out, "</style></head><body>\n<h1>");
-    cczi_hfl_put_text(out, r->title);
-    ccz_buf_put_str(out, "</h1>\n");
+    cczi_page_begin(out, r->title);
     put_facts(out, r);
     put_summary(out, r);
     ccz_buf_put_str(out, "<h2>Rounds</h2>\n<div class=\"charts\">\n");
     for (size_t i = 0; i < sizeof(charts) / sizeof(charts[0]); i++)
-        cczi_hfl_chart_put(out, &charts[i], r);
+        put_chart(out, &charts[i], r);
     ccz_buf_put_str(out, "</div>\n");
     for (size_t i = 0; i < r->series_len; i++)
         put_rounds(out, &r->series[i], i);
-    ccz_buf_put_str(out, "</body></html>\n");
+    cczi_page_end(out);
     return out->bad ? ccz_fail(err, CCZ_E_LIMIT, "fl:report-size", (int64_t)out->max_size,
                                "the report is larger than its buffer, or there is no memory")
                     : CCZ_OK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gRPC methods, from
  * tensorflow_serving/apis/{predict,get_model_metadata,get_model_status,model}.proto. */
-#include "infer/infer_priv.h"
+#include "infer/v2_priv.h"
 
 #include <cczoo/codec.h>
 
@@ -262,9 +262,14 @@ void ccz_infer_grpc(struct ccz_buf *response, struct ccz_run_status *st, struct 
     size_t before = response->size, i = 0, len = sizeof(methods) / sizeof(methods[0]);
     while (i < len && strcmp(methods[i].path, call->path) != 0)
         i++;
-    ccz_rc rc = i < len ? methods[i].run(response, st, s, call)
-                        : ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "unknown method %.200s",
-                                             call->path);
+    const size_t v2 = sizeof(CCZ_INFER_PATH_V2) - 1;
+    ccz_rc rc;
+    if (i < len)
+        rc = methods[i].run(response, st, s, call);
+    else if (strncmp(call->path, CCZ_INFER_PATH_V2, v2) == 0)
+        rc = cczi_v2_grpc(response, st, s, call->path + v2, call);
+    else
+        rc = ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "unknown method %.200s", call->path);
     if (rc == CCZ_OK && response->bad)
         rc = ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,
                                 "the response is larger than %zu bytes", response->max_size);

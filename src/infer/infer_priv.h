@@ -98,6 +98,9 @@ ccz_rc cczi_find_signature(const struct ccz_signature **out, struct ccz_run_stat
 ccz_rc cczi_predict_run(struct ccz_result **out, struct ccz_run_status *st, struct ccz_model *m,
                         const struct ccz_signature *sig, const struct cczi_predict *req,
                         uint32_t timeout_ms, struct cczi_scratch *scratch);
+/* What an input that was left out stands for; INVALID_ARGUMENT if it has no default. */
+ccz_rc cczi_default_input(struct ccz_tensor *t, struct ccz_run_status *st,
+                          const struct ccz_tensor_info *info, struct cczi_scratch *scratch);
 /* Sets @p st to the text in @p msg and frees it. */
 ccz_rc cczi_status_buf(struct ccz_run_status *st, enum ccz_run_code code, struct ccz_buf *msg);
 
@@ -180,6 +183,21 @@ ccz_rc cczi_json_outputs(struct ccz_buf *out, struct ccz_run_status *st, const s
  */
 bool cczi_json_member(struct cczi_json *value, struct cczi_json object, const char *key,
                       struct cczi_scratch *scratch);
+
+/* Values of an input whose type and shape are set: a flat list, or one nested as the shape says. */
+ccz_rc cczi_json_values(struct ccz_tensor *t, struct ccz_run_status *st, struct ccz_span name,
+                        struct cczi_json j, struct cczi_scratch *scratch);
+/* Element @p i as JSON has it; false if JSON has no form for the type. */
+bool cczi_json_put_value(struct cczi_jw *w, const struct ccz_tensor *t, size_t i);
+
+/* ---- rest.c: paths */
+
+/* Passes @p text, in lower case, if the path goes on with it in any case. */
+bool cczi_path_take(struct ccz_span *path, const char *text);
+/* A part of the path: up to '/' or ':', not empty. */
+bool cczi_path_part(struct ccz_span *part, struct ccz_span *path);
+/* %-decoding; what is no escape stays as it is. */
+struct ccz_span cczi_path_unescape(struct ccz_span s, struct cczi_scratch *scratch);
 
 /* ---- metadata.c: signatures as protobuf and as JSON */
 

@@ -22,7 +22,8 @@ struct column {
     size_t len;            /* elements so far */
     int rank;              /* of one instance (row form) or of the whole (column form) */
     int64_t dims[CCZ_TENSOR_RANK_MAX];
-    size_t rows, row_len; /* row form: instances so far, and elements of the first */
+    size_t rows;    /* row form: instances so far; column form: 1 = it is there */
+    size_t row_len; /* row form: elements of the first instance */
 };
 struct build {
     struct ccz_run_status *st;
@@ -389,7 +390,7 @@ static ccz_rc add_object(struct build *b, size_t row, struct cczi_json *j)
             rc = ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
                                     "JSON object: does not have named input: %.*s", (int)name.size,
                                     (const char *)name.ptr);
-        else if (c->rows > row) /* a second member of the same name */
+        else if (c->rows != row) /* a second member of the same name, or not in each row before */
             return wrong_keys(b, row, &object);
         else
             rc = add_instance(c, b, j);
@@ -399,7 +400,9 @@ static ccz_rc add_object(struct build *b, size_t row, struct cczi_json *j)
                 (int)(name.size < 256 ? name.size : 256), (const char *)name.ptr);
     }
     for (size_t i = 0; i < b->sig->in_len; i++)
-        if (b->col[i].rows != row + 1)
+        if (b->col[i].rows != row + 1 &&
+            (b->col[i].rows ||
+             !b->sig->in[i].default_proto.size)) /* left out of every row, or of none */
             return wrong_keys(b, row, &object);
     return CCZ_OK;
 }
@@ -462,14 +465,19 @@ static ccz_rc read_columns(struct build *b, struct cczi_json j)
                 b->st, CCZ_RUN_INVALID_ARGUMENT, "%s",
                 "inputs is a plain value/list, but expecting an object as multiple input tensors "
                 "required as per tensorinfo_map");
+        b->col[0].rows = 1;
         return read_column(&b->col[0], b, j);
     }
     for (size_t i = 0; i < b->sig->in_len; i++) {
         struct cczi_json value;
-        if (!cczi_json_member(&value, j, b->sig->in[i].name, b->scratch))
+        const bool there = cczi_json_member(&value, j, b->sig->in[i].name, b->scratch);
+        if (!there && b->sig->in[i].default_proto.size)
+            continue;
+        if (!there)
             return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
                                       "Missing named input: %s in 'inputs' object.",
                                       b->sig->in[i].name);
+        b->col[i].rows = 1;
         ccz_rc rc = read_column(&b->col[i], b, value);
         if (rc != CCZ_OK)
             return rc;
@@ -537,12 +545,42 @@ ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st,
     }
     ccz_rc rc = has_rows ? read_rows(&b, rows, &root) : read_columns(&b, columns);
     for (size_t i = 0; rc == CCZ_OK && i < sig->in_len; i++)
-        if (!finish(&out->in[i], &b.col[i], has_rows, scratch))
+        if (b.col[i].rows == 0 && sig->in[i].default_proto.size)
+            rc = cczi_default_input(&out->in[i], st, &sig->in[i], scratch);
+        else if (!finish(&out->in[i], &b.col[i], has_rows, scratch))
             rc = ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,
                                     "input %s is larger than the server allows", sig->in[i].name);
     for (size_t i = 0; i < sig->in_len; i++)
         ccz_buf_free(&b.col[i].values);
     out->row = has_rows;
+    return rc;
+}
+
+ccz_rc cczi_json_values(struct ccz_tensor *t, struct ccz_run_status *st, struct ccz_span name,
+                        struct cczi_json j, struct cczi_scratch *scratch)
+{
+    char text[CCZ_RUN_MSG_SIZE_MAX / 4] = "";
+    ccz_escape(text, sizeof(text), name);
+    const struct ccz_tensor_info info = {.name = text, .dtype = t->dtype};
+    const int64_t flat = (int64_t)t->len;
+    struct build b = {.st = st, .scratch = scratch};
+    struct column c = {.info = &info};
+    struct cczi_json first = j;
+    ccz_buf_init(&c.values, scratch->left);
+    cczi_json_enter(&first);
+    const bool nested = cczi_json_more(&first, true) && cczi_json_kind(&first) == CCZI_ARRAY;
+    ccz_rc rc = nested ? fill(&c, &b, t->rank, t->dims, &j) : fill(&c, &b, 1, &flat, &j);
+    uint8_t *copy = rc == CCZ_OK ? cczi_scratch_take(scratch, c.values.size, 1) : NULL;
+    if (rc == CCZ_OK && !copy)
+        rc = ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,
+                                "input %s is larger than the server allows", text);
+    if (copy && c.values.size)
+        memcpy(copy, c.values.ptr, c.values.size);
+    if (copy && t->dtype == CCZ_DT_STRING)
+        t->strings = (const struct ccz_span *)(const void *)copy;
+    else if (copy)
+        t->data = CCZ_SPAN(copy, c.values.size);
+    ccz_buf_free(&c.values);
     return rc;
 }
 
@@ -572,8 +610,8 @@ static void put_string(struct cczi_jw *w, const struct ccz_tensor *t, size_t i)
     cczi_jw_object_end(w);
 }
 
-/* AddSingleValueAndAdvance(): false if JSON has no form for the type. */
-static bool put_value(struct cczi_jw *w, const struct ccz_tensor *t, size_t i)
+/* AddSingleValueAndAdvance() */
+bool cczi_json_put_value(struct cczi_jw *w, const struct ccz_tensor *t, size_t i)
 {
     const struct range *r = range_of(t->dtype);
     size_t size = ccz_dtype_size(t->dtype);
@@ -612,7 +650,7 @@ static bool put_tensor(struct cczi_jw *w, const struct ccz_tensor *t, int from, 
     int64_t at[CCZ_TENSOR_RANK_MAX];
     int level = from;
     if (level == t->rank)
-        return put_value(w, t, (*next)++);
+        return cczi_json_put_value(w, t, (*next)++);
     cczi_jw_array(w);
     at[level] = 0;
     for (;;) {
@@ -625,7 +663,7 @@ static bool put_tensor(struct cczi_jw *w, const struct ccz_tensor *t, int from, 
             cczi_jw_array(w);
             at[++level] = 0;
         } else {
-            if (!put_value(w, t, (*next)++))
+            if (!cczi_json_put_value(w, t, (*next)++))
                 return false;
             at[level]++;
         }

@@ -182,6 +182,15 @@ static ccz_rc decode_input(struct ccz_tensor *t, struct ccz_run_status *st,
     return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "tensor parsing error: %s", info->name);
 }
 
+ccz_rc cczi_default_input(struct ccz_tensor *t, struct ccz_run_status *st,
+                          const struct ccz_tensor_info *info, struct cczi_scratch *scratch)
+{
+    if (info->default_proto.size == 0)
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                  "input %.200s is missing and has no default", info->name);
+    return decode_input(t, st, info, info->default_proto, scratch);
+}
+
 /* GetInputValues() of cc/saved_model/util.cc */
 static ccz_rc decode_inputs(struct ccz_tensor *in, struct ccz_run_status *st,
                             const struct ccz_signature *sig, const struct cczi_predict *req,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The REST paths of TensorFlow Serving, from model_servers/http_rest_api_{handler,util}.cc. */
-#include "infer/infer_priv.h"
+#include "infer/v2_priv.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,8 +19,7 @@ static uint8_t lower(uint8_t c)
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
 }
 
-/* Takes @p text, in lower case, if the path goes on with it. */
-static bool take(struct ccz_span *path, const char *text)
+bool cczi_path_take(struct ccz_span *path, const char *text)
 {
     size_t size = strlen(text);
     if (path->size < size)
@@ -32,8 +31,7 @@ static bool take(struct ccz_span *path, const char *text)
     return true;
 }
 
-/* A part of the path: up to '/' or ':', not empty. */
-static bool take_part(struct ccz_span *part, struct ccz_span *path)
+bool cczi_path_part(struct ccz_span *part, struct ccz_span *path)
 {
     size_t size = 0;
     while (size < path->size && path->ptr[size] != '/' && path->ptr[size] != ':')
@@ -55,13 +53,14 @@ static bool digits(struct ccz_span s)
 static bool take_choice(struct route *r, struct ccz_span *path)
 {
     struct ccz_span at = *path;
-    if (take(&at, "/versions/") && take_part(&r->version, &at) && digits(r->version)) {
+    if (cczi_path_take(&at, "/versions/") && cczi_path_part(&r->version, &at) &&
+        digits(r->version)) {
         *path = at;
         return true;
     }
     r->version = (struct ccz_span){0};
     at = *path;
-    if (take(&at, "/labels/") && take_part(&r->label, &at))
+    if (cczi_path_take(&at, "/labels/") && cczi_path_part(&r->label, &at))
         *path = at;
     else
         r->label = (struct ccz_span){0};
@@ -71,14 +70,14 @@ static bool take_choice(struct route *r, struct ccz_span *path)
 static bool match_post(struct route *r, struct ccz_span path)
 {
     *r = (struct route){0};
-    if (!take(&path, "/v1/models/") || !take_part(&r->name, &path) || !take_choice(r, &path) ||
-        !take(&path, ":"))
+    if (!cczi_path_take(&path, "/v1/models/") || !cczi_path_part(&r->name, &path) ||
+        !take_choice(r, &path) || !cczi_path_take(&path, ":"))
         return false;
     r->method = path;
     struct ccz_span known[3] = {path, path, path};
-    return (take(&known[0], "predict") && !known[0].size) ||
-           (take(&known[1], "classify") && !known[1].size) ||
-           (take(&known[2], "regress") && !known[2].size);
+    return (cczi_path_take(&known[0], "predict") && !known[0].size) ||
+           (cczi_path_take(&known[1], "classify") && !known[1].size) ||
+           (cczi_path_take(&known[2], "regress") && !known[2].size);
 }
 
 /* What may follow the name: a choice, "/metadata", the end. */
@@ -86,7 +85,7 @@ static bool match_rest(struct route *r, struct ccz_span path)
 {
     (void)take_choice(r, &path);
     struct ccz_span at = path;
-    if (take(&at, "/metadata") && at.size == 0) {
+    if (cczi_path_take(&at, "/metadata") && at.size == 0) {
         r->subresource = ccz_span_sub(path, 1, path.size - 1);
         return true;
     }
@@ -96,10 +95,10 @@ static bool match_rest(struct route *r, struct ccz_span path)
 static bool match_get(struct route *r, struct ccz_span path)
 {
     *r = (struct route){0};
-    if (!take(&path, "/v1/models"))
+    if (!cczi_path_take(&path, "/v1/models"))
         return false;
     struct ccz_span at = path;
-    if (take(&at, "/") && take_part(&r->name, &at) && match_rest(r, at))
+    if (cczi_path_take(&at, "/") && cczi_path_part(&r->name, &at) && match_rest(r, at))
         return true;
     *r = (struct route){
         0}; /* the name is optional in the pattern; without one the request is refused below */
@@ -112,8 +111,7 @@ static int hex(uint8_t c)
     return c >= '0' && c <= '9' ? c - '0' : (c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1);
 }
 
-/* %-decoding; what is no escape stays as it is. */
-static struct ccz_span unescape(struct ccz_span s, struct cczi_scratch *scratch)
+struct ccz_span cczi_path_unescape(struct ccz_span s, struct cczi_scratch *scratch)
 {
     uint8_t *to = cczi_scratch_take(scratch, s.size, 1);
     size_t n = 0;
@@ -129,10 +127,10 @@ static struct ccz_span unescape(struct ccz_span s, struct cczi_scratch *scratch)
 static ccz_rc make_spec(struct cczi_spec *out, struct ccz_run_status *st, const struct route *r,
                         struct cczi_scratch *scratch)
 {
-    *out = (struct cczi_spec){.present = true, .name = unescape(r->name, scratch)};
+    *out = (struct cczi_spec){.present = true, .name = cczi_path_unescape(r->name, scratch)};
     if (r->label.size) {
         out->has_label = true;
-        out->label = unescape(r->label, scratch);
+        out->label = cczi_path_unescape(r->label, scratch);
     }
     for (size_t i = 0; i < r->version.size; i++) {
         int64_t d = r->version.ptr[i] - '0';
@@ -362,36 +360,52 @@ static ccz_rc dispatch(struct ccz_buf *out, struct ccz_run_status *st, struct cc
                               call->method, (int)path.size, (const char *)path.ptr);
 }
 
-void ccz_infer_rest(struct ccz_buf *body, unsigned *status, const char **content_type,
-                    struct ccz_infer *s, const struct ccz_infer_http *call)
+/* Which of the two interfaces a path belongs to; false: to neither. */
+static bool which(bool *v2, struct ccz_span *behind, struct ccz_span path)
 {
-    struct ccz_span path = ccz_span_str(call->path), v1 = path;
+    *behind = path;
+    *v2 = cczi_path_take(behind, "/v2") && (behind->size == 0 || behind->ptr[0] == '/');
+    struct ccz_span v1 = path;
+    return *v2 || cczi_path_take(&v1, "/v1/");
+}
+
+static void put_error(struct ccz_buf *body, const struct ccz_run_status *st)
+{
+    struct cczi_jw w = {.out = body, .indent = 4};
+    cczi_jw_object(&w);
+    cczi_jw_member(&w, "error", st->msg);
+    cczi_jw_object_end(&w);
+}
+
+void ccz_infer_rest(struct ccz_buf *body, struct ccz_infer_http_answer *answer, struct ccz_infer *s,
+                    const struct ccz_infer_http *call)
+{
+    struct ccz_span path = ccz_span_str(call->path), behind;
     const void *query = memchr(path.ptr, '?', path.size);
     if (query)
         path.size = (size_t)((const uint8_t *)query - path.ptr);
-    *status = 404;
-    *content_type = "text/plain";
-    if (!take(&v1, "/v1/"))
+    bool v2;
+    *answer = (struct ccz_infer_http_answer){.status = 404, .content_type = "text/plain"};
+    if (!which(&v2, &behind, path))
         return;
     struct ccz_run_status st = {0};
     struct cczi_scratch scratch;
     cczi_scratch_init(&scratch, s->cfg.input_size_max);
     size_t before = body->size;
-    ccz_rc rc = dispatch(body, &st, s, call, path, &scratch);
+    *answer = (struct ccz_infer_http_answer){.status = 200, .content_type = "application/json"};
+    ccz_rc rc = v2 ? cczi_v2_rest(body, answer, &st, s, call, behind, &scratch)
+                   : dispatch(body, &st, s, call, path, &scratch);
     cczi_scratch_free(&scratch);
     if (rc == CCZ_OK && body->bad)
         rc = ccz_run_status_set(&st, CCZ_RUN_RESOURCE_EXHAUSTED,
                                 "the response is larger than %zu bytes", body->max_size);
-    if (rc != CCZ_OK && st.code == CCZ_RUN_OK)
+    if (rc == CCZ_OK)
+        return;
+    if (st.code == CCZ_RUN_OK)
         (void)ccz_run_status_set(&st, CCZ_RUN_INTERNAL, "%s", ccz_rc_str(rc));
-    if (rc != CCZ_OK) {
-        body->size = before;
-        body->bad = false;
-        struct cczi_jw w = {.out = body, .indent = 4};
-        cczi_jw_object(&w);
-        cczi_jw_member(&w, "error", st.msg);
-        cczi_jw_object_end(&w);
-    }
-    *status = ccz_infer_http_status(st.code);
-    *content_type = "application/json";
+    body->size = before;
+    body->bad = false;
+    put_error(body, &st);
+    *answer = (struct ccz_infer_http_answer){.status = ccz_infer_http_status(st.code),
+                                             .content_type = "application/json"};
 }

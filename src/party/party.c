@@ -270,6 +270,28 @@ void ccz_party_ratls_cfg(struct ccz_ratls_cfg *out, const struct ccz_party *p)
     out->now_s = ccz_clock_now_s(p->clock);
 }
 
+ccz_rc ccz_party_cert_issue(struct ccz_buf *out_der, struct ccz_party *p, const struct ccz_key *key,
+                            struct ccz_err *err)
+{
+    if (!p->attester)
+        return ccz_fail(err, CCZ_E_ARG, "party:evidence", 0, "this party has no evidence to give");
+    return ccz_ratls_cert_issue(out_der, key, ccz_clock_now_s(p->clock), CCZ_RATLS_EMIT_DICE,
+                                attest, p->attester, err);
+}
+
+ccz_rc ccz_party_cert_judge(struct ccz_claims *claims, struct ccz_party *p, struct ccz_span der,
+                            struct ccz_err *err)
+{
+    *claims = (struct ccz_claims){0};
+    if (!p->ratls_cfg.appraise)
+        return ccz_fail(err, CCZ_E_ARG, "party:policy", 0, "this party judges nobody");
+    CCZ_AUTO(ccz_cert) cert = NULL;
+    ccz_rc rc = ccz_cert_parse(&cert, der, err);
+    return rc == CCZ_OK ? ccz_ratls_cert_verify(claims, cert, p->ratls_cfg.appraise,
+                                                p->ratls_cfg.appraise_arg, err)
+                        : rc;
+}
+
 struct ccz_attester *ccz_party_attester(struct ccz_party *p)
 {
     return p->attester;

@@ -95,6 +95,13 @@ static struct ccz_recsys_csr *csr_alloc(uint32_t rows, uint32_t cols, uint64_t l
     return NULL;
 }
 
+ccz_rc cczi_recsys_csr_alloc(struct ccz_recsys_csr **out, uint32_t rows, uint32_t cols,
+                             uint64_t len, struct ccz_err *err)
+{
+    *out = csr_alloc(rows, cols, len);
+    return *out ? CCZ_OK : cczi_recsys_no_memory(err);
+}
+
 void ccz_recsys_csr_free(struct ccz_recsys_csr *m)
 {
     if (!m)

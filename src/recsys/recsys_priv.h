@@ -10,4 +10,7 @@ ccz_rc cczi_recsys_no_memory(struct ccz_err *err);
 void *cczi_recsys_alloc(uint64_t len, size_t size);
 /* Wipes size bytes and frees; NULL is fine. */
 void cczi_recsys_wipe_free(void *p, size_t size);
+/* Empty rows of that shape, to be filled in: ccz_recsys_csr_free(). "recsys:memory" */
+ccz_rc cczi_recsys_csr_alloc(struct ccz_recsys_csr **out, uint32_t rows, uint32_t cols,
+                             uint64_t len, struct ccz_err *err);
 #endif

@@ -132,15 +132,14 @@ static void test_rest(void)
                        (double)images()[i], at % 28 == 27 ? "]" : "", at == PIXELS - 1 ? "]" : "");
     }
     ccz_buf_put_str(&body, "]}");
-    unsigned status;
-    const char *type;
-    ccz_infer_rest(&answer, &status, &type, s,
+    struct ccz_infer_http_answer head;
+    ccz_infer_rest(&answer, &head, s,
                    &(struct ccz_infer_http){.method = "POST",
                                             .path = "/v1/models/fashion:predict",
                                             .body = ccz_buf_span(&body)});
-    if (status != 200)
+    if (head.status != 200)
         fprintf(stderr, "%s\n", ccz_buf_str(&answer));
-    CHECK(status == 200);
+    CHECK(head.status == 200);
     struct ccz_json *j = NULL;
     CHECK(ccz_json_parse(&j, ccz_buf_span(&answer), NULL) == CCZ_OK);
     const struct ccz_json *rows = ccz_json_get(j, "predictions");
@@ -157,12 +156,12 @@ static void test_rest(void)
     ccz_json_free(j);
     ccz_buf_clear(&answer);
     ccz_infer_rest(
-        &answer, &status, &type, s,
+        &answer, &head, s,
         &(struct ccz_infer_http){
             .method = "POST",
             .path = "/v1/models/fashion:predict",
             .body = ccz_span_str("{\"instances\":[1]}")}); /* refused before TensorFlow sees it */
-    CHECK(status == 400 && strstr(ccz_buf_str(&answer), "has shape [1]"));
+    CHECK(head.status == 400 && strstr(ccz_buf_str(&answer), "has shape [1]"));
 }
 
 struct caller {

@@ -55,8 +55,7 @@ static struct ccz_buf answer;
 
 static unsigned http(const char *method, const char *path, struct ccz_span body)
 {
-    unsigned status = 0;
-    const char *type = NULL;
+    struct ccz_infer_http_answer head = {0};
     ccz_buf_free(&answer);
     ccz_buf_init(&answer, 1 << 20);
     /* exact-size copy: a sanitizer then sees a read behind the body */
@@ -64,12 +63,14 @@ static unsigned http(const char *method, const char *path, struct ccz_span body)
     CHECK(copy);
     if (body.size)
         memcpy(copy, body.ptr, body.size);
-    ccz_infer_rest(&answer, &status, &type, server,
+    ccz_infer_rest(&answer, &head, server,
                    &(struct ccz_infer_http){
                        .method = method, .path = path, .body = CCZ_SPAN(copy, body.size)});
     free(copy);
-    CHECK(strcmp(type, status == 404 && answer.size == 0 ? "text/plain" : "application/json") == 0);
-    return status;
+    CHECK(strcmp(head.content_type,
+                 head.status == 404 && answer.size == 0 ? "text/plain" : "application/json") == 0);
+    CHECK(head.json_size == 0);
+    return head.status;
 }
 
 static void want(unsigned status, unsigned got_status, const char *text)

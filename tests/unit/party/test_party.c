@@ -2,6 +2,7 @@
 /* Configurations of a party that must not come to life: each would accept more than it says. */
 #define _GNU_SOURCE /* nftw */
 #include <cczoo/party.h>
+#include <cczoo/x509.h>
 
 #include "temp_dir.h"
 
@@ -11,6 +12,10 @@ static void setup(void)
 {
     static const char nobody[] = "{}";
     struct ccz_err err = {0};
+    static bool done; /* when all run in one process */
+    if (done)
+        return;
+    done = true;
     temp_setup();
     const struct ccz_sim_cfg sim = {.now_s = ccz_clock_now_s(ccz_clock_system())};
     CHECK(ccz_sim_init(temp_path("sim"), &sim, &err) == CCZ_OK);
@@ -78,7 +83,61 @@ static void test_config(void)
            "party:evidence");
 }
 
-static const struct ccz_test tests[] = {{"party.config", test_config}};
+/* Evidence in a certificate that is kept: judged by policy, bound to its key. */
+static void test_cert(void)
+{
+    struct ccz_err err = {0};
+    setup();
+    const struct ccz_attester_cfg tee = {.provider = "sim-sgx", .sim_dir = temp_path("sim")};
+    CCZ_AUTO(ccz_party) trainer = NULL;
+    CCZ_AUTO(ccz_party) judge = NULL;
+    CCZ_AUTO(ccz_key) key = NULL;
+    CCZ_AUTO_BUF der;
+    struct ccz_claims claims;
+    ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
+    CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK);
+    CHECK(ccz_party_new(
+              &trainer,
+              &(struct ccz_party_cfg){.tee = tee, .server = true, .peer_evidence_optional = true},
+              &err) == CCZ_OK);
+    CHECK(ccz_party_new(&judge,
+                        &(struct ccz_party_cfg){.trust_sim_dir = temp_path("sim/trust"),
+                                                .genuine_only = true},
+                        &err) == CCZ_OK);
+    CHECK(ccz_party_cert_issue(&der, judge, key, &err) == CCZ_E_ARG &&
+          strcmp(err.where, "party:evidence") == 0);
+    CHECK(ccz_party_cert_issue(&der, trainer, key, &err) == CCZ_OK);
+    const ccz_rc rc = ccz_party_cert_judge(&claims, judge, ccz_buf_span(&der), &err);
+    if (rc != CCZ_OK)
+        fprintf(stderr, "%s: %s\n", err.where, err.msg);
+    CHECK(rc == CCZ_OK && claims.simulated);
+    CCZ_AUTO_BUF policy;
+    ccz_buf_init(&policy, CCZ_POLICY_SIZE_MAX);
+    for (int changed = 0; changed < 2;
+         changed++) { /* a policy for this program, and one for another */
+        CCZ_AUTO(ccz_party) p = NULL;
+        struct ccz_claims got;
+        claims.mrenclave[5] ^= (uint8_t)changed;
+        ccz_buf_clear(&policy);
+        CHECK(ccz_policy_draft(&policy, &claims, &err) == CCZ_OK);
+        CHECK(ccz_file_write(temp_path("drafted.json"), ccz_buf_span(&policy), 0600,
+                             CCZ_FILE_REPLACE, &err) == CCZ_OK);
+        CHECK(ccz_party_new(&p,
+                            &(struct ccz_party_cfg){.trust_sim_dir = temp_path("sim/trust"),
+                                                    .policy_file = temp_path("drafted.json")},
+                            &err) == CCZ_OK);
+        CHECK(ccz_party_cert_judge(&got, p, ccz_buf_span(&der), &err) ==
+              (changed ? CCZ_E_POLICY : CCZ_OK));
+        CHECK(got.simulated == !changed);
+        CHECK(!changed || strcmp(err.where, "policy:mrenclave") == 0);
+    }
+    CHECK(ccz_party_cert_judge(&claims, trainer, ccz_buf_span(&der), &err) == CCZ_E_ARG &&
+          strcmp(err.where, "party:policy") == 0 && !claims.simulated);
+    CHECK(ccz_party_cert_judge(&claims, judge, CCZ_SPAN(der.ptr, der.size - 1), &err) ==
+          CCZ_E_FORMAT);
+}
+
+static const struct ccz_test tests[] = {{"party.config", test_config}, {"party.cert", test_cert}};
 
 int main(int argc, char **argv)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One chart as inline SVG. Colours are classes c0 .. c7 of the page's style sheet. */
-#include "report_priv.h"
+#include "plot.h"
 
 #include <math.h>
 
@@ -19,46 +19,6 @@ enum {
 struct scale {
     double x_low, x_high, y_low, y_high, x_step, y_step;
 };
-
-void cczi_hfl_put_number(struct ccz_buf *out, double v, unsigned digits)
-{
-    double unit = 1;
-    for (unsigned i = 0; i < digits; i++)
-        unit *= 10;
-    if (!isfinite(v) || fabs(v) * unit >= 9e18) {
-        ccz_buf_put_str(out, "\xe2\x80\x93");
-        return;
-    }
-    const long long n = llround(v * unit), u = (long long)unit, whole = (n < 0 ? -n : n) / u;
-    ccz_buf_printf(out, "%s%lld", n < 0 ? "-" : "", whole);
-    if (digits)
-        ccz_buf_printf(out, ".%0*lld", (int)digits, (n < 0 ? -n : n) % u);
-}
-
-void cczi_hfl_put_text(struct ccz_buf *out, const char *text)
-{
-    for (; *text; text++) {
-        switch (*text) {
-        case '&':
-            ccz_buf_put_str(out, "&amp;");
-            break;
-        case '<':
-            ccz_buf_put_str(out, "&lt;");
-            break;
-        case '>':
-            ccz_buf_put_str(out, "&gt;");
-            break;
-        case '"':
-            ccz_buf_put_str(out, "&quot;");
-            break;
-        case '\'':
-            ccz_buf_put_str(out, "&#39;");
-            break;
-        default:
-            ccz_buf_put(out, text, 1);
-        }
-    }
-}
 
 /* 1, 2 or 5 times a power of ten, so that there are about five steps. */
 static double step_for(double span)
@@ -86,21 +46,21 @@ static void include(double *low, double *high, double v)
     }
 }
 
-/* Logs are not ours: what would leave no digits for an axis is no value. */
-static double value_of(double *x, const struct hfl_chart *c, const struct ccz_fl_record *r)
+/* Data are not ours: what would leave no digits for an axis is no value. */
+static double value_of(double *x, const struct cczi_plot *c, size_t series, size_t k)
 {
-    const double y = c->value(x, r);
+    const double y = c->y(x, c->arg, series, k);
     return fabs(y) < VALUE_MAX && fabs(*x) < VALUE_MAX ? y : (double)NAN;
 }
 
 /* False: there is nothing to show. */
-static bool scale_for(struct scale *s, const struct hfl_chart *c, const struct ccz_fl_report *r)
+static bool scale_for(struct scale *s, const struct cczi_plot *c)
 {
     *s = (struct scale){INFINITY, -INFINITY, INFINITY, -INFINITY, 0, 0};
-    for (size_t i = 0; i < r->series_len; i++) {
-        for (size_t k = 0; k < r->series[i].len; k++) {
+    for (size_t i = 0; i < c->series_len; i++) {
+        for (size_t k = 0; k < c->series[i].len; k++) {
             double x;
-            const double y = value_of(&x, c, &r->series[i].records[k]);
+            const double y = value_of(&x, c, i, k);
             include(&s->y_low, &s->y_high, y);
             if (isfinite(y))
                 include(&s->x_low, &s->x_high, x);
@@ -108,9 +68,9 @@ static bool scale_for(struct scale *s, const struct hfl_chart *c, const struct c
     }
     if (!(s->y_low <= s->y_high) || (c->only_if_it_varies && !(s->y_low < s->y_high)))
         return false;
-    for (size_t i = 0; c->line && i < r->lines_len; i++)
-        if (fabs(c->line(&r->lines[i])) < VALUE_MAX)
-            include(&s->y_low, &s->y_high, c->line(&r->lines[i]));
+    for (size_t i = 0; i < c->lines_len; i++)
+        if (fabs(c->lines[i].value) < VALUE_MAX)
+            include(&s->y_low, &s->y_high, c->lines[i].value);
     if (c->from_zero)
         s->y_low = fmin(s->y_low, 0);
     if (!(s->y_high - s->y_low > 1e-9 * fmax(fabs(s->y_high), 1e-9))) { /* flat */
@@ -140,11 +100,11 @@ static double y_at(const struct scale *s, double y)
 static void put_attribute(struct ccz_buf *out, const char *name, double v)
 {
     ccz_buf_printf(out, " %s=\"", name);
-    cczi_hfl_put_number(out, v, 1);
+    cczi_page_number(out, v, 1);
     ccz_buf_put_str(out, "\"");
 }
 
-static void put_axes(struct ccz_buf *out, const struct scale *s)
+static void put_axes(struct ccz_buf *out, const struct cczi_plot *c, const struct scale *s)
 {
     const unsigned digits = digits_of(s->y_step);
     for (int i = 0; i < TICKS_MAX && s->y_low + i * s->y_step <= s->y_high + s->y_step / 2; i++) {
@@ -155,7 +115,7 @@ static void put_axes(struct ccz_buf *out, const struct scale *s)
         ccz_buf_printf(out, "/><text class=\"y\" x=\"%d\"", LEFT - 6);
         put_attribute(out, "y", y_at(s, v) + 4);
         ccz_buf_put_str(out, ">");
-        cczi_hfl_put_number(out, v, digits);
+        cczi_page_number(out, v, digits);
         ccz_buf_put_str(out, "</text>");
     }
     const double x_first = ceil(s->x_low / s->x_step) * s->x_step;
@@ -164,21 +124,23 @@ static void put_axes(struct ccz_buf *out, const struct scale *s)
         ccz_buf_printf(out, "<text class=\"x\" y=\"%d\"", HEIGHT - BOTTOM + 16);
         put_attribute(out, "x", x_at(s, v));
         ccz_buf_put_str(out, ">");
-        cczi_hfl_put_number(out, v, 0);
+        cczi_page_number(out, v, 0);
         ccz_buf_put_str(out, "</text>");
     }
-    ccz_buf_printf(out, "<text class=\"x\" x=\"%d\" y=\"%d\">round</text>",
-                   (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4);
+    ccz_buf_printf(out, "<text class=\"x\" x=\"%d\" y=\"%d\">", (LEFT + WIDTH - RIGHT) / 2,
+                   HEIGHT - 4);
+    cczi_page_text(out, c->x_name);
+    ccz_buf_put_str(out, "</text>");
 }
 
 /* A curve, broken where there is no value. */
-static void put_curve(struct ccz_buf *out, const struct hfl_chart *c, const struct scale *s,
-                      const struct ccz_fl_report_series *series, size_t colour)
+static void put_curve(struct ccz_buf *out, const struct cczi_plot *c, const struct scale *s,
+                      size_t series)
 {
     bool open = false;
-    for (size_t k = 0; k < series->len; k++) {
+    for (size_t k = 0; k < c->series[series].len; k++) {
         double x;
-        const double y = value_of(&x, c, &series->records[k]);
+        const double y = value_of(&x, c, series, k);
         if (!isfinite(y)) {
             if (open)
                 ccz_buf_put_str(out, "\"/>");
@@ -186,11 +148,11 @@ static void put_curve(struct ccz_buf *out, const struct hfl_chart *c, const stru
             continue;
         }
         if (!open)
-            ccz_buf_printf(out, "<polyline class=\"curve c%zu\" points=\"", colour);
+            ccz_buf_printf(out, "<polyline class=\"curve c%zu\" points=\"", series);
         open = true;
-        cczi_hfl_put_number(out, x_at(s, x), 1);
+        cczi_page_number(out, x_at(s, x), 1);
         ccz_buf_put_str(out, ",");
-        cczi_hfl_put_number(out, y_at(s, y), 1);
+        cczi_page_number(out, y_at(s, y), 1);
         ccz_buf_put_str(out, " ");
     }
     if (open)
@@ -198,32 +160,34 @@ static void put_curve(struct ccz_buf *out, const struct hfl_chart *c, const stru
 }
 
 /* Dots that say their values; of long curves a part. */
-static void put_marks(struct ccz_buf *out, const struct hfl_chart *c, const struct scale *s,
-                      const struct ccz_fl_report_series *series, size_t colour)
+static void put_marks(struct ccz_buf *out, const struct cczi_plot *c, const struct scale *s,
+                      size_t series)
 {
-    const size_t every = series->len / MARKS_MAX + 1;
-    for (size_t k = 0; k < series->len; k++) {
+    const size_t len = c->series[series].len, every = len / MARKS_MAX + 1;
+    for (size_t k = 0; k < c->series[series].len; k++) {
         double x;
-        const double y = value_of(&x, c, &series->records[k]);
-        if (!isfinite(y) || (k % every != 0 && k + 1 != series->len))
+        const double y = value_of(&x, c, series, k);
+        if (!isfinite(y) || (k % every != 0 && k + 1 != len))
             continue;
-        ccz_buf_printf(out, "<circle class=\"dot c%zu\" r=\"2.5\"", colour);
+        ccz_buf_printf(out, "<circle class=\"dot c%zu\" r=\"2.5\"", series);
         put_attribute(out, "cx", x_at(s, x));
         put_attribute(out, "cy", y_at(s, y));
         ccz_buf_put_str(out, "><title>");
-        cczi_hfl_put_text(out, series->name);
-        ccz_buf_put_str(out, ", round ");
-        cczi_hfl_put_number(out, x, 0);
+        cczi_page_text(out, c->series[series].name);
+        ccz_buf_put_str(out, ", ");
+        cczi_page_text(out, c->x_name);
+        ccz_buf_put_str(out, " ");
+        cczi_page_number(out, x, 0);
         ccz_buf_put_str(out, ": ");
-        cczi_hfl_put_number(out, y, c->digits);
+        cczi_page_number(out, y, c->digits);
         ccz_buf_put_str(out, "</title></circle>");
     }
 }
 
-static void put_line(struct ccz_buf *out, const struct hfl_chart *c, const struct scale *s,
-                     const struct ccz_fl_report_line *l)
+static void put_line(struct ccz_buf *out, const struct cczi_plot *c, const struct scale *s,
+                     const struct cczi_plot_line *l)
 {
-    const double v = c->line(l);
+    const double v = l->value;
     if (!(fabs(v) < VALUE_MAX))
         return;
     ccz_buf_printf(out, "<line class=\"ref\" x1=\"%d\" x2=\"%d\"", LEFT, WIDTH - RIGHT);
@@ -232,34 +196,33 @@ static void put_line(struct ccz_buf *out, const struct hfl_chart *c, const struc
     ccz_buf_printf(out, "/><text class=\"reftext\" x=\"%d\"", WIDTH - RIGHT - 4);
     put_attribute(out, "y", y_at(s, v) - 4);
     ccz_buf_put_str(out, ">");
-    cczi_hfl_put_text(out, l->name);
+    cczi_page_text(out, l->name);
     ccz_buf_put_str(out, ": ");
-    cczi_hfl_put_number(out, v, c->digits);
+    cczi_page_number(out, v, c->digits);
     ccz_buf_put_str(out, "</text>");
 }
 
-void cczi_hfl_chart_put(struct ccz_buf *out, const struct hfl_chart *c,
-                        const struct ccz_fl_report *r)
+void cczi_plot_put(struct ccz_buf *out, const struct cczi_plot *c)
 {
     struct scale s;
-    if (!scale_for(&s, c, r))
+    if (!scale_for(&s, c))
         return;
     ccz_buf_printf(
         out, "<svg viewBox=\"0 0 %d %d\" role=\"img\"><text class=\"title\" x=\"%d\" y=\"18\">",
         WIDTH, HEIGHT, LEFT);
-    cczi_hfl_put_text(out, c->title);
+    cczi_page_text(out, c->title);
     if (c->unit[0]) {
         ccz_buf_put_str(out, " (");
-        cczi_hfl_put_text(out, c->unit);
+        cczi_page_text(out, c->unit);
         ccz_buf_put_str(out, ")");
     }
     ccz_buf_put_str(out, "</text>");
-    put_axes(out, &s);
-    for (size_t i = 0; c->line && i < r->lines_len; i++)
-        put_line(out, c, &s, &r->lines[i]);
-    for (size_t i = 0; i < r->series_len; i++)
-        put_curve(out, c, &s, &r->series[i], i);
-    for (size_t i = 0; i < r->series_len; i++)
-        put_marks(out, c, &s, &r->series[i], i);
+    put_axes(out, c, &s);
+    for (size_t i = 0; i < c->lines_len; i++)
+        put_line(out, c, &s, &c->lines[i]);
+    for (size_t i = 0; i < c->series_len; i++)
+        put_curve(out, c, &s, i);
+    for (size_t i = 0; i < c->series_len; i++)
+        put_marks(out, c, &s, i);
     ccz_buf_put_str(out, "</svg>\n");
 }

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ratings and titles for `cczoo recsys`, in clear or encrypted, and options of training. */
+#include "recsys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+bool recsys_real(double *out, const char *name, const char *text, double fallback, double low,
+                 double high)
+{
+    char *end = NULL;
+    *out = fallback;
+    if (!text)
+        return true;
+    *out = strtod(text, &end);
+    if (end != text && *end == '\0' && *out >= low && *out <= high)
+        return true;
+    ui_error("--%s: %s is no number from %g to %g", name, text, low, high);
+    return false;
+}
+
+bool recsys_count(const char *name, int64_t v, int64_t low, int64_t high)
+{
+    if (v >= low && v <= high)
+        return true;
+    ui_error("--%s: %lld is not from %lld to %lld", name, (long long)v, (long long)low,
+             (long long)high);
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------- training */
+
+size_t recsys_als_options(struct ui_opt *out, struct recsys_als_opts *o)
+{
+    const struct ui_opt opts[] = {
+        {"kind", &o->kind, NULL, NULL, "NAME", "implicit-ials (default), implicit-hkv, explicit"},
+        {"factors", NULL, &o->factors, NULL, "N", "default 64"},
+        {"iterations", NULL, &o->iterations, NULL, "N", "default 15"},
+        {"reg", &o->reg, NULL, NULL, "X", "regularization, default 0.01; implicit-hkv: 10"},
+        {"alpha", &o->alpha, NULL, NULL, "X", "implicit-hkv: weight of a rating, default 10"},
+        {"unobserved", &o->unobserved, NULL, NULL, "X",
+         "implicit-ials: weight of what was not seen, default 0.1"},
+        {"nu", &o->nu, NULL, NULL, "X",
+         "implicit-ials: regularization by frequency, 0 to 1, default 1"},
+        {"cg", NULL, &o->cg, NULL, "N",
+         "so many steps of conjugate gradients instead of exact solutions"},
+        {"nonneg", NULL, NULL, &o->nonneg, NULL, "no factor below 0"},
+        {"no-biases", NULL, NULL, &o->no_biases, NULL, "explicit: factors alone"},
+        {"seed", NULL, &o->seed, NULL, "N", "default 1"},
+        {"threads", NULL, &o->threads, NULL, "N", "default: one per processor"},
+    };
+    o->kind = "implicit-ials";
+    o->factors = 64;
+    o->iterations = 15;
+    o->seed = 1;
+    o->threads = ccz_processors();
+    memcpy(out, opts, sizeof(opts));
+    return sizeof(opts) / sizeof(opts[0]);
+}
+
+bool recsys_als_cfg(struct ccz_recsys_als_cfg *out, const struct recsys_als_opts *o)
+{
+    static const char *const names[] = {"implicit-hkv", "implicit-ials", "explicit"};
+    double reg, alpha, unobserved, nu;
+    size_t kind = 0;
+    while (kind < 3 && strcmp(names[kind], o->kind) != 0)
+        kind++;
+    if (kind == 3) {
+        ui_error("--kind is implicit-ials, implicit-hkv or explicit");
+        return false;
+    }
+    if (!recsys_count("factors", o->factors, 1, CCZ_RECSYS_FACTORS_MAX) ||
+        !recsys_count("iterations", o->iterations, 1, CCZ_RECSYS_ITERATIONS_MAX) ||
+        !recsys_count("cg", o->cg, 0, CCZ_RECSYS_CG_STEPS_MAX) ||
+        !recsys_count("seed", o->seed, 0, INT64_MAX) ||
+        !recsys_count("threads", o->threads, 1, CCZ_THREADS_MAX) ||
+        !recsys_real(&reg, "reg", o->reg, kind == CCZ_RECSYS_IMPLICIT_HKV ? 10 : 0.01, 0, 1e9) ||
+        !recsys_real(&alpha, "alpha", o->alpha, 10, 1e-9, 1e9) ||
+        !recsys_real(&unobserved, "unobserved", o->unobserved, 0.1, 1e-9, 1e9) ||
+        !recsys_real(&nu, "nu", o->nu, 1, 0, 1))
+        return false;
+    *out = (struct ccz_recsys_als_cfg){.kind = (enum ccz_recsys_als_kind)kind,
+                                       .solver = o->cg ? CCZ_RECSYS_ALS_CG : CCZ_RECSYS_ALS_EXACT,
+                                       .cg_steps = (uint32_t)o->cg,
+                                       .nonneg = o->nonneg,
+                                       .factors = (uint32_t)o->factors,
+                                       .iterations = (uint32_t)o->iterations,
+                                       .reg = (float)reg,
+                                       .seed = (uint64_t)o->seed,
+                                       .threads = (unsigned)o->threads};
+    out->biases = kind == CCZ_RECSYS_EXPLICIT && !o->no_biases && !o->nonneg;
+    if (kind == CCZ_RECSYS_IMPLICIT_HKV)
+        out->alpha = (float)alpha;
+    if (kind == CCZ_RECSYS_IMPLICIT_IALS) {
+        out->unobserved = (float)unobserved;
+        out->nu = (float)nu;
+    }
+    return true;
+}
+
+/* -------------------------------------------------------------------------------------- ratings */
+
+size_t recsys_input_options(struct ui_opt *out, struct recsys_input_opts *o)
+{
+    const struct ui_opt opts[] = {
+        {"in", &o->in, NULL, NULL, "FILE", "ratings"},
+        {"format", &o->format, NULL, NULL, "NAME",
+         "csv (default), tsv, movielens-csv, movielens-dat, movielens-100k, recbole, parquet"},
+        {"data-key", &o->data_key, NULL, NULL, "KEY",
+         "ratings and titles are encrypted: key/NAME of the KMS, or a file"},
+        {"titles", &o->titles, NULL, NULL, "FILE", "titles of items"},
+        {"titles-format", &o->titles_format, NULL, NULL, "NAME",
+         "movielens-csv-titles (default), movielens-dat-titles, movielens-100k-titles, "
+         "recbole-titles"},
+        {"value-min", &o->value_min, NULL, NULL, "X", "ratings below are dropped"},
+        {"binarize", NULL, NULL, &o->binarize, NULL, "what is left becomes 1"},
+        {"twice", &o->twice, NULL, NULL, "RULE",
+         "a second rating of the same item: refuse (default), last, sum"},
+        {"per-user", NULL, &o->per_user, NULL, "N", "users with fewer ratings are dropped"},
+        {"per-item", NULL, &o->per_item, NULL, "N", "items with fewer ratings are dropped"},
+    };
+    o->format = "csv";
+    o->titles_format = "movielens-csv-titles";
+    o->twice = "refuse";
+    memcpy(out, opts, sizeof(opts));
+    return sizeof(opts) / sizeof(opts[0]);
+}
+
+bool recsys_is_parquet(const struct recsys_input_opts *o)
+{
+    return strcmp(o->format, "parquet") == 0;
+}
+
+static bool filter_of(struct ccz_recsys_filter *f, const struct recsys_input_opts *o)
+{
+    static const char *const rules[] = {"refuse", "last", "sum"};
+    double value_min;
+    size_t rule = 0;
+    while (rule < 3 && strcmp(rules[rule], o->twice) != 0)
+        rule++;
+    if (rule == 3) {
+        ui_error("--twice is refuse, last or sum");
+        return false;
+    }
+    if (!recsys_real(&value_min, "value-min", o->value_min, 0, -1e9, 1e9) ||
+        !recsys_count("per-user", o->per_user, 0, UINT32_MAX) ||
+        !recsys_count("per-item", o->per_item, 0, UINT32_MAX))
+        return false;
+    *f = (struct ccz_recsys_filter){.drop_below = o->value_min != NULL,
+                                    .value_min = (float)value_min,
+                                    .binarize = o->binarize,
+                                    .twice = (enum ccz_recsys_twice)rule,
+                                    .per_user = (uint32_t)o->per_user,
+                                    .per_item = (uint32_t)o->per_item};
+    return true;
+}
+
+bool recsys_input_check(const struct recsys_input_opts *o)
+{
+    struct ccz_recsys_format format;
+    struct ccz_recsys_filter filter;
+    if (!o->in) {
+        ui_error("--in is required");
+        return false;
+    }
+    if (!recsys_is_parquet(o) && !ccz_recsys_format_from(&format, o->format)) {
+        ui_error("--format: there is no %s", o->format);
+        return false;
+    }
+    if (o->titles && !ccz_recsys_format_from(&format, o->titles_format)) {
+        ui_error("--titles-format: there is no %s", o->titles_format);
+        return false;
+    }
+    return filter_of(&filter, o);
+}
+
+static ccz_rc digest_file(uint8_t out[32], const char *path, struct ccz_err *err)
+{
+    enum { CHUNK = 1 << 18 };
+    CCZ_AUTO(ccz_hasher) h = NULL;
+    CCZ_AUTO_BUF chunk;
+    ccz_buf_init(&chunk, CHUNK);
+    uint8_t *at = ccz_buf_extend(&chunk, CHUNK);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = -1;
+    ccz_rc rc = fd >= 0 && at ? ccz_hasher_new(&h, CCZ_SHA256) : CCZ_E_IO;
+    while (rc == CCZ_OK && (n = read(fd, at, CHUNK)) > 0)
+        rc = ccz_hasher_put(h, CCZ_SPAN(at, (size_t)n));
+    if (rc == CCZ_OK && n == 0)
+        rc = ccz_hasher_done(out, h);
+    const int e = errno;
+    if (fd >= 0)
+        close(fd);
+    return rc == CCZ_OK && n == 0
+               ? CCZ_OK
+               : ccz_fail(err, e == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, "recsys:open", e,
+                          "cannot read %.150s: %s", path, strerror(e));
+}
+
+static ccz_rc open_source(struct ccz_recsys_source **out, const char *path, const char *bound,
+                          const struct ccz_secret *key, struct ccz_err *err)
+{
+    const struct ccz_pf_cfg cfg = {.path = bound, .name = path};
+    return key ? ccz_recsys_source_protected(out, path, key, &cfg, err)
+               : ccz_recsys_source_file(out, path, err);
+}
+
+static ccz_rc read_text(struct recsys_input *in, const struct recsys_input_opts *o,
+                        const struct ccz_secret *key, const struct ccz_recsys_filter *filter,
+                        struct ccz_err *err)
+{
+    struct ccz_recsys_format format;
+    CCZ_AUTO(ccz_recsys_source) source = NULL;
+    if (!ccz_recsys_format_from(&format, o->format))
+        return ccz_fail(err, CCZ_E_ARG, "recsys:format", 0, "there is no format %.40s", o->format);
+    ccz_rc rc = open_source(&source, o->in, RECSYS_BOUND_RATINGS, key, err);
+    return rc == CCZ_OK ? ccz_recsys_read(&in->data, source, &format, filter, err) : rc;
+}
+
+static ccz_rc read_table(struct recsys_input *in, const struct recsys_input_opts *o,
+                         struct recsys_session *s, const struct ccz_recsys_filter *filter,
+                         struct ccz_err *err)
+{
+    struct recsys_master master;
+    CCZ_AUTO(ccz_pq_keytools) tools = NULL;
+    CCZ_AUTO(ccz_pq_crypt) crypt = NULL;
+    const char *names[1];
+    ccz_rc rc = CCZ_OK;
+    if (o->data_key) {
+        recsys_master_init(&master, s, o->data_key);
+        names[0] = master.name;
+        rc = ccz_pq_keytools_new(
+            &tools, &(struct ccz_pq_keytools_cfg){.kms = recsys_master_kms(&master)}, err);
+        const struct ccz_pq_decrypt_cfg cfg = {
+            .keytools = tools, .master_keys = names, .master_keys_len = 1};
+        if (rc == CCZ_OK)
+            rc = ccz_pq_decrypt_new(&crypt, &cfg, err);
+    }
+    const int fd = rc == CCZ_OK ? open(o->in, O_RDONLY | O_CLOEXEC) : -1;
+    if (rc == CCZ_OK && fd < 0)
+        rc = ccz_fail(err, CCZ_E_IO, "recsys:open", errno, "cannot open %.150s", o->in);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_pq_source io = ccz_pq_source_fd(&fd);
+    rc = ccz_recsys_read_parquet(&in->data, &io, &(struct ccz_recsys_table){.crypt = crypt}, filter,
+                                 err);
+    close(fd);
+    return rc;
+}
+
+static ccz_rc read_titles(struct recsys_input *in, const struct recsys_input_opts *o,
+                          const struct ccz_secret *key, struct ccz_err *err)
+{
+    struct ccz_recsys_format format;
+    CCZ_AUTO(ccz_recsys_source) source = NULL;
+    if (!ccz_recsys_format_from(&format, o->titles_format))
+        return ccz_fail(err, CCZ_E_ARG, "recsys:format", 0, "there is no format %.40s",
+                        o->titles_format);
+    format.item_kind = ccz_recsys_ids_kind(in->data.item);
+    ccz_rc rc = open_source(&source, o->titles, RECSYS_BOUND_TITLES, key, err);
+    return rc == CCZ_OK ? ccz_recsys_titles_read(&in->titles, source, &format, in->data.item, err)
+                        : rc;
+}
+
+ccz_rc recsys_input_read(struct recsys_input *in, const struct recsys_input_opts *o,
+                         struct recsys_session *s, struct ccz_err *err)
+{
+    struct ccz_recsys_filter filter;
+    CCZ_AUTO(ccz_secret) key = NULL;
+    *in = (struct recsys_input){0};
+    if (!filter_of(&filter, o))
+        return ccz_fail(err, CCZ_E_ARG, "recsys:filter", 0, "no such filter");
+    ccz_rc rc = digest_file(in->sha256, o->in, err);
+    if (rc == CCZ_OK && o->data_key && (!recsys_is_parquet(o) || o->titles))
+        rc = recsys_file_key(&key, NULL, s, o->data_key, err);
+    if (rc == CCZ_OK)
+        rc = recsys_is_parquet(o) ? read_table(in, o, s, &filter, err)
+                                  : read_text(in, o, key, &filter, err);
+    if (rc == CCZ_OK && o->titles)
+        rc = read_titles(in, o, key, err);
+    if (rc == CCZ_OK)
+        ui_say("%llu ratings of %u items by %u users", (unsigned long long)in->data.ratings.len,
+               in->data.ratings.items, in->data.ratings.users);
+    return rc;
+}
+
+void recsys_input_deinit(struct recsys_input *in)
+{
+    ccz_recsys_data_deinit(&in->data);
+    ccz_recsys_titles_free(in->titles);
+    in->titles = NULL;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bundles of recommenders: whose they may be, with which key, and how a newer one takes the place of an older one. */
+#include "served.h"
+
+#include <cczoo/recsys_bundle.h>
+
+#include <stdlib.h>
+
+struct served_als {
+    const struct served_opts *opts;
+    struct ccz_attester *attester;
+    struct ccz_party *judge; /* of trainers */
+    struct ccz_recsys_engine_cfg cfg;
+    struct ccz_engine *engine;
+    uint64_t loaded,
+        served; /* versions: of the model that was loaded last, of the one in service */
+};
+
+static ccz_rc judge(void *arg, struct ccz_span cert, struct ccz_err *err)
+{
+    struct served_als *a = arg;
+    struct ccz_claims claims;
+    ccz_rc rc = ccz_party_cert_judge(&claims, a->judge, cert, err);
+    return rc == CCZ_OK ? CCZ_OK
+                        : ccz_hint(err, rc,
+                                   "the bundle was not made by a program that "
+                                   "--trainer-policy accepts");
+}
+
+ccz_rc served_als_new(struct served_als **out, const struct served_opts *o,
+                      struct ccz_attester *attester, struct ccz_err *err)
+{
+    *out = NULL;
+    struct served_als *a = calloc(1, sizeof(*a));
+    if (!a)
+        return ccz_fail(err, CCZ_E_NOMEM, "served:als", 0, "out of memory");
+    *a = (struct served_als){.opts = o, .attester = attester};
+    const struct ccz_party_cfg party = {.collateral_dir = o->collateral,
+                                        .trust_sim_dir = o->trust_sim,
+                                        .collateral_from = o->collateral_from,
+                                        .collateral_ca_file = o->collateral_ca_file,
+                                        .policy_file = o->trainer_policy};
+    a->cfg = (struct ccz_recsys_engine_cfg){
+        .bundle = {.trainer = judge, .arg = a, .name = o->model_name},
+        .oblivious = o->oblivious,
+        .version = &a->loaded};
+    ccz_rc rc = ccz_party_new(&a->judge, &party, err);
+    if (rc == CCZ_OK)
+        rc = ccz_recsys_engine(&a->engine, &a->cfg, err);
+    if (rc == CCZ_OK)
+        *out = a;
+    else
+        served_als_free(a);
+    return rc;
+}
+
+ccz_rc served_als_load(struct served_als *a, struct ccz_infer *infer, struct ccz_err *err)
+{
+    const struct served_opts *o = a->opts;
+    CCZ_AUTO(ccz_secret) key = NULL;
+    CCZ_AUTO(ccz_recsys_folder) folder = NULL;
+    CCZ_AUTO(ccz_model) model = NULL;
+    const int64_t t0 = ccz_mono_ms();
+    a->cfg.bundle.version_min = a->served ? a->served : (uint64_t)o->model_version;
+    ccz_rc rc = served_get_key(&key, &a->cfg.bundle.key_version, o, a->attester, err);
+    if (rc == CCZ_OK)
+        rc = ccz_recsys_folder_open(&folder, o->model_dir, key, a->cfg.bundle.key_version, err);
+    if (rc == CCZ_OK)
+        rc = ccz_model_load(&model, a->engine, ccz_recsys_folder_files(folder), err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (a->loaded == a->served) {
+        ccz_log(CCZ_LOG_INFO, "served", "model name=%s version=%llu unchanged", o->model_name,
+                (unsigned long long)a->served);
+        return CCZ_OK;
+    }
+    rc = ccz_infer_add(infer, o->model_name, (int64_t)a->loaded, &model, err);
+    if (rc != CCZ_OK)
+        return rc;
+    a->served = a->loaded;
+    ccz_log(CCZ_LOG_INFO, "served", "model name=%s version=%llu key_version=%u loaded_ms=%lld",
+            o->model_name, (unsigned long long)a->served, a->cfg.bundle.key_version,
+            (long long)(ccz_mono_ms() - t0));
+    return CCZ_OK;
+}
+
+void served_als_free(struct served_als *a)
+{
+    if (!a)
+        return;
+    ccz_engine_free(a->engine);
+    ccz_party_free(a->judge);
+    free(a);
+}

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Six attacks that must be refused, each with its reason. See README.md, "Break it".
+. "$(dirname "$0")/parties.sh"
+run_begin "$NAME-break"
+
+make_platform
+start_kms
+protect_ratings
+new_model_key 1
+PARAMETERS=(--kind implicit-ials --factors 16 --iterations 3 --seed 1 --split none) # good enough to be stolen
+flip() { # PROGRAM: a copy of it with one byte changed, in RUN
+    cp "$BIN/$1" "$RUN/$1"
+    chmod u+wx "$RUN/$1"
+    "$ROOT/scripts/flip-byte" "$RUN/$1" "$(grep -abo "$2" "$RUN/$1" | head -n 1 | cut -d: -f1)"
+}
+serve_once() { # a server that must not come up
+    served "$BIN/cczoo-served" --port-file "$RUN/never.port"
+    "${SERVED[@]}"
+}
+
+step "(a) one bit of a page of the encrypted Parquet file"
+cp "$RUN/ratings.parquet" "$RUN/ratings.good"
+"$ROOT/scripts/flip-byte" "$RUN/ratings.parquet" 400000
+expect_refusal 'parquet:data-page: ' train "$BIN/cczoo" 1 | sed 's/^/   /'
+mv "$RUN/ratings.good" "$RUN/ratings.parquet"
+
+step "(b) a trainer with one byte changed asks for the ratings"
+flip cczoo 'no such verb: recsys'
+expect_refusal 'policy:mrenclave: ' train "$RUN/cczoo" 1 | sed 's/^/   /'
+
+step "(c) a bundle that no measured trainer has signed"
+train "$BIN/cczoo" 1 2>>"$RUN/log/train.log"
+publish 1
+cp "$RUN/trainer-policy.json" "$RUN/trainer-policy.good"
+"$BIN/cczoo" sim measure "$RUN/cczoo" >"$RUN/other" # as if its trainer were another program
+sed "s/$TRAINER_ID/$(cat "$RUN/other")/" "$RUN/trainer-policy.good" >"$RUN/trainer-policy.json"
+expect_refusal 'policy:mrenclave: ' serve_once | sed 's/^/   /'
+mv "$RUN/trainer-policy.good" "$RUN/trainer-policy.json"
+
+step "(d) one bit of the served bundle"
+"$ROOT/scripts/flip-byte" "$RUN/films/item.f32" 30000
+expect_refusal 'pf:data-node: .*item.f32' serve_once | sed 's/^/   /'
+
+step "(e) yesterday's model is put back, after a new one was published"
+new_model_key 2
+train "$BIN/cczoo" 2 2>>"$RUN/log/train.log"
+publish 2
+start_server
+stop server
+publish 1
+expect_refusal 'recsys:rolled-back: version 1' serve_once | sed 's/^/   /'
+sed -i 's/"key_version": 1/"key_version": 2/' "$RUN/films/key.json" # and its folder lies about the key
+expect_refusal 'pf:metadata: ' serve_once | sed 's/^/   /'
+
+step "(f) the key of the model is revoked"
+publish 2
+printf '{}' >"$RUN/nobody.json"
+kms policy put nobody "$RUN/nobody.json" >/dev/null
+kms bind key/films nobody >/dev/null
+expect_refusal 'policy:empty: ' serve_once | sed 's/^/   /'
+
+say "ok: six attacks, seven refusals"

@@ -1,0 +1,112 @@
+# The parties of this solution, one function each; sourced by run.sh and break.sh.
+# shellcheck shell=bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+
+HERE=$ROOT/solutions/09-secure-recsys
+NAME=09-secure-recsys
+RATINGS=$("$ROOT/scripts/fetch-movielens") # prints the folder; fetches only the first time
+PARAMETERS=(--kind implicit-ials --factors 64 --iterations 12 --reg 0.03 --unobserved 0.1 --nu 1 --seed 1)
+
+# The software TEE, and policies with the measurements of the real programs in them.
+make_platform() {
+    "$BIN/cczoo" sim init "$RUN/sim" 2>>"$RUN/log/setup.log"
+    TRAINER_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo")
+    SERVER_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-served")
+    KMS_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-kmsd")
+    local policy
+    for policy in data model kms; do
+        sed -e "s/@TRAINER@/$TRAINER_ID/" -e "s/@SERVER@/$SERVER_ID/" -e "s/@KMS@/$KMS_ID/" \
+            "$HERE/$policy-policy.json" >"$RUN/$policy-policy.json"
+    done
+    cp "$RUN/data-policy.json" "$RUN/trainer-policy.json" # whom the server believes a model
+    TEE=(--tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust")
+}
+
+start_kms() {
+    "$BIN/cczoo-kmsd" init --state "$RUN/kms" --admin-key "$RUN/admin.key" 2>>"$RUN/log/setup.log"
+    start kms "$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen 127.0.0.1:0 --port-file "$RUN/kms.port" "${TEE[@]}"
+    wait_file kms "$RUN/kms.port" 20
+    KMS=127.0.0.1:$(cat "$RUN/kms.port")
+    ASK_KMS=(--kms "$KMS" --kms-policy "$RUN/kms-policy.json")
+}
+
+# The administrator's side of the KMS: verifies its evidence before anything is sent.
+kms() {
+    "$BIN/cczoo" kms "$@" --kms "$KMS" --admin-key "$RUN/admin.key" --trust-sim "$RUN/sim/trust" \
+        --policy "$RUN/kms-policy.json" 2>>"$RUN/log/admin.log"
+}
+
+# The owner of the ratings: encrypts them on a machine of his own; the key goes to the KMS, and nowhere else.
+protect_ratings() {
+    "$BIN/cczoo" pf keygen "$RUN/ratings.key" 2>>"$RUN/log/setup.log"
+    "$BIN/cczoo" recsys encrypt --parquet --format movielens-csv --key "$RUN/ratings.key" --key-name ratings \
+        "$RATINGS/ratings.csv" "$RUN/ratings.parquet" 2>>"$RUN/log/setup.log"
+    "$BIN/cczoo" recsys encrypt --titles --key "$RUN/ratings.key" "$RATINGS/movies.csv" "$RUN/titles.enc" 2>>"$RUN/log/setup.log"
+    kms policy put data "$RUN/data-policy.json" >/dev/null
+    kms key import ratings --alg aes-128 --from "$RUN/ratings.key" --bind data >/dev/null
+    rm "$RUN/ratings.key" # only the KMS has it now
+}
+
+# Who publishes a model makes a new version of its key first: older models then open for nobody.
+new_model_key() {
+    if [ "$1" = 1 ]; then
+        kms policy put model "$RUN/model-policy.json" >/dev/null
+        kms key create films --alg aes-128 --bind model >/dev/null
+    else
+        kms key create films --alg aes-128 --new-version >/dev/null
+    fi
+}
+
+# train PROGRAM VERSION [OPTIONS]: attests, gets both keys, trains, judges, signs; the bundle is RUN/films-VERSION.
+train() {
+    local program=$1 version=$2
+    shift 2
+    "$program" recsys train --in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --titles "$RUN/titles.enc" \
+        --model-key key/films --name films --version "$version" --out "$RUN/films-$version" "${PARAMETERS[@]}" \
+        "${TEE[@]}" "${ASK_KMS[@]}" "$@"
+}
+
+# What is served is the folder RUN/films: renaming puts another model there.
+publish() {
+    [ ! -e "$RUN/films" ] || mv "$RUN/films" "$RUN/films.old-$RANDOM"
+    cp -r "$RUN/films-$1" "$RUN/films.new"
+    mv "$RUN/films.new" "$RUN/films"
+}
+
+# served PROGRAM OPTIONS...: the command of a server, in SERVED.
+served() {
+    SERVED=("$1" --engine als --model-name films --model-dir "$RUN/films" --trainer-policy "$RUN/trainer-policy.json"
+        --kms-key key/films "${TEE[@]}" "${ASK_KMS[@]}" --listen 127.0.0.1:0 "${@:2}")
+}
+
+start_server() {
+    rm -f "$RUN/server.port" "$RUN/server.rest"
+    served "$BIN/cczoo-served" --port-file "$RUN/server.port" --rest 127.0.0.1:0 --rest-port-file "$RUN/server.rest"
+    start server "${SERVED[@]}"
+    wait_file server "$RUN/server.port" 30
+    REST=https://127.0.0.1:$(cat "$RUN/server.rest")
+}
+
+# rest PATH [JSON]: a stock client; the certificate carries the server's evidence, which curl does not look at.
+rest() {
+    if [ $# = 2 ]; then curl -sk --max-time 20 -d "$2" "$REST$1"; else curl -sk --max-time 20 "$REST$1"; fi
+}
+
+# titled: lists of an answer with the titles that people know.
+titled() {
+    python3 -c '
+import csv, json, sys
+titles = {int(r["movieId"]): r["title"] for r in csv.DictReader(open(sys.argv[1], encoding="utf-8"))}
+answer = json.load(sys.stdin)
+if "error" in answer:
+    sys.exit("error: " + answer["error"])
+if "predictions" in answer:
+    lists = [(row["item_ids"], row["scores"]) for row in answer["predictions"]]
+else:
+    out = {o["name"]: o["data"] for o in answer["outputs"]}
+    lists = [(out["item_ids"], out["scores"])]
+for ids, scores in lists:
+    for place, (i, score) in enumerate(zip(ids, scores), 1):
+        print(f"{place:3}  {score:6.3f}  {titles.get(i, i)}")
+' "$RATINGS/movies.csv"
+}

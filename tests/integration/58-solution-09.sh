@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+. "$(dirname "$0")/solution.sh"
+if ! "$ROOT/solutions/09-secure-recsys/prepare.sh" >/dev/null; then
+    echo "skipped: the ratings cannot be had here"
+    exit 77
+fi
+solution_test 09-secure-recsys
+python3 - "$OUTPUT" <<'PY'
+import re, sys
+text = open(sys.argv[1]).read()
+popular, als = (float(re.search(rf"{name} +10 +[\d.]+ +([\d.]+)", text)[1]) for name in ("popularity", "ALS"))
+if als < 1.5 * popular:
+    sys.exit(f"ndcg@10 {als}, expected 1.5 times that of popularity, {popular}")
+PY
