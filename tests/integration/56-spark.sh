@@ -132,8 +132,8 @@ before=$(releases secret/spark/auth)
 JAVA_HOME=$RUN/good status 0 als factors 2
 has out '^\{"ratings": [0-9]+, "users": 300, "items": 200, "rank": 8, "iterations": 3, "seconds": [0-9.]+\}$'
 [ $(($(releases secret/spark/auth) - before)) = 3 ] || die "the driver and two executors were to get Spark's secret, each by its own evidence"
-[ "$(cat "$RUN"/spark/work/*/*/stdout "$RUN"/spark/work/*/*/stderr | grep -c 'agent: ready socket=/tmp/cczoo-agent\.')" = 2 ] || die "expected two agents of executors"
-cat "$RUN"/spark/work/*/*/stderr | grep -q 'agent: unwrap name=ratings .*verdict=accept' || die "no executor opened a key by its own agent"
+[ "$(grep -h 'agent: ready socket=/tmp/cczoo-agent\.' "$RUN"/spark/work/*/*/stderr | wc -l)" = 2 ] || die "expected two agents of executors"
+grep -q 'agent: unwrap name=ratings .*verdict=accept' "$RUN"/spark/work/*/*/stderr || die "no executor opened a key by its own agent"
 parts=0
 for f in "$RUN"/factors/*/part-*.parquet; do
     [ "$(head -c 4 "$f")$(tail -c 4 "$f")" = PAREPARE ] || die "$f is not encrypted"
@@ -164,6 +164,6 @@ cp --remove-destination "$BIN/cczoo" "$RUN/wrong/cczoo" # one byte more: another
 printf x >>"$RUN/wrong/cczoo"
 JAVA_HOME=$RUN/wrong status 3 als none 1
 has err 'Master removed our application|application has been killed|All masters are unresponsive|SparkContext was shut down|stopped SparkContext'
-cat "$RUN"/spark/work/*/*/stderr | grep -q '^refused: policy:mrenclave: ' || die "the executor was not refused for its measurement"
-! cat "$RUN"/spark/work/*/*/stderr | grep -q CoarseGrainedExecutorBackend: || die "the executor was started"
+grep -q '^refused: policy:mrenclave: ' "$RUN"/spark/work/*/*/stderr || die "the executor was not refused for its measurement"
+! grep -q CoarseGrainedExecutorBackend: "$RUN"/spark/work/*/*/stderr || die "the executor was started"
 say ok
