@@ -48,7 +48,7 @@ def arguments():
     p.add_argument("--nonnegative", action="store_true")
     p.add_argument("--blocks", type=int, default=0, help="of users and of items; default: the parallelism of the cluster")
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--checkpoint-dir", help="needed beyond some 50 iterations; Spark writes there in clear: a RAM disk or an encrypted one")
+    p.add_argument("--checkpoint-dir", help="needed beyond some 100 iterations; Spark writes there in clear: a RAM disk or an encrypted one")
     p.add_argument("--conf", action="append", default=[], metavar="NAME=VALUE", help="more configuration of Spark")
     a = p.parse_args()
     for name, value in (c.split("=", 1) if "=" in c else p.error("--conf NAME=VALUE") for c in a.conf):
@@ -66,6 +66,10 @@ def start(a):
     from pyspark.sql import SparkSession
     conf = dict(CONF)
     conf.update(c.split("=", 1) for c in a.conf)
+    # without checkpoints, which are in clear, tasks carry the history of all iterations: deserializing it recurses
+    for side in ("driver", "executor"):
+        name = f"spark.{side}.extraJavaOptions"
+        conf[name] = ("-Xss64m " + conf.get(name, "")).strip()
     conf.update({"spark.master": a.master, "spark.app.name": "secure-als", "spark.driver.extraClassPath": a.jar, "spark.executor.extraClassPath": a.jar})
     launch = SparkConf(loadDefaults=False)
     for name, value in conf.items():

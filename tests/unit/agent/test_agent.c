@@ -484,6 +484,18 @@ static void test_limits(void)
         rc = ccz_agent_client_new(&third, path, &err);
     CHECK(rc == CCZ_OK);
     ccz_agent_client_free(third);
+    int trickle = -1, sent = 0;
+    for (bool in = false; !in; (void)usleep(10000)) { /* until it is not turned away */
+        if (trickle >= 0)
+            CHECK(close(trickle) == 0);
+        trickle = dial(path);
+        in = send(trickle, "hello 1\n", 8, MSG_NOSIGNAL) == 8 &&
+             recv(trickle, text, 5, MSG_WAITALL) == 5 && memcmp(text, "ok 1\n", 5) == 0;
+    }
+    /* bytes one by one do not buy time */
+    while (sent < 100 && send(trickle, "x", 1, MSG_NOSIGNAL) == 1 && usleep(30000) == 0)
+        sent++;
+    CHECK(sent < 100 && close(trickle) == 0);
     CCZ_AUTO(ccz_secret) s = NULL; /* who is idle is not hurried */
     CHECK(ccz_agent_client_secret(&s, one, "spark/auth", &err) == CCZ_OK);
 }
