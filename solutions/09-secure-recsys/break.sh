@@ -28,7 +28,7 @@ step "(b) a trainer with one byte changed asks for the ratings"
 flip cczoo 'no such verb: recsys'
 expect_refusal 'policy:mrenclave: ' train "$RUN/cczoo" 1 | sed 's/^/   /'
 
-step "(c) a bundle that no measured trainer has signed"
+step "(c) a bundle signed by another trainer than the one that the policy names"
 train "$BIN/cczoo" 1 2>>"$RUN/log/train.log"
 publish 1
 cp "$RUN/trainer-policy.json" "$RUN/trainer-policy.good"

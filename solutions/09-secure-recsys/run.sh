@@ -44,12 +44,14 @@ parent=$(sed -n 's/.*manifest_sha256 //p' "$RUN/log/train.log")
 train "$BIN/cczoo" 2 --parent "$parent" --split none --seed 2 2>>"$RUN/log/train-2.log"
 publish 2
 kill -HUP "${PIDS[server]}"
+served=""
 for ((i = 0; i < 200; i++)); do
-    rest /v2/models/films | grep -q '"versions":\["2"\]' && break
+    served=$(rest /v2/models/films)
+    [[ $served != *'"versions":["2"]'* ]] || break
     sleep 0.05
 done
+[[ $served = *'"versions":["2"]'* ]] || die "the server did not take the new model: $(tail -n 2 "$RUN/log/server.log")"
 say "$(rest /v1/models/films | tr -d ' \n')"
-rest /v2/models/films | grep -q '"versions":\["2"\]' || die "the server did not take the new model: $(tail -n 2 "$RUN/log/server.log")"
-rest /v1/models/films:predict "{\"signature_name\": \"fold_in\", \"instances\": [$five]}" | titled | head -n 1 | sed 's/^/   /'
+rest /v1/models/films:predict "{\"signature_name\": \"fold_in\", \"instances\": [$five]}" | titled | sed -n '1s/^/   /p'
 record "$NAME" true
 say "ok: no rating, no id and no factor was ever on a disk in clear"
