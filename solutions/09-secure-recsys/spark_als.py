@@ -107,8 +107,8 @@ def train(a, spark):
 
 def refusal(error):
     """What a key agent, or the check of plaintext, has said: the line that matters among those of Java."""
-    found = re.search(r"(?:KeyAccessDeniedException|ParquetCryptoRuntimeException|Agent\$Refused): ([^\n]*)", str(error))
-    return found.group(1).strip() if found else None
+    found = re.findall(r"(?:KeyAccessDeniedException|ParquetCryptoRuntimeException|Agent\$Refused): ([^\n]*)", str(error))
+    return found[-1].strip() if found else None  # the cause of all others
 
 
 def main():
