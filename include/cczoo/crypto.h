@@ -4,7 +4,7 @@
 /**
  * @file crypto.h
  * Randomness, hash, MAC, KDF, AEAD, random streams and P-256 / P-384 keys. Certificates: x509.h. TLS: tls.h.
- * OpenSSL 3 is used only in src/crypto. Reading order: rng.c, hash.c, aead.c, stream.c, x25519.c, ec.c, p256*.c;
+ * OpenSSL 3 is used only in src/crypto. Reading order: rng.c, hash.c, aead.c, ctr.c, stream.c, x25519.c, ec.c, p256*.c;
  * then der.c, x509_common.c, x509.c, x509_crl.c, x509_issue.c; then tls_ctx.c, tls.c.
  */
 #include <cczoo/base.h>
@@ -62,7 +62,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_aes_cmac(uint8_t out[16], const uint8_t key[16],
 
 /* ---------------------------------------------------------------------------- AEAD */
 
-enum ccz_aead_alg { CCZ_AES_128_GCM, CCZ_AES_256_GCM, CCZ_CHACHA20_POLY1305 };
+/** AES-192 is there for formats of others (Parquet): nothing of ours uses it. */
+enum ccz_aead_alg { CCZ_AES_128_GCM, CCZ_AES_256_GCM, CCZ_CHACHA20_POLY1305, CCZ_AES_192_GCM };
 /** Reusable context: one key schedule per call, no allocation per call. Not shareable between
  * threads. */
 struct ccz_aead;
@@ -81,6 +82,24 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_aead_seal(struct ccz_aead *a, uint8_t *out, uint
 CCZ_API CCZ_MUST_USE ccz_rc ccz_aead_open(struct ccz_aead *a, uint8_t *out, const uint8_t tag[16],
                                           const uint8_t *key, const uint8_t nonce[12],
                                           struct ccz_span aad, struct ccz_span in);
+
+/* --------------------------------------------------------------------------- counter mode */
+
+/**
+ * AES in counter mode (SP 800-38A, 6.5), for formats of others that ask for it. It hides and does not
+ * protect: who flips a bit of the ciphertext flips that bit of the text, and nobody notices. Reusable
+ * like struct ccz_aead; not shareable between threads.
+ */
+struct ccz_ctr;
+#define CCZ_CTR_IV_SIZE 16
+/** @param key_size  16, 24 or 32 bytes. @retval CCZ_E_ARG  another size */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ctr_new(struct ccz_ctr **out, size_t key_size);
+CCZ_API void ccz_ctr_free(struct ccz_ctr *c); /**< NULL is fine; the key schedule is wiped */
+CCZ_DEFINE_AUTO(ccz_ctr)
+/** Encrypts or decrypts, which is the same. The caller guarantees that no counter block of a key repeats.
+ *  @param[out] out  in.size bytes, may be in.ptr; zeroed on failure  @param iv  first counter block, counts up big-endian */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ctr_apply(struct ccz_ctr *c, uint8_t *out, const uint8_t *key,
+                                          const uint8_t iv[CCZ_CTR_IV_SIZE], struct ccz_span in);
 
 /* ------------------------------------------------------------------------ random stream */
 

@@ -23,6 +23,7 @@ static const struct {
     [CCZ_AES_128_GCM] = {"AES-128-GCM", 16},
     [CCZ_AES_256_GCM] = {"AES-256-GCM", 32},
     [CCZ_CHACHA20_POLY1305] = {"ChaCha20-Poly1305", 32},
+    [CCZ_AES_192_GCM] = {"AES-192-GCM", 24},
 };
 
 static bool is_known(enum ccz_aead_alg alg)

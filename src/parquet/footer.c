@@ -327,7 +327,7 @@ ccz_rc cczi_pq_chunk_read(struct cczi_pq_chunk *out, struct cczi_pq_at *at, stru
     struct ccz_rd rd = ccz_rd_from(ccz_buf_span(hold));
     out->encodings = 0;
     const char *what = read_meta(out, &rd, &r->schema.leaves[column]);
-    if (!what && !ccz_rd_done(&rd))
+    if (!what && !cczi_th_ends(&rd, true))
         what = "trailing bytes";
     if (!what)
         what = check_meta(out, r, group, &r->schema.leaves[column]);
@@ -503,7 +503,7 @@ static ccz_rc read_field(struct ccz_pq_reader *r, struct ccz_rd *rd, const struc
 }
 
 ccz_rc cczi_pq_footer_read(struct ccz_pq_reader *r, struct cczi_pq_file_crypt *crypt, bool *signed_,
-                           struct ccz_err *err)
+                           bool sealed, struct ccz_err *err)
 {
     struct ccz_rd rd = ccz_rd_from(ccz_buf_span(&r->footer));
     struct cczi_th s = {0};
@@ -514,10 +514,9 @@ ccz_rc cczi_pq_footer_read(struct ccz_pq_reader *r, struct cczi_pq_file_crypt *c
             return rc;
     }
     *signed_ = cczi_th_has(&s, 8);
-    size_t left = *signed_ ? CCZI_PQ_SIGNATURE_SIZE : 0;
     if (rd.bad || !cczi_th_has(&s, 2) || !cczi_th_has(&s, 3) || !cczi_th_has(&s, 4))
         return bad_footer(err, "malformed FileMetaData");
-    if (rd.left != left)
+    if (*signed_ ? rd.left != CCZI_PQ_SIGNATURE_SIZE : !cczi_th_ends(&rd, sealed))
         return bad_footer(err, "trailing bytes, or no signature");
     if (rows < 0 || (uint64_t)rows != r->rows)
         return bad_footer(err, "another number of rows than its row groups have");

@@ -69,6 +69,9 @@ struct ccz_span cczi_th_elem_binary(struct ccz_rd *r);
 void cczi_th_skip(struct ccz_rd *r, const struct cczi_th *s);
 /* The bytes of the struct that begins here, passed over. */
 struct ccz_span cczi_th_struct_bytes(struct ccz_rd *r);
+/* Whether nothing follows. @p sealed  the module was encrypted: zeros may follow, because parquet-java encrypts whole buffers, unused ends
+ * included. They are authentic. */
+CCZ_MUST_USE bool cczi_th_ends(const struct ccz_rd *r, bool sealed);
 uint64_t cczi_uvarint(struct ccz_rd *r);
 int64_t cczi_zigzag(struct ccz_rd *r);
 
@@ -154,9 +157,9 @@ struct ccz_pq_reader {
     bool begun;   /* end() is due */
     bool any_key; /* a chunk is encrypted */
 };
-/* Parses r->footer. @p crypt  fields 8 and 9, if they are there */
+/* Parses r->footer. @p crypt  fields 8 and 9, if they are there @p sealed  it was encrypted */
 ccz_rc cczi_pq_footer_read(struct ccz_pq_reader *r, struct cczi_pq_file_crypt *crypt, bool *signed_,
-                           struct ccz_err *err);
+                           bool sealed, struct ccz_err *err);
 /* FileCryptoMetaData at the start of @p in. @p size  bytes it took */
 ccz_rc cczi_pq_file_crypt_read(struct cczi_pq_file_crypt *out, size_t *size, struct ccz_span in,
                                struct ccz_err *err);

@@ -297,7 +297,7 @@ static ccz_rc sealed_header(struct cczi_pq_pages *p, struct ccz_err *err)
         return no_memory(err);
     p->pos += size;
     r = ccz_rd_from(ccz_buf_span(&p->header));
-    if (!cczi_pq_page_header_read(&p->h, &r) || !ccz_rd_done(&r))
+    if (!cczi_pq_page_header_read(&p->h, &r) || !cczi_th_ends(&r, true))
         return cczi_pq_fail(err, CCZ_E_FORMAT, &p->at, "malformed header");
     return CCZ_OK;
 }

@@ -57,7 +57,7 @@ static ccz_rc open_encrypted(struct ccz_pq_reader *r, struct ccz_err *err)
     bool is_signed = false;
     struct cczi_pq_file_crypt inner = {0};
     if (rc == CCZ_OK)
-        rc = cczi_pq_footer_read(r, &inner, &is_signed, err);
+        rc = cczi_pq_footer_read(r, &inner, &is_signed, true, err);
     if (rc == CCZ_OK && is_signed)
         return cczi_pq_fail(err, CCZ_E_FORMAT, &FOOTER, "a signed footer inside an encrypted one");
     return rc;
@@ -67,7 +67,7 @@ static ccz_rc open_clear(struct ccz_pq_reader *r, struct ccz_err *err)
 {
     bool is_signed = false;
     struct cczi_pq_file_crypt crypt = {0};
-    ccz_rc rc = cczi_pq_footer_read(r, &crypt, &is_signed, err);
+    ccz_rc rc = cczi_pq_footer_read(r, &crypt, &is_signed, false, err);
     if (rc != CCZ_OK)
         return rc;
     if (is_signed)

@@ -26,6 +26,14 @@ int64_t cczi_zigzag(struct ccz_rd *r)
     return (int64_t)((v >> 1) ^ (~(v & 1) + 1));
 }
 
+bool cczi_th_ends(const struct ccz_rd *r, bool sealed)
+{
+    uint8_t any = 0;
+    for (size_t i = 0; sealed && i < r->left; i++)
+        any |= r->ptr[i];
+    return !r->bad && (sealed ? any == 0 : r->left == 0);
+}
+
 static int64_t zigzag_in(struct ccz_rd *r, int64_t min, int64_t max)
 {
     int64_t v = cczi_zigzag(r);

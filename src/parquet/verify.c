@@ -101,6 +101,11 @@ static ccz_rc check_pages(struct check *k, struct ccz_err *err)
 
 /* -------------------------------------------------------------------------------------- indexes */
 
+static bool is_sealed(const struct check *k)
+{
+    return k->at.key.kind != CCZ_PQ_KEY_NONE;
+}
+
 static bool offset_index_ok(const struct check *k)
 {
     struct ccz_rd r = ccz_rd_from(ccz_buf_span(&k->module));
@@ -133,7 +138,7 @@ static bool offset_index_ok(const struct check *k)
         if (!same)
             return false;
     }
-    return ccz_rd_done(&r) && cczi_th_has(&s, 1);
+    return cczi_th_ends(&r, is_sealed(k)) && cczi_th_has(&s, 1);
 }
 
 /* One of min_values and max_values; @p nulls  null_pages, a byte each */
@@ -171,7 +176,7 @@ static bool column_index_ok(const struct check *k)
             cczi_th_skip(&r, &s);
         }
     }
-    return ccz_rd_done(&r) && (s.seen & 0x1e) == 0x1e;
+    return cczi_th_ends(&r, is_sealed(k)) && (s.seen & 0x1e) == 0x1e;
 }
 
 static ccz_rc check_index(struct check *k, enum cczi_pq_module module, struct ccz_err *err)
@@ -211,7 +216,7 @@ static uint32_t bloom_header(struct ccz_rd *r)
 static ccz_rc check_bloom(struct check *k, struct ccz_err *err)
 {
     uint64_t at = (uint64_t)k->chunk.bloom, left = k->r->data_end - at;
-    bool sealed = k->at.key.kind != CCZ_PQ_KEY_NONE;
+    bool sealed = is_sealed(k);
     if (at == 0)
         return CCZ_OK;
     k->at.module = CCZI_PQ_BLOOM_HEADER;
@@ -221,7 +226,7 @@ static ccz_rc check_bloom(struct check *k, struct ccz_err *err)
         return rc;
     struct ccz_rd r = ccz_rd_from(ccz_buf_span(&k->module));
     uint32_t size = bloom_header(&r);
-    if (size == 0 || (sealed && r.left > 0))
+    if (size == 0 || (sealed && !cczi_th_ends(&r, true)))
         return cczi_pq_fail(err, CCZ_E_FORMAT, &k->at, "malformed header");
     if (sealed) { /* the length of the module is its first 4 bytes */
         uint8_t head[4];

@@ -267,6 +267,26 @@ static const struct aead_kat aead_kats[] = {
      "838c"
      "5f61e6393ba7a0abcc9f662",
      "76fc6ece0f4e1768cddf8853bb2d551b"},
+    /* test cases 7, 8, 9, 10 */
+    {CCZ_AES_192_GCM, "000000000000000000000000000000000000000000000000",
+     "000000000000000000000000", "", "", "", "cd33b28ac773f74ba00ed1f312572435"},
+    {CCZ_AES_192_GCM, "000000000000000000000000000000000000000000000000",
+     "000000000000000000000000", "", "00000000000000000000000000000000",
+     "98e7247c07f0fe411c267e4384b0f600", "2ff58d80033927ab8ef4d4587514f0fb"},
+    {CCZ_AES_192_GCM, "feffe9928665731c6d6a8f9467308308feffe9928665731c",
+     "cafebabefacedbaddecaf888", "",
+     "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6"
+     "b525b16aedf5aa0de657ba637b391aafd255",
+     "3980ca0b3c00e841eb06fac4872a2757859e1ceaa6efd984628593b40ca1e19c7d773d00c144c525ac619d18c84a"
+     "3f4718e2448b2fe324d9ccda2710acade256",
+     "9924a7c8587336bfb118024db8674a14"},
+    {CCZ_AES_192_GCM, "feffe9928665731c6d6a8f9467308308feffe9928665731c",
+     "cafebabefacedbaddecaf888", "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+     "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6"
+     "b525b16aedf5aa0de657ba637b39",
+     "3980ca0b3c00e841eb06fac4872a2757859e1ceaa6efd984628593b40ca1e19c7d773d00c144c525ac619d18c84a"
+     "3f4718e2448b2fe324d9ccda2710",
+     "2519498e80f1478f37ba55bd6d27618c"},
     /* RFC 8439, 2.8.2 */
     {CCZ_CHACHA20_POLY1305, "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f",
      "070000004041424344454647", "50515253c0c1c2c3c4c5c6c7",
@@ -315,8 +335,8 @@ static bool all_zero(const uint8_t *p, size_t size)
 static void test_aead_refuse(void)
 {
     static const enum ccz_aead_alg algs[] = {CCZ_AES_128_GCM, CCZ_AES_256_GCM,
-                                             CCZ_CHACHA20_POLY1305};
-    for (size_t i = 0; i < 3; i++) {
+                                             CCZ_CHACHA20_POLY1305, CCZ_AES_192_GCM};
+    for (size_t i = 0; i < 4; i++) {
         struct {
             uint8_t key[32], nonce[12], aad[5], text[77], tag[16];
         } m;
@@ -345,6 +365,42 @@ static void test_aead_refuse(void)
         CHECK(ccz_aead_open(a, out, m.tag, m.key, m.nonce, CCZ_SPAN(m.text, SIZE_MAX / 2),
                             CCZ_SPAN(m.text, (size_t)0xfffffffff)) == CCZ_E_LIMIT);
     }
+}
+
+/* SP 800-38A, F.5.1, F.5.3, F.5.5 */
+static void test_ctr(void)
+{
+    static const struct {
+        const char *key, *out;
+    } rows[] = {
+        {"2b7e151628aed2a6abf7158809cf4f3c",
+         "874d6191b620e3261bef6864990db6ce9806f66b7970fdff8617187bb9fffdff"
+         "5ae4df3edbd5d35e5b4f09020db03eab1e031dda2fbe03d1792170a0f3009cee"},
+        {"8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b",
+         "1abc932417521ca24f2b0459fe7e6e0b090339ec0aa6faefd5ccc2c6f4ce8e94"
+         "1e36b26bd1ebc670d1bd1d665620abf74f78a7f6d29809585a97daec58c6b050"},
+        {"603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
+         "601ec313775789a5b7a7f504bbf3d228f443e3ca4d62b59aca84e990cacaf5c5"
+         "2b0930daa23de94ce87017ba2d84988ddfc9c58db67aada613c2dd08457941a6"},
+    };
+    struct bytes iv = hex("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff");
+    struct bytes in = hex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
+                          "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710");
+    uint8_t out[64];
+    for (size_t i = 0; i < 3; i++) {
+        struct bytes key = hex(rows[i].key);
+        CCZ_AUTO(ccz_ctr) c = NULL;
+        CHECK(ccz_ctr_new(&c, key.size) == CCZ_OK);
+        for (size_t size = 0; size <= 64; size++) { /* reusable, any size */
+            CHECK(ccz_ctr_apply(c, out, key.ptr, iv.ptr, CCZ_SPAN(in.ptr, size)) == CCZ_OK);
+            struct bytes want = hex(rows[i].out);
+            CHECK(memcmp(out, want.ptr, size) == 0);
+        }
+        CHECK(ccz_ctr_apply(c, out, key.ptr, iv.ptr, CCZ_SPAN(out, 64)) == CCZ_OK);
+        CHECK(memcmp(out, in.ptr, 64) == 0); /* and back, in place */
+    }
+    CCZ_AUTO(ccz_ctr) c = NULL;
+    CHECK(ccz_ctr_new(&c, 20) == CCZ_E_ARG && c == NULL);
 }
 
 /* SP 800-38A, F.5.5 (its output blocks), read in pieces and across the step of the implementation. */
@@ -454,8 +510,8 @@ int main(int argc, char **argv)
         {"crypto.hmac", test_hmac},         {"crypto.hkdf", test_hkdf},
         {"crypto.derive", test_derive},     {"crypto.cmac", test_cmac},
         {"crypto.aead_kat", test_aead_kat}, {"crypto.aead_refuse", test_aead_refuse},
-        {"crypto.stream", test_stream},     {"crypto.random", test_random},
-        {"crypto.x25519", test_x25519},
+        {"crypto.ctr", test_ctr},           {"crypto.stream", test_stream},
+        {"crypto.random", test_random},     {"crypto.x25519", test_x25519},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
