@@ -4,7 +4,7 @@
 /**
  * @file fl_report.h
  * Records of rounds as one HTML page with curves: no scripts, no fonts, nothing from elsewhere, so that it can be mailed and
- * opened in an enclave's logs as well. Source: src/fl/report.c; curves: src/codec/plot.c.
+ * opened in an enclave's logs as well. Source: src/fl/report.c; curves: src/plot/plot.c.
  *
  * Texts given here are escaped. Threads: functions of their arguments.
  */

@@ -3,7 +3,7 @@
 #include <cczoo/fl_report.h>
 
 #include <cczoo/codec.h>
-#include <codec/plot.h>
+#include <plot/plot.h>
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef CCZ_CODEC_PLOT_H
-#define CCZ_CODEC_PLOT_H
+#ifndef CCZ_PLOT_PLOT_H
+#define CCZ_PLOT_PLOT_H
 /* Pages with curves for those who report: HTML and inline SVG, no scripts, no fonts, nothing from elsewhere. Internal. */
 #include <cczoo/base.h>
 

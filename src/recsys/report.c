@@ -2,7 +2,7 @@
 /* The page: facts, metrics with intervals, curves, trials. */
 #include "eval_priv.h"
 
-#include <codec/plot.h>
+#include <plot/plot.h>
 
 #include <math.h>
 #include <stdlib.h>
