@@ -310,6 +310,9 @@ static void test_writer_values(void)
         d.offset = bad[k];
         CHECK(is_refused(put_one(l, d, &err), CCZ_E_ARG, &err, "parquet:offset"));
     }
+    const uint32_t huge[2] = {0, (1U << 28) + 1}; /* of 4 bytes: no page holds it */
+    d = (struct ccz_pq_data){.rows = 1, .len = huge[1], .v.i32 = v, .offset = huge};
+    CHECK(is_refused(put_one(l, d, &err), CCZ_E_LIMIT, &err, "parquet:list-size"));
     struct made m[2] = {make_column((struct ccz_pq_column){.name = "a"}, 5, false, 1),
                         make_column((struct ccz_pq_column){.name = "b"}, 5, false, 1)};
     m[1].d.rows = m[1].d.len = 4; /* columns of different lengths */
