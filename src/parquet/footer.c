@@ -423,8 +423,11 @@ static ccz_rc read_groups(struct ccz_pq_reader *r, struct ccz_rd *rd, size_t len
 
 /* ----------------------------------------------------------------------------------- pairs, texts */
 
+/* Up to a NUL, behind which nobody would see anything. */
 static char *text(struct ccz_span s)
 {
+    const uint8_t *nul = s.size > 0 ? memchr(s.ptr, 0, s.size) : NULL;
+    s.size = nul ? (size_t)(nul - s.ptr) : s.size;
     char *t = malloc(s.size + 1);
     if (t) {
         if (s.size > 0)
@@ -461,8 +464,8 @@ static ccz_rc read_pairs(struct ccz_pq_reader *r, struct ccz_rd *rd, size_t len,
             r->meta[r->meta_len++] = (struct ccz_pq_meta){k, v};
             continue;
         }
-        cczi_pq_free(k, key.size, r->cfg.crypt);
-        cczi_pq_free(v, value.size, r->cfg.crypt);
+        cczi_pq_free(k, k ? strlen(k) : 0, r->cfg.crypt);
+        cczi_pq_free(v, v ? strlen(v) : 0, r->cfg.crypt);
         return ccz_fail(err, CCZ_E_NOMEM, "parquet:memory", 0, "out of memory");
     }
     return CCZ_OK;
