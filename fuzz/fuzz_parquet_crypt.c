@@ -94,6 +94,7 @@ static void run_file(struct ccz_span in)
     struct ccz_pq_decrypt_cfg cfg = {.keytools = tools(), .key_material = in};
     struct cczi_pq_file_crypt said = {.kind = CCZI_PQ_FILE_ENCRYPTED,
                                       .algorithm = CCZI_PQ_GCM_V1,
+                                      .aad_file_unique = ccz_span_str("12345678"),
                                       .key_metadata = ccz_span_str(reference)};
     struct ccz_pq_crypt *c = NULL;
     if (ccz_pq_decrypt_new(&c, &cfg, NULL) == CCZ_OK)
@@ -136,7 +137,9 @@ static void run_fields(struct ccz_span in)
     said.aad_file_unique = ccz_rd_take(&r, ccz_rd_u8(&r));
     said.key_metadata = ccz_rd_take(&r, ccz_rd_le16(&r));
     struct ccz_span sealed = ccz_rd_take(&r, r.left);
-    struct ccz_pq_decrypt_cfg cfg = {.keytools = tools(),
+    struct ccz_pq_decrypt_cfg cfg = {.algorithm =
+                                         flags & 128 ? CCZ_PQ_AES_GCM_CTR_V1 : CCZ_PQ_AES_GCM_V1,
+                                     .keytools = tools(),
                                      .aad_prefix = ccz_span_str(flags & 32 ? "prefix" : "")};
     if (flags & 64)
         cfg.footer.key = fixed_key();

@@ -137,11 +137,12 @@ struct ccz_pq_crypt; /**< how modules of the file are encrypted: made by parquet
 
 /** All-zero: the defaults in brackets; each limit may be set lower or higher. */
 struct ccz_pq_read_cfg {
-    const struct ccz_pq_crypt *crypt; /**< NULL: a file with anything encrypted is refused */
-    size_t footer_size_max;           /**< bytes [64 MiB] */
-    size_t page_size_max;             /**< bytes of a page, as stored and unpacked [128 MiB] */
-    size_t batch_size_max;            /**< bytes of one column in one batch [256 MiB] */
-    uint64_t rows_max;                /**< [2^36] */
+    /** NULL: a file with anything encrypted is refused. Otherwise all memory of values is wiped before it is given back. */
+    const struct ccz_pq_crypt *crypt;
+    size_t footer_size_max; /**< bytes [64 MiB] */
+    size_t page_size_max;   /**< bytes of a page, as stored and unpacked [128 MiB] */
+    size_t batch_size_max;  /**< bytes of one column in one batch [256 MiB] */
+    uint64_t rows_max;      /**< [2^36] */
 };
 
 struct ccz_pq_reader;
@@ -256,8 +257,8 @@ struct ccz_pq_write_cfg {
     size_t page_size;      /**< plain bytes that end a page; 0 = 1 MiB */
     const struct ccz_pq_meta *meta; /**< [meta_len], copied */
     size_t meta_len;
-    const struct ccz_pq_crypt
-        *crypt; /**< NULL: nothing is encrypted; borrowed until the writer is freed */
+    const struct ccz_pq_crypt *
+        crypt; /**< NULL: nothing is encrypted; else memory is wiped. Borrowed until the writer is freed */
 };
 struct ccz_pq_writer;
 /**

@@ -92,7 +92,7 @@ CCZ_DEFINE_AUTO(ccz_pq_keytools)
 
 enum ccz_pq_algorithm {
     CCZ_PQ_AES_GCM_V1 = 0,
-    /** Pages in counter mode, without tags: who can write to the file can change values unnoticed. For readers that ask for it. */
+    /** Pages in counter mode, without tags: who can write to the file can change values unnoticed. For readers that demand it. */
     CCZ_PQ_AES_GCM_CTR_V1
 };
 
@@ -102,7 +102,8 @@ struct ccz_pq_key_of {
         *column; /**< name of a top-level field, or a dotted path; not looked at for the footer */
     const struct ccz_secret *key; /**< 16, 24 or 32 bytes, copied: the data key itself */
     struct ccz_span metadata; /**< writing, with `key`: what the file says of it; may be empty */
-    const char *master_key;   /**< writing: keytools makes a data key and wraps it under this one */
+    /** Writing: keytools makes a data key and wraps it under this one. Reading: its key material must name this one. */
+    const char *master_key;
     /** Writing, with `key`: encryptions that were already made with it; counted on from there. */
     uint64_t invocations;
 };
@@ -137,9 +138,16 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pq_encrypt_new(struct ccz_pq_crypt **out,
 
 /** All-zero but for keys: encrypted files, encrypted columns, without AAD prefix. */
 struct ccz_pq_decrypt_cfg {
-    /** Asked in this order: footer.key, or the column's `key` here; find(); keytools for PKMT1. */
+    /** The one that the file must have been written with. A file's own word for it is authentic in a signed footer alone: one changed byte
+     *  makes pages with tags look like pages without. So GCM is all that is read by default; with CCZ_PQ_AES_GCM_CTR_V1 nothing
+     *  protects pages, whatever they were written with, and files that say AES_GCM_V1 are refused. */
+    enum ccz_pq_algorithm algorithm;
+    /** Asked in this order: footer.key, or the column's `key` here; find(); keytools for PKMT1. With footer.master_key: keytools alone, and
+     *  no other master key. */
     struct ccz_pq_key_of footer;
-    const struct ccz_pq_key_of *columns; /**< [columns_len] */
+    /** [columns_len], each with `key` or `master_key` (which stands in the place of master_keys). What is named here must be in the
+     *  file and have a key of its own, this one, in every row group: who has the footer's key cannot write it. */
+    const struct ccz_pq_key_of *columns;
     size_t columns_len;
     /** Finds a data key by what the file says of it; *out stays NULL where it is not his. @param column  dotted path, NULL: the footer's key */
     ccz_rc (*find)(struct ccz_secret **out, void *arg, const char *column, struct ccz_span metadata,
@@ -152,7 +160,8 @@ struct ccz_pq_decrypt_cfg {
     size_t master_keys_len;
     /** Bytes of the file "_KEY_MATERIAL_FOR_<name>.json" that lies beside a file with external key material; copied. */
     struct ccz_span key_material;
-    /** The name that the file must have been written with; empty: none is expected, and a stored one is not compared. */
+    /** The name that the file must have been written with. Empty: none is expected, and a stored one is not compared. Who can write to such a
+     *  file chooses where its AAD begins, and can present a page whose bytes he knew to be a footer in the place of the footer. */
     struct ccz_span aad_prefix;
     bool plain_file_insecure; /**< a file without any encryption is read, too */
     /** Columns that the (protected) footer declares to be in clear are read, too; nobody vouches for their pages. */
@@ -162,16 +171,18 @@ struct ccz_pq_decrypt_cfg {
  * For ccz_pq_read_cfg.crypt. Column keys are asked for when their column is first needed, so that a reader who may have only some
  * reads those.
  * @param[out] out  owned by the caller  @param cfg  copied but for keytools and arg
- * @retval CCZ_E_ARG  parquet:key, parquet:key-size, parquet:key-column, parquet:aad-prefix  @retval CCZ_E_FORMAT  parquet:key-material
+ * @retval CCZ_E_ARG  parquet:key (a column without any, two for one, a master key without keytools), parquet:key-size, parquet:key-column,
+ *                    parquet:aad-prefix, parquet:algorithm  @retval CCZ_E_FORMAT  parquet:key-material
  * Reading then refuses with:
  *   CCZ_E_SIG     a module (parquet:footer, parquet:column-metadata, parquet:data-page, parquet:data-page-header, parquet:dictionary-page,
  *                 parquet:dictionary-page-header, parquet:column-index, parquet:offset-index, parquet:bloom-header, parquet:bloom-bitset) that was changed or
  *                 moved, or a wrong key or AAD prefix; parquet:wrapped-key; parquet:plain-file, parquet:plain-column (not encrypted, and that is required);
- *                 parquet:aad-prefix (another one is stored)
+ *                 parquet:aad-prefix (another one is stored, or the file was written without any); parquet:algorithm (not the expected one);
+ *                 parquet:key-column (a column of `columns` is under the footer's key, in clear, or not in the file)
  *   CCZ_E_FORMAT  a module whose size is wrong; parquet:key-material
- *   CCZ_E_ARG     parquet:aad-prefix (the file was written with one that must be supplied, or without any)
- *   CCZ_E_NOT_FOUND  parquet:key (nobody has it)   CCZ_E_DENIED  parquet:master-key (not among master_keys)
- *   CCZ_E_UNSUPPORTED  parquet:key-material (a type other than PKMT1)   and what the KMS and find() refuse.
+ *   CCZ_E_ARG     parquet:aad-prefix (the file was written with one that must be supplied)
+ *   CCZ_E_NOT_FOUND  parquet:key (nobody has it)   CCZ_E_DENIED  parquet:master-key (not among master_keys, or not the column's)
+ *   CCZ_E_UNSUPPORTED  parquet:key-material (a type other than PKMT1), parquet:file-unique (neither 8 nor 16 bytes)   and what the KMS and find() refuse.
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pq_decrypt_new(struct ccz_pq_crypt **out,
                                                const struct ccz_pq_decrypt_cfg *cfg,

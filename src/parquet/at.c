@@ -1,9 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How modules are called in errors. */
-#include "parquet/parquet_priv.h"
+/* How modules are called in errors; memory that is wiped. */
+#include "parquet/format_priv.h"
 
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
+
+void cczi_pq_free(void *p, size_t size, bool wipe)
+{
+    if (p && wipe)
+        ccz_wipe(p, size);
+    free(p);
+}
+
+void *cczi_pq_resize(void *p, size_t from, size_t to, bool wipe)
+{
+    if (!wipe)
+        return realloc(p, to);
+    void *more = malloc(to);
+    if (more && from > 0)
+        memcpy(more, p, from < to ? from : to);
+    if (more)
+        cczi_pq_free(p, from, true);
+    return more;
+}
 
 const char *cczi_pq_where(enum cczi_pq_module module)
 {
@@ -20,6 +39,15 @@ const char *cczi_pq_where(enum cczi_pq_module module)
         [CCZI_PQ_BLOOM_BITSET] = "parquet:bloom-bitset",
     };
     return where[module];
+}
+
+struct cczi_pq_at cczi_pq_at_footer(void)
+{
+    return (struct cczi_pq_at){.module = CCZI_PQ_FOOTER,
+                               .row_group = -1,
+                               .column = -1,
+                               .page = -1,
+                               .key = {.kind = CCZ_PQ_KEY_FOOTER, .path = ""}};
 }
 
 const char *cczi_pq_at_text(char out[CCZI_PQ_AT_SIZE], const struct cczi_pq_at *at)

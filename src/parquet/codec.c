@@ -5,7 +5,10 @@
 
 #include <limits.h>
 #include <snappy-c.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <zlib.h>
+#define ZSTD_STATIC_LINKING_ONLY /* for contexts with memory of the caller's */
 #include <zstd.h>
 
 enum { WINDOW_MAX = 15, GZIP = 16, GZIP_OR_ZLIB = 32 }; /* added to windowBits */
@@ -21,10 +24,47 @@ bool cczi_pq_codec_known(int32_t codec)
            codec == CCZ_PQ_ZSTD;
 }
 
+/* Memory of zlib and zstd: parts of pages are in it, so that it is wiped when freed. Its size stands in front. (Snappy has none but the
+ * offsets of its hash table.) */
+union head {
+    size_t size;
+    max_align_t align;
+};
+
+static void *take(void *arg, size_t size)
+{
+    (void)arg;
+    union head *h = size <= SIZE_MAX - sizeof(*h) ? malloc(sizeof(*h) + size) : NULL;
+    if (!h)
+        return NULL;
+    h->size = size;
+    return h + 1;
+}
+
+static void give(void *arg, void *p)
+{
+    (void)arg;
+    union head *h = p ? (union head *)p - 1 : NULL;
+    if (h)
+        cczi_pq_free(h, sizeof(*h) + h->size, true);
+}
+
+static void *take_items(void *arg, uInt len, uInt size)
+{
+    return take(arg, (size_t)len * size);
+}
+
+static const ZSTD_customMem zstd_memory = {take, give, NULL};
+
+static z_stream zlib_stream(void)
+{
+    return (z_stream){.zalloc = take_items, .zfree = give};
+}
+
 /* Members one after the other, as Hadoop may write them. */
 static ccz_rc gunzip(uint8_t *out, size_t size, struct ccz_span in)
 {
-    z_stream z = {0};
+    z_stream z = zlib_stream();
     if (in.size > UINT_MAX || size > UINT_MAX)
         return CCZ_E_FORMAT;
     if (inflateInit2(&z, WINDOW_MAX + GZIP_OR_ZLIB) != Z_OK)
@@ -41,6 +81,16 @@ static ccz_rc gunzip(uint8_t *out, size_t size, struct ccz_span in)
     bool whole = rc == Z_STREAM_END && z.avail_in == 0 && z.avail_out == 0;
     inflateEnd(&z);
     return whole ? CCZ_OK : rc == Z_MEM_ERROR ? CCZ_E_NOMEM : CCZ_E_FORMAT;
+}
+
+static ccz_rc unzstd(uint8_t *out, size_t size, struct ccz_span in)
+{
+    ZSTD_DCtx *d = ZSTD_createDCtx_advanced(zstd_memory);
+    if (!d)
+        return CCZ_E_NOMEM;
+    size_t n = ZSTD_decompressDCtx(d, out, size, in.ptr, in.size);
+    ZSTD_freeDCtx(d);
+    return !ZSTD_isError(n) && n == size ? CCZ_OK : CCZ_E_FORMAT;
 }
 
 ccz_rc cczi_pq_unpack(uint8_t *out, size_t size, int32_t codec, struct ccz_span in)
@@ -63,8 +113,7 @@ ccz_rc cczi_pq_unpack(uint8_t *out, size_t size, int32_t codec, struct ccz_span 
     case CCZ_PQ_GZIP:
         return gunzip(out, size, in);
     case CCZ_PQ_ZSTD:
-        n = ZSTD_decompress(out, size, in.ptr, in.size);
-        return !ZSTD_isError(n) && n == size ? CCZ_OK : CCZ_E_FORMAT;
+        return unzstd(out, size, in);
     default:
         return CCZ_E_UNSUPPORTED;
     }
@@ -72,7 +121,7 @@ ccz_rc cczi_pq_unpack(uint8_t *out, size_t size, int32_t codec, struct ccz_span 
 
 static ccz_rc gzip(struct ccz_buf *out, int level, struct ccz_span in)
 {
-    z_stream z = {0};
+    z_stream z = zlib_stream();
     if (deflateInit2(&z, level > 0 ? level : 6, Z_DEFLATED, WINDOW_MAX + GZIP, 8,
                      Z_DEFAULT_STRATEGY) != Z_OK)
         return CCZ_E_NOMEM;
@@ -89,6 +138,20 @@ static ccz_rc gzip(struct ccz_buf *out, int level, struct ccz_span in)
     }
     deflateEnd(&z);
     return rc == Z_STREAM_END ? CCZ_OK : CCZ_E_NOMEM;
+}
+
+static ccz_rc zstd(struct ccz_buf *out, int level, struct ccz_span in)
+{
+    size_t bound = ZSTD_compressBound(in.size), n = 0;
+    uint8_t *to = ccz_buf_extend(out, bound);
+    ZSTD_CCtx *c = to ? ZSTD_createCCtx_advanced(zstd_memory) : NULL;
+    if (c)
+        n = ZSTD_compressCCtx(c, to, bound, in.ptr, in.size, level > 0 ? level : 3);
+    ZSTD_freeCCtx(c);
+    if (!c || ZSTD_isError(n))
+        return CCZ_E_NOMEM;
+    out->size -= bound - n;
+    return CCZ_OK;
 }
 
 ccz_rc cczi_pq_pack(struct ccz_buf *out, enum ccz_pq_codec codec, int level, struct ccz_span in)
@@ -109,12 +172,6 @@ ccz_rc cczi_pq_pack(struct ccz_buf *out, enum ccz_pq_codec codec, int level, str
     case CCZ_PQ_GZIP:
         return gzip(out, level, in);
     default:
-        bound = ZSTD_compressBound(in.size);
-        to = ccz_buf_extend(out, bound);
-        n = to ? ZSTD_compress(to, bound, in.ptr, in.size, level > 0 ? level : 3) : 0;
-        if (!to || ZSTD_isError(n))
-            return CCZ_E_NOMEM;
-        out->size -= bound - n;
-        return CCZ_OK;
+        return zstd(out, level, in);
     }
 }

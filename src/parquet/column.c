@@ -87,6 +87,16 @@ static bool is_present(const struct ccz_pq_data *in, size_t slot)
     return !in->present || in->present[slot] != 0;
 }
 
+/* Whether as many slots of numbers still go into the page; of bytes that is seen as they come. */
+static ccz_rc check_room(const struct cczi_pq_out *c, size_t from, size_t len, struct ccz_err *err)
+{
+    size_t size = c->leaf.slot_size;
+    return size == sizeof(struct ccz_span) || len <= (RAW_SIZE_MAX - c->raw.size) / size
+               ? CCZ_OK
+               : fail_slot(err, CCZ_E_LIMIT, "parquet:list-size", c, from,
+                           "the list is too large for a page");
+}
+
 /* Values of slots from .. from + len - 1 that are present. */
 static ccz_rc put_values(struct ccz_pq_writer *w, struct cczi_pq_out *c,
                          const struct ccz_pq_data *in, size_t from, size_t len, struct ccz_err *err)
@@ -95,9 +105,6 @@ static ccz_rc put_values(struct ccz_pq_writer *w, struct cczi_pq_out *c,
     size_t size = l->slot_size;
     bool bytes = size == sizeof(struct ccz_span),
          bounds = !w->no_statistics && cczi_pq_ordered(&l->c);
-    if (!bytes && len * size > RAW_SIZE_MAX - c->raw.size)
-        return fail_slot(err, CCZ_E_LIMIT, "parquet:list-size", c, from,
-                         "the list is too large for a page");
     if (!bytes && !in->present)
         ccz_buf_put(&c->raw, in->v.b + from * size, len * size);
     for (size_t i = from; i < from + len; i++) {
@@ -121,13 +128,15 @@ static ccz_rc put_flat(struct ccz_pq_writer *w, struct cczi_pq_out *c, const str
                        size_t from, size_t rows, struct ccz_err *err)
 {
     size_t before = c->raw_len;
-    for (size_t i = from; i < from + rows; i++) {
+    ccz_rc rc = check_room(c, from, rows, err);
+    for (size_t i = from; i < from + rows && rc == CCZ_OK; i++) {
         if (c->leaf.max_def > 0)
             ccz_buf_u8(&c->def, is_present(in, i));
         else if (!is_present(in, i))
             return fail_slot(err, CCZ_E_ARG, "parquet:null", c, i, "null, and not optional");
     }
-    ccz_rc rc = put_values(w, c, in, from, rows, err);
+    if (rc == CCZ_OK)
+        rc = put_values(w, c, in, from, rows, err);
     c->slots += rows;
     c->nulls += rows - (c->raw_len - before);
     return rc == CCZ_OK && c->def.bad ? no_memory(err) : rc;
@@ -149,7 +158,8 @@ static ccz_rc put_list(struct ccz_pq_writer *w, struct cczi_pq_out *c, const str
         c->nulls++;
         return c->rep.bad || c->def.bad ? no_memory(err) : CCZ_OK;
     }
-    for (size_t i = 0; i < len; i++) {
+    ccz_rc rc = check_room(c, from, len, err);
+    for (size_t i = 0; i < len && rc == CCZ_OK; i++) {
         bool present = is_present(in, from + i);
         if (!present && !l->c.element_optional)
             return fail_slot(err, CCZ_E_ARG, "parquet:null", c, from + i, "null, and not optional");
@@ -158,7 +168,8 @@ static ccz_rc put_list(struct ccz_pq_writer *w, struct cczi_pq_out *c, const str
         ccz_buf_u8(&c->def, present ? l->max_def : l->def_elem);
     }
     c->slots += len;
-    ccz_rc rc = put_values(w, c, in, from, len, err);
+    if (rc == CCZ_OK)
+        rc = put_values(w, c, in, from, len, err);
     return rc == CCZ_OK && (c->rep.bad || c->def.bad) ? no_memory(err) : rc;
 }
 

@@ -99,15 +99,19 @@ ccz_rc cczi_pq_crypt_init(struct cczi_pq_crypt *c, const struct ccz_pq_key_of *f
     return CCZ_OK;
 }
 
+bool cczi_pq_given_is(const struct cczi_pq_given *g, const char *path)
+{
+    size_t size = strlen(g->column);
+    return strncmp(g->column, path, size) == 0 && (path[size] == 0 || path[size] == '.');
+}
+
 struct cczi_pq_given *cczi_pq_given_find(const struct cczi_pq_crypt *c, const char *path)
 {
     struct cczi_pq_given *by_name = NULL;
     for (size_t i = 1; i < c->given_len; i++) {
-        const char *column = c->given[i].column;
-        size_t size = strlen(column);
-        if (strcmp(column, path) == 0)
+        if (strcmp(c->given[i].column, path) == 0)
             return &c->given[i];
-        if (strncmp(column, path, size) == 0 && path[size] == '.')
+        if (cczi_pq_given_is(&c->given[i], path))
             by_name = &c->given[i];
     }
     return by_name;

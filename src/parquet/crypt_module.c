@@ -180,15 +180,6 @@ ccz_rc cczi_pq_module_open(struct ccz_buf *out, const struct ccz_secret *key,
                             : "cannot be decrypted");
 }
 
-struct cczi_pq_at cczi_pq_at_footer(void)
-{
-    return (struct cczi_pq_at){.module = CCZI_PQ_FOOTER,
-                               .row_group = -1,
-                               .column = -1,
-                               .page = -1,
-                               .key = {.kind = CCZ_PQ_KEY_FOOTER, .path = ""}};
-}
-
 /* The tag that encrypting the footer would have; the ciphertext is of no use. */
 static ccz_rc footer_tag(uint8_t tag[TAG_SIZE], const struct ccz_secret *key,
                          const struct cczi_pq_file_aad *file, const uint8_t *nonce,

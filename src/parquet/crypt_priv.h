@@ -14,9 +14,11 @@
 /* ---------------------------------------------------------------------------- modules (crypt_module.c) */
 
 enum {
-    CCZI_PQ_UNIQUE_SIZE = 16,       /* of aad_file_unique that is written; others write 8 */
-    CCZI_PQ_UNIQUE_SIZE_MAX = 1024, /* that is read */
-    CCZI_PQ_FILE_AAD_SIZE_MAX = CCZ_PQ_AAD_PREFIX_SIZE_MAX + CCZI_PQ_UNIQUE_SIZE_MAX,
+    /* Of aad_file_unique: what is written here, and by parquet-java and parquet-cpp. No other is read: AADs of two kinds of modules differ by
+     * 2, 4 or 6 bytes in length, and a name of any length could make up for it. */
+    CCZI_PQ_UNIQUE_SIZE = 16,
+    CCZI_PQ_UNIQUE_SIZE_OTHERS = 8,
+    CCZI_PQ_FILE_AAD_SIZE_MAX = CCZ_PQ_AAD_PREFIX_SIZE_MAX + CCZI_PQ_UNIQUE_SIZE,
     CCZI_PQ_AAD_SUFFIX_SIZE_MAX = 7
 };
 
@@ -41,8 +43,6 @@ ccz_rc cczi_pq_module_sign(uint8_t out[CCZI_PQ_SIGNATURE_SIZE], const struct ccz
 ccz_rc cczi_pq_module_verify(const struct ccz_secret *key, const struct cczi_pq_file_aad *aad,
                              struct ccz_span footer, struct ccz_span signature,
                              struct ccz_err *err);
-/* Where in an err: the footer as a module. */
-struct cczi_pq_at cczi_pq_at_footer(void);
 
 /* 16, 24 or 32 bytes. */
 bool cczi_pq_is_key_size(size_t size);
@@ -90,8 +90,8 @@ struct cczi_pq_crypt {
     struct ccz_pq_keytools *keytools;
     uint8_t aad_prefix[CCZ_PQ_AAD_PREFIX_SIZE_MAX];
     size_t aad_prefix_size;
-    /* writing */
     enum ccz_pq_algorithm algorithm;
+    /* writing */
     bool plain_footer, others_plain, aad_prefix_apart;
     uint64_t invocations_max;
     /* reading */
@@ -106,6 +106,8 @@ struct cczi_pq_crypt {
 ccz_rc cczi_pq_crypt_init(struct cczi_pq_crypt *c, const struct ccz_pq_key_of *footer,
                           const struct ccz_pq_key_of *columns, size_t columns_len,
                           struct ccz_span aad_prefix, struct ccz_err *err);
+/* Whether an entry is of that column: of its path, or of a field that it is in. */
+bool cczi_pq_given_is(const struct cczi_pq_given *g, const char *path);
 /* The entry for a column, by dotted path or by name of the top-level field; NULL: none. */
 struct cczi_pq_given *cczi_pq_given_find(const struct cczi_pq_crypt *c, const char *path);
 static inline struct ccz_span cczi_pq_prefix(const struct cczi_pq_crypt *c)

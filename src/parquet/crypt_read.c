@@ -4,6 +4,7 @@
 #include "parquet/crypt_priv.h"
 #include "parquet/format_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static ccz_rc nomem(struct ccz_err *err)
@@ -47,14 +48,16 @@ static ccz_rc read_material(struct cczi_pq_crypt *c, struct ccz_span text, struc
 static ccz_rc check_keys(const struct ccz_pq_decrypt_cfg *cfg, struct ccz_err *err)
 {
     bool names = cfg->footer.master_key != NULL;
+    if (cfg->algorithm != CCZ_PQ_AES_GCM_V1 && cfg->algorithm != CCZ_PQ_AES_GCM_CTR_V1)
+        return ccz_fail(err, CCZ_E_ARG, "parquet:algorithm", cfg->algorithm, "no such algorithm");
     for (size_t i = 0; i < cfg->columns_len; i++) {
         names = names || cfg->columns[i].master_key;
         if (!cfg->columns[i].key && !cfg->columns[i].master_key)
             return ccz_fail(err, CCZ_E_ARG, "parquet:key", (int64_t)i, "a column without a key");
     }
-    /* Which master key it is, is told by the file and judged by `master_keys`. */
-    return names ? ccz_fail(err, CCZ_E_ARG, "parquet:key", 0, "a master key of one column to read")
-                 : CCZ_OK;
+    return names && !cfg->keytools
+               ? ccz_fail(err, CCZ_E_ARG, "parquet:key", 0, "a master key without keytools")
+               : CCZ_OK;
 }
 
 ccz_rc ccz_pq_decrypt_new(struct ccz_pq_crypt **out, const struct ccz_pq_decrypt_cfg *cfg,
@@ -78,6 +81,7 @@ ccz_rc ccz_pq_decrypt_new(struct ccz_pq_crypt **out, const struct ccz_pq_decrypt
         ccz_pq_crypt_free(&c->hook);
         return rc;
     }
+    c->algorithm = cfg->algorithm;
     c->keytools = cfg->keytools;
     c->find = cfg->find;
     c->arg = cfg->arg;
@@ -89,18 +93,20 @@ ccz_rc ccz_pq_decrypt_new(struct ccz_pq_crypt **out, const struct ccz_pq_decrypt
 
 /* ------------------------------------------------------------------------------------------ keys */
 
-static ccz_rc check_master(const struct cczi_pq_crypt *c, const char *name, struct ccz_err *err)
+/* @param must  the one that it has to be; NULL: one of master_keys */
+static ccz_rc check_master(const struct cczi_pq_crypt *c, const char *must, const char *name,
+                           struct ccz_err *err)
 {
-    if (c->any_master_key)
+    bool ok = must ? strcmp(must, name) == 0 : c->any_master_key;
+    for (size_t i = 0; i < c->master_keys_len && !must && !ok; i++)
+        ok = strcmp(c->master_keys[i], name) == 0;
+    if (ok)
         return CCZ_OK;
-    for (size_t i = 0; i < c->master_keys_len; i++) {
-        if (strcmp(c->master_keys[i], name) == 0)
-            return CCZ_OK;
-    }
-    char shown[96];
+    char shown[96], wanted[96];
     ccz_escape(shown, sizeof(shown), ccz_span_str(name));
+    ccz_escape(wanted, sizeof(wanted), ccz_span_str(must ? must : ""));
     return ccz_refuse(err, CCZ_E_DENIED, "parquet:master-key", shown,
-                      "one of those that may protect this file");
+                      must ? wanted : "one of those that may protect this file");
 }
 
 /* What the file beside says under the name that the metadata refer to. */
@@ -124,7 +130,8 @@ static ccz_rc follow(struct ccz_pq_key_material *m, const struct cczi_pq_crypt *
 }
 
 static ccz_rc key_of_material(struct ccz_secret **out, const struct cczi_pq_crypt *c,
-                              bool is_footer, struct ccz_span metadata, struct ccz_err *err)
+                              const char *must, bool is_footer, struct ccz_span metadata,
+                              struct ccz_err *err)
 {
     struct ccz_pq_key_material m;
     ccz_rc rc = ccz_pq_key_material_read(&m, metadata, err);
@@ -136,22 +143,22 @@ static ccz_rc key_of_material(struct ccz_secret **out, const struct cczi_pq_cryp
         rc = ccz_fail(err, CCZ_E_FORMAT, "parquet:key-material", 0,
                       "a column's key for the footer, or the other way round");
     if (rc == CCZ_OK)
-        rc = check_master(c, m.master_key, err);
+        rc = check_master(c, must, m.master_key, err);
     if (rc == CCZ_OK)
         rc = cczi_pq_keytools_get(out, c->keytools, &m, err);
     ccz_pq_key_material_deinit(&m);
     return rc;
 }
 
-/* The key that `given` has not: by find(), or by key material. @param path  NULL: the footer's */
+/* The key that `given` has not: by find(), or by key material. @param path  NULL: the footer's @param must  as check_master() */
 static ccz_rc key_of(struct ccz_secret **out, const struct cczi_pq_crypt *c, const char *path,
-                     struct ccz_span metadata, struct ccz_err *err)
+                     const char *must, struct ccz_span metadata, struct ccz_err *err)
 {
     *out = NULL;
     if (metadata.size > CCZ_PQ_KEY_METADATA_SIZE_MAX)
         return ccz_fail(err, CCZ_E_FORMAT, "parquet:key-material", (int64_t)metadata.size,
                         "key metadata are too long");
-    if (c->find) {
+    if (c->find && !must) {
         ccz_rc rc = c->find(out, c->arg, path, metadata, err);
         if (rc == CCZ_OK && *out)
             rc = cczi_pq_check_key(*out, err);
@@ -164,7 +171,7 @@ static ccz_rc key_of(struct ccz_secret **out, const struct cczi_pq_crypt *c, con
         }
     }
     if (c->keytools && metadata.size)
-        return key_of_material(out, c, !path, metadata, err);
+        return key_of_material(out, c, must, !path, metadata, err);
     char shown[96];
     ccz_escape(shown, sizeof(shown), ccz_span_str(path ? path : ""));
     return ccz_fail(err, CCZ_E_NOT_FOUND, "parquet:key", 0, "none for %s%s",
@@ -186,7 +193,7 @@ static ccz_rc take_prefix(struct ccz_span *out, const struct cczi_pq_crypt *c,
     if (!stored && said->supply_aad_prefix && !want.size)
         return refuse_prefix(err, CCZ_E_ARG, "the file's prefix must be supplied");
     if (!stored && !said->supply_aad_prefix && want.size)
-        return refuse_prefix(err, CCZ_E_ARG, "one is expected, and the file was written without");
+        return refuse_prefix(err, CCZ_E_SIG, "one is expected, and the file was written without");
     if (stored && said->aad_prefix.size > CCZ_PQ_AAD_PREFIX_SIZE_MAX)
         return refuse_prefix(err, CCZ_E_LIMIT, "the file's is too long");
     if (stored && want.size && !ccz_span_eq(want, said->aad_prefix))
@@ -203,16 +210,32 @@ static ccz_rc take_aad(struct cczi_pq_file *f, const struct cczi_pq_file_crypt *
     ccz_rc rc = take_prefix(&prefix, f->crypt, said, err);
     if (rc != CCZ_OK)
         return rc;
-    if (unique.size > CCZI_PQ_UNIQUE_SIZE_MAX)
-        return ccz_fail(err, CCZ_E_LIMIT, "parquet:footer", (int64_t)unique.size,
-                        "aad_file_unique is too long");
+    if (unique.size != CCZI_PQ_UNIQUE_SIZE && unique.size != CCZI_PQ_UNIQUE_SIZE_OTHERS)
+        return ccz_fail(err, CCZ_E_UNSUPPORTED, "parquet:file-unique", (int64_t)unique.size,
+                        "aad_file_unique has %zu bytes, not %d or %d", unique.size,
+                        CCZI_PQ_UNIQUE_SIZE_OTHERS, CCZI_PQ_UNIQUE_SIZE);
     if (prefix.size)
         memcpy(f->aad.bytes, prefix.ptr, prefix.size);
-    if (unique.size)
-        memcpy(f->aad.bytes + prefix.size, unique.ptr, unique.size);
+    memcpy(f->aad.bytes + prefix.size, unique.ptr, unique.size);
     f->aad.prefix_size = prefix.size;
     f->aad.size = prefix.size + unique.size;
     return CCZ_OK;
+}
+
+/* The file's word for its algorithm, which is not authentic in FileCryptoMetaData. */
+static ccz_rc check_algorithm(const struct cczi_pq_crypt *c, const struct cczi_pq_file_crypt *said,
+                              struct ccz_err *err)
+{
+    bool ctr = said->algorithm == CCZI_PQ_GCM_CTR_V1;
+    if (ctr == (c->algorithm == CCZ_PQ_AES_GCM_CTR_V1))
+        return CCZ_OK;
+    ccz_rc rc =
+        ccz_refuse(err, CCZ_E_SIG, "parquet:algorithm", ctr ? "AES_GCM_CTR_V1" : "AES_GCM_V1",
+                   ctr ? "AES_GCM_V1" : "AES_GCM_CTR_V1");
+    return ccz_hint(err, rc,
+                    ctr ? "its pages would be read without a tag; ask for it (algorithm) "
+                          "only if changed values do not matter"
+                        : "ask for AES_GCM_V1, which is the better one");
 }
 
 static ccz_rc begin_file(struct cczi_pq_file *f, const struct cczi_pq_file_crypt *said,
@@ -222,13 +245,16 @@ static ccz_rc begin_file(struct cczi_pq_file *f, const struct cczi_pq_file_crypt
     if (said->algorithm != CCZI_PQ_GCM_V1 && said->algorithm != CCZI_PQ_GCM_CTR_V1)
         return ccz_fail(err, CCZ_E_UNSUPPORTED, "parquet:footer", said->algorithm,
                         "neither AES_GCM_V1 nor AES_GCM_CTR_V1");
-    ccz_rc rc = take_aad(f, said, err);
+    /* A signed footer says it under its signature, which verify() looks at first. */
+    ccz_rc rc = said->kind == CCZI_PQ_FILE_ENCRYPTED ? check_algorithm(c, said, err) : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = take_aad(f, said, err);
     if (rc != CCZ_OK)
         return rc;
     if (c->given[0].key)
         f->footer.given = &c->given[0];
     else
-        rc = key_of(&f->footer.key, c, NULL, said->key_metadata, err);
+        rc = key_of(&f->footer.key, c, NULL, c->given[0].master_key, said->key_metadata, err);
     if (rc != CCZ_OK)
         return rc;
     ccz_buf_put_span(&f->footer.metadata, said->key_metadata);
@@ -298,10 +324,11 @@ static ccz_rc add_slot(struct cczi_pq_slot **out, struct cczi_pq_file *f,
     s->path = strdup(at->key.path);
     struct cczi_pq_given *g = cczi_pq_given_find(f->crypt, at->key.path);
     ccz_rc rc = CCZ_OK;
-    if (g)
+    if (g && g->key)
         s->given = g;
     else
-        rc = key_of(&s->key, f->crypt, at->key.path, at->key.metadata, err);
+        rc = key_of(&s->key, f->crypt, at->key.path, g ? g->master_key : NULL, at->key.metadata,
+                    err);
     if (rc == CCZ_OK && (!s->path || s->metadata.bad))
         rc = nomem(err);
     if (rc != CCZ_OK) {
@@ -360,11 +387,50 @@ static ccz_rc verify(void *file, struct ccz_span footer, struct ccz_span signatu
                      struct ccz_err *err)
 {
     struct cczi_pq_file *f = file;
-    return cczi_pq_module_verify(cczi_pq_slot_key(&f->footer), &f->aad, footer, signature, err);
+    ccz_rc rc =
+        cczi_pq_module_verify(cczi_pq_slot_key(&f->footer), &f->aad, footer, signature, err);
+    return rc == CCZ_OK ? check_algorithm(f->crypt, &f->said, err) : rc;
+}
+
+static ccz_rc bad_column(const char *column, const char *got, struct ccz_err *err)
+{
+    char shown[96], what[160];
+    ccz_escape(shown, sizeof(shown), ccz_span_str(column));
+    snprintf(what, sizeof(what), "column %s %s", shown, got);
+    return ccz_refuse(err, CCZ_E_SIG, "parquet:key-column", what, "a column with a key of its own");
+}
+
+/* Who holds the footer's key decides under which key a column is: what the reader has a key for must be under that one. */
+static ccz_rc ready(void *file, const struct ccz_pq_reader *r, struct ccz_err *err)
+{
+    const struct cczi_pq_file *f = file;
+    const struct cczi_pq_crypt *c = f->crypt;
+    for (size_t i = 1; i < c->given_len && f->said.kind != CCZI_PQ_FILE_PLAIN; i++) {
+        bool found = false;
+        for (size_t column = 0; column < r->schema.len; column++) {
+            if (!cczi_pq_given_is(&c->given[i], r->schema.leaves[column].c.path))
+                continue;
+            found = true;
+            for (size_t group = 0; group < r->groups_len; group++) {
+                struct cczi_pq_key key;
+                ccz_rc rc = cczi_pq_chunk_key(&key, r, group, column, err);
+                if (rc != CCZ_OK)
+                    return rc;
+                if (key.kind != CCZ_PQ_KEY_COLUMN)
+                    return bad_column(
+                        c->given[i].column,
+                        key.kind == CCZ_PQ_KEY_NONE ? "in clear" : "under the footer's key", err);
+            }
+        }
+        if (!found)
+            return bad_column(c->given[i].column, "that is not in the file", err);
+    }
+    return CCZ_OK;
 }
 
 const struct ccz_pq_crypt cczi_pq_read_hook = {.begin = begin,
                                                .open = open_module,
+                                               .ready = ready,
                                                .plain = plain,
                                                .verify = verify,
                                                .end = cczi_pq_file_free};

@@ -32,16 +32,29 @@ static ccz_rc grow(struct cczi_pq_cursor *c, size_t more, struct ccz_err *err)
         return fail_at(err, CCZ_E_LIMIT, c, "parquet:batch-size", "more than batch_size_max");
     size_t cap = b->cap < max / 2 ? b->cap * 2 : max;
     cap = cap > b->len + more ? cap : b->len + more;
-    uint8_t *slots = realloc(b->slots, cap * size);
-    if (slots)
+    uint8_t *slots = cczi_pq_resize(b->slots, b->slots_size, cap * size, b->wipe);
+    if (slots) {
         b->slots = slots;
-    uint8_t *present = realloc(b->present, cap);
-    if (present)
+        b->slots_size = cap * size;
+    }
+    uint8_t *present = cczi_pq_resize(b->present, b->present_size, cap, b->wipe);
+    if (present) {
         b->present = present;
+        b->present_size = cap;
+    }
     if (!slots || !present)
         return ccz_fail(err, CCZ_E_NOMEM, "parquet:memory", 0, "out of memory");
     b->cap = cap;
     return CCZ_OK;
+}
+
+static void free_rows(struct cczi_pq_batch *b)
+{
+    cczi_pq_free(b->offset, (b->rows_cap + 1) * sizeof(*b->offset), b->wipe);
+    cczi_pq_free(b->has_list, b->rows_cap, b->wipe);
+    b->offset = NULL;
+    b->has_list = NULL;
+    b->rows_cap = 0;
 }
 
 static ccz_rc begin_batch(struct cczi_pq_cursor *c, size_t rows, struct ccz_err *err)
@@ -52,13 +65,12 @@ static ccz_rc begin_batch(struct cczi_pq_cursor *c, size_t rows, struct ccz_err 
     ccz_buf_clear(&b->arena);
     if (rows <= b->rows_cap)
         return CCZ_OK;
-    free(b->offset);
-    free(b->has_list);
+    free_rows(b);
     b->offset = malloc((rows + 1) * sizeof(*b->offset));
     b->has_list = malloc(rows);
-    b->rows_cap = b->offset && b->has_list ? rows : 0;
-    return b->rows_cap > 0 ? CCZ_OK
-                           : ccz_fail(err, CCZ_E_NOMEM, "parquet:memory", 0, "out of memory");
+    bool there = b->offset && b->has_list;
+    b->rows_cap = there ? rows : 0;
+    return there ? CCZ_OK : ccz_fail(err, CCZ_E_NOMEM, "parquet:memory", 0, "out of memory");
 }
 
 /* @p have values, which lie densely from slot @p at on, to those of the @p len slots that are present. From the end on, so that
@@ -127,6 +139,9 @@ static ccz_rc close_page(struct cczi_pq_cursor *c, struct ccz_err *err)
 {
     const struct cczi_pq_page_header *h = &c->pages.h;
     c->in_page = false;
+    if (cczi_hybrid_rest(&c->rep) > CCZI_PQ_PADDING_MAX ||
+        cczi_hybrid_rest(&c->def) > CCZI_PQ_PADDING_MAX)
+        return fail_at(err, CCZ_E_FORMAT, c, "parquet:levels", "bytes behind the last level");
     if (!cczi_pq_values_done(&c->values))
         return fail_at(err, CCZ_E_FORMAT, c, "parquet:values", "bytes behind the last value");
     if (h->type == CCZI_PQ_DATA_V2 &&
@@ -302,15 +317,17 @@ ccz_rc cczi_pq_cursor_open(struct cczi_pq_cursor *c, const struct ccz_pq_reader 
 {
     struct cczi_pq_batch batch = c->batch; /* its memory serves the next chunk */
     size_t size = r->schema.leaves[column].slot_size;
-    batch.cap = batch.cap * batch.slot_size / size < batch.cap ? batch.cap * batch.slot_size / size
-                                                               : batch.cap;
+    batch.cap =
+        batch.slots_size / size < batch.present_size ? batch.slots_size / size : batch.present_size;
     batch.slot_size = size;
+    batch.wipe = r->cfg.crypt;
     struct ccz_buf last = c->values.last;
     cczi_pq_pages_close(&c->pages);
     cczi_pq_dict_free(&c->dict);
     *c = (struct cczi_pq_cursor){.batch = batch, .values.last = last};
     ccz_buf_clear(&c->batch.arena);
     c->batch.arena.max_size = r->cfg.batch_size_max;
+    c->batch.arena.wipe = c->values.last.wipe = c->batch.wipe;
     c->rows_left = r->groups[group].rows;
     return cczi_pq_pages_open(&c->pages, r, group, column, err);
 }
@@ -345,10 +362,9 @@ void cczi_pq_cursor_close(struct cczi_pq_cursor *c)
     cczi_pq_pages_close(&c->pages);
     cczi_pq_dict_free(&c->dict);
     cczi_pq_values_free(&c->values);
-    free(c->batch.slots);
-    free(c->batch.present);
-    free(c->batch.offset);
-    free(c->batch.has_list);
+    cczi_pq_free(c->batch.slots, c->batch.slots_size, c->batch.wipe);
+    cczi_pq_free(c->batch.present, c->batch.present_size, c->batch.wipe);
+    free_rows(&c->batch);
     ccz_buf_free(&c->batch.arena);
     *c = (struct cczi_pq_cursor){0};
 }

@@ -2,14 +2,16 @@
 /* DELTA_BINARY_PACKED. All arithmetic is modulo 2^64, and what is kept of INT32 is its low half. */
 #include "parquet/format_priv.h"
 
+#include <cczoo/codec.h>
+
 enum { BLOCK = 128, MINIS = 4, MINI = BLOCK / MINIS, BLOCK_MAX = 1 << 20, MINIS_MAX = 1 << 12 };
 
 void cczi_delta_init(struct cczi_delta *d, struct ccz_span in)
 {
     *d = (struct cczi_delta){.r = ccz_rd_from(in)};
-    d->block = cczi_uvarint(&d->r);
-    d->minis = cczi_uvarint(&d->r);
-    d->len = cczi_uvarint(&d->r);
+    d->block = ccz_pb_varint(&d->r);
+    d->minis = ccz_pb_varint(&d->r);
+    d->len = ccz_pb_varint(&d->r);
     d->value = (uint64_t)cczi_zigzag(&d->r);
     d->bad = d->r.bad || d->block == 0 || d->block > BLOCK_MAX || d->block % 128 != 0 ||
              d->minis == 0 || d->minis > MINIS_MAX || d->block % d->minis != 0 ||
@@ -130,9 +132,9 @@ static void put_block(struct ccz_buf *out, const int64_t *delta, size_t len)
 
 void cczi_delta_put(struct ccz_buf *out, const int64_t *v, size_t len, bool is32)
 {
-    cczi_put_uvarint(out, BLOCK);
-    cczi_put_uvarint(out, MINIS);
-    cczi_put_uvarint(out, len);
+    ccz_pb_put_varint(out, BLOCK);
+    ccz_pb_put_varint(out, MINIS);
+    ccz_pb_put_varint(out, len);
     cczi_put_zigzag(out, len > 0 ? v[0] : 0);
     for (size_t at = 1; at < len; at += BLOCK) {
         int64_t delta[BLOCK];

@@ -2,25 +2,13 @@
 /* Values and levels of a page that is written. */
 #include "parquet/write_priv.h"
 
+#include "base/siphash.h"
+
 #include <stdlib.h>
 
 enum { DICT_SIZE_MAX = 1048576, DICT_LEN_MAX = 131072 };
 
 /* ---------------------------------------------------------------------------------- dictionary */
-
-static uint64_t hash(const uint8_t *p, size_t size)
-{
-    uint64_t h = size * UINT64_C(0x9e3779b97f4a7c15);
-    for (; size >= 8; p += 8, size -= 8) {
-        uint64_t v;
-        memcpy(&v, p, 8);
-        h = (h ^ v) * UINT64_C(0xff51afd7ed558ccd);
-        h ^= h >> 32;
-    }
-    for (size_t i = 0; i < size; i++)
-        h = (h ^ p[i]) * UINT64_C(0x100000001b3);
-    return h ^ h >> 29;
-}
 
 static struct ccz_span entry(const struct cczi_pq_writer_dict *d, uint32_t i)
 {
@@ -32,7 +20,8 @@ static bool grow(struct cczi_pq_writer_dict *d)
 {
     size_t cap = d->cap > 0 ? 2 * d->cap : 1024;
     uint32_t *table = calloc(cap, sizeof(*table));
-    uint32_t *at = realloc(d->at, cap / 2 * sizeof(*at));
+    uint32_t *at =
+        cczi_pq_resize(d->at, d->at_cap * sizeof(*at), cap / 2 * sizeof(*at), d->bytes.wipe);
     if (at) {
         d->at = at;
         d->at_cap = cap / 2;
@@ -43,12 +32,12 @@ static bool grow(struct cczi_pq_writer_dict *d)
     }
     for (uint32_t i = 0; i < d->len; i++) {
         struct ccz_span e = entry(d, i);
-        size_t k = hash(e.ptr, e.size) & (cap - 1);
+        size_t k = cczi_siphash(d->key, e.ptr, e.size) & (cap - 1);
         while (table[k] != 0)
             k = (k + 1) & (cap - 1);
         table[k] = i + 1;
     }
-    free(d->table);
+    cczi_pq_free(d->table, d->cap * sizeof(*table), d->bytes.wipe);
     d->table = table;
     d->cap = cap;
     return true;
@@ -58,7 +47,7 @@ uint32_t cczi_pq_dict_put(struct cczi_pq_writer_dict *d, const uint8_t *value, s
 {
     if (d->len >= d->cap / 2 && !grow(d))
         return UINT32_MAX;
-    size_t k = hash(value, size) & (d->cap - 1);
+    size_t k = cczi_siphash(d->key, value, size) & (d->cap - 1);
     for (; d->table[k] != 0; k = (k + 1) & (d->cap - 1)) {
         if (ccz_span_eq(entry(d, d->table[k] - 1), CCZ_SPAN(value, size)))
             return d->table[k] - 1;
@@ -77,10 +66,10 @@ uint32_t cczi_pq_dict_put(struct cczi_pq_writer_dict *d, const uint8_t *value, s
 
 void cczi_pq_dict_drop(struct cczi_pq_writer_dict *d)
 {
-    free(d->table);
-    free(d->at);
+    cczi_pq_free(d->table, d->cap * sizeof(*d->table), d->bytes.wipe);
+    cczi_pq_free(d->at, d->at_cap * sizeof(*d->at), d->bytes.wipe);
     ccz_buf_free(&d->bytes);
-    *d = (struct cczi_pq_writer_dict){0};
+    *d = (struct cczi_pq_writer_dict){.key = {d->key[0], d->key[1]}, .bytes = d->bytes};
 }
 
 /* --------------------------------------------------------------------------------------- values */
@@ -129,7 +118,7 @@ static ccz_rc encode_dict(struct ccz_buf *out, bool *done, struct cczi_pq_out *c
             c->dict.len = before;
         }
     }
-    free(index);
+    cczi_pq_free(index, c->raw_len * sizeof(*index), c->raw.wipe);
     return CCZ_OK;
 }
 
@@ -192,7 +181,7 @@ static ccz_rc encode_delta(struct ccz_buf *out, const struct cczi_pq_out *c)
         ccz_rd_le32(&r);
         ccz_buf_put_span(out, ccz_rd_take(&r, (size_t)v[i]));
     }
-    free(v);
+    cczi_pq_free(v, (c->raw_len + 1) * sizeof(*v), c->raw.wipe);
     return CCZ_OK;
 }
 
@@ -234,6 +223,6 @@ ccz_rc cczi_pq_encode_levels(struct ccz_buf *out, const struct ccz_buf *levels, 
     for (size_t i = 0; i < levels->size; i++)
         v[i] = levels->ptr[i];
     cczi_hybrid_put(out, v, levels->size, cczi_width(max));
-    free(v);
+    cczi_pq_free(v, (levels->size + 1) * sizeof(*v), levels->wipe);
     return CCZ_OK;
 }

@@ -286,6 +286,8 @@ static ccz_rc parse_chunk(struct cczi_pq_chunk *c, struct cczi_pq_at *at,
         what = "without ColumnMetaData";
     if (!what && c->sealed_meta.size > 0 && c->key.kind == CCZ_PQ_KEY_NONE)
         what = "encrypted under no key";
+    if (!what && c->sealed_meta.size == 0 && c->key.kind == CCZ_PQ_KEY_COLUMN)
+        what = "not encrypted under its column's key"; /* the footer's vouches for nothing in it */
     if (what)
         return cczi_pq_fail(err, CCZ_E_FORMAT, at, what);
     if (file_path.size > 0)
@@ -325,7 +327,12 @@ ccz_rc cczi_pq_chunk_read(struct cczi_pq_chunk *out, struct cczi_pq_at *at, stru
     if (hold->bad)
         return cczi_pq_fail(err, CCZ_E_NOMEM, at, "out of memory");
     struct ccz_rd rd = ccz_rd_from(ccz_buf_span(hold));
-    out->encodings = 0;
+    *out = (struct cczi_pq_chunk){.key = out->key, /* nothing of what is in clear */
+                                  .sealed_meta = out->sealed_meta,
+                                  .offset_index = out->offset_index,
+                                  .offset_index_size = out->offset_index_size,
+                                  .column_index = out->column_index,
+                                  .column_index_size = out->column_index_size};
     const char *what = read_meta(out, &rd, &r->schema.leaves[column]);
     if (!what && !cczi_th_ends(&rd, true))
         what = "trailing bytes";
@@ -416,8 +423,11 @@ static ccz_rc read_groups(struct ccz_pq_reader *r, struct ccz_rd *rd, size_t len
 
 /* ----------------------------------------------------------------------------------- pairs, texts */
 
+/* Up to a NUL, behind which nobody would see anything. */
 static char *text(struct ccz_span s)
 {
+    const uint8_t *nul = s.size > 0 ? memchr(s.ptr, 0, s.size) : NULL;
+    s.size = nul ? (size_t)(nul - s.ptr) : s.size;
     char *t = malloc(s.size + 1);
     if (t) {
         if (s.size > 0)
@@ -449,9 +459,14 @@ static ccz_rc read_pairs(struct ccz_pq_reader *r, struct ccz_rd *rd, size_t len,
         }
         if (rd->bad)
             return CCZ_OK; /* refused by the caller */
-        r->meta[r->meta_len++] = (struct ccz_pq_meta){text(key), text(value)};
-        if (!r->meta[i].key || !r->meta[i].value)
-            return ccz_fail(err, CCZ_E_NOMEM, "parquet:memory", 0, "out of memory");
+        char *k = text(key), *v = text(value);
+        if (k && v) {
+            r->meta[r->meta_len++] = (struct ccz_pq_meta){k, v};
+            continue;
+        }
+        cczi_pq_free(k, k ? strlen(k) : 0, r->cfg.crypt);
+        cczi_pq_free(v, v ? strlen(v) : 0, r->cfg.crypt);
+        return ccz_fail(err, CCZ_E_NOMEM, "parquet:memory", 0, "out of memory");
     }
     return CCZ_OK;
 }

@@ -281,11 +281,7 @@ static void put_file(struct ccz_buf *out, const struct ccz_pq_writer *w)
 
 ccz_rc cczi_pq_put_footer(struct ccz_pq_writer *w, struct ccz_err *err)
 {
-    const struct cczi_pq_at at = {.module = CCZI_PQ_FOOTER,
-                                  .row_group = -1,
-                                  .column = -1,
-                                  .page = -1,
-                                  .key = {.kind = CCZ_PQ_KEY_FOOTER, .path = ""}};
+    const struct cczi_pq_at at = cczi_pq_at_footer();
     struct ccz_buf *out = &w->body;
     ccz_rc rc = CCZ_OK;
     ccz_buf_clear(out);

@@ -25,6 +25,18 @@ enum cczi_pq_page_type {
 };
 enum { CCZI_PQ_MAGIC_SIZE = 4, CCZI_PQ_TAIL_SIZE = 8, CCZI_PQ_INT96_SIZE = 12 };
 
+/* -------------------------------------------------------------------------------- at.c */
+
+/* free(); @p wipe: what was decrypted, or is to be encrypted, is in it. */
+void cczi_pq_free(void *p, size_t size, bool wipe);
+/* realloc() from @p from to @p to bytes that leaves no copy behind if @p wipe; NULL: no memory, @p p stays. */
+void *cczi_pq_resize(void *p, size_t from, size_t to, bool wipe);
+static inline void cczi_pq_buf_init(struct ccz_buf *b, size_t max_size, bool wipe)
+{
+    ccz_buf_init(b, max_size);
+    b->wipe = wipe;
+}
+
 /* ------------------------------------------------------------------------------ thrift.c */
 
 enum cczi_th_type {
@@ -72,7 +84,6 @@ struct ccz_span cczi_th_struct_bytes(struct ccz_rd *r);
 /* Whether nothing follows. @p sealed  the module was encrypted: zeros may follow, because parquet-java encrypts whole buffers, unused ends
  * included. They are authentic. */
 CCZ_MUST_USE bool cczi_th_ends(const struct ccz_rd *r, bool sealed);
-uint64_t cczi_uvarint(struct ccz_rd *r);
 int64_t cczi_zigzag(struct ccz_rd *r);
 
 struct cczi_tw {
@@ -92,7 +103,6 @@ void cczi_tw_elem_binary(struct cczi_tw *w, struct ccz_span v);
 void cczi_tw_struct(struct cczi_tw *w, int16_t id); /* a field that is a struct */
 void cczi_tw_open(struct cczi_tw *w);               /* an element, or the outermost struct */
 void cczi_tw_close(struct cczi_tw *w);
-void cczi_put_uvarint(struct ccz_buf *out, uint64_t v);
 void cczi_put_zigzag(struct ccz_buf *out, int64_t v);
 
 /* ------------------------------------------------------------------------------ schema.c */
@@ -200,6 +210,8 @@ struct cczi_hybrid {
     bool bad;
 };
 void cczi_hybrid_init(struct cczi_hybrid *h, struct ccz_span in, unsigned width);
+/* Bytes behind the group, or the run, of the last value that was got. */
+size_t cczi_hybrid_rest(const struct cczi_hybrid *h);
 /* False, and h->bad: the input ends before. */
 bool cczi_hybrid_get(uint32_t *out, struct cczi_hybrid *h, size_t len);
 bool cczi_hybrid_get8(uint8_t *out, struct cczi_hybrid *h, size_t len); /* width <= 8 */
@@ -261,6 +273,7 @@ struct cczi_pq_pages {
     struct ccz_buf hold; /* decrypted ColumnMetaData */
     uint64_t pos, end;   /* next page, end of the chunk */
     uint64_t values_left;
+    uint64_t plain_left;   /* bytes that pages may still unpack to */
     struct ccz_buf window; /* bytes of the file from window_at on */
     uint64_t window_at;
     struct ccz_buf header, sealed, plain; /* the page at hand; plain: unpacked */
@@ -286,6 +299,8 @@ ccz_rc cczi_pq_module(struct ccz_buf *out, const struct ccz_pq_reader *r,
 
 /* ------------------------------------------------------------------------------ values.c */
 
+/* Padding behind runs and indexes that is passed over: more would be room for pages that say little and cost much. */
+enum { CCZI_PQ_PADDING_MAX = 8 };
 /* Values of one page or dictionary. */
 struct cczi_pq_dict {
     struct ccz_buf bytes;   /* the page */
@@ -309,7 +324,9 @@ struct cczi_pq_values {
 struct cczi_pq_batch {
     uint8_t *slots; /* [cap] of slot_size */
     size_t slot_size;
-    uint8_t *present;
+    uint8_t *present;                /* [cap] */
+    size_t slots_size, present_size; /* bytes that are there, whatever slot_size was before */
+    bool wipe;
     uint32_t *offset;
     uint8_t *has_list;
     size_t len, cap, rows, rows_cap;

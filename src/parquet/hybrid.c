@@ -2,6 +2,8 @@
 /* The hybrid of runs and bit-packed groups: levels, indexes into dictionaries, booleans. */
 #include "parquet/format_priv.h"
 
+#include <cczoo/codec.h>
+
 unsigned cczi_width(uint64_t max)
 {
     unsigned w = 0;
@@ -41,10 +43,17 @@ void cczi_hybrid_init(struct cczi_hybrid *h, struct ccz_span in, unsigned width)
     *h = (struct cczi_hybrid){.r = ccz_rd_from(in), .width = width, .bad = width > 32};
 }
 
+size_t cczi_hybrid_rest(const struct cczi_hybrid *h)
+{
+    size_t group = (size_t)h->width * 8; /* bits */
+    size_t used = group > 0 ? (h->at + group - 1) / group * h->width : 0;
+    return h->r.left + (h->packed && used < h->bits_size ? h->bits_size - used : 0);
+}
+
 /* The next run. Its groups may be cut off where the input ends: what is missing must not be asked for. */
 static bool next_run(struct cczi_hybrid *h)
 {
-    uint64_t head = cczi_uvarint(&h->r);
+    uint64_t head = ccz_pb_varint(&h->r);
     h->packed = head & 1;
     if (h->r.bad || head >> 1 > UINT32_MAX) {
         h->bad = true;
@@ -131,7 +140,7 @@ static size_t run_at(const uint32_t *v, size_t len)
 
 static void put_run(struct ccz_buf *out, uint32_t value, size_t len, unsigned width)
 {
-    cczi_put_uvarint(out, (uint64_t)len << 1);
+    ccz_pb_put_varint(out, (uint64_t)len << 1);
     for (unsigned i = 0; i < (width + 7) / 8; i++)
         ccz_buf_u8(out, (uint8_t)(value >> (8 * i)));
 }
@@ -140,7 +149,7 @@ static void put_run(struct ccz_buf *out, uint32_t value, size_t len, unsigned wi
 static void put_packed(struct ccz_buf *out, const uint32_t *v, size_t len, unsigned width)
 {
     size_t groups = (len + 7) / 8;
-    cczi_put_uvarint(out, (uint64_t)groups << 1 | 1);
+    ccz_pb_put_varint(out, (uint64_t)groups << 1 | 1);
     uint64_t acc = 0;
     unsigned bits = 0;
     for (size_t i = 0; i < groups * 8; i++) {

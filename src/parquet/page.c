@@ -214,11 +214,12 @@ ccz_rc cczi_pq_pages_open(struct cczi_pq_pages *p, const struct ccz_pq_reader *r
                           size_t column, struct ccz_err *err)
 {
     *p = (struct cczi_pq_pages){.r = r, .leaf = &r->schema.leaves[column], .first = true};
-    ccz_buf_init(&p->hold, r->cfg.footer_size_max);
-    ccz_buf_init(&p->window, r->cfg.page_size_max + READ_SIZE);
-    ccz_buf_init(&p->header, HEADER_SIZE_MAX);
-    ccz_buf_init(&p->sealed, r->cfg.page_size_max);
-    ccz_buf_init(&p->plain, r->cfg.page_size_max);
+    bool wipe = r->cfg.crypt;
+    cczi_pq_buf_init(&p->hold, r->cfg.footer_size_max, wipe);
+    cczi_pq_buf_init(&p->window, r->cfg.page_size_max + READ_SIZE, wipe);
+    cczi_pq_buf_init(&p->header, HEADER_SIZE_MAX, wipe);
+    cczi_pq_buf_init(&p->sealed, r->cfg.page_size_max, wipe);
+    cczi_pq_buf_init(&p->plain, r->cfg.page_size_max, wipe);
     ccz_rc rc = cczi_pq_chunk_read(&p->chunk, &p->at, &p->hold, r, group, column, err);
     if (rc == CCZ_OK)
         rc = cczi_pq_admit(r, &p->at, err);
@@ -233,6 +234,7 @@ ccz_rc cczi_pq_pages_open(struct cczi_pq_pages *p, const struct ccz_pq_reader *r
     p->pos = (uint64_t)(p->chunk.dict_page > 0 ? p->chunk.dict_page : p->chunk.data_page);
     p->end = p->pos + (uint64_t)p->chunk.size;
     p->values_left = (uint64_t)p->chunk.values;
+    p->plain_left = (uint64_t)p->chunk.plain_size;
     return CCZ_OK;
 }
 
@@ -325,6 +327,9 @@ static ccz_rc check_header(struct cczi_pq_pages *p, bool dict_first, struct ccz_
         return over_limit(p, "parquet:page-values", h->values, CCZ_PQ_PAGE_VALUES_MAX, err);
     if ((uint64_t)h->size > p->end - p->pos)
         return cczi_pq_fail(err, CCZ_E_FORMAT, &p->at, "the page ends behind its chunk");
+    if ((uint64_t)h->plain_size > p->plain_left)
+        return cczi_pq_fail(err, CCZ_E_FORMAT, &p->at,
+                            "the pages unpack to more bytes than the chunk says");
     if (!is_dict && (uint64_t)h->values > p->values_left)
         return cczi_pq_fail(err, CCZ_E_FORMAT, &p->at, "more values than the chunk has");
     return CCZ_OK;
@@ -456,5 +461,6 @@ ccz_rc cczi_pq_pages_next(struct cczi_pq_pages *p, struct ccz_err *err)
         rc = split_v2(p, body, err);
     if (rc == CCZ_OK && !is_dict)
         p->values_left -= (uint64_t)p->h.values;
+    p->plain_left -= (uint64_t)p->h.plain_size;
     return rc;
 }

@@ -12,6 +12,7 @@
  *   begin()    once per file, with what FileCryptoMetaData (PARE) or the footer's fields 8 and 9 (PAR1, signed) say, or with kind PLAIN. The
  *              place for "encryption is required": refuse PLAIN there.
  *   open()     of the footer (PARE), or verify() of the footer's bytes (PAR1, signed)
+ *   ready()    once, when the footer is known to be genuine and is parsed: whether columns have the keys that they must have
  *   open()     of ColumnMetaData in ColumnChunk.encrypted_column_metadata, if that is there; each time that a scan or an info needs the chunk
  *   open()     of page headers and pages, indexes, Bloom filters, of chunks whose key is not KEY_NONE
  *   plain()    of a chunk whose key is KEY_NONE, in a file that is not PLAIN: before its first page, index or filter is read
@@ -22,7 +23,7 @@
  *   seal()     of pages, then their headers (so that a header has the encrypted size), of ColumnMetaData, of the footer
  *   sign()     of the footer of a signed PAR1 file
  *   end()
- * open(), plain(), verify(): from any number of threads at once (scans of one reader). The rest: from one.
+ * open(), plain(): from any number of threads at once (scans of one reader). The rest: from one.
  * A chunk whose key cannot be had is refused by open() of its first module, so that the other columns stay readable.
  */
 #include <cczoo/parquet.h>
@@ -87,6 +88,8 @@ struct ccz_pq_crypt {
     /** Appends the plain bytes. @param in  the whole module with its 4 bytes of length, at least that long; the length is not checked yet */
     ccz_rc (*open)(struct ccz_buf *out, void *file, const struct cczi_pq_at *at, struct ccz_span in,
                    struct ccz_err *err);
+    /** Keys of columns, as the footer has them, against what is demanded. NULL: nothing is */
+    ccz_rc (*ready)(void *file, const struct ccz_pq_reader *r, struct ccz_err *err);
     /** Whether a chunk in clear may be read. @param at  module CCZI_PQ_DATA_PAGE, page -1. NULL: it may */
     ccz_rc (*plain)(void *file, const struct cczi_pq_at *at, struct ccz_err *err);
     /** @param footer  bytes of FileMetaData  @param signature  CCZI_PQ_SIGNATURE_SIZE bytes */
@@ -107,6 +110,8 @@ struct ccz_pq_crypt {
 
 /** `where` of what is refused in a module: "parquet:data-page". */
 const char *cczi_pq_where(enum cczi_pq_module module);
+/* The footer as a module. */
+struct cczi_pq_at cczi_pq_at_footer(void);
 #define CCZI_PQ_AT_SIZE 128
 /** "row group 0, column rating, page 3", escaped. @return out */
 const char *cczi_pq_at_text(char out[CCZI_PQ_AT_SIZE], const struct cczi_pq_at *at);

@@ -29,11 +29,11 @@ static ccz_rc begin(struct ccz_pq_reader *r, const struct cczi_pq_file_crypt *cr
     return rc;
 }
 
-static const struct cczi_pq_at FOOTER = {.module = CCZI_PQ_FOOTER,
-                                         .row_group = -1,
-                                         .column = -1,
-                                         .page = -1,
-                                         .key = {.kind = CCZ_PQ_KEY_FOOTER, .path = ""}};
+static ccz_rc fail_footer(struct ccz_err *err, const char *what)
+{
+    struct cczi_pq_at at = cczi_pq_at_footer();
+    return cczi_pq_fail(err, CCZ_E_FORMAT, &at, what);
+}
 
 /* FileCryptoMetaData and, encrypted, FileMetaData */
 static ccz_rc open_encrypted(struct ccz_pq_reader *r, struct ccz_err *err)
@@ -41,7 +41,7 @@ static ccz_rc open_encrypted(struct ccz_pq_reader *r, struct ccz_err *err)
     struct cczi_pq_file_crypt crypt;
     size_t size = 0;
     CCZ_AUTO_BUF stored = r->footer;
-    ccz_buf_init(&r->footer, r->cfg.footer_size_max);
+    cczi_pq_buf_init(&r->footer, r->cfg.footer_size_max, r->cfg.crypt);
     struct ccz_span all = ccz_buf_span(&stored);
     ccz_rc rc = cczi_pq_file_crypt_read(&crypt, &size, all, err);
     if (rc == CCZ_OK)
@@ -50,8 +50,9 @@ static ccz_rc open_encrypted(struct ccz_pq_reader *r, struct ccz_err *err)
         return rc;
     struct ccz_span sealed = ccz_span_sub(all, size, all.size - size);
     if (sealed.size < 4)
-        return cczi_pq_fail(err, CCZ_E_FORMAT, &FOOTER, "it is cut off");
-    rc = r->cfg.crypt->open(&r->footer, r->file, &FOOTER, sealed, err);
+        return fail_footer(err, "it is cut off");
+    struct cczi_pq_at at = cczi_pq_at_footer();
+    rc = r->cfg.crypt->open(&r->footer, r->file, &at, sealed, err);
     if (rc == CCZ_OK && r->footer.bad)
         return no_memory(err);
     bool is_signed = false;
@@ -59,7 +60,7 @@ static ccz_rc open_encrypted(struct ccz_pq_reader *r, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = cczi_pq_footer_read(r, &inner, &is_signed, true, err);
     if (rc == CCZ_OK && is_signed)
-        return cczi_pq_fail(err, CCZ_E_FORMAT, &FOOTER, "a signed footer inside an encrypted one");
+        return fail_footer(err, "a signed footer inside an encrypted one");
     return rc;
 }
 
@@ -73,8 +74,7 @@ static ccz_rc open_clear(struct ccz_pq_reader *r, struct ccz_err *err)
     if (is_signed)
         crypt.kind = CCZI_PQ_FILE_SIGNED;
     else if (r->any_key)
-        return cczi_pq_fail(err, CCZ_E_FORMAT, &FOOTER,
-                            "a chunk is encrypted, and the footer does not say how");
+        return fail_footer(err, "a chunk is encrypted, and the footer does not say how");
     rc = begin(r, &crypt, err);
     if (rc != CCZ_OK || !is_signed)
         return rc;
@@ -114,7 +114,7 @@ static ccz_rc read_ends(struct ccz_pq_reader *r, bool *encrypted, struct ccz_err
                         "a footer of %llu bytes, more than %zu", (unsigned long long)footer,
                         r->cfg.footer_size_max);
     r->data_end = size - CCZI_PQ_TAIL_SIZE - footer;
-    ccz_buf_init(&r->footer, r->cfg.footer_size_max);
+    cczi_pq_buf_init(&r->footer, r->cfg.footer_size_max, r->cfg.crypt);
     uint8_t *to = ccz_buf_extend(&r->footer, (size_t)footer);
     if (!to && footer > 0)
         return no_memory(err);
@@ -143,6 +143,8 @@ ccz_rc ccz_pq_reader_open(struct ccz_pq_reader **out, const struct ccz_pq_source
     ccz_rc rc = read_ends(r, &encrypted, err);
     if (rc == CCZ_OK)
         rc = encrypted ? open_encrypted(r, err) : open_clear(r, err);
+    if (rc == CCZ_OK && r->begun && r->cfg.crypt->ready)
+        rc = r->cfg.crypt->ready(r->file, r, err);
     if (rc == CCZ_OK)
         *out = ccz_pq_reader_take(&r);
     return rc;
@@ -155,8 +157,8 @@ void ccz_pq_reader_free(struct ccz_pq_reader *r)
     if (r->begun && r->cfg.crypt->end)
         r->cfg.crypt->end(r->file);
     for (size_t i = 0; i < r->meta_len; i++) {
-        free((char *)r->meta[i].key);
-        free((char *)r->meta[i].value);
+        cczi_pq_free((char *)r->meta[i].key, strlen(r->meta[i].key), r->cfg.crypt);
+        cczi_pq_free((char *)r->meta[i].value, strlen(r->meta[i].value), r->cfg.crypt);
     }
     free(r->meta);
     free(r->created_by);
@@ -249,7 +251,7 @@ ccz_rc ccz_pq_chunk_info(struct ccz_pq_chunk_info *out, const struct ccz_pq_read
     struct cczi_pq_at at;
     struct ccz_pq_chunk_info info = {0};
     CCZ_AUTO_BUF hold;
-    ccz_buf_init(&hold, r->cfg.footer_size_max);
+    cczi_pq_buf_init(&hold, r->cfg.footer_size_max, r->cfg.crypt);
     ccz_rc rc = cczi_pq_chunk_read(&c, &at, &hold, r, row_group, column, err);
     if (rc != CCZ_OK)
         return rc;
@@ -274,7 +276,7 @@ ccz_rc ccz_pq_chunk_info(struct ccz_pq_chunk_info *out, const struct ccz_pq_read
         return bad_stats(err, &at, "min is greater than max");
     bool is_bytes = r->schema.leaves[column].slot_size == sizeof(struct ccz_span);
     if (is_bytes && (info.has_min || info.has_max)) {
-        ccz_buf_init(&info.bytes, r->cfg.footer_size_max);
+        cczi_pq_buf_init(&info.bytes, r->cfg.footer_size_max, r->cfg.crypt);
         ccz_buf_put_span(&info.bytes, c.stats.min);
         ccz_buf_put_span(&info.bytes, c.stats.max);
         if (info.bytes.bad) {

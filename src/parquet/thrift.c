@@ -3,27 +3,13 @@
  * depth is bounded. */
 #include "parquet/format_priv.h"
 
-/* ----------------------------------------------------------------------------------- reading */
+#include <cczoo/codec.h>
 
-uint64_t cczi_uvarint(struct ccz_rd *r)
-{
-    uint64_t v = 0;
-    for (unsigned shift = 0; shift < 70; shift += 7) {
-        uint8_t b = ccz_rd_u8(r);
-        if (r->bad || (shift == 63 && b > 1))
-            break;
-        v |= (uint64_t)(b & 0x7f) << shift;
-        if (!(b & 0x80))
-            return v;
-    }
-    r->bad = true;
-    return 0;
-}
+/* ----------------------------------------------------------------------------------- reading */
 
 int64_t cczi_zigzag(struct ccz_rd *r)
 {
-    uint64_t v = cczi_uvarint(r);
-    return (int64_t)((v >> 1) ^ (~(v & 1) + 1));
+    return ccz_pb_zigzag(ccz_pb_varint(r)); /* integers are those of Protocol Buffers */
 }
 
 bool cczi_th_ends(const struct ccz_rd *r, bool sealed)
@@ -81,7 +67,7 @@ bool cczi_th_bool(struct ccz_rd *r, const struct cczi_th *s)
 
 struct ccz_span cczi_th_elem_binary(struct ccz_rd *r)
 {
-    uint64_t size = cczi_uvarint(r);
+    uint64_t size = ccz_pb_varint(r);
     if (size > r->left)
         r->bad = true;
     return ccz_rd_take(r, r->bad ? 0 : (size_t)size);
@@ -107,7 +93,7 @@ int32_t cczi_th_elem_i32(struct ccz_rd *r)
 static size_t list_head(uint8_t *of, struct ccz_rd *r)
 {
     uint8_t b = ccz_rd_u8(r);
-    uint64_t len = b >> 4 == 15 ? cczi_uvarint(r) : b >> 4;
+    uint64_t len = b >> 4 == 15 ? ccz_pb_varint(r) : b >> 4;
     *of = b & 0x0f;
     if (len > r->left) /* no element takes less than a byte */
         r->bad = true;
@@ -148,7 +134,7 @@ static bool skip_flat(struct frame *f, struct ccz_rd *r, uint8_t type, bool in_l
     case CCZI_TH_I16:
     case CCZI_TH_I32:
     case CCZI_TH_I64:
-        cczi_uvarint(r);
+        ccz_pb_varint(r);
         return true;
     case CCZI_TH_DOUBLE:
         ccz_rd_take(r, 8);
@@ -165,7 +151,7 @@ static bool skip_flat(struct frame *f, struct ccz_rd *r, uint8_t type, bool in_l
         f->other = f->type;
         return false;
     case CCZI_TH_MAP: {
-        uint64_t len = cczi_uvarint(r);
+        uint64_t len = ccz_pb_varint(r);
         uint8_t types = len > 0 ? ccz_rd_u8(r) : 0;
         r->bad |= len > r->left / 2;
         f->left = r->bad ? 0 : 2 * (size_t)len;
@@ -221,16 +207,9 @@ struct ccz_span cczi_th_struct_bytes(struct ccz_rd *r)
 
 /* ----------------------------------------------------------------------------------- writing */
 
-void cczi_put_uvarint(struct ccz_buf *out, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        ccz_buf_u8(out, (uint8_t)(v | 0x80));
-    ccz_buf_u8(out, (uint8_t)v);
-}
-
 void cczi_put_zigzag(struct ccz_buf *out, int64_t v)
 {
-    cczi_put_uvarint(out, ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0));
+    ccz_pb_put_varint(out, ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0));
 }
 
 static void field(struct cczi_tw *w, int16_t id, uint8_t type)
@@ -276,7 +255,7 @@ void cczi_tw_bool(struct cczi_tw *w, int16_t id, bool v)
 
 void cczi_tw_elem_binary(struct cczi_tw *w, struct ccz_span v)
 {
-    cczi_put_uvarint(w->out, v.size);
+    ccz_pb_put_varint(w->out, v.size);
     ccz_buf_put_span(w->out, v);
 }
 
@@ -291,7 +270,7 @@ void cczi_tw_list(struct cczi_tw *w, int16_t id, enum cczi_th_type of, size_t le
     field(w, id, CCZI_TH_LIST);
     ccz_buf_u8(w->out, (uint8_t)((len < 15 ? len : 15) << 4 | of));
     if (len >= 15)
-        cczi_put_uvarint(w->out, len);
+        ccz_pb_put_varint(w->out, len);
 }
 
 void cczi_tw_elem_i32(struct cczi_tw *w, int32_t v)

@@ -54,6 +54,7 @@ static ccz_rc init_rle(struct cczi_pq_values *v)
     struct ccz_span runs = {0};
     if (v->in.size > 0)
         runs = ccz_rd_take(&r, ccz_rd_le32(&r));
+    v->in = CCZ_SPAN(r.ptr, r.left);
     cczi_hybrid_init(&v->hybrid, runs, 1);
     return r.bad ? cut(v) : CCZ_OK;
 }
@@ -150,12 +151,14 @@ bool cczi_pq_values_done(const struct cczi_pq_values *v)
     case CCZI_PQ_STREAM_SPLIT:
         return v->done == v->len;
     case CCZI_PQ_DELTA_BINARY_PACKED:
-        return v->delta.done == v->delta.len;
+        return v->delta.done == v->delta.len && v->delta.r.left <= CCZI_PQ_PADDING_MAX;
     case CCZI_PQ_DELTA_LENGTH:
     case CCZI_PQ_DELTA_BYTES:
         return v->delta.done == v->delta.len && v->suffix.done == v->suffix.len && v->in.size == 0;
-    default: /* indexes and runs are padded */
-        return true;
+    case CCZI_PQ_RLE: /* runs and indexes may be padded */
+        return cczi_hybrid_rest(&v->hybrid) + v->in.size <= CCZI_PQ_PADDING_MAX;
+    default:
+        return cczi_hybrid_rest(&v->hybrid) <= CCZI_PQ_PADDING_MAX;
     }
 }
 
@@ -427,7 +430,7 @@ ccz_rc cczi_pq_dict_read(struct cczi_pq_dict *d, struct cczi_pq_pages *p, struct
     size_t least = p->leaf->c.type == CCZ_PQ_BYTES ? 4 : p->leaf->value_size;
     if (d->len > p->values.size / least)
         return cczi_pq_fail(err, CCZ_E_FORMAT, &p->at, "more entries than it has bytes for");
-    ccz_buf_init(&d->bytes, p->values.size);
+    cczi_pq_buf_init(&d->bytes, p->values.size, p->plain.wipe);
     ccz_buf_put_span(&d->bytes, p->values);
     if (d->bytes.bad)
         return ccz_fail(err, CCZ_E_NOMEM, "parquet:memory", 0, "out of memory");
@@ -441,7 +444,8 @@ ccz_rc cczi_pq_dict_read(struct cczi_pq_dict *d, struct cczi_pq_pages *p, struct
 
 void cczi_pq_dict_free(struct cczi_pq_dict *d)
 {
+    if (d->spans)
+        cczi_pq_free(d->spans, (d->len + 1) * sizeof(*d->spans), d->bytes.wipe);
     ccz_buf_free(&d->bytes);
-    free(d->spans);
     *d = (struct cczi_pq_dict){0};
 }

@@ -168,7 +168,7 @@ static bool column_index_ok(const struct check *k)
         } else if (s.id == 2 || s.id == 3) {
             if (cczi_th_list(&r, &s, CCZI_TH_BINARY) != len || !nulls ||
                 !bounds_ok(k, &r, len, nulls))
-                return len == 0;
+                return false;
         } else if (s.id == 4) {
             int32_t order = cczi_th_i32(&r, &s); /* unordered, ascending, descending */
             r.bad |= order < 0 || order > 2;
@@ -272,8 +272,8 @@ ccz_rc ccz_pq_verify(const struct ccz_pq_reader *r, struct ccz_err *err)
     if (!c)
         return no_memory(err);
     ccz_buf_init(&k.pages, SIZE_MAX / 2);
-    ccz_buf_init(&k.hold, r->cfg.footer_size_max);
-    ccz_buf_init(&k.module, r->cfg.page_size_max);
+    cczi_pq_buf_init(&k.hold, r->cfg.footer_size_max, r->cfg.crypt);
+    cczi_pq_buf_init(&k.module, r->cfg.page_size_max, r->cfg.crypt);
     ccz_rc rc = CCZ_OK;
     for (k.group = 0; k.group < r->groups_len && rc == CCZ_OK; k.group++) {
         for (k.column = 0; k.column < r->schema.len && rc == CCZ_OK; k.column++)

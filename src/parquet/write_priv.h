@@ -6,6 +6,7 @@
 
 /* A chunk's dictionary: entries in PLAIN, found by an open hash table. */
 struct cczi_pq_writer_dict {
+    uint64_t key[2]; /* of the hash: who writes ids cannot make them collide */
     uint32_t *table; /* [cap] number of an entry + 1; 0: free */
     size_t cap, len;
     uint32_t *at; /* [at_cap] where entries begin */

@@ -3,6 +3,7 @@
 #include "parquet/write_priv.h"
 
 #include <cczoo/codec.h>
+#include <cczoo/crypto.h>
 #include <stdlib.h>
 
 enum { MIB = 1048576, PART_ROWS = 8192 };
@@ -108,7 +109,10 @@ static ccz_rc add_column(struct ccz_pq_writer *w, const struct ccz_pq_column *fr
     c->key.path = l->c.path;
     struct ccz_buf *bufs[] = {&c->raw, &c->rep, &c->def, &c->pages, &c->min_bytes, &c->max_bytes};
     for (size_t i = 0; i < sizeof(bufs) / sizeof(*bufs); i++)
-        ccz_buf_init(bufs[i], SIZE_MAX / 2);
+        cczi_pq_buf_init(bufs[i], SIZE_MAX / 2, w->crypt);
+    c->dict.bytes.wipe = w->crypt;
+    if (ccz_random(c->dict.key, sizeof(c->dict.key)) != CCZ_OK)
+        return ccz_fail(err, CCZ_E_INTERNAL, "parquet:writer", 0, "no random numbers");
     cczi_pq_chunk_clear(c, dict_on(c));
     return CCZ_OK;
 }
@@ -188,7 +192,7 @@ ccz_rc ccz_pq_writer_new(struct ccz_pq_writer **out, const struct ccz_pq_sink *i
     struct ccz_buf *bufs[] = {&w->groups, &w->columns, &w->body, &w->packed,
                               &w->sealed, &w->header,  &w->temp};
     for (size_t i = 0; i < sizeof(bufs) / sizeof(*bufs); i++)
-        ccz_buf_init(bufs[i], SIZE_MAX / 2);
+        cczi_pq_buf_init(bufs[i], SIZE_MAX / 2, w->crypt);
     w->cols = calloc(cfg->columns_len, sizeof(*w->cols));
     ccz_rc rc = w->cols ? add_meta(w, cfg, err) : no_memory(err);
     for (size_t i = 0; i < cfg->columns_len && rc == CCZ_OK; i++)
@@ -221,9 +225,9 @@ void ccz_pq_writer_free(struct ccz_pq_writer *w)
         free((char *)c->leaf.c.path);
     }
     for (size_t i = 0; i < 2 * w->meta_len; i++)
-        free(w->meta[i]);
+        cczi_pq_free(w->meta[i], w->meta[i] ? strlen(w->meta[i]) : 0, w->crypt);
     free(w->meta);
-    free(w->cols);
+    cczi_pq_free(w->cols, w->cols_len * sizeof(*w->cols), w->crypt); /* bounds are in them */
     struct ccz_buf *bufs[] = {&w->groups, &w->columns, &w->body, &w->packed,
                               &w->sealed, &w->header,  &w->temp};
     for (size_t i = 0; i < sizeof(bufs) / sizeof(*bufs); i++)

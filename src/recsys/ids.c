@@ -2,6 +2,8 @@
 /* Dictionaries: open addressing over numbers, ids in the order of their numbers beside it. */
 #include "ids.h"
 
+#include "base/siphash.h"
+
 #include <cczoo/crypto.h>
 
 #include <inttypes.h>
@@ -47,55 +49,10 @@ void ccz_recsys_id_put(struct ccz_buf *out, struct ccz_recsys_id id)
 
 /* ----------------------------------------------------------------------------------------- hash */
 
-static uint64_t rotate(uint64_t x, int n)
-{
-    return x << n | x >> (64 - n);
-}
-
-static void sip_round(uint64_t v[4])
-{
-    v[0] += v[1];
-    v[2] += v[3];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] = rotate(v[0], 32) + v[3];
-    v[2] += v[1];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] = rotate(v[2], 32);
-}
-
-/* SipHash-1-3 (Aumasson, Bernstein, INDOCRYPT 2012) in the byte order of the machine: it stays inside. */
-static uint64_t hash(const uint64_t key[2], const void *in, size_t size)
-{
-    uint64_t v[4] = {key[0] ^ UINT64_C(0x736f6d6570736575), key[1] ^ UINT64_C(0x646f72616e646f6d),
-                     key[0] ^ UINT64_C(0x6c7967656e657261), key[1] ^ UINT64_C(0x7465646279746573)};
-    const uint8_t *p = in;
-    const uint64_t last = (uint64_t)size << 56;
-    for (; size >= 8; p += 8, size -= 8) {
-        uint64_t m;
-        memcpy(&m, p, 8);
-        v[3] ^= m;
-        sip_round(v);
-        v[0] ^= m;
-    }
-    uint64_t m = 0;
-    if (size > 0)
-        memcpy(&m, p, size);
-    m |= last;
-    v[3] ^= m;
-    sip_round(v);
-    v[0] ^= m;
-    v[2] ^= 0xff;
-    for (int i = 0; i < 3; i++)
-        sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
-
 static uint64_t hash_id(const struct ccz_recsys_ids *ids, struct ccz_recsys_id id)
 {
-    return id.kind == CCZ_RECSYS_ID_INT ? hash(ids->key, &id.num, sizeof(id.num))
-                                        : hash(ids->key, id.text.ptr, id.text.size);
+    return id.kind == CCZ_RECSYS_ID_INT ? cczi_siphash(ids->key, &id.num, sizeof(id.num))
+                                        : cczi_siphash(ids->key, id.text.ptr, id.text.size);
 }
 
 /* --------------------------------------------------------------------------------------- memory */

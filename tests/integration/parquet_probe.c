@@ -4,7 +4,7 @@
  * agent of the environment.
  *   write FILE [none|snappy|gzip|zstd] [ctr] [plain-footer] [column-keys] [single] [clear] [key=NAME]
  *   show FILE MASTER_KEY                         rows and columns of any file under that key
- *   check FILE                                   every value is what the formula says; prints what the file says of itself
+ *   check FILE [ctr]                             every value is what the formula says; prints what the file says of itself
  */
 #include "../../cli/ui.h"
 
@@ -343,7 +343,7 @@ static ccz_rc show_file(const struct ccz_pq_reader *r, struct ccz_err *err)
 }
 
 /* @param key  the one master key that may protect it; NULL: those of the table, whose values are compared */
-static ccz_rc check_file(const char *path, const char *key, struct ccz_err *err)
+static ccz_rc check_file(const char *path, const char *key, bool ctr, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_agent_client) agent = NULL;
     CCZ_AUTO(ccz_pq_keytools) keys = NULL;
@@ -357,7 +357,9 @@ static ccz_rc check_file(const char *path, const char *key, struct ccz_err *err)
     if (rc == CCZ_OK && access(ccz_buf_str(&apart), F_OK) == 0)
         rc = ccz_file_read(&material, ccz_buf_str(&apart), err);
     const char *const allowed[] = {key ? key : master, column_master};
-    const struct ccz_pq_decrypt_cfg dec = {.keytools = keys,
+    const struct ccz_pq_decrypt_cfg dec = {.algorithm =
+                                               ctr ? CCZ_PQ_AES_GCM_CTR_V1 : CCZ_PQ_AES_GCM_V1,
+                                           .keytools = keys,
                                            .master_keys = allowed,
                                            .master_keys_len = key ? 1 : 2,
                                            .key_material = ccz_buf_span(&material)};
@@ -387,12 +389,13 @@ int main(int argc, char **argv)
     ccz_rc rc;
     if (argc >= 3 && strcmp(argv[1], "write") == 0 && parse(&o, argc - 3, argv + 3)) {
         rc = write_file(argv[2], &o, &err);
-    } else if (argc == 3 && strcmp(argv[1], "check") == 0) {
-        rc = check_file(argv[2], NULL, &err);
+    } else if ((argc == 3 || (argc == 4 && strcmp(argv[3], "ctr") == 0)) &&
+               strcmp(argv[1], "check") == 0) {
+        rc = check_file(argv[2], NULL, argc == 4, &err);
     } else if (argc == 4 && strcmp(argv[1], "show") == 0) {
-        rc = check_file(argv[2], argv[3], &err);
+        rc = check_file(argv[2], argv[3], false, &err);
     } else {
-        ui_error("expected write FILE [OPTION..], check FILE or show FILE KEY");
+        ui_error("expected write FILE [OPTION..], check FILE [ctr] or show FILE KEY");
         return UI_USAGE;
     }
     return rc == CCZ_OK ? UI_OK : ui_fail(&err);

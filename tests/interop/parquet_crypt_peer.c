@@ -128,7 +128,9 @@ static void read_side(struct side *s, const struct ccz_json *j)
 static void make_decrypt(struct side *s)
 {
     struct ccz_err err;
-    struct ccz_pq_decrypt_cfg cfg = {.footer = s->footer,
+    struct ccz_pq_decrypt_cfg cfg = {.algorithm = flag(s->j, "ctr") ? CCZ_PQ_AES_GCM_CTR_V1
+                                                                    : CCZ_PQ_AES_GCM_V1,
+                                     .footer = s->footer,
                                      .columns = s->columns,
                                      .columns_len = s->columns_len,
                                      .keytools = s->keytools,

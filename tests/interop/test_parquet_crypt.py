@@ -162,12 +162,14 @@ def theirs_to_us():
         what = "theirs %s %s %s" % (options, codec, version)
         file, plain = path("theirs.parquet"), path("plain.parquet")
         write_theirs(file, encryption(file, *options), codec, version, **MORE[n % len(MORE)])
-        read = {"crypt": True, "kms": KMS, "plain_columns": keys == "partial"}
+        read = {"crypt": True, "kms": KMS, "ctr": ctr, "plain_columns": keys == "partial"}
         peer("verify", file, {"read": read}, what=what)
+        if n % 8 == 1:  # which algorithm it is has to be said
+            peer("verify", file, {"read": dict(read, ctr=not ctr)}, fails=["parquet:algorithm"], what=what)
         peer("copy", file, plain, {"read": read, "write": {}}, what=what)
         same(pq.read_table(plain), what)
         if keys == "partial" and n % 8 == 0:
-            peer("verify", file, {"read": {"crypt": True, "kms": KMS}}, fails=["parquet:plain-column"], what=what)
+            peer("verify", file, {"read": {"crypt": True, "kms": KMS, "ctr": ctr}}, fails=["parquet:plain-column"], what=what)
             peer("verify", file, {}, fails=["parquet:encrypted"], what=what)
 
 
@@ -187,7 +189,7 @@ def us_to_theirs():
         peer("copy", source, file, {"write": write}, what=what)
         same(read_ours(file, decryption(file)), what)
         if n % 4 == 0:  # and ourselves
-            read = {"crypt": True, "kms": KMS, "plain_columns": keys == "partial"}
+            read = {"crypt": True, "kms": KMS, "ctr": ctr, "plain_columns": keys == "partial"}
             peer("verify", file, {"read": read}, what=what)
             head = peer("info", file, {"read": read}, what=what).split("\n")[0]
             check("plain_footer=%d ctr=%d" % (plain_footer, ctr) in head, "%s: %s" % (what, head))
@@ -204,7 +206,7 @@ def low_level():
         props = pe.create_encryption_properties(key, encryption_algorithm="AES_GCM_CTR_V1" if ctr else "AES_GCM_V1",
                                                 plaintext_footer=plain_footer, store_aad_prefix=prefix != "apart", **aad)
         write_theirs(file, props, write_page_index=True)
-        read = {"crypt": True, "footer": key.hex(), "aad_prefix": "table/1" if prefix else ""}
+        read = {"crypt": True, "footer": key.hex(), "ctr": ctr, "aad_prefix": "table/1" if prefix else ""}
         peer("verify", file, {"read": read}, what=what)
         peer("copy", file, plain, {"read": read, "write": {}}, what=what)
         same(pq.read_table(plain), what)
@@ -344,7 +346,7 @@ def damage():
             else:
                 peer("copy", source, file, {"write": {"crypt": True, "footer": key.hex(), "ctr": ctr, "plain_footer": plain_footer,
                                                       "row_group_rows": 2000, "page_size": 2000, "plain_encoding": False}})
-        file, read = files[0], {"crypt": True, "footer": key.hex()}
+        file, read = files[0], {"crypt": True, "footer": key.hex(), "ctr": ctr}
         seen = damage_one(file, read, ctr, what)
         kinds |= set(seen)
         moved |= swaps(file, read, seen, ctr, what)
@@ -382,7 +384,7 @@ def damage():
     with_bloom = path("bloom.parquet")
     for ctr in (False, True):
         add_bloom(files[0], with_bloom, key, ctr, even)
-        read = {"crypt": True, "footer": key.hex()}
+        read = {"crypt": True, "footer": key.hex(), "ctr": ctr}
         seen = damage_one(with_bloom, read, ctr, "Bloom filters")
         kinds |= set(seen)
         moved |= swaps(with_bloom, read, seen, ctr, "Bloom filters")
@@ -418,7 +420,7 @@ def add_bloom(file, out, key, ctr, table):
     with open(out, "wb") as f:
         f.write(body + footer + struct.pack("<I", len(footer)) + b"PARE")
     check(read_ours(out, pe.create_decryption_properties(key)).equals(table), "pyarrow reads a file with Bloom filters")
-    peer("verify", out, {"read": {"crypt": True, "footer": key.hex()}})
+    peer("verify", out, {"read": {"crypt": True, "footer": key.hex(), "ctr": ctr}})
 
 
 def damage_free(file, read):

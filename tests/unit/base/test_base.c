@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE
 #include <cczoo/base.h>
 
+#include "base/siphash.h"
 #include "ccz_test.h"
 
 #include <cczoo/parallel.h>
@@ -106,6 +107,25 @@ static void test_err(void)
     CHECK(ccz_hint(&e, e.rc, "do this") == CCZ_E_FORMAT && strcmp(e.hint, "do this") == 0);
     ccz_refuse(&e, CCZ_E_PEER, e.where, e.got, e.expected); /* aliases its own fields */
     CHECK(strcmp(e.where, "q:v") == 0 && strcmp(e.got, "4") == 0);
+}
+
+/* Of another implementation, with a key of zeros. */
+static void test_siphash(void)
+{
+    static const struct {
+        const char *text;
+        uint64_t hash;
+    } rows[] = {{"a", UINT64_C(0x407448d2b89b1813)},
+                {"abcdefg", UINT64_C(0x6db12aae9070f506)},
+                {"abcdefgh", UINT64_C(0x3f7b849c0b8e35ea)},
+                {"abcdefghi", UINT64_C(0xf89b34a3d11eb6e5)}};
+    const uint64_t zero[2] = {0, 0}, one[2] = {1, 0}, other[2] = {0, 1};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t size = strlen(rows[i].text);
+        CHECK(cczi_siphash(zero, rows[i].text, size) == rows[i].hash);
+        CHECK(cczi_siphash(one, rows[i].text, size) != rows[i].hash);
+        CHECK(cczi_siphash(other, rows[i].text, size) != rows[i].hash);
+    }
 }
 
 static void test_buf(void)
@@ -335,13 +355,13 @@ static void test_parallel(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"base.parse", test_parse},       {"base.secret", test_secret},
-        {"base.ct_eq", test_ct_eq},       {"base.rc", test_rc},
-        {"base.err", test_err},           {"base.buf", test_buf},
-        {"base.text", test_text},         {"base.time", test_time},
-        {"base.file", test_file},         {"base.sync", test_sync},
-        {"base.cpu", test_cpu},           {"base.log_err", test_log_err},
-        {"base.parallel", test_parallel},
+        {"base.parse", test_parse},     {"base.secret", test_secret},
+        {"base.ct_eq", test_ct_eq},     {"base.rc", test_rc},
+        {"base.err", test_err},         {"base.buf", test_buf},
+        {"base.siphash", test_siphash}, {"base.text", test_text},
+        {"base.time", test_time},       {"base.file", test_file},
+        {"base.sync", test_sync},       {"base.cpu", test_cpu},
+        {"base.log_err", test_log_err}, {"base.parallel", test_parallel},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -28,8 +28,10 @@ static void pair_make(struct pair *p, unsigned mix)
                                    .footer = {.key = keys[0]},
                                    .columns = columns,
                                    .columns_len = mix & COLUMN_KEYS ? 2 : 0};
-    struct ccz_pq_decrypt_cfg r = {
-        .footer = {.key = keys[0]}, .columns = columns, .columns_len = w.columns_len};
+    struct ccz_pq_decrypt_cfg r = {.algorithm = w.algorithm,
+                                   .footer = {.key = keys[0]},
+                                   .columns = columns,
+                                   .columns_len = w.columns_len};
     CHECK(ccz_pq_encrypt_new(&p->write, &w, NULL) == CCZ_OK);
     CHECK(ccz_pq_decrypt_new(&p->read, &r, NULL) == CCZ_OK);
 }

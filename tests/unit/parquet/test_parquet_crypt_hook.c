@@ -140,7 +140,8 @@ static void test_given_keys(void)
                                        .columns = columns,
                                        .columns_len = mix & 4 ? 2 : 0,
                                        .aad_prefix = ccz_span_str(mix & 8 ? "name" : "")};
-        struct ccz_pq_decrypt_cfg r = {.footer = {.key = kf},
+        struct ccz_pq_decrypt_cfg r = {.algorithm = w.algorithm,
+                                       .footer = {.key = kf},
                                        .columns = columns,
                                        .columns_len = mix & 4 ? 2 : 0,
                                        .aad_prefix = w.aad_prefix};
@@ -251,7 +252,7 @@ static void test_prefix(void)
         const char *where;
     } rows[] = {
         {"", false, "", CCZ_OK, ""},
-        {"", false, "name", CCZ_E_ARG, "parquet:aad-prefix"},
+        {"", false, "name", CCZ_E_SIG, "parquet:aad-prefix"},
         {"name", false, "", CCZ_OK, ""},
         {"name", false, "name", CCZ_OK, ""},
         {"name", false, "nomen", CCZ_E_SIG, "parquet:aad-prefix"},
@@ -282,7 +283,7 @@ static void test_prefix(void)
         if (i == 3) {
             f.said.has_aad_prefix = false;
             CHECK(
-                is_refused(read_file(&got, &f, read, &err), CCZ_E_ARG, &err, "parquet:aad-prefix"));
+                is_refused(read_file(&got, &f, read, &err), CCZ_E_SIG, &err, "parquet:aad-prefix"));
         }
         if (i == 0) {
             f.said.has_aad_prefix = true;
@@ -454,6 +455,22 @@ static void test_find(void)
     file_deinit(&f);
 }
 
+static void check_read_config(const struct ccz_secret *kf)
+{
+    struct ccz_err err = {0};
+    struct ccz_pq_key_of master = {.column = "a", .master_key = "m"};
+    struct ccz_pq_crypt *c = NULL;
+    struct ccz_pq_key_of none = {.column = "a"};
+    struct ccz_pq_decrypt_cfg r = {.footer = {.key = kf}, .columns = &none, .columns_len = 1};
+    CHECK(is_refused(ccz_pq_decrypt_new(&c, &r, &err), CCZ_E_ARG, &err, "parquet:key"));
+    r = (struct ccz_pq_decrypt_cfg){.footer = {.key = kf}, .algorithm = (enum ccz_pq_algorithm)2};
+    CHECK(is_refused(ccz_pq_decrypt_new(&c, &r, &err), CCZ_E_ARG, &err, "parquet:algorithm"));
+    r = (struct ccz_pq_decrypt_cfg){.footer = {.key = kf}, .columns = &master, .columns_len = 1};
+    CHECK(is_refused(ccz_pq_decrypt_new(&c, &r, &err), CCZ_E_ARG, &err, "parquet:key"));
+    r = (struct ccz_pq_decrypt_cfg){.footer = {.master_key = "m"}}; /* without keytools */
+    CHECK(is_refused(ccz_pq_decrypt_new(&c, &r, &err), CCZ_E_ARG, &err, "parquet:key"));
+}
+
 static void test_config(void)
 {
     CCZ_AUTO(ccz_secret) kf = key_from(10, 16);
@@ -494,12 +511,7 @@ static void test_config(void)
             is_refused(ccz_pq_encrypt_new(&c, &rows[i].cfg, &err), CCZ_E_ARG, &err, rows[i].where));
         CHECK(!c);
     }
-    struct ccz_pq_crypt *c = NULL;
-    struct ccz_pq_key_of none = {.column = "a"};
-    struct ccz_pq_decrypt_cfg r = {.footer = {.key = kf}, .columns = &none, .columns_len = 1};
-    CHECK(is_refused(ccz_pq_decrypt_new(&c, &r, &err), CCZ_E_ARG, &err, "parquet:key"));
-    r = (struct ccz_pq_decrypt_cfg){.footer = {.master_key = "m"}};
-    CHECK(is_refused(ccz_pq_decrypt_new(&c, &r, &err), CCZ_E_ARG, &err, "parquet:key"));
+    check_read_config(kf);
     /* a key for a column that the file has not */
     CCZ_AUTO(ccz_pq_crypt) misspelt = NULL;
     struct ccz_pq_key_of typo = {.column = "iten", .key = kf};

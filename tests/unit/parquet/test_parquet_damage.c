@@ -262,6 +262,16 @@ static ccz_rc put_one(struct ccz_pq_column c, struct ccz_pq_data d, struct ccz_e
     return rc;
 }
 
+/* A list that no page holds is refused before its elements are looked at. */
+static void check_list_size(struct ccz_pq_column list)
+{
+    const uint32_t offset[2] = {0, (1U << 28) + 1}; /* of 4 bytes each */
+    const int32_t none[1] = {0};
+    struct ccz_pq_data d = {.rows = 1, .len = offset[1], .v.i32 = none, .offset = offset};
+    struct ccz_err err;
+    CHECK(is_refused(put_one(list, d, &err), CCZ_E_LIMIT, &err, "parquet:list-size"));
+}
+
 static void test_writer_values(void)
 {
     struct ccz_err err;
@@ -310,6 +320,7 @@ static void test_writer_values(void)
         d.offset = bad[k];
         CHECK(is_refused(put_one(l, d, &err), CCZ_E_ARG, &err, "parquet:offset"));
     }
+    check_list_size(l);
     struct made m[2] = {make_column((struct ccz_pq_column){.name = "a"}, 5, false, 1),
                         make_column((struct ccz_pq_column){.name = "b"}, 5, false, 1)};
     m[1].d.rows = m[1].d.len = 4; /* columns of different lengths */

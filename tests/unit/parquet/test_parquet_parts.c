@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Thrift, schemas, runs and deltas by themselves. */
-#include "parquet/format_priv.h"
+#include "parquet/write_priv.h"
 #include "parquet_test.h"
 
 /* -------------------------------------------------------------------------------------------- Thrift */
@@ -296,10 +296,68 @@ static void test_delta(void)
     }
 }
 
+/* A dictionary's places depend on a key of the writer's: numbers that all met in one place of a table without one. */
+static uint64_t meets(uint64_t i)
+{
+    uint64_t h = i << 20, inverse = 1, m = UINT64_C(0xff51afd7ed558ccd);
+    h ^= h >> 29 ^ h >> 58;
+    h ^= h >> 32;
+    for (int k = 0; k < 6; k++)
+        inverse *= 2 - m * inverse;
+    return (h * inverse) ^ (8 * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+static size_t longest_run(const struct cczi_pq_writer_dict *d)
+{
+    size_t longest = 0, run = 0;
+    for (size_t i = 0; i < d->cap; i++) {
+        run = d->table[i] ? run + 1 : 0;
+        longest = run > longest ? run : longest;
+    }
+    return longest;
+}
+
+static void test_dictionary(void)
+{
+    enum { LEN = 3000 };
+    struct cczi_pq_writer_dict d[2] = {{.key = {1, 2}}, {.key = {1, 3}}};
+    for (int n = 0; n < 2; n++) {
+        for (uint64_t i = 0; i < 2 * LEN; i++) { /* and each is found again */
+            uint64_t v = meets(i % LEN + 1);
+            CHECK(cczi_pq_dict_put(&d[n], (const uint8_t *)&v, sizeof(v)) == i % LEN);
+        }
+        CHECK(d[n].len == LEN && longest_run(&d[n]) < 200);
+    }
+    CHECK(d[0].cap == d[1].cap && memcmp(d[0].table, d[1].table, d[0].cap * 4) != 0);
+    for (int n = 0; n < 2; n++)
+        cczi_pq_dict_drop(&d[n]);
+    /* each writer, and each of its columns, has one of its own; it stays from row group to row group */
+    struct ccz_pq_column columns[] = {{.name = "a", .type = CCZ_PQ_INT64},
+                                      {.name = "b", .type = CCZ_PQ_INT64}};
+    struct ccz_pq_write_cfg cfg = {.columns = columns, .columns_len = 2};
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, 1000);
+    struct ccz_pq_sink io = ccz_pq_sink_buf(&out);
+    CCZ_AUTO(ccz_pq_writer) w = NULL;
+    CCZ_AUTO(ccz_pq_writer) x = NULL;
+    CHECK(ccz_pq_writer_new(&w, &io, &cfg, NULL) == CCZ_OK);
+    CHECK(ccz_pq_writer_new(&x, &io, &cfg, NULL) == CCZ_OK);
+    const uint64_t *keys[] = {w->cols[0].dict.key, w->cols[1].dict.key, x->cols[0].dict.key};
+    static const uint64_t none[2];
+    for (int i = 0; i < 3; i++) {
+        CHECK(memcmp(keys[i], none, sizeof(none)) != 0);
+        CHECK(memcmp(keys[i], keys[(i + 1) % 3], sizeof(none)) != 0);
+    }
+}
+
 static const struct ccz_test tests[] = {
-    {"parquet.thrift", test_thrift}, {"parquet.thrift_strict", test_thrift_strict},
-    {"parquet.schema", test_schema}, {"parquet.schema_refused", test_schema_refused},
-    {"parquet.hybrid", test_hybrid}, {"parquet.delta", test_delta},
+    {"parquet.thrift", test_thrift},
+    {"parquet.thrift_strict", test_thrift_strict},
+    {"parquet.schema", test_schema},
+    {"parquet.schema_refused", test_schema_refused},
+    {"parquet.hybrid", test_hybrid},
+    {"parquet.delta", test_delta},
+    {"parquet.dictionary_keyed", test_dictionary},
 };
 
 int main(int argc, char **argv)

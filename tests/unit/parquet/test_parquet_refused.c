@@ -24,12 +24,17 @@ struct hand {
     int64_t nulls;              /* 0: none, else the number + 1 */
     size_t groups, columns;     /* 0: 1 */
     bool signed_, crypto, list; /* list: x is LIST, optional, of required elements */
+    size_t lie_groups;          /* row groups that the list claims */
+    int64_t plain_size;         /* of the chunk; 0: what it is */
+    struct ccz_span index;      /* ColumnIndex, behind the pages */
 };
 
-static void put_pages(struct ccz_buf *out, const struct hand *f, int64_t *dict)
+static int64_t put_pages(struct ccz_buf *out, const struct hand *f, int64_t *dict)
 {
+    int64_t plain = 0;
     for (size_t i = 0; i < f->pages; i++) {
         struct cczi_pq_page_header h = f->page[i].h;
+        size_t before = out->size;
         if (h.size == 0)
             h.size = (int32_t)f->page[i].body.size;
         if (h.plain_size == 0)
@@ -40,8 +45,10 @@ static void put_pages(struct ccz_buf *out, const struct hand *f, int64_t *dict)
         if (h.type == CCZI_PQ_DICT)
             *dict = (int64_t)out->size;
         cczi_pq_page_header_put(out, &h);
+        plain += (int64_t)(out->size - before) + (h.plain_size > 0 ? h.plain_size : 0);
         ccz_buf_put_span(out, f->page[i].body);
     }
+    return plain;
 }
 
 static void put_element(struct cczi_tw *t, const struct hand *f)
@@ -66,7 +73,8 @@ static void put_element(struct cczi_tw *t, const struct hand *f)
     cczi_tw_close(t);
 }
 
-static void put_chunk(struct cczi_tw *t, const struct hand *f, int64_t dict, int64_t size)
+static void put_chunk(struct cczi_tw *t, const struct hand *f, int64_t dict, int64_t size,
+                      int64_t plain)
 {
     int64_t at = 4 + f->lie_offset;
     cczi_tw_open(t);
@@ -85,7 +93,7 @@ static void put_chunk(struct cczi_tw *t, const struct hand *f, int64_t dict, int
     }
     cczi_tw_i32(t, 4, f->codec);
     cczi_tw_i64(t, 5, f->values ? f->values : f->rows);
-    cczi_tw_i64(t, 6, size);
+    cczi_tw_i64(t, 6, f->plain_size ? f->plain_size : plain);
     cczi_tw_i64(t, 7, size + f->lie_chunk_size);
     cczi_tw_i64(t, 9, dict > 0 ? at + 1 : at); /* anything behind the dictionary */
     if (dict > 0)
@@ -101,6 +109,10 @@ static void put_chunk(struct cczi_tw *t, const struct hand *f, int64_t dict, int
         cczi_tw_close(t);
     }
     cczi_tw_close(t);
+    if (f->index.size > 0) {
+        cczi_tw_i64(t, 6, 4 + size);
+        cczi_tw_i32(t, 7, (int32_t)f->index.size);
+    }
     if (f->crypto) {
         cczi_tw_struct(t, 8);
         cczi_tw_struct(t, 1);
@@ -115,7 +127,8 @@ static void make_file(struct ccz_buf *out, const struct hand *f)
     int64_t dict = 0;
     ccz_buf_init(out, 1 << 24);
     ccz_buf_put_str(out, "PAR1");
-    put_pages(out, f, &dict);
+    int64_t plain = put_pages(out, f, &dict), size = (int64_t)out->size - 4;
+    ccz_buf_put_span(out, f->index);
     size_t footer = out->size, groups = f->groups ? f->groups : 1;
     struct cczi_tw t = {.out = out};
     cczi_tw_open(&t);
@@ -127,15 +140,19 @@ static void make_file(struct ccz_buf *out, const struct hand *f)
     cczi_tw_close(&t);
     put_element(&t, f);
     cczi_tw_i64(&t, 3, f->rows_file ? f->rows_file : f->rows * (int64_t)groups);
-    cczi_tw_list(&t, 4, CCZI_TH_STRUCT, groups);
+    cczi_tw_list(&t, 4, CCZI_TH_STRUCT, f->lie_groups ? f->lie_groups : groups);
     for (size_t g = 0; g < groups; g++) {
         cczi_tw_open(&t);
         cczi_tw_list(&t, 1, CCZI_TH_STRUCT, f->columns ? f->columns : 1);
         for (size_t i = 0; i < (f->columns ? f->columns : 1); i++)
-            put_chunk(&t, f, dict, (int64_t)footer - 4);
+            put_chunk(&t, f, dict, size, plain);
         cczi_tw_i64(&t, 2, 0);
         cczi_tw_i64(&t, 3, f->rows);
         cczi_tw_close(&t);
+    }
+    if (f->lie_groups) { /* so that the list has room */
+        static const uint8_t by[CCZ_PQ_ROW_GROUPS_MAX + 2];
+        cczi_tw_binary(&t, 6, CCZ_SPAN(by, sizeof(by)));
     }
     if (f->signed_) {
         cczi_tw_struct(&t, 8);
@@ -238,6 +255,13 @@ static void test_metadata(void)
     CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:schema"));
     f.type_size = CCZ_PQ_VALUE_SIZE_MAX + 1;
     CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:schema"));
+    f = good(), f.lie_groups = CCZ_PQ_ROW_GROUPS_MAX + 1;
+    CHECK(refuses(&f, CCZ_E_LIMIT, "parquet:row-groups"));
+    f.lie_groups--; /* as many may be; here they are not */
+    CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:row-group"));
+    f = good(), f.list = true, f.repetition = 2; /* a list of lists: it can be verified, not read */
+    f.values = 3, f.page[0].body = BYTES("\2\0\0\0\6\0\2\0\0\0\6\3\1\0\0\0\2\0\0\0\3\0\0\0");
+    CHECK(refuses(&f, CCZ_E_UNSUPPORTED, "parquet:nested"));
     f = good(), f.codec = 3; /* LZO */
     CHECK(refuses(&f, CCZ_E_UNSUPPORTED, "parquet:codec"));
     f = good(), f.signed_ = true;
@@ -326,6 +350,79 @@ static void test_statistics(void)
     CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:statistics"));
     f.nulls = -5;
     CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:statistics"));
+}
+
+/* Little that says much, or that is read for nothing: bytes behind the values, pages of more bytes than the chunk has. */
+static void test_padding(void)
+{
+    static const uint8_t pad[40];
+    uint8_t body[80];
+    static const struct {
+        int32_t type, encoding, repetition;
+        const char *body;
+        size_t size, behind_levels; /* where padding goes, from the end; its length in byte 0 */
+        const char *where;
+    } rows[] = {
+        {CCZ_PQ_INT32, CCZI_PQ_RLE_DICTIONARY, 0, "\2\3\x24\0", 4, 0, "parquet:values"},
+        {CCZ_PQ_INT32, CCZI_PQ_RLE_DICTIONARY, 0, "\2\6\0", 3, 0, "parquet:values"},
+        {CCZ_PQ_INT32, CCZI_PQ_DELTA_BINARY_PACKED, 0, "\x80\1\4\3\2\2\0\0\0\0", 10, 0,
+         "parquet:values"},
+        {CCZ_PQ_BOOLEAN, CCZI_PQ_RLE, 0, "\2\0\0\0\6\1", 6, 0, "parquet:values"},
+        {CCZ_PQ_INT32, CCZI_PQ_PLAIN, 1, "\2\0\0\0\6\1\1\0\0\0\2\0\0\0\3\0\0\0", 18, 12,
+         "parquet:levels"},
+    };
+    struct ccz_err err;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (size_t more = 0; more <= 9; more++) {
+            struct hand f = good();
+            bool dict = rows[i].encoding == CCZI_PQ_RLE_DICTIONARY;
+            struct hand_page *p = &f.page[dict];
+            size_t tail = rows[i].behind_levels, head = rows[i].size - tail;
+            memcpy(body, rows[i].body, head);
+            memcpy(body + head, pad, more);
+            memcpy(body + head + more, rows[i].body + head, tail);
+            body[0] = (uint8_t)(body[0] + (tail ? more : 0));
+            f.type = rows[i].type, f.repetition = rows[i].repetition, f.pages = 1 + dict;
+            p->h = (struct cczi_pq_page_header)PAGE_V1(3, rows[i].encoding);
+            p->body = CCZ_SPAN(body, rows[i].size + more);
+            if (dict)
+                f.page[0].h = (struct cczi_pq_page_header)PAGE_DICT(3);
+            CHECK(more <= 8 ? use(&f, NULL, &err) == CCZ_OK
+                            : refuses(&f, CCZ_E_FORMAT, rows[i].where));
+        }
+    }
+    /* groups of a packed run that no value is in: 5 of 2 bytes, of which one is needed */
+    struct hand f = good();
+    f.pages = 2;
+    f.page[0].h = (struct cczi_pq_page_header)PAGE_DICT(3);
+    f.page[1].h = (struct cczi_pq_page_header)PAGE_V1(3, CCZI_PQ_RLE_DICTIONARY);
+    f.page[1].body = BYTES("\2\x0b\x24\0\0\0\0\0\0\0\0\0");
+    CHECK(use(&f, NULL, &err) == CCZ_OK);
+    f.page[1].body = BYTES("\2\x0d\x24\0\0\0\0\0\0\0\0\0\0\0");
+    CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:values"));
+    f = good(), f.plain_size = 12; /* headers may be left out of the sum */
+    CHECK(use(&f, NULL, &err) == CCZ_OK);
+    f.plain_size = 11;
+    CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:data-page-header"));
+    f = good(), f.page[1] = f.page[0], f.pages = 2, f.rows = 6, f.plain_size = 24;
+    CHECK(use(&f, NULL, &err) == CCZ_OK);
+    f.plain_size = 23; /* the second page is too much */
+    CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:data-page-header"));
+}
+
+/* A chunk without pages has an index without pages. */
+static void test_index(void)
+{
+    struct hand f = {.type = CCZ_PQ_INT32};
+    struct ccz_err err;
+    f.index = BYTES("\x19\x01\x19\x08\x19\x08\x15\0\0");
+    CHECK(use(&f, NULL, &err) == CCZ_OK);
+    f.index = BYTES("\x19\x11\1\x19\x08\x19\x08\x15\0\0"); /* a page that is not there */
+    CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:column-index"));
+    f.index = BYTES("\x19\x01\x19\x18\1x\x19\x08\x15\0\0"); /* its min */
+    CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:column-index"));
+    f.index = BYTES("\x19\x01\x19\x08\x19\x18\1x\x15\0\0"); /* its max */
+    CHECK(refuses(&f, CCZ_E_FORMAT, "parquet:column-index"));
 }
 
 static void test_pages(void)
@@ -573,7 +670,8 @@ static const struct ccz_test tests[] = {
     {"parquet.refused_metadata", test_metadata},     {"parquet.refused_ends", test_ends},
     {"parquet.refused_statistics", test_statistics}, {"parquet.refused_pages", test_pages},
     {"parquet.refused_levels", test_levels},         {"parquet.refused_bombs", test_bombs},
-    {"parquet.refused_values", test_values},
+    {"parquet.refused_values", test_values},         {"parquet.refused_padding", test_padding},
+    {"parquet.refused_index", test_index},
 };
 
 int main(int argc, char **argv)
