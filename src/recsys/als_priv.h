@@ -125,9 +125,11 @@ bool cczi_als_solve_within(const struct cczi_als *als, struct cczi_als_work *w, 
 ccz_rc cczi_als_loss(double *loss, struct cczi_als *als, const struct ccz_recsys_model *m,
                      const struct ccz_recsys_csr *by_user, struct ccz_err *err);
 
-/* A pivot that is smaller, relative to the diagonal, leaves too few digits to a solution in float. */
+/* A pivot that is smaller, relative to the diagonal, leaves too few digits to a solution in float: its relative error is some 2^-24 by
+ * the pivot's share, a few times more where ratings weigh very differently (plays of 1 to 100,000). */
 static inline float cczi_als_tolerance(size_t dims)
 {
-    return (float)dims * 0x1p-21f;
+    const float least = 0x1p-9f, by_dims = (float)dims * 0x1p-21f;
+    return by_dims > least ? by_dims : least;
 }
 #endif
