@@ -432,10 +432,8 @@ ccz_rc cczi_rank_run(struct cczi_rank_job *job, struct ccz_err *err)
         rc = permit(job, err);
     if (rc == CCZ_OK)
         rc = ccz_parallel(run_range, job, ask->users_len, CCZI_RANK_GROUP, ask->threads, err);
-    for (size_t i = 0; rc != CCZ_OK && i < ask->users_len * ask->k; i++) {
-        job->number[i] = CCZ_RECSYS_NONE;
-        job->score[i] = -INFINITY;
-    }
+    if (rc != CCZ_OK)
+        cczi_topk_none(job->number, job->score, ask->users_len * ask->k);
     cczi_recsys_wipe_free(job->permitted, job->words * sizeof(*job->permitted));
     return rc;
 }

@@ -145,6 +145,8 @@ void cczi_topk_replace(int64_t *heap, size_t k, int64_t key); /* heap[0] leaves 
 void cczi_topk_sort(int64_t *heap, size_t k);                 /* descending */
 void cczi_topk_write(uint32_t *number, float *score, const int64_t *sorted, size_t k);
 
+void cczi_topk_none(uint32_t *number, float *score, size_t len); /* empty lists */
+
 /* Sets bit col[i] of bits [words] for all i, without an address or branch that depends on col. */
 void cczi_topk_mark(uint64_t *bits, size_t words, const uint32_t *col, size_t len);
 /* key[i] of a block of scores; EMPTY where bit i of left_out is set. The result is 1 if a score is not finite, else 0. No branch. */

@@ -648,8 +648,11 @@ static void overflow(void)
         cfg.alpha = 1;
         model = trained(m, &cfg);
         cfg.alpha = 3e38f;
-        CHECK(is_refused(ccz_recsys_als_iterate(model, m, &cfg, &err), CCZ_E_LIMIT, &err,
-                         "recsys:overflow"));
+        for (cfg.threads = 1; cfg.threads <= 3; cfg.threads++) { /* always the first row */
+            CHECK(is_refused(ccz_recsys_als_iterate(model, m, &cfg, &err), CCZ_E_LIMIT, &err,
+                             "recsys:overflow"));
+            CHECK(err.aux == 0);
+        }
         all_finite(model);
         ccz_recsys_model_free(model);
     }
@@ -687,7 +690,7 @@ static void refuses(void)
          CCZ_E_ARG,
          {GOOD, .kind = CCZ_RECSYS_EXPLICIT, .biases = true, .nonneg = true}},
         {"recsys:nonneg-solver", CCZ_E_ARG, {GOOD, .solver = CCZ_RECSYS_ALS_CG, .nonneg = true}},
-        {"recsys:tier", CCZ_E_UNSUPPORTED, {GOOD, .tier = "ifma"}}};
+        {"recsys:tier", CCZ_E_UNAVAILABLE, {GOOD, .tier = "ifma"}}};
     CCZ_AUTO(ccz_recsys_csr) m = feedback(9, 8, 0.4, 15);
     struct ccz_recsys_model *model;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -763,6 +766,14 @@ static void refuses_models(void)
     cfg.biases = true;
     CHECK(is_refused(ccz_recsys_als_iterate(model, m, &cfg, &err), CCZ_E_MISMATCH, &err,
                      "recsys:model-biases"));
+    cfg.biases = false;
+    model->mean = 3;
+    CHECK(is_refused(ccz_recsys_als_iterate(model, m, &cfg, &err), CCZ_E_MISMATCH, &err,
+                     "recsys:model-mean"));
+    CHECK(is_refused(ccz_recsys_als_loss(&loss, model, m, &cfg, &err), CCZ_E_MISMATCH, &err,
+                     "recsys:model-mean"));
+    model->mean = 0;
+    cfg.biases = true;
     struct ccz_recsys_factors out;
     CCZ_AUTO(ccz_recsys_fold) f = NULL;
     CHECK(is_refused(ccz_recsys_fold_new(&f, model, CCZ_RECSYS_USERS, &cfg, &err), CCZ_E_MISMATCH,
@@ -777,8 +788,10 @@ static void refuses_models(void)
     float share[8];
     CHECK(
         is_refused(ccz_recsys_als_weights(share, f, m, 9, 0, &err), CCZ_E_ARG, &err, "recsys:row"));
+    share[0] = 7;
     CHECK(is_refused(ccz_recsys_als_weights(share, f, m, 0, 8, &err), CCZ_E_ARG, &err,
                      "recsys:target"));
+    CHECK(m->start[1] > 0 && share[0] == 0);
     CHECK(is_refused(ccz_recsys_als_weights(share, f, items, 0, 0, &err), CCZ_E_ARG, &err,
                      "recsys:cols"));
     users->value[2] = NAN;

@@ -73,12 +73,24 @@ static void lists_refuse(void)
         {{.users_len = 1, .k = 1, .allow = items, .allow_len = 2}, "recsys:item"},
         {{.users_len = 1, .k = 1, .seen = other}, "recsys:seen"},
     };
-    uint32_t item[8];
-    float score[8];
+    uint32_t item[USERS + 1];
+    float score[USERS + 1];
     struct ccz_err err = {0};
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        item[0] = 1;
         CHECK(is_refused(ccz_recsys_popular_recommend(item, score, p, &bad[i].ask, &err), CCZ_E_ARG,
                          &err, bad[i].where));
+        CHECK(bad[i].ask.k != 1 || (item[0] == CCZ_RECSYS_NONE && score[0] == -INFINITY));
+    }
+    struct ccz_recsys_csr low = *train; /* rows for those who ask are enough */
+    low.rows = 2;
+    CHECK(ccz_recsys_popular_recommend(
+              item, score, p, &(struct ccz_recsys_ask){.users_len = 2, .k = 1, .seen = &low},
+              &err) == CCZ_OK);
+    CHECK(is_refused(
+        ccz_recsys_popular_recommend(
+            item, score, p, &(struct ccz_recsys_ask){.users_len = 3, .k = 1, .seen = &low}, &err),
+        CCZ_E_ARG, &err, "recsys:seen"));
     CHECK(is_refused(ccz_recsys_popular_recommend(
                          item, score, p,
                          &(struct ccz_recsys_ask){.users_len = 1, .k = 1, .oblivious = true}, &err),

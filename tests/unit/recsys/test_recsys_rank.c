@@ -586,9 +586,11 @@ static void refuses(void)
     const struct ccz_recsys_ask with_seen = {.users_len = 1, .k = 2, .seen = seen};
     CHECK(ccz_recsys_similar_items(item, score, of_items, &with_seen, &err) == CCZ_E_ARG &&
           strcmp(err.where, "recsys:seen") == 0);
-    CHECK(ccz_recsys_similar_users(item, score, of_items, &(struct ccz_recsys_ask){.k = 1}, &err) ==
-              CCZ_E_ARG &&
-          strcmp(err.where, "recsys:index") == 0 && err.hint[0]);
+    item[1] = 7;
+    CHECK(ccz_recsys_similar_users(item, score, of_items,
+                                   &(struct ccz_recsys_ask){.users_len = 1, .k = 2},
+                                   &err) == CCZ_E_ARG &&
+          strcmp(err.where, "recsys:index") == 0 && err.hint[0] && item[1] == CCZ_RECSYS_NONE);
     CHECK(ccz_recsys_scores(score, model, bad_user, bad_item, 2, &err) == CCZ_E_ARG &&
           strcmp(err.where, "recsys:user") == 0 && err.aux == 1);
     CHECK(ccz_recsys_scores(score, model, (uint32_t[]){0, 0, 0}, bad_item, 3, &err) == CCZ_E_ARG &&
