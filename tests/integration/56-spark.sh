@@ -131,6 +131,8 @@ als() {
 releases() { kms audit 2>/dev/null | grep -c "Release accept $1" || true; }
 
 step "ALS on two executors, each with an agent of its own"
+mkdir "$RUN/spark/conf" # which the job does not read
+echo 'spark.serializer no.such.Serializer' >"$RUN/spark/conf/spark-defaults.conf"
 cluster good "$ROOT/solutions/09-secure-recsys/executor-java"
 before=$(releases secret/spark/auth)
 JAVA_HOME=$RUN/good status 0 als factors 2
@@ -150,8 +152,16 @@ for f in "$RUN"/spark/work/*/*/*; do # the command line of an executor is in its
     ! grep -qaF "$(cat "$RUN/auth")" "$f" || die "Spark's secret is in $f"
 done
 rm -r "$RUN/spark/work"
-status 2 als x 1 --conf spark.io.encryption.enabled=false
-has err 'would weaken the job'
+# --conf takes no protection back: neither what the job sets, nor what it leaves at a default, nor by a name in disguise
+for taken in spark.io.encryption.enabled=false spark.io.encryption.keygen.algorithm=HmacMD5 spark.authenticate=false spark.authenticate.secret=known \
+    spark.network.crypto.enabled=false spark.network.crypto.saslFallback=true spark.network.sasl.serverAlwaysEncrypt=false spark.ssl.enabled=false \
+    spark.hadoop.cczoo.plaintext.read=true spark.hadoop.cczoo.plaintext.write=true spark.hadoop.cczoo.other=1 \
+    spark.hadoop.parquet.encryption.algorithm=AES_GCM_CTR_V1 spark.hadoop.parquet.encryption.plaintext.footer=true \
+    spark.hadoop.parquet.encryption.kms.instance.url=elsewhere spark.hadoop.parquet.crypto.factory.class=x \
+    'spark.hadoop. cczoo.plaintext.read=true' spark.driver.extraJavaOptions=-Dspark.network.crypto.keyLength=128; do
+    status 2 als x 1 --conf "$taken"
+    has err "error: --conf ${taken%%=*} would weaken the job"
+done
 
 step "an executor that was started past its agent gets no keys"
 printf '%s\n' '#!/bin/sh' 'case " $* " in *CoarseGrainedExecutorBackend*) unset CCZ_AGENT ;; esac' "exec $JAVA/bin/java \"\$@\"" >"$RUN/past-java"
