@@ -2,7 +2,7 @@
 # Spark with keys from the key agent: encrypted Parquet both ways, ALS on a cluster whose executors each have an agent, and executors without one.
 . "$(dirname "$0")/kms.sh"
 command -v javac >/dev/null || { echo "skipped: no JDK (apt-get install openjdk-17-jdk-headless)"; exit 77; }
-ENVIRONMENT=$("$ROOT/scripts/fetch-spark") || { echo "skipped: PySpark cannot be had (scripts/fetch-spark)"; exit 77; }
+ENVIRONMENT=$(or_skip "PySpark (scripts/fetch-spark)" "$ROOT/scripts/fetch-spark")
 PYTHON=$ENVIRONMENT/bin/python
 run_begin test-spark
 HERE=$ROOT/tests/integration
