@@ -128,7 +128,12 @@ als() {
         --conf "spark.driver.extraJavaOptions=$QUICK" --conf "spark.executor.extraJavaOptions=$QUICK" --conf spark.driver.host=127.0.0.1 \
         --conf spark.task.maxFailures=1 --conf spark.deploy.maxExecutorRetries=1 --conf spark.sql.shuffle.partitions=2 "$@"
 }
-releases() { kms audit 2>/dev/null | grep -c "Release accept $1" || true; }
+# releases ITEM: how many so far
+releases() {
+    local audit
+    audit=$(kms audit 2>>"$RUN/log/audit.log") || die "no audit: $(tail -n 1 "$RUN/log/audit.log")"
+    grep -c "Release accept $1" <<<"$audit" || true # none is a count, too
+}
 
 step "ALS on two executors, each with an agent of its own"
 mkdir "$RUN/spark/conf" # which the job does not read
@@ -137,7 +142,8 @@ cluster good "$ROOT/solutions/09-secure-recsys/executor-java"
 before=$(releases secret/spark/auth)
 JAVA_HOME=$RUN/good status 0 als factors 2
 has out '^\{"ratings": [0-9]+, "users": 300, "items": 200, "rank": 8, "iterations": 3, "seconds": [0-9.]+\}$'
-[ $(($(releases secret/spark/auth) - before)) = 3 ] || die "the driver and two executors were to get Spark's secret, each by its own evidence"
+after=$(releases secret/spark/auth)
+[ $((after - before)) = 3 ] || die "the driver and two executors were to get Spark's secret, each by its own evidence"
 [ "$(grep -h 'agent: ready socket=/tmp/cczoo-agent\.' "$RUN"/spark/work/*/*/stderr | wc -l)" = 2 ] || die "expected two agents of executors"
 grep -q 'agent: unwrap name=ratings .*verdict=accept' "$RUN"/spark/work/*/*/stderr || die "no executor opened a key by its own agent"
 parts=0
