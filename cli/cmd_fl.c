@@ -50,30 +50,6 @@ static void on_signal(int number)
 
 /* ------------------------------------------------------------------------------------- options */
 
-/* A number in [low, high]; `fallback` without text. */
-static bool real(double *out, const char *name, const char *text, double fallback, double low,
-                 double high)
-{
-    char *end = NULL;
-    *out = fallback;
-    if (!text)
-        return true;
-    *out = strtod(text, &end);
-    if (end != text && *end == '\0' && *out >= low && *out <= high)
-        return true;
-    ui_error("--%s: %s is no number from %g to %g", name, text, low, high);
-    return false;
-}
-
-static bool count(const char *name, int64_t v, int64_t low, int64_t high)
-{
-    if (v >= low && v <= high)
-        return true;
-    ui_error("--%s: %lld is not from %lld to %lld", name, (long long)v, (long long)low,
-             (long long)high);
-    return false;
-}
-
 /* Names of strategies: what the server does with updates, and what clients do. */
 static const struct strategy {
     const char *name;
@@ -113,8 +89,8 @@ static bool set_strategy(struct ccz_fl_server_cfg *s, const struct sim_opts *o)
     s->agg.opt = ccz_agg_opt_defaults(found->opt);
     s->agg.codec.kind = ccz_agg_codec_from(o->codec);
     s->agg.codec.topk = (uint64_t)o->topk;
-    if (!real(&mu, "mu", o->mu, 0.01, 0, 1e6) ||
-        !real(&server_lr, "server-lr", o->server_lr, (double)s->agg.opt.lr, 1e-9, 1e6))
+    if (!ui_real(&mu, "mu", o->mu, 0.01, 0, 1e6) ||
+        !ui_real(&server_lr, "server-lr", o->server_lr, (double)s->agg.opt.lr, 1e-9, 1e6))
         return false;
     s->agg.opt.lr = (float)server_lr;
     s->train.prox_mu = found->prox ? (float)mu : 0;
@@ -129,16 +105,18 @@ static bool set_server(struct ccz_fl_server_cfg *s, double *decay, const struct 
 {
     double lr, momentum, norm_max, lr_decay;
     const bool counts =
-        count("rounds", o->rounds, 1, INT32_MAX) && count("epochs", o->epochs, 1, 1000000) &&
-        count("batch", o->batch, 1, CCZ_NN_BATCH_MAX) &&
-        count("sample", o->sample, 0, o->clients) && count("quorum", o->quorum, 0, o->clients) &&
-        count("seed", o->seed, 0, INT64_MAX) && count("eval-every", o->eval_every, 1, INT32_MAX) &&
-        count("topk", o->topk, 0, INT64_MAX) && count("byzantine", o->byzantine, 0, o->clients);
-    if (!counts || !real(&lr, "lr", o->lr, 0.01, 1e-9, 1e6) ||
-        !real(&momentum, "momentum", o->momentum, 0, 0, 0.9999) ||
-        !real(decay, "weight-decay", o->decay, 0, 0, 1e6) ||
-        !real(&norm_max, "norm-max", o->norm_max, 0, 0, 1e30) ||
-        !real(&lr_decay, "lr-decay", o->lr_decay, 1, 1e-3, 1))
+        ui_count("rounds", o->rounds, 1, INT32_MAX) && ui_count("epochs", o->epochs, 1, 1000000) &&
+        ui_count("batch", o->batch, 1, CCZ_NN_BATCH_MAX) &&
+        ui_count("sample", o->sample, 0, o->clients) &&
+        ui_count("quorum", o->quorum, 0, o->clients) && ui_count("seed", o->seed, 0, INT64_MAX) &&
+        ui_count("eval-every", o->eval_every, 1, INT32_MAX) &&
+        ui_count("topk", o->topk, 0, INT64_MAX) &&
+        ui_count("byzantine", o->byzantine, 0, o->clients);
+    if (!counts || !ui_real(&lr, "lr", o->lr, 0.01, 1e-9, 1e6) ||
+        !ui_real(&momentum, "momentum", o->momentum, 0, 0, 0.9999) ||
+        !ui_real(decay, "weight-decay", o->decay, 0, 0, 1e6) ||
+        !ui_real(&norm_max, "norm-max", o->norm_max, 0, 0, 1e30) ||
+        !ui_real(&lr_decay, "lr-decay", o->lr_decay, 1, 1e-3, 1))
         return false;
     *s = (struct ccz_fl_server_cfg){.rounds = (uint64_t)o->rounds,
                                     .sample_len = (uint32_t)o->sample,
@@ -445,12 +423,12 @@ static bool check_opts(const struct sim_opts *o)
         ui_error("--checkpoint goes with --key, --html with --log");
         return false;
     }
-    return count("clients", o->clients, 1, (int64_t)CCZ_FL_MEMBERS_MAX) &&
-           count("threads", o->threads, 0, CCZ_FL_SIM_THREADS_MAX) &&
-           count("per-client", o->per_client, 0, INT32_MAX) &&
-           count("limit", o->limit, 0, INT64_MAX) && count("central", o->central, 0, 1000000) &&
-           count("alone", o->alone, 0, 1000000) &&
-           count("alone-clients", o->alone_clients, 0, o->clients);
+    return ui_count("clients", o->clients, 1, (int64_t)CCZ_FL_MEMBERS_MAX) &&
+           ui_count("threads", o->threads, 0, CCZ_FL_SIM_THREADS_MAX) &&
+           ui_count("per-client", o->per_client, 0, INT32_MAX) &&
+           ui_count("limit", o->limit, 0, INT64_MAX) &&
+           ui_count("central", o->central, 0, 1000000) && ui_count("alone", o->alone, 0, 1000000) &&
+           ui_count("alone-clients", o->alone_clients, 0, o->clients);
 }
 
 /* Each appends its part of the table of options and returns how many they are. */
@@ -546,8 +524,8 @@ static int fl_simulate(int argc, char **argv)
     if (n < 0)
         return ui_parse_status(n);
     struct job j = {.quiet = o.quiet, .accuracy = NAN};
-    if (n > 0 || !check_opts(&o) || !real(&alpha, "alpha", o.alpha, 0.5, 1e-6, 999999) ||
-        !real(&expect, "expect", o.expect, 0, 0, 100))
+    if (n > 0 || !check_opts(&o) || !ui_real(&alpha, "alpha", o.alpha, 0.5, 1e-6, 999999) ||
+        !ui_real(&expect, "expect", o.expect, 0, 0, 100))
         return UI_USAGE;
     double decay;
     if (!set_server(&j.cfg.server, &decay, &o))
@@ -581,25 +559,10 @@ static int fl_report_verb(int argc, char **argv)
 
 int cmd_fl(int argc, char **argv)
 {
-    static const struct {
-        const char *name, *args, *help;
-        cli_fn *run;
-    } verbs[] = {
+    static const struct ui_verb verbs[] = {
         {"simulate", "", "clients and server on this machine, with the built-in trainer",
          fl_simulate},
         {"report", "LOG...", "a page with curves of one or more logs", fl_report_verb},
     };
-    const size_t len = sizeof(verbs) / sizeof(verbs[0]);
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        ui_out("usage: cczoo fl VERB [--help]\n\n");
-        for (size_t i = 0; i < len; i++)
-            ui_out("  %-10s %-8s %s\n", verbs[i].name, verbs[i].args, verbs[i].help);
-        return argc < 2 ? UI_USAGE : UI_OK;
-    }
-    for (size_t i = 0; i < len; i++)
-        if (strcmp(argv[1], verbs[i].name) == 0)
-            return verbs[i].run(argc - 1, argv + 1);
-    ui_error("no such verb: fl %s", argv[1]);
-    ui_hint("cczoo fl --help lists the verbs");
-    return UI_USAGE;
+    return ui_verbs("fl", verbs, sizeof(verbs) / sizeof(verbs[0]), argc, argv);
 }

@@ -159,16 +159,14 @@ int recsys_plan(int argc, char **argv)
         argc, argv, "cczoo recsys plan --ratings N --users N --items N --memory GIB ..", opts);
     if (left < 0)
         return ui_parse_status(left);
-    if (left > 0 || !memory || !recsys_real(&memory_gib, "memory", memory, 0, 0.001, 1e6) ||
-        !recsys_real(&exec_gib, "executor-memory", exec_memory, 0, 0.001, 1e6) ||
-        !recsys_real(&flops, "gflops", rate, 0, 0, 1e6) ||
-        !recsys_count("ratings", ratings, 1, INT64_MAX) ||
-        !recsys_count("users", users, 1, UINT32_MAX) ||
-        !recsys_count("items", items, 1, UINT32_MAX) ||
-        !recsys_count("factors", factors, 1, CCZ_RECSYS_FACTORS_MAX) ||
-        !recsys_count("cg", cg, 0, CCZ_RECSYS_CG_STEPS_MAX) ||
-        !recsys_count("cores", cores, 1, 4096) ||
-        !recsys_count("executor-cores", exec_cores, 0, 4096)) {
+    if (left > 0 || !memory || !ui_real(&memory_gib, "memory", memory, 0, 0.001, 1e6) ||
+        !ui_real(&exec_gib, "executor-memory", exec_memory, 0, 0.001, 1e6) ||
+        !ui_real(&flops, "gflops", rate, 0, 0, 1e6) ||
+        !ui_count("ratings", ratings, 1, INT64_MAX) || !ui_count("users", users, 1, UINT32_MAX) ||
+        !ui_count("items", items, 1, UINT32_MAX) ||
+        !ui_count("factors", factors, 1, CCZ_RECSYS_FACTORS_MAX) ||
+        !ui_count("cg", cg, 0, CCZ_RECSYS_CG_STEPS_MAX) || !ui_count("cores", cores, 1, 4096) ||
+        !ui_count("executor-cores", exec_cores, 0, 4096)) {
         if (!memory)
             ui_error("--memory is required");
         return UI_USAGE;
@@ -195,10 +193,7 @@ int recsys_plan(int argc, char **argv)
 
 int cmd_recsys(int argc, char **argv)
 {
-    static const struct {
-        const char *name, *args, *help;
-        cli_fn *run;
-    } verbs[] = {
+    static const struct ui_verb verbs[] = {
         {"encrypt", "IN OUT", "ratings or titles into a protected file, or encrypted Parquet",
          recsys_encrypt},
         {"train", "", "a model from ratings, judged, as a signed and encrypted bundle",
@@ -212,17 +207,5 @@ int cmd_recsys(int argc, char **argv)
         {"export", "OUT", "ratings by numbers, or factors, as encrypted Parquet", recsys_export},
         {"import", "DIR...", "factors that Spark wrote, as a bundle", recsys_import},
     };
-    const size_t len = sizeof(verbs) / sizeof(verbs[0]);
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        ui_out("usage: cczoo recsys VERB [--help]\n\n");
-        for (size_t i = 0; i < len; i++)
-            ui_out("  %-10s %-8s %s\n", verbs[i].name, verbs[i].args, verbs[i].help);
-        return argc < 2 ? UI_USAGE : UI_OK;
-    }
-    for (size_t i = 0; i < len; i++)
-        if (strcmp(argv[1], verbs[i].name) == 0)
-            return verbs[i].run(argc - 1, argv + 1);
-    ui_error("no such verb: recsys %s", argv[1]);
-    ui_hint("cczoo recsys --help lists the verbs");
-    return UI_USAGE;
+    return ui_verbs("recsys", verbs, sizeof(verbs) / sizeof(verbs[0]), argc, argv);
 }

@@ -101,9 +101,6 @@ struct recsys_als_opts {
 };
 size_t recsys_als_options(struct ui_opt *out, struct recsys_als_opts *o);
 bool recsys_als_cfg(struct ccz_recsys_als_cfg *out, const struct recsys_als_opts *o);
-bool recsys_real(double *out, const char *name, const char *text, double fallback, double low,
-                 double high);
-bool recsys_count(const char *name, int64_t v, int64_t low, int64_t high);
 
 /* ----------------------------------------------------------------------------------------- verbs */
 

@@ -37,7 +37,7 @@ static bool ask_check(const struct ask_opts *o)
         ui_error("--bundle and --model-key are required");
         return false;
     }
-    return recsys_count("k", o->k, 1, CCZ_RECSYS_K_MAX);
+    return ui_count("k", o->k, 1, CCZ_RECSYS_K_MAX);
 }
 
 /* ---------------------------------------------------------------------------------------- lists */

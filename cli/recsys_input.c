@@ -8,29 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-bool recsys_real(double *out, const char *name, const char *text, double fallback, double low,
-                 double high)
-{
-    char *end = NULL;
-    *out = fallback;
-    if (!text)
-        return true;
-    *out = strtod(text, &end);
-    if (end != text && *end == '\0' && *out >= low && *out <= high)
-        return true;
-    ui_error("--%s: %s is no number from %g to %g", name, text, low, high);
-    return false;
-}
-
-bool recsys_count(const char *name, int64_t v, int64_t low, int64_t high)
-{
-    if (v >= low && v <= high)
-        return true;
-    ui_error("--%s: %lld is not from %lld to %lld", name, (long long)v, (long long)low,
-             (long long)high);
-    return false;
-}
-
 /* ------------------------------------------------------------------------------------- training */
 
 size_t recsys_als_options(struct ui_opt *out, struct recsys_als_opts *o)
@@ -72,15 +49,15 @@ bool recsys_als_cfg(struct ccz_recsys_als_cfg *out, const struct recsys_als_opts
         ui_error("--kind is implicit-ials, implicit-hkv or explicit");
         return false;
     }
-    if (!recsys_count("factors", o->factors, 1, CCZ_RECSYS_FACTORS_MAX) ||
-        !recsys_count("iterations", o->iterations, 1, CCZ_RECSYS_ITERATIONS_MAX) ||
-        !recsys_count("cg", o->cg, 0, CCZ_RECSYS_CG_STEPS_MAX) ||
-        !recsys_count("seed", o->seed, 0, INT64_MAX) ||
-        !recsys_count("threads", o->threads, 1, CCZ_THREADS_MAX) ||
-        !recsys_real(&reg, "reg", o->reg, kind == CCZ_RECSYS_IMPLICIT_HKV ? 10 : 0.01, 0, 1e9) ||
-        !recsys_real(&alpha, "alpha", o->alpha, 10, 1e-9, 1e9) ||
-        !recsys_real(&unobserved, "unobserved", o->unobserved, 0.1, 1e-9, 1e9) ||
-        !recsys_real(&nu, "nu", o->nu, 1, 0, 1))
+    if (!ui_count("factors", o->factors, 1, CCZ_RECSYS_FACTORS_MAX) ||
+        !ui_count("iterations", o->iterations, 1, CCZ_RECSYS_ITERATIONS_MAX) ||
+        !ui_count("cg", o->cg, 0, CCZ_RECSYS_CG_STEPS_MAX) ||
+        !ui_count("seed", o->seed, 0, INT64_MAX) ||
+        !ui_count("threads", o->threads, 1, CCZ_THREADS_MAX) ||
+        !ui_real(&reg, "reg", o->reg, kind == CCZ_RECSYS_IMPLICIT_HKV ? 10 : 0.01, 0, 1e9) ||
+        !ui_real(&alpha, "alpha", o->alpha, 10, 1e-9, 1e9) ||
+        !ui_real(&unobserved, "unobserved", o->unobserved, 0.1, 1e-9, 1e9) ||
+        !ui_real(&nu, "nu", o->nu, 1, 0, 1))
         return false;
     *out = (struct ccz_recsys_als_cfg){.kind = (enum ccz_recsys_als_kind)kind,
                                        .solver = o->cg ? CCZ_RECSYS_ALS_CG : CCZ_RECSYS_ALS_EXACT,
@@ -173,10 +150,10 @@ static bool filter_of(struct ccz_recsys_filter *f, const struct recsys_input_opt
         ui_error("--twice is refuse, last or sum");
         return false;
     }
-    if (!recsys_real(&value_min, "value-min", o->value_min, 0, -1e9, 1e9) ||
-        !recsys_count("per-user", o->per_user, 0, UINT32_MAX) ||
-        !recsys_count("per-item", o->per_item, 0, UINT32_MAX) ||
-        !recsys_count("ratings-max", o->ratings_max, 0, (int64_t)CCZ_RECSYS_RATINGS_MAX))
+    if (!ui_real(&value_min, "value-min", o->value_min, 0, -1e9, 1e9) ||
+        !ui_count("per-user", o->per_user, 0, UINT32_MAX) ||
+        !ui_count("per-item", o->per_item, 0, UINT32_MAX) ||
+        !ui_count("ratings-max", o->ratings_max, 0, (int64_t)CCZ_RECSYS_RATINGS_MAX))
         return false;
     *f = (struct ccz_recsys_filter){.ratings_max = (uint64_t)o->ratings_max,
                                     .drop_below = o->value_min != NULL,

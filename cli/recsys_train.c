@@ -84,8 +84,8 @@ static bool check_split(const struct train_opts *o, bool may_be_none)
         ui_error("--split is last, time, leave%s", may_be_none ? ", random or none" : " or random");
         return false;
     }
-    return recsys_real(&share, "share", o->share, 0.2, 0.001, 0.999) &&
-           recsys_count("bootstrap", o->bootstrap, 0, CCZ_RECSYS_BOOTSTRAP_MAX);
+    return ui_real(&share, "share", o->share, 0.2, 0.001, 0.999) &&
+           ui_count("bootstrap", o->bootstrap, 0, CCZ_RECSYS_BOOTSTRAP_MAX);
 }
 
 /* Splits @p from; both parts as rows of users. */
@@ -96,7 +96,7 @@ static ccz_rc split(struct ccz_recsys_csr **train, struct ccz_recsys_csr **test,
     struct ccz_recsys_split_cfg cfg = {.seed = j->cfg.seed, .drop_cold = true};
     struct ccz_recsys_ratings a = {0}, b = {0};
     (void)split_kind(&cfg.kind, j->o.split);
-    (void)recsys_real(&cfg.share, "share", j->o.share, 0.2, 0.001, 0.999);
+    (void)ui_real(&cfg.share, "share", j->o.share, 0.2, 0.001, 0.999);
     ccz_rc rc = ccz_recsys_split(&a, &b, NULL, from, &cfg, err);
     if (rc == CCZ_OK)
         rc = ccz_recsys_csr_new(train, &a, CCZ_RECSYS_TWICE_REFUSE, err);
@@ -459,7 +459,7 @@ static bool check_bundle(const struct train_opts *o)
         ui_error("--out, --name and --model-key are required");
         return false;
     }
-    return recsys_count("version", o->version, 1, INT64_MAX);
+    return ui_count("version", o->version, 1, INT64_MAX);
 }
 
 /* What is judged needs times, and stays in memory. */
@@ -472,7 +472,7 @@ static bool take_memory(struct train_opts *o, const char *memory)
         ui_error("--spill-dir goes with --memory, and --memory with --split none");
         return false;
     }
-    if (!recsys_real(&gib, "memory", memory, 0, 0.004, 1e6))
+    if (!ui_real(&gib, "memory", memory, 0, 0.004, 1e6))
         return false;
     o->input.memory = (uint64_t)(gib * (1 << 30));
     return true;
@@ -509,7 +509,7 @@ static int train_or_evaluate(int argc, char **argv, bool bundle)
     if (left < 0)
         return ui_parse_status(left);
     if (left > 0 || !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
-        !check_split(&j.o, bundle) || !recsys_real(&expect, "expect", j.o.expect, 0, 0, 1000) ||
+        !check_split(&j.o, bundle) || !ui_real(&expect, "expect", j.o.expect, 0, 0, 1000) ||
         (bundle && !check_bundle(&j.o)) || !take_memory(&j.o, memory))
         return UI_USAGE;
     begin(&j);
@@ -626,7 +626,7 @@ int recsys_search(int argc, char **argv)
     if (left < 0)
         return ui_parse_status(left);
     if (left > 0 || !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
-        !check_split(&j.o, false) || !recsys_count("trials", trials, 1, CCZ_RECSYS_TRIALS_MAX))
+        !check_split(&j.o, false) || !ui_count("trials", trials, 1, CCZ_RECSYS_TRIALS_MAX))
         return UI_USAGE;
     begin(&j);
     ccz_rc rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);
@@ -921,7 +921,7 @@ int recsys_import(int argc, char **argv)
         (name && !recsys_data_name_check("factors-name", name)) ||
         !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
         !check_split(&j.o, true) || !check_bundle(&j.o) ||
-        !recsys_real(&expect, "expect", j.o.expect, 0, 0, 1000))
+        !ui_real(&expect, "expect", j.o.expect, 0, 0, 1000))
         return UI_USAGE;
     begin(&j);
     ccz_rc rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);

@@ -210,3 +210,42 @@ int ui_parse_status(int n)
 {
     return n == -2 ? UI_OK : UI_USAGE;
 }
+
+bool ui_real(double *out, const char *name, const char *text, double fallback, double low,
+             double high)
+{
+    char *end = NULL;
+    *out = fallback;
+    if (!text)
+        return true;
+    *out = strtod(text, &end);
+    if (end != text && *end == '\0' && *out >= low && *out <= high)
+        return true;
+    ui_error("--%s: %s is no number from %g to %g", name, text, low, high);
+    return false;
+}
+
+bool ui_count(const char *name, int64_t v, int64_t low, int64_t high)
+{
+    if (v >= low && v <= high)
+        return true;
+    ui_error("--%s: %lld is not from %lld to %lld", name, (long long)v, (long long)low,
+             (long long)high);
+    return false;
+}
+
+int ui_verbs(const char *command, const struct ui_verb *verbs, size_t len, int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        ui_out("usage: cczoo %s VERB [--help]\n\n", command);
+        for (size_t i = 0; i < len; i++)
+            ui_out("  %-10s %-8s %s\n", verbs[i].name, verbs[i].args, verbs[i].help);
+        return argc < 2 ? UI_USAGE : UI_OK;
+    }
+    for (size_t i = 0; i < len; i++)
+        if (strcmp(argv[1], verbs[i].name) == 0)
+            return verbs[i].run(argc - 1, argv + 1);
+    ui_error("no such verb: %s %s", command, argv[1]);
+    ui_hint("cczoo %s --help lists the verbs", command);
+    return UI_USAGE;
+}

@@ -50,5 +50,20 @@ struct ui_opt {
 int ui_parse(int argc, char **argv, const char *usage, const struct ui_opt *opts);
 /* Exit status for the negative results of ui_parse(). */
 int ui_parse_status(int n);
+/* The number that --name says, from low to high; `fallback` without text. False after saying what is wrong. */
+bool ui_real(double *out, const char *name, const char *text, double fallback, double low,
+             double high);
+/* The same of one that was parsed. */
+bool ui_count(const char *name, int64_t v, int64_t low, int64_t high);
+
+/* ------------------------------------------------------------------------------- verbs */
+
+/* One verb of a command. argv[0] of `run` is the verb. */
+struct ui_verb {
+    const char *name, *args, *help;
+    int (*run)(int argc, char **argv);
+};
+/* Runs the verb in argv[1]; without one, or with --help, lists them. @return exit status */
+int ui_verbs(const char *command, const struct ui_verb *verbs, size_t len, int argc, char **argv);
 
 #endif

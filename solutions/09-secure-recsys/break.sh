@@ -25,7 +25,7 @@ expect_refusal 'parquet:data-page: ' train "$BIN/cczoo" 1 | sed 's/^/   /'
 mv "$RUN/ratings.good" "$RUN/ratings.parquet"
 
 step "(b) a trainer with one byte changed asks for the ratings"
-flip cczoo 'no such verb: recsys'
+flip cczoo 'whether one machine is enough'
 expect_refusal 'policy:mrenclave: ' train "$RUN/cczoo" 1 | sed 's/^/   /'
 
 step "(c) a bundle signed by another trainer than the one that the policy names"

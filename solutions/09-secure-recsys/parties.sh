@@ -18,11 +18,11 @@ make_platform() {
     SERVER_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-served")
     KMS_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-kmsd")
     local policy
-    for policy in data model kms; do
+    for policy in policy.json model-policy.json kms-policy.json; do
         sed -e "s/@TRAINER@/$TRAINER_ID/" -e "s/@SERVER@/$SERVER_ID/" -e "s/@KMS@/$KMS_ID/" \
-            "$HERE/$policy-policy.json" >"$RUN/$policy-policy.json"
+            "$HERE/$policy" >"$RUN/$policy"
     done
-    cp "$RUN/data-policy.json" "$RUN/trainer-policy.json" # whom the server believes a model
+    cp "$RUN/policy.json" "$RUN/trainer-policy.json" # whom the server believes a model
     TEE=(--tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust")
 }
 
@@ -46,7 +46,7 @@ protect_ratings() {
     "$BIN/cczoo" recsys encrypt --parquet --format "${FORMAT:-movielens-csv}" --key "$RUN/ratings.key" --key-name ratings --data-name "$DATA_NAME" \
         "$RATINGS/ratings.csv" "$RUN/ratings.parquet" 2>>"$RUN/log/setup.log"
     "$BIN/cczoo" recsys encrypt --titles --key "$RUN/ratings.key" "$RATINGS/movies.csv" "$RUN/titles.enc" 2>>"$RUN/log/setup.log"
-    kms policy put data "$RUN/data-policy.json" >/dev/null
+    kms policy put data "$RUN/policy.json" >/dev/null
     kms key import ratings --alg aes-128 --from "$RUN/ratings.key" --bind data >/dev/null
     rm "$RUN/ratings.key" # only the KMS has it now
 }

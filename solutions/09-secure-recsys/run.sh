@@ -13,7 +13,7 @@ step "2 KMS, and the owner's ratings: encrypted on his machine"
 start_kms
 protect_ratings
 say "ratings.parquet: $(stat -c %s "$RUN/ratings.parquet") bytes, begins with $(head -c 4 "$RUN/ratings.parquet"), an encrypted footer"
-say "its key is bound to data-policy.json: only the measured program gets it"
+say "its key is bound to policy.json: only the measured program gets it"
 
 step "3 the trainer attests, gets the keys, trains; judged on films that it had not seen"
 new_model_key 1

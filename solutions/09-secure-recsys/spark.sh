@@ -28,6 +28,7 @@ step "3 Spark: two executors, each starts inside a key agent and gets what the K
 real=$("$ENVIRONMENT/bin/python" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__))')
 mkdir -p "$RUN/spark" "$RUN/java/bin"
 ln -s "$real/bin" "$real/jars" "$RUN/spark/" # executors log into SPARK_HOME
+EXECUTORS=$RUN/spark/work
 ln -s "$JAVA" "$RUN/java/java"
 ln -s "$BIN/cczoo" "$RUN/java/cczoo"
 cp "$HERE/executor-java" "$RUN/java/bin/java"
@@ -41,7 +42,7 @@ als() {
         --conf "spark.driver.extraJavaOptions=$QUICK" --conf "spark.executor.extraJavaOptions=$QUICK" --conf spark.sql.shuffle.partitions=2
 }
 als "$BIN/cczoo" "$RUN/factors" 2>"$RUN/log/spark.log" | sed 's/^/   /' || {
-    cat "$RUN"/spark/work/*/*/stderr >"$RUN/log/executors.log"
+    cat "$EXECUTORS"/*/*/stderr >"$RUN/log/executors.log"
     die "the job failed: see spark.log and executors.log"
 }
 kms audit --last 40 | grep -E 'Release accept (key|secret)/spark' | sed -E 's/mrenclave=([0-9a-f]{12})[0-9a-f]*/mrenclave=\1../; s/^/   /' | tail -n 8
@@ -70,7 +71,7 @@ for f in "$RUN/part.parquet" "$RUN"/factors/*/part-*.parquet; do # a footer in c
     [ "$(head -c 4 "$f")$(tail -c 4 "$f")" = PAREPARE ] || die "$f is not encrypted"
     ! grep -aqE 'features|org\.apache\.spark' "$f" || die "$f names what is in it"
 done
-grep -rqF 'Spark Executor Command' "$RUN/spark/work" || die "executors log their command line no more: the next search looks in vain"
-! grep -rqF "$SECRET" "$RUN/spark/work" "$RUN/log" "$RUN/factors" || die "Spark's secret is in a file"
+grep -rqF 'Spark Executor Command' "$EXECUTORS" || die "executors log their command line no more: the next search looks in vain"
+! grep -rqF "$SECRET" "$EXECUTORS" "$RUN/log" "$RUN/factors" || die "Spark's secret is in a file"
 for ((i = 0; i < 20; i++)); do rm -rf "$RUN/spark" 2>/dev/null && break; sleep 0.5; done # executors that are told to end still write their logs
 say "ok"

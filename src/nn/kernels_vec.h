@@ -8,16 +8,9 @@
  */
 #include "nn_priv.h"
 
-#include <string.h>
+#include "base/unroll.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UNROLL
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
+#include <string.h>
 
 /* Tiles: DOT rows x columns of dense(), MUL rows x vectors of product(), CONV channels x positions, WGRAD channels x taps. */
 #if NN_TIER == 512

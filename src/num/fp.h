@@ -10,18 +10,10 @@
  */
 #include "num_priv.h"
 
+#include "base/unroll.h"
+
 #include <immintrin.h>
 #include <string.h>
-
-/* For loops over registers. Under a sanitizer time does not matter, but that of compilation. */
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UNROLL
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
 
 #if defined(__AVX512F__)
 enum { LANES = 8, LOG_LANES = 3 };

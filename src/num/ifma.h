@@ -4,17 +4,9 @@
 /* What files compiled for AVX-512 IFMA share: 8 residues of q < 2^50 side by side. */
 #include "num_priv.h"
 
-#include <immintrin.h>
+#include "base/unroll.h"
 
-/* For loops over registers. Under a sanitizer time does not matter, but that of compilation. */
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UNROLL
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
+#include <immintrin.h>
 
 typedef __m512i vec;
 

@@ -5,13 +5,7 @@
  * of sums stays in registers. */
 #include "ease_priv.h"
 
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UNROLL
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "base/unroll.h"
 
 #if EASE_TIER == 512
 #include <immintrin.h>

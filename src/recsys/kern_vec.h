@@ -7,17 +7,10 @@
  */
 #include "als_priv.h"
 
+#include "base/unroll.h"
+
 #include <math.h>
 #include <string.h>
-
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UNROLL
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 enum { BLOCK = CCZI_ALS_BLOCK };
 

@@ -5,16 +5,9 @@
  * Without it pairs are added in 16 bits, so that askers have 7 bits: 2 * 255 * 63 < 2^15. */
 #include "rank_priv.h"
 
-#include <immintrin.h>
+#include "base/unroll.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UNROLL
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
+#include <immintrin.h>
 
 #ifdef RANK_VNNI
 enum { ASKER_LIMIT = 127 };

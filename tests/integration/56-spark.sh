@@ -43,6 +43,7 @@ real=$("$PYTHON" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__)
 mkdir "$RUN/spark"
 ln -s "$real/bin" "$real/jars" "$RUN/spark/"
 export SPARK_HOME=$RUN/spark
+EXECUTORS=$SPARK_HOME/work # where they log
 check_class() { "$JAVA/bin/java" -XX:TieredStopAtLevel=1 --add-modules jdk.net -cp "$RUN/jars/*:$real/jars/*" io.cczoo.spark.AgentCheck "$@"; }
 status 0 agent --unwrap ratings,columns --wrap ratings -- "$JAVA/bin/java" -XX:TieredStopAtLevel=1 --add-modules jdk.net -cp "$RUN/jars/*:$real/jars/*" \
     io.cczoo.spark.AgentCheck ratings hidden columns
@@ -144,8 +145,8 @@ JAVA_HOME=$RUN/good status 0 als factors 2
 has out '^\{"ratings": [0-9]+, "users": 300, "items": 200, "rank": 8, "iterations": 3, "seconds": [0-9.]+\}$'
 after=$(releases secret/spark/auth)
 [ $((after - before)) = 3 ] || die "the driver and two executors were to get Spark's secret, each by its own evidence"
-[ "$(grep -h 'agent: ready socket=/tmp/cczoo-agent\.' "$RUN"/spark/work/*/*/stderr | wc -l)" = 2 ] || die "expected two agents of executors"
-grep -q 'agent: unwrap name=ratings .*verdict=accept' "$RUN"/spark/work/*/*/stderr || die "no executor opened a key by its own agent"
+[ "$(grep -h 'agent: ready socket=/tmp/cczoo-agent\.' "$EXECUTORS"/*/*/stderr | wc -l)" = 2 ] || die "expected two agents of executors"
+grep -q 'agent: unwrap name=ratings .*verdict=accept' "$EXECUTORS"/*/*/stderr || die "no executor opened a key by its own agent"
 parts=0
 for f in "$RUN"/factors/*/part-*.parquet; do
     [ "$(head -c 4 "$f")$(tail -c 4 "$f")" = PAREPARE ] || die "$f is not encrypted"
@@ -154,10 +155,10 @@ for f in "$RUN"/factors/*/part-*.parquet; do
     parts=$((parts + 1))
 done
 [ $parts -ge 2 ] || die "no factors"
-for f in "$RUN"/spark/work/*/*/*; do # the command line of an executor is in its log
+for f in "$EXECUTORS"/*/*/*; do # the command line of an executor is in its log
     ! grep -qaF "$(cat "$RUN/auth")" "$f" || die "Spark's secret is in $f"
 done
-rm -r "$RUN/spark/work"
+rm -r "$EXECUTORS"
 # --conf takes no protection back: neither what the job sets, nor what it leaves at a default, nor by a name in disguise
 for taken in spark.io.encryption.enabled=false spark.io.encryption.keygen.algorithm=HmacMD5 spark.authenticate=false spark.authenticate.secret=known \
     spark.network.crypto.enabled=false spark.network.crypto.saslFallback=true spark.network.sasl.serverAlwaysEncrypt=false spark.ssl.enabled=false \
@@ -176,7 +177,7 @@ cluster past "$RUN/past-java" # it has Spark's secret by the worker, and joins
 JAVA_HOME=$RUN/past status 1 als none 1
 has err '^refused: agent:none: this process has no key agent \(CCZ_AGENT is not set\): it was started without attestation'
 [ ! -e "$RUN/none" ] || die "there are factors"
-rm -rf "$RUN/spark/work"
+rm -rf "$EXECUTORS"
 
 step "an executor whose agent is another program is not started"
 cluster wrong "$ROOT/solutions/09-secure-recsys/executor-java"
@@ -184,7 +185,7 @@ cp --remove-destination "$BIN/cczoo" "$RUN/wrong/cczoo" # one byte more: another
 printf x >>"$RUN/wrong/cczoo"
 JAVA_HOME=$RUN/wrong status 3 als none 1
 has err 'Master removed our application|application has been killed|All masters are unresponsive|SparkContext was shut down|stopped SparkContext'
-grep -q '^refused: policy:mrenclave: ' "$RUN"/spark/work/*/*/stderr || die "the executor was not refused for its measurement"
-! grep -q CoarseGrainedExecutorBackend: "$RUN"/spark/work/*/*/stderr || die "the executor was started"
+grep -q '^refused: policy:mrenclave: ' "$EXECUTORS"/*/*/stderr || die "the executor was not refused for its measurement"
+! grep -q CoarseGrainedExecutorBackend: "$EXECUTORS"/*/*/stderr || die "the executor was started"
 for ((i = 0; i < 20; i++)); do rm -rf "$RUN/spark" 2>/dev/null && break; sleep 0.5; done # executors that are told to end still write their logs
 say ok
