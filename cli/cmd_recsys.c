@@ -28,7 +28,8 @@ static ccz_rc to_parquet(const char *out, const struct recsys_input_opts *in, co
         rc = ccz_pq_keytools_new(
             &tools, &(struct ccz_pq_keytools_cfg){.kms = recsys_master_kms(&master)}, err);
     const struct ccz_pq_encrypt_cfg cfg = {.keytools = tools,
-                                           .footer = {.master_key = master.name}};
+                                           .footer = {.master_key = master.name},
+                                           .aad_prefix = ccz_span_str(in->data_name)};
     if (rc == CCZ_OK)
         rc = ccz_pq_encrypt_new(&crypt, &cfg, err);
     if (rc == CCZ_OK)
@@ -69,6 +70,9 @@ int recsys_encrypt(int argc, char **argv)
         {"parquet", NULL, NULL, &parquet, NULL,
          "an encrypted Parquet file; KEY is its master key, the format of IN counts"},
         {"titles", NULL, NULL, &titles, NULL, "IN has titles of items, not ratings"},
+        {"data-name", &in.data_name, NULL, NULL, "NAME",
+         "with --parquet: what data set this is; readers must expect it. Default ratings"},
+        {"ratings-max", NULL, &in.ratings_max, NULL, "N", "more are refused"},
         {"format", &in.format, NULL, NULL, "NAME", "with --parquet: of IN, default csv"},
         {"twice", &in.twice, NULL, NULL, "RULE", "with --parquet: refuse (default), last, sum"},
     };

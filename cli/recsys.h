@@ -71,7 +71,9 @@ struct recsys_input_opts {
     const char *in, *format, *titles, *titles_format, *data_key;
     const char *value_min, *twice;
     bool binarize;
-    int64_t per_user, per_item;
+    const char *data_name; /* AAD prefix that an encrypted Parquet file must have */
+    bool any_data_name;
+    int64_t per_user, per_item, ratings_max;
     uint64_t memory;       /* bytes; 0: everything into memory */
     const char *spill_dir; /* with memory */
 };
@@ -86,6 +88,10 @@ bool recsys_input_check(const struct recsys_input_opts *o);
 ccz_rc recsys_input_read(struct recsys_input *in, const struct recsys_input_opts *o,
                          struct recsys_session *s, struct ccz_err *err);
 void recsys_input_deinit(struct recsys_input *in);
+/* Names of data sets: 1 .. CCZ_PQ_AAD_PREFIX_SIZE_MAX bytes. */
+bool recsys_data_name_check(const char *option, const char *name);
+/* Reading said that the file has no name at all: a refusal. `name`: what was expected, NULL if nothing was. */
+ccz_rc recsys_no_data_name(ccz_rc rc, const char *name, const char *option, struct ccz_err *err);
 bool recsys_is_parquet(const struct recsys_input_opts *o);
 
 struct recsys_als_opts {

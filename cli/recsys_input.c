@@ -111,6 +111,12 @@ size_t recsys_input_options(struct ui_opt *out, struct recsys_input_opts *o)
          "csv (default), tsv, movielens-csv, movielens-dat, movielens-100k, recbole, parquet"},
         {"data-key", &o->data_key, NULL, NULL, "KEY",
          "ratings and titles are encrypted: key/NAME of the KMS, or a file"},
+        {"data-name", &o->data_name, NULL, NULL, "NAME",
+         "encrypted Parquet: the data set it must be, as encrypt was told; default ratings"},
+        {"any-data-name-insecure", NULL, NULL, &o->any_data_name, NULL,
+         "encrypted Parquet of others, without a name: any file under the same key is believed"},
+        {"ratings-max", NULL, &o->ratings_max, NULL, "N",
+         "more are refused; default: what the size of a Parquet file makes likely"},
         {"titles", &o->titles, NULL, NULL, "FILE", "titles of items"},
         {"titles-format", &o->titles_format, NULL, NULL, "NAME",
          "movielens-csv-titles (default), movielens-dat-titles, movielens-100k-titles, "
@@ -123,10 +129,32 @@ size_t recsys_input_options(struct ui_opt *out, struct recsys_input_opts *o)
         {"per-item", NULL, &o->per_item, NULL, "N", "items with fewer ratings are dropped"},
     };
     o->format = "csv";
+    o->data_name = "ratings";
     o->titles_format = "movielens-csv-titles";
     o->twice = "refuse";
     memcpy(out, opts, sizeof(opts));
     return sizeof(opts) / sizeof(opts[0]);
+}
+
+bool recsys_data_name_check(const char *option, const char *name)
+{
+    const size_t size = strlen(name);
+    if (size > 0 && size <= CCZ_PQ_AAD_PREFIX_SIZE_MAX)
+        return true;
+    ui_error("--%s: a name of 1 to %d bytes", option, CCZ_PQ_AAD_PREFIX_SIZE_MAX);
+    return false;
+}
+
+ccz_rc recsys_no_data_name(ccz_rc rc, const char *name, const char *option, struct ccz_err *err)
+{
+    if (rc != CCZ_E_ARG || !name || strcmp(err->where, "parquet:aad-prefix") != 0)
+        return rc;
+    (void)ccz_refuse(err, CCZ_E_POLICY, "parquet:aad-prefix", "a file without a name", name);
+    return ccz_hint(
+        err, CCZ_E_POLICY,
+        strcmp(option, "--data-name") == 0
+            ? "Spark writes no names: --any-data-name-insecure, if nobody can replace it"
+            : "Spark writes no names: without --factors-name none is compared");
 }
 
 bool recsys_is_parquet(const struct recsys_input_opts *o)
@@ -147,9 +175,11 @@ static bool filter_of(struct ccz_recsys_filter *f, const struct recsys_input_opt
     }
     if (!recsys_real(&value_min, "value-min", o->value_min, 0, -1e9, 1e9) ||
         !recsys_count("per-user", o->per_user, 0, UINT32_MAX) ||
-        !recsys_count("per-item", o->per_item, 0, UINT32_MAX))
+        !recsys_count("per-item", o->per_item, 0, UINT32_MAX) ||
+        !recsys_count("ratings-max", o->ratings_max, 0, (int64_t)CCZ_RECSYS_RATINGS_MAX))
         return false;
-    *f = (struct ccz_recsys_filter){.drop_below = o->value_min != NULL,
+    *f = (struct ccz_recsys_filter){.ratings_max = (uint64_t)o->ratings_max,
+                                    .drop_below = o->value_min != NULL,
                                     .value_min = (float)value_min,
                                     .binarize = o->binarize,
                                     .twice = (enum ccz_recsys_twice)rule,
@@ -174,7 +204,7 @@ bool recsys_input_check(const struct recsys_input_opts *o)
         ui_error("--titles-format: there is no %s", o->titles_format);
         return false;
     }
-    return filter_of(&filter, o);
+    return recsys_data_name_check("data-name", o->data_name) && filter_of(&filter, o);
 }
 
 static ccz_rc digest_file(uint8_t out[32], const char *path, struct ccz_err *err)
@@ -184,7 +214,7 @@ static ccz_rc digest_file(uint8_t out[32], const char *path, struct ccz_err *err
     CCZ_AUTO_BUF chunk;
     ccz_buf_init(&chunk, CHUNK);
     uint8_t *at = ccz_buf_extend(&chunk, CHUNK);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is not waited for */
     ssize_t n = -1;
     ccz_rc rc = fd >= 0 && at ? ccz_hasher_new(&h, CCZ_SHA256) : CCZ_E_IO;
     while (rc == CCZ_OK && (n = read(fd, at, CHUNK)) > 0)
@@ -239,11 +269,14 @@ static ccz_rc read_table(struct recsys_input *in, struct ccz_recsys_builder *b,
         rc = ccz_pq_keytools_new(
             &tools, &(struct ccz_pq_keytools_cfg){.kms = recsys_master_kms(&master)}, err);
         const struct ccz_pq_decrypt_cfg cfg = {
-            .keytools = tools, .master_keys = names, .master_keys_len = 1};
+            .keytools = tools,
+            .master_keys = names,
+            .master_keys_len = 1,
+            .aad_prefix = o->any_data_name ? CCZ_SPAN(NULL, 0) : ccz_span_str(o->data_name)};
         if (rc == CCZ_OK)
             rc = ccz_pq_decrypt_new(&crypt, &cfg, err);
     }
-    const int fd = rc == CCZ_OK ? open(o->in, O_RDONLY | O_CLOEXEC) : -1;
+    const int fd = rc == CCZ_OK ? open(o->in, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
     if (rc == CCZ_OK && fd < 0)
         rc = ccz_fail(err, CCZ_E_IO, "recsys:open", errno, "cannot open %.150s", o->in);
     if (rc != CCZ_OK)
@@ -253,7 +286,7 @@ static ccz_rc read_table(struct recsys_input *in, struct ccz_recsys_builder *b,
     rc = b ? ccz_recsys_builder_read_parquet(b, &io, &table, err)
            : ccz_recsys_read_parquet(&in->data, &io, &table, filter, err);
     close(fd);
-    return rc;
+    return recsys_no_data_name(rc, o->data_name, "--data-name", err);
 }
 
 static ccz_rc read_titles(struct recsys_input *in, const struct recsys_input_opts *o,

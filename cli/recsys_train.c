@@ -653,8 +653,9 @@ static void pq_keys_end(struct pq_keys *k)
     ccz_pq_keytools_free(k->tools);
 }
 
+/* `name`: the AAD prefix that files get, or must have; NULL: none. */
 static ccz_rc pq_keys_begin(struct pq_keys *k, struct recsys_session *s, const char *spec,
-                            bool reading, struct ccz_err *err)
+                            const char *name, bool reading, struct ccz_err *err)
 {
     *k = (struct pq_keys){0};
     recsys_master_init(&k->master, s, spec);
@@ -663,16 +664,18 @@ static ccz_rc pq_keys_begin(struct pq_keys *k, struct recsys_session *s, const c
         &k->tools, &(struct ccz_pq_keytools_cfg){.kms = recsys_master_kms(&k->master)}, err);
     if (rc != CCZ_OK)
         return rc;
+    const struct ccz_span prefix = name ? ccz_span_str(name) : CCZ_SPAN(NULL, 0);
     const struct ccz_pq_decrypt_cfg open_cfg = {
-        .keytools = k->tools, .master_keys = k->names, .master_keys_len = 1};
-    const struct ccz_pq_encrypt_cfg seal_cfg = {.keytools = k->tools,
-                                                .footer = {.master_key = k->master.name}};
+        .keytools = k->tools, .master_keys = k->names, .master_keys_len = 1, .aad_prefix = prefix};
+    const struct ccz_pq_encrypt_cfg seal_cfg = {
+        .keytools = k->tools, .footer = {.master_key = k->master.name}, .aad_prefix = prefix};
     return reading ? ccz_pq_decrypt_new(&k->crypt, &open_cfg, err)
                    : ccz_pq_encrypt_new(&k->crypt, &seal_cfg, err);
 }
 
 /* What is to be learned from, by numbers: ids stay here. */
-static ccz_rc export_to(struct job *j, const char *out, const char *key, struct ccz_err *err)
+static ccz_rc export_to(struct job *j, const char *out, const char *key, const char *name,
+                        struct ccz_err *err)
 {
     struct ccz_recsys_ratings part = {0};
     struct ccz_newfile f = {.fd = -1};
@@ -680,7 +683,7 @@ static ccz_rc export_to(struct job *j, const char *out, const char *key, struct 
     const bool whole = strcmp(j->o.split, "none") == 0;
     ccz_rc rc = whole ? CCZ_OK : split(&j->train, &j->test, &part, &j->in.data.ratings, j, err);
     if (rc == CCZ_OK)
-        rc = pq_keys_begin(&k, &j->session, key, false, err);
+        rc = pq_keys_begin(&k, &j->session, key, name, false, err);
     if (rc == CCZ_OK)
         rc = ccz_newfile_open(&f, out, 0644, err);
     const struct ccz_pq_sink io = ccz_pq_sink_fd(&f.fd);
@@ -700,28 +703,41 @@ static ccz_rc export_to(struct job *j, const char *out, const char *key, struct 
     return rc;
 }
 
+static const char *const folders[] = {"user_factors", "item_factors"};
+
+/* Of one side: NAME/user_factors or NAME/item_factors, so that one does not pass for the other. */
+static ccz_rc side_keys_begin(struct pq_keys *k, struct recsys_session *s, const char *spec,
+                              const char *name, int side, bool reading, struct ccz_err *err)
+{
+    char full[CCZ_PQ_AAD_PREFIX_SIZE_MAX + 16];
+    if (name)
+        (void)snprintf(full, sizeof(full), "%s/%s", name, folders[side]);
+    return pq_keys_begin(k, s, spec, name ? full : NULL, reading, err);
+}
+
 /* Factors of a bundle as Spark writes them, by numbers: DIR/user_factors, DIR/item_factors. */
 static ccz_rc export_factors(struct recsys_session *s, const char *bundle, const char *model_key,
-                             const char *key, const char *out, struct ccz_err *err)
+                             const char *key, const char *name, const char *out,
+                             struct ccz_err *err)
 {
-    static const char *const folders[] = {"user_factors", "item_factors"};
     CCZ_AUTO(ccz_recsys_bundle) b = NULL;
-    struct pq_keys k = {0};
     ccz_rc rc = recsys_open_bundle(&b, s, bundle, model_key, err);
-    if (rc == CCZ_OK)
-        rc = pq_keys_begin(&k, s, key, false, err);
     for (int i = 0; rc == CCZ_OK && i < 2; i++) {
+        struct pq_keys k = {0};
+        rc = side_keys_begin(&k, s, key, name, i, false, err);
         const struct ccz_recsys_model *m = ccz_recsys_bundle_contents(b)->model;
         const struct ccz_recsys_factor_table table = {.crypt = k.crypt};
         struct ccz_newfile f = {.fd = -1};
         char path[4096];
         const int n = snprintf(path, sizeof(path), "%s/%s", out, folders[i]);
-        if (n < 0 || (size_t)n + 32 > sizeof(path))
+        if (rc == CCZ_OK && (n < 0 || (size_t)n + 32 > sizeof(path)))
             rc = ccz_fail(err, CCZ_E_LIMIT, "recsys:open", n, "the path is too long");
         if (rc == CCZ_OK)
             rc = ccz_dir_make(path, 0755, err);
-        if (rc != CCZ_OK)
+        if (rc != CCZ_OK) {
+            pq_keys_end(&k);
             break;
+        }
         (void)snprintf(path + n, sizeof(path) - (size_t)n, "/part-00000.parquet");
         rc = ccz_newfile_open(&f, path, 0644, err);
         const struct ccz_pq_sink io = ccz_pq_sink_fd(&f.fd);
@@ -731,8 +747,8 @@ static ccz_rc export_factors(struct recsys_session *s, const char *bundle, const
             rc = ccz_newfile_commit(&f, CCZ_FILE_CREATE_ONLY, err);
         else
             ccz_newfile_abort(&f);
+        pq_keys_end(&k);
     }
-    pq_keys_end(&k);
     return rc;
 }
 
@@ -741,8 +757,10 @@ int recsys_export(int argc, char **argv)
     struct job j = {.o = {.version = 1}};
     struct ccz_err err = {0};
     struct ui_opt opts[OPTIONS_MAX] = {0};
-    const char *key = NULL, *bundle = NULL;
+    const char *key = NULL, *bundle = NULL, *name = NULL;
     const struct ui_opt more[] = {
+        {"export-name", &name, NULL, NULL, "NAME",
+         "what data set this is, for readers who expect it; default export"},
         {"master-key", &key, NULL, NULL, "KEY",
          "of the Parquet files: key/NAME of the KMS, or a file"},
         {"bundle", &bundle, NULL, NULL, "DIR", "instead of ratings: the factors of this bundle"},
@@ -758,17 +776,20 @@ int recsys_export(int argc, char **argv)
                               opts);
     if (left < 0)
         return ui_parse_status(left);
+    if (!name)
+        name = "export";
     const bool complete = left == 1 && key && (bundle ? j.o.model_key && !j.o.input.in : true);
     if (!complete)
         ui_error("--master-key and OUT are required, and --model-key with --bundle");
-    if (!complete || (!bundle && !recsys_input_check(&j.o.input)) ||
-        !recsys_als_cfg(&j.cfg, &j.o.als) || !check_split(&j.o, true))
+    if (!complete || !recsys_data_name_check("export-name", name) ||
+        (!bundle && !recsys_input_check(&j.o.input)) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
+        !check_split(&j.o, true))
         return UI_USAGE;
     begin(&j);
-    ccz_rc rc = bundle ? export_factors(&j.session, bundle, j.o.model_key, key, argv[0], &err)
+    ccz_rc rc = bundle ? export_factors(&j.session, bundle, j.o.model_key, key, name, argv[0], &err)
                        : recsys_input_read(&j.in, &j.o.input, &j.session, &err);
     if (rc == CCZ_OK && !bundle)
-        rc = export_to(&j, argv[0], key, &err);
+        rc = export_to(&j, argv[0], key, name, &err);
     const int status = rc == CCZ_OK ? UI_OK : recsys_fail(&err);
     job_end(&j);
     return status;
@@ -777,7 +798,7 @@ int recsys_export(int argc, char **argv)
 static ccz_rc read_factor_file(struct ccz_recsys_factors *f, uint8_t *seen, const char *path,
                                const struct ccz_recsys_factor_table *table, struct ccz_err *err)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return ccz_fail(err, CCZ_E_IO, "recsys:open", errno, "cannot open %.150s: %s", path,
                         strerror(errno));
@@ -825,18 +846,22 @@ static ccz_rc read_factors(struct ccz_recsys_factors *f, const char *dir, uint32
 }
 
 static ccz_rc import_model(struct job *j, const char *users, const char *items, const char *key,
-                           struct ccz_err *err)
+                           const char *name, struct ccz_err *err)
 {
-    struct pq_keys k = {0};
     j->model = calloc(1, sizeof(*j->model));
     if (!j->model)
         return ccz_fail(err, CCZ_E_NOMEM, "recsys:memory", 0, "out of memory");
-    ccz_rc rc = pq_keys_begin(&k, &j->session, key, true, err);
-    if (rc == CCZ_OK)
-        rc = read_factors(&j->model->user, users, j->in.data.ratings.users, k.crypt, err);
-    if (rc == CCZ_OK)
-        rc = read_factors(&j->model->item, items, j->in.data.ratings.items, k.crypt, err);
-    pq_keys_end(&k);
+    ccz_rc rc = CCZ_OK;
+    for (int i = 0; rc == CCZ_OK && i < 2; i++) {
+        struct pq_keys k = {0};
+        const struct ccz_recsys_ratings *r = &j->in.data.ratings;
+        rc = side_keys_begin(&k, &j->session, key, name, i, true, err);
+        if (rc == CCZ_OK)
+            rc = read_factors(i ? &j->model->item : &j->model->user, i ? items : users,
+                              i ? r->items : r->users, k.crypt, err);
+        rc = recsys_no_data_name(rc, name, "--factors-name", err);
+        pq_keys_end(&k);
+    }
     if (rc == CCZ_OK && j->model->user.factors != j->model->item.factors)
         rc = ccz_refuse_num(err, CCZ_E_MISMATCH, "recsys:factors", j->model->user.factors,
                             j->model->item.factors);
@@ -868,8 +893,10 @@ int recsys_import(int argc, char **argv)
     struct job j = {.o = {.version = 1}};
     struct ccz_err err = {0};
     struct ui_opt opts[OPTIONS_MAX] = {0};
-    const char *key = NULL, *users = NULL, *items = NULL;
+    const char *key = NULL, *users = NULL, *items = NULL, *name = NULL;
     const struct ui_opt more[] = {
+        {"factors-name", &name, NULL, NULL, "NAME",
+         "the --export-name that the factors must have; Spark writes none: not compared then"},
         {"user-factors", &users, NULL, NULL, "DIR", "Parquet files of {id, features}"},
         {"item-factors", &items, NULL, NULL, "DIR", "the same of items"},
         {"master-key", &key, NULL, NULL, "KEY", "of these files: key/NAME of the KMS, or a file"},
@@ -890,14 +917,16 @@ int recsys_import(int argc, char **argv)
         return ui_parse_status(left);
     if (left > 0 || !users || !items || !key)
         ui_error("--user-factors, --item-factors and --master-key are required, and no operands");
-    if (left > 0 || !users || !items || !key || !recsys_input_check(&j.o.input) ||
-        !recsys_als_cfg(&j.cfg, &j.o.als) || !check_split(&j.o, true) || !check_bundle(&j.o) ||
+    if (left > 0 || !users || !items || !key ||
+        (name && !recsys_data_name_check("factors-name", name)) ||
+        !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
+        !check_split(&j.o, true) || !check_bundle(&j.o) ||
         !recsys_real(&expect, "expect", j.o.expect, 0, 0, 1000))
         return UI_USAGE;
     begin(&j);
     ccz_rc rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);
     if (rc == CCZ_OK)
-        rc = import_model(&j, users, items, key, &err);
+        rc = import_model(&j, users, items, key, name, &err);
     if (rc == CCZ_OK && strcmp(j.o.split, "none") != 0)
         rc = judge_imported(&j, &err);
     int status = rc == CCZ_OK ? verdict(&j, expect) : UI_OK;

@@ -278,6 +278,12 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_newfile_commit(struct ccz_newfile *f, enum ccz_f
                                                struct ccz_err *err);
 /** Removes the unfinished file; does nothing after commit, abort or a failed open. */
 CCZ_API void ccz_newfile_abort(struct ccz_newfile *f);
+/**
+ * An empty file in folder @p dir that has no name, or loses it before this returns (file systems without O_TMPFILE): read and write, for
+ * its owner alone, gone when it is closed or the process ends. What is written there lies on the disk all the same: encrypt it.
+ * @return a descriptor, closed on exec; -1 and errno
+ */
+CCZ_API CCZ_MUST_USE int ccz_nameless_open(const char *dir);
 /** Makes the entry of @p path in its folder durable. File systems that cannot (EINVAL, ENOTSUP) count as done.
  *  @retval CCZ_E_IO  "file:sync" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_sync_parent(const char *path, struct ccz_err *err);

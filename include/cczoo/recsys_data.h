@@ -96,7 +96,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_ids_parse(struct ccz_recsys_ids **out, st
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_ids_save(const struct ccz_recsys_ids *ids, const char *path,
                                                 const struct ccz_secret *key, const char *bound,
                                                 struct ccz_err *err);
-/** @retval as ccz_pf_decrypt_to_buf(), ccz_recsys_ids_parse() */
+/** @retval CCZ_E_NOT_FOUND, CCZ_E_IO  recsys:open: no such file, or not a regular one  @retval as ccz_pf_decrypt_to_buf(), ccz_recsys_ids_parse() */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_ids_load(struct ccz_recsys_ids **out, const char *path,
                                                 const struct ccz_secret *key, const char *bound,
                                                 struct ccz_err *err);
@@ -162,8 +162,20 @@ CCZ_API const char *ccz_recsys_format_name(size_t i);
 
 /* ----------------------------------------------------------------------------------------- filters */
 
+/** Most ratings that a Parquet file may claim for each of its bytes, unless ratings_max says otherwise: what 100 million ratings
+ *  take on disk is 10 to 100 times more. */
+#define CCZ_RECSYS_RATINGS_PER_BYTE 16
+#define CCZ_RECSYS_RATINGS_FREE     ((uint64_t)1 << 20) /**< so many may be in any file */
+
 /** Which ratings count. Zeroed: all, and a second rating of the same item by the same user is refused. In this order: */
 struct ccz_recsys_filter {
+    /**
+     * Most ratings that are read, from all sources together, dropped ones included; more is refused (recsys:ratings) before memory
+     * or disk are taken for them, and of a Parquet file before its first page is read.
+     * 0: as many as a file's size makes likely. Of Parquet, which packs any number of equal rows into a few bytes:
+     * CCZ_RECSYS_RATINGS_PER_BYTE a byte of the file, or CCZ_RECSYS_RATINGS_FREE if that is more. Text has at least 4 bytes a rating anyway.
+     */
+    uint64_t ratings_max;
     bool drop_below; /**< ratings below value_min are dropped */
     float value_min;
     bool binarize;               /**< what is left becomes 1 */
@@ -296,8 +308,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_build(struct ccz_recsys_matrices *out,
 /**
  * A Parquet file of ratings (parquet.h), encrypted or not. Zeroed: columns "user", "item", "rating" and "timestamp", as Spark's examples
  * call them, and a file in clear.
- * Read: user and item INT32 or INT64 (ids INT), or BYTES (ids TEXT); rating FLOAT, DOUBLE, INT32 or INT64; timestamp INT32, INT64
- * (seconds, or what the column's meaning says), FLOAT or DOUBLE; no nulls. rating and timestamp may be missing.
+ * Read: user and item INT32 or INT64 (ids INT; unsigned ones up to 2^63 - 1), or BYTES (ids TEXT, UTF-8); rating FLOAT, DOUBLE, INT32 or INT64;
+ * timestamp the same as seconds, or DATE, or milli-, micro- or nanoseconds since 1970 where the column says so; no nulls. rating and
+ * timestamp may be missing. Any other meaning (decimals, times of a day) is refused, as the numbers would be read as others than they are.
  * Written: ids as INT64 or as STRING, rating FLOAT, timestamp INT64 if it is known; ZSTD, without statistics: they tell about values.
  */
 struct ccz_recsys_table {
@@ -307,8 +320,9 @@ struct ccz_recsys_table {
     bool numbers; /**< writing: numbers as INT32 in place of ids, as Spark's ALS takes them */
 };
 /**
- * As ccz_recsys_read(), from a Parquet file. A scan needs memory of its own: parquet.h.
- * @retval CCZ_E_NOT_FOUND    parquet:column   @retval CCZ_E_UNSUPPORTED  recsys:column-type
+ * As ccz_recsys_read(), from a Parquet file. A scan needs memory of its own: parquet.h; pages up to 32 MiB, batches of a column up to 64 MiB.
+ * @retval CCZ_E_NOT_FOUND    parquet:column   @retval CCZ_E_UNSUPPORTED  recsys:column-type: type or meaning; the hint says what to cast to
+ * @retval CCZ_E_LIMIT        recsys:ratings: more rows than ccz_recsys_filter.ratings_max; got and expected
  * @retval CCZ_E_FORMAT       recsys:null, recsys:id, recsys:value, recsys:time; aux = row, from 0
  * @retval as ccz_recsys_read(), ccz_pq_reader_open(), ccz_pq_scan_next(), ccz_pq_decrypt_new()
  */

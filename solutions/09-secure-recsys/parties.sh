@@ -8,6 +8,9 @@ RATINGS=${CCZOO_RATINGS:-$("$ROOT/scripts/fetch-movielens")} # the folder; fetch
 # Found by bench/recsys_quality.sh on a validation part of the training data, not on the films that step 3 judges by.
 PARAMETERS=(--kind implicit-hkv --factors 64 --iterations 14 --reg 0.0139 --alpha 0.116 --seed 1)
 
+# What the owner calls these ratings: another file under the same key, or an older state under another name, is refused.
+DATA_NAME=films/ratings
+
 # The software TEE, and policies with the measurements of the real programs in them.
 make_platform() {
     "$BIN/cczoo" sim init "$RUN/sim" 2>>"$RUN/log/setup.log"
@@ -40,7 +43,7 @@ kms() {
 # The owner of the ratings: encrypts them on a machine of his own; the key goes to the KMS, and nowhere else.
 protect_ratings() {
     "$BIN/cczoo" pf keygen "$RUN/ratings.key" 2>>"$RUN/log/setup.log"
-    "$BIN/cczoo" recsys encrypt --parquet --format "${FORMAT:-movielens-csv}" --key "$RUN/ratings.key" --key-name ratings \
+    "$BIN/cczoo" recsys encrypt --parquet --format "${FORMAT:-movielens-csv}" --key "$RUN/ratings.key" --key-name ratings --data-name "$DATA_NAME" \
         "$RATINGS/ratings.csv" "$RUN/ratings.parquet" 2>>"$RUN/log/setup.log"
     "$BIN/cczoo" recsys encrypt --titles --key "$RUN/ratings.key" "$RATINGS/movies.csv" "$RUN/titles.enc" 2>>"$RUN/log/setup.log"
     kms policy put data "$RUN/data-policy.json" >/dev/null
@@ -62,7 +65,7 @@ new_model_key() {
 train() {
     local program=$1 version=$2
     shift 2
-    "$program" recsys train --in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --titles "$RUN/titles.enc" \
+    "$program" recsys train --in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --data-name "$DATA_NAME" --titles "$RUN/titles.enc" \
         --model-key key/films --name films --version "$version" --out "$RUN/films-$version" "${PARAMETERS[@]}" \
         "${TEE[@]}" "${ASK_KMS[@]}" "$@"
 }

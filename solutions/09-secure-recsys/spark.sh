@@ -18,7 +18,7 @@ for key in spark/ratings spark/factors; do kms key create $key --alg aes-256 --b
 head -c 32 /dev/urandom | base64 | kms secret put spark/auth --from - --bind data >/dev/null
 
 step "2 the trainer hands the training part over: by numbers, ids stay; under a key for Spark alone"
-SPLIT=(--in "$RUN/ratings.parquet" --format parquet --data-key key/ratings "${TEE[@]}" "${ASK_KMS[@]}")
+SPLIT=(--in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --data-name "$DATA_NAME" "${TEE[@]}" "${ASK_KMS[@]}")
 "$BIN/cczoo" recsys export "${SPLIT[@]}" --master-key key/spark/ratings "$RUN/part.parquet" 2>>"$RUN/log/export.log"
 say "part.parquet: $(stat -c %s "$RUN/part.parquet") bytes, begins with $(head -c 4 "$RUN/part.parquet")"
 

@@ -4,9 +4,7 @@
 #include "fl/fl_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,25 +31,6 @@ static ccz_rc io_failed(const char *what, int code, struct ccz_err *err)
                     "the folder of spilled models needs room for one model");
 }
 
-/* A file that has no name, or loses it at once. */
-static int open_nameless(const char *dir)
-{
-    char path[4096];
-    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
-        return fd;
-    int n = snprintf(path, sizeof(path), "%s/spill.XXXXXX",
-                     dir); /* as some file systems, and library systems, have it */
-    if (n < 0 || (size_t)n >= sizeof(path)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0)
-        (void)unlink(path);
-    return fd;
-}
-
 ccz_rc cczi_hfl_spill_new(struct cczi_hfl_spill **out, const char *dir, uint64_t size,
                           struct ccz_err *err)
 {
@@ -65,7 +44,7 @@ ccz_rc cczi_hfl_spill_new(struct cczi_hfl_spill **out, const char *dir, uint64_t
     s->tags = calloc((size_t)blocks, sizeof(*s->tags));
     s->block = malloc(CCZI_HFL_SPILL_BLOCK);
     ccz_rc rc = CCZ_OK;
-    s->fd = open_nameless(dir);
+    s->fd = ccz_nameless_open(dir);
     if (s->fd < 0)
         rc = io_failed("made", errno, err);
     else if (!s->tags || !s->block || ccz_aead_new(&s->aead, CCZ_AES_256_GCM) != CCZ_OK)

@@ -89,20 +89,9 @@ ccz_rc cczi_spool_new(struct cczi_spool **out, const struct cczi_spool_cfg *cfg,
     return CCZ_OK;
 }
 
-/* The file loses its name before anything is written to it. */
 static ccz_rc open_file(struct cczi_spool *s, struct ccz_err *err)
 {
-    char path[4096];
-    int n = snprintf(path, sizeof(path), "%s/cczoo-psi.XXXXXX", s->dir);
-    if (n < 0 || (size_t)n >= sizeof(path))
-        return ccz_fail(err, CCZ_E_ARG, "psi:ids-config", 0, "spool_dir is too long");
-    s->fd = open(s->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (s->fd < 0 &&
-        (errno == EOPNOTSUPP || errno == EISDIR)) { /* file systems without O_TMPFILE */
-        s->fd = mkostemp(path, O_CLOEXEC);
-        if (s->fd >= 0 && unlink(path) != 0)
-            return ccz_fail(err, CCZ_E_IO, "psi:spool", errno, "cannot unlink %s", path);
-    }
+    s->fd = ccz_nameless_open(s->dir);
     if (s->fd < 0)
         return ccz_fail(err, CCZ_E_IO, "psi:spool", errno, "no file in %s: %s", s->dir,
                         strerror(errno));

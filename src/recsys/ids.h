@@ -20,6 +20,8 @@ struct ccz_recsys_ids {
     uint64_t size_peak; /* most that it took, what is copied while it grows included */
 };
 
+/* For reading; what is no regular file is refused, and of a pipe nobody writes to not awaited. "recsys:open" */
+ccz_rc cczi_recsys_open_regular(int *fd, const char *path, struct ccz_err *err);
 /* No growth beyond `size` bytes, the copy in between included: "recsys:memory-max". 0: no limit. */
 void cczi_recsys_ids_limit(struct ccz_recsys_ids *ids, uint64_t size);
 /* Number n becomes to[n], or is dropped if that is CCZ_RECSYS_NONE; those that stay ascend without gaps. */

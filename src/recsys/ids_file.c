@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MAGIC_SIZE = 8, HEAD_SIZE = 16 };
@@ -159,18 +160,31 @@ ccz_rc ccz_recsys_ids_parse(struct ccz_recsys_ids **out, struct ccz_span in, str
     return take_all(out, &(struct feed){.mem = in, .size = in.size}, err);
 }
 
+ccz_rc cczi_recsys_open_regular(int *fd, const char *path, struct ccz_err *err)
+{
+    struct stat st;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0)
+        return ccz_fail(err, errno == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, "recsys:open", errno,
+                        "cannot open %s: %s", path, strerror(errno));
+    if (fstat(*fd, &st) == 0 && S_ISREG(st.st_mode))
+        return CCZ_OK;
+    close(*fd);
+    *fd = -1;
+    return ccz_fail(err, CCZ_E_IO, "recsys:open", 0, "%s is not a regular file", path);
+}
+
 ccz_rc ccz_recsys_ids_load(struct ccz_recsys_ids **out, const char *path,
                            const struct ccz_secret *key, const char *bound, struct ccz_err *err)
 {
     *out = NULL;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return ccz_fail(err, errno == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, "recsys:open", errno,
-                        "cannot open %s: %s", path, strerror(errno));
+    int fd;
+    ccz_rc rc = cczi_recsys_open_regular(&fd, path, err);
+    if (rc != CCZ_OK)
+        return rc;
     CCZ_AUTO(ccz_pf_reader) r = NULL;
     const struct ccz_pf_io io = ccz_pf_io_fd(&fd);
-    ccz_rc rc =
-        ccz_pf_reader_open(&r, &io, key, &(struct ccz_pf_cfg){.path = bound, .name = path}, err);
+    rc = ccz_pf_reader_open(&r, &io, key, &(struct ccz_pf_cfg){.path = bound, .name = path}, err);
     if (rc == CCZ_OK)
         rc = take_all(out, &(struct feed){.file = r, .size = ccz_pf_reader_size(r)}, err);
     close(fd);

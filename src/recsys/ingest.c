@@ -217,7 +217,7 @@ static ccz_rc spill(struct ccz_recsys_builder *b, struct ccz_err *err)
                                        (int64_t)(2 * (b->len + 1) * record_size(b)),
                                        (int64_t)b->sort_memory),
                         "more than is to be sorted in memory: name a folder for encrypted runs");
-    if (b->runs == RUNS_MAX)
+    if (b->runs == RUNS_MAX) /* merging by levels keeps them far below; it bounds the array */
         return ccz_refuse_num(err, CCZ_E_LIMIT, "recsys:runs", RUNS_MAX + 1, RUNS_MAX);
     CCZ_AUTO(cczi_recsys_run) r = NULL;
     ccz_rc rc = sort_records(b, err);
@@ -256,9 +256,6 @@ static ccz_rc put(void *arg, const struct ccz_recsys_rating *r, struct ccz_err *
 {
     struct ccz_recsys_builder *b = arg;
     ccz_rc rc = CCZ_OK;
-    if (b->total == CCZ_RECSYS_RATINGS_MAX)
-        return ccz_refuse_num(err, CCZ_E_LIMIT, "recsys:ratings", (int64_t)b->total + 1,
-                              (int64_t)CCZ_RECSYS_RATINGS_MAX);
     if (b->len == b->cap_max)
         rc = spill(b, err);
     if (rc == CCZ_OK && b->len == b->cap)
@@ -309,6 +306,8 @@ ccz_rc ccz_recsys_builder_add(struct ccz_recsys_builder *b, const struct ccz_rec
     for (size_t i = 0; rc == CCZ_OK && i < len; i++) {
         struct ccz_recsys_rating one = r[i];
         rc = check_rating(&one, i, err);
+        if (rc == CCZ_OK)
+            rc = cczi_recsys_one_more(&b->cfg.filter, &b->counts, err);
         if (rc == CCZ_OK && cczi_recsys_passes(&one.value, &b->cfg.filter, &b->counts))
             rc = put(b, &one, err);
     }

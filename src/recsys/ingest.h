@@ -47,6 +47,11 @@ uint64_t cczi_recsys_records_line(const struct cczi_recsys_records *r);
 
 /* ---- ratings (ingest_ratings.c) */
 
+/* recsys:ratings */
+ccz_rc cczi_recsys_too_many(struct ccz_err *err, uint64_t got, uint64_t most);
+/* May there be one more? Asked before each rating is counted. */
+ccz_rc cczi_recsys_one_more(const struct ccz_recsys_filter *filter,
+                            const struct ccz_recsys_counts *counts, struct ccz_err *err);
 /* Counts a rating; false: its value is too low. The value may become 1. */
 bool cczi_recsys_passes(float *value, const struct ccz_recsys_filter *filter,
                         struct ccz_recsys_counts *counts);
@@ -98,12 +103,14 @@ void cczi_recsys_scan_close(struct cczi_recsys_scan *s);
 /* The next batch; rows 0 behind the last. */
 ccz_rc cczi_recsys_scan_next(struct cczi_recsys_scan *s, struct ccz_err *err);
 const struct ccz_pq_data *cczi_recsys_scan_data(const struct cczi_recsys_scan *s, size_t column);
-bool cczi_recsys_is_id(const struct ccz_pq_column *c); /* INT32, INT64, BYTES; flat */
+/* INT32, INT64, BYTES; flat; of no other meaning than a number or a text */
+bool cczi_recsys_is_id(const struct ccz_pq_column *c);
 enum ccz_recsys_id_kind cczi_recsys_id_kind(const struct ccz_pq_column *c);
-/* The id in slot i; false: null. */
+/* The id in slot i; false: null, or an unsigned one beyond 2^63 - 1. */
 bool cczi_recsys_cell_id(struct ccz_recsys_id *out, const struct ccz_pq_column *c,
                          const struct ccz_pq_data *d, size_t i);
-bool cczi_recsys_is_number(const struct ccz_pq_column *c); /* INT32, INT64, FLOAT, DOUBLE */
+/* INT32, INT64, FLOAT, DOUBLE that count; neither times nor decimals */
+bool cczi_recsys_is_number(const struct ccz_pq_column *c);
 /* The number in slot i; false: null. */
 bool cczi_recsys_cell_number(double *out, const struct ccz_pq_column *c,
                              const struct ccz_pq_data *d, size_t i);

@@ -2,9 +2,14 @@
 /* Ratings in Parquet files. */
 #include "ingest.h"
 
+#include <cczoo/codec.h>
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* What a scan may take for a column. Writers cut pages at about 1 MiB; a few bytes can unpack to as much as is allowed here. */
+enum { PAGE_SIZE_MAX = 32 << 20, BATCH_SIZE_MAX = 64 << 20 };
 
 /* --------------------------------------------------------------------------------------- columns */
 
@@ -14,7 +19,9 @@ ccz_rc cczi_recsys_scan_open(struct cczi_recsys_scan *s, const struct ccz_pq_sou
 {
     *s = (struct cczi_recsys_scan){0};
     size_t number[4], found = 0;
-    ccz_rc rc = ccz_pq_reader_open(&s->reader, io, &(struct ccz_pq_read_cfg){.crypt = crypt}, err);
+    const struct ccz_pq_read_cfg cfg = {
+        .crypt = crypt, .page_size_max = PAGE_SIZE_MAX, .batch_size_max = BATCH_SIZE_MAX};
+    ccz_rc rc = ccz_pq_reader_open(&s->reader, io, &cfg, err);
     for (size_t i = 0; rc == CCZ_OK && i < len; i++) {
         rc = ccz_pq_find(&number[found], s->reader, names[i], err);
         if (rc == CCZ_E_NOT_FOUND && optional >> i & 1) {
@@ -53,10 +60,23 @@ const struct ccz_pq_data *cczi_recsys_scan_data(const struct cczi_recsys_scan *s
     return &s->data[s->at[column]];
 }
 
+static bool is_int(const struct ccz_pq_column *c)
+{
+    return c->type == CCZ_PQ_INT32 || c->type == CCZ_PQ_INT64;
+}
+
+/* A number that counts: not days, not thousandths of something. */
+static bool counts(const struct ccz_pq_column *c)
+{
+    return c->meaning == CCZ_PQ_PLAIN || c->meaning == CCZ_PQ_SIGNED ||
+           c->meaning == CCZ_PQ_UNSIGNED;
+}
+
 bool cczi_recsys_is_id(const struct ccz_pq_column *c)
 {
     return c->shape == CCZ_PQ_FLAT &&
-           (c->type == CCZ_PQ_INT32 || c->type == CCZ_PQ_INT64 || c->type == CCZ_PQ_BYTES);
+           (c->type == CCZ_PQ_BYTES ? c->meaning == CCZ_PQ_PLAIN || c->meaning == CCZ_PQ_STRING
+                                    : is_int(c) && counts(c));
 }
 
 enum ccz_recsys_id_kind cczi_recsys_id_kind(const struct ccz_pq_column *c)
@@ -80,22 +100,25 @@ bool cczi_recsys_cell_id(struct ccz_recsys_id *out, const struct ccz_pq_column *
     *out = c->type == CCZ_PQ_BYTES   ? ccz_recsys_id_text(d->v.bytes[i])
            : c->type == CCZ_PQ_INT32 ? ccz_recsys_id_int(widen(c, d->v.i32[i]))
                                      : ccz_recsys_id_int(d->v.i64[i]);
-    return !is_null(d, i);
+    const bool beyond = c->type == CCZ_PQ_INT64 && c->meaning == CCZ_PQ_UNSIGNED && d->v.i64[i] < 0;
+    return !is_null(d, i) && !beyond;
 }
 
 bool cczi_recsys_is_number(const struct ccz_pq_column *c)
 {
-    return c->type == CCZ_PQ_INT32 || c->type == CCZ_PQ_INT64 || c->type == CCZ_PQ_FLOAT ||
-           c->type == CCZ_PQ_DOUBLE;
+    return (is_int(c) && counts(c)) ||
+           ((c->type == CCZ_PQ_FLOAT || c->type == CCZ_PQ_DOUBLE) && c->meaning == CCZ_PQ_PLAIN);
 }
 
 bool cczi_recsys_cell_number(double *out, const struct ccz_pq_column *c,
                              const struct ccz_pq_data *d, size_t i)
 {
-    *out = c->type == CCZ_PQ_INT32   ? (double)widen(c, d->v.i32[i])
-           : c->type == CCZ_PQ_INT64 ? (double)d->v.i64[i]
-           : c->type == CCZ_PQ_FLOAT ? (double)d->v.f32[i]
-                                     : d->v.f64[i];
+    if (c->type == CCZ_PQ_INT64)
+        *out = c->meaning == CCZ_PQ_UNSIGNED ? (double)(uint64_t)d->v.i64[i] : (double)d->v.i64[i];
+    else
+        *out = c->type == CCZ_PQ_INT32   ? (double)widen(c, d->v.i32[i])
+               : c->type == CCZ_PQ_FLOAT ? (double)d->v.f32[i]
+                                         : d->v.f64[i];
     return !is_null(d, i);
 }
 
@@ -109,17 +132,53 @@ static ccz_rc bad_cell(struct ccz_err *err, ccz_rc rc, const char *where, uint64
     return ccz_fail(err, rc, where, (int64_t)row, "row %llu: %s", (unsigned long long)row, what);
 }
 
+/* Seconds, or a unit that is told. */
+static bool is_time(const struct ccz_pq_column *c)
+{
+    return cczi_recsys_is_number(c) || (c->type == CCZ_PQ_INT32 && c->meaning == CCZ_PQ_DATE) ||
+           (c->type == CCZ_PQ_INT64 &&
+            (c->meaning == CCZ_PQ_TIME_MS || c->meaning == CCZ_PQ_TIME_US ||
+             c->meaning == CCZ_PQ_TIME_NS));
+}
+
+/* A meaning that is not understood is refused: its numbers would be read as others than they are. */
 static ccz_rc check_types(const struct cczi_recsys_scan *s, const char *const *names,
                           struct ccz_err *err)
 {
+    static const char *const cast[TABLE_COLUMNS] = {
+        "cast the column to an integer or a string", "cast the column to an integer or a string",
+        "cast the column to float or double",
+        "cast the column to a timestamp, or to an integer of seconds since 1970"};
     for (int i = 0; i < TABLE_COLUMNS; i++) {
         const struct ccz_pq_column *c = s->column[i];
-        if (c && (c->shape != CCZ_PQ_FLAT ||
-                  !(i == USER || i == ITEM ? cczi_recsys_is_id(c) : cczi_recsys_is_number(c))))
-            return ccz_fail(err, CCZ_E_UNSUPPORTED, "recsys:column-type", (int64_t)c->type,
-                            "column \"%s\" is of a type that is not read here", names[i]);
+        if (c && (c->shape != CCZ_PQ_FLAT || !(i == TIME    ? is_time(c)
+                                               : i == VALUE ? cczi_recsys_is_number(c)
+                                                            : cczi_recsys_is_id(c))))
+            return ccz_hint(err,
+                            ccz_fail(err, CCZ_E_UNSUPPORTED, "recsys:column-type", (int64_t)c->type,
+                                     "column \"%s\" is of a type that is not read here", names[i]),
+                            cast[i]);
     }
     return CCZ_OK;
+}
+
+/* The footer is compared before the first page is read: a few bytes may stand for any number of rows. */
+static ccz_rc check_rows(const struct cczi_recsys_scan *s, const struct ccz_pq_source *io,
+                         const struct cczi_recsys_sink *k, struct ccz_err *err)
+{
+    const uint64_t rows = ccz_pq_rows(s->reader), read = k->counts->read;
+    uint64_t size, most = k->filter->ratings_max;
+    if (most > 0)
+        return read <= most && rows <= most - read ? CCZ_OK
+                                                   : cczi_recsys_too_many(err, read + rows, most);
+    ccz_rc rc = io->size(&size, io->arg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    most = size < CCZ_RECSYS_RATINGS_MAX / CCZ_RECSYS_RATINGS_PER_BYTE
+               ? size * CCZ_RECSYS_RATINGS_PER_BYTE
+               : CCZ_RECSYS_RATINGS_MAX;
+    most = most < CCZ_RECSYS_RATINGS_FREE ? CCZ_RECSYS_RATINGS_FREE : most;
+    return rows <= most ? CCZ_OK : cczi_recsys_too_many(err, rows, most);
 }
 
 static ccz_rc read_time(int64_t *out, const struct cczi_recsys_scan *s, size_t i,
@@ -136,8 +195,6 @@ static ccz_rc read_time(int64_t *out, const struct cczi_recsys_scan *s, size_t i
         return bad_cell(err, CCZ_E_FORMAT, "recsys:null", s->row + i, "no time");
     if (c->meaning == CCZ_PQ_DATE)
         v *= 86400;
-    else if (c->type != CCZ_PQ_INT64)
-        ; /* seconds */
     else if (c->meaning == CCZ_PQ_TIME_MS || c->meaning == CCZ_PQ_TIME_US ||
              c->meaning == CCZ_PQ_TIME_NS)
         v = (double)(d->v.i64[i] / (c->meaning == CCZ_PQ_TIME_MS   ? 1000
@@ -153,13 +210,20 @@ static ccz_rc read_time(int64_t *out, const struct cczi_recsys_scan *s, size_t i
 static ccz_rc read_id(uint32_t *out, struct ccz_recsys_ids *ids, const struct cczi_recsys_scan *s,
                       int column, size_t i, struct ccz_err *err)
 {
+    const struct ccz_pq_column *c = s->column[column];
+    const struct ccz_pq_data *d = cczi_recsys_scan_data(s, (size_t)column);
     struct ccz_recsys_id id;
     *out = 0;
-    if (!cczi_recsys_cell_id(&id, s->column[column], cczi_recsys_scan_data(s, (size_t)column), i))
+    if (is_null(d, i))
         return bad_cell(err, CCZ_E_FORMAT, "recsys:null", s->row + i,
                         column == USER ? "no user" : "no item");
+    if (!cczi_recsys_cell_id(&id, c, d, i))
+        return bad_cell(err, CCZ_E_FORMAT, "recsys:id", s->row + i,
+                        column == USER ? "the id of a user is beyond 2^63 - 1"
+                                       : "the id of an item is beyond 2^63 - 1");
     if (id.kind == CCZ_RECSYS_ID_TEXT &&
-        (id.text.size == 0 || id.text.size > CCZ_RECSYS_ID_SIZE_MAX))
+        (id.text.size == 0 || id.text.size > CCZ_RECSYS_ID_SIZE_MAX ||
+         (c->meaning != CCZ_PQ_STRING && !ccz_utf8_ok(id.text))))
         return bad_cell(err, CCZ_E_FORMAT, "recsys:id", s->row + i,
                         column == USER ? "no id of a user" : "no id of an item");
     return ccz_recsys_ids_add(out, ids, id, err);
@@ -178,6 +242,8 @@ static ccz_rc take_row(const struct cczi_recsys_sink *k, const struct cczi_recsy
         return bad_cell(err, CCZ_E_FORMAT, "recsys:value", s->row + i,
                         "the value is not finite, or too large");
     ccz_rc rc = read_time(&one.time, s, i, err);
+    if (rc == CCZ_OK)
+        rc = cczi_recsys_one_more(k->filter, k->counts, err);
     if (rc != CCZ_OK || !cczi_recsys_passes(&one.value, k->filter, k->counts))
         return rc;
     rc = read_id(&one.user, *k->user, s, USER, i, err);
@@ -205,6 +271,8 @@ ccz_rc cczi_recsys_ingest_parquet(const struct ccz_pq_source *io,
                                       1 << VALUE | 1 << TIME, err);
     if (rc == CCZ_OK)
         rc = check_types(&s, names, err);
+    if (rc == CCZ_OK)
+        rc = check_rows(&s, io, sink, err);
     if (rc == CCZ_OK)
         rc = cczi_recsys_side(sink->user, cczi_recsys_id_kind(s.column[USER]), err);
     if (rc == CCZ_OK)

@@ -66,6 +66,20 @@ ccz_rc cczi_recsys_side(struct ccz_recsys_ids **ids, enum ccz_recsys_id_kind kin
     return CCZ_OK;
 }
 
+ccz_rc cczi_recsys_too_many(struct ccz_err *err, uint64_t got, uint64_t most)
+{
+    return ccz_hint(
+        err, ccz_refuse_num(err, CCZ_E_LIMIT, "recsys:ratings", (int64_t)got, (int64_t)most),
+        "if the file is honest, allow as many (ratings_max; --ratings-max of cczoo recsys)");
+}
+
+ccz_rc cczi_recsys_one_more(const struct ccz_recsys_filter *filter,
+                            const struct ccz_recsys_counts *counts, struct ccz_err *err)
+{
+    const uint64_t most = filter->ratings_max ? filter->ratings_max : CCZ_RECSYS_RATINGS_MAX;
+    return counts->read < most ? CCZ_OK : cczi_recsys_too_many(err, counts->read + 1, most);
+}
+
 bool cczi_recsys_passes(float *value, const struct ccz_recsys_filter *filter,
                         struct ccz_recsys_counts *counts)
 {
@@ -83,7 +97,9 @@ static ccz_rc take_record(const struct cczi_recsys_sink *k, const struct cczi_re
                           struct ccz_err *err)
 {
     struct ccz_recsys_rating one;
-    ccz_rc rc = read_value(&one.value, r, err);
+    ccz_rc rc = cczi_recsys_one_more(k->filter, k->counts, err);
+    if (rc == CCZ_OK)
+        rc = read_value(&one.value, r, err);
     if (rc == CCZ_OK)
         rc = read_time(&one.time, r, err);
     if (rc != CCZ_OK || !cczi_recsys_passes(&one.value, k->filter, k->counts))
@@ -150,8 +166,6 @@ static ccz_rc put_rating(void *arg, const struct ccz_recsys_rating *one, struct 
 {
     struct growing *g = arg;
     struct ccz_recsys_ratings *r = g->r;
-    if (r->len == CCZ_RECSYS_RATINGS_MAX)
-        return ccz_fail(err, CCZ_E_LIMIT, "recsys:ratings", (int64_t)r->len, "more than 2^36");
     if (r->len == g->cap) {
         ccz_rc rc = grow(g, err);
         if (rc != CCZ_OK)

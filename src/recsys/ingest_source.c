@@ -4,10 +4,8 @@
 #include "ingest.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct ccz_recsys_source {
@@ -53,16 +51,10 @@ ccz_rc ccz_recsys_source_file(struct ccz_recsys_source **out, const char *path, 
     ccz_rc rc = source_new(&s, err);
     if (rc != CCZ_OK)
         return rc;
-    s->fd = open(path, O_RDONLY | O_CLOEXEC |
-                           O_NONBLOCK); /* of a pipe nobody writes to: refused, not awaited */
-    if (s->fd < 0)
-        return ccz_fail(err, errno == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, "recsys:open", errno,
-                        "cannot open %s: %s", path, strerror(errno));
-    struct stat st;
-    if (fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode))
-        return ccz_fail(err, CCZ_E_IO, "recsys:open", 0, "%s is not a regular file", path);
-    *out = ccz_recsys_source_take(&s);
-    return CCZ_OK;
+    rc = cczi_recsys_open_regular(&s->fd, path, err);
+    if (rc == CCZ_OK)
+        *out = ccz_recsys_source_take(&s);
+    return rc;
 }
 
 ccz_rc ccz_recsys_source_protected(struct ccz_recsys_source **out, const char *path,

@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs on disk: protected files without a name. */
-#define _GNU_SOURCE /* O_TMPFILE */
+#define _DEFAULT_SOURCE
 #include "spill.h"
 
-#include <cczoo/crypto.h>
-
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 /* Reading starts at the first block behind the head of a protected file, where it is fastest. */
-enum { HEAD_SIZE = 3072, MODE = 0600, NAME_RANDOM_SIZE = 8 };
+enum { HEAD_SIZE = 3072 };
 static const char bound[] = "run";
 
 struct cczi_recsys_run {
@@ -44,34 +40,9 @@ static struct ccz_pf_io run_io(const struct cczi_recsys_run *r)
     return io;
 }
 
-/* A file system without O_TMPFILE: a name for as long as it takes to remove it, before anything is written. */
-static int open_unlinked(const char *dir)
-{
-    uint8_t random[NAME_RANDOM_SIZE];
-    char hex[2 * NAME_RANDOM_SIZE + 1], path[4096];
-    if (ccz_random(random, sizeof(random)) != CCZ_OK) {
-        errno = EIO;
-        return -1;
-    }
-    ccz_hex(hex, random, sizeof(random));
-    const int n = snprintf(path, sizeof(path), "%s/.run-%s", dir, hex);
-    if (n < 0 || (size_t)n >= sizeof(path)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    const int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, MODE);
-    if (fd >= 0 && unlink(path) != 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
 static ccz_rc open_file(struct cczi_recsys_run *r, const char *dir, struct ccz_err *err)
 {
-    r->fd = open(dir, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, MODE);
-    if (r->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
-        r->fd = open_unlinked(dir);
+    r->fd = ccz_nameless_open(dir);
     if (r->fd >= 0)
         return CCZ_OK;
     return ccz_fail(err, errno == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, "recsys:spill", errno,

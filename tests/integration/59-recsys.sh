@@ -94,6 +94,25 @@ fails 3 'recsys:bundle-dir' "${TRAIN[@]}" --in made-up/ratings.csv --out clear
 fails 2 'kms' "${TRAIN[@]}" --in made-up/ratings.csv --out never --model-key key/films
 [ ! -e never ] || die "something was written"
 
+step "the name of a data set: another file under the same key is none of it"
+PARQUET=("${TRAIN[@]}" --format parquet --data-key data.key --titles titles.enc)
+fails 1 'refused: parquet:aad-prefix: ' "${PARQUET[@]}" --in numbers.parquet --out never # an export of the same ratings
+fails 1 'refused: parquet:aad-prefix: ' "${PARQUET[@]}" --in ratings.parquet --data-name ratings-2 --out never
+quiet encrypt --key data.key --parquet --data-name ratings-2 made-up/ratings.csv named.parquet
+fails 1 'refused: parquet:aad-prefix: ' "${PARQUET[@]}" --in named.parquet --out never
+quiet "${PARQUET[@]}" --in named.parquet --data-name ratings-2 --out named
+quiet "${PARQUET[@]}" --in named.parquet --any-data-name-insecure --out unnamed
+rm -r factors
+quiet export --bundle clear "${LOCAL[@]}" --master-key data.key --export-name films-1 factors
+fails 1 'refused: parquet:aad-prefix: ' "${IMPORT[@]}" --master-key data.key --factors-name films-2 --out never
+mv factors/user_factors factors/x && mv factors/item_factors factors/user_factors && mv factors/x factors/item_factors
+fails 1 'refused: parquet:aad-prefix: ' "${IMPORT[@]}" --master-key data.key --factors-name films-1 --out never # sides swapped
+mv factors/user_factors factors/x && mv factors/item_factors factors/user_factors && mv factors/x factors/item_factors
+quiet "${IMPORT[@]}" --master-key data.key --factors-name films-1 --bootstrap 0 --out imported
+fails 2 'data-name' "${PARQUET[@]}" --in named.parquet --data-name '' --out never
+fails 1 'refused: recsys:ratings: [0-9]+ / 100' "${PARQUET[@]}" --in ratings.parquet --ratings-max 100 --out never
+[ ! -e never ] || die "something was written"
+
 step "a bundle without evidence is refused by who asks for a trainer's; oblivious lists are served as well"
 rm -r "$RUN/made-up" "$RUN/ratings.parquet" "$RUN/titles.enc"
 recsys_server --oblivious

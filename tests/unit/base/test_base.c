@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _DEFAULT_SOURCE
+#define _GNU_SOURCE
 #include <cczoo/base.h>
 
 #include "base/siphash.h"
@@ -8,6 +8,7 @@
 #include <cczoo/parallel.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -223,6 +224,52 @@ static void test_file(void)
     CHECK(rmdir(path) == 0 && rmdir(dir) == 0); /* and no temporary file was left */
 }
 
+/* open() of a file without a name fails with this; 0: it does not. */
+static int nameless_fails;
+static int nameless_tried;
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...)
+{
+    if ((flags & O_TMPFILE) != O_TMPFILE || nameless_fails == 0)
+        return __real_open(path, flags, 0600);
+    nameless_tried++;
+    errno = nameless_fails;
+    return -1;
+}
+
+/* With O_TMPFILE and without: readable, writable, private, without a name. */
+static void test_nameless(void)
+{
+    static const int codes[] = {0, EOPNOTSUPP, EISDIR, EINVAL};
+    char dir[] = "/tmp/cczoo-nameless-XXXXXX";
+    CHECK(mkdtemp(dir));
+    for (size_t i = 0; i < 4; i++) {
+        struct stat st;
+        char back[4] = "";
+        nameless_fails = codes[i];
+        const int fd = ccz_nameless_open(dir);
+        CHECK(fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 0 && (st.st_mode & 07777) == 0600);
+        CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC);
+        CHECK(pwrite(fd, "abc", 3, 0) == 3 && pread(fd, back, 3, 0) == 3 &&
+              strcmp(back, "abc") == 0);
+        CHECK(close(fd) == 0);
+    }
+    CHECK(nameless_tried == 3);
+    nameless_fails = ENOSPC; /* a reason that a name would not mend */
+    CHECK(ccz_nameless_open(dir) == -1 && errno == ENOSPC);
+    nameless_fails = EINVAL;
+    char *deep = malloc(5000);
+    CHECK(deep);
+    memset(deep, 'd', 4999);
+    deep[4999] = 0;
+    CHECK(ccz_nameless_open(deep) == -1 && errno == ENAMETOOLONG);
+    free(deep);
+    nameless_fails = 0;
+    CHECK(ccz_nameless_open("/nowhere/at/all") == -1 && errno == ENOENT);
+    CHECK(rmdir(dir) == 0); /* it was empty */
+}
+
 /* fsync() of folders fails with this; 0: it does not. */
 static int sync_errno;
 int __real_fsync(int fd);
@@ -355,13 +402,14 @@ static void test_parallel(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"base.parse", test_parse},     {"base.secret", test_secret},
-        {"base.ct_eq", test_ct_eq},     {"base.rc", test_rc},
-        {"base.err", test_err},         {"base.buf", test_buf},
-        {"base.siphash", test_siphash}, {"base.text", test_text},
-        {"base.time", test_time},       {"base.file", test_file},
-        {"base.sync", test_sync},       {"base.cpu", test_cpu},
-        {"base.log_err", test_log_err}, {"base.parallel", test_parallel},
+        {"base.parse", test_parse},       {"base.secret", test_secret},
+        {"base.ct_eq", test_ct_eq},       {"base.rc", test_rc},
+        {"base.err", test_err},           {"base.buf", test_buf},
+        {"base.siphash", test_siphash},   {"base.text", test_text},
+        {"base.time", test_time},         {"base.file", test_file},
+        {"base.sync", test_sync},         {"base.cpu", test_cpu},
+        {"base.log_err", test_log_err},   {"base.parallel", test_parallel},
+        {"base.nameless", test_nameless},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -9,6 +9,7 @@
 #include <cczoo/recsys_data.h>
 
 #include <limits.h>
+#include <sys/stat.h>
 
 static struct ccz_span text_of(char out[32], uint32_t i)
 {
@@ -200,6 +201,19 @@ static bool file_has(const char *path, const char *what)
     return memmem(b.ptr, b.size, what, strlen(what)) != NULL;
 }
 
+/* A pipe in the place of a dictionary is refused, and not waited for. */
+static void no_pipe(const struct ccz_secret *key)
+{
+    struct ccz_recsys_ids *ids;
+    struct ccz_err err = {0};
+    CHECK(mkfifo(temp_path("pipe"), 0600) == 0);
+    (void)alarm(20);
+    CHECK(is_refused(ccz_recsys_ids_load(&ids, temp_path("pipe"), key, "users", &err), CCZ_E_IO,
+                     &err, "recsys:open") &&
+          !ids);
+    (void)alarm(0);
+}
+
 static void files(void)
 {
     struct ccz_err err = {0};
@@ -233,6 +247,7 @@ static void files(void)
     struct ccz_recsys_ids *none;
     CHECK(is_refused(ccz_recsys_ids_load(&none, temp_path("none"), key, "users", &err),
                      CCZ_E_NOT_FOUND, &err, "recsys:open"));
+    no_pipe(key);
 }
 
 /* ---------------------------------------------------------------------------------------- titles */
@@ -254,6 +269,29 @@ static struct ccz_recsys_titles *titles_of(const char *format, struct ccz_span t
 static bool title_is(const struct ccz_recsys_titles *t, uint32_t item, const char *want)
 {
     return ccz_span_eq(ccz_recsys_titles_get(t, item), ccz_span_str(want));
+}
+
+/* ------------------------------------------------------------------------- what the system refuses */
+
+static bool random_fails;
+ccz_rc __real_ccz_random(void *out, size_t size);
+ccz_rc __wrap_ccz_random(void *out, size_t size);
+ccz_rc __wrap_ccz_random(void *out, size_t size)
+{
+    return random_fails ? CCZ_E_INTERNAL : __real_ccz_random(out, size);
+}
+
+/* Without a key that nobody knows the hash protects nothing. */
+static void no_random(void)
+{
+    struct ccz_err err = {0};
+    for (int kind = 0; kind < 2; kind++) {
+        struct ccz_recsys_ids *ids;
+        random_fails = true;
+        const ccz_rc rc = ccz_recsys_ids_new(&ids, (enum ccz_recsys_id_kind)kind, &err);
+        random_fails = false;
+        CHECK(is_refused(rc, CCZ_E_INTERNAL, &err, "recsys:random") && !ids);
+    }
 }
 
 static void titles(void)
@@ -316,6 +354,7 @@ int main(int argc, char **argv)
         {"recsys.ids_text", id_text},
         {"recsys.ids_bytes", bytes},
         {"recsys.ids_files", files},
+        {"recsys.ids_random", no_random},
         {"recsys.titles", titles},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(*tests), argc, argv);

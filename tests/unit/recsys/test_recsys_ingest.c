@@ -7,6 +7,7 @@
 
 #include <cczoo/dataset.h>
 
+#include <errno.h>
 #include <math.h>
 
 static ccz_rc read_text(struct ccz_recsys_data *out, const char *format, struct ccz_span text,
@@ -421,6 +422,79 @@ static void builder_rules(void)
     ccz_recsys_builder_free(b);
 }
 
+/* The limit is of all sources together, and of what is read, not of what is left. */
+static void ratings_max(void)
+{
+    static const char text[] = "user,item,rating\na,x,1\nb,y,5\na,z,1\n";
+    for (uint64_t most = 2; most <= 4; most++) {
+        struct ccz_err err = {0};
+        struct ccz_recsys_data d;
+        struct ccz_recsys_format f;
+        CCZ_AUTO(ccz_recsys_source) s = NULL;
+        CCZ_AUTO(ccz_recsys_source) again = NULL;
+        CCZ_AUTO(ccz_recsys_builder) b = NULL;
+        CCZ_AUTO(ccz_recsys_builder) by_number = NULL;
+        const struct ccz_recsys_filter filter = {
+            .ratings_max = most, .drop_below = true, .value_min = 4};
+        CHECK(ccz_recsys_format_from(&f, "csv") &&
+              ccz_recsys_source_mem(&s, ccz_span_str(text), &err) == CCZ_OK &&
+              ccz_recsys_source_mem(&again, ccz_span_str(text), &err) == CCZ_OK);
+        ccz_rc rc = ccz_recsys_read(&d, s, &f, &filter, &err);
+        CHECK(most < 3 ? is_refused(rc, CCZ_E_LIMIT, &err, "recsys:ratings") &&
+                             strcmp(err.got, "3") == 0 && strcmp(err.expected, "2") == 0
+                       : rc == CCZ_OK && d.ratings.len == 1);
+        ccz_recsys_data_deinit(&d);
+        const struct ccz_recsys_build_cfg cfg = {.filter = filter};
+        CHECK(ccz_recsys_builder_new(&b, &cfg, &err) == CCZ_OK &&
+              ccz_recsys_builder_new(&by_number, &cfg, &err) == CCZ_OK);
+        ccz_recsys_source_free(s);
+        CHECK(ccz_recsys_source_mem(&s, ccz_span_str(text), &err) == CCZ_OK);
+        rc = ccz_recsys_builder_read(b, s, &f, &err);
+        if (most >= 3) {
+            CHECK(rc == CCZ_OK);
+            rc = ccz_recsys_builder_read(b, again, &f, &err);
+        }
+        CHECK(is_refused(rc, CCZ_E_LIMIT, &err, "recsys:ratings"));
+        const struct ccz_recsys_rating r[5] = {
+            {.value = 1}, {.value = 1}, {.value = 1}, {.value = 1}, {.value = 1}};
+        CHECK(ccz_recsys_builder_add(by_number, r, most, &err) == CCZ_OK &&
+              is_refused(ccz_recsys_builder_add(by_number, r, 1, &err), CCZ_E_LIMIT, &err,
+                         "recsys:ratings"));
+    }
+}
+
+static bool read_fails;
+ssize_t __real_read(int fd, void *to, size_t size);
+ssize_t __wrap_read(int fd, void *to, size_t size);
+ssize_t __wrap_read(int fd, void *to, size_t size)
+{
+    if (!read_fails)
+        return __real_read(fd, to, size);
+    errno = EIO;
+    return -1;
+}
+
+/* The disk fails: the reason comes through both kinds of readers. */
+static void source_fails(void)
+{
+    struct ccz_err err = {0};
+    temp_setup();
+    CHECK(ccz_file_write(temp_path("clear"), ccz_span_str("user,item\na,b\n"), 0600,
+                         CCZ_FILE_CREATE_ONLY, &err) == CCZ_OK);
+    for (int plain = 0; plain < 2; plain++) {
+        CCZ_AUTO(ccz_recsys_source) s = NULL;
+        struct ccz_recsys_format f;
+        struct ccz_recsys_data d;
+        CHECK(ccz_recsys_format_from(&f, "csv") &&
+              ccz_recsys_source_file(&s, temp_path("clear"), &err) == CCZ_OK);
+        f.plain = plain;
+        read_fails = true;
+        const ccz_rc rc = ccz_recsys_read(&d, s, &f, NULL, &err);
+        read_fails = false;
+        CHECK(is_refused(rc, CCZ_E_IO, &err, "recsys:read") && err.aux == EIO && !d.user);
+    }
+}
+
 static void several_sources(void)
 {
     struct ccz_err err = {0};
@@ -463,6 +537,8 @@ int main(int argc, char **argv)
         {"recsys.values", values},
         {"recsys.few", few},
         {"recsys.builder_rules", builder_rules},
+        {"recsys.ratings_max", ratings_max},
+        {"recsys.source_fails", source_fails},
         {"recsys.several_sources", several_sources},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(*tests), argc, argv);

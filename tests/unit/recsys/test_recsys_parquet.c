@@ -296,6 +296,199 @@ static void column_refusals(void)
     CHECK(is_refused(read_own(&d, &t, &err), CCZ_E_FORMAT, &err, "recsys:time"));
 }
 
+/* What numbers mean: never another rating, id or time than was meant. */
+static void meanings(void)
+{
+    static const int64_t high[] = {1, INT64_MIN, 3};
+    static const int32_t days[] = {45, 46, 47};
+    static const struct {
+        size_t column;
+        enum ccz_pq_type type;
+        enum ccz_pq_meaning meaning;
+    } bad[] = {
+        {0, CCZ_PQ_INT32, CCZ_PQ_DATE},    {1, CCZ_PQ_INT64, CCZ_PQ_TIME_MS},
+        {1, CCZ_PQ_BYTES, CCZ_PQ_JSON},    {2, CCZ_PQ_INT32, CCZ_PQ_DATE},
+        {2, CCZ_PQ_INT64, CCZ_PQ_TIME_US}, {2, CCZ_PQ_INT64, CCZ_PQ_TIME_NS},
+    };
+    struct ccz_recsys_data d;
+    struct ccz_err err = {0};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct own_table t = types();
+        struct ccz_pq_column *c = &t.column[bad[i].column];
+        *c =
+            (struct ccz_pq_column){.name = c->name, .type = bad[i].type, .meaning = bad[i].meaning};
+        if (bad[i].type == CCZ_PQ_INT32)
+            t.data[bad[i].column].v.i32 = days;
+        else if (bad[i].type == CCZ_PQ_INT64)
+            t.data[bad[i].column].v.i64 = high;
+        else
+            t.data[bad[i].column].v.bytes = texts;
+        CHECK(is_refused(read_own(&d, &t, &err), CCZ_E_UNSUPPORTED, &err, "recsys:column-type") &&
+              strstr(err.msg, c->name) && strstr(err.hint, "cast"));
+    }
+    for (int id = 0; id < 2; id++) { /* beyond int64: no id; a value all the same */
+        struct own_table t = types();
+        t.column[id ? 1 : 2] = (struct ccz_pq_column){
+            .name = id ? "item" : "rating", .type = CCZ_PQ_INT64, .meaning = CCZ_PQ_UNSIGNED};
+        t.data[id ? 1 : 2].v.i64 = high;
+        const ccz_rc rc = read_own(&d, &t, &err);
+        CHECK(id ? is_refused(rc, CCZ_E_FORMAT, &err, "recsys:id") && err.aux == 1
+                 : rc == CCZ_OK && d.ratings.value[1] == 0x1p63F);
+        ccz_recsys_data_deinit(&d);
+    }
+    static const enum ccz_pq_meaning unit[] = {CCZ_PQ_TIME_MS, CCZ_PQ_TIME_US, CCZ_PQ_TIME_NS};
+    int64_t second = 1000;
+    for (size_t i = 0; i < 3; i++, second *= 1000) {
+        const int64_t when[] = {1234567890 * second + 1, second - 1, -7 * second};
+        struct own_table t = types();
+        t.column[3].meaning = unit[i];
+        t.data[3].v.i64 = when;
+        CHECK(read_own(&d, &t, &err) == CCZ_OK && d.ratings.time[0] == 1234567890 &&
+              d.ratings.time[1] == 0 && d.ratings.time[2] == -7);
+        ccz_recsys_data_deinit(&d);
+    }
+}
+
+/* Meanings that our writer does not know: the footer of a DATE is changed to another one. */
+static void foreign_meanings(void)
+{
+    static const uint8_t date[] = {0x0c, 0x4c, 0x6c, 0, 0}; /* converted type 6, logical type 6 */
+    static const uint8_t other[][2] = {{0x0a, 0x5c} /* DECIMAL */, {0x0e, 0x7c} /* TIME_MILLIS */};
+    static const int32_t cells[] = {45, 46, 47};
+    const struct ccz_recsys_table names = {0};
+    for (size_t c = 0; c < 4; c++)
+        for (size_t k = 0; k < 2; k++) {
+            struct own_table t = types();
+            struct ccz_recsys_data d;
+            struct ccz_err err = {0};
+            CCZ_AUTO_BUF b;
+            t.column[c] = (struct ccz_pq_column){
+                .name = t.column[c].name, .type = CCZ_PQ_INT32, .meaning = CCZ_PQ_DATE};
+            t.data[c].v.i32 = cells;
+            write_own(&b, &t);
+            uint8_t *at = memmem(b.ptr, b.size, date, sizeof(date));
+            CHECK(at);
+            at[0] = other[k][0];
+            at[2] = other[k][1];
+            CHECK(is_refused(read_data(&d, &b, &names, &err), CCZ_E_UNSUPPORTED, &err,
+                             "recsys:column-type") &&
+                  strstr(err.msg, t.column[c].name));
+        }
+}
+
+/* Texts without a meaning are ids if they are UTF-8: they are written as such again. */
+static void text_ids(void)
+{
+    static const struct ccz_span good[] = {{(const uint8_t *)"\xc3\xa4", 2},
+                                           {(const uint8_t *)"b", 1},
+                                           {(const uint8_t *)"c", 1}},
+                                 bad[] = {{(const uint8_t *)"a", 1},
+                                          {(const uint8_t *)"\xff\xfe", 2},
+                                          {(const uint8_t *)"c", 1}};
+    struct own_table t = types();
+    struct ccz_recsys_data d;
+    struct ccz_err err = {0};
+    CCZ_AUTO_BUF again;
+    t.column[1] = (struct ccz_pq_column){.name = "item", .type = CCZ_PQ_BYTES};
+    t.data[1].v.bytes = good;
+    CHECK(read_own(&d, &t, &err) == CCZ_OK);
+    CHECK(write_data(&again, &d, &(struct ccz_recsys_table){0}) == CCZ_OK);
+    ccz_recsys_data_deinit(&d);
+    t.data[1].v.bytes = bad;
+    CHECK(is_refused(read_own(&d, &t, &err), CCZ_E_FORMAT, &err, "recsys:id") && err.aux == 1);
+}
+
+/* ---------------------------------------------------------------------------------------- limits */
+
+/* Reads `len` bytes and says that there are no more: of the footer, not of pages. */
+struct watched {
+    struct ccz_span bytes;
+    uint64_t lowest; /* the first byte that was asked for */
+};
+
+static ccz_rc watched_read(void *out, void *arg, uint64_t offset, size_t size, struct ccz_err *err)
+{
+    struct watched *w = arg;
+    if (offset > w->bytes.size || size > w->bytes.size - offset)
+        return ccz_fail(err, CCZ_E_IO, "test:read", 0, "beyond the end");
+    if (offset >= 4 && offset < w->lowest)
+        w->lowest = offset; /* the magic is no page */
+    memcpy(out, w->bytes.ptr + offset, size);
+    return CCZ_OK;
+}
+
+static ccz_rc watched_size(uint64_t *out, void *arg, struct ccz_err *err)
+{
+    (void)err;
+    *out = ((struct watched *)arg)->bytes.size;
+    return CCZ_OK;
+}
+
+/* A few KB that stand for millions of equal rows. */
+static void write_bomb(struct ccz_buf *out, uint64_t rows)
+{
+    enum { PER = 1 << 16 };
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_pq_writer) w = NULL;
+    const struct ccz_pq_sink io = ccz_pq_sink_buf(out);
+    const struct ccz_pq_column c[] = {{.name = "user", .type = CCZ_PQ_INT64},
+                                      {.name = "item", .type = CCZ_PQ_INT64}};
+    int64_t *zero = calloc(PER, sizeof(*zero));
+    const struct ccz_pq_data d[] = {{.rows = PER, .len = PER, .v.i64 = zero},
+                                    {.rows = PER, .len = PER, .v.i64 = zero}};
+    ccz_buf_init(out, 1 << 24);
+    CHECK(zero && ccz_pq_writer_new(&w, &io,
+                                    &(struct ccz_pq_write_cfg){.columns = c,
+                                                               .columns_len = 2,
+                                                               .codec = CCZ_PQ_ZSTD,
+                                                               .no_statistics = true},
+                                    &err) == CCZ_OK);
+    for (uint64_t i = 0; i < rows; i += PER)
+        CHECK(ccz_pq_writer_put(w, d, &err) == CCZ_OK);
+    CHECK(ccz_pq_writer_finish(w, &err) == CCZ_OK);
+    free(zero);
+}
+
+static ccz_rc read_watched(struct watched *w, const struct ccz_recsys_filter *filter, bool build,
+                           struct ccz_err *err)
+{
+    const struct ccz_pq_source io = {watched_read, watched_size, w};
+    const struct ccz_recsys_table table = {0};
+    struct ccz_recsys_data d;
+    w->lowest = w->bytes.size;
+    if (!build) {
+        ccz_rc rc = ccz_recsys_read_parquet(&d, &io, &table, filter, err);
+        ccz_recsys_data_deinit(&d);
+        return rc;
+    }
+    CCZ_AUTO(ccz_recsys_builder) b = NULL;
+    const struct ccz_recsys_build_cfg cfg = {.filter = *filter};
+    ccz_rc rc = ccz_recsys_builder_new(&b, &cfg, err);
+    return rc == CCZ_OK ? ccz_recsys_builder_read_parquet(b, &io, &table, err) : rc;
+}
+
+static void bomb(void)
+{
+    enum { ROWS = 3 << 20 };
+    struct ccz_err err = {0};
+    CCZ_AUTO_BUF b;
+    write_bomb(&b, ROWS);
+    struct watched w = {.bytes = ccz_buf_span(&b)};
+    CHECK(b.size < 16384); /* 16 a byte are far less than 3 million */
+    for (int build = 0; build < 2; build++) {
+        struct ccz_recsys_filter f = {.twice = CCZ_RECSYS_TWICE_SUM};
+        CHECK(is_refused(read_watched(&w, &f, build, &err), CCZ_E_LIMIT, &err, "recsys:ratings"));
+        CHECK(strcmp(err.got, "3145728") == 0 && strcmp(err.expected, "1048576") == 0 &&
+              strstr(err.hint, "ratings_max"));
+        CHECK(w.lowest > b.size / 2); /* no page was asked for */
+        f.ratings_max = ROWS - 1;
+        CHECK(is_refused(read_watched(&w, &f, build, &err), CCZ_E_LIMIT, &err, "recsys:ratings"));
+        CHECK(strcmp(err.expected, "3145727") == 0 && w.lowest > b.size / 2);
+        f.ratings_max = ROWS; /* who knows that it is honest says so */
+        CHECK(read_watched(&w, &f, build, &err) == CCZ_OK && w.lowest < b.size / 2);
+    }
+}
+
 /* --------------------------------------------------------------------------------------- factors */
 
 static void some_factors(struct ccz_recsys_factors *f, uint32_t len, bool bias)
@@ -470,6 +663,10 @@ int main(int argc, char **argv)
         {"recsys.parquet_sealed", sealed},
         {"recsys.parquet_types", column_types},
         {"recsys.parquet_refusals", column_refusals},
+        {"recsys.parquet_meanings", meanings},
+        {"recsys.parquet_foreign_meanings", foreign_meanings},
+        {"recsys.parquet_text_ids", text_ids},
+        {"recsys.parquet_bomb", bomb},
         {"recsys.parquet_factors", factors},
         {"recsys.parquet_factor_files", factor_files},
     };
