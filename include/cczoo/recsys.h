@@ -66,7 +66,7 @@ enum ccz_recsys_twice {
 /**
  * Users are rows, items columns.
  * @param[out] out  the caller's; ccz_recsys_csr_free()
- * @retval CCZ_E_ARG     recsys:user, recsys:item: a number that is too large; recsys:value: not finite
+ * @retval CCZ_E_ARG     recsys:user, recsys:item: a number that is too large; recsys:value: not finite, or a sum that is not
  * @retval CCZ_E_EXISTS  recsys:twice, with the place
  * @retval CCZ_E_NOMEM   recsys:memory
  */
@@ -132,7 +132,8 @@ struct ccz_recsys_ask {
  * Lists by descending score; among equal scores the lower number first. A list that is shorter than k ends in
  * CCZ_RECSYS_NONE with score -INFINITY.
  * @shape item, score [users_len * k]
- * @retval CCZ_E_ARG  recsys:k, recsys:user, recsys:item (of deny and allow), recsys:seen (another number of items)
+ * @retval CCZ_E_ARG  recsys:k, recsys:user, recsys:item (of deny and allow), recsys:seen (another number of items, or no row for a user). Lists are
+ *                    empty then, but for recsys:k
  */
 typedef ccz_rc (*ccz_recsys_recommend_fn)(uint32_t *item, float *score, void *arg,
                                           const struct ccz_recsys_ask *ask, struct ccz_err *err);

@@ -80,8 +80,8 @@ struct ccz_recsys_als_cfg {
  *                      recsys:rows (starts that do not ascend), recsys:item (a column that is too large),
  *                      recsys:value (not finite, or implicit and negative; aux: place); recsys:by-item (not by_user's transpose in
  *                      shape or number of ratings)
- * @retval CCZ_E_LIMIT  recsys:factors; recsys:users, recsys:items; recsys:overflow: numbers that float cannot hold
- * @retval CCZ_E_UNSUPPORTED  recsys:tier: not on this processor
+ * @retval CCZ_E_LIMIT  recsys:factors; recsys:users, recsys:items; recsys:overflow: numbers that float cannot hold (aux: the first such row)
+ * @retval CCZ_E_UNAVAILABLE  recsys:tier: not on this processor
  * @retval CCZ_E_NOMEM  recsys:memory
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_als_train(struct ccz_recsys_model **out,
@@ -93,14 +93,14 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_als_train(struct ccz_recsys_model **out,
  * On an error the model is one between before and after, without infinite numbers or NaN.
  * @param[in,out] model  of by_user's numbers of users and items and cfg->factors, with biases iff cfg->biases
  * @retval as of ccz_recsys_als_train(), and CCZ_E_MISMATCH recsys:model-users, recsys:model-items, recsys:model-factors,
- *         recsys:model-biases
+ *         recsys:model-biases; recsys:model-mean: not 0 in a model without biases
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_als_iterate(struct ccz_recsys_model *model,
                                                    const struct ccz_recsys_csr *by_user,
                                                    const struct ccz_recsys_als_cfg *cfg,
                                                    struct ccz_err *err);
 /**
- * What iterations make smaller: the sum that stands above, in double precision.
+ * What iterations make smaller: the sum that stands above, in double precision throughout.
  * @retval as of ccz_recsys_als_iterate()
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_als_loss(double *loss, const struct ccz_recsys_model *model,
@@ -123,8 +123,8 @@ struct ccz_recsys_fold;
  * @param      side   whose factors it will find
  * @param      cfg    as in training; solver, seed, iterations, by_item and on_iteration are not used
  * @retval CCZ_E_ARG  recsys:side, and those of cfg in ccz_recsys_als_train()
- * @retval CCZ_E_MISMATCH  recsys:model-factors, recsys:model-biases
- * @retval CCZ_E_UNSUPPORTED, CCZ_E_NOMEM  as there
+ * @retval CCZ_E_MISMATCH  recsys:model-factors, recsys:model-biases, recsys:model-mean
+ * @retval CCZ_E_UNAVAILABLE, CCZ_E_NOMEM  as there
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_fold_new(struct ccz_recsys_fold **out,
                                                 const struct ccz_recsys_model *model,
@@ -154,7 +154,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_als_fold_in(struct ccz_recsys_factors *ou
 /**
  * How much each rating of a row adds to the score of @p target, were the row folded in: they sum up to its score, less mean
  * and target's bias. @source Hu, Koren, Volinsky, section 5
- * @shape share [row's ratings], in its order
+ * @shape share [row's ratings], in its order; zeros after recsys:target
  * @param target  number of an item of the model (CCZ_RECSYS_USERS), or of a user
  * @retval as of ccz_recsys_fold_rows(), and CCZ_E_ARG recsys:row, recsys:target
  */

@@ -235,7 +235,7 @@ struct ccz_recsys_knn_cfg {
 };
 struct ccz_recsys_knn;
 /**
- * Time: sum over users of (their ratings)^2; memory: items * neighbours * 8 bytes.
+ * Time: sum over users of (their ratings)^2; memory: ccz_recsys_knn_size() bytes, of which items * neighbours * 8 + items * 4 stay.
  * @retval CCZ_E_ARG    recsys:neighbours, recsys:shrink, recsys:bm25; recsys:value: a negative value with TFIDF or BM25
  * @retval CCZ_E_NOMEM  recsys:memory
  */
@@ -243,6 +243,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_knn_new(struct ccz_recsys_knn **out,
                                                const struct ccz_recsys_csr *train,
                                                const struct ccz_recsys_knn_cfg *cfg,
                                                struct ccz_err *err);
+/** Peak, bytes, besides the ratings given: 24 a rating, 8 for each neighbour, 16 an item and thread. @param cfg  neighbours and threads are read */
+CCZ_API uint64_t ccz_recsys_knn_size(uint32_t items, uint64_t ratings,
+                                     const struct ccz_recsys_knn_cfg *cfg);
 /** Items that are no neighbour of anything the user has seen are in no list: lists may end early. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_knn_recommend(uint32_t *item, float *score, void *arg,
                                                      const struct ccz_recsys_ask *ask,
@@ -265,9 +268,11 @@ struct ccz_recsys_ease_cfg {
 };
 struct ccz_recsys_ease;
 /**
- * Time: items^3 / 2 multiplications and sum over users of (their ratings)^2 / 2; memory: ccz_recsys_ease_size() bytes.
+ * Time: items^3 / 2 multiplications and sum over users of (their ratings)^2 / 2; memory: ccz_recsys_ease_size() bytes. Sums of
+ * X^T X are in double precision, the inverse in single.
  * @retval CCZ_E_LIMIT        recsys:ease-items: more than CCZ_RECSYS_EASE_ITEMS_MAX
- * @retval CCZ_E_ARG          recsys:reg; recsys:singular: `reg` is too small for single precision
+ * @retval CCZ_E_ARG          recsys:reg; recsys:singular: `reg` is too small for single precision: a pivot is at most 2^-26 items
+ *                            times its element of the diagonal (items that the same users have rated need a reg above that)
  * @retval CCZ_E_UNAVAILABLE  recsys:tier: not on this processor
  * @retval CCZ_E_NOMEM        recsys:memory
  */
@@ -275,7 +280,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_ease_new(struct ccz_recsys_ease **out,
                                                 const struct ccz_recsys_csr *train,
                                                 const struct ccz_recsys_ease_cfg *cfg,
                                                 struct ccz_err *err);
-CCZ_API uint64_t ccz_recsys_ease_size(uint32_t items); /**< peak, bytes */
+/** Peak, bytes, besides the ratings given. @param threads  as of ccz_recsys_ease_cfg */
+CCZ_API uint64_t ccz_recsys_ease_size(uint32_t items, uint64_t ratings, unsigned threads);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_ease_recommend(uint32_t *item, float *score, void *arg,
                                                       const struct ccz_recsys_ask *ask,
                                                       struct ccz_err *err);

@@ -15,7 +15,8 @@
  * itself; the sums are added as halves (j and j + 8, then 4, 2, 1); to that mean + user's bias + item's bias is added. A score of
  * zero is +0.
  *
- * Vectors and biases have to be finite, a vector shorter than 2^62 and a bias, or the mean, less than 2^125 in magnitude.
+ * Vectors and biases have to be finite, a vector shorter than 2^62 and a bias, or the mean, less than 2^125 in magnitude. A user for
+ * whom that does not hold is refused, however many ask.
  *
  * Threads: an index may be used by many threads at once. Memory with parts of models or of lists is wiped before it is freed.
  */
@@ -64,8 +65,9 @@ CCZ_DEFINE_AUTO(ccz_recsys_index)
  * @retval CCZ_E_NOMEM  recsys:memory
  *
  * What an oblivious question hides: scores, what was seen, and lists; from who watches which addresses are read and written, which
- * branches are taken, and the time. What it does not: which users are asked for, how much each has seen, k, deny, allow, sizes, and
- * whether a score is finite. Its time is that of items * (factors + k), whatever comes out.
+ * branches are taken, and the time. What it does not: which users are asked for, how much each has seen, k, deny, allow, sizes,
+ * whether a vector is in range and a score finite. Its time is that of items * (factors + k + how much the user has seen / 64), whatever
+ * comes out; and processors take longer over numbers below 2^-126, if vectors or products of them are that small.
  */
 
 /** As ccz_recsys_recommend_fn. Makes an index for this call if there are many users; who asks often makes one for all calls.

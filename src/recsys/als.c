@@ -106,6 +106,9 @@ ccz_rc cczi_als_check_model(const struct ccz_recsys_model *m, const struct ccz_r
         return ccz_refuse(err, CCZ_E_MISMATCH, "recsys:model-biases",
                           cfg->biases ? "a model without biases" : "a model with biases",
                           cfg->biases ? "biases" : "none");
+    if (!cfg->biases && m->mean != 0) /* a score would add what training has not taken away */
+        return ccz_refuse(err, CCZ_E_MISMATCH, "recsys:model-mean", "a mean without biases",
+                          "biases as well, or a mean of 0");
     return CCZ_OK;
 }
 
@@ -167,7 +170,7 @@ ccz_rc cczi_als_init(struct cczi_als *als, const struct ccz_recsys_als_cfg *cfg,
     plan(als, cfg);
     als->k = cczi_als_kernels(cfg->tier);
     if (!als->k)
-        return ccz_refuse(err, CCZ_E_UNSUPPORTED, "recsys:tier", cfg->tier,
+        return ccz_refuse(err, CCZ_E_UNAVAILABLE, "recsys:tier", cfg->tier,
                           ccz_cpu_tier_name(ccz_cpu()->best));
     const size_t dims = als->dims, size = als->stride * als->stride;
     for (unsigned i = 0; i < als->cfg.threads; i++) {

@@ -114,6 +114,7 @@ ccz_rc ccz_recsys_als_weights(float *share, struct ccz_recsys_fold *f,
         return rc;
     if (row >= rows->rows)
         return ccz_refuse_num(err, CCZ_E_ARG, "recsys:row", row, rows->rows);
+    memset(share, 0, (rows->start[row + 1] - rows->start[row]) * sizeof(*share));
     if (target >= f->fixed->len)
         return ccz_refuse_num(err, CCZ_E_ARG, "recsys:target", target, f->fixed->len);
     const uint64_t start = rows->start[row], end = rows->start[row + 1];

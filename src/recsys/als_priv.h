@@ -125,9 +125,16 @@ bool cczi_als_solve_within(const struct cczi_als *als, struct cczi_als_work *w, 
 ccz_rc cczi_als_loss(double *loss, struct cczi_als *als, const struct ccz_recsys_model *m,
                      const struct ccz_recsys_csr *by_user, struct ccz_err *err);
 
-/* A pivot that is smaller, relative to the diagonal, leaves too few digits to a solution in float. */
+/* A pivot that is smaller, relative to the diagonal, leaves hardly a digit to a solution in float. */
 static inline float cczi_als_tolerance(size_t dims)
 {
     return (float)dims * 0x1p-21f;
+}
+/* The same where there is a solution in double to turn to. The relative error is some 2^-24 by the pivot's share, and a few times more where
+ * ratings weigh very differently (plays of 1 to 100,000). */
+static inline float cczi_als_tolerance_exact(size_t dims)
+{
+    const float least = 0x1p-9f, tolerance = cczi_als_tolerance(dims);
+    return tolerance > least ? tolerance : least;
 }
 #endif

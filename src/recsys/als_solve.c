@@ -89,7 +89,8 @@ void cczi_als_exact(const struct cczi_als *als, struct cczi_als_work *w,
                     const struct cczi_als_half *h, uint32_t row, const float *y)
 {
     memcpy(w->x, y ? y : w->b, als->dims * sizeof(*w->x));
-    if (!als->k->solve(w->x, w->a, w->inverse, w->limit, als->dims, cczi_als_tolerance(als->dims)))
+    if (!als->k->solve(w->x, w->a, w->inverse, w->limit, als->dims,
+                       cczi_als_tolerance_exact(als->dims)))
         cczi_als_double(als, w, h, row, y);
 }
 
@@ -191,29 +192,28 @@ struct sweep {
     const struct cczi_als *als;
     const struct cczi_als_half *half;
     atomic_uint_fast64_t next;
+    atomic_uint_fast64_t bad; /* the first row that float cannot hold, so far */
 };
 
-static ccz_rc put(const struct cczi_als *als, struct ccz_recsys_factors *out, uint32_t row,
-                  const float *x, struct ccz_err *err)
+/* False: float cannot hold it. */
+static bool put(const struct cczi_als *als, struct ccz_recsys_factors *out, uint32_t row,
+                const float *x)
 {
     for (size_t i = 0; i < als->cfg.factors + als->cfg.biases; i++)
         if (!isfinite(x[i]))
-            return ccz_hint(err,
-                            ccz_fail(err, CCZ_E_LIMIT, "recsys:overflow", row,
-                                     "factors of row %u are beyond what float holds", row),
-                            "smaller values, alpha or factors; more reg");
+            return false;
     memcpy(ccz_recsys_row(out, row), x, als->cfg.factors * sizeof(*x));
     if (als->cfg.biases)
         out->bias[row] = x[als->cfg.factors];
-    return CCZ_OK;
+    return true;
 }
 
-static ccz_rc solve_row(const struct cczi_als *als, struct cczi_als_work *w,
-                        const struct cczi_als_half *h, uint32_t row, struct ccz_err *err)
+static bool solve_row(const struct cczi_als *als, struct cczi_als_work *w,
+                      const struct cczi_als_half *h, uint32_t row)
 {
     memset(w->x, 0, als->dims * sizeof(*w->x));
     if (h->rows->start[row] == h->rows->start[row + 1])
-        return put(als, h->out, row, w->x, err);
+        return put(als, h->out, row, w->x);
     if (als->cfg.solver == CCZ_RECSYS_ALS_CG) {
         memcpy(w->x, ccz_recsys_row(h->out, row), als->cfg.factors * sizeof(*w->x));
         if (als->cfg.biases)
@@ -226,28 +226,43 @@ static ccz_rc solve_row(const struct cczi_als *als, struct cczi_als_work *w,
         else
             cczi_als_exact(als, w, h, row, NULL);
     }
-    return put(als, h->out, row, w->x, err);
+    return put(als, h->out, row, w->x);
 }
 
-/* Rows take very different times: a thread takes the next few when it is done with its last ones. */
+/* Rows take very different times: a thread takes the next few when it is done with its last ones. Behind a bad row all stop; rows before it
+ * have been taken, so that the first bad one is found whatever the threads. */
 static ccz_rc work(void *arg, size_t worker, size_t len, struct ccz_err *err)
 {
     struct sweep *s = arg;
     struct cczi_als_work w = s->als->work[worker];
     const uint32_t rows = s->half->rows->rows;
-    ccz_rc rc = CCZ_OK;
     (void)len;
-    for (uint64_t from; rc == CCZ_OK && (from = atomic_fetch_add(&s->next, ROWS_AT_ONCE)) < rows;)
-        for (uint64_t row = from; rc == CCZ_OK && row < from + ROWS_AT_ONCE && row < rows; row++)
-            rc = solve_row(s->als, &w, s->half, (uint32_t)row, err);
-    if (rc != CCZ_OK)
-        atomic_store(&s->next, rows); /* the others stop, too */
-    return rc;
+    (void)err;
+    for (uint64_t from; (from = atomic_fetch_add(&s->next, ROWS_AT_ONCE)) < atomic_load(&s->bad);)
+        for (uint64_t row = from; row < from + ROWS_AT_ONCE && row < rows; row++) {
+            uint_fast64_t bad = atomic_load(&s->bad);
+            if (row >= bad)
+                break;
+            if (solve_row(s->als, &w, s->half, (uint32_t)row))
+                continue;
+            while (row < bad && !atomic_compare_exchange_weak(&s->bad, &bad, row))
+                ;
+            break;
+        }
+    return CCZ_OK;
 }
 
 ccz_rc cczi_als_sweep(struct cczi_als *als, const struct cczi_als_half *h, struct ccz_err *err)
 {
     struct sweep s = {.als = als, .half = h};
     atomic_init(&s.next, 0);
-    return ccz_parallel(work, &s, als->cfg.threads, 1, als->cfg.threads, err);
+    atomic_init(&s.bad, h->rows->rows);
+    const ccz_rc rc = ccz_parallel(work, &s, als->cfg.threads, 1, als->cfg.threads, err);
+    const uint64_t bad = atomic_load(&s.bad);
+    if (rc != CCZ_OK || bad == h->rows->rows)
+        return rc;
+    return ccz_hint(err,
+                    ccz_fail(err, CCZ_E_LIMIT, "recsys:overflow", (int64_t)bad,
+                             "factors of row %u are beyond what float holds", (uint32_t)bad),
+                    "smaller values, alpha or factors; more reg");
 }

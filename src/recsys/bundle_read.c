@@ -257,7 +257,7 @@ static bool rows_ok(const struct ccz_recsys_csr *m)
     if (m->start[0] != 0 || m->start[m->rows] != m->len)
         return false;
     for (uint32_t r = 0; r < m->rows; r++) {
-        if (m->start[r] > m->start[r + 1])
+        if (m->start[r] > m->start[r + 1] || m->start[r + 1] > m->len) /* before it is followed */
             return false;
         for (uint64_t i = m->start[r]; i < m->start[r + 1]; i++)
             if (m->col[i] >= m->cols || (i > m->start[r] && m->col[i] <= m->col[i - 1]) ||

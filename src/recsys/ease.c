@@ -22,10 +22,14 @@ static size_t padded(uint32_t items)
     return ((size_t)items + CCZI_EASE_BLOCK - 1) / CCZI_EASE_BLOCK * CCZI_EASE_BLOCK;
 }
 
-uint64_t ccz_recsys_ease_size(uint32_t items)
+uint64_t ccz_recsys_ease_size(uint32_t items, uint64_t ratings, unsigned threads)
 {
-    const uint64_t n = padded(items);
-    return (n * n + n + cczi_ease_invert_floats(n)) * sizeof(float);
+    const uint64_t n = padded(items), rows = threads ? threads : 1;
+    const uint64_t gram = ratings * (sizeof(uint32_t) + sizeof(float)) +
+                          ((uint64_t)items + 1) * 2 * sizeof(uint64_t) +
+                          rows * items * sizeof(double),
+                   inverse = cczi_ease_invert_floats(n) * sizeof(float);
+    return (n * n + n) * sizeof(float) + (gram > inverse ? gram : inverse);
 }
 
 void ccz_recsys_ease_free(struct ccz_recsys_ease *e)
@@ -50,24 +54,30 @@ struct job {
     const float *diagonal;
 };
 
-/* Rows of X^T X up to the diagonal: the histories of an item's users, added up. */
+/* Rows of X^T X up to the diagonal: the histories of an item's users, added up; in double, as a sum of ones in float ends at 2^24. */
 static ccz_rc some_gram_rows(void *arg, size_t from, size_t len, struct ccz_err *err)
 {
     const struct job *j = arg;
     const struct ccz_recsys_csr *train = j->e->train;
-    (void)err;
+    double *row = cczi_recsys_alloc(j->e->items, sizeof(*row));
+    if (!row)
+        return cczi_recsys_no_memory(err);
     for (size_t at = from; at < from + len; at++) {
         const uint32_t i = cczi_recsys_spread((uint32_t)at, j->e->items);
-        float *row = j->e->weight + (size_t)i * j->e->n;
+        float *to = j->e->weight + (size_t)i * j->e->n;
+        memset(row, 0, ((size_t)i + 1) * sizeof(*row));
         for (uint64_t q = j->items->start[i]; q < j->items->start[i + 1]; q++) {
             const uint32_t user = j->items->col[q];
-            const float x = j->e->values ? j->items->value[q] : 1;
+            const double x = j->e->values ? (double)j->items->value[q] : 1;
             for (uint64_t p = train->start[user]; p < train->start[user + 1] && train->col[p] <= i;
                  p++)
-                row[train->col[p]] += x * (j->e->values ? train->value[p] : 1);
+                row[train->col[p]] += x * (j->e->values ? (double)train->value[p] : 1);
         }
-        row[i] += j->reg;
+        row[i] += (double)j->reg;
+        for (uint32_t p = 0; p <= i; p++)
+            to[p] = (float)row[p];
     }
+    cczi_recsys_wipe_free(row, j->e->items * sizeof(*row));
     return CCZ_OK;
 }
 
@@ -103,6 +113,8 @@ static ccz_rc build(struct ccz_recsys_ease *e, const struct ccz_recsys_ease_cfg 
         .e = e, .items = items, .reg = cfg->reg != 0 ? (float)cfg->reg : REG, .diagonal = diagonal};
     if (rc == CCZ_OK)
         rc = ccz_parallel(some_gram_rows, &j, e->items, 1, cfg->threads, err);
+    ccz_recsys_csr_free(ccz_recsys_csr_take(&items)); /* the inverse needs its room */
+    j.items = NULL;
     for (size_t i = e->items; rc == CCZ_OK && i < e->n; i++)
         e->weight[i * e->n + i] = 1;
     if (rc == CCZ_OK)

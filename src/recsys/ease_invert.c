@@ -13,6 +13,7 @@ struct sweep {
     float *a;
     size_t n, blocks, k;
     const struct cczi_ease_kernels *kern;
+    float *diagonal;          /* [n] as it was */
     float inverse[BLOCK_LEN]; /* D */
     float *inverse_cols;      /* D by tiles of columns */
     float *cols;              /* the old columns A_ik by tiles of columns, [blocks * BLOCK_LEN] */
@@ -21,7 +22,7 @@ struct sweep {
 
 uint64_t cczi_ease_invert_floats(size_t n)
 {
-    return 2 * (uint64_t)n * BLOCK + BLOCK_LEN;
+    return 2 * (uint64_t)n * BLOCK + BLOCK_LEN + n;
 }
 
 /* in [BLOCK rows][BLOCK] to [BLOCK / width][BLOCK columns][width rows] */
@@ -52,15 +53,22 @@ static void put_block(struct sweep *s, size_t i, const float in[BLOCK_LEN])
         }
 }
 
-/* Cholesky of the lower half, then the inverse of the factor, then their product. False: not positive definite. */
-static bool invert_block(double d[BLOCK_LEN], size_t *row)
+/* What blocks before have taken away from an element of the diagonal was rounded to single precision, 2^-24 of it n / BLOCK times and
+ * within each block: a pivot that is not above a quarter of the n-fold of that may be nothing but rounding errors. */
+static double least_pivot(size_t n, float diagonal)
+{
+    return (double)n * 0x1p-26 * (double)diagonal;
+}
+
+/* Cholesky of the lower half, then the inverse of the factor, then their product. False: a pivot is not above its limit. */
+static bool invert_block(double d[BLOCK_LEN], const struct sweep *s, size_t *row)
 {
     for (size_t j = 0; j < BLOCK; j++) {
         double *dj = d + j * BLOCK, pivot = dj[j];
         for (size_t p = 0; p < j; p++)
             pivot -= dj[p] * dj[p];
         *row = j;
-        if (!(pivot > 0) || !isfinite(pivot))
+        if (!(pivot > least_pivot(s->n, s->diagonal[s->k * BLOCK + j])) || !isfinite(pivot))
             return false;
         dj[j] = sqrt(pivot);
         for (size_t i = j + 1; i < BLOCK; i++) {
@@ -99,15 +107,16 @@ static ccz_rc begin_block(struct sweep *s, struct ccz_err *err)
         for (size_t p = 0; p < BLOCK; p++)
             d[r * BLOCK + p] =
                 p <= r ? (double)s->a[(s->k * BLOCK + r) * s->n + s->k * BLOCK + p] : 0;
-    if (!invert_block(d, &row))
+    const bool ok = invert_block(d, s, &row);
+    for (size_t r = 0; ok && r < BLOCK; r++)
+        for (size_t p = 0; p < BLOCK; p++)
+            s->inverse[r * BLOCK + p] = (float)(p >= r ? d[r * BLOCK + p] : d[p * BLOCK + r]);
+    ccz_wipe(d, sizeof(d));
+    if (!ok)
         return ccz_fail(err, CCZ_E_ARG, "recsys:singular", (int64_t)(s->k * BLOCK + row),
                         "the matrix is not positive definite in single precision; expected more "
                         "regularization");
-    for (size_t r = 0; r < BLOCK; r++)
-        for (size_t p = 0; p < BLOCK; p++)
-            s->inverse[r * BLOCK + p] = (float)(p >= r ? d[r * BLOCK + p] : d[p * BLOCK + r]);
     pack(s->inverse_cols, s->inverse, s->kern->cols); /* symmetric: rows are columns */
-    ccz_wipe(d, sizeof(d));
     return CCZ_OK;
 }
 
@@ -130,6 +139,9 @@ static ccz_rc some_columns(void *arg, size_t from, size_t len, struct ccz_err *e
                               s->inverse_cols + c * BLOCK, true);
         pack(s->next + i * BLOCK_LEN, next, rows);
     }
+    ccz_wipe(old, sizeof(old));
+    ccz_wipe(by_rows, sizeof(by_rows));
+    ccz_wipe(next, sizeof(next));
     return CCZ_OK;
 }
 
@@ -178,6 +190,7 @@ static void end_block(struct sweep *s)
                     next[(t + r) * BLOCK + p] = *in++;
         put_block(s, i, next);
     }
+    ccz_wipe(next, sizeof(next));
     for (size_t r = 0; r < BLOCK; r++)
         for (size_t p = 0; p < BLOCK; p++)
             s->a[(s->k * BLOCK + r) * s->n + s->k * BLOCK + p] = -s->inverse[r * BLOCK + p];
@@ -197,7 +210,10 @@ ccz_rc cczi_ease_invert(float *a, size_t n, const struct cczi_ease_kernels *k, u
                             .kern = k,
                             .cols = room,
                             .next = room + n * BLOCK,
-                            .inverse_cols = room + 2 * n * BLOCK};
+                            .inverse_cols = room + 2 * n * BLOCK,
+                            .diagonal = room + 2 * n * BLOCK + BLOCK_LEN};
+    for (size_t i = 0; rc == CCZ_OK && i < n; i++)
+        s->diagonal[i] = a[i * n + i];
     for (size_t b = 0; rc == CCZ_OK && b < n / BLOCK; b++) {
         s->k = b;
         rc = begin_block(s, err);

@@ -36,14 +36,39 @@ const struct cczi_als_kernels *cczi_als_kernels(const char *name)
     return tier < CCZ_CPU_TIERS ? usable[tier] : NULL;
 }
 
-enum { DIMS = 3 * CCZI_ALS_BLOCK, ROWS = 80, FIXED = 19 };
+enum {
+    DIMS = 3 * CCZI_ALS_BLOCK,
+    ROWS = 80,
+    FIXED = 19,
+    WIDTHS = 9,
+    WIDEST = WIDTHS * CCZI_ALS_BLOCK
+};
 
 /* Every kernel once, each from what the one before has left. No memory is taken: a test that runs out of it does not change
  * what is chosen. */
 struct results {
     _Alignas(64) float panel[ROWS * DIMS], a[DIMS * DIMS], b[DIMS], r[DIMS], y[DIMS];
+    _Alignas(64) float widths[WIDTHS][WIDEST];
+    float bends[WIDTHS];
     double gram[DIMS * DIMS];
 };
+
+/* The products of conjugate gradients at every width that has its own code, and one more. */
+static void run_widths(struct results *o, const struct cczi_als_kernels *k, const uint32_t *col,
+                       const float *t, const float *w)
+{
+    _Alignas(64) float fixed[FIXED * WIDEST], x[WIDEST];
+    for (size_t i = 0; i < FIXED * WIDEST; i++)
+        fixed[i] = (float)((i * 7919 + 13) % 101) / 101 - 0.5f;
+    for (size_t i = 0; i < WIDEST; i++)
+        x[i] = (float)(i % 7) - 2.75f;
+    for (size_t n = 1; n <= WIDTHS; n++) {
+        const size_t stride = n * CCZI_ALS_BLOCK;
+        k->residual(o->widths[n - 1], fixed, stride, col, n % 2 ? 5 : 0, n % 3 ? t : NULL, w, x,
+                    ROWS - 3);
+        o->bends[n - 1] = k->curvature(fixed, stride, col, n % 2 ? 5 : 0, w, x, ROWS - 3);
+    }
+}
 
 static bool run(struct results *o, const struct cczi_als_kernels *k)
 {
@@ -72,6 +97,7 @@ static bool run(struct results *o, const struct cczi_als_kernels *k)
         s[i] = t[i] = 0;
     k->residual(o->r, fixed, DIMS, col, 5, t, s, o->b,
                 ROWS - 3); /* its bias is one place of DIMS */
+    run_widths(o, k, col, t, s);
     o->y[0] = k->curvature(fixed, DIMS, col, 5, s, o->b, ROWS - 3) + k->quadratic(o->a, o->b, DIMS);
     k->minus_product(o->r, o->a, o->b, DIMS);
     memcpy(o->y + 1, o->b + 1, sizeof(o->y) - sizeof(o->y[0]));
@@ -98,6 +124,9 @@ bool cczi_als_self_test(const struct cczi_als_kernels *k)
               close_to(got.panel, want.panel, ROWS * DIMS);
     for (size_t i = 0; ok && i < DIMS; i++) /* below the diagonal is what nobody reads */
         ok = close_to(got.a + i * DIMS + i, want.a + i * DIMS + i, DIMS - i);
+    for (size_t n = 0; ok && n < WIDTHS; n++)
+        ok = close_to(got.widths[n], want.widths[n], WIDEST) &&
+             close_to(&got.bends[n], &want.bends[n], 1);
     return ok && memcmp(got.gram, want.gram, sizeof(got.gram)) == 0 &&
            close_to(got.b, want.b, DIMS) && close_to(got.r, want.r, DIMS) &&
            close_to(got.y, want.y, DIMS);

@@ -209,6 +209,8 @@ static void k_gram(double *out, size_t dims, const float *y, size_t len)
                 out[i * dims + j] = sum;
             }
     }
+    for (size_t r = 0; r < ROWS; r++)
+        ccz_wipe(x[r], dims * sizeof(x[r][0]));
 }
 
 enum { AHEAD = 32 * BLOCK }; /* floats of rows that are asked for before they are needed */

@@ -202,6 +202,23 @@ static ccz_rc check(const struct ccz_recsys_csr *train, const struct ccz_recsys_
     return CCZ_OK;
 }
 
+static uint32_t neighbours_for(uint32_t items, const struct ccz_recsys_knn_cfg *cfg)
+{
+    const uint32_t k = cfg->neighbours ? cfg->neighbours : NEIGHBOURS;
+    return items > 0 && k > items ? items : k;
+}
+
+uint64_t ccz_recsys_knn_size(uint32_t items, uint64_t ratings, const struct ccz_recsys_knn_cfg *cfg)
+{
+    const uint64_t threads = cfg->threads ? cfg->threads : 1, k = neighbours_for(items, cfg);
+    const uint64_t transpose = ratings * (sizeof(uint32_t) + sizeof(float)) +
+                               ((uint64_t)items + 1) * sizeof(uint64_t),
+                   weights = 2 * ratings * sizeof(double) + (uint64_t)items * sizeof(double),
+                   scratch = items * (sizeof(double) + 2 * sizeof(uint32_t)) + k * sizeof(int64_t);
+    return sizeof(struct ccz_recsys_knn) + items * (k * 8 + sizeof(uint32_t)) + transpose +
+           weights + items * sizeof(uint64_t) + threads * scratch;
+}
+
 static ccz_rc knn_alloc(struct ccz_recsys_knn **out, const struct ccz_recsys_csr *train,
                         const struct ccz_recsys_knn_cfg *cfg, struct ccz_err *err)
 {
@@ -211,9 +228,7 @@ static ccz_rc knn_alloc(struct ccz_recsys_knn **out, const struct ccz_recsys_csr
     k->train = train;
     k->items = train->cols;
     k->binary = cfg->binary;
-    k->neighbours = cfg->neighbours ? cfg->neighbours : NEIGHBOURS;
-    if (train->cols > 0 && k->neighbours > train->cols)
-        k->neighbours = train->cols;
+    k->neighbours = neighbours_for(train->cols, cfg);
     const uint64_t all = (uint64_t)train->cols * k->neighbours;
     k->len = cczi_recsys_alloc(train->cols, sizeof(*k->len));
     k->item = cczi_recsys_alloc(all, sizeof(*k->item));

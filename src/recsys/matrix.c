@@ -203,9 +203,13 @@ static ccz_rc merge_twice(struct ccz_recsys_csr *m, const uint64_t *from,
             if (twice == CCZ_RECSYS_TWICE_REFUSE)
                 return ccz_fail(err, CCZ_E_EXISTS, "recsys:twice", (int64_t)from[i],
                                 "user %u has rated item %u before", row, m->col[i]);
-            if (twice == CCZ_RECSYS_TWICE_SUM)
+            if (twice == CCZ_RECSYS_TWICE_SUM) {
                 m->value[to - 1] += m->value[i];
-            else if (t >= time) {
+                if (!isfinite(m->value[to - 1]))
+                    return ccz_fail(err, CCZ_E_ARG, "recsys:value", (int64_t)from[i],
+                                    "the sum of ratings of user %u and item %u is not finite", row,
+                                    m->col[i]);
+            } else if (t >= time) {
                 m->value[to - 1] = m->value[i];
                 time = t;
             }

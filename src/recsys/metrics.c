@@ -229,7 +229,7 @@ static size_t draw_candidates(struct judge *j, uint32_t user, size_t relevant_le
     memcpy(j->candidate, j->relevant, relevant_len * sizeof(*j->relevant));
     for (size_t i = 0; i < relevant_len; i++)
         j->mark[j->relevant[i]] = user + 1;
-    if (known + 2 * (uint64_t)j->cfg->sampled < items) { /* half of all draws are good */
+    if (2 * (known + j->cfg->sampled) < items) { /* half of all draws are good */
         while (len < relevant_len + j->cfg->sampled) {
             const uint32_t i = (uint32_t)ccz_seeded_below(&rnd, items);
             if (j->mark[i] == user + 1 || cczi_recsys_has(j->train, user, i) ||
@@ -271,7 +271,7 @@ static ccz_rc judge_sampled(struct judge *j, ccz_recsys_recommend_fn recommend, 
                                                 .k = j->k_max,
                                                 .allow = j->candidate,
                                                 .allow_len = len,
-                                                .threads = 1},
+                                                .threads = j->cfg->threads},
                        err);
         if (rc == CCZ_OK)
             rc = check_list(j, j->user[i], item, true, err);

@@ -62,10 +62,19 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* What leaves (1 - confidence) / 2 of the values at each end; NAN without any. Sorts them. */
+static void percentiles(double *low, double *high, double *v, size_t len, double confidence)
+{
+    const double tail = (1 - (confidence > 0 ? confidence : 0.95)) / 2;
+    const size_t cut = (size_t)(tail * (double)len);
+    qsort(v, len, sizeof(*v), by_value);
+    *low = len > 0 ? v[cut] : (double)NAN;
+    *high = len > 0 ? v[len - 1 - cut] : (double)NAN;
+}
+
 ccz_rc cczi_recsys_intervals(double *low, double *high, const struct cczi_recsys_boot *b,
                              struct ccz_err *err)
 {
-    const double tail = (1 - (b->confidence > 0 ? b->confidence : 0.95)) / 2;
     struct resampling r = {
         .b = b, .mean = cczi_recsys_alloc((uint64_t)b->width * b->resamples, sizeof(double))};
     if (!r.mean)
@@ -77,10 +86,7 @@ ccz_rc cczi_recsys_intervals(double *low, double *high, const struct cczi_recsys
         for (size_t i = 0; i < b->resamples; i++)
             if (!isnan(v[i]))
                 v[len++] = v[i];
-        qsort(v, len, sizeof(*v), by_value);
-        const size_t cut = (size_t)(tail * (double)len);
-        low[m] = len > 0 ? v[cut] : (double)NAN;
-        high[m] = len > 0 ? v[len - 1 - cut] : (double)NAN;
+        percentiles(&low[m], &high[m], v, len, b->confidence);
     }
     free(r.mean);
     return rc;
@@ -132,11 +138,13 @@ static ccz_rc add_errors(struct errors *e, ccz_recsys_predict_fn predict, void *
     return rc;
 }
 
-/* Ratios of sums: of squares, and of absolute errors, over numbers of ratings, of resampled users. */
+/* Ratios of sums: of squares, and of absolute errors, over numbers of ratings, of resampled users. Only of those who have any: a sample
+ * without ratings would have no error. */
 struct ratios {
     const struct errors *e;
     uint64_t seed;
-    size_t resamples;
+    uint32_t *user; /* [users] that have ratings */
+    size_t users;
     double *rmse, *mae;
 };
 
@@ -148,14 +156,14 @@ static ccz_rc some_ratios(void *arg, size_t from, size_t len, struct ccz_err *er
     for (size_t i = from; i < from + len; i++) {
         struct ccz_seeded rnd = ccz_seeded_from(r->seed, ~(uint64_t)i);
         double square = 0, absolute = 0, count = 0;
-        for (uint32_t u = 0; u < t->rows; u++) {
-            const uint64_t v = ccz_seeded_below(&rnd, t->rows);
+        for (size_t u = 0; u < r->users; u++) {
+            const uint32_t v = r->user[ccz_seeded_below(&rnd, r->users)];
             square += r->e->square[v];
             absolute += r->e->absolute[v];
             count += (double)(t->start[v + 1] - t->start[v]);
         }
-        r->rmse[i] = count > 0 ? sqrt(square / count) : 0;
-        r->mae[i] = count > 0 ? absolute / count : 0;
+        r->rmse[i] = sqrt(square / count);
+        r->mae[i] = absolute / count;
     }
     return CCZ_OK;
 }
@@ -164,20 +172,22 @@ static ccz_rc error_intervals(struct ccz_recsys_errors *out, const struct errors
                               struct ccz_err *err)
 {
     const size_t n = e->cfg->bootstrap;
-    const double tail = (1 - (e->cfg->confidence > 0 ? e->cfg->confidence : 0.95)) / 2;
-    const size_t cut = (size_t)(tail * (double)n);
+    const struct ccz_recsys_csr *t = e->test;
     double *room = cczi_recsys_alloc(2 * (uint64_t)n, sizeof(*room));
-    if (!room)
-        return cczi_recsys_no_memory(err);
-    struct ratios r = {.e = e, .seed = e->cfg->seed, .resamples = n, .rmse = room, .mae = room + n};
-    ccz_rc rc = ccz_parallel(some_ratios, &r, n, 1, e->cfg->threads, err);
-    qsort(r.rmse, n, sizeof(double), by_value);
-    qsort(r.mae, n, sizeof(double), by_value);
-    out->rmse_low = r.rmse[cut];
-    out->rmse_high = r.rmse[n - 1 - cut];
-    out->mae_low = r.mae[cut];
-    out->mae_high = r.mae[n - 1 - cut];
+    uint32_t *user = cczi_recsys_alloc(t->rows, sizeof(*user));
+    ccz_rc rc = room && user ? CCZ_OK : cczi_recsys_no_memory(err);
+    struct ratios r = {.e = e, .seed = e->cfg->seed, .user = user, .rmse = room, .mae = room + n};
+    for (uint32_t u = 0; rc == CCZ_OK && u < t->rows; u++)
+        if (t->start[u + 1] > t->start[u])
+            user[r.users++] = u;
+    if (rc == CCZ_OK)
+        rc = ccz_parallel(some_ratios, &r, n, 1, e->cfg->threads, err);
+    if (rc == CCZ_OK) {
+        percentiles(&out->rmse_low, &out->rmse_high, r.rmse, n, e->cfg->confidence);
+        percentiles(&out->mae_low, &out->mae_high, r.mae, n, e->cfg->confidence);
+    }
     free(room);
+    free(user);
     return rc;
 }
 

@@ -57,8 +57,6 @@ struct job {
 static ccz_rc check(const struct cczi_recsys_scorer *s, const struct ccz_recsys_ask *ask,
                     struct ccz_err *err)
 {
-    if (ask->k == 0 || ask->k > CCZ_RECSYS_K_MAX)
-        return ccz_refuse_num(err, CCZ_E_ARG, "recsys:k", ask->k, CCZ_RECSYS_K_MAX);
     if (ask->oblivious)
         return ccz_refuse(err, CCZ_E_UNSUPPORTED, "recsys:oblivious", "an oblivious list",
                           "a recommender whose time does not depend on what it reads");
@@ -76,10 +74,12 @@ static ccz_rc check(const struct cczi_recsys_scorer *s, const struct ccz_recsys_
         if (ask->allow[i] >= s->items)
             return ccz_fail(err, CCZ_E_ARG, "recsys:item", (int64_t)i, "number %u of %u items",
                             ask->allow[i], s->items);
-    if (ask->seen && (ask->seen->cols != s->items || ask->seen->rows != s->users))
-        return ccz_fail(err, CCZ_E_ARG, "recsys:seen", ask->seen->cols,
-                        "got %u users x %u items, expected %u x %u", ask->seen->rows,
-                        ask->seen->cols, s->users, s->items);
+    if (ask->seen && ask->seen->cols != s->items)
+        return ccz_refuse_num(err, CCZ_E_ARG, "recsys:seen", ask->seen->cols, s->items);
+    for (size_t i = 0; ask->seen && i < ask->users_len; i++)
+        if ((ask->user ? ask->user[i] : i) >= ask->seen->rows)
+            return ccz_fail(err, CCZ_E_ARG, "recsys:seen", (int64_t)i, "row %zu of %u",
+                            ask->user ? (size_t)ask->user[i] : i, ask->seen->rows);
     return CCZ_OK;
 }
 
@@ -122,11 +122,14 @@ ccz_rc cczi_recsys_lists(uint32_t *item, float *score, const struct cczi_recsys_
                          const struct ccz_recsys_ask *ask, struct ccz_err *err)
 {
     uint8_t *blocked = NULL;
+    if (ask->k == 0 || ask->k > CCZ_RECSYS_K_MAX)
+        return ccz_refuse_num(err, CCZ_E_ARG, "recsys:k", ask->k, CCZ_RECSYS_K_MAX);
+    cczi_topk_none(item, score, ask->users_len * ask->k); /* what a failure leaves */
     ccz_rc rc = check(s, ask, err);
     if (rc != CCZ_OK)
         return rc;
     if (ask->allow || ask->deny_len > 0) {
-        blocked = malloc(s->items ? s->items : 1);
+        blocked = cczi_recsys_alloc(s->items, 1);
         if (!blocked)
             return cczi_recsys_no_memory(err);
         memset(blocked, ask->allow != NULL, s->items);
@@ -137,6 +140,8 @@ ccz_rc cczi_recsys_lists(uint32_t *item, float *score, const struct cczi_recsys_
     }
     struct job j = {.item = item, .score = score, .s = s, .ask = ask, .blocked = blocked};
     rc = ccz_parallel(some_users, &j, ask->users_len, GRAIN, ask->threads, err);
-    free(blocked);
+    cczi_recsys_wipe_free(blocked, s->items);
+    if (rc != CCZ_OK)
+        cczi_topk_none(item, score, ask->users_len * ask->k);
     return rc;
 }

@@ -93,6 +93,17 @@ static ccz_rc load(struct work *w, size_t from, size_t len, struct ccz_err *err)
         w->least[u] = -INFINITY;
         w->c[u] = job->cosine ? job->side->inverse[n]
                               : job->mean + (job->users->bias ? job->users->bias[n] : 0);
+        const struct cczi_rank_asker a = {.v = ccz_recsys_row(job->users, n),
+                                          .stride = job->users->stride,
+                                          .base = job->cosine ? 0 : w->c[u],
+                                          .by = job->cosine ? w->c[u] : 1,
+                                          .bias_max =
+                                              job->cosine || !job->side ? 0 : job->side->bias_max};
+        bool in_range = cczi_rank_in_range(&a);
+        CCZ_CT_PUBLIC(&in_range, sizeof(in_range)); /* told by the answer */
+        if (!in_range) /* with and without an index: how many ask does not matter */
+            return ccz_fail(err, CCZ_E_ARG, "recsys:value", n,
+                            "vector %u is not finite or too large", n);
         w->at[u] = seen ? seen->start[n] : 0;
         w->end[u] = seen ? seen->start[n + 1] : 0;
         cczi_topk_init(w->top[u], (ask->k + 7) / 8 * 8);
@@ -103,16 +114,9 @@ static ccz_rc load(struct work *w, size_t from, size_t len, struct ccz_err *err)
             if (job->cosine)
                 cczi_topk_mark(w->seen[u], job->words, &n, 1);
         } else if (job->side) {
-            const struct cczi_rank_asker a = {.v = ccz_recsys_row(job->users, n),
-                                              .stride = job->users->stride,
-                                              .base = job->cosine ? 0 : w->c[u],
-                                              .by = job->cosine ? w->c[u] : 1,
-                                              .bias_max = job->cosine ? 0 : job->side->bias_max};
             for (size_t i = 0; i < w->maxima; i++)
                 w->chunk->max[u][i] = -INFINITY;
-            if (!cczi_rank_load(&w->chunk->group, u, &a, job->k->limit))
-                return ccz_fail(err, CCZ_E_ARG, "recsys:value", n,
-                                "vector %u is not finite or too large", n);
+            cczi_rank_load(&w->chunk->group, u, &a, job->k->limit);
         }
     }
     return CCZ_OK;
@@ -359,6 +363,7 @@ static ccz_rc run_range(void *arg, size_t from, size_t len, struct ccz_err *err)
         rc = run_group(&w, at, left < CCZI_RANK_GROUP ? left : CCZI_RANK_GROUP, err);
     }
     work_deinit(&w);
+    ccz_wipe(&w, sizeof(w)); /* scores of the last askers */
     return rc;
 }
 
@@ -427,10 +432,8 @@ ccz_rc cczi_rank_run(struct cczi_rank_job *job, struct ccz_err *err)
         rc = permit(job, err);
     if (rc == CCZ_OK)
         rc = ccz_parallel(run_range, job, ask->users_len, CCZI_RANK_GROUP, ask->threads, err);
-    for (size_t i = 0; rc != CCZ_OK && i < ask->users_len * ask->k; i++) {
-        job->number[i] = CCZ_RECSYS_NONE;
-        job->score[i] = -INFINITY;
-    }
+    if (rc != CCZ_OK)
+        cczi_topk_none(job->number, job->score, ask->users_len * ask->k);
     cczi_recsys_wipe_free(job->permitted, job->words * sizeof(*job->permitted));
     return rc;
 }

@@ -11,6 +11,21 @@ static double add_up(const double s[LANES])
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
+double cczi_rank_length(const float *v, size_t stride)
+{
+    double squares[LANES] = {0};
+    for (size_t j = 0; j < stride; j += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            squares[l] += (double)v[j + l] * v[j + l];
+    return sqrt(add_up(squares));
+}
+
+bool cczi_rank_in_range(const struct cczi_rank_asker *a)
+{
+    return (cczi_rank_length(a->v, a->stride) < CCZI_RANK_LENGTH_MAX) &
+           (fabsf(a->base) < 2 * CCZI_RANK_BIAS_MAX);
+}
+
 /* In lanes: so that compilers make vector code of it. */
 struct cczi_rank_rounded cczi_rank_round(int8_t *q, const float *v, size_t stride, int limit)
 {
@@ -48,15 +63,10 @@ float cczi_rank_inverse(double length)
     return length < CCZI_RANK_LENGTH_MIN ? 0 : (float)(1 / length);
 }
 
-bool cczi_rank_load(struct cczi_rank_group *g, size_t u, const struct cczi_rank_asker *a, int limit)
+void cczi_rank_load(struct cczi_rank_group *g, size_t u, const struct cczi_rank_asker *a, int limit)
 {
     int8_t q[CCZ_RECSYS_FACTORS_MAX];
     int32_t sum = 0;
-    float magnitudes = 0;
-    for (size_t j = 0; j < a->stride; j++)
-        magnitudes += fabsf(a->v[j]);
-    if (!(magnitudes < CCZI_RANK_LENGTH_MAX) || !(fabsf(a->base) < 2 * CCZI_RANK_BIAS_MAX))
-        return false;
     const struct cczi_rank_rounded r = cczi_rank_round(q, a->v, a->stride, limit);
     for (size_t j = 0; j < a->stride; j++) {
         g->q[j / CCZI_RANK_QUAD][u][j % CCZI_RANK_QUAD] = q[j];
@@ -73,7 +83,6 @@ bool cczi_rank_load(struct cczi_rank_group *g, size_t u, const struct cczi_rank_
     g->base[u] = cczi_rank_up(a->base + 0x1p-20 * fabs(a->base) + 0x1p-120);
     g->fall[u] =
         cczi_rank_up(2 * (0x1p-20 * fabs(a->base) + 0x1p-20 * a->bias_max + 0x1p-120) * more);
-    return true;
 }
 
 static ccz_rc refuse_value(struct ccz_err *err, size_t number, const char *what)
@@ -88,14 +97,10 @@ static ccz_rc put(struct cczi_rank_side *s, uint32_t number, float *ratio, struc
     int8_t q[CCZ_RECSYS_FACTORS_MAX];
     const float *v = ccz_recsys_row(s->f, number);
     const float bias = s->f->bias ? s->f->bias[number] : 0;
-    float sum = 0; /* before anything is converted to whole numbers */
-    for (size_t j = 0; j < s->f->stride; j++)
-        sum += fabsf(v[j]);
-    if (!(sum < INFINITY) || !(fabsf(bias) < CCZI_RANK_BIAS_MAX))
+    if (!(cczi_rank_length(v, s->f->stride) < CCZI_RANK_LENGTH_MAX) ||
+        !(fabsf(bias) < CCZI_RANK_BIAS_MAX)) /* before anything is converted to whole numbers */
         return refuse_value(err, number, "vector");
     const struct cczi_rank_rounded r = cczi_rank_round(q, v, s->f->stride, CCZI_RANK_LIMIT);
-    if (!(r.length < CCZI_RANK_LENGTH_MAX))
-        return refuse_value(err, number, "vector");
     uint8_t *panel =
         s->panel + (size_t)(number / CCZI_RANK_TILE) * s->quads * CCZI_RANK_TILE * CCZI_RANK_QUAD;
     for (size_t j = 0; j < s->f->stride; j++)

@@ -101,9 +101,13 @@ struct cczi_rank_asker {
     size_t stride;
     float base, by, bias_max; /* bias_max: of targets */
 };
-/* Asker u of a group: its vector in 8 bits and the lengths that the bound is made of. False if it is not finite or too large. */
-bool cczi_rank_load(struct cczi_rank_group *g, size_t u, const struct cczi_rank_asker *a,
+/* Asker u of a group, in range: its vector in 8 bits and the lengths that the bound is made of. */
+void cczi_rank_load(struct cczi_rank_group *g, size_t u, const struct cczi_rank_asker *a,
                     int limit);
+/* What bounds are proved for, and so what lists are made of, whichever way: finite, not too long, and of a bias that is not too large.
+ * No branch depends on values. */
+bool cczi_rank_in_range(const struct cczi_rank_asker *a);
+double cczi_rank_length(const float *v, size_t stride);
 /* The next float above. */
 static inline float cczi_rank_up(double x)
 {
@@ -140,6 +144,8 @@ void cczi_topk_init(int64_t *heap, size_t k);
 void cczi_topk_replace(int64_t *heap, size_t k, int64_t key); /* heap[0] leaves */
 void cczi_topk_sort(int64_t *heap, size_t k);                 /* descending */
 void cczi_topk_write(uint32_t *number, float *score, const int64_t *sorted, size_t k);
+
+void cczi_topk_none(uint32_t *number, float *score, size_t len); /* empty lists */
 
 /* Sets bit col[i] of bits [words] for all i, without an address or branch that depends on col. */
 void cczi_topk_mark(uint64_t *bits, size_t words, const uint32_t *col, size_t len);

@@ -26,6 +26,8 @@ ccz_rc ccz_recsys_similar_items(uint32_t *item, float *cosine, const struct ccz_
 ccz_rc ccz_recsys_similar_users(uint32_t *user, float *cosine, const struct ccz_recsys_index *index,
                                 const struct ccz_recsys_ask *ask, struct ccz_err *err)
 {
+    if (!index->user.f && ask->k > 0 && ask->k <= CCZ_RECSYS_K_MAX)
+        cczi_topk_none(user, cosine, ask->users_len * ask->k);
     if (!index->user.f)
         return ccz_hint(
             err,

@@ -16,6 +16,7 @@ struct run {
     const struct ccz_recsys_als_trials *t;
     struct ccz_recsys_als_cfg cfg;
     struct ccz_recsys_model *model;
+    struct ccz_recsys_csr *by_item; /* once for all iterations; NULL: t->cfg has it */
 };
 
 static int name_of(const struct ccz_recsys_dim *d)
@@ -26,10 +27,12 @@ static int name_of(const struct ccz_recsys_dim *d)
     return n;
 }
 
-/* A number of something: what no number of things can be becomes 0, which training refuses. */
+/* A number of something: what no number of things can be becomes one that training refuses. */
 static uint32_t count_from(double v)
 {
-    return v >= 1 && v <= UINT32_MAX ? (uint32_t)llround(v) : 0;
+    if (v == 0)
+        return 0;
+    return v >= 0.5 && v < UINT32_MAX ? (uint32_t)llround(v) : UINT32_MAX;
 }
 
 static void set(struct ccz_recsys_als_cfg *cfg, int name, double v)
@@ -76,6 +79,13 @@ static ccz_rc begin(void **out, void *arg, const double *value, struct ccz_err *
 static ccz_rc step(void *run, uint32_t n, struct ccz_err *err)
 {
     struct run *r = run;
+    ccz_rc rc = CCZ_OK;
+    if (!r->cfg.by_item)
+        rc = ccz_recsys_csr_transpose(&r->by_item, r->t->train, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (!r->cfg.by_item)
+        r->cfg.by_item = r->by_item;
     return n == 1 ? ccz_recsys_als_train(&r->model, r->t->train, &r->cfg, err)
                   : ccz_recsys_als_iterate(r->model, r->t->train, &r->cfg, err);
 }
@@ -94,6 +104,7 @@ static void end(void *run)
 {
     struct run *r = run;
     ccz_recsys_model_free(r->model);
+    ccz_recsys_csr_free(r->by_item);
     free(r);
 }
 

@@ -10,6 +10,14 @@ void cczi_topk_init(int64_t *heap, size_t k)
         heap[i] = CCZI_TOPK_EMPTY;
 }
 
+void cczi_topk_none(uint32_t *number, float *score, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        number[i] = CCZ_RECSYS_NONE;
+        score[i] = -INFINITY;
+    }
+}
+
 /* Lets key sink from place i of a heap of len. */
 static void sink(int64_t *heap, size_t len, size_t i, int64_t key)
 {

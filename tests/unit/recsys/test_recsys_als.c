@@ -124,6 +124,27 @@ static void hardly_regular(void)
     }
 }
 
+/* Plays from 1 to 100,000 weighed by 40, fewer of them than factors: what few ratings say is far larger than all the rest. */
+static void play_counts(void)
+{
+    enum { LISTENERS = 20, SONGS = 400, FACTORS = 64 };
+    struct ccz_err err = {0};
+    struct ccz_recsys_als_cfg cfg = cfg_of(CCZ_RECSYS_IMPLICIT_HKV, false, FACTORS);
+    cfg.alpha = 40;
+    cfg.reg = 0.01f;
+    CCZ_AUTO(ccz_recsys_csr) m = feedback(LISTENERS, SONGS, 0.1, 2);
+    struct ccz_seeded rnd = ccz_seeded_from(5, 0);
+    for (uint64_t i = 0; i < m->len; i++)
+        m->value[i] = (float)floor(exp(ccz_seeded_unit(&rnd) * log(1e5)) + 0.5);
+    struct ccz_recsys_model *model = random_model(LISTENERS, SONGS, &cfg);
+    struct ccz_recsys_factors got;
+    CHECK(ccz_recsys_als_fold_in(&got, model, m, CCZ_RECSYS_USERS, &cfg, &err) == CCZ_OK);
+    const double off = off_by(&cfg, m, &got, &model->item, 0);
+    CHECK(off < 2e-4);
+    ccz_recsys_factors_deinit(&got);
+    ccz_recsys_model_free(model);
+}
+
 static void cg(void)
 {
     CCZ_AUTO(ccz_recsys_csr) m = feedback(USERS, ITEMS, 0.3, 3);
@@ -445,6 +466,16 @@ static void wrong_axpy(float *y, float a, const float *x, size_t dims)
     cczi_als_portable.axpy(y, -a, x, dims);
 }
 
+/* Only at one width, which has or has not code of its own. */
+static size_t wrong_stride;
+static void wrong_width(float *out, const float *y, size_t stride, const uint32_t *col, size_t one,
+                        const float *t, const float *w, const float *x, size_t len)
+{
+    cczi_als_portable.residual(out, y, stride, col, one, t, w, x, len);
+    if (stride == wrong_stride)
+        out[3] *= 1.01f;
+}
+
 static void self_test(void)
 {
     struct cczi_als_kernels wrong[9];
@@ -465,6 +496,10 @@ static void self_test(void)
     wrong[0] = cczi_als_portable;
     wrong[0].axpy = wrong_axpy;
     CHECK(!cczi_als_self_test(&wrong[0]));
+    wrong[0] = cczi_als_portable;
+    wrong[0].residual = wrong_width;
+    for (wrong_stride = 16; wrong_stride <= 144; wrong_stride += 16)
+        CHECK(!cczi_als_self_test(&wrong[0]));
 }
 
 /* What the environment chooses, if it does. */
@@ -613,8 +648,11 @@ static void overflow(void)
         cfg.alpha = 1;
         model = trained(m, &cfg);
         cfg.alpha = 3e38f;
-        CHECK(is_refused(ccz_recsys_als_iterate(model, m, &cfg, &err), CCZ_E_LIMIT, &err,
-                         "recsys:overflow"));
+        for (cfg.threads = 1; cfg.threads <= 3; cfg.threads++) { /* always the first row */
+            CHECK(is_refused(ccz_recsys_als_iterate(model, m, &cfg, &err), CCZ_E_LIMIT, &err,
+                             "recsys:overflow"));
+            CHECK(err.aux == 0);
+        }
         all_finite(model);
         ccz_recsys_model_free(model);
     }
@@ -652,7 +690,7 @@ static void refuses(void)
          CCZ_E_ARG,
          {GOOD, .kind = CCZ_RECSYS_EXPLICIT, .biases = true, .nonneg = true}},
         {"recsys:nonneg-solver", CCZ_E_ARG, {GOOD, .solver = CCZ_RECSYS_ALS_CG, .nonneg = true}},
-        {"recsys:tier", CCZ_E_UNSUPPORTED, {GOOD, .tier = "ifma"}}};
+        {"recsys:tier", CCZ_E_UNAVAILABLE, {GOOD, .tier = "ifma"}}};
     CCZ_AUTO(ccz_recsys_csr) m = feedback(9, 8, 0.4, 15);
     struct ccz_recsys_model *model;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -728,6 +766,14 @@ static void refuses_models(void)
     cfg.biases = true;
     CHECK(is_refused(ccz_recsys_als_iterate(model, m, &cfg, &err), CCZ_E_MISMATCH, &err,
                      "recsys:model-biases"));
+    cfg.biases = false;
+    model->mean = 3;
+    CHECK(is_refused(ccz_recsys_als_iterate(model, m, &cfg, &err), CCZ_E_MISMATCH, &err,
+                     "recsys:model-mean"));
+    CHECK(is_refused(ccz_recsys_als_loss(&loss, model, m, &cfg, &err), CCZ_E_MISMATCH, &err,
+                     "recsys:model-mean"));
+    model->mean = 0;
+    cfg.biases = true;
     struct ccz_recsys_factors out;
     CCZ_AUTO(ccz_recsys_fold) f = NULL;
     CHECK(is_refused(ccz_recsys_fold_new(&f, model, CCZ_RECSYS_USERS, &cfg, &err), CCZ_E_MISMATCH,
@@ -742,8 +788,10 @@ static void refuses_models(void)
     float share[8];
     CHECK(
         is_refused(ccz_recsys_als_weights(share, f, m, 9, 0, &err), CCZ_E_ARG, &err, "recsys:row"));
+    share[0] = 7;
     CHECK(is_refused(ccz_recsys_als_weights(share, f, m, 0, 8, &err), CCZ_E_ARG, &err,
                      "recsys:target"));
+    CHECK(m->start[1] > 0 && share[0] == 0);
     CHECK(is_refused(ccz_recsys_als_weights(share, f, items, 0, 0, &err), CCZ_E_ARG, &err,
                      "recsys:cols"));
     users->value[2] = NAN;
@@ -771,6 +819,7 @@ int main(int argc, char **argv)
     static const struct ccz_test tests[] = {{"als.exact", exact},
                                             {"als.long_rows", long_rows},
                                             {"als.hardly_regular", hardly_regular},
+                                            {"als.play_counts", play_counts},
                                             {"als.cg", cg},
                                             {"als.cg_long_rows", cg_long_rows},
                                             {"als.cg_widths", cg_widths},

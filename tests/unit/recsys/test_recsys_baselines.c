@@ -73,12 +73,24 @@ static void lists_refuse(void)
         {{.users_len = 1, .k = 1, .allow = items, .allow_len = 2}, "recsys:item"},
         {{.users_len = 1, .k = 1, .seen = other}, "recsys:seen"},
     };
-    uint32_t item[8];
-    float score[8];
+    uint32_t item[USERS + 1];
+    float score[USERS + 1];
     struct ccz_err err = {0};
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        item[0] = 1;
         CHECK(is_refused(ccz_recsys_popular_recommend(item, score, p, &bad[i].ask, &err), CCZ_E_ARG,
                          &err, bad[i].where));
+        CHECK(bad[i].ask.k != 1 || (item[0] == CCZ_RECSYS_NONE && score[0] == -INFINITY));
+    }
+    struct ccz_recsys_csr low = *train; /* rows for those who ask are enough */
+    low.rows = 2;
+    CHECK(ccz_recsys_popular_recommend(
+              item, score, p, &(struct ccz_recsys_ask){.users_len = 2, .k = 1, .seen = &low},
+              &err) == CCZ_OK);
+    CHECK(is_refused(
+        ccz_recsys_popular_recommend(
+            item, score, p, &(struct ccz_recsys_ask){.users_len = 3, .k = 1, .seen = &low}, &err),
+        CCZ_E_ARG, &err, "recsys:seen"));
     CHECK(is_refused(ccz_recsys_popular_recommend(
                          item, score, p,
                          &(struct ccz_recsys_ask){.users_len = 1, .k = 1, .oblivious = true}, &err),
@@ -393,10 +405,65 @@ static void ease_refuse(void)
     CHECK(is_refused(ccz_recsys_ease_new(&e, &large, &(struct ccz_recsys_ease_cfg){0}, &err),
                      CCZ_E_LIMIT, &err, "recsys:ease-items") &&
           !e);
-    CHECK(ccz_recsys_ease_size(3706) > 3706 * 3706 * UINT64_C(4) &&
-          ccz_recsys_ease_size(3706) < 3706 * 3706 * UINT64_C(5));
+    CHECK(ccz_recsys_ease_size(3706, 0, 1) > 3706 * 3706 * UINT64_C(4) &&
+          ccz_recsys_ease_size(3706, 0, 1) < 3706 * 3706 * UINT64_C(5));
+    CHECK(ccz_recsys_ease_size(100, 1000000, 1) > 8000000);
     ccz_recsys_csr_free(train);
     ccz_recsys_csr_free(test);
+}
+
+/* Items 0, 150 and 250 that the same users have rated, and half of them item 200: an inverse that single precision cannot hold is
+ * refused; with more regularization items that are alike share the weight. */
+static void ease_alike(void)
+{
+    enum { ALL = 400000, ALIKE = 3 };
+    static const uint32_t alike[ALIKE] = {0, 150, 250};
+    static const double small[] = {0.01, 0.02, 0.03, 0.1, 1};
+    struct ccz_recsys_ratings r;
+    CHECK(ccz_recsys_ratings_init(&r, ALL, 300, (uint64_t)ALL * ALIKE + ALL / 2, false, NULL) ==
+          CCZ_OK);
+    uint64_t len = 0;
+    for (uint32_t u = 0; u < ALL; u++)
+        for (uint32_t i = 0; i < ALIKE + u % 2; i++, len++) {
+            r.user[len] = u;
+            r.item[len] = i < ALIKE ? alike[i] : 200;
+            r.value[len] = 1;
+        }
+    struct ccz_recsys_csr *train = kit_rows(&r);
+    CCZ_AUTO(ccz_recsys_ease) e = NULL;
+    struct ccz_err err = {0};
+    for (size_t i = 0; i < sizeof(small) / sizeof(small[0]); i++)
+        CHECK(is_refused(
+            ccz_recsys_ease_new(&e, train, &(struct ccz_recsys_ease_cfg){.reg = small[i]}, &err),
+            CCZ_E_ARG, &err, "recsys:singular"));
+    CHECK(ccz_recsys_ease_new(&e, train, &(struct ccz_recsys_ease_cfg){.reg = 10}, &err) == CCZ_OK);
+    for (int a = 0; a < ALIKE; a++)
+        for (int b = 0; b < ALIKE; b++)
+            CHECK(a == b || fabsf(ccz_recsys_ease_row(e, alike[a])[alike[b]] - 0.5f) < 0.02f);
+    ccz_recsys_csr_free(train);
+    ccz_recsys_ratings_deinit(&r);
+}
+
+/* Sums that single precision would not grow any more: what adds little, often. */
+static void ease_large(void)
+{
+    enum { ALL = 200001 };
+    struct ccz_recsys_ratings r;
+    CHECK(ccz_recsys_ratings_init(&r, ALL, 2, ALL + 1, false, NULL) == CCZ_OK);
+    for (uint32_t u = 0; u < ALL; u++) {
+        r.user[u] = u;
+        r.value[u] = u ? 15 : 65536;
+    }
+    r.item[ALL] = 1;
+    r.value[ALL] = 65536;
+    struct ccz_recsys_csr *train = kit_rows(&r);
+    CCZ_AUTO(ccz_recsys_ease) e = NULL;
+    CHECK(ccz_recsys_ease_new(&e, train, &(struct ccz_recsys_ease_cfg){.reg = 1, .values = true},
+                              NULL) == CCZ_OK);
+    const double both = 0x1p32, first = both + (ALL - 1) * 225.0 + 1;
+    CHECK(fabs((double)ccz_recsys_ease_row(e, 0)[1] - both / first) < 1e-4);
+    ccz_recsys_csr_free(train);
+    ccz_recsys_ratings_deinit(&r);
 }
 
 static struct cczi_ease_kernels broken;
@@ -436,6 +503,8 @@ int main(int argc, char **argv)
                                             {"recsys.knn_alone", knn_alone},
                                             {"recsys.ease", ease},
                                             {"recsys.ease_refuse", ease_refuse},
+                                            {"recsys.ease_alike", ease_alike},
+                                            {"recsys.ease_large", ease_large},
                                             {"recsys.ease_self_test", ease_self_test}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -366,6 +366,23 @@ static void test_contents(void)
     k.seen->start[2] = k.seen->start[3] + 1;
     refused(kit_save(&k, "rows"), k.key, &cfg, CCZ_E_FORMAT, "recsys:seen");
     k.seen->start[2] = start;
+    /* columns ascend up to the end, and the row is said to go on behind it */
+    uint64_t *last = &k.seen->start[KIT_USERS - 1];
+    const uint64_t begin = last[-1], len = k.seen->len, end = *last;
+    uint32_t cols[KIT_ITEMS];
+    CHECK(len - begin <= KIT_ITEMS);
+    memcpy(cols, k.seen->col + begin, (len - begin) * sizeof(*cols));
+    for (uint64_t i = begin; i < len; i++)
+        k.seen->col[i] = (uint32_t)(i - begin);
+    *last = UINT64_C(1) << 60;
+    refused(kit_save(&k, "behind"), k.key, &cfg, CCZ_E_FORMAT, "recsys:seen");
+    *last = end;
+    memcpy(k.seen->col + begin, cols, (len - begin) * sizeof(*cols));
+    col = &k.seen->col[len - 1];
+    kept = *col;
+    *col = KIT_ITEMS;
+    refused(kit_save(&k, "column"), k.key, &cfg, CCZ_E_FORMAT, "recsys:seen");
+    *col = kept;
     CCZ_AUTO(ccz_recsys_bundle) b = NULL;
     CHECK(ccz_recsys_bundle_open(&b, kit_save(&k, "sound"), k.key, &cfg, NULL) == CCZ_OK);
     kit_end(&k);

@@ -79,6 +79,22 @@ static void rows(void)
     ccz_recsys_csr_free(m);
 }
 
+/* Of finite ratings a sum that is not. */
+static void sums(void)
+{
+    uint32_t user[] = {0, 1, 1}, item[] = {0, 2, 2};
+    float value[] = {1, 3e38f, 3e38f};
+    struct ccz_recsys_ratings r = {
+        .users = 2, .items = 3, .len = 3, .user = user, .item = item, .value = value};
+    struct ccz_recsys_csr *m;
+    struct ccz_err err = {0};
+    CHECK(ccz_recsys_csr_new(&m, &r, CCZ_RECSYS_TWICE_SUM, &err) == CCZ_E_ARG && !m);
+    CHECK(strcmp(err.where, "recsys:value") == 0 && err.aux == 2);
+    value[2] = -3e38f;
+    CHECK(ccz_recsys_csr_new(&m, &r, CCZ_RECSYS_TWICE_SUM, &err) == CCZ_OK && m->value[1] == 0);
+    ccz_recsys_csr_free(m);
+}
+
 static void twice(void)
 {
     uint32_t user[] = {1, 0, 1}, item[] = {2, 2, 2};
@@ -147,6 +163,7 @@ int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"recsys.rows", rows},
                                             {"recsys.twice", twice},
+                                            {"recsys.sums", sums},
                                             {"recsys.transpose", transpose},
                                             {"recsys.refuses", refuses}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);

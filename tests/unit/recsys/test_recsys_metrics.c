@@ -396,12 +396,40 @@ static void errors(void)
     ccz_recsys_csr_free(test);
 }
 
+static ccz_rc predict_three(float *value, void *arg, const uint32_t *user, const uint32_t *item,
+                            size_t len, struct ccz_err *err)
+{
+    (void)arg;
+    (void)user;
+    (void)item;
+    (void)err;
+    for (size_t i = 0; i < len; i++)
+        value[i] = 3;
+    return CCZ_OK;
+}
+
+/* Two of fifty users have a rating, one is 1 off and one 2: no sample is better than 1 or worse than 2. */
+static void errors_few(void)
+{
+    uint32_t user[] = {3, 9}, item[] = {0, 1};
+    float value[] = {4, 5};
+    const struct ccz_recsys_ratings r = {
+        .users = 50, .items = 5, .len = 2, .user = user, .item = item, .value = value};
+    struct ccz_recsys_csr *test = kit_rows(&r);
+    const struct ccz_recsys_error_cfg cfg = {.bootstrap = 2000};
+    struct ccz_recsys_errors e;
+    CHECK(ccz_recsys_errors(&e, predict_three, NULL, test, &cfg, NULL) == CCZ_OK);
+    CHECK(e.rmse_low == 1 && e.rmse_high == 2 && e.mae_low == 1 && e.mae_high == 2);
+    ccz_recsys_csr_free(test);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
         {"recsys.metrics_hand", hand},           {"recsys.metrics_brute", brute},
         {"recsys.metrics_choices", choices},     {"recsys.metrics_sampled", sampled},
         {"recsys.metrics_intervals", intervals}, {"recsys.metrics_lists", lists},
-        {"recsys.metrics_refuse", refuse},       {"recsys.errors", errors}};
+        {"recsys.metrics_refuse", refuse},       {"recsys.errors", errors},
+        {"recsys.errors_few", errors_few}};
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -175,7 +175,8 @@ static void bounds_of(enum kind kind, bool cosine)
                                           .base = cosine ? 0 : c,
                                           .by = cosine ? s->inverse[u] : 1,
                                           .bias_max = cosine ? 0 : s->bias_max};
-        CHECK(cczi_rank_load(&g, u, &a, k->limit));
+        CHECK(cczi_rank_in_range(&a));
+        cczi_rank_load(&g, u, &a, k->limit);
     }
     for (uint32_t tile = 0; tile < BOUND_ITEMS / CCZI_RANK_TILE; tile++) {
         float upper[CCZI_RANK_GROUP][CCZI_RANK_TILE], low[CCZI_RANK_GROUP][CCZI_RANK_TILE];
@@ -585,9 +586,11 @@ static void refuses(void)
     const struct ccz_recsys_ask with_seen = {.users_len = 1, .k = 2, .seen = seen};
     CHECK(ccz_recsys_similar_items(item, score, of_items, &with_seen, &err) == CCZ_E_ARG &&
           strcmp(err.where, "recsys:seen") == 0);
-    CHECK(ccz_recsys_similar_users(item, score, of_items, &(struct ccz_recsys_ask){.k = 1}, &err) ==
-              CCZ_E_ARG &&
-          strcmp(err.where, "recsys:index") == 0 && err.hint[0]);
+    item[1] = 7;
+    CHECK(ccz_recsys_similar_users(item, score, of_items,
+                                   &(struct ccz_recsys_ask){.users_len = 1, .k = 2},
+                                   &err) == CCZ_E_ARG &&
+          strcmp(err.where, "recsys:index") == 0 && err.hint[0] && item[1] == CCZ_RECSYS_NONE);
     CHECK(ccz_recsys_scores(score, model, bad_user, bad_item, 2, &err) == CCZ_E_ARG &&
           strcmp(err.where, "recsys:user") == 0 && err.aux == 1);
     CHECK(ccz_recsys_scores(score, model, (uint32_t[]){0, 0, 0}, bad_item, 3, &err) == CCZ_E_ARG &&
@@ -637,6 +640,37 @@ static void index_refuses(void)
                   &(struct ccz_recsys_ask){.users_len = 2, .k = 2, .oblivious = oblivious},
                   &err) == CCZ_E_ARG &&
               strcmp(err.where, "recsys:value") == 0 && item[3] == CCZ_RECSYS_NONE);
+    ccz_recsys_model_free(m);
+}
+
+/* Nobody is refused by an index that the index itself has accepted, and who is refused does not depend on how many ask. */
+static void ranges(void)
+{
+    enum { USERS = 16, ITEMS = 40, FACTORS = 64 };
+    struct ccz_recsys_model *m = make_model(RANDOM, USERS, ITEMS, FACTORS, false);
+    CCZ_AUTO(ccz_recsys_index) index = NULL;
+    uint32_t item[USERS * 2];
+    float score[USERS * 2];
+    struct ccz_err err = {0};
+    struct ccz_recsys_ask ask = {.users_len = 1, .k = 2};
+    for (uint32_t i = 0; i < FACTORS; i++) /* length 2^60, sum of magnitudes 2^63 */
+        ccz_recsys_row(&m->item, 0)[i] = ccz_recsys_row(&m->user, 0)[i] = 0x1p57f;
+    CHECK(ccz_recsys_index_new(&index, m, NULL, &err) == CCZ_OK);
+    CHECK(ccz_recsys_similar_items(item, score, index, &ask, &err) == CCZ_OK && item[0] < ITEMS);
+    CHECK(ccz_recsys_recommend_index(item, score, index, &ask, &err) == CCZ_OK && item[0] == 0);
+    for (uint32_t i = 0; i < FACTORS; i++)
+        ccz_recsys_row(&m->user, 1)[i] = 0;
+    ccz_recsys_row(&m->user, 1)[3] = 0x1p63f;
+    ccz_recsys_row(&m->item, 0)[3] = 1;
+    for (size_t len = USERS - 1; len <= USERS; len++)
+        for (int oblivious = 0; oblivious < 2; oblivious++) {
+            ask.users_len = len;
+            ask.oblivious = oblivious;
+            err = (struct ccz_err){0};
+            CHECK(ccz_recsys_recommend(item, score, m, &ask, &err) == CCZ_E_ARG &&
+                  strcmp(err.where, "recsys:value") == 0 && err.aux == 1 &&
+                  item[0] == CCZ_RECSYS_NONE);
+        }
     ccz_recsys_model_free(m);
 }
 
@@ -726,6 +760,7 @@ int main(int argc, char **argv)
                                             {"recsys_rank.explain_als", explain_als},
                                             {"recsys_rank.refuses", refuses},
                                             {"recsys_rank.index_refuses", index_refuses},
+                                            {"recsys_rank.ranges", ranges},
                                             {"recsys_rank.size", size},
                                             {"recsys_rank.self_test", self_test},
                                             {"recsys_rank.choice", choice}};

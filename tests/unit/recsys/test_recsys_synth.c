@@ -351,6 +351,15 @@ static void searched(void)
     valid->cols++;
     CHECK(is_refused(ccz_recsys_als_search_ops(&ops, &t, &err), CCZ_E_ARG, &err, "recsys:shape"));
     valid->cols--;
+    const double below[] = {-5}; /* not the default of conjugate gradients */
+    wrong = (struct ccz_recsys_dim){.name = "cg_steps", .value = below, .value_len = 1};
+    t.cfg.factors = 2;
+    CHECK(ccz_recsys_als_search_ops(&ops, &t, &err) == CCZ_OK);
+    CHECK(is_refused(
+        ccz_recsys_search(&found, &ops,
+                          &(struct ccz_recsys_search_cfg){.dim = &wrong, .dims_len = 1}, &err),
+        CCZ_E_ARG, &err, "recsys:cg-steps"));
+    t.cfg.factors = 0;
     const double none[] = {0.2}; /* refused by what trains */
     wrong = (struct ccz_recsys_dim){.name = "factors", .value = none, .value_len = 1};
     CHECK(ccz_recsys_als_search_ops(&ops, &t, &err) == CCZ_OK);
