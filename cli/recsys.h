@@ -45,7 +45,8 @@ ccz_rc recsys_key(struct ccz_secret **out, struct recsys_key_id *id, struct recs
                   const char *spec, uint32_t version, struct ccz_err *err);
 /* Keys of one command come all from the KMS or all from files: what the KMS gives for one purpose does not flow into what anybody
  * reads, nor the other way round. NULL: in clear. "recsys:mixed-keys" */
-ccz_rc recsys_keys_alike(const char *one, const char *other, struct ccz_err *err);
+ccz_rc recsys_keys_alike(const struct recsys_session *s, const char *one, const char *other,
+                         struct ccz_err *err);
 /* A key of 16 bytes for protected files. */
 ccz_rc recsys_file_key(struct ccz_secret **out, struct recsys_key_id *id, struct recsys_session *s,
                        const char *spec, struct ccz_err *err);

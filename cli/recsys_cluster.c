@@ -207,9 +207,9 @@ int recsys_import_run(int argc, char **argv, const char *usage, bool kms_only)
         !recsys_real(&expect, "expect", j.o.expect, 0, 0, 1000))
         return UI_USAGE;
     recsys_job_begin(&j);
-    ccz_rc rc = recsys_keys_alike(j.o.input.data_key, key, &err);
+    ccz_rc rc = recsys_keys_alike(&j.session, j.o.input.data_key, key, &err);
     if (rc == CCZ_OK)
-        rc = recsys_keys_alike(key, j.o.model_key, &err);
+        rc = recsys_keys_alike(&j.session, key, j.o.model_key, &err);
     if (rc == CCZ_OK)
         rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);
     if (rc == CCZ_OK)

@@ -78,7 +78,8 @@ int recsys_export(int argc, char **argv)
         !recsys_check_split(&j.o, true))
         return UI_USAGE;
     recsys_job_begin(&j);
-    ccz_rc rc = recsys_keys_alike(bundle ? j.o.model_key : j.o.input.data_key, key, &err);
+    ccz_rc rc =
+        recsys_keys_alike(&j.session, bundle ? j.o.model_key : j.o.input.data_key, key, &err);
     if (rc == CCZ_OK)
         rc = bundle ? export_factors(&j.session, bundle, j.o.model_key, key, name, argv[0], &err)
                     : recsys_input_read(&j.in, &j.o.input, &j.session, &err);

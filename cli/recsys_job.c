@@ -488,7 +488,8 @@ static int train(struct recsys_job *j, double expect, bool bundle)
 {
     struct ccz_err err = {0};
     recsys_job_begin(j);
-    ccz_rc rc = bundle ? recsys_keys_alike(j->o.input.data_key, j->o.model_key, &err) : CCZ_OK;
+    ccz_rc rc =
+        bundle ? recsys_keys_alike(&j->session, j->o.input.data_key, j->o.model_key, &err) : CCZ_OK;
     if (rc == CCZ_OK)
         rc = recsys_input_read(&j->in, &j->o.input, &j->session, &err);
     if (rc == CCZ_OK && strcmp(j->o.split, "none") != 0)

@@ -93,9 +93,11 @@ bool recsys_key_in_kms(const char *spec)
     return strncmp(spec, "key/", 4) == 0;
 }
 
-ccz_rc recsys_keys_alike(const char *one, const char *other, struct ccz_err *err)
+ccz_rc recsys_keys_alike(const struct recsys_session *s, const char *one, const char *other,
+                         struct ccz_err *err)
 {
-    if ((one && recsys_key_in_kms(one)) == (other && recsys_key_in_kms(other)))
+    if (s->o->kms_only || /* then each of them is refused that is none of the KMS */
+        (one && recsys_key_in_kms(one)) == (other && recsys_key_in_kms(other)))
         return CCZ_OK;
     return ccz_fail(err, CCZ_E_ARG, "recsys:mixed-keys", 0,
                     "%s and %s: keys come all from the KMS, or none does", one ? one : "no key",

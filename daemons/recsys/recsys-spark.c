@@ -33,7 +33,7 @@ static int export_verb(int argc, char **argv)
         !recsys_check_split(&j.o, true))
         return UI_USAGE;
     recsys_job_begin(&j);
-    ccz_rc rc = recsys_keys_alike(j.o.input.data_key, key, &err);
+    ccz_rc rc = recsys_keys_alike(&j.session, j.o.input.data_key, key, &err);
     if (rc == CCZ_OK)
         rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);
     if (rc == CCZ_OK)
