@@ -18,6 +18,17 @@ step() { printf '%s== %s%s\n' "$BOLD" "$*" "$PLAIN"; }
 say() { printf '   %s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 3; }
 
+# or_skip WHAT COMMAND...: for tests. Status 77 of a script that fetches: not to be had here (no network), so the test is skipped; others fail.
+or_skip() {
+    local what=$1 status=0
+    shift
+    "$@" || status=$?
+    [ $status != 0 ] || return 0
+    [ $status = 77 ] || die "status $status of $*"
+    echo "skipped: $what cannot be had here" >&2
+    exit 77
+}
+
 # run_begin NAME: a fresh private folder for this run.
 run_begin() {
     umask 077

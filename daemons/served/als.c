@@ -4,6 +4,8 @@
 
 #include <cczoo/recsys_bundle.h>
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +18,7 @@ struct served_als {
     struct ccz_engine *engine;
     uint64_t loaded,
         served; /* versions: of the model that was loaded last, of the one in service */
+    uint8_t loaded_sha256[32], served_sha256[32]; /* of their manifests */
 };
 
 static ccz_rc judge(void *arg, struct ccz_span cert, struct ccz_err *err)
@@ -49,7 +52,8 @@ ccz_rc served_als_new(struct served_als **out, const struct served_opts *o,
                    .trainer_kind = o->trainer_kind ? o->trainer_kind : "cczoo",
                    .data_sha256 = o->data_sha256 ? a->data_sha256 : NULL},
         .oblivious = o->oblivious,
-        .version = &a->loaded};
+        .version = &a->loaded,
+        .sha256 = a->loaded_sha256};
     ccz_rc rc = ccz_party_new(&a->judge, &party, err);
     if (rc == CCZ_OK && o->data_sha256)
         rc = ccz_unhex(a->data_sha256, 32, o->data_sha256, strlen(o->data_sha256));
@@ -60,6 +64,23 @@ ccz_rc served_als_new(struct served_als **out, const struct served_opts *o,
     else
         served_als_free(a);
     return rc;
+}
+
+/* A version names one model: clients, and who compares servers, go by it. */
+static ccz_rc same_again(const struct served_als *a, struct ccz_err *err)
+{
+    if (memcmp(a->loaded_sha256, a->served_sha256, sizeof(a->served_sha256)) == 0) {
+        ccz_log(CCZ_LOG_INFO, "served", "model name=%s version=%" PRIu64 " unchanged",
+                a->opts->model_name, a->served);
+        return CCZ_OK;
+    }
+    char hex[2][65], got[128], expected[128];
+    ccz_hex(hex[0], a->loaded_sha256, 32);
+    ccz_hex(hex[1], a->served_sha256, 32);
+    (void)snprintf(got, sizeof(got), "version %" PRIu64 ", manifest %s", a->loaded, hex[0]);
+    (void)snprintf(expected, sizeof(expected), "manifest %s", hex[1]);
+    return ccz_hint(err, ccz_refuse(err, CCZ_E_POLICY, "recsys:version-reused", got, expected),
+                    "another model needs another version (--version)");
 }
 
 ccz_rc served_als_load(struct served_als *a, struct ccz_infer *infer, struct ccz_err *err)
@@ -77,15 +98,13 @@ ccz_rc served_als_load(struct served_als *a, struct ccz_infer *infer, struct ccz
         rc = ccz_model_load(&model, a->engine, ccz_recsys_folder_files(folder), err);
     if (rc != CCZ_OK)
         return rc;
-    if (a->loaded == a->served) {
-        ccz_log(CCZ_LOG_INFO, "served", "model name=%s version=%llu unchanged", o->model_name,
-                (unsigned long long)a->served);
-        return CCZ_OK;
-    }
+    if (a->loaded == a->served)
+        return same_again(a, err);
     rc = ccz_infer_add(infer, o->model_name, (int64_t)a->loaded, &model, err);
     if (rc != CCZ_OK)
         return rc;
     a->served = a->loaded;
+    memcpy(a->served_sha256, a->loaded_sha256, sizeof(a->served_sha256));
     ccz_log(CCZ_LOG_INFO, "served", "model name=%s version=%llu key_version=%u loaded_ms=%lld",
             o->model_name, (unsigned long long)a->served, a->cfg.bundle.key_version,
             (long long)(ccz_mono_ms() - t0));

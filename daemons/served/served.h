@@ -53,7 +53,8 @@ ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine,
 struct served_als;
 ccz_rc served_als_new(struct served_als **out, const struct served_opts *o,
                       struct ccz_attester *attester, struct ccz_err *err);
-/* What lies in the model folder now, if it is newer than what is served; keeps that if it is not, or is refused. */
+/* What lies in the model folder now, if it is newer than what is served; keeps that if it is not, or is refused
+ * (recsys:version-reused: another model under the version that is served). */
 ccz_rc served_als_load(struct served_als *a, struct ccz_infer *infer, struct ccz_err *err);
 void served_als_free(struct served_als *a); /* after the models of its engine */
 

@@ -169,6 +169,8 @@ struct ccz_recsys_engine_cfg {
     bool
         oblivious; /**< as struct ccz_recsys_ask; popularity is not hidden, it is the same for all */
     uint64_t *version; /**< set to the version of each model that is loaded; NULL: nobody is told */
+    uint8_t *
+        sha256; /**< set to the 32 bytes of the digest of its manifest, which tells two of one version apart; NULL: nobody is told */
 };
 /**
  * The engine "als": models are bundles, files of ccz_model_cfg are those of a folder, decrypted. Ids are INT64 or STRING, as

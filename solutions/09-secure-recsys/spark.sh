@@ -15,7 +15,8 @@ start_kms
 protect_ratings
 new_model_key 1
 for key in spark/ratings spark/factors; do kms key create $key --alg aes-256 --bind data >/dev/null; done
-head -c 32 /dev/urandom | base64 | kms secret put spark/auth --from - --bind data >/dev/null
+SECRET=$(head -c 32 /dev/urandom | base64)
+kms secret put spark/auth --from - --bind data <<<"$SECRET" >/dev/null
 
 step "2 the trainer hands the training part over: by numbers, ids stay; under a key for Spark alone"
 SPLIT=(--in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --data-name "$DATA_NAME" "${TEE[@]}" "${ASK_KMS[@]}")
@@ -64,6 +65,12 @@ status=0
 als "$BIN/cczoo" "$RUN/none" 2>"$RUN/log/revoked.log" || status=$?
 [ $status = 1 ] && [ ! -e "$RUN/none" ] || die "the job was to be refused, status $status"
 grep -E '^refused: ' "$RUN/log/revoked.log" | tail -n 1 | sed 's/^/   /'
-if grep -raqE 'Toy Story' "$RUN/factors" "$RUN/spark/work" "$RUN/part.parquet"; then die "something is there in clear"; fi
+nothing_in_clear
+for f in "$RUN/part.parquet" "$RUN"/factors/*/part-*.parquet; do # a footer in clear ends in PAR1, and names columns and Spark
+    [ "$(head -c 4 "$f")$(tail -c 4 "$f")" = PAREPARE ] || die "$f is not encrypted"
+    ! grep -aqE 'features|org\.apache\.spark' "$f" || die "$f names what is in it"
+done
+grep -rqF 'Spark Executor Command' "$RUN/spark/work" || die "executors log their command line no more: the next search looks in vain"
+! grep -rqF "$SECRET" "$RUN/spark/work" "$RUN/log" "$RUN/factors" || die "Spark's secret is in a file"
 for ((i = 0; i < 20; i++)); do rm -rf "$RUN/spark" 2>/dev/null && break; sleep 0.5; done # executors that are told to end still write their logs
 say "ok"

@@ -6,13 +6,15 @@ Runs inside `cczoo agent run -- ...`, where keys and Spark's own secret come fro
 output is JSON with what was trained. Exit status: 0, 1 refused ("refused: why"), 2 usage, 3 anything else.
 """
 import argparse
+import fnmatch
 import json
 import os
 import re
 import sys
+import tempfile
 import time
 
-# What makes the job confidential; --conf may add to it and not take it back.
+# What makes the job confidential; --conf may add to it and not take it back. Defaults are here, too: no file of Hadoop's changes them.
 CONF = {
     "spark.authenticate": "true",  # the secret comes from the agent, below
     "spark.network.crypto.enabled": "true",
@@ -28,7 +30,26 @@ CONF = {
     "spark.hadoop.parquet.encryption.data.key.length.bits": "256",
     "spark.hadoop.parquet.encryption.kek.length.bits": "256",
     "spark.hadoop.parquet.encryption.cache.lifetime.seconds": "60",  # how long an opened key outlives its revocation
+    "spark.hadoop.parquet.encryption.algorithm": "AES_GCM_V1",  # CTR has no tags
+    "spark.hadoop.cczoo.plaintext.read": "false",
+    "spark.hadoop.cczoo.plaintext.write": "false",
 }
+# What else is about protection: a name that is not in CONF is not --conf's to set.
+PROTECTION = ("spark.hadoop.cczoo.*", "spark.hadoop.parquet.crypto.*", "spark.hadoop.parquet.*encrypt*", "spark.network.*", "spark.authenticate*",
+              "spark.io.encryption*", "spark.ssl*")
+
+
+def takes_back(name, value):
+    """Why --conf may not set this; None if it may."""
+    if name in CONF:
+        return None if CONF[name] == value else f"it is {CONF[name]}"
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):  # Hadoop trims names: " parquet.encryption.." would be another name here
+        return "this is no name"
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in PROTECTION):
+        return "what protects is set by the job alone"
+    if "JavaOptions" in name and "-Dspark." in value:
+        return "a property of the JVM is configuration, too"
+    return None
 
 
 def arguments():
@@ -52,15 +73,17 @@ def arguments():
     p.add_argument("--conf", action="append", default=[], metavar="NAME=VALUE", help="more configuration of Spark")
     a = p.parse_args()
     for name, value in (c.split("=", 1) if "=" in c else p.error("--conf NAME=VALUE") for c in a.conf):
-        if CONF.get(name, value) != value:
-            p.error(f"--conf {name} would weaken the job: it is {CONF[name]}")
+        why = takes_back(name, value)
+        if why:
+            p.error(f"--conf {name} would weaken the job: {why}")
     if a.columns.count(",") != 2:
         p.error("--columns names three: user,item,rating")
     return a
 
 
-def start(a):
-    """A session whose secret was on no command line: the JVM is started first, and asks the agent itself."""
+def start(a, nothing):
+    """A session whose secret was on no command line: the JVM is started first, and asks the agent itself. Its configuration is ours alone:
+    spark-defaults.conf and spark-env.sh are looked for in the empty folder `nothing`."""
     from pyspark import SparkConf, SparkContext
     from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
@@ -71,6 +94,8 @@ def start(a):
         name = f"spark.{side}.extraJavaOptions"
         conf[name] = ("-Xss64m " + conf.get(name, "")).strip()
     conf.update({"spark.master": a.master, "spark.app.name": "secure-als", "spark.driver.extraClassPath": a.jar, "spark.executor.extraClassPath": a.jar})
+    os.environ["SPARK_CONF_DIR"] = nothing
+    os.environ.pop("PYSPARK_SUBMIT_ARGS", None)  # options of spark-submit by another way
     launch = SparkConf(loadDefaults=False)
     for name, value in conf.items():
         launch.set(name, value)
@@ -114,9 +139,10 @@ def refusal(error):
 def main():
     a = arguments()
     try:
-        spark = start(a)
-        result = train(a, spark)
-        spark.stop()
+        with tempfile.TemporaryDirectory(prefix="spark-conf.") as nothing:
+            spark = start(a, nothing)
+            result = train(a, spark)
+            spark.stop()
     except Exception as error:  # every failure ends the job; what differs is what is said
         why = refusal(error)
         print(f"refused: {why}" if why else f"error: {error}", file=sys.stderr)

@@ -107,8 +107,11 @@ static ccz_rc load(void **model, struct ccz_buf *signatures, void *arg,
         return rc;
     }
     describe(signatures, s->c);
+    const struct ccz_recsys_manifest *m = ccz_recsys_bundle_manifest(s->bundle);
     if (s->cfg->version)
-        *s->cfg->version = ccz_recsys_bundle_manifest(s->bundle)->version;
+        *s->cfg->version = m->version;
+    if (s->cfg->sha256)
+        memcpy(s->cfg->sha256, m->sha256, sizeof(m->sha256));
     *model = s;
     return CCZ_OK;
 }

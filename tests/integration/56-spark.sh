@@ -2,7 +2,7 @@
 # Spark with keys from the key agent: encrypted Parquet both ways, ALS on a cluster whose executors each have an agent, and executors without one.
 . "$(dirname "$0")/kms.sh"
 command -v javac >/dev/null || { echo "skipped: no JDK (apt-get install openjdk-17-jdk-headless)"; exit 77; }
-ENVIRONMENT=$("$ROOT/scripts/fetch-spark") || { echo "skipped: PySpark cannot be had (scripts/fetch-spark)"; exit 77; }
+ENVIRONMENT=$(or_skip "PySpark (scripts/fetch-spark)" "$ROOT/scripts/fetch-spark")
 PYTHON=$ENVIRONMENT/bin/python
 run_begin test-spark
 HERE=$ROOT/tests/integration
@@ -128,14 +128,22 @@ als() {
         --conf "spark.driver.extraJavaOptions=$QUICK" --conf "spark.executor.extraJavaOptions=$QUICK" --conf spark.driver.host=127.0.0.1 \
         --conf spark.task.maxFailures=1 --conf spark.deploy.maxExecutorRetries=1 --conf spark.sql.shuffle.partitions=2 "$@"
 }
-releases() { kms audit 2>/dev/null | grep -c "Release accept $1" || true; }
+# releases ITEM: how many so far
+releases() {
+    local audit
+    audit=$(kms audit 2>>"$RUN/log/audit.log") || die "no audit: $(tail -n 1 "$RUN/log/audit.log")"
+    grep -c "Release accept $1" <<<"$audit" || true # none is a count, too
+}
 
 step "ALS on two executors, each with an agent of its own"
+mkdir "$RUN/spark/conf" # which the job does not read
+echo 'spark.serializer no.such.Serializer' >"$RUN/spark/conf/spark-defaults.conf"
 cluster good "$ROOT/solutions/09-secure-recsys/executor-java"
 before=$(releases secret/spark/auth)
 JAVA_HOME=$RUN/good status 0 als factors 2
 has out '^\{"ratings": [0-9]+, "users": 300, "items": 200, "rank": 8, "iterations": 3, "seconds": [0-9.]+\}$'
-[ $(($(releases secret/spark/auth) - before)) = 3 ] || die "the driver and two executors were to get Spark's secret, each by its own evidence"
+after=$(releases secret/spark/auth)
+[ $((after - before)) = 3 ] || die "the driver and two executors were to get Spark's secret, each by its own evidence"
 [ "$(grep -h 'agent: ready socket=/tmp/cczoo-agent\.' "$RUN"/spark/work/*/*/stderr | wc -l)" = 2 ] || die "expected two agents of executors"
 grep -q 'agent: unwrap name=ratings .*verdict=accept' "$RUN"/spark/work/*/*/stderr || die "no executor opened a key by its own agent"
 parts=0
@@ -150,8 +158,16 @@ for f in "$RUN"/spark/work/*/*/*; do # the command line of an executor is in its
     ! grep -qaF "$(cat "$RUN/auth")" "$f" || die "Spark's secret is in $f"
 done
 rm -r "$RUN/spark/work"
-status 2 als x 1 --conf spark.io.encryption.enabled=false
-has err 'would weaken the job'
+# --conf takes no protection back: neither what the job sets, nor what it leaves at a default, nor by a name in disguise
+for taken in spark.io.encryption.enabled=false spark.io.encryption.keygen.algorithm=HmacMD5 spark.authenticate=false spark.authenticate.secret=known \
+    spark.network.crypto.enabled=false spark.network.crypto.saslFallback=true spark.network.sasl.serverAlwaysEncrypt=false spark.ssl.enabled=false \
+    spark.hadoop.cczoo.plaintext.read=true spark.hadoop.cczoo.plaintext.write=true spark.hadoop.cczoo.other=1 \
+    spark.hadoop.parquet.encryption.algorithm=AES_GCM_CTR_V1 spark.hadoop.parquet.encryption.plaintext.footer=true \
+    spark.hadoop.parquet.encryption.kms.instance.url=elsewhere spark.hadoop.parquet.crypto.factory.class=x \
+    'spark.hadoop. cczoo.plaintext.read=true' spark.driver.extraJavaOptions=-Dspark.network.crypto.keyLength=128; do
+    status 2 als x 1 --conf "$taken"
+    has err "error: --conf ${taken%%=*} would weaken the job"
+done
 
 step "an executor that was started past its agent gets no keys"
 printf '%s\n' '#!/bin/sh' 'case " $* " in *CoarseGrainedExecutorBackend*) unset CCZ_AGENT ;; esac' "exec $JAVA/bin/java \"\$@\"" >"$RUN/past-java"

@@ -140,14 +140,27 @@ assert ids == want and len(ids) == 6, (ids, want)
 PY
 [ "$(rest /v2/health/ready | wc -c)" = 0 ] || die "health has a body"
 
+# signal PATTERN: SIGHUP; waits for the line that the server writes then
+signal() {
+    kill -HUP "${PIDS[server]}"
+    for ((i = 0; i < 200; i++)); do
+        grep -qE "$1" "$RUN/log/server.log" && return
+        sleep 0.05
+    done
+    die "no line like '$1': $(tail -n 1 "$RUN/log/server.log")"
+}
+
+step "the bundle that is served changes nothing; another one under its version is refused at SIGHUP"
+signal ' version=1 unchanged'
+mv "$RUN/films-1" "$RUN/films-first"
+train "$BIN/cczoo" 1 --seed 2 >>"$RUN/log/train.log" 2>&1
+publish 1
+signal 'model=kept where=recsys:version-reused.*got="version 1, manifest [0-9a-f]{64}".*expected="manifest [0-9a-f]{64}"'
+rest /v1/models/films:predict '{"inputs": {"user_id": ["u1"], "k": 6}}' | cmp - served.json
+
 step "the key has a newer version, the folder has not: at SIGHUP the server says so, and goes on with what it has"
 new_model_key 2
-kill -HUP "${PIDS[server]}"
-for ((i = 0; i < 200; i++)); do
-    grep -q 'model=kept where=recsys:rolled-back' "$RUN/log/server.log" && break
-    sleep 0.05
-done
-grep -q 'model=kept where=recsys:rolled-back.*got="version 1 of the key"' "$RUN/log/server.log" || die "not refused: $(tail -n 1 "$RUN/log/server.log")"
+signal 'model=kept where=recsys:rolled-back.*got="version 1 of the key"'
 rest /v1/models/films:predict '{"inputs": {"user_id": ["u1"], "k": 6}}' | cmp - served.json
 stop server
 

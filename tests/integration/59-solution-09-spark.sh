@@ -2,11 +2,8 @@
 # The Spark part of solution 9: out encrypted, trained by attested executors, back, judged, served, revoked.
 . "$(dirname "$0")/../../scripts/lib.sh"
 command -v javac >/dev/null || { echo "skipped: no JDK (apt-get install openjdk-17-jdk-headless)"; exit 77; }
-"$ROOT/scripts/fetch-spark" >/dev/null || { echo "skipped: PySpark cannot be had (scripts/fetch-spark)"; exit 77; }
-if ! "$ROOT/solutions/09-secure-recsys/prepare.sh" >/dev/null; then
-    echo "skipped: the ratings cannot be had here"
-    exit 77
-fi
+or_skip "PySpark (scripts/fetch-spark)" "$ROOT/scripts/fetch-spark" >/dev/null
+or_skip "the ratings" "$ROOT/solutions/09-secure-recsys/prepare.sh" >/dev/null
 run_begin test-solution-09-spark
 "$ROOT/solutions/09-secure-recsys/spark.sh" | tee "$RUN/out"
 [ "$(grep -c 'Release accept secret/spark/auth' "$RUN/out")" = 3 ] || die "the driver and two executors were to get Spark's secret"
