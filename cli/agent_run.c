@@ -367,8 +367,10 @@ int agent_run(int argc, char **argv, const char *usage, bool measure_program)
     int status = options(o, argc, argv, usage);
     if (status == UI_OK) {
         ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_INFO);
-        if (choose_path(o, &err) != CCZ_OK || (measure_program && add_program(o, &err) != CCZ_OK))
+        if (choose_path(o, &err) != CCZ_OK)
             status = ui_fail(&err);
+        else if (measure_program && add_program(o, &err) != CCZ_OK)
+            status = ui_fail(&err) == UI_NO ? REFUSED : FAILED;
         else
             status = o->program ? run_around(o, &err) : run_alone(o, &err);
         if (o->dir[0])

@@ -14,7 +14,7 @@ DATA_NAME=films/ratings
 # The software TEE, and policies with the measurements of the real programs in them.
 make_platform() {
     "$BIN/cczoo" sim init "$RUN/sim" 2>>"$RUN/log/setup.log"
-    TRAINER_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-trainer")
+    TRAINER_ID=$("$BIN/cczoo" sim measure "$BIN/${TRAINER:-cczoo-trainer}")
     SERVER_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-served")
     KMS_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-kmsd")
     local policy
@@ -132,7 +132,7 @@ nothing_in_clear() {
 # served PROGRAM OPTIONS...: the command of a server, in SERVED.
 served() {
     SERVED=("$1" --engine als --model-name films --model-dir "$RUN/films" --trainer-policy "$RUN/trainer-policy.json"
-        --data-sha256 "$DATA_SHA256" --kms-key key/films "${TEE[@]}" "${ASK_KMS[@]}" --listen 127.0.0.1:0 "${@:2}")
+        --data-sha256 "$DATA_SHA256" --trainer-kind "${TRAINER_KIND:-cczoo}" --kms-key key/films "${TEE[@]}" "${ASK_KMS[@]}" --listen 127.0.0.1:0 "${@:2}")
 }
 
 start_server() {

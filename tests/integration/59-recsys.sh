@@ -153,7 +153,7 @@ signal() {
 step "the bundle that is served changes nothing; another one under its version is refused at SIGHUP"
 signal ' version=1 unchanged'
 mv "$RUN/films-1" "$RUN/films-first"
-train "$BIN/cczoo" 1 --seed 2 >>"$RUN/log/train.log" 2>&1
+train "$BIN/cczoo-trainer" 1 --seed 2 >>"$RUN/log/train.log" 2>&1
 publish 1
 signal 'model=kept where=recsys:version-reused.*got="version 1, manifest [0-9a-f]{64}".*expected="manifest [0-9a-f]{64}"'
 rest /v1/models/films:predict '{"inputs": {"user_id": ["u1"], "k": 6}}' | cmp - served.json
@@ -198,9 +198,9 @@ publish 1
 once
 grep -q '^refused: recsys:rolled-back: version 1 of the key' "$RUN/log/once.log" || die "an older model"
 publish new
-once --data-sha256 "$(printf '%064d' 0)"
+DATA_SHA256=$(printf '%064d' 0) once
 grep -q '^refused: recsys:data: ' "$RUN/log/once.log" || die "other ratings"
-once --trainer-kind spark
+TRAINER_KIND=spark once
 grep -q '^refused: recsys:trainer-kind: cczoo / spark' "$RUN/log/once.log" || die "another kind of trainer"
 start_server
 [[ $(rest /v2/models/films) = *'"versions":["2"]'* ]] || die "version 2 is not served"
