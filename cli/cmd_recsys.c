@@ -74,12 +74,13 @@ int recsys_encrypt(int argc, char **argv)
          "with --parquet: what data set this is; readers must expect it. Default ratings"},
         {"ratings-max", NULL, &in.ratings_max, NULL, "N", "more are refused"},
         {"format", &in.format, NULL, NULL, "NAME", "with --parquet: of IN, default csv"},
-        {"twice", &in.twice, NULL, NULL, "RULE", "with --parquet: refuse (default), last, sum"},
     };
     size_t n = recsys_input_options(opts, &in); /* for its defaults */
     memset(opts, 0, n * sizeof(opts[0]));
     memcpy(opts, own, sizeof(own));
     n = sizeof(own) / sizeof(own[0]);
+    n += recsys_filter_options(opts + n,
+                               &in); /* with --parquet: trainers for others have no filters */
     (void)recsys_kms_options(opts + n, &trust);
     const int left =
         ui_parse(argc, argv, "cczoo recsys encrypt --key KEY [--parquet] IN OUT", opts);

@@ -16,8 +16,9 @@
 struct recsys_trust_opts {
     const char *kms, *kms_policy, *tee, *sim_dir, *trust_sim, *collateral, *collateral_from,
         *ca_file;
-    const char *trainer_policy;
+    const char *trainer_policy, *data_sha256, *trainer_kind;
     bool any_trainer;
+    bool kms_only; /* no key from a file, no ratings in clear, no signature without evidence */
 };
 /* One command's keys and identities; what is not asked for is not opened. */
 struct recsys_session {
@@ -42,9 +43,15 @@ bool recsys_key_in_kms(const char *spec);
 /* The latest version, or @p version if it is not 0. @p id may be NULL. */
 ccz_rc recsys_key(struct ccz_secret **out, struct recsys_key_id *id, struct recsys_session *s,
                   const char *spec, uint32_t version, struct ccz_err *err);
+/* Keys of one command come all from the KMS or all from files: what the KMS gives for one purpose does not flow into what anybody
+ * reads, nor the other way round. NULL: in clear. "recsys:mixed-keys" */
+ccz_rc recsys_keys_alike(const struct recsys_session *s, const char *one, const char *other,
+                         struct ccz_err *err);
 /* A key of 16 bytes for protected files. */
 ccz_rc recsys_file_key(struct ccz_secret **out, struct recsys_key_id *id, struct recsys_session *s,
                        const char *spec, struct ccz_err *err);
+/* Whom this command believes; @p policy may be NULL. */
+struct ccz_party_cfg recsys_party_cfg(const struct recsys_session *s, const char *policy);
 /* As ui_fail(). */
 int recsys_fail(const struct ccz_err *err);
 /* Key and certificate to sign bundles with: with evidence if there is a TEE. */
@@ -84,6 +91,9 @@ struct recsys_input {
     uint8_t sha256[32];               /* of the file as it lies there */
 };
 size_t recsys_input_options(struct ui_opt *out, struct recsys_input_opts *o);
+/* What the owner of ratings decides, not who trains for him: which of them count, and whether files without a name do. */
+size_t recsys_filter_options(struct ui_opt *out, struct recsys_input_opts *o);
+size_t recsys_foreign_options(struct ui_opt *out, struct recsys_input_opts *o);
 bool recsys_input_check(const struct recsys_input_opts *o);
 ccz_rc recsys_input_read(struct recsys_input *in, const struct recsys_input_opts *o,
                          struct recsys_session *s, struct ccz_err *err);

@@ -90,14 +90,24 @@ size_t recsys_input_options(struct ui_opt *out, struct recsys_input_opts *o)
          "ratings and titles are encrypted: key/NAME of the KMS, or a file"},
         {"data-name", &o->data_name, NULL, NULL, "NAME",
          "encrypted Parquet: the data set it must be, as encrypt was told; default ratings"},
-        {"any-data-name-insecure", NULL, NULL, &o->any_data_name, NULL,
-         "encrypted Parquet of others, without a name: any file under the same key is believed"},
         {"ratings-max", NULL, &o->ratings_max, NULL, "N",
          "more are refused; default: what the size of a Parquet file makes likely"},
         {"titles", &o->titles, NULL, NULL, "FILE", "titles of items"},
         {"titles-format", &o->titles_format, NULL, NULL, "NAME",
          "movielens-csv-titles (default), movielens-dat-titles, movielens-100k-titles, "
          "recbole-titles"},
+    };
+    o->format = "csv";
+    o->data_name = "ratings";
+    o->titles_format = "movielens-csv-titles";
+    o->twice = "refuse";
+    memcpy(out, opts, sizeof(opts));
+    return sizeof(opts) / sizeof(opts[0]);
+}
+
+size_t recsys_filter_options(struct ui_opt *out, struct recsys_input_opts *o)
+{
+    const struct ui_opt opts[] = {
         {"value-min", &o->value_min, NULL, NULL, "X", "ratings below are dropped"},
         {"binarize", NULL, NULL, &o->binarize, NULL, "what is left becomes 1"},
         {"twice", &o->twice, NULL, NULL, "RULE",
@@ -105,10 +115,16 @@ size_t recsys_input_options(struct ui_opt *out, struct recsys_input_opts *o)
         {"per-user", NULL, &o->per_user, NULL, "N", "users with fewer ratings are dropped"},
         {"per-item", NULL, &o->per_item, NULL, "N", "items with fewer ratings are dropped"},
     };
-    o->format = "csv";
-    o->data_name = "ratings";
-    o->titles_format = "movielens-csv-titles";
-    o->twice = "refuse";
+    memcpy(out, opts, sizeof(opts));
+    return sizeof(opts) / sizeof(opts[0]);
+}
+
+size_t recsys_foreign_options(struct ui_opt *out, struct recsys_input_opts *o)
+{
+    const struct ui_opt opts[] = {
+        {"any-data-name-insecure", NULL, NULL, &o->any_data_name, NULL,
+         "encrypted Parquet of others, without a name: any file under the same key is believed"},
+    };
     memcpy(out, opts, sizeof(opts));
     return sizeof(opts) / sizeof(opts[0]);
 }
@@ -316,6 +332,11 @@ ccz_rc recsys_input_read(struct recsys_input *in, const struct recsys_input_opts
     *in = (struct recsys_input){0};
     if (!filter_of(&filter, o))
         return ccz_fail(err, CCZ_E_ARG, "recsys:filter", 0, "no such filter");
+    if (s->o->kms_only && (!o->data_key || o->any_data_name))
+        return ccz_hint(err,
+                        ccz_refuse(err, CCZ_E_DENIED, "recsys:kms-only", "ratings in clear",
+                                   "ratings under --data-key key/NAME"),
+                        "anybody could have written them");
     ccz_rc rc = digest_file(in->sha256, o->in, err);
     if (rc == CCZ_OK && o->data_key && (!recsys_is_parquet(o) || o->titles))
         rc = recsys_file_key(&key, NULL, s, o->data_key, err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys of `cczoo recsys`, and whose bundles it takes. */
+/* Keys of programs that train: from the KMS or from files, and for signatures. */
 #include "recsys.h"
 
 #include <cczoo/agent.h>
@@ -23,18 +23,6 @@ size_t recsys_kms_options(struct ui_opt *out, struct recsys_trust_opts *o)
          "keep it fresh from a PCCS, or from Intel and AMD; absent = never ask anybody"},
         {"collateral-ca-file", &o->ca_file, NULL, NULL, "FILE",
          "PEM certificates that this PCCS may have"},
-    };
-    memcpy(out, opts, sizeof(opts));
-    return sizeof(opts) / sizeof(opts[0]);
-}
-
-size_t recsys_trainer_options(struct ui_opt *out, struct recsys_trust_opts *o)
-{
-    const struct ui_opt opts[] = {
-        {"trainer-policy", &o->trainer_policy, NULL, NULL, "FILE",
-         "policy that the evidence of the model's trainer must satisfy"},
-        {"any-trainer-insecure", NULL, NULL, &o->any_trainer, NULL,
-         "whoever has the model key may have written the bundle"},
     };
     memcpy(out, opts, sizeof(opts));
     return sizeof(opts) / sizeof(opts[0]);
@@ -67,7 +55,7 @@ static ccz_rc need_attester(struct recsys_session *s, struct ccz_err *err)
     return rc;
 }
 
-static struct ccz_party_cfg party_cfg(const struct recsys_session *s, const char *policy)
+struct ccz_party_cfg recsys_party_cfg(const struct recsys_session *s, const char *policy)
 {
     return (struct ccz_party_cfg){.collateral_dir = s->o->collateral,
                                   .trust_sim_dir = s->o->trust_sim,
@@ -84,7 +72,7 @@ static ccz_rc connect_kms(struct recsys_session *s, struct ccz_err *err)
         return ccz_fail(err, CCZ_E_ARG, "recsys:kms", 0,
                         "a key of a KMS needs --kms, --kms-policy and --tee");
     ccz_rc rc = need_attester(s, err);
-    struct ccz_party_cfg cfg = party_cfg(s, s->o->kms_policy);
+    struct ccz_party_cfg cfg = recsys_party_cfg(s, s->o->kms_policy);
     cfg.attester = s->attester;
     if (rc == CCZ_OK)
         rc = ccz_party_new(&s->party, &cfg, err);
@@ -105,6 +93,17 @@ bool recsys_key_in_kms(const char *spec)
     return strncmp(spec, "key/", 4) == 0;
 }
 
+ccz_rc recsys_keys_alike(const struct recsys_session *s, const char *one, const char *other,
+                         struct ccz_err *err)
+{
+    if (s->o->kms_only || /* then each of them is refused that is none of the KMS */
+        (one && recsys_key_in_kms(one)) == (other && recsys_key_in_kms(other)))
+        return CCZ_OK;
+    return ccz_fail(err, CCZ_E_ARG, "recsys:mixed-keys", 0,
+                    "%s and %s: keys come all from the KMS, or none does", one ? one : "no key",
+                    other ? other : "no key");
+}
+
 ccz_rc recsys_key(struct ccz_secret **out, struct recsys_key_id *id, struct recsys_session *s,
                   const char *spec, uint32_t version, struct ccz_err *err)
 {
@@ -112,6 +111,8 @@ ccz_rc recsys_key(struct ccz_secret **out, struct recsys_key_id *id, struct recs
     *out = NULL;
     if (id)
         *id = (struct recsys_key_id){0};
+    if (!recsys_key_in_kms(spec) && s->o->kms_only)
+        return ccz_refuse(err, CCZ_E_DENIED, "recsys:kms-only", spec, "key/NAME of the KMS");
     if (!recsys_key_in_kms(spec))
         return ccz_file_read_secret(out, spec, 4096, err);
     if (strlen(spec) >= sizeof(id->item))
@@ -155,6 +156,8 @@ ccz_rc recsys_signer(struct recsys_session *s, struct ccz_err *err)
     ccz_rc rc = need_attester(s, err);
     if (rc != CCZ_OK)
         return rc;
+    if (!s->attester && s->o->kms_only)
+        return ccz_fail(err, CCZ_E_ARG, "recsys:evidence", 0, "--tee is required");
     if (!s->attester) { /* nobody will believe it who asks for a trainer's evidence */
         const struct ccz_cert_cfg cfg = {.cn = "cczoo recsys, without evidence",
                                          .key = s->signer,
@@ -167,39 +170,6 @@ ccz_rc recsys_signer(struct recsys_session *s, struct ccz_err *err)
         .attester = s->attester, .server = true, .peer_evidence_optional = true};
     rc = ccz_party_new(&p, &cfg, err);
     return rc == CCZ_OK ? ccz_party_cert_issue(&s->cert, p, s->signer, err) : rc;
-}
-
-static ccz_rc judge(void *arg, struct ccz_span cert, struct ccz_err *err)
-{
-    struct recsys_session *s = arg;
-    struct ccz_claims claims;
-    const struct ccz_party_cfg cfg = party_cfg(s, s->o->trainer_policy);
-    ccz_rc rc = s->judge ? CCZ_OK : ccz_party_new(&s->judge, &cfg, err);
-    if (rc == CCZ_OK)
-        rc = ccz_party_cert_judge(&claims, s->judge, cert, err);
-    if (rc == CCZ_OK && claims.simulated)
-        ui_simulated("the trainer's evidence comes from a software TEE");
-    return rc;
-}
-
-ccz_rc recsys_open_bundle(struct ccz_recsys_bundle **out, struct recsys_session *s, const char *dir,
-                          const char *key, struct ccz_err *err)
-{
-    CCZ_AUTO(ccz_secret) secret = NULL;
-    struct recsys_key_id id;
-    *out = NULL;
-    if (!s->o->trainer_policy == !s->o->any_trainer)
-        return ccz_fail(err, CCZ_E_ARG, "recsys:trainer", 0,
-                        "a bundle needs --trainer-policy, or --any-trainer-insecure");
-    ccz_rc rc = recsys_file_key(&secret, &id, s, key, err);
-    if (rc != CCZ_OK)
-        return rc;
-    const struct ccz_recsys_bundle_cfg cfg = {.trainer = s->o->any_trainer ? NULL : judge,
-                                              .arg = s,
-                                              .any_trainer_insecure = s->o->any_trainer,
-                                              .key_version = id.version,
-                                              .any_key_version_insecure = id.version == 0};
-    return ccz_recsys_bundle_open(out, dir, secret, &cfg, err);
 }
 
 /* ----------------------------------------------------------------------- master keys of Parquet */

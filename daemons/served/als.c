@@ -13,6 +13,7 @@ struct served_als {
     const struct served_opts *opts;
     struct ccz_attester *attester;
     struct ccz_party *judge; /* of trainers */
+    uint8_t data_sha256[32];
     struct ccz_recsys_engine_cfg cfg;
     struct ccz_engine *engine;
     uint64_t loaded,
@@ -45,11 +46,17 @@ ccz_rc served_als_new(struct served_als **out, const struct served_opts *o,
                                         .collateral_ca_file = o->collateral_ca_file,
                                         .policy_file = o->trainer_policy};
     a->cfg = (struct ccz_recsys_engine_cfg){
-        .bundle = {.trainer = judge, .arg = a, .name = o->model_name},
+        .bundle = {.trainer = judge,
+                   .arg = a,
+                   .name = o->model_name,
+                   .trainer_kind = o->trainer_kind ? o->trainer_kind : "cczoo",
+                   .data_sha256 = o->data_sha256 ? a->data_sha256 : NULL},
         .oblivious = o->oblivious,
         .version = &a->loaded,
         .sha256 = a->loaded_sha256};
     ccz_rc rc = ccz_party_new(&a->judge, &party, err);
+    if (rc == CCZ_OK && o->data_sha256)
+        rc = ccz_unhex(a->data_sha256, 32, o->data_sha256, strlen(o->data_sha256));
     if (rc == CCZ_OK)
         rc = ccz_recsys_engine(&a->engine, &a->cfg, err);
     if (rc == CCZ_OK)

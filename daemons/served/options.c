@@ -26,8 +26,18 @@ static bool check_engine(const struct served_opts *o)
         ui_error("--tensorflow does not go with --engine als");
         return true;
     }
-    if (!als && (o->trainer_policy || o->oblivious)) {
-        ui_error("%s needs --engine als", o->trainer_policy ? "--trainer-policy" : "--oblivious");
+    const char *only = o->trainer_policy ? "--trainer-policy"
+                       : o->trainer_kind ? "--trainer-kind"
+                       : o->data_sha256  ? "--data-sha256"
+                       : o->oblivious    ? "--oblivious"
+                                         : NULL;
+    if (!als && only) {
+        ui_error("%s needs --engine als", only);
+        return true;
+    }
+    uint8_t sha256[32];
+    if (o->data_sha256 && ccz_unhex(sha256, 32, o->data_sha256, strlen(o->data_sha256)) != CCZ_OK) {
+        ui_error("--data-sha256 is 64 hex digits");
         return true;
     }
     return als ? missing("trainer-policy", o->trainer_policy)
@@ -94,6 +104,10 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "tensorflow (default), or als: recommenders, see docs/reference/recsys.md"},
         {"trainer-policy", &o->trainer_policy, NULL, NULL, "FILE",
          "als: policy that the evidence of the model's trainer must satisfy"},
+        {"data-sha256", &o->data_sha256, NULL, NULL, "HEX",
+         "als: the file of ratings that the model must have been trained on, as its owner says"},
+        {"trainer-kind", &o->trainer_kind, NULL, NULL, "NAME",
+         "als: what must have trained it: cczoo (default) or spark"},
         {"oblivious", NULL, NULL, &o->oblivious, NULL,
          "als: lists by scans whose time and places do not depend on scores"},
         {"tensorflow", &o->tensorflow, NULL, NULL, "FILE",

@@ -20,12 +20,13 @@ struct served_opts {
     const char *listen, *rest, *port_file, *rest_port_file;
     const char *model_name, *model_dir;
     int64_t model_version;
-    const char *engine;         /* "tensorflow" or "als" */
-    const char *tensorflow;     /* path of libtensorflow_cc.so.2 */
-    const char *trainer_policy; /* als: whose evidence a bundle must carry */
-    bool oblivious;             /* als */
-    int64_t threads;            /* workers = model runs at a time */
-    const char *replica;        /* name in the response header "ccz-replica" */
+    const char *engine;     /* "tensorflow" or "als" */
+    const char *tensorflow; /* path of libtensorflow_cc.so.2 */
+    const char *trainer_policy, *trainer_kind,
+        *data_sha256;    /* als: whose evidence a bundle must carry */
+    bool oblivious;      /* als */
+    int64_t threads;     /* workers = model runs at a time */
+    const char *replica; /* name in the response header "ccz-replica" */
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
     int64_t grace_s;
     int64_t reattest_s;        /* 0 = never */

@@ -11,7 +11,8 @@
  * the evidence of the trainer's TEE over that key. Whether that evidence is good is for a function of the reader to say: this
  * module knows no TEE. The *key* of the bundle (16 bytes, pf.h) comes from a KMS as a rule, and its version there is the
  * defence against rolling back: who publishes a model makes a new version of the key first; who reads asks for the latest
- * version, and a bundle of an older one is refused.
+ * version, and a bundle of an older one is refused. The version of a model *is* that of its key, so that there is no older model
+ * under the same key.
  *
  * Sizes of files are rounded up, so that they tell the size of a model only roughly (an eighth at most).
  * Threads: a bundle may be read by many threads at once. Reading order of the sources: bundle_manifest.c, bundle_file.c,
@@ -36,7 +37,7 @@ struct ccz_recsys_metric_value {
 /** What a bundle says of itself: signed. */
 struct ccz_recsys_manifest {
     char name[CCZ_RECSYS_NAME_SIZE]; /**< [A-Za-z0-9._-], 1 .. 128 */
-    uint64_t version;                /**< of the model, from 1 */
+    uint64_t version; /**< of the model, from 1; with a key of a KMS equal to key_version */
     char key
         [8 +
          CCZ_RECSYS_NAME_SIZE]; /**< KMS item of the key, "key/NAME"; "" = a key that no KMS has */
@@ -100,6 +101,9 @@ struct ccz_recsys_bundle_cfg {
         any_key_version_insecure; /**< a bundle whose key is in no KMS: older ones are accepted as well */
     const char *name;             /**< of the model; NULL: any */
     uint64_t version_min;         /**< models older than this one are refused; 0: none */
+    const uint8_t *
+        data_sha256; /**< 32 bytes: of the file of ratings that it must have been trained on; NULL: any */
+    const char *trainer_kind; /**< program that must have trained it: "cczoo", "spark"; NULL: any */
 };
 struct ccz_recsys_bundle;
 /**
@@ -116,7 +120,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_bundle_key(char key[8 + CCZ_RECSYS_NAME_S
  * @param[out] out  ccz_recsys_bundle_free()
  * @param key       not kept
  * @retval CCZ_E_ARG         recsys:trainer-hook, recsys:key-version: @p cfg says neither what is required nor that it is not
- * @retval CCZ_E_POLICY      recsys:rolled-back: older key or older model than asked for; recsys:model-name
+ * @retval CCZ_E_POLICY      recsys:rolled-back: older key or older model than asked for; recsys:model-name; recsys:data: other ratings;
+ *                           recsys:trainer-kind: another program
  * @retval CCZ_E_SIG         recsys:signature; recsys:digest with the file; pf:... of a changed file or another key
  * @retval CCZ_E_MISMATCH    recsys:contents: files that do not fit each other
  * @retval CCZ_E_FORMAT      recsys:manifest, recsys:signature-file, recsys:seen, recsys:factors, and those of ids and titles

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Six attacks that must be refused, each with its reason. See README.md, "Break it".
+# Eight attacks that must be refused, each with its reason. See README.md, "Break it".
 . "$(dirname "$0")/parties.sh"
 run_begin "$NAME-break"
 
 make_platform
 start_kms
+OLDER=$RUN/older.csv # the owner had encrypted fewer ratings before, under the same key and name
+head -n 40000 "$RATINGS/ratings.csv" >"$OLDER"
 protect_ratings
 new_model_key 1
 PARAMETERS=(--kind implicit-ials --factors 16 --iterations 3 --seed 1 --split none) # good enough to be stolen
@@ -21,18 +23,18 @@ serve_once() { # a server that must not come up
 step "(a) one bit of a page of the encrypted Parquet file"
 cp "$RUN/ratings.parquet" "$RUN/ratings.good"
 "$ROOT/scripts/flip-byte" "$RUN/ratings.parquet" 400000
-expect_refusal 'parquet:data-page: ' train "$BIN/cczoo" 1 | sed 's/^/   /'
+expect_refusal 'parquet:data-page: ' train "$BIN/cczoo-trainer" 1 | sed 's/^/   /'
 mv "$RUN/ratings.good" "$RUN/ratings.parquet"
 
 step "(b) a trainer with one byte changed asks for the ratings"
-flip cczoo 'whether one machine is enough'
-expect_refusal 'policy:mrenclave: ' train "$RUN/cczoo" 1 | sed 's/^/   /'
+flip cczoo-trainer 'unexpected operand: '
+expect_refusal 'policy:mrenclave: ' train "$RUN/cczoo-trainer" 1 | sed 's/^/   /'
 
 step "(c) a bundle signed by another trainer than the one that the policy names"
-train "$BIN/cczoo" 1 2>>"$RUN/log/train.log"
+train "$BIN/cczoo-trainer" 1 2>>"$RUN/log/train.log"
 publish 1
 cp "$RUN/trainer-policy.json" "$RUN/trainer-policy.good"
-"$BIN/cczoo" sim measure "$RUN/cczoo" >"$RUN/other" # as if its trainer were another program
+"$BIN/cczoo" sim measure "$RUN/cczoo-trainer" >"$RUN/other" # as if its trainer were another program
 sed "s/$TRAINER_ID/$(cat "$RUN/other")/" "$RUN/trainer-policy.good" >"$RUN/trainer-policy.json"
 expect_refusal 'policy:mrenclave: ' serve_once | sed 's/^/   /'
 mv "$RUN/trainer-policy.good" "$RUN/trainer-policy.json"
@@ -43,7 +45,7 @@ expect_refusal 'pf:data-node: .*item.f32' serve_once | sed 's/^/   /'
 
 step "(e) yesterday's model is put back, after a new one was published"
 new_model_key 2
-train "$BIN/cczoo" 2 2>>"$RUN/log/train.log"
+train "$BIN/cczoo-trainer" 2 2>>"$RUN/log/train.log"
 publish 2
 start_server
 stop server
@@ -52,11 +54,32 @@ expect_refusal 'recsys:rolled-back: version 1' serve_once | sed 's/^/   /'
 sed -i 's/"key_version": 1/"key_version": 2/' "$RUN/films/key.json" # and its folder lies about the key
 expect_refusal 'pf:metadata: ' serve_once | sed 's/^/   /'
 
-step "(f) the key of the model is revoked"
+step "(f) the genuine command line, with arguments of the trainer's host: it could export ratings, and run programs that get keys"
+as_trainer() { "$BIN/cczoo" recsys "$@" --in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --data-name "$DATA_NAME" "${TEE[@]}" "${ASK_KMS[@]}"; }
+expect_refusal 'policy:mrenclave: ' as_trainer export --master-key key/films "$RUN/stolen.parquet" | sed 's/^/   /'
+head -c 16 /dev/urandom >"$RUN/some.key"
+chmod 600 "$RUN/some.key"
+for agent in "cczoo agent run" cczoo-agent; do
+    expect_refusal 'policy:mrenclave: ' "$BIN"/$agent --kms "$KMS" --policy "$RUN/kms-policy.json" "${TEE[@]}" --wrap ratings -- \
+        "$BIN/cczoo" agent wrap ratings --in "$RUN/some.key" | sed 's/^/   /'
+done
+[ ! -e "$RUN/stolen.parquet" ] || die "something was exported"
+
+step "(g) the genuine trainer with other ratings: in clear, and an older state that their owner had encrypted"
+expect_refusal 'recsys:kms-only: ' "$BIN/cczoo-trainer" --in "$OLDER" --format movielens-csv --model-key key/films --name films --out "$RUN/poisoned" \
+    "${TEE[@]}" "${ASK_KMS[@]}" | sed 's/^/   /'
+mv "$RUN/ratings.parquet" "$RUN/ratings.good"
+mv "$RUN/older.parquet" "$RUN/ratings.parquet"
+train "$BIN/cczoo-trainer" older 2>>"$RUN/log/train.log"
+mv "$RUN/ratings.good" "$RUN/ratings.parquet"
+publish older
+expect_refusal 'recsys:data: ' serve_once | sed 's/^/   /'
+
+step "(h) the key of the model is revoked"
 publish 2
 printf '{}' >"$RUN/nobody.json"
 kms policy put nobody "$RUN/nobody.json" >/dev/null
 kms bind key/films nobody >/dev/null
 expect_refusal 'policy:empty: ' serve_once | sed 's/^/   /'
 
-say "ok: six attacks, seven refusals"
+say "ok: eight attacks, twelve refusals"

@@ -14,7 +14,7 @@ DATA_NAME=films/ratings
 # The software TEE, and policies with the measurements of the real programs in them.
 make_platform() {
     "$BIN/cczoo" sim init "$RUN/sim" 2>>"$RUN/log/setup.log"
-    TRAINER_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo")
+    TRAINER_ID=$("$BIN/cczoo" sim measure "$BIN/${TRAINER:-cczoo-trainer}")
     SERVER_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-served")
     KMS_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-kmsd")
     local policy
@@ -40,15 +40,25 @@ kms() {
         --policy "$RUN/kms-policy.json" 2>>"$RUN/log/admin.log"
 }
 
+# encrypt_ratings CSV OUT
+encrypt_ratings() {
+    "$BIN/cczoo" recsys encrypt --parquet --format "${FORMAT:-movielens-csv}" --key "$RUN/ratings.key" --key-name ratings --data-name "$DATA_NAME" \
+        "$1" "$2" 2>>"$RUN/log/setup.log"
+}
+
+# The owner of the ratings tells whoever asks which file is his: models of another are refused by the server.
+publish_digest() { DATA_SHA256=$(sha256sum "$RUN/ratings.parquet" | cut -d ' ' -f 1); }
+
 # The owner of the ratings: encrypts them on a machine of his own; the key goes to the KMS, and nowhere else.
 protect_ratings() {
     "$BIN/cczoo" pf keygen "$RUN/ratings.key" 2>>"$RUN/log/setup.log"
-    "$BIN/cczoo" recsys encrypt --parquet --format "${FORMAT:-movielens-csv}" --key "$RUN/ratings.key" --key-name ratings --data-name "$DATA_NAME" \
-        "$RATINGS/ratings.csv" "$RUN/ratings.parquet" 2>>"$RUN/log/setup.log"
+    [ -z "${OLDER:-}" ] || encrypt_ratings "$OLDER" "$RUN/older.parquet"
+    encrypt_ratings "$RATINGS/ratings.csv" "$RUN/ratings.parquet"
     "$BIN/cczoo" recsys encrypt --titles --key "$RUN/ratings.key" "$RATINGS/movies.csv" "$RUN/titles.enc" 2>>"$RUN/log/setup.log"
     kms policy put data "$RUN/policy.json" >/dev/null
     kms key import ratings --alg aes-128 --from "$RUN/ratings.key" --bind data >/dev/null
     rm "$RUN/ratings.key" # only the KMS has it now
+    publish_digest
 }
 
 # Who publishes a model makes a new version of its key first: older models then open for nobody.
@@ -61,13 +71,13 @@ new_model_key() {
     fi
 }
 
-# train PROGRAM VERSION [OPTIONS]: attests, gets both keys, trains, judges, signs; the bundle is RUN/films-VERSION.
+# train PROGRAM VERSION [OPTIONS]: attests, gets both keys, trains, judges, signs; the bundle is RUN/films-VERSION. The model has the
+# version that its key has in the KMS.
 train() {
     local program=$1 version=$2
     shift 2
-    "$program" recsys train --in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --data-name "$DATA_NAME" --titles "$RUN/titles.enc" \
-        --model-key key/films --name films --version "$version" --out "$RUN/films-$version" "${PARAMETERS[@]}" \
-        "${TEE[@]}" "${ASK_KMS[@]}" "$@"
+    "$program" --in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --data-name "$DATA_NAME" --titles "$RUN/titles.enc" \
+        --model-key key/films --name films --out "$RUN/films-$version" "${PARAMETERS[@]}" "${TEE[@]}" "${ASK_KMS[@]}" "$@"
 }
 
 # What is served is the folder RUN/films: renaming puts another model there.
@@ -122,7 +132,7 @@ nothing_in_clear() {
 # served PROGRAM OPTIONS...: the command of a server, in SERVED.
 served() {
     SERVED=("$1" --engine als --model-name films --model-dir "$RUN/films" --trainer-policy "$RUN/trainer-policy.json"
-        --kms-key key/films "${TEE[@]}" "${ASK_KMS[@]}" --listen 127.0.0.1:0 "${@:2}")
+        --data-sha256 "$DATA_SHA256" --trainer-kind "${TRAINER_KIND:-cczoo}" --kms-key key/films "${TEE[@]}" "${ASK_KMS[@]}" --listen 127.0.0.1:0 "${@:2}")
 }
 
 start_server() {

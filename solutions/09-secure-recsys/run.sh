@@ -13,11 +13,12 @@ step "2 KMS, and the owner's ratings: encrypted on his machine"
 start_kms
 protect_ratings
 say "ratings.parquet: $(stat -c %s "$RUN/ratings.parquet") bytes, begins with $(head -c 4 "$RUN/ratings.parquet"), an encrypted footer"
-say "its key is bound to policy.json: only the measured program gets it"
+say "its key is bound to policy.json: only the measured trainer gets it"
+say "he tells whoever asks which file is his: sha256 ${DATA_SHA256:0:16}..."
 
 step "3 the trainer attests, gets the keys, trains; judged on films that it had not seen"
 new_model_key 1
-train "$BIN/cczoo" 1 --html "$RUN/report.html" --by-factors 8,16,32,64,128 --expect 1.5 2>"$RUN/log/train.log" | sed 's/^/   /'
+train "$BIN/cczoo-trainer" 1 --html "$RUN/report.html" --by-factors 8,16,32,64,128 --expect 1.5 2>"$RUN/log/train.log" | sed 's/^/   /'
 grep -hE 'ratings of|^bundle' "$RUN/log/train.log" | sed "s|$RUN/||;s/^/   /"
 grep -q '<svg' "$RUN/report.html" || die "the page has no curves"
 say "page: $(stat -c %s "$RUN/report.html") bytes of HTML"
@@ -40,7 +41,7 @@ rest /v1/models/films:predict '{"signature_name": "recommend_or_popular", "insta
 step "6 a new model: a new version of its key first, then the bundle; the server goes on"
 new_model_key 2
 parent=$(sed -n 's/.*manifest_sha256 //p' "$RUN/log/train.log")
-train "$BIN/cczoo" 2 --parent "$parent" --split none --seed 2 2>>"$RUN/log/train-2.log"
+train "$BIN/cczoo-trainer" 2 --parent "$parent" --split none --seed 2 2>>"$RUN/log/train-2.log"
 publish 2
 kill -HUP "${PIDS[server]}"
 served=""

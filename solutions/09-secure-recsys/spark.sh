@@ -9,18 +9,29 @@ JAVA=$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")")
 export SPARK_LOCAL_IP=127.0.0.1 PYTHONUNBUFFERED=1
 QUICK="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
+TRAINER=cczoo-recsys-spark # what gets the owner's ratings, and signs the model
+TRAINER_KIND=spark
+# Agents are measured with the program that they serve, and with the job.
+DRIVER=("$ENVIRONMENT/bin/python" "$HERE/spark_als.py")
+
 step "1 software TEE (SIMULATED), KMS, and the owner's encrypted ratings"
 make_platform
 start_kms
 protect_ratings
 new_model_key 1
-for key in spark/ratings spark/factors; do kms key create $key --alg aes-256 --bind data >/dev/null; done
+DRIVER_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-agent" "${DRIVER[@]}")
+EXECUTOR_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-agent" "$JAVA/bin/java")
+for policy in spark-keys spark-secret; do
+    sed -e "s/@TRAINER@/$TRAINER_ID/" -e "s/@DRIVER@/$DRIVER_ID/" -e "s/@EXECUTOR@/$EXECUTOR_ID/" "$HERE/$policy-policy.json" >"$RUN/$policy-policy.json"
+    kms policy put $policy "$RUN/$policy-policy.json" >/dev/null
+done
+for key in spark/ratings spark/factors; do kms key create $key --alg aes-256 --bind spark-keys >/dev/null; done
 SECRET=$(head -c 32 /dev/urandom | base64)
-kms secret put spark/auth --from - --bind data <<<"$SECRET" >/dev/null
+kms secret put spark/auth --from - --bind spark-secret <<<"$SECRET" >/dev/null
 
-step "2 the trainer hands the training part over: by numbers, ids stay; under a key for Spark alone"
+step "2 the training part is handed over: by numbers, ids stay; under a key for Spark alone"
 SPLIT=(--in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --data-name "$DATA_NAME" "${TEE[@]}" "${ASK_KMS[@]}")
-"$BIN/cczoo" recsys export "${SPLIT[@]}" --master-key key/spark/ratings "$RUN/part.parquet" 2>>"$RUN/log/export.log"
+"$BIN/cczoo-recsys-spark" export "${SPLIT[@]}" --master-key key/spark/ratings "$RUN/part.parquet" 2>>"$RUN/log/export.log"
 say "part.parquet: $(stat -c %s "$RUN/part.parquet") bytes, begins with $(head -c 4 "$RUN/part.parquet")"
 
 step "3 Spark: two executors, each starts inside a key agent and gets what the KMS gives to its evidence"
@@ -30,26 +41,31 @@ mkdir -p "$RUN/spark" "$RUN/java/bin"
 ln -s "$real/bin" "$real/jars" "$RUN/spark/" # executors log into SPARK_HOME
 EXECUTORS=$RUN/spark/work
 ln -s "$JAVA" "$RUN/java/java"
-ln -s "$BIN/cczoo" "$RUN/java/cczoo"
+ln -s "$BIN/cczoo-agent" "$RUN/java/cczoo-agent"
 cp "$HERE/executor-java" "$RUN/java/bin/java"
 AGENT=(--kms "$KMS" --policy "$RUN/kms-policy.json" "${TEE[@]}" --unwrap 'spark/*' --wrap spark/factors)
 printf '%s\n' "${AGENT[@]}" --env _SPARK_AUTH_SECRET=spark/auth >"$RUN/java/agent"
-# als PROGRAM OUT: the job; its driver has an agent, too
+# als OUT: the job; its driver has an agent, too
 als() {
-    SPARK_HOME=$RUN/spark JAVA_HOME=$RUN/java "$1" agent run "${AGENT[@]}" --secret spark/auth -- "$ENVIRONMENT/bin/python" "$HERE/spark_als.py" \
-        --ratings "$RUN/part.parquet" --out "$2" --out-key spark/factors --secret spark/auth --jar "$RUN/jars/cczoo-spark.jar" \
+    SPARK_HOME=$RUN/spark JAVA_HOME=$RUN/java "$BIN/cczoo-agent" "${AGENT[@]}" --secret spark/auth --measure "${DRIVER[1]}" -- "${DRIVER[@]}" \
+        --ratings "$RUN/part.parquet" --out "$1" --out-key spark/factors --secret spark/auth --jar "$RUN/jars/cczoo-spark.jar" \
         --master 'local-cluster[2,1,1024]' --rank 32 --iterations 10 --implicit --alpha 10 --reg 0.05 --conf spark.driver.host=127.0.0.1 \
         --conf "spark.driver.extraJavaOptions=$QUICK" --conf "spark.executor.extraJavaOptions=$QUICK" --conf spark.sql.shuffle.partitions=2
 }
-als "$BIN/cczoo" "$RUN/factors" 2>"$RUN/log/spark.log" | sed 's/^/   /' || {
+als "$RUN/factors" 2>"$RUN/log/spark.log" | sed 's/^/   /' || {
     cat "$EXECUTORS"/*/*/stderr >"$RUN/log/executors.log"
     die "the job failed: see spark.log and executors.log"
 }
 kms audit --last 40 | grep -E 'Release accept (key|secret)/spark' | sed -E 's/mrenclave=([0-9a-f]{12})[0-9a-f]*/mrenclave=\1../; s/^/   /' | tail -n 8
 
+say "the same agent around another program gets no key:"
+head -c 16 /dev/urandom >"$RUN/some.key"
+chmod 600 "$RUN/some.key"
+expect_refusal 'policy:mrenclave: ' "$BIN/cczoo-agent" "${AGENT[@]}" -- "$BIN/cczoo" agent wrap spark/factors --in "$RUN/some.key" | sed 's/^/   /'
+
 step "4 the factors come back: judged on the same films, by the same metrics, and made a bundle"
-"$BIN/cczoo" recsys import "${SPLIT[@]}" --user-factors "$RUN/factors/user_factors" --item-factors "$RUN/factors/item_factors" \
-    --master-key key/spark/factors --titles "$RUN/titles.enc" --model-key key/films --name films --version 1 --out "$RUN/films-1" --expect 1.2 \
+"$BIN/cczoo-recsys-spark" import "${SPLIT[@]}" --user-factors "$RUN/factors/user_factors" --item-factors "$RUN/factors/item_factors" \
+    --master-key key/spark/factors --titles "$RUN/titles.enc" --model-key key/films --name films --out "$RUN/films-1" --expect 1.2 \
     2>"$RUN/log/import.log" | sed 's/^/   /'
 
 step "5 served as any other"
@@ -63,7 +79,7 @@ printf '{}' >"$RUN/nobody.json" # accepts nobody
 kms policy put nobody "$RUN/nobody.json" >/dev/null
 kms bind key/spark/ratings nobody >/dev/null
 status=0
-als "$BIN/cczoo" "$RUN/none" 2>"$RUN/log/revoked.log" || status=$?
+als "$RUN/none" 2>"$RUN/log/revoked.log" || status=$?
 [ $status = 1 ] && [ ! -e "$RUN/none" ] || die "the job was to be refused, status $status"
 grep -E '^refused: ' "$RUN/log/revoked.log" | tail -n 1 | sed 's/^/   /'
 nothing_in_clear

@@ -86,6 +86,9 @@ ccz_rc cczi_manifest_check(const struct ccz_recsys_manifest *m, struct ccz_err *
         !m->key[0] != !m->key_version)
         return ccz_fail(err, CCZ_E_ARG, "recsys:key-version", m->key_version,
                         "a key of a KMS has a name, key/.., and a version from 1");
+    if (m->key_version && m->version != m->key_version)
+        return ccz_refuse_num(err, CCZ_E_ARG, "recsys:version", (int64_t)m->version,
+                              m->key_version);
     if ((unsigned)m->als.kind >= KINDS || (unsigned)m->als.solver >= SOLVERS)
         return ccz_fail(err, CCZ_E_ARG, "recsys:kind", 0, "no such kind or solver");
     if (m->als.seed > INT64_MAX)

@@ -128,6 +128,13 @@ static ccz_rc check_versions(const struct reader *r, struct ccz_err *err)
                        (unsigned long long)c->version_min);
         return ccz_refuse(err, CCZ_E_POLICY, "recsys:rolled-back", got, expected);
     }
+    if (c->trainer_kind && strcmp(c->trainer_kind, m->trainer) != 0)
+        return ccz_refuse(err, CCZ_E_POLICY, "recsys:trainer-kind", m->trainer, c->trainer_kind);
+    if (c->data_sha256 && memcmp(c->data_sha256, m->data_sha256, 32) != 0)
+        return ccz_hint(err,
+                        ccz_refuse_bytes(err, CCZ_E_POLICY, "recsys:data", m->data_sha256, 32,
+                                         c->data_sha256, 32),
+                        "the model was trained on another file of ratings");
     return CCZ_OK;
 }
 

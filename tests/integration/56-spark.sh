@@ -29,7 +29,15 @@ owner() { agent --unwrap 'ratings,columns,hidden,revoked' --wrap 'ratings,column
 step "a KMS, keys, the classes"
 kms_setup
 kms_start
-policy_for "$RUN/agent-policy.json" "$BIN/cczoo"
+# agents of the driver and of owners are the command line here, those of executors cczoo-agent around Java
+"$BIN/cczoo" sim measure "$BIN/cczoo-agent" "$JAVA/bin/java" >"$RUN/executor"
+policy_for "$RUN/cli-policy.json" "$BIN/cczoo"
+python3 - "$RUN/cli-policy.json" "$(cat "$RUN/executor")" >"$RUN/agent-policy.json" <<'PY'
+import json, sys
+policy = json.load(open(sys.argv[1]))
+policy["rules"].append(policy["rules"][0] | {"name": "executor", "mrenclave": sys.argv[2]})
+json.dump(policy, sys.stdout)
+PY
 kms policy put agent "$RUN/agent-policy.json" >/dev/null 2>>"$RUN/log/setup.log"
 kms policy put other "$RUN/probe-policy.json" >/dev/null 2>>"$RUN/log/setup.log"
 for key in ratings columns factors hidden revoked; do
@@ -114,7 +122,7 @@ has out '^0 [1-9][0-9]*$'
 cluster() {
     mkdir -p "$RUN/$1/bin"
     ln -s "$JAVA" "$RUN/$1/java"
-    ln -s "$BIN/cczoo" "$RUN/$1/cczoo"
+    ln -s "$BIN/cczoo-agent" "$RUN/$1/cczoo-agent"
     cp "$2" "$RUN/$1/bin/java"
     reach
     printf '%s\n' "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings,factors --wrap factors --env _SPARK_AUTH_SECRET=spark/auth >"$RUN/$1/agent"
@@ -181,8 +189,8 @@ rm -rf "$EXECUTORS"
 
 step "an executor whose agent is another program is not started"
 cluster wrong "$ROOT/solutions/09-secure-recsys/executor-java"
-cp --remove-destination "$BIN/cczoo" "$RUN/wrong/cczoo" # one byte more: another measurement
-printf x >>"$RUN/wrong/cczoo"
+cp --remove-destination "$BIN/cczoo-agent" "$RUN/wrong/cczoo-agent" # one byte more: another measurement
+printf x >>"$RUN/wrong/cczoo-agent"
 JAVA_HOME=$RUN/wrong status 3 als none 1
 has err 'Master removed our application|application has been killed|All masters are unresponsive|SparkContext was shut down|stopped SparkContext'
 grep -q '^refused: policy:mrenclave: ' "$EXECUTORS"/*/*/stderr || die "the executor was not refused for its measurement"

@@ -88,6 +88,25 @@ has err '^refused: policy:mrenclave: [0-9a-f]{64} / [0-9a-f]{64}'
 status 1 ask secret spark/auth --out "$RUN/none"
 has err '^refused: policy:mrenclave: '
 stop tampered
+# cczoo-agent is measured with the program that it serves: around another one it gets nothing
+"$BIN/cczoo" sim measure "$BIN/cczoo-agent" "$BIN/cczoo" >"$RUN/pair"
+sed -E "s/[0-9a-f]{64}/$(cat "$RUN/pair")/" "$RUN/agent-policy.json" >"$RUN/pair-policy.json"
+status 0 kms policy put pair "$RUN/pair-policy.json"
+status 0 kms bind key/ratings pair
+reach
+AROUND=("$BIN/cczoo-agent" "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings)
+status 0 "${AROUND[@]}" -- "$BIN/cczoo" agent unwrap ratings --in "$RUN/wrapped" --out "$RUN/got"
+cmp -s "$RUN/got" "$RUN/dek" || die "another key came back"
+PATH=$BIN:$PATH status 0 "${AROUND[@]}" -- cczoo agent unwrap ratings --in "$RUN/wrapped" --out "$RUN/got" # found as the shell finds it
+status 1 "${AROUND[@]}" -- sh -c '"$0" agent unwrap ratings --in "$1" --out "$2"' "$BIN/cczoo" "$RUN/wrapped" "$RUN/none"
+has err '^refused: policy:mrenclave: '
+status 1 "${AROUND[@]}" --measure "$RUN/dek" -- "$BIN/cczoo" agent unwrap ratings --in "$RUN/wrapped" --out "$RUN/none"
+has err '^refused: policy:mrenclave: '
+status 1 "$BIN/cczoo" agent run "${AROUND[@]:1}" -- "$BIN/cczoo" agent unwrap ratings --in "$RUN/wrapped" --out "$RUN/none" # nor the command line
+has err '^refused: policy:mrenclave: '
+status 125 "${AROUND[@]}" -- no-such-program
+has err 'agent:program: cannot find no-such-program'
+status 0 kms bind key/ratings agent
 agent measured "$BIN/cczoo" --measure "$RUN/kms-policy.json" --unwrap ratings # measured files are part of who it is
 status 1 ask unwrap ratings --in "$RUN/wrapped" --out "$RUN/none"
 has err '^refused: policy:mrenclave: '

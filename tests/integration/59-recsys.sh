@@ -91,7 +91,19 @@ fails 3 'does not know user nobody' recommend --bundle clear "${LOCAL[@]}" nobod
 fails 3 'does not know item film 99' recommend --bundle clear "${LOCAL[@]}" --rated 'film 99=5'
 fails 2 'memory' train "${ALS[@]}" --name films --model-key model.key --in ratings.enc --data-key data.key --memory 1 --out never
 fails 3 'recsys:bundle-dir' "${TRAIN[@]}" --in made-up/ratings.csv --out clear
-fails 2 'kms' "${TRAIN[@]}" --in made-up/ratings.csv --out never --model-key key/films
+fails 2 'recsys:kms' "${TRAIN[@]}" --in ratings.enc --data-key key/ratings --out never --model-key key/films
+# what the KMS gives for one purpose does not flow into what anybody reads, nor the other way round
+fails 2 'recsys:mixed-keys' "${TRAIN[@]}" --in made-up/ratings.csv --out never --model-key key/films
+fails 2 'recsys:mixed-keys' "${TRAIN[@]}" --in ratings.enc --data-key data.key --out never --model-key key/films
+fails 2 'recsys:mixed-keys' "${TRAIN[@]}" --in ratings.enc --data-key key/ratings --out never # under model.key
+fails 2 'recsys:mixed-keys' export --in ratings.enc --data-key key/ratings --master-key data.key never
+fails 2 'recsys:mixed-keys' export --bundle clear --model-key key/films --any-trainer-insecure --master-key data.key never
+fails 2 'recsys:mixed-keys' "${IMPORT[@]}" --master-key key/factors --out never
+DIGEST=$(sha256sum made-up/ratings.csv | cut -d ' ' -f 1)
+recsys inspect --bundle clear "${LOCAL[@]}" --data-sha256 "$DIGEST" --trainer-kind cczoo >>"$RUN/log/all.log" 2>&1 || die "the data is not what was trained on?"
+fails 1 'refused: recsys:data: ' inspect --bundle protected "${LOCAL[@]}" --data-sha256 "$DIGEST"
+fails 1 'refused: recsys:trainer-kind: spark / cczoo' inspect --bundle back "${LOCAL[@]}" --trainer-kind cczoo
+fails 2 'recsys:data' inspect --bundle clear "${LOCAL[@]}" --data-sha256 12
 [ ! -e never ] || die "something was written"
 
 step "the name of a data set: another file under the same key is none of it"
@@ -118,8 +130,7 @@ rm -r "$RUN/made-up" "$RUN/ratings.parquet" "$RUN/titles.enc"
 recsys_server --oblivious
 fails 1 'refused: ratls:no-evidence|ratls:no-evidence' recommend --bundle clear --model-key model.key --trainer-policy "$RUN/trainer-policy.json" \
     --trust-sim "$RUN/sim/trust" u1
-recsys recommend --bundle "$RUN/films" --model-key key/films --trainer-policy "$RUN/trainer-policy.json" "${TEE[@]}" "${ASK_KMS[@]}" \
-    --k 6 --json u1 2>>"$RUN/log/all.log" >said.json # the trainer's program may have the model key as well
+recsys recommend --bundle clear "${LOCAL[@]}" --k 6 --json u1 2>>"$RUN/log/all.log" >said.json # the same ratings and parameters
 rest /v1/models/films:predict '{"inputs": {"user_id": ["u1"], "k": 6}}' >served.json
 python3 - <<'PY'
 import json
@@ -142,7 +153,7 @@ signal() {
 step "the bundle that is served changes nothing; another one under its version is refused at SIGHUP"
 signal ' version=1 unchanged'
 mv "$RUN/films-1" "$RUN/films-first"
-train "$BIN/cczoo" 1 --seed 2 >>"$RUN/log/train.log" 2>&1
+train "$BIN/cczoo-trainer" 1 --seed 2 >>"$RUN/log/train.log" 2>&1
 publish 1
 signal 'model=kept where=recsys:version-reused.*got="version 1, manifest [0-9a-f]{64}".*expected="manifest [0-9a-f]{64}"'
 rest /v1/models/films:predict '{"inputs": {"user_id": ["u1"], "k": 6}}' | cmp - served.json
@@ -151,5 +162,47 @@ step "the key has a newer version, the folder has not: at SIGHUP the server says
 new_model_key 2
 signal 'model=kept where=recsys:rolled-back.*got="version 1 of the key"'
 rest /v1/models/films:predict '{"inputs": {"user_id": ["u1"], "k": 6}}' | cmp - served.json
+stop server
+
+step "what can do more than train gets no key of the KMS, and cczoo-trainer can do nothing else"
+KMS_KEYS=(--in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --data-name "$DATA_NAME" "${TEE[@]}" "${ASK_KMS[@]}")
+fails 1 'refused: policy:mrenclave: ' recommend --bundle "$RUN/films" --model-key key/films --any-trainer-insecure "${TEE[@]}" "${ASK_KMS[@]}" u1
+fails 1 'refused: policy:mrenclave: ' export "${KMS_KEYS[@]}" --master-key key/films never
+fails 1 'refused: policy:mrenclave: ' train "${KMS_KEYS[@]}" --split none --name films --model-key key/films --out never
+recsys() { "$BIN/cczoo-trainer" "$@"; } # for fails
+fails 1 'refused: recsys:kms-only: ratings in clear' --in made-up.csv --name films --model-key key/films --out never "${TEE[@]}" "${ASK_KMS[@]}"
+fails 1 'refused: recsys:kms-only: data.key / key/NAME' --in ratings.enc --data-key data.key --name films --model-key key/films --out never "${TEE[@]}" "${ASK_KMS[@]}"
+fails 1 'refused: recsys:kms-only: model.key / key/NAME' "${KMS_KEYS[@]}" "${PARAMETERS[@]}" --split none --name films --model-key model.key --out never
+fails 2 'recsys:kms' --in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --data-name "$DATA_NAME" --name films --model-key key/films --out never "${ASK_KMS[@]}" # no evidence
+for option in --version=7 --value-min=1 --binarize --twice=sum --per-user=2 --per-item=2 --any-data-name-insecure --master-key=data.key --bundle=clear; do
+    fails 2 'option' "${KMS_KEYS[@]}" --name films --model-key key/films --out never "$option"
+done
+recsys() { "$BIN/cczoo-recsys-spark" "$@"; }
+fails 1 'refused: recsys:kms-only: data.key / key/NAME' export --in ratings.enc --data-key data.key --master-key key/films "${TEE[@]}" "${ASK_KMS[@]}" never
+fails 1 'refused: recsys:kms-only: ratings in clear' import --in made-up.csv --user-factors factors/user_factors --item-factors factors/item_factors \
+    --master-key key/films --model-key key/films --name films --out never "${TEE[@]}" "${ASK_KMS[@]}"
+fails 2 'export . import' encrypt a b
+fails 1 'refused: policy:mrenclave: ' export "${KMS_KEYS[@]}" --master-key key/films never # a policy for the trainer is none for it
+[ ! -e never ] || die "something was written"
+
+step "a second model under one version of the key, and a server that starts anew"
+once() { # OPTION...: a server that must not come up; a refusal in log/once.log
+    local status=0
+    served "$BIN/cczoo-served" --port-file "$RUN/once.port" "$@"
+    timeout 20 "${SERVED[@]}" >"$RUN/log/once.log" 2>&1 || status=$?
+    [ $status = 1 ] || die "status $status: $(tail -n 2 "$RUN/log/once.log")"
+}
+train "$BIN/cczoo-trainer" new --split none 2>"$RUN/log/new.log" # the key has version 2 by now, and so has the model
+grep -q 'films version 2, manifest' "$RUN/log/new.log" || die "not version 2: $(tail -n 1 "$RUN/log/new.log")"
+publish 1
+once
+grep -q '^refused: recsys:rolled-back: version 1 of the key' "$RUN/log/once.log" || die "an older model"
+publish new
+DATA_SHA256=$(printf '%064d' 0) once
+grep -q '^refused: recsys:data: ' "$RUN/log/once.log" || die "other ratings"
+TRAINER_KIND=spark once
+grep -q '^refused: recsys:trainer-kind: cczoo / spark' "$RUN/log/once.log" || die "another kind of trainer"
+start_server
+[[ $(rest /v2/models/films) = *'"versions":["2"]'* ]] || die "version 2 is not served"
 stop server
 say "ok"

@@ -31,7 +31,7 @@ recsys_server() {
     start_kms
     protect_ratings
     new_model_key 1
-    train "$BIN/cczoo" 1 >>"$RUN/log/train.log" 2>&1 || die "no model: $(tail -n 2 "$RUN/log/train.log")"
+    train "$BIN/cczoo-trainer" 1 >>"$RUN/log/train.log" 2>&1 || die "no model: $(tail -n 2 "$RUN/log/train.log")"
     publish 1
     rm -f "$RUN/server.port" "$RUN/server.rest"
     served "$BIN/cczoo-served" --port-file "$RUN/server.port" --rest 127.0.0.1:0 --rest-port-file "$RUN/server.rest" "$@"

@@ -175,6 +175,41 @@ static void test_rolled_back(void)
     kit_end(&k);
 }
 
+/* What the owner of the ratings and the reader say of a model; a trainer that is believed signed something else. */
+static void test_expected(void)
+{
+    struct kit k;
+    kit_begin(&k, false);
+    const char *dir = kit_save(&k, "expected");
+    struct ccz_recsys_bundle_cfg cfg = kit_cfg(&k);
+    uint8_t data[32];
+    memset(data, 0xd1, 32); /* as the kit's manifest says */
+    cfg.data_sha256 = data;
+    cfg.trainer_kind = "cczoo";
+    CCZ_AUTO(ccz_recsys_bundle) b = NULL;
+    CHECK(ccz_recsys_bundle_open(&b, dir, k.key, &cfg, NULL) == CCZ_OK);
+    for (size_t i = 0; i < 32; i += 31) {
+        data[i] ^= 1;
+        refused(dir, k.key, &cfg, CCZ_E_POLICY, "recsys:data");
+        data[i] ^= 1;
+    }
+    cfg.trainer_kind = "spark";
+    refused(dir, k.key, &cfg, CCZ_E_POLICY, "recsys:trainer-kind");
+    /* the version of a model is that of its key: no older one is ever signed under the same key, nor believed */
+    k.w.manifest.version = 2;
+    struct ccz_err err = {0};
+    CHECK(ccz_recsys_bundle_save(NULL, temp_path("older"), &k.w, &err) == CCZ_E_ARG &&
+          strcmp(err.where, "recsys:version") == 0);
+    k.w.manifest.version = 4;
+    CHECK(ccz_recsys_bundle_save(NULL, temp_path("newer"), &k.w, &err) == CCZ_E_ARG &&
+          strcmp(err.where, "recsys:version") == 0);
+    cfg = kit_cfg(&k);
+    kit_forge(&k, dir, "\"version\": 3", "\"version\": 2",
+              true); /* a trainer that signs it all the same */
+    refused(dir, k.key, &cfg, CCZ_E_FORMAT, "recsys:manifest");
+    kit_end(&k);
+}
+
 static void test_signature(void)
 {
     struct kit k;
@@ -472,10 +507,11 @@ static void test_write_refuses(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"bundle.round_trip", test_round_trip},   {"bundle.on_disk", test_on_disk},
-        {"bundle.rolled_back", test_rolled_back}, {"bundle.signature", test_signature},
-        {"bundle.swapped", test_swapped},         {"bundle.manifest", test_manifest},
-        {"bundle.contents", test_contents},       {"bundle.write_refuses", test_write_refuses},
+        {"bundle.round_trip", test_round_trip},       {"bundle.on_disk", test_on_disk},
+        {"bundle.expected", test_expected},           {"bundle.rolled_back", test_rolled_back},
+        {"bundle.signature", test_signature},         {"bundle.swapped", test_swapped},
+        {"bundle.manifest", test_manifest},           {"bundle.contents", test_contents},
+        {"bundle.write_refuses", test_write_refuses},
     };
     temp_setup();
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);

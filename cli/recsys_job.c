@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What training is, whoever asks for it: ratings are split, models judged, a model of all ratings becomes a signed bundle. Shared by
+ * `cczoo recsys`, cczoo-trainer and cczoo-recsys-spark.
+ */
+#include "recsys_job.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FACTS_MAX = 16, PAGE_SIZE_MAX = 16 << 20 };
+
+void recsys_job_end(struct recsys_job *j)
+{
+    ccz_recsys_model_free(j->model);
+    ccz_recsys_csr_free(j->train);
+    ccz_recsys_csr_free(j->test);
+    recsys_input_deinit(&j->in);
+    recsys_session_end(&j->session);
+}
+
+/* ---------------------------------------------------------------------------------------- split */
+
+static bool split_kind(enum ccz_recsys_split_kind *out, const char *name)
+{
+    static const struct {
+        const char *name;
+        enum ccz_recsys_split_kind kind;
+    } kinds[] = {{"last", CCZ_RECSYS_SPLIT_LAST},
+                 {"time", CCZ_RECSYS_SPLIT_TIME},
+                 {"leave", CCZ_RECSYS_SPLIT_LEAVE},
+                 {"random", CCZ_RECSYS_SPLIT_RANDOM}};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strcmp(kinds[i].name, name) == 0) {
+            *out = kinds[i].kind;
+            return true;
+        }
+    return false;
+}
+
+bool recsys_check_split(const struct recsys_train_opts *o, bool may_be_none)
+{
+    enum ccz_recsys_split_kind kind;
+    double share;
+    if (!split_kind(&kind, o->split) && !(may_be_none && strcmp(o->split, "none") == 0)) {
+        ui_error("--split is last, time, leave%s", may_be_none ? ", random or none" : " or random");
+        return false;
+    }
+    return ui_real(&share, "share", o->share, 0.2, 0.001, 0.999) &&
+           ui_count("bootstrap", o->bootstrap, 0, CCZ_RECSYS_BOOTSTRAP_MAX);
+}
+
+/* Splits @p from; both parts as rows of users. */
+ccz_rc recsys_job_split(struct ccz_recsys_csr **train, struct ccz_recsys_csr **test,
+                        struct ccz_recsys_ratings *left, const struct ccz_recsys_ratings *from,
+                        const struct recsys_job *j, struct ccz_err *err)
+{
+    struct ccz_recsys_split_cfg cfg = {.seed = j->cfg.seed, .drop_cold = true};
+    struct ccz_recsys_ratings a = {0}, b = {0};
+    (void)split_kind(&cfg.kind, j->o.split);
+    (void)ui_real(&cfg.share, "share", j->o.share, 0.2, 0.001, 0.999);
+    ccz_rc rc = ccz_recsys_split(&a, &b, NULL, from, &cfg, err);
+    if (rc == CCZ_OK)
+        rc = ccz_recsys_csr_new(train, &a, CCZ_RECSYS_TWICE_REFUSE, err);
+    if (rc == CCZ_OK)
+        rc = ccz_recsys_csr_new(test, &b, CCZ_RECSYS_TWICE_REFUSE, err);
+    if (rc == CCZ_E_ARG && err && strcmp(err->where, "recsys:time") == 0)
+        (void)ccz_hint(err, rc, "these ratings have no times: --split leave or random");
+    if (left && rc == CCZ_OK)
+        *left = a;
+    else
+        ccz_recsys_ratings_deinit(&a);
+    ccz_recsys_ratings_deinit(&b);
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------------- judging */
+
+ccz_rc recsys_job_judge(struct recsys_job *j, const char *name, ccz_recsys_recommend_fn fn,
+                        void *arg, struct ccz_err *err)
+{
+    struct recsys_judged *r = &j->row[j->rows];
+    r->name = name;
+    ccz_rc rc = ccz_recsys_evaluate(&r->m, fn, arg, j->train, j->test, &j->eval, err);
+    j->rows += rc == CCZ_OK;
+    return rc;
+}
+
+static ccz_rc judge_model(struct ccz_recsys_metrics *out, const struct recsys_job *j,
+                          const struct ccz_recsys_model *m, struct ccz_err *err)
+{
+    struct ccz_recsys_eval_cfg eval = j->eval;
+    eval.bootstrap = 0;
+    return ccz_recsys_evaluate(out, ccz_recsys_recommend, (void *)(uintptr_t)m, j->train, j->test,
+                               &eval, err);
+}
+
+static bool on_iteration(void *arg, const struct ccz_recsys_als_step *step)
+{
+    struct recsys_job *j = arg;
+    struct ccz_recsys_metrics m;
+    if (j->by_iteration.len == RECSYS_CURVE_MAX)
+        return true;
+    if (judge_model(&m, j, step->model, &j->curve_err) != CCZ_OK)
+        return false;
+    j->by_iteration.x[j->by_iteration.len] = step->iteration;
+    j->by_iteration.y[j->by_iteration.len++] = m.at[0].mean[CCZ_RECSYS_NDCG];
+    return true;
+}
+
+/* "8,16,32": a model of each number of factors. */
+static ccz_rc curve_of_factors(struct recsys_job *j, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    for (const char *at = j->o.by_factors; rc == CCZ_OK && at && *at;) {
+        char *end = NULL;
+        struct ccz_recsys_als_cfg cfg = j->cfg;
+        struct ccz_recsys_metrics m;
+        CCZ_AUTO(ccz_recsys_model) model = NULL;
+        const unsigned long factors = strtoul(at, &end, 10);
+        if (end == at || (*end && *end != ',') || factors < 1 || factors > CCZ_RECSYS_FACTORS_MAX ||
+            j->by_factors.len == RECSYS_CURVE_MAX)
+            return ccz_fail(err, CCZ_E_ARG, "recsys:by-factors", 0,
+                            "--by-factors is a list of numbers: 8,16,32");
+        cfg.factors = (uint32_t)factors;
+        rc = ccz_recsys_als_train(&model, j->train, &cfg, err);
+        if (rc == CCZ_OK)
+            rc = judge_model(&m, j, model, err);
+        if (rc == CCZ_OK) {
+            j->by_factors.x[j->by_factors.len] = (double)factors;
+            j->by_factors.y[j->by_factors.len++] = m.at[0].mean[CCZ_RECSYS_NDCG];
+        }
+        at = *end ? end + 1 : end;
+    }
+    return rc;
+}
+
+ccz_rc recsys_job_baselines(struct recsys_job *j, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_recsys_popular) popular = NULL;
+    CCZ_AUTO(ccz_recsys_knn) knn = NULL;
+    CCZ_AUTO(ccz_recsys_ease) ease = NULL;
+    const struct ccz_recsys_knn_cfg knn_cfg = {
+        .neighbours = 100, .shrink = 10, .threads = j->cfg.threads};
+    const struct ccz_recsys_ease_cfg ease_cfg = {.threads = j->cfg.threads};
+    ccz_rc rc = ccz_recsys_popular_new(&popular, j->train, false, err);
+    if (rc == CCZ_OK)
+        rc = recsys_job_judge(j, "popularity", ccz_recsys_popular_recommend, popular, err);
+    if (rc != CCZ_OK || !j->o.baselines)
+        return rc;
+    rc = ccz_recsys_knn_new(&knn, j->train, &knn_cfg, err);
+    if (rc == CCZ_OK)
+        rc = recsys_job_judge(j, "item-kNN", ccz_recsys_knn_recommend, knn, err);
+    if (rc == CCZ_OK && j->train->cols <= CCZ_RECSYS_EASE_ITEMS_MAX) {
+        rc = ccz_recsys_ease_new(&ease, j->train, &ease_cfg, err);
+        if (rc == CCZ_OK)
+            rc = recsys_job_judge(j, "EASE", ccz_recsys_ease_recommend, ease, err);
+    }
+    return rc;
+}
+
+static ccz_rc judge_all(struct recsys_job *j, struct ccz_err *err)
+{
+    struct ccz_recsys_als_cfg cfg = j->cfg;
+    CCZ_AUTO(ccz_recsys_index) index = NULL;
+    if (j->o.html) {
+        cfg.on_iteration = on_iteration;
+        cfg.arg = j;
+    }
+    ccz_rc rc = recsys_job_baselines(j, err);
+    if (rc == CCZ_OK)
+        rc = ccz_recsys_als_train(&j->model, j->train, &cfg, err);
+    if (rc == CCZ_OK && j->curve_err.rc != CCZ_OK) {
+        *err = j->curve_err;
+        rc = err->rc;
+    }
+    if (rc == CCZ_OK)
+        rc = ccz_recsys_index_new(&index, j->model, NULL, err);
+    if (rc == CCZ_OK)
+        rc = recsys_job_judge(j, "ALS", ccz_recsys_recommend_index, index, err);
+    return rc == CCZ_OK && j->o.by_factors ? curve_of_factors(j, err) : rc;
+}
+
+/* -------------------------------------------------------------------------------------- showing */
+
+void recsys_job_show(const struct recsys_job *j)
+{
+    static const enum ccz_recsys_metric shown[] = {
+        CCZ_RECSYS_HR, CCZ_RECSYS_NDCG, CCZ_RECSYS_RECALL, CCZ_RECSYS_MAP, CCZ_RECSYS_COVERAGE};
+    ui_out("%-12s %4s", "", "k");
+    for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+        ui_out(" %9s", ccz_recsys_metric_name(shown[i]));
+    ui_out("%s\n", j->o.bootstrap ? "   ndcg 95 %" : "");
+    for (size_t r = 0; r < j->rows; r++)
+        for (size_t at = 0; at < j->row[r].m.at_len; at++) {
+            const struct ccz_recsys_at *a = &j->row[r].m.at[at];
+            ui_out("%-12s %4u", at ? "" : j->row[r].name, a->k);
+            for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+                ui_out(" %9.4f", a->mean[shown[i]]);
+            if (j->o.bootstrap)
+                ui_out("   %.4f-%.4f", a->low[CCZ_RECSYS_NDCG], a->high[CCZ_RECSYS_NDCG]);
+            ui_out("\n");
+        }
+}
+
+struct facts {
+    struct ccz_recsys_report_fact fact[FACTS_MAX];
+    char text[FACTS_MAX][96];
+    size_t len;
+};
+
+static CCZ_FMT(3, 4) void fact(struct facts *f, const char *name, const char *fmt, ...)
+{
+    va_list ap;
+    if (f->len == FACTS_MAX)
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(f->text[f->len], sizeof(f->text[0]), fmt, ap);
+    va_end(ap);
+    f->fact[f->len] = (struct ccz_recsys_report_fact){name, f->text[f->len]};
+    f->len++;
+}
+
+static void gather_facts(struct facts *f, const struct recsys_job *j)
+{
+    char hex[65];
+    ccz_hex(hex, j->in.sha256, 32);
+    fact(f, "ratings", "%llu", (unsigned long long)j->in.data.ratings.len);
+    fact(f, "users, items", "%u, %u", j->in.data.ratings.users, j->in.data.ratings.items);
+    fact(f, "split", "%s: %llu for training, %llu for the test", j->o.split,
+         (unsigned long long)j->train->len, (unsigned long long)j->test->len);
+    fact(f, "model", "%s, %u factors, %u iterations", j->o.als.kind, j->cfg.factors,
+         j->cfg.iterations);
+    fact(f, "reg, alpha, unobserved, nu", "%g, %g, %g, %g", (double)j->cfg.reg,
+         (double)j->cfg.alpha, (double)j->cfg.unobserved, (double)j->cfg.nu);
+    fact(f, "data SHA-256", "%s", hex);
+}
+
+ccz_rc recsys_job_page(const struct recsys_job *j, const struct ccz_recsys_search *search,
+                       const struct ccz_recsys_search_cfg *search_cfg, struct ccz_err *err)
+{
+    struct facts f = {.len = 0};
+    struct ccz_recsys_report_row rows[RECSYS_ROWS_MAX];
+    const struct ccz_recsys_report_curve curves[2] = {
+        {"ALS", j->by_iteration.x, j->by_iteration.y, j->by_iteration.len},
+        {"ALS", j->by_factors.x, j->by_factors.y, j->by_factors.len}};
+    struct ccz_recsys_report_chart charts[2];
+    size_t charts_len = 0;
+    if (j->by_iteration.len)
+        charts[charts_len++] = (struct ccz_recsys_report_chart){
+            "NDCG@10 while training", "iteration", "NDCG@10", &curves[0], 1};
+    if (j->by_factors.len)
+        charts[charts_len++] = (struct ccz_recsys_report_chart){
+            "NDCG@10 by number of factors", "factors", "NDCG@10", &curves[1], 1};
+    for (size_t i = 0; i < j->rows; i++)
+        rows[i] = (struct ccz_recsys_report_row){j->row[i].name, &j->row[i].m};
+    gather_facts(&f, j);
+    const struct ccz_recsys_report report = {.title = "Recommender",
+                                             .facts = f.fact,
+                                             .facts_len = f.len,
+                                             .rows = rows,
+                                             .rows_len = j->rows,
+                                             .charts = charts,
+                                             .charts_len = charts_len,
+                                             .search = search,
+                                             .search_cfg = search_cfg};
+    CCZ_AUTO_BUF page;
+    ccz_buf_init(&page, PAGE_SIZE_MAX);
+    ccz_rc rc = ccz_recsys_report_html(&page, &report, err);
+    if (rc == CCZ_OK)
+        rc = ccz_file_write(j->o.html, ccz_buf_span(&page), 0644, CCZ_FILE_REPLACE, err);
+    if (rc == CCZ_OK)
+        ui_say("page: %s", j->o.html);
+    return rc;
+}
+
+/* --------------------------------------------------------------------------------------- bundle */
+
+static void take_metrics(struct ccz_recsys_manifest *m, const struct ccz_recsys_metrics *from)
+{
+    static const enum ccz_recsys_metric kept[] = {CCZ_RECSYS_HR, CCZ_RECSYS_NDCG, CCZ_RECSYS_RECALL,
+                                                  CCZ_RECSYS_MAP, CCZ_RECSYS_COVERAGE};
+    for (size_t at = 0; at < from->at_len; at++)
+        for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+            struct ccz_recsys_metric_value *v = &m->metric[m->metrics_len];
+            if (m->metrics_len == CCZ_RECSYS_BUNDLE_METRICS ||
+                !isfinite(from->at[at].mean[kept[i]]))
+                continue;
+            (void)snprintf(v->name, sizeof(v->name), "%s@%u", ccz_recsys_metric_name(kept[i]),
+                           from->at[at].k);
+            v->value = from->at[at].mean[kept[i]];
+            m->metrics_len++;
+        }
+}
+
+/* The version before: its manifest's digest, and its key, which is one version older as a rule. */
+static ccz_rc take_parent(struct ccz_recsys_manifest *m, const struct recsys_train_opts *o,
+                          struct ccz_err *err)
+{
+    if (!o->parent)
+        return CCZ_OK;
+    return ccz_unhex(m->parent_sha256, 32, o->parent, strlen(o->parent)) == CCZ_OK
+               ? CCZ_OK
+               : ccz_fail(err, CCZ_E_ARG, "recsys:parent", 0,
+                          "--parent is 64 hex digits: manifest_sha256 of the version before");
+}
+
+/* A model of all ratings is trained unless there is one already. */
+ccz_rc recsys_job_bundle(struct recsys_job *j, const struct ccz_recsys_model *given,
+                         struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_recsys_csr) own = NULL;
+    CCZ_AUTO(ccz_recsys_model) model = NULL;
+    CCZ_AUTO(ccz_secret) key = NULL;
+    const struct ccz_recsys_matrices *built = &j->in.built;
+    const struct ccz_recsys_csr *all = built->by_user;
+    struct ccz_recsys_als_cfg cfg = j->cfg;
+    struct recsys_key_id id;
+    uint8_t sha256[32];
+    char hex[65];
+    struct ccz_recsys_bundle_write w = {
+        .manifest = {.version = (uint64_t)j->o.version,
+                     .created_s = ccz_clock_now_s(ccz_clock_system()),
+                     .als = j->cfg},
+        .contents = {.user = all ? built->user : j->in.data.user,
+                     .item = all ? built->item : j->in.data.item,
+                     .titles = j->in.titles}};
+    cfg.by_item = built->by_item;
+    (void)snprintf(w.manifest.name, sizeof(w.manifest.name), "%s", j->o.name);
+    (void)snprintf(w.manifest.trainer, sizeof(w.manifest.trainer), "%s", given ? "spark" : "cczoo");
+    memcpy(w.manifest.data_sha256, j->in.sha256, 32);
+    if (j->rows)
+        take_metrics(&w.manifest, &j->row[j->rows - 1].m);
+    ccz_rc rc = take_parent(&w.manifest, &j->o, err);
+    if (rc == CCZ_OK)
+        rc = recsys_file_key(&key, &id, &j->session, j->o.model_key, err);
+    if (rc == CCZ_OK && !all) {
+        rc = ccz_recsys_csr_new(&own, &j->in.data.ratings, CCZ_RECSYS_TWICE_REFUSE, err);
+        all = own;
+    }
+    if (rc == CCZ_OK && !given)
+        rc = ccz_recsys_als_train(&model, all, &cfg, err);
+    if (rc == CCZ_OK)
+        rc = recsys_signer(&j->session, err);
+    if (rc != CCZ_OK)
+        return rc;
+    memcpy(w.manifest.key, id.item, sizeof(id.item));
+    w.manifest.key_version = id.version;
+    if (w.manifest.version == 0)
+        w.manifest.version = id.version ? id.version : 1;
+    w.contents.model = given ? given : model;
+    w.contents.seen = all;
+    w.signer = j->session.signer;
+    w.cert = ccz_buf_span(&j->session.cert);
+    w.key = key;
+    rc = ccz_recsys_bundle_save(sha256, j->o.out, &w, err);
+    ccz_hex(hex, sha256, 32);
+    if (rc == CCZ_OK)
+        ui_say("bundle %s: %s version %llu, manifest_sha256 %s", j->o.out, j->o.name,
+               (unsigned long long)w.manifest.version, hex);
+    return rc;
+}
+
+/* ----------------------------------------------------------------------------------- all of it */
+
+void recsys_job_begin(struct recsys_job *j)
+{
+    recsys_session_begin(&j->session, &j->o.trust);
+    j->eval = (struct ccz_recsys_eval_cfg){.k = {10, 20, 100},
+                                           .k_len = 3,
+                                           .bootstrap = (uint32_t)j->o.bootstrap,
+                                           .seed = j->cfg.seed,
+                                           .threads = j->cfg.threads};
+}
+
+size_t recsys_job_options(struct ui_opt *out, struct recsys_train_opts *o)
+{
+    size_t n = recsys_input_options(out, &o->input);
+    n += recsys_als_options(out + n, &o->als);
+    n += recsys_kms_options(out + n, &o->trust);
+    const struct ui_opt opts[] = {
+        {"split", &o->split, NULL, NULL, "RULE",
+         "what is held out to judge by: last (default), time, leave, random; train: or none"},
+        {"share", &o->share, NULL, NULL, "X", "of time and random, default 0.2"},
+        {"bootstrap", NULL, &o->bootstrap, NULL, "N", "resamples for intervals, default 1000"},
+        {"baselines", NULL, NULL, &o->baselines, NULL, "item-kNN and EASE beside popularity"},
+        {"by-factors", &o->by_factors, NULL, NULL, "LIST", "judge also 8,16,.. factors"},
+        {"html", &o->html, NULL, NULL, "FILE", "a page with tables and curves"},
+        {"expect", &o->expect, NULL, NULL, "X",
+         "end with status 1 if NDCG@10 is below X times that of popularity"},
+    };
+    o->split = "last";
+    o->bootstrap = 1000;
+    memcpy(out + n, opts, sizeof(opts));
+    return n + sizeof(opts) / sizeof(opts[0]);
+}
+
+static ccz_rc run(struct recsys_job *j, struct ccz_err *err)
+{
+    ccz_rc rc = recsys_job_split(&j->train, &j->test, NULL, &j->in.data.ratings, j, err);
+    if (rc == CCZ_OK)
+        rc = judge_all(j, err);
+    if (rc != CCZ_OK)
+        return rc;
+    recsys_job_show(j);
+    return j->o.html ? recsys_job_page(j, NULL, NULL, err) : CCZ_OK;
+}
+
+int recsys_job_verdict(const struct recsys_job *j, double factor)
+{
+    if (!j->rows || factor <= 0)
+        return UI_OK;
+    const double popular = j->row[0].m.at[0].mean[CCZ_RECSYS_NDCG],
+                 als = j->row[j->rows - 1].m.at[0].mean[CCZ_RECSYS_NDCG];
+    if (als >= factor * popular)
+        return UI_OK;
+    ui_say("refused: recsys:ndcg: %.4f / at least %.4f", als, factor * popular);
+    return UI_NO;
+}
+
+bool recsys_check_bundle(const struct recsys_train_opts *o)
+{
+    if (!o->out || !o->name || !o->model_key) {
+        ui_error("--out, --name and --model-key are required");
+        return false;
+    }
+    return ui_count("version", o->version, 0, INT64_MAX);
+}
+
+size_t recsys_bundle_options(struct ui_opt *out, struct recsys_train_opts *o)
+{
+    const struct ui_opt opts[] = {
+        {"out", &o->out, NULL, NULL, "DIR", "bundle to make"},
+        {"name", &o->name, NULL, NULL, "NAME", "of the model"},
+        {"model-key", &o->model_key, NULL, NULL, "KEY",
+         "key of the bundle: key/NAME of the KMS, whose latest version is taken, or a file"},
+        {"parent", &o->parent, NULL, NULL, "HEX", "manifest_sha256 of the version before"},
+    };
+    memcpy(out, opts, sizeof(opts));
+    return sizeof(opts) / sizeof(opts[0]);
+}
+
+/* --------------------------------------------------------------------------- whole programs */
+
+/* What is judged needs times, and stays in memory. */
+static bool take_memory(struct recsys_train_opts *o)
+{
+    double gib;
+    if (!o->memory && !o->input.spill_dir)
+        return true;
+    if (!o->memory || strcmp(o->split, "none") != 0) {
+        ui_error("--spill-dir goes with --memory, and --memory with --split none");
+        return false;
+    }
+    if (!ui_real(&gib, "memory", o->memory, 0, 0.004, 1e6))
+        return false;
+    o->input.memory = (uint64_t)(gib * (1 << 30));
+    return true;
+}
+
+static void train_options(struct ui_opt *out, struct recsys_train_opts *o, enum recsys_train_as as)
+{
+    const struct ui_opt memory[] = {
+        {"memory", &o->memory, NULL, NULL, "GIB",
+         "with --split none: so much memory for ratings and matrices, the rest on the disk"},
+        {"spill-dir", &o->input.spill_dir, NULL, NULL, "DIR",
+         "with --memory: a folder with room for encrypted runs of sorting"},
+    };
+    size_t n = recsys_job_options(out, o);
+    if (as != RECSYS_TRAINER) {
+        n += recsys_filter_options(out + n, &o->input);
+        n += recsys_foreign_options(out + n, &o->input);
+    }
+    if (as == RECSYS_EVALUATE)
+        return;
+    n += recsys_bundle_options(out + n, o);
+    memcpy(out + n, memory, sizeof(memory));
+    n += sizeof(memory) / sizeof(memory[0]);
+    if (as == RECSYS_TRAIN)
+        out[n] = (struct ui_opt){
+            "version", NULL, &o->version,
+            NULL,      "N",  "of the model; default: that of the KMS key, which it must be; 1"};
+}
+
+static int train(struct recsys_job *j, double expect, bool bundle)
+{
+    struct ccz_err err = {0};
+    recsys_job_begin(j);
+    ccz_rc rc =
+        bundle ? recsys_keys_alike(&j->session, j->o.input.data_key, j->o.model_key, &err) : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = recsys_input_read(&j->in, &j->o.input, &j->session, &err);
+    if (rc == CCZ_OK && strcmp(j->o.split, "none") != 0)
+        rc = run(j, &err);
+    int status = rc == CCZ_OK ? recsys_job_verdict(j, expect) : UI_OK;
+    if (rc == CCZ_OK && bundle && status == UI_OK)
+        rc = recsys_job_bundle(j, NULL, &err);
+    if (rc != CCZ_OK)
+        status = recsys_fail(&err);
+    recsys_job_end(j);
+    return status;
+}
+
+int recsys_train_run(int argc, char **argv, const char *usage, enum recsys_train_as as)
+{
+    struct recsys_job j = {.o = {.trust = {.kms_only = as == RECSYS_TRAINER}}};
+    struct ui_opt opts[RECSYS_OPTIONS_MAX] = {0};
+    const bool bundle = as != RECSYS_EVALUATE;
+    double expect;
+    train_options(opts, &j.o, as);
+    const int left = ui_parse(argc, argv, usage, opts);
+    if (left < 0)
+        return ui_parse_status(left);
+    if (left > 0)
+        ui_error("unexpected operand: %s", argv[0]);
+    if (left > 0 || !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
+        !recsys_check_split(&j.o, bundle) || !ui_real(&expect, "expect", j.o.expect, 0, 0, 1000) ||
+        (bundle && !recsys_check_bundle(&j.o)) || !take_memory(&j.o))
+        return UI_USAGE;
+    return train(&j, expect, bundle);
+}

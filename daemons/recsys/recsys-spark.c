@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cczoo-recsys-spark: hands ratings over to a Spark cluster, and makes a bundle of the factors that come back. A program of its own:
+ * who lets it have the ratings lets them go to whatever gets the master key of the export, and only a policy of the KMS says what
+ * that is. All keys are those of the KMS.
+ */
+#include "../../cli/recsys_job.h"
+
+#include <string.h>
+
+static int export_verb(int argc, char **argv)
+{
+    struct recsys_job j = {.o = {.trust = {.kms_only = true}}};
+    struct ccz_err err = {0};
+    struct ui_opt opts[RECSYS_OPTIONS_MAX] = {0};
+    const char *key = NULL, *name = "export";
+    const size_t n = recsys_job_options(opts, &j.o);
+    const struct ui_opt more[] = {
+        {"export-name", &name, NULL, NULL, "NAME",
+         "what data set this is, for readers who expect it; default export"},
+        {"master-key", &key, NULL, NULL, "KEY", "of the Parquet file: key/NAME of the KMS"},
+    };
+    memcpy(opts + n, more, sizeof(more));
+    const int left = ui_parse(
+        argc, argv,
+        "cczoo-recsys-spark export --in FILE --data-key key/NAME --master-key key/NAME OUT", opts);
+    if (left < 0)
+        return ui_parse_status(left);
+    if (left != 1 || !key)
+        ui_error("--master-key and OUT are required");
+    if (left != 1 || !key || !recsys_data_name_check("export-name", name) ||
+        !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
+        !recsys_check_split(&j.o, true))
+        return UI_USAGE;
+    recsys_job_begin(&j);
+    ccz_rc rc = recsys_keys_alike(&j.session, j.o.input.data_key, key, &err);
+    if (rc == CCZ_OK)
+        rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);
+    if (rc == CCZ_OK)
+        rc = recsys_export_ratings(&j, argv[0], key, name, &err);
+    const int status = rc == CCZ_OK ? UI_OK : recsys_fail(&err);
+    recsys_job_end(&j);
+    return status;
+}
+
+static int import_verb(int argc, char **argv)
+{
+    return recsys_import_run(argc, argv,
+                             "cczoo-recsys-spark import --in FILE --data-key key/NAME "
+                             "--user-factors DIR --item-factors DIR --master-key key/NAME "
+                             "--model-key key/NAME --out DIR --name NAME",
+                             true);
+}
+
+int main(int argc, char **argv)
+{
+    ccz_process_harden();
+    const char *verb = argc > 1 ? argv[1] : "";
+    int status = UI_USAGE;
+    if (strcmp(verb, "export") == 0)
+        status = export_verb(argc - 1, argv + 1);
+    else if (strcmp(verb, "import") == 0)
+        status = import_verb(argc - 1, argv + 1);
+    else
+        ui_error("usage: cczoo-recsys-spark export | import [--help]");
+    if (ui_out_flush())
+        return status;
+    ui_error("cannot write to standard output");
+    return UI_ENV;
+}
