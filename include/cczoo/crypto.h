@@ -5,7 +5,7 @@
  * @file crypto.h
  * Randomness, hash, MAC, KDF, AEAD, random streams and P-256 / P-384 keys. Certificates: x509.h. TLS: tls.h.
  * OpenSSL 3 is used only in src/crypto. Reading order: rng.c, hash.c, aead.c, ctr.c, stream.c, x25519.c, ec.c, p256*.c;
- * then der.c, x509_common.c, x509.c, x509_crl.c, x509_issue.c; then tls_ctx.c, tls.c.
+ * then der.c, x509_common.c, x509.c, x509_crl.c, x509_issue.c; then tls_ctx.c, tls.c. Files that are read as they were hashed: pinned.h.
  */
 #include <cczoo/base.h>
 

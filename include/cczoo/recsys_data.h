@@ -19,6 +19,7 @@
  */
 #include <cczoo/parquet.h>
 #include <cczoo/pf.h>
+#include <cczoo/pinned.h>
 #include <cczoo/recsys.h>
 
 #ifdef __cplusplus
@@ -114,6 +115,13 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_source_protected(struct ccz_recsys_source
                                                         const struct ccz_secret *key,
                                                         const struct ccz_pf_cfg *cfg,
                                                         struct ccz_err *err);
+/** A file that reads as it was hashed (pinned.h). @param pinned  borrowed until the source is freed
+ *  @param key  NULL: in clear; else as ccz_recsys_source_protected(), which @p cfg is for  @retval as pinned.h, pf.h */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_source_pinned(struct ccz_recsys_source **out,
+                                                     struct ccz_pinned *pinned,
+                                                     const struct ccz_secret *key,
+                                                     const struct ccz_pf_cfg *cfg,
+                                                     struct ccz_err *err);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_source_mem(struct ccz_recsys_source **out,
                                                   struct ccz_span text, /**< borrowed */
                                                   struct ccz_err *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where bytes come from: a file, a protected file, memory. */
+/* Where bytes come from: a file, a protected file, a pinned one, memory. */
 #define _DEFAULT_SOURCE
 #include "ingest.h"
 
@@ -11,9 +11,10 @@
 struct ccz_recsys_source {
     int fd; /* -1: none */
     struct ccz_pf_reader *reader;
-    uint64_t at, size;   /* of the reader */
-    struct ccz_span mem; /* what is left */
-    struct ccz_err last; /* rc CCZ_OK: nothing failed */
+    struct ccz_pinned *pinned; /* borrowed; in clear, if there is no reader */
+    uint64_t at, size;         /* of the reader, or what is pinned */
+    struct ccz_span mem;       /* what is left */
+    struct ccz_err last;       /* rc CCZ_OK: nothing failed */
 };
 
 static ccz_rc source_new(struct ccz_recsys_source **out, struct ccz_err *err)
@@ -78,13 +79,35 @@ ccz_rc ccz_recsys_source_protected(struct ccz_recsys_source **out, const char *p
     return CCZ_OK;
 }
 
-static ptrdiff_t read_protected(struct ccz_recsys_source *s, void *to, size_t size)
+ccz_rc ccz_recsys_source_pinned(struct ccz_recsys_source **out, struct ccz_pinned *pinned,
+                                const struct ccz_secret *key, const struct ccz_pf_cfg *cfg,
+                                struct ccz_err *err)
+{
+    *out = NULL;
+    CCZ_AUTO(ccz_recsys_source) s = NULL;
+    const struct ccz_pf_io io = {
+        .read_at = ccz_pinned_read_at, .size = ccz_pinned_size_at, .arg = pinned};
+    ccz_rc rc = source_new(&s, err);
+    if (rc == CCZ_OK && key)
+        rc = ccz_pf_reader_open(&s->reader, &io, key, cfg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    s->pinned = pinned;
+    s->size = key ? ccz_pf_reader_size(s->reader) : ccz_pinned_size(pinned);
+    *out = ccz_recsys_source_take(&s);
+    return CCZ_OK;
+}
+
+/* What has a size and offsets. */
+static ptrdiff_t read_at(struct ccz_recsys_source *s, void *to, size_t size)
 {
     if (size > s->size - s->at)
         size = (size_t)(s->size - s->at);
     if (size == 0)
         return 0;
-    if (ccz_pf_reader_read(to, s->reader, s->at, size, &s->last) != CCZ_OK)
+    const ccz_rc rc = s->reader ? ccz_pf_reader_read(to, s->reader, s->at, size, &s->last)
+                                : ccz_pinned_read_at(to, s->pinned, s->at, size, &s->last);
+    if (rc != CCZ_OK)
         return -1;
     s->at += size;
     return (ptrdiff_t)size;
@@ -93,8 +116,8 @@ static ptrdiff_t read_protected(struct ccz_recsys_source *s, void *to, size_t si
 ptrdiff_t cczi_recsys_source_read(void *source, void *to, size_t size)
 {
     struct ccz_recsys_source *s = source;
-    if (s->reader)
-        return read_protected(s, to, size);
+    if (s->reader || s->pinned)
+        return read_at(s, to, size);
     if (s->fd < 0) {
         const size_t n = s->mem.size < size ? s->mem.size : size;
         if (n > 0)

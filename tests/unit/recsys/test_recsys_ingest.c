@@ -8,6 +8,7 @@
 #include <cczoo/dataset.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 
 static ccz_rc read_text(struct ccz_recsys_data *out, const char *format, struct ccz_span text,
@@ -495,6 +496,63 @@ static void source_fails(void)
     }
 }
 
+/* What a digest was taken of is what is read: in clear, protected, and as Parquet; a change meanwhile is seen. */
+static ccz_rc read_pinned(struct ccz_recsys_data *d, struct ccz_pinned *p, int form,
+                          const struct ccz_secret *key, struct ccz_err *err)
+{
+    struct ccz_recsys_format f;
+    CCZ_AUTO(ccz_recsys_source) s = NULL;
+    const struct ccz_pq_source io = {
+        .read_at = ccz_pinned_read_at, .size = ccz_pinned_size_at, .arg = p};
+    if (form == 2)
+        return ccz_recsys_read_parquet(d, &io, &(struct ccz_recsys_table){0}, NULL, err);
+    CHECK(ccz_recsys_format_from(&f, "csv"));
+    ccz_rc rc = ccz_recsys_source_pinned(&s, p, form ? key : NULL,
+                                         &(struct ccz_pf_cfg){.path = "ratings"}, err);
+    return rc == CCZ_OK ? ccz_recsys_read(d, s, &f, NULL, err) : rc;
+}
+
+static void pinned(void)
+{
+    enum { RATINGS = 90000, CHUNK = CCZ_PINNED_CHUNK_SIZE };
+    static const char *const name[] = {"pin-clear", "pin-sealed", "pin-parquet"};
+    struct ccz_err err = {0};
+    struct ccz_recsys_data d;
+    CCZ_AUTO(ccz_secret) key = NULL;
+    CCZ_AUTO_BUF text;
+    temp_setup();
+    ccz_buf_init(&text, 1 << 22);
+    ccz_buf_put_str(&text, "user,item,rating\n");
+    for (int i = 0; i < RATINGS; i++)
+        ccz_buf_printf(&text, "u%d,i%d,%d\n", i / 100, i * 7 % 10007, 1 + i % 5);
+    CHECK(ccz_file_write(temp_path(name[0]), ccz_buf_span(&text), 0600, CCZ_FILE_CREATE_ONLY,
+                         &err) == CCZ_OK);
+    CHECK(ccz_secret_from(&key, "0123456789abcdef", 16) == CCZ_OK);
+    CHECK(ccz_pf_encrypt_file(temp_path(name[1]), temp_path(name[0]), key,
+                              &(struct ccz_pf_cfg){.path = "ratings"}, &err) == CCZ_OK);
+    CHECK(read_text(&d, "csv", ccz_buf_span(&text), NULL, &err) == CCZ_OK);
+    const int fd = open(temp_path(name[2]), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const struct ccz_pq_sink sink = ccz_pq_sink_fd(&fd);
+    CHECK(fd >= 0 && ccz_recsys_write_parquet(&sink, &d.ratings, d.user, d.item,
+                                              &(struct ccz_recsys_table){0}, &err) == CCZ_OK);
+    close(fd);
+    ccz_recsys_data_deinit(&d);
+    for (int form = 0; form < 3; form++) {
+        CCZ_AUTO(ccz_pinned) p = NULL;
+        uint8_t byte;
+        CHECK(ccz_pinned_open(&p, temp_path(name[form]), &err) == CCZ_OK &&
+              ccz_pinned_size(p) > CHUNK);
+        CHECK(read_pinned(&d, p, form, key, &err) == CCZ_OK && d.ratings.len == RATINGS);
+        ccz_recsys_data_deinit(&d);
+        const int at = open(temp_path(name[form]), O_RDWR | O_CLOEXEC);
+        CHECK(at >= 0 && pread(at, &byte, 1, 5000) == 1); /* another rating, user or item */
+        byte ^= 1;
+        CHECK(pwrite(at, &byte, 1, 5000) == 1);
+        close(at);
+        CHECK(is_refused(read_pinned(&d, p, form, key, &err), CCZ_E_SIG, &err, "pinned:changed"));
+    }
+}
+
 static void several_sources(void)
 {
     struct ccz_err err = {0};
@@ -540,6 +598,7 @@ int main(int argc, char **argv)
         {"recsys.ratings_max", ratings_max},
         {"recsys.source_fails", source_fails},
         {"recsys.several_sources", several_sources},
+        {"recsys.pinned", pinned},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(*tests), argc, argv);
 }

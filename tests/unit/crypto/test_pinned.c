@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pinned files: what is read is what was hashed, whatever happens to the file meanwhile. */
+#define _GNU_SOURCE
+#include "../refused.h"
+#include "../temp_dir.h"
+
+#include <cczoo/crypto.h>
+#include <cczoo/pinned.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+enum { CHUNK = CCZ_PINNED_CHUNK_SIZE, SIZE = 3 * CHUNK + 1000 };
+
+static void fill(uint8_t *out, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        out[i] = (uint8_t)(i * 7 + i / 251);
+}
+
+static const char *write_new(const char *name, const uint8_t *bytes, size_t size)
+{
+    const char *path = temp_path(name);
+    (void)unlink(path);
+    CHECK(ccz_file_write(path, CCZ_SPAN(bytes, size), 0644, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    return path;
+}
+
+/* In place, as somebody does who has the file open. */
+static void poke(const char *path, uint64_t at, uint8_t value)
+{
+    const int fd = open(path, O_WRONLY | O_CLOEXEC);
+    CHECK(fd >= 0 && pwrite(fd, &value, 1, (off_t)at) == 1);
+    close(fd);
+}
+
+static void test_reads(void)
+{
+    static const size_t sizes[] = {0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, SIZE};
+    static const struct {
+        size_t at, size;
+    } range[] = {{0, SIZE}, {CHUNK - 3, 6}, {5, 2 * CHUNK}, {SIZE - 1, 1}, {2 * CHUNK, CHUNK}};
+    uint8_t *in = malloc(SIZE), *out = malloc(SIZE), want[32];
+    struct ccz_err err = {0};
+    CHECK(in && out);
+    fill(in, SIZE);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        const char *path = write_new("reads", in, sizes[i]);
+        CCZ_AUTO(ccz_pinned) p = NULL;
+        uint64_t size;
+        CHECK(ccz_pinned_open(&p, path, &err) == CCZ_OK);
+        CHECK(ccz_sha256(want, CCZ_SPAN(in, sizes[i])) == CCZ_OK);
+        CHECK(memcmp(want, ccz_pinned_sha256(p), 32) == 0 && ccz_pinned_size(p) == sizes[i]);
+        CHECK(ccz_pinned_size_at(&size, p, &err) == CCZ_OK && size == sizes[i]);
+        memset(out, 0, SIZE);
+        CHECK(ccz_pinned_read_at(out, p, 0, sizes[i], &err) == CCZ_OK);
+        CHECK(memcmp(in, out, sizes[i]) == 0);
+        for (size_t k = 0; k < sizeof(range) / sizeof(range[0]); k++) {
+            memset(out, 0, SIZE);
+            const bool inside = range[k].at + range[k].size <= sizes[i];
+            const ccz_rc rc = ccz_pinned_read_at(out, p, range[k].at, range[k].size, &err);
+            CHECK(inside ? rc == CCZ_OK && memcmp(in + range[k].at, out, range[k].size) == 0
+                         : is_refused(rc, CCZ_E_IO, &err, "pinned:range"));
+        }
+        CHECK(ccz_pinned_read_at(out, p, sizes[i], 0, &err) == CCZ_OK);
+        CHECK(is_refused(ccz_pinned_read_at(out, p, UINT64_MAX, 1, &err), CCZ_E_IO, &err,
+                         "pinned:range"));
+        CHECK(is_refused(ccz_pinned_read_at(out, p, 1, SIZE_MAX, &err), CCZ_E_IO, &err,
+                         "pinned:range"));
+    }
+    free(in);
+    free(out);
+}
+
+/* One bit in each chunk in turn: that chunk is refused by its number, the others are read. */
+static void test_changed(void)
+{
+    uint8_t *in = malloc(SIZE), *out = malloc(SIZE);
+    struct ccz_err err = {0};
+    CHECK(in && out);
+    fill(in, SIZE);
+    for (size_t bad = 0; bad < 4; bad++) {
+        const char *path = write_new("changed", in, SIZE);
+        CCZ_AUTO(ccz_pinned) p = NULL;
+        char text[32];
+        CHECK(ccz_pinned_open(&p, path, &err) == CCZ_OK);
+        const size_t at = bad * CHUNK + 999;
+        poke(path, at, in[at] ^ 0x10);
+        for (size_t i = 0; i < 4; i++) {
+            const ccz_rc rc = ccz_pinned_read_at(out, p, i * CHUNK, 10, &err); /* not that byte */
+            CHECK(i == bad ? is_refused(rc, CCZ_E_SIG, &err, "pinned:changed")
+                           : rc == CCZ_OK && memcmp(out, in + i * CHUNK, 10) == 0);
+        }
+        CHECK(is_refused(ccz_pinned_read_at(out, p, 0, SIZE, &err), CCZ_E_SIG, &err,
+                         "pinned:changed"));
+        (void)snprintf(text, sizeof(text), "chunk %zu is another one", bad);
+        CHECK(strcmp(err.got, text) == 0);
+        /* again: a chunk that was refused is not held */
+        CHECK(is_refused(ccz_pinned_read_at(out, p, bad * CHUNK, 10, &err), CCZ_E_SIG, &err,
+                         "pinned:changed"));
+        poke(path, at, in[at]); /* and what is as it was is read */
+        CHECK(ccz_pinned_read_at(out, p, 0, SIZE, &err) == CCZ_OK && memcmp(in, out, SIZE) == 0);
+    }
+    free(in);
+    free(out);
+}
+
+/* Cut, grown, replaced, removed. */
+static void test_ends(void)
+{
+    uint8_t *in = malloc(SIZE), *out = malloc(SIZE);
+    struct ccz_err err = {0};
+    CHECK(in && out);
+    fill(in, SIZE);
+    const char *path = write_new("ends", in, SIZE);
+    CCZ_AUTO(ccz_pinned) p = NULL;
+    CHECK(ccz_pinned_open(&p, path, &err) == CCZ_OK);
+    CHECK(truncate(path, SIZE + 5000) == 0); /* what was appended is not seen */
+    CHECK(ccz_pinned_read_at(out, p, 0, SIZE, &err) == CCZ_OK && memcmp(in, out, SIZE) == 0);
+    CHECK(is_refused(ccz_pinned_read_at(out, p, SIZE, 1, &err), CCZ_E_IO, &err, "pinned:range"));
+    CHECK(ccz_pinned_read_at(out, p, 0, 1, &err) ==
+          CCZ_OK); /* another chunk than the last is held */
+    CHECK(truncate(path, SIZE - 1) == 0);
+    CHECK(is_refused(ccz_pinned_read_at(out, p, 3 * CHUNK, 10, &err), CCZ_E_SIG, &err,
+                     "pinned:changed") &&
+          strcmp(err.got, "chunk 3 is cut short") == 0);
+    CHECK(truncate(path, 0) == 0);
+    CHECK(
+        is_refused(ccz_pinned_read_at(out, p, CHUNK, 10, &err), CCZ_E_SIG, &err, "pinned:changed"));
+    CHECK(unlink(path) == 0 &&
+          symlink("/dev/zero", path) == 0); /* the path is not followed again */
+    CHECK(is_refused(ccz_pinned_read_at(out, p, 0, 10, &err), CCZ_E_SIG, &err, "pinned:changed"));
+    free(in);
+    free(out);
+}
+
+static void test_refuses(void)
+{
+    CCZ_AUTO(ccz_pinned) p = NULL;
+    struct ccz_err err = {0};
+    CHECK(is_refused(ccz_pinned_open(&p, temp_path("none"), &err), CCZ_E_NOT_FOUND, &err,
+                     "pinned:open"));
+    CHECK(is_refused(ccz_pinned_open(&p, temp_base, &err), CCZ_E_IO, &err, "pinned:open"));
+    CHECK(is_refused(ccz_pinned_open(&p, "/dev/zero", &err), CCZ_E_IO, &err, "pinned:open"));
+    const char *pipe = temp_path("pipe");
+    CHECK(mkfifo(pipe, 0600) == 0); /* nobody writes to it */
+    CHECK(is_refused(ccz_pinned_open(&p, pipe, &err), CCZ_E_IO, &err, "pinned:open") && !p);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct ccz_test tests[] = {
+        {"pinned.reads", test_reads},
+        {"pinned.changed", test_changed},
+        {"pinned.ends", test_ends},
+        {"pinned.refuses", test_refuses},
+    };
+    temp_setup();
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
