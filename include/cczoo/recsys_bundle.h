@@ -15,7 +15,7 @@
  * under the same key.
  *
  * Sizes of files are rounded up, so that they tell the size of a model only roughly (an eighth at most).
- * Threads: a bundle may be read by many threads at once. Reading order of the sources: bundle_manifest.c, bundle_file.c,
+ * Threads: a bundle may be read by many threads at once. Reading order of the sources: members.c, order.c, bundle_manifest.c, bundle_file.c,
  * bundle_write.c, bundle_read.c, bundle_dir.c, bundle_engine.c.
  */
 #include <cczoo/engine.h>
@@ -44,7 +44,9 @@ struct ccz_recsys_manifest {
     uint32_t key_version;       /**< its version there, from 1; 0 = no KMS */
     int64_t created_s;          /**< seconds since 1970 UTC */
     char trainer[32];           /**< program that trained: "cczoo", "spark"; as a name */
+    uint8_t order_sha256[32];   /**< of the order (recsys_order.h) that it fulfils; zeros = none */
     uint8_t data_sha256[32];    /**< of the file of ratings as it lay on the disk */
+    uint8_t titles_sha256[32];  /**< of the file of titles; zeros = none */
     uint8_t parent_sha256[32];  /**< of the manifest of the version before; zeros = none */
     /** How it was trained, for folding in; threads, tier, by_item and functions are not kept. */
     struct ccz_recsys_als_cfg als;
@@ -90,6 +92,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_bundle_save(uint8_t sha256[32], const cha
  *  the reader itself. */
 typedef ccz_rc (*ccz_recsys_trainer_fn)(void *arg, struct ccz_span cert, struct ccz_err *err);
 
+struct ccz_recsys_order;
 /** Zeroed: nothing is accepted. */
 struct ccz_recsys_bundle_cfg {
     ccz_recsys_trainer_fn trainer; /**< required but for any_trainer_insecure */
@@ -104,6 +107,8 @@ struct ccz_recsys_bundle_cfg {
     const uint8_t *
         data_sha256; /**< 32 bytes: of the file of ratings that it must have been trained on; NULL: any */
     const char *trainer_kind; /**< program that must have trained it: "cczoo", "spark"; NULL: any */
+    const struct ccz_recsys_order
+        *order; /**< that it must fulfil (recsys_order.h); NULL: any, and none at all */
 };
 struct ccz_recsys_bundle;
 /**
@@ -121,7 +126,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_bundle_key(char key[8 + CCZ_RECSYS_NAME_S
  * @param key       not kept
  * @retval CCZ_E_ARG         recsys:trainer-hook, recsys:key-version: @p cfg says neither what is required nor that it is not
  * @retval CCZ_E_POLICY      recsys:rolled-back: older key or older model than asked for; recsys:model-name; recsys:data: other ratings;
- *                           recsys:trainer-kind: another program
+ *                           recsys:trainer-kind: another program; recsys:order: another order or none; recsys:titles, recsys:model-key:
+ *                           not what the order says
  * @retval CCZ_E_SIG         recsys:signature; recsys:digest with the file; pf:... of a changed file or another key
  * @retval CCZ_E_MISMATCH    recsys:contents: files that do not fit each other
  * @retval CCZ_E_FORMAT      recsys:manifest, recsys:signature-file, recsys:seen, recsys:factors, and those of ids and titles

@@ -2,18 +2,17 @@
 /* The manifest of a bundle: JSON, strict when read. */
 #define _DEFAULT_SOURCE
 #include "bundle_priv.h"
+#include "members.h"
 
 #include <cczoo/crypto.h>
+#include <cczoo/recsys_order.h>
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-static const char *const kinds[] = {[CCZ_RECSYS_IMPLICIT_HKV] = "implicit-hkv",
-                                    [CCZ_RECSYS_IMPLICIT_IALS] = "implicit-ials",
-                                    [CCZ_RECSYS_EXPLICIT] = "explicit"};
 static const char *const solvers[] = {[CCZ_RECSYS_ALS_EXACT] = "exact", [CCZ_RECSYS_ALS_CG] = "cg"};
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), SOLVERS = sizeof(solvers) / sizeof(solvers[0]) };
+enum { SOLVERS = sizeof(solvers) / sizeof(solvers[0]) };
 
 const char *cczi_bundle_part_name(enum cczi_bundle_part p)
 {
@@ -89,7 +88,7 @@ ccz_rc cczi_manifest_check(const struct ccz_recsys_manifest *m, struct ccz_err *
     if (m->key_version && m->version != m->key_version)
         return ccz_refuse_num(err, CCZ_E_ARG, "recsys:version", (int64_t)m->version,
                               m->key_version);
-    if ((unsigned)m->als.kind >= KINDS || (unsigned)m->als.solver >= SOLVERS)
+    if (!ccz_recsys_kind_name(m->als.kind) || (unsigned)m->als.solver >= SOLVERS)
         return ccz_fail(err, CCZ_E_ARG, "recsys:kind", 0, "no such kind or solver");
     if (m->als.seed > INT64_MAX)
         return ccz_fail(err, CCZ_E_ARG, "recsys:seed", 0, "a seed of a bundle is below 2^63");
@@ -118,7 +117,7 @@ static void put_parameters(struct ccz_buf *out, const struct ccz_recsys_als_cfg 
         ",\n \"parameters\": {\"kind\": \"%s\", \"solver\": \"%s\", \"biases\": %s, "
         "\"nonneg\": %s, \"factors\": %u, \"iterations\": %u, \"cg_steps\": %u, \"seed\": "
         "%" PRIu64,
-        kinds[a->kind], solvers[a->solver], a->biases ? "true" : "false",
+        ccz_recsys_kind_name(a->kind), solvers[a->solver], a->biases ? "true" : "false",
         a->nonneg ? "true" : "false", a->factors, a->iterations, a->cg_steps, a->seed);
     put_real(out, ", \"reg\": ", a->reg);
     put_real(out, ", \"alpha\": ", a->alpha);
@@ -156,7 +155,9 @@ void cczi_manifest_put(struct ccz_buf *out, const struct ccz_recsys_manifest *m,
     ccz_json_put_str(out, ccz_span_str(m->key));
     ccz_buf_printf(out, ",\n \"key_version\": %u,\n \"created\": \"%s\",\n \"trainer\": \"%s\"",
                    m->key_version, at, m->trainer);
+    put_hex(out, "order_sha256", m->order_sha256);
     put_hex(out, "data_sha256", m->data_sha256);
+    put_hex(out, "titles_sha256", m->titles_sha256);
     put_hex(out, "parent_sha256", m->parent_sha256);
     ccz_buf_printf(out, ",\n \"users\": %u, \"items\": %u, \"ratings\": %" PRIu64, m->users,
                    m->items, m->ratings);
@@ -182,90 +183,28 @@ void ccz_recsys_manifest_put(struct ccz_buf *out, const struct ccz_recsys_manife
 
 /* ----------------------------------------------------------------------------------- reading */
 
-/* Sticky: read everything, test once; the first member that is wrong is named. */
-struct parse {
-    const char *wrong;
-};
-
-static void wrong(struct parse *p, const char *key)
+static void parameters(struct cczi_members *p, struct ccz_recsys_als_cfg *a,
+                       const struct ccz_json *o)
 {
-    p->wrong = p->wrong ? p->wrong : key;
-}
-
-static void text(struct parse *p, char *out, size_t size, const struct ccz_json *o, const char *key)
-{
-    const char *s = ccz_json_str(ccz_json_get(o, key));
-    if (!s || strlen(s) >= size) {
-        wrong(p, key);
-        return;
-    }
-    memcpy(out, s, strlen(s) + 1);
-}
-
-static uint64_t number(struct parse *p, const struct ccz_json *o, const char *key, uint64_t max)
-{
-    int64_t v = 0;
-    if (!ccz_json_int(&v, ccz_json_get(o, key)) || v < 0 || (uint64_t)v > max) {
-        wrong(p, key);
-        return 0;
-    }
-    return (uint64_t)v;
-}
-
-static float real(struct parse *p, const struct ccz_json *o, const char *key)
-{
-    double v = 0;
-    if (!ccz_json_real(&v, ccz_json_get(o, key)) || !isfinite((float)v))
-        wrong(p, key);
-    return (float)v;
-}
-
-static bool flag(struct parse *p, const struct ccz_json *o, const char *key)
-{
-    bool v = false;
-    if (!ccz_json_bool(&v, ccz_json_get(o, key)))
-        wrong(p, key);
-    return v;
-}
-
-static void digest(struct parse *p, uint8_t out[32], const struct ccz_json *o, const char *key)
-{
-    const struct ccz_span s = ccz_json_bytes(ccz_json_get(o, key));
-    if (s.size != 64 || ccz_unhex(out, 32, (const char *)s.ptr, s.size) != CCZ_OK)
-        wrong(p, key);
-}
-
-static int choice(struct parse *p, const struct ccz_json *o, const char *key,
-                  const char *const *names, int len)
-{
-    const char *s = ccz_json_str(ccz_json_get(o, key));
-    for (int i = 0; s && i < len; i++)
-        if (strcmp(s, names[i]) == 0)
-            return i;
-    wrong(p, key);
-    return 0;
-}
-
-static void parameters(struct parse *p, struct ccz_recsys_als_cfg *a, const struct ccz_json *o)
-{
-    a->kind = (enum ccz_recsys_als_kind)choice(p, o, "kind", kinds, KINDS);
-    a->solver = (enum ccz_recsys_als_solver)choice(p, o, "solver", solvers, SOLVERS);
-    a->biases = flag(p, o, "biases");
-    a->nonneg = flag(p, o, "nonneg");
-    a->factors = (uint32_t)number(p, o, "factors", CCZ_RECSYS_FACTORS_MAX);
-    a->iterations = (uint32_t)number(p, o, "iterations", UINT32_MAX);
-    a->cg_steps = (uint32_t)number(p, o, "cg_steps", UINT32_MAX);
-    a->seed = number(p, o, "seed", INT64_MAX);
-    a->reg = real(p, o, "reg");
-    a->alpha = real(p, o, "alpha");
-    a->unobserved = real(p, o, "unobserved");
-    a->nu = real(p, o, "nu");
-    a->deviation = real(p, o, "deviation");
+    a->kind =
+        (enum ccz_recsys_als_kind)cczi_member_choice(p, o, "kind", cczi_als_kinds, CCZI_ALS_KINDS);
+    a->solver = (enum ccz_recsys_als_solver)cczi_member_choice(p, o, "solver", solvers, SOLVERS);
+    a->biases = cczi_member_flag(p, o, "biases");
+    a->nonneg = cczi_member_flag(p, o, "nonneg");
+    a->factors = (uint32_t)cczi_member_number(p, o, "factors", CCZ_RECSYS_FACTORS_MAX);
+    a->iterations = (uint32_t)cczi_member_number(p, o, "iterations", UINT32_MAX);
+    a->cg_steps = (uint32_t)cczi_member_number(p, o, "cg_steps", UINT32_MAX);
+    a->seed = cczi_member_number(p, o, "seed", INT64_MAX);
+    a->reg = cczi_member_float(p, o, "reg");
+    a->alpha = cczi_member_float(p, o, "alpha");
+    a->unobserved = cczi_member_float(p, o, "unobserved");
+    a->nu = cczi_member_float(p, o, "nu");
+    a->deviation = cczi_member_float(p, o, "deviation");
     if (a->factors == 0)
-        wrong(p, "factors");
+        cczi_member_wrong(p, "factors");
 }
 
-static void metrics(struct parse *p, struct ccz_recsys_manifest *m, const struct ccz_json *o)
+static void metrics(struct cczi_members *p, struct ccz_recsys_manifest *m, const struct ccz_json *o)
 {
     const char *key = NULL;
     const struct ccz_json *v;
@@ -273,7 +212,7 @@ static void metrics(struct parse *p, struct ccz_recsys_manifest *m, const struct
         struct ccz_recsys_metric_value *to = &m->metric[m->metrics_len];
         if (m->metrics_len == CCZ_RECSYS_BUNDLE_METRICS || strlen(key) >= sizeof(to->name) ||
             !ccz_json_real(&to->value, v)) {
-            wrong(p, "metrics");
+            cczi_member_wrong(p, "metrics");
             return;
         }
         memcpy(to->name, key, strlen(key) + 1);
@@ -281,7 +220,8 @@ static void metrics(struct parse *p, struct ccz_recsys_manifest *m, const struct
     }
 }
 
-static void files_of(struct parse *p, struct cczi_bundle_file *files, const struct ccz_json *o)
+static void files_of(struct cczi_members *p, struct cczi_bundle_file *files,
+                     const struct ccz_json *o)
 {
     size_t used = 0;
     for (int i = 0; i < CCZI_PARTS; i++) {
@@ -289,14 +229,14 @@ static void files_of(struct parse *p, struct cczi_bundle_file *files, const stru
         files[i] = (struct cczi_bundle_file){0};
         if (!f && i == CCZI_PART_TITLES)
             continue;
-        files[i].size = number(p, f, "size", INT64_MAX >> 8);
-        digest(p, files[i].sha256, f, "sha256");
+        files[i].size = cczi_member_number(p, f, "size", INT64_MAX >> 8);
+        cczi_member_digest(p, files[i].sha256, f, "sha256");
         if (files[i].size == 0)
-            wrong(p, "size");
+            cczi_member_wrong(p, "size");
         used++;
     }
     if (ccz_json_len(o) != used)
-        wrong(p, "files");
+        cczi_member_wrong(p, "files");
 }
 
 ccz_rc cczi_manifest_parse(struct ccz_recsys_manifest *m, struct cczi_bundle_file *files,
@@ -309,24 +249,28 @@ ccz_rc cczi_manifest_parse(struct ccz_recsys_manifest *m, struct cczi_bundle_fil
         return ccz_fail(err, CCZ_E_FORMAT, "recsys:manifest", 0, "the manifest is no JSON");
     const char *format = ccz_json_str(ccz_json_get(root, "format"));
     if (!format || strcmp(format, CCZI_BUNDLE_FORMAT) != 0)
-        return ccz_refuse(err, CCZ_E_UNSUPPORTED, "recsys:manifest", format ? format : "no format",
-                          CCZI_BUNDLE_FORMAT);
-    struct parse p = {0};
+        return ccz_hint(err,
+                        ccz_refuse(err, CCZ_E_UNSUPPORTED, "recsys:manifest",
+                                   format ? format : "no format", CCZI_BUNDLE_FORMAT),
+                        "a bundle of another release of cczoo: train and publish the model anew");
+    struct cczi_members p = {0};
     char created[24] = "";
-    text(&p, m->name, sizeof(m->name), root, "name");
-    m->version = number(&p, root, "version", INT64_MAX);
-    text(&p, m->key, sizeof(m->key), root, "key");
-    m->key_version = (uint32_t)number(&p, root, "key_version", UINT32_MAX);
-    text(&p, created, sizeof(created), root, "created");
+    cczi_member_text(&p, m->name, sizeof(m->name), root, "name");
+    m->version = cczi_member_number(&p, root, "version", INT64_MAX);
+    cczi_member_text(&p, m->key, sizeof(m->key), root, "key");
+    m->key_version = (uint32_t)cczi_member_number(&p, root, "key_version", UINT32_MAX);
+    cczi_member_text(&p, created, sizeof(created), root, "created");
     if (ccz_time_parse(&m->created_s, created, strlen(created)) != CCZ_OK)
-        wrong(&p, "created");
-    text(&p, m->trainer, sizeof(m->trainer), root, "trainer");
-    digest(&p, m->data_sha256, root, "data_sha256");
-    digest(&p, m->parent_sha256, root, "parent_sha256");
-    m->users = (uint32_t)number(&p, root, "users", CCZ_RECSYS_LEN_MAX);
-    m->items = (uint32_t)number(&p, root, "items", CCZ_RECSYS_LEN_MAX);
-    m->ratings = number(&p, root, "ratings", CCZ_RECSYS_RATINGS_MAX);
-    m->mean = real(&p, root, "mean");
+        cczi_member_wrong(&p, "created");
+    cczi_member_text(&p, m->trainer, sizeof(m->trainer), root, "trainer");
+    cczi_member_digest(&p, m->order_sha256, root, "order_sha256");
+    cczi_member_digest(&p, m->data_sha256, root, "data_sha256");
+    cczi_member_digest(&p, m->titles_sha256, root, "titles_sha256");
+    cczi_member_digest(&p, m->parent_sha256, root, "parent_sha256");
+    m->users = (uint32_t)cczi_member_number(&p, root, "users", CCZ_RECSYS_LEN_MAX);
+    m->items = (uint32_t)cczi_member_number(&p, root, "items", CCZ_RECSYS_LEN_MAX);
+    m->ratings = cczi_member_number(&p, root, "ratings", CCZ_RECSYS_RATINGS_MAX);
+    m->mean = cczi_member_float(&p, root, "mean");
     parameters(&p, &m->als, ccz_json_get(root, "parameters"));
     metrics(&p, m, ccz_json_get(root, "metrics"));
     files_of(&p, files, ccz_json_get(root, "files"));

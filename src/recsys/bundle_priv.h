@@ -22,7 +22,9 @@ enum cczi_bundle_part {
 #define CCZI_BUNDLE_MANIFEST  "manifest.json"
 #define CCZI_BUNDLE_SIGNATURE "signature"
 #define CCZI_BUNDLE_KEY       "key.json" /* in clear: which key opens the others */
-#define CCZI_BUNDLE_FORMAT    "cczoo recsys bundle 1"
+#define CCZI_BUNDLE_FORMAT    "cczoo recsys bundle 2"
+/* What a signature is over, beside the manifest, which says its format itself: so an old bundle is known for what it is. */
+#define CCZI_BUNDLE_LABEL "cczoo recsys bundle 1"
 enum {
     CCZI_BUNDLE_FILES_MAX = CCZI_PARTS + 2,
     CCZI_MANIFEST_SIZE_MAX = 1 << 16,
@@ -51,5 +53,10 @@ ccz_rc cczi_manifest_parse(struct ccz_recsys_manifest *m, struct cczi_bundle_fil
 /* What both a writer and a reader refuse. */
 ccz_rc cczi_manifest_check(const struct ccz_recsys_manifest *m, struct ccz_err *err);
 bool cczi_bundle_name_ok(const char *name);
+
+/* ---- order.c */
+
+enum { CCZI_ALS_KINDS = 3 };
+extern const char *const cczi_als_kinds[CCZI_ALS_KINDS];
 
 #endif

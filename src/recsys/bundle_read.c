@@ -8,6 +8,7 @@
 #include "bundle_priv.h"
 #include "recsys_priv.h"
 
+#include <cczoo/recsys_order.h>
 #include <cczoo/x509.h>
 
 #include <math.h>
@@ -83,7 +84,7 @@ static ccz_rc split_signature(struct ccz_span *cert, struct ccz_span *sig, struc
 
 static ccz_rc check_signature(struct reader *r, struct ccz_span manifest, struct ccz_err *err)
 {
-    static const char label[] = CCZI_BUNDLE_FORMAT; /* its NUL ends it */
+    static const char label[] = CCZI_BUNDLE_LABEL; /* its NUL ends it */
     const struct ccz_span parts[] = {CCZ_SPAN(label, sizeof(label)), manifest};
     struct ccz_span der, sig;
     CCZ_AUTO_BUF file;
@@ -109,6 +110,35 @@ static ccz_rc check_signature(struct reader *r, struct ccz_span manifest, struct
     return r->cfg->trainer ? r->cfg->trainer(r->cfg->arg, der, err) : CCZ_OK;
 }
 
+static ccz_rc refuse_digest(struct ccz_err *err, const char *where, const uint8_t got[32],
+                            const uint8_t expected[32], const char *hint)
+{
+    return ccz_hint(err, ccz_refuse_bytes(err, CCZ_E_POLICY, where, got, 32, expected, 32), hint);
+}
+
+/* The digest says all of it of a trainer that does as it is told; the rest is what the reader needs not take on trust. */
+static ccz_rc check_order(const struct ccz_recsys_manifest *m, const struct ccz_recsys_order *o,
+                          struct ccz_err *err)
+{
+    if (memcmp(m->order_sha256, o->sha256, 32) != 0)
+        return refuse_digest(err, "recsys:order", m->order_sha256, o->sha256,
+                             "made for another order, or for none (zeros): a new version of the "
+                             "order needs a new model");
+    if (strcmp(m->trainer, o->trainer) != 0)
+        return ccz_refuse(err, CCZ_E_POLICY, "recsys:trainer-kind", m->trainer, o->trainer);
+    if (strcmp(m->name, o->name) != 0)
+        return ccz_refuse(err, CCZ_E_POLICY, "recsys:model-name", m->name, o->name);
+    if (strcmp(m->key, o->model_key) != 0)
+        return ccz_refuse(err, CCZ_E_POLICY, "recsys:model-key", m->key, o->model_key);
+    if (memcmp(m->titles_sha256, o->data.titles_sha256, 32) != 0)
+        return refuse_digest(err, "recsys:titles", m->titles_sha256, o->data.titles_sha256,
+                             "the model has the titles of another file");
+    return memcmp(m->data_sha256, o->data.sha256, 32) == 0
+               ? CCZ_OK
+               : refuse_digest(err, "recsys:data", m->data_sha256, o->data.sha256,
+                               "the model was trained on another file of ratings");
+}
+
 static ccz_rc check_versions(const struct reader *r, struct ccz_err *err)
 {
     const struct ccz_recsys_manifest *m = &r->b->manifest;
@@ -131,11 +161,9 @@ static ccz_rc check_versions(const struct reader *r, struct ccz_err *err)
     if (c->trainer_kind && strcmp(c->trainer_kind, m->trainer) != 0)
         return ccz_refuse(err, CCZ_E_POLICY, "recsys:trainer-kind", m->trainer, c->trainer_kind);
     if (c->data_sha256 && memcmp(c->data_sha256, m->data_sha256, 32) != 0)
-        return ccz_hint(err,
-                        ccz_refuse_bytes(err, CCZ_E_POLICY, "recsys:data", m->data_sha256, 32,
-                                         c->data_sha256, 32),
-                        "the model was trained on another file of ratings");
-    return CCZ_OK;
+        return refuse_digest(err, "recsys:data", m->data_sha256, c->data_sha256,
+                             "the model was trained on another file of ratings");
+    return c->order ? check_order(m, c->order, err) : CCZ_OK;
 }
 
 static ccz_rc read_manifest(struct reader *r, struct ccz_err *err)
@@ -189,8 +217,8 @@ static ccz_rc part_read(void *to, struct part *p, uint64_t size, struct ccz_err 
     return rc;
 }
 
-static ccz_rc refuse_digest(struct ccz_err *err, enum cczi_bundle_part which, const uint8_t got[32],
-                            const uint8_t expected[32])
+static ccz_rc refuse_part(struct ccz_err *err, enum cczi_bundle_part which, const uint8_t got[32],
+                          const uint8_t expected[32])
 {
     char text[2][CCZ_ERR_VALUE_SIZE], hex[65];
     ccz_hex(hex, got, 32);
@@ -212,7 +240,7 @@ static ccz_rc part_end(struct part *p, ccz_rc rc, struct ccz_err *err)
         rc = ccz_hasher_done(sha256, p->hash);
     ccz_hasher_free(p->hash);
     if (rc == CCZ_OK && memcmp(sha256, p->r->files[p->which].sha256, 32) != 0)
-        rc = refuse_digest(err, p->which, sha256, p->r->files[p->which].sha256);
+        rc = refuse_part(err, p->which, sha256, p->r->files[p->which].sha256);
     return rc;
 }
 

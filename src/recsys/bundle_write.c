@@ -194,7 +194,7 @@ static ccz_rc write_small(const struct job *j, const char *name, struct ccz_span
 /* "CCZRSIG1" || le32 size || certificate || r || s || zeros */
 static ccz_rc write_signature(const struct job *j, struct ccz_span manifest, struct ccz_err *err)
 {
-    static const char label[] = CCZI_BUNDLE_FORMAT; /* its NUL ends it */
+    static const char label[] = CCZI_BUNDLE_LABEL; /* its NUL ends it */
     const struct ccz_span parts[] = {CCZ_SPAN(label, sizeof(label)), manifest};
     uint8_t sig[64];
     CCZ_AUTO_BUF b;

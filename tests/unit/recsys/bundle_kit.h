@@ -95,7 +95,9 @@ static inline void kit_begin(struct kit *k, bool text)
                                          .signer = k->signer,
                                          .cert = ccz_buf_span(&k->cert),
                                          .key = k->key};
+    memset(k->w.manifest.order_sha256, 0x0e, 32);
     memset(k->w.manifest.data_sha256, 0xd1, 32);
+    memset(k->w.manifest.titles_sha256, 0xd2, 32);
     memset(k->w.manifest.parent_sha256, 0xa2, 32);
     kit_train(k, &(struct ccz_recsys_als_cfg){.kind = CCZ_RECSYS_IMPLICIT_HKV,
                                               .factors = KIT_FACTORS,
@@ -178,7 +180,7 @@ static inline void kit_write_file(const struct kit *k, const char *dir, const ch
 static inline void kit_sign(const struct kit *k, const char *dir, struct ccz_span manifest,
                             const struct ccz_key *signer, struct ccz_span cert)
 {
-    static const char label[] = CCZI_BUNDLE_FORMAT;
+    static const char label[] = CCZI_BUNDLE_LABEL;
     const struct ccz_span parts[] = {CCZ_SPAN(label, sizeof(label)), manifest};
     uint8_t sig[64];
     CCZ_AUTO_BUF b;

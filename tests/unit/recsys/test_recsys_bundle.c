@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "bundle_kit.h"
 
+#include <cczoo/recsys_order.h>
+
 #include <fcntl.h>
 #include <math.h>
 
@@ -36,6 +38,8 @@ static void check_manifest(const struct ccz_recsys_manifest *m, const struct kit
     CHECK(strcmp(m->name, w->name) == 0 && m->version == w->version && strcmp(m->key, w->key) == 0);
     CHECK(m->key_version == w->key_version && m->created_s == w->created_s);
     CHECK(strcmp(m->trainer, "cczoo") == 0 && memcmp(m->data_sha256, w->data_sha256, 32) == 0 &&
+          memcmp(m->order_sha256, w->order_sha256, 32) == 0 &&
+          memcmp(m->titles_sha256, w->titles_sha256, 32) == 0 &&
           memcmp(m->parent_sha256, w->parent_sha256, 32) == 0);
     CHECK(m->users == KIT_USERS && m->items == KIT_ITEMS && m->ratings == k->seen->len);
     CHECK(m->als.kind == w->als.kind && m->als.factors == w->als.factors &&
@@ -210,6 +214,46 @@ static void test_expected(void)
     kit_end(&k);
 }
 
+/* The order that a reader knows; a trainer that is believed made the bundle for another one, or says other things than ordered. */
+static void test_ordered(void)
+{
+    static const struct {
+        const char *from, *to, *where;
+    } other[] = {
+        {"0e0e", "0e0f", "recsys:order"},
+        {"\"trainer\": \"cczoo\"", "\"trainer\": \"spark\"", "recsys:trainer-kind"},
+        {"\"name\": \"films\"", "\"name\": \"filme\"", "recsys:model-name"},
+        {"\"key/films\"", "\"key/other\"", "recsys:model-key"},
+        {"d1d1", "d1d2", "recsys:data"},
+        {"d2d2", "d2d1", "recsys:titles"},
+    };
+    struct kit k;
+    kit_begin(&k, false);
+    const char *dir = kit_save(&k, "ordered");
+    struct ccz_recsys_bundle_cfg cfg = kit_cfg(&k);
+    struct ccz_recsys_order order = {.name = "films", .trainer = "cczoo", .model_key = "key/films"};
+    memset(order.sha256, 0x0e, 32);
+    memset(order.data.sha256, 0xd1, 32);
+    memset(order.data.titles_sha256, 0xd2, 32);
+    cfg.order = &order;
+    CCZ_AUTO(ccz_recsys_bundle) b = NULL;
+    CHECK(ccz_recsys_bundle_open(&b, dir, k.key, &cfg, NULL) == CCZ_OK);
+    CCZ_AUTO_BUF text;
+    kit_read_file(&text, &k, dir, "manifest.json");
+    for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++) {
+        kit_forge(&k, dir, other[i].from, other[i].to, true);
+        refused(dir, k.key, &cfg, CCZ_E_POLICY, other[i].where);
+        kit_write_file(&k, dir, "manifest.json", ccz_buf_span(&text));
+    }
+    memset(k.w.manifest.order_sha256, 0, 32); /* a model without an order */
+    dir = kit_save(&k, "unordered");
+    refused(dir, k.key, &cfg, CCZ_E_POLICY, "recsys:order");
+    cfg.order = NULL;
+    CCZ_AUTO(ccz_recsys_bundle) any = NULL;
+    CHECK(ccz_recsys_bundle_open(&any, dir, k.key, &cfg, NULL) == CCZ_OK);
+    kit_end(&k);
+}
+
 static void test_signature(void)
 {
     struct kit k;
@@ -329,7 +373,8 @@ static void test_manifest(void)
         ccz_rc rc;
     } bad[] = {
         {"{\"format\"", "[\"format\"", "recsys:manifest", CCZ_E_FORMAT},
-        {"bundle 1", "bundle 2", "recsys:manifest", CCZ_E_UNSUPPORTED},
+        {"bundle 2", "bundle 3", "recsys:manifest", CCZ_E_UNSUPPORTED},
+        {"bundle 2", "bundle 1", "recsys:manifest", CCZ_E_UNSUPPORTED}, /* of an older release */
         {"\"films\"", "\"fi lms\"", "recsys:manifest", CCZ_E_FORMAT},
         {"\"films\"", "\"\"", "recsys:manifest", CCZ_E_FORMAT},
         {"\"films\"", "7", "recsys:manifest", CCZ_E_FORMAT},
@@ -339,6 +384,8 @@ static void test_manifest(void)
         {"\"key/films\"", "\"\"", "recsys:manifest", CCZ_E_FORMAT},
         {"\"created\": \"2", "\"created\": \"x", "recsys:manifest", CCZ_E_FORMAT},
         {"d1d1", "D1d", "recsys:manifest", CCZ_E_FORMAT},
+        {"d2d2", "", "recsys:manifest", CCZ_E_FORMAT},
+        {"\"order_sha256\"", "\"order\"", "recsys:manifest", CCZ_E_FORMAT},
         {"implicit-hkv", "implicit", "recsys:manifest", CCZ_E_FORMAT},
         {"\"factors\": 6", "\"factors\": 0", "recsys:manifest", CCZ_E_FORMAT},
         {"\"alpha\": 4.25", "\"alpha\": 1e99", "recsys:manifest", CCZ_E_FORMAT},
@@ -507,11 +554,11 @@ static void test_write_refuses(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"bundle.round_trip", test_round_trip},       {"bundle.on_disk", test_on_disk},
-        {"bundle.expected", test_expected},           {"bundle.rolled_back", test_rolled_back},
-        {"bundle.signature", test_signature},         {"bundle.swapped", test_swapped},
-        {"bundle.manifest", test_manifest},           {"bundle.contents", test_contents},
-        {"bundle.write_refuses", test_write_refuses},
+        {"bundle.round_trip", test_round_trip}, {"bundle.on_disk", test_on_disk},
+        {"bundle.expected", test_expected},     {"bundle.rolled_back", test_rolled_back},
+        {"bundle.signature", test_signature},   {"bundle.swapped", test_swapped},
+        {"bundle.ordered", test_ordered},       {"bundle.manifest", test_manifest},
+        {"bundle.contents", test_contents},     {"bundle.write_refuses", test_write_refuses},
     };
     temp_setup();
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);

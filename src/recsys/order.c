@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The order: what an owner of ratings has trained. One table of members for each object, so that what is written is what is read. */
+#define _DEFAULT_SOURCE
+#include "als_priv.h"
+#include "bundle_priv.h"
+#include "members.h"
+
+#include <cczoo/crypto.h>
+#include <cczoo/recsys_order.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *const cczi_als_kinds[CCZI_ALS_KINDS] = {[CCZ_RECSYS_IMPLICIT_HKV] = "implicit-hkv",
+                                                    [CCZ_RECSYS_IMPLICIT_IALS] = "implicit-ials",
+                                                    [CCZ_RECSYS_EXPLICIT] = "explicit"};
+static const char *const splits[] = {[CCZ_RECSYS_SPLIT_TIME] = "time",
+                                     [CCZ_RECSYS_SPLIT_LAST] = "last",
+                                     [CCZ_RECSYS_SPLIT_LEAVE] = "leave",
+                                     [CCZ_RECSYS_SPLIT_RANDOM] = "random",
+                                     "none"};
+static const char *const rules[] = {[CCZ_RECSYS_TWICE_REFUSE] = "refuse",
+                                    [CCZ_RECSYS_TWICE_LAST] = "last",
+                                    [CCZ_RECSYS_TWICE_SUM] = "sum"};
+static const char *const trainers[] = {"cczoo", "spark"};
+enum { NONE = 4, SPLITS = 5, RULES = 3, TRAINERS = 2, ORDER_VERSION = 1 };
+
+const char *ccz_recsys_kind_name(enum ccz_recsys_als_kind kind)
+{
+    return (unsigned)kind < CCZI_ALS_KINDS ? cczi_als_kinds[kind] : NULL;
+}
+
+const char *ccz_recsys_split_name(enum ccz_recsys_split_kind kind)
+{
+    return (unsigned)kind < NONE ? splits[kind] : NULL;
+}
+
+const char *ccz_recsys_twice_name(enum ccz_recsys_twice rule)
+{
+    return (unsigned)rule < RULES ? rules[rule] : NULL;
+}
+
+/* ------------------------------------------------------------------------------------ checking */
+
+static ccz_rc refuse(struct ccz_err *err, const char *what, const char *expected)
+{
+    return ccz_refuse(err, CCZ_E_ARG, "recsys:order-value", what, expected);
+}
+
+static bool none(const uint8_t sha256[32])
+{
+    static const uint8_t zeros[32];
+    return memcmp(sha256, zeros, 32) == 0;
+}
+
+/* "key/NAME"; the KMS is stricter about NAME, and says so itself. */
+static bool key_ok(const char *key)
+{
+    return strncmp(key, "key/", 4) == 0 && key[4];
+}
+
+static ccz_rc check_data(const struct ccz_recsys_order *o, struct ccz_err *err)
+{
+    struct ccz_recsys_format format;
+    const bool titles = o->data.titles_format[0] != 0;
+    if (!key_ok(o->data.key) || !key_ok(o->model_key))
+        return refuse(err, "a key of no KMS", "key/NAME of the KMS, for data and model");
+    if (!o->data.name[0])
+        return refuse(err, "a data set without a name", "a name of 1 byte or more");
+    if (strcmp(o->data.format, "parquet") != 0 && !ccz_recsys_format_from(&format, o->data.format))
+        return refuse(err, o->data.format, "a format of ratings");
+    if (titles && !ccz_recsys_format_from(&format, o->data.titles_format))
+        return refuse(err, o->data.titles_format, "a format of titles");
+    if (none(o->data.sha256))
+        return refuse(err, "no digest", "that of the ratings");
+    if (titles == none(o->data.titles_sha256))
+        return refuse(err, "half of it", "digest and format of titles, or neither");
+    return CCZ_OK;
+}
+
+static ccz_rc check_als(const struct ccz_recsys_als_cfg *a, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_als_check_cfg(a, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (a->iterations == 0 || a->iterations > CCZ_RECSYS_ITERATIONS_MAX)
+        return refuse(err, "iterations", "1 to 10000");
+    if (a->seed > INT64_MAX)
+        return refuse(err, "seed", "below 2^63");
+    if ((a->solver == CCZ_RECSYS_ALS_CG) != (a->cg_steps > 0))
+        return refuse(err, "a solver that its steps do not say", "exact, or steps");
+    if (a->kind != CCZ_RECSYS_IMPLICIT_HKV && a->alpha != 0)
+        return refuse(err, "alpha", "0 for this kind of model");
+    if (a->kind != CCZ_RECSYS_IMPLICIT_IALS && (a->unobserved != 0 || a->nu != 0))
+        return refuse(err, "unobserved or nu", "0 for this kind of model");
+    return a->deviation == 0 ? CCZ_OK : refuse(err, "deviation", "0");
+}
+
+static ccz_rc check_judge(const struct ccz_recsys_order *o, struct ccz_err *err)
+{
+    const bool share = !o->judge.none && (o->judge.split == CCZ_RECSYS_SPLIT_TIME ||
+                                          o->judge.split == CCZ_RECSYS_SPLIT_RANDOM);
+    if (!o->judge.none && !ccz_recsys_split_name(o->judge.split))
+        return refuse(err, "split", "a rule of splitting");
+    if (share ? !(o->judge.share >= 0.001 && o->judge.share <= 0.999) : o->judge.share != 0)
+        return refuse(err, "share", "0.001 to 0.999 for time and random, 0 for others");
+    if (!(o->judge.expect >= 0 && o->judge.expect <= CCZ_RECSYS_EXPECT_MAX))
+        return refuse(err, "expect", "0 to 1000");
+    if (o->judge.none && o->judge.expect != 0)
+        return refuse(err, "expect without a split", "0, or a split to judge by");
+    return CCZ_OK;
+}
+
+ccz_rc ccz_recsys_order_check(const struct ccz_recsys_order *o, struct ccz_err *err)
+{
+    const struct ccz_recsys_filter *f = &o->filter;
+    if (!cczi_bundle_name_ok(o->name))
+        return refuse(err, "name", "1 to 128 of the characters A-Z a-z 0-9 . _ -");
+    if (strcmp(o->trainer, trainers[0]) != 0 && strcmp(o->trainer, trainers[1]) != 0)
+        return refuse(err, o->trainer, "cczoo or spark as trainer");
+    if (!ccz_recsys_twice_name(f->twice) || f->ratings_max || f->once ||
+        (f->drop_below ? !isfinite(f->value_min) : f->value_min != 0))
+        return refuse(err, "filter", "what an order can say");
+    ccz_rc rc = check_data(o, err);
+    if (rc == CCZ_OK)
+        rc = check_als(&o->als, err);
+    return rc == CCZ_OK ? check_judge(o, err) : rc;
+}
+
+/* ------------------------------------------------------------------------------------- writing */
+
+static void put_text(struct ccz_buf *out, const char *before, const char *text)
+{
+    ccz_buf_put_str(out, before);
+    ccz_json_put_str(out, ccz_span_str(text));
+}
+
+static void put_hex(struct ccz_buf *out, const char *before, const uint8_t bytes[32])
+{
+    char hex[65];
+    ccz_hex(hex, bytes, 32);
+    put_text(out, before, none(bytes) ? "" : hex);
+}
+
+static void put_float(struct ccz_buf *out, const char *before, float v)
+{
+    ccz_buf_put_str(out, before);
+    ccz_json_put_float(out, v);
+}
+
+static void put_filter(struct ccz_buf *out, const struct ccz_recsys_filter *f)
+{
+    if (f->drop_below)
+        put_float(out, ",\n \"filter\": {\"value_min\": ", f->value_min);
+    else
+        ccz_buf_put_str(out, ",\n \"filter\": {\"value_min\": null");
+    ccz_buf_printf(
+        out, ", \"binarize\": %s, \"per_user\": %u, \"per_item\": %u, \"twice\": \"%s\"}",
+        f->binarize ? "true" : "false", f->per_user, f->per_item, ccz_recsys_twice_name(f->twice));
+}
+
+static void put_als(struct ccz_buf *out, const struct ccz_recsys_als_cfg *a)
+{
+    ccz_buf_printf(out, ",\n \"als\": {\"kind\": \"%s\", \"factors\": %u, \"iterations\": %u",
+                   ccz_recsys_kind_name(a->kind), a->factors, a->iterations);
+    put_float(out, ", \"reg\": ", a->reg);
+    put_float(out, ", \"alpha\": ", a->alpha);
+    put_float(out, ", \"unobserved\": ", a->unobserved);
+    put_float(out, ", \"nu\": ", a->nu);
+    ccz_buf_printf(out, ", \"seed\": %" PRIu64 ", \"cg\": %u, \"biases\": %s, \"nonnegative\": %s}",
+                   a->seed, a->cg_steps, a->biases ? "true" : "false",
+                   a->nonneg ? "true" : "false");
+}
+
+void ccz_recsys_order_put(struct ccz_buf *out, const struct ccz_recsys_order *o)
+{
+    ccz_buf_printf(out, "{\"version\": %d", ORDER_VERSION);
+    put_text(out, ",\n \"name\": ", o->name);
+    put_text(out, ",\n \"trainer\": ", o->trainer);
+    put_text(out, ",\n \"data\": {\"key\": ", o->data.key + 4);
+    put_text(out, ", \"name\": ", o->data.name);
+    put_text(out, ", \"format\": ", o->data.format);
+    put_hex(out, ",\n  \"sha256\": ", o->data.sha256);
+    put_text(out, ",\n  \"titles_format\": ", o->data.titles_format);
+    put_hex(out, ", \"titles_sha256\": ", o->data.titles_sha256);
+    put_text(out, "},\n \"model_key\": ", o->model_key + 4);
+    put_hex(out, ",\n \"parent_sha256\": ", o->parent_sha256);
+    put_filter(out, &o->filter);
+    put_als(out, &o->als);
+    put_text(out,
+             ",\n \"judge\": {\"split\": ", splits[o->judge.none ? NONE : (int)o->judge.split]);
+    ccz_buf_put_str(out, ", \"share\": ");
+    ccz_json_put_double(out, o->judge.share);
+    ccz_buf_put_str(out, ", \"expect\": ");
+    ccz_json_put_double(out, o->judge.expect);
+    ccz_buf_put_str(out, "}}\n");
+}
+
+/* ------------------------------------------------------------------------------------- reading */
+
+static void item(struct cczi_members *p, char out[8 + CCZ_RECSYS_NAME_SIZE],
+                 const struct ccz_json *o, const char *key)
+{
+    memcpy(out, "key/", 5);
+    cczi_member_text(p, out + 4, 4 + CCZ_RECSYS_NAME_SIZE, o, key);
+}
+
+/* 64 hex digits, or "" for none; zeros are no third form of it. */
+static void digest_or_none(struct cczi_members *p, uint8_t out[32], const struct ccz_json *o,
+                           const char *key)
+{
+    const char *s = ccz_json_str(ccz_json_get(o, key));
+    if (s && !s[0])
+        return;
+    cczi_member_digest(p, out, o, key);
+    if (none(out))
+        cczi_member_wrong(p, key);
+}
+
+static void read_data(struct cczi_members *p, struct ccz_recsys_order *out,
+                      const struct ccz_json *o)
+{
+    item(p, out->data.key, o, "key");
+    cczi_member_text(p, out->data.name, sizeof(out->data.name), o, "name");
+    cczi_member_text(p, out->data.format, sizeof(out->data.format), o, "format");
+    cczi_member_digest(p, out->data.sha256, o, "sha256");
+    cczi_member_text(p, out->data.titles_format, sizeof(out->data.titles_format), o,
+                     "titles_format");
+    digest_or_none(p, out->data.titles_sha256, o, "titles_sha256");
+}
+
+static void read_filter(struct cczi_members *p, struct ccz_recsys_filter *f,
+                        const struct ccz_json *o)
+{
+    const struct ccz_json *least = ccz_json_get(o, "value_min");
+    f->drop_below = !least || ccz_json_type(least) != CCZ_JSON_NULL;
+    if (f->drop_below)
+        f->value_min = cczi_member_float(p, o, "value_min");
+    f->binarize = cczi_member_flag(p, o, "binarize");
+    f->per_user = (uint32_t)cczi_member_number(p, o, "per_user", UINT32_MAX);
+    f->per_item = (uint32_t)cczi_member_number(p, o, "per_item", UINT32_MAX);
+    f->twice = (enum ccz_recsys_twice)cczi_member_choice(p, o, "twice", rules, RULES);
+}
+
+static void read_als(struct cczi_members *p, struct ccz_recsys_als_cfg *a, const struct ccz_json *o)
+{
+    a->kind =
+        (enum ccz_recsys_als_kind)cczi_member_choice(p, o, "kind", cczi_als_kinds, CCZI_ALS_KINDS);
+    a->factors = (uint32_t)cczi_member_number(p, o, "factors", CCZ_RECSYS_FACTORS_MAX);
+    a->iterations = (uint32_t)cczi_member_number(p, o, "iterations", CCZ_RECSYS_ITERATIONS_MAX);
+    a->reg = cczi_member_float(p, o, "reg");
+    a->alpha = cczi_member_float(p, o, "alpha");
+    a->unobserved = cczi_member_float(p, o, "unobserved");
+    a->nu = cczi_member_float(p, o, "nu");
+    a->seed = cczi_member_number(p, o, "seed", INT64_MAX);
+    a->cg_steps = (uint32_t)cczi_member_number(p, o, "cg", CCZ_RECSYS_CG_STEPS_MAX);
+    a->solver = a->cg_steps ? CCZ_RECSYS_ALS_CG : CCZ_RECSYS_ALS_EXACT;
+    a->biases = cczi_member_flag(p, o, "biases");
+    a->nonneg = cczi_member_flag(p, o, "nonnegative");
+}
+
+static void read_judge(struct cczi_members *p, struct ccz_recsys_order *out,
+                       const struct ccz_json *o)
+{
+    const int split = cczi_member_choice(p, o, "split", splits, SPLITS);
+    out->judge.none = split == NONE;
+    out->judge.split = split == NONE ? CCZ_RECSYS_SPLIT_LAST : (enum ccz_recsys_split_kind)split;
+    out->judge.share = cczi_member_real(p, o, "share", 0, 0.999);
+    out->judge.expect = cczi_member_real(p, o, "expect", 0, CCZ_RECSYS_EXPECT_MAX);
+}
+
+/* Of each object, what it may have: all of it is required above. */
+static const char *unknown(const struct ccz_json *root)
+{
+    static const char *const top[] = {"version",       "name",   "trainer", "data", "model_key",
+                                      "parent_sha256", "filter", "als",     "judge"},
+                             *const data[] = {"key",    "name",          "format",
+                                              "sha256", "titles_format", "titles_sha256"},
+                             *const filter[] = {"value_min", "binarize", "per_user", "per_item",
+                                                "twice"},
+                             *const als[] = {"kind",  "factors", "iterations", "reg",
+                                             "alpha", "nu",      "unobserved", "seed",
+                                             "cg",    "biases",  "nonnegative"},
+                             *const judge[] = {"split", "share", "expect"};
+    const struct {
+        const struct ccz_json *o;
+        const char *const *names;
+        size_t len;
+    } objects[] = {{root, top, sizeof(top) / sizeof(*top)},
+                   {ccz_json_get(root, "data"), data, sizeof(data) / sizeof(*data)},
+                   {ccz_json_get(root, "filter"), filter, sizeof(filter) / sizeof(*filter)},
+                   {ccz_json_get(root, "als"), als, sizeof(als) / sizeof(*als)},
+                   {ccz_json_get(root, "judge"), judge, sizeof(judge) / sizeof(*judge)}};
+    const char *found = NULL;
+    for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]) && !found; i++)
+        found = cczi_member_unknown(objects[i].o, objects[i].names, objects[i].len);
+    return found;
+}
+
+static ccz_rc check_version(const struct ccz_json *root, struct ccz_err *err)
+{
+    int64_t version;
+    char got[32];
+    if (!ccz_json_int(&version, ccz_json_get(root, "version")))
+        return ccz_fail(err, CCZ_E_FORMAT, "recsys:order-format", 0,
+                        "member version is missing or wrong");
+    (void)snprintf(got, sizeof(got), "version %" PRId64, version);
+    return version == ORDER_VERSION
+               ? CCZ_OK
+               : ccz_refuse(err, CCZ_E_UNSUPPORTED, "recsys:order-format", got, "version 1");
+}
+
+ccz_rc ccz_recsys_order_parse(struct ccz_recsys_order *out, struct ccz_span json,
+                              struct ccz_err *err)
+{
+    *out = (struct ccz_recsys_order){0};
+    CCZ_AUTO(ccz_json) root = NULL;
+    struct cczi_members p = {0};
+    if (json.size > CCZ_RECSYS_ORDER_SIZE_MAX)
+        return ccz_refuse_num(err, CCZ_E_LIMIT, "recsys:order-format", (int64_t)json.size,
+                              CCZ_RECSYS_ORDER_SIZE_MAX);
+    if (ccz_json_parse(&root, json, err) != CCZ_OK)
+        return ccz_hint(err,
+                        ccz_fail(err, CCZ_E_FORMAT, "recsys:order-format", 0,
+                                 "an order is JSON, and names no member twice"),
+                        "`cczoo recsys order` writes one");
+    ccz_rc rc = check_version(root, err);
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_member_text(&p, out->name, sizeof(out->name), root, "name");
+    (void)snprintf(out->trainer, sizeof(out->trainer), "%s",
+                   trainers[cczi_member_choice(&p, root, "trainer", trainers, TRAINERS)]);
+    read_data(&p, out, ccz_json_get(root, "data"));
+    item(&p, out->model_key, root, "model_key");
+    digest_or_none(&p, out->parent_sha256, root, "parent_sha256");
+    read_filter(&p, &out->filter, ccz_json_get(root, "filter"));
+    read_als(&p, &out->als, ccz_json_get(root, "als"));
+    read_judge(&p, out, ccz_json_get(root, "judge"));
+    const char *more = unknown(root);
+    if (p.wrong || more)
+        return ccz_fail(err, CCZ_E_FORMAT, "recsys:order-format", 0,
+                        p.wrong ? "member %.60s is missing or wrong"
+                                : "member %.60s is not one of an order",
+                        p.wrong ? p.wrong : more);
+    struct ccz_err why = {0};
+    if (ccz_recsys_order_check(out, &why) != CCZ_OK)
+        return ccz_refuse(err, CCZ_E_FORMAT, "recsys:order-value", why.got, why.expected);
+    return ccz_sha256(out->sha256, json);
+}
