@@ -75,7 +75,7 @@ int recsys_encrypt(int argc, char **argv)
         {"ratings-max", NULL, &in.ratings_max, NULL, "N", "more are refused"},
         {"format", &in.format, NULL, NULL, "NAME", "with --parquet: of IN, default csv"},
     };
-    size_t n = recsys_input_options(opts, &in); /* for its defaults */
+    size_t n = recsys_form_options(opts, &in); /* for its defaults */
     memset(opts, 0, n * sizeof(opts[0]));
     memcpy(opts, own, sizeof(own));
     n = sizeof(own) / sizeof(own[0]);
@@ -199,6 +199,8 @@ int cmd_recsys(int argc, char **argv)
          recsys_encrypt},
         {"train", "", "a model from ratings, judged, as a signed and encrypted bundle",
          recsys_train},
+        {"order", "", "what a trainer is to make, of what and how, as JSON for a KMS",
+         recsys_order},
         {"evaluate", "", "a model beside popularity, item-kNN and EASE", recsys_evaluate},
         {"search", "", "parameters by trials on a validation part", recsys_search},
         {"recommend", "USER...", "lists from a bundle, also for who is new", recsys_recommend},

@@ -8,6 +8,7 @@
 #include <cczoo/party.h>
 #include <cczoo/recsys_bundle.h>
 #include <cczoo/recsys_eval.h>
+#include <cczoo/recsys_order.h>
 #include <cczoo/recsys_rank.h>
 #include <cczoo/rpc.h>
 
@@ -16,9 +17,9 @@
 struct recsys_trust_opts {
     const char *kms, *kms_policy, *tee, *sim_dir, *trust_sim, *collateral, *collateral_from,
         *ca_file;
-    const char *trainer_policy, *data_sha256, *trainer_kind;
+    const char *trainer_policy, *data_sha256, *trainer_kind, *order;
     bool any_trainer;
-    bool kms_only; /* no key from a file, no ratings in clear, no signature without evidence */
+    bool kms_only; /* no key or order from a file, no signature without evidence */
 };
 /* One command's keys and identities; what is not asked for is not opened. */
 struct recsys_session {
@@ -43,6 +44,9 @@ bool recsys_key_in_kms(const char *spec);
 /* The latest version, or @p version if it is not 0. @p id may be NULL. */
 ccz_rc recsys_key(struct ccz_secret **out, struct recsys_key_id *id, struct recsys_session *s,
                   const char *spec, uint32_t version, struct ccz_err *err);
+/* "secret/NAME" of the KMS, or a file. */
+ccz_rc recsys_order_read(struct ccz_recsys_order *out, struct recsys_session *s, const char *spec,
+                         struct ccz_err *err);
 /* Keys of one command come all from the KMS or all from files: what the KMS gives for one purpose does not flow into what anybody
  * reads, nor the other way round. NULL: in clear. "recsys:mixed-keys" */
 ccz_rc recsys_keys_alike(const struct recsys_session *s, const char *one, const char *other,
@@ -81,20 +85,24 @@ struct recsys_input_opts {
     const char *data_name; /* AAD prefix that an encrypted Parquet file must have */
     bool any_data_name;
     int64_t per_user, per_item, ratings_max;
-    uint64_t memory;       /* bytes; 0: everything into memory */
-    const char *spill_dir; /* with memory */
+    struct ccz_recsys_filter filter;      /* by recsys_input_check(), or of the order */
+    const struct ccz_recsys_order *order; /* what files must be; NULL: any */
+    uint64_t memory;                      /* bytes; 0: everything into memory */
+    const char *spill_dir;                /* with memory */
 };
 struct recsys_input {
-    struct ccz_recsys_data data;      /* empty if it was built */
-    struct ccz_recsys_matrices built; /* empty unless it was */
-    struct ccz_recsys_titles *titles; /* NULL: none */
-    uint8_t sha256[32];               /* of the file as it lies there */
+    struct ccz_recsys_data data;           /* empty if it was built */
+    struct ccz_recsys_matrices built;      /* empty unless it was */
+    struct ccz_recsys_titles *titles;      /* NULL: none */
+    uint8_t sha256[32], titles_sha256[32]; /* of the files as they lie there; zeros: none */
 };
-size_t recsys_input_options(struct ui_opt *out, struct recsys_input_opts *o);
-/* What the owner of ratings decides, not who trains for him: which of them count, and whether files without a name do. */
+/* Files, which who starts a program names; and what they are, which their owner knows. */
+size_t recsys_file_options(struct ui_opt *out, struct recsys_input_opts *o);
+size_t recsys_form_options(struct ui_opt *out, struct recsys_input_opts *o);
+/* Which ratings count, and whether files without a name do. */
 size_t recsys_filter_options(struct ui_opt *out, struct recsys_input_opts *o);
 size_t recsys_foreign_options(struct ui_opt *out, struct recsys_input_opts *o);
-bool recsys_input_check(const struct recsys_input_opts *o);
+bool recsys_input_check(struct recsys_input_opts *o);
 ccz_rc recsys_input_read(struct recsys_input *in, const struct recsys_input_opts *o,
                          struct recsys_session *s, struct ccz_err *err);
 void recsys_input_deinit(struct recsys_input *in);
@@ -106,15 +114,16 @@ bool recsys_is_parquet(const struct recsys_input_opts *o);
 
 struct recsys_als_opts {
     const char *kind, *reg, *alpha, *unobserved, *nu;
-    int64_t factors, iterations, cg, seed, threads;
+    int64_t factors, iterations, cg, seed;
     bool nonneg, no_biases;
 };
 size_t recsys_als_options(struct ui_opt *out, struct recsys_als_opts *o);
+/* All but the threads. */
 bool recsys_als_cfg(struct ccz_recsys_als_cfg *out, const struct recsys_als_opts *o);
 
 /* ----------------------------------------------------------------------------------------- verbs */
 
-cli_fn recsys_encrypt, recsys_train, recsys_evaluate, recsys_search, recsys_recommend,
+cli_fn recsys_encrypt, recsys_order, recsys_train, recsys_evaluate, recsys_search, recsys_recommend,
     recsys_similar, recsys_plan, recsys_export, recsys_import, recsys_inspect;
 
 #endif

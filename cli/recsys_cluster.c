@@ -43,7 +43,7 @@ ccz_rc recsys_export_ratings(struct recsys_job *j, const char *out, const char *
     struct ccz_recsys_ratings part = {0};
     struct ccz_newfile f = {.fd = -1};
     struct recsys_pq_keys k = {0};
-    const bool whole = strcmp(j->o.split, "none") == 0;
+    const bool whole = j->o.judge.none;
     ccz_rc rc =
         whole ? CCZ_OK : recsys_job_split(&j->train, &j->test, &part, &j->in.data.ratings, j, err);
     if (rc == CCZ_OK)
@@ -151,8 +151,17 @@ static ccz_rc import_model(struct recsys_job *j, const char *users, const char *
                             j->model->item.factors);
     if (rc != CCZ_OK)
         return rc;
-    j->cfg.factors = j->model->user.factors;
-    j->cfg.biases = j->model->user.bias != NULL;
+    const uint32_t factors = j->model->user.factors;
+    const bool biases = j->model->user.bias != NULL;
+    if (j->o.input.order && factors != j->cfg.factors)
+        return ccz_hint(
+            err, ccz_refuse_num(err, CCZ_E_POLICY, "recsys:factors", factors, j->cfg.factors),
+            "the order asks for another number of factors");
+    if (j->o.input.order && biases != j->cfg.biases)
+        return ccz_refuse(err, CCZ_E_POLICY, "recsys:biases", biases ? "biases" : "no biases",
+                          "what the order says");
+    j->cfg.factors = factors;
+    j->cfg.biases = biases;
     return CCZ_OK;
 }
 
@@ -172,51 +181,80 @@ static ccz_rc judge_imported(struct recsys_job *j, struct ccz_err *err)
     return j->o.html ? recsys_job_page(j, NULL, NULL, err) : CCZ_OK;
 }
 
-int recsys_import_run(int argc, char **argv, const char *usage, bool kms_only)
+struct import_opts {
+    const char *key, *users, *items, *name;
+};
+
+static void import_options(struct ui_opt *out, struct import_opts *i, struct recsys_train_opts *o,
+                           bool ordered)
 {
-    struct recsys_job j = {.o = {.trust = {.kms_only = kms_only}}};
+    const struct ui_opt opts[] = {
+        {"factors-name", &i->name, NULL, NULL, "NAME",
+         "the --export-name that the factors must have; Spark writes none: not compared then"},
+        {"user-factors", &i->users, NULL, NULL, "DIR", "Parquet files of {id, features}"},
+        {"item-factors", &i->items, NULL, NULL, "DIR", "the same of items"},
+        {"master-key", &i->key, NULL, NULL, "KEY",
+         "of these files: key/NAME of the KMS, or a file"},
+        {"out", &o->out, NULL, NULL, "DIR", "bundle to make"},
+    };
+    memcpy(out, opts, sizeof(opts));
+    size_t n = sizeof(opts) / sizeof(opts[0]);
+    if (ordered) {
+        (void)recsys_ordered_options(out + n, o);
+        return;
+    }
+    n += recsys_job_options(out + n, o);
+    n += recsys_model_options(out + n, o);
+    n += recsys_filter_options(out + n, &o->input);
+    n += recsys_foreign_options(out + n, &o->input);
+    out[n] = (struct ui_opt){"version", NULL, &o->version, NULL, "N", "as of train"};
+}
+
+static bool import_check(const struct import_opts *i, struct recsys_job *j, bool ordered)
+{
+    if (!i->users || !i->items || !i->key) {
+        ui_error("--user-factors, --item-factors and --master-key are required");
+        return false;
+    }
+    if ((i->name && !recsys_data_name_check("factors-name", i->name)) || !recsys_out_check(&j->o))
+        return false;
+    if (ordered)
+        return recsys_ordered_check(&j->o);
+    return recsys_input_check(&j->o.input) && recsys_als_cfg(&j->cfg, &j->o.als) &&
+           recsys_judge_check(&j->o, true) && recsys_model_check(&j->o) && recsys_run_check(&j->o);
+}
+
+static ccz_rc import(struct recsys_job *j, const struct import_opts *i, struct ccz_err *err)
+{
+    ccz_rc rc = recsys_keys_alike(&j->session, j->o.input.data_key, i->key, err);
+    if (rc == CCZ_OK)
+        rc = recsys_keys_alike(&j->session, i->key, j->o.model_key, err);
+    if (rc == CCZ_OK)
+        rc = recsys_input_read(&j->in, &j->o.input, &j->session, err);
+    if (rc == CCZ_OK)
+        rc = import_model(j, i->users, i->items, i->key, i->name, err);
+    return rc == CCZ_OK && !j->o.judge.none ? judge_imported(j, err) : rc;
+}
+
+int recsys_import_run(int argc, char **argv, const char *usage, bool ordered)
+{
+    struct recsys_job j = {.o = {.trust = {.kms_only = ordered}}};
+    struct import_opts i = {0};
     struct ccz_err err = {0};
     struct ui_opt opts[RECSYS_OPTIONS_MAX] = {0};
-    const char *key = NULL, *users = NULL, *items = NULL, *name = NULL;
-    const struct ui_opt more[] = {
-        {"factors-name", &name, NULL, NULL, "NAME",
-         "the --export-name that the factors must have; Spark writes none: not compared then"},
-        {"user-factors", &users, NULL, NULL, "DIR", "Parquet files of {id, features}"},
-        {"item-factors", &items, NULL, NULL, "DIR", "the same of items"},
-        {"master-key", &key, NULL, NULL, "KEY", "of these files: key/NAME of the KMS, or a file"},
-    };
-    size_t n = recsys_job_options(opts, &j.o);
-    n += recsys_bundle_options(opts + n, &j.o);
-    memcpy(opts + n, more, sizeof(more));
-    n += sizeof(more) / sizeof(more[0]);
-    if (!kms_only) {
-        n += recsys_filter_options(opts + n, &j.o.input);
-        n += recsys_foreign_options(opts + n, &j.o.input);
-        opts[n] = (struct ui_opt){"version", NULL, &j.o.version, NULL, "N", "as of train"};
-    }
-    double expect;
+    import_options(opts, &i, &j.o, ordered);
     const int left = ui_parse(argc, argv, usage, opts);
     if (left < 0)
         return ui_parse_status(left);
-    if (left > 0 || !users || !items || !key)
-        ui_error("--user-factors, --item-factors and --master-key are required, and no operands");
-    if (left > 0 || !users || !items || !key ||
-        (name && !recsys_data_name_check("factors-name", name)) ||
-        !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
-        !recsys_check_split(&j.o, true) || !recsys_check_bundle(&j.o) ||
-        !ui_real(&expect, "expect", j.o.expect, 0, 0, 1000))
+    if (left > 0)
+        ui_error("unexpected operand: %s", argv[0]);
+    if (left > 0 || !import_check(&i, &j, ordered))
         return UI_USAGE;
     recsys_job_begin(&j);
-    ccz_rc rc = recsys_keys_alike(&j.session, j.o.input.data_key, key, &err);
+    ccz_rc rc = ordered ? recsys_order_take(&j, "spark", &err) : CCZ_OK;
     if (rc == CCZ_OK)
-        rc = recsys_keys_alike(&j.session, key, j.o.model_key, &err);
-    if (rc == CCZ_OK)
-        rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);
-    if (rc == CCZ_OK)
-        rc = import_model(&j, users, items, key, name, &err);
-    if (rc == CCZ_OK && strcmp(j.o.split, "none") != 0)
-        rc = judge_imported(&j, &err);
-    int status = rc == CCZ_OK ? recsys_job_verdict(&j, expect) : UI_OK;
+        rc = import(&j, &i, &err);
+    int status = rc == CCZ_OK ? recsys_job_verdict(&j) : UI_OK;
     if (rc == CCZ_OK && status == UI_OK)
         rc = recsys_job_bundle(&j, j.model, &err);
     if (rc != CCZ_OK)

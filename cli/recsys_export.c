@@ -75,7 +75,7 @@ int recsys_export(int argc, char **argv)
         ui_error("--master-key and OUT are required, and --model-key with --bundle");
     if (!complete || !recsys_data_name_check("export-name", name) ||
         (!bundle && !recsys_input_check(&j.o.input)) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
-        !recsys_check_split(&j.o, true))
+        !recsys_judge_check(&j.o, true) || !recsys_run_check(&j.o))
         return UI_USAGE;
     recsys_job_begin(&j);
     ccz_rc rc =

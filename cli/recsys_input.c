@@ -2,11 +2,7 @@
 /* Ratings and titles for `cczoo recsys`, in clear or encrypted, and options of training. */
 #include "recsys.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ------------------------------------------------------------------------------------- training */
 
@@ -27,25 +23,24 @@ size_t recsys_als_options(struct ui_opt *out, struct recsys_als_opts *o)
         {"nonneg", NULL, NULL, &o->nonneg, NULL, "no factor below 0"},
         {"no-biases", NULL, NULL, &o->no_biases, NULL, "explicit: factors alone"},
         {"seed", NULL, &o->seed, NULL, "N", "default 1"},
-        {"threads", NULL, &o->threads, NULL, "N", "default: one per processor"},
     };
     o->kind = "implicit-ials";
     o->factors = 64;
     o->iterations = 15;
     o->seed = 1;
-    o->threads = ccz_processors();
     memcpy(out, opts, sizeof(opts));
     return sizeof(opts) / sizeof(opts[0]);
 }
 
 bool recsys_als_cfg(struct ccz_recsys_als_cfg *out, const struct recsys_als_opts *o)
 {
-    static const char *const names[] = {"implicit-hkv", "implicit-ials", "explicit"};
     double reg, alpha, unobserved, nu;
-    size_t kind = 0;
-    while (kind < 3 && strcmp(names[kind], o->kind) != 0)
+    int kind = 0;
+    const char *name;
+    while ((name = ccz_recsys_kind_name((enum ccz_recsys_als_kind)kind)) &&
+           strcmp(name, o->kind) != 0)
         kind++;
-    if (kind == 3) {
+    if (!name) {
         ui_error("--kind is implicit-ials, implicit-hkv or explicit");
         return false;
     }
@@ -53,7 +48,6 @@ bool recsys_als_cfg(struct ccz_recsys_als_cfg *out, const struct recsys_als_opts
         !ui_count("iterations", o->iterations, 1, CCZ_RECSYS_ITERATIONS_MAX) ||
         !ui_count("cg", o->cg, 0, CCZ_RECSYS_CG_STEPS_MAX) ||
         !ui_count("seed", o->seed, 0, INT64_MAX) ||
-        !ui_count("threads", o->threads, 1, CCZ_THREADS_MAX) ||
         !ui_real(&reg, "reg", o->reg, kind == CCZ_RECSYS_IMPLICIT_HKV ? 10 : 0.01, 0, 1e9) ||
         !ui_real(&alpha, "alpha", o->alpha, 10, 1e-9, 1e9) ||
         !ui_real(&unobserved, "unobserved", o->unobserved, 0.1, 1e-9, 1e9) ||
@@ -66,8 +60,7 @@ bool recsys_als_cfg(struct ccz_recsys_als_cfg *out, const struct recsys_als_opts
                                        .factors = (uint32_t)o->factors,
                                        .iterations = (uint32_t)o->iterations,
                                        .reg = (float)reg,
-                                       .seed = (uint64_t)o->seed,
-                                       .threads = (unsigned)o->threads};
+                                       .seed = (uint64_t)o->seed};
     out->biases = kind == CCZ_RECSYS_EXPLICIT && !o->no_biases && !o->nonneg;
     if (kind == CCZ_RECSYS_IMPLICIT_HKV)
         out->alpha = (float)alpha;
@@ -80,19 +73,25 @@ bool recsys_als_cfg(struct ccz_recsys_als_cfg *out, const struct recsys_als_opts
 
 /* -------------------------------------------------------------------------------------- ratings */
 
-size_t recsys_input_options(struct ui_opt *out, struct recsys_input_opts *o)
+size_t recsys_file_options(struct ui_opt *out, struct recsys_input_opts *o)
 {
     const struct ui_opt opts[] = {
         {"in", &o->in, NULL, NULL, "FILE", "ratings"},
+        {"titles", &o->titles, NULL, NULL, "FILE", "titles of items"},
+    };
+    memcpy(out, opts, sizeof(opts));
+    return sizeof(opts) / sizeof(opts[0]);
+}
+
+size_t recsys_form_options(struct ui_opt *out, struct recsys_input_opts *o)
+{
+    const struct ui_opt opts[] = {
         {"format", &o->format, NULL, NULL, "NAME",
          "csv (default), tsv, movielens-csv, movielens-dat, movielens-100k, recbole, parquet"},
         {"data-key", &o->data_key, NULL, NULL, "KEY",
          "ratings and titles are encrypted: key/NAME of the KMS, or a file"},
         {"data-name", &o->data_name, NULL, NULL, "NAME",
          "encrypted Parquet: the data set it must be, as encrypt was told; default ratings"},
-        {"ratings-max", NULL, &o->ratings_max, NULL, "N",
-         "more are refused; default: what the size of a Parquet file makes likely"},
-        {"titles", &o->titles, NULL, NULL, "FILE", "titles of items"},
         {"titles-format", &o->titles_format, NULL, NULL, "NAME",
          "movielens-csv-titles (default), movielens-dat-titles, movielens-100k-titles, "
          "recbole-titles"},
@@ -157,12 +156,13 @@ bool recsys_is_parquet(const struct recsys_input_opts *o)
 
 static bool filter_of(struct ccz_recsys_filter *f, const struct recsys_input_opts *o)
 {
-    static const char *const rules[] = {"refuse", "last", "sum"};
     double value_min;
-    size_t rule = 0;
-    while (rule < 3 && strcmp(rules[rule], o->twice) != 0)
+    int rule = 0;
+    const char *name;
+    while ((name = ccz_recsys_twice_name((enum ccz_recsys_twice)rule)) &&
+           strcmp(name, o->twice) != 0)
         rule++;
-    if (rule == 3) {
+    if (!name) {
         ui_error("--twice is refuse, last or sum");
         return false;
     }
@@ -181,10 +181,9 @@ static bool filter_of(struct ccz_recsys_filter *f, const struct recsys_input_opt
     return true;
 }
 
-bool recsys_input_check(const struct recsys_input_opts *o)
+bool recsys_input_check(struct recsys_input_opts *o)
 {
     struct ccz_recsys_format format;
-    struct ccz_recsys_filter filter;
     if (!o->in) {
         ui_error("--in is required");
         return false;
@@ -197,59 +196,78 @@ bool recsys_input_check(const struct recsys_input_opts *o)
         ui_error("--titles-format: there is no %s", o->titles_format);
         return false;
     }
-    return recsys_data_name_check("data-name", o->data_name) && filter_of(&filter, o);
+    return recsys_data_name_check("data-name", o->data_name) && filter_of(&o->filter, o);
 }
 
-static ccz_rc digest_file(uint8_t out[32], const char *path, struct ccz_err *err)
+/* Both files as they were when their digests were taken: nobody swaps one while it is read. */
+struct pins {
+    struct ccz_pinned *ratings, *titles;
+};
+
+static void unpin(struct pins *p)
 {
-    enum { CHUNK = 1 << 18 };
-    CCZ_AUTO(ccz_hasher) h = NULL;
-    CCZ_AUTO_BUF chunk;
-    ccz_buf_init(&chunk, CHUNK);
-    uint8_t *at = ccz_buf_extend(&chunk, CHUNK);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is not waited for */
-    ssize_t n = -1;
-    ccz_rc rc = fd >= 0 && at ? ccz_hasher_new(&h, CCZ_SHA256) : CCZ_E_IO;
-    while (rc == CCZ_OK && (n = read(fd, at, CHUNK)) > 0)
-        rc = ccz_hasher_put(h, CCZ_SPAN(at, (size_t)n));
-    if (rc == CCZ_OK && n == 0)
-        rc = ccz_hasher_done(out, h);
-    const int e = errno;
-    if (fd >= 0)
-        close(fd);
-    return rc == CCZ_OK && n == 0
-               ? CCZ_OK
-               : ccz_fail(err, e == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, "recsys:open", e,
-                          "cannot read %.150s: %s", path, strerror(e));
+    ccz_pinned_free(p->ratings);
+    ccz_pinned_free(p->titles);
 }
 
-static ccz_rc open_source(struct ccz_recsys_source **out, const char *path, const char *bound,
-                          const struct ccz_secret *key, struct ccz_err *err)
+static ccz_rc compare(const char *where, const uint8_t got[32], const uint8_t ordered[32],
+                      struct ccz_err *err)
+{
+    return memcmp(got, ordered, 32) == 0
+               ? CCZ_OK
+               : ccz_hint(err, ccz_refuse_bytes(err, CCZ_E_POLICY, where, got, 32, ordered, 32),
+                          "this is not the file that the order names");
+}
+
+static ccz_rc pin(struct pins *p, struct recsys_input *in, const struct recsys_input_opts *o,
+                  struct ccz_err *err)
+{
+    const struct ccz_recsys_order *order = o->order;
+    if (order && !o->titles != !order->data.titles_format[0])
+        return ccz_refuse(err, CCZ_E_POLICY, "recsys:titles", o->titles ? "titles" : "no titles",
+                          o->titles ? "an order with titles" : "the titles that the order names");
+    ccz_rc rc = ccz_pinned_open(&p->ratings, o->in, err);
+    if (rc == CCZ_OK && o->titles)
+        rc = ccz_pinned_open(&p->titles, o->titles, err);
+    if (rc != CCZ_OK)
+        return rc;
+    memcpy(in->sha256, ccz_pinned_sha256(p->ratings), 32);
+    if (p->titles)
+        memcpy(in->titles_sha256, ccz_pinned_sha256(p->titles), 32);
+    if (!order)
+        return CCZ_OK;
+    rc = compare("recsys:data", in->sha256, order->data.sha256, err);
+    return rc == CCZ_OK
+               ? compare("recsys:titles", in->titles_sha256, order->data.titles_sha256, err)
+               : rc;
+}
+
+static ccz_rc open_source(struct ccz_recsys_source **out, struct ccz_pinned *file, const char *path,
+                          const char *bound, const struct ccz_secret *key, struct ccz_err *err)
 {
     const struct ccz_pf_cfg cfg = {.path = bound, .name = path};
-    return key ? ccz_recsys_source_protected(out, path, key, &cfg, err)
-               : ccz_recsys_source_file(out, path, err);
+    return ccz_recsys_source_pinned(out, file, key, &cfg, err);
 }
 
 /* Everything into memory, or with a builder by way of its disk. */
 static ccz_rc read_text(struct recsys_input *in, struct ccz_recsys_builder *b,
-                        const struct recsys_input_opts *o, const struct ccz_secret *key,
-                        const struct ccz_recsys_filter *filter, struct ccz_err *err)
+                        const struct recsys_input_opts *o, struct ccz_pinned *file,
+                        const struct ccz_secret *key, struct ccz_err *err)
 {
     struct ccz_recsys_format format;
     CCZ_AUTO(ccz_recsys_source) source = NULL;
     if (!ccz_recsys_format_from(&format, o->format))
         return ccz_fail(err, CCZ_E_ARG, "recsys:format", 0, "there is no format %.40s", o->format);
-    ccz_rc rc = open_source(&source, o->in, RECSYS_BOUND_RATINGS, key, err);
+    ccz_rc rc = open_source(&source, file, o->in, RECSYS_BOUND_RATINGS, key, err);
     if (rc == CCZ_OK)
         rc = b ? ccz_recsys_builder_read(b, source, &format, err)
-               : ccz_recsys_read(&in->data, source, &format, filter, err);
+               : ccz_recsys_read(&in->data, source, &format, &o->filter, err);
     return rc;
 }
 
 static ccz_rc read_table(struct recsys_input *in, struct ccz_recsys_builder *b,
-                         const struct recsys_input_opts *o, struct recsys_session *s,
-                         const struct ccz_recsys_filter *filter, struct ccz_err *err)
+                         const struct recsys_input_opts *o, struct ccz_pinned *file,
+                         struct recsys_session *s, struct ccz_err *err)
 {
     struct recsys_master master;
     CCZ_AUTO(ccz_pq_keytools) tools = NULL;
@@ -269,21 +287,19 @@ static ccz_rc read_table(struct recsys_input *in, struct ccz_recsys_builder *b,
         if (rc == CCZ_OK)
             rc = ccz_pq_decrypt_new(&crypt, &cfg, err);
     }
-    const int fd = rc == CCZ_OK ? open(o->in, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-    if (rc == CCZ_OK && fd < 0)
-        rc = ccz_fail(err, CCZ_E_IO, "recsys:open", errno, "cannot open %.150s", o->in);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_pq_source io = ccz_pq_source_fd(&fd);
+    const struct ccz_pq_source io = {
+        .read_at = ccz_pinned_read_at, .size = ccz_pinned_size_at, .arg = file};
     const struct ccz_recsys_table table = {.crypt = crypt};
     rc = b ? ccz_recsys_builder_read_parquet(b, &io, &table, err)
-           : ccz_recsys_read_parquet(&in->data, &io, &table, filter, err);
-    close(fd);
+           : ccz_recsys_read_parquet(&in->data, &io, &table, &o->filter, err);
     return recsys_no_data_name(rc, o->data_name, "--data-name", err);
 }
 
 static ccz_rc read_titles(struct recsys_input *in, const struct recsys_input_opts *o,
-                          const struct ccz_secret *key, struct ccz_err *err)
+                          struct ccz_pinned *file, const struct ccz_secret *key,
+                          struct ccz_err *err)
 {
     struct ccz_recsys_format format;
     CCZ_AUTO(ccz_recsys_source) source = NULL;
@@ -292,21 +308,29 @@ static ccz_rc read_titles(struct recsys_input *in, const struct recsys_input_opt
                         o->titles_format);
     const struct ccz_recsys_ids *items = in->built.item ? in->built.item : in->data.item;
     format.item_kind = ccz_recsys_ids_kind(items);
-    ccz_rc rc = open_source(&source, o->titles, RECSYS_BOUND_TITLES, key, err);
+    ccz_rc rc = open_source(&source, file, o->titles, RECSYS_BOUND_TITLES, key, err);
     return rc == CCZ_OK ? ccz_recsys_titles_read(&in->titles, source, &format, items, err) : rc;
 }
 
+static ccz_rc read_ratings(struct recsys_input *in, struct ccz_recsys_builder *b,
+                           const struct recsys_input_opts *o, struct ccz_pinned *file,
+                           const struct ccz_secret *key, struct recsys_session *s,
+                           struct ccz_err *err)
+{
+    return recsys_is_parquet(o) ? read_table(in, b, o, file, s, err)
+                                : read_text(in, b, o, file, key, err);
+}
+
 static ccz_rc build(struct recsys_input *in, const struct recsys_input_opts *o,
-                    const struct ccz_secret *key, struct recsys_session *s,
-                    const struct ccz_recsys_filter *filter, struct ccz_err *err)
+                    struct ccz_pinned *file, const struct ccz_secret *key, struct recsys_session *s,
+                    struct ccz_err *err)
 {
     CCZ_AUTO(ccz_recsys_builder) b = NULL;
     const struct ccz_recsys_build_cfg cfg = {
-        .filter = *filter, .memory_max = o->memory, .spill_dir = o->spill_dir, .by_item = true};
+        .filter = o->filter, .memory_max = o->memory, .spill_dir = o->spill_dir, .by_item = true};
     ccz_rc rc = ccz_recsys_builder_new(&b, &cfg, err);
     if (rc == CCZ_OK)
-        rc = recsys_is_parquet(o) ? read_table(in, b, o, s, filter, err)
-                                  : read_text(in, b, o, key, filter, err);
+        rc = read_ratings(in, b, o, file, key, s, err);
     return rc == CCZ_OK ? ccz_recsys_builder_finish(&in->built, b, err) : rc;
 }
 
@@ -327,26 +351,18 @@ static void say_what(const struct recsys_input *in)
 ccz_rc recsys_input_read(struct recsys_input *in, const struct recsys_input_opts *o,
                          struct recsys_session *s, struct ccz_err *err)
 {
-    struct ccz_recsys_filter filter;
     CCZ_AUTO(ccz_secret) key = NULL;
+    struct pins pins = {0};
     *in = (struct recsys_input){0};
-    if (!filter_of(&filter, o))
-        return ccz_fail(err, CCZ_E_ARG, "recsys:filter", 0, "no such filter");
-    if (s->o->kms_only && (!o->data_key || o->any_data_name))
-        return ccz_hint(err,
-                        ccz_refuse(err, CCZ_E_DENIED, "recsys:kms-only", "ratings in clear",
-                                   "ratings under --data-key key/NAME"),
-                        "anybody could have written them");
-    ccz_rc rc = digest_file(in->sha256, o->in, err);
+    ccz_rc rc = pin(&pins, in, o, err);
     if (rc == CCZ_OK && o->data_key && (!recsys_is_parquet(o) || o->titles))
         rc = recsys_file_key(&key, NULL, s, o->data_key, err);
-    if (rc == CCZ_OK && o->memory)
-        rc = build(in, o, key, s, &filter, err);
-    else if (rc == CCZ_OK)
-        rc = recsys_is_parquet(o) ? read_table(in, NULL, o, s, &filter, err)
-                                  : read_text(in, NULL, o, key, &filter, err);
+    if (rc == CCZ_OK)
+        rc = o->memory ? build(in, o, pins.ratings, key, s, err)
+                       : read_ratings(in, NULL, o, pins.ratings, key, s, err);
     if (rc == CCZ_OK && o->titles)
-        rc = read_titles(in, o, key, err);
+        rc = read_titles(in, o, pins.titles, key, err);
+    unpin(&pins);
     if (rc == CCZ_OK)
         say_what(in);
     return rc;

@@ -23,33 +23,31 @@ void recsys_job_end(struct recsys_job *j)
 
 /* ---------------------------------------------------------------------------------------- split */
 
-static bool split_kind(enum ccz_recsys_split_kind *out, const char *name)
+static bool split_of(struct ccz_recsys_judge *out, const char *name, bool may_be_none)
 {
-    static const struct {
-        const char *name;
-        enum ccz_recsys_split_kind kind;
-    } kinds[] = {{"last", CCZ_RECSYS_SPLIT_LAST},
-                 {"time", CCZ_RECSYS_SPLIT_TIME},
-                 {"leave", CCZ_RECSYS_SPLIT_LEAVE},
-                 {"random", CCZ_RECSYS_SPLIT_RANDOM}};
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-        if (strcmp(kinds[i].name, name) == 0) {
-            *out = kinds[i].kind;
+    const char *known;
+    out->none = strcmp(name, "none") == 0;
+    if (out->none)
+        return may_be_none;
+    for (int i = 0; (known = ccz_recsys_split_name((enum ccz_recsys_split_kind)i)); i++)
+        if (strcmp(known, name) == 0) {
+            out->split = (enum ccz_recsys_split_kind)i;
             return true;
         }
     return false;
 }
 
-bool recsys_check_split(const struct recsys_train_opts *o, bool may_be_none)
+bool recsys_judge_check(struct recsys_train_opts *o, bool may_be_none)
 {
-    enum ccz_recsys_split_kind kind;
-    double share;
-    if (!split_kind(&kind, o->split) && !(may_be_none && strcmp(o->split, "none") == 0)) {
+    struct ccz_recsys_judge *j = &o->judge;
+    if (!split_of(j, o->split, may_be_none)) {
         ui_error("--split is last, time, leave%s", may_be_none ? ", random or none" : " or random");
         return false;
     }
-    return ui_real(&share, "share", o->share, 0.2, 0.001, 0.999) &&
-           ui_count("bootstrap", o->bootstrap, 0, CCZ_RECSYS_BOOTSTRAP_MAX);
+    const bool share =
+        !j->none && (j->split == CCZ_RECSYS_SPLIT_TIME || j->split == CCZ_RECSYS_SPLIT_RANDOM);
+    return ui_real(&j->share, "share", share ? o->share : NULL, share ? 0.2 : 0, 0.001, 0.999) &&
+           ui_real(&j->expect, "expect", o->expect, 0, 0, CCZ_RECSYS_EXPECT_MAX);
 }
 
 /* Splits @p from; both parts as rows of users. */
@@ -57,10 +55,11 @@ ccz_rc recsys_job_split(struct ccz_recsys_csr **train, struct ccz_recsys_csr **t
                         struct ccz_recsys_ratings *left, const struct ccz_recsys_ratings *from,
                         const struct recsys_job *j, struct ccz_err *err)
 {
-    struct ccz_recsys_split_cfg cfg = {.seed = j->cfg.seed, .drop_cold = true};
+    const struct ccz_recsys_split_cfg cfg = {.kind = j->o.judge.split,
+                                             .share = j->o.judge.share,
+                                             .seed = j->cfg.seed,
+                                             .drop_cold = true};
     struct ccz_recsys_ratings a = {0}, b = {0};
-    (void)split_kind(&cfg.kind, j->o.split);
-    (void)ui_real(&cfg.share, "share", j->o.share, 0.2, 0.001, 0.999);
     ccz_rc rc = ccz_recsys_split(&a, &b, NULL, from, &cfg, err);
     if (rc == CCZ_OK)
         rc = ccz_recsys_csr_new(train, &a, CCZ_RECSYS_TWICE_REFUSE, err);
@@ -229,10 +228,11 @@ static void gather_facts(struct facts *f, const struct recsys_job *j)
     ccz_hex(hex, j->in.sha256, 32);
     fact(f, "ratings", "%llu", (unsigned long long)j->in.data.ratings.len);
     fact(f, "users, items", "%u, %u", j->in.data.ratings.users, j->in.data.ratings.items);
-    fact(f, "split", "%s: %llu for training, %llu for the test", j->o.split,
-         (unsigned long long)j->train->len, (unsigned long long)j->test->len);
-    fact(f, "model", "%s, %u factors, %u iterations", j->o.als.kind, j->cfg.factors,
-         j->cfg.iterations);
+    fact(f, "split", "%s: %llu for training, %llu for the test",
+         ccz_recsys_split_name(j->o.judge.split), (unsigned long long)j->train->len,
+         (unsigned long long)j->test->len);
+    fact(f, "model", "%s, %u factors, %u iterations", ccz_recsys_kind_name(j->cfg.kind),
+         j->cfg.factors, j->cfg.iterations);
     fact(f, "reg, alpha, unobserved, nu", "%g, %g, %g, %g", (double)j->cfg.reg,
          (double)j->cfg.alpha, (double)j->cfg.unobserved, (double)j->cfg.nu);
     fact(f, "data SHA-256", "%s", hex);
@@ -295,18 +295,6 @@ static void take_metrics(struct ccz_recsys_manifest *m, const struct ccz_recsys_
         }
 }
 
-/* The version before: its manifest's digest, and its key, which is one version older as a rule. */
-static ccz_rc take_parent(struct ccz_recsys_manifest *m, const struct recsys_train_opts *o,
-                          struct ccz_err *err)
-{
-    if (!o->parent)
-        return CCZ_OK;
-    return ccz_unhex(m->parent_sha256, 32, o->parent, strlen(o->parent)) == CCZ_OK
-               ? CCZ_OK
-               : ccz_fail(err, CCZ_E_ARG, "recsys:parent", 0,
-                          "--parent is 64 hex digits: manifest_sha256 of the version before");
-}
-
 /* A model of all ratings is trained unless there is one already. */
 ccz_rc recsys_job_bundle(struct recsys_job *j, const struct ccz_recsys_model *given,
                          struct ccz_err *err)
@@ -331,11 +319,13 @@ ccz_rc recsys_job_bundle(struct recsys_job *j, const struct ccz_recsys_model *gi
     (void)snprintf(w.manifest.name, sizeof(w.manifest.name), "%s", j->o.name);
     (void)snprintf(w.manifest.trainer, sizeof(w.manifest.trainer), "%s", given ? "spark" : "cczoo");
     memcpy(w.manifest.data_sha256, j->in.sha256, 32);
+    memcpy(w.manifest.titles_sha256, j->in.titles_sha256, 32);
+    memcpy(w.manifest.parent_sha256, j->o.parent_sha256, 32);
+    if (j->o.input.order)
+        memcpy(w.manifest.order_sha256, j->order.sha256, 32);
     if (j->rows)
         take_metrics(&w.manifest, &j->row[j->rows - 1].m);
-    ccz_rc rc = take_parent(&w.manifest, &j->o, err);
-    if (rc == CCZ_OK)
-        rc = recsys_file_key(&key, &id, &j->session, j->o.model_key, err);
+    ccz_rc rc = recsys_file_key(&key, &id, &j->session, j->o.model_key, err);
     if (rc == CCZ_OK && !all) {
         rc = ccz_recsys_csr_new(&own, &j->in.data.ratings, CCZ_RECSYS_TWICE_REFUSE, err);
         all = own;
@@ -368,6 +358,7 @@ ccz_rc recsys_job_bundle(struct recsys_job *j, const struct ccz_recsys_model *gi
 void recsys_job_begin(struct recsys_job *j)
 {
     recsys_session_begin(&j->session, &j->o.trust);
+    j->cfg.threads = (unsigned)j->o.threads;
     j->eval = (struct ccz_recsys_eval_cfg){.k = {10, 20, 100},
                                            .k_len = 3,
                                            .bootstrap = (uint32_t)j->o.bootstrap,
@@ -375,26 +366,52 @@ void recsys_job_begin(struct recsys_job *j)
                                            .threads = j->cfg.threads};
 }
 
-size_t recsys_job_options(struct ui_opt *out, struct recsys_train_opts *o)
+size_t recsys_run_options(struct ui_opt *out, struct recsys_train_opts *o)
 {
-    size_t n = recsys_input_options(out, &o->input);
-    n += recsys_als_options(out + n, &o->als);
-    n += recsys_kms_options(out + n, &o->trust);
     const struct ui_opt opts[] = {
-        {"split", &o->split, NULL, NULL, "RULE",
-         "what is held out to judge by: last (default), time, leave, random; train: or none"},
-        {"share", &o->share, NULL, NULL, "X", "of time and random, default 0.2"},
+        {"threads", NULL, &o->threads, NULL, "N", "default: one per processor"},
+        {"ratings-max", NULL, &o->input.ratings_max, NULL, "N",
+         "more are refused; default: what the size of a Parquet file makes likely"},
         {"bootstrap", NULL, &o->bootstrap, NULL, "N", "resamples for intervals, default 1000"},
         {"baselines", NULL, NULL, &o->baselines, NULL, "item-kNN and EASE beside popularity"},
         {"by-factors", &o->by_factors, NULL, NULL, "LIST", "judge also 8,16,.. factors"},
         {"html", &o->html, NULL, NULL, "FILE", "a page with tables and curves"},
+    };
+    o->threads = ccz_processors();
+    o->bootstrap = 1000;
+    memcpy(out, opts, sizeof(opts));
+    return sizeof(opts) / sizeof(opts[0]);
+}
+
+bool recsys_run_check(const struct recsys_train_opts *o)
+{
+    return ui_count("threads", o->threads, 1, CCZ_THREADS_MAX) &&
+           ui_count("bootstrap", o->bootstrap, 0, CCZ_RECSYS_BOOTSTRAP_MAX) &&
+           ui_count("ratings-max", o->input.ratings_max, 0, (int64_t)CCZ_RECSYS_RATINGS_MAX);
+}
+
+size_t recsys_judge_options(struct ui_opt *out, struct recsys_train_opts *o)
+{
+    const struct ui_opt opts[] = {
+        {"split", &o->split, NULL, NULL, "RULE",
+         "what is held out to judge by: last (default), time, leave, random; train: or none"},
+        {"share", &o->share, NULL, NULL, "X", "of time and random, default 0.2"},
         {"expect", &o->expect, NULL, NULL, "X",
          "end with status 1 if NDCG@10 is below X times that of popularity"},
     };
     o->split = "last";
-    o->bootstrap = 1000;
-    memcpy(out + n, opts, sizeof(opts));
-    return n + sizeof(opts) / sizeof(opts[0]);
+    memcpy(out, opts, sizeof(opts));
+    return sizeof(opts) / sizeof(opts[0]);
+}
+
+size_t recsys_job_options(struct ui_opt *out, struct recsys_train_opts *o)
+{
+    size_t n = recsys_file_options(out, &o->input);
+    n += recsys_form_options(out + n, &o->input);
+    n += recsys_als_options(out + n, &o->als);
+    n += recsys_kms_options(out + n, &o->trust);
+    n += recsys_judge_options(out + n, o);
+    return n + recsys_run_options(out + n, o);
 }
 
 static ccz_rc run(struct recsys_job *j, struct ccz_err *err)
@@ -408,8 +425,9 @@ static ccz_rc run(struct recsys_job *j, struct ccz_err *err)
     return j->o.html ? recsys_job_page(j, NULL, NULL, err) : CCZ_OK;
 }
 
-int recsys_job_verdict(const struct recsys_job *j, double factor)
+int recsys_job_verdict(const struct recsys_job *j)
 {
+    const double factor = j->o.judge.expect;
     if (!j->rows || factor <= 0)
         return UI_OK;
     const double popular = j->row[0].m.at[0].mean[CCZ_RECSYS_NDCG],
@@ -420,19 +438,22 @@ int recsys_job_verdict(const struct recsys_job *j, double factor)
     return UI_NO;
 }
 
-bool recsys_check_bundle(const struct recsys_train_opts *o)
+bool recsys_model_check(struct recsys_train_opts *o)
 {
-    if (!o->out || !o->name || !o->model_key) {
-        ui_error("--out, --name and --model-key are required");
+    if (!o->name || !o->model_key) {
+        ui_error("--name and --model-key are required");
+        return false;
+    }
+    if (o->parent && ccz_unhex(o->parent_sha256, 32, o->parent, strlen(o->parent)) != CCZ_OK) {
+        ui_error("--parent is 64 hex digits: manifest_sha256 of the version before");
         return false;
     }
     return ui_count("version", o->version, 0, INT64_MAX);
 }
 
-size_t recsys_bundle_options(struct ui_opt *out, struct recsys_train_opts *o)
+size_t recsys_model_options(struct ui_opt *out, struct recsys_train_opts *o)
 {
     const struct ui_opt opts[] = {
-        {"out", &o->out, NULL, NULL, "DIR", "bundle to make"},
         {"name", &o->name, NULL, NULL, "NAME", "of the model"},
         {"model-key", &o->model_key, NULL, NULL, "KEY",
          "key of the bundle: key/NAME of the KMS, whose latest version is taken, or a file"},
@@ -442,82 +463,53 @@ size_t recsys_bundle_options(struct ui_opt *out, struct recsys_train_opts *o)
     return sizeof(opts) / sizeof(opts[0]);
 }
 
-/* --------------------------------------------------------------------------- whole programs */
-
-/* What is judged needs times, and stays in memory. */
-static bool take_memory(struct recsys_train_opts *o)
+size_t recsys_out_options(struct ui_opt *out, struct recsys_train_opts *o)
 {
-    double gib;
-    if (!o->memory && !o->input.spill_dir)
-        return true;
-    if (!o->memory || strcmp(o->split, "none") != 0) {
-        ui_error("--spill-dir goes with --memory, and --memory with --split none");
-        return false;
-    }
-    if (!ui_real(&gib, "memory", o->memory, 0, 0.004, 1e6))
-        return false;
-    o->input.memory = (uint64_t)(gib * (1 << 30));
-    return true;
-}
-
-static void train_options(struct ui_opt *out, struct recsys_train_opts *o, enum recsys_train_as as)
-{
-    const struct ui_opt memory[] = {
+    const struct ui_opt opts[] = {
+        {"out", &o->out, NULL, NULL, "DIR", "bundle to make"},
         {"memory", &o->memory, NULL, NULL, "GIB",
          "with --split none: so much memory for ratings and matrices, the rest on the disk"},
         {"spill-dir", &o->input.spill_dir, NULL, NULL, "DIR",
          "with --memory: a folder with room for encrypted runs of sorting"},
     };
-    size_t n = recsys_job_options(out, o);
-    if (as != RECSYS_TRAINER) {
-        n += recsys_filter_options(out + n, &o->input);
-        n += recsys_foreign_options(out + n, &o->input);
-    }
-    if (as == RECSYS_EVALUATE)
-        return;
-    n += recsys_bundle_options(out + n, o);
-    memcpy(out + n, memory, sizeof(memory));
-    n += sizeof(memory) / sizeof(memory[0]);
-    if (as == RECSYS_TRAIN)
-        out[n] = (struct ui_opt){
-            "version", NULL, &o->version,
-            NULL,      "N",  "of the model; default: that of the KMS key, which it must be; 1"};
+    memcpy(out, opts, sizeof(opts));
+    return sizeof(opts) / sizeof(opts[0]);
 }
 
-static int train(struct recsys_job *j, double expect, bool bundle)
+bool recsys_out_check(struct recsys_train_opts *o)
+{
+    double gib;
+    if (!o->out) {
+        ui_error("--out is required");
+        return false;
+    }
+    if (!o->memory && o->input.spill_dir) {
+        ui_error("--spill-dir goes with --memory");
+        return false;
+    }
+    if (o->memory && !ui_real(&gib, "memory", o->memory, 0, 0.004, 1e6))
+        return false;
+    o->input.memory = o->memory ? (uint64_t)(gib * (1 << 30)) : 0;
+    return true;
+}
+
+/* --------------------------------------------------------------------------- whole programs */
+
+int recsys_job_run(struct recsys_job *j, bool bundle)
 {
     struct ccz_err err = {0};
-    recsys_job_begin(j);
-    ccz_rc rc =
-        bundle ? recsys_keys_alike(&j->session, j->o.input.data_key, j->o.model_key, &err) : CCZ_OK;
+    ccz_rc rc = CCZ_OK;
+    if (j->o.input.memory && !j->o.judge.none) /* what is judged needs times, and stays in memory */
+        rc = ccz_fail(&err, CCZ_E_ARG, "recsys:memory", 0,
+                      "a limit of memory goes with a split of none");
+    if (rc == CCZ_OK && bundle)
+        rc = recsys_keys_alike(&j->session, j->o.input.data_key, j->o.model_key, &err);
     if (rc == CCZ_OK)
         rc = recsys_input_read(&j->in, &j->o.input, &j->session, &err);
-    if (rc == CCZ_OK && strcmp(j->o.split, "none") != 0)
+    if (rc == CCZ_OK && !j->o.judge.none)
         rc = run(j, &err);
-    int status = rc == CCZ_OK ? recsys_job_verdict(j, expect) : UI_OK;
+    const int status = rc == CCZ_OK ? recsys_job_verdict(j) : UI_OK;
     if (rc == CCZ_OK && bundle && status == UI_OK)
         rc = recsys_job_bundle(j, NULL, &err);
-    if (rc != CCZ_OK)
-        status = recsys_fail(&err);
-    recsys_job_end(j);
-    return status;
-}
-
-int recsys_train_run(int argc, char **argv, const char *usage, enum recsys_train_as as)
-{
-    struct recsys_job j = {.o = {.trust = {.kms_only = as == RECSYS_TRAINER}}};
-    struct ui_opt opts[RECSYS_OPTIONS_MAX] = {0};
-    const bool bundle = as != RECSYS_EVALUATE;
-    double expect;
-    train_options(opts, &j.o, as);
-    const int left = ui_parse(argc, argv, usage, opts);
-    if (left < 0)
-        return ui_parse_status(left);
-    if (left > 0)
-        ui_error("unexpected operand: %s", argv[0]);
-    if (left > 0 || !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
-        !recsys_check_split(&j.o, bundle) || !ui_real(&expect, "expect", j.o.expect, 0, 0, 1000) ||
-        (bundle && !recsys_check_bundle(&j.o)) || !take_memory(&j.o))
-        return UI_USAGE;
-    return train(&j, expect, bundle);
+    return rc == CCZ_OK ? status : recsys_fail(&err);
 }

@@ -17,8 +17,11 @@ struct recsys_train_opts {
     const char *split, *share, *html, *out, *name, *model_key, *parent, *by_factors, *expect,
         *memory;
     int64_t version; /* 0: that of the key of a KMS, else 1 */
-    int64_t bootstrap;
+    int64_t bootstrap, threads;
     bool baselines;
+    /* what the texts say, by recsys_judge_check() and recsys_model_check(), or of the order */
+    struct ccz_recsys_judge judge;
+    uint8_t parent_sha256[32];
 };
 
 /* What stands in tables and pages. */
@@ -35,6 +38,7 @@ struct recsys_job {
     struct recsys_session session;
     struct recsys_input in;
     struct ccz_recsys_als_cfg cfg;
+    struct ccz_recsys_order order; /* if o.input.order points to it */
     struct ccz_recsys_eval_cfg eval;
     struct ccz_recsys_csr *train, *test;
     struct ccz_recsys_model *model; /* of the training part */
@@ -48,12 +52,20 @@ void recsys_job_end(struct recsys_job *j);
 
 /* ------------------------------------------------------------------------------------- options */
 
-/* Of ratings, training, keys, judging; filters of ratings are recsys_filter_options(). */
+/* What whoever starts a program may choose: threads, what is shown and where. */
+size_t recsys_run_options(struct ui_opt *out, struct recsys_train_opts *o);
+/* Of ratings, training, keys, judging, and of running; filters of ratings are recsys_filter_options(). */
 size_t recsys_job_options(struct ui_opt *out, struct recsys_train_opts *o);
-/* Of the bundle that is made. */
-size_t recsys_bundle_options(struct ui_opt *out, struct recsys_train_opts *o);
-bool recsys_check_split(const struct recsys_train_opts *o, bool may_be_none);
-bool recsys_check_bundle(const struct recsys_train_opts *o);
+/* --split, --share, --expect. */
+size_t recsys_judge_options(struct ui_opt *out, struct recsys_train_opts *o);
+/* Of the model that is made: its name, key, parent. */
+size_t recsys_model_options(struct ui_opt *out, struct recsys_train_opts *o);
+/* --out, --memory, --spill-dir. */
+size_t recsys_out_options(struct ui_opt *out, struct recsys_train_opts *o);
+bool recsys_run_check(const struct recsys_train_opts *o);
+bool recsys_judge_check(struct recsys_train_opts *o, bool may_be_none);
+bool recsys_model_check(struct recsys_train_opts *o);
+bool recsys_out_check(struct recsys_train_opts *o);
 
 /* --------------------------------------------------------------------------------------- steps */
 
@@ -67,21 +79,29 @@ ccz_rc recsys_job_baselines(struct recsys_job *j, struct ccz_err *err);
 void recsys_job_show(const struct recsys_job *j);
 ccz_rc recsys_job_page(const struct recsys_job *j, const struct ccz_recsys_search *search,
                        const struct ccz_recsys_search_cfg *search_cfg, struct ccz_err *err);
-/* UI_NO if ALS is not @p factor times as good as popularity. */
-int recsys_job_verdict(const struct recsys_job *j, double factor);
+/* UI_NO if the model is not as good, beside popularity, as it has to be. */
+int recsys_job_verdict(const struct recsys_job *j);
 /* A model of all ratings is trained unless there is one already. */
 ccz_rc recsys_job_bundle(struct recsys_job *j, const struct ccz_recsys_model *given,
                          struct ccz_err *err);
 
 /* --------------------------------------------------------------------------- whole programs */
 
-enum recsys_train_as {
-    RECSYS_EVALUATE, /* no bundle */
-    RECSYS_TRAIN,    /* keys from files, or all of them from a KMS */
-    RECSYS_TRAINER,  /* keys of a KMS alone, ratings as their owner encrypted them, evidence */
-};
-/* Exit status, as a cli_fn. */
-int recsys_train_run(int argc, char **argv, const char *usage, enum recsys_train_as as);
+/* From ratings to a bundle, or to a table only. Exit status. */
+int recsys_job_run(struct recsys_job *j, bool bundle);
+
+/* ---------------------------------------------------------------------------------------- orders */
+
+/*
+ * Programs to which a KMS gives keys, on a host that is not trusted: files, places and threads are the host's to name, everything else is
+ * that of an order of the KMS. Their options are these and --out; names of what an order says are none of theirs.
+ */
+size_t recsys_ordered_options(struct ui_opt *out, struct recsys_train_opts *o);
+bool recsys_ordered_check(const struct recsys_train_opts *o);
+/* Fetches the order and does as it says from here on. Begun. @p trainer  what this program is, in orders */
+ccz_rc recsys_order_take(struct recsys_job *j, const char *trainer, struct ccz_err *err);
+/* cczoo-trainer. Exit status. */
+int recsys_trainer_run(int argc, char **argv);
 
 /* ------------------------------------------------------------------------- to a cluster and back */
 
@@ -102,6 +122,6 @@ extern const char *const recsys_factor_folders[2];
 ccz_rc recsys_export_ratings(struct recsys_job *j, const char *out, const char *key,
                              const char *name, struct ccz_err *err);
 /* Factors that a cluster wrote become a bundle. Exit status. */
-int recsys_import_run(int argc, char **argv, const char *usage, bool kms_only);
+int recsys_import_run(int argc, char **argv, const char *usage, bool ordered);
 
 #endif

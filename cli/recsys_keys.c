@@ -104,6 +104,39 @@ ccz_rc recsys_keys_alike(const struct recsys_session *s, const char *one, const 
                     other ? other : "no key");
 }
 
+static ccz_rc release(struct ccz_secret **out, struct ccz_kms_release *info,
+                      struct recsys_session *s, const char *what, const char *item,
+                      uint32_t version, struct ccz_err *err)
+{
+    ccz_rc rc = connect_kms(s, err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_release(out, info, s->client, item, version, err);
+    if (rc == CCZ_OK)
+        ui_say("%s %s version %u, policy %s, audit line %llu", what, item, info->version,
+               info->policy, (unsigned long long)info->receipt.audit_seq);
+    return rc;
+}
+
+ccz_rc recsys_order_read(struct ccz_recsys_order *out, struct recsys_session *s, const char *spec,
+                         struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_secret) secret = NULL;
+    CCZ_AUTO_BUF file;
+    struct ccz_kms_release info;
+    ccz_buf_init(&file, CCZ_RECSYS_ORDER_SIZE_MAX);
+    const bool in_kms = strncmp(spec, "secret/", 7) == 0;
+    if (!in_kms && s->o->kms_only)
+        return ccz_refuse(err, CCZ_E_DENIED, "recsys:kms-only", spec, "secret/NAME of the KMS");
+    ccz_rc rc = in_kms ? release(&secret, &info, s, "order", spec, 0, err)
+                       : ccz_file_read(&file, spec, err);
+    if (rc != CCZ_OK)
+        return rc;
+    return ccz_recsys_order_parse(
+        out,
+        in_kms ? CCZ_SPAN(ccz_secret_view(secret), ccz_secret_size(secret)) : ccz_buf_span(&file),
+        err);
+}
+
 ccz_rc recsys_key(struct ccz_secret **out, struct recsys_key_id *id, struct recsys_session *s,
                   const char *spec, uint32_t version, struct ccz_err *err)
 {
@@ -117,18 +150,12 @@ ccz_rc recsys_key(struct ccz_secret **out, struct recsys_key_id *id, struct recs
         return ccz_file_read_secret(out, spec, 4096, err);
     if (strlen(spec) >= sizeof(id->item))
         return ccz_fail(err, CCZ_E_LIMIT, "recsys:kms", 0, "the name of the key is too long");
-    ccz_rc rc = connect_kms(s, err);
-    if (rc == CCZ_OK)
-        rc = ccz_kms_release(out, &info, s->client, spec, version, err);
-    if (rc != CCZ_OK)
-        return rc;
-    ui_say("key %s version %u, policy %s, audit line %llu", spec, info.version, info.policy,
-           (unsigned long long)info.receipt.audit_seq);
-    if (id) {
+    ccz_rc rc = release(out, &info, s, "key", spec, version, err);
+    if (rc == CCZ_OK && id) {
         memcpy(id->item, spec, strlen(spec) + 1);
         id->version = info.version;
     }
-    return CCZ_OK;
+    return rc;
 }
 
 ccz_rc recsys_file_key(struct ccz_secret **out, struct recsys_key_id *id, struct recsys_session *s,

@@ -15,6 +15,8 @@ size_t recsys_trainer_options(struct ui_opt *out, struct recsys_trust_opts *o)
          "the file of ratings that the model must have been trained on"},
         {"trainer-kind", &o->trainer_kind, NULL, NULL, "NAME",
          "what must have trained it: cczoo or spark; absent: either"},
+        {"order", &o->order, NULL, NULL, "ORDER",
+         "that it must fulfil: secret/NAME of the KMS, or a file"},
     };
     memcpy(out, opts, sizeof(opts));
     return sizeof(opts) / sizeof(opts[0]);
@@ -38,6 +40,7 @@ ccz_rc recsys_open_bundle(struct ccz_recsys_bundle **out, struct recsys_session 
 {
     CCZ_AUTO(ccz_secret) secret = NULL;
     struct recsys_key_id id;
+    struct ccz_recsys_order order;
     *out = NULL;
     if (!s->o->trainer_policy == !s->o->any_trainer)
         return ccz_fail(err, CCZ_E_ARG, "recsys:trainer", 0,
@@ -46,11 +49,14 @@ ccz_rc recsys_open_bundle(struct ccz_recsys_bundle **out, struct recsys_session 
     if (s->o->data_sha256 &&
         ccz_unhex(sha256, 32, s->o->data_sha256, strlen(s->o->data_sha256)) != CCZ_OK)
         return ccz_fail(err, CCZ_E_ARG, "recsys:data", 0, "--data-sha256 is 64 hex digits");
-    ccz_rc rc = recsys_file_key(&secret, &id, s, key, err);
+    ccz_rc rc = s->o->order ? recsys_order_read(&order, s, s->o->order, err) : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = recsys_file_key(&secret, &id, s, key, err);
     if (rc != CCZ_OK)
         return rc;
     const struct ccz_recsys_bundle_cfg cfg = {.data_sha256 = s->o->data_sha256 ? sha256 : NULL,
                                               .trainer_kind = s->o->trainer_kind,
+                                              .order = s->o->order ? &order : NULL,
                                               .trainer = s->o->any_trainer ? NULL : judge,
                                               .arg = s,
                                               .any_trainer_insecure = s->o->any_trainer,

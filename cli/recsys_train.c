@@ -1,22 +1,140 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cczoo recsys train, evaluate, search: a model, how good it is beside others, and with which parameters. */
+/* cczoo recsys train, evaluate, order, search: a model, how good it is beside others, and with which parameters. */
 #include "recsys_job.h"
 
+#include <stdio.h>
 #include <string.h>
+
+static int train(int argc, char **argv, const char *usage, bool bundle)
+{
+    struct recsys_job j = {0};
+    struct ui_opt opts[RECSYS_OPTIONS_MAX] = {0};
+    size_t n = recsys_job_options(opts, &j.o);
+    n += recsys_filter_options(opts + n, &j.o.input);
+    n += recsys_foreign_options(opts + n, &j.o.input);
+    if (bundle) {
+        n += recsys_model_options(opts + n, &j.o);
+        n += recsys_out_options(opts + n, &j.o);
+        opts[n] = (struct ui_opt){
+            "version", NULL, &j.o.version,
+            NULL,      "N",  "of the model; default: that of the KMS key, which it must be; 1"};
+    }
+    const int left = ui_parse(argc, argv, usage, opts);
+    if (left < 0)
+        return ui_parse_status(left);
+    if (left > 0)
+        ui_error("unexpected operand: %s", argv[0]);
+    if (left > 0 || !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
+        !recsys_judge_check(&j.o, bundle) || !recsys_run_check(&j.o) ||
+        (bundle && (!recsys_model_check(&j.o) || !recsys_out_check(&j.o))))
+        return UI_USAGE;
+    recsys_job_begin(&j);
+    const int status = recsys_job_run(&j, bundle);
+    recsys_job_end(&j);
+    return status;
+}
 
 int recsys_train(int argc, char **argv)
 {
-    return recsys_train_run(
+    return train(
         argc, argv,
         "cczoo recsys train --in FILE --model-key KEY --out DIR --name NAME [--kind NAME] ..",
-        RECSYS_TRAIN);
+        true);
 }
 
 int recsys_evaluate(int argc, char **argv)
 {
-    return recsys_train_run(argc, argv,
-                            "cczoo recsys evaluate --in FILE [--kind NAME] [--baselines] ..",
-                            RECSYS_EVALUATE);
+    return train(argc, argv, "cczoo recsys evaluate --in FILE [--kind NAME] [--baselines] ..",
+                 false);
+}
+
+/* ---------------------------------------------------------------------------------------- order */
+
+static ccz_rc digest(uint8_t out[32], const char *path, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_pinned) file = NULL;
+    ccz_rc rc = ccz_pinned_open(&file, path, err);
+    if (rc == CCZ_OK)
+        memcpy(out, ccz_pinned_sha256(file), 32);
+    return rc;
+}
+
+static ccz_rc text(char *out, size_t size, const char *what, const char *from, struct ccz_err *err)
+{
+    const int n = snprintf(out, size, "%s", from);
+    return n >= 0 && (size_t)n < size
+               ? CCZ_OK
+               : ccz_fail(err, CCZ_E_LIMIT, "recsys:order-value", n, "--%s is too long", what);
+}
+
+/* What the options say, of files that are there. */
+static ccz_rc order_of(struct ccz_recsys_order *o, const struct recsys_job *j, const char *trainer,
+                       struct ccz_err *err)
+{
+    const struct recsys_train_opts *from = &j->o;
+    const struct recsys_input_opts *in = &from->input;
+    const struct {
+        char *out;
+        size_t size;
+        const char *option, *text;
+    } texts[] = {{o->name, sizeof(o->name), "name", from->name},
+                 {o->trainer, sizeof(o->trainer), "trainer", trainer},
+                 {o->model_key, sizeof(o->model_key), "model-key", from->model_key},
+                 {o->data.key, sizeof(o->data.key), "data-key", in->data_key ? in->data_key : ""},
+                 {o->data.name, sizeof(o->data.name), "data-name", in->data_name},
+                 {o->data.format, sizeof(o->data.format), "format", in->format},
+                 {o->data.titles_format, sizeof(o->data.titles_format), "titles-format",
+                  in->titles ? in->titles_format : ""}};
+    *o = (struct ccz_recsys_order){.filter = in->filter, .als = j->cfg, .judge = from->judge};
+    memcpy(o->parent_sha256, from->parent_sha256, 32);
+    ccz_rc rc = CCZ_OK;
+    for (size_t i = 0; rc == CCZ_OK && i < sizeof(texts) / sizeof(texts[0]); i++)
+        rc = text(texts[i].out, texts[i].size, texts[i].option, texts[i].text, err);
+    if (rc == CCZ_OK)
+        rc = digest(o->data.sha256, in->in, err);
+    if (rc == CCZ_OK && in->titles)
+        rc = digest(o->data.titles_sha256, in->titles, err);
+    return rc == CCZ_OK ? ccz_recsys_order_check(o, err) : rc;
+}
+
+int recsys_order(int argc, char **argv)
+{
+    struct recsys_job j = {0};
+    struct ccz_recsys_order order;
+    struct ccz_err err = {0};
+    struct ui_opt opts[RECSYS_OPTIONS_MAX] = {0};
+    const char *trainer = "cczoo";
+    size_t n = recsys_file_options(opts, &j.o.input);
+    n += recsys_form_options(opts + n, &j.o.input);
+    n += recsys_filter_options(opts + n, &j.o.input);
+    n += recsys_als_options(opts + n, &j.o.als);
+    n += recsys_judge_options(opts + n, &j.o);
+    n += recsys_model_options(opts + n, &j.o);
+    opts[n] = (struct ui_opt){"trainer", &trainer, NULL,
+                              NULL,      "NAME",   "what is to make it: cczoo (default) or spark"};
+    const int left =
+        ui_parse(argc, argv,
+                 "cczoo recsys order --in FILE [--titles FILE] --data-key key/NAME --model-key "
+                 "key/NAME --name NAME .. >order.json",
+                 opts);
+    if (left < 0)
+        return ui_parse_status(left);
+    if (left > 0)
+        ui_error("unexpected operand: %s", argv[0]);
+    if (left > 0 || !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
+        !recsys_judge_check(&j.o, true) || !recsys_model_check(&j.o))
+        return UI_USAGE;
+    if (order_of(&order, &j, trainer, &err) != CCZ_OK)
+        return ui_fail(&err);
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZ_RECSYS_ORDER_SIZE_MAX);
+    ccz_recsys_order_put(&out, &order);
+    if (out.bad) {
+        ui_error("the order is larger than %d bytes", CCZ_RECSYS_ORDER_SIZE_MAX);
+        return UI_USAGE;
+    }
+    ui_out_span(ccz_buf_span(&out));
+    return UI_OK;
 }
 
 /* --------------------------------------------------------------------------------------- search */
@@ -112,7 +230,8 @@ int recsys_search(int argc, char **argv)
     if (left < 0)
         return ui_parse_status(left);
     if (left > 0 || !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
-        !recsys_check_split(&j.o, false) || !ui_count("trials", trials, 1, CCZ_RECSYS_TRIALS_MAX))
+        !recsys_judge_check(&j.o, false) || !recsys_run_check(&j.o) ||
+        !ui_count("trials", trials, 1, CCZ_RECSYS_TRIALS_MAX))
         return UI_USAGE;
     recsys_job_begin(&j);
     ccz_rc rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);

@@ -2,7 +2,7 @@
 /*
  * cczoo-recsys-spark: hands ratings over to a Spark cluster, and makes a bundle of the factors that come back. A program of its own:
  * who lets it have the ratings lets them go to whatever gets the master key of the export, and only a policy of the KMS says what
- * that is. All keys are those of the KMS.
+ * that is. All keys are those of the KMS, and so is the order that says which ratings these are and what the factors must be.
  */
 #include "../../cli/recsys_job.h"
 
@@ -14,7 +14,7 @@ static int export_verb(int argc, char **argv)
     struct ccz_err err = {0};
     struct ui_opt opts[RECSYS_OPTIONS_MAX] = {0};
     const char *key = NULL, *name = "export";
-    const size_t n = recsys_job_options(opts, &j.o);
+    const size_t n = recsys_ordered_options(opts, &j.o);
     const struct ui_opt more[] = {
         {"export-name", &name, NULL, NULL, "NAME",
          "what data set this is, for readers who expect it; default export"},
@@ -23,17 +23,16 @@ static int export_verb(int argc, char **argv)
     memcpy(opts + n, more, sizeof(more));
     const int left = ui_parse(
         argc, argv,
-        "cczoo-recsys-spark export --in FILE --data-key key/NAME --master-key key/NAME OUT", opts);
+        "cczoo-recsys-spark export --order secret/NAME --in FILE --master-key key/NAME OUT", opts);
     if (left < 0)
         return ui_parse_status(left);
     if (left != 1 || !key)
         ui_error("--master-key and OUT are required");
     if (left != 1 || !key || !recsys_data_name_check("export-name", name) ||
-        !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
-        !recsys_check_split(&j.o, true))
+        !recsys_ordered_check(&j.o))
         return UI_USAGE;
     recsys_job_begin(&j);
-    ccz_rc rc = recsys_keys_alike(&j.session, j.o.input.data_key, key, &err);
+    ccz_rc rc = recsys_order_take(&j, "spark", &err);
     if (rc == CCZ_OK)
         rc = recsys_input_read(&j.in, &j.o.input, &j.session, &err);
     if (rc == CCZ_OK)
@@ -45,11 +44,11 @@ static int export_verb(int argc, char **argv)
 
 static int import_verb(int argc, char **argv)
 {
-    return recsys_import_run(argc, argv,
-                             "cczoo-recsys-spark import --in FILE --data-key key/NAME "
-                             "--user-factors DIR --item-factors DIR --master-key key/NAME "
-                             "--model-key key/NAME --out DIR --name NAME",
-                             true);
+    return recsys_import_run(
+        argc, argv,
+        "cczoo-recsys-spark import --order secret/NAME --in FILE --user-factors DIR "
+        "--item-factors DIR --master-key key/NAME --out DIR",
+        true);
 }
 
 int main(int argc, char **argv)

@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cczoo-trainer: trains on ratings that a KMS has the key of, and signs the bundle; nothing else. It is a program of its own because a
- * policy names a program with all that it can do, and whoever controls its host chooses the arguments: this one takes keys from
- * the KMS alone, writes ratings and ids into bundles alone, and has no filters for ratings.
+ * cczoo-trainer: makes what an order of a KMS says from ratings that the same KMS has the key of, and signs the bundle; nothing else. It
+ * is a program of its own because a policy names a program with all that it can do, and whoever controls its host chooses the
+ * arguments: these name files and places, and nothing that changes the model.
  */
 #include "../../cli/recsys_job.h"
 
 int main(int argc, char **argv)
 {
     ccz_process_harden();
-    const int status = recsys_train_run(
-        argc, argv,
-        "cczoo-trainer --in FILE --data-key key/NAME --model-key key/NAME --out DIR --name NAME "
-        "--kms ADDR --kms-policy FILE --tee PROVIDER ..",
-        RECSYS_TRAINER);
+    const int status = recsys_trainer_run(argc, argv);
     if (ui_out_flush())
         return status;
     ui_error("cannot write to standard output");

@@ -2,7 +2,7 @@
 /* Bundles of recommenders: whose they may be, with which key, and how a newer one takes the place of an older one. */
 #include "served.h"
 
-#include <cczoo/recsys_bundle.h>
+#include <cczoo/recsys_order.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,8 +12,8 @@
 struct served_als {
     const struct served_opts *opts;
     struct ccz_attester *attester;
-    struct ccz_party *judge; /* of trainers */
-    uint8_t data_sha256[32];
+    struct ccz_party *judge;       /* of trainers */
+    struct ccz_recsys_order order; /* as the KMS had it at the last load */
     struct ccz_recsys_engine_cfg cfg;
     struct ccz_engine *engine;
     uint64_t loaded,
@@ -45,18 +45,14 @@ ccz_rc served_als_new(struct served_als **out, const struct served_opts *o,
                                         .collateral_from = o->collateral_from,
                                         .collateral_ca_file = o->collateral_ca_file,
                                         .policy_file = o->trainer_policy};
-    a->cfg = (struct ccz_recsys_engine_cfg){
-        .bundle = {.trainer = judge,
-                   .arg = a,
-                   .name = o->model_name,
-                   .trainer_kind = o->trainer_kind ? o->trainer_kind : "cczoo",
-                   .data_sha256 = o->data_sha256 ? a->data_sha256 : NULL},
-        .oblivious = o->oblivious,
-        .version = &a->loaded,
-        .sha256 = a->loaded_sha256};
+    a->cfg = (struct ccz_recsys_engine_cfg){.bundle = {.trainer = judge,
+                                                       .arg = a,
+                                                       .name = o->model_name,
+                                                       .order = o->order ? &a->order : NULL},
+                                            .oblivious = o->oblivious,
+                                            .version = &a->loaded,
+                                            .sha256 = a->loaded_sha256};
     ccz_rc rc = ccz_party_new(&a->judge, &party, err);
-    if (rc == CCZ_OK && o->data_sha256)
-        rc = ccz_unhex(a->data_sha256, 32, o->data_sha256, strlen(o->data_sha256));
     if (rc == CCZ_OK)
         rc = ccz_recsys_engine(&a->engine, &a->cfg, err);
     if (rc == CCZ_OK)
@@ -83,6 +79,23 @@ static ccz_rc same_again(const struct served_als *a, struct ccz_err *err)
                     "another model needs another version (--version)");
 }
 
+/* The latest key, and the latest order with it. */
+static ccz_rc ask_kms(struct ccz_secret **key, struct served_als *a, struct ccz_err *err)
+{
+    const struct served_opts *o = a->opts;
+    struct served_item items[] = {{.name = o->kms_key}, {.name = o->order}};
+    CCZ_AUTO(ccz_secret) order = NULL;
+    ccz_rc rc = served_get_items(items, o->order ? 2 : 1, o, a->attester, err);
+    if (rc != CCZ_OK)
+        return rc;
+    *key = items[0].value;
+    a->cfg.bundle.key_version = items[0].version;
+    order = items[1].value;
+    return o->order ? ccz_recsys_order_parse(
+                          &a->order, CCZ_SPAN(ccz_secret_view(order), ccz_secret_size(order)), err)
+                    : CCZ_OK;
+}
+
 ccz_rc served_als_load(struct served_als *a, struct ccz_infer *infer, struct ccz_err *err)
 {
     const struct served_opts *o = a->opts;
@@ -91,7 +104,7 @@ ccz_rc served_als_load(struct served_als *a, struct ccz_infer *infer, struct ccz
     CCZ_AUTO(ccz_model) model = NULL;
     const int64_t t0 = ccz_mono_ms();
     a->cfg.bundle.version_min = a->served ? a->served : (uint64_t)o->model_version;
-    ccz_rc rc = served_get_key(&key, &a->cfg.bundle.key_version, o, a->attester, err);
+    ccz_rc rc = ask_kms(&key, a, err);
     if (rc == CCZ_OK)
         rc = ccz_recsys_folder_open(&folder, o->model_dir, key, a->cfg.bundle.key_version, err);
     if (rc == CCZ_OK)

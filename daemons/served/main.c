@@ -26,13 +26,14 @@ static ccz_rc load_tensorflow(struct served *s, const struct served_opts *o, str
                                        .library = o->tensorflow,
                                        .intra_threads = 1,
                                        .inter_threads = -1}; /* one run per worker, in the worker */
-    CCZ_AUTO(ccz_secret) key = NULL;
+    struct served_item key = {.name = o->kms_key};
     struct ccz_model *model = NULL;
-    ccz_rc rc = served_get_key(&key, NULL, o, s->attester, err);
+    ccz_rc rc = served_get_items(&key, 1, o, s->attester, err);
     if (rc == CCZ_OK)
         rc = ccz_engine_open(&s->engine, &cfg, err);
     if (rc == CCZ_OK)
-        rc = served_load_model(&model, s->engine, o, key, err);
+        rc = served_load_model(&model, s->engine, o, key.value, err);
+    ccz_secret_free(key.value);
     if (rc == CCZ_OK)
         rc = ccz_infer_add(s->infer, o->model_name, o->model_version, &model, err);
     ccz_model_free(model);

@@ -39,10 +39,22 @@ ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts 
     return ccz_attester_open(out, &cfg, err);
 }
 
-ccz_rc served_get_key(struct ccz_secret **key, uint32_t *version, const struct served_opts *o,
-                      struct ccz_attester *attester, struct ccz_err *err)
+static ccz_rc get_item(struct served_item *item, struct ccz_rpc_client *client, struct ccz_err *err)
 {
-    *key = NULL;
+    struct ccz_kms_release info;
+    ccz_rc rc = ccz_kms_release(&item->value, &info, client, item->name, 0, err);
+    if (rc != CCZ_OK)
+        return rc;
+    item->version = info.version;
+    ccz_log(CCZ_LOG_INFO, "served", "key item=%s version=%u policy=%s rule=\"%s\" audit_seq=%llu",
+            item->name, info.version, info.policy, info.rule,
+            (unsigned long long)info.receipt.audit_seq);
+    return CCZ_OK;
+}
+
+ccz_rc served_get_items(struct served_item *items, size_t len, const struct served_opts *o,
+                        struct ccz_attester *attester, struct ccz_err *err)
+{
     const struct ccz_party_cfg cfg = {
         .attester = attester,
         .collateral_dir = o->collateral,
@@ -63,15 +75,12 @@ ccz_rc served_get_key(struct ccz_secret **key, uint32_t *version, const struct s
     if (rc == CCZ_E_UNAVAILABLE || rc == CCZ_E_TIMEOUT)
         (void)ccz_hint(err, rc,
                        "is this the address of the key management service, and does it run?");
-    struct ccz_kms_release info;
-    if (rc == CCZ_OK)
-        rc = ccz_kms_release(key, &info, client, o->kms_key, 0, err);
-    if (rc == CCZ_OK && version)
-        *version = info.version;
-    if (rc == CCZ_OK)
-        ccz_log(CCZ_LOG_INFO, "served",
-                "key item=%s version=%u policy=%s rule=\"%s\" audit_seq=%llu", o->kms_key,
-                info.version, info.policy, info.rule, (unsigned long long)info.receipt.audit_seq);
+    for (size_t i = 0; rc == CCZ_OK && i < len; i++)
+        rc = get_item(&items[i], client, err);
+    for (size_t i = 0; rc != CCZ_OK && i < len; i++) {
+        ccz_secret_free(items[i].value);
+        items[i].value = NULL;
+    }
     return rc; /* the client is freed before the party whose context it uses */
 }
 

@@ -27,17 +27,20 @@ static bool check_engine(const struct served_opts *o)
         return true;
     }
     const char *only = o->trainer_policy ? "--trainer-policy"
-                       : o->trainer_kind ? "--trainer-kind"
-                       : o->data_sha256  ? "--data-sha256"
+                       : o->order        ? "--order"
+                       : o->any_order    ? "--any-order-insecure"
                        : o->oblivious    ? "--oblivious"
                                          : NULL;
     if (!als && only) {
         ui_error("%s needs --engine als", only);
         return true;
     }
-    uint8_t sha256[32];
-    if (o->data_sha256 && ccz_unhex(sha256, 32, o->data_sha256, strlen(o->data_sha256)) != CCZ_OK) {
-        ui_error("--data-sha256 is 64 hex digits");
+    if (als && !o->order == !o->any_order) {
+        ui_error("--order or --any-order-insecure is required, and not both");
+        return true;
+    }
+    if (o->order && strncmp(o->order, "secret/", 7) != 0) {
+        ui_error("--order is secret/NAME of the key management service");
         return true;
     }
     return als ? missing("trainer-policy", o->trainer_policy)
@@ -104,10 +107,12 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "tensorflow (default), or als: recommenders, see docs/reference/recsys.md"},
         {"trainer-policy", &o->trainer_policy, NULL, NULL, "FILE",
          "als: policy that the evidence of the model's trainer must satisfy"},
-        {"data-sha256", &o->data_sha256, NULL, NULL, "HEX",
-         "als: the file of ratings that the model must have been trained on, as its owner says"},
-        {"trainer-kind", &o->trainer_kind, NULL, NULL, "NAME",
-         "als: what must have trained it: cczoo (default) or spark"},
+        {"order", &o->order, NULL, NULL, "SECRET",
+         "als: secret/NAME of the KMS: what the owner of the ratings has ordered; a model of "
+         "anything "
+         "else is refused"},
+        {"any-order-insecure", NULL, NULL, &o->any_order, NULL,
+         "als: instead of it: whoever starts the trainer chooses data and parameters"},
         {"oblivious", NULL, NULL, &o->oblivious, NULL,
          "als: lists by scans whose time and places do not depend on scores"},
         {"tensorflow", &o->tensorflow, NULL, NULL, "FILE",

@@ -20,13 +20,14 @@ struct served_opts {
     const char *listen, *rest, *port_file, *rest_port_file;
     const char *model_name, *model_dir;
     int64_t model_version;
-    const char *engine;     /* "tensorflow" or "als" */
-    const char *tensorflow; /* path of libtensorflow_cc.so.2 */
-    const char *trainer_policy, *trainer_kind,
-        *data_sha256;    /* als: whose evidence a bundle must carry */
-    bool oblivious;      /* als */
-    int64_t threads;     /* workers = model runs at a time */
-    const char *replica; /* name in the response header "ccz-replica" */
+    const char *engine;         /* "tensorflow" or "als" */
+    const char *tensorflow;     /* path of libtensorflow_cc.so.2 */
+    const char *trainer_policy; /* als: whose evidence a bundle must carry */
+    const char *order;          /* als: secret of the KMS, which a bundle must fulfil */
+    bool any_order;             /* als, instead of it */
+    bool oblivious;             /* als */
+    int64_t threads;            /* workers = model runs at a time */
+    const char *replica;        /* name in the response header "ccz-replica" */
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
     int64_t grace_s;
     int64_t reattest_s;        /* 0 = never */
@@ -41,9 +42,15 @@ int served_options(struct served_opts *o, int argc, char **argv);
 ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts *o,
                             struct ccz_err *err);
 
-/* Attests to the KMS and gets the latest version of the model key. @p version may be NULL. */
-ccz_rc served_get_key(struct ccz_secret **key, uint32_t *version, const struct served_opts *o,
-                      struct ccz_attester *attester, struct ccz_err *err);
+/* One item of the KMS, its latest version. */
+struct served_item {
+    const char *name; /* key/NAME or secret/NAME */
+    struct ccz_secret *value;
+    uint32_t version;
+};
+/* Attests to the KMS and gets them all, or none. */
+ccz_rc served_get_items(struct served_item *items, size_t len, const struct served_opts *o,
+                        struct ccz_attester *attester, struct ccz_err *err);
 /* Decrypts the protected files of the model folder straight into the engine. */
 ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine,
                          const struct served_opts *o, const struct ccz_secret *key,

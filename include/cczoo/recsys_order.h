@@ -26,6 +26,13 @@ CCZ_API const char *ccz_recsys_kind_name(enum ccz_recsys_als_kind kind);
 CCZ_API const char *ccz_recsys_split_name(enum ccz_recsys_split_kind kind);
 CCZ_API const char *ccz_recsys_twice_name(enum ccz_recsys_twice rule);
 
+/** How good a model has to be, before it becomes a bundle. */
+struct ccz_recsys_judge {
+    bool none; /**< nothing is held out and judged */
+    enum ccz_recsys_split_kind split;
+    double share;  /**< of TIME and RANDOM: 0.001 .. 0.999; else 0 */
+    double expect; /**< NDCG@10 must be that many times popularity's; 0 .. 1000, 0: whatever */
+};
 struct ccz_recsys_order {
     char name[CCZ_RECSYS_NAME_SIZE];          /**< of the model */
     char trainer[32];                         /**< what makes it: "cczoo" or "spark" */
@@ -41,12 +48,7 @@ struct ccz_recsys_order {
     } data;
     struct ccz_recsys_filter filter; /**< ratings_max and once are not part of it */
     struct ccz_recsys_als_cfg als;   /**< parameters; threads, tier and functions are not */
-    struct {
-        bool none; /**< nothing is held out and judged */
-        enum ccz_recsys_split_kind split;
-        double share;  /**< of TIME and RANDOM: 0.001 .. 0.999; else 0 */
-        double expect; /**< NDCG@10 must be that many times popularity's; 0 .. 1000, 0: whatever */
-    } judge;
+    struct ccz_recsys_judge judge;
     uint8_t sha256[32]; /**< reading: of the document */
 };
 
