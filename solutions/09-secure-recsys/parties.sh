@@ -5,8 +5,9 @@
 HERE=$ROOT/solutions/09-secure-recsys
 NAME=09-secure-recsys
 RATINGS=${CCZOO_RATINGS:-$("$ROOT/scripts/fetch-movielens")} # the folder; fetched only the first time
-# Found by bench/recsys_quality.sh on a validation part of the training data, not on the films that step 3 judges by.
+# What the owner orders. Found by bench/recsys_quality.sh on a validation part of the training data, not on the films that step 3 judges by.
 PARAMETERS=(--kind implicit-hkv --factors 64 --iterations 14 --reg 0.0139 --alpha 0.116 --seed 1)
+RUNNING=() # what the trainer's host may choose
 
 # What the owner calls these ratings: another file under the same key, or an older state under another name, is refused.
 DATA_NAME=films/ratings
@@ -46,9 +47,6 @@ encrypt_ratings() {
         "$1" "$2" 2>>"$RUN/log/setup.log"
 }
 
-# The owner of the ratings tells whoever asks which file is his: models of another are refused by the server.
-publish_digest() { DATA_SHA256=$(sha256sum "$RUN/ratings.parquet" | cut -d ' ' -f 1); }
-
 # The owner of the ratings: encrypts them on a machine of his own; the key goes to the KMS, and nowhere else.
 protect_ratings() {
     "$BIN/cczoo" pf keygen "$RUN/ratings.key" 2>>"$RUN/log/setup.log"
@@ -58,26 +56,37 @@ protect_ratings() {
     kms policy put data "$RUN/policy.json" >/dev/null
     kms key import ratings --alg aes-128 --from "$RUN/ratings.key" --bind data >/dev/null
     rm "$RUN/ratings.key" # only the KMS has it now
-    publish_digest
+}
+
+# order [OPTIONS]: the owner says what is to be trained, on these very files, and how good it has to be: a secret of the KMS that trainer and
+# server get, and nobody else. The latest counts.
+order() {
+    local how=(--new-version)
+    if [ ! -e "$RUN/order.json" ]; then
+        kms policy put model "$RUN/model-policy.json" >/dev/null
+        how=(--bind model)
+    fi
+    "$BIN/cczoo" recsys order --in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --data-name "$DATA_NAME" \
+        --titles "$RUN/titles.enc" --model-key key/films --name films "${PARAMETERS[@]}" "$@" >"$RUN/order.json"
+    kms secret put orders/films --from "$RUN/order.json" "${how[@]}" >/dev/null
 }
 
 # Who publishes a model makes a new version of its key first: older models then open for nobody.
 new_model_key() {
     if [ "$1" = 1 ]; then
-        kms policy put model "$RUN/model-policy.json" >/dev/null
         kms key create films --alg aes-128 --bind model >/dev/null
     else
         kms key create films --alg aes-128 --new-version >/dev/null
     fi
 }
 
-# train PROGRAM VERSION [OPTIONS]: attests, gets both keys, trains, judges, signs; the bundle is RUN/films-VERSION. The model has the
-# version that its key has in the KMS.
+# train PROGRAM VERSION [OPTIONS]: attests, gets the order and both keys, does what the order says; the bundle is RUN/films-VERSION. The model
+# has the version that its key has in the KMS.
 train() {
     local program=$1 version=$2
     shift 2
-    "$program" --in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --data-name "$DATA_NAME" --titles "$RUN/titles.enc" \
-        --model-key key/films --name films --out "$RUN/films-$version" "${PARAMETERS[@]}" "${TEE[@]}" "${ASK_KMS[@]}" "$@"
+    "$program" --order secret/orders/films --in "$RUN/ratings.parquet" --titles "$RUN/titles.enc" --out "$RUN/films-$version" \
+        "${RUNNING[@]}" "${TEE[@]}" "${ASK_KMS[@]}" "$@"
 }
 
 # What is served is the folder RUN/films: renaming puts another model there.
@@ -132,7 +141,7 @@ nothing_in_clear() {
 # served PROGRAM OPTIONS...: the command of a server, in SERVED.
 served() {
     SERVED=("$1" --engine als --model-name films --model-dir "$RUN/films" --trainer-policy "$RUN/trainer-policy.json"
-        --data-sha256 "$DATA_SHA256" --trainer-kind "${TRAINER_KIND:-cczoo}" --kms-key key/films "${TEE[@]}" "${ASK_KMS[@]}" --listen 127.0.0.1:0 "${@:2}")
+        --order secret/orders/films --kms-key key/films "${TEE[@]}" "${ASK_KMS[@]}" --listen 127.0.0.1:0 "${@:2}")
 }
 
 start_server() {

@@ -4,7 +4,8 @@
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 CCZOO_RATINGS=/nonexistent # none are fetched: made_up_ratings()
 . "$TOP/solutions/09-secure-recsys/parties.sh"
-PARAMETERS=(--kind implicit-ials --factors 12 --iterations 6 --reg 0.02 --unobserved 0.2 --seed 1 --bootstrap 0)
+PARAMETERS=(--kind implicit-ials --factors 12 --iterations 6 --reg 0.02 --unobserved 0.2 --seed 1)
+RUNNING=(--bootstrap 0)
 FORMAT=csv # ids are texts
 
 # made_up_ratings: 120 users of three tastes, 60 films of three kinds; ratings.csv and movies.csv in RUN/made-up.
@@ -30,6 +31,7 @@ recsys_server() {
     make_platform
     start_kms
     protect_ratings
+    order
     new_model_key 1
     train "$BIN/cczoo-trainer" 1 >>"$RUN/log/train.log" 2>&1 || die "no model: $(tail -n 2 "$RUN/log/train.log")"
     publish 1
