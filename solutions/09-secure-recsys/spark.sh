@@ -10,7 +10,7 @@ export SPARK_LOCAL_IP=127.0.0.1 PYTHONUNBUFFERED=1
 QUICK="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 TRAINER=cczoo-recsys-spark # what gets the owner's ratings, and signs the model
-TRAINER_KIND=spark
+PARAMETERS=(--trainer spark --kind implicit-hkv --factors 32 --iterations 10 --alpha 10 --reg 0.05 --expect 1.2)
 # Agents are measured with the program that they serve, and with the job.
 DRIVER=("$ENVIRONMENT/bin/python" "$HERE/spark_als.py")
 
@@ -18,6 +18,7 @@ step "1 software TEE (SIMULATED), KMS, and the owner's encrypted ratings"
 make_platform
 start_kms
 protect_ratings
+order
 new_model_key 1
 DRIVER_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-agent" "${DRIVER[@]}")
 EXECUTOR_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-agent" "$JAVA/bin/java")
@@ -30,7 +31,7 @@ SECRET=$(head -c 32 /dev/urandom | base64)
 kms secret put spark/auth --from - --bind spark-secret <<<"$SECRET" >/dev/null
 
 step "2 the training part is handed over: by numbers, ids stay; under a key for Spark alone"
-SPLIT=(--in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --data-name "$DATA_NAME" "${TEE[@]}" "${ASK_KMS[@]}")
+SPLIT=(--order secret/orders/films --in "$RUN/ratings.parquet" --titles "$RUN/titles.enc" "${TEE[@]}" "${ASK_KMS[@]}")
 "$BIN/cczoo-recsys-spark" export "${SPLIT[@]}" --master-key key/spark/ratings "$RUN/part.parquet" 2>>"$RUN/log/export.log"
 say "part.parquet: $(stat -c %s "$RUN/part.parquet") bytes, begins with $(head -c 4 "$RUN/part.parquet")"
 
@@ -65,8 +66,7 @@ expect_refusal 'policy:mrenclave: ' "$BIN/cczoo-agent" "${AGENT[@]}" -- "$BIN/cc
 
 step "4 the factors come back: judged on the same films, by the same metrics, and made a bundle"
 "$BIN/cczoo-recsys-spark" import "${SPLIT[@]}" --user-factors "$RUN/factors/user_factors" --item-factors "$RUN/factors/item_factors" \
-    --master-key key/spark/factors --titles "$RUN/titles.enc" --model-key key/films --name films --out "$RUN/films-1" --expect 1.2 \
-    2>"$RUN/log/import.log" | sed 's/^/   /'
+    --master-key key/spark/factors --out "$RUN/films-1" 2>"$RUN/log/import.log" | sed 's/^/   /'
 
 step "5 served as any other"
 publish 1
