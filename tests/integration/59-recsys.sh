@@ -106,6 +106,34 @@ fails 1 'refused: recsys:trainer-kind: spark / cczoo' inspect --bundle back "${L
 fails 2 'recsys:data' inspect --bundle clear "${LOCAL[@]}" --data-sha256 12
 [ ! -e never ] || die "something was written"
 
+step "orders: what the options say, of these files; a bundle that was made without one fulfils none"
+ORDER=(order "${ALS[@]:0:8}" --in ratings.enc --titles titles.enc --data-key key/ratings --model-key key/films --name films --split none)
+recsys "${ORDER[@]}" >local.json 2>/dev/null
+python3 - <<'PY'
+import hashlib, json
+o = json.load(open("local.json"))
+digest = lambda name: hashlib.sha256(open(name, "rb").read()).hexdigest()
+assert (o["version"], o["name"], o["trainer"], o["model_key"], o["parent_sha256"]) == (1, "films", "cczoo", "films", ""), o
+assert o["data"] == {"key": "ratings", "name": "ratings", "format": "csv", "sha256": digest("ratings.enc"),
+                     "titles_format": "movielens-csv-titles", "titles_sha256": digest("titles.enc")}, o
+assert o["filter"] == {"value_min": None, "binarize": False, "per_user": 0, "per_item": 0, "twice": "refuse"}, o
+assert o["als"] == {"kind": "implicit-ials", "factors": 12, "iterations": 6, "reg": 0.02, "alpha": 0, "unobserved": 0.2, "nu": 1, "seed": 1,
+                    "cg": 0, "biases": False, "nonnegative": False}, o
+assert o["judge"] == {"split": "none", "share": 0, "expect": 0}, o
+PY
+recsys "${ORDER[@]}" 2>/dev/null | cmp - local.json
+fails 1 'refused: recsys:order: 0{64} / [0-9a-f]{64}' inspect --bundle protected "${LOCAL[@]}" --order local.json
+fails 1 'refused: recsys:order-value' "${ORDER[@]}" --data-key data.key
+fails 1 'refused: recsys:order-value' "${ORDER[@]}" --trainer somebody
+fails 1 'refused: recsys:order-value' "${ORDER[@]}" --expect 2 # of nothing that is judged
+fails 2 'parent' "${ORDER[@]}" --parent 12
+fails 3 'pinned:open' "${ORDER[@]}" --in nowhere
+fails 3 'pinned:open' "${ORDER[@]}" --titles .
+sed 's/"seed": 1/"seed": 1, "seed": 2/' local.json >twice.json
+fails 1 'recsys:order-format' inspect --bundle protected "${LOCAL[@]}" --order twice.json
+sed 's/"seed": 1/"sead": 1/' local.json >typo.json
+fails 1 'recsys:order-format.*member seed is missing' inspect --bundle protected "${LOCAL[@]}" --order typo.json
+
 step "the name of a data set: another file under the same key is none of it"
 PARQUET=("${TRAIN[@]}" --format parquet --data-key data.key --titles titles.enc)
 fails 1 'refused: parquet:aad-prefix: ' "${PARQUET[@]}" --in numbers.parquet --out never # an export of the same ratings
@@ -126,7 +154,8 @@ fails 1 'refused: recsys:ratings: [0-9]+ / 100' "${PARQUET[@]}" --in ratings.par
 [ ! -e never ] || die "something was written"
 
 step "a bundle without evidence is refused by who asks for a trainer's; oblivious lists are served as well"
-rm -r "$RUN/made-up" "$RUN/ratings.parquet" "$RUN/titles.enc"
+mv "$RUN/titles.enc" "$RUN/other-titles.enc"
+rm -r "$RUN/made-up" "$RUN/ratings.parquet"
 recsys_server --oblivious
 fails 1 'refused: ratls:no-evidence|ratls:no-evidence' recommend --bundle clear --model-key model.key --trainer-policy "$RUN/trainer-policy.json" \
     --trust-sim "$RUN/sim/trust" u1
@@ -153,7 +182,9 @@ signal() {
 step "the bundle that is served changes nothing; another one under its version is refused at SIGHUP"
 signal ' version=1 unchanged'
 mv "$RUN/films-1" "$RUN/films-first"
-train "$BIN/cczoo-trainer" 1 --seed 2 >>"$RUN/log/train.log" 2>&1
+order --seed 2
+signal 'model=kept where=recsys:order.*got="[0-9a-f]{64}"' # the owner wants another model than this one by now
+train "$BIN/cczoo-trainer" 1 >>"$RUN/log/train.log" 2>&1
 publish 1
 signal 'model=kept where=recsys:version-reused.*got="version 1, manifest [0-9a-f]{64}".*expected="manifest [0-9a-f]{64}"'
 rest /v1/models/films:predict '{"inputs": {"user_id": ["u1"], "k": 6}}' | cmp - served.json
@@ -169,40 +200,104 @@ KMS_KEYS=(--in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --
 fails 1 'refused: policy:mrenclave: ' recommend --bundle "$RUN/films" --model-key key/films --any-trainer-insecure "${TEE[@]}" "${ASK_KMS[@]}" u1
 fails 1 'refused: policy:mrenclave: ' export "${KMS_KEYS[@]}" --master-key key/films never
 fails 1 'refused: policy:mrenclave: ' train "${KMS_KEYS[@]}" --split none --name films --model-key key/films --out never
+fails 1 'refused: policy:mrenclave: ' inspect --bundle protected "${LOCAL[@]}" --order secret/orders/films "${TEE[@]}" "${ASK_KMS[@]}" # nor the order
 recsys() { "$BIN/cczoo-trainer" "$@"; } # for fails
-fails 1 'refused: recsys:kms-only: ratings in clear' --in made-up.csv --name films --model-key key/films --out never "${TEE[@]}" "${ASK_KMS[@]}"
-fails 1 'refused: recsys:kms-only: data.key / key/NAME' --in ratings.enc --data-key data.key --name films --model-key key/films --out never "${TEE[@]}" "${ASK_KMS[@]}"
-fails 1 'refused: recsys:kms-only: model.key / key/NAME' "${KMS_KEYS[@]}" "${PARAMETERS[@]}" --split none --name films --model-key model.key --out never
-fails 2 'recsys:kms' --in "$RUN/ratings.parquet" --format parquet --data-key key/ratings --data-name "$DATA_NAME" --name films --model-key key/films --out never "${ASK_KMS[@]}" # no evidence
-for option in --version=7 --value-min=1 --binarize --twice=sum --per-user=2 --per-item=2 --any-data-name-insecure --master-key=data.key --bundle=clear; do
-    fails 2 'option' "${KMS_KEYS[@]}" --name films --model-key key/films --out never "$option"
+ORDERED=(--order secret/orders/films --in "$RUN/ratings.parquet" --titles "$RUN/titles.enc" --out never)
+REST_OF_IT=("${TEE[@]}" "${ASK_KMS[@]}")
+fails 1 'refused: recsys:kms-only: local.json / secret/NAME' "${ORDERED[@]}" "${REST_OF_IT[@]}" --order local.json
+fails 1 'refused: recsys:data: [0-9a-f]{64} / [0-9a-f]{64}' "${ORDERED[@]}" "${REST_OF_IT[@]}" --in ratings.enc
+fails 1 'refused: recsys:titles: [0-9a-f]{64} / [0-9a-f]{64}' "${ORDERED[@]}" "${REST_OF_IT[@]}" --titles other-titles.enc
+fails 1 'refused: recsys:titles: no titles / ' "${ORDERED[@]:0:4}" --out never "${REST_OF_IT[@]}"
+fails 2 'recsys:kms' "${ORDERED[@]}" "${ASK_KMS[@]}" # no evidence
+fails 2 'recsys:memory' "${ORDERED[@]}" "${REST_OF_IT[@]}" --memory 1 # with a split
+fails 2 'order and --in' "${ORDERED[@]:2}" "${REST_OF_IT[@]}"
+fails 2 'out is required' "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}"
+for option in --version=7 --value-min=1 --binarize --twice=sum --per-user=2 --per-item=2 --any-data-name-insecure --master-key=data.key --bundle=clear \
+    --format=csv --data-key=key/x --data-name=x --titles-format=x --model-key=key/x --name=x --parent=x --kind=explicit --factors=8 --iterations=2 --reg=1 --alpha=1 \
+    --unobserved=1 --nu=0 --cg=3 --nonneg --no-biases --seed=2 --split=none --share=0.5 --expect=0; do
+    fails 2 'unknown option' "${ORDERED[@]}" "${REST_OF_IT[@]}" "$option"
 done
 recsys() { "$BIN/cczoo-recsys-spark" "$@"; }
-fails 1 'refused: recsys:kms-only: data.key / key/NAME' export --in ratings.enc --data-key data.key --master-key key/films "${TEE[@]}" "${ASK_KMS[@]}" never
-fails 1 'refused: recsys:kms-only: ratings in clear' import --in made-up.csv --user-factors factors/user_factors --item-factors factors/item_factors \
-    --master-key key/films --model-key key/films --name films --out never "${TEE[@]}" "${ASK_KMS[@]}"
+fails 1 'refused: policy:mrenclave: ' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --master-key key/films never # a policy for the trainer is none for it
+fails 1 'refused: recsys:kms-only: local.json / secret/NAME' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --order local.json --master-key key/films never
 fails 2 'export . import' encrypt a b
-fails 1 'refused: policy:mrenclave: ' export "${KMS_KEYS[@]}" --master-key key/films never # a policy for the trainer is none for it
 [ ! -e never ] || die "something was written"
+
+step "cczoo-recsys-spark: the order says which ratings, and what the factors must be"
+SPARK_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo-recsys-spark")
+CLI_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo") # in the place of a cluster
+sed "s/$TRAINER_ID/$SPARK_ID/; s/$SERVER_ID/$CLI_ID/" "$RUN/model-policy.json" >"$RUN/spark-policy.json"
+kms policy put spark "$RUN/spark-policy.json" >/dev/null
+for item in key/ratings key/films secret/orders/films; do kms bind $item spark >/dev/null; done
+kms key create factors --alg aes-128 --bind spark >/dev/null
+FACTORS=(--user-factors factors/user_factors --item-factors factors/item_factors --master-key key/factors)
+fails 1 'refused: recsys:trainer-kind: spark / cczoo' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --master-key key/factors never
+fails 1 'refused: recsys:trainer-kind: spark / cczoo' import "${ORDERED[@]}" "${REST_OF_IT[@]}" "${FACTORS[@]}"
+order --trainer spark --expect 900
+fails 1 'refused: recsys:kms-only: data.key / key/NAME' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --master-key data.key never
+fails 1 'refused: recsys:data: ' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --in ratings.enc --master-key key/factors never
+fails 1 'refused: recsys:data: ' import "${ORDERED[@]}" "${REST_OF_IT[@]}" "${FACTORS[@]}" --in ratings.enc
+quiet export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --master-key key/factors spark.parquet
+for option in --split=none --seed=3 --name=x --model-key=key/x --kind=explicit --expect=0 --any-data-name-insecure --version=7; do
+    fails 2 'unknown option' import "${ORDERED[@]}" "${REST_OF_IT[@]}" "${FACTORS[@]}" "$option"
+    fails 2 'unknown option' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --master-key key/factors "$option" never
+done
+recsys() { "$BIN/cczoo" recsys "$@"; }
+quiet train "${KMS_KEYS[@]}" "${PARAMETERS[@]}" --split none --model-key key/films --name films --out cluster
+rm -r factors
+quiet export --bundle cluster --model-key key/films --any-trainer-insecure --master-key key/factors factors "${REST_OF_IT[@]}"
+recsys() { "$BIN/cczoo-recsys-spark" "$@"; }
+IMPORT=(import "${ORDERED[@]}" "${RUNNING[@]}" "${REST_OF_IT[@]}" "${FACTORS[@]}")
+fails 1 'refused: recsys:ndcg: .* / at least' "${IMPORT[@]}"
+order --trainer spark --factors 11
+fails 1 'refused: recsys:factors: 12 / 11' "${IMPORT[@]}"
+order --trainer spark --kind explicit
+fails 1 'refused: recsys:biases: no biases / ' "${IMPORT[@]}"
+fails 1 'refused: parquet:master-key: factors / ' "${IMPORT[@]}" --master-key factors.key # the file says another key
+[ ! -e never ] || die "something was written"
+order --trainer spark
+quiet "${IMPORT[@]}" --out from-cluster
+recsys() { "$BIN/cczoo" recsys "$@"; }
+recsys inspect --bundle from-cluster --model-key key/films --any-trainer-insecure --order secret/orders/films "${REST_OF_IT[@]}" 2>>"$RUN/log/all.log" |
+    python3 -c '
+import hashlib, json, sys
+m = json.load(sys.stdin)
+digest = lambda name: hashlib.sha256(open(name, "rb").read()).hexdigest()
+assert (m["trainer"], m["order_sha256"], m["titles_sha256"]) == ("spark", digest("order.json"), digest("titles.enc")), m
+assert m["parameters"]["kind"] == "implicit-ials" and "ndcg@10" in m["metrics"], m'
+for item in key/ratings key/films secret/orders/films; do kms bind $item "$([ $item = key/ratings ] && echo data || echo model)" >/dev/null; done
+order --seed 2
 
 step "a second model under one version of the key, and a server that starts anew"
 once() { # OPTION...: a server that must not come up; a refusal in log/once.log
     local status=0
     served "$BIN/cczoo-served" --port-file "$RUN/once.port" "$@"
     timeout 20 "${SERVED[@]}" >"$RUN/log/once.log" 2>&1 || status=$?
-    [ $status = 1 ] || die "status $status: $(tail -n 2 "$RUN/log/once.log")"
+    [ $status = "${WANT:-1}" ] || die "status $status: $(tail -n 2 "$RUN/log/once.log")"
 }
-train "$BIN/cczoo-trainer" new --split none 2>"$RUN/log/new.log" # the key has version 2 by now, and so has the model
+train "$BIN/cczoo-trainer" new 2>"$RUN/log/new.log" >/dev/null # the key has version 2 by now, and so has the model
 grep -q 'films version 2, manifest' "$RUN/log/new.log" || die "not version 2: $(tail -n 1 "$RUN/log/new.log")"
 publish 1
 once
 grep -q '^refused: recsys:rolled-back: version 1 of the key' "$RUN/log/once.log" || die "an older model"
 publish new
-DATA_SHA256=$(printf '%064d' 0) once
-grep -q '^refused: recsys:data: ' "$RUN/log/once.log" || die "other ratings"
-TRAINER_KIND=spark once
-grep -q '^refused: recsys:trainer-kind: cczoo / spark' "$RUN/log/once.log" || die "another kind of trainer"
+order --seed 3
+once
+grep -qE '^refused: recsys:order: [0-9a-f]{64} / [0-9a-f]{64}' "$RUN/log/once.log" || die "a model of an older order"
+grep -q '^hint: made for another order' "$RUN/log/once.log" || die "no hint"
+order --seed 2
 start_server
 [[ $(rest /v2/models/films) = *'"versions":["2"]'* ]] || die "version 2 is not served"
+step "two models of one order are the same"
+rest /v1/models/films:predict '{"inputs": {"user_id": ["u1", "u2", "u3"], "k": 20}}' >served.json
 stop server
+train "$BIN/cczoo-trainer" again --threads 3 >>"$RUN/log/train.log" 2>&1
+publish again
+start_server
+rest /v1/models/films:predict '{"inputs": {"user_id": ["u1", "u2", "u3"], "k": 20}}' | cmp - served.json
+stop server
+WANT=2 once --order local.json
+grep -q 'secret/NAME' "$RUN/log/once.log" || die "an order of a file"
+WANT=2 once --any-order-insecure
+grep -q 'and not both' "$RUN/log/once.log" || die "an order, and any"
 say "ok"
