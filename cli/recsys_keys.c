@@ -13,16 +13,8 @@ size_t recsys_kms_options(struct ui_opt *out, struct recsys_trust_opts *o)
     const struct ui_opt opts[] = {
         {"kms", &o->kms, NULL, NULL, "ADDR", "key management service, for keys key/NAME"},
         {"kms-policy", &o->kms_policy, NULL, NULL, "FILE", "policy that its evidence must satisfy"},
-        {"tee", &o->tee, NULL, NULL, "PROVIDER",
-         "own evidence: gramine, configfs, tdx-guest, sev-guest, sim-sgx, sim-tdx, sim-snp"},
-        {"sim-dir", &o->sim_dir, NULL, NULL, "DIR", "folder of the software TEE (cczoo sim init)"},
-        {"trust-sim", &o->trust_sim, NULL, NULL, "DIR",
-         "trust this software TEE (everything says SIMULATED)"},
-        {"collateral", &o->collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
-        {"collateral-from", &o->collateral_from, NULL, NULL, "URL|pcs",
-         "keep it fresh from a PCCS, or from Intel and AMD; absent = never ask anybody"},
-        {"collateral-ca-file", &o->ca_file, NULL, NULL, "FILE",
-         "PEM certificates that this PCCS may have"},
+        UI_OWN_EVIDENCE(o),
+        UI_TRUST(o, ca_file),
     };
     memcpy(out, opts, sizeof(opts));
     return sizeof(opts) / sizeof(opts[0]);

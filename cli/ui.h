@@ -44,6 +44,23 @@ struct ui_opt {
     const char *arg; /* name of the value in the help, e.g. "FILE" */
     const char *help;
 };
+/* Entries that tables share, so that they are called and explained alike. `o`: a pointer; `ca_file`: how its member is called. */
+#define UI_TEXT(name, target, arg, help)                                                           \
+    {                                                                                              \
+        name, target, NULL, NULL, arg, help                                                        \
+    }
+#define UI_OWN_EVIDENCE(o)                                                                         \
+    UI_TEXT("tee", &(o)->tee, "PROVIDER",                                                          \
+            "own evidence: gramine, configfs, tdx-guest, sev-guest, sim-sgx, sim-tdx, sim-snp"),   \
+        UI_TEXT("sim-dir", &(o)->sim_dir, "DIR", "folder of the software TEE (cczoo sim init)")
+#define UI_TRUST(o, ca_file)                                                                       \
+    UI_TEXT("trust-sim", &(o)->trust_sim, "DIR",                                                   \
+            "trust this software TEE (everything says SIMULATED)"),                                \
+        UI_TEXT("collateral", &(o)->collateral, "DIR", "collateral of genuine platforms"),         \
+        UI_TEXT("collateral-from", &(o)->collateral_from, "URL|pcs",                               \
+                "keep it fresh from a PCCS, or from Intel and AMD; absent = never ask anybody"),   \
+        UI_TEXT("collateral-ca-file", &(o)->ca_file, "FILE",                                       \
+                "PEM certificates that this PCCS may have")
 /* Parses options (anywhere) and returns the number of operands, moved to argv[0..]; -1 after printing a
  * usage error, -2 after printing the help. A table ends with a zeroed entry. `usage` is the line after
  * "usage: ". Values that look like secrets are never options: only names of files. */
