@@ -76,7 +76,7 @@ static ccz_rc same_again(const struct served_als *a, struct ccz_err *err)
     (void)snprintf(got, sizeof(got), "version %" PRIu64 ", manifest %s", a->loaded, hex[0]);
     (void)snprintf(expected, sizeof(expected), "manifest %s", hex[1]);
     return ccz_hint(err, ccz_refuse(err, CCZ_E_POLICY, "recsys:version-reused", got, expected),
-                    "another model needs another version (--version)");
+                    "another model needs a new version of its key");
 }
 
 /* The latest key, and the latest order with it. */

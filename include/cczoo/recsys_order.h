@@ -63,6 +63,7 @@ CCZ_API void ccz_recsys_order_put(struct ccz_buf *out, const struct ccz_recsys_o
  * @retval CCZ_E_FORMAT       recsys:order-format: no JSON, or the member that is missing, wrong or unknown, by its name;
  *                            recsys:order-value: as ccz_recsys_order_check()
  * @retval CCZ_E_UNSUPPORTED  recsys:order-format: another version   @retval CCZ_E_LIMIT  recsys:order-format: too large
+ * @retval CCZ_E_NOMEM        json:parse, recsys:memory
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_order_parse(struct ccz_recsys_order *out,
                                                    struct ccz_span json, struct ccz_err *err);

@@ -69,12 +69,14 @@ static ccz_rc pin(struct ccz_pinned *p, struct ccz_err *err)
             break;
         uint8_t *digest = ccz_buf_extend(&p->chunks, 32);
         const struct ccz_span bytes = CCZ_SPAN(p->held, n);
-        rc = digest ? ccz_sha256(digest, bytes) : no_memory(err);
-        if (rc == CCZ_OK)
-            rc = ccz_hasher_put(whole, bytes);
+        if (!digest || ccz_sha256(digest, bytes) != CCZ_OK ||
+            ccz_hasher_put(whole, bytes) != CCZ_OK)
+            rc = no_memory(err);
         p->size += n;
     }
-    return rc == CCZ_OK ? ccz_hasher_done(p->sha256, whole) : rc;
+    if (rc == CCZ_OK && ccz_hasher_done(p->sha256, whole) != CCZ_OK)
+        rc = no_memory(err);
+    return rc;
 }
 
 ccz_rc ccz_pinned_open(struct ccz_pinned **out, const char *path, struct ccz_err *err)
@@ -134,8 +136,8 @@ static ccz_rc hold(struct ccz_pinned *p, uint64_t which, struct ccz_err *err)
         return CCZ_OK;
     p->which = UINT64_MAX; /* until it is compared */
     ccz_rc rc = take(&got, p, which * CHUNK, size, err);
-    if (rc == CCZ_OK && got == size)
-        rc = ccz_sha256(digest, CCZ_SPAN(p->held, size));
+    if (rc == CCZ_OK && got == size && ccz_sha256(digest, CCZ_SPAN(p->held, size)) != CCZ_OK)
+        rc = no_memory(err);
     if (rc == CCZ_OK &&
         (got < size || memcmp(digest, p->chunks.ptr + (size_t)which * 32, sizeof(digest)) != 0)) {
         char text[64];

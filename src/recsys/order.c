@@ -321,12 +321,15 @@ ccz_rc ccz_recsys_order_parse(struct ccz_recsys_order *out, struct ccz_span json
     if (json.size > CCZ_RECSYS_ORDER_SIZE_MAX)
         return ccz_refuse_num(err, CCZ_E_LIMIT, "recsys:order-format", (int64_t)json.size,
                               CCZ_RECSYS_ORDER_SIZE_MAX);
-    if (ccz_json_parse(&root, json, err) != CCZ_OK)
+    ccz_rc rc = ccz_json_parse(&root, json, err);
+    if (rc == CCZ_E_NOMEM)
+        return rc;
+    if (rc != CCZ_OK)
         return ccz_hint(err,
                         ccz_fail(err, CCZ_E_FORMAT, "recsys:order-format", 0,
                                  "an order is JSON, and names no member twice"),
                         "`cczoo recsys order` writes one");
-    ccz_rc rc = check_version(root, err);
+    rc = check_version(root, err);
     if (rc != CCZ_OK)
         return rc;
     cczi_member_text(&p, out->name, sizeof(out->name), root, "name");
@@ -347,5 +350,7 @@ ccz_rc ccz_recsys_order_parse(struct ccz_recsys_order *out, struct ccz_span json
     struct ccz_err why = {0};
     if (ccz_recsys_order_check(out, &why) != CCZ_OK)
         return ccz_refuse(err, CCZ_E_FORMAT, "recsys:order-value", why.got, why.expected);
-    return ccz_sha256(out->sha256, json);
+    return ccz_sha256(out->sha256, json) == CCZ_OK
+               ? CCZ_OK
+               : ccz_fail(err, CCZ_E_NOMEM, "recsys:memory", 0, "out of memory");
 }

@@ -7,8 +7,23 @@
 #include <cczoo/crypto.h>
 #include <cczoo/pinned.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+
+static int read_fails; /* so many calls are interrupted, then one fails; 0: none */
+
+ssize_t __real_pread(int fd, void *to, size_t size, off_t offset);
+ssize_t __wrap_pread(int fd, void *to, size_t size, off_t offset);
+
+ssize_t __wrap_pread(int fd, void *to, size_t size, off_t offset)
+{
+    if (read_fails > 0) {
+        errno = --read_fails ? EINTR : EIO;
+        return -1;
+    }
+    return __real_pread(fd, to, size < 10000 ? size : 10000, offset); /* never all of it */
+}
 
 enum { CHUNK = CCZ_PINNED_CHUNK_SIZE, SIZE = 3 * CHUNK + 1000 };
 
@@ -147,13 +162,35 @@ static void test_refuses(void)
     CHECK(is_refused(ccz_pinned_open(&p, pipe, &err), CCZ_E_IO, &err, "pinned:open") && !p);
 }
 
+static void test_io(void)
+{
+    uint8_t in[100], out[100];
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_pinned) p = NULL;
+    fill(in, sizeof(in));
+    const char *path = write_new("io", in, sizeof(in));
+    read_fails = 3;
+    CHECK(is_refused(ccz_pinned_open(&p, path, &err), CCZ_E_IO, &err, "pinned:read") && !p &&
+          err.aux == EIO);
+    CHECK(ccz_pinned_open(&p, path, &err) == CCZ_OK);
+    CHECK(ccz_pinned_read_at(out, p, 0, sizeof(out), &err) == CCZ_OK);
+    uint8_t *large = malloc(SIZE);
+    CHECK(large);
+    fill(large, SIZE);
+    CCZ_AUTO(ccz_pinned) q = NULL;
+    CHECK(ccz_pinned_open(&q, write_new("io-large", large, SIZE), &err) == CCZ_OK);
+    read_fails = 1;
+    CHECK(is_refused(ccz_pinned_read_at(out, q, 0, 10, &err), CCZ_E_IO, &err, "pinned:read"));
+    CHECK(ccz_pinned_read_at(out, q, 0, 10, &err) == CCZ_OK && memcmp(out, large, 10) == 0);
+    free(large);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"pinned.reads", test_reads},
-        {"pinned.changed", test_changed},
-        {"pinned.ends", test_ends},
-        {"pinned.refuses", test_refuses},
+        {"pinned.reads", test_reads}, {"pinned.changed", test_changed},
+        {"pinned.ends", test_ends},   {"pinned.refuses", test_refuses},
+        {"pinned.io", test_io},
     };
     temp_setup();
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
