@@ -132,15 +132,12 @@ INLINE void scan_len(const struct cczi_rank_bounds *out, const struct cczi_rank_
 }
 
 static void scan(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
-                 const struct cczi_rank_tile *t, size_t quads)
+                 const struct cczi_rank_tile *t, size_t quads, size_t len)
 {
-    scan_len(out, g, t, quads, CCZI_RANK_GROUP);
-}
-
-static void scan_one(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
-                     const struct cczi_rank_tile *t, size_t quads)
-{
-    scan_len(out, g, t, quads, 1);
+    if (len == 1) /* sums of either are in registers */
+        scan_len(out, g, t, quads, 1);
+    else
+        scan_len(out, g, t, quads, CCZI_RANK_GROUP);
 }
 
 static void pick(uint32_t *mask, const float *upper, size_t tiles, float least)
@@ -295,7 +292,7 @@ static void insert(int64_t *top, size_t k, const int64_t *key, size_t len)
 
 #define RANK_KERNELS(tier)                                                                         \
     {                                                                                              \
-        .name = tier, .limit = ASKER_LIMIT, .scan = scan, .scan_one = scan_one, .pick = pick,      \
-        .dot = dot, .dots = dots, .insert = insert                                                 \
+        .name = tier, .limit = ASKER_LIMIT, .scan = scan, .pick = pick, .dot = dot, .dots = dots,  \
+        .insert = insert                                                                           \
     }
 #endif
