@@ -58,13 +58,15 @@ ccz_rc cczi_recsys_check_row(const struct ccz_recsys_csr *m, uint32_t row, struc
                         (unsigned long long)end, (unsigned long long)m->len);
     if (start == end)
         return CCZ_OK;
-    /* numbers are below 2^31: the top bit says whether one is not, or a difference is less than 1 */
+    /* numbers are below 2^31, which the top bit of `any` says; then that of a difference says which one is less */
     const uint32_t *col = m->col + start;
     const uint64_t len = end - start;
-    uint32_t bad = col[0] | (m->cols - 1 - col[len - 1]);
-    for (uint64_t i = 1; i < len; i++)
-        bad |= (col[i] - col[i - 1] - 1) | col[i];
-    bad >>= 31;
+    uint32_t any = col[0], below = UINT32_MAX;
+    for (uint64_t i = 1; i < len; i++) {
+        any |= col[i];
+        below &= col[i - 1] - col[i];
+    }
+    uint32_t bad = (any | ~below | (m->cols - 1 - col[len - 1])) >> 31;
     CCZ_CT_PUBLIC(&bad, sizeof(bad)); /* told by the answer */
     if (bad)                          /* which column it is may be nobody's business */
         return ccz_fail(err, CCZ_E_ARG, "recsys:columns", row,

@@ -163,12 +163,11 @@ static bool who_is_in(struct work *w, size_t u, uint32_t tile, uint32_t tiles)
     uint32_t *in = w->chunk->in[u], any = 0;
     for (uint32_t t = 0; t < tiles; t++)
         any |= in[t] = permitted_of_tile(job, tile + t);
-    for (; w->at[u] < w->end[u]; w->at[u]++) {
-        const uint32_t target = job->ask->seen->col[w->at[u]];
-        if (target >= end)
-            break;
-        in[(target - first) / CCZI_RANK_TILE] &= ~(1u << target % CCZI_RANK_TILE);
-    }
+    const uint32_t *col = job->ask->seen ? job->ask->seen->col : NULL;
+    uint64_t at = w->at[u];
+    for (const uint64_t row_end = w->end[u]; at < row_end && col[at] < end; at++)
+        in[(col[at] - first) / CCZI_RANK_TILE] &= ~(1u << col[at] % CCZI_RANK_TILE);
+    w->at[u] = at;
     if (job->cosine && w->asker[u] >= first && w->asker[u] < end)
         in[(w->asker[u] - first) / CCZI_RANK_TILE] &= ~(1u << w->asker[u] % CCZI_RANK_TILE);
     return any != 0;
