@@ -58,7 +58,7 @@ ccz_rc cczi_recsys_check_row(const struct ccz_recsys_csr *m, uint32_t row, struc
                         (unsigned long long)end, (unsigned long long)m->len);
     if (start == end)
         return CCZ_OK;
-    /* numbers are below 2^31, which the top bit of `any` says; then that of a difference says which one is less */
+    /* the top bit of `any`: a number is not below 2^31; else that of col[i - 1] - col[i] says that the first is less */
     const uint32_t *col = m->col + start;
     const uint64_t len = end - start;
     uint32_t any = col[0], below = UINT32_MAX;

@@ -5,9 +5,7 @@
  * Without it pairs are added in 16 bits, so that askers have 7 bits: 2 * 255 * 63 < 2^15. */
 #include "rank_priv.h"
 
-#include "base/unroll.h"
-
-#include <immintrin.h>
+#include "base/sum8.h"
 
 #ifdef RANK_VNNI
 enum { ASKER_LIMIT = 127 };
@@ -154,14 +152,6 @@ static void pick(uint32_t *mask, const float *upper, size_t tiles, float least)
 
 /* ------------------------------------------------------------------------------------- scores */
 
-/* 8 sums into one, as halves. */
-INLINE float add_up(__m256 s)
-{
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
 /* 16 partial sums of each of n rows; products and sums are rounded by themselves (-ffp-contract=off). */
 INLINE void dot_rows(float *out, const float *a, const float *rows, size_t stride, const size_t n)
 {
@@ -179,7 +169,7 @@ INLINE void dot_rows(float *out, const float *a, const float *rows, size_t strid
     UNROLL
     for (size_t r = 0; r < n; r++)
         out[r] =
-            add_up(_mm256_add_ps(_mm512_castps512_ps256(s[r]), _mm512_extractf32x8_ps(s[r], 1)));
+            cczi_sum8(_mm256_add_ps(_mm512_castps512_ps256(s[r]), _mm512_extractf32x8_ps(s[r], 1)));
 #else
     __m256 low[4], high[4];
     UNROLL
@@ -195,7 +185,7 @@ INLINE void dot_rows(float *out, const float *a, const float *rows, size_t strid
     }
     UNROLL
     for (size_t r = 0; r < n; r++)
-        out[r] = add_up(ADD(low[r], high[r]));
+        out[r] = cczi_sum8(ADD(low[r], high[r]));
 #endif
 }
 
