@@ -69,8 +69,9 @@ CCZ_DEFINE_AUTO(ccz_recsys_index)
  *
  * What an oblivious question hides: scores, what was seen, and lists; from who watches which addresses are read and written, which
  * branches are taken, and the time. What it does not: which users are asked for, how much each has seen, k, deny, allow, sizes,
- * whether a vector is in range and a score finite. Its time is that of items * (factors + k + how much the user has seen / 64), whatever
- * comes out; and processors take longer over numbers below 2^-126, if vectors or products of them are that small.
+ * whether a vector is in range, a score finite and a row of what was seen refused. Its time is that of items * (factors + k +
+ * how much the user has seen / 64), whatever comes out; and processors take longer over numbers below 2^-126, if vectors or
+ * products of them are that small.
  */
 
 /** As ccz_recsys_recommend_fn. Makes an index for this call if there are many users; who asks often makes one for all calls.
