@@ -29,8 +29,10 @@ owner() { agent --unwrap 'ratings,columns,hidden,revoked' --wrap 'ratings,column
 step "a KMS, keys, the classes"
 kms_setup
 kms_start
-# agents of the driver and of owners are the command line here, those of executors cczoo-agent around Java
-"$BIN/cczoo" sim measure "$BIN/cczoo-agent" "$JAVA/bin/java" >"$RUN/executor"
+# agents of the driver and of owners are the command line here, those of executors cczoo-agent around Java with the arguments that Spark makes
+reach
+EXECUTOR=("${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings,factors --wrap factors --env _SPARK_AUTH_SECRET=spark/auth --any-arguments-insecure)
+"$BIN/cczoo-agent" --measurement "${EXECUTOR[@]}" -- "$JAVA/bin/java" >"$RUN/executor"
 policy_for "$RUN/cli-policy.json" "$BIN/cczoo"
 python3 - "$RUN/cli-policy.json" "$(cat "$RUN/executor")" >"$RUN/agent-policy.json" <<'PY'
 import json, sys
@@ -124,8 +126,7 @@ cluster() {
     ln -s "$JAVA" "$RUN/$1/java"
     ln -s "$BIN/cczoo-agent" "$RUN/$1/cczoo-agent"
     cp "$2" "$RUN/$1/bin/java"
-    reach
-    printf '%s\n' "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings,factors --wrap factors --env _SPARK_AUTH_SECRET=spark/auth >"$RUN/$1/agent"
+    printf '%s\n' "${EXECUTOR[@]}" >"$RUN/$1/agent"
 }
 QUICK="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 # als OUT EXECUTORS OPTIONS...: the job
