@@ -19,17 +19,18 @@ protect_ratings
 new_model_key 1
 "$ROOT/java/build" "$RUN/jars"
 JAR=$RUN/jars/cczoo-spark.jar
-# What an agent is told to do is part of its measurement: program, arguments, variables, and files beside them. The command line and the
-# environment of an executor are made by Spark: its agent says in its measurement that it takes any.
+# What an agent is told to do is part of its measurement: program, arguments, variables, working directory, and files beside them. What Spark makes
+# up for each executor goes to its standard input (executor-java): the command line is the same for all.
 AGENT=(--kms "$KMS" --policy "$RUN/kms-policy.json" "${TEE[@]}" --unwrap 'spark/*' --wrap spark/factors)
 JOB=("$ENVIRONMENT/bin/python" "$HERE/spark_als.py" --ratings "$RUN/part.parquet" --out "$RUN/factors" --out-key spark/factors --secret spark/auth --jar "$JAR"
     --master 'local-cluster[2,1,1024]' --rank 32 --iterations 10 --implicit --alpha 10 --reg 0.05 --conf spark.driver.host=127.0.0.1
-    --conf "spark.driver.extraJavaOptions=$QUICK" --conf "spark.executor.extraJavaOptions=$QUICK" --conf spark.sql.shuffle.partitions=2)
+    --conf "spark.driver.extraJavaOptions=$QUICK" --conf spark.sql.shuffle.partitions=2)
 DRIVER=("${AGENT[@]}" --secret spark/auth --measure "$HERE/spark_als.py,$JAR"
     --pass-env "PATH,SPARK_LOCAL_IP,PYTHONUNBUFFERED,SPARK_HOME=$RUN/spark,JAVA_HOME=$RUN/java")
-EXECUTOR=("${AGENT[@]}" --env _SPARK_AUTH_SECRET=spark/auth --any-arguments-insecure)
+EXECUTOR=("${AGENT[@]}" --env _SPARK_AUTH_SECRET=spark/auth --measure "$HERE/executor.opts,$JAR" --pass-env "SPARK_LOCAL_IP=127.0.0.1,SPARK_HOME=$RUN/spark" --
+    "$JAVA/bin/java" -cp "$JAR:$RUN/spark/jars/*" -Xmx1024M -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "@$HERE/executor.opts" io.cczoo.spark.Executor)
 DRIVER_ID=$("$BIN/cczoo-agent" --measurement "${DRIVER[@]}" -- "${JOB[@]}")
-EXECUTOR_ID=$("$BIN/cczoo-agent" --measurement "${EXECUTOR[@]}" -- "$JAVA/bin/java")
+EXECUTOR_ID=$(cd / && "$BIN/cczoo-agent" --measurement "${EXECUTOR[@]}")
 for policy in spark-keys spark-secret; do
     sed -e "s/@TRAINER@/$TRAINER_ID/" -e "s/@DRIVER@/$DRIVER_ID/" -e "s/@EXECUTOR@/$EXECUTOR_ID/" "$HERE/$policy-policy.json" >"$RUN/$policy-policy.json"
     kms policy put $policy "$RUN/$policy-policy.json" >/dev/null
