@@ -48,7 +48,7 @@ static ccz_rc bench_measure(const char *dir, struct ccz_err *err)
         return ccz_fail(err, CCZ_E_IO, "bench:file", 0, "cannot write %s", path);
     uint8_t m[32];
     int64_t start_ns = ccz_mono_ns();
-    ccz_rc rc = ccz_sim_measure(m, path, NULL, 0, err);
+    ccz_rc rc = ccz_sim_measure(m, path, (struct ccz_span){0}, NULL, 0, err);
     double s = (double)(ccz_mono_ns() - start_ns) / 1e9;
     if (rc == CCZ_OK)
         printf("sim_measure\t%.0f\tMiB/s\n", FILE_MIB / s);

@@ -7,6 +7,7 @@
 #include "ui.h"
 
 #include <cczoo/agent.h>
+#include <cczoo/crypto.h>
 #include <cczoo/handover.h>
 #include <cczoo/party.h>
 
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 enum { LIST_MAX = 64, SECONDS_MAX = 30 * 86400, FAILED = 125, REFUSED = 124 };
@@ -26,14 +28,16 @@ struct list {
 };
 
 struct agent_opts {
+    bool measured; /* cczoo-agent: the evidence says what it was told to do */
     const char *kms, *policy, *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *ca_file;
-    const char *socket, *ready_file, *unwrap, *wrap, *secret, *env, *measure;
+    const char *socket, *ready_file, *unwrap, *wrap, *secret, *env, *measure, *pass_env;
     int64_t refresh_s, connections, idle_s, peer_uid;
-    char **program; /* behind --, or NULL */
-    struct list unwraps, wraps, secrets, envs, measured;
-    char dir[64]; /* made for the socket of one program, else "" */
+    bool inherit_env, any_arguments, measurement;
+    struct list unwraps, wraps, secrets, files, passed;
+    char *specs[LIST_MAX]; /* of the secrets in launch.secrets, owned */
+    char dir[64];          /* made for the socket of one program, else "" */
     char path[4096];
-    char program_path[4096]; /* with measure_program: what is measured, and started */
+    struct launch launch; /* of the program behind --, if there is one: launch.argv */
 };
 
 static bool split(struct list *out, const char *option, const char *text)
@@ -49,22 +53,81 @@ static bool split(struct list *out, const char *option, const char *text)
     return true;
 }
 
+/* Where the program finds us is nobody else's to say. */
+static bool is_own(const char *variable)
+{
+    size_t size = strcspn(variable, "=");
+    if (size != strlen(AGENT_VARIABLE) || strncmp(variable, AGENT_VARIABLE, size) != 0)
+        return false;
+    ui_error("%s is set by the agent", AGENT_VARIABLE);
+    return true;
+}
+
 /* VARIABLE=NAME: the program gets secret/NAME in it, so the agent has to have it. */
 static bool split_env(struct agent_opts *o)
 {
-    if (!split(&o->envs, "env", o->env))
+    struct list envs = {0};
+    struct launch_list *specs = &o->launch.secrets;
+    if (!split(&envs, "env", o->env))
         return false;
-    for (size_t i = 0; i < o->envs.len; i++) {
-        char *equals = strchr(o->envs.name[i], '=');
+    for (size_t i = 0; i < envs.len; i++) {
+        char *equals = strchr(envs.name[i], '=');
         if (!equals || !equals[1] || o->secrets.len == LIST_MAX ||
-            !ccz_handover_is_variable(
-                CCZ_SPAN(o->envs.name[i], (size_t)(equals - o->envs.name[i])))) {
-            ui_error("\"%s\": expected VARIABLE=NAME of a secret", o->envs.name[i]);
+            !ccz_handover_is_variable(CCZ_SPAN(envs.name[i], (size_t)(equals - envs.name[i])))) {
+            ui_error("\"%s\": expected VARIABLE=NAME of a secret", envs.name[i]);
             return false;
         }
+        if (is_own(envs.name[i]))
+            return false;
         *equals = 0;
         o->secrets.name[o->secrets.len++] = equals + 1;
+        if (asprintf(&o->specs[i], "secret/%s=env:%s", equals + 1, envs.name[i]) < 0) {
+            o->specs[i] = NULL;
+            ui_error("out of memory");
+            return false;
+        }
+        specs->text[specs->len++] = o->specs[i];
     }
+    return true;
+}
+
+static bool is_sim(const struct agent_opts *o)
+{
+    return strncmp(o->tee, "sim-", 4) == 0;
+}
+
+/* What the program is, and what it gets, beside what the KMS gives. */
+static bool check_launch(struct agent_opts *o)
+{
+    struct launch *l = &o->launch;
+    if (!split(&o->files, "measure", o->measure) || !split(&o->passed, "pass-env", o->pass_env) ||
+        !split_env(o))
+        return false;
+    if (l->secrets.len && !l->argv) {
+        ui_error("--env needs a program behind --");
+        return false;
+    }
+    if ((o->passed.len || o->inherit_env || o->any_arguments) && !l->argv) {
+        ui_error("--pass-env, --inherit-env and --any-arguments-insecure need a program behind --");
+        return false;
+    }
+    if (!is_sim(o) && (o->files.len || o->any_arguments || o->measurement)) {
+        ui_error("--measure, --any-arguments-insecure and --measurement are for the software TEE");
+        ui_hint("elsewhere the measured image or manifest says what is started, with which "
+                "arguments: docs/reference/agent.md");
+        return false;
+    }
+    l->identity = o->measured && is_sim(o) ? LAUNCH_EVIDENCE : LAUNCH_IMAGE;
+    l->pin_program = l->allow_swap = true; /* what the program keeps in memory is its affair */
+    l->any_arguments = o->any_arguments;
+    l->inherit_env = !o->measured || o->inherit_env || o->any_arguments;
+    for (size_t i = 0; i < o->passed.len; i++) {
+        if (is_own(o->passed.name[i]))
+            return false;
+        l->env.text[l->env.len++] = o->passed.name[i];
+    }
+    for (size_t i = 0; i < o->files.len && l->identity == LAUNCH_EVIDENCE && l->argv; i++)
+        l->measure.text[l->measure.len++] = o->files.name[i];
     return true;
 }
 
@@ -72,23 +135,18 @@ static bool check(struct agent_opts *o)
 {
     const struct {
         const char *name, *value;
-    } required[] = {{"kms", o->kms},
+    } required[] = {{"kms", o->measurement ? "" : o->kms},
                     {"policy", o->policy},
                     {"tee", o->tee},
-                    {"socket", o->program ? "" : o->socket}};
+                    {"socket", o->launch.argv || o->measurement ? "" : o->socket}};
     for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
         if (!required[i].value) {
             ui_error("--%s is required", required[i].name);
             return false;
         }
     if (!split(&o->unwraps, "unwrap", o->unwrap) || !split(&o->wraps, "wrap", o->wrap) ||
-        !split(&o->secrets, "secret", o->secret) || !split(&o->measured, "measure", o->measure) ||
-        !split_env(o))
+        !split(&o->secrets, "secret", o->secret) || !check_launch(o))
         return false;
-    if (o->envs.len && !o->program) {
-        ui_error("--env needs a program behind --");
-        return false;
-    }
     if (o->unwraps.len + o->wraps.len + o->secrets.len == 0) {
         ui_error("this agent may use nothing: name keys with --unwrap and --wrap, or --secret");
         return false;
@@ -104,9 +162,11 @@ static bool check(struct agent_opts *o)
     return true;
 }
 
+enum { OWN_OPTIONS = 4 }; /* of cczoo-agent, the last ones of the table */
+
 static int options(struct agent_opts *o, int argc, char **argv, const char *usage)
 {
-    const struct ui_opt opts[] = {
+    struct ui_opt opts[] = {
         {"kms", &o->kms, NULL, NULL, "ADDR", "address of the KMS"},
         {"policy", &o->policy, NULL, NULL, "FILE",
          "policy that the evidence of the KMS must satisfy"},
@@ -114,7 +174,7 @@ static int options(struct agent_opts *o, int argc, char **argv, const char *usag
          "own evidence: gramine, configfs, tdx-guest, sev-guest, sim-sgx, sim-tdx, sim-snp"},
         {"sim-dir", &o->sim_dir, NULL, NULL, "DIR", "folder of the software TEE (cczoo sim init)"},
         {"measure", &o->measure, NULL, NULL, "FILE,..",
-         "software TEE: files that are measured besides this program"},
+         "software TEE: files that are measured as well"},
         {"trust-sim", &o->trust_sim, NULL, NULL, "DIR",
          "trust this software TEE (everything says SIMULATED)"},
         {"collateral", &o->collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
@@ -138,17 +198,26 @@ static int options(struct agent_opts *o, int argc, char **argv, const char *usag
         {"idle", NULL, &o->idle_s, NULL, "SECONDS",
          "a connection without a request for so long ends, default 600"},
         {"uid", NULL, &o->peer_uid, NULL, "N", "who may ask, default: the user of the agent"},
+        {"pass-env", &o->pass_env, NULL, NULL, "NAME[=VALUE],..",
+         "variables for the program, measured; it gets no others"},
+        {"inherit-env", NULL, NULL, &o->inherit_env, NULL, "give it the whole environment"},
+        {"any-arguments-insecure", NULL, NULL, &o->any_arguments, NULL,
+         "software TEE: the measurement is of this program with any arguments, in any environment"},
+        {"measurement", NULL, NULL, &o->measurement, NULL,
+         "software TEE: print the measurement that the evidence will have, and end"},
         {0},
     };
     int end = 1; /* the program's own options are none of ours */
     while (end < argc && strcmp(argv[end], "--") != 0)
         end++;
-    o->program = end + 1 < argc ? argv + end + 1 : NULL;
+    o->launch.argv = end + 1 < argc ? argv + end + 1 : NULL;
+    if (!o->measured)
+        opts[sizeof(opts) / sizeof(opts[0]) - 1 - OWN_OPTIONS] = (struct ui_opt){0};
     o->peer_uid = -1;
     int n = ui_parse(end, argv, usage, opts);
     if (n < 0)
         return n == -2 ? -2 : UI_USAGE;
-    if (n > 0 || (end < argc && !o->program)) {
+    if (n > 0 || (end < argc && !o->launch.argv)) {
         ui_error(n > 0 ? "expected -- before the program" : "expected a program behind --");
         return UI_USAGE;
     }
@@ -156,6 +225,11 @@ static int options(struct agent_opts *o, int argc, char **argv, const char *usag
 }
 
 /* ---------------------------------------------------------------------------- the agent */
+
+static int failed(const struct ccz_err *err)
+{
+    return ui_fail(err) == UI_NO ? REFUSED : FAILED;
+}
 
 struct running {
     struct ccz_party *party;
@@ -171,18 +245,29 @@ static void stop(struct running *r)
     *r = (struct running){0};
 }
 
-static ccz_rc start(struct running *r, struct agent_opts *o, struct ccz_err *err)
+/* What the evidence is over. A record has measured files in it if there is a program: the copies that this will read. */
+static struct ccz_attester_cfg evidence(const struct agent_opts *o)
+{
+    struct ccz_attester_cfg cfg = {.provider = o->tee, .sim_dir = o->sim_dir};
+    if (o->launch.identity == LAUNCH_EVIDENCE)
+        cfg.record = ccz_buf_span(&o->launch.record);
+    if (o->launch.measure.len == 0) {
+        cfg.measure = o->files.name;
+        cfg.measure_len = o->files.len;
+    }
+    return cfg;
+}
+
+/* @param child  the program, or 0: it and what it starts may ask, and nobody else */
+static ccz_rc start(struct running *r, struct agent_opts *o, pid_t child, struct ccz_err *err)
 {
     const struct ccz_party_cfg party = {
-        .tee = {.provider = o->tee,
-                .sim_dir = o->sim_dir,
-                .measure = o->measured.name,
-                .measure_len = o->measured.len},
+        .tee = evidence(o),
         .collateral_dir = o->collateral,
         .trust_sim_dir = o->trust_sim,
         .collateral_from = o->collateral_from,
         .collateral_ca_file = o->ca_file,
-        .policy_file = o->policy,
+        .policy_file = o->launch.policy_path,
     };
     ccz_rc rc = ccz_party_new(&r->party, &party, err);
     if (rc != CCZ_OK)
@@ -202,6 +287,7 @@ static ccz_rc start(struct running *r, struct agent_opts *o, struct ccz_err *err
                                       .secret = {o->secrets.name, o->secrets.len},
                                       .peer_uid_set = o->peer_uid >= 0,
                                       .peer_uid = (uint32_t)o->peer_uid,
+                                      .peer_root = child,
                                       .connections_max = (unsigned)o->connections,
                                       .idle_timeout_ms = o->idle_s * 1000};
     rc = ccz_agent_new(&r->agent, &cfg, err);
@@ -218,6 +304,8 @@ static ccz_rc start(struct running *r, struct agent_opts *o, struct ccz_err *err
 static ccz_rc choose_path(struct agent_opts *o, struct ccz_err *err)
 {
     int n = -1;
+    if (o->measurement)
+        return CCZ_OK;
     if (o->socket) {
         n = snprintf(o->path, sizeof(o->path), "%s", o->socket);
     } else {
@@ -236,6 +324,7 @@ static ccz_rc choose_path(struct agent_opts *o, struct ccz_err *err)
 
 static int run_alone(struct agent_opts *o, struct ccz_err *err)
 {
+    ccz_process_harden();
     struct running r = {0};
     sigset_t set;
     int got = 0;
@@ -243,7 +332,7 @@ static int run_alone(struct agent_opts *o, struct ccz_err *err)
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
     (void)sigprocmask(SIG_BLOCK, &set, NULL); /* threads inherit it */
-    ccz_rc rc = start(&r, o, err);
+    ccz_rc rc = start(&r, o, 0, err);
     if (rc == CCZ_OK) {
         while (sigwait(&set, &got) != 0)
             ;
@@ -256,49 +345,31 @@ static int run_alone(struct agent_opts *o, struct ccz_err *err)
 /* --------------------------------------------------------------------- around a program */
 
 /* The child asks the agent as any other program does. */
-static ccz_rc set_variables(const struct agent_opts *o, struct ccz_err *err)
+static ccz_rc fetch(struct agent_opts *o, struct ccz_err *err)
 {
+    struct launch *l = &o->launch;
     CCZ_AUTO(ccz_agent_client) c = NULL;
-    ccz_rc rc = setenv(AGENT_VARIABLE, o->path, 1) == 0
-                    ? CCZ_OK
-                    : ccz_fail(err, CCZ_E_NOMEM, "agent:memory", 0, "out of memory");
-    if (rc == CCZ_OK && o->envs.len)
+    ccz_rc rc = launch_give_env(l, AGENT_VARIABLE, o->path, err);
+    if (rc == CCZ_OK && l->secrets.len)
         rc = ccz_agent_client_new(&c, o->path, err);
-    for (size_t i = 0; rc == CCZ_OK && i < o->envs.len; i++) {
-        const char *variable = o->envs.name[i];
-        CCZ_AUTO(ccz_secret) value = NULL;
-        char text[8192];
-        rc = ccz_agent_client_secret(&value, c, variable + strlen(variable) + 1, err);
-        if (rc != CCZ_OK)
-            return rc;
-        size_t size = ccz_secret_size(value);
-        if (size >= sizeof(text) || memchr(ccz_secret_view(value), 0, size))
-            return ccz_fail(err, CCZ_E_FORMAT, "agent:env", (int64_t)size,
-                            "the secret for %.64s has a NUL, or more than %zu bytes", variable,
-                            sizeof(text) - 1);
-        memcpy(text, ccz_secret_view(value), size);
-        text[size] = 0;
-        if (setenv(variable, text, 1) != 0)
-            rc = ccz_fail(err, CCZ_E_NOMEM, "agent:memory", 0, "out of memory");
-        ccz_wipe(text, sizeof(text));
-    }
+    for (size_t i = 0; rc == CCZ_OK && i < l->secrets.len; i++)
+        rc = ccz_agent_client_secret(&l->values[i], c, l->specs[i].item + strlen("secret/"), err);
     return rc;
 }
 
 /* Returns on failure only. */
-static int become(const struct agent_opts *o, struct exec_pair *p, struct ccz_err *err)
+static int become(struct agent_opts *o, struct exec_pair *p, struct ccz_err *err)
 {
     ccz_rc rc = exec_pair_ready(p, err);
     if (rc == CCZ_E_CLOSED)
         return FAILED; /* the agent has told why */
     if (rc == CCZ_OK)
-        rc = set_variables(o, err);
-    if (rc == CCZ_OK) {
-        (void)execvp(o->program_path[0] ? o->program_path : o->program[0], o->program);
-        rc = ccz_fail(err, CCZ_E_NOT_FOUND, "agent:program", errno, "cannot start %.100s: %s",
-                      o->program[0], strerror(errno));
-    }
-    return ui_fail(err) == UI_NO ? REFUSED : FAILED;
+        rc = fetch(o, err);
+    if (rc == CCZ_OK)
+        rc = launch_hand_over(&o->launch, err);
+    if (rc == CCZ_OK)
+        (void)launch_start(&o->launch, err);
+    return failed(err);
 }
 
 static int run_around(struct agent_opts *o, struct ccz_err *err)
@@ -310,53 +381,71 @@ static int run_around(struct agent_opts *o, struct ccz_err *err)
         return become(o, &p, err);
     if (rc != CCZ_OK)
         return p.child == 0 ? FAILED : (ui_fail(err), FAILED);
+    ccz_process_harden(); /* limits of the agent alone: the program is another process by now */
     bool ready = exec_pair_wait(&p);
     if (ready)
-        rc = start(&r, o, err);
-    int failed = rc == CCZ_OK ? 0 : ui_fail(err) == UI_NO ? REFUSED : FAILED;
-    if (ready && !failed)
+        rc = start(&r, o, p.child, err);
+    int refused = rc == CCZ_OK ? 0 : failed(err);
+    if (ready && !refused)
         exec_pair_go(&p);
     (void)close(p.to); /* a child that waits for us sees the end */
     int status = exec_pair_supervise(&p);
     stop(&r);
-    return failed ? failed : exec_pair_finish(&p, status);
+    return refused ? refused : exec_pair_finish(&p, status);
 }
 
-/* Where execvp() would find it. */
-static ccz_rc find_program(char *out, size_t size, const char *name, struct ccz_err *err)
+/* ------------------------------------------------------------------------------ identity */
+
+static void record_names(struct launch *l, const char *tag, const struct list *names)
 {
-    const char *dirs = strchr(name, '/') ? NULL : getenv("PATH");
-    int n = snprintf(out, size, "%s", name);
-    bool found = !dirs && n >= 0 && (size_t)n < size && access(out, X_OK) == 0;
-    for (const char *at = dirs; at && !found;) {
-        const size_t len = strcspn(at, ":");
-        n = len ? snprintf(out, size, "%.*s/%s", (int)len, at, name)
-                : snprintf(out, size, "./%s", name);
-        found = n >= 0 && (size_t)n < size && access(out, X_OK) == 0;
-        at = at[len] ? at + len + 1 : NULL;
-    }
-    return found
-               ? CCZ_OK
-               : ccz_fail(err, CCZ_E_NOT_FOUND, "agent:program", errno, "cannot find %.100s", name);
+    for (size_t i = 0; i < names->len; i++)
+        launch_record(l, tag, ccz_span_str(names->name[i]));
 }
 
-/* The software TEE can say which program the agent serves; real ones measure the whole image. */
-static ccz_rc add_program(struct agent_opts *o, struct ccz_err *err)
+/* Up to where nothing is left but to start; what the evidence is to name is in the record then. */
+static ccz_rc prepare(struct agent_opts *o, struct ccz_err *err)
 {
-    if (!o->program || strncmp(o->tee, "sim-", 4) != 0)
-        return CCZ_OK;
-    if (o->measured.len == LIST_MAX)
-        return ccz_fail(err, CCZ_E_ARG, "agent:measure", LIST_MAX, "too many measured files");
-    ccz_rc rc = find_program(o->program_path, sizeof(o->program_path), o->program[0], err);
+    struct launch *l = &o->launch;
+    ccz_rc rc = l->argv ? launch_find(l, err) : CCZ_OK;
+    if (rc == CCZ_OK && l->argv)
+        rc = launch_prepare(l, err);
+    else if (rc == CCZ_OK) /* serves whoever runs as its user */
+        launch_record(l, "agent-alone", (struct ccz_span){0});
+    if (rc == CCZ_OK)
+        rc = launch_keep_policy(l, o->policy, o->trust_sim, err);
+    record_names(l, "agent-unwrap", &o->unwraps);
+    record_names(l, "agent-wrap", &o->wraps);
+    record_names(l, "agent-secret", &o->secrets);
+    return rc == CCZ_OK ? launch_check_record(l, err) : rc;
+}
+
+/* For whoever writes the policies of the KMS. */
+static ccz_rc print_measurement(const struct agent_opts *o, struct ccz_err *err)
+{
+    const struct ccz_attester_cfg cfg = evidence(o);
+    char hex[2 * CCZ_HASH_SIZE_MAX + 1];
+    CCZ_AUTO(ccz_attester) a = NULL;
+    ccz_rc rc = ccz_attester_open(&a, &cfg, err);
     if (rc != CCZ_OK)
         return rc;
-    memmove(o->measured.name + 1, o->measured.name, o->measured.len * sizeof(*o->measured.name));
-    o->measured.name[0] = o->program_path;
-    o->measured.len++;
+    const struct ccz_span m = ccz_attester_measurement(a);
+    ccz_hex(hex, m.ptr, m.size);
+    ui_out("%s\n", hex);
     return CCZ_OK;
 }
 
-int agent_run(int argc, char **argv, const char *usage, bool measure_program)
+static int run(struct agent_opts *o, struct ccz_err *err)
+{
+    if (choose_path(o, err) != CCZ_OK)
+        return ui_fail(err);
+    if (launch_begin(&o->launch, err) != CCZ_OK || prepare(o, err) != CCZ_OK)
+        return o->launch.argv ? failed(err) : ui_fail(err);
+    if (o->measurement)
+        return print_measurement(o, err) == CCZ_OK ? UI_OK : ui_fail(err);
+    return o->launch.argv ? run_around(o, err) : run_alone(o, err);
+}
+
+int agent_run(int argc, char **argv, const char *usage, bool measured)
 {
     struct agent_opts *o = calloc(1, sizeof(*o));
     struct ccz_err err = {0};
@@ -364,18 +453,19 @@ int agent_run(int argc, char **argv, const char *usage, bool measure_program)
         ui_error("out of memory");
         return UI_ENV;
     }
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* limits and mask are the program's */
+    o->measured = measured;
+    o->launch.program = o->launch.policy = -1;
     int status = options(o, argc, argv, usage);
     if (status == UI_OK) {
         ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_INFO);
-        if (choose_path(o, &err) != CCZ_OK)
-            status = ui_fail(&err);
-        else if (measure_program && add_program(o, &err) != CCZ_OK)
-            status = ui_fail(&err) == UI_NO ? REFUSED : FAILED;
-        else
-            status = o->program ? run_around(o, &err) : run_alone(o, &err);
+        status = run(o, &err);
+        launch_end(&o->launch);
         if (o->dir[0])
             (void)rmdir(o->dir);
     }
+    for (size_t i = 0; i < LIST_MAX; i++)
+        free(o->specs[i]);
     free(o);
     return status == -2 ? UI_OK : status;
 }

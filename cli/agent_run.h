@@ -8,9 +8,10 @@
 #define AGENT_VARIABLE "CCZ_AGENT"
 
 /**
- * @param measure_program  software TEE: the file of the program behind -- is measured along, behind this executable and before --measure
+ * @param measured  cczoo-agent: the program gets no variables that are not named, and in the software TEE the record of the launch
+ *                  (launch.h) is measured: program, arguments, working directory, variables, files, what may be asked for
  * @return exit status: as docs/reference/agent.md says
  */
-int agent_run(int argc, char **argv, const char *usage, bool measure_program);
+int agent_run(int argc, char **argv, const char *usage, bool measured);
 
 #endif

@@ -91,6 +91,7 @@ enum { VERBS_LEN = sizeof(verbs) / sizeof(verbs[0]) };
 static int ask(const struct verb *v, int argc, char **argv)
 {
     struct ask_opts o = {.socket = getenv(AGENT_VARIABLE)};
+    ccz_process_harden();
     const struct ui_opt opts[] = {
         {"socket", &o.socket, NULL, NULL, "PATH", "of the agent, default $CCZ_AGENT"},
         {"in", &o.in, NULL, NULL, "FILE", "wrap: a key, mode 0600; unwrap: a wrapped key"},

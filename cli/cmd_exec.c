@@ -34,8 +34,6 @@ struct exec_opts {
     struct exec_tunnels tunnels;
     struct exec_pair pair; /* with tunnels */
     unsigned rtmr;         /* with LAUNCH_RTMR */
-    char policy_copy[32];  /* path of the sealed copy of the policy */
-    int policy_fd;
 };
 
 /* ------------------------------------------------------------------------------ options */
@@ -193,26 +191,6 @@ static int options(struct exec_opts *o, int argc, char **argv)
 
 /* ----------------------------------------------------------------------------- identity */
 
-/* The KMS is judged by the policy that the record names, also if its file changes meanwhile. */
-static ccz_rc keep_policy(struct exec_opts *o, struct ccz_err *err)
-{
-    ccz_rc rc = ccz_handover_copy(&o->policy_fd, o->policy, err);
-    (void)snprintf(o->policy_copy, sizeof(o->policy_copy), "/proc/self/fd/%d", o->policy_fd);
-    if (rc == CCZ_OK)
-        rc = launch_record_file(&o->launch, "kms-policy-sha256", o->policy_copy, err);
-    if (rc != CCZ_OK || !o->trust_sim)
-        return rc;
-    static const char *const roots[] = {"root.pem", "snp/ark.pem"};
-    for (size_t i = 0; rc == CCZ_OK && i < 2; i++) {
-        char path[4096];
-        int n = snprintf(path, sizeof(path), "%s/%s", o->trust_sim, roots[i]);
-        if (n < 0 || (size_t)n >= sizeof(path))
-            return ccz_fail(err, CCZ_E_ARG, "exec:trust-sim", n, "the path is too long");
-        rc = launch_record_file(&o->launch, "trust-sim-sha256", path, err);
-    }
-    return rc;
-}
-
 /* RTMR = SHA-384(RTMR || SHA-384(record)). */
 static ccz_rc rtmr_after(uint8_t out[RTMR_SIZE], const struct exec_opts *o, struct ccz_err *err)
 {
@@ -257,24 +235,11 @@ static ccz_rc measure_rtmr(const struct exec_opts *o, struct ccz_err *err)
 static ccz_rc open_attester(struct ccz_attester **out, const struct exec_opts *o,
                             struct ccz_err *err)
 {
-    *out = NULL;
-    char path[32];
-    const char *const record[] = {path};
-    int fd = -1;
     struct ccz_attester_cfg cfg = {
         .provider = o->tee, .sim_dir = o->sim_dir, .fs_root = o->launch.fs_root};
-    ccz_rc rc = CCZ_OK;
-    if (o->launch.identity == LAUNCH_EVIDENCE) {
-        rc = ccz_handover_memory(&fd, "record", ccz_buf_span(&o->launch.record), err);
-        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        cfg.measure = record;
-        cfg.measure_len = 1;
-    }
-    if (rc == CCZ_OK)
-        rc = ccz_attester_open(out, &cfg, err); /* reads what is measured */
-    if (fd >= 0)
-        (void)close(fd);
-    return rc;
+    if (o->launch.identity == LAUNCH_EVIDENCE)
+        cfg.record = ccz_buf_span(&o->launch.record);
+    return ccz_attester_open(out, &cfg, err);
 }
 
 static void show_hex(const char *name, struct ccz_span v)
@@ -347,7 +312,7 @@ static ccz_rc fetch(struct exec_opts *o, struct ccz_err *err)
         ui_simulated("own evidence comes from a software TEE");
     struct ccz_party_cfg cfg = trust(o);
     cfg.attester = attester;
-    cfg.policy_file = o->policy_copy;
+    cfg.policy_file = o->launch.policy_path;
     rc = ccz_party_new(&party, &cfg, err);
     if (rc != CCZ_OK)
         return rc;
@@ -373,12 +338,10 @@ static ccz_rc prepare(struct exec_opts *o, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = launch_prepare(&o->launch, err);
     if (rc == CCZ_OK)
-        rc = keep_policy(o, err);
+        rc = launch_keep_policy(&o->launch, o->policy, o->trust_sim, err);
     if (rc == CCZ_OK)
         rc = exec_tunnels_record(&o->tunnels, &o->launch, err);
-    if (rc == CCZ_OK && o->launch.record.bad)
-        rc = ccz_fail(err, CCZ_E_LIMIT, "exec:record", 0, "arguments and environment are too long");
-    return rc;
+    return rc == CCZ_OK ? launch_check_record(&o->launch, err) : rc;
 }
 
 /* The process that becomes the program. */
@@ -453,7 +416,7 @@ static bool fill_streams(void)
 
 int cmd_exec(int argc, char **argv)
 {
-    struct exec_opts o = {.policy_fd = -1};
+    struct exec_opts o = {0};
     struct ccz_err err = {0};
     /* limits and mask are the program's: what ccz_process_harden() does beyond this would be inherited */
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -469,7 +432,5 @@ int cmd_exec(int argc, char **argv)
         status = (ui_fail(&err), EXEC_FAILED);
     launch_end(&o.launch);
     exec_tunnels_end(&o.tunnels);
-    if (o.policy_fd >= 0)
-        (void)close(o.policy_fd);
     return status;
 }

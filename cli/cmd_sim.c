@@ -45,8 +45,8 @@ int cmd_sim_measure(int argc, char **argv)
     struct ccz_err err;
     uint8_t m[32];
     char hex[65];
-    if (ccz_sim_measure(m, argv[0], (const char *const *)(argv + 1), (size_t)(n - 1), &err) !=
-        CCZ_OK)
+    if (ccz_sim_measure(m, argv[0], (struct ccz_span){0}, (const char *const *)(argv + 1),
+                        (size_t)(n - 1), &err) != CCZ_OK)
         return ui_fail(&err);
     ccz_hex(hex, m, sizeof(m));
     ui_out("%s\n", hex);

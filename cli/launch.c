@@ -45,7 +45,7 @@ static ccz_rc check_env(const struct launch *l, struct ccz_err *err)
 ccz_rc launch_begin(struct launch *l, struct ccz_err *err)
 {
     size_t n = l->secrets.len;
-    l->program = -1;
+    l->program = l->policy = -1;
     ccz_buf_init(&l->record, RECORD_SIZE_MAX);
     ccz_buf_put(&l->record, RECORD_LABEL, sizeof(RECORD_LABEL));
     l->specs = calloc(n + 1, sizeof(*l->specs));
@@ -98,6 +98,8 @@ void launch_end(struct launch *l)
         (void)close(l->pins[i]);
     if (l->program >= 0)
         (void)close(l->program);
+    if (l->policy >= 0)
+        (void)close(l->policy);
     free(l->envp);
     free(l->env_secret);
     free(l->specs);
@@ -215,19 +217,27 @@ static ccz_rc record_folder(struct launch *l, struct ccz_err *err)
     return CCZ_OK;
 }
 
-/* What was asked for, as it was written: who judges the record sees the same words. */
-static void record_request(struct launch *l)
+static void record_env(struct launch *l)
 {
-    for (char **a = l->argv; *a; a++)
-        launch_record(l, "arg", ccz_span_str(*a));
-    for (size_t i = 0; i < l->secrets.len; i++)
-        launch_record(l, "secret", ccz_span_str(l->secrets.text[i]));
     for (size_t i = 0; i < l->env.len; i++) {
         const char *e = l->env.text[i], *value = strchr(e, '=') ? "" : getenv(e);
         launch_record(l, strchr(e, '=') || value ? "env" : "env-absent", ccz_span_str(e));
         if (!strchr(e, '=') && value)
             launch_record(l, "env-value", ccz_span_str(value));
     }
+}
+
+/* What was asked for, as it was written: who judges the record sees the same words. */
+static void record_request(struct launch *l)
+{
+    for (char **a = l->argv; *a && !l->any_arguments; a++)
+        launch_record(l, "arg", ccz_span_str(*a));
+    if (l->any_arguments)
+        launch_record(l, "any-arguments-insecure", (struct ccz_span){0});
+    for (size_t i = 0; i < l->secrets.len; i++)
+        launch_record(l, "secret", ccz_span_str(l->secrets.text[i]));
+    if (!l->any_arguments)
+        record_env(l);
     if (l->inherit_env)
         launch_record(l, "inherit-env", (struct ccz_span){0});
     if (l->allow_swap)
@@ -300,7 +310,7 @@ static bool needs_mounts(const struct launch *l)
     for (size_t i = 0; i < l->secrets.len; i++)
         if (l->specs[i].form == CCZ_HANDOVER_FILE)
             return true;
-    return l->measure.len > 0;
+    return l->measure.len > 0 || (l->pin_program && l->identity != LAUNCH_IMAGE);
 }
 
 static ccz_rc measure_files(struct launch *l, struct ccz_err *err)
@@ -360,11 +370,38 @@ ccz_rc launch_prepare(struct launch *l, struct ccz_err *err)
     if (rc != CCZ_OK || l->identity == LAUNCH_IMAGE)
         return rc;
     rc = measure_program(l, mounts, err);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK && !l->any_arguments)
         rc = record_folder(l, err);
     if (rc == CCZ_OK)
         record_request(l);
     return rc == CCZ_OK ? measure_files(l, err) : rc;
+}
+
+ccz_rc launch_keep_policy(struct launch *l, const char *policy, const char *trust_sim,
+                          struct ccz_err *err)
+{
+    ccz_rc rc = ccz_handover_copy(&l->policy, policy, err);
+    (void)snprintf(l->policy_path, sizeof(l->policy_path), "/proc/self/fd/%d", l->policy);
+    if (rc == CCZ_OK)
+        rc = launch_record_file(l, "kms-policy-sha256", l->policy_path, err);
+    if (rc != CCZ_OK || !trust_sim)
+        return rc;
+    static const char *const roots[] = {"root.pem", "snp/ark.pem"};
+    for (size_t i = 0; rc == CCZ_OK && i < 2; i++) {
+        char path[PATH_MAX];
+        int n = snprintf(path, sizeof(path), "%s/%s", trust_sim, roots[i]);
+        if (n < 0 || (size_t)n >= sizeof(path))
+            return ccz_fail(err, CCZ_E_ARG, "exec:trust-sim", n, "the path is too long");
+        rc = launch_record_file(l, "trust-sim-sha256", path, err);
+    }
+    return rc;
+}
+
+ccz_rc launch_check_record(const struct launch *l, struct ccz_err *err)
+{
+    return l->record.bad ? ccz_fail(err, CCZ_E_LIMIT, "exec:record", 0,
+                                    "arguments and environment are too long")
+                         : CCZ_OK;
 }
 
 /* ------------------------------------------------------------------------------ hand over */
@@ -464,10 +501,15 @@ static bool is_secrets(const struct launch *l, struct ccz_span name)
     return false;
 }
 
-static bool is_listed(const struct launch *l, struct ccz_span name)
+ccz_rc launch_give_env(struct launch *l, const char *name, const char *value, struct ccz_err *err)
 {
-    for (size_t i = 0; i < l->env.len; i++)
-        if (ccz_span_eq(name, CCZ_SPAN(l->env.text[i], strcspn(l->env.text[i], "="))))
+    return add_env_text(l, err, "%s=%s", name, value);
+}
+
+static bool is_given(const struct launch *l, struct ccz_span name)
+{
+    for (size_t i = 0; i < l->envp_len; i++)
+        if (ccz_span_eq(name, CCZ_SPAN(l->envp[i], strcspn(l->envp[i], "="))))
             return true;
     return false;
 }
@@ -484,7 +526,7 @@ static ccz_rc plain_env(struct launch *l, struct ccz_err *err)
     }
     for (char **e = environ; rc == CCZ_OK && l->inherit_env && *e; e++) {
         struct ccz_span name = CCZ_SPAN(*e, strcspn(*e, "="));
-        if (!is_secrets(l, name) && !is_listed(l, name))
+        if (!is_secrets(l, name) && !is_given(l, name))
             rc = add_env_text(l, err, "%s", *e);
     }
     return rc;

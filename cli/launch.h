@@ -2,7 +2,7 @@
 #ifndef CCZ_CLI_LAUNCH_H
 #define CCZ_CLI_LAUNCH_H
 /*
- * A program that `cczoo exec` starts: what it is, what it is given, and the record that says so to whoever judges the
+ * A program that `cczoo exec` or cczoo-agent starts: what it is, what it is given, and the record that says so to whoever judges the
  * evidence. Order of calls: find, prepare, (evidence, release of each value), hand_over, start.
  */
 #include <cczoo/handover.h>
@@ -28,6 +28,9 @@ struct launch {
     char **argv; /* of the program, ends with NULL */
     struct launch_list secrets, measure, env;
     bool inherit_env, allow_swap;
+    bool
+        any_arguments; /* the record has neither arguments nor environment nor working directory, and says so */
+    bool pin_program; /* mounts of its own in any case: the program looks for what lies beside it */
     enum launch_identity identity;
     const char *fs_root; /* of --fs-root, for tests */
     /* from here on: launch_*() */
@@ -40,6 +43,8 @@ struct launch {
     int pins[LAUNCH_LIST_MAX];       /* of measured files */
     size_t pins_len;
     struct ccz_buf record;
+    int policy; /* sealed copy of launch_keep_policy(), -1 if there is none */
+    char policy_path[32];
     char **envp;
     struct ccz_secret **env_secret; /* lines of envp with a secret in them */
     size_t envp_len, env_secret_len;
@@ -60,6 +65,15 @@ void launch_record(struct launch *l, const char *tag, struct ccz_span value);
 /* The same with the SHA-256 of a file. */
 CCZ_MUST_USE ccz_rc launch_record_file(struct launch *l, const char *tag, const char *path,
                                        struct ccz_err *err);
+/* Who the KMS may be is part of the launch: its policy, judged by a sealed copy at l->policy_path from here on, and the roots of
+ * the software TEE behind @p trust_sim, which may be NULL. */
+CCZ_MUST_USE ccz_rc launch_keep_policy(struct launch *l, const char *policy, const char *trust_sim,
+                                       struct ccz_err *err);
+/* CCZ_E_LIMIT if the record has grown too long to be one. */
+CCZ_MUST_USE ccz_rc launch_check_record(const struct launch *l, struct ccz_err *err);
+/* A variable of the program that the record does not have; another one of its name is not inherited. Before launch_hand_over(). */
+CCZ_MUST_USE ccz_rc launch_give_env(struct launch *l, const char *name, const char *value,
+                                    struct ccz_err *err);
 /* Puts every value where it was asked to be, and wipes it. No value is left out. */
 CCZ_MUST_USE ccz_rc launch_hand_over(struct launch *l, struct ccz_err *err);
 /* Returns on failure only. */

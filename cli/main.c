@@ -86,7 +86,8 @@ static int finish(int status)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2 || strcmp(argv[1], "exec") != 0) /* its limits would be the program's */
+    if (argc < 2 || (strcmp(argv[1], "exec") != 0 && strcmp(argv[1], "agent") != 0))
+        /* limits would be those of the program that these start */
         ccz_process_harden();
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {

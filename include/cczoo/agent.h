@@ -16,9 +16,10 @@
  * remembers neither master keys nor secrets, so that a key that is revoked there is refused at the next call, and every use
  * is a line in the audit of the KMS.
  *
- * Who may ask: processes of one user (SO_PEERCRED), over a socket of mode 0600. All processes of that user are one to the agent.
+ * Who may ask: processes of one user (SO_PEERCRED), over a socket of mode 0600; with `peer_root` one child of this process and what
+ * that started alone. Processes of one user that may trace each other (ptrace) are one all the same.
  *
- * Reading order of the sources: wrap.c, line.c, handle.c, io.c, serve.c, kms.c, client.c.
+ * Reading order of the sources: wrap.c, line.c, handle.c, io.c, peer.c, serve.c, kms.c, client.c.
  */
 #include <cczoo/kms.h>
 #include <cczoo/party.h>
@@ -81,6 +82,10 @@ struct ccz_agent_cfg {
     /** Who may ask; unset = the user of this process. Another one owns the socket then, which takes CAP_CHOWN. */
     bool peer_uid_set;
     uint32_t peer_uid;
+    /** A child of this process: only it and processes that it started, directly or not, may ask ("agent:peer"); 0 = all of the user.
+     *  Looked at when they connect, by the parents in /proc: who outlives its parent (a daemon) is no longer one of them. Before
+     *  Linux 6.5, a process that connects and ends at once may be taken for a later one with its number. */
+    int64_t peer_root;
     unsigned connections_max;   /**< at a time, each a thread; 0 = 64, at most 1024 */
     int64_t request_timeout_ms; /**< to send a request, or to take an answer; 0 = 10 s */
     int64_t idle_timeout_ms;    /**< between requests; 0 = 10 min */

@@ -132,8 +132,9 @@ struct ccz_recsys_ask {
  * Lists by descending score; among equal scores the lower number first. A list that is shorter than k ends in
  * CCZ_RECSYS_NONE with score -INFINITY.
  * @shape item, score [users_len * k]
- * @retval CCZ_E_ARG  recsys:k, recsys:user, recsys:item (of deny and allow), recsys:seen (another number of items, or no row for a user). Lists are
- *                    empty then, but for recsys:k
+ * @retval CCZ_E_ARG  recsys:k, recsys:user, recsys:item (of deny and allow), recsys:seen (another number of items, or no row for a user);
+ *                    recsys:rows, recsys:columns: a row of `seen` that is asked for does not lie within it, or its columns do not ascend or
+ *                    are too large; aux is the row. Lists are empty then, but for recsys:k
  */
 typedef ccz_rc (*ccz_recsys_recommend_fn)(uint32_t *item, float *score, void *arg,
                                           const struct ccz_recsys_ask *ask, struct ccz_err *err);

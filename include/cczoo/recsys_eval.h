@@ -197,6 +197,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_split(struct ccz_recsys_ratings *train,
 
 /*
  * Each is made from the training part, which it borrows: `train` has to live as long, as the histories of users are in it.
+ * One that is no matrix of compressed rows is refused: CCZ_E_ARG recsys:rows (starts that do not ascend), recsys:columns (columns of a row
+ * that do not ascend, or are too large); aux is the row.
  * ccz_recsys_..._recommend() are ccz_recsys_recommend_fn with the object as `arg`. They refuse what is asked for beyond the contract of
  * struct ccz_recsys_ask with CCZ_E_UNSUPPORTED recsys:oblivious: their time depends on what they read.
  */

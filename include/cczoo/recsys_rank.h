@@ -34,6 +34,8 @@ struct ccz_recsys_index;
 struct ccz_recsys_index_cfg {
     bool users;       /**< also for ccz_recsys_similar_users() */
     unsigned threads; /**< 0 = 1 */
+    /** "portable", "avx2", "avx512", "vnni": for tests and benches; NULL: the best allowed. Lists do not differ. */
+    const char *tier;
 };
 /** Bytes of an index, besides the model. About a quarter of the vectors, and 20 bytes an item (and a user). */
 CCZ_API uint64_t ccz_recsys_index_size(const struct ccz_recsys_model *model,
@@ -44,6 +46,7 @@ CCZ_API uint64_t ccz_recsys_index_size(const struct ccz_recsys_model *model,
  * @param      cfg    NULL: all zeros
  * @retval CCZ_E_ARG    recsys:factors: users have another number than items; recsys:value: a vector or bias that is not finite or too
  *                      large, with its number
+ * @retval CCZ_E_UNAVAILABLE  recsys:tier: not on this processor
  * @retval CCZ_E_NOMEM  recsys:memory
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_index_new(struct ccz_recsys_index **out,
@@ -60,14 +63,15 @@ CCZ_DEFINE_AUTO(ccz_recsys_index)
  * All of these: lists by descending score, among equal scores the lower number first; what is missing to k is
  * CCZ_RECSYS_NONE with -INFINITY. After a failure lists are empty, but for CCZ_E_ARG of recsys:k, which leaves them alone.
  * @shape item, score [ask->users_len * ask->k]
- * @retval CCZ_E_ARG    recsys:k, recsys:user, recsys:item (deny, allow), recsys:seen (other items, or no row for a user), recsys:factors,
- *                      recsys:value
+ * @retval CCZ_E_ARG    recsys:k, recsys:user, recsys:item (deny, allow), recsys:seen (other items, or no row for a user), recsys:rows and
+ *                      recsys:columns (as recsys.h says of ccz_recsys_recommend_fn), recsys:factors, recsys:value
  * @retval CCZ_E_NOMEM  recsys:memory
  *
  * What an oblivious question hides: scores, what was seen, and lists; from who watches which addresses are read and written, which
  * branches are taken, and the time. What it does not: which users are asked for, how much each has seen, k, deny, allow, sizes,
- * whether a vector is in range and a score finite. Its time is that of items * (factors + k + how much the user has seen / 64), whatever
- * comes out; and processors take longer over numbers below 2^-126, if vectors or products of them are that small.
+ * whether a vector is in range, a score finite and a row of what was seen refused. Its time is that of items * (factors + k +
+ * how much the user has seen / 64), whatever comes out; and processors take longer over numbers below 2^-126, if vectors or
+ * products of them are that small.
  */
 
 /** As ccz_recsys_recommend_fn. Makes an index for this call if there are many users; who asks often makes one for all calls.
@@ -131,7 +135,7 @@ struct ccz_recsys_explanation {
  * Why @p item has the score that it has for @p user: the items of the history with the largest shares.
  * @param[out] reason  by descending share, among equal ones the lower number first; behind them CCZ_RECSYS_NONE with 0
  * @shape reason [k], share [items of the user's row of @p seen]: as ccz_recsys_als_weights() gives it
- * @retval CCZ_E_ARG  recsys:k, recsys:user, recsys:item, recsys:seen, recsys:factors; recsys:value: a share is not finite
+ * @retval CCZ_E_ARG  recsys:k, recsys:user, recsys:item, recsys:seen, recsys:rows, recsys:columns, recsys:factors; recsys:value: a share is not finite
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_explain(struct ccz_recsys_explanation *out,
                                                struct ccz_recsys_reason *reason, uint32_t k,

@@ -20,7 +20,7 @@
  *             milliseconds where configfs takes a second, and needs no configfs; the host must offer the port.
  *   sev-guest SEV-SNP guest; SNP_GET_EXT_REPORT on /dev/sev-guest, SNP_GET_REPORT if the host's certificates do not
  *             fit. At most one request in 2 s: a failed one costs the guest its key until reboot.
- *   sim-sgx   software TEE, SGX quote v3. MRENCLAVE = ccz_sim_measure(running executable, cfg.measure),
+ *   sim-sgx   software TEE, SGX quote v3. MRENCLAVE = ccz_sim_measure(running executable, cfg.record, cfg.measure),
  *             MRSIGNER = one fixed digest, ISVPRODID 1, ISVSVN 1, attributes INIT | MODE64BIT.
  *   sim-tdx   software TEE, TDX quote v4. MRTD = SHA-384(label || that measurement), RTMRs zero (never extended),
  *             TD attributes SEPT_VE_DISABLE.
@@ -65,6 +65,9 @@ struct ccz_attester_cfg {
      *  order. Read once, when the provider is opened. */
     const char *const *measure;
     size_t measure_len;
+    /** Software TEE only: bytes that are measured as well, e.g. what this program was told to start; empty = none. No file of
+     *  `measure` stands for a record, whatever is in it. Borrowed while the provider is opened. */
+    struct ccz_span record;
     /** SEV-SNP only: ask for a report of this VMPL. Unset, the report is of the most privileged level that the guest
      *  may use (the one it runs at). The report is checked to carry the level that was asked for. */
     bool vmpl_set;
@@ -207,14 +210,15 @@ struct ccz_sim_cfg {
 CCZ_API CCZ_MUST_USE ccz_rc ccz_sim_init(const char *dir, const struct ccz_sim_cfg *cfg,
                                          struct ccz_err *err);
 /**
- * The measurement the software TEE gives to an executable with these measured libraries:
- * SHA-256("cczoo sim measurement v1" NUL || for each file: size u64 LE || SHA-256(content)), the executable first.
+ * The measurement the software TEE gives to an executable with this record and these measured libraries:
+ * SHA-256("cczoo sim measurement v1" NUL || for each: size u64 LE || SHA-256(content)): the executable, the record unless it
+ * is empty, the libraries. The size of a record has its highest bit set, that of a file has not.
  * Streams; a file that changes size meanwhile is an error.
  * @param[out] out 32 bytes
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_sim_measure(uint8_t out[32], const char *exe,
-                                            const char *const *libs, size_t len,
-                                            struct ccz_err *err);
+                                            struct ccz_span record, const char *const *libs,
+                                            size_t len, struct ccz_err *err);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Data and models, once per machine: models are trained in the clear, by their owners. Prints the folder.
+# Data and models, once per machine: models are trained in the clear, by their owners. Prints the folder. Exit status as scripts/fetch-debian-file.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)

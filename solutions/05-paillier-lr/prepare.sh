@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The data, once per machine: Wisconsin diagnostic breast cancer, 569 patients, 30 measurements. Prints the file.
+# The data, once per machine: Wisconsin diagnostic breast cancer, 569 patients, 30 measurements. Prints the file. Exit status as scripts/fetch-debian-file.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 "$root/scripts/fetch-debian-file" python3-sklearn \

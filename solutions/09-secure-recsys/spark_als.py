@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """MLlib ALS on encrypted ratings: reads Parquet that is encrypted, writes the factors as Parquet that is encrypted.
 
-Runs inside `cczoo agent run -- ...`, where keys and Spark's own secret come from; see docs/design/spark.md. The last line on standard
+Runs inside `cczoo-agent .. -- ...`, where keys and Spark's own secret come from; see docs/design/spark.md. The last line on standard
 output is JSON with what was trained. Exit status: 0, 1 refused ("refused: why"), 2 usage, 3 anything else.
 """
 import argparse
@@ -87,7 +87,7 @@ def start(a, nothing):
     from pyspark import SparkConf, SparkContext
     from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
-    conf = dict(CONF)
+    conf = {"spark.ui.showConsoleProgress": "false", **CONF}  # its line without an end would stand before ours
     conf.update(c.split("=", 1) for c in a.conf)
     # without checkpoints, which are in clear, tasks carry the history of all iterations: deserializing it recurses
     for side in ("driver", "executor"):

@@ -43,10 +43,17 @@ void cczi_agent_handle(struct ccz_buf *out, const struct ccz_agent_cfg *cfg, str
 /* Whether a name is on a list. */
 bool cczi_agent_allowed(const struct ccz_agent_names *names, struct ccz_span name);
 
-/* ----------------------------------------------------------------------------- serve.c */
+/* ------------------------------------------------------------------------------ peer.c */
 
 /* The user at the other end of a connected unix socket. False: there is none to be had. */
 bool cczi_agent_peer_of(struct cczi_agent_peer *out, int fd);
+/* Whether that process is @p root, a child of this process, or was started by it, directly or not, by parents that still run. Where
+ * /proc does not tell, nobody is. */
+bool cczi_agent_peer_descends(const struct cczi_agent_peer *peer, int fd, int64_t root);
+/* The same of a process that does not end meanwhile. */
+bool cczi_agent_descends(int64_t pid, int64_t root);
+/* The parent in the text of /proc/PID/stat; untrusted: it has a name that the process has chosen. -1: there is none. */
+int64_t cczi_agent_stat_parent(const char *text);
 
 /* ------------------------------------------------------------------------------- io.c */
 

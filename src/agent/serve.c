@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The socket of an agent: who may connect, one thread a connection, limits. */
-#define _GNU_SOURCE /* SO_PEERCRED, accept4 */
+#define _GNU_SOURCE /* accept4 */
 #include "agent_priv.h"
 
 #include <errno.h>
@@ -39,17 +39,6 @@ struct ccz_agent {
     struct slot *slots;
     size_t slots_len;
 };
-
-bool cczi_agent_peer_of(struct cczi_agent_peer *out, int fd)
-{
-    struct ucred c;
-    socklen_t size = sizeof(c);
-    *out = (struct cczi_agent_peer){0};
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &size) != 0 || size != sizeof(c) || c.pid < 0)
-        return false;
-    *out = (struct cczi_agent_peer){.pid = c.pid, .uid = c.uid};
-    return true;
-}
 
 /* -------------------------------------------------------------------------- connections */
 
@@ -126,12 +115,28 @@ static void turn_away(int fd, const struct cczi_agent_peer *peer, const struct c
     (void)close(fd);
 }
 
+static void refuse_peer(struct ccz_err *err, const struct cczi_agent_peer *peer, int64_t root)
+{
+    char got[CCZ_ERR_VALUE_SIZE], expected[CCZ_ERR_VALUE_SIZE];
+    (void)snprintf(got, sizeof(got), "process %lld", (long long)peer->pid);
+    (void)snprintf(expected, sizeof(expected), "process %lld, or one that it started",
+                   (long long)root);
+    ccz_refuse(err, CCZ_E_DENIED, "agent:peer", got, expected);
+    (void)ccz_hint(err, CCZ_E_DENIED,
+                   "this agent serves the program that it has started, and nobody else");
+}
+
 static void admit(struct ccz_agent *a, int fd)
 {
     struct ccz_err err = {0};
     struct cczi_agent_peer peer;
     if (!cczi_agent_peer_of(&peer, fd) || peer.uid != a->uid) {
         ccz_refuse_num(&err, CCZ_E_DENIED, "agent:peer-uid", peer.uid, a->uid);
+        turn_away(fd, &peer, &err);
+        return;
+    }
+    if (a->cfg.peer_root && !cczi_agent_peer_descends(&peer, fd, a->cfg.peer_root)) {
+        refuse_peer(&err, &peer, a->cfg.peer_root);
         turn_away(fd, &peer, &err);
         return;
     }
@@ -236,7 +241,7 @@ static ccz_rc check(struct ccz_agent *a, struct ccz_err *err)
 {
     struct ccz_agent_cfg *c = &a->cfg;
     if (!c->socket || !c->release || c->connections_max > CONNECTIONS_MAX ||
-        c->request_timeout_ms < 0 || c->idle_timeout_ms < 0)
+        c->request_timeout_ms < 0 || c->idle_timeout_ms < 0 || c->peer_root < 0)
         return ccz_fail(err, CCZ_E_ARG, "agent:config", 0,
                         "socket and release are required, limits must be in range");
     c->request_timeout_ms = c->request_timeout_ms ? c->request_timeout_ms : REQUEST_MS;

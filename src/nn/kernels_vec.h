@@ -35,7 +35,7 @@ typedef __mmask16 mask;
 #define LOAD_LOW(p, n)     _mm512_maskz_loadu_ps(LOW(n), p)
 #define STORE_LOW(p, x, n) _mm512_mask_storeu_ps(p, LOW(n), x)
 #elif NN_TIER == 256
-#include <immintrin.h>
+#include "base/sum8.h"
 enum { VEC = 8, DOT_M = 4, DOT_N = 2, MUL_M = 6, MUL_N = 2, CONV_O = 6, CONV_P = 2, WGRAD_O = 2 };
 typedef __m256 vec;
 typedef __m256 mask;
@@ -47,16 +47,11 @@ typedef __m256 mask;
 #define MUL(a, b)          _mm256_mul_ps(a, b)
 #define FMA(a, b, c)       _mm256_fmadd_ps(a, b, c)
 #define MAX(a, b)          _mm256_max_ps(a, b)
+#define SUM(x)             cczi_sum8(x)
 #define EQUAL(a, b)        _mm256_cmp_ps(a, b, _CMP_EQ_OQ)
 #define ABOVE(a, b)        _mm256_cmp_ps(a, b, _CMP_GT_OQ)
 #define WITHOUT(a, b)      _mm256_andnot_ps(b, a)
 #define KEEP(m, x)         _mm256_and_ps(m, x)
-INLINE float SUM(vec x)
-{
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
-}
 INLINE __m256i LOW(size_t n)
 {
     const __m256i at = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

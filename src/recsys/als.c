@@ -327,14 +327,21 @@ static ccz_rc check_all(const struct ccz_recsys_csr *by_user, const struct ccz_r
     return rc == CCZ_OK && t ? cczi_als_check_rows(t, cfg, err) : rc;
 }
 
-ccz_rc ccz_recsys_als_iterate(struct ccz_recsys_model *model, const struct ccz_recsys_csr *by_user,
-                              const struct ccz_recsys_als_cfg *cfg, struct ccz_err *err)
+/* The same, and a model that is of them. */
+static ccz_rc check_with_model(const struct ccz_recsys_model *model,
+                               const struct ccz_recsys_csr *by_user,
+                               const struct ccz_recsys_als_cfg *cfg, struct ccz_err *err)
 {
     ccz_rc rc = check_all(by_user, cfg, err);
     if (rc == CCZ_OK)
         rc = cczi_als_check_model(model, cfg, err);
-    if (rc == CCZ_OK)
-        rc = check_shape(model, by_user, err);
+    return rc == CCZ_OK ? check_shape(model, by_user, err) : rc;
+}
+
+ccz_rc ccz_recsys_als_iterate(struct ccz_recsys_model *model, const struct ccz_recsys_csr *by_user,
+                              const struct ccz_recsys_als_cfg *cfg, struct ccz_err *err)
+{
+    ccz_rc rc = check_with_model(model, by_user, cfg, err);
     return rc == CCZ_OK ? iterate(model, by_user, cfg, err) : rc;
 }
 
@@ -367,11 +374,7 @@ ccz_rc ccz_recsys_als_loss(double *loss, const struct ccz_recsys_model *model,
                            const struct ccz_recsys_als_cfg *cfg, struct ccz_err *err)
 {
     *loss = 0;
-    ccz_rc rc = check_all(by_user, cfg, err);
-    if (rc == CCZ_OK)
-        rc = cczi_als_check_model(model, cfg, err);
-    if (rc == CCZ_OK)
-        rc = check_shape(model, by_user, err);
+    ccz_rc rc = check_with_model(model, by_user, cfg, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_als als;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Linear weights between items in closed form. */
+#include "ask_priv.h"
 #include "ease_priv.h"
 
 #include <math.h>
@@ -146,6 +147,9 @@ ccz_rc ccz_recsys_ease_new(struct ccz_recsys_ease **out, const struct ccz_recsys
     if (!kern)
         return ccz_refuse(err, CCZ_E_UNAVAILABLE, "recsys:tier", cfg->tier,
                           "a tier of vector code that this processor has");
+    ccz_rc rc = cczi_recsys_check_rows(train, err);
+    if (rc != CCZ_OK)
+        return rc;
     CCZ_AUTO(ccz_recsys_ease) e = calloc(1, sizeof(*e));
     if (!e)
         return cczi_recsys_no_memory(err);
@@ -158,7 +162,7 @@ ccz_rc ccz_recsys_ease_new(struct ccz_recsys_ease **out, const struct ccz_recsys
                                   .weight = cczi_recsys_alloc((uint64_t)n * n, sizeof(*e->weight))};
     if (!e->weight)
         return cczi_recsys_no_memory(err);
-    ccz_rc rc = build(e, cfg, err);
+    rc = build(e, cfg, err);
     if (rc == CCZ_OK)
         *out = ccz_recsys_ease_take(&e);
     return rc;

@@ -42,7 +42,7 @@ INLINE vec SUMS(const vec *x)
     return ADD(_mm512_shuffle_f32x4(q01, q23, 0x88), _mm512_shuffle_f32x4(q01, q23, 0xdd));
 }
 #elif ALS_TIER == 256
-#include <immintrin.h>
+#include "base/sum8.h"
 enum { VEC = 8, TILE_ROWS = 6, MUL_ROWS = 8, WIDE = 4, GROUP = 8 };
 typedef __m256 vec;
 #define LOAD(p)       _mm256_load_ps(p)
@@ -52,13 +52,8 @@ typedef __m256 vec;
 #define MUL(a, b)     _mm256_mul_ps(a, b)
 #define FMA(a, b, c)  _mm256_fmadd_ps(a, b, c)
 #define FNMA(a, b, c) _mm256_fnmadd_ps(a, b, c)
+#define SUM(x)        cczi_sum8(x)
 #define PREFETCH(p)   _mm_prefetch((const char *)(p), _MM_HINT_T0)
-INLINE float SUM(vec x)
-{
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
-}
 INLINE vec SUMS(const vec *x)
 {
     const vec q0 = _mm256_hadd_ps(_mm256_hadd_ps(x[0], x[1]), _mm256_hadd_ps(x[2], x[3])),

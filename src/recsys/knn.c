@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Items that the same users have rated. A row of similarities is a sum over the histories of an item's users. */
+#include "ask_priv.h"
 #include "eval_priv.h"
 #include "rank_priv.h"
 
@@ -193,8 +194,9 @@ static ccz_rc check(const struct ccz_recsys_csr *train, const struct ccz_recsys_
     if (!(cfg->k1 >= 0) || !isfinite(cfg->k1) || !(cfg->b >= 0 && cfg->b <= 1))
         return ccz_refuse(err, CCZ_E_ARG, "recsys:bm25", "k1 or b out of range",
                           "k1 of 0 or more, b of 0 to 1");
-    if (cfg->kind == CCZ_RECSYS_KNN_COSINE || cfg->binary)
-        return CCZ_OK;
+    ccz_rc rc = cczi_recsys_check_rows(train, err);
+    if (rc != CCZ_OK || cfg->kind == CCZ_RECSYS_KNN_COSINE || cfg->binary)
+        return rc;
     for (uint64_t p = 0; p < train->len; p++)
         if (train->value[p] < 0)
             return ccz_fail(err, CCZ_E_ARG, "recsys:value", (int64_t)p,

@@ -148,15 +148,22 @@ ccz_rc ccz_recsys_csr_transpose(struct ccz_recsys_csr **out, const struct ccz_re
     return CCZ_OK;
 }
 
+ccz_rc cczi_recsys_refuse_rating(const struct ccz_recsys_ratings *r, uint64_t i,
+                                 struct ccz_err *err)
+{
+    if (r->user[i] >= r->users)
+        return ccz_fail(err, CCZ_E_ARG, "recsys:user", (int64_t)i, "number %u of %u users",
+                        r->user[i], r->users);
+    return ccz_fail(err, CCZ_E_ARG, "recsys:item", (int64_t)i, "number %u of %u items", r->item[i],
+                    r->items);
+}
+
 static ccz_rc check_ratings(const struct ccz_recsys_ratings *r, struct ccz_err *err)
 {
     for (uint64_t i = 0; i < r->len; i++) {
-        if (r->user[i] >= r->users)
-            return ccz_fail(err, CCZ_E_ARG, "recsys:user", (int64_t)i, "number %u of %u users",
-                            r->user[i], r->users);
-        if (r->item[i] >= r->items)
-            return ccz_fail(err, CCZ_E_ARG, "recsys:item", (int64_t)i, "number %u of %u items",
-                            r->item[i], r->items);
+        ccz_rc rc = cczi_recsys_check_rating(r, i, err);
+        if (rc != CCZ_OK)
+            return rc;
         if (!isfinite(r->value[i]))
             return ccz_fail(err, CCZ_E_ARG, "recsys:value", (int64_t)i, "not a finite number");
     }

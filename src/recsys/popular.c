@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What most have. */
+#include "ask_priv.h"
 #include "eval_priv.h"
 
 #include <stdlib.h>
@@ -14,6 +15,9 @@ ccz_rc ccz_recsys_popular_new(struct ccz_recsys_popular **out, const struct ccz_
                               bool values, struct ccz_err *err)
 {
     *out = NULL;
+    ccz_rc rc = cczi_recsys_check_rows(train, err);
+    if (rc != CCZ_OK)
+        return rc;
     CCZ_AUTO(ccz_recsys_popular) p = calloc(1, sizeof(*p));
     double *sum = cczi_recsys_alloc(train->cols, sizeof(*sum));
     if (p)

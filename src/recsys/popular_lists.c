@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From scores of all items to lists. */
+#include "ask_priv.h"
 #include "eval_priv.h"
 #include "rank_priv.h"
 
@@ -51,37 +52,8 @@ struct job {
     float *score;
     const struct cczi_recsys_scorer *s;
     const struct ccz_recsys_ask *ask;
-    const uint8_t *blocked; /* [items] or NULL */
+    const uint64_t *permitted; /* bits of items; NULL: all */
 };
-
-static ccz_rc check(const struct cczi_recsys_scorer *s, const struct ccz_recsys_ask *ask,
-                    struct ccz_err *err)
-{
-    if (ask->oblivious)
-        return ccz_refuse(err, CCZ_E_UNSUPPORTED, "recsys:oblivious", "an oblivious list",
-                          "a recommender whose time does not depend on what it reads");
-    for (size_t i = 0; ask->user && i < ask->users_len; i++)
-        if (ask->user[i] >= s->users)
-            return ccz_fail(err, CCZ_E_ARG, "recsys:user", (int64_t)i, "number %u of %u users",
-                            ask->user[i], s->users);
-    if (!ask->user && ask->users_len > s->users)
-        return ccz_refuse_num(err, CCZ_E_ARG, "recsys:user", (int64_t)ask->users_len, s->users);
-    for (size_t i = 0; i < ask->deny_len; i++)
-        if (ask->deny[i] >= s->items)
-            return ccz_fail(err, CCZ_E_ARG, "recsys:item", (int64_t)i, "number %u of %u items",
-                            ask->deny[i], s->items);
-    for (size_t i = 0; ask->allow && i < ask->allow_len; i++)
-        if (ask->allow[i] >= s->items)
-            return ccz_fail(err, CCZ_E_ARG, "recsys:item", (int64_t)i, "number %u of %u items",
-                            ask->allow[i], s->items);
-    if (ask->seen && ask->seen->cols != s->items)
-        return ccz_refuse_num(err, CCZ_E_ARG, "recsys:seen", ask->seen->cols, s->items);
-    for (size_t i = 0; ask->seen && i < ask->users_len; i++)
-        if ((ask->user ? ask->user[i] : i) >= ask->seen->rows)
-            return ccz_fail(err, CCZ_E_ARG, "recsys:seen", (int64_t)i, "row %zu of %u",
-                            ask->user ? (size_t)ask->user[i] : i, ask->seen->rows);
-    return CCZ_OK;
-}
 
 /* One list from all scores. */
 static void put_list(const struct job *j, size_t i, const float *all, int64_t *heap)
@@ -90,7 +62,7 @@ static void put_list(const struct job *j, size_t i, const float *all, int64_t *h
     float least = -INFINITY; /* of the list so far; equal scores come too late, as numbers ascend */
     cczi_topk_init(heap, k);
     for (uint32_t n = 0; n < j->s->items; n++)
-        if (all[n] > least && !(j->blocked && j->blocked[n])) {
+        if (all[n] > least && (!j->permitted || j->permitted[n / 64] >> n % 64 & 1)) {
             cczi_topk_replace(heap, k, cczi_topk_key(all[n] + 0.0f, n)); /* -0 is 0 */
             least = cczi_topk_score(heap[0]);
         }
@@ -104,9 +76,12 @@ static ccz_rc some_users(void *arg, size_t from, size_t len, struct ccz_err *err
     const struct ccz_recsys_ask *ask = j->ask;
     float *all = cczi_recsys_alloc(j->s->width, sizeof(*all));
     int64_t *heap = cczi_recsys_alloc(ask->k, sizeof(*heap));
-    const bool ok = all && heap;
-    for (size_t i = from; ok && i < from + len; i++) {
-        const uint32_t user = ask->user ? ask->user[i] : (uint32_t)i;
+    ccz_rc rc = all && heap ? CCZ_OK : cczi_recsys_no_memory(err);
+    for (size_t i = from; rc == CCZ_OK && i < from + len; i++) {
+        const uint32_t user = cczi_recsys_asker(ask, i);
+        rc = ask->seen ? cczi_recsys_check_row(ask->seen, user, err) : CCZ_OK;
+        if (rc != CCZ_OK)
+            break;
         j->s->score(all, j->s->arg, user);
         if (ask->seen)
             for (uint64_t p = ask->seen->start[user]; p < ask->seen->start[user + 1]; p++)
@@ -115,33 +90,28 @@ static ccz_rc some_users(void *arg, size_t from, size_t len, struct ccz_err *err
     }
     cczi_recsys_wipe_free(all, j->s->width * sizeof(*all));
     cczi_recsys_wipe_free(heap, ask->k * sizeof(*heap));
-    return ok ? CCZ_OK : cczi_recsys_no_memory(err);
+    return rc;
 }
 
 ccz_rc cczi_recsys_lists(uint32_t *item, float *score, const struct cczi_recsys_scorer *s,
                          const struct ccz_recsys_ask *ask, struct ccz_err *err)
 {
-    uint8_t *blocked = NULL;
-    if (ask->k == 0 || ask->k > CCZ_RECSYS_K_MAX)
-        return ccz_refuse_num(err, CCZ_E_ARG, "recsys:k", ask->k, CCZ_RECSYS_K_MAX);
-    cczi_topk_none(item, score, ask->users_len * ask->k); /* what a failure leaves */
-    ccz_rc rc = check(s, ask, err);
+    uint64_t *permitted = NULL;
+    ccz_rc rc = cczi_recsys_check_k(ask->k, err); /* how long lists are */
     if (rc != CCZ_OK)
         return rc;
-    if (ask->allow || ask->deny_len > 0) {
-        blocked = cczi_recsys_alloc(s->items, 1);
-        if (!blocked)
-            return cczi_recsys_no_memory(err);
-        memset(blocked, ask->allow != NULL, s->items);
-        for (size_t i = 0; ask->allow && i < ask->allow_len; i++)
-            blocked[ask->allow[i]] = 0;
-        for (size_t i = 0; i < ask->deny_len; i++)
-            blocked[ask->deny[i]] = 1;
-    }
-    struct job j = {.item = item, .score = score, .s = s, .ask = ask, .blocked = blocked};
-    rc = ccz_parallel(some_users, &j, ask->users_len, GRAIN, ask->threads, err);
-    cczi_recsys_wipe_free(blocked, s->items);
+    if (ask->oblivious)
+        rc = ccz_refuse(err, CCZ_E_UNSUPPORTED, "recsys:oblivious", "an oblivious list",
+                        "a recommender whose time does not depend on what it reads");
+    if (rc == CCZ_OK)
+        rc = cczi_recsys_check_ask(ask, s->users, s->items, err);
+    if (rc == CCZ_OK)
+        rc = cczi_recsys_permitted(&permitted, ask, s->items, err);
+    struct job j = {.item = item, .score = score, .s = s, .ask = ask, .permitted = permitted};
+    if (rc == CCZ_OK)
+        rc = ccz_parallel(some_users, &j, ask->users_len, GRAIN, ask->threads, err);
     if (rc != CCZ_OK)
         cczi_topk_none(item, score, ask->users_len * ask->k);
+    cczi_recsys_wipe_free(permitted, cczi_recsys_words(s->items) * sizeof(*permitted));
     return rc;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lists: checks, then groups of askers over tiles of targets. */
+/* Lists: groups of askers over tiles of targets. */
+#include "ask_priv.h"
 #include "rank_priv.h"
 
 #include "base/ct.h"
@@ -76,11 +77,6 @@ static ccz_rc work_init(struct work *w, const struct cczi_rank_job *job, struct 
 
 /* -------------------------------------------------------------------------------------- askers */
 
-static uint32_t asker_of(const struct ccz_recsys_ask *ask, size_t i)
-{
-    return ask->user ? ask->user[i] : (uint32_t)i;
-}
-
 static ccz_rc load(struct work *w, size_t from, size_t len, struct ccz_err *err)
 {
     const struct cczi_rank_job *job = w->job;
@@ -88,7 +84,7 @@ static ccz_rc load(struct work *w, size_t from, size_t len, struct ccz_err *err)
     const struct ccz_recsys_csr *seen = ask->seen;
     w->len = len;
     for (size_t u = 0; u < len; u++) {
-        const uint32_t n = asker_of(ask, from + u);
+        const uint32_t n = cczi_recsys_asker(ask, from + u);
         w->asker[u] = n;
         w->least[u] = -INFINITY;
         w->c[u] = job->cosine ? job->side->inverse[n]
@@ -104,6 +100,9 @@ static ccz_rc load(struct work *w, size_t from, size_t len, struct ccz_err *err)
         if (!in_range) /* with and without an index: how many ask does not matter */
             return ccz_fail(err, CCZ_E_ARG, "recsys:value", n,
                             "vector %u is not finite or too large", n);
+        const ccz_rc rc = seen ? cczi_recsys_check_row(seen, n, err) : CCZ_OK;
+        if (rc != CCZ_OK)
+            return rc;
         w->at[u] = seen ? seen->start[n] : 0;
         w->end[u] = seen ? seen->start[n + 1] : 0;
         cczi_topk_init(w->top[u], (ask->k + 7) / 8 * 8);
@@ -164,12 +163,11 @@ static bool who_is_in(struct work *w, size_t u, uint32_t tile, uint32_t tiles)
     uint32_t *in = w->chunk->in[u], any = 0;
     for (uint32_t t = 0; t < tiles; t++)
         any |= in[t] = permitted_of_tile(job, tile + t);
-    for (; w->at[u] < w->end[u]; w->at[u]++) {
-        const uint32_t target = job->ask->seen->col[w->at[u]];
-        if (target >= end)
-            break;
-        in[(target - first) / CCZI_RANK_TILE] &= ~(1u << target % CCZI_RANK_TILE);
-    }
+    const uint32_t *col = job->ask->seen ? job->ask->seen->col : NULL;
+    uint64_t at = w->at[u];
+    for (const uint64_t row_end = w->end[u]; at < row_end && col[at] < end; at++)
+        in[(col[at] - first) / CCZI_RANK_TILE] &= ~(1u << col[at] % CCZI_RANK_TILE);
+    w->at[u] = at;
     if (job->cosine && w->asker[u] >= first && w->asker[u] < end)
         in[(w->asker[u] - first) / CCZI_RANK_TILE] &= ~(1u << w->asker[u] % CCZI_RANK_TILE);
     return any != 0;
@@ -251,7 +249,7 @@ static void bounds(struct work *w, uint32_t tile, uint32_t tiles)
                                              .upper_step = CHUNK_LEN,
                                              .max_step = CHUNK_LEN,
                                              .in_step = CCZI_RANK_CHUNK};
-        (w->len == 1 ? job->k->scan_one : job->k->scan)(&out, &c->group, &of, s->quads);
+        job->k->scan(&out, &c->group, &of, s->quads, w->len == 1 ? 1 : CCZI_RANK_GROUP);
     }
 }
 
@@ -367,69 +365,28 @@ static ccz_rc run_range(void *arg, size_t from, size_t len, struct ccz_err *err)
     return rc;
 }
 
-/* -------------------------------------------------------------------------------------- checks */
-
-static ccz_rc refuse_target(struct ccz_err *err, size_t at, uint32_t number, uint32_t len)
-{
-    return ccz_fail(err, CCZ_E_ARG, "recsys:item", (int64_t)at, "number %u of %u", number, len);
-}
+/* ----------------------------------------------------------------------------------------- run */
 
 static ccz_rc check(const struct cczi_rank_job *job, struct ccz_err *err)
 {
-    const struct ccz_recsys_ask *ask = job->ask;
-    const struct ccz_recsys_csr *seen = ask->seen;
     if (job->users->factors != job->targets->factors)
         return ccz_refuse_num(err, CCZ_E_ARG, "recsys:factors", job->users->factors,
                               job->targets->factors);
-    if (seen && job->cosine)
+    if (job->ask->seen && job->cosine)
         return ccz_fail(err, CCZ_E_ARG, "recsys:seen", 0, "similar items know nothing seen");
-    if (seen && seen->cols != job->targets->len)
-        return ccz_refuse_num(err, CCZ_E_ARG, "recsys:seen", seen->cols, job->targets->len);
-    for (size_t i = 0; i < ask->users_len; i++) {
-        const size_t n = ask->user ? ask->user[i] : i;
-        if (n >= job->users->len)
-            return ccz_fail(err, CCZ_E_ARG, "recsys:user", (int64_t)i, "number %zu of %u", n,
-                            job->users->len);
-        if (seen && n >= seen->rows)
-            return ccz_fail(err, CCZ_E_ARG, "recsys:seen", (int64_t)i, "row %zu of %u", n,
-                            seen->rows);
-    }
-    for (size_t i = 0; i < ask->deny_len; i++)
-        if (ask->deny[i] >= job->targets->len)
-            return refuse_target(err, i, ask->deny[i], job->targets->len);
-    for (size_t i = 0; ask->allow && i < ask->allow_len; i++)
-        if (ask->allow[i] >= job->targets->len)
-            return refuse_target(err, i, ask->allow[i], job->targets->len);
-    return CCZ_OK;
-}
-
-static ccz_rc permit(struct cczi_rank_job *job, struct ccz_err *err)
-{
-    const struct ccz_recsys_ask *ask = job->ask;
-    job->words = ((size_t)job->targets->len + 63) / 64;
-    if (!ask->allow && ask->deny_len == 0)
-        return CCZ_OK;
-    job->permitted = cczi_recsys_alloc(job->words, sizeof(*job->permitted));
-    if (!job->permitted)
-        return cczi_recsys_no_memory(err);
-    if (!ask->allow)
-        memset(job->permitted, 0xff, job->words * sizeof(*job->permitted));
-    for (size_t i = 0; ask->allow && i < ask->allow_len; i++)
-        job->permitted[ask->allow[i] / 64] |= (uint64_t)1 << ask->allow[i] % 64;
-    for (size_t i = 0; i < ask->deny_len; i++)
-        job->permitted[ask->deny[i] / 64] &= ~((uint64_t)1 << ask->deny[i] % 64);
-    return CCZ_OK;
+    return cczi_recsys_check_ask(job->ask, job->users->len, job->targets->len, err);
 }
 
 ccz_rc cczi_rank_run(struct cczi_rank_job *job, struct ccz_err *err)
 {
     const struct ccz_recsys_ask *ask = job->ask;
-    if (ask->k == 0 || ask->k > CCZ_RECSYS_K_MAX)
-        return ccz_refuse_num(err, CCZ_E_ARG, "recsys:k", ask->k, CCZ_RECSYS_K_MAX);
-    job->k = cczi_rank_kernels(NULL);
-    ccz_rc rc = check(job, err);
+    ccz_rc rc = cczi_recsys_check_k(ask->k, err); /* how long lists are */
+    if (rc != CCZ_OK)
+        return rc;
+    job->words = cczi_recsys_words(job->targets->len);
+    rc = check(job, err);
     if (rc == CCZ_OK)
-        rc = permit(job, err);
+        rc = cczi_recsys_permitted(&job->permitted, ask, job->targets->len, err);
     if (rc == CCZ_OK)
         rc = ccz_parallel(run_range, job, ask->users_len, CCZI_RANK_GROUP, ask->threads, err);
     if (rc != CCZ_OK)
@@ -451,7 +408,8 @@ ccz_rc ccz_recsys_recommend_vectors(uint32_t *item, float *score,
                                 .side = &index->item,
                                 .mean = index->model->mean,
                                 .number = item,
-                                .score = score};
+                                .score = score,
+                                .k = index->k};
     return cczi_rank_run(&job, err);
 }
 
@@ -462,21 +420,28 @@ ccz_rc ccz_recsys_recommend_index(uint32_t *item, float *score, void *index,
     return ccz_recsys_recommend_vectors(item, score, by, &by->model->user, ask, err);
 }
 
-ccz_rc ccz_recsys_recommend(uint32_t *item, float *score, void *model,
-                            const struct ccz_recsys_ask *ask, struct ccz_err *err)
+ccz_rc cczi_rank_recommend(uint32_t *item, float *score, const struct ccz_recsys_model *m,
+                           const struct ccz_recsys_ask *ask, const struct cczi_rank_kernels *k,
+                           struct ccz_err *err)
 {
-    const struct ccz_recsys_model *m = model;
     CCZ_AUTO(ccz_recsys_index) index = NULL;
     struct cczi_rank_job job = {.ask = ask,
                                 .users = &m->user,
                                 .targets = &m->item,
                                 .mean = m->mean,
                                 .number = item,
-                                .score = score};
+                                .score = score,
+                                .k = k};
+    const struct ccz_recsys_index_cfg cfg = {.threads = ask->threads, .tier = k->name};
     /* without one, which has no memory or refuses a vector, lists are the same, and scores have the last word */
     if (!ask->oblivious && ask->users_len >= MANY_USERS &&
-        ccz_recsys_index_new(&index, m, &(struct ccz_recsys_index_cfg){.threads = ask->threads},
-                             NULL) == CCZ_OK)
+        ccz_recsys_index_new(&index, m, &cfg, NULL) == CCZ_OK)
         job.side = &index->item;
     return cczi_rank_run(&job, err);
+}
+
+ccz_rc ccz_recsys_recommend(uint32_t *item, float *score, void *model,
+                            const struct ccz_recsys_ask *ask, struct ccz_err *err)
+{
+    return cczi_rank_recommend(item, score, model, ask, cczi_rank_kernels(NULL), err);
 }

@@ -196,11 +196,16 @@ ccz_rc ccz_recsys_index_new(struct ccz_recsys_index **out, const struct ccz_recs
                               model->item.factors);
     if (!(fabsf(model->mean) < CCZI_RANK_BIAS_MAX))
         return ccz_fail(err, CCZ_E_ARG, "recsys:value", -1, "the mean is not finite or too large");
+    const struct cczi_rank_kernels *k = cczi_rank_kernels(cfg ? cfg->tier : NULL);
+    if (!k)
+        return ccz_refuse(err, CCZ_E_UNAVAILABLE, "recsys:tier", cfg->tier,
+                          "a tier of vector code that this processor has");
     const unsigned threads = cfg ? cfg->threads : 0;
     CCZ_AUTO(ccz_recsys_index) index = calloc(1, sizeof(*index));
     if (!index)
         return cczi_recsys_no_memory(err);
     index->model = model;
+    index->k = k;
     ccz_rc rc = side_init(&index->item, &model->item, threads, err);
     if (rc == CCZ_OK && cfg && cfg->users)
         rc = side_init(&index->user, &model->user, threads, err);

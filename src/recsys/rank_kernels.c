@@ -48,22 +48,15 @@ static void choose(void)
     }
 }
 
-static const struct cczi_rank_kernels *forced;
-
 const struct cczi_rank_kernels *cczi_rank_kernels(const char *name)
 {
     (void)pthread_once(&chosen_once, choose);
     if (!name)
-        return forced ? forced : chosen;
+        return chosen;
     for (size_t i = 0; i < sizeof(usable) / sizeof(usable[0]); i++)
         if (usable[i] && strcmp(usable[i]->name, name) == 0)
             return usable[i];
     return NULL;
-}
-
-void cczi_rank_use(const struct cczi_rank_kernels *k)
-{
-    forced = k;
 }
 
 /* --------------------------------------------------------------------------------- self-test */
@@ -153,7 +146,7 @@ static void run(struct results *r, const struct cczi_rank_kernels *k, const stru
                                              .upper_step = CCZI_RANK_TILE,
                                              .max_step = CCZI_RANK_TILE,
                                              .in_step = 1};
-        (one ? k->scan_one : k->scan)(&out, &in->g, &in->t, QUADS);
+        k->scan(&out, &in->g, &in->t, QUADS, one ? 1 : CCZI_RANK_GROUP);
     }
     k->pick(r->mask, r->upper[0][0], CCZI_RANK_GROUP, r->upper[0][0][3]);
     k->dots(r->dots, in->rows[1], in->rows[0], ROWS - 1, STRIDE);

@@ -6,8 +6,8 @@
 
 enum { LANES = 16 };
 
-static void scan_len(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
-                     const struct cczi_rank_tile *t, size_t quads, size_t len)
+static void scan(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
+                 const struct cczi_rank_tile *t, size_t quads, size_t len)
 {
     for (size_t u = 0; u < len; u++) {
         int32_t sum[CCZI_RANK_TILE] = {0};
@@ -29,18 +29,6 @@ static void scan_len(const struct cczi_rank_bounds *out, const struct cczi_rank_
             max[i] = low > max[i] ? low : max[i];
         }
     }
-}
-
-static void scan(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
-                 const struct cczi_rank_tile *t, size_t quads)
-{
-    scan_len(out, g, t, quads, CCZI_RANK_GROUP);
-}
-
-static void scan_one(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
-                     const struct cczi_rank_tile *t, size_t quads)
-{
-    scan_len(out, g, t, quads, 1);
 }
 
 static void pick(uint32_t *mask, const float *upper, size_t tiles, float least)
@@ -92,7 +80,6 @@ static void insert(int64_t *top, size_t k, const int64_t *key, size_t len)
 const struct cczi_rank_kernels cczi_rank_portable = {.name = "portable",
                                                      .limit = 127,
                                                      .scan = scan,
-                                                     .scan_one = scan_one,
                                                      .pick = pick,
                                                      .dot = dot,
                                                      .dots = dots,

@@ -5,9 +5,7 @@
  * Without it pairs are added in 16 bits, so that askers have 7 bits: 2 * 255 * 63 < 2^15. */
 #include "rank_priv.h"
 
-#include "base/unroll.h"
-
-#include <immintrin.h>
+#include "base/sum8.h"
 
 #ifdef RANK_VNNI
 enum { ASKER_LIMIT = 127 };
@@ -132,15 +130,12 @@ INLINE void scan_len(const struct cczi_rank_bounds *out, const struct cczi_rank_
 }
 
 static void scan(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
-                 const struct cczi_rank_tile *t, size_t quads)
+                 const struct cczi_rank_tile *t, size_t quads, size_t len)
 {
-    scan_len(out, g, t, quads, CCZI_RANK_GROUP);
-}
-
-static void scan_one(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
-                     const struct cczi_rank_tile *t, size_t quads)
-{
-    scan_len(out, g, t, quads, 1);
+    if (len == 1) /* sums of either are in registers */
+        scan_len(out, g, t, quads, 1);
+    else
+        scan_len(out, g, t, quads, CCZI_RANK_GROUP);
 }
 
 static void pick(uint32_t *mask, const float *upper, size_t tiles, float least)
@@ -156,14 +151,6 @@ static void pick(uint32_t *mask, const float *upper, size_t tiles, float least)
 }
 
 /* ------------------------------------------------------------------------------------- scores */
-
-/* 8 sums into one, as halves. */
-INLINE float add_up(__m256 s)
-{
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
 
 /* 16 partial sums of each of n rows; products and sums are rounded by themselves (-ffp-contract=off). */
 INLINE void dot_rows(float *out, const float *a, const float *rows, size_t stride, const size_t n)
@@ -182,7 +169,7 @@ INLINE void dot_rows(float *out, const float *a, const float *rows, size_t strid
     UNROLL
     for (size_t r = 0; r < n; r++)
         out[r] =
-            add_up(_mm256_add_ps(_mm512_castps512_ps256(s[r]), _mm512_extractf32x8_ps(s[r], 1)));
+            cczi_sum8(_mm256_add_ps(_mm512_castps512_ps256(s[r]), _mm512_extractf32x8_ps(s[r], 1)));
 #else
     __m256 low[4], high[4];
     UNROLL
@@ -198,7 +185,7 @@ INLINE void dot_rows(float *out, const float *a, const float *rows, size_t strid
     }
     UNROLL
     for (size_t r = 0; r < n; r++)
-        out[r] = add_up(ADD(low[r], high[r]));
+        out[r] = cczi_sum8(ADD(low[r], high[r]));
 #endif
 }
 
@@ -295,7 +282,7 @@ static void insert(int64_t *top, size_t k, const int64_t *key, size_t len)
 
 #define RANK_KERNELS(tier)                                                                         \
     {                                                                                              \
-        .name = tier, .limit = ASKER_LIMIT, .scan = scan, .scan_one = scan_one, .pick = pick,      \
-        .dot = dot, .dots = dots, .insert = insert                                                 \
+        .name = tier, .limit = ASKER_LIMIT, .scan = scan, .pick = pick, .dot = dot, .dots = dots,  \
+        .insert = insert                                                                           \
     }
 #endif

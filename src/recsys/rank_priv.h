@@ -50,11 +50,9 @@ struct cczi_rank_bounds {
 struct cczi_rank_kernels {
     const char *name;
     int limit; /* |q| of askers */
-    /* Bounds of a tile for GROUP askers, or for the first. */
+    /* Bounds of a tile for the first len askers: 1 or GROUP. */
     void (*scan)(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
-                 const struct cczi_rank_tile *t, size_t quads);
-    void (*scan_one)(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
-                     const struct cczi_rank_tile *t, size_t quads);
+                 const struct cczi_rank_tile *t, size_t quads, size_t len);
     /* Bit i of mask[t]: upper[32 t + i] >= least. */
     void (*pick)(uint32_t *mask, const float *upper, size_t tiles, float least);
     /* In the order that the header tells: the same bits from all. */
@@ -70,8 +68,6 @@ extern const struct cczi_rank_kernels cczi_rank_portable, cczi_rank_avx2, cczi_r
 const struct cczi_rank_kernels *cczi_rank_kernels(const char *name);
 /* Whether a tier computes what the portable one does. */
 bool cczi_rank_self_test(const struct cczi_rank_kernels *k);
-/* For tests: what lists use from now on; NULL = the best. */
-void cczi_rank_use(const struct cczi_rank_kernels *k);
 
 /* ------------------------------------------------------------------------------- rank_index.c */
 
@@ -87,6 +83,7 @@ struct cczi_rank_side {
 };
 struct ccz_recsys_index {
     const struct ccz_recsys_model *model;
+    const struct cczi_rank_kernels *k;
     struct cczi_rank_side item, user; /* user.f NULL: not asked for */
 };
 struct cczi_rank_rounded {
@@ -164,11 +161,15 @@ struct cczi_rank_job {
     float mean;
     uint32_t *number;
     float *score;
-    const struct cczi_rank_kernels *k; /* filled in: */
-    uint64_t *permitted;               /* [words] by deny and allow; NULL: all */
+    const struct cczi_rank_kernels *k;
+    uint64_t *permitted; /* filled in: [words] by deny and allow; NULL: all */
     size_t words;
 };
 ccz_rc cczi_rank_run(struct cczi_rank_job *job, struct ccz_err *err);
+/* ccz_recsys_recommend() by these kernels. */
+ccz_rc cczi_rank_recommend(uint32_t *item, float *score, const struct ccz_recsys_model *m,
+                           const struct ccz_recsys_ask *ask, const struct cczi_rank_kernels *k,
+                           struct ccz_err *err);
 /* Score of an asker whose vector is u, with c = mean + bias of it or, for cosines, 1 / length; d is the dot product. */
 static inline float cczi_rank_score(const struct cczi_rank_job *job, float d, float c,
                                     uint32_t target)

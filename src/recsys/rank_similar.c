@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Similar items and users, scores of pairs, and why an item has its score. */
+#include "ask_priv.h"
 #include "rank_priv.h"
 
 #include <stdlib.h>
 
 static ccz_rc similar(uint32_t *number, float *cosine, const struct cczi_rank_side *side,
-                      const struct ccz_recsys_ask *ask, struct ccz_err *err)
+                      const struct cczi_rank_kernels *k, const struct ccz_recsys_ask *ask,
+                      struct ccz_err *err)
 {
     struct cczi_rank_job job = {.ask = ask,
                                 .users = side->f,
@@ -13,27 +15,28 @@ static ccz_rc similar(uint32_t *number, float *cosine, const struct cczi_rank_si
                                 .side = side,
                                 .cosine = true,
                                 .number = number,
-                                .score = cosine};
+                                .score = cosine,
+                                .k = k};
     return cczi_rank_run(&job, err);
 }
 
 ccz_rc ccz_recsys_similar_items(uint32_t *item, float *cosine, const struct ccz_recsys_index *index,
                                 const struct ccz_recsys_ask *ask, struct ccz_err *err)
 {
-    return similar(item, cosine, &index->item, ask, err);
+    return similar(item, cosine, &index->item, index->k, ask, err);
 }
 
 ccz_rc ccz_recsys_similar_users(uint32_t *user, float *cosine, const struct ccz_recsys_index *index,
                                 const struct ccz_recsys_ask *ask, struct ccz_err *err)
 {
-    if (!index->user.f && ask->k > 0 && ask->k <= CCZ_RECSYS_K_MAX)
+    if (!index->user.f && cczi_recsys_check_k(ask->k, NULL) == CCZ_OK)
         cczi_topk_none(user, cosine, ask->users_len * ask->k);
     if (!index->user.f)
         return ccz_hint(
             err,
             ccz_refuse(err, CCZ_E_ARG, "recsys:index", "an index of items", "one of users as well"),
             "set `users` in struct ccz_recsys_index_cfg");
-    return similar(user, cosine, &index->user, ask, err);
+    return similar(user, cosine, &index->user, index->k, ask, err);
 }
 
 /* -------------------------------------------------------------------------------------- scores */
@@ -49,13 +52,8 @@ static float score_of(const struct ccz_recsys_model *m, uint32_t user, uint32_t 
 static ccz_rc check_pair(const struct ccz_recsys_model *m, size_t at, uint32_t user, uint32_t item,
                          struct ccz_err *err)
 {
-    if (user >= m->user.len)
-        return ccz_fail(err, CCZ_E_ARG, "recsys:user", (int64_t)at, "number %u of %u", user,
-                        m->user.len);
-    if (item >= m->item.len)
-        return ccz_fail(err, CCZ_E_ARG, "recsys:item", (int64_t)at, "number %u of %u", item,
-                        m->item.len);
-    return CCZ_OK;
+    ccz_rc rc = cczi_recsys_check_number("recsys:user", at, user, m->user.len, err);
+    return rc == CCZ_OK ? cczi_recsys_check_number("recsys:item", at, item, m->item.len, err) : rc;
 }
 
 static ccz_rc check_model(const struct ccz_recsys_model *m, struct ccz_err *err)
@@ -105,8 +103,11 @@ static ccz_rc check_history(const struct ccz_recsys_csr *seen, uint32_t user,
 {
     if (seen->cols != model->item.len)
         return ccz_refuse_num(err, CCZ_E_ARG, "recsys:seen", seen->cols, model->item.len);
-    if (user >= seen->rows)
-        return ccz_fail(err, CCZ_E_ARG, "recsys:seen", 0, "row %u of %u", user, seen->rows);
+    ccz_rc rc = cczi_recsys_check_number("recsys:seen", 0, user, seen->rows, err);
+    if (rc == CCZ_OK)
+        rc = cczi_recsys_check_row(seen, user, err);
+    if (rc != CCZ_OK)
+        return rc;
     for (uint64_t i = 0; i < seen->start[user + 1] - seen->start[user]; i++)
         if (!isfinite(share[i]))
             return ccz_fail(err, CCZ_E_ARG, "recsys:value", (int64_t)i, "a share is not finite");
@@ -119,11 +120,12 @@ ccz_rc ccz_recsys_explain(struct ccz_recsys_explanation *out, struct ccz_recsys_
                           struct ccz_err *err)
 {
     *out = (struct ccz_recsys_explanation){0};
-    if (k == 0 || k > CCZ_RECSYS_K_MAX)
-        return ccz_refuse_num(err, CCZ_E_ARG, "recsys:k", k, CCZ_RECSYS_K_MAX);
+    ccz_rc rc = cczi_recsys_check_k(k, err);
+    if (rc != CCZ_OK)
+        return rc;
     for (uint32_t i = 0; i < k; i++)
         reason[i] = (struct ccz_recsys_reason){CCZ_RECSYS_NONE, 0};
-    ccz_rc rc = check_model(model, err);
+    rc = check_model(model, err);
     if (rc == CCZ_OK)
         rc = check_pair(model, 0, user, item, err);
     if (rc == CCZ_OK)

@@ -30,15 +30,10 @@ static ccz_rc check(const struct ccz_recsys_ratings *r, const struct ccz_recsys_
     if (!(cfg->share >= 0 && cfg->share < 1))
         return ccz_refuse(err, CCZ_E_ARG, "recsys:share", "a share out of range",
                           "between 0 and 1");
-    for (uint64_t i = 0; i < r->len; i++) {
-        if (r->user[i] >= r->users)
-            return ccz_fail(err, CCZ_E_ARG, "recsys:user", (int64_t)i, "number %u of %u users",
-                            r->user[i], r->users);
-        if (r->item[i] >= r->items)
-            return ccz_fail(err, CCZ_E_ARG, "recsys:item", (int64_t)i, "number %u of %u items",
-                            r->item[i], r->items);
-    }
-    return CCZ_OK;
+    ccz_rc rc = CCZ_OK;
+    for (uint64_t i = 0; rc == CCZ_OK && i < r->len; i++)
+        rc = cczi_recsys_check_rating(r, i, err);
+    return rc;
 }
 
 /* ------------------------------------------------------------------------------------- who goes where */

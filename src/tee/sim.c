@@ -92,19 +92,32 @@ static ccz_rc measure_file(uint8_t out[40], const char *path, struct ccz_err *er
     return rc;
 }
 
-ccz_rc ccz_sim_measure(uint8_t out[32], const char *exe, const char *const *libs, size_t len,
-                       struct ccz_err *err)
+/* As of a file, but for the highest bit: no file has such a size. */
+static ccz_rc measure_record(uint8_t out[40], struct ccz_span record, struct ccz_err *err)
+{
+    const uint64_t size = (uint64_t)record.size | (uint64_t)1 << 63;
+    for (int i = 0; i < 8; i++)
+        out[i] = (uint8_t)(size >> (8 * i));
+    if (ccz_sha256(out + 8, record) != CCZ_OK)
+        return ccz_fail(err, CCZ_E_INTERNAL, "tee:measure", 0, "cannot hash a record");
+    return CCZ_OK;
+}
+
+ccz_rc ccz_sim_measure(uint8_t out[32], const char *exe, struct ccz_span record,
+                       const char *const *libs, size_t len, struct ccz_err *err)
 {
     memset(out, 0, 32);
+    const size_t first_lib = record.size ? 2 : 1;
     CCZ_AUTO(ccz_hasher) h = NULL;
     ccz_rc rc = ccz_hasher_new(&h, CCZ_SHA256);
     if (rc == CCZ_OK)
         rc = ccz_hasher_put(h, CCZ_SPAN(MEASURE_LABEL, sizeof(MEASURE_LABEL)));
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "tee:measure", 0, "cannot hash");
-    for (size_t i = 0; i <= len; i++) {
+    for (size_t i = 0; i < first_lib + len; i++) {
         uint8_t entry[40];
-        rc = measure_file(entry, i == 0 ? exe : libs[i - 1], err);
+        rc = i == 1 && record.size ? measure_record(entry, record, err)
+                                   : measure_file(entry, i == 0 ? exe : libs[i - first_lib], err);
         if (rc != CCZ_OK)
             return rc;
         if (ccz_hasher_put(h, CCZ_SPAN(entry, sizeof(entry))) != CCZ_OK)
@@ -120,7 +133,8 @@ static ccz_rc measure_self(struct ccz_attester *a, const struct ccz_attester_cfg
                            struct ccz_err *err)
 {
     uint8_t m[32];
-    ccz_rc rc = ccz_sim_measure(m, "/proc/self/exe", cfg->measure, cfg->measure_len, err);
+    ccz_rc rc =
+        ccz_sim_measure(m, "/proc/self/exe", cfg->record, cfg->measure, cfg->measure_len, err);
     if (rc != CCZ_OK)
         return rc;
     a->measurement_size = tdx ? 48 : 32;

@@ -275,7 +275,8 @@ static ccz_rc measure_self(struct ccz_attester *a, const struct ccz_attester_cfg
                            struct ccz_err *err)
 {
     uint8_t m[32];
-    ccz_rc rc = ccz_sim_measure(m, "/proc/self/exe", cfg->measure, cfg->measure_len, err);
+    ccz_rc rc =
+        ccz_sim_measure(m, "/proc/self/exe", cfg->record, cfg->measure, cfg->measure_len, err);
     if (rc != CCZ_OK)
         return rc;
     struct ccz_span parts[] = {CCZ_SPAN(MEASUREMENT_LABEL, sizeof(MEASUREMENT_LABEL)),

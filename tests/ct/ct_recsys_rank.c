@@ -50,8 +50,8 @@ static bool ask(const struct cczi_rank_kernels *by, uint32_t k, bool oblivious, 
                                 .side = cosine ? &side : NULL,
                                 .cosine = cosine,
                                 .number = item,
-                                .score = score};
-    cczi_rank_use(by);
+                                .score = score,
+                                .k = by};
     const bool good = cczi_rank_run(&job, NULL) == CCZ_OK;
     CCZ_CT_PUBLIC(item, sizeof(item));
     CCZ_CT_PUBLIC(score, sizeof(score));

@@ -1,7 +1,5 @@
 #!/usr/bin/env bash
 . "$(dirname "$0")/solution.sh"
-if ! "$ROOT/scripts/fetch-tensorflow" >/dev/null || ! "$ROOT/scripts/train-model" >/dev/null; then
-    echo "skipped: TensorFlow or the trained model cannot be had here"
-    exit 77
-fi
+or_skip "TensorFlow" "$ROOT/scripts/fetch-tensorflow" >/dev/null
+or_skip "the trained model" "$ROOT/scripts/train-model" >/dev/null
 solution_test 03-tf-serving-cluster

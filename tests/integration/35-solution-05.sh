@@ -1,9 +1,6 @@
 #!/usr/bin/env bash
 . "$(dirname "$0")/solution.sh"
-if ! "$ROOT/solutions/05-paillier-lr/prepare.sh" >/dev/null; then
-    echo "skipped: the data cannot be had here"
-    exit 77
-fi
+or_skip "the data" "$ROOT/solutions/05-paillier-lr/prepare.sh" >/dev/null
 solution_test 05-paillier-lr
 python3 - "$OUTPUT" <<'PY'
 import re, sys

@@ -1,9 +1,6 @@
 #!/usr/bin/env bash
 . "$(dirname "$0")/solution.sh"
-if ! "$ROOT/solutions/07-vertical-fl/prepare.sh" >/dev/null; then
-    echo "skipped: TensorFlow or the split networks cannot be had here"
-    exit 77
-fi
+or_skip "TensorFlow or the split networks" "$ROOT/solutions/07-vertical-fl/prepare.sh" >/dev/null
 solution_test 07-vertical-fl
 python3 - "$OUTPUT" <<'PY'
 import re, sys

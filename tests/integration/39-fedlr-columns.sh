@@ -2,10 +2,7 @@
 # Columns of several parties as processes over RA-TLS, evidence asked both ways: regressions with lattice ciphertexts and boosted trees,
 # what they reach on rows they have not seen, and whom they refuse.
 . "$(dirname "$0")/../../scripts/lib.sh"
-if ! patients=$("$ROOT/solutions/05-paillier-lr/prepare.sh"); then
-    echo "skipped: the data cannot be had here"
-    exit 77
-fi
+patients=$(or_skip "the data" "$ROOT/solutions/05-paillier-lr/prepare.sh")
 run_begin test-fedlr-columns
 
 "$BIN/cczoo" sim init "$RUN/sim" 2>/dev/null

@@ -1,9 +1,6 @@
 #!/usr/bin/env bash
 . "$(dirname "$0")/solution.sh"
-if ! "$ROOT/solutions/04-he-lr-inference/prepare.sh" >/dev/null; then
-    echo "skipped: the data sets cannot be had here"
-    exit 77
-fi
+or_skip "the data" "$ROOT/solutions/04-he-lr-inference/prepare.sh" >/dev/null
 solution_test 04-he-lr-inference
 python3 - "$OUTPUT" <<'PY'
 import re, sys

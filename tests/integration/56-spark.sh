@@ -29,8 +29,20 @@ owner() { agent --unwrap 'ratings,columns,hidden,revoked' --wrap 'ratings,column
 step "a KMS, keys, the classes"
 kms_setup
 kms_start
-# agents of the driver and of owners are the command line here, those of executors cczoo-agent around Java
-"$BIN/cczoo" sim measure "$BIN/cczoo-agent" "$JAVA/bin/java" >"$RUN/executor"
+"$ROOT/java/build" "$RUN/jars"
+# Executors write their logs into SPARK_HOME: one of our own
+real=$("$PYTHON" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__))')
+mkdir "$RUN/spark"
+ln -s "$real/bin" "$real/jars" "$RUN/spark/"
+export SPARK_HOME=$RUN/spark
+EXECUTORS=$SPARK_HOME/work # where they log
+# agents of the driver and of owners are the command line here, those of executors cczoo-agent around a Java with the arguments of all of them
+S=$ROOT/solutions/09-secure-recsys
+reach
+EXECUTOR=("${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings,factors --wrap factors --env _SPARK_AUTH_SECRET=spark/auth
+    --measure "$S/executor.opts,$JAR" --pass-env "SPARK_LOCAL_IP,SPARK_HOME" --
+    "$JAVA/bin/java" -cp "$JAR:$SPARK_HOME/jars/*" -Xmx1024M -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "@$S/executor.opts" io.cczoo.spark.Executor)
+(cd / && "$BIN/cczoo-agent" --measurement "${EXECUTOR[@]}") >"$RUN/executor"
 policy_for "$RUN/cli-policy.json" "$BIN/cczoo"
 python3 - "$RUN/cli-policy.json" "$(cat "$RUN/executor")" >"$RUN/agent-policy.json" <<'PY'
 import json, sys
@@ -45,13 +57,6 @@ for key in ratings columns factors hidden revoked; do
 done
 head -c 32 /dev/urandom | base64 >"$RUN/auth"
 kms secret put spark/auth --from "$RUN/auth" --bind agent >/dev/null 2>>"$RUN/log/setup.log"
-"$ROOT/java/build" "$RUN/jars"
-# Executors write their logs into SPARK_HOME: one of our own
-real=$("$PYTHON" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__))')
-mkdir "$RUN/spark"
-ln -s "$real/bin" "$real/jars" "$RUN/spark/"
-export SPARK_HOME=$RUN/spark
-EXECUTORS=$SPARK_HOME/work # where they log
 check_class() { "$JAVA/bin/java" -XX:TieredStopAtLevel=1 --add-modules jdk.net -cp "$RUN/jars/*:$real/jars/*" io.cczoo.spark.AgentCheck "$@"; }
 status 0 agent --unwrap ratings,columns --wrap ratings -- "$JAVA/bin/java" -XX:TieredStopAtLevel=1 --add-modules jdk.net -cp "$RUN/jars/*:$real/jars/*" \
     io.cczoo.spark.AgentCheck ratings hidden columns
@@ -124,8 +129,7 @@ cluster() {
     ln -s "$JAVA" "$RUN/$1/java"
     ln -s "$BIN/cczoo-agent" "$RUN/$1/cczoo-agent"
     cp "$2" "$RUN/$1/bin/java"
-    reach
-    printf '%s\n' "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings,factors --wrap factors --env _SPARK_AUTH_SECRET=spark/auth >"$RUN/$1/agent"
+    printf '%s\n' "${EXECUTOR[@]}" >"$RUN/$1/agent"
 }
 QUICK="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 # als OUT EXECUTORS OPTIONS...: the job
@@ -177,6 +181,23 @@ for taken in spark.io.encryption.enabled=false spark.io.encryption.keygen.algori
     status 2 als x 1 --conf "$taken"
     has err "error: --conf ${taken%%=*} would weaken the job"
 done
+
+step "an executor is started with its one command line, and with words that load nothing"
+executor() (cd "${FOLDER:-/}" && "$BIN/cczoo-agent" "${EXECUTOR[@]}" "$@" <"$RUN/words")
+printf '%s\n' --driver-url spark://CoarseGrainedScheduler@127.0.0.1:1 --executor-id 0 --hostname 127.0.0.1 --cores 1 --app-id app-1 \
+    --worker-url spark://Worker@127.0.0.1:1 --user-class-path /tmp/evil.jar >"$RUN/words"
+status 1 executor # it got Spark's secret, and was started
+has err '^refused: executor:argument: got --user-class-path /tmp/evil.jar'
+status 124 executor --user-class-path /tmp/evil.jar
+has err '^refused: policy:mrenclave: '
+FOLDER=$RUN status 124 executor
+has err '^refused: policy:mrenclave: '
+kept=("${EXECUTOR[@]}")
+EXECUTOR=("${kept[@]/#"$JAR:"/"$RUN/evil:$JAR:"}") # another class path
+[ "${EXECUTOR[*]}" != "${kept[*]}" ] || die "the class path was not changed"
+status 124 executor
+has err '^refused: policy:mrenclave: '
+EXECUTOR=("${kept[@]}")
 
 step "an executor that was started past its agent gets no keys"
 printf '%s\n' '#!/bin/sh' 'case " $* " in *CoarseGrainedExecutorBackend*) unset CCZ_AGENT ;; esac' "exec $JAVA/bin/java \"\$@\"" >"$RUN/past-java"

@@ -88,24 +88,6 @@ has err '^refused: policy:mrenclave: [0-9a-f]{64} / [0-9a-f]{64}'
 status 1 ask secret spark/auth --out "$RUN/none"
 has err '^refused: policy:mrenclave: '
 stop tampered
-# cczoo-agent is measured with the program that it serves: around another one it gets nothing
-"$BIN/cczoo" sim measure "$BIN/cczoo-agent" "$BIN/cczoo" >"$RUN/pair"
-sed -E "s/[0-9a-f]{64}/$(cat "$RUN/pair")/" "$RUN/agent-policy.json" >"$RUN/pair-policy.json"
-status 0 kms policy put pair "$RUN/pair-policy.json"
-status 0 kms bind key/ratings pair
-reach
-AROUND=("$BIN/cczoo-agent" "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings)
-status 0 "${AROUND[@]}" -- "$BIN/cczoo" agent unwrap ratings --in "$RUN/wrapped" --out "$RUN/got"
-cmp -s "$RUN/got" "$RUN/dek" || die "another key came back"
-PATH=$BIN:$PATH status 0 "${AROUND[@]}" -- cczoo agent unwrap ratings --in "$RUN/wrapped" --out "$RUN/got" # found as the shell finds it
-status 1 "${AROUND[@]}" -- sh -c '"$0" agent unwrap ratings --in "$1" --out "$2"' "$BIN/cczoo" "$RUN/wrapped" "$RUN/none"
-has err '^refused: policy:mrenclave: '
-status 1 "${AROUND[@]}" --measure "$RUN/dek" -- "$BIN/cczoo" agent unwrap ratings --in "$RUN/wrapped" --out "$RUN/none"
-has err '^refused: policy:mrenclave: '
-status 1 "$BIN/cczoo" agent run "${AROUND[@]:1}" -- "$BIN/cczoo" agent unwrap ratings --in "$RUN/wrapped" --out "$RUN/none" # nor the command line
-has err '^refused: policy:mrenclave: '
-status 125 "${AROUND[@]}" -- no-such-program
-has err 'agent:program: cannot find no-such-program'
 status 0 kms bind key/ratings agent
 agent measured "$BIN/cczoo" --measure "$RUN/kms-policy.json" --unwrap ratings # measured files are part of who it is
 status 1 ask unwrap ratings --in "$RUN/wrapped" --out "$RUN/none"
@@ -207,6 +189,134 @@ for _ in $(seq 50); do
 done
 kill -0 "$(cat "$RUN/child")" 2>/dev/null && die "the program outlived its agent that was killed"
 unset "PIDS[wrapped]"
+
+step "cczoo-agent: its evidence names the program, its arguments, variables and files"
+# launch ARG...: cczoo-agent in the software TEE, against this KMS
+LAUNCHER=$BIN/cczoo-agent
+launch() {
+    reach
+    timeout --foreground -s KILL 60 "$LAUNCHER" "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" "$@"
+}
+# admit ARG...: makes the KMS release the master key to this launch and to no other
+admit() {
+    local id
+    id=$(launch --measurement "$@")
+    [ ${#id} = 64 ] || die "no measurement to admit"
+    sed -E "s/[0-9a-f]{64}/$id/" "$RUN/agent-policy.json" >"$RUN/launch-policy.json"
+    kms policy put launch "$RUN/launch-policy.json" --replace >/dev/null 2>>"$RUN/log/setup.log"
+}
+# refused ARG...: as what is admitted, but for one thing
+refused() {
+    status 1 launch "$@"
+    has err '^refused: policy:mrenclave: '
+    [ ! -e "$RUN/none" ] || die "a key was written"
+}
+admit --unwrap ratings -- "$BIN/cczoo" agent ping
+status 0 kms bind key/ratings launch
+WRAPPED=$RUN/wrapped2
+cp "$WRAPPED" "$RUN/in"
+OPEN=("$BIN/cczoo" agent unwrap ratings --in "$RUN/in" --out "$RUN/none")
+admit --unwrap ratings -- "${OPEN[@]}"
+status 0 launch --unwrap ratings -- "${OPEN[@]}"
+cmp -s "$RUN/none" "$RUN/dek" || die "another key came back"
+rm "$RUN/none"
+refused --unwrap ratings -- "$BIN/cczoo" agent unwrap ratings --in "$RUN/wrapped2" --out "$RUN/none" # an argument
+(
+    cd "$RUN/sim" # relative names mean other files there
+    refused --unwrap ratings -- "${OPEN[@]}"
+)
+cp "$BIN/cczoo" "$RUN/cczoo"
+refused --unwrap ratings -- "$RUN/cczoo" "${OPEN[@]:1}" # its name
+refused --unwrap ratings -- sh -c '"$0" "$@"' "${OPEN[@]}"
+refused --unwrap ratings --pass-env X=1 -- "${OPEN[@]}"
+refused --unwrap ratings --inherit-env -- "${OPEN[@]}"
+refused --unwrap ratings --any-arguments-insecure -- "${OPEN[@]}"
+refused --unwrap ratings --measure "$RUN/dek" -- "${OPEN[@]}"
+refused --unwrap ratings --wrap ratings -- "${OPEN[@]}"
+refused --unwrap ratings --secret spark/auth -- "${OPEN[@]}"
+refused --unwrap 'ratings,unused' -- "${OPEN[@]}"
+cp "$RUN/kms-policy.json" "$RUN/kms-policy.kept"
+printf ' ' >>"$RUN/kms-policy.json" # another policy for the KMS, if only in its spelling
+refused --unwrap ratings -- "${OPEN[@]}"
+cp "$RUN/kms-policy.kept" "$RUN/kms-policy.json"
+reach
+status 1 "$BIN/cczoo" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings -- "${OPEN[@]}" # nor the command line
+has err '^refused: policy:mrenclave: '
+cp "$BIN/cczoo-agent" "$RUN/cczoo-agent"
+printf x >>"$RUN/cczoo-agent"
+LAUNCHER=$RUN/cczoo-agent refused --unwrap ratings -- "${OPEN[@]}"
+admit --unwrap ratings -- "$RUN/cczoo" agent unwrap ratings --in "$RUN/in" --out "$RUN/none"
+printf x >>"$RUN/cczoo" # another program under the very same name
+refused --unwrap ratings -- "$RUN/cczoo" "${OPEN[@]:1}"
+PATH=$BIN:$PATH admit --unwrap ratings -- cczoo "${OPEN[@]:1}"
+PATH=$BIN:$PATH status 0 launch --unwrap ratings -- cczoo "${OPEN[@]:1}" # found as the shell finds it
+rm "$RUN/none"
+# one that serves whoever asks is another one, also with files that have the bytes of what it does not start
+admit --unwrap ratings -- "${OPEN[@]}"
+reach
+SOCKET=$RUN/alone.sock
+start alone "$BIN/cczoo-agent" "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --socket "$RUN/alone.sock" --ready-file "$RUN/alone.there" --unwrap ratings
+wait_file alone "$RUN/alone.there" 30
+status 1 ask unwrap ratings --in "$RUN/in" --out "$RUN/none"
+has err '^refused: policy:mrenclave: '
+stop alone
+# a file that it measures, variables, and those that nobody named
+admit --unwrap ratings --measure "$RUN/in" -- "${OPEN[@]}"
+status 0 launch --unwrap ratings --measure "$RUN/in" -- "${OPEN[@]}"
+rm "$RUN/none"
+cp "$RUN/wrapped2" "$RUN/in.kept"
+printf ' ' >>"$RUN/in"
+refused --unwrap ratings --measure "$RUN/in" -- "${OPEN[@]}"
+cp "$RUN/in.kept" "$RUN/in"
+X=1 admit --unwrap ratings --pass-env X,Y=2 -- /usr/bin/env
+X=1 status 0 launch --unwrap ratings --pass-env X,Y=2 -- /usr/bin/env
+[ "$(sort "$RUN/out" | sed -E 's/(CCZ_AGENT=).*/\1/' | tr '\n' ' ')" = "CCZ_AGENT= X=1 Y=2 " ] || { cat "$RUN/out" >&2; die "other variables than those that were named"; }
+one=$(X=1 launch --measurement --unwrap ratings --pass-env X -- "${OPEN[@]}")
+[ "$one" = "$(X=1 launch --measurement --unwrap ratings --pass-env X -- "${OPEN[@]}")" ] || die "one launch, two measurements"
+[ "$one" != "$(X=2 launch --measurement --unwrap ratings --pass-env X -- "${OPEN[@]}")" ] || die "the value of a variable is not measured"
+[ "$one" != "$(launch --measurement --unwrap ratings --pass-env X -- "${OPEN[@]}")" ] || die "its absence is not measured"
+MARK=1 status 0 launch --unwrap ratings --any-arguments-insecure -- /usr/bin/env
+has out '^MARK=1$'
+admit --unwrap ratings --any-arguments-insecure -- "$BIN/cczoo" # what such a policy means: any of its verbs
+(
+    cd "$RUN/sim"
+    status 0 launch --unwrap ratings --any-arguments-insecure -- "${OPEN[@]}"
+)
+rm "$RUN/none"
+refused --unwrap ratings -- "${OPEN[@]}"
+refused --unwrap ratings --any-arguments-insecure -- sh -c '"$0" "$@"' "${OPEN[@]}"
+for bad in CCZ_AGENT=x CCZ_AGENT; do
+    status 2 launch --unwrap ratings --pass-env $bad -- true
+    has err '^error: CCZ_AGENT is set by the agent'
+done
+status 2 launch --env CCZ_AGENT=spark/auth -- true
+status 2 launch --unwrap ratings --inherit-env --socket "$RUN/x"
+status 2 "$BIN/cczoo-agent" --kms x --policy x --tee configfs --unwrap a --any-arguments-insecure -- true
+has err 'are for the software TEE'
+status 2 "$BIN/cczoo-agent" --policy x --tee tdx-guest --unwrap a --measurement -- true
+status 2 "$BIN/cczoo-agent" --kms x --policy x --tee gramine --unwrap a --measure x -- true
+status 2 "$BIN/cczoo" agent run --kms x --policy x --tee sim-sgx --unwrap a --measurement -- true
+status 125 launch --unwrap ratings -- no-such-program
+has err 'exec:program: no-such-program'
+printf '#!/bin/sh\nexit 0\n' >"$RUN/script"
+chmod 755 "$RUN/script"
+status 124 launch --unwrap ratings -- "$RUN/script"
+has err 'exec:script'
+status 0 kms bind key/ratings agent
+
+step "an agent around a program serves it and what it starts, not others of the same user"
+reach
+start around "$BIN/cczoo" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --socket "$RUN/around.sock" --unwrap ratings -- \
+    sh -c '(sh -c "\"$0\" agent unwrap ratings --in \"$1/wrapped2\" --out \"$1/inside\"; :" "$0" "$1"); echo done >"$1/asked"; exec sleep 300' "$BIN/cczoo" "$RUN"
+wait_file around "$RUN/asked" 30
+cmp -s "$RUN/inside" "$RUN/dek" || die "a grandchild of the program was not served"
+status 1 "$BIN/cczoo" agent unwrap ratings --in "$RUN/wrapped2" --out "$RUN/none" --socket "$RUN/around.sock"
+has err '^refused: agent:peer: process [0-9]+ / process [0-9]+, or one that it started'
+status 1 "$BIN/cczoo" agent ping --socket "$RUN/around.sock"
+[ ! -e "$RUN/none" ] || die "a sibling got a key"
+grep -q 'turned away pid=' "$RUN/log/around.log" || die "no log line of who was turned away"
+stop around TERM
+SOCKET=$RUN/first.sock
 
 step "a killed agent's socket is taken over; nothing secret is in the logs"
 kill -KILL "${PIDS[first]}"

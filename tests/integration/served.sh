@@ -1,10 +1,9 @@
 # A KMS and model servers in the software TEE; sourced by the tests of cczoo-served. Made of the steps of solution 03.
 # shellcheck shell=bash
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-if ! "$TOP/scripts/fetch-tensorflow" >/dev/null || ! "$TOP/scripts/train-model" >/dev/null; then
-    echo "skipped: TensorFlow or the trained model cannot be had here"
-    exit 77
-fi
+. "$TOP/scripts/lib.sh"
+or_skip "TensorFlow" "$TOP/scripts/fetch-tensorflow" >/dev/null
+or_skip "the trained model" "$TOP/scripts/train-model" >/dev/null
 . "$TOP/solutions/03-tf-serving-cluster/cluster.sh"
 
 # served_args: the options that every server needs, in ARGS.

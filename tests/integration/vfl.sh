@@ -1,10 +1,8 @@
 # Sourced by the tests of cczoo-vfl: TensorFlow, networks, tables, and what reports say.
 # shellcheck shell=bash
 . "$(dirname "${BASH_SOURCE[0]}")/kill9.sh"
-if ! TF=$("$ROOT/scripts/fetch-tensorflow" 2>/dev/null) || ! NETS=$("$ROOT/scripts/export-split" 2>/dev/null); then
-    echo "skipped: TensorFlow or the split networks cannot be had here"
-    exit 77
-fi
+TF=$(or_skip "TensorFlow" "$ROOT/scripts/fetch-tensorflow")
+NETS=$(or_skip "the split networks" "$ROOT/scripts/export-split")
 
 # vfl_begin NAME COLUMNS LEADERS: 5,000 rows to train and 1,000 to test in $RUN/leader, with the first LEADERS columns and labels, and
 # $RUN/follower, with the others.

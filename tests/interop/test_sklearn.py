@@ -33,9 +33,10 @@ def credit():
     """German credit of Debian's weka (1000 rows): numbers as they are, names as columns of 0 and 1."""
     fetch = subprocess.run([os.path.join(ROOT, "scripts", "fetch-debian-file"), "weka", "usr/share/doc/weka/examples/credit-g.arff",
                             "bd94085134e4eb845c96b34c93ed65a223f89d089bacb273ef96f57509ce0bed"], stdout=subprocess.PIPE, text=True)
-    if fetch.returncode:
+    if fetch.returncode == 77:
         print("skipped: the credit data cannot be had")
         sys.exit(77)
+    fetch.check_returncode()
     kinds, rows = [], []
     for line in open(fetch.stdout.strip(), encoding="latin-1"):
         line = line.strip()

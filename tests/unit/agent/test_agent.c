@@ -7,6 +7,8 @@
 #include <cczoo/codec.h>
 #include <cczoo/crypto.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -438,6 +440,207 @@ static void test_strangers(void)
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* ------------------------------------------------------------------------ whose child is it */
+
+static void test_stat(void)
+{
+    CHECK(cczi_agent_stat_parent("7 (sh) S 12 7 7 0 -1 4194304") == 12);
+    CHECK(cczi_agent_stat_parent("7 (a b) S 99) S 12 7 7") == 12); /* as it calls itself */
+    CHECK(cczi_agent_stat_parent("1 (init) S 0 1 1") == 0);
+    static const char *const bad[] = {"",
+                                      "7",
+                                      "7 (sh",
+                                      "7 (sh)",
+                                      "7 (sh) ",
+                                      "7 (sh) S",
+                                      "7 (sh) S ",
+                                      "7 (sh) S 12",
+                                      "7 (sh) SS 12 7",
+                                      "7 (sh) S x 7",
+                                      "7 (sh) S -1 7",
+                                      "7 (sh) S 99999999999999999999 7"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        CHECK(cczi_agent_stat_parent(bad[i]) == -1);
+}
+
+/* A process that runs @p work and tells what came out; more of them in between with @p deep. */
+static pid_t start_family(int out, int deep, bool (*work)(void *), void *arg)
+{
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child > 0)
+        return child;
+    if (deep > 0) {
+        int status;
+        pid_t below = start_family(out, deep - 1, work, arg);
+        _Exit(waitpid(below, &status, 0) == below && status == 0 ? 0 : 1);
+    }
+    char said = work(arg) ? 'y' : 'n';
+    _Exit(write(out, &said, 1) == 1 ? 0 : 1);
+}
+
+static bool tell_pid(void *arg)
+{
+    const int *pipes = arg; /* its own number, then it waits */
+    pid_t self = getpid();
+    char c;
+    return write(pipes[0], &self, sizeof(self)) == sizeof(self) && read(pipes[1], &c, 1) == 0;
+}
+
+static void test_descends(void)
+{
+    for (int deep = 0; deep < 4; deep++) {
+        int said[2], number[2], stay[2];
+        char c;
+        pid_t last = 0;
+        CHECK(pipe(said) == 0 && pipe(number) == 0 && pipe2(stay, O_CLOEXEC) == 0);
+        pid_t other = fork();
+        CHECK(other >= 0);
+        if (other == 0) {
+            (void)close(stay[1]); /* the family waits for the last one to do so */
+            for (;;)
+                (void)pause();
+        }
+        int pipes[2] = {number[1], stay[0]};
+        pid_t root = fork();
+        CHECK(root >= 0);
+        if (root == 0) {
+            (void)close(stay[1]);
+            pid_t below = start_family(said[1], deep, tell_pid, pipes);
+            int status;
+            _Exit(waitpid(below, &status, 0) == below && status == 0 ? 0 : 1);
+        }
+        CHECK(read(number[0], &last, sizeof(last)) == sizeof(last));
+        CHECK(cczi_agent_descends(last, root) && cczi_agent_descends(root, root));
+        CHECK(!cczi_agent_descends(last, last)); /* no child of ours, but of a child */
+        CHECK(!cczi_agent_descends(other, root) && !cczi_agent_descends(last, other));
+        CHECK(!cczi_agent_descends(getpid(), root) && !cczi_agent_descends(1, root));
+        CHECK(!cczi_agent_descends(0, root) && !cczi_agent_descends(-1, root));
+        CHECK(!cczi_agent_descends(root, getppid()));
+        CHECK(close(stay[1]) == 0 && read(said[0], &c, 1) == 1 && c == 'y');
+        CHECK(waitpid(root, NULL, 0) == root && !cczi_agent_descends(root, root));
+        CHECK(kill(other, SIGKILL) == 0 && waitpid(other, NULL, 0) == other);
+        for (int i = 0; i < 2; i++)
+            CHECK(close(said[i]) == 0 && close(number[i]) == 0);
+        CHECK(close(stay[0]) == 0);
+    }
+}
+
+/* A child with this number, which is free; 0 if others were always faster. */
+static pid_t child_with_number(pid_t want)
+{
+    for (int i = 0; i < 200; i++) {
+        char text[16];
+        int n = snprintf(text, sizeof(text), "%d", want - 1);
+        int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+        if (fd < 0 || write(fd, text, (size_t)n) != n) {
+            puts("skipped: this system lets nobody choose numbers of processes");
+            _Exit(77);
+        }
+        (void)close(fd);
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0)
+            for (;;)
+                (void)pause();
+        if (child == want)
+            return child;
+        CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+    }
+    return 0;
+}
+
+/* Who connects and ends leaves its number to somebody else, who is not at the other end. */
+static void test_reused(void)
+{
+    needs_root();
+    const char *path = temp_path("reused.sock");
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    (void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), pidfd = -1;
+    CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+          listen(listener, 8) == 0);
+    pid_t gone = fork();
+    CHECK(gone >= 0);
+    if (gone == 0) {
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        _Exit(fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0 ? 0 : 1);
+    }
+    CHECK(waitpid(gone, NULL, 0) == gone);
+    pid_t later = child_with_number(gone);
+    int fd = accept(listener, NULL, NULL);
+    struct cczi_agent_peer peer;
+    CHECK(fd >= 0 && cczi_agent_peer_of(&peer, fd) && peer.pid == gone);
+    socklen_t size = sizeof(pidfd);
+    if (!later || (getsockopt(fd, SOL_SOCKET, 77, &pidfd, &size) != 0 && errno == ENOPROTOOPT)) {
+        puts("skipped: the number was taken, or this kernel cannot tell processes apart");
+        _Exit(77);
+    }
+    CHECK(cczi_agent_descends(peer.pid, later)); /* as far as /proc knows */
+    CHECK(!cczi_agent_peer_descends(&peer, fd, later));
+    CHECK(kill(later, SIGKILL) == 0 && waitpid(later, NULL, 0) == later);
+    CHECK(close(fd) == 0 && close(listener) == 0);
+}
+
+/* What a child does when it may: waits for its number to be known to the agent, then asks. */
+struct asker {
+    const char *path;
+    int go;         /* read: the agent listens */
+    char where[64]; /* of the refusal; "" = it was served */
+};
+
+static bool ask_when_told(void *arg)
+{
+    struct asker *k = arg;
+    struct ccz_err err = {0};
+    struct ccz_agent_client *c = NULL;
+    struct ccz_secret *s = NULL;
+    char g;
+    if (read(k->go, &g, 1) != 1)
+        return false;
+    ccz_rc rc = ccz_agent_client_new(&c, k->path, &err);
+    if (rc == CCZ_OK)
+        rc = ccz_agent_client_secret(&s, c, "spark/auth", &err);
+    ccz_secret_free(s);
+    ccz_agent_client_free(c);
+    return rc == CCZ_OK ? k->where[0] == 0 : rc == CCZ_E_DENIED && strcmp(err.where, k->where) == 0;
+}
+
+/* The program and what it started are served; others of the same user are not, nor is this process. */
+static void test_siblings(void)
+{
+    struct fake_kms k = {.latest = 1};
+    struct ccz_err err = {0};
+    const char *path = temp_path("family.sock");
+    int said[2], go[2];
+    CHECK(pipe(said) == 0 && pipe(go) == 0);
+    for (int deep = 0; deep < 3; deep++) {
+        struct asker in = {.path = path, .go = go[0]};
+        struct asker out = {.path = path, .go = go[0], .where = "agent:peer"};
+        struct ccz_agent_cfg cfg = config(&k, path);
+        char c = 0;
+        cfg.peer_root = start_family(said[1], deep, ask_when_told, &in);
+        CCZ_AUTO(ccz_agent) a = NULL;
+        CHECK(ccz_agent_new(&a, &cfg, &err) == CCZ_OK);
+        CHECK(write(go[1], "g", 1) == 1 && read(said[0], &c, 1) == 1 && c == 'y');
+        CHECK(waitpid((pid_t)cfg.peer_root, NULL, 0) == cfg.peer_root);
+        int calls = k.calls;
+        pid_t sibling = start_family(said[1], deep, ask_when_told, &out);
+        CHECK(write(go[1], "g", 1) == 1 && read(said[0], &c, 1) == 1 && c == 'y');
+        CHECK(waitpid(sibling, NULL, 0) == sibling);
+        struct ccz_agent_client *self = NULL;
+        CHECK(
+            is_refused(ccz_agent_client_new(&self, path, &err), CCZ_E_DENIED, &err, "agent:peer"));
+        CHECK(k.calls == calls);
+    }
+    struct ccz_agent_cfg cfg = config(&k, path);
+    struct ccz_agent *none = NULL;
+    cfg.peer_root = -1;
+    CHECK(is_refused(ccz_agent_new(&none, &cfg, &err), CCZ_E_ARG, &err, "agent:config"));
+    for (int i = 0; i < 2; i++)
+        CHECK(close(said[i]) == 0 && close(go[i]) == 0);
+}
+
 static int dial(const char *path)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
@@ -608,6 +811,8 @@ int main(int argc, char **argv)
         {"agent.answer", test_answer},       {"agent.allowed", test_allowed},
         {"agent.verbs", test_verbs},         {"agent.revoked", test_revoked},
         {"agent.socket", test_socket},       {"agent.socket_path", test_socket_path},
+        {"agent.stat", test_stat},           {"agent.descends", test_descends},
+        {"agent.reused", test_reused},       {"agent.siblings", test_siblings},
         {"agent.strangers", test_strangers}, {"agent.limits", test_limits},
         {"agent.hostile", test_hostile},     {"agent.server_uid", test_server_uid},
         {"agent.stop", test_stop},

@@ -101,6 +101,61 @@ static void lists_refuse(void)
     ccz_recsys_csr_free(more);
 }
 
+/* A row that is none: in what was seen, and in what a baseline is made from. */
+static void rows_refuse(void)
+{
+    struct ccz_recsys_csr *train, *seen;
+    kit_parts(&train, &seen, USERS, ITEMS, 0.3, 1);
+    struct ccz_recsys_popular *p = NULL;
+    struct ccz_recsys_knn *knn = NULL;
+    struct ccz_recsys_ease *ease = NULL;
+    struct ccz_err err = {0};
+    const uint32_t rows[] = {0, 33, USERS - 1};
+    for (int columns = 0; columns < 2; columns++)
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+            const char *where = columns ? "recsys:columns" : "recsys:rows";
+            uint64_t *start = &train->start[rows[i] + 1], old_start = *start;
+            uint32_t *col = &train->col[old_start - 1], old_col = *col;
+            if (columns)
+                *col = ITEMS;
+            else
+                *start = train->len + 1;
+            CHECK(
+                is_refused(ccz_recsys_popular_new(&p, train, false, &err), CCZ_E_ARG, &err, where));
+            CHECK(is_refused(ccz_recsys_knn_new(&knn, train, &(struct ccz_recsys_knn_cfg){0}, &err),
+                             CCZ_E_ARG, &err, where));
+            CHECK(is_refused(
+                ccz_recsys_ease_new(&ease, train, &(struct ccz_recsys_ease_cfg){0}, &err),
+                CCZ_E_ARG, &err, where));
+            CHECK(!p && !knn && !ease &&
+                  err.aux == (rows[i] + 1 == USERS && !columns ? USERS : rows[i]));
+            *col = old_col;
+            *start = old_start;
+        }
+    train->start[0] = 1; /* what is before the first row is nobody's */
+    CHECK(
+        is_refused(ccz_recsys_popular_new(&p, train, false, &err), CCZ_E_ARG, &err, "recsys:rows"));
+    train->start[0] = 0;
+    CHECK(ccz_recsys_popular_new(&p, train, false, &err) == CCZ_OK);
+    const uint32_t who[] = {1, 2};
+    uint32_t item[2], *last = &seen->col[seen->start[3] - 1], old = *last;
+    float score[2];
+    const struct ccz_recsys_ask both = {.user = who, .users_len = 2, .k = 1, .seen = seen};
+    *last = ITEMS; /* behind all scores */
+    CHECK(is_refused(ccz_recsys_popular_recommend(item, score, p, &both, &err), CCZ_E_ARG, &err,
+                     "recsys:columns"));
+    CHECK(err.aux == 2 && item[0] == CCZ_RECSYS_NONE && item[1] == CCZ_RECSYS_NONE);
+    *last = old;
+    CHECK(ccz_recsys_popular_recommend(item, score, p, &both, &err) == CCZ_OK);
+    seen->start[3] = seen->len + 1;
+    CHECK(is_refused(ccz_recsys_popular_recommend(item, score, p, &both, &err), CCZ_E_ARG, &err,
+                     "recsys:rows"));
+    CHECK(err.aux == 2 && item[0] == CCZ_RECSYS_NONE);
+    ccz_recsys_popular_free(p);
+    ccz_recsys_csr_free(train);
+    ccz_recsys_csr_free(seen);
+}
+
 static void popular(void)
 {
     struct ccz_recsys_csr *train, *test;
@@ -498,6 +553,7 @@ int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {{"recsys.lists", lists},
                                             {"recsys.lists_refuse", lists_refuse},
+                                            {"recsys.rows_refuse", rows_refuse},
                                             {"recsys.popular", popular},
                                             {"recsys.knn", knn},
                                             {"recsys.knn_alone", knn_alone},

@@ -324,15 +324,16 @@ static void refuse(void)
     free(score);
 }
 
-static ccz_rc predict_nan(float *value, void *arg, const uint32_t *user, const uint32_t *item,
-                          size_t len, struct ccz_err *err)
+/* @param arg  const float *: what it predicts of everything */
+static ccz_rc predict_same(float *value, void *arg, const uint32_t *user, const uint32_t *item,
+                           size_t len, struct ccz_err *err)
 {
-    (void)arg;
+    const float *same = arg;
     (void)user;
     (void)item;
     (void)err;
     for (size_t i = 0; i < len; i++)
-        value[i] = NAN;
+        value[i] = *same;
     return CCZ_OK;
 }
 
@@ -377,8 +378,8 @@ static void errors(void)
     const struct ccz_recsys_error_cfg plain = {0};
     CHECK(ccz_recsys_errors(&other, ccz_recsys_predict, &m, test, &plain, NULL) == CCZ_OK &&
           other.rmse > e.rmse && isnan(other.rmse_low));
-    CHECK(is_refused(ccz_recsys_errors(&e, predict_nan, NULL, test, &plain, &err), CCZ_E_FORMAT,
-                     &err, "recsys:prediction"));
+    CHECK(is_refused(ccz_recsys_errors(&e, predict_same, &(float){NAN}, test, &plain, &err),
+                     CCZ_E_FORMAT, &err, "recsys:prediction"));
     CHECK(is_refused(ccz_recsys_errors(&e, ccz_recsys_predict, &m, test,
                                        &(struct ccz_recsys_error_cfg){.low = 5, .high = 1}, &err),
                      CCZ_E_ARG, &err, "recsys:range"));
@@ -396,18 +397,6 @@ static void errors(void)
     ccz_recsys_csr_free(test);
 }
 
-static ccz_rc predict_three(float *value, void *arg, const uint32_t *user, const uint32_t *item,
-                            size_t len, struct ccz_err *err)
-{
-    (void)arg;
-    (void)user;
-    (void)item;
-    (void)err;
-    for (size_t i = 0; i < len; i++)
-        value[i] = 3;
-    return CCZ_OK;
-}
-
 /* Two of fifty users have a rating, one is 1 off and one 2: no sample is better than 1 or worse than 2. */
 static void errors_few(void)
 {
@@ -418,7 +407,7 @@ static void errors_few(void)
     struct ccz_recsys_csr *test = kit_rows(&r);
     const struct ccz_recsys_error_cfg cfg = {.bootstrap = 2000};
     struct ccz_recsys_errors e;
-    CHECK(ccz_recsys_errors(&e, predict_three, NULL, test, &cfg, NULL) == CCZ_OK);
+    CHECK(ccz_recsys_errors(&e, predict_same, &(float){3}, test, &cfg, NULL) == CCZ_OK);
     CHECK(e.rmse_low == 1 && e.rmse_high == 2 && e.mae_low == 1 && e.mae_high == 2);
     ccz_recsys_csr_free(test);
 }

@@ -7,7 +7,7 @@
 static const char *const tiers[] = {"portable", "avx2", "avx512", "vnni"};
 enum { TIERS = 4 };
 
-typedef void (*with_tier)(void);
+typedef void (*with_tier)(const struct cczi_rank_kernels *k);
 
 /* Tiers that this processor has not are left out; plain C is always there. */
 static void each_tier(with_tier run)
@@ -19,13 +19,20 @@ static void each_tier(with_tier run)
         if (!k)
             continue;
         CHECK(strcmp(k->name, tiers[t]) == 0);
-        cczi_rank_use(k);
-        CHECK(cczi_rank_kernels(NULL) == k);
-        run();
+        run(k);
         ran++;
     }
-    cczi_rank_use(NULL);
     printf("tiers=%d\n", ran);
+}
+
+/* @p users: also for similar users. */
+static struct ccz_recsys_index *index_by(const struct cczi_rank_kernels *k,
+                                         const struct ccz_recsys_model *m, bool users)
+{
+    const struct ccz_recsys_index_cfg cfg = {.users = users, .tier = k->name};
+    struct ccz_recsys_index *index;
+    CHECK(ccz_recsys_index_new(&index, m, &cfg, NULL) == CCZ_OK && index->k == k);
+    return index;
 }
 
 /* One question in the four ways. */
@@ -40,14 +47,16 @@ static void ask_all(struct ccz_recsys_model *m, struct ccz_recsys_index *index,
             struct lists got = make_lists(&ask);
             ask.oblivious = oblivious;
             CHECK((by_index ? ccz_recsys_recommend_index(got.item, got.score, index, &ask, &err)
-                            : ccz_recsys_recommend(got.item, got.score, m, &ask, &err)) == CCZ_OK);
+                            : cczi_rank_recommend(got.item, got.score, m, &ask, index->k, &err)) ==
+                  CCZ_OK);
             CHECK(same_lists(&got, &want));
             free_lists(&got);
         }
     free_lists(&want);
 }
 
-static void ask_model(enum kind kind, uint32_t items, uint32_t factors, bool bias)
+static void ask_model(const struct cczi_rank_kernels *k, enum kind kind, uint32_t items,
+                      uint32_t factors, bool bias)
 {
     enum { USERS = 19, SOME = 11 };
     static const uint32_t user[SOME] = {3, 3, 18, 0, 17, 5, 6, 7, 8, 9, 10}, few[] = {4, 0, 2};
@@ -55,8 +64,7 @@ static void ask_model(enum kind kind, uint32_t items, uint32_t factors, bool bia
     uint32_t allow[40];
     struct ccz_recsys_model *m = make_model(kind, USERS, items, factors, bias);
     struct ccz_recsys_csr *seen = make_seen(USERS, items, 3);
-    CCZ_AUTO(ccz_recsys_index) index = NULL;
-    CHECK(ccz_recsys_index_new(&index, m, NULL, NULL) == CCZ_OK);
+    struct ccz_recsys_index *index = index_by(k, m, false);
     for (uint32_t i = 0; i < 40; i++)
         allow[i] = i * 7 % items; /* with repeats */
     const struct ccz_recsys_ask asks[] = {
@@ -78,25 +86,25 @@ static void ask_model(enum kind kind, uint32_t items, uint32_t factors, bool bia
     for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++)
         ask_all(m, index, asks[i]);
     ccz_recsys_csr_free(seen);
-    ccz_recsys_index_free(ccz_recsys_index_take(&index));
+    ccz_recsys_index_free(index);
     ccz_recsys_model_free(m);
 }
 
-static void lists_of_tier(void)
+static void lists_of_tier(const struct cczi_rank_kernels *k)
 {
     for (int kind = 0; kind < KINDS; kind++) {
-        ask_model((enum kind)kind, 333, 64, false);
-        ask_model((enum kind)kind, 130, 17, true);
+        ask_model(k, (enum kind)kind, 333, 64, false);
+        ask_model(k, (enum kind)kind, 130, 17, true);
     }
-    ask_model(RANDOM, 1, 1, true);
-    ask_model(RANDOM, 32, 16, false);
-    ask_model(CLOSE, 64, 200, true);
-    ask_model(TIED, 65, 3, false);
-    ask_model(WHOLE, 97, CCZ_RECSYS_FACTORS_MAX, true);
+    ask_model(k, RANDOM, 1, 1, true);
+    ask_model(k, RANDOM, 32, 16, false);
+    ask_model(k, CLOSE, 64, 200, true);
+    ask_model(k, TIED, 65, 3, false);
+    ask_model(k, WHOLE, 97, CCZ_RECSYS_FACTORS_MAX, true);
 }
 
 /* Several chunks, and more places than maxima; few items that are far apart; a tie between chunks. */
-static void chunks_of_tier(void)
+static void chunks_of_tier(const struct cczi_rank_kernels *k)
 {
     enum { USERS = 3, ITEMS = 3 * CCZI_RANK_CHUNK * CCZI_RANK_TILE + 77 };
     static const uint32_t far[] = {ITEMS - 1, 1, 4096, 4095, 9000};
@@ -104,8 +112,7 @@ static void chunks_of_tier(void)
         struct ccz_recsys_model *m =
             make_model(((enum kind[]){RANDOM, CLOSE, TIED, EQUAL})[kind], USERS, ITEMS, 16, false);
         struct ccz_recsys_csr *seen = make_seen(USERS, ITEMS, 100);
-        struct ccz_recsys_index *index;
-        CHECK(ccz_recsys_index_new(&index, m, NULL, NULL) == CCZ_OK);
+        struct ccz_recsys_index *index = index_by(k, m, false);
         static const uint32_t ks[] = {1, 10, 100, 1100, 5000};
         for (size_t i = 0; i < sizeof(ks) / sizeof(ks[0]); i++)
             for (int few = 0; few < 2; few++) {
@@ -154,13 +161,12 @@ enum { BOUND_ITEMS = 96, BOUND_FACTORS = 64 };
 
 /* Every score is between its bounds, in 8 bits and against each other as lists compare them; and the bounds are near, else they would
  * be of no use. */
-static void bounds_of(enum kind kind, bool cosine)
+static void bounds_of(const struct cczi_rank_kernels *k, enum kind kind, bool cosine)
 {
     static struct cczi_rank_group g;
     static const float zeros[CCZI_RANK_TILE],
         ones[CCZI_RANK_TILE] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
                                 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    const struct cczi_rank_kernels *k = cczi_rank_kernels(NULL);
     struct ccz_recsys_model *m = make_model(kind, BOUND_ITEMS, BOUND_ITEMS, BOUND_FACTORS,
                                             kind == WHOLE || kind == CLOSE || kind == BIASED);
     struct ccz_recsys_index *index;
@@ -196,7 +202,7 @@ static void bounds_of(enum kind kind, bool cosine)
                                            .upper_step = CCZI_RANK_TILE,
                                            .max_step = CCZI_RANK_TILE,
                                            .in_step = 1},
-                &g, &t, s->quads);
+                &g, &t, s->quads, CCZI_RANK_GROUP);
         for (uint32_t u = 0; u < CCZI_RANK_GROUP; u++)
             for (uint32_t i = 0; i < CCZI_RANK_TILE; i++) {
                 const uint32_t n = (uint32_t)first + i;
@@ -215,11 +221,11 @@ static void bounds_of(enum kind kind, bool cosine)
     ccz_recsys_model_free(m);
 }
 
-static void bound_of_tier(void)
+static void bound_of_tier(const struct cczi_rank_kernels *k)
 {
     for (int kind = 0; kind < KINDS; kind++) {
-        bounds_of((enum kind)kind, false);
-        bounds_of((enum kind)kind, true);
+        bounds_of(k, (enum kind)kind, false);
+        bounds_of(k, (enum kind)kind, true);
     }
 }
 
@@ -311,16 +317,14 @@ static void pairs(void)
 
 /* -------------------------------------------------------------------------------------- lists */
 
-static void similar_of_tier(void)
+static void similar_of_tier(const struct cczi_rank_kernels *k)
 {
     enum { USERS = 50, ITEMS = 170 };
     static const uint32_t some[] = {7, 169, 0, 7}, deny[] = {1, 2, 3}, allow[] = {7, 8, 9, 2, 100};
     for (int kind = 0; kind < KINDS; kind++) {
         struct ccz_recsys_model *m = make_model((enum kind)kind, USERS, ITEMS, 40, true);
-        struct ccz_recsys_index *index;
         memset(ccz_recsys_row(&m->item, 9), 0, 40 * sizeof(float)); /* no direction */
-        CHECK(ccz_recsys_index_new(&index, m, &(struct ccz_recsys_index_cfg){.users = true},
-                                   NULL) == CCZ_OK);
+        struct ccz_recsys_index *index = index_by(k, m, true);
         struct ccz_recsys_ask asks[] = {
             {.users_len = USERS, .k = 10},
             {.users_len = 1, .k = ITEMS, .user = some},
@@ -556,6 +560,60 @@ static void refuses_why(const struct ccz_recsys_csr *seen, const struct ccz_recs
           strcmp(err.where, "recsys:factors") == 0 && score == 0);
 }
 
+/* Whether a row of what was seen is one, is asked before it is read. */
+static void refuses_rows(struct ccz_recsys_csr *seen)
+{
+    enum { ROW = 2 };
+    static const uint32_t rows[] = {1, ROW}, others[] = {0, 1, 3, 4};
+    const struct ccz_recsys_ask both = {.user = rows, .users_len = 2, .k = 2, .seen = seen},
+                                with = {.users_len = ROW + 1, .k = 2, .seen = seen},
+                                without = {.user = others, .users_len = 4, .k = 2, .seen = seen};
+    const uint64_t first = seen->start[ROW], last = seen->start[ROW + 1] - 1, old = last + 1;
+    uint32_t item[8];
+    float score[8];
+    CHECK(last > first + 2);
+    const struct {
+        uint64_t at;
+        uint32_t col;
+    } bad[] = {{last, seen->cols},       {last, 1u << 31},        {last, UINT32_MAX},
+               {first, UINT32_MAX},      {first, (1u << 31) + 1}, {first, seen->col[first + 1]},
+               {first + 1, 1u << 31},    {last - 1, seen->cols},  {last - 1, seen->col[last]},
+               {last, seen->col[first]}, {first + 1, UINT32_MAX}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        const uint32_t col = seen->col[bad[i].at];
+        seen->col[bad[i].at] = bad[i].col;
+        refused(&both, "recsys:columns", ROW, false, NULL);
+        refused(&with, "recsys:columns", ROW, false, NULL);
+        CHECK(ccz_recsys_recommend(item, score, model, &without, NULL) == CCZ_OK);
+        seen->col[bad[i].at] = col;
+    }
+    const uint64_t ends[] = {first - 1, 0, seen->len + 1, UINT64_MAX};
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        seen->start[ROW + 1] = ends[i];
+        refused(&both, "recsys:rows", ROW, false, NULL);
+        CHECK(ccz_recsys_recommend(
+                  item, score, model,
+                  &(struct ccz_recsys_ask){.user = others, .users_len = 2, .k = 2, .seen = seen},
+                  NULL) == CCZ_OK);
+    }
+    seen->start[ROW + 1] = old;
+    struct ccz_recsys_explanation e;
+    struct ccz_recsys_reason reason[2];
+    static const float share[40];
+    struct ccz_err err = {0};
+    seen->col[last] = seen->cols;
+    CHECK(ccz_recsys_explain(&e, reason, 2, model, ROW, 1, seen, share, &err) == CCZ_E_ARG &&
+          strcmp(err.where, "recsys:columns") == 0 && err.aux == ROW);
+    seen->col[last] = seen->cols - 1; /* as large as can be */
+    CHECK(ccz_recsys_recommend(item, score, model, &both, NULL) == CCZ_OK);
+    seen->start[ROW + 1] = seen->start[ROW]; /* an empty row */
+    CHECK(ccz_recsys_recommend(item, score, model, &both, NULL) == CCZ_OK);
+    seen->start[ROW + 1] = seen->len + 1;
+    CHECK(ccz_recsys_explain(&e, reason, 2, model, ROW, 1, seen, share, &err) == CCZ_E_ARG &&
+          strcmp(err.where, "recsys:rows") == 0 && err.aux == ROW);
+    seen->start[ROW + 1] = old;
+}
+
 static void refuses(void)
 {
     enum { USERS = 5, ITEMS = 40 };
@@ -582,6 +640,7 @@ static void refuses(void)
     refused(&(struct ccz_recsys_ask){.users_len = 5, .k = 2, .seen = low}, "recsys:seen", 4, false,
             NULL);
     refuses_vectors();
+    refuses_rows(seen);
     /* similar: nothing seen, no users */
     const struct ccz_recsys_ask with_seen = {.users_len = 1, .k = 2, .seen = seen};
     CHECK(ccz_recsys_similar_items(item, score, of_items, &with_seen, &err) == CCZ_E_ARG &&
@@ -628,6 +687,9 @@ static void index_refuses(void)
     CHECK(ccz_recsys_index_new(&index, m, NULL, &err) == CCZ_E_ARG && !index &&
           strcmp(err.where, "recsys:factors") == 0);
     m->user.factors = 8;
+    CHECK(ccz_recsys_index_new(&index, m, &(struct ccz_recsys_index_cfg){.tier = "avx1024"},
+                               &err) == CCZ_E_UNAVAILABLE &&
+          !index && strcmp(err.where, "recsys:tier") == 0);
     ccz_recsys_model_free(m);
     /* a score that float32 cannot hold, without an index */
     m = make_model(EQUAL, 2, 3, 8, false);
@@ -689,10 +751,11 @@ static struct cczi_rank_kernels broken;
 static int broken_by;
 
 static void broken_scan(const struct cczi_rank_bounds *out, const struct cczi_rank_group *g,
-                        const struct cczi_rank_tile *t, size_t quads)
+                        const struct cczi_rank_tile *t, size_t quads, size_t len)
 {
-    (broken_by == 1 ? cczi_rank_portable.scan_one : cczi_rank_portable.scan)(out, g, t, quads);
-    out->lower_max[CCZI_RANK_TILE - 1] += 1;
+    cczi_rank_portable.scan(out, g, t, quads, len);
+    if ((len == 1) == (broken_by == 1))
+        out->lower_max[CCZI_RANK_TILE - 1] += 1;
 }
 static void broken_pick(uint32_t *mask, const float *upper, size_t tiles, float least)
 {
@@ -717,10 +780,8 @@ static void self_test(void)
     CHECK(cczi_rank_self_test(&cczi_rank_portable));
     for (broken_by = 0; broken_by < 6; broken_by++) {
         broken = cczi_rank_portable;
-        if (broken_by == 0)
+        if (broken_by < 2) /* of a group, of one */
             broken.scan = broken_scan;
-        else if (broken_by == 1)
-            broken.scan_one = broken_scan;
         else if (broken_by == 2)
             broken.dot = broken_dot;
         else if (broken_by == 3)

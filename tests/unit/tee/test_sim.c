@@ -15,8 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NOW     INT64_C(1800000000)
-#define SGX_OID "1.2.840.113741.1.13.1"
+#define NOW       INT64_C(1800000000)
+#define SGX_OID   "1.2.840.113741.1.13.1"
+#define NO_RECORD ((struct ccz_span){0})
 
 static struct ccz_err err;
 static char dir[64];
@@ -488,7 +489,7 @@ static void test_sgx_quote(void)
     struct parts p = take_apart(ccz_buf_span(&out), false);
     CHECK(memcmp(p.header.ptr, head, sizeof(head)) == 0);
     check_signatures(ccz_buf_span(&out), &p, CCZI_SIM_SGX);
-    CHECK(ccz_sim_measure(self, "/proc/self/exe", NULL, 0, &err) == CCZ_OK);
+    CHECK(ccz_sim_measure(self, "/proc/self/exe", NO_RECORD, NULL, 0, &err) == CCZ_OK);
     CHECK(memcmp(p.body.ptr + 64, self, 32) == 0 && !is_zero(CCZ_SPAN(self, 32)));
     CHECK(ccz_span_eq(ccz_attester_measurement(a), CCZ_SPAN(self, 32)));
     CHECK(p.body.ptr[48] == 0x05 && p.body.ptr[256] == 1 &&
@@ -560,21 +561,71 @@ static void test_measure(void)
     struct ccz_span formula[] = {CCZ_SPAN("cczoo sim measurement v1", 25), CCZ_SPAN(entry_a, 40),
                                  CCZ_SPAN(entry_b, 40)};
     CHECK(ccz_hash(want, CCZ_SHA256, formula, 3) == CCZ_OK);
-    CHECK(ccz_sim_measure(m, exe, one, 1, &err) == CCZ_OK && memcmp(m, want, 32) == 0);
-    CHECK(ccz_sim_measure(again, exe, one, 1, &err) == CCZ_OK && memcmp(m, again, 32) == 0);
-    CHECK(ccz_sim_measure(other, exe, NULL, 0, &err) == CCZ_OK && memcmp(m, other, 32) != 0);
-    CHECK(ccz_sim_measure(other, exe, two, 2, &err) == CCZ_OK && memcmp(m, other, 32) != 0);
-    CHECK(ccz_sim_measure(again, exe, swapped, 2, &err) == CCZ_OK && memcmp(again, other, 32) != 0);
+    CHECK(ccz_sim_measure(m, exe, NO_RECORD, one, 1, &err) == CCZ_OK && memcmp(m, want, 32) == 0);
+    CHECK(ccz_sim_measure(again, exe, NO_RECORD, one, 1, &err) == CCZ_OK &&
+          memcmp(m, again, 32) == 0);
+    CHECK(ccz_sim_measure(other, exe, NO_RECORD, NULL, 0, &err) == CCZ_OK &&
+          memcmp(m, other, 32) != 0);
+    CHECK(ccz_sim_measure(other, exe, NO_RECORD, two, 2, &err) == CCZ_OK &&
+          memcmp(m, other, 32) != 0);
+    CHECK(ccz_sim_measure(again, exe, NO_RECORD, swapped, 2, &err) == CCZ_OK &&
+          memcmp(again, other, 32) != 0);
     write_text(lib, "lib", "libraRy"); /* one byte changed */
-    CHECK(ccz_sim_measure(other, exe, one, 1, &err) == CCZ_OK && memcmp(m, other, 32) != 0);
+    CHECK(ccz_sim_measure(other, exe, NO_RECORD, one, 1, &err) == CCZ_OK &&
+          memcmp(m, other, 32) != 0);
     write_text(exe, "exe", "Program");
-    CHECK(ccz_sim_measure(again, exe, one, 1, &err) == CCZ_OK && memcmp(again, other, 32) != 0);
-    CHECK(ccz_sim_measure(m, "/nonexistent", NULL, 0, &err) == CCZ_E_NOT_FOUND);
+    CHECK(ccz_sim_measure(again, exe, NO_RECORD, one, 1, &err) == CCZ_OK &&
+          memcmp(again, other, 32) != 0);
+    CHECK(ccz_sim_measure(m, "/nonexistent", NO_RECORD, NULL, 0, &err) == CCZ_E_NOT_FOUND);
     CHECK(strcmp(err.where, "tee:measure") == 0 && is_zero(CCZ_SPAN(m, 32)));
-    CHECK(ccz_sim_measure(m, dir, NULL, 0, &err) == CCZ_E_ARG); /* a directory */
-    CHECK(ccz_sim_measure(m, "/dev/null", NULL, 0, &err) == CCZ_E_ARG);
+    CHECK(ccz_sim_measure(m, dir, NO_RECORD, NULL, 0, &err) == CCZ_E_ARG); /* a directory */
+    CHECK(ccz_sim_measure(m, "/dev/null", NO_RECORD, NULL, 0, &err) == CCZ_E_ARG);
     /* a file whose size says nothing about its content: as one that grows meanwhile */
-    CHECK(ccz_sim_measure(m, "/proc/self/status", NULL, 0, &err) == CCZ_E_IO);
+    CHECK(ccz_sim_measure(m, "/proc/self/status", NO_RECORD, NULL, 0, &err) == CCZ_E_IO);
+}
+
+/* A record is measured between both, and no file stands for it. */
+static void test_measure_record(void)
+{
+    char exe[128], lib[128];
+    uint8_t m[32], other[32];
+    make_platform(&(struct ccz_sim_cfg){.now_s = NOW});
+    write_text(exe, "exe", "program");
+    write_text(lib, "lib", "library");
+    const char *const one[] = {lib};
+    const struct ccz_span record = ccz_span_str("library");
+    /* The formula of tee.h, computed by hand for ("program", record "library", "library"). */
+    uint8_t entry_a[40] = {7}, entry_b[40] = {7}, entry_c[40] = {7}, want[32];
+    entry_b[7] = 0x80;
+    CHECK(ccz_sha256(entry_a + 8, ccz_span_str("program")) == CCZ_OK);
+    CHECK(ccz_sha256(entry_b + 8, record) == CCZ_OK && ccz_sha256(entry_c + 8, record) == CCZ_OK);
+    struct ccz_span formula[] = {CCZ_SPAN("cczoo sim measurement v1", 25), CCZ_SPAN(entry_a, 40),
+                                 CCZ_SPAN(entry_b, 40), CCZ_SPAN(entry_c, 40)};
+    CHECK(ccz_hash(want, CCZ_SHA256, formula, 4) == CCZ_OK);
+    CHECK(ccz_sim_measure(m, exe, record, one, 1, &err) == CCZ_OK && memcmp(m, want, 32) == 0);
+    CHECK(ccz_sim_measure(m, exe, record, NULL, 0, &err) == CCZ_OK);
+    CHECK(ccz_sim_measure(other, exe, NO_RECORD, one, 1, &err) == CCZ_OK &&
+          memcmp(m, other, 32) != 0); /* a file of the very same bytes */
+    CHECK(ccz_sim_measure(other, exe, ccz_span_str("librarY"), NULL, 0, &err) == CCZ_OK &&
+          memcmp(m, other, 32) != 0);
+    static const char *const providers[] = {"sim-sgx", "sim-tdx", "sim-snp"};
+    for (size_t i = 0; i < 3; i++) {
+        struct ccz_attester_cfg cfg = {.provider = providers[i], .sim_dir = dir};
+        CCZ_AUTO(ccz_attester) plain = NULL;
+        CCZ_AUTO(ccz_attester) with = NULL;
+        CCZ_AUTO(ccz_attester) again = NULL;
+        CHECK(ccz_attester_open(&plain, &cfg, &err) == CCZ_OK);
+        cfg.record = record;
+        CHECK(ccz_attester_open(&with, &cfg, &err) == CCZ_OK);
+        CHECK(ccz_attester_open(&again, &cfg, &err) == CCZ_OK);
+        CHECK(!ccz_span_eq(ccz_attester_measurement(plain), ccz_attester_measurement(with)));
+        CHECK(ccz_span_eq(ccz_attester_measurement(again), ccz_attester_measurement(with)));
+    }
+    CHECK(ccz_sim_measure(want, "/proc/self/exe", record, NULL, 0, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_attester) sgx = NULL;
+    struct ccz_attester_cfg cfg = {.provider = "sim-sgx", .sim_dir = dir, .record = record};
+    CHECK(ccz_attester_open(&sgx, &cfg, &err) == CCZ_OK);
+    CHECK(ccz_span_eq(ccz_attester_measurement(sgx), CCZ_SPAN(want, 32)));
 }
 
 /* The attester measures what runs, and the libraries it is told of. */
@@ -588,7 +639,7 @@ static void test_measure_self(void)
     CCZ_AUTO(ccz_attester) plain = attester("sim-sgx", NULL, 0);
     CCZ_AUTO(ccz_attester) with_lib = attester("sim-sgx", libs, 1);
     CCZ_AUTO(ccz_attester) td = attester("sim-tdx", libs, 1);
-    CHECK(ccz_sim_measure(want, "/proc/self/exe", libs, 1, &err) == CCZ_OK);
+    CHECK(ccz_sim_measure(want, "/proc/self/exe", NO_RECORD, libs, 1, &err) == CCZ_OK);
     CHECK(ccz_span_eq(ccz_attester_measurement(with_lib), CCZ_SPAN(want, 32)));
     CHECK(!ccz_span_eq(ccz_attester_measurement(plain), ccz_attester_measurement(with_lib)));
     uint8_t mrtd[48];
@@ -690,6 +741,7 @@ static const struct ccz_test tests[] = {
     {"sim.tdx_quote", test_tdx_quote},
     {"sim.debug", test_debug},
     {"sim.measure", test_measure},
+    {"sim.measure_record", test_measure_record},
     {"sim.measure_self", test_measure_self},
     {"sim.damaged", test_damaged},
     {"sim.threads", test_threads},

@@ -42,6 +42,24 @@ public final class AgentCheck {
         throw new AssertionError("expected " + kind.getSimpleName() + " with " + text);
     }
 
+    private static final String EXECUTOR = "--driver-url\nspark://CoarseGrainedScheduler@127.0.0.1:41307\n--executor-id\n0\n--hostname\nsome-host\n"
+            + "--cores\n1\n--app-id\napp-20261126233935-0000\n--worker-url\nspark://Worker@[fd00::1]:40781\n--resourceProfileId\n0\n";
+
+    /** What an executor takes from who starts it. */
+    private static void executors() throws Exception {
+        check(Executor.arguments(EXECUTOR).length == 14 && Executor.arguments(EXECUTOR)[3].equals("0"), "the arguments of an executor");
+        for (int size = 0; size < EXECUTOR.length(); size++) {
+            String cut = EXECUTOR.substring(0, size);
+            refused(IllegalArgumentException.class, "executor:argument", () -> Executor.arguments(cut));
+        }
+        for (String bad : new String[] {EXECUTOR + "--user-class-path\n/tmp/evil.jar\n", EXECUTOR + "--cores\n1\n", EXECUTOR + "\n", EXECUTOR + "x\ny\n",
+            EXECUTOR.replace("--cores\n1", "--user-class-path\n/tmp/evil.jar"), EXECUTOR.replace("--cores\n1", "--executor-id\n1"),
+            EXECUTOR.replace("some-host", "some host"), EXECUTOR.replace("spark://Worker@", "http://"), EXECUTOR.replace("\n1\n", "\n-1\n"),
+            EXECUTOR.replace("--cores\n1", "--resourcesFile\n/tmp/x")}) {
+            refused(IllegalArgumentException.class, "executor:argument", () -> Executor.arguments(bad));
+        }
+    }
+
     private static AgentKmsClient client() {
         AgentKmsClient c = new AgentKmsClient();
         c.initialize(new Configuration(false), "DEFAULT", "DEFAULT", "DEFAULT");
@@ -152,6 +170,7 @@ public final class AgentCheck {
         } else {
             withAgent(args[0], args[1], args[2]);
             withFakes();
+            executors();
         }
         System.out.println("agent check: ok");
     }
