@@ -157,7 +157,7 @@ JAVA_HOME=$RUN/good status 0 als factors 2
 has out '^\{"ratings": [0-9]+, "users": 300, "items": 200, "rank": 8, "iterations": 3, "seconds": [0-9.]+\}$'
 after=$(releases secret/spark/auth)
 [ $((after - before)) = 3 ] || die "the driver and two executors were to get Spark's secret, each by its own evidence"
-[ "$(grep -h 'agent: ready socket=/tmp/cczoo-agent\.' "$EXECUTORS"/*/*/stderr | wc -l)" = 2 ] || die "expected two agents of executors"
+[ "$(grep -h 'agent: ready socket=/proc/tty/driver/' "$EXECUTORS"/*/*/stderr | wc -l)" = 2 ] || die "expected two agents of executors"
 grep -q 'agent: unwrap name=ratings .*verdict=accept' "$EXECUTORS"/*/*/stderr || die "no executor opened a key by its own agent"
 parts=0
 for f in "$RUN"/factors/*/part-*.parquet; do
