@@ -10,7 +10,7 @@ export SPARK_LOCAL_IP=127.0.0.1 PYTHONUNBUFFERED=1
 QUICK="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 TRAINER=cczoo-recsys-spark # what gets the owner's ratings, and signs the model
-PARAMETERS=(--trainer spark --kind implicit-hkv --factors 32 --iterations 10 --alpha 10 --reg 0.05 --expect 1.2)
+PARAMETERS=(--trainer spark --spark-ratings-key key/spark/ratings --spark-factors-key key/spark/factors --kind implicit-hkv --factors 32 --iterations 10 --alpha 10 --reg 0.05 --expect 1.2)
 
 step "1 software TEE (SIMULATED), KMS, and the owner's encrypted ratings"
 make_platform
@@ -42,7 +42,7 @@ kms secret put spark/auth --from - --bind spark-secret <<<"$SECRET" >/dev/null
 
 step "2 the training part is handed over: by numbers, ids stay; under a key for Spark alone"
 SPLIT=(--order secret/orders/films --in "$RUN/ratings.parquet" --titles "$RUN/titles.enc" "${TEE[@]}" "${ASK_KMS[@]}")
-"$BIN/cczoo-recsys-spark" export "${SPLIT[@]}" --master-key key/spark/ratings "$RUN/part.parquet" 2>>"$RUN/log/export.log"
+"$BIN/cczoo-recsys-spark" export "${SPLIT[@]}" "$RUN/part.parquet" 2>>"$RUN/log/export.log"
 say "part.parquet: $(stat -c %s "$RUN/part.parquet") bytes, begins with $(head -c 4 "$RUN/part.parquet")"
 
 step "3 Spark: two executors, each starts inside a key agent and gets what the KMS gives to its evidence"
@@ -70,7 +70,7 @@ expect_refusal 'policy:mrenclave: ' "$BIN/cczoo-agent" "${DRIVER[@]}" -- "${JOB[
 
 step "4 the factors come back: judged on the same films, by the same metrics, and made a bundle"
 "$BIN/cczoo-recsys-spark" import "${SPLIT[@]}" --user-factors "$RUN/factors/user_factors" --item-factors "$RUN/factors/item_factors" \
-    --master-key key/spark/factors --out "$RUN/films-1" 2>"$RUN/log/import.log" | sed 's/^/   /'
+    --out "$RUN/films-1" 2>"$RUN/log/import.log" | sed 's/^/   /'
 
 step "5 served as any other"
 publish 1
