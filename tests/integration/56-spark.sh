@@ -126,7 +126,7 @@ has out '^0 [1-9][0-9]*$'
 # cluster NAME EXECUTOR_JAVA: a JAVA_HOME whose java starts executors by that script
 cluster() {
     mkdir -p "$RUN/$1/bin"
-    ln -s "$JAVA" "$RUN/$1/java"
+    printf '%s\n' "$JAVA" >"$RUN/$1/home"
     ln -s "$BIN/cczoo-agent" "$RUN/$1/cczoo-agent"
     cp "$2" "$RUN/$1/bin/java"
     printf '%s\n' "${EXECUTOR[@]}" >"$RUN/$1/agent"
