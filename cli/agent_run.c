@@ -36,6 +36,8 @@ struct agent_opts {
     struct list unwraps, wraps, secrets, files, passed;
     char *specs[LIST_MAX]; /* of the secrets in launch.secrets, owned */
     char dir[64];          /* made for the socket of one program, else "" */
+    int folder;            /* nobody else sees or changes what is in it; -1: no such one */
+    pid_t self;            /* of the agent, also in its child */
     char path[4096];
     struct launch launch; /* of the program behind --, if there is one: launch.argv */
     struct ccz_kms_instance instance;
@@ -57,11 +59,13 @@ static bool split(struct list *out, const char *option, const char *text)
 /* Where the program finds us is nobody else's to say. */
 static bool is_own(const char *variable)
 {
-    size_t size = strcspn(variable, "=");
-    if (size != strlen(AGENT_VARIABLE) || strncmp(variable, AGENT_VARIABLE, size) != 0)
-        return false;
-    ui_error("%s is set by the agent", AGENT_VARIABLE);
-    return true;
+    static const char *const own[] = {CCZ_AGENT_VARIABLE, CCZ_AGENT_PID_VARIABLE};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (ccz_span_eq(CCZ_SPAN(variable, strcspn(variable, "=")), ccz_span_str(own[i]))) {
+            ui_error("%s is set by the agent", own[i]);
+            return true;
+        }
+    return false;
 }
 
 /* VARIABLE=NAME: the program gets secret/NAME in it, so the agent has to have it. */
@@ -106,6 +110,11 @@ static bool check_launch(struct agent_opts *o)
         return false;
     if (l->secrets.len && !l->argv) {
         ui_error("--env needs a program behind --");
+        return false;
+    }
+    if (o->measured && o->socket && l->argv) {
+        ui_error("--socket is for an agent without a program: a program's agent listens where "
+                 "nobody else does");
         return false;
     }
     if ((o->passed.len || o->inherit_env || o->any_arguments) && !l->argv) {
@@ -248,6 +257,17 @@ static void stop(struct running *r)
     *r = (struct running){0};
 }
 
+/* After stop(), which removes the socket. A child that fails leaves the folder to the agent. */
+static void leave_folder(struct agent_opts *o)
+{
+    if (o->folder >= 0)
+        (void)close(o->folder);
+    if (o->dir[0] && getpid() == o->self)
+        (void)rmdir(o->dir);
+    o->folder = -1;
+    o->dir[0] = 0;
+}
+
 /* What the evidence is over. A record has measured files in it if there is a program: the copies that this will read. */
 static struct ccz_attester_cfg evidence(const struct agent_opts *o)
 {
@@ -296,6 +316,8 @@ static ccz_rc start(struct running *r, struct agent_opts *o, pid_t child, struct
                                       .connections_max = (unsigned)o->connections,
                                       .idle_timeout_ms = o->idle_s * 1000};
     rc = ccz_agent_new(&r->agent, &cfg, err);
+    if (rc == CCZ_OK && o->folder >= 0)
+        rc = ccz_handover_ram_dir_close(o->folder, err);
     if (rc == CCZ_OK && o->ready_file)
         rc = ccz_file_write(o->ready_file, ccz_span_str(o->path), 0600, CCZ_FILE_REPLACE, err);
     if (rc == CCZ_OK)
@@ -305,26 +327,44 @@ static ccz_rc start(struct running *r, struct agent_opts *o, pid_t child, struct
     return rc;
 }
 
-/* Without --socket, a folder of one's own is what nobody else can have put something into. */
+/*
+ * With mounts of their own, agent and program have a folder that no other process of their user sees, and that nobody can take away:
+ * what is mounted in /tmp goes when somebody removes or renames the folder under it, and nothing is removed or renamed in /proc.
+ */
+static ccz_rc private_folder(struct agent_opts *o, struct ccz_err *err)
+{
+    static const char *const places[] = {"/proc/tty/driver",
+                                         "/proc/fs"}; /* of no use to programs */
+    ccz_rc rc = CCZ_E_NOT_FOUND;
+    for (size_t i = 0; rc == CCZ_E_NOT_FOUND && i < sizeof(places) / sizeof(places[0]); i++) {
+        rc = ccz_handover_ram_over(&o->folder, places[i], err);
+        (void)snprintf(o->path, sizeof(o->path), "%s/agent.sock", places[i]);
+    }
+    return rc;
+}
+
+static ccz_rc shared_folder(struct agent_opts *o, struct ccz_err *err)
+{
+    (void)snprintf(o->dir, sizeof(o->dir), "/tmp/cczoo-agent.XXXXXX");
+    if (!mkdtemp(o->dir)) {
+        o->dir[0] = 0;
+        return ccz_fail(err, CCZ_E_IO, "agent:socket", errno, "no folder for the socket: %s",
+                        strerror(errno));
+    }
+    (void)snprintf(o->path, sizeof(o->path), "%s/agent.sock", o->dir);
+    return CCZ_OK;
+}
+
+/* After launch_prepare(), which makes the mounts. */
 static ccz_rc choose_path(struct agent_opts *o, struct ccz_err *err)
 {
-    int n = -1;
-    if (o->measurement)
-        return CCZ_OK;
-    if (o->socket) {
-        n = snprintf(o->path, sizeof(o->path), "%s", o->socket);
-    } else {
-        (void)snprintf(o->dir, sizeof(o->dir), "/tmp/cczoo-agent.XXXXXX");
-        if (!mkdtemp(o->dir)) {
-            o->dir[0] = 0;
-            return ccz_fail(err, CCZ_E_IO, "agent:socket", errno, "no folder for the socket: %s",
-                            strerror(errno));
-        }
-        n = snprintf(o->path, sizeof(o->path), "%s/agent.sock", o->dir);
-    }
-    if (n < 0 || (size_t)n >= sizeof(o->path))
-        return ccz_fail(err, CCZ_E_ARG, "agent:socket", n, "the path is too long");
-    return CCZ_OK;
+    if (!o->socket)
+        return o->launch.identity == LAUNCH_EVIDENCE ? private_folder(o, err)
+                                                     : shared_folder(o, err);
+    const int n = snprintf(o->path, sizeof(o->path), "%s", o->socket);
+    return n >= 0 && (size_t)n < sizeof(o->path)
+               ? CCZ_OK
+               : ccz_fail(err, CCZ_E_ARG, "agent:socket", n, "the path is too long");
 }
 
 static int run_alone(struct agent_opts *o, struct ccz_err *err)
@@ -353,10 +393,14 @@ static int run_alone(struct agent_opts *o, struct ccz_err *err)
 static ccz_rc fetch(struct agent_opts *o, struct ccz_err *err)
 {
     struct launch *l = &o->launch;
+    char pid[24];
     CCZ_AUTO(ccz_agent_client) c = NULL;
-    ccz_rc rc = launch_give_env(l, AGENT_VARIABLE, o->path, err);
+    (void)snprintf(pid, sizeof(pid), "%d", (int)o->self);
+    ccz_rc rc = launch_give_env(l, CCZ_AGENT_VARIABLE, o->path, err);
+    if (rc == CCZ_OK)
+        rc = launch_give_env(l, CCZ_AGENT_PID_VARIABLE, pid, err);
     if (rc == CCZ_OK && l->secrets.len)
-        rc = ccz_agent_client_new(&c, o->path, err);
+        rc = ccz_agent_client_new(&c, o->path, o->self, err);
     for (size_t i = 0; rc == CCZ_OK && i < l->secrets.len; i++)
         rc = ccz_agent_client_secret(&l->values[i], c, l->specs[i].item + strlen("secret/"), err);
     return rc;
@@ -396,7 +440,8 @@ static int run_around(struct agent_opts *o, struct ccz_err *err)
     (void)close(p.to); /* a child that waits for us sees the end */
     int status = exec_pair_supervise(&p);
     stop(&r);
-    return refused ? refused : exec_pair_finish(&p, status);
+    leave_folder(o);
+    return refused ? refused : exec_pair_finish(&p, status); /* may end by the program's signal */
 }
 
 /* ------------------------------------------------------------------------------ identity */
@@ -443,12 +488,12 @@ static ccz_rc print_measurement(const struct agent_opts *o, struct ccz_err *err)
 
 static int run(struct agent_opts *o, struct ccz_err *err)
 {
-    if (choose_path(o, err) != CCZ_OK)
-        return ui_fail(err);
     if (launch_begin(&o->launch, err) != CCZ_OK || prepare(o, err) != CCZ_OK)
         return o->launch.argv ? failed(err) : ui_fail(err);
     if (o->measurement)
         return print_measurement(o, err) == CCZ_OK ? UI_OK : ui_fail(err);
+    if (choose_path(o, err) != CCZ_OK)
+        return o->launch.argv ? failed(err) : ui_fail(err);
     return o->launch.argv ? run_around(o, err) : run_alone(o, err);
 }
 
@@ -462,14 +507,15 @@ int agent_run(int argc, char **argv, const char *usage, bool measured)
     }
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* limits and mask are the program's */
     o->measured = measured;
+    o->folder = -1;
+    o->self = getpid();
     o->launch.program = o->launch.policy = -1;
     int status = options(o, argc, argv, usage);
     if (status == UI_OK) {
         ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_INFO);
         status = run(o, &err);
         launch_end(&o->launch);
-        if (o->dir[0])
-            (void)rmdir(o->dir);
+        leave_folder(o);
     }
     for (size_t i = 0; i < LIST_MAX; i++)
         free(o->specs[i]);

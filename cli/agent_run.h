@@ -4,9 +4,6 @@
 /* The key agent as a program: `cczoo agent run` to try things out, cczoo-agent for what policies name. */
 #include <stdbool.h>
 
-/** Variable of the environment where programs find the socket. */
-#define AGENT_VARIABLE "CCZ_AGENT"
-
 /**
  * @param measured  cczoo-agent: the program gets no variables that are not named, and in the software TEE the record of the launch
  *                  (launch.h) is measured: program, arguments, working directory, variables, files, what may be asked for

@@ -90,10 +90,11 @@ enum { VERBS_LEN = sizeof(verbs) / sizeof(verbs[0]) };
 
 static int ask(const struct verb *v, int argc, char **argv)
 {
-    struct ask_opts o = {.socket = getenv(AGENT_VARIABLE)};
+    struct ask_opts o = {0};
     ccz_process_harden();
     const struct ui_opt opts[] = {
-        {"socket", &o.socket, NULL, NULL, "PATH", "of the agent, default $CCZ_AGENT"},
+        {"socket", &o.socket, NULL, NULL, "PATH",
+         "of the agent, default $CCZ_AGENT, which $CCZ_AGENT_PID has to have"},
         {"in", &o.in, NULL, NULL, "FILE", "wrap: a key, mode 0600; unwrap: a wrapped key"},
         {"out", &o.out, NULL, NULL, "FILE", "where the value goes, mode 0600"},
         {0},
@@ -101,13 +102,16 @@ static int ask(const struct verb *v, int argc, char **argv)
     int n = ui_parse(argc, argv, v->usage, opts);
     if (n < 0)
         return ui_parse_status(n);
-    if (n != v->operand || !o.socket || (v->in && !o.in) || (v->out && !o.out)) {
+    const char *at = o.socket ? o.socket : getenv(CCZ_AGENT_VARIABLE);
+    if (n != v->operand || !at || (v->in && !o.in) || (v->out && !o.out)) {
         ui_error("expected: %s --socket PATH", v->usage);
         return UI_USAGE;
     }
     struct ccz_err err = {0};
     CCZ_AUTO(ccz_agent_client) c = NULL;
-    ccz_rc rc = ccz_agent_client_new(&c, o.socket, &err);
+    ccz_rc rc =
+        o.socket ? ccz_agent_client_new(&c, o.socket, 0, &err) : ccz_agent_client_of_env(&c, &err);
+    o.socket = at;
     if (rc == CCZ_OK)
         rc = v->ask(c, &o, argv[0], &err);
     return rc == CCZ_OK ? UI_OK : ui_fail(&err);

@@ -10,6 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+static ccz_rc no_memory(struct ccz_err *err)
+{
+    return ccz_fail(err, CCZ_E_NOMEM, "recsys:memory", 0, "out of memory");
+}
+
 void recsys_pq_keys_end(struct recsys_pq_keys *k)
 {
     ccz_pq_crypt_free(k->crypt);
@@ -99,18 +104,16 @@ static int is_part(const struct dirent *d)
            strcmp(d->d_name + size - 8, ".parquet") == 0;
 }
 
-/* A folder of parts, as Spark writes it. Who is in none of them has zeros: an item or user nobody trained. */
-static ccz_rc read_factors(struct ccz_recsys_factors *f, const char *dir, uint32_t len,
-                           const struct ccz_pq_crypt *crypt, struct ccz_err *err)
+/* A folder of parts, as Spark writes it. @p seen  which rows are in one of them */
+static ccz_rc read_parts(struct ccz_recsys_factors *f, uint8_t *seen, const char *dir, uint32_t len,
+                         const struct ccz_pq_crypt *crypt, struct ccz_err *err)
 {
     const struct ccz_recsys_factor_table table = {.crypt = crypt, .len = len};
     struct dirent **part = NULL;
-    uint8_t *seen = calloc(len ? len : 1, 1);
-    uint32_t missing = 0;
     const int parts = scandir(dir, &part, is_part, alphasort);
-    ccz_rc rc = seen ? CCZ_OK : ccz_fail(err, CCZ_E_NOMEM, "recsys:memory", 0, "out of memory");
-    if (rc == CCZ_OK && parts <= 0)
-        rc = ccz_fail(err, CCZ_E_NOT_FOUND, "recsys:open", 0, "%.150s has no .parquet file", dir);
+    ccz_rc rc = parts > 0 ? CCZ_OK
+                          : ccz_fail(err, CCZ_E_NOT_FOUND, "recsys:open", 0,
+                                     "%.150s has no .parquet file", dir);
     for (int i = 0; i < parts; i++) {
         char path[4096];
         (void)snprintf(path, sizeof(path), "%s/%s", dir, part[i]->d_name);
@@ -119,33 +122,86 @@ static ccz_rc read_factors(struct ccz_recsys_factors *f, const char *dir, uint32
         free(part[i]);
     }
     free(part);
-    for (uint32_t i = 0; rc == CCZ_OK && i < len; i++)
-        missing += !seen[i];
-    if (missing)
-        ui_say("%s: %u of %u have no factors", dir, missing, len);
-    free(seen);
     if (rc == CCZ_OK && !f->v)
         rc = ccz_fail(err, CCZ_E_FORMAT, "recsys:factors", 0, "%.150s has no rows", dir);
     return rc;
 }
 
-static ccz_rc import_model(struct recsys_job *j, const char *users, const char *items,
-                           const char *key, const char *name, struct ccz_err *err)
+/*
+ * Who is in no part has zeros: a user or item that nobody trained. With an order, whoever the cluster was given ratings of must be in one:
+ * files lie on a disk of the host, who could leave some of them out.
+ */
+static ccz_rc read_factors(struct ccz_recsys_factors *f, const char *dir, uint32_t len,
+                           const uint8_t *needed, const struct ccz_pq_crypt *crypt,
+                           struct ccz_err *err)
 {
-    j->model = calloc(1, sizeof(*j->model));
-    if (!j->model)
-        return ccz_fail(err, CCZ_E_NOMEM, "recsys:memory", 0, "out of memory");
+    uint8_t *seen = calloc(len ? len : 1, 1);
+    uint32_t missing = 0, lost = 0;
+    char text[96];
+    ccz_rc rc = seen ? read_parts(f, seen, dir, len, crypt, err) : no_memory(err);
+    for (uint32_t i = 0; rc == CCZ_OK && i < len; i++) {
+        missing += !seen[i];
+        lost += !seen[i] && needed && needed[i];
+    }
+    free(seen);
+    if (missing)
+        ui_say("%s: %u of %u have no factors", dir, missing, len);
+    if (!lost)
+        return rc;
+    (void)snprintf(text, sizeof(text), "%u of %u rows are missing", lost, len);
+    return ccz_hint(err,
+                    ccz_refuse(err, CCZ_E_POLICY, "recsys:factors", text,
+                               "one for each user and item that the cluster was given ratings of"),
+                    "somebody has taken parts from the folder, or the job had other ratings");
+}
+
+/* Whose ratings the cluster was given: users, then items. */
+static ccz_rc find_needed(uint8_t *needed[2], const struct ccz_recsys_csr *given,
+                          struct ccz_err *err)
+{
+    needed[0] = calloc((size_t)given->rows + 1, 1);
+    needed[1] = calloc((size_t)given->cols + 1, 1);
+    if (!needed[0] || !needed[1])
+        return no_memory(err);
+    for (uint32_t u = 0; u < given->rows; u++)
+        for (uint64_t i = given->start[u]; i < given->start[u + 1]; i++)
+            needed[0][u] = needed[1][given->col[i]] = 1;
+    return CCZ_OK;
+}
+
+struct import_opts {
+    const char *key, *users, *items, *name;
+};
+
+static ccz_rc read_sides(struct recsys_job *j, const struct import_opts *in,
+                         uint8_t *const needed[2], struct ccz_err *err)
+{
     ccz_rc rc = CCZ_OK;
     for (int i = 0; rc == CCZ_OK && i < 2; i++) {
         struct recsys_pq_keys k = {0};
         const struct ccz_recsys_ratings *r = &j->in.data.ratings;
-        rc = recsys_side_keys_begin(&k, &j->session, key, name, i, true, err);
+        rc = recsys_side_keys_begin(&k, &j->session, in->key, in->name, i, true, err);
         if (rc == CCZ_OK)
-            rc = read_factors(i ? &j->model->item : &j->model->user, i ? items : users,
-                              i ? r->items : r->users, k.crypt, err);
-        rc = recsys_no_data_name(rc, name, "--factors-name", err);
+            rc = read_factors(i ? &j->model->item : &j->model->user, i ? in->items : in->users,
+                              i ? r->items : r->users, needed[i], k.crypt, err);
+        rc = recsys_no_data_name(rc, in->name, "--factors-name", err);
         recsys_pq_keys_end(&k);
     }
+    return rc;
+}
+
+/* @p j has been split, if there is a judge: what the cluster was given is the part that is not held out. */
+static ccz_rc import_model(struct recsys_job *j, const struct import_opts *in, struct ccz_err *err)
+{
+    uint8_t *needed[2] = {NULL, NULL};
+    j->model = calloc(1, sizeof(*j->model));
+    if (!j->model)
+        return no_memory(err);
+    ccz_rc rc = j->o.input.order ? find_needed(needed, j->train, err) : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = read_sides(j, in, needed, err);
+    free(needed[0]);
+    free(needed[1]);
     if (rc == CCZ_OK && j->model->user.factors != j->model->item.factors)
         rc = ccz_refuse_num(err, CCZ_E_MISMATCH, "recsys:factors", j->model->user.factors,
                             j->model->item.factors);
@@ -168,9 +224,7 @@ static ccz_rc import_model(struct recsys_job *j, const char *users, const char *
 static ccz_rc judge_imported(struct recsys_job *j, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_recsys_index) index = NULL;
-    ccz_rc rc = recsys_job_split(&j->train, &j->test, NULL, &j->in.data.ratings, j, err);
-    if (rc == CCZ_OK)
-        rc = recsys_job_baselines(j, err);
+    ccz_rc rc = recsys_job_baselines(j, err);
     if (rc == CCZ_OK)
         rc = ccz_recsys_index_new(&index, j->model, NULL, err);
     if (rc == CCZ_OK)
@@ -181,21 +235,19 @@ static ccz_rc judge_imported(struct recsys_job *j, struct ccz_err *err)
     return j->o.html ? recsys_job_page(j, NULL, NULL, err) : CCZ_OK;
 }
 
-struct import_opts {
-    const char *key, *users, *items, *name;
-};
-
 static void import_options(struct ui_opt *out, struct import_opts *i, struct recsys_train_opts *o,
                            bool ordered)
 {
     const struct ui_opt opts[] = {
-        {"factors-name", &i->name, NULL, NULL, "NAME",
-         "the --export-name that the factors must have; Spark writes none: not compared then"},
         {"user-factors", &i->users, NULL, NULL, "DIR", "Parquet files of {id, features}"},
         {"item-factors", &i->items, NULL, NULL, "DIR", "the same of items"},
+        {"out", &o->out, NULL, NULL, "DIR", "bundle to make"},
+    };
+    const struct ui_opt files[] = {
+        {"factors-name", &i->name, NULL, NULL, "NAME",
+         "the --export-name that the factors must have; Spark writes none: not compared then"},
         {"master-key", &i->key, NULL, NULL, "KEY",
          "of these files: key/NAME of the KMS, or a file"},
-        {"out", &o->out, NULL, NULL, "DIR", "bundle to make"},
     };
     memcpy(out, opts, sizeof(opts));
     size_t n = sizeof(opts) / sizeof(opts[0]);
@@ -203,6 +255,8 @@ static void import_options(struct ui_opt *out, struct import_opts *i, struct rec
         (void)recsys_ordered_options(out + n, o);
         return;
     }
+    memcpy(out + n, files, sizeof(files));
+    n += sizeof(files) / sizeof(files[0]);
     n += recsys_job_options(out + n, o);
     n += recsys_model_options(out + n, o);
     n += recsys_filter_options(out + n, &o->input);
@@ -212,8 +266,9 @@ static void import_options(struct ui_opt *out, struct import_opts *i, struct rec
 
 static bool import_check(const struct import_opts *i, struct recsys_job *j, bool ordered)
 {
-    if (!i->users || !i->items || !i->key) {
-        ui_error("--user-factors, --item-factors and --master-key are required");
+    if (!i->users || !i->items || (!ordered && !i->key)) {
+        ui_error("--user-factors%s --item-factors%s are required", ordered ? " and" : ",",
+                 ordered ? "" : " and --master-key");
         return false;
     }
     if ((i->name && !recsys_data_name_check("factors-name", i->name)) || !recsys_out_check(&j->o))
@@ -231,8 +286,10 @@ static ccz_rc import(struct recsys_job *j, const struct import_opts *i, struct c
         rc = recsys_keys_alike(&j->session, i->key, j->o.model_key, err);
     if (rc == CCZ_OK)
         rc = recsys_input_read(&j->in, &j->o.input, &j->session, err);
+    if (rc == CCZ_OK && !j->o.judge.none)
+        rc = recsys_job_split(&j->train, &j->test, NULL, &j->in.data.ratings, j, err);
     if (rc == CCZ_OK)
-        rc = import_model(j, i->users, i->items, i->key, i->name, err);
+        rc = import_model(j, i, err);
     return rc == CCZ_OK && !j->o.judge.none ? judge_imported(j, err) : rc;
 }
 
@@ -252,6 +309,8 @@ int recsys_import_run(int argc, char **argv, const char *usage, bool ordered)
         return UI_USAGE;
     recsys_job_begin(&j);
     ccz_rc rc = ordered ? recsys_order_take(&j, "spark", &err) : CCZ_OK;
+    if (rc == CCZ_OK && ordered)
+        i.key = j.order.spark.factors_key;
     if (rc == CCZ_OK)
         rc = import(&j, &i, &err);
     int status = rc == CCZ_OK ? recsys_job_verdict(&j) : UI_OK;

@@ -67,9 +67,13 @@ static ccz_rc text(char *out, size_t size, const char *what, const char *from, s
                : ccz_fail(err, CCZ_E_LIMIT, "recsys:order-value", n, "--%s is too long", what);
 }
 
+struct order_opts {
+    const char *trainer, *ratings_key, *factors_key, *export_name;
+};
+
 /* What the options say, of files that are there. */
-static ccz_rc order_of(struct ccz_recsys_order *o, const struct recsys_job *j, const char *trainer,
-                       struct ccz_err *err)
+static ccz_rc order_of(struct ccz_recsys_order *o, const struct recsys_job *j,
+                       const struct order_opts *made, struct ccz_err *err)
 {
     const struct recsys_train_opts *from = &j->o;
     const struct recsys_input_opts *in = &from->input;
@@ -78,13 +82,19 @@ static ccz_rc order_of(struct ccz_recsys_order *o, const struct recsys_job *j, c
         size_t size;
         const char *option, *text;
     } texts[] = {{o->name, sizeof(o->name), "name", from->name},
-                 {o->trainer, sizeof(o->trainer), "trainer", trainer},
+                 {o->trainer, sizeof(o->trainer), "trainer", made->trainer},
                  {o->model_key, sizeof(o->model_key), "model-key", from->model_key},
                  {o->data.key, sizeof(o->data.key), "data-key", in->data_key ? in->data_key : ""},
                  {o->data.name, sizeof(o->data.name), "data-name", in->data_name},
                  {o->data.format, sizeof(o->data.format), "format", in->format},
                  {o->data.titles_format, sizeof(o->data.titles_format), "titles-format",
-                  in->titles ? in->titles_format : ""}};
+                  in->titles ? in->titles_format : ""},
+                 {o->spark.ratings_key, sizeof(o->spark.ratings_key), "spark-ratings-key",
+                  made->ratings_key},
+                 {o->spark.factors_key, sizeof(o->spark.factors_key), "spark-factors-key",
+                  made->factors_key},
+                 {o->spark.export_name, sizeof(o->spark.export_name), "spark-export-name",
+                  made->export_name}};
     *o = (struct ccz_recsys_order){.filter = in->filter, .als = j->cfg, .judge = from->judge};
     memcpy(o->parent_sha256, from->parent_sha256, 32);
     ccz_rc rc = CCZ_OK;
@@ -103,15 +113,24 @@ int recsys_order(int argc, char **argv)
     struct ccz_recsys_order order;
     struct ccz_err err = {0};
     struct ui_opt opts[RECSYS_OPTIONS_MAX] = {0};
-    const char *trainer = "cczoo";
+    struct order_opts made = {"cczoo", "", "", NULL};
+    const struct ui_opt more[] = {
+        {"trainer", &made.trainer, NULL, NULL, "NAME",
+         "what is to make it: cczoo (default) or spark"},
+        {"spark-ratings-key", &made.ratings_key, NULL, NULL, "key/NAME",
+         "spark: of the ratings that the cluster gets"},
+        {"spark-factors-key", &made.factors_key, NULL, NULL, "key/NAME",
+         "spark: of the factors that it makes"},
+        {"spark-export-name", &made.export_name, NULL, NULL, "NAME",
+         "spark: what data set it gets; default export"},
+    };
     size_t n = recsys_file_options(opts, &j.o.input);
     n += recsys_form_options(opts + n, &j.o.input);
     n += recsys_filter_options(opts + n, &j.o.input);
     n += recsys_als_options(opts + n, &j.o.als);
     n += recsys_judge_options(opts + n, &j.o);
     n += recsys_model_options(opts + n, &j.o);
-    opts[n] = (struct ui_opt){"trainer", &trainer, NULL,
-                              NULL,      "NAME",   "what is to make it: cczoo (default) or spark"};
+    memcpy(opts + n, more, sizeof(more));
     const int left =
         ui_parse(argc, argv,
                  "cczoo recsys order --in FILE [--titles FILE] --data-key key/NAME --model-key "
@@ -124,7 +143,9 @@ int recsys_order(int argc, char **argv)
     if (left > 0 || !recsys_input_check(&j.o.input) || !recsys_als_cfg(&j.cfg, &j.o.als) ||
         !recsys_judge_check(&j.o, true) || !recsys_model_check(&j.o))
         return UI_USAGE;
-    if (order_of(&order, &j, trainer, &err) != CCZ_OK)
+    if (!made.export_name)
+        made.export_name = strcmp(made.trainer, "spark") == 0 ? "export" : "";
+    if (order_of(&order, &j, &made, &err) != CCZ_OK)
         return ui_fail(&err);
     CCZ_AUTO_BUF out;
     ccz_buf_init(&out, CCZ_RECSYS_ORDER_SIZE_MAX);

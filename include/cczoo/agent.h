@@ -136,15 +136,26 @@ CCZ_DEFINE_AUTO(ccz_agent_kms)
 
 /* ------------------------------------------------------------------------------- client */
 
+/** Variables in which an agent around a program tells it where it listens, and which process it is. */
+#define CCZ_AGENT_VARIABLE     "CCZ_AGENT"
+#define CCZ_AGENT_PID_VARIABLE "CCZ_AGENT_PID"
 /** A connection to an agent; one thread at a time. Requests are answered in order, each within 60 s. */
 struct ccz_agent_client;
 /**
  * @param socket  path; "unix:" before it is skipped
+ * @param pid     of the process that has to listen there, as the agent around a program tells it: another process of the same user
+ *                may have put a socket of its own there; 0 = any process of this user or of root
+ * @retval CCZ_E_ARG          "agent:connect": no path, or no pid
  * @retval CCZ_E_UNAVAILABLE  "agent:connect": nobody listens there
- * @retval CCZ_E_UNTRUSTED    "agent:server-uid": it belongs to another user, who is neither this one nor root
+ * @retval CCZ_E_UNTRUSTED    "agent:server-uid": it belongs to another user, who is neither this one nor root;
+ *                            "agent:server-pid": another process than @p pid listens there
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_agent_client_new(struct ccz_agent_client **out, const char *socket,
-                                                 struct ccz_err *err);
+                                                 int64_t pid, struct ccz_err *err);
+/** The same with what the environment says; without CCZ_AGENT_PID, any process of this user or of root.
+ *  @retval CCZ_E_NOT_FOUND  "agent:none": no CCZ_AGENT   @retval CCZ_E_ARG  "agent:connect": CCZ_AGENT_PID is no number of a process */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_agent_client_of_env(struct ccz_agent_client **out,
+                                                    struct ccz_err *err);
 CCZ_API void ccz_agent_client_free(struct ccz_agent_client *c);
 CCZ_DEFINE_AUTO(ccz_agent_client)
 /* Errors of the agent and of the KMS behind it come back with their rc, where, got and expected. A connection that broke is

@@ -121,7 +121,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_mounts(struct ccz_err *err);
  * @retval CCZ_E_IO         "handover:ram-dir"
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_ram_dir(int *folder, const char *dir, struct ccz_err *err);
-/** From now on, no file in it is changed, made or removed. @param folder of ccz_handover_ram_dir() */
+/** The same over a folder that need not be empty: what is in it is hidden from the program, which can do without. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_ram_over(int *folder, const char *dir,
+                                                  struct ccz_err *err);
+/** From now on, no file in it is changed, made or removed; sockets are connected to. @param folder of ccz_handover_ram_dir() */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_handover_ram_dir_close(int folder, struct ccz_err *err);
 /**
  * A new file (0400) with @p bytes. Its file system is looked at, by descriptor, before the first byte is written; a file

@@ -17,12 +17,16 @@ extern "C" {
 #endif
 
 #define CCZ_PINNED_CHUNK_SIZE 65536
+#define CCZ_PINNED_SIZE_MAX   ((uint64_t)1 << 40) /**< bytes of a file: 512 MiB of digests */
 
 struct ccz_pinned;
 /**
  * Opens and pins a regular file. Its path is followed once and not looked at again; a pipe or device is refused without waiting.
  * @param path  not kept
  * @retval CCZ_E_NOT_FOUND, CCZ_E_IO  pinned:open: there is none, not to be read, or no regular file
+ * @retval CCZ_E_LIMIT  pinned:size: larger than CCZ_PINNED_SIZE_MAX; nothing is read
+ * @retval CCZ_E_SIG    pinned:changed: it has another size at the end of the pass than at its beginning; a file that grows for ever is
+ *                      read up to the size that it had
  * @retval CCZ_E_IO     pinned:read    @retval CCZ_E_NOMEM  pinned:memory
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pinned_open(struct ccz_pinned **out, const char *path,

@@ -126,8 +126,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_bundle_key(char key[8 + CCZ_RECSYS_NAME_S
  * @param key       not kept
  * @retval CCZ_E_ARG         recsys:trainer-hook, recsys:key-version: @p cfg says neither what is required nor that it is not
  * @retval CCZ_E_POLICY      recsys:rolled-back: older key or older model than asked for; recsys:model-name; recsys:data: other ratings;
- *                           recsys:trainer-kind: another program; recsys:order: another order or none; recsys:titles, recsys:model-key:
- *                           not what the order says
+ *                           recsys:trainer-kind: another program; recsys:order: another order or none; recsys:titles, recsys:model-key,
+ *                           recsys:parent, recsys:parameters: not what the order says
  * @retval CCZ_E_SIG         recsys:signature; recsys:digest with the file; pf:... of a changed file or another key
  * @retval CCZ_E_MISMATCH    recsys:contents: files that do not fit each other
  * @retval CCZ_E_FORMAT      recsys:manifest, recsys:signature-file, recsys:seen, recsys:factors, and those of ids and titles

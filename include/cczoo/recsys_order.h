@@ -6,8 +6,9 @@
  * The *order*: one document in which the owner of ratings says what is trained, on which files, how, and how good it has to be.
  * He puts it into a KMS as a secret that trainer and server may have, and neither takes any of it from the host that starts it.
  * Its digest is that of its bytes as they lie there; the trainer writes it into the signed manifest of a bundle, and a server refuses a
- * bundle with another one. Training is deterministic, so that two bundles of one order are the same model (rounding of other
- * vector units aside, recsys_als.h): there is nothing to swap. Design: docs/design/recsys-bundle.md; format: docs/reference/recsys.md.
+ * bundle with another one. The training of "cczoo" is deterministic, so that two bundles of one order are the same model (rounding of
+ * other vector units aside, recsys_als.h): there is nothing to swap. What "spark" makes is bound to the ratings, to the number of factors
+ * and to how good it has to be: two jobs make two models, and both fulfil the order. Design: docs/design/recsys-bundle.md; format: docs/reference/recsys.md.
  */
 #include <cczoo/parquet_crypt.h>
 #include <cczoo/recsys_bundle.h>
@@ -30,8 +31,9 @@ CCZ_API const char *ccz_recsys_twice_name(enum ccz_recsys_twice rule);
 struct ccz_recsys_judge {
     bool none; /**< nothing is held out and judged */
     enum ccz_recsys_split_kind split;
-    double share;  /**< of TIME and RANDOM: 0.001 .. 0.999; else 0 */
-    double expect; /**< NDCG@10 must be that many times popularity's; 0 .. 1000, 0: whatever */
+    double share; /**< of TIME and RANDOM: 0.001 .. 0.999; else 0 */
+    double
+        expect; /**< NDCG@10 must be that many times popularity's; 0 .. 1000, 0: whatever (not for "spark") */
 };
 struct ccz_recsys_order {
     char name[CCZ_RECSYS_NAME_SIZE];          /**< of the model */
@@ -46,14 +48,19 @@ struct ccz_recsys_order {
         char titles_format[CCZ_RECSYS_FORMAT_NAME_SIZE]; /**< "": there are none */
         uint8_t titles_sha256[32]; /**< zeros, and only then, without titles */
     } data;
+    struct {
+        char ratings_key[8 + CCZ_RECSYS_NAME_SIZE]; /**< of the ratings that it gets: "key/NAME" */
+        char factors_key[8 + CCZ_RECSYS_NAME_SIZE]; /**< of the factors that it makes */
+        char export_name[CCZ_PQ_AAD_PREFIX_SIZE_MAX + 1]; /**< data set that it gets */
+    } spark; /**< trainer "spark", which may have neither the key of the data nor that of the model; else all "" */
     struct ccz_recsys_filter filter; /**< ratings_max and once are not part of it */
     struct ccz_recsys_als_cfg als;   /**< parameters; threads, tier and functions are not */
     struct ccz_recsys_judge judge;
     uint8_t sha256[32]; /**< reading: of the document */
 };
 
-/** @retval CCZ_E_ARG, CCZ_E_LIMIT  recsys:order-value or a place of recsys_als.h: what no order may say. Numbers that a kind of
- *  model does not use are 0, so that one order has one meaning. */
+/** @retval CCZ_E_ARG, CCZ_E_LIMIT  recsys:order-value: what no order may say; `got` begins with the member ("als.factors: 0"). Numbers that
+ *  a kind of model does not use are 0, so that one order has one meaning. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_recsys_order_check(const struct ccz_recsys_order *o,
                                                    struct ccz_err *err);
 /** The document, appended. @param o  checked */

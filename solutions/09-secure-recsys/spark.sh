@@ -10,7 +10,7 @@ export SPARK_LOCAL_IP=127.0.0.1 PYTHONUNBUFFERED=1
 QUICK="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 TRAINER=cczoo-recsys-spark # what gets the owner's ratings, and signs the model
-PARAMETERS=(--trainer spark --kind implicit-hkv --factors 32 --iterations 10 --alpha 10 --reg 0.05 --expect 1.2)
+PARAMETERS=(--trainer spark --spark-ratings-key key/spark/ratings --spark-factors-key key/spark/factors --kind implicit-hkv --factors 32 --iterations 10 --alpha 10 --reg 0.05 --expect 1.2)
 
 step "1 software TEE (SIMULATED), KMS, and the owner's encrypted ratings"
 make_platform
@@ -20,6 +20,17 @@ order
 new_model_key 1
 "$ROOT/java/build" "$RUN/jars"
 JAR=$RUN/jars/cczoo-spark.jar
+# The homes of Spark and Java that the driver sees. Everything in them that it starts is a file and no link, so that it is measured and stays what it was.
+real=$("$ENVIRONMENT/bin/python" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__))')
+mkdir -p "$RUN/spark/bin" "$RUN/java/bin"
+ln -s "$real/jars" "$RUN/spark/"
+cp "$real"/bin/{spark-submit,spark-class,load-spark-env.sh,find-spark-home} "$RUN/spark/bin/"
+EXECUTORS=$RUN/spark/work # executors log into SPARK_HOME
+printf '%s\n' "$JAVA" >"$RUN/java/home"
+ln -s "$BIN/cczoo-agent" "$RUN/java/cczoo-agent" # shows evidence of its own, or gets nothing
+cp "$HERE/executor-java" "$RUN/java/bin/java"
+STARTED=$RUN/java/bin/java,$RUN/java/home,$JAVA/bin/java
+for script in spark-submit spark-class load-spark-env.sh find-spark-home; do STARTED+=,$RUN/spark/bin/$script; done
 # What an agent is told to do is part of its measurement: program, arguments, variables, working directory, and files beside them. What Spark makes
 # up for each executor goes to its standard input (executor-java): the command line is the same for all.
 KMS_INSTANCE=$(kms status | sed -n 's/^instance //p') # measured: agents of one job are several, and must not have several KMS
@@ -27,7 +38,7 @@ AGENT=(--kms "$KMS" --kms-id "$KMS_INSTANCE" --policy "$RUN/kms-policy.json" "${
 JOB=("$ENVIRONMENT/bin/python" "$HERE/spark_als.py" --ratings "$RUN/part.parquet" --out "$RUN/factors" --out-key spark/factors --secret spark/auth --jar "$JAR"
     --master 'local-cluster[2,1,1024]' --rank 32 --iterations 10 --implicit --alpha 10 --reg 0.05 --conf spark.driver.host=127.0.0.1
     --conf "spark.driver.extraJavaOptions=$QUICK" --conf spark.sql.shuffle.partitions=2)
-DRIVER=("${AGENT[@]}" --secret spark/auth --measure "$HERE/spark_als.py,$JAR"
+DRIVER=("${AGENT[@]}" --secret spark/auth --measure "$HERE/spark_als.py,$JAR,$STARTED"
     --pass-env "PATH,SPARK_LOCAL_IP,PYTHONUNBUFFERED,SPARK_HOME=$RUN/spark,JAVA_HOME=$RUN/java")
 EXECUTOR=("${AGENT[@]}" --env _SPARK_AUTH_SECRET=spark/auth --measure "$HERE/executor.opts,$JAR" --pass-env "SPARK_LOCAL_IP=127.0.0.1,SPARK_HOME=$RUN/spark" --
     "$JAVA/bin/java" -cp "$JAR:$RUN/spark/jars/*" -Xmx1024M -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "@$HERE/executor.opts" io.cczoo.spark.Executor)
@@ -43,17 +54,10 @@ kms secret put spark/auth --from - --bind spark-secret <<<"$SECRET" >/dev/null
 
 step "2 the training part is handed over: by numbers, ids stay; under a key for Spark alone"
 SPLIT=(--order secret/orders/films --in "$RUN/ratings.parquet" --titles "$RUN/titles.enc" "${TEE[@]}" "${ASK_KMS[@]}")
-"$BIN/cczoo-recsys-spark" export "${SPLIT[@]}" --master-key key/spark/ratings "$RUN/part.parquet" 2>>"$RUN/log/export.log"
+"$BIN/cczoo-recsys-spark" export "${SPLIT[@]}" "$RUN/part.parquet" 2>>"$RUN/log/export.log"
 say "part.parquet: $(stat -c %s "$RUN/part.parquet") bytes, begins with $(head -c 4 "$RUN/part.parquet")"
 
 step "3 Spark: two executors, each starts inside a key agent and gets what the KMS gives to its evidence"
-real=$("$ENVIRONMENT/bin/python" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__))')
-mkdir -p "$RUN/spark" "$RUN/java/bin"
-ln -s "$real/bin" "$real/jars" "$RUN/spark/" # executors log into SPARK_HOME
-EXECUTORS=$RUN/spark/work
-ln -s "$JAVA" "$RUN/java/java"
-ln -s "$BIN/cczoo-agent" "$RUN/java/cczoo-agent"
-cp "$HERE/executor-java" "$RUN/java/bin/java"
 printf '%s\n' "${EXECUTOR[@]}" >"$RUN/java/agent"
 als() { "$BIN/cczoo-agent" "${DRIVER[@]}" -- "${JOB[@]}"; } # the job; its driver has an agent, too
 als 2>"$RUN/log/spark.log" | sed 's/^/   /' || {
@@ -69,9 +73,17 @@ WRAP=("$BIN/cczoo" agent wrap spark/factors --in "$RUN/some.key")
 expect_refusal 'policy:mrenclave: ' "$BIN/cczoo-agent" "${DRIVER[@]}" -- "${WRAP[@]}" | sed 's/^/   /'
 expect_refusal 'policy:mrenclave: ' "$BIN/cczoo-agent" "${DRIVER[@]}" -- "${JOB[0]}" -c 'import os, sys; os.execv(sys.argv[1], sys.argv[1:])' "${WRAP[@]}" | sed 's/^/   /'
 
+say "nor does the right one, if somebody has changed what it starts:"
+for file in "$RUN/java/bin/java" "$RUN/java/home" "$RUN/spark/bin/spark-class"; do
+    cp -p "$file" "$RUN/kept"
+    echo '# another one' >>"$file"
+    expect_refusal 'policy:mrenclave: ' "$BIN/cczoo-agent" "${DRIVER[@]}" -- "${JOB[@]}" | sed 's/^/   /'
+    cp -p "$RUN/kept" "$file"
+done
+
 step "4 the factors come back: judged on the same films, by the same metrics, and made a bundle"
 "$BIN/cczoo-recsys-spark" import "${SPLIT[@]}" --user-factors "$RUN/factors/user_factors" --item-factors "$RUN/factors/item_factors" \
-    --master-key key/spark/factors --out "$RUN/films-1" 2>"$RUN/log/import.log" | sed 's/^/   /'
+    --out "$RUN/films-1" 2>"$RUN/log/import.log" | sed 's/^/   /'
 
 step "5 served as any other"
 publish 1

@@ -41,12 +41,16 @@ static ccz_rc dial(int *out, const char *path, struct ccz_err *err)
 }
 
 /* Somebody else's socket would be told our keys to wrap them, and tell us keys of his choice. */
-static ccz_rc check_server(int fd, struct ccz_err *err)
+static ccz_rc check_server(int fd, int64_t pid, struct ccz_err *err)
 {
     struct cczi_agent_peer peer;
-    if (cczi_agent_peer_of(&peer, fd) && (peer.uid == geteuid() || peer.uid == 0))
+    if (!cczi_agent_peer_of(&peer, fd) || (peer.uid != geteuid() && peer.uid != 0))
+        return ccz_refuse_num(err, CCZ_E_UNTRUSTED, "agent:server-uid", peer.uid, geteuid());
+    /* of who called listen(); the agent lives as long as what it started, so its number is nobody else's */
+    if (pid == 0 || peer.pid == pid)
         return CCZ_OK;
-    return ccz_refuse_num(err, CCZ_E_UNTRUSTED, "agent:server-uid", peer.uid, geteuid());
+    return ccz_hint(err, ccz_refuse_num(err, CCZ_E_UNTRUSTED, "agent:server-pid", peer.pid, pid),
+                    "another process listens where the agent did");
 }
 
 /* One request, one answer; @p value borrows from the connection. */
@@ -86,12 +90,14 @@ static ccz_rc take_secret(struct ccz_secret **out, struct ccz_span value, struct
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "agent:memory", 0, "out of memory");
 }
 
-ccz_rc ccz_agent_client_new(struct ccz_agent_client **out, const char *socket_path,
+ccz_rc ccz_agent_client_new(struct ccz_agent_client **out, const char *socket_path, int64_t pid,
                             struct ccz_err *err)
 {
     int fd = -1;
     struct ccz_span value;
     *out = NULL;
+    if (pid < 0)
+        return ccz_fail(err, CCZ_E_ARG, "agent:connect", pid, "no process has this number");
     CCZ_AUTO(ccz_agent_client) c = calloc(1, sizeof(*c));
     if (!c)
         return ccz_fail(err, CCZ_E_NOMEM, "agent:memory", 0, "out of memory");
@@ -100,7 +106,7 @@ ccz_rc ccz_agent_client_new(struct ccz_agent_client **out, const char *socket_pa
     if (rc != CCZ_OK)
         return rc;
     cczi_agent_io_init(&c->io, fd, CCZI_AGENT_ANSWER_SIZE_MAX);
-    rc = check_server(fd, err);
+    rc = check_server(fd, pid, err);
     if (rc == CCZ_OK)
         rc = ask(&value, c, "hello", "1", CCZ_SPAN(NULL, 0), err);
     if (rc == CCZ_OK && !ccz_span_eq(value, ccz_span_str("1")))
@@ -109,6 +115,21 @@ ccz_rc ccz_agent_client_new(struct ccz_agent_client **out, const char *socket_pa
         return rc;
     *out = ccz_agent_client_take(&c);
     return CCZ_OK;
+}
+
+ccz_rc ccz_agent_client_of_env(struct ccz_agent_client **out, struct ccz_err *err)
+{
+    const char *socket_path = getenv(CCZ_AGENT_VARIABLE), *text = getenv(CCZ_AGENT_PID_VARIABLE);
+    char *end = NULL;
+    *out = NULL;
+    if (!socket_path || !*socket_path)
+        return ccz_fail(err, CCZ_E_NOT_FOUND, "agent:none", 0,
+                        "this process has no key agent: " CCZ_AGENT_VARIABLE " is not set");
+    const long long pid = text ? strtoll(text, &end, 10) : 0;
+    if (text && (end == text || *end || pid <= 0 || pid > INT32_MAX))
+        return ccz_fail(err, CCZ_E_ARG, "agent:connect", 0,
+                        CCZ_AGENT_PID_VARIABLE " is no number of a process");
+    return ccz_agent_client_new(out, socket_path, pid, err);
 }
 
 void ccz_agent_client_free(struct ccz_agent_client *c)

@@ -28,16 +28,28 @@ static ccz_rc no_memory(struct ccz_err *err)
     return ccz_fail(err, CCZ_E_NOMEM, "pinned:memory", 0, "out of memory");
 }
 
-static ccz_rc open_regular(int *fd, const char *path, struct ccz_err *err)
+static ccz_rc changed(struct ccz_err *err, const char *got)
+{
+    return ccz_hint(err,
+                    ccz_refuse(err, CCZ_E_SIG, "pinned:changed", got,
+                               "the file as it was when its digest was taken"),
+                    "somebody writes to the file while it is read");
+}
+
+static ccz_rc open_regular(int *fd, uint64_t *size, const char *path, struct ccz_err *err)
 {
     struct stat st;
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is not waited for */
     if (*fd < 0)
         return ccz_fail(err, errno == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, "pinned:open", errno,
                         "cannot open %.120s: %s", path, strerror(errno));
-    if (fstat(*fd, &st) == 0 && S_ISREG(st.st_mode))
-        return CCZ_OK;
-    return ccz_fail(err, CCZ_E_IO, "pinned:open", 0, "%.120s is not a regular file", path);
+    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < 0)
+        return ccz_fail(err, CCZ_E_IO, "pinned:open", 0, "%.120s is not a regular file", path);
+    *size = (uint64_t)st.st_size;
+    return *size <= CCZ_PINNED_SIZE_MAX
+               ? CCZ_OK
+               : ccz_refuse_num(err, CCZ_E_LIMIT, "pinned:size", (int64_t)*size,
+                                (int64_t)CCZ_PINNED_SIZE_MAX);
 }
 
 /* Up to @p size bytes: fewer only at the end of the file. */
@@ -58,22 +70,27 @@ static ccz_rc take(size_t *got, const struct ccz_pinned *p, uint64_t offset, siz
     return CCZ_OK;
 }
 
+/* Up to the size that the file had when it was opened, whatever somebody appends meanwhile. */
 static ccz_rc pin(struct ccz_pinned *p, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_hasher) whole = NULL;
-    size_t n = CHUNK;
+    size_t n = 0;
     ccz_rc rc = ccz_hasher_new(&whole, CCZ_SHA256) == CCZ_OK ? CCZ_OK : no_memory(err);
-    while (rc == CCZ_OK && n == CHUNK) {
-        rc = take(&n, p, p->size, CHUNK, err);
-        if (rc != CCZ_OK || n == 0)
-            break;
-        uint8_t *digest = ccz_buf_extend(&p->chunks, 32);
+    for (uint64_t at = 0; rc == CCZ_OK && at < p->size; at += n) {
+        const size_t size = p->size - at < CHUNK ? (size_t)(p->size - at) : CHUNK;
+        rc = take(&n, p, at, size, err);
+        if (rc == CCZ_OK && n < size)
+            rc = changed(err, "a file that is cut while it is pinned");
+        uint8_t *digest = rc == CCZ_OK ? ccz_buf_extend(&p->chunks, 32) : NULL;
         const struct ccz_span bytes = CCZ_SPAN(p->held, n);
-        if (!digest || ccz_sha256(digest, bytes) != CCZ_OK ||
-            ccz_hasher_put(whole, bytes) != CCZ_OK)
+        if (rc == CCZ_OK && (!digest || ccz_sha256(digest, bytes) != CCZ_OK ||
+                             ccz_hasher_put(whole, bytes) != CCZ_OK))
             rc = no_memory(err);
-        p->size += n;
     }
+    if (rc == CCZ_OK)
+        rc = take(&n, p, p->size, 1, err);
+    if (rc == CCZ_OK && n)
+        rc = changed(err, "a file that grows while it is pinned");
     if (rc == CCZ_OK && ccz_hasher_done(p->sha256, whole) != CCZ_OK)
         rc = no_memory(err);
     return rc;
@@ -89,7 +106,7 @@ ccz_rc ccz_pinned_open(struct ccz_pinned **out, const char *path, struct ccz_err
     p->which = UINT64_MAX;
     ccz_buf_init(&p->chunks, SIZE_MAX >> 1);
     p->held = malloc(CHUNK);
-    ccz_rc rc = p->held ? open_regular(&p->fd, path, err) : no_memory(err);
+    ccz_rc rc = p->held ? open_regular(&p->fd, &p->size, path, err) : no_memory(err);
     if (rc == CCZ_OK)
         rc = pin(p, err);
     if (rc == CCZ_OK)
@@ -143,10 +160,7 @@ static ccz_rc hold(struct ccz_pinned *p, uint64_t which, struct ccz_err *err)
         char text[64];
         (void)snprintf(text, sizeof(text), "chunk %llu is %s", (unsigned long long)which,
                        got < size ? "cut short" : "another one");
-        return ccz_hint(err,
-                        ccz_refuse(err, CCZ_E_SIG, "pinned:changed", text,
-                                   "the file as it was when its digest was taken"),
-                        "somebody writes to the file while it is read");
+        return changed(err, text);
     }
     if (rc == CCZ_OK)
         p->which = which;

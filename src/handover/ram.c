@@ -155,14 +155,14 @@ static int new_ramfs(void)
 }
 
 /* By descriptors alone: what was looked at is what is covered, and what was mounted is what files are made in. */
-ccz_rc ccz_handover_ram_dir(int *folder, const char *dir, struct ccz_err *err)
+static ccz_rc cover(int *folder, const char *dir, bool empty, struct ccz_err *err)
 {
     *folder = -1;
     int target = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (target < 0)
         return ram_dir_failed(err, "cannot open folder", dir);
     int mounted = -1;
-    ccz_rc rc = check_empty(target, dir, err);
+    ccz_rc rc = empty ? check_empty(target, dir, err) : CCZ_OK;
     if (rc == CCZ_OK && (mounted = new_ramfs()) < 0)
         rc = ram_dir_failed(err, "cannot make a ramfs for", dir);
     if (rc == CCZ_OK &&
@@ -174,6 +174,16 @@ ccz_rc ccz_handover_ram_dir(int *folder, const char *dir, struct ccz_err *err)
     else if (mounted >= 0)
         (void)close(mounted);
     return rc;
+}
+
+ccz_rc ccz_handover_ram_dir(int *folder, const char *dir, struct ccz_err *err)
+{
+    return cover(folder, dir, true, err);
+}
+
+ccz_rc ccz_handover_ram_over(int *folder, const char *dir, struct ccz_err *err)
+{
+    return cover(folder, dir, false, err);
 }
 
 ccz_rc ccz_handover_ram_dir_close(int folder, struct ccz_err *err)

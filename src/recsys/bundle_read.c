@@ -116,6 +116,14 @@ static ccz_rc refuse_digest(struct ccz_err *err, const char *where, const uint8_
     return ccz_hint(err, ccz_refuse_bytes(err, CCZ_E_POLICY, where, got, 32, expected, 32), hint);
 }
 
+static bool same_parameters(const struct ccz_recsys_als_cfg *a, const struct ccz_recsys_als_cfg *b)
+{
+    return a->kind == b->kind && a->solver == b->solver && a->cg_steps == b->cg_steps &&
+           a->factors == b->factors && a->iterations == b->iterations && a->reg == b->reg &&
+           a->alpha == b->alpha && a->unobserved == b->unobserved && a->nu == b->nu &&
+           a->seed == b->seed && a->biases == b->biases && a->nonneg == b->nonneg;
+}
+
 /* The digest says all of it of a trainer that does as it is told; the rest is what the reader needs not take on trust. */
 static ccz_rc check_order(const struct ccz_recsys_manifest *m, const struct ccz_recsys_order *o,
                           struct ccz_err *err)
@@ -133,6 +141,12 @@ static ccz_rc check_order(const struct ccz_recsys_manifest *m, const struct ccz_
     if (memcmp(m->titles_sha256, o->data.titles_sha256, 32) != 0)
         return refuse_digest(err, "recsys:titles", m->titles_sha256, o->data.titles_sha256,
                              "the model has the titles of another file");
+    if (memcmp(m->parent_sha256, o->parent_sha256, 32) != 0)
+        return refuse_digest(err, "recsys:parent", m->parent_sha256, o->parent_sha256,
+                             "the model was made to follow another one");
+    if (!same_parameters(&m->als, &o->als))
+        return ccz_refuse(err, CCZ_E_POLICY, "recsys:parameters", "other parameters of the model",
+                          "those of the order");
     return memcmp(m->data_sha256, o->data.sha256, 32) == 0
                ? CCZ_OK
                : refuse_digest(err, "recsys:data", m->data_sha256, o->data.sha256,

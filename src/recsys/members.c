@@ -7,7 +7,10 @@
 
 void cczi_member_wrong(struct cczi_members *p, const char *key)
 {
-    p->wrong = p->wrong ? p->wrong : key;
+    if (p->wrong)
+        return;
+    p->wrong = key;
+    p->wrong_in = p->in;
 }
 
 void cczi_member_text(struct cczi_members *p, char *out, size_t size, const struct ccz_json *o,

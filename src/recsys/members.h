@@ -5,7 +5,9 @@
 #include <cczoo/codec.h>
 
 struct cczi_members {
-    const char *wrong; /* missing, of another type or out of range; NULL: none is */
+    const char *in;       /* the object that is read, with a dot; NULL: the outermost */
+    const char *wrong;    /* missing, of another type or out of range; NULL: none is */
+    const char *wrong_in; /* its `in` */
 };
 void cczi_member_wrong(struct cczi_members *p, const char *key);
 /* A text shorter than @p size, with its NUL. */

@@ -126,7 +126,7 @@ has out '^0 [1-9][0-9]*$'
 # cluster NAME EXECUTOR_JAVA: a JAVA_HOME whose java starts executors by that script
 cluster() {
     mkdir -p "$RUN/$1/bin"
-    ln -s "$JAVA" "$RUN/$1/java"
+    printf '%s\n' "$JAVA" >"$RUN/$1/home"
     ln -s "$BIN/cczoo-agent" "$RUN/$1/cczoo-agent"
     cp "$2" "$RUN/$1/bin/java"
     printf '%s\n' "${EXECUTOR[@]}" >"$RUN/$1/agent"
@@ -157,7 +157,7 @@ JAVA_HOME=$RUN/good status 0 als factors 2
 has out '^\{"ratings": [0-9]+, "users": 300, "items": 200, "rank": 8, "iterations": 3, "seconds": [0-9.]+\}$'
 after=$(releases secret/spark/auth)
 [ $((after - before)) = 3 ] || die "the driver and two executors were to get Spark's secret, each by its own evidence"
-[ "$(grep -h 'agent: ready socket=/tmp/cczoo-agent\.' "$EXECUTORS"/*/*/stderr | wc -l)" = 2 ] || die "expected two agents of executors"
+[ "$(grep -h 'agent: ready socket=/proc/tty/driver/' "$EXECUTORS"/*/*/stderr | wc -l)" = 2 ] || die "expected two agents of executors"
 grep -q 'agent: unwrap name=ratings .*verdict=accept' "$EXECUTORS"/*/*/stderr || die "no executor opened a key by its own agent"
 parts=0
 for f in "$RUN"/factors/*/part-*.parquet; do

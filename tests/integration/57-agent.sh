@@ -244,6 +244,11 @@ has err '^refused: policy:mrenclave: '
 status 124 "$BIN/cczoo" agent run --kms "$KMS" --trust-sim "$RUN/sim/trust" --policy "$RUN/probe-policy.json" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings -- touch "$RUN/started"
 status 125 around --unwrap ratings -- "$RUN/no-such-program"
 [ ! -e "$RUN/started" ] || die "a program was started without its secrets"
+left() { find /tmp -maxdepth 1 -name 'cczoo-agent.*' | sort; }
+left >"$RUN/left"
+status 137 around --unwrap ratings -- sh -c 'kill -KILL $$' # the agent ends as the program does, and cleans up before
+status 125 around --unwrap ratings --env A=spark/none -- true
+cmp -s "$RUN/left" <(left) || die "a folder was left in /tmp"
 reach
 start wrapped "$BIN/cczoo" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings -- sh -c 'echo $$ >"$0"; exec sleep 300' "$RUN/child"
 wait_file wrapped "$RUN/child" 30
@@ -352,7 +357,7 @@ refused --unwrap ratings --measure "$RUN/in" -- "${OPEN[@]}"
 cp "$RUN/in.kept" "$RUN/in"
 X=1 admit --unwrap ratings --pass-env X,Y=2 -- /usr/bin/env
 X=1 status 0 launch --unwrap ratings --pass-env X,Y=2 -- /usr/bin/env
-[ "$(sort "$RUN/out" | sed -E 's/(CCZ_AGENT=).*/\1/' | tr '\n' ' ')" = "CCZ_AGENT= X=1 Y=2 " ] || { cat "$RUN/out" >&2; die "other variables than those that were named"; }
+[ "$(sort "$RUN/out" | sed -E 's/(CCZ_AGENT(_PID)?=).*/\1/' | tr '\n' ' ')" = "CCZ_AGENT= CCZ_AGENT_PID= X=1 Y=2 " ] || { cat "$RUN/out" >&2; die "other variables than those that were named"; }
 one=$(X=1 launch --measurement --unwrap ratings --pass-env X -- "${OPEN[@]}")
 [ "$one" = "$(X=1 launch --measurement --unwrap ratings --pass-env X -- "${OPEN[@]}")" ] || die "one launch, two measurements"
 [ "$one" != "$(X=2 launch --measurement --unwrap ratings --pass-env X -- "${OPEN[@]}")" ] || die "the value of a variable is not measured"
@@ -367,10 +372,12 @@ admit --unwrap ratings --any-arguments-insecure -- "$BIN/cczoo" # what such a po
 rm "$RUN/none"
 refused --unwrap ratings -- "${OPEN[@]}"
 refused --unwrap ratings --any-arguments-insecure -- sh -c '"$0" "$@"' "${OPEN[@]}"
-for bad in CCZ_AGENT=x CCZ_AGENT; do
+for bad in CCZ_AGENT=x CCZ_AGENT CCZ_AGENT_PID=1; do
     status 2 launch --unwrap ratings --pass-env $bad -- true
-    has err '^error: CCZ_AGENT is set by the agent'
+    has err "^error: ${bad%=*} is set by the agent"
 done
+status 2 launch --unwrap ratings --socket "$RUN/x" -- true
+has err '^error: --socket is for an agent without a program'
 status 2 launch --env CCZ_AGENT=spark/auth -- true
 status 2 launch --unwrap ratings --inherit-env --socket "$RUN/x"
 status 2 "$BIN/cczoo-agent" --kms x --policy x --tee configfs --unwrap a --any-arguments-insecure -- true
@@ -385,6 +392,57 @@ chmod 755 "$RUN/script"
 status 124 launch --unwrap ratings -- "$RUN/script"
 has err 'exec:script'
 status 0 kms bind key/ratings agent
+
+step "nobody else listens where a program finds its agent"
+# steal PATH: a sibling puts a socket of its own there, and takes whatever comes
+cat >"$RUN/steal.py" <<'EOF'
+import os, socket, sys
+at, told = sys.argv[1:3]
+try:
+    os.rename(at, at + ".real")
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(at)
+    s.listen()
+except OSError as e:
+    print(type(e).__name__, e.errno, file=open(told, "w"))
+    sys.exit(0)
+print("listens", file=open(told + ".there", "w"))
+with open(told, "w", buffering=1) as log:
+    f = s.accept()[0].makefile("rwb", buffering=0)
+    for line in f:
+        log.write(line.decode())
+        f.write(b"ok 1\n" if line.startswith(b"hello") else b"ok ccz1.\n")
+EOF
+WAIT='echo $$ >"$0.pid"; while [ ! -e "$0" ]; do sleep 0.05; done; exec "$@"' # sh -c WAIT FILE PROGRAM: when FILE is there
+reach
+"$BIN/cczoo" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --socket "$RUN/taken.sock" --wrap ratings -- \
+    sh -c "$WAIT" "$RUN/told.there" "$BIN/cczoo" agent wrap ratings --in "$RUN/dek" >"$RUN/log/taken.log" 2>&1 &
+PIDS[taken]=$!
+wait_file taken "$RUN/told.there.pid" 30
+python3 "$RUN/steal.py" "$RUN/taken.sock" "$RUN/told" &
+thief=$!
+wait "${PIDS[taken]}" && die "a program talked to somebody else"
+unset "PIDS[taken]"
+wait "$thief"
+grep -qE '^refused: agent:server-pid: [0-9]+ / [0-9]+' "$RUN/log/taken.log" || die "another refusal than that it is another process"
+[ ! -s "$RUN/told" ] || die "the sibling was told: $(head -c 100 "$RUN/told")"
+rm "$RUN"/told*
+# cczoo-agent: there is no such place for him; not even through the door that /proc opens to processes of one user
+"$BIN/cczoo-agent" "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --unwrap ratings --ready-file "$RUN/private.ready" -- \
+    sh -c "$WAIT" "$RUN/told" "$BIN/cczoo" agent ping >"$RUN/log/private.log" 2>&1 &
+PIDS[private]=$!
+wait_file private "$RUN/told.pid" 30
+at=$(cat "$RUN/private.ready")
+door=/proc/$(cat "$RUN/told.pid")/root$at
+[ ! -e "$at" ] || die "others see $at"
+[ -S "$door" ] || die "no socket at $at of the program"
+for change in "rm -f $door" "rmdir $(dirname "$at")" "mv $(dirname "$at") $RUN/away"; do
+    $change 2>/dev/null && die "a sibling can: $change"
+done
+python3 "$RUN/steal.py" "$door" "$RUN/told"
+wait "${PIDS[private]}" || die "the program did not find its agent"
+unset "PIDS[private]"
+grep -qx 'OSError 30' "$RUN/told" || die "the sibling could change that folder: $(cat "$RUN/told")" # EROFS
 
 step "an agent around a program serves it and what it starts, not others of the same user"
 reach

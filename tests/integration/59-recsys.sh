@@ -124,7 +124,10 @@ PY
 recsys "${ORDER[@]}" 2>/dev/null | cmp - local.json
 fails 1 'refused: recsys:order: 0{64} / [0-9a-f]{64}' inspect --bundle protected "${LOCAL[@]}" --order local.json
 fails 1 'refused: recsys:order-value' "${ORDER[@]}" --data-key data.key
-fails 1 'refused: recsys:order-value' "${ORDER[@]}" --trainer somebody
+fails 1 'refused: recsys:order-value: trainer: somebody / ' "${ORDER[@]}" --trainer somebody
+fails 1 'refused: recsys:order-value: spark.ratings_key: a key of no KMS / ' "${ORDER[@]}" --trainer spark
+fails 1 'refused: recsys:order-value: judge.expect: no judge / ' "${ORDER[@]}" --trainer spark --spark-ratings-key key/a --spark-factors-key key/b
+fails 1 'refused: recsys:order-value: spark: keys / ' "${ORDER[@]}" --spark-ratings-key key/a
 fails 1 'refused: recsys:order-value' "${ORDER[@]}" --expect 2 # of nothing that is judged
 fails 2 'parent' "${ORDER[@]}" --parent 12
 fails 3 'pinned:open' "${ORDER[@]}" --in nowhere
@@ -132,7 +135,7 @@ fails 3 'pinned:open' "${ORDER[@]}" --titles .
 sed 's/"seed": 1/"seed": 1, "seed": 2/' local.json >twice.json
 fails 1 'recsys:order-format' inspect --bundle protected "${LOCAL[@]}" --order twice.json
 sed 's/"seed": 1/"sead": 1/' local.json >typo.json
-fails 1 'recsys:order-format.*member seed is missing' inspect --bundle protected "${LOCAL[@]}" --order typo.json
+fails 1 'recsys:order-format.*member als.seed is missing' inspect --bundle protected "${LOCAL[@]}" --order typo.json
 
 step "the name of a data set: another file under the same key is none of it"
 PARQUET=("${TRAIN[@]}" --format parquet --data-key data.key --titles titles.enc)
@@ -155,6 +158,7 @@ fails 1 'refused: recsys:ratings: [0-9]+ / 100' "${PARQUET[@]}" --in ratings.par
 
 step "a bundle without evidence is refused by who asks for a trainer's; oblivious lists are served as well"
 mv "$RUN/titles.enc" "$RUN/other-titles.enc"
+head -n 100 made-up/ratings.csv >part.csv # some of the users alone
 rm -r "$RUN/made-up" "$RUN/ratings.parquet"
 recsys_server --oblivious
 fails 1 'refused: ratls:no-evidence|ratls:no-evidence' recommend --bundle clear --model-key model.key --trainer-policy "$RUN/trainer-policy.json" \
@@ -218,8 +222,8 @@ for option in --version=7 --value-min=1 --binarize --twice=sum --per-user=2 --pe
     fails 2 'unknown option' "${ORDERED[@]}" "${REST_OF_IT[@]}" "$option"
 done
 recsys() { "$BIN/cczoo-recsys-spark" "$@"; }
-fails 1 'refused: policy:mrenclave: ' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --master-key key/films never # a policy for the trainer is none for it
-fails 1 'refused: recsys:kms-only: local.json / secret/NAME' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --order local.json --master-key key/films never
+fails 1 'refused: policy:mrenclave: ' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" never # a policy for the trainer is none for it
+fails 1 'refused: recsys:kms-only: local.json / secret/NAME' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --order local.json never
 fails 2 'export . import' encrypt a b
 [ ! -e never ] || die "something was written"
 
@@ -229,33 +233,39 @@ CLI_ID=$("$BIN/cczoo" sim measure "$BIN/cczoo") # in the place of a cluster
 sed "s/$TRAINER_ID/$SPARK_ID/; s/$SERVER_ID/$CLI_ID/" "$RUN/model-policy.json" >"$RUN/spark-policy.json"
 kms policy put spark "$RUN/spark-policy.json" >/dev/null
 for item in key/ratings key/films secret/orders/films; do kms bind $item spark >/dev/null; done
-kms key create factors --alg aes-128 --bind spark >/dev/null
-FACTORS=(--user-factors factors/user_factors --item-factors factors/item_factors --master-key key/factors)
-fails 1 'refused: recsys:trainer-kind: spark / cczoo' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --master-key key/factors never
+for key in factors part; do kms key create $key --alg aes-128 --bind spark >/dev/null; done
+FACTORS=(--user-factors factors/user_factors --item-factors factors/item_factors)
+CLUSTER=(--trainer spark --spark-ratings-key key/part --spark-factors-key key/factors)
+fails 1 'refused: recsys:trainer-kind: spark / cczoo' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" never
 fails 1 'refused: recsys:trainer-kind: spark / cczoo' import "${ORDERED[@]}" "${REST_OF_IT[@]}" "${FACTORS[@]}"
-order --trainer spark --expect 900
-fails 1 'refused: recsys:kms-only: data.key / key/NAME' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --master-key data.key never
-fails 1 'refused: recsys:data: ' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --in ratings.enc --master-key key/factors never
+order "${CLUSTER[@]}" --expect 900
+fails 1 'refused: recsys:data: ' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --in ratings.enc never
 fails 1 'refused: recsys:data: ' import "${ORDERED[@]}" "${REST_OF_IT[@]}" "${FACTORS[@]}" --in ratings.enc
-quiet export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --master-key key/factors spark.parquet
-for option in --split=none --seed=3 --name=x --model-key=key/x --kind=explicit --expect=0 --any-data-name-insecure --version=7; do
+quiet export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" spark.parquet
+for option in --split=none --seed=3 --name=x --model-key=key/x --kind=explicit --expect=0 --any-data-name-insecure --version=7 --master-key=key/x --export-name=x --factors-name=x; do
     fails 2 'unknown option' import "${ORDERED[@]}" "${REST_OF_IT[@]}" "${FACTORS[@]}" "$option"
-    fails 2 'unknown option' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" --master-key key/factors "$option" never
+    fails 2 'unknown option' export "${ORDERED[@]:0:6}" "${REST_OF_IT[@]}" "$option" never
 done
 recsys() { "$BIN/cczoo" recsys "$@"; }
 quiet train "${KMS_KEYS[@]}" "${PARAMETERS[@]}" --split none --model-key key/films --name films --out cluster
 rm -r factors
 quiet export --bundle cluster --model-key key/films --any-trainer-insecure --master-key key/factors factors "${REST_OF_IT[@]}"
+quiet encrypt --key key/ratings part.csv part.enc "${REST_OF_IT[@]}"
+quiet train --in part.enc --data-key key/ratings --split none "${PARAMETERS[@]}" --model-key key/films --name films --out few-users "${REST_OF_IT[@]}"
+quiet export --bundle few-users --model-key key/films --any-trainer-insecure --master-key key/factors few "${REST_OF_IT[@]}"
 recsys() { "$BIN/cczoo-recsys-spark" "$@"; }
 IMPORT=(import "${ORDERED[@]}" "${RUNNING[@]}" "${REST_OF_IT[@]}" "${FACTORS[@]}")
 fails 1 'refused: recsys:ndcg: .* / at least' "${IMPORT[@]}"
-order --trainer spark --factors 11
+order "${CLUSTER[@]}" --factors 11 --expect 0.01
 fails 1 'refused: recsys:factors: 12 / 11' "${IMPORT[@]}"
-order --trainer spark --kind explicit
+order "${CLUSTER[@]}" --kind explicit --expect 0.01
 fails 1 'refused: recsys:biases: no biases / ' "${IMPORT[@]}"
-fails 1 'refused: parquet:master-key: factors / ' "${IMPORT[@]}" --master-key factors.key # the file says another key
+order --trainer spark --spark-ratings-key key/part --spark-factors-key key/part --expect 0.01
+fails 1 'refused: parquet:master-key: factors / ' "${IMPORT[@]}" # the file says another key
+order "${CLUSTER[@]}" --expect 0.01
+FEW=(import "${ORDERED[@]}" "${RUNNING[@]}" "${REST_OF_IT[@]}" --user-factors few/user_factors --item-factors few/item_factors)
+fails 1 'refused: recsys:factors: [1-9][0-9]* of [0-9]+ rows are missing / one for each user' "${FEW[@]}" # of who has ratings in what was exported
 [ ! -e never ] || die "something was written"
-order --trainer spark
 quiet "${IMPORT[@]}" --out from-cluster
 recsys() { "$BIN/cczoo" recsys "$@"; }
 recsys inspect --bundle from-cluster --model-key key/films --any-trainer-insecure --order secret/orders/films "${REST_OF_IT[@]}" 2>>"$RUN/log/all.log" |

@@ -109,8 +109,7 @@ static ccz_rc wrap(struct ccz_buf *out, void *arg, const struct ccz_secret *key,
 static ccz_rc keys_from_agent(struct ccz_pq_keytools **out, struct ccz_agent_client **agent,
                               bool single, struct ccz_err *err)
 {
-    const char *socket = getenv("CCZ_AGENT");
-    ccz_rc rc = ccz_agent_client_new(agent, socket ? socket : "", err);
+    ccz_rc rc = ccz_agent_client_of_env(agent, err);
     const struct ccz_pq_keytools_cfg cfg = {.kms = {.unwrap = unwrap, .wrap = wrap, .arg = *agent},
                                             .single_wrapping = single};
     return rc == CCZ_OK ? ccz_pq_keytools_new(out, &cfg, err) : rc;

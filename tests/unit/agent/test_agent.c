@@ -341,7 +341,7 @@ static void test_socket(void)
     CHECK(ccz_agent_new(&a, &cfg, &err) == CCZ_OK);
     struct stat st;
     CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600); /* whatever the umask */
-    CHECK(ccz_agent_client_new(&c, path, &err) == CCZ_OK);
+    CHECK(ccz_agent_client_new(&c, path, 0, &err) == CCZ_OK);
     CHECK(ccz_agent_client_wrap(&text, c, "ratings", CCZ_SPAN(data_key, 16), &err) == CCZ_OK);
     CHECK(ccz_agent_client_unwrap(&plain, c, "ratings", ccz_buf_span(&text), &err) == CCZ_OK);
     CHECK(ccz_secret_size(plain) == 16 && memcmp(ccz_secret_view(plain), data_key, 16) == 0);
@@ -362,7 +362,7 @@ static void test_socket(void)
     CHECK(ccz_agent_client_wrap(&text, c, "ratings", CCZ_SPAN(data_key, 16), &err) != CCZ_OK);
     CHECK(err.rc == CCZ_E_CLOSED || err.rc == CCZ_E_IO);
     struct ccz_agent_client *gone = NULL;
-    CHECK(is_refused(ccz_agent_client_new(&gone, path, &err), CCZ_E_UNAVAILABLE, &err,
+    CHECK(is_refused(ccz_agent_client_new(&gone, path, 0, &err), CCZ_E_UNAVAILABLE, &err,
                      "agent:connect"));
 }
 
@@ -381,7 +381,7 @@ static void test_socket_path(void)
     CHECK(ccz_agent_new(&a, &cfg, &err) == CCZ_OK); /* what a killed agent leaves is replaced */
     CHECK(is_refused(ccz_agent_new(&second, &cfg, &err), CCZ_E_EXISTS, &err, "agent:socket"));
     CCZ_AUTO(ccz_agent_client) c = NULL;
-    CHECK(ccz_agent_client_new(&c, path, &err) == CCZ_OK); /* the first one goes on */
+    CHECK(ccz_agent_client_new(&c, path, 0, &err) == CCZ_OK); /* the first one goes on */
     cfg.socket = temp_path("file");
     CHECK(ccz_file_write(cfg.socket, ccz_span_str("precious"), 0600, CCZ_FILE_REPLACE, NULL) ==
           CCZ_OK);
@@ -422,8 +422,9 @@ static void test_strangers(void)
     CHECK(ccz_agent_new(&a, &cfg, &err) == CCZ_OK);
     struct stat st;
     CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600 && st.st_uid == 65534);
-    CHECK(is_refused(ccz_agent_client_new(&c, path, &err), CCZ_E_DENIED, &err, "agent:peer-uid") &&
-          !c);
+    CHECK(
+        is_refused(ccz_agent_client_new(&c, path, 0, &err), CCZ_E_DENIED, &err, "agent:peer-uid") &&
+        !c);
     CHECK(strcmp(err.got, "0") == 0 && strcmp(err.expected, "65534") == 0);
     CHECK(chmod(temp_base, 0755) == 0);
     pid_t child = fork();
@@ -432,7 +433,7 @@ static void test_strangers(void)
         if (setgid(65534) != 0 || setuid(65534) != 0)
             _Exit(2);
         struct ccz_secret *s = NULL;
-        bool ok = ccz_agent_client_new(&c, path, NULL) == CCZ_OK &&
+        bool ok = ccz_agent_client_new(&c, path, 0, NULL) == CCZ_OK &&
                   ccz_agent_client_secret(&s, c, "spark/auth", NULL) == CCZ_OK;
         _Exit(ok ? 0 : 1);
     }
@@ -598,7 +599,7 @@ static bool ask_when_told(void *arg)
     char g;
     if (read(k->go, &g, 1) != 1)
         return false;
-    ccz_rc rc = ccz_agent_client_new(&c, k->path, &err);
+    ccz_rc rc = ccz_agent_client_new(&c, k->path, 0, &err);
     if (rc == CCZ_OK)
         rc = ccz_agent_client_secret(&s, c, "spark/auth", &err);
     ccz_secret_free(s);
@@ -629,8 +630,8 @@ static void test_siblings(void)
         CHECK(write(go[1], "g", 1) == 1 && read(said[0], &c, 1) == 1 && c == 'y');
         CHECK(waitpid(sibling, NULL, 0) == sibling);
         struct ccz_agent_client *self = NULL;
-        CHECK(
-            is_refused(ccz_agent_client_new(&self, path, &err), CCZ_E_DENIED, &err, "agent:peer"));
+        CHECK(is_refused(ccz_agent_client_new(&self, path, 0, &err), CCZ_E_DENIED, &err,
+                         "agent:peer"));
         CHECK(k.calls == calls);
     }
     struct ccz_agent_cfg cfg = config(&k, path);
@@ -673,18 +674,18 @@ static void test_limits(void)
     cfg.idle_timeout_ms = 60000;
     CHECK(ccz_agent_new(&a, &cfg, &err) == CCZ_OK);
     CCZ_AUTO(ccz_agent_client) one = NULL;
-    CHECK(ccz_agent_client_new(&one, path, &err) == CCZ_OK);
+    CHECK(ccz_agent_client_new(&one, path, 0, &err) == CCZ_OK);
     int slow = dial(path);
     CHECK(send(slow, "hello 1\nsec", 11, 0) == 11); /* the second is in place, and in a request */
     CHECK(recv(slow, text, 5, MSG_WAITALL) == 5 && memcmp(text, "ok 1\n", 5) == 0);
     struct ccz_agent_client *third = NULL;
-    CHECK(is_refused(ccz_agent_client_new(&third, path, &err), CCZ_E_LIMIT, &err,
+    CHECK(is_refused(ccz_agent_client_new(&third, path, 0, &err), CCZ_E_LIMIT, &err,
                      "agent:connections"));
     CHECK(read_all(text, sizeof(text), slow) == 0); /* half a request has its time, then it ends */
     (void)close(slow);
     ccz_rc rc = CCZ_E_LIMIT; /* its place is free again */
     for (int i = 0; rc == CCZ_E_LIMIT && i < 200; i++, (void)usleep(10000))
-        rc = ccz_agent_client_new(&third, path, &err);
+        rc = ccz_agent_client_new(&third, path, 0, &err);
     CHECK(rc == CCZ_OK);
     ccz_agent_client_free(third);
     int trickle = -1, sent = 0;
@@ -736,7 +737,7 @@ static void test_hostile(void)
     CCZ_AUTO(ccz_agent_client) c = NULL;
     ccz_rc rc = CCZ_E_LIMIT;
     for (int i = 0; rc == CCZ_E_LIMIT && i < 200; i++, (void)usleep(10000))
-        rc = ccz_agent_client_new(&c, path, NULL);
+        rc = ccz_agent_client_new(&c, path, 0, NULL);
     CHECK(rc == CCZ_OK);
 }
 
@@ -765,8 +766,58 @@ static void test_server_uid(void)
     struct ccz_err err = {0};
     struct ccz_agent_client *c = NULL;
     CHECK(read(ready[0], &r, 1) == 1);
-    CHECK(is_refused(ccz_agent_client_new(&c, path, &err), CCZ_E_UNTRUSTED, &err,
+    CHECK(is_refused(ccz_agent_client_new(&c, path, 0, &err), CCZ_E_UNTRUSTED, &err,
                      "agent:server-uid"));
+    CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+}
+
+/* Another process of this user listens where the agent did: it would be told keys, and tell keys of its choice. */
+static void test_impostor(void)
+{
+    const char *path = temp_path("taken.sock");
+    struct fake_kms k = {.latest = 1};
+    const struct ccz_agent_cfg cfg = config(&k, path);
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_agent) a = NULL;
+    CCZ_AUTO(ccz_agent_client) c = NULL;
+    struct ccz_agent_client *no = NULL;
+    char pid[24], got[24];
+    int ready[2];
+    (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    CHECK(ccz_agent_new(&a, &cfg, &err) == CCZ_OK);
+    CHECK(is_refused(ccz_agent_client_of_env(&no, &err), CCZ_E_NOT_FOUND, &err, "agent:none"));
+    CHECK(setenv(CCZ_AGENT_VARIABLE, path, 1) == 0 && setenv(CCZ_AGENT_PID_VARIABLE, pid, 1) == 0);
+    CHECK(ccz_agent_client_of_env(&c, &err) == CCZ_OK);
+    CHECK(rename(path, temp_path("moved.sock")) == 0 && pipe(ready) == 0);
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        struct sockaddr_un at = {.sun_family = AF_UNIX};
+        (void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        if (bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(fd, 8) != 0 ||
+            write(ready[1], "r", 1) != 1)
+            _Exit(2);
+        for (;;) {
+            const int one = accept(fd, NULL, NULL);
+            (void)!send(one, "ok 1\n", 5, MSG_NOSIGNAL); /* whoever looked at us has hung up */
+        }
+    }
+    CHECK(read(ready[0], got, 1) == 1);
+    CHECK(
+        is_refused(ccz_agent_client_of_env(&no, &err), CCZ_E_UNTRUSTED, &err, "agent:server-pid"));
+    (void)snprintf(got, sizeof(got), "%d", (int)child);
+    CHECK(!no && strcmp(err.got, got) == 0 && strcmp(err.expected, pid) == 0);
+    CHECK(unsetenv(CCZ_AGENT_PID_VARIABLE) == 0); /* nobody said which process it is */
+    CHECK(ccz_agent_client_of_env(&no, &err) == CCZ_OK);
+    ccz_agent_client_free(no);
+    static const char *const bad[] = {"", "0", "-1", "x", "12x", "99999999999"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        CHECK(setenv(CCZ_AGENT_PID_VARIABLE, bad[i], 1) == 0);
+        CHECK(is_refused(ccz_agent_client_of_env(&no, &err), CCZ_E_ARG, &err, "agent:connect"));
+    }
+    CHECK(is_refused(ccz_agent_client_new(&no, path, -1, &err), CCZ_E_ARG, &err, "agent:connect"));
+    CHECK(unsetenv(CCZ_AGENT_VARIABLE) == 0 && unsetenv(CCZ_AGENT_PID_VARIABLE) == 0);
     CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
 }
 
@@ -774,7 +825,7 @@ static void *ask_once(void *path)
 {
     struct ccz_secret *s = NULL;
     struct ccz_agent_client *c = NULL;
-    if (ccz_agent_client_new(&c, path, NULL) == CCZ_OK)
+    if (ccz_agent_client_new(&c, path, 0, NULL) == CCZ_OK)
         (void)!ccz_agent_client_secret(&s, c, "spark/auth", NULL);
     ccz_secret_free(s);
     ccz_agent_client_free(c);
@@ -815,7 +866,7 @@ int main(int argc, char **argv)
         {"agent.reused", test_reused},       {"agent.siblings", test_siblings},
         {"agent.strangers", test_strangers}, {"agent.limits", test_limits},
         {"agent.hostile", test_hostile},     {"agent.server_uid", test_server_uid},
-        {"agent.stop", test_stop},
+        {"agent.impostor", test_impostor},   {"agent.stop", test_stop},
     };
     temp_setup();
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);

@@ -10,7 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
+static const char *written; /* at each read, somebody writes to this file: see grows */
+static off_t grows;         /* appends so many bytes; -1: cuts it to one */
+static unsigned reads;
 static int read_fails; /* so many calls are interrupted, then one fails; 0: none */
 
 ssize_t __real_pread(int fd, void *to, size_t size, off_t offset);
@@ -18,6 +22,12 @@ ssize_t __wrap_pread(int fd, void *to, size_t size, off_t offset);
 
 ssize_t __wrap_pread(int fd, void *to, size_t size, off_t offset)
 {
+    reads++;
+    if (written) {
+        struct stat st;
+        CHECK(stat(written, &st) == 0 &&
+              truncate(written, grows < 0 ? 1 : st.st_size + grows) == 0);
+    }
     if (read_fails > 0) {
         errno = --read_fails ? EINTR : EIO;
         return -1;
@@ -162,6 +172,34 @@ static void test_refuses(void)
     CHECK(is_refused(ccz_pinned_open(&p, pipe, &err), CCZ_E_IO, &err, "pinned:open") && !p);
 }
 
+/* What has no end, or another one than it had, is no file to pin. */
+static void test_moving(void)
+{
+    uint8_t *in = malloc(SIZE);
+    struct ccz_err err = {0};
+    struct ccz_pinned *p = NULL;
+    CHECK(in);
+    fill(in, SIZE);
+    const char *path = write_new("moving", in, SIZE);
+    written = path;
+    grows = 2 * CHUNK; /* faster than it is read */
+    reads = 0;
+    CHECK(is_refused(ccz_pinned_open(&p, path, &err), CCZ_E_SIG, &err, "pinned:changed") && !p);
+    CHECK(reads < 40 && strstr(err.got, "grows"));
+    written = NULL;
+    path = write_new("moving", in, SIZE);
+    written = path;
+    grows = -1;
+    CHECK(is_refused(ccz_pinned_open(&p, path, &err), CCZ_E_SIG, &err, "pinned:changed") && !p);
+    CHECK(strstr(err.got, "cut"));
+    written = NULL;
+    CHECK(truncate(path, (off_t)CCZ_PINNED_SIZE_MAX + 1) == 0); /* takes no room */
+    reads = 0;
+    CHECK(is_refused(ccz_pinned_open(&p, path, &err), CCZ_E_LIMIT, &err, "pinned:size") && !p);
+    CHECK(reads == 0);
+    free(in);
+}
+
 static void test_io(void)
 {
     uint8_t in[100], out[100];
@@ -190,7 +228,7 @@ int main(int argc, char **argv)
     static const struct ccz_test tests[] = {
         {"pinned.reads", test_reads}, {"pinned.changed", test_changed},
         {"pinned.ends", test_ends},   {"pinned.refuses", test_refuses},
-        {"pinned.io", test_io},
+        {"pinned.io", test_io},       {"pinned.moving", test_moving},
     };
     temp_setup();
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);

@@ -386,6 +386,9 @@ static void ram_dir_child(void)
     CHECK(ccz_handover_ram_dir(&none, "/absent", &err) == CCZ_E_NOT_FOUND);
     CHECK(ccz_handover_ram_dir(&none, file, &err) == CCZ_E_NOT_FOUND); /* not a folder */
     CHECK(none == -1 && fcntl(folder, F_GETFD) == FD_CLOEXEC);
+    CHECK(ccz_handover_ram_over(&none, file, &err) == CCZ_E_NOT_FOUND && none == -1);
+    CHECK(ccz_handover_ram_over(&none, dir, &err) == CCZ_OK); /* hides what is there */
+    CHECK(access(file, F_OK) != 0 && errno == ENOENT && close(none) == 0);
 }
 
 static void test_ram_dir(void)

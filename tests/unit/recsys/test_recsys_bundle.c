@@ -226,6 +226,10 @@ static void test_ordered(void)
         {"\"key/films\"", "\"key/other\"", "recsys:model-key"},
         {"d1d1", "d1d2", "recsys:data"},
         {"d2d2", "d2d1", "recsys:titles"},
+        {"a2a2", "a2a1", "recsys:parent"},
+        {"\"iterations\": 5", "\"iterations\": 6", "recsys:parameters"},
+        {"\"seed\": 7", "\"seed\": 8", "recsys:parameters"},
+        {"\"alpha\": 4.25", "\"alpha\": 4.75", "recsys:parameters"},
     };
     struct kit k;
     kit_begin(&k, false);
@@ -235,6 +239,8 @@ static void test_ordered(void)
     memset(order.sha256, 0x0e, 32);
     memset(order.data.sha256, 0xd1, 32);
     memset(order.data.titles_sha256, 0xd2, 32);
+    memset(order.parent_sha256, 0xa2, 32);
+    order.als = k.w.manifest.als;
     cfg.order = &order;
     CCZ_AUTO(ccz_recsys_bundle) b = NULL;
     CHECK(ccz_recsys_bundle_open(&b, dir, k.key, &cfg, NULL) == CCZ_OK);

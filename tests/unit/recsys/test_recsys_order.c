@@ -37,6 +37,16 @@ static struct ccz_recsys_order sample(void)
     return o;
 }
 
+static struct ccz_recsys_order spark_sample(void)
+{
+    struct ccz_recsys_order o = sample();
+    (void)snprintf(o.trainer, sizeof(o.trainer), "spark");
+    (void)snprintf(o.spark.ratings_key, sizeof(o.spark.ratings_key), "key/spark/ratings");
+    (void)snprintf(o.spark.factors_key, sizeof(o.spark.factors_key), "key/spark/factors");
+    (void)snprintf(o.spark.export_name, sizeof(o.spark.export_name), "films/part");
+    return o;
+}
+
 static void put(struct ccz_buf *out, const struct ccz_recsys_order *o)
 {
     ccz_buf_init(out, 1 << 16);
@@ -44,11 +54,22 @@ static void put(struct ccz_buf *out, const struct ccz_recsys_order *o)
     CHECK(!out->bad);
 }
 
+/* With a NUL behind it. */
+static void put_text(struct ccz_buf *out, const struct ccz_recsys_order *o)
+{
+    put(out, o);
+    ccz_buf_u8(out, 0);
+    out->size--;
+}
+
 static bool same(const struct ccz_recsys_order *a, const struct ccz_recsys_order *b)
 {
     return strcmp(a->name, b->name) == 0 && strcmp(a->trainer, b->trainer) == 0 &&
            strcmp(a->model_key, b->model_key) == 0 &&
            memcmp(a->parent_sha256, b->parent_sha256, 32) == 0 &&
+           strcmp(a->spark.ratings_key, b->spark.ratings_key) == 0 &&
+           strcmp(a->spark.factors_key, b->spark.factors_key) == 0 &&
+           strcmp(a->spark.export_name, b->spark.export_name) == 0 &&
            strcmp(a->data.key, b->data.key) == 0 && strcmp(a->data.name, b->data.name) == 0 &&
            strcmp(a->data.format, b->data.format) == 0 &&
            memcmp(a->data.sha256, b->data.sha256, 32) == 0 &&
@@ -73,7 +94,7 @@ static void test_round_trip(void)
     struct ccz_recsys_order o[4];
     for (int i = 0; i < 4; i++)
         o[i] = sample();
-    (void)snprintf(o[1].trainer, sizeof(o[1].trainer), "spark");
+    o[1] = spark_sample();
     o[1].als = (struct ccz_recsys_als_cfg){.kind = CCZ_RECSYS_EXPLICIT,
                                            .biases = true,
                                            .factors = 1,
@@ -153,25 +174,27 @@ static void test_refuses(void)
         {"\"seed\":", "\"seed\": 1, \"seed\":", "recsys:order-format", "twice", CCZ_E_FORMAT},
         {"\"name\": \"films\"", "\"name\": \"films\", \"more\": 1", "recsys:order-format",
          "member more is not", CCZ_E_FORMAT},
-        {"\"share\":", "\"gain\": 1, \"share\":", "recsys:order-format", "member gain is not",
+        {"\"share\":", "\"gain\": 1, \"share\":", "recsys:order-format", "member judge.gain is not",
          CCZ_E_FORMAT},
-        {"\"cg\":", "\"threads\": 1, \"cg\":", "recsys:order-format", "member threads is not",
+        {"\"cg\":", "\"threads\": 1, \"cg\":", "recsys:order-format", "member als.threads is not",
          CCZ_E_FORMAT},
-        {"\"per_user\":", "\"once\": true, \"per_user\":", "recsys:order-format", "member once",
-         CCZ_E_FORMAT},
-        {"\"format\":", "\"path\": \"x\", \"format\":", "recsys:order-format", "member path",
+        {"\"per_user\":", "\"once\": true, \"per_user\":", "recsys:order-format",
+         "member filter.once", CCZ_E_FORMAT},
+        {"\"format\":", "\"path\": \"x\", \"format\":", "recsys:order-format", "member data.path",
          CCZ_E_FORMAT},
         {"\"data\": {", "\"data\": [1], \"als\": {", "recsys:order-format", "", CCZ_E_FORMAT},
-        {"d1d1", "d1d", "recsys:order-format", "sha256", CCZ_E_FORMAT},
-        {"d2d2", "", "recsys:order-format", "titles_sha256", CCZ_E_FORMAT},
-        {"\"films\"", "\"../films\"", "recsys:order-value", "name", CCZ_E_FORMAT},
+        {"d1d1", "d1d", "recsys:order-format", "member data.sha256", CCZ_E_FORMAT},
+        {"d2d2", "", "recsys:order-format", "member data.titles_sha256", CCZ_E_FORMAT},
+        {"\"films\"", "\"../films\"", "recsys:order-value", "name: ../films", CCZ_E_FORMAT},
         {"\"cczoo\"", "\"somebody\"", "recsys:order-format", "trainer", CCZ_E_FORMAT},
-        {"\"ratings\"", "\"\"", "recsys:order-value", "a key of no KMS", CCZ_E_FORMAT},
-        {"\"model_key\": \"films\"", "\"model_key\": \"\"", "recsys:order-value", "key",
+        {"\"ratings\"", "\"\"", "recsys:order-value", "data.key: key/", CCZ_E_FORMAT},
+        {"\"model_key\": \"films\"", "\"model_key\": \"\"", "recsys:order-value", "model_key: key/",
          CCZ_E_FORMAT},
-        {"\"parquet\"", "\"excel\"", "recsys:order-value", "excel", CCZ_E_FORMAT},
-        {"\"movielens-csv-titles\"", "\"none\"", "recsys:order-value", "titles", CCZ_E_FORMAT},
-        {"\"movielens-csv-titles\"", "\"\"", "recsys:order-value", "neither", CCZ_E_FORMAT},
+        {"\"parquet\"", "\"excel\"", "recsys:order-value", "data.format: excel", CCZ_E_FORMAT},
+        {"\"movielens-csv-titles\"", "\"none\"", "recsys:order-value", "data.titles_format: none",
+         CCZ_E_FORMAT},
+        {"\"movielens-csv-titles\"", "\"\"", "recsys:order-value", "data.titles_format: none",
+         CCZ_E_FORMAT},
         {"\"binarize\": true", "\"binarize\": 1", "recsys:order-format", "binarize", CCZ_E_FORMAT},
         {"\"value_min\": 3.5", "\"value_min\": 1e99", "recsys:order-format", "value_min",
          CCZ_E_FORMAT},
@@ -179,36 +202,83 @@ static void test_refuses(void)
         {"\"twice\": \"last\"", "\"twice\": \"first\"", "recsys:order-format", "twice",
          CCZ_E_FORMAT},
         {"implicit-hkv", "implicit", "recsys:order-format", "kind", CCZ_E_FORMAT},
-        {"implicit-hkv", "explicit", "recsys:order-value", "alpha", CCZ_E_FORMAT},
-        {"\"factors\": 64", "\"factors\": 0", "recsys:order-value", "", CCZ_E_FORMAT},
+        {"implicit-hkv", "explicit", "recsys:order-value", "als.alpha: 0.116", CCZ_E_FORMAT},
+        {"\"factors\": 64", "\"factors\": 0", "recsys:order-value",
+         "als.factors: 0, expected 1 to 1024", CCZ_E_FORMAT},
         {"\"factors\": 64", "\"factors\": 64.5", "recsys:order-format", "factors", CCZ_E_FORMAT},
-        {"\"iterations\": 14", "\"iterations\": 0", "recsys:order-value", "iterations",
+        {"\"iterations\": 14", "\"iterations\": 0", "recsys:order-value",
+         "als.iterations: 0, expected 1 to", CCZ_E_FORMAT},
+        {"\"iterations\": 14", "\"iterations\": 10001", "recsys:order-format",
+         "member als.iterations", CCZ_E_FORMAT},
+        {"\"alpha\": 0.116", "\"alpha\": 0", "recsys:order-value", "als.alpha: 0, expected more",
          CCZ_E_FORMAT},
-        {"\"iterations\": 14", "\"iterations\": 10001", "recsys:order-format", "iterations",
+        {"\"reg\": 0.0139", "\"reg\": -1", "recsys:order-value", "als.reg: -1, expected 0 or more",
          CCZ_E_FORMAT},
-        {"\"alpha\": 0.116", "\"alpha\": 0", "recsys:order-value", "", CCZ_E_FORMAT},
-        {"\"reg\": 0.0139", "\"reg\": -1", "recsys:order-value", "", CCZ_E_FORMAT},
-        {"\"nu\": 0", "\"nu\": 1", "recsys:order-value", "nu", CCZ_E_FORMAT},
-        {"\"unobserved\": 0", "\"unobserved\": 1", "recsys:order-value", "unobserved",
+        {"\"nu\": 0", "\"nu\": 1", "recsys:order-value", "als.nu: 1, expected 0", CCZ_E_FORMAT},
+        {"\"unobserved\": 0", "\"unobserved\": 1", "recsys:order-value",
+         "als.unobserved: 1, expected 0", CCZ_E_FORMAT},
+        {"\"biases\": false", "\"biases\": true", "recsys:order-value", "als.biases: implicit",
          CCZ_E_FORMAT},
-        {"\"biases\": false", "\"biases\": true", "recsys:order-value", "", CCZ_E_FORMAT},
         {"\"split\": \"last\"", "\"split\": \"first\"", "recsys:order-format", "split",
          CCZ_E_FORMAT},
-        {"\"split\": \"last\"", "\"split\": \"time\"", "recsys:order-value", "share", CCZ_E_FORMAT},
-        {"\"split\": \"last\"", "\"split\": \"none\"", "recsys:order-value", "expect",
+        {"\"split\": \"last\"", "\"split\": \"time\"", "recsys:order-value",
+         "judge.share: 0, expected", CCZ_E_FORMAT},
+        {"\"split\": \"last\"", "\"split\": \"none\"", "recsys:order-value",
+         "judge.expect: 1.5, expected", CCZ_E_FORMAT},
+        {"\"share\": 0.0", "\"share\": 0.2", "recsys:order-value", "judge.share: 0.2, expected",
          CCZ_E_FORMAT},
-        {"\"share\": 0.0", "\"share\": 0.2", "recsys:order-value", "share", CCZ_E_FORMAT},
         {"\"share\": 0.0", "\"share\": 1", "recsys:order-format", "share", CCZ_E_FORMAT},
         {"\"expect\": 1.5", "\"expect\": -1", "recsys:order-format", "expect", CCZ_E_FORMAT},
         {"\"expect\": 1.5", "\"expect\": 1001", "recsys:order-format", "expect", CCZ_E_FORMAT},
     };
     const struct ccz_recsys_order o = sample();
     CCZ_AUTO_BUF text;
-    put(&text, &o);
-    ccz_buf_u8(&text, 0);
-    text.size--;
+    put_text(&text, &o);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         refuses(&text, bad[i].from, bad[i].to, bad[i].rc, bad[i].where, bad[i].says);
+}
+
+/* Spark's keys stand in its order, none of them is the owner's, and what comes back is judged. */
+static void test_spark(void)
+{
+    static const struct {
+        const char *from, *to, *where, *says;
+    } bad[] = {
+        {"\"spark\"", "\"cczoo\"", "recsys:order-format",
+         "member spark is not one of an order for cczoo"},
+        {"\"spark\": {", "\"sparks\": {", "recsys:order-format",
+         "member spark.ratings_key is missing"},
+        {"\"ratings_key\"", "\"rating_key\"", "recsys:order-format", "member spark.ratings_key"},
+        {"\"factors_key\"", "\"factor_key\"", "recsys:order-format", "member spark.factors_key"},
+        {"\"export_name\"", "\"export\"", "recsys:order-format", "member spark.export_name"},
+        {"\"export_name\"", "\"x\": 1, \"export_name\"", "recsys:order-format",
+         "member spark.x is not"},
+        {"\"spark/ratings\"", "\"\"", "recsys:order-value",
+         "spark.ratings_key: key/, expected key/NAME"},
+        {"\"spark/factors\"", "\"\"", "recsys:order-value",
+         "spark.factors_key: key/, expected key/NAME"},
+        {"\"spark/ratings\"", "\"ratings\"", "recsys:order-value",
+         "spark.ratings_key: key/ratings, expected"},
+        {"\"spark/ratings\"", "\"films\"", "recsys:order-value",
+         "spark.ratings_key: key/films, expected"},
+        {"\"spark/factors\"", "\"films\"", "recsys:order-value",
+         "spark.factors_key: key/films, expected"},
+        {"\"films/part\"", "\"\"", "recsys:order-value", "spark.export_name: none, expected"},
+        {"\"expect\": 1.5", "\"expect\": 0", "recsys:order-value",
+         "judge.expect: 0, expected more than 0"},
+        {"\"split\": \"last\", \"share\": 0.0, \"expect\": 1.5",
+         "\"split\": \"none\", \"share\": 0, \"expect\": 0", "recsys:order-value",
+         "judge.expect: no judge, expected"},
+    };
+    struct ccz_recsys_order o = spark_sample();
+    struct ccz_err err = {0};
+    CCZ_AUTO_BUF text;
+    put_text(&text, &o);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        refuses(&text, bad[i].from, bad[i].to, CCZ_E_FORMAT, bad[i].where, bad[i].says);
+    (void)snprintf(o.trainer, sizeof(o.trainer), "cczoo");
+    CHECK(is_refused(ccz_recsys_order_check(&o, &err), CCZ_E_ARG, &err, "recsys:order-value"));
+    CHECK(strncmp(err.got, "spark: ", 7) == 0);
 }
 
 /* Each member in turn under another name: missing, and said so. */
@@ -224,9 +294,7 @@ static void test_members(void)
         "split",         "share",   "expect"};
     const struct ccz_recsys_order o = sample();
     CCZ_AUTO_BUF text;
-    put(&text, &o);
-    ccz_buf_u8(&text, 0);
-    text.size--;
+    put_text(&text, &o);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char from[40], to[40];
         (void)snprintf(from, sizeof(from), "\"%s\":", names[i]);
@@ -294,11 +362,9 @@ static void test_cuts(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"order.round_trip", test_round_trip},
-        {"order.refuses", test_refuses},
-        {"order.members", test_members},
-        {"order.values", test_values},
-        {"order.cuts", test_cuts},
+        {"order.round_trip", test_round_trip}, {"order.refuses", test_refuses},
+        {"order.members", test_members},       {"order.spark", test_spark},
+        {"order.values", test_values},         {"order.cuts", test_cuts},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

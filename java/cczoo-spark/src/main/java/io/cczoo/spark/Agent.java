@@ -23,6 +23,9 @@ import jdk.net.ExtendedSocketOptions;
 /**
  * One connection to the key agent of this machine (docs/reference/agent.md). The agent proves to the KMS what it is and opens wrapped keys;
  * this class knows neither attestation nor ciphers. One thread at a time.
+ *
+ * <p>Java tells the user of who listens, not the process: CCZ_AGENT_PID is not compared. That no other process of this user listens there is
+ * for whoever starts the agent to see to (docs/reference/agent.md, "Whom a program talks to").
  */
 public final class Agent implements Closeable {
     /** The environment variable that names the agent's socket; `cczoo agent run -- PROGRAM` sets it. */
