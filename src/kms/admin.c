@@ -135,3 +135,35 @@ ccz_rc ccz_kms_store_set_admin(struct ccz_kms_store *s, const uint8_t spki_sha25
     cczi_kms_rollback(s);
     return rc;
 }
+
+/* ---------------------------------------------------------------------------- rekey */
+
+struct rekey {
+    struct ccz_kms_store *s;
+    struct cczi_kms_sealer *to;
+    uint8_t *set;
+};
+
+static ccz_rc rekey_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err)
+{
+    struct rekey *r = arg;
+    struct ccz_span f[2];
+    uint8_t role_byte[1], mac[32];
+    row_fields(f, role_byte, a);
+    ccz_rc rc = cczi_kms_row_mac(mac, r->to, table, f, 2);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_set_toggle(r->set, r->to, mac);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute the MAC of a row");
+    struct cczi_q q = cczi_q_start(&r->s->db, CCZI_SQL_ADMIN_REKEY);
+    cczi_q_blob(&q, CCZ_SPAN(mac, sizeof(mac)));
+    cczi_q_blob(&q, CCZ_SPAN(a->spki_sha256, 32));
+    return cczi_q_end(&q, err);
+}
+
+ccz_rc cczi_kms_admins_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                             struct ccz_err *err)
+{
+    struct rekey r = {s, to, set};
+    return cczi_kms_admin_each(s, rekey_admin, &r, err);
+}

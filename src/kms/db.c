@@ -86,6 +86,12 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
         "INSERT INTO audit(seq, time_s, entry, prev, hash) VALUES (?, ?, ?, ?, ?)",
     [CCZI_SQL_AUDIT_FROM] =
         "SELECT seq, time_s, entry, prev, hash FROM audit WHERE seq > ? ORDER BY seq LIMIT ?",
+    [CCZI_SQL_META_CHECK_SET] = "UPDATE meta SET key_check = ? WHERE id = 1",
+    [CCZI_SQL_ADMIN_REKEY] = "UPDATE admin SET mac = ? WHERE spki_sha256 = ?",
+    [CCZI_SQL_ITEM_REKEY] =
+        "UPDATE item SET sealed = ?, mac = ? WHERE kind = ? AND name = ? AND version = ?",
+    [CCZI_SQL_BIND_REKEY] = "UPDATE binding SET mac = ? WHERE kind = ? AND name = ?",
+    [CCZI_SQL_POLICY_REKEY] = "UPDATE policy SET mac = ? WHERE name = ?",
 };
 
 /* --------------------------------------------------------------------------- errors */

@@ -402,3 +402,142 @@ ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct c
         rc = policies_check(&out->policies, set, s, err);
     return rc;
 }
+
+/* ---------------------------------------------------------------------------- rekey */
+
+/*
+ * Updates run while the rows are read. They change no column of the order, so each row is seen once; one that was seen again
+ * would not have the MAC of the old key, and the transaction would fail.
+ */
+
+/* MAC of a row under the new key, added to its set. */
+static ccz_rc new_mac(uint8_t mac[32], uint8_t set[32], const struct cczi_kms_sealer *to,
+                      const char *table, const struct ccz_span *fields, size_t len,
+                      struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_row_mac(mac, to, table, fields, len);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_set_toggle(set, to, mac);
+    return rc == CCZ_OK ? rc : mac_fail(err, rc);
+}
+
+static ccz_rc item_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                         const struct cczi_kms_item *it, struct ccz_buf *sealed,
+                         struct ccz_err *err)
+{
+    ccz_buf_clear(sealed);
+    ccz_rc rc = cczi_kms_reseal(sealed, &s->sealer, to, &it->slot, ccz_buf_span(&it->sealed), err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct ccz_span f[ITEM_FIELDS];
+    uint8_t num[24], mac[32];
+    item_fields(f, num, &it->slot, it->created_s, ccz_buf_span(sealed));
+    rc = new_mac(mac, set, to, item_table, f, ITEM_FIELDS, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_REKEY);
+    cczi_q_blob(&q, ccz_buf_span(sealed));
+    cczi_q_blob(&q, bytes32(mac));
+    cczi_q_int(&q, it->slot.ref.kind);
+    cczi_q_text(&q, it->slot.ref.name);
+    cczi_q_int(&q, it->slot.version);
+    return cczi_q_end(&q, err);
+}
+
+static ccz_rc items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                          struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    struct cczi_kms_item it = {0};
+    CCZ_AUTO_BUF sealed;
+    ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
+    ccz_buf_init(&sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_ALL);
+    while (rc == CCZ_OK && cczi_q_row(&q)) {
+        /* kinds and versions out of range were refused when the store was checked */
+        it.slot.ref.kind = (enum cczi_kms_kind)cczi_q_col_int(&q, 4);
+        it.slot.version = (uint32_t)cczi_q_col_int(&q, 6);
+        cczi_q_col_text(it.slot.ref.name, sizeof(it.slot.ref.name), &q, 5);
+        rc = item_read(&it, s, &q, err);
+        if (rc == CCZ_OK)
+            rc = item_rekey(set, s, to, &it, &sealed, err);
+    }
+    ccz_buf_free(&it.sealed);
+    return cczi_q_end_after(&q, rc, err);
+}
+
+static ccz_rc binding_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                            const struct cczi_kms_ref *ref, const char *policy, struct ccz_err *err)
+{
+    struct ccz_span f[BINDING_FIELDS];
+    uint8_t num[8], mac[32];
+    binding_fields(f, num, ref, policy);
+    ccz_rc rc = new_mac(mac, set, to, binding_table, f, BINDING_FIELDS, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_REKEY);
+    cczi_q_blob(&q, bytes32(mac));
+    cczi_q_int(&q, ref->kind);
+    cczi_q_text(&q, ref->name);
+    return cczi_q_end(&q, err);
+}
+
+static ccz_rc bindings_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                             struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_ALL);
+    while (rc == CCZ_OK && cczi_q_row(&q)) {
+        struct cczi_kms_binding b = {0};
+        struct cczi_kms_ref ref = {.kind = (enum cczi_kms_kind)cczi_q_col_int(&q, 2)};
+        cczi_q_col_text(ref.name, sizeof(ref.name), &q, 3);
+        rc = binding_read(&b, &ref, s, &q, err);
+        if (rc == CCZ_OK)
+            rc = binding_rekey(set, s, to, &ref, b.policy, err);
+    }
+    return cczi_q_end_after(&q, rc, err);
+}
+
+static ccz_rc policy_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                           const char *name, const struct cczi_kms_policy *p, struct ccz_err *err)
+{
+    struct ccz_span f[POLICY_FIELDS];
+    uint8_t num[8], mac[32];
+    policy_fields(f, num, name, p);
+    ccz_rc rc = new_mac(mac, set, to, policy_table, f, POLICY_FIELDS, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_REKEY);
+    cczi_q_blob(&q, bytes32(mac));
+    cczi_q_text(&q, name);
+    return cczi_q_end(&q, err);
+}
+
+static ccz_rc policies_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                             struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    struct cczi_kms_policy p = {0};
+    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_ALL);
+    while (rc == CCZ_OK && cczi_q_row(&q)) {
+        char name[CCZ_KMS_NAME_SIZE];
+        cczi_q_col_text(name, sizeof(name), &q, 4);
+        rc = policy_read(&p, name, s, &q, err);
+        if (rc == CCZ_OK)
+            rc = policy_rekey(set, s, to, name, &p, err);
+    }
+    ccz_buf_free(&p.json);
+    return cczi_q_end_after(&q, rc, err);
+}
+
+ccz_rc cczi_kms_items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                            struct ccz_err *err)
+{
+    ccz_rc rc = items_rekey(set, s, to, err);
+    if (rc == CCZ_OK)
+        rc = bindings_rekey(set, s, to, err);
+    if (rc == CCZ_OK)
+        rc = policies_rekey(set, s, to, err);
+    return rc;
+}

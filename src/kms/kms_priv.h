@@ -55,6 +55,11 @@ ccz_rc cczi_kms_unseal(struct ccz_secret **out, struct cczi_kms_sealer *s,
                        const struct cczi_kms_slot *slot, struct ccz_span sealed,
                        struct ccz_err *err);
 
+/* A sealed value of one master key as one of another (rekey). Appends. where = "kms:seal" */
+ccz_rc cczi_kms_reseal(struct ccz_buf *out, const struct cczi_kms_sealer *from,
+                       struct cczi_kms_sealer *to, const struct cczi_kms_slot *slot,
+                       struct ccz_span sealed, struct ccz_err *err);
+
 /* End of the audit chain and digest of the set of rows; stored sealed. */
 struct cczi_kms_head {
     uint64_t seq;
@@ -109,6 +114,11 @@ enum cczi_kms_sql {
     CCZI_SQL_COUNT,
     CCZI_SQL_AUDIT_PUT,
     CCZI_SQL_AUDIT_FROM,
+    CCZI_SQL_META_CHECK_SET,
+    CCZI_SQL_ADMIN_REKEY,
+    CCZI_SQL_ITEM_REKEY,
+    CCZI_SQL_BIND_REKEY,
+    CCZI_SQL_POLICY_REKEY,
     CCZI_SQL_LEN
 };
 struct cczi_kms_db {
@@ -160,6 +170,7 @@ ccz_rc cczi_q_end_after(struct cczi_q *q, ccz_rc rc, struct ccz_err *err);
 /* -------------------------------------------------------------------------- store.c */
 
 struct ccz_kms_store {
+    struct ccz_kms_epoch *epoch; /* or NULL; the caller's */
     struct cczi_kms_db db;
     struct cczi_kms_sealer sealer;
     struct cczi_kms_head head; /* as of the current transaction */
@@ -172,7 +183,8 @@ ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret
 /* A transaction: everything between begin and commit is on disk when commit returns, or nothing is.
  */
 ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err);
-ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err); /* rolls back when it fails */
+/* Rolls back when it fails; but "kms:epoch": it is committed, and must not be acknowledged. */
+ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err);
 void cczi_kms_rollback(struct ccz_kms_store *s); /* no-op outside a transaction */
 /* Compares the stored MAC of a row. where = "kms:row-mac" */
 ccz_rc cczi_kms_row_check(const struct ccz_kms_store *s, const char *table,
@@ -248,6 +260,13 @@ ccz_rc cczi_kms_policy_used(bool *used, struct ccz_kms_store *s, const char *nam
 /* Check of all rows of the three tables: MACs, sealed values; toggles each into `set`. */
 ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
                             struct ccz_err *err);
+
+/* Rekey, inside a transaction: each row is read under s->sealer and gets its MAC (and its sealed value) under `to`; each new
+ * MAC is toggled into `set`, which is that of `to`. */
+ccz_rc cczi_kms_items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                            struct ccz_err *err);
+ccz_rc cczi_kms_admins_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                             struct ccz_err *err);
 
 /* -------------------------------------------------------------------------- audit.c */
 

@@ -159,6 +159,48 @@ ccz_rc cczi_kms_unseal(struct ccz_secret **out, struct cczi_kms_sealer *s,
     return CCZ_OK;
 }
 
+/* The value itself stays as it is: only its key is opened, and wrapped again. */
+static ccz_rc rewrap(uint8_t *out, const struct cczi_kms_sealer *from, struct cczi_kms_sealer *to,
+                     struct ccz_span aad, const uint8_t *wrap)
+{
+    const uint8_t *text = wrap + CCZ_AEAD_NONCE_SIZE;
+    uint8_t dek[SUBKEY_SIZE], *new_text = out + CCZ_AEAD_NONCE_SIZE;
+    ccz_rc rc = ccz_aead_open(from->aead, dek, text + SUBKEY_SIZE, subkey(from, CCZI_KMS_WRAP).ptr,
+                              wrap, aad, CCZ_SPAN(text, SUBKEY_SIZE));
+    if (rc == CCZ_OK)
+        rc = ccz_random(out, CCZ_AEAD_NONCE_SIZE);
+    if (rc == CCZ_OK)
+        rc = ccz_aead_seal(to->aead, new_text, new_text + SUBKEY_SIZE,
+                           subkey(to, CCZI_KMS_WRAP).ptr, out, aad, CCZ_SPAN(dek, SUBKEY_SIZE));
+    ccz_wipe(dek, sizeof(dek));
+    return rc;
+}
+
+ccz_rc cczi_kms_reseal(struct ccz_buf *out, const struct cczi_kms_sealer *from,
+                       struct cczi_kms_sealer *to, const struct cczi_kms_slot *slot,
+                       struct ccz_span sealed, struct ccz_err *err)
+{
+    struct ccz_rd r = ccz_rd_from(sealed);
+    uint8_t format = ccz_rd_u8(&r);
+    struct ccz_span wrap = ccz_rd_take(&r, WRAP_SIZE);
+    if (r.bad || format != FORMAT || r.left <= CCZ_AEAD_TAG_SIZE)
+        return ccz_fail(err, CCZ_E_SIG, "kms:seal", (int64_t)sealed.size, "not a sealed value");
+    CCZ_AUTO_BUF aad;
+    ccz_buf_init(&aad, AAD_SIZE_MAX);
+    put_aad(&aad, slot);
+    size_t before = out->size;
+    ccz_buf_u8(out, FORMAT);
+    uint8_t *at = ccz_buf_extend(out, WRAP_SIZE);
+    ccz_rc rc = aad.bad || !at ? CCZ_E_NOMEM : rewrap(at, from, to, ccz_buf_span(&aad), wrap.ptr);
+    if (rc == CCZ_OK)
+        ccz_buf_put(out, r.ptr, r.left);
+    if (rc == CCZ_OK && !out->bad)
+        return CCZ_OK;
+    out->size = before;
+    return ccz_fail(err, rc == CCZ_OK ? CCZ_E_NOMEM : rc, "kms:seal", slot->version,
+                    "cannot wrap the key of a value again");
+}
+
 /* ----------------------------------------------------------------------------- head */
 
 /* The key for the block of lines that `seq` is in. */
