@@ -23,8 +23,8 @@
  *  - Values are sealed: a fresh AES-256-GCM key per value, wrapped by a key derived from the master key; both
  *    with (kind, name, version, algorithm) as associated data, so a value cannot be moved to another row.
  *  - Every row carries a MAC, and one sealed record covers the set of all rows and the end of the audit chain: a
- *    row changed, added, removed or replaced by its own earlier self is found when the store opens. (Putting back
- *    an older copy of the *whole* file is not: that needs a counter outside of it.)
+ *    row changed, added, removed or replaced by its own earlier self is found when the store opens. (An older copy
+ *    of the *whole* file needs a counter outside of it: kms_master.h.)
  *  - A change and its audit line are one transaction, on disk (WAL, synchronous=FULL) before it is acknowledged.
  */
 #include <cczoo/policy.h>
@@ -54,12 +54,18 @@ CCZ_API const char *ccz_kms_role_name(enum ccz_kms_role role); /**< "none", "aud
 
 /* --------------------------------------------------------------------------------- store */
 
+struct ccz_kms_master;
+struct ccz_kms_epoch;
 /** Where a KMS keeps its state. */
 struct ccz_kms_state {
     const char *dir; /**< folder of the database (dir/kms.sqlite), mode 0700 */
     const char *
         master_key; /**< file of 32 bytes, mode 0600; NULL = dir/master.key. Better elsewhere: whoever
                                  copies both has everything */
+    struct ccz_kms_master *
+        master; /**< instead of `master_key`: another provider (kms_master.h); borrowed during the call */
+    struct ccz_kms_epoch *
+        epoch; /**< counter that tells an older copy of the folder, or NULL; borrowed, outlives the store */
 };
 /**
  * Creates a state folder: master key, then the database with its first administrator in one transaction. A run
@@ -76,6 +82,9 @@ struct ccz_kms_store;
 /**
  * Opens and checks everything (ccz_kms_store_check()).
  * @retval CCZ_E_NOT_FOUND    not initialised, or the master key file is missing
+ * @retval CCZ_E_UNAVAILABLE  "kms:sealed" the master key is in shares, and some are missing
+ * @retval CCZ_E_DENIED       "kms:epoch-required" the store has a counter, and none is given
+ * @retval CCZ_E_SIG          "kms:rolled-back", "kms:forked" older than its counter; "kms:epoch-mac"
  * @retval CCZ_E_SIG          "kms:master-key" wrong master key; "kms:row-mac", "kms:row-set", "kms:head",
  *                            "kms:audit-chain", "kms:audit-end": the database was changed behind our back
  * @retval CCZ_E_UNAVAILABLE  "kms:store-busy" another process has it

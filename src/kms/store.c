@@ -2,6 +2,8 @@
 /* State folder, transactions, integrity of rows. */
 #include "kms_priv.h"
 
+#include "master_priv.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,15 +11,13 @@
 enum { PATH_SIZE = 4096 };
 
 struct paths {
-    char db[PATH_SIZE], master_key[PATH_SIZE];
+    char db[PATH_SIZE];
 };
 
 static ccz_rc paths_of(struct paths *out, const struct ccz_kms_state *state, struct ccz_err *err)
 {
     int n = snprintf(out->db, PATH_SIZE, "%s/kms.sqlite", state->dir);
-    int m = state->master_key ? snprintf(out->master_key, PATH_SIZE, "%s", state->master_key)
-                              : snprintf(out->master_key, PATH_SIZE, "%s/master.key", state->dir);
-    if (n < 0 || n >= PATH_SIZE || m < 0 || m >= PATH_SIZE)
+    if (n < 0 || n >= PATH_SIZE || (state->master_key && strlen(state->master_key) >= PATH_SIZE))
         return ccz_fail(err, CCZ_E_LIMIT, "kms:path", 0,
                         "the path of the state folder is too long");
     return CCZ_OK;
@@ -54,6 +54,8 @@ ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err)
     ccz_rc rc = cczi_q_end(&q, err);
     if (rc == CCZ_OK)
         rc = head_load(s, err);
+    if (rc == CCZ_OK && s->epoch)
+        rc = cczi_kms_epoch_seen(s->epoch, &s->head, err);
     s->head_dirty = false;
     if (rc != CCZ_OK)
         cczi_kms_rollback(s);
@@ -79,6 +81,9 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
     }
     if (rc != CCZ_OK)
         cczi_kms_rollback(s);
+    /* committed, but not acknowledged until it is counted, too */
+    if (rc == CCZ_OK && s->epoch)
+        rc = cczi_kms_epoch_advance(s->epoch, &s->head, err);
     return rc;
 }
 
@@ -164,26 +169,62 @@ static ccz_rc populate(struct ccz_kms_store *s, const uint8_t admin_spki_sha256[
     return rc == CCZ_OK ? cczi_kms_commit(s, err) : rc; /* closing the database rolls back */
 }
 
-/* The master key of an earlier run that did not reach the database is as good as a new one. */
-static ccz_rc master_key_make(struct ccz_secret **out, const char *path, struct ccz_err *err)
+/* The provider that the caller gives, or the key in a file. `own` frees what is made here. */
+static ccz_rc provider_of(struct ccz_kms_master **out, struct ccz_kms_master **own,
+                          const struct ccz_kms_state *state, struct ccz_err *err)
 {
-    struct ccz_err why = {0};
-    ccz_rc rc = ccz_file_read_secret(out, path, CCZ_KMS_MASTER_KEY_SIZE, &why);
-    if (rc == CCZ_OK || rc != CCZ_E_NOT_FOUND) {
-        if (err)
-            *err = why;
-        return rc;
-    }
-    CCZ_AUTO(ccz_secret) key = NULL;
-    rc = ccz_secret_new(&key, CCZ_KMS_MASTER_KEY_SIZE);
+    *out = state->master;
+    if (*out)
+        return CCZ_OK;
+    char spec[PATH_SIZE + 8];
+    (void)snprintf(spec, sizeof(spec), "file:%s", state->master_key ? state->master_key : "");
+    const struct ccz_kms_master_cfg cfg = {.spec = state->master_key ? spec : NULL,
+                                           .dir = state->dir};
+    ccz_rc rc = ccz_kms_master_open(own, &cfg, err);
+    *out = *own;
+    return rc;
+}
+
+/* The counter is there before the first line, so that no crash leaves a store without. */
+static ccz_rc first_key(struct ccz_kms_store *s, const struct ccz_kms_state *state,
+                        struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_secret) master = NULL;
+    CCZ_AUTO(ccz_kms_master) own = NULL;
+    struct ccz_kms_master *m = NULL;
+    ccz_rc rc = provider_of(&m, &own, state, err);
     if (rc == CCZ_OK)
-        rc = ccz_random(ccz_secret_bytes(key), CCZ_KMS_MASTER_KEY_SIZE);
-    if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "kms:master-key-make", 0, "cannot make a master key");
-    rc = ccz_file_write(path, CCZ_SPAN(ccz_secret_view(key), CCZ_KMS_MASTER_KEY_SIZE), 0600,
-                        CCZ_FILE_CREATE_ONLY, err);
+        rc = cczi_kms_master_make(&master, m, err);
     if (rc == CCZ_OK)
-        *out = ccz_secret_take(&key);
+        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+    if (rc == CCZ_OK && state->epoch)
+        rc = cczi_kms_epoch_bind(state->epoch, master, err);
+    if (rc == CCZ_OK && state->epoch)
+        rc = cczi_kms_epoch_first(state->epoch, err);
+    s->epoch = state->epoch;
+    return rc;
+}
+
+/* The check value in clear tells which of two keys a rekey left. */
+static ccz_rc load_key(struct ccz_kms_store *s, const struct ccz_kms_state *state,
+                       struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_secret) master = NULL;
+    CCZ_AUTO(ccz_kms_master) own = NULL;
+    struct ccz_kms_master *m = NULL;
+    uint8_t key_check[CCZI_KMS_KEY_CHECK_SIZE] = {0};
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_META_GET);
+    if (cczi_q_row(&q))
+        cczi_q_col_bytes(key_check, sizeof(key_check), &q, 0);
+    ccz_rc rc = cczi_q_end(&q, err);
+    if (rc == CCZ_OK)
+        rc = provider_of(&m, &own, state, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_master_get(&master, m, key_check, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+    if (rc == CCZ_OK && state->epoch)
+        rc = cczi_kms_epoch_bind(state->epoch, master, err);
     return rc;
 }
 
@@ -206,11 +247,8 @@ ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_
         ccz_fail(err, CCZ_E_EXISTS, "kms:init", schema, "%s is initialised already", state->dir);
         return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
-    CCZ_AUTO(ccz_secret) master = NULL;
     if (rc == CCZ_OK)
-        rc = master_key_make(&master, p.master_key, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+        rc = first_key(s, state, err);
     if (rc == CCZ_OK)
         rc = populate(s, admin_spki_sha256, now_s, err);
     return rc;
@@ -228,7 +266,6 @@ ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state
     *out = NULL;
     struct paths p;
     ccz_rc rc = paths_of(&p, state, err);
-    CCZ_AUTO(ccz_secret) master = NULL;
     CCZ_AUTO(ccz_kms_store) s = calloc(1, sizeof(*s));
     if (rc != CCZ_OK || !s)
         return rc != CCZ_OK ? rc : ccz_fail(err, CCZ_E_NOMEM, "kms:store-open", 0, "out of memory");
@@ -242,14 +279,17 @@ ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state
         return not_initialised(err, state->dir);
     if (rc == CCZ_OK && schema != CCZI_KMS_SCHEMA)
         return ccz_refuse_num(err, CCZ_E_UNSUPPORTED, "kms:schema", schema, CCZI_KMS_SCHEMA);
-    if (rc == CCZ_OK)
-        rc = ccz_file_read_secret(&master, p.master_key, CCZ_KMS_MASTER_KEY_SIZE, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+    if (rc == CCZ_OK && !state->epoch)
+        rc = cczi_kms_epoch_required(state->dir, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_db_prepare(&s->db, err);
     if (rc == CCZ_OK)
+        rc = load_key(s, state, err);
+    if (rc == CCZ_OK)
         rc = ccz_kms_store_check(NULL, s, err);
+    if (rc == CCZ_OK && state->epoch)
+        rc = cczi_kms_epoch_compare(state->epoch, s, err);
+    s->epoch = state->epoch;
     if (rc == CCZ_OK)
         *out = ccz_kms_store_take(&s);
     return rc;
