@@ -15,7 +15,13 @@
 #define MAGIC     "cczkmse1"
 #define MAC_LABEL "cczoo kms v1 epoch"
 #define MARKER    "epoch" /* in the state folder: this store is counted */
-enum { MAC_SIZE = 32, KEY_SIZE = 32, MACED_SIZE = 8 + 8 + 32, RETRY_MS = 1000 };
+enum {
+    MAC_SIZE = 32,
+    KEY_SIZE = 32,
+    MACED_SIZE = 8 + 8 + 32,
+    RETRY_MS = 1000,
+    LOAD_SIZE_MAX = 16 * CCZI_EPOCH_SIZE
+};
 
 static const struct cczi_kms_epoch_ops *const kinds[] = {&cczi_epoch_file, &cczi_epoch_pkcs11};
 enum { KINDS_LEN = sizeof(kinds) / sizeof(kinds[0]) };
@@ -51,32 +57,45 @@ static ccz_rc save(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m, struc
     return rc;
 }
 
+/* False where it is not under this store's master key. */
+static bool record_open(struct cczi_kms_mark *out, const struct ccz_kms_epoch *e,
+                        const uint8_t *record)
+{
+    struct ccz_rd r = ccz_rd_from(CCZ_SPAN(record, CCZI_EPOCH_SIZE));
+    struct ccz_span magic = ccz_rd_take(&r, 8);
+    out->seq = ccz_rd_le64(&r);
+    ccz_rd_copy(&r, out->hash, sizeof(out->hash));
+    uint8_t tags[2][MAC_SIZE], want[MAC_SIZE] = {0};
+    ccz_rd_copy(&r, tags, sizeof(tags));
+    if (!ccz_rd_done(&r) || !ccz_span_eq(magic, ccz_span_str(MAGIC)) ||
+        mac(want, e->key, record) != CCZ_OK)
+        return false;
+    /* the second is of a rekey that was cut short: then the store is under its key */
+    return ccz_ct_eq(want, tags[0], MAC_SIZE) | ccz_ct_eq(want, tags[1], MAC_SIZE);
+}
+
 /* CCZ_E_NOT_FOUND: there is none. CCZ_E_SIG: it is not of this store's master key. */
 static ccz_rc load(struct cczi_kms_mark *out, struct ccz_kms_epoch *e, struct ccz_err *err)
 {
     *out = (struct cczi_kms_mark){0};
     CCZ_AUTO_BUF b;
-    ccz_buf_init(&b, 1024);
+    ccz_buf_init(&b, LOAD_SIZE_MAX);
     ccz_rc rc = e->ops->load(&b, e, err);
     if (rc != CCZ_OK)
         return cczi_kms_hint(err, rc);
-    struct ccz_rd r = ccz_rd_from(ccz_buf_span(&b));
-    struct ccz_span magic = ccz_rd_take(&r, 8);
-    struct cczi_kms_mark m = {.seq = ccz_rd_le64(&r)};
-    ccz_rd_copy(&r, m.hash, sizeof(m.hash));
-    uint8_t tags[2][MAC_SIZE], want[MAC_SIZE] = {0};
-    ccz_rd_copy(&r, tags, sizeof(tags));
-    bool ok = ccz_rd_done(&r) && ccz_span_eq(magic, ccz_span_str(MAGIC)) &&
-              mac(want, e->key, b.ptr) == CCZ_OK;
-    /* the second is of a rekey that was cut short: then the store is under its key */
-    ok = ok && (ccz_ct_eq(want, tags[0], MAC_SIZE) | ccz_ct_eq(want, tags[1], MAC_SIZE));
-    if (!ok) {
-        (void)ccz_fail(err, CCZ_E_SIG, "kms:epoch-mac", (int64_t)b.size,
-                       "the counter is not one of this store's, or was changed");
-        return cczi_kms_hint(err, CCZ_E_SIG);
+    struct cczi_kms_mark m;
+    bool whole = !b.bad && b.size % CCZI_EPOCH_SIZE == 0, found = false;
+    for (size_t at = 0; whole && at < b.size; at += CCZI_EPOCH_SIZE) {
+        if (!record_open(&m, e, b.ptr + at) || (found && m.seq <= out->seq))
+            continue;
+        *out = m;
+        found = true;
     }
-    *out = m;
-    return CCZ_OK;
+    if (found)
+        return CCZ_OK;
+    (void)ccz_fail(err, CCZ_E_SIG, "kms:epoch-mac", (int64_t)b.size,
+                   "the counter is not one of this store's, or was changed");
+    return cczi_kms_hint(err, CCZ_E_SIG);
 }
 
 static ccz_rc derive(struct ccz_secret **out, const struct ccz_secret *master, struct ccz_err *err)

@@ -157,7 +157,8 @@ ccz_rc cczi_p11_encrypt(struct ccz_buf *out, struct ccz_kms_token *t, enum cczi_
 ccz_rc cczi_p11_decrypt(uint8_t *out, size_t size, struct ccz_kms_token *t, enum cczi_p11_wrap how,
                         struct ccz_span iv, struct ccz_span aad, struct ccz_span in,
                         struct ccz_err *err);
-/* The data object of the URI's name. @retval CCZ_E_NOT_FOUND "kms:epoch-lost" */
+/* The data object of the URI's name; a crash while it was replaced leaves two, which are appended one behind the other.
+ * @retval CCZ_E_NOT_FOUND "kms:epoch-lost" */
 ccz_rc cczi_p11_data_get(struct ccz_buf *out, struct ccz_kms_token *t, struct ccz_err *err);
 /* Makes or replaces it. */
 ccz_rc cczi_p11_data_put(struct ccz_kms_token *t, struct ccz_span in, struct ccz_err *err);
@@ -175,8 +176,8 @@ struct cczi_kms_epoch_ops {
     const char *name;
     ccz_rc (*open)(struct ccz_kms_epoch *e, const char *rest, const struct ccz_kms_epoch_cfg *cfg,
                    struct ccz_err *err);
-    ccz_rc (*load)(struct ccz_buf *out, struct ccz_kms_epoch *e,
-                   struct ccz_err *err); /* CCZ_E_NOT_FOUND "kms:epoch-lost" */
+    /* Appends the record, or those of several tries of which the newest counts. CCZ_E_NOT_FOUND "kms:epoch-lost" */
+    ccz_rc (*load)(struct ccz_buf *out, struct ccz_kms_epoch *e, struct ccz_err *err);
     ccz_rc (*save)(struct ccz_kms_epoch *e, struct ccz_span record, struct ccz_err *err);
     void (*close)(struct ccz_kms_epoch *e);
 };

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SLOTS_MAX = 256, PIN_SIZE_MAX = 256, OBJECTS_MAX = 2, AES_KEY_SIZE = 32 };
+enum { SLOTS_MAX = 256, PIN_SIZE_MAX = 256, OBJECTS_MAX = 8, AES_KEY_SIZE = 32 };
 
 struct ccz_kms_token {
     struct cczi_p11_uri uri;
@@ -234,25 +234,20 @@ static ccz_rc reopen(struct ccz_kms_token *t, struct ccz_err *err)
 
 /* ------------------------------------------------------------------------- objects */
 
-static CK_RV find(CK_OBJECT_HANDLE *out, size_t *found, struct ccz_kms_token *t,
+static CK_RV find(CK_OBJECT_HANDLE out[OBJECTS_MAX], CK_ULONG *found, struct ccz_kms_token *t,
                   CK_ATTRIBUTE *template, CK_ULONG len)
 {
-    CK_OBJECT_HANDLE handles[OBJECTS_MAX];
-    CK_ULONG got = 0;
+    *found = 0;
     CK_RV rv = t->p11->C_FindObjectsInit(t->session, template, len);
-    if (rv == CKR_OK) {
-        rv = t->p11->C_FindObjects(t->session, handles, OBJECTS_MAX, &got);
-        CK_RV end = t->p11->C_FindObjectsFinal(t->session);
-        rv = rv == CKR_OK ? end : rv;
-    }
-    *found = rv == CKR_OK ? got : 0;
-    if (*found)
-        *out = handles[0];
-    return rv;
+    if (rv != CKR_OK)
+        return rv;
+    rv = t->p11->C_FindObjects(t->session, out, OBJECTS_MAX, found);
+    CK_RV end = t->p11->C_FindObjectsFinal(t->session);
+    return rv == CKR_OK ? end : rv;
 }
 
-/* @param[out] found  0 or 1; more than one is an error: which one would be chance */
-static ccz_rc find_one(CK_OBJECT_HANDLE *out, size_t *found, struct ccz_kms_token *t,
+/* Objects of the token with our label. */
+static ccz_rc find_all(CK_OBJECT_HANDLE out[OBJECTS_MAX], CK_ULONG *found, struct ccz_kms_token *t,
                        CK_OBJECT_CLASS class, struct ccz_err *err)
 {
     CK_BBOOL yes = CK_TRUE;
@@ -266,11 +261,22 @@ static ccz_rc find_one(CK_OBJECT_HANDLE *out, size_t *found, struct ccz_kms_toke
             return rc;
         rv = find(out, found, t, template, 3);
     }
-    if (rv != CKR_OK)
-        return p11_fail(err, "kms:p11", rv, "look for an object");
-    return *found < 2 ? CCZ_OK
-                      : ccz_fail(err, CCZ_E_EXISTS, "kms:p11-object", 2,
-                                 "more than one object has the label \"%s\"", t->uri.object);
+    return rv == CKR_OK ? CCZ_OK : p11_fail(err, "kms:p11", rv, "look for an object");
+}
+
+/* @param[out] found  0 or 1; more than one is an error: which one would be chance */
+static ccz_rc find_one(CK_OBJECT_HANDLE *out, size_t *found, struct ccz_kms_token *t,
+                       CK_OBJECT_CLASS class, struct ccz_err *err)
+{
+    CK_OBJECT_HANDLE all[OBJECTS_MAX] = {0};
+    CK_ULONG len = 0;
+    ccz_rc rc = find_all(all, &len, t, class, err);
+    *found = len;
+    *out = all[0];
+    if (rc == CCZ_OK && len > 1)
+        rc = ccz_fail(err, CCZ_E_EXISTS, "kms:p11-object", (int64_t)len,
+                      "more than one object has the label \"%s\"", t->uri.object);
+    return rc;
 }
 
 static ccz_rc not_found(struct ccz_err *err, const struct ccz_kms_token *t, const char *what)
@@ -416,20 +422,22 @@ ccz_rc cczi_p11_decrypt(uint8_t *out, size_t size, struct ccz_kms_token *t, enum
 
 ccz_rc cczi_p11_data_get(struct ccz_buf *out, struct ccz_kms_token *t, struct ccz_err *err)
 {
-    CK_OBJECT_HANDLE object = 0;
-    size_t found = 0;
-    ccz_rc rc = find_one(&object, &found, t, CKO_DATA, err);
+    CK_OBJECT_HANDLE all[OBJECTS_MAX] = {0};
+    CK_ULONG len = 0;
+    ccz_rc rc = find_all(all, &len, t, CKO_DATA, err);
     if (rc != CCZ_OK)
         return rc;
-    if (!found)
+    if (!len)
         return ccz_fail(err, CCZ_E_NOT_FOUND, "kms:epoch-lost", 0,
                         "the token has no data object \"%s\"", t->uri.object);
-    unsigned char value[1024];
-    CK_ATTRIBUTE a = {CKA_VALUE, value, sizeof(value)};
-    CK_RV rv = t->p11->C_GetAttributeValue(t->session, object, &a, 1);
-    if (rv != CKR_OK)
-        return p11_fail(err, "kms:epoch", rv, "read the counter");
-    ccz_buf_put(out, value, a.ulValueLen);
+    for (CK_ULONG i = 0; i < len; i++) {
+        unsigned char value[256];
+        CK_ATTRIBUTE a = {CKA_VALUE, value, sizeof(value)};
+        CK_RV rv = t->p11->C_GetAttributeValue(t->session, all[i], &a, 1);
+        if (rv != CKR_OK)
+            return p11_fail(err, "kms:epoch", rv, "read the counter");
+        ccz_buf_put(out, value, a.ulValueLen);
+    }
     return CCZ_OK;
 }
 
@@ -450,15 +458,19 @@ static CK_RV data_make(struct ccz_kms_token *t, struct ccz_span in)
                                   &object);
 }
 
+/* Where a token changes no values (SoftHSM), the new object comes before the old one goes. */
 ccz_rc cczi_p11_data_put(struct ccz_kms_token *t, struct ccz_span in, struct ccz_err *err)
 {
-    CK_OBJECT_HANDLE object = 0;
-    size_t found = 0;
-    ccz_rc rc = find_one(&object, &found, t, CKO_DATA, err);
+    CK_OBJECT_HANDLE all[OBJECTS_MAX] = {0};
+    CK_ULONG len = 0;
+    ccz_rc rc = find_all(all, &len, t, CKO_DATA, err);
     if (rc != CCZ_OK)
         return rc;
     CK_ATTRIBUTE value = {CKA_VALUE, (void *)(uintptr_t)in.ptr, in.size};
-    CK_RV rv =
-        found ? t->p11->C_SetAttributeValue(t->session, object, &value, 1) : data_make(t, in);
+    if (len == 1 && t->p11->C_SetAttributeValue(t->session, all[0], &value, 1) == CKR_OK)
+        return CCZ_OK;
+    CK_RV rv = data_make(t, in);
+    for (CK_ULONG i = 0; rv == CKR_OK && i < len; i++)
+        rv = t->p11->C_DestroyObject(t->session, all[i]);
     return rv == CKR_OK ? CCZ_OK : p11_fail(err, "kms:epoch", rv, "write the counter");
 }
