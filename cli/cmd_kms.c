@@ -6,6 +6,7 @@
 
 #include <cczoo/codec.h>
 #include <cczoo/kms.h>
+#include <cczoo/kms_master.h>
 #include <cczoo/party.h>
 
 #include <errno.h>
@@ -38,7 +39,7 @@ static void session_end(struct session *s)
 static ccz_rc session_begin(struct session *s, const struct kms_opts *o, struct ccz_err *err)
 {
     *s = (struct session){0};
-    ccz_rc rc = ccz_key_load(&s->key, o->admin_key, err);
+    ccz_rc rc = o->admin_key ? ccz_key_load(&s->key, o->admin_key, err) : CCZ_OK;
     if (rc != CCZ_OK)
         return rc;
     const struct ccz_party_cfg party = {.collateral_dir = o->collateral,
@@ -377,6 +378,27 @@ static ccz_rc status(struct session *s, struct kms_opts *o, char **args, struct 
     return CCZ_OK;
 }
 
+/* Whoever has a share may give it: no key of an administrator is needed. */
+static ccz_rc unseal(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)args;
+    struct ccz_kms_shares have;
+    CCZ_AUTO(ccz_secret) share = NULL;
+    ccz_rc rc = o->from ? read_value(&share, o->from, err) : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = ccz_kms_unseal(&have, s->client, share, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (o->json)
+        ui_out("{\"sealed\":%s,\"given\":%u,\"needed\":%u,\"total\":%u}\n",
+               have.sealed ? "true" : "false", have.given, have.needed, have.total);
+    else if (have.sealed)
+        ui_out("sealed: %u of %u shares are given\n", have.given, have.needed);
+    else
+        ui_out("unsealed\n");
+    return CCZ_OK;
+}
+
 static const struct verb {
     const char *noun, *name; /* name NULL: one word */
     const char *args, *help;
@@ -398,6 +420,9 @@ static const struct verb {
     {"show", NULL, "ITEM", "list the versions of an item", 1, false, show},
     {"audit", NULL, "", "print and verify the audit chain", 0, false, audit},
     {"status", NULL, "", "show what is running and how much it holds", 0, false, status},
+    {"unseal", NULL, "[--from FILE]",
+     "give a share of the master key, or ask how many are given; needs no --admin-key", 0, false,
+     unseal},
 };
 enum { VERBS_LEN = sizeof(verbs) / sizeof(verbs[0]) };
 
@@ -419,7 +444,7 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
     const struct {
         const char *name, *value;
     } required[] = {{"kms", o->kms},
-                    {"admin-key", o->admin_key},
+                    {"admin-key", v->run == unseal ? "" : o->admin_key},
                     {"policy", o->policy},
                     {"from", v->value ? o->from : ""}};
     for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)

@@ -33,7 +33,7 @@ static const struct {
      "say where this store's master key is: --master-key pkcs11:.., tee:.. or shamir:"},
     {"kms:master-tee", "an update of the program or another machine needs the key from elsewhere: "
                        "cczoo-kmsd rekey, before"},
-    {"kms:sealed", "holders of shares give them with: cczoo kms unseal --share FILE"},
+    {"kms:sealed", "holders of shares give them with: cczoo kms unseal --from FILE"},
     {"kms:share-wrong", "take the share as it was handed out; the others that were given stay"},
     {"kms:p11", "check the token with its own tools; the module and token are named by "
                 "--master-key and --epoch"},
