@@ -117,6 +117,7 @@ PY
 chmod 600 "$RUN/forged"
 status 1 unseal --from "$RUN/forged"
 has err 'kms:share-wrong.*share 2'
+kill -USR1 "${PIDS[kms]}" # the daemon's own signal, from somebody else
 status 0 unseal --from "$RUN/shares/share-2.txt"
 has out '^sealed: 1 of 2 shares are given$'
 status 0 unseal --from "$RUN/shares/share-2.txt" --json

@@ -171,6 +171,7 @@ static void test_damaged(void)
     }
     /* two records, as a token has after a crash: the newer one counts, in either order */
     put_counter(one, sizeof(one));
+    dir_copy("kms", "backup");
     change("two");
     ccz_secret_free(ccz_secret_take(&s));
     CHECK(counted() == 3);
@@ -180,6 +181,10 @@ static void test_damaged(void)
         memcpy(good + (order ? 0 : CCZI_EPOCH_SIZE), ccz_secret_view(s), sizeof(one));
         put_counter(good, sizeof(good));
         CHECK(try_counted() == CCZ_OK);
+        dir_copy("kms", "newest");
+        dir_copy("backup", "kms"); /* which the older record would take */
+        CHECK(dir_refused(try_counted(), &err, CCZ_E_SIG, "kms:rolled-back"));
+        dir_copy("newest", "kms");
     }
     /* of another store, which has another master key */
     start();

@@ -379,6 +379,15 @@ static void test_tee(void)
     rc = try_tee("tee:mrsigner", attester("sim", NULL, true));
     CHECK(dir_refused(rc, &err, CCZ_E_SIG, "kms:master-tee"));
 
+    /* a wrapped key of another provider is not tried */
+    dir_make();
+    CHECK(ccz_sim_init(dir_path("sim"), &(struct ccz_sim_cfg){.now_s = FIX_NOW}, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_kms_master) shared = dir_master("shamir:2/2", NULL);
+    CHECK(dir_init(shared, NULL, &err) == CCZ_OK);
+    rc = try_tee("tee:mrsigner", attester("sim", NULL, false));
+    CHECK(dir_refused(rc, &err, CCZ_E_MISMATCH, "kms:master-kind") &&
+          strcmp(err.got, "shamir") == 0);
+
     struct ccz_kms_master *none = NULL;
     struct ccz_kms_master_cfg cfg = {.spec = "tee:mrenclave", .dir = dir_path("kms")};
     CHECK(ccz_kms_master_open(&none, &cfg, &err) == CCZ_E_ARG && !none);

@@ -3,7 +3,7 @@
  * that answer nonsense. */
 #define _GNU_SOURCE
 #include "ccz_test.h"
-#include "kms/kms_fixture.h"
+#include "kms/kms_dir.h"
 
 #include <unistd.h>
 
@@ -410,9 +410,92 @@ static void test_net_hostile_server(void)
     ccz_kms_store_free(store);
 }
 
+/* ---------------------------------------------------------------------------- sealed */
+
+static void count_done(void *arg)
+{
+    ++*(int *)arg;
+}
+
+/* Answers Unseal with what a KMS would never say. */
+static void nonsense(struct ccz_rpc_call *call, void *arg, struct ccz_span request)
+{
+    (void)request;
+    ccz_rpc_reply(call, ccz_span_str(arg));
+}
+
+static void test_sealed(void)
+{
+    dir_make();
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_kms_master) made = dir_master("shamir:2/3", NULL);
+    CHECK(dir_init(made, NULL, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_kms_master) m = dir_master("shamir:", NULL);
+    CCZ_AUTO(ccz_kms_sealed) sealed = NULL;
+    int done = 0;
+    CHECK(ccz_kms_sealed_new(&sealed, m, count_done, &done, &err) == CCZ_OK);
+    struct server s = {0};
+    CHECK(ccz_key_generate(&s.admin, CCZ_P256) == CCZ_OK);
+    listen_with(&s, ccz_kms_sealed_pin, NULL);
+    CHECK(ccz_kms_sealed_add(sealed, s.rpc) == CCZ_OK);
+    start(&s);
+
+    struct client holder, workload; /* a key that nobody knows, and evidence: both are told */
+    struct ccz_kms_status st;
+    struct ccz_secret *value = NULL;
+    CHECK(connect_as(&holder, &s, s.admin, &err) == CCZ_OK &&
+          connect_as(&workload, &s, NULL, &err) == CCZ_OK);
+    CHECK(ccz_kms_get_status(&st, holder.rpc, &err) == CCZ_E_UNAVAILABLE &&
+          strcmp(err.where, "kms:sealed") == 0 && err.hint[0]);
+    CHECK(ccz_kms_release(&value, NULL, workload.rpc, "key/k", 0, &err) == CCZ_E_UNAVAILABLE &&
+          strcmp(err.where, "kms:sealed") == 0 && !value);
+
+    struct ccz_kms_shares have;
+    CHECK(ccz_kms_unseal(&have, holder.rpc, NULL, &err) == CCZ_OK && have.sealed &&
+          have.given == 0 && have.needed == 2 && have.total == 3);
+    struct ccz_secret *share[3] = {0};
+    for (unsigned i = 0; i < 3; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "shares/share-%u.txt", i + 1);
+        CHECK(ccz_file_read_secret(&share[i], dir_path(name), 200, &err) == CCZ_OK);
+    }
+    ccz_secret_bytes(share[1])[40] ^= 1;
+    CHECK(ccz_kms_unseal(&have, holder.rpc, share[1], &err) != CCZ_OK &&
+          strcmp(err.where, "kms:share") == 0);
+    ccz_secret_bytes(share[1])[40] ^= 1;
+    CHECK(ccz_kms_unseal(&have, holder.rpc, share[0], &err) == CCZ_OK && have.given == 1 &&
+          done == 0);
+    CHECK(ccz_kms_unseal(&have, workload.rpc, share[1], &err) == CCZ_OK && !have.sealed);
+    CHECK(ccz_kms_unseal(&have, holder.rpc, share[2], &err) == CCZ_OK && !have.sealed);
+    ccz_rpc_server_stop(s.rpc, 2000); /* all handlers are over */
+    CHECK(done == 1);
+    CHECK(dir_try(m, NULL, &err) == CCZ_OK);
+    leave(&holder);
+    leave(&workload);
+    for (size_t i = 0; i < 3; i++)
+        ccz_secret_free(share[i]);
+    stop(&s);
+
+    static const char *const answers[] = {"\x08", "\x08\x01\x10\x05\x18\x03", "",
+                                          "\x10\x01\x18\x03"};
+    for (size_t i = 0; i < 4; i++) { /* cut, needed above total, nothing, needs one */
+        struct server bad = {0};
+        CHECK(ccz_key_generate(&bad.admin, CCZ_P256) == CCZ_OK);
+        listen_with(&bad, ccz_kms_sealed_pin, NULL);
+        CHECK(ccz_rpc_server_add_unary(bad.rpc, CCZI_KMS_SERVICE "Unseal", nonsense,
+                                       (void *)(uintptr_t)answers[i]) == CCZ_OK);
+        start(&bad);
+        CHECK(connect_as(&holder, &bad, bad.admin, &err) == CCZ_OK);
+        CHECK(ccz_kms_unseal(&have, holder.rpc, NULL, &err) == CCZ_E_PEER && have.total == 0);
+        leave(&holder);
+        stop(&bad);
+    }
+}
+
 static const struct ccz_test tests[] = {
     {"kms.net", test_net},
     {"kms.net_pin", test_net_pin},
+    {"kms.net_sealed", test_sealed},
     {"kms.net_hostile_server", test_net_hostile_server},
 };
 
