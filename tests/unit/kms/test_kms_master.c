@@ -422,9 +422,26 @@ static void populated_store(void)
     fix_populate(s);
 }
 
+/* Every table whose rows have a MAC has to be in a rekey: who adds one adds it to rekey.c, and here. */
+static void check_tables(void)
+{
+    static const char sql[] =
+        "SELECT group_concat(name) FROM (SELECT s.name FROM sqlite_schema s, "
+        "pragma_table_info(s.name) c WHERE s.type = 'table' AND c.name = 'mac' "
+        "ORDER BY s.name)";
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    CHECK(sqlite3_open(dir_path("kms/kms.sqlite"), &db) == SQLITE_OK);
+    CHECK(sqlite3_prepare_v2(db, sql, -1, &st, NULL) == SQLITE_OK &&
+          sqlite3_step(st) == SQLITE_ROW);
+    CHECK(strcmp((const char *)sqlite3_column_text(st, 0), "admin,binding,item,policy") == 0);
+    CHECK(sqlite3_finalize(st) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
+}
+
 static void test_rekey(void)
 {
     populated_store();
+    check_tables();
     CCZ_AUTO(ccz_kms_store) s = NULL;
     dir_copy("kms", "before");
     CHECK(dir_open(&s, NULL, NULL, &err) == CCZ_OK);
