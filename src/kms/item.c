@@ -3,6 +3,7 @@
  * is used. */
 #include "kms_priv.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static ccz_rc mac_fail(struct ccz_err *err, ccz_rc rc)
@@ -406,9 +407,63 @@ ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct c
 /* ---------------------------------------------------------------------------- rekey */
 
 /*
- * Updates run while the rows are read. They change no column of the order, so each row is seen once; one that was seen again
- * would not have the MAC of the old key, and the transaction would fail.
+ * First the keys of all rows of a table, then one row after another: no row is written while others are being read. Keys
+ * that were changed behind our back in between are rows that are not there, or that have another MAC.
  */
+struct keys {
+    struct cczi_kms_ref *ref;
+    uint32_t *version; /* of items */
+    size_t len, room;
+};
+
+static void keys_free(struct keys *k)
+{
+    free(k->ref);
+    free(k->version);
+}
+
+/* Columns kind (-1: none, a policy), name, version (-1: none) of the current row. */
+static bool keys_add(struct keys *k, struct cczi_q *q, int kind, int name, int version)
+{
+    if (k->len == k->room) {
+        size_t room = k->room ? 2 * k->room : 64;
+        struct cczi_kms_ref *ref = realloc(k->ref, room * sizeof(*ref));
+        if (!ref)
+            return false;
+        k->ref = ref;
+        uint32_t *versions = realloc(k->version, room * sizeof(*versions));
+        if (!versions)
+            return false;
+        k->version = versions;
+        k->room = room;
+    }
+    struct cczi_kms_ref *ref = &k->ref[k->len];
+    *ref = (struct cczi_kms_ref){.kind = CCZI_KMS_POLICY};
+    if (kind >= 0)
+        ref->kind = (enum cczi_kms_kind)cczi_q_col_int(q, kind);
+    cczi_q_col_text(ref->name, sizeof(ref->name), q, name);
+    k->version[k->len++] = version >= 0 ? (uint32_t)cczi_q_col_int(q, version) : 0;
+    return true;
+}
+
+static ccz_rc keys_of(struct keys *k, struct ccz_kms_store *s, enum cczi_kms_sql sql, int kind,
+                      int name, int version, struct ccz_err *err)
+{
+    bool ok = true;
+    struct cczi_q q = cczi_q_start(&s->db, sql);
+    while (ok && cczi_q_row(&q))
+        ok = keys_add(k, &q, kind, name, version);
+    ccz_rc rc = ok ? CCZ_OK : ccz_fail(err, CCZ_E_NOMEM, "kms:rekey", 0, "out of memory");
+    return cczi_q_end_after(&q, rc, err);
+}
+
+/* A row whose key was there a moment ago. */
+static ccz_rc still_there(ccz_rc rc, struct ccz_err *err)
+{
+    return rc == CCZ_E_NOT_FOUND
+               ? ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0, "a row went away during a rekey")
+               : rc;
+}
 
 /* MAC of a row under the new key, added to its set. */
 static ccz_rc new_mac(uint8_t mac[32], uint8_t set[32], const struct cczi_kms_sealer *to,
@@ -421,22 +476,27 @@ static ccz_rc new_mac(uint8_t mac[32], uint8_t set[32], const struct cczi_kms_se
     return rc == CCZ_OK ? rc : mac_fail(err, rc);
 }
 
+/* The item's value is replaced by what is sealed under the new key. */
 static ccz_rc item_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
-                         const struct cczi_kms_item *it, struct ccz_buf *sealed,
-                         struct ccz_err *err)
+                         struct cczi_kms_item *it, struct ccz_err *err)
 {
-    ccz_buf_clear(sealed);
-    ccz_rc rc = cczi_kms_reseal(sealed, &s->sealer, to, &it->slot, ccz_buf_span(&it->sealed), err);
+    CCZ_AUTO_BUF sealed;
+    ccz_buf_init(&sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
+    ccz_rc rc = cczi_kms_reseal(&sealed, &s->sealer, to, &it->slot, ccz_buf_span(&it->sealed), err);
     if (rc != CCZ_OK)
         return rc;
+    ccz_buf_clear(&it->sealed);
+    ccz_buf_put_span(&it->sealed, ccz_buf_span(&sealed));
+    if (it->sealed.bad)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:rekey", 0, "out of memory");
     struct ccz_span f[ITEM_FIELDS];
     uint8_t num[24], mac[32];
-    item_fields(f, num, &it->slot, it->created_s, ccz_buf_span(sealed));
+    item_fields(f, num, &it->slot, it->created_s, ccz_buf_span(&it->sealed));
     rc = new_mac(mac, set, to, item_table, f, ITEM_FIELDS, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_REKEY);
-    cczi_q_blob(&q, ccz_buf_span(sealed));
+    cczi_q_blob(&q, ccz_buf_span(&it->sealed));
     cczi_q_blob(&q, bytes32(mac));
     cczi_q_int(&q, it->slot.ref.kind);
     cczi_q_text(&q, it->slot.ref.name);
@@ -447,32 +507,31 @@ static ccz_rc item_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_k
 static ccz_rc items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
                           struct ccz_err *err)
 {
-    ccz_rc rc = CCZ_OK;
+    struct keys k = {0};
     struct cczi_kms_item it = {0};
-    CCZ_AUTO_BUF sealed;
     ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
-    ccz_buf_init(&sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_ALL);
-    while (rc == CCZ_OK && cczi_q_row(&q)) {
-        /* kinds and versions out of range were refused when the store was checked */
-        it.slot.ref.kind = (enum cczi_kms_kind)cczi_q_col_int(&q, 4);
-        it.slot.version = (uint32_t)cczi_q_col_int(&q, 6);
-        cczi_q_col_text(it.slot.ref.name, sizeof(it.slot.ref.name), &q, 5);
-        rc = item_read(&it, s, &q, err);
+    ccz_rc rc = keys_of(&k, s, CCZI_SQL_ITEM_ALL, 4, 5, 6, err);
+    for (size_t i = 0; rc == CCZ_OK && i < k.len; i++) {
+        rc = still_there(cczi_kms_item_get(&it, s, &k.ref[i], k.version[i], err), err);
         if (rc == CCZ_OK)
-            rc = item_rekey(set, s, to, &it, &sealed, err);
+            rc = item_rekey(set, s, to, &it, err);
     }
     ccz_buf_free(&it.sealed);
-    return cczi_q_end_after(&q, rc, err);
+    keys_free(&k);
+    return rc;
 }
 
 static ccz_rc binding_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
-                            const struct cczi_kms_ref *ref, const char *policy, struct ccz_err *err)
+                            const struct cczi_kms_ref *ref, struct ccz_err *err)
 {
+    struct cczi_kms_binding b;
+    ccz_rc rc = still_there(cczi_kms_binding_get(&b, s, ref, err), err);
+    if (rc != CCZ_OK)
+        return rc;
     struct ccz_span f[BINDING_FIELDS];
     uint8_t num[8], mac[32];
-    binding_fields(f, num, ref, policy);
-    ccz_rc rc = new_mac(mac, set, to, binding_table, f, BINDING_FIELDS, err);
+    binding_fields(f, num, ref, b.policy);
+    rc = new_mac(mac, set, to, binding_table, f, BINDING_FIELDS, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_REKEY);
@@ -485,17 +544,12 @@ static ccz_rc binding_rekey(uint8_t set[32], struct ccz_kms_store *s, struct ccz
 static ccz_rc bindings_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
                              struct ccz_err *err)
 {
-    ccz_rc rc = CCZ_OK;
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_ALL);
-    while (rc == CCZ_OK && cczi_q_row(&q)) {
-        struct cczi_kms_binding b = {0};
-        struct cczi_kms_ref ref = {.kind = (enum cczi_kms_kind)cczi_q_col_int(&q, 2)};
-        cczi_q_col_text(ref.name, sizeof(ref.name), &q, 3);
-        rc = binding_read(&b, &ref, s, &q, err);
-        if (rc == CCZ_OK)
-            rc = binding_rekey(set, s, to, &ref, b.policy, err);
-    }
-    return cczi_q_end_after(&q, rc, err);
+    struct keys k = {0};
+    ccz_rc rc = keys_of(&k, s, CCZI_SQL_BIND_ALL, 2, 3, -1, err);
+    for (size_t i = 0; rc == CCZ_OK && i < k.len; i++)
+        rc = binding_rekey(set, s, to, &k.ref[i], err);
+    keys_free(&k);
+    return rc;
 }
 
 static ccz_rc policy_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
@@ -516,19 +570,18 @@ static ccz_rc policy_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi
 static ccz_rc policies_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
                              struct ccz_err *err)
 {
-    ccz_rc rc = CCZ_OK;
+    struct keys k = {0};
     struct cczi_kms_policy p = {0};
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_ALL);
-    while (rc == CCZ_OK && cczi_q_row(&q)) {
-        char name[CCZ_KMS_NAME_SIZE];
-        cczi_q_col_text(name, sizeof(name), &q, 4);
-        rc = policy_read(&p, name, s, &q, err);
+    ccz_rc rc = keys_of(&k, s, CCZI_SQL_POLICY_ALL, -1, 4, -1, err);
+    for (size_t i = 0; rc == CCZ_OK && i < k.len; i++) {
+        rc = still_there(cczi_kms_policy_get(&p, s, k.ref[i].name, err), err);
         if (rc == CCZ_OK)
-            rc = policy_rekey(set, s, to, name, &p, err);
+            rc = policy_rekey(set, s, to, k.ref[i].name, &p, err);
     }
     ccz_buf_free(&p.json);
-    return cczi_q_end_after(&q, rc, err);
+    keys_free(&k);
+    return rc;
 }
 
 ccz_rc cczi_kms_items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
