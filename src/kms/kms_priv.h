@@ -56,10 +56,14 @@ ccz_rc cczi_kms_unseal(struct ccz_secret **out, struct cczi_kms_sealer *s,
                        struct ccz_err *err);
 
 /* End of the audit chain and digest of the set of rows; stored sealed. */
+#define CCZI_KMS_FRONTIER_SIZE_MAX 2048
 struct cczi_kms_head {
     uint64_t seq;
     uint8_t hash[32];
     uint8_t set[32]; /* XOR over all rows of PRF(row MAC) */
+    /* What a tree over the audit lines needs to grow; bytes without meaning here. Size 0 seals as schema 1 did. */
+    uint16_t frontier_size;
+    uint8_t frontier[CCZI_KMS_FRONTIER_SIZE_MAX];
 };
 ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,
                           const struct cczi_kms_head *h, struct ccz_err *err);
@@ -83,6 +87,9 @@ enum cczi_kms_sql {
     CCZI_SQL_BEGIN,
     CCZI_SQL_COMMIT,
     CCZI_SQL_ROLLBACK,
+    CCZI_SQL_SAVEPOINT,
+    CCZI_SQL_RELEASE,
+    CCZI_SQL_UNDO,
     CCZI_SQL_META_GET,
     CCZI_SQL_META_PUT,
     CCZI_SQL_HEAD_SET,
@@ -159,11 +166,23 @@ ccz_rc cczi_q_end_after(struct cczi_q *q, ccz_rc rc, struct ccz_err *err);
 
 /* -------------------------------------------------------------------------- store.c */
 
+struct cczi_kms_entry;
+/* Called with every call of a batch after its COMMIT and before any answer leaves: receipts are complete but for
+ * entry->proof, which this may fill. An error withholds the answers of all recorded calls; what they did stays. */
+typedef ccz_rc (*cczi_kms_batch_fn)(void *arg, struct ccz_kms_store *s,
+                                    struct cczi_kms_entry *entries, size_t len,
+                                    struct ccz_err *err);
+
 struct ccz_kms_store {
     struct cczi_kms_db db;
     struct cczi_kms_sealer sealer;
     struct cczi_kms_head head; /* as of the current transaction */
     bool head_dirty;
+    struct cczi_kms_head before; /* as of the savepoint */
+    bool before_dirty;
+    struct cczi_kms_policies *policies; /* parsed ones */
+    cczi_kms_batch_fn on_batch;         /* NULL = none */
+    void *on_batch_arg;
 };
 /* A store in memory with one administrator, for tests and fuzzing. */
 ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret *master,
@@ -174,6 +193,10 @@ ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret
 ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err);
 ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err); /* rolls back when it fails */
 void cczi_kms_rollback(struct ccz_kms_store *s); /* no-op outside a transaction */
+/* A part of the transaction that can be undone by itself; one at a time. */
+ccz_rc cczi_kms_savepoint(struct ccz_kms_store *s, struct ccz_err *err);
+ccz_rc cczi_kms_savepoint_keep(struct ccz_kms_store *s, struct ccz_err *err);
+ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err);
 /* Compares the stored MAC of a row. where = "kms:row-mac" */
 ccz_rc cczi_kms_row_check(const struct ccz_kms_store *s, const char *table,
                           const struct ccz_span *fields, size_t len, const uint8_t mac[32],
@@ -245,6 +268,22 @@ ccz_rc cczi_kms_policy_delete(struct ccz_kms_store *s, const char *name, struct 
 ccz_rc cczi_kms_policy_used(bool *used, struct ccz_kms_store *s, const char *name,
                             struct ccz_err *err);
 
+/* policy_cache.c: parsed policies, found by the MAC of the row they came from. The caller has checked that MAC in this
+ * transaction, so a row that was changed, replaced or taken back never meets the parsed form of another one. */
+struct cczi_kms_policies;
+#define CCZI_KMS_POLICIES_MAX      64
+#define CCZI_KMS_POLICIES_JSON_MAX (4 << 20) /* bytes of JSON that all of them were parsed from */
+ccz_rc cczi_kms_policies_new(struct cczi_kms_policies **out);
+void cczi_kms_policies_free(struct cczi_kms_policies *c);
+/* @param[out] out  borrowed until the next call with the same cache */
+ccz_rc cczi_kms_policies_get(const struct ccz_policy **out, struct cczi_kms_policies *c,
+                             const struct cczi_kms_policy *row, struct ccz_err *err);
+struct cczi_kms_policies_stat {
+    uint64_t hits, parsed;
+    size_t len, json_size;
+};
+struct cczi_kms_policies_stat cczi_kms_policies_stat(const struct cczi_kms_policies *c);
+
 /* Check of all rows of the three tables: MACs, sealed values; toggles each into `set`. */
 ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
                             struct ccz_err *err);
@@ -275,10 +314,12 @@ ccz_rc cczi_msg_get(void *msg, const struct cczi_msg_field *fields, struct ccz_s
 /* Appends; empty fields are left out. */
 void cczi_msg_put(struct ccz_buf *out, const struct cczi_msg_field *fields, const void *msg);
 
+#define CCZI_KMS_PROOF_SIZE_MAX 8192 /* bytes in a receipt that show its line in the log */
 struct cczi_msg_receipt {
     uint64_t seq;
     struct ccz_span sha256;
     uint64_t time_s;
+    struct ccz_span proof;
 };
 struct cczi_msg_release_req {
     struct ccz_span item;
@@ -343,7 +384,7 @@ enum { CCZI_MSG_REPEATED = 1, CCZI_MSG_MORE = 2, CCZI_MSG_RECEIPT = 15 };
 
 #define CCZI_KMS_SERVICE "/cczoo.kms.v1.Kms/"
 
-/* ------------------------------------------------------------------ handle.c, methods.c */
+/* --------------------------------------------------------- handle.c, batch.c, methods.c */
 
 /* One call on its way through: what methods fill in is what the audit and log line say. */
 struct cczi_kms_call {
@@ -370,4 +411,35 @@ struct cczi_kms_method {
 };
 extern const struct cczi_kms_method cczi_kms_methods[];
 extern const size_t cczi_kms_methods_len;
+
+/* handle.c: the parts of one call, inside a transaction. */
+const struct cczi_kms_method *cczi_kms_method_find(const char *path); /* NULL = there is none */
+ccz_rc cczi_kms_authorize(struct cczi_kms_call *call, const struct cczi_kms_method *m,
+                          struct ccz_err *err);
+/* The audit line of a call; `why` is NULL for an accepted one. */
+ccz_rc cczi_kms_record(struct ccz_kms_receipt *receipt, const struct cczi_kms_call *call,
+                       const char *op, const struct ccz_err *why, struct ccz_err *err);
+void cczi_kms_log_call(const struct cczi_kms_call *call, const char *op, const struct ccz_err *why,
+                       const struct ccz_kms_receipt *receipt);
+
+/*
+ * batch.c: calls that share one transaction and so one fsync. Each has a savepoint: one that fails is undone alone and
+ * its refusal recorded in the same transaction. Answers exist only after COMMIT. Where the transaction as a whole
+ * fails, nothing of it happened, and each call is handled again by itself, so that one that is too large for the disk
+ * does not take the others with it.
+ */
+#define CCZI_KMS_BATCH_MAX 256
+struct cczi_kms_entry {
+    const struct ccz_kms_request *req; /* in; borrowed */
+    ccz_rc rc;
+    struct ccz_err err;             /* why not; only with rc */
+    struct ccz_buf answer;          /* message to send; empty unless CCZ_OK */
+    struct ccz_kms_receipt receipt; /* of the audit line it left; audit_seq 0 = none */
+    struct ccz_buf proof;           /* for the receipt, filled by on_batch */
+    struct cczi_kms_call call;
+    const struct cczi_kms_method *method;
+};
+void cczi_kms_entry_init(struct cczi_kms_entry *e, const struct ccz_kms_request *req);
+void cczi_kms_entry_deinit(struct cczi_kms_entry *e); /* wipes the answer */
+void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
 #endif

@@ -56,9 +56,9 @@ static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     if (rc == CCZ_OK)
         rc = load_policy(&p, call, b.policy, err);
-    CCZ_AUTO(ccz_policy) policy = NULL;
+    const struct ccz_policy *policy = NULL;
     if (rc == CCZ_OK)
-        rc = ccz_policy_parse(&policy, ccz_buf_span(&p.json), err);
+        rc = cczi_kms_policies_get(&policy, call->store->policies, &p, err);
     ccz_buf_free(&p.json);
     struct ccz_verdict verdict = {0};
     if (rc == CCZ_OK)

@@ -21,13 +21,14 @@
 
 enum {
     NAME_MAX_SIZE = 256,
-    RECEIPT_SIZE = 64
+    RECEIPT_SIZE = 64 + CCZI_KMS_PROOF_SIZE_MAX
 }; /* over-long names are refused by the name rule, with a reason */
 
 const struct cczi_msg_field cczi_msg_receipt[] = {
     UINT(1, cczi_msg_receipt, seq, UINT64_MAX),
     SPAN(2, cczi_msg_receipt, sha256, 32),
     UINT(3, cczi_msg_receipt, time_s, INT64_MAX),
+    SPAN(4, cczi_msg_receipt, proof, CCZI_KMS_PROOF_SIZE_MAX),
     END,
 };
 const struct cczi_msg_field cczi_msg_release_req[] = {

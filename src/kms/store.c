@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATH_SIZE = 4096 };
+enum { PATH_SIZE = 4096, HEAD_SEALED_MAX = 256 + CCZI_KMS_FRONTIER_SIZE_MAX };
 
 struct paths {
     char db[PATH_SIZE], master_key[PATH_SIZE];
@@ -64,7 +64,7 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     CCZ_AUTO_BUF head;
-    ccz_buf_init(&head, 256);
+    ccz_buf_init(&head, HEAD_SEALED_MAX);
     if (s->head_dirty) {
         rc = cczi_kms_head_seal(&head, &s->sealer, &s->head, err);
         if (rc == CCZ_OK) {
@@ -89,6 +89,32 @@ void cczi_kms_rollback(struct ccz_kms_store *s)
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ROLLBACK);
     (void)cczi_q_end(&q, NULL); /* if even this fails, the log has no commit record: the same */
     s->head_dirty = false;
+}
+
+static ccz_rc statement(struct ccz_kms_store *s, enum cczi_kms_sql sql, struct ccz_err *err)
+{
+    struct cczi_q q = cczi_q_start(&s->db, sql);
+    return cczi_q_end(&q, err);
+}
+
+ccz_rc cczi_kms_savepoint(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    s->before = s->head;
+    s->before_dirty = s->head_dirty;
+    return statement(s, CCZI_SQL_SAVEPOINT, err);
+}
+
+ccz_rc cczi_kms_savepoint_keep(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    return statement(s, CCZI_SQL_RELEASE, err);
+}
+
+ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    s->head = s->before;
+    s->head_dirty = s->before_dirty;
+    ccz_rc rc = statement(s, CCZI_SQL_UNDO, err); /* which leaves it open */
+    return rc == CCZ_OK ? statement(s, CCZI_SQL_RELEASE, err) : rc;
 }
 
 /* -------------------------------------------------------------------- rows */
@@ -129,7 +155,7 @@ static ccz_rc first_rows(struct ccz_kms_store *s, const uint8_t admin_spki_sha25
                          int64_t now_s, struct ccz_err *err)
 {
     CCZ_AUTO_BUF head;
-    ccz_buf_init(&head, 256);
+    ccz_buf_init(&head, HEAD_SEALED_MAX);
     s->head = (struct cczi_kms_head){0};
     ccz_rc rc = cczi_kms_head_seal(&head, &s->sealer, &s->head, err);
     if (rc == CCZ_OK)
@@ -216,6 +242,12 @@ ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_
     return rc;
 }
 
+static ccz_rc policies_make(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_policies_new(&s->policies);
+    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:store-open", 0, "out of memory");
+}
+
 static ccz_rc not_initialised(struct ccz_err *err, const char *dir)
 {
     ccz_fail(err, CCZ_E_NOT_FOUND, "kms:store-open", 0, "%s holds no initialised KMS", dir);
@@ -249,6 +281,8 @@ ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state
     if (rc == CCZ_OK)
         rc = cczi_kms_db_prepare(&s->db, err);
     if (rc == CCZ_OK)
+        rc = policies_make(s, err);
+    if (rc == CCZ_OK)
         rc = ccz_kms_store_check(NULL, s, err);
     if (rc == CCZ_OK)
         *out = ccz_kms_store_take(&s);
@@ -269,6 +303,8 @@ ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret
     if (rc == CCZ_OK)
         rc = populate(s, admin_spki_sha256, now_s, err);
     if (rc == CCZ_OK)
+        rc = policies_make(s, err);
+    if (rc == CCZ_OK)
         *out = ccz_kms_store_take(&s);
     return rc;
 }
@@ -279,6 +315,7 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
         return;
     cczi_kms_db_close(&s->db);
     cczi_kms_sealer_deinit(&s->sealer);
+    cczi_kms_policies_free(s->policies);
     free(s);
 }
 
