@@ -34,7 +34,7 @@ static void remove_dir(void)
     (void)!system(cmd);
 }
 
-static void pin(int cpu)
+static void pin(unsigned cpu)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -96,7 +96,7 @@ static void make_store(void)
     ccz_kms_store_free(s);
 }
 
-static void serve(int cpu)
+static void serve(unsigned cpu)
 {
     pin(cpu);
     struct ccz_kms_store *store;
@@ -276,7 +276,8 @@ static void measure_fsync(double seconds)
 int main(int argc, char **argv)
 {
     double seconds = argc > 1 ? strtod(argv[1], NULL) : 3;
-    int server_cpu = argc > 2 ? atoi(argv[2]) : 0, client_cpu = argc > 3 ? atoi(argv[3]) : 1;
+    unsigned server_cpu = argc > 2 ? (unsigned)atoi(argv[2]) : 0,
+             client_cpu = argc > 3 ? (unsigned)atoi(argv[3]) : 1;
     const char *tmp = argc > 4 ? argv[4] : getenv("TMPDIR");
     (void)snprintf(dir, sizeof(dir), "%s/bench-kms-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     must(mkdtemp(dir) && atexit(remove_dir) == 0, "folder");

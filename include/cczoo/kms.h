@@ -54,9 +54,14 @@ CCZ_API const char *ccz_kms_role_name(enum ccz_kms_role role); /**< "none", "aud
 
 /* --------------------------------------------------------------------------------- store */
 
+/** A database below the store; NULL stands for SQLite. Others come with a module of their own. */
+struct ccz_kms_backend;
+
 /** Where a KMS keeps its state. */
 struct ccz_kms_state {
-    const char *dir; /**< folder of the database (dir/kms.sqlite), mode 0700 */
+    const char *dir; /**< folder of the database (dir/kms.sqlite) and of the master key, mode 0700 */
+    const struct ccz_kms_backend *backend; /**< NULL = SQLite, one process at a time */
+    const char *database; /**< with a back end: how it finds its database; else NULL */
     const char *
         master_key; /**< file of 32 bytes, mode 0600; NULL = dir/master.key. Better elsewhere: whoever
                                  copies both has everything */

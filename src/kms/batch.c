@@ -70,7 +70,7 @@ static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct 
         return cczi_kms_savepoint_keep(s, err);
     e->receipt = (struct ccz_kms_receipt){0};
     ccz_buf_free(&e->answer);
-    if (!cczi_kms_db_in_tx(&s->db)) { /* the database gave the whole of it up */
+    if (!cczi_kms_db_in_tx(&s->db) || s->db.fault != CCZI_KMS_FAULT_NONE) { /* all of it is lost */
         *err = e->err;
         return e->rc;
     }
@@ -78,7 +78,7 @@ static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct 
     return rc == CCZ_OK ? cczi_kms_record(&e->receipt, &e->call, op_of(e), &e->err, err) : rc;
 }
 
-static ccz_rc transact(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len,
+static ccz_rc try_once(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len,
                        struct ccz_err *err)
 {
     for (size_t i = 0; i < len; i++)
@@ -89,6 +89,21 @@ static ccz_rc transact(struct ccz_kms_store *s, struct cczi_kms_entry *entries, 
     if (rc == CCZ_OK)
         return cczi_kms_commit(s, err); /* nothing is answered before this */
     cczi_kms_rollback(s);
+    return rc;
+}
+
+/* From the start again where the database says that it may succeed then. */
+static ccz_rc transact(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len,
+                       struct ccz_err *err)
+{
+    ccz_rc rc = try_once(s, entries, len, err);
+    for (unsigned n = 1;
+         n < CCZI_KMS_RETRIES && rc != CCZ_OK && s->db.fault == CCZI_KMS_FAULT_AGAIN; n++) {
+        ccz_log(CCZ_LOG_WARN, "kms", "a transaction of %zu calls starts again: where=%s %s", len,
+                err->where, err->msg);
+        cczi_kms_retry_pause(n);
+        rc = try_once(s, entries, len, err);
+    }
     return rc;
 }
 
@@ -151,25 +166,45 @@ static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size
     }
 }
 
+/* The database is away, or its last word is: no call was done as far as anybody can know, and none can be recorded. */
+static void give_up(struct cczi_kms_entry *entries, size_t len, ccz_rc rc,
+                    const struct ccz_err *why)
+{
+    for (size_t i = 0; i < len; i++) {
+        struct cczi_kms_entry *e = &entries[i];
+        e->receipt = (struct ccz_kms_receipt){0};
+        if (e->rc == CCZ_OK)
+            fail(e, rc, why);
+        cczi_kms_log_call(&e->call, op_of(e), &e->err, &e->receipt);
+    }
+}
+
 static void handle_one(struct ccz_kms_store *s, struct cczi_kms_entry *e)
 {
     struct ccz_err err = {0};
     ccz_rc rc = transact(s, e, 1, &err);
     if (rc == CCZ_OK) {
         finish(s, e, 1);
-        return;
+    } else if (s->db.fault != CCZI_KMS_FAULT_NONE) {
+        give_up(e, 1, rc, &err);
+    } else {
+        if (e->rc == CCZ_OK)
+            fail(e, rc, &err);
+        record_refusal(s, e);
+        cczi_kms_log_call(&e->call, op_of(e), &e->err, &e->receipt);
     }
-    if (e->rc == CCZ_OK)
-        fail(e, rc, &err);
-    record_refusal(s, e);
-    cczi_kms_log_call(&e->call, op_of(e), &e->err, &e->receipt);
 }
 
 void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
 {
     struct ccz_err err = {0};
-    if (len > 1 && transact(s, entries, len, &err) == CCZ_OK) {
+    ccz_rc rc = len > 1 ? transact(s, entries, len, &err) : CCZ_OK;
+    if (len > 1 && rc == CCZ_OK) {
         finish(s, entries, len);
+        return;
+    }
+    if (rc != CCZ_OK && s->db.fault != CCZI_KMS_FAULT_NONE) {
+        give_up(entries, len, rc, &err);
         return;
     }
     if (len > 1)

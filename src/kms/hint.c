@@ -31,6 +31,10 @@ static const struct {
     {"kms:master-key", "this master key file belongs to another state folder"},
     {"kms:init", "choose another folder; deleting this one destroys its keys for good"},
     {"kms:row-mac", "restore the state folder from a backup; see docs/design/kms.md"},
+    {"kms:rolled-back",
+     "the database was replaced by an older copy of itself, or by a replica that was behind"},
+    {"kms:store-lost", "ask again; nothing was done"},
+    {"kms:commit-unknown", "ask again: the audit log tells whether the first call was done"},
     {"kms:row-set", "restore the state folder from a backup; see docs/design/kms.md"},
 };
 

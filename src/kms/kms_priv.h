@@ -5,6 +5,8 @@
 #include <cczoo/crypto.h>
 #include <cczoo/kms.h>
 
+#include "kms_db.h"
+
 /* --------------------------------------------------------------------------- name.c */
 
 enum cczi_kms_kind { CCZI_KMS_KEY = 1, CCZI_KMS_SECRET = 2, CCZI_KMS_POLICY = 3 };
@@ -78,92 +80,6 @@ ccz_rc cczi_kms_row_mac(uint8_t out[32], const struct cczi_kms_sealer *s, const 
 ccz_rc cczi_kms_set_toggle(uint8_t set[32], const struct cczi_kms_sealer *s,
                            const uint8_t row_mac[32]);
 
-/* ----------------------------------------------------------------------------- db.c */
-
-struct sqlite3;
-struct sqlite3_stmt;
-
-enum cczi_kms_sql {
-    CCZI_SQL_BEGIN,
-    CCZI_SQL_COMMIT,
-    CCZI_SQL_ROLLBACK,
-    CCZI_SQL_SAVEPOINT,
-    CCZI_SQL_RELEASE,
-    CCZI_SQL_UNDO,
-    CCZI_SQL_META_GET,
-    CCZI_SQL_META_PUT,
-    CCZI_SQL_HEAD_SET,
-    CCZI_SQL_ADMIN_GET,
-    CCZI_SQL_ADMIN_PUT,
-    CCZI_SQL_ADMIN_DEL,
-    CCZI_SQL_ADMIN_ALL,
-    CCZI_SQL_POLICY_GET,
-    CCZI_SQL_POLICY_PUT,
-    CCZI_SQL_POLICY_DEL,
-    CCZI_SQL_POLICY_ALL,
-    CCZI_SQL_POLICY_USED,
-    CCZI_SQL_BIND_GET,
-    CCZI_SQL_BIND_PUT,
-    CCZI_SQL_BIND_DEL,
-    CCZI_SQL_BIND_ALL,
-    CCZI_SQL_ITEM_LAST,
-    CCZI_SQL_ITEM_GET,
-    CCZI_SQL_ITEM_PUT,
-    CCZI_SQL_ITEM_DEL,
-    CCZI_SQL_ITEM_ALL,
-    CCZI_SQL_LIST,
-    CCZI_SQL_VERSIONS,
-    CCZI_SQL_COUNT,
-    CCZI_SQL_AUDIT_PUT,
-    CCZI_SQL_AUDIT_FROM,
-    CCZI_SQL_LEN
-};
-struct cczi_kms_db {
-    struct sqlite3 *db;
-    struct sqlite3_stmt *stmt[CCZI_SQL_LEN];
-};
-#define CCZI_KMS_SCHEMA 1
-/* Opens `path` (":memory:" for tests) exclusively. `create`: makes an empty file, mode 0600, if
- * there is none. */
-ccz_rc cczi_kms_db_open(struct cczi_kms_db *db, const char *path, bool create, struct ccz_err *err);
-void cczi_kms_db_close(struct cczi_kms_db *db);
-/* True inside a transaction; SQLite ends some by itself when a statement fails. */
-bool cczi_kms_db_in_tx(const struct cczi_kms_db *db);
-/* 0 for an empty database. */
-ccz_rc cczi_kms_db_schema(int64_t *out, struct cczi_kms_db *db, struct ccz_err *err);
-/* Makes the tables (inside a transaction). */
-ccz_rc cczi_kms_db_create(struct cczi_kms_db *db, struct ccz_err *err);
-/* Prepares every statement; once, after the tables exist. */
-ccz_rc cczi_kms_db_prepare(struct cczi_kms_db *db, struct ccz_err *err);
-/* One statement without parameters or rows, given as text. */
-ccz_rc cczi_kms_db_exec(struct cczi_kms_db *db, const char *sql, struct ccz_err *err);
-
-/* A running statement with a sticky error: bind in order, loop over rows, test once with
- * cczi_q_end(). */
-struct cczi_q {
-    struct cczi_kms_db *db;
-    struct sqlite3_stmt *stmt;
-    int bound;
-    int rc;
-};
-struct cczi_q cczi_q_start(struct cczi_kms_db *db, enum cczi_kms_sql sql);
-void cczi_q_int(struct cczi_q *q, int64_t v);
-void cczi_q_text(struct cczi_q *q, const char *s);     /* borrowed until cczi_q_end() */
-void cczi_q_blob(struct cczi_q *q, struct ccz_span s); /* borrowed until cczi_q_end() */
-bool cczi_q_row(struct cczi_q *q);                     /* false at the end or on an error */
-int64_t cczi_q_col_int(const struct cczi_q *q, int col);
-struct ccz_span cczi_q_col(const struct cczi_q *q,
-                           int col); /* blob or text; valid until the next row */
-/* Text column into a bounded array; a longer text is an error of the database. */
-void cczi_q_col_text(char *out, size_t out_size, struct cczi_q *q, int col);
-void cczi_q_col_bytes(uint8_t *out, size_t size, struct cczi_q *q,
-                      int col); /* exactly `size` bytes */
-/* Ends the statement. @return CCZ_OK, or what went wrong since the start */
-ccz_rc cczi_q_end(struct cczi_q *q, struct ccz_err *err);
-/* The same for a caller that looked at rows: keeps its error; a database error outranks "not
- * found". */
-ccz_rc cczi_q_end_after(struct cczi_q *q, ccz_rc rc, struct ccz_err *err);
-
 /* -------------------------------------------------------------------------- store.c */
 
 struct cczi_kms_entry;
@@ -181,7 +97,9 @@ struct ccz_kms_store {
     struct cczi_kms_head before; /* as of the savepoint */
     bool before_dirty;
     struct cczi_kms_policies *policies; /* parsed ones */
-    cczi_kms_batch_fn on_batch;         /* NULL = none */
+    uint64_t seen_seq; /* the latest end of the audit chain that this process knows of */
+    uint8_t seen_hash[32];
+    cczi_kms_batch_fn on_batch; /* NULL = none */
     void *on_batch_arg;
 };
 /* A store in memory with one administrator, for tests and fuzzing. */
@@ -191,7 +109,12 @@ ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret
 /* A transaction: everything between begin and commit is on disk when commit returns, or nothing is.
  */
 ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err);
-ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err); /* rolls back when it fails */
+ccz_rc cczi_kms_begin_read(struct ccz_kms_store *s,
+                           struct ccz_err *err); /* changes nothing, holds up nobody */
+/* Rolls back when it fails; s->db.fault says what that means. */
+ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err);
+#define CCZI_KMS_RETRIES 7
+void cczi_kms_retry_pause(unsigned n);           /* before try n = 1, 2, ... of a transaction */
 void cczi_kms_rollback(struct ccz_kms_store *s); /* no-op outside a transaction */
 /* A part of the transaction that can be undone by itself; one at a time. */
 ccz_rc cczi_kms_savepoint(struct ccz_kms_store *s, struct ccz_err *err);

@@ -193,7 +193,7 @@ static ccz_rc add_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_er
 
 static ccz_rc load_admins(struct ccz_kms_service *s, struct ccz_err *err)
 {
-    ccz_rc rc = cczi_kms_begin(s->cfg.store, err);
+    ccz_rc rc = cczi_kms_begin_read(s->cfg.store, err);
     if (rc != CCZ_OK)
         return rc;
     rc = cczi_kms_admin_each(s->cfg.store, add_admin, s, err);

@@ -537,6 +537,25 @@ static void test_tamper_live(void)
     ccz_kms_store_free(s);
 }
 
+/* The whole of it is put back to an earlier state while the KMS runs: consistent in itself, but not what it has seen. */
+static void test_rolled_back(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    struct ccz_err err = {0};
+    CHECK(cczi_kms_db_exec(&s->db, "CREATE TABLE kept AS SELECT head FROM meta", NULL) == CCZ_OK);
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    CHECK(cczi_kms_db_exec(&s->db,
+                           "UPDATE meta SET head = (SELECT head FROM kept);"
+                           "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)",
+                           NULL) == CCZ_OK);
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_SIG);
+    CHECK(strcmp(err.where, "kms:rolled-back") == 0 && err.hint[0]);
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_E_SIG &&
+          strcmp(err.where, "kms:rolled-back") == 0);
+    ccz_kms_store_free(s);
+}
+
 /* No value and no master key in any file of the database. */
 static void test_no_plaintext(void)
 {
@@ -970,6 +989,7 @@ static const struct ccz_test tests[] = {
     {"kms.tamper", test_tamper},
     {"kms.chain_rewritten", test_chain_rewritten},
     {"kms.tamper_live", test_tamper_live},
+    {"kms.rolled_back", test_rolled_back},
     {"kms.no_plaintext", test_no_plaintext},
     {"kms.synced", test_synced},
     {"kms.kill9", test_kill9},
