@@ -189,7 +189,7 @@ ccz_rc cczi_q_end(struct cczi_q *q, struct ccz_err *err)
         (void)cczi_q_row(q);
     ccz_rc rc = CCZ_OK;
     if (q->state == CCZI_Q_FAILED)
-        rc = q->db->ops->fail(&q->db->fault, q->db->db, err);
+        rc = cczi_kms_hint(err, q->db->ops->fail(&q->db->fault, q->db->db, err));
     else if (q->state == CCZI_Q_ALIEN)
         rc = ccz_fail(err, CCZ_E_SIG, "kms:store-corrupt", q->sql,
                       "the database has a column that we never write");

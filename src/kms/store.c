@@ -161,16 +161,18 @@ static ccz_rc resolve_commit(struct ccz_kms_store *s, struct ccz_err *err)
     }
     if (rc != CCZ_OK) {
         s->db.fault = CCZI_KMS_FAULT_UNKNOWN;
-        return ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:commit-unknown", (int64_t)want.seq,
-                        "the database went away while audit line %llu was committed",
-                        (unsigned long long)want.seq);
+        ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:commit-unknown", (int64_t)want.seq,
+                 "the database went away while audit line %llu was committed",
+                 (unsigned long long)want.seq);
+        return cczi_kms_hint(err, CCZ_E_UNAVAILABLE);
     }
     s->head = want; /* another server may be ahead already; callers want their own */
     if (there)
         return CCZ_OK;
     s->db.fault = CCZI_KMS_FAULT_AGAIN;
-    return ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:store-lost", (int64_t)want.seq,
-                    "the connection was lost before the commit");
+    ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:store-lost", (int64_t)want.seq,
+             "the connection was lost before the commit");
+    return cczi_kms_hint(err, CCZ_E_UNAVAILABLE);
 }
 
 ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
