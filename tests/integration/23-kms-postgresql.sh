@@ -39,3 +39,34 @@ for c in $("$BIN/kms-pg-cases" --list); do
     step "$c"
     "$BIN/kms-pg-cases" "$c" || die "$c"
 done
+
+step "two daemons"
+export PGHOST=$PG # only for psql
+PSQL=(psql -X -q -A -t -p 5499 -U tester -d postgres -v ON_ERROR_STOP=1)
+"${PSQL[@]}" -c 'DROP SCHEMA public CASCADE' -c 'CREATE SCHEMA public' 2>/dev/null
+DB=(--database "host=$PG port=5499 user=tester dbname=postgres")
+kms_setup "${DB[@]}"
+kms_start
+kms policy put workload "$RUN/probe-policy.json" >/dev/null 2>&1
+kms_start_second
+: >"$RUN/acked1"
+: >"$RUN/acked2"
+hammer one 60 </dev/null >"$RUN/acked1" 2>"$RUN/err1" &
+h1=$!
+(KMS=$SECOND; hammer two 100000 </dev/null >"$RUN/acked2" 2>"$RUN/err2") &
+h2=$!
+for ((w = 0; w < 2000; w++)); do [ "$(wc -l <"$RUN/acked2")" -lt 20 ] || break; sleep 0.01; done
+kill -KILL "${PIDS[second]}"
+wait "${PIDS[second]}" 2>/dev/null || true
+unset "PIDS[second]"
+wait "$h2" || true
+wait "$h1" || die "the server that was left: $(cat "$RUN/err1")"
+cat "$RUN/acked1" "$RUN/acked2" >"$RUN/acked"
+probe verify <"$RUN/acked" # what either acknowledged, the other has
+kms_start_second
+(KMS=$SECOND; probe verify <"$RUN/acked")
+"$BIN/cczoo-kmsd" check --state "$RUN/kms" "${DB[@]}" | tee "$RUN/check" # while both run
+acked=$(wc -l <"$RUN/acked")
+versions=$(sed -n 's/.*versions=\([0-9]*\).*/\1/p' "$RUN/check")
+((versions >= acked && versions <= acked + 1)) || die "$acked acknowledged, $versions stored"
+say "ok: $acked acknowledged by two servers, one of them killed; $versions stored, one chain"
