@@ -183,7 +183,8 @@ static void administer(struct ccz_rpc_client *c)
     struct ccz_secret *out;
     CHECK(ccz_kms_release(&out, NULL, c, "key/k", 0, &err) == CCZ_E_DENIED && out == NULL);
     CHECK(strcmp(err.where, "kms:workload-required") == 0 && err.got[0] && err.expected[0]);
-    CHECK(ccz_kms_delete(NULL, c, "secret/s", 1, &err) == CCZ_OK);
+    CHECK(ccz_kms_delete(NULL, c, "secret/s", 1, &(struct ccz_kms_deletion){.no_recovery = true},
+                         &err) == CCZ_OK);
 }
 
 static void audit_all(struct ccz_rpc_client *c, size_t lines)
@@ -380,7 +381,7 @@ static void answer_of(struct ccz_kms_store *s, int which)
                  {"GetPolicy", FIX_ADMIN},  {"Status", FIX_ADMIN},    {"AuditTail", FIX_ADMIN},
                  {"List", FIX_ADMIN}};
     struct cczi_msg_release_req release = {ccz_span_str("key/model"), 0};
-    struct cczi_msg_put_req key = {ccz_span_str("new"), ccz_span_str("aes-256"), {0}, {0}, 0};
+    struct cczi_msg_put_req key = {.name = ccz_span_str("new"), .alg = ccz_span_str("aes-256")};
     struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("server")};
     struct cczi_msg_name policy = {ccz_span_str("server")};
     const struct cczi_msg_field *fields[] = {

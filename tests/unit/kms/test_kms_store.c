@@ -356,6 +356,11 @@ static const struct tamper {
     {"UPDATE item SET alg = 'aes-256' WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE item SET created_s = created_s + 1 WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE item SET mac = zeroblob(32) WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET enabled = 0 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET enabled = 2 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET expires_s = 1 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET delete_after_s = 1 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET metadata = CAST('{}' AS BLOB) WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE item SET sealed = (SELECT sealed FROM item WHERE name = 'loose') WHERE name = 'model'",
      "kms:row-mac"},
     {"UPDATE item SET sealed = zeroblob(length(sealed)) WHERE name = 'model'", "kms:row-mac"},
@@ -418,7 +423,7 @@ static void test_tamper(void)
     ccz_kms_store_free(s);
     copy_db("kms.sqlite", "old.sqlite");
     s = open_store();
-    struct cczi_msg_delete_req del = {ccz_span_str("key/deleted"), 0};
+    struct cczi_msg_delete_req del = {.target = ccz_span_str("key/deleted"), .no_recovery = 1};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, NULL) == CCZ_OK);
     struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("other")};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, NULL) == CCZ_OK);
