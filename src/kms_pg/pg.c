@@ -192,11 +192,14 @@ static ccz_rc check_settings(struct pg *db)
     PQclear(r);
     if (rc == CCZ_OK && weaker)
         rc = run(NULL, db, "SET synchronous_commit = on");
-    /* a server that stops inside a transaction must not hold the others up for ever, nor wait for ever itself */
+    /* A server that stops inside a transaction must not hold the others up for ever, nor wait for ever itself; whoever
+     * set other limits for this role or connection keeps them. */
     if (rc == CCZ_OK)
         rc = run(NULL, db,
-                 "SET client_encoding = 'UTF8'; SET idle_in_transaction_session_timeout = '60s';"
-                 " SET lock_timeout = '20s'");
+                 "SELECT set_config('client_encoding', 'UTF8', false);"
+                 " SELECT set_config(n, v, false) FROM (VALUES ('lock_timeout', '20s'),"
+                 "  ('idle_in_transaction_session_timeout', '60s')) AS d(n, v)"
+                 "  WHERE current_setting(n) = '0'");
     return rc;
 }
 

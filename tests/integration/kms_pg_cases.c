@@ -355,6 +355,35 @@ static void test_rolled_back(void)
     ccz_kms_store_free(s);
 }
 
+/* Another server holds the store and does not go on: every call of a batch is told, after one wait and not one each. */
+static void test_locked(void)
+{
+    char info[700];
+    fresh();
+    init();
+    (void)snprintf(info, sizeof(info), "%s options='-c lock_timeout=400'", g_info);
+    struct ccz_kms_store *s = open_at(info);
+    fix_populate(s);
+    uint64_t lines = check_of(s).audit_lines;
+    sql("BEGIN; SELECT 1 FROM meta FOR UPDATE");
+    CHECK(check_of(s).audit_lines == lines); /* a check waits for nobody */
+    fix_batch_begin(&g_batch);
+    for (int i = 0; i < 64; i++)
+        fix_batch_release(&g_batch, FIX_WORKLOAD, "key/model");
+    int64_t from = ccz_mono_ms();
+    fix_batch_run(&g_batch, s);
+    CHECK(ccz_mono_ms() - from < 64 * 400 / 2);
+    for (int i = 0; i < 64; i++)
+        CHECK(g_batch.entry[i].rc == CCZ_E_UNAVAILABLE && !g_batch.entry[i].answer.size &&
+              strcmp(g_batch.entry[i].err.where, "kms:store-locked") == 0 &&
+              g_batch.entry[i].err.hint[0]);
+    fix_batch_end(&g_batch);
+    sql("COMMIT");
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, NULL) == CCZ_OK);
+    CHECK(check_of(s).audit_lines == lines + 1);
+    ccz_kms_store_free(s);
+}
+
 /* ------------------------------------------------------------------ lost connections */
 
 /* Between the store and the server: cuts the connection at a COMMIT. */
@@ -656,6 +685,7 @@ static const struct ccz_test tests[] = {
     {"pg.settings", test_settings},
     {"pg.tamper", test_tamper},
     {"pg.rolled_back", test_rolled_back},
+    {"pg.locked", test_locked},
     {"pg.commit_cut", test_commit_cut},
     {"pg.commit_unknown", test_commit_unknown},
     {"pg.two", test_two},
