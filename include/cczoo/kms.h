@@ -175,6 +175,16 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_new(struct ccz_kms_service **out,
 /** Registers every method; before ccz_rpc_server_start(). */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_add(struct ccz_kms_service *s,
                                                 struct ccz_rpc_server *server);
+/** What a call came to: @p err is NULL and @p response the message, or why not. Both are borrowed. On the worker's thread,
+ *  where other calls wait: it must not block. */
+typedef void (*ccz_kms_answer_fn)(void *arg, struct ccz_span response, const struct ccz_err *err);
+/** A way in beside gRPC, for doors of other protocols: the same queue, policies and audit. @p req is copied; its now_s and
+ *  info are those of the service, and whoever fills in its peer answers for that. Thread-safe.
+ *  @retval CCZ_E_LIMIT  "kms:busy": not queued, @p answer is not called; else it is, exactly once, before the service is freed */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_call(struct ccz_kms_service *s,
+                                                 const struct ccz_kms_request *req,
+                                                 ccz_kms_answer_fn answer, void *arg,
+                                                 struct ccz_err *err);
 /** ccz_ratls_pin_fn with the service as its arg: admits keys that were administrators when the service was made. The
  *  handler looks the role up again for every call. Thread-safe, does not touch the store. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki,
