@@ -3,6 +3,10 @@
 
 #include "../../cli/ui.h"
 
+#ifdef CCZ_HAVE_POSTGRESQL
+#include "kms_pg/kms_pg.h"
+#endif
+
 #include <string.h>
 
 enum { REATTEST_MAX_S = 30 * 86400 };
@@ -76,6 +80,20 @@ static int cmd_check(const struct kmsd_opts *o)
     return UI_OK;
 }
 
+static int cmd_migrate(const struct kmsd_opts *o)
+{
+    struct ccz_err err = {0};
+    struct kmsd_keys k;
+    ccz_rc rc = kmsd_keys_open(&k, o, &err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_migrate(&k.state, now_s(), &err);
+    kmsd_keys_close(&k);
+    if (rc != CCZ_OK)
+        return ui_fail(&err);
+    ui_say("migrated; older versions of cczoo-kmsd refuse this store from now on");
+    return UI_OK;
+}
+
 static int cmd_admin(const struct kmsd_opts *o)
 {
     static const enum ccz_kms_role roles[] = {CCZ_KMS_ROLE_NONE, CCZ_KMS_ROLE_AUDITOR,
@@ -133,23 +151,41 @@ static int cmd_epoch(const struct kmsd_opts *o)
     return missing("epoch", o->epoch) ? UI_USAGE : kmsd_epoch(o, now_s());
 }
 
+/* --database: several servers on one store. */
+static bool choose_backend(struct kmsd_opts *o)
+{
+    if (!o->state.database)
+        return true;
+#ifdef CCZ_HAVE_POSTGRESQL
+    o->state.backend = ccz_kms_postgresql();
+    return true;
+#else
+    ui_error("--database: this cczoo-kmsd was built without libpq");
+    return false;
+#endif
+}
+
 static const struct command {
     const char *name, *usage, *help;
     int (*run)(const struct kmsd_opts *o);
 } commands[] = {
     {"init",
      "cczoo-kmsd init --state DIR --admin-key FILE [--master-key WHERE] [--shares-dir DIR] "
-     "[--epoch WHERE]",
+     "[--epoch WHERE] [--database CONNECTION]",
      "make master key and database, and name the first administrator", cmd_init},
     {"run",
      "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] "
      "...",
      "serve until SIGTERM; SIGHUP reads the collateral again and makes a new TLS identity",
      cmd_run},
-    {"check", "cczoo-kmsd check --state DIR [--master-key WHERE] [--epoch WHERE]",
-     "check every row, value and audit line (the server must not run)", cmd_check},
+    {"check", "cczoo-kmsd check --state DIR [--master-key WHERE] [--database CONNECTION]",
+     "check every row, value and audit line (the server must not run, but with --database)",
+     cmd_check},
+    {"migrate", "cczoo-kmsd migrate --state DIR [--master-key WHERE]",
+     "bring a store of an older schema to that of this version; back it up first", cmd_migrate},
     {"admin", "cczoo-kmsd admin --state DIR --admin-key FILE --role admin|auditor|none",
-     "give a key a role, or take it away (the server must not run)", cmd_admin},
+     "give a key a role, or take it away (the server must not run, but with --database)",
+     cmd_admin},
     {"rekey",
      "cczoo-kmsd rekey --state DIR --new-master-key WHERE [--master-key WHERE] [--shares-dir DIR]",
      "another master key, kept where you say (the server must not run)", cmd_rekey},
@@ -188,6 +224,9 @@ static int dispatch(const struct command *c, int argc, char **argv)
          "epoch: the counter is lost, or new: start it from the store as it is"},
         {"accept-rolled-back", NULL, NULL, &o.accept_rolled_back, NULL,
          "epoch, check: the store is an older copy on purpose"},
+        {"database", &o.state.database, NULL, NULL, "CONNECTION",
+         "PostgreSQL for several servers, e.g. \"host=db dbname=kms user=kms passfile=FILE\"; "
+         "default: SQLite in DIR"},
         {"admin-key", &o.admin_key, NULL, NULL, "FILE",
          "PEM key of an administrator; init: made if it does not exist"},
         {"role", &o.role, NULL, NULL, "ROLE", "admin, auditor or none"},
@@ -224,7 +263,9 @@ static int dispatch(const struct command *c, int argc, char **argv)
         ui_error("--accept-lost and --accept-rolled-back are for epoch and check alone");
         return UI_USAGE;
     }
-    return missing("state", o.state.dir) ? UI_USAGE : c->run(&o);
+    if (missing("state", o.state.dir) || !choose_backend(&o))
+        return UI_USAGE;
+    return c->run(&o);
 }
 
 int main(int argc, char **argv)

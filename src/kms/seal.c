@@ -3,7 +3,7 @@
  * Everything cryptographic about the store.
  *
  * Sealed value: u8 format = 1 | nonce[12] | wrapped DEK[32] | tag[16] | ciphertext | tag[16].
- * Sealed head:  le64 seq | nonce[12] | ciphertext[72] | tag[16].
+ * Sealed head:  le64 seq | nonce[12] | ciphertext[72 + frontier] | tag[16].
  *
  * Nonces: a DEK is random and seals one value, so its nonce is zero. Wrapping uses random nonces,
  * at most one per stored value, far below the 2^32 of NIST SP 800-38D, 8.3. The head is sealed at
@@ -17,7 +17,7 @@
 enum { SUBKEY_SIZE = 32, FORMAT = 1, HEAD_PLAIN_SIZE = 8 + 32 + 32, HEAD_KEY_LINES_LOG2 = 20 };
 enum {
     WRAP_SIZE = CCZ_AEAD_NONCE_SIZE + SUBKEY_SIZE + CCZ_AEAD_TAG_SIZE,
-    HEAD_SIZE = 8 + CCZ_AEAD_NONCE_SIZE + HEAD_PLAIN_SIZE + CCZ_AEAD_TAG_SIZE
+    HEAD_SIZE = 8 + CCZ_AEAD_NONCE_SIZE + HEAD_PLAIN_SIZE + CCZ_AEAD_TAG_SIZE /* the least */
 };
 
 static struct ccz_span subkey(const struct cczi_kms_sealer *s, enum cczi_kms_subkey which)
@@ -221,6 +221,7 @@ ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,
     ccz_buf_le64(out, h->seq);
     ccz_buf_put(out, h->hash, sizeof(h->hash));
     ccz_buf_put(out, h->set, sizeof(h->set));
+    ccz_buf_put(out, h->frontier, h->frontier_size);
     uint8_t *tag = ccz_buf_extend(out, CCZ_AEAD_TAG_SIZE), key[SUBKEY_SIZE];
     ccz_rc rc = CCZ_E_NOMEM;
     if (!out->bad) {
@@ -231,7 +232,7 @@ ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,
             rc = ccz_random(nonce, CCZ_AEAD_NONCE_SIZE);
         if (rc == CCZ_OK)
             rc = ccz_aead_seal(s->aead, text, tag, key, nonce, CCZ_SPAN(base, 8),
-                               CCZ_SPAN(text, HEAD_PLAIN_SIZE));
+                               CCZ_SPAN(text, HEAD_PLAIN_SIZE + h->frontier_size));
         ccz_wipe(key, sizeof(key));
     }
     return rc == CCZ_OK
@@ -243,13 +244,14 @@ ccz_rc cczi_kms_head_unseal(struct cczi_kms_head *out, struct cczi_kms_sealer *s
                             struct ccz_span sealed, struct ccz_err *err)
 {
     *out = (struct cczi_kms_head){0};
-    if (sealed.size != HEAD_SIZE)
+    if (sealed.size < HEAD_SIZE || sealed.size > HEAD_SIZE + CCZI_KMS_FRONTIER_SIZE_MAX)
         return ccz_refuse_num(err, CCZ_E_SIG, "kms:head", (int64_t)sealed.size, HEAD_SIZE);
+    size_t plain_size = HEAD_PLAIN_SIZE + (sealed.size - HEAD_SIZE);
     struct ccz_rd r = ccz_rd_from(sealed);
     uint64_t seq = ccz_rd_le64(&r);
     struct ccz_span nonce = ccz_rd_take(&r, CCZ_AEAD_NONCE_SIZE),
-                    text = ccz_rd_take(&r, HEAD_PLAIN_SIZE);
-    uint8_t key[SUBKEY_SIZE], plain[HEAD_PLAIN_SIZE];
+                    text = ccz_rd_take(&r, plain_size);
+    uint8_t key[SUBKEY_SIZE], plain[HEAD_PLAIN_SIZE + CCZI_KMS_FRONTIER_SIZE_MAX];
     ccz_rc rc = head_key(key, s, seq);
     if (rc == CCZ_OK)
         rc = ccz_aead_open(s->aead, plain, r.ptr, key, nonce.ptr, CCZ_SPAN(sealed.ptr, 8), text);
@@ -257,10 +259,12 @@ ccz_rc cczi_kms_head_unseal(struct cczi_kms_head *out, struct cczi_kms_sealer *s
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:head", (int64_t)seq,
                         "the sealed end of the audit chain does not open");
-    r = ccz_rd_from(CCZ_SPAN(plain, sizeof(plain)));
+    r = ccz_rd_from(CCZ_SPAN(plain, plain_size));
     out->seq = ccz_rd_le64(&r);
     ccz_rd_copy(&r, out->hash, sizeof(out->hash));
     ccz_rd_copy(&r, out->set, sizeof(out->set));
+    out->frontier_size = (uint16_t)r.left;
+    ccz_rd_copy(&r, out->frontier, out->frontier_size);
     ccz_wipe(plain, sizeof(plain));
     return CCZ_OK;
 }

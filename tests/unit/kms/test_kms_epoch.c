@@ -281,6 +281,36 @@ static void test_advance_fails(void)
     CHECK(try_counted() == CCZ_OK && counted() == seq);
 }
 
+/* Calls that share a transaction: none of them is answered, and none is done again one by one. */
+static void test_batch(void)
+{
+    static struct fix_batch b;
+    start();
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    make_flaky(e);
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    fix_populate(s);
+    uint64_t before = s->head.seq;
+    broken = true;
+    fix_batch_begin(&b);
+    fix_batch_release(&b, FIX_WORKLOAD, "key/model");
+    fix_batch_put_secret(&b, "once", "v", "server");
+    fix_batch_release(&b, FIX_STALE, "key/model");
+    fix_batch_run(&b, s);
+    for (size_t i = 0; i < b.len; i++)
+        CHECK(b.entry[i].rc != CCZ_OK && b.entry[i].answer.size == 0);
+    CHECK(strcmp(b.entry[0].err.where, "kms:epoch") == 0 &&
+          strcmp(b.entry[1].err.where, "kms:epoch") == 0);
+    fix_batch_end(&b);
+    broken = false;
+    struct ccz_kms_check c;
+    CHECK(ccz_kms_store_check(&c, s, &err) == CCZ_OK && c.audit_lines == before + 3);
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+    CHECK(try_counted() == CCZ_OK && counted() == before + 3);
+}
+
 static void pause_ms(long ms)
 {
     struct timespec t = {.tv_nsec = ms * 1000000};
@@ -413,6 +443,7 @@ static const struct ccz_test tests[] = {
     {"kms.epoch_damaged", test_damaged},
     {"kms.epoch_place", test_place},
     {"kms.epoch_advance_fails", test_advance_fails},
+    {"kms.epoch_batch", test_batch},
     {"kms.epoch_lag", test_lag},
     {"kms.epoch_rekey", test_rekey},
     {"kms.epoch_rekey_broken", test_rekey_broken},

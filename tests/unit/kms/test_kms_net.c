@@ -5,6 +5,7 @@
 #include "ccz_test.h"
 #include "kms/kms_dir.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 /* Evidence of a toy TEE: the quote is the report data. What the verifier of the real one does is
@@ -182,7 +183,8 @@ static void administer(struct ccz_rpc_client *c)
     struct ccz_secret *out;
     CHECK(ccz_kms_release(&out, NULL, c, "key/k", 0, &err) == CCZ_E_DENIED && out == NULL);
     CHECK(strcmp(err.where, "kms:workload-required") == 0 && err.got[0] && err.expected[0]);
-    CHECK(ccz_kms_delete(NULL, c, "secret/s", 1, &err) == CCZ_OK);
+    CHECK(ccz_kms_delete(NULL, c, "secret/s", 1, &(struct ccz_kms_deletion){.no_recovery = true},
+                         &err) == CCZ_OK);
 }
 
 static void audit_all(struct ccz_rpc_client *c, size_t lines)
@@ -234,6 +236,133 @@ static void test_net(void)
     leave(&workload);
     leave(&admin);
     stop(&s);
+}
+
+/* Calls that wait together: each gets its own answer. */
+struct many {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t left, released, refused;
+    uint64_t seq_sum;
+};
+static void on_many(void *arg, struct ccz_span response, const struct ccz_rpc_result *res,
+                    const struct ccz_err *err)
+{
+    (void)res;
+    struct many *m = arg;
+    struct cczi_msg_release_resp resp = {0};
+    struct cczi_msg_receipt r = {0};
+    CHECK(pthread_mutex_lock(&m->lock) == 0);
+    if (!err) {
+        CHECK(cczi_msg_get(&resp, cczi_msg_release_resp, response, NULL) == CCZ_OK);
+        CHECK(cczi_msg_get(&r, cczi_msg_receipt, resp.receipt, NULL) == CCZ_OK);
+        m->released++;
+        m->seq_sum += r.seq;
+    } else {
+        CHECK(strcmp(err->where, "kms:not-found") == 0);
+        m->refused++;
+    }
+    m->left--;
+    CHECK(pthread_cond_signal(&m->changed) == 0 && pthread_mutex_unlock(&m->lock) == 0);
+}
+
+static void test_net_many(void)
+{
+    enum { CALLS = 300 };
+    struct server s;
+    struct client admin, workload;
+    struct ccz_err err = {0};
+    serve_kms(&s);
+    CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
+    administer(admin.rpc);
+    CHECK(connect_as(&workload, &s, NULL, &err) == CCZ_OK);
+    struct ccz_kms_status before, after;
+    CHECK(ccz_kms_get_status(&before, admin.rpc, &err) == CCZ_OK);
+    struct many m = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    for (size_t left = CALLS; left;) {
+        size_t now = left < 100 ? left : 100; /* streams of a connection are limited */
+        m.left = now;
+        left -= now;
+        for (size_t i = 0; i < now; i++) {
+            CCZ_AUTO_BUF body;
+            ccz_buf_init(&body, 256);
+            struct cczi_msg_release_req req = {ccz_span_str(i % 3 == 2 ? "key/absent" : "key/k"),
+                                               0};
+            cczi_msg_put(&body, cczi_msg_release_req, &req);
+            CHECK(ccz_rpc_unary_async(workload.rpc, CCZI_KMS_SERVICE "Release", ccz_buf_span(&body),
+                                      NULL, on_many, &m) == CCZ_OK);
+        }
+        CHECK(pthread_mutex_lock(&m.lock) == 0);
+        while (m.left)
+            CHECK(pthread_cond_wait(&m.changed, &m.lock) == 0);
+        CHECK(pthread_mutex_unlock(&m.lock) == 0);
+    }
+    CHECK(m.released == 201 && m.refused == 99);
+    CHECK(ccz_kms_get_status(&after, admin.rpc, &err) == CCZ_OK);
+    CHECK(after.audit_seq == before.audit_seq + CALLS); /* each left one line */
+    CHECK(m.seq_sum > 201 * before.audit_seq && m.seq_sum < 201 * after.audit_seq);
+    CHECK(ccz_kms_store_check(NULL, s.store, NULL) == CCZ_OK);
+    leave(&workload);
+    leave(&admin);
+    stop(&s);
+}
+
+/* A door without a network: the same queue, and a place in it or none. */
+struct door {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool open; /* the worker may go on */
+    size_t answered, released, refused;
+};
+static void on_answer(void *arg, struct ccz_span response, const struct ccz_err *err)
+{
+    struct door *d = arg;
+    CHECK(pthread_mutex_lock(&d->lock) == 0);
+    while (!d->open)
+        CHECK(pthread_cond_wait(&d->changed, &d->lock) == 0);
+    d->answered++;
+    d->released += !err && response.size != 0;
+    d->refused += err && strcmp(err->where, "kms:workload-required") == 0;
+    CHECK(pthread_mutex_unlock(&d->lock) == 0);
+}
+
+static void test_door(void)
+{
+    struct ccz_kms_store *store = fix_memory_store();
+    fix_populate(store);
+    struct ccz_kms_service *service;
+    struct ccz_err err = {0};
+    const struct ccz_kms_service_cfg cfg = {
+        .store = store, .clock = {fixed_now, NULL}, .info = {"test", "toy", true, FIX_NOW, 0}};
+    CHECK(ccz_kms_service_new(&service, &cfg, &err) == CCZ_OK);
+    struct door d = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct ccz_buf body;
+    ccz_buf_init(&body, 256);
+    struct cczi_msg_release_req m = {ccz_span_str("key/model"), 0};
+    cczi_msg_put(&body, cczi_msg_release_req, &m);
+    size_t queued = 0;
+    ccz_rc rc = CCZ_OK;
+    while (rc == CCZ_OK) { /* the worker stands in the first answer: the queue is full at last */
+        struct ccz_ratls_peer peer = fix_peer(queued % 2 ? FIX_ADMIN : FIX_WORKLOAD);
+        char path[] = CCZI_KMS_SERVICE "Release", address[] = "192.0.2.7:1";
+        const struct ccz_kms_request req = {
+            .path = path, .body = ccz_buf_span(&body), .peer = &peer, .address = address};
+        rc = ccz_kms_service_call(service, &req, on_answer, &d, &err);
+        memset(path, 'x', sizeof(path) - 1); /* what it was given is the caller's again */
+        memset(address, 'x', sizeof(address) - 1);
+        queued += rc == CCZ_OK;
+        CHECK(queued < 5000);
+    }
+    CHECK(rc == CCZ_E_LIMIT && strcmp(err.where, "kms:busy") == 0 && err.hint[0] && queued >= 1024);
+    memset(body.ptr, 0, body.size);
+    CHECK(pthread_mutex_lock(&d.lock) == 0);
+    d.open = true;
+    CHECK(pthread_cond_broadcast(&d.changed) == 0 && pthread_mutex_unlock(&d.lock) == 0);
+    ccz_kms_service_free(service); /* answers what is queued */
+    CHECK(d.answered == queued && d.released == (queued + 1) / 2 && d.refused == queued / 2);
+    CHECK(ccz_kms_store_check(NULL, store, NULL) == CCZ_OK);
+    ccz_buf_free(&body);
+    ccz_kms_store_free(store);
 }
 
 /* Without evidence and without a known key nobody gets through the handshake. */
@@ -310,7 +439,7 @@ static void answer_of(struct ccz_kms_store *s, int which)
                  {"GetPolicy", FIX_ADMIN},  {"Status", FIX_ADMIN},    {"AuditTail", FIX_ADMIN},
                  {"List", FIX_ADMIN}};
     struct cczi_msg_release_req release = {ccz_span_str("key/model"), 0};
-    struct cczi_msg_put_req key = {ccz_span_str("new"), ccz_span_str("aes-256"), {0}, {0}, 0};
+    struct cczi_msg_put_req key = {.name = ccz_span_str("new"), .alg = ccz_span_str("aes-256")};
     struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("server")};
     struct cczi_msg_name policy = {ccz_span_str("server")};
     const struct cczi_msg_field *fields[] = {
@@ -394,7 +523,7 @@ static void test_net_hostile_server(void)
     audit_gaps(c.rpc);
     ccz_buf_clear(&g_answer); /* a receipt that names no audit line */
     static const uint8_t digest[32];
-    struct cczi_msg_receipt receipt = {0, CCZ_SPAN(digest, 32), FIX_NOW};
+    struct cczi_msg_receipt receipt = {.sha256 = CCZ_SPAN(digest, 32), .time_s = FIX_NOW};
     size_t mark = ccz_pb_open(&g_answer, CCZI_MSG_RECEIPT);
     cczi_msg_put(&g_answer, cczi_msg_receipt, &receipt);
     ccz_pb_close(&g_answer, mark);
@@ -494,6 +623,8 @@ static void test_sealed(void)
 
 static const struct ccz_test tests[] = {
     {"kms.net", test_net},
+    {"kms.net_many", test_net_many},
+    {"kms.door", test_door},
     {"kms.net_pin", test_net_pin},
     {"kms.net_sealed", test_sealed},
     {"kms.net_hostile_server", test_net_hostile_server},
