@@ -71,3 +71,13 @@ acked=$(wc -l <"$RUN/acked")
 versions=$(sed -n 's/.*versions=\([0-9]*\).*/\1/p' "$RUN/check")
 ((versions >= acked && versions <= acked + 1)) || die "$acked acknowledged, $versions stored"
 say "ok: $acked acknowledged by two servers, one of them killed; $versions stored, one chain"
+
+step "another master key"
+"$BIN/cczoo-kmsd" rekey --state "$RUN/kms" "${DB[@]}" --new-master-key "$RUN/kms/master.key" 2>>"$RUN/log/setup.log"
+"$BIN/cczoo-kmsd" check --state "$RUN/kms" "${DB[@]}" >"$RUN/check"
+! kms ls >"$RUN/out" 2>"$RUN/err" || die "a server went on under the old master key"
+grep -q 'kms:master-key' "$RUN/err" || { cat "$RUN/err" >&2; die "not the reason"; }
+kms_stop
+kms_start
+probe verify <"$RUN/acked"
+say "ok: every row and value under the new one"
