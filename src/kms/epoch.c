@@ -278,6 +278,8 @@ ccz_rc ccz_kms_epoch_accept(const char **what, struct ccz_kms_store *s, int64_t 
         return rc;
     }
     rc = cczi_kms_commit(s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_settle(s, err);
     if (rc == CCZ_OK && what)
         *what = e->accepted;
     if (rc == CCZ_OK)

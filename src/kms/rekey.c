@@ -65,7 +65,7 @@ static ccz_rc rekey_tx(struct ccz_kms_store *s, struct cczi_kms_sealer *to, cons
     }
     swap(&s->sealer, to);
     rc = cczi_kms_commit(s, err);
-    /* a counter that cannot be advanced fails behind the COMMIT: the store says which key it is under */
+    /* a commit whose answer was lost: the store says which key it is under */
     struct ccz_err ignored = {0};
     *committed = rc == CCZ_OK;
     if (rc != CCZ_OK && cczi_kms_begin(s, &ignored) == CCZ_OK) {
@@ -74,7 +74,7 @@ static ccz_rc rekey_tx(struct ccz_kms_store *s, struct cczi_kms_sealer *to, cons
     }
     if (!*committed)
         swap(&s->sealer, to);
-    return rc;
+    return rc == CCZ_OK ? cczi_kms_settle(s, err) : rc;
 }
 
 ccz_rc ccz_kms_rekey(struct ccz_kms_store *s, struct ccz_kms_master *to, int64_t now_s,

@@ -32,6 +32,12 @@ static ccz_rc paths_of(struct paths *out, const struct ccz_kms_state *state, str
 
 /* -------------------------------------------------------------------- transactions */
 
+static void remember_end(struct ccz_kms_store *s)
+{
+    s->seen_seq = s->head.seq;
+    memcpy(s->seen_hash, s->head.hash, 32);
+}
+
 /* This process has seen a later state: what is there now is an older one, of another copy or replica. */
 static ccz_rc not_older(struct ccz_kms_store *s, struct ccz_err *err)
 {
@@ -42,17 +48,18 @@ static ccz_rc not_older(struct ccz_kms_store *s, struct ccz_err *err)
                        (int64_t)s->seen_seq);
         return cczi_kms_hint(err, CCZ_E_SIG);
     }
-    s->seen_seq = s->head.seq;
-    memcpy(s->seen_hash, s->head.hash, 32);
+    remember_end(s);
     return CCZ_OK;
 }
 
-/* After each COMMIT that changed something, before any answer leaves. */
-static ccz_rc committed(struct ccz_kms_store *s)
+ccz_rc cczi_kms_settle(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    s->seen_seq = s->head.seq;
-    memcpy(s->seen_hash, s->head.hash, 32);
-    return CCZ_OK;
+    if (!s->on_commit || s->settled_seq == s->head.seq)
+        return CCZ_OK;
+    ccz_rc rc = s->on_commit(s->on_commit_arg, &s->head, err);
+    if (rc == CCZ_OK)
+        s->settled_seq = s->head.seq;
+    return rc;
 }
 
 static ccz_rc head_load(struct ccz_kms_store *s, enum cczi_kms_sql how, struct ccz_err *err)
@@ -191,12 +198,9 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
         return rc;
     }
     s->head_dirty = false;
-    rc = dirty ? committed(s) : CCZ_OK;
-    if (rc == CCZ_OK && dirty && s->epoch)
-        rc = cczi_kms_epoch_advance(s->epoch, &s->head, err);
-    if (rc != CCZ_OK) /* done and not to be acknowledged: for callers as if no answer came */
-        s->db.fault = CCZI_KMS_FAULT_UNKNOWN;
-    return rc;
+    if (dirty)
+        remember_end(s);
+    return CCZ_OK; /* from here on nothing may say that it failed: it would be done again */
 }
 
 void cczi_kms_rollback(struct ccz_kms_store *s)
@@ -317,6 +321,21 @@ static ccz_rc provider_of(struct ccz_kms_master **out, struct ccz_kms_master **o
     return rc;
 }
 
+static ccz_rc count(void *epoch, const struct cczi_kms_head *head, struct ccz_err *err)
+{
+    return cczi_kms_epoch_advance(epoch, head, err);
+}
+
+/* From now on the counter follows each commit. */
+static void follow(struct ccz_kms_store *s, struct ccz_kms_epoch *epoch)
+{
+    s->epoch = epoch;
+    if (epoch) {
+        s->on_commit = count;
+        s->on_commit_arg = epoch;
+    }
+}
+
 /* The counter is there before the first line, so that no crash leaves a store without. */
 static ccz_rc first_key(struct ccz_kms_store *s, const struct ccz_kms_state *state,
                         struct ccz_err *err)
@@ -333,7 +352,7 @@ static ccz_rc first_key(struct ccz_kms_store *s, const struct ccz_kms_state *sta
         rc = cczi_kms_epoch_bind(state->epoch, master, err);
     if (rc == CCZ_OK && state->epoch)
         rc = cczi_kms_epoch_first(state->epoch, err);
-    s->epoch = state->epoch;
+    follow(s, state->epoch);
     return rc;
 }
 
@@ -394,7 +413,7 @@ ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_
         rc = first_key(s, state, err);
     if (rc == CCZ_OK)
         rc = populate(s, admin_spki_sha256, now_s, err);
-    return rc;
+    return rc == CCZ_OK ? cczi_kms_settle(s, err) : rc;
 }
 
 static ccz_rc policies_make(struct ccz_kms_store *s, struct ccz_err *err)
@@ -452,7 +471,7 @@ ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state
     if (rc == CCZ_OK && state->epoch)
         rc = cczi_kms_epoch_compare(state->epoch, s, err);
     if (rc == CCZ_OK)
-        s->epoch = state->epoch;
+        follow(s, state->epoch);
     if (rc == CCZ_OK)
         *out = ccz_kms_store_take(&s);
     return rc;
