@@ -199,14 +199,38 @@ static void log_call(const struct cczi_kms_call *call, const char *op, const str
 
 /* ----------------------------------------------------------------------------- call */
 
-static void put_receipt(struct ccz_buf *out, const struct ccz_kms_receipt *r)
+ccz_rc cczi_kms_receipt_put(struct ccz_buf *out, const struct cczi_kms_batch *batch,
+                            const struct ccz_kms_receipt *r, struct ccz_err *err)
 {
+    struct ccz_kms_inclusion inclusion;
+    ccz_rc rc = cczi_kms_batch_receipt(&inclusion, batch, r->audit_seq);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:receipt", (int64_t)r->audit_seq,
+                        "there is no signed receipt for line %llu",
+                        (unsigned long long)r->audit_seq);
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, CCZ_KMS_INCLUSION_SIZE_MAX);
+    ccz_kms_inclusion_put(&text, &inclusion);
     struct cczi_msg_receipt m = {.seq = r->audit_seq,
                                  .sha256 = CCZ_SPAN(r->audit_sha256, 32),
                                  .time_s = (uint64_t)r->time_s};
+    ccz_pb_put_bytes(out, CCZI_MSG_INCLUSION, ccz_buf_span(&text));
     size_t mark = ccz_pb_open(out, CCZI_MSG_RECEIPT);
     cczi_msg_put(out, cczi_msg_receipt, &m);
     ccz_pb_close(out, mark);
+    if (text.bad || out->bad)
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)out->max_size,
+                        "the response is too large");
+    return CCZ_OK;
+}
+
+/* What the caller gets to show that the call is on record: signed after the commit, since before it is not. */
+static ccz_rc answer_receipt(struct ccz_buf *answer, struct cczi_kms_call *call,
+                             const struct ccz_kms_receipt *receipt, struct ccz_err *err)
+{
+    struct ccz_kms_store *s = call->store;
+    ccz_rc rc = cczi_kms_batch_sign(&s->batch, &s->signer, &s->head.tree, call->req->now_s, err);
+    return rc == CCZ_OK ? cczi_kms_receipt_put(answer, &s->batch, receipt, err) : rc;
 }
 
 /* Everything that an accepted call is; on an error nothing of it happened. */
@@ -214,7 +238,9 @@ static ccz_rc run(struct ccz_buf *answer, struct ccz_kms_receipt *receipt,
                   struct cczi_kms_call *call, const struct cczi_kms_method *m, const char *op,
                   struct ccz_err *err)
 {
-    ccz_rc rc = cczi_kms_begin(call->store, err);
+    ccz_rc rc = cczi_kms_signer_ensure(call->store, call->req->now_s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_begin(call->store, err);
     if (rc != CCZ_OK)
         return rc;
     rc = m->workload ? authorize_workload(call->req->peer, err)
@@ -223,15 +249,15 @@ static ccz_rc run(struct ccz_buf *answer, struct ccz_kms_receipt *receipt,
         rc = m->run(answer, call, err);
     if (rc == CCZ_OK && m->recorded)
         rc = record(receipt, call, op, NULL, err);
-    if (rc == CCZ_OK && m->recorded)
-        put_receipt(answer, receipt);
     if (rc == CCZ_OK && answer->bad)
         rc = ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)answer->max_size,
                       "the response is too large");
-    if (rc == CCZ_OK)
-        return cczi_kms_commit(call->store, err); /* nothing is answered before this */
-    cczi_kms_rollback(call->store);
-    return rc;
+    if (rc != CCZ_OK) {
+        cczi_kms_rollback(call->store);
+        return rc;
+    }
+    rc = cczi_kms_commit(call->store, err); /* nothing is answered before this */
+    return rc == CCZ_OK && m->recorded ? answer_receipt(answer, call, receipt, err) : rc;
 }
 
 /* A refusal is on record too. If that fails, the call is refused all the same and the log says so.

@@ -42,6 +42,7 @@ const struct cczi_msg_field cczi_msg_release_resp[] = {
     SPAN(4, cczi_msg_release_resp, policy, CCZ_KMS_NAME_SIZE - 1),
     SPAN(5, cczi_msg_release_resp, policy_sha256, 32),
     SPAN(6, cczi_msg_release_resp, rule, 63),
+    SPAN(CCZI_MSG_INCLUSION, cczi_msg_release_resp, inclusion, CCZ_KMS_INCLUSION_SIZE_MAX),
     SPAN(CCZI_MSG_RECEIPT, cczi_msg_release_resp, receipt, RECEIPT_SIZE),
     END,
 };
@@ -101,6 +102,10 @@ const struct cczi_msg_field cczi_msg_audit_line[] = {
     UINT(1, cczi_msg_audit_line, seq, INT64_MAX), UINT(2, cczi_msg_audit_line, time_s, INT64_MAX),
     SPAN(3, cczi_msg_audit_line, entry, 65536),   SPAN(4, cczi_msg_audit_line, prev, 32),
     SPAN(5, cczi_msg_audit_line, hash, 32),       END,
+};
+const struct cczi_msg_field cczi_msg_checkpoint[] = {
+    SPAN(2, cczi_msg_checkpoint, text, CCZ_KMS_CHECKPOINT_SIZE_MAX),
+    END,
 };
 const struct cczi_msg_field cczi_msg_status[] = {
     SPAN(1, cczi_msg_status, version, 15),

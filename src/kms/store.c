@@ -55,6 +55,7 @@ ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = head_load(s, err);
     s->head_dirty = false;
+    cczi_kms_batch_start(&s->batch, &s->head.tree);
     if (rc != CCZ_OK)
         cczi_kms_rollback(s);
     return rc;
@@ -64,7 +65,7 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     CCZ_AUTO_BUF head;
-    ccz_buf_init(&head, 256);
+    ccz_buf_init(&head, CCZI_KMS_HEAD_SIZE_MAX);
     if (s->head_dirty) {
         rc = cczi_kms_head_seal(&head, &s->sealer, &s->head, err);
         if (rc == CCZ_OK) {
@@ -129,7 +130,7 @@ static ccz_rc first_rows(struct ccz_kms_store *s, const uint8_t admin_spki_sha25
                          int64_t now_s, struct ccz_err *err)
 {
     CCZ_AUTO_BUF head;
-    ccz_buf_init(&head, 256);
+    ccz_buf_init(&head, CCZI_KMS_HEAD_SIZE_MAX);
     s->head = (struct cczi_kms_head){0};
     ccz_rc rc = cczi_kms_head_seal(&head, &s->sealer, &s->head, err);
     if (rc == CCZ_OK)
@@ -279,6 +280,8 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
         return;
     cczi_kms_db_close(&s->db);
     cczi_kms_sealer_deinit(&s->sealer);
+    cczi_kms_signer_deinit(&s->signer);
+    cczi_kms_batch_free(&s->batch);
     free(s);
 }
 

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The key that signs checkpoints: a sealed row like every other value, under a name that no caller can write. Servers that share a
+ * database share it. A new version of it takes over; old versions stay, since their signatures do. */
+#include "kms_priv.h"
+
+#include <string.h>
+
+static const struct cczi_kms_ref signer_ref = {.kind = CCZI_KMS_SYSTEM, .name = "audit-signing"};
+static const char signer_alg[] = "ecdsa-p256";
+
+/* @retval CCZ_E_NOT_FOUND  there is none (err is not filled) */
+static ccz_rc load_key(struct ccz_key **out, struct ccz_kms_store *s, uint32_t version,
+                       struct ccz_err *err)
+{
+    *out = NULL;
+    struct cczi_kms_item it = {0};
+    ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
+    ccz_rc rc = cczi_kms_item_get(&it, s, &signer_ref, version, err);
+    CCZ_AUTO(ccz_secret) der = NULL;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_unseal(&der, &s->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
+    ccz_buf_free(&it.sealed);
+    return rc == CCZ_OK ? ccz_key_from_pkcs8(out, der, err) : rc;
+}
+
+static ccz_rc make_key(struct ccz_key **out, struct ccz_kms_store *s, int64_t now_s,
+                       struct ccz_err *err)
+{
+    struct cczi_kms_slot slot = {.ref = signer_ref, .version = 1};
+    memcpy(slot.alg, signer_alg, sizeof(signer_alg));
+    CCZ_AUTO(ccz_key) key = NULL;
+    CCZ_AUTO(ccz_secret) der = NULL;
+    ccz_rc rc = ccz_key_generate(&key, CCZ_P256);
+    if (rc == CCZ_OK)
+        rc = ccz_key_to_pkcs8(&der, key);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:checkpoint-sign", 0, "cannot make a key for checkpoints");
+    rc = cczi_kms_item_put(s, &slot, now_s, CCZ_SPAN(ccz_secret_view(der), ccz_secret_size(der)),
+                           err);
+    if (rc == CCZ_OK)
+        *out = ccz_key_take(&key);
+    return rc;
+}
+
+/* Hash of line 1, which names the log. */
+static ccz_rc first_line(uint8_t hash[32], struct ccz_kms_store *s, struct ccz_err *err)
+{
+    memset(hash, 0, 32);
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_FROM);
+    cczi_q_int(&q, 0);
+    cczi_q_int(&q, 1);
+    bool found = cczi_q_row(&q);
+    if (found)
+        cczi_q_col_bytes(hash, 32, &q, 4);
+    ccz_rc rc = cczi_q_end(&q, err);
+    return rc == CCZ_OK && !found
+               ? ccz_fail(err, CCZ_E_SIG, "kms:audit-chain", 1, "audit line 1 is missing")
+               : rc;
+}
+
+ccz_rc cczi_kms_signer_ensure(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err)
+{
+    if (s->signer.key)
+        return CCZ_OK;
+    ccz_rc rc = cczi_kms_begin(s, err);
+    if (rc != CCZ_OK)
+        return rc;
+    CCZ_AUTO(ccz_key) key = NULL;
+    uint8_t first[32];
+    rc = load_key(&key, s, 0, err);
+    bool made = rc == CCZ_E_NOT_FOUND;
+    if (made)
+        rc = make_key(&key, s, now_s, err);
+    if (rc == CCZ_OK)
+        rc = first_line(first, s, err);
+    if (rc == CCZ_OK && made)
+        rc = cczi_kms_commit(s, err); /* nothing is signed with a key that may be gone tomorrow */
+    else
+        cczi_kms_rollback(s);
+    return rc == CCZ_OK ? cczi_kms_signer_init(&s->signer, ccz_key_take(&key), first, err) : rc;
+}
+
+ccz_rc cczi_kms_signer_each(struct ccz_kms_store *s, cczi_kms_spki_fn fn, void *arg,
+                            struct ccz_err *err)
+{
+    uint32_t last = 0;
+    ccz_rc rc = cczi_kms_item_last(&last, s, &signer_ref, err);
+    for (uint32_t v = 1; rc == CCZ_OK && v <= last; v++) {
+        CCZ_AUTO(ccz_key) key = NULL;
+        CCZ_AUTO_BUF spki;
+        ccz_buf_init(&spki, 256);
+        rc = load_key(&key, s, v, err);
+        if (rc == CCZ_OK && ccz_key_spki(&spki, key) != CCZ_OK)
+            rc = ccz_fail(err, CCZ_E_INTERNAL, "kms:checkpoint-key", v, "cannot encode a key");
+        if (rc == CCZ_OK)
+            fn(arg, ccz_buf_span(&spki));
+    }
+    return rc;
+}
