@@ -154,11 +154,12 @@ CCZ_API void ccz_kms_log_put_checkpoint(struct ccz_buf *out, const struct ccz_km
  */
 struct ccz_kms_log;
 struct ccz_kms_log_cfg {
-    const struct ccz_key *const
-        *keys; /**< only these may have signed; borrowed while the log lives */
+    /** Only these may have signed; the keys are borrowed while the log lives, the array is copied. At most CCZ_KMS_LOG_KEYS_MAX. */
+    const struct ccz_key *const *keys;
     size_t
         keys_len; /**< 0 = the keys that the export itself brings: then it only shows that the export fits together */
 };
+/** @retval CCZ_E_LIMIT  "kms:export-keys" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_log_new(struct ccz_kms_log **out,
                                             const struct ccz_kms_log_cfg *cfg, struct ccz_err *err);
 CCZ_API void ccz_kms_log_free(struct ccz_kms_log *log); /**< NULL is fine */

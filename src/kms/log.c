@@ -73,7 +73,8 @@ void ccz_kms_log_put_checkpoint(struct ccz_buf *out, const struct ccz_kms_checkp
 enum part { PART_HEADER, PART_LINES, PART_CHECKPOINTS, PART_DONE };
 
 struct ccz_kms_log {
-    struct ccz_kms_log_cfg cfg;
+    const struct ccz_key *trusted[CCZ_KMS_LOG_KEYS_MAX];
+    size_t trusted_len; /* 0 = the keys of the header */
     enum part part;
     bool refused;
     uint64_t records; /* begun so far, for messages */
@@ -92,10 +93,16 @@ struct ccz_kms_log {
 ccz_rc ccz_kms_log_new(struct ccz_kms_log **out, const struct ccz_kms_log_cfg *cfg,
                        struct ccz_err *err)
 {
+    *out = NULL;
+    if (cfg->keys_len > CCZ_KMS_LOG_KEYS_MAX)
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:export-keys", (int64_t)cfg->keys_len,
+                        "at most %d keys may sign", CCZ_KMS_LOG_KEYS_MAX);
     *out = calloc(1, sizeof(**out));
     if (!*out)
         return ccz_fail(err, CCZ_E_NOMEM, "kms:export", 0, "out of memory");
-    (*out)->cfg = *cfg;
+    for (size_t i = 0; i < cfg->keys_len; i++)
+        (*out)->trusted[i] = cfg->keys[i];
+    (*out)->trusted_len = cfg->keys_len;
     ccz_buf_init(&(*out)->partial, CCZ_KMS_LOG_RECORD_SIZE_MAX);
     ccz_buf_init(&(*out)->again, CCZ_KMS_LOG_RECORD_SIZE_MAX);
     return CCZ_OK;
@@ -115,8 +122,8 @@ void ccz_kms_log_free(struct ccz_kms_log *log)
 
 static const struct ccz_key *const *keys_of(const struct ccz_kms_log *log, size_t *len)
 {
-    *len = log->cfg.keys_len ? log->cfg.keys_len : log->own_len;
-    return log->cfg.keys_len ? log->cfg.keys : (const struct ccz_key *const *)log->own;
+    *len = log->trusted_len ? log->trusted_len : log->own_len;
+    return log->trusted_len ? log->trusted : (const struct ccz_key *const *)log->own;
 }
 
 static ccz_rc bad_record(const struct ccz_kms_log *log, struct ccz_err *err, const char *what)
