@@ -208,6 +208,12 @@ static void test_inclusion(void)
     CHECK(!included(UINT64_MAX, UINT64_MAX, g_leaf[0], &none, g_leaf[0]));
     none.len = CCZ_KMS_PATH_MAX + 1;
     CHECK(!included(0, 1, g_leaf[0], &none, g_leaf[0]));
+    /* a path that goes on behind the root of a tree of that size, to a root made for it */
+    struct ccz_kms_path one = {.len = 1};
+    uint8_t beyond[32];
+    memcpy(one.node[0], g_leaf[1], 32);
+    ref_node(beyond, g_leaf[1], g_leaf[0]);
+    CHECK(!included(0, 1, g_leaf[0], &one, beyond));
 }
 
 /* An inner node must not pass as a leaf: that is what the prefixes are for. */
@@ -279,6 +285,24 @@ static void test_consistency(void)
         }
         CHECK(!consistent(n + 1, n, root, root, &(struct ccz_kms_path){0}));
     }
+}
+
+/* Proofs that go on behind the roots, or stop before them, for roots made to fit. */
+static void test_consistency_length(void)
+{
+    make_leaves();
+    struct ccz_kms_path p = {.len = 4}; /* of 3 and 4 leaves: three hashes are right */
+    uint8_t left[32], old[32], now[32];
+    for (size_t i = 0; i < 4; i++)
+        memcpy(p.node[i], g_leaf[i], 32);
+    ref_node(left, g_leaf[2], g_leaf[0]); /* old: node 2 beside node 0 */
+    ref_node(old, g_leaf[3], left);
+    ref_node(now, g_leaf[0], g_leaf[1]);
+    ref_node(left, g_leaf[2], now);
+    ref_node(now, g_leaf[3], left);
+    CHECK(!consistent(3, 4, old, now, &p));
+    p.len = 1;
+    CHECK(!consistent(3, 4, g_leaf[0], g_leaf[0], &p));
 }
 
 /* ---------------------------------------------------------------------- checkpoint */
@@ -542,6 +566,7 @@ static const struct ccz_test tests[] = {
     {"kms.inclusion", test_inclusion},
     {"kms.inclusion_second_preimage", test_inclusion_second_preimage},
     {"kms.consistency", test_consistency},
+    {"kms.consistency_length", test_consistency_length},
     {"kms.key_id", test_key_id},
     {"kms.checkpoint", test_checkpoint},
     {"kms.checkpoint_strict", test_checkpoint_strict},

@@ -421,6 +421,13 @@ static void hostile_receipts(struct ccz_rpc_client *c, struct ccz_kms_store *sto
     CHECK(ccz_pb_next(&f, &rd) && f.number == CCZI_MSG_REPEATED);
     ccz_buf_consume(&g_answer, whole - rd.left);
     CHECK(ccz_kms_get_checkpoint(&cp, keys, &len, c, &err) == CCZ_E_PEER && len == 0);
+    CCZ_AUTO(ccz_key) other = NULL; /* and with another key than the one that signed */
+    CCZ_AUTO_BUF spki;
+    ccz_buf_init(&spki, 256);
+    CHECK(ccz_key_generate(&other, CCZ_P256) == CCZ_OK && ccz_key_spki(&spki, other) == CCZ_OK);
+    ccz_pb_put_bytes(&g_answer, CCZI_MSG_REPEATED, ccz_buf_span(&spki));
+    CHECK(ccz_kms_get_checkpoint(&cp, keys, &len, c, &err) == CCZ_E_SIG && len == 0);
+    CHECK(strcmp(err.where, "kms:checkpoint-key") == 0 && cp.size == 0);
 }
 
 /* Lines that are each right, but do not follow each other. */
