@@ -57,8 +57,8 @@ static ccz_rc take_inclusion(struct ccz_kms_inclusion *out, struct ccz_span text
     ccz_rc rc = ccz_kms_inclusion_parse(&r, text, err);
     if (rc == CCZ_OK && r.seq != seq)
         rc = ccz_refuse_num(err, CCZ_E_PEER, "kms:receipt", (int64_t)r.seq, (int64_t)seq);
-    if (rc ==
-        CCZ_OK) /* it has to lead somewhere; whose signature that is, the caller's keys tell */
+    /* it has to lead somewhere; whose signature that is, the caller's keys tell */
+    if (rc == CCZ_OK)
         rc = ccz_kms_inclusion_check(r.seq - 1, r.checkpoint.size, r.leaf, &r.path,
                                      r.checkpoint.root, err);
     if (rc == CCZ_OK)
