@@ -15,7 +15,7 @@ enum { LINES = 10000, ENTRY_SIZE = 420 }; /* as the entry of a release has */
 
 static struct cczi_kms_signer signer;
 static struct cczi_kms_tree tree; /* of 1,000,000 lines, as far as its shape goes */
-static struct cczi_kms_batch batch;
+static struct cczi_kms_lines batch;
 static struct ccz_buf out, export;
 static char entry[ENTRY_SIZE + 1];
 static size_t batch_len;
@@ -33,18 +33,18 @@ static void one_batch(void *arg)
     (void)arg;
     struct cczi_kms_tree after = tree;
     struct ccz_kms_audit_line l = {.entry = CCZ_SPAN(entry, ENTRY_SIZE)};
-    cczi_kms_batch_start(&batch, &tree);
+    cczi_kms_lines_start(&batch, &tree);
     for (size_t i = 0; i < batch_len; i++) {
         uint8_t leaf[32];
         l.seq = tree.size + i + 1;
         must(ccz_kms_leaf_hash(leaf, &l) == CCZ_OK && cczi_kms_tree_append(&after, leaf) == CCZ_OK,
              "append");
-        cczi_kms_batch_add(&batch, leaf);
+        cczi_kms_lines_add(&batch, leaf);
     }
-    must(cczi_kms_batch_sign(&batch, &signer, &after, 1700000000, NULL) == CCZ_OK, "batch");
+    must(cczi_kms_lines_sign(&batch, &signer, &after, 1700000000, NULL) == CCZ_OK, "batch");
     for (size_t i = 0; i < batch_len; i++) {
         struct ccz_kms_inclusion r;
-        must(cczi_kms_batch_receipt(&r, &batch, tree.size + i + 1) == CCZ_OK, "receipt");
+        must(cczi_kms_lines_receipt(&r, &batch, tree.size + i + 1) == CCZ_OK, "receipt");
         ccz_buf_clear(&out);
         ccz_kms_inclusion_put(&out, &r);
         must(!out.bad, "receipt");
@@ -108,7 +108,7 @@ int main(void)
                per_second(one_batch, NULL) * (double)batch_len);
     }
     printf("verify\t%.0f\tlines/s\n", per_second(verify, NULL) * LINES);
-    cczi_kms_batch_free(&batch);
+    cczi_kms_lines_free(&batch);
     cczi_kms_signer_deinit(&signer);
     ccz_buf_free(&out);
     ccz_buf_free(&export);

@@ -63,7 +63,7 @@ ccz_rc cczi_kms_tree_catch_up(struct ccz_kms_store *s, struct ccz_err *err)
                               (int64_t)s->head.seq);
     s->head.tree = t;
     s->head_dirty = true;
-    cczi_kms_batch_start(&s->batch, &t);
+    cczi_kms_lines_start(&s->lines, &t);
     return CCZ_OK;
 }
 
@@ -78,7 +78,7 @@ static ccz_rc tree_add(struct ccz_kms_store *s, const struct ccz_kms_audit_line 
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:audit-tree", (int64_t)l->seq,
                         "cannot add an audit line to the tree");
-    cczi_kms_batch_add(&s->batch, leaf);
+    cczi_kms_lines_add(&s->lines, leaf);
     return CCZ_OK;
 }
 

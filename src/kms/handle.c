@@ -199,11 +199,11 @@ static void log_call(const struct cczi_kms_call *call, const char *op, const str
 
 /* ----------------------------------------------------------------------------- call */
 
-ccz_rc cczi_kms_receipt_put(struct ccz_buf *out, const struct cczi_kms_batch *batch,
+ccz_rc cczi_kms_receipt_put(struct ccz_buf *out, const struct cczi_kms_lines *batch,
                             const struct ccz_kms_receipt *r, struct ccz_err *err)
 {
     struct ccz_kms_inclusion inclusion;
-    ccz_rc rc = cczi_kms_batch_receipt(&inclusion, batch, r->audit_seq);
+    ccz_rc rc = cczi_kms_lines_receipt(&inclusion, batch, r->audit_seq);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:receipt", (int64_t)r->audit_seq,
                         "there is no signed receipt for line %llu",
@@ -229,8 +229,8 @@ static ccz_rc answer_receipt(struct ccz_buf *answer, struct cczi_kms_call *call,
                              const struct ccz_kms_receipt *receipt, struct ccz_err *err)
 {
     struct ccz_kms_store *s = call->store;
-    ccz_rc rc = cczi_kms_batch_sign(&s->batch, &s->signer, &s->head.tree, call->req->now_s, err);
-    return rc == CCZ_OK ? cczi_kms_receipt_put(answer, &s->batch, receipt, err) : rc;
+    ccz_rc rc = cczi_kms_lines_sign(&s->lines, &s->signer, &s->head.tree, call->req->now_s, err);
+    return rc == CCZ_OK ? cczi_kms_receipt_put(answer, &s->lines, receipt, err) : rc;
 }
 
 /* Everything that an accepted call is; on an error nothing of it happened. */

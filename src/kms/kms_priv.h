@@ -174,7 +174,7 @@ struct ccz_kms_store {
     struct cczi_kms_sealer sealer;
     struct cczi_kms_head head; /* as of the current transaction */
     bool head_dirty;
-    struct cczi_kms_batch batch;   /* lines of the current transaction, or of the last one */
+    struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
     struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
 };
 /* A store in memory with one administrator, for tests and fuzzing. */
@@ -402,7 +402,7 @@ struct cczi_kms_method {
     cczi_kms_method_fn run; /* inside a transaction */
 };
 /* Appends what shows that a recorded call is on record (fields 14 and 15), once the transaction is committed and its batch signed. */
-ccz_rc cczi_kms_receipt_put(struct ccz_buf *out, const struct cczi_kms_batch *batch,
+ccz_rc cczi_kms_receipt_put(struct ccz_buf *out, const struct cczi_kms_lines *batch,
                             const struct ccz_kms_receipt *r, struct ccz_err *err);
 extern const struct cczi_kms_method cczi_kms_methods[];
 extern const size_t cczi_kms_methods_len;

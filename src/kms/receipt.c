@@ -103,30 +103,30 @@ ccz_rc ccz_kms_inclusion_verify(const struct ccz_kms_inclusion *r,
  * batch holds those that end inside of it, which are numbers first(h) to count(h) - 1 of their level; the one before them, if a path
  * needs it, is in the frontier.
  */
-static uint64_t first(const struct cczi_kms_batch *b, unsigned level)
+static uint64_t first(const struct cczi_kms_lines *b, unsigned level)
 {
     return b->before.size >> level;
 }
 
-static uint64_t count(const struct cczi_kms_batch *b, unsigned level)
+static uint64_t count(const struct cczi_kms_lines *b, unsigned level)
 {
     return (b->before.size + b->len) >> level;
 }
 
 /* Complete node number x of a level. */
-static const uint8_t *complete(const struct cczi_kms_batch *b, unsigned level, uint64_t x)
+static const uint8_t *complete(const struct cczi_kms_lines *b, unsigned level, uint64_t x)
 {
     return x >= first(b, level) ? b->node[b->at[level] + (size_t)(x - first(b, level))]
                                 : b->before.node[level];
 }
 
 /* Whether there is a node of fewer leaves at the end of a level. */
-static bool has_rest(const struct cczi_kms_batch *b, unsigned level)
+static bool has_rest(const struct cczi_kms_lines *b, unsigned level)
 {
     return ((b->before.size + b->len) & (((uint64_t)1 << level) - 1)) != 0;
 }
 
-void cczi_kms_batch_start(struct cczi_kms_batch *b, const struct cczi_kms_tree *before)
+void cczi_kms_lines_start(struct cczi_kms_lines *b, const struct cczi_kms_tree *before)
 {
     b->before = *before;
     b->len = 0;
@@ -135,7 +135,7 @@ void cczi_kms_batch_start(struct cczi_kms_batch *b, const struct cczi_kms_tree *
 }
 
 /* Room for `len` nodes. */
-static bool reserve(struct cczi_kms_batch *b, size_t len)
+static bool reserve(struct cczi_kms_lines *b, size_t len)
 {
     if (len <= b->cap)
         return true;
@@ -150,7 +150,7 @@ static bool reserve(struct cczi_kms_batch *b, size_t len)
     return true;
 }
 
-void cczi_kms_batch_add(struct cczi_kms_batch *b, const uint8_t leaf[32])
+void cczi_kms_lines_add(struct cczi_kms_lines *b, const uint8_t leaf[32])
 {
     b->checkpoint = (struct ccz_kms_checkpoint){0};
     if (b->bad || !reserve(b, b->len + 1)) {
@@ -160,21 +160,21 @@ void cczi_kms_batch_add(struct cczi_kms_batch *b, const uint8_t leaf[32])
     memcpy(b->node[b->len++], leaf, 32);
 }
 
-void cczi_kms_batch_cut(struct cczi_kms_batch *b, size_t len)
+void cczi_kms_lines_cut(struct cczi_kms_lines *b, size_t len)
 {
     b->checkpoint = (struct ccz_kms_checkpoint){0};
     if (len < b->len)
         b->len = len;
 }
 
-void cczi_kms_batch_free(struct cczi_kms_batch *b)
+void cczi_kms_lines_free(struct cczi_kms_lines *b)
 {
     free(b->node);
-    *b = (struct cczi_kms_batch){0};
+    *b = (struct cczi_kms_lines){0};
 }
 
 /* Level h + 1 out of level h. */
-static ccz_rc build_level(struct cczi_kms_batch *b, unsigned h)
+static ccz_rc build_level(struct cczi_kms_lines *b, unsigned h)
 {
     size_t at = b->at[h] + (size_t)(count(b, h) - first(b, h));
     b->at[h + 1] = at;
@@ -192,7 +192,7 @@ static ccz_rc build_level(struct cczi_kms_batch *b, unsigned h)
     return CCZ_OK;
 }
 
-ccz_rc cczi_kms_batch_sign(struct cczi_kms_batch *b, const struct cczi_kms_signer *s,
+ccz_rc cczi_kms_lines_sign(struct cczi_kms_lines *b, const struct cczi_kms_signer *s,
                            const struct cczi_kms_tree *after, int64_t now_s, struct ccz_err *err)
 {
     b->checkpoint = (struct ccz_kms_checkpoint){0};
@@ -211,7 +211,7 @@ ccz_rc cczi_kms_batch_sign(struct cczi_kms_batch *b, const struct cczi_kms_signe
     return cczi_kms_checkpoint_sign(&b->checkpoint, s, after, now_s, err);
 }
 
-ccz_rc cczi_kms_batch_receipt(struct ccz_kms_inclusion *out, const struct cczi_kms_batch *b,
+ccz_rc cczi_kms_lines_receipt(struct ccz_kms_inclusion *out, const struct cczi_kms_lines *b,
                               uint64_t seq)
 {
     *out = (struct ccz_kms_inclusion){0};

@@ -55,7 +55,7 @@ ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = head_load(s, err);
     s->head_dirty = false;
-    cczi_kms_batch_start(&s->batch, &s->head.tree);
+    cczi_kms_lines_start(&s->lines, &s->head.tree);
     if (rc != CCZ_OK)
         cczi_kms_rollback(s);
     return rc;
@@ -281,7 +281,7 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
     cczi_kms_db_close(&s->db);
     cczi_kms_sealer_deinit(&s->sealer);
     cczi_kms_signer_deinit(&s->signer);
-    cczi_kms_batch_free(&s->batch);
+    cczi_kms_lines_free(&s->lines);
     free(s);
 }
 

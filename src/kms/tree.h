@@ -2,7 +2,7 @@
 #ifndef CCZ_KMS_TREE_H
 #define CCZ_KMS_TREE_H
 /* Merkle tree over audit lines, the writing side: part of kms_priv.h, in a file of its own. Rolled back by copying: none of it owns
- * memory but struct cczi_kms_batch and struct cczi_kms_signer. */
+ * memory but struct cczi_kms_lines and struct cczi_kms_signer. */
 #include <cczoo/kms_audit.h>
 
 /* --------------------------------------------------------------------------- tree.c */
@@ -67,7 +67,7 @@ ccz_rc cczi_kms_checkpoint_sign(struct ccz_kms_checkpoint *out, const struct ccz
  * The lines of one transaction, for the receipts of its calls: start when it begins, add each line, cut back to an earlier length when
  * a savepoint is rolled back, sign once after the commit, then a receipt for each line. Memory is kept for the next transaction.
  */
-struct cczi_kms_batch {
+struct cczi_kms_lines {
     struct cczi_kms_tree before; /* what was there */
     uint8_t (*node)[32]; /* owned: leaves, then the complete nodes above them, level by level */
     size_t len, cap;     /* leaves; nodes allocated */
@@ -77,14 +77,14 @@ struct cczi_kms_batch {
                 [32]; /* signed: root of the leaves behind the last complete node of a level */
     struct ccz_kms_checkpoint checkpoint; /* signed: over all of it; size 0 = not signed */
 };
-void cczi_kms_batch_start(struct cczi_kms_batch *b, const struct cczi_kms_tree *before);
-void cczi_kms_batch_add(struct cczi_kms_batch *b, const uint8_t leaf[32]);
-void cczi_kms_batch_cut(struct cczi_kms_batch *b, size_t len);
-void cczi_kms_batch_free(struct cczi_kms_batch *b); /* zeroed is fine */
+void cczi_kms_lines_start(struct cczi_kms_lines *b, const struct cczi_kms_tree *before);
+void cczi_kms_lines_add(struct cczi_kms_lines *b, const uint8_t leaf[32]);
+void cczi_kms_lines_cut(struct cczi_kms_lines *b, size_t len);
+void cczi_kms_lines_free(struct cczi_kms_lines *b); /* zeroed is fine */
 /* Needs at least one line. `after` is the tree with the batch in it. where = "kms:checkpoint-sign" */
-ccz_rc cczi_kms_batch_sign(struct cczi_kms_batch *b, const struct cczi_kms_signer *s,
+ccz_rc cczi_kms_lines_sign(struct cczi_kms_lines *b, const struct cczi_kms_signer *s,
                            const struct cczi_kms_tree *after, int64_t now_s, struct ccz_err *err);
 /* Receipt of the line with that number, after signing. @retval CCZ_E_ARG  it is not in the signed batch */
-ccz_rc cczi_kms_batch_receipt(struct ccz_kms_inclusion *out, const struct cczi_kms_batch *b,
+ccz_rc cczi_kms_lines_receipt(struct ccz_kms_inclusion *out, const struct cczi_kms_lines *b,
                               uint64_t seq);
 #endif

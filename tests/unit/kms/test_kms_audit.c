@@ -452,33 +452,33 @@ static void test_checkpoint_strict(void)
 /* ------------------------------------------------------------------------- receipt */
 
 /* Every line of a transaction of 1 to 24 lines behind 0 to 40 others gets the path of the definition. */
-static void test_batch(void)
+static void test_lines(void)
 {
     struct cczi_kms_signer s = new_signer();
-    struct cczi_kms_batch b = {0};
+    struct cczi_kms_lines b = {0};
     struct cczi_kms_tree before = {0};
     make_leaves();
     for (uint64_t n = 0; n <= 40; n++) {
         struct cczi_kms_tree after = before;
-        cczi_kms_batch_start(&b, &before);
+        cczi_kms_lines_start(&b, &before);
         struct ccz_kms_inclusion r;
         for (uint64_t k = 1; k <= 24; k++) {
-            cczi_kms_batch_add(&b, g_leaf[n + k - 1]);
+            cczi_kms_lines_add(&b, g_leaf[n + k - 1]);
             CHECK(cczi_kms_tree_append(&after, g_leaf[n + k - 1]) == CCZ_OK);
-            CHECK(cczi_kms_batch_receipt(&r, &b, n + k) == CCZ_E_ARG); /* not signed */
-            CHECK(cczi_kms_batch_sign(&b, &s, &after, FIX_NOW, NULL) == CCZ_OK);
+            CHECK(cczi_kms_lines_receipt(&r, &b, n + k) == CCZ_E_ARG); /* not signed */
+            CHECK(cczi_kms_lines_sign(&b, &s, &after, FIX_NOW, NULL) == CCZ_OK);
             CHECK(b.checkpoint.size == n + k);
             for (uint64_t i = 0; i < k; i++) {
                 struct ccz_kms_path want = {0};
                 ref_path(&want, n + i, g_leaf, n + k);
-                CHECK(cczi_kms_batch_receipt(&r, &b, n + i + 1) == CCZ_OK);
+                CHECK(cczi_kms_lines_receipt(&r, &b, n + i + 1) == CCZ_OK);
                 CHECK(r.seq == n + i + 1 && memcmp(r.leaf, g_leaf[n + i], 32) == 0);
                 CHECK(same_path(&r.path, &want));
                 const struct ccz_key *key = s.key;
                 CHECK((i && k > 3) || ccz_kms_inclusion_verify(&r, &key, 1, NULL) == CCZ_OK);
             }
-            CHECK(cczi_kms_batch_receipt(&r, &b, n) == CCZ_E_ARG && r.seq == 0);
-            CHECK(cczi_kms_batch_receipt(&r, &b, n + k + 1) == CCZ_E_ARG);
+            CHECK(cczi_kms_lines_receipt(&r, &b, n) == CCZ_E_ARG && r.seq == 0);
+            CHECK(cczi_kms_lines_receipt(&r, &b, n + k + 1) == CCZ_E_ARG);
         }
         CHECK(cczi_kms_tree_append(&before, g_leaf[n]) == CCZ_OK);
     }
@@ -486,19 +486,19 @@ static void test_batch(void)
     struct cczi_kms_tree t = tree_of(3);
     struct ccz_kms_inclusion r;
     struct ccz_err err = {0};
-    cczi_kms_batch_start(&b, &t);
+    cczi_kms_lines_start(&b, &t);
     for (unsigned i = 3; i < 8; i++)
-        cczi_kms_batch_add(&b, g_leaf[i]);
-    cczi_kms_batch_cut(&b, 2);
+        cczi_kms_lines_add(&b, g_leaf[i]);
+    cczi_kms_lines_cut(&b, 2);
     struct cczi_kms_tree five = tree_of(5);
-    CHECK(cczi_kms_batch_sign(&b, &s, &t, FIX_NOW, &err) == CCZ_E_INTERNAL);
-    CHECK(cczi_kms_batch_sign(&b, &s, &five, FIX_NOW, &err) == CCZ_OK);
-    CHECK(cczi_kms_batch_receipt(&r, &b, 5) == CCZ_OK);
-    cczi_kms_batch_cut(&b, 1);
-    CHECK(cczi_kms_batch_receipt(&r, &b, 4) == CCZ_E_ARG);
-    cczi_kms_batch_start(&b, &five);
-    CHECK(cczi_kms_batch_sign(&b, &s, &five, FIX_NOW, &err) == CCZ_E_INTERNAL); /* no line */
-    cczi_kms_batch_free(&b);
+    CHECK(cczi_kms_lines_sign(&b, &s, &t, FIX_NOW, &err) == CCZ_E_INTERNAL);
+    CHECK(cczi_kms_lines_sign(&b, &s, &five, FIX_NOW, &err) == CCZ_OK);
+    CHECK(cczi_kms_lines_receipt(&r, &b, 5) == CCZ_OK);
+    cczi_kms_lines_cut(&b, 1);
+    CHECK(cczi_kms_lines_receipt(&r, &b, 4) == CCZ_E_ARG);
+    cczi_kms_lines_start(&b, &five);
+    CHECK(cczi_kms_lines_sign(&b, &s, &five, FIX_NOW, &err) == CCZ_E_INTERNAL); /* no line */
+    cczi_kms_lines_free(&b);
     cczi_kms_signer_deinit(&s);
 }
 
@@ -518,12 +518,12 @@ static void test_receipt(void)
 {
     struct cczi_kms_signer s = new_signer();
     struct cczi_kms_tree t = tree_of(5), six = tree_of(6);
-    struct cczi_kms_batch batch = {0};
+    struct cczi_kms_lines batch = {0};
     struct ccz_kms_inclusion r, again;
-    cczi_kms_batch_start(&batch, &t);
-    cczi_kms_batch_add(&batch, g_leaf[5]);
-    CHECK(cczi_kms_batch_sign(&batch, &s, &six, FIX_NOW, NULL) == CCZ_OK);
-    CHECK(cczi_kms_batch_receipt(&r, &batch, 6) == CCZ_OK && r.path.len == 2);
+    cczi_kms_lines_start(&batch, &t);
+    cczi_kms_lines_add(&batch, g_leaf[5]);
+    CHECK(cczi_kms_lines_sign(&batch, &s, &six, FIX_NOW, NULL) == CCZ_OK);
+    CHECK(cczi_kms_lines_receipt(&r, &batch, 6) == CCZ_OK && r.path.len == 2);
     struct ccz_buf b;
     struct ccz_err err;
     ccz_buf_init(&b, CCZ_KMS_INCLUSION_SIZE_MAX);
@@ -556,7 +556,7 @@ static void test_receipt(void)
     CHECK(ccz_kms_inclusion_parse(&again, ccz_buf_span(&big), NULL) == CCZ_E_LIMIT);
     ccz_buf_free(&big);
     ccz_buf_free(&b);
-    cczi_kms_batch_free(&batch);
+    cczi_kms_lines_free(&batch);
     cczi_kms_signer_deinit(&s);
 }
 
@@ -570,7 +570,7 @@ static const struct ccz_test tests[] = {
     {"kms.key_id", test_key_id},
     {"kms.checkpoint", test_checkpoint},
     {"kms.checkpoint_strict", test_checkpoint_strict},
-    {"kms.batch", test_batch},
+    {"kms.lines", test_lines},
     {"kms.receipt", test_receipt},
 };
 

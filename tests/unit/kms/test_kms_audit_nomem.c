@@ -19,14 +19,14 @@ static struct {
 /* Signs a batch of one line and writes its receipt and an export. */
 static ccz_rc write_all(struct ccz_buf *export, struct ccz_buf *receipt, struct ccz_err *err)
 {
-    struct cczi_kms_batch b = {0};
+    struct cczi_kms_lines b = {0};
     struct ccz_kms_inclusion r;
     const struct ccz_key *key = g.signer.key;
-    cczi_kms_batch_start(&b, &g.before);
-    cczi_kms_batch_add(&b, g.leaf[LINES - 1]);
-    ccz_rc rc = cczi_kms_batch_sign(&b, &g.signer, &g.after, 1700000000, err);
+    cczi_kms_lines_start(&b, &g.before);
+    cczi_kms_lines_add(&b, g.leaf[LINES - 1]);
+    ccz_rc rc = cczi_kms_lines_sign(&b, &g.signer, &g.after, 1700000000, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_batch_receipt(&r, &b, LINES);
+        rc = cczi_kms_lines_receipt(&r, &b, LINES);
     if (rc == CCZ_OK)
         rc = ccz_kms_log_put_header(export, g.signer.origin, &key, 1);
     if (rc == CCZ_OK) {
@@ -35,7 +35,7 @@ static ccz_rc write_all(struct ccz_buf *export, struct ccz_buf *receipt, struct 
         ccz_kms_log_put_checkpoint(export, &b.checkpoint);
         ccz_kms_inclusion_put(receipt, &r);
     }
-    cczi_kms_batch_free(&b);
+    cczi_kms_lines_free(&b);
     return rc == CCZ_OK && (export->bad || receipt->bad) ? CCZ_E_NOMEM : rc;
 }
 
