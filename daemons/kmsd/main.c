@@ -3,6 +3,10 @@
 
 #include "../../cli/ui.h"
 
+#ifdef CCZ_HAVE_POSTGRESQL
+#include "kms_pg/kms_pg.h"
+#endif
+
 #include <string.h>
 
 enum { REATTEST_MAX_S = 30 * 86400 };
@@ -107,21 +111,38 @@ static int cmd_run(const struct kmsd_opts *o)
     return kmsd_run(o);
 }
 
+/* --database: several servers on one store. */
+static bool choose_backend(struct kmsd_opts *o)
+{
+    if (!o->state.database)
+        return true;
+#ifdef CCZ_HAVE_POSTGRESQL
+    o->state.backend = ccz_kms_postgresql();
+    return true;
+#else
+    ui_error("--database: this cczoo-kmsd was built without libpq");
+    return false;
+#endif
+}
+
 static const struct command {
     const char *name, *usage, *help;
     int (*run)(const struct kmsd_opts *o);
 } commands[] = {
-    {"init", "cczoo-kmsd init --state DIR --admin-key FILE [--master-key FILE]",
+    {"init",
+     "cczoo-kmsd init --state DIR --admin-key FILE [--master-key FILE] [--database CONNECTION]",
      "make master key and database, and name the first administrator", cmd_init},
     {"run",
      "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] "
      "...",
      "serve until SIGTERM; SIGHUP reads the collateral again and makes a new TLS identity",
      cmd_run},
-    {"check", "cczoo-kmsd check --state DIR [--master-key FILE]",
-     "check every row, value and audit line (the server must not run)", cmd_check},
+    {"check", "cczoo-kmsd check --state DIR [--master-key FILE] [--database CONNECTION]",
+     "check every row, value and audit line (the server must not run, but with --database)",
+     cmd_check},
     {"admin", "cczoo-kmsd admin --state DIR --admin-key FILE --role admin|auditor|none",
-     "give a key a role, or take it away (the server must not run)", cmd_admin},
+     "give a key a role, or take it away (the server must not run, but with --database)",
+     cmd_admin},
 };
 enum { COMMANDS_LEN = sizeof(commands) / sizeof(commands[0]) };
 
@@ -140,6 +161,9 @@ static int dispatch(const struct command *c, int argc, char **argv)
         {"state", &o.state.dir, NULL, NULL, "DIR", "state folder"},
         {"master-key", &o.state.master_key, NULL, NULL, "FILE",
          "master key, default DIR/master.key; better on another disk"},
+        {"database", &o.state.database, NULL, NULL, "CONNECTION",
+         "PostgreSQL for several servers, e.g. \"host=db dbname=kms user=kms passfile=FILE\"; "
+         "default: SQLite in DIR"},
         {"admin-key", &o.admin_key, NULL, NULL, "FILE",
          "PEM key of an administrator; init: made if it does not exist"},
         {"role", &o.role, NULL, NULL, "ROLE", "admin, auditor or none"},
@@ -167,7 +191,9 @@ static int dispatch(const struct command *c, int argc, char **argv)
         ui_error("unexpected operand: %s", argv[0]);
         return UI_USAGE;
     }
-    return missing("state", o.state.dir) ? UI_USAGE : c->run(&o);
+    if (missing("state", o.state.dir) || !choose_backend(&o))
+        return UI_USAGE;
+    return c->run(&o);
 }
 
 int main(int argc, char **argv)

@@ -12,12 +12,12 @@
  * role; a *workload* is a peer whose evidence was verified in this very session. Neither can act as the other.
  *
  * Pieces, each usable without the ones below it:
- *   store     SQLite file + master key: everything durable            (store.c, item.c, admin.c, audit.c)
- *   handler   (store, request, peer, time) -> response; no network    (msg.c, handle.c, methods.c)
+ *   store     database + master key: everything durable               (store.c, item.c, admin.c, audit.c)
+ *   handler   (store, request, peer, time) -> response; no network    (msg.c, handle.c, batch.c, methods.c)
  *   service   the handler behind an RPC server, on one worker thread  (service.c)
  *   client    the same messages from the other side                   (client.c)
- * Reading order of the sources: name.c, hint.c, seal.c, db.c, store.c, admin.c, item.c, audit.c, msg.c, handle.c,
- * methods.c, service.c, client.c. Messages on the wire: proto/kms.proto. Design: docs/design/kms.md.
+ * Reading order of the sources: name.c, hint.c, seal.c, db.c, db_sqlite.c, store.c, admin.c, item.c, policy_cache.c,
+ * audit.c, msg.c, handle.c, batch.c, methods.c, service.c, client.c. Messages on the wire: proto/kms.proto. Design: docs/design/kms.md.
  *
  * What the store promises:
  *  - Values are sealed: a fresh AES-256-GCM key per value, wrapped by a key derived from the master key; both
@@ -54,9 +54,14 @@ CCZ_API const char *ccz_kms_role_name(enum ccz_kms_role role); /**< "none", "aud
 
 /* --------------------------------------------------------------------------------- store */
 
+/** A database below the store; NULL stands for SQLite. Others come with a module of their own. */
+struct ccz_kms_backend;
+
 /** Where a KMS keeps its state. */
 struct ccz_kms_state {
-    const char *dir; /**< folder of the database (dir/kms.sqlite), mode 0700 */
+    const char *dir; /**< folder of the database (dir/kms.sqlite) and of the master key, mode 0700 */
+    const struct ccz_kms_backend *backend; /**< NULL = SQLite, one process at a time */
+    const char *database; /**< with a back end: how it finds its database; else NULL */
     const char *
         master_key; /**< file of 32 bytes, mode 0600; NULL = dir/master.key. Better elsewhere: whoever
                                  copies both has everything */
@@ -142,8 +147,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_
 
 /* -------------------------------------------------------------------------------- service */
 
-/** The handler behind an RPC server. Calls are queued to one worker thread that owns the store (SQLite and fsync block),
- *  so event loops stay responsive; the queue is bounded (CCZ_E_LIMIT "kms:busy"). */
+/** The handler behind an RPC server. Calls are queued to one worker thread that owns the store (databases block), so
+ *  event loops stay responsive; the queue is bounded (CCZ_E_LIMIT "kms:busy"). What waits together is one transaction
+ *  and one commit: each call succeeds or fails by itself, and no answer leaves before that commit. */
 struct ccz_kms_service;
 struct ccz_kms_service_cfg {
     struct ccz_kms_store

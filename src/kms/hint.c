@@ -31,6 +31,18 @@ static const struct {
     {"kms:master-key", "this master key file belongs to another state folder"},
     {"kms:init", "choose another folder; deleting this one destroys its keys for good"},
     {"kms:row-mac", "restore the state folder from a backup; see docs/design/kms.md"},
+    {"kms:rolled-back",
+     "the database was replaced by an older copy of itself, or by a replica that was behind"},
+    {"kms:store-connect", "is the database server up? ask again then; nothing was done"},
+    {"kms:store-conflict", "ask again; nothing was done"},
+    {"kms:store-locked",
+     "another server of this KMS holds the store: is one of them stopped inside a call?"},
+    {"kms:store-setting", "an acknowledged change could be lost: correct postgresql.conf"},
+    {"kms:database-password",
+     "put it into a passfile of mode 0600; see PostgreSQL, \"The Password File\""},
+    {"kms:store-privilege", "the role of the connection string must own the tables"},
+    {"kms:store-lost", "ask again; nothing was done"},
+    {"kms:commit-unknown", "ask again: the audit log tells whether the first call was done"},
     {"kms:row-set", "restore the state folder from a backup; see docs/design/kms.md"},
 };
 

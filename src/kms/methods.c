@@ -56,9 +56,9 @@ static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     if (rc == CCZ_OK)
         rc = load_policy(&p, call, b.policy, err);
-    CCZ_AUTO(ccz_policy) policy = NULL;
+    const struct ccz_policy *policy = NULL;
     if (rc == CCZ_OK)
-        rc = ccz_policy_parse(&policy, ccz_buf_span(&p.json), err);
+        rc = cczi_kms_policies_get(&policy, call->store->policies, &p, err);
     ccz_buf_free(&p.json);
     struct ccz_verdict verdict = {0};
     if (rc == CCZ_OK)
@@ -452,8 +452,13 @@ static ccz_rc run_checkpoint(struct ccz_buf *response, struct cczi_kms_call *cal
     if (rc == CCZ_OK)
         rc = cczi_kms_tree_catch_up(s, err);
     struct ccz_kms_checkpoint c;
+    struct cczi_kms_signer signer = {
+        0}; /* s->signer may not be loaded yet, and the key may be made here */
     if (rc == CCZ_OK)
-        rc = cczi_kms_checkpoint_sign(&c, &s->signer, &s->head.tree, call->req->now_s, err);
+        rc = cczi_kms_signer_here(&signer, s, call->req->now_s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_checkpoint_sign(&c, &signer, &s->head.tree, call->req->now_s, err);
+    cczi_kms_signer_deinit(&signer);
     if (rc == CCZ_OK)
         rc = cczi_kms_signer_each(s, put_spki, response, err);
     if (rc != CCZ_OK)

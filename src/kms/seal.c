@@ -175,7 +175,8 @@ static void put_head(struct ccz_buf *out, const struct cczi_kms_head *h)
     ccz_buf_le64(out, h->seq);
     ccz_buf_put(out, h->hash, sizeof(h->hash));
     ccz_buf_put(out, h->set, sizeof(h->set));
-    cczi_kms_tree_put(out, &h->tree);
+    if (h->tree.size) /* without: as the first format */
+        cczi_kms_tree_put(out, &h->tree);
 }
 
 ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,

@@ -58,26 +58,90 @@ static ccz_rc first_line(uint8_t hash[32], struct ccz_kms_store *s, struct ccz_e
                : rc;
 }
 
+/* The key in use, made if there is none; inside a transaction. */
+static ccz_rc key_in_use(struct ccz_key **out, bool *made, struct ccz_kms_store *s, int64_t now_s,
+                         struct ccz_err *err)
+{
+    ccz_rc rc = load_key(out, s, 0, err);
+    *made = rc == CCZ_E_NOT_FOUND;
+    return *made ? make_key(out, s, now_s, err) : rc;
+}
+
+ccz_rc cczi_kms_signer_here(struct cczi_kms_signer *out, struct ccz_kms_store *s, int64_t now_s,
+                            struct ccz_err *err)
+{
+    *out = (struct cczi_kms_signer){0};
+    CCZ_AUTO(ccz_key) key = NULL;
+    uint8_t first[32];
+    bool made;
+    ccz_rc rc = key_in_use(&key, &made, s, now_s, err);
+    if (rc == CCZ_OK)
+        rc = first_line(first, s, err);
+    return rc == CCZ_OK ? cczi_kms_signer_init(out, ccz_key_take(&key), first, err) : rc;
+}
+
+/* In a transaction of its own. */
+static ccz_rc open_signer(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err)
+{
+    struct cczi_kms_signer signer = {0};
+    ccz_rc rc = cczi_kms_begin(s, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = cczi_kms_signer_here(&signer, s, now_s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_commit(s, err); /* nothing is signed with a key that may be gone tomorrow */
+    else
+        cczi_kms_rollback(s);
+    if (rc == CCZ_OK)
+        s->signer = signer;
+    else
+        cczi_kms_signer_deinit(&signer);
+    return rc;
+}
+
 ccz_rc cczi_kms_signer_ensure(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err)
 {
     if (s->signer.key)
         return CCZ_OK;
-    ccz_rc rc = cczi_kms_begin(s, err);
-    if (rc != CCZ_OK)
-        return rc;
-    CCZ_AUTO(ccz_key) key = NULL;
-    uint8_t first[32];
-    rc = load_key(&key, s, 0, err);
-    bool made = rc == CCZ_E_NOT_FOUND;
-    if (made)
-        rc = make_key(&key, s, now_s, err);
-    if (rc == CCZ_OK)
-        rc = first_line(first, s, err);
-    if (rc == CCZ_OK && made)
-        rc = cczi_kms_commit(s, err); /* nothing is signed with a key that may be gone tomorrow */
-    else
-        cczi_kms_rollback(s);
-    return rc == CCZ_OK ? cczi_kms_signer_init(&s->signer, ccz_key_take(&key), first, err) : rc;
+    struct cczi_kms_head head = s->head;
+    struct cczi_kms_lines lines = s->lines;
+    s->lines = (struct cczi_kms_lines){0};
+    ccz_rc rc = open_signer(s, now_s, err);
+    cczi_kms_lines_free(&s->lines);
+    s->lines = lines;
+    s->head = head;
+    return rc;
+}
+
+/* Withheld is what has no receipt: no call of the batch is answered then. */
+ccz_rc cczi_kms_sign_batch(void *arg, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
+                           size_t len, struct ccz_err *err)
+{
+    (void)arg;
+    bool is_signed = false;
+    ccz_rc rc = CCZ_OK;
+    for (size_t i = 0; rc == CCZ_OK && i < len; i++) {
+        struct cczi_kms_entry *e = &entries[i];
+        struct ccz_kms_inclusion r;
+        if (e->rc != CCZ_OK || !e->method->recorded)
+            continue;
+        if (!is_signed) {
+            rc = cczi_kms_signer_ensure(s, e->req->now_s, err);
+            if (rc == CCZ_OK)
+                rc = cczi_kms_lines_sign(&s->lines, &s->signer, &s->head.tree, e->req->now_s, err);
+            is_signed = rc == CCZ_OK;
+        }
+        if (rc == CCZ_OK) {
+            rc = cczi_kms_lines_receipt(&r, &s->lines, e->receipt.audit_seq);
+            if (rc != CCZ_OK)
+                ccz_fail(err, rc, "kms:receipt", (int64_t)e->receipt.audit_seq,
+                         "there is no signed receipt for line %llu",
+                         (unsigned long long)e->receipt.audit_seq);
+        }
+        if (rc == CCZ_OK)
+            ccz_kms_inclusion_put(&e->proof, &r);
+    }
+    return rc;
 }
 
 ccz_rc cczi_kms_signer_each(struct ccz_kms_store *s, cczi_kms_spki_fn fn, void *arg,

@@ -166,6 +166,68 @@ static inline void fix_populate(struct ccz_kms_store *s)
         fix_die("cannot populate");
 }
 
+/* A batch of calls with what they borrow. */
+struct fix_batch {
+    struct cczi_kms_entry entry[CCZI_KMS_BATCH_MAX];
+    struct ccz_kms_request req[CCZI_KMS_BATCH_MAX];
+    struct ccz_ratls_peer peer[CCZI_KMS_BATCH_MAX];
+    struct ccz_buf body[CCZI_KMS_BATCH_MAX];
+    char path[CCZI_KMS_BATCH_MAX][64];
+    size_t len;
+};
+
+static inline void fix_batch_begin(struct fix_batch *b)
+{
+    memset(b, 0, sizeof(*b));
+}
+
+static inline void fix_batch_add(struct fix_batch *b, enum fix_who who, const char *method,
+                                 const struct cczi_msg_field *fields, const void *msg)
+{
+    static const struct ccz_kms_info info = {
+        .version = "test", .tee = "sim-sgx", .simulated = true, .started_s = FIX_NOW};
+    size_t i = b->len++;
+    ccz_buf_init(&b->body[i], CCZ_KMS_MESSAGE_SIZE_MAX);
+    cczi_msg_put(&b->body[i], fields, msg);
+    (void)snprintf(b->path[i], sizeof(b->path[i]), "%s%s", CCZI_KMS_SERVICE, method);
+    b->peer[i] = fix_peer(who);
+    b->req[i] = (struct ccz_kms_request){
+        b->path[i], ccz_buf_span(&b->body[i]), &b->peer[i], "192.0.2.1:4711", FIX_NOW, &info};
+    cczi_kms_entry_init(&b->entry[i], &b->req[i]);
+}
+
+static inline void fix_batch_release(struct fix_batch *b, enum fix_who who, const char *item)
+{
+    struct cczi_msg_release_req m = {fix_str(item), 0};
+    fix_batch_add(b, who, "Release", cczi_msg_release_req, &m);
+}
+
+static inline void fix_batch_create_key(struct fix_batch *b, const char *name, const char *policy)
+{
+    struct cczi_msg_put_req m = {fix_str(name), fix_str("aes-256"), {0}, fix_str(policy), false};
+    fix_batch_add(b, FIX_ADMIN, "CreateKey", cczi_msg_put_req, &m);
+}
+
+static inline void fix_batch_put_secret(struct fix_batch *b, const char *name, const char *value,
+                                        const char *policy)
+{
+    struct cczi_msg_put_req m = {fix_str(name), {0}, fix_str(value), fix_str(policy), false};
+    fix_batch_add(b, FIX_ADMIN, "PutSecret", cczi_msg_put_req, &m);
+}
+
+static inline void fix_batch_run(struct fix_batch *b, struct ccz_kms_store *s)
+{
+    cczi_kms_handle_batch(s, b->entry, b->len);
+}
+
+static inline void fix_batch_end(struct fix_batch *b)
+{
+    for (size_t i = 0; i < b->len; i++) {
+        cczi_kms_entry_deinit(&b->entry[i]);
+        ccz_buf_free(&b->body[i]);
+    }
+}
+
 static inline struct ccz_kms_store *fix_memory_store(void)
 {
     struct ccz_kms_store *s = NULL;

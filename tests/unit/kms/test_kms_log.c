@@ -520,6 +520,48 @@ static void test_store_receipts(void)
     ccz_kms_store_free(s);
 }
 
+/* Calls of one transaction, some refused: one signature, and each answer has the receipt of its own line. */
+static void test_store_batch(void)
+{
+    static struct fix_batch b;
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    fix_batch_begin(&b);
+    for (int i = 0; i < 9; i++)
+        fix_batch_release(&b, i % 4 == 2 ? FIX_NOBODY : FIX_WORKLOAD, "key/model");
+    fix_batch_put_secret(&b, "half", "undone after it was stored", "absent");
+    fix_batch_release(&b, FIX_WORKLOAD, "key/model");
+    fix_batch_run(&b, s);
+    const struct ccz_key *key = s->signer.key;
+    CHECK(key != NULL);
+    struct ccz_kms_checkpoint first = {0};
+    struct ccz_kms_log *log;
+    struct ccz_buf file;
+    struct ccz_err err;
+    ccz_buf_init(&file, 1 << 20);
+    export_store(&file, s);
+    CHECK(verify(&log, ccz_buf_span(&file), key, 0, &err) == CCZ_OK);
+    size_t receipts = 0;
+    for (size_t i = 0; i < b.len; i++) {
+        const struct cczi_kms_entry *e = &b.entry[i];
+        struct cczi_msg_release_resp m = {0};
+        struct ccz_kms_inclusion r;
+        if (e->rc != CCZ_OK)
+            continue;
+        CHECK(cczi_msg_get(&m, cczi_msg_release_resp, ccz_buf_span(&e->answer), NULL) == CCZ_OK);
+        CHECK(ccz_kms_inclusion_parse(&r, m.inclusion, NULL) == CCZ_OK);
+        CHECK(r.seq == e->receipt.audit_seq && ccz_kms_log_has(log, &r, NULL) == CCZ_OK);
+        if (receipts++ == 0)
+            first = r.checkpoint;
+        CHECK(memcmp(r.checkpoint.sig, first.sig, 64) == 0);
+    }
+    CHECK(receipts == 8 && first.size == ccz_kms_log_lines(log));
+    fix_batch_end(&b);
+    ccz_kms_log_free(log);
+    ccz_buf_free(&file);
+    ccz_kms_store_free(s);
+}
+
 /* No receipt, no answer: the call is on record, and so is that nothing left. */
 static void test_store_no_signature(void)
 {
@@ -672,6 +714,7 @@ static const struct ccz_test tests[] = {
     {"kms.export_header", test_export_header},
     {"kms.export_continues", test_export_continues},
     {"kms.store_receipts", test_store_receipts},
+    {"kms.store_batch", test_store_batch},
     {"kms.store_no_signature", test_store_no_signature},
     {"kms.store_signer", test_store_signer},
     {"kms.store_older", test_store_older},

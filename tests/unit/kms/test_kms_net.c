@@ -5,6 +5,7 @@
 #include "ccz_test.h"
 #include "kms/kms_fixture.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 /* Evidence of a toy TEE: the quote is the report data. What the verifier of the real one does is
@@ -262,6 +263,75 @@ static void test_net(void)
     stop(&s);
 }
 
+/* Calls that wait together: each gets its own answer. */
+struct many {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t left, released, refused;
+    uint64_t seq_sum;
+};
+static void on_many(void *arg, struct ccz_span response, const struct ccz_rpc_result *res,
+                    const struct ccz_err *err)
+{
+    (void)res;
+    struct many *m = arg;
+    struct cczi_msg_release_resp resp = {0};
+    struct cczi_msg_receipt r = {0};
+    CHECK(pthread_mutex_lock(&m->lock) == 0);
+    if (!err) {
+        CHECK(cczi_msg_get(&resp, cczi_msg_release_resp, response, NULL) == CCZ_OK);
+        CHECK(cczi_msg_get(&r, cczi_msg_receipt, resp.receipt, NULL) == CCZ_OK);
+        m->released++;
+        m->seq_sum += r.seq;
+    } else {
+        CHECK(strcmp(err->where, "kms:not-found") == 0);
+        m->refused++;
+    }
+    m->left--;
+    CHECK(pthread_cond_signal(&m->changed) == 0 && pthread_mutex_unlock(&m->lock) == 0);
+}
+
+static void test_net_many(void)
+{
+    enum { CALLS = 300 };
+    struct server s;
+    struct client admin, workload;
+    struct ccz_err err = {0};
+    serve_kms(&s);
+    CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
+    administer(admin.rpc);
+    CHECK(connect_as(&workload, &s, NULL, &err) == CCZ_OK);
+    struct ccz_kms_status before, after;
+    CHECK(ccz_kms_get_status(&before, admin.rpc, &err) == CCZ_OK);
+    struct many m = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    for (size_t left = CALLS; left;) {
+        size_t now = left < 100 ? left : 100; /* streams of a connection are limited */
+        m.left = now;
+        left -= now;
+        for (size_t i = 0; i < now; i++) {
+            CCZ_AUTO_BUF body;
+            ccz_buf_init(&body, 256);
+            struct cczi_msg_release_req req = {ccz_span_str(i % 3 == 2 ? "key/absent" : "key/k"),
+                                               0};
+            cczi_msg_put(&body, cczi_msg_release_req, &req);
+            CHECK(ccz_rpc_unary_async(workload.rpc, CCZI_KMS_SERVICE "Release", ccz_buf_span(&body),
+                                      NULL, on_many, &m) == CCZ_OK);
+        }
+        CHECK(pthread_mutex_lock(&m.lock) == 0);
+        while (m.left)
+            CHECK(pthread_cond_wait(&m.changed, &m.lock) == 0);
+        CHECK(pthread_mutex_unlock(&m.lock) == 0);
+    }
+    CHECK(m.released == 201 && m.refused == 99);
+    CHECK(ccz_kms_get_status(&after, admin.rpc, &err) == CCZ_OK);
+    CHECK(after.audit_seq == before.audit_seq + CALLS); /* each left one line */
+    CHECK(m.seq_sum > 201 * before.audit_seq && m.seq_sum < 201 * after.audit_seq);
+    CHECK(ccz_kms_store_check(NULL, s.store, NULL) == CCZ_OK);
+    leave(&workload);
+    leave(&admin);
+    stop(&s);
+}
+
 /* Without evidence and without a known key nobody gets through the handshake. */
 static void test_net_pin(void)
 {
@@ -488,7 +558,7 @@ static void test_net_hostile_server(void)
     hostile_receipts(c.rpc, store);
     ccz_buf_clear(&g_answer); /* a receipt that names no audit line */
     static const uint8_t digest[32];
-    struct cczi_msg_receipt receipt = {0, CCZ_SPAN(digest, 32), FIX_NOW};
+    struct cczi_msg_receipt receipt = {.sha256 = CCZ_SPAN(digest, 32), .time_s = FIX_NOW};
     size_t mark = ccz_pb_open(&g_answer, CCZI_MSG_RECEIPT);
     cczi_msg_put(&g_answer, cczi_msg_receipt, &receipt);
     ccz_pb_close(&g_answer, mark);
@@ -506,6 +576,7 @@ static void test_net_hostile_server(void)
 
 static const struct ccz_test tests[] = {
     {"kms.net", test_net},
+    {"kms.net_many", test_net_many},
     {"kms.net_pin", test_net_pin},
     {"kms.net_hostile_server", test_net_hostile_server},
 };
