@@ -55,7 +55,8 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
         "n,"
         "   i.version AS v, i.alg AS a, i.created_s AS c, coalesce(b.policy, '') AS p FROM item i"
         "  LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name"
-        "  WHERE (i.kind, i.name) > ($1::bigint, $2::text) ORDER BY i.kind, i.name, i.version DESC)"
+        "  WHERE i.kind < 3 AND (i.kind, i.name) > ($1::bigint, $2::text) ORDER BY i.kind, i.name, "
+        "i.version DESC)"
         " UNION ALL SELECT 3::bigint, name, 0::bigint, '', created_s, '' FROM policy"
         "  WHERE (3::bigint, name) > ($1::bigint, $2::text)) l"
         " ORDER BY k, n COLLATE \"C\" LIMIT $3::bigint",
