@@ -237,6 +237,7 @@ static void test_export_lines(void)
     CHECK(verify(NULL, ccz_buf_span(&b), key, 0, &err) == CCZ_E_SIG && err.aux == 2);
     expect("kms:audit-chain", CCZ_E_SIG, &b, key);
     /* and signed anew with a key of the attacker's: the export fits together, and is not by the key that is expected */
+    ccz_buf_free(&b);
     export_all(&b, &rewritten);
     CHECK(verify(NULL, ccz_buf_span(&b), NULL, 0, &err) == CCZ_OK);
     expect("kms:checkpoint-key", CCZ_E_SIG, &b, key);
