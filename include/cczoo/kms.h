@@ -17,7 +17,7 @@
  *   service   the handler behind an RPC server, on one worker thread  (service.c)
  *   client    the same messages from the other side                   (client.c)
  * Reading order of the sources: name.c, hint.c, seal.c, db.c, db_sqlite.c, store.c, admin.c, item.c, policy_cache.c,
- * audit.c, msg.c, handle.c, batch.c, methods.c, service.c, client.c. Messages on the wire: proto/kms.proto. Design: docs/design/kms.md.
+ * audit.c, signer.c (and those of kms_audit.h), msg.c, handle.c, batch.c, methods.c, service.c, client.c. Messages on the wire: proto/kms.proto. Design: docs/design/kms.md.
  *
  * What the store promises:
  *  - Values are sealed: a fresh AES-256-GCM key per value, wrapped by a key derived from the master key; both
@@ -59,7 +59,8 @@ struct ccz_kms_backend;
 
 /** Where a KMS keeps its state. */
 struct ccz_kms_state {
-    const char *dir; /**< folder of the database (dir/kms.sqlite) and of the master key, mode 0700 */
+    const char
+        *dir; /**< folder of the database (dir/kms.sqlite) and of the master key, mode 0700 */
     const struct ccz_kms_backend *backend; /**< NULL = SQLite, one process at a time */
     const char *database; /**< with a back end: how it finds its database; else NULL */
     const char *
