@@ -179,7 +179,7 @@ static void test_export_bits(void)
 /* Lines taken out, put in, changed; by somebody who can write the file and not sign. */
 static void test_export_lines(void)
 {
-    struct maker m, rewritten;
+    struct maker m;
     make(&m, 6);
     struct ccz_buf b;
     ccz_buf_init(&b, 1 << 20);
@@ -213,7 +213,19 @@ static void test_export_lines(void)
     CHECK(verify(NULL, ccz_buf_span(&b), key, 0, &err) == CCZ_E_SIG && err.aux == 5);
     expect("kms:audit-chain", CCZ_E_SIG, &b, key); /* the next one does not continue it */
     m.line[3] = kept;
+    ccz_buf_free(&b);
+    free_maker(&m);
+}
 
+/* More than lines changed: the chain is right again, and what was signed is not. */
+static void test_export_rewritten(void)
+{
+    struct maker m, rewritten;
+    struct ccz_err err = {0};
+    make(&m, 6);
+    struct ccz_buf b;
+    ccz_buf_init(&b, 1 << 20);
+    const struct ccz_key *key = m.signer.key;
     /* the whole rest written anew: only the signature tells */
     make(&rewritten, 3);
     for (size_t i = 3; i < 6; i++)
@@ -249,12 +261,8 @@ static void test_export_lines(void)
 /* The order of records, and records that are none. */
 static void test_export_records(void)
 {
-    struct maker m, other;
+    struct maker m;
     make(&m, 4);
-    make(&other, 1);
-    other.line[0].time_s++; /* another log: its first line is another one */
-    CHECK(cczi_kms_line_hash(other.line[0].hash, &other.line[0]) == CCZ_OK);
-    ccz_kms_origin(other.signer.origin, other.line[0].hash);
     struct ccz_buf b;
     ccz_buf_init(&b, 1 << 20);
     const struct ccz_key *key = m.signer.key;
@@ -304,7 +312,22 @@ static void test_export_records(void)
         expect("kms:export-record", CCZ_E_FORMAT, &b, key);
     }
 
-    /* a header or a checkpoint of another log */
+    ccz_buf_free(&b);
+    free_maker(&m);
+}
+
+/* A header or a checkpoint of another log. */
+static void test_export_other_log(void)
+{
+    struct maker m, other;
+    make(&m, 4);
+    make(&other, 1);
+    other.line[0].time_s++; /* its first line is another one */
+    CHECK(cczi_kms_line_hash(other.line[0].hash, &other.line[0]) == CCZ_OK);
+    ccz_kms_origin(other.signer.origin, other.line[0].hash);
+    struct ccz_buf b;
+    ccz_buf_init(&b, 1 << 20);
+    const struct ccz_key *key = m.signer.key;
     put_header(&b, &other), put_lines(&b, &m, 1, 4), put_checkpoint(&b, &m, 4);
     expect("kms:checkpoint-origin", CCZ_E_SIG, &b, key);
     struct cczi_kms_signer wrong = m.signer; /* the right key: servers with one key and two logs */
@@ -416,7 +439,25 @@ static void test_export_continues(void)
     CHECK(ccz_kms_log_includes(seven, &c, &err) == CCZ_E_SIG &&
           strcmp(err.where, "kms:checkpoint-origin") == 0);
 
-    /* proofs that the log makes hold, for nobody else's log */
+    ccz_kms_log_free(five);
+    ccz_kms_log_free(seven);
+    ccz_kms_log_free(forked);
+    free_maker(&m);
+    free_maker(&other);
+}
+
+/* Proofs that a log makes hold, and for no other log. */
+static void test_export_proofs(void)
+{
+    struct maker m;
+    struct ccz_err err = {0};
+    make(&m, 5);
+    struct ccz_kms_log *five = log_of(&m);
+    struct maker fork = m;
+    add_line(&m, "f");
+    add_line(&m, "g");
+    add_line(&fork, "F");
+    struct ccz_kms_log *seven = log_of(&m), *forked = log_of(&fork);
     for (uint64_t seq = 1; seq <= 7; seq++) {
         struct ccz_kms_inclusion r;
         const struct ccz_key *key = m.signer.key;
@@ -450,7 +491,6 @@ static void test_export_continues(void)
     ccz_kms_log_free(seven);
     ccz_kms_log_free(forked);
     free_maker(&m);
-    free_maker(&other);
 }
 
 /* ---------------------------------------------------------------------- from a store */
@@ -711,9 +751,12 @@ static const struct ccz_test tests[] = {
     {"kms.export", test_export},
     {"kms.export_bits", test_export_bits},
     {"kms.export_lines", test_export_lines},
+    {"kms.export_rewritten", test_export_rewritten},
     {"kms.export_records", test_export_records},
+    {"kms.export_other_log", test_export_other_log},
     {"kms.export_header", test_export_header},
     {"kms.export_continues", test_export_continues},
+    {"kms.export_proofs", test_export_proofs},
     {"kms.store_receipts", test_store_receipts},
     {"kms.store_batch", test_store_batch},
     {"kms.store_no_signature", test_store_no_signature},
