@@ -58,23 +58,15 @@ static ccz_rc first_line(uint8_t hash[32], struct ccz_kms_store *s, struct ccz_e
                : rc;
 }
 
-/* The key in use, made if there is none; inside a transaction. */
-static ccz_rc key_in_use(struct ccz_key **out, bool *made, struct ccz_kms_store *s, int64_t now_s,
-                         struct ccz_err *err)
-{
-    ccz_rc rc = load_key(out, s, 0, err);
-    *made = rc == CCZ_E_NOT_FOUND;
-    return *made ? make_key(out, s, now_s, err) : rc;
-}
-
 ccz_rc cczi_kms_signer_here(struct cczi_kms_signer *out, struct ccz_kms_store *s, int64_t now_s,
                             struct ccz_err *err)
 {
     *out = (struct cczi_kms_signer){0};
     CCZ_AUTO(ccz_key) key = NULL;
     uint8_t first[32];
-    bool made;
-    ccz_rc rc = key_in_use(&key, &made, s, now_s, err);
+    ccz_rc rc = load_key(&key, s, 0, err);
+    if (rc == CCZ_E_NOT_FOUND)
+        rc = make_key(&key, s, now_s, err);
     if (rc == CCZ_OK)
         rc = first_line(first, s, err);
     return rc == CCZ_OK ? cczi_kms_signer_init(out, ccz_key_take(&key), first, err) : rc;
@@ -113,7 +105,7 @@ ccz_rc cczi_kms_signer_ensure(struct ccz_kms_store *s, int64_t now_s, struct ccz
     return rc;
 }
 
-/* Withheld is what has no receipt: no call of the batch is answered then. */
+/* If this fails, no recorded call of the batch is answered: what has no receipt is withheld. */
 ccz_rc cczi_kms_sign_batch(void *arg, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
                            size_t len, struct ccz_err *err)
 {
