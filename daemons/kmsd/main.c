@@ -69,6 +69,15 @@ static int cmd_check(const struct kmsd_opts *o)
     return UI_OK;
 }
 
+static int cmd_migrate(const struct kmsd_opts *o)
+{
+    struct ccz_err err = {0};
+    if (ccz_kms_migrate(&o->state, now_s(), &err) != CCZ_OK)
+        return ui_fail(&err);
+    ui_say("migrated; older versions of cczoo-kmsd refuse this store from now on");
+    return UI_OK;
+}
+
 static int cmd_admin(const struct kmsd_opts *o)
 {
     static const enum ccz_kms_role roles[] = {CCZ_KMS_ROLE_NONE, CCZ_KMS_ROLE_AUDITOR,
@@ -140,6 +149,8 @@ static const struct command {
     {"check", "cczoo-kmsd check --state DIR [--master-key FILE] [--database CONNECTION]",
      "check every row, value and audit line (the server must not run, but with --database)",
      cmd_check},
+    {"migrate", "cczoo-kmsd migrate --state DIR [--master-key FILE]",
+     "bring a store of an older schema to that of this version; back it up first", cmd_migrate},
     {"admin", "cczoo-kmsd admin --state DIR --admin-key FILE --role admin|auditor|none",
      "give a key a role, or take it away (the server must not run, but with --database)",
      cmd_admin},

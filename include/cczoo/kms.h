@@ -93,6 +93,15 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_open(struct ccz_kms_store **out,
 CCZ_API void ccz_kms_store_free(struct ccz_kms_store *s);
 CCZ_DEFINE_AUTO(ccz_kms_store)
 
+/**
+ * Makes a store of schema 1 (before versions had a state of their own) one of schema 2, in one transaction, with its audit
+ * line: after a crash it is the one or the other. Everything is checked first as ccz_kms_store_open() did then. The server
+ * must not run; back the folder up before: older servers refuse the new schema ("kms:schema").
+ * @retval CCZ_E_UNSUPPORTED  "kms:schema" it has another schema already; and the errors of ccz_kms_store_open()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_migrate(const struct ccz_kms_state *state, int64_t now_s,
+                                            struct ccz_err *err);
+
 /** What a check went through. */
 struct ccz_kms_check {
     uint64_t versions; /**< versions of items */
@@ -139,7 +148,9 @@ struct ccz_kms_request {
  * @retval CCZ_E_UNSUPPORTED  "kms:method"
  * @retval CCZ_E_FORMAT       "kms:request" and "kms:name": malformed
  * @retval CCZ_E_DENIED       "kms:admin-required", "kms:admin-unknown", "kms:role", "kms:workload-required",
- *                            "kms:evidence-stale", "kms:unbound", "kms:policy-in-use", "kms:latest-version"
+ *                            "kms:evidence-stale", "kms:unbound", "kms:policy-in-use", "kms:latest-version",
+ *                            "kms:deleted", "kms:disabled", "kms:expired", "kms:not-deleted", "kms:recovery-window"
+ * @retval CCZ_E_MISMATCH     "kms:version-conflict", "kms:no-change"
  * @retval CCZ_E_POLICY       "policy:<claim>" with got and expected
  * @retval CCZ_E_NOT_FOUND, CCZ_E_EXISTS, CCZ_E_LIMIT, and those of ccz_kms_store_open() for a damaged or full store
  */
@@ -164,6 +175,16 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_new(struct ccz_kms_service **out,
 /** Registers every method; before ccz_rpc_server_start(). */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_add(struct ccz_kms_service *s,
                                                 struct ccz_rpc_server *server);
+/** What a call came to: @p err is NULL and @p response the message, or why not. Both are borrowed. On the worker's thread,
+ *  where other calls wait: it must not block. */
+typedef void (*ccz_kms_answer_fn)(void *arg, struct ccz_span response, const struct ccz_err *err);
+/** A way in beside gRPC, for doors of other protocols: the same queue, policies and audit. @p req is copied; its now_s and
+ *  info are those of the service, and whoever fills in its peer answers for that. Thread-safe.
+ *  @retval CCZ_E_LIMIT  "kms:busy": not queued, @p answer is not called; else it is, exactly once, before the service is freed */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_call(struct ccz_kms_service *s,
+                                                 const struct ccz_kms_request *req,
+                                                 ccz_kms_answer_fn answer, void *arg,
+                                                 struct ccz_err *err);
 /** ccz_ratls_pin_fn with the service as its arg: admits keys that were administrators when the service was made. The
  *  handler looks the role up again for every call. Thread-safe, does not touch the store. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki,
@@ -214,6 +235,12 @@ struct ccz_kms_put {
     bool new_version; /**< false: the item must not exist; true: it must */
     const struct ccz_secret
         *value; /**< keys: NULL = the server makes the key, and it never leaves unattested */
+    /** Instead of new_version, for more than one writer: store only if if_version is the latest version (0 = the item
+     *  does not exist), else CCZ_E_MISMATCH "kms:version-conflict". */
+    bool check_version;
+    uint32_t if_version;
+    int64_t expires_s;    /**< this version is released to nobody from then on; 0 = never */
+    const char *metadata; /**< a JSON object of at most 4,096 bytes, not secret; NULL = none */
 };
 /** Administrator: creates or imports a key, or a version of it. @param[out] version, receipt  may be NULL */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_create_key(uint32_t *version, struct ccz_kms_receipt *receipt,
@@ -231,9 +258,32 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_put_policy(struct ccz_kms_receipt *receipt,
 /** Administrator: binds an item to another policy. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
                                          const char *item, const char *policy, struct ccz_err *err);
-/** Administrator: removes "key/NAME", "secret/NAME" (one version, or all with 0) or "policy/NAME" (bound to nothing). */
+/** How to delete. NULL or zeroed: with seven days in which it can be undone. */
+struct ccz_kms_deletion {
+    uint32_t recovery_s; /**< 1 to 90 days, 0 = seven: until then ccz_kms_destroy() is refused */
+    bool no_recovery;    /**< items: for good, now */
+};
+/** Administrator: deletes "key/NAME" or "secret/NAME" (one version, or all with 0): released to nobody, brought back by
+ *  ccz_kms_undelete(), kept until ccz_kms_destroy(). "policy/NAME" (bound to nothing) goes at once. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt,
                                            struct ccz_rpc_client *c, const char *target,
+                                           uint32_t version, const struct ccz_kms_deletion *how,
+                                           struct ccz_err *err);
+/** Administrator: takes a deletion back, also after its window as long as nobody destroyed it. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_undelete(struct ccz_kms_receipt *receipt,
+                                             struct ccz_rpc_client *c, const char *item,
+                                             uint32_t version, struct ccz_err *err);
+/** Administrator: removes what was deleted, for good. @retval CCZ_E_DENIED "kms:recovery-window" too early,
+ *  "kms:not-deleted", "kms:latest-version" (its number would be given out again) */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_destroy(struct ccz_kms_receipt *receipt,
+                                            struct ccz_rpc_client *c, const char *item,
+                                            uint32_t version, struct ccz_err *err);
+/** Administrator: a disabled version is released to nobody until it is enabled again; version 0 = all there are. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_disable(struct ccz_kms_receipt *receipt,
+                                            struct ccz_rpc_client *c, const char *item,
+                                            uint32_t version, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_enable(struct ccz_kms_receipt *receipt,
+                                           struct ccz_rpc_client *c, const char *item,
                                            uint32_t version, struct ccz_err *err);
 
 /** Auditor: the JSON of a policy, appended. @param[out] sha256 may be NULL */
@@ -247,6 +297,10 @@ struct ccz_kms_item {
     uint32_t version;               /**< in a list: the latest one */
     int64_t created_s;              /**< of that version */
     char policy[CCZ_KMS_NAME_SIZE]; /**< "" = unbound: released to nobody */
+    bool disabled;
+    int64_t expires_s;        /**< 0 = never */
+    int64_t delete_after_s;   /**< deleted, and may be destroyed from then on; 0 = not deleted */
+    struct ccz_span metadata; /**< JSON or empty; borrowed, as the server sent it */
 };
 typedef void (*ccz_kms_item_fn)(void *arg, const struct ccz_kms_item *item);
 /** Auditor: keys, then secrets, then policies, each by name; fetched in pages. @p fn is called on this thread. */

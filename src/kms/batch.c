@@ -78,12 +78,14 @@ static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct 
     return rc == CCZ_OK ? cczi_kms_record(&e->receipt, &e->call, op_of(e), &e->err, err) : rc;
 }
 
-static ccz_rc try_once(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len,
-                       struct ccz_err *err)
+/* @param[out] begun  false: the store itself does not answer, whatever the calls are */
+static ccz_rc try_once(bool *begun, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
+                       size_t len, struct ccz_err *err)
 {
     for (size_t i = 0; i < len; i++)
         reset(&entries[i], s);
     ccz_rc rc = cczi_kms_begin(s, err);
+    *begun = rc == CCZ_OK;
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
         rc = run_one(s, &entries[i], err);
     if (rc == CCZ_OK)
@@ -93,16 +95,16 @@ static ccz_rc try_once(struct ccz_kms_store *s, struct cczi_kms_entry *entries, 
 }
 
 /* From the start again where the database says that it may succeed then. */
-static ccz_rc transact(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len,
-                       struct ccz_err *err)
+static ccz_rc transact(bool *begun, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
+                       size_t len, struct ccz_err *err)
 {
-    ccz_rc rc = try_once(s, entries, len, err);
+    ccz_rc rc = try_once(begun, s, entries, len, err);
     for (unsigned n = 1;
          n < CCZI_KMS_RETRIES && rc != CCZ_OK && s->db.fault == CCZI_KMS_FAULT_AGAIN; n++) {
         ccz_log(CCZ_LOG_WARN, "kms", "a transaction of %zu calls starts again: where=%s %s", len,
                 err->where, err->msg);
         cczi_kms_retry_pause(n);
-        rc = try_once(s, entries, len, err);
+        rc = try_once(begun, s, entries, len, err);
     }
     return rc;
 }
@@ -168,7 +170,8 @@ static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size
     }
 }
 
-/* The database is away, or its last word is: no call was done as far as anybody can know, and none can be recorded. */
+/* The database is away or held by others, or its last word is lost: no call was done as far as anybody can know, none can
+ * be recorded, and asking again for each would wait as long each time. */
 static void give_up(struct cczi_kms_entry *entries, size_t len, ccz_rc rc,
                     const struct ccz_err *why)
 {
@@ -184,10 +187,11 @@ static void give_up(struct cczi_kms_entry *entries, size_t len, ccz_rc rc,
 static void handle_one(struct ccz_kms_store *s, struct cczi_kms_entry *e)
 {
     struct ccz_err err = {0};
-    ccz_rc rc = transact(s, e, 1, &err);
+    bool begun;
+    ccz_rc rc = transact(&begun, s, e, 1, &err);
     if (rc == CCZ_OK) {
         finish(s, e, 1);
-    } else if (s->db.fault != CCZI_KMS_FAULT_NONE) {
+    } else if (!begun || s->db.fault != CCZI_KMS_FAULT_NONE) {
         give_up(e, 1, rc, &err);
     } else {
         if (e->rc == CCZ_OK)
@@ -200,12 +204,13 @@ static void handle_one(struct ccz_kms_store *s, struct cczi_kms_entry *e)
 void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
 {
     struct ccz_err err = {0};
-    ccz_rc rc = len > 1 ? transact(s, entries, len, &err) : CCZ_OK;
+    bool begun = true;
+    ccz_rc rc = len > 1 ? transact(&begun, s, entries, len, &err) : CCZ_OK;
     if (len > 1 && rc == CCZ_OK) {
         finish(s, entries, len);
         return;
     }
-    if (rc != CCZ_OK && s->db.fault != CCZI_KMS_FAULT_NONE) {
+    if (rc != CCZ_OK && (!begun || s->db.fault != CCZI_KMS_FAULT_NONE)) {
         give_up(entries, len, rc, &err);
         return;
     }

@@ -136,6 +136,11 @@ static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz
                   const char *method, const struct ccz_kms_put *p, struct ccz_err *err)
 {
     struct cczi_msg_put_req m = {.name = ccz_span_str(p->name), .new_version = p->new_version};
+    m.check_version = p->check_version;
+    m.if_version = p->if_version;
+    m.expires_s = (uint64_t)p->expires_s;
+    if (p->metadata)
+        m.metadata = ccz_span_str(p->metadata);
     if (p->alg)
         m.alg = ccz_span_str(p->alg);
     if (p->policy)
@@ -200,10 +205,45 @@ ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, c
 }
 
 ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *target,
+                      uint32_t version, const struct ccz_kms_deletion *how, struct ccz_err *err)
+{
+    struct cczi_msg_delete_req m = {.target = ccz_span_str(target),
+                                    .version = version,
+                                    .recovery_s = how ? how->recovery_s : 0,
+                                    .no_recovery = how && how->no_recovery};
+    return change(receipt, c, "Delete", cczi_msg_delete_req, &m, err);
+}
+
+static ccz_rc change_version(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                             const char *method, const char *item, uint32_t version,
+                             struct ccz_err *err)
+{
+    struct cczi_msg_delete_req m = {.target = ccz_span_str(item), .version = version};
+    return change(receipt, c, method, cczi_msg_target_req, &m, err);
+}
+
+ccz_rc ccz_kms_undelete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
+                        uint32_t version, struct ccz_err *err)
+{
+    return change_version(receipt, c, "Undelete", item, version, err);
+}
+
+ccz_rc ccz_kms_destroy(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
+                       uint32_t version, struct ccz_err *err)
+{
+    return change_version(receipt, c, "Destroy", item, version, err);
+}
+
+ccz_rc ccz_kms_disable(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
+                       uint32_t version, struct ccz_err *err)
+{
+    return change_version(receipt, c, "Disable", item, version, err);
+}
+
+ccz_rc ccz_kms_enable(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
                       uint32_t version, struct ccz_err *err)
 {
-    struct cczi_msg_delete_req m = {.target = ccz_span_str(target), .version = version};
-    return change(receipt, c, "Delete", cczi_msg_delete_req, &m, err);
+    return change_version(receipt, c, "Enable", item, version, err);
 }
 
 /* -------------------------------------------------------------------------- auditor */
@@ -247,7 +287,11 @@ static ccz_rc take_items(bool *more, char last[CCZ_KMS_ITEM_SIZE], struct ccz_sp
         if (f.wire != CCZ_PB_LEN || cczi_msg_get(&m, cczi_msg_item, f.bytes, NULL) != CCZ_OK)
             return malformed(err);
         struct ccz_kms_item it = {.version = (uint32_t)m.version,
-                                  .created_s = (int64_t)m.created_s};
+                                  .created_s = (int64_t)m.created_s,
+                                  .disabled = m.disabled != 0,
+                                  .expires_s = (int64_t)m.expires_s,
+                                  .delete_after_s = (int64_t)m.delete_after_s,
+                                  .metadata = m.metadata};
         take_text(it.item, sizeof(it.item), m.item);
         take_text(it.alg, sizeof(it.alg), m.alg);
         take_text(it.policy, sizeof(it.policy), m.policy);

@@ -31,25 +31,32 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_BIND_DEL] = "DELETE FROM binding WHERE kind = $1 AND name = $2",
     [CCZI_SQL_BIND_ALL] = "SELECT policy, mac, kind, name FROM binding ORDER BY kind, name",
     [CCZI_SQL_ITEM_LAST] = "SELECT max(version) FROM item WHERE kind = $1 AND name = $2",
-    [CCZI_SQL_ITEM_GET] = "SELECT alg, created_s, sealed, mac FROM item WHERE kind = $1 AND name = "
-                          "$2 AND version = $3",
-    [CCZI_SQL_ITEM_PUT] = "INSERT INTO item(kind, name, version, alg, created_s, sealed, mac)"
-                          " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    [CCZI_SQL_ITEM_GET] =
+        "SELECT alg, created_s, enabled, expires_s, delete_after_s, metadata, sealed, mac FROM item"
+        " WHERE kind = $1 AND name = $2 AND version = $3",
+    [CCZI_SQL_ITEM_PUT] =
+        "INSERT INTO item(kind, name, version, alg, created_s, enabled, expires_s, delete_after_s,"
+        " metadata, sealed, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    [CCZI_SQL_ITEM_STATE] = "UPDATE item SET enabled = $1, delete_after_s = $2, mac = $3"
+                            " WHERE kind = $4 AND name = $5 AND version = $6",
     [CCZI_SQL_ITEM_DEL] = "DELETE FROM item WHERE kind = $1 AND name = $2 AND version = $3",
-    [CCZI_SQL_ITEM_ALL] = "SELECT alg, created_s, sealed, mac, kind, name, version FROM item"
-                          " ORDER BY kind, name, version",
+    [CCZI_SQL_ITEM_ALL] =
+        "SELECT alg, created_s, enabled, expires_s, delete_after_s, metadata, sealed, mac,"
+        " kind, name, version FROM item ORDER BY kind, name, version",
     /* a bare column beside max() is taken from the row of the maximum (SQLite, "lang_select", 3) */
-    [CCZI_SQL_LIST] =
-        "SELECT i.kind AS k, i.name AS n, max(i.version), i.alg, i.created_s, coalesce(b.policy, "
-        "'') FROM item i"
-        " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name"
-        " WHERE i.kind < 3 AND (i.kind, i.name) > ($1, $2) GROUP BY i.kind, i.name"
-        " UNION ALL SELECT 3, name, 0, '', created_s, '' FROM policy WHERE (3, name) > ($1, $2)"
-        " ORDER BY k, n LIMIT $3",
-    [CCZI_SQL_VERSIONS] =
-        "SELECT i.kind, i.name, i.version, i.alg, i.created_s, coalesce(b.policy, '') FROM item i"
-        " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name"
-        " WHERE i.kind = $1 AND i.name = $2 ORDER BY i.version",
+    [CCZI_SQL_LIST] = "SELECT i.kind AS k, i.name AS n, max(i.version), i.alg, i.created_s, "
+                      "coalesce(b.policy, ''),"
+                      " i.enabled, i.expires_s, i.delete_after_s, i.metadata FROM item i"
+                      " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name"
+                      " WHERE i.kind < 3 AND (i.kind, i.name) > ($1, $2) GROUP BY i.kind, i.name"
+                      " UNION ALL SELECT 3, name, 0, '', created_s, '', 1, 0, 0, x'' FROM policy "
+                      "WHERE (3, name) > ($1, $2)"
+                      " ORDER BY k, n LIMIT $3",
+    [CCZI_SQL_VERSIONS] = "SELECT i.kind, i.name, i.version, i.alg, i.created_s, "
+                          "coalesce(b.policy, ''), i.enabled, i.expires_s,"
+                          " i.delete_after_s, i.metadata FROM item i"
+                          " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name"
+                          " WHERE i.kind = $1 AND i.name = $2 ORDER BY i.version",
     [CCZI_SQL_COUNT] =
         "SELECT (SELECT count(DISTINCT name) FROM item WHERE kind = 1),"
         " (SELECT count(DISTINCT name) FROM item WHERE kind = 2), (SELECT count(*) FROM policy),"
@@ -60,6 +67,9 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
         "INSERT INTO audit(seq, time_s, entry, prev, hash) VALUES ($1, $2, $3, $4, $5)",
     [CCZI_SQL_AUDIT_FROM] =
         "SELECT seq, time_s, entry, prev, hash FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2",
+    [CCZI_SQL_ITEM_1_NEXT] =
+        "SELECT alg, created_s, sealed, mac, kind, name, version FROM item_1"
+        " WHERE (kind, name, version) > ($1, $2, $3) ORDER BY kind, name, version LIMIT 1",
     [CCZI_SQL_AUDIT_HASH] = "SELECT hash FROM audit WHERE seq = $1",
 };
 

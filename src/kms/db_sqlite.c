@@ -23,17 +23,19 @@ struct sqlite {
     int rc, sys_errno;                /* of the last step that failed */
 };
 
+#define ITEM_SQL                                                                                   \
+    "CREATE TABLE item(kind INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,"       \
+    "  alg TEXT NOT NULL, created_s INTEGER NOT NULL, enabled INTEGER NOT NULL,"                   \
+    "  expires_s INTEGER NOT NULL, delete_after_s INTEGER NOT NULL, metadata BLOB NOT NULL,"       \
+    "  sealed BLOB NOT NULL, mac BLOB NOT NULL, PRIMARY KEY (kind, name, version)) STRICT;"
+
 static const char schema_sql[] =
     "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK (id = 1), key_check BLOB NOT NULL, head BLOB "
     "NOT NULL) STRICT;"
     "CREATE TABLE admin(spki_sha256 BLOB PRIMARY KEY, role INTEGER NOT NULL, mac BLOB NOT NULL) "
     "STRICT;"
     "CREATE TABLE policy(name TEXT PRIMARY KEY, json BLOB NOT NULL, sha256 BLOB NOT NULL,"
-    "  created_s INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;"
-    "CREATE TABLE item(kind INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, alg "
-    "TEXT NOT NULL,"
-    "  created_s INTEGER NOT NULL, sealed BLOB NOT NULL, mac BLOB NOT NULL, PRIMARY KEY (kind, "
-    "name, version)) STRICT;"
+    "  created_s INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;" ITEM_SQL
     "CREATE TABLE binding(kind INTEGER NOT NULL, name TEXT NOT NULL, policy TEXT NOT NULL, mac "
     "BLOB NOT NULL,"
     "  PRIMARY KEY (kind, name)) STRICT;"
@@ -41,7 +43,13 @@ static const char schema_sql[] =
     "CREATE TABLE audit(seq INTEGER PRIMARY KEY, time_s INTEGER NOT NULL, entry BLOB NOT NULL,"
     "  prev BLOB NOT NULL, hash BLOB NOT NULL) STRICT;"
     "PRAGMA application_id = 0x63637a6b;" /* "cczk" */
-    "PRAGMA user_version = 1;";
+    "PRAGMA user_version = 2;";
+
+/* Schema 2 gave versions of items a state of their own: enabled, expiry, deletion, metadata. */
+static const struct cczi_kms_migration migrations[] = {
+    {1, "ALTER TABLE item RENAME TO item_1;" ITEM_SQL,
+     "DROP TABLE item_1; PRAGMA user_version = 2;"},
+};
 
 /* --------------------------------------------------------------------------- errors */
 
@@ -303,6 +311,8 @@ const struct ccz_kms_backend *cczi_kms_sqlite(void)
         .schema = db_schema,
         .exec = db_exec,
         .create_sql = schema_sql,
+        .migrations = migrations,
+        .migrations_len = sizeof(migrations) / sizeof(migrations[0]),
         .first = db_first,
         .next = db_next,
         .col_int = db_col_int,

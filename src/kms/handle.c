@@ -136,6 +136,8 @@ static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const
         put_hex_member(b, "policy_sha256", call->policy_sha256, sizeof(call->policy_sha256));
     if (call->rule[0])
         put_member(b, "rule", call->rule);
+    if (call->detail[0])
+        put_member(b, "detail", call->detail);
     if (why) {
         put_member(b, "where", why->where);
         put_member(b, "got", why->got);

@@ -23,39 +23,66 @@ static struct ccz_span bytes32(const uint8_t b[32])
 
 /* ----------------------------------------------------------------------------- item */
 
-static const char item_table[] = "item";
-enum { ITEM_FIELDS = 6 };
+static const char item_table[] = "item2"; /* of schema 2: a row of schema 1 has another MAC */
+enum { ITEM_FIELDS = 10, ITEM_NUMBERS = 6 };
 
-/* Fields in the order of the MAC; `num` (24 bytes) holds the numbers. */
-static void item_fields(struct ccz_span f[ITEM_FIELDS], uint8_t num[24],
-                        const struct cczi_kms_slot *slot, int64_t created_s, struct ccz_span sealed)
+void cczi_kms_item_init(struct cczi_kms_item *it)
 {
-    put_le64(num, slot->ref.kind);
-    put_le64(num + 8, slot->version);
-    put_le64(num + 16, (uint64_t)created_s);
-    f[0] = CCZ_SPAN(num, 8);
-    f[1] = ccz_span_str(slot->ref.name);
-    f[2] = CCZ_SPAN(num + 8, 8);
-    f[3] = ccz_span_str(slot->alg);
-    f[4] = CCZ_SPAN(num + 16, 8);
-    f[5] = sealed;
+    *it = (struct cczi_kms_item){0};
+    ccz_buf_init(&it->metadata, CCZI_KMS_METADATA_SIZE_MAX);
+    ccz_buf_init(&it->sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
 }
 
-/* Columns alg, created_s, sealed, mac of the current row; the place is set already. */
+void cczi_kms_item_deinit(struct cczi_kms_item *it)
+{
+    ccz_buf_free(&it->metadata);
+    ccz_buf_free(&it->sealed);
+}
+
+/* Fields in the order of the MAC; `num` holds the numbers. */
+static void item_fields(struct ccz_span f[ITEM_FIELDS], uint8_t num[ITEM_NUMBERS][8],
+                        const struct cczi_kms_item *it)
+{
+    const uint64_t numbers[ITEM_NUMBERS] = {it->slot.ref.kind,
+                                            it->slot.version,
+                                            (uint64_t)it->created_s,
+                                            it->state.disabled,
+                                            (uint64_t)it->state.expires_s,
+                                            (uint64_t)it->state.delete_after_s};
+    for (size_t i = 0; i < ITEM_NUMBERS; i++)
+        put_le64(num[i], numbers[i]);
+    f[0] = CCZ_SPAN(num[0], 8);
+    f[1] = ccz_span_str(it->slot.ref.name);
+    f[2] = CCZ_SPAN(num[1], 8);
+    f[3] = ccz_span_str(it->slot.alg);
+    for (size_t i = 2; i < ITEM_NUMBERS; i++)
+        f[2 + i] = CCZ_SPAN(num[i], 8);
+    f[8] = ccz_buf_span(&it->metadata);
+    f[9] = ccz_buf_span(&it->sealed);
+}
+
+/* Columns alg, created_s, enabled, expires_s, delete_after_s, metadata, sealed, mac of the current row; the place is set
+ * already. */
 static ccz_rc item_read(struct cczi_kms_item *it, struct ccz_kms_store *s, struct cczi_q *q,
                         struct ccz_err *err)
 {
     cczi_q_col_text(it->slot.alg, sizeof(it->slot.alg), q, 0);
     it->created_s = cczi_q_col_int(q, 1);
+    int64_t enabled = cczi_q_col_int(q, 2);
+    it->state = (struct cczi_kms_item_state){.disabled = enabled == 0,
+                                             .expires_s = cczi_q_col_int(q, 3),
+                                             .delete_after_s = cczi_q_col_int(q, 4)};
+    ccz_buf_clear(&it->metadata);
+    ccz_buf_put_span(&it->metadata, cczi_q_col(q, 5));
     ccz_buf_clear(&it->sealed);
-    ccz_buf_put_span(&it->sealed, cczi_q_col(q, 2));
-    cczi_q_col_bytes(it->mac, sizeof(it->mac), q, 3);
-    if (it->sealed.bad)
-        return ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0,
-                        "a sealed value is larger than any we write");
+    ccz_buf_put_span(&it->sealed, cczi_q_col(q, 6));
+    cczi_q_col_bytes(it->mac, sizeof(it->mac), q, 7);
+    if (it->sealed.bad || it->metadata.bad || (enabled != 0 && enabled != 1))
+        return ccz_fail(err, CCZ_E_SIG, "kms:row-mac", enabled,
+                        "a row of table \"item\" is not one that we write");
     struct ccz_span f[ITEM_FIELDS];
-    uint8_t num[24];
-    item_fields(f, num, &it->slot, it->created_s, ccz_buf_span(&it->sealed));
+    uint8_t num[ITEM_NUMBERS][8];
+    item_fields(f, num, it);
     return cczi_kms_row_check(s, item_table, f, ITEM_FIELDS, it->mac, err);
 }
 
@@ -91,48 +118,81 @@ ccz_rc cczi_kms_item_get(struct cczi_kms_item *out, struct ccz_kms_store *s,
     return cczi_q_end_after(&q, rc, err);
 }
 
-ccz_rc cczi_kms_item_put(struct ccz_kms_store *s, const struct cczi_kms_slot *slot,
-                         int64_t created_s, struct ccz_span value, struct ccz_err *err)
+ccz_rc cczi_kms_item_insert(struct ccz_kms_store *s, struct cczi_kms_item *it, struct ccz_err *err)
 {
-    CCZ_AUTO_BUF sealed;
-    ccz_buf_init(&sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
-    ccz_rc rc = cczi_kms_seal(&sealed, &s->sealer, slot, value, err);
-    if (rc != CCZ_OK)
-        return rc;
     struct ccz_span f[ITEM_FIELDS];
-    uint8_t num[24], mac[32];
-    item_fields(f, num, slot, created_s, ccz_buf_span(&sealed));
-    rc = cczi_kms_row_add(mac, s, item_table, f, ITEM_FIELDS);
+    uint8_t num[ITEM_NUMBERS][8];
+    item_fields(f, num, it);
+    ccz_rc rc = cczi_kms_row_add(it->mac, s, item_table, f, ITEM_FIELDS);
     if (rc != CCZ_OK)
         return mac_fail(err, rc);
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_PUT);
-    cczi_q_int(&q, slot->ref.kind);
-    cczi_q_text(&q, slot->ref.name);
-    cczi_q_int(&q, slot->version);
-    cczi_q_text(&q, slot->alg);
-    cczi_q_int(&q, created_s);
-    cczi_q_blob(&q, ccz_buf_span(&sealed));
-    cczi_q_blob(&q, bytes32(mac));
+    cczi_q_int(&q, it->slot.ref.kind);
+    cczi_q_text(&q, it->slot.ref.name);
+    cczi_q_int(&q, it->slot.version);
+    cczi_q_text(&q, it->slot.alg);
+    cczi_q_int(&q, it->created_s);
+    cczi_q_int(&q, !it->state.disabled);
+    cczi_q_int(&q, it->state.expires_s);
+    cczi_q_int(&q, it->state.delete_after_s);
+    cczi_q_blob(&q, ccz_buf_span(&it->metadata));
+    cczi_q_blob(&q, ccz_buf_span(&it->sealed));
+    cczi_q_blob(&q, bytes32(it->mac));
     return cczi_q_end(&q, err);
 }
 
-ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                            uint32_t version, struct ccz_err *err)
+ccz_rc cczi_kms_item_put(struct ccz_kms_store *s, const struct cczi_kms_slot *slot,
+                         int64_t created_s, int64_t expires_s, struct ccz_span metadata,
+                         struct ccz_span value, struct ccz_err *err)
 {
-    struct cczi_kms_item it = {0};
-    ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
-    ccz_rc rc = cczi_kms_item_get(&it, s, ref, version, err);
-    ccz_buf_free(&it.sealed);
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
+    it.slot = *slot;
+    it.created_s = created_s;
+    it.state.expires_s = expires_s;
+    ccz_buf_put_span(&it.metadata, metadata);
+    ccz_rc rc = it.metadata.bad ? ccz_refuse_num(err, CCZ_E_LIMIT, "kms:metadata",
+                                                 (int64_t)metadata.size, CCZI_KMS_METADATA_SIZE_MAX)
+                                : cczi_kms_seal(&it.sealed, &s->sealer, slot, value, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_item_insert(s, &it, err);
+    cczi_kms_item_deinit(&it);
+    return rc;
+}
+
+ccz_rc cczi_kms_item_set_state(struct ccz_kms_store *s, struct cczi_kms_item *it,
+                               const struct cczi_kms_item_state *state, struct ccz_err *err)
+{
+    struct ccz_span f[ITEM_FIELDS];
+    uint8_t num[ITEM_NUMBERS][8];
+    ccz_rc rc = cczi_kms_row_remove(s, it->mac);
+    it->state = *state;
+    item_fields(f, num, it);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_row_add(it->mac, s, item_table, f, ITEM_FIELDS);
     if (rc != CCZ_OK)
-        return rc;
+        return mac_fail(err, rc);
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_STATE);
+    cczi_q_int(&q, !state->disabled);
+    cczi_q_int(&q, state->delete_after_s);
+    cczi_q_blob(&q, bytes32(it->mac));
+    cczi_q_int(&q, it->slot.ref.kind);
+    cczi_q_text(&q, it->slot.ref.name);
+    cczi_q_int(&q, it->slot.version);
+    return cczi_q_end(&q, err);
+}
+
+ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_item *it,
+                            struct ccz_err *err)
+{
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_DEL);
-    cczi_q_int(&q, ref->kind);
-    cczi_q_text(&q, ref->name);
-    cczi_q_int(&q, it.slot.version);
-    rc = cczi_q_end(&q, err);
+    cczi_q_int(&q, it->slot.ref.kind);
+    cczi_q_text(&q, it->slot.ref.name);
+    cczi_q_int(&q, it->slot.version);
+    ccz_rc rc = cczi_q_end(&q, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = cczi_kms_row_remove(s, it.mac);
+    rc = cczi_kms_row_remove(s, it->mac);
     return rc == CCZ_OK ? rc : mac_fail(err, rc);
 }
 
@@ -326,11 +386,11 @@ static ccz_rc items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store
                           struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
-    struct cczi_kms_item it = {0};
-    ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_ALL);
     while (rc == CCZ_OK && cczi_q_row(&q)) {
-        int64_t kind = cczi_q_col_int(&q, 4), version = cczi_q_col_int(&q, 6);
+        int64_t kind = cczi_q_col_int(&q, 8), version = cczi_q_col_int(&q, 10);
         if ((kind != CCZI_KMS_KEY && kind != CCZI_KMS_SECRET && kind != CCZI_KMS_SYSTEM) ||
             version < 1 || version > CCZ_KMS_VERSIONS_MAX) {
             rc = ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind,
@@ -339,7 +399,7 @@ static ccz_rc items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store
         }
         it.slot.ref.kind = (enum cczi_kms_kind)kind;
         it.slot.version = (uint32_t)version;
-        cczi_q_col_text(it.slot.ref.name, sizeof(it.slot.ref.name), &q, 5);
+        cczi_q_col_text(it.slot.ref.name, sizeof(it.slot.ref.name), &q, 9);
         rc = item_read(&it, s, &q, err);
         CCZ_AUTO(ccz_secret) value = NULL;
         if (rc == CCZ_OK)
@@ -349,7 +409,7 @@ static ccz_rc items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store
         if (kind != CCZI_KMS_SYSTEM) /* that one nobody put there */
             ++*count;
     }
-    ccz_buf_free(&it.sealed);
+    cczi_kms_item_deinit(&it);
     return cczi_q_end_after(&q, rc, err);
 }
 
@@ -398,8 +458,13 @@ ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct c
                             struct ccz_err *err)
 {
     ccz_rc rc = items_check(&out->versions, set, s, err);
-    if (rc == CCZ_OK)
-        rc = bindings_check(&out->bindings, set, s, err);
+    return rc == CCZ_OK ? cczi_kms_others_check(out, set, s, err) : rc;
+}
+
+ccz_rc cczi_kms_others_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+                             struct ccz_err *err)
+{
+    ccz_rc rc = bindings_check(&out->bindings, set, s, err);
     if (rc == CCZ_OK)
         rc = policies_check(&out->policies, set, s, err);
     return rc;

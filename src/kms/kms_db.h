@@ -40,6 +40,7 @@ enum cczi_kms_sql {
     CCZI_SQL_ITEM_LAST,
     CCZI_SQL_ITEM_GET,
     CCZI_SQL_ITEM_PUT,
+    CCZI_SQL_ITEM_STATE,
     CCZI_SQL_ITEM_DEL,
     CCZI_SQL_ITEM_ALL,
     CCZI_SQL_LIST,
@@ -48,6 +49,7 @@ enum cczi_kms_sql {
     CCZI_SQL_AUDIT_PUT,
     CCZI_SQL_AUDIT_FROM,
     CCZI_SQL_AUDIT_HASH,
+    CCZI_SQL_ITEM_1_NEXT, /* of schema 1, while it is migrated */
     CCZI_SQL_LEN
 };
 /* The text that most back ends use as it is. */
@@ -70,6 +72,13 @@ enum cczi_kms_fault {
     CCZI_KMS_FAULT_UNKNOWN /* COMMIT was sent and no answer came */
 };
 
+/* How a database of schema `from` becomes one of from + 1: `before` makes room, migrate.c moves the rows that carry MACs,
+ * `after` drops what is old and writes the new number. All inside one transaction. */
+struct cczi_kms_migration {
+    int64_t from;
+    const char *before, *after;
+};
+
 /* A back end. @p db is what open() made; one thread at a time. A failed step keeps its reason until fail() asks. */
 struct ccz_kms_backend {
     const char *name; /* "sqlite", "postgresql" */
@@ -83,6 +92,8 @@ struct ccz_kms_backend {
     /* Texts without parameters and rows, more than one split by ';'. */
     ccz_rc (*exec)(void *db, const char *sql, struct ccz_err *err);
     const char *create_sql; /* makes every table of the newest schema */
+    const struct cczi_kms_migration *migrations;
+    size_t migrations_len;
     /* The first step of a statement runs it, later ones go on to its next row. One statement at a time has rows. */
     enum cczi_kms_step (*first)(void *db, enum cczi_kms_sql sql,
                                 const struct cczi_kms_param *params, size_t len);
@@ -101,7 +112,7 @@ struct cczi_kms_db {
     void *db;
     enum cczi_kms_fault fault; /* of the last statement that failed; the store resets it at BEGIN */
 };
-#define CCZI_KMS_SCHEMA 1
+#define CCZI_KMS_SCHEMA 2
 ccz_rc cczi_kms_db_open(struct cczi_kms_db *db, const struct ccz_kms_backend *ops,
                         const char *target, bool create, struct ccz_err *err);
 void cczi_kms_db_close(struct cczi_kms_db *db);

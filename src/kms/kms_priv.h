@@ -77,7 +77,7 @@ ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,
 ccz_rc cczi_kms_head_unseal(struct cczi_kms_head *out, struct cczi_kms_sealer *s,
                             struct ccz_span sealed, struct ccz_err *err); /* where = "kms:head" */
 
-#define CCZI_KMS_ROW_FIELDS_MAX 8
+#define CCZI_KMS_ROW_FIELDS_MAX 12
 /* MAC of a row: every field with its size, so that no two rows encode alike. */
 ccz_rc cczi_kms_row_mac(uint8_t out[32], const struct cczi_kms_sealer *s, const char *table,
                         const struct ccz_span *fields, size_t len);
@@ -110,6 +110,12 @@ struct ccz_kms_store {
     struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
     struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
 };
+/* Opens a state folder whose database has schema @p schema: master key and all, but nothing is checked yet. For
+ * migrate.c, which is given older ones. */
+ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_kms_state *state,
+                                  int64_t schema, struct ccz_err *err);
+ccz_rc cczi_kms_admins_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+                             struct ccz_err *err);
 /* A store in memory with one administrator, for tests and fuzzing. */
 ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret *master,
                              const uint8_t admin_spki_sha256[32], int64_t now_s,
@@ -156,20 +162,36 @@ ccz_rc cczi_kms_admin_each(struct ccz_kms_store *s, cczi_kms_admin_fn fn, void *
 
 /* --------------------------------------------------------------------------- item.c */
 
+/* What a version of an item may be used for; changes, unlike the rest of its row. */
+struct cczi_kms_item_state {
+    bool disabled;
+    int64_t expires_s;      /* released to nobody from then on; 0 = never */
+    int64_t delete_after_s; /* deleted, and may be destroyed from then on; 0 = not deleted */
+};
 /* Getters: CCZ_E_NOT_FOUND (err not filled) if there is no such row. Inside a transaction only. */
+#define CCZI_KMS_METADATA_SIZE_MAX 4096
 struct cczi_kms_item {
     struct cczi_kms_slot slot;
     int64_t created_s;
+    struct cczi_kms_item_state state;
     uint8_t mac[32];
-    struct ccz_buf sealed; /* init and free by the caller */
+    struct ccz_buf metadata, sealed;
 };
+void cczi_kms_item_init(struct cczi_kms_item *it);
+void cczi_kms_item_deinit(struct cczi_kms_item *it);
 /* version 0 = latest */
 ccz_rc cczi_kms_item_get(struct cczi_kms_item *out, struct ccz_kms_store *s,
                          const struct cczi_kms_ref *ref, uint32_t version, struct ccz_err *err);
 ccz_rc cczi_kms_item_put(struct ccz_kms_store *s, const struct cczi_kms_slot *slot,
-                         int64_t created_s, struct ccz_span value, struct ccz_err *err);
-ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                            uint32_t version, struct ccz_err *err);
+                         int64_t created_s, int64_t expires_s, struct ccz_span metadata,
+                         struct ccz_span value, struct ccz_err *err);
+/* The same with everything given, the sealed value too. Sets it->mac. */
+ccz_rc cczi_kms_item_insert(struct ccz_kms_store *s, struct cczi_kms_item *it, struct ccz_err *err);
+/* Of rows that cczi_kms_item_get() gave. */
+ccz_rc cczi_kms_item_set_state(struct ccz_kms_store *s, struct cczi_kms_item *it,
+                               const struct cczi_kms_item_state *state, struct ccz_err *err);
+ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_item *it,
+                            struct ccz_err *err);
 /* Latest version of an item, 0 if it does not exist. */
 ccz_rc cczi_kms_item_last(uint32_t *version, struct ccz_kms_store *s,
                           const struct cczi_kms_ref *ref, struct ccz_err *err);
@@ -218,6 +240,9 @@ struct cczi_kms_policies_stat cczi_kms_policies_stat(const struct cczi_kms_polic
 /* Check of all rows of the three tables: MACs, sealed values; toggles each into `set`. */
 ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
                             struct ccz_err *err);
+/* The same but for table item. */
+ccz_rc cczi_kms_others_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+                             struct ccz_err *err);
 
 /* -------------------------------------------------------------------------- audit.c */
 
@@ -287,6 +312,9 @@ struct cczi_msg_release_resp {
 struct cczi_msg_put_req {
     struct ccz_span name, alg, value, policy;
     uint64_t new_version;
+    uint64_t check_version, if_version;
+    uint64_t expires_s;
+    struct ccz_span metadata;
 };
 struct cczi_msg_put_resp {
     uint64_t version;
@@ -299,9 +327,10 @@ struct cczi_msg_put_policy_req {
 struct cczi_msg_bind_req {
     struct ccz_span item, policy;
 };
-struct cczi_msg_delete_req {
+struct cczi_msg_delete_req { /* the last two of Delete only */
     struct ccz_span target;
     uint64_t version;
+    uint64_t recovery_s, no_recovery;
 };
 struct cczi_msg_get_policy_resp {
     struct ccz_span json, sha256;
@@ -314,6 +343,8 @@ struct cczi_msg_item {
     struct ccz_span item, alg;
     uint64_t version, created_s;
     struct ccz_span policy;
+    uint64_t disabled, expires_s, delete_after_s;
+    struct ccz_span metadata;
 };
 struct cczi_msg_audit_req {
     uint64_t after_seq, limit;
@@ -333,8 +364,8 @@ struct cczi_msg_status {
 };
 extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],
     cczi_msg_release_resp[], cczi_msg_put_req[], cczi_msg_put_resp[], cczi_msg_put_policy_req[],
-    cczi_msg_bind_req[], cczi_msg_delete_req[], cczi_msg_get_policy_resp[], cczi_msg_none[],
-    cczi_msg_name[], cczi_msg_item[], cczi_msg_audit_req[], cczi_msg_audit_line[],
+    cczi_msg_bind_req[], cczi_msg_delete_req[], cczi_msg_target_req[], cczi_msg_get_policy_resp[],
+    cczi_msg_none[], cczi_msg_name[], cczi_msg_item[], cczi_msg_audit_req[], cczi_msg_audit_line[],
     cczi_msg_checkpoint[], cczi_msg_status[];
 /* Field numbers used outside the tables. */
 enum { CCZI_MSG_REPEATED = 1, CCZI_MSG_MORE = 2, CCZI_MSG_INCLUSION = 14, CCZI_MSG_RECEIPT = 15 };
@@ -356,6 +387,7 @@ struct cczi_kms_call {
     uint8_t policy_sha256[32];
     bool has_policy_sha256;
     char rule[64];
+    char detail[64]; /* of the method's own, in fixed words */
 };
 typedef ccz_rc (*cczi_kms_method_fn)(struct ccz_buf *response, struct cczi_kms_call *call,
                                      struct ccz_err *err);
@@ -368,6 +400,24 @@ struct cczi_kms_method {
 };
 extern const struct cczi_kms_method cczi_kms_methods[];
 extern const size_t cczi_kms_methods_len;
+
+/* methods.c, for methods_life.c. CCZ_E_NOT_FOUND of a getter becomes an answer for the caller. */
+ccz_rc cczi_kms_or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, const char *name);
+/* "key/NAME" or "secret/NAME" of a request; from here on the audit line names it. */
+ccz_rc cczi_kms_take_ref(struct cczi_kms_call *call, struct ccz_span text, bool policy_too,
+                         struct ccz_err *err);
+/* methods_life.c: whether a version may be released now. */
+ccz_rc cczi_kms_item_usable(const struct cczi_kms_item *it, int64_t now_s, struct ccz_err *err);
+ccz_rc cczi_kms_run_delete(struct ccz_buf *response, struct cczi_kms_call *call,
+                           struct ccz_err *err);
+ccz_rc cczi_kms_run_undelete(struct ccz_buf *response, struct cczi_kms_call *call,
+                             struct ccz_err *err);
+ccz_rc cczi_kms_run_destroy(struct ccz_buf *response, struct cczi_kms_call *call,
+                            struct ccz_err *err);
+ccz_rc cczi_kms_run_disable(struct ccz_buf *response, struct cczi_kms_call *call,
+                            struct ccz_err *err);
+ccz_rc cczi_kms_run_enable(struct ccz_buf *response, struct cczi_kms_call *call,
+                           struct ccz_err *err);
 
 /* handle.c: the parts of one call, inside a transaction. */
 const struct cczi_kms_method *cczi_kms_method_find(const char *path); /* NULL = there is none */

@@ -7,14 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUEUE_MAX = 1024, ADDRESS_SIZE = 64 };
+enum { QUEUE_MAX = 1024, ADDRESS_SIZE = 64, METHOD_PATH_SIZE = 64 };
 
-/* A copy of everything the handler needs: the request and the peer belong to the loop. */
+/* A copy of everything the handler needs: the request and the peer belong to whoever called. */
 struct job {
     struct job *next;
-    struct ccz_rpc_call *call;
+    ccz_kms_answer_fn answer;
+    void *arg;
+    struct ccz_rpc_call *call; /* of gRPC, to see whether its caller has gone; else NULL */
     struct ccz_ratls_peer peer;
-    char address[ADDRESS_SIZE];
+    char address[ADDRESS_SIZE], path[METHOD_PATH_SIZE];
     struct ccz_buf body;
     struct ccz_kms_request req; /* of all that, once it is handled */
 };
@@ -36,7 +38,8 @@ struct ccz_kms_service {
 static void job_free(struct job *j)
 {
     ccz_buf_free(&j->body);
-    ccz_rpc_call_unref(j->call);
+    if (j->call)
+        ccz_rpc_call_unref(j->call);
     free(j);
 }
 
@@ -67,11 +70,11 @@ static void handle_jobs(struct ccz_kms_service *s, struct job *jobs)
     struct job *of[CCZI_KMS_BATCH_MAX];
     size_t len = 0;
     for (struct job *j = jobs; j; j = j->next) {
-        if (ccz_rpc_cancelled(
-                j->call)) /* nobody waits for it any more: nothing is released or changed */
+        if (j->call &&
+            ccz_rpc_cancelled(j->call)) /* nobody waits: nothing is released or changed */
             continue;
         j->req = (struct ccz_kms_request){
-            .path = ccz_rpc_call_path(j->call),
+            .path = j->path,
             .body = ccz_buf_span(&j->body),
             .peer = &j->peer,
             .address = j->address,
@@ -84,10 +87,7 @@ static void handle_jobs(struct ccz_kms_service *s, struct job *jobs)
     cczi_kms_handle_batch(s->cfg.store, s->batch, len);
     for (size_t i = 0; i < len; i++) {
         struct cczi_kms_entry *e = &s->batch[i];
-        if (e->rc == CCZ_OK)
-            ccz_rpc_reply(of[i]->call, ccz_buf_span(&e->answer));
-        else
-            ccz_rpc_fail(of[i]->call, &e->err);
+        of[i]->answer(of[i]->arg, ccz_buf_span(&e->answer), e->rc == CCZ_OK ? NULL : &e->err);
         cczi_kms_entry_deinit(e);
     }
 }
@@ -122,32 +122,61 @@ static bool queue_job(struct ccz_kms_service *s, struct job *j)
     return room;
 }
 
-static void refuse_busy(struct ccz_rpc_call *call)
+static ccz_rc refuse_busy(struct ccz_err *err)
 {
-    struct ccz_err err = {0};
-    ccz_fail(&err, CCZ_E_LIMIT, "kms:busy", QUEUE_MAX, "too many calls are waiting");
-    (void)cczi_kms_hint(&err, CCZ_E_LIMIT);
-    ccz_rpc_fail(call, &err);
+    ccz_fail(err, CCZ_E_LIMIT, "kms:busy", QUEUE_MAX, "too many calls are waiting");
+    return cczi_kms_hint(err, CCZ_E_LIMIT);
+}
+
+/* @p call  of gRPC, held until it is answered; or NULL */
+static ccz_rc submit(struct ccz_kms_service *s, const struct ccz_kms_request *req,
+                     struct ccz_rpc_call *call, ccz_kms_answer_fn answer, void *arg,
+                     struct ccz_err *err)
+{
+    struct job *j = calloc(1, sizeof(*j));
+    if (!j)
+        return refuse_busy(err);
+    if (call)
+        ccz_rpc_call_ref(call);
+    j->call = call;
+    j->answer = answer;
+    j->arg = arg;
+    j->peer = *req->peer;
+    (void)snprintf(j->address, sizeof(j->address), "%s", req->address);
+    /* cut: no method has so long a name, and the cut one has none either */
+    (void)snprintf(j->path, sizeof(j->path), "%s", req->path);
+    ccz_buf_init(&j->body, CCZ_KMS_MESSAGE_SIZE_MAX);
+    j->body.wipe = true;
+    ccz_buf_put_span(&j->body, req->body);
+    if (!j->body.bad && queue_job(s, j))
+        return CCZ_OK;
+    job_free(j);
+    return refuse_busy(err);
+}
+
+ccz_rc ccz_kms_service_call(struct ccz_kms_service *s, const struct ccz_kms_request *req,
+                            ccz_kms_answer_fn answer, void *arg, struct ccz_err *err)
+{
+    return submit(s, req, NULL, answer, arg, err);
+}
+
+static void answer_rpc(void *call, struct ccz_span response, const struct ccz_err *err)
+{
+    if (err)
+        ccz_rpc_fail(call, err);
+    else
+        ccz_rpc_reply(call, response);
 }
 
 static void on_call(struct ccz_rpc_call *call, void *service, struct ccz_span request)
 {
-    struct job *j = calloc(1, sizeof(*j));
-    if (!j) {
-        refuse_busy(call);
-        return;
-    }
-    ccz_rpc_call_ref(call);
-    j->call = call;
-    j->peer = *ccz_rpc_peer(call);
-    (void)snprintf(j->address, sizeof(j->address), "%s", ccz_rpc_peer_address(call));
-    ccz_buf_init(&j->body, CCZ_KMS_MESSAGE_SIZE_MAX);
-    j->body.wipe = true;
-    ccz_buf_put_span(&j->body, request);
-    if (j->body.bad || !queue_job(service, j)) {
-        refuse_busy(call);
-        job_free(j);
-    }
+    const struct ccz_kms_request req = {.path = ccz_rpc_call_path(call),
+                                        .body = request,
+                                        .peer = ccz_rpc_peer(call),
+                                        .address = ccz_rpc_peer_address(call)};
+    struct ccz_err err = {0};
+    if (submit(service, &req, call, answer_rpc, call, &err) != CCZ_OK)
+        ccz_rpc_fail(call, &err);
 }
 
 ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *server)

@@ -13,13 +13,13 @@ static ccz_rc load_key(struct ccz_key **out, struct ccz_kms_store *s, uint32_t v
                        struct ccz_err *err)
 {
     *out = NULL;
-    struct cczi_kms_item it = {0};
-    ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
     ccz_rc rc = cczi_kms_item_get(&it, s, &signer_ref, version, err);
     CCZ_AUTO(ccz_secret) der = NULL;
     if (rc == CCZ_OK)
         rc = cczi_kms_unseal(&der, &s->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
-    ccz_buf_free(&it.sealed);
+    cczi_kms_item_deinit(&it);
     return rc == CCZ_OK ? ccz_key_from_pkcs8(out, der, err) : rc;
 }
 
@@ -35,8 +35,8 @@ static ccz_rc make_key(struct ccz_key **out, struct ccz_kms_store *s, int64_t no
         rc = ccz_key_to_pkcs8(&der, key);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:checkpoint-sign", 0, "cannot make a key for checkpoints");
-    rc = cczi_kms_item_put(s, &slot, now_s, CCZ_SPAN(ccz_secret_view(der), ccz_secret_size(der)),
-                           err);
+    rc = cczi_kms_item_put(s, &slot, now_s, 0, (struct ccz_span){0},
+                           CCZ_SPAN(ccz_secret_view(der), ccz_secret_size(der)), err);
     if (rc == CCZ_OK)
         *out = ccz_key_take(&key);
     return rc;

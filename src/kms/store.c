@@ -377,8 +377,8 @@ static ccz_rc not_initialised(struct ccz_err *err, const char *dir)
     return cczi_kms_hint(err, CCZ_E_NOT_FOUND);
 }
 
-ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state *state,
-                          struct ccz_err *err)
+ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_kms_state *state,
+                                  int64_t schema, struct ccz_err *err)
 {
     *out = NULL;
     struct paths p;
@@ -390,19 +390,32 @@ ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state
     rc = open_db(s, state, p.db, false, err);
     if (rc == CCZ_E_NOT_FOUND)
         return not_initialised(err, state->dir);
-    int64_t schema = 0;
+    int64_t found = 0;
     if (rc == CCZ_OK)
-        rc = cczi_kms_db_schema(&schema, &s->db, err);
-    if (rc == CCZ_OK && schema == 0)
+        rc = cczi_kms_db_schema(&found, &s->db, err);
+    if (rc == CCZ_OK && found == 0)
         return not_initialised(err, state->dir);
-    if (rc == CCZ_OK && schema != CCZI_KMS_SCHEMA)
-        return ccz_refuse_num(err, CCZ_E_UNSUPPORTED, "kms:schema", schema, CCZI_KMS_SCHEMA);
+    if (rc == CCZ_OK && found != schema) {
+        ccz_refuse_num(err, CCZ_E_UNSUPPORTED, "kms:schema", found, schema);
+        return cczi_kms_hint(err, CCZ_E_UNSUPPORTED);
+    }
     if (rc == CCZ_OK)
         rc = ccz_file_read_secret(&master, p.master_key, CCZ_KMS_MASTER_KEY_SIZE, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_sealer_init(&s->sealer, master, err);
     if (rc == CCZ_OK)
         rc = equip(s, err);
+    if (rc == CCZ_OK)
+        *out = ccz_kms_store_take(&s);
+    return rc;
+}
+
+ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state *state,
+                          struct ccz_err *err)
+{
+    *out = NULL;
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    ccz_rc rc = cczi_kms_store_open_schema(&s, state, CCZI_KMS_SCHEMA, err);
     if (rc == CCZ_OK)
         rc = ccz_kms_store_check(NULL, s, err);
     if (rc == CCZ_OK)
@@ -458,11 +471,17 @@ static ccz_rc check_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_
     return cczi_kms_set_toggle(c->set, &c->s->sealer, a->mac);
 }
 
+ccz_rc cczi_kms_admins_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+                             struct ccz_err *err)
+{
+    struct admins_check admins = {s, out, set};
+    return cczi_kms_admin_each(s, check_admin, &admins, err);
+}
+
 static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, struct ccz_err *err)
 {
     uint8_t set[32] = {0};
-    struct admins_check admins = {s, out, set};
-    ccz_rc rc = cczi_kms_admin_each(s, check_admin, &admins, err);
+    ccz_rc rc = cczi_kms_admins_check(out, set, s, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_items_check(out, set, s, err);
     /* each row is genuine; is it the set that the last transaction left? */

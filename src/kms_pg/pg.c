@@ -26,7 +26,7 @@ struct pg {
 
 static const char create_sql[] =
     "CREATE TABLE kms_schema(version BIGINT NOT NULL);"
-    "INSERT INTO kms_schema VALUES (1);"
+    "INSERT INTO kms_schema VALUES (2);"
     "CREATE TABLE meta(id BIGINT PRIMARY KEY CHECK (id = 1), key_check BYTEA NOT NULL, head BYTEA "
     "NOT NULL);"
     "CREATE TABLE admin(spki_sha256 BYTEA PRIMARY KEY, role BIGINT NOT NULL, mac BYTEA NOT NULL);"
@@ -35,8 +35,10 @@ static const char create_sql[] =
     "  created_s BIGINT NOT NULL, mac BYTEA NOT NULL);"
     "CREATE TABLE item(kind BIGINT NOT NULL, name TEXT COLLATE \"C\" NOT NULL, version BIGINT NOT "
     "NULL,"
-    "  alg TEXT COLLATE \"C\" NOT NULL, created_s BIGINT NOT NULL, sealed BYTEA NOT NULL, mac "
-    "BYTEA NOT NULL,"
+    "  alg TEXT COLLATE \"C\" NOT NULL, created_s BIGINT NOT NULL, enabled BIGINT NOT NULL, "
+    "expires_s BIGINT NOT NULL,"
+    "  delete_after_s BIGINT NOT NULL, metadata BYTEA NOT NULL, sealed BYTEA NOT NULL, mac BYTEA "
+    "NOT NULL,"
     "  PRIMARY KEY (kind, name, version));"
     "CREATE TABLE binding(kind BIGINT NOT NULL, name TEXT COLLATE \"C\" NOT NULL, policy TEXT "
     "COLLATE \"C\" NOT NULL,"
@@ -51,14 +53,17 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_BEGIN_READ] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     [CCZI_SQL_META_GET] = "SELECT key_check, head FROM meta WHERE id = 1 FOR UPDATE",
     [CCZI_SQL_LIST] =
-        "SELECT k, n, v, a, c, p FROM ((SELECT DISTINCT ON (i.kind, i.name) i.kind AS k, i.name AS "
-        "n,"
-        "   i.version AS v, i.alg AS a, i.created_s AS c, coalesce(b.policy, '') AS p FROM item i"
+        "SELECT k, n, v, a, c, p, e, x, d, m FROM ((SELECT DISTINCT ON (i.kind, i.name) i.kind AS "
+        "k, i.name AS n,"
+        "   i.version AS v, i.alg AS a, i.created_s AS c, coalesce(b.policy, '') AS p, i.enabled "
+        "AS e,"
+        "   i.expires_s AS x, i.delete_after_s AS d, i.metadata AS m FROM item i"
         "  LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name"
         "  WHERE i.kind < 3 AND (i.kind, i.name) > ($1::bigint, $2::text) ORDER BY i.kind, i.name, "
         "i.version DESC)"
-        " UNION ALL SELECT 3::bigint, name, 0::bigint, '', created_s, '' FROM policy"
-        "  WHERE (3::bigint, name) > ($1::bigint, $2::text)) l"
+        " UNION ALL SELECT 3::bigint, name, 0::bigint, '', created_s, '', 1::bigint, 0::bigint, "
+        "0::bigint, ''::bytea"
+        "  FROM policy WHERE (3::bigint, name) > ($1::bigint, $2::text)) l"
         " ORDER BY k, n COLLATE \"C\" LIMIT $3::bigint",
     [CCZI_SQL_AUDIT_FROM] = "SELECT seq, time_s, entry, prev, hash FROM audit WHERE seq > $1"
                             " ORDER BY seq LIMIT NULLIF($2::bigint, -1)",
@@ -188,11 +193,14 @@ static ccz_rc check_settings(struct pg *db)
     PQclear(r);
     if (rc == CCZ_OK && weaker)
         rc = run(NULL, db, "SET synchronous_commit = on");
-    /* a server that stops inside a transaction must not hold the others up for ever, nor wait for ever itself */
+    /* A server that stops inside a transaction must not hold the others up for ever, nor wait for ever itself; whoever
+     * set other limits for this role or connection keeps them. */
     if (rc == CCZ_OK)
         rc = run(NULL, db,
-                 "SET client_encoding = 'UTF8'; SET idle_in_transaction_session_timeout = '60s';"
-                 " SET lock_timeout = '20s'");
+                 "SELECT set_config('client_encoding', 'UTF8', false);"
+                 " SELECT set_config(n, v, false) FROM (VALUES ('lock_timeout', '20s'),"
+                 "  ('idle_in_transaction_session_timeout', '60s')) AS d(n, v)"
+                 "  WHERE current_setting(n) = '0'");
     return rc;
 }
 

@@ -143,6 +143,16 @@ static const struct call {
     {"Describe", FIX_ADMIN, "secret/absent", NULL, NULL, 0},
     {"GetPolicy", FIX_ADMIN, "server", NULL, NULL, 0},
     {"Delete", FIX_ADMIN, "policy/server", NULL, NULL, 0},
+    {"Disable", FIX_ADMIN, "secret/db/password", NULL, NULL, 0},
+    {"Disable", FIX_ADMIN, "secret/db/password", NULL, NULL, 1},
+    {"Release", FIX_WORKLOAD, "secret/db/password", NULL, NULL, 0},
+    {"Enable", FIX_ADMIN, "secret/db/password", NULL, NULL, 0},
+    {"Delete", FIX_ADMIN, "secret/db/password", NULL, "kept", 2},
+    {"Release", FIX_WORKLOAD, "secret/db/password", NULL, NULL, 0},
+    {"Destroy", FIX_ADMIN, "secret/db/password", NULL, NULL, 2},
+    {"Describe", FIX_ADMIN, "secret/db/password", NULL, NULL, 0},
+    {"List", FIX_ADMIN, "", NULL, NULL, 0},
+    {"Undelete", FIX_ADMIN, "secret/db/password", NULL, NULL, 0},
     {"Delete", FIX_ADMIN, "secret/db/password", NULL, NULL, 2},
     {"Delete", FIX_ADMIN, "secret/db/password", NULL, NULL, 1},
     {"Delete", FIX_ADMIN, "secret/Upper", NULL, NULL, 0},
@@ -155,12 +165,15 @@ static const struct call {
 
 static void add_call(struct fix_batch *b, const struct call *c)
 {
-    struct cczi_msg_put_req put = {
-        fix_str(c->name), {0}, fix_str(c->value), fix_str(c->policy), c->number};
+    struct cczi_msg_put_req put = {.name = fix_str(c->name),
+                                   .value = fix_str(c->value),
+                                   .policy = fix_str(c->policy),
+                                   .new_version = c->number};
     struct cczi_msg_put_policy_req policy = {fix_str(c->name), fix_str(c->value), c->number};
     struct cczi_msg_release_req release = {fix_str(c->name), c->number};
     struct cczi_msg_bind_req bind = {fix_str(c->name), fix_str(c->policy)};
-    struct cczi_msg_delete_req del = {fix_str(c->name), c->number};
+    struct cczi_msg_delete_req del = {.target = fix_str(c->name), .version = c->number}, now = del;
+    now.no_recovery = 1;
     struct cczi_msg_name name = {fix_str(c->name)};
     struct cczi_msg_audit_req tail = {c->number, 0};
     const struct {
@@ -172,7 +185,12 @@ static void add_call(struct fix_batch *b, const struct call *c)
         {"PutPolicy", cczi_msg_put_policy_req, &policy},
         {"Release", cczi_msg_release_req, &release},
         {"Bind", cczi_msg_bind_req, &bind},
-        {"Delete", cczi_msg_delete_req, &del},
+        {"Delete", cczi_msg_delete_req,
+         strncmp(c->name, "policy/", 7) == 0 || c->policy ? &del : &now},
+        {"Disable", cczi_msg_target_req, &del},
+        {"Enable", cczi_msg_target_req, &del},
+        {"Undelete", cczi_msg_target_req, &del},
+        {"Destroy", cczi_msg_target_req, &del},
         {"AuditTail", cczi_msg_audit_req, &tail},
         {"Status", cczi_msg_none, NULL},
         {c->method, cczi_msg_name, &name},
@@ -339,6 +357,35 @@ static void test_rolled_back(void)
     ccz_kms_store_free(s);
 }
 
+/* Another server holds the store and does not go on: every call of a batch is told, after one wait and not one each. */
+static void test_locked(void)
+{
+    char info[700];
+    fresh();
+    init();
+    (void)snprintf(info, sizeof(info), "%s options='-c lock_timeout=400'", g_info);
+    struct ccz_kms_store *s = open_at(info);
+    fix_populate(s);
+    uint64_t lines = check_of(s).audit_lines;
+    sql("BEGIN; SELECT 1 FROM meta FOR UPDATE");
+    CHECK(check_of(s).audit_lines == lines); /* a check waits for nobody */
+    fix_batch_begin(&g_batch);
+    for (int i = 0; i < 64; i++)
+        fix_batch_release(&g_batch, FIX_WORKLOAD, "key/model");
+    int64_t from = ccz_mono_ms();
+    fix_batch_run(&g_batch, s);
+    CHECK(ccz_mono_ms() - from < 64 * 400 / 2);
+    for (int i = 0; i < 64; i++)
+        CHECK(g_batch.entry[i].rc == CCZ_E_UNAVAILABLE && !g_batch.entry[i].answer.size &&
+              strcmp(g_batch.entry[i].err.where, "kms:store-locked") == 0 &&
+              g_batch.entry[i].err.hint[0]);
+    fix_batch_end(&g_batch);
+    sql("COMMIT");
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, NULL) == CCZ_OK);
+    CHECK(check_of(s).audit_lines == lines + 1);
+    ccz_kms_store_free(s);
+}
+
 /* ------------------------------------------------------------------ lost connections */
 
 /* Between the store and the server: cuts the connection at a COMMIT. */
@@ -495,7 +542,8 @@ static void run_batch(struct ccz_kms_store *s, unsigned who, unsigned i)
     (void)snprintf(name, sizeof(name), "w%u/k%u", who, i);
     fix_batch_begin(&g_batch);
     fix_batch_create_key(&g_batch, name, "server");
-    struct cczi_msg_put_req m = {fix_str("shared"), {0}, fix_str("value"), {0}, true};
+    struct cczi_msg_put_req m = {
+        .name = fix_str("shared"), .value = fix_str("value"), .new_version = true};
     fix_batch_add(&g_batch, FIX_ADMIN, "PutSecret", cczi_msg_put_req, &m);
     fix_batch_release(&g_batch, FIX_WORKLOAD, "key/model");
     fix_batch_run(&g_batch, s);
@@ -639,6 +687,7 @@ static const struct ccz_test tests[] = {
     {"pg.settings", test_settings},
     {"pg.tamper", test_tamper},
     {"pg.rolled_back", test_rolled_back},
+    {"pg.locked", test_locked},
     {"pg.commit_cut", test_commit_cut},
     {"pg.commit_unknown", test_commit_unknown},
     {"pg.two", test_two},

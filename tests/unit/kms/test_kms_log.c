@@ -645,7 +645,7 @@ static void test_store_signer(void)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct ccz_err err = {0};
         struct cczi_msg_bind_req bind = {ccz_span_str(names[i]), ccz_span_str("server")};
-        struct cczi_msg_delete_req del = {ccz_span_str(names[i]), 0};
+        struct cczi_msg_delete_req del = {.target = ccz_span_str(names[i])};
         struct cczi_msg_name name = {ccz_span_str(names[i])};
         CHECK(fix_release(NULL, s, FIX_WORKLOAD, names[i], 0, &err) != CCZ_OK);
         CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err) != CCZ_OK);

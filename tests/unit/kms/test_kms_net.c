@@ -183,7 +183,8 @@ static void administer(struct ccz_rpc_client *c)
     struct ccz_secret *out;
     CHECK(ccz_kms_release(&out, NULL, c, "key/k", 0, &err) == CCZ_E_DENIED && out == NULL);
     CHECK(strcmp(err.where, "kms:workload-required") == 0 && err.got[0] && err.expected[0]);
-    CHECK(ccz_kms_delete(NULL, c, "secret/s", 1, &err) == CCZ_OK);
+    CHECK(ccz_kms_delete(NULL, c, "secret/s", 1, &(struct ccz_kms_deletion){.no_recovery = true},
+                         &err) == CCZ_OK);
 }
 
 static void audit_all(struct ccz_rpc_client *c, size_t lines)
@@ -332,6 +333,64 @@ static void test_net_many(void)
     stop(&s);
 }
 
+/* A door without a network: the same queue, and a place in it or none. */
+struct door {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool open; /* the worker may go on */
+    size_t answered, released, refused;
+};
+static void on_answer(void *arg, struct ccz_span response, const struct ccz_err *err)
+{
+    struct door *d = arg;
+    CHECK(pthread_mutex_lock(&d->lock) == 0);
+    while (!d->open)
+        CHECK(pthread_cond_wait(&d->changed, &d->lock) == 0);
+    d->answered++;
+    d->released += !err && response.size != 0;
+    d->refused += err && strcmp(err->where, "kms:workload-required") == 0;
+    CHECK(pthread_mutex_unlock(&d->lock) == 0);
+}
+
+static void test_door(void)
+{
+    struct ccz_kms_store *store = fix_memory_store();
+    fix_populate(store);
+    struct ccz_kms_service *service;
+    struct ccz_err err = {0};
+    const struct ccz_kms_service_cfg cfg = {
+        .store = store, .clock = {fixed_now, NULL}, .info = {"test", "toy", true, FIX_NOW, 0}};
+    CHECK(ccz_kms_service_new(&service, &cfg, &err) == CCZ_OK);
+    struct door d = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct ccz_buf body;
+    ccz_buf_init(&body, 256);
+    struct cczi_msg_release_req m = {ccz_span_str("key/model"), 0};
+    cczi_msg_put(&body, cczi_msg_release_req, &m);
+    size_t queued = 0;
+    ccz_rc rc = CCZ_OK;
+    while (rc == CCZ_OK) { /* the worker stands in the first answer: the queue is full at last */
+        struct ccz_ratls_peer peer = fix_peer(queued % 2 ? FIX_ADMIN : FIX_WORKLOAD);
+        char path[] = CCZI_KMS_SERVICE "Release", address[] = "192.0.2.7:1";
+        const struct ccz_kms_request req = {
+            .path = path, .body = ccz_buf_span(&body), .peer = &peer, .address = address};
+        rc = ccz_kms_service_call(service, &req, on_answer, &d, &err);
+        memset(path, 'x', sizeof(path) - 1); /* what it was given is the caller's again */
+        memset(address, 'x', sizeof(address) - 1);
+        queued += rc == CCZ_OK;
+        CHECK(queued < 5000);
+    }
+    CHECK(rc == CCZ_E_LIMIT && strcmp(err.where, "kms:busy") == 0 && err.hint[0] && queued >= 1024);
+    memset(body.ptr, 0, body.size);
+    CHECK(pthread_mutex_lock(&d.lock) == 0);
+    d.open = true;
+    CHECK(pthread_cond_broadcast(&d.changed) == 0 && pthread_mutex_unlock(&d.lock) == 0);
+    ccz_kms_service_free(service); /* answers what is queued */
+    CHECK(d.answered == queued && d.released == (queued + 1) / 2 && d.refused == queued / 2);
+    CHECK(ccz_kms_store_check(NULL, store, NULL) == CCZ_OK);
+    ccz_buf_free(&body);
+    ccz_kms_store_free(store);
+}
+
 /* Without evidence and without a known key nobody gets through the handshake. */
 static void test_net_pin(void)
 {
@@ -406,7 +465,7 @@ static void answer_of(struct ccz_kms_store *s, int which)
                  {"GetPolicy", FIX_ADMIN},  {"Status", FIX_ADMIN},    {"AuditTail", FIX_ADMIN},
                  {"List", FIX_ADMIN}};
     struct cczi_msg_release_req release = {ccz_span_str("key/model"), 0};
-    struct cczi_msg_put_req key = {ccz_span_str("new"), ccz_span_str("aes-256"), {0}, {0}, 0};
+    struct cczi_msg_put_req key = {.name = ccz_span_str("new"), .alg = ccz_span_str("aes-256")};
     struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("server")};
     struct cczi_msg_name policy = {ccz_span_str("server")};
     const struct cczi_msg_field *fields[] = {
@@ -577,6 +636,7 @@ static void test_net_hostile_server(void)
 static const struct ccz_test tests[] = {
     {"kms.net", test_net},
     {"kms.net_many", test_net_many},
+    {"kms.door", test_door},
     {"kms.net_pin", test_net_pin},
     {"kms.net_hostile_server", test_net_hostile_server},
 };

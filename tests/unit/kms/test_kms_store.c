@@ -356,6 +356,11 @@ static const struct tamper {
     {"UPDATE item SET alg = 'aes-256' WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE item SET created_s = created_s + 1 WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE item SET mac = zeroblob(32) WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET enabled = 0 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET enabled = 2 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET expires_s = 1 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET delete_after_s = 1 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET metadata = CAST('{}' AS BLOB) WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE item SET sealed = (SELECT sealed FROM item WHERE name = 'loose') WHERE name = 'model'",
      "kms:row-mac"},
     {"UPDATE item SET sealed = zeroblob(length(sealed)) WHERE name = 'model'", "kms:row-mac"},
@@ -418,7 +423,7 @@ static void test_tamper(void)
     ccz_kms_store_free(s);
     copy_db("kms.sqlite", "old.sqlite");
     s = open_store();
-    struct cczi_msg_delete_req del = {ccz_span_str("key/deleted"), 0};
+    struct cczi_msg_delete_req del = {.target = ccz_span_str("key/deleted"), .no_recovery = 1};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, NULL) == CCZ_OK);
     struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("other")};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, NULL) == CCZ_OK);
@@ -740,6 +745,15 @@ static void test_synced(void)
     ccz_kms_store_free(s);
 }
 
+static void store_with_policy(void)
+{
+    make_dir();
+    init_store();
+    struct ccz_kms_store *s = open_store();
+    CHECK(fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK);
+    ccz_kms_store_free(s);
+}
+
 /* Creates keys k<from>, k<from+1>, ... for ever, telling each acknowledged one; runs in a child. */
 static void create_until_killed(int fd, uint32_t from)
 {
@@ -757,12 +771,9 @@ static void create_until_killed(int fd, uint32_t from)
  */
 static void test_kill9(void)
 {
-    make_dir();
-    init_store();
-    struct ccz_kms_store *s = open_store();
-    CHECK(fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK);
-    ccz_kms_store_free(s);
+    struct ccz_kms_store *s;
     uint32_t done = 0;
+    store_with_policy();
     for (unsigned cycle = 0; cycle < 25; cycle++) {
         int fd[2];
         CHECK(pipe(fd) == 0);
@@ -822,12 +833,9 @@ static void batches_until_killed(int fd, uint32_t from)
 /* kill -9 inside a batch: all of it or nothing of it, and what was acknowledged is there. */
 static void test_kill9_batch(void)
 {
-    make_dir();
-    init_store();
-    struct ccz_kms_store *s = open_store();
-    CHECK(fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK);
-    ccz_kms_store_free(s);
+    struct ccz_kms_store *s;
     uint32_t done = 0;
+    store_with_policy();
     for (unsigned cycle = 0; cycle < 12; cycle++) {
         int fd[2];
         CHECK(pipe(fd) == 0);
@@ -892,30 +900,32 @@ static void fill_up(void)
     _exit(0);
 }
 
-static void test_full(void)
+/* What @p fn, which ends its process, has printed. */
+static void in_child(char text[32], void (*fn)(void))
 {
-    make_dir();
-    init_store();
-    struct ccz_kms_store *s = open_store();
-    CHECK(fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK);
-    ccz_kms_store_free(s);
-    int fd[2];
+    int fd[2], status;
     CHECK(pipe(fd) == 0);
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
         CHECK(dup2(fd[1], STDOUT_FILENO) >= 0);
-        fill_up();
+        fn();
     }
     close(fd[1]);
-    char text[32] = "";
-    CHECK(read(fd[0], text, sizeof(text) - 1) > 0);
+    memset(text, 0, 32);
+    CHECK(read(fd[0], text, 31) > 0);
     close(fd[0]);
-    int status;
     CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void test_full(void)
+{
+    char text[32];
+    store_with_policy();
+    in_child(text, fill_up);
     long made = strtol(text, NULL, 10);
     CHECK(made > 10);
-    s = open_store();
+    struct ccz_kms_store *s = open_store();
     struct ccz_kms_check c;
     CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK && c.versions == (uint64_t)made &&
           c.bindings == c.versions);
@@ -954,26 +964,11 @@ static void fill_up_batch(void)
 
 static void test_full_batch(void)
 {
-    make_dir();
-    init_store();
+    char text[32];
+    store_with_policy();
+    in_child(text, fill_up_batch);
+    CHECK(text[0] == '1'); /* the last one was done */
     struct ccz_kms_store *s = open_store();
-    CHECK(fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK);
-    ccz_kms_store_free(s);
-    int fd[2];
-    CHECK(pipe(fd) == 0);
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        CHECK(dup2(fd[1], STDOUT_FILENO) >= 0);
-        fill_up_batch();
-    }
-    close(fd[1]);
-    char text[32] = "";
-    CHECK(read(fd[0], text, sizeof(text) - 1) > 0 && text[0] == '1'); /* the last one was done */
-    close(fd[0]);
-    int status;
-    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    s = open_store();
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/first", 0, NULL) == CCZ_OK);
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/last", 0, NULL) == CCZ_OK);
     ccz_kms_store_free(s);
