@@ -77,11 +77,11 @@ static struct shared {
 static ccz_rc count_batch(void *arg, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
                           size_t len, struct ccz_err *err)
 {
-    (void)arg, (void)s, (void)entries, (void)err;
+    ccz_rc rc = cczi_kms_sign_batch(arg, s, entries, len, err); /* as without a bench */
     shared->batches++;
     shared->calls += (int64_t)len;
     shared->cpu_ns = cpu_ns();
-    return CCZ_OK;
+    return rc;
 }
 
 static void make_store(void)

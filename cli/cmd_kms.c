@@ -3,6 +3,7 @@
  * --policy before anything is sent to it. Values come from files or stdin, never from the command
  * line. */
 #include "cli.h"
+#include "kms_audit.h"
 
 #include <cczoo/codec.h>
 #include <cczoo/kms.h>
@@ -420,6 +421,27 @@ static ccz_rc audit(struct session *s, struct kms_opts *o, char **args, struct c
     return rc;
 }
 
+static ccz_rc audit_export(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)o;
+    return kms_audit_export(s->client, args[0], err);
+}
+
+static ccz_rc audit_checkpoint(struct session *s, struct kms_opts *o, char **args,
+                               struct ccz_err *err)
+{
+    (void)o;
+    (void)args;
+    return kms_audit_checkpoint(s->client, err);
+}
+
+static ccz_rc audit_keys(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)o;
+    (void)args;
+    return kms_audit_keys(s->client, err);
+}
+
 static ccz_rc status(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     (void)args;
@@ -500,6 +522,11 @@ static const struct verb {
     {"enable", NULL, "ITEM", "undo disable", 1, false, enable_item},
     {"ls", NULL, "", "list keys, secrets and policies", 0, false, list},
     {"show", NULL, "ITEM", "list the versions of an item", 1, false, show},
+    {"audit", "export", "FILE", "write the whole audit log, signed, for audit verify", 1, false,
+     audit_export},
+    {"audit", "checkpoint", "", "print a signed checkpoint: keep it elsewhere", 0, false,
+     audit_checkpoint},
+    {"audit", "keys", "", "print the public keys that sign checkpoints", 0, false, audit_keys},
     {"audit", NULL, "", "print and verify the audit chain", 0, false, audit},
     {"status", NULL, "", "show what is running and how much it holds", 0, false, status},
     {"unseal", NULL, "[--from FILE]",
@@ -507,6 +534,17 @@ static const struct verb {
      unseal},
 };
 enum { VERBS_LEN = sizeof(verbs) / sizeof(verbs[0]) };
+
+/* These need no KMS. */
+static const struct {
+    const char *name, *args, *help;
+    int (*run)(int argc, char **argv);
+} offline[] = {
+    {"verify", "EXPORT", "verify an export, receipts, what it continues; without the KMS",
+     kms_audit_verify},
+    {"receipt", "EXPORT SEQ", "print the receipt of a line of an export", kms_audit_receipt},
+};
+enum { OFFLINE_LEN = sizeof(offline) / sizeof(offline[0]) };
 
 static int help(void)
 {
@@ -518,6 +556,9 @@ static int help(void)
                        verbs[i].name ? verbs[i].name : "", verbs[i].args);
         ui_out("  %-28s %s\n", left, verbs[i].help);
     }
+    for (size_t i = 0; i < OFFLINE_LEN; i++)
+        ui_out("  audit %s %-*s %s\n", offline[i].name, (int)(21 - strlen(offline[i].name)),
+               offline[i].args, offline[i].help);
     return UI_OK;
 }
 
@@ -600,6 +641,9 @@ int cmd_kms(int argc, char **argv)
         (void)help();
         return argc < 2 ? UI_USAGE : UI_OK;
     }
+    for (size_t i = 0; i < OFFLINE_LEN && argc > 2 && strcmp(argv[1], "audit") == 0; i++)
+        if (strcmp(argv[2], offline[i].name) == 0)
+            return offline[i].run(argc - 2, argv + 2);
     for (size_t i = 0; i < VERBS_LEN; i++) {
         const struct verb *v = &verbs[i];
         if (strcmp(argv[1], v->noun) != 0)

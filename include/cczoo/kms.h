@@ -17,7 +17,7 @@
  *   service   the handler behind an RPC server, on one worker thread  (service.c)
  *   client    the same messages from the other side                   (client.c)
  * Reading order of the sources: name.c, hint.c, seal.c, db.c, db_sqlite.c, store.c, admin.c, item.c, policy_cache.c,
- * audit.c, msg.c, handle.c, batch.c, methods.c, service.c, client.c. Messages on the wire: proto/kms.proto. Design: docs/design/kms.md.
+ * audit.c, signer.c (and those of kms_audit.h), msg.c, handle.c, batch.c, methods.c, service.c, client.c. Messages on the wire: proto/kms.proto. Design: docs/design/kms.md.
  *
  * What the store promises:
  *  - Values are sealed: a fresh AES-256-GCM key per value, wrapped by a key derived from the master key; both

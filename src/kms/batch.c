@@ -139,12 +139,14 @@ static void put_receipt(struct cczi_kms_entry *e)
 {
     struct cczi_msg_receipt m = {.seq = e->receipt.audit_seq,
                                  .sha256 = CCZ_SPAN(e->receipt.audit_sha256, 32),
-                                 .time_s = (uint64_t)e->receipt.time_s,
-                                 .proof = ccz_buf_span(&e->proof)};
+                                 .time_s = (uint64_t)e->receipt.time_s};
+    /* beside the receipt and not in it, where older clients expect few bytes */
+    if (e->proof.size)
+        ccz_pb_put_bytes(&e->answer, CCZI_MSG_INCLUSION, ccz_buf_span(&e->proof));
     size_t mark = ccz_pb_open(&e->answer, CCZI_MSG_RECEIPT);
     cczi_msg_put(&e->answer, cczi_msg_receipt, &m);
     ccz_pb_close(&e->answer, mark);
-    if (!e->answer.bad)
+    if (!e->answer.bad && !e->proof.bad)
         return;
     struct ccz_err err = {0};
     ccz_rc rc = ccz_fail(&err, CCZ_E_NOMEM, "kms:response", 0, "no memory for the response");

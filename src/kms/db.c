@@ -48,7 +48,7 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
                       "coalesce(b.policy, ''),"
                       " i.enabled, i.expires_s, i.delete_after_s, i.metadata FROM item i"
                       " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name"
-                      " WHERE (i.kind, i.name) > ($1, $2) GROUP BY i.kind, i.name"
+                      " WHERE i.kind < 3 AND (i.kind, i.name) > ($1, $2) GROUP BY i.kind, i.name"
                       " UNION ALL SELECT 3, name, 0, '', created_s, '', 1, 0, 0, x'' FROM policy "
                       "WHERE (3, name) > ($1, $2)"
                       " ORDER BY k, n LIMIT $3",
@@ -60,7 +60,8 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_COUNT] =
         "SELECT (SELECT count(DISTINCT name) FROM item WHERE kind = 1),"
         " (SELECT count(DISTINCT name) FROM item WHERE kind = 2), (SELECT count(*) FROM policy),"
-        " (SELECT count(*) FROM (SELECT DISTINCT kind, name FROM item) i WHERE NOT EXISTS"
+        " (SELECT count(*) FROM (SELECT DISTINCT kind, name FROM item WHERE kind < 3) i WHERE NOT "
+        "EXISTS"
         "  (SELECT 1 FROM binding b WHERE b.kind = i.kind AND b.name = i.name))",
     [CCZI_SQL_AUDIT_PUT] =
         "INSERT INTO audit(seq, time_s, entry, prev, hash) VALUES ($1, $2, $3, $4, $5)",

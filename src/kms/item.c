@@ -390,10 +390,10 @@ static ccz_rc items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store
     struct cczi_kms_item it;
     cczi_kms_item_init(&it);
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_ALL);
-    for (; rc == CCZ_OK && cczi_q_row(&q); ++*count) {
+    while (rc == CCZ_OK && cczi_q_row(&q)) {
         int64_t kind = cczi_q_col_int(&q, 8), version = cczi_q_col_int(&q, 10);
-        if ((kind != CCZI_KMS_KEY && kind != CCZI_KMS_SECRET) || version < 1 ||
-            version > CCZ_KMS_VERSIONS_MAX) {
+        if ((kind != CCZI_KMS_KEY && kind != CCZI_KMS_SECRET && kind != CCZI_KMS_SYSTEM) ||
+            version < 1 || version > CCZ_KMS_VERSIONS_MAX) {
             rc = ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind,
                           "a row of table \"item\" has no known kind or version");
             break;
@@ -407,6 +407,8 @@ static ccz_rc items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store
             rc = cczi_kms_unseal(&value, &s->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
         if (rc == CCZ_OK)
             rc = cczi_kms_set_toggle(set, &s->sealer, it.mac);
+        if (kind != CCZI_KMS_SYSTEM) /* that one nobody put there */
+            ++*count;
     }
     cczi_kms_item_deinit(&it);
     return cczi_q_end_after(&q, rc, err);

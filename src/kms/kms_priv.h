@@ -6,11 +6,17 @@
 #include <cczoo/kms.h>
 
 #include "kms_db.h"
+#include "tree.h"
 
 /* --------------------------------------------------------------------------- name.c */
 
-enum cczi_kms_kind { CCZI_KMS_KEY = 1, CCZI_KMS_SECRET = 2, CCZI_KMS_POLICY = 3 };
-const char *cczi_kms_kind_name(enum cczi_kms_kind kind); /* "key", "secret", "policy" */
+enum cczi_kms_kind {
+    CCZI_KMS_KEY = 1,
+    CCZI_KMS_SECRET = 2,
+    CCZI_KMS_POLICY = 3,
+    CCZI_KMS_SYSTEM = 4 /* the KMS's own keys: rows of the table item that no caller can name */
+};
+const char *cczi_kms_kind_name(enum cczi_kms_kind kind); /* "key", "secret", "policy", "system" */
 /* Copies a name that obeys the rule of kms.h. where = "kms:name" */
 ccz_rc cczi_kms_name(char out[CCZ_KMS_NAME_SIZE], struct ccz_span text, struct ccz_err *err);
 /* "key/NAME": what a caller means. */
@@ -63,15 +69,14 @@ ccz_rc cczi_kms_reseal(struct ccz_buf *out, const struct cczi_kms_sealer *from,
                        struct ccz_span sealed, struct ccz_err *err);
 
 /* End of the audit chain and digest of the set of rows; stored sealed. */
-#define CCZI_KMS_FRONTIER_SIZE_MAX 2048
 struct cczi_kms_head {
     uint64_t seq;
     uint8_t hash[32];
     uint8_t set[32]; /* XOR over all rows of PRF(row MAC) */
-    /* What a tree over the audit lines needs to grow; bytes without meaning here. Size 0 seals as schema 1 did. */
-    uint16_t frontier_size;
-    uint8_t frontier[CCZI_KMS_FRONTIER_SIZE_MAX];
+    struct cczi_kms_tree
+        tree; /* over the lines; empty although there are lines: sealed by a version without it */
 };
+#define CCZI_KMS_HEAD_SIZE_MAX (8 + 28 + 72 + CCZI_KMS_TREE_SIZE_MAX)
 ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,
                           const struct cczi_kms_head *h, struct ccz_err *err);
 ccz_rc cczi_kms_head_unseal(struct cczi_kms_head *out, struct cczi_kms_sealer *s,
@@ -107,14 +112,17 @@ struct ccz_kms_store {
     bool head_dirty;
     struct cczi_kms_head before; /* as of the savepoint */
     bool before_dirty;
+    size_t before_lines;
     struct cczi_kms_policies *policies; /* parsed ones */
     uint64_t seen_seq; /* the latest end of the audit chain that this process knows of */
     uint8_t seen_hash[32];
     cczi_kms_commit_fn on_commit; /* NULL = none */
     void *on_commit_arg;
     uint64_t settled_seq;       /* end of the chain that on_commit was last told */
-    cczi_kms_batch_fn on_batch; /* NULL = none */
+    cczi_kms_batch_fn on_batch; /* cczi_kms_sign_batch() */
     void *on_batch_arg;
+    struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
+    struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
 };
 /* Opens a state folder whose database has schema @p schema: master key and all, but nothing is checked yet. For
  * migrate.c, which is given older ones. */
@@ -261,11 +269,33 @@ ccz_rc cczi_kms_admins_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cc
 
 /* -------------------------------------------------------------------------- audit.c */
 
+/* What the hash of a line covers before its entry: prev || le64 seq || le64 time_s. */
+#define CCZI_KMS_LINE_HEAD_SIZE 48
+void cczi_kms_line_head(uint8_t out[CCZI_KMS_LINE_HEAD_SIZE], const struct ccz_kms_audit_line *l);
+ccz_rc cczi_kms_line_hash(uint8_t out[32], const struct ccz_kms_audit_line *l);
 /* Appends a line to the chain (inside a transaction). */
 ccz_rc cczi_kms_audit_append(struct ccz_kms_receipt *receipt, struct ccz_kms_store *s,
                              int64_t time_s, struct ccz_span entry, struct ccz_err *err);
-/* Walks the chain and compares its end with the sealed head. */
+/* Makes the tree of a store that was written before there was one (inside a transaction). */
+ccz_rc cczi_kms_tree_catch_up(struct ccz_kms_store *s, struct ccz_err *err);
+/* Walks the chain and compares its end, and the tree over it, with the sealed head. */
 ccz_rc cczi_kms_audit_check_all(uint64_t *lines, struct ccz_kms_store *s, struct ccz_err *err);
+
+/* ------------------------------------------------------------------------- signer.c */
+
+/* Loads the key that signs checkpoints into s->signer, or makes it: a transaction of its own, so not inside of one; head and lines of the
+ * last one are kept. Does nothing when it is loaded. */
+ccz_rc cczi_kms_signer_ensure(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err);
+/* The same inside a transaction, for the caller's use until it commits. */
+ccz_rc cczi_kms_signer_here(struct cczi_kms_signer *out, struct ccz_kms_store *s, int64_t now_s,
+                            struct ccz_err *err);
+/* cczi_kms_batch_fn of every store: one checkpoint over the transaction, and a receipt for each recorded call of it. */
+ccz_rc cczi_kms_sign_batch(void *arg, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
+                           size_t len, struct ccz_err *err);
+/* Calls fn with the SubjectPublicKeyInfo of every such key, oldest first; inside a transaction. */
+typedef void (*cczi_kms_spki_fn)(void *arg, struct ccz_span spki);
+ccz_rc cczi_kms_signer_each(struct ccz_kms_store *s, cczi_kms_spki_fn fn, void *arg,
+                            struct ccz_err *err);
 
 /* ---------------------------------------------------------------------------- msg.c */
 
@@ -290,7 +320,6 @@ struct cczi_msg_receipt {
     uint64_t seq;
     struct ccz_span sha256;
     uint64_t time_s;
-    struct ccz_span proof;
 };
 struct cczi_msg_release_req {
     struct ccz_span item;
@@ -299,7 +328,9 @@ struct cczi_msg_release_req {
 struct cczi_msg_release_resp {
     struct ccz_span value, alg;
     uint64_t version;
-    struct ccz_span policy, policy_sha256, rule, receipt;
+    struct ccz_span policy, policy_sha256, rule;
+    struct ccz_span inclusion; /* text of struct ccz_kms_inclusion */
+    struct ccz_span receipt;
 };
 struct cczi_msg_put_req {
     struct ccz_span name, alg, value, policy;
@@ -345,6 +376,9 @@ struct cczi_msg_audit_line {
     uint64_t seq, time_s;
     struct ccz_span entry, prev, hash;
 };
+struct cczi_msg_checkpoint {
+    struct ccz_span text; /* and SPKIs in field 1 */
+};
 struct cczi_msg_status {
     struct ccz_span version, tee;
     uint64_t simulated, started_s, keys, secrets, policies, unbound, audit_seq,
@@ -355,9 +389,9 @@ extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],
     cczi_msg_release_resp[], cczi_msg_put_req[], cczi_msg_put_resp[], cczi_msg_put_policy_req[],
     cczi_msg_bind_req[], cczi_msg_delete_req[], cczi_msg_target_req[], cczi_msg_get_policy_resp[],
     cczi_msg_none[], cczi_msg_name[], cczi_msg_item[], cczi_msg_audit_req[], cczi_msg_audit_line[],
-    cczi_msg_status[];
+    cczi_msg_checkpoint[], cczi_msg_status[];
 /* Field numbers used outside the tables. */
-enum { CCZI_MSG_REPEATED = 1, CCZI_MSG_MORE = 2, CCZI_MSG_RECEIPT = 15 };
+enum { CCZI_MSG_REPEATED = 1, CCZI_MSG_MORE = 2, CCZI_MSG_INCLUSION = 14, CCZI_MSG_RECEIPT = 15 };
 
 #define CCZI_KMS_SERVICE "/cczoo.kms.v1.Kms/"
 

@@ -21,14 +21,13 @@
 
 enum {
     NAME_MAX_SIZE = 256,
-    RECEIPT_SIZE = 64 + CCZI_KMS_PROOF_SIZE_MAX
+    RECEIPT_SIZE = 64
 }; /* over-long names are refused by the name rule, with a reason */
 
 const struct cczi_msg_field cczi_msg_receipt[] = {
     UINT(1, cczi_msg_receipt, seq, UINT64_MAX),
     SPAN(2, cczi_msg_receipt, sha256, 32),
     UINT(3, cczi_msg_receipt, time_s, INT64_MAX),
-    SPAN(4, cczi_msg_receipt, proof, CCZI_KMS_PROOF_SIZE_MAX),
     END,
 };
 const struct cczi_msg_field cczi_msg_release_req[] = {
@@ -43,6 +42,7 @@ const struct cczi_msg_field cczi_msg_release_resp[] = {
     SPAN(4, cczi_msg_release_resp, policy, CCZ_KMS_NAME_SIZE - 1),
     SPAN(5, cczi_msg_release_resp, policy_sha256, 32),
     SPAN(6, cczi_msg_release_resp, rule, 63),
+    SPAN(CCZI_MSG_INCLUSION, cczi_msg_release_resp, inclusion, CCZ_KMS_INCLUSION_SIZE_MAX),
     SPAN(CCZI_MSG_RECEIPT, cczi_msg_release_resp, receipt, RECEIPT_SIZE),
     END,
 };
@@ -117,6 +117,10 @@ const struct cczi_msg_field cczi_msg_audit_line[] = {
     UINT(1, cczi_msg_audit_line, seq, INT64_MAX), UINT(2, cczi_msg_audit_line, time_s, INT64_MAX),
     SPAN(3, cczi_msg_audit_line, entry, 65536),   SPAN(4, cczi_msg_audit_line, prev, 32),
     SPAN(5, cczi_msg_audit_line, hash, 32),       END,
+};
+const struct cczi_msg_field cczi_msg_checkpoint[] = {
+    SPAN(2, cczi_msg_checkpoint, text, CCZ_KMS_CHECKPOINT_SIZE_MAX),
+    END,
 };
 const struct cczi_msg_field cczi_msg_status[] = {
     SPAN(1, cczi_msg_status, version, 15),

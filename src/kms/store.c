@@ -12,7 +12,6 @@
 
 enum {
     PATH_SIZE = 4096,
-    HEAD_SEALED_MAX = 256 + CCZI_KMS_FRONTIER_SIZE_MAX,
     RETRY_FIRST_MS =
         25 /* doubled each time: CCZI_KMS_RETRIES of them last 3 s, a restart of PostgreSQL */
 };
@@ -99,6 +98,7 @@ static ccz_rc begin(struct ccz_kms_store *s, enum cczi_kms_sql how, enum cczi_km
     ccz_rc rc = statement(s, how, err);
     if (rc == CCZ_OK)
         rc = head_load(s, meta, err);
+    cczi_kms_lines_start(&s->lines, &s->head.tree);
     if (rc == CCZ_OK && s->epoch)
         rc = cczi_kms_epoch_seen(s->epoch, &s->head, err);
     if (rc != CCZ_OK)
@@ -125,7 +125,7 @@ void cczi_kms_retry_pause(unsigned n)
 static ccz_rc head_write(struct ccz_kms_store *s, struct ccz_err *err)
 {
     CCZ_AUTO_BUF head;
-    ccz_buf_init(&head, HEAD_SEALED_MAX);
+    ccz_buf_init(&head, CCZI_KMS_HEAD_SIZE_MAX);
     ccz_rc rc = cczi_kms_head_seal(&head, &s->sealer, &s->head, err);
     if (rc != CCZ_OK)
         return rc;
@@ -156,6 +156,8 @@ static ccz_rc line_is_there(bool *yes, struct ccz_kms_store *s, const struct ccz
 static ccz_rc resolve_commit(struct ccz_kms_store *s, struct ccz_err *err)
 {
     struct cczi_kms_head want = s->head;
+    struct cczi_kms_lines lines = s->lines; /* asking begins transactions of its own */
+    s->lines = (struct cczi_kms_lines){0};
     bool there = false;
     ccz_rc rc = CCZ_E_UNAVAILABLE;
     for (unsigned n = 0; n < CCZI_KMS_RETRIES && rc != CCZ_OK; n++) {
@@ -168,6 +170,8 @@ static ccz_rc resolve_commit(struct ccz_kms_store *s, struct ccz_err *err)
         if (rc != CCZ_OK && s->db.fault == CCZI_KMS_FAULT_NONE)
             break; /* it answers, and this is its answer */
     }
+    cczi_kms_lines_free(&s->lines);
+    s->lines = lines;
     if (rc != CCZ_OK) {
         s->db.fault = CCZI_KMS_FAULT_UNKNOWN;
         ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:commit-unknown", (int64_t)want.seq,
@@ -218,6 +222,7 @@ ccz_rc cczi_kms_savepoint(struct ccz_kms_store *s, struct ccz_err *err)
 {
     s->before = s->head;
     s->before_dirty = s->head_dirty;
+    s->before_lines = s->lines.len;
     return statement(s, CCZI_SQL_SAVEPOINT, err);
 }
 
@@ -230,6 +235,7 @@ ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err)
 {
     s->head = s->before;
     s->head_dirty = s->before_dirty;
+    cczi_kms_lines_cut(&s->lines, s->before_lines);
     ccz_rc rc = statement(s, CCZI_SQL_UNDO, err); /* which leaves it open */
     return rc == CCZ_OK ? statement(s, CCZI_SQL_RELEASE, err) : rc;
 }
@@ -272,7 +278,7 @@ static ccz_rc first_rows(struct ccz_kms_store *s, const uint8_t admin_spki_sha25
                          int64_t now_s, struct ccz_err *err)
 {
     CCZ_AUTO_BUF head;
-    ccz_buf_init(&head, HEAD_SEALED_MAX);
+    ccz_buf_init(&head, CCZI_KMS_HEAD_SIZE_MAX);
     s->head = (struct cczi_kms_head){0};
     ccz_rc rc = cczi_kms_head_seal(&head, &s->sealer, &s->head, err);
     if (rc != CCZ_OK)
@@ -416,8 +422,10 @@ ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_
     return rc == CCZ_OK ? cczi_kms_settle(s, err) : rc;
 }
 
-static ccz_rc policies_make(struct ccz_kms_store *s, struct ccz_err *err)
+/* What an open store has besides its rows. */
+static ccz_rc equip(struct ccz_kms_store *s, struct ccz_err *err)
 {
+    s->on_batch = cczi_kms_sign_batch;
     ccz_rc rc = cczi_kms_policies_new(&s->policies);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:store-open", 0, "out of memory");
 }
@@ -454,7 +462,7 @@ ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_k
     if (rc == CCZ_OK)
         rc = load_key(s, state, err);
     if (rc == CCZ_OK)
-        rc = policies_make(s, err);
+        rc = equip(s, err);
     if (rc == CCZ_OK)
         *out = ccz_kms_store_take(&s);
     return rc;
@@ -491,7 +499,7 @@ ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret
     if (rc == CCZ_OK)
         rc = populate(s, admin_spki_sha256, now_s, err);
     if (rc == CCZ_OK)
-        rc = policies_make(s, err);
+        rc = equip(s, err);
     if (rc == CCZ_OK)
         *out = ccz_kms_store_take(&s);
     return rc;
@@ -503,6 +511,8 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
         return;
     cczi_kms_db_close(&s->db);
     cczi_kms_sealer_deinit(&s->sealer);
+    cczi_kms_signer_deinit(&s->signer);
+    cczi_kms_lines_free(&s->lines);
     cczi_kms_policies_free(s->policies);
     free(s);
 }

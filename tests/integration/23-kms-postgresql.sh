@@ -70,6 +70,14 @@ kms_start_second
 acked=$(wc -l <"$RUN/acked")
 versions=$(sed -n 's/.*versions=\([0-9]*\).*/\1/p' "$RUN/check")
 ((versions >= acked && versions <= acked + 1)) || die "$acked acknowledged, $versions stored"
+step "one audit log, whichever server is asked"
+item=$(head -n 1 "$RUN/acked")
+probe release "$item" --receipt "$RUN/receipts" >/dev/null
+(KMS=$SECOND; probe release "$item" --receipt "$RUN/receipts") >/dev/null
+kms audit keys >"$RUN/keys.pem" 2>/dev/null
+(KMS=$SECOND; kms audit export "$RUN/export.jsonl") 2>/dev/null
+"$BIN/cczoo" kms audit verify "$RUN/export.jsonl" --key "$RUN/keys.pem" --receipt "$RUN/receipts" | tee "$RUN/out"
+grep -q '^accepted: 2 receipts$' "$RUN/out" || die "the receipts of two servers are not both in the log"
 say "ok: $acked acknowledged by two servers, one of them killed; $versions stored, one chain"
 
 step "another master key"

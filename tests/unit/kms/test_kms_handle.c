@@ -91,6 +91,7 @@ static void good_request(struct ccz_buf *b, const char *method)
         {"Describe", cczi_msg_name, &item},
         {"AuditTail", cczi_msg_audit_req, &tail},
         {"Status", cczi_msg_none, NULL},
+        {"Checkpoint", cczi_msg_none, NULL},
     };
     ccz_buf_clear(b);
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)

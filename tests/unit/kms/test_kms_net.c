@@ -200,6 +200,31 @@ static void audit_all(struct ccz_rpc_client *c, size_t lines)
     CHECK(ccz_kms_audit(c, 0, 0, 100000, count_line, &n, &err) == CCZ_OK && n == lines);
 }
 
+/* A release with its receipt, and the key that an auditor has for it. */
+static void signed_release(struct ccz_rpc_client *admin, struct ccz_rpc_client *workload)
+{
+    struct ccz_err err = {0};
+    struct ccz_kms_checkpoint before, after;
+    struct ccz_key *keys[CCZ_KMS_LOG_KEYS_MAX];
+    size_t len;
+    CHECK(ccz_kms_get_checkpoint(&before, keys, &len, admin, &err) == CCZ_OK && len == 1);
+    CHECK(before.time_s == FIX_NOW);
+    struct ccz_secret *out;
+    struct ccz_kms_release info;
+    struct ccz_kms_inclusion r;
+    CHECK(ccz_kms_release_receipt(&out, &info, &r, workload, "key/k", 0, &err) == CCZ_OK);
+    CHECK(ccz_secret_size(out) == 32 && r.seq == info.receipt.audit_seq);
+    CHECK(r.checkpoint.size == before.size + 1);
+    CHECK(ccz_kms_inclusion_verify(&r, (const struct ccz_key *const *)keys, len, &err) == CCZ_OK);
+    ccz_secret_free(out);
+    ccz_key_free(keys[0]);
+    CHECK(ccz_kms_get_checkpoint(&after, keys, &len, admin, &err) == CCZ_OK && len == 1);
+    CHECK(after.size == before.size + 1 && memcmp(after.root, r.checkpoint.root, 32) == 0);
+    ccz_key_free(keys[0]);
+    CHECK(ccz_kms_get_checkpoint(&after, keys, &len, workload, &err) == CCZ_E_DENIED);
+    CHECK(strcmp(err.where, "kms:admin-required") == 0 && len == 0 && after.size == 0);
+}
+
 static void test_net(void)
 {
     struct server s;
@@ -218,6 +243,7 @@ static void test_net(void)
           strcmp(info.rule, "server") == 0);
     CHECK(info.version == 1 && info.receipt.audit_seq > 0);
     ccz_secret_free(out);
+    signed_release(admin.rpc, workload.rpc);
     CHECK(ccz_kms_list(workload.rpc, count_item, &(size_t){0}, &err) == CCZ_E_DENIED);
     CHECK(strcmp(err.where, "kms:admin-required") == 0);
     CHECK(ccz_kms_put_policy(NULL, admin.rpc, "p", ccz_span_str(fix_policy_other), true, &err) ==
@@ -466,6 +492,73 @@ static void put_line(uint64_t seq, uint8_t prev[32])
     memcpy(prev, hash, 32);
 }
 
+/* Receipts and checkpoints of a server that does not mean well. */
+static void hostile_receipts(struct ccz_rpc_client *c, struct ccz_kms_store *store)
+{
+    struct ccz_err err = {0};
+    struct ccz_secret *out;
+    struct ccz_kms_release info;
+    struct ccz_kms_inclusion r;
+    struct ccz_kms_checkpoint cp;
+    struct ccz_key *keys[CCZ_KMS_LOG_KEYS_MAX];
+    size_t len;
+    answer_of(store, 0);
+    CHECK(ccz_kms_release_receipt(&out, &info, &r, c, "key/k", 0, &err) == CCZ_OK && r.seq);
+    ccz_secret_free(out);
+    CHECK(ccz_kms_get_checkpoint(&cp, keys, &len, c, &err) != CCZ_OK &&
+          len == 0); /* another message */
+    /* a receipt for another line: no value is handed out */
+    char *at = memmem(g_answer.ptr, g_answer.size, "{\"seq\":", 7);
+    CHECK(at != NULL);
+    at[7]++;
+    CHECK(ccz_kms_release_receipt(&out, &info, &r, c, "key/k", 0, &err) == CCZ_E_PEER && !out);
+    CHECK(strcmp(err.where, "kms:receipt") == 0 && err.got[0] && r.seq == 0);
+    at[7]--;
+    at = memmem(g_answer.ptr, g_answer.size, "\"leaf\":\"", 8); /* one that leads elsewhere */
+    CHECK(at != NULL);
+    at[8] = at[8] == '0' ? '1' : '0';
+    CHECK(ccz_kms_release_receipt(&out, &info, &r, c, "key/k", 0, &err) == CCZ_E_SIG && !out);
+    CHECK(strcmp(err.where, "kms:inclusion") == 0);
+    CHECK(ccz_kms_release(&out, &info, c, "key/k", 0, &err) ==
+          CCZ_OK); /* who does not ask does not look */
+    ccz_secret_free(out);
+    /* none at all: a server of an older version */
+    struct cczi_msg_release_resp m = {0};
+    CCZ_AUTO_BUF plain;
+    ccz_buf_init(&plain, CCZ_KMS_MESSAGE_SIZE_MAX);
+    CHECK(cczi_msg_get(&m, cczi_msg_release_resp, ccz_buf_span(&g_answer), NULL) == CCZ_OK);
+    m.inclusion = (struct ccz_span){0};
+    cczi_msg_put(&plain, cczi_msg_release_resp, &m);
+    ccz_buf_clear(&g_answer);
+    ccz_buf_put_span(&g_answer, ccz_buf_span(&plain));
+    CHECK(ccz_kms_release_receipt(&out, &info, &r, c, "key/k", 0, &err) == CCZ_E_PEER && !out);
+    CHECK(strcmp(err.where, "kms:receipt") == 0);
+
+    /* a checkpoint, cut at each byte; without its key */
+    CHECK(fix_call(&g_answer, store, FIX_ADMIN, "Checkpoint", (struct ccz_span){0}, NULL) ==
+          CCZ_OK);
+    CHECK(ccz_kms_get_checkpoint(&cp, keys, &len, c, &err) == CCZ_OK && len == 1);
+    ccz_key_free(keys[0]);
+    size_t whole = g_answer.size;
+    for (size_t cut = 0; cut < whole; cut++) {
+        g_answer.size = cut;
+        CHECK(ccz_kms_get_checkpoint(&cp, keys, &len, c, &err) != CCZ_OK && len == 0);
+    }
+    g_answer.size = whole;
+    struct ccz_rd rd = ccz_rd_from(ccz_buf_span(&g_answer));
+    struct ccz_pb_field f;
+    CHECK(ccz_pb_next(&f, &rd) && f.number == CCZI_MSG_REPEATED);
+    ccz_buf_consume(&g_answer, whole - rd.left);
+    CHECK(ccz_kms_get_checkpoint(&cp, keys, &len, c, &err) == CCZ_E_PEER && len == 0);
+    CCZ_AUTO(ccz_key) other = NULL; /* and with another key than the one that signed */
+    CCZ_AUTO_BUF spki;
+    ccz_buf_init(&spki, 256);
+    CHECK(ccz_key_generate(&other, CCZ_P256) == CCZ_OK && ccz_key_spki(&spki, other) == CCZ_OK);
+    ccz_pb_put_bytes(&g_answer, CCZI_MSG_REPEATED, ccz_buf_span(&spki));
+    CHECK(ccz_kms_get_checkpoint(&cp, keys, &len, c, &err) == CCZ_E_SIG && len == 0);
+    CHECK(strcmp(err.where, "kms:checkpoint-key") == 0 && cp.size == 0);
+}
+
 /* Lines that are each right, but do not follow each other. */
 static void audit_gaps(struct ccz_rpc_client *c)
 {
@@ -521,6 +614,7 @@ static void test_net_hostile_server(void)
     memcpy(at, "reject", 6);
     CHECK(ask_all(c.rpc, 5, &err) == CCZ_E_SIG && strcmp(err.where, "kms:audit-chain") == 0);
     audit_gaps(c.rpc);
+    hostile_receipts(c.rpc, store);
     ccz_buf_clear(&g_answer); /* a receipt that names no audit line */
     static const uint8_t digest[32];
     struct cczi_msg_receipt receipt = {.sha256 = CCZ_SPAN(digest, 32), .time_s = FIX_NOW};

@@ -195,20 +195,20 @@ static void test_head(void)
     ccz_buf_init(&b, 4096);
     CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK);
     size_t least = b.size;
-    h.frontier_size = CCZI_KMS_FRONTIER_SIZE_MAX;
-    memset(h.frontier, 3, h.frontier_size);
+    h.tree.size = CCZ_KMS_TREE_SIZE_MAX - 1; /* the largest frontier */
+    memset(h.tree.node, 3, 48 * sizeof(h.tree.node[0]));
     ccz_buf_clear(&b);
-    CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK && b.size == least + h.frontier_size);
+    CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK && b.size == least + 8 + 48 * 32);
     CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), NULL) == CCZ_OK &&
           memcmp(&out, &h, sizeof(h)) == 0);
-    ccz_buf_put(&b, h.frontier, 1); /* one byte more than any head has */
+    ccz_buf_put(&b, h.tree.node, 64); /* more than any head has */
     CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), NULL) == CCZ_E_SIG);
-    h.frontier_size = 70;
-    memset(h.frontier + 70, 0, sizeof(h.frontier) - 70);
+    h.tree.size = 3;
+    memset(h.tree.node + 2, 0, sizeof(h.tree.node) - sizeof(h.tree.node[0]) * 2);
     ccz_buf_clear(&b);
     CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK);
     CHECK(memmem(b.ptr, b.size, h.set, 32) == NULL &&
-          memmem(b.ptr, b.size, h.frontier, 16) == NULL);
+          memmem(b.ptr, b.size, h.tree.node, 16) == NULL);
     CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), NULL) == CCZ_OK &&
           memcmp(&out, &h, sizeof(h)) == 0);
     struct ccz_err err = {0};
