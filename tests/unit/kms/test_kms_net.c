@@ -716,12 +716,9 @@ static void test_sealed(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"kms.net", test_net},
-    {"kms.net_many", test_net_many},
-    {"kms.door", test_door},
-    {"kms.net_pin", test_net_pin},
-    {"kms.net_sealed", test_sealed},
-    {"kms.net_hostile_server", test_net_hostile_server},
+    {"kms.net", test_net},           {"kms.net_many", test_net_many},
+    {"kms.door", test_door},         {"kms.net_pin", test_net_pin},
+    {"kms.net_sealed", test_sealed}, {"kms.net_hostile_server", test_net_hostile_server},
 };
 
 int main(int argc, char **argv)
