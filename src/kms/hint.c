@@ -31,6 +31,16 @@ static const struct {
     {"kms:master-key", "this master key file belongs to another state folder"},
     {"kms:init", "choose another folder; deleting this one destroys its keys for good"},
     {"kms:row-mac", "restore the state folder from a backup; see docs/design/kms.md"},
+    {"kms:key-usage", "what a key is for is said when it is made and stays; make another key"},
+    {"kms:key-export", "a key that may leave is made so; this one never does"},
+    {"kms:key-deleting", "an operator takes that back as long as the window lasts"},
+    {"kms:key-expired", "rotate into a key without expiry, or move the expiry"},
+    {"kms:key-version-old", "rewrap old ciphertexts, or lower the minimum version of the key"},
+    {"kms:key-window", "deleting at once needs its own switch, which nobody can take back"},
+    {"kms:key-early", "the window in which the deletion can be taken back has not passed"},
+    {"kms:import-expired", "ask for parameters again: they last an hour"},
+    {"kms:import-used", "ask for parameters again: they are good for one attempt"},
+    {"kms:import-token", "use the parameters that came for this very name, kind and use"},
     {"kms:row-set", "restore the state folder from a backup; see docs/design/kms.md"},
 };
 
