@@ -341,7 +341,7 @@ static void test_encoding(void)
     static const uint8_t wrong[][2] = {{0, 2},     {1, 0},    {1, 13}, {2, 8},  {3, 1},
                                        {4, 0},     {7, 0x80}, {8, 0},  {8, 1},  {11, 1},
                                        {12, 0},    {12, 3},   {16, 1}, {16, 3}, {27, 0x80},
-                                       {35, 0x80}, {43, 1},   {44, 1}, {51, 1}, {59, 1}};
+                                       {35, 0x80}, {43, 1},   {48, 1}, {51, 1}, {59, 1}};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         uint8_t copy[CCZI_KMS_KEY_META_SIZE];
         memcpy(copy, out.ptr, sizeof(copy));
