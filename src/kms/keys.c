@@ -2,7 +2,7 @@
 /* The table of kinds, and material: making, importing, opening it. */
 #include "keys_priv.h"
 
-#include <cczoo/codec.h>
+#include "base/ct.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -155,7 +155,9 @@ static ccz_rc import_raw(struct ccz_secret **material, const struct cczi_kms_key
         return ccz_fail(err, CCZ_E_FORMAT, "kms:key-size", (int64_t)size,
                         "got %zu bytes, expected %zu to %zu for %s", size, t->raw_min, t->raw_max,
                         t->name);
-    if (ccz_ct_eq(ccz_secret_view(foreign), zero, size)) /* a buffer that nobody filled */
+    int weak = ccz_ct_eq(ccz_secret_view(foreign), zero, size); /* a buffer that nobody filled */
+    CCZ_CT_PUBLIC(&weak, sizeof(weak));
+    if (weak)
         return ccz_fail(err, CCZ_E_FORMAT, "kms:key-weak", (int64_t)size,
                         "every byte of the key is zero");
     ccz_rc rc = ccz_secret_from(material, ccz_secret_view(foreign), size);

@@ -8,6 +8,8 @@
 
 #include <cczoo/codec.h>
 
+#include "base/ct.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -161,6 +163,7 @@ static ccz_rc check_token(struct cczi_kms_import_used *used, const struct ccz_se
     uint8_t want[MAC_SIZE];
     ccz_rc rc = token_mac(want, token_key, what, bytes.ptr);
     int ok = rc == CCZ_OK && ccz_ct_eq(want, bytes.ptr + CLEAR_SIZE, MAC_SIZE);
+    CCZ_CT_PUBLIC(&ok, sizeof(ok));
     ccz_wipe(want, sizeof(want)); /* else it is a token for whoever reads the stack */
     struct ccz_rd r = ccz_rd_from(CCZ_SPAN(bytes.ptr, CLEAR_SIZE));
     uint8_t format = ccz_rd_u8(&r), kind = ccz_rd_u8(&r);

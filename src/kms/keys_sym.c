@@ -2,6 +2,8 @@
 /* Encryption, data keys, wrapping, derivation, HMAC; RSA-OAEP where the kind is RSA. */
 #include "keys_priv.h"
 
+#include "base/ct.h"
+
 #include <string.h>
 
 enum {
@@ -262,7 +264,8 @@ ccz_rc cczi_kms_key_hmac_verify(const struct cczi_kms_key *key, struct ccz_span 
     ccz_rc rc = hmac(want, key, CCZI_OP_HMAC_VERIFY, message, err);
     if (rc != CCZ_OK)
         return rc;
-    bool ok = mac.size == sizeof(want) && ccz_ct_eq(want, mac.ptr, sizeof(want));
+    int ok = mac.size == sizeof(want) && ccz_ct_eq(want, mac.ptr, sizeof(want));
+    CCZ_CT_PUBLIC(&ok, sizeof(ok));
     ccz_wipe(want, sizeof(want)); /* a MAC that was not asked for */
     return ok ? CCZ_OK
               : ccz_fail(err, CCZ_E_SIG, "kms:key-mac", (int64_t)mac.size,
