@@ -346,6 +346,31 @@ static void test_aead(void)
     }
 }
 
+/* The form of kms_keys.h written once more, around one byte more than encrypt would take: right in all but its size. */
+static void test_aead_too_large(void)
+{
+    static uint8_t text[CCZI_KMS_KEY_TEXT_SIZE_MAX + 1],
+        sealed[sizeof(text) + CCZI_KMS_KEY_SEALED_OVERHEAD];
+    static const uint8_t label[] = "cczoo kms message v1\0\x04\x07\0\0"; /* and a NUL that counts */
+    uint8_t block[64];
+    CCZ_AUTO(ccz_secret) m = counting(32);
+    CCZ_AUTO(cczi_kms_key) key = counting_key(CCZI_KEY_AES_256_GCM, 32, VERSION);
+    CCZ_AUTO(ccz_aead) aead = NULL;
+    sealed[0] = 1; /* the salt is zero */
+    const struct ccz_span parts[] = {CCZ_SPAN(label, sizeof(label)), CCZ_SPAN(sealed + 1, 24)};
+    CHECK(ccz_hmac(block, CCZ_SHA512, view(m), parts, 2) == CCZ_OK);
+    CHECK(ccz_aead_new(&aead, CCZ_AES_256_GCM) == CCZ_OK);
+    for (size_t less = 0; less < 2; less++) {
+        size_t size = sizeof(text) - less;
+        CHECK(ccz_aead_seal(aead, sealed + 25, sealed + 25 + size, block, block + 32,
+                            CCZ_SPAN(NULL, 0), CCZ_SPAN(text, size)) == CCZ_OK);
+        CCZ_AUTO(ccz_secret) back = NULL;
+        ccz_rc rc = cczi_kms_key_decrypt(&back, key, CCZ_SPAN(NULL, 0),
+                                         CCZ_SPAN(sealed, sizeof(sealed) - less), &err);
+        CHECK(less ? rc == CCZ_OK : is_refused(rc, CCZ_E_SIG, &err, "kms:key-decrypt"));
+    }
+}
+
 static void test_rsa(void)
 {
     static uint8_t text[200] = {1, 2, 3};
@@ -666,11 +691,11 @@ static void test_sign(void)
 static const struct ccz_test tests[] = {
     {"kms.key_kinds", test_kinds},       {"kms.key_table", test_table},
     {"kms.key_material", test_material}, {"kms.key_aead_kat", test_aead_kat},
-    {"kms.key_aead", test_aead},         {"kms.key_rsa", test_rsa},
-    {"kms.key_data_key", test_data_key}, {"kms.key_rewrap", test_rewrap},
-    {"kms.key_wrap", test_wrap},         {"kms.key_derive", test_derive},
-    {"kms.key_hmac", test_hmac},         {"kms.key_text", test_text},
-    {"kms.key_sign", test_sign},
+    {"kms.key_aead", test_aead},         {"kms.key_aead_too_large", test_aead_too_large},
+    {"kms.key_rsa", test_rsa},           {"kms.key_data_key", test_data_key},
+    {"kms.key_rewrap", test_rewrap},     {"kms.key_wrap", test_wrap},
+    {"kms.key_derive", test_derive},     {"kms.key_hmac", test_hmac},
+    {"kms.key_text", test_text},         {"kms.key_sign", test_sign},
 };
 
 int main(int argc, char **argv)
