@@ -166,6 +166,8 @@ static ccz_rc key_from_pair(struct ccz_key **out, EVP_PKEY *pair, struct ccz_err
                       "the public half is not an uncompressed point");
     } else {
         rc = key_from_point(out, (enum ccz_curve)i, point);
+        if (rc != CCZ_OK)
+            ccz_fail(err, rc, "key:point", 0, "cannot make the public half");
     }
     if (rc == CCZ_OK) {
         struct ccz_key *k = *out;
