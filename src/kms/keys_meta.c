@@ -71,7 +71,9 @@ static ccz_rc check_expiry(int64_t expires_s, int64_t now_s, struct ccz_err *err
 {
     if (expires_s == 0 || (expires_s > now_s && time_ok(expires_s)))
         return CCZ_OK;
-    return ccz_refuse_num(err, CCZ_E_ARG, "kms:key-expiry", expires_s, now_s);
+    return ccz_fail(err, CCZ_E_ARG, "kms:key-expiry", expires_s,
+                    "got %lld, expected a time after now, which is %lld, or 0",
+                    (long long)expires_s, (long long)now_s);
 }
 
 static ccz_rc check_period(int64_t every_s, bool imported, struct ccz_err *err)
