@@ -42,23 +42,23 @@ ccz_rc cczi_kms_key_kind_parse(enum cczi_kms_key_kind *out, struct ccz_span name
                                struct ccz_err *err);
 bool cczi_kms_key_is_pair(enum cczi_kms_key_kind k);
 
-enum cczi_kms_key_op { /* stored as well */
-                       CCZI_OP_RELEASE = 0,
-                       CCZI_OP_ENCRYPT = 1,
-                       CCZI_OP_DECRYPT = 2,
-                       CCZI_OP_DATA_KEY =
-                           3, /* a random key and its ciphertext, or the ciphertext alone */
-                       CCZI_OP_REWRAP = 4, /* asked of the old and of the new version */
-                       CCZI_OP_WRAP = 5,
-                       CCZI_OP_UNWRAP = 6,
-                       CCZI_OP_DERIVE = 7,
-                       CCZI_OP_HMAC = 8,
-                       CCZI_OP_HMAC_VERIFY = 9,
-                       CCZI_OP_SIGN = 10,
-                       CCZI_OP_VERIFY = 11,
-                       CCZI_OP_PUBLIC = 12,
-                       CCZI_OP_EXPORT = 13, /* the material itself */
-                       CCZI_OPS
+/* Stored as well, as a set. */
+enum cczi_kms_key_op {
+    CCZI_OP_RELEASE = 0,
+    CCZI_OP_ENCRYPT = 1,
+    CCZI_OP_DECRYPT = 2,
+    CCZI_OP_DATA_KEY = 3, /* a random key and its ciphertext, or the ciphertext alone */
+    CCZI_OP_REWRAP = 4,   /* asked of the old and of the new version */
+    CCZI_OP_WRAP = 5,
+    CCZI_OP_UNWRAP = 6,
+    CCZI_OP_DERIVE = 7,
+    CCZI_OP_HMAC = 8,
+    CCZI_OP_HMAC_VERIFY = 9,
+    CCZI_OP_SIGN = 10,
+    CCZI_OP_VERIFY = 11,
+    CCZI_OP_PUBLIC = 12,
+    CCZI_OP_EXPORT = 13, /* the material itself */
+    CCZI_OPS
 };
 #define CCZI_OP_BIT(op) (1u << (op))
 const char *cczi_kms_key_op_name(enum cczi_kms_key_op op); /* "encrypt"; "?" */
@@ -91,8 +91,7 @@ uint32_t cczi_kms_key_number(const struct cczi_kms_key *key); /* its version */
 #define CCZI_KMS_KEY_AAD_SIZE_MAX     65536
 #define CCZI_KMS_KEY_MESSAGE_SIZE_MAX 1048576 /* to sign or to authenticate */
 #define CCZI_KMS_KEY_CONTEXT_SIZE_MAX 1024    /* to derive from */
-#define CCZI_KMS_KEY_SEALED_OVERHEAD                                                               \
-    41 /* bytes that encryption adds; RSA: the size of the modulus in all */
+#define CCZI_KMS_KEY_SEALED_OVERHEAD  41      /* encryption adds; RSA: the modulus in all */
 
 /* Appends SubjectPublicKeyInfo, as DER or as a PEM block "PUBLIC KEY". */
 ccz_rc cczi_kms_key_public(struct ccz_buf *der, const struct cczi_kms_key *key,
