@@ -38,8 +38,9 @@ extern "C" {
  *  '.'. Sizes count the NUL. */
 #define CCZ_KMS_NAME_SIZE      129
 #define CCZ_KMS_ITEM_SIZE      (7 + CCZ_KMS_NAME_SIZE) /* "secret/" + name */
-#define CCZ_KMS_VALUE_SIZE_MAX 65536                   /**< bytes of one value */
-#define CCZ_KMS_VERSIONS_MAX   1000                    /**< of one item */
+#define CCZ_KMS_ALG_SIZE       20    /* longest name of a kind of key and its NUL */
+#define CCZ_KMS_VALUE_SIZE_MAX 65536 /**< bytes of one value */
+#define CCZ_KMS_VERSIONS_MAX   1000  /**< of one item */
 #define CCZ_KMS_MESSAGE_SIZE_MAX                                                                   \
     1310720 /**< of one request or response: the largest policy and some room */
 #define CCZ_KMS_MASTER_KEY_SIZE 32
@@ -218,7 +219,7 @@ struct ccz_kms_receipt {
 };
 /** What came with a released value. */
 struct ccz_kms_release {
-    char alg[16]; /**< "aes-128", "aes-256", or "" for a secret */
+    char alg[CCZ_KMS_ALG_SIZE]; /**< "aes-128", "aes-256", or "" for a secret */
     uint32_t version;
     char policy[CCZ_KMS_NAME_SIZE];
     uint8_t policy_sha256[32]; /**< of the policy's JSON */
@@ -302,7 +303,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha
 /** Metadata of an item (its latest version), or of a policy (`item` "policy/NAME", alg and policy empty, version 0). */
 struct ccz_kms_item {
     char item[CCZ_KMS_ITEM_SIZE];
-    char alg[16];
+    char alg[CCZ_KMS_ALG_SIZE];
     uint32_t version;               /**< in a list: the latest one */
     int64_t created_s;              /**< of that version */
     char policy[CCZ_KMS_NAME_SIZE]; /**< "" = unbound: released to nobody */

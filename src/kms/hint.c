@@ -52,7 +52,8 @@ static const struct {
     {"kms:p11-extractable",
      "make a key with CKA_SENSITIVE and without CKA_EXTRACTABLE, or name one that is not there"},
     {"kms:rolled-back",
-     "somebody put back an older copy; if it was you: cczoo-kmsd epoch --accept-rolled-back"},
+     "an older copy was put back, or a replica was behind; if it was you: cczoo-kmsd epoch "
+     "--accept-rolled-back"},
     {"kms:forked", "somebody put back an older copy and went on; if it was you: cczoo-kmsd epoch "
                    "--accept-rolled-back"},
     {"kms:epoch-lost",
@@ -65,8 +66,6 @@ static const struct {
                   "meanwhile stays"},
     {"kms:init", "choose another folder; deleting this one destroys its keys for good"},
     {"kms:row-mac", "restore the state folder from a backup; see docs/design/kms.md"},
-    {"kms:rolled-back",
-     "the database was replaced by an older copy of itself, or by a replica that was behind"},
     {"kms:store-connect", "is the database server up? ask again then; nothing was done"},
     {"kms:store-conflict", "ask again; nothing was done"},
     {"kms:store-locked",
@@ -77,6 +76,16 @@ static const struct {
     {"kms:store-privilege", "the role of the connection string must own the tables"},
     {"kms:store-lost", "ask again; nothing was done"},
     {"kms:commit-unknown", "ask again: the audit log tells whether the first call was done"},
+    {"kms:key-usage", "what a key is for is said when it is made and stays; make another key"},
+    {"kms:key-export", "a key that may leave is made so; this one never does"},
+    {"kms:key-deleting", "an operator takes that back as long as the window lasts"},
+    {"kms:key-expired", "rotate into a key without expiry, or move the expiry"},
+    {"kms:key-version-old", "rewrap old ciphertexts, or lower the minimum version of the key"},
+    {"kms:key-window", "deleting at once needs its own switch, which nobody can take back"},
+    {"kms:key-early", "the window in which the deletion can be taken back has not passed"},
+    {"kms:import-expired", "ask for parameters again: they last an hour"},
+    {"kms:import-used", "ask for parameters again: they are good for one attempt"},
+    {"kms:import-token", "use the parameters that came for this very name, kind and use"},
     {"kms:row-set", "restore the state folder from a backup; see docs/design/kms.md"},
 };
 

@@ -26,7 +26,6 @@ struct cczi_kms_ref {
 };
 ccz_rc cczi_kms_ref_parse(struct cczi_kms_ref *out, struct ccz_span text, struct ccz_err *err);
 void cczi_kms_ref_print(char out[CCZ_KMS_ITEM_SIZE], const struct cczi_kms_ref *ref);
-#define CCZI_KMS_ALG_SIZE 16
 /* Size of the material of a key algorithm, 0 if there is no such algorithm. */
 size_t cczi_kms_alg_size(struct ccz_span alg);
 
@@ -53,7 +52,7 @@ void cczi_kms_sealer_deinit(struct cczi_kms_sealer *s);
 struct cczi_kms_slot {
     struct cczi_kms_ref ref;
     uint32_t version;
-    char alg[CCZI_KMS_ALG_SIZE]; /* "" for a secret */
+    char alg[CCZ_KMS_ALG_SIZE]; /* "" for a secret */
 };
 /* Appends the sealed form of `value` (1..CCZ_KMS_VALUE_SIZE_MAX bytes). */
 ccz_rc cczi_kms_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,

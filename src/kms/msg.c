@@ -37,7 +37,7 @@ const struct cczi_msg_field cczi_msg_release_req[] = {
 };
 const struct cczi_msg_field cczi_msg_release_resp[] = {
     SPAN(1, cczi_msg_release_resp, value, CCZ_KMS_VALUE_SIZE_MAX),
-    SPAN(2, cczi_msg_release_resp, alg, CCZI_KMS_ALG_SIZE - 1),
+    SPAN(2, cczi_msg_release_resp, alg, CCZ_KMS_ALG_SIZE - 1),
     UINT(3, cczi_msg_release_resp, version, UINT32_MAX),
     SPAN(4, cczi_msg_release_resp, policy, CCZ_KMS_NAME_SIZE - 1),
     SPAN(5, cczi_msg_release_resp, policy_sha256, 32),
@@ -98,7 +98,7 @@ const struct cczi_msg_field cczi_msg_name[] = {
 };
 const struct cczi_msg_field cczi_msg_item[] = {
     SPAN(1, cczi_msg_item, item, CCZ_KMS_ITEM_SIZE - 1),
-    SPAN(2, cczi_msg_item, alg, CCZI_KMS_ALG_SIZE - 1),
+    SPAN(2, cczi_msg_item, alg, CCZ_KMS_ALG_SIZE - 1),
     UINT(3, cczi_msg_item, version, UINT32_MAX),
     UINT(4, cczi_msg_item, created_s, INT64_MAX),
     SPAN(5, cczi_msg_item, policy, CCZ_KMS_NAME_SIZE - 1),

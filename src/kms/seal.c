@@ -70,7 +70,7 @@ static void put_aad(struct ccz_buf *out, const struct cczi_kms_slot *slot)
     ccz_buf_put_str(out, slot->alg);
 }
 
-enum { AAD_SIZE_MAX = 64 + CCZ_KMS_NAME_SIZE + CCZI_KMS_ALG_SIZE };
+enum { AAD_SIZE_MAX = 64 + CCZ_KMS_NAME_SIZE + CCZ_KMS_ALG_SIZE };
 
 static ccz_rc seal_into(struct ccz_buf *out, struct cczi_kms_sealer *s, struct ccz_span aad,
                         uint8_t *dek, struct ccz_span value)
