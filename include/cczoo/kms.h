@@ -38,7 +38,7 @@ extern "C" {
  *  '.'. Sizes count the NUL. */
 #define CCZ_KMS_NAME_SIZE      129
 #define CCZ_KMS_ITEM_SIZE      (7 + CCZ_KMS_NAME_SIZE) /* "secret/" + name */
-#define CCZ_KMS_ALG_SIZE       20    /* longest name of a kind of key and its NUL */
+#define CCZ_KMS_ALG_SIZE       20    /**< longest name of a kind of key and its NUL */
 #define CCZ_KMS_VALUE_SIZE_MAX 65536 /**< bytes of one value */
 #define CCZ_KMS_VERSIONS_MAX   1000  /**< of one item */
 #define CCZ_KMS_MESSAGE_SIZE_MAX                                                                   \
