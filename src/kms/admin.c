@@ -130,8 +130,10 @@ ccz_rc ccz_kms_store_set_admin(struct ccz_kms_store *s, const uint8_t spki_sha25
     ccz_rc rc = cczi_kms_begin(s, err);
     if (rc == CCZ_OK)
         rc = set_admin(s, spki_sha256, role, now_s, err);
-    if (rc == CCZ_OK)
-        return cczi_kms_commit(s, err);
+    if (rc == CCZ_OK) {
+        rc = cczi_kms_commit(s, err);
+        return rc == CCZ_OK ? cczi_kms_settle(s, err) : rc;
+    }
     cczi_kms_rollback(s);
     return rc;
 }

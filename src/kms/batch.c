@@ -157,7 +157,9 @@ static void put_receipt(struct cczi_kms_entry *e)
 static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
 {
     struct ccz_err err = {0};
-    ccz_rc rc = s->on_batch ? s->on_batch(s->on_batch_arg, s, entries, len, &err) : CCZ_OK;
+    ccz_rc rc = cczi_kms_settle(s, &err);
+    if (rc == CCZ_OK && s->on_batch)
+        rc = s->on_batch(s->on_batch_arg, s, entries, len, &err);
     for (size_t i = 0; i < len; i++) {
         struct cczi_kms_entry *e = &entries[i];
         bool recorded = e->rc == CCZ_OK && e->method->recorded;

@@ -94,6 +94,11 @@ typedef ccz_rc (*cczi_kms_batch_fn)(void *arg, struct ccz_kms_store *s,
                                     struct cczi_kms_entry *entries, size_t len,
                                     struct ccz_err *err);
 
+/* Called after a COMMIT that added audit lines, with the new end of the chain, before anything of it is told outside; to
+ * advance a counter elsewhere. An error is as above. */
+typedef ccz_rc (*cczi_kms_commit_fn)(void *arg, const struct cczi_kms_head *head,
+                                     struct ccz_err *err);
+
 struct ccz_kms_store {
     struct cczi_kms_db db;
     struct cczi_kms_sealer sealer;
@@ -105,6 +110,9 @@ struct ccz_kms_store {
     struct cczi_kms_policies *policies; /* parsed ones */
     uint64_t seen_seq; /* the latest end of the audit chain that this process knows of */
     uint8_t seen_hash[32];
+    cczi_kms_commit_fn on_commit; /* NULL = none */
+    void *on_commit_arg;
+    uint64_t settled_seq;       /* end of the chain that on_commit was last told */
     cczi_kms_batch_fn on_batch; /* cczi_kms_sign_batch() */
     void *on_batch_arg;
     struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
@@ -127,6 +135,8 @@ ccz_rc cczi_kms_begin_read(struct ccz_kms_store *s,
                            struct ccz_err *err); /* changes nothing, holds up nobody */
 /* Rolls back when it fails; s->db.fault says what that means. */
 ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err);
+/* What has to happen between a COMMIT and its answers: on_commit, unless it knows this end already. */
+ccz_rc cczi_kms_settle(struct ccz_kms_store *s, struct ccz_err *err);
 #define CCZI_KMS_RETRIES 7
 void cczi_kms_retry_pause(unsigned n);           /* before try n = 1, 2, ... of a transaction */
 void cczi_kms_rollback(struct ccz_kms_store *s); /* no-op outside a transaction */

@@ -31,6 +31,12 @@ static ccz_rc paths_of(struct paths *out, const struct ccz_kms_state *state, str
 
 /* -------------------------------------------------------------------- transactions */
 
+static void remember_end(struct ccz_kms_store *s)
+{
+    s->seen_seq = s->head.seq;
+    memcpy(s->seen_hash, s->head.hash, 32);
+}
+
 /* This process has seen a later state: what is there now is an older one, of another copy or replica. */
 static ccz_rc not_older(struct ccz_kms_store *s, struct ccz_err *err)
 {
@@ -41,17 +47,18 @@ static ccz_rc not_older(struct ccz_kms_store *s, struct ccz_err *err)
                        (int64_t)s->seen_seq);
         return cczi_kms_hint(err, CCZ_E_SIG);
     }
-    s->seen_seq = s->head.seq;
-    memcpy(s->seen_hash, s->head.hash, 32);
+    remember_end(s);
     return CCZ_OK;
 }
 
-/* After each COMMIT that changed something, before any answer leaves. */
-static ccz_rc committed(struct ccz_kms_store *s)
+ccz_rc cczi_kms_settle(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    s->seen_seq = s->head.seq;
-    memcpy(s->seen_hash, s->head.hash, 32);
-    return CCZ_OK;
+    if (!s->on_commit || s->settled_seq == s->head.seq)
+        return CCZ_OK;
+    ccz_rc rc = s->on_commit(s->on_commit_arg, &s->head, err);
+    if (rc == CCZ_OK)
+        s->settled_seq = s->head.seq;
+    return rc;
 }
 
 static ccz_rc head_load(struct ccz_kms_store *s, enum cczi_kms_sql how, struct ccz_err *err)
@@ -193,7 +200,9 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
         return rc;
     }
     s->head_dirty = false;
-    return dirty ? committed(s) : CCZ_OK;
+    if (dirty)
+        remember_end(s);
+    return CCZ_OK; /* from here on nothing may say that it failed: it would be done again */
 }
 
 void cczi_kms_rollback(struct ccz_kms_store *s)

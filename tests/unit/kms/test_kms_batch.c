@@ -250,6 +250,64 @@ static void test_batch_withheld(void)
     ccz_kms_store_free(s);
 }
 
+/* A counter elsewhere that is advanced after each commit. */
+struct counter {
+    int calls;
+    uint64_t seq;
+    ccz_rc rc;
+    struct ccz_kms_store *store;
+};
+
+static ccz_rc advance(void *arg, const struct cczi_kms_head *head, struct ccz_err *err)
+{
+    struct counter *c = arg;
+    c->calls++;
+    CHECK(!cczi_kms_db_in_tx(&c->store->db) && head->seq > c->seq);
+    if (c->rc != CCZ_OK)
+        return ccz_fail(err, c->rc, "test:counter", 0, "no counter");
+    c->seq = head->seq;
+    return CCZ_OK;
+}
+
+/* Once per commit that added lines; where it fails, nothing is told and nothing is done a second time. */
+static void test_settled(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    uint64_t lines = check_of(s).audit_lines;
+    struct counter c = {.store = s};
+    struct ccz_err err = {0};
+    s->on_commit = advance;
+    s->on_commit_arg = &c;
+    struct fix_batch *b = &g_batch;
+    fix_batch_begin(b);
+    for (int i = 0; i < 5; i++)
+        fix_batch_release(b, FIX_WORKLOAD, "key/model");
+    fix_batch_run(b, s);
+    CHECK(c.calls == 1 && c.seq == lines + 5);
+    fix_batch_end(b);
+    CHECK(fix_call(NULL, s, FIX_ADMIN, "Status", (struct ccz_span){0}, &err) == CCZ_OK &&
+          c.calls == 1);
+    CHECK(fix_release(NULL, s, FIX_STALE, "key/model", 0, &err) == CCZ_E_DENIED && c.calls == 2);
+    uint8_t spki[32] = {9};
+    CHECK(ccz_kms_store_set_admin(s, spki, CCZ_KMS_ROLE_AUDITOR, FIX_NOW, &err) == CCZ_OK &&
+          c.calls == 3);
+    c.rc = CCZ_E_UNAVAILABLE;
+    fix_batch_begin(b);
+    fix_batch_create_key(b, "once", "server");
+    fix_batch_release(b, FIX_WORKLOAD, "key/model");
+    fix_batch_run(b, s);
+    for (int i = 0; i < 2; i++)
+        CHECK(b->entry[i].rc == CCZ_E_UNAVAILABLE && !b->entry[i].answer.size &&
+              strcmp(b->entry[i].err.where, "test:counter") == 0);
+    fix_batch_end(b);
+    CHECK(c.calls == 4 && check_of(s).audit_lines == lines + 9); /* none twice */
+    c.rc = CCZ_OK;
+    CHECK(fix_call(NULL, s, FIX_ADMIN, "Status", (struct ccz_span){0}, &err) == CCZ_OK);
+    CHECK(c.calls == 5 && c.seq == lines + 9); /* made up for at the next occasion */
+    ccz_kms_store_free(s);
+}
+
 /* -------------------------------------------------------------- parsed policies */
 
 static void test_policies(void)
@@ -321,6 +379,7 @@ static const struct ccz_test tests[] = {
     {"kms.batch_broken", test_batch_broken},
     {"kms.batch_proof", test_batch_proof},
     {"kms.batch_withheld", test_batch_withheld},
+    {"kms.settled", test_settled},
     {"kms.policies", test_policies},
     {"kms.policies_bound", test_policies_bound},
 };
