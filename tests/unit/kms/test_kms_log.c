@@ -640,6 +640,18 @@ static void test_store_signer(void)
     cczi_kms_signer_deinit(&s->signer); /* as after a restart */
     CHECK(cczi_kms_signer_ensure(s, FIX_NOW, NULL) == CCZ_OK);
     CHECK(memcmp(id, s->signer.key_id, 32) == 0);
+    char line[128], hex[65]; /* the log names it, once */
+    ccz_hex(hex, id, 32);
+    (void)snprintf(line, sizeof(line),
+                   "{\"op\":\"audit-key\",\"verdict\":\"accept\",\"key\":\"%s\"}", hex);
+    struct ccz_buf file;
+    ccz_buf_init(&file, 1 << 20);
+    export_store(&file, s);
+    const char *at = memmem(file.ptr, file.size, line, strlen(line));
+    CHECK(at != NULL);
+    size_t behind = (size_t)((const uint8_t *)at - file.ptr) + 20;
+    CHECK(memmem(file.ptr + behind, file.size - behind, "audit-key", 9) == NULL);
+    ccz_buf_free(&file);
     static const char *const names[] = {"system/audit-signing", "key/audit-signing",
                                         "secret/audit-signing", "policy/audit-signing"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
