@@ -3,6 +3,7 @@
  * database share it. A new version of it takes over; old versions stay, since their signatures do. */
 #include "kms_priv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct cczi_kms_ref signer_ref = {.kind = CCZI_KMS_SYSTEM, .name = "audit-signing"};
@@ -23,6 +24,22 @@ static ccz_rc load_key(struct ccz_key **out, struct ccz_kms_store *s, uint32_t v
     return rc == CCZ_OK ? ccz_key_from_pkcs8(out, der, err) : rc;
 }
 
+/* The log names the keys that sign it. */
+static ccz_rc record_key(struct ccz_kms_store *s, const struct ccz_key *key, int64_t now_s,
+                         struct ccz_err *err)
+{
+    uint8_t id[32];
+    char hex[65], entry[160];
+    ccz_rc rc = ccz_kms_key_id(id, key);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:checkpoint-sign", 0, "cannot name a key");
+    ccz_hex(hex, id, sizeof(id));
+    int n = snprintf(entry, sizeof(entry),
+                     "{\"op\":\"audit-key\",\"verdict\":\"accept\",\"key\":\"%s\"}", hex);
+    struct ccz_kms_receipt receipt;
+    return cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
+}
+
 static ccz_rc make_key(struct ccz_key **out, struct ccz_kms_store *s, int64_t now_s,
                        struct ccz_err *err)
 {
@@ -37,6 +54,8 @@ static ccz_rc make_key(struct ccz_key **out, struct ccz_kms_store *s, int64_t no
         return ccz_fail(err, rc, "kms:checkpoint-sign", 0, "cannot make a key for checkpoints");
     rc = cczi_kms_item_put(s, &slot, now_s, 0, (struct ccz_span){0},
                            CCZ_SPAN(ccz_secret_view(der), ccz_secret_size(der)), err);
+    if (rc == CCZ_OK)
+        rc = record_key(s, key, now_s, err);
     if (rc == CCZ_OK)
         *out = ccz_key_take(&key);
     return rc;
@@ -84,6 +103,8 @@ static ccz_rc open_signer(struct ccz_kms_store *s, int64_t now_s, struct ccz_err
         rc = cczi_kms_commit(s, err); /* nothing is signed with a key that may be gone tomorrow */
     else
         cczi_kms_rollback(s);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_settle(s, err);
     if (rc == CCZ_OK)
         s->signer = signer;
     else

@@ -603,6 +603,31 @@ static void test_store_batch(void)
     ccz_kms_store_free(s);
 }
 
+/* A line that is undone leaves neither the tree nor a receipt behind. */
+static void test_store_savepoint(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    struct ccz_kms_receipt kept, undone, last;
+    struct ccz_kms_inclusion r;
+    const struct ccz_key *key = s->signer.key;
+    struct ccz_span entry = ccz_span_str("{\"op\":\"test\"}");
+    CHECK(cczi_kms_begin(s, NULL) == CCZ_OK);
+    CHECK(cczi_kms_audit_append(&kept, s, FIX_NOW, entry, NULL) == CCZ_OK);
+    CHECK(cczi_kms_savepoint(s, NULL) == CCZ_OK);
+    CHECK(cczi_kms_audit_append(&undone, s, FIX_NOW + 1, entry, NULL) == CCZ_OK);
+    CHECK(cczi_kms_savepoint_undo(s, NULL) == CCZ_OK);
+    CHECK(cczi_kms_audit_append(&last, s, FIX_NOW + 2, entry, NULL) == CCZ_OK);
+    CHECK(last.audit_seq == undone.audit_seq && cczi_kms_commit(s, NULL) == CCZ_OK);
+    CHECK(cczi_kms_lines_sign(&s->lines, &s->signer, &s->head.tree, FIX_NOW, NULL) == CCZ_OK);
+    for (uint64_t seq = kept.audit_seq; seq <= last.audit_seq; seq++) {
+        CHECK(cczi_kms_lines_receipt(&r, &s->lines, seq) == CCZ_OK);
+        CHECK(ccz_kms_inclusion_verify(&r, &key, 1, NULL) == CCZ_OK);
+    }
+    CHECK(ccz_kms_store_check(NULL, s, NULL) == CCZ_OK);
+    ccz_kms_store_free(s);
+}
+
 /* No receipt, no answer: the call is on record, and so is that nothing left. */
 static void test_store_no_signature(void)
 {
@@ -640,6 +665,18 @@ static void test_store_signer(void)
     cczi_kms_signer_deinit(&s->signer); /* as after a restart */
     CHECK(cczi_kms_signer_ensure(s, FIX_NOW, NULL) == CCZ_OK);
     CHECK(memcmp(id, s->signer.key_id, 32) == 0);
+    char line[128], hex[65]; /* the log names it, once */
+    ccz_hex(hex, id, 32);
+    (void)snprintf(line, sizeof(line),
+                   "{\"op\":\"audit-key\",\"verdict\":\"accept\",\"key\":\"%s\"}", hex);
+    struct ccz_buf file;
+    ccz_buf_init(&file, 1 << 20);
+    export_store(&file, s);
+    const char *at = memmem(file.ptr, file.size, line, strlen(line));
+    CHECK(at != NULL);
+    size_t behind = (size_t)((const uint8_t *)at - file.ptr) + 20;
+    CHECK(memmem(file.ptr + behind, file.size - behind, "audit-key", 9) == NULL);
+    ccz_buf_free(&file);
     static const char *const names[] = {"system/audit-signing", "key/audit-signing",
                                         "secret/audit-signing", "policy/audit-signing"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -759,6 +796,7 @@ static const struct ccz_test tests[] = {
     {"kms.export_proofs", test_export_proofs},
     {"kms.store_receipts", test_store_receipts},
     {"kms.store_batch", test_store_batch},
+    {"kms.store_savepoint", test_store_savepoint},
     {"kms.store_no_signature", test_store_no_signature},
     {"kms.store_signer", test_store_signer},
     {"kms.store_older", test_store_older},
