@@ -249,7 +249,7 @@ static ccz_rc check_members(const struct ccz_json *j, struct ccz_err *err)
     return CCZ_OK;
 }
 
-static ccz_rc read_json(struct work *w, const struct ccz_json *j, struct ccz_err *err)
+static ccz_rc read_protected(struct work *w, const struct ccz_json *j, struct ccz_err *err)
 {
     const struct ccz_json *prot = ccz_json_get(j, "protected");
     if (ccz_json_type(j) != CCZ_JSON_OBJECT)
@@ -264,8 +264,13 @@ static ccz_rc read_json(struct work *w, const struct ccz_json *j, struct ccz_err
     if (w->prot.bad)
         return ccz_fail(err, CCZ_E_FORMAT, "jwe:header", (int64_t)ccz_json_bytes(prot).size,
                         "the header is larger than %d bytes", HEADER_SIZE_MAX);
-    if ((rc = get_bytes(&w->key, j, "encrypted_key", err)) != CCZ_OK ||
-        (rc = get_fixed(w->iv, sizeof(w->iv), j, "iv", err)) != CCZ_OK ||
+    return CCZ_OK;
+}
+
+static ccz_rc read_rest(struct work *w, const struct ccz_json *j, struct ccz_err *err)
+{
+    ccz_rc rc = get_bytes(&w->key, j, "encrypted_key", err);
+    if (rc != CCZ_OK || (rc = get_fixed(w->iv, sizeof(w->iv), j, "iv", err)) != CCZ_OK ||
         (rc = get_fixed(w->tag, sizeof(w->tag), j, "tag", err)) != CCZ_OK)
         return rc;
     return get_bytes(&w->text, j, "ciphertext", err);
@@ -383,9 +388,9 @@ static ccz_rc open_with(struct work *w, const struct ccz_jwe_key *key, const str
                         struct ccz_err *err)
 {
     CCZ_AUTO(ccz_json) header = NULL;
-    ccz_rc rc = read_json(w, j, err);
+    ccz_rc rc = read_protected(w, j, err);
     if (rc != CCZ_OK || (rc = parse_header(&header, w, err)) != CCZ_OK ||
-        (rc = check_header(header, key, err)) != CCZ_OK)
+        (rc = check_header(header, key, err)) != CCZ_OK || (rc = read_rest(w, j, err)) != CCZ_OK)
         return rc;
     rc = key->rsa ? unwrap_rsa(w, key, err) : unwrap_ec(w, header, key, err);
     return rc == CCZ_OK ? gcm_open(w, err) : rc;
