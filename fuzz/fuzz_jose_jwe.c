@@ -26,9 +26,9 @@ static void make_key(void)
     static const uint8_t middle[] = {0xa1, 0x44, 0x03, 0x42, 0x00, 0x04};
     CCZ_AUTO_BUF der;
     CCZ_AUTO(ccz_secret) s = NULL;
+    ccz_buf_init(&der, 200);
     if (bob)
         return;
-    ccz_buf_init(&der, 200);
     ccz_buf_put(&der, head, sizeof(head));
     expect(ccz_base64_get(&der, ccz_span_str(bob_d), CCZ_BASE64_URL, NULL) == CCZ_OK);
     ccz_buf_put(&der, middle, sizeof(middle));
@@ -44,12 +44,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CCZ_AUTO_BUF out;
     CCZ_AUTO_BUF jwe;
     struct ccz_err err = {0};
+    ccz_buf_init(&out, CCZ_JWE_PLAIN_SIZE_MAX);
+    ccz_buf_init(&jwe, CCZ_JWE_SIZE_MAX);
     if (size == 0)
         return 0;
     make_key();
     struct ccz_span rest = CCZ_SPAN(data + 1, size - 1);
-    ccz_buf_init(&out, CCZ_JWE_PLAIN_SIZE_MAX);
-    ccz_buf_init(&jwe, CCZ_JWE_SIZE_MAX);
     if (data[0] % 2 == 0) {
         ccz_rc rc = ccz_jwe_open(&out, bob, rest, &err);
         expect(rc == CCZ_OK ? ccz_span_eq(ccz_buf_span(&out), ccz_span_str("hello"))

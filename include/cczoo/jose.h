@@ -131,7 +131,7 @@ struct ccz_jws_header {
  * Appends header.payload.signature.
  * @param key  EC, with its private half
  * @retval CCZ_E_ARG    jws:key: no private half; jws:header: certificates without with_jwk, or text that is no UTF-8
- * @retval CCZ_E_LIMIT  jws:text: larger than CCZ_JWS_SIZE_MAX, or than @p out may become
+ * @retval CCZ_E_LIMIT  jws:header; jws:text: larger than CCZ_JWS_SIZE_MAX, or than @p out may become
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_jws_sign(struct ccz_buf *out, const struct ccz_key *key,
                                          const struct ccz_jws_header *header,

@@ -4,6 +4,7 @@
 #include "crypto_priv.h"
 
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
@@ -15,15 +16,17 @@
 
 /* ------------------------------------------------------------------------- key agreement */
 
-/* OpenSSL's object for a public key; NULL if there is no memory. */
-static EVP_PKEY *peer_object(const struct ccz_key *peer)
+/* OpenSSL's object for the public half of @p peer on the curve of @p pair; NULL if it cannot. d2i_PUBKEY() tries every decoder
+ * there is, a thousand allocations. */
+static EVP_PKEY *peer_object(const struct ccz_key *peer, EVP_PKEY *pair, size_t field_size)
 {
-    CCZ_AUTO_BUF spki;
-    ccz_buf_init(&spki, 256);
-    if (ccz_key_spki(&spki, peer) != CCZ_OK)
-        return NULL;
-    const uint8_t *p = spki.ptr;
-    return d2i_PUBKEY(NULL, &p, (long)spki.size);
+    uint8_t point[1 + 2 * 48] = {POINT_CONVERSION_UNCOMPRESSED};
+    EVP_PKEY *pub = EVP_PKEY_new();
+    if (pub && ccz_key_xy(point + 1, peer) == CCZ_OK && EVP_PKEY_copy_parameters(pub, pair) == 1 &&
+        EVP_PKEY_set1_encoded_public_key(pub, point, 1 + 2 * field_size) == 1)
+        return pub;
+    EVP_PKEY_free(pub);
+    return NULL;
 }
 
 ccz_rc cczi_jose_ecdh(uint8_t *out, const struct ccz_key *mine, const struct ccz_key *peer)
@@ -32,7 +35,7 @@ ccz_rc cczi_jose_ecdh(uint8_t *out, const struct ccz_key *mine, const struct ccz
     if (!pair || ccz_key_curve(mine) != ccz_key_curve(peer))
         return CCZ_E_ARG;
     size_t want = ccz_key_curve(mine) == CCZ_P256 ? 32 : 48, size = want;
-    EVP_PKEY *pub = peer_object(peer);
+    EVP_PKEY *pub = peer_object(peer, pair, want);
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pair, NULL);
     bool ok = pub && ctx && EVP_PKEY_derive_init(ctx) == 1 &&
               EVP_PKEY_derive_set_peer(ctx, pub) == 1 && EVP_PKEY_derive(ctx, out, &size) == 1 &&
@@ -49,30 +52,32 @@ ccz_rc cczi_jose_ecdh(uint8_t *out, const struct ccz_key *mine, const struct ccz
 
 enum { KW_SIZE_MIN = 16, KW_SIZE_MAX = 64 };
 
-/* One call of AES-256-WRAP; false if OpenSSL says so. */
-static bool kw_apply(uint8_t *out, size_t out_size, const uint8_t kek[32], struct ccz_span in,
-                     bool wrap)
+/* One call of AES-256-WRAP. @retval CCZ_E_SIG  not wrapped with that key  @retval CCZ_E_INTERNAL  OpenSSL cannot */
+static ccz_rc kw_apply(uint8_t *out, size_t out_size, const uint8_t kek[32], struct ccz_span in,
+                       bool wrap)
 {
     EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "AES-256-WRAP", NULL);
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     int n = 0, tail = 0;
-    bool ok = cipher && ctx;
-    if (ok)
+    bool ready = cipher && ctx;
+    if (ready)
         EVP_CIPHER_CTX_set_flags(ctx, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
-    ok = ok && EVP_CipherInit_ex2(ctx, cipher, kek, NULL, wrap, NULL) == 1 &&
-         EVP_CipherUpdate(ctx, out, &n, in.ptr, (int)in.size) == 1 &&
-         EVP_CipherFinal_ex(ctx, out + n, &tail) == 1 && (size_t)n + (size_t)tail == out_size;
+    ready = ready && EVP_CipherInit_ex2(ctx, cipher, kek, NULL, wrap, NULL) == 1;
+    bool ok = ready && EVP_CipherUpdate(ctx, out, &n, in.ptr, (int)in.size) == 1 &&
+              EVP_CipherFinal_ex(ctx, out + n, &tail) == 1 && (size_t)n + (size_t)tail == out_size;
     EVP_CIPHER_CTX_free(ctx);
     EVP_CIPHER_free(cipher);
     ERR_clear_error();
-    return ok;
+    if (ok)
+        return CCZ_OK;
+    return ready && !wrap ? CCZ_E_SIG : CCZ_E_INTERNAL;
 }
 
 ccz_rc cczi_jose_kw_wrap(uint8_t *out, const uint8_t kek[32], struct ccz_span in)
 {
     if (in.size < KW_SIZE_MIN || in.size > KW_SIZE_MAX || in.size % 8 != 0)
         return CCZ_E_ARG;
-    return kw_apply(out, in.size + CCZI_JOSE_KW_OVERHEAD, kek, in, true) ? CCZ_OK : CCZ_E_INTERNAL;
+    return kw_apply(out, in.size + CCZI_JOSE_KW_OVERHEAD, kek, in, true);
 }
 
 ccz_rc cczi_jose_kw_unwrap(uint8_t *out, const uint8_t kek[32], struct ccz_span in)
@@ -82,12 +87,12 @@ ccz_rc cczi_jose_kw_unwrap(uint8_t *out, const uint8_t kek[32], struct ccz_span 
         return CCZ_E_SIG;
     uint8_t room[KW_SIZE_MAX + CCZI_JOSE_KW_OVERHEAD]; /* OpenSSL writes before it compares */
     size_t size = in.size - CCZI_JOSE_KW_OVERHEAD;
-    bool ok = kw_apply(room, size, kek, in, false);
+    ccz_rc rc = kw_apply(room, size, kek, in, false);
     memset(out, 0, size);
-    if (ok)
+    if (rc == CCZ_OK)
         memcpy(out, room, size);
     ccz_wipe(room, sizeof(room));
-    return ok ? CCZ_OK : CCZ_E_SIG;
+    return rc;
 }
 
 /* ----------------------------------------------------------------------------------- RSA */

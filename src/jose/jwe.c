@@ -191,8 +191,8 @@ ccz_rc ccz_jwe_seal(struct ccz_buf *out, const struct ccz_jwk *to, struct ccz_sp
     ccz_rc rc = ccz_random(drawn.cek, sizeof(drawn.cek));
     if (rc == CCZ_OK)
         rc = ccz_random(drawn.iv, sizeof(drawn.iv));
-    if (rc == CCZ_OK && to->ec)
-        rc = ccz_key_generate(&eph, ccz_key_curve(to->ec));
+    if (rc == CCZ_OK && to->ec && ccz_key_generate(&eph, ccz_key_curve(to->ec)) != CCZ_OK)
+        rc = CCZ_E_INTERNAL; /* whatever OpenSSL lacked */
     drawn.eph = eph;
     if (rc == CCZ_OK)
         rc = cczi_jwe_seal_with(out, to, plaintext, &drawn, err);
@@ -260,10 +260,13 @@ static ccz_rc read_protected(struct work *w, const struct ccz_json *j, struct cc
     if (ccz_json_type(prot) != CCZ_JSON_STRING)
         return ccz_fail(err, CCZ_E_FORMAT, "jwe:member", 0,
                         "\"protected\" is missing, or no string");
-    ccz_buf_put_span(&w->prot, ccz_json_bytes(prot));
-    if (w->prot.bad)
-        return ccz_fail(err, CCZ_E_FORMAT, "jwe:header", (int64_t)ccz_json_bytes(prot).size,
+    struct ccz_span text = ccz_json_bytes(prot);
+    if (text.size > w->prot.max_size)
+        return ccz_fail(err, CCZ_E_FORMAT, "jwe:header", (int64_t)text.size,
                         "the header is larger than %d bytes", HEADER_SIZE_MAX);
+    ccz_buf_put_span(&w->prot, text);
+    if (w->prot.bad)
+        return ccz_fail(err, CCZ_E_NOMEM, "jwe:header", 0, "out of memory");
     return CCZ_OK;
 }
 

@@ -41,10 +41,13 @@ ccz_rc ccz_jws_sign(struct ccz_buf *out, const struct ccz_key *key, const struct
     if (h->certs_len && !h->with_jwk)
         return ccz_fail(err, CCZ_E_ARG, "jws:header", 0,
                         "certificates stand in the key of the header, which is left out");
+    if ((h->typ && !ccz_utf8_ok(ccz_span_str(h->typ))) ||
+        (h->kid && !ccz_utf8_ok(ccz_span_str(h->kid))))
+        return ccz_fail(err, CCZ_E_ARG, "jws:header", 0, "text that is no UTF-8");
     put_header(&header, ccz_jwk_sig_alg(pub), pub, h);
     if (header.bad)
-        return ccz_fail(err, CCZ_E_ARG, "jws:header", 0,
-                        "the header is larger than %d bytes, or no UTF-8", CCZ_JWS_HEADER_SIZE_MAX);
+        return ccz_fail(err, CCZ_E_LIMIT, "jws:header", 0, "the header is larger than %d bytes",
+                        CCZ_JWS_HEADER_SIZE_MAX);
     ccz_base64_put(&token, ccz_buf_span(&header), CCZ_BASE64_URL);
     ccz_buf_u8(&token, '.');
     ccz_base64_put(&token, payload, CCZ_BASE64_URL);
@@ -159,7 +162,7 @@ static ccz_rc check_signature(const struct parts *p, const struct ccz_jwk *key, 
     CCZ_AUTO_BUF sig;
     ccz_buf_init(&sig, CCZI_JOSE_RSA_SIZE_MAX);
     ccz_rc rc = cczi_get_base64url(&sig, p->sig, "jws:base64", "signature", err);
-    if (rc == CCZ_E_FORMAT)
+    if (rc != CCZ_OK && rc != CCZ_E_LIMIT)
         return rc;
     struct ccz_span raw = ccz_buf_span(&sig);
     if (rc == CCZ_E_LIMIT) { /* larger than any signature */

@@ -76,7 +76,7 @@ ccz_rc ccz_nonce_check(uint8_t nonce[CCZ_NONCE_SIZE], struct ccz_span text,
     uint8_t want[MAC_SIZE];
     struct ccz_err why = {0};
     memset(nonce, 0, CCZ_NONCE_SIZE);
-    ccz_buf_init(&bytes, CCZ_NONCE_SIZE);
+    ccz_buf_init(&bytes, CCZ_NONCE_SIZE + 1); /* as many as that text can hold */
     if (!usable(key, now_s) || age_max_s < 1 || age_max_s > CCZ_NONCE_AGE_MAX_S || skew_s < 0 ||
         skew_s > CCZ_JWT_SKEW_MAX_S)
         return ccz_fail(err, CCZ_E_ARG, "nonce:config", 0, "key, time, age or skew out of range");
@@ -84,6 +84,8 @@ ccz_rc ccz_nonce_check(uint8_t nonce[CCZ_NONCE_SIZE], struct ccz_span text,
         return ccz_refuse_num(err, CCZ_E_FORMAT, "nonce:text", (int64_t)text.size,
                               CCZ_NONCE_TEXT_SIZE);
     ccz_rc rc = ccz_base64_get(&bytes, text, CCZ_BASE64_STD, &why);
+    if (rc == CCZ_E_LIMIT)
+        return ccz_fail(err, CCZ_E_NOMEM, "nonce:text", 0, "out of memory");
     if (rc != CCZ_OK || bytes.size != CCZ_NONCE_SIZE) /* 31 bytes have as many characters */
         return ccz_fail(err, CCZ_E_FORMAT, "nonce:text", why.aux, "no 32 bytes in base64");
     rc = mac(want, key, bytes.ptr);

@@ -14,7 +14,11 @@ ccz_rc cczi_get_base64url(struct ccz_buf *out, struct ccz_span text, const char 
                           const char *what, struct ccz_err *err)
 {
     struct ccz_err why = {0};
+    size_t room = out->size < out->max_size ? out->max_size - out->size : 0;
     ccz_rc rc = ccz_base64_get(out, text, CCZ_BASE64_URL, &why);
+    size_t tail = text.size % 4, size = text.size / 4 * 3 + (tail ? tail - 1 : 0);
+    if (rc == CCZ_E_LIMIT && size <= room) /* so that it is memory that lacks */
+        rc = CCZ_E_NOMEM;
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, where, why.aux, "%s: %s", what, why.msg);
 }
 

@@ -123,6 +123,13 @@ static void test_header(void)
     CHECK_REFUSED(ccz_jws_sign(&token, bob, &h, ccz_span_str("x"), &err), CCZ_E_ARG, "jws:header");
     h = (struct ccz_jws_header){.kid = "\xff"};
     CHECK_REFUSED(ccz_jws_sign(&token, bob, &h, ccz_span_str("x"), &err), CCZ_E_ARG, "jws:header");
+    const struct ccz_span large = CCZ_SPAN(rfc_payload, sizeof(rfc_payload));
+    struct ccz_span chain[600];
+    for (size_t i = 0; i < 600; i++)
+        chain[i] = large;
+    h = (struct ccz_jws_header){.with_jwk = true, .certs = chain, .certs_len = 600};
+    CHECK_REFUSED(ccz_jws_sign(&token, bob, &h, ccz_span_str("x"), &err), CCZ_E_LIMIT,
+                  "jws:header");
     h = (struct ccz_jws_header){0};
     uint8_t *big = calloc(1, CCZ_JWS_SIZE_MAX);
     CHECK(big);
