@@ -407,6 +407,19 @@ static ccz_rc open_with_key(const struct ccz_jwe_key *k, const char *made,
     return ccz_jwe_open(&out, k, ccz_buf_span(&jwe), &err);
 }
 
+/* The content key of a JWE that is sealed for this key, wherever it comes from. */
+static void content_key(uint8_t cek[32], const struct ccz_jwe_key *k)
+{
+    CCZ_AUTO_BUF jwe;
+    CCZ_AUTO(ccz_json) j = NULL;
+    uint8_t wrapped[256];
+    ccz_buf_init(&jwe, 4096);
+    CHECK_OK(ccz_jwe_seal(&jwe, ccz_jwe_key_public(k), ccz_span_str("x"), &err));
+    CHECK_OK(ccz_json_parse(&j, ccz_buf_span(&jwe), &err));
+    CHECK(from_base64url(wrapped, 256, ccz_json_str(ccz_json_get(j, "encrypted_key"))) == 256);
+    CHECK(cczi_jose_oaep_open(cek, 32, k->rsa, CCZ_SPAN(wrapped, 256)) == CCZ_OK);
+}
+
 static void test_rsa(void)
 {
     CCZ_AUTO(ccz_jwe_key) k = rsa_private(2048);
@@ -442,6 +455,12 @@ static void test_rsa(void)
           CCZ_OK);
     CHECK_REFUSED(open_with_key(k, text, CCZ_SPAN(bytes, size)), CCZ_E_SIG,
                   "jwe:tag"); /* another key */
+
+    /* the content key is another each time */
+    uint8_t once[32], twice[32];
+    content_key(once, k);
+    content_key(twice, k);
+    CHECK(memcmp(once, twice, 32) != 0);
 
     /* of the other kind */
     CCZ_AUTO(ccz_jwe_key) bob = bob_private();

@@ -149,6 +149,8 @@ static const struct bad_key {
     {"{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AU\"}", CCZ_E_FORMAT, "jwk:point"},
     {"{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"7v_______________________________________38\"}", CCZ_E_FORMAT, "jwk:point"},
     {"{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"AQAB\"}", CCZ_E_FORMAT, "jwk:rsa"},
+    {"{" EC Y ",\"x\":\"yWcI74CVK1P40lVf5yuEHtBFiGKLHTeKWUk5UA7JyQ\"}", CCZ_E_FORMAT, "jwk:size"},
+    {"{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"yWcI74CVK1P40lVf5yuEHtBFiGKLHTeKWUk5UA7JyQ\"}", CCZ_E_FORMAT, "jwk:size"},
 };
 /* clang-format on */
 
@@ -252,6 +254,7 @@ static void test_sets(void)
     CHECK_OK(ccz_jwks_parse(&s, ccz_span_str(mixed), &err));
     CHECK(ccz_jwks_len(s) == 3 && ccz_jwks_left_out(s) == 3);
     CHECK(ccz_jwks_find(s, ccz_span_str("b")) == ccz_jwks_at(s, 2));
+    CHECK(ccz_jwk_kid(ccz_jwks_at(s, 1))[0] == 0 && !ccz_jwks_find(s, ccz_span_str("")));
     const struct ccz_jwk *two[] = {ccz_jwks_at(s, 0), ccz_jwks_at(s, 2)};
     CCZ_AUTO_BUF text;
     CCZ_AUTO(ccz_jwks) back = NULL;
