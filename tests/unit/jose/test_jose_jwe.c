@@ -449,6 +449,8 @@ static void test_rsa(void)
     size_t size;
     CHECK(cczi_jose_oaep_seal(bytes, &size, ccz_jwe_key_public(k)->rsa, CCZ_SPAN(head, 31)) ==
           CCZ_OK);
+    uint8_t short_key[32];
+    CHECK(cczi_jose_oaep_open(short_key, 32, k->rsa, CCZ_SPAN(bytes, size)) == CCZ_E_SIG);
     CHECK_REFUSED(open_with_key(k, text, CCZ_SPAN(bytes, size)), CCZ_E_SIG,
                   "jwe:tag"); /* a key of another size */
     CHECK(cczi_jose_oaep_seal(bytes, &size, ccz_jwe_key_public(k)->rsa, CCZ_SPAN(head, 32)) ==
