@@ -26,7 +26,9 @@ static void check_key(const struct ccz_jwk *k)
         expect(!a.bad && ccz_jwk_parse(&back, ccz_buf_span(&a), NULL) == CCZ_OK);
         expect(ccz_jwk_same(k, back));
         ccz_jwk_put(&b, back, form);
-        expect(ccz_span_eq(ccz_buf_span(&a), ccz_buf_span(&b)));
+        /* "key_ops" is not written, so that what it left out is there again: an algorithm that only TEE names */
+        if (form != CCZ_JWK_TEE || ccz_jwk_enc_alg(k) != CCZ_JOSE_ALG_NONE)
+            expect(ccz_span_eq(ccz_buf_span(&a), ccz_buf_span(&b)));
         expect(ccz_jwk_thumbprint(x, k) == CCZ_OK && ccz_jwk_thumbprint(y, back) == CCZ_OK);
         expect(strcmp(x, y) == 0);
     }

@@ -89,7 +89,8 @@ enum ccz_jwk_form {
     CCZ_JWK_REQUIRED, /**< what a thumbprint covers (RFC 7638, 3.2) */
     CCZ_JWK_TEE       /**< and alg: the tee-pubkey of the KBS protocol */
 };
-/** Appends it as canonical JSON: members sorted, no white space. TEE: a key that does not say its alg gets that of ccz_jwk_enc_alg(). */
+/** Appends it as canonical JSON: members sorted, no white space. "key_ops" is not kept: say "use" of keys that are handed on. TEE: a key
+ *  that does not say its alg gets that of ccz_jwk_enc_alg(). */
 CCZ_API void ccz_jwk_put(struct ccz_buf *out, const struct ccz_jwk *k, enum ccz_jwk_form form);
 #define CCZ_JWK_THUMBPRINT_SIZE 43
 /** RFC 7638 with SHA-256, in base64url. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Encryption to keys, and the primitives below. */
+#define _DEFAULT_SOURCE
 #include "jose_test.h"
 #include "rfc_vectors.h"
 
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 /* --------------------------------------------------------------------------------- primitives */
@@ -502,6 +504,52 @@ static void test_private_keys(void)
     EVP_PKEY_free(rsa);
 }
 
+/* -------------------------------------------------------------------------------------- threads */
+
+enum { THREADS = 4, ROUNDS = 20 };
+
+struct shared {
+    const struct ccz_jwe_key *keys[2];
+    const struct ccz_jwk *rs;
+};
+
+/* Everything in it is shared by all. @return NULL if all went well */
+static void *use_shared(void *arg)
+{
+    const struct shared *s = arg;
+    struct ccz_err mine;
+    for (int i = 0; i < ROUNDS; i++) {
+        CCZ_AUTO_BUF jwe;
+        CCZ_AUTO_BUF text;
+        ccz_buf_init(&jwe, 8192);
+        ccz_buf_init(&text, 8192);
+        const struct ccz_jwe_key *k = s->keys[i % 2];
+        if (ccz_jwe_seal(&jwe, ccz_jwe_key_public(k), ccz_span_str("secret"), &mine) != CCZ_OK ||
+            ccz_jwe_open(&text, k, ccz_buf_span(&jwe), &mine) != CCZ_OK ||
+            !ccz_span_eq(ccz_buf_span(&text), ccz_span_str("secret")))
+            return arg;
+        ccz_buf_clear(&text);
+        if (ccz_jws_verify(&text, s->rs, ccz_span_str(rfc7515_a2_token), &mine) != CCZ_OK)
+            return arg;
+    }
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    CCZ_AUTO(ccz_jwe_key) ec = bob_private();
+    CCZ_AUTO(ccz_jwe_key) rsa = rsa_private(2048);
+    CCZ_AUTO(ccz_jwk) rs = jwk_of(rfc7515_a2_key);
+    struct shared s = {{ec, rsa}, rs};
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, use_shared, &s) == 0);
+    for (size_t i = 0; i < THREADS; i++) {
+        void *bad = &s;
+        CHECK(pthread_join(threads[i], &bad) == 0 && bad == NULL);
+    }
+}
+
 static const struct ccz_test tests[] = {
     {"jose.jwe_kdf", test_kdf},
     {"jose.jwe_key_wrap", test_key_wrap},
@@ -515,6 +563,7 @@ static const struct ccz_test tests[] = {
     {"jose.jwe_limits", test_limits},
     {"jose.jwe_rsa", test_rsa},
     {"jose.jwe_private_keys", test_private_keys},
+    {"jose.threads", test_threads},
 };
 
 int main(int argc, char **argv)
