@@ -133,7 +133,24 @@ static void test_claims(void)
         "\"kty\":\"EC\",\"x\":\"weNJy2HscCSM6AEDTDg04biOvhFhyyWvOHQfeF_PxMQ\","
         "\"y\":\"e8lnCO-AlStT-NJVX-crhB7QRYhiix03illJOVAOyck\"}}}},"
         "\"gpu0\":{\"ear.status\":\"none\",\"ear.trustworthiness-vector\":{}}}}"));
-    /* as a token, read back */
+}
+
+/* As a token, read back by its claims and the key that it is about. */
+static void test_token(void)
+{
+    CCZ_AUTO(ccz_jwk) bob = jwk_of(bob_key);
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, 10000);
+    struct ccz_ear_submod sub = {.name = "cpu0", .tee_key = bob};
+    struct ccz_ear ear = {.issuer = "kms \"a\"",
+                          .developer = "cczoo",
+                          .build = "1",
+                          .audience = "kbs",
+                          .iat_s = 1000,
+                          .lifetime_s = 300,
+                          .submods = &sub,
+                          .submods_len = 1};
+    CHECK_OK(ccz_ear_put(&out, &ear, &err));
     CCZ_AUTO(ccz_key) key = NULL;
     CCZ_AUTO(ccz_jwk) pub = NULL;
     CCZ_AUTO(ccz_jwk) attested = NULL;
@@ -390,6 +407,7 @@ static const struct ccz_test tests[] = {
     {"jose.ear_tiers", test_tiers},
     {"jose.ear_appraise", test_appraise},
     {"jose.ear_claims", test_claims},
+    {"jose.ear_token", test_token},
     {"jose.ear_refused", test_refused},
     {"jose.nonce", test_nonce},
     {"jose.nonce_damaged", test_nonce_damaged},
