@@ -355,6 +355,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_nonce_check(uint8_t nonce[CCZ_NONCE_SIZE], struc
  * Remembers what was used until it expires by itself, so that it is not used twice; ids are what ccz_nonce_check() gives. Bounded: at
  * most 2 * len ids (of 40 bytes, twice that in memory). Nothing is forgotten before it has expired, not even if the clock jumps: when it is full,
  * it refuses. Use ids only of those who have proved something, so that nobody else can fill it. One thread at a time.
+ * It is the memory of one process: a restart forgets, so that the key of nonces has to be a new one at each start; and servers that share a
+ * key have to share what was used as well (a table of their database), or a nonce is good once at each of them.
  */
 struct ccz_replay;
 /** @param len  1 to CCZ_REPLAY_LEN_MAX: as many as are used in one lifetime */
@@ -364,7 +366,7 @@ CCZ_API void ccz_replay_free(struct ccz_replay *r); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_replay)
 /**
  * Uses an id up.
- * @param expires_s  from then on it would be refused anyway
+ * @param expires_s  from then on it would be refused anyway; for a nonce, now_s + age_max_s + skew_s is late enough
  * @retval CCZ_E_EXISTS   replay:used  @retval CCZ_E_LIMIT  replay:full
  * @retval CCZ_E_EXPIRED  replay:expired: at the latest time that any call has given
  */
