@@ -121,7 +121,7 @@ static void test_batch_each_fails(void)
         CHECK(c.versions == before.versions + LEN - 1 && c.audit_lines == before.audit_lines + LEN);
         for (int i = 0; i < LEN; i++) {
             CHECK((b->entry[i].rc == CCZ_OK) == (i != k));
-            (void)snprintf(item, sizeof(item), "secret/%s", name[i]);
+            (void)snprintf(item, sizeof(item), "secret/%.7s", name[i]);
             CHECK(fix_release(NULL, s, FIX_WORKLOAD, item, 0, NULL) ==
                   (i == k ? CCZ_E_NOT_FOUND : CCZ_OK));
         }
