@@ -438,13 +438,22 @@ static void check_tables(void)
     CHECK(sqlite3_finalize(st) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
 }
 
+/* The name of the key that signs the audit log. */
+static void log_key(uint8_t id[32], struct ccz_kms_store *s)
+{
+    CHECK(cczi_kms_signer_ensure(s, FIX_NOW, &err) == CCZ_OK);
+    memcpy(id, s->signer.key_id, 32);
+}
+
 static void test_rekey(void)
 {
+    uint8_t signs[32], still[32];
     populated_store();
     check_tables();
     CCZ_AUTO(ccz_kms_store) s = NULL;
     dir_copy("kms", "before");
     CHECK(dir_open(&s, NULL, NULL, &err) == CCZ_OK);
+    log_key(signs, s);
     CCZ_AUTO(ccz_kms_master) to = dir_master("shamir:2/3", NULL);
     CHECK(ccz_kms_rekey(s, to, FIX_NOW + 1, &err) == CCZ_OK);
     CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK); /* every MAC, value and the set */
@@ -469,6 +478,8 @@ static void test_rekey(void)
     CHECK(dir_has("kms/master.key.old"));
     CHECK(dir_open(&s, NULL, NULL, &err) == CCZ_OK);
     check_values(s);
+    log_key(still, s);
+    CHECK(memcmp(signs, still, 32) == 0); /* receipts of before and after are under one key */
     ccz_kms_store_free(ccz_kms_store_take(&s));
     CCZ_AUTO(ccz_secret) kept = NULL;
     CCZ_AUTO(ccz_secret) first = NULL;
