@@ -30,7 +30,7 @@ struct list {
 struct agent_opts {
     bool measured; /* cczoo-agent: the evidence says what it was told to do */
     const char *kms, *policy, *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *ca_file;
-    const char *socket, *ready_file, *unwrap, *wrap, *secret, *env, *measure, *pass_env;
+    const char *kms_id, *socket, *ready_file, *unwrap, *wrap, *secret, *env, *measure, *pass_env;
     int64_t refresh_s, connections, idle_s, peer_uid;
     bool inherit_env, any_arguments, measurement;
     struct list unwraps, wraps, secrets, files, passed;
@@ -38,6 +38,7 @@ struct agent_opts {
     char dir[64];          /* made for the socket of one program, else "" */
     char path[4096];
     struct launch launch; /* of the program behind --, if there is one: launch.argv */
+    struct ccz_kms_instance instance;
 };
 
 static bool split(struct list *out, const char *option, const char *text)
@@ -170,6 +171,8 @@ static int options(struct agent_opts *o, int argc, char **argv, const char *usag
         {"kms", &o->kms, NULL, NULL, "ADDR", "address of the KMS"},
         {"policy", &o->policy, NULL, NULL, "FILE",
          "policy that the evidence of the KMS must satisfy"},
+        {"kms-id", &o->kms_id, NULL, NULL, "HEX",
+         "which KMS (cczoo kms status); absent = that of the first value"},
         {"tee", &o->tee, NULL, NULL, "PROVIDER",
          "own evidence: gramine, configfs, tdx-guest, sev-guest, sim-sgx, sim-tdx, sim-snp"},
         {"sim-dir", &o->sim_dir, NULL, NULL, "DIR", "folder of the software TEE (cczoo sim init)"},
@@ -274,8 +277,10 @@ static ccz_rc start(struct running *r, struct agent_opts *o, pid_t child, struct
         return rc;
     if (ccz_party_simulated(r->party))
         ui_simulated("the evidence of this agent or of its KMS comes from a software TEE");
-    const struct ccz_agent_kms_cfg kms = {
-        .target = o->kms, .party = r->party, .refresh_ms = o->refresh_s * 1000};
+    const struct ccz_agent_kms_cfg kms = {.target = o->kms,
+                                          .party = r->party,
+                                          .refresh_ms = o->refresh_s * 1000,
+                                          .instance = o->instance};
     rc = ccz_agent_kms_new(&r->kms, &kms, err);
     if (rc != CCZ_OK)
         return rc;
@@ -413,6 +418,8 @@ static ccz_rc prepare(struct agent_opts *o, struct ccz_err *err)
         launch_record(l, "agent-alone", (struct ccz_span){0});
     if (rc == CCZ_OK)
         rc = launch_keep_policy(l, o->policy, o->trust_sim, err);
+    if (rc == CCZ_OK)
+        rc = launch_keep_kms_id(l, &o->instance, o->kms_id, err);
     record_names(l, "agent-unwrap", &o->unwraps);
     record_names(l, "agent-wrap", &o->wraps);
     record_names(l, "agent-secret", &o->secrets);

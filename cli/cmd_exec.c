@@ -27,13 +27,14 @@ enum { EXEC_NO = 124, EXEC_FAILED = 125, EXEC_CANNOT = 126, EXEC_ABSENT = 127, R
 
 struct exec_opts {
     const char *kms, *policy, *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *ca_file;
-    const char *identity, *port_file;
+    const char *identity, *port_file, *kms_id;
     bool show;
     struct launch launch;
     struct launch_list tunnel_texts;
     struct exec_tunnels tunnels;
-    struct exec_pair pair; /* with tunnels */
-    unsigned rtmr;         /* with LAUNCH_RTMR */
+    struct exec_pair pair;            /* with tunnels */
+    unsigned rtmr;                    /* with LAUNCH_RTMR */
+    struct ccz_kms_instance instance; /* where every secret comes from */
 };
 
 /* ------------------------------------------------------------------------------ options */
@@ -153,6 +154,8 @@ static int options(struct exec_opts *o, int argc, char **argv)
         {"kms", &o->kms, NULL, NULL, "ADDR", "address of the KMS"},
         {"policy", &o->policy, NULL, NULL, "FILE",
          "policy that the evidence of the KMS must satisfy"},
+        {"kms-id", &o->kms_id, NULL, NULL, "HEX",
+         "which KMS (cczoo kms status); absent = that of the first secret"},
         {"secret", NULL, NULL, NULL, "ITEM[@VERSION]=HOW",
          "fd[:N|:VAR], path:VAR, file[:PATH], tmpfs:PATH, env:VAR; once for each secret"},
         UI_OWN_EVIDENCE(o),
@@ -285,9 +288,13 @@ static ccz_rc release_all(struct exec_opts *o, struct ccz_rpc_client *client, st
 {
     struct launch *l = &o->launch;
     ccz_rc rc = CCZ_OK;
-    for (size_t i = 0; rc == CCZ_OK && i < l->secrets.len; i++)
-        rc = ccz_kms_release(&l->values[i], NULL, client, l->specs[i].item, l->specs[i].version,
+    struct ccz_kms_release info;
+    for (size_t i = 0; rc == CCZ_OK && i < l->secrets.len; i++) {
+        rc = ccz_kms_release(&l->values[i], &info, client, l->specs[i].item, l->specs[i].version,
                              err);
+        if (rc == CCZ_OK) /* a program with secrets of two owners would carry one's to the other */
+            rc = ccz_kms_instance_check(&o->instance, &info, err);
+    }
     return rc;
 }
 
@@ -339,6 +346,8 @@ static ccz_rc prepare(struct exec_opts *o, struct ccz_err *err)
         rc = launch_prepare(&o->launch, err);
     if (rc == CCZ_OK)
         rc = launch_keep_policy(&o->launch, o->policy, o->trust_sim, err);
+    if (rc == CCZ_OK)
+        rc = launch_keep_kms_id(&o->launch, &o->instance, o->kms_id, err);
     if (rc == CCZ_OK)
         rc = exec_tunnels_record(&o->tunnels, &o->launch, err);
     return rc == CCZ_OK ? launch_check_record(&o->launch, err) : rc;

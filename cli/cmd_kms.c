@@ -449,7 +449,8 @@ static ccz_rc status(struct session *s, struct kms_opts *o, char **args, struct 
     ccz_rc rc = ccz_kms_get_status(&st, s->client, err);
     if (rc != CCZ_OK)
         return rc;
-    char at[21], hex[65], until[21] = "";
+    char at[21], hex[65], id[2 * CCZ_KMS_INSTANCE_SIZE + 1], until[21] = "";
+    ccz_hex(id, st.instance, sizeof(st.instance));
     ccz_time_format(at, st.started_s);
     if (st.collateral_expires_s)
         ccz_time_format(until, st.collateral_expires_s);
@@ -458,19 +459,21 @@ static ccz_rc status(struct session *s, struct kms_opts *o, char **args, struct 
         ui_out("{\"version\":\"%s\",\"tee\":\"%s\",\"simulated\":%s,\"started\":\"%s\",\"keys\":%"
                "llu,\"secrets\":%llu,"
                "\"policies\":%llu,\"unbound\":%llu,\"audit_seq\":%llu,\"audit_sha256\":\"%s\","
-               "\"collateral_expires\":\"%s\"}\n",
+               "\"collateral_expires\":\"%s\",\"instance\":\"%s\"}\n",
                st.version, st.tee, st.simulated ? "true" : "false", at, (unsigned long long)st.keys,
                (unsigned long long)st.secrets, (unsigned long long)st.policies,
-               (unsigned long long)st.unbound, (unsigned long long)st.audit_seq, hex, until);
+               (unsigned long long)st.unbound, (unsigned long long)st.audit_seq, hex, until, id);
     else
         ui_out("version %s, tee %s%s, since %s\n%llu keys, %llu secrets, %llu policies, %llu items "
                "unbound\n"
                "audit line %llu, hash %s\n"
-               "collateral expires %s\n",
+               "collateral expires %s\n"
+               "instance %s\n",
                st.version, st.tee, st.simulated ? " (SIMULATED)" : "", at,
                (unsigned long long)st.keys, (unsigned long long)st.secrets,
                (unsigned long long)st.policies, (unsigned long long)st.unbound,
-               (unsigned long long)st.audit_seq, hex, until[0] ? until : "never: there is none");
+               (unsigned long long)st.audit_seq, hex, until[0] ? until : "never: there is none",
+               id);
     return CCZ_OK;
 }
 

@@ -397,6 +397,18 @@ ccz_rc launch_keep_policy(struct launch *l, const char *policy, const char *trus
     return rc;
 }
 
+ccz_rc launch_keep_kms_id(struct launch *l, struct ccz_kms_instance *out, const char *hex,
+                          struct ccz_err *err)
+{
+    *out = (struct ccz_kms_instance){0};
+    if (!hex)
+        return CCZ_OK;
+    ccz_rc rc = ccz_kms_instance_parse(out, hex, err);
+    if (rc == CCZ_OK)
+        launch_record(l, "kms-id", CCZ_SPAN(out->id, sizeof(out->id)));
+    return rc;
+}
+
 ccz_rc launch_check_record(const struct launch *l, struct ccz_err *err)
 {
     return l->record.bad ? ccz_fail(err, CCZ_E_LIMIT, "exec:record", 0,

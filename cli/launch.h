@@ -6,6 +6,7 @@
  * evidence. Order of calls: find, prepare, (evidence, release of each value), hand_over, start.
  */
 #include <cczoo/handover.h>
+#include <cczoo/kms.h>
 
 #include <limits.h>
 #include <sys/types.h>
@@ -69,6 +70,9 @@ CCZ_MUST_USE ccz_rc launch_record_file(struct launch *l, const char *tag, const 
  * the software TEE behind @p trust_sim, which may be NULL. */
 CCZ_MUST_USE ccz_rc launch_keep_policy(struct launch *l, const char *policy, const char *trust_sim,
                                        struct ccz_err *err);
+/* So is which one it must be: @p hex of its id goes into the record and to @p out. NULL: whichever answers first, not recorded. */
+CCZ_MUST_USE ccz_rc launch_keep_kms_id(struct launch *l, struct ccz_kms_instance *out,
+                                       const char *hex, struct ccz_err *err);
 /* CCZ_E_LIMIT if the record has grown too long to be one. */
 CCZ_MUST_USE ccz_rc launch_check_record(const struct launch *l, struct ccz_err *err);
 /* A variable of the program that the record does not have; another one of its name is not inherited. Before launch_hand_over(). */

@@ -4,6 +4,7 @@
 /* What the verbs of `cczoo recsys` share: keys from a KMS or from files, who trained, ratings, bundles. */
 #include "cli.h"
 
+#include <cczoo/kms.h>
 #include <cczoo/parquet_crypt.h>
 #include <cczoo/party.h>
 #include <cczoo/recsys_bundle.h>
@@ -19,7 +20,8 @@ struct recsys_trust_opts {
         *ca_file;
     const char *trainer_policy, *data_sha256, *trainer_kind, *order;
     bool any_trainer;
-    bool kms_only; /* no key or order from a file, no signature without evidence */
+    bool kms_only;      /* no key or order from a file, no signature without evidence */
+    const char *kms_id; /* which KMS; NULL: that of the first value */
 };
 /* One command's keys and identities; what is not asked for is not opened. */
 struct recsys_session {
@@ -27,7 +29,8 @@ struct recsys_session {
     struct ccz_attester *attester;
     struct ccz_party *party; /* towards the KMS */
     struct ccz_rpc_client *client;
-    struct ccz_party *judge; /* of trainers */
+    struct ccz_kms_instance kms; /* where all values of this command come from */
+    struct ccz_party *judge;     /* of trainers */
     struct ccz_key *signer;
     struct ccz_buf cert;
 };

@@ -3,7 +3,6 @@
 #include "recsys.h"
 
 #include <cczoo/agent.h>
-#include <cczoo/kms.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +12,8 @@ size_t recsys_kms_options(struct ui_opt *out, struct recsys_trust_opts *o)
     const struct ui_opt opts[] = {
         {"kms", &o->kms, NULL, NULL, "ADDR", "key management service, for keys key/NAME"},
         {"kms-policy", &o->kms_policy, NULL, NULL, "FILE", "policy that its evidence must satisfy"},
+        {"kms-id", &o->kms_id, NULL, NULL, "HEX",
+         "which one (cczoo kms status); absent = that of the first value"},
         UI_OWN_EVIDENCE(o),
         UI_TRUST(o, ca_file),
     };
@@ -63,7 +64,9 @@ static ccz_rc connect_kms(struct recsys_session *s, struct ccz_err *err)
     if (!s->o->kms || !s->o->kms_policy || !s->o->tee)
         return ccz_fail(err, CCZ_E_ARG, "recsys:kms", 0,
                         "a key of a KMS needs --kms, --kms-policy and --tee");
-    ccz_rc rc = need_attester(s, err);
+    ccz_rc rc = s->o->kms_id ? ccz_kms_instance_parse(&s->kms, s->o->kms_id, err) : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = need_attester(s, err);
     struct ccz_party_cfg cfg = recsys_party_cfg(s, s->o->kms_policy);
     cfg.attester = s->attester;
     if (rc == CCZ_OK)
@@ -103,6 +106,12 @@ static ccz_rc release(struct ccz_secret **out, struct ccz_kms_release *info,
     ccz_rc rc = connect_kms(s, err);
     if (rc == CCZ_OK)
         rc = ccz_kms_release(out, info, s->client, item, version, err);
+    if (rc == CCZ_OK) /* or the owner's ratings would go under a key of somebody else */
+        rc = ccz_kms_instance_check(&s->kms, info, err);
+    if (rc != CCZ_OK) {
+        ccz_secret_free(*out);
+        *out = NULL;
+    }
     if (rc == CCZ_OK)
         ui_say("%s %s version %u, policy %s, audit line %llu", what, item, info->version,
                info->policy, (unsigned long long)info->receipt.audit_seq);

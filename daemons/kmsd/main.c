@@ -73,10 +73,14 @@ static int cmd_check(const struct kmsd_opts *o)
     kmsd_keys_close(&k);
     if (rc != CCZ_OK)
         return ui_fail(&err);
-    ui_out("versions=%llu policies=%llu bindings=%llu admins=%llu audit_lines=%llu\n",
+    uint8_t instance[CCZ_KMS_INSTANCE_SIZE];
+    char hex[2 * CCZ_KMS_INSTANCE_SIZE + 1];
+    ccz_kms_store_instance(instance, store);
+    ccz_hex(hex, instance, sizeof(instance));
+    ui_out("versions=%llu policies=%llu bindings=%llu admins=%llu audit_lines=%llu instance=%s\n",
            (unsigned long long)c.versions, (unsigned long long)c.policies,
            (unsigned long long)c.bindings, (unsigned long long)c.admins,
-           (unsigned long long)c.audit_lines);
+           (unsigned long long)c.audit_lines, hex);
     return UI_OK;
 }
 

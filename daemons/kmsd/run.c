@@ -173,8 +173,12 @@ int kmsd_run(const struct kmsd_opts *o)
     if (rc == CCZ_OK) {
         if (k.simulated)
             ui_simulated("evidence of this KMS, or evidence it accepts, comes from a software TEE");
-        ccz_log(CCZ_LOG_INFO, "kmsd", "ready port=%u tee=%s%s", ccz_rpc_server_port(k.rpc), o->tee,
-                k.simulated ? " SIMULATED" : "");
+        uint8_t instance[CCZ_KMS_INSTANCE_SIZE];
+        char hex[2 * CCZ_KMS_INSTANCE_SIZE + 1];
+        ccz_kms_store_instance(instance, k.store);
+        ccz_hex(hex, instance, sizeof(instance));
+        ccz_log(CCZ_LOG_INFO, "kmsd", "ready port=%u tee=%s instance=%s%s",
+                ccz_rpc_server_port(k.rpc), o->tee, hex, k.simulated ? " SIMULATED" : "");
         wait_for_end(&k, &signals);
     }
     shut_down(&k);

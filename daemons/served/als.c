@@ -12,6 +12,7 @@
 struct served_als {
     const struct served_opts *opts;
     struct ccz_attester *attester;
+    struct ccz_kms_instance kms;   /* where keys and orders come from, at every load */
     struct ccz_party *judge;       /* of trainers */
     struct ccz_recsys_order order; /* as the KMS had it at the last load */
     struct ccz_recsys_engine_cfg cfg;
@@ -39,7 +40,7 @@ ccz_rc served_als_new(struct served_als **out, const struct served_opts *o,
     struct served_als *a = calloc(1, sizeof(*a));
     if (!a)
         return ccz_fail(err, CCZ_E_NOMEM, "served:als", 0, "out of memory");
-    *a = (struct served_als){.opts = o, .attester = attester};
+    *a = (struct served_als){.opts = o, .attester = attester, .kms = o->instance};
     const struct ccz_party_cfg party = {.collateral_dir = o->collateral,
                                         .trust_sim_dir = o->trust_sim,
                                         .collateral_from = o->collateral_from,
@@ -85,7 +86,7 @@ static ccz_rc ask_kms(struct ccz_secret **key, struct served_als *a, struct ccz_
     const struct served_opts *o = a->opts;
     struct served_item items[] = {{.name = o->kms_key}, {.name = o->order}};
     CCZ_AUTO(ccz_secret) order = NULL;
-    ccz_rc rc = served_get_items(items, o->order ? 2 : 1, o, a->attester, err);
+    ccz_rc rc = served_get_items(items, o->order ? 2 : 1, o, &a->kms, a->attester, err);
     if (rc != CCZ_OK)
         return rc;
     *key = items[0].value;

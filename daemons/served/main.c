@@ -28,7 +28,8 @@ static ccz_rc load_tensorflow(struct served *s, const struct served_opts *o, str
                                        .inter_threads = -1}; /* one run per worker, in the worker */
     struct served_item key = {.name = o->kms_key};
     struct ccz_model *model = NULL;
-    ccz_rc rc = served_get_items(&key, 1, o, s->attester, err);
+    struct ccz_kms_instance kms = o->instance;
+    ccz_rc rc = served_get_items(&key, 1, o, &kms, s->attester, err);
     if (rc == CCZ_OK)
         rc = ccz_engine_open(&s->engine, &cfg, err);
     if (rc == CCZ_OK)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "served.h"
 
-#include <cczoo/kms.h>
 #include <cczoo/pf.h>
 
 #include <errno.h>
@@ -39,10 +38,13 @@ ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts 
     return ccz_attester_open(out, &cfg, err);
 }
 
-static ccz_rc get_item(struct served_item *item, struct ccz_rpc_client *client, struct ccz_err *err)
+static ccz_rc get_item(struct served_item *item, struct ccz_kms_instance *kms,
+                       struct ccz_rpc_client *client, struct ccz_err *err)
 {
     struct ccz_kms_release info;
     ccz_rc rc = ccz_kms_release(&item->value, &info, client, item->name, 0, err);
+    if (rc == CCZ_OK) /* an order of one owner, a key of another: also at the next load */
+        rc = ccz_kms_instance_check(kms, &info, err);
     if (rc != CCZ_OK)
         return rc;
     item->version = info.version;
@@ -53,7 +55,8 @@ static ccz_rc get_item(struct served_item *item, struct ccz_rpc_client *client, 
 }
 
 ccz_rc served_get_items(struct served_item *items, size_t len, const struct served_opts *o,
-                        struct ccz_attester *attester, struct ccz_err *err)
+                        struct ccz_kms_instance *kms, struct ccz_attester *attester,
+                        struct ccz_err *err)
 {
     const struct ccz_party_cfg cfg = {
         .attester = attester,
@@ -76,7 +79,7 @@ ccz_rc served_get_items(struct served_item *items, size_t len, const struct serv
         (void)ccz_hint(err, rc,
                        "is this the address of the key management service, and does it run?");
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
-        rc = get_item(&items[i], client, err);
+        rc = get_item(&items[i], kms, client, err);
     for (size_t i = 0; rc != CCZ_OK && i < len; i++) {
         ccz_secret_free(items[i].value);
         items[i].value = NULL;

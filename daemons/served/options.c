@@ -87,6 +87,15 @@ static bool check(const struct served_opts *o)
     return !bad;
 }
 
+static bool parse_kms_id(struct served_opts *o)
+{
+    struct ccz_err err = {0};
+    if (!o->kms_id || ccz_kms_instance_parse(&o->instance, o->kms_id, &err) == CCZ_OK)
+        return true;
+    (void)ui_fail(&err);
+    return false;
+}
+
 int served_options(struct served_opts *o, int argc, char **argv)
 {
     *o = (struct served_opts){
@@ -130,6 +139,8 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "clients must attest and satisfy this policy; gRPC only"},
         {"kms", &o->kms, NULL, NULL, "ADDR", "key management service"},
         {"kms-policy", &o->kms_policy, NULL, NULL, "FILE", "policy that its evidence must satisfy"},
+        {"kms-id", &o->kms_id, NULL, NULL, "HEX",
+         "which one (cczoo kms status); absent = that of the first value"},
         {"kms-key", &o->kms_key, NULL, NULL, "ITEM", "key of the model, e.g. key/fashion-mnist"},
         {"insecure-tls-only", NULL, NULL, &o->insecure_tls_only, NULL,
          "no attestation on the gRPC port: for tests with stock clients"},
@@ -143,5 +154,5 @@ int served_options(struct served_opts *o, int argc, char **argv)
         return ui_parse_status(n);
     if (n > 0)
         ui_error("unexpected operand: %s", argv[0]);
-    return n == 0 && check(o) ? -1 : UI_USAGE;
+    return n == 0 && check(o) && parse_kms_id(o) ? -1 : UI_USAGE;
 }

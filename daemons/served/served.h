@@ -12,6 +12,7 @@
  */
 #include <cczoo/engine.h>
 #include <cczoo/infer.h>
+#include <cczoo/kms.h>
 #include <cczoo/net.h>
 #include <cczoo/party.h>
 #include <cczoo/rpc.h>
@@ -32,8 +33,9 @@ struct served_opts {
     int64_t grace_s;
     int64_t reattest_s;        /* 0 = never */
     const char *client_policy; /* NULL = clients need no evidence */
-    const char *kms, *kms_policy, *kms_key;
-    bool insecure_tls_only; /* a test port without attestation */
+    const char *kms, *kms_policy, *kms_key, *kms_id;
+    struct ccz_kms_instance instance; /* of kms_id; zeroed: that of the first value */
+    bool insecure_tls_only;           /* a test port without attestation */
 };
 /* Returns -1 to go on, else the exit status. */
 int served_options(struct served_opts *o, int argc, char **argv);
@@ -48,9 +50,10 @@ struct served_item {
     struct ccz_secret *value;
     uint32_t version;
 };
-/* Attests to the KMS and gets them all, or none. */
+/* Attests to the KMS and gets them all, or none. @param[in,out] kms  which one: it stays the same for the life of the server */
 ccz_rc served_get_items(struct served_item *items, size_t len, const struct served_opts *o,
-                        struct ccz_attester *attester, struct ccz_err *err);
+                        struct ccz_kms_instance *kms, struct ccz_attester *attester,
+                        struct ccz_err *err);
 /* Decrypts the protected files of the model folder straight into the engine. */
 ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine,
                          const struct served_opts *o, const struct ccz_secret *key,

@@ -117,13 +117,15 @@ struct ccz_agent_kms_cfg {
     struct ccz_party *party; /**< required, outlives it: own evidence, and the policy for the KMS */
     int64_t
         refresh_ms; /**< evidence older than this is made again before the next release; 0 = 1 h */
+    struct ccz_kms_instance instance; /**< which KMS; zeroed: that of the first release, for good */
 };
 /** Connects: a KMS whose evidence is refused is noticed here. @retval those of ccz_rpc_client_connect() */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_agent_kms_new(struct ccz_agent_kms **out,
                                               const struct ccz_agent_kms_cfg *cfg,
                                               struct ccz_err *err);
 /** A ccz_agent_release_fn; @p kms is a struct ccz_agent_kms. Evidence that cannot be renewed is no reason to go on with the
- *  old one: the release fails. @retval those of ccz_party_renew(), ccz_kms_release() */
+ *  old one: the release fails. Every value comes from the same KMS, over all connections ("kms:instance").
+ *  @retval those of ccz_party_renew(), ccz_kms_release(), ccz_kms_instance_check() */
 CCZ_API ccz_rc ccz_agent_kms_release(void *kms, struct ccz_secret **out,
                                      struct ccz_kms_release *info, const char *item,
                                      uint32_t version, struct ccz_err *err);

@@ -44,6 +44,7 @@ extern "C" {
 #define CCZ_KMS_MESSAGE_SIZE_MAX                                                                   \
     1310720 /**< of one request or response: the largest policy and some room */
 #define CCZ_KMS_MASTER_KEY_SIZE 32
+#define CCZ_KMS_INSTANCE_SIZE   16 /**< bytes that name a KMS, see struct ccz_kms_instance */
 
 /** What a pinned key may do. Zero is nothing. */
 enum ccz_kms_role {
@@ -101,6 +102,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_open(struct ccz_kms_store **out,
                                                const struct ccz_kms_state *state,
                                                struct ccz_err *err);
 CCZ_API void ccz_kms_store_free(struct ccz_kms_store *s);
+/** Which KMS this is: derived from the master key, so the same for every server of this store and another for any other
+ *  store. Public. */
+CCZ_API void ccz_kms_store_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE],
+                                    const struct ccz_kms_store *s);
 CCZ_DEFINE_AUTO(ccz_kms_store)
 
 /**
@@ -222,15 +227,38 @@ struct ccz_kms_release {
     char alg[CCZ_KMS_ALG_SIZE]; /**< "aes-128", "aes-256", or "" for a secret */
     uint32_t version;
     char policy[CCZ_KMS_NAME_SIZE];
-    uint8_t policy_sha256[32]; /**< of the policy's JSON */
-    char rule[64];             /**< rule that accepted */
+    uint8_t policy_sha256[32];               /**< of the policy's JSON */
+    char rule[64];                           /**< rule that accepted */
+    uint8_t instance[CCZ_KMS_INSTANCE_SIZE]; /**< which KMS gave it */
     struct ccz_kms_receipt receipt;
 };
 /**
- * Workload: asks for the value of @p item ("key/fmnist").
+ * Which KMS a run takes its values from. A policy for the KMS names a program, and anybody can run that program with a store
+ * of his own: an address that leads to two of them would mix the values of two owners in one run. So each KMS says which one it is, and a
+ * genuine one cannot say that it is another: the id is derived from its master key. Zeroed: the first release decides.
+ */
+struct ccz_kms_instance {
+    bool known;
+    uint8_t id[CCZ_KMS_INSTANCE_SIZE];
+};
+/**
+ * After every release of a run: the first pins @p pin, the others must come from the same KMS. The caller drops the value of
+ * a release that is refused. Not thread-safe.
+ * @retval CCZ_E_UNTRUSTED  "kms:instance", got / expected in hex
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_instance_check(struct ccz_kms_instance *pin,
+                                                   const struct ccz_kms_release *info,
+                                                   struct ccz_err *err);
+/** The id of a KMS that is known before the first release. @param hex  32 digits
+ *  @retval CCZ_E_ARG  "kms:instance-id"; @p out is zeroed then */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_instance_parse(struct ccz_kms_instance *out, const char *hex,
+                                                   struct ccz_err *err);
+/**
+ * Workload: asks for the value of @p item ("key/fmnist"). A run that asks for more than one calls ccz_kms_instance_check().
  * @param[out] out   owned by the caller
  * @param[out] info  may be NULL
  * @param version    0 = latest
+ * @retval CCZ_E_UNTRUSTED  "kms:instance": the server does not say which KMS it is
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_release(struct ccz_secret **out, struct ccz_kms_release *info,
                                             struct ccz_rpc_client *c, const char *item,
@@ -350,6 +378,7 @@ struct ccz_kms_status {
     uint64_t audit_seq;
     uint8_t
         audit_sha256[32]; /**< end of the chain: keep it elsewhere to notice a rolled-back store */
+    uint8_t instance[CCZ_KMS_INSTANCE_SIZE]; /**< which KMS this is */
 };
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c,
                                                struct ccz_err *err);

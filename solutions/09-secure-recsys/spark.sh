@@ -22,7 +22,8 @@ new_model_key 1
 JAR=$RUN/jars/cczoo-spark.jar
 # What an agent is told to do is part of its measurement: program, arguments, variables, working directory, and files beside them. What Spark makes
 # up for each executor goes to its standard input (executor-java): the command line is the same for all.
-AGENT=(--kms "$KMS" --policy "$RUN/kms-policy.json" "${TEE[@]}" --unwrap 'spark/*' --wrap spark/factors)
+KMS_INSTANCE=$(kms status | sed -n 's/^instance //p') # measured: agents of one job are several, and must not have several KMS
+AGENT=(--kms "$KMS" --kms-id "$KMS_INSTANCE" --policy "$RUN/kms-policy.json" "${TEE[@]}" --unwrap 'spark/*' --wrap spark/factors)
 JOB=("$ENVIRONMENT/bin/python" "$HERE/spark_als.py" --ratings "$RUN/part.parquet" --out "$RUN/factors" --out-key spark/factors --secret spark/auth --jar "$JAR"
     --master 'local-cluster[2,1,1024]' --rank 32 --iterations 10 --implicit --alpha 10 --reg 0.05 --conf spark.driver.host=127.0.0.1
     --conf "spark.driver.extraJavaOptions=$QUICK" --conf spark.sql.shuffle.partitions=2)

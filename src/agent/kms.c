@@ -13,8 +13,9 @@ struct ccz_agent_kms {
     struct ccz_ratls_peer peer;
     int64_t refresh_ms;
     bool attached;
-    pthread_mutex_t lock; /* made_ms, and the renewal itself */
+    pthread_mutex_t lock; /* made_ms, and the renewal itself; instance */
     int64_t made_ms;      /* when the evidence in use was made */
+    struct ccz_kms_instance instance;
 };
 
 static void on_renewed(void *client, struct ccz_ratls_ctx *ctx)
@@ -33,6 +34,7 @@ ccz_rc ccz_agent_kms_new(struct ccz_agent_kms **out, const struct ccz_agent_kms_
         return ccz_fail(err, CCZ_E_NOMEM, "agent:memory", 0, "out of memory");
     (void)pthread_mutex_init(&k->lock, NULL);
     k->party = cfg->party;
+    k->instance = cfg->instance;
     k->refresh_ms = cfg->refresh_ms ? cfg->refresh_ms : REFRESH_MS;
     const struct ccz_rpc_client_cfg rpc = {.target = cfg->target,
                                            .ratls = ccz_party_ratls(cfg->party),
@@ -81,7 +83,18 @@ ccz_rc ccz_agent_kms_release(void *kms, struct ccz_secret **out, struct ccz_kms_
     struct ccz_agent_kms *k = kms;
     *out = NULL;
     ccz_rc rc = refresh(k, err);
-    return rc == CCZ_OK ? ccz_kms_release(out, info, k->client, item, version, err) : rc;
+    if (rc == CCZ_OK)
+        rc = ccz_kms_release(out, info, k->client, item, version, err);
+    if (rc == CCZ_OK) { /* a data key of one owner must not be wrapped for another */
+        pthread_mutex_lock(&k->lock);
+        rc = ccz_kms_instance_check(&k->instance, info, err);
+        pthread_mutex_unlock(&k->lock);
+    }
+    if (rc != CCZ_OK) {
+        ccz_secret_free(*out);
+        *out = NULL;
+    }
+    return rc;
 }
 
 const struct ccz_ratls_peer *ccz_agent_kms_peer(const struct ccz_agent_kms *k)

@@ -82,6 +82,46 @@ static ccz_rc take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, stru
 
 /* ------------------------------------------------------------------------- workload */
 
+/* A server that does not say which KMS it is could be any. */
+static ccz_rc take_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE], struct ccz_span in,
+                            struct ccz_err *err)
+{
+    if (in.size != CCZ_KMS_INSTANCE_SIZE) {
+        ccz_refuse(err, CCZ_E_UNTRUSTED, "kms:instance", in.size ? "another size" : "none",
+                   "16 bytes that name the KMS");
+        return ccz_hint(err, CCZ_E_UNTRUSTED, "this server is older than this program: update it");
+    }
+    memcpy(out, in.ptr, CCZ_KMS_INSTANCE_SIZE);
+    return CCZ_OK;
+}
+
+ccz_rc ccz_kms_instance_check(struct ccz_kms_instance *pin, const struct ccz_kms_release *info,
+                              struct ccz_err *err)
+{
+    if (!pin->known) {
+        memcpy(pin->id, info->instance, sizeof(pin->id));
+        pin->known = true;
+        return CCZ_OK;
+    }
+    if (ccz_ct_eq(pin->id, info->instance, sizeof(pin->id)))
+        return CCZ_OK;
+    ccz_refuse_bytes(err, CCZ_E_UNTRUSTED, "kms:instance", info->instance, sizeof(info->instance),
+                     pin->id, sizeof(pin->id));
+    return cczi_kms_hint(err, CCZ_E_UNTRUSTED);
+}
+
+ccz_rc ccz_kms_instance_parse(struct ccz_kms_instance *out, const char *hex, struct ccz_err *err)
+{
+    *out = (struct ccz_kms_instance){0};
+    if (ccz_unhex(out->id, sizeof(out->id), hex, strlen(hex)) != CCZ_OK) {
+        *out = (struct ccz_kms_instance){0};
+        ccz_fail(err, CCZ_E_ARG, "kms:instance-id", 0, "the id of a KMS is 32 hex digits");
+        return cczi_kms_hint(err, CCZ_E_ARG);
+    }
+    out->known = true;
+    return CCZ_OK;
+}
+
 static ccz_rc take_release(struct ccz_secret **out, struct ccz_kms_release *info,
                            struct ccz_kms_inclusion *inclusion, struct ccz_span in,
                            struct ccz_err *err)
@@ -94,6 +134,9 @@ static ccz_rc take_release(struct ccz_secret **out, struct ccz_kms_release *info
     ccz_rc rc = take_receipt(&i.receipt, m.receipt, err);
     if (rc == CCZ_OK && inclusion)
         rc = take_inclusion(inclusion, m.inclusion, i.receipt.audit_seq, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = take_instance(i.instance, m.instance, err);
     if (rc != CCZ_OK)
         return rc;
     take_text(i.alg, sizeof(i.alg), m.alg);
@@ -421,8 +464,9 @@ ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, 
     struct cczi_msg_status m = {0};
     struct ccz_kms_status s = {0};
     if (cczi_msg_get(&m, cczi_msg_status, ccz_buf_span(&response), NULL) != CCZ_OK ||
-        !take_digest(s.audit_sha256, m.audit_sha256))
+        !take_digest(s.audit_sha256, m.audit_sha256) || m.instance.size != sizeof(s.instance))
         return malformed(err);
+    memcpy(s.instance, m.instance.ptr, sizeof(s.instance));
     take_text(s.version, sizeof(s.version), m.version);
     take_text(s.tee, sizeof(s.tee), m.tee);
     s.simulated = m.simulated != 0;

@@ -33,6 +33,10 @@ static const struct {
      "on the machine of the KMS, while it is stopped: cczoo-kmsd admin --role admin"},
     {"kms:role", "ask an administrator"},
     {"kms:busy", "ask again later"},
+    {"kms:instance",
+     "all values of one run come from one KMS: does --kms lead to several? cczoo kms "
+     "status tells which is which"},
+    {"kms:instance-id", "cczoo kms status and cczoo-kmsd check print it"},
     {"kms:store-full",
      "make room on the file system of the state folder and ask again; nothing was lost"},
     {"kms:store-busy", "only one KMS may use a state folder"},

@@ -43,6 +43,7 @@ struct cczi_kms_sealer {
     struct ccz_secret *keys;                    /* CCZI_KMS_SUBKEYS times 32 bytes */
     struct ccz_aead *aead;                      /* AES-256-GCM */
     uint8_t key_check[CCZI_KMS_KEY_CHECK_SIZE]; /* public: tells one master key from another */
+    uint8_t instance[CCZ_KMS_INSTANCE_SIZE];    /* public: the same for whoever is told which KMS */
 };
 ccz_rc cczi_kms_sealer_init(struct cczi_kms_sealer *s, const struct ccz_secret *master,
                             struct ccz_err *err);
@@ -330,6 +331,7 @@ struct cczi_msg_release_resp {
     struct ccz_span policy, policy_sha256, rule;
     struct ccz_span inclusion; /* text of struct ccz_kms_inclusion */
     struct ccz_span receipt;
+    struct ccz_span instance;
 };
 struct cczi_msg_put_req {
     struct ccz_span name, alg, value, policy;
@@ -382,7 +384,7 @@ struct cczi_msg_status {
     struct ccz_span version, tee;
     uint64_t simulated, started_s, keys, secrets, policies, unbound, audit_seq,
         collateral_expires_s;
-    struct ccz_span audit_sha256;
+    struct ccz_span audit_sha256, instance;
 };
 extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],
     cczi_msg_release_resp[], cczi_msg_put_req[], cczi_msg_put_resp[], cczi_msg_put_policy_req[],

@@ -105,6 +105,7 @@ static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, 
         .policy = ccz_span_str(call->policy),
         .policy_sha256 = CCZ_SPAN(call->policy_sha256, 32),
         .rule = ccz_span_str(call->rule),
+        .instance = CCZ_SPAN(call->store->sealer.instance, CCZ_KMS_INSTANCE_SIZE),
     };
     cczi_msg_put(response, cczi_msg_release_resp, &out);
     return CCZ_OK;
@@ -472,6 +473,7 @@ static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, s
         .started_s = (uint64_t)info->started_s,
         .audit_seq = call->store->head.seq,
         .audit_sha256 = CCZ_SPAN(call->store->head.hash, 32),
+        .instance = CCZ_SPAN(call->store->sealer.instance, CCZ_KMS_INSTANCE_SIZE),
     };
     if (info->collateral_expires_s)
         m.collateral_expires_s = (uint64_t)info->collateral_expires_s(info->arg);

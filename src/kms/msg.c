@@ -42,6 +42,7 @@ const struct cczi_msg_field cczi_msg_release_resp[] = {
     SPAN(4, cczi_msg_release_resp, policy, CCZ_KMS_NAME_SIZE - 1),
     SPAN(5, cczi_msg_release_resp, policy_sha256, 32),
     SPAN(6, cczi_msg_release_resp, rule, 63),
+    SPAN(7, cczi_msg_release_resp, instance, CCZ_KMS_INSTANCE_SIZE),
     SPAN(CCZI_MSG_INCLUSION, cczi_msg_release_resp, inclusion, CCZ_KMS_INCLUSION_SIZE_MAX),
     SPAN(CCZI_MSG_RECEIPT, cczi_msg_release_resp, receipt, RECEIPT_SIZE),
     END,
@@ -134,6 +135,7 @@ const struct cczi_msg_field cczi_msg_status[] = {
     UINT(9, cczi_msg_status, audit_seq, INT64_MAX),
     SPAN(10, cczi_msg_status, audit_sha256, 32),
     UINT(11, cczi_msg_status, collateral_expires_s, INT64_MAX),
+    SPAN(12, cczi_msg_status, instance, CCZ_KMS_INSTANCE_SIZE),
     END,
 };
 

@@ -505,6 +505,11 @@ ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret
     return rc;
 }
 
+void ccz_kms_store_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE], const struct ccz_kms_store *s)
+{
+    memcpy(out, s->sealer.instance, CCZ_KMS_INSTANCE_SIZE);
+}
+
 void ccz_kms_store_free(struct ccz_kms_store *s)
 {
     if (!s)

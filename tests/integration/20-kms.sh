@@ -19,7 +19,8 @@ kms_setup
 status 3 "$BIN/cczoo-kmsd" init --state "$RUN/kms" --admin-key "$RUN/admin.key"
 has err 'kms:init: .*initialised already'
 status 0 "$BIN/cczoo-kmsd" check --state "$RUN/kms"
-has out '^versions=0 policies=0 bindings=0 admins=1 audit_lines=1$'
+has out '^versions=0 policies=0 bindings=0 admins=1 audit_lines=1 instance=[0-9a-f]{32}$'
+id=$(sed -n 's/.* instance=//p' "$RUN/out")
 openssl pkey -in "$RUN/admin.key" -pubout -out "$RUN/admin.pub" 2>/dev/null
 status 0 "$BIN/cczoo-kmsd" init --state "$RUN/kms2" --admin-key "$RUN/admin.pub" # the public half is enough
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$RUN/auditor.key" 2>/dev/null
@@ -36,6 +37,9 @@ kms_start
 grep -q SIMULATED "$RUN/log/kms.log" || die "the daemon does not say SIMULATED"
 status 3 "$BIN/cczoo-kmsd" check --state "$RUN/kms" # one user of a state folder
 has err 'kms:store-busy'
+grep -q " instance=$id SIMULATED" "$RUN/log/kms.log" || die "the daemon does not say which KMS it is"
+status 0 kms status
+has out "^instance $id\$"
 status 1 "$BIN/cczoo" kms status --kms "$KMS" --admin-key "$RUN/admin.key" --trust-sim "$RUN/sim/trust" \
     --policy "$RUN/probe-policy.json"
 has err '^refused: policy:mrenclave: [0-9a-f]{64} / [0-9a-f]{64}'

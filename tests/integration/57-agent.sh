@@ -163,6 +163,77 @@ grep -q 'renewed evidence for the KMS' "$RUN/log/fresh.log" || die "the evidence
 stop fresh
 SOCKET=$RUN/first.sock
 
+step "one agent, one KMS: others behind its address, or in its place, are refused"
+# another owner's: the same program with the same evidence, and items of the same names
+kmsd() { # NAME PORT OPTIONS...
+    rm -f "$RUN/$1.port"
+    start "$1" "$BIN/cczoo-kmsd" run --listen "127.0.0.1:$2" --port-file "$RUN/$1.port" --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" "${@:3}"
+    wait_file "$1" "$RUN/$1.port" 30
+}
+host() { KMS=$HOST ADMIN_KEY=$RUN/host.key kms "$@"; }
+OWNER=$KMS
+"$BIN/cczoo-kmsd" init --state "$RUN/host-kms" --admin-key "$RUN/host.key" 2>>"$RUN/log/setup.log"
+kmsd host 0 --state "$RUN/host-kms"
+HOST=127.0.0.1:$(cat "$RUN/host.port")
+status 0 host policy put agent "$RUN/agent-policy.json"
+printf "another's secret" | status 0 host secret put spark/auth --from - --bind agent
+OWNER_ID=$(kms status | sed -n 's/^instance //p')
+HOST_ID=$(host status | sed -n 's/^instance //p')
+[ ${#OWNER_ID} = 32 ] && [ ${#HOST_ID} = 32 ] && [ "$OWNER_ID" != "$HOST_ID" ] || die "two KMS of one id"
+# some COUNT: asks that often; sets VALUES and REFUSED, the kinds of what came back
+some() {
+    VALUES=() REFUSED=0
+    for ((i = 0; i < $1; i++)); do
+        rm -f "$RUN/got"
+        if ask secret spark/auth --out "$RUN/got" 2>"$RUN/err"; then
+            [[ " ${VALUES[*]} " = *" $(sha256sum <"$RUN/got" | cut -c 1-8) "* ]] || VALUES+=("$(sha256sum <"$RUN/got" | cut -c 1-8)")
+        else
+            has err '^refused: kms:instance: [0-9a-f]{32} / [0-9a-f]{32}$'
+            has err '^hint: all values of one run come from one KMS'
+            [ ! -e "$RUN/got" ] || die "a refused value was handed over"
+            REFUSED=$((REFUSED + 1))
+        fi
+    done
+}
+KMS=$OWNER,$HOST agent pair "$BIN/cczoo" --secret spark/auth
+some 20
+[ ${#VALUES[@]} = 1 ] && [ $REFUSED -gt 0 ] || die "values of ${#VALUES[@]} KMS, $REFUSED refused"
+stop pair
+KMS=$HOST,$OWNER agent pair "$BIN/cczoo" --secret spark/auth --kms-id "$OWNER_ID" --refresh 1
+some 10
+sleep 1.1 # other connections, and still the same KMS
+some 10
+[ "${VALUES[*]}" = "$(sha256sum <"$RUN/auth" | cut -c 1-8)" ] && [ $REFUSED -gt 0 ] || die "another KMS than the one that was named"
+grep -q 'where=kms:instance' "$RUN/log/pair.log" || die "no log line of a refusal"
+stop pair
+agent wrong "$BIN/cczoo" --secret spark/auth --kms-id "$HOST_ID"
+status 1 ask secret spark/auth --out "$RUN/none"
+has err "^refused: kms:instance: $OWNER_ID / $HOST_ID"
+stop wrong
+status 2 "$BIN/cczoo" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" --socket "$RUN/x" --secret spark/auth --kms-id "${HOST_ID}0"
+has err '^error: kms:instance-id: '
+kms_stop # another one in its place, where it cannot be told by its address
+stop host
+kmsd host "$port" --state "$RUN/host-kms"
+SOCKET=$RUN/first.sock # has had values of the first
+for _ in $(seq 100); do
+    ask secret spark/auth --out "$RUN/none" 2>"$RUN/err" && die "an agent changed its KMS"
+    grep -q 'kms:instance' "$RUN/err" && break
+    sleep 0.1
+done
+has err "^refused: kms:instance: $HOST_ID / $OWNER_ID"
+[ ! -e "$RUN/none" ] || die "a value of another KMS was handed over"
+stop host
+"$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen "127.0.0.1:$port" --port-file "$RUN/kms.port" --tee sim-sgx --sim-dir "$RUN/sim" \
+    --trust-sim "$RUN/sim/trust" >>"$RUN/log/kms.log" 2>&1 </dev/null &
+PIDS[kms]=$!
+for _ in $(seq 100); do
+    ask secret spark/auth --out "$RUN/got" 2>/dev/null && break
+    sleep 0.1
+done
+status 0 ask secret spark/auth --out "$RUN/got"
+cmp -s "$RUN/got" "$RUN/auth" || die "another secret than before"
+
 step "around a program"
 reach
 around() { "$BIN/cczoo" agent run "${REACH[@]}" --tee sim-sgx --sim-dir "$RUN/sim" "$@"; }
@@ -240,6 +311,17 @@ refused --unwrap ratings --measure "$RUN/dek" -- "${OPEN[@]}"
 refused --unwrap ratings --wrap ratings -- "${OPEN[@]}"
 refused --unwrap ratings --secret spark/auth -- "${OPEN[@]}"
 refused --unwrap 'ratings,unused' -- "${OPEN[@]}"
+refused --unwrap ratings --kms-id "$OWNER_ID" -- "${OPEN[@]}"
+admit --unwrap ratings --kms-id "$OWNER_ID" -- "${OPEN[@]}"
+status 0 launch --unwrap ratings --kms-id "$OWNER_ID" -- "${OPEN[@]}"
+rm "$RUN/none"
+refused --unwrap ratings --kms-id "$HOST_ID" -- "${OPEN[@]}" # which KMS is part of what is admitted
+refused --unwrap ratings -- "${OPEN[@]}"
+admit --unwrap ratings --kms-id "$HOST_ID" -- "${OPEN[@]}"
+status 1 launch --unwrap ratings --kms-id "$HOST_ID" -- "${OPEN[@]}"
+has err '^refused: kms:instance: '
+[ ! -e "$RUN/none" ] || die "a key was written"
+admit --unwrap ratings -- "${OPEN[@]}"
 cp "$RUN/kms-policy.json" "$RUN/kms-policy.kept"
 printf ' ' >>"$RUN/kms-policy.json" # another policy for the KMS, if only in its spelling
 refused --unwrap ratings -- "${OPEN[@]}"

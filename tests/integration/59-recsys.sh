@@ -296,6 +296,52 @@ publish again
 start_server
 rest /v1/models/films:predict '{"inputs": {"user_id": ["u1", "u2", "u3"], "k": 20}}' | cmp - served.json
 stop server
+
+step "keys and order of one run come from one KMS: another of the same program, with items of the same names, is refused"
+host() { "$BIN/cczoo" kms "$@" --kms "$HOST" --admin-key "$RUN/host.key" --trust-sim "$RUN/sim/trust" --policy "$RUN/kms-policy.json" 2>>"$RUN/log/admin.log"; }
+host_kms() { # PORT
+    rm -f "$RUN/host.port"
+    start host "$BIN/cczoo-kmsd" run --state "$RUN/host-kms" --listen "127.0.0.1:$1" --port-file "$RUN/host.port" "${TEE[@]}"
+    wait_file host "$RUN/host.port" 20
+    HOST=127.0.0.1:$(cat "$RUN/host.port")
+}
+"$BIN/cczoo-kmsd" init --state "$RUN/host-kms" --admin-key "$RUN/host.key" 2>>"$RUN/log/setup.log"
+host_kms 0
+"$BIN/cczoo" pf keygen evil.key 2>/dev/null
+host policy put model "$RUN/model-policy.json" >/dev/null
+for key in ratings films; do host key import $key --alg aes-128 --from evil.key --bind model >/dev/null; done
+host secret put orders/films --from "$RUN/order.json" --bind model >/dev/null
+OWNER_ID=$(kms status | sed -n 's/^instance //p')
+HOST_ID=$(host status | sed -n 's/^instance //p')
+# mixed OPTION...: a trainer that finds both: its second value comes from the other one, but for a connection that is late
+mixed() {
+    local said
+    for ((i = 0; i < 20; i++)); do
+        rm -rf never
+        said=$("$BIN/cczoo-trainer" "${ORDERED[@]}" "${RUNNING[@]}" "${TEE[@]}" --kms "$KMS,$HOST" --kms-policy "$RUN/kms-policy.json" "$@" 2>&1 >/dev/null) && continue
+        [[ $said = *"refused: kms:instance: "*"hint: all values of one run come from one KMS"* ]] || continue # all of the host, which has no such ratings
+        [ ! -e never ] || die "something was written"
+        return
+    done
+    die "never refused: $said"
+}
+mixed
+mixed --kms-id "$OWNER_ID"
+rm -rf never
+recsys() { "$BIN/cczoo-trainer" "$@"; }
+fails 1 "refused: kms:instance: $OWNER_ID / $HOST_ID" "${ORDERED[@]}" "${REST_OF_IT[@]}" --kms-id "$HOST_ID"
+fails 2 'kms:instance-id' "${ORDERED[@]}" "${REST_OF_IT[@]}" --kms-id 12
+once --kms-id "$HOST_ID"
+grep -q "^refused: kms:instance: $OWNER_ID / $HOST_ID" "$RUN/log/once.log" || die "another KMS: $(tail -n 1 "$RUN/log/once.log")"
+WANT=2 once --kms-id nobody
+start_server # with a KMS in the place of the one that it has started with
+rest /v1/models/films:predict '{"inputs": {"user_id": ["u1", "u2", "u3"], "k": 20}}' | cmp - served.json
+stop host
+stop kms
+host_kms "${KMS##*:}"
+signal "model=kept where=kms:instance.*got=\"$HOST_ID\".*expected=\"$OWNER_ID\""
+rest /v1/models/films:predict '{"inputs": {"user_id": ["u1", "u2", "u3"], "k": 20}}' | cmp - served.json
+stop server
 WANT=2 once --order local.json
 grep -q 'secret/NAME' "$RUN/log/once.log" || die "an order of a file"
 WANT=2 once --any-order-insecure

@@ -107,6 +107,40 @@ admitted 0 --secret secret/db/password=fd:3 --secret secret/second=fd:4 -- /bin/
 [ "$(cat "$RUN/out")" = "second$VALUE" ] || die "two secrets were mixed up"
 status 125 launch --secret secret/db/password@2=fd:3 --secret secret/second=fd:4 -- /bin/cat /proc/self/fd/4 /proc/self/fd/3
 
+step "all secrets of one launch come from one KMS"
+OWNER_ID=$(kms status | sed -n 's/^instance //p')
+"$BIN/cczoo-kmsd" init --state "$RUN/host-kms" --admin-key "$RUN/host.key" 2>>"$RUN/log/setup.log"
+start host "$BIN/cczoo-kmsd" run --state "$RUN/host-kms" --listen 127.0.0.1:0 --port-file "$RUN/host.port" --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust"
+wait_file host "$RUN/host.port" 30
+HOST=127.0.0.1:$(cat "$RUN/host.port")
+host() { KMS=$HOST ADMIN_KEY=$RUN/host.key kms "$@" 2>>"$RUN/log/setup.log"; }
+HOST_ID=$(host status | sed -n 's/^instance //p')
+MANY=(--secret secret/db/password=fd:9)
+for n in $(seq 10 20); do MANY+=(--secret "secret/second=fd:$n"); done
+LINE=(--env PATH "${MANY[@]}" -- /bin/touch "$RUN/mixed")
+admit "${LINE[@]}"
+host policy put launch "$RUN/launch-policy.json" >/dev/null
+for name in db/password second; do printf theirs | host secret put $name --from - --bind launch >/dev/null; done
+for _ in $(seq 20); do # at once, but for a connection that is late
+    rm -f "$RUN/mixed"
+    got=0
+    KMS=$KMS,$HOST launch "${LINE[@]}" >"$RUN/out" 2>"$RUN/err" || got=$?
+    [ $got = 0 ] || break
+done
+[ $got = 124 ] || die "status $got, expected 124"
+has err '^refused: kms:instance: [0-9a-f]{32} / [0-9a-f]{32}$'
+[ ! -e "$RUN/mixed" ] || die "the program was started"
+admitted 0 --kms-id "$OWNER_ID" "${LINE[@]}"
+status 124 launch "${LINE[@]}" # another launch
+has err '^refused: policy:mrenclave: '
+rm "$RUN/mixed"
+admitted 124 --kms-id "$HOST_ID" "${LINE[@]}"
+has err "^refused: kms:instance: $OWNER_ID / $HOST_ID"
+status 125 launch --kms-id "${HOST_ID}0" "${LINE[@]}"
+has err '^error: kms:instance-id: '
+[ ! -e "$RUN/mixed" ] || die "the program was started"
+stop host
+
 step "what the program has, and has not"
 admitted 0 --secret secret/db/password=fd:9 -- /usr/bin/env
 [ ! -s "$RUN/out" ] || die "a variable was inherited"

@@ -246,6 +246,48 @@ static void test_release(void)
     ccz_kms_store_free(s);
 }
 
+static void instance_of(uint8_t id[CCZ_KMS_INSTANCE_SIZE], struct ccz_kms_store *s,
+                        const char *item)
+{
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    struct cczi_msg_release_resp m = {0};
+    CHECK(fix_release(&out, s, FIX_WORKLOAD, item, 0, NULL) == CCZ_OK);
+    CHECK(cczi_msg_get(&m, cczi_msg_release_resp, ccz_buf_span(&out), NULL) == CCZ_OK &&
+          m.instance.size == CCZ_KMS_INSTANCE_SIZE);
+    memcpy(id, m.instance.ptr, CCZ_KMS_INSTANCE_SIZE);
+}
+
+/* Every release of one KMS says the same, whichever server of it answers; another KMS says something else. */
+static void test_instance(void)
+{
+    struct ccz_kms_store *s = fix_memory_store(), *again = fix_memory_store(), *other = NULL;
+    struct ccz_secret *master = fix_master(2);
+    uint8_t spki[32], id[4][CCZ_KMS_INSTANCE_SIZE], own[CCZ_KMS_INSTANCE_SIZE];
+    fix_spki(spki, FIX_ADMIN);
+    CHECK(cczi_kms_store_memory(&other, master, spki, FIX_NOW, NULL) == CCZ_OK);
+    ccz_secret_free(master);
+    fix_populate(s);
+    fix_populate(again);
+    fix_populate(other);
+    instance_of(id[0], s, "key/model");
+    instance_of(id[1], s, "secret/db/password");
+    instance_of(id[2], again, "key/model");
+    instance_of(id[3], other, "key/model");
+    ccz_kms_store_instance(own, s);
+    CHECK(memcmp(id[0], own, sizeof(own)) == 0 && memcmp(id[0], id[1], sizeof(own)) == 0);
+    CHECK(memcmp(id[0], id[2], sizeof(own)) == 0 && memcmp(id[0], id[3], sizeof(own)) != 0);
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    struct cczi_msg_status st = {0};
+    CHECK(fix_call(&out, other, FIX_AUDITOR, "Status", (struct ccz_span){0}, NULL) == CCZ_OK);
+    CHECK(cczi_msg_get(&st, cczi_msg_status, ccz_buf_span(&out), NULL) == CCZ_OK &&
+          ccz_span_eq(st.instance, CCZ_SPAN(id[3], sizeof(own))));
+    ccz_kms_store_free(s);
+    ccz_kms_store_free(again);
+    ccz_kms_store_free(other);
+}
+
 /* Each reason to refuse a release: named, recorded, and nothing comes back. */
 static void test_release_refused(void)
 {
@@ -636,6 +678,7 @@ static const struct ccz_test tests[] = {
     {"kms.who", test_who},
     {"kms.both", test_both},
     {"kms.release", test_release},
+    {"kms.instance", test_instance},
     {"kms.release_refused", test_release_refused},
     {"kms.release_needs_audit", test_release_needs_audit},
     {"kms.put", test_put},

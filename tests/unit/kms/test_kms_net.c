@@ -79,14 +79,14 @@ static void start(struct server *s)
     (void)snprintf(s->target, sizeof(s->target), "127.0.0.1:%u", ccz_rpc_server_port(s->rpc));
 }
 
-static void serve_kms(struct server *s)
+static void serve_kms_of(struct server *s, uint8_t master_fill)
 {
     *s = (struct server){0};
     struct ccz_err err = {0};
     uint8_t spki[32];
     CHECK(ccz_key_generate(&s->admin, CCZ_P256) == CCZ_OK);
     spki_digest(spki, s->admin);
-    struct ccz_secret *master = fix_master(1);
+    struct ccz_secret *master = fix_master(master_fill);
     CHECK(cczi_kms_store_memory(&s->store, master, spki, FIX_NOW, &err) == CCZ_OK);
     ccz_secret_free(master);
     const struct ccz_kms_service_cfg cfg = {
@@ -95,6 +95,11 @@ static void serve_kms(struct server *s)
     listen_with(s, ccz_kms_service_pin, s->service);
     CHECK(ccz_kms_service_add(s->service, s->rpc) == CCZ_OK);
     start(s);
+}
+
+static void serve_kms(struct server *s)
+{
+    serve_kms_of(s, 1);
 }
 
 static void stop(struct server *s)
@@ -407,6 +412,61 @@ static void test_net_pin(void)
     stop(&s);
 }
 
+/* ------------------------------------------------------------------------- which KMS */
+
+static void release_of(struct ccz_kms_release *info, uint8_t master_fill)
+{
+    struct server s;
+    struct client admin, workload;
+    struct ccz_err err = {0};
+    struct ccz_kms_status st;
+    struct ccz_secret *out;
+    const struct ccz_kms_put put = {.name = "k", .alg = "aes-256", .policy = "p"};
+    serve_kms_of(&s, master_fill);
+    CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
+    CHECK(ccz_kms_put_policy(NULL, admin.rpc, "p", ccz_span_str(fix_policy), false, &err) ==
+          CCZ_OK);
+    CHECK(ccz_kms_create_key(NULL, NULL, admin.rpc, &put, &err) == CCZ_OK);
+    CHECK(connect_as(&workload, &s, NULL, &err) == CCZ_OK);
+    CHECK(ccz_kms_release(&out, info, workload.rpc, "key/k", 0, &err) == CCZ_OK);
+    ccz_secret_free(out);
+    CHECK(ccz_kms_get_status(&st, admin.rpc, &err) == CCZ_OK &&
+          memcmp(st.instance, info->instance, sizeof(st.instance)) == 0);
+    leave(&workload);
+    leave(&admin);
+    stop(&s);
+}
+
+/* The first release decides, or an id that is known ahead; a server of the same store is the same KMS. */
+static void test_net_instance(void)
+{
+    struct ccz_kms_release owner, again, host;
+    struct ccz_kms_instance pin = {0}, ahead;
+    struct ccz_err err = {0};
+    char hex[2][2 * CCZ_KMS_INSTANCE_SIZE + 1];
+    release_of(&owner, 1);
+    release_of(&again, 1);
+    release_of(&host, 2);
+    ccz_hex(hex[0], owner.instance, sizeof(owner.instance));
+    ccz_hex(hex[1], host.instance, sizeof(host.instance));
+    CHECK(ccz_kms_instance_check(&pin, &owner, &err) == CCZ_OK && pin.known);
+    CHECK(ccz_kms_instance_check(&pin, &again, &err) == CCZ_OK);
+    for (int i = 0; i < 2; i++) { /* a refusal does not pin another one */
+        err = (struct ccz_err){0};
+        CHECK(ccz_kms_instance_check(&pin, &host, &err) == CCZ_E_UNTRUSTED);
+        CHECK(strcmp(err.where, "kms:instance") == 0 && strcmp(err.got, hex[1]) == 0 &&
+              strcmp(err.expected, hex[0]) == 0 && strstr(err.hint, "--kms") != NULL);
+    }
+    CHECK(ccz_kms_instance_parse(&ahead, hex[1], &err) == CCZ_OK && ahead.known);
+    CHECK(ccz_kms_instance_check(&ahead, &owner, &err) == CCZ_E_UNTRUSTED);
+    CHECK(ccz_kms_instance_check(&ahead, &host, &err) == CCZ_OK);
+    const char *const bad[] = {"", "12", hex[0] + 1, "0123456789abcdef0123456789abcdefab",
+                               "0123456789abcdef0123456789abcdeg"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        CHECK(ccz_kms_instance_parse(&ahead, bad[i], &err) == CCZ_E_ARG && !ahead.known &&
+              strcmp(err.where, "kms:instance-id") == 0);
+}
+
 /* ------------------------------------------------------------------- hostile server */
 
 static struct ccz_buf g_answer;
@@ -580,6 +640,24 @@ static void audit_gaps(struct ccz_rpc_client *c)
     }
 }
 
+/* A whole release of a server that does not say which KMS it is, or not in 16 bytes. */
+static void without_instance(struct ccz_rpc_client *c, struct ccz_kms_store *store)
+{
+    for (size_t size = 0; size < CCZ_KMS_INSTANCE_SIZE; size++) {
+        CCZ_AUTO_BUF whole;
+        struct ccz_err err = {0};
+        struct cczi_msg_release_resp m = {0};
+        ccz_buf_init(&whole, CCZ_KMS_MESSAGE_SIZE_MAX);
+        answer_of(store, 0);
+        ccz_buf_put_span(&whole, ccz_buf_span(&g_answer));
+        CHECK(cczi_msg_get(&m, cczi_msg_release_resp, ccz_buf_span(&whole), NULL) == CCZ_OK);
+        m.instance.size = size;
+        ccz_buf_clear(&g_answer);
+        cczi_msg_put(&g_answer, cczi_msg_release_resp, &m);
+        CHECK(ask_all(c, 0, &err) == CCZ_E_UNTRUSTED && strcmp(err.where, "kms:instance") == 0);
+    }
+}
+
 /* Each kind of answer, true, and cut at each byte: what is missing is noticed, never taken as done.
  */
 static void test_net_hostile_server(void)
@@ -608,6 +686,7 @@ static void test_net_hostile_server(void)
         }
         g_answer.size = whole;
     }
+    without_instance(c.rpc, store);
     answer_of(store, 5); /* an audit line that was changed on the way */
     uint8_t *at = memmem(g_answer.ptr, g_answer.size, "accept", 6);
     CHECK(at != NULL);
@@ -716,9 +795,13 @@ static void test_sealed(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"kms.net", test_net},           {"kms.net_many", test_net_many},
-    {"kms.door", test_door},         {"kms.net_pin", test_net_pin},
-    {"kms.net_sealed", test_sealed}, {"kms.net_hostile_server", test_net_hostile_server},
+    {"kms.net", test_net},
+    {"kms.net_many", test_net_many},
+    {"kms.door", test_door},
+    {"kms.net_pin", test_net_pin},
+    {"kms.net_sealed", test_sealed},
+    {"kms.net_hostile_server", test_net_hostile_server},
+    {"kms.net_instance", test_net_instance},
 };
 
 int main(int argc, char **argv)

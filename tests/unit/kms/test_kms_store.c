@@ -130,6 +130,8 @@ static void test_seal(void)
     ccz_secret_bytes(master)[31] ^= 1;
     CHECK(cczi_kms_sealer_init(&other, master, NULL) == CCZ_OK);
     CHECK(memcmp(s.key_check, other.key_check, sizeof(s.key_check)) != 0);
+    CHECK(memcmp(s.instance, other.instance, sizeof(s.instance)) != 0 &&
+          memcmp(s.instance, s.key_check, sizeof(s.instance)) != 0);
     ccz_secret_free(master);
 
     struct cczi_kms_slot slot = {.ref = {CCZI_KMS_KEY, "model"}, .version = 2, .alg = "aes-128"};
@@ -248,7 +250,13 @@ static void test_init(void)
     CHECK(try_open(&err) == CCZ_OK);
 
     /* one user at a time */
+    uint8_t id[2][CCZ_KMS_INSTANCE_SIZE];
     struct ccz_kms_store *s = open_store();
+    ccz_kms_store_instance(id[0], s);
+    ccz_kms_store_free(s);
+    s = open_store(); /* the same KMS after a restart */
+    ccz_kms_store_instance(id[1], s);
+    CHECK(memcmp(id[0], id[1], sizeof(id[0])) == 0);
     CHECK(mode_of(in_dir("kms.sqlite-wal")) == 0600);
     CHECK(try_open(&err) == CCZ_E_UNAVAILABLE && strcmp(err.where, "kms:store-busy") == 0);
     ccz_kms_store_free(s);
