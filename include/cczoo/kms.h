@@ -103,7 +103,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_open(struct ccz_kms_store **out,
                                                struct ccz_err *err);
 CCZ_API void ccz_kms_store_free(struct ccz_kms_store *s);
 /** Which KMS this is: derived from the master key, so the same for every server of this store and another for any other
- *  store. Public. */
+ *  store, and another after ccz_kms_rekey(). Public. */
 CCZ_API void ccz_kms_store_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE],
                                     const struct ccz_kms_store *s);
 CCZ_DEFINE_AUTO(ccz_kms_store)
