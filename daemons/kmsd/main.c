@@ -63,19 +63,20 @@ static int cmd_check(const struct kmsd_opts *o)
     struct ccz_err err = {0};
     struct ccz_kms_check c;
     struct kmsd_keys k;
+    uint8_t instance[CCZ_KMS_INSTANCE_SIZE] = {0};
     struct ccz_kms_store *store = NULL;
     ccz_rc rc = kmsd_keys_open(&k, o, &err);
     if (rc == CCZ_OK)
         rc = ccz_kms_store_open(&store, &k.state, &err);
     if (rc == CCZ_OK)
         rc = ccz_kms_store_check(&c, store, &err);
+    if (rc == CCZ_OK)
+        ccz_kms_store_instance(instance, store);
     ccz_kms_store_free(store);
     kmsd_keys_close(&k);
     if (rc != CCZ_OK)
         return ui_fail(&err);
-    uint8_t instance[CCZ_KMS_INSTANCE_SIZE];
     char hex[2 * CCZ_KMS_INSTANCE_SIZE + 1];
-    ccz_kms_store_instance(instance, store);
     ccz_hex(hex, instance, sizeof(instance));
     ui_out("versions=%llu policies=%llu bindings=%llu admins=%llu audit_lines=%llu instance=%s\n",
            (unsigned long long)c.versions, (unsigned long long)c.policies,

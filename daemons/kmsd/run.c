@@ -168,8 +168,6 @@ int kmsd_run(const struct kmsd_opts *o)
     }
     if (rc == CCZ_OK)
         rc = start(&k, o, &err);
-    if (rc == CCZ_OK)
-        rc = kmsd_write_port(o->port_file, ccz_rpc_server_port(k.rpc), &err);
     if (rc == CCZ_OK) {
         if (k.simulated)
             ui_simulated("evidence of this KMS, or evidence it accepts, comes from a software TEE");
@@ -179,8 +177,11 @@ int kmsd_run(const struct kmsd_opts *o)
         ccz_hex(hex, instance, sizeof(instance));
         ccz_log(CCZ_LOG_INFO, "kmsd", "ready port=%u tee=%s instance=%s%s",
                 ccz_rpc_server_port(k.rpc), o->tee, hex, k.simulated ? " SIMULATED" : "");
-        wait_for_end(&k, &signals);
+        rc = kmsd_write_port(o->port_file, ccz_rpc_server_port(k.rpc),
+                             &err); /* last: who waits for it finds all said */
     }
+    if (rc == CCZ_OK)
+        wait_for_end(&k, &signals);
     shut_down(&k);
     return rc == CCZ_OK ? UI_OK : ui_fail(&err);
 }
