@@ -3,9 +3,11 @@
  * --policy before anything is sent to it. Values come from files or stdin, never from the command
  * line. */
 #include "cli.h"
+#include "kms_audit.h"
 
 #include <cczoo/codec.h>
 #include <cczoo/kms.h>
+#include <cczoo/kms_master.h>
 #include <cczoo/party.h>
 
 #include <errno.h>
@@ -16,8 +18,9 @@
 struct kms_opts {
     const char *kms, *admin_key, *trust_sim, *collateral, *policy; /* how to reach it */
     const char *alg, *from, *bind;                                 /* what to do */
-    int64_t version, last;
-    bool new_version, replace, json;
+    const char *expires, *metadata;
+    int64_t version, last, if_version, recovery_days;
+    bool new_version, replace, json, no_recovery;
 };
 
 /* ---------------------------------------------------------------------------- connection */
@@ -38,7 +41,7 @@ static void session_end(struct session *s)
 static ccz_rc session_begin(struct session *s, const struct kms_opts *o, struct ccz_err *err)
 {
     *s = (struct session){0};
-    ccz_rc rc = ccz_key_load(&s->key, o->admin_key, err);
+    ccz_rc rc = o->admin_key ? ccz_key_load(&s->key, o->admin_key, err) : CCZ_OK;
     if (rc != CCZ_OK)
         return rc;
     const struct ccz_party_cfg party = {.collateral_dir = o->collateral,
@@ -129,6 +132,22 @@ static void show_change(const struct kms_opts *o, const char *what, const char *
     ui_out("%s}\n", ccz_buf_str(&b));
 }
 
+static void show_time(const char *what, int64_t t_s)
+{
+    char at[21];
+    ccz_time_format(at, t_s);
+    if (t_s)
+        ui_out("%s%s", what, at);
+}
+
+static void put_time(struct ccz_buf *b, const char *key, int64_t t_s)
+{
+    char at[21] = "";
+    if (t_s)
+        ccz_time_format(at, t_s);
+    put_text(b, key, at);
+}
+
 static void show_item(void *arg, const struct ccz_kms_item *it)
 {
     const struct kms_opts *o = arg;
@@ -136,19 +155,29 @@ static void show_item(void *arg, const struct ccz_kms_item *it)
     ccz_time_format(at, it->created_s);
     if (!o->json) {
         bool is_policy = strncmp(it->item, "policy/", 7) == 0;
-        ui_out("%-40s %-8s %3u  %s  %s\n", it->item, it->alg[0] ? it->alg : "-", it->version, at,
+        ui_out("%-40s %-8s %3u  %s  %s%s", it->item, it->alg[0] ? it->alg : "-", it->version, at,
                is_policy       ? ""
                : it->policy[0] ? it->policy
-                               : "(unbound: released to nobody)");
+                               : "(unbound: released to nobody)",
+               it->disabled ? "  disabled" : "");
+        show_time("  expires ", it->expires_s);
+        show_time("  DELETED, kept until at least ", it->delete_after_s);
+        ui_out("\n");
         return;
     }
     CCZ_AUTO_BUF b;
-    ccz_buf_init(&b, 4096);
+    ccz_buf_init(&b, 32768);
     ccz_buf_printf(&b, "{\"version\":%u", it->version);
     put_text(&b, "item", it->item);
     put_text(&b, "alg", it->alg);
     put_text(&b, "created", at);
     put_text(&b, "policy", it->policy);
+    ccz_buf_printf(&b, ",\"disabled\":%s", it->disabled ? "true" : "false");
+    put_time(&b, "expires", it->expires_s);
+    put_time(&b, "delete_after", it->delete_after_s);
+    ccz_buf_put_str(&b,
+                    ",\"metadata\":"); /* as a text: it is only the server that says it is JSON */
+    ccz_json_put_str(&b, it->metadata);
     ui_out("%s}\n", ccz_buf_str(&b));
 }
 
@@ -227,12 +256,27 @@ static void show_audit(void *arg, const struct ccz_kms_audit_line *l)
 /* A verb runs on a connected session; its operands were counted. */
 typedef ccz_rc verb_fn(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err);
 
+/* What keys and secrets are stored with. */
+static ccz_rc fill_put(struct ccz_kms_put *put, const struct kms_opts *o, struct ccz_err *err)
+{
+    put->policy = o->bind;
+    put->new_version = o->new_version;
+    put->check_version = o->if_version >= 0;
+    put->if_version = o->if_version >= 0 ? (uint32_t)o->if_version : 0;
+    put->metadata = o->metadata;
+    if (o->expires && ccz_time_parse(&put->expires_s, o->expires, strlen(o->expires)) != CCZ_OK)
+        return ccz_refuse(err, CCZ_E_FORMAT, "kms:expires", o->expires, "YYYY-MM-DDThh:mm:ssZ");
+    return CCZ_OK;
+}
+
 static ccz_rc put_key(struct session *s, const struct kms_opts *o, const char *what,
-                      const struct ccz_kms_put *put, struct ccz_err *err)
+                      struct ccz_kms_put *put, struct ccz_err *err)
 {
     uint32_t version;
     struct ccz_kms_receipt receipt;
-    ccz_rc rc = ccz_kms_create_key(&version, &receipt, s->client, put, err);
+    ccz_rc rc = fill_put(put, o, err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_create_key(&version, &receipt, s->client, put, err);
     if (rc == CCZ_OK)
         show_change(o, what, "key", put->name, version, &receipt);
     return rc;
@@ -240,10 +284,7 @@ static ccz_rc put_key(struct session *s, const struct kms_opts *o, const char *w
 
 static ccz_rc key_create(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
-    const struct ccz_kms_put put = {.name = args[0],
-                                    .alg = o->alg ? o->alg : "aes-256",
-                                    .policy = o->bind,
-                                    .new_version = o->new_version};
+    struct ccz_kms_put put = {.name = args[0], .alg = o->alg ? o->alg : "aes-256"};
     return put_key(s, o, "created", &put, err);
 }
 
@@ -253,13 +294,11 @@ static ccz_rc key_import(struct session *s, struct kms_opts *o, char **args, str
     ccz_rc rc = read_value(&value, o->from, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_kms_put put = {.name = args[0],
-                                    .alg = o->alg                         ? o->alg
-                                           : ccz_secret_size(value) == 16 ? "aes-128"
-                                                                          : "aes-256",
-                                    .policy = o->bind,
-                                    .new_version = o->new_version,
-                                    .value = value};
+    struct ccz_kms_put put = {.name = args[0],
+                              .alg = o->alg                         ? o->alg
+                                     : ccz_secret_size(value) == 16 ? "aes-128"
+                                                                    : "aes-256",
+                              .value = value};
     return put_key(s, o, "imported", &put, err);
 }
 
@@ -269,11 +308,12 @@ static ccz_rc secret_put(struct session *s, struct kms_opts *o, char **args, str
     ccz_rc rc = read_value(&value, o->from, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_kms_put put = {
-        .name = args[0], .policy = o->bind, .new_version = o->new_version, .value = value};
+    struct ccz_kms_put put = {.name = args[0], .value = value};
     uint32_t version;
     struct ccz_kms_receipt receipt;
-    rc = ccz_kms_put_secret(&version, &receipt, s->client, &put, err);
+    rc = fill_put(&put, o, err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_put_secret(&version, &receipt, s->client, &put, err);
     if (rc == CCZ_OK)
         show_change(o, "stored", "secret", args[0], version, &receipt);
     return rc;
@@ -315,10 +355,46 @@ static ccz_rc bind_item(struct session *s, struct kms_opts *o, char **args, stru
 static ccz_rc remove_item(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     struct ccz_kms_receipt receipt;
-    ccz_rc rc = ccz_kms_delete(&receipt, s->client, args[0], (uint32_t)o->version, err);
+    const struct ccz_kms_deletion how = {.recovery_s = (uint32_t)o->recovery_days * 86400,
+                                         .no_recovery = o->no_recovery};
+    ccz_rc rc = ccz_kms_delete(&receipt, s->client, args[0], (uint32_t)o->version, &how, err);
     if (rc == CCZ_OK)
-        show_change(o, "removed", "", args[0], (uint32_t)o->version, &receipt);
+        show_change(o, o->no_recovery ? "destroyed" : "deleted", "", args[0], (uint32_t)o->version,
+                    &receipt);
     return rc;
+}
+
+typedef ccz_rc change_fn(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                         const char *item, uint32_t version, struct ccz_err *err);
+
+static ccz_rc change_version(struct session *s, const struct kms_opts *o, change_fn *fn,
+                             const char *done, const char *item, struct ccz_err *err)
+{
+    struct ccz_kms_receipt receipt;
+    ccz_rc rc = fn(&receipt, s->client, item, (uint32_t)o->version, err);
+    if (rc == CCZ_OK)
+        show_change(o, done, "", item, (uint32_t)o->version, &receipt);
+    return rc;
+}
+
+static ccz_rc undelete_item(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    return change_version(s, o, ccz_kms_undelete, "brought back", args[0], err);
+}
+
+static ccz_rc destroy_item(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    return change_version(s, o, ccz_kms_destroy, "destroyed", args[0], err);
+}
+
+static ccz_rc disable_item(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    return change_version(s, o, ccz_kms_disable, "disabled", args[0], err);
+}
+
+static ccz_rc enable_item(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    return change_version(s, o, ccz_kms_enable, "enabled", args[0], err);
 }
 
 static ccz_rc list(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
@@ -343,6 +419,27 @@ static ccz_rc audit(struct session *s, struct kms_opts *o, char **args, struct c
         ui_say("%llu lines, each continues the one before; the last hash is %s",
                (unsigned long long)a.lines, hex);
     return rc;
+}
+
+static ccz_rc audit_export(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)o;
+    return kms_audit_export(s->client, args[0], err);
+}
+
+static ccz_rc audit_checkpoint(struct session *s, struct kms_opts *o, char **args,
+                               struct ccz_err *err)
+{
+    (void)o;
+    (void)args;
+    return kms_audit_checkpoint(s->client, err);
+}
+
+static ccz_rc audit_keys(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)o;
+    (void)args;
+    return kms_audit_keys(s->client, err);
 }
 
 static ccz_rc status(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
@@ -380,6 +477,27 @@ static ccz_rc status(struct session *s, struct kms_opts *o, char **args, struct 
     return CCZ_OK;
 }
 
+/* Whoever has a share may give it: no key of an administrator is needed. */
+static ccz_rc unseal(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)args;
+    struct ccz_kms_shares have;
+    CCZ_AUTO(ccz_secret) share = NULL;
+    ccz_rc rc = o->from ? read_value(&share, o->from, err) : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = ccz_kms_unseal(&have, s->client, share, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (o->json)
+        ui_out("{\"sealed\":%s,\"given\":%u,\"needed\":%u,\"total\":%u}\n",
+               have.sealed ? "true" : "false", have.given, have.needed, have.total);
+    else if (have.sealed)
+        ui_out("sealed: %u of %u shares are given\n", have.given, have.needed);
+    else
+        ui_out("unsealed\n");
+    return CCZ_OK;
+}
+
 static const struct verb {
     const char *noun, *name; /* name NULL: one word */
     const char *args, *help;
@@ -396,13 +514,40 @@ static const struct verb {
     {"policy", "show", "NAME", "print a policy", 1, false, policy_show},
     {"bind", NULL, "ITEM POLICY", "release key/NAME or secret/NAME under this policy from now on",
      2, false, bind_item},
-    {"rm", NULL, "ITEM", "remove key/NAME, secret/NAME or policy/NAME", 1, false, remove_item},
+    {"rm", NULL, "ITEM",
+     "delete key/NAME or secret/NAME, for 7 days to be undone; or remove policy/NAME", 1, false,
+     remove_item},
+    {"undelete", NULL, "ITEM", "bring back what was deleted and not destroyed", 1, false,
+     undelete_item},
+    {"destroy", NULL, "ITEM", "remove for good what was deleted, after its time", 1, false,
+     destroy_item},
+    {"disable", NULL, "ITEM", "release it to nobody until it is enabled", 1, false, disable_item},
+    {"enable", NULL, "ITEM", "undo disable", 1, false, enable_item},
     {"ls", NULL, "", "list keys, secrets and policies", 0, false, list},
     {"show", NULL, "ITEM", "list the versions of an item", 1, false, show},
+    {"audit", "export", "FILE", "write the whole audit log, signed, for audit verify", 1, false,
+     audit_export},
+    {"audit", "checkpoint", "", "print a signed checkpoint: keep it elsewhere", 0, false,
+     audit_checkpoint},
+    {"audit", "keys", "", "print the public keys that sign checkpoints", 0, false, audit_keys},
     {"audit", NULL, "", "print and verify the audit chain", 0, false, audit},
     {"status", NULL, "", "show what is running and how much it holds", 0, false, status},
+    {"unseal", NULL, "[--from FILE]",
+     "give a share of the master key, or ask how many are given; needs no --admin-key", 0, false,
+     unseal},
 };
 enum { VERBS_LEN = sizeof(verbs) / sizeof(verbs[0]) };
+
+/* These need no KMS. */
+static const struct {
+    const char *name, *args, *help;
+    int (*run)(int argc, char **argv);
+} offline[] = {
+    {"verify", "EXPORT", "verify an export, receipts, what it continues; without the KMS",
+     kms_audit_verify},
+    {"receipt", "EXPORT SEQ", "print the receipt of a line of an export", kms_audit_receipt},
+};
+enum { OFFLINE_LEN = sizeof(offline) / sizeof(offline[0]) };
 
 static int help(void)
 {
@@ -414,6 +559,9 @@ static int help(void)
                        verbs[i].name ? verbs[i].name : "", verbs[i].args);
         ui_out("  %-28s %s\n", left, verbs[i].help);
     }
+    for (size_t i = 0; i < OFFLINE_LEN; i++)
+        ui_out("  audit %s %-*s %s\n", offline[i].name, (int)(21 - strlen(offline[i].name)),
+               offline[i].args, offline[i].help);
     return UI_OK;
 }
 
@@ -422,7 +570,7 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
     const struct {
         const char *name, *value;
     } required[] = {{"kms", o->kms},
-                    {"admin-key", o->admin_key},
+                    {"admin-key", v->run == unseal ? "" : o->admin_key},
                     {"policy", o->policy},
                     {"from", v->value ? o->from : ""}};
     for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
@@ -431,7 +579,8 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
             return false;
         }
     if (operands != v->operands || o->last < 0 || o->version < 0 ||
-        o->version > CCZ_KMS_VERSIONS_MAX) {
+        o->version > CCZ_KMS_VERSIONS_MAX || o->if_version < -1 ||
+        o->if_version > CCZ_KMS_VERSIONS_MAX || o->recovery_days < 0 || o->recovery_days > 90) {
         ui_error("expected: cczoo kms %s%s%s %s", v->noun, v->name ? " " : "",
                  v->name ? v->name : "", v->args);
         return false;
@@ -441,7 +590,7 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
 
 static int run(const struct verb *v, int argc, char **argv)
 {
-    struct kms_opts o = {0};
+    struct kms_opts o = {.if_version = -1};
     const struct ui_opt opts[] = {
         {"kms", &o.kms, NULL, NULL, "ADDR", "address of the KMS"},
         {"admin-key", &o.admin_key, NULL, NULL, "FILE", "own private key, known to the KMS"},
@@ -457,7 +606,16 @@ static int run(const struct verb *v, int argc, char **argv)
         {"new-version", NULL, NULL, &o.new_version, NULL, "key, secret: it exists, add a version"},
         {"replace", NULL, NULL, &o.replace, NULL,
          "policy put: replace it for every item bound to it"},
-        {"version", NULL, &o.version, NULL, "N", "rm: this version only"},
+        {"if-version", NULL, &o.if_version, NULL, "N",
+         "key, secret: store only if N is the latest version; 0 = it does not exist"},
+        {"expires", &o.expires, NULL, NULL, "TIME",
+         "key, secret: released to nobody from then on, e.g. 2027-01-31T00:00:00Z"},
+        {"metadata", &o.metadata, NULL, NULL, "JSON", "key, secret: an object, not secret"},
+        {"version", NULL, &o.version, NULL, "N",
+         "rm, undelete, destroy, disable, enable: this version only"},
+        {"recovery", NULL, &o.recovery_days, NULL, "DAYS",
+         "rm: how long it is kept at least, 1 to 90; default 7"},
+        {"no-recovery", NULL, NULL, &o.no_recovery, NULL, "rm: destroy it now, for good"},
         {"last", NULL, &o.last, NULL, "N", "audit: the last N lines only"},
         {"json", NULL, NULL, &o.json, NULL, "print JSON, one object a line"},
         {0},
@@ -486,6 +644,9 @@ int cmd_kms(int argc, char **argv)
         (void)help();
         return argc < 2 ? UI_USAGE : UI_OK;
     }
+    for (size_t i = 0; i < OFFLINE_LEN && argc > 2 && strcmp(argv[1], "audit") == 0; i++)
+        if (strcmp(argv[2], offline[i].name) == 0)
+            return offline[i].run(argc - 2, argv + 2);
     for (size_t i = 0; i < VERBS_LEN; i++) {
         const struct verb *v = &verbs[i];
         if (strcmp(argv[1], v->noun) != 0)

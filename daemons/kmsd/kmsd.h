@@ -1,17 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef KMSD_H
 #define KMSD_H
-/* cczoo-kmsd: the attestation server & KMS as a daemon. main.c: commands; run.c: the server. */
+/* cczoo-kmsd: the attestation server & KMS as a daemon. main.c: commands; keys.c: master key and counter;
+ * run.c: the server; unseal.c: the server before that, which waits for shares. */
 #include <cczoo/kms.h>
+#include <cczoo/kms_master.h>
+
+#include <signal.h>
+
+#define KMSD_SERVICE  "cczoo.kms.v1.Kms"
+#define KMSD_UNSEALED SIGUSR1 /* to the main thread, by this process alone */
+enum { KMSD_LISTEN_SIZE = 280 };
 
 /* Options of every command; which of them a command takes is said in main.c. */
 struct kmsd_opts {
-    struct ccz_kms_state state;
+    struct ccz_kms_state state; /* dir alone: the rest is opened from the texts below */
+    const char *master_key, *new_master_key, *shares, *shares_dir;
+    const char *epoch;
+    int64_t epoch_lag_s;
+    bool accept_lost, accept_rolled_back;
     const char *admin_key, *role;
     const char *listen, *port_file;
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
     int64_t reattest_s; /* 0 = never */
 };
+
+/* What opens a store. */
+struct kmsd_keys {
+    struct ccz_kms_state state; /* master set; epoch if there is one */
+    struct ccz_attester *attester;
+};
+/* Of --tee; nothing without. The keys' own open does it where the master key needs it. */
+ccz_rc kmsd_attester_open(struct kmsd_keys *k, const struct kmsd_opts *o, struct ccz_err *err);
+/* To be closed in any case, after the store. */
+ccz_rc kmsd_keys_open(struct kmsd_keys *k, const struct kmsd_opts *o, struct ccz_err *err);
+void kmsd_keys_drop_master(struct kmsd_keys *k); /* once the store is open: wipes */
+void kmsd_keys_close(struct kmsd_keys *k);
+void kmsd_say_shares(const struct kmsd_opts *o);
+/* Commands; each returns the exit status. */
+int kmsd_rekey(const struct kmsd_opts *o, int64_t now_s);
+int kmsd_epoch(const struct kmsd_opts *o, int64_t now_s);
 
 /* SHA-256 of the SPKI in @p path: a PEM public key, or a PEM private key of mode 0600. If the file
  * does not exist and @p made is given, a private key is made there and *made is set. */
@@ -19,4 +47,10 @@ ccz_rc kmsd_admin_key(uint8_t spki_sha256[32], bool *made, const char *path, str
 
 /* Serves until SIGTERM or SIGINT; returns the exit status. */
 int kmsd_run(const struct kmsd_opts *o);
+ccz_rc kmsd_write_port(const char *file, uint16_t port, struct ccz_err *err);
+/* Returns at once unless shares of the master key are missing; else takes them.
+ * @param listen  in: where; out: the same with the port that it got
+ * @param signals  blocked, KMSD_UNSEALED among them @param[out] stopped  by SIGTERM or SIGINT */
+ccz_rc kmsd_wait_unsealed(char listen[KMSD_LISTEN_SIZE], bool *stopped, struct kmsd_keys *k,
+                          const struct kmsd_opts *o, const sigset_t *signals, struct ccz_err *err);
 #endif

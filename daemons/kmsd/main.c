@@ -3,6 +3,10 @@
 
 #include "../../cli/ui.h"
 
+#ifdef CCZ_HAVE_POSTGRESQL
+#include "kms_pg/kms_pg.h"
+#endif
+
 #include <string.h>
 
 enum { REATTEST_MAX_S = 30 * 86400 };
@@ -33,18 +37,24 @@ static int cmd_init(const struct kmsd_opts *o)
     struct ccz_err err = {0};
     if (missing("admin-key", o->admin_key))
         return UI_USAGE;
-    ccz_rc rc = kmsd_admin_key(spki, &made, o->admin_key, &err);
+    struct kmsd_keys k;
+    ccz_rc rc = kmsd_keys_open(&k, o, &err);
     if (rc == CCZ_OK)
-        rc = ccz_kms_init(&o->state, spki, now_s(), &err);
+        rc = kmsd_admin_key(spki, &made, o->admin_key, &err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_init(&k.state, spki, now_s(), &err);
+    bool file = rc == CCZ_OK && strcmp(ccz_kms_master_name(k.state.master), "file") == 0;
+    kmsd_keys_close(&k);
     if (rc != CCZ_OK)
         return ui_fail(&err);
     if (made)
         ui_say("a new administrator key was made: keep %s where the administrator works, not here",
                o->admin_key);
     say_admin(o, spki, "administrator");
-    ui_say("master key: %s%s; whoever has it and the database has every value",
-           o->state.master_key ? "" : o->state.dir,
-           o->state.master_key ? o->state.master_key : "/master.key");
+    if (file)
+        ui_say("master key: %s%s; whoever has it and the database has every value",
+               o->master_key ? "" : o->state.dir, o->master_key ? o->master_key : "/master.key");
+    kmsd_say_shares(o);
     return UI_OK;
 }
 
@@ -52,20 +62,40 @@ static int cmd_check(const struct kmsd_opts *o)
 {
     struct ccz_err err = {0};
     struct ccz_kms_check c;
-    CCZ_AUTO(ccz_kms_store) store = NULL;
-    ccz_rc rc = ccz_kms_store_open(&store, &o->state, &err);
+    struct kmsd_keys k;
+    uint8_t instance[CCZ_KMS_INSTANCE_SIZE] = {0};
+    struct ccz_kms_store *store = NULL;
+    ccz_rc rc = kmsd_keys_open(&k, o, &err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_store_open(&store, &k.state, &err);
     if (rc == CCZ_OK)
         rc = ccz_kms_store_check(&c, store, &err);
+    if (rc == CCZ_OK)
+        ccz_kms_store_instance(instance, store);
+    ccz_kms_store_free(store);
+    kmsd_keys_close(&k);
     if (rc != CCZ_OK)
         return ui_fail(&err);
-    uint8_t instance[CCZ_KMS_INSTANCE_SIZE];
     char hex[2 * CCZ_KMS_INSTANCE_SIZE + 1];
-    ccz_kms_store_instance(instance, store);
     ccz_hex(hex, instance, sizeof(instance));
     ui_out("versions=%llu policies=%llu bindings=%llu admins=%llu audit_lines=%llu instance=%s\n",
            (unsigned long long)c.versions, (unsigned long long)c.policies,
            (unsigned long long)c.bindings, (unsigned long long)c.admins,
            (unsigned long long)c.audit_lines, hex);
+    return UI_OK;
+}
+
+static int cmd_migrate(const struct kmsd_opts *o)
+{
+    struct ccz_err err = {0};
+    struct kmsd_keys k;
+    ccz_rc rc = kmsd_keys_open(&k, o, &err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_migrate(&k.state, now_s(), &err);
+    kmsd_keys_close(&k);
+    if (rc != CCZ_OK)
+        return ui_fail(&err);
+    ui_say("migrated; older versions of cczoo-kmsd refuse this store from now on");
     return UI_OK;
 }
 
@@ -84,12 +114,17 @@ static int cmd_admin(const struct kmsd_opts *o)
         ui_error("--role is one of admin, auditor, none");
         return UI_USAGE;
     }
-    CCZ_AUTO(ccz_kms_store) store = NULL;
-    ccz_rc rc = kmsd_admin_key(spki, NULL, o->admin_key, &err);
+    struct kmsd_keys k;
+    struct ccz_kms_store *store = NULL;
+    ccz_rc rc = kmsd_keys_open(&k, o, &err);
     if (rc == CCZ_OK)
-        rc = ccz_kms_store_open(&store, &o->state, &err);
+        rc = kmsd_admin_key(spki, NULL, o->admin_key, &err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_store_open(&store, &k.state, &err);
     if (rc == CCZ_OK)
         rc = ccz_kms_store_set_admin(store, spki, roles[r], now_s(), &err);
+    ccz_kms_store_free(store);
+    kmsd_keys_close(&k);
     if (rc != CCZ_OK)
         return ui_fail(&err);
     say_admin(o, spki, o->role);
@@ -111,21 +146,57 @@ static int cmd_run(const struct kmsd_opts *o)
     return kmsd_run(o);
 }
 
+static int cmd_rekey(const struct kmsd_opts *o)
+{
+    return missing("new-master-key", o->new_master_key) ? UI_USAGE : kmsd_rekey(o, now_s());
+}
+
+static int cmd_epoch(const struct kmsd_opts *o)
+{
+    return missing("epoch", o->epoch) ? UI_USAGE : kmsd_epoch(o, now_s());
+}
+
+/* --database: several servers on one store. */
+static bool choose_backend(struct kmsd_opts *o)
+{
+    if (!o->state.database)
+        return true;
+#ifdef CCZ_HAVE_POSTGRESQL
+    o->state.backend = ccz_kms_postgresql();
+    return true;
+#else
+    ui_error("--database: this cczoo-kmsd was built without libpq");
+    return false;
+#endif
+}
+
 static const struct command {
     const char *name, *usage, *help;
     int (*run)(const struct kmsd_opts *o);
 } commands[] = {
-    {"init", "cczoo-kmsd init --state DIR --admin-key FILE [--master-key FILE]",
+    {"init",
+     "cczoo-kmsd init --state DIR --admin-key FILE [--master-key WHERE] [--shares-dir DIR] "
+     "[--epoch WHERE] [--database CONNECTION]",
      "make master key and database, and name the first administrator", cmd_init},
     {"run",
      "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] "
      "...",
      "serve until SIGTERM; SIGHUP reads the collateral again and makes a new TLS identity",
      cmd_run},
-    {"check", "cczoo-kmsd check --state DIR [--master-key FILE]",
-     "check every row, value and audit line (the server must not run)", cmd_check},
+    {"check", "cczoo-kmsd check --state DIR [--master-key WHERE] [--database CONNECTION]",
+     "check every row, value and audit line (the server must not run, but with --database)",
+     cmd_check},
+    {"migrate", "cczoo-kmsd migrate --state DIR [--master-key WHERE]",
+     "bring a store of an older schema to that of this version; back it up first", cmd_migrate},
     {"admin", "cczoo-kmsd admin --state DIR --admin-key FILE --role admin|auditor|none",
-     "give a key a role, or take it away (the server must not run)", cmd_admin},
+     "give a key a role, or take it away (the server must not run, but with --database)",
+     cmd_admin},
+    {"rekey",
+     "cczoo-kmsd rekey --state DIR --new-master-key WHERE [--master-key WHERE] [--shares-dir DIR]",
+     "another master key, kept where you say (the server must not run)", cmd_rekey},
+    {"epoch", "cczoo-kmsd epoch --state DIR --epoch WHERE [--accept-lost | --accept-rolled-back]",
+     "compare the store with its counter, or start that again (the server must not run)",
+     cmd_epoch},
 };
 enum { COMMANDS_LEN = sizeof(commands) / sizeof(commands[0]) };
 
@@ -142,8 +213,25 @@ static int dispatch(const struct command *c, int argc, char **argv)
     struct kmsd_opts o = {0};
     const struct ui_opt opts[] = {
         {"state", &o.state.dir, NULL, NULL, "DIR", "state folder"},
-        {"master-key", &o.state.master_key, NULL, NULL, "FILE",
-         "master key, default DIR/master.key; better on another disk"},
+        {"master-key", &o.master_key, NULL, NULL, "WHERE",
+         "master key: FILE (default DIR/master.key; better on another disk), pkcs11:URI, "
+         "tee:mrenclave, tee:mrsigner, shamir:K/N"},
+        {"new-master-key", &o.new_master_key, NULL, NULL, "WHERE", "rekey: of the new one"},
+        {"shares", &o.shares, NULL, NULL, "FILE",
+         "shamir: shares of the master key, one a line; run waits for those that are missing"},
+        {"shares-dir", &o.shares_dir, NULL, NULL, "DIR",
+         "init, rekey: new shares are written here"},
+        {"epoch", &o.epoch, NULL, NULL, "WHERE",
+         "counter outside of the store: file:FILE on another disk, or pkcs11:URI"},
+        {"epoch-lag", NULL, &o.epoch_lag_s, NULL, "SECONDS",
+         "advance it at most so much later than a commit; default 0 = before it is acknowledged"},
+        {"accept-lost", NULL, NULL, &o.accept_lost, NULL,
+         "epoch: the counter is lost, or new: start it from the store as it is"},
+        {"accept-rolled-back", NULL, NULL, &o.accept_rolled_back, NULL,
+         "epoch, check: the store is an older copy on purpose"},
+        {"database", &o.state.database, NULL, NULL, "CONNECTION",
+         "PostgreSQL for several servers, e.g. \"host=db dbname=kms user=kms passfile=FILE\"; "
+         "default: SQLite in DIR"},
         {"admin-key", &o.admin_key, NULL, NULL, "FILE",
          "PEM key of an administrator; init: made if it does not exist"},
         {"role", &o.role, NULL, NULL, "ROLE", "admin, auditor or none"},
@@ -162,7 +250,18 @@ static int dispatch(const struct command *c, int argc, char **argv)
         ui_error("unexpected operand: %s", argv[0]);
         return UI_USAGE;
     }
-    return missing("state", o.state.dir) ? UI_USAGE : c->run(&o);
+    if (o.epoch_lag_s < 0 || o.epoch_lag_s > CCZ_KMS_EPOCH_LAG_MAX_S) {
+        ui_error("--epoch-lag must be 0..%d", CCZ_KMS_EPOCH_LAG_MAX_S);
+        return UI_USAGE;
+    }
+    bool accepts = c->run == cmd_epoch || c->run == cmd_check;
+    if ((o.accept_lost || o.accept_rolled_back) && !accepts) {
+        ui_error("--accept-lost and --accept-rolled-back are for epoch and check alone");
+        return UI_USAGE;
+    }
+    if (missing("state", o.state.dir) || !choose_backend(&o))
+        return UI_USAGE;
+    return c->run(&o);
 }
 
 int main(int argc, char **argv)

@@ -5,6 +5,7 @@
 #include "../../cli/ui.h"
 
 #include <cczoo/party.h>
+#include <cczoo/rpc_services.h>
 
 #include <pthread.h>
 #include <signal.h>
@@ -13,11 +14,13 @@
 enum { DRAIN_MS = 10000 };
 
 struct kmsd {
+    struct kmsd_keys keys;
+    char listen[KMSD_LISTEN_SIZE];
     struct ccz_kms_store *store;
-    struct ccz_attester *attester;
     struct ccz_kms_service *service;
     struct ccz_party *party;
     struct ccz_rpc_server *rpc;
+    struct ccz_rpc_health *health;
     bool simulated;
 };
 
@@ -26,7 +29,7 @@ struct kmsd {
 static ccz_rc open_party(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *err)
 {
     const struct ccz_party_cfg cfg = {
-        .attester = k->attester,
+        .attester = k->keys.attester,
         .collateral_dir = o->collateral,
         .trust_sim_dir = o->trust_sim,
         .collateral_from = o->collateral_from,
@@ -57,13 +60,13 @@ static void on_renewed(void *rpc, struct ccz_ratls_ctx *ctx)
 static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *err)
 {
     struct ccz_clock clock = ccz_clock_system();
-    const struct ccz_attester_cfg tee = {.provider = o->tee, .sim_dir = o->sim_dir};
-    ccz_rc rc = ccz_kms_store_open(&k->store, &o->state, err);
+    ccz_rc rc = ccz_kms_store_open(&k->store, &k->keys.state, err);
+    kmsd_keys_drop_master(&k->keys); /* the store has what it derives from it */
     if (rc == CCZ_OK)
-        rc = ccz_attester_open(&k->attester, &tee, err);
+        rc = kmsd_attester_open(&k->keys, o, err);
     if (rc != CCZ_OK)
         return rc;
-    k->simulated = o->trust_sim || ccz_attester_simulated(k->attester);
+    k->simulated = o->trust_sim || ccz_attester_simulated(k->keys.attester);
     const struct ccz_kms_service_cfg service = {
         .store = k->store,
         .clock = clock,
@@ -79,17 +82,20 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
         rc = open_party(k, o, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_rpc_server_cfg rpc = {.listen = o->listen,
+    const struct ccz_rpc_server_cfg rpc = {.listen = k->listen,
                                            .ratls = ccz_party_ratls(k->party),
                                            .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
     rc = ccz_rpc_server_new(&k->rpc, &rpc, err);
-    if (rc == CCZ_OK && (ccz_kms_service_add(k->service, k->rpc) != CCZ_OK ||
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_health_new(&k->health, k->rpc, err);
+    if (rc == CCZ_OK && (ccz_rpc_health_set(k->health, KMSD_SERVICE, CCZ_RPC_SERVING) != CCZ_OK ||
+                         ccz_kms_service_add(k->service, k->rpc) != CCZ_OK ||
                          ccz_party_attach(k->party, on_renewed, k->rpc) != CCZ_OK))
         rc = ccz_fail(err, CCZ_E_NOMEM, "kmsd:start", 0, "cannot register the methods");
     return rc == CCZ_OK ? ccz_rpc_server_start(k->rpc, err) : rc;
 }
 
-static ccz_rc write_port(const char *file, uint16_t port, struct ccz_err *err)
+ccz_rc kmsd_write_port(const char *file, uint16_t port, struct ccz_err *err)
 {
     char text[8];
     (void)snprintf(text, sizeof(text), "%u\n", port);
@@ -103,9 +109,10 @@ static void shut_down(struct kmsd *k)
         ccz_rpc_server_stop(k->rpc, DRAIN_MS);
     ccz_kms_service_free(k->service);
     ccz_rpc_server_free(k->rpc);
+    ccz_rpc_health_free(k->health);
     ccz_party_free(k->party);
-    ccz_attester_free(k->attester);
     ccz_kms_store_free(k->store);
+    kmsd_keys_close(&k->keys);
 }
 
 static void wait_for_end(struct kmsd *k, const sigset_t *signals)
@@ -113,12 +120,27 @@ static void wait_for_end(struct kmsd *k, const sigset_t *signals)
     for (;;) {
         int signo = 0;
         (void)sigwait(signals, &signo);
+        if (signo == KMSD_UNSEALED) /* late: it is open */
+            continue;
         if (signo != SIGHUP) {
             ccz_log(CCZ_LOG_INFO, "kmsd", "stopping signal=%d", signo);
             return;
         }
         (void)ccz_party_reload(k->party, "kmsd"); /* for new connections; the others go on */
     }
+}
+
+/* Everything before the store can be opened. @param[out] stopped  by a signal, while it waited for shares */
+static ccz_rc prepare(struct kmsd *k, bool *stopped, const struct kmsd_opts *o,
+                      const sigset_t *signals, struct ccz_err *err)
+{
+    int n = snprintf(k->listen, sizeof(k->listen), "%s", o->listen);
+    if (n < 0 || (size_t)n >= sizeof(k->listen))
+        return ccz_fail(err, CCZ_E_ARG, "kmsd:listen", n, "the address is too long");
+    ccz_rc rc = kmsd_keys_open(&k->keys, o, err);
+    if (rc != CCZ_OK)
+        return rc;
+    return kmsd_wait_unsealed(k->listen, stopped, &k->keys, o, signals, err);
 }
 
 int kmsd_run(const struct kmsd_opts *o)
@@ -129,6 +151,7 @@ int kmsd_run(const struct kmsd_opts *o)
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
     (void)sigaddset(&signals, SIGHUP);
+    (void)sigaddset(&signals, KMSD_UNSEALED);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)signal(
         SIGXFSZ,
@@ -137,9 +160,14 @@ int kmsd_run(const struct kmsd_opts *o)
 
     struct ccz_err err = {0};
     struct kmsd k = {0};
-    ccz_rc rc = start(&k, o, &err);
+    bool stopped = false;
+    ccz_rc rc = prepare(&k, &stopped, o, &signals, &err);
+    if (rc == CCZ_OK && stopped) {
+        shut_down(&k);
+        return UI_OK;
+    }
     if (rc == CCZ_OK)
-        rc = write_port(o->port_file, ccz_rpc_server_port(k.rpc), &err);
+        rc = start(&k, o, &err);
     if (rc == CCZ_OK) {
         if (k.simulated)
             ui_simulated("evidence of this KMS, or evidence it accepts, comes from a software TEE");
@@ -149,8 +177,11 @@ int kmsd_run(const struct kmsd_opts *o)
         ccz_hex(hex, instance, sizeof(instance));
         ccz_log(CCZ_LOG_INFO, "kmsd", "ready port=%u tee=%s instance=%s%s",
                 ccz_rpc_server_port(k.rpc), o->tee, hex, k.simulated ? " SIMULATED" : "");
-        wait_for_end(&k, &signals);
+        rc = kmsd_write_port(o->port_file, ccz_rpc_server_port(k.rpc),
+                             &err); /* last: who waits for it finds all said */
     }
+    if (rc == CCZ_OK)
+        wait_for_end(&k, &signals);
     shut_down(&k);
     return rc == CCZ_OK ? UI_OK : ui_fail(&err);
 }

@@ -12,19 +12,19 @@
  * role; a *workload* is a peer whose evidence was verified in this very session. Neither can act as the other.
  *
  * Pieces, each usable without the ones below it:
- *   store     SQLite file + master key: everything durable            (store.c, item.c, admin.c, audit.c)
- *   handler   (store, request, peer, time) -> response; no network    (msg.c, handle.c, methods.c)
+ *   store     database + master key: everything durable               (store.c, item.c, admin.c, audit.c)
+ *   handler   (store, request, peer, time) -> response; no network    (msg.c, handle.c, batch.c, methods.c)
  *   service   the handler behind an RPC server, on one worker thread  (service.c)
  *   client    the same messages from the other side                   (client.c)
- * Reading order of the sources: name.c, hint.c, seal.c, db.c, store.c, admin.c, item.c, audit.c, msg.c, handle.c,
- * methods.c, service.c, client.c. Messages on the wire: proto/kms.proto. Design: docs/design/kms.md.
+ * Reading order of the sources: name.c, hint.c, seal.c, db.c, db_sqlite.c, store.c, admin.c, item.c, policy_cache.c,
+ * audit.c, signer.c (and those of kms_audit.h), msg.c, handle.c, batch.c, methods.c, service.c, client.c. Messages on the wire: proto/kms.proto. Design: docs/design/kms.md.
  *
  * What the store promises:
  *  - Values are sealed: a fresh AES-256-GCM key per value, wrapped by a key derived from the master key; both
  *    with (kind, name, version, algorithm) as associated data, so a value cannot be moved to another row.
  *  - Every row carries a MAC, and one sealed record covers the set of all rows and the end of the audit chain: a
- *    row changed, added, removed or replaced by its own earlier self is found when the store opens. (Putting back
- *    an older copy of the *whole* file is not: that needs a counter outside of it.)
+ *    row changed, added, removed or replaced by its own earlier self is found when the store opens. (An older copy
+ *    of the *whole* file needs a counter outside of it: kms_master.h.)
  *  - A change and its audit line are one transaction, on disk (WAL, synchronous=FULL) before it is acknowledged.
  */
 #include <cczoo/policy.h>
@@ -38,8 +38,9 @@ extern "C" {
  *  '.'. Sizes count the NUL. */
 #define CCZ_KMS_NAME_SIZE      129
 #define CCZ_KMS_ITEM_SIZE      (7 + CCZ_KMS_NAME_SIZE) /* "secret/" + name */
-#define CCZ_KMS_VALUE_SIZE_MAX 65536                   /**< bytes of one value */
-#define CCZ_KMS_VERSIONS_MAX   1000                    /**< of one item */
+#define CCZ_KMS_ALG_SIZE       20    /**< longest name of a kind of key and its NUL */
+#define CCZ_KMS_VALUE_SIZE_MAX 65536 /**< bytes of one value */
+#define CCZ_KMS_VERSIONS_MAX   1000  /**< of one item */
 #define CCZ_KMS_MESSAGE_SIZE_MAX                                                                   \
     1310720 /**< of one request or response: the largest policy and some room */
 #define CCZ_KMS_MASTER_KEY_SIZE 32
@@ -55,12 +56,24 @@ CCZ_API const char *ccz_kms_role_name(enum ccz_kms_role role); /**< "none", "aud
 
 /* --------------------------------------------------------------------------------- store */
 
+struct ccz_kms_master;
+struct ccz_kms_epoch;
+/** A database below the store; NULL stands for SQLite. Others come with a module of their own. */
+struct ccz_kms_backend;
+
 /** Where a KMS keeps its state. */
 struct ccz_kms_state {
-    const char *dir; /**< folder of the database (dir/kms.sqlite), mode 0700 */
+    const char
+        *dir; /**< folder of the database (dir/kms.sqlite) and of the master key, mode 0700 */
+    const struct ccz_kms_backend *backend; /**< NULL = SQLite, one process at a time */
+    const char *database; /**< with a back end: how it finds its database; else NULL */
     const char *
         master_key; /**< file of 32 bytes, mode 0600; NULL = dir/master.key. Better elsewhere: whoever
                                  copies both has everything */
+    struct ccz_kms_master *
+        master; /**< instead of `master_key`: another provider (kms_master.h); borrowed during the call */
+    struct ccz_kms_epoch *
+        epoch; /**< counter that tells an older copy of the folder, or NULL; borrowed, outlives the store */
 };
 /**
  * Creates a state folder: master key, then the database with its first administrator in one transaction. A run
@@ -77,6 +90,9 @@ struct ccz_kms_store;
 /**
  * Opens and checks everything (ccz_kms_store_check()).
  * @retval CCZ_E_NOT_FOUND    not initialised, or the master key file is missing
+ * @retval CCZ_E_UNAVAILABLE  "kms:sealed" the master key is in shares, and some are missing
+ * @retval CCZ_E_DENIED       "kms:epoch-required" the store has a counter, and none is given
+ * @retval CCZ_E_SIG          "kms:rolled-back", "kms:forked" older than its counter; "kms:epoch-mac"
  * @retval CCZ_E_SIG          "kms:master-key" wrong master key; "kms:row-mac", "kms:row-set", "kms:head",
  *                            "kms:audit-chain", "kms:audit-end": the database was changed behind our back
  * @retval CCZ_E_UNAVAILABLE  "kms:store-busy" another process has it
@@ -87,10 +103,19 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_open(struct ccz_kms_store **out,
                                                struct ccz_err *err);
 CCZ_API void ccz_kms_store_free(struct ccz_kms_store *s);
 /** Which KMS this is: derived from the master key, so the same for every server of this store and another for any other
- *  store. Public. */
+ *  store, and another after ccz_kms_rekey(). Public. */
 CCZ_API void ccz_kms_store_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE],
                                     const struct ccz_kms_store *s);
 CCZ_DEFINE_AUTO(ccz_kms_store)
+
+/**
+ * Makes a store of schema 1 (before versions had a state of their own) one of schema 2, in one transaction, with its audit
+ * line: after a crash it is the one or the other. Everything is checked first as ccz_kms_store_open() did then. The server
+ * must not run; back the folder up before: older servers refuse the new schema ("kms:schema").
+ * @retval CCZ_E_UNSUPPORTED  "kms:schema" it has another schema already; and the errors of ccz_kms_store_open()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_migrate(const struct ccz_kms_state *state, int64_t now_s,
+                                            struct ccz_err *err);
 
 /** What a check went through. */
 struct ccz_kms_check {
@@ -138,7 +163,9 @@ struct ccz_kms_request {
  * @retval CCZ_E_UNSUPPORTED  "kms:method"
  * @retval CCZ_E_FORMAT       "kms:request" and "kms:name": malformed
  * @retval CCZ_E_DENIED       "kms:admin-required", "kms:admin-unknown", "kms:role", "kms:workload-required",
- *                            "kms:evidence-stale", "kms:unbound", "kms:policy-in-use", "kms:latest-version"
+ *                            "kms:evidence-stale", "kms:unbound", "kms:policy-in-use", "kms:latest-version",
+ *                            "kms:deleted", "kms:disabled", "kms:expired", "kms:not-deleted", "kms:recovery-window"
+ * @retval CCZ_E_MISMATCH     "kms:version-conflict", "kms:no-change"
  * @retval CCZ_E_POLICY       "policy:<claim>" with got and expected
  * @retval CCZ_E_NOT_FOUND, CCZ_E_EXISTS, CCZ_E_LIMIT, and those of ccz_kms_store_open() for a damaged or full store
  */
@@ -147,8 +174,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_
 
 /* -------------------------------------------------------------------------------- service */
 
-/** The handler behind an RPC server. Calls are queued to one worker thread that owns the store (SQLite and fsync block),
- *  so event loops stay responsive; the queue is bounded (CCZ_E_LIMIT "kms:busy"). */
+/** The handler behind an RPC server. Calls are queued to one worker thread that owns the store (databases block), so
+ *  event loops stay responsive; the queue is bounded (CCZ_E_LIMIT "kms:busy"). What waits together is one transaction
+ *  and one commit: each call succeeds or fails by itself, and no answer leaves before that commit. */
 struct ccz_kms_service;
 struct ccz_kms_service_cfg {
     struct ccz_kms_store
@@ -162,6 +190,16 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_new(struct ccz_kms_service **out,
 /** Registers every method; before ccz_rpc_server_start(). */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_add(struct ccz_kms_service *s,
                                                 struct ccz_rpc_server *server);
+/** What a call came to: @p err is NULL and @p response the message, or why not. Both are borrowed. On the worker's thread,
+ *  where other calls wait: it must not block. */
+typedef void (*ccz_kms_answer_fn)(void *arg, struct ccz_span response, const struct ccz_err *err);
+/** A way in beside gRPC, for doors of other protocols: the same queue, policies and audit. @p req is copied; its now_s and
+ *  info are those of the service, and whoever fills in its peer answers for that. Thread-safe.
+ *  @retval CCZ_E_LIMIT  "kms:busy": not queued, @p answer is not called; else it is, exactly once, before the service is freed */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_call(struct ccz_kms_service *s,
+                                                 const struct ccz_kms_request *req,
+                                                 ccz_kms_answer_fn answer, void *arg,
+                                                 struct ccz_err *err);
 /** ccz_ratls_pin_fn with the service as its arg: admits keys that were administrators when the service was made. The
  *  handler looks the role up again for every call. Thread-safe, does not touch the store. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki,
@@ -186,7 +224,7 @@ struct ccz_kms_receipt {
 };
 /** What came with a released value. */
 struct ccz_kms_release {
-    char alg[16]; /**< "aes-128", "aes-256", or "" for a secret */
+    char alg[CCZ_KMS_ALG_SIZE]; /**< "aes-128", "aes-256", or "" for a secret */
     uint32_t version;
     char policy[CCZ_KMS_NAME_SIZE];
     uint8_t policy_sha256[32];               /**< of the policy's JSON */
@@ -235,6 +273,12 @@ struct ccz_kms_put {
     bool new_version; /**< false: the item must not exist; true: it must */
     const struct ccz_secret
         *value; /**< keys: NULL = the server makes the key, and it never leaves unattested */
+    /** Instead of new_version, for more than one writer: store only if if_version is the latest version (0 = the item
+     *  does not exist), else CCZ_E_MISMATCH "kms:version-conflict". */
+    bool check_version;
+    uint32_t if_version;
+    int64_t expires_s;    /**< this version is released to nobody from then on; 0 = never */
+    const char *metadata; /**< a JSON object of at most 4,096 bytes, not secret; NULL = none */
 };
 /** Administrator: creates or imports a key, or a version of it. @param[out] version, receipt  may be NULL */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_create_key(uint32_t *version, struct ccz_kms_receipt *receipt,
@@ -252,9 +296,32 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_put_policy(struct ccz_kms_receipt *receipt,
 /** Administrator: binds an item to another policy. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
                                          const char *item, const char *policy, struct ccz_err *err);
-/** Administrator: removes "key/NAME", "secret/NAME" (one version, or all with 0) or "policy/NAME" (bound to nothing). */
+/** How to delete. NULL or zeroed: with seven days in which it can be undone. */
+struct ccz_kms_deletion {
+    uint32_t recovery_s; /**< 1 to 90 days, 0 = seven: until then ccz_kms_destroy() is refused */
+    bool no_recovery;    /**< items: for good, now */
+};
+/** Administrator: deletes "key/NAME" or "secret/NAME" (one version, or all with 0): released to nobody, brought back by
+ *  ccz_kms_undelete(), kept until ccz_kms_destroy(). "policy/NAME" (bound to nothing) goes at once. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt,
                                            struct ccz_rpc_client *c, const char *target,
+                                           uint32_t version, const struct ccz_kms_deletion *how,
+                                           struct ccz_err *err);
+/** Administrator: takes a deletion back, also after its window as long as nobody destroyed it. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_undelete(struct ccz_kms_receipt *receipt,
+                                             struct ccz_rpc_client *c, const char *item,
+                                             uint32_t version, struct ccz_err *err);
+/** Administrator: removes what was deleted, for good. @retval CCZ_E_DENIED "kms:recovery-window" too early,
+ *  "kms:not-deleted", "kms:latest-version" (its number would be given out again) */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_destroy(struct ccz_kms_receipt *receipt,
+                                            struct ccz_rpc_client *c, const char *item,
+                                            uint32_t version, struct ccz_err *err);
+/** Administrator: a disabled version is released to nobody until it is enabled again; version 0 = all there are. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_disable(struct ccz_kms_receipt *receipt,
+                                            struct ccz_rpc_client *c, const char *item,
+                                            uint32_t version, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_enable(struct ccz_kms_receipt *receipt,
+                                           struct ccz_rpc_client *c, const char *item,
                                            uint32_t version, struct ccz_err *err);
 
 /** Auditor: the JSON of a policy, appended. @param[out] sha256 may be NULL */
@@ -264,10 +331,14 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha
 /** Metadata of an item (its latest version), or of a policy (`item` "policy/NAME", alg and policy empty, version 0). */
 struct ccz_kms_item {
     char item[CCZ_KMS_ITEM_SIZE];
-    char alg[16];
+    char alg[CCZ_KMS_ALG_SIZE];
     uint32_t version;               /**< in a list: the latest one */
     int64_t created_s;              /**< of that version */
     char policy[CCZ_KMS_NAME_SIZE]; /**< "" = unbound: released to nobody */
+    bool disabled;
+    int64_t expires_s;        /**< 0 = never */
+    int64_t delete_after_s;   /**< deleted, and may be destroyed from then on; 0 = not deleted */
+    struct ccz_span metadata; /**< JSON or empty; borrowed, as the server sent it */
 };
 typedef void (*ccz_kms_item_fn)(void *arg, const struct ccz_kms_item *item);
 /** Auditor: keys, then secrets, then policies, each by name; fetched in pages. @p fn is called on this thread. */

@@ -5,7 +5,7 @@
  * @file tee.h
  * Obtaining evidence about this process or VM, and its measurement registers. Never judges evidence (quote.h,
  * snp.h, eventlog.h, policy.h do).
- * Reading order of the sources: tee.c (table of providers), report.c (what comes back is over our data), fs.c,
+ * Reading order of the sources: tee.c (table of providers), report.c (what comes back is over our data), seal.c, fs.c,
  * gramine.c, configfs.c, tdx_guest.c, qgs.c (messages of the quote generation service), sev_guest.c, detect.c,
  * registers.c (RTMR, CCEL), sim.c (quotes of the software TEE), sim_snp.c (its SNP reports), sim_init.c (its platform), sim_pki.c, sim_tcb.c,
  * sim_report.c. Design and traps: docs/design/tee.md.
@@ -120,6 +120,25 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_attester_quote(struct ccz_buf *out, struct ccz_a
 /** Measurement this process reports (MRENCLAVE 32 bytes, MRTD 48 bytes) where known without a quote
  *  (software TEE); empty otherwise. Borrowed from @p a. */
 CCZ_API struct ccz_span ccz_attester_measurement(const struct ccz_attester *a);
+
+/** Who may have a sealing key. */
+enum ccz_seal_to {
+    CCZ_SEAL_TO_MEASUREMENT = 1, /**< this very program: another build has another key */
+    CCZ_SEAL_TO_SIGNER = 2       /**< every program of its signer */
+};
+/**
+ * A key that only this TEE on this machine can have again: to encrypt what outlives the process.
+ *   gramine  SGX sealing key, /dev/attestation/keys/_sgx_mrenclave or _sgx_mrsigner
+ *   sim-sgx  from the platform's attestation key, the identity (MRENCLAVE or MRSIGNER) and DEBUG; as good as the mode of that file
+ * TDX has no such key, and SNP's (SNP_GET_DERIVED_KEY) is not used.
+ * @param[out] out  32 bytes, owned by the caller
+ * @param info      purpose; each its own key
+ * @retval CCZ_E_UNSUPPORTED  "tee:seal": this provider has none, with a hint
+ * @retval CCZ_E_UNAVAILABLE, CCZ_E_PEER  "tee:seal-key": Gramine gives none (outside of SGX), or not 16 bytes
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_attester_seal_key(struct ccz_secret **out, struct ccz_attester *a,
+                                                  enum ccz_seal_to to, const char *info,
+                                                  struct ccz_err *err);
 
 /** What one hardware provider says on this machine. */
 struct ccz_attester_probe {

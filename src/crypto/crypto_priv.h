@@ -10,6 +10,14 @@
 struct evp_pkey_st;
 struct evp_pkey_st *cczi_key_pair(const struct ccz_key *k);
 
+/* PKCS#8 in DER, all of it; NULL (and OpenSSL's queue not empty) if it is something else. Owned by the caller. */
+struct evp_pkey_st *cczi_pkcs8_read(struct ccz_span der);
+ccz_rc cczi_pkcs8_write(struct ccz_secret **out, struct evp_pkey_st *pair);
+/* Whether the halves of a pair and its numbers belong together: a wrong public half would make signatures leak the key. */
+bool cczi_pair_ok(struct evp_pkey_st *pair);
+
+/* ECDSA of a hash, which is cut to the curve's size. @param[out] sig raw r || s @retval CCZ_E_ARG no private half */
+ccz_rc cczi_ecdsa_sign_digest(uint8_t *sig, const struct ccz_key *k, struct ccz_span digest);
 /* Appends the ECDSA-Sig-Value of a raw r || s of 64 or 96 bytes. */
 void cczi_ecdsa_put_der(struct ccz_buf *out, const uint8_t *raw, size_t raw_size);
 

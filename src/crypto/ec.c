@@ -166,6 +166,8 @@ static ccz_rc key_from_pair(struct ccz_key **out, EVP_PKEY *pair, struct ccz_err
                       "the public half is not an uncompressed point");
     } else {
         rc = key_from_point(out, (enum ccz_curve)i, point);
+        if (rc != CCZ_OK)
+            ccz_fail(err, rc, "key:point", 0, "cannot make the public half");
     }
     if (rc == CCZ_OK) {
         struct ccz_key *k = *out;
@@ -196,8 +198,7 @@ ccz_rc ccz_key_generate(struct ccz_key **out, enum ccz_curve curve)
     return key_from_pair(out, pair, NULL);
 }
 
-/* A public half that does not belong to the private one would make signatures leak the key. */
-static bool pair_is_consistent(EVP_PKEY *pair)
+bool cczi_pair_ok(EVP_PKEY *pair)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pair, NULL);
     bool ok = ctx && EVP_PKEY_check(ctx) == 1;
@@ -205,18 +206,24 @@ static bool pair_is_consistent(EVP_PKEY *pair)
     return ok;
 }
 
-static ccz_rc key_from_der(struct ccz_key **out, struct ccz_span der, struct ccz_err *err)
+EVP_PKEY *cczi_pkcs8_read(struct ccz_span der)
 {
-    *out = NULL;
     const uint8_t *p = der.ptr;
     PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &p, (long)der.size);
     bool whole = info && p == der.ptr + der.size;
     EVP_PKEY *pair = whole ? EVP_PKCS82PKEY(info) : NULL;
     PKCS8_PRIV_KEY_INFO_free(info);
+    return pair;
+}
+
+static ccz_rc key_from_der(struct ccz_key **out, struct ccz_span der, struct ccz_err *err)
+{
+    *out = NULL;
+    EVP_PKEY *pair = cczi_pkcs8_read(der);
     ccz_rc rc;
     if (!pair) {
         rc = ccz_fail(err, CCZ_E_FORMAT, "key:pkcs8", 0, "not one PKCS#8 private key in DER");
-    } else if (!pair_is_consistent(pair)) {
+    } else if (!cczi_pair_ok(pair)) {
         EVP_PKEY_free(pair);
         rc = ccz_fail(err, CCZ_E_FORMAT, "key:pair", 0,
                       "the private key is out of range or its public half belongs to another");
@@ -235,9 +242,13 @@ ccz_rc ccz_key_from_pkcs8(struct ccz_key **out, const struct ccz_secret *der, st
 ccz_rc ccz_key_to_pkcs8(struct ccz_secret **out, const struct ccz_key *k)
 {
     *out = NULL;
-    if (!k->pair)
-        return CCZ_E_ARG;
-    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(k->pair);
+    return k->pair ? cczi_pkcs8_write(out, k->pair) : CCZ_E_ARG;
+}
+
+ccz_rc cczi_pkcs8_write(struct ccz_secret **out, EVP_PKEY *pair)
+{
+    *out = NULL;
+    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pair);
     int size = info ? i2d_PKCS8_PRIV_KEY_INFO(info, NULL) : 0;
     ccz_rc rc = size > 0 ? ccz_secret_new(out, (size_t)size) : CCZ_E_INTERNAL;
     if (rc == CCZ_OK) {
@@ -384,25 +395,33 @@ static bool sig_from_der(uint8_t *raw, size_t field_size, struct ccz_span der)
     return ccz_rd_done(&r) && ccz_rd_done(&seq);
 }
 
+ccz_rc cczi_ecdsa_sign_digest(uint8_t *sig, const struct ccz_key *k, struct ccz_span digest)
+{
+    if (!k->sign)
+        return CCZ_E_ARG;
+    uint8_t der[SIG_DER_SIZE_MAX];
+    size_t der_size = sizeof(der);
+    ccz_rc rc = CCZ_OK;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_dup(k->sign);
+    if (!ctx || EVP_PKEY_sign(ctx, der, &der_size, digest.ptr, digest.size) != 1)
+        rc = CCZ_E_INTERNAL;
+    else if (!sig_from_der(sig, curves[k->curve].field_size, CCZ_SPAN(der, der_size)))
+        rc = CCZ_E_INTERNAL;
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return rc;
+}
+
 ccz_rc ccz_ecdsa_sign(uint8_t *sig, const struct ccz_key *k, const struct ccz_span *parts,
                       size_t len)
 {
     if (!k->sign)
         return CCZ_E_ARG;
-    const struct curve *c = &curves[k->curve];
-    uint8_t digest[CCZ_HASH_SIZE_MAX], der[SIG_DER_SIZE_MAX];
-    size_t der_size = sizeof(der);
-    ccz_rc rc = ccz_hash(digest, c->hash, parts, len);
-    if (rc != CCZ_OK)
-        return rc;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_dup(k->sign);
-    if (!ctx || EVP_PKEY_sign(ctx, der, &der_size, digest, ccz_hash_size(c->hash)) != 1)
-        rc = CCZ_E_INTERNAL;
-    else if (!sig_from_der(sig, c->field_size, CCZ_SPAN(der, der_size)))
-        rc = CCZ_E_INTERNAL;
-    EVP_PKEY_CTX_free(ctx);
-    ERR_clear_error();
-    return rc;
+    enum ccz_hash hash = curves[k->curve].hash;
+    uint8_t digest[CCZ_HASH_SIZE_MAX];
+    ccz_rc rc = ccz_hash(digest, hash, parts, len);
+    return rc == CCZ_OK ? cczi_ecdsa_sign_digest(sig, k, CCZ_SPAN(digest, ccz_hash_size(hash)))
+                        : rc;
 }
 
 static ccz_rc verify_p256(const struct cczi_p256_point *key, const uint8_t *sig,

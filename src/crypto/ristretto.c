@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ristretto255 by libsodium, which is used in this file only. */
+/* ristretto255 by libsodium, which is used in this file and in jose_keys.c only. */
 #include <cczoo/crypto.h>
 
 #include "ristretto_priv.h"

@@ -3,6 +3,7 @@
 #include "kms_priv.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char table[] = "admin";
@@ -130,8 +131,57 @@ ccz_rc ccz_kms_store_set_admin(struct ccz_kms_store *s, const uint8_t spki_sha25
     ccz_rc rc = cczi_kms_begin(s, err);
     if (rc == CCZ_OK)
         rc = set_admin(s, spki_sha256, role, now_s, err);
-    if (rc == CCZ_OK)
-        return cczi_kms_commit(s, err);
+    if (rc == CCZ_OK) {
+        rc = cczi_kms_commit(s, err);
+        return rc == CCZ_OK ? cczi_kms_settle(s, err) : rc;
+    }
     cczi_kms_rollback(s);
+    return rc;
+}
+
+/* ---------------------------------------------------------------------------- rekey */
+
+struct admins {
+    struct cczi_kms_admin *all;
+    size_t len;
+};
+
+static ccz_rc keep_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err)
+{
+    struct admins *list = arg;
+    struct cczi_kms_admin *p = realloc(list->all, (list->len + 1) * sizeof(*p));
+    if (!p)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:rekey", 0, "out of memory");
+    list->all = p;
+    p[list->len++] = *a;
+    return CCZ_OK;
+}
+
+static ccz_rc rekey_admin(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                          const struct cczi_kms_admin *a, struct ccz_err *err)
+{
+    struct ccz_span f[2];
+    uint8_t role_byte[1], mac[32];
+    row_fields(f, role_byte, a);
+    ccz_rc rc = cczi_kms_row_mac(mac, to, table, f, 2);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_set_toggle(set, to, mac);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute the MAC of a row");
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ADMIN_REKEY);
+    cczi_q_blob(&q, CCZ_SPAN(mac, sizeof(mac)));
+    cczi_q_blob(&q, CCZ_SPAN(a->spki_sha256, 32));
+    return cczi_q_end(&q, err);
+}
+
+/* All are read, then written: a database has one statement with rows at a time. */
+ccz_rc cczi_kms_admins_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                             struct ccz_err *err)
+{
+    struct admins list = {0};
+    ccz_rc rc = cczi_kms_admin_each(s, keep_admin, &list, err);
+    for (size_t i = 0; rc == CCZ_OK && i < list.len; i++)
+        rc = rekey_admin(set, s, to, &list.all[i], err);
+    free(list.all);
     return rc;
 }

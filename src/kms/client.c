@@ -46,6 +46,26 @@ static bool take_digest(uint8_t out[32], struct ccz_span s)
     return true;
 }
 
+/* The signed receipt of audit line @p seq. */
+static ccz_rc take_inclusion(struct ccz_kms_inclusion *out, struct ccz_span text, uint64_t seq,
+                             struct ccz_err *err)
+{
+    struct ccz_kms_inclusion r;
+    if (text.size == 0)
+        return ccz_fail(err, CCZ_E_PEER, "kms:receipt", (int64_t)seq,
+                        "the KMS gave no signed receipt: it is of an older version");
+    ccz_rc rc = ccz_kms_inclusion_parse(&r, text, err);
+    if (rc == CCZ_OK && r.seq != seq)
+        rc = ccz_refuse_num(err, CCZ_E_PEER, "kms:receipt", (int64_t)r.seq, (int64_t)seq);
+    /* it has to lead somewhere; whose signature that is, the caller's keys tell */
+    if (rc == CCZ_OK)
+        rc = ccz_kms_inclusion_check(r.seq - 1, r.checkpoint.size, r.leaf, &r.path,
+                                     r.checkpoint.root, err);
+    if (rc == CCZ_OK)
+        *out = r;
+    return rc;
+}
+
 static ccz_rc take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err)
 {
     struct cczi_msg_receipt m = {0};
@@ -103,7 +123,8 @@ ccz_rc ccz_kms_instance_parse(struct ccz_kms_instance *out, const char *hex, str
 }
 
 static ccz_rc take_release(struct ccz_secret **out, struct ccz_kms_release *info,
-                           struct ccz_span in, struct ccz_err *err)
+                           struct ccz_kms_inclusion *inclusion, struct ccz_span in,
+                           struct ccz_err *err)
 {
     struct cczi_msg_release_resp m = {0};
     struct ccz_kms_release i = {0};
@@ -111,6 +132,8 @@ static ccz_rc take_release(struct ccz_secret **out, struct ccz_kms_release *info
         !take_digest(i.policy_sha256, m.policy_sha256))
         return malformed(err);
     ccz_rc rc = take_receipt(&i.receipt, m.receipt, err);
+    if (rc == CCZ_OK && inclusion)
+        rc = take_inclusion(inclusion, m.inclusion, i.receipt.audit_seq, err);
     if (rc != CCZ_OK)
         return rc;
     rc = take_instance(i.instance, m.instance, err);
@@ -132,13 +155,22 @@ ccz_rc ccz_kms_release(struct ccz_secret **out, struct ccz_kms_release *info,
                        struct ccz_rpc_client *c, const char *item, uint32_t version,
                        struct ccz_err *err)
 {
+    return ccz_kms_release_receipt(out, info, NULL, c, item, version, err);
+}
+
+ccz_rc ccz_kms_release_receipt(struct ccz_secret **out, struct ccz_kms_release *info,
+                               struct ccz_kms_inclusion *inclusion, struct ccz_rpc_client *c,
+                               const char *item, uint32_t version, struct ccz_err *err)
+{
     *out = NULL;
     if (info)
         *info = (struct ccz_kms_release){0};
+    if (inclusion)
+        *inclusion = (struct ccz_kms_inclusion){0};
     struct cczi_msg_release_req m = {.item = ccz_span_str(item), .version = version};
     CCZ_AUTO_BUF response = {0};
     ccz_rc rc = call(&response, c, "Release", cczi_msg_release_req, &m, err);
-    return rc == CCZ_OK ? take_release(out, info, ccz_buf_span(&response), err) : rc;
+    return rc == CCZ_OK ? take_release(out, info, inclusion, ccz_buf_span(&response), err) : rc;
 }
 
 /* --------------------------------------------------------------------- administrator */
@@ -147,6 +179,11 @@ static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz
                   const char *method, const struct ccz_kms_put *p, struct ccz_err *err)
 {
     struct cczi_msg_put_req m = {.name = ccz_span_str(p->name), .new_version = p->new_version};
+    m.check_version = p->check_version;
+    m.if_version = p->if_version;
+    m.expires_s = (uint64_t)p->expires_s;
+    if (p->metadata)
+        m.metadata = ccz_span_str(p->metadata);
     if (p->alg)
         m.alg = ccz_span_str(p->alg);
     if (p->policy)
@@ -211,10 +248,45 @@ ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, c
 }
 
 ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *target,
+                      uint32_t version, const struct ccz_kms_deletion *how, struct ccz_err *err)
+{
+    struct cczi_msg_delete_req m = {.target = ccz_span_str(target),
+                                    .version = version,
+                                    .recovery_s = how ? how->recovery_s : 0,
+                                    .no_recovery = how && how->no_recovery};
+    return change(receipt, c, "Delete", cczi_msg_delete_req, &m, err);
+}
+
+static ccz_rc change_version(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                             const char *method, const char *item, uint32_t version,
+                             struct ccz_err *err)
+{
+    struct cczi_msg_delete_req m = {.target = ccz_span_str(item), .version = version};
+    return change(receipt, c, method, cczi_msg_target_req, &m, err);
+}
+
+ccz_rc ccz_kms_undelete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
+                        uint32_t version, struct ccz_err *err)
+{
+    return change_version(receipt, c, "Undelete", item, version, err);
+}
+
+ccz_rc ccz_kms_destroy(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
+                       uint32_t version, struct ccz_err *err)
+{
+    return change_version(receipt, c, "Destroy", item, version, err);
+}
+
+ccz_rc ccz_kms_disable(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
+                       uint32_t version, struct ccz_err *err)
+{
+    return change_version(receipt, c, "Disable", item, version, err);
+}
+
+ccz_rc ccz_kms_enable(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
                       uint32_t version, struct ccz_err *err)
 {
-    struct cczi_msg_delete_req m = {.target = ccz_span_str(target), .version = version};
-    return change(receipt, c, "Delete", cczi_msg_delete_req, &m, err);
+    return change_version(receipt, c, "Enable", item, version, err);
 }
 
 /* -------------------------------------------------------------------------- auditor */
@@ -258,7 +330,11 @@ static ccz_rc take_items(bool *more, char last[CCZ_KMS_ITEM_SIZE], struct ccz_sp
         if (f.wire != CCZ_PB_LEN || cczi_msg_get(&m, cczi_msg_item, f.bytes, NULL) != CCZ_OK)
             return malformed(err);
         struct ccz_kms_item it = {.version = (uint32_t)m.version,
-                                  .created_s = (int64_t)m.created_s};
+                                  .created_s = (int64_t)m.created_s,
+                                  .disabled = m.disabled != 0,
+                                  .expires_s = (int64_t)m.expires_s,
+                                  .delete_after_s = (int64_t)m.delete_after_s,
+                                  .metadata = m.metadata};
         take_text(it.item, sizeof(it.item), m.item);
         take_text(it.alg, sizeof(it.alg), m.alg);
         take_text(it.policy, sizeof(it.policy), m.policy);
@@ -403,5 +479,65 @@ ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, 
     s.collateral_expires_s = (int64_t)m.collateral_expires_s;
     memcpy(s.audit_sha256, m.audit_sha256.ptr, 32);
     *out = s;
+    return CCZ_OK;
+}
+
+/* -------------------------------------------------------------------------- checkpoint */
+
+struct keys {
+    struct ccz_key **key;
+    size_t len;
+};
+
+static void free_keys(struct keys *k)
+{
+    for (; k->len; k->len--) {
+        ccz_key_free(k->key[k->len - 1]);
+        k->key[k->len - 1] = NULL;
+    }
+}
+
+static ccz_rc take_keys(struct keys *k, struct ccz_span in, struct ccz_err *err)
+{
+    struct ccz_rd r = ccz_rd_from(in);
+    struct ccz_pb_field f;
+    while (ccz_pb_next(&f, &r)) {
+        if (f.number != CCZI_MSG_REPEATED)
+            continue;
+        if (f.wire != CCZ_PB_LEN || k->len == CCZ_KMS_LOG_KEYS_MAX)
+            return malformed(err);
+        ccz_rc rc = ccz_key_from_spki(&k->key[k->len], f.bytes, err);
+        if (rc != CCZ_OK)
+            return rc;
+        k->len++;
+    }
+    return r.bad || k->len == 0 ? malformed(err) : CCZ_OK;
+}
+
+ccz_rc ccz_kms_get_checkpoint(struct ccz_kms_checkpoint *out,
+                              struct ccz_key *keys[CCZ_KMS_LOG_KEYS_MAX], size_t *len,
+                              struct ccz_rpc_client *c, struct ccz_err *err)
+{
+    *out = (struct ccz_kms_checkpoint){0};
+    *len = 0;
+    struct keys k = {.key = keys};
+    struct cczi_msg_checkpoint m = {0};
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = call(&response, c, "Checkpoint", cczi_msg_none, NULL, err);
+    if (rc == CCZ_OK && cczi_msg_get(&m, cczi_msg_checkpoint, ccz_buf_span(&response), NULL))
+        rc = malformed(err);
+    struct ccz_kms_checkpoint cp = {0};
+    if (rc == CCZ_OK)
+        rc = ccz_kms_checkpoint_parse(&cp, m.text, err);
+    if (rc == CCZ_OK)
+        rc = take_keys(&k, ccz_buf_span(&response), err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_checkpoint_check(&cp, (const struct ccz_key *const *)keys, k.len, err);
+    if (rc != CCZ_OK) {
+        free_keys(&k);
+        return rc;
+    }
+    *out = cp;
+    *len = k.len;
     return CCZ_OK;
 }

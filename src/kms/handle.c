@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * One call: who may do this, do it, record it, answer. The order is the security argument: the
- * answer is made inside a transaction that also holds the audit line, and handed out only after
- * that transaction is on disk.
- */
+/* The parts of one call: who may do this, and the lines that tell of it. batch.c puts them in order. */
 #include "kms_priv.h"
 
 #include <cczoo/codec.h>
@@ -13,7 +9,7 @@
 
 enum { ENTRY_SIZE_MAX = 8192 };
 
-static const struct cczi_kms_method *find_method(const char *path)
+const struct cczi_kms_method *cczi_kms_method_find(const char *path)
 {
     size_t n = strlen(CCZI_KMS_SERVICE);
     if (strncmp(path, CCZI_KMS_SERVICE, n) != 0)
@@ -75,6 +71,13 @@ static ccz_rc authorize_admin(struct cczi_kms_call *call, enum ccz_kms_role need
     return cczi_kms_hint(err, CCZ_E_DENIED);
 }
 
+ccz_rc cczi_kms_authorize(struct cczi_kms_call *call, const struct cczi_kms_method *m,
+                          struct ccz_err *err)
+{
+    return m->workload ? authorize_workload(call->req->peer, err)
+                       : authorize_admin(call, m->role, err);
+}
+
 /* --------------------------------------------------------------------------- record */
 
 static void put_member(struct ccz_buf *b, const char *key, const char *value)
@@ -133,6 +136,8 @@ static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const
         put_hex_member(b, "policy_sha256", call->policy_sha256, sizeof(call->policy_sha256));
     if (call->rule[0])
         put_member(b, "rule", call->rule);
+    if (call->detail[0])
+        put_member(b, "detail", call->detail);
     if (why) {
         put_member(b, "where", why->where);
         put_member(b, "got", why->got);
@@ -143,8 +148,8 @@ static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const
     ccz_buf_put_str(b, "}");
 }
 
-static ccz_rc record(struct ccz_kms_receipt *receipt, const struct cczi_kms_call *call,
-                     const char *op, const struct ccz_err *why, struct ccz_err *err)
+ccz_rc cczi_kms_record(struct ccz_kms_receipt *receipt, const struct cczi_kms_call *call,
+                       const char *op, const struct ccz_err *why, struct ccz_err *err)
 {
     CCZ_AUTO_BUF entry;
     ccz_buf_init(&entry, ENTRY_SIZE_MAX);
@@ -167,8 +172,8 @@ static void put_log_value(struct ccz_buf *b, const char *key, const char *value)
     }
 }
 
-static void log_call(const struct cczi_kms_call *call, const char *op, const struct ccz_err *why,
-                     const struct ccz_kms_receipt *receipt)
+void cczi_kms_log_call(const struct cczi_kms_call *call, const char *op, const struct ccz_err *why,
+                       const struct ccz_kms_receipt *receipt)
 {
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, ENTRY_SIZE_MAX);
@@ -195,91 +200,4 @@ static void log_call(const struct cczi_kms_call *call, const char *op, const str
     if (call->req->peer->attested && call->req->peer->claims.simulated)
         ccz_buf_put_str(&b, " SIMULATED");
     ccz_log(why ? CCZ_LOG_WARN : CCZ_LOG_INFO, "kms", "%s", ccz_buf_str(&b));
-}
-
-/* ----------------------------------------------------------------------------- call */
-
-static void put_receipt(struct ccz_buf *out, const struct ccz_kms_receipt *r)
-{
-    struct cczi_msg_receipt m = {.seq = r->audit_seq,
-                                 .sha256 = CCZ_SPAN(r->audit_sha256, 32),
-                                 .time_s = (uint64_t)r->time_s};
-    size_t mark = ccz_pb_open(out, CCZI_MSG_RECEIPT);
-    cczi_msg_put(out, cczi_msg_receipt, &m);
-    ccz_pb_close(out, mark);
-}
-
-/* Everything that an accepted call is; on an error nothing of it happened. */
-static ccz_rc run(struct ccz_buf *answer, struct ccz_kms_receipt *receipt,
-                  struct cczi_kms_call *call, const struct cczi_kms_method *m, const char *op,
-                  struct ccz_err *err)
-{
-    ccz_rc rc = cczi_kms_begin(call->store, err);
-    if (rc != CCZ_OK)
-        return rc;
-    rc = m->workload ? authorize_workload(call->req->peer, err)
-                     : authorize_admin(call, m->role, err);
-    if (rc == CCZ_OK)
-        rc = m->run(answer, call, err);
-    if (rc == CCZ_OK && m->recorded)
-        rc = record(receipt, call, op, NULL, err);
-    if (rc == CCZ_OK && m->recorded)
-        put_receipt(answer, receipt);
-    if (rc == CCZ_OK && answer->bad)
-        rc = ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)answer->max_size,
-                      "the response is too large");
-    if (rc == CCZ_OK)
-        return cczi_kms_commit(call->store, err); /* nothing is answered before this */
-    cczi_kms_rollback(call->store);
-    return rc;
-}
-
-/* A refusal is on record too. If that fails, the call is refused all the same and the log says so.
- */
-static void record_refusal(struct ccz_kms_receipt *receipt, const struct cczi_kms_call *call,
-                           const char *op, const struct ccz_err *why)
-{
-    struct ccz_err err = {0};
-    ccz_rc rc = cczi_kms_begin(call->store, &err);
-    if (rc == CCZ_OK) {
-        rc = record(receipt, call, op, why, &err);
-        if (rc == CCZ_OK)
-            rc = cczi_kms_commit(call->store, &err);
-        else
-            cczi_kms_rollback(call->store);
-    }
-    if (rc == CCZ_OK)
-        return;
-    *receipt = (struct ccz_kms_receipt){0};
-    ccz_log(CCZ_LOG_ERROR, "kms", "a refusal could not be recorded: where=%s %s", err.where,
-            err.msg);
-}
-
-ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_kms_store *store,
-                      const struct ccz_kms_request *req, struct ccz_err *err)
-{
-    struct cczi_kms_call call = {.store = store, .req = req};
-    struct ccz_err why = {0};
-    struct ccz_kms_receipt receipt = {0};
-    const struct cczi_kms_method *m = find_method(req->path);
-    const char *op = m ? m->name : "unknown";
-    CCZ_AUTO_BUF answer;
-    ccz_buf_init(&answer, CCZ_KMS_MESSAGE_SIZE_MAX);
-    answer.wipe = true;
-
-    ccz_rc rc = m ? run(&answer, &receipt, &call, m, op, &why)
-                  : ccz_fail(&why, CCZ_E_UNSUPPORTED, "kms:method", 0, "there is no such method");
-    if (rc != CCZ_OK)
-        record_refusal(&receipt, &call, op, &why);
-    if (rc != CCZ_OK || m->recorded)
-        log_call(&call, op, rc == CCZ_OK ? NULL : &why, &receipt);
-    if (rc == CCZ_OK) {
-        ccz_buf_put_span(response, ccz_buf_span(&answer));
-        if (response->bad)
-            rc = ccz_fail(&why, CCZ_E_LIMIT, "kms:response", (int64_t)response->max_size,
-                          "the response is too large");
-    }
-    if (err && rc != CCZ_OK)
-        *err = why;
-    return rc;
 }

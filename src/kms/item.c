@@ -3,6 +3,7 @@
  * is used. */
 #include "kms_priv.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static ccz_rc mac_fail(struct ccz_err *err, ccz_rc rc)
@@ -23,39 +24,66 @@ static struct ccz_span bytes32(const uint8_t b[32])
 
 /* ----------------------------------------------------------------------------- item */
 
-static const char item_table[] = "item";
-enum { ITEM_FIELDS = 6 };
+static const char item_table[] = "item2"; /* of schema 2: a row of schema 1 has another MAC */
+enum { ITEM_FIELDS = 10, ITEM_NUMBERS = 6 };
 
-/* Fields in the order of the MAC; `num` (24 bytes) holds the numbers. */
-static void item_fields(struct ccz_span f[ITEM_FIELDS], uint8_t num[24],
-                        const struct cczi_kms_slot *slot, int64_t created_s, struct ccz_span sealed)
+void cczi_kms_item_init(struct cczi_kms_item *it)
 {
-    put_le64(num, slot->ref.kind);
-    put_le64(num + 8, slot->version);
-    put_le64(num + 16, (uint64_t)created_s);
-    f[0] = CCZ_SPAN(num, 8);
-    f[1] = ccz_span_str(slot->ref.name);
-    f[2] = CCZ_SPAN(num + 8, 8);
-    f[3] = ccz_span_str(slot->alg);
-    f[4] = CCZ_SPAN(num + 16, 8);
-    f[5] = sealed;
+    *it = (struct cczi_kms_item){0};
+    ccz_buf_init(&it->metadata, CCZI_KMS_METADATA_SIZE_MAX);
+    ccz_buf_init(&it->sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
 }
 
-/* Columns alg, created_s, sealed, mac of the current row; the place is set already. */
+void cczi_kms_item_deinit(struct cczi_kms_item *it)
+{
+    ccz_buf_free(&it->metadata);
+    ccz_buf_free(&it->sealed);
+}
+
+/* Fields in the order of the MAC; `num` holds the numbers. */
+static void item_fields(struct ccz_span f[ITEM_FIELDS], uint8_t num[ITEM_NUMBERS][8],
+                        const struct cczi_kms_item *it)
+{
+    const uint64_t numbers[ITEM_NUMBERS] = {it->slot.ref.kind,
+                                            it->slot.version,
+                                            (uint64_t)it->created_s,
+                                            it->state.disabled,
+                                            (uint64_t)it->state.expires_s,
+                                            (uint64_t)it->state.delete_after_s};
+    for (size_t i = 0; i < ITEM_NUMBERS; i++)
+        put_le64(num[i], numbers[i]);
+    f[0] = CCZ_SPAN(num[0], 8);
+    f[1] = ccz_span_str(it->slot.ref.name);
+    f[2] = CCZ_SPAN(num[1], 8);
+    f[3] = ccz_span_str(it->slot.alg);
+    for (size_t i = 2; i < ITEM_NUMBERS; i++)
+        f[2 + i] = CCZ_SPAN(num[i], 8);
+    f[8] = ccz_buf_span(&it->metadata);
+    f[9] = ccz_buf_span(&it->sealed);
+}
+
+/* Columns alg, created_s, enabled, expires_s, delete_after_s, metadata, sealed, mac of the current row; the place is set
+ * already. */
 static ccz_rc item_read(struct cczi_kms_item *it, struct ccz_kms_store *s, struct cczi_q *q,
                         struct ccz_err *err)
 {
     cczi_q_col_text(it->slot.alg, sizeof(it->slot.alg), q, 0);
     it->created_s = cczi_q_col_int(q, 1);
+    int64_t enabled = cczi_q_col_int(q, 2);
+    it->state = (struct cczi_kms_item_state){.disabled = enabled == 0,
+                                             .expires_s = cczi_q_col_int(q, 3),
+                                             .delete_after_s = cczi_q_col_int(q, 4)};
+    ccz_buf_clear(&it->metadata);
+    ccz_buf_put_span(&it->metadata, cczi_q_col(q, 5));
     ccz_buf_clear(&it->sealed);
-    ccz_buf_put_span(&it->sealed, cczi_q_col(q, 2));
-    cczi_q_col_bytes(it->mac, sizeof(it->mac), q, 3);
-    if (it->sealed.bad)
-        return ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0,
-                        "a sealed value is larger than any we write");
+    ccz_buf_put_span(&it->sealed, cczi_q_col(q, 6));
+    cczi_q_col_bytes(it->mac, sizeof(it->mac), q, 7);
+    if (it->sealed.bad || it->metadata.bad || (enabled != 0 && enabled != 1))
+        return ccz_fail(err, CCZ_E_SIG, "kms:row-mac", enabled,
+                        "a row of table \"item\" is not one that we write");
     struct ccz_span f[ITEM_FIELDS];
-    uint8_t num[24];
-    item_fields(f, num, &it->slot, it->created_s, ccz_buf_span(&it->sealed));
+    uint8_t num[ITEM_NUMBERS][8];
+    item_fields(f, num, it);
     return cczi_kms_row_check(s, item_table, f, ITEM_FIELDS, it->mac, err);
 }
 
@@ -91,48 +119,81 @@ ccz_rc cczi_kms_item_get(struct cczi_kms_item *out, struct ccz_kms_store *s,
     return cczi_q_end_after(&q, rc, err);
 }
 
-ccz_rc cczi_kms_item_put(struct ccz_kms_store *s, const struct cczi_kms_slot *slot,
-                         int64_t created_s, struct ccz_span value, struct ccz_err *err)
+ccz_rc cczi_kms_item_insert(struct ccz_kms_store *s, struct cczi_kms_item *it, struct ccz_err *err)
 {
-    CCZ_AUTO_BUF sealed;
-    ccz_buf_init(&sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
-    ccz_rc rc = cczi_kms_seal(&sealed, &s->sealer, slot, value, err);
-    if (rc != CCZ_OK)
-        return rc;
     struct ccz_span f[ITEM_FIELDS];
-    uint8_t num[24], mac[32];
-    item_fields(f, num, slot, created_s, ccz_buf_span(&sealed));
-    rc = cczi_kms_row_add(mac, s, item_table, f, ITEM_FIELDS);
+    uint8_t num[ITEM_NUMBERS][8];
+    item_fields(f, num, it);
+    ccz_rc rc = cczi_kms_row_add(it->mac, s, item_table, f, ITEM_FIELDS);
     if (rc != CCZ_OK)
         return mac_fail(err, rc);
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_PUT);
-    cczi_q_int(&q, slot->ref.kind);
-    cczi_q_text(&q, slot->ref.name);
-    cczi_q_int(&q, slot->version);
-    cczi_q_text(&q, slot->alg);
-    cczi_q_int(&q, created_s);
-    cczi_q_blob(&q, ccz_buf_span(&sealed));
-    cczi_q_blob(&q, bytes32(mac));
+    cczi_q_int(&q, it->slot.ref.kind);
+    cczi_q_text(&q, it->slot.ref.name);
+    cczi_q_int(&q, it->slot.version);
+    cczi_q_text(&q, it->slot.alg);
+    cczi_q_int(&q, it->created_s);
+    cczi_q_int(&q, !it->state.disabled);
+    cczi_q_int(&q, it->state.expires_s);
+    cczi_q_int(&q, it->state.delete_after_s);
+    cczi_q_blob(&q, ccz_buf_span(&it->metadata));
+    cczi_q_blob(&q, ccz_buf_span(&it->sealed));
+    cczi_q_blob(&q, bytes32(it->mac));
     return cczi_q_end(&q, err);
 }
 
-ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                            uint32_t version, struct ccz_err *err)
+ccz_rc cczi_kms_item_put(struct ccz_kms_store *s, const struct cczi_kms_slot *slot,
+                         int64_t created_s, int64_t expires_s, struct ccz_span metadata,
+                         struct ccz_span value, struct ccz_err *err)
 {
-    struct cczi_kms_item it = {0};
-    ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
-    ccz_rc rc = cczi_kms_item_get(&it, s, ref, version, err);
-    ccz_buf_free(&it.sealed);
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
+    it.slot = *slot;
+    it.created_s = created_s;
+    it.state.expires_s = expires_s;
+    ccz_buf_put_span(&it.metadata, metadata);
+    ccz_rc rc = it.metadata.bad ? ccz_refuse_num(err, CCZ_E_LIMIT, "kms:metadata",
+                                                 (int64_t)metadata.size, CCZI_KMS_METADATA_SIZE_MAX)
+                                : cczi_kms_seal(&it.sealed, &s->sealer, slot, value, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_item_insert(s, &it, err);
+    cczi_kms_item_deinit(&it);
+    return rc;
+}
+
+ccz_rc cczi_kms_item_set_state(struct ccz_kms_store *s, struct cczi_kms_item *it,
+                               const struct cczi_kms_item_state *state, struct ccz_err *err)
+{
+    struct ccz_span f[ITEM_FIELDS];
+    uint8_t num[ITEM_NUMBERS][8];
+    ccz_rc rc = cczi_kms_row_remove(s, it->mac);
+    it->state = *state;
+    item_fields(f, num, it);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_row_add(it->mac, s, item_table, f, ITEM_FIELDS);
     if (rc != CCZ_OK)
-        return rc;
+        return mac_fail(err, rc);
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_STATE);
+    cczi_q_int(&q, !state->disabled);
+    cczi_q_int(&q, state->delete_after_s);
+    cczi_q_blob(&q, bytes32(it->mac));
+    cczi_q_int(&q, it->slot.ref.kind);
+    cczi_q_text(&q, it->slot.ref.name);
+    cczi_q_int(&q, it->slot.version);
+    return cczi_q_end(&q, err);
+}
+
+ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_item *it,
+                            struct ccz_err *err)
+{
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_DEL);
-    cczi_q_int(&q, ref->kind);
-    cczi_q_text(&q, ref->name);
-    cczi_q_int(&q, it.slot.version);
-    rc = cczi_q_end(&q, err);
+    cczi_q_int(&q, it->slot.ref.kind);
+    cczi_q_text(&q, it->slot.ref.name);
+    cczi_q_int(&q, it->slot.version);
+    ccz_rc rc = cczi_q_end(&q, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = cczi_kms_row_remove(s, it.mac);
+    rc = cczi_kms_row_remove(s, it->mac);
     return rc == CCZ_OK ? rc : mac_fail(err, rc);
 }
 
@@ -326,28 +387,30 @@ static ccz_rc items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store
                           struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
-    struct cczi_kms_item it = {0};
-    ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_ALL);
-    for (; rc == CCZ_OK && cczi_q_row(&q); ++*count) {
-        int64_t kind = cczi_q_col_int(&q, 4), version = cczi_q_col_int(&q, 6);
-        if ((kind != CCZI_KMS_KEY && kind != CCZI_KMS_SECRET) || version < 1 ||
-            version > CCZ_KMS_VERSIONS_MAX) {
+    while (rc == CCZ_OK && cczi_q_row(&q)) {
+        int64_t kind = cczi_q_col_int(&q, 8), version = cczi_q_col_int(&q, 10);
+        if ((kind != CCZI_KMS_KEY && kind != CCZI_KMS_SECRET && kind != CCZI_KMS_SYSTEM) ||
+            version < 1 || version > CCZ_KMS_VERSIONS_MAX) {
             rc = ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind,
                           "a row of table \"item\" has no known kind or version");
             break;
         }
         it.slot.ref.kind = (enum cczi_kms_kind)kind;
         it.slot.version = (uint32_t)version;
-        cczi_q_col_text(it.slot.ref.name, sizeof(it.slot.ref.name), &q, 5);
+        cczi_q_col_text(it.slot.ref.name, sizeof(it.slot.ref.name), &q, 9);
         rc = item_read(&it, s, &q, err);
         CCZ_AUTO(ccz_secret) value = NULL;
         if (rc == CCZ_OK)
             rc = cczi_kms_unseal(&value, &s->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
         if (rc == CCZ_OK)
             rc = cczi_kms_set_toggle(set, &s->sealer, it.mac);
+        if (kind != CCZI_KMS_SYSTEM) /* that one nobody put there */
+            ++*count;
     }
-    ccz_buf_free(&it.sealed);
+    cczi_kms_item_deinit(&it);
     return cczi_q_end_after(&q, rc, err);
 }
 
@@ -396,9 +459,205 @@ ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct c
                             struct ccz_err *err)
 {
     ccz_rc rc = items_check(&out->versions, set, s, err);
-    if (rc == CCZ_OK)
-        rc = bindings_check(&out->bindings, set, s, err);
+    return rc == CCZ_OK ? cczi_kms_others_check(out, set, s, err) : rc;
+}
+
+ccz_rc cczi_kms_others_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+                             struct ccz_err *err)
+{
+    ccz_rc rc = bindings_check(&out->bindings, set, s, err);
     if (rc == CCZ_OK)
         rc = policies_check(&out->policies, set, s, err);
+    return rc;
+}
+
+/* ---------------------------------------------------------------------------- rekey */
+
+/*
+ * First the keys of all rows of a table, then one row after another: no row is written while others are being read. Keys
+ * that were changed behind our back in between are rows that are not there, or that have another MAC.
+ */
+struct keys {
+    struct cczi_kms_ref *ref;
+    uint32_t *version; /* of items */
+    size_t len, room;
+};
+
+static void keys_free(struct keys *k)
+{
+    free(k->ref);
+    free(k->version);
+}
+
+/* Columns kind (-1: none, a policy), name, version (-1: none) of the current row. */
+static bool keys_add(struct keys *k, struct cczi_q *q, int kind, int name, int version)
+{
+    if (k->len == k->room) {
+        size_t room = k->room ? 2 * k->room : 64;
+        struct cczi_kms_ref *ref = realloc(k->ref, room * sizeof(*ref));
+        if (!ref)
+            return false;
+        k->ref = ref;
+        uint32_t *versions = realloc(k->version, room * sizeof(*versions));
+        if (!versions)
+            return false;
+        k->version = versions;
+        k->room = room;
+    }
+    struct cczi_kms_ref *ref = &k->ref[k->len];
+    *ref = (struct cczi_kms_ref){.kind = CCZI_KMS_POLICY};
+    if (kind >= 0)
+        ref->kind = (enum cczi_kms_kind)cczi_q_col_int(q, kind);
+    cczi_q_col_text(ref->name, sizeof(ref->name), q, name);
+    k->version[k->len++] = version >= 0 ? (uint32_t)cczi_q_col_int(q, version) : 0;
+    return true;
+}
+
+static ccz_rc keys_of(struct keys *k, struct ccz_kms_store *s, enum cczi_kms_sql sql, int kind,
+                      int name, int version, struct ccz_err *err)
+{
+    bool ok = true;
+    struct cczi_q q = cczi_q_start(&s->db, sql);
+    while (ok && cczi_q_row(&q))
+        ok = keys_add(k, &q, kind, name, version);
+    ccz_rc rc = ok ? CCZ_OK : ccz_fail(err, CCZ_E_NOMEM, "kms:rekey", 0, "out of memory");
+    return cczi_q_end_after(&q, rc, err);
+}
+
+/* A row whose key was there a moment ago. */
+static ccz_rc still_there(ccz_rc rc, struct ccz_err *err)
+{
+    return rc == CCZ_E_NOT_FOUND
+               ? ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0, "a row went away during a rekey")
+               : rc;
+}
+
+/* MAC of a row under the new key, added to its set. */
+static ccz_rc new_mac(uint8_t mac[32], uint8_t set[32], const struct cczi_kms_sealer *to,
+                      const char *table, const struct ccz_span *fields, size_t len,
+                      struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_row_mac(mac, to, table, fields, len);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_set_toggle(set, to, mac);
+    return rc == CCZ_OK ? rc : mac_fail(err, rc);
+}
+
+/* The item's value is replaced by what is sealed under the new key. */
+static ccz_rc item_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                         struct cczi_kms_item *it, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF sealed;
+    ccz_buf_init(&sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
+    ccz_rc rc = cczi_kms_reseal(&sealed, &s->sealer, to, &it->slot, ccz_buf_span(&it->sealed), err);
+    if (rc != CCZ_OK)
+        return rc;
+    ccz_buf_clear(&it->sealed);
+    ccz_buf_put_span(&it->sealed, ccz_buf_span(&sealed));
+    if (it->sealed.bad)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:rekey", 0, "out of memory");
+    struct ccz_span f[ITEM_FIELDS];
+    uint8_t num[ITEM_NUMBERS][8], mac[32];
+    item_fields(f, num, it);
+    rc = new_mac(mac, set, to, item_table, f, ITEM_FIELDS, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_REKEY);
+    cczi_q_blob(&q, ccz_buf_span(&it->sealed));
+    cczi_q_blob(&q, bytes32(mac));
+    cczi_q_int(&q, it->slot.ref.kind);
+    cczi_q_text(&q, it->slot.ref.name);
+    cczi_q_int(&q, it->slot.version);
+    return cczi_q_end(&q, err);
+}
+
+static ccz_rc items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                          struct ccz_err *err)
+{
+    struct keys k = {0};
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
+    ccz_rc rc = keys_of(&k, s, CCZI_SQL_ITEM_ALL, 8, 9, 10, err);
+    for (size_t i = 0; rc == CCZ_OK && i < k.len; i++) {
+        rc = still_there(cczi_kms_item_get(&it, s, &k.ref[i], k.version[i], err), err);
+        if (rc == CCZ_OK)
+            rc = item_rekey(set, s, to, &it, err);
+    }
+    cczi_kms_item_deinit(&it);
+    keys_free(&k);
+    return rc;
+}
+
+static ccz_rc binding_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                            const struct cczi_kms_ref *ref, struct ccz_err *err)
+{
+    struct cczi_kms_binding b;
+    ccz_rc rc = still_there(cczi_kms_binding_get(&b, s, ref, err), err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct ccz_span f[BINDING_FIELDS];
+    uint8_t num[8], mac[32];
+    binding_fields(f, num, ref, b.policy);
+    rc = new_mac(mac, set, to, binding_table, f, BINDING_FIELDS, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_REKEY);
+    cczi_q_blob(&q, bytes32(mac));
+    cczi_q_int(&q, ref->kind);
+    cczi_q_text(&q, ref->name);
+    return cczi_q_end(&q, err);
+}
+
+static ccz_rc bindings_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                             struct ccz_err *err)
+{
+    struct keys k = {0};
+    ccz_rc rc = keys_of(&k, s, CCZI_SQL_BIND_ALL, 2, 3, -1, err);
+    for (size_t i = 0; rc == CCZ_OK && i < k.len; i++)
+        rc = binding_rekey(set, s, to, &k.ref[i], err);
+    keys_free(&k);
+    return rc;
+}
+
+static ccz_rc policy_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                           const char *name, const struct cczi_kms_policy *p, struct ccz_err *err)
+{
+    struct ccz_span f[POLICY_FIELDS];
+    uint8_t num[8], mac[32];
+    policy_fields(f, num, name, p);
+    ccz_rc rc = new_mac(mac, set, to, policy_table, f, POLICY_FIELDS, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_REKEY);
+    cczi_q_blob(&q, bytes32(mac));
+    cczi_q_text(&q, name);
+    return cczi_q_end(&q, err);
+}
+
+static ccz_rc policies_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                             struct ccz_err *err)
+{
+    struct keys k = {0};
+    struct cczi_kms_policy p = {0};
+    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
+    ccz_rc rc = keys_of(&k, s, CCZI_SQL_POLICY_ALL, -1, 4, -1, err);
+    for (size_t i = 0; rc == CCZ_OK && i < k.len; i++) {
+        rc = still_there(cczi_kms_policy_get(&p, s, k.ref[i].name, err), err);
+        if (rc == CCZ_OK)
+            rc = policy_rekey(set, s, to, k.ref[i].name, &p, err);
+    }
+    ccz_buf_free(&p.json);
+    keys_free(&k);
+    return rc;
+}
+
+ccz_rc cczi_kms_items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                            struct ccz_err *err)
+{
+    ccz_rc rc = items_rekey(set, s, to, err);
+    if (rc == CCZ_OK)
+        rc = bindings_rekey(set, s, to, err);
+    if (rc == CCZ_OK)
+        rc = policies_rekey(set, s, to, err);
     return rc;
 }

@@ -5,10 +5,18 @@
 #include <cczoo/crypto.h>
 #include <cczoo/kms.h>
 
+#include "kms_db.h"
+#include "tree.h"
+
 /* --------------------------------------------------------------------------- name.c */
 
-enum cczi_kms_kind { CCZI_KMS_KEY = 1, CCZI_KMS_SECRET = 2, CCZI_KMS_POLICY = 3 };
-const char *cczi_kms_kind_name(enum cczi_kms_kind kind); /* "key", "secret", "policy" */
+enum cczi_kms_kind {
+    CCZI_KMS_KEY = 1,
+    CCZI_KMS_SECRET = 2,
+    CCZI_KMS_POLICY = 3,
+    CCZI_KMS_SYSTEM = 4 /* the KMS's own keys: rows of the table item that no caller can name */
+};
+const char *cczi_kms_kind_name(enum cczi_kms_kind kind); /* "key", "secret", "policy", "system" */
 /* Copies a name that obeys the rule of kms.h. where = "kms:name" */
 ccz_rc cczi_kms_name(char out[CCZ_KMS_NAME_SIZE], struct ccz_span text, struct ccz_err *err);
 /* "key/NAME": what a caller means. */
@@ -18,7 +26,6 @@ struct cczi_kms_ref {
 };
 ccz_rc cczi_kms_ref_parse(struct cczi_kms_ref *out, struct ccz_span text, struct ccz_err *err);
 void cczi_kms_ref_print(char out[CCZ_KMS_ITEM_SIZE], const struct cczi_kms_ref *ref);
-#define CCZI_KMS_ALG_SIZE 16
 /* Size of the material of a key algorithm, 0 if there is no such algorithm. */
 size_t cczi_kms_alg_size(struct ccz_span alg);
 
@@ -46,7 +53,7 @@ void cczi_kms_sealer_deinit(struct cczi_kms_sealer *s);
 struct cczi_kms_slot {
     struct cczi_kms_ref ref;
     uint32_t version;
-    char alg[CCZI_KMS_ALG_SIZE]; /* "" for a secret */
+    char alg[CCZ_KMS_ALG_SIZE]; /* "" for a secret */
 };
 /* Appends the sealed form of `value` (1..CCZ_KMS_VALUE_SIZE_MAX bytes). */
 ccz_rc cczi_kms_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,
@@ -56,18 +63,26 @@ ccz_rc cczi_kms_unseal(struct ccz_secret **out, struct cczi_kms_sealer *s,
                        const struct cczi_kms_slot *slot, struct ccz_span sealed,
                        struct ccz_err *err);
 
+/* A sealed value of one master key as one of another (rekey). Appends. where = "kms:seal" */
+ccz_rc cczi_kms_reseal(struct ccz_buf *out, const struct cczi_kms_sealer *from,
+                       struct cczi_kms_sealer *to, const struct cczi_kms_slot *slot,
+                       struct ccz_span sealed, struct ccz_err *err);
+
 /* End of the audit chain and digest of the set of rows; stored sealed. */
 struct cczi_kms_head {
     uint64_t seq;
     uint8_t hash[32];
     uint8_t set[32]; /* XOR over all rows of PRF(row MAC) */
+    struct cczi_kms_tree
+        tree; /* over the lines; empty although there are lines: sealed by a version without it */
 };
+#define CCZI_KMS_HEAD_SIZE_MAX (8 + 28 + 72 + CCZI_KMS_TREE_SIZE_MAX)
 ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,
                           const struct cczi_kms_head *h, struct ccz_err *err);
 ccz_rc cczi_kms_head_unseal(struct cczi_kms_head *out, struct cczi_kms_sealer *s,
                             struct ccz_span sealed, struct ccz_err *err); /* where = "kms:head" */
 
-#define CCZI_KMS_ROW_FIELDS_MAX 8
+#define CCZI_KMS_ROW_FIELDS_MAX 12
 /* MAC of a row: every field with its size, so that no two rows encode alike. */
 ccz_rc cczi_kms_row_mac(uint8_t out[32], const struct cczi_kms_sealer *s, const char *table,
                         const struct ccz_span *fields, size_t len);
@@ -75,97 +90,46 @@ ccz_rc cczi_kms_row_mac(uint8_t out[32], const struct cczi_kms_sealer *s, const 
 ccz_rc cczi_kms_set_toggle(uint8_t set[32], const struct cczi_kms_sealer *s,
                            const uint8_t row_mac[32]);
 
-/* ----------------------------------------------------------------------------- db.c */
-
-struct sqlite3;
-struct sqlite3_stmt;
-
-enum cczi_kms_sql {
-    CCZI_SQL_BEGIN,
-    CCZI_SQL_COMMIT,
-    CCZI_SQL_ROLLBACK,
-    CCZI_SQL_META_GET,
-    CCZI_SQL_META_PUT,
-    CCZI_SQL_HEAD_SET,
-    CCZI_SQL_ADMIN_GET,
-    CCZI_SQL_ADMIN_PUT,
-    CCZI_SQL_ADMIN_DEL,
-    CCZI_SQL_ADMIN_ALL,
-    CCZI_SQL_POLICY_GET,
-    CCZI_SQL_POLICY_PUT,
-    CCZI_SQL_POLICY_DEL,
-    CCZI_SQL_POLICY_ALL,
-    CCZI_SQL_POLICY_USED,
-    CCZI_SQL_BIND_GET,
-    CCZI_SQL_BIND_PUT,
-    CCZI_SQL_BIND_DEL,
-    CCZI_SQL_BIND_ALL,
-    CCZI_SQL_ITEM_LAST,
-    CCZI_SQL_ITEM_GET,
-    CCZI_SQL_ITEM_PUT,
-    CCZI_SQL_ITEM_DEL,
-    CCZI_SQL_ITEM_ALL,
-    CCZI_SQL_LIST,
-    CCZI_SQL_VERSIONS,
-    CCZI_SQL_COUNT,
-    CCZI_SQL_AUDIT_PUT,
-    CCZI_SQL_AUDIT_FROM,
-    CCZI_SQL_LEN
-};
-struct cczi_kms_db {
-    struct sqlite3 *db;
-    struct sqlite3_stmt *stmt[CCZI_SQL_LEN];
-};
-#define CCZI_KMS_SCHEMA 1
-/* Opens `path` (":memory:" for tests) exclusively. `create`: makes an empty file, mode 0600, if
- * there is none. */
-ccz_rc cczi_kms_db_open(struct cczi_kms_db *db, const char *path, bool create, struct ccz_err *err);
-void cczi_kms_db_close(struct cczi_kms_db *db);
-/* True inside a transaction; SQLite ends some by itself when a statement fails. */
-bool cczi_kms_db_in_tx(const struct cczi_kms_db *db);
-/* 0 for an empty database. */
-ccz_rc cczi_kms_db_schema(int64_t *out, struct cczi_kms_db *db, struct ccz_err *err);
-/* Makes the tables (inside a transaction). */
-ccz_rc cczi_kms_db_create(struct cczi_kms_db *db, struct ccz_err *err);
-/* Prepares every statement; once, after the tables exist. */
-ccz_rc cczi_kms_db_prepare(struct cczi_kms_db *db, struct ccz_err *err);
-/* One statement without parameters or rows, given as text. */
-ccz_rc cczi_kms_db_exec(struct cczi_kms_db *db, const char *sql, struct ccz_err *err);
-
-/* A running statement with a sticky error: bind in order, loop over rows, test once with
- * cczi_q_end(). */
-struct cczi_q {
-    struct cczi_kms_db *db;
-    struct sqlite3_stmt *stmt;
-    int bound;
-    int rc;
-};
-struct cczi_q cczi_q_start(struct cczi_kms_db *db, enum cczi_kms_sql sql);
-void cczi_q_int(struct cczi_q *q, int64_t v);
-void cczi_q_text(struct cczi_q *q, const char *s);     /* borrowed until cczi_q_end() */
-void cczi_q_blob(struct cczi_q *q, struct ccz_span s); /* borrowed until cczi_q_end() */
-bool cczi_q_row(struct cczi_q *q);                     /* false at the end or on an error */
-int64_t cczi_q_col_int(const struct cczi_q *q, int col);
-struct ccz_span cczi_q_col(const struct cczi_q *q,
-                           int col); /* blob or text; valid until the next row */
-/* Text column into a bounded array; a longer text is an error of the database. */
-void cczi_q_col_text(char *out, size_t out_size, struct cczi_q *q, int col);
-void cczi_q_col_bytes(uint8_t *out, size_t size, struct cczi_q *q,
-                      int col); /* exactly `size` bytes */
-/* Ends the statement. @return CCZ_OK, or what went wrong since the start */
-ccz_rc cczi_q_end(struct cczi_q *q, struct ccz_err *err);
-/* The same for a caller that looked at rows: keeps its error; a database error outranks "not
- * found". */
-ccz_rc cczi_q_end_after(struct cczi_q *q, ccz_rc rc, struct ccz_err *err);
-
 /* -------------------------------------------------------------------------- store.c */
 
+struct cczi_kms_entry;
+/* Called with every call of a batch after its COMMIT and before any answer leaves: receipts are complete but for
+ * entry->proof, which this may fill. An error withholds the answers of all recorded calls; what they did stays. */
+typedef ccz_rc (*cczi_kms_batch_fn)(void *arg, struct ccz_kms_store *s,
+                                    struct cczi_kms_entry *entries, size_t len,
+                                    struct ccz_err *err);
+
+/* Called after a COMMIT that added audit lines, with the new end of the chain, before anything of it is told outside; to
+ * advance a counter elsewhere. An error is as above. */
+typedef ccz_rc (*cczi_kms_commit_fn)(void *arg, const struct cczi_kms_head *head,
+                                     struct ccz_err *err);
+
 struct ccz_kms_store {
+    struct ccz_kms_epoch *epoch; /* or NULL; the caller's */
     struct cczi_kms_db db;
     struct cczi_kms_sealer sealer;
     struct cczi_kms_head head; /* as of the current transaction */
     bool head_dirty;
+    struct cczi_kms_head before; /* as of the savepoint */
+    bool before_dirty;
+    size_t before_lines;
+    struct cczi_kms_policies *policies; /* parsed ones */
+    uint64_t seen_seq; /* the latest end of the audit chain that this process knows of */
+    uint8_t seen_hash[32];
+    cczi_kms_commit_fn on_commit; /* NULL = none */
+    void *on_commit_arg;
+    uint64_t settled_seq;       /* end of the chain that on_commit was last told */
+    cczi_kms_batch_fn on_batch; /* cczi_kms_sign_batch() */
+    void *on_batch_arg;
+    struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
+    struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
 };
+/* Opens a state folder whose database has schema @p schema: master key and all, but nothing is checked yet. For
+ * migrate.c, which is given older ones. */
+ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_kms_state *state,
+                                  int64_t schema, struct ccz_err *err);
+ccz_rc cczi_kms_admins_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+                             struct ccz_err *err);
 /* A store in memory with one administrator, for tests and fuzzing. */
 ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret *master,
                              const uint8_t admin_spki_sha256[32], int64_t now_s,
@@ -173,8 +137,19 @@ ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret
 /* A transaction: everything between begin and commit is on disk when commit returns, or nothing is.
  */
 ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err);
-ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err); /* rolls back when it fails */
+ccz_rc cczi_kms_begin_read(struct ccz_kms_store *s,
+                           struct ccz_err *err); /* changes nothing, holds up nobody */
+/* Rolls back when it fails; s->db.fault says what that means. */
+ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err);
+/* What has to happen between a COMMIT and its answers: on_commit, unless it knows this end already. */
+ccz_rc cczi_kms_settle(struct ccz_kms_store *s, struct ccz_err *err);
+#define CCZI_KMS_RETRIES 7
+void cczi_kms_retry_pause(unsigned n);           /* before try n = 1, 2, ... of a transaction */
 void cczi_kms_rollback(struct ccz_kms_store *s); /* no-op outside a transaction */
+/* A part of the transaction that can be undone by itself; one at a time. */
+ccz_rc cczi_kms_savepoint(struct ccz_kms_store *s, struct ccz_err *err);
+ccz_rc cczi_kms_savepoint_keep(struct ccz_kms_store *s, struct ccz_err *err);
+ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err);
 /* Compares the stored MAC of a row. where = "kms:row-mac" */
 ccz_rc cczi_kms_row_check(const struct ccz_kms_store *s, const char *table,
                           const struct ccz_span *fields, size_t len, const uint8_t mac[32],
@@ -203,20 +178,36 @@ ccz_rc cczi_kms_admin_each(struct ccz_kms_store *s, cczi_kms_admin_fn fn, void *
 
 /* --------------------------------------------------------------------------- item.c */
 
+/* What a version of an item may be used for; changes, unlike the rest of its row. */
+struct cczi_kms_item_state {
+    bool disabled;
+    int64_t expires_s;      /* released to nobody from then on; 0 = never */
+    int64_t delete_after_s; /* deleted, and may be destroyed from then on; 0 = not deleted */
+};
 /* Getters: CCZ_E_NOT_FOUND (err not filled) if there is no such row. Inside a transaction only. */
+#define CCZI_KMS_METADATA_SIZE_MAX 4096
 struct cczi_kms_item {
     struct cczi_kms_slot slot;
     int64_t created_s;
+    struct cczi_kms_item_state state;
     uint8_t mac[32];
-    struct ccz_buf sealed; /* init and free by the caller */
+    struct ccz_buf metadata, sealed;
 };
+void cczi_kms_item_init(struct cczi_kms_item *it);
+void cczi_kms_item_deinit(struct cczi_kms_item *it);
 /* version 0 = latest */
 ccz_rc cczi_kms_item_get(struct cczi_kms_item *out, struct ccz_kms_store *s,
                          const struct cczi_kms_ref *ref, uint32_t version, struct ccz_err *err);
 ccz_rc cczi_kms_item_put(struct ccz_kms_store *s, const struct cczi_kms_slot *slot,
-                         int64_t created_s, struct ccz_span value, struct ccz_err *err);
-ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                            uint32_t version, struct ccz_err *err);
+                         int64_t created_s, int64_t expires_s, struct ccz_span metadata,
+                         struct ccz_span value, struct ccz_err *err);
+/* The same with everything given, the sealed value too. Sets it->mac. */
+ccz_rc cczi_kms_item_insert(struct ccz_kms_store *s, struct cczi_kms_item *it, struct ccz_err *err);
+/* Of rows that cczi_kms_item_get() gave. */
+ccz_rc cczi_kms_item_set_state(struct ccz_kms_store *s, struct cczi_kms_item *it,
+                               const struct cczi_kms_item_state *state, struct ccz_err *err);
+ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_item *it,
+                            struct ccz_err *err);
 /* Latest version of an item, 0 if it does not exist. */
 ccz_rc cczi_kms_item_last(uint32_t *version, struct ccz_kms_store *s,
                           const struct cczi_kms_ref *ref, struct ccz_err *err);
@@ -246,17 +237,65 @@ ccz_rc cczi_kms_policy_delete(struct ccz_kms_store *s, const char *name, struct 
 ccz_rc cczi_kms_policy_used(bool *used, struct ccz_kms_store *s, const char *name,
                             struct ccz_err *err);
 
+/* policy_cache.c: parsed policies, found by the MAC of the row they came from. The caller has checked that MAC in this
+ * transaction, so a row that was changed, replaced or taken back never meets the parsed form of another one. */
+struct cczi_kms_policies;
+#define CCZI_KMS_POLICIES_MAX      64
+#define CCZI_KMS_POLICIES_JSON_MAX (4 << 20) /* bytes of JSON that all of them were parsed from */
+ccz_rc cczi_kms_policies_new(struct cczi_kms_policies **out);
+void cczi_kms_policies_free(struct cczi_kms_policies *c);
+/* @param[out] out  borrowed until the next call with the same cache */
+ccz_rc cczi_kms_policies_get(const struct ccz_policy **out, struct cczi_kms_policies *c,
+                             const struct cczi_kms_policy *row, struct ccz_err *err);
+struct cczi_kms_policies_stat {
+    uint64_t hits, parsed;
+    size_t len, json_size;
+};
+struct cczi_kms_policies_stat cczi_kms_policies_stat(const struct cczi_kms_policies *c);
+
 /* Check of all rows of the three tables: MACs, sealed values; toggles each into `set`. */
 ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
                             struct ccz_err *err);
+/* The same but for table item. */
+ccz_rc cczi_kms_others_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+                             struct ccz_err *err);
+
+/* Rekey, inside a transaction: each row is read under s->sealer and gets its MAC (and its sealed value) under `to`; each new
+ * MAC is toggled into `set`, which is that of `to`. */
+ccz_rc cczi_kms_items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                            struct ccz_err *err);
+ccz_rc cczi_kms_admins_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                             struct ccz_err *err);
 
 /* -------------------------------------------------------------------------- audit.c */
 
+/* What the hash of a line covers before its entry: prev || le64 seq || le64 time_s. */
+#define CCZI_KMS_LINE_HEAD_SIZE 48
+void cczi_kms_line_head(uint8_t out[CCZI_KMS_LINE_HEAD_SIZE], const struct ccz_kms_audit_line *l);
+ccz_rc cczi_kms_line_hash(uint8_t out[32], const struct ccz_kms_audit_line *l);
 /* Appends a line to the chain (inside a transaction). */
 ccz_rc cczi_kms_audit_append(struct ccz_kms_receipt *receipt, struct ccz_kms_store *s,
                              int64_t time_s, struct ccz_span entry, struct ccz_err *err);
-/* Walks the chain and compares its end with the sealed head. */
+/* Makes the tree of a store that was written before there was one (inside a transaction). */
+ccz_rc cczi_kms_tree_catch_up(struct ccz_kms_store *s, struct ccz_err *err);
+/* Walks the chain and compares its end, and the tree over it, with the sealed head. */
 ccz_rc cczi_kms_audit_check_all(uint64_t *lines, struct ccz_kms_store *s, struct ccz_err *err);
+
+/* ------------------------------------------------------------------------- signer.c */
+
+/* Loads the key that signs checkpoints into s->signer, or makes it: a transaction of its own, so not inside of one; head and lines of the
+ * last one are kept. Does nothing when it is loaded. */
+ccz_rc cczi_kms_signer_ensure(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err);
+/* The same inside a transaction, for the caller's use until it commits. */
+ccz_rc cczi_kms_signer_here(struct cczi_kms_signer *out, struct ccz_kms_store *s, int64_t now_s,
+                            struct ccz_err *err);
+/* cczi_kms_batch_fn of every store: one checkpoint over the transaction, and a receipt for each recorded call of it. */
+ccz_rc cczi_kms_sign_batch(void *arg, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
+                           size_t len, struct ccz_err *err);
+/* Calls fn with the SubjectPublicKeyInfo of every such key, oldest first; inside a transaction. */
+typedef void (*cczi_kms_spki_fn)(void *arg, struct ccz_span spki);
+ccz_rc cczi_kms_signer_each(struct ccz_kms_store *s, cczi_kms_spki_fn fn, void *arg,
+                            struct ccz_err *err);
 
 /* ---------------------------------------------------------------------------- msg.c */
 
@@ -276,6 +315,7 @@ ccz_rc cczi_msg_get(void *msg, const struct cczi_msg_field *fields, struct ccz_s
 /* Appends; empty fields are left out. */
 void cczi_msg_put(struct ccz_buf *out, const struct cczi_msg_field *fields, const void *msg);
 
+#define CCZI_KMS_PROOF_SIZE_MAX 8192 /* bytes in a receipt that show its line in the log */
 struct cczi_msg_receipt {
     uint64_t seq;
     struct ccz_span sha256;
@@ -288,12 +328,17 @@ struct cczi_msg_release_req {
 struct cczi_msg_release_resp {
     struct ccz_span value, alg;
     uint64_t version;
-    struct ccz_span policy, policy_sha256, rule, receipt;
+    struct ccz_span policy, policy_sha256, rule;
+    struct ccz_span inclusion; /* text of struct ccz_kms_inclusion */
+    struct ccz_span receipt;
     struct ccz_span instance;
 };
 struct cczi_msg_put_req {
     struct ccz_span name, alg, value, policy;
     uint64_t new_version;
+    uint64_t check_version, if_version;
+    uint64_t expires_s;
+    struct ccz_span metadata;
 };
 struct cczi_msg_put_resp {
     uint64_t version;
@@ -306,9 +351,10 @@ struct cczi_msg_put_policy_req {
 struct cczi_msg_bind_req {
     struct ccz_span item, policy;
 };
-struct cczi_msg_delete_req {
+struct cczi_msg_delete_req { /* the last two of Delete only */
     struct ccz_span target;
     uint64_t version;
+    uint64_t recovery_s, no_recovery;
 };
 struct cczi_msg_get_policy_resp {
     struct ccz_span json, sha256;
@@ -321,6 +367,8 @@ struct cczi_msg_item {
     struct ccz_span item, alg;
     uint64_t version, created_s;
     struct ccz_span policy;
+    uint64_t disabled, expires_s, delete_after_s;
+    struct ccz_span metadata;
 };
 struct cczi_msg_audit_req {
     uint64_t after_seq, limit;
@@ -328,6 +376,9 @@ struct cczi_msg_audit_req {
 struct cczi_msg_audit_line {
     uint64_t seq, time_s;
     struct ccz_span entry, prev, hash;
+};
+struct cczi_msg_checkpoint {
+    struct ccz_span text; /* and SPKIs in field 1 */
 };
 struct cczi_msg_status {
     struct ccz_span version, tee;
@@ -337,15 +388,15 @@ struct cczi_msg_status {
 };
 extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],
     cczi_msg_release_resp[], cczi_msg_put_req[], cczi_msg_put_resp[], cczi_msg_put_policy_req[],
-    cczi_msg_bind_req[], cczi_msg_delete_req[], cczi_msg_get_policy_resp[], cczi_msg_none[],
-    cczi_msg_name[], cczi_msg_item[], cczi_msg_audit_req[], cczi_msg_audit_line[],
-    cczi_msg_status[];
+    cczi_msg_bind_req[], cczi_msg_delete_req[], cczi_msg_target_req[], cczi_msg_get_policy_resp[],
+    cczi_msg_none[], cczi_msg_name[], cczi_msg_item[], cczi_msg_audit_req[], cczi_msg_audit_line[],
+    cczi_msg_checkpoint[], cczi_msg_status[];
 /* Field numbers used outside the tables. */
-enum { CCZI_MSG_REPEATED = 1, CCZI_MSG_MORE = 2, CCZI_MSG_RECEIPT = 15 };
+enum { CCZI_MSG_REPEATED = 1, CCZI_MSG_MORE = 2, CCZI_MSG_INCLUSION = 14, CCZI_MSG_RECEIPT = 15 };
 
 #define CCZI_KMS_SERVICE "/cczoo.kms.v1.Kms/"
 
-/* ------------------------------------------------------------------ handle.c, methods.c */
+/* --------------------------------------------------------- handle.c, batch.c, methods.c */
 
 /* One call on its way through: what methods fill in is what the audit and log line say. */
 struct cczi_kms_call {
@@ -360,6 +411,7 @@ struct cczi_kms_call {
     uint8_t policy_sha256[32];
     bool has_policy_sha256;
     char rule[64];
+    char detail[64]; /* of the method's own, in fixed words */
 };
 typedef ccz_rc (*cczi_kms_method_fn)(struct ccz_buf *response, struct cczi_kms_call *call,
                                      struct ccz_err *err);
@@ -372,4 +424,53 @@ struct cczi_kms_method {
 };
 extern const struct cczi_kms_method cczi_kms_methods[];
 extern const size_t cczi_kms_methods_len;
+
+/* methods.c, for methods_life.c. CCZ_E_NOT_FOUND of a getter becomes an answer for the caller. */
+ccz_rc cczi_kms_or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, const char *name);
+/* "key/NAME" or "secret/NAME" of a request; from here on the audit line names it. */
+ccz_rc cczi_kms_take_ref(struct cczi_kms_call *call, struct ccz_span text, bool policy_too,
+                         struct ccz_err *err);
+/* methods_life.c: whether a version may be released now. */
+ccz_rc cczi_kms_item_usable(const struct cczi_kms_item *it, int64_t now_s, struct ccz_err *err);
+ccz_rc cczi_kms_run_delete(struct ccz_buf *response, struct cczi_kms_call *call,
+                           struct ccz_err *err);
+ccz_rc cczi_kms_run_undelete(struct ccz_buf *response, struct cczi_kms_call *call,
+                             struct ccz_err *err);
+ccz_rc cczi_kms_run_destroy(struct ccz_buf *response, struct cczi_kms_call *call,
+                            struct ccz_err *err);
+ccz_rc cczi_kms_run_disable(struct ccz_buf *response, struct cczi_kms_call *call,
+                            struct ccz_err *err);
+ccz_rc cczi_kms_run_enable(struct ccz_buf *response, struct cczi_kms_call *call,
+                           struct ccz_err *err);
+
+/* handle.c: the parts of one call, inside a transaction. */
+const struct cczi_kms_method *cczi_kms_method_find(const char *path); /* NULL = there is none */
+ccz_rc cczi_kms_authorize(struct cczi_kms_call *call, const struct cczi_kms_method *m,
+                          struct ccz_err *err);
+/* The audit line of a call; `why` is NULL for an accepted one. */
+ccz_rc cczi_kms_record(struct ccz_kms_receipt *receipt, const struct cczi_kms_call *call,
+                       const char *op, const struct ccz_err *why, struct ccz_err *err);
+void cczi_kms_log_call(const struct cczi_kms_call *call, const char *op, const struct ccz_err *why,
+                       const struct ccz_kms_receipt *receipt);
+
+/*
+ * batch.c: calls that share one transaction and so one fsync. Each has a savepoint: one that fails is undone alone and
+ * its refusal recorded in the same transaction. Answers exist only after COMMIT. Where the transaction as a whole
+ * fails, nothing of it happened, and each call is handled again by itself, so that one that is too large for the disk
+ * does not take the others with it.
+ */
+#define CCZI_KMS_BATCH_MAX 256
+struct cczi_kms_entry {
+    const struct ccz_kms_request *req; /* in; borrowed */
+    ccz_rc rc;
+    struct ccz_err err;             /* why not; only with rc */
+    struct ccz_buf answer;          /* message to send; empty unless CCZ_OK */
+    struct ccz_kms_receipt receipt; /* of the audit line it left; audit_seq 0 = none */
+    struct ccz_buf proof;           /* for the receipt, filled by on_batch */
+    struct cczi_kms_call call;
+    const struct cczi_kms_method *method;
+};
+void cczi_kms_entry_init(struct cczi_kms_entry *e, const struct ccz_kms_request *req);
+void cczi_kms_entry_deinit(struct cczi_kms_entry *e); /* wipes the answer */
+void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
 #endif

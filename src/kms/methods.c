@@ -9,7 +9,7 @@
 enum { LIST_PAGE = 256, AUDIT_PAGE = 100 };
 
 /* CCZ_E_NOT_FOUND of a getter becomes an answer for the caller. */
-static ccz_rc or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, const char *name)
+ccz_rc cczi_kms_or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, const char *name)
 {
     if (rc != CCZ_E_NOT_FOUND)
         return rc;
@@ -18,8 +18,8 @@ static ccz_rc or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, con
 }
 
 /* "key/NAME" or "secret/NAME" of a request; from here on the audit line names it. */
-static ccz_rc take_ref(struct cczi_kms_call *call, struct ccz_span text, bool policy_too,
-                       struct ccz_err *err)
+ccz_rc cczi_kms_take_ref(struct cczi_kms_call *call, struct ccz_span text, bool policy_too,
+                         struct ccz_err *err)
 {
     ccz_rc rc = cczi_kms_ref_parse(&call->ref, text, err);
     if (rc == CCZ_OK && call->ref.kind == CCZI_KMS_POLICY && !policy_too)
@@ -34,7 +34,7 @@ static ccz_rc load_policy(struct cczi_kms_policy *p, struct cczi_kms_call *call,
 {
     ccz_rc rc = cczi_kms_policy_get(p, call->store, name, err);
     if (rc != CCZ_OK)
-        return or_not_found(err, rc, "policy", name);
+        return cczi_kms_or_not_found(err, rc, "policy", name);
     memcpy(call->policy, name, strlen(name) + 1);
     memcpy(call->policy_sha256, p->sha256, sizeof(call->policy_sha256));
     call->has_policy_sha256 = true;
@@ -56,9 +56,9 @@ static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     if (rc == CCZ_OK)
         rc = load_policy(&p, call, b.policy, err);
-    CCZ_AUTO(ccz_policy) policy = NULL;
+    const struct ccz_policy *policy = NULL;
     if (rc == CCZ_OK)
-        rc = ccz_policy_parse(&policy, ccz_buf_span(&p.json), err);
+        rc = cczi_kms_policies_get(&policy, call->store->policies, &p, err);
     ccz_buf_free(&p.json);
     struct ccz_verdict verdict = {0};
     if (rc == CCZ_OK)
@@ -77,28 +77,31 @@ static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, 
     struct cczi_msg_release_req m = {0};
     ccz_rc rc = cczi_msg_get(&m, cczi_msg_release_req, call->req->body, err);
     if (rc == CCZ_OK)
-        rc = take_ref(call, m.item, false, err);
+        rc = cczi_kms_take_ref(call, m.item, false, err);
     if (rc != CCZ_OK)
         return rc;
-    struct cczi_kms_item it = {0};
-    ccz_buf_init(&it.sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
-    rc =
-        or_not_found(err, cczi_kms_item_get(&it, call->store, &call->ref, (uint32_t)m.version, err),
-                     cczi_kms_kind_name(call->ref.kind), call->ref.name);
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
+    rc = cczi_kms_or_not_found(
+        err, cczi_kms_item_get(&it, call->store, &call->ref, (uint32_t)m.version, err),
+        cczi_kms_kind_name(call->ref.kind), call->ref.name);
     if (rc == CCZ_OK) {
         call->version = it.slot.version;
         rc = judge(call, err);
     }
+    if (rc == CCZ_OK) /* after the policy: the state of an item is for those who may have it */
+        rc = cczi_kms_item_usable(&it, call->req->now_s, err);
     CCZ_AUTO(ccz_secret) value = NULL;
     if (rc == CCZ_OK)
         rc = cczi_kms_unseal(&value, &call->store->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
-    ccz_buf_free(&it.sealed);
+    struct cczi_kms_slot slot = it.slot;
+    cczi_kms_item_deinit(&it);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_release_resp out = {
         .value = CCZ_SPAN(ccz_secret_view(value), ccz_secret_size(value)),
-        .alg = ccz_span_str(it.slot.alg),
-        .version = it.slot.version,
+        .alg = ccz_span_str(slot.alg),
+        .version = slot.version,
         .policy = ccz_span_str(call->policy),
         .policy_sha256 = CCZ_SPAN(call->policy_sha256, 32),
         .rule = ccz_span_str(call->rule),
@@ -111,8 +114,8 @@ static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, 
 /* --------------------------------------------------------------------------- change */
 
 /* The version that a put makes, or why not. */
-static ccz_rc next_version(uint32_t *out, struct cczi_kms_call *call, bool new_version,
-                           struct ccz_err *err)
+static ccz_rc next_version(uint32_t *out, struct cczi_kms_call *call,
+                           const struct cczi_msg_put_req *m, struct ccz_err *err)
 {
     uint32_t last;
     char item[CCZ_KMS_ITEM_SIZE];
@@ -120,18 +123,47 @@ static ccz_rc next_version(uint32_t *out, struct cczi_kms_call *call, bool new_v
     ccz_rc rc = cczi_kms_item_last(&last, call->store, &call->ref, err);
     if (rc != CCZ_OK)
         return rc;
-    if (last != 0 && !new_version) {
+    if (m->check_version && m->new_version)
+        return ccz_fail(err, CCZ_E_FORMAT, "kms:request", 5,
+                        "new_version and check_version say the same thing twice");
+    if (m->check_version && m->if_version != last) {
+        ccz_refuse_num(err, CCZ_E_MISMATCH, "kms:version-conflict", last, (int64_t)m->if_version);
+        return cczi_kms_hint(err, CCZ_E_MISMATCH);
+    }
+    if (last != 0 && !m->new_version && !m->check_version) {
         ccz_fail(err, CCZ_E_EXISTS, "kms:exists", last, "%s exists already, in %u version(s)", item,
                  last);
         return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
-    if (last == 0 && new_version)
-        return or_not_found(err, CCZ_E_NOT_FOUND, cczi_kms_kind_name(call->ref.kind),
-                            call->ref.name);
+    if (last == 0 && m->new_version)
+        return cczi_kms_or_not_found(err, CCZ_E_NOT_FOUND, cczi_kms_kind_name(call->ref.kind),
+                                     call->ref.name);
     if (last >= CCZ_KMS_VERSIONS_MAX)
         return ccz_refuse_num(err, CCZ_E_LIMIT, "kms:versions", last + 1, CCZ_KMS_VERSIONS_MAX);
     *out = last + 1;
     return CCZ_OK;
+}
+
+/* Expiry and metadata of a put. */
+static ccz_rc check_extras(const struct cczi_kms_call *call, const struct cczi_msg_put_req *m,
+                           struct ccz_err *err)
+{
+    int64_t expires_s = (int64_t)m->expires_s;
+    if (expires_s && expires_s <= call->req->now_s) {
+        char got[21], now[21];
+        ccz_time_format(got, expires_s);
+        ccz_time_format(now, call->req->now_s);
+        return ccz_refuse(err, CCZ_E_FORMAT, "kms:expiry-past", got, now);
+    }
+    if (m->metadata.size == 0)
+        return CCZ_OK;
+    struct ccz_json *j = NULL;
+    ccz_rc rc = ccz_json_parse(&j, m->metadata, NULL);
+    bool object = rc == CCZ_OK && ccz_json_type(j) == CCZ_JSON_OBJECT;
+    ccz_json_free(j);
+    return object
+               ? CCZ_OK
+               : ccz_refuse(err, CCZ_E_FORMAT, "kms:metadata", "something else", "a JSON object");
 }
 
 static ccz_rc bind_to(struct cczi_kms_call *call, struct ccz_span policy, struct ccz_err *err)
@@ -154,9 +186,12 @@ static ccz_rc put_item(struct ccz_buf *response, struct cczi_kms_call *call,
     struct cczi_kms_slot slot = {.ref = call->ref};
     if (m->alg.size)
         memcpy(slot.alg, m->alg.ptr, m->alg.size); /* a known algorithm: its name fits */
-    ccz_rc rc = next_version(&slot.version, call, m->new_version != 0, err);
+    ccz_rc rc = next_version(&slot.version, call, m, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_item_put(call->store, &slot, call->req->now_s, value, err);
+        rc = check_extras(call, m, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_item_put(call->store, &slot, call->req->now_s, (int64_t)m->expires_s,
+                               m->metadata, value, err);
     if (rc == CCZ_OK && m->policy.size)
         rc = bind_to(call, m->policy, err);
     if (rc != CCZ_OK)
@@ -256,65 +291,14 @@ static ccz_rc run_bind(struct ccz_buf *response, struct cczi_kms_call *call, str
     struct cczi_msg_bind_req m = {0};
     ccz_rc rc = cczi_msg_get(&m, cczi_msg_bind_req, call->req->body, err);
     if (rc == CCZ_OK)
-        rc = take_ref(call, m.item, false, err);
+        rc = cczi_kms_take_ref(call, m.item, false, err);
     uint32_t last = 0;
     if (rc == CCZ_OK)
         rc = cczi_kms_item_last(&last, call->store, &call->ref, err);
     if (rc == CCZ_OK && last == 0)
-        rc = or_not_found(err, CCZ_E_NOT_FOUND, cczi_kms_kind_name(call->ref.kind), call->ref.name);
+        rc = cczi_kms_or_not_found(err, CCZ_E_NOT_FOUND, cczi_kms_kind_name(call->ref.kind),
+                                   call->ref.name);
     return rc == CCZ_OK ? bind_to(call, m.policy, err) : rc;
-}
-
-static ccz_rc delete_policy(struct cczi_kms_call *call, struct ccz_err *err)
-{
-    bool used;
-    ccz_rc rc = cczi_kms_policy_used(&used, call->store, call->ref.name, err);
-    if (rc == CCZ_OK && used) {
-        ccz_fail(err, CCZ_E_DENIED, "kms:policy-in-use", 0, "items are bound to policy \"%s\"",
-                 call->ref.name);
-        return cczi_kms_hint(err, CCZ_E_DENIED);
-    }
-    return rc == CCZ_OK ? cczi_kms_policy_delete(call->store, call->ref.name, err) : rc;
-}
-
-/* Every version, then the binding, so that a later item of this name starts unbound. */
-static ccz_rc delete_item(struct cczi_kms_call *call, struct ccz_err *err)
-{
-    ccz_rc rc;
-    uint32_t last;
-    do { /* version 0: the latest, until there is none */
-        rc = cczi_kms_item_delete(call->store, &call->ref, call->version, err);
-        if (rc == CCZ_OK)
-            rc = cczi_kms_item_last(&last, call->store, &call->ref, err);
-    } while (rc == CCZ_OK && call->version == 0 && last != 0);
-    if (rc == CCZ_OK && last != 0 &&
-        last < call->version) { /* or its number would be given out again */
-        ccz_refuse(err, CCZ_E_DENIED, "kms:latest-version", "the latest of several versions",
-                   "an older one, or all");
-        return cczi_kms_hint(err, CCZ_E_DENIED);
-    }
-    if (rc == CCZ_OK && last == 0) {
-        rc = cczi_kms_binding_delete(call->store, &call->ref, err);
-        rc = rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
-    }
-    return rc;
-}
-
-static ccz_rc run_delete(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
-{
-    (void)response; /* a receipt only */
-    struct cczi_msg_delete_req m = {0};
-    ccz_rc rc = cczi_msg_get(&m, cczi_msg_delete_req, call->req->body, err);
-    if (rc == CCZ_OK)
-        rc = take_ref(call, m.target, true, err);
-    if (rc != CCZ_OK)
-        return rc;
-    bool policy = call->ref.kind == CCZI_KMS_POLICY;
-    if (policy && m.version)
-        return ccz_fail(err, CCZ_E_FORMAT, "kms:request", 2, "a policy has no versions");
-    call->version = (uint32_t)m.version;
-    rc = policy ? delete_policy(call, err) : delete_item(call, err);
-    return or_not_found(err, rc, cczi_kms_kind_name(call->ref.kind), call->ref.name);
 }
 
 /* ----------------------------------------------------------------------------- read */
@@ -349,7 +333,7 @@ static ccz_rc run_get_policy(struct ccz_buf *response, struct cczi_kms_call *cal
     return rc;
 }
 
-/* Columns kind, name, version, alg, created_s, policy of the current row. */
+/* Columns kind, name, version, alg, created_s, policy, enabled, expires_s, delete_after_s, metadata of the current row. */
 static void put_item_row(struct ccz_buf *response, struct cczi_q *q)
 {
     struct cczi_kms_ref ref = {.kind = CCZI_KMS_KEY};
@@ -365,6 +349,10 @@ static void put_item_row(struct ccz_buf *response, struct cczi_q *q)
         .alg = cczi_q_col(q, 3),
         .created_s = (uint64_t)cczi_q_col_int(q, 4),
         .policy = cczi_q_col(q, 5),
+        .disabled = cczi_q_col_int(q, 6) == 0,
+        .expires_s = (uint64_t)cczi_q_col_int(q, 7),
+        .delete_after_s = (uint64_t)cczi_q_col_int(q, 8),
+        .metadata = cczi_q_col(q, 9),
     };
     size_t mark = ccz_pb_open(response, CCZI_MSG_REPEATED);
     cczi_msg_put(response, cczi_msg_item, &m);
@@ -398,7 +386,7 @@ static ccz_rc run_describe(struct ccz_buf *response, struct cczi_kms_call *call,
     struct ccz_span item;
     ccz_rc rc = take_name(&item, call, err);
     if (rc == CCZ_OK)
-        rc = take_ref(call, item, false, err);
+        rc = cczi_kms_take_ref(call, item, false, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_q q = cczi_q_start(&call->store->db, CCZI_SQL_VERSIONS);
@@ -408,7 +396,7 @@ static ccz_rc run_describe(struct ccz_buf *response, struct cczi_kms_call *call,
     for (; cczi_q_row(&q); n++)
         put_item_row(response, &q);
     rc = cczi_q_end_after(&q, n ? CCZ_OK : CCZ_E_NOT_FOUND, err);
-    return or_not_found(err, rc, cczi_kms_kind_name(call->ref.kind), call->ref.name);
+    return cczi_kms_or_not_found(err, rc, cczi_kms_kind_name(call->ref.kind), call->ref.name);
 }
 
 static ccz_rc run_audit_tail(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -437,6 +425,39 @@ static ccz_rc run_audit_tail(struct ccz_buf *response, struct cczi_kms_call *cal
     if (n > limit)
         ccz_pb_put_uint(response, CCZI_MSG_MORE, 1);
     return cczi_q_end(&q, err);
+}
+
+static void put_spki(void *arg, struct ccz_span spki)
+{
+    ccz_pb_put_bytes(arg, CCZI_MSG_REPEATED, spki);
+}
+
+/* Over what the last transaction left: nothing of this one is in it, since reading is not recorded. */
+static ccz_rc run_checkpoint(struct ccz_buf *response, struct cczi_kms_call *call,
+                             struct ccz_err *err)
+{
+    struct ccz_kms_store *s = call->store;
+    ccz_rc rc = cczi_msg_get(NULL, cczi_msg_none, call->req->body, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_tree_catch_up(s, err);
+    struct ccz_kms_checkpoint c;
+    struct cczi_kms_signer signer = {
+        0}; /* s->signer may not be loaded yet, and the key may be made here */
+    if (rc == CCZ_OK)
+        rc = cczi_kms_signer_here(&signer, s, call->req->now_s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_checkpoint_sign(&c, &signer, &s->head.tree, call->req->now_s, err);
+    cczi_kms_signer_deinit(&signer);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_signer_each(s, put_spki, response, err);
+    if (rc != CCZ_OK)
+        return rc;
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, CCZ_KMS_CHECKPOINT_SIZE_MAX);
+    ccz_kms_checkpoint_put(&text, &c);
+    struct cczi_msg_checkpoint m = {.text = ccz_buf_span(&text)};
+    cczi_msg_put(response, cczi_msg_checkpoint, &m);
+    return text.bad ? ccz_fail(err, CCZ_E_NOMEM, "kms:checkpoint", 0, "out of memory") : CCZ_OK;
 }
 
 static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
@@ -473,11 +494,16 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"PutSecret", false, CCZ_KMS_ROLE_ADMIN, true, run_put_secret},
     {"PutPolicy", false, CCZ_KMS_ROLE_ADMIN, true, run_put_policy},
     {"Bind", false, CCZ_KMS_ROLE_ADMIN, true, run_bind},
-    {"Delete", false, CCZ_KMS_ROLE_ADMIN, true, run_delete},
+    {"Delete", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_delete},
+    {"Undelete", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_undelete},
+    {"Destroy", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_destroy},
+    {"Disable", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_disable},
+    {"Enable", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_enable},
     {"GetPolicy", false, CCZ_KMS_ROLE_AUDITOR, false, run_get_policy},
     {"List", false, CCZ_KMS_ROLE_AUDITOR, false, run_list},
     {"Describe", false, CCZ_KMS_ROLE_AUDITOR, false, run_describe},
     {"AuditTail", false, CCZ_KMS_ROLE_AUDITOR, false, run_audit_tail},
     {"Status", false, CCZ_KMS_ROLE_AUDITOR, false, run_status},
+    {"Checkpoint", false, CCZ_KMS_ROLE_AUDITOR, false, run_checkpoint},
 };
 const size_t cczi_kms_methods_len = sizeof(cczi_kms_methods) / sizeof(cczi_kms_methods[0]);

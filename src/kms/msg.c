@@ -37,12 +37,13 @@ const struct cczi_msg_field cczi_msg_release_req[] = {
 };
 const struct cczi_msg_field cczi_msg_release_resp[] = {
     SPAN(1, cczi_msg_release_resp, value, CCZ_KMS_VALUE_SIZE_MAX),
-    SPAN(2, cczi_msg_release_resp, alg, CCZI_KMS_ALG_SIZE - 1),
+    SPAN(2, cczi_msg_release_resp, alg, CCZ_KMS_ALG_SIZE - 1),
     UINT(3, cczi_msg_release_resp, version, UINT32_MAX),
     SPAN(4, cczi_msg_release_resp, policy, CCZ_KMS_NAME_SIZE - 1),
     SPAN(5, cczi_msg_release_resp, policy_sha256, 32),
     SPAN(6, cczi_msg_release_resp, rule, 63),
     SPAN(7, cczi_msg_release_resp, instance, CCZ_KMS_INSTANCE_SIZE),
+    SPAN(CCZI_MSG_INCLUSION, cczi_msg_release_resp, inclusion, CCZ_KMS_INCLUSION_SIZE_MAX),
     SPAN(CCZI_MSG_RECEIPT, cczi_msg_release_resp, receipt, RECEIPT_SIZE),
     END,
 };
@@ -52,6 +53,10 @@ const struct cczi_msg_field cczi_msg_put_req[] = {
     SPAN(3, cczi_msg_put_req, value, CCZ_KMS_VALUE_SIZE_MAX),
     SPAN(4, cczi_msg_put_req, policy, NAME_MAX_SIZE),
     UINT(5, cczi_msg_put_req, new_version, 1),
+    UINT(6, cczi_msg_put_req, check_version, 1),
+    UINT(7, cczi_msg_put_req, if_version, UINT32_MAX),
+    UINT(8, cczi_msg_put_req, expires_s, INT64_MAX),
+    SPAN(9, cczi_msg_put_req, metadata, CCZI_KMS_METADATA_SIZE_MAX),
     END,
 };
 const struct cczi_msg_field cczi_msg_put_resp[] = {
@@ -73,6 +78,13 @@ const struct cczi_msg_field cczi_msg_bind_req[] = {
 const struct cczi_msg_field cczi_msg_delete_req[] = {
     SPAN(1, cczi_msg_delete_req, target, NAME_MAX_SIZE),
     UINT(2, cczi_msg_delete_req, version, UINT32_MAX),
+    UINT(3, cczi_msg_delete_req, recovery_s, UINT32_MAX),
+    UINT(4, cczi_msg_delete_req, no_recovery, 1),
+    END,
+};
+const struct cczi_msg_field cczi_msg_target_req[] = {
+    SPAN(1, cczi_msg_delete_req, target, NAME_MAX_SIZE),
+    UINT(2, cczi_msg_delete_req, version, UINT32_MAX),
     END,
 };
 const struct cczi_msg_field cczi_msg_get_policy_resp[] = {
@@ -87,10 +99,14 @@ const struct cczi_msg_field cczi_msg_name[] = {
 };
 const struct cczi_msg_field cczi_msg_item[] = {
     SPAN(1, cczi_msg_item, item, CCZ_KMS_ITEM_SIZE - 1),
-    SPAN(2, cczi_msg_item, alg, CCZI_KMS_ALG_SIZE - 1),
+    SPAN(2, cczi_msg_item, alg, CCZ_KMS_ALG_SIZE - 1),
     UINT(3, cczi_msg_item, version, UINT32_MAX),
     UINT(4, cczi_msg_item, created_s, INT64_MAX),
     SPAN(5, cczi_msg_item, policy, CCZ_KMS_NAME_SIZE - 1),
+    UINT(6, cczi_msg_item, disabled, 1),
+    UINT(7, cczi_msg_item, expires_s, INT64_MAX),
+    UINT(8, cczi_msg_item, delete_after_s, INT64_MAX),
+    SPAN(9, cczi_msg_item, metadata, CCZI_KMS_METADATA_SIZE_MAX),
     END,
 };
 const struct cczi_msg_field cczi_msg_audit_req[] = {
@@ -102,6 +118,10 @@ const struct cczi_msg_field cczi_msg_audit_line[] = {
     UINT(1, cczi_msg_audit_line, seq, INT64_MAX), UINT(2, cczi_msg_audit_line, time_s, INT64_MAX),
     SPAN(3, cczi_msg_audit_line, entry, 65536),   SPAN(4, cczi_msg_audit_line, prev, 32),
     SPAN(5, cczi_msg_audit_line, hash, 32),       END,
+};
+const struct cczi_msg_field cczi_msg_checkpoint[] = {
+    SPAN(2, cczi_msg_checkpoint, text, CCZ_KMS_CHECKPOINT_SIZE_MAX),
+    END,
 };
 const struct cczi_msg_field cczi_msg_status[] = {
     SPAN(1, cczi_msg_status, version, 15),

@@ -9,6 +9,7 @@ static const char *const kind_names[] = {
     [CCZI_KMS_KEY] = "key",
     [CCZI_KMS_SECRET] = "secret",
     [CCZI_KMS_POLICY] = "policy",
+    [CCZI_KMS_SYSTEM] = "system", /* not one that a caller can write */
 };
 
 const char *cczi_kms_kind_name(enum cczi_kms_kind kind)

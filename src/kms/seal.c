@@ -3,7 +3,7 @@
  * Everything cryptographic about the store.
  *
  * Sealed value: u8 format = 1 | nonce[12] | wrapped DEK[32] | tag[16] | ciphertext | tag[16].
- * Sealed head:  le64 seq | nonce[12] | ciphertext[72] | tag[16].
+ * Sealed head:  le64 seq | nonce[12] | ciphertext of le64 seq | hash[32] | set[32] | frontier of the tree | tag[16].
  *
  * Nonces: a DEK is random and seals one value, so its nonce is zero. Wrapping uses random nonces,
  * at most one per stored value, far below the 2^32 of NIST SP 800-38D, 8.3. The head is sealed at
@@ -14,10 +14,10 @@
 
 #include <string.h>
 
-enum { SUBKEY_SIZE = 32, FORMAT = 1, HEAD_PLAIN_SIZE = 8 + 32 + 32, HEAD_KEY_LINES_LOG2 = 20 };
+enum { SUBKEY_SIZE = 32, FORMAT = 1, HEAD_KEY_LINES_LOG2 = 20 };
 enum {
     WRAP_SIZE = CCZ_AEAD_NONCE_SIZE + SUBKEY_SIZE + CCZ_AEAD_TAG_SIZE,
-    HEAD_SIZE = 8 + CCZ_AEAD_NONCE_SIZE + HEAD_PLAIN_SIZE + CCZ_AEAD_TAG_SIZE
+    HEAD_FRAME_SIZE = 8 + CCZ_AEAD_NONCE_SIZE + CCZ_AEAD_TAG_SIZE
 };
 
 static struct ccz_span subkey(const struct cczi_kms_sealer *s, enum cczi_kms_subkey which)
@@ -73,7 +73,7 @@ static void put_aad(struct ccz_buf *out, const struct cczi_kms_slot *slot)
     ccz_buf_put_str(out, slot->alg);
 }
 
-enum { AAD_SIZE_MAX = 64 + CCZ_KMS_NAME_SIZE + CCZI_KMS_ALG_SIZE };
+enum { AAD_SIZE_MAX = 64 + CCZ_KMS_NAME_SIZE + CCZ_KMS_ALG_SIZE };
 
 static ccz_rc seal_into(struct ccz_buf *out, struct cczi_kms_sealer *s, struct ccz_span aad,
                         uint8_t *dek, struct ccz_span value)
@@ -162,6 +162,48 @@ ccz_rc cczi_kms_unseal(struct ccz_secret **out, struct cczi_kms_sealer *s,
     return CCZ_OK;
 }
 
+/* The value itself stays as it is: only its key is opened, and wrapped again. */
+static ccz_rc rewrap(uint8_t *out, const struct cczi_kms_sealer *from, struct cczi_kms_sealer *to,
+                     struct ccz_span aad, const uint8_t *wrap)
+{
+    const uint8_t *text = wrap + CCZ_AEAD_NONCE_SIZE;
+    uint8_t dek[SUBKEY_SIZE], *new_text = out + CCZ_AEAD_NONCE_SIZE;
+    ccz_rc rc = ccz_aead_open(from->aead, dek, text + SUBKEY_SIZE, subkey(from, CCZI_KMS_WRAP).ptr,
+                              wrap, aad, CCZ_SPAN(text, SUBKEY_SIZE));
+    if (rc == CCZ_OK)
+        rc = ccz_random(out, CCZ_AEAD_NONCE_SIZE);
+    if (rc == CCZ_OK)
+        rc = ccz_aead_seal(to->aead, new_text, new_text + SUBKEY_SIZE,
+                           subkey(to, CCZI_KMS_WRAP).ptr, out, aad, CCZ_SPAN(dek, SUBKEY_SIZE));
+    ccz_wipe(dek, sizeof(dek));
+    return rc;
+}
+
+ccz_rc cczi_kms_reseal(struct ccz_buf *out, const struct cczi_kms_sealer *from,
+                       struct cczi_kms_sealer *to, const struct cczi_kms_slot *slot,
+                       struct ccz_span sealed, struct ccz_err *err)
+{
+    struct ccz_rd r = ccz_rd_from(sealed);
+    uint8_t format = ccz_rd_u8(&r);
+    struct ccz_span wrap = ccz_rd_take(&r, WRAP_SIZE);
+    if (r.bad || format != FORMAT || r.left <= CCZ_AEAD_TAG_SIZE)
+        return ccz_fail(err, CCZ_E_SIG, "kms:seal", (int64_t)sealed.size, "not a sealed value");
+    CCZ_AUTO_BUF aad;
+    ccz_buf_init(&aad, AAD_SIZE_MAX);
+    put_aad(&aad, slot);
+    size_t before = out->size;
+    ccz_buf_u8(out, FORMAT);
+    uint8_t *at = ccz_buf_extend(out, WRAP_SIZE);
+    ccz_rc rc = aad.bad || !at ? CCZ_E_NOMEM : rewrap(at, from, to, ccz_buf_span(&aad), wrap.ptr);
+    if (rc == CCZ_OK)
+        ccz_buf_put(out, r.ptr, r.left);
+    if (rc == CCZ_OK && !out->bad)
+        return CCZ_OK;
+    out->size = before;
+    return ccz_fail(err, rc == CCZ_OK ? CCZ_E_NOMEM : rc, "kms:seal", slot->version,
+                    "cannot wrap the key of a value again");
+}
+
 /* ----------------------------------------------------------------------------- head */
 
 /* The key for the block of lines that `seq` is in. */
@@ -173,26 +215,34 @@ static ccz_rc head_key(uint8_t key[SUBKEY_SIZE], const struct cczi_kms_sealer *s
     return ccz_hmac(key, CCZ_SHA256, subkey(s, CCZI_KMS_HEAD), &CCZ_SPAN(block, sizeof(block)), 1);
 }
 
+static void put_head(struct ccz_buf *out, const struct cczi_kms_head *h)
+{
+    ccz_buf_le64(out, h->seq);
+    ccz_buf_put(out, h->hash, sizeof(h->hash));
+    ccz_buf_put(out, h->set, sizeof(h->set));
+    if (h->tree.size) /* without: as the first format */
+        cczi_kms_tree_put(out, &h->tree);
+}
+
 ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,
                           const struct cczi_kms_head *h, struct ccz_err *err)
 {
     size_t before = out->size;
     ccz_buf_le64(out, h->seq);
-    uint8_t *nonce = ccz_buf_extend(out, CCZ_AEAD_NONCE_SIZE);
-    ccz_buf_le64(out, h->seq);
-    ccz_buf_put(out, h->hash, sizeof(h->hash));
-    ccz_buf_put(out, h->set, sizeof(h->set));
-    uint8_t *tag = ccz_buf_extend(out, CCZ_AEAD_TAG_SIZE), key[SUBKEY_SIZE];
+    (void)ccz_buf_extend(out, CCZ_AEAD_NONCE_SIZE);
+    put_head(out, h);
+    (void)ccz_buf_extend(out, CCZ_AEAD_TAG_SIZE);
+    uint8_t key[SUBKEY_SIZE];
     ccz_rc rc = CCZ_E_NOMEM;
     if (!out->bad) {
-        uint8_t *base = out->ptr + before, *text = base + 8 + CCZ_AEAD_NONCE_SIZE;
-        nonce = base + 8; /* the buffer may have moved */
+        uint8_t *base = out->ptr + before, *nonce = base + 8, *text = nonce + CCZ_AEAD_NONCE_SIZE;
+        size_t size = out->size - before - HEAD_FRAME_SIZE;
         rc = head_key(key, s, h->seq);
         if (rc == CCZ_OK)
             rc = ccz_random(nonce, CCZ_AEAD_NONCE_SIZE);
         if (rc == CCZ_OK)
-            rc = ccz_aead_seal(s->aead, text, tag, key, nonce, CCZ_SPAN(base, 8),
-                               CCZ_SPAN(text, HEAD_PLAIN_SIZE));
+            rc = ccz_aead_seal(s->aead, text, text + size, key, nonce, CCZ_SPAN(base, 8),
+                               CCZ_SPAN(text, size));
         ccz_wipe(key, sizeof(key));
     }
     return rc == CCZ_OK
@@ -200,29 +250,42 @@ ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,
                : ccz_fail(err, rc, "kms:head", 0, "cannot seal the end of the audit chain");
 }
 
+/* A head without a tree is one of the first format: its tree is made when the next line is appended. */
+static bool get_head(struct cczi_kms_head *out, struct ccz_span plain)
+{
+    struct ccz_rd r = ccz_rd_from(plain);
+    out->seq = ccz_rd_le64(&r);
+    ccz_rd_copy(&r, out->hash, sizeof(out->hash));
+    ccz_rd_copy(&r, out->set, sizeof(out->set));
+    if (r.left)
+        cczi_kms_tree_get(&out->tree, &r);
+    return ccz_rd_done(&r);
+}
+
 ccz_rc cczi_kms_head_unseal(struct cczi_kms_head *out, struct cczi_kms_sealer *s,
                             struct ccz_span sealed, struct ccz_err *err)
 {
     *out = (struct cczi_kms_head){0};
-    if (sealed.size != HEAD_SIZE)
-        return ccz_refuse_num(err, CCZ_E_SIG, "kms:head", (int64_t)sealed.size, HEAD_SIZE);
+    if (sealed.size < HEAD_FRAME_SIZE || sealed.size > CCZI_KMS_HEAD_SIZE_MAX)
+        return ccz_fail(err, CCZ_E_SIG, "kms:head", (int64_t)sealed.size,
+                        "the sealed end of the audit chain has %zu bytes", sealed.size);
     struct ccz_rd r = ccz_rd_from(sealed);
     uint64_t seq = ccz_rd_le64(&r);
     struct ccz_span nonce = ccz_rd_take(&r, CCZ_AEAD_NONCE_SIZE),
-                    text = ccz_rd_take(&r, HEAD_PLAIN_SIZE);
-    uint8_t key[SUBKEY_SIZE], plain[HEAD_PLAIN_SIZE];
+                    text = ccz_rd_take(&r, sealed.size - HEAD_FRAME_SIZE);
+    uint8_t key[SUBKEY_SIZE], plain[CCZI_KMS_HEAD_SIZE_MAX];
     ccz_rc rc = head_key(key, s, seq);
     if (rc == CCZ_OK)
         rc = ccz_aead_open(s->aead, plain, r.ptr, key, nonce.ptr, CCZ_SPAN(sealed.ptr, 8), text);
     ccz_wipe(key, sizeof(key));
+    struct cczi_kms_head head = {0};
+    if (rc == CCZ_OK && !get_head(&head, CCZ_SPAN(plain, text.size)))
+        rc = CCZ_E_SIG; /* genuine, and not of a format that we know */
+    ccz_wipe(plain, sizeof(plain));
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:head", (int64_t)seq,
                         "the sealed end of the audit chain does not open");
-    r = ccz_rd_from(CCZ_SPAN(plain, sizeof(plain)));
-    out->seq = ccz_rd_le64(&r);
-    ccz_rd_copy(&r, out->hash, sizeof(out->hash));
-    ccz_rd_copy(&r, out->set, sizeof(out->set));
-    ccz_wipe(plain, sizeof(plain));
+    *out = head;
     return CCZ_OK;
 }
 

@@ -7,21 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUEUE_MAX = 1024, ADDRESS_SIZE = 64 };
+enum { QUEUE_MAX = 1024, ADDRESS_SIZE = 64, METHOD_PATH_SIZE = 64 };
 
-/* A copy of everything the handler needs: the request and the peer belong to the loop. */
+/* A copy of everything the handler needs: the request and the peer belong to whoever called. */
 struct job {
     struct job *next;
-    struct ccz_rpc_call *call;
+    ccz_kms_answer_fn answer;
+    void *arg;
+    struct ccz_rpc_call *call; /* of gRPC, to see whether its caller has gone; else NULL */
     struct ccz_ratls_peer peer;
-    char address[ADDRESS_SIZE];
+    char address[ADDRESS_SIZE], path[METHOD_PATH_SIZE];
     struct ccz_buf body;
+    struct ccz_kms_request req; /* of all that, once it is handled */
 };
 
 struct ccz_kms_service {
     struct ccz_kms_service_cfg cfg;
     pthread_t worker;
-    pthread_mutex_t lock; /* everything below */
+    struct cczi_kms_entry *batch; /* CCZI_KMS_BATCH_MAX, of the worker */
+    pthread_mutex_t lock;         /* everything below */
     pthread_cond_t wake;
     struct job *first, **last;
     size_t queued;
@@ -34,58 +38,70 @@ struct ccz_kms_service {
 static void job_free(struct job *j)
 {
     ccz_buf_free(&j->body);
-    ccz_rpc_call_unref(j->call);
+    if (j->call)
+        ccz_rpc_call_unref(j->call);
     free(j);
 }
 
 /* --------------------------------------------------------------------------- worker */
 
-static void handle_job(struct ccz_kms_service *s, struct job *j)
-{
-    if (ccz_rpc_cancelled(
-            j->call)) /* nobody waits for it any more: nothing is released or changed */
-        return;
-    struct ccz_kms_request req = {
-        .path = ccz_rpc_call_path(j->call),
-        .body = ccz_buf_span(&j->body),
-        .peer = &j->peer,
-        .address = j->address,
-        .now_s = ccz_clock_now_s(s->cfg.clock),
-        .info = &s->cfg.info,
-    };
-    struct ccz_err err = {0};
-    CCZ_AUTO_BUF response;
-    ccz_buf_init(&response, CCZ_KMS_MESSAGE_SIZE_MAX);
-    response.wipe = true;
-    if (ccz_kms_handle(&response, s->cfg.store, &req, &err) == CCZ_OK)
-        ccz_rpc_reply(j->call, ccz_buf_span(&response));
-    else
-        ccz_rpc_fail(j->call, &err);
-}
-
-/* Next job, or NULL once stopped and empty. */
-static struct job *take_job(struct ccz_kms_service *s)
+/* Up to CCZI_KMS_BATCH_MAX jobs as a list, without waiting for more than the first; NULL once stopped and empty. While
+ * one batch is on its way to the disk the next one gathers: the busier, the larger, and nobody waits for company. */
+static struct job *take_jobs(struct ccz_kms_service *s)
 {
     pthread_mutex_lock(&s->lock);
     while (!s->first && !s->stop)
         pthread_cond_wait(&s->wake, &s->lock);
-    struct job *j = s->first;
-    if (j) {
-        s->first = j->next;
-        if (!s->first)
-            s->last = &s->first;
+    struct job *first = s->first, **end = &s->first;
+    for (size_t n = 0; *end && n < CCZI_KMS_BATCH_MAX; n++) {
+        end = &(*end)->next;
         s->queued--;
     }
+    s->first = *end;
+    *end = NULL;
+    if (!s->first)
+        s->last = &s->first;
     pthread_mutex_unlock(&s->lock);
-    return j;
+    return first;
+}
+
+static void handle_jobs(struct ccz_kms_service *s, struct job *jobs)
+{
+    struct job *of[CCZI_KMS_BATCH_MAX];
+    size_t len = 0;
+    for (struct job *j = jobs; j; j = j->next) {
+        if (j->call &&
+            ccz_rpc_cancelled(j->call)) /* nobody waits: nothing is released or changed */
+            continue;
+        j->req = (struct ccz_kms_request){
+            .path = j->path,
+            .body = ccz_buf_span(&j->body),
+            .peer = &j->peer,
+            .address = j->address,
+            .now_s = ccz_clock_now_s(s->cfg.clock),
+            .info = &s->cfg.info,
+        };
+        of[len] = j;
+        cczi_kms_entry_init(&s->batch[len++], &j->req);
+    }
+    cczi_kms_handle_batch(s->cfg.store, s->batch, len);
+    for (size_t i = 0; i < len; i++) {
+        struct cczi_kms_entry *e = &s->batch[i];
+        of[i]->answer(of[i]->arg, ccz_buf_span(&e->answer), e->rc == CCZ_OK ? NULL : &e->err);
+        cczi_kms_entry_deinit(e);
+    }
 }
 
 static void *work(void *arg)
 {
     struct ccz_kms_service *s = arg;
-    for (struct job *j; (j = take_job(s)) != NULL;) {
-        handle_job(s, j);
-        job_free(j);
+    for (struct job *jobs; (jobs = take_jobs(s)) != NULL;) {
+        handle_jobs(s, jobs);
+        while (jobs) {
+            struct job *next = jobs->next;
+            job_free(jobs);
+            jobs = next;
+        }
     }
     return NULL;
 }
@@ -106,32 +122,61 @@ static bool queue_job(struct ccz_kms_service *s, struct job *j)
     return room;
 }
 
-static void refuse_busy(struct ccz_rpc_call *call)
+static ccz_rc refuse_busy(struct ccz_err *err)
 {
-    struct ccz_err err = {0};
-    ccz_fail(&err, CCZ_E_LIMIT, "kms:busy", QUEUE_MAX, "too many calls are waiting");
-    (void)cczi_kms_hint(&err, CCZ_E_LIMIT);
-    ccz_rpc_fail(call, &err);
+    ccz_fail(err, CCZ_E_LIMIT, "kms:busy", QUEUE_MAX, "too many calls are waiting");
+    return cczi_kms_hint(err, CCZ_E_LIMIT);
+}
+
+/* @p call  of gRPC, held until it is answered; or NULL */
+static ccz_rc submit(struct ccz_kms_service *s, const struct ccz_kms_request *req,
+                     struct ccz_rpc_call *call, ccz_kms_answer_fn answer, void *arg,
+                     struct ccz_err *err)
+{
+    struct job *j = calloc(1, sizeof(*j));
+    if (!j)
+        return refuse_busy(err);
+    if (call)
+        ccz_rpc_call_ref(call);
+    j->call = call;
+    j->answer = answer;
+    j->arg = arg;
+    j->peer = *req->peer;
+    (void)snprintf(j->address, sizeof(j->address), "%s", req->address);
+    /* cut: no method has so long a name, and the cut one has none either */
+    (void)snprintf(j->path, sizeof(j->path), "%s", req->path);
+    ccz_buf_init(&j->body, CCZ_KMS_MESSAGE_SIZE_MAX);
+    j->body.wipe = true;
+    ccz_buf_put_span(&j->body, req->body);
+    if (!j->body.bad && queue_job(s, j))
+        return CCZ_OK;
+    job_free(j);
+    return refuse_busy(err);
+}
+
+ccz_rc ccz_kms_service_call(struct ccz_kms_service *s, const struct ccz_kms_request *req,
+                            ccz_kms_answer_fn answer, void *arg, struct ccz_err *err)
+{
+    return submit(s, req, NULL, answer, arg, err);
+}
+
+static void answer_rpc(void *call, struct ccz_span response, const struct ccz_err *err)
+{
+    if (err)
+        ccz_rpc_fail(call, err);
+    else
+        ccz_rpc_reply(call, response);
 }
 
 static void on_call(struct ccz_rpc_call *call, void *service, struct ccz_span request)
 {
-    struct job *j = calloc(1, sizeof(*j));
-    if (!j) {
-        refuse_busy(call);
-        return;
-    }
-    ccz_rpc_call_ref(call);
-    j->call = call;
-    j->peer = *ccz_rpc_peer(call);
-    (void)snprintf(j->address, sizeof(j->address), "%s", ccz_rpc_peer_address(call));
-    ccz_buf_init(&j->body, CCZ_KMS_MESSAGE_SIZE_MAX);
-    j->body.wipe = true;
-    ccz_buf_put_span(&j->body, request);
-    if (j->body.bad || !queue_job(service, j)) {
-        refuse_busy(call);
-        job_free(j);
-    }
+    const struct ccz_kms_request req = {.path = ccz_rpc_call_path(call),
+                                        .body = request,
+                                        .peer = ccz_rpc_peer(call),
+                                        .address = ccz_rpc_peer_address(call)};
+    struct ccz_err err = {0};
+    if (submit(service, &req, call, answer_rpc, call, &err) != CCZ_OK)
+        ccz_rpc_fail(call, &err);
 }
 
 ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *server)
@@ -177,7 +222,7 @@ static ccz_rc add_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_er
 
 static ccz_rc load_admins(struct ccz_kms_service *s, struct ccz_err *err)
 {
-    ccz_rc rc = cczi_kms_begin(s->cfg.store, err);
+    ccz_rc rc = cczi_kms_begin_read(s->cfg.store, err);
     if (rc != CCZ_OK)
         return rc;
     rc = cczi_kms_admin_each(s->cfg.store, add_admin, s, err);
@@ -194,7 +239,9 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
         return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     s->cfg = *cfg;
     s->last = &s->first;
-    ccz_rc rc = load_admins(s, err);
+    s->batch = calloc(CCZI_KMS_BATCH_MAX, sizeof(*s->batch));
+    ccz_rc rc = s->batch ? load_admins(s, err)
+                         : ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     if (rc == CCZ_OK) {
         pthread_mutex_init(&s->lock, NULL);
         pthread_cond_init(&s->wake, NULL);
@@ -207,6 +254,7 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
     }
     if (rc != CCZ_OK) {
         free(s->admins);
+        free(s->batch);
         free(s);
         return rc;
     }
@@ -226,5 +274,6 @@ void ccz_kms_service_free(struct ccz_kms_service *s)
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
     free(s->admins);
+    free(s->batch);
     free(s);
 }

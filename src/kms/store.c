@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* State folder, transactions, integrity of rows. */
+#define _POSIX_C_SOURCE 200809L
 #include "kms_priv.h"
+
+#include "master_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { PATH_SIZE = 4096 };
+enum {
+    PATH_SIZE = 4096,
+    RETRY_FIRST_MS =
+        25 /* doubled each time: CCZI_KMS_RETRIES of them last 3 s, a restart of PostgreSQL */
+};
 
 struct paths {
-    char db[PATH_SIZE], master_key[PATH_SIZE];
+    char db[PATH_SIZE];
 };
 
 static ccz_rc paths_of(struct paths *out, const struct ccz_kms_state *state, struct ccz_err *err)
 {
     int n = snprintf(out->db, PATH_SIZE, "%s/kms.sqlite", state->dir);
-    int m = state->master_key ? snprintf(out->master_key, PATH_SIZE, "%s", state->master_key)
-                              : snprintf(out->master_key, PATH_SIZE, "%s/master.key", state->dir);
-    if (n < 0 || n >= PATH_SIZE || m < 0 || m >= PATH_SIZE)
+    if (n < 0 || n >= PATH_SIZE || (state->master_key && strlen(state->master_key) >= PATH_SIZE))
         return ccz_fail(err, CCZ_E_LIMIT, "kms:path", 0,
                         "the path of the state folder is too long");
     return CCZ_OK;
@@ -25,10 +31,40 @@ static ccz_rc paths_of(struct paths *out, const struct ccz_kms_state *state, str
 
 /* -------------------------------------------------------------------- transactions */
 
-static ccz_rc head_load(struct ccz_kms_store *s, struct ccz_err *err)
+static void remember_end(struct ccz_kms_store *s)
+{
+    s->seen_seq = s->head.seq;
+    memcpy(s->seen_hash, s->head.hash, 32);
+}
+
+/* This process has seen a later state: what is there now is an older one, of another copy or replica. */
+static ccz_rc not_older(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    bool older = s->head.seq < s->seen_seq ||
+                 (s->head.seq == s->seen_seq && !ccz_ct_eq(s->head.hash, s->seen_hash, 32));
+    if (older && s->seen_seq) {
+        ccz_refuse_num(err, CCZ_E_SIG, "kms:rolled-back", (int64_t)s->head.seq,
+                       (int64_t)s->seen_seq);
+        return cczi_kms_hint(err, CCZ_E_SIG);
+    }
+    remember_end(s);
+    return CCZ_OK;
+}
+
+ccz_rc cczi_kms_settle(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    if (!s->on_commit || s->settled_seq == s->head.seq)
+        return CCZ_OK;
+    ccz_rc rc = s->on_commit(s->on_commit_arg, &s->head, err);
+    if (rc == CCZ_OK)
+        s->settled_seq = s->head.seq;
+    return rc;
+}
+
+static ccz_rc head_load(struct ccz_kms_store *s, enum cczi_kms_sql how, struct ccz_err *err)
 {
     uint8_t key_check[CCZI_KMS_KEY_CHECK_SIZE];
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_META_GET);
+    struct cczi_q q = cczi_q_start(&s->db, how);
     ccz_rc rc = CCZ_OK;
     bool found = cczi_q_row(&q);
     if (found) {
@@ -45,50 +81,163 @@ static ccz_rc head_load(struct ccz_kms_store *s, struct ccz_err *err)
     rc = cczi_q_end_after(&q, rc, err);
     if (rc == CCZ_OK && !found)
         return ccz_fail(err, CCZ_E_SIG, "kms:head", 0, "the record of the set of rows is missing");
+    return rc == CCZ_OK ? not_older(s, err) : rc;
+}
+
+static ccz_rc statement(struct ccz_kms_store *s, enum cczi_kms_sql sql, struct ccz_err *err)
+{
+    struct cczi_q q = cczi_q_start(&s->db, sql);
+    return cczi_q_end(&q, err);
+}
+
+static ccz_rc begin(struct ccz_kms_store *s, enum cczi_kms_sql how, enum cczi_kms_sql meta,
+                    struct ccz_err *err)
+{
+    s->db.fault = CCZI_KMS_FAULT_NONE;
+    s->head_dirty = false;
+    ccz_rc rc = statement(s, how, err);
+    if (rc == CCZ_OK)
+        rc = head_load(s, meta, err);
+    cczi_kms_lines_start(&s->lines, &s->head.tree);
+    if (rc == CCZ_OK && s->epoch)
+        rc = cczi_kms_epoch_seen(s->epoch, &s->head, err);
+    if (rc != CCZ_OK)
+        cczi_kms_rollback(s);
     return rc;
 }
 
 ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BEGIN);
-    ccz_rc rc = cczi_q_end(&q, err);
-    if (rc == CCZ_OK)
-        rc = head_load(s, err);
-    s->head_dirty = false;
+    return begin(s, CCZI_SQL_BEGIN, CCZI_SQL_META_GET, err);
+}
+
+ccz_rc cczi_kms_begin_read(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    return begin(s, CCZI_SQL_BEGIN_READ, CCZI_SQL_META_READ, err);
+}
+
+void cczi_kms_retry_pause(unsigned n)
+{
+    int64_t ms = (int64_t)RETRY_FIRST_MS << (n < 16 ? n : 16);
+    (void)nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+static ccz_rc head_write(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF head;
+    ccz_buf_init(&head, CCZI_KMS_HEAD_SIZE_MAX);
+    ccz_rc rc = cczi_kms_head_seal(&head, &s->sealer, &s->head, err);
     if (rc != CCZ_OK)
+        return rc;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_HEAD_SET);
+    cczi_q_blob(&q, ccz_buf_span(&head));
+    return cczi_q_end(&q, err);
+}
+
+/* Whether audit line @p want->seq is the one of @p want; inside a transaction. */
+static ccz_rc line_is_there(bool *yes, struct ccz_kms_store *s, const struct cczi_kms_head *want,
+                            struct ccz_err *err)
+{
+    uint8_t hash[32];
+    *yes = false;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_HASH);
+    cczi_q_int(&q, (int64_t)want->seq);
+    if (cczi_q_row(&q)) {
+        cczi_q_col_bytes(hash, sizeof(hash), &q, 0);
+        *yes = ccz_ct_eq(hash, want->hash, sizeof(hash));
+    }
+    return cczi_q_end(&q, err);
+}
+
+/*
+ * No answer came to COMMIT. Its last audit line tells: it is there, or nothing of the transaction is. Asking waits for
+ * the row of meta, so that a server process that is still committing has come to an end.
+ */
+static ccz_rc resolve_commit(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    struct cczi_kms_head want = s->head;
+    struct cczi_kms_lines lines = s->lines; /* asking begins transactions of its own */
+    s->lines = (struct cczi_kms_lines){0};
+    bool there = false;
+    ccz_rc rc = CCZ_E_UNAVAILABLE;
+    for (unsigned n = 0; n < CCZI_KMS_RETRIES && rc != CCZ_OK; n++) {
+        if (n)
+            cczi_kms_retry_pause(n);
+        rc = cczi_kms_begin(s, err);
+        if (rc == CCZ_OK)
+            rc = line_is_there(&there, s, &want, err);
         cczi_kms_rollback(s);
-    return rc;
+        if (rc != CCZ_OK && s->db.fault == CCZI_KMS_FAULT_NONE)
+            break; /* it answers, and this is its answer */
+    }
+    cczi_kms_lines_free(&s->lines);
+    s->lines = lines;
+    if (rc != CCZ_OK) {
+        s->db.fault = CCZI_KMS_FAULT_UNKNOWN;
+        ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:commit-unknown", (int64_t)want.seq,
+                 "the database went away while audit line %llu was committed",
+                 (unsigned long long)want.seq);
+        return cczi_kms_hint(err, CCZ_E_UNAVAILABLE);
+    }
+    s->head = want; /* another server may be ahead already; callers want their own */
+    if (there)
+        return CCZ_OK;
+    s->db.fault = CCZI_KMS_FAULT_AGAIN;
+    ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:store-lost", (int64_t)want.seq,
+             "the connection was lost before the commit");
+    return cczi_kms_hint(err, CCZ_E_UNAVAILABLE);
 }
 
 ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    ccz_rc rc = CCZ_OK;
-    CCZ_AUTO_BUF head;
-    ccz_buf_init(&head, 256);
-    if (s->head_dirty) {
-        rc = cczi_kms_head_seal(&head, &s->sealer, &s->head, err);
-        if (rc == CCZ_OK) {
-            struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_HEAD_SET);
-            cczi_q_blob(&q, ccz_buf_span(&head));
-            rc = cczi_q_end(&q, err);
-        }
-    }
+    bool dirty = s->head_dirty;
+    ccz_rc rc = dirty ? head_write(s, err) : CCZ_OK;
     if (rc == CCZ_OK) {
-        struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_COMMIT);
-        rc = cczi_q_end(&q, err);
+        rc = statement(s, CCZI_SQL_COMMIT, err);
+        if (rc != CCZ_OK && s->db.fault == CCZI_KMS_FAULT_UNKNOWN)
+            rc = dirty ? resolve_commit(s, err) : CCZ_OK; /* nothing was changed: nothing to know */
     }
-    if (rc != CCZ_OK)
+    if (rc != CCZ_OK) {
         cczi_kms_rollback(s);
-    return rc;
+        return rc;
+    }
+    s->head_dirty = false;
+    if (dirty)
+        remember_end(s);
+    return CCZ_OK; /* from here on nothing may say that it failed: it would be done again */
 }
 
 void cczi_kms_rollback(struct ccz_kms_store *s)
 {
+    s->head_dirty = false;
     if (!cczi_kms_db_in_tx(&s->db))
         return;
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ROLLBACK);
-    (void)cczi_q_end(&q, NULL); /* if even this fails, the log has no commit record: the same */
-    s->head_dirty = false;
+    enum cczi_kms_fault fault = s->db.fault;
+    (void)statement(s, CCZI_SQL_ROLLBACK,
+                    NULL); /* if even this fails, there is no commit record: the same */
+    s->db.fault = fault;   /* why it came to this stays known */
+}
+
+ccz_rc cczi_kms_savepoint(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    s->before = s->head;
+    s->before_dirty = s->head_dirty;
+    s->before_lines = s->lines.len;
+    return statement(s, CCZI_SQL_SAVEPOINT, err);
+}
+
+ccz_rc cczi_kms_savepoint_keep(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    return statement(s, CCZI_SQL_RELEASE, err);
+}
+
+ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    s->head = s->before;
+    s->head_dirty = s->before_dirty;
+    cczi_kms_lines_cut(&s->lines, s->before_lines);
+    ccz_rc rc = statement(s, CCZI_SQL_UNDO, err); /* which leaves it open */
+    return rc == CCZ_OK ? statement(s, CCZI_SQL_RELEASE, err) : rc;
 }
 
 /* -------------------------------------------------------------------- rows */
@@ -129,11 +278,9 @@ static ccz_rc first_rows(struct ccz_kms_store *s, const uint8_t admin_spki_sha25
                          int64_t now_s, struct ccz_err *err)
 {
     CCZ_AUTO_BUF head;
-    ccz_buf_init(&head, 256);
+    ccz_buf_init(&head, CCZI_KMS_HEAD_SIZE_MAX);
     s->head = (struct cczi_kms_head){0};
     ccz_rc rc = cczi_kms_head_seal(&head, &s->sealer, &s->head, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_db_prepare(&s->db, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_META_PUT);
@@ -156,7 +303,7 @@ static ccz_rc first_rows(struct ccz_kms_store *s, const uint8_t admin_spki_sha25
 static ccz_rc populate(struct ccz_kms_store *s, const uint8_t admin_spki_sha256[32], int64_t now_s,
                        struct ccz_err *err)
 {
-    ccz_rc rc = cczi_kms_db_exec(&s->db, "BEGIN IMMEDIATE", err);
+    ccz_rc rc = statement(s, CCZI_SQL_BEGIN, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_db_create(&s->db, err);
     if (rc == CCZ_OK)
@@ -164,27 +311,88 @@ static ccz_rc populate(struct ccz_kms_store *s, const uint8_t admin_spki_sha256[
     return rc == CCZ_OK ? cczi_kms_commit(s, err) : rc; /* closing the database rolls back */
 }
 
-/* The master key of an earlier run that did not reach the database is as good as a new one. */
-static ccz_rc master_key_make(struct ccz_secret **out, const char *path, struct ccz_err *err)
+/* The provider that the caller gives, or the key in a file. `own` frees what is made here. */
+static ccz_rc provider_of(struct ccz_kms_master **out, struct ccz_kms_master **own,
+                          const struct ccz_kms_state *state, struct ccz_err *err)
 {
-    struct ccz_err why = {0};
-    ccz_rc rc = ccz_file_read_secret(out, path, CCZ_KMS_MASTER_KEY_SIZE, &why);
-    if (rc == CCZ_OK || rc != CCZ_E_NOT_FOUND) {
-        if (err)
-            *err = why;
-        return rc;
-    }
-    CCZ_AUTO(ccz_secret) key = NULL;
-    rc = ccz_secret_new(&key, CCZ_KMS_MASTER_KEY_SIZE);
-    if (rc == CCZ_OK)
-        rc = ccz_random(ccz_secret_bytes(key), CCZ_KMS_MASTER_KEY_SIZE);
-    if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "kms:master-key-make", 0, "cannot make a master key");
-    rc = ccz_file_write(path, CCZ_SPAN(ccz_secret_view(key), CCZ_KMS_MASTER_KEY_SIZE), 0600,
-                        CCZ_FILE_CREATE_ONLY, err);
-    if (rc == CCZ_OK)
-        *out = ccz_secret_take(&key);
+    *out = state->master;
+    if (*out)
+        return CCZ_OK;
+    char spec[PATH_SIZE + 8];
+    (void)snprintf(spec, sizeof(spec), "file:%s", state->master_key ? state->master_key : "");
+    const struct ccz_kms_master_cfg cfg = {.spec = state->master_key ? spec : NULL,
+                                           .dir = state->dir};
+    ccz_rc rc = ccz_kms_master_open(own, &cfg, err);
+    *out = *own;
     return rc;
+}
+
+static ccz_rc count(void *epoch, const struct cczi_kms_head *head, struct ccz_err *err)
+{
+    return cczi_kms_epoch_advance(epoch, head, err);
+}
+
+/* From now on the counter follows each commit. */
+static void follow(struct ccz_kms_store *s, struct ccz_kms_epoch *epoch)
+{
+    s->epoch = epoch;
+    if (epoch) {
+        s->on_commit = count;
+        s->on_commit_arg = epoch;
+    }
+}
+
+/* The counter is there before the first line, so that no crash leaves a store without. */
+static ccz_rc first_key(struct ccz_kms_store *s, const struct ccz_kms_state *state,
+                        struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_secret) master = NULL;
+    CCZ_AUTO(ccz_kms_master) own = NULL;
+    struct ccz_kms_master *m = NULL;
+    ccz_rc rc = provider_of(&m, &own, state, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_master_make(&master, m, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+    if (rc == CCZ_OK && state->epoch)
+        rc = cczi_kms_epoch_bind(state->epoch, master, err);
+    if (rc == CCZ_OK && state->epoch)
+        rc = cczi_kms_epoch_first(state->epoch, err);
+    follow(s, state->epoch);
+    return rc;
+}
+
+/* The check value in clear tells which of two keys a rekey left. */
+static ccz_rc load_key(struct ccz_kms_store *s, const struct ccz_kms_state *state,
+                       struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_secret) master = NULL;
+    CCZ_AUTO(ccz_kms_master) own = NULL;
+    struct ccz_kms_master *m = NULL;
+    uint8_t key_check[CCZI_KMS_KEY_CHECK_SIZE] = {0};
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_META_READ);
+    if (cczi_q_row(&q))
+        cczi_q_col_bytes(key_check, sizeof(key_check), &q, 0);
+    ccz_rc rc = cczi_q_end(&q, err);
+    if (rc == CCZ_OK)
+        rc = provider_of(&m, &own, state, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_master_get(&master, m, key_check, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+    if (rc == CCZ_OK && state->epoch)
+        rc = cczi_kms_epoch_bind(state->epoch, master, err);
+    return rc;
+}
+
+static ccz_rc open_db(struct ccz_kms_store *s, const struct ccz_kms_state *state, const char *file,
+                      bool create, struct ccz_err *err)
+{
+    if ((state->backend != NULL) != (state->database != NULL))
+        return ccz_fail(err, CCZ_E_ARG, "kms:store-open", 0,
+                        "a back end and the name of its database come together");
+    return state->backend ? cczi_kms_db_open(&s->db, state->backend, state->database, create, err)
+                          : cczi_kms_db_open(&s->db, cczi_kms_sqlite(), file, create, err);
 }
 
 ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_sha256[32],
@@ -197,23 +405,29 @@ ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_
     CCZ_AUTO(ccz_kms_store) s = calloc(1, sizeof(*s));
     if (rc != CCZ_OK || !s)
         return rc != CCZ_OK ? rc : ccz_fail(err, CCZ_E_NOMEM, "kms:init", 0, "out of memory");
-    rc = cczi_kms_db_open(&s->db, p.db, true, err);
+    rc = open_db(s, state, p.db, true, err);
     int64_t schema = 0;
     if (rc == CCZ_OK)
         rc = cczi_kms_db_schema(&schema, &s->db, err);
     if (rc == CCZ_OK &&
         schema != 0) { /* before any key is made: never a new key beside an old database */
-        ccz_fail(err, CCZ_E_EXISTS, "kms:init", schema, "%s is initialised already", state->dir);
+        ccz_fail(err, CCZ_E_EXISTS, "kms:init", schema, "%s is initialised already",
+                 state->database ? "the database" : state->dir);
         return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
-    CCZ_AUTO(ccz_secret) master = NULL;
     if (rc == CCZ_OK)
-        rc = master_key_make(&master, p.master_key, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+        rc = first_key(s, state, err);
     if (rc == CCZ_OK)
         rc = populate(s, admin_spki_sha256, now_s, err);
-    return rc;
+    return rc == CCZ_OK ? cczi_kms_settle(s, err) : rc;
+}
+
+/* What an open store has besides its rows. */
+static ccz_rc equip(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    s->on_batch = cczi_kms_sign_batch;
+    ccz_rc rc = cczi_kms_policies_new(&s->policies);
+    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:store-open", 0, "out of memory");
 }
 
 static ccz_rc not_initialised(struct ccz_err *err, const char *dir)
@@ -222,34 +436,50 @@ static ccz_rc not_initialised(struct ccz_err *err, const char *dir)
     return cczi_kms_hint(err, CCZ_E_NOT_FOUND);
 }
 
-ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state *state,
-                          struct ccz_err *err)
+ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_kms_state *state,
+                                  int64_t schema, struct ccz_err *err)
 {
     *out = NULL;
     struct paths p;
     ccz_rc rc = paths_of(&p, state, err);
-    CCZ_AUTO(ccz_secret) master = NULL;
     CCZ_AUTO(ccz_kms_store) s = calloc(1, sizeof(*s));
     if (rc != CCZ_OK || !s)
         return rc != CCZ_OK ? rc : ccz_fail(err, CCZ_E_NOMEM, "kms:store-open", 0, "out of memory");
-    rc = cczi_kms_db_open(&s->db, p.db, false, err);
+    rc = open_db(s, state, p.db, false, err);
     if (rc == CCZ_E_NOT_FOUND)
         return not_initialised(err, state->dir);
-    int64_t schema = 0;
+    int64_t found = 0;
     if (rc == CCZ_OK)
-        rc = cczi_kms_db_schema(&schema, &s->db, err);
-    if (rc == CCZ_OK && schema == 0)
+        rc = cczi_kms_db_schema(&found, &s->db, err);
+    if (rc == CCZ_OK && found == 0)
         return not_initialised(err, state->dir);
-    if (rc == CCZ_OK && schema != CCZI_KMS_SCHEMA)
-        return ccz_refuse_num(err, CCZ_E_UNSUPPORTED, "kms:schema", schema, CCZI_KMS_SCHEMA);
+    if (rc == CCZ_OK && found != schema) {
+        ccz_refuse_num(err, CCZ_E_UNSUPPORTED, "kms:schema", found, schema);
+        return cczi_kms_hint(err, CCZ_E_UNSUPPORTED);
+    }
+    if (rc == CCZ_OK && !state->epoch)
+        rc = cczi_kms_epoch_required(state->dir, err);
     if (rc == CCZ_OK)
-        rc = ccz_file_read_secret(&master, p.master_key, CCZ_KMS_MASTER_KEY_SIZE, err);
+        rc = load_key(s, state, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+        rc = equip(s, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_db_prepare(&s->db, err);
+        *out = ccz_kms_store_take(&s);
+    return rc;
+}
+
+ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state *state,
+                          struct ccz_err *err)
+{
+    *out = NULL;
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    ccz_rc rc = cczi_kms_store_open_schema(&s, state, CCZI_KMS_SCHEMA, err);
     if (rc == CCZ_OK)
         rc = ccz_kms_store_check(NULL, s, err);
+    if (rc == CCZ_OK && state->epoch)
+        rc = cczi_kms_epoch_compare(state->epoch, s, err);
+    if (rc == CCZ_OK)
+        follow(s, state->epoch);
     if (rc == CCZ_OK)
         *out = ccz_kms_store_take(&s);
     return rc;
@@ -263,11 +493,13 @@ ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret
     CCZ_AUTO(ccz_kms_store) s = calloc(1, sizeof(*s));
     if (!s)
         return ccz_fail(err, CCZ_E_NOMEM, "kms:store-open", 0, "out of memory");
-    ccz_rc rc = cczi_kms_db_open(&s->db, ":memory:", true, err);
+    ccz_rc rc = cczi_kms_db_open(&s->db, cczi_kms_sqlite(), ":memory:", true, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_sealer_init(&s->sealer, master, err);
     if (rc == CCZ_OK)
         rc = populate(s, admin_spki_sha256, now_s, err);
+    if (rc == CCZ_OK)
+        rc = equip(s, err);
     if (rc == CCZ_OK)
         *out = ccz_kms_store_take(&s);
     return rc;
@@ -284,6 +516,9 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
         return;
     cczi_kms_db_close(&s->db);
     cczi_kms_sealer_deinit(&s->sealer);
+    cczi_kms_signer_deinit(&s->signer);
+    cczi_kms_lines_free(&s->lines);
+    cczi_kms_policies_free(s->policies);
     free(s);
 }
 
@@ -303,11 +538,17 @@ static ccz_rc check_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_
     return cczi_kms_set_toggle(c->set, &c->s->sealer, a->mac);
 }
 
+ccz_rc cczi_kms_admins_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+                             struct ccz_err *err)
+{
+    struct admins_check admins = {s, out, set};
+    return cczi_kms_admin_each(s, check_admin, &admins, err);
+}
+
 static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, struct ccz_err *err)
 {
     uint8_t set[32] = {0};
-    struct admins_check admins = {s, out, set};
-    ccz_rc rc = cczi_kms_admin_each(s, check_admin, &admins, err);
+    ccz_rc rc = cczi_kms_admins_check(out, set, s, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_items_check(out, set, s, err);
     /* each row is genuine; is it the set that the last transaction left? */
@@ -322,7 +563,7 @@ static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, str
 ccz_rc ccz_kms_store_check(struct ccz_kms_check *out, struct ccz_kms_store *s, struct ccz_err *err)
 {
     struct ccz_kms_check c = {0};
-    ccz_rc rc = cczi_kms_begin(s, err);
+    ccz_rc rc = cczi_kms_begin_read(s, err);
     if (rc != CCZ_OK)
         return rc;
     rc = check_rows(&c, s, err);

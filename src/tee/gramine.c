@@ -96,6 +96,30 @@ static ccz_rc gramine_quote(struct ccz_attester *a, struct cczi_tee_request *q, 
     return CCZ_OK;
 }
 
+/* Gramine's special keys (documentation, "Encrypted files"): EGETKEY by MRENCLAVE or by MRSIGNER. */
+ccz_rc cczi_gramine_seal(uint8_t raw[32], struct ccz_attester *a, enum ccz_seal_to to,
+                         struct ccz_err *err)
+{
+    enum { SGX_KEY_SIZE = 16 };
+    char path[CCZI_TEE_PATH_SIZE];
+    path_of(path, a, to == CCZ_SEAL_TO_MEASUREMENT ? "keys/_sgx_mrenclave" : "keys/_sgx_mrsigner");
+    CCZ_AUTO_BUF key;
+    ccz_buf_init(&key, 64);
+    key.wipe = true;
+    int e = cczi_tee_read(&key, &a->fs, path);
+    if (e < 0 && e != -EFBIG) {
+        ccz_rc rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "tee:seal-key", -e, "cannot read %s: %s", path,
+                             strerror(-e));
+        return ccz_hint(err, rc, "gramine-direct has no sealing keys: run in gramine-sgx");
+    }
+    uint8_t zero[SGX_KEY_SIZE] = {0};
+    if (e == -EFBIG || key.size != SGX_KEY_SIZE || ccz_ct_eq(key.ptr, zero, SGX_KEY_SIZE))
+        return ccz_refuse_num(err, CCZ_E_PEER, "tee:seal-key", (int64_t)key.size, SGX_KEY_SIZE);
+    memset(raw, 0, 32);
+    memcpy(raw, key.ptr, SGX_KEY_SIZE);
+    return CCZ_OK;
+}
+
 /* The lock does not bind other code of this process, which may set other report data in between. */
 const struct cczi_tee_provider cczi_tee_gramine = {
     "gramine",

@@ -18,6 +18,7 @@
 
 #define MEASURE_LABEL "cczoo sim measurement v1"
 #define MRTD_LABEL    "cczoo sim mrtd v1"
+#define SEAL_LABEL    "cczoo sim seal v1"
 enum {
     CHUNK_SIZE = 65536,
     CERTIFICATION_SIZE_MAX = 65536,
@@ -308,6 +309,27 @@ static ccz_rc sim_quote(struct ccz_attester *a, struct cczi_tee_request *q, stru
         return ccz_fail(err, CCZ_E_LIMIT, "tee:sim-quote", (int64_t)b->max_size,
                         "the quote is larger than the buffer may grow");
     return CCZ_OK;
+}
+
+/* As EGETKEY: a secret of the platform (here that of its attestation key), the identity, and whether the
+ * enclave can be debugged. */
+ccz_rc cczi_sim_seal(uint8_t raw[32], struct ccz_attester *a, enum ccz_seal_to to,
+                     struct ccz_err *err)
+{
+    const struct cczi_sim *s = a->sim;
+    CCZ_AUTO(ccz_secret) platform = NULL;
+    CCZ_AUTO_BUF info;
+    ccz_buf_init(&info, 64);
+    ccz_buf_u8(&info, (uint8_t)to);
+    ccz_buf_u8(&info, s->debug);
+    ccz_buf_put(&info, to == CCZ_SEAL_TO_MEASUREMENT ? a->measurement : s->mrsigner, 32);
+    ccz_rc rc = info.bad ? CCZ_E_NOMEM : ccz_key_to_pkcs8(&platform, s->key);
+    if (rc == CCZ_OK)
+        rc = ccz_hkdf(raw, 32, CCZ_SHA256, ccz_span_str(SEAL_LABEL),
+                      CCZ_SPAN(ccz_secret_view(platform), ccz_secret_size(platform)),
+                      ccz_buf_span(&info));
+    return rc == CCZ_OK ? rc
+                        : ccz_fail(err, rc, "tee:seal-key", 0, "cannot derive the sealing key");
 }
 
 static ccz_rc open_sgx(struct ccz_attester *a, const struct ccz_attester_cfg *cfg,

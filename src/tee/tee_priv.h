@@ -86,6 +86,12 @@ struct ccz_attester {
     size_t measurement_size;
 };
 
+/** Raw sealing keys: 32 bytes (the last 16 zero where the hardware's has 16). */
+ccz_rc cczi_gramine_seal(uint8_t raw[32], struct ccz_attester *a, enum ccz_seal_to to,
+                         struct ccz_err *err);
+ccz_rc cczi_sim_seal(uint8_t raw[32], struct ccz_attester *a, enum ccz_seal_to to,
+                     struct ccz_err *err);
+
 /** ccz_attester_open(), .. over other file operations. */
 ccz_rc cczi_attester_open(struct ccz_attester **out, const struct ccz_attester_cfg *cfg,
                           const struct cczi_tee_fs *fs, struct ccz_err *err);

@@ -76,6 +76,29 @@ has out '^secret/db/password .*\(unbound: released to nobody\)$'
 status 0 kms policy show workload
 cmp -s "$RUN/out" "$RUN/probe-policy.json" || die "the policy came back changed"
 
+step "the life of a version"
+status 0 kms secret put life --from - --if-version 0 --metadata '{"owner":"blue"}' --expires 2099-01-31T00:00:00Z <<<one
+status 1 kms secret put life --from - --if-version 0 <<<two
+has err '^refused: kms:version-conflict'
+status 0 kms secret put life --from - --if-version 1 <<<two
+status 0 kms disable secret/life --version 1
+status 0 kms rm secret/life --version 2 --recovery 30
+has out '^deleted secret/life version 2, audit line'
+status 0 kms show secret/life
+has out ' 1 .* disabled  expires 2099-01-31T00:00:00Z$'
+has out ' 2 .*  DELETED, kept until at least 2'
+status 0 kms show secret/life --json
+has out '"disabled":true,"expires":"2099-01-31T00:00:00Z","delete_after":"","metadata":"\{\\"owner\\":\\"blue\\"\}"'
+status 1 kms destroy secret/life
+has err '^refused: kms:recovery-window: .*hint: |^refused: kms:recovery-window'
+status 0 kms undelete secret/life
+status 0 kms enable secret/life
+status 0 kms rm secret/life --no-recovery
+has out '^destroyed secret/life, audit line'
+status 3 kms show secret/life
+has err 'kms:not-found'
+status 2 kms rm secret/life --recovery 91
+
 step "release"
 status 0 probe release key/model "$RUN/got"
 has out '^key/model version 1 alg=aes-128 policy=workload rule=program audit=[0-9]+$'

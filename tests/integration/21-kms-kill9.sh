@@ -40,7 +40,7 @@ lines=$(sed -n 's/.*audit_lines=\([0-9]*\).*/\1/p' "$RUN/check")
 # at most one item per cycle was on disk with its acknowledgement still on the way
 ((versions >= acked && versions <= acked + CYCLES)) || die "$acked acknowledged, $versions stored"
 [ "$bindings" = "$versions" ] || die "$versions items, but $bindings of them are bound"
-[ "$lines" = $((versions + 2)) ] || die "$versions items, but $((lines - 2)) audit lines tell of one"
+[ "$lines" = $((versions + 3)) ] || die "$versions items, but $((lines - 3)) audit lines tell of one" # and init, PutPolicy, audit-key
 kms_start
 probe verify <"$RUN/acked" # each has the value it was given
 kms_stop

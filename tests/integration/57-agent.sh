@@ -134,6 +134,11 @@ cp "$RUN/out" "$RUN/wrapped2"
 status 0 ask unwrap ratings --in "$RUN/wrapped2" --out "$RUN/got"
 grep -qE 'unwrap name=ratings .* version=2 ' "$RUN/log/first.log" || die "the new version was not used"
 status 0 kms rm key/ratings --version 1
+status 1 ask unwrap ratings --in "$RUN/wrapped" --out "$RUN/none"
+has err '^refused: kms:deleted: '
+status 0 kms undelete key/ratings --version 1
+status 0 ask unwrap ratings --in "$RUN/wrapped" --out "$RUN/got"
+status 0 kms rm key/ratings --version 1 --no-recovery
 status 3 ask unwrap ratings --in "$RUN/wrapped" --out "$RUN/none"
 has err 'kms:not-found'
 status 0 ask unwrap ratings --in "$RUN/wrapped2" --out "$RUN/got"

@@ -8,11 +8,14 @@ policy_for() {
         "$("$BIN/cczoo" sim measure "$2")" >"$1"
 }
 
+# kms_setup [OPTION...]: further options go to every command of the daemon.
+KMSD=()
 kms_setup() {
+    KMSD=("$@")
     "$BIN/cczoo" sim init "$RUN/sim" 2>>"$RUN/log/setup.log"
     policy_for "$RUN/kms-policy.json" "$BIN/cczoo-kmsd"
     policy_for "$RUN/probe-policy.json" "$BIN/kms-probe"
-    "$BIN/cczoo-kmsd" init --state "$RUN/kms" --admin-key "$RUN/admin.key" 2>>"$RUN/log/setup.log"
+    "$BIN/cczoo-kmsd" init --state "$RUN/kms" --admin-key "$RUN/admin.key" "${KMSD[@]}" 2>>"$RUN/log/setup.log"
 }
 
 # kms_start [WRAPPER...]: starts the daemon, sets KMS to its address.
@@ -20,10 +23,20 @@ kms_start() {
     rm -f "$RUN/kms.port"
     # not start: its processes are disowned, and the exit status of this one matters
     "$@" "$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen 127.0.0.1:0 --port-file "$RUN/kms.port" --tee sim-sgx \
-        --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" >>"$RUN/log/kms.log" 2>&1 </dev/null &
+        --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" "${KMSD[@]}" >>"$RUN/log/kms.log" 2>&1 </dev/null &
     PIDS[kms]=$!
     wait_file kms "$RUN/kms.port" 30
     KMS=127.0.0.1:$(cat "$RUN/kms.port")
+}
+
+# kms_start_second: another one on the same store; sets SECOND to its address.
+kms_start_second() {
+    rm -f "$RUN/second.port"
+    "$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen 127.0.0.1:0 --port-file "$RUN/second.port" --tee sim-sgx \
+        --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" "${KMSD[@]}" >>"$RUN/log/second.log" 2>&1 </dev/null &
+    PIDS[second]=$!
+    wait_file second "$RUN/second.port" 30
+    SECOND=127.0.0.1:$(cat "$RUN/second.port")
 }
 
 # kms_stop: SIGTERM, which must end it in order.

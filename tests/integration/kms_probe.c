@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The KMS's peers for the integration tests, in one process each:
- *   release ITEM [FILE]    a workload in the software TEE; the value goes to FILE, if given
+ *   release ITEM [FILE]    a workload in the software TEE; the value goes to FILE, if given; --receipt adds
+ * the signed receipt to a file
  *   hammer PREFIX COUNT    an administrator; first checks that every item named on stdin is there,
  * then stores items until COUNT or until the KMS is gone, naming each acknowledged one on stdout
  *   verify                 a workload; every item named on stdin has the value that hammer gave it
@@ -10,7 +11,7 @@
  */
 #include "../../cli/ui.h"
 
-#include <cczoo/kms.h>
+#include <cczoo/kms_audit.h>
 #include <cczoo/party.h>
 
 #include <stdio.h>
@@ -21,7 +22,7 @@
 enum { PROBE_LOST = 4 };
 
 struct opts {
-    const char *kms, *admin_key, *trust_sim, *sim_dir, *policy, *bind;
+    const char *kms, *admin_key, *trust_sim, *sim_dir, *policy, *bind, *receipt;
 };
 
 struct link {
@@ -182,15 +183,29 @@ static int verify(const struct opts *o)
     return status != UI_OK ? status : rc == CCZ_OK ? UI_OK : ui_fail(&err);
 }
 
+static ccz_rc keep_receipt(const char *file, const struct ccz_kms_inclusion *r, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 1 << 20);
+    ccz_rc rc = access(file, F_OK) == 0 ? ccz_file_read(&b, file, err) : CCZ_OK;
+    ccz_kms_inclusion_put(&b, r);
+    ccz_buf_u8(&b, '\n');
+    return rc == CCZ_OK ? ccz_file_write(file, ccz_buf_span(&b), 0644, CCZ_FILE_REPLACE, err) : rc;
+}
+
 static int release(const struct opts *o, const char *item, const char *file)
 {
     struct ccz_err err = {0};
     struct link l;
     struct ccz_kms_release info;
+    struct ccz_kms_inclusion receipt;
     CCZ_AUTO(ccz_secret) value = NULL;
     ccz_rc rc = link_open(&l, o, &err);
     if (rc == CCZ_OK)
-        rc = ccz_kms_release(&value, &info, l.client, item, 0, &err);
+        rc = ccz_kms_release_receipt(&value, &info, o->receipt ? &receipt : NULL, l.client, item, 0,
+                                     &err);
+    if (rc == CCZ_OK && o->receipt)
+        rc = keep_receipt(o->receipt, &receipt, &err);
     if (rc == CCZ_OK)
         ui_out("%s version %u alg=%s policy=%s rule=%s audit=%llu\n", item, info.version, info.alg,
                info.policy, info.rule, (unsigned long long)info.receipt.audit_seq);
@@ -210,6 +225,7 @@ int main(int argc, char **argv)
         {"trust-sim", &o.trust_sim, NULL, NULL, "DIR", "software TEE to trust"},
         {"sim-dir", &o.sim_dir, NULL, NULL, "DIR", "software TEE to run in"},
         {"admin-key", &o.admin_key, NULL, NULL, "FILE", "be an administrator"},
+        {"receipt", &o.receipt, NULL, NULL, "FILE", "release: add the signed receipt to it"},
         {"bind", &o.bind, NULL, NULL, "NAME", "hammer: policy to bind to"},
         {0},
     };

@@ -74,15 +74,15 @@ static inline struct ccz_ratls_peer fix_peer(enum fix_who who)
     return p;
 }
 
-static inline ccz_rc fix_call_as(struct ccz_buf *response, struct ccz_kms_store *s,
+static inline ccz_rc fix_call_at(struct ccz_buf *response, struct ccz_kms_store *s,
                                  const struct ccz_ratls_peer *peer, const char *method,
-                                 struct ccz_span body, struct ccz_err *err)
+                                 struct ccz_span body, int64_t now_s, struct ccz_err *err)
 {
     static const struct ccz_kms_info info = {
         .version = "test", .tee = "sim-sgx", .simulated = true, .started_s = FIX_NOW};
     char path[64];
     (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, method);
-    struct ccz_kms_request req = {path, body, peer, "192.0.2.1:4711", FIX_NOW, &info};
+    struct ccz_kms_request req = {path, body, peer, "192.0.2.1:4711", now_s, &info};
     if (response) {
         ccz_buf_clear(response);
         return ccz_kms_handle(response, s, &req, err);
@@ -93,6 +93,13 @@ static inline ccz_rc fix_call_as(struct ccz_buf *response, struct ccz_kms_store 
     ccz_rc rc = ccz_kms_handle(&none, s, &req, err);
     ccz_buf_free(&none);
     return rc;
+}
+
+static inline ccz_rc fix_call_as(struct ccz_buf *response, struct ccz_kms_store *s,
+                                 const struct ccz_ratls_peer *peer, const char *method,
+                                 struct ccz_span body, struct ccz_err *err)
+{
+    return fix_call_at(response, s, peer, method, body, FIX_NOW, err);
 }
 
 static inline ccz_rc fix_call(struct ccz_buf *response, struct ccz_kms_store *s, enum fix_who who,
@@ -115,6 +122,23 @@ static inline ccz_rc fix_msg(struct ccz_buf *response, struct ccz_kms_store *s, 
     return rc;
 }
 
+/* The same at another time; evidence is as fresh then as it is at FIX_NOW. */
+static inline ccz_rc fix_msg_at(struct ccz_buf *response, struct ccz_kms_store *s, enum fix_who who,
+                                const char *method, const struct cczi_msg_field *fields,
+                                const void *msg, int64_t now_s, struct ccz_err *err)
+{
+    struct ccz_buf b;
+    struct ccz_ratls_peer peer = fix_peer(who);
+    peer.claims.collateral_issued_s += now_s - FIX_NOW;
+    peer.claims.collateral_expires_s += now_s - FIX_NOW;
+    peer.claims.tcb_date_s += now_s - FIX_NOW;
+    ccz_buf_init(&b, CCZ_KMS_MESSAGE_SIZE_MAX);
+    cczi_msg_put(&b, fields, msg);
+    ccz_rc rc = fix_call_at(response, s, &peer, method, ccz_buf_span(&b), now_s, err);
+    ccz_buf_free(&b);
+    return rc;
+}
+
 static inline struct ccz_span fix_str(const char *s)
 {
     return s ? ccz_span_str(s) : (struct ccz_span){0};
@@ -130,14 +154,18 @@ static inline ccz_rc fix_put_policy(struct ccz_kms_store *s, const char *name, c
 static inline ccz_rc fix_put_secret(struct ccz_kms_store *s, const char *name, const char *value,
                                     const char *policy, bool new_version, struct ccz_err *err)
 {
-    struct cczi_msg_put_req m = {fix_str(name), {0}, fix_str(value), fix_str(policy), new_version};
+    struct cczi_msg_put_req m = {.name = fix_str(name),
+                                 .value = fix_str(value),
+                                 .policy = fix_str(policy),
+                                 .new_version = new_version};
     return fix_msg(NULL, s, FIX_ADMIN, "PutSecret", cczi_msg_put_req, &m, err);
 }
 
 static inline ccz_rc fix_create_key(struct ccz_kms_store *s, const char *name, const char *alg,
                                     struct ccz_span value, const char *policy, struct ccz_err *err)
 {
-    struct cczi_msg_put_req m = {fix_str(name), fix_str(alg), value, fix_str(policy), false};
+    struct cczi_msg_put_req m = {
+        .name = fix_str(name), .alg = fix_str(alg), .value = value, .policy = fix_str(policy)};
     return fix_msg(NULL, s, FIX_ADMIN, "CreateKey", cczi_msg_put_req, &m, err);
 }
 
@@ -164,6 +192,70 @@ static inline void fix_populate(struct ccz_kms_store *s)
     ok = ok && fix_put_secret(s, "loose", "nobody gets this", NULL, false, NULL) == CCZ_OK;
     if (!ok)
         fix_die("cannot populate");
+}
+
+/* A batch of calls with what they borrow. */
+struct fix_batch {
+    struct cczi_kms_entry entry[CCZI_KMS_BATCH_MAX];
+    struct ccz_kms_request req[CCZI_KMS_BATCH_MAX];
+    struct ccz_ratls_peer peer[CCZI_KMS_BATCH_MAX];
+    struct ccz_buf body[CCZI_KMS_BATCH_MAX];
+    char path[CCZI_KMS_BATCH_MAX][64];
+    size_t len;
+};
+
+static inline void fix_batch_begin(struct fix_batch *b)
+{
+    memset(b, 0, sizeof(*b));
+}
+
+static inline void fix_batch_add(struct fix_batch *b, enum fix_who who, const char *method,
+                                 const struct cczi_msg_field *fields, const void *msg)
+{
+    static const struct ccz_kms_info info = {
+        .version = "test", .tee = "sim-sgx", .simulated = true, .started_s = FIX_NOW};
+    size_t i = b->len++;
+    ccz_buf_init(&b->body[i], CCZ_KMS_MESSAGE_SIZE_MAX);
+    cczi_msg_put(&b->body[i], fields, msg);
+    (void)snprintf(b->path[i], sizeof(b->path[i]), "%s%s", CCZI_KMS_SERVICE, method);
+    b->peer[i] = fix_peer(who);
+    b->req[i] = (struct ccz_kms_request){
+        b->path[i], ccz_buf_span(&b->body[i]), &b->peer[i], "192.0.2.1:4711", FIX_NOW, &info};
+    cczi_kms_entry_init(&b->entry[i], &b->req[i]);
+}
+
+static inline void fix_batch_release(struct fix_batch *b, enum fix_who who, const char *item)
+{
+    struct cczi_msg_release_req m = {fix_str(item), 0};
+    fix_batch_add(b, who, "Release", cczi_msg_release_req, &m);
+}
+
+static inline void fix_batch_create_key(struct fix_batch *b, const char *name, const char *policy)
+{
+    struct cczi_msg_put_req m = {
+        .name = fix_str(name), .alg = fix_str("aes-256"), .policy = fix_str(policy)};
+    fix_batch_add(b, FIX_ADMIN, "CreateKey", cczi_msg_put_req, &m);
+}
+
+static inline void fix_batch_put_secret(struct fix_batch *b, const char *name, const char *value,
+                                        const char *policy)
+{
+    struct cczi_msg_put_req m = {
+        .name = fix_str(name), .value = fix_str(value), .policy = fix_str(policy)};
+    fix_batch_add(b, FIX_ADMIN, "PutSecret", cczi_msg_put_req, &m);
+}
+
+static inline void fix_batch_run(struct fix_batch *b, struct ccz_kms_store *s)
+{
+    cczi_kms_handle_batch(s, b->entry, b->len);
+}
+
+static inline void fix_batch_end(struct fix_batch *b)
+{
+    for (size_t i = 0; i < b->len; i++) {
+        cczi_kms_entry_deinit(&b->entry[i]);
+        ccz_buf_free(&b->body[i]);
+    }
 }
 
 static inline struct ccz_kms_store *fix_memory_store(void)

@@ -60,12 +60,14 @@ static void start_log(void)
 static void good_request(struct ccz_buf *b, const char *method)
 {
     struct cczi_msg_release_req release = {ccz_span_str("key/model"), 0};
-    struct cczi_msg_put_req key = {
-        ccz_span_str("new"), ccz_span_str("aes-256"), {0}, ccz_span_str("server"), 0};
-    struct cczi_msg_put_req secret = {ccz_span_str("new"), {0}, ccz_span_str("value"), {0}, 0};
+    struct cczi_msg_put_req key = {.name = ccz_span_str("new"),
+                                   .alg = ccz_span_str("aes-256"),
+                                   .policy = ccz_span_str("server")};
+    struct cczi_msg_put_req secret = {.name = ccz_span_str("new"), .value = ccz_span_str("value")};
     struct cczi_msg_put_policy_req policy = {ccz_span_str("new"), ccz_span_str(fix_policy), 0};
     struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("server")};
-    struct cczi_msg_delete_req del = {ccz_span_str("secret/loose"), 0};
+    struct cczi_msg_delete_req del = {.target = ccz_span_str("secret/loose")},
+                               key_model = {.target = ccz_span_str("key/model")};
     struct cczi_msg_name policy_name = {ccz_span_str("server")}, item = {ccz_span_str("key/model")},
                          from = {{0}};
     struct cczi_msg_audit_req tail = {2, 3};
@@ -80,11 +82,16 @@ static void good_request(struct ccz_buf *b, const char *method)
         {"PutPolicy", cczi_msg_put_policy_req, &policy},
         {"Bind", cczi_msg_bind_req, &bind},
         {"Delete", cczi_msg_delete_req, &del},
+        {"Undelete", cczi_msg_target_req, &del},
+        {"Destroy", cczi_msg_target_req, &del},
+        {"Disable", cczi_msg_target_req, &key_model},
+        {"Enable", cczi_msg_target_req, &key_model},
         {"GetPolicy", cczi_msg_name, &policy_name},
         {"List", cczi_msg_name, &from},
         {"Describe", cczi_msg_name, &item},
         {"AuditTail", cczi_msg_audit_req, &tail},
         {"Status", cczi_msg_none, NULL},
+        {"Checkpoint", cczi_msg_none, NULL},
     };
     ccz_buf_clear(b);
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
@@ -107,6 +114,22 @@ static const char *const expected_where[3][FIX_WHO_LEN] = {
     {"", "", "kms:admin-unknown", "kms:admin-required", "kms:admin-required", "kms:admin-required"},
 };
 
+/* What has to be there before a good request of some methods. */
+static void prepare(struct ccz_kms_store *s, const char *method)
+{
+    struct cczi_msg_delete_req loose = {.target = ccz_span_str("secret/loose")},
+                               model = {.target = ccz_span_str("key/model")};
+    ccz_rc rc = CCZ_OK;
+    if (strcmp(method, "Undelete") == 0)
+        rc = fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &loose, NULL);
+    if (strcmp(method, "Enable") == 0)
+        rc = fix_msg(NULL, s, FIX_ADMIN, "Disable", cczi_msg_target_req, &model, NULL);
+    if (strcmp(method, "Destroy") == 0) /* its window ended long ago */
+        rc = fix_msg_at(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &loose,
+                        FIX_NOW - 1000000, NULL);
+    CHECK(rc == CCZ_OK);
+}
+
 static void test_who(void)
 {
     struct ccz_buf body, out;
@@ -118,6 +141,7 @@ static void test_who(void)
         for (int who = 0; who < FIX_WHO_LEN; who++) {
             struct ccz_kms_store *s = fix_memory_store();
             fix_populate(s);
+            prepare(s, m->name);
             uint64_t before = audit_lines(s);
             struct ccz_err err = {0};
             const char *want = expected_where[m->workload                     ? 0
@@ -400,7 +424,7 @@ static void test_put(void)
     REFUSED(fix_put_secret(s, "empty", "", NULL, false, &err), CCZ_E_LIMIT, "kms:value-size");
     REFUSED(fix_put_secret(s, "big", big, NULL, false, &err), CCZ_E_LIMIT, "kms:request");
     struct cczi_msg_put_req alg = {
-        ccz_span_str("s"), ccz_span_str("aes-128"), ccz_span_str("v"), {0}, 0};
+        .name = ccz_span_str("s"), .alg = ccz_span_str("aes-128"), .value = ccz_span_str("v")};
     REFUSED(fix_msg(NULL, s, FIX_ADMIN, "PutSecret", cczi_msg_put_req, &alg, &err), CCZ_E_FORMAT,
             "kms:request");
     struct ccz_kms_check c;
@@ -463,10 +487,10 @@ static void test_policy(void)
     REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err), CCZ_E_FORMAT,
             "kms:name");
 
-    struct cczi_msg_delete_req del = {ccz_span_str("policy/server"), 0};
+    struct cczi_msg_delete_req del = {.target = ccz_span_str("policy/server")};
     REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err), CCZ_E_DENIED,
             "kms:policy-in-use");
-    del = (struct cczi_msg_delete_req){ccz_span_str("policy/other"), 1};
+    del = (struct cczi_msg_delete_req){.target = ccz_span_str("policy/other"), .version = 1};
     REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err), CCZ_E_FORMAT,
             "kms:request");
     del.version = 0;
@@ -483,7 +507,8 @@ static void test_delete(void)
     struct ccz_kms_store *s = fix_memory_store();
     fix_populate(s);
     struct ccz_err err = {0};
-    struct cczi_msg_delete_req del = {ccz_span_str("secret/db/password"), 2};
+    struct cczi_msg_delete_req del = {
+        .target = ccz_span_str("secret/db/password"), .version = 2, .no_recovery = 1};
     REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, &err), CCZ_E_DENIED,
             "kms:latest-version");
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "secret/db/password", 2, &err) ==

@@ -3,8 +3,9 @@
  * that answer nonsense. */
 #define _GNU_SOURCE
 #include "ccz_test.h"
-#include "kms/kms_fixture.h"
+#include "kms/kms_dir.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 /* Evidence of a toy TEE: the quote is the report data. What the verifier of the real one does is
@@ -187,7 +188,8 @@ static void administer(struct ccz_rpc_client *c)
     struct ccz_secret *out;
     CHECK(ccz_kms_release(&out, NULL, c, "key/k", 0, &err) == CCZ_E_DENIED && out == NULL);
     CHECK(strcmp(err.where, "kms:workload-required") == 0 && err.got[0] && err.expected[0]);
-    CHECK(ccz_kms_delete(NULL, c, "secret/s", 1, &err) == CCZ_OK);
+    CHECK(ccz_kms_delete(NULL, c, "secret/s", 1, &(struct ccz_kms_deletion){.no_recovery = true},
+                         &err) == CCZ_OK);
 }
 
 static void audit_all(struct ccz_rpc_client *c, size_t lines)
@@ -201,6 +203,31 @@ static void audit_all(struct ccz_rpc_client *c, size_t lines)
     CHECK(ccz_kms_audit(c, 0, 0, 4, count_line, &n, &err) == CCZ_OK && n == 4);
     n = 0;
     CHECK(ccz_kms_audit(c, 0, 0, 100000, count_line, &n, &err) == CCZ_OK && n == lines);
+}
+
+/* A release with its receipt, and the key that an auditor has for it. */
+static void signed_release(struct ccz_rpc_client *admin, struct ccz_rpc_client *workload)
+{
+    struct ccz_err err = {0};
+    struct ccz_kms_checkpoint before, after;
+    struct ccz_key *keys[CCZ_KMS_LOG_KEYS_MAX];
+    size_t len;
+    CHECK(ccz_kms_get_checkpoint(&before, keys, &len, admin, &err) == CCZ_OK && len == 1);
+    CHECK(before.time_s == FIX_NOW);
+    struct ccz_secret *out;
+    struct ccz_kms_release info;
+    struct ccz_kms_inclusion r;
+    CHECK(ccz_kms_release_receipt(&out, &info, &r, workload, "key/k", 0, &err) == CCZ_OK);
+    CHECK(ccz_secret_size(out) == 32 && r.seq == info.receipt.audit_seq);
+    CHECK(r.checkpoint.size == before.size + 1);
+    CHECK(ccz_kms_inclusion_verify(&r, (const struct ccz_key *const *)keys, len, &err) == CCZ_OK);
+    ccz_secret_free(out);
+    ccz_key_free(keys[0]);
+    CHECK(ccz_kms_get_checkpoint(&after, keys, &len, admin, &err) == CCZ_OK && len == 1);
+    CHECK(after.size == before.size + 1 && memcmp(after.root, r.checkpoint.root, 32) == 0);
+    ccz_key_free(keys[0]);
+    CHECK(ccz_kms_get_checkpoint(&after, keys, &len, workload, &err) == CCZ_E_DENIED);
+    CHECK(strcmp(err.where, "kms:admin-required") == 0 && len == 0 && after.size == 0);
 }
 
 static void test_net(void)
@@ -221,6 +248,7 @@ static void test_net(void)
           strcmp(info.rule, "server") == 0);
     CHECK(info.version == 1 && info.receipt.audit_seq > 0);
     ccz_secret_free(out);
+    signed_release(admin.rpc, workload.rpc);
     CHECK(ccz_kms_list(workload.rpc, count_item, &(size_t){0}, &err) == CCZ_E_DENIED);
     CHECK(strcmp(err.where, "kms:admin-required") == 0);
     CHECK(ccz_kms_put_policy(NULL, admin.rpc, "p", ccz_span_str(fix_policy_other), true, &err) ==
@@ -239,6 +267,133 @@ static void test_net(void)
     leave(&workload);
     leave(&admin);
     stop(&s);
+}
+
+/* Calls that wait together: each gets its own answer. */
+struct many {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t left, released, refused;
+    uint64_t seq_sum;
+};
+static void on_many(void *arg, struct ccz_span response, const struct ccz_rpc_result *res,
+                    const struct ccz_err *err)
+{
+    (void)res;
+    struct many *m = arg;
+    struct cczi_msg_release_resp resp = {0};
+    struct cczi_msg_receipt r = {0};
+    CHECK(pthread_mutex_lock(&m->lock) == 0);
+    if (!err) {
+        CHECK(cczi_msg_get(&resp, cczi_msg_release_resp, response, NULL) == CCZ_OK);
+        CHECK(cczi_msg_get(&r, cczi_msg_receipt, resp.receipt, NULL) == CCZ_OK);
+        m->released++;
+        m->seq_sum += r.seq;
+    } else {
+        CHECK(strcmp(err->where, "kms:not-found") == 0);
+        m->refused++;
+    }
+    m->left--;
+    CHECK(pthread_cond_signal(&m->changed) == 0 && pthread_mutex_unlock(&m->lock) == 0);
+}
+
+static void test_net_many(void)
+{
+    enum { CALLS = 300 };
+    struct server s;
+    struct client admin, workload;
+    struct ccz_err err = {0};
+    serve_kms(&s);
+    CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
+    administer(admin.rpc);
+    CHECK(connect_as(&workload, &s, NULL, &err) == CCZ_OK);
+    struct ccz_kms_status before, after;
+    CHECK(ccz_kms_get_status(&before, admin.rpc, &err) == CCZ_OK);
+    struct many m = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    for (size_t left = CALLS; left;) {
+        size_t now = left < 100 ? left : 100; /* streams of a connection are limited */
+        m.left = now;
+        left -= now;
+        for (size_t i = 0; i < now; i++) {
+            CCZ_AUTO_BUF body;
+            ccz_buf_init(&body, 256);
+            struct cczi_msg_release_req req = {ccz_span_str(i % 3 == 2 ? "key/absent" : "key/k"),
+                                               0};
+            cczi_msg_put(&body, cczi_msg_release_req, &req);
+            CHECK(ccz_rpc_unary_async(workload.rpc, CCZI_KMS_SERVICE "Release", ccz_buf_span(&body),
+                                      NULL, on_many, &m) == CCZ_OK);
+        }
+        CHECK(pthread_mutex_lock(&m.lock) == 0);
+        while (m.left)
+            CHECK(pthread_cond_wait(&m.changed, &m.lock) == 0);
+        CHECK(pthread_mutex_unlock(&m.lock) == 0);
+    }
+    CHECK(m.released == 201 && m.refused == 99);
+    CHECK(ccz_kms_get_status(&after, admin.rpc, &err) == CCZ_OK);
+    CHECK(after.audit_seq == before.audit_seq + CALLS); /* each left one line */
+    CHECK(m.seq_sum > 201 * before.audit_seq && m.seq_sum < 201 * after.audit_seq);
+    CHECK(ccz_kms_store_check(NULL, s.store, NULL) == CCZ_OK);
+    leave(&workload);
+    leave(&admin);
+    stop(&s);
+}
+
+/* A door without a network: the same queue, and a place in it or none. */
+struct door {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool open; /* the worker may go on */
+    size_t answered, released, refused;
+};
+static void on_answer(void *arg, struct ccz_span response, const struct ccz_err *err)
+{
+    struct door *d = arg;
+    CHECK(pthread_mutex_lock(&d->lock) == 0);
+    while (!d->open)
+        CHECK(pthread_cond_wait(&d->changed, &d->lock) == 0);
+    d->answered++;
+    d->released += !err && response.size != 0;
+    d->refused += err && strcmp(err->where, "kms:workload-required") == 0;
+    CHECK(pthread_mutex_unlock(&d->lock) == 0);
+}
+
+static void test_door(void)
+{
+    struct ccz_kms_store *store = fix_memory_store();
+    fix_populate(store);
+    struct ccz_kms_service *service;
+    struct ccz_err err = {0};
+    const struct ccz_kms_service_cfg cfg = {
+        .store = store, .clock = {fixed_now, NULL}, .info = {"test", "toy", true, FIX_NOW, 0}};
+    CHECK(ccz_kms_service_new(&service, &cfg, &err) == CCZ_OK);
+    struct door d = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct ccz_buf body;
+    ccz_buf_init(&body, 256);
+    struct cczi_msg_release_req m = {ccz_span_str("key/model"), 0};
+    cczi_msg_put(&body, cczi_msg_release_req, &m);
+    size_t queued = 0;
+    ccz_rc rc = CCZ_OK;
+    while (rc == CCZ_OK) { /* the worker stands in the first answer: the queue is full at last */
+        struct ccz_ratls_peer peer = fix_peer(queued % 2 ? FIX_ADMIN : FIX_WORKLOAD);
+        char path[] = CCZI_KMS_SERVICE "Release", address[] = "192.0.2.7:1";
+        const struct ccz_kms_request req = {
+            .path = path, .body = ccz_buf_span(&body), .peer = &peer, .address = address};
+        rc = ccz_kms_service_call(service, &req, on_answer, &d, &err);
+        memset(path, 'x', sizeof(path) - 1); /* what it was given is the caller's again */
+        memset(address, 'x', sizeof(address) - 1);
+        queued += rc == CCZ_OK;
+        CHECK(queued < 5000);
+    }
+    CHECK(rc == CCZ_E_LIMIT && strcmp(err.where, "kms:busy") == 0 && err.hint[0] && queued >= 1024);
+    memset(body.ptr, 0, body.size);
+    CHECK(pthread_mutex_lock(&d.lock) == 0);
+    d.open = true;
+    CHECK(pthread_cond_broadcast(&d.changed) == 0 && pthread_mutex_unlock(&d.lock) == 0);
+    ccz_kms_service_free(service); /* answers what is queued */
+    CHECK(d.answered == queued && d.released == (queued + 1) / 2 && d.refused == queued / 2);
+    CHECK(ccz_kms_store_check(NULL, store, NULL) == CCZ_OK);
+    ccz_buf_free(&body);
+    ccz_kms_store_free(store);
 }
 
 /* Without evidence and without a known key nobody gets through the handshake. */
@@ -370,7 +525,7 @@ static void answer_of(struct ccz_kms_store *s, int which)
                  {"GetPolicy", FIX_ADMIN},  {"Status", FIX_ADMIN},    {"AuditTail", FIX_ADMIN},
                  {"List", FIX_ADMIN}};
     struct cczi_msg_release_req release = {ccz_span_str("key/model"), 0};
-    struct cczi_msg_put_req key = {ccz_span_str("new"), ccz_span_str("aes-256"), {0}, {0}, 0};
+    struct cczi_msg_put_req key = {.name = ccz_span_str("new"), .alg = ccz_span_str("aes-256")};
     struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("server")};
     struct cczi_msg_name policy = {ccz_span_str("server")};
     const struct cczi_msg_field *fields[] = {
@@ -395,6 +550,73 @@ static void put_line(uint64_t seq, uint8_t prev[32])
     cczi_msg_put(&g_answer, cczi_msg_audit_line, &m);
     ccz_pb_close(&g_answer, mark);
     memcpy(prev, hash, 32);
+}
+
+/* Receipts and checkpoints of a server that does not mean well. */
+static void hostile_receipts(struct ccz_rpc_client *c, struct ccz_kms_store *store)
+{
+    struct ccz_err err = {0};
+    struct ccz_secret *out;
+    struct ccz_kms_release info;
+    struct ccz_kms_inclusion r;
+    struct ccz_kms_checkpoint cp;
+    struct ccz_key *keys[CCZ_KMS_LOG_KEYS_MAX];
+    size_t len;
+    answer_of(store, 0);
+    CHECK(ccz_kms_release_receipt(&out, &info, &r, c, "key/k", 0, &err) == CCZ_OK && r.seq);
+    ccz_secret_free(out);
+    CHECK(ccz_kms_get_checkpoint(&cp, keys, &len, c, &err) != CCZ_OK &&
+          len == 0); /* another message */
+    /* a receipt for another line: no value is handed out */
+    char *at = memmem(g_answer.ptr, g_answer.size, "{\"seq\":", 7);
+    CHECK(at != NULL);
+    at[7]++;
+    CHECK(ccz_kms_release_receipt(&out, &info, &r, c, "key/k", 0, &err) == CCZ_E_PEER && !out);
+    CHECK(strcmp(err.where, "kms:receipt") == 0 && err.got[0] && r.seq == 0);
+    at[7]--;
+    at = memmem(g_answer.ptr, g_answer.size, "\"leaf\":\"", 8); /* one that leads elsewhere */
+    CHECK(at != NULL);
+    at[8] = at[8] == '0' ? '1' : '0';
+    CHECK(ccz_kms_release_receipt(&out, &info, &r, c, "key/k", 0, &err) == CCZ_E_SIG && !out);
+    CHECK(strcmp(err.where, "kms:inclusion") == 0);
+    CHECK(ccz_kms_release(&out, &info, c, "key/k", 0, &err) ==
+          CCZ_OK); /* who does not ask does not look */
+    ccz_secret_free(out);
+    /* none at all: a server of an older version */
+    struct cczi_msg_release_resp m = {0};
+    CCZ_AUTO_BUF plain;
+    ccz_buf_init(&plain, CCZ_KMS_MESSAGE_SIZE_MAX);
+    CHECK(cczi_msg_get(&m, cczi_msg_release_resp, ccz_buf_span(&g_answer), NULL) == CCZ_OK);
+    m.inclusion = (struct ccz_span){0};
+    cczi_msg_put(&plain, cczi_msg_release_resp, &m);
+    ccz_buf_clear(&g_answer);
+    ccz_buf_put_span(&g_answer, ccz_buf_span(&plain));
+    CHECK(ccz_kms_release_receipt(&out, &info, &r, c, "key/k", 0, &err) == CCZ_E_PEER && !out);
+    CHECK(strcmp(err.where, "kms:receipt") == 0);
+
+    /* a checkpoint, cut at each byte; without its key */
+    CHECK(fix_call(&g_answer, store, FIX_ADMIN, "Checkpoint", (struct ccz_span){0}, NULL) ==
+          CCZ_OK);
+    CHECK(ccz_kms_get_checkpoint(&cp, keys, &len, c, &err) == CCZ_OK && len == 1);
+    ccz_key_free(keys[0]);
+    size_t whole = g_answer.size;
+    for (size_t cut = 0; cut < whole; cut++) {
+        g_answer.size = cut;
+        CHECK(ccz_kms_get_checkpoint(&cp, keys, &len, c, &err) != CCZ_OK && len == 0);
+    }
+    g_answer.size = whole;
+    struct ccz_rd rd = ccz_rd_from(ccz_buf_span(&g_answer));
+    struct ccz_pb_field f;
+    CHECK(ccz_pb_next(&f, &rd) && f.number == CCZI_MSG_REPEATED);
+    ccz_buf_consume(&g_answer, whole - rd.left);
+    CHECK(ccz_kms_get_checkpoint(&cp, keys, &len, c, &err) == CCZ_E_PEER && len == 0);
+    CCZ_AUTO(ccz_key) other = NULL; /* and with another key than the one that signed */
+    CCZ_AUTO_BUF spki;
+    ccz_buf_init(&spki, 256);
+    CHECK(ccz_key_generate(&other, CCZ_P256) == CCZ_OK && ccz_key_spki(&spki, other) == CCZ_OK);
+    ccz_pb_put_bytes(&g_answer, CCZI_MSG_REPEATED, ccz_buf_span(&spki));
+    CHECK(ccz_kms_get_checkpoint(&cp, keys, &len, c, &err) == CCZ_E_SIG && len == 0);
+    CHECK(strcmp(err.where, "kms:checkpoint-key") == 0 && cp.size == 0);
 }
 
 /* Lines that are each right, but do not follow each other. */
@@ -471,9 +693,10 @@ static void test_net_hostile_server(void)
     memcpy(at, "reject", 6);
     CHECK(ask_all(c.rpc, 5, &err) == CCZ_E_SIG && strcmp(err.where, "kms:audit-chain") == 0);
     audit_gaps(c.rpc);
+    hostile_receipts(c.rpc, store);
     ccz_buf_clear(&g_answer); /* a receipt that names no audit line */
     static const uint8_t digest[32];
-    struct cczi_msg_receipt receipt = {0, CCZ_SPAN(digest, 32), FIX_NOW};
+    struct cczi_msg_receipt receipt = {.sha256 = CCZ_SPAN(digest, 32), .time_s = FIX_NOW};
     size_t mark = ccz_pb_open(&g_answer, CCZI_MSG_RECEIPT);
     cczi_msg_put(&g_answer, cczi_msg_receipt, &receipt);
     ccz_pb_close(&g_answer, mark);
@@ -489,11 +712,96 @@ static void test_net_hostile_server(void)
     ccz_kms_store_free(store);
 }
 
+/* ---------------------------------------------------------------------------- sealed */
+
+static void count_done(void *arg)
+{
+    ++*(int *)arg;
+}
+
+/* Answers Unseal with what a KMS would never say. */
+static void nonsense(struct ccz_rpc_call *call, void *arg, struct ccz_span request)
+{
+    (void)request;
+    ccz_rpc_reply(call, ccz_span_str(arg));
+}
+
+static void test_sealed(void)
+{
+    dir_make();
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_kms_master) made = dir_master("shamir:2/3", NULL);
+    CHECK(dir_init(made, NULL, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_kms_master) m = dir_master("shamir:", NULL);
+    CCZ_AUTO(ccz_kms_sealed) sealed = NULL;
+    int done = 0;
+    CHECK(ccz_kms_sealed_new(&sealed, m, count_done, &done, &err) == CCZ_OK);
+    struct server s = {0};
+    CHECK(ccz_key_generate(&s.admin, CCZ_P256) == CCZ_OK);
+    listen_with(&s, ccz_kms_sealed_pin, NULL);
+    CHECK(ccz_kms_sealed_add(sealed, s.rpc) == CCZ_OK);
+    start(&s);
+
+    struct client holder, workload; /* a key that nobody knows, and evidence: both are told */
+    struct ccz_kms_status st;
+    struct ccz_secret *value = NULL;
+    CHECK(connect_as(&holder, &s, s.admin, &err) == CCZ_OK &&
+          connect_as(&workload, &s, NULL, &err) == CCZ_OK);
+    CHECK(ccz_kms_get_status(&st, holder.rpc, &err) == CCZ_E_UNAVAILABLE &&
+          strcmp(err.where, "kms:sealed") == 0 && err.hint[0]);
+    CHECK(ccz_kms_release(&value, NULL, workload.rpc, "key/k", 0, &err) == CCZ_E_UNAVAILABLE &&
+          strcmp(err.where, "kms:sealed") == 0 && !value);
+
+    struct ccz_kms_shares have;
+    CHECK(ccz_kms_unseal(&have, holder.rpc, NULL, &err) == CCZ_OK && have.sealed &&
+          have.given == 0 && have.needed == 2 && have.total == 3);
+    struct ccz_secret *share[3] = {0};
+    for (unsigned i = 0; i < 3; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "shares/share-%u.txt", i + 1);
+        CHECK(ccz_file_read_secret(&share[i], dir_path(name), 200, &err) == CCZ_OK);
+    }
+    ccz_secret_bytes(share[1])[40] ^= 1;
+    CHECK(ccz_kms_unseal(&have, holder.rpc, share[1], &err) != CCZ_OK &&
+          strcmp(err.where, "kms:share") == 0);
+    ccz_secret_bytes(share[1])[40] ^= 1;
+    CHECK(ccz_kms_unseal(&have, holder.rpc, share[0], &err) == CCZ_OK && have.given == 1 &&
+          done == 0);
+    CHECK(ccz_kms_unseal(&have, workload.rpc, share[1], &err) == CCZ_OK && !have.sealed);
+    CHECK(ccz_kms_unseal(&have, holder.rpc, share[2], &err) == CCZ_OK && !have.sealed);
+    ccz_rpc_server_stop(s.rpc, 2000); /* all handlers are over */
+    CHECK(done == 1);
+    CHECK(dir_try(m, NULL, &err) == CCZ_OK);
+    leave(&holder);
+    leave(&workload);
+    for (size_t i = 0; i < 3; i++)
+        ccz_secret_free(share[i]);
+    stop(&s);
+
+    static const char *const answers[] = {"\x08", "\x08\x01\x10\x05\x18\x03", "",
+                                          "\x10\x01\x18\x03"};
+    for (size_t i = 0; i < 4; i++) { /* cut, needed above total, nothing, needs one */
+        struct server bad = {0};
+        CHECK(ccz_key_generate(&bad.admin, CCZ_P256) == CCZ_OK);
+        listen_with(&bad, ccz_kms_sealed_pin, NULL);
+        CHECK(ccz_rpc_server_add_unary(bad.rpc, CCZI_KMS_SERVICE "Unseal", nonsense,
+                                       (void *)(uintptr_t)answers[i]) == CCZ_OK);
+        start(&bad);
+        CHECK(connect_as(&holder, &bad, bad.admin, &err) == CCZ_OK);
+        CHECK(ccz_kms_unseal(&have, holder.rpc, NULL, &err) == CCZ_E_PEER && have.total == 0);
+        leave(&holder);
+        stop(&bad);
+    }
+}
+
 static const struct ccz_test tests[] = {
     {"kms.net", test_net},
+    {"kms.net_many", test_net_many},
+    {"kms.door", test_door},
     {"kms.net_pin", test_net_pin},
-    {"kms.net_instance", test_net_instance},
+    {"kms.net_sealed", test_sealed},
     {"kms.net_hostile_server", test_net_hostile_server},
+    {"kms.net_instance", test_net_instance},
 };
 
 int main(int argc, char **argv)

@@ -194,9 +194,23 @@ static void test_head(void)
     memset(h.hash, 1, 32);
     memset(h.set, 2, 32);
     struct ccz_buf b;
-    ccz_buf_init(&b, 1024);
+    ccz_buf_init(&b, 4096);
     CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK);
-    CHECK(memmem(b.ptr, b.size, h.set, 32) == NULL);
+    size_t least = b.size;
+    h.tree.size = CCZ_KMS_TREE_SIZE_MAX - 1; /* the largest frontier */
+    memset(h.tree.node, 3, 48 * sizeof(h.tree.node[0]));
+    ccz_buf_clear(&b);
+    CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK && b.size == least + 8 + 48 * 32);
+    CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), NULL) == CCZ_OK &&
+          memcmp(&out, &h, sizeof(h)) == 0);
+    ccz_buf_put(&b, h.tree.node, 64); /* more than any head has */
+    CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), NULL) == CCZ_E_SIG);
+    h.tree.size = 3;
+    memset(h.tree.node + 2, 0, sizeof(h.tree.node) - sizeof(h.tree.node[0]) * 2);
+    ccz_buf_clear(&b);
+    CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK);
+    CHECK(memmem(b.ptr, b.size, h.set, 32) == NULL &&
+          memmem(b.ptr, b.size, h.tree.node, 16) == NULL);
     CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), NULL) == CCZ_OK &&
           memcmp(&out, &h, sizeof(h)) == 0);
     struct ccz_err err = {0};
@@ -350,6 +364,11 @@ static const struct tamper {
     {"UPDATE item SET alg = 'aes-256' WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE item SET created_s = created_s + 1 WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE item SET mac = zeroblob(32) WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET enabled = 0 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET enabled = 2 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET expires_s = 1 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET delete_after_s = 1 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE item SET metadata = CAST('{}' AS BLOB) WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE item SET sealed = (SELECT sealed FROM item WHERE name = 'loose') WHERE name = 'model'",
      "kms:row-mac"},
     {"UPDATE item SET sealed = zeroblob(length(sealed)) WHERE name = 'model'", "kms:row-mac"},
@@ -412,7 +431,7 @@ static void test_tamper(void)
     ccz_kms_store_free(s);
     copy_db("kms.sqlite", "old.sqlite");
     s = open_store();
-    struct cczi_msg_delete_req del = {ccz_span_str("key/deleted"), 0};
+    struct cczi_msg_delete_req del = {.target = ccz_span_str("key/deleted"), .no_recovery = 1};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, NULL) == CCZ_OK);
     struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("other")};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, NULL) == CCZ_OK);
@@ -531,6 +550,25 @@ static void test_tamper_live(void)
     ccz_kms_store_free(s);
 }
 
+/* The whole of it is put back to an earlier state while the KMS runs: consistent in itself, but not what it has seen. */
+static void test_rolled_back(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    struct ccz_err err = {0};
+    CHECK(cczi_kms_db_exec(&s->db, "CREATE TABLE kept AS SELECT head FROM meta", NULL) == CCZ_OK);
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    CHECK(cczi_kms_db_exec(&s->db,
+                           "UPDATE meta SET head = (SELECT head FROM kept);"
+                           "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)",
+                           NULL) == CCZ_OK);
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_SIG);
+    CHECK(strcmp(err.where, "kms:rolled-back") == 0 && err.hint[0]);
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_E_SIG &&
+          strcmp(err.where, "kms:rolled-back") == 0);
+    ccz_kms_store_free(s);
+}
+
 /* No value and no master key in any file of the database. */
 static void test_no_plaintext(void)
 {
@@ -568,6 +606,7 @@ struct shim_file {
 };
 static sqlite3_vfs g_shim, *g_real;
 static bool g_dirty_db, g_dirty_wal;
+static int g_wal_syncs;
 
 static sqlite3_file *real_of(sqlite3_file *f)
 {
@@ -596,6 +635,8 @@ static int shim_sync(sqlite3_file *f, int flags)
     int rc = real_of(f)->pMethods->xSync(real_of(f), flags);
     if (rc == SQLITE_OK && ((struct shim_file *)f)->dirty)
         *((struct shim_file *)f)->dirty = false;
+    if (((struct shim_file *)f)->dirty == &g_dirty_wal)
+        g_wal_syncs++;
     return rc;
 }
 static int shim_size(sqlite3_file *f, sqlite3_int64 *size)
@@ -645,6 +686,39 @@ static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int fl
     return rc;
 }
 
+/* What the hook of a batch finds: everything is synced already, and no answer has left. */
+static ccz_rc look_synced(void *arg, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
+                          size_t len, struct ccz_err *err)
+{
+    (void)s;
+    (void)err;
+    CHECK(!g_dirty_wal && !g_dirty_db);
+    for (size_t i = 0; i < len; i++)
+        CHECK(entries[i].receipt.audit_seq != 0);
+    *(size_t *)arg += len;
+    return CCZ_OK;
+}
+
+/* A batch is one fsync, before its answers. */
+static void batch_synced(struct ccz_kms_store *s)
+{
+    enum { LEN = 64 };
+    static struct fix_batch b;
+    size_t seen = 0;
+    s->on_batch = look_synced;
+    s->on_batch_arg = &seen;
+    fix_batch_begin(&b);
+    for (int i = 0; i < LEN; i++)
+        fix_batch_release(&b, i % 4 == 3 ? FIX_STALE : FIX_WORKLOAD, "key/k0");
+    int syncs = g_wal_syncs;
+    fix_batch_run(&b, s);
+    CHECK(g_wal_syncs == syncs + 1 && seen == LEN && !g_dirty_wal && !g_dirty_db);
+    for (int i = 0; i < LEN; i++)
+        CHECK(b.entry[i].rc == (i % 4 == 3 ? CCZ_E_DENIED : CCZ_OK));
+    fix_batch_end(&b);
+    s->on_batch = NULL;
+}
+
 /* An acknowledged call has nothing left to sync: a power cut cannot take it back. */
 static void test_synced(void)
 {
@@ -670,10 +744,21 @@ static void test_synced(void)
         CHECK(fix_release(NULL, s, FIX_STALE, name, 0, NULL) == CCZ_E_DENIED); /* refusals too */
         CHECK(!g_dirty_wal && !g_dirty_db);
     }
+    CHECK(ccz_kms_store_check(NULL, s, NULL) == CCZ_OK);
+    batch_synced(s);
     /* the shim does see unsynced writes: the same change with a weaker setting */
     CHECK(cczi_kms_db_exec(&s->db, "PRAGMA synchronous = NORMAL", NULL) == CCZ_OK);
     CHECK(fix_create_key(s, "weak", "aes-128", (struct ccz_span){0}, NULL, NULL) == CCZ_OK);
     CHECK(g_dirty_wal);
+    ccz_kms_store_free(s);
+}
+
+static void store_with_policy(void)
+{
+    make_dir();
+    init_store();
+    struct ccz_kms_store *s = open_store();
+    CHECK(fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK);
     ccz_kms_store_free(s);
 }
 
@@ -694,12 +779,9 @@ static void create_until_killed(int fd, uint32_t from)
  */
 static void test_kill9(void)
 {
-    make_dir();
-    init_store();
-    struct ccz_kms_store *s = open_store();
-    CHECK(fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK);
-    ccz_kms_store_free(s);
+    struct ccz_kms_store *s;
     uint32_t done = 0;
+    store_with_policy();
     for (unsigned cycle = 0; cycle < 25; cycle++) {
         int fd[2];
         CHECK(pipe(fd) == 0);
@@ -725,10 +807,70 @@ static void test_kill9(void)
         struct ccz_kms_check c;
         CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK);
         CHECK(c.versions == done ||
-              c.versions == done + 1);          /* the last one may have missed only its answer */
-        CHECK(c.bindings == c.versions);        /* an item and its binding are one */
-        CHECK(c.audit_lines == c.versions + 2); /* and its line: init, PutPolicy, then one each */
+              c.versions == done + 1);   /* the last one may have missed only its answer */
+        CHECK(c.bindings == c.versions); /* an item and its binding are one */
+        CHECK(c.audit_lines ==
+              c.versions + 3); /* and its line: init, PutPolicy, audit-key, then one each */
         done = (uint32_t)c.versions;
+        ccz_kms_store_free(s);
+    }
+}
+
+/* The same in batches of BATCH keys, acknowledged together. */
+enum { BATCH = 16 };
+static void batches_until_killed(int fd, uint32_t from)
+{
+    static struct fix_batch b;
+    struct ccz_kms_store *s = open_store();
+    for (uint32_t i = from;; i++) {
+        fix_batch_begin(&b);
+        for (uint32_t k = 0; k < BATCH; k++) {
+            char name[32];
+            (void)snprintf(name, sizeof(name), "b%u/k%u", i, k);
+            fix_batch_create_key(&b, name, "server");
+        }
+        fix_batch_run(&b, s);
+        for (uint32_t k = 0; k < BATCH; k++)
+            if (b.entry[k].rc != CCZ_OK)
+                _exit(1);
+        fix_batch_end(&b);
+        if (write(fd, &i, sizeof(i)) != (ssize_t)sizeof(i))
+            _exit(1);
+    }
+}
+
+/* kill -9 inside a batch: all of it or nothing of it, and what was acknowledged is there. */
+static void test_kill9_batch(void)
+{
+    struct ccz_kms_store *s;
+    uint32_t done = 0;
+    store_with_policy();
+    for (unsigned cycle = 0; cycle < 12; cycle++) {
+        int fd[2];
+        CHECK(pipe(fd) == 0);
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            close(fd[0]);
+            batches_until_killed(fd[1], done);
+        }
+        close(fd[1]);
+        uint32_t acked, next;
+        CHECK(read(fd[0], &acked, sizeof(acked)) == (ssize_t)sizeof(acked));
+        usleep(1000 * (cycle * 7 % 23));
+        CHECK(kill(pid, SIGKILL) == 0);
+        int status;
+        CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+        while (read(fd[0], &next, sizeof(next)) == (ssize_t)sizeof(next))
+            acked = next;
+        close(fd[0]);
+        s = open_store();
+        struct ccz_kms_check c;
+        CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK);
+        CHECK(c.versions % BATCH == 0 && c.bindings == c.versions);
+        CHECK(c.audit_lines == c.versions + 3);
+        done = (uint32_t)c.versions / BATCH;
+        CHECK(done == acked + 1 || done == acked + 2);
         ccz_kms_store_free(s);
     }
 }
@@ -767,34 +909,77 @@ static void fill_up(void)
     _exit(0);
 }
 
-static void test_full(void)
+/* What @p fn, which ends its process, has printed. */
+static void in_child(char text[32], void (*fn)(void))
 {
-    make_dir();
-    init_store();
-    struct ccz_kms_store *s = open_store();
-    CHECK(fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK);
-    ccz_kms_store_free(s);
-    int fd[2];
+    int fd[2], status;
     CHECK(pipe(fd) == 0);
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
         CHECK(dup2(fd[1], STDOUT_FILENO) >= 0);
-        fill_up();
+        fn();
     }
     close(fd[1]);
-    char text[32] = "";
-    CHECK(read(fd[0], text, sizeof(text) - 1) > 0);
+    memset(text, 0, 32);
+    CHECK(read(fd[0], text, 31) > 0);
     close(fd[0]);
-    int status;
     CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void test_full(void)
+{
+    char text[32];
+    store_with_policy();
+    in_child(text, fill_up);
     long made = strtol(text, NULL, 10);
     CHECK(made > 10);
-    s = open_store();
+    struct ccz_kms_store *s = open_store();
     struct ccz_kms_check c;
     CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK && c.versions == (uint64_t)made &&
           c.bindings == c.versions);
     CHECK(fix_create_key(s, "afterwards", "aes-128", (struct ccz_span){0}, NULL, NULL) == CCZ_OK);
+    ccz_kms_store_free(s);
+}
+
+/* A batch in which one call is too large for the disk: that one is refused, the others are done. In a child. */
+static void fill_up_batch(void)
+{
+    static struct fix_batch b;
+    static char large[CCZ_KMS_VALUE_SIZE_MAX];
+    struct rlimit lim = {120000, 120000};
+    (void)signal(SIGXFSZ, SIG_IGN);
+    memset(large, 'x', sizeof(large) - 1);
+    struct ccz_kms_store *s = open_store();
+    CHECK(setrlimit(RLIMIT_FSIZE, &lim) == 0);
+    fix_batch_begin(&b);
+    fix_batch_create_key(&b, "first", "server");
+    fix_batch_put_secret(&b, "large1", large, "server");
+    fix_batch_put_secret(&b, "large2", large, "server");
+    fix_batch_create_key(&b, "last", "server");
+    fix_batch_run(&b, s);
+    CHECK(b.entry[0].rc == CCZ_OK && b.entry[0].answer.size);
+    bool full = false;
+    for (int i = 1; i < 3; i++) {
+        struct cczi_kms_entry *e = &b.entry[i];
+        CHECK(e->rc == CCZ_OK || (strcmp(e->err.where, "kms:store-full") == 0 && !e->answer.size));
+        full = full || e->rc != CCZ_OK;
+    }
+    CHECK(full);
+    printf("%d\n", b.entry[3].rc == CCZ_OK);
+    (void)fflush(stdout);
+    _exit(0);
+}
+
+static void test_full_batch(void)
+{
+    char text[32];
+    store_with_policy();
+    in_child(text, fill_up_batch);
+    CHECK(text[0] == '1'); /* the last one was done */
+    struct ccz_kms_store *s = open_store();
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/first", 0, NULL) == CCZ_OK);
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/last", 0, NULL) == CCZ_OK);
     ccz_kms_store_free(s);
 }
 
@@ -808,9 +993,12 @@ static const struct ccz_test tests[] = {
     {"kms.tamper", test_tamper},
     {"kms.chain_rewritten", test_chain_rewritten},
     {"kms.tamper_live", test_tamper_live},
+    {"kms.rolled_back", test_rolled_back},
     {"kms.no_plaintext", test_no_plaintext},
     {"kms.synced", test_synced},
     {"kms.kill9", test_kill9},
+    {"kms.kill9_batch", test_kill9_batch},
+    {"kms.full_batch", test_full_batch},
     {"kms.full", test_full},
 };
 

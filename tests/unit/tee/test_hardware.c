@@ -449,6 +449,58 @@ static void test_gramine_files(void)
     }
 }
 
+static ccz_rc seal_from(uint8_t out[32], const char *root, enum ccz_seal_to to)
+{
+    CCZ_AUTO(ccz_attester) a = NULL;
+    CCZ_AUTO(ccz_secret) key = NULL;
+    struct ccz_attester_cfg cfg = {.provider = "gramine", .fs_root = root};
+    CHECK(ccz_attester_open(&a, &cfg, &err) == CCZ_OK);
+    ccz_rc rc = ccz_attester_seal_key(&key, a, to, "test", &err);
+    CHECK((rc == CCZ_OK) == (key != NULL));
+    if (key)
+        memcpy(out, ccz_secret_view(key), 32);
+    return rc;
+}
+
+static void test_gramine_seal(void)
+{
+    char root[] = "/tmp/ccz-tee-XXXXXX", path[160];
+    CHECK(mkdtemp(root) != NULL);
+    (void)snprintf(path, sizeof(path), "%s/dev/attestation/keys", root);
+    CHECK(ccz_dir_make(path, 0700, NULL) == CCZ_OK);
+    static const char *const names[] = {"attestation_type", "keys/_sgx_mrenclave",
+                                        "keys/_sgx_mrsigner"};
+    static const uint8_t same[17] = {1, 2, 3};
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof(path), "%s/dev/attestation/%s", root, names[i]);
+        struct ccz_span data = i ? CCZ_SPAN(same, 16) : ccz_span_str("dcap");
+        CHECK(ccz_file_write(path, data, 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    }
+    uint8_t a[32], b[32];
+    CHECK(seal_from(a, root, CCZ_SEAL_TO_MEASUREMENT) == CCZ_OK);
+    CHECK(memcmp(a, same, 16) != 0); /* the raw key stays inside */
+    CHECK(seal_from(b, root, CCZ_SEAL_TO_SIGNER) == CCZ_E_UNAVAILABLE);
+    CHECK(strcmp(err.where, "tee:seal-key") == 0 && err.hint[0]);
+    static const struct ccz_span bad[] = {{same, 0}, {same, 15}, {same, 17}};
+    (void)snprintf(path, sizeof(path), "%s/dev/attestation/%s", root, names[2]);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(ccz_file_write(path, bad[i], 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+        CHECK(seal_from(b, root, CCZ_SEAL_TO_SIGNER) == CCZ_E_PEER);
+    }
+    uint8_t zero[16] = {0};
+    CHECK(ccz_file_write(path, CCZ_SPAN(zero, 16), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    CHECK(seal_from(b, root, CCZ_SEAL_TO_SIGNER) == CCZ_E_PEER);
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(path, sizeof(path), "%s/dev/attestation/%s", root, names[i]);
+        CHECK(remove(path) == 0);
+    }
+    static const char *const dirs[] = {"/dev/attestation/keys", "/dev/attestation", "/dev", ""};
+    for (size_t i = 0; i < 4; i++) {
+        (void)snprintf(path, sizeof(path), "%s%s", root, dirs[i]);
+        CHECK(remove(path) == 0);
+    }
+}
+
 static const struct ccz_test tests[] = {
     {"tee.unknown", test_unknown},
     {"tee.configfs_tdx", test_configfs_tdx},
@@ -463,6 +515,7 @@ static const struct ccz_test tests[] = {
     {"tee.gramine_refuse", test_gramine_refuse},
     {"tee.gramine_threads", test_gramine_threads},
     {"tee.gramine_files", test_gramine_files},
+    {"tee.gramine_seal", test_gramine_seal},
 };
 
 int main(int argc, char **argv)

@@ -537,6 +537,54 @@ static void test_debug(void)
     }
 }
 
+/* ------------------------------------------------------------------------------ sealing keys */
+
+/* The key of a program with these measured files; `debug` as in the cfg. */
+static void seal_key(uint8_t out[32], const char *library, bool debug, enum ccz_seal_to to,
+                     const char *info)
+{
+    CCZ_AUTO(ccz_attester) a = NULL;
+    CCZ_AUTO(ccz_secret) key = NULL;
+    struct ccz_attester_cfg cfg = {.provider = "sim-sgx",
+                                   .sim_dir = dir,
+                                   .sim_debug = debug,
+                                   .measure = &library,
+                                   .measure_len = library ? 1 : 0};
+    CHECK(ccz_attester_open(&a, &cfg, &err) == CCZ_OK);
+    CHECK(ccz_attester_seal_key(&key, a, to, info, &err) == CCZ_OK && ccz_secret_size(key) == 32);
+    memcpy(out, ccz_secret_view(key), 32);
+}
+
+static void test_seal(void)
+{
+    make_platform(&(struct ccz_sim_cfg){.now_s = NOW});
+    char lib[128];
+    (void)snprintf(lib, sizeof(lib), "%s/trust/root.pem", dir);
+    uint8_t k[7][32];
+    seal_key(k[0], NULL, false, CCZ_SEAL_TO_MEASUREMENT, "a");
+    seal_key(k[1], NULL, false, CCZ_SEAL_TO_MEASUREMENT, "b");
+    seal_key(k[2], lib, false, CCZ_SEAL_TO_MEASUREMENT, "a"); /* another program */
+    seal_key(k[3], NULL, true, CCZ_SEAL_TO_MEASUREMENT, "a"); /* one that can be debugged */
+    seal_key(k[4], NULL, false, CCZ_SEAL_TO_SIGNER, "a");
+    seal_key(k[5], lib, false, CCZ_SEAL_TO_SIGNER, "a"); /* another program of the same signer */
+    CHECK(memcmp(k[4], k[5], 32) == 0);
+    for (size_t i = 0; i < 5; i++)
+        for (size_t j = 0; j < i; j++)
+            CHECK(memcmp(k[i], k[j], 32) != 0);
+    seal_key(k[5], NULL, false, CCZ_SEAL_TO_MEASUREMENT, "a"); /* after a restart: the same */
+    CHECK(memcmp(k[0], k[5], 32) == 0);
+    CCZ_AUTO(ccz_attester) tdx = NULL;
+    struct ccz_secret *none = NULL;
+    CHECK(ccz_attester_open(&tdx, &(struct ccz_attester_cfg){.provider = "sim-tdx", .sim_dir = dir},
+                            &err) == CCZ_OK);
+    CHECK(ccz_attester_seal_key(&none, tdx, CCZ_SEAL_TO_MEASUREMENT, "a", &err) ==
+          CCZ_E_UNSUPPORTED);
+    CHECK(!none && strcmp(err.where, "tee:seal") == 0 && strstr(err.hint, "TDX"));
+    make_platform(&(struct ccz_sim_cfg){.now_s = NOW}); /* another machine */
+    seal_key(k[6], NULL, false, CCZ_SEAL_TO_MEASUREMENT, "a");
+    CHECK(memcmp(k[0], k[6], 32) != 0);
+}
+
 /* ------------------------------------------------------------------------------- measurement */
 
 static void write_text(char path[128], const char *name, const char *text)
@@ -740,6 +788,7 @@ static const struct ccz_test tests[] = {
     {"sim.sgx_quote", test_sgx_quote},
     {"sim.tdx_quote", test_tdx_quote},
     {"sim.debug", test_debug},
+    {"sim.seal", test_seal},
     {"sim.measure", test_measure},
     {"sim.measure_record", test_measure_record},
     {"sim.measure_self", test_measure_self},

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cczoo kms audit export | checkpoint | keys | verify | receipt: the audit log in a file, and whether it is what was signed. */
+#include "kms_audit.h"
+
+#include "cli.h"
+
+#include <cczoo/codec.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PUBLIC_KEYS_SIZE_MAX = 65536, PIECE_SIZE = 65536, RECEIPTS_SIZE_MAX = 16 << 20 };
+
+/* ------------------------------------------------------------------------------ keys */
+
+struct keys {
+    struct ccz_key *key[CCZ_KMS_LOG_KEYS_MAX];
+    size_t len;
+};
+
+static void keys_free(struct keys *k)
+{
+    for (size_t i = 0; i < k->len; i++)
+        ccz_key_free(k->key[i]);
+}
+
+static const struct ccz_key *const *keys_view(const struct keys *k)
+{
+    return (const struct ccz_key *const *)k->key;
+}
+
+/* One or more PEM blocks, as `audit keys` prints them. */
+static ccz_rc keys_read(struct keys *k, const char *file, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF pem;
+    ccz_buf_init(&pem, PUBLIC_KEYS_SIZE_MAX);
+    ccz_rc rc = ccz_file_read(&pem, file, err);
+    struct ccz_span text = ccz_buf_span(&pem);
+    while (rc == CCZ_OK) {
+        CCZ_AUTO_BUF der;
+        ccz_buf_init(&der, 1024);
+        rc = ccz_pem_next(&der, &text, "PUBLIC KEY", err);
+        if (rc == CCZ_E_NOT_FOUND && k->len)
+            return CCZ_OK;
+        if (rc == CCZ_OK && k->len == CCZ_KMS_LOG_KEYS_MAX)
+            rc = ccz_fail(err, CCZ_E_LIMIT, "kms:export-keys", CCZ_KMS_LOG_KEYS_MAX,
+                          "%s holds more than %d keys", file, CCZ_KMS_LOG_KEYS_MAX);
+        if (rc == CCZ_OK)
+            rc = ccz_key_from_spki(&k->key[k->len], ccz_buf_span(&der), err);
+        if (rc == CCZ_OK)
+            k->len++;
+    }
+    return rc;
+}
+
+ccz_rc kms_audit_keys(struct ccz_rpc_client *c, struct ccz_err *err)
+{
+    struct ccz_kms_checkpoint cp;
+    struct keys k = {0};
+    CCZ_AUTO_BUF pem;
+    ccz_buf_init(&pem, PUBLIC_KEYS_SIZE_MAX);
+    ccz_rc rc = ccz_kms_get_checkpoint(&cp, k.key, &k.len, c, err);
+    for (size_t i = 0; rc == CCZ_OK && i < k.len; i++) {
+        CCZ_AUTO_BUF der;
+        ccz_buf_init(&der, 1024);
+        rc = ccz_key_spki(&der, k.key[i]);
+        if (rc != CCZ_OK)
+            ccz_fail(err, rc, "kms:checkpoint-key", (int64_t)i, "cannot encode a key");
+        ccz_pem_put(&pem, "PUBLIC KEY", ccz_buf_span(&der));
+    }
+    if (rc == CCZ_OK)
+        ui_out_span(ccz_buf_span(&pem));
+    keys_free(&k);
+    return rc;
+}
+
+ccz_rc kms_audit_checkpoint(struct ccz_rpc_client *c, struct ccz_err *err)
+{
+    struct ccz_kms_checkpoint cp;
+    struct keys k = {0};
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, CCZ_KMS_CHECKPOINT_SIZE_MAX);
+    ccz_rc rc = ccz_kms_get_checkpoint(&cp, k.key, &k.len, c, err);
+    if (rc == CCZ_OK) {
+        ccz_kms_checkpoint_put(&text, &cp);
+        ui_out_span(ccz_buf_span(&text));
+    }
+    keys_free(&k);
+    return rc;
+}
+
+/* ---------------------------------------------------------------------------- export */
+
+/* Where an export goes: into the file, and through the verifier. */
+struct writer {
+    struct ccz_newfile file;
+    struct ccz_kms_log *log;
+    struct ccz_buf record;
+    ccz_rc rc;
+    struct ccz_err *err;
+};
+
+static ccz_rc write_all(int fd, struct ccz_span s, struct ccz_err *err)
+{
+    while (s.size) {
+        ssize_t n = write(fd, s.ptr, s.size);
+        if (n < 0 && errno != EINTR)
+            return ccz_fail(err, CCZ_E_IO, "kms:export-write", errno, "cannot write: %s",
+                            strerror(errno));
+        if (n > 0)
+            s = ccz_span_sub(s, (size_t)n, s.size - (size_t)n);
+    }
+    return CCZ_OK;
+}
+
+static void flush(struct writer *w)
+{
+    struct ccz_span record = ccz_buf_span(&w->record);
+    if (w->rc == CCZ_OK && w->record.bad)
+        w->rc = ccz_fail(w->err, CCZ_E_LIMIT, "kms:export-size", CCZ_KMS_LOG_RECORD_SIZE_MAX,
+                         "a record is too long");
+    if (w->rc == CCZ_OK)
+        w->rc = ccz_kms_log_put(w->log, record, w->err);
+    if (w->rc == CCZ_OK)
+        w->rc = write_all(w->file.fd, record, w->err);
+    ccz_buf_clear(&w->record);
+}
+
+static void write_line(void *arg, const struct ccz_kms_audit_line *line)
+{
+    struct writer *w = arg;
+    if (w->rc != CCZ_OK)
+        return;
+    ccz_kms_log_put_line(&w->record, line);
+    flush(w);
+}
+
+static ccz_rc write_export(struct writer *w, struct ccz_rpc_client *c,
+                           const struct ccz_kms_checkpoint *cp, const struct keys *k,
+                           struct ccz_err *err)
+{
+    w->rc = ccz_kms_log_put_header(&w->record, cp->origin, keys_view(k), k->len);
+    if (w->rc != CCZ_OK)
+        return ccz_fail(err, w->rc, "kms:export-header", 0, "cannot write the header");
+    flush(w);
+    ccz_rc rc = w->rc;
+    if (rc == CCZ_OK)
+        rc = ccz_kms_audit(c, 0, cp->size, 0, write_line, w, err);
+    if (rc == CCZ_OK && w->rc == CCZ_OK) {
+        ccz_kms_log_put_checkpoint(&w->record, cp);
+        flush(w);
+    }
+    if (rc == CCZ_OK)
+        rc = w->rc;
+    return rc == CCZ_OK ? ccz_kms_log_end(w->log, err) : rc;
+}
+
+ccz_rc kms_audit_export(struct ccz_rpc_client *c, const char *file, struct ccz_err *err)
+{
+    struct ccz_kms_checkpoint cp;
+    struct keys k = {0};
+    CCZ_AUTO(ccz_kms_log) log = NULL;
+    ccz_rc rc = ccz_kms_get_checkpoint(&cp, k.key, &k.len, c, err);
+    const struct ccz_kms_log_cfg cfg = {.keys = keys_view(&k), .keys_len = k.len};
+    if (rc == CCZ_OK)
+        rc = ccz_kms_log_new(&log, &cfg, err);
+    struct writer w = {.log = log, .err = err};
+    ccz_buf_init(&w.record, CCZ_KMS_LOG_RECORD_SIZE_MAX);
+    if (rc == CCZ_OK)
+        rc = ccz_newfile_open(&w.file, file, 0600, err);
+    if (rc == CCZ_OK) {
+        rc = write_export(&w, c, &cp, &k, err);
+        if (rc ==
+            CCZ_OK) /* an older export is what a newer one is compared with: never overwritten */
+            rc = ccz_newfile_commit(&w.file, CCZ_FILE_CREATE_ONLY, err);
+        ccz_newfile_abort(&w.file);
+    }
+    ccz_buf_free(&w.record);
+    keys_free(&k);
+    if (rc != CCZ_OK)
+        return rc;
+    char id[65];
+    ccz_hex(id, cp.key_id, 32);
+    ui_out("exported %llu lines to %s, signed by key %s\n", (unsigned long long)cp.size, file, id);
+    return CCZ_OK;
+}
+
+/* ---------------------------------------------------------------------------- verify */
+
+struct verify_opts {
+    const char *key, *receipt, *from;
+    bool json;
+};
+
+static ccz_rc read_export(struct ccz_kms_log *log, FILE *f, const char *file, struct ccz_err *err)
+{
+    static uint8_t piece[PIECE_SIZE];
+    ccz_rc rc = CCZ_OK;
+    size_t n;
+    while (rc == CCZ_OK && (n = fread(piece, 1, sizeof(piece), f)) > 0)
+        rc = ccz_kms_log_put(log, CCZ_SPAN(piece, n), err);
+    if (rc == CCZ_OK && ferror(f))
+        rc = ccz_fail(err, CCZ_E_IO, "kms:export-read", errno, "cannot read %s: %s", file,
+                      strerror(errno));
+    return rc == CCZ_OK ? ccz_kms_log_end(log, err) : rc;
+}
+
+/* @p out is a log that was verified. */
+static ccz_rc open_export(struct ccz_kms_log **out, const char *file, const struct keys *k,
+                          struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_kms_log) log = NULL;
+    const struct ccz_kms_log_cfg cfg = {.keys = keys_view(k), .keys_len = k->len};
+    ccz_rc rc = ccz_kms_log_new(&log, &cfg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    FILE *f = fopen(file, "re");
+    if (!f)
+        return ccz_fail(err, errno == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, "kms:export-read", errno,
+                        "cannot open %s: %s", file, strerror(errno));
+    rc = read_export(log, f, file, err);
+    (void)fclose(f);
+    if (rc == CCZ_OK)
+        *out = ccz_kms_log_take(&log);
+    return rc;
+}
+
+/* What --from names: an export, or a checkpoint in its own text. */
+static ccz_rc check_from(const struct ccz_kms_log *log, const char *file, const struct keys *k,
+                         struct ccz_err *err)
+{
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, CCZ_KMS_CHECKPOINT_SIZE_MAX);
+    ccz_rc rc = ccz_file_read(&text, file, NULL);
+    if (rc == CCZ_OK && text.size && text.ptr[0] != '{') {
+        struct ccz_kms_checkpoint c;
+        rc = ccz_kms_checkpoint_parse(&c, ccz_buf_span(&text), err);
+        return rc == CCZ_OK ? ccz_kms_log_includes(log, &c, err) : rc;
+    }
+    CCZ_AUTO(ccz_kms_log) older = NULL; /* too long for a checkpoint, or begins like an export */
+    rc = open_export(&older, file, k, err);
+    return rc == CCZ_OK ? ccz_kms_log_continues(log, older, err) : rc;
+}
+
+/* One receipt a line. */
+static ccz_rc check_receipts(uint64_t *count, const struct ccz_kms_log *log, const char *file,
+                             struct ccz_err *err)
+{
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, RECEIPTS_SIZE_MAX);
+    ccz_rc rc = ccz_file_read(&text, file, err);
+    struct ccz_span left = ccz_buf_span(&text);
+    while (rc == CCZ_OK && left.size) {
+        const uint8_t *lf = memchr(left.ptr, '\n', left.size);
+        size_t n = lf ? (size_t)(lf - left.ptr) : left.size;
+        struct ccz_kms_inclusion r;
+        rc = ccz_kms_inclusion_parse(&r, ccz_span_sub(left, 0, n), err);
+        if (rc == CCZ_OK)
+            rc = ccz_kms_log_has(log, &r, err);
+        if (rc == CCZ_OK)
+            ++*count;
+        n += lf ? 1 : 0;
+        left = ccz_span_sub(left, n, left.size - n);
+    }
+    if (rc == CCZ_OK && *count == 0)
+        rc = ccz_fail(err, CCZ_E_FORMAT, "kms:receipt", 0, "%s holds no receipt", file);
+    return rc;
+}
+
+static void show_verified(const struct verify_opts *o, const struct ccz_kms_log *log,
+                          uint64_t receipts)
+{
+    const struct ccz_kms_checkpoint *last = ccz_kms_log_last(log);
+    char at[21], id[65];
+    ccz_time_format(at, last->time_s);
+    ccz_hex(id, last->key_id, 32);
+    if (o->json)
+        ui_out("{\"verdict\":\"accept\",\"lines\":%llu,\"checkpoints\":%llu,\"signed\":\"%s\","
+               "\"key\":\"%s\","
+               "\"key_given\":%s,\"receipts\":%llu,\"continues\":%s}\n",
+               (unsigned long long)ccz_kms_log_lines(log),
+               (unsigned long long)ccz_kms_log_checkpoints(log), at, id, o->key ? "true" : "false",
+               (unsigned long long)receipts, o->from ? "true" : "false");
+    else
+        ui_out("accepted: %llu lines, %llu checkpoints, the last one of %s by key %s\n",
+               (unsigned long long)ccz_kms_log_lines(log),
+               (unsigned long long)ccz_kms_log_checkpoints(log), at, id);
+    if (!o->json && receipts)
+        ui_out("accepted: %llu receipts\n", (unsigned long long)receipts);
+    if (!o->json && o->from)
+        ui_out("accepted: it continues %s\n", o->from);
+    if (!o->key)
+        ui_say("the key comes from the export itself: whoever wrote the file could have signed it. "
+               "Say --key FILE "
+               "with what cczoo kms audit keys printed");
+}
+
+static ccz_rc verify(const struct verify_opts *o, const char *file, struct ccz_err *err)
+{
+    struct keys k = {0};
+    CCZ_AUTO(ccz_kms_log) log = NULL;
+    uint64_t receipts = 0;
+    ccz_rc rc = o->key ? keys_read(&k, o->key, err) : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = open_export(&log, file, &k, err);
+    if (rc == CCZ_OK && o->from)
+        rc = check_from(log, o->from, &k, err);
+    if (rc == CCZ_OK && o->receipt)
+        rc = check_receipts(&receipts, log, o->receipt, err);
+    if (rc == CCZ_OK)
+        show_verified(o, log, receipts);
+    keys_free(&k);
+    return rc;
+}
+
+int kms_audit_verify(int argc, char **argv)
+{
+    struct verify_opts o = {0};
+    const struct ui_opt opts[] = {
+        {"key", &o.key, NULL, NULL, "FILE",
+         "public keys that may have signed, PEM (cczoo kms audit keys)"},
+        {"receipt", &o.receipt, NULL, NULL, "FILE", "receipts that the log must hold, one a line"},
+        {"from", &o.from, NULL, NULL, "FILE",
+         "older export or checkpoint that the log must continue"},
+        {"json", NULL, NULL, &o.json, NULL, "print JSON"},
+        {0},
+    };
+    int n =
+        ui_parse(argc, argv,
+                 "cczoo kms audit verify EXPORT [--key FILE] [--receipt FILE] [--from FILE]", opts);
+    if (n < 0)
+        return ui_parse_status(n);
+    if (n != 1) {
+        ui_error("expected: cczoo kms audit verify EXPORT");
+        return UI_USAGE;
+    }
+    struct ccz_err err = {0};
+    return verify(&o, argv[0], &err) == CCZ_OK ? UI_OK : ui_fail(&err);
+}
+
+static bool read_seq(uint64_t *out, const char *text)
+{
+    *out = 0;
+    for (const char *p = text; *p; p++) {
+        if (*p < '0' || *p > '9' || *out > CCZ_KMS_TREE_SIZE_MAX)
+            return false;
+        *out = *out * 10 + (uint64_t)(*p - '0');
+    }
+    return *text != 0;
+}
+
+int kms_audit_receipt(int argc, char **argv)
+{
+    const char *key = NULL;
+    const struct ui_opt opts[] = {
+        {"key", &key, NULL, NULL, "FILE", "public keys that may have signed, PEM"},
+        {0},
+    };
+    int n = ui_parse(argc, argv, "cczoo kms audit receipt EXPORT SEQ [--key FILE]", opts);
+    if (n < 0)
+        return ui_parse_status(n);
+    uint64_t seq;
+    if (n != 2 || !read_seq(&seq, argv[1])) {
+        ui_error("expected: cczoo kms audit receipt EXPORT SEQ");
+        return UI_USAGE;
+    }
+    struct ccz_err err = {0};
+    struct keys k = {0};
+    CCZ_AUTO(ccz_kms_log) log = NULL;
+    struct ccz_kms_inclusion r;
+    ccz_rc rc = key ? keys_read(&k, key, &err) : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = open_export(&log, argv[0], &k, &err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_log_prove(&r, log, seq, &err);
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, CCZ_KMS_INCLUSION_SIZE_MAX);
+    if (rc == CCZ_OK) {
+        ccz_kms_inclusion_put(&text, &r);
+        ui_out("%s\n", ccz_buf_str(&text));
+    }
+    keys_free(&k);
+    return rc == CCZ_OK ? UI_OK : ui_fail(&err);
+}

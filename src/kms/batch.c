@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls in one transaction: who may do this, do it, record it, commit, answer. The order is the security argument: an
+ * answer is made inside a transaction that also holds its audit line, and handed out only after that transaction is on
+ * disk.
+ */
+#include "kms_priv.h"
+
+#include <cczoo/codec.h>
+
+#include <string.h>
+
+enum { RECEIPT_ROOM = 128 + CCZI_KMS_PROOF_SIZE_MAX };
+
+void cczi_kms_entry_init(struct cczi_kms_entry *e, const struct ccz_kms_request *req)
+{
+    *e = (struct cczi_kms_entry){.req = req, .method = cczi_kms_method_find(req->path)};
+    ccz_buf_init(&e->answer, CCZ_KMS_MESSAGE_SIZE_MAX);
+    e->answer.wipe = true;
+    ccz_buf_init(&e->proof, CCZI_KMS_PROOF_SIZE_MAX);
+}
+
+void cczi_kms_entry_deinit(struct cczi_kms_entry *e)
+{
+    ccz_buf_free(&e->answer);
+    ccz_buf_free(&e->proof);
+}
+
+static const char *op_of(const struct cczi_kms_entry *e)
+{
+    return e->method ? e->method->name : "unknown";
+}
+
+/* As before the first try. */
+static void reset(struct cczi_kms_entry *e, struct ccz_kms_store *s)
+{
+    e->rc = CCZ_OK;
+    e->err = (struct ccz_err){0};
+    e->receipt = (struct ccz_kms_receipt){0};
+    e->call = (struct cczi_kms_call){.store = s, .req = e->req};
+    ccz_buf_free(&e->answer); /* freed, not cleared: it may hold a value */
+    ccz_buf_clear(&e->proof);
+}
+
+/* Everything that an accepted call is, but for the commit. */
+static ccz_rc accept(struct cczi_kms_entry *e)
+{
+    const struct cczi_kms_method *m = e->method;
+    if (!m)
+        return ccz_fail(&e->err, CCZ_E_UNSUPPORTED, "kms:method", 0, "there is no such method");
+    ccz_rc rc = cczi_kms_authorize(&e->call, m, &e->err);
+    if (rc == CCZ_OK)
+        rc = m->run(&e->answer, &e->call, &e->err);
+    if (rc == CCZ_OK && (e->answer.bad || e->answer.size > e->answer.max_size - RECEIPT_ROOM))
+        rc = ccz_fail(&e->err, CCZ_E_LIMIT, "kms:response", (int64_t)e->answer.max_size,
+                      "the response is too large");
+    if (rc == CCZ_OK && m->recorded)
+        rc = cczi_kms_record(&e->receipt, &e->call, m->name, NULL, &e->err);
+    return rc;
+}
+
+/* One call inside the transaction. An error is one of the transaction: that of the call is in e->rc. */
+static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_savepoint(s, err);
+    if (rc != CCZ_OK)
+        return rc;
+    e->rc = accept(e);
+    if (e->rc == CCZ_OK)
+        return cczi_kms_savepoint_keep(s, err);
+    e->receipt = (struct ccz_kms_receipt){0};
+    ccz_buf_free(&e->answer);
+    if (!cczi_kms_db_in_tx(&s->db) || s->db.fault != CCZI_KMS_FAULT_NONE) { /* all of it is lost */
+        *err = e->err;
+        return e->rc;
+    }
+    rc = cczi_kms_savepoint_undo(s, err);
+    return rc == CCZ_OK ? cczi_kms_record(&e->receipt, &e->call, op_of(e), &e->err, err) : rc;
+}
+
+/* @param[out] begun  false: the store itself does not answer, whatever the calls are */
+static ccz_rc try_once(bool *begun, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
+                       size_t len, struct ccz_err *err)
+{
+    for (size_t i = 0; i < len; i++)
+        reset(&entries[i], s);
+    ccz_rc rc = cczi_kms_begin(s, err);
+    *begun = rc == CCZ_OK;
+    for (size_t i = 0; rc == CCZ_OK && i < len; i++)
+        rc = run_one(s, &entries[i], err);
+    if (rc == CCZ_OK)
+        return cczi_kms_commit(s, err); /* nothing is answered before this */
+    cczi_kms_rollback(s);
+    return rc;
+}
+
+/* From the start again where the database says that it may succeed then. */
+static ccz_rc transact(bool *begun, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
+                       size_t len, struct ccz_err *err)
+{
+    ccz_rc rc = try_once(begun, s, entries, len, err);
+    for (unsigned n = 1;
+         n < CCZI_KMS_RETRIES && rc != CCZ_OK && s->db.fault == CCZI_KMS_FAULT_AGAIN; n++) {
+        ccz_log(CCZ_LOG_WARN, "kms", "a transaction of %zu calls starts again: where=%s %s", len,
+                err->where, err->msg);
+        cczi_kms_retry_pause(n);
+        rc = try_once(begun, s, entries, len, err);
+    }
+    return rc;
+}
+
+/* A refusal is on record too. If that fails, the call is refused all the same and the log says so. */
+static void record_refusal(struct ccz_kms_store *s, struct cczi_kms_entry *e)
+{
+    struct ccz_err err = {0};
+    ccz_rc rc = cczi_kms_begin(s, &err);
+    if (rc == CCZ_OK) {
+        rc = cczi_kms_record(&e->receipt, &e->call, op_of(e), &e->err, &err);
+        if (rc == CCZ_OK)
+            rc = cczi_kms_commit(s, &err);
+        else
+            cczi_kms_rollback(s);
+    }
+    if (rc == CCZ_OK)
+        return;
+    e->receipt = (struct ccz_kms_receipt){0};
+    ccz_log(CCZ_LOG_ERROR, "kms", "a refusal could not be recorded: where=%s %s", err.where,
+            err.msg);
+}
+
+static void fail(struct cczi_kms_entry *e, ccz_rc rc, const struct ccz_err *why)
+{
+    e->rc = rc;
+    e->err = *why;
+    ccz_buf_free(&e->answer);
+}
+
+static void put_receipt(struct cczi_kms_entry *e)
+{
+    struct cczi_msg_receipt m = {.seq = e->receipt.audit_seq,
+                                 .sha256 = CCZ_SPAN(e->receipt.audit_sha256, 32),
+                                 .time_s = (uint64_t)e->receipt.time_s};
+    /* beside the receipt and not in it, where older clients expect few bytes */
+    if (e->proof.size)
+        ccz_pb_put_bytes(&e->answer, CCZI_MSG_INCLUSION, ccz_buf_span(&e->proof));
+    size_t mark = ccz_pb_open(&e->answer, CCZI_MSG_RECEIPT);
+    cczi_msg_put(&e->answer, cczi_msg_receipt, &m);
+    ccz_pb_close(&e->answer, mark);
+    if (!e->answer.bad && !e->proof.bad)
+        return;
+    struct ccz_err err = {0};
+    ccz_rc rc = ccz_fail(&err, CCZ_E_NOMEM, "kms:response", 0, "no memory for the response");
+    fail(e, rc, &err);
+}
+
+/* The transaction is on disk: proofs, receipts, log lines. */
+static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
+{
+    struct ccz_err err = {0};
+    ccz_rc rc = cczi_kms_settle(s, &err);
+    if (rc == CCZ_OK && s->on_batch)
+        rc = s->on_batch(s->on_batch_arg, s, entries, len, &err);
+    for (size_t i = 0; i < len; i++) {
+        struct cczi_kms_entry *e = &entries[i];
+        bool recorded = e->rc == CCZ_OK && e->method->recorded;
+        if (recorded && rc != CCZ_OK)
+            fail(e, rc, &err);
+        else if (recorded)
+            put_receipt(e);
+        if (recorded || e->rc != CCZ_OK)
+            cczi_kms_log_call(&e->call, op_of(e), e->rc == CCZ_OK ? NULL : &e->err, &e->receipt);
+    }
+}
+
+/* The database is away or held by others, or its last word is lost: no call was done as far as anybody can know, none can
+ * be recorded, and asking again for each would wait as long each time. */
+static void give_up(struct cczi_kms_entry *entries, size_t len, ccz_rc rc,
+                    const struct ccz_err *why)
+{
+    for (size_t i = 0; i < len; i++) {
+        struct cczi_kms_entry *e = &entries[i];
+        e->receipt = (struct ccz_kms_receipt){0};
+        if (e->rc == CCZ_OK)
+            fail(e, rc, why);
+        cczi_kms_log_call(&e->call, op_of(e), &e->err, &e->receipt);
+    }
+}
+
+static void handle_one(struct ccz_kms_store *s, struct cczi_kms_entry *e)
+{
+    struct ccz_err err = {0};
+    bool begun;
+    ccz_rc rc = transact(&begun, s, e, 1, &err);
+    if (rc == CCZ_OK) {
+        finish(s, e, 1);
+    } else if (!begun || s->db.fault != CCZI_KMS_FAULT_NONE) {
+        give_up(e, 1, rc, &err);
+    } else {
+        if (e->rc == CCZ_OK)
+            fail(e, rc, &err);
+        record_refusal(s, e);
+        cczi_kms_log_call(&e->call, op_of(e), &e->err, &e->receipt);
+    }
+}
+
+void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
+{
+    struct ccz_err err = {0};
+    bool begun = true;
+    ccz_rc rc = len > 1 ? transact(&begun, s, entries, len, &err) : CCZ_OK;
+    if (len > 1 && rc == CCZ_OK) {
+        finish(s, entries, len);
+        return;
+    }
+    if (rc != CCZ_OK && (!begun || s->db.fault != CCZI_KMS_FAULT_NONE)) {
+        give_up(entries, len, rc, &err);
+        return;
+    }
+    if (len > 1)
+        ccz_log(CCZ_LOG_WARN, "kms", "a batch of %zu calls is handled one by one: where=%s %s", len,
+                err.where, err.msg);
+    for (size_t i = 0; i < len; i++)
+        handle_one(s, &entries[i]);
+}
+
+ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_kms_store *store,
+                      const struct ccz_kms_request *req, struct ccz_err *err)
+{
+    struct cczi_kms_entry e;
+    cczi_kms_entry_init(&e, req);
+    cczi_kms_handle_batch(store, &e, 1);
+    size_t before = response->size;
+    if (e.rc == CCZ_OK) {
+        ccz_buf_put_span(response, ccz_buf_span(&e.answer));
+        if (response->bad) {
+            response->size = before;
+            e.rc = ccz_fail(&e.err, CCZ_E_LIMIT, "kms:response", (int64_t)response->max_size,
+                            "the response is too large");
+        }
+    }
+    if (err && e.rc != CCZ_OK)
+        *err = e.err;
+    cczi_kms_entry_deinit(&e);
+    return e.rc;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A store of an older schema becomes one of the next, in one transaction. Rows carry MACs over their columns, so those
+ * that change are written anew; before that everything is checked as the older schema would have: a store that somebody
+ * changed must not come out of this as a genuine one.
+ */
+#include "kms_priv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct cczi_kms_migration *find(const struct ccz_kms_backend *ops, int64_t from)
+{
+    for (size_t i = 0; i < ops->migrations_len; i++)
+        if (ops->migrations[i].from == from)
+            return &ops->migrations[i];
+    return NULL;
+}
+
+/* ------------------------------------------------------------------- schema 1 to 2 */
+
+/* The MAC of schema 1, which knew no states. */
+static ccz_rc check_item_1(const struct ccz_kms_store *s, const struct cczi_kms_item *it,
+                           struct ccz_err *err)
+{
+    uint8_t num[3][8];
+    const uint64_t numbers[3] = {it->slot.ref.kind, it->slot.version, (uint64_t)it->created_s};
+    for (size_t i = 0; i < 3; i++)
+        for (size_t k = 0; k < 8; k++)
+            num[i][k] = (uint8_t)(numbers[i] >> (8 * k));
+    const struct ccz_span f[] = {CCZ_SPAN(num[0], 8), ccz_span_str(it->slot.ref.name),
+                                 CCZ_SPAN(num[1], 8), ccz_span_str(it->slot.alg),
+                                 CCZ_SPAN(num[2], 8), ccz_buf_span(&it->sealed)};
+    return cczi_kms_row_check(s, "item", f, 6, it->mac, err);
+}
+
+/* The row of item_1 behind @p it. @retval CCZ_E_NOT_FOUND that was the last one */
+static ccz_rc next_item_1(struct cczi_kms_item *it, struct ccz_kms_store *s, struct ccz_err *err)
+{
+    char name[CCZ_KMS_NAME_SIZE];
+    memcpy(name, it->slot.ref.name, sizeof(name));
+    ccz_rc rc = CCZ_E_NOT_FOUND;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_1_NEXT);
+    cczi_q_int(&q, it->slot.ref.kind);
+    cczi_q_text(&q, name);
+    cczi_q_int(&q, it->slot.version);
+    if (cczi_q_row(&q)) {
+        int64_t kind = cczi_q_col_int(&q, 4), version = cczi_q_col_int(&q, 6);
+        cczi_q_col_text(it->slot.alg, sizeof(it->slot.alg), &q, 0);
+        it->created_s = cczi_q_col_int(&q, 1);
+        ccz_buf_clear(&it->sealed);
+        ccz_buf_put_span(&it->sealed, cczi_q_col(&q, 2));
+        cczi_q_col_bytes(it->mac, sizeof(it->mac), &q, 3);
+        cczi_q_col_text(it->slot.ref.name, sizeof(it->slot.ref.name), &q, 5);
+        bool known = (kind == CCZI_KMS_KEY || kind == CCZI_KMS_SECRET) && version >= 1 &&
+                     version <= CCZ_KMS_VERSIONS_MAX && !it->sealed.bad;
+        it->slot.ref.kind = kind == CCZI_KMS_KEY ? CCZI_KMS_KEY : CCZI_KMS_SECRET;
+        it->slot.version = (uint32_t)version;
+        rc = known ? check_item_1(s, it, err)
+                   : ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind,
+                              "a row of table \"item\" is not one that we write");
+    }
+    return cczi_q_end_after(&q, rc, err);
+}
+
+/* Each item out of the old set of rows and into the new one. @param[out] old_set  what the rows of item add up to */
+static ccz_rc move_items_1(uint8_t old_set[32], uint64_t *moved, struct ccz_kms_store *s,
+                           struct ccz_err *err)
+{
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
+    ccz_rc rc;
+    while ((rc = next_item_1(&it, s, err)) == CCZ_OK) {
+        CCZ_AUTO(ccz_secret) value = NULL;
+        rc = cczi_kms_unseal(&value, &s->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
+        if (rc == CCZ_OK)
+            rc = cczi_kms_set_toggle(old_set, &s->sealer, it.mac);
+        if (rc == CCZ_OK)
+            rc = cczi_kms_row_remove(s, it.mac);
+        if (rc == CCZ_OK)
+            rc = cczi_kms_item_insert(s, &it, err);
+        if (rc != CCZ_OK)
+            break;
+        ++*moved;
+    }
+    cczi_kms_item_deinit(&it);
+    return rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
+}
+
+static ccz_rc migrate_1(uint64_t *moved, struct ccz_kms_store *s, struct ccz_err *err)
+{
+    uint8_t was[32], set[32] = {0};
+    struct ccz_kms_check c = {0};
+    memcpy(was, s->head.set, sizeof(was));
+    ccz_rc rc = move_items_1(set, moved, s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_admins_check(&c, set, s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_others_check(&c, set, s, err);
+    if (rc == CCZ_OK && !ccz_ct_eq(set, was, sizeof(was))) {
+        ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0,
+                 "rows were added, removed or replaced by earlier ones outside of the KMS");
+        rc = cczi_kms_hint(err, CCZ_E_SIG);
+    }
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------- all */
+
+static ccz_rc run(struct ccz_kms_store *s, const struct cczi_kms_migration *m, int64_t now_s,
+                  struct ccz_err *err)
+{
+    uint64_t lines, moved = 0;
+    struct ccz_kms_receipt receipt;
+    ccz_rc rc = cczi_kms_audit_check_all(&lines, s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_db_exec(&s->db, m->before, err);
+    if (rc == CCZ_OK)
+        rc = migrate_1(&moved, s, err);
+    char entry[128];
+    int n =
+        snprintf(entry, sizeof(entry),
+                 "{\"op\":\"migrate\",\"verdict\":\"accept\",\"from\":%d,\"to\":%d,\"items\":%llu}",
+                 (int)m->from, (int)m->from + 1, (unsigned long long)moved);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
+    return rc == CCZ_OK ? cczi_kms_db_exec(&s->db, m->after, err) : rc;
+}
+
+ccz_rc ccz_kms_migrate(const struct ccz_kms_state *state, int64_t now_s, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    ccz_rc rc = cczi_kms_store_open_schema(&s, state, 1, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct cczi_kms_migration *m = find(s->db.ops, 1);
+    if (!m)
+        return ccz_fail(err, CCZ_E_UNSUPPORTED, "kms:migrate", 1, "no way from schema 1 with %s",
+                        s->db.ops->name);
+    rc = cczi_kms_begin(s, err);
+    if (rc == CCZ_OK)
+        rc = run(s, m, now_s, err);
+    if (rc == CCZ_OK)
+        return cczi_kms_commit(s, err);
+    cczi_kms_rollback(s);
+    return rc;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parsed policies: a release judges by the same few again and again. */
+#include "kms_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct slot {
+    struct ccz_policy *policy; /* NULL = free */
+    uint8_t mac[32];
+    size_t json_size;
+    uint64_t used; /* turn of the last use */
+};
+struct cczi_kms_policies {
+    struct slot slot[CCZI_KMS_POLICIES_MAX];
+    uint64_t turn;
+    struct cczi_kms_policies_stat stat;
+};
+
+ccz_rc cczi_kms_policies_new(struct cczi_kms_policies **out)
+{
+    *out = calloc(1, sizeof(**out));
+    return *out ? CCZ_OK : CCZ_E_NOMEM;
+}
+
+static void forget(struct cczi_kms_policies *c, struct slot *s)
+{
+    if (!s->policy)
+        return;
+    c->stat.len--;
+    c->stat.json_size -= s->json_size;
+    ccz_policy_free(s->policy);
+    *s = (struct slot){0};
+}
+
+void cczi_kms_policies_free(struct cczi_kms_policies *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < CCZI_KMS_POLICIES_MAX; i++)
+        forget(c, &c->slot[i]);
+    free(c);
+}
+
+/* A free slot, or the one that was not used for longest. */
+static struct slot *oldest(struct cczi_kms_policies *c, bool taken)
+{
+    struct slot *best = NULL;
+    for (size_t i = 0; i < CCZI_KMS_POLICIES_MAX; i++) {
+        struct slot *s = &c->slot[i];
+        if ((!taken || s->policy) && (!best || s->used < best->used))
+            best = s;
+    }
+    return best;
+}
+
+ccz_rc cczi_kms_policies_get(const struct ccz_policy **out, struct cczi_kms_policies *c,
+                             const struct cczi_kms_policy *row, struct ccz_err *err)
+{
+    *out = NULL;
+    c->turn++;
+    for (size_t i = 0; i < CCZI_KMS_POLICIES_MAX; i++) {
+        struct slot *s = &c->slot[i];
+        if (s->policy && memcmp(s->mac, row->mac, sizeof(s->mac)) == 0) { /* public on both sides */
+            s->used = c->turn;
+            c->stat.hits++;
+            *out = s->policy;
+            return CCZ_OK;
+        }
+    }
+    struct ccz_policy *parsed = NULL;
+    ccz_rc rc = ccz_policy_parse(&parsed, ccz_buf_span(&row->json), err);
+    if (rc != CCZ_OK)
+        return rc;
+    while (c->stat.len && c->stat.json_size + row->json.size > CCZI_KMS_POLICIES_JSON_MAX)
+        forget(c, oldest(c, true));
+    struct slot *s = oldest(c, false);
+    forget(c, s);
+    *s = (struct slot){.policy = parsed, .json_size = row->json.size, .used = c->turn};
+    memcpy(s->mac, row->mac, sizeof(s->mac));
+    c->stat.parsed++;
+    c->stat.len++;
+    c->stat.json_size += row->json.size;
+    *out = parsed;
+    return CCZ_OK;
+}
+
+struct cczi_kms_policies_stat cczi_kms_policies_stat(const struct cczi_kms_policies *c)
+{
+    return c->stat;
+}

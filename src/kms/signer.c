@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The key that signs checkpoints: a sealed row like every other value, under a name that no caller can write. Servers that share a
+ * database share it. A new version of it takes over; old versions stay, since their signatures do. */
+#include "kms_priv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct cczi_kms_ref signer_ref = {.kind = CCZI_KMS_SYSTEM, .name = "audit-signing"};
+static const char signer_alg[] = "ecdsa-p256";
+
+/* @retval CCZ_E_NOT_FOUND  there is none (err is not filled) */
+static ccz_rc load_key(struct ccz_key **out, struct ccz_kms_store *s, uint32_t version,
+                       struct ccz_err *err)
+{
+    *out = NULL;
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
+    ccz_rc rc = cczi_kms_item_get(&it, s, &signer_ref, version, err);
+    CCZ_AUTO(ccz_secret) der = NULL;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_unseal(&der, &s->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
+    cczi_kms_item_deinit(&it);
+    return rc == CCZ_OK ? ccz_key_from_pkcs8(out, der, err) : rc;
+}
+
+/* The log names the keys that sign it. */
+static ccz_rc record_key(struct ccz_kms_store *s, const struct ccz_key *key, int64_t now_s,
+                         struct ccz_err *err)
+{
+    uint8_t id[32];
+    char hex[65], entry[160];
+    ccz_rc rc = ccz_kms_key_id(id, key);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:checkpoint-sign", 0, "cannot name a key");
+    ccz_hex(hex, id, sizeof(id));
+    int n = snprintf(entry, sizeof(entry),
+                     "{\"op\":\"audit-key\",\"verdict\":\"accept\",\"key\":\"%s\"}", hex);
+    struct ccz_kms_receipt receipt;
+    return cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
+}
+
+static ccz_rc make_key(struct ccz_key **out, struct ccz_kms_store *s, int64_t now_s,
+                       struct ccz_err *err)
+{
+    struct cczi_kms_slot slot = {.ref = signer_ref, .version = 1};
+    memcpy(slot.alg, signer_alg, sizeof(signer_alg));
+    CCZ_AUTO(ccz_key) key = NULL;
+    CCZ_AUTO(ccz_secret) der = NULL;
+    ccz_rc rc = ccz_key_generate(&key, CCZ_P256);
+    if (rc == CCZ_OK)
+        rc = ccz_key_to_pkcs8(&der, key);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:checkpoint-sign", 0, "cannot make a key for checkpoints");
+    rc = cczi_kms_item_put(s, &slot, now_s, 0, (struct ccz_span){0},
+                           CCZ_SPAN(ccz_secret_view(der), ccz_secret_size(der)), err);
+    if (rc == CCZ_OK)
+        rc = record_key(s, key, now_s, err);
+    if (rc == CCZ_OK)
+        *out = ccz_key_take(&key);
+    return rc;
+}
+
+/* Hash of line 1, which names the log. */
+static ccz_rc first_line(uint8_t hash[32], struct ccz_kms_store *s, struct ccz_err *err)
+{
+    memset(hash, 0, 32);
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_FROM);
+    cczi_q_int(&q, 0);
+    cczi_q_int(&q, 1);
+    bool found = cczi_q_row(&q);
+    if (found)
+        cczi_q_col_bytes(hash, 32, &q, 4);
+    ccz_rc rc = cczi_q_end(&q, err);
+    return rc == CCZ_OK && !found
+               ? ccz_fail(err, CCZ_E_SIG, "kms:audit-chain", 1, "audit line 1 is missing")
+               : rc;
+}
+
+ccz_rc cczi_kms_signer_here(struct cczi_kms_signer *out, struct ccz_kms_store *s, int64_t now_s,
+                            struct ccz_err *err)
+{
+    *out = (struct cczi_kms_signer){0};
+    CCZ_AUTO(ccz_key) key = NULL;
+    uint8_t first[32];
+    ccz_rc rc = load_key(&key, s, 0, err);
+    if (rc == CCZ_E_NOT_FOUND)
+        rc = make_key(&key, s, now_s, err);
+    if (rc == CCZ_OK)
+        rc = first_line(first, s, err);
+    return rc == CCZ_OK ? cczi_kms_signer_init(out, ccz_key_take(&key), first, err) : rc;
+}
+
+/* In a transaction of its own. */
+static ccz_rc open_signer(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err)
+{
+    struct cczi_kms_signer signer = {0};
+    ccz_rc rc = cczi_kms_begin(s, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = cczi_kms_signer_here(&signer, s, now_s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_commit(s, err); /* nothing is signed with a key that may be gone tomorrow */
+    else
+        cczi_kms_rollback(s);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_settle(s, err);
+    if (rc == CCZ_OK)
+        s->signer = signer;
+    else
+        cczi_kms_signer_deinit(&signer);
+    return rc;
+}
+
+ccz_rc cczi_kms_signer_ensure(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err)
+{
+    if (s->signer.key)
+        return CCZ_OK;
+    struct cczi_kms_head head = s->head;
+    struct cczi_kms_lines lines = s->lines;
+    s->lines = (struct cczi_kms_lines){0};
+    ccz_rc rc = open_signer(s, now_s, err);
+    cczi_kms_lines_free(&s->lines);
+    s->lines = lines;
+    s->head = head;
+    return rc;
+}
+
+/* If this fails, no recorded call of the batch is answered: what has no receipt is withheld. */
+ccz_rc cczi_kms_sign_batch(void *arg, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
+                           size_t len, struct ccz_err *err)
+{
+    (void)arg;
+    bool is_signed = false;
+    ccz_rc rc = CCZ_OK;
+    for (size_t i = 0; rc == CCZ_OK && i < len; i++) {
+        struct cczi_kms_entry *e = &entries[i];
+        struct ccz_kms_inclusion r;
+        if (e->rc != CCZ_OK || !e->method->recorded)
+            continue;
+        if (!is_signed) {
+            rc = cczi_kms_signer_ensure(s, e->req->now_s, err);
+            if (rc == CCZ_OK)
+                rc = cczi_kms_lines_sign(&s->lines, &s->signer, &s->head.tree, e->req->now_s, err);
+            is_signed = rc == CCZ_OK;
+        }
+        if (rc == CCZ_OK) {
+            rc = cczi_kms_lines_receipt(&r, &s->lines, e->receipt.audit_seq);
+            if (rc != CCZ_OK)
+                ccz_fail(err, rc, "kms:receipt", (int64_t)e->receipt.audit_seq,
+                         "there is no signed receipt for line %llu",
+                         (unsigned long long)e->receipt.audit_seq);
+        }
+        if (rc == CCZ_OK)
+            ccz_kms_inclusion_put(&e->proof, &r);
+    }
+    return rc;
+}
+
+ccz_rc cczi_kms_signer_each(struct ccz_kms_store *s, cczi_kms_spki_fn fn, void *arg,
+                            struct ccz_err *err)
+{
+    uint32_t last = 0;
+    ccz_rc rc = cczi_kms_item_last(&last, s, &signer_ref, err);
+    for (uint32_t v = 1; rc == CCZ_OK && v <= last; v++) {
+        CCZ_AUTO(ccz_key) key = NULL;
+        CCZ_AUTO_BUF spki;
+        ccz_buf_init(&spki, 256);
+        rc = load_key(&key, s, v, err);
+        if (rc == CCZ_OK && ccz_key_spki(&spki, key) != CCZ_OK)
+            rc = ccz_fail(err, CCZ_E_INTERNAL, "kms:checkpoint-key", v, "cannot encode a key");
+        if (rc == CCZ_OK)
+            fn(arg, ccz_buf_span(&spki));
+    }
+    return rc;
+}

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libpq, and only here. One connection, statements prepared when first used, numbers and bytes in binary, rows one at a
+ * time. A transaction that writes takes the row of `meta` first (FOR UPDATE): one writer at a time, whatever the number
+ * of servers, and READ COMMITTED is enough, as whatever is read after that lock was committed by its last holder.
+ */
+#include "kms_pg.h"
+
+#include "kms/kms_db.h"
+
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pg {
+    PGconn *c; /* NULL: lost; the next BEGIN connects again */
+    char *conninfo;
+    bool prepared[CCZI_SQL_LEN];
+    PGresult *row; /* the current one */
+    bool busy;     /* a statement has results that were not taken */
+    /* the last failure */
+    enum cczi_kms_fault fault;
+    struct ccz_err why;
+};
+
+static const char create_sql[] =
+    "CREATE TABLE kms_schema(version BIGINT NOT NULL);"
+    "INSERT INTO kms_schema VALUES (2);"
+    "CREATE TABLE meta(id BIGINT PRIMARY KEY CHECK (id = 1), key_check BYTEA NOT NULL, head BYTEA "
+    "NOT NULL);"
+    "CREATE TABLE admin(spki_sha256 BYTEA PRIMARY KEY, role BIGINT NOT NULL, mac BYTEA NOT NULL);"
+    "CREATE TABLE policy(name TEXT COLLATE \"C\" PRIMARY KEY, json BYTEA NOT NULL, sha256 BYTEA "
+    "NOT NULL,"
+    "  created_s BIGINT NOT NULL, mac BYTEA NOT NULL);"
+    "CREATE TABLE item(kind BIGINT NOT NULL, name TEXT COLLATE \"C\" NOT NULL, version BIGINT NOT "
+    "NULL,"
+    "  alg TEXT COLLATE \"C\" NOT NULL, created_s BIGINT NOT NULL, enabled BIGINT NOT NULL, "
+    "expires_s BIGINT NOT NULL,"
+    "  delete_after_s BIGINT NOT NULL, metadata BYTEA NOT NULL, sealed BYTEA NOT NULL, mac BYTEA "
+    "NOT NULL,"
+    "  PRIMARY KEY (kind, name, version));"
+    "CREATE TABLE binding(kind BIGINT NOT NULL, name TEXT COLLATE \"C\" NOT NULL, policy TEXT "
+    "COLLATE \"C\" NOT NULL,"
+    "  mac BYTEA NOT NULL, PRIMARY KEY (kind, name));"
+    "CREATE INDEX binding_policy ON binding(policy);"
+    "CREATE TABLE audit(seq BIGINT PRIMARY KEY, time_s BIGINT NOT NULL, entry BYTEA NOT NULL,"
+    "  prev BYTEA NOT NULL, hash BYTEA NOT NULL);";
+
+/* Where the common text will not do. */
+static const char *const sql_text[CCZI_SQL_LEN] = {
+    [CCZI_SQL_BEGIN] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+    [CCZI_SQL_BEGIN_READ] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    [CCZI_SQL_META_GET] = "SELECT key_check, head FROM meta WHERE id = 1 FOR UPDATE",
+    [CCZI_SQL_LIST] =
+        "SELECT k, n, v, a, c, p, e, x, d, m FROM ((SELECT DISTINCT ON (i.kind, i.name) i.kind AS "
+        "k, i.name AS n,"
+        "   i.version AS v, i.alg AS a, i.created_s AS c, coalesce(b.policy, '') AS p, i.enabled "
+        "AS e,"
+        "   i.expires_s AS x, i.delete_after_s AS d, i.metadata AS m FROM item i"
+        "  LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name"
+        "  WHERE i.kind < 3 AND (i.kind, i.name) > ($1::bigint, $2::text) ORDER BY i.kind, i.name, "
+        "i.version DESC)"
+        " UNION ALL SELECT 3::bigint, name, 0::bigint, '', created_s, '', 1::bigint, 0::bigint, "
+        "0::bigint, ''::bytea"
+        "  FROM policy WHERE (3::bigint, name) > ($1::bigint, $2::text)) l"
+        " ORDER BY k, n COLLATE \"C\" LIMIT $3::bigint",
+    [CCZI_SQL_AUDIT_FROM] = "SELECT seq, time_s, entry, prev, hash FROM audit WHERE seq > $1"
+                            " ORDER BY seq LIMIT NULLIF($2::bigint, -1)",
+};
+
+static const char *text_of(enum cczi_kms_sql sql)
+{
+    return sql_text[sql] ? sql_text[sql] : cczi_kms_sql_text(sql);
+}
+
+/* --------------------------------------------------------------------------- errors */
+
+static void drop(struct pg *db)
+{
+    PQclear(db->row);
+    PQfinish(db->c);
+    db->row = NULL;
+    db->c = NULL;
+    db->busy = false;
+    memset(db->prepared, 0, sizeof(db->prepared));
+}
+
+/* One line of printable text. */
+static void tidy(char out[CCZ_ERR_VALUE_SIZE], const char *text)
+{
+    struct ccz_span s = ccz_span_str(text ? text : "");
+    const uint8_t *end = s.size ? memchr(s.ptr, '\n', s.size) : NULL;
+    ccz_escape(out, CCZ_ERR_VALUE_SIZE, end ? ccz_span_sub(s, 0, (size_t)(end - s.ptr)) : s);
+}
+
+static ccz_rc lost(struct pg *db, bool commit)
+{
+    char text[CCZ_ERR_VALUE_SIZE];
+    tidy(text, PQerrorMessage(db->c)); /* NULL is fine */
+    drop(db);
+    db->fault = commit ? CCZI_KMS_FAULT_UNKNOWN : CCZI_KMS_FAULT_AGAIN;
+    return ccz_fail(&db->why, CCZ_E_UNAVAILABLE, "kms:store-lost", commit,
+                    "the connection to the database was lost: %s", text);
+}
+
+/* SQLSTATE, "PostgreSQL Error Codes": the first two characters are the class. */
+static const struct {
+    const char *state;
+    ccz_rc rc;
+    const char *where;
+    enum cczi_kms_fault fault;
+} states[] = {
+    {"40", CCZ_E_UNAVAILABLE, "kms:store-conflict",
+     CCZI_KMS_FAULT_AGAIN}, /* serialization, deadlock */
+    {"55P03", CCZ_E_UNAVAILABLE, "kms:store-locked", CCZI_KMS_FAULT_NONE},
+    {"53100", CCZ_E_IO, "kms:store-full", CCZI_KMS_FAULT_NONE},
+    {"53", CCZ_E_NOMEM, "kms:store", CCZI_KMS_FAULT_NONE},
+    {"23", CCZ_E_INTERNAL, "kms:store-constraint", CCZI_KMS_FAULT_NONE},
+    {"42P07", CCZ_E_EXISTS, "kms:init",
+     CCZI_KMS_FAULT_NONE}, /* another init made the tables meanwhile */
+    {"42501", CCZ_E_DENIED, "kms:store-privilege", CCZI_KMS_FAULT_NONE},
+    {"XX001", CCZ_E_SIG, "kms:store-corrupt", CCZI_KMS_FAULT_NONE},
+    {"XX002", CCZ_E_SIG, "kms:store-corrupt", CCZI_KMS_FAULT_NONE},
+    {"", CCZ_E_IO, "kms:store", CCZI_KMS_FAULT_NONE},
+};
+
+/* Fills db->why and db->fault. @p r stays the caller's. */
+static ccz_rc failure(struct pg *db, const PGresult *r, bool commit)
+{
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE),
+               *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (!state || PQstatus(db->c) != CONNECTION_OK || memcmp(state, "08", 2) == 0 ||
+        (severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0)))
+        return lost(db, commit);
+    size_t i = 0;
+    while (strncmp(state, states[i].state, strlen(states[i].state)) != 0)
+        i++; /* the last one fits everything */
+    char text[CCZ_ERR_VALUE_SIZE];
+    tidy(text, PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY));
+    db->fault = states[i].fault;
+    return ccz_fail(&db->why, states[i].rc, states[i].where, 0, "PostgreSQL %s: %s", state, text);
+}
+
+static ccz_rc last_failure(enum cczi_kms_fault *fault, void *arg, struct ccz_err *err)
+{
+    struct pg *db = arg;
+    *fault = db->fault;
+    if (err)
+        *err = db->why;
+    return db->why.rc;
+}
+
+/* ----------------------------------------------------------------------- connection */
+
+/* Runs texts that give at most one row. @param[out] out  the last result, owned by the caller; may be NULL */
+static ccz_rc run(PGresult **out, struct pg *db, const char *sql)
+{
+    PGresult *r = PQexec(db->c, sql);
+    ExecStatusType status = PQresultStatus(r);
+    ccz_rc rc =
+        status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ? CCZ_OK : failure(db, r, false);
+    if (out && rc == CCZ_OK)
+        *out = r;
+    else
+        PQclear(r);
+    return rc;
+}
+
+static void no_notice(void *arg, const char *message)
+{
+    (void)arg;
+    (void)message;
+}
+
+/* What durability rests on is read back, as a setting may come from anywhere. */
+static ccz_rc check_settings(struct pg *db)
+{
+    PGresult *r = NULL;
+    ccz_rc rc = run(&r, db,
+                    "SELECT current_setting('fsync'), current_setting('full_page_writes'),"
+                    " current_setting('synchronous_commit')");
+    if (rc != CCZ_OK)
+        return rc;
+    const char *fsync = PQgetvalue(r, 0, 0), *pages = PQgetvalue(r, 0, 1),
+               *commit = PQgetvalue(r, 0, 2);
+    if (strcmp(fsync, "on") != 0)
+        rc = ccz_refuse(&db->why, CCZ_E_IO, "kms:store-setting", "fsync=off", "fsync=on");
+    else if (strcmp(pages, "on") != 0)
+        rc = ccz_refuse(&db->why, CCZ_E_IO, "kms:store-setting", "full_page_writes=off",
+                        "full_page_writes=on");
+    bool weaker = strcmp(commit, "on") != 0 && strcmp(commit, "remote_apply") != 0;
+    PQclear(r);
+    if (rc == CCZ_OK && weaker)
+        rc = run(NULL, db, "SET synchronous_commit = on");
+    /* A server that stops inside a transaction must not hold the others up for ever, nor wait for ever itself; whoever
+     * set other limits for this role or connection keeps them. */
+    if (rc == CCZ_OK)
+        rc = run(NULL, db,
+                 "SELECT set_config('client_encoding', 'UTF8', false);"
+                 " SELECT set_config(n, v, false) FROM (VALUES ('lock_timeout', '20s'),"
+                 "  ('idle_in_transaction_session_timeout', '60s')) AS d(n, v)"
+                 "  WHERE current_setting(n) = '0'");
+    return rc;
+}
+
+static ccz_rc connect_db(struct pg *db)
+{
+    drop(db);
+    db->fault = CCZI_KMS_FAULT_AGAIN;
+    /* what stands before dbname is a default that the connection string overrides */
+    const char *const keys[] = {"connect_timeout",
+                                "tcp_user_timeout",
+                                "keepalives_idle",
+                                "target_session_attrs",
+                                "application_name",
+                                "dbname",
+                                NULL};
+    const char *const values[] = {"5",         "20000",      "10", "read-write",
+                                  "cczoo-kms", db->conninfo, NULL};
+    db->c = PQconnectdbParams(keys, values, 1);
+    if (PQstatus(db->c) != CONNECTION_OK) {
+        char text[CCZ_ERR_VALUE_SIZE];
+        tidy(text, PQerrorMessage(db->c));
+        drop(db);
+        return ccz_fail(&db->why, CCZ_E_UNAVAILABLE, "kms:store-connect", 0,
+                        "cannot connect to the database: %s", text);
+    }
+    (void)PQsetNoticeProcessor(db->c, no_notice, NULL);
+    ccz_rc rc = CCZ_OK;
+    if (PQserverVersion(db->c) < 120000)
+        rc = ccz_refuse_num(&db->why, CCZ_E_UNSUPPORTED, "kms:store-connect",
+                            PQserverVersion(db->c), 120000);
+    if (rc == CCZ_OK)
+        rc = check_settings(db);
+    if (rc != CCZ_OK)
+        drop(db);
+    if (rc == CCZ_E_IO || rc == CCZ_E_UNSUPPORTED)
+        db->fault = CCZI_KMS_FAULT_NONE;
+    return rc;
+}
+
+/* Arguments and configuration files are read by more people than a passfile. */
+static ccz_rc check_conninfo(const char *conninfo, struct ccz_err *err)
+{
+    char *why = NULL;
+    PQconninfoOption *o = PQconninfoParse(conninfo, &why);
+    if (!o) {
+        char text[CCZ_ERR_VALUE_SIZE];
+        tidy(text, why);
+        PQfreemem(why);
+        return ccz_fail(err, CCZ_E_FORMAT, "kms:store-connect", 0, "not a connection string: %s",
+                        text);
+    }
+    bool password = false;
+    for (const PQconninfoOption *p = o; p->keyword; p++)
+        password = password || (p->val && (strcmp(p->keyword, "password") == 0 ||
+                                           strcmp(p->keyword, "sslpassword") == 0));
+    PQconninfoFree(o);
+    return password ? ccz_refuse(err, CCZ_E_DENIED, "kms:database-password",
+                                 "a password in the connection string", "passfile=FILE")
+                    : CCZ_OK;
+}
+
+static void close_db(void *arg)
+{
+    struct pg *db = arg;
+    drop(db);
+    free(db->conninfo);
+    free(db);
+}
+
+static ccz_rc open_db(void **out, const char *conninfo, bool create, struct ccz_err *err)
+{
+    (void)create; /* databases are made by whoever runs the server */
+    *out = NULL;
+    ccz_rc rc = check_conninfo(conninfo, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct pg *db = calloc(1, sizeof(*db));
+    size_t size = strlen(conninfo) + 1;
+    if (!db || !(db->conninfo = malloc(size))) {
+        free(db);
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:store", 0, "out of memory");
+    }
+    memcpy(db->conninfo, conninfo, size);
+    rc = connect_db(db);
+    if (rc != CCZ_OK) {
+        if (err)
+            *err = db->why;
+        close_db(db);
+        return rc;
+    }
+    *out = db;
+    return CCZ_OK;
+}
+
+static bool in_tx(const void *arg)
+{
+    const struct pg *db = arg;
+    PGTransactionStatusType t = PQtransactionStatus(db->c); /* NULL: PQTRANS_UNKNOWN */
+    return t == PQTRANS_INTRANS || t == PQTRANS_INERROR || t == PQTRANS_ACTIVE;
+}
+
+static ccz_rc said(struct pg *db, ccz_rc rc, struct ccz_err *err)
+{
+    if (rc != CCZ_OK && err)
+        *err = db->why;
+    return rc;
+}
+
+static ccz_rc schema(int64_t *version, void *arg, struct ccz_err *err)
+{
+    struct pg *db = arg;
+    PGresult *r = NULL;
+    *version = 0;
+    ccz_rc rc = run(&r, db, "SELECT to_regclass('kms_schema') IS NOT NULL");
+    if (rc != CCZ_OK)
+        return said(db, rc, err);
+    bool there = strcmp(PQgetvalue(r, 0, 0), "t") == 0;
+    PQclear(r);
+    if (!there)
+        return CCZ_OK;
+    rc = run(&r, db, "SELECT max(version) FROM kms_schema");
+    if (rc == CCZ_OK) {
+        *version = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
+        PQclear(r);
+    }
+    return said(db, rc, err);
+}
+
+static ccz_rc exec(void *arg, const char *sql, struct ccz_err *err)
+{
+    struct pg *db = arg;
+    return said(db, run(NULL, db, sql), err);
+}
+
+/* ----------------------------------------------------------------------- statements */
+
+static enum cczi_kms_step failed(ccz_rc rc)
+{
+    (void)rc; /* its reason is in db->why */
+    return CCZI_KMS_STEP_FAILED;
+}
+
+/* What is left of the results of a statement. */
+static void drain(struct pg *db)
+{
+    PQclear(db->row);
+    db->row = NULL;
+    while (db->busy) {
+        PGresult *r = PQgetResult(db->c);
+        db->busy = r != NULL;
+        PQclear(r);
+    }
+}
+
+static enum cczi_kms_step next(void *arg, enum cczi_kms_sql sql)
+{
+    struct pg *db = arg;
+    bool commit = sql == CCZI_SQL_COMMIT;
+    PQclear(db->row);
+    db->row = NULL;
+    PGresult *r = PQgetResult(db->c);
+    ExecStatusType status = PQresultStatus(r); /* of NULL: PGRES_FATAL_ERROR */
+    if (status == PGRES_SINGLE_TUPLE) {
+        db->row = r;
+        return CCZI_KMS_STEP_ROW;
+    }
+    ccz_rc rc = CCZ_OK;
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+        rc = failure(db, r, commit);
+    } else if (commit && strcmp(PQcmdStatus(r), "COMMIT") != 0) {
+        /* COMMIT of a transaction that has failed is answered as a success: by ROLLBACK */
+        db->fault = CCZI_KMS_FAULT_NONE;
+        rc = ccz_refuse(&db->why, CCZ_E_IO, "kms:store-commit", PQcmdStatus(r), "COMMIT");
+    }
+    PQclear(r);
+    drain(db);
+    return rc == CCZ_OK ? CCZI_KMS_STEP_DONE : failed(rc);
+}
+
+static void put_be64(uint8_t out[8], uint64_t v)
+{
+    for (size_t i = 0; i < 8; i++)
+        out[i] = (uint8_t)(v >> (56 - 8 * i));
+}
+
+static ccz_rc prepare(struct pg *db, enum cczi_kms_sql sql, const char *name)
+{
+    PGresult *r = PQprepare(db->c, name, text_of(sql), 0, NULL);
+    ccz_rc rc = PQresultStatus(r) == PGRES_COMMAND_OK ? CCZ_OK : failure(db, r, false);
+    db->prepared[sql] = rc == CCZ_OK;
+    PQclear(r);
+    return rc;
+}
+
+static enum cczi_kms_step first(void *arg, enum cczi_kms_sql sql,
+                                const struct cczi_kms_param *params, size_t len)
+{
+    struct pg *db = arg;
+    ccz_rc rc = CCZ_OK;
+    bool begin = sql == CCZI_SQL_BEGIN || sql == CCZI_SQL_BEGIN_READ;
+    if (begin && (!db->c || PQstatus(db->c) != CONNECTION_OK))
+        rc = connect_db(db);
+    if (rc == CCZ_OK && !db->c)
+        rc = lost(db, sql == CCZI_SQL_COMMIT);
+    if (rc != CCZ_OK)
+        return failed(rc);
+    int sent;
+    if (sql <= CCZI_SQL_UNDO) { /* control of transactions: no parameters, no plan */
+        sent = PQsendQuery(db->c, text_of(sql));
+    } else {
+        char name[16];
+        uint8_t num[CCZI_KMS_PARAMS_MAX][8];
+        const char *value[CCZI_KMS_PARAMS_MAX];
+        int size[CCZI_KMS_PARAMS_MAX], binary[CCZI_KMS_PARAMS_MAX];
+        for (size_t i = 0; i < len; i++) {
+            const struct cczi_kms_param *p = &params[i];
+            bool is_int = p->type == CCZI_KMS_INT;
+            put_be64(num[i], (uint64_t)p->num);
+            value[i] = is_int          ? (const char *)num[i]
+                       : p->bytes.size ? (const char *)p->bytes.ptr
+                                       : "";
+            size[i] = is_int ? 8 : (int)p->bytes.size;
+            binary[i] = 1;
+        }
+        (void)snprintf(name, sizeof(name), "s%d", (int)sql);
+        rc = db->prepared[sql] ? CCZ_OK : prepare(db, sql, name);
+        if (rc != CCZ_OK)
+            return failed(rc);
+        sent = PQsendQueryPrepared(db->c, name, (int)len, value, size, binary, 1);
+    }
+    if (!sent)
+        return failed(lost(db, sql == CCZI_SQL_COMMIT));
+    db->busy = true;
+    (void)PQsetSingleRowMode(db->c);
+    return next(db, sql);
+}
+
+/* Whole numbers are BIGINT; a count is one, too. */
+static bool col_int(int64_t *out, void *arg, enum cczi_kms_sql sql, int col)
+{
+    (void)sql;
+    const struct pg *db = arg;
+    *out = 0;
+    if (PQgetisnull(db->row, 0, col))
+        return true;
+    if (PQgetlength(db->row, 0, col) != 8)
+        return false;
+    struct ccz_rd r = ccz_rd_from(CCZ_SPAN(PQgetvalue(db->row, 0, col), 8));
+    *out = (int64_t)ccz_rd_be64(&r);
+    return true;
+}
+
+static struct ccz_span col_bytes(void *arg, enum cczi_kms_sql sql, int col)
+{
+    (void)sql;
+    const struct pg *db = arg;
+    return CCZ_SPAN(PQgetvalue(db->row, 0, col), (size_t)PQgetlength(db->row, 0, col));
+}
+
+static void end(void *arg, enum cczi_kms_sql sql)
+{
+    (void)sql;
+    drain(arg);
+}
+
+const struct ccz_kms_backend *ccz_kms_postgresql(void)
+{
+    static const struct ccz_kms_backend postgresql = {
+        .name = "postgresql",
+        .open = open_db,
+        .close = close_db,
+        .in_tx = in_tx,
+        .schema = schema,
+        .exec = exec,
+        .create_sql = create_sql,
+        .first = first,
+        .next = next,
+        .col_int = col_int,
+        .col = col_bytes,
+        .end = end,
+        .fail = last_failure,
+    };
+    return &postgresql;
+}

@@ -1,0 +1,703 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store of the KMS on a real PostgreSQL, which 23-kms-postgresql.sh starts. From the environment:
+ *   CCZ_TEST_PG_DIR      folder of its unix socket, port 5499, user tester (superuser), database postgres
+ *   CCZ_TEST_PG_RESTART  command that crashes and restarts it
+ * Each case empties the database first.
+ */
+#define _GNU_SOURCE
+#include "ccz_test.h"
+#include "kms/kms_fixture.h"
+
+#include "kms_pg/kms_pg.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char g_dir[256], g_info[512];
+
+static const char *must_env(const char *name)
+{
+    const char *v = getenv(name);
+    if (!v)
+        fix_die(name);
+    return v;
+}
+
+/* A connection of its own: what an operator does with psql. */
+static void sql(const char *text)
+{
+    static void *db;
+    struct ccz_err err = {0};
+    const struct ccz_kms_backend *ops = ccz_kms_postgresql();
+    if (!text) { /* after a restart of the server */
+        if (db)
+            ops->close(db);
+        db = NULL;
+        return;
+    }
+    if (!db && ops->open(&db, g_info, false, &err) != CCZ_OK)
+        fix_die(err.msg);
+    if (ops->exec(db, text, &err) != CCZ_OK)
+        fix_die(err.msg);
+}
+
+static void remove_dir(void)
+{
+    char cmd[300];
+    (void)snprintf(cmd, sizeof(cmd), "rm -rf '%s'", g_dir);
+    if (g_dir[0])
+        (void)!system(cmd);
+}
+
+static struct ccz_kms_state state_at(const char *info)
+{
+    return (struct ccz_kms_state){.dir = g_dir, .backend = ccz_kms_postgresql(), .database = info};
+}
+
+static struct ccz_kms_store *open_at(const char *info)
+{
+    struct ccz_kms_store *s;
+    struct ccz_kms_state st = state_at(info);
+    struct ccz_err err = {0};
+    if (ccz_kms_store_open(&s, &st, &err) != CCZ_OK) {
+        fprintf(stderr, "open: %s: %s\n", err.where, err.msg);
+        exit(1);
+    }
+    return s;
+}
+
+/* An empty database, a folder with the master key of the fixture. */
+static void fresh(void)
+{
+    static bool registered;
+    char path[300];
+    remove_dir();
+    (void)snprintf(g_info, sizeof(g_info), "host=%s port=5499 user=tester dbname=postgres",
+                   must_env("CCZ_TEST_PG_DIR"));
+    (void)snprintf(g_dir, sizeof(g_dir), "%s/cczoo-kms-XXXXXX", must_env("TMPDIR"));
+    CHECK(mkdtemp(g_dir) != NULL && (registered || atexit(remove_dir) == 0));
+    registered = true;
+    (void)snprintf(path, sizeof(path), "%s/master.key", g_dir);
+    uint8_t key[32];
+    memset(key, 1, sizeof(key));
+    CHECK(ccz_file_write(path, CCZ_SPAN(key, 32), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+}
+
+static void init(void)
+{
+    uint8_t spki[32];
+    struct ccz_kms_state st = state_at(g_info);
+    struct ccz_err err = {0};
+    fix_spki(spki, FIX_ADMIN);
+    if (ccz_kms_init(&st, spki, FIX_NOW, &err) != CCZ_OK)
+        fix_die(err.msg);
+}
+
+static struct ccz_kms_check check_of(struct ccz_kms_store *s)
+{
+    struct ccz_kms_check c;
+    struct ccz_err err = {0};
+    if (ccz_kms_store_check(&c, s, &err) != CCZ_OK)
+        fix_die(err.where);
+    return c;
+}
+
+/* ----------------------------------------------------------------------- the same */
+
+static const struct call {
+    const char *method;
+    enum fix_who who;
+    const char *name; /* of the request, or the item */
+    const char *value, *policy;
+    uint64_t number;
+} calls[] = {
+    {"PutPolicy", FIX_ADMIN, "server", fix_policy, NULL, 0},
+    {"PutPolicy", FIX_ADMIN, "server", fix_policy, NULL, 0},
+    {"PutPolicy", FIX_ADMIN, "Zebra", fix_policy_other, NULL, 0},
+    {"PutPolicy", FIX_ADMIN, "a-b", fix_policy_other, NULL, 0},
+    {"PutPolicy", FIX_ADMIN, "a/b", fix_policy_other, NULL, 0},
+    {"PutSecret", FIX_ADMIN, "db/password", "one", "server", 0},
+    {"PutSecret", FIX_ADMIN, "db/password", "two", NULL, 1},
+    {"PutSecret", FIX_ADMIN, "db/password", "two", NULL, 0},
+    {"PutSecret", FIX_ADMIN, "Upper", "x", "Zebra", 0},
+    {"PutSecret", FIX_ADMIN, "lower", "x", NULL, 0},
+    {"PutSecret", FIX_ADMIN, "half", "x", "absent", 0},
+    {"PutSecret", FIX_STRANGER, "half", "x", "absent", 0},
+    {"Release", FIX_WORKLOAD, "secret/db/password", NULL, NULL, 0},
+    {"Release", FIX_WORKLOAD, "secret/db/password", NULL, NULL, 1},
+    {"Release", FIX_WORKLOAD, "secret/db/password", NULL, NULL, 3},
+    {"Release", FIX_WORKLOAD, "secret/Upper", NULL, NULL, 0},
+    {"Release", FIX_WORKLOAD, "secret/lower", NULL, NULL, 0},
+    {"Bind", FIX_ADMIN, "secret/lower", NULL, "server", 0},
+    {"Bind", FIX_ADMIN, "secret/lower", NULL, "a/b", 0},
+    {"List", FIX_ADMIN, "", NULL, NULL, 0},
+    {"List", FIX_ADMIN, "secret/db/password", NULL, NULL, 0},
+    {"List", FIX_ADMIN, "policy/Zebra", NULL, NULL, 0},
+    {"Describe", FIX_ADMIN, "secret/db/password", NULL, NULL, 0},
+    {"Describe", FIX_ADMIN, "secret/absent", NULL, NULL, 0},
+    {"GetPolicy", FIX_ADMIN, "server", NULL, NULL, 0},
+    {"Delete", FIX_ADMIN, "policy/server", NULL, NULL, 0},
+    {"Disable", FIX_ADMIN, "secret/db/password", NULL, NULL, 0},
+    {"Disable", FIX_ADMIN, "secret/db/password", NULL, NULL, 1},
+    {"Release", FIX_WORKLOAD, "secret/db/password", NULL, NULL, 0},
+    {"Enable", FIX_ADMIN, "secret/db/password", NULL, NULL, 0},
+    {"Delete", FIX_ADMIN, "secret/db/password", NULL, "kept", 2},
+    {"Release", FIX_WORKLOAD, "secret/db/password", NULL, NULL, 0},
+    {"Destroy", FIX_ADMIN, "secret/db/password", NULL, NULL, 2},
+    {"Describe", FIX_ADMIN, "secret/db/password", NULL, NULL, 0},
+    {"List", FIX_ADMIN, "", NULL, NULL, 0},
+    {"Undelete", FIX_ADMIN, "secret/db/password", NULL, NULL, 0},
+    {"Delete", FIX_ADMIN, "secret/db/password", NULL, NULL, 2},
+    {"Delete", FIX_ADMIN, "secret/db/password", NULL, NULL, 1},
+    {"Delete", FIX_ADMIN, "secret/Upper", NULL, NULL, 0},
+    {"Delete", FIX_ADMIN, "policy/Zebra", NULL, NULL, 0},
+    {"AuditTail", FIX_ADMIN, "", NULL, NULL, 0},
+    {"AuditTail", FIX_ADMIN, "", NULL, NULL, 4},
+    {"Status", FIX_ADMIN, "", NULL, NULL, 0},
+    {"List", FIX_ADMIN, "", NULL, NULL, 0},
+};
+
+static void add_call(struct fix_batch *b, const struct call *c)
+{
+    struct cczi_msg_put_req put = {.name = fix_str(c->name),
+                                   .value = fix_str(c->value),
+                                   .policy = fix_str(c->policy),
+                                   .new_version = c->number};
+    struct cczi_msg_put_policy_req policy = {fix_str(c->name), fix_str(c->value), c->number};
+    struct cczi_msg_release_req release = {fix_str(c->name), c->number};
+    struct cczi_msg_bind_req bind = {fix_str(c->name), fix_str(c->policy)};
+    struct cczi_msg_delete_req del = {.target = fix_str(c->name), .version = c->number}, now = del;
+    now.no_recovery = 1;
+    struct cczi_msg_name name = {fix_str(c->name)};
+    struct cczi_msg_audit_req tail = {c->number, 0};
+    const struct {
+        const char *method;
+        const struct cczi_msg_field *fields;
+        const void *msg;
+    } kinds[] = {
+        {"PutSecret", cczi_msg_put_req, &put},
+        {"PutPolicy", cczi_msg_put_policy_req, &policy},
+        {"Release", cczi_msg_release_req, &release},
+        {"Bind", cczi_msg_bind_req, &bind},
+        {"Delete", cczi_msg_delete_req,
+         strncmp(c->name, "policy/", 7) == 0 || c->policy ? &del : &now},
+        {"Disable", cczi_msg_target_req, &del},
+        {"Enable", cczi_msg_target_req, &del},
+        {"Undelete", cczi_msg_target_req, &del},
+        {"Destroy", cczi_msg_target_req, &del},
+        {"AuditTail", cczi_msg_audit_req, &tail},
+        {"Status", cczi_msg_none, NULL},
+        {c->method, cczi_msg_name, &name},
+    };
+    size_t k = 0;
+    while (strcmp(kinds[k].method, c->method) != 0)
+        k++;
+    fix_batch_add(b, c->who, c->method, kinds[k].fields, kinds[k].msg);
+}
+
+static struct fix_batch g_batch, g_other;
+enum { CALLS = sizeof(calls) / sizeof(calls[0]) };
+
+/* The same calls to SQLite and to PostgreSQL: the same answers, refusals and audit lines, byte by byte; each call by
+ * itself, and all of them as one batch. */
+static void test_parity(void)
+{
+    for (size_t size = 1; size <= CALLS; size += CALLS - 1) {
+        fresh();
+        init();
+        struct ccz_kms_store *lite = fix_memory_store(), *pg = open_at(g_info);
+        lite->on_batch = pg->on_batch =
+            NULL; /* each has a key of its own, and signatures are random */
+        for (size_t from = 0; from < CALLS; from += size) {
+            fix_batch_begin(&g_batch);
+            fix_batch_begin(&g_other);
+            for (size_t i = from; i < from + size; i++) {
+                add_call(&g_batch, &calls[i]);
+                add_call(&g_other, &calls[i]);
+            }
+            fix_batch_run(&g_batch, lite);
+            fix_batch_run(&g_other, pg);
+            for (size_t i = 0; i < size; i++) {
+                struct cczi_kms_entry *a = &g_batch.entry[i], *b = &g_other.entry[i];
+                if (a->rc != b->rc || strcmp(a->err.where, b->err.where) != 0 ||
+                    !ccz_span_eq(ccz_buf_span(&a->answer), ccz_buf_span(&b->answer))) {
+                    fprintf(stderr, "%s %s: \"%s\" and \"%s\" %s, %zu and %zu bytes\n",
+                            calls[from + i].method, calls[from + i].name, a->err.where,
+                            b->err.where, b->err.msg, a->answer.size, b->answer.size);
+                    exit(1);
+                }
+            }
+            fix_batch_end(&g_batch);
+            fix_batch_end(&g_other);
+        }
+        struct ccz_kms_check a = check_of(lite), b = check_of(pg);
+        CHECK(memcmp(&a, &b, sizeof(a)) == 0);
+        ccz_kms_store_free(lite);
+        ccz_kms_store_free(pg);
+        pg = open_at(g_info);
+        CHECK(check_of(pg).audit_lines == a.audit_lines);
+        ccz_kms_store_free(pg);
+    }
+}
+
+static void test_init(void)
+{
+    struct ccz_err err = {0};
+    uint8_t spki[32];
+    struct ccz_kms_store *s;
+    fresh();
+    struct ccz_kms_state st = state_at(g_info);
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_NOT_FOUND);
+    init();
+    fix_spki(spki, FIX_AUDITOR);
+    CHECK(ccz_kms_init(&st, spki, FIX_NOW, &err) == CCZ_E_EXISTS &&
+          strcmp(err.where, "kms:init") == 0);
+    ccz_kms_store_free(open_at(g_info));
+    /* secrets do not belong into arguments */
+    char info[600];
+    (void)snprintf(info, sizeof(info), "%s password=x", g_info);
+    st = state_at(info);
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_DENIED &&
+          strcmp(err.where, "kms:database-password") == 0);
+    st = state_at("postgresql://tester:x@localhost/postgres");
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_DENIED);
+    st = state_at("host=/nonexistent port=1 dbname=x");
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNAVAILABLE &&
+          strcmp(err.where, "kms:store-connect") == 0);
+    st = state_at("no such thing");
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_FORMAT);
+    st.backend = NULL;
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_ARG);
+}
+
+/* A server that does not sync makes promises that it cannot keep. */
+static void test_settings(void)
+{
+    struct ccz_err err = {0};
+    struct ccz_kms_store *s;
+    fresh();
+    init();
+    struct ccz_kms_state st = state_at(g_info);
+    static const struct {
+        const char *off, *on, *got;
+    } cases[] = {{"ALTER SYSTEM SET fsync = off", "ALTER SYSTEM RESET fsync", "fsync=off"},
+                 {"ALTER SYSTEM SET full_page_writes = off", "ALTER SYSTEM RESET full_page_writes",
+                  "full_page_writes=off"}};
+    for (size_t i = 0; i < 2; i++) {
+        sql(cases[i].off);
+        sql("SELECT pg_reload_conf(), pg_sleep(0.5)");
+        CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_IO &&
+              strcmp(err.where, "kms:store-setting") == 0 && strcmp(err.got, cases[i].got) == 0);
+        sql(cases[i].on);
+        sql("SELECT pg_reload_conf(), pg_sleep(0.5)");
+    }
+    sql("ALTER ROLE tester SET synchronous_commit = off"); /* this one is ours to set */
+    s = open_at(g_info);
+    CHECK(s->db.ops->exec(s->db.db,
+                          "DO $$BEGIN IF current_setting('synchronous_commit') <> 'on' THEN "
+                          "RAISE 'weak'; END IF; END$$",
+                          &err) == CCZ_OK);
+    ccz_kms_store_free(s);
+    sql("ALTER ROLE tester RESET synchronous_commit");
+}
+
+static void test_tamper(void)
+{
+    static const struct {
+        const char *sql, *where;
+    } tampers[] = {
+        {"UPDATE item SET sealed = sealed || '\\x00' WHERE name = 'model'", "kms:row-mac"},
+        {"UPDATE binding SET policy = 'other' WHERE name = 'model'", "kms:row-mac"},
+        {"UPDATE admin SET role = 2", "kms:row-mac"},
+        {"UPDATE admin SET mac = '\\x00'", "kms:row-mac"},
+        {"DELETE FROM policy WHERE name = 'other'", "kms:row-set"},
+        {"UPDATE audit SET time_s = 1 WHERE seq = 3", "kms:audit-chain"},
+        {"DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)", "kms:audit-end"},
+        {"UPDATE meta SET head = '\\x00'", "kms:head"},
+        {"DELETE FROM meta", "kms:head"},
+        {"UPDATE meta SET key_check = decode(repeat('00', 16), 'hex')", "kms:master-key"},
+        {"ALTER TABLE item ALTER created_s TYPE int", "kms:row-mac"},
+    };
+    struct ccz_err err = {0};
+    for (size_t i = 0; i < sizeof(tampers) / sizeof(tampers[0]); i++) {
+        fresh();
+        init();
+        struct ccz_kms_store *s = open_at(g_info);
+        fix_populate(s);
+        ccz_kms_store_free(s);
+        sql(tampers[i].sql);
+        struct ccz_kms_state st = state_at(g_info);
+        CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_SIG);
+        if (strcmp(err.where, tampers[i].where) != 0)
+            fprintf(stderr, "%s: %s\n", tampers[i].sql, err.where);
+        CHECK(strcmp(err.where, tampers[i].where) == 0);
+    }
+}
+
+/* A replica that was behind takes over. */
+static void test_rolled_back(void)
+{
+    struct ccz_err err = {0};
+    fresh();
+    init();
+    struct ccz_kms_store *s = open_at(g_info);
+    fix_populate(s);
+    sql("CREATE TABLE kept AS SELECT head FROM meta");
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    sql("UPDATE meta SET head = (SELECT head FROM kept);"
+        "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)");
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_SIG &&
+          strcmp(err.where, "kms:rolled-back") == 0);
+    ccz_kms_store_free(s);
+}
+
+/* Another server holds the store and does not go on: every call of a batch is told, after one wait and not one each. */
+static void test_locked(void)
+{
+    char info[700];
+    fresh();
+    init();
+    (void)snprintf(info, sizeof(info), "%s options='-c lock_timeout=400'", g_info);
+    struct ccz_kms_store *s = open_at(info);
+    fix_populate(s);
+    uint64_t lines = check_of(s).audit_lines;
+    sql("BEGIN; SELECT 1 FROM meta FOR UPDATE");
+    CHECK(check_of(s).audit_lines == lines); /* a check waits for nobody */
+    fix_batch_begin(&g_batch);
+    for (int i = 0; i < 64; i++)
+        fix_batch_release(&g_batch, FIX_WORKLOAD, "key/model");
+    int64_t from = ccz_mono_ms();
+    fix_batch_run(&g_batch, s);
+    CHECK(ccz_mono_ms() - from < 64 * 400 / 2);
+    for (int i = 0; i < 64; i++)
+        CHECK(g_batch.entry[i].rc == CCZ_E_UNAVAILABLE && !g_batch.entry[i].answer.size &&
+              strcmp(g_batch.entry[i].err.where, "kms:store-locked") == 0 &&
+              g_batch.entry[i].err.hint[0]);
+    fix_batch_end(&g_batch);
+    sql("COMMIT");
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, NULL) == CCZ_OK);
+    CHECK(check_of(s).audit_lines == lines + 1);
+    ccz_kms_store_free(s);
+}
+
+/* ------------------------------------------------------------------ lost connections */
+
+/* Between the store and the server: cuts the connection at a COMMIT. */
+enum cut { PASS, BEFORE, AFTER, AFTER_AND_AWAY };
+static _Atomic enum cut g_cut;
+static atomic_int g_cuts;
+static char g_proxy_dir[300], g_proxy_info[600];
+
+static int connect_server(void)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    (void)snprintf(a.sun_path, sizeof(a.sun_path), "%.80s/.s.PGSQL.5499",
+                   must_env("CCZ_TEST_PG_DIR"));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
+    return fd;
+}
+
+/* Takes one chunk; false = the connection ends. */
+static bool relay(int from, int to, bool *discard, bool from_client)
+{
+    char buf[65536];
+    ssize_t n = read(from, buf, sizeof(buf));
+    if (n <= 0)
+        return false;
+    if (from_client && g_cut != PASS && memmem(buf, (size_t)n, "COMMIT", 7)) {
+        atomic_fetch_add(&g_cuts, 1);
+        if (g_cut == BEFORE) {
+            g_cut = PASS;
+            return false;
+        }
+        *discard = true; /* the answer is read, so that it is committed, and goes nowhere */
+    } else if (*discard) {
+        if (g_cut == AFTER)
+            g_cut = PASS;
+        return false;
+    }
+    return write(to, buf, (size_t)n) == n;
+}
+
+static void *serve_one(void *arg)
+{
+    int client = (int)(intptr_t)arg, server = connect_server();
+    bool discard = false;
+    struct pollfd p[2] = {{client, POLLIN, 0}, {server, POLLIN, 0}};
+    while (poll(p, 2, -1) > 0) {
+        if (p[0].revents && !relay(client, server, &discard, true))
+            break;
+        if (p[1].revents && !relay(server, client, &discard, false))
+            break;
+    }
+    close(client);
+    close(server);
+    return NULL;
+}
+
+static void *accept_all(void *arg)
+{
+    int listener = (int)(intptr_t)arg;
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        if (fd < 0)
+            return NULL;
+        pthread_t t;
+        if (g_cut == AFTER_AND_AWAY && g_cuts) { /* and the server is away */
+            close(fd);
+            continue;
+        }
+        CHECK(pthread_create(&t, NULL, serve_one, (void *)(intptr_t)fd) == 0 &&
+              pthread_detach(t) == 0);
+    }
+}
+
+static void start_proxy(void)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    pthread_t t;
+    (void)snprintf(g_proxy_dir, sizeof(g_proxy_dir), "%s", g_dir);
+    CHECK(snprintf(a.sun_path, sizeof(a.sun_path), "%.80s/.s.PGSQL.5498", g_proxy_dir) < 100);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 8) == 0);
+    CHECK(pthread_create(&t, NULL, accept_all, (void *)(intptr_t)fd) == 0);
+    (void)snprintf(g_proxy_info, sizeof(g_proxy_info),
+                   "host=%s port=5498 user=tester dbname=postgres", g_proxy_dir);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* The connection is cut before COMMIT reaches the server, or after it was done and before its answer arrives: either
+ * way each call is done exactly once and answered. */
+static void test_commit_cut(void)
+{
+    fresh();
+    init();
+    start_proxy();
+    struct ccz_kms_store *s = open_at(g_proxy_info);
+    fix_populate(s);
+    static const enum cut cuts[] = {BEFORE, AFTER, BEFORE, AFTER};
+    for (int i = 0; i < 4; i++) {
+        struct ccz_kms_check before = check_of(s), after;
+        int seen = g_cuts;
+        g_cut = cuts[i];
+        fix_batch_begin(&g_batch);
+        char name[3][16];
+        for (int k = 0; k < 3; k++) {
+            (void)snprintf(name[k], sizeof(name[k]), "c%d/%d", i, k);
+            fix_batch_put_secret(&g_batch, name[k], "value", "server");
+        }
+        fix_batch_release(&g_batch, FIX_STALE, "key/model");
+        fix_batch_run(&g_batch, s);
+        CHECK(g_cuts == seen + 1 && g_cut == PASS);
+        for (int k = 0; k < 3; k++) /* "exists" would be a second try of what was done already */
+            CHECK(g_batch.entry[k].rc == CCZ_OK && g_batch.entry[k].answer.size);
+        CHECK(g_batch.entry[3].rc == CCZ_E_DENIED);
+        fix_batch_end(&g_batch);
+        after = check_of(s);
+        CHECK(after.versions == before.versions + 3 && after.audit_lines == before.audit_lines + 4);
+    }
+    ccz_kms_store_free(s);
+}
+
+/* The server stays away after COMMIT was sent: nobody knows, so nothing is answered. */
+static void test_commit_unknown(void)
+{
+    struct ccz_err err = {0};
+    fresh();
+    init();
+    start_proxy();
+    struct ccz_kms_store *s = open_at(g_proxy_info);
+    fix_populate(s);
+    struct ccz_buf out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    uint64_t lines = check_of(s).audit_lines;
+    g_cut = AFTER_AND_AWAY;
+    CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_UNAVAILABLE &&
+          !out.size);
+    CHECK(strcmp(err.where, "kms:commit-unknown") == 0 && err.hint[0]);
+    CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_UNAVAILABLE &&
+          !out.size);
+    CHECK(strcmp(err.where, "kms:store-connect") == 0);
+    g_cut = PASS; /* it is back: the line of the first call is there, none of the second */
+    CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK && out.size);
+    CHECK(check_of(s).audit_lines == lines + 2);
+    ccz_buf_free(&out);
+    ccz_kms_store_free(s);
+}
+
+/* ---------------------------------------------------------------- several servers */
+
+enum { BROKEN = 200 }; /* exit status of a server that met what it should not */
+
+static void run_batch(struct ccz_kms_store *s, unsigned who, unsigned i)
+{
+    char name[32];
+    (void)snprintf(name, sizeof(name), "w%u/k%u", who, i);
+    fix_batch_begin(&g_batch);
+    fix_batch_create_key(&g_batch, name, "server");
+    struct cczi_msg_put_req m = {
+        .name = fix_str("shared"), .value = fix_str("value"), .new_version = true};
+    fix_batch_add(&g_batch, FIX_ADMIN, "PutSecret", cczi_msg_put_req, &m);
+    fix_batch_release(&g_batch, FIX_WORKLOAD, "key/model");
+    fix_batch_run(&g_batch, s);
+}
+
+/* One server: batches of a new key, a new version of a secret that all of them share, and a release; tells each batch
+ * that was done. Its exit status is the number of those of which nobody knows. */
+static void serve_batches(int fd, unsigned who, unsigned from, unsigned count)
+{
+    int unknown = 0;
+    struct ccz_kms_store *s = open_at(g_info);
+    for (unsigned i = from; i < from + count;) {
+        run_batch(s, who, i);
+        const struct cczi_kms_entry *e = g_batch.entry;
+        const char *where = e[0].err.where;
+        bool away = strcmp(where, "kms:store-connect") == 0 || strcmp(where, "kms:store-lost") == 0;
+        bool unclear = strcmp(where, "kms:commit-unknown") == 0;
+        if (e[0].rc != e[1].rc || e[0].rc != e[2].rc || (e[0].rc != CCZ_OK && !away && !unclear)) {
+            for (int k = 0; k < 3; k++)
+                fprintf(stderr, "server %u, batch %u, call %d: %s: %s\n", who, i, k, e[k].err.where,
+                        e[k].err.msg);
+            _exit(BROKEN);
+        }
+        if (e[0].rc == CCZ_OK && write(fd, &i, sizeof(i)) != (ssize_t)sizeof(i))
+            _exit(BROKEN);
+        unknown += unclear;
+        i += !away; /* nothing of it was done: the same again, and "exists" would give it the lie */
+        fix_batch_end(&g_batch);
+    }
+    ccz_kms_store_free(s);
+    _exit(unknown);
+}
+
+struct worker {
+    pid_t pid;
+    int fd;
+};
+
+static struct worker start_worker(unsigned who, unsigned from, unsigned count)
+{
+    int fd[2];
+    CHECK(pipe(fd) == 0);
+    struct worker w = {fork(), fd[0]};
+    CHECK(w.pid >= 0);
+    if (w.pid == 0) {
+        close(fd[0]);
+        serve_batches(fd[1], who, from, count);
+    }
+    close(fd[1]);
+    return w;
+}
+
+/* Batches that it acknowledged. */
+static unsigned acknowledged(struct worker *w)
+{
+    unsigned i, n = 0;
+    while (read(w->fd, &i, sizeof(i)) == (ssize_t)sizeof(i))
+        n++;
+    close(w->fd);
+    return n;
+}
+
+static void test_two(void)
+{
+    enum { EACH = 60, KILLS = 4 };
+    fresh();
+    init();
+    struct ccz_kms_store *s = open_at(g_info);
+    fix_populate(s);
+    CHECK(fix_put_secret(s, "shared", "value", "server", false, NULL) == CCZ_OK);
+    struct ccz_kms_check before = check_of(s), after;
+    struct worker steady = start_worker(1, 0, EACH);
+    unsigned acked = 0;
+    for (unsigned kill_no = 0; kill_no < KILLS; kill_no++) {
+        struct worker w = start_worker(10 + kill_no, 0, 1000000);
+        unsigned first;
+        CHECK(read(w.fd, &first, sizeof(first)) == (ssize_t)sizeof(first));
+        (void)usleep(30000 + 7000 * kill_no);
+        CHECK(kill(w.pid, SIGKILL) == 0 && waitpid(w.pid, NULL, 0) == w.pid);
+        acked += 1 + acknowledged(&w);
+    }
+    unsigned steady_acked = acknowledged(&steady);
+    int status;
+    CHECK(waitpid(steady.pid, &status, 0) == steady.pid && WIFEXITED(status) &&
+          WEXITSTATUS(status) == 0);
+    CHECK(steady_acked == EACH);
+    acked += steady_acked;
+    after = check_of(s); /* one chain, one set of rows, as this third server sees it */
+    uint64_t batches = (after.audit_lines - before.audit_lines) / 3;
+    CHECK(after.audit_lines == before.audit_lines + 3 * batches); /* all of a batch or nothing */
+    CHECK(batches >= acked && batches <= acked + KILLS);
+    CHECK(after.versions == before.versions + 2 * batches);
+    uint32_t last = 0;
+    struct cczi_kms_ref ref = {CCZI_KMS_SECRET, "shared"};
+    CHECK(cczi_kms_begin(s, NULL) == CCZ_OK && cczi_kms_item_last(&last, s, &ref, NULL) == CCZ_OK);
+    cczi_kms_rollback(s);
+    CHECK(last == 1 + batches); /* no update was lost, none was made twice */
+    printf("%u batches acknowledged, %u stored\n", acked, (unsigned)batches);
+    ccz_kms_store_free(s);
+}
+
+/* Connections are ended by the server at any moment, then the server crashes: whatever was acknowledged is there once. */
+static void test_server_dies(void)
+{
+    enum { EACH = 80, ENDS = 12 };
+    fresh();
+    init();
+    struct ccz_kms_store *s = open_at(g_info);
+    fix_populate(s);
+    CHECK(fix_put_secret(s, "shared", "value", "server", false, NULL) == CCZ_OK);
+    struct ccz_kms_check before = check_of(s);
+    ccz_kms_store_free(s);
+    struct worker w = start_worker(1, 0, EACH);
+    unsigned first;
+    CHECK(read(w.fd, &first, sizeof(first)) == (ssize_t)sizeof(first));
+    for (int i = 0; i < ENDS; i++) {
+        (void)usleep(15000 + 3000 * (unsigned)(i % 5));
+        sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'cczoo-kms' AND pid <> pg_backend_pid()");
+    }
+    CHECK(system(must_env("CCZ_TEST_PG_RESTART")) == 0);
+    sql(NULL);
+    unsigned acked = 1 + acknowledged(&w);
+    int status;
+    CHECK(waitpid(w.pid, &status, 0) == w.pid && WIFEXITED(status) && WEXITSTATUS(status) < BROKEN);
+    unsigned unknown = (unsigned)WEXITSTATUS(status);
+    CHECK(acked + unknown == EACH && unknown < 3);
+    s = open_at(g_info);
+    struct ccz_kms_check after = check_of(s);
+    uint64_t batches = (after.versions - before.versions) / 2;
+    CHECK(batches >= acked && batches <= EACH); /* none lost, none twice */
+    CHECK(after.versions == before.versions + 2 * batches);
+    CHECK(after.audit_lines == before.audit_lines + 3 * batches);
+    printf("%u batches acknowledged, %u unknown, %u stored\n", acked, unknown, (unsigned)batches);
+    ccz_kms_store_free(s);
+}
+
+static const struct ccz_test tests[] = {
+    {"pg.init", test_init},
+    {"pg.parity", test_parity},
+    {"pg.settings", test_settings},
+    {"pg.tamper", test_tamper},
+    {"pg.rolled_back", test_rolled_back},
+    {"pg.locked", test_locked},
+    {"pg.commit_cut", test_commit_cut},
+    {"pg.commit_unknown", test_commit_unknown},
+    {"pg.two", test_two},
+    {"pg.server_dies", test_server_dies},
+};
+
+int main(int argc, char **argv)
+{
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}

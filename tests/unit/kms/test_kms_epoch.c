@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The counter outside of a store: rolled back, forked, lost, behind, broken, with a lag, through a rekey. */
+#define _GNU_SOURCE
+#include "kms/kms_dir.h"
+
+#include <time.h>
+
+static struct ccz_err err;
+
+static struct ccz_kms_epoch *counter_with(struct ccz_kms_epoch_cfg cfg)
+{
+    struct ccz_kms_epoch *e = NULL;
+    char spec[420];
+    (void)snprintf(spec, sizeof(spec), "file:%s", dir_path("other/counter"));
+    cfg.spec = spec;
+    cfg.dir = dir_path("kms");
+    CHECK(ccz_kms_epoch_open(&e, &cfg, &err) == CCZ_OK);
+    return e;
+}
+
+static struct ccz_kms_epoch *counter(void)
+{
+    return counter_with((struct ccz_kms_epoch_cfg){0});
+}
+
+/* Opens the store with the counter in its file, strictly. */
+static ccz_rc try_counted(void)
+{
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    return dir_try(NULL, e, &err);
+}
+
+/* One change of the store; the first one brings the line that names the signing key. */
+static void change(const char *name)
+{
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    CHECK(fix_put_secret(s, name, "v", NULL, false, &err) == CCZ_OK);
+}
+
+static void start(void)
+{
+    dir_make();
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    CHECK(dir_init(NULL, e, &err) == CCZ_OK);
+    CHECK(dir_has("other/counter") && dir_has("kms/epoch"));
+}
+
+static uint64_t counted(void)
+{
+    CCZ_AUTO(ccz_secret) s = NULL;
+    CHECK(ccz_file_read_secret(&s, dir_path("other/counter"), 1024, &err) == CCZ_OK &&
+          ccz_secret_size(s) == CCZI_EPOCH_SIZE);
+    uint64_t v = 0;
+    for (size_t i = 8; i-- > 0;)
+        v = v << 8 | ccz_secret_view(s)[8 + i];
+    return v;
+}
+
+static void test_rolled_back(void)
+{
+    start();
+    CHECK(try_counted() == CCZ_OK && counted() == 1);
+    change("one");
+    dir_copy("kms", "backup");
+    change("two");
+    CHECK(counted() == 4 && try_counted() == CCZ_OK);
+    dir_copy("kms", "newest");
+    dir_copy("backup", "kms");
+    CHECK(dir_refused(try_counted(), &err, CCZ_E_SIG, "kms:rolled-back"));
+    CHECK(strcmp(err.got, "3") == 0 && strcmp(err.expected, "4") == 0 && err.hint[0]);
+    CHECK(dir_refused(try_counted(), &err, CCZ_E_SIG, "kms:rolled-back")); /* it did not learn */
+    /* nor without the counter: the folder says that there is one */
+    CHECK(dir_refused(dir_try(NULL, NULL, &err), &err, CCZ_E_DENIED, "kms:epoch-required"));
+
+    /* an older copy that went on where nobody counted: longer, with another line */
+    CHECK(unlink(dir_path("kms/epoch")) == 0);
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, NULL, &err) == CCZ_OK);
+    CHECK(fix_put_secret(s, "mine", "v", NULL, false, &err) == CCZ_OK);
+    CHECK(fix_put_secret(s, "mine2", "v", NULL, false, &err) == CCZ_OK);
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    CHECK(dir_refused(try_counted(), &err, CCZ_E_SIG, "kms:forked"));
+    CHECK(counted() == 4);
+    dir_copy("newest", "kms");
+    CHECK(try_counted() == CCZ_OK);
+}
+
+static void test_behind(void)
+{
+    start();
+    change("one");
+    dir_copy("other/counter", "other/old");
+    change("two");
+    /* a crash came between the commit and the counter */
+    dir_copy("other/old", "other/counter");
+    CHECK(counted() == 3 && try_counted() == CCZ_OK && counted() == 4);
+    /* a crash of an init before its database: done again, it goes on */
+    dir_make();
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    CCZ_AUTO(ccz_kms_master) m = dir_master(NULL, NULL);
+    CCZ_AUTO(ccz_secret) key = NULL;
+    CHECK(cczi_kms_master_make(&key, m, &err) == CCZ_OK);
+    CHECK(cczi_kms_epoch_bind(e, key, &err) == CCZ_OK && cczi_kms_epoch_first(e, &err) == CCZ_OK);
+    CHECK(counted() == 0);
+    CHECK(dir_init(NULL, e, &err) == CCZ_OK && counted() == 1);
+}
+
+static void test_lost(void)
+{
+    start();
+    change("one");
+    CHECK(unlink(dir_path("other/counter")) == 0);
+    CHECK(dir_refused(try_counted(), &err, CCZ_E_NOT_FOUND, "kms:epoch-lost") && err.hint[0]);
+    CHECK(!dir_has("other/counter"));
+    /* the flag of another weakness does not help */
+    CCZ_AUTO(ccz_kms_epoch)
+    e = counter_with((struct ccz_kms_epoch_cfg){.accept_rolled_back = true});
+    CHECK(dir_refused(dir_try(NULL, e, &err), &err, CCZ_E_NOT_FOUND, "kms:epoch-lost"));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+    e = counter_with((struct ccz_kms_epoch_cfg){.accept_lost = true});
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK && !dir_has("other/counter"));
+    const char *what = NULL;
+    CHECK(ccz_kms_epoch_accept(&what, s, FIX_NOW, &err) == CCZ_OK && strcmp(what, "lost") == 0);
+    CHECK(ccz_kms_epoch_accept(&what, s, FIX_NOW, &err) == CCZ_OK && strcmp(what, "nothing") == 0);
+    CHECK(s->head.seq == 4 && counted() == 4); /* with a line of its own */
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    CHECK(try_counted() == CCZ_OK);
+
+    /* a backup that was put back on purpose */
+    dir_copy("kms", "backup");
+    change("two");
+    dir_copy("backup", "kms");
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+    e = counter_with((struct ccz_kms_epoch_cfg){.accept_lost = true});
+    CHECK(dir_refused(dir_try(NULL, e, &err), &err, CCZ_E_SIG, "kms:rolled-back"));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+    e = counter_with((struct ccz_kms_epoch_cfg){.accept_rolled_back = true});
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    CHECK(ccz_kms_epoch_accept(&what, s, FIX_NOW, &err) == CCZ_OK &&
+          strcmp(what, "rolled-back") == 0);
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    CHECK(try_counted() == CCZ_OK && counted() == 5);
+}
+
+static void put_counter(const uint8_t *bytes, size_t size)
+{
+    CHECK(ccz_file_write(dir_path("other/counter"), CCZ_SPAN(bytes, size), 0600, CCZ_FILE_REPLACE,
+                         &err) == CCZ_OK);
+}
+
+static void test_damaged(void)
+{
+    start();
+    change("one");
+    uint8_t good[2 * CCZI_EPOCH_SIZE], one[CCZI_EPOCH_SIZE];
+    CCZ_AUTO(ccz_secret) s = NULL;
+    CHECK(ccz_file_read_secret(&s, dir_path("other/counter"), 1024, &err) == CCZ_OK);
+    memcpy(one, ccz_secret_view(s), sizeof(one));
+    for (size_t i = 0; i < CCZI_EPOCH_SIZE; i += 3) {
+        memcpy(good, one, sizeof(one));
+        good[i] ^= 4;
+        put_counter(good, sizeof(one));
+        bool second = i >= 8 + 8 + 32 + 32; /* the MAC of a next key that there is none of */
+        ccz_rc rc = try_counted();
+        CHECK(second ? rc == CCZ_OK : dir_refused(rc, &err, CCZ_E_SIG, "kms:epoch-mac"));
+        put_counter(one, i ? i : 1);
+        CHECK(dir_refused(try_counted(), &err, CCZ_E_SIG, "kms:epoch-mac"));
+    }
+    /* two records, as a token has after a crash: the newer one counts, in either order */
+    put_counter(one, sizeof(one));
+    dir_copy("kms", "backup");
+    change("two");
+    ccz_secret_free(ccz_secret_take(&s));
+    CHECK(counted() == 4);
+    CHECK(ccz_file_read_secret(&s, dir_path("other/counter"), 1024, &err) == CCZ_OK);
+    for (int order = 0; order < 2; order++) {
+        memcpy(good + (order ? CCZI_EPOCH_SIZE : 0), one, sizeof(one));
+        memcpy(good + (order ? 0 : CCZI_EPOCH_SIZE), ccz_secret_view(s), sizeof(one));
+        put_counter(good, sizeof(good));
+        CHECK(try_counted() == CCZ_OK);
+        dir_copy("kms", "newest");
+        dir_copy("backup", "kms"); /* which the older record would take */
+        put_counter(good, sizeof(good));
+        CHECK(dir_refused(try_counted(), &err, CCZ_E_SIG, "kms:rolled-back"));
+        dir_copy("newest", "kms");
+    }
+    /* of another store, which has another master key */
+    start();
+    change("x");
+    CHECK(try_counted() == CCZ_OK);
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    CHECK(unlink(dir_path("kms/kms.sqlite")) == 0 && unlink(dir_path("kms/master.key")) == 0);
+    CHECK(dir_refused(dir_init(NULL, e, &err), &err, CCZ_E_EXISTS, "kms:epoch-exists"));
+    CHECK(counted() == 3);
+    CHECK(chmod(dir_path("other/counter"), 0644) == 0);
+    CHECK(try_counted() != CCZ_OK);
+}
+
+static void test_place(void)
+{
+    dir_make();
+    struct ccz_kms_epoch *e = NULL;
+    char spec[500], link_to[400];
+    struct ccz_kms_epoch_cfg cfg = {.dir = dir_path("kms")};
+    static const char *const inside[] = {"kms/counter", "kms/sub/counter", "link/counter",
+                                         "other/../kms/counter"};
+    (void)snprintf(link_to, sizeof(link_to), "%s", dir_path("kms"));
+    CHECK(symlink(link_to, dir_path("link")) == 0 && mkdir(dir_path("kms/sub"), 0700) == 0);
+    for (size_t i = 0; i < 4; i++) {
+        (void)snprintf(spec, sizeof(spec), "file:%s", dir_path(inside[i]));
+        cfg.spec = spec;
+        err = (struct ccz_err){0};
+        CHECK(dir_refused(ccz_kms_epoch_open(&e, &cfg, &err), &err, CCZ_E_ARG, "kms:epoch-place") &&
+              !e);
+    }
+    (void)snprintf(spec, sizeof(spec), "file:%s", dir_path("unmounted/counter"));
+    CHECK(ccz_kms_epoch_open(&e, &cfg, &err) == CCZ_E_NOT_FOUND && !e);
+    static const char *const bad[] = {"file:", "other", "", "tee:x", "files:/x"};
+    for (size_t i = 0; i < 5; i++) {
+        cfg.spec = bad[i];
+        CHECK(ccz_kms_epoch_open(&e, &cfg, &err) == CCZ_E_ARG && !e);
+    }
+    cfg.lag_s = CCZ_KMS_EPOCH_LAG_MAX_S + 1;
+    cfg.spec = "file:/x";
+    CHECK(dir_refused(ccz_kms_epoch_open(&e, &cfg, &err), &err, CCZ_E_ARG, "kms:epoch-lag"));
+    /* "kms2" is no part of "kms" */
+    CHECK(mkdir(dir_path("kms2"), 0700) == 0);
+    (void)snprintf(spec, sizeof(spec), "file:%s", dir_path("kms2/counter"));
+    cfg = (struct ccz_kms_epoch_cfg){.spec = spec, .dir = dir_path("kms")};
+    CHECK(ccz_kms_epoch_open(&e, &cfg, &err) == CCZ_OK);
+    ccz_kms_epoch_free(e);
+}
+
+/* ------------------------------------------------------------------ advancing that fails */
+
+static bool broken;
+static const struct cczi_kms_epoch_ops *real_ops;
+
+static ccz_rc flaky_save(struct ccz_kms_epoch *e, struct ccz_span record, struct ccz_err *er)
+{
+    if (broken)
+        return ccz_fail(er, CCZ_E_IO, "kms:epoch", 5, "the disk of the counter is gone");
+    return real_ops->save(e, record, er);
+}
+
+static struct cczi_kms_epoch_ops flaky;
+
+static void make_flaky(struct ccz_kms_epoch *e)
+{
+    real_ops = e->ops;
+    flaky = *e->ops;
+    flaky.save = flaky_save;
+    e->ops = &flaky;
+}
+
+static void test_advance_fails(void)
+{
+    start();
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    make_flaky(e);
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    fix_populate(s);
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, CCZ_KMS_MESSAGE_SIZE_MAX);
+    CHECK(fix_release(&b, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK && b.size > 0);
+    broken = true;
+    err = (struct ccz_err){0};
+    CHECK(dir_refused(fix_release(&b, s, FIX_WORKLOAD, "key/model", 0, &err), &err, CCZ_E_IO,
+                      "kms:epoch"));
+    CHECK(b.size == 0 && err.hint[0]); /* recorded, and yet nothing left */
+    CHECK(fix_put_secret(s, "x", "v", NULL, false, &err) == CCZ_E_IO);
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK);
+    broken = false;
+    CHECK(fix_release(&b, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK && b.size > 0);
+    uint64_t seq = s->head.seq;
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    CHECK(try_counted() == CCZ_OK && counted() == seq);
+}
+
+/* Calls that share a transaction: none of them is answered, and none is done again one by one. */
+static void test_batch(void)
+{
+    static struct fix_batch b;
+    start();
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    make_flaky(e);
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    fix_populate(s);
+    uint64_t before = s->head.seq;
+    broken = true;
+    fix_batch_begin(&b);
+    fix_batch_release(&b, FIX_WORKLOAD, "key/model");
+    fix_batch_put_secret(&b, "once", "v", "server");
+    fix_batch_release(&b, FIX_STALE, "key/model");
+    fix_batch_run(&b, s);
+    for (size_t i = 0; i < b.len; i++)
+        CHECK(b.entry[i].rc != CCZ_OK && b.entry[i].answer.size == 0);
+    CHECK(strcmp(b.entry[0].err.where, "kms:epoch") == 0 &&
+          strcmp(b.entry[1].err.where, "kms:epoch") == 0);
+    fix_batch_end(&b);
+    broken = false;
+    struct ccz_kms_check c;
+    CHECK(ccz_kms_store_check(&c, s, &err) == CCZ_OK && c.audit_lines == before + 3);
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+    CHECK(try_counted() == CCZ_OK && counted() == before + 3);
+}
+
+static void pause_ms(long ms)
+{
+    struct timespec t = {.tv_nsec = ms * 1000000};
+    (void)nanosleep(&t, NULL);
+}
+
+static void test_lag(void)
+{
+    start();
+    CCZ_AUTO(ccz_kms_epoch) e = counter_with((struct ccz_kms_epoch_cfg){.lag_s = 3600});
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    CHECK(fix_put_secret(s, "a", "v", NULL, false, &err) == CCZ_OK);
+    CHECK(counted() == 1); /* not yet */
+    /* a store that goes back while it is open is told by what was committed, not by what was written */
+    struct cczi_kms_head head = {.seq = 3}; /* init, "a", the signing key */
+    CHECK(cczi_kms_epoch_seen(e, &head, &err) == CCZ_OK);
+    head.seq--;
+    CHECK(dir_refused(cczi_kms_epoch_seen(e, &head, &err), &err, CCZ_E_SIG, "kms:rolled-back"));
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+    CHECK(counted() == 3); /* when it ends, at the latest */
+
+    e = counter_with((struct ccz_kms_epoch_cfg){.lag_s = 1});
+    make_flaky(e);
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    CHECK(fix_put_secret(s, "b", "v", NULL, false, &err) == CCZ_OK);
+    for (int i = 0; i < 3000 && counted() != 4; i++) /* without another commit */
+        pause_ms(10);
+    CHECK(counted() == 4);
+    /* once it is known to fail, nothing is acknowledged any more */
+    broken = true;
+    CHECK(fix_put_secret(s, "c", "v", NULL, false, &err) == CCZ_OK);
+    ccz_rc rc = CCZ_OK;
+    char name[16];
+    for (int i = 0; i < 3000 && rc == CCZ_OK; i++) {
+        pause_ms(10);
+        (void)snprintf(name, sizeof(name), "d%d", i);
+        rc = fix_put_secret(s, name, "v", NULL, false, &err);
+    }
+    CHECK(dir_refused(rc, &err, CCZ_E_IO, "kms:epoch"));
+    broken = false;
+    for (int i = 0; i < 3000 && rc != CCZ_OK; i++) {
+        pause_ms(10);
+        (void)snprintf(name, sizeof(name), "e%d", i);
+        rc = fix_put_secret(s, name, "v", NULL, false, &err);
+    }
+    CHECK(rc == CCZ_OK);
+    uint64_t seq = s->head.seq;
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+    CHECK(counted() == seq);
+}
+
+/* ------------------------------------------------------------------------------ rekey */
+
+static void test_rekey(void)
+{
+    start();
+    change("one");
+    dir_copy("kms", "before");
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    make_flaky(e);
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_secret) next = fix_master(9);
+    /* before the commit: the counter has the MACs of both */
+    CHECK(cczi_kms_epoch_bind_next(e, next, &err) == CCZ_OK);
+    dir_copy("other/counter", "other/both");
+    cczi_kms_epoch_settle(e, false);
+    CCZ_AUTO(ccz_kms_master) to = dir_master(NULL, NULL);
+    CHECK(ccz_kms_rekey(s, to, FIX_NOW, &err) == CCZ_OK);
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+    CHECK(counted() == 4 && try_counted() == CCZ_OK);
+    /* the store of before is older, and under a key that the counter does not know any more */
+    dir_copy("kms", "after");
+    dir_copy("before", "kms");
+    CHECK(dir_refused(try_counted(), &err, CCZ_E_SIG, "kms:epoch-mac"));
+    /* a crash before the commit: old store, counter with both */
+    dir_copy("other/counter", "other/after");
+    dir_copy("other/both", "other/counter");
+    CHECK(try_counted() == CCZ_OK && counted() == 3);
+
+    /* a crash behind the commit: new store, counter with both; made by a counter that breaks then */
+    dir_copy("after", "kms");
+    dir_copy("other/after", "other/counter");
+    e = counter();
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_secret) key = NULL;
+    CCZ_AUTO(ccz_kms_master) again = dir_master(NULL, NULL);
+    CHECK(cczi_kms_master_stage(&key, again, &err) == CCZ_OK);
+    CHECK(cczi_kms_epoch_bind_next(e, key, &err) == CCZ_OK);
+    dir_copy("other/counter", "other/both");
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+    e = counter();
+    CHECK(cczi_kms_epoch_bind(e, key, &err) == CCZ_OK); /* the new key opens it */
+    CHECK(cczi_kms_epoch_first(e, &err) == CCZ_E_EXISTS && err.aux == 4);
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+}
+
+/* The counter breaks in the middle of a rekey: whichever key the store is under, it opens. */
+static void test_rekey_broken(void)
+{
+    start();
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    make_flaky(e);
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    fix_populate(s);
+    CCZ_AUTO(ccz_kms_master) to = dir_master(NULL, NULL);
+    broken = true;
+    CHECK(dir_refused(ccz_kms_rekey(s, to, FIX_NOW, &err), &err, CCZ_E_IO, "kms:epoch"));
+    CHECK(!dir_has("kms/master.key.old")); /* nothing was committed */
+    broken = false;
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK);
+    uint64_t seq = s->head.seq;
+    CHECK(ccz_kms_rekey(s, to, FIX_NOW, &err) == CCZ_OK && s->head.seq == seq + 1);
+    CHECK(fix_put_secret(s, "after", "v", NULL, false, &err) == CCZ_OK);
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+    CHECK(try_counted() == CCZ_OK);
+}
+
+static const struct ccz_test tests[] = {
+    {"kms.epoch_rolled_back", test_rolled_back},
+    {"kms.epoch_behind", test_behind},
+    {"kms.epoch_lost", test_lost},
+    {"kms.epoch_damaged", test_damaged},
+    {"kms.epoch_place", test_place},
+    {"kms.epoch_advance_fails", test_advance_fails},
+    {"kms.epoch_batch", test_batch},
+    {"kms.epoch_lag", test_lag},
+    {"kms.epoch_rekey", test_rekey},
+    {"kms.epoch_rekey_broken", test_rekey_broken},
+};
+
+int main(int argc, char **argv)
+{
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A state folder that a server of schema 1 left (tests/vectors/kms/v1) becomes one of schema 2, or stays as it is. */
+#define _GNU_SOURCE
+#include "ccz_test.h"
+#include "kms/kms_fixture.h"
+
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char g_dir[256];
+
+static void remove_dir(void)
+{
+    char cmd[300];
+    (void)snprintf(cmd, sizeof(cmd), "rm -rf '%s'", g_dir);
+    if (g_dir[0])
+        (void)!system(cmd);
+    g_dir[0] = 0;
+}
+
+static const char *in_dir(const char *name)
+{
+    static char path[2][400];
+    static unsigned turn;
+    char *p = path[turn++ % 2];
+    (void)snprintf(p, sizeof(path[0]), "%s/%s", g_dir, name);
+    return p;
+}
+
+static void copy_one(const char *name)
+{
+    char from[400];
+    struct ccz_buf b;
+    (void)snprintf(from, sizeof(from), "%s/%s", VECTORS, name);
+    ccz_buf_init(&b, 1 << 20);
+    CHECK(ccz_file_read(&b, from, NULL) == CCZ_OK);
+    CHECK(ccz_file_write(in_dir(name), ccz_buf_span(&b), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    ccz_buf_free(&b);
+}
+
+/* A fresh copy of the old state folder. */
+static struct ccz_kms_state old_state(void)
+{
+    static bool registered;
+    const char *tmp = getenv("TMPDIR");
+    remove_dir();
+    (void)snprintf(g_dir, sizeof(g_dir), "%s/cczoo-kms-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    CHECK(mkdtemp(g_dir) != NULL);
+    CHECK(registered || atexit(remove_dir) == 0);
+    registered = true;
+    copy_one("kms.sqlite");
+    copy_one("master.key");
+    return (struct ccz_kms_state){.dir = g_dir};
+}
+
+static void attack(const char *sql)
+{
+    sqlite3 *db;
+    CHECK(sqlite3_open(in_dir("kms.sqlite"), &db) == SQLITE_OK);
+    CHECK(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
+}
+
+/* Schema of the file as it lies there. */
+static int64_t schema_of(void)
+{
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    CHECK(sqlite3_open(in_dir("kms.sqlite"), &db) == SQLITE_OK);
+    CHECK(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &st, NULL) == SQLITE_OK &&
+          sqlite3_step(st) == SQLITE_ROW);
+    int64_t v = sqlite3_column_int64(st, 0);
+    CHECK(sqlite3_finalize(st) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
+    return v;
+}
+
+static bool released(struct ccz_kms_store *s, const char *item, uint32_t version, const char *value)
+{
+    struct ccz_buf out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    bool ok = fix_release(&out, s, FIX_WORKLOAD, item, version, NULL) == CCZ_OK &&
+              memmem(out.ptr, out.size, value, strlen(value)) != NULL;
+    ccz_buf_free(&out);
+    return ok;
+}
+
+static void test_migrate(void)
+{
+    struct ccz_kms_state st = old_state();
+    struct ccz_err err = {0};
+    struct ccz_kms_store *s;
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
+          strcmp(err.where, "kms:schema") == 0);
+    CHECK(err.hint[0] && strcmp(err.got, "1") == 0 && schema_of() == 1); /* not by itself */
+    CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_OK);
+    CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_E_UNSUPPORTED);
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_OK);
+    struct ccz_kms_check c;
+    CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK);
+    CHECK(c.versions == 4 && c.policies == 2 && c.bindings == 2 && c.admins == 2 &&
+          c.audit_lines == 10);
+    CHECK(released(s, "key/model", 0, "0123456789abcdef"));
+    CHECK(released(s, "secret/db/password", 1, "correct horse"));
+    CHECK(released(s, "secret/db/password", 2, "battery staple"));
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "secret/loose", 0, &err) == CCZ_E_DENIED);
+    struct cczi_msg_delete_req m = {.target = fix_str("key/model")}; /* and it can do what is new */
+    CHECK(fix_msg(NULL, s, FIX_ADMIN, "Disable", cczi_msg_target_req, &m, &err) == CCZ_OK);
+    CHECK(!released(s, "key/model", 0, ""));
+    ccz_kms_store_free(s);
+    s = NULL;
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_OK);
+    ccz_kms_store_free(s);
+    sqlite3 *db; /* the old table is gone */
+    CHECK(sqlite3_open(in_dir("kms.sqlite"), &db) == SQLITE_OK);
+    CHECK(sqlite3_exec(db, "SELECT * FROM item_1", NULL, NULL, NULL) == SQLITE_ERROR &&
+          sqlite3_close(db) == SQLITE_OK);
+}
+
+/* Whatever the old server would have refused is refused, and left as it is. */
+static void test_migrate_tampered(void)
+{
+    static const struct {
+        const char *sql, *where;
+    } tampers[] = {
+        {"UPDATE item SET alg = 'aes-256' WHERE name = 'model'", "kms:row-mac"},
+        {"UPDATE item SET kind = 9 WHERE name = 'model'", "kms:row-mac"},
+        {"UPDATE item SET version = 0 WHERE name = 'model'", "kms:row-mac"},
+        {"UPDATE item SET sealed = (SELECT sealed FROM item WHERE name = 'loose') WHERE name = "
+         "'model'",
+         "kms:row-mac"},
+        {"DELETE FROM item WHERE name = 'loose'", "kms:row-set"},
+        {"DELETE FROM item", "kms:row-set"},
+        {"DELETE FROM policy WHERE name = 'other'", "kms:row-set"},
+        {"DELETE FROM binding WHERE name = 'model'", "kms:row-set"},
+        {"DELETE FROM admin WHERE role = 1", "kms:row-set"},
+        {"UPDATE binding SET policy = 'other'", "kms:row-mac"},
+        {"UPDATE admin SET role = 2", "kms:row-mac"},
+        {"UPDATE audit SET time_s = 1 WHERE seq = 3", "kms:audit-chain"},
+        {"DELETE FROM audit WHERE seq = 9", "kms:audit-end"},
+        {"UPDATE meta SET head = zeroblob(length(head))", "kms:head"},
+        {"UPDATE meta SET key_check = zeroblob(16)", "kms:master-key"},
+    };
+    for (size_t i = 0; i < sizeof(tampers) / sizeof(tampers[0]); i++) {
+        struct ccz_kms_state st = old_state();
+        struct ccz_err err = {0};
+        attack(tampers[i].sql);
+        ccz_rc rc = ccz_kms_migrate(&st, FIX_NOW, &err);
+        if (rc != CCZ_E_SIG || strcmp(err.where, tampers[i].where) != 0)
+            fprintf(stderr, "%s: %s\n", tampers[i].sql, err.where);
+        CHECK(rc == CCZ_E_SIG && strcmp(err.where, tampers[i].where) == 0);
+        CHECK(schema_of() == 1);
+    }
+}
+
+/* kill -9 at any moment: it is an old store or a new one, and complete. */
+static void test_migrate_killed(void)
+{
+    bool seen[3] = {false};
+    for (int cycle = 0; cycle < 24; cycle++) {
+        struct ccz_kms_state st = old_state();
+        struct ccz_err err = {0};
+        struct ccz_kms_store *s;
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0)
+            _exit(ccz_kms_migrate(&st, FIX_NOW, NULL) == CCZ_OK ? 0 : 1);
+        (void)usleep((useconds_t)(cycle * 700));
+        CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+        int64_t schema = schema_of();
+        CHECK(schema == 1 || schema == 2);
+        seen[schema] = true;
+        CHECK(schema == 2 || ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
+        CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_OK);
+        struct ccz_kms_check c;
+        CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK && c.versions == 4 && c.audit_lines == 10);
+        ccz_kms_store_free(s);
+    }
+    CHECK(seen[1]); /* it was early enough once; how often it was late depends on the machine */
+}
+
+/* A store of a later server is neither opened nor migrated. */
+static void test_schema_newer(void)
+{
+    struct ccz_kms_state st = old_state();
+    struct ccz_err err = {0};
+    struct ccz_kms_store *s;
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
+    attack("PRAGMA user_version = 3");
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
+          strcmp(err.where, "kms:schema") == 0);
+    CHECK(strcmp(err.got, "3") == 0 && strcmp(err.expected, "2") == 0);
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_UNSUPPORTED &&
+          strcmp(err.where, "kms:schema") == 0);
+    uint8_t spki[32] = {0};
+    CHECK(ccz_kms_init(&st, spki, FIX_NOW, &err) == CCZ_E_EXISTS);
+}
+
+static const struct ccz_test tests[] = {
+    {"kms.migrate", test_migrate},
+    {"kms.migrate_tampered", test_migrate_tampered},
+    {"kms.migrate_killed", test_migrate_killed},
+    {"kms.schema_newer", test_schema_newer},
+};
+
+int main(int argc, char **argv)
+{
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
