@@ -63,6 +63,19 @@ static ccz_rc digest_of(uint8_t out[CCZ_HASH_SIZE_MAX], const struct ccz_sign_ho
     return CCZ_OK;
 }
 
+/* Checks @p how, then gives what is signed: the hash, in @p room, or with Ed25519 the message. */
+static ccz_rc prepare(struct ccz_span *out, uint8_t room[CCZ_HASH_SIZE_MAX],
+                      const struct ccz_pkey *k, const struct ccz_sign_how *how, struct ccz_span in,
+                      struct ccz_err *err)
+{
+    *out = in;
+    ccz_rc rc = check_how(k, how, err);
+    if (rc != CCZ_OK || k->kind == CCZ_PKEY_ED25519)
+        return rc;
+    *out = CCZ_SPAN(room, ccz_hash_size(how->hash));
+    return digest_of(room, how, in, err);
+}
+
 /* A context for RSA signatures, with everything set; NULL if OpenSSL refuses. */
 static EVP_PKEY_CTX *rsa_ctx(const struct ccz_pkey *k, const struct ccz_sign_how *how, bool sign)
 {
@@ -133,17 +146,15 @@ ccz_rc ccz_pkey_sign(struct ccz_buf *sig, const struct ccz_pkey *k, const struct
 {
     if (!k->is_private)
         return ccz_fail(err, CCZ_E_ARG, "pkey:private", 0, "a public key cannot sign");
-    ccz_rc rc = check_how(k, how, err);
     uint8_t digest[CCZ_HASH_SIZE_MAX];
-    if (rc == CCZ_OK && k->kind != CCZ_PKEY_ED25519)
-        rc = digest_of(digest, how, in, err);
+    struct ccz_span d;
+    ccz_rc rc = prepare(&d, digest, k, how, in, err);
     if (rc != CCZ_OK)
         return rc;
-    struct ccz_span d = CCZ_SPAN(digest, ccz_hash_size(how->hash));
     if (k->ec)
         rc = sign_ec(sig, k, how, d);
     else
-        rc = is_rsa(k) ? sign_rsa(sig, k, how, d) : sign_ed25519(sig, k, in);
+        rc = is_rsa(k) ? sign_rsa(sig, k, how, d) : sign_ed25519(sig, k, d);
     ERR_clear_error();
     return rc == CCZ_OK ? CCZ_OK : ccz_fail(err, rc, "pkey:sign", 0, "cannot sign");
 }
@@ -180,18 +191,16 @@ static bool verify_ed25519(const struct ccz_pkey *k, struct ccz_span in, struct 
 ccz_rc ccz_pkey_verify(const struct ccz_pkey *k, const struct ccz_sign_how *how, struct ccz_span in,
                        struct ccz_span sig, struct ccz_err *err)
 {
-    ccz_rc rc = check_how(k, how, err);
     uint8_t digest[CCZ_HASH_SIZE_MAX];
-    if (rc == CCZ_OK && k->kind != CCZ_PKEY_ED25519)
-        rc = digest_of(digest, how, in, err);
+    struct ccz_span d;
+    ccz_rc rc = prepare(&d, digest, k, how, in, err);
     if (rc != CCZ_OK)
         return rc;
-    struct ccz_span d = CCZ_SPAN(digest, ccz_hash_size(how->hash));
     bool ok;
     if (k->ec)
         ok = verify_ec(k, how, d, sig);
     else
-        ok = is_rsa(k) ? verify_rsa(k, how, d, sig) : verify_ed25519(k, in, sig);
+        ok = is_rsa(k) ? verify_rsa(k, how, d, sig) : verify_ed25519(k, d, sig);
     ERR_clear_error();
     if (!ok)
         return ccz_fail(err, CCZ_E_SIG, "pkey:signature", (int64_t)sig.size,
