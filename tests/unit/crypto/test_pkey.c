@@ -414,7 +414,11 @@ static void test_refused(void)
 {
     refuse_pkcs8(rsa_e3_pkcs8, CCZ_PKEY_FOREIGN, CCZ_E_UNSUPPORTED, "pkey:rsa-exponent");
     refuse_pkcs8(rsa_1024_pkcs8, CCZ_PKEY_FOREIGN, CCZ_E_UNSUPPORTED, "pkey:rsa-size");
-    refuse_pkcs8(rsa_wrong_pkcs8, CCZ_PKEY_FOREIGN, CCZ_E_FORMAT, "pkey:pair");
+    char wrong[sizeof(rsa_pkcs8)]; /* one bit of d mod (p - 1) */
+    memcpy(wrong, rsa_pkcs8, sizeof(wrong));
+    CHECK(wrong[1853] == '8');
+    wrong[1853] = '9';
+    refuse_pkcs8(wrong, CCZ_PKEY_FOREIGN, CCZ_E_FORMAT, "pkey:pair");
     refuse_pkcs8("00", CCZ_PKEY_OWN, CCZ_E_FORMAT, "pkey:pkcs8");
     /* X25519 (RFC 8410): no key to sign with */
     refuse_pkcs8(
