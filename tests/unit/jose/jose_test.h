@@ -84,4 +84,11 @@ UNUSED_IS_FINE static struct ccz_key *key_of(const char *d, const char *x, const
     return k;
 }
 
+/* A fresh key and its public half as a JWK. */
+UNUSED_IS_FINE static void make_pair(struct ccz_key **key, struct ccz_jwk **pub, enum ccz_curve c)
+{
+    CHECK(ccz_key_generate(key, c) == CCZ_OK);
+    CHECK_OK(ccz_jwk_from_key(pub, *key, &err));
+}
+
 #endif
