@@ -5,7 +5,7 @@
  * @file pkey.h
  * Key pairs to work with: RSA, ECDSA on P-256 and P-384, Ed25519, as a key service holds them for others; and AES key wrap.
  * A program's own identity is a struct ccz_key (crypto.h), which stands inside the EC keys here.
- * Reading order: pkey.c, pkey_ops.c, kwp.c.
+ * Reading order: pkey.c, rsa.c, pkey_ops.c, kwp.c.
  *
  * What is accepted is narrow: RSA of 2048, 3072 or 4096 bits with the exponent 65537; named curves; PKCS#8 without
  * encryption and nothing behind it; SubjectPublicKeyInfo in its only encoding, so that its hash names the key.

@@ -2,14 +2,13 @@
 /* Primitives of JSON Web Algorithms; see jose_keys.h. */
 #include "crypto/jose_keys.h"
 #include "crypto_priv.h"
+#include "rsa_priv.h"
 
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
-#include <openssl/rsa.h>
-#include <openssl/x509.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,9 +96,10 @@ ccz_rc cczi_jose_kw_unwrap(uint8_t *out, const uint8_t kek[32], struct ccz_span 
 
 /* ----------------------------------------------------------------------------------- RSA */
 
+_Static_assert((int)CCZI_JOSE_RSA_SIZE_MAX == CCZI_RSA_SIZE_MAX, "what rsa.c has room for");
+
 struct cczi_jose_rsa {
     EVP_PKEY *key;
-    size_t size; /* of the modulus in bytes */
     bool is_pair;
 };
 
@@ -120,7 +120,7 @@ static ccz_rc rsa_from_object(struct cczi_jose_rsa **out, EVP_PKEY *key, bool is
         EVP_PKEY_free(key);
         return CCZ_E_NOMEM;
     }
-    *k = (struct cczi_jose_rsa){key, (size_t)EVP_PKEY_get_size(key), is_pair};
+    *k = (struct cczi_jose_rsa){key, is_pair};
     *out = k;
     return CCZ_OK;
 }
@@ -201,23 +201,10 @@ ccz_rc cczi_jose_rsa_numbers(uint8_t n[CCZI_JOSE_RSA_SIZE_MAX], size_t *n_size,
     return *n_size && *e_size ? CCZ_OK : CCZ_E_INTERNAL;
 }
 
-/* The pair belongs together: primes, exponents and modulus. */
-static bool rsa_is_consistent(EVP_PKEY *pair)
-{
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pair, NULL);
-    bool ok = ctx && EVP_PKEY_check(ctx) == 1;
-    EVP_PKEY_CTX_free(ctx);
-    ERR_clear_error();
-    return ok;
-}
-
 ccz_rc cczi_jose_rsa_from_pkcs8(struct cczi_jose_rsa **out, const struct ccz_secret *der)
 {
     *out = NULL;
-    const uint8_t *from = ccz_secret_view(der), *p = from;
-    PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &p, (long)ccz_secret_size(der));
-    EVP_PKEY *pair = info && p == from + ccz_secret_size(der) ? EVP_PKCS82PKEY(info) : NULL;
-    PKCS8_PRIV_KEY_INFO_free(info);
+    EVP_PKEY *pair = cczi_pkcs8_read(CCZ_SPAN(ccz_secret_view(der), ccz_secret_size(der)));
     ERR_clear_error();
     if (!pair)
         return CCZ_E_FORMAT;
@@ -231,8 +218,9 @@ ccz_rc cczi_jose_rsa_from_pkcs8(struct cczi_jose_rsa **out, const struct ccz_sec
     ccz_rc rc = CCZ_OK;
     if (!rsa || !rsa_in_range(CCZ_SPAN(n, n_size), CCZ_SPAN(e, e_size)))
         rc = CCZ_E_UNSUPPORTED;
-    else if (!rsa_is_consistent(pair))
+    else if (!cczi_pair_ok(pair)) /* size first, as in pkey.c */
         rc = CCZ_E_FORMAT;
+    ERR_clear_error();
     if (rc == CCZ_OK)
         return rsa_from_object(out, pair, true);
     EVP_PKEY_free(pair);
@@ -243,46 +231,14 @@ ccz_rc cczi_jose_rsa_verify(const struct cczi_jose_rsa *k, bool pss, struct ccz_
                             struct ccz_span msg)
 {
     uint8_t digest[32];
-    if (sig.size != k->size)
-        return CCZ_E_SIG;
     ccz_rc rc = ccz_sha256(digest, msg);
-    if (rc != CCZ_OK)
-        return rc;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->key, NULL);
-    bool ready =
-        ctx && EVP_PKEY_verify_init(ctx) == 1 &&
-        EVP_PKEY_CTX_set_rsa_padding(ctx, pss ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING) == 1 &&
-        EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1;
-    if (ready && pss)
-        ready = EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha256()) == 1 &&
-                EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1;
-    rc = ready ? CCZ_OK : CCZ_E_INTERNAL;
-    if (ready && EVP_PKEY_verify(ctx, sig.ptr, sig.size, digest, sizeof(digest)) != 1)
-        rc = CCZ_E_SIG;
-    EVP_PKEY_CTX_free(ctx);
-    ERR_clear_error();
-    return rc;
-}
-
-static bool oaep_ready(EVP_PKEY_CTX *ctx)
-{
-    return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
-           EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) == 1 &&
-           EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha256()) == 1;
+    return rc == CCZ_OK ? cczi_rsa_verify(k->key, CCZ_SHA256, pss, CCZ_SPAN(digest, 32), sig) : rc;
 }
 
 ccz_rc cczi_jose_oaep_seal(uint8_t out[CCZI_JOSE_RSA_SIZE_MAX], size_t *out_size,
                            const struct cczi_jose_rsa *k, struct ccz_span in)
 {
-    *out_size = CCZI_JOSE_RSA_SIZE_MAX;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->key, NULL);
-    bool ok = ctx && EVP_PKEY_encrypt_init(ctx) == 1 && oaep_ready(ctx) &&
-              EVP_PKEY_encrypt(ctx, out, out_size, in.ptr, in.size) == 1;
-    EVP_PKEY_CTX_free(ctx);
-    ERR_clear_error();
-    if (!ok)
-        *out_size = 0;
-    return ok ? CCZ_OK : CCZ_E_INTERNAL;
+    return cczi_oaep_seal(out, out_size, k->key, CCZ_SHA256, in);
 }
 
 ccz_rc cczi_jose_oaep_open(uint8_t *out, size_t size, const struct cczi_jose_rsa *k,
@@ -291,20 +247,15 @@ ccz_rc cczi_jose_oaep_open(uint8_t *out, size_t size, const struct cczi_jose_rsa
     memset(out, 0, size);
     if (!k->is_pair)
         return CCZ_E_ARG;
-    uint8_t room[CCZI_JOSE_RSA_SIZE_MAX] = {0};
-    size_t n = sizeof(room);
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->key, NULL);
-    bool ready = ctx && EVP_PKEY_decrypt_init(ctx) == 1 && oaep_ready(ctx);
-    bool ok = ready && in.size == k->size &&
-              EVP_PKEY_decrypt(ctx, room, &n, in.ptr, in.size) == 1 && n == size;
-    EVP_PKEY_CTX_free(ctx);
-    ERR_clear_error();
-    if (ok)
+    uint8_t room[CCZI_JOSE_RSA_SIZE_MAX];
+    size_t n;
+    ccz_rc rc = cczi_oaep_open(room, &n, k->key, CCZ_SHA256, in);
+    if (rc == CCZ_OK && n != size)
+        rc = CCZ_E_SIG;
+    if (rc == CCZ_OK)
         memcpy(out, room, size);
     ccz_wipe(room, sizeof(room));
-    if (!ready)
-        return CCZ_E_INTERNAL;
-    return ok ? CCZ_OK : CCZ_E_SIG;
+    return rc;
 }
 
 /* ------------------------------------------------------------------------------- Ed25519 */

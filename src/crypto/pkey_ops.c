@@ -2,29 +2,17 @@
 /* Signatures (FIPS 186-5, RFC 8032, RFC 8017) and RSAES-OAEP (RFC 8017, 7.1). */
 #include "crypto_priv.h"
 #include "pkey_priv.h"
+#include "rsa_priv.h"
 
 #include <openssl/err.h>
-#include <openssl/rsa.h>
 #include <string.h>
 
 enum { RAW_SIZE_MAX = 96 }; /* of ECDSA */
+_Static_assert(CCZ_PKEY_SIG_SIZE_MAX == CCZI_RSA_SIZE_MAX, "RSA signatures are the largest");
 
 static bool is_rsa(const struct ccz_pkey *k)
 {
     return k->evp && k->kind != CCZ_PKEY_ED25519;
-}
-
-static const EVP_MD *md_of(enum ccz_hash hash)
-{
-    switch (hash) {
-    case CCZ_SHA256:
-        return EVP_sha256();
-    case CCZ_SHA384:
-        return EVP_sha384();
-    case CCZ_SHA512:
-        return EVP_sha512();
-    }
-    return NULL;
 }
 
 /* ------------------------------------------------------------------------- what to sign */
@@ -76,26 +64,6 @@ static ccz_rc prepare(struct ccz_span *out, uint8_t room[CCZ_HASH_SIZE_MAX],
     return digest_of(room, how, in, err);
 }
 
-/* A context for RSA signatures, with everything set; NULL if OpenSSL refuses. */
-static EVP_PKEY_CTX *rsa_ctx(const struct ccz_pkey *k, const struct ccz_sign_how *how, bool sign)
-{
-    const EVP_MD *md = md_of(how->hash);
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->evp, NULL);
-    bool pss = how->padding == CCZ_RSA_PSS;
-    bool ok =
-        ctx && (sign ? EVP_PKEY_sign_init(ctx) : EVP_PKEY_verify_init(ctx)) == 1 &&
-        EVP_PKEY_CTX_set_rsa_padding(ctx, pss ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING) == 1 &&
-        EVP_PKEY_CTX_set_signature_md(ctx, md) == 1;
-    if (ok && pss) /* a salt of any length would verify if nothing was said */
-        ok = EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) == 1 &&
-             EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1;
-    if (!ok) {
-        EVP_PKEY_CTX_free(ctx);
-        return NULL;
-    }
-    return ctx;
-}
-
 /* -------------------------------------------------------------------------------- sign */
 
 static ccz_rc sign_ec(struct ccz_buf *sig, const struct ccz_pkey *k, const struct ccz_sign_how *how,
@@ -117,12 +85,10 @@ static ccz_rc sign_rsa(struct ccz_buf *sig, const struct ccz_pkey *k,
                        const struct ccz_sign_how *how, struct ccz_span digest)
 {
     uint8_t out[CCZ_PKEY_SIG_SIZE_MAX];
-    size_t size = sizeof(out);
-    EVP_PKEY_CTX *ctx = rsa_ctx(k, how, true);
-    bool ok = ctx && EVP_PKEY_sign(ctx, out, &size, digest.ptr, digest.size) == 1;
-    EVP_PKEY_CTX_free(ctx);
-    if (!ok)
-        return CCZ_E_INTERNAL;
+    size_t size;
+    ccz_rc rc = cczi_rsa_sign(out, &size, k->evp, how->hash, how->padding == CCZ_RSA_PSS, digest);
+    if (rc != CCZ_OK)
+        return rc;
     ccz_buf_put(sig, out, size);
     return sig->bad ? CCZ_E_NOMEM : CCZ_OK;
 }
@@ -173,10 +139,8 @@ static bool verify_ec(const struct ccz_pkey *k, const struct ccz_sign_how *how,
 static bool verify_rsa(const struct ccz_pkey *k, const struct ccz_sign_how *how,
                        struct ccz_span digest, struct ccz_span sig)
 {
-    EVP_PKEY_CTX *ctx = rsa_ctx(k, how, false);
-    bool ok = ctx && EVP_PKEY_verify(ctx, sig.ptr, sig.size, digest.ptr, digest.size) == 1;
-    EVP_PKEY_CTX_free(ctx);
-    return ok;
+    bool pss = how->padding == CCZ_RSA_PSS;
+    return cczi_rsa_verify(k->evp, how->hash, pss, digest, sig) == CCZ_OK;
 }
 
 static bool verify_ed25519(const struct ccz_pkey *k, struct ccz_span in, struct ccz_span sig)
@@ -216,18 +180,6 @@ size_t ccz_pkey_oaep_room(const struct ccz_pkey *k, enum ccz_hash hash)
     return is_rsa(k) && over > 2 ? (size_t)EVP_PKEY_get_size(k->evp) - over : 0;
 }
 
-static EVP_PKEY_CTX *oaep_ctx(const struct ccz_pkey *k, enum ccz_hash hash, bool seal)
-{
-    const EVP_MD *md = md_of(hash);
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->evp, NULL);
-    if (ctx && (seal ? EVP_PKEY_encrypt_init(ctx) : EVP_PKEY_decrypt_init(ctx)) == 1 &&
-        EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
-        EVP_PKEY_CTX_set_rsa_oaep_md(ctx, md) == 1 && EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) == 1)
-        return ctx;
-    EVP_PKEY_CTX_free(ctx);
-    return NULL;
-}
-
 static ccz_rc check_rsa(const struct ccz_pkey *k, enum ccz_hash hash, struct ccz_err *err)
 {
     if (!is_rsa(k))
@@ -248,16 +200,13 @@ ccz_rc ccz_pkey_oaep_seal(struct ccz_buf *out, const struct ccz_pkey *k, enum cc
         return ccz_fail(err, CCZ_E_LIMIT, "pkey:oaep-size", (int64_t)in.size,
                         "got %zu bytes, expected 1 to %zu under this key", in.size, room);
     uint8_t sealed[CCZ_PKEY_SIG_SIZE_MAX];
-    size_t size = sizeof(sealed);
-    EVP_PKEY_CTX *ctx = oaep_ctx(k, hash, true);
-    bool ok = ctx && EVP_PKEY_encrypt(ctx, sealed, &size, in.ptr, in.size) == 1;
-    EVP_PKEY_CTX_free(ctx);
-    ERR_clear_error();
-    if (ok)
+    size_t size;
+    rc = cczi_oaep_seal(sealed, &size, k->evp, hash, in);
+    if (rc == CCZ_OK)
         ccz_buf_put(out, sealed, size);
-    if (!ok || out->bad)
-        return ccz_fail(err, ok ? CCZ_E_NOMEM : CCZ_E_INTERNAL, "pkey:oaep", 0, "cannot encrypt");
-    return CCZ_OK;
+    if (rc == CCZ_OK && out->bad)
+        rc = CCZ_E_NOMEM;
+    return rc == CCZ_OK ? CCZ_OK : ccz_fail(err, rc, "pkey:oaep", 0, "cannot encrypt");
 }
 
 ccz_rc ccz_pkey_oaep_open(struct ccz_secret **out, const struct ccz_pkey *k, enum ccz_hash hash,
@@ -270,11 +219,8 @@ ccz_rc ccz_pkey_oaep_open(struct ccz_secret **out, const struct ccz_pkey *k, enu
     if (!k->is_private)
         return ccz_fail(err, CCZ_E_ARG, "pkey:private", 0, "a public key cannot decrypt");
     uint8_t text[CCZ_PKEY_SIG_SIZE_MAX];
-    size_t size = sizeof(text);
-    EVP_PKEY_CTX *ctx = oaep_ctx(k, hash, false);
-    bool ok = ctx && EVP_PKEY_decrypt(ctx, text, &size, in.ptr, in.size) == 1 && size > 0;
-    EVP_PKEY_CTX_free(ctx);
-    ERR_clear_error();
+    size_t size;
+    bool ok = cczi_oaep_open(text, &size, k->evp, hash, in) == CCZ_OK && size > 0;
     rc = ok ? ccz_secret_from(out, text, size) : CCZ_E_SIG;
     ccz_wipe(text, sizeof(text));
     return rc == CCZ_OK ? CCZ_OK : ccz_fail(err, rc, "pkey:oaep", 0, "does not open");

@@ -400,6 +400,34 @@ static void test_oaep(void)
             "pkey:hash");
 }
 
+/* What begins with a zero byte is a number as large without it, and yet of a wrong size (RFC 8017, 7.1.2 and 8.1.2). */
+static void test_rsa_short(void)
+{
+    CCZ_AUTO(ccz_pkey) k = private_key(rsa_pkcs8);
+    const struct ccz_sign_how pss = {0};
+    struct ccz_span msg = ccz_span_str("sample");
+    enum { TRIES = 10000 }; /* one in 200 or so does; what it takes is random */
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZ_PKEY_SIG_SIZE_MAX);
+    for (size_t i = 0; i == 0 || out.ptr[0] != 0; i++) {
+        ccz_buf_clear(&out);
+        CHECK(i < TRIES && ccz_pkey_sign(&out, k, &pss, msg, &err) == CCZ_OK);
+    }
+    CHECK(ccz_pkey_verify(k, &pss, msg, ccz_buf_span(&out), &err) == CCZ_OK);
+    REFUSED(ccz_pkey_verify(k, &pss, msg, CCZ_SPAN(out.ptr + 1, 255), &err), CCZ_E_SIG,
+            "pkey:signature");
+    for (size_t i = 0; i == 0 || out.ptr[0] != 0; i++) {
+        ccz_buf_clear(&out);
+        CHECK(i < TRIES && ccz_pkey_oaep_seal(&out, k, CCZ_SHA256, msg, &err) == CCZ_OK);
+    }
+    CCZ_AUTO(ccz_secret) text = NULL;
+    struct ccz_secret *none;
+    CHECK(ccz_pkey_oaep_open(&text, k, CCZ_SHA256, ccz_buf_span(&out), &err) == CCZ_OK);
+    REFUSED(ccz_pkey_oaep_open(&none, k, CCZ_SHA256, CCZ_SPAN(out.ptr + 1, 255), &err), CCZ_E_SIG,
+            "pkey:oaep");
+    CHECK(!none);
+}
+
 /* ------------------------------------------------------------------------------ refusals */
 
 static void refuse_pkcs8(const char *hex, enum ccz_pkey_origin origin, ccz_rc rc, const char *at)
@@ -498,6 +526,7 @@ static const struct ccz_test tests[] = {
     {"pkey.rsa_sizes", test_rsa_sizes},
     {"pkey.how", test_how},
     {"pkey.oaep", test_oaep},
+    {"pkey.rsa_short", test_rsa_short},
     {"pkey.refused", test_refused},
     {"pkey.every_cut", test_every_cut},
 };
