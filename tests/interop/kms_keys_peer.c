@@ -30,12 +30,25 @@ static void must(ccz_rc rc)
     exit(1);
 }
 
-/* Lives as long as the process. */
+enum { ARGS_MAX = 5 };
+static uint8_t *kept[ARGS_MAX];
+static size_t kept_len;
+
+static void free_kept(void)
+{
+    while (kept_len > 0)
+        free(kept[--kept_len]);
+}
+
+/* Freed at exit. */
 static struct ccz_span unhex(const char *hex)
 {
     size_t size = strcmp(hex, "-") == 0 ? 0 : strlen(hex) / 2;
     uint8_t *p = malloc(size + 1);
-    if (!p || ccz_unhex(p, size, hex, 2 * size) != CCZ_OK)
+    if (!p || kept_len == ARGS_MAX)
+        exit(2);
+    kept[kept_len++] = p;
+    if (ccz_unhex(p, size, hex, 2 * size) != CCZ_OK)
         exit(2);
     return CCZ_SPAN(p, size);
 }
@@ -184,6 +197,8 @@ int main(int argc, char **argv)
     } ops[] = {{"generate", 1}, {"import", 2}, {"public", 2}, {"encrypt", 5}, {"decrypt", 5},
                {"wrap", 5},     {"unwrap", 5}, {"derive", 5}, {"hmac", 3},    {"sign", 4},
                {"verify", 4},   {"blob", 2},   {"unblob", 3}};
+    if (atexit(free_kept) != 0)
+        return 2;
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
         if (argc < 2 || strcmp(argv[1], ops[i].op) != 0 || argc != 2 + ops[i].args)
             continue;
