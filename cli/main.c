@@ -75,15 +75,6 @@ static int help(void)
     return UI_OK;
 }
 
-/* Whoever reads half of the data must not read success. */
-static int finish(int status)
-{
-    if (ui_out_flush())
-        return status;
-    ui_error("cannot write to standard output");
-    return UI_ENV;
-}
-
 int main(int argc, char **argv)
 {
     if (argc < 2 || (strcmp(argv[1], "exec") != 0 && strcmp(argv[1], "agent") != 0))
@@ -103,9 +94,9 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], c->noun) != 0)
             continue;
         if (!c->verb)
-            return finish(c->run(argc - 1, argv + 1));
+            return ui_finish(c->run(argc - 1, argv + 1));
         if (argc > 2 && strcmp(argv[2], c->verb) == 0)
-            return finish(c->run(argc - 2, argv + 2));
+            return ui_finish(c->run(argc - 2, argv + 2));
     }
     ui_error("no such command: %s%s%s", argv[1], argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
     ui_hint("cczoo --help lists the commands");

@@ -109,29 +109,45 @@ static bool on_iteration(void *arg, const struct ccz_recsys_als_step *step)
     return true;
 }
 
-/* "8,16,32": a model of each number of factors. */
+/* The first number of "8,16,32", and the place of the next; 0: it is none. */
+static uint32_t next_factors(const char **at)
+{
+    char *end = NULL;
+    const unsigned long factors = strtoul(*at, &end, 10);
+    if (end == *at || (*end && *end != ',') || factors > CCZ_RECSYS_FACTORS_MAX)
+        return 0;
+    *at = *end ? end + 1 : end;
+    return (uint32_t)factors;
+}
+
+static bool by_factors_check(const char *list)
+{
+    size_t len = 0;
+    for (const char *at = list; at && *at; len++)
+        if (len == RECSYS_CURVE_MAX || next_factors(&at) == 0) {
+            ui_error("--by-factors is a list of at most %d numbers up to %d: 8,16,32",
+                     RECSYS_CURVE_MAX, CCZ_RECSYS_FACTORS_MAX);
+            return false;
+        }
+    return true;
+}
+
+/* A model of each number of factors. */
 static ccz_rc curve_of_factors(struct recsys_job *j, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
-    for (const char *at = j->o.by_factors; rc == CCZ_OK && at && *at;) {
-        char *end = NULL;
+    for (const char *at = j->o.by_factors; rc == CCZ_OK && *at;) {
         struct ccz_recsys_als_cfg cfg = j->cfg;
         struct ccz_recsys_metrics m;
         CCZ_AUTO(ccz_recsys_model) model = NULL;
-        const unsigned long factors = strtoul(at, &end, 10);
-        if (end == at || (*end && *end != ',') || factors < 1 || factors > CCZ_RECSYS_FACTORS_MAX ||
-            j->by_factors.len == RECSYS_CURVE_MAX)
-            return ccz_fail(err, CCZ_E_ARG, "recsys:by-factors", 0,
-                            "--by-factors is a list of numbers: 8,16,32");
-        cfg.factors = (uint32_t)factors;
+        cfg.factors = next_factors(&at);
         rc = ccz_recsys_als_train(&model, j->train, &cfg, err);
         if (rc == CCZ_OK)
             rc = judge_model(&m, j, model, err);
         if (rc == CCZ_OK) {
-            j->by_factors.x[j->by_factors.len] = (double)factors;
+            j->by_factors.x[j->by_factors.len] = cfg.factors;
             j->by_factors.y[j->by_factors.len++] = m.at[0].mean[CCZ_RECSYS_NDCG];
         }
-        at = *end ? end + 1 : end;
     }
     return rc;
 }
@@ -387,7 +403,8 @@ bool recsys_run_check(const struct recsys_train_opts *o)
 {
     return ui_count("threads", o->threads, 1, CCZ_THREADS_MAX) &&
            ui_count("bootstrap", o->bootstrap, 0, CCZ_RECSYS_BOOTSTRAP_MAX) &&
-           ui_count("ratings-max", o->input.ratings_max, 0, (int64_t)CCZ_RECSYS_RATINGS_MAX);
+           ui_count("ratings-max", o->input.ratings_max, 0, (int64_t)CCZ_RECSYS_RATINGS_MAX) &&
+           by_factors_check(o->by_factors);
 }
 
 size_t recsys_judge_options(struct ui_opt *out, struct recsys_train_opts *o)

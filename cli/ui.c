@@ -43,6 +43,14 @@ bool ui_out_flush(void)
     return fflush(stdout) == 0 && !ferror(stdout);
 }
 
+int ui_finish(int status)
+{
+    if (ui_out_flush())
+        return status;
+    ui_error("cannot write to standard output");
+    return UI_ENV;
+}
+
 void ui_say(const char *fmt, ...)
 {
     va_list ap;

@@ -18,8 +18,11 @@ CCZ_FMT(1, 2) void ui_out(const char *fmt, ...);
 void ui_out_span(struct ccz_span s);
 /* Whether data would show up on a terminal. */
 bool ui_out_is_terminal(void);
-/* False if data were lost on their way, e.g. for lack of space; main() looks. */
+/* False if data were lost on their way, e.g. for lack of space. */
 bool ui_out_flush(void);
+/* What main() returns: @p status, or UI_ENV if data were lost on their way, e.g. for lack of space. Whoever reads half of them must not
+ * read success. */
+int ui_finish(int status);
 /* Talk on stderr, one line each. */
 CCZ_FMT(1, 2) void ui_say(const char *fmt, ...);
 CCZ_FMT(1, 2) void ui_error(const char *fmt, ...);

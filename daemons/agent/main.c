@@ -8,8 +8,8 @@
 
 int main(int argc, char **argv)
 {
-    return agent_run(argc, argv,
-                     "cczoo-agent --kms ADDR --policy FILE --tee PROVIDER --unwrap NAMES ... "
-                     "-- PROGRAM [ARG...], or --socket PATH instead of a program",
-                     true);
+    return ui_finish(agent_run(argc, argv,
+                               "cczoo-agent --kms ADDR --policy FILE --tee PROVIDER --unwrap NAMES "
+                               "... -- PROGRAM [ARG...], or --socket PATH instead of a program",
+                               true));
 }

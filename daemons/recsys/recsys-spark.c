@@ -55,8 +55,5 @@ int main(int argc, char **argv)
         status = import_verb(argc - 1, argv + 1);
     else
         ui_error("usage: cczoo-recsys-spark export | import [--help]");
-    if (ui_out_flush())
-        return status;
-    ui_error("cannot write to standard output");
-    return UI_ENV;
+    return ui_finish(status);
 }

@@ -9,9 +9,5 @@
 int main(int argc, char **argv)
 {
     ccz_process_harden();
-    const int status = recsys_trainer_run(argc, argv);
-    if (ui_out_flush())
-        return status;
-    ui_error("cannot write to standard output");
-    return UI_ENV;
+    return ui_finish(recsys_trainer_run(argc, argv));
 }

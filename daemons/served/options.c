@@ -118,8 +118,7 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "als: policy that the evidence of the model's trainer must satisfy"},
         {"order", &o->order, NULL, NULL, "SECRET",
          "als: secret/NAME of the KMS: what the owner of the ratings has ordered; a model of "
-         "anything "
-         "else is refused"},
+         "anything else is refused"},
         {"any-order-insecure", NULL, NULL, &o->any_order, NULL,
          "als: instead of it: whoever starts the trainer chooses data and parameters"},
         {"oblivious", NULL, NULL, &o->oblivious, NULL,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The order: what an owner of ratings has trained. One table of members for each object, so that what is written is what is read. */
+/* The order: what an owner of ratings has trained. Checked, written, and read with no member that is not known. */
 #define _DEFAULT_SOURCE
 #include "als_priv.h"
 #include "bundle_priv.h"

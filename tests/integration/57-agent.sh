@@ -364,6 +364,8 @@ X=1 admit --unwrap ratings --pass-env X,Y=2 -- /usr/bin/env
 X=1 status 0 launch --unwrap ratings --pass-env X,Y=2 -- /usr/bin/env
 [ "$(sort "$RUN/out" | sed -E 's/(CCZ_AGENT(_PID)?=).*/\1/' | tr '\n' ' ')" = "CCZ_AGENT= CCZ_AGENT_PID= X=1 Y=2 " ] || { cat "$RUN/out" >&2; die "other variables than those that were named"; }
 one=$(X=1 launch --measurement --unwrap ratings --pass-env X -- "${OPEN[@]}")
+launch --measurement --unwrap ratings -- "${OPEN[@]}" >/dev/full 2>"$RUN/err" && die "a measurement was lost, and nothing said"
+has err 'cannot write to standard output'
 [ "$one" = "$(X=1 launch --measurement --unwrap ratings --pass-env X -- "${OPEN[@]}")" ] || die "one launch, two measurements"
 [ "$one" != "$(X=2 launch --measurement --unwrap ratings --pass-env X -- "${OPEN[@]}")" ] || die "the value of a variable is not measured"
 [ "$one" != "$(launch --measurement --unwrap ratings --pass-env X -- "${OPEN[@]}")" ] || die "its absence is not measured"

@@ -162,6 +162,14 @@ static void refuses(const struct ccz_buf *text, const char *from, const char *to
     }
 }
 
+/* @param member  which it is, with what follows */
+static void not_written(const struct ccz_recsys_order *o, const char *member)
+{
+    struct ccz_err err = {0};
+    CHECK(is_refused(ccz_recsys_order_check(o, &err), CCZ_E_ARG, &err, "recsys:order-value"));
+    CHECK(strncmp(err.got, member, strlen(member)) == 0);
+}
+
 static void test_refuses(void)
 {
     static const struct {
@@ -271,14 +279,12 @@ static void test_spark(void)
          "judge.expect: no judge, expected"},
     };
     struct ccz_recsys_order o = spark_sample();
-    struct ccz_err err = {0};
     CCZ_AUTO_BUF text;
     put_text(&text, &o);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         refuses(&text, bad[i].from, bad[i].to, CCZ_E_FORMAT, bad[i].where, bad[i].says);
     (void)snprintf(o.trainer, sizeof(o.trainer), "cczoo");
-    CHECK(is_refused(ccz_recsys_order_check(&o, &err), CCZ_E_ARG, &err, "recsys:order-value"));
-    CHECK(strncmp(err.got, "spark: ", 7) == 0);
+    not_written(&o, "spark: ");
 }
 
 /* Each member in turn under another name: missing, and said so. */
@@ -306,37 +312,36 @@ static void test_members(void)
 /* What a program may not write. */
 static void test_values(void)
 {
-    struct ccz_err err = {0};
     struct ccz_recsys_order o = sample();
     o.filter.ratings_max = 7;
-    CHECK(is_refused(ccz_recsys_order_check(&o, &err), CCZ_E_ARG, &err, "recsys:order-value"));
+    not_written(&o, "filter: ");
     o = sample();
     o.filter.once = true;
-    CHECK(is_refused(ccz_recsys_order_check(&o, &err), CCZ_E_ARG, &err, "recsys:order-value"));
+    not_written(&o, "filter: ");
     o = sample();
     o.filter.drop_below = false; /* with a value */
-    CHECK(is_refused(ccz_recsys_order_check(&o, &err), CCZ_E_ARG, &err, "recsys:order-value"));
+    not_written(&o, "filter.value_min: ");
     o = sample();
     (void)snprintf(o.data.key, sizeof(o.data.key), "./ratings.key");
-    CHECK(is_refused(ccz_recsys_order_check(&o, &err), CCZ_E_ARG, &err, "recsys:order-value"));
+    not_written(&o, "data.key: ");
     o = sample();
     memset(o.data.sha256, 0, 32);
-    CHECK(is_refused(ccz_recsys_order_check(&o, &err), CCZ_E_ARG, &err, "recsys:order-value"));
+    not_written(&o, "data.sha256: ");
     o = sample();
     o.data.name[0] = 0;
-    CHECK(is_refused(ccz_recsys_order_check(&o, &err), CCZ_E_ARG, &err, "recsys:order-value"));
+    not_written(&o, "data.name: ");
     o = sample();
     o.als.cg_steps = 3; /* of the exact solver */
-    CHECK(is_refused(ccz_recsys_order_check(&o, &err), CCZ_E_ARG, &err, "recsys:order-value"));
+    not_written(&o, "als.cg: ");
     o = sample();
     o.als.deviation = 0.5f;
-    CHECK(is_refused(ccz_recsys_order_check(&o, &err), CCZ_E_ARG, &err, "recsys:order-value"));
+    not_written(&o, "als.deviation: ");
     o = sample();
     o.als.seed = (uint64_t)INT64_MAX + 1;
-    CHECK(is_refused(ccz_recsys_order_check(&o, &err), CCZ_E_ARG, &err, "recsys:order-value"));
+    not_written(&o, "als.seed: ");
     o = sample();
     o.judge.expect = NAN;
-    CHECK(is_refused(ccz_recsys_order_check(&o, &err), CCZ_E_ARG, &err, "recsys:order-value"));
+    not_written(&o, "judge.expect: ");
 }
 
 static void test_cuts(void)
