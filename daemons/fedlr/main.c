@@ -45,7 +45,5 @@ int main(int argc, char **argv)
         ui_say("  aggregator, arbiter, worker, guest, host   one role of a training");
         status = UI_USAGE;
     }
-    if (!ui_out_flush())
-        return status == UI_OK ? UI_ENV : status;
-    return status;
+    return ui_finish(status);
 }

@@ -303,7 +303,7 @@ int main(int argc, char **argv)
     fld_tune_memory();
     int status = fld_options(&o, argc, argv);
     if (status >= 0)
-        return ui_out_flush() ? status : UI_ENV;
+        return ui_finish(status);
     ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_INFO);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)sigemptyset(&signals); /* blocked in every thread, waited for by run() */
@@ -327,5 +327,5 @@ int main(int argc, char **argv)
         ccz_fl_server_stop(f.server, "the server ends");
     shut_down(&f);
     status = rc == CCZ_OK ? UI_OK : ui_fail(&err);
-    return ui_out_flush() ? status : UI_ENV;
+    return ui_finish(status);
 }

@@ -166,7 +166,7 @@ int main(int argc, char **argv)
     (void)setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0); /* TensorFlow's errors only; before any thread */
     int status = worker_options(&o, argc, argv);
     if (status >= 0)
-        return ui_out_flush() ? status : UI_ENV;
+        return ui_finish(status);
     ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_WARN);
     struct worker w = {.o = &o};
     ccz_rc rc = run(&w, &err);
@@ -178,5 +178,5 @@ int main(int argc, char **argv)
     ccz_secret_free(w.seal);
     worker_trainer_close(w.trainer);
     status = rc == CCZ_OK ? UI_OK : ui_fail(&err);
-    return ui_out_flush() ? status : UI_ENV;
+    return ui_finish(status);
 }

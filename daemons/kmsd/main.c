@@ -264,9 +264,8 @@ static int dispatch(const struct command *c, int argc, char **argv)
     return c->run(&o);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    ccz_process_harden(); /* before anything secret is read */
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         (void)help();
         return argc < 2 ? UI_USAGE : UI_OK;
@@ -281,4 +280,10 @@ int main(int argc, char **argv)
     ui_error("no such command: %s", argv[1]);
     ui_hint("cczoo-kmsd --help lists the commands");
     return UI_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    ccz_process_harden(); /* before anything secret is read */
+    return ui_finish(run(argc, argv));
 }

@@ -44,7 +44,5 @@ int main(int argc, char **argv)
             ui_say("  %-10s  %s", commands[i].name, commands[i].help);
         status = UI_USAGE;
     }
-    if (!ui_out_flush())
-        return status == UI_OK ? UI_ENV : status;
-    return status;
+    return ui_finish(status);
 }

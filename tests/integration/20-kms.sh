@@ -191,4 +191,5 @@ db.commit()
 PY
 status 1 "$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen 127.0.0.1:0 --tee sim-sgx --sim-dir "$RUN/sim"
 has err 'kms:row-mac'
+status 3 sh -c "'$BIN/cczoo-kmsd' --version >/dev/full" # a full disk: nobody reads success
 say ok
