@@ -230,16 +230,22 @@ static void signed_release(struct ccz_rpc_client *admin, struct ccz_rpc_client *
     CHECK(strcmp(err.where, "kms:admin-required") == 0 && len == 0 && after.size == 0);
 }
 
+/* A KMS with what administer makes, its administrator and a workload. */
+static void serve_both(struct server *s, struct client *admin, struct client *workload)
+{
+    struct ccz_err err = {0};
+    serve_kms(s);
+    CHECK(connect_as(admin, s, s->admin, &err) == CCZ_OK);
+    administer(admin->rpc);
+    CHECK(connect_as(workload, s, NULL, &err) == CCZ_OK);
+}
+
 static void test_net(void)
 {
     struct server s;
     struct client admin, workload;
     struct ccz_err err = {0};
-    serve_kms(&s);
-    CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
-    administer(admin.rpc);
-
-    CHECK(connect_as(&workload, &s, NULL, &err) == CCZ_OK);
+    serve_both(&s, &admin, &workload);
     struct ccz_secret *out;
     struct ccz_kms_release info;
     CHECK(ccz_kms_release(&out, &info, workload.rpc, "key/k", 0, &err) == CCZ_OK);
@@ -303,10 +309,7 @@ static void test_net_many(void)
     struct server s;
     struct client admin, workload;
     struct ccz_err err = {0};
-    serve_kms(&s);
-    CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
-    administer(admin.rpc);
-    CHECK(connect_as(&workload, &s, NULL, &err) == CCZ_OK);
+    serve_both(&s, &admin, &workload);
     struct ccz_kms_status before, after;
     CHECK(ccz_kms_get_status(&before, admin.rpc, &err) == CCZ_OK);
     struct many m = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
