@@ -174,6 +174,15 @@ static bool check(struct agent_opts *o)
 
 enum { OWN_OPTIONS = 4 }; /* of cczoo-agent, the last ones of the table */
 
+/* Where our own arguments end: the options of the program behind "--" are none of ours. */
+static int own_end(int argc, char **argv)
+{
+    int end = 1;
+    while (end < argc && strcmp(argv[end], "--") != 0)
+        end++;
+    return end;
+}
+
 static int options(struct agent_opts *o, int argc, char **argv, const char *usage)
 {
     struct ui_opt opts[] = {
@@ -211,9 +220,7 @@ static int options(struct agent_opts *o, int argc, char **argv, const char *usag
          "software TEE: print the measurement that the evidence will have, and end"},
         {0},
     };
-    int end = 1; /* the program's own options are none of ours */
-    while (end < argc && strcmp(argv[end], "--") != 0)
-        end++;
+    int end = own_end(argc, argv);
     o->launch.argv = end + 1 < argc ? argv + end + 1 : NULL;
     if (!o->measured)
         opts[sizeof(opts) / sizeof(opts[0]) - 1 - OWN_OPTIONS] = (struct ui_opt){0};

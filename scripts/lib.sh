@@ -29,6 +29,17 @@ or_skip() {
     exit 77
 }
 
+# status WANT COMMAND...: for tests. Runs it, keeps its stdout and stderr in RUN, compares its exit status.
+status() {
+    local want=$1 got=0
+    shift
+    "$@" >"$RUN/out" 2>"$RUN/err" || got=$?
+    [ "$got" = "$want" ] || { cat "$RUN/out" "$RUN/err" >&2; die "status $got, expected $want: $*"; }
+}
+
+# has out|err PATTERN: for tests. A file in RUN has a line like that.
+has() { grep -qE "$2" "$RUN/$1" || { cat "$RUN/$1" >&2; die "no line like '$2' in $1"; }; }
+
 # run_begin NAME: a fresh private folder for this run.
 run_begin() {
     umask 077

@@ -33,6 +33,27 @@ ccz_rc ccz_kms_audit_check(const struct ccz_kms_audit_line *line, struct ccz_err
     return CCZ_OK;
 }
 
+/* The line in the current row of CCZI_SQL_AUDIT_FROM, without its hash. */
+static struct ccz_kms_audit_line row_line(struct cczi_q *q)
+{
+    struct ccz_kms_audit_line l = {.seq = (uint64_t)cczi_q_col_int(q, 0),
+                                   .time_s = cczi_q_col_int(q, 1),
+                                   .entry = cczi_q_col(q, 2)};
+    cczi_q_col_bytes(l.prev, sizeof(l.prev), q, 3);
+    return l;
+}
+
+static ccz_rc append(struct cczi_kms_tree *t, const struct ccz_kms_audit_line *l,
+                     struct ccz_err *err)
+{
+    uint8_t leaf[32];
+    ccz_rc rc = ccz_kms_leaf_hash(leaf, l);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_tree_append(t, leaf);
+    return rc == CCZ_OK ? CCZ_OK
+                        : ccz_fail(err, rc, "kms:audit-tree", 0, "cannot hash the audit lines");
+}
+
 /* The tree of a store that was written before there was one: once, over all lines. */
 ccz_rc cczi_kms_tree_catch_up(struct ccz_kms_store *s, struct ccz_err *err)
 {
@@ -44,16 +65,8 @@ ccz_rc cczi_kms_tree_catch_up(struct ccz_kms_store *s, struct ccz_err *err)
     cczi_q_int(&q, 0);
     cczi_q_int(&q, -1);
     while (rc == CCZ_OK && cczi_q_row(&q)) {
-        struct ccz_kms_audit_line l = {.seq = (uint64_t)cczi_q_col_int(&q, 0),
-                                       .time_s = cczi_q_col_int(&q, 1),
-                                       .entry = cczi_q_col(&q, 2)};
-        cczi_q_col_bytes(l.prev, sizeof(l.prev), &q, 3);
-        uint8_t leaf[32];
-        rc = ccz_kms_leaf_hash(leaf, &l);
-        if (rc == CCZ_OK)
-            rc = cczi_kms_tree_append(&t, leaf);
-        if (rc != CCZ_OK)
-            ccz_fail(err, rc, "kms:audit-tree", 0, "cannot hash the audit lines");
+        struct ccz_kms_audit_line l = row_line(&q);
+        rc = append(&t, &l, err);
     }
     rc = cczi_q_end_after(&q, rc, err);
     if (rc != CCZ_OK)
@@ -141,10 +154,7 @@ ccz_rc cczi_kms_audit_check_all(uint64_t *lines, struct ccz_kms_store *s, struct
     cczi_q_int(&q, INT64_MIN); /* also lines numbered 0 or below, which we never write */
     cczi_q_int(&q, -1);
     while (rc == CCZ_OK && cczi_q_row(&q)) {
-        struct ccz_kms_audit_line l = {.seq = (uint64_t)cczi_q_col_int(&q, 0),
-                                       .time_s = cczi_q_col_int(&q, 1),
-                                       .entry = cczi_q_col(&q, 2)};
-        cczi_q_col_bytes(l.prev, sizeof(l.prev), &q, 3);
+        struct ccz_kms_audit_line l = row_line(&q);
         cczi_q_col_bytes(l.hash, sizeof(l.hash), &q, 4);
         ++*lines;
         if (l.seq != *lines || !ccz_ct_eq(l.prev, prev, sizeof(prev)))
@@ -153,11 +163,8 @@ ccz_rc cczi_kms_audit_check_all(uint64_t *lines, struct ccz_kms_store *s, struct
                           (unsigned long long)*lines);
         else
             rc = ccz_kms_audit_check(&l, err);
-        uint8_t leaf[32];
         if (rc == CCZ_OK)
-            rc = ccz_kms_leaf_hash(leaf, &l);
-        if (rc == CCZ_OK)
-            rc = cczi_kms_tree_append(&tree, leaf);
+            rc = append(&tree, &l, err);
         memcpy(prev, l.hash, sizeof(prev));
     }
     rc = cczi_q_end_after(&q, rc, err);

@@ -6,8 +6,8 @@
  * programs that link module kms_pg.
  *
  * ccz_kms_state.database is a connection string of libpq ("postgresql://..." or "host=.. dbname=.."), without a password
- * in it: that belongs into a passfile, as process lists show arguments. The database is one of its own; with
- * "options=-csearch_path=NAME" a schema of its own will do.
+ * in it: that belongs into a passfile, as process lists show arguments. A string that cannot be read is not repeated where
+ * it may hold one. The database is one of its own; with "options=-csearch_path=NAME" a schema of its own will do.
  *
  * Durability is read back at each connection: a server with fsync or full_page_writes off is refused, and
  * synchronous_commit is at least "on". Failover to a replica keeps what was acknowledged only if replication is

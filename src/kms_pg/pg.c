@@ -240,26 +240,40 @@ static ccz_rc connect_db(struct pg *db)
     return rc;
 }
 
+/* What libpq cannot read. It quotes the place, which may be a password. */
+static ccz_rc not_conninfo(const char *conninfo, const char *why, struct ccz_err *err)
+{
+    char text[CCZ_ERR_VALUE_SIZE];
+    bool secret = strpbrk(conninfo, "@%") || strstr(conninfo, "password");
+    tidy(text, secret ? "it may hold a password, so no part of it is repeated here" : why);
+    return ccz_fail(err, CCZ_E_FORMAT, "kms:store-connect", 0, "not a connection string: %s", text);
+}
+
 /* Arguments and configuration files are read by more people than a passfile. */
 static ccz_rc check_conninfo(const char *conninfo, struct ccz_err *err)
 {
     char *why = NULL;
     PQconninfoOption *o = PQconninfoParse(conninfo, &why);
     if (!o) {
-        char text[CCZ_ERR_VALUE_SIZE];
-        tidy(text, why);
+        ccz_rc rc = not_conninfo(conninfo, why, err);
         PQfreemem(why);
-        return ccz_fail(err, CCZ_E_FORMAT, "kms:store-connect", 0, "not a connection string: %s",
-                        text);
+        return rc;
     }
-    bool password = false;
-    for (const PQconninfoOption *p = o; p->keyword; p++)
+    bool password = false, port = true;
+    for (const PQconninfoOption *p = o; p->keyword; p++) {
         password = password || (p->val && (strcmp(p->keyword, "password") == 0 ||
                                            strcmp(p->keyword, "sslpassword") == 0));
+        /* a URI whose password has a '/' in it: the part before is the port, and libpq would quote it */
+        if (p->val && strcmp(p->keyword, "port") == 0)
+            port = p->val[strspn(p->val, "0123456789, ")] == 0;
+    }
     PQconninfoFree(o);
-    return password ? ccz_refuse(err, CCZ_E_DENIED, "kms:database-password",
-                                 "a password in the connection string", "passfile=FILE")
-                    : CCZ_OK;
+    if (password)
+        return ccz_refuse(err, CCZ_E_DENIED, "kms:database-password",
+                          "a password in the connection string", "passfile=FILE");
+    return port ? CCZ_OK
+                : ccz_fail(err, CCZ_E_FORMAT, "kms:store-connect", 0,
+                           "not a connection string: its port is no number");
 }
 
 static void close_db(void *arg)

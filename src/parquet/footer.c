@@ -232,19 +232,17 @@ static bool index_ok(const struct ccz_pq_reader *r, int64_t at, int32_t size)
                          (uint64_t)size <= r->data_end - (uint64_t)at);
 }
 
-/* ColumnChunk, as it stands in the footer; ColumnMetaData that is not encrypted is checked, too. */
-static ccz_rc parse_chunk(struct cczi_pq_chunk *c, struct cczi_pq_at *at,
-                          const struct ccz_pq_reader *r, struct ccz_span bytes, struct ccz_err *err)
+/* ColumnChunk, as it stands in the footer. @return what is wrong with it, or NULL */
+static const char *read_chunk(struct cczi_pq_chunk *c, struct ccz_span *file_path,
+                              const struct cczi_pq_leaf *leaf, struct ccz_span bytes)
 {
-    const struct cczi_pq_leaf *leaf = &r->schema.leaves[at->column];
     struct ccz_rd rd = ccz_rd_from(bytes);
-    struct ccz_span file_path = {0};
     const char *what = NULL;
     struct cczi_th s = {0};
     while (!what && cczi_th_next(&rd, &s)) {
         switch (s.id) {
         case 1:
-            file_path = cczi_th_binary(&rd, &s);
+            *file_path = cczi_th_binary(&rd, &s);
             break;
         case 3:
             cczi_th_is_struct(&rd, &s);
@@ -274,9 +272,17 @@ static ccz_rc parse_chunk(struct cczi_pq_chunk *c, struct cczi_pq_at *at,
         }
     }
     c->has_meta = cczi_th_has(&s, 3);
+    return what || ccz_rd_done(&rd) ? what : "malformed ColumnChunk";
+}
+
+/* Reads it; ColumnMetaData that is not encrypted is checked, too. */
+static ccz_rc parse_chunk(struct cczi_pq_chunk *c, struct cczi_pq_at *at,
+                          const struct ccz_pq_reader *r, struct ccz_span bytes, struct ccz_err *err)
+{
+    const struct cczi_pq_leaf *leaf = &r->schema.leaves[at->column];
+    struct ccz_span file_path = {0};
+    const char *what = read_chunk(c, &file_path, leaf, bytes);
     at->key = c->key;
-    if (!what && !ccz_rd_done(&rd))
-        what = "malformed ColumnChunk";
     if (!what && c->has_meta)
         what = check_meta(c, r, (size_t)at->row_group, leaf);
     if (!what && !(index_ok(r, c->offset_index, c->offset_index_size) &&

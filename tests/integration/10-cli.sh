@@ -4,15 +4,6 @@
 run_begin test-cli
 cd "$RUN"
 
-# status WANT COMMAND...: runs, keeps stdout and stderr in RUN, compares the exit status.
-status() {
-    local want=$1 got=0
-    shift
-    "$@" >"$RUN/out" 2>"$RUN/err" || got=$?
-    [ "$got" = "$want" ] || { cat "$RUN/out" "$RUN/err" >&2; die "status $got, expected $want: $*"; }
-}
-has() { grep -qE "$2" "$RUN/$1" || { cat "$RUN/$1" >&2; die "no line like '$2' in $1"; }; }
-
 step "usage"
 status 2 "$BIN/cczoo"
 status 0 "$BIN/cczoo" --help

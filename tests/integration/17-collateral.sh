@@ -5,15 +5,6 @@ run_begin test-collateral
 cd "$RUN"
 [ -x "$BIN/fake-pcs" ] || { echo "skipped: $BIN/fake-pcs is not built"; exit 77; }
 
-# status WANT COMMAND...: runs, keeps stdout and stderr in RUN, compares the exit status.
-status() {
-    local want=$1 got=0
-    shift
-    "$@" >"$RUN/out" 2>"$RUN/err" || got=$?
-    [ "$got" = "$want" ] || { cat "$RUN/out" "$RUN/err" >&2; die "status $got, expected $want: $*"; }
-}
-has() { grep -qE "$2" "$RUN/$1" || { cat "$RUN/$1" >&2; die "no line like '$2' in $1"; }; }
-
 # start_pccs SIM: serves the collateral of a software TEE; URL is its base.
 start_pccs() {
     rm -f "$RUN/port"

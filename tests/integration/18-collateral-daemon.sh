@@ -6,15 +6,6 @@ cd "$RUN"
 [ -x "$BIN/fake-pcs" ] || { echo "skipped: $BIN/fake-pcs is not built"; exit 77; }
 export CCZOO_CACHE=$RUN/cache
 
-# status WANT COMMAND...: runs, keeps stdout and stderr in RUN, compares the exit status.
-status() {
-    local want=$1 got=0
-    shift
-    "$@" >"$RUN/out" 2>"$RUN/err" || got=$?
-    [ "$got" = "$want" ] || { cat "$RUN/out" "$RUN/err" >&2; die "status $got, expected $want: $*"; }
-}
-has() { grep -qE "$2" "$RUN/$1" || { cat "$RUN/$1" >&2; die "no line like '$2' in $1"; }; }
-
 # start_pccs BUNDLE_DIR...: URL is its base.
 start_pccs() {
     rm -f "$RUN/port"

@@ -3,15 +3,6 @@
 . "$(dirname "$0")/kms.sh"
 run_begin test-kms
 
-# status WANT COMMAND...: runs, keeps stdout and stderr in RUN, compares the exit status.
-status() {
-    local want=$1 got=0
-    shift
-    "$@" >"$RUN/out" 2>"$RUN/err" || got=$?
-    [ "$got" = "$want" ] || { cat "$RUN/out" "$RUN/err" >&2; die "status $got, expected $want: $*"; }
-}
-has() { grep -qE "$2" "$RUN/$1" || { cat "$RUN/$1" >&2; die "no line like '$2' in $1"; }; }
-
 step "init"
 kms_setup
 [ "$(stat -c %a "$RUN/kms") $(stat -c %a "$RUN/kms/master.key") $(stat -c %a "$RUN/kms/kms.sqlite")" = "700 600 600" ] ||

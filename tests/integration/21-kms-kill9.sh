@@ -12,23 +12,7 @@ kms_stop
 
 for ((i = 1; i <= CYCLES; i++)); do
     kms_start # checks every row, every sealed value and the audit chain before it listens
-    : >"$RUN/new"
-    hammer "c$i" 40 <"$RUN/acked" >>"$RUN/new" 2>"$RUN/err" &
-    client=$!
-    # as soon as something was acknowledged, then at another moment each time
-    for ((w = 0; w < 400; w++)); do
-        [ ! -s "$RUN/new" ] && kill -0 "$client" 2>/dev/null || break
-        sleep 0.005
-    done
-    sleep "0.$(printf %03d $((i * 37 % 60)))"
-    kill -KILL "${PIDS[kms]}"
-    wait "${PIDS[kms]}" 2>/dev/null || true
-    unset "PIDS[kms]"
-    status=0
-    wait "$client" || status=$?
-    [ "$status" != 4 ] || { cat "$RUN/err" >&2; die "cycle $i"; }
-    [ -s "$RUN/new" ] || { cat "$RUN/err" "$RUN/log/kms.log" >&2; die "cycle $i: nothing was acknowledged"; }
-    cat "$RUN/new" >>"$RUN/acked"
+    kms_kill_hammered "$i"
     [ -t 1 ] && printf '\r   cycle %d of %d' "$i" "$CYCLES"
 done
 

@@ -3,25 +3,12 @@
 . "$(dirname "$0")/kms.sh"
 run_begin test-kms-seal
 
-status() {
-    local want=$1 got=0
-    shift
-    "$@" >"$RUN/out" 2>"$RUN/err" || got=$?
-    [ "$got" = "$want" ] || { cat "$RUN/out" "$RUN/err" >&2; die "status $got, expected $want: $*"; }
-}
-has() { grep -qE "$2" "$RUN/$1" || { cat "$RUN/$1" >&2; die "no line like '$2' in $1"; }; }
-
 DAEMON=$BIN/cczoo-kmsd
 TEE=(--tee sim-sgx --sim-dir "$RUN/sim")
 MASTER=() # how the daemon of kms_start opens its store
-# The same as kms_start of kms.sh, with a master key and a counter.
 serve() {
-    rm -f "$RUN/kms.port"
-    "$DAEMON" run --state "$RUN/kms" --listen 127.0.0.1:0 --port-file "$RUN/kms.port" "${TEE[@]}" --trust-sim "$RUN/sim/trust" \
-        "${MASTER[@]}" >>"$RUN/log/kms.log" 2>&1 </dev/null &
-    PIDS[kms]=$!
-    wait_file kms "$RUN/kms.port" 30
-    KMS=127.0.0.1:$(cat "$RUN/kms.port")
+    KMSD=("${MASTER[@]}")
+    kms_start
 }
 mkdir "$RUN/elsewhere"
 

@@ -3,14 +3,6 @@
 . "$(dirname "$0")/kms.sh"
 run_begin test-agent
 
-# status WANT COMMAND...: runs, keeps stdout and stderr in RUN, compares the exit status.
-status() {
-    local want=$1 got=0
-    shift
-    "$@" >"$RUN/out" 2>"$RUN/err" || got=$?
-    [ "$got" = "$want" ] || { cat "$RUN/out" "$RUN/err" >&2; die "status $got, expected $want: $*"; }
-}
-has() { grep -qE "$2" "$RUN/$1" || { cat "$RUN/$1" >&2; die "no line like '$2' in $1"; }; }
 SOCKET=
 ask() { "$BIN/cczoo" agent "$@" --socket "$SOCKET"; }
 # agent NAME PROGRAM OPTIONS...: an agent that listens on RUN/NAME.sock; sets SOCKET

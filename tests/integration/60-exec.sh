@@ -12,13 +12,6 @@ PY=/usr/bin/python3 # not a shim: a script is not a program that can be measured
 OUTSIDE=()          # what this test makes outside of RUN
 trap 'got=$?; set +e; rm -rf "${OUTSIDE[@]}"; (exit $got); run_end' EXIT
 
-# status WANT COMMAND...: runs, keeps stdout and stderr in RUN, compares the exit status.
-status() {
-    local want=$1 got=0
-    shift
-    "$@" >"$RUN/out" 2>"$RUN/err" || got=$?
-    [ "$got" = "$want" ] || { cat "$RUN/out" "$RUN/err" >&2; die "status $got, expected $want: $*"; }
-}
 has() { grep -qE -- "$2" "$RUN/$1" || { cat "$RUN/$1" >&2; die "no line like '$2' in $1"; }; }
 # launch ARG...: cczoo exec in the software TEE, against this KMS.
 launch() {

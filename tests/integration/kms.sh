@@ -68,3 +68,24 @@ hammer() {
     reach
     "$BIN/kms-probe" hammer "$@" "${REACH[@]}" --admin-key "$RUN/admin.key" --bind workload
 }
+
+# kms_kill_hammered I: kill -9 of the daemon while items are stored: as soon as one was acknowledged, then at another moment in each cycle I.
+# Those that were acknowledged are added to RUN/acked.
+kms_kill_hammered() {
+    local i=$1 client w status=0
+    : >"$RUN/new"
+    hammer "c$i" 40 <"$RUN/acked" >>"$RUN/new" 2>"$RUN/err" &
+    client=$!
+    for ((w = 0; w < 400; w++)); do
+        [ ! -s "$RUN/new" ] && kill -0 "$client" 2>/dev/null || break
+        sleep 0.005
+    done
+    sleep "0.$(printf %03d $((i * 37 % 60)))"
+    kill -KILL "${PIDS[kms]}"
+    wait "${PIDS[kms]}" 2>/dev/null || true
+    unset "PIDS[kms]"
+    wait "$client" || status=$?
+    [ "$status" != 4 ] || { cat "$RUN/err" >&2; die "cycle $i"; }
+    [ -s "$RUN/new" ] || { cat "$RUN/err" "$RUN/log/kms.log" >&2; die "cycle $i: nothing was acknowledged"; }
+    cat "$RUN/new" >>"$RUN/acked"
+}

@@ -102,15 +102,6 @@ static void init(void)
         fix_die(err.msg);
 }
 
-static struct ccz_kms_check check_of(struct ccz_kms_store *s)
-{
-    struct ccz_kms_check c;
-    struct ccz_err err = {0};
-    if (ccz_kms_store_check(&c, s, &err) != CCZ_OK)
-        fix_die(err.where);
-    return c;
-}
-
 /* ----------------------------------------------------------------------- the same */
 
 static const struct call {
@@ -239,12 +230,12 @@ static void test_parity(void)
             fix_batch_end(&g_batch);
             fix_batch_end(&g_other);
         }
-        struct ccz_kms_check a = check_of(lite), b = check_of(pg);
+        struct ccz_kms_check a = fix_check(lite), b = fix_check(pg);
         CHECK(memcmp(&a, &b, sizeof(a)) == 0);
         ccz_kms_store_free(lite);
         ccz_kms_store_free(pg);
         pg = open_at(g_info);
-        CHECK(check_of(pg).audit_lines == a.audit_lines);
+        CHECK(fix_check(pg).audit_lines == a.audit_lines);
         ccz_kms_store_free(pg);
     }
 }
@@ -369,9 +360,9 @@ static void test_locked(void)
     (void)snprintf(info, sizeof(info), "%s options='-c lock_timeout=400'", g_info);
     struct ccz_kms_store *s = open_at(info);
     fix_populate(s);
-    uint64_t lines = check_of(s).audit_lines;
+    uint64_t lines = fix_check(s).audit_lines;
     sql("BEGIN; SELECT 1 FROM meta FOR UPDATE");
-    CHECK(check_of(s).audit_lines == lines); /* a check waits for nobody */
+    CHECK(fix_check(s).audit_lines == lines); /* a check waits for nobody */
     fix_batch_begin(&g_batch);
     for (int i = 0; i < 64; i++)
         fix_batch_release(&g_batch, FIX_WORKLOAD, "key/model");
@@ -385,7 +376,7 @@ static void test_locked(void)
     fix_batch_end(&g_batch);
     sql("COMMIT");
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, NULL) == CCZ_OK);
-    CHECK(check_of(s).audit_lines == lines + 1);
+    CHECK(fix_check(s).audit_lines == lines + 1);
     ccz_kms_store_free(s);
 }
 
@@ -487,7 +478,7 @@ static void test_commit_cut(void)
     fix_populate(s);
     static const enum cut cuts[] = {BEFORE, AFTER, BEFORE, AFTER};
     for (int i = 0; i < 4; i++) {
-        struct ccz_kms_check before = check_of(s), after;
+        struct ccz_kms_check before = fix_check(s), after;
         int seen = g_cuts;
         g_cut = cuts[i];
         fix_batch_begin(&g_batch);
@@ -503,7 +494,7 @@ static void test_commit_cut(void)
             CHECK(g_batch.entry[k].rc == CCZ_OK && g_batch.entry[k].answer.size);
         CHECK(g_batch.entry[3].rc == CCZ_E_DENIED);
         fix_batch_end(&g_batch);
-        after = check_of(s);
+        after = fix_check(s);
         CHECK(after.versions == before.versions + 3 && after.audit_lines == before.audit_lines + 4);
     }
     ccz_kms_store_free(s);
@@ -520,7 +511,7 @@ static void test_commit_unknown(void)
     fix_populate(s);
     struct ccz_buf out;
     ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
-    uint64_t lines = check_of(s).audit_lines;
+    uint64_t lines = fix_check(s).audit_lines;
     g_cut = AFTER_AND_AWAY;
     CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_UNAVAILABLE &&
           !out.size);
@@ -530,7 +521,7 @@ static void test_commit_unknown(void)
     CHECK(strcmp(err.where, "kms:store-connect") == 0);
     g_cut = PASS; /* it is back: the line of the first call is there, none of the second */
     CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK && out.size);
-    CHECK(check_of(s).audit_lines == lines + 2);
+    CHECK(fix_check(s).audit_lines == lines + 2);
     ccz_buf_free(&out);
     ccz_kms_store_free(s);
 }
@@ -617,7 +608,7 @@ static void test_two(void)
     struct ccz_kms_store *s = open_at(g_info);
     fix_populate(s);
     CHECK(fix_put_secret(s, "shared", "value", "server", false, NULL) == CCZ_OK);
-    struct ccz_kms_check before = check_of(s), after;
+    struct ccz_kms_check before = fix_check(s), after;
     struct worker steady = start_worker(1, 0, EACH);
     unsigned acked = 0;
     for (unsigned kill_no = 0; kill_no < KILLS; kill_no++) {
@@ -634,7 +625,7 @@ static void test_two(void)
           WEXITSTATUS(status) == 0);
     CHECK(steady_acked == EACH);
     acked += steady_acked;
-    after = check_of(s); /* one chain, one set of rows, as this third server sees it */
+    after = fix_check(s); /* one chain, one set of rows, as this third server sees it */
     uint64_t batches = (after.audit_lines - before.audit_lines) / 3;
     CHECK(after.audit_lines == before.audit_lines + 3 * batches); /* all of a batch or nothing */
     CHECK(batches >= acked && batches <= acked + KILLS);
@@ -657,7 +648,7 @@ static void test_server_dies(void)
     struct ccz_kms_store *s = open_at(g_info);
     fix_populate(s);
     CHECK(fix_put_secret(s, "shared", "value", "server", false, NULL) == CCZ_OK);
-    struct ccz_kms_check before = check_of(s);
+    struct ccz_kms_check before = fix_check(s);
     ccz_kms_store_free(s);
     struct worker w = start_worker(1, 0, EACH);
     unsigned first;
@@ -675,7 +666,7 @@ static void test_server_dies(void)
     unsigned unknown = (unsigned)WEXITSTATUS(status);
     CHECK(acked + unknown == EACH && unknown < 3);
     s = open_at(g_info);
-    struct ccz_kms_check after = check_of(s);
+    struct ccz_kms_check after = fix_check(s);
     uint64_t batches = (after.versions - before.versions) / 2;
     CHECK(batches >= acked && batches <= EACH); /* none lost, none twice */
     CHECK(after.versions == before.versions + 2 * batches);

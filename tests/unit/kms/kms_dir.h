@@ -1,43 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef KMS_DIR_H
 #define KMS_DIR_H
-/* A temporary folder of a test with a state folder "kms" in it, removed at exit. */
-#include "ccz_test.h"
+/* The temporary folder of a test, with a state folder "kms" in it. */
 #include "kms/kms_fixture.h"
+#include "kms/kms_temp.h"
 #include "kms/master_priv.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char dir_root[256];
-
-static inline void dir_remove(void)
-{
-    char cmd[300];
-    (void)snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir_root);
-    if (dir_root[0])
-        (void)!system(cmd);
-    dir_root[0] = 0;
-}
-
-static inline const char *dir_path(const char *name)
-{
-    static char path[8][400];
-    static unsigned turn;
-    char *p = path[turn++ % 8];
-    (void)snprintf(p, sizeof(path[0]), "%s/%s", dir_root, name);
-    return p;
-}
-
 static inline void dir_make(void)
 {
-    static bool registered;
-    const char *tmp = getenv("TMPDIR");
-    dir_remove();
-    (void)snprintf(dir_root, sizeof(dir_root), "%s/cczoo-kms-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    CHECK(mkdtemp(dir_root) != NULL);
-    CHECK(registered || atexit(dir_remove) == 0);
-    registered = true;
+    dir_fresh();
     CHECK(mkdir(dir_path("kms"), 0700) == 0);
     CHECK(mkdir(dir_path("other"), 0700) == 0); /* "another disk" */
 }

@@ -270,4 +270,14 @@ static inline struct ccz_kms_store *fix_memory_store(void)
     ccz_secret_free(master);
     return s;
 }
+
+/* What a whole check of the store counts. */
+static inline struct ccz_kms_check fix_check(struct ccz_kms_store *s)
+{
+    struct ccz_kms_check c;
+    struct ccz_err err = {0};
+    if (ccz_kms_store_check(&c, s, &err) != CCZ_OK)
+        fix_die(err.where);
+    return c;
+}
 #endif

@@ -4,15 +4,6 @@
 #include "ccz_test.h"
 #include "kms/kms_fixture.h"
 
-static struct ccz_kms_check check_of(struct ccz_kms_store *s)
-{
-    struct ccz_kms_check c;
-    struct ccz_err err = {0};
-    if (ccz_kms_store_check(&c, s, &err) != CCZ_OK)
-        fix_die(err.where);
-    return c;
-}
-
 /* The receipt inside an answer: in the same field of every one. */
 struct with_receipt {
     struct ccz_span receipt;
@@ -36,7 +27,7 @@ static void test_batch(void)
 {
     struct ccz_kms_store *s = fix_memory_store();
     fix_populate(s);
-    struct ccz_kms_check before = check_of(s);
+    struct ccz_kms_check before = fix_check(s);
     struct fix_batch *b = &g_batch;
     static const char *const where[] = {
         "", "kms:evidence-stale", "",          "kms:not-found", "policy:mrenclave",
@@ -64,7 +55,7 @@ static void test_batch(void)
         CHECK(e->receipt.audit_seq == before.audit_lines + 1 + i);
         CHECK(e->rc != CCZ_OK || receipt_in(e).seq == e->receipt.audit_seq);
     }
-    struct ccz_kms_check c = check_of(s);
+    struct ccz_kms_check c = fix_check(s);
     CHECK(c.versions == before.versions + 2 && c.bindings == before.bindings + 2);
     CHECK(c.audit_lines == before.audit_lines + b->len);
     struct ccz_err err = {0};
@@ -96,7 +87,7 @@ static void test_batch_order(void)
     for (size_t i = 0; i < b->len; i++)
         CHECK(strcmp(b->entry[i].err.where, where[i]) == 0);
     fix_batch_end(b);
-    CHECK(check_of(s).versions > 0);
+    CHECK(fix_check(s).versions > 0);
     ccz_kms_store_free(s);
 }
 
@@ -107,7 +98,7 @@ static void test_batch_each_fails(void)
     for (int k = 0; k < LEN; k++) {
         struct ccz_kms_store *s = fix_memory_store();
         fix_populate(s);
-        struct ccz_kms_check before = check_of(s);
+        struct ccz_kms_check before = fix_check(s);
         struct fix_batch *b = &g_batch;
         fix_batch_begin(b);
         char name[LEN][8], item[24];
@@ -117,7 +108,7 @@ static void test_batch_each_fails(void)
         }
         fix_batch_run(b, s);
         struct ccz_kms_check c =
-            check_of(s); /* the set of rows and the chain are those of the others */
+            fix_check(s); /* the set of rows and the chain are those of the others */
         CHECK(c.versions == before.versions + LEN - 1 && c.audit_lines == before.audit_lines + LEN);
         for (int i = 0; i < LEN; i++) {
             CHECK((b->entry[i].rc == CCZ_OK) == (i != k));
@@ -135,7 +126,7 @@ static void test_batch_broken(void)
 {
     struct ccz_kms_store *s = fix_memory_store();
     fix_populate(s);
-    struct ccz_kms_check before = check_of(s);
+    struct ccz_kms_check before = fix_check(s);
     /* a line that is in the way of the third call, and of none after it: then the lines are numbered anew */
     CHECK(cczi_kms_db_exec(&s->db,
                            "INSERT INTO audit SELECT max(seq) + 3, 0, x'', x'', x'' FROM audit",
@@ -151,7 +142,7 @@ static void test_batch_broken(void)
     CHECK(b->entry[3].rc != CCZ_OK && !b->entry[3].answer.size);
     fix_batch_end(b);
     CHECK(cczi_kms_db_exec(&s->db, "DELETE FROM audit WHERE hash = x''", NULL) == CCZ_OK);
-    CHECK(check_of(s).audit_lines == before.audit_lines + 2);
+    CHECK(fix_check(s).audit_lines == before.audit_lines + 2);
     /* no transaction at all */
     CHECK(cczi_kms_db_exec(&s->db, "DELETE FROM meta", NULL) == CCZ_OK);
     fix_batch_begin(b);
@@ -196,7 +187,7 @@ static void test_batch_proof(void)
 {
     struct ccz_kms_store *s = fix_memory_store();
     fix_populate(s);
-    uint64_t lines = check_of(s).audit_lines;
+    uint64_t lines = fix_check(s).audit_lines;
     struct seen seen = {0};
     s->on_batch = on_batch;
     s->on_batch_arg = &seen;
@@ -229,7 +220,7 @@ static void test_batch_withheld(void)
 {
     struct ccz_kms_store *s = fix_memory_store();
     fix_populate(s);
-    uint64_t lines = check_of(s).audit_lines;
+    uint64_t lines = fix_check(s).audit_lines;
     struct seen seen = {.rc = CCZ_E_UNAVAILABLE};
     s->on_batch = on_batch;
     s->on_batch_arg = &seen;
@@ -244,7 +235,7 @@ static void test_batch_withheld(void)
     CHECK(strcmp(b->entry[0].err.where, "test:sign") == 0);
     CHECK(strcmp(b->entry[1].err.where, "kms:evidence-stale") == 0);
     fix_batch_end(b);
-    CHECK(check_of(s).audit_lines == lines + 3);
+    CHECK(fix_check(s).audit_lines == lines + 3);
     struct ccz_err err = {0};
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_UNAVAILABLE);
     ccz_kms_store_free(s);
@@ -274,7 +265,7 @@ static void test_settled(void)
 {
     struct ccz_kms_store *s = fix_memory_store();
     fix_populate(s);
-    uint64_t lines = check_of(s).audit_lines;
+    uint64_t lines = fix_check(s).audit_lines;
     struct counter c = {.store = s};
     struct ccz_err err = {0};
     s->on_commit = advance;
@@ -301,7 +292,7 @@ static void test_settled(void)
         CHECK(b->entry[i].rc == CCZ_E_UNAVAILABLE && !b->entry[i].answer.size &&
               strcmp(b->entry[i].err.where, "test:counter") == 0);
     fix_batch_end(b);
-    CHECK(c.calls == 4 && check_of(s).audit_lines == lines + 9); /* none twice */
+    CHECK(c.calls == 4 && fix_check(s).audit_lines == lines + 9); /* none twice */
     c.rc = CCZ_OK;
     CHECK(fix_call(NULL, s, FIX_ADMIN, "Status", (struct ccz_span){0}, &err) == CCZ_OK);
     CHECK(c.calls == 5 && c.seq == lines + 9); /* made up for at the next occasion */

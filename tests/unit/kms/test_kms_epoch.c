@@ -256,14 +256,21 @@ static void make_flaky(struct ccz_kms_epoch *e)
     e->ops = &flaky;
 }
 
+/* A store with something in it, whose counter can break. */
+static struct ccz_kms_store *populated(struct ccz_kms_epoch *e)
+{
+    struct ccz_kms_store *s = NULL;
+    make_flaky(e);
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    fix_populate(s);
+    return s;
+}
+
 static void test_advance_fails(void)
 {
     start();
     CCZ_AUTO(ccz_kms_epoch) e = counter();
-    make_flaky(e);
-    CCZ_AUTO(ccz_kms_store) s = NULL;
-    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
-    fix_populate(s);
+    CCZ_AUTO(ccz_kms_store) s = populated(e);
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, CCZ_KMS_MESSAGE_SIZE_MAX);
     CHECK(fix_release(&b, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK && b.size > 0);
@@ -287,10 +294,7 @@ static void test_batch(void)
     static struct fix_batch b;
     start();
     CCZ_AUTO(ccz_kms_epoch) e = counter();
-    make_flaky(e);
-    CCZ_AUTO(ccz_kms_store) s = NULL;
-    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
-    fix_populate(s);
+    CCZ_AUTO(ccz_kms_store) s = populated(e);
     uint64_t before = s->head.seq;
     broken = true;
     fix_batch_begin(&b);
@@ -418,10 +422,7 @@ static void test_rekey_broken(void)
 {
     start();
     CCZ_AUTO(ccz_kms_epoch) e = counter();
-    make_flaky(e);
-    CCZ_AUTO(ccz_kms_store) s = NULL;
-    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
-    fix_populate(s);
+    CCZ_AUTO(ccz_kms_store) s = populated(e);
     CCZ_AUTO(ccz_kms_master) to = dir_master(NULL, NULL);
     broken = true;
     CHECK(dir_refused(ccz_kms_rekey(s, to, FIX_NOW, &err), &err, CCZ_E_IO, "kms:epoch"));

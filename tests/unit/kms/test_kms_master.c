@@ -330,6 +330,23 @@ static ccz_rc try_tee(const char *spec, struct ccz_attester *a)
     return rc;
 }
 
+/* Of a key that is wrapped by the TEE "sim". */
+static void every_byte_counts(void)
+{
+    CCZ_AUTO(ccz_secret) blob = NULL;
+    CHECK(ccz_file_read_secret(&blob, dir_path("kms/master.wrapped"), 4096, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_attester) a = attester("sim", NULL, false);
+    CCZ_AUTO(ccz_kms_master) again = dir_master("tee:mrenclave", a);
+    for (size_t i = 0; i < ccz_secret_size(blob); i++) {
+        ccz_secret_bytes(blob)[i] ^= 1;
+        CHECK(ccz_file_write(dir_path("kms/master.wrapped"),
+                             CCZ_SPAN(ccz_secret_view(blob), ccz_secret_size(blob)), 0600,
+                             CCZ_FILE_REPLACE, &err) == CCZ_OK);
+        CHECK(dir_try(again, NULL, &err) != CCZ_OK);
+        ccz_secret_bytes(blob)[i] ^= 1;
+    }
+}
+
 static void test_tee(void)
 {
     dir_make();
@@ -353,20 +370,7 @@ static void test_tee(void)
     CHECK(dir_refused(rc, &err, CCZ_E_SIG, "kms:master-tee"));
     rc = try_tee("tee:mrsigner", attester("sim", NULL, false));
     CHECK(dir_refused(rc, &err, CCZ_E_MISMATCH, "kms:master-kind"));
-
-    /* every byte of the wrapped key counts */
-    CCZ_AUTO(ccz_secret) blob = NULL;
-    CHECK(ccz_file_read_secret(&blob, dir_path("kms/master.wrapped"), 4096, &err) == CCZ_OK);
-    CCZ_AUTO(ccz_attester) a = attester("sim", NULL, false);
-    CCZ_AUTO(ccz_kms_master) again = dir_master("tee:mrenclave", a);
-    for (size_t i = 0; i < ccz_secret_size(blob); i++) {
-        ccz_secret_bytes(blob)[i] ^= 1;
-        CHECK(ccz_file_write(dir_path("kms/master.wrapped"),
-                             CCZ_SPAN(ccz_secret_view(blob), ccz_secret_size(blob)), 0600,
-                             CCZ_FILE_REPLACE, &err) == CCZ_OK);
-        CHECK(dir_try(again, NULL, &err) != CCZ_OK);
-        ccz_secret_bytes(blob)[i] ^= 1;
-    }
+    every_byte_counts();
 
     /* the signer's programs share */
     dir_make();

@@ -1,33 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A state folder that a server of schema 1 left (tests/vectors/kms/v1) becomes one of schema 2, or stays as it is. */
 #define _GNU_SOURCE
-#include "ccz_test.h"
 #include "kms/kms_fixture.h"
+#include "kms/kms_temp.h"
 
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static char g_dir[256];
-
-static void remove_dir(void)
-{
-    char cmd[300];
-    (void)snprintf(cmd, sizeof(cmd), "rm -rf '%s'", g_dir);
-    if (g_dir[0])
-        (void)!system(cmd);
-    g_dir[0] = 0;
-}
-
-static const char *in_dir(const char *name)
-{
-    static char path[2][400];
-    static unsigned turn;
-    char *p = path[turn++ % 2];
-    (void)snprintf(p, sizeof(path[0]), "%s/%s", g_dir, name);
-    return p;
-}
 
 static void copy_one(const char *name)
 {
@@ -36,29 +16,23 @@ static void copy_one(const char *name)
     (void)snprintf(from, sizeof(from), "%s/%s", VECTORS, name);
     ccz_buf_init(&b, 1 << 20);
     CHECK(ccz_file_read(&b, from, NULL) == CCZ_OK);
-    CHECK(ccz_file_write(in_dir(name), ccz_buf_span(&b), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    CHECK(ccz_file_write(dir_path(name), ccz_buf_span(&b), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
     ccz_buf_free(&b);
 }
 
 /* A fresh copy of the old state folder. */
 static struct ccz_kms_state old_state(void)
 {
-    static bool registered;
-    const char *tmp = getenv("TMPDIR");
-    remove_dir();
-    (void)snprintf(g_dir, sizeof(g_dir), "%s/cczoo-kms-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    CHECK(mkdtemp(g_dir) != NULL);
-    CHECK(registered || atexit(remove_dir) == 0);
-    registered = true;
+    dir_fresh();
     copy_one("kms.sqlite");
     copy_one("master.key");
-    return (struct ccz_kms_state){.dir = g_dir};
+    return (struct ccz_kms_state){.dir = dir_root};
 }
 
 static void attack(const char *sql)
 {
     sqlite3 *db;
-    CHECK(sqlite3_open(in_dir("kms.sqlite"), &db) == SQLITE_OK);
+    CHECK(sqlite3_open(dir_path("kms.sqlite"), &db) == SQLITE_OK);
     CHECK(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
 }
 
@@ -67,7 +41,7 @@ static int64_t schema_of(void)
 {
     sqlite3 *db;
     sqlite3_stmt *st;
-    CHECK(sqlite3_open(in_dir("kms.sqlite"), &db) == SQLITE_OK);
+    CHECK(sqlite3_open(dir_path("kms.sqlite"), &db) == SQLITE_OK);
     CHECK(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &st, NULL) == SQLITE_OK &&
           sqlite3_step(st) == SQLITE_ROW);
     int64_t v = sqlite3_column_int64(st, 0);
@@ -112,7 +86,7 @@ static void test_migrate(void)
     CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_OK);
     ccz_kms_store_free(s);
     sqlite3 *db; /* the old table is gone */
-    CHECK(sqlite3_open(in_dir("kms.sqlite"), &db) == SQLITE_OK);
+    CHECK(sqlite3_open(dir_path("kms.sqlite"), &db) == SQLITE_OK);
     CHECK(sqlite3_exec(db, "SELECT * FROM item_1", NULL, NULL, NULL) == SQLITE_ERROR &&
           sqlite3_close(db) == SQLITE_OK);
 }

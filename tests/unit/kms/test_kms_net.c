@@ -230,16 +230,22 @@ static void signed_release(struct ccz_rpc_client *admin, struct ccz_rpc_client *
     CHECK(strcmp(err.where, "kms:admin-required") == 0 && len == 0 && after.size == 0);
 }
 
+/* A KMS with what administer makes, its administrator and a workload. */
+static void serve_both(struct server *s, struct client *admin, struct client *workload)
+{
+    struct ccz_err err = {0};
+    serve_kms(s);
+    CHECK(connect_as(admin, s, s->admin, &err) == CCZ_OK);
+    administer(admin->rpc);
+    CHECK(connect_as(workload, s, NULL, &err) == CCZ_OK);
+}
+
 static void test_net(void)
 {
     struct server s;
     struct client admin, workload;
     struct ccz_err err = {0};
-    serve_kms(&s);
-    CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
-    administer(admin.rpc);
-
-    CHECK(connect_as(&workload, &s, NULL, &err) == CCZ_OK);
+    serve_both(&s, &admin, &workload);
     struct ccz_secret *out;
     struct ccz_kms_release info;
     CHECK(ccz_kms_release(&out, &info, workload.rpc, "key/k", 0, &err) == CCZ_OK);
@@ -303,10 +309,7 @@ static void test_net_many(void)
     struct server s;
     struct client admin, workload;
     struct ccz_err err = {0};
-    serve_kms(&s);
-    CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
-    administer(admin.rpc);
-    CHECK(connect_as(&workload, &s, NULL, &err) == CCZ_OK);
+    serve_both(&s, &admin, &workload);
     struct ccz_kms_status before, after;
     CHECK(ccz_kms_get_status(&before, admin.rpc, &err) == CCZ_OK);
     struct many m = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -593,8 +596,15 @@ static void hostile_receipts(struct ccz_rpc_client *c, struct ccz_kms_store *sto
     ccz_buf_put_span(&g_answer, ccz_buf_span(&plain));
     CHECK(ccz_kms_release_receipt(&out, &info, &r, c, "key/k", 0, &err) == CCZ_E_PEER && !out);
     CHECK(strcmp(err.where, "kms:receipt") == 0);
+}
 
-    /* a checkpoint, cut at each byte; without its key */
+/* A checkpoint, cut at each byte; without its key. */
+static void hostile_checkpoints(struct ccz_rpc_client *c, struct ccz_kms_store *store)
+{
+    struct ccz_err err = {0};
+    struct ccz_kms_checkpoint cp;
+    struct ccz_key *keys[CCZ_KMS_LOG_KEYS_MAX];
+    size_t len;
     CHECK(fix_call(&g_answer, store, FIX_ADMIN, "Checkpoint", (struct ccz_span){0}, NULL) ==
           CCZ_OK);
     CHECK(ccz_kms_get_checkpoint(&cp, keys, &len, c, &err) == CCZ_OK && len == 1);
@@ -694,6 +704,7 @@ static void test_net_hostile_server(void)
     CHECK(ask_all(c.rpc, 5, &err) == CCZ_E_SIG && strcmp(err.where, "kms:audit-chain") == 0);
     audit_gaps(c.rpc);
     hostile_receipts(c.rpc, store);
+    hostile_checkpoints(c.rpc, store);
     ccz_buf_clear(&g_answer); /* a receipt that names no audit line */
     static const uint8_t digest[32];
     struct cczi_msg_receipt receipt = {.sha256 = CCZ_SPAN(digest, 32), .time_s = FIX_NOW};
@@ -777,7 +788,14 @@ static void test_sealed(void)
     for (size_t i = 0; i < 3; i++)
         ccz_secret_free(share[i]);
     stop(&s);
+}
 
+/* A sealed KMS whose answers are not to be believed. */
+static void test_sealed_hostile(void)
+{
+    struct ccz_err err = {0};
+    struct client holder;
+    struct ccz_kms_shares have;
     static const char *const answers[] = {"\x08", "\x08\x01\x10\x05\x18\x03", "",
                                           "\x10\x01\x18\x03"};
     for (size_t i = 0; i < 4; i++) { /* cut, needed above total, nothing, needs one */
@@ -800,6 +818,7 @@ static const struct ccz_test tests[] = {
     {"kms.door", test_door},
     {"kms.net_pin", test_net_pin},
     {"kms.net_sealed", test_sealed},
+    {"kms.net_sealed_hostile", test_sealed_hostile},
     {"kms.net_hostile_server", test_net_hostile_server},
     {"kms.net_instance", test_net_instance},
 };

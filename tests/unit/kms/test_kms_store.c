@@ -2,8 +2,8 @@
 /* Sealing, state folder, integrity against an attacker with write access to the database,
  * durability. */
 #define _GNU_SOURCE
-#include "ccz_test.h"
 #include "kms/kms_fixture.h"
+#include "kms/kms_temp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,41 +16,9 @@
 
 /* ------------------------------------------------------------------- folders */
 
-static char g_dir[256];
-
-static void remove_dir(void)
-{
-    char cmd[300];
-    (void)snprintf(cmd, sizeof(cmd), "rm -rf '%s'", g_dir);
-    if (g_dir[0])
-        (void)!system(cmd);
-    g_dir[0] = 0;
-}
-
-/* One at a time, so that running all tests in one process leaves nothing behind either. */
-static void make_dir(void)
-{
-    static bool registered;
-    const char *tmp = getenv("TMPDIR");
-    remove_dir();
-    (void)snprintf(g_dir, sizeof(g_dir), "%s/cczoo-kms-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    CHECK(mkdtemp(g_dir) != NULL);
-    CHECK(registered || atexit(remove_dir) == 0);
-    registered = true;
-}
-
-static const char *in_dir(const char *name)
-{
-    static char path[4][400];
-    static unsigned turn;
-    char *p = path[turn++ % 4];
-    (void)snprintf(p, sizeof(path[0]), "%s/%s", g_dir, name);
-    return p;
-}
-
 static struct ccz_kms_state state(void)
 {
-    return (struct ccz_kms_state){.dir = g_dir};
+    return (struct ccz_kms_state){.dir = dir_root};
 }
 
 static void init_store(void)
@@ -236,11 +204,11 @@ static unsigned mode_of(const char *path)
 
 static void test_init(void)
 {
-    make_dir();
+    dir_fresh();
     struct ccz_err err;
     CHECK(try_open(&err) == CCZ_E_NOT_FOUND && err.hint[0] != 0);
     init_store();
-    CHECK(mode_of(in_dir("master.key")) == 0600 && mode_of(in_dir("kms.sqlite")) == 0600);
+    CHECK(mode_of(dir_path("master.key")) == 0600 && mode_of(dir_path("kms.sqlite")) == 0600);
     CHECK(try_open(&err) == CCZ_OK);
 
     uint8_t spki[32] = {0};
@@ -257,28 +225,29 @@ static void test_init(void)
     s = open_store(); /* the same KMS after a restart */
     ccz_kms_store_instance(id[1], s);
     CHECK(memcmp(id[0], id[1], sizeof(id[0])) == 0);
-    CHECK(mode_of(in_dir("kms.sqlite-wal")) == 0600);
+    CHECK(mode_of(dir_path("kms.sqlite-wal")) == 0600);
     CHECK(try_open(&err) == CCZ_E_UNAVAILABLE && strcmp(err.where, "kms:store-busy") == 0);
     ccz_kms_store_free(s);
 
     /* the master key: not open to others, not another one, not absent, of the right size */
-    CHECK(chmod(in_dir("master.key"), 0640) == 0);
+    CHECK(chmod(dir_path("master.key"), 0640) == 0);
     CHECK(try_open(&err) == CCZ_E_DENIED && strcmp(err.where, "file:permissions") == 0);
-    CHECK(rename(in_dir("master.key"), in_dir("kept")) == 0);
+    CHECK(rename(dir_path("master.key"), dir_path("kept")) == 0);
     CHECK(try_open(&err) == CCZ_E_NOT_FOUND);
     uint8_t wrong[32] = {9};
-    CHECK(ccz_file_write(in_dir("master.key"), CCZ_SPAN(wrong, 32), 0600, CCZ_FILE_REPLACE, NULL) ==
-          CCZ_OK);
+    CHECK(ccz_file_write(dir_path("master.key"), CCZ_SPAN(wrong, 32), 0600, CCZ_FILE_REPLACE,
+                         NULL) == CCZ_OK);
     CHECK(try_open(&err) == CCZ_E_SIG && strcmp(err.where, "kms:master-key") == 0 && err.got[0] &&
           err.expected[0]);
-    CHECK(ccz_file_write(in_dir("master.key"), CCZ_SPAN(wrong, 31), 0600, CCZ_FILE_REPLACE, NULL) ==
-          CCZ_OK);
+    CHECK(ccz_file_write(dir_path("master.key"), CCZ_SPAN(wrong, 31), 0600, CCZ_FILE_REPLACE,
+                         NULL) == CCZ_OK);
     CHECK(try_open(&err) == CCZ_E_FORMAT && strcmp(err.where, "kms:master-key-size") == 0);
-    CHECK(chmod(in_dir("kept"), 0600) == 0 && rename(in_dir("kept"), in_dir("master.key")) == 0);
+    CHECK(chmod(dir_path("kept"), 0600) == 0 &&
+          rename(dir_path("kept"), dir_path("master.key")) == 0);
     CHECK(try_open(&err) == CCZ_OK);
 
     /* not a database at all */
-    CHECK(ccz_file_write(in_dir("kms.sqlite"), ccz_span_str("garbage garbage garbage"), 0600,
+    CHECK(ccz_file_write(dir_path("kms.sqlite"), ccz_span_str("garbage garbage garbage"), 0600,
                          CCZ_FILE_REPLACE, NULL) == CCZ_OK);
     CHECK(try_open(&err) == CCZ_E_SIG && strcmp(err.where, "kms:store-corrupt") == 0);
 }
@@ -286,12 +255,12 @@ static void test_init(void)
 /* Killed between the steps of init: the next init completes it, with the key that is there. */
 static void test_init_interrupted(void)
 {
-    make_dir();
+    dir_fresh();
     uint8_t key[32], spki[32];
     memset(key, 7, sizeof(key));
-    CHECK(ccz_file_write(in_dir("master.key"), CCZ_SPAN(key, 32), 0600, CCZ_FILE_REPLACE, NULL) ==
+    CHECK(ccz_file_write(dir_path("master.key"), CCZ_SPAN(key, 32), 0600, CCZ_FILE_REPLACE, NULL) ==
           CCZ_OK);
-    CHECK(ccz_file_write(in_dir("kms.sqlite"), ccz_span_str(""), 0600, CCZ_FILE_REPLACE, NULL) ==
+    CHECK(ccz_file_write(dir_path("kms.sqlite"), ccz_span_str(""), 0600, CCZ_FILE_REPLACE, NULL) ==
           CCZ_OK);
     struct ccz_err err;
     CHECK(try_open(&err) == CCZ_E_NOT_FOUND); /* an empty database is not a store */
@@ -299,7 +268,7 @@ static void test_init_interrupted(void)
     init_store();
     struct ccz_buf b;
     ccz_buf_init(&b, 64);
-    CHECK(ccz_file_read(&b, in_dir("master.key"), NULL) == CCZ_OK && b.size == 32 &&
+    CHECK(ccz_file_read(&b, dir_path("master.key"), NULL) == CCZ_OK && b.size == 32 &&
           memcmp(b.ptr, key, 32) == 0);
     ccz_buf_free(&b);
     CHECK(try_open(&err) == CCZ_OK);
@@ -335,7 +304,7 @@ static void attack(const char *sql)
 {
     sqlite3 *db;
     char *msg = NULL;
-    CHECK(sqlite3_open(in_dir("kms.sqlite"), &db) == SQLITE_OK);
+    CHECK(sqlite3_open(dir_path("kms.sqlite"), &db) == SQLITE_OK);
     if (sqlite3_exec(db, sql, NULL, NULL, &msg) != SQLITE_OK) {
         fprintf(stderr, "attack failed: %s: %s\n", sql, msg);
         exit(1);
@@ -347,8 +316,8 @@ static void copy_db(const char *from, const char *to)
 {
     struct ccz_buf b;
     ccz_buf_init(&b, 16 << 20);
-    CHECK(ccz_file_read(&b, in_dir(from), NULL) == CCZ_OK);
-    CHECK(ccz_file_write(in_dir(to), ccz_buf_span(&b), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    CHECK(ccz_file_read(&b, dir_path(from), NULL) == CCZ_OK);
+    CHECK(ccz_file_write(dir_path(to), ccz_buf_span(&b), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
     ccz_buf_free(&b);
 }
 
@@ -421,7 +390,7 @@ static const struct tamper {
 
 static void test_tamper(void)
 {
-    make_dir();
+    dir_fresh();
     init_store();
     /* an older copy: another binding and policy, a key that is deleted later, an auditor who is
      * removed later */
@@ -446,7 +415,7 @@ static void test_tamper(void)
     for (size_t i = 0; i < sizeof(tampers) / sizeof(tampers[0]); i++) {
         copy_db("good.sqlite", "kms.sqlite");
         (void)snprintf(sql, sizeof(sql), "ATTACH '%s' AS old; BEGIN; %s; COMMIT;",
-                       in_dir("old.sqlite"), tampers[i].sql);
+                       dir_path("old.sqlite"), tampers[i].sql);
         attack(sql);
         struct ccz_err err;
         ccz_rc rc = try_open(&err);
@@ -467,7 +436,7 @@ static void rewrite_chain(int64_t first, int64_t last, int64_t shift)
 {
     sqlite3 *db;
     sqlite3_stmt *get, *set;
-    CHECK(sqlite3_open(in_dir("kms.sqlite"), &db) == SQLITE_OK);
+    CHECK(sqlite3_open(dir_path("kms.sqlite"), &db) == SQLITE_OK);
     CHECK(sqlite3_exec(db, "CREATE TEMP TABLE was AS SELECT * FROM audit ORDER BY seq", NULL, NULL,
                        NULL) == SQLITE_OK);
     CHECK(sqlite3_exec(db, "DELETE FROM audit", NULL, NULL, NULL) == SQLITE_OK);
@@ -506,7 +475,7 @@ static void rewrite_chain(int64_t first, int64_t last, int64_t shift)
 
 static void test_chain_rewritten(void)
 {
-    make_dir();
+    dir_fresh();
     init_store();
     struct ccz_kms_store *s = open_store();
     fix_populate(s);
@@ -572,19 +541,19 @@ static void test_rolled_back(void)
 /* No value and no master key in any file of the database. */
 static void test_no_plaintext(void)
 {
-    make_dir();
+    dir_fresh();
     init_store();
     struct ccz_kms_store *s = open_store();
     fix_populate(s);
     const char *files[] = {"kms.sqlite", "kms.sqlite-wal"};
     struct ccz_buf master;
     ccz_buf_init(&master, 64);
-    CHECK(ccz_file_read(&master, in_dir("master.key"), NULL) == CCZ_OK);
+    CHECK(ccz_file_read(&master, dir_path("master.key"), NULL) == CCZ_OK);
     bool seen_policy = false;
     for (size_t i = 0; i < 2; i++) {
         struct ccz_buf b;
         ccz_buf_init(&b, 16 << 20);
-        CHECK(ccz_file_read(&b, in_dir(files[i]), NULL) == CCZ_OK);
+        CHECK(ccz_file_read(&b, dir_path(files[i]), NULL) == CCZ_OK);
         CHECK(memmem(b.ptr, b.size, "0123456789abcdef", 16) == NULL);
         CHECK(memmem(b.ptr, b.size, "correct horse", 13) == NULL);
         CHECK(memmem(b.ptr, b.size, master.ptr, 32) == NULL);
@@ -728,7 +697,7 @@ static void test_synced(void)
     g_shim.szOsFile = (int)sizeof(struct shim_file) + g_real->szOsFile;
     g_shim.xOpen = shim_open;
     CHECK(sqlite3_vfs_register(&g_shim, 1) == SQLITE_OK);
-    make_dir();
+    dir_fresh();
     init_store();
     struct ccz_kms_store *s = open_store();
     CHECK(fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK);
@@ -755,11 +724,35 @@ static void test_synced(void)
 
 static void store_with_policy(void)
 {
-    make_dir();
+    dir_fresh();
     init_store();
     struct ccz_kms_store *s = open_store();
     CHECK(fix_put_policy(s, "server", fix_policy, false, NULL) == CCZ_OK);
     ccz_kms_store_free(s);
+}
+
+/* Runs @p child, which begins with number @p from and tells each one that was acknowledged, and kills it at a moment of
+ * its own in each cycle, but not before the first. @return the last one told */
+static uint32_t kill_running(void (*child)(int fd, uint32_t from), uint32_t from, unsigned cycle)
+{
+    int fd[2], status;
+    uint32_t acked, next;
+    CHECK(pipe(fd) == 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        close(fd[0]);
+        child(fd[1], from);
+    }
+    close(fd[1]);
+    CHECK(read(fd[0], &acked, sizeof(acked)) == (ssize_t)sizeof(acked)); /* it is running */
+    usleep(1000 * (cycle * 7 % 23));
+    CHECK(kill(pid, SIGKILL) == 0);
+    CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+    while (read(fd[0], &next, sizeof(next)) == (ssize_t)sizeof(next))
+        acked = next;
+    close(fd[0]);
+    return acked;
 }
 
 /* Creates keys k<from>, k<from+1>, ... for ever, telling each acknowledged one; runs in a child. */
@@ -783,26 +776,7 @@ static void test_kill9(void)
     uint32_t done = 0;
     store_with_policy();
     for (unsigned cycle = 0; cycle < 25; cycle++) {
-        int fd[2];
-        CHECK(pipe(fd) == 0);
-        pid_t pid = fork();
-        CHECK(pid >= 0);
-        if (pid == 0) {
-            close(fd[0]);
-            create_until_killed(fd[1], done);
-        }
-        close(fd[1]);
-        uint32_t acked;
-        CHECK(read(fd[0], &acked, sizeof(acked)) == (ssize_t)sizeof(acked)); /* it is running */
-        usleep(1000 * (cycle * 7 % 23));
-        CHECK(kill(pid, SIGKILL) == 0);
-        int status;
-        CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
-        while (read(fd[0], &done, sizeof(done)) == (ssize_t)sizeof(done))
-            acked = done;
-        close(fd[0]);
-        done = acked + 1;
-
+        done = kill_running(create_until_killed, done, cycle) + 1;
         s = open_store(); /* checks every row, value and audit line */
         struct ccz_kms_check c;
         CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK);
@@ -846,24 +820,7 @@ static void test_kill9_batch(void)
     uint32_t done = 0;
     store_with_policy();
     for (unsigned cycle = 0; cycle < 12; cycle++) {
-        int fd[2];
-        CHECK(pipe(fd) == 0);
-        pid_t pid = fork();
-        CHECK(pid >= 0);
-        if (pid == 0) {
-            close(fd[0]);
-            batches_until_killed(fd[1], done);
-        }
-        close(fd[1]);
-        uint32_t acked, next;
-        CHECK(read(fd[0], &acked, sizeof(acked)) == (ssize_t)sizeof(acked));
-        usleep(1000 * (cycle * 7 % 23));
-        CHECK(kill(pid, SIGKILL) == 0);
-        int status;
-        CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
-        while (read(fd[0], &next, sizeof(next)) == (ssize_t)sizeof(next))
-            acked = next;
-        close(fd[0]);
+        uint32_t acked = kill_running(batches_until_killed, done, cycle);
         s = open_store();
         struct ccz_kms_check c;
         CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK);
