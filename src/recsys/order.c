@@ -49,8 +49,8 @@ const char *ccz_recsys_twice_name(enum ccz_recsys_twice rule)
 /* @p member  with its object, as the document has it */
 static ccz_rc refuse(struct ccz_err *err, const char *member, const char *got, const char *expected)
 {
-    char text[CCZ_ERR_VALUE_SIZE];
-    (void)snprintf(text, sizeof(text), "%s: %s", member, got);
+    char text[2 * CCZ_ERR_VALUE_SIZE]; /* an error keeps as much of it as it has room for */
+    (void)snprintf(text, sizeof(text), "%.64s: %.150s", member, got);
     return ccz_refuse(err, CCZ_E_ARG, "recsys:order-value", text, expected);
 }
 
