@@ -135,6 +135,32 @@ static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
     ccz_buf_put_str(b, "}");
 }
 
+static void put_time_member(struct ccz_buf *b, const char *key, int64_t t_s)
+{
+    char at[21];
+    ccz_time_format(at, t_s);
+    if (t_s)
+        put_member(b, key, at);
+}
+
+/* What the policy on trial says; it decides nothing. */
+static void put_shadow(struct ccz_buf *b, const struct cczi_kms_shadow *sh)
+{
+    if (!sh->tried)
+        return;
+    ccz_buf_printf(b, ",\"staged\":{\"verdict\":\"%s\"", sh->accept ? "accept" : "reject");
+    put_hex_member(b, "policy_sha256", sh->sha256, sizeof(sh->sha256));
+    if (sh->rule[0])
+        put_member(b, "rule", sh->rule);
+    put_time_member(b, "grace_until", sh->grace_until_s);
+    if (!sh->accept) {
+        put_member(b, "where", sh->where);
+        put_member(b, "got", sh->got);
+        put_member(b, "expected", sh->expected);
+    }
+    ccz_buf_put_str(b, "}");
+}
+
 /* The audit entry of a call; `why` is NULL for an accepted one. */
 static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const char *op,
                       const struct ccz_err *why)
@@ -155,8 +181,10 @@ static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const
         put_hex_member(b, "policy_sha256", call->policy_sha256, sizeof(call->policy_sha256));
     if (call->rule[0])
         put_member(b, "rule", call->rule);
+    put_time_member(b, "grace_until", call->grace_until_s);
     if (call->detail[0])
         put_member(b, "detail", call->detail);
+    put_shadow(b, &call->shadow);
     if (why) {
         put_member(b, "where", why->where);
         put_member(b, "got", why->got);

@@ -60,16 +60,7 @@ static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = cczi_kms_policies_get(&policy, call->store->policies, &p, err);
     ccz_buf_free(&p.json);
-    struct ccz_verdict verdict = {0};
-    if (rc == CCZ_OK)
-        rc = ccz_policy_eval(&verdict, policy, &call->req->peer->claims, call->req->now_s, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (!verdict.accept) /* OK without an accepting rule: a bug below must not open the door */
-        return ccz_refuse(err, CCZ_E_POLICY, "kms:verdict", "no rule accepted",
-                          "an accepting rule");
-    memcpy(call->rule, verdict.rule, sizeof(call->rule));
-    return CCZ_OK;
+    return rc == CCZ_OK ? cczi_kms_judge(call, policy, err) : rc;
 }
 
 static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
@@ -505,5 +496,13 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"AuditTail", false, CCZ_KMS_ROLE_AUDITOR, false, run_audit_tail},
     {"Status", false, CCZ_KMS_ROLE_AUDITOR, false, run_status},
     {"Checkpoint", false, CCZ_KMS_ROLE_AUDITOR, false, run_checkpoint},
+    {"Why", false, CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_why},
+    {"Workloads", false, CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_workloads},
+    {"Replay", false, CCZ_KMS_ROLE_AUDITOR | CCZ_KMS_ROLE_AUTHOR, false, cczi_kms_run_replay},
+    {"StagePolicy", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_stage},
+    {"Unstage", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_unstage},
+    {"GetStaged", false, CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_get_staged},
+    {"ListStaged", false, CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_list_staged},
+    {"RollOut", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_roll_out},
 };
 const size_t cczi_kms_methods_len = sizeof(cczi_kms_methods) / sizeof(cczi_kms_methods[0]);

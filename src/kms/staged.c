@@ -128,16 +128,10 @@ void cczi_kms_trials_pending(uint64_t *would_accept, uint64_t *would_refuse,
 static struct trial *place(struct cczi_kms_trials *t, const char *policy)
 {
     struct trial *p = (struct trial *)find(t, policy);
-    for (size_t i = 0; !p && i < TRIALS_MAX; i++)
-        if (!t->trial[i].taken)
-            p = &t->trial[i];
-    for (size_t i = 0; !p && i < TRIALS_MAX; i++) {
-        struct trial *oldest = &t->trial[0], *q = &t->trial[i];
-        for (size_t k = 0; k < TRIALS_MAX; k++)
-            oldest = t->trial[k].used < oldest->used ? &t->trial[k] : oldest;
-        p = q == oldest ? q : NULL;
-    }
-    if (!p->taken || strcmp(p->policy, policy) != 0) {
+    if (!p) { /* a free one was never used */
+        p = &t->trial[0];
+        for (size_t i = 1; i < TRIALS_MAX; i++)
+            p = t->trial[i].used < p->used ? &t->trial[i] : p;
         *p = (struct trial){.taken = true};
         memcpy(p->policy, policy, strlen(policy) + 1);
     }

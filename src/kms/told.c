@@ -30,7 +30,7 @@ ccz_rc ccz_kms_decision_parse(uint64_t *audit_seq, struct ccz_span text, struct 
 static void tell_workload(struct ccz_err *err, const struct cczi_kms_call *call,
                           const char *decision)
 {
-    char see[CCZ_ERR_VALUE_SIZE], hint[CCZ_ERR_HINT_SIZE];
+    char see[CCZ_ERR_VALUE_SIZE];
     const struct ccz_err full = *err;
     CCZ_AUTO_BUF claim;
     ccz_buf_init(&claim, 1 << 16);
@@ -40,10 +40,8 @@ static void tell_workload(struct ccz_err *err, const struct cczi_kms_call *call,
     *err = (struct ccz_err){0};
     (void)ccz_refuse(err, full.rc, full.where, ccz_buf_str(&claim), see);
     (void)snprintf(err->msg, sizeof(err->msg), "the policy of the item does not accept this peer");
-    (void)snprintf(hint, sizeof(hint), "an auditor of the KMS sees why: cczoo kms why %s",
-                   decision);
     if (decision[0])
-        (void)ccz_hint(err, full.rc, hint);
+        (void)cczi_kms_hint(err, full.rc);
 }
 
 void cczi_kms_tell(struct cczi_kms_entry *e)
