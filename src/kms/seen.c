@@ -134,11 +134,8 @@ static bool id_of(uint8_t id[32], struct cczi_kms_seen *s, const struct cczi_kms
         memcpy(id, m->id, 32);
         return true;
     }
-    struct ccz_err err = {0};
-    if (cczi_kms_seen_id(id, &p->claims, call->policy, &err) != CCZ_OK) {
-        ccz_log_err(CCZ_LOG_WARN, "kms", "a workload is not recorded", &err);
-        return false;
-    }
+    if (cczi_kms_seen_id(id, &p->claims, call->policy, NULL) != CCZ_OK)
+        return false; /* claims that no evidence has: no policy accepts them */
     m->taken = true;
     memcpy(m->policy, call->policy, sizeof(m->policy));
     memcpy(m->id, id, 32);

@@ -263,8 +263,10 @@ static void test_net(void)
     CHECK(ccz_kms_release(&out, &info, workload.rpc, "key/k", 0, &err) == CCZ_E_DENIED &&
           out == NULL);
     CHECK(strcmp(err.where, "policy:mrenclave") == 0);
-    CHECK(strncmp(err.got, "aaaa", 4) == 0 && strncmp(err.expected, "bbbb", 4) == 0);
+    CHECK(strncmp(err.got, "aaaa", 4) == 0 && strncmp(err.expected, "see decision D", 14) == 0);
+    CHECK(strncmp(err.hint, "an auditor of the KMS sees why: cczoo kms why D", 47) == 0);
     CHECK(info.version == 0);
+    why_refused(admin.rpc, workload.rpc, err.expected + 13);
     for (int i = 0; i < 120; i++) /* more than one page of audit lines */
         CHECK(ccz_kms_release(&out, NULL, workload.rpc, "key/k", 0, &err) == CCZ_E_DENIED);
     struct ccz_kms_status st;
