@@ -4,6 +4,7 @@
  * line. */
 #include "cli.h"
 #include "kms_audit.h"
+#include "kms_why.h"
 
 #include <cczoo/codec.h>
 #include <cczoo/kms.h>
@@ -21,6 +22,9 @@ struct kms_opts {
     const char *expires, *metadata;
     int64_t version, last, if_version, recovery_days;
     bool new_version, replace, json, no_recovery;
+    const char *under, *try_file, *at, *until; /* workloads, replay, stage */
+    bool all;
+    bool no; /* set by a verb whose answer is a "no" */
 };
 
 /* ---------------------------------------------------------------------------- connection */
@@ -477,6 +481,76 @@ static ccz_rc status(struct session *s, struct kms_opts *o, char **args, struct 
     return CCZ_OK;
 }
 
+static ccz_rc why(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    return kms_why(s->client, args[0], o->json, err);
+}
+
+static ccz_rc workloads(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)args;
+    return kms_workloads(s->client, o->under, o->json, err);
+}
+
+static ccz_rc replay(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    const struct kms_replay r = {
+        .policy = args[0], .file = o->try_file, .at = o->at, .all = o->all, .json = o->json};
+    uint64_t blocked = 0;
+    ccz_rc rc = kms_replay(&blocked, s->client, &r, err);
+    o->no = blocked != 0;
+    return rc;
+}
+
+static ccz_rc stage(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF json;
+    int64_t ends_s = 0;
+    struct ccz_kms_receipt receipt;
+    ccz_buf_init(&json, CCZ_POLICY_SIZE_MAX);
+    if (!o->until || ccz_time_parse(&ends_s, o->until, strlen(o->until)) != CCZ_OK)
+        return ccz_refuse(err, CCZ_E_FORMAT, "kms:until", o->until ? o->until : "no --until",
+                          "--until YYYY-MM-DDThh:mm:ssZ");
+    ccz_rc rc = ccz_file_read(&json, args[1], err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_stage(&receipt, s->client, args[0], ccz_buf_span(&json), ends_s, o->replace,
+                           err);
+    if (rc == CCZ_OK)
+        show_change(o, "staged", "policy", args[0], 0, &receipt);
+    return rc;
+}
+
+static ccz_rc unstage(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    struct ccz_kms_receipt receipt;
+    ccz_rc rc = ccz_kms_unstage(&receipt, s->client, args[0], err);
+    if (rc == CCZ_OK)
+        show_change(o, "took back", "policy", args[0], 0, &receipt);
+    return rc;
+}
+
+static ccz_rc list_staged(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)args;
+    return kms_staged(s->client, o->json, err);
+}
+
+/* What is rolled out is what is staged now; if somebody stages another one meanwhile, nothing is. */
+static ccz_rc rollout(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    struct ccz_kms_staged st;
+    struct ccz_kms_receipt receipt;
+    ccz_rc rc = ccz_kms_get_staged(&st, NULL, s->client, args[0], err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_roll_out(&receipt, s->client, args[0], st.sha256, err);
+    if (rc == CCZ_OK)
+        ui_say("on trial it would have accepted %llu and refused %llu releases",
+               (unsigned long long)st.would_accept, (unsigned long long)st.would_refuse);
+    if (rc == CCZ_OK)
+        show_change(o, "rolled out", "policy", args[0], 0, &receipt);
+    return rc;
+}
+
 /* Whoever has a share may give it: no key of an administrator is needed. */
 static ccz_rc unseal(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
@@ -531,6 +605,19 @@ static const struct verb {
      audit_checkpoint},
     {"audit", "keys", "", "print the public keys that sign checkpoints", 0, false, audit_keys},
     {"audit", NULL, "", "print and verify the audit chain", 0, false, audit},
+    {"why", NULL, "DECISION", "show all of a decision, e.g. D17: what the policy wanted", 1, false,
+     why},
+    {"workloads", NULL, "", "list the workloads that were judged, by policy", 0, false, workloads},
+    {"replay", NULL, "POLICY",
+     "what the staged policy, or --try FILE, would do to recorded workloads; exit 1 if it blocks "
+     "any",
+     1, false, replay},
+    {"stage", NULL, "POLICY FILE", "try a policy beside POLICY until --until; it decides nothing",
+     2, false, stage},
+    {"staged", NULL, "", "list what is staged and what it would have done", 0, false, list_staged},
+    {"unstage", NULL, "POLICY", "take it back", 1, false, unstage},
+    {"rollout", NULL, "POLICY", "put the staged policy in force, for every item bound to POLICY", 1,
+     false, rollout},
     {"status", NULL, "", "show what is running and how much it holds", 0, false, status},
     {"unseal", NULL, "[--from FILE]",
      "give a share of the master key, or ask how many are given; needs no --admin-key", 0, false,
@@ -605,7 +692,7 @@ static int run(const struct verb *v, int argc, char **argv)
         {"bind", &o.bind, NULL, NULL, "NAME", "key, secret: bind it to this policy of the KMS"},
         {"new-version", NULL, NULL, &o.new_version, NULL, "key, secret: it exists, add a version"},
         {"replace", NULL, NULL, &o.replace, NULL,
-         "policy put: replace it for every item bound to it"},
+         "policy put: replace it for every item bound to it; stage: replace what is staged"},
         {"if-version", NULL, &o.if_version, NULL, "N",
          "key, secret: store only if N is the latest version; 0 = it does not exist"},
         {"expires", &o.expires, NULL, NULL, "TIME",
@@ -617,6 +704,12 @@ static int run(const struct verb *v, int argc, char **argv)
          "rm: how long it is kept at least, 1 to 90; default 7"},
         {"no-recovery", NULL, NULL, &o.no_recovery, NULL, "rm: destroy it now, for good"},
         {"last", NULL, &o.last, NULL, "N", "audit: the last N lines only"},
+        {"under", &o.under, NULL, NULL, "NAME",
+         "workloads: those judged by this policy of the KMS"},
+        {"try", &o.try_file, NULL, NULL, "FILE", "replay: this policy instead of the staged one"},
+        {"at", &o.at, NULL, NULL, "TIME", "replay: judged then, e.g. when a grace has ended"},
+        {"all", NULL, NULL, &o.all, NULL, "replay: also workloads that fare as they do now"},
+        {"until", &o.until, NULL, NULL, "TIME", "stage: end of the trial, within 366 days"},
         {"json", NULL, NULL, &o.json, NULL, "print JSON, one object a line"},
         {0},
     };
@@ -635,7 +728,9 @@ static int run(const struct verb *v, int argc, char **argv)
     if (rc == CCZ_OK)
         rc = v->run(&s, &o, argv, &err);
     session_end(&s);
-    return rc == CCZ_OK ? UI_OK : ui_fail(&err);
+    if (rc != CCZ_OK)
+        return ui_fail(&err);
+    return o.no ? UI_NO : UI_OK;
 }
 
 int cmd_kms(int argc, char **argv)

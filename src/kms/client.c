@@ -13,7 +13,7 @@ static ccz_rc malformed(struct ccz_err *err)
 }
 
 /* One call; @p response wipes itself. */
-ccz_rc cczi_kms_client_call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
+ccz_rc cczi_kms_call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
                             const struct cczi_msg_field *fields, const void *msg,
                             struct ccz_err *err)
 {
@@ -170,7 +170,7 @@ ccz_rc ccz_kms_release_receipt(struct ccz_secret **out, struct ccz_kms_release *
         *inclusion = (struct ccz_kms_inclusion){0};
     struct cczi_msg_release_req m = {.item = ccz_span_str(item), .version = version};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, "Release", cczi_msg_release_req, &m, err);
+    ccz_rc rc = cczi_kms_call(&response, c, "Release", cczi_msg_release_req, &m, err);
     return rc == CCZ_OK ? take_release(out, info, inclusion, ccz_buf_span(&response), err) : rc;
 }
 
@@ -192,7 +192,7 @@ static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz
     if (p->value)
         m.value = CCZ_SPAN(ccz_secret_view(p->value), ccz_secret_size(p->value));
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, method, cczi_msg_put_req, &m, err);
+    ccz_rc rc = cczi_kms_call(&response, c, method, cczi_msg_put_req, &m, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_put_resp r = {0};
@@ -220,12 +220,12 @@ ccz_rc ccz_kms_put_secret(uint32_t *version, struct ccz_kms_receipt *receipt,
 }
 
 /* A method that answers with a receipt only. */
-ccz_rc cczi_kms_client_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+ccz_rc cczi_kms_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
                               const char *method, const struct cczi_msg_field *fields,
                               const void *msg, struct ccz_err *err)
 {
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, method, fields, msg, err);
+    ccz_rc rc = cczi_kms_call(&response, c, method, fields, msg, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_put_resp r = {0}; /* ChangeResponse is PutResponse without a version */
@@ -239,14 +239,14 @@ ccz_rc ccz_kms_put_policy(struct ccz_kms_receipt *receipt, struct ccz_rpc_client
 {
     struct cczi_msg_put_policy_req m = {
         .name = ccz_span_str(name), .json = json, .replace = replace};
-    return cczi_kms_client_change(receipt, c, "PutPolicy", cczi_msg_put_policy_req, &m, err);
+    return cczi_kms_change(receipt, c, "PutPolicy", cczi_msg_put_policy_req, &m, err);
 }
 
 ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
                     const char *policy, struct ccz_err *err)
 {
     struct cczi_msg_bind_req m = {.item = ccz_span_str(item), .policy = ccz_span_str(policy)};
-    return cczi_kms_client_change(receipt, c, "Bind", cczi_msg_bind_req, &m, err);
+    return cczi_kms_change(receipt, c, "Bind", cczi_msg_bind_req, &m, err);
 }
 
 ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *target,
@@ -256,7 +256,7 @@ ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
                                     .version = version,
                                     .recovery_s = how ? how->recovery_s : 0,
                                     .no_recovery = how && how->no_recovery};
-    return cczi_kms_client_change(receipt, c, "Delete", cczi_msg_delete_req, &m, err);
+    return cczi_kms_change(receipt, c, "Delete", cczi_msg_delete_req, &m, err);
 }
 
 static ccz_rc change_version(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
@@ -264,7 +264,7 @@ static ccz_rc change_version(struct ccz_kms_receipt *receipt, struct ccz_rpc_cli
                              struct ccz_err *err)
 {
     struct cczi_msg_delete_req m = {.target = ccz_span_str(item), .version = version};
-    return cczi_kms_client_change(receipt, c, method, cczi_msg_target_req, &m, err);
+    return cczi_kms_change(receipt, c, method, cczi_msg_target_req, &m, err);
 }
 
 ccz_rc ccz_kms_undelete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
@@ -298,7 +298,7 @@ ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha256[32], struct ccz_r
 {
     struct cczi_msg_name m = {.name = ccz_span_str(name)};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, "GetPolicy", cczi_msg_name, &m, err);
+    ccz_rc rc = cczi_kms_call(&response, c, "GetPolicy", cczi_msg_name, &m, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_get_policy_resp r = {0};
@@ -353,7 +353,7 @@ ccz_rc ccz_kms_list(struct ccz_rpc_client *c, ccz_kms_item_fn fn, void *arg, str
         memcpy(after, last, sizeof(after));
         struct cczi_msg_name m = {.name = ccz_span_str(after)};
         CCZ_AUTO_BUF response = {0};
-        ccz_rc rc = cczi_kms_client_call(&response, c, "List", cczi_msg_name, &m, err);
+        ccz_rc rc = cczi_kms_call(&response, c, "List", cczi_msg_name, &m, err);
         if (rc == CCZ_OK)
             rc = take_items(&more, last, ccz_buf_span(&response), fn, arg, err);
         if (rc == CCZ_OK && more && strcmp(after, last) == 0)
@@ -369,7 +369,7 @@ ccz_rc ccz_kms_describe(struct ccz_rpc_client *c, const char *item, ccz_kms_item
 {
     struct cczi_msg_name m = {.name = ccz_span_str(item)};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, "Describe", cczi_msg_name, &m, err);
+    ccz_rc rc = cczi_kms_call(&response, c, "Describe", cczi_msg_name, &m, err);
     char last[CCZ_KMS_ITEM_SIZE];
     bool more;
     return rc == CCZ_OK ? take_items(&more, last, ccz_buf_span(&response), fn, arg, err) : rc;
@@ -445,7 +445,7 @@ ccz_rc ccz_kms_audit(struct ccz_rpc_client *c, uint64_t after_seq, uint64_t limi
         struct cczi_msg_audit_req m = {.after_seq = w.seq,
                                        .limit = w.left < UINT32_MAX ? w.left : 0};
         CCZ_AUTO_BUF response = {0};
-        ccz_rc rc = cczi_kms_client_call(&response, c, "AuditTail", cczi_msg_audit_req, &m, err);
+        ccz_rc rc = cczi_kms_call(&response, c, "AuditTail", cczi_msg_audit_req, &m, err);
         if (rc == CCZ_OK)
             rc = take_lines(&more, &w, ccz_buf_span(&response), fn, arg, err);
         if (rc == CCZ_OK && more && w.seq == before)
@@ -460,7 +460,7 @@ ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, 
 {
     *out = (struct ccz_kms_status){0};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, "Status", cczi_msg_none, NULL, err);
+    ccz_rc rc = cczi_kms_call(&response, c, "Status", cczi_msg_none, NULL, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_status m = {0};
@@ -525,7 +525,7 @@ ccz_rc ccz_kms_get_checkpoint(struct ccz_kms_checkpoint *out,
     struct keys k = {.key = keys};
     struct cczi_msg_checkpoint m = {0};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, "Checkpoint", cczi_msg_none, NULL, err);
+    ccz_rc rc = cczi_kms_call(&response, c, "Checkpoint", cczi_msg_none, NULL, err);
     if (rc == CCZ_OK && cczi_msg_get(&m, cczi_msg_checkpoint, ccz_buf_span(&response), NULL))
         rc = malformed(err);
     struct ccz_kms_checkpoint cp = {0};

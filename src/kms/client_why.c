@@ -32,7 +32,7 @@ ccz_rc ccz_kms_why(struct ccz_rpc_client *c, const char *id, ccz_kms_decision_fn
     const struct cczi_msg_name req = {.name = ccz_span_str(id)};
     struct cczi_msg_decision m = {0};
     CCZ_AUTO_BUF response = {0};
-    rc = cczi_kms_client_call(&response, c, "Why", cczi_msg_name, &req, err);
+    rc = cczi_kms_call(&response, c, "Why", cczi_msg_name, &req, err);
     if (rc != CCZ_OK)
         return rc;
     struct ccz_kms_audit_line l = {.seq = seq};
@@ -188,7 +188,7 @@ ccz_rc ccz_kms_workloads(struct ccz_rpc_client *c, const char *policy, ccz_kms_w
         };
         CCZ_AUTO_BUF response = {0};
         ccz_rc rc =
-            cczi_kms_client_call(&response, c, "Workloads", cczi_msg_workloads_req, &m, err);
+            cczi_kms_call(&response, c, "Workloads", cczi_msg_workloads_req, &m, err);
         if (rc == CCZ_OK)
             rc = take_page(&w, ccz_buf_span(&response), err);
         if (rc != CCZ_OK)
@@ -212,7 +212,7 @@ ccz_rc ccz_kms_replay_policy(struct ccz_kms_replay *out, struct ccz_rpc_client *
             .after = CCZ_SPAN(w.next, first ? 0 : 32),
         };
         CCZ_AUTO_BUF response = {0};
-        ccz_rc rc = cczi_kms_client_call(&response, c, "Replay", cczi_msg_replay_req, &m, err);
+        ccz_rc rc = cczi_kms_call(&response, c, "Replay", cczi_msg_replay_req, &m, err);
         if (rc == CCZ_OK)
             rc = take_page(&w, ccz_buf_span(&response), err);
         if (rc == CCZ_OK && !w.has_sha256)
@@ -235,14 +235,14 @@ ccz_rc ccz_kms_stage(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, 
                                          .json = json,
                                          .ends_s = (uint64_t)ends_s,
                                          .replace = replace};
-    return cczi_kms_client_change(receipt, c, "StagePolicy", cczi_msg_stage_req, &m, err);
+    return cczi_kms_change(receipt, c, "StagePolicy", cczi_msg_stage_req, &m, err);
 }
 
 ccz_rc ccz_kms_unstage(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
                        const char *policy, struct ccz_err *err)
 {
     const struct cczi_msg_name m = {.name = ccz_span_str(policy)};
-    return cczi_kms_client_change(receipt, c, "Unstage", cczi_msg_name, &m, err);
+    return cczi_kms_change(receipt, c, "Unstage", cczi_msg_name, &m, err);
 }
 
 static bool take_staged(struct ccz_kms_staged *out, struct ccz_span *json, struct ccz_span in)
@@ -271,7 +271,7 @@ ccz_rc ccz_kms_get_staged(struct ccz_kms_staged *out, struct ccz_buf *json,
     uint8_t digest[32];
     *out = (struct ccz_kms_staged){0};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, "GetStaged", cczi_msg_name, &m, err);
+    ccz_rc rc = cczi_kms_call(&response, c, "GetStaged", cczi_msg_name, &m, err);
     if (rc != CCZ_OK)
         return rc;
     if (!take_staged(&st, &text, ccz_buf_span(&response)) || ccz_sha256(digest, text) != CCZ_OK ||
@@ -315,7 +315,7 @@ ccz_rc ccz_kms_list_staged(struct ccz_rpc_client *c, ccz_kms_staged_fn fn, void 
         memcpy(after, last, sizeof(after));
         const struct cczi_msg_name m = {.name = ccz_span_str(after)};
         CCZ_AUTO_BUF response = {0};
-        ccz_rc rc = cczi_kms_client_call(&response, c, "ListStaged", cczi_msg_name, &m, err);
+        ccz_rc rc = cczi_kms_call(&response, c, "ListStaged", cczi_msg_name, &m, err);
         if (rc == CCZ_OK)
             rc = take_list(&more, last, ccz_buf_span(&response), fn, arg, err);
         if (rc == CCZ_OK && more && strcmp(last, after) <= 0)
@@ -331,5 +331,5 @@ ccz_rc ccz_kms_roll_out(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *
 {
     const struct cczi_msg_roll_out_req m = {.policy = ccz_span_str(policy),
                                             .sha256 = CCZ_SPAN(sha256, 32)};
-    return cczi_kms_client_change(receipt, c, "RollOut", cczi_msg_roll_out_req, &m, err);
+    return cczi_kms_change(receipt, c, "RollOut", cczi_msg_roll_out_req, &m, err);
 }

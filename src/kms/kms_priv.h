@@ -448,11 +448,11 @@ ccz_rc cczi_kms_run_roll_out(struct ccz_buf *response, struct cczi_kms_call *cal
                              struct ccz_err *err);
 
 /* client.c, for client_why.c. One call; @p response wipes itself, the caller frees it. */
-ccz_rc cczi_kms_client_call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
+ccz_rc cczi_kms_call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
                             const struct cczi_msg_field *fields, const void *msg,
                             struct ccz_err *err);
 /* A call that answers with a receipt only. */
-ccz_rc cczi_kms_client_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+ccz_rc cczi_kms_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
                               const char *method, const struct cczi_msg_field *fields,
                               const void *msg, struct ccz_err *err);
 
