@@ -7,15 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static ccz_rc malformed(struct ccz_err *err)
+ccz_rc cczi_kms_malformed(struct ccz_err *err)
 {
     return ccz_fail(err, CCZ_E_PEER, "kms:response", 0, "the response of the KMS is malformed");
 }
 
-/* One call; @p response wipes itself. */
 ccz_rc cczi_kms_call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
-                            const struct cczi_msg_field *fields, const void *msg,
-                            struct ccz_err *err)
+                     const struct cczi_msg_field *fields, const void *msg, struct ccz_err *err)
 {
     char path[64];
     (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, method);
@@ -67,13 +65,14 @@ static ccz_rc take_inclusion(struct ccz_kms_inclusion *out, struct ccz_span text
     return rc;
 }
 
-static ccz_rc take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err)
+ccz_rc cczi_kms_take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err)
 {
     struct cczi_msg_receipt m = {0};
     struct ccz_kms_receipt r = {0};
     if (cczi_msg_get(&m, cczi_msg_receipt, in, NULL) != CCZ_OK || m.seq == 0 ||
         !take_digest(r.audit_sha256, m.sha256))
-        return malformed(err); /* no receipt means no record: the call must not pass as done */
+        return cczi_kms_malformed(
+            err); /* no receipt means no record: the call must not pass as done */
     r.audit_seq = m.seq;
     r.time_s = (int64_t)m.time_s;
     if (out)
@@ -131,8 +130,8 @@ static ccz_rc take_release(struct ccz_secret **out, struct ccz_kms_release *info
     struct ccz_kms_release i = {0};
     if (cczi_msg_get(&m, cczi_msg_release_resp, in, NULL) != CCZ_OK || m.value.size == 0 ||
         !take_digest(i.policy_sha256, m.policy_sha256))
-        return malformed(err);
-    ccz_rc rc = take_receipt(&i.receipt, m.receipt, err);
+        return cczi_kms_malformed(err);
+    ccz_rc rc = cczi_kms_take_receipt(&i.receipt, m.receipt, err);
     if (rc == CCZ_OK && inclusion)
         rc = take_inclusion(inclusion, m.inclusion, i.receipt.audit_seq, err);
     if (rc != CCZ_OK)
@@ -198,8 +197,8 @@ static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz
     struct cczi_msg_put_resp r = {0};
     if (cczi_msg_get(&r, cczi_msg_put_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
         r.version == 0)
-        return malformed(err);
-    rc = take_receipt(receipt, r.receipt, err);
+        return cczi_kms_malformed(err);
+    rc = cczi_kms_take_receipt(receipt, r.receipt, err);
     if (rc == CCZ_OK && version)
         *version = (uint32_t)r.version;
     return rc;
@@ -219,10 +218,9 @@ ccz_rc ccz_kms_put_secret(uint32_t *version, struct ccz_kms_receipt *receipt,
     return put(version, receipt, c, "PutSecret", p, err);
 }
 
-/* A method that answers with a receipt only. */
 ccz_rc cczi_kms_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
-                              const char *method, const struct cczi_msg_field *fields,
-                              const void *msg, struct ccz_err *err)
+                       const char *method, const struct cczi_msg_field *fields, const void *msg,
+                       struct ccz_err *err)
 {
     CCZ_AUTO_BUF response = {0};
     ccz_rc rc = cczi_kms_call(&response, c, method, fields, msg, err);
@@ -230,8 +228,8 @@ ccz_rc cczi_kms_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c
         return rc;
     struct cczi_msg_put_resp r = {0}; /* ChangeResponse is PutResponse without a version */
     if (cczi_msg_get(&r, cczi_msg_put_resp, ccz_buf_span(&response), NULL) != CCZ_OK)
-        return malformed(err);
-    return take_receipt(receipt, r.receipt, err);
+        return cczi_kms_malformed(err);
+    return cczi_kms_take_receipt(receipt, r.receipt, err);
 }
 
 ccz_rc ccz_kms_put_policy(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
@@ -306,7 +304,7 @@ ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha256[32], struct ccz_r
     if (cczi_msg_get(&r, cczi_msg_get_policy_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
         !take_digest(digest, r.sha256) || ccz_sha256(want, r.json) != CCZ_OK ||
         !ccz_ct_eq(digest, want, 32))
-        return malformed(err);
+        return cczi_kms_malformed(err);
     ccz_buf_put_span(json, r.json);
     if (json->bad)
         return ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)json->max_size,
@@ -330,7 +328,7 @@ static ccz_rc take_items(bool *more, char last[CCZ_KMS_ITEM_SIZE], struct ccz_sp
             continue;
         struct cczi_msg_item m = {0};
         if (f.wire != CCZ_PB_LEN || cczi_msg_get(&m, cczi_msg_item, f.bytes, NULL) != CCZ_OK)
-            return malformed(err);
+            return cczi_kms_malformed(err);
         struct ccz_kms_item it = {.version = (uint32_t)m.version,
                                   .created_s = (int64_t)m.created_s,
                                   .disabled = m.disabled != 0,
@@ -343,7 +341,7 @@ static ccz_rc take_items(bool *more, char last[CCZ_KMS_ITEM_SIZE], struct ccz_sp
         memcpy(last, it.item, CCZ_KMS_ITEM_SIZE);
         fn(arg, &it);
     }
-    return r.bad ? malformed(err) : CCZ_OK;
+    return r.bad ? cczi_kms_malformed(err) : CCZ_OK;
 }
 
 ccz_rc ccz_kms_list(struct ccz_rpc_client *c, ccz_kms_item_fn fn, void *arg, struct ccz_err *err)
@@ -357,7 +355,7 @@ ccz_rc ccz_kms_list(struct ccz_rpc_client *c, ccz_kms_item_fn fn, void *arg, str
         if (rc == CCZ_OK)
             rc = take_items(&more, last, ccz_buf_span(&response), fn, arg, err);
         if (rc == CCZ_OK && more && strcmp(after, last) == 0)
-            rc = malformed(err); /* "more", and nothing new: would go on for ever */
+            rc = cczi_kms_malformed(err); /* "more", and nothing new: would go on for ever */
         if (rc != CCZ_OK)
             return rc;
     }
@@ -390,7 +388,7 @@ static ccz_rc take_line(struct walk *w, struct ccz_span in, ccz_kms_audit_fn fn,
     struct ccz_kms_audit_line l = {0};
     if (cczi_msg_get(&m, cczi_msg_audit_line, in, NULL) != CCZ_OK || !take_digest(l.prev, m.prev) ||
         !take_digest(l.hash, m.hash))
-        return malformed(err);
+        return cczi_kms_malformed(err);
     l.seq = m.seq;
     l.time_s = (int64_t)m.time_s;
     l.entry = m.entry;
@@ -421,11 +419,12 @@ static ccz_rc take_lines(bool *more, struct walk *w, struct ccz_span in, ccz_kms
             *more = f.num != 0;
         if (f.number != CCZI_MSG_REPEATED)
             continue;
-        ccz_rc rc = f.wire == CCZ_PB_LEN ? take_line(w, f.bytes, fn, arg, err) : malformed(err);
+        ccz_rc rc =
+            f.wire == CCZ_PB_LEN ? take_line(w, f.bytes, fn, arg, err) : cczi_kms_malformed(err);
         if (rc != CCZ_OK)
             return rc;
     }
-    return r.bad ? malformed(err) : CCZ_OK;
+    return r.bad ? cczi_kms_malformed(err) : CCZ_OK;
 }
 
 ccz_rc ccz_kms_audit(struct ccz_rpc_client *c, uint64_t after_seq, uint64_t limit, uint64_t last,
@@ -449,7 +448,7 @@ ccz_rc ccz_kms_audit(struct ccz_rpc_client *c, uint64_t after_seq, uint64_t limi
         if (rc == CCZ_OK)
             rc = take_lines(&more, &w, ccz_buf_span(&response), fn, arg, err);
         if (rc == CCZ_OK && more && w.seq == before)
-            rc = malformed(err); /* "more", and nothing new: would go on for ever */
+            rc = cczi_kms_malformed(err); /* "more", and nothing new: would go on for ever */
         if (rc != CCZ_OK)
             return rc;
     }
@@ -467,7 +466,7 @@ ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, 
     struct ccz_kms_status s = {0};
     if (cczi_msg_get(&m, cczi_msg_status, ccz_buf_span(&response), NULL) != CCZ_OK ||
         !take_digest(s.audit_sha256, m.audit_sha256) || m.instance.size != sizeof(s.instance))
-        return malformed(err);
+        return cczi_kms_malformed(err);
     memcpy(s.instance, m.instance.ptr, sizeof(s.instance));
     take_text(s.version, sizeof(s.version), m.version);
     take_text(s.tee, sizeof(s.tee), m.tee);
@@ -507,13 +506,13 @@ static ccz_rc take_keys(struct keys *k, struct ccz_span in, struct ccz_err *err)
         if (f.number != CCZI_MSG_REPEATED)
             continue;
         if (f.wire != CCZ_PB_LEN || k->len == CCZ_KMS_LOG_KEYS_MAX)
-            return malformed(err);
+            return cczi_kms_malformed(err);
         ccz_rc rc = ccz_key_from_spki(&k->key[k->len], f.bytes, err);
         if (rc != CCZ_OK)
             return rc;
         k->len++;
     }
-    return r.bad || k->len == 0 ? malformed(err) : CCZ_OK;
+    return r.bad || k->len == 0 ? cczi_kms_malformed(err) : CCZ_OK;
 }
 
 ccz_rc ccz_kms_get_checkpoint(struct ccz_kms_checkpoint *out,
@@ -527,7 +526,7 @@ ccz_rc ccz_kms_get_checkpoint(struct ccz_kms_checkpoint *out,
     CCZ_AUTO_BUF response = {0};
     ccz_rc rc = cczi_kms_call(&response, c, "Checkpoint", cczi_msg_none, NULL, err);
     if (rc == CCZ_OK && cczi_msg_get(&m, cczi_msg_checkpoint, ccz_buf_span(&response), NULL))
-        rc = malformed(err);
+        rc = cczi_kms_malformed(err);
     struct ccz_kms_checkpoint cp = {0};
     if (rc == CCZ_OK)
         rc = ccz_kms_checkpoint_parse(&cp, m.text, err);

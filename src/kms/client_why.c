@@ -6,11 +6,6 @@
 
 #include <string.h>
 
-static ccz_rc malformed(struct ccz_err *err)
-{
-    return ccz_fail(err, CCZ_E_PEER, "kms:response", 0, "the response of the KMS is malformed");
-}
-
 static bool take_digest(uint8_t out[32], struct ccz_span s)
 {
     if (s.size == 32)
@@ -39,7 +34,7 @@ ccz_rc ccz_kms_why(struct ccz_rpc_client *c, const char *id, ccz_kms_decision_fn
     if (cczi_msg_get(&m, cczi_msg_decision, ccz_buf_span(&response), NULL) != CCZ_OK ||
         !ccz_span_eq(m.id, ccz_span_str(id)) || !take_digest(l.prev, m.prev) ||
         !take_digest(l.hash, m.hash))
-        return malformed(err);
+        return cczi_kms_malformed(err);
     l.time_s = (int64_t)m.time_s;
     l.entry = m.entry;
     rc = ccz_kms_audit_check(&l, err);
@@ -133,12 +128,12 @@ static ccz_rc take_page(struct walk *w, struct ccz_span in, struct ccz_err *err)
         if (f.number == CCZI_MSG_MORE && f.wire == CCZ_PB_VARINT)
             w->more = f.num != 0;
         if (f.number == CCZI_MSG_REPEATED && (f.wire != CCZ_PB_LEN || !w->row(w, f.bytes)))
-            return malformed(err);
+            return cczi_kms_malformed(err);
     }
     if (r.bad || cczi_msg_get(&p, cczi_msg_page, in, NULL) != CCZ_OK)
-        return malformed(err);
+        return cczi_kms_malformed(err);
     if (p.sha256.size && !take_digest(sha256, p.sha256))
-        return malformed(err);
+        return cczi_kms_malformed(err);
     if (p.sha256.size && w->has_sha256 && memcmp(sha256, w->sha256, 32) != 0)
         return ccz_refuse_bytes(err, CCZ_E_MISMATCH, "kms:staged-changed", sha256, 32, w->sha256,
                                 32); /* half of it was tried on another policy */
@@ -149,7 +144,7 @@ static ccz_rc take_page(struct walk *w, struct ccz_span in, struct ccz_err *err)
         return CCZ_OK;
     /* "more", and no further than before: would go on for ever */
     if (p.next.size != 32 || memcmp(p.next.ptr, w->next, 32) <= 0)
-        return malformed(err);
+        return cczi_kms_malformed(err);
     memcpy(w->next, p.next.ptr, 32);
     return CCZ_OK;
 }
@@ -187,8 +182,7 @@ ccz_rc ccz_kms_workloads(struct ccz_rpc_client *c, const char *policy, ccz_kms_w
             .claims = 1,
         };
         CCZ_AUTO_BUF response = {0};
-        ccz_rc rc =
-            cczi_kms_call(&response, c, "Workloads", cczi_msg_workloads_req, &m, err);
+        ccz_rc rc = cczi_kms_call(&response, c, "Workloads", cczi_msg_workloads_req, &m, err);
         if (rc == CCZ_OK)
             rc = take_page(&w, ccz_buf_span(&response), err);
         if (rc != CCZ_OK)
@@ -216,7 +210,7 @@ ccz_rc ccz_kms_replay_policy(struct ccz_kms_replay *out, struct ccz_rpc_client *
         if (rc == CCZ_OK)
             rc = take_page(&w, ccz_buf_span(&response), err);
         if (rc == CCZ_OK && !w.has_sha256)
-            rc = malformed(err);
+            rc = cczi_kms_malformed(err);
         if (rc != CCZ_OK)
             return rc;
     }
@@ -276,7 +270,7 @@ ccz_rc ccz_kms_get_staged(struct ccz_kms_staged *out, struct ccz_buf *json,
         return rc;
     if (!take_staged(&st, &text, ccz_buf_span(&response)) || ccz_sha256(digest, text) != CCZ_OK ||
         memcmp(digest, st.sha256, 32) != 0)
-        return malformed(err);
+        return cczi_kms_malformed(err);
     if (json)
         ccz_buf_put_span(json, text);
     if (json && json->bad)
@@ -300,11 +294,11 @@ static ccz_rc take_list(bool *more, char last[CCZ_KMS_NAME_SIZE], struct ccz_spa
         if (f.number != CCZI_MSG_REPEATED)
             continue;
         if (f.wire != CCZ_PB_LEN || !take_staged(&st, &none, f.bytes))
-            return malformed(err);
+            return cczi_kms_malformed(err);
         memcpy(last, st.policy, sizeof(st.policy));
         fn(arg, &st);
     }
-    return r.bad ? malformed(err) : CCZ_OK;
+    return r.bad ? cczi_kms_malformed(err) : CCZ_OK;
 }
 
 ccz_rc ccz_kms_list_staged(struct ccz_rpc_client *c, ccz_kms_staged_fn fn, void *arg,
@@ -319,7 +313,7 @@ ccz_rc ccz_kms_list_staged(struct ccz_rpc_client *c, ccz_kms_staged_fn fn, void 
         if (rc == CCZ_OK)
             rc = take_list(&more, last, ccz_buf_span(&response), fn, arg, err);
         if (rc == CCZ_OK && more && strcmp(last, after) <= 0)
-            rc = malformed(err); /* "more", and nothing new: would go on for ever */
+            rc = cczi_kms_malformed(err); /* "more", and nothing new: would go on for ever */
         if (rc != CCZ_OK)
             return rc;
     }

@@ -18,6 +18,7 @@ enum {
 /* The namespaces that a caller may read, of methods that find out on the way what they are about. */
 enum { READER_NS_MAX = 64 };
 struct reader {
+    uint32_t roles; /* one of them */
     bool all;
     char ns[READER_NS_MAX][CCZ_KMS_NAME_SIZE];
     size_t len;
@@ -27,7 +28,7 @@ static ccz_rc add_ns(void *arg, const struct cczi_kms_admin *a, struct ccz_err *
 {
     (void)err;
     struct reader *r = arg;
-    if (!(a->roles & CCZ_KMS_ROLE_AUDITOR))
+    if (!(a->roles & r->roles))
         return CCZ_OK;
     if (strcmp(a->ns, CCZI_KMS_NS_ALL) == 0)
         r->all = true;
@@ -36,19 +37,13 @@ static ccz_rc add_ns(void *arg, const struct cczi_kms_admin *a, struct ccz_err *
     return CCZ_OK;
 }
 
-static ccz_rc reader_of(struct reader *r, struct cczi_kms_call *call, struct ccz_err *err)
+static ccz_rc reader_of(struct reader *r, struct cczi_kms_call *call, uint32_t roles,
+                        struct ccz_err *err)
 {
+    r->roles = roles;
     r->all = false;
     r->len = 0;
     return cczi_kms_admin_each(call->store, call->req->peer->spki_sha256, add_ns, r, err);
-}
-
-static void ns_of(char out[CCZ_KMS_NAME_SIZE], const char *name)
-{
-    const char *end = strchr(name, '/');
-    size_t n = end ? (size_t)(end - name) : 0;
-    memcpy(out, name, n);
-    out[n] = 0;
 }
 
 /* @param name  of an item or policy; NULL = none, so that only who reads all may read it */
@@ -57,7 +52,7 @@ static bool may_read(const struct reader *r, const char *name)
     char ns[CCZ_KMS_NAME_SIZE];
     if (r->all || !name)
         return r->all;
-    ns_of(ns, name);
+    cczi_kms_ns_of(ns, name);
     for (size_t i = 0; i < r->len; i++)
         if (strcmp(r->ns[i], ns) == 0)
             return true;
@@ -156,7 +151,7 @@ ccz_rc cczi_kms_run_why(struct ccz_buf *response, struct cczi_kms_call *call, st
     struct reader reader;
     CCZ_AUTO_BUF entry;
     ccz_buf_init(&entry, 65536);
-    rc = reader_of(&reader, call, err);
+    rc = reader_of(&reader, call, CCZ_KMS_ROLE_AUDITOR, err);
     if (rc == CCZ_OK)
         rc = read_line(&l, &entry, call->store, seq, err);
     if (rc == CCZ_E_NOT_FOUND && reader.all) /* who reads all of the log may know how long it is */
@@ -285,7 +280,7 @@ ccz_rc cczi_kms_run_workloads(struct ccz_buf *response, struct cczi_kms_call *ca
         rc = cczi_kms_name(policy, m.policy, err);
     struct reader reader;
     if (rc == CCZ_OK)
-        rc = reader_of(&reader, call, err);
+        rc = reader_of(&reader, call, CCZI_KMS_JUDGES, err);
     if (rc == CCZ_OK && m.policy.size && !may_read(&reader, policy))
         rc = not_yours(err);
     if (rc == CCZ_OK)
@@ -571,7 +566,7 @@ ccz_rc cczi_kms_run_list_staged(struct ccz_buf *response, struct cczi_kms_call *
     struct reader reader;
     struct list l = {call, response, &reader, after, 0};
     if (rc == CCZ_OK)
-        rc = reader_of(&reader, call, err);
+        rc = reader_of(&reader, call, CCZI_KMS_READERS, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_staged_each(call->store, on_staged, &l, err);
     if (rc == CCZ_OK && l.n > STAGED_PAGE)
@@ -621,6 +616,8 @@ ccz_rc cczi_kms_run_roll_out(struct ccz_buf *response, struct cczi_kms_call *cal
         rc = check_roll_out(call, &st, m.sha256, err);
     if (rc == CCZ_OK)
         rc = ccz_policy_parse(&parsed, st.json, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_guard(call, err);
     if (rc == CCZ_OK) {
         note_sha256(call, st.sha256);
         cczi_kms_trials_pending(&st.would_accept, &st.would_refuse, trials, st.policy, st.sha256);
