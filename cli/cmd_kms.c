@@ -213,6 +213,7 @@ static void summarise(struct ccz_buf *b, const struct ccz_json *e)
     put_plain(b, " ", ccz_json_get(peer, "tee"));
     put_plain(b, " mrenclave=", ccz_json_get(peer, "mrenclave"));
     put_plain(b, " mrtd=", ccz_json_get(peer, "mrtd"));
+    put_plain(b, " measurement=", ccz_json_get(peer, "measurement"));
     put_plain(b, " at ", ccz_json_get(peer, "address"));
     bool simulated;
     if (ccz_json_bool(&simulated, ccz_json_get(peer, "simulated")) && simulated)

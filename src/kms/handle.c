@@ -105,6 +105,8 @@ static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
             put_hex_member(b, "mrenclave", c->mrenclave, sizeof(c->mrenclave));
         else if (c->tee == CCZ_TEE_TDX)
             put_hex_member(b, "mrtd", c->mrtd, sizeof(c->mrtd));
+        else if (c->tee == CCZ_TEE_SNP)
+            put_hex_member(b, "measurement", c->snp.measurement, sizeof(c->snp.measurement));
     } else if (p->pinned) {
         char roles[CCZ_KMS_ROLES_SIZE];
         ccz_kms_roles_print(roles, call->roles);

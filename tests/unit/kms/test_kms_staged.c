@@ -335,6 +335,103 @@ static void test_many(void)
     ccz_kms_store_free(s);
 }
 
+/* ANNE proposes, BOB approves, in a namespace that wants one approval. */
+enum { ANNE = 0x61, BOB };
+
+static struct ccz_ratls_peer person(int who)
+{
+    struct ccz_ratls_peer p = {.pinned = true};
+    memset(p.spki_sha256, who, 32);
+    return p;
+}
+
+static ccz_rc call_as(struct ccz_buf *out, struct ccz_kms_store *s, int who, const char *method,
+                      const struct cczi_msg_field *fields, const void *msg)
+{
+    const struct ccz_ratls_peer peer = person(who);
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&body, CCZ_KMS_MESSAGE_SIZE_MAX);
+    cczi_msg_put(&body, fields, msg);
+    return fix_call_as(out, s, &peer, method, ccz_buf_span(&body), &err);
+}
+
+static void grant(struct ccz_kms_store *s, int who, uint32_t roles)
+{
+    struct ccz_kms_grant g = {.ns = "team", .roles = roles, .label = "somebody"};
+    memset(g.principal, who, 32);
+    CHECK(ccz_kms_store_grant(s, &g, FIX_NOW, &err) == CCZ_OK);
+}
+
+/* The body of a RollOut of @p json. */
+static void roll_out_body(struct ccz_buf *b, const char *json)
+{
+    uint8_t sha256[32];
+    CHECK(ccz_sha256(sha256, ccz_span_str(json)) == CCZ_OK);
+    const struct cczi_msg_roll_out_req m = {ccz_span_str("team/p"), CCZ_SPAN(sha256, 32)};
+    ccz_buf_init(b, 256);
+    cczi_msg_put(b, cczi_msg_roll_out_req, &m);
+}
+
+static ccz_rc approve(struct ccz_kms_store *s, int who, const struct cczi_msg_propose_resp *p)
+{
+    const struct cczi_msg_approve_req m = {p->id, p->sha256};
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    return call_as(&out, s, who, "Approve", cczi_msg_approve_req, &m);
+}
+
+/* Staging is free, the roll-out is not; what was approved is what was read, whatever is staged since. */
+static void test_approvals(void)
+{
+    struct ccz_kms_store *s = populated();
+    const struct ccz_ratls_peer ours = fix_peer(FIX_WORKLOAD), theirs = other();
+    CHECK(fix_put_policy(s, "team/p", fix_policy, false, &err) == CCZ_OK);
+    CHECK(fix_put_secret(s, "team/s", "v", "team/p", false, &err) == CCZ_OK);
+    grant(s, ANNE, CCZ_KMS_ROLE_AUTHOR);
+    grant(s, BOB, CCZ_KMS_ROLE_APPROVER);
+    CHECK(ccz_kms_store_set_quorum(s, "team", 1, FIX_NOW, &err) == CCZ_OK);
+    struct cczi_msg_stage_req stage = {ccz_span_str("team/p"), ccz_span_str(fix_policy_other), END,
+                                       1};
+    CHECK(call_as(NULL, s, ANNE, "StagePolicy", cczi_msg_stage_req, &stage) == CCZ_OK);
+    REFUSED(call_as(NULL, s, BOB, "StagePolicy", cczi_msg_stage_req, &stage), CCZ_E_DENIED,
+            "kms:role");
+    CCZ_AUTO_BUF body, out;
+    roll_out_body(&body, fix_policy_other);
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    const struct ccz_ratls_peer anne = person(ANNE);
+    REFUSED(fix_call_as(NULL, s, &anne, "RollOut", ccz_buf_span(&body), &err), CCZ_E_DENIED,
+            "kms:approval-needed");
+    /* the one who approves sees what it would do */
+    const struct cczi_msg_replay_req replayed = {.policy = ccz_span_str("team/p")};
+    CHECK(call_as(&out, s, BOB, "Replay", cczi_msg_replay_req, &replayed) == CCZ_OK);
+    const struct cczi_msg_name name = {ccz_span_str("team/p")},
+                               elsewhere = {ccz_span_str("server")};
+    CHECK(call_as(&out, s, BOB, "GetStaged", cczi_msg_name, &name) == CCZ_OK);
+    REFUSED(call_as(NULL, s, BOB, "GetStaged", cczi_msg_name, &elsewhere), CCZ_E_DENIED,
+            "kms:role");
+    const struct cczi_msg_propose_req m = {.method = ccz_span_str("RollOut"),
+                                           .body = ccz_buf_span(&body)};
+    struct cczi_msg_propose_resp p = {0};
+    CHECK(call_as(&out, s, ANNE, "Propose", cczi_msg_propose_req, &m) == CCZ_OK);
+    CHECK(cczi_msg_get(&p, cczi_msg_propose_resp, ccz_buf_span(&out), &err) == CCZ_OK);
+    CHECK(release_as(s, &ours, "secret/team/s", FIX_NOW) == CCZ_OK); /* trying it out did nothing */
+    shadow_is(s, "reject", "other", "policy:mrenclave");
+    /* another one is staged meanwhile */
+    stage.json = ccz_span_str(wider);
+    CHECK(call_as(NULL, s, ANNE, "StagePolicy", cczi_msg_stage_req, &stage) == CCZ_OK);
+    REFUSED(approve(s, BOB, &p), CCZ_E_MISMATCH, "kms:staged-changed");
+    REFUSED(release_as(s, &theirs, "secret/team/s", FIX_NOW), CCZ_E_POLICY, "policy:mrenclave");
+    stage.json = ccz_span_str(fix_policy_other);
+    CHECK(call_as(NULL, s, ANNE, "StagePolicy", cczi_msg_stage_req, &stage) == CCZ_OK);
+    REFUSED(approve(s, ANNE, &p), CCZ_E_DENIED, "kms:role");
+    CHECK(approve(s, BOB, &p) == CCZ_OK);
+    REFUSED(release_as(s, &ours, "secret/team/s", FIX_NOW), CCZ_E_POLICY, "policy:mrenclave");
+    shadow_is(s, NULL, NULL, NULL);
+    CHECK(release_as(s, &theirs, "secret/team/s", FIX_NOW) == CCZ_OK);
+    (void)fix_check(s);
+    ccz_kms_store_free(s);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
@@ -347,6 +444,7 @@ int main(int argc, char **argv)
         {"kms.staged_undone", test_undone},
         {"kms.staged_broken", test_broken},
         {"kms.staged_many", test_many},
+        {"kms.staged_approvals", test_approvals},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
