@@ -26,8 +26,7 @@ struct kms_opts {
     int64_t valid_days;
     struct kms_roles_opts roles;
     const char *under, *try_file, *at, *until; /* workloads, replay, stage */
-    bool all;
-    bool no; /* set by a verb whose answer is a "no" */
+    bool no;                                   /* set by a verb whose answer is a "no" */
 };
 
 /* ---------------------------------------------------------------------------- connection */
@@ -528,7 +527,7 @@ static ccz_rc workloads(struct session *s, struct kms_opts *o, char **args, stru
 static ccz_rc replay(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     const struct kms_replay r = {
-        .policy = args[0], .file = o->try_file, .at = o->at, .all = o->all, .json = o->json};
+        .policy = args[0], .file = o->try_file, .at = o->at, .all = o->roles.all, .json = o->json};
     uint64_t blocked = 0;
     ccz_rc rc = kms_replay(&blocked, s->client, &r, err);
     o->no = blocked != 0;
@@ -574,6 +573,13 @@ static ccz_rc rollout(struct session *s, struct kms_opts *o, char **args, struct
     struct ccz_kms_staged st;
     struct ccz_kms_receipt receipt;
     ccz_rc rc = ccz_kms_get_staged(&st, NULL, s->client, args[0], err);
+    if (rc == CCZ_OK && o->roles.propose) {
+        struct ccz_kms_proposed p;
+        rc = ccz_kms_propose_roll_out(&p, s->client, args[0], st.sha256, o->roles.valid_s, err);
+        if (rc == CCZ_OK)
+            kms_show_proposed(&o->roles, &p);
+        return rc;
+    }
     if (rc == CCZ_OK)
         rc = ccz_kms_roll_out(&receipt, s->client, args[0], st.sha256, err);
     if (rc == CCZ_OK)
@@ -758,7 +764,7 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
 static bool proposable(const struct verb *v)
 {
     return v->run == policy_put || v->run == bind_item || v->run == remove_item ||
-           v->run == role_set || v->run == quorum_set;
+           v->run == role_set || v->run == quorum_set || v->run == rollout;
 }
 
 static int run(const struct verb *v, bool propose, int argc, char **argv)
@@ -797,13 +803,13 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
          "propose: how long it may be approved, 1 to 30; default 7"},
         {"digest", &o.roles.digest, NULL, NULL, "HEX",
          "approve: only if it is the proposal of this digest; default: the one that is shown"},
-        {"all", NULL, NULL, &o.roles.all, NULL, "proposals: also those that are closed"},
+        {"all", NULL, NULL, &o.roles.all, NULL,
+         "proposals: also those that are closed; replay: also workloads that fare as they do now"},
         {"last", NULL, &o.last, NULL, "N", "audit: the last N lines only"},
         {"under", &o.under, NULL, NULL, "NAME",
          "workloads: those judged by this policy of the KMS"},
         {"try", &o.try_file, NULL, NULL, "FILE", "replay: this policy instead of the staged one"},
         {"at", &o.at, NULL, NULL, "TIME", "replay: judged then, e.g. when a grace has ended"},
-        {"all", NULL, NULL, &o.all, NULL, "replay: also workloads that fare as they do now"},
         {"until", &o.until, NULL, NULL, "TIME", "stage: end of the trial, within 366 days"},
         {"json", NULL, NULL, &o.json, NULL, "print JSON, one object a line"},
         {0},
@@ -840,7 +846,8 @@ static int find_and_run(bool propose, int argc, char **argv)
             continue;
         if (propose && !proposable(v)) {
             ui_error("this needs no approvals: call it directly");
-            ui_hint("policy put, bind, rm policy/NAME, role set and quorum set can be proposed");
+            ui_hint("policy put, bind, rm policy/NAME, role set, quorum set and rollout can be "
+                    "proposed");
             return UI_USAGE;
         }
         return two ? run(v, propose, argc - 2, argv + 2) : run(v, propose, argc - 1, argv + 1);

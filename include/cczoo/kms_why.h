@@ -151,6 +151,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_list_staged(struct ccz_rpc_client *c, ccz_km
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_roll_out(struct ccz_kms_receipt *receipt,
                                              struct ccz_rpc_client *c, const char *policy,
                                              const uint8_t sha256[32], struct ccz_err *err);
+/** Author, where approvals are needed: proposes it. The digest is a part of what is approved. @param valid_s  as ccz_kms_propose() */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_roll_out(struct ccz_kms_proposed *out,
+                                                     struct ccz_rpc_client *c, const char *policy,
+                                                     const uint8_t sha256[32], uint32_t valid_s,
+                                                     struct ccz_err *err);
 
 #ifdef __cplusplus
 }

@@ -327,3 +327,17 @@ ccz_rc ccz_kms_roll_out(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *
                                             .sha256 = CCZ_SPAN(sha256, 32)};
     return cczi_kms_change(receipt, c, "RollOut", cczi_msg_roll_out_req, &m, err);
 }
+
+ccz_rc ccz_kms_propose_roll_out(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
+                                const char *policy, const uint8_t sha256[32], uint32_t valid_s,
+                                struct ccz_err *err)
+{
+    const struct cczi_msg_roll_out_req m = {.policy = ccz_span_str(policy),
+                                            .sha256 = CCZ_SPAN(sha256, 32)};
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&body, 512);
+    cczi_msg_put(&body, cczi_msg_roll_out_req, &m);
+    if (body.bad)
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:request", 512, "the request is too large");
+    return ccz_kms_propose(out, c, "RollOut", ccz_buf_span(&body), valid_s, err);
+}

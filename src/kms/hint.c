@@ -122,8 +122,8 @@ ccz_rc cczi_kms_hint(struct ccz_err *err, ccz_rc rc)
     for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
         if (strcmp(err->where, hints[i].where) == 0)
             return ccz_hint(err, rc, hints[i].hint);
-    if (strncmp(err->where, policy, sizeof(policy) - 1) != 0)
-        return rc;
+    if (strncmp(err->where, policy, sizeof(policy) - 1) != 0 || rc == CCZ_E_FORMAT)
+        return rc; /* of FORMAT: a policy that does not parse */
     char hint[CCZ_ERR_HINT_SIZE];
     if (strncmp(err->expected, see, sizeof(see) - 1) != 0)
         return ccz_hint(err, rc,
