@@ -11,7 +11,7 @@
 enum {
     SETS = 1024, /* a place is found by the first bytes of the id.. */
     WAYS = 8,    /* ..among so many */
-    MEMO = 64,
+    MEMO = 256,
     COUNT_EVERY =
         256,      /* new rows after which they are counted again: other servers make some, too */
     EVICT_MAX = 8 /* rows that go for one that comes */
