@@ -14,8 +14,8 @@ static ccz_rc verdict_of(struct ccz_verdict *v, const struct ccz_policy *policy,
     return rc;
 }
 
-ccz_rc cczi_kms_judge(struct cczi_kms_call *call, const struct ccz_policy *policy,
-                      struct ccz_err *err)
+ccz_rc cczi_kms_verdict(struct cczi_kms_call *call, const struct ccz_policy *policy,
+                        struct ccz_err *err)
 {
     struct ccz_verdict v = {0};
     call->judged = true;
@@ -34,9 +34,9 @@ static int64_t later(int64_t t_s, int64_t by_s)
     return t_s > INT64_MAX - by_s ? INT64_MAX : t_s + by_s;
 }
 
-ccz_rc cczi_kms_judge_again(struct ccz_verdict *verdict, const struct ccz_policy *policy,
-                            const struct ccz_claims *claims, int64_t seen_s, int64_t now_s,
-                            struct ccz_err *err)
+ccz_rc cczi_kms_verdict_again(struct ccz_verdict *verdict, const struct ccz_policy *policy,
+                              const struct ccz_claims *claims, int64_t seen_s, int64_t now_s,
+                              struct ccz_err *err)
 {
     /* The evidence that comes next is judged with collateral of its own day. */
     struct ccz_claims c = *claims;

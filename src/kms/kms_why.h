@@ -26,12 +26,12 @@ struct cczi_kms_shadow {
  * A policy over the claims of the peer: the one place where the KMS decides about a workload. call->policy names the
  * policy. Fills in the rule, also of a refusal; tries the policy that is staged for this name; notes the workload.
  */
-ccz_rc cczi_kms_judge(struct cczi_kms_call *call, const struct ccz_policy *policy,
-                      struct ccz_err *err);
+ccz_rc cczi_kms_verdict(struct cczi_kms_call *call, const struct ccz_policy *policy,
+                        struct ccz_err *err);
 /* The same judgement over recorded claims, of evidence that would be as old at @p now_s as it was at @p seen_s. */
-ccz_rc cczi_kms_judge_again(struct ccz_verdict *verdict, const struct ccz_policy *policy,
-                            const struct ccz_claims *claims, int64_t seen_s, int64_t now_s,
-                            struct ccz_err *err);
+ccz_rc cczi_kms_verdict_again(struct ccz_verdict *verdict, const struct ccz_policy *policy,
+                              const struct ccz_claims *claims, int64_t seen_s, int64_t now_s,
+                              struct ccz_err *err);
 
 /* --------------------------------------------------------------------------- told.c */
 
