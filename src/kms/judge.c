@@ -22,10 +22,8 @@ ccz_rc cczi_kms_verdict(struct cczi_kms_call *call, const struct ccz_policy *pol
     ccz_rc rc = verdict_of(&v, policy, &call->req->peer->claims, call->req->now_s, err);
     memcpy(call->rule, rc == CCZ_OK ? v.rule : v.nearest, sizeof(call->rule));
     call->grace_until_s = rc == CCZ_OK ? v.grace_until_s : 0;
-    /* the verdict stands; what follows only looks on */
-    cczi_kms_shadow(call);
-    if (call->store->watch)
-        cczi_kms_seen_note(call->store->watch->seen, call, rc == CCZ_OK);
+    call->accepted = rc == CCZ_OK;
+    cczi_kms_shadow(call); /* the verdict stands; this only looks on */
     return rc;
 }
 

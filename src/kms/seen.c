@@ -143,7 +143,7 @@ static bool id_of(uint8_t id[32], struct cczi_kms_seen *s, const struct cczi_kms
     return true;
 }
 
-void cczi_kms_seen_note(struct cczi_kms_seen *s, const struct cczi_kms_call *call, bool accepted)
+void cczi_kms_seen_note(struct cczi_kms_seen *s, const struct cczi_kms_call *call)
 {
     uint8_t id[32];
     if (s->notes_len == CCZI_KMS_BATCH_MAX || !id_of(id, s, call))
@@ -155,7 +155,7 @@ void cczi_kms_seen_note(struct cczi_kms_seen *s, const struct cczi_kms_call *cal
         s->note[s->notes_len++] = (struct note){p, call};
     p->noted = true;
     p->used = ++s->turn;
-    if (accepted)
+    if (call->accepted)
         p->tx_accepted++;
     else
         p->tx_refused++;
