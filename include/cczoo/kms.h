@@ -85,12 +85,16 @@ struct ccz_kms_state {
         master; /**< instead of `master_key`: another provider (kms_master.h); borrowed during the call */
     struct ccz_kms_epoch *
         epoch; /**< counter that tells an older copy of the folder, or NULL; borrowed, outlives the store */
+    bool
+        reuse_master_key; /**< ccz_kms_init(): a master key that is there already is taken for the new store, too */
 };
 /**
  * Creates a state folder: master key, then the database with its first administrator in one transaction. A run
- * that was cut short is completed by the next one.
+ * that was cut short is completed by the next one. Each store has a random id of its own, in every key that is derived from
+ * the master key: nothing of one store is genuine in another one, also if both have one master key.
  * @param admin_spki_sha256  SHA-256 of the administrator's SubjectPublicKeyInfo
  * @retval CCZ_E_EXISTS  "kms:init": there is a complete state already; it is left alone
+ * @retval CCZ_E_EXISTS  "kms:master-key-exists": of another store, maybe one whose database is elsewhere
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_init(const struct ccz_kms_state *state,
                                          const uint8_t admin_spki_sha256[32], int64_t now_s,
@@ -104,6 +108,7 @@ struct ccz_kms_store;
  * @retval CCZ_E_UNAVAILABLE  "kms:sealed" the master key is in shares, and some are missing
  * @retval CCZ_E_DENIED       "kms:epoch-required" the store has a counter, and none is given
  * @retval CCZ_E_SIG          "kms:rolled-back", "kms:forked" older than its counter; "kms:epoch-mac"
+ * @retval CCZ_E_SIG          "kms:store-identity" the database is another store's than the folder's
  * @retval CCZ_E_SIG          "kms:master-key" wrong master key; "kms:row-mac", "kms:row-set", "kms:head",
  *                            "kms:audit-chain", "kms:audit-end": the database was changed behind our back
  * @retval CCZ_E_UNAVAILABLE  "kms:store-busy" another process has it

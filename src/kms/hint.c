@@ -42,6 +42,11 @@ static const struct {
     {"kms:store-busy", "only one KMS may use a state folder"},
     {"kms:store-open", "create a state folder: cczoo-kmsd init --state DIR --admin-key FILE"},
     {"kms:master-key", "this master key file belongs to another state folder"},
+    {"kms:master-key-exists",
+     "a new store beside another one takes its master key only if told: --reuse-master-key; if the "
+     "key is that of a store whose database is elsewhere, say where"},
+    {"kms:store-identity", "this database is another store's; if it is meant to be used from now "
+                           "on, remove the file store.id of the state folder"},
     {"kms:master-kind",
      "say where this store's master key is: --master-key pkcs11:.., tee:.. or shamir:"},
     {"kms:master-tee", "an update of the program or another machine needs the key from elsewhere: "
@@ -80,6 +85,8 @@ static const struct {
     {"kms:store-privilege", "the role of the connection string must own the tables"},
     {"kms:store-lost", "ask again; nothing was done"},
     {"kms:commit-unknown", "ask again: the audit log tells whether the first call was done"},
+    {"kms:rekey-unknown", "start again, with either --master-key: the store says which key it is "
+                          "under, and nothing was thrown away"},
     {"kms:key-usage", "what a key is for is said when it is made and stays; make another key"},
     {"kms:key-export", "a key that may leave is made so; this one never does"},
     {"kms:key-deleting", "an operator takes that back as long as the window lasts"},

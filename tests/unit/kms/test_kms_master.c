@@ -180,7 +180,7 @@ static void test_shares(void)
     /* existing shares are never overwritten */
     m = dir_master("shamir:2/3", NULL);
     struct ccz_secret *key;
-    CHECK(cczi_kms_master_make(&key, m, &err) == CCZ_E_EXISTS && !key);
+    CHECK(cczi_kms_master_make(&key, m, false, &err) == CCZ_E_EXISTS && !key);
     ccz_kms_master_free(m);
     m = dir_master(NULL, NULL);
     CHECK(dir_refused(give(NULL, m, 1), &err, CCZ_E_ARG, "kms:share-none"));
