@@ -164,3 +164,36 @@ ccz_rc cczi_kms_audit_check_all(struct cczi_kms_walk *w, struct ccz_kms_store *s
         return ccz_refuse_bytes(err, CCZ_E_SIG, "kms:audit-end", prev, 32, s->head.hash, 32);
     return check_rest(s, w, err);
 }
+
+ccz_rc cczi_kms_audit_holds(bool *yes, struct ccz_kms_store *s, uint64_t seq,
+                            const uint8_t hash[32], struct ccz_err *err)
+{
+    *yes = false;
+    if (seq == 0 || s->head.seq < seq)
+        return CCZ_OK;
+    ccz_rc rc = CCZ_OK;
+    uint8_t last[32] = {0};
+    uint64_t next = seq;
+    bool found = false;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_FROM);
+    cczi_q_int(&q, (int64_t)seq - 1);
+    cczi_q_int(&q, -1);
+    while (rc == CCZ_OK && cczi_q_row(&q)) {
+        struct ccz_kms_audit_line l = row_line(&q);
+        cczi_q_col_bytes(l.hash, sizeof(l.hash), &q, 4);
+        if (l.seq != next || (next > seq && !ccz_ct_eq(l.prev, last, sizeof(last))))
+            rc = ccz_fail(err, CCZ_E_SIG, "kms:audit-chain", (int64_t)next,
+                          "audit line %llu is missing or does not continue the chain",
+                          (unsigned long long)next);
+        else
+            rc = ccz_kms_audit_check(&l, err);
+        if (next++ == seq)
+            found = ccz_ct_eq(l.hash, hash, 32);
+        memcpy(last, l.hash, sizeof(last));
+    }
+    rc = cczi_q_end_after(&q, rc, err);
+    if (rc == CCZ_OK && !ccz_ct_eq(last, s->head.hash, sizeof(last)))
+        rc = ccz_refuse_bytes(err, CCZ_E_SIG, "kms:audit-end", last, 32, s->head.hash, 32);
+    *yes = rc == CCZ_OK && found;
+    return rc;
+}

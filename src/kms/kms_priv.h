@@ -131,6 +131,8 @@ struct ccz_kms_store {
     struct cczi_kms_head before; /* as of the savepoint */
     bool before_dirty;
     size_t before_lines;
+    bool trial; /* cczi_kms_trial_begin() */
+    uint8_t trial_key[32];
     struct cczi_kms_policies *policies; /* parsed ones */
     uint64_t seen_seq; /* the latest end of the audit chain that this process knows of */
     uint8_t seen_hash[32];
@@ -184,6 +186,14 @@ ccz_rc cczi_kms_row_add(uint8_t mac[32], struct ccz_kms_store *s, const char *ta
                         const struct ccz_span *fields, size_t len);
 /* Takes a row out of the set. One that is not in it leaves a set that no check accepts any more. */
 ccz_rc cczi_kms_row_remove(struct ccz_kms_store *s, const uint8_t mac[32]);
+
+/*
+ * What is written from begin to end is going to be undone, before the transaction is committed: a call that is tried out, and that
+ * nobody has approved. A database keeps rows that were undone where whoever runs it can read them (dead tuples, the log), so they
+ * must not be genuine anywhere else: their MACs hold in this process and until the end alone.
+ */
+ccz_rc cczi_kms_trial_begin(struct ccz_kms_store *s, struct ccz_err *err);
+void cczi_kms_trial_end(struct ccz_kms_store *s);
 
 /* Rows that go over to another sealer, in one transaction: read under s->sealer, written under `to`. */
 struct cczi_kms_rekey {
@@ -316,6 +326,9 @@ struct cczi_kms_walk {
     uint8_t first[32]; /* hash of line 1 */
     struct cczi_kms_tree tree;
 };
+/* Whether line @p seq is the one with this hash, shown by the chain from it to the sealed head; inside a transaction. */
+ccz_rc cczi_kms_audit_holds(bool *yes, struct ccz_kms_store *s, uint64_t seq,
+                            const uint8_t hash[32], struct ccz_err *err);
 /* Walks the chain and compares its end, and the tree over it, with the sealed head. */
 ccz_rc cczi_kms_audit_check_all(struct cczi_kms_walk *w, struct ccz_kms_store *s,
                                 struct ccz_err *err);

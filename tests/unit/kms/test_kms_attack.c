@@ -124,18 +124,23 @@ static void test_set_laundered(void)
     }
 }
 
-static void binding_mac(uint8_t mac[32], struct ccz_kms_store *s)
+static void current_binding_mac(uint8_t mac[32], struct ccz_kms_store *s)
 {
     struct cczi_kms_row r;
     cczi_kms_row_init(&r);
     cczi_kms_row_int(&r, CCZI_KMS_KEY);
     cczi_kms_row_text(&r, "model");
     cczi_kms_row_int(&r, 0);
-    CHECK(cczi_kms_begin(s, &err) == CCZ_OK);
     CHECK(cczi_kms_row_get(&r, s, CCZI_KMS_T_BINDING, &err) == CCZ_OK);
     memcpy(mac, r.mac, 32);
-    cczi_kms_rollback(s);
     cczi_kms_row_deinit(&r);
+}
+
+static void binding_mac(uint8_t mac[32], struct ccz_kms_store *s)
+{
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK);
+    current_binding_mac(mac, s);
+    cczi_kms_rollback(s);
 }
 
 /* The same columns again are another row, also after a transaction that came to nothing and over a restart. */
@@ -162,6 +167,45 @@ static void test_rows_never_repeat(void)
     for (size_t i = 0; i < 4; i++)
         for (size_t k = 0; k < i; k++)
             CHECK(memcmp(mac[i], mac[k], 32) != 0);
+}
+
+/* A call that is tried out and undone leaves rows where the DBA can read them: they must be worth nothing. */
+static void test_trial(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    struct cczi_kms_ref ref = {.kind = CCZI_KMS_KEY, .name = "model"};
+    uint8_t mac[2][32];
+    char hex[65], text[300];
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK && cczi_kms_savepoint(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_trial_begin(s, &err) == CCZ_OK);
+    for (int i = 0; i < 2; i++) { /* it sees what it did, and can change it again */
+        CHECK(cczi_kms_binding_put(s, &ref, 0, "other", &err) == CCZ_OK);
+        current_binding_mac(mac[i], s);
+    }
+    CHECK(memcmp(mac[0], mac[1], 32) != 0);
+    struct cczi_kms_admin a;
+    uint8_t spki[32];
+    fix_spki(spki, FIX_AUDITOR);
+    CHECK(cczi_kms_admin_get(&a, s, spki, CCZI_KMS_NS_ALL, &err) ==
+          CCZ_OK); /* and what was there */
+    CHECK(cczi_kms_savepoint_undo(s, &err) == CCZ_OK);
+    cczi_kms_trial_end(s);
+    CHECK(cczi_kms_commit(s, &err) == CCZ_OK);
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK);
+    ccz_hex(hex, mac[1], 32);
+    (void)snprintf(text, sizeof(text),
+                   "UPDATE binding SET policy = 'other', mac = x'%s' WHERE name = 'model'", hex);
+    sql(s, text);
+    CHECK(dir_refused(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err), &err, CCZ_E_SIG,
+                      "kms:row-mac"));
+    /* nor in the next trial, which has a key of its own */
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK && cczi_kms_trial_begin(s, &err) == CCZ_OK);
+    struct cczi_kms_binding b;
+    CHECK(cczi_kms_binding_get(&b, s, &ref, 0, &err) == CCZ_E_SIG);
+    cczi_kms_trial_end(s);
+    cczi_kms_rollback(s);
+    ccz_kms_store_free(s);
 }
 
 /* The sum of the set: order does not count, carries go through all of it, what was not in it does not cancel. */
@@ -194,59 +238,6 @@ static void test_set_sum(void)
     cczi_kms_sealer_deinit(&s);
 }
 
-/* ---------------------------------------------------------------------- rekey */
-
-static struct ccz_kms_store *g_store;
-static const char *g_sql;
-
-/* The DBA is at work while the new master key is wrapped. */
-static ccz_rc wrap_and_write(struct ccz_buf *body, struct ccz_kms_master *m, struct ccz_span header,
-                             const struct ccz_secret *key, struct ccz_err *e)
-{
-    sql(g_store, g_sql);
-    return cczi_master_file.wrap(body, m, header, key, e);
-}
-
-static void test_rekey_race(void)
-{
-    static const char *const attacks[] = {
-        "DELETE FROM binding WHERE name = 'model'; INSERT INTO binding SELECT * FROM kept_binding",
-        "INSERT INTO admin SELECT * FROM kept_admin",
-        "DELETE FROM item WHERE name = 'db/password' AND version = 2",
-        "DELETE FROM policy WHERE name = 'server'; INSERT INTO policy SELECT * FROM kept_policy",
-        "DELETE FROM quorum",
-    };
-    for (size_t i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++) {
-        dir_make();
-        CCZ_AUTO(ccz_kms_store) s = NULL;
-        CHECK(dir_init(NULL, NULL, &err) == CCZ_OK && dir_open(&s, NULL, NULL, &err) == CCZ_OK);
-        fix_populate(s);
-        fix_rows(s);
-        sql(s, "CREATE TABLE kept_binding AS SELECT * FROM binding WHERE name = 'model';"
-               "CREATE TABLE kept_admin AS SELECT * FROM admin WHERE roles = 1;"
-               "CREATE TABLE kept_policy AS SELECT * FROM policy WHERE name = 'server'");
-        CHECK(bind_other(s) == CCZ_OK && dismiss(s) == CCZ_OK);
-        CHECK(fix_put_policy(s, "server", fix_policy_other, true, &err) == CCZ_OK);
-        dir_copy("kms/master.key", "other/was");
-        CCZ_AUTO(ccz_kms_master) to = dir_master(NULL, NULL);
-        struct cczi_kms_master_ops ops = cczi_master_file;
-        ops.wrap = wrap_and_write;
-        to->ops = &ops;
-        g_store = s;
-        g_sql = attacks[i];
-        err = (struct ccz_err){0};
-        CHECK(dir_refused(ccz_kms_rekey(s, to, FIX_NOW, &err), &err, CCZ_E_SIG, "kms:row-set"));
-        CHECK(set_refused(s)); /* still under the old key, and the evidence is still there */
-        ccz_kms_store_free(ccz_kms_store_take(&s));
-        CHECK(dir_refused(dir_try(NULL, NULL, &err), &err, CCZ_E_SIG, "kms:row-set"));
-        CHECK(!dir_has("kms/master.key.old") && !dir_has("kms/master.key.next"));
-        char cmd[1000];
-        (void)snprintf(cmd, sizeof(cmd), "cmp -s '%s' '%s'", dir_path("kms/master.key"),
-                       dir_path("other/was"));
-        CHECK(system(cmd) == 0);
-    }
-}
-
 /* ------------------------------------------------------------ a database with a will of its own */
 
 /* A back end in front of SQLite: loses the answer of a COMMIT, or fails it, and runs the DBA's statement before a BEGIN. */
@@ -257,7 +248,8 @@ static struct {
     bool lost, unknown;
     bool away; /* no connection after it was lost */
     const char *sql;
-    unsigned begins; /* to let pass before `sql` is run */
+    unsigned begins;      /* to let pass before `sql` is run */
+    enum cczi_kms_sql on; /* or the statement that it is run before; BEGIN = none */
 } h;
 
 static enum cczi_kms_step hook_first(void *db, enum cczi_kms_sql q, const struct cczi_kms_param *p,
@@ -266,7 +258,7 @@ static enum cczi_kms_step hook_first(void *db, enum cczi_kms_sql q, const struct
     bool begin = q == CCZI_SQL_BEGIN || q == CCZI_SQL_BEGIN_READ;
     if (h.lost && h.away)
         return CCZI_KMS_STEP_FAILED;
-    if (begin && h.sql && h.begins-- == 0) {
+    if (h.sql && (h.on ? q == h.on : begin && h.begins-- == 0)) {
         CHECK(h.real->exec(db, h.sql, &err) == CCZ_OK);
         h.sql = NULL;
     }
@@ -308,6 +300,76 @@ static void hook(struct ccz_kms_store *s)
     h.ops.fail = hook_fail;
     h.ops.in_tx = hook_in_tx;
     s->db.ops = &h.ops;
+}
+
+/* ---------------------------------------------------------------------- rekey */
+
+static struct ccz_kms_store *g_store;
+static const char *g_sql;
+
+/* The DBA is at work while the new master key is wrapped. */
+static ccz_rc wrap_and_write(struct ccz_buf *body, struct ccz_kms_master *m, struct ccz_span header,
+                             const struct ccz_secret *key, struct ccz_err *e)
+{
+    sql(g_store, g_sql);
+    return cczi_master_file.wrap(body, m, header, key, e);
+}
+
+static void rekey_race(bool in_transaction)
+{
+    static const char *const attacks[] = {
+        "DELETE FROM binding WHERE name = 'model'; INSERT INTO binding SELECT * FROM kept_binding",
+        "DELETE FROM item WHERE name = 'db/password' AND version = 2",
+        "DELETE FROM policy WHERE name = 'server'; INSERT INTO policy SELECT * FROM kept_policy",
+        "DELETE FROM quorum",
+        "INSERT INTO admin SELECT * FROM kept_admin", /* in the transaction it stays without a MAC */
+    };
+    for (size_t i = 0; i < sizeof(attacks) / sizeof(attacks[0]) - in_transaction; i++) {
+        dir_make();
+        CCZ_AUTO(ccz_kms_store) s = NULL;
+        CHECK(dir_init(NULL, NULL, &err) == CCZ_OK && dir_open(&s, NULL, NULL, &err) == CCZ_OK);
+        fix_populate(s);
+        fix_rows(s);
+        sql(s, "CREATE TABLE kept_binding AS SELECT * FROM binding WHERE name = 'model';"
+               "CREATE TABLE kept_admin AS SELECT * FROM admin WHERE roles = 1;"
+               "CREATE TABLE kept_policy AS SELECT * FROM policy WHERE name = 'server'");
+        CHECK(bind_other(s) == CCZ_OK && dismiss(s) == CCZ_OK);
+        CHECK(fix_put_policy(s, "server", fix_policy_other, true, &err) == CCZ_OK);
+        dir_copy("kms/master.key", "other/was");
+        CCZ_AUTO(ccz_kms_master) to = dir_master(NULL, NULL);
+        struct cczi_kms_master_ops ops = cczi_master_file;
+        if (in_transaction) { /* when all was checked, and the first row is written */
+            hook(s);
+            h.on = CCZI_SQL_ADMIN_REKEY;
+            h.sql = attacks[i];
+        } else {
+            ops.wrap = wrap_and_write;
+            to->ops = &ops;
+            g_store = s;
+            g_sql = attacks[i];
+        }
+        err = (struct ccz_err){0};
+        CHECK(dir_refused(ccz_kms_rekey(s, to, FIX_NOW, &err), &err, CCZ_E_SIG, "kms:row-set"));
+        CHECK(in_transaction || set_refused(s)); /* under the old key, and the evidence is there */
+        CHECK(!in_transaction ||
+              ccz_kms_store_check(NULL, s, &err) == CCZ_OK); /* SQLite undid it */
+        if (in_transaction)
+            s->db.ops = h.real;
+        ccz_kms_store_free(ccz_kms_store_take(&s));
+        CHECK(in_transaction ||
+              dir_refused(dir_try(NULL, NULL, &err), &err, CCZ_E_SIG, "kms:row-set"));
+        CHECK(!dir_has("kms/master.key.old") && !dir_has("kms/master.key.next"));
+        char cmd[1000];
+        (void)snprintf(cmd, sizeof(cmd), "cmp -s '%s' '%s'", dir_path("kms/master.key"),
+                       dir_path("other/was"));
+        CHECK(system(cmd) == 0);
+    }
+}
+
+static void test_rekey_race(void)
+{
+    rekey_race(false);
+    rekey_race(true);
 }
 
 static struct ccz_kms_epoch *counter(void)
@@ -610,6 +672,7 @@ static void test_refusal_counted(void)
 static const struct ccz_test tests[] = {
     {"kms.set_laundered", test_set_laundered},
     {"kms.rows_never_repeat", test_rows_never_repeat},
+    {"kms.trial", test_trial},
     {"kms.set_sum", test_set_sum},
     {"kms.rekey_race", test_rekey_race},
     {"kms.epoch_rekey_unknown", test_epoch_rekey_unknown},
