@@ -23,7 +23,8 @@
  *  - Values are sealed: a fresh AES-256-GCM key per value, wrapped by a key derived from the master key; both
  *    with (kind, name, version, algorithm) as associated data, so a value cannot be moved to another row.
  *  - Every row carries a MAC, and one sealed record covers the set of all rows and the end of the audit chain: a
- *    row changed, added, removed or replaced by its own earlier self is found when the store opens. (An older copy
+ *    row changed, added, removed or replaced by its own earlier self is found when the store opens, whatever was done
+ *    through the KMS since. Nothing of one store is genuine in another, whatever their master keys. (An older copy
  *    of the *whole* file needs a counter outside of it: kms_master.h.)
  *  - A change and its audit line are one transaction, on disk (WAL, synchronous=FULL) before it is acknowledged.
  */
