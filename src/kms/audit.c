@@ -2,6 +2,8 @@
 /* The audit chain: each line hashes the one before, the sealed head holds the end. */
 #include "kms_priv.h"
 
+#include "master_priv.h"
+
 #include <string.h>
 
 void cczi_kms_line_head(uint8_t out[CCZI_KMS_LINE_HEAD_SIZE], const struct ccz_kms_audit_line *l)
@@ -174,4 +176,36 @@ ccz_rc cczi_kms_audit_check_all(uint64_t *lines, struct ccz_kms_store *s, struct
     if (!ccz_ct_eq(prev, s->head.hash, sizeof(prev)))
         return ccz_refuse_bytes(err, CCZ_E_SIG, "kms:audit-end", prev, 32, s->head.hash, 32);
     return check_tree(s, &tree, err);
+}
+
+ccz_rc cczi_kms_audit_continues(bool *there, struct ccz_kms_store *s,
+                                const struct cczi_kms_mark *from, const struct cczi_kms_head *at,
+                                struct ccz_err *err)
+{
+    uint64_t seq = from->seq;
+    uint8_t hash[32];
+    bool next = true;
+    ccz_rc rc = CCZ_OK;
+    memcpy(hash, from->hash, sizeof(hash));
+    if (there)
+        *there = false;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_FROM);
+    cczi_q_int(&q, (int64_t)seq);
+    cczi_q_int(&q, (int64_t)(s->head.seq - seq));
+    while (next && rc == CCZ_OK && cczi_q_row(&q)) {
+        struct ccz_kms_audit_line l = row_line(&q);
+        next = l.seq == seq + 1 && ccz_ct_eq(l.prev, hash, sizeof(hash));
+        if (next && cczi_kms_line_hash(hash, &l) != CCZ_OK)
+            rc = ccz_fail(err, CCZ_E_NOMEM, "kms:audit-hash", 0, "cannot hash an audit line");
+        seq += next;
+        if (there && next && seq == at->seq)
+            *there = ccz_ct_eq(hash, at->hash, sizeof(hash));
+    }
+    rc = cczi_q_end_after(&q, rc, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (next && seq == s->head.seq && ccz_ct_eq(hash, s->head.hash, sizeof(hash)))
+        return CCZ_OK;
+    (void)ccz_refuse_bytes(err, CCZ_E_SIG, "kms:forked", hash, 32, s->head.hash, 32);
+    return cczi_kms_hint(err, CCZ_E_SIG);
 }

@@ -87,7 +87,6 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
                               " WHERE spki_sha256 > $1 ORDER BY spki_sha256 LIMIT 1",
     [CCZI_SQL_BIND_2_NEXT] = "SELECT policy, mac, kind, name FROM binding_2"
                              " WHERE (kind, name) > ($1, $2) ORDER BY kind, name LIMIT 1",
-    [CCZI_SQL_AUDIT_HASH] = "SELECT hash FROM audit WHERE seq = $1",
     [CCZI_SQL_META_CHECK_SET] = "UPDATE meta SET key_check = $1 WHERE id = 1",
     [CCZI_SQL_ADMIN_REKEY] = "UPDATE admin SET mac = $1 WHERE spki_sha256 = $2 AND namespace = $3",
     [CCZI_SQL_ITEM_REKEY] =

@@ -50,7 +50,6 @@ enum cczi_kms_sql {
     CCZI_SQL_COUNT,
     CCZI_SQL_AUDIT_PUT,
     CCZI_SQL_AUDIT_FROM,
-    CCZI_SQL_AUDIT_HASH,
     CCZI_SQL_ITEM_1_NEXT,  /* of schema 1, while it is migrated */
     CCZI_SQL_ADMIN_2_NEXT, /* of schemas 1 and 2 */
     CCZI_SQL_BIND_2_NEXT,

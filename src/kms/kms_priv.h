@@ -257,6 +257,13 @@ ccz_rc cczi_kms_audit_append(struct ccz_kms_receipt *receipt, struct ccz_kms_sto
                              int64_t time_s, struct ccz_span entry, struct ccz_err *err);
 /* Makes the tree of a store that was written before there was one (inside a transaction). */
 ccz_rc cczi_kms_tree_catch_up(struct ccz_kms_store *s, struct ccz_err *err);
+struct cczi_kms_mark;
+/* Whether the sealed end of the chain continues line @p from (its number is at most that of the end): reads the lines behind it.
+ * @param[out] there  NULL, or whether @p at is one of them
+ * @retval CCZ_E_SIG  "kms:forked" */
+ccz_rc cczi_kms_audit_continues(bool *there, struct ccz_kms_store *s,
+                                const struct cczi_kms_mark *from, const struct cczi_kms_head *at,
+                                struct ccz_err *err);
 /* Walks the chain and compares its end, and the tree over it, with the sealed head. */
 ccz_rc cczi_kms_audit_check_all(uint64_t *lines, struct ccz_kms_store *s, struct ccz_err *err);
 

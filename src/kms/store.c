@@ -12,6 +12,7 @@
 
 enum {
     PATH_SIZE = 4096,
+    CATCH_UP_LINES = 4096, /* of other servers, read while all of them wait */
     RETRY_FIRST_MS =
         25 /* doubled each time: CCZI_KMS_RETRIES of them last 3 s, a restart of PostgreSQL */
 };
@@ -31,13 +32,24 @@ static ccz_rc paths_of(struct paths *out, const struct ccz_kms_state *state, str
 
 /* -------------------------------------------------------------------- transactions */
 
+/* Never a step back: the end of one's own transaction may be behind what another server was seen to add. */
 static void remember_end(struct ccz_kms_store *s)
 {
+    if (s->head.seq < s->seen_seq)
+        return;
     s->seen_seq = s->head.seq;
     memcpy(s->seen_hash, s->head.hash, 32);
 }
 
-/* This process has seen a later state: what is there now is an older one, of another copy or replica. */
+static struct cczi_kms_mark seen_end(const struct ccz_kms_store *s)
+{
+    struct cczi_kms_mark m = {.seq = s->seen_seq};
+    memcpy(m.hash, s->seen_hash, sizeof(m.hash));
+    return m;
+}
+
+/* This process has seen a later state: what is there now is an older one, of another copy or replica. Or one that went
+ * back and grew again by lines of others: then it does not continue what was seen. */
 static ccz_rc not_older(struct ccz_kms_store *s, struct ccz_err *err)
 {
     bool older = s->head.seq < s->seen_seq ||
@@ -46,6 +58,12 @@ static ccz_rc not_older(struct ccz_kms_store *s, struct ccz_err *err)
         ccz_refuse_num(err, CCZ_E_SIG, "kms:rolled-back", (int64_t)s->head.seq,
                        (int64_t)s->seen_seq);
         return cczi_kms_hint(err, CCZ_E_SIG);
+    }
+    if (s->seen_seq && s->head.seq > s->seen_seq) {
+        const struct cczi_kms_mark seen = seen_end(s);
+        ccz_rc rc = cczi_kms_audit_continues(NULL, s, &seen, NULL, err);
+        if (rc != CCZ_OK)
+            return rc;
     }
     remember_end(s);
     return CCZ_OK;
@@ -81,7 +99,7 @@ static ccz_rc head_load(struct ccz_kms_store *s, enum cczi_kms_sql how, struct c
     rc = cczi_q_end_after(&q, rc, err);
     if (rc == CCZ_OK && !found)
         return ccz_fail(err, CCZ_E_SIG, "kms:head", 0, "the record of the set of rows is missing");
-    return rc == CCZ_OK ? not_older(s, err) : rc;
+    return rc;
 }
 
 static ccz_rc statement(struct ccz_kms_store *s, enum cczi_kms_sql sql, struct ccz_err *err)
@@ -90,14 +108,24 @@ static ccz_rc statement(struct ccz_kms_store *s, enum cczi_kms_sql sql, struct c
     return cczi_q_end(&q, err);
 }
 
-static ccz_rc begin(struct ccz_kms_store *s, enum cczi_kms_sql how, enum cczi_kms_sql meta,
-                    struct ccz_err *err)
+/* @param[out] behind  more than @p most lines of other servers are to be read: nothing was begun */
+static ccz_rc begin(bool *behind, struct ccz_kms_store *s, enum cczi_kms_sql how,
+                    enum cczi_kms_sql meta, uint64_t most, struct ccz_err *err)
 {
+    *behind = false;
     s->db.fault = CCZI_KMS_FAULT_NONE;
     s->head_dirty = false;
     ccz_rc rc = statement(s, how, err);
     if (rc == CCZ_OK)
         rc = head_load(s, meta, err);
+    *behind = rc == CCZ_OK && s->seen_seq && s->head.seq > s->seen_seq &&
+              s->head.seq - s->seen_seq > most;
+    if (*behind) {
+        cczi_kms_rollback(s);
+        return CCZ_OK;
+    }
+    if (rc == CCZ_OK)
+        rc = not_older(s, err);
     cczi_kms_lines_start(&s->lines, &s->head.tree);
     if (rc == CCZ_OK && s->epoch)
         rc = cczi_kms_epoch_seen(s->epoch, &s->head, err);
@@ -108,12 +136,21 @@ static ccz_rc begin(struct ccz_kms_store *s, enum cczi_kms_sql how, enum cczi_km
 
 ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    return begin(s, CCZI_SQL_BEGIN, CCZI_SQL_META_GET, err);
+    bool behind;
+    ccz_rc rc = begin(&behind, s, CCZI_SQL_BEGIN, CCZI_SQL_META_GET, CATCH_UP_LINES, err);
+    if (rc != CCZ_OK || !behind)
+        return rc;
+    rc = cczi_kms_begin_read(s, err); /* which holds up nobody */
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_kms_rollback(s);
+    return begin(&behind, s, CCZI_SQL_BEGIN, CCZI_SQL_META_GET, UINT64_MAX, err);
 }
 
 ccz_rc cczi_kms_begin_read(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    return begin(s, CCZI_SQL_BEGIN_READ, CCZI_SQL_META_READ, err);
+    bool behind;
+    return begin(&behind, s, CCZI_SQL_BEGIN_READ, CCZI_SQL_META_READ, UINT64_MAX, err);
 }
 
 void cczi_kms_retry_pause(unsigned n)
@@ -134,21 +171,6 @@ static ccz_rc head_write(struct ccz_kms_store *s, struct ccz_err *err)
     return cczi_q_end(&q, err);
 }
 
-/* Whether audit line @p want->seq is the one of @p want; inside a transaction. */
-static ccz_rc line_is_there(bool *yes, struct ccz_kms_store *s, const struct cczi_kms_head *want,
-                            struct ccz_err *err)
-{
-    uint8_t hash[32];
-    *yes = false;
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_HASH);
-    cczi_q_int(&q, (int64_t)want->seq);
-    if (cczi_q_row(&q)) {
-        cczi_q_col_bytes(hash, sizeof(hash), &q, 0);
-        *yes = ccz_ct_eq(hash, want->hash, sizeof(hash));
-    }
-    return cczi_q_end(&q, err);
-}
-
 /*
  * No answer came to COMMIT. Its last audit line tells: it is there, or nothing of the transaction is. Asking waits for
  * the row of meta, so that a server process that is still committing has come to an end.
@@ -158,6 +180,7 @@ static ccz_rc resolve_commit(struct ccz_kms_store *s, struct ccz_err *err)
     struct cczi_kms_head want = s->head;
     struct cczi_kms_lines lines = s->lines; /* asking begins transactions of its own */
     s->lines = (struct cczi_kms_lines){0};
+    const struct cczi_kms_mark from = seen_end(s);
     bool there = false;
     ccz_rc rc = CCZ_E_UNAVAILABLE;
     for (unsigned n = 0; n < CCZI_KMS_RETRIES && rc != CCZ_OK; n++) {
@@ -165,7 +188,7 @@ static ccz_rc resolve_commit(struct ccz_kms_store *s, struct ccz_err *err)
             cczi_kms_retry_pause(n);
         rc = cczi_kms_begin(s, err);
         if (rc == CCZ_OK)
-            rc = line_is_there(&there, s, &want, err);
+            rc = cczi_kms_audit_continues(&there, s, &from, &want, err);
         cczi_kms_rollback(s);
         if (rc != CCZ_OK && s->db.fault == CCZI_KMS_FAULT_NONE)
             break; /* it answers, and this is its answer */

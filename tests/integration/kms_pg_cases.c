@@ -353,6 +353,29 @@ static void test_rolled_back(void)
     ccz_kms_store_free(s);
 }
 
+/* The same with two servers, of which the other one makes it grow past what this one has seen. */
+static void test_forked(void)
+{
+    struct ccz_err err = {0};
+    fresh();
+    init();
+    struct ccz_kms_store *a = open_at(g_info), *b = open_at(g_info);
+    fix_populate(a);
+    CHECK(fix_release(NULL, b, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    sql("CREATE TABLE kept AS SELECT head, (SELECT max(seq) FROM audit) AS seq FROM meta");
+    for (int i = 0; i < 3; i++)
+        CHECK(fix_release(NULL, a, FIX_WORKLOAD, "secret/db/password", 0, &err) == CCZ_OK);
+    sql("UPDATE meta SET head = (SELECT head FROM kept);"
+        "DELETE FROM audit WHERE seq > (SELECT seq FROM kept)");
+    for (int i = 0; i < 4; i++)
+        CHECK(fix_release(NULL, b, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    for (int i = 0; i < 2; i++)
+        CHECK(fix_release(NULL, a, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_SIG &&
+              strcmp(err.where, "kms:forked") == 0);
+    ccz_kms_store_free(a);
+    ccz_kms_store_free(b);
+}
+
 /* Another server holds the store and does not go on: every call of a batch is told, after one wait and not one each. */
 static void test_locked(void)
 {
@@ -683,6 +706,7 @@ static const struct ccz_test tests[] = {
     {"pg.settings", test_settings},
     {"pg.tamper", test_tamper},
     {"pg.rolled_back", test_rolled_back},
+    {"pg.forked", test_forked},
     {"pg.locked", test_locked},
     {"pg.commit_cut", test_commit_cut},
     {"pg.commit_unknown", test_commit_unknown},
