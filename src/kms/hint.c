@@ -53,6 +53,12 @@ static const struct {
     {"kms:p11-pin", "tokens lock after some wrong PINs: look at it before you try again"},
     {"kms:p11-mechanism", "for RSA keys of tokens that know no SHA-256 there: oaep=sha1"},
     {"kms:p11-unwrap", "is this the token, and the key, that the store was made with?"},
+    {"kms:p11-pair", "somebody may have put it there to read the master key: remove it, and make "
+                     "the pair anew under another label"},
+    {"kms:master-readback", "nothing was replaced; a key of a token needs both directions: "
+                            "CKA_ENCRYPT and CKA_DECRYPT, without another login for each use"},
+    {"kms:master-key-exists",
+     "is it another database that was meant? if an earlier init was cut short, remove the file"},
     {"kms:p11-extractable",
      "make a key with CKA_SENSITIVE and without CKA_EXTRACTABLE, or name one that is not there"},
     {"kms:rolled-back",
