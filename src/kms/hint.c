@@ -85,6 +85,9 @@ static const struct {
      "put it into a passfile of mode 0600; see PostgreSQL, \"The Password File\""},
     {"kms:store-privilege", "the role of the connection string must own the tables"},
     {"kms:store-lost", "ask again; nothing was done"},
+    {"kms:store-timeout", "ask again; is the server, or the standby that it waits for, there?"},
+    {"kms:store-unreplicated", "it is on record on this server alone, and nothing of it was "
+                               "answered; look at the standby, then ask again"},
     {"kms:commit-unknown", "ask again: the audit log tells whether the first call was done"},
     {"kms:key-usage", "what a key is for is said when it is made and stays; make another key"},
     {"kms:key-export", "a key that may leave is made so; this one never does"},

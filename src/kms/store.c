@@ -220,14 +220,14 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
         if (rc != CCZ_OK && s->db.fault == CCZI_KMS_FAULT_UNKNOWN)
             rc = dirty ? resolve_commit(s, err) : CCZ_OK; /* nothing was changed: nothing to know */
     }
-    if (rc != CCZ_OK) {
+    if (rc != CCZ_OK && s->db.fault != CCZI_KMS_FAULT_DONE) {
         cczi_kms_rollback(s);
         return rc;
     }
     s->head_dirty = false;
     if (dirty)
         remember_end(s);
-    return CCZ_OK; /* from here on nothing may say that it failed: it would be done again */
+    return rc; /* from here on nothing may say that it was not done: it would be done again */
 }
 
 void cczi_kms_rollback(struct ccz_kms_store *s)

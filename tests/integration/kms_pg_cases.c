@@ -405,6 +405,84 @@ static void test_locked(void)
     ccz_kms_store_free(s);
 }
 
+/* -------------------------------------------------------------------- no standby */
+
+static void standby(const char *name)
+{
+    char text[100];
+    (void)snprintf(text, sizeof(text), "ALTER SYSTEM SET synchronous_standby_names = '%s'", name);
+    sql(text);
+    sql("SELECT pg_reload_conf(), pg_sleep(0.5)");
+}
+
+struct asked {
+    struct ccz_kms_store *s;
+    struct ccz_buf out;
+    struct ccz_err err;
+    ccz_rc rc;
+};
+
+static void *ask(void *arg)
+{
+    struct asked *a = arg;
+    a->rc = fix_release(&a->out, a->s, FIX_WORKLOAD, "key/model", 0, &a->err);
+    return NULL;
+}
+
+/* The standby is away, and an operator ends the wait for it: the server says "COMMIT", and that it may be lost. */
+static void test_unreplicated(void)
+{
+    fresh();
+    init();
+    struct asked a = {.s = open_at(g_info)};
+    ccz_buf_init(&a.out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    fix_populate(a.s);
+    uint64_t lines = fix_check(a.s).audit_lines;
+    pthread_t t;
+    standby("nobody");
+    CHECK(pthread_create(&t, NULL, ask, &a) == 0);
+    sql("DO $$ BEGIN FOR i IN 1..1000 LOOP"
+        "  IF EXISTS(SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep') THEN"
+        "   PERFORM pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep';"
+        "   RETURN;"
+        "  END IF;"
+        "  PERFORM pg_sleep(0.01), pg_stat_clear_snapshot();"
+        " END LOOP; RAISE 'nobody waits'; END $$");
+    CHECK(pthread_join(t, NULL) == 0);
+    standby("");
+    CHECK(a.rc == CCZ_E_UNAVAILABLE && strcmp(a.err.where, "kms:store-unreplicated") == 0);
+    CHECK(a.out.size == 0 && a.err.hint[0]);
+    CHECK(fix_check(a.s).audit_lines == lines + 1); /* it stays, once */
+    CHECK(fix_release(&a.out, a.s, FIX_WORKLOAD, "key/model", 0, &a.err) == CCZ_OK && a.out.size);
+    CHECK(fix_check(a.s).audit_lines == lines + 2);
+    ccz_buf_free(&a.out);
+    ccz_kms_store_free(a.s);
+}
+
+/* And nobody ends it: the server of the KMS does not wait for ever. */
+static void test_commit_waits(void)
+{
+    char info[700];
+    fresh();
+    init();
+    (void)snprintf(info, sizeof(info), "%s options='-c lock_timeout=400'", g_info);
+    struct asked a = {.s = open_at(info)};
+    ccz_buf_init(&a.out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    fix_populate(a.s);
+    uint64_t lines = fix_check(a.s).audit_lines;
+    standby("nobody");
+    (void)ask(&a);
+    CHECK(a.rc == CCZ_E_UNAVAILABLE && strcmp(a.err.where, "kms:commit-unknown") == 0);
+    CHECK(a.out.size == 0);
+    (void)ask(&a); /* the one that waits holds the store */
+    CHECK(a.rc == CCZ_E_UNAVAILABLE && strcmp(a.err.where, "kms:store-locked") == 0);
+    standby("");
+    CHECK(fix_release(&a.out, a.s, FIX_WORKLOAD, "key/model", 0, &a.err) == CCZ_OK);
+    CHECK(fix_check(a.s).audit_lines == lines + 2);
+    ccz_buf_free(&a.out);
+    ccz_kms_store_free(a.s);
+}
+
 /* ------------------------------------------------------------------ lost connections */
 
 /* Between the store and the server: cuts the connection at a COMMIT. */
@@ -708,6 +786,8 @@ static const struct ccz_test tests[] = {
     {"pg.rolled_back", test_rolled_back},
     {"pg.forked", test_forked},
     {"pg.locked", test_locked},
+    {"pg.unreplicated", test_unreplicated},
+    {"pg.commit_waits", test_commit_waits},
     {"pg.commit_cut", test_commit_cut},
     {"pg.commit_unknown", test_commit_unknown},
     {"pg.two", test_two},
