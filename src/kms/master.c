@@ -359,35 +359,59 @@ static void path_with(char out[CCZI_MASTER_PATH_SIZE + 8], const struct ccz_kms_
     (void)snprintf(out, CCZI_MASTER_PATH_SIZE + 8, "%s%s", m->path, suffix);
 }
 
-/* The master key of an earlier run that did not reach the database is as good as a new one; a shared one is not
- * there any more. */
-ccz_rc cczi_kms_master_make(struct ccz_secret **out, struct ccz_kms_master *m, struct ccz_err *err)
+/* If it comes back after a power cut, it is taken away again, or means nothing. */
+static void take_away(const char *path)
 {
-    *out = NULL;
-    if (m->ops->kind == CCZI_MASTER_SHAMIR && access(m->path, F_OK) == 0) {
-        /* the description of shares that are somebody's: without it they open nothing */
-        (void)ccz_fail(err, CCZ_E_EXISTS, "kms:master-key-exists", 0,
-                       "%s is there already, and may be the key of another store", m->path);
-        return cczi_kms_hint(err, CCZ_E_EXISTS);
-    }
-    if (m->ops->kind == CCZI_MASTER_SHAMIR)
-        return wrap_file(out, m, m->path, CCZ_FILE_CREATE_ONLY, err);
-    uint8_t check[CCZI_KEY_CHECK_SIZE];
-    struct ccz_err why = {0};
-    ccz_rc rc = unwrap_file(out, check, m, m->path, &why);
-    /* of the file, not of what its provider needs: only then there is none yet */
-    if (rc != CCZ_E_NOT_FOUND || access(m->path, F_OK) == 0) {
-        if (err)
-            *err = why;
-        return rc;
-    }
-    return wrap_file(out, m, m->path, CCZ_FILE_CREATE_ONLY, err);
+    struct ccz_err err = {0};
+    if (unlink(path) == 0 && ccz_sync_parent(path, &err) != CCZ_OK)
+        ccz_log_err(CCZ_LOG_WARN, "kms", "remove", &err);
 }
 
-ccz_rc cczi_kms_master_get(struct ccz_secret **out, struct ccz_kms_master *m,
+static ccz_rc mark_init(const char *mark, struct ccz_err *err)
+{
+    static const char text[] = "an init is under way; the key beside this is nobody's yet\n";
+    return ccz_file_write(mark, ccz_span_str(text), 0600, CCZ_FILE_REPLACE, err);
+}
+
+static ccz_rc key_exists(const struct ccz_kms_master *m, struct ccz_err *err)
+{
+    (void)ccz_fail(err, CCZ_E_EXISTS, "kms:master-key-exists", 0,
+                   "%s is there already, and may be the key of another store", m->path);
+    return cczi_kms_hint(err, CCZ_E_EXISTS);
+}
+
+/* The master key of an earlier run that did not reach the database is as good as a new one; a shared one is not
+ * there any more. */
+ccz_rc cczi_kms_master_make(struct ccz_secret **out, struct ccz_kms_master *m, bool reuse,
+                            struct ccz_err *err)
+{
+    *out = NULL;
+    char mark[CCZI_MASTER_PATH_SIZE + 8];
+    path_with(mark, m, ".init");
+    bool shares = m->ops->kind == CCZI_MASTER_SHAMIR, cut_short = access(mark, F_OK) == 0;
+    uint8_t check[CCZI_KEY_CHECK_SIZE];
+    if (access(m->path, F_OK) == 0) {
+        if (!cut_short && (!reuse || shares))
+            return key_exists(m, err);
+        return shares ? wrap_file(out, m, m->path, CCZ_FILE_REPLACE, err)
+                      : unwrap_file(out, check, m, m->path, err);
+    }
+    ccz_rc rc = mark_init(mark, err); /* before the key: what has no mark is somebody's */
+    return rc == CCZ_OK ? wrap_file(out, m, m->path, CCZ_FILE_CREATE_ONLY, err) : rc;
+}
+
+void cczi_kms_master_made(const struct ccz_kms_master *m)
+{
+    char mark[CCZI_MASTER_PATH_SIZE + 8];
+    path_with(mark, m, ".init");
+    take_away(mark);
+}
+
+ccz_rc cczi_kms_master_get(struct ccz_secret **out, bool *is_next, struct ccz_kms_master *m,
                            const uint8_t key_check[CCZI_KEY_CHECK_SIZE], struct ccz_err *err)
 {
     *out = NULL;
+    *is_next = false;
     uint8_t check[CCZI_KEY_CHECK_SIZE], next_check[CCZI_KEY_CHECK_SIZE];
     CCZ_AUTO(ccz_secret) key = NULL;
     CCZ_AUTO(ccz_secret) next = NULL;
@@ -399,10 +423,9 @@ ccz_rc cczi_kms_master_get(struct ccz_secret **out, struct ccz_kms_master *m,
     if (!fits && access(next_path, F_OK) == 0 &&
         unwrap_file(&next, next_check, m, next_path, NULL) == CCZ_OK &&
         ccz_ct_eq(next_check, key_check, sizeof(next_check))) {
-        rc = cczi_kms_master_promote(m, err);
-        if (rc == CCZ_OK)
-            *out = ccz_secret_take(&next);
-        return rc;
+        *out = ccz_secret_take(&next);
+        *is_next = true;
+        return CCZ_OK;
     }
     if (rc == CCZ_E_NOT_FOUND && m->elsewhere[0] && access(m->path, F_OK) != 0 &&
         access(m->elsewhere, F_OK) == 0) {
@@ -448,4 +471,11 @@ ccz_rc cczi_kms_master_promote(struct ccz_kms_master *m, struct ccz_err *err)
                         "the store has a new master key, and %s cannot take its name: %s",
                         next_path, strerror(errno));
     return ccz_sync_parent(m->path, err);
+}
+
+void cczi_kms_master_unstage(const struct ccz_kms_master *m)
+{
+    char next_path[CCZI_MASTER_PATH_SIZE + 8];
+    path_with(next_path, m, ".next");
+    take_away(next_path);
 }

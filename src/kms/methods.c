@@ -438,8 +438,6 @@ static ccz_rc run_checkpoint(struct ccz_buf *response, struct cczi_kms_call *cal
 {
     struct ccz_kms_store *s = call->store;
     ccz_rc rc = cczi_msg_get(NULL, cczi_msg_none, call->req->body, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_tree_catch_up(s, err);
     struct ccz_kms_checkpoint c;
     struct cczi_kms_signer signer = {
         0}; /* s->signer may not be loaded yet, and the key may be made here */

@@ -101,7 +101,7 @@ static void test_behind(void)
     CCZ_AUTO(ccz_kms_epoch) e = counter();
     CCZ_AUTO(ccz_kms_master) m = dir_master(NULL, NULL);
     CCZ_AUTO(ccz_secret) key = NULL;
-    CHECK(cczi_kms_master_make(&key, m, &err) == CCZ_OK);
+    CHECK(cczi_kms_master_make(&key, m, false, &err) == CCZ_OK);
     CHECK(cczi_kms_epoch_bind(e, key, &err) == CCZ_OK && cczi_kms_epoch_first(e, &err) == CCZ_OK);
     CHECK(counted() == 0);
     CHECK(dir_init(NULL, e, &err) == CCZ_OK && counted() == 1);
@@ -384,7 +384,7 @@ static void test_rekey(void)
     /* before the commit: the counter has the MACs of both */
     CHECK(cczi_kms_epoch_bind_next(e, next, &err) == CCZ_OK);
     dir_copy("other/counter", "other/both");
-    cczi_kms_epoch_settle(e, false);
+    cczi_kms_epoch_settle(e, CCZI_KMS_REKEY_UNDONE);
     CCZ_AUTO(ccz_kms_master) to = dir_master(NULL, NULL);
     CHECK(ccz_kms_rekey(s, to, FIX_NOW, &err) == CCZ_OK);
     ccz_kms_store_free(ccz_kms_store_take(&s));

@@ -82,20 +82,25 @@ static void test_forked_live(void)
 /* What the database shows of the lines of others must be what its sealed end covers. */
 static void test_lines_of_others(void)
 {
-    static const char *const tampers[] = {
-        "UPDATE audit SET time_s = time_s + 1 WHERE seq = (SELECT max(seq) FROM audit)",
-        "UPDATE audit SET prev = zeroblob(32) WHERE seq = (SELECT max(seq) - 1 FROM audit)",
-        "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)",
-        "DELETE FROM audit WHERE seq = (SELECT max(seq) - 1 FROM audit)",
-        "UPDATE audit SET entry = x'7b7d' WHERE seq = (SELECT max(seq) - 2 FROM audit)",
+    static const struct {
+        const char *sql, *where;
+    } tampers[] = {
+        {"UPDATE audit SET time_s = time_s + 1 WHERE seq = (SELECT max(seq) FROM audit)",
+         "kms:audit-chain"},
+        {"UPDATE audit SET prev = zeroblob(32) WHERE seq = (SELECT max(seq) - 1 FROM audit)",
+         "kms:audit-chain"},
+        {"DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)", "kms:audit-end"},
+        {"DELETE FROM audit WHERE seq = (SELECT max(seq) - 1 FROM audit)", "kms:audit-chain"},
+        {"UPDATE audit SET entry = x'7b7d' WHERE seq = (SELECT max(seq) - 2 FROM audit)",
+         "kms:audit-chain"},
     };
     for (size_t i = 0; i < sizeof(tampers) / sizeof(tampers[0]); i++) {
         struct ccz_kms_store *a = fix_memory_store();
         fix_populate(a);
         struct ccz_kms_store b = other_server(a);
         release(&b, 3);
-        sql(a, tampers[i]);
-        CHECK(dir_refused(try_release(a), &err, CCZ_E_SIG, "kms:forked"));
+        sql(a, tampers[i].sql);
+        CHECK(dir_refused(try_release(a), &err, CCZ_E_SIG, tampers[i].where));
         cczi_kms_lines_free(&b.lines);
         ccz_kms_store_free(a);
     }
