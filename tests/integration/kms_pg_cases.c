@@ -59,7 +59,10 @@ static void remove_dir(void)
 
 static struct ccz_kms_state state_at(const char *info)
 {
-    return (struct ccz_kms_state){.dir = g_dir, .backend = ccz_kms_postgresql(), .database = info};
+    return (struct ccz_kms_state){.dir = g_dir,
+                                  .backend = ccz_kms_postgresql(),
+                                  .database = info,
+                                  .reuse_master_key = true};
 }
 
 static struct ccz_kms_store *open_at(const char *info)
