@@ -246,7 +246,9 @@ static struct {
     const struct ccz_kms_backend *real;
     enum { ANSWERS, LOSE_DONE, LOSE_UNDONE, FULL } commit; /* of the next COMMIT */
     bool lost, unknown;
-    bool away; /* no connection after it was lost */
+    bool away;                   /* no connection after it was lost */
+    struct ccz_kms_store *forge; /* its line, as far as columns go, once the COMMIT was undone */
+    char line[256];
     const char *sql;
     unsigned begins;      /* to let pass before `sql` is run */
     enum cczi_kms_sql on; /* or the statement that it is run before; BEGIN = none */
@@ -271,6 +273,15 @@ static enum cczi_kms_step hook_first(void *db, enum cczi_kms_sql q, const struct
     h.real->end(db, done ? CCZI_SQL_COMMIT : CCZI_SQL_ROLLBACK);
     CHECK(st == CCZI_KMS_STEP_DONE);
     h.commit = ANSWERS;
+    if (h.forge) {
+        char hex[65];
+        ccz_hex(hex, h.forge->head.hash, 32);
+        (void)snprintf(h.line, sizeof(h.line),
+                       "INSERT INTO audit VALUES (%llu, 0, x'', zeroblob(32), x'%s')",
+                       (unsigned long long)h.forge->head.seq, hex);
+        h.sql = h.line;
+        h.forge = NULL;
+    }
     return CCZI_KMS_STEP_FAILED;
 }
 
@@ -370,6 +381,20 @@ static void test_rekey_race(void)
 {
     rekey_race(false);
     rekey_race(true);
+
+    /* the log as well is checked where it is carried over */
+    dir_make();
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_init(NULL, NULL, &err) == CCZ_OK && dir_open(&s, NULL, NULL, &err) == CCZ_OK);
+    fix_populate(s);
+    CCZ_AUTO(ccz_kms_master) to = dir_master(NULL, NULL);
+    struct cczi_kms_master_ops ops = cczi_master_file;
+    ops.wrap = wrap_and_write;
+    to->ops = &ops;
+    g_store = s;
+    g_sql = "UPDATE audit SET time_s = 1 WHERE seq = 2";
+    err = (struct ccz_err){0};
+    CHECK(dir_refused(ccz_kms_rekey(s, to, FIX_NOW, &err), &err, CCZ_E_SIG, "kms:audit-chain"));
 }
 
 static struct ccz_kms_epoch *counter(void)
@@ -653,6 +678,46 @@ static void test_origin_column(void)
     ccz_kms_store_free(s);
 }
 
+/* A COMMIT that was lost and undone is not made good by a line that has the right hash in its column. */
+static void test_commit_column(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    CHECK(fix_put_secret(s, "before", "v", NULL, false, &err) == CCZ_OK);
+    hook(s);
+    h.commit = LOSE_UNDONE;
+    h.forge = s;
+    err = (struct ccz_err){0};
+    CHECK(fix_put_secret(s, "x", "v", NULL, false, &err) != CCZ_OK && !h.forge && !h.sql);
+    s->db.ops = h.real;
+    sql(s, "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)");
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK);
+    CHECK(fix_put_secret(s, "x", "v", NULL, false, &err) == CCZ_OK);
+
+    /* while others went on: the chain tells, from the line to the end */
+    uint64_t seq = s->head.seq;
+    uint8_t hash[32];
+    bool yes;
+    memcpy(hash, s->head.hash, sizeof(hash));
+    CHECK(fix_put_secret(s, "y", "v", NULL, false, &err) == CCZ_OK);
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_audit_holds(&yes, s, seq, hash, &err) == CCZ_OK && yes);
+    CHECK(cczi_kms_audit_holds(&yes, s, seq + 1, hash, &err) == CCZ_OK && !yes);
+    CHECK(cczi_kms_audit_holds(&yes, s, seq + 2, hash, &err) == CCZ_OK && !yes);
+    hash[0] ^= 1;
+    CHECK(cczi_kms_audit_holds(&yes, s, seq, hash, &err) == CCZ_OK && !yes);
+    char hex[65], text[200];
+    ccz_hex(hex, hash, 32);
+    (void)snprintf(text, sizeof(text), "UPDATE audit SET hash = x'%s' WHERE seq = %llu", hex,
+                   (unsigned long long)seq);
+    sql(s, text);
+    CHECK(cczi_kms_audit_holds(&yes, s, seq, hash, &err) == CCZ_E_SIG && !yes);
+    sql(s, "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)");
+    CHECK(cczi_kms_audit_holds(&yes, s, seq + 1, hash, &err) == CCZ_E_SIG && !yes);
+    cczi_kms_rollback(s);
+    ccz_kms_store_free(s);
+}
+
 /* A refusal whose call was handled alone, after the transaction as a whole failed, is counted like every other line. */
 static void test_refusal_counted(void)
 {
@@ -681,6 +746,7 @@ static const struct ccz_test tests[] = {
     {"kms.promote_hint", test_promote_hint},
     {"kms.fork_column", test_fork_column},
     {"kms.origin_column", test_origin_column},
+    {"kms.commit_column", test_commit_column},
     {"kms.refusal_counted", test_refusal_counted},
 };
 
