@@ -177,8 +177,8 @@ static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size
     }
 }
 
-/* The database is away or held by others, or its last word is lost: no call was done as far as anybody can know, none can
- * be recorded, and asking again for each would wait as long each time. */
+/* The database is away or held by others, or its last word is lost or no good: no call was done as far as anybody may rely on,
+ * none can be recorded, and asking again for each would wait as long each time. */
 static void give_up(struct cczi_kms_entry *entries, size_t len, ccz_rc rc,
                     const struct ccz_err *why)
 {

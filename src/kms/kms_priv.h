@@ -424,6 +424,10 @@ struct cczi_msg_get_policy_resp {
 struct cczi_msg_name {
     struct ccz_span name;
 };
+struct cczi_msg_describe_req {
+    struct ccz_span item;
+    uint64_t after_version;
+};
 struct cczi_msg_item {
     struct ccz_span item, alg;
     uint64_t version, created_s;
@@ -484,10 +488,11 @@ struct cczi_msg_status {
 extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],
     cczi_msg_release_resp[], cczi_msg_put_req[], cczi_msg_put_resp[], cczi_msg_put_policy_req[],
     cczi_msg_bind_req[], cczi_msg_delete_req[], cczi_msg_target_req[], cczi_msg_get_policy_resp[],
-    cczi_msg_none[], cczi_msg_name[], cczi_msg_item[], cczi_msg_audit_req[], cczi_msg_audit_line[],
-    cczi_msg_checkpoint[], cczi_msg_status[], cczi_msg_role[], cczi_msg_quorum[],
-    cczi_msg_propose_req[], cczi_msg_propose_resp[], cczi_msg_approve_req[], cczi_msg_reject_req[],
-    cczi_msg_approve_resp[], cczi_msg_proposals_req[], cczi_msg_proposal[];
+    cczi_msg_none[], cczi_msg_name[], cczi_msg_describe_req[], cczi_msg_item[],
+    cczi_msg_audit_req[], cczi_msg_audit_line[], cczi_msg_checkpoint[], cczi_msg_status[],
+    cczi_msg_role[], cczi_msg_quorum[], cczi_msg_propose_req[], cczi_msg_propose_resp[],
+    cczi_msg_approve_req[], cczi_msg_reject_req[], cczi_msg_approve_resp[],
+    cczi_msg_proposals_req[], cczi_msg_proposal[];
 /* Field numbers used outside the tables. */
 enum {
     CCZI_MSG_REPEATED = 1,
@@ -627,6 +632,11 @@ ccz_rc cczi_kms_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c
                        const char *method, const struct cczi_msg_field *fields, const void *msg,
                        struct ccz_err *err);
 ccz_rc cczi_kms_take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err);
+
+/* methods_list.c */
+ccz_rc cczi_kms_run_list(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err);
+ccz_rc cczi_kms_run_describe(struct ccz_buf *response, struct cczi_kms_call *call,
+                             struct ccz_err *err);
 
 /* handle.c: the parts of one call, inside a transaction. */
 const struct cczi_kms_method *cczi_kms_method_find(const char *path); /* NULL = there is none */

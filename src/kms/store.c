@@ -12,6 +12,7 @@
 
 enum {
     PATH_SIZE = 4096,
+    CATCH_UP_LINES = 4096, /* of other servers, read while all of them wait */
     RETRY_FIRST_MS =
         25 /* doubled each time: CCZI_KMS_RETRIES of them last 3 s, a restart of PostgreSQL */
 };
@@ -31,13 +32,17 @@ static ccz_rc paths_of(struct paths *out, const struct ccz_kms_state *state, str
 
 /* -------------------------------------------------------------------- transactions */
 
+/* Never a step back: the end of one's own transaction may be behind what another server was seen to add. */
 static void remember_end(struct ccz_kms_store *s)
 {
+    if (s->head.seq < s->seen_seq)
+        return;
     s->seen_seq = s->head.seq;
     memcpy(s->seen_hash, s->head.hash, 32);
 }
 
-/* This process has seen a later state: what is there now is an older one, of another copy or replica. */
+/* This process has seen a later state: what is there now is an older one, of another copy or replica. Or one that went
+ * back and grew again by lines of others: then it does not continue what was seen. */
 static ccz_rc not_older(struct ccz_kms_store *s, struct ccz_err *err)
 {
     bool older = s->head.seq < s->seen_seq ||
@@ -46,6 +51,18 @@ static ccz_rc not_older(struct ccz_kms_store *s, struct ccz_err *err)
         ccz_refuse_num(err, CCZ_E_SIG, "kms:rolled-back", (int64_t)s->head.seq,
                        (int64_t)s->seen_seq);
         return cczi_kms_hint(err, CCZ_E_SIG);
+    }
+    if (s->seen_seq && s->head.seq > s->seen_seq) {
+        bool continues;
+        ccz_rc rc = cczi_kms_audit_holds(&continues, s, s->seen_seq, s->seen_hash, err);
+        if (rc != CCZ_OK)
+            return rc;
+        if (!continues) {
+            (void)ccz_fail(err, CCZ_E_SIG, "kms:forked", (int64_t)s->seen_seq,
+                           "audit line %llu is another one than this server has seen",
+                           (unsigned long long)s->seen_seq);
+            return cczi_kms_hint(err, CCZ_E_SIG);
+        }
     }
     remember_end(s);
     return CCZ_OK;
@@ -81,7 +98,7 @@ static ccz_rc head_load(struct ccz_kms_store *s, enum cczi_kms_sql how, struct c
     rc = cczi_q_end_after(&q, rc, err);
     if (rc == CCZ_OK && !found)
         return ccz_fail(err, CCZ_E_SIG, "kms:head", 0, "the record of the set of rows is missing");
-    return rc == CCZ_OK ? not_older(s, err) : rc;
+    return rc;
 }
 
 static ccz_rc statement(struct ccz_kms_store *s, enum cczi_kms_sql sql, struct ccz_err *err)
@@ -90,14 +107,24 @@ static ccz_rc statement(struct ccz_kms_store *s, enum cczi_kms_sql sql, struct c
     return cczi_q_end(&q, err);
 }
 
-static ccz_rc begin(struct ccz_kms_store *s, enum cczi_kms_sql how, enum cczi_kms_sql meta,
-                    struct ccz_err *err)
+/* @param[out] behind  more than @p most lines of other servers are to be read: nothing was begun */
+static ccz_rc begin(bool *behind, struct ccz_kms_store *s, enum cczi_kms_sql how,
+                    enum cczi_kms_sql meta, uint64_t most, struct ccz_err *err)
 {
+    *behind = false;
     s->db.fault = CCZI_KMS_FAULT_NONE;
     s->head_dirty = false;
     ccz_rc rc = statement(s, how, err);
     if (rc == CCZ_OK)
         rc = head_load(s, meta, err);
+    *behind = rc == CCZ_OK && s->seen_seq && s->head.seq > s->seen_seq &&
+              s->head.seq - s->seen_seq > most;
+    if (*behind) {
+        cczi_kms_rollback(s);
+        return CCZ_OK;
+    }
+    if (rc == CCZ_OK)
+        rc = not_older(s, err);
     cczi_kms_lines_start(&s->lines, &s->head.tree);
     if (rc == CCZ_OK && s->epoch)
         rc = cczi_kms_epoch_seen(s->epoch, &s->head, err);
@@ -108,12 +135,21 @@ static ccz_rc begin(struct ccz_kms_store *s, enum cczi_kms_sql how, enum cczi_km
 
 ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    return begin(s, CCZI_SQL_BEGIN, CCZI_SQL_META_GET, err);
+    bool behind;
+    ccz_rc rc = begin(&behind, s, CCZI_SQL_BEGIN, CCZI_SQL_META_GET, CATCH_UP_LINES, err);
+    if (rc != CCZ_OK || !behind)
+        return rc;
+    rc = cczi_kms_begin_read(s, err); /* which holds up nobody */
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_kms_rollback(s);
+    return begin(&behind, s, CCZI_SQL_BEGIN, CCZI_SQL_META_GET, UINT64_MAX, err);
 }
 
 ccz_rc cczi_kms_begin_read(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    return begin(s, CCZI_SQL_BEGIN_READ, CCZI_SQL_META_READ, err);
+    bool behind;
+    return begin(&behind, s, CCZI_SQL_BEGIN_READ, CCZI_SQL_META_READ, UINT64_MAX, err);
 }
 
 void cczi_kms_retry_pause(unsigned n)
@@ -182,14 +218,14 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
         if (rc != CCZ_OK && s->db.fault == CCZI_KMS_FAULT_UNKNOWN)
             rc = dirty ? resolve_commit(s, err) : CCZ_OK; /* nothing was changed: nothing to know */
     }
-    if (rc != CCZ_OK) {
+    if (rc != CCZ_OK && s->db.fault != CCZI_KMS_FAULT_DONE) {
         cczi_kms_rollback(s);
         return rc;
     }
     s->head_dirty = false;
     if (dirty)
         remember_end(s);
-    return CCZ_OK; /* from here on nothing may say that it failed: it would be done again */
+    return rc; /* from here on nothing may say that it was not done: it would be done again */
 }
 
 void cczi_kms_rollback(struct ccz_kms_store *s)

@@ -283,11 +283,52 @@ static void test_metadata(void)
     checked(s);
 }
 
+/* More versions than a message holds: page by page, each of them once. */
+static void test_describe_pages(void)
+{
+    enum { VERSIONS = 400 };
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    char large[CCZI_KMS_METADATA_SIZE_MAX + 1];
+    (void)snprintf(large, sizeof(large), "{\"a\":\"%0*d\"}", CCZI_KMS_METADATA_SIZE_MAX - 8, 0);
+    for (unsigned i = 0; i < VERSIONS; i++)
+        CHECK(
+            is(put(s, (struct cczi_msg_put_req){.metadata = fix_str(large), .new_version = i > 0}),
+               CCZ_OK, ""));
+    struct cczi_msg_describe_req m = {fix_str("secret/new"), 0};
+    struct ccz_buf out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    unsigned pages = 0, version = 0;
+    for (bool more = true; more; pages++, m.after_version = version) {
+        struct ccz_err err = {0};
+        CHECK(is(fix_msg(&out, s, FIX_AUDITOR, "Describe", cczi_msg_describe_req, &m, &err), CCZ_OK,
+                 ""));
+        struct ccz_rd r = ccz_rd_from(ccz_buf_span(&out));
+        struct ccz_pb_field f;
+        more = false;
+        while (ccz_pb_next(&f, &r)) {
+            struct cczi_msg_item it = {0};
+            more = more || f.number == CCZI_MSG_MORE;
+            if (f.number != CCZI_MSG_REPEATED)
+                continue;
+            CHECK(cczi_msg_get(&it, cczi_msg_item, f.bytes, NULL) == CCZ_OK);
+            CHECK(it.version == ++version && it.metadata.size == CCZI_KMS_METADATA_SIZE_MAX);
+        }
+        CHECK(!r.bad);
+    }
+    CHECK(version == VERSIONS && pages == 2);
+    m.after_version = VERSIONS; /* the end, which is no error */
+    CHECK(fix_msg(&out, s, FIX_AUDITOR, "Describe", cczi_msg_describe_req, &m, NULL) == CCZ_OK &&
+          out.size == 0);
+    ccz_buf_free(&out);
+    checked(s);
+}
+
 static const struct ccz_test tests[] = {
     {"kms.deleted", test_deleted},         {"kms.window", test_window},
     {"kms.no_recovery", test_no_recovery}, {"kms.disabled", test_disabled},
     {"kms.expired", test_expired},         {"kms.if_version", test_if_version},
-    {"kms.metadata", test_metadata},
+    {"kms.metadata", test_metadata},       {"kms.describe_pages", test_describe_pages},
 };
 
 int main(int argc, char **argv)

@@ -588,6 +588,42 @@ static void test_tamper_live(void)
     ccz_kms_store_free(s);
 }
 
+/* What an administrator is shown is held to its MAC as what a workload is given. */
+static void test_tamper_shown(void)
+{
+    static const struct {
+        const char *sql;
+        bool described; /* also by Describe of key/model */
+    } cases[] = {
+        {"UPDATE item SET enabled = 0 WHERE name = 'model'", true},
+        {"UPDATE item SET metadata = x'7b7d' WHERE name = 'model'", true},
+        {"UPDATE item SET created_s = created_s + 1 WHERE name = 'model'", true},
+        {"UPDATE item SET expires_s = 1 WHERE name = 'model'", true},
+        {"UPDATE item SET delete_after_s = 1 WHERE name = 'model'", true},
+        {"UPDATE item SET alg = 'aes-256' WHERE name = 'model'", true},
+        {"UPDATE item SET version = 7 WHERE name = 'model'", true},
+        {"UPDATE binding SET policy = 'other' WHERE name = 'model'", true},
+        {"UPDATE policy SET created_s = created_s + 1 WHERE name = 'server'", false},
+        {"UPDATE policy SET name = 'renamed' WHERE name = 'server'", false},
+    };
+    struct cczi_msg_describe_req describe = {.item = fix_str("key/model")};
+    struct cczi_msg_name from = {{0}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ccz_kms_store *s = fix_memory_store();
+        struct ccz_err err = {0};
+        fix_populate(s);
+        CHECK(cczi_kms_db_exec(&s->db, cases[i].sql, &err) == CCZ_OK);
+        ccz_rc rc =
+            fix_msg(NULL, s, FIX_AUDITOR, "Describe", cczi_msg_describe_req, &describe, &err);
+        CHECK(cases[i].described ? rc == CCZ_E_SIG && strcmp(err.where, "kms:row-mac") == 0
+                                 : rc == CCZ_OK);
+        err = (struct ccz_err){0};
+        CHECK(fix_msg(NULL, s, FIX_AUDITOR, "List", cczi_msg_name, &from, &err) == CCZ_E_SIG &&
+              strcmp(err.where, "kms:row-mac") == 0);
+        ccz_kms_store_free(s);
+    }
+}
+
 /* The whole of it is put back to an earlier state while the KMS runs: consistent in itself, but not what it has seen. */
 static void test_rolled_back(void)
 {
@@ -1019,6 +1055,7 @@ static const struct ccz_test tests[] = {
     {"kms.tamper", test_tamper},
     {"kms.chain_rewritten", test_chain_rewritten},
     {"kms.tamper_live", test_tamper_live},
+    {"kms.tamper_shown", test_tamper_shown},
     {"kms.rolled_back", test_rolled_back},
     {"kms.no_plaintext", test_no_plaintext},
     {"kms.synced", test_synced},
