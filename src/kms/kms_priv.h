@@ -121,6 +121,8 @@ typedef ccz_rc (*cczi_kms_commit_fn)(void *arg, const struct cczi_kms_head *head
                                      struct ccz_err *err);
 
 struct ccz_kms_store {
+    const struct ccz_clock *
+        clock; /* read once the store is held, as a call may wait for it; NULL: the request's time counts */
     struct ccz_kms_epoch *epoch; /* or NULL; the caller's */
     struct cczi_kms_db db;
     struct cczi_kms_sealer sealer;
@@ -523,7 +525,9 @@ struct cczi_kms_call {
     bool has_policy_sha256;
     char rule[64];
     char detail[64]; /* of the method's own, in fixed words */
-    bool has_ns;     /* name it */
+    bool
+        shows_log; /* the answer vouches for lines of this transaction: withheld as that of a recorded call is */
+    bool has_ns; /* name it */
     uint64_t proposal;
     char principal[65], given[CCZ_KMS_ROLES_SIZE]; /* who gets which roles */
 };
@@ -657,6 +661,7 @@ void cczi_kms_log_call(const struct cczi_kms_call *call, const char *op, const s
 #define CCZI_KMS_BATCH_MAX 256
 struct cczi_kms_entry {
     const struct ccz_kms_request *req; /* in; borrowed */
+    struct ccz_kms_request at;         /* the same at the time of this try */
     ccz_rc rc;
     struct ccz_err err;             /* why not; only with rc */
     struct ccz_buf answer;          /* message to send; empty unless CCZ_OK */

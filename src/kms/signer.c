@@ -121,9 +121,10 @@ ccz_rc cczi_kms_sign_batch(void *arg, struct ccz_kms_store *s, struct cczi_kms_e
         if (e->rc != CCZ_OK || !e->method->recorded)
             continue;
         if (!is_signed) {
-            rc = cczi_kms_signer_ensure(s, e->req->now_s, err);
+            rc = cczi_kms_signer_ensure(s, e->call.req->now_s, err);
             if (rc == CCZ_OK)
-                rc = cczi_kms_lines_sign(&s->lines, &s->signer, &s->head.tree, e->req->now_s, err);
+                rc = cczi_kms_lines_sign(&s->lines, &s->signer, &s->head.tree, e->call.req->now_s,
+                                         err);
             is_signed = rc == CCZ_OK;
         }
         if (rc == CCZ_OK) {

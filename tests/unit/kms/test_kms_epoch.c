@@ -315,6 +315,36 @@ static void test_batch(void)
     CHECK(try_counted() == CCZ_OK && counted() == before + 3);
 }
 
+/* A checkpoint shows lines of its own transaction, or of one that is not counted: it leaves when their answers do. */
+static void test_checkpoint(void)
+{
+    static struct fix_batch b;
+    start();
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    CCZ_AUTO(ccz_kms_store) s = populated(e);
+    broken = true;
+    fix_batch_begin(&b);
+    fix_batch_release(&b, FIX_WORKLOAD, "key/model");
+    fix_batch_add(&b, FIX_AUDITOR, "Checkpoint", cczi_msg_none, NULL);
+    fix_batch_run(&b, s);
+    for (size_t i = 0; i < b.len; i++)
+        CHECK(b.entry[i].rc == CCZ_E_IO && b.entry[i].answer.size == 0 &&
+              strcmp(b.entry[i].err.where, "kms:epoch") == 0);
+    fix_batch_end(&b);
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    err = (struct ccz_err){0};
+    CHECK(dir_refused(fix_call(&out, s, FIX_AUDITOR, "Checkpoint", (struct ccz_span){0}, &err),
+                      &err, CCZ_E_IO, "kms:epoch"));
+    CHECK(out.size == 0);
+    /* what shows nothing of the log is answered */
+    CHECK(fix_call(&out, s, FIX_AUDITOR, "List", (struct ccz_span){0}, &err) == CCZ_OK);
+    broken = false;
+    CHECK(fix_call(&out, s, FIX_AUDITOR, "Checkpoint", (struct ccz_span){0}, &err) == CCZ_OK &&
+          out.size);
+    CHECK(counted() == s->head.seq);
+}
+
 static void pause_ms(long ms)
 {
     struct timespec t = {.tv_nsec = ms * 1000000};
@@ -445,6 +475,7 @@ static const struct ccz_test tests[] = {
     {"kms.epoch_place", test_place},
     {"kms.epoch_advance_fails", test_advance_fails},
     {"kms.epoch_batch", test_batch},
+    {"kms.epoch_checkpoint", test_checkpoint},
     {"kms.epoch_lag", test_lag},
     {"kms.epoch_rekey", test_rekey},
     {"kms.epoch_rekey_broken", test_rekey_broken},
