@@ -220,8 +220,7 @@ static void change_places(struct ccz_kms_store *s, const struct cczi_kms_rekey *
     memcpy(s->head.set, k->set, sizeof(s->head.set));
     s->head.generation = k->generation;
     memcpy(s->head.first, w->first, sizeof(s->head.first));
-    s->head.tree =
-        w->tree; /* there may have been none; this one is over the lines that were checked */
+    s->head.tree = w->tree; /* over the lines that were checked; there may have been none */
     s->head_dirty = true;
     cczi_kms_lines_start(&s->lines, &s->head.tree);
 }

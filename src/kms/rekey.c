@@ -99,9 +99,13 @@ static ccz_rc rekey_tx(struct ccz_kms_store *s, struct cczi_kms_sealer *to, cons
     }
     swap(&s->sealer, to);
     rc = cczi_kms_commit(s, err);
-    *how = rc == CCZ_OK ? CCZI_KMS_REKEY_DONE : how_it_ended(s, to);
-    if (*how == CCZI_KMS_REKEY_DONE)
-        return cczi_kms_settle(s, err);
+    bool done = rc == CCZ_OK || s->db.fault == CCZI_KMS_FAULT_DONE;
+    *how = done ? CCZI_KMS_REKEY_DONE : how_it_ended(s, to);
+    if (*how == CCZI_KMS_REKEY_DONE) {
+        ccz_rc said = done ? rc : CCZ_OK; /* an answer that was lost was a good one */
+        ccz_rc settled = cczi_kms_settle(s, said == CCZ_OK ? err : NULL);
+        return said == CCZ_OK ? settled : said;
+    }
     if (*how == CCZI_KMS_REKEY_UNDONE)
         return rc;
     const struct ccz_err why = err ? *err : (struct ccz_err){0};

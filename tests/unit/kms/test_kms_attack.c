@@ -249,6 +249,7 @@ static struct {
     bool away;                   /* no connection after it was lost */
     struct ccz_kms_store *forge; /* its line, as far as columns go, once the COMMIT was undone */
     char line[256];
+    uint8_t binding[32]; /* MAC of the binding that was written last */
     const char *sql;
     unsigned begins;      /* to let pass before `sql` is run */
     enum cczi_kms_sql on; /* or the statement that it is run before; BEGIN = none */
@@ -263,6 +264,10 @@ static enum cczi_kms_step hook_first(void *db, enum cczi_kms_sql q, const struct
     if (h.sql && (h.on ? q == h.on : begin && h.begins-- == 0)) {
         CHECK(h.real->exec(db, h.sql, &err) == CCZ_OK);
         h.sql = NULL;
+    }
+    if (q == CCZI_SQL_BIND_PUT) {
+        CHECK(p[n - 1].bytes.size == sizeof(h.binding));
+        memcpy(h.binding, p[n - 1].bytes.ptr, sizeof(h.binding));
     }
     if (q != CCZI_SQL_COMMIT || h.commit == ANSWERS)
         return h.real->first(db, q, p, n);
@@ -395,6 +400,39 @@ static void test_rekey_race(void)
     g_sql = "UPDATE audit SET time_s = 1 WHERE seq = 2";
     err = (struct ccz_err){0};
     CHECK(dir_refused(ccz_kms_rekey(s, to, FIX_NOW, &err), &err, CCZ_E_SIG, "kms:audit-chain"));
+}
+
+/* Somebody proposes, nobody has approved, and the DBA reads what the database keeps of the trial. */
+static void test_propose_leaves_nothing(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    static const uint8_t none[32];
+    struct ccz_kms_grant author = {.ns = "", .roles = CCZ_KMS_ROLE_AUTHOR, .label = "author"},
+                         approver = {.ns = "", .roles = CCZ_KMS_ROLE_APPROVER, .label = "approver"};
+    fix_spki(author.principal, FIX_ADMIN);
+    memset(approver.principal, 0x77, sizeof(approver.principal));
+    CHECK(ccz_kms_store_grant(s, &author, FIX_NOW, &err) == CCZ_OK &&
+          ccz_kms_store_grant(s, &approver, FIX_NOW, &err) == CCZ_OK);
+    CHECK(ccz_kms_store_set_quorum(s, "", 1, FIX_NOW, &err) == CCZ_OK);
+    struct cczi_msg_bind_req m = {ccz_span_str("key/model"), ccz_span_str("other")};
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&body, 4096);
+    cczi_msg_put(&body, cczi_msg_bind_req, &m);
+    struct cczi_msg_propose_req p = {ccz_span_str("Bind"), ccz_buf_span(&body), 0};
+    hook(s);
+    CHECK(fix_msg(NULL, s, FIX_ADMIN, "Propose", cczi_msg_propose_req, &p, &err) == CCZ_OK);
+    CHECK(memcmp(h.binding, none, 32) != 0); /* it was tried out */
+    s->db.ops = h.real;
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK);
+    char hex[65], text[300];
+    ccz_hex(hex, h.binding, 32);
+    (void)snprintf(text, sizeof(text),
+                   "UPDATE binding SET policy = 'other', mac = x'%s' WHERE name = 'model'", hex);
+    sql(s, text);
+    CHECK(dir_refused(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err), &err, CCZ_E_SIG,
+                      "kms:row-mac"));
+    ccz_kms_store_free(s);
 }
 
 static struct ccz_kms_epoch *counter(void)
@@ -745,6 +783,7 @@ static const struct ccz_test tests[] = {
     {"kms.set_laundered", test_set_laundered},
     {"kms.rows_never_repeat", test_rows_never_repeat},
     {"kms.trial", test_trial},
+    {"kms.propose_leaves_nothing", test_propose_leaves_nothing},
     {"kms.set_sum", test_set_sum},
     {"kms.rekey_race", test_rekey_race},
     {"kms.epoch_rekey_unknown", test_epoch_rekey_unknown},
