@@ -308,6 +308,7 @@ static int dispatch(const struct command *c, int argc, char **argv)
         ui_error("--approvals must be 0..%d", CCZ_KMS_APPROVALS_MAX);
         return UI_USAGE;
     }
+    o.only_looks = c->run == cmd_check;
     bool accepts = c->run == cmd_epoch || c->run == cmd_check;
     if ((o.accept_lost || o.accept_rolled_back) && !accepts) {
         ui_error("--accept-lost and --accept-rolled-back are for epoch and check alone");

@@ -131,6 +131,7 @@ struct ccz_kms_epoch_cfg {
     bool accept_lost;
     /** The same where the store is older than the counter or has another line: a backup was put back on purpose. */
     bool accept_rolled_back;
+    bool read_only; /**< compare only: for who looks at a store beside its server */
 };
 /**
  * Does not read the counter yet. Used by one store at a time; ccz_kms_store_open() compares, and every commit advances.

@@ -6,9 +6,11 @@
 #include "kms_priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +22,8 @@ enum {
     KEY_SIZE = 32,
     MACED_SIZE = 8 + 8 + 32,
     RETRY_MS = 1000,
+    LOCK_TRIES = 500, /* 5 s: whoever holds it writes a few bytes */
+    LOCK_PAUSE_NS = 10000000,
     LOAD_SIZE_MAX = 16 * CCZI_EPOCH_SIZE
 };
 
@@ -34,8 +38,9 @@ static ccz_rc mac(uint8_t out[MAC_SIZE], const struct ccz_secret *key, const uin
                     &CCZ_SPAN(record, MACED_SIZE), 1);
 }
 
-/* Under the lock, or before there are threads. */
-static ccz_rc save(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m, struct ccz_err *err)
+/* Under the lock of the process, and that of the place. */
+static ccz_rc write_record(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m,
+                           struct ccz_err *err)
 {
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, CCZI_EPOCH_SIZE);
@@ -101,6 +106,63 @@ static ccz_rc load(struct cczi_kms_mark *out, struct ccz_kms_epoch *e, struct cc
     return cczi_kms_hint(err, CCZ_E_SIG);
 }
 
+/* @param[out] fd  to be closed, which unlocks */
+static ccz_rc lock_place(int *fd, const struct ccz_kms_epoch *e, struct ccz_err *err)
+{
+    *fd = open(e->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int got = *fd < 0 ? -1 : flock(*fd, LOCK_EX | LOCK_NB);
+    for (unsigned n = 0;
+         got != 0 && *fd >= 0 && (errno == EWOULDBLOCK || errno == EINTR) && n < LOCK_TRIES; n++) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = LOCK_PAUSE_NS}, NULL);
+        got = flock(*fd, LOCK_EX | LOCK_NB);
+    }
+    if (got == 0)
+        return CCZ_OK;
+    int why = errno;
+    if (*fd >= 0)
+        (void)close(*fd);
+    return ccz_fail(err, CCZ_E_IO, "kms:epoch", why, "cannot lock %s: %s", e->lock_path,
+                    strerror(why));
+}
+
+/* Writes @p m unless another process has counted further, or what has to be told to it too. */
+static ccz_rc save_higher(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m,
+                          struct ccz_err *err)
+{
+    struct cczi_kms_mark there, top = *m;
+    struct ccz_err why = {0};
+    ccz_rc rc = e->overwrite ? CCZ_E_NOT_FOUND : load(&there, e, &why);
+    if (rc == CCZ_OK && there.seq > m->seq) {
+        top = there;
+        if (!e->next_key && !e->doubled) { /* nothing of it changes */
+            e->saved = top;
+            return CCZ_OK;
+        }
+    } else if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND && rc != CCZ_E_SIG) {
+        if (err)
+            *err = why;
+        return rc;
+    }
+    rc = write_record(e, &top, err);
+    if (rc == CCZ_OK)
+        e->overwrite = false;
+    return rc;
+}
+
+/* Under the lock, or before there are threads. */
+static ccz_rc save(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m, struct ccz_err *err)
+{
+    if (e->cfg.read_only)
+        return CCZ_OK;
+    int fd;
+    ccz_rc rc = lock_place(&fd, e, err);
+    if (rc != CCZ_OK)
+        return cczi_kms_hint(err, rc);
+    rc = save_higher(e, m, err);
+    (void)close(fd);
+    return rc;
+}
+
 static ccz_rc derive(struct ccz_secret **out, const struct ccz_secret *master, struct ccz_err *err)
 {
     ccz_secret_free(*out);
@@ -150,15 +212,46 @@ void cczi_kms_epoch_settle(struct ccz_kms_epoch *e, enum cczi_kms_rekeyed how)
 
 /* --------------------------------------------------------------------------- compare */
 
+static ccz_rc required(struct ccz_err *err)
+{
+    (void)ccz_fail(err, CCZ_E_DENIED, "kms:epoch-required", 0,
+                   "this store has a counter outside of it, and none is given");
+    return cczi_kms_hint(err, CCZ_E_DENIED);
+}
+
 ccz_rc cczi_kms_epoch_required(const char *dir, struct ccz_err *err)
 {
     char path[4096 + 16];
     (void)snprintf(path, sizeof(path), "%s/" MARKER, dir);
-    if (access(path, F_OK) != 0)
-        return CCZ_OK;
-    (void)ccz_fail(err, CCZ_E_DENIED, "kms:epoch-required", 0,
-                   "this store has a counter outside of it, and none is given");
-    return cczi_kms_hint(err, CCZ_E_DENIED);
+    if (access(path, F_OK) == 0)
+        return required(err);
+    return errno == ENOENT || errno == ENOTDIR
+               ? CCZ_OK
+               : ccz_fail(err, CCZ_E_IO, "kms:epoch", errno,
+                          "cannot see whether this store has a counter: %s", strerror(errno));
+}
+
+/* A row that no caller can name, as that of the signing key: in the set of rows, so that it cannot be left out. */
+static const struct cczi_kms_slot counted = {.ref = {.kind = CCZI_KMS_SYSTEM, .name = "epoch"},
+                                             .version = 1};
+
+ccz_rc cczi_kms_epoch_required_by(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
+    ccz_rc rc = cczi_kms_item_get(&it, s, &counted.ref, counted.version, err);
+    cczi_kms_item_deinit(&it);
+    return rc == CCZ_OK ? required(err) : rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
+}
+
+ccz_rc cczi_kms_counted_put(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err)
+{
+    uint32_t last = 0;
+    ccz_rc rc = cczi_kms_item_last(&last, s, &counted.ref, err);
+    return rc == CCZ_OK && last == 0
+               ? cczi_kms_item_put(s, &counted, now_s, 0, (struct ccz_span){0},
+                                   ccz_span_str("counted"), err)
+               : rc;
 }
 
 static ccz_rc put_marker(const struct ccz_kms_epoch *e, struct ccz_err *err)
@@ -207,6 +300,7 @@ static ccz_rc compare(const struct cczi_kms_mark *m, const struct cczi_kms_head 
 static ccz_rc accept_it(struct ccz_kms_epoch *e, const char *what)
 {
     e->accepted = what;
+    e->overwrite = true;
     e->saved = (struct cczi_kms_mark){0};
     return CCZ_OK;
 }
@@ -269,7 +363,9 @@ ccz_rc ccz_kms_epoch_accept(const char **what, struct ccz_kms_store *s, int64_t 
         rc = cczi_kms_begin(s, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
+    rc = cczi_kms_counted_put(s, now_s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
     if (rc != CCZ_OK) {
         cczi_kms_rollback(s);
         return rc;
@@ -405,6 +501,7 @@ ccz_rc ccz_kms_epoch_open(struct ccz_kms_epoch **out, const struct ccz_kms_epoch
         return ccz_fail(err, CCZ_E_LIMIT, "kms:path", n,
                         "the path of the state folder is too long");
     ccz_rc rc = e->ops->open(e, colon + 1, cfg, err);
+    (void)snprintf(e->lock_path, sizeof(e->lock_path), "%s.lock", e->path[0] ? e->path : e->marker);
     if (rc == CCZ_OK)
         *out = ccz_kms_epoch_take(&e);
     return rc;

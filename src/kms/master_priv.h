@@ -193,6 +193,10 @@ struct ccz_kms_epoch {
     const struct cczi_kms_epoch_ops *ops;
     struct ccz_kms_epoch_cfg cfg; /* strings are not kept */
     char path[4096], marker[4096];
+    char lock_path
+        [4096 +
+         8]; /* held while the counter is read and written: processes of this machine may share it */
+    bool overwrite; /* the operator took an older state: what is there may be higher */
     struct ccz_kms_token *token;
     const char *accepted;   /* what was taken as it is, or NULL */
     struct ccz_secret *key; /* MAC key; NULL until a store is bound */
@@ -230,6 +234,10 @@ ccz_rc cczi_kms_epoch_seen(struct ccz_kms_epoch *e, const struct cczi_kms_head *
 /* Behind a COMMIT. */
 ccz_rc cczi_kms_epoch_advance(struct ccz_kms_epoch *e, const struct cczi_kms_head *head,
                               struct ccz_err *err);
-/* Fails where a store was started with a counter before, and none is given now. */
+/* Fails where a store was started with a counter before, and none is given now: as the folder says, and, in a transaction, as
+ * the store says, which other folders may share. where = "kms:epoch-required" */
 ccz_rc cczi_kms_epoch_required(const char *dir, struct ccz_err *err);
+ccz_rc cczi_kms_epoch_required_by(struct ccz_kms_store *s, struct ccz_err *err);
+/* The store says so from now on; inside a transaction. */
+ccz_rc cczi_kms_counted_put(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err);
 #endif

@@ -408,6 +408,8 @@ static ccz_rc populate(struct ccz_kms_store *s, const uint8_t admin_spki_sha256[
         rc = first_rows(s, admin_spki_sha256, now_s, err);
     if (rc == CCZ_OK && approvals)
         rc = cczi_kms_first_roles(s, approvals, now_s, err);
+    if (rc == CCZ_OK && s->epoch)
+        rc = cczi_kms_counted_put(s, now_s, err);
     return rc == CCZ_OK ? cczi_kms_commit(s, err) : rc; /* closing the database rolls back */
 }
 
@@ -649,6 +651,8 @@ static ccz_rc check_counted(struct ccz_kms_store *s, struct ccz_kms_epoch *epoch
     if (rc != CCZ_OK)
         return rc;
     rc = cczi_kms_check_here(&c, &w, s, err);
+    if (rc == CCZ_OK && !epoch)
+        rc = cczi_kms_epoch_required_by(s, err);
     const struct cczi_kms_head head = s->head;
     cczi_kms_rollback(s);
     return rc == CCZ_OK && epoch

@@ -673,11 +673,18 @@ static void test_fork_column(void)
     ccz_kms_store_free(s);
     ccz_kms_epoch_free(e);
     dir_copy("copy", "kms");
-    CHECK(unlink(dir_path("kms/epoch")) == 0);
-    CHECK(dir_open(&s, NULL, NULL, &err) == CCZ_OK);
+    dir_copy("other/counter", "other/kept");
+    CHECK(unlink(dir_path("other/counter")) == 0);
+    char spec[420];
+    (void)snprintf(spec, sizeof(spec), "file:%s", dir_path("other/counter"));
+    const struct ccz_kms_epoch_cfg lost = {
+        .spec = spec, .dir = dir_path("kms"), .accept_lost = true};
+    CHECK(ccz_kms_epoch_open(&e, &lost, &err) == CCZ_OK && dir_open(&s, NULL, e, &err) == CCZ_OK);
     CHECK(fix_put_secret(s, "theirs", "v", NULL, false, &err) == CCZ_OK);
     CHECK(fix_put_secret(s, "more", "v", NULL, false, &err) == CCZ_OK);
     ccz_kms_store_free(s);
+    ccz_kms_epoch_free(e);
+    dir_copy("other/kept", "other/counter");
     CHECK(dir_refused(try_counted(), &err, CCZ_E_SIG, "kms:forked"));
 
     (void)snprintf(text, sizeof(text), "UPDATE audit SET hash = x'%s' WHERE seq = %llu", hex,
