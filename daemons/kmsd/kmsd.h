@@ -19,6 +19,7 @@ struct kmsd_opts {
     const char *epoch;
     int64_t epoch_lag_s;
     bool accept_lost, accept_rolled_back;
+    bool only_looks; /* check: the counter is compared and not written */
     const char *admin_key, *role, *ns, *label;
     const char *approver; /* files, split by commas */
     int64_t approvals;    /* -1 = not said */

@@ -212,8 +212,9 @@ static const struct command {
     int (*run)(const struct kmsd_opts *o);
 } commands[] = {
     {"init",
-     "cczoo-kmsd init --state DIR --admin-key FILE [--master-key WHERE] [--shares-dir DIR] "
-     "[--epoch WHERE] [--database CONNECTION] [--approvals N --approver FILE,FILE]",
+     "cczoo-kmsd init --state DIR --admin-key FILE [--master-key WHERE] [--reuse-master-key] "
+     "[--shares-dir DIR] [--epoch WHERE] [--database CONNECTION] [--approvals N --approver "
+     "FILE,FILE]",
      "make master key and database, and name the first administrator", cmd_init},
     {"run",
      "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] "
@@ -256,6 +257,8 @@ static int dispatch(const struct command *c, int argc, char **argv)
         {"master-key", &o.master_key, NULL, NULL, "WHERE",
          "master key: FILE (default DIR/master.key; better on another disk), pkcs11:URI, "
          "tee:mrenclave, tee:mrsigner, shamir:K/N"},
+        {"reuse-master-key", NULL, NULL, &o.state.reuse_master_key, NULL,
+         "init: take a master key that is there already, another store's as well"},
         {"new-master-key", &o.new_master_key, NULL, NULL, "WHERE", "rekey: of the new one"},
         {"shares", &o.shares, NULL, NULL, "FILE",
          "shamir: shares of the master key, one a line; run waits for those that are missing"},
@@ -305,9 +308,14 @@ static int dispatch(const struct command *c, int argc, char **argv)
         ui_error("--approvals must be 0..%d", CCZ_KMS_APPROVALS_MAX);
         return UI_USAGE;
     }
+    o.only_looks = c->run == cmd_check;
     bool accepts = c->run == cmd_epoch || c->run == cmd_check;
     if ((o.accept_lost || o.accept_rolled_back) && !accepts) {
         ui_error("--accept-lost and --accept-rolled-back are for epoch and check alone");
+        return UI_USAGE;
+    }
+    if (o.state.reuse_master_key && c->run != cmd_init) {
+        ui_error("--reuse-master-key is for init alone");
         return UI_USAGE;
     }
     if (missing("state", o.state.dir) || !choose_backend(&o))

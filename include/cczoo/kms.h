@@ -23,7 +23,8 @@
  *  - Values are sealed: a fresh AES-256-GCM key per value, wrapped by a key derived from the master key; both
  *    with (kind, name, version, algorithm) as associated data, so a value cannot be moved to another row.
  *  - Every row carries a MAC, and one sealed record covers the set of all rows and the end of the audit chain: a
- *    row changed, added, removed or replaced by its own earlier self is found when the store opens. (An older copy
+ *    row changed, added, removed or replaced by its own earlier self is found when the store opens, whatever was done
+ *    through the KMS since. Nothing of one store is genuine in another, whatever their master keys. (An older copy
  *    of the *whole* file needs a counter outside of it: kms_master.h.)
  *  - A change and its audit line are one transaction, on disk (WAL, synchronous=FULL) before it is acknowledged.
  */
@@ -85,12 +86,16 @@ struct ccz_kms_state {
         master; /**< instead of `master_key`: another provider (kms_master.h); borrowed during the call */
     struct ccz_kms_epoch *
         epoch; /**< counter that tells an older copy of the folder, or NULL; borrowed, outlives the store */
+    bool
+        reuse_master_key; /**< ccz_kms_init(): a master key that is there already is taken for the new store, too */
 };
 /**
  * Creates a state folder: master key, then the database with its first administrator in one transaction. A run
- * that was cut short is completed by the next one.
+ * that was cut short is completed by the next one. Each store has a random id of its own, in every key that is derived from
+ * the master key: nothing of one store is genuine in another one, also if both have one master key.
  * @param admin_spki_sha256  SHA-256 of the administrator's SubjectPublicKeyInfo
  * @retval CCZ_E_EXISTS  "kms:init": there is a complete state already; it is left alone
+ * @retval CCZ_E_EXISTS  "kms:master-key-exists": of another store, maybe one whose database is elsewhere
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_init(const struct ccz_kms_state *state,
                                          const uint8_t admin_spki_sha256[32], int64_t now_s,
@@ -119,6 +124,7 @@ struct ccz_kms_store;
  * @retval CCZ_E_UNAVAILABLE  "kms:sealed" the master key is in shares, and some are missing
  * @retval CCZ_E_DENIED       "kms:epoch-required" the store has a counter, and none is given
  * @retval CCZ_E_SIG          "kms:rolled-back", "kms:forked" older than its counter; "kms:epoch-mac"
+ * @retval CCZ_E_SIG          "kms:store-identity" the database is another store's than the folder's
  * @retval CCZ_E_SIG          "kms:master-key" wrong master key; "kms:row-mac", "kms:row-set", "kms:head",
  *                            "kms:audit-chain", "kms:audit-end": the database was changed behind our back
  * @retval CCZ_E_UNAVAILABLE  "kms:store-busy" another process has it

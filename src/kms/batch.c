@@ -38,7 +38,8 @@ static void reset(struct cczi_kms_entry *e, struct ccz_kms_store *s)
     e->err = (struct ccz_err){0};
     e->receipt = (struct ccz_kms_receipt){0};
     e->decision[0] = 0;
-    e->call = (struct cczi_kms_call){.store = s, .req = e->req};
+    e->at = *e->req;
+    e->call = (struct cczi_kms_call){.store = s, .req = &e->at};
     ccz_buf_free(&e->answer); /* freed, not cleared: it may hold a value */
     ccz_buf_clear(&e->proof);
 }
@@ -90,6 +91,8 @@ static ccz_rc try_once(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
         reset(&entries[i], s);
     ccz_rc rc = cczi_kms_begin(s, err);
     *begun = rc == CCZ_OK;
+    for (size_t i = 0; rc == CCZ_OK && s->clock && i < len; i++) /* however long that took */
+        entries[i].at.now_s = ccz_clock_now_s(*s->clock);
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
         rc = run_one(s, &entries[i], err);
     if (rc == CCZ_OK)
@@ -174,7 +177,7 @@ static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size
     for (size_t i = 0; i < len; i++) {
         struct cczi_kms_entry *e = &entries[i];
         bool recorded = e->rc == CCZ_OK && e->method->recorded;
-        if (recorded && rc != CCZ_OK)
+        if ((recorded || (e->rc == CCZ_OK && e->call.shows_log)) && rc != CCZ_OK)
             fail(e, rc, &err);
         else if (recorded)
             put_receipt(e);
@@ -183,8 +186,8 @@ static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size
     }
 }
 
-/* The database is away or held by others, or its last word is lost: no call was done as far as anybody can know, none can
- * be recorded, and asking again for each would wait as long each time. */
+/* The database is away or held by others, or its last word is lost or no good: no call was done as far as anybody may rely on,
+ * none can be recorded, and asking again for each would wait as long each time. */
 static void give_up(struct cczi_kms_entry *entries, size_t len, ccz_rc rc,
                     const struct ccz_err *why)
 {

@@ -362,15 +362,36 @@ ccz_rc ccz_kms_list(struct ccz_rpc_client *c, ccz_kms_item_fn fn, void *arg, str
     return CCZ_OK;
 }
 
+struct described {
+    ccz_kms_item_fn fn;
+    void *arg;
+    uint32_t last; /* version */
+};
+
+static void note_version(void *arg, const struct ccz_kms_item *it)
+{
+    struct described *d = arg;
+    d->last = it->version > d->last ? it->version : d->last;
+    d->fn(d->arg, it);
+}
+
 ccz_rc ccz_kms_describe(struct ccz_rpc_client *c, const char *item, ccz_kms_item_fn fn, void *arg,
                         struct ccz_err *err)
 {
-    struct cczi_msg_name m = {.name = ccz_span_str(item)};
-    CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_call(&response, c, "Describe", cczi_msg_name, &m, err);
+    struct described d = {.fn = fn, .arg = arg};
     char last[CCZ_KMS_ITEM_SIZE];
-    bool more;
-    return rc == CCZ_OK ? take_items(&more, last, ccz_buf_span(&response), fn, arg, err) : rc;
+    for (bool more = true; more;) {
+        struct cczi_msg_describe_req m = {.item = ccz_span_str(item), .after_version = d.last};
+        CCZ_AUTO_BUF response = {0};
+        ccz_rc rc = cczi_kms_call(&response, c, "Describe", cczi_msg_describe_req, &m, err);
+        if (rc == CCZ_OK)
+            rc = take_items(&more, last, ccz_buf_span(&response), note_version, &d, err);
+        if (rc == CCZ_OK && more && d.last <= m.after_version)
+            rc = cczi_kms_malformed(err); /* as for a list */
+        if (rc != CCZ_OK)
+            return rc;
+    }
+    return CCZ_OK;
 }
 
 /* Where a walk along the chain stands. */

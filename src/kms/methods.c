@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { LIST_PAGE = 256, AUDIT_PAGE = 100 };
+enum { AUDIT_PAGE = 100 };
 
 /* CCZ_E_NOT_FOUND of a getter becomes an answer for the caller. */
 ccz_rc cczi_kms_or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, const char *name)
@@ -333,94 +333,6 @@ static ccz_rc run_get_policy(struct ccz_buf *response, struct cczi_kms_call *cal
     return rc;
 }
 
-/* Columns kind, name, version, alg, created_s, policy, enabled, expires_s, delete_after_s, metadata of the current row. */
-static void put_item_row(struct ccz_buf *response, struct cczi_q *q)
-{
-    struct cczi_kms_ref ref = {.kind = CCZI_KMS_KEY};
-    int64_t kind = cczi_q_col_int(q, 0);
-    if (kind == CCZI_KMS_SECRET || kind == CCZI_KMS_POLICY)
-        ref.kind = (enum cczi_kms_kind)kind;
-    cczi_q_col_text(ref.name, sizeof(ref.name), q, 1);
-    char item[CCZ_KMS_ITEM_SIZE];
-    cczi_kms_ref_print(item, &ref);
-    struct cczi_msg_item m = {
-        .item = ccz_span_str(item),
-        .version = (uint64_t)cczi_q_col_int(q, 2),
-        .alg = cczi_q_col(q, 3),
-        .created_s = (uint64_t)cczi_q_col_int(q, 4),
-        .policy = cczi_q_col(q, 5),
-        .disabled = cczi_q_col_int(q, 6) == 0,
-        .expires_s = (uint64_t)cczi_q_col_int(q, 7),
-        .delete_after_s = (uint64_t)cczi_q_col_int(q, 8),
-        .metadata = cczi_q_col(q, 9),
-    };
-    size_t mark = ccz_pb_open(response, CCZI_MSG_REPEATED);
-    cczi_msg_put(response, cczi_msg_item, &m);
-    ccz_pb_close(response, mark);
-}
-
-/* Rows behind @p from, which moves along. @p n counts those that were put. @param[out] end  there are no more */
-static ccz_rc list_some(struct ccz_buf *response, size_t *n, bool *end, struct cczi_kms_ref *from,
-                        struct ccz_kms_store *s, const struct cczi_kms_readable *r,
-                        struct ccz_err *err)
-{
-    size_t rows = 0;
-    struct cczi_kms_ref after = *from;
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_LIST);
-    cczi_q_int(&q, after.kind);
-    cczi_q_text(&q, after.name);
-    cczi_q_int(&q, LIST_PAGE + 1);
-    while (*n <= LIST_PAGE && cczi_q_row(&q)) {
-        rows++;
-        from->kind = (enum cczi_kms_kind)cczi_q_col_int(&q, 0);
-        cczi_q_col_text(from->name, sizeof(from->name), &q, 1);
-        char ns[CCZ_KMS_NAME_SIZE];
-        cczi_kms_ns_of(ns, from->name);
-        if (cczi_kms_may_read(r, ns) && ++*n <= LIST_PAGE)
-            put_item_row(response, &q);
-    }
-    *end = rows <= LIST_PAGE;
-    return cczi_q_end(&q, err);
-}
-
-static ccz_rc run_list(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
-{
-    struct ccz_span after;
-    struct cczi_kms_ref from = {0}; /* kind 0 sorts before every item */
-    struct cczi_kms_readable r = {0};
-    ccz_rc rc = take_name(&after, call, err);
-    if (rc == CCZ_OK && after.size)
-        rc = cczi_kms_ref_parse(&from, after, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_readable(&r, call, err);
-    size_t n = 0;
-    for (bool end = false; rc == CCZ_OK && !end && n <= LIST_PAGE;)
-        rc = list_some(response, &n, &end, &from, call->store, &r, err);
-    if (n > LIST_PAGE)
-        ccz_pb_put_uint(response, CCZI_MSG_MORE, 1);
-    cczi_kms_readable_deinit(&r);
-    return rc;
-}
-
-static ccz_rc run_describe(struct ccz_buf *response, struct cczi_kms_call *call,
-                           struct ccz_err *err)
-{
-    struct ccz_span item;
-    ccz_rc rc = take_name(&item, call, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_take_ref(call, item, false, err);
-    if (rc != CCZ_OK)
-        return rc;
-    struct cczi_q q = cczi_q_start(&call->store->db, CCZI_SQL_VERSIONS);
-    cczi_q_int(&q, call->ref.kind);
-    cczi_q_text(&q, call->ref.name);
-    size_t n = 0;
-    for (; cczi_q_row(&q); n++)
-        put_item_row(response, &q);
-    rc = cczi_q_end_after(&q, n ? CCZ_OK : CCZ_E_NOT_FOUND, err);
-    return cczi_kms_or_not_found(err, rc, cczi_kms_kind_name(call->ref.kind), call->ref.name);
-}
-
 static ccz_rc run_audit_tail(struct ccz_buf *response, struct cczi_kms_call *call,
                              struct ccz_err *err)
 {
@@ -454,14 +366,14 @@ static void put_spki(void *arg, struct ccz_span spki)
     ccz_pb_put_bytes(arg, CCZI_MSG_REPEATED, spki);
 }
 
-/* Over what the last transaction left: nothing of this one is in it, since reading is not recorded. */
+/* Over what is on record so far: also the lines of calls before this one in the same transaction, and the one of a key made here. So
+ * it is answered when they are. */
 static ccz_rc run_checkpoint(struct ccz_buf *response, struct cczi_kms_call *call,
                              struct ccz_err *err)
 {
     struct ccz_kms_store *s = call->store;
+    call->shows_log = true;
     ccz_rc rc = cczi_msg_get(NULL, cczi_msg_none, call->req->body, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_tree_catch_up(s, err);
     struct ccz_kms_checkpoint c;
     struct cczi_kms_signer signer = {
         0}; /* s->signer may not be loaded yet, and the key may be made here */
@@ -523,8 +435,8 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"Disable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_disable, CCZI_KMS_ON_REF, false},
     {"Enable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_enable, CCZI_KMS_ON_REF, false},
     {"GetPolicy", false, CCZI_KMS_READERS, false, run_get_policy, CCZI_KMS_ON_NAME, false},
-    {"List", false, CCZI_KMS_READERS, false, run_list, CCZI_KMS_ON_ANY, false},
-    {"Describe", false, CCZI_KMS_READERS, false, run_describe, CCZI_KMS_ON_REF, false},
+    {"List", false, CCZI_KMS_READERS, false, cczi_kms_run_list, CCZI_KMS_ON_ANY, false},
+    {"Describe", false, CCZI_KMS_READERS, false, cczi_kms_run_describe, CCZI_KMS_ON_REF, false},
     {"AuditTail", false, CCZ_KMS_ROLE_AUDITOR, false, run_audit_tail, CCZI_KMS_ON_STORE, false},
     {"Status", false, CCZI_KMS_READERS, false, run_status, CCZI_KMS_ON_STORE, false},
     {"Checkpoint", false, CCZ_KMS_ROLE_AUDITOR, false, run_checkpoint, CCZI_KMS_ON_STORE, false},

@@ -85,7 +85,8 @@ static void name_target(struct cczi_kms_call *call, const struct cczi_kms_call *
 
 /* -------------------------------------------------------------------------- propose */
 
-/* Runs it and takes it back: what could not be done is not put before others. A savepoint inside of the call's own. */
+/* Runs it and takes it back: what could not be done is not put before others. A savepoint inside of the call's own. Nobody has
+ * approved it yet, so the rows that a database keeps of it must not be genuine. */
 static ccz_rc try_out(struct cczi_kms_call *call, const struct cczi_kms_method *m,
                       const struct cczi_kms_proposal *p, struct ccz_err *err)
 {
@@ -100,15 +101,20 @@ static ccz_rc try_out(struct cczi_kms_call *call, const struct cczi_kms_method *
     ccz_buf_init(&response, CCZ_KMS_MESSAGE_SIZE_MAX);
     response.wipe = true;
     make_call(&inner, &req, &peer, call, p, call->roles);
-    ccz_rc rc = cczi_kms_savepoint(s, err);
-    if (rc != CCZ_OK)
+    ccz_rc rc = cczi_kms_trial_begin(s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_savepoint(s, err);
+    if (rc != CCZ_OK) {
+        cczi_kms_trial_end(s);
         return rc;
+    }
     rc = m->run(&response, &inner, err);
     name_target(call, &inner);
     if (cczi_kms_db_in_tx(&s->db) && s->db.fault == CCZI_KMS_FAULT_NONE) {
         ccz_rc undone = cczi_kms_savepoint_undo(s, rc == CCZ_OK ? err : NULL);
         rc = rc == CCZ_OK ? undone : rc;
     }
+    cczi_kms_trial_end(s);
     s->before = before;
     s->before_dirty = before_dirty;
     s->before_lines = before_lines;

@@ -94,6 +94,11 @@ const struct cczi_msg_field cczi_msg_get_policy_resp[] = {
     END,
 };
 const struct cczi_msg_field cczi_msg_none[] = {END};
+const struct cczi_msg_field cczi_msg_describe_req[] = {
+    SPAN(1, cczi_msg_describe_req, item, NAME_MAX_SIZE),
+    UINT(2, cczi_msg_describe_req, after_version, CCZ_KMS_VERSIONS_MAX),
+    {0},
+};
 const struct cczi_msg_field cczi_msg_name[] = {
     SPAN(1, cczi_msg_name, name, NAME_MAX_SIZE),
     END,

@@ -274,6 +274,7 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
     if (!s)
         return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     s->cfg = *cfg;
+    s->cfg.store->clock = &s->cfg.clock;
     s->last = &s->first;
     s->batch = calloc(CCZI_KMS_BATCH_MAX, sizeof(*s->batch));
     pthread_mutex_init(&s->pins_lock, NULL);
@@ -290,6 +291,7 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
         }
     }
     if (rc != CCZ_OK) {
+        s->cfg.store->clock = NULL;
         pthread_mutex_destroy(&s->pins_lock);
         free(s->pins.id);
         free(s->batch);
@@ -309,6 +311,7 @@ void ccz_kms_service_free(struct ccz_kms_service *s)
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
     pthread_join(s->worker, NULL);
+    s->cfg.store->clock = NULL;
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->pins_lock);
