@@ -112,7 +112,7 @@ void cczi_door_call(struct cczi_door_req *r, const struct cczi_door_call *call,
                     cczi_door_done_fn done, void *arg);
 
 /* Runs @p work(arg) on one of the door's workers, where it may take its time, then @p done(r, arg) on the door's thread. The worker
- * reads @p r (http, auth) and must not reply. @retval CCZ_E_LIMIT "door:busy": neither is called; reply with that */
+ * reads @p r (http, auth) and must not reply. @retval CCZ_E_UNAVAILABLE "door:busy": neither is called; reply with that */
 CCZ_MUST_USE ccz_rc cczi_door_work(struct cczi_door_req *r, void (*work)(void *arg),
                                    void (*done)(struct cczi_door_req *r, void *arg), void *arg,
                                    struct ccz_err *err);
