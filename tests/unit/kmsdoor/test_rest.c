@@ -107,6 +107,12 @@ static void test_refused(void)
                                 .header = "Content-Type: Application/JSON; charset=utf-8"}) == 200);
     CHECK(kit_ask(&k, &r, &(struct ask){.path = "/v1/Status", .as = "admin"}) == 405);
     CHECK(kit_ask(&k, &r,
+                  &(struct ask){.path = "/v1/Status",
+                                .body = "{}",
+                                .bearer = "x.y.z",
+                                .header = "authorization: Bearer x.y.z"}) == 400 &&
+          kit_where(&r, "door:header-twice"));
+    CHECK(kit_ask(&k, &r,
                   &(struct ask){.path = "/v1/Status", .as = "admin", .method = "OPTIONS"}) == 405);
     CHECK(strstr(r.headers, "Access-Control") == NULL);
     kit_close(&k);
