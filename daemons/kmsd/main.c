@@ -241,8 +241,12 @@ static int help(void)
         UI_TEXT("metrics", &(o)->metrics, "ADDR",                                                    \
                 "GET /metrics for Prometheus here, in clear and for everybody"),                     \
         UI_TEXT("metrics-port-file", &(o)->metrics_port_file, "FILE", "write its port here"),        \
-        {"https-rate", NULL, &(o)->https_rate,                                                       \
-         NULL,         "N",  "requests a second from one address; default 200"},                     \
+        {"https-rate",                                                                               \
+         NULL,                                                                                       \
+         &(o)->https_rate,                                                                           \
+         NULL,                                                                                       \
+         "N",                                                                                        \
+         "requests a second from one address, and of one key or subject; default 200, 100"},         \
         {"https-connections",                                                                        \
          NULL,                                                                                       \
          &(o)->https_connections,                                                                    \
