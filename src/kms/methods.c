@@ -60,16 +60,7 @@ static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = cczi_kms_policies_get(&policy, call->store->policies, &p, err);
     ccz_buf_free(&p.json);
-    struct ccz_verdict verdict = {0};
-    if (rc == CCZ_OK)
-        rc = ccz_policy_eval(&verdict, policy, &call->req->peer->claims, call->req->now_s, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (!verdict.accept) /* OK without an accepting rule: a bug below must not open the door */
-        return ccz_refuse(err, CCZ_E_POLICY, "kms:verdict", "no rule accepted",
-                          "an accepting rule");
-    memcpy(call->rule, verdict.rule, sizeof(call->rule));
-    return CCZ_OK;
+    return rc == CCZ_OK ? cczi_kms_judge(call, policy, err) : rc;
 }
 
 static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
@@ -546,5 +537,14 @@ const struct cczi_kms_method cczi_kms_methods[] = {
      CCZI_KMS_ON_ANY, false},
     {"ListProposals", false, CCZI_KMS_READERS, false, cczi_kms_run_list_proposals, CCZI_KMS_ON_ANY,
      false},
+    {"Why", false, CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_why, CCZI_KMS_ON_ANY, false},
+    {"Workloads", false, CCZI_KMS_JUDGES, false, cczi_kms_run_workloads, CCZI_KMS_ON_ANY, false},
+    {"Replay", false, CCZI_KMS_JUDGES, false, cczi_kms_run_replay, CCZI_KMS_ON_NAME, false},
+    {"StagePolicy", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_stage, CCZI_KMS_ON_NAME, false},
+    {"Unstage", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_unstage, CCZI_KMS_ON_NAME, false},
+    {"GetStaged", false, CCZI_KMS_READERS, false, cczi_kms_run_get_staged, CCZI_KMS_ON_NAME, false},
+    {"ListStaged", false, CCZI_KMS_READERS, false, cczi_kms_run_list_staged, CCZI_KMS_ON_ANY,
+     false},
+    {"RollOut", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_roll_out, CCZI_KMS_ON_NAME, true},
 };
 const size_t cczi_kms_methods_len = sizeof(cczi_kms_methods) / sizeof(cczi_kms_methods[0]);
