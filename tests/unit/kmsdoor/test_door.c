@@ -240,7 +240,8 @@ static void test_certificates(void)
     make_pair("p521", "ec -pkeyopt ec_paramgen_curve:P-521");
     CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "p521"}) == 0 || r.body[0] == '0');
     make_pair("short", "rsa:1024");
-    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "short"}) == 0);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "short", .weak = true}) == 0);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "rsa", .weak = true}) == 200);
     make_pair("ed", "ed25519");
     CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "ed"}) == 0 || r.body[0] == '0');
     /* somebody else's certificate without its key */
