@@ -152,7 +152,6 @@ struct ask {
     const char *as;   /* a pair of the folder: "admin"; NULL = no client certificate */
     const char *bearer;
     const char *header; /* one more, or NULL */
-    bool weak;          /* the client itself would send any certificate */
 };
 struct reply {
     unsigned status; /* 0 = there was none */
@@ -200,8 +199,6 @@ static inline unsigned kit_ask_on(CURL *c, struct kit *k, struct reply *r, const
     curl_easy_setopt(c, CURLOPT_WRITEDATA, r);
     curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, kit_on_header);
     curl_easy_setopt(c, CURLOPT_HEADERDATA, r);
-    if (a->weak)
-        curl_easy_setopt(c, CURLOPT_SSL_CIPHER_LIST, "DEFAULT:@SECLEVEL=0");
     if (a->as) {
         (void)snprintf(key, sizeof(key), "%s.key", a->as);
         curl_easy_setopt(c, CURLOPT_SSLCERT, dir_path(a->as));
