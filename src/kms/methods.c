@@ -60,7 +60,7 @@ static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
     if (rc == CCZ_OK)
         rc = cczi_kms_policies_get(&policy, call->store->policies, &p, err);
     ccz_buf_free(&p.json);
-    return rc == CCZ_OK ? cczi_kms_judge(call, policy, err) : rc;
+    return rc == CCZ_OK ? cczi_kms_verdict(call, policy, err) : rc;
 }
 
 static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
