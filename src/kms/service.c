@@ -15,6 +15,7 @@ struct job {
     ccz_kms_answer_fn answer;
     void *arg;
     struct ccz_rpc_call *call; /* of gRPC, to see whether its caller has gone; else NULL */
+    bool probe, of;            /* asks whether the store answers; and knows peer.spki_sha256 */
     struct ccz_ratls_peer peer;
     char address[ADDRESS_SIZE], path[METHOD_PATH_SIZE];
     struct ccz_buf body;
@@ -68,13 +69,52 @@ static struct job *take_jobs(struct ccz_kms_service *s)
     return first;
 }
 
+static ccz_rc refuse_unknown(const uint8_t id[32], struct ccz_err *err)
+{
+    char hex[65];
+    ccz_hex(hex, id, 32);
+    ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex,
+               "evidence, or a key known to cczoo-kmsd admin");
+    return cczi_kms_hint(err, CCZ_E_DENIED);
+}
+
+static ccz_rc note_role(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err)
+{
+    (void)a;
+    (void)err;
+    *(bool *)arg = true;
+    return CCZ_OK;
+}
+
+/* Has a role in some namespace. */
+static ccz_rc look_up(struct ccz_kms_store *store, const uint8_t id[32], struct ccz_err *err)
+{
+    bool known = false;
+    ccz_rc rc = cczi_kms_admin_each(store, id, note_role, &known, err);
+    return rc == CCZ_OK && !known ? refuse_unknown(id, err) : rc;
+}
+
+/* Behind the calls that came with it, so that its answer says that the worker gets through. */
+static void answer_probe(struct ccz_kms_service *s, struct job *j)
+{
+    struct ccz_err err = {0};
+    ccz_rc rc = cczi_kms_begin_read(s->cfg.store, &err);
+    if (rc == CCZ_OK) {
+        if (j->of)
+            rc = look_up(s->cfg.store, j->peer.spki_sha256, &err);
+        cczi_kms_rollback(s->cfg.store);
+    }
+    j->answer(j->arg, (struct ccz_span){0}, rc == CCZ_OK ? NULL : &err);
+}
+
 static void handle_jobs(struct ccz_kms_service *s, struct job *jobs)
 {
     struct job *of[CCZI_KMS_BATCH_MAX];
     size_t len = 0;
     for (struct job *j = jobs; j; j = j->next) {
-        if (j->call &&
-            ccz_rpc_cancelled(j->call)) /* nobody waits: nothing is released or changed */
+        if (j->probe ||
+            (j->call &&
+             ccz_rpc_cancelled(j->call))) /* nobody waits: nothing is released or changed */
             continue;
         j->req = (struct ccz_kms_request){
             .path = j->path,
@@ -96,6 +136,9 @@ static void handle_jobs(struct ccz_kms_service *s, struct job *jobs)
             of[i]->answer(of[i]->arg, ccz_span_str(e->decision), &e->err);
         cczi_kms_entry_deinit(e);
     }
+    for (struct job *j = jobs; j; j = j->next)
+        if (j->probe)
+            answer_probe(s, j);
 }
 
 static ccz_rc load_pins(struct ccz_kms_service *s, struct ccz_err *err);
@@ -178,6 +221,25 @@ ccz_rc ccz_kms_service_call(struct ccz_kms_service *s, const struct ccz_kms_requ
     return submit(s, req, NULL, answer, arg, err);
 }
 
+ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s, const uint8_t *principal,
+                             ccz_kms_answer_fn answer, void *arg, struct ccz_err *err)
+{
+    struct job *j = calloc(1, sizeof(*j));
+    if (!j)
+        return refuse_busy(err);
+    j->answer = answer;
+    j->arg = arg;
+    j->probe = true;
+    j->of = principal != NULL;
+    if (j->of)
+        memcpy(j->peer.spki_sha256, principal, 32);
+    ccz_buf_init(&j->body, 0);
+    if (queue_job(s, j))
+        return CCZ_OK;
+    job_free(j);
+    return refuse_busy(err);
+}
+
 static void answer_rpc(void *call, struct ccz_span response, const struct ccz_err *err)
 {
     if (err && response.size)
@@ -224,11 +286,7 @@ ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki, struct ccz_err *
     pthread_mutex_unlock(&s->pins_lock);
     if (found)
         return CCZ_OK;
-    char hex[65];
-    ccz_hex(hex, digest, sizeof(digest));
-    ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex,
-               "evidence, or a key known to cczoo-kmsd admin");
-    return cczi_kms_hint(err, CCZ_E_DENIED);
+    return refuse_unknown(digest, err);
 }
 
 /* ------------------------------------------------------------------------ new, free */
