@@ -6,6 +6,7 @@
 #include <cczoo/kms.h>
 
 #include "kms_db.h"
+#include "kms_token.h"
 #include "tree.h"
 
 /* --------------------------------------------------------------------------- name.c */
@@ -121,8 +122,9 @@ struct ccz_kms_store {
     uint64_t settled_seq;       /* end of the chain that on_commit was last told */
     cczi_kms_batch_fn on_batch; /* cczi_kms_sign_batch() */
     void *on_batch_arg;
-    struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
-    struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
+    struct cczi_kms_lines lines;     /* lines of the current transaction, or of the last one */
+    struct cczi_kms_signer signer;   /* loaded by cczi_kms_signer_ensure() */
+    struct cczi_kms_token_key token; /* loaded by cczi_kms_token_key() */
 };
 /* Opens a state folder whose database has schema @p schema: master key and all, but nothing is checked yet. For
  * migrate.c, which is given older ones. */
@@ -417,7 +419,8 @@ typedef ccz_rc (*cczi_kms_method_fn)(struct ccz_buf *response, struct cczi_kms_c
                                      struct ccz_err *err);
 struct cczi_kms_method {
     const char *name; /* last part of the path */
-    bool workload;    /* for attested workloads; else for pinned keys with `role` */
+    bool
+        workload; /* for attested workloads; else for pinned keys with `role`, NONE: for everybody */
     enum ccz_kms_role role;
     bool recorded;          /* leaves an audit line when accepted, and answers with its receipt */
     cczi_kms_method_fn run; /* inside a transaction */
@@ -442,6 +445,18 @@ ccz_rc cczi_kms_run_disable(struct ccz_buf *response, struct cczi_kms_call *call
                             struct ccz_err *err);
 ccz_rc cczi_kms_run_enable(struct ccz_buf *response, struct cczi_kms_call *call,
                            struct ccz_err *err);
+
+/* methods.c: a policy by its name over the peer's claims; the audit line names it from here on. */
+ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err);
+/* methods_attest.c */
+extern const struct cczi_msg_field cczi_msg_attest_req[], cczi_msg_attest_resp[],
+    cczi_msg_token_keys_resp[], cczi_msg_rotate_token_key_resp[];
+ccz_rc cczi_kms_run_attest(struct ccz_buf *response, struct cczi_kms_call *call,
+                           struct ccz_err *err);
+ccz_rc cczi_kms_run_token_keys(struct ccz_buf *response, struct cczi_kms_call *call,
+                               struct ccz_err *err);
+ccz_rc cczi_kms_run_rotate_token_key(struct ccz_buf *response, struct cczi_kms_call *call,
+                                     struct ccz_err *err);
 
 /* handle.c: the parts of one call, inside a transaction. */
 const struct cczi_kms_method *cczi_kms_method_find(const char *path); /* NULL = there is none */

@@ -43,6 +43,27 @@ static ccz_rc load_policy(struct cczi_kms_policy *p, struct cczi_kms_call *call,
 
 /* -------------------------------------------------------------------------- release */
 
+ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err)
+{
+    struct cczi_kms_policy p = {0};
+    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
+    ccz_rc rc = load_policy(&p, call, policy, err);
+    const struct ccz_policy *parsed = NULL;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_policies_get(&parsed, call->store->policies, &p, err);
+    ccz_buf_free(&p.json);
+    struct ccz_verdict verdict = {0};
+    if (rc == CCZ_OK)
+        rc = ccz_policy_eval(&verdict, parsed, &call->req->peer->claims, call->req->now_s, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (!verdict.accept) /* OK without an accepting rule: a bug below must not open the door */
+        return ccz_refuse(err, CCZ_E_POLICY, "kms:verdict", "no rule accepted",
+                          "an accepting rule");
+    memcpy(call->rule, verdict.rule, sizeof(call->rule));
+    return CCZ_OK;
+}
+
 /* The item's own policy over the peer's claims. */
 static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
 {
@@ -52,24 +73,7 @@ static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
         ccz_refuse(err, CCZ_E_DENIED, "kms:unbound", "no policy", "an item bound to a policy");
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
-    struct cczi_kms_policy p = {0};
-    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
-    if (rc == CCZ_OK)
-        rc = load_policy(&p, call, b.policy, err);
-    const struct ccz_policy *policy = NULL;
-    if (rc == CCZ_OK)
-        rc = cczi_kms_policies_get(&policy, call->store->policies, &p, err);
-    ccz_buf_free(&p.json);
-    struct ccz_verdict verdict = {0};
-    if (rc == CCZ_OK)
-        rc = ccz_policy_eval(&verdict, policy, &call->req->peer->claims, call->req->now_s, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (!verdict.accept) /* OK without an accepting rule: a bug below must not open the door */
-        return ccz_refuse(err, CCZ_E_POLICY, "kms:verdict", "no rule accepted",
-                          "an accepting rule");
-    memcpy(call->rule, verdict.rule, sizeof(call->rule));
-    return CCZ_OK;
+    return rc == CCZ_OK ? cczi_kms_judge_by(call, b.policy, err) : rc;
 }
 
 static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
@@ -505,5 +509,8 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"AuditTail", false, CCZ_KMS_ROLE_AUDITOR, false, run_audit_tail},
     {"Status", false, CCZ_KMS_ROLE_AUDITOR, false, run_status},
     {"Checkpoint", false, CCZ_KMS_ROLE_AUDITOR, false, run_checkpoint},
+    {"Attest", true, CCZ_KMS_ROLE_NONE, true, cczi_kms_run_attest},
+    {"TokenKeys", false, CCZ_KMS_ROLE_NONE, false, cczi_kms_run_token_keys},
+    {"RotateTokenKey", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_rotate_token_key},
 };
 const size_t cczi_kms_methods_len = sizeof(cczi_kms_methods) / sizeof(cczi_kms_methods[0]);

@@ -71,6 +71,7 @@ static void good_request(struct ccz_buf *b, const char *method)
     struct cczi_msg_name policy_name = {ccz_span_str("server")}, item = {ccz_span_str("key/model")},
                          from = {{0}};
     struct cczi_msg_audit_req tail = {2, 3};
+    struct cczi_msg_attest_req attest = {.policy = ccz_span_str("server")};
     const struct {
         const char *method;
         const struct cczi_msg_field *fields;
@@ -92,6 +93,9 @@ static void good_request(struct ccz_buf *b, const char *method)
         {"AuditTail", cczi_msg_audit_req, &tail},
         {"Status", cczi_msg_none, NULL},
         {"Checkpoint", cczi_msg_none, NULL},
+        {"Attest", cczi_msg_attest_req, &attest},
+        {"TokenKeys", cczi_msg_none, NULL},
+        {"RotateTokenKey", cczi_msg_none, NULL},
     };
     ccz_buf_clear(b);
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
@@ -103,7 +107,7 @@ static void good_request(struct ccz_buf *b, const char *method)
 }
 
 /* What each kind of peer gets, by the kind of method; "" = it is done. */
-static const char *const expected_where[3][FIX_WHO_LEN] = {
+static const char *const expected_where[4][FIX_WHO_LEN] = {
     /* workload */
     {"kms:workload-required", "kms:workload-required", "kms:workload-required", "",
      "kms:evidence-stale", "kms:workload-required"},
@@ -112,6 +116,8 @@ static const char *const expected_where[3][FIX_WHO_LEN] = {
      "kms:admin-required"},
     /* auditor */
     {"", "", "kms:admin-unknown", "kms:admin-required", "kms:admin-required", "kms:admin-required"},
+    /* everybody */
+    {"", "", "", "", "", ""},
 };
 
 /* What has to be there before a good request of some methods. */
@@ -127,6 +133,8 @@ static void prepare(struct ccz_kms_store *s, const char *method)
     if (strcmp(method, "Destroy") == 0) /* its window ended long ago */
         rc = fix_msg_at(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &loose,
                         FIX_NOW - 1000000, NULL);
+    if (strcmp(method, "Attest") == 0 || strcmp(method, "TokenKeys") == 0)
+        rc = fix_msg(NULL, s, FIX_ADMIN, "RotateTokenKey", cczi_msg_none, NULL, NULL);
     CHECK(rc == CCZ_OK);
 }
 
@@ -146,6 +154,7 @@ static void test_who(void)
             struct ccz_err err = {0};
             const char *want = expected_where[m->workload                     ? 0
                                               : m->role == CCZ_KMS_ROLE_ADMIN ? 1
+                                              : m->role == CCZ_KMS_ROLE_NONE  ? 3
                                                                               : 2][who];
             start_log();
             ccz_rc rc = fix_call(&out, s, (enum fix_who)who, m->name, ccz_buf_span(&body), &err);
