@@ -64,6 +64,8 @@ struct cczi_door_route {
         body_size_max; /* 0 = none at all; CCZI_DOOR_BODY_ANY = what the limits of the door say. More gets 413 */
     cczi_door_fn fn;
     void *arg;
+    /* How the bodies of refusals look, those by the door itself included; NULL = cczi_door_err_json(). Appends. */
+    void (*put_err)(struct ccz_buf *out, unsigned status, const struct ccz_err *err);
 };
 #define CCZI_DOOR_BODY_ANY SIZE_MAX
 enum { CCZI_DOOR_ROUTES_MAX = 64 };
@@ -118,6 +120,10 @@ CCZ_MUST_USE ccz_rc cczi_door_work(struct cczi_door_req *r, void (*work)(void *a
                                    struct ccz_err *err);
 
 /* -------------------------------------------------------------------------------- tokens */
+
+/* For CCZI_DOOR_OWN_AUTH, where a part of a route is for administrators after all: r->auth as without that flag. Reply with what it
+ * refuses. */
+CCZ_MUST_USE ccz_rc cczi_door_admin(struct cczi_door_req *r, struct ccz_err *err);
 
 /* The token of "Authorization: Bearer TOKEN" (RFC 6750, 2.1); empty: there is none, or another scheme. For CCZI_DOOR_OWN_AUTH. */
 struct ccz_span cczi_door_bearer(const struct cczi_door_req *r);

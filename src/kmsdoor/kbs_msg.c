@@ -79,6 +79,38 @@ void cczi_kbs_challenge_put(struct ccz_buf *out, const char *nonce)
     ccz_buf_printf(out, "{\"nonce\":\"%s\",\"extra-params\":\"\"}", nonce);
 }
 
+/* ------------------------------------------------------------------------------ resource */
+
+static bool in_segment(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+}
+
+ccz_rc cczi_kbs_resource(char name[CCZI_KBS_NAME_SIZE], const char *path, struct ccz_err *err)
+{
+    size_t segments = 0, size = strlen(path);
+    bool ok = size < CCZI_KBS_NAME_SIZE;
+    for (const char *p = path; ok; p++) {
+        const char *from = p;
+        while (in_segment(*p))
+            p++;
+        segments++;
+        ok = p > from && *from != '.' && (*p == '/' || *p == 0);
+        if (*p == 0)
+            break;
+    }
+    memset(name, 0, CCZI_KBS_NAME_SIZE);
+    if (!ok || segments != 3) {
+        char got[NAME_SHOWN];
+        ccz_escape(got, sizeof(got), ccz_span_str(path));
+        return ccz_refuse(err, CCZ_E_FORMAT, "kbs:path", got,
+                          "REPO/TYPE/TAG of letters, digits, '-', '_' and '.', at most 128");
+    }
+    memcpy(name, path, size);
+    return CCZ_OK;
+}
+
 /* --------------------------------------------------------------------------- Attestation */
 
 /* Appends the content of a string, its escapes decoded. @return false: it is none, or too long */

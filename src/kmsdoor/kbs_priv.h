@@ -42,6 +42,11 @@ void cczi_kbs_attestation_free(struct cczi_kbs_attestation *a);
 ccz_rc cczi_kbs_bound(const struct cczi_kbs_attestation *a, const struct ccz_claims *claims,
                       struct ccz_err *err);
 
+/* REPO/TYPE/TAG behind /resource/, as sent: three segments of [A-Za-z0-9._-], none beginning with a dot; so nothing is decoded, and one resource
+ * has one path. @param[out] name  of the secret  @retval CCZ_E_FORMAT "kbs:path" */
+#define CCZI_KBS_NAME_SIZE 129
+ccz_rc cczi_kbs_resource(char name[CCZI_KBS_NAME_SIZE], const char *path, struct ccz_err *err);
+
 /* A member that has to be there. where = "kbs:member", got = its name. */
 ccz_rc cczi_kbs_missing(struct ccz_err *err, const char *name, const char *expected);
 
@@ -108,6 +113,7 @@ struct cczi_kbs_session {
     struct ccz_ratls_peer peer; /* attested, fresh */
     struct ccz_jwk *tee_key;    /* whom answers are encrypted to */
     int64_t expires_s;
+    unsigned refs; /* the table's, and one for each answer under way */
     /* of the table */
     uint8_t id[CCZI_KBS_ID_SIZE], token_sha256[32];
     struct cczi_kbs_session *by_id, *by_token, *newer;
@@ -116,13 +122,14 @@ struct cczi_kbs_session {
 ccz_rc cczi_kbs_attested(struct cczi_kbs_sessions *s, const struct cczi_kbs_open *o,
                          const struct ccz_ratls_peer *peer, struct ccz_jwk **tee_key,
                          struct ccz_span token, int64_t expires_s, struct ccz_err *err);
-/* @param[out] out  borrowed until the next cczi_kbs_attested()
+/* @param[out] out  the caller's: cczi_kbs_session_unref()
  * @retval CCZ_E_DENIED "kbs:no-session", "kbs:session"  @retval CCZ_E_EXPIRED "kbs:session-expired" */
-ccz_rc cczi_kbs_by_cookie(const struct cczi_kbs_session **out, const struct cczi_kbs_sessions *s,
+ccz_rc cczi_kbs_by_cookie(struct cczi_kbs_session **out, const struct cczi_kbs_sessions *s,
                           struct ccz_span cookie, int64_t now_s, struct ccz_err *err);
 /* @retval CCZ_E_DENIED "kbs:token": no token of ours, or forgotten  @retval CCZ_E_EXPIRED "kbs:token-expired" */
-ccz_rc cczi_kbs_by_token(const struct cczi_kbs_session **out, const struct cczi_kbs_sessions *s,
+ccz_rc cczi_kbs_by_token(struct cczi_kbs_session **out, const struct cczi_kbs_sessions *s,
                          struct ccz_span token, int64_t now_s, struct ccz_err *err);
+void cczi_kbs_session_unref(struct cczi_kbs_session *e); /* NULL is fine */
 
 /* The session's id in a Cookie header (NULL = none); two of them are none. */
 struct ccz_span cczi_kbs_cookie(const char *header);

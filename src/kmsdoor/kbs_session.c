@@ -70,8 +70,10 @@ ccz_rc cczi_kbs_sessions_new(struct cczi_kbs_sessions **out,
     return CCZ_OK;
 }
 
-static void session_free(struct cczi_kbs_session *e)
+void cczi_kbs_session_unref(struct cczi_kbs_session *e)
 {
+    if (!e || --e->refs > 0)
+        return;
     ccz_jwk_free(e->tee_key);
     free(e);
 }
@@ -82,7 +84,7 @@ void cczi_kbs_sessions_free(struct cczi_kbs_sessions *s)
         return;
     while (s->oldest) {
         struct cczi_kbs_session *next = s->oldest->newer;
-        session_free(s->oldest);
+        cczi_kbs_session_unref(s->oldest);
         s->oldest = next;
     }
     free(s->by_id);
@@ -208,7 +210,7 @@ static void forget_oldest(struct cczi_kbs_sessions *s)
     if (!s->oldest)
         s->newest = NULL;
     s->len--;
-    session_free(e);
+    cczi_kbs_session_unref(e);
 }
 
 ccz_rc cczi_kbs_attested(struct cczi_kbs_sessions *s, const struct cczi_kbs_open *o,
@@ -225,6 +227,7 @@ ccz_rc cczi_kbs_attested(struct cczi_kbs_sessions *s, const struct cczi_kbs_open
     }
     if (s->len == s->len_max)
         forget_oldest(s);
+    e->refs = 1;
     e->peer = *peer;
     e->tee_key = ccz_jwk_take(tee_key);
     e->expires_s = expires_s;
@@ -244,7 +247,7 @@ ccz_rc cczi_kbs_attested(struct cczi_kbs_sessions *s, const struct cczi_kbs_open
     return CCZ_OK;
 }
 
-ccz_rc cczi_kbs_by_cookie(const struct cczi_kbs_session **out, const struct cczi_kbs_sessions *s,
+ccz_rc cczi_kbs_by_cookie(struct cczi_kbs_session **out, const struct cczi_kbs_sessions *s,
                           struct ccz_span cookie, int64_t now_s, struct ccz_err *err)
 {
     uint8_t id[CCZI_KBS_ID_SIZE];
@@ -252,7 +255,7 @@ ccz_rc cczi_kbs_by_cookie(const struct cczi_kbs_session **out, const struct cczi
     ccz_rc rc = id_get(id, cookie, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct cczi_kbs_session *e = *id_chain(s, id);
+    struct cczi_kbs_session *e = *id_chain(s, id);
     while (e && !ccz_ct_eq(e->id, id, sizeof(id)))
         e = e->by_id;
     if (!e)
@@ -261,11 +264,12 @@ ccz_rc cczi_kbs_by_cookie(const struct cczi_kbs_session **out, const struct cczi
     if (now_s >= e->expires_s)
         return ccz_refuse(err, CCZ_E_EXPIRED, "kbs:session-expired", "a session that has ended",
                           "POST /kbs/v0/auth again");
+    e->refs++;
     *out = e;
     return CCZ_OK;
 }
 
-ccz_rc cczi_kbs_by_token(const struct cczi_kbs_session **out, const struct cczi_kbs_sessions *s,
+ccz_rc cczi_kbs_by_token(struct cczi_kbs_session **out, const struct cczi_kbs_sessions *s,
                          struct ccz_span token, int64_t now_s, struct ccz_err *err)
 {
     uint8_t sha256[32];
@@ -273,7 +277,7 @@ ccz_rc cczi_kbs_by_token(const struct cczi_kbs_session **out, const struct cczi_
     ccz_rc rc = ccz_sha256(sha256, token);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kbs:hash", 0, "cannot hash a token");
-    const struct cczi_kbs_session *e = *token_chain(s, sha256);
+    struct cczi_kbs_session *e = *token_chain(s, sha256);
     while (e && !ccz_ct_eq(e->token_sha256, sha256, sizeof(sha256)))
         e = e->by_token;
     if (!e)
@@ -283,6 +287,7 @@ ccz_rc cczi_kbs_by_token(const struct cczi_kbs_session **out, const struct cczi_
     if (now_s >= e->expires_s)
         return ccz_refuse(err, CCZ_E_EXPIRED, "kbs:token-expired", "a token that has ended",
                           "POST /kbs/v0/auth again");
+    e->refs++;
     *out = e;
     return CCZ_OK;
 }

@@ -222,8 +222,11 @@ void cczi_door_reply_err_as(struct cczi_door_req *r, unsigned status, const stru
 {
     CCZ_AUTO_BUF json;
     ccz_buf_init(&json, ERR_JSON_SIZE_MAX);
-    cczi_door_err_json(&json, err);
     const struct cczi_door_route *route = ((struct cczi_door_job *)r)->route;
+    if (route && route->put_err)
+        route->put_err(&json, status, err);
+    else
+        cczi_door_err_json(&json, err);
     struct ccz_http_field headers[3];
     char wait[24], allow[64];
     size_t n = 0;
@@ -294,10 +297,10 @@ static ccz_rc check_request(struct cczi_door_job *j, struct ccz_err *err)
     struct cczi_door_req *r = &j->req;
     const struct ccz_kms_door *d = r->door;
     const char *method = ccz_http_method(r->http), *coding;
+    j->route = find_route(d, r->path); /* which says how refusals look */
     if (!is_sound(r->path))
         return ccz_fail(err, CCZ_E_FORMAT, "door:path", 0,
                         "empty and dot segments, and bytes that are not printable, are refused");
-    j->route = find_route(d, r->path);
     if (!j->route)
         return ccz_fail(err, CCZ_E_NOT_FOUND, "door:not-found", 0, "there is nothing at this path");
     r->rest = r->path + strlen(j->route->path);
@@ -314,6 +317,14 @@ static ccz_rc check_request(struct cczi_door_job *j, struct ccz_err *err)
     if (size > max)
         return ccz_refuse_num(err, CCZ_E_LIMIT, "door:body-size", (int64_t)size, (int64_t)max);
     return CCZ_OK;
+}
+
+ccz_rc cczi_door_admin(struct cczi_door_req *r, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_door_identify(r, 0, err);
+    if (rc != CCZ_OK)
+        cczi_door_refused(r->door, CCZI_REFUSED_TOKEN);
+    return rc == CCZ_OK ? check_principal(r, ccz_mono_ms(), err) : rc;
 }
 
 static ccz_rc admit(struct cczi_door_job *j, struct ccz_err *err)

@@ -508,7 +508,7 @@ static void test_attested(void)
 {
     struct cczi_kbs_sessions *s = sessions(4, 100);
     struct cczi_kbs_begun b[6], open;
-    const struct cczi_kbs_session *e;
+    struct cczi_kbs_session *e, *held = NULL;
     char token[16];
     CHECK(cczi_kbs_begin(&open, s, CCZ_TEE_SGX, NOW_S, NULL) == CCZ_OK);
     for (int i = 0; i < 6; i++) {
@@ -516,16 +516,26 @@ static void test_attested(void)
         attested(&b[i], s, token, (uint8_t)i, NOW_S + i);
         CHECK(cczi_kbs_by_cookie(&e, s, str(b[i].id), NOW_S, NULL) == CCZ_OK);
         CHECK(e->peer.spki_sha256[0] == i && e->tee_key);
-        const struct cczi_kbs_session *by_token;
+        struct cczi_kbs_session *by_token;
         CHECK(cczi_kbs_by_token(&by_token, s, str(token), NOW_S, NULL) == CCZ_OK && by_token == e);
+        cczi_kbs_session_unref(by_token);
+        if (i == 0)
+            held = e;
+        else
+            cczi_kbs_session_unref(e);
     }
+    CHECK(held->tee_key &&
+          held->peer.attested); /* an answer under way outlives the table's entry */
+    cczi_kbs_session_unref(held);
     /* bounded: the two oldest are forgotten, by both names */
     CHECK(cczi_kbs_sessions_len(s) == 4);
     for (int i = 0; i < 6; i++) {
         (void)snprintf(token, sizeof(token), "token %d", i);
         if (i >= 2) {
             CHECK(cczi_kbs_by_cookie(&e, s, str(b[i].id), NOW_S, NULL) == CCZ_OK);
+            cczi_kbs_session_unref(e);
             CHECK(cczi_kbs_by_token(&e, s, str(token), NOW_S, NULL) == CCZ_OK);
+            cczi_kbs_session_unref(e);
             continue;
         }
         REFUSED(cczi_kbs_by_cookie(&e, s, str(b[i].id), NOW_S, err), CCZ_E_DENIED, "kbs:session");
@@ -539,6 +549,7 @@ static void test_attested(void)
     REFUSED(cczi_kbs_by_token(&e, s, str("token 5"), NOW_S + 305, err), CCZ_E_EXPIRED,
             "kbs:token-expired");
     CHECK(cczi_kbs_by_token(&e, s, str("token 5"), NOW_S + 304, NULL) == CCZ_OK);
+    cczi_kbs_session_unref(e);
     REFUSED(cczi_kbs_by_token(&e, s, str("token 5 "), NOW_S, err), CCZ_E_DENIED, "kbs:token");
     REFUSED(cczi_kbs_by_token(&e, s, (struct ccz_span){0}, NOW_S, err), CCZ_E_DENIED, "kbs:token");
     cczi_kbs_sessions_free(s);
