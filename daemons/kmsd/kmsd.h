@@ -2,7 +2,7 @@
 #ifndef KMSD_H
 #define KMSD_H
 /* cczoo-kmsd: the attestation server & KMS as a daemon. main.c: commands; keys.c: master key and counter;
- * run.c: the server; unseal.c: the server before that, which waits for shares. */
+ * run.c: the server; https.c: its HTTPS side; unseal.c: the server before that, which waits for shares. */
 #include <cczoo/kms.h>
 #include <cczoo/kms_master.h>
 
@@ -23,6 +23,13 @@ struct kmsd_opts {
     const char *listen, *port_file;
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
     int64_t reattest_s; /* 0 = never */
+    /* https.c */
+    const char *https, *https_port_file, *tls_cert, *tls_key, *metrics, *metrics_port_file;
+    const char *jwt_issuers, *jwt_issuer, *jwt_audience, *jwt_keys, *jwt_ca_file, *jwt_subject;
+    int64_t jwt_skew_s, https_rate, https_connections;
+    bool plain_http_insecure;
+    bool kbs; /* the KBS protocol, too */
+    const char *issuer;
 };
 
 /* What opens a store. */
@@ -44,6 +51,24 @@ int kmsd_epoch(const struct kmsd_opts *o, int64_t now_s);
 /* SHA-256 of the SPKI in @p path: a PEM public key, or a PEM private key of mode 0600. If the file
  * does not exist and @p made is given, a private key is made there and *made is set. */
 ccz_rc kmsd_admin_key(uint8_t spki_sha256[32], bool *made, const char *path, struct ccz_err *err);
+
+/* --https and what belongs to it. */
+struct ccz_party;
+struct kmsd_https;
+struct kmsd_https_cfg {
+    struct ccz_kms_service *service; /* NULL: the KMS is sealed */
+    struct ccz_party *party;         /* whose evidence the certificate has, without --tls-cert */
+    int64_t (*collateral_expires_s)(void *arg);
+    void *arg;
+};
+/* @param[out] out  NULL without --https */
+ccz_rc kmsd_https_start(struct kmsd_https **out, const struct kmsd_opts *o,
+                        const struct kmsd_https_cfg *cfg, struct ccz_err *err);
+void kmsd_https_reload(struct kmsd_https *h);
+void kmsd_https_stop(struct kmsd_https *h, int64_t grace_ms); /* before the service ends */
+void kmsd_https_free(struct kmsd_https *h);                   /* after that */
+bool kmsd_https_check(const struct kmsd_opts *o);             /* false after saying what is wrong */
+int kmsd_openapi(void);
 
 /* Serves until SIGTERM or SIGINT; returns the exit status. */
 int kmsd_run(const struct kmsd_opts *o);

@@ -21,6 +21,7 @@ struct kmsd {
     struct ccz_party *party;
     struct ccz_rpc_server *rpc;
     struct ccz_rpc_health *health;
+    struct kmsd_https *https;
     bool simulated;
 };
 
@@ -75,7 +76,8 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
                  .simulated = k->simulated,
                  .started_s = ccz_clock_now_s(clock),
                  .collateral_expires_s = collateral_expires_s,
-                 .arg = k},
+                 .arg = k,
+                 .issuer = o->issuer},
     };
     rc = ccz_kms_service_new(&k->service, &service, err);
     if (rc == CCZ_OK)
@@ -92,7 +94,13 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
                          ccz_kms_service_add(k->service, k->rpc) != CCZ_OK ||
                          ccz_party_attach(k->party, on_renewed, k->rpc) != CCZ_OK))
         rc = ccz_fail(err, CCZ_E_NOMEM, "kmsd:start", 0, "cannot register the methods");
-    return rc == CCZ_OK ? ccz_rpc_server_start(k->rpc, err) : rc;
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_server_start(k->rpc, err);
+    const struct kmsd_https_cfg https = {.service = k->service,
+                                         .party = k->party,
+                                         .collateral_expires_s = collateral_expires_s,
+                                         .arg = k};
+    return rc == CCZ_OK ? kmsd_https_start(&k->https, o, &https, err) : rc;
 }
 
 ccz_rc kmsd_write_port(const char *file, uint16_t port, struct ccz_err *err)
@@ -105,9 +113,11 @@ ccz_rc kmsd_write_port(const char *file, uint16_t port, struct ccz_err *err)
 /* New calls stop, calls in flight and queued ones end, then the store closes. */
 static void shut_down(struct kmsd *k)
 {
+    kmsd_https_stop(k->https, DRAIN_MS);
     if (k->rpc)
         ccz_rpc_server_stop(k->rpc, DRAIN_MS);
     ccz_kms_service_free(k->service);
+    kmsd_https_free(k->https);
     ccz_rpc_server_free(k->rpc);
     ccz_rpc_health_free(k->health);
     ccz_party_free(k->party);
@@ -127,6 +137,7 @@ static void wait_for_end(struct kmsd *k, const sigset_t *signals)
             return;
         }
         (void)ccz_party_reload(k->party, "kmsd"); /* for new connections; the others go on */
+        kmsd_https_reload(k->https);
     }
 }
 

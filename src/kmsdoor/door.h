@@ -52,7 +52,10 @@ enum {
     /* The Authorization header, and cookies, are the handler's: the door does not look at them, and `auth` is NOBODY or PINNED.
      * Without this flag a bearer token that does not verify is refused with 401 before the handler. */
     CCZI_DOOR_OWN_AUTH = 1,
-    CCZI_DOOR_NO_RATE = 2 /* not counted in the rates: answers that cost nothing, for probes */
+    CCZI_DOOR_NO_RATE = 2, /* not counted in the rates: answers that cost nothing, for probes */
+    /* Only for principals that have a role in the store: others get 401 or 403 and leave no audit line, which strangers could
+     * otherwise fill the log with. What they may do is looked up again by the call itself. */
+    CCZI_DOOR_KNOWN = 4
 };
 struct cczi_door_route {
     const char
@@ -121,9 +124,9 @@ CCZ_MUST_USE ccz_rc cczi_door_work(struct cczi_door_req *r, void (*work)(void *a
 
 /* -------------------------------------------------------------------------------- tokens */
 
-/* For CCZI_DOOR_OWN_AUTH, where a part of a route is for administrators after all: r->auth as without that flag. Reply with what it
- * refuses. */
-CCZ_MUST_USE ccz_rc cczi_door_admin(struct cczi_door_req *r, struct ccz_err *err);
+/* For CCZI_DOOR_OWN_AUTH, where a part of a route is for administrators after all: who has a role in the store, as with
+ * CCZI_DOOR_KNOWN, gets to @p fn with r->auth filled in; others get their refusal. Has to be the last that a handler does. */
+void cczi_door_admin(struct cczi_door_req *r, cczi_door_fn fn, void *arg);
 
 /* The token of "Authorization: Bearer TOKEN" (RFC 6750, 2.1); empty: there is none, or another scheme. For CCZI_DOOR_OWN_AUTH. */
 struct ccz_span cczi_door_bearer(const struct cczi_door_req *r);

@@ -98,6 +98,8 @@ struct cczi_door_job {
     struct ccz_buf response;
     bool failed;
     struct ccz_err err;
+    cczi_door_fn admin; /* of cczi_door_admin() */
+    void *admin_arg;
 };
 void cczi_door_on_request(void *door, struct ccz_http_req *req);
 
@@ -111,7 +113,8 @@ void cczi_door_list_init(struct cczi_door_list *l);
 /* Calls what came back: on the door's thread, or where that has ended. */
 void cczi_door_deliver(struct ccz_kms_door *d);
 /* ccz_kms_service_probe() */
-void cczi_door_probe(struct cczi_door_req *r, cczi_door_done_fn done, void *arg);
+void cczi_door_probe(struct cczi_door_req *r, const uint8_t *principal, cczi_door_done_fn done,
+                     void *arg);
 CCZ_MUST_USE ccz_rc cczi_door_workers_start(struct ccz_kms_door *d, struct ccz_err *err);
 void cczi_door_workers_stop(struct ccz_kms_door *d); /* after what is queued */
 
@@ -128,6 +131,7 @@ enum cczi_door_refusal {
     CCZI_REFUSED_REQUESTS,
     CCZI_REFUSED_REQUEST, /* path, method, encoding, size */
     CCZI_REFUSED_TOKEN,
+    CCZI_REFUSED_UNKNOWN, /* nobody, or somebody without a role */
     CCZI_REFUSALS
 };
 struct cczi_door_count {

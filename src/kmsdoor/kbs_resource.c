@@ -143,6 +143,7 @@ static void on_put(struct cczi_door_req *r, void *arg, struct ccz_span response,
         return;
     }
     put_free(p);
+    ccz_http_wipe(r->http);
     if (err)
         cczi_kbs_reply_admin_err(r, err);
     else
@@ -173,6 +174,7 @@ static void put(struct cczi_door_req *r, const char *name)
         return;
     }
     put_free(p);
+    ccz_http_wipe(r->http);
     cczi_kbs_reply_admin_err(r, &err);
 }
 
@@ -197,23 +199,29 @@ static void delete (struct cczi_door_req *r, const char *name)
     cczi_door_call(r, &call, on_deleted, NULL);
 }
 
+/* Who it is has been found out; what they may do, the KMS says. */
+static void change(struct cczi_door_req *r, void *arg)
+{
+    char name[CCZI_KBS_NAME_SIZE];
+    (void)arg;
+    if (cczi_kbs_resource(name, r->rest, NULL) != CCZ_OK)
+        return; /* it was looked at before */
+    if (strcmp(ccz_http_method(r->http), "POST") == 0)
+        put(r, name);
+    else
+        delete (r, name);
+}
+
 void cczi_kbs_on_resource(struct cczi_door_req *r, void *arg)
 {
     struct ccz_err err = {0};
     char name[CCZI_KBS_NAME_SIZE];
     const char *method = ccz_http_method(r->http);
     bool reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    ccz_rc rc = cczi_kbs_resource(name, r->rest, &err);
-    if (rc == CCZ_OK && !reads)
-        rc = cczi_door_admin(r, &err);
-    if (rc != CCZ_OK && reads)
+    if (cczi_kbs_resource(name, r->rest, &err) != CCZ_OK)
         cczi_kbs_reply_err(r, &err);
-    else if (rc != CCZ_OK)
-        cczi_kbs_reply_admin_err(r, &err);
     else if (reads)
         get(r, arg, name);
-    else if (strcmp(method, "POST") == 0)
-        put(r, name);
     else
-        delete (r, name);
+        cczi_door_admin(r, change, NULL);
 }

@@ -90,6 +90,14 @@ struct ccz_span ccz_http_body(const struct ccz_http_req *req)
     return body ? CCZ_SPAN(body, size) : (struct ccz_span){0};
 }
 
+void ccz_http_wipe(struct ccz_http_req *req)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(req->ev);
+    uint8_t *body = evbuffer_pullup(in, -1);
+    if (body)
+        ccz_wipe(body, evbuffer_get_length(in));
+}
+
 const char *ccz_http_peer(const struct ccz_http_req *req)
 {
     return req->peer;

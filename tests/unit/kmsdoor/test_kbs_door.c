@@ -650,9 +650,9 @@ static void test_admin(void)
     start(&k);
     peer_open(&p, &k, "sim-sgx", "sim");
     attested(&p);
-    CHECK(kit_ask(&k, &r, &a) == 401 && refused(&r, 401, "kms:admin-required"));
+    CHECK(kit_ask(&k, &r, &a) == 401 && refused(&r, 401, "door:auth-required"));
     a.header = p.cookie; /* who has attested is no administrator */
-    CHECK(kit_ask(&k, &r, &a) == 401 && refused(&r, 401, "kms:admin-required"));
+    CHECK(kit_ask(&k, &r, &a) == 401 && refused(&r, 401, "door:auth-required"));
     a = post;
     a.bearer = p.token;
     CHECK(kit_ask(&k, &r, &a) == 401 && refused(&r, 401, "door:token-issuer"));
