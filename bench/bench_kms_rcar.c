@@ -82,8 +82,8 @@ static void make_store(const char *mrenclave_hex)
                    "{\"version\":1,\"rules\":[{\"name\":\"us\",\"tee\":\"sgx\",\"sim\":true,"
                    "\"mrenclave\":\"%s\",\"tcb_status\":[\"UpToDate\"]}]}",
                    mrenclave_hex);
-    must(fix_put_policy(s, "us", policy, false, NULL) == CCZ_OK, "policy");
-    must(fix_put_secret(s, "a/b/c", "correct horse battery staple", "us", false, NULL) == CCZ_OK,
+    must(fix_put_policy(s, "a/us", policy, false, NULL) == CCZ_OK, "policy");
+    must(fix_put_secret(s, "a/b/c", "correct horse battery staple", "a/us", false, NULL) == CCZ_OK,
          "secret");
     ccz_kms_store_free(s);
 }

@@ -57,10 +57,11 @@ static ccz_rc authorize_workload(const struct ccz_ratls_peer *p, struct ccz_err 
     return CCZ_OK;
 }
 
-static ccz_rc authorize_admin(struct cczi_kms_call *call, enum ccz_kms_role need,
+static ccz_rc authorize_admin(struct cczi_kms_call *call, const struct cczi_kms_method *m,
                               struct ccz_err *err)
 {
     const struct ccz_ratls_peer *p = call->req->peer;
+    bool known;
     /* a workload's key is its own choice: finding it among the administrators would prove nothing
      */
     if (!p->pinned || p->attested) {
@@ -68,30 +69,26 @@ static ccz_rc authorize_admin(struct cczi_kms_call *call, enum ccz_kms_role need
                    "pinned administrator key");
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
-    struct cczi_kms_admin a;
-    ccz_rc rc = cczi_kms_admin_get(&a, call->store, p->spki_sha256, err);
-    if (rc == CCZ_E_NOT_FOUND) {
+    ccz_rc rc = cczi_kms_roles_in(&call->roles, &known, call->store, p->spki_sha256, NULL, err);
+    if (rc == CCZ_OK && !known) {
         char hex[65];
         ccz_hex(hex, p->spki_sha256, 32);
         ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex, "a key known to cczoo-kmsd admin");
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
-    if (rc != CCZ_OK)
-        return rc;
-    call->role = a.role;
-    if (a.role >= need)
-        return CCZ_OK;
-    ccz_refuse(err, CCZ_E_DENIED, "kms:role", ccz_kms_role_name(a.role), ccz_kms_role_name(need));
-    return cczi_kms_hint(err, CCZ_E_DENIED);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_target_ns(call->ns, m, call->req->body, err);
+    if (rc == CCZ_OK && m->target != CCZI_KMS_ON_ANY)
+        rc = cczi_kms_roles_in(&call->roles, NULL, call->store, p->spki_sha256, call->ns, err);
+    return rc == CCZ_OK ? cczi_kms_need(call, m->roles, err) : rc;
 }
 
 ccz_rc cczi_kms_authorize(struct cczi_kms_call *call, const struct cczi_kms_method *m,
                           struct ccz_err *err)
 {
-    if (!m->workload && m->role == CCZ_KMS_ROLE_NONE) /* what everybody may know */
+    if (!m->workload && !m->roles) /* what everybody may know */
         return CCZ_OK;
-    return m->workload ? authorize_workload(call->req->peer, err)
-                       : authorize_admin(call, m->role, err);
+    return m->workload ? authorize_workload(call->req->peer, err) : authorize_admin(call, m, err);
 }
 
 /* --------------------------------------------------------------------------- record */
@@ -125,7 +122,9 @@ static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
         else if (c->tee == CCZ_TEE_TDX)
             put_hex_member(b, "mrtd", c->mrtd, sizeof(c->mrtd));
     } else if (p->pinned) {
-        put_member(b, "role", ccz_kms_role_name(call->role));
+        char roles[CCZ_KMS_ROLES_SIZE];
+        ccz_kms_roles_print(roles, call->roles);
+        put_member(b, "role", roles);
     }
     put_hex_member(b, "spki_sha256", p->spki_sha256, sizeof(p->spki_sha256));
     put_member(b, "address", call->req->address);
@@ -152,6 +151,14 @@ static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const
         put_hex_member(b, "policy_sha256", call->policy_sha256, sizeof(call->policy_sha256));
     if (call->rule[0])
         put_member(b, "rule", call->rule);
+    if (call->proposal)
+        ccz_buf_printf(b, ",\"proposal\":%llu", (unsigned long long)call->proposal);
+    if (call->has_ns)
+        put_member(b, "namespace", call->ns);
+    if (call->principal[0])
+        put_member(b, "principal", call->principal);
+    if (call->given[0])
+        put_member(b, "roles", call->given);
     if (call->detail[0])
         put_member(b, "detail", call->detail);
     if (why) {
@@ -205,6 +212,12 @@ void cczi_kms_log_call(const struct cczi_kms_call *call, const char *op, const s
         put_log_value(&b, "policy", call->policy);
     if (call->rule[0])
         put_log_value(&b, "rule", call->rule);
+    if (call->proposal)
+        ccz_buf_printf(&b, " proposal=%llu", (unsigned long long)call->proposal);
+    if (call->has_ns)
+        put_log_value(&b, "namespace", call->ns);
+    if (call->principal[0])
+        put_log_value(&b, "principal", call->principal);
     if (why) {
         put_log_value(&b, "where", why->where);
         put_log_value(&b, "got", why->got);

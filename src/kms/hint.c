@@ -23,7 +23,7 @@ static const struct {
     {"kms:expired", "an administrator puts a new version"},
     {"kms:not-deleted", "delete it first; cczoo kms rm --no-recovery does both at once"},
     {"kms:recovery-window", "wait until then, or bring it back: cczoo kms undelete ITEM"},
-    {"kms:schema", "a store of schema 1 is migrated by cczoo-kmsd migrate (back it up first); a "
+    {"kms:schema", "an older store is migrated by cczoo-kmsd migrate (back it up first); a "
                    "newer one needs a newer cczoo-kmsd"},
     {"kms:unbound", "an administrator binds it with: cczoo kms bind ITEM POLICY"},
     {"kms:workload-required",
@@ -31,7 +31,21 @@ static const struct {
     {"kms:admin-required", "use the key made by cczoo-kmsd init: --admin-key FILE"},
     {"kms:admin-unknown",
      "on the machine of the KMS, while it is stopped: cczoo-kmsd admin --role admin"},
-    {"kms:role", "ask an administrator"},
+    {"kms:role", "cczoo kms role ls shows who has it; * is every namespace"},
+    {"kms:namespace",
+     "where approvals are needed an item is bound to a policy of its own namespace, so that its "
+     "own people decide"},
+    {"kms:approval-needed", "the same command with propose in front: cczoo kms propose ..."},
+    {"kms:quorum-none", "nobody has to approve this here: call it directly"},
+    {"kms:quorum-unreachable",
+     "give more keys the role approver first: the proposer's own approval does not count"},
+    {"kms:approver-proposer", "another approver has to: cczoo kms role ls shows who can"},
+    {"kms:approved-already", "it waits for others: cczoo kms proposals"},
+    {"kms:proposal-expired", "propose it again"},
+    {"kms:proposal-closed", "cczoo kms proposals shows what came of it"},
+    {"kms:proposal-changed", "this is not what you looked at: cczoo kms proposals"},
+    {"kms:proposer-role", "somebody who is an author there has to propose it again"},
+    {"kms:not-proposable", "this needs no approvals: call it directly"},
     {"kms:busy", "ask again later"},
     {"kms:instance",
      "all values of one run come from one KMS: does --kms lead to several? cczoo kms "

@@ -6,6 +6,7 @@
 #include <cczoo/kms.h>
 
 #include "kms_db.h"
+#include "kms_rows.h"
 #include "kms_token.h"
 #include "tree.h"
 
@@ -44,7 +45,6 @@ struct cczi_kms_sealer {
     struct ccz_secret *keys;                    /* CCZI_KMS_SUBKEYS times 32 bytes */
     struct ccz_aead *aead;                      /* AES-256-GCM */
     uint8_t key_check[CCZI_KMS_KEY_CHECK_SIZE]; /* public: tells one master key from another */
-    uint8_t instance[CCZ_KMS_INSTANCE_SIZE];    /* public: the same for whoever is told which KMS */
 };
 ccz_rc cczi_kms_sealer_init(struct cczi_kms_sealer *s, const struct ccz_secret *master,
                             struct ccz_err *err);
@@ -109,7 +109,8 @@ struct ccz_kms_store {
     struct ccz_kms_epoch *epoch; /* or NULL; the caller's */
     struct cczi_kms_db db;
     struct cczi_kms_sealer sealer;
-    struct cczi_kms_head head; /* as of the current transaction */
+    uint8_t instance[CCZ_KMS_INSTANCE_SIZE]; /* public: which KMS this is */
+    struct cczi_kms_head head;               /* as of the current transaction */
     bool head_dirty;
     struct cczi_kms_head before; /* as of the savepoint */
     bool before_dirty;
@@ -122,16 +123,15 @@ struct ccz_kms_store {
     uint64_t settled_seq;       /* end of the chain that on_commit was last told */
     cczi_kms_batch_fn on_batch; /* cczi_kms_sign_batch() */
     void *on_batch_arg;
+    uint64_t roles_changed;          /* counts; also changes that were undone */
     struct cczi_kms_lines lines;     /* lines of the current transaction, or of the last one */
     struct cczi_kms_signer signer;   /* loaded by cczi_kms_signer_ensure() */
     struct cczi_kms_token_key token; /* loaded by cczi_kms_token_key() */
 };
-/* Opens a state folder whose database has schema @p schema: master key and all, but nothing is checked yet. For
- * migrate.c, which is given older ones. */
+/* Opens a state folder whose database has schema @p schema (0 = an older one, for migrate.c): master key and all, but nothing
+ * is checked yet. */
 ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_kms_state *state,
                                   int64_t schema, struct ccz_err *err);
-ccz_rc cczi_kms_admins_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
-                             struct ccz_err *err);
 /* A store in memory with one administrator, for tests and fuzzing. */
 ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret *master,
                              const uint8_t admin_spki_sha256[32], int64_t now_s,
@@ -161,22 +161,24 @@ ccz_rc cczi_kms_row_add(uint8_t mac[32], struct ccz_kms_store *s, const char *ta
                         const struct ccz_span *fields, size_t len);
 ccz_rc cczi_kms_row_remove(struct ccz_kms_store *s, const uint8_t mac[32]);
 
+/* Every table of rows.c: MACs, into the set. */
+ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+                             struct ccz_err *err);
+
 /* -------------------------------------------------------------------------- admin.c */
 
-struct cczi_kms_admin {
-    uint8_t spki_sha256[32];
-    enum ccz_kms_role role;
-    uint8_t mac[32];
-};
-/* @retval CCZ_E_NOT_FOUND no such key (err is not filled) */
-ccz_rc cczi_kms_admin_get(struct cczi_kms_admin *out, struct ccz_kms_store *s,
-                          const uint8_t spki_sha256[32], struct ccz_err *err);
-ccz_rc cczi_kms_admin_put(struct ccz_kms_store *s, const uint8_t spki_sha256[32],
-                          enum ccz_kms_role role, struct ccz_err *err);
-/* Calls fn for each row, its MAC checked; stops at the first error. */
-typedef ccz_rc (*cczi_kms_admin_fn)(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err);
-ccz_rc cczi_kms_admin_each(struct ccz_kms_store *s, cczi_kms_admin_fn fn, void *arg,
+/* The instance secret, in a transaction of a store that is being made or migrated, and what comes of it: s->instance. */
+ccz_rc cczi_kms_instance_make(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err);
+/* Checks @p a and puts it, what must hold afterwards too; inside a transaction. where = "kms:roles", "kms:label" and those of
+ * cczi_kms_access_check() */
+ccz_rc cczi_kms_grant(struct ccz_kms_store *s, const struct cczi_kms_admin *a, struct ccz_err *err);
+/* Of a store that is being made, after its first administrator. */
+ccz_rc cczi_kms_first_roles(struct ccz_kms_store *s, const struct ccz_kms_approvals *ap,
+                            int64_t now_s, struct ccz_err *err);
+ccz_rc cczi_kms_quorum_set(struct ccz_kms_store *s, const char *ns, uint32_t needed,
                            struct ccz_err *err);
+/* Inside a transaction. where = "kms:instance" there is none */
+ccz_rc cczi_kms_instance_load(struct ccz_kms_store *s, struct ccz_err *err);
 
 /* --------------------------------------------------------------------------- item.c */
 
@@ -214,17 +216,6 @@ ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_item 
 ccz_rc cczi_kms_item_last(uint32_t *version, struct ccz_kms_store *s,
                           const struct cczi_kms_ref *ref, struct ccz_err *err);
 
-struct cczi_kms_binding {
-    char policy[CCZ_KMS_NAME_SIZE];
-    uint8_t mac[32];
-};
-ccz_rc cczi_kms_binding_get(struct cczi_kms_binding *out, struct ccz_kms_store *s,
-                            const struct cczi_kms_ref *ref, struct ccz_err *err);
-ccz_rc cczi_kms_binding_put(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                            const char *policy, struct ccz_err *err); /* replaces */
-ccz_rc cczi_kms_binding_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                               struct ccz_err *err);
-
 struct cczi_kms_policy {
     int64_t created_s;
     uint8_t sha256[32];
@@ -255,19 +246,16 @@ struct cczi_kms_policies_stat {
 };
 struct cczi_kms_policies_stat cczi_kms_policies_stat(const struct cczi_kms_policies *c);
 
-/* Check of all rows of the three tables: MACs, sealed values; toggles each into `set`. */
-ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+/* Check of all rows: MACs, sealed values; toggles each into `set`. */
+ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                             struct ccz_err *err);
-/* The same but for table item. */
-ccz_rc cczi_kms_others_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
-                             struct ccz_err *err);
+ccz_rc cczi_kms_policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+                               struct ccz_err *err);
 
-/* Rekey, inside a transaction: each row is read under s->sealer and gets its MAC (and its sealed value) under `to`; each new
- * MAC is toggled into `set`, which is that of `to`. */
+/* Rekey of items and policies, inside a transaction: each row is read under s->sealer and gets its MAC (and its sealed value)
+ * under `to`; each new MAC is toggled into `set`, which is that of `to`. */
 ccz_rc cczi_kms_items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
                             struct ccz_err *err);
-ccz_rc cczi_kms_admins_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
-                             struct ccz_err *err);
 
 /* -------------------------------------------------------------------------- audit.c */
 
@@ -372,6 +360,40 @@ struct cczi_msg_item {
     uint64_t disabled, expires_s, delete_after_s;
     struct ccz_span metadata;
 };
+struct cczi_msg_role { /* SetRole, and a line of ListRoles */
+    struct ccz_span ns, principal;
+    uint64_t roles, kind;
+    struct ccz_span label;
+};
+struct cczi_msg_quorum { /* SetQuorum, and a line of ListRoles */
+    struct ccz_span ns;
+    uint64_t needed;
+};
+struct cczi_msg_propose_req {
+    struct ccz_span method, body;
+    uint64_t valid_s;
+};
+struct cczi_msg_propose_resp {
+    uint64_t id, needed, expires_s;
+    struct ccz_span sha256, receipt;
+};
+struct cczi_msg_approve_req { /* Reject has no digest */
+    uint64_t id;
+    struct ccz_span sha256;
+};
+struct cczi_msg_approve_resp {
+    uint64_t done, approvals, needed, executed_seq;
+    struct ccz_span receipt;
+};
+struct cczi_msg_proposals_req {
+    uint64_t after_id, limit;
+};
+struct cczi_msg_proposal { /* and approvers in field 10 */
+    uint64_t id;
+    struct ccz_span ns, method, body, proposer;
+    uint64_t created_s, expires_s, state, needed;
+    struct ccz_span sha256;
+};
 struct cczi_msg_audit_req {
     uint64_t after_seq, limit;
 };
@@ -392,9 +414,18 @@ extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],
     cczi_msg_release_resp[], cczi_msg_put_req[], cczi_msg_put_resp[], cczi_msg_put_policy_req[],
     cczi_msg_bind_req[], cczi_msg_delete_req[], cczi_msg_target_req[], cczi_msg_get_policy_resp[],
     cczi_msg_none[], cczi_msg_name[], cczi_msg_item[], cczi_msg_audit_req[], cczi_msg_audit_line[],
-    cczi_msg_checkpoint[], cczi_msg_status[];
+    cczi_msg_checkpoint[], cczi_msg_status[], cczi_msg_role[], cczi_msg_quorum[],
+    cczi_msg_propose_req[], cczi_msg_propose_resp[], cczi_msg_approve_req[], cczi_msg_reject_req[],
+    cczi_msg_approve_resp[], cczi_msg_proposals_req[], cczi_msg_proposal[];
 /* Field numbers used outside the tables. */
-enum { CCZI_MSG_REPEATED = 1, CCZI_MSG_MORE = 2, CCZI_MSG_INCLUSION = 14, CCZI_MSG_RECEIPT = 15 };
+enum {
+    CCZI_MSG_REPEATED = 1,
+    CCZI_MSG_MORE = 2,
+    CCZI_MSG_QUORUMS = 3,
+    CCZI_MSG_APPROVERS = 10,
+    CCZI_MSG_INCLUSION = 14,
+    CCZI_MSG_RECEIPT = 15
+};
 
 #define CCZI_KMS_SERVICE "/cczoo.kms.v1.Kms/"
 
@@ -404,7 +435,9 @@ enum { CCZI_MSG_REPEATED = 1, CCZI_MSG_MORE = 2, CCZI_MSG_INCLUSION = 14, CCZI_M
 struct cczi_kms_call {
     struct ccz_kms_store *store;
     const struct ccz_kms_request *req;
-    enum ccz_kms_role role; /* of an administrator */
+    uint32_t roles;             /* of an administrator, in `ns` */
+    char ns[CCZ_KMS_NAME_SIZE]; /* what the call is about; "*" = the store as a whole */
+    bool approved; /* a proposal that is executed, or tried: no guard stands in its way */
     /* for the audit line; filled once checked, so that no line quotes unchecked text */
     struct cczi_kms_ref ref;
     bool has_ref;
@@ -414,19 +447,87 @@ struct cczi_kms_call {
     bool has_policy_sha256;
     char rule[64];
     char detail[64]; /* of the method's own, in fixed words */
+    bool has_ns;     /* name it */
+    uint64_t proposal;
+    char principal[65], given[CCZ_KMS_ROLES_SIZE]; /* who gets which roles */
 };
 typedef ccz_rc (*cczi_kms_method_fn)(struct ccz_buf *response, struct cczi_kms_call *call,
                                      struct ccz_err *err);
+/* Where the request says what it is about: in its field 1, if anywhere. */
+enum cczi_kms_target {
+    CCZI_KMS_ON_STORE, /* nowhere: the roles have to be held for all namespaces */
+    CCZI_KMS_ON_NAME,  /* NAME */
+    CCZI_KMS_ON_REF,   /* key/NAME, secret/NAME, policy/NAME */
+    CCZI_KMS_ON_NS,    /* a namespace itself */
+    CCZI_KMS_ON_ANY    /* roles in any namespace will do; the method looks closer */
+};
+/* Whoever works with items and policies reads what they are like. */
+#define CCZI_KMS_READERS CCZ_KMS_ROLE_ADMIN
 struct cczi_kms_method {
     const char *name; /* last part of the path */
     bool
-        workload; /* for attested workloads; else for pinned keys with `role`, NONE: for everybody */
-    enum ccz_kms_role role;
+        workload; /* for attested workloads; else for pinned keys with one of `roles`, 0: for everybody */
+    uint32_t roles;
     bool recorded;          /* leaves an audit line when accepted, and answers with its receipt */
     cczi_kms_method_fn run; /* inside a transaction */
+    enum cczi_kms_target target;
+    bool guarded; /* run() calls cczi_kms_guard(), and it may be proposed */
 };
 extern const struct cczi_kms_method cczi_kms_methods[];
 extern const size_t cczi_kms_methods_len;
+
+/* access.c: who may do what where. */
+void cczi_kms_ns_of(char out[CCZ_KMS_NAME_SIZE], const char *name);
+/* "", "*" or one segment of a name. where = "kms:namespace-name" */
+ccz_rc cczi_kms_ns_parse(char out[CCZ_KMS_NAME_SIZE], struct ccz_span text, struct ccz_err *err);
+/* Roles of a principal in @p ns: those given there and those given for all (but author and approver, where the namespace has a
+ * quorum of its own); NULL = anywhere. *known: he has any at all. */
+ccz_rc cczi_kms_roles_in(uint32_t *roles, bool *known, struct ccz_kms_store *s,
+                         const uint8_t id[32], const char *ns, struct ccz_err *err);
+/* Where the caller may read metadata, for methods whose answer is about many namespaces. */
+struct cczi_kms_readable {
+    char (*ns)[CCZ_KMS_NAME_SIZE];
+    size_t len;
+    bool all;
+};
+ccz_rc cczi_kms_readable(struct cczi_kms_readable *out, const struct cczi_kms_call *call,
+                         struct ccz_err *err);
+bool cczi_kms_may_read(const struct cczi_kms_readable *r, const char *ns);
+void cczi_kms_readable_deinit(struct cczi_kms_readable *r);
+/* One of @p roles is among call->roles, or "kms:role". */
+ccz_rc cczi_kms_need(const struct cczi_kms_call *call, uint32_t roles, struct ccz_err *err);
+/* Approvals that a guarded method needs in @p ns: its own number, else that of "*". */
+ccz_rc cczi_kms_approvals_needed(uint32_t *needed, struct ccz_kms_store *s, const char *ns,
+                                 struct ccz_err *err);
+/* For what changes who gets what, before it is done: refused as "kms:approval-needed" where call->ns has a quorum and this is
+ * no approved proposal. */
+ccz_rc cczi_kms_guard(const struct cczi_kms_call *call, struct ccz_err *err);
+/* An item of call->ns may be bound to this policy. where = "kms:namespace" */
+ccz_rc cczi_kms_may_bind(const struct cczi_kms_call *call, const char *policy, struct ccz_err *err);
+/* What must hold after roles or quorums were changed. where = "kms:last-admin", "kms:quorum-unreachable", "kms:namespace" */
+ccz_rc cczi_kms_access_check(struct ccz_kms_store *s, struct ccz_err *err);
+/* The namespace of a request of @p m into call->ns. where = "kms:request", "kms:name", "kms:namespace-name" */
+ccz_rc cczi_kms_target_ns(char ns[CCZ_KMS_NAME_SIZE], const struct cczi_kms_method *m,
+                          struct ccz_span body, struct ccz_err *err);
+
+/* methods_roles.c, methods_propose.c */
+ccz_rc cczi_kms_run_set_role(struct ccz_buf *response, struct cczi_kms_call *call,
+                             struct ccz_err *err);
+ccz_rc cczi_kms_run_set_quorum(struct ccz_buf *response, struct cczi_kms_call *call,
+                               struct ccz_err *err);
+ccz_rc cczi_kms_run_list_roles(struct ccz_buf *response, struct cczi_kms_call *call,
+                               struct ccz_err *err);
+/* What approvers say they read. */
+ccz_rc cczi_kms_proposal_digest(uint8_t out[32], const char *method, struct ccz_span body,
+                                struct ccz_err *err);
+ccz_rc cczi_kms_run_propose(struct ccz_buf *response, struct cczi_kms_call *call,
+                            struct ccz_err *err);
+ccz_rc cczi_kms_run_approve(struct ccz_buf *response, struct cczi_kms_call *call,
+                            struct ccz_err *err);
+ccz_rc cczi_kms_run_reject(struct ccz_buf *response, struct cczi_kms_call *call,
+                           struct ccz_err *err);
+ccz_rc cczi_kms_run_list_proposals(struct ccz_buf *response, struct cczi_kms_call *call,
+                                   struct ccz_err *err);
 
 /* methods.c, for methods_life.c. CCZ_E_NOT_FOUND of a getter becomes an answer for the caller. */
 ccz_rc cczi_kms_or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, const char *name);
@@ -446,6 +547,16 @@ ccz_rc cczi_kms_run_disable(struct ccz_buf *response, struct cczi_kms_call *call
 ccz_rc cczi_kms_run_enable(struct ccz_buf *response, struct cczi_kms_call *call,
                            struct ccz_err *err);
 
+/* client.c, for the other files of clients. */
+ccz_rc cczi_kms_malformed(struct ccz_err *err); /* where = "kms:response" */
+/* One call; @p response is initialised here, wipes itself, and is freed by the caller in any case. */
+ccz_rc cczi_kms_call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
+                     const struct cczi_msg_field *fields, const void *msg, struct ccz_err *err);
+/* A method that answers with a receipt only. @param[out] receipt  may be NULL */
+ccz_rc cczi_kms_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                       const char *method, const struct cczi_msg_field *fields, const void *msg,
+                       struct ccz_err *err);
+ccz_rc cczi_kms_take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err);
 /* methods.c: a policy by its name over the peer's claims; the audit line names it from here on. */
 ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err);
 /* methods_attest.c */

@@ -68,7 +68,7 @@ ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct 
 static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
 {
     struct cczi_kms_binding b;
-    ccz_rc rc = cczi_kms_binding_get(&b, call->store, &call->ref, err);
+    ccz_rc rc = cczi_kms_binding_get(&b, call->store, &call->ref, 0, err);
     if (rc == CCZ_E_NOT_FOUND) {
         ccz_refuse(err, CCZ_E_DENIED, "kms:unbound", "no policy", "an item bound to a policy");
         return cczi_kms_hint(err, CCZ_E_DENIED);
@@ -109,7 +109,7 @@ static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, 
         .policy = ccz_span_str(call->policy),
         .policy_sha256 = CCZ_SPAN(call->policy_sha256, 32),
         .rule = ccz_span_str(call->rule),
-        .instance = CCZ_SPAN(call->store->sealer.instance, CCZ_KMS_INSTANCE_SIZE),
+        .instance = CCZ_SPAN(call->store->instance, CCZ_KMS_INSTANCE_SIZE),
     };
     cczi_msg_put(response, cczi_msg_release_resp, &out);
     return CCZ_OK;
@@ -174,13 +174,19 @@ static ccz_rc bind_to(struct cczi_kms_call *call, struct ccz_span policy, struct
 {
     char name[CCZ_KMS_NAME_SIZE];
     ccz_rc rc = cczi_kms_name(name, policy, err);
+    if (rc == CCZ_OK) /* also where it is asked for along with a new item, which is an operator's */
+        rc = cczi_kms_need(call, CCZ_KMS_ROLE_AUTHOR, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_guard(call, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_may_bind(call, name, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_kms_policy p = {0};
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     rc = load_policy(&p, call, name, err);
     ccz_buf_free(&p.json);
-    return rc == CCZ_OK ? cczi_kms_binding_put(call->store, &call->ref, name, err) : rc;
+    return rc == CCZ_OK ? cczi_kms_binding_put(call->store, &call->ref, 0, name, err) : rc;
 }
 
 /* Stores a value as the next version of call->ref, and binds it if asked to. */
@@ -267,6 +273,9 @@ static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *cal
         return rc;
     call->ref.kind = CCZI_KMS_POLICY;
     call->has_ref = true;
+    rc = cczi_kms_guard(call, err);
+    if (rc != CCZ_OK)
+        return rc;
     CCZ_AUTO(ccz_policy)
     parsed = NULL; /* what does not parse must not wait for the first release to say so */
     rc = ccz_policy_parse(&parsed, m.json, err);
@@ -363,25 +372,47 @@ static void put_item_row(struct ccz_buf *response, struct cczi_q *q)
     ccz_pb_close(response, mark);
 }
 
+/* Rows behind @p from, which moves along. @p n counts those that were put. @param[out] end  there are no more */
+static ccz_rc list_some(struct ccz_buf *response, size_t *n, bool *end, struct cczi_kms_ref *from,
+                        struct ccz_kms_store *s, const struct cczi_kms_readable *r,
+                        struct ccz_err *err)
+{
+    size_t rows = 0;
+    struct cczi_kms_ref after = *from;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_LIST);
+    cczi_q_int(&q, after.kind);
+    cczi_q_text(&q, after.name);
+    cczi_q_int(&q, LIST_PAGE + 1);
+    while (*n <= LIST_PAGE && cczi_q_row(&q)) {
+        rows++;
+        from->kind = (enum cczi_kms_kind)cczi_q_col_int(&q, 0);
+        cczi_q_col_text(from->name, sizeof(from->name), &q, 1);
+        char ns[CCZ_KMS_NAME_SIZE];
+        cczi_kms_ns_of(ns, from->name);
+        if (cczi_kms_may_read(r, ns) && ++*n <= LIST_PAGE)
+            put_item_row(response, &q);
+    }
+    *end = rows <= LIST_PAGE;
+    return cczi_q_end(&q, err);
+}
+
 static ccz_rc run_list(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
 {
     struct ccz_span after;
     struct cczi_kms_ref from = {0}; /* kind 0 sorts before every item */
+    struct cczi_kms_readable r = {0};
     ccz_rc rc = take_name(&after, call, err);
     if (rc == CCZ_OK && after.size)
         rc = cczi_kms_ref_parse(&from, after, err);
-    if (rc != CCZ_OK)
-        return rc;
-    struct cczi_q q = cczi_q_start(&call->store->db, CCZI_SQL_LIST);
-    cczi_q_int(&q, from.kind);
-    cczi_q_text(&q, from.name);
-    cczi_q_int(&q, LIST_PAGE + 1);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_readable(&r, call, err);
     size_t n = 0;
-    while (cczi_q_row(&q) && ++n <= LIST_PAGE)
-        put_item_row(response, &q);
+    for (bool end = false; rc == CCZ_OK && !end && n <= LIST_PAGE;)
+        rc = list_some(response, &n, &end, &from, call->store, &r, err);
     if (n > LIST_PAGE)
         ccz_pb_put_uint(response, CCZI_MSG_MORE, 1);
-    return cczi_q_end(&q, err);
+    cczi_kms_readable_deinit(&r);
+    return rc;
 }
 
 static ccz_rc run_describe(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -477,7 +508,7 @@ static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, s
         .started_s = (uint64_t)info->started_s,
         .audit_seq = call->store->head.seq,
         .audit_sha256 = CCZ_SPAN(call->store->head.hash, 32),
-        .instance = CCZ_SPAN(call->store->sealer.instance, CCZ_KMS_INSTANCE_SIZE),
+        .instance = CCZ_SPAN(call->store->instance, CCZ_KMS_INSTANCE_SIZE),
     };
     if (info->collateral_expires_s)
         m.collateral_expires_s = (uint64_t)info->collateral_expires_s(info->arg);
@@ -493,24 +524,35 @@ static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, s
 }
 
 const struct cczi_kms_method cczi_kms_methods[] = {
-    {"Release", true, CCZ_KMS_ROLE_NONE, true, run_release},
-    {"CreateKey", false, CCZ_KMS_ROLE_ADMIN, true, run_create_key},
-    {"PutSecret", false, CCZ_KMS_ROLE_ADMIN, true, run_put_secret},
-    {"PutPolicy", false, CCZ_KMS_ROLE_ADMIN, true, run_put_policy},
-    {"Bind", false, CCZ_KMS_ROLE_ADMIN, true, run_bind},
-    {"Delete", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_delete},
-    {"Undelete", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_undelete},
-    {"Destroy", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_destroy},
-    {"Disable", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_disable},
-    {"Enable", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_enable},
-    {"GetPolicy", false, CCZ_KMS_ROLE_AUDITOR, false, run_get_policy},
-    {"List", false, CCZ_KMS_ROLE_AUDITOR, false, run_list},
-    {"Describe", false, CCZ_KMS_ROLE_AUDITOR, false, run_describe},
-    {"AuditTail", false, CCZ_KMS_ROLE_AUDITOR, false, run_audit_tail},
-    {"Status", false, CCZ_KMS_ROLE_AUDITOR, false, run_status},
-    {"Checkpoint", false, CCZ_KMS_ROLE_AUDITOR, false, run_checkpoint},
-    {"Attest", true, CCZ_KMS_ROLE_NONE, true, cczi_kms_run_attest},
-    {"TokenKeys", false, CCZ_KMS_ROLE_NONE, false, cczi_kms_run_token_keys},
-    {"RotateTokenKey", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_rotate_token_key},
+    {"Release", true, 0, true, run_release, CCZI_KMS_ON_REF, false},
+    {"CreateKey", false, CCZ_KMS_ROLE_OPERATOR, true, run_create_key, CCZI_KMS_ON_NAME, false},
+    {"PutSecret", false, CCZ_KMS_ROLE_OPERATOR, true, run_put_secret, CCZI_KMS_ON_NAME, false},
+    {"PutPolicy", false, CCZ_KMS_ROLE_AUTHOR, true, run_put_policy, CCZI_KMS_ON_NAME, true},
+    {"Bind", false, CCZ_KMS_ROLE_AUTHOR, true, run_bind, CCZI_KMS_ON_REF, true},
+    {"Delete", false, CCZ_KMS_ROLE_OPERATOR | CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_delete,
+     CCZI_KMS_ON_REF, true},
+    {"Undelete", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_undelete, CCZI_KMS_ON_REF, false},
+    {"Destroy", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_destroy, CCZI_KMS_ON_REF, false},
+    {"Disable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_disable, CCZI_KMS_ON_REF, false},
+    {"Enable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_enable, CCZI_KMS_ON_REF, false},
+    {"GetPolicy", false, CCZI_KMS_READERS, false, run_get_policy, CCZI_KMS_ON_NAME, false},
+    {"List", false, CCZI_KMS_READERS, false, run_list, CCZI_KMS_ON_ANY, false},
+    {"Describe", false, CCZI_KMS_READERS, false, run_describe, CCZI_KMS_ON_REF, false},
+    {"AuditTail", false, CCZ_KMS_ROLE_AUDITOR, false, run_audit_tail, CCZI_KMS_ON_STORE, false},
+    {"Status", false, CCZI_KMS_READERS, false, run_status, CCZI_KMS_ON_STORE, false},
+    {"Checkpoint", false, CCZ_KMS_ROLE_AUDITOR, false, run_checkpoint, CCZI_KMS_ON_STORE, false},
+    {"SetRole", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_set_role, CCZI_KMS_ON_NS, true},
+    {"SetQuorum", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_set_quorum, CCZI_KMS_ON_NS, true},
+    {"ListRoles", false, CCZI_KMS_READERS, false, cczi_kms_run_list_roles, CCZI_KMS_ON_ANY, false},
+    {"Propose", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_propose, CCZI_KMS_ON_ANY, false},
+    {"Approve", false, CCZ_KMS_ROLE_APPROVER, true, cczi_kms_run_approve, CCZI_KMS_ON_ANY, false},
+    {"Reject", false, CCZ_KMS_ROLE_APPROVER | CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_reject,
+     CCZI_KMS_ON_ANY, false},
+    {"ListProposals", false, CCZI_KMS_READERS, false, cczi_kms_run_list_proposals, CCZI_KMS_ON_ANY,
+     false},
+    {"Attest", true, 0, true, cczi_kms_run_attest, CCZI_KMS_ON_STORE, false},
+    {"TokenKeys", false, 0, false, cczi_kms_run_token_keys, CCZI_KMS_ON_STORE, false},
+    {"RotateTokenKey", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_rotate_token_key,
+     CCZI_KMS_ON_STORE, false},
 };
 const size_t cczi_kms_methods_len = sizeof(cczi_kms_methods) / sizeof(cczi_kms_methods[0]);

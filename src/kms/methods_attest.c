@@ -81,7 +81,7 @@ struct texts {
 static void issuer_of(char out[ISSUER_SIZE_MAX + 1], const struct cczi_kms_call *call)
 {
     char hex[2 * CCZ_KMS_INSTANCE_SIZE + 1];
-    ccz_hex(hex, call->store->sealer.instance, CCZ_KMS_INSTANCE_SIZE);
+    ccz_hex(hex, call->store->instance, CCZ_KMS_INSTANCE_SIZE);
     if (call->req->info->issuer)
         (void)snprintf(out, ISSUER_SIZE_MAX + 1, "%s", call->req->info->issuer);
     else
@@ -221,7 +221,7 @@ ccz_rc cczi_kms_run_attest(struct ccz_buf *response, struct cczi_kms_call *call,
     struct cczi_msg_attest_resp out = {
         .token = ccz_buf_span(&token),
         .expires_s = (uint64_t)call->req->now_s + CCZI_KMS_TOKEN_LIFETIME_S,
-        .instance = CCZ_SPAN(call->store->sealer.instance, CCZ_KMS_INSTANCE_SIZE),
+        .instance = CCZ_SPAN(call->store->instance, CCZ_KMS_INSTANCE_SIZE),
     };
     cczi_msg_put(response, cczi_msg_attest_resp, &out);
     return CCZ_OK;

@@ -195,10 +195,8 @@ static ccz_rc destroy_versions(struct cczi_kms_call *call, bool at_once, struct 
     if (rc == CCZ_OK && left != 0 && left < last) /* or its number would be given out again */
         return refuse_state(err, CCZ_E_DENIED, "kms:latest-version",
                             "the latest of several versions", "an older one, or all");
-    if (rc == CCZ_OK && left == 0) {
-        rc = cczi_kms_binding_delete(call->store, &call->ref, err);
-        rc = rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
-    }
+    if (rc == CCZ_OK && left == 0)
+        rc = cczi_kms_binding_delete_all(call->store, &call->ref, err);
     return cczi_kms_or_not_found(err, rc, cczi_kms_kind_name(call->ref.kind), call->ref.name);
 }
 
@@ -213,8 +211,12 @@ ccz_rc cczi_kms_run_destroy(struct ccz_buf *response, struct cczi_kms_call *call
 
 static ccz_rc delete_policy(struct cczi_kms_call *call, struct ccz_err *err)
 {
-    bool used;
-    ccz_rc rc = cczi_kms_policy_used(&used, call->store, call->ref.name, err);
+    bool used = false;
+    ccz_rc rc = cczi_kms_need(call, CCZ_KMS_ROLE_AUTHOR, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_guard(call, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_policy_used(&used, call->store, call->ref.name, err);
     if (rc == CCZ_OK && used) {
         ccz_fail(err, CCZ_E_DENIED, "kms:policy-in-use", 0, "items are bound to policy \"%s\"",
                  call->ref.name);
@@ -252,8 +254,10 @@ ccz_rc cczi_kms_run_delete(struct ccz_buf *response, struct cczi_kms_call *call,
     ccz_rc rc = take_target(&m, call, cczi_msg_delete_req, true, err);
     if (rc != CCZ_OK)
         return rc;
-    if (call->ref.kind != CCZI_KMS_POLICY)
-        return delete_item(call, &m, err);
+    if (call->ref.kind != CCZI_KMS_POLICY) {
+        rc = cczi_kms_need(call, CCZ_KMS_ROLE_OPERATOR, err);
+        return rc == CCZ_OK ? delete_item(call, &m, err) : rc;
+    }
     if (m.version || m.recovery_s || m.no_recovery)
         return ccz_fail(err, CCZ_E_FORMAT, "kms:request", 2,
                         "a policy has no versions and no window");

@@ -31,9 +31,12 @@ struct ccz_kms_service {
     struct job *first, **last;
     size_t queued;
     bool stop;
-    /* administrators when the service was made; immutable, so pins need no lock */
-    uint8_t (*admins)[32];
-    size_t admins_len;
+    pthread_mutex_t pins_lock; /* who has a role: read by event loops, renewed by the worker */
+    struct pins {
+        uint8_t (*id)[32];
+        size_t len;
+    } pins;
+    uint64_t roles_seen; /* count of the store that they are of */
 };
 
 static void job_free(struct job *j)
@@ -75,11 +78,20 @@ static ccz_rc refuse_unknown(const uint8_t id[32], struct ccz_err *err)
     return cczi_kms_hint(err, CCZ_E_DENIED);
 }
 
+static ccz_rc note_role(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err)
+{
+    (void)a;
+    (void)err;
+    *(bool *)arg = true;
+    return CCZ_OK;
+}
+
+/* Has a role in some namespace. */
 static ccz_rc look_up(struct ccz_kms_store *store, const uint8_t id[32], struct ccz_err *err)
 {
-    struct cczi_kms_admin a;
-    ccz_rc rc = cczi_kms_admin_get(&a, store, id, err);
-    return rc == CCZ_E_NOT_FOUND ? refuse_unknown(id, err) : rc;
+    bool known = false;
+    ccz_rc rc = cczi_kms_admin_each(store, id, note_role, &known, err);
+    return rc == CCZ_OK && !known ? refuse_unknown(id, err) : rc;
 }
 
 /* Behind the calls that came with it, so that its answer says that the worker gets through. */
@@ -126,11 +138,23 @@ static void handle_jobs(struct ccz_kms_service *s, struct job *jobs)
             answer_probe(s, j);
 }
 
+static ccz_rc load_pins(struct ccz_kms_service *s, struct ccz_err *err);
+
+/* Whoever was given a role can connect from now on. */
+static void renew_pins(struct ccz_kms_service *s)
+{
+    struct ccz_err err = {0};
+    if (s->cfg.store->roles_changed != s->roles_seen && load_pins(s, &err) != CCZ_OK)
+        ccz_log(CCZ_LOG_ERROR, "kms", "new administrators cannot connect yet: where=%s %s",
+                err.where, err.msg);
+}
+
 static void *work(void *arg)
 {
     struct ccz_kms_service *s = arg;
     for (struct job *jobs; (jobs = take_jobs(s)) != NULL;) {
         handle_jobs(s, jobs);
+        renew_pins(s);
         while (jobs) {
             struct job *next = jobs->next;
             job_free(jobs);
@@ -245,14 +269,18 @@ ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *ser
 
 ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki, struct ccz_err *err)
 {
-    const struct ccz_kms_service *s = service;
+    struct ccz_kms_service *s = service;
     uint8_t digest[32];
+    bool found = false;
     ccz_rc rc = ccz_sha256(digest, spki);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:pin", 0, "cannot hash a public key");
-    for (size_t i = 0; i < s->admins_len; i++)
-        if (ccz_ct_eq(digest, s->admins[i], sizeof(digest)))
-            return CCZ_OK;
+    pthread_mutex_lock(&s->pins_lock);
+    for (size_t i = 0; i < s->pins.len; i++)
+        found = found || ccz_ct_eq(digest, s->pins.id[i], sizeof(digest));
+    pthread_mutex_unlock(&s->pins_lock);
+    if (found)
+        return CCZ_OK;
     return refuse_unknown(digest, err);
 }
 
@@ -260,22 +288,34 @@ ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki, struct ccz_err *
 
 static ccz_rc add_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err)
 {
-    struct ccz_kms_service *s = arg;
-    uint8_t(*p)[32] = realloc(s->admins, (s->admins_len + 1) * sizeof(*p));
+    struct pins *l = arg;
+    uint8_t(*p)[32] = realloc(l->id, (l->len + 1) * sizeof(*p));
     if (!p)
         return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
-    memcpy(p[s->admins_len++], a->spki_sha256, 32);
-    s->admins = p;
+    memcpy(p[l->len++], a->id, 32);
+    l->id = p;
     return CCZ_OK;
 }
 
-static ccz_rc load_admins(struct ccz_kms_service *s, struct ccz_err *err)
+/* On failure they stay what they were. */
+static ccz_rc load_pins(struct ccz_kms_service *s, struct ccz_err *err)
 {
+    struct pins l = {0};
+    uint64_t seen = s->cfg.store->roles_changed;
     ccz_rc rc = cczi_kms_begin_read(s->cfg.store, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = cczi_kms_admin_each(s->cfg.store, add_admin, s, err);
+    rc = cczi_kms_admin_each(s->cfg.store, NULL, add_admin, &l, err);
     cczi_kms_rollback(s->cfg.store);
+    if (rc == CCZ_OK) {
+        pthread_mutex_lock(&s->pins_lock);
+        struct pins was = s->pins;
+        s->pins = l;
+        pthread_mutex_unlock(&s->pins_lock);
+        s->roles_seen = seen;
+        l = was;
+    }
+    free(l.id);
     return rc;
 }
 
@@ -289,7 +329,8 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
     s->cfg = *cfg;
     s->last = &s->first;
     s->batch = calloc(CCZI_KMS_BATCH_MAX, sizeof(*s->batch));
-    ccz_rc rc = s->batch ? load_admins(s, err)
+    pthread_mutex_init(&s->pins_lock, NULL);
+    ccz_rc rc = s->batch ? load_pins(s, err)
                          : ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     if (rc == CCZ_OK) {
         pthread_mutex_init(&s->lock, NULL);
@@ -302,7 +343,8 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
         }
     }
     if (rc != CCZ_OK) {
-        free(s->admins);
+        pthread_mutex_destroy(&s->pins_lock);
+        free(s->pins.id);
         free(s->batch);
         free(s);
         return rc;
@@ -322,7 +364,8 @@ void ccz_kms_service_free(struct ccz_kms_service *s)
     pthread_join(s->worker, NULL);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
-    free(s->admins);
+    pthread_mutex_destroy(&s->pins_lock);
+    free(s->pins.id);
     free(s->batch);
     free(s);
 }

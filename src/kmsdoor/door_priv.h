@@ -69,6 +69,8 @@ CCZ_MUST_USE ccz_rc cczi_issuers_new(struct cczi_issuers **out,
 CCZ_MUST_USE ccz_rc cczi_issuers_start(struct cczi_issuers *s, struct ccz_err *err);
 void cczi_issuers_stop(struct cczi_issuers *s);
 void cczi_issuers_free(struct cczi_issuers *s); /* NULL is fine */
+/* Test hook, before the start: instead of 60 s. */
+void cczi_issuers_set_again(struct cczi_issuers *s, int64_t ms);
 ccz_rc cczi_issuers_reload(struct cczi_issuers *s);
 /* @param[out] id  of the subject
  * @retval "door:token" (no token, or no claims), "door:token-issuer", "door:token-keys" (none are known yet), "door:token-subject",

@@ -82,6 +82,15 @@ const char *ccz_http_header(const struct ccz_http_req *req, const char *name)
     return evhttp_find_header(evhttp_request_get_input_headers(req->ev), name);
 }
 
+size_t ccz_http_header_count(const struct ccz_http_req *req, const char *name)
+{
+    const struct evkeyvalq *fields = evhttp_request_get_input_headers(req->ev);
+    size_t n = 0;
+    for (const struct evkeyval *f = fields->tqh_first; f; f = f->next.tqe_next)
+        n += strcasecmp(f->key, name) == 0;
+    return n;
+}
+
 struct ccz_span ccz_http_body(const struct ccz_http_req *req)
 {
     struct evbuffer *in = evhttp_request_get_input_buffer(req->ev);
@@ -222,6 +231,9 @@ static bool is_digits(const char *s)
 static bool is_sound(struct evhttp_request *ev)
 {
     size_t hosts = 0, lengths = 0, codings = 0;
+    if (strncmp(evhttp_request_get_uri(ev), "//", 2) ==
+        0) /* 3.2.1: a path, or a host and a path? */
+        return false;
     struct evkeyvalq *fields = evhttp_request_get_input_headers(ev);
     for (struct evkeyval *f = fields->tqh_first; f; f = f->next.tqe_next) {
         if (!is_token(f->key)) /* 5.1: also a space before the colon */

@@ -47,8 +47,8 @@ openssl req -x509 -new -key "$RUN/admin.key" -subj /CN=admin -days 30 -out "$RUN
 KMSD=(--https 127.0.0.1:0 --https-port-file "$RUN/https.port" --tls-cert "$RUN/tls.crt" --tls-key "$RUN/tls.key" --kbs --issuer https://kms.example)
 up
 policy_for "$RUN/workload.json" "$BIN/cczoo" # which makes the evidence here
-kms policy put workload "$RUN/workload.json" >"$RUN/out" 2>"$RUN/err"
-expect 200 admin --data-binary 'correct horse' '/kbs/v0/resource/default/key/one?policy=workload'
+kms policy put default/workload "$RUN/workload.json" >"$RUN/out" 2>"$RUN/err"
+expect 200 admin --data-binary 'correct horse' '/kbs/v0/resource/default/key/one?policy=default/workload'
 key workload
 expect 401 ask /kbs/v0/resource/default/key/one
 says '"type":"https://github.com/confidential-containers/kbs/errors/'
@@ -87,10 +87,10 @@ auth sgx
 attestation sgx
 expect 200 ask -H 'Content-Type: application/json' -d "@$RUN/body" /kbs/v0/attest
 expect 200 ask /kbs/v0/resource/default/key/one
-kms policy put workload "$RUN/probe-policy.json" --replace >"$RUN/out" 2>"$RUN/err"
+kms policy put default/workload "$RUN/probe-policy.json" --replace >"$RUN/out" 2>"$RUN/err"
 expect 403 ask /kbs/v0/resource/default/key/one
 says 'policy:mrenclave'
-kms policy put workload "$RUN/workload.json" --replace >"$RUN/out" 2>"$RUN/err"
+kms policy put default/workload "$RUN/workload.json" --replace >"$RUN/out" 2>"$RUN/err"
 expect 200 ask /kbs/v0/resource/default/key/one
 
 step "on the record, and not in the log"

@@ -138,10 +138,11 @@ def verify_token(server, token):
 def put(server, name, value, tee):
     """A policy for this machine's evidence and a resource under it, by the administrator."""
     admin = kbs_client.Client(server.port, tee, None, cert=(path("admin.pem"), path("admin.key")))
+    own = name.split("/")[0] + "/policy"  # of the same namespace
     text = base64.b64encode(json.dumps(policy(tee)).encode()).decode()
-    status, data = admin.ask("POST", "/v1/PutPolicy", {"name": name.split("/")[0], "json": text})
+    status, data = admin.ask("POST", "/v1/PutPolicy", {"name": own, "json": text})
     check(status == 200, data)
-    status, data = admin.ask("POST", "/kbs/v0/resource/%s?policy=%s" % (name, name.split("/")[0]), value)
+    status, data = admin.ask("POST", "/kbs/v0/resource/%s?policy=%s" % (name, own), value)
     check((status, json.loads(data)) == (200, {"version": 1}), data)
     return admin
 

@@ -310,8 +310,8 @@ static void exchange(const char *provider)
     struct reply r;
     start(&k);
     peer_open(&p, &k, provider, "sim");
-    put_policy(&k, &p, "us", false);
-    put_resource(&k, "default/key/one", "correct horse", "us");
+    put_policy(&k, &p, "default/us", false);
+    put_resource(&k, "default/key/one", "correct horse", "default/us");
     /* what makes a client attest */
     CHECK(get(&p, &r, "default/key/one") == 401 && refused(&r, 401, "kbs:no-session"));
     CHECK(auth(&p, &r) == 200 && strlen(p.nonce) == 44);
@@ -323,7 +323,7 @@ static void exchange(const char *provider)
     CHECK(get_bearer(&p, &r, "default/key/one", p.token) == 200 && opens(&p, &r, "correct horse"));
     CHECK(get(&p, &r, "default/key/two") == 404 && refused(&r, 404, "kms:not-found"));
     /* a new version by the same path */
-    put_resource(&k, "default/key/one", "battery staple", "us");
+    put_resource(&k, "default/key/one", "battery staple", "default/us");
     CHECK(get(&p, &r, "default/key/one") == 200 && opens(&p, &r, "battery staple"));
     /* again, with all claims */
     CHECK(auth(&p, &r) == 200 &&
@@ -512,8 +512,8 @@ static void test_policy_dies(void)
     start(&k);
     peer_open(&p, &k, "sim-sgx", "sim");
     peer_open(&q, &k, "sim-tdx", "sim");
-    put_policy(&k, &p, "us", false);
-    put_resource(&k, "a/b/c", "value", "us");
+    put_policy(&k, &p, "a/us", false);
+    put_resource(&k, "a/b/c", "value", "a/us");
     attested(&p);
     attested(&q);
     CHECK(get(&p, &r, "a/b/c") == 200);
@@ -521,11 +521,11 @@ static void test_policy_dies(void)
     /* a genuine workload, but not one of this resource */
     CHECK(get(&q, &r, "a/b/c") == 403 && strstr(r.body, "errors/PolicyDeny"));
     /* the policy changes: cookie and token were good for five minutes, and are good for nothing */
-    struct cczi_msg_put_policy_req m = {ccz_span_str("us"), ccz_span_str(fix_policy_other), 1};
+    struct cczi_msg_put_policy_req m = {ccz_span_str("a/us"), ccz_span_str(fix_policy_other), 1};
     CHECK(administer(&k, "PutPolicy", cczi_msg_put_policy_req, &m) == CCZ_OK);
     CHECK(get(&p, &r, "a/b/c") == 403 && refused(&r, 403, "policy:mrenclave"));
     CHECK(get_bearer(&p, &r, "a/b/c", p.token) == 403 && refused(&r, 403, "policy:mrenclave"));
-    put_policy(&k, &p, "us", true);
+    put_policy(&k, &p, "a/us", true);
     CHECK(get(&p, &r, "a/b/c") == 200);
     peer_close(&p);
     peer_close(&q);
@@ -562,8 +562,8 @@ static void test_tokens(void)
     start(&k);
     peer_open(&p, &k, "sim-sgx", "sim");
     peer_open(&q, &k, "sim-sgx", "sim");
-    put_policy(&k, &p, "us", false);
-    put_resource(&k, "a/b/c", "value", "us");
+    put_policy(&k, &p, "a/us", false);
+    put_resource(&k, "a/b/c", "value", "a/us");
     attested(&p);
     attested(&q);
     forge(token, sizeof(token), p.token, false);
@@ -666,10 +666,10 @@ static void test_admin(void)
     CHECK(kit_ask(&k, &r, &a) == 200 && strcmp(r.body, "{\"version\":2}") == 0);
     /* bound to nothing: for nobody */
     CHECK(get(&p, &r, "a/b/c") == 403 && refused(&r, 403, "kms:unbound"));
-    a.path = "/kbs/v0/resource/a/b/c?policy=nowhere";
+    a.path = "/kbs/v0/resource/a/b/c?policy=a/nowhere";
     CHECK(kit_ask(&k, &r, &a) == 404 && refused(&r, 404, "kms:not-found"));
-    put_policy(&k, &p, "us", false);
-    a.path = "/kbs/v0/resource/a/b/c?policy=%75s";
+    put_policy(&k, &p, "a/us", false);
+    a.path = "/kbs/v0/resource/a/b/c?policy=a%2F%75s";
     CHECK(kit_ask(&k, &r, &a) == 200 && get(&p, &r, "a/b/c") == 200 && opens(&p, &r, "value"));
     a = (struct ask){.path = "/kbs/v0/resource/a/b/c", .method = "DELETE"};
     CHECK(kit_ask(&k, &r, &a) == 401 && get(&p, &r, "a/b/c") == 200);
