@@ -5,6 +5,7 @@
 #include "cli.h"
 #include "kms_audit.h"
 #include "kms_roles.h"
+#include "kms_why.h"
 
 #include <cczoo/codec.h>
 #include <cczoo/kms.h>
@@ -24,6 +25,8 @@ struct kms_opts {
     bool new_version, replace, json, no_recovery;
     int64_t valid_days;
     struct kms_roles_opts roles;
+    const char *under, *try_file, *at, *until; /* workloads, replay, stage */
+    bool no;                                   /* set by a verb whose answer is a "no" */
 };
 
 /* ---------------------------------------------------------------------------- connection */
@@ -218,6 +221,7 @@ static void summarise(struct ccz_buf *b, const struct ccz_json *e)
     put_plain(b, " ", ccz_json_get(peer, "tee"));
     put_plain(b, " mrenclave=", ccz_json_get(peer, "mrenclave"));
     put_plain(b, " mrtd=", ccz_json_get(peer, "mrtd"));
+    put_plain(b, " measurement=", ccz_json_get(peer, "measurement"));
     put_plain(b, " at ", ccz_json_get(peer, "address"));
     bool simulated;
     if (ccz_json_bool(&simulated, ccz_json_get(peer, "simulated")) && simulated)
@@ -509,6 +513,83 @@ static ccz_rc status(struct session *s, struct kms_opts *o, char **args, struct 
     return CCZ_OK;
 }
 
+static ccz_rc why(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    return kms_why(s->client, args[0], o->json, err);
+}
+
+static ccz_rc workloads(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)args;
+    return kms_workloads(s->client, o->under, o->json, err);
+}
+
+static ccz_rc replay(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    const struct kms_replay r = {
+        .policy = args[0], .file = o->try_file, .at = o->at, .all = o->roles.all, .json = o->json};
+    uint64_t blocked = 0;
+    ccz_rc rc = kms_replay(&blocked, s->client, &r, err);
+    o->no = blocked != 0;
+    return rc;
+}
+
+static ccz_rc stage(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF json;
+    int64_t ends_s = 0;
+    struct ccz_kms_receipt receipt;
+    ccz_buf_init(&json, CCZ_POLICY_SIZE_MAX);
+    if (!o->until || ccz_time_parse(&ends_s, o->until, strlen(o->until)) != CCZ_OK)
+        return ccz_refuse(err, CCZ_E_FORMAT, "kms:until", o->until ? o->until : "no --until",
+                          "--until YYYY-MM-DDThh:mm:ssZ");
+    ccz_rc rc = ccz_file_read(&json, args[1], err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_stage(&receipt, s->client, args[0], ccz_buf_span(&json), ends_s, o->replace,
+                           err);
+    if (rc == CCZ_OK)
+        show_change(o, "staged", "policy", args[0], 0, &receipt);
+    return rc;
+}
+
+static ccz_rc unstage(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    struct ccz_kms_receipt receipt;
+    ccz_rc rc = ccz_kms_unstage(&receipt, s->client, args[0], err);
+    if (rc == CCZ_OK)
+        show_change(o, "took back", "policy", args[0], 0, &receipt);
+    return rc;
+}
+
+static ccz_rc list_staged(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)args;
+    return kms_staged(s->client, o->json, err);
+}
+
+/* What is rolled out is what is staged now; if somebody stages another one meanwhile, nothing is. */
+static ccz_rc rollout(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    struct ccz_kms_staged st;
+    struct ccz_kms_receipt receipt;
+    ccz_rc rc = ccz_kms_get_staged(&st, NULL, s->client, args[0], err);
+    if (rc == CCZ_OK && o->roles.propose) {
+        struct ccz_kms_proposed p;
+        rc = ccz_kms_propose_roll_out(&p, s->client, args[0], st.sha256, o->roles.valid_s, err);
+        if (rc == CCZ_OK)
+            kms_show_proposed(&o->roles, &p);
+        return rc;
+    }
+    if (rc == CCZ_OK)
+        rc = ccz_kms_roll_out(&receipt, s->client, args[0], st.sha256, err);
+    if (rc == CCZ_OK)
+        ui_say("on trial it would have accepted %llu and refused %llu releases",
+               (unsigned long long)st.would_accept, (unsigned long long)st.would_refuse);
+    if (rc == CCZ_OK)
+        show_change(o, "rolled out", "policy", args[0], 0, &receipt);
+    return rc;
+}
+
 static ccz_rc role_set(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     return kms_role_set(s->client, &o->roles, args[0], args[1], err);
@@ -595,6 +676,19 @@ static const struct verb {
      audit_checkpoint},
     {"audit", "keys", "", "print the public keys that sign checkpoints", 0, false, audit_keys},
     {"audit", NULL, "", "print and verify the audit chain", 0, false, audit},
+    {"why", NULL, "DECISION", "show all of a decision, e.g. D17: what the policy wanted", 1, false,
+     why},
+    {"workloads", NULL, "", "list the workloads that were judged, by policy", 0, false, workloads},
+    {"replay", NULL, "POLICY",
+     "what the staged policy, or --try FILE, would do to recorded workloads; exit 1 if it blocks "
+     "any",
+     1, false, replay},
+    {"stage", NULL, "POLICY FILE", "try a policy beside POLICY until --until; it decides nothing",
+     2, false, stage},
+    {"staged", NULL, "", "list what is staged and what it would have done", 0, false, list_staged},
+    {"unstage", NULL, "POLICY", "take it back", 1, false, unstage},
+    {"rollout", NULL, "POLICY", "put the staged policy in force, for every item bound to POLICY", 1,
+     false, rollout},
     {"status", NULL, "", "show what is running and how much it holds", 0, false, status},
     {"role", "set", "KEY ROLES",
      "give a key (PEM file or SHA-256) roles in --namespace: auditor,operator,author,approver,"
@@ -670,7 +764,7 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
 static bool proposable(const struct verb *v)
 {
     return v->run == policy_put || v->run == bind_item || v->run == remove_item ||
-           v->run == role_set || v->run == quorum_set;
+           v->run == role_set || v->run == quorum_set || v->run == rollout;
 }
 
 static int run(const struct verb *v, bool propose, int argc, char **argv)
@@ -690,7 +784,7 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
         {"bind", &o.bind, NULL, NULL, "NAME", "key, secret: bind it to this policy of the KMS"},
         {"new-version", NULL, NULL, &o.new_version, NULL, "key, secret: it exists, add a version"},
         {"replace", NULL, NULL, &o.replace, NULL,
-         "policy put: replace it for every item bound to it"},
+         "policy put: replace it for every item bound to it; stage: replace what is staged"},
         {"if-version", NULL, &o.if_version, NULL, "N",
          "key, secret: store only if N is the latest version; 0 = it does not exist"},
         {"expires", &o.expires, NULL, NULL, "TIME",
@@ -709,8 +803,14 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
          "propose: how long it may be approved, 1 to 30; default 7"},
         {"digest", &o.roles.digest, NULL, NULL, "HEX",
          "approve: only if it is the proposal of this digest; default: the one that is shown"},
-        {"all", NULL, NULL, &o.roles.all, NULL, "proposals: also those that are closed"},
+        {"all", NULL, NULL, &o.roles.all, NULL,
+         "proposals: also those that are closed; replay: also workloads that fare as they do now"},
         {"last", NULL, &o.last, NULL, "N", "audit: the last N lines only"},
+        {"under", &o.under, NULL, NULL, "NAME",
+         "workloads: those judged by this policy of the KMS"},
+        {"try", &o.try_file, NULL, NULL, "FILE", "replay: this policy instead of the staged one"},
+        {"at", &o.at, NULL, NULL, "TIME", "replay: judged then, e.g. when a grace has ended"},
+        {"until", &o.until, NULL, NULL, "TIME", "stage: end of the trial, within 366 days"},
         {"json", NULL, NULL, &o.json, NULL, "print JSON, one object a line"},
         {0},
     };
@@ -731,7 +831,9 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
     if (rc == CCZ_OK)
         rc = v->run(&s, &o, argv, &err);
     session_end(&s);
-    return rc == CCZ_OK ? UI_OK : ui_fail(&err);
+    if (rc != CCZ_OK)
+        return ui_fail(&err);
+    return o.no ? UI_NO : UI_OK;
 }
 
 /* Once "propose" in front is gone. */
@@ -744,7 +846,8 @@ static int find_and_run(bool propose, int argc, char **argv)
             continue;
         if (propose && !proposable(v)) {
             ui_error("this needs no approvals: call it directly");
-            ui_hint("policy put, bind, rm policy/NAME, role set and quorum set can be proposed");
+            ui_hint("policy put, bind, rm policy/NAME, role set, quorum set and rollout can be "
+                    "proposed");
             return UI_USAGE;
         }
         return two ? run(v, propose, argc - 2, argv + 2) : run(v, propose, argc - 1, argv + 1);

@@ -247,8 +247,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_new(struct ccz_kms_service **out,
 /** Registers every method; before ccz_rpc_server_start(). */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_add(struct ccz_kms_service *s,
                                                 struct ccz_rpc_server *server);
-/** What a call came to: @p err is NULL and @p response the message, or why not. Both are borrowed. On the worker's thread,
- *  where other calls wait: it must not block. */
+/** What a call came to: @p err is NULL and @p response the message; or why not, and @p response is the id of the decision as
+ *  text ("D17", kms_why.h), empty if it is not on record. Both are borrowed. On the worker's thread, where other calls wait: it
+ *  must not block. */
 typedef void (*ccz_kms_answer_fn)(void *arg, struct ccz_span response, const struct ccz_err *err);
 /** A way in beside gRPC, for doors of other protocols: the same queue, policies and audit. @p req is copied; its now_s and
  *  info are those of the service, and whoever fills in its peer answers for that. Thread-safe.

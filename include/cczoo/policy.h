@@ -46,18 +46,28 @@ struct ccz_verdict {
     char rule[64]; /**< name of the rule that accepted */
     /** Not 0: accepted only because of the rule's dated grace, which ends then. */
     int64_t grace_until_s;
+    /** Refused: the rule that the refusal is about, "" if there is none. For who may read the policy. */
+    char nearest[64];
 };
 /**
  * @param claims  from ccz_quote_verify() or ccz_snp_verify(); zeroed claims are refused by every policy
  * @param now_s   for collateral age and dated grace windows, seconds since 1970 UTC
  * @retval CCZ_OK        accepted, verdict->accept is true
  * @retval CCZ_E_POLICY  refused: err->where "policy:<field>", got, expected, the rule in err->msg; verdict
- *                       zeroed. With several rules, the one that passed most fields (in the order of the
+ *                       zeroed but for `nearest`. With several rules, the one that passed most fields (in the order of the
  *                       table) is reported. Without rules: "policy:empty".
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_policy_eval(struct ccz_verdict *verdict, const struct ccz_policy *p,
                                             const struct ccz_claims *claims, int64_t now_s,
                                             struct ccz_err *err);
+
+/**
+ * Appends what the claims say about the field of a refusal, all of it: err->got may name only the part that a rule
+ * objects to, which tells of the rule. This is what somebody may be told who may not read the policy.
+ * @param where  err->where of ccz_policy_eval(); nothing is appended for one that is not about a claim
+ */
+CCZ_API void ccz_policy_claim(struct ccz_buf *out, const char *where,
+                              const struct ccz_claims *claims, int64_t now_s);
 
 /** How one field of one rule fares. Zero is no acceptance. */
 enum ccz_policy_outcome {

@@ -18,7 +18,7 @@
  *
  * Reading order of the sources: quote_parse.c, report.c, sigs.c, certs.c, chain.c, roots.c, pck.c,
  * json_fields.c, tcb_info.c, qe_identity.c, collateral.c, tcb.c, evidence.c, cache.c, verify.c (the
- * algorithm), claims.c; shortfall.c stands apart. Every value of err->where is listed in
+ * algorithm), claims.c, claims_code.c; shortfall.c stands apart. Every value of err->where is listed in
  * docs/design/verification.md.
  *
  * Sources: Intel "SGX ECDSA QuoteLibReference DCAP API" (quote v3), "TDX DCAP Quoting Library API"
@@ -356,6 +356,38 @@ CCZ_API const char *ccz_svn_remedy(const struct ccz_svn_short *s);
  * "migrate_ma", ..) and platform info ("smt_en", ..) are booleans beside the hex of the field.
  * "collateral_issued" is "1970-01-01T00:00:00Z" if no CRL was given. */
 CCZ_API void ccz_claims_json(struct ccz_buf *out, const struct ccz_claims *c);
+
+/* ------------------------------------------------------------------------------ encoding */
+
+/** Claims as bytes that are kept and read back: one byte 1 (the format), one byte the TEE (1 SGX, 2 TDX, 3 SNP), then every
+ *  member of struct ccz_claims that this TEE has, in a fixed order (claims_code.c): numbers little-endian, byte strings as
+ *  they are, flags 0 or 1, times 8 bytes, texts and the list of advisories behind a byte with their length. There is one
+ *  encoding of any claims, and one set of claims for any encoding. A member that is added, a TEE too, is a new format. */
+#define CCZ_CLAIMS_SIZE_MAX 4096
+/**
+ * Appends the encoding of @p c.
+ * @retval CCZ_E_ARG    "claims:tee" no TEE; "claims:value" an enumerator, text or list that no verified evidence has;
+ *                      "claims:other-tee" a member of another TEE is set, and would be lost
+ * @retval CCZ_E_LIMIT  "claims:put" out->max_size, or no memory; nothing is appended in any of these cases
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_claims_put(struct ccz_buf *out, const struct ccz_claims *c,
+                                           struct ccz_err *err);
+/**
+ * The inverse. That they were verified once is for the caller to know: bytes of somebody else prove nothing.
+ * @param[out] out  zeroed on failure; members of other TEEs are zero
+ * @retval CCZ_E_UNSUPPORTED  "claims:format" another format
+ * @retval CCZ_E_FORMAT       "claims:tee", "claims:value"; "claims:size" truncated or trailing bytes
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_claims_get(struct ccz_claims *out, struct ccz_span in,
+                                           struct ccz_err *err);
+/**
+ * Which workload on which state of which platform: SHA-256 over what is measured, who the platform is and how healthy. The
+ * same for all evidence of one workload until it, its platform or its status changes: left out are the report data, dates
+ * and numbers of the collateral, and the random report id of an SNP guest.
+ * @retval CCZ_E_ARG  as ccz_claims_put(); CCZ_E_LIMIT no memory; @p out is zeroed then
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_claims_identity(uint8_t out[32], const struct ccz_claims *c,
+                                                struct ccz_err *err);
 
 #ifdef __cplusplus
 }

@@ -37,6 +37,7 @@ static void reset(struct cczi_kms_entry *e, struct ccz_kms_store *s)
     e->rc = CCZ_OK;
     e->err = (struct ccz_err){0};
     e->receipt = (struct ccz_kms_receipt){0};
+    e->decision[0] = 0;
     e->call = (struct cczi_kms_call){.store = s, .req = e->req};
     ccz_buf_free(&e->answer); /* freed, not cleared: it may hold a value */
     ccz_buf_clear(&e->proof);
@@ -88,6 +89,8 @@ static ccz_rc try_once(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
     *begun = rc == CCZ_OK;
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
         rc = run_one(s, &entries[i], err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_watch_flush(s, err);
     if (rc == CCZ_OK)
         return cczi_kms_commit(s, err); /* nothing is answered before this */
     cczi_kms_rollback(s);
@@ -208,7 +211,7 @@ static void handle_one(struct ccz_kms_store *s, struct cczi_kms_entry *e)
     }
 }
 
-void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
+static void handle_all(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
 {
     struct ccz_err err = {0};
     bool begun = true;
@@ -226,6 +229,13 @@ void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entri
                 err.where, err.msg);
     for (size_t i = 0; i < len; i++)
         handle_one(s, &entries[i]);
+}
+
+void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
+{
+    handle_all(s, entries, len);
+    for (size_t i = 0; i < len; i++)
+        cczi_kms_tell(&entries[i]); /* behind the last line that is for us */
 }
 
 ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_kms_store *store,

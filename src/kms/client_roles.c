@@ -280,6 +280,18 @@ static bool print_role(struct ccz_buf *out, struct ccz_span body)
     return true;
 }
 
+static bool print_roll_out(struct ccz_buf *out, struct ccz_span body)
+{
+    struct cczi_msg_roll_out_req m = {0};
+    char hex[65];
+    if (cczi_msg_get(&m, cczi_msg_roll_out_req, body, NULL) != CCZ_OK || m.sha256.size != 32)
+        return false;
+    ccz_hex(hex, m.sha256.ptr, 32);
+    print_text(out, "policy", m.policy);
+    ccz_buf_printf(out, " sha256=%s", hex);
+    return true;
+}
+
 static bool print_others(struct ccz_buf *out, const char *method, struct ccz_span body)
 {
     struct cczi_msg_bind_req b = {0};
@@ -311,6 +323,7 @@ void ccz_kms_proposal_print(struct ccz_buf *out, const struct ccz_kms_proposal *
     ccz_buf_put_str(out, p->method);
     bool known = strcmp(p->method, "PutPolicy") == 0 ? print_policy(out, p->body)
                  : strcmp(p->method, "SetRole") == 0 ? print_role(out, p->body)
+                 : strcmp(p->method, "RollOut") == 0 ? print_roll_out(out, p->body)
                                                      : print_others(out, p->method, p->body);
     if (known)
         return;

@@ -12,7 +12,7 @@
 #define APPROVAL_COLS "proposal, approver, time_s"
 #define KEY_META_COLS "name, meta"
 #define STAGED_COLS   "policy, json, sha256, created_s, ends_s, would_accept, would_refuse"
-#define EVIDENCE_COLS "sha256, tee, claims, evidence, first_s, last_s, accepted, refused"
+#define EVIDENCE_COLS "sha256, policy, tee, claims, evidence, first_s, last_s, accepted, refused"
 #define SELECT(COLS)  "SELECT " COLS ", mac FROM "
 
 static const char *const sql_text[CCZI_SQL_LEN] = {
@@ -128,12 +128,17 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_STAGED_ALL] = SELECT(STAGED_COLS) "staged ORDER BY policy",
     [CCZI_SQL_STAGED_REKEY] = "UPDATE staged SET mac = $1 WHERE policy = $2",
     [CCZI_SQL_EVIDENCE_GET] = SELECT(EVIDENCE_COLS) "evidence WHERE sha256 = $1",
-    [CCZI_SQL_EVIDENCE_PUT] =
-        "INSERT INTO evidence(" EVIDENCE_COLS ", mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    [CCZI_SQL_EVIDENCE_PUT] = "INSERT INTO evidence(" EVIDENCE_COLS
+                              ", mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     [CCZI_SQL_EVIDENCE_DEL] = "DELETE FROM evidence WHERE sha256 = $1",
     [CCZI_SQL_EVIDENCE_ALL] = SELECT(EVIDENCE_COLS) "evidence ORDER BY sha256",
+    [CCZI_SQL_EVIDENCE_PAGE] = SELECT(EVIDENCE_COLS) "evidence WHERE sha256 > $1"
+                                                     " ORDER BY sha256 LIMIT $2",
+    [CCZI_SQL_EVIDENCE_OF] = SELECT(EVIDENCE_COLS) "evidence WHERE policy = $1 AND sha256 > $2"
+                                                   " ORDER BY sha256 LIMIT $3",
     [CCZI_SQL_EVIDENCE_COUNT] = "SELECT count(*) FROM evidence",
-    [CCZI_SQL_EVIDENCE_OLDEST] = "SELECT sha256 FROM evidence ORDER BY last_s, sha256 LIMIT 1",
+    [CCZI_SQL_EVIDENCE_OLDEST] =
+        "SELECT sha256 FROM evidence ORDER BY (accepted > 0), last_s, sha256 LIMIT 1",
     [CCZI_SQL_EVIDENCE_REKEY] = "UPDATE evidence SET mac = $1 WHERE sha256 = $2",
 };
 

@@ -50,10 +50,12 @@ struct sqlite {
     "CREATE TABLE staged(policy TEXT PRIMARY KEY, json BLOB NOT NULL, sha256 BLOB NOT NULL,"       \
     "  created_s INTEGER NOT NULL, ends_s INTEGER NOT NULL, would_accept INTEGER NOT NULL,"        \
     "  would_refuse INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;"                                  \
-    "CREATE TABLE evidence(sha256 BLOB PRIMARY KEY, tee INTEGER NOT NULL, claims BLOB NOT NULL,"   \
-    "  evidence BLOB NOT NULL, first_s INTEGER NOT NULL, last_s INTEGER NOT NULL,"                 \
+    "CREATE TABLE evidence(sha256 BLOB PRIMARY KEY, policy TEXT NOT NULL, tee INTEGER NOT NULL,"   \
+    "  claims BLOB NOT NULL, evidence BLOB NOT NULL, first_s INTEGER NOT NULL, last_s INTEGER "    \
+    "NOT NULL,"                                                                                    \
     "  accepted INTEGER NOT NULL, refused INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;"            \
-    "CREATE INDEX evidence_last ON evidence(last_s);"
+    "CREATE INDEX evidence_last ON evidence((accepted > 0), last_s, sha256);"                      \
+    "CREATE INDEX evidence_policy ON evidence(policy, sha256);"
 
 static const char schema_sql[] =
     "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK (id = 1), key_check BLOB NOT NULL, head BLOB "

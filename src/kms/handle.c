@@ -121,6 +121,8 @@ static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
             put_hex_member(b, "mrenclave", c->mrenclave, sizeof(c->mrenclave));
         else if (c->tee == CCZ_TEE_TDX)
             put_hex_member(b, "mrtd", c->mrtd, sizeof(c->mrtd));
+        else if (c->tee == CCZ_TEE_SNP)
+            put_hex_member(b, "measurement", c->snp.measurement, sizeof(c->snp.measurement));
     } else if (p->pinned) {
         char roles[CCZ_KMS_ROLES_SIZE];
         ccz_kms_roles_print(roles, call->roles);
@@ -128,6 +130,32 @@ static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
     }
     put_hex_member(b, "spki_sha256", p->spki_sha256, sizeof(p->spki_sha256));
     put_member(b, "address", call->req->address);
+    ccz_buf_put_str(b, "}");
+}
+
+static void put_time_member(struct ccz_buf *b, const char *key, int64_t t_s)
+{
+    char at[21];
+    ccz_time_format(at, t_s);
+    if (t_s)
+        put_member(b, key, at);
+}
+
+/* What the policy on trial says; it decides nothing. */
+static void put_shadow(struct ccz_buf *b, const struct cczi_kms_shadow *sh)
+{
+    if (!sh->tried)
+        return;
+    ccz_buf_printf(b, ",\"staged\":{\"verdict\":\"%s\"", sh->accept ? "accept" : "reject");
+    put_hex_member(b, "policy_sha256", sh->sha256, sizeof(sh->sha256));
+    if (sh->rule[0])
+        put_member(b, "rule", sh->rule);
+    put_time_member(b, "grace_until", sh->grace_until_s);
+    if (!sh->accept) {
+        put_member(b, "where", sh->where);
+        put_member(b, "got", sh->got);
+        put_member(b, "expected", sh->expected);
+    }
     ccz_buf_put_str(b, "}");
 }
 
@@ -151,6 +179,7 @@ static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const
         put_hex_member(b, "policy_sha256", call->policy_sha256, sizeof(call->policy_sha256));
     if (call->rule[0])
         put_member(b, "rule", call->rule);
+    put_time_member(b, "grace_until", call->grace_until_s);
     if (call->proposal)
         ccz_buf_printf(b, ",\"proposal\":%llu", (unsigned long long)call->proposal);
     if (call->has_ns)
@@ -161,6 +190,7 @@ static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const
         put_member(b, "roles", call->given);
     if (call->detail[0])
         put_member(b, "detail", call->detail);
+    put_shadow(b, &call->shadow);
     if (why) {
         put_member(b, "where", why->where);
         put_member(b, "got", why->got);

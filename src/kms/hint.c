@@ -5,6 +5,7 @@
  */
 #include "kms_priv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -104,19 +105,30 @@ static const struct {
     {"kms:import-expired", "ask for parameters again: they last an hour"},
     {"kms:import-used", "ask for parameters again: they are good for one attempt"},
     {"kms:import-token", "use the parameters that came for this very name, kind and use"},
+    {"kms:decision", "a refusal names it, and so does cczoo kms audit"},
+    {"kms:not-staged", "stage one: cczoo kms stage NAME FILE --until TIME"},
+    {"kms:staged-exists", "to replace it say so: --replace; cczoo kms staged shows it"},
+    {"kms:staged-changed", "look at what is staged now, and decide again"},
+    {"kms:staged-ended", "stage it again, with a later end"},
+    {"kms:stage-end", "a trial has an end: cczoo kms stage NAME FILE --until 2027-01-31T00:00:00Z"},
     {"kms:row-set", "restore the state folder from a backup; see docs/design/kms.md"},
 };
 
 ccz_rc cczi_kms_hint(struct ccz_err *err, ccz_rc rc)
 {
-    static const char policy[] = "policy:";
+    static const char policy[] = "policy:", see[] = "see decision ";
     if (!err || rc == CCZ_OK) /* nobody filled err then */
         return rc;
     for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
         if (strcmp(err->where, hints[i].where) == 0)
             return ccz_hint(err, rc, hints[i].hint);
-    if (strncmp(err->where, policy, sizeof(policy) - 1) == 0)
+    if (strncmp(err->where, policy, sizeof(policy) - 1) != 0 || rc == CCZ_E_FORMAT)
+        return rc; /* of FORMAT: a policy that does not parse */
+    char hint[CCZ_ERR_HINT_SIZE];
+    if (strncmp(err->expected, see, sizeof(see) - 1) != 0)
         return ccz_hint(err, rc,
                         "the item's policy wants something else: cczoo kms policy show tells what");
-    return rc;
+    (void)snprintf(hint, sizeof(hint), "an auditor of the KMS sees why: cczoo kms why %.23s",
+                   err->expected + sizeof(see) - 1);
+    return ccz_hint(err, rc, hint);
 }

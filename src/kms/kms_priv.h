@@ -8,6 +8,7 @@
 #include "kms_db.h"
 #include "kms_rows.h"
 #include "kms_token.h"
+#include "kms_why.h"
 #include "tree.h"
 
 /* --------------------------------------------------------------------------- name.c */
@@ -116,6 +117,7 @@ struct ccz_kms_store {
     bool before_dirty;
     size_t before_lines;
     struct cczi_kms_policies *policies; /* parsed ones */
+    struct cczi_kms_watch *watch;       /* or NULL while the store is being made */
     uint64_t seen_seq; /* the latest end of the audit chain that this process knows of */
     uint8_t seen_hash[32];
     cczi_kms_commit_fn on_commit; /* NULL = none */
@@ -240,6 +242,9 @@ void cczi_kms_policies_free(struct cczi_kms_policies *c);
 /* @param[out] out  borrowed until the next call with the same cache */
 ccz_rc cczi_kms_policies_get(const struct ccz_policy **out, struct cczi_kms_policies *c,
                              const struct cczi_kms_policy *row, struct ccz_err *err);
+/* Whether the one of this MAC is there. */
+bool cczi_kms_policies_find(const struct ccz_policy **out, struct cczi_kms_policies *c,
+                            const uint8_t mac[32]);
 struct cczi_kms_policies_stat {
     uint64_t hits, parsed;
     size_t len, json_size;
@@ -450,6 +455,9 @@ struct cczi_kms_call {
     bool has_ns;     /* name it */
     uint64_t proposal;
     char principal[65], given[CCZ_KMS_ROLES_SIZE]; /* who gets which roles */
+    bool judged;           /* by a policy: what it expects is for auditors (told.c) */
+    int64_t grace_until_s; /* accepted only until then; 0 = no grace in it */
+    struct cczi_kms_shadow shadow;
 };
 typedef ccz_rc (*cczi_kms_method_fn)(struct ccz_buf *response, struct cczi_kms_call *call,
                                      struct ccz_err *err);
@@ -463,6 +471,8 @@ enum cczi_kms_target {
 };
 /* Whoever works with items and policies reads what they are like. */
 #define CCZI_KMS_READERS CCZ_KMS_ROLE_ADMIN
+/* Whoever has a say in policies sees what they would do. */
+#define CCZI_KMS_JUDGES (CCZ_KMS_ROLE_AUDITOR | CCZ_KMS_ROLE_AUTHOR | CCZ_KMS_ROLE_APPROVER)
 struct cczi_kms_method {
     const char *name; /* last part of the path */
     bool
@@ -547,6 +557,23 @@ ccz_rc cczi_kms_run_disable(struct ccz_buf *response, struct cczi_kms_call *call
 ccz_rc cczi_kms_run_enable(struct ccz_buf *response, struct cczi_kms_call *call,
                            struct ccz_err *err);
 
+/* methods_why.c */
+ccz_rc cczi_kms_run_why(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err);
+ccz_rc cczi_kms_run_workloads(struct ccz_buf *response, struct cczi_kms_call *call,
+                              struct ccz_err *err);
+ccz_rc cczi_kms_run_replay(struct ccz_buf *response, struct cczi_kms_call *call,
+                           struct ccz_err *err);
+ccz_rc cczi_kms_run_stage(struct ccz_buf *response, struct cczi_kms_call *call,
+                          struct ccz_err *err);
+ccz_rc cczi_kms_run_unstage(struct ccz_buf *response, struct cczi_kms_call *call,
+                            struct ccz_err *err);
+ccz_rc cczi_kms_run_get_staged(struct ccz_buf *response, struct cczi_kms_call *call,
+                               struct ccz_err *err);
+ccz_rc cczi_kms_run_list_staged(struct ccz_buf *response, struct cczi_kms_call *call,
+                                struct ccz_err *err);
+ccz_rc cczi_kms_run_roll_out(struct ccz_buf *response, struct cczi_kms_call *call,
+                             struct ccz_err *err);
+
 /* client.c, for the other files of clients. */
 ccz_rc cczi_kms_malformed(struct ccz_err *err); /* where = "kms:response" */
 /* One call; @p response is initialised here, wipes itself, and is freed by the caller in any case. */
@@ -589,14 +616,17 @@ void cczi_kms_log_call(const struct cczi_kms_call *call, const char *op, const s
 struct cczi_kms_entry {
     const struct ccz_kms_request *req; /* in; borrowed */
     ccz_rc rc;
-    struct ccz_err err;             /* why not; only with rc */
-    struct ccz_buf answer;          /* message to send; empty unless CCZ_OK */
-    struct ccz_kms_receipt receipt; /* of the audit line it left; audit_seq 0 = none */
-    struct ccz_buf proof;           /* for the receipt, filled by on_batch */
+    struct ccz_err err;                   /* why not; only with rc */
+    struct ccz_buf answer;                /* message to send; empty unless CCZ_OK */
+    struct ccz_kms_receipt receipt;       /* of the audit line it left; audit_seq 0 = none */
+    struct ccz_buf proof;                 /* for the receipt, filled by on_batch */
+    char decision[CCZ_KMS_DECISION_SIZE]; /* of a refusal that is on record, else "" */
     struct cczi_kms_call call;
     const struct cczi_kms_method *method;
 };
 void cczi_kms_entry_init(struct cczi_kms_entry *e, const struct ccz_kms_request *req);
 void cczi_kms_entry_deinit(struct cczi_kms_entry *e); /* wipes the answer */
 void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
+
+#include "kms_why_msg.h"
 #endif

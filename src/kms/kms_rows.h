@@ -66,6 +66,10 @@ typedef ccz_rc (*cczi_kms_row_fn)(void *arg, const struct cczi_kms_row *r, struc
 ccz_rc cczi_kms_row_each(struct ccz_kms_store *s, enum cczi_kms_table_id t, enum cczi_kms_sql sql,
                          const struct cczi_kms_row *key, cczi_kms_row_fn fn, void *arg,
                          struct ccz_err *err);
+/* The same with parameters of @p sql that are no columns: from where on, how many. */
+ccz_rc cczi_kms_row_page(struct ccz_kms_store *s, enum cczi_kms_table_id t, enum cczi_kms_sql sql,
+                         const struct cczi_kms_param *params, size_t len, cczi_kms_row_fn fn,
+                         void *arg, struct ccz_err *err);
 /* Toggles the MAC of each row into `set`, after it was checked. */
 ccz_rc cczi_kms_rows_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                            enum cczi_kms_table_id t, struct ccz_err *err);
@@ -201,9 +205,10 @@ typedef ccz_rc (*cczi_kms_staged_fn)(void *arg, const struct cczi_kms_staged *st
 ccz_rc cczi_kms_staged_each(struct ccz_kms_store *s, cczi_kms_staged_fn fn, void *arg,
                             struct ccz_err *err);
 
-/* Evidence that asked for something, one row for each distinct workload on a distinct state of its platform. */
+/* Evidence that was judged, one row for each policy and distinct workload on a distinct state of its platform. */
 struct cczi_kms_evidence {
-    uint8_t id[32]; /* SHA-256 of what makes it distinct */
+    uint8_t id[32]; /* cczi_kms_seen_id() */
+    char policy[CCZ_KMS_NAME_SIZE];
     uint32_t tee;
     struct ccz_span claims, evidence; /* evidence: the raw bytes, or empty */
     int64_t first_s, last_s;
@@ -215,10 +220,14 @@ ccz_rc cczi_kms_evidence_put(struct ccz_kms_store *s, const struct cczi_kms_evid
                              struct ccz_err *err);
 ccz_rc cczi_kms_evidence_delete(struct ccz_kms_store *s, const uint8_t id[32], struct ccz_err *err);
 ccz_rc cczi_kms_evidence_count(uint64_t *rows, struct ccz_kms_store *s, struct ccz_err *err);
-/* Id of the row whose last_s is the smallest. */
+/* Id of the row to go first: of those that never got anything the oldest, else the oldest. */
 ccz_rc cczi_kms_evidence_oldest(uint8_t id[32], struct ccz_kms_store *s, struct ccz_err *err);
 typedef ccz_rc (*cczi_kms_evidence_fn)(void *arg, const struct cczi_kms_evidence *e,
                                        struct ccz_err *err);
 ccz_rc cczi_kms_evidence_each(struct ccz_kms_store *s, cczi_kms_evidence_fn fn, void *arg,
+                              struct ccz_err *err);
+/* At most @p limit rows with ids above @p after, in their order. @param policy  NULL = of any */
+ccz_rc cczi_kms_evidence_page(struct ccz_kms_store *s, const char *policy, const uint8_t after[32],
+                              int64_t limit, cczi_kms_evidence_fn fn, void *arg,
                               struct ccz_err *err);
 #endif

@@ -52,16 +52,7 @@ ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct 
     if (rc == CCZ_OK)
         rc = cczi_kms_policies_get(&parsed, call->store->policies, &p, err);
     ccz_buf_free(&p.json);
-    struct ccz_verdict verdict = {0};
-    if (rc == CCZ_OK)
-        rc = ccz_policy_eval(&verdict, parsed, &call->req->peer->claims, call->req->now_s, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (!verdict.accept) /* OK without an accepting rule: a bug below must not open the door */
-        return ccz_refuse(err, CCZ_E_POLICY, "kms:verdict", "no rule accepted",
-                          "an accepting rule");
-    memcpy(call->rule, verdict.rule, sizeof(call->rule));
-    return CCZ_OK;
+    return rc == CCZ_OK ? cczi_kms_judge(call, parsed, err) : rc;
 }
 
 /* The item's own policy over the peer's claims. */
@@ -550,6 +541,15 @@ const struct cczi_kms_method cczi_kms_methods[] = {
      CCZI_KMS_ON_ANY, false},
     {"ListProposals", false, CCZI_KMS_READERS, false, cczi_kms_run_list_proposals, CCZI_KMS_ON_ANY,
      false},
+    {"Why", false, CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_why, CCZI_KMS_ON_ANY, false},
+    {"Workloads", false, CCZI_KMS_JUDGES, false, cczi_kms_run_workloads, CCZI_KMS_ON_ANY, false},
+    {"Replay", false, CCZI_KMS_JUDGES, false, cczi_kms_run_replay, CCZI_KMS_ON_NAME, false},
+    {"StagePolicy", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_stage, CCZI_KMS_ON_NAME, false},
+    {"Unstage", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_unstage, CCZI_KMS_ON_NAME, false},
+    {"GetStaged", false, CCZI_KMS_READERS, false, cczi_kms_run_get_staged, CCZI_KMS_ON_NAME, false},
+    {"ListStaged", false, CCZI_KMS_READERS, false, cczi_kms_run_list_staged, CCZI_KMS_ON_ANY,
+     false},
+    {"RollOut", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_roll_out, CCZI_KMS_ON_NAME, true},
     {"Attest", true, 0, true, cczi_kms_run_attest, CCZI_KMS_ON_STORE, false},
     {"TokenKeys", false, 0, false, cczi_kms_run_token_keys, CCZI_KMS_ON_STORE, false},
     {"RotateTokenKey", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_rotate_token_key,

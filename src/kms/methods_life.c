@@ -222,6 +222,11 @@ static ccz_rc delete_policy(struct cczi_kms_call *call, struct ccz_err *err)
                  call->ref.name);
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
+    if (rc == CCZ_OK) {
+        rc = cczi_kms_staged_delete(call->store, call->ref.name, err); /* what is tried beside it */
+        rc = rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
+        cczi_kms_trials_touch(call->store->watch->trials, call->ref.name);
+    }
     return rc == CCZ_OK ? cczi_kms_policy_delete(call->store, call->ref.name, err) : rc;
 }
 

@@ -54,20 +54,28 @@ static struct slot *oldest(struct cczi_kms_policies *c, bool taken)
     return best;
 }
 
-ccz_rc cczi_kms_policies_get(const struct ccz_policy **out, struct cczi_kms_policies *c,
-                             const struct cczi_kms_policy *row, struct ccz_err *err)
+bool cczi_kms_policies_find(const struct ccz_policy **out, struct cczi_kms_policies *c,
+                            const uint8_t mac[32])
 {
     *out = NULL;
     c->turn++;
     for (size_t i = 0; i < CCZI_KMS_POLICIES_MAX; i++) {
         struct slot *s = &c->slot[i];
-        if (s->policy && memcmp(s->mac, row->mac, sizeof(s->mac)) == 0) { /* public on both sides */
+        if (s->policy && memcmp(s->mac, mac, sizeof(s->mac)) == 0) { /* public on both sides */
             s->used = c->turn;
             c->stat.hits++;
             *out = s->policy;
-            return CCZ_OK;
+            return true;
         }
     }
+    return false;
+}
+
+ccz_rc cczi_kms_policies_get(const struct ccz_policy **out, struct cczi_kms_policies *c,
+                             const struct cczi_kms_policy *row, struct ccz_err *err)
+{
+    if (cczi_kms_policies_find(out, c, row->mac))
+        return CCZ_OK;
     struct ccz_policy *parsed = NULL;
     ccz_rc rc = ccz_policy_parse(&parsed, ccz_buf_span(&row->json), err);
     if (rc != CCZ_OK)

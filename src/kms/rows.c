@@ -21,7 +21,7 @@ const struct cczi_kms_table cczi_kms_tables[CCZI_KMS_TABLES] = {
     [CCZI_KMS_T_APPROVAL] = TABLE(APPROVAL, "approval", 2, "ibi"),
     [CCZI_KMS_T_KEY_META] = TABLE(KEY_META, "key_meta", 1, "tb"),
     [CCZI_KMS_T_STAGED] = TABLE(STAGED, "staged", 1, "tbbiiii"),
-    [CCZI_KMS_T_EVIDENCE] = TABLE(EVIDENCE, "evidence", 1, "bibbiiii"),
+    [CCZI_KMS_T_EVIDENCE] = TABLE(EVIDENCE, "evidence", 1, "btibbiiii"),
 };
 
 void cczi_kms_row_init(struct cczi_kms_row *r)
@@ -185,6 +185,26 @@ ccz_rc cczi_kms_row_each(struct ccz_kms_store *s, enum cczi_kms_table_id id, enu
     bind_all(&q, &r, given);
     while (rc == CCZ_OK && cczi_q_row(&q)) {
         rc = read_row(&r, s, t, &q, given, err);
+        if (rc == CCZ_OK)
+            rc = fn(arg, &r, err);
+    }
+    rc = cczi_q_end_after(&q, rc, err);
+    cczi_kms_row_deinit(&r);
+    return rc;
+}
+
+ccz_rc cczi_kms_row_page(struct ccz_kms_store *s, enum cczi_kms_table_id id, enum cczi_kms_sql sql,
+                         const struct cczi_kms_param *params, size_t len, cczi_kms_row_fn fn,
+                         void *arg, struct ccz_err *err)
+{
+    struct cczi_kms_row r;
+    ccz_rc rc = CCZ_OK;
+    cczi_kms_row_init(&r);
+    struct cczi_q q = cczi_q_start(&s->db, sql);
+    for (size_t i = 0; i < len; i++)
+        cczi_q_param(&q, &params[i]);
+    while (rc == CCZ_OK && cczi_q_row(&q)) {
+        rc = read_row(&r, s, &cczi_kms_tables[id], &q, 0, err);
         if (rc == CCZ_OK)
             rc = fn(arg, &r, err);
     }

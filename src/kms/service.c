@@ -130,7 +130,10 @@ static void handle_jobs(struct ccz_kms_service *s, struct job *jobs)
     cczi_kms_handle_batch(s->cfg.store, s->batch, len);
     for (size_t i = 0; i < len; i++) {
         struct cczi_kms_entry *e = &s->batch[i];
-        of[i]->answer(of[i]->arg, ccz_buf_span(&e->answer), e->rc == CCZ_OK ? NULL : &e->err);
+        if (e->rc == CCZ_OK)
+            of[i]->answer(of[i]->arg, ccz_buf_span(&e->answer), NULL);
+        else
+            of[i]->answer(of[i]->arg, ccz_span_str(e->decision), &e->err);
         cczi_kms_entry_deinit(e);
     }
     for (struct job *j = jobs; j; j = j->next)
@@ -239,6 +242,8 @@ ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s, const uint8_t *principal
 
 static void answer_rpc(void *call, struct ccz_span response, const struct ccz_err *err)
 {
+    if (err && response.size)
+        ccz_rpc_add_trailer(call, "ccz-decision", response);
     if (err)
         ccz_rpc_fail(call, err);
     else

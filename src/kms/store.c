@@ -101,7 +101,9 @@ static ccz_rc begin(struct ccz_kms_store *s, enum cczi_kms_sql how, enum cczi_km
     cczi_kms_lines_start(&s->lines, &s->head.tree);
     if (rc == CCZ_OK && s->epoch)
         rc = cczi_kms_epoch_seen(s->epoch, &s->head, err);
-    if (rc != CCZ_OK)
+    if (rc == CCZ_OK)
+        cczi_kms_watch_begin(s->watch, s->head.hash);
+    else
         cczi_kms_rollback(s);
     return rc;
 }
@@ -157,7 +159,9 @@ static ccz_rc resolve_commit(struct ccz_kms_store *s, struct ccz_err *err)
 {
     struct cczi_kms_head want = s->head;
     struct cczi_kms_lines lines = s->lines; /* asking begins transactions of its own */
+    struct cczi_kms_watch *watch = s->watch;
     s->lines = (struct cczi_kms_lines){0};
+    s->watch = NULL;
     bool there = false;
     ccz_rc rc = CCZ_E_UNAVAILABLE;
     for (unsigned n = 0; n < CCZI_KMS_RETRIES && rc != CCZ_OK; n++) {
@@ -172,6 +176,7 @@ static ccz_rc resolve_commit(struct ccz_kms_store *s, struct ccz_err *err)
     }
     cczi_kms_lines_free(&s->lines);
     s->lines = lines;
+    s->watch = watch;
     if (rc != CCZ_OK) {
         s->db.fault = CCZI_KMS_FAULT_UNKNOWN;
         ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:commit-unknown", (int64_t)want.seq,
@@ -202,6 +207,7 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
         return rc;
     }
     s->head_dirty = false;
+    cczi_kms_watch_commit(s->watch, s->head.hash);
     if (dirty)
         remember_end(s);
     return CCZ_OK; /* from here on nothing may say that it failed: it would be done again */
@@ -210,6 +216,7 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
 void cczi_kms_rollback(struct ccz_kms_store *s)
 {
     s->head_dirty = false;
+    cczi_kms_watch_drop(s->watch);
     if (!cczi_kms_db_in_tx(&s->db))
         return;
     enum cczi_kms_fault fault = s->db.fault;
@@ -236,6 +243,7 @@ ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err)
     s->head = s->before;
     s->head_dirty = s->before_dirty;
     cczi_kms_lines_cut(&s->lines, s->before_lines);
+    cczi_kms_watch_undo(s->watch);
     ccz_rc rc = statement(s, CCZI_SQL_UNDO, err); /* which leaves it open */
     return rc == CCZ_OK ? statement(s, CCZI_SQL_RELEASE, err) : rc;
 }
@@ -441,6 +449,8 @@ static ccz_rc equip(struct ccz_kms_store *s, struct ccz_err *err)
 {
     s->on_batch = cczi_kms_sign_batch;
     ccz_rc rc = cczi_kms_policies_new(&s->policies);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_watch_new(&s->watch);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:store-open", 0, "out of memory");
 }
 
@@ -536,6 +546,7 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
     cczi_kms_token_key_deinit(&s->token);
     cczi_kms_lines_free(&s->lines);
     cczi_kms_policies_free(s->policies);
+    cczi_kms_watch_free(s->watch);
     free(s);
 }
 

@@ -511,14 +511,15 @@ ccz_rc cczi_kms_staged_each(struct ccz_kms_store *s, cczi_kms_staged_fn fn, void
 
 static bool evidence_of(struct cczi_kms_evidence *e, const struct cczi_kms_row *r)
 {
-    e->tee = (uint32_t)r->col[1].num;
-    e->claims = r->col[2].bytes;
-    e->evidence = r->col[3].bytes;
-    e->first_s = r->col[4].num;
-    e->last_s = r->col[5].num;
-    e->accepted = (uint64_t)r->col[6].num;
-    e->refused = (uint64_t)r->col[7].num;
-    return bytes32_of(e->id, r, 0) && r->col[1].num >= 0 && r->col[1].num <= UINT32_MAX;
+    e->tee = (uint32_t)r->col[2].num;
+    e->claims = r->col[3].bytes;
+    e->evidence = r->col[4].bytes;
+    e->first_s = r->col[5].num;
+    e->last_s = r->col[6].num;
+    e->accepted = (uint64_t)r->col[7].num;
+    e->refused = (uint64_t)r->col[8].num;
+    return bytes32_of(e->id, r, 0) && text_of(e->policy, sizeof(e->policy), r, 1) &&
+           r->col[2].num >= 0 && r->col[2].num <= UINT32_MAX;
 }
 
 ccz_rc cczi_kms_evidence_get(struct cczi_kms_evidence *out, struct cczi_kms_row *keep,
@@ -536,6 +537,7 @@ ccz_rc cczi_kms_evidence_put(struct ccz_kms_store *s, const struct cczi_kms_evid
 {
     struct cczi_kms_row r = {0};
     cczi_kms_row_blob(&r, bytes32(e->id));
+    cczi_kms_row_text(&r, e->policy);
     cczi_kms_row_int(&r, e->tee);
     cczi_kms_row_blob(&r, e->claims);
     cczi_kms_row_blob(&r, e->evidence);
@@ -587,4 +589,20 @@ ccz_rc cczi_kms_evidence_each(struct ccz_kms_store *s, cczi_kms_evidence_fn fn, 
     struct evidence_call c = {fn, arg};
     return cczi_kms_row_each(s, CCZI_KMS_T_EVIDENCE, CCZI_SQL_EVIDENCE_ALL, NULL, evidence_row, &c,
                              err);
+}
+
+ccz_rc cczi_kms_evidence_page(struct ccz_kms_store *s, const char *policy, const uint8_t after[32],
+                              int64_t limit, cczi_kms_evidence_fn fn, void *arg,
+                              struct ccz_err *err)
+{
+    struct evidence_call c = {fn, arg};
+    const struct cczi_kms_param params[] = {
+        {.type = CCZI_KMS_TEXT, .bytes = ccz_span_str(policy ? policy : "")},
+        {.type = CCZI_KMS_BLOB, .bytes = bytes32(after)},
+        {.type = CCZI_KMS_INT, .num = limit},
+    };
+    return policy ? cczi_kms_row_page(s, CCZI_KMS_T_EVIDENCE, CCZI_SQL_EVIDENCE_OF, params, 3,
+                                      evidence_row, &c, err)
+                  : cczi_kms_row_page(s, CCZI_KMS_T_EVIDENCE, CCZI_SQL_EVIDENCE_PAGE, params + 1, 2,
+                                      evidence_row, &c, err);
 }

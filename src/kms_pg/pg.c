@@ -49,10 +49,12 @@ struct pg {
     "BYTEA NOT NULL,"                                                                              \
     "  created_s BIGINT NOT NULL, ends_s BIGINT NOT NULL, would_accept BIGINT NOT NULL,"           \
     "  would_refuse BIGINT NOT NULL, mac BYTEA NOT NULL);"                                         \
-    "CREATE TABLE evidence(sha256 BYTEA PRIMARY KEY, tee BIGINT NOT NULL, claims BYTEA NOT NULL,"  \
-    "  evidence BYTEA NOT NULL, first_s BIGINT NOT NULL, last_s BIGINT NOT NULL,"                  \
+    "CREATE TABLE evidence(sha256 BYTEA PRIMARY KEY, policy TEXT COLLATE \"C\" NOT NULL,"          \
+    "  tee BIGINT NOT NULL, claims BYTEA NOT NULL, evidence BYTEA NOT NULL, first_s BIGINT NOT "   \
+    "NULL, last_s BIGINT NOT NULL,"                                                                \
     "  accepted BIGINT NOT NULL, refused BIGINT NOT NULL, mac BYTEA NOT NULL);"                    \
-    "CREATE INDEX evidence_last ON evidence(last_s);"
+    "CREATE INDEX evidence_last ON evidence((accepted > 0), last_s, sha256);"                      \
+    "CREATE INDEX evidence_policy ON evidence(policy, sha256);"
 
 static const char create_sql[] =
     "CREATE TABLE kms_schema(version BIGINT NOT NULL);"

@@ -8,6 +8,11 @@
 
 #include <string.h>
 
+/* One text for any bytes: whole, and without stray bits. */
+static const char base64_pattern[] =
+    ", \"pattern\": "
+    "\"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$\"";
+
 /* The schema of one value. A request may say null for what it leaves out, and give 64-bit numbers in either form. */
 static void put_type(struct ccz_buf *out, const struct cczi_shape_field *f, bool request)
 {
@@ -18,7 +23,7 @@ static void put_type(struct ccz_buf *out, const struct cczi_shape_field *f, bool
         break;
     case CCZI_SHAPE_BYTES:
         ccz_buf_printf(out, "\"type\": [\"string\"%s], \"contentEncoding\": \"base64\"%s", null,
-                       request ? ", \"pattern\": \"^([A-Za-z0-9+/]{4})*$\"" : "");
+                       request ? base64_pattern : "");
         break;
     case CCZI_SHAPE_BOOL:
         ccz_buf_printf(out, "\"type\": [\"boolean\"%s]", null);

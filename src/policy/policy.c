@@ -408,5 +408,22 @@ ccz_rc ccz_policy_eval(struct ccz_verdict *verdict, const struct ccz_policy *p,
         if (!best.rule || now.rank > best.rank)
             best = now;
     }
+    memcpy(verdict->nearest, best.rule->name, sizeof(verdict->nearest));
     return refuse(&best, claims, now_s, err);
+}
+
+void ccz_policy_claim(struct ccz_buf *out, const char *where, const struct ccz_claims *claims,
+                      int64_t now_s)
+{
+    static const char prefix[] = "policy:";
+    const struct cczi_value nothing = {0}; /* a rule that objects to nothing in particular */
+    if (strncmp(where, prefix, sizeof(prefix) - 1) != 0)
+        return;
+    const char *name = where + sizeof(prefix) - 1;
+    size_t i = cczi_field_find(name);
+    if (strcmp(name, "tee") == 0)
+        ccz_buf_put_str(out, ccz_tee_name(claims->tee));
+    else if (i < cczi_fields_len)
+        cczi_fields[i].kind->got(out,
+                                 &(struct cczi_check){&cczi_fields[i], &nothing, claims, now_s});
 }

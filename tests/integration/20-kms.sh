@@ -104,7 +104,13 @@ cp "$BIN/kms-probe" "$RUN/tampered" # one byte more: another measurement
 printf x >>"$RUN/tampered"
 reach
 status 1 "$RUN/tampered" release key/model "${REACH[@]}" --sim-dir "$RUN/sim"
-has err '^refused: policy:mrenclave: [0-9a-f]{64} / [0-9a-f]{64}'
+has err '^refused: policy:mrenclave: [0-9a-f]{64} / see decision D[0-9]+$'
+has err '^hint: an auditor of the KMS sees why: cczoo kms why D[0-9]+$'
+decision=$(sed -nE 's/^refused: .*see decision (D[0-9]+)$/\1/p' "$RUN/err")
+status 0 kms why "$decision"
+has out "^$decision Release refused at "
+has out '^expected +[0-9a-f]{64}$'
+has out '^rule +program$'
 grep -qE 'Release verdict=reject item=key/model .*where=policy:mrenclave got=[0-9a-f]{64} expected=[0-9a-f]{64} peer=127' \
     "$RUN/log/kms.log" || die "no log line for the refusal"
 status 0 kms policy put workload "$RUN/kms-policy.json" --replace # another program now

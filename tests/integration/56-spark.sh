@@ -96,7 +96,7 @@ has out '^footer: .*Tag'
 has out '^signature: .*(Signature|signature|Tag)'
 has out '^clear: ParquetCryptoRuntimeException: Applying decryptor on plaintext file'
 has out '^hidden: KeyAccessDeniedException: agent:not-allowed: got hidden'
-has out '^revoked: KeyAccessDeniedException: policy:mrenclave: got [0-9a-f]{64}, expected [0-9a-f]{64}'
+has out '^revoked: KeyAccessDeniedException: policy:mrenclave: got [0-9a-f]{64}, expected see decision D[0-9]+'
 n=0
 for f in "$RUN"/theirs/*.parquet; do
     IFS=- read -r codec algorithm footer keys wrapping <<<"$(basename "$f" .parquet)"

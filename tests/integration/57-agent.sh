@@ -76,7 +76,7 @@ cp "$BIN/cczoo" "$RUN/tampered" # one byte more: another measurement
 printf x >>"$RUN/tampered"
 agent tampered "$RUN/tampered" --unwrap ratings --secret spark/auth
 status 1 ask unwrap ratings --in "$RUN/wrapped" --out "$RUN/none"
-has err '^refused: policy:mrenclave: [0-9a-f]{64} / [0-9a-f]{64}'
+has err '^refused: policy:mrenclave: [0-9a-f]{64} / see decision D[0-9]+$'
 status 1 ask secret spark/auth --out "$RUN/none"
 has err '^refused: policy:mrenclave: '
 stop tampered

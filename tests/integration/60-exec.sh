@@ -202,7 +202,7 @@ refused() { # refused PATTERN ARG...: a verified no
     status 124 launch "$@"
     has err "$pattern"
 }
-mine='^refused: policy:mrenclave: [0-9a-f]{64} / [0-9a-f]{64}'
+mine='^refused: policy:mrenclave: [0-9a-f]{64} / see decision D[0-9]+$'
 refused "$mine" "${A[@]}" other-argument
 (
     cd "$RUN/empty" # relative names mean other files there

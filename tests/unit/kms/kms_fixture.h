@@ -169,6 +169,13 @@ static inline ccz_rc fix_create_key(struct ccz_kms_store *s, const char *name, c
     return fix_msg(NULL, s, FIX_ADMIN, "CreateKey", cczi_msg_put_req, &m, err);
 }
 
+static inline ccz_rc fix_stage(struct ccz_kms_store *s, const char *policy, const char *json,
+                               int64_t ends_s, struct ccz_err *err)
+{
+    struct cczi_msg_stage_req m = {fix_str(policy), fix_str(json), (uint64_t)ends_s, 1};
+    return fix_msg(NULL, s, FIX_ADMIN, "StagePolicy", cczi_msg_stage_req, &m, err);
+}
+
 static inline ccz_rc fix_release(struct ccz_buf *response, struct ccz_kms_store *s,
                                  enum fix_who who, const char *item, uint32_t version,
                                  struct ccz_err *err)

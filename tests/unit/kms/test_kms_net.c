@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "ccz_test.h"
 #include "kms/kms_dir.h"
+#include "kms/kms_why_client.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -263,8 +264,13 @@ static void test_net(void)
     CHECK(ccz_kms_release(&out, &info, workload.rpc, "key/k", 0, &err) == CCZ_E_DENIED &&
           out == NULL);
     CHECK(strcmp(err.where, "policy:mrenclave") == 0);
-    CHECK(strncmp(err.got, "aaaa", 4) == 0 && strncmp(err.expected, "bbbb", 4) == 0);
+    CHECK(strncmp(err.got, "aaaa", 4) == 0 && strncmp(err.expected, "see decision D", 14) == 0);
+    CHECK(strncmp(err.hint, "an auditor of the KMS sees why: cczoo kms why D", 47) == 0);
     CHECK(info.version == 0);
+    char id[CCZ_KMS_DECISION_SIZE];
+    (void)snprintf(id, sizeof(id), "%s", err.expected + 13);
+    why_refused(admin.rpc, workload.rpc, id);
+    try_policies(admin.rpc, workload.rpc);
     for (int i = 0; i < 120; i++) /* more than one page of audit lines */
         CHECK(ccz_kms_release(&out, NULL, workload.rpc, "key/k", 0, &err) == CCZ_E_DENIED);
     struct ccz_kms_status st;
@@ -356,7 +362,8 @@ static void on_answer(void *arg, struct ccz_span response, const struct ccz_err 
         CHECK(pthread_cond_wait(&d->changed, &d->lock) == 0);
     d->answered++;
     d->released += !err && response.size != 0;
-    d->refused += err && strcmp(err->where, "kms:workload-required") == 0;
+    d->refused += err && strcmp(err->where, "kms:workload-required") == 0 && response.size > 1 &&
+                  response.ptr[0] == 'D';
     CHECK(pthread_mutex_unlock(&d->lock) == 0);
 }
 
@@ -673,6 +680,75 @@ static void without_instance(struct ccz_rpc_client *c, struct ccz_kms_store *sto
     }
 }
 
+static ccz_rc ask_why(struct ccz_rpc_client *c, enum why_call which, struct ccz_err *err)
+{
+    struct ccz_kms_decision d;
+    struct ccz_kms_staged st = {0};
+    struct ccz_kms_replay sum = {0};
+    ccz_rc rc;
+    switch (which) {
+    case WHY:
+        return ccz_kms_why(c, "D1", keep_decision, &d, err);
+    case WORKLOADS:
+        return ccz_kms_workloads(c, NULL, count_workload, &st, err);
+    case REPLAY:
+        rc = ccz_kms_replay_policy(&sum, c, "server", ccz_span_str(fix_policy), 0, NULL, NULL, err);
+        CHECK((rc == CCZ_OK) == (sum.workloads != 0));
+        return rc;
+    case GET_STAGED:
+        rc = ccz_kms_get_staged(&st, NULL, c, "server", err);
+        CHECK((rc == CCZ_OK) == (st.policy[0] != 0));
+        return rc;
+    default:
+        return ccz_kms_list_staged(c, keep_staged, &st, err);
+    }
+}
+
+/* The same for what kms_why.h asks. */
+static void why_hostile(struct ccz_rpc_client *c, struct ccz_kms_store *store)
+{
+    struct ccz_err err = {0};
+    CHECK(fix_release(NULL, store, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    CHECK(fix_stage(store, "server", fix_policy_other, FIX_NOW + 60, &err) == CCZ_OK);
+    for (int which = WHY; which < WHY_CALLS; which++) {
+        why_answer(&g_answer, store, (enum why_call)which);
+        CHECK(ask_why(c, (enum why_call)which, &err) == CCZ_OK);
+        size_t whole = g_answer.size;
+        bool list = which == WORKLOADS || which == LIST_STAGED;
+        for (size_t cut = 0; cut < whole; cut++) {
+            g_answer.size = cut;
+            ccz_rc rc = ask_why(c, (enum why_call)which, &err);
+            CHECK(rc == CCZ_E_PEER || (rc == CCZ_OK && list));
+        }
+        g_answer.size = whole;
+    }
+    /* "there is more", and nothing that would be more */
+    for (int which = WORKLOADS; which <= LIST_STAGED; which++) {
+        if (which == GET_STAGED)
+            continue;
+        ccz_buf_clear(&g_answer);
+        ccz_pb_put_uint(&g_answer, CCZI_MSG_MORE, 1);
+        CHECK(ask_why(c, (enum why_call)which, &err) == CCZ_E_PEER);
+    }
+    /* another line than the one that was asked for, and one that is not what its hash says */
+    why_answer(&g_answer, store, WHY);
+    char *at = memmem(g_answer.ptr, g_answer.size, "D1", 2);
+    CHECK(at != NULL);
+    at[1] = '2';
+    CHECK(ask_why(c, WHY, &err) == CCZ_E_PEER);
+    at[1] = '1';
+    at = memmem(g_answer.ptr, g_answer.size, "\"op\":", 5);
+    CHECK(at != NULL);
+    at[1] = 'O';
+    CHECK(ask_why(c, WHY, &err) == CCZ_E_SIG && strcmp(err.where, "kms:audit-chain") == 0);
+    /* another policy than its digest says */
+    why_answer(&g_answer, store, GET_STAGED);
+    at = memmem(g_answer.ptr, g_answer.size, "bbbb", 4);
+    CHECK(at != NULL);
+    at[0] = 'c';
+    CHECK(ask_why(c, GET_STAGED, &err) == CCZ_E_PEER);
+}
+
 /* Each kind of answer, true, and cut at each byte: what is missing is noticed, never taken as done.
  */
 static void test_net_hostile_server(void)
@@ -687,6 +763,7 @@ static void test_net_hostile_server(void)
     ccz_rpc_server_set_fallback(s.rpc, answer_nonsense, NULL);
     start(&s);
     CHECK(connect_as(&c, &s, NULL, &err) == CCZ_OK);
+    why_hostile(c.rpc, store);
     for (int which = 0; which < 7; which++) {
         answer_of(store, which);
         CHECK(ask_all(c.rpc, which, &err) == CCZ_OK);

@@ -787,6 +787,51 @@ static void test_rules(void)
     CHECK(refuses(p, &tdx, "policy:tee"));
 }
 
+/* What may be told of a refusal to who may not read the policy: the whole claim, whatever a rule objects to in it. */
+static void check_told(const struct ccz_claims *c, const char *more, const char *where,
+                       const char *claim, bool part)
+{
+    CCZ_AUTO(ccz_policy) p = one_rule(c->tee, more);
+    struct ccz_verdict v;
+    CCZ_AUTO_BUF told;
+    ccz_buf_init(&told, 1024);
+    CHECK(ccz_policy_eval(&v, p, c, NOW, &err) == CCZ_E_POLICY && strcmp(err.where, where) == 0);
+    CHECK(!v.accept && strcmp(v.nearest, "r") == 0);
+    ccz_policy_claim(&told, err.where, c, NOW);
+    CHECK(strcmp(ccz_buf_str(&told), claim) == 0);
+    CHECK((strcmp(err.got, claim) != 0) == part);
+}
+
+static void test_told(void)
+{
+    struct ccz_claims sgx = good_claims(CCZ_TEE_SGX), snp = good_claims(CCZ_TEE_SNP);
+    sgx.advisory_len = 2;
+    (void)snprintf(sgx.advisory[0], CCZ_ADVISORY_SIZE, "INTEL-SA-00001");
+    (void)snprintf(sgx.advisory[1], CCZ_ADVISORY_SIZE, "INTEL-SA-00002");
+    check_told(&sgx, "\"advisories\":{\"allow\":[\"INTEL-SA-00001\"]}", "policy:advisories",
+               "INTEL-SA-00001, INTEL-SA-00002", true);
+    check_told(&sgx, "\"collateral_max_age_s\":0", "policy:collateral_max_age_s", "1000", false);
+    snp.snp.committed_tcb = (struct ccz_snp_tcb){0, 1, 2, 3, 4};
+    check_told(&snp, "\"committed_tcb\":{\"snp\":{\"min\":9}}", "policy:committed_tcb",
+               "boot_loader 1, tee 2, snp 3, microcode 4", true);
+    sgx.tcb_status = CCZ_TCB_OUT_OF_DATE;
+    check_told(&sgx, "", "policy:tcb_status", "OutOfDate", false);
+    CCZ_AUTO_BUF told;
+    ccz_buf_init(&told, 1024);
+    ccz_policy_claim(&told, "policy:tee", &sgx, NOW);
+    CHECK(strcmp(ccz_buf_str(&told), "sgx") == 0);
+    ccz_buf_clear(&told);
+    ccz_policy_claim(&told, "policy:empty", &sgx, NOW);
+    ccz_policy_claim(&told, "policy:collateral-expired", &sgx, NOW);
+    ccz_policy_claim(&told, "kms:unbound", &sgx, NOW);
+    ccz_policy_claim(&told, "", &sgx, NOW);
+    CHECK(told.size == 0);
+    CCZ_AUTO(ccz_policy) p = NULL;
+    struct ccz_verdict v;
+    CHECK(ccz_policy_parse(&p, ccz_span_str("{}"), &err) == CCZ_OK);
+    CHECK(ccz_policy_eval(&v, p, &sgx, NOW, &err) == CCZ_E_POLICY && v.nearest[0] == 0);
+}
+
 /* --------------------------------------------------------------------------------------- drafts */
 
 static void test_draft(void)
@@ -906,6 +951,7 @@ static const struct ccz_test tests[] = {
     {"policy.advisories", test_advisories},
     {"policy.times", test_times},
     {"policy.rules", test_rules},
+    {"policy.told", test_told},
     {"policy.draft", test_draft},
     {"policy.draft_snp", test_draft_snp},
     {"policy.draft_refuse", test_draft_refuse},

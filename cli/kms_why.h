@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_CLI_KMS_WHY_H
+#define CCZ_CLI_KMS_WHY_H
+/* cczoo kms why, workloads, replay, staged: what they print once they are connected. */
+#include <cczoo/kms_why.h>
+
+ccz_rc kms_why(struct ccz_rpc_client *c, const char *id, bool json, struct ccz_err *err);
+/* @param policy  NULL = of all */
+ccz_rc kms_workloads(struct ccz_rpc_client *c, const char *policy, bool json, struct ccz_err *err);
+struct kms_replay {
+    const char *policy;
+    const char *file; /* the JSON to try; NULL = what is staged */
+    const char *at;   /* time, or NULL = now */
+    bool all, json;   /* all: also workloads that fare as they do now */
+};
+/* @param[out] blocked  workloads that are accepted now and would not be */
+ccz_rc kms_replay(uint64_t *blocked, struct ccz_rpc_client *c, const struct kms_replay *r,
+                  struct ccz_err *err);
+/* Everything that is staged. */
+ccz_rc kms_staged(struct ccz_rpc_client *c, bool json, struct ccz_err *err);
+#endif
