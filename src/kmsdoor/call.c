@@ -88,9 +88,14 @@ void cczi_door_deliver(struct ccz_kms_door *d)
 static void on_answer(void *arg, struct ccz_span response, const struct ccz_err *err)
 {
     struct cczi_door_job *j = arg;
-    if (err) {
+    j->req.decision[0] = 0;
+    if (err) { /* and the response is the id of the decision, or empty */
         j->failed = true;
         j->err = *err;
+        if (response.size < sizeof(j->req.decision)) {
+            memcpy(j->req.decision, response.size ? (const void *)response.ptr : "", response.size);
+            j->req.decision[response.size] = 0;
+        }
     } else {
         ccz_buf_put_span(&j->response, response);
         if (j->response.bad) { /* it happened, and its answer is lost: say so rather than nothing */
@@ -130,6 +135,7 @@ static struct cczi_door_job *begin_call(struct cczi_door_req *r, cczi_door_done_
 {
     struct cczi_door_job *j = (struct cczi_door_job *)r;
     j->calling = true;
+    j->req.decision[0] = 0;
     j->done = done;
     j->arg = arg;
     j->failed = false;

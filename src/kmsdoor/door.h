@@ -37,6 +37,7 @@ struct cczi_door_auth {
         peer; /* the same for ccz_kms_request: pinned and spki_sha256 set unless NOBODY */
 };
 
+enum { CCZI_DOOR_DECISION_SIZE = 24 };
 struct cczi_door_req {
     struct ccz_http_req *http; /* method, query, headers, body: valid until the reply */
     struct ccz_kms_door *door;
@@ -45,6 +46,8 @@ struct cczi_door_req {
         *rest; /* what is behind that: "" for exact routes. ccz_http_decode() it, piece by piece */
     const char *address; /* of the client, "ip:port" */
     struct cczi_door_auth auth;
+    /* "D17": the audit line of the last call of the KMS, if that was refused; "" = none. Refusals name it by themselves. */
+    char decision[CCZI_DOOR_DECISION_SIZE];
 };
 typedef void (*cczi_door_fn)(struct cczi_door_req *r, void *arg);
 
@@ -102,8 +105,8 @@ unsigned cczi_door_status(const struct ccz_err *err, const struct cczi_door_auth
 
 /* --------------------------------------------------------------------------------- calls */
 
-/* What a call of the KMS came to: @p err is NULL and @p response the protobuf message, or why not. Both are borrowed; the response
- * is wiped afterwards. On the door's thread. Has to reply (or to call again). */
+/* What a call of the KMS came to: @p err is NULL and @p response the protobuf message, or why not (then it is empty). Both are
+ * borrowed; the response is wiped afterwards. On the door's thread. Has to reply (or to call again). */
 typedef void (*cczi_door_done_fn)(struct cczi_door_req *r, void *arg, struct ccz_span response,
                                   const struct ccz_err *err);
 struct cczi_door_call {

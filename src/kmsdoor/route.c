@@ -215,6 +215,16 @@ void cczi_door_err_json(struct ccz_buf *out, const struct ccz_err *err)
     ccz_buf_put_str(out, "}");
 }
 
+/* Into an object that is complete. */
+static void put_decision(struct ccz_buf *json, const char *decision)
+{
+    if (!decision[0] || json->bad || json->size < 2 || json->ptr[json->size - 1] != '}')
+        return;
+    json->size--;
+    put_member(json, "decision", decision);
+    ccz_buf_put_str(json, "}");
+}
+
 /* "GET POST" -> "GET, HEAD, POST" */
 static void put_allow(char *out, size_t size, const struct cczi_door_route *route)
 {
@@ -239,6 +249,7 @@ void cczi_door_reply_err_as(struct cczi_door_req *r, unsigned status, const stru
         route->put_err(&json, status, err);
     else
         cczi_door_err_json(&json, err);
+    put_decision(&json, r->decision);
     struct ccz_http_field headers[3];
     char wait[24], allow[64];
     size_t n = 0;

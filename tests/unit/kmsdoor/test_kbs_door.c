@@ -314,6 +314,7 @@ static void exchange(const char *provider)
     put_resource(&k, "default/key/one", "correct horse", "default/us");
     /* what makes a client attest */
     CHECK(get(&p, &r, "default/key/one") == 401 && refused(&r, 401, "kbs:no-session"));
+    CHECK(!strstr(r.body, "decision")); /* nobody decided anything */
     CHECK(auth(&p, &r) == 200 && strlen(p.nonce) == 44);
     CHECK(get(&p, &r, "default/key/one") == 401 && refused(&r, 401, "kbs:session"));
     CHECK(attest(&p, &r) == 200);
@@ -524,6 +525,8 @@ static void test_policy_dies(void)
     struct cczi_msg_put_policy_req m = {ccz_span_str("a/us"), ccz_span_str(fix_policy_other), 1};
     CHECK(administer(&k, "PutPolicy", cczi_msg_put_policy_req, &m) == CCZ_OK);
     CHECK(get(&p, &r, "a/b/c") == 403 && refused(&r, 403, "policy:mrenclave"));
+    CHECK(strstr(r.body, "\"decision\":\"D") &&
+          !strstr(r.body, "bbbb")); /* not what was expected */
     CHECK(get_bearer(&p, &r, "a/b/c", p.token) == 403 && refused(&r, 403, "policy:mrenclave"));
     put_policy(&k, &p, "a/us", true);
     CHECK(get(&p, &r, "a/b/c") == 200);

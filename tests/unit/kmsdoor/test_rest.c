@@ -130,6 +130,11 @@ static void test_audit(void)
     CHECK(k.store->head.seq == before);
     CHECK(post(&k, &r, "auditor", "PutSecret", "{\"name\":\"a\",\"value\":\"AAEC\"}") == 403);
     CHECK(k.store->head.seq == before + 1);
+    char want[64];
+    (void)snprintf(want, sizeof(want), "\"decision\":\"D%llu\"}", (unsigned long long)before + 1);
+    CHECK(strstr(r.body, want) != NULL);
+    (void)snprintf(want, sizeof(want), "{\"id\":\"D%llu\"}", (unsigned long long)before + 1);
+    CHECK(post(&k, &r, "auditor", "Why", want) == 200 && strstr(r.body, "kms:role") != NULL);
     kit_close(&k);
 }
 
