@@ -396,6 +396,27 @@ static void test_snp_members(void)
     }
 }
 
+/* A firmware that this processor does not have is not left aside. */
+static void test_snp_fmc(void)
+{
+    uint8_t r[1184];
+    CCZ_AUTO_BUF json;
+    CCZ_AUTO_BUF changed;
+    CCZ_AUTO_BUF out = {0};
+    ccz_buf_init(&json, 65536);
+    ccz_buf_init(&changed, 65536);
+    make_report(r, 3, 0x19);
+    kbs_put_snp(&json, r, NULL, (struct ccz_span){0});
+    const char *text = ccz_buf_str(&json), *at = strstr(text, "\"fmc\":null");
+    CHECK(at);
+    ccz_buf_put(&changed, text, (size_t)(at - text));
+    ccz_buf_put_str(&changed, "\"fmc\":1");
+    ccz_buf_put_str(&changed, at + strlen("\"fmc\":null"));
+    REFUSED(evidence_of(&out, CCZ_TEE_SNP, ccz_buf_span(&changed), err), CCZ_E_FORMAT,
+            "kbs:member");
+    CHECK(out.size == 0);
+}
+
 /* Genuine reports of every version through JSON and back. */
 static void test_snp_genuine(void)
 {
@@ -613,6 +634,7 @@ static const struct ccz_test tests[] = {
     {"kbs.quote", test_quote},
     {"kbs.snp", test_snp},
     {"kbs.snp_members", test_snp_members},
+    {"kbs.snp_fmc", test_snp_fmc},
     {"kbs.snp_genuine", test_snp_genuine},
     {"kbs.session", test_session},
     {"kbs.attested", test_attested},
