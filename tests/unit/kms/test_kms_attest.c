@@ -155,6 +155,9 @@ static void test_vector(void)
                                      .advisory_len = 2};
         const struct ccz_ear_vector v = cczi_kms_ear_vector(&c);
         CHECK(ccz_ear_status(&v) == t[i].want);
+        CHECK((v.value[CCZ_EAR_HARDWARE] == 97) == t[i].simulated &&
+              (v.value[CCZ_EAR_INSTANCE_IDENTITY] == 97) == t[i].simulated);
+        CHECK(v.value[CCZ_EAR_EXECUTABLES] == 0); /* nobody has judged those */
         for (int full = 0; full < 2; full++) {
             CCZ_AUTO_BUF b;
             CCZ_AUTO(ccz_json) j = NULL;
