@@ -39,8 +39,8 @@ unsigned cczi_kbs_status(const struct ccz_err *err)
         return 429;
     if (begins(err->where, "kbs:plugin"))
         return 404;
-    /* evidence that does not fit, or of which we know nothing: there is no conflict, and nothing to be found */
-    if (err->rc == CCZ_E_MISMATCH || begins(err->where, "verifier:"))
+    /* evidence that does not fit, or of whose platform nothing is known: there is no conflict, and no resource that is missing */
+    if (err->rc == CCZ_E_MISMATCH || (err->rc == CCZ_E_NOT_FOUND && !begins(err->where, "kms:")))
         return 403;
     return cczi_door_status(err, NULL);
 }

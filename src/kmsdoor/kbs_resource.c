@@ -202,11 +202,12 @@ static void delete (struct cczi_door_req *r, const char *name)
 /* Who it is has been found out; what they may do, the KMS says. */
 static void change(struct cczi_door_req *r, void *arg)
 {
+    struct ccz_err err = {0};
     char name[CCZI_KBS_NAME_SIZE];
     (void)arg;
-    if (cczi_kbs_resource(name, r->rest, NULL) != CCZ_OK)
-        return; /* it was looked at before */
-    if (strcmp(ccz_http_method(r->http), "POST") == 0)
+    if (cczi_kbs_resource(name, r->rest, &err) != CCZ_OK)
+        cczi_kbs_reply_err(r, &err);
+    else if (strcmp(ccz_http_method(r->http), "POST") == 0)
         put(r, name);
     else
         delete (r, name);

@@ -2,6 +2,7 @@
 /* The KBS protocol over HTTPS with the software TEE: whole exchanges, and everything that must not work. */
 #define _GNU_SOURCE
 #include "kmsdoor/door_kit.h"
+#include "kmsdoor/kbs_door.h"
 #include "kmsdoor/kbs_kit.h"
 
 #include <cczoo/jose.h>
@@ -383,6 +384,47 @@ static void test_auth(void)
     kit_ask(&k, &r, &(struct ask){.path = "/kbs/v0/auth"});
     CHECK(refused(&r, 405, "door:method"));
     stop(&k);
+}
+
+/* What stock clients do next depends on this number alone: 401 starts all over, 404 ends at once. */
+static void test_statuses(void)
+{
+    static const struct {
+        ccz_rc rc;
+        const char *where;
+        unsigned status;
+    } t[] = {
+        {CCZ_E_DENIED, "kbs:no-session", 401},
+        {CCZ_E_EXPIRED, "kbs:token-expired", 401},
+        {CCZ_E_SIG, "nonce:foreign", 401},
+        {CCZ_E_EXISTS, "replay:used", 401},
+        {CCZ_E_LIMIT, "replay:full", 429},
+        {CCZ_E_NOT_FOUND, "kms:not-found", 404},
+        {CCZ_E_NOT_FOUND, "kbs:plugin", 404},
+        {CCZ_E_NOT_FOUND, "snp:vek-missing", 403},
+        {CCZ_E_NOT_FOUND, "verifier:no-collateral", 403},
+        {CCZ_E_UNAVAILABLE, "party:collateral-pending", 503},
+        {CCZ_E_MISMATCH, "kbs:report-data", 403},
+        {CCZ_E_MISMATCH, "quote:qe-binding", 403},
+        {CCZ_E_UNTRUSTED, "quote:pck-chain", 403},
+        {CCZ_E_REVOKED, "snp:vek-revoked", 403},
+        {CCZ_E_POLICY, "policy:mrenclave", 403},
+        {CCZ_E_DENIED, "kms:unbound", 403},
+        {CCZ_E_FORMAT, "kbs:member", 400},
+        {CCZ_E_UNSUPPORTED, "kbs:version", 400},
+        {CCZ_E_LIMIT, "door:body-size", 413},
+        {CCZ_E_LIMIT, "kms:busy", 503},
+        {CCZ_E_UNAVAILABLE, "kms:sealed", 503},
+        {CCZ_E_SIG, "kms:row-mac", 500},
+    };
+    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        struct ccz_err err = {0};
+        ccz_fail(&err, t[i].rc, t[i].where, 0, "x");
+        if (cczi_kbs_status(&err) == t[i].status)
+            continue;
+        fprintf(stderr, "%s: %u, expected %u\n", t[i].where, cczi_kbs_status(&err), t[i].status);
+        CHECK(false);
+    }
 }
 
 /* -------------------------------------------------------------------------- refused: attest */
@@ -780,21 +822,14 @@ static void test_genuine(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"kbs.rcar_sgx", test_sgx},
-    {"kbs.rcar_tdx", test_tdx},
-    {"kbs.rcar_snp", test_snp},
-    {"kbs.auth_refused", test_auth},
-    {"kbs.nonces", test_nonces},
-    {"kbs.binding", test_binding},
-    {"kbs.untrusted", test_untrusted},
-    {"kbs.bodies", test_bodies},
-    {"kbs.policy_dies", test_policy_dies},
-    {"kbs.tokens", test_tokens},
-    {"kbs.paths", test_paths},
-    {"kbs.admin", test_admin},
-    {"kbs.bounds", test_bounds},
-    {"kbs.discovery", test_discovery},
-    {"kbs.genuine", test_genuine},
+    {"kbs.rcar_sgx", test_sgx},        {"kbs.rcar_tdx", test_tdx},
+    {"kbs.rcar_snp", test_snp},        {"kbs.auth_refused", test_auth},
+    {"kbs.statuses", test_statuses},   {"kbs.nonces", test_nonces},
+    {"kbs.binding", test_binding},     {"kbs.untrusted", test_untrusted},
+    {"kbs.bodies", test_bodies},       {"kbs.policy_dies", test_policy_dies},
+    {"kbs.tokens", test_tokens},       {"kbs.paths", test_paths},
+    {"kbs.admin", test_admin},         {"kbs.bounds", test_bounds},
+    {"kbs.discovery", test_discovery}, {"kbs.genuine", test_genuine},
 };
 
 int main(int argc, char **argv)
