@@ -179,7 +179,8 @@ struct ccz_kms_door {
     uint32_t conns_len;
     uint32_t requests; /* that wait for their answer */
     struct cczi_rates by_address, by_principal;
-    struct cczi_bucket total;
+    struct cczi_bucket total, log_lines;
+    uint64_t unlogged; /* refusals since the last line */
 
     pthread_mutex_t tls_lock;
     struct cczi_web *tls; /* for new connections; NULL = plain HTTP */

@@ -261,12 +261,26 @@ static ccz_rc copy(char **out, const char *text, struct ccz_err *err)
     return !text || *out ? CCZ_OK : ccz_fail(err, CCZ_E_NOMEM, "door:issuer", 0, "out of memory");
 }
 
+/* Whoever is between us and plain http could make tokens of his own. */
+static bool is_safe_url(const char *url)
+{
+    static const char *const safe[] = {"https://", "http://127.0.0.1:", "http://127.0.0.1/",
+                                       "http://[::1]:", "http://[::1]/"};
+    for (size_t n = 0; n < sizeof(safe) / sizeof(*safe); n++)
+        if (strncmp(url, safe[n], strlen(safe[n])) == 0)
+            return true;
+    return false;
+}
+
 static ccz_rc check_issuer(const struct cczi_issuers *s, const struct ccz_kms_door_issuer *c,
                            struct ccz_err *err)
 {
     if (!c->iss || !c->iss[0] || !c->aud || !c->aud[0] || !!c->jwks_file == !!c->jwks_url)
         return ccz_fail(err, CCZ_E_ARG, "door:issuer", 0,
                         "an issuer has a name, an audience, and its keys in a file or at a URL");
+    if (c->jwks_url && !is_safe_url(c->jwks_url))
+        return ccz_fail(err, CCZ_E_ARG, "door:issuer", 0,
+                        "keys are fetched by https alone, or from this machine");
     if (c->skew_s < 0 || c->skew_s > CCZ_JWT_SKEW_MAX_S || c->age_max_s < -1)
         return ccz_fail(err, CCZ_E_ARG, "door:issuer", c->skew_s, "clocks are wrong by 0 to %d s",
                         CCZ_JWT_SKEW_MAX_S);

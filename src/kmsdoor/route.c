@@ -215,6 +215,28 @@ void cczi_door_err_json(struct ccz_buf *out, const struct ccz_err *err)
     ccz_buf_put_str(out, "}");
 }
 
+/* The service logs what it refuses; this is for what never gets there. At most so many lines a second: a flood of requests is
+ * no flood of lines, and the metrics count them all. */
+static void log_refusal(struct cczi_door_req *r, unsigned status, const struct ccz_err *err)
+{
+    static const struct cczi_rate lines = {10, 50};
+    struct ccz_kms_door *d = r->door;
+    const struct cczi_door_route *route = ((struct cczi_door_job *)r)->route;
+    uint32_t wait_s;
+    char peer[CCZ_ADDR_TEXT_SIZE], what[192];
+    if (strncmp(err->where, "door:", 5) != 0 && strcmp(err->where, "kms:admin-unknown") != 0)
+        return;
+    if (!cczi_bucket_take(&wait_s, &d->log_lines, lines, ccz_mono_ms())) {
+        d->unlogged++;
+        return;
+    }
+    ccz_escape(peer, sizeof(peer), ccz_span_str(r->address));
+    (void)snprintf(what, sizeof(what), "refused route=%s status=%u peer=%s unlogged=%llu",
+                   route ? route->name : "none", status, peer, (unsigned long long)d->unlogged);
+    d->unlogged = 0;
+    ccz_log_err(CCZ_LOG_WARN, "kms-door", what, err);
+}
+
 /* Into an object that is complete. */
 static void put_decision(struct ccz_buf *json, const char *decision)
 {
@@ -250,6 +272,7 @@ void cczi_door_reply_err_as(struct cczi_door_req *r, unsigned status, const stru
     else
         cczi_door_err_json(&json, err);
     put_decision(&json, r->decision);
+    log_refusal(r, status, err);
     struct ccz_http_field headers[3];
     char wait[24], allow[64];
     size_t n = 0;

@@ -213,7 +213,8 @@ static void test_large(void)
     big[CCZ_KMS_DOOR_BODY_SIZE_MAX] = 0;
     CHECK(post(&k, &r, "auditor", "Status", big) == 200);
     big[CCZ_KMS_DOOR_BODY_SIZE_MAX] = ' ';
-    CHECK(post(&k, &r, "auditor", "Status", big) == 413);
+    unsigned large = post(&k, &r, "auditor", "Status", big);
+    CHECK(large == 413 || large == 0); /* not read to its end: the client may see that first */
     free(big);
     kit_close(&k);
 }

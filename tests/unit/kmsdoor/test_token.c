@@ -77,7 +77,7 @@ static void set_role(struct kit *k, const char *iss, const char *sub, enum ccz_k
 {
     uint8_t id[32];
     CHECK(ccz_kms_door_subject(id, iss, sub, NULL) == CCZ_OK);
-    CHECK(ccz_kms_store_set_admin(k->store, id, role, FIX_NOW, NULL) == CCZ_OK);
+    kit_set_role(k, id, role, true);
 }
 
 /* The issuer's keys are in a folder that kit_open() does not empty. */
@@ -497,6 +497,16 @@ static void test_issuer_config(void)
     const struct ccz_kms_door_issuer twice[] = {good, good};
     CHECK(cczi_issuers_new(&s, twice, 2, &err) == CCZ_E_ARG &&
           strcmp(err.where, "door:issuer") == 0);
+    static const char *const urls[] = {
+        "http://issuer.example/keys",     "ftp://127.0.0.1/", "file:///etc/keys",
+        "http://127.0.0.1.evil.example/", "https:/x",         ""};
+    for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++) {
+        c[0] = good;
+        c[0].jwks_file = NULL;
+        c[0].jwks_url = urls[i];
+        CHECK(cczi_issuers_new(&s, c, 1, &err) == CCZ_E_ARG &&
+              strcmp(err.where, "door:issuer") == 0);
+    }
     c[0] = good;
     c[0].jwks_file = dir_path("absent");
     CHECK(cczi_issuers_new(&s, c, 1, &err) != CCZ_OK);
