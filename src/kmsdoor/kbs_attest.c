@@ -69,11 +69,7 @@ static void attempt_free(struct attempt *a)
 
 static void refuse(struct cczi_door_req *r, struct attempt *a)
 {
-    /* nobody has proved anything: a line of the log, none of the audit, which strangers could fill otherwise */
-    char where[CCZ_ERR_WHERE_SIZE + 32];
-    ccz_escape(where, sizeof(where), ccz_span_str(a->err.where));
-    ccz_log(CCZ_LOG_WARN, "kms", "KBS attest verdict=reject tee=%s where=%s peer=%s",
-            ccz_tee_name(a->open.tee), where, r->address);
+    /* nobody has proved anything: the door's bounded log has it, and not the audit, which strangers could fill */
     cczi_kbs_reply_err(r, &a->err);
     attempt_free(a);
 }

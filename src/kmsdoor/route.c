@@ -224,7 +224,11 @@ static void log_refusal(struct cczi_door_req *r, unsigned status, const struct c
     const struct cczi_door_route *route = ((struct cczi_door_job *)r)->route;
     uint32_t wait_s;
     char peer[CCZ_ADDR_TEXT_SIZE], what[192];
-    if (strncmp(err->where, "door:", 5) != 0 && strcmp(err->where, "kms:admin-unknown") != 0)
+    /* of other protocols: what their own checks refuse, but for the question who it is, with which stock clients begin */
+    bool theirs =
+        route && route->put_err && !r->decision[0] && strcmp(err->where, "kbs:no-session") != 0;
+    if (!theirs && strncmp(err->where, "door:", 5) != 0 &&
+        strcmp(err->where, "kms:admin-unknown") != 0)
         return;
     if (!cczi_bucket_take(&wait_s, &d->log_lines, lines, ccz_mono_ms())) {
         d->unlogged++;
