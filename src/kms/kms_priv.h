@@ -7,8 +7,8 @@
 
 #include "kms_db.h"
 #include "kms_rows.h"
-#include "kms_token.h"
 #include "kms_why.h"
+#include "token.h"
 #include "tree.h"
 
 /* --------------------------------------------------------------------------- name.c */

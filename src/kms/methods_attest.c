@@ -4,7 +4,7 @@
 #include "kms_priv.h"
 
 #include "kms_attest.h"
-#include "kms_token.h"
+#include "token.h"
 
 #include <cczoo/codec.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The keys that sign attestation results: versions of one sealed row under a name that no caller can write, so that servers that share
  * a database sign with the same one. Everything here happens inside the caller's transaction. */
+#include "token.h"
 #include "kms_priv.h"
-#include "kms_token.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef CCZI_KMS_TOKEN_H
-#define CCZI_KMS_TOKEN_H
+#ifndef CCZI_KMS_TOKEN_KEY_H
+#define CCZI_KMS_TOKEN_KEY_H
 /* token.c: the keys that sign attestation results. Inside a transaction. For sources of src/kms. */
 #include "kms_attest.h"
 
