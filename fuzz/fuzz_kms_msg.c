@@ -30,6 +30,8 @@ static void one_call(struct ccz_kms_store *s, enum fix_who who, const struct ccz
     } else {
         require(out.size == 0, "a refusal with an answer");
         require(err.where[0] && err.rc == rc, "a refusal without a reason");
+        require(rc != CCZ_E_POLICY || strncmp(err.expected, "see decision D", 14) == 0,
+                "a refusal that tells what a policy expects");
         require(rc != CCZ_E_SIG && rc != CCZ_E_INTERNAL && rc != CCZ_E_IO,
                 "a request damaged the store");
     }

@@ -307,6 +307,25 @@ static int help(void)
         UI_TEXT("jwt-issuers", &(o)->jwt_issuers, "FILE", "JSON: several issuers"),                  \
         UI_TEXT("jwt-subject", &(o)->jwt_subject, "SUB", "admin: whose tokens get the role")
 
+/* What is said beside what. */
+static bool check_opts(const struct command *c, const struct kmsd_opts *o)
+{
+    if (o->epoch_lag_s < 0 || o->epoch_lag_s > CCZ_KMS_EPOCH_LAG_MAX_S) {
+        ui_error("--epoch-lag must be 0..%d", CCZ_KMS_EPOCH_LAG_MAX_S);
+        return false;
+    }
+    if (o->approvals < -1 || o->approvals > CCZ_KMS_APPROVALS_MAX) {
+        ui_error("--approvals must be 0..%d", CCZ_KMS_APPROVALS_MAX);
+        return false;
+    }
+    bool accepts = c->run == cmd_epoch || c->run == cmd_check;
+    if ((o->accept_lost || o->accept_rolled_back) && !accepts) {
+        ui_error("--accept-lost and --accept-rolled-back are for epoch and check alone");
+        return false;
+    }
+    return true;
+}
+
 static int dispatch(const struct command *c, int argc, char **argv)
 {
     struct kmsd_opts o = {.approvals = -1};
@@ -357,19 +376,8 @@ static int dispatch(const struct command *c, int argc, char **argv)
         ui_error("unexpected operand: %s", argv[0]);
         return UI_USAGE;
     }
-    if (o.epoch_lag_s < 0 || o.epoch_lag_s > CCZ_KMS_EPOCH_LAG_MAX_S) {
-        ui_error("--epoch-lag must be 0..%d", CCZ_KMS_EPOCH_LAG_MAX_S);
+    if (!check_opts(c, &o))
         return UI_USAGE;
-    }
-    if (o.approvals < -1 || o.approvals > CCZ_KMS_APPROVALS_MAX) {
-        ui_error("--approvals must be 0..%d", CCZ_KMS_APPROVALS_MAX);
-        return UI_USAGE;
-    }
-    bool accepts = c->run == cmd_epoch || c->run == cmd_check;
-    if ((o.accept_lost || o.accept_rolled_back) && !accepts) {
-        ui_error("--accept-lost and --accept-rolled-back are for epoch and check alone");
-        return UI_USAGE;
-    }
     if (missing("state", o.state.dir) || !choose_backend(&o))
         return UI_USAGE;
     return c->run(&o);

@@ -67,8 +67,10 @@ static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct 
     if (rc != CCZ_OK)
         return rc;
     e->rc = accept(e);
-    if (e->rc == CCZ_OK)
+    if (e->rc == CCZ_OK) {
+        cczi_kms_watch_note(&e->call);
         return cczi_kms_savepoint_keep(s, err);
+    }
     e->receipt = (struct ccz_kms_receipt){0};
     ccz_buf_free(&e->answer);
     if (!cczi_kms_db_in_tx(&s->db) || s->db.fault != CCZI_KMS_FAULT_NONE) { /* all of it is lost */
@@ -76,6 +78,7 @@ static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct 
         return e->rc;
     }
     rc = cczi_kms_savepoint_undo(s, err);
+    cczi_kms_watch_note(&e->call);
     return rc == CCZ_OK ? cczi_kms_record(&e->receipt, &e->call, op_of(e), &e->err, err) : rc;
 }
 

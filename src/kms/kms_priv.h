@@ -456,6 +456,7 @@ struct cczi_kms_call {
     uint64_t proposal;
     char principal[65], given[CCZ_KMS_ROLES_SIZE]; /* who gets which roles */
     bool judged;           /* by a policy: what it expects is for auditors (told.c) */
+    bool accepted;         /* by that policy */
     int64_t grace_until_s; /* accepted only until then; 0 = no grace in it */
     struct cczi_kms_shadow shadow;
 };

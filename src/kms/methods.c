@@ -52,7 +52,7 @@ ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct 
     if (rc == CCZ_OK)
         rc = cczi_kms_policies_get(&parsed, call->store->policies, &p, err);
     ccz_buf_free(&p.json);
-    return rc == CCZ_OK ? cczi_kms_judge(call, parsed, err) : rc;
+    return rc == CCZ_OK ? cczi_kms_verdict(call, parsed, err) : rc;
 }
 
 /* The item's own policy over the peer's claims. */

@@ -434,6 +434,8 @@ static void enter(struct cczi_door_job *j)
     } else if (r->auth.kind == CCZI_DOOR_NOBODY) {
         ccz_fail(&err, CCZ_E_DENIED, "door:auth-required", 0,
                  "neither a client certificate nor a token was shown");
+        (void)ccz_hint(&err, err.rc,
+                       "a certificate around an administrator's key is enough: curl --cert, --key");
         cczi_door_refused(r->door, CCZI_REFUSED_UNKNOWN);
         cczi_door_reply_err(r, &err);
     } else {
