@@ -31,6 +31,8 @@ struct kmsd_opts {
     const char *jwt_issuers, *jwt_issuer, *jwt_audience, *jwt_keys, *jwt_ca_file, *jwt_subject;
     int64_t jwt_skew_s, https_rate, https_connections;
     bool plain_http_insecure;
+    bool kbs; /* the KBS protocol, too */
+    const char *issuer;
 };
 
 /* What opens a store. */

@@ -280,6 +280,10 @@ static int help(void)
         UI_TEXT("tls-key", &(o)->tls_key, "FILE", "their private key, PEM, mode 0600"),              \
         {"plain-http-insecure",     NULL, NULL,                                                      \
          &(o)->plain_http_insecure, NULL, "no TLS, on a loopback address alone"},                    \
+        {"kbs",     NULL, NULL,                                                                      \
+         &(o)->kbs, NULL, "serve the KBS protocol of Confidential Containers there, too"},           \
+        UI_TEXT("issuer", &(o)->issuer, "URL",                                                       \
+                "iss of attestation results: the https URL under which --https is reached"),         \
         UI_TEXT("metrics", &(o)->metrics, "ADDR",                                                    \
                 "GET /metrics for Prometheus here, in clear and for everybody"),                     \
         UI_TEXT("metrics-port-file", &(o)->metrics_port_file, "FILE", "write its port here"),        \

@@ -76,7 +76,8 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
                  .simulated = k->simulated,
                  .started_s = ccz_clock_now_s(clock),
                  .collateral_expires_s = collateral_expires_s,
-                 .arg = k},
+                 .arg = k,
+                 .issuer = o->issuer},
     };
     rc = ccz_kms_service_new(&k->service, &service, err);
     if (rc == CCZ_OK)

@@ -206,6 +206,9 @@ struct ccz_kms_info {
      *  Called by the worker. */
     int64_t (*collateral_expires_s)(void *arg);
     void *arg;
+    /** "iss" of attestation results, at most 256 bytes: the https URL under which others find the keys, if there is one.
+     *  NULL = "cczoo-kms:" and the instance in hex */
+    const char *issuer;
 };
 /** One call. Everything is borrowed. */
 struct ccz_kms_request {
@@ -331,6 +334,37 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_instance_parse(struct ccz_kms_instance *out,
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_release(struct ccz_secret **out, struct ccz_kms_release *info,
                                             struct ccz_rpc_client *c, const char *item,
                                             uint32_t version, struct ccz_err *err);
+
+/** What a workload wants to have said of itself. */
+struct ccz_kms_attest {
+    const char *tee_pubkey; /**< JWK of a key for encryption that the token is to name, or NULL */
+    const char *
+        nonce; /**< of whoever relies on the token, at most 128 bytes, or NULL; not without tee_pubkey */
+    const char *audience; /**< who that is: "aud", at most 256 bytes, or NULL */
+    const char *
+        policy; /**< a policy of the KMS that has to accept the evidence, and is named in the token, or NULL */
+    bool full_claims; /**< all claims, not only those that name program and platform status */
+};
+/** What came with a token. */
+struct ccz_kms_attestation {
+    int64_t expires_s; /**< five minutes from now, by the clock of the KMS */
+    uint8_t instance[CCZ_KMS_INSTANCE_SIZE];
+    struct ccz_kms_receipt receipt;
+};
+/**
+ * Workload: an attestation result (EAR) for others, of the evidence of this very session: a JWT by a key of
+ * ccz_kms_token_keys(). Nothing simulated is ever "affirming".
+ * @param[out] token  appended  @param[out] info  may be NULL  @param what  NULL = nothing of it
+ * @retval CCZ_E_DENIED  "policy:<claim>"  @retval CCZ_E_FORMAT  "kms:attest-nonce", "kms:attest-text", "jwk:.."
+ * @retval CCZ_E_UNSUPPORTED  "kms:attest-key"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_attest(struct ccz_buf *token, struct ccz_kms_attestation *info,
+                                           struct ccz_rpc_client *c,
+                                           const struct ccz_kms_attest *what, struct ccz_err *err);
+/** Anybody: the keys that sign such tokens, as a JWK set; @p issuer is what "iss" of them says. Both are appended, @p issuer may
+ *  be NULL. Keys that sign no more are in it for an hour. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_token_keys(struct ccz_buf *jwks, struct ccz_buf *issuer,
+                                               struct ccz_rpc_client *c, struct ccz_err *err);
 
 /** What to store. */
 struct ccz_kms_put {

@@ -173,6 +173,73 @@ ccz_rc ccz_kms_release_receipt(struct ccz_secret **out, struct ccz_kms_release *
     return rc == CCZ_OK ? take_release(out, info, inclusion, ccz_buf_span(&response), err) : rc;
 }
 
+static struct ccz_span or_empty(const char *text)
+{
+    return text ? ccz_span_str(text) : (struct ccz_span){0};
+}
+
+static ccz_rc take_attestation(struct ccz_buf *token, struct ccz_kms_attestation *info,
+                               struct ccz_span in, struct ccz_err *err)
+{
+    struct cczi_msg_attest_resp m = {0};
+    struct ccz_kms_attestation i = {0};
+    if (cczi_msg_get(&m, cczi_msg_attest_resp, in, NULL) != CCZ_OK || m.token.size == 0)
+        return cczi_kms_malformed(err);
+    ccz_rc rc = cczi_kms_take_receipt(&i.receipt, m.receipt, err);
+    if (rc == CCZ_OK)
+        rc = take_instance(i.instance, m.instance, err);
+    if (rc != CCZ_OK)
+        return rc;
+    i.expires_s = (int64_t)m.expires_s;
+    ccz_buf_put_span(token, m.token);
+    if (token->bad)
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)m.token.size,
+                        "no room for the token");
+    if (info)
+        *info = i;
+    return CCZ_OK;
+}
+
+ccz_rc ccz_kms_attest(struct ccz_buf *token, struct ccz_kms_attestation *info,
+                      struct ccz_rpc_client *c, const struct ccz_kms_attest *what,
+                      struct ccz_err *err)
+{
+    struct cczi_msg_attest_req m = {0};
+    if (info)
+        *info = (struct ccz_kms_attestation){0};
+    if (what)
+        m = (struct cczi_msg_attest_req){
+            .tee_pubkey = or_empty(what->tee_pubkey),
+            .nonce = or_empty(what->nonce),
+            .audience = or_empty(what->audience),
+            .policy = or_empty(what->policy),
+            .full_claims = what->full_claims,
+        };
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = cczi_kms_call(&response, c, "Attest", cczi_msg_attest_req, &m, err);
+    return rc == CCZ_OK ? take_attestation(token, info, ccz_buf_span(&response), err) : rc;
+}
+
+ccz_rc ccz_kms_token_keys(struct ccz_buf *jwks, struct ccz_buf *issuer, struct ccz_rpc_client *c,
+                          struct ccz_err *err)
+{
+    struct cczi_msg_token_keys_resp m = {0};
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = cczi_kms_call(&response, c, "TokenKeys", cczi_msg_none, NULL, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (cczi_msg_get(&m, cczi_msg_token_keys_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
+        m.jwks.size == 0)
+        return cczi_kms_malformed(err);
+    ccz_buf_put_span(jwks, m.jwks);
+    if (issuer)
+        ccz_buf_put_span(issuer, m.issuer);
+    return jwks->bad || (issuer && issuer->bad)
+               ? ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)m.jwks.size,
+                          "no room for the keys")
+               : CCZ_OK;
+}
+
 /* --------------------------------------------------------------------- administrator */
 
 static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,

@@ -86,6 +86,8 @@ static ccz_rc authorize_admin(struct cczi_kms_call *call, const struct cczi_kms_
 ccz_rc cczi_kms_authorize(struct cczi_kms_call *call, const struct cczi_kms_method *m,
                           struct ccz_err *err)
 {
+    if (!m->workload && !m->roles) /* what everybody may know */
+        return CCZ_OK;
     return m->workload ? authorize_workload(call->req->peer, err) : authorize_admin(call, m, err);
 }
 

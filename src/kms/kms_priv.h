@@ -8,6 +8,7 @@
 #include "kms_db.h"
 #include "kms_rows.h"
 #include "kms_why.h"
+#include "token.h"
 #include "tree.h"
 
 /* --------------------------------------------------------------------------- name.c */
@@ -145,9 +146,10 @@ struct ccz_kms_store {
     uint64_t settled_seq;       /* end of the chain that on_commit was last told */
     cczi_kms_batch_fn on_batch; /* cczi_kms_sign_batch() */
     void *on_batch_arg;
-    uint64_t roles_changed;        /* counts; also changes that were undone */
-    struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
-    struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
+    uint64_t roles_changed;          /* counts; also changes that were undone */
+    struct cczi_kms_lines lines;     /* lines of the current transaction, or of the last one */
+    struct cczi_kms_signer signer;   /* loaded by cczi_kms_signer_ensure() */
+    struct cczi_kms_token_key token; /* loaded by cczi_kms_token_key() */
 };
 /* Opens a state folder whose database has schema @p schema (0 = an older one, for migrate.c): master key and all, but nothing
  * is checked yet. */
@@ -556,7 +558,8 @@ enum cczi_kms_target {
 #define CCZI_KMS_JUDGES (CCZ_KMS_ROLE_AUDITOR | CCZ_KMS_ROLE_AUTHOR | CCZ_KMS_ROLE_APPROVER)
 struct cczi_kms_method {
     const char *name; /* last part of the path */
-    bool workload;    /* for attested workloads; else for pinned keys with one of `roles` */
+    bool
+        workload; /* for attested workloads; else for pinned keys with one of `roles`, 0: for everybody */
     uint32_t roles;
     bool recorded;          /* leaves an audit line when accepted, and answers with its receipt */
     cczi_kms_method_fn run; /* inside a transaction */
@@ -664,6 +667,17 @@ ccz_rc cczi_kms_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c
                        const char *method, const struct cczi_msg_field *fields, const void *msg,
                        struct ccz_err *err);
 ccz_rc cczi_kms_take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err);
+/* methods.c: a policy by its name over the peer's claims; the audit line names it from here on. */
+ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err);
+/* methods_attest.c */
+extern const struct cczi_msg_field cczi_msg_attest_req[], cczi_msg_attest_resp[],
+    cczi_msg_token_keys_resp[], cczi_msg_rotate_token_key_resp[];
+ccz_rc cczi_kms_run_attest(struct ccz_buf *response, struct cczi_kms_call *call,
+                           struct ccz_err *err);
+ccz_rc cczi_kms_run_token_keys(struct ccz_buf *response, struct cczi_kms_call *call,
+                               struct ccz_err *err);
+ccz_rc cczi_kms_run_rotate_token_key(struct ccz_buf *response, struct cczi_kms_call *call,
+                                     struct ccz_err *err);
 
 /* methods_list.c */
 ccz_rc cczi_kms_run_list(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err);

@@ -43,6 +43,18 @@ static ccz_rc load_policy(struct cczi_kms_policy *p, struct cczi_kms_call *call,
 
 /* -------------------------------------------------------------------------- release */
 
+ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err)
+{
+    struct cczi_kms_policy p = {0};
+    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
+    ccz_rc rc = load_policy(&p, call, policy, err);
+    const struct ccz_policy *parsed = NULL;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_policies_get(&parsed, call->store->policies, &p, err);
+    ccz_buf_free(&p.json);
+    return rc == CCZ_OK ? cczi_kms_verdict(call, parsed, err) : rc;
+}
+
 /* The item's own policy over the peer's claims. */
 static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
 {
@@ -52,15 +64,7 @@ static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
         ccz_refuse(err, CCZ_E_DENIED, "kms:unbound", "no policy", "an item bound to a policy");
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
-    struct cczi_kms_policy p = {0};
-    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
-    if (rc == CCZ_OK)
-        rc = load_policy(&p, call, b.policy, err);
-    const struct ccz_policy *policy = NULL;
-    if (rc == CCZ_OK)
-        rc = cczi_kms_policies_get(&policy, call->store->policies, &p, err);
-    ccz_buf_free(&p.json);
-    return rc == CCZ_OK ? cczi_kms_verdict(call, policy, err) : rc;
+    return rc == CCZ_OK ? cczi_kms_judge_by(call, b.policy, err) : rc;
 }
 
 static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
@@ -458,5 +462,9 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"ListStaged", false, CCZI_KMS_READERS, false, cczi_kms_run_list_staged, CCZI_KMS_ON_ANY,
      false},
     {"RollOut", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_roll_out, CCZI_KMS_ON_NAME, true},
+    {"Attest", true, 0, true, cczi_kms_run_attest, CCZI_KMS_ON_STORE, false},
+    {"TokenKeys", false, 0, false, cczi_kms_run_token_keys, CCZI_KMS_ON_STORE, false},
+    {"RotateTokenKey", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_rotate_token_key,
+     CCZI_KMS_ON_STORE, false},
 };
 const size_t cczi_kms_methods_len = sizeof(cczi_kms_methods) / sizeof(cczi_kms_methods[0]);

@@ -70,6 +70,8 @@ struct cczi_door_route {
         body_size_max; /* 0 = none at all; CCZI_DOOR_BODY_ANY = what the limits of the door say. More gets 413 */
     cczi_door_fn fn;
     void *arg;
+    /* How the bodies of refusals look, those by the door itself included; NULL = cczi_door_err_json(). Appends. */
+    void (*put_err)(struct ccz_buf *out, unsigned status, const struct ccz_err *err);
 };
 #define CCZI_DOOR_BODY_ANY SIZE_MAX
 enum { CCZI_DOOR_ROUTES_MAX = 64 };
@@ -124,6 +126,10 @@ CCZ_MUST_USE ccz_rc cczi_door_work(struct cczi_door_req *r, void (*work)(void *a
                                    struct ccz_err *err);
 
 /* -------------------------------------------------------------------------------- tokens */
+
+/* For CCZI_DOOR_OWN_AUTH, where a part of a route is for administrators after all: who has a role in the store, as with
+ * CCZI_DOOR_KNOWN, gets to @p fn with r->auth filled in; others get their refusal. Has to be the last that a handler does. */
+void cczi_door_admin(struct cczi_door_req *r, cczi_door_fn fn, void *arg);
 
 /* The token of "Authorization: Bearer TOKEN" (RFC 6750, 2.1); empty: there is none, or another scheme. For CCZI_DOOR_OWN_AUTH. */
 struct ccz_span cczi_door_bearer(const struct cczi_door_req *r);

@@ -101,6 +101,7 @@ static void good_request(struct ccz_buf *b, const char *method)
     uint8_t staged[32];
     CHECK(ccz_sha256(staged, ccz_span_str(fix_policy_other)) == CCZ_OK);
     struct cczi_msg_roll_out_req roll_out = {ccz_span_str("server"), CCZ_SPAN(staged, 32)};
+    struct cczi_msg_attest_req attest = {.policy = ccz_span_str("server")};
     const struct {
         const char *method;
         const struct cczi_msg_field *fields;
@@ -137,6 +138,9 @@ static void good_request(struct ccz_buf *b, const char *method)
         {"GetStaged", cczi_msg_name, &policy_name},
         {"ListStaged", cczi_msg_name, &from},
         {"RollOut", cczi_msg_roll_out_req, &roll_out},
+        {"Attest", cczi_msg_attest_req, &attest},
+        {"TokenKeys", cczi_msg_none, NULL},
+        {"RotateTokenKey", cczi_msg_none, NULL},
     };
     ccz_buf_clear(b);
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
@@ -148,7 +152,7 @@ static void good_request(struct ccz_buf *b, const char *method)
 }
 
 /* What each kind of peer gets, by the kind of method; "" = it is done. */
-static const char *const expected_where[3][FIX_WHO_LEN] = {
+static const char *const expected_where[4][FIX_WHO_LEN] = {
     /* workload */
     {"kms:workload-required", "kms:workload-required", "kms:workload-required", "",
      "kms:evidence-stale", "kms:workload-required"},
@@ -157,6 +161,8 @@ static const char *const expected_where[3][FIX_WHO_LEN] = {
      "kms:admin-required"},
     /* auditor */
     {"", "", "kms:admin-unknown", "kms:admin-required", "kms:admin-required", "kms:admin-required"},
+    /* everybody */
+    {"", "", "", "", "", ""},
 };
 
 /* Approvals are needed where names have no namespace; and another administrator has proposed something there. */
@@ -200,6 +206,8 @@ static void prepare(struct ccz_kms_store *s, const char *method)
     if (strcmp(method, "Unstage") == 0 || strcmp(method, "GetStaged") == 0 ||
         strcmp(method, "RollOut") == 0)
         rc = fix_stage(s, "server", fix_policy_other, FIX_NOW + 60, NULL);
+    if (strcmp(method, "Attest") == 0 || strcmp(method, "TokenKeys") == 0)
+        rc = fix_msg(NULL, s, FIX_ADMIN, "RotateTokenKey", cczi_msg_none, NULL, NULL);
     CHECK(rc == CCZ_OK);
 }
 
@@ -218,6 +226,7 @@ static void test_who(void)
             uint64_t before = audit_lines(s);
             struct ccz_err err = {0};
             const char *want = expected_where[m->workload                          ? 0
+                                              : !m->roles                          ? 3
                                               : !(m->roles & CCZ_KMS_ROLE_AUDITOR) ? 1
                                                                                    : 2][who];
             start_log();

@@ -955,7 +955,42 @@ static void test_sealed_hostile(void)
     }
 }
 
+/* A token over the network, verified with keys that anybody gets; an administrator is nothing to attest. */
+static void test_net_attest(void)
+{
+    struct server s;
+    struct client workload, admin;
+    struct ccz_err err = {0};
+    serve_kms(&s);
+    CHECK(connect_as(&workload, &s, NULL, &err) == CCZ_OK);
+    CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
+    CCZ_AUTO_BUF token;
+    CCZ_AUTO_BUF jwks;
+    CCZ_AUTO_BUF issuer;
+    CCZ_AUTO(ccz_jwks) keys = NULL;
+    CCZ_AUTO(ccz_json) claims = NULL;
+    ccz_buf_init(&token, 65536);
+    ccz_buf_init(&jwks, 65536);
+    ccz_buf_init(&issuer, 256);
+    struct ccz_kms_attestation info;
+    const struct ccz_kms_attest what = {.audience = "them", .full_claims = true};
+    CHECK(ccz_kms_attest(&token, &info, workload.rpc, &what, &err) == CCZ_OK);
+    CHECK(info.expires_s == FIX_NOW + 300 && info.receipt.audit_seq > 0);
+    CHECK(ccz_kms_token_keys(&jwks, &issuer, admin.rpc, &err) == CCZ_OK);
+    CHECK(ccz_jwks_parse(&keys, ccz_buf_span(&jwks), &err) == CCZ_OK);
+    const struct ccz_jwt_rules rules = {
+        .keys = keys, .iss = ccz_buf_str(&issuer), .aud = "them", .now_s = FIX_NOW};
+    CHECK(ccz_jwt_verify(&claims, &rules, ccz_buf_span(&token), &err) == CCZ_OK);
+    ccz_buf_clear(&token);
+    CHECK(ccz_kms_attest(&token, NULL, admin.rpc, NULL, &err) == CCZ_E_DENIED && token.size == 0);
+    CHECK(strcmp(err.where, "kms:workload-required") == 0);
+    leave(&workload);
+    leave(&admin);
+    stop(&s);
+}
+
 static const struct ccz_test tests[] = {
+    {"kms.net_attest", test_net_attest},
     {"kms.net", test_net},
     {"kms.net_many", test_net_many},
     {"kms.door", test_door},
