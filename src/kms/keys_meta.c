@@ -3,7 +3,7 @@
 #include "keys_priv.h"
 
 enum { FORMAT = 1 };
-enum flag { EXPORTABLE = 1, IMPORTED = 2, DISABLED = 4, FLAGS = 7 };
+enum flag { EXPORTABLE = 1, IMPORTED = 2, DISABLED = 4, UNATTESTED = 8, FLAGS = 15 };
 
 #define BIT   CCZI_OP_BIT
 #define SIGNS (BIT(CCZI_OP_SIGN) | BIT(CCZI_OP_VERIFY))
@@ -126,6 +126,7 @@ ccz_rc cczi_kms_key_meta_new(struct cczi_kms_key_meta *out, const struct cczi_km
         .min_decrypt = 1,
         .exportable = spec->exportable,
         .imported = spec->imported,
+        .unattested = spec->unattested_insecure,
         .created_s = now_s,
         .expires_s = spec->expires_s,
         .rotate_every_s = spec->rotate_every_s,
@@ -340,7 +341,7 @@ void cczi_kms_key_meta_put(struct ccz_buf *out, const struct cczi_kms_key_meta *
     ccz_buf_u8(out, FORMAT);
     ccz_buf_u8(out, (uint8_t)m->kind);
     ccz_buf_u8(out, (uint8_t)((m->exportable ? EXPORTABLE : 0) | (m->imported ? IMPORTED : 0) |
-                              (m->disabled ? DISABLED : 0)));
+                              (m->disabled ? DISABLED : 0) | (m->unattested ? UNATTESTED : 0)));
     ccz_buf_u8(out, 0);
     ccz_buf_le32(out, m->ops);
     ccz_buf_le32(out, m->latest);
@@ -361,7 +362,8 @@ ccz_rc cczi_kms_key_meta_get(struct cczi_kms_key_meta *out, struct ccz_span in, 
     struct cczi_kms_key_meta m = {.kind = kind,
                                   .exportable = flags & EXPORTABLE,
                                   .imported = flags & IMPORTED,
-                                  .disabled = flags & DISABLED};
+                                  .disabled = flags & DISABLED,
+                                  .unattested = flags & UNATTESTED};
     m.ops = ccz_rd_le32(&r);
     m.latest = ccz_rd_le32(&r);
     m.min_decrypt = ccz_rd_le32(&r);

@@ -174,6 +174,7 @@ struct cczi_kms_key_meta {
         min_encrypt; /* 0: the latest version alone makes new things; else min_decrypt..latest */
     bool exportable; /* fixed when it is made */
     bool imported;   /* material came from outside; fixed when it is made */
+    bool unattested; /* clients may use it without evidence; fixed when it is made */
     bool disabled;
     int64_t created_s;
     int64_t
@@ -195,6 +196,7 @@ struct cczi_kms_key_spec {
     uint32_t ops; /* 0 = what the kind is capable of; RSA signs or decrypts, never both */
     bool exportable;
     bool imported;
+    bool unattested_insecure;
     int64_t expires_s;      /* 0 = never */
     int64_t rotate_every_s; /* 0 = by hand; not of imported keys */
 };

@@ -90,7 +90,7 @@ ccz_rc cczi_kms_opened_new(struct cczi_kms_opened **out);
 void cczi_kms_opened_free(struct cczi_kms_opened *c);
 /* @param[out] out  counted for the caller. Keys that are pushed out, or freed, are wiped with their last user. */
 ccz_rc cczi_kms_opened_get(struct cczi_kms_opened_key **out, struct cczi_kms_opened *c,
-                           const struct cczi_kms_sealer *sealer, const struct cczi_kms_item *row,
+                           struct cczi_kms_sealer *sealer, const struct cczi_kms_item *row,
                            enum cczi_kms_key_kind kind, struct ccz_err *err);
 void cczi_kms_opened_unref(struct cczi_kms_opened_key *k); /* any thread; NULL is fine */
 struct cczi_kms_opened_stat {
@@ -115,16 +115,21 @@ struct cczi_kms_work {
     ccz_rc rc;
     struct ccz_err err;
     uint8_t made_for[32]; /* row MAC of the key that is used; zero: none. The result is good for it alone */
-    struct ccz_buf out;   /* result of a use; wiped */
-    struct ccz_secret *material; /* result of making or importing a key */
-    /* input; spans borrow from the body of the request, which stays */
+    /* results, wiped */
+    struct ccz_buf value, sealed; /* of a use */
+    struct ccz_secret *material;  /* of making or importing a key */
+    /* input of a use; its spans borrow from the body of the request, which stays */
     enum cczi_kms_key_op op;
     struct cczi_msg_use_req use;
-    struct cczi_kms_opened_key *key;
+    struct ccz_sign_how how;
+    struct ccz_buf given;             /* ciphertext as bytes */
+    struct cczi_kms_opened_key *key;  /* counted */
+    struct cczi_kms_opened_key *from; /* counted; of Rewrap */
+    /* input of making and importing */
     enum cczi_kms_key_kind kind;
     struct cczi_kms_importer *importer;
-    struct cczi_msg_key_req import;
     struct cczi_kms_key_spec spec;
+    struct ccz_span token, blob;
     char name[CCZ_KMS_NAME_SIZE];
     int64_t now_s;
 };
@@ -132,27 +137,67 @@ ccz_rc cczi_kms_work_new(struct cczi_kms_work **out, void (*run)(struct cczi_kms
                          struct ccz_err *err);
 void cczi_kms_work_free(struct cczi_kms_work *w); /* wipes; NULL is fine */
 CCZ_DEFINE_AUTO(cczi_kms_work)
+void cczi_kms_work_do(struct cczi_kms_work *w); /* runs it and marks it as done */
 /* Ends a method as "later" with work that is not done; takes it. @return an error, for the method to return */
 ccz_rc cczi_kms_later(struct cczi_kms_call *call, struct cczi_kms_work **w, struct ccz_err *err);
 /* The result that was left for this call, if it was made for that row (NULL = for none); else NULL. */
-struct cczi_kms_work *cczi_kms_work_of(const struct cczi_kms_call *call,
-                                       const uint8_t made_for[32]);
+struct cczi_kms_work *cczi_kms_work_of(const struct cczi_kms_call *call, const uint8_t *made_for);
 
 /* ---------------------------------------------------------------- methods_keys.c */
 
-/* Metadata of the key call->ref. @retval CCZ_E_NOT_FOUND "kms:not-found"; "kms:key-unmanaged": aes-128, aes-256 */
+/* True for kinds that have metadata and work inside: all but aes-128 and aes-256. */
+bool cczi_kms_kind_managed(enum cczi_kms_key_kind k);
+/* Metadata of the key call->ref. @retval CCZ_E_NOT_FOUND err not filled: no such key, or one without metadata */
+ccz_rc cczi_kms_meta_get(struct cczi_kms_key_meta *out, struct cczi_kms_call *call,
+                         struct ccz_err *err);
+ccz_rc cczi_kms_meta_put(struct cczi_kms_call *call, const struct cczi_kms_key_meta *m,
+                         struct ccz_err *err);
+ccz_rc cczi_kms_meta_delete(struct cczi_kms_call *call, struct ccz_err *err);
+/* As cczi_kms_meta_get(). where = "kms:not-found"; "kms:key-unmanaged": a key that is only released */
 ccz_rc cczi_kms_meta_of(struct cczi_kms_key_meta *out, struct cczi_kms_call *call,
                         struct ccz_err *err);
 /* "NAME" of a request; from here on the audit line names key/NAME. */
 ccz_rc cczi_kms_take_key(struct cczi_kms_call *call, struct ccz_span name, struct ccz_err *err);
-/* Stores material as the latest version of a key whose metadata say so already. */
-ccz_rc cczi_kms_put_version(struct cczi_kms_call *call, const struct cczi_kms_key_meta *m,
-                            const struct ccz_secret *material, struct ccz_err *err);
-/* The spec in a request for a new key. */
+/* What a request says of a new key. where = "kms:key-kind", "kms:key-op-name", "kms:key-unmanaged" */
 ccz_rc cczi_kms_spec_of(struct cczi_kms_key_spec *out, const struct cczi_msg_key_req *m,
                         struct ccz_err *err);
-/* True for kinds that have metadata: all but aes-128 and aes-256. */
-bool cczi_kms_kind_is_managed(enum cczi_kms_key_kind k);
+/* where = "kms:exists" */
+ccz_rc cczi_kms_key_is_new(struct cczi_kms_call *call, struct ccz_err *err);
+/* Stores metadata, and material as the version that they call the latest. Answers with the version. */
+ccz_rc cczi_kms_put_key(struct ccz_buf *response, struct cczi_kms_call *call,
+                        const struct cczi_kms_key_meta *m, const struct ccz_secret *material,
+                        struct ccz_err *err);
+#define CCZI_KMS_RUN(name)                                                                         \
+    ccz_rc cczi_kms_run_##name(struct ccz_buf *response, struct cczi_kms_call *call,               \
+                               struct ccz_err *err)
+CCZI_KMS_RUN(generate);
+CCZI_KMS_RUN(rotate);
+CCZI_KMS_RUN(set_minimum);
+CCZI_KMS_RUN(set_period);
+CCZI_KMS_RUN(set_expiry);
+CCZI_KMS_RUN(key_info);
+/* Whether the item that a release asks for may leave: CCZ_OK for one without metadata. */
+ccz_rc cczi_kms_may_leave(const struct cczi_kms_key_meta *m, const struct cczi_kms_item *it,
+                          int64_t now_s, struct ccz_err *err);
+
+/* ----------------------------------------------------------------- methods_use.c */
+
+/* Whether a key may be used, for an operation, with this row of a version (NULL: it was destroyed). */
+ccz_rc cczi_kms_may_use(const struct cczi_kms_key_meta *m, enum cczi_kms_key_op op,
+                        uint32_t version, const struct cczi_kms_item *it, int64_t now_s,
+                        struct ccz_err *err);
+CCZI_KMS_RUN(encrypt);
+CCZI_KMS_RUN(decrypt);
+CCZI_KMS_RUN(data_key);
+CCZI_KMS_RUN(rewrap);
+CCZI_KMS_RUN(wrap);
+CCZI_KMS_RUN(unwrap);
+CCZI_KMS_RUN(derive);
+CCZI_KMS_RUN(hmac);
+CCZI_KMS_RUN(hmac_verify);
+CCZI_KMS_RUN(sign);
+CCZI_KMS_RUN(verify);
+CCZI_KMS_RUN(public_key);
 
 /* -------------------------------------------------------------- methods_import.c */
 
@@ -160,5 +205,21 @@ bool cczi_kms_kind_is_managed(enum cczi_kms_key_kind k);
 struct cczi_kms_importer;
 ccz_rc cczi_kms_importer_new(struct cczi_kms_importer **out);
 void cczi_kms_importer_free(struct cczi_kms_importer *im);
+CCZI_KMS_RUN(import_token);
+CCZI_KMS_RUN(import);
+
+/* ----------------------------------------------------------------------- rotate.c */
+
+/* What rotates by itself: found by reading, done one key at a time as a call of the system's own, which looks again inside its
+ * transaction: of two servers the second finds nothing to do. */
+struct cczi_kms_due {
+    char (*names)[CCZ_KMS_NAME_SIZE];
+    size_t len;
+};
+/* In a transaction of its own, which only reads. The caller frees out->names. */
+ccz_rc cczi_kms_rotations_due(struct cczi_kms_due *out, struct ccz_kms_store *s, int64_t now_s,
+                              struct ccz_err *err);
+extern const struct cczi_kms_method cczi_kms_rotate_due; /* of no path; request of Rotate */
+CCZI_KMS_RUN(rotate_due);
 
 #endif
