@@ -23,7 +23,7 @@ static const struct {
     {"kms:expired", "an administrator puts a new version"},
     {"kms:not-deleted", "delete it first; cczoo kms rm --no-recovery does both at once"},
     {"kms:recovery-window", "wait until then, or bring it back: cczoo kms undelete ITEM"},
-    {"kms:schema", "a store of schema 1 is migrated by cczoo-kmsd migrate (back it up first); a "
+    {"kms:schema", "an older store is migrated by cczoo-kmsd migrate (back it up first); a "
                    "newer one needs a newer cczoo-kmsd"},
     {"kms:unbound", "an administrator binds it with: cczoo kms bind ITEM POLICY"},
     {"kms:workload-required",

@@ -6,6 +6,7 @@
 #include <cczoo/kms.h>
 
 #include "kms_db.h"
+#include "kms_rows.h"
 #include "tree.h"
 
 /* --------------------------------------------------------------------------- name.c */
@@ -43,7 +44,6 @@ struct cczi_kms_sealer {
     struct ccz_secret *keys;                    /* CCZI_KMS_SUBKEYS times 32 bytes */
     struct ccz_aead *aead;                      /* AES-256-GCM */
     uint8_t key_check[CCZI_KMS_KEY_CHECK_SIZE]; /* public: tells one master key from another */
-    uint8_t instance[CCZ_KMS_INSTANCE_SIZE];    /* public: the same for whoever is told which KMS */
 };
 ccz_rc cczi_kms_sealer_init(struct cczi_kms_sealer *s, const struct ccz_secret *master,
                             struct ccz_err *err);
@@ -108,7 +108,8 @@ struct ccz_kms_store {
     struct ccz_kms_epoch *epoch; /* or NULL; the caller's */
     struct cczi_kms_db db;
     struct cczi_kms_sealer sealer;
-    struct cczi_kms_head head; /* as of the current transaction */
+    uint8_t instance[CCZ_KMS_INSTANCE_SIZE]; /* public: which KMS this is */
+    struct cczi_kms_head head;               /* as of the current transaction */
     bool head_dirty;
     struct cczi_kms_head before; /* as of the savepoint */
     bool before_dirty;
@@ -124,12 +125,10 @@ struct ccz_kms_store {
     struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
     struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
 };
-/* Opens a state folder whose database has schema @p schema: master key and all, but nothing is checked yet. For
- * migrate.c, which is given older ones. */
+/* Opens a state folder whose database has schema @p schema (0 = an older one, for migrate.c): master key and all, but nothing
+ * is checked yet. */
 ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_kms_state *state,
                                   int64_t schema, struct ccz_err *err);
-ccz_rc cczi_kms_admins_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
-                             struct ccz_err *err);
 /* A store in memory with one administrator, for tests and fuzzing. */
 ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret *master,
                              const uint8_t admin_spki_sha256[32], int64_t now_s,
@@ -159,22 +158,16 @@ ccz_rc cczi_kms_row_add(uint8_t mac[32], struct ccz_kms_store *s, const char *ta
                         const struct ccz_span *fields, size_t len);
 ccz_rc cczi_kms_row_remove(struct ccz_kms_store *s, const uint8_t mac[32]);
 
+/* Every table of rows.c: MACs, into the set. */
+ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+                             struct ccz_err *err);
+
 /* -------------------------------------------------------------------------- admin.c */
 
-struct cczi_kms_admin {
-    uint8_t spki_sha256[32];
-    enum ccz_kms_role role;
-    uint8_t mac[32];
-};
-/* @retval CCZ_E_NOT_FOUND no such key (err is not filled) */
-ccz_rc cczi_kms_admin_get(struct cczi_kms_admin *out, struct ccz_kms_store *s,
-                          const uint8_t spki_sha256[32], struct ccz_err *err);
-ccz_rc cczi_kms_admin_put(struct ccz_kms_store *s, const uint8_t spki_sha256[32],
-                          enum ccz_kms_role role, struct ccz_err *err);
-/* Calls fn for each row, its MAC checked; stops at the first error. */
-typedef ccz_rc (*cczi_kms_admin_fn)(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err);
-ccz_rc cczi_kms_admin_each(struct ccz_kms_store *s, cczi_kms_admin_fn fn, void *arg,
-                           struct ccz_err *err);
+/* The instance secret, in a transaction of a store that is being made or migrated, and what comes of it: s->instance. */
+ccz_rc cczi_kms_instance_make(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err);
+/* Inside a transaction. where = "kms:instance" there is none */
+ccz_rc cczi_kms_instance_load(struct ccz_kms_store *s, struct ccz_err *err);
 
 /* --------------------------------------------------------------------------- item.c */
 
@@ -212,17 +205,6 @@ ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_item 
 ccz_rc cczi_kms_item_last(uint32_t *version, struct ccz_kms_store *s,
                           const struct cczi_kms_ref *ref, struct ccz_err *err);
 
-struct cczi_kms_binding {
-    char policy[CCZ_KMS_NAME_SIZE];
-    uint8_t mac[32];
-};
-ccz_rc cczi_kms_binding_get(struct cczi_kms_binding *out, struct ccz_kms_store *s,
-                            const struct cczi_kms_ref *ref, struct ccz_err *err);
-ccz_rc cczi_kms_binding_put(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                            const char *policy, struct ccz_err *err); /* replaces */
-ccz_rc cczi_kms_binding_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                               struct ccz_err *err);
-
 struct cczi_kms_policy {
     int64_t created_s;
     uint8_t sha256[32];
@@ -253,19 +235,16 @@ struct cczi_kms_policies_stat {
 };
 struct cczi_kms_policies_stat cczi_kms_policies_stat(const struct cczi_kms_policies *c);
 
-/* Check of all rows of the three tables: MACs, sealed values; toggles each into `set`. */
-ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+/* Check of all rows: MACs, sealed values; toggles each into `set`. */
+ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                             struct ccz_err *err);
-/* The same but for table item. */
-ccz_rc cczi_kms_others_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
-                             struct ccz_err *err);
+ccz_rc cczi_kms_policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+                               struct ccz_err *err);
 
-/* Rekey, inside a transaction: each row is read under s->sealer and gets its MAC (and its sealed value) under `to`; each new
- * MAC is toggled into `set`, which is that of `to`. */
+/* Rekey of items and policies, inside a transaction: each row is read under s->sealer and gets its MAC (and its sealed value)
+ * under `to`; each new MAC is toggled into `set`, which is that of `to`. */
 ccz_rc cczi_kms_items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
                             struct ccz_err *err);
-ccz_rc cczi_kms_admins_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
-                             struct ccz_err *err);
 
 /* -------------------------------------------------------------------------- audit.c */
 
@@ -402,7 +381,7 @@ enum { CCZI_MSG_REPEATED = 1, CCZI_MSG_MORE = 2, CCZI_MSG_INCLUSION = 14, CCZI_M
 struct cczi_kms_call {
     struct ccz_kms_store *store;
     const struct ccz_kms_request *req;
-    enum ccz_kms_role role; /* of an administrator */
+    uint32_t roles; /* of an administrator, where the call is about */
     /* for the audit line; filled once checked, so that no line quotes unchecked text */
     struct cczi_kms_ref ref;
     bool has_ref;
@@ -417,8 +396,8 @@ typedef ccz_rc (*cczi_kms_method_fn)(struct ccz_buf *response, struct cczi_kms_c
                                      struct ccz_err *err);
 struct cczi_kms_method {
     const char *name; /* last part of the path */
-    bool workload;    /* for attested workloads; else for pinned keys with `role` */
-    enum ccz_kms_role role;
+    bool workload;    /* for attested workloads; else for pinned keys with `roles` */
+    uint32_t roles;
     bool recorded;          /* leaves an audit line when accepted, and answers with its receipt */
     cczi_kms_method_fn run; /* inside a transaction */
 };

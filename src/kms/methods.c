@@ -47,7 +47,7 @@ static ccz_rc load_policy(struct cczi_kms_policy *p, struct cczi_kms_call *call,
 static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
 {
     struct cczi_kms_binding b;
-    ccz_rc rc = cczi_kms_binding_get(&b, call->store, &call->ref, err);
+    ccz_rc rc = cczi_kms_binding_get(&b, call->store, &call->ref, 0, err);
     if (rc == CCZ_E_NOT_FOUND) {
         ccz_refuse(err, CCZ_E_DENIED, "kms:unbound", "no policy", "an item bound to a policy");
         return cczi_kms_hint(err, CCZ_E_DENIED);
@@ -105,7 +105,7 @@ static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, 
         .policy = ccz_span_str(call->policy),
         .policy_sha256 = CCZ_SPAN(call->policy_sha256, 32),
         .rule = ccz_span_str(call->rule),
-        .instance = CCZ_SPAN(call->store->sealer.instance, CCZ_KMS_INSTANCE_SIZE),
+        .instance = CCZ_SPAN(call->store->instance, CCZ_KMS_INSTANCE_SIZE),
     };
     cczi_msg_put(response, cczi_msg_release_resp, &out);
     return CCZ_OK;
@@ -176,7 +176,7 @@ static ccz_rc bind_to(struct cczi_kms_call *call, struct ccz_span policy, struct
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     rc = load_policy(&p, call, name, err);
     ccz_buf_free(&p.json);
-    return rc == CCZ_OK ? cczi_kms_binding_put(call->store, &call->ref, name, err) : rc;
+    return rc == CCZ_OK ? cczi_kms_binding_put(call->store, &call->ref, 0, name, err) : rc;
 }
 
 /* Stores a value as the next version of call->ref, and binds it if asked to. */
@@ -473,7 +473,7 @@ static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, s
         .started_s = (uint64_t)info->started_s,
         .audit_seq = call->store->head.seq,
         .audit_sha256 = CCZ_SPAN(call->store->head.hash, 32),
-        .instance = CCZ_SPAN(call->store->sealer.instance, CCZ_KMS_INSTANCE_SIZE),
+        .instance = CCZ_SPAN(call->store->instance, CCZ_KMS_INSTANCE_SIZE),
     };
     if (info->collateral_expires_s)
         m.collateral_expires_s = (uint64_t)info->collateral_expires_s(info->arg);
@@ -489,16 +489,16 @@ static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, s
 }
 
 const struct cczi_kms_method cczi_kms_methods[] = {
-    {"Release", true, CCZ_KMS_ROLE_NONE, true, run_release},
-    {"CreateKey", false, CCZ_KMS_ROLE_ADMIN, true, run_create_key},
-    {"PutSecret", false, CCZ_KMS_ROLE_ADMIN, true, run_put_secret},
-    {"PutPolicy", false, CCZ_KMS_ROLE_ADMIN, true, run_put_policy},
-    {"Bind", false, CCZ_KMS_ROLE_ADMIN, true, run_bind},
-    {"Delete", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_delete},
-    {"Undelete", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_undelete},
-    {"Destroy", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_destroy},
-    {"Disable", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_disable},
-    {"Enable", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_enable},
+    {"Release", true, 0, true, run_release},
+    {"CreateKey", false, CCZ_KMS_ROLE_OPERATOR, true, run_create_key},
+    {"PutSecret", false, CCZ_KMS_ROLE_OPERATOR, true, run_put_secret},
+    {"PutPolicy", false, CCZ_KMS_ROLE_AUTHOR, true, run_put_policy},
+    {"Bind", false, CCZ_KMS_ROLE_AUTHOR, true, run_bind},
+    {"Delete", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_delete},
+    {"Undelete", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_undelete},
+    {"Destroy", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_destroy},
+    {"Disable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_disable},
+    {"Enable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_enable},
     {"GetPolicy", false, CCZ_KMS_ROLE_AUDITOR, false, run_get_policy},
     {"List", false, CCZ_KMS_ROLE_AUDITOR, false, run_list},
     {"Describe", false, CCZ_KMS_ROLE_AUDITOR, false, run_describe},

@@ -195,10 +195,8 @@ static ccz_rc destroy_versions(struct cczi_kms_call *call, bool at_once, struct 
     if (rc == CCZ_OK && left != 0 && left < last) /* or its number would be given out again */
         return refuse_state(err, CCZ_E_DENIED, "kms:latest-version",
                             "the latest of several versions", "an older one, or all");
-    if (rc == CCZ_OK && left == 0) {
-        rc = cczi_kms_binding_delete(call->store, &call->ref, err);
-        rc = rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
-    }
+    if (rc == CCZ_OK && left == 0)
+        rc = cczi_kms_binding_delete_all(call->store, &call->ref, err);
     return cczi_kms_or_not_found(err, rc, cczi_kms_kind_name(call->ref.kind), call->ref.name);
 }
 

@@ -215,7 +215,7 @@ static ccz_rc add_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_er
     uint8_t(*p)[32] = realloc(s->admins, (s->admins_len + 1) * sizeof(*p));
     if (!p)
         return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
-    memcpy(p[s->admins_len++], a->spki_sha256, 32);
+    memcpy(p[s->admins_len++], a->id, 32);
     s->admins = p;
     return CCZ_OK;
 }
@@ -225,7 +225,7 @@ static ccz_rc load_admins(struct ccz_kms_service *s, struct ccz_err *err)
     ccz_rc rc = cczi_kms_begin_read(s->cfg.store, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = cczi_kms_admin_each(s->cfg.store, add_admin, s, err);
+    rc = cczi_kms_admin_each(s->cfg.store, NULL, add_admin, s, err);
     cczi_kms_rollback(s->cfg.store);
     return rc;
 }
