@@ -28,12 +28,16 @@ extern "C" {
 struct ccz_kms_key_spec {
     const char *name;
     const char *kind;
-    const char *ops; /**< "sign,verify"; NULL = all the kind can. RSA has to say it: it signs or decrypts, never both */
-    const char *policy;       /**< default binding, or NULL */
-    bool exportable;          /**< ccz_kms_release() gives the key itself to whom the policy for "export" accepts */
-    bool unattested_insecure; /**< clients of role `client` may use it without evidence, under no policy */
-    int64_t expires_s;        /**< from then on it makes nothing new; 0 = never */
-    int64_t rotate_every_s;   /**< a new version by itself, an hour to ten years; 0 = by hand; not of imported keys */
+    const char *
+        ops; /**< "sign,verify"; NULL = all the kind can. RSA has to say it: it signs or decrypts, never both */
+    const char *policy; /**< default binding, or NULL */
+    bool
+        exportable; /**< ccz_kms_release() gives the key itself to whom the policy for "export" accepts */
+    bool
+        unattested_insecure; /**< clients of role `client` may use it without evidence, under no policy */
+    int64_t expires_s;       /**< from then on it makes nothing new; 0 = never */
+    int64_t
+        rotate_every_s; /**< a new version by itself, an hour to ten years; 0 = by hand; not of imported keys */
 };
 /**
  * Operator: makes a key in the KMS.

@@ -88,11 +88,26 @@ static ccz_rc authorize_admin(struct cczi_kms_call *call, uint32_t need, struct 
     return cczi_kms_hint(err, CCZ_E_DENIED);
 }
 
+/* Who has evidence is judged by it, whatever its key may do besides. */
+static ccz_rc authorize_use(struct cczi_kms_call *call, uint32_t need, struct ccz_err *err)
+{
+    const struct ccz_ratls_peer *p = call->req->peer;
+    struct found f = {0};
+    if (p->attested || !p->pinned)
+        return authorize_workload(p, err);
+    ccz_rc rc = cczi_kms_admin_each(call->store, p->spki_sha256, add_roles, &f, err);
+    if (rc != CCZ_OK)
+        return rc;
+    call->roles = f.roles;
+    return f.roles & need ? CCZ_OK : authorize_workload(p, err);
+}
+
 ccz_rc cczi_kms_authorize(struct cczi_kms_call *call, const struct cczi_kms_method *m,
                           struct ccz_err *err)
 {
-    return m->workload ? authorize_workload(call->req->peer, err)
-                       : authorize_admin(call, m->roles, err);
+    if (call->system)
+        return CCZ_OK;
+    return m->workload ? authorize_use(call, m->roles, err) : authorize_admin(call, m->roles, err);
 }
 
 /* --------------------------------------------------------------------------- record */
@@ -113,6 +128,10 @@ static void put_hex_member(struct ccz_buf *b, const char *key, const void *bytes
 static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
 {
     const struct ccz_ratls_peer *p = call->req->peer;
+    if (call->system) {
+        ccz_buf_put_str(b, ",\"peer\":{\"kind\":\"system\"}");
+        return;
+    }
     ccz_buf_printf(b, ",\"peer\":{\"kind\":\"%s\"",
                    p->attested ? "workload"
                    : p->pinned ? "admin"

@@ -2,7 +2,7 @@
 /* What a key may do now: state, versions, expiry, rotation, deletion. Data and a given time, nothing else. */
 #include "keys_priv.h"
 
-enum { FORMAT = 1 };
+enum { FORMAT = 1, CLOCK_TOLERANCE_S = 86400 };
 enum flag { EXPORTABLE = 1, IMPORTED = 2, DISABLED = 4, UNATTESTED = 8, FLAGS = 15 };
 
 #define BIT   CCZI_OP_BIT
@@ -243,7 +243,11 @@ ccz_rc cczi_kms_key_rotate(struct cczi_kms_key_meta *m, bool imported, int64_t n
 bool cczi_kms_key_rotation_due(const struct cczi_kms_key_meta *m, int64_t now_s)
 {
     struct cczi_kms_key_meta next = *m;
-    return m->next_rotation_s != 0 && now_s >= m->next_rotation_s &&
+    /* one that is further away than any clock would have set it was set by a clock that was far ahead; without this the key would not
+     * rotate until that day. A day of tolerance, so that servers whose clocks differ do not take turns */
+    bool due = now_s >= m->next_rotation_s ||
+               m->next_rotation_s - now_s > m->rotate_every_s + CLOCK_TOLERANCE_S;
+    return m->next_rotation_s != 0 && due &&
            cczi_kms_key_rotate(&next, m->imported, now_s, NULL) == CCZ_OK;
 }
 

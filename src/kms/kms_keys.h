@@ -227,7 +227,8 @@ ccz_rc cczi_kms_key_may(const struct cczi_kms_key_meta *m, enum cczi_kms_key_op 
  * (too many), "kms:key-imported" (generated and imported versions do not mix) */
 ccz_rc cczi_kms_key_rotate(struct cczi_kms_key_meta *m, bool imported, int64_t now_s,
                            struct ccz_err *err);
-/* Whether it is time to rotate by itself; false for a key that could not be rotated. */
+/* Whether it is time to rotate by itself; false for a key that could not be rotated. Also if the date is more than a period and a day
+ * away: a clock that was ahead has set it. */
 bool cczi_kms_key_rotation_due(const struct cczi_kms_key_meta *m, int64_t now_s);
 /* 0 = by hand from now on. where = "kms:key-period", "kms:key-imported" */
 ccz_rc cczi_kms_key_set_period(struct cczi_kms_key_meta *m, int64_t rotate_every_s, int64_t now_s,

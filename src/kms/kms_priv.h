@@ -119,8 +119,10 @@ struct ccz_kms_store {
     uint8_t seen_hash[32];
     cczi_kms_commit_fn on_commit; /* NULL = none */
     void *on_commit_arg;
-    uint64_t settled_seq;       /* end of the chain that on_commit was last told */
-    cczi_kms_batch_fn on_batch; /* cczi_kms_sign_batch() */
+    uint64_t settled_seq;               /* end of the chain that on_commit was last told */
+    struct cczi_kms_opened *opened;     /* opened keys; this and the next: use_priv.h */
+    struct cczi_kms_importer *importer; /* keys that come in wrapped */
+    cczi_kms_batch_fn on_batch;         /* cczi_kms_sign_batch() */
     void *on_batch_arg;
     struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
     struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
@@ -328,7 +330,7 @@ struct cczi_msg_put_policy_req {
     uint64_t replace;
 };
 struct cczi_msg_bind_req {
-    struct ccz_span item, policy;
+    struct ccz_span item, policy, op;
 };
 struct cczi_msg_delete_req { /* the last two of Delete only */
     struct ccz_span target;
@@ -390,13 +392,18 @@ struct cczi_kms_call {
     uint8_t policy_sha256[32];
     bool has_policy_sha256;
     char rule[64];
-    char detail[64]; /* of the method's own, in fixed words */
+    char detail[64];             /* of the method's own, in fixed words */
+    bool system;                 /* nobody's call but our own */
+    bool quiet;                  /* accepted, and nothing was done: leaves no line */
+    struct cczi_kms_work **work; /* use_priv.h: of the entry */
+    bool later;                  /* ended because its work is not done */
 };
 typedef ccz_rc (*cczi_kms_method_fn)(struct ccz_buf *response, struct cczi_kms_call *call,
                                      struct ccz_err *err);
 struct cczi_kms_method {
     const char *name; /* last part of the path */
-    bool workload;    /* for attested workloads; else for pinned keys with `roles` */
+    bool
+        workload; /* for attested workloads, and uses of keys for pinned ones with `roles`; else for pinned keys with `roles` */
     uint32_t roles;
     bool recorded;          /* leaves an audit line when accepted, and answers with its receipt */
     cczi_kms_method_fn run; /* inside a transaction */
@@ -409,6 +416,12 @@ ccz_rc cczi_kms_or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, c
 /* "key/NAME" or "secret/NAME" of a request; from here on the audit line names it. */
 ccz_rc cczi_kms_take_ref(struct cczi_kms_call *call, struct ccz_span text, bool policy_too,
                          struct ccz_err *err);
+/* Whether the policy that call->ref is bound to for an operation (enum cczi_kms_key_op; 0 = release) accepts the peer. An
+ * operation without a binding of its own is decided by that of release. */
+ccz_rc cczi_kms_judge(struct cczi_kms_call *call, uint32_t op, struct ccz_err *err);
+/* Binds call->ref, for an operation or (0) for release and what has no binding of its own. */
+ccz_rc cczi_kms_bind_to(struct cczi_kms_call *call, struct ccz_span policy, uint32_t op,
+                        struct ccz_err *err);
 /* methods_life.c: whether a version may be released now. */
 ccz_rc cczi_kms_item_usable(const struct cczi_kms_item *it, int64_t now_s, struct ccz_err *err);
 ccz_rc cczi_kms_run_delete(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -446,10 +459,18 @@ struct cczi_kms_entry {
     struct ccz_buf answer;          /* message to send; empty unless CCZ_OK */
     struct ccz_kms_receipt receipt; /* of the audit line it left; audit_seq 0 = none */
     struct ccz_buf proof;           /* for the receipt, filled by on_batch */
+    bool later;                     /* not decided: its work has to be done first, see use_priv.h */
+    struct cczi_kms_work
+        *work; /* in: what was done for it before, or NULL; out, with `later`: what is to be done */
     struct cczi_kms_call call;
     const struct cczi_kms_method *method;
 };
 void cczi_kms_entry_init(struct cczi_kms_entry *e, const struct ccz_kms_request *req);
 void cczi_kms_entry_deinit(struct cczi_kms_entry *e); /* wipes the answer */
+/* Decides all of them, and does their work here. */
 void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
+/* Decides those that need no work, or whose work is done; the others are `later`. */
+void cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
+#define CCZI_KMS_PASSES_MAX 4 /* of one call: its key may change while its work is done */
+void cczi_kms_entry_give_up(struct cczi_kms_entry *e); /* "kms:busy", recorded nowhere */
 #endif

@@ -25,7 +25,8 @@ ccz_rc cczi_kms_meta_get(struct cczi_kms_key_meta *out, struct cczi_kms_call *ca
     struct ccz_span meta = {0};
     cczi_kms_row_init(&keep);
     ccz_rc rc = cczi_kms_key_meta_row_get(&meta, &keep, call->store, call->ref.name, err);
-    if (rc == CCZ_OK) /* authentic: what does not parse was written by another version of this program */
+    if (rc ==
+        CCZ_OK) /* authentic: what does not parse was written by another version of this program */
         rc = cczi_kms_key_meta_get(out, meta, err);
     cczi_kms_row_deinit(&keep);
     return rc;
@@ -221,8 +222,8 @@ CCZI_KMS_RUN(rotate_due)
     struct cczi_msg_key_set_req req = {0};
     struct cczi_kms_key_meta m;
     ccz_rc rc = take_set(&req, &m, call, cczi_msg_rotate_req, err);
-    call->quiet = rc == CCZ_E_NOT_FOUND || (rc == CCZ_OK && !cczi_kms_key_rotation_due(
-                                                                &m, call->req->now_s));
+    call->quiet =
+        rc == CCZ_E_NOT_FOUND || (rc == CCZ_OK && !cczi_kms_key_rotation_due(&m, call->req->now_s));
     if (call->quiet) /* somebody else was faster, or it is gone */
         return CCZ_OK;
     (void)snprintf(call->detail, sizeof(call->detail), "scheduled");
@@ -236,8 +237,8 @@ CCZI_KMS_RUN(set_minimum)
     struct cczi_kms_key_meta m;
     ccz_rc rc = take_set(&req, &m, call, cczi_msg_set_minimum_req, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_key_set_minimum(&m, (uint32_t)req.min_decrypt, (uint32_t)req.min_encrypt,
-                                      err);
+        rc =
+            cczi_kms_key_set_minimum(&m, (uint32_t)req.min_decrypt, (uint32_t)req.min_encrypt, err);
     if (rc == CCZ_OK)
         (void)snprintf(call->detail, sizeof(call->detail), "decrypt from %u, encrypt from %u",
                        m.min_decrypt, m.min_encrypt ? m.min_encrypt : m.latest);

@@ -41,8 +41,7 @@ static ccz_rc do_encrypt(struct cczi_kms_work *w, struct ccz_err *err)
 static ccz_rc do_decrypt(struct cczi_kms_work *w, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_secret) text = NULL;
-    ccz_rc rc =
-        cczi_kms_key_decrypt(&text, w->key->key, w->use.aad, ccz_buf_span(&w->given), err);
+    ccz_rc rc = cczi_kms_key_decrypt(&text, w->key->key, w->use.aad, ccz_buf_span(&w->given), err);
     if (rc == CCZ_OK)
         ccz_buf_put_span(&w->value, view(text));
     return rc;
@@ -220,9 +219,9 @@ static ccz_rc allow(struct cczi_kms_call *call, const struct cczi_kms_key_meta *
 {
     if (call->req->peer->attested)
         return cczi_kms_judge(call, op, err);
-    if (op == CCZI_OP_PUBLIC && call->may_read)
+    if (op == CCZI_OP_PUBLIC && (call->roles & CCZ_KMS_ROLE_AUDITOR))
         return CCZ_OK;
-    if (call->is_client && m->unattested)
+    if ((call->roles & CCZ_KMS_ROLE_CLIENT) && m->unattested)
         return CCZ_OK;
     ccz_refuse(err, CCZ_E_DENIED, "kms:key-unattested", "a client without evidence",
                "an attested workload");
@@ -265,8 +264,8 @@ static ccz_rc open_version(struct cczi_kms_opened_key **out, uint8_t *made_for,
 static ccz_rc open_keys(struct cczi_kms_work *w, struct cczi_kms_call *call,
                         const struct cczi_kms_key_meta *m, uint32_t given, struct ccz_err *err)
 {
-    uint32_t version = cczi_kms_key_version(m, w->op == CCZI_OP_DECRYPT ? given
-                                                                        : (uint32_t)w->use.version);
+    uint32_t version =
+        cczi_kms_key_version(m, w->op == CCZI_OP_DECRYPT ? given : (uint32_t)w->use.version);
     ccz_rc rc = open_version(&w->key, w->made_for, call, m, w->op, version, err);
     if (rc == CCZ_OK)
         call->version = version;

@@ -32,8 +32,7 @@ enum {
 #define KEY_REQ                                                                                    \
     SPAN(1, cczi_msg_key_req, name, NAME_MAX_SIZE),                                                \
         SPAN(2, cczi_msg_key_req, kind, NAME_MAX_SIZE),                                            \
-        SPAN(3, cczi_msg_key_req, ops, NAME_MAX_SIZE),                                             \
-        UINT(5, cczi_msg_key_req, exportable, 1),                                                  \
+        SPAN(3, cczi_msg_key_req, ops, NAME_MAX_SIZE), UINT(5, cczi_msg_key_req, exportable, 1),   \
         UINT(6, cczi_msg_key_req, unattested_insecure, 1),                                         \
         UINT(7, cczi_msg_key_req, expires_s, INT64_MAX)
 
@@ -124,12 +123,7 @@ const struct cczi_msg_field cczi_msg_encrypt_req[] = {
 };
 const struct cczi_msg_field cczi_msg_decrypt_req[] = {USE_KEY, USE_AAD, USE_SEALED, END};
 const struct cczi_msg_field cczi_msg_data_key_req[] = {
-    USE_KEY,
-    USE_VERSION,
-    USE_AAD,
-    USE_SIZE,
-    UINT(7, cczi_msg_use_req, sealed_only, 1),
-    END,
+    USE_KEY, USE_VERSION, USE_AAD, USE_SIZE, UINT(7, cczi_msg_use_req, sealed_only, 1), END,
 };
 const struct cczi_msg_field cczi_msg_rewrap_req[] = {USE_KEY, USE_VERSION, USE_AAD, USE_SEALED,
                                                      END};
@@ -146,28 +140,16 @@ const struct cczi_msg_field cczi_msg_unwrap_req[] = {
     END,
 };
 const struct cczi_msg_field cczi_msg_derive_req[] = {
-    USE_KEY,
-    USE_VERSION,
-    SPAN(3, cczi_msg_use_req, aad, CCZI_KMS_KEY_CONTEXT_SIZE_MAX),
-    USE_SIZE,
-    END,
+    USE_KEY,  USE_VERSION, SPAN(3, cczi_msg_use_req, aad, CCZI_KMS_KEY_CONTEXT_SIZE_MAX),
+    USE_SIZE, END,
 };
 const struct cczi_msg_field cczi_msg_hmac_req[] = {USE_KEY, USE_VERSION, USE_MESSAGE, END};
 const struct cczi_msg_field cczi_msg_hmac_verify_req[] = {
-    USE_KEY,
-    USE_VERSION,
-    USE_MESSAGE,
-    SPAN(8, cczi_msg_use_req, proof, 64),
-    END,
+    USE_KEY, USE_VERSION, USE_MESSAGE, SPAN(8, cczi_msg_use_req, proof, 64), END,
 };
 const struct cczi_msg_field cczi_msg_sign_req[] = {USE_KEY, USE_VERSION, USE_MESSAGE, USE_HOW, END};
 const struct cczi_msg_field cczi_msg_verify_req[] = {
-    USE_KEY,
-    USE_VERSION,
-    USE_MESSAGE,
-    SPAN(8, cczi_msg_use_req, proof, 1024),
-    USE_HOW,
-    END,
+    USE_KEY, USE_VERSION, USE_MESSAGE, SPAN(8, cczi_msg_use_req, proof, 1024), USE_HOW, END,
 };
 const struct cczi_msg_field cczi_msg_public_key_req[] = {USE_KEY, USE_VERSION, END};
 const struct cczi_msg_field cczi_msg_use_resp[] = {

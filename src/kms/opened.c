@@ -49,8 +49,7 @@ static ccz_rc open_row(struct cczi_kms_opened_key **out, struct cczi_kms_sealer 
 {
     CCZ_AUTO(ccz_secret) material = NULL;
     CCZ_AUTO(cczi_kms_key) key = NULL;
-    ccz_rc rc = cczi_kms_unseal(&material, sealer, &row->slot,
-                                ccz_buf_span(&row->sealed), err);
+    ccz_rc rc = cczi_kms_unseal(&material, sealer, &row->slot, ccz_buf_span(&row->sealed), err);
     if (rc == CCZ_OK)
         rc = cczi_kms_key_open(&key, kind, row->slot.version, material, err);
     if (rc != CCZ_OK)

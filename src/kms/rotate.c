@@ -6,7 +6,7 @@
 #include <string.h>
 
 const struct cczi_kms_method cczi_kms_rotate_due = {
-    .name = "Rotate", .system = true, .recorded = true, .run = cczi_kms_run_rotate_due};
+    .name = "Rotate", .recorded = true, .run = cczi_kms_run_rotate_due};
 
 struct scan {
     struct cczi_kms_due *due;

@@ -114,7 +114,8 @@ struct cczi_kms_work {
     bool done;
     ccz_rc rc;
     struct ccz_err err;
-    uint8_t made_for[32]; /* row MAC of the key that is used; zero: none. The result is good for it alone */
+    uint8_t made_for
+        [32]; /* row MAC of the key that is used; zero: none. The result is good for it alone */
     /* results, wiped */
     struct ccz_buf value, sealed; /* of a use */
     struct ccz_secret *material;  /* of making or importing a key */
