@@ -155,7 +155,7 @@ static bool take_jobs(struct queue *out, struct ccz_kms_service *s)
     return more;
 }
 
-static void answer(struct job *j, struct cczi_kms_entry *e)
+static void finish_job(struct job *j, struct cczi_kms_entry *e)
 {
     if (j->answer)
         j->answer(j->arg, ccz_buf_span(&e->answer), e->rc == CCZ_OK ? NULL : &e->err);
@@ -176,7 +176,7 @@ static void conclude(struct ccz_kms_service *s, struct job *j, struct cczi_kms_e
         cczi_kms_entry_give_up(e, again ? "too many calls wait for RSA and large messages"
                                         : "its key changes faster than it is worked with");
     }
-    answer(j, e);
+    finish_job(j, e);
     cczi_kms_entry_deinit(e);
 }
 
