@@ -165,7 +165,7 @@ static void add_call(struct fix_batch *b, const struct call *c)
                                    .new_version = c->number};
     struct cczi_msg_put_policy_req policy = {fix_str(c->name), fix_str(c->value), c->number};
     struct cczi_msg_release_req release = {fix_str(c->name), c->number};
-    struct cczi_msg_bind_req bind = {fix_str(c->name), fix_str(c->policy)};
+    struct cczi_msg_bind_req bind = {.item = fix_str(c->name), .policy = fix_str(c->policy)};
     struct cczi_msg_delete_req del = {.target = fix_str(c->name), .version = c->number}, now = del;
     now.no_recovery = 1;
     struct cczi_msg_name name = {fix_str(c->name)};

@@ -221,6 +221,102 @@ static void test_sign(void)
 
 /* ------------------------------------------------------------------------------- who */
 
+/* Each method of keys: who may, and how it ends for them ("" = it is done; else behind all that asks who they are). */
+enum need { OPERATOR, AUDITOR, WORKLOAD, READER };
+static const struct who {
+    const char *method;
+    enum need need;
+    const char *end;
+    const char *key; /* or name */
+    const struct cczi_msg_field *fields;
+} who_methods[] = {
+    {"Generate", OPERATOR, "", "new", cczi_msg_generate_req},
+    {"ImportToken", OPERATOR, "kms:exists", "k", cczi_msg_import_token_req},
+    {"Import", OPERATOR, "kms:exists", "k", cczi_msg_import_req},
+    {"Rotate", OPERATOR, "", "k", cczi_msg_rotate_req},
+    {"SetMinimum", OPERATOR, "", "k", cczi_msg_set_minimum_req},
+    {"SetPeriod", OPERATOR, "", "k", cczi_msg_set_period_req},
+    {"SetExpiry", OPERATOR, "", "k", cczi_msg_set_expiry_req},
+    {"KeyInfo", AUDITOR, "", "k", cczi_msg_rotate_req},
+    {"Encrypt", WORKLOAD, "", "k", cczi_msg_encrypt_req},
+    {"Decrypt", WORKLOAD, "kms:key-decrypt", "k", cczi_msg_decrypt_req},
+    {"DataKey", WORKLOAD, "", "k", cczi_msg_data_key_req},
+    {"Rewrap", WORKLOAD, "kms:key-decrypt", "k", cczi_msg_rewrap_req},
+    {"Wrap", WORKLOAD, "", "k", cczi_msg_wrap_req},
+    {"Unwrap", WORKLOAD, "kms:key-unwrap", "k", cczi_msg_unwrap_req},
+    {"Derive", WORKLOAD, "", "k", cczi_msg_derive_req},
+    {"Hmac", WORKLOAD, "", "mac", cczi_msg_hmac_req},
+    {"HmacVerify", WORKLOAD, "kms:key-mac", "mac", cczi_msg_hmac_verify_req},
+    {"Sign", WORKLOAD, "", "pair", cczi_msg_sign_req},
+    {"Verify", WORKLOAD, "pkey:signature", "pair", cczi_msg_verify_req},
+    {"PublicKey", READER, "", "pair", cczi_msg_public_key_req},
+};
+enum { WHO_METHODS = sizeof(who_methods) / sizeof(who_methods[0]) };
+
+static ccz_rc who_call(struct ccz_buf *out, struct ccz_kms_store *s, const struct who *w,
+                       enum fix_who who)
+{
+    const struct cczi_msg_key_req key = {.name = ccz_span_str(w->key),
+                                         .kind = ccz_span_str("aes-256-gcm"),
+                                         .token = ccz_span_str("t")};
+    const struct cczi_msg_key_set_req set = {.name = ccz_span_str(w->key), .min_decrypt = 1};
+    const struct cczi_msg_use_req use = {.key = ccz_span_str(w->key),
+                                         .aad = ccz_span_str("context"),
+                                         .text = ccz_span_str("0123456789abcdef"),
+                                         .sealed = ccz_span_str("ccz1:1:AQID"),
+                                         .proof = ccz_span_str("0123456789abcdef01234567")};
+    const void *msg = w->need == WORKLOAD || w->need == READER ? (const void *)&use
+                      : w - who_methods < 3                    ? (const void *)&key
+                                                               : (const void *)&set;
+    use_err = (struct ccz_err){0};
+    return fix_msg(out, s, who, w->method, w->fields, msg, &use_err);
+}
+
+/* Where a call ends by who asks. NULL = where it ends for those who may. */
+static const char *const who_ends[4][FIX_WHO_LEN] = {
+    [OPERATOR] = {NULL, "kms:role", "kms:admin-unknown", "kms:admin-required", "kms:admin-required",
+                  "kms:admin-required"},
+    [AUDITOR] = {NULL, NULL, "kms:admin-unknown", "kms:admin-required", "kms:admin-required",
+                 "kms:admin-required"},
+    [WORKLOAD] = {"kms:workload-required", "kms:workload-required", "kms:workload-required", NULL,
+                  "kms:evidence-stale", "kms:workload-required"},
+    [READER] = {NULL, NULL, "kms:workload-required", NULL, "kms:evidence-stale",
+                "kms:workload-required"},
+};
+
+static void test_who(void)
+{
+    struct ccz_buf out;
+    size_t of_keys = 0;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    for (size_t i = 0; i < WHO_METHODS * FIX_WHO_LEN; i++) {
+        const struct who *w = &who_methods[i / FIX_WHO_LEN];
+        enum fix_who who = (enum fix_who)(i % FIX_WHO_LEN);
+        char path[64];
+        struct ccz_kms_store *s = store();
+        IS(use_make(s, "k", "aes-256-gcm", NULL, "server"), CCZ_OK, "");
+        IS(use_make(s, "mac", "hmac-sha256", NULL, "server"), CCZ_OK, "");
+        IS(use_make(s, "pair", "ecdsa-p256", NULL, "server"), CCZ_OK, "");
+        (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, w->method);
+        const struct cczi_kms_method *m = cczi_kms_method_find(path);
+        CHECK(m);
+        of_keys += who == 0;
+        uint64_t before = fix_check(s).audit_lines;
+        const char *end = who_ends[w->need][who] ? who_ends[w->need][who] : w->end;
+        ccz_rc rc = who_call(&out, s, w, who);
+        if (strcmp(use_err.where, end) != 0 || (rc == CCZ_OK) != (*end == 0))
+            fprintf(stderr, "%s by %u ends at \"%s\" (%s), expected \"%s\"\n", w->method, who,
+                    use_err.where, use_err.msg, end);
+        CHECK(strcmp(use_err.where, end) == 0 && (rc == CCZ_OK) == (*end == 0));
+        CHECK(fix_check(s).audit_lines == before + (rc != CCZ_OK || m->recorded));
+        ccz_kms_store_free(s);
+    }
+    const struct cczi_kms_method *first = cczi_kms_method_find(CCZI_KMS_SERVICE "Generate"),
+                                 *last = cczi_kms_method_find(CCZI_KMS_SERVICE "PublicKey");
+    CHECK((size_t)(last - first) + 1 == of_keys); /* none is forgotten */
+    ccz_buf_free(&out);
+}
+
 /* A binding of one operation says nothing of another. */
 static void test_by_operation(void)
 {
@@ -591,6 +687,7 @@ int main(int argc, char **argv)
         {"kms.use_wrap", test_wrap},
         {"kms.use_mac_derive", test_mac_derive},
         {"kms.use_sign", test_sign},
+        {"kms.use_who", test_who},
         {"kms.use_by_operation", test_by_operation},
         {"kms.use_unattested", test_unattested},
         {"kms.use_usage", test_usage},
