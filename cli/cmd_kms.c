@@ -75,6 +75,12 @@ static void put_time(struct ccz_buf *b, const char *key, int64_t t_s)
     put_text(b, key, at);
 }
 
+/* A key that works inside can be bound by operation alone. */
+static bool is_inside(const struct ccz_kms_item *it)
+{
+    return it->alg[0] && strcmp(it->alg, "aes-128") != 0 && strcmp(it->alg, "aes-256") != 0;
+}
+
 static void show_item(void *arg, const struct ccz_kms_item *it)
 {
     const struct kms_opts *o = arg;
@@ -85,6 +91,7 @@ static void show_item(void *arg, const struct ccz_kms_item *it)
         ui_out("%-40s %-8s %3u  %s  %s%s", it->item, it->alg[0] ? it->alg : "-", it->version, at,
                is_policy       ? ""
                : it->policy[0] ? it->policy
+               : is_inside(it) ? "(no default policy: cczoo kms key info)"
                                : "(unbound: released to nobody)",
                it->disabled ? "  disabled" : "");
         show_time("  expires ", it->expires_s);

@@ -404,7 +404,8 @@ static ccz_rc run_get_policy(struct ccz_buf *response, struct cczi_kms_call *cal
     return rc;
 }
 
-/* Columns kind, name, version, alg, created_s, policy, enabled, expires_s, delete_after_s, metadata of the current row. */
+/* Columns kind, name, version, alg, created_s, policy, enabled, expires_s, delete_after_s, metadata, meta (of a key that works inside) of
+ * the current row. */
 static void put_item_row(struct ccz_buf *response, struct cczi_q *q)
 {
     struct cczi_kms_ref ref = {.kind = CCZI_KMS_KEY};
@@ -425,6 +426,12 @@ static void put_item_row(struct ccz_buf *response, struct cczi_q *q)
         .delete_after_s = (uint64_t)cczi_q_col_int(q, 8),
         .metadata = cczi_q_col(q, 9),
     };
+    struct cczi_kms_key_meta key; /* what is true of the whole key is true of its versions */
+    if (cczi_kms_key_meta_get(&key, cczi_q_col(q, 10), NULL) == CCZ_OK) {
+        m.disabled = m.disabled || key.disabled;
+        m.expires_s = (uint64_t)key.expires_s;
+        m.delete_after_s = m.delete_after_s ? m.delete_after_s : (uint64_t)key.deletion_s;
+    }
     size_t mark = ccz_pb_open(response, CCZI_MSG_REPEATED);
     cczi_msg_put(response, cczi_msg_item, &m);
     ccz_pb_close(response, mark);

@@ -4,6 +4,8 @@
 #include "ccz_test.h"
 #include "kms/use_fixture.h"
 
+#include <cczoo/codec.h>
+
 enum { ROOM = 2048 };
 
 #define IS(expr, want, at) CHECK(use_is((expr), (want), (at)))
@@ -512,6 +514,42 @@ static void test_whole_key(void)
     checked(s);
 }
 
+/* The entry of a list for a key. */
+static struct cczi_msg_item listed(struct ccz_kms_store *s, struct ccz_buf *out, const char *item)
+{
+    const struct cczi_msg_name from = {0};
+    struct cczi_msg_item m = {0};
+    CHECK(fix_msg(out, s, FIX_ADMIN, "List", cczi_msg_name, &from, &use_err) == CCZ_OK);
+    struct ccz_rd r = ccz_rd_from(ccz_buf_span(out));
+    struct ccz_pb_field f;
+    while (ccz_pb_next(&f, &r) && !ccz_span_eq(m.item, ccz_span_str(item))) {
+        m = (struct cczi_msg_item){0};
+        CHECK(f.number != CCZI_MSG_REPEATED ||
+              cczi_msg_get(&m, cczi_msg_item, f.bytes, NULL) == CCZ_OK);
+    }
+    return m;
+}
+
+/* Lists show what is true of a whole key. */
+static void test_listed(void)
+{
+    struct ccz_kms_store *s = store();
+    struct ccz_buf out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    IS(use_make(s, "k", "ed25519", NULL, "server"), CCZ_OK, "");
+    struct cczi_msg_item m = listed(s, &out, "key/k");
+    CHECK(m.version == 1 && ccz_span_eq(m.alg, ccz_span_str("ed25519")) && !m.disabled &&
+          !m.delete_after_s);
+    IS(use_change(s, "Disable", "k", 0, FIX_NOW), CCZ_OK, "");
+    IS(use_delete(s, "k", 0, FIX_NOW), CCZ_OK, "");
+    m = listed(s, &out, "key/k");
+    CHECK(m.disabled && m.delete_after_s == FIX_NOW + 7 * 86400);
+    m = listed(s, &out, "key/model");
+    CHECK(m.version == 1 && !m.disabled && !m.delete_after_s);
+    ccz_buf_free(&out);
+    checked(s);
+}
+
 /* A key that works inside stays there, unless it was made to leave. */
 static void test_export(void)
 {
@@ -693,6 +731,7 @@ int main(int argc, char **argv)
         {"kms.use_usage", test_usage},
         {"kms.use_versions", test_versions},
         {"kms.use_whole_key", test_whole_key},
+        {"kms.use_listed", test_listed},
         {"kms.use_export", test_export},
         {"kms.use_record", test_record},
         {"kms.use_opened", test_opened},
