@@ -5,6 +5,7 @@
 #include "cli.h"
 #include "kms_audit.h"
 #include "kms_key.h"
+#include "kms_roles.h"
 #include "kms_session.h"
 
 #include <cczoo/codec.h>
@@ -20,6 +21,8 @@ struct kms_opts {
     const char *expires, *metadata;
     int64_t version, last, if_version, recovery_days;
     bool new_version, replace, json, no_recovery;
+    int64_t valid_days;
+    struct kms_roles_opts roles;
 };
 
 /* ------------------------------------------------------------------------------- output */
@@ -135,6 +138,12 @@ static void summarise(struct ccz_buf *b, const struct ccz_json *e)
         ccz_buf_printf(b, " version %lld", (long long)version);
     put_plain(b, " policy=", ccz_json_get(e, "policy"));
     put_plain(b, " rule=", ccz_json_get(e, "rule"));
+    int64_t proposal;
+    if (ccz_json_int(&proposal, ccz_json_get(e, "proposal")))
+        ccz_buf_printf(b, " proposal=%lld", (long long)proposal);
+    put_plain(b, " namespace=", ccz_json_get(e, "namespace"));
+    put_plain(b, " principal=", ccz_json_get(e, "principal"));
+    put_plain(b, " roles=", ccz_json_get(e, "roles"));
     put_plain(b, " where=", ccz_json_get(e, "where"));
     put_plain(b, " got=", ccz_json_get(e, "got"));
     put_plain(b, " expected=", ccz_json_get(e, "expected"));
@@ -227,6 +236,14 @@ static ccz_rc policy_put(struct kms_session *s, struct kms_opts *o, char **args,
     CCZ_AUTO_BUF json;
     ccz_buf_init(&json, CCZ_POLICY_SIZE_MAX);
     ccz_rc rc = ccz_file_read(&json, args[1], err);
+    if (rc == CCZ_OK && o->roles.propose) {
+        struct ccz_kms_proposed p;
+        rc = ccz_kms_propose_policy(&p, s->client, args[0], ccz_buf_span(&json), o->replace,
+                                    o->roles.valid_s, err);
+        if (rc == CCZ_OK)
+            kms_show_proposed(&o->roles, &p);
+        return rc;
+    }
     struct ccz_kms_receipt receipt;
     if (rc == CCZ_OK)
         rc = ccz_kms_put_policy(&receipt, s->client, args[0], ccz_buf_span(&json), o->replace, err);
@@ -250,6 +267,14 @@ static ccz_rc policy_show(struct kms_session *s, struct kms_opts *o, char **args
 static ccz_rc bind_item(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     struct ccz_kms_receipt receipt;
+    struct ccz_kms_proposed p;
+    if (o->roles.propose) {
+        ccz_rc proposed =
+            ccz_kms_propose_bind(&p, s->client, args[0], args[1], o->roles.valid_s, err);
+        if (proposed == CCZ_OK)
+            kms_show_proposed(&o->roles, &p);
+        return proposed;
+    }
     ccz_rc rc = ccz_kms_bind(&receipt, s->client, args[0], args[1], err);
     if (rc == CCZ_OK)
         show_change(o, "bound", "", args[0], 0, &receipt);
@@ -262,6 +287,13 @@ static ccz_rc remove_item(struct kms_session *s, struct kms_opts *o, char **args
     struct ccz_kms_receipt receipt;
     const struct ccz_kms_deletion how = {.recovery_s = (uint32_t)o->recovery_days * 86400,
                                          .no_recovery = o->no_recovery};
+    if (o->roles.propose) {
+        struct ccz_kms_proposed p;
+        ccz_rc proposed = ccz_kms_propose_delete(&p, s->client, args[0], o->roles.valid_s, err);
+        if (proposed == CCZ_OK)
+            kms_show_proposed(&o->roles, &p);
+        return proposed;
+    }
     ccz_rc rc = ccz_kms_delete(&receipt, s->client, args[0], (uint32_t)o->version, &how, err);
     if (rc == CCZ_OK)
         show_change(o, o->no_recovery ? "destroyed" : "deleted", "", args[0], (uint32_t)o->version,
@@ -388,6 +420,39 @@ static ccz_rc status(struct kms_session *s, struct kms_opts *o, char **args, str
     return CCZ_OK;
 }
 
+static ccz_rc role_set(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    return kms_role_set(s->client, &o->roles, args[0], args[1], err);
+}
+
+static ccz_rc role_list(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)args;
+    return kms_role_list(s->client, &o->roles, err);
+}
+
+static ccz_rc quorum_set(struct kms_session *s, struct kms_opts *o, char **args,
+                         struct ccz_err *err)
+{
+    return kms_quorum_set(s->client, &o->roles, args[0], err);
+}
+
+static ccz_rc approve(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    return kms_approve(s->client, &o->roles, args[0], err);
+}
+
+static ccz_rc reject(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    return kms_reject(s->client, &o->roles, args[0], err);
+}
+
+static ccz_rc proposals(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    (void)args;
+    return kms_proposals(s->client, &o->roles, err);
+}
+
 /* Whoever has a share may give it: no key of an administrator is needed. */
 static ccz_rc unseal(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
@@ -439,6 +504,18 @@ static const struct verb {
     {"audit", "keys", "", "print the public keys that sign checkpoints", 0, false, audit_keys},
     {"audit", NULL, "", "print and verify the audit chain", 0, false, audit},
     {"status", NULL, "", "show what is running and how much it holds", 0, false, status},
+    {"role", "set", "KEY ROLES",
+     "give a key (PEM file or SHA-256) roles in --namespace: auditor,operator,author,approver,"
+     "client, admin, none",
+     2, false, role_set},
+    {"role", "ls", "", "list who has which roles, and where approvals are needed", 0, false,
+     role_list},
+    {"quorum", "set", "N", "how many approvals a change of policies, bindings and roles needs", 1,
+     false, quorum_set},
+    {"proposals", NULL, "", "list what waits for approvals", 0, false, proposals},
+    {"approve", NULL, "ID", "approve a proposal; the last one that is needed executes it", 1, false,
+     approve},
+    {"reject", NULL, "ID", "end a proposal, or take back the own one", 1, false, reject},
     {"unseal", NULL, "[--from FILE]",
      "give a share of the master key, or ask how many are given; needs no --admin-key", 0, false,
      unseal},
@@ -467,6 +544,8 @@ static int help(void)
         ui_out("  %-28s %s\n", left, verbs[i].help);
     }
     kms_key_help();
+    ui_out("  %-28s %s\n", "propose VERB ...",
+           "policy put, bind, rm policy/NAME, role set, quorum set: for others to approve");
     for (size_t i = 0; i < OFFLINE_LEN; i++)
         ui_out("  audit %s %-*s %s\n", offline[i].name, (int)(21 - strlen(offline[i].name)),
                offline[i].args, offline[i].help);
@@ -488,7 +567,8 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
         }
     if (operands != v->operands || o->last < 0 || o->version < 0 ||
         o->version > CCZ_KMS_VERSIONS_MAX || o->if_version < -1 ||
-        o->if_version > CCZ_KMS_VERSIONS_MAX || o->recovery_days < 0 || o->recovery_days > 90) {
+        o->if_version > CCZ_KMS_VERSIONS_MAX || o->recovery_days < 0 || o->recovery_days > 90 ||
+        o->valid_days < 0 || o->valid_days > 30) {
         ui_error("expected: cczoo kms %s%s%s %s", v->noun, v->name ? " " : "",
                  v->name ? v->name : "", v->args);
         return false;
@@ -496,9 +576,15 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
     return true;
 }
 
-static int run(const struct verb *v, int argc, char **argv)
+static bool proposable(const struct verb *v)
 {
-    struct kms_opts o = {.if_version = -1};
+    return v->run == policy_put || v->run == bind_item || v->run == remove_item ||
+           v->run == role_set || v->run == quorum_set;
+}
+
+static int run(const struct verb *v, bool propose, int argc, char **argv)
+{
+    struct kms_opts o = {.if_version = -1, .roles.propose = propose};
     const struct ui_opt opts[] = {
         KMS_REACH_OPTS(&o.reach),
         {"from", &o.from, NULL, NULL, "FILE", "file of the value, mode 0600; - = stdin"},
@@ -516,6 +602,15 @@ static int run(const struct verb *v, int argc, char **argv)
         {"recovery", NULL, &o.recovery_days, NULL, "DAYS",
          "rm: how long it is kept at least, 1 to 90; default 7"},
         {"no-recovery", NULL, NULL, &o.no_recovery, NULL, "rm: destroy it now, for good"},
+        {"namespace", &o.roles.ns, NULL, NULL, "NS",
+         "role, quorum: of names before their first /; '' = names without one; default: * = all"},
+        {"label", &o.roles.label, NULL, NULL, "TEXT", "role set: for people"},
+        {"token", NULL, NULL, &o.roles.token, NULL, "role set: of a token's subject, not of a key"},
+        {"valid", NULL, &o.valid_days, NULL, "DAYS",
+         "propose: how long it may be approved, 1 to 30; default 7"},
+        {"digest", &o.roles.digest, NULL, NULL, "HEX",
+         "approve: only if it is the proposal of this digest; default: the one that is shown"},
+        {"all", NULL, NULL, &o.roles.all, NULL, "proposals: also those that are closed"},
         {"last", NULL, &o.last, NULL, "N", "audit: the last N lines only"},
         {"json", NULL, NULL, &o.json, NULL, "print JSON, one object a line"},
         {0},
@@ -529,6 +624,8 @@ static int run(const struct verb *v, int argc, char **argv)
         return ui_parse_status(n);
     if (!check(v, &o, n))
         return UI_USAGE;
+    o.roles.json = o.json;
+    o.roles.valid_s = (uint32_t)o.valid_days * 86400;
     struct ccz_err err = {0};
     struct kms_session s;
     ccz_rc rc = kms_session_begin(&s, &o.reach, &err);
@@ -536,6 +633,27 @@ static int run(const struct verb *v, int argc, char **argv)
         rc = v->run(&s, &o, argv, &err);
     kms_session_end(&s);
     return rc == CCZ_OK ? UI_OK : ui_fail(&err);
+}
+
+/* Once "propose" in front is gone. */
+static int find_and_run(bool propose, int argc, char **argv)
+{
+    for (size_t i = 0; argc > 1 && i < VERBS_LEN; i++) {
+        const struct verb *v = &verbs[i];
+        bool two = v->name && argc > 2 && strcmp(argv[2], v->name) == 0;
+        if (strcmp(argv[1], v->noun) != 0 || (v->name && !two))
+            continue;
+        if (propose && !proposable(v)) {
+            ui_error("this needs no approvals: call it directly");
+            ui_hint("policy put, bind, rm policy/NAME, role set and quorum set can be proposed");
+            return UI_USAGE;
+        }
+        return two ? run(v, propose, argc - 2, argv + 2) : run(v, propose, argc - 1, argv + 1);
+    }
+    ui_error("no such verb: kms %s%s%s", argc > 1 ? argv[1] : "", argc > 2 ? " " : "",
+             argc > 2 ? argv[2] : "");
+    ui_hint("cczoo kms --help lists the verbs");
+    return UI_USAGE;
 }
 
 int cmd_kms(int argc, char **argv)
@@ -549,16 +667,6 @@ int cmd_kms(int argc, char **argv)
     for (size_t i = 0; i < OFFLINE_LEN && argc > 2 && strcmp(argv[1], "audit") == 0; i++)
         if (strcmp(argv[2], offline[i].name) == 0)
             return offline[i].run(argc - 2, argv + 2);
-    for (size_t i = 0; i < VERBS_LEN; i++) {
-        const struct verb *v = &verbs[i];
-        if (strcmp(argv[1], v->noun) != 0)
-            continue;
-        if (!v->name)
-            return run(v, argc - 1, argv + 1);
-        if (argc > 2 && strcmp(argv[2], v->name) == 0)
-            return run(v, argc - 2, argv + 2);
-    }
-    ui_error("no such verb: kms %s%s%s", argv[1], argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
-    ui_hint("cczoo kms --help lists the verbs");
-    return UI_USAGE;
+    bool propose = strcmp(argv[1], "propose") == 0;
+    return propose ? find_and_run(true, argc - 1, argv + 1) : find_and_run(false, argc, argv);
 }

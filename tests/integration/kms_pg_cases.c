@@ -152,6 +152,22 @@ static const struct call {
     {"Delete", FIX_ADMIN, "secret/db/password", NULL, NULL, 1},
     {"Delete", FIX_ADMIN, "secret/Upper", NULL, NULL, 0},
     {"Delete", FIX_ADMIN, "policy/Zebra", NULL, NULL, 0},
+    {"SetRole", FIX_ADMIN, "*", NULL, NULL, CCZ_KMS_ROLE_AUDITOR | CCZ_KMS_ROLE_APPROVER},
+    {"SetRole", FIX_ADMIN, "Team", NULL, NULL, CCZ_KMS_ROLE_ADMIN},
+    {"SetQuorum", FIX_ADMIN, "*", NULL, NULL, 2},
+    {"SetQuorum", FIX_ADMIN, "*", NULL, NULL, 1},
+    {"PutPolicy", FIX_ADMIN, "late", fix_policy, NULL, 0},
+    {"Propose", FIX_ADMIN, "late", fix_policy, NULL, 0},
+    {"Propose", FIX_ADMIN, "late", "{", NULL, 0},
+    {"Approve", FIX_ADMIN, "late", fix_policy, NULL, 1},
+    {"Approve", FIX_AUDITOR, "late", fix_policy_other, NULL, 1},
+    {"Approve", FIX_AUDITOR, "late", fix_policy, NULL, 1},
+    {"Approve", FIX_AUDITOR, "late", fix_policy, NULL, 1},
+    {"GetPolicy", FIX_AUDITOR, "late", NULL, NULL, 0},
+    {"Propose", FIX_ADMIN, "later", fix_policy, NULL, 0},
+    {"Reject", FIX_AUDITOR, "", NULL, NULL, 2},
+    {"ListProposals", FIX_AUDITOR, "", NULL, NULL, 0},
+    {"ListRoles", FIX_AUDITOR, "", NULL, NULL, 0},
     {"AuditTail", FIX_ADMIN, "", NULL, NULL, 0},
     {"AuditTail", FIX_ADMIN, "", NULL, NULL, 4},
     {"Status", FIX_ADMIN, "", NULL, NULL, 0},
@@ -171,6 +187,19 @@ static void add_call(struct fix_batch *b, const struct call *c)
     now.no_recovery = 1;
     struct cczi_msg_name name = {fix_str(c->name)};
     struct cczi_msg_audit_req tail = {c->number, 0};
+    uint8_t auditor[32], sha256[32];
+    fix_spki(auditor, FIX_AUDITOR);
+    struct cczi_msg_role role = {
+        .ns = fix_str(c->name), .principal = CCZ_SPAN(auditor, 32), .roles = c->number};
+    struct cczi_msg_quorum quorum = {fix_str(c->name), c->number};
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&body, CCZ_KMS_MESSAGE_SIZE_MAX);
+    struct cczi_msg_put_policy_req inner = {fix_str(c->name), fix_str(c->value), 0};
+    cczi_msg_put(&body, cczi_msg_put_policy_req, &inner);
+    struct cczi_msg_propose_req propose = {fix_str("PutPolicy"), ccz_buf_span(&body), 0};
+    CHECK(cczi_kms_proposal_digest(sha256, "PutPolicy", ccz_buf_span(&body), NULL) == CCZ_OK);
+    struct cczi_msg_approve_req approve = {c->number, CCZ_SPAN(sha256, 32)};
+    struct cczi_msg_proposals_req proposals = {0};
     const struct {
         const char *method;
         const struct cczi_msg_field *fields;
@@ -186,6 +215,13 @@ static void add_call(struct fix_batch *b, const struct call *c)
         {"Enable", cczi_msg_target_req, &del},
         {"Undelete", cczi_msg_target_req, &del},
         {"Destroy", cczi_msg_target_req, &del},
+        {"SetRole", cczi_msg_role, &role},
+        {"SetQuorum", cczi_msg_quorum, &quorum},
+        {"Propose", cczi_msg_propose_req, &propose},
+        {"Approve", cczi_msg_approve_req, &approve},
+        {"Reject", cczi_msg_reject_req, &approve},
+        {"ListProposals", cczi_msg_proposals_req, &proposals},
+        {"ListRoles", cczi_msg_none, NULL},
         {"AuditTail", cczi_msg_audit_req, &tail},
         {"Status", cczi_msg_none, NULL},
         {c->method, cczi_msg_name, &name},
@@ -758,8 +794,61 @@ static void test_keys(void)
     ccz_kms_store_free(two);
 }
 
+static void read_vector(struct ccz_buf *out, const char *name)
+{
+    char path[400];
+    (void)snprintf(path, sizeof(path), "%s/%s", must_env("CCZ_TEST_VECTORS"), name);
+    ccz_buf_init(out, 1 << 20);
+    CHECK(ccz_file_read(out, path, NULL) == CCZ_OK);
+}
+
+/* The tables of schema 2 that a server of that schema left. */
+static void old_tables(void)
+{
+    struct ccz_buf b;
+    char path[300];
+    fresh();
+    (void)snprintf(path, sizeof(path), "%s/master.key", g_dir);
+    read_vector(&b, "master.key");
+    CHECK(ccz_file_write(path, ccz_buf_span(&b), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    ccz_buf_free(&b);
+    read_vector(&b, "postgresql.sql");
+    sql(ccz_buf_str(&b));
+    ccz_buf_free(&b);
+}
+
+static void test_migrate(void)
+{
+    struct ccz_err err = {0};
+    struct ccz_kms_store *s;
+    struct ccz_kms_state st = state_at(g_info);
+    old_tables();
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
+          strcmp(err.where, "kms:schema") == 0);
+    sql("UPDATE admin SET role = 2 WHERE role = 1");
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_SIG &&
+          strcmp(err.where, "kms:row-mac") == 0);
+    old_tables();
+    sql("DELETE FROM binding WHERE name = 'model'");
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_SIG &&
+          strcmp(err.where, "kms:row-set") == 0);
+    old_tables();
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_UNSUPPORTED);
+    s = open_at(g_info);
+    struct ccz_kms_check c = fix_check(s);
+    CHECK(c.versions == 5 && c.policies == 2 && c.bindings == 3 && c.admins == 2 &&
+          c.audit_lines == 13);
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    CHECK(fix_put_policy(s, "team/p", fix_policy, false, &err) == CCZ_OK);
+    fix_rows(s);
+    ccz_kms_store_free(s);
+    ccz_kms_store_free(open_at(g_info));
+}
+
 static const struct ccz_test tests[] = {
     {"pg.init", test_init},
+    {"pg.migrate", test_migrate},
     {"pg.parity", test_parity},
     {"pg.settings", test_settings},
     {"pg.tamper", test_tamper},
