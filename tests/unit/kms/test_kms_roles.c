@@ -101,7 +101,7 @@ static ccz_rc named(int by, const char *method, const char *name)
 
 static ccz_rc bind_item(int by, const char *item, const char *policy)
 {
-    struct cczi_msg_bind_req m = {ccz_span_str(item), ccz_span_str(policy)};
+    struct cczi_msg_bind_req m = {.item = ccz_span_str(item), .policy = ccz_span_str(policy)};
     return call(by, "Bind", cczi_msg_bind_req, &m);
 }
 
