@@ -26,7 +26,8 @@ static void put_rsa(struct ccz_kms_store *s)
     const struct cczi_kms_key_spec spec = {.kind = CCZI_KEY_RSA_3072,
                                            .ops = CCZI_OP_BIT(CCZI_OP_SIGN)};
     const struct ccz_kms_request req = {.now_s = FIX_NOW};
-    struct cczi_kms_call call = {.store = s, .req = &req, .ref = {CCZI_KMS_KEY, "rsa"}};
+    struct cczi_kms_call call = {
+        .store = s, .req = &req, .ref = {CCZI_KMS_KEY, "rsa"}, .roles = CCZ_KMS_ROLE_AUTHOR};
     struct ccz_buf response;
     ccz_buf_init(&response, 256);
     size_t size = strlen(wrapping_pkcs8) / 2;

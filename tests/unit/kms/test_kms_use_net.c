@@ -378,7 +378,8 @@ static void put_rsa(struct ccz_kms_store *s)
                                            .ops = CCZI_OP_BIT(CCZI_OP_SIGN)};
     struct cczi_kms_call call = {.store = s,
                                  .req = &(struct ccz_kms_request){.now_s = FIX_NOW},
-                                 .ref = {CCZI_KMS_KEY, "rsa"}};
+                                 .ref = {CCZI_KMS_KEY, "rsa"},
+                                 .roles = CCZ_KMS_ROLE_AUTHOR};
     struct ccz_buf response;
     ccz_buf_init(&response, 256);
     size_t size = strlen(wrapping_pkcs8) / 2;
