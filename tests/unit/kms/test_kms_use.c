@@ -481,8 +481,17 @@ static void test_guarded(void)
     IS(call_by(&out, s, ANNE, "Propose", cczi_msg_propose_req, &propose), CCZ_OK, "");
     CHECK(cczi_msg_get(&p, cczi_msg_propose_resp, ccz_buf_span(&out), NULL) == CCZ_OK);
     CHECK(fix_check(s).keys == 1);
+    uint8_t sha256[32];
+    memcpy(sha256, p.sha256.ptr, sizeof(sha256)); /* it lies in `out` */
+    struct ccz_kms_proposal shown = {.body = propose.body};
+    (void)snprintf(shown.method, sizeof(shown.method), "Generate");
+    ccz_buf_clear(&out);
+    ccz_kms_proposal_print(&out, &shown);
+    CHECK(strcmp(ccz_buf_str(&out),
+                 "Generate key=pay/out kind=rsa-2048 ops=sign,export EXPORTABLE expires_s=0 "
+                 "rotate_every_s=0") == 0);
     uint64_t before = fix_check(s).audit_lines;
-    const struct cczi_msg_approve_req approve = {.id = p.id, .sha256 = p.sha256};
+    const struct cczi_msg_approve_req approve = {.id = p.id, .sha256 = CCZ_SPAN(sha256, 32)};
     IS(call_by(NULL, s, BOB, "Approve", cczi_msg_approve_req, &approve), CCZ_OK, "");
     CHECK(fix_check(s).keys == 2 && fix_check(s).audit_lines == before + 2);
     CHECK(use_meta(s, "pay/out").exportable && use_meta(s, "pay/out").latest == 1);
