@@ -239,13 +239,17 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_
 
 /** The handler behind an RPC server. Calls are queued to one worker thread that owns the store (databases block), so
  *  event loops stay responsive; the queue is bounded (CCZ_E_LIMIT "kms:busy"). What waits together is one transaction
- *  and one commit: each call succeeds or fails by itself, and no answer leaves before that commit. */
+ *  and one commit: each call succeeds or fails by itself, and no answer leaves before that commit. Uses of keys that take
+ *  long (RSA, large messages) are worked on by threads of their own between two of these transactions. Keys with a period
+ *  (kms_use.h) rotate by themselves: due ones are looked for at the start and every minute. */
 struct ccz_kms_service;
 struct ccz_kms_service_cfg {
     struct ccz_kms_store
         *store; /**< required; owned by the caller, used by the worker until the service is freed */
     struct ccz_clock clock;   /**< required */
     struct ccz_kms_info info; /**< strings outlive the service */
+    unsigned
+        crypto_threads; /**< for RSA and large messages, beside the worker; 0 = two, at most 64 */
 };
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_new(struct ccz_kms_service **out,
                                                 const struct ccz_kms_service_cfg *cfg,

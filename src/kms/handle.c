@@ -83,12 +83,27 @@ static ccz_rc authorize_admin(struct cczi_kms_call *call, const struct cczi_kms_
     return rc == CCZ_OK ? cczi_kms_need(call, m->roles, err) : rc;
 }
 
+/* Who has evidence is judged by it, whatever its key may do besides. */
+static ccz_rc authorize_use(struct cczi_kms_call *call, const struct cczi_kms_method *m,
+                            struct ccz_err *err)
+{
+    const struct ccz_ratls_peer *p = call->req->peer;
+    if (p->attested || !p->pinned || m->roles == 0)
+        return authorize_workload(p, err);
+    ccz_rc rc = cczi_kms_target_ns(call->ns, m, call->req->body, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_roles_in(&call->roles, NULL, call->store, p->spki_sha256, call->ns, err);
+    if (rc != CCZ_OK)
+        return rc;
+    return call->roles & m->roles ? CCZ_OK : authorize_workload(p, err);
+}
+
 ccz_rc cczi_kms_authorize(struct cczi_kms_call *call, const struct cczi_kms_method *m,
                           struct ccz_err *err)
 {
-    if (!m->workload && !m->roles) /* what everybody may know */
+    if (call->system || (!m->workload && !m->roles)) /* our own, or what everybody may know */
         return CCZ_OK;
-    return m->workload ? authorize_workload(call->req->peer, err) : authorize_admin(call, m, err);
+    return m->workload ? authorize_use(call, m, err) : authorize_admin(call, m, err);
 }
 
 /* --------------------------------------------------------------------------- record */
@@ -109,6 +124,10 @@ static void put_hex_member(struct ccz_buf *b, const char *key, const void *bytes
 static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
 {
     const struct ccz_ratls_peer *p = call->req->peer;
+    if (call->system) {
+        ccz_buf_put_str(b, ",\"peer\":{\"kind\":\"system\"}");
+        return;
+    }
     ccz_buf_printf(b, ",\"peer\":{\"kind\":\"%s\"",
                    p->attested ? "workload"
                    : p->pinned ? "admin"

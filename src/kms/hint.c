@@ -109,6 +109,11 @@ static const struct {
     {"kms:commit-unknown", "ask again: the audit log tells whether the first call was done"},
     {"kms:rekey-unknown", "start again, with either --master-key: the store says which key it is "
                           "under, and nothing was thrown away"},
+    {"kms:key-unmanaged",
+     "aes-128 and aes-256 are released, not used inside: cczoo kms key create makes them"},
+    {"kms:key-managed", "a new version: cczoo kms key rotate, or key import --new-version"},
+    {"kms:key-unattested", "show evidence (--tee), or use a key that was made for clients without"},
+    {"kms:key-imported", "import a version instead: cczoo kms key import --new-version"},
     {"kms:key-usage", "what a key is for is said when it is made and stays; make another key"},
     {"kms:key-export", "a key that may leave is made so; this one never does"},
     {"kms:key-deleting", "an operator takes that back as long as the window lasts"},

@@ -143,8 +143,10 @@ struct ccz_kms_store {
     uint8_t seen_hash[32];
     cczi_kms_commit_fn on_commit; /* NULL = none */
     void *on_commit_arg;
-    uint64_t settled_seq;       /* end of the chain that on_commit was last told */
-    cczi_kms_batch_fn on_batch; /* cczi_kms_sign_batch() */
+    uint64_t settled_seq;               /* end of the chain that on_commit was last told */
+    struct cczi_kms_opened *opened;     /* opened keys; this and the next: use_priv.h */
+    struct cczi_kms_importer *importer; /* keys that come in wrapped */
+    cczi_kms_batch_fn on_batch;         /* cczi_kms_sign_batch() */
     void *on_batch_arg;
     uint64_t roles_changed;          /* counts; also changes that were undone */
     struct cczi_kms_lines lines;     /* lines of the current transaction, or of the last one */
@@ -419,7 +421,7 @@ struct cczi_msg_put_policy_req {
     uint64_t replace;
 };
 struct cczi_msg_bind_req {
-    struct ccz_span item, policy;
+    struct ccz_span item, policy, op;
 };
 struct cczi_msg_delete_req { /* the last two of Delete only */
     struct ccz_span target;
@@ -537,9 +539,13 @@ struct cczi_kms_call {
     bool has_ns; /* name it */
     uint64_t proposal;
     char principal[65], given[CCZ_KMS_ROLES_SIZE]; /* who gets which roles */
-    bool judged;           /* by a policy: what it expects is for auditors (told.c) */
-    bool accepted;         /* by that policy */
-    int64_t grace_until_s; /* accepted only until then; 0 = no grace in it */
+    bool system;                                   /* nobody's call but our own */
+    bool quiet;                  /* accepted, and nothing was done: leaves no line */
+    struct cczi_kms_work **work; /* use_priv.h: of the entry */
+    bool later;                  /* ended because its work is not done */
+    bool judged;                 /* by a policy: what it expects is for auditors (told.c) */
+    bool accepted;               /* by that policy */
+    int64_t grace_until_s;       /* accepted only until then; 0 = no grace in it */
     struct cczi_kms_shadow shadow;
 };
 typedef ccz_rc (*cczi_kms_method_fn)(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -559,7 +565,8 @@ enum cczi_kms_target {
 struct cczi_kms_method {
     const char *name; /* last part of the path */
     bool
-        workload; /* for attested workloads; else for pinned keys with one of `roles`, 0: for everybody */
+        workload; /* for attested workloads (uses of keys: and for pinned keys with one of `roles`); else for pinned keys with one of
+                       `roles`, 0: for everybody */
     uint32_t roles;
     bool recorded;          /* leaves an audit line when accepted, and answers with its receipt */
     cczi_kms_method_fn run; /* inside a transaction */
@@ -627,6 +634,12 @@ ccz_rc cczi_kms_or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, c
 /* "key/NAME" or "secret/NAME" of a request; from here on the audit line names it. */
 ccz_rc cczi_kms_take_ref(struct cczi_kms_call *call, struct ccz_span text, bool policy_too,
                          struct ccz_err *err);
+/* Whether the policy that call->ref is bound to for an operation (enum cczi_kms_key_op; 0 = release) accepts the peer. An
+ * operation without a binding of its own is decided by that of release. */
+ccz_rc cczi_kms_judge(struct cczi_kms_call *call, uint32_t op, struct ccz_err *err);
+/* Binds call->ref, for an operation or (0) for release and what has no binding of its own. */
+ccz_rc cczi_kms_bind_to(struct cczi_kms_call *call, struct ccz_span policy, uint32_t op,
+                        struct ccz_err *err);
 /* methods_life.c: whether a version may be released now. */
 ccz_rc cczi_kms_item_usable(const struct cczi_kms_item *it, int64_t now_s, struct ccz_err *err);
 ccz_rc cczi_kms_run_delete(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -710,12 +723,21 @@ struct cczi_kms_entry {
     struct ccz_kms_receipt receipt;       /* of the audit line it left; audit_seq 0 = none */
     struct ccz_buf proof;                 /* for the receipt, filled by on_batch */
     char decision[CCZ_KMS_DECISION_SIZE]; /* of a refusal that is on record, else "" */
+    bool later; /* not decided: its work has to be done first, see use_priv.h */
+    struct cczi_kms_work
+        *work; /* in: what was done for it before, or NULL; out, with `later`: what is to be done */
     struct cczi_kms_call call;
     const struct cczi_kms_method *method;
 };
 void cczi_kms_entry_init(struct cczi_kms_entry *e, const struct ccz_kms_request *req);
 void cczi_kms_entry_deinit(struct cczi_kms_entry *e); /* wipes the answer */
+/* Decides all of them, and does their work here. */
 void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
+/* Decides those that need no work, or whose work is done; the others are `later`. */
+void cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
+#define CCZI_KMS_PASSES_MAX 4 /* of one call: its key may change while its work is done */
+void cczi_kms_entry_give_up(struct cczi_kms_entry *e,
+                            const char *why); /* "kms:busy", in the log alone */
 
 #include "kms_why_msg.h"
 #endif

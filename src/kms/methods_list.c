@@ -4,6 +4,7 @@
  * MAC as it is for a release, so that an administrator and a workload are shown the same.
  */
 #include "kms_priv.h"
+#include "use_priv.h"
 
 #include <cczoo/codec.h>
 
@@ -56,6 +57,23 @@ static ccz_rc put_policy(struct ccz_buf *response, struct ccz_kms_store *s,
     return rc == CCZ_E_NOT_FOUND ? gone(err) : rc;
 }
 
+/* What is true of a whole key is true of its versions. */
+static ccz_rc add_key_state(struct cczi_kms_item *it, struct ccz_kms_store *s,
+                            const struct cczi_kms_ref *ref, struct ccz_err *err)
+{
+    struct cczi_kms_key_meta m;
+    if (ref->kind != CCZI_KMS_KEY)
+        return CCZ_OK;
+    ccz_rc rc = cczi_kms_meta_read(&m, s, ref->name, err);
+    if (rc != CCZ_OK) /* a key that is only released has none */
+        return rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
+    it->state.disabled = it->state.disabled || m.disabled;
+    it->state.expires_s = m.expires_s;
+    if (it->state.delete_after_s == 0)
+        it->state.delete_after_s = m.deletion_s;
+    return CCZ_OK;
+}
+
 /* @param version  0 = the latest */
 static ccz_rc put_item(struct ccz_buf *response, struct ccz_kms_store *s,
                        const struct cczi_kms_ref *ref, uint32_t version, struct ccz_err *err)
@@ -64,6 +82,8 @@ static ccz_rc put_item(struct ccz_buf *response, struct ccz_kms_store *s,
     struct cczi_kms_binding b = {0};
     cczi_kms_item_init(&it);
     ccz_rc rc = cczi_kms_item_get(&it, s, ref, version, err);
+    if (rc == CCZ_OK)
+        rc = add_key_state(&it, s, ref, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_binding_get(&b, s, ref, 0, err);
     else if (rc == CCZ_E_NOT_FOUND)

@@ -66,8 +66,12 @@ static void make_call(struct cczi_kms_call *inner, struct ccz_kms_request *req,
     *req = *call->req;
     req->body = p->body;
     req->peer = peer;
-    *inner = (struct cczi_kms_call){
-        .store = call->store, .req = req, .roles = roles, .approved = true, .proposal = p->id};
+    *inner = (struct cczi_kms_call){.store = call->store,
+                                    .req = req,
+                                    .roles = roles,
+                                    .approved = true,
+                                    .proposal = p->id,
+                                    .work = call->work};
     memcpy(inner->ns, p->ns, sizeof(inner->ns));
 }
 
@@ -109,6 +113,7 @@ static ccz_rc try_out(struct cczi_kms_call *call, const struct cczi_kms_method *
         return rc;
     }
     rc = m->run(&response, &inner, err);
+    call->later = inner.later;
     name_target(call, &inner);
     if (cczi_kms_db_in_tx(&s->db) && s->db.fault == CCZI_KMS_FAULT_NONE) {
         ccz_rc undone = cczi_kms_savepoint_undo(s, rc == CCZ_OK ? err : NULL);
@@ -340,7 +345,7 @@ static ccz_rc count_valid(uint32_t *valid, const struct approvers *l,
 }
 
 /* @param[out] seq  of the audit line of the call that was proposed */
-static ccz_rc execute(uint64_t *seq, const struct cczi_kms_call *call, struct cczi_kms_proposal *p,
+static ccz_rc execute(uint64_t *seq, struct cczi_kms_call *call, struct cczi_kms_proposal *p,
                       struct ccz_err *err)
 {
     const struct cczi_kms_method *m = method_of(p->method);
@@ -365,6 +370,8 @@ static ccz_rc execute(uint64_t *seq, const struct cczi_kms_call *call, struct cc
     answer.wipe = true;
     make_call(&inner, &req, &peer, call, p, roles);
     rc = m->run(&answer, &inner, err);
+    call->later =
+        inner.later; /* then all of this is undone, and comes again when its work is done */
     if (rc == CCZ_OK)
         rc = cczi_kms_record(&receipt, &inner, m->name, NULL, err);
     p->state = CCZI_KMS_DONE;

@@ -2,6 +2,7 @@
 /* State folder, transactions, integrity of rows. */
 #define _POSIX_C_SOURCE 200809L
 #include "kms_priv.h"
+#include "use_priv.h"
 
 #include "master_priv.h"
 
@@ -606,6 +607,10 @@ static ccz_rc equip(struct ccz_kms_store *s, struct ccz_err *err)
     ccz_rc rc = cczi_kms_policies_new(&s->policies);
     if (rc == CCZ_OK)
         rc = cczi_kms_watch_new(&s->watch);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_opened_new(&s->opened);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_importer_new(&s->importer);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:store-open", 0, "out of memory");
 }
 
@@ -724,6 +729,8 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
     cczi_kms_lines_free(&s->lines);
     cczi_kms_policies_free(s->policies);
     cczi_kms_watch_free(s->watch);
+    cczi_kms_opened_free(s->opened);
+    cczi_kms_importer_free(s->importer);
     free(s);
 }
 

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "ccz_test.h"
 #include "kms/kms_fixture.h"
+#include "kms/use_fixture.h"
 
 #include "kms_pg/kms_pg.h"
 
@@ -182,7 +183,7 @@ static void add_call(struct fix_batch *b, const struct call *c)
                                    .new_version = c->number};
     struct cczi_msg_put_policy_req policy = {fix_str(c->name), fix_str(c->value), c->number};
     struct cczi_msg_release_req release = {fix_str(c->name), c->number};
-    struct cczi_msg_bind_req bind = {fix_str(c->name), fix_str(c->policy)};
+    struct cczi_msg_bind_req bind = {.item = fix_str(c->name), .policy = fix_str(c->policy)};
     struct cczi_msg_delete_req del = {.target = fix_str(c->name), .version = c->number}, now = del;
     now.no_recovery = 1;
     struct cczi_msg_name name = {fix_str(c->name)};
@@ -843,6 +844,86 @@ static void test_server_dies(void)
     ccz_kms_store_free(s);
 }
 
+/* ----------------------------------------------------------------- keys that work inside */
+
+static int64_t clock_of(void *arg)
+{
+    return *(const int64_t *)arg;
+}
+
+static struct ccz_kms_service *serve(struct ccz_kms_store *s, int64_t *now_s)
+{
+    struct ccz_kms_service *service = NULL;
+    const struct ccz_kms_service_cfg cfg = {
+        .store = s, .clock = {clock_of, now_s}, .info = {.version = "test", .tee = "toy"}};
+    CHECK(ccz_kms_service_new(&service, &cfg, NULL) == CCZ_OK);
+    return service;
+}
+
+/* What was due while no server ran is done once, whichever of two that start together does it; the other goes on. */
+static void test_rotate_once(void)
+{
+    enum { KEYS = 12, HOUR_S = 3600 };
+    fresh();
+    init();
+    struct ccz_kms_store *one = open_at(g_info), *two = open_at(g_info);
+    char name[16];
+    fix_populate(one);
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(name, sizeof(name), "k%d", i);
+        const struct cczi_msg_key_req m = {.name = fix_str(name),
+                                           .kind = fix_str(i < 2 ? "rsa-2048" : "aes-256-gcm"),
+                                           .ops = fix_str(i < 2 ? "sign" : NULL),
+                                           .policy = fix_str("server"),
+                                           .rotate_every_s = HOUR_S};
+        CHECK(use_is(use_make_at(one, &m, FIX_NOW), CCZ_OK, ""));
+    }
+    struct ccz_kms_check before = fix_check(one);
+    /* clocks of two servers are never the same */
+    int64_t now_s = FIX_NOW + HOUR_S, other_s = now_s + 7;
+    struct ccz_kms_service *a = serve(one, &now_s), *b = serve(two, &other_s);
+    ccz_kms_service_free(a);
+    ccz_kms_service_free(b);
+    struct ccz_kms_check after = fix_check(two);
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(name, sizeof(name), "k%d", i);
+        CHECK(use_meta(one, name).latest == 2);
+    }
+    CHECK(after.versions == before.versions + KEYS &&
+          after.audit_lines == before.audit_lines + KEYS);
+    ccz_kms_store_free(one);
+    ccz_kms_store_free(two);
+}
+
+/* A version that one server makes, the other uses; what one disables, the other refuses, though it has it open. */
+static void test_keys(void)
+{
+    fresh();
+    init();
+    struct ccz_kms_store *one = open_at(g_info), *two = open_at(g_info);
+    char first[512], second[512];
+    fix_populate(one);
+    CHECK(use_is(use_make(one, "k", "aes-256-gcm", NULL, "server"), CCZ_OK, ""));
+    CHECK(use_is(use_encrypt(first, sizeof(first), one, "k", "x"), CCZ_OK, ""));
+    CHECK(use_is(use_decrypt(two, "k", first, "x"), CCZ_OK, ""));
+    CHECK(use_is(use_rotate(two, "k"), CCZ_OK, ""));
+    CHECK(use_is(use_encrypt(second, sizeof(second), one, "k", "y"), CCZ_OK, ""));
+    CHECK(strncmp(second, "ccz1:2:", 7) == 0);
+    CHECK(use_is(use_change(one, "Disable", "k", 0, FIX_NOW), CCZ_OK, ""));
+    CHECK(use_is(use_decrypt(two, "k", first, "x"), CCZ_E_DENIED, "kms:key-disabled"));
+    CHECK(use_is(use_change(one, "Enable", "k", 0, FIX_NOW), CCZ_OK, ""));
+    CHECK(use_is(use_bind(one, "k", "decrypt", "other"), CCZ_OK, ""));
+    CHECK(use_is(use_decrypt(two, "k", first, "x"), CCZ_E_POLICY, "policy:mrenclave"));
+    /* metadata that go away behind our back do not make it a key that is released */
+    sql("DELETE FROM key_meta WHERE name = 'k'");
+    CHECK(use_is(fix_release(NULL, two, FIX_WORKLOAD, "key/k", 0, &use_err), CCZ_E_SIG,
+                 "kms:key-meta"));
+    CHECK(ccz_kms_store_check(NULL, one, &use_err) == CCZ_E_SIG &&
+          strcmp(use_err.where, "kms:row-set") == 0);
+    ccz_kms_store_free(one);
+    ccz_kms_store_free(two);
+}
+
 static void read_vector(struct ccz_buf *out, const char *name)
 {
     char path[400];
@@ -908,6 +989,8 @@ static const struct ccz_test tests[] = {
     {"pg.commit_waits", test_commit_waits},
     {"pg.commit_cut", test_commit_cut},
     {"pg.commit_unknown", test_commit_unknown},
+    {"pg.keys", test_keys},
+    {"pg.rotate_once", test_rotate_once},
     {"pg.two", test_two},
     {"pg.server_dies", test_server_dies},
 };

@@ -77,7 +77,8 @@ static void good_request(struct ccz_buf *b, const char *method)
                                    .policy = ccz_span_str("server")};
     struct cczi_msg_put_req secret = {.name = ccz_span_str("new"), .value = ccz_span_str("value")};
     struct cczi_msg_put_policy_req policy = {ccz_span_str("new"), ccz_span_str(fix_policy), 0};
-    struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("server")};
+    struct cczi_msg_bind_req bind = {.item = ccz_span_str("secret/loose"),
+                                     .policy = ccz_span_str("server")};
     struct cczi_msg_delete_req del = {.target = ccz_span_str("secret/loose")},
                                key_model = {.target = ccz_span_str("key/model")};
     struct cczi_msg_name policy_name = {ccz_span_str("server")}, item = {ccz_span_str("key/model")},
@@ -151,6 +152,14 @@ static void good_request(struct ccz_buf *b, const char *method)
     fix_die("a method without a request: add one");
 }
 
+/* Those of keys that work inside have kms.use_who. */
+static bool is_of_keys(const struct cczi_kms_method *m)
+{
+    const struct cczi_kms_method *first = cczi_kms_method_find(CCZI_KMS_SERVICE "Generate"),
+                                 *last = cczi_kms_method_find(CCZI_KMS_SERVICE "PublicKey");
+    return m >= first && m <= last;
+}
+
 /* What each kind of peer gets, by the kind of method; "" = it is done. */
 static const char *const expected_where[4][FIX_WHO_LEN] = {
     /* workload */
@@ -218,6 +227,8 @@ static void test_who(void)
     ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
     for (size_t i = 0; i < cczi_kms_methods_len; i++) {
         const struct cczi_kms_method *m = &cczi_kms_methods[i];
+        if (is_of_keys(m))
+            continue;
         good_request(&body, m->name);
         for (int who = 0; who < FIX_WHO_LEN; who++) {
             struct ccz_kms_store *s = fix_memory_store();
@@ -565,10 +576,12 @@ static void test_policy(void)
     REFUSED(fix_msg(&out, s, FIX_AUDITOR, "GetPolicy", cczi_msg_name, &name, &err), CCZ_E_NOT_FOUND,
             "kms:not-found");
 
-    struct cczi_msg_bind_req bind = {ccz_span_str("key/absent"), ccz_span_str("other")};
+    struct cczi_msg_bind_req bind = {.item = ccz_span_str("key/absent"),
+                                     .policy = ccz_span_str("other")};
     REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err), CCZ_E_NOT_FOUND,
             "kms:not-found");
-    bind = (struct cczi_msg_bind_req){ccz_span_str("key/model"), ccz_span_str("absent")};
+    bind = (struct cczi_msg_bind_req){.item = ccz_span_str("key/model"),
+                                      .policy = ccz_span_str("absent")};
     REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err), CCZ_E_NOT_FOUND,
             "kms:not-found");
     bind.item = ccz_span_str("policy/server");
@@ -701,6 +714,8 @@ static void test_malformed(void)
     for (size_t i = 0; i < cczi_kms_methods_len; i++) {
         const struct cczi_kms_method *m = &cczi_kms_methods[i];
         enum fix_who who = m->workload ? FIX_WORKLOAD : FIX_ADMIN;
+        if (is_of_keys(m))
+            continue;
         good_request(&body, m->name);
         for (size_t cut = 0; cut < body.size; cut++) {
             struct ccz_err err = {0};

@@ -471,7 +471,8 @@ static void test_tamper(void)
     s = open_store();
     struct cczi_msg_delete_req del = {.target = ccz_span_str("key/deleted"), .no_recovery = 1};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, NULL) == CCZ_OK);
-    struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("other")};
+    struct cczi_msg_bind_req bind = {.item = ccz_span_str("secret/loose"),
+                                     .policy = ccz_span_str("other")};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, NULL) == CCZ_OK);
     CHECK(fix_put_policy(s, "server", fix_policy_empty, true, NULL) == CCZ_OK);
     uint8_t spki[32];
