@@ -29,15 +29,18 @@ static const char *peer_kind(const struct ccz_ratls_peer *p)
     return p->pinned ? "pinned key" : "peer without evidence or pinned key";
 }
 
-static ccz_rc authorize_workload(const struct ccz_ratls_peer *p, struct ccz_err *err)
+static ccz_rc authorize_workload(const struct cczi_kms_call *call, const struct cczi_kms_method *m,
+                                 struct ccz_err *err)
 {
+    const struct ccz_ratls_peer *p = call->req->peer;
     if (!p->attested) {
         ccz_refuse(err, CCZ_E_DENIED, "kms:workload-required", peer_kind(p), "attested workload");
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
     /* evidence of another session may be a recording: whoever shows it need not be what it
      * describes */
-    if (!p->fresh)
+    bool asks_item = (call->req->doors & CCZ_KMS_DOOR_KEY_BOUND) && strcmp(m->name, "Release") == 0;
+    if (!p->fresh && !asks_item)
         return ccz_refuse(err, CCZ_E_DENIED, "kms:evidence-stale",
                           "evidence not bound to this session", "evidence of the session profile");
     return CCZ_OK;
@@ -74,8 +77,7 @@ static ccz_rc authorize_admin(struct cczi_kms_call *call, enum ccz_kms_role need
 ccz_rc cczi_kms_authorize(struct cczi_kms_call *call, const struct cczi_kms_method *m,
                           struct ccz_err *err)
 {
-    return m->workload ? authorize_workload(call->req->peer, err)
-                       : authorize_admin(call, m->role, err);
+    return m->workload ? authorize_workload(call, m, err) : authorize_admin(call, m->role, err);
 }
 
 /* --------------------------------------------------------------------------- record */
@@ -108,6 +110,8 @@ static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
             put_hex_member(b, "mrenclave", c->mrenclave, sizeof(c->mrenclave));
         else if (c->tee == CCZ_TEE_TDX)
             put_hex_member(b, "mrtd", c->mrtd, sizeof(c->mrtd));
+        if (!p->fresh)
+            put_member(b, "evidence", "key-bound");
     } else if (p->pinned) {
         put_member(b, "role", ccz_kms_role_name(call->role));
     }

@@ -89,6 +89,8 @@ static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, 
         call->version = it.slot.version;
         rc = judge(call, err);
     }
+    if (rc == CCZ_OK)
+        rc = cczi_kms_item_open(&it, call->req->peer, err);
     if (rc == CCZ_OK) /* after the policy: the state of an item is for those who may have it */
         rc = cczi_kms_item_usable(&it, call->req->now_s, err);
     CCZ_AUTO(ccz_secret) value = NULL;
