@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections: how many, from where, for how long. The HTTP server below counts none and limits only the time between two
+ * bytes; a TLS object lives exactly as long as its connection, so counting those is counting connections.
+ */
+#include "door_priv.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static void set_v4(struct cczi_door_addr *out, const void *four)
+{
+    *out = (struct cczi_door_addr){{4}};
+    memcpy(out->bytes + 1, four, 4);
+}
+
+static void set_v6(struct cczi_door_addr *out, const struct in6_addr *a)
+{
+    if (IN6_IS_ADDR_V4MAPPED(a)) {
+        set_v4(out, a->s6_addr + 12);
+        return;
+    }
+    *out = (struct cczi_door_addr){{6}};
+    memcpy(out->bytes + 1, a->s6_addr, 8); /* who has one address of a /64 has them all */
+}
+
+void cczi_door_addr_of(struct cczi_door_addr *out, const char *text)
+{
+    char ip[INET6_ADDRSTRLEN];
+    const char *colon = strrchr(text, ':');
+    size_t size = colon ? (size_t)(colon - text) : 0;
+    bool brackets = size > 2 && text[0] == '[' && text[size - 1] == ']';
+    if (brackets) {
+        text++;
+        size -= 2;
+    }
+    *out = (struct cczi_door_addr){{0}};
+    if (size >= sizeof(ip))
+        return;
+    memcpy(ip, text, size);
+    ip[size] = 0;
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, ip, &v4) == 1)
+        set_v4(out, &v4);
+    else if (inet_pton(AF_INET6, ip, &v6) == 1)
+        set_v6(out, &v6);
+}
+
+static void addr_of_socket(struct cczi_door_addr *out, int fd)
+{
+    struct sockaddr_storage ss;
+    socklen_t size = sizeof(ss);
+    *out = (struct cczi_door_addr){{0}};
+    if (fd < 0 || getpeername(fd, (struct sockaddr *)&ss, &size) != 0)
+        return;
+    if (ss.ss_family == AF_INET)
+        set_v4(out, &((const struct sockaddr_in *)(const void *)&ss)->sin_addr);
+    else if (ss.ss_family == AF_INET6)
+        set_v6(out, &((const struct sockaddr_in6 *)(const void *)&ss)->sin6_addr);
+}
+
+/* ------------------------------------------------------------------------------------ life */
+
+static void on_freed(void *arg)
+{
+    struct cczi_door_conn *c = arg;
+    struct ccz_kms_door *d = c->door;
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        d->conns = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    d->conns_len--;
+    atomic_store(&d->conns_now, d->conns_len);
+    free(c);
+}
+
+struct ssl_st *cczi_door_new_ssl(void *door)
+{
+    struct ccz_kms_door *d = door;
+    struct cczi_door_conn *c = calloc(1, sizeof(*c));
+    if (!c)
+        return NULL;
+    *c = (struct cczi_door_conn){.door = d, .from_ms = ccz_mono_ms()};
+    pthread_mutex_lock(&d->tls_lock);
+    c->ssl = cczi_web_conn(d->tls, on_freed, c);
+    pthread_mutex_unlock(&d->tls_lock);
+    if (!c->ssl) {
+        free(c);
+        return NULL;
+    }
+    c->next = d->conns;
+    if (c->next)
+        c->next->prev = c;
+    d->conns = c;
+    d->conns_len++;
+    atomic_store(&d->conns_now, d->conns_len);
+    atomic_fetch_add(&d->conns_all, 1);
+    ccz_timer_set(d->place, 0, 0); /* it has no socket before this returns */
+    return c->ssl;
+}
+
+/* The server below notices, and frees it. */
+static void cut(struct cczi_door_conn *c, enum cczi_door_refusal why)
+{
+    int fd = cczi_web_fd(c->ssl);
+    if (c->cut || fd < 0)
+        return;
+    c->cut = true;
+    (void)shutdown(fd, SHUT_RDWR);
+    cczi_door_refused(c->door, why);
+}
+
+static uint32_t count_from(const struct ccz_kms_door *d, const struct cczi_door_addr *addr)
+{
+    uint32_t n = 0;
+    for (const struct cczi_door_conn *c = d->conns; c; c = c->next)
+        n += c->placed && !c->cut && memcmp(&c->addr, addr, sizeof(*addr)) == 0;
+    return n;
+}
+
+static uint32_t count_open(const struct ccz_kms_door *d)
+{
+    uint32_t n = 0;
+    for (const struct cczi_door_conn *c = d->conns; c; c = c->next)
+        n += c->placed && !c->cut;
+    return n;
+}
+
+void cczi_door_place(void *door)
+{
+    struct ccz_kms_door *d = door;
+    for (struct cczi_door_conn *c = d->conns; c; c = c->next) {
+        if (c->placed)
+            continue;
+        addr_of_socket(&c->addr, cczi_web_fd(c->ssl));
+        if (count_open(d) >= d->limits.connections)
+            cut(c, CCZI_REFUSED_CONNECTIONS);
+        else if (count_from(d, &c->addr) >= d->limits.per_address)
+            cut(c, CCZI_REFUSED_ADDRESS_CONNECTIONS);
+        c->placed = true;
+    }
+}
+
+void cczi_door_sweep(struct ccz_kms_door *d, int64_t now_ms)
+{
+    for (struct cczi_door_conn *c = d->conns; c; c = c->next)
+        if (!c->busy && now_ms - c->from_ms > d->limits.request_ms)
+            cut(c, CCZI_REFUSED_SLOW);
+}
+
+void cczi_door_conn_busy(const struct cczi_door_req *r, bool busy)
+{
+    const struct ssl_st *ssl = ccz_http_ssl(r->http);
+    struct cczi_door_conn *c = ssl ? cczi_web_conn_arg(ssl) : NULL;
+    if (!c)
+        return;
+    c->busy = busy;
+    c->from_ms = ccz_mono_ms();
+}

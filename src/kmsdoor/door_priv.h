@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZI_KMSDOOR_DOOR_PRIV_H
+#define CCZI_KMSDOOR_DOOR_PRIV_H
+/* Inside of the listener; doors of other protocols need door.h alone. */
+#include "crypto/tls_web.h"
+#include "door.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* --------------------------------------------------------------------------------- rate.c */
+
+/* Token buckets by key, as many as fit: whose bucket was given to somebody else starts with a full one, so that a flood of
+ * addresses costs no memory and is stopped by the bucket of everybody. Keys are hashed with a secret. One thread. */
+enum { CCZI_RATES_SETS = 1024, CCZI_RATES_WAYS = 4 };
+struct cczi_rate {
+    uint32_t rate, burst; /* per second; at once */
+};
+struct cczi_bucket {
+    uint64_t tag; /* of the key; 0 = unused */
+    int64_t at_ms;
+    uint64_t milli; /* thousandths of a request */
+};
+struct cczi_rates {
+    uint8_t seed[16];
+    struct cczi_bucket bucket[CCZI_RATES_SETS][CCZI_RATES_WAYS];
+};
+CCZ_MUST_USE ccz_rc cczi_rates_init(struct cczi_rates *r);
+/* @param[out] wait_s  if false: when to come again, at least 1 */
+CCZ_MUST_USE bool cczi_bucket_take(uint32_t *wait_s, struct cczi_bucket *b, struct cczi_rate rate,
+                                   int64_t now_ms);
+CCZ_MUST_USE bool cczi_rates_take(uint32_t *wait_s, struct cczi_rates *r, struct ccz_span key,
+                                  struct cczi_rate rate, int64_t now_ms);
+
+/* --------------------------------------------------------------------------------- conn.c */
+
+/* What counts as one client: an IPv4 address, or the /64 of an IPv6 address. */
+struct cczi_door_addr {
+    uint8_t bytes[9];
+};
+/* @param text  "ip:port", "[ip]:port"; anything else gives the one key of what has no address */
+void cczi_door_addr_of(struct cczi_door_addr *out, const char *text);
+
+/* One TLS connection, from accept() until its SSL is freed. */
+struct cczi_door_conn {
+    struct ccz_kms_door *door;
+    struct cczi_door_conn *prev, *next;
+    struct ssl_st *ssl; /* NULL: there is none yet */
+    struct cczi_door_addr addr;
+    bool placed;     /* addr is known, and it was counted */
+    bool cut;        /* shut down, its end is on the way */
+    bool busy;       /* a request waits for its answer */
+    int64_t from_ms; /* when its time began */
+};
+/* ccz_http_server_cfg.new_ssl */
+struct ssl_st *cczi_door_new_ssl(void *door);
+/* Cuts connections whose time is over. */
+void cczi_door_sweep(struct ccz_kms_door *d, int64_t now_ms);
+void cczi_door_conn_busy(const struct cczi_door_req *r, bool busy);
+void cczi_door_place(void *door); /* timer: those that came in this turn */
+
+/* ------------------------------------------------------------------------------- issuer.c */
+
+/* Whose tokens count, and their keys; a thread fetches those that have a URL. Any thread. */
+struct cczi_issuers;
+CCZ_MUST_USE ccz_rc cczi_issuers_new(struct cczi_issuers **out,
+                                     const struct ccz_kms_door_issuer *cfg, size_t len,
+                                     struct ccz_err *err);
+CCZ_MUST_USE ccz_rc cczi_issuers_start(struct cczi_issuers *s, struct ccz_err *err);
+void cczi_issuers_stop(struct cczi_issuers *s);
+void cczi_issuers_free(struct cczi_issuers *s); /* NULL is fine */
+ccz_rc cczi_issuers_reload(struct cczi_issuers *s);
+/* @param[out] id  of the subject
+ * @retval "door:token" (no token, or no claims), "door:token-issuer", "door:token-keys" (none are known yet), "door:token-subject",
+ *         and those of ccz_jwt_verify() behind "door:token-" */
+CCZ_MUST_USE ccz_rc cczi_issuers_verify(uint8_t id[32], struct cczi_issuers *s,
+                                        struct ccz_span token, int64_t now_s, struct ccz_err *err);
+
+/* --------------------------------------------------------------------------------- auth.c */
+
+/* Fills in r->auth. @retval CCZ_E_DENIED, ...  a token that does not verify: 401 */
+CCZ_MUST_USE ccz_rc cczi_door_identify(struct cczi_door_req *r, unsigned flags,
+                                       struct ccz_err *err);
+
+/* -------------------------------------------------------------------------------- route.c */
+
+struct cczi_door_job {
+    struct cczi_door_req req; /* first: a request is found in its job */
+    struct cczi_door_job *next;
+    const struct cczi_door_route *route;
+    int64_t from_us;
+    /* call.c */
+    bool calling;
+    cczi_door_done_fn done;
+    void (*work)(void *arg);
+    void (*worked)(struct cczi_door_req *r, void *arg);
+    void *arg;
+    struct ccz_buf response;
+    bool failed;
+    struct ccz_err err;
+};
+void cczi_door_on_request(void *door, struct ccz_http_req *req);
+
+/* --------------------------------------------------------------------------------- call.c */
+
+struct cczi_door_list {
+    struct cczi_door_job *first, **last;
+    size_t len;
+};
+void cczi_door_list_init(struct cczi_door_list *l);
+/* Calls what came back: on the door's thread, or where that has ended. */
+void cczi_door_deliver(struct ccz_kms_door *d);
+/* ccz_kms_service_probe() */
+void cczi_door_probe(struct cczi_door_req *r, cczi_door_done_fn done, void *arg);
+CCZ_MUST_USE ccz_rc cczi_door_workers_start(struct ccz_kms_door *d, struct ccz_err *err);
+void cczi_door_workers_stop(struct ccz_kms_door *d); /* after what is queued */
+
+/* ---------------------------------------------------------------------------------- ops.c */
+
+/* Why a request or connection was turned away before any handler. */
+enum cczi_door_refusal {
+    CCZI_REFUSED_CONNECTIONS,
+    CCZI_REFUSED_ADDRESS_CONNECTIONS,
+    CCZI_REFUSED_SLOW,
+    CCZI_REFUSED_RATE_ADDRESS,
+    CCZI_REFUSED_RATE_PRINCIPAL,
+    CCZI_REFUSED_RATE_TOTAL,
+    CCZI_REFUSED_REQUESTS,
+    CCZI_REFUSED_REQUEST, /* path, method, encoding, size */
+    CCZI_REFUSED_TOKEN,
+    CCZI_REFUSALS
+};
+struct cczi_door_count {
+    _Atomic uint64_t by_class[6]; /* answers by the first digit of their status */
+    _Atomic uint64_t us;          /* microseconds, summed */
+};
+void cczi_door_refused(struct ccz_kms_door *d, enum cczi_door_refusal why);
+CCZ_MUST_USE ccz_rc cczi_door_add_ops(struct ccz_kms_door *d, struct ccz_err *err);
+CCZ_MUST_USE ccz_rc cczi_door_add_rest(struct ccz_kms_door *d, struct ccz_err *err); /* rest.c */
+
+/* --------------------------------------------------------------------------------- door.c */
+
+struct cczi_door_end {
+    void (*fn)(void *arg);
+    void *arg;
+};
+enum { CCZI_DOOR_ENDS_MAX = 32, CCZI_DOOR_WORKERS_MAX = 16 };
+
+struct ccz_kms_door {
+    struct ccz_kms_door_cfg cfg; /* texts: NULL, but for what is copied */
+    char *cert_file, *key_file;
+    struct ccz_kms_door_limits limits; /* without zeros */
+    struct ccz_loop *loop;
+    struct ccz_http_server *http;
+    struct ccz_timer *tick, *place, *grace;
+    pthread_t thread;
+    bool running;
+    int64_t grace_ms;
+
+    struct cczi_door_route routes[CCZI_DOOR_ROUTES_MAX];
+    size_t routes_len;
+    struct cczi_door_end ends[CCZI_DOOR_ENDS_MAX];
+    size_t ends_len;
+    struct cczi_issuers *issuers; /* NULL = none */
+
+    /* ops.c, of the door's thread */
+    bool probing;          /* a probe is under way */
+    int64_t probed_ms;     /* when the last one came back; 0 = none did */
+    struct ccz_err health; /* what it said; rc CCZ_OK = well */
+
+    /* of the door's thread */
+    struct cczi_door_conn *conns;
+    uint32_t conns_len;
+    uint32_t requests; /* that wait for their answer */
+    struct cczi_rates by_address, by_principal;
+    struct cczi_bucket total;
+
+    pthread_mutex_t tls_lock;
+    struct cczi_web *tls; /* for new connections; NULL = plain HTTP */
+
+    pthread_mutex_t lock;       /* everything below */
+    struct cczi_door_list done; /* jobs on their way back to the door's thread */
+    bool posted;                /* cczi_door_deliver() is on its way */
+    struct cczi_door_list todo; /* for workers */
+    pthread_cond_t wake;
+    bool stopping;
+    pthread_t workers[CCZI_DOOR_WORKERS_MAX];
+    size_t workers_len;
+
+    struct cczi_door_count count[CCZI_DOOR_ROUTES_MAX + 1]; /* the last: no route */
+    _Atomic uint64_t refused[CCZI_REFUSALS];
+    _Atomic uint64_t conns_now, conns_all, requests_now;
+};
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Token buckets in a table of fixed size. */
+#include "door_priv.h"
+
+#include <cczoo/crypto.h>
+
+#include <string.h>
+
+ccz_rc cczi_rates_init(struct cczi_rates *r)
+{
+    memset(r, 0, sizeof(*r));
+    return ccz_random(r->seed, sizeof(r->seed));
+}
+
+static uint64_t full(struct cczi_rate rate)
+{
+    return (uint64_t)rate.burst * 1000;
+}
+
+/* What is in it by now; rate per second is rate thousandths per millisecond. */
+static uint64_t level(const struct cczi_bucket *b, struct cczi_rate rate, int64_t now_ms)
+{
+    uint64_t max = full(rate);
+    uint64_t ms = now_ms > b->at_ms ? (uint64_t)(now_ms - b->at_ms) : 0;
+    uint64_t to_fill = rate.rate ? max / rate.rate + 1 : UINT64_MAX;
+    if (ms >= to_fill)
+        return max;
+    uint64_t milli = b->milli + ms * rate.rate;
+    return milli < max ? milli : max;
+}
+
+bool cczi_bucket_take(uint32_t *wait_s, struct cczi_bucket *b, struct cczi_rate rate,
+                      int64_t now_ms)
+{
+    uint64_t milli = level(b, rate, now_ms);
+    b->at_ms = now_ms;
+    b->milli = milli;
+    *wait_s = 0;
+    if (milli >= 1000) {
+        b->milli -= 1000;
+        return true;
+    }
+    uint64_t wait_ms = rate.rate ? (1000 - milli + rate.rate - 1) / rate.rate : 3600000;
+    *wait_s = (uint32_t)((wait_ms + 999) / 1000);
+    return false;
+}
+
+/* The bucket of a key; else one that is unused, else the fullest, of which least is forgotten. */
+static struct cczi_bucket *find(struct cczi_rates *r, struct ccz_span key, struct cczi_rate rate,
+                                int64_t now_ms)
+{
+    uint8_t digest[32];
+    uint8_t in[16 + 32] = {0};
+    memcpy(in, r->seed, sizeof(r->seed));
+    memcpy(in + 16, key.ptr, key.size < 32 ? key.size : 32);
+    if (ccz_sha256(digest, CCZ_SPAN(in, sizeof(in))) != CCZ_OK)
+        memset(digest, 0, sizeof(digest)); /* all in one set: stricter, not laxer */
+    struct ccz_rd rd = ccz_rd_from(CCZ_SPAN(digest, sizeof(digest)));
+    uint64_t tag = ccz_rd_le64(&rd) | 1;
+    struct cczi_bucket *set = r->bucket[ccz_rd_le16(&rd) % CCZI_RATES_SETS], *best = &set[0];
+    uint64_t most = 0;
+    for (size_t i = 0; i < CCZI_RATES_WAYS; i++) {
+        struct cczi_bucket *b = &set[i];
+        if (b->tag == tag)
+            return b;
+        uint64_t has = b->tag ? level(b, rate, now_ms) : UINT64_MAX;
+        if (has > most) {
+            most = has;
+            best = b;
+        }
+    }
+    *best = (struct cczi_bucket){.tag = tag, .at_ms = now_ms, .milli = full(rate)};
+    return best;
+}
+
+bool cczi_rates_take(uint32_t *wait_s, struct cczi_rates *r, struct ccz_span key,
+                     struct cczi_rate rate, int64_t now_ms)
+{
+    return cczi_bucket_take(wait_s, find(r, key, rate, now_ms), rate, now_ms);
+}
