@@ -2,9 +2,11 @@
 #ifndef KMSD_H
 #define KMSD_H
 /* cczoo-kmsd: the attestation server & KMS as a daemon. main.c: commands; keys.c: master key and counter;
- * run.c: the server; unseal.c: the server before that, which waits for shares. */
+ * run.c: the server; unseal.c: the server before that, which waits for shares; prov.c: secret provisioning. */
 #include <cczoo/kms.h>
 #include <cczoo/kms_master.h>
+#include <cczoo/kms_prov.h>
+#include <cczoo/party.h>
 
 #include <signal.h>
 
@@ -22,7 +24,8 @@ struct kmsd_opts {
     const char *admin_key, *role;
     const char *listen, *port_file;
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
-    int64_t reattest_s; /* 0 = never */
+    int64_t reattest_s;                                                  /* 0 = never */
+    const char *prov, *prov_cert, *prov_key, *prov_map, *prov_port_file; /* --secret-prov... */
 };
 
 /* What opens a store. */
@@ -44,6 +47,14 @@ int kmsd_epoch(const struct kmsd_opts *o, int64_t now_s);
 /* SHA-256 of the SPKI in @p path: a PEM public key, or a PEM private key of mode 0600. If the file
  * does not exist and @p made is given, a private key is made there and *made is set. */
 ccz_rc kmsd_admin_key(uint8_t spki_sha256[32], bool *made, const char *path, struct ccz_err *err);
+
+/* Says what is missing. */
+bool kmsd_prov_check(const struct kmsd_opts *o);
+/* @param[out] out  NULL without --secret-prov */
+ccz_rc kmsd_prov_start(struct ccz_kms_prov **out, const struct kmsd_opts *o,
+                       struct ccz_kms_service *service, struct ccz_party *party,
+                       struct ccz_err *err);
+void kmsd_prov_reload(struct ccz_kms_prov *p);
 
 /* Serves until SIGTERM or SIGINT; returns the exit status. */
 int kmsd_run(const struct kmsd_opts *o);

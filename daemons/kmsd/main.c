@@ -143,7 +143,7 @@ static int cmd_run(const struct kmsd_opts *o)
         ui_error("--collateral-from needs --collateral, the directory that it fills");
         return UI_USAGE;
     }
-    return kmsd_run(o);
+    return kmsd_prov_check(o) ? kmsd_run(o) : UI_USAGE;
 }
 
 static int cmd_rekey(const struct kmsd_opts *o)
@@ -181,7 +181,9 @@ static const struct command {
     {"run",
      "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] "
      "...",
-     "serve until SIGTERM; SIGHUP reads the collateral again and makes a new TLS identity",
+     "serve until SIGTERM; SIGHUP reads the collateral again, certificate, key and map of secret "
+     "provisioning, and makes a "
+     "new TLS identity",
      cmd_run},
     {"check", "cczoo-kmsd check --state DIR [--master-key WHERE] [--database CONNECTION]",
      "check every row, value and audit line (the server must not run, but with --database)",
@@ -241,6 +243,15 @@ static int dispatch(const struct command *c, int argc, char **argv)
         UI_TRUST(&o, collateral_ca_file),
         {"reattest", NULL, &o.reattest_s, NULL, "SECONDS",
          "ask workloads for evidence again, that often; default 0 = never"},
+        {"secret-prov", &o.prov, NULL, NULL, "ADDR",
+         "Gramine's secret provisioning on this address, e.g. 0.0.0.0:4433"},
+        {"secret-prov-cert", &o.prov_cert, NULL, NULL, "FILE",
+         "PEM chain of the certificate that its clients are told to trust"},
+        {"secret-prov-key", &o.prov_key, NULL, NULL, "FILE", "PEM key of that, mode 0600"},
+        {"secret-prov-map", &o.prov_map, NULL, NULL, "FILE",
+         "JSON: which measured program gets which item"},
+        {"secret-prov-port-file", &o.prov_port_file, NULL, NULL, "FILE",
+         "write its port here when it listens"},
         {0},
     };
     int n = ui_parse(argc, argv, c->usage, opts);

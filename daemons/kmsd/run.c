@@ -21,6 +21,7 @@ struct kmsd {
     struct ccz_party *party;
     struct ccz_rpc_server *rpc;
     struct ccz_rpc_health *health;
+    struct ccz_kms_prov *prov; /* or NULL */
     bool simulated;
 };
 
@@ -92,6 +93,8 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
                          ccz_kms_service_add(k->service, k->rpc) != CCZ_OK ||
                          ccz_party_attach(k->party, on_renewed, k->rpc) != CCZ_OK))
         rc = ccz_fail(err, CCZ_E_NOMEM, "kmsd:start", 0, "cannot register the methods");
+    if (rc == CCZ_OK)
+        rc = kmsd_prov_start(&k->prov, o, k->service, k->party, err);
     return rc == CCZ_OK ? ccz_rpc_server_start(k->rpc, err) : rc;
 }
 
@@ -107,6 +110,7 @@ static void shut_down(struct kmsd *k)
 {
     if (k->rpc)
         ccz_rpc_server_stop(k->rpc, DRAIN_MS);
+    ccz_kms_prov_free(k->prov);
     ccz_kms_service_free(k->service);
     ccz_rpc_server_free(k->rpc);
     ccz_rpc_health_free(k->health);
@@ -127,6 +131,7 @@ static void wait_for_end(struct kmsd *k, const sigset_t *signals)
             return;
         }
         (void)ccz_party_reload(k->party, "kmsd"); /* for new connections; the others go on */
+        kmsd_prov_reload(k->prov);
     }
 }
 
