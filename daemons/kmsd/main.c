@@ -101,17 +101,13 @@ static int cmd_migrate(const struct kmsd_opts *o)
 
 static int cmd_admin(const struct kmsd_opts *o)
 {
-    static const enum ccz_kms_role roles[] = {CCZ_KMS_ROLE_NONE, CCZ_KMS_ROLE_AUDITOR,
-                                              CCZ_KMS_ROLE_ADMIN};
     uint8_t spki[32];
+    uint32_t roles;
     struct ccz_err err = {0};
     if (missing("admin-key", o->admin_key) || missing("role", o->role))
         return UI_USAGE;
-    size_t r = 0;
-    while (r < 3 && strcmp(o->role, ccz_kms_role_name(roles[r])) != 0)
-        r++;
-    if (r == 3) {
-        ui_error("--role is one of admin, auditor, none");
+    if (ccz_kms_roles_parse(&roles, o->role, &err) != CCZ_OK) {
+        (void)ui_fail(&err);
         return UI_USAGE;
     }
     struct kmsd_keys k;
@@ -122,7 +118,7 @@ static int cmd_admin(const struct kmsd_opts *o)
     if (rc == CCZ_OK)
         rc = ccz_kms_store_open(&store, &k.state, &err);
     if (rc == CCZ_OK)
-        rc = ccz_kms_store_set_admin(store, spki, roles[r], now_s(), &err);
+        rc = ccz_kms_store_set_admin(store, spki, roles, now_s(), &err);
     ccz_kms_store_free(store);
     kmsd_keys_close(&k);
     if (rc != CCZ_OK)

@@ -46,13 +46,24 @@ extern "C" {
 #define CCZ_KMS_MASTER_KEY_SIZE 32
 #define CCZ_KMS_INSTANCE_SIZE   16 /**< bytes that name a KMS, see struct ccz_kms_instance */
 
-/** What a pinned key may do. Zero is nothing. */
+/** What a principal (a pinned key, or the subject of a token) may do in a namespace; bits of a set, the empty set is nothing.
+ *  None of them reads a value. docs/design/kms-roles.md */
 enum ccz_kms_role {
     CCZ_KMS_ROLE_NONE = 0,
-    CCZ_KMS_ROLE_AUDITOR, /**< read metadata, policies and the audit chain */
-    CCZ_KMS_ROLE_ADMIN    /**< and change them; still reads no value */
+    CCZ_KMS_ROLE_AUDITOR = 1,  /**< read metadata, policies and the audit chain */
+    CCZ_KMS_ROLE_OPERATOR = 2, /**< keys and secrets: create, put, disable, delete */
+    CCZ_KMS_ROLE_AUTHOR = 4,   /**< policies, and what is bound to them; or propose that */
+    CCZ_KMS_ROLE_APPROVER = 8, /**< approve what another one proposed */
+    CCZ_KMS_ROLE_CLIENT = 16,  /**< use keys that may be used without evidence */
+    CCZ_KMS_ROLE_ADMIN = 15,   /**< the first four */
+    CCZ_KMS_ROLES_ALL = 31
 };
-CCZ_API const char *ccz_kms_role_name(enum ccz_kms_role role); /**< "none", "auditor", "admin" */
+#define CCZ_KMS_ROLES_SIZE 48 /**< text of any set, with its NUL */
+/** "auditor,author", "admin,client", "none" */
+CCZ_API void ccz_kms_roles_print(char out[CCZ_KMS_ROLES_SIZE], uint32_t roles);
+/** @retval CCZ_E_ARG  "kms:role-name"; @p out is 0 then */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_roles_parse(uint32_t *out, const char *text,
+                                                struct ccz_err *err);
 
 /* --------------------------------------------------------------------------------- store */
 
@@ -102,15 +113,16 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_open(struct ccz_kms_store **out,
                                                const struct ccz_kms_state *state,
                                                struct ccz_err *err);
 CCZ_API void ccz_kms_store_free(struct ccz_kms_store *s);
-/** Which KMS this is: derived from the master key, so the same for every server of this store and another for any other
- *  store, and another after ccz_kms_rekey(). Public. */
+/** Which KMS this is: derived from a secret of the store, so the same for every server of this store, also after
+ *  ccz_kms_rekey(), and another for any other store. Public. */
 CCZ_API void ccz_kms_store_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE],
                                     const struct ccz_kms_store *s);
 CCZ_DEFINE_AUTO(ccz_kms_store)
 
 /**
- * Makes a store of schema 1 (before versions had a state of their own) one of schema 2, in one transaction, with its audit
- * line: after a crash it is the one or the other. Everything is checked first as ccz_kms_store_open() did then. The server
+ * Makes a store of schema 1 (before versions had a state of their own) or 2 (before roles had namespaces) one of schema 3, in
+ * one transaction, with its audit line; administrators and auditors stay that, in all namespaces, and the store gets another
+ * ccz_kms_store_instance(): after a crash it is the one or the other. Everything is checked first as ccz_kms_store_open() did then. The server
  * must not run; back the folder up before: older servers refuse the new schema ("kms:schema").
  * @retval CCZ_E_UNSUPPORTED  "kms:schema" it has another schema already; and the errors of ccz_kms_store_open()
  */
@@ -121,18 +133,20 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_migrate(const struct ccz_kms_state *state, i
 struct ccz_kms_check {
     uint64_t versions; /**< versions of items */
     uint64_t policies, bindings, admins;
+    uint64_t quorums, proposals, approvals;
+    uint64_t keys; /**< that work inside the KMS */
+    uint64_t staged, evidence;
     uint64_t audit_lines;
 };
 /** Opens every sealed value, checks every MAC, the set of rows and the audit chain. Linear in the size of the store.
  *  @param[out] out  may be NULL */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_check(struct ccz_kms_check *out, struct ccz_kms_store *s,
                                                 struct ccz_err *err);
-/** Gives a pinned key a role (CCZ_KMS_ROLE_NONE takes it away), with its audit line. For the machine's operator: it is
+/** Gives a pinned key roles in all namespaces (0 takes them away), with its audit line. For the machine's operator: it is
  *  not reachable over the network. @retval CCZ_E_DENIED "kms:last-admin" nobody could administer any more */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_set_admin(struct ccz_kms_store *s,
-                                                    const uint8_t spki_sha256[32],
-                                                    enum ccz_kms_role role, int64_t now_s,
-                                                    struct ccz_err *err);
+                                                    const uint8_t spki_sha256[32], uint32_t roles,
+                                                    int64_t now_s, struct ccz_err *err);
 
 /* -------------------------------------------------------------------------------- handler */
 
@@ -183,13 +197,17 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_
 
 /** The handler behind an RPC server. Calls are queued to one worker thread that owns the store (databases block), so
  *  event loops stay responsive; the queue is bounded (CCZ_E_LIMIT "kms:busy"). What waits together is one transaction
- *  and one commit: each call succeeds or fails by itself, and no answer leaves before that commit. */
+ *  and one commit: each call succeeds or fails by itself, and no answer leaves before that commit. Uses of keys that take
+ *  long (RSA, large messages) are worked on by threads of their own between two of these transactions. Keys with a period
+ *  (kms_use.h) rotate by themselves: due ones are looked for at the start and every minute. */
 struct ccz_kms_service;
 struct ccz_kms_service_cfg {
     struct ccz_kms_store
         *store; /**< required; owned by the caller, used by the worker until the service is freed */
     struct ccz_clock clock;   /**< required */
     struct ccz_kms_info info; /**< strings outlive the service */
+    unsigned
+        crypto_threads; /**< for RSA and large messages, beside the worker; 0 = two, at most 64 */
 };
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_new(struct ccz_kms_service **out,
                                                 const struct ccz_kms_service_cfg *cfg,
@@ -247,7 +265,7 @@ struct ccz_kms_release {
 /**
  * Which KMS a run takes its values from. A policy for the KMS names a program, and anybody can run that program with a store
  * of his own: an address that leads to two of them would mix the values of two owners in one run. So each KMS says which one it is, and a
- * genuine one cannot say that it is another: the id is derived from its master key. Zeroed: the first release decides.
+ * genuine one cannot say that it is another: the id is derived from a secret of its store. Zeroed: the first release decides.
  */
 struct ccz_kms_instance {
     bool known;

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The caller's side of every method. What a server answers is checked like any other input. */
-#include "kms_priv.h"
+#include "client_priv.h"
 
 #include <cczoo/codec.h>
 
 #include <stdio.h>
 #include <string.h>
 
-static ccz_rc malformed(struct ccz_err *err)
+ccz_rc cczi_kms_malformed(struct ccz_err *err)
 {
     return ccz_fail(err, CCZ_E_PEER, "kms:response", 0, "the response of the KMS is malformed");
 }
 
-/* One call; @p response wipes itself. */
-static ccz_rc call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
-                   const struct cczi_msg_field *fields, const void *msg, struct ccz_err *err)
+ccz_rc cczi_kms_client_call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
+                            const struct cczi_msg_field *fields, const void *msg,
+                            struct ccz_err *err)
 {
     char path[64];
     (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, method);
@@ -32,8 +32,7 @@ static ccz_rc call(struct ccz_buf *response, struct ccz_rpc_client *c, const cha
                          ccz_rpc_unary(response, NULL, c, path, ccz_buf_span(&request), &cfg, err));
 }
 
-/* Server text into a bounded array: printable in any case. */
-static void take_text(char *out, size_t out_size, struct ccz_span text)
+void cczi_kms_take_text(char *out, size_t out_size, struct ccz_span text)
 {
     ccz_escape(out, out_size, text);
 }
@@ -66,13 +65,14 @@ static ccz_rc take_inclusion(struct ccz_kms_inclusion *out, struct ccz_span text
     return rc;
 }
 
-static ccz_rc take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err)
+ccz_rc cczi_kms_take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err)
 {
     struct cczi_msg_receipt m = {0};
     struct ccz_kms_receipt r = {0};
     if (cczi_msg_get(&m, cczi_msg_receipt, in, NULL) != CCZ_OK || m.seq == 0 ||
         !take_digest(r.audit_sha256, m.sha256))
-        return malformed(err); /* no receipt means no record: the call must not pass as done */
+        return cczi_kms_malformed(
+            err); /* no receipt means no record: the call must not pass as done */
     r.audit_seq = m.seq;
     r.time_s = (int64_t)m.time_s;
     if (out)
@@ -82,9 +82,8 @@ static ccz_rc take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, stru
 
 /* ------------------------------------------------------------------------- workload */
 
-/* A server that does not say which KMS it is could be any. */
-static ccz_rc take_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE], struct ccz_span in,
-                            struct ccz_err *err)
+ccz_rc cczi_kms_take_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE], struct ccz_span in,
+                              struct ccz_err *err)
 {
     if (in.size != CCZ_KMS_INSTANCE_SIZE) {
         ccz_refuse(err, CCZ_E_UNTRUSTED, "kms:instance", in.size ? "another size" : "none",
@@ -130,18 +129,18 @@ static ccz_rc take_release(struct ccz_secret **out, struct ccz_kms_release *info
     struct ccz_kms_release i = {0};
     if (cczi_msg_get(&m, cczi_msg_release_resp, in, NULL) != CCZ_OK || m.value.size == 0 ||
         !take_digest(i.policy_sha256, m.policy_sha256))
-        return malformed(err);
-    ccz_rc rc = take_receipt(&i.receipt, m.receipt, err);
+        return cczi_kms_malformed(err);
+    ccz_rc rc = cczi_kms_take_receipt(&i.receipt, m.receipt, err);
     if (rc == CCZ_OK && inclusion)
         rc = take_inclusion(inclusion, m.inclusion, i.receipt.audit_seq, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = take_instance(i.instance, m.instance, err);
+    rc = cczi_kms_take_instance(i.instance, m.instance, err);
     if (rc != CCZ_OK)
         return rc;
-    take_text(i.alg, sizeof(i.alg), m.alg);
-    take_text(i.policy, sizeof(i.policy), m.policy);
-    take_text(i.rule, sizeof(i.rule), m.rule);
+    cczi_kms_take_text(i.alg, sizeof(i.alg), m.alg);
+    cczi_kms_take_text(i.policy, sizeof(i.policy), m.policy);
+    cczi_kms_take_text(i.rule, sizeof(i.rule), m.rule);
     i.version = (uint32_t)m.version;
     rc = ccz_secret_from(out, m.value.ptr, m.value.size);
     if (rc != CCZ_OK)
@@ -169,11 +168,30 @@ ccz_rc ccz_kms_release_receipt(struct ccz_secret **out, struct ccz_kms_release *
         *inclusion = (struct ccz_kms_inclusion){0};
     struct cczi_msg_release_req m = {.item = ccz_span_str(item), .version = version};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = call(&response, c, "Release", cczi_msg_release_req, &m, err);
+    ccz_rc rc = cczi_kms_client_call(&response, c, "Release", cczi_msg_release_req, &m, err);
     return rc == CCZ_OK ? take_release(out, info, inclusion, ccz_buf_span(&response), err) : rc;
 }
 
 /* --------------------------------------------------------------------- administrator */
+
+ccz_rc cczi_kms_client_put(uint32_t *version, struct ccz_kms_receipt *receipt,
+                           struct ccz_rpc_client *c, const char *method,
+                           const struct cczi_msg_field *fields, const void *msg,
+                           struct ccz_err *err)
+{
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = cczi_kms_client_call(&response, c, method, fields, msg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_msg_put_resp r = {0};
+    if (cczi_msg_get(&r, cczi_msg_put_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
+        r.version == 0)
+        return cczi_kms_malformed(err);
+    rc = cczi_kms_take_receipt(receipt, r.receipt, err);
+    if (rc == CCZ_OK && version)
+        *version = (uint32_t)r.version;
+    return rc;
+}
 
 static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
                   const char *method, const struct ccz_kms_put *p, struct ccz_err *err)
@@ -190,18 +208,7 @@ static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz
         m.policy = ccz_span_str(p->policy);
     if (p->value)
         m.value = CCZ_SPAN(ccz_secret_view(p->value), ccz_secret_size(p->value));
-    CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = call(&response, c, method, cczi_msg_put_req, &m, err);
-    if (rc != CCZ_OK)
-        return rc;
-    struct cczi_msg_put_resp r = {0};
-    if (cczi_msg_get(&r, cczi_msg_put_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
-        r.version == 0)
-        return malformed(err);
-    rc = take_receipt(receipt, r.receipt, err);
-    if (rc == CCZ_OK && version)
-        *version = (uint32_t)r.version;
-    return rc;
+    return cczi_kms_client_put(version, receipt, c, method, cczi_msg_put_req, &m, err);
 }
 
 ccz_rc ccz_kms_create_key(uint32_t *version, struct ccz_kms_receipt *receipt,
@@ -218,18 +225,18 @@ ccz_rc ccz_kms_put_secret(uint32_t *version, struct ccz_kms_receipt *receipt,
     return put(version, receipt, c, "PutSecret", p, err);
 }
 
-/* A method that answers with a receipt only. */
-static ccz_rc change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *method,
-                     const struct cczi_msg_field *fields, const void *msg, struct ccz_err *err)
+ccz_rc cczi_kms_client_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                              const char *method, const struct cczi_msg_field *fields,
+                              const void *msg, struct ccz_err *err)
 {
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = call(&response, c, method, fields, msg, err);
+    ccz_rc rc = cczi_kms_client_call(&response, c, method, fields, msg, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_put_resp r = {0}; /* ChangeResponse is PutResponse without a version */
     if (cczi_msg_get(&r, cczi_msg_put_resp, ccz_buf_span(&response), NULL) != CCZ_OK)
-        return malformed(err);
-    return take_receipt(receipt, r.receipt, err);
+        return cczi_kms_malformed(err);
+    return cczi_kms_take_receipt(receipt, r.receipt, err);
 }
 
 ccz_rc ccz_kms_put_policy(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
@@ -237,14 +244,14 @@ ccz_rc ccz_kms_put_policy(struct ccz_kms_receipt *receipt, struct ccz_rpc_client
 {
     struct cczi_msg_put_policy_req m = {
         .name = ccz_span_str(name), .json = json, .replace = replace};
-    return change(receipt, c, "PutPolicy", cczi_msg_put_policy_req, &m, err);
+    return cczi_kms_client_change(receipt, c, "PutPolicy", cczi_msg_put_policy_req, &m, err);
 }
 
 ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
                     const char *policy, struct ccz_err *err)
 {
     struct cczi_msg_bind_req m = {.item = ccz_span_str(item), .policy = ccz_span_str(policy)};
-    return change(receipt, c, "Bind", cczi_msg_bind_req, &m, err);
+    return cczi_kms_client_change(receipt, c, "Bind", cczi_msg_bind_req, &m, err);
 }
 
 ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *target,
@@ -254,7 +261,7 @@ ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
                                     .version = version,
                                     .recovery_s = how ? how->recovery_s : 0,
                                     .no_recovery = how && how->no_recovery};
-    return change(receipt, c, "Delete", cczi_msg_delete_req, &m, err);
+    return cczi_kms_client_change(receipt, c, "Delete", cczi_msg_delete_req, &m, err);
 }
 
 static ccz_rc change_version(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
@@ -262,7 +269,7 @@ static ccz_rc change_version(struct ccz_kms_receipt *receipt, struct ccz_rpc_cli
                              struct ccz_err *err)
 {
     struct cczi_msg_delete_req m = {.target = ccz_span_str(item), .version = version};
-    return change(receipt, c, method, cczi_msg_target_req, &m, err);
+    return cczi_kms_client_change(receipt, c, method, cczi_msg_target_req, &m, err);
 }
 
 ccz_rc ccz_kms_undelete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
@@ -296,7 +303,7 @@ ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha256[32], struct ccz_r
 {
     struct cczi_msg_name m = {.name = ccz_span_str(name)};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = call(&response, c, "GetPolicy", cczi_msg_name, &m, err);
+    ccz_rc rc = cczi_kms_client_call(&response, c, "GetPolicy", cczi_msg_name, &m, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_get_policy_resp r = {0};
@@ -304,7 +311,7 @@ ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha256[32], struct ccz_r
     if (cczi_msg_get(&r, cczi_msg_get_policy_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
         !take_digest(digest, r.sha256) || ccz_sha256(want, r.json) != CCZ_OK ||
         !ccz_ct_eq(digest, want, 32))
-        return malformed(err);
+        return cczi_kms_malformed(err);
     ccz_buf_put_span(json, r.json);
     if (json->bad)
         return ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)json->max_size,
@@ -328,20 +335,20 @@ static ccz_rc take_items(bool *more, char last[CCZ_KMS_ITEM_SIZE], struct ccz_sp
             continue;
         struct cczi_msg_item m = {0};
         if (f.wire != CCZ_PB_LEN || cczi_msg_get(&m, cczi_msg_item, f.bytes, NULL) != CCZ_OK)
-            return malformed(err);
+            return cczi_kms_malformed(err);
         struct ccz_kms_item it = {.version = (uint32_t)m.version,
                                   .created_s = (int64_t)m.created_s,
                                   .disabled = m.disabled != 0,
                                   .expires_s = (int64_t)m.expires_s,
                                   .delete_after_s = (int64_t)m.delete_after_s,
                                   .metadata = m.metadata};
-        take_text(it.item, sizeof(it.item), m.item);
-        take_text(it.alg, sizeof(it.alg), m.alg);
-        take_text(it.policy, sizeof(it.policy), m.policy);
+        cczi_kms_take_text(it.item, sizeof(it.item), m.item);
+        cczi_kms_take_text(it.alg, sizeof(it.alg), m.alg);
+        cczi_kms_take_text(it.policy, sizeof(it.policy), m.policy);
         memcpy(last, it.item, CCZ_KMS_ITEM_SIZE);
         fn(arg, &it);
     }
-    return r.bad ? malformed(err) : CCZ_OK;
+    return r.bad ? cczi_kms_malformed(err) : CCZ_OK;
 }
 
 ccz_rc ccz_kms_list(struct ccz_rpc_client *c, ccz_kms_item_fn fn, void *arg, struct ccz_err *err)
@@ -351,11 +358,11 @@ ccz_rc ccz_kms_list(struct ccz_rpc_client *c, ccz_kms_item_fn fn, void *arg, str
         memcpy(after, last, sizeof(after));
         struct cczi_msg_name m = {.name = ccz_span_str(after)};
         CCZ_AUTO_BUF response = {0};
-        ccz_rc rc = call(&response, c, "List", cczi_msg_name, &m, err);
+        ccz_rc rc = cczi_kms_client_call(&response, c, "List", cczi_msg_name, &m, err);
         if (rc == CCZ_OK)
             rc = take_items(&more, last, ccz_buf_span(&response), fn, arg, err);
         if (rc == CCZ_OK && more && strcmp(after, last) == 0)
-            rc = malformed(err); /* "more", and nothing new: would go on for ever */
+            rc = cczi_kms_malformed(err); /* "more", and nothing new: would go on for ever */
         if (rc != CCZ_OK)
             return rc;
     }
@@ -367,7 +374,7 @@ ccz_rc ccz_kms_describe(struct ccz_rpc_client *c, const char *item, ccz_kms_item
 {
     struct cczi_msg_name m = {.name = ccz_span_str(item)};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = call(&response, c, "Describe", cczi_msg_name, &m, err);
+    ccz_rc rc = cczi_kms_client_call(&response, c, "Describe", cczi_msg_name, &m, err);
     char last[CCZ_KMS_ITEM_SIZE];
     bool more;
     return rc == CCZ_OK ? take_items(&more, last, ccz_buf_span(&response), fn, arg, err) : rc;
@@ -388,7 +395,7 @@ static ccz_rc take_line(struct walk *w, struct ccz_span in, ccz_kms_audit_fn fn,
     struct ccz_kms_audit_line l = {0};
     if (cczi_msg_get(&m, cczi_msg_audit_line, in, NULL) != CCZ_OK || !take_digest(l.prev, m.prev) ||
         !take_digest(l.hash, m.hash))
-        return malformed(err);
+        return cczi_kms_malformed(err);
     l.seq = m.seq;
     l.time_s = (int64_t)m.time_s;
     l.entry = m.entry;
@@ -419,11 +426,12 @@ static ccz_rc take_lines(bool *more, struct walk *w, struct ccz_span in, ccz_kms
             *more = f.num != 0;
         if (f.number != CCZI_MSG_REPEATED)
             continue;
-        ccz_rc rc = f.wire == CCZ_PB_LEN ? take_line(w, f.bytes, fn, arg, err) : malformed(err);
+        ccz_rc rc =
+            f.wire == CCZ_PB_LEN ? take_line(w, f.bytes, fn, arg, err) : cczi_kms_malformed(err);
         if (rc != CCZ_OK)
             return rc;
     }
-    return r.bad ? malformed(err) : CCZ_OK;
+    return r.bad ? cczi_kms_malformed(err) : CCZ_OK;
 }
 
 ccz_rc ccz_kms_audit(struct ccz_rpc_client *c, uint64_t after_seq, uint64_t limit, uint64_t last,
@@ -443,11 +451,11 @@ ccz_rc ccz_kms_audit(struct ccz_rpc_client *c, uint64_t after_seq, uint64_t limi
         struct cczi_msg_audit_req m = {.after_seq = w.seq,
                                        .limit = w.left < UINT32_MAX ? w.left : 0};
         CCZ_AUTO_BUF response = {0};
-        ccz_rc rc = call(&response, c, "AuditTail", cczi_msg_audit_req, &m, err);
+        ccz_rc rc = cczi_kms_client_call(&response, c, "AuditTail", cczi_msg_audit_req, &m, err);
         if (rc == CCZ_OK)
             rc = take_lines(&more, &w, ccz_buf_span(&response), fn, arg, err);
         if (rc == CCZ_OK && more && w.seq == before)
-            rc = malformed(err); /* "more", and nothing new: would go on for ever */
+            rc = cczi_kms_malformed(err); /* "more", and nothing new: would go on for ever */
         if (rc != CCZ_OK)
             return rc;
     }
@@ -458,17 +466,17 @@ ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, 
 {
     *out = (struct ccz_kms_status){0};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = call(&response, c, "Status", cczi_msg_none, NULL, err);
+    ccz_rc rc = cczi_kms_client_call(&response, c, "Status", cczi_msg_none, NULL, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_status m = {0};
     struct ccz_kms_status s = {0};
     if (cczi_msg_get(&m, cczi_msg_status, ccz_buf_span(&response), NULL) != CCZ_OK ||
         !take_digest(s.audit_sha256, m.audit_sha256) || m.instance.size != sizeof(s.instance))
-        return malformed(err);
+        return cczi_kms_malformed(err);
     memcpy(s.instance, m.instance.ptr, sizeof(s.instance));
-    take_text(s.version, sizeof(s.version), m.version);
-    take_text(s.tee, sizeof(s.tee), m.tee);
+    cczi_kms_take_text(s.version, sizeof(s.version), m.version);
+    cczi_kms_take_text(s.tee, sizeof(s.tee), m.tee);
     s.simulated = m.simulated != 0;
     s.started_s = (int64_t)m.started_s;
     s.keys = m.keys;
@@ -505,13 +513,13 @@ static ccz_rc take_keys(struct keys *k, struct ccz_span in, struct ccz_err *err)
         if (f.number != CCZI_MSG_REPEATED)
             continue;
         if (f.wire != CCZ_PB_LEN || k->len == CCZ_KMS_LOG_KEYS_MAX)
-            return malformed(err);
+            return cczi_kms_malformed(err);
         ccz_rc rc = ccz_key_from_spki(&k->key[k->len], f.bytes, err);
         if (rc != CCZ_OK)
             return rc;
         k->len++;
     }
-    return r.bad || k->len == 0 ? malformed(err) : CCZ_OK;
+    return r.bad || k->len == 0 ? cczi_kms_malformed(err) : CCZ_OK;
 }
 
 ccz_rc ccz_kms_get_checkpoint(struct ccz_kms_checkpoint *out,
@@ -523,9 +531,9 @@ ccz_rc ccz_kms_get_checkpoint(struct ccz_kms_checkpoint *out,
     struct keys k = {.key = keys};
     struct cczi_msg_checkpoint m = {0};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = call(&response, c, "Checkpoint", cczi_msg_none, NULL, err);
+    ccz_rc rc = cczi_kms_client_call(&response, c, "Checkpoint", cczi_msg_none, NULL, err);
     if (rc == CCZ_OK && cczi_msg_get(&m, cczi_msg_checkpoint, ccz_buf_span(&response), NULL))
-        rc = malformed(err);
+        rc = cczi_kms_malformed(err);
     struct ccz_kms_checkpoint cp = {0};
     if (rc == CCZ_OK)
         rc = ccz_kms_checkpoint_parse(&cp, m.text, err);

@@ -4,6 +4,17 @@
 
 #include <string.h>
 
+/* Columns of the tables of rows.c, in the order of their descriptions there. */
+#define ADMIN_COLS    "spki_sha256, namespace, kind, roles, label"
+#define BIND_COLS     "kind, name, op, policy"
+#define QUORUM_COLS   "namespace, needed"
+#define PROPOSAL_COLS "id, namespace, method, body, proposer, created_s, expires_s, state"
+#define APPROVAL_COLS "proposal, approver, time_s"
+#define KEY_META_COLS "name, meta"
+#define STAGED_COLS   "policy, json, sha256, created_s, ends_s, would_accept, would_refuse"
+#define EVIDENCE_COLS "sha256, tee, claims, evidence, first_s, last_s, accepted, refused"
+#define SELECT(COLS)  "SELECT " COLS ", mac FROM "
+
 static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_BEGIN] = "BEGIN IMMEDIATE",
     [CCZI_SQL_BEGIN_READ] = "BEGIN IMMEDIATE",
@@ -16,20 +27,22 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_META_READ] = "SELECT key_check, head FROM meta WHERE id = 1",
     [CCZI_SQL_META_PUT] = "INSERT INTO meta(id, key_check, head) VALUES (1, $1, $2)",
     [CCZI_SQL_HEAD_SET] = "UPDATE meta SET head = $1 WHERE id = 1",
-    [CCZI_SQL_ADMIN_GET] = "SELECT role, mac FROM admin WHERE spki_sha256 = $1",
-    [CCZI_SQL_ADMIN_PUT] = "INSERT INTO admin(spki_sha256, role, mac) VALUES ($1, $2, $3)",
-    [CCZI_SQL_ADMIN_DEL] = "DELETE FROM admin WHERE spki_sha256 = $1",
-    [CCZI_SQL_ADMIN_ALL] = "SELECT role, mac, spki_sha256 FROM admin ORDER BY spki_sha256",
+    [CCZI_SQL_ADMIN_GET] = SELECT(ADMIN_COLS) "admin WHERE spki_sha256 = $1 AND namespace = $2",
+    [CCZI_SQL_ADMIN_PUT] = "INSERT INTO admin(" ADMIN_COLS ", mac) VALUES ($1, $2, $3, $4, $5, $6)",
+    [CCZI_SQL_ADMIN_DEL] = "DELETE FROM admin WHERE spki_sha256 = $1 AND namespace = $2",
+    [CCZI_SQL_ADMIN_ALL] = SELECT(ADMIN_COLS) "admin ORDER BY spki_sha256, namespace",
+    [CCZI_SQL_ADMIN_OF] = SELECT(ADMIN_COLS) "admin WHERE spki_sha256 = $1 ORDER BY namespace",
     [CCZI_SQL_POLICY_GET] = "SELECT json, sha256, created_s, mac FROM policy WHERE name = $1",
     [CCZI_SQL_POLICY_PUT] =
         "INSERT INTO policy(name, json, sha256, created_s, mac) VALUES ($1, $2, $3, $4, $5)",
     [CCZI_SQL_POLICY_DEL] = "DELETE FROM policy WHERE name = $1",
     [CCZI_SQL_POLICY_ALL] = "SELECT json, sha256, created_s, mac, name FROM policy ORDER BY name",
     [CCZI_SQL_POLICY_USED] = "SELECT 1 FROM binding WHERE policy = $1 LIMIT 1",
-    [CCZI_SQL_BIND_GET] = "SELECT policy, mac FROM binding WHERE kind = $1 AND name = $2",
-    [CCZI_SQL_BIND_PUT] = "INSERT INTO binding(kind, name, policy, mac) VALUES ($1, $2, $3, $4)",
-    [CCZI_SQL_BIND_DEL] = "DELETE FROM binding WHERE kind = $1 AND name = $2",
-    [CCZI_SQL_BIND_ALL] = "SELECT policy, mac, kind, name FROM binding ORDER BY kind, name",
+    [CCZI_SQL_BIND_GET] = SELECT(BIND_COLS) "binding WHERE kind = $1 AND name = $2 AND op = $3",
+    [CCZI_SQL_BIND_PUT] = "INSERT INTO binding(" BIND_COLS ", mac) VALUES ($1, $2, $3, $4, $5)",
+    [CCZI_SQL_BIND_DEL] = "DELETE FROM binding WHERE kind = $1 AND name = $2 AND op = $3",
+    [CCZI_SQL_BIND_ALL] = SELECT(BIND_COLS) "binding ORDER BY kind, name, op",
+    [CCZI_SQL_BIND_OF] = SELECT(BIND_COLS) "binding WHERE kind = $1 AND name = $2 ORDER BY op",
     [CCZI_SQL_ITEM_LAST] = "SELECT max(version) FROM item WHERE kind = $1 AND name = $2",
     [CCZI_SQL_ITEM_GET] =
         "SELECT alg, created_s, enabled, expires_s, delete_after_s, metadata, sealed, mac FROM item"
@@ -47,7 +60,7 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_LIST] = "SELECT i.kind AS k, i.name AS n, max(i.version), i.alg, i.created_s, "
                       "coalesce(b.policy, ''),"
                       " i.enabled, i.expires_s, i.delete_after_s, i.metadata FROM item i"
-                      " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name"
+                      " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name AND b.op = 0"
                       " WHERE i.kind < 3 AND (i.kind, i.name) > ($1, $2) GROUP BY i.kind, i.name"
                       " UNION ALL SELECT 3, name, 0, '', created_s, '', 1, 0, 0, x'' FROM policy "
                       "WHERE (3, name) > ($1, $2)"
@@ -55,14 +68,14 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_VERSIONS] = "SELECT i.kind, i.name, i.version, i.alg, i.created_s, "
                           "coalesce(b.policy, ''), i.enabled, i.expires_s,"
                           " i.delete_after_s, i.metadata FROM item i"
-                          " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name"
+                          " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name AND b.op = 0"
                           " WHERE i.kind = $1 AND i.name = $2 ORDER BY i.version",
     [CCZI_SQL_COUNT] =
         "SELECT (SELECT count(DISTINCT name) FROM item WHERE kind = 1),"
         " (SELECT count(DISTINCT name) FROM item WHERE kind = 2), (SELECT count(*) FROM policy),"
         " (SELECT count(*) FROM (SELECT DISTINCT kind, name FROM item WHERE kind < 3) i WHERE NOT "
         "EXISTS"
-        "  (SELECT 1 FROM binding b WHERE b.kind = i.kind AND b.name = i.name))",
+        "  (SELECT 1 FROM binding b WHERE b.kind = i.kind AND b.name = i.name AND b.op = 0))",
     [CCZI_SQL_AUDIT_PUT] =
         "INSERT INTO audit(seq, time_s, entry, prev, hash) VALUES ($1, $2, $3, $4, $5)",
     [CCZI_SQL_AUDIT_FROM] =
@@ -70,13 +83,58 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_ITEM_1_NEXT] =
         "SELECT alg, created_s, sealed, mac, kind, name, version FROM item_1"
         " WHERE (kind, name, version) > ($1, $2, $3) ORDER BY kind, name, version LIMIT 1",
+    [CCZI_SQL_ADMIN_2_NEXT] = "SELECT role, mac, spki_sha256 FROM admin_2"
+                              " WHERE spki_sha256 > $1 ORDER BY spki_sha256 LIMIT 1",
+    [CCZI_SQL_BIND_2_NEXT] = "SELECT policy, mac, kind, name FROM binding_2"
+                             " WHERE (kind, name) > ($1, $2) ORDER BY kind, name LIMIT 1",
     [CCZI_SQL_AUDIT_HASH] = "SELECT hash FROM audit WHERE seq = $1",
     [CCZI_SQL_META_CHECK_SET] = "UPDATE meta SET key_check = $1 WHERE id = 1",
-    [CCZI_SQL_ADMIN_REKEY] = "UPDATE admin SET mac = $1 WHERE spki_sha256 = $2",
+    [CCZI_SQL_ADMIN_REKEY] = "UPDATE admin SET mac = $1 WHERE spki_sha256 = $2 AND namespace = $3",
     [CCZI_SQL_ITEM_REKEY] =
         "UPDATE item SET sealed = $1, mac = $2 WHERE kind = $3 AND name = $4 AND version = $5",
-    [CCZI_SQL_BIND_REKEY] = "UPDATE binding SET mac = $1 WHERE kind = $2 AND name = $3",
+    [CCZI_SQL_BIND_REKEY] = "UPDATE binding SET mac = $1 WHERE kind = $2 AND name = $3 AND op = $4",
     [CCZI_SQL_POLICY_REKEY] = "UPDATE policy SET mac = $1 WHERE name = $2",
+    [CCZI_SQL_QUORUM_GET] = SELECT(QUORUM_COLS) "quorum WHERE namespace = $1",
+    [CCZI_SQL_QUORUM_PUT] = "INSERT INTO quorum(" QUORUM_COLS ", mac) VALUES ($1, $2, $3)",
+    [CCZI_SQL_QUORUM_DEL] = "DELETE FROM quorum WHERE namespace = $1",
+    [CCZI_SQL_QUORUM_ALL] = SELECT(QUORUM_COLS) "quorum ORDER BY namespace",
+    [CCZI_SQL_QUORUM_REKEY] = "UPDATE quorum SET mac = $1 WHERE namespace = $2",
+    [CCZI_SQL_PROPOSAL_GET] = SELECT(PROPOSAL_COLS) "proposal WHERE id = $1",
+    [CCZI_SQL_PROPOSAL_PUT] =
+        "INSERT INTO proposal(" PROPOSAL_COLS ", mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    [CCZI_SQL_PROPOSAL_DEL] = "DELETE FROM proposal WHERE id = $1",
+    [CCZI_SQL_PROPOSAL_ALL] = SELECT(PROPOSAL_COLS) "proposal ORDER BY id",
+    [CCZI_SQL_PROPOSAL_LAST] = "SELECT max(id) FROM proposal",
+    [CCZI_SQL_PROPOSAL_REKEY] = "UPDATE proposal SET mac = $1 WHERE id = $2",
+    [CCZI_SQL_APPROVAL_GET] =
+        SELECT(APPROVAL_COLS) "approval WHERE proposal = $1 AND approver = $2",
+    [CCZI_SQL_APPROVAL_PUT] =
+        "INSERT INTO approval(" APPROVAL_COLS ", mac) VALUES ($1, $2, $3, $4)",
+    [CCZI_SQL_APPROVAL_DEL] = "DELETE FROM approval WHERE proposal = $1 AND approver = $2",
+    [CCZI_SQL_APPROVAL_ALL] = SELECT(APPROVAL_COLS) "approval ORDER BY proposal, approver",
+    [CCZI_SQL_APPROVAL_OF] =
+        SELECT(APPROVAL_COLS) "approval WHERE proposal = $1 ORDER BY time_s, approver",
+    [CCZI_SQL_APPROVAL_REKEY] =
+        "UPDATE approval SET mac = $1 WHERE proposal = $2 AND approver = $3",
+    [CCZI_SQL_KEY_META_GET] = SELECT(KEY_META_COLS) "key_meta WHERE name = $1",
+    [CCZI_SQL_KEY_META_PUT] = "INSERT INTO key_meta(" KEY_META_COLS ", mac) VALUES ($1, $2, $3)",
+    [CCZI_SQL_KEY_META_DEL] = "DELETE FROM key_meta WHERE name = $1",
+    [CCZI_SQL_KEY_META_ALL] = SELECT(KEY_META_COLS) "key_meta ORDER BY name",
+    [CCZI_SQL_KEY_META_REKEY] = "UPDATE key_meta SET mac = $1 WHERE name = $2",
+    [CCZI_SQL_STAGED_GET] = SELECT(STAGED_COLS) "staged WHERE policy = $1",
+    [CCZI_SQL_STAGED_PUT] =
+        "INSERT INTO staged(" STAGED_COLS ", mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    [CCZI_SQL_STAGED_DEL] = "DELETE FROM staged WHERE policy = $1",
+    [CCZI_SQL_STAGED_ALL] = SELECT(STAGED_COLS) "staged ORDER BY policy",
+    [CCZI_SQL_STAGED_REKEY] = "UPDATE staged SET mac = $1 WHERE policy = $2",
+    [CCZI_SQL_EVIDENCE_GET] = SELECT(EVIDENCE_COLS) "evidence WHERE sha256 = $1",
+    [CCZI_SQL_EVIDENCE_PUT] =
+        "INSERT INTO evidence(" EVIDENCE_COLS ", mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    [CCZI_SQL_EVIDENCE_DEL] = "DELETE FROM evidence WHERE sha256 = $1",
+    [CCZI_SQL_EVIDENCE_ALL] = SELECT(EVIDENCE_COLS) "evidence ORDER BY sha256",
+    [CCZI_SQL_EVIDENCE_COUNT] = "SELECT count(*) FROM evidence",
+    [CCZI_SQL_EVIDENCE_OLDEST] = "SELECT sha256 FROM evidence ORDER BY last_s, sha256 LIMIT 1",
+    [CCZI_SQL_EVIDENCE_REKEY] = "UPDATE evidence SET mac = $1 WHERE sha256 = $2",
 };
 
 const char *cczi_kms_sql_text(enum cczi_kms_sql sql)
@@ -132,6 +190,11 @@ static void bind(struct cczi_q *q, struct cczi_kms_param p)
 {
     if (q->state == CCZI_Q_BINDING && q->bound < CCZI_KMS_PARAMS_MAX)
         q->param[q->bound++] = p;
+}
+
+void cczi_q_param(struct cczi_q *q, const struct cczi_kms_param *p)
+{
+    bind(q, *p);
 }
 
 void cczi_q_int(struct cczi_q *q, int64_t v)

@@ -29,26 +29,51 @@ struct sqlite {
     "  expires_s INTEGER NOT NULL, delete_after_s INTEGER NOT NULL, metadata BLOB NOT NULL,"       \
     "  sealed BLOB NOT NULL, mac BLOB NOT NULL, PRIMARY KEY (kind, name, version)) STRICT;"
 
+#define ACCESS_SQL                                                                                 \
+    "CREATE TABLE admin(spki_sha256 BLOB NOT NULL, namespace TEXT NOT NULL, kind INTEGER NOT "     \
+    "NULL,"                                                                                        \
+    "  roles INTEGER NOT NULL, label TEXT NOT NULL, mac BLOB NOT NULL,"                            \
+    "  PRIMARY KEY (spki_sha256, namespace)) STRICT;"                                              \
+    "CREATE TABLE quorum(namespace TEXT PRIMARY KEY, needed INTEGER NOT NULL, mac BLOB NOT NULL)"  \
+    "  STRICT;"                                                                                    \
+    "CREATE TABLE proposal(id INTEGER PRIMARY KEY, namespace TEXT NOT NULL, method TEXT NOT NULL," \
+    "  body BLOB NOT NULL, proposer BLOB NOT NULL, created_s INTEGER NOT NULL,"                    \
+    "  expires_s INTEGER NOT NULL, state INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;"             \
+    "CREATE TABLE approval(proposal INTEGER NOT NULL, approver BLOB NOT NULL,"                     \
+    "  time_s INTEGER NOT NULL, mac BLOB NOT NULL, PRIMARY KEY (proposal, approver)) STRICT;"
+
+#define USE_SQL                                                                                    \
+    "CREATE TABLE binding(kind INTEGER NOT NULL, name TEXT NOT NULL, op INTEGER NOT NULL,"         \
+    "  policy TEXT NOT NULL, mac BLOB NOT NULL, PRIMARY KEY (kind, name, op)) STRICT;"             \
+    "CREATE INDEX binding_policy ON binding(policy);"                                              \
+    "CREATE TABLE key_meta(name TEXT PRIMARY KEY, meta BLOB NOT NULL, mac BLOB NOT NULL) STRICT;"  \
+    "CREATE TABLE staged(policy TEXT PRIMARY KEY, json BLOB NOT NULL, sha256 BLOB NOT NULL,"       \
+    "  created_s INTEGER NOT NULL, ends_s INTEGER NOT NULL, would_accept INTEGER NOT NULL,"        \
+    "  would_refuse INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;"                                  \
+    "CREATE TABLE evidence(sha256 BLOB PRIMARY KEY, tee INTEGER NOT NULL, claims BLOB NOT NULL,"   \
+    "  evidence BLOB NOT NULL, first_s INTEGER NOT NULL, last_s INTEGER NOT NULL,"                 \
+    "  accepted INTEGER NOT NULL, refused INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;"            \
+    "CREATE INDEX evidence_last ON evidence(last_s);"
+
 static const char schema_sql[] =
     "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK (id = 1), key_check BLOB NOT NULL, head BLOB "
-    "NOT NULL) STRICT;"
-    "CREATE TABLE admin(spki_sha256 BLOB PRIMARY KEY, role INTEGER NOT NULL, mac BLOB NOT NULL) "
-    "STRICT;"
+    "NOT NULL) STRICT;" ACCESS_SQL
     "CREATE TABLE policy(name TEXT PRIMARY KEY, json BLOB NOT NULL, sha256 BLOB NOT NULL,"
-    "  created_s INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;" ITEM_SQL
-    "CREATE TABLE binding(kind INTEGER NOT NULL, name TEXT NOT NULL, policy TEXT NOT NULL, mac "
-    "BLOB NOT NULL,"
-    "  PRIMARY KEY (kind, name)) STRICT;"
-    "CREATE INDEX binding_policy ON binding(policy);"
+    "  created_s INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;" ITEM_SQL USE_SQL
     "CREATE TABLE audit(seq INTEGER PRIMARY KEY, time_s INTEGER NOT NULL, entry BLOB NOT NULL,"
     "  prev BLOB NOT NULL, hash BLOB NOT NULL) STRICT;"
     "PRAGMA application_id = 0x63637a6b;" /* "cczk" */
-    "PRAGMA user_version = 2;";
+    "PRAGMA user_version = 3;";
 
-/* Schema 2 gave versions of items a state of their own: enabled, expiry, deletion, metadata. */
+/* Schema 2 gave versions of items a state of their own: enabled, expiry, deletion, metadata. Schema 3: roles by namespace,
+ * approvals, bindings by operation, keys that work inside the KMS, evidence that was seen, policies on trial. */
+#define BEFORE_2                                                                                   \
+    "ALTER TABLE admin RENAME TO admin_2; DROP INDEX binding_policy;"                              \
+    "ALTER TABLE binding RENAME TO binding_2;" ACCESS_SQL USE_SQL
+#define AFTER_2 "DROP TABLE admin_2; DROP TABLE binding_2; PRAGMA user_version = 3;"
 static const struct cczi_kms_migration migrations[] = {
-    {1, "ALTER TABLE item RENAME TO item_1;" ITEM_SQL,
-     "DROP TABLE item_1; PRAGMA user_version = 2;"},
+    {1, "ALTER TABLE item RENAME TO item_1;" ITEM_SQL BEFORE_2, "DROP TABLE item_1;" AFTER_2},
+    {2, BEFORE_2, AFTER_2},
 };
 
 /* --------------------------------------------------------------------------- errors */

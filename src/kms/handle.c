@@ -46,8 +46,22 @@ static ccz_rc authorize_workload(const struct cczi_kms_call *call, const struct 
     return CCZ_OK;
 }
 
-static ccz_rc authorize_admin(struct cczi_kms_call *call, enum ccz_kms_role need,
-                              struct ccz_err *err)
+struct found {
+    uint32_t roles;
+    bool any;
+};
+
+static ccz_rc add_roles(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err)
+{
+    (void)err;
+    struct found *f = arg;
+    f->any = true;
+    if (strcmp(a->ns, CCZI_KMS_NS_ALL) == 0)
+        f->roles |= a->roles;
+    return CCZ_OK;
+}
+
+static ccz_rc authorize_admin(struct cczi_kms_call *call, uint32_t need, struct ccz_err *err)
 {
     const struct ccz_ratls_peer *p = call->req->peer;
     /* a workload's key is its own choice: finding it among the administrators would prove nothing
@@ -57,9 +71,9 @@ static ccz_rc authorize_admin(struct cczi_kms_call *call, enum ccz_kms_role need
                    "pinned administrator key");
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
-    struct cczi_kms_admin a;
-    ccz_rc rc = cczi_kms_admin_get(&a, call->store, p->spki_sha256, err);
-    if (rc == CCZ_E_NOT_FOUND) {
+    struct found f = {0};
+    ccz_rc rc = cczi_kms_admin_each(call->store, p->spki_sha256, add_roles, &f, err);
+    if (rc == CCZ_OK && !f.any) {
         char hex[65];
         ccz_hex(hex, p->spki_sha256, 32);
         ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex, "a key known to cczoo-kmsd admin");
@@ -67,17 +81,37 @@ static ccz_rc authorize_admin(struct cczi_kms_call *call, enum ccz_kms_role need
     }
     if (rc != CCZ_OK)
         return rc;
-    call->role = a.role;
-    if (a.role >= need)
+    call->roles = f.roles;
+    if (f.roles & need)
         return CCZ_OK;
-    ccz_refuse(err, CCZ_E_DENIED, "kms:role", ccz_kms_role_name(a.role), ccz_kms_role_name(need));
+    char got[CCZ_KMS_ROLES_SIZE], expected[CCZ_KMS_ROLES_SIZE];
+    ccz_kms_roles_print(got, f.roles);
+    ccz_kms_roles_print(expected, need);
+    ccz_refuse(err, CCZ_E_DENIED, "kms:role", got, expected);
     return cczi_kms_hint(err, CCZ_E_DENIED);
+}
+
+/* Who has evidence is judged by it, whatever its key may do besides. */
+static ccz_rc authorize_use(struct cczi_kms_call *call, const struct cczi_kms_method *m,
+                            struct ccz_err *err)
+{
+    const struct ccz_ratls_peer *p = call->req->peer;
+    struct found f = {0};
+    if (p->attested || !p->pinned)
+        return authorize_workload(call, m, err);
+    ccz_rc rc = cczi_kms_admin_each(call->store, p->spki_sha256, add_roles, &f, err);
+    if (rc != CCZ_OK)
+        return rc;
+    call->roles = f.roles;
+    return f.roles & m->roles ? CCZ_OK : authorize_workload(call, m, err);
 }
 
 ccz_rc cczi_kms_authorize(struct cczi_kms_call *call, const struct cczi_kms_method *m,
                           struct ccz_err *err)
 {
-    return m->workload ? authorize_workload(call, m, err) : authorize_admin(call, m->role, err);
+    if (call->system)
+        return CCZ_OK;
+    return m->workload ? authorize_use(call, m, err) : authorize_admin(call, m->roles, err);
 }
 
 /* --------------------------------------------------------------------------- record */
@@ -98,6 +132,10 @@ static void put_hex_member(struct ccz_buf *b, const char *key, const void *bytes
 static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
 {
     const struct ccz_ratls_peer *p = call->req->peer;
+    if (call->system) {
+        ccz_buf_put_str(b, ",\"peer\":{\"kind\":\"system\"}");
+        return;
+    }
     ccz_buf_printf(b, ",\"peer\":{\"kind\":\"%s\"",
                    p->attested ? "workload"
                    : p->pinned ? "admin"
@@ -113,7 +151,9 @@ static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
         if (!p->fresh)
             put_member(b, "evidence", "key-bound");
     } else if (p->pinned) {
-        put_member(b, "role", ccz_kms_role_name(call->role));
+        char roles[CCZ_KMS_ROLES_SIZE];
+        ccz_kms_roles_print(roles, call->roles);
+        put_member(b, "role", roles);
     }
     put_hex_member(b, "spki_sha256", p->spki_sha256, sizeof(p->spki_sha256));
     put_member(b, "address", call->req->address);

@@ -23,7 +23,7 @@ static const struct {
     {"kms:expired", "an administrator puts a new version"},
     {"kms:not-deleted", "delete it first; cczoo kms rm --no-recovery does both at once"},
     {"kms:recovery-window", "wait until then, or bring it back: cczoo kms undelete ITEM"},
-    {"kms:schema", "a store of schema 1 is migrated by cczoo-kmsd migrate (back it up first); a "
+    {"kms:schema", "an older store is migrated by cczoo-kmsd migrate (back it up first); a "
                    "newer one needs a newer cczoo-kmsd"},
     {"kms:unbound", "an administrator binds it with: cczoo kms bind ITEM POLICY"},
     {"kms:workload-required",
@@ -80,6 +80,11 @@ static const struct {
     {"kms:store-privilege", "the role of the connection string must own the tables"},
     {"kms:store-lost", "ask again; nothing was done"},
     {"kms:commit-unknown", "ask again: the audit log tells whether the first call was done"},
+    {"kms:key-unmanaged",
+     "aes-128 and aes-256 are released, not used inside: cczoo kms key create makes them"},
+    {"kms:key-managed", "a new version: cczoo kms key rotate, or key import --new-version"},
+    {"kms:key-unattested", "show evidence (--tee), or use a key that was made for clients without"},
+    {"kms:key-imported", "import a version instead: cczoo kms key import --new-version"},
     {"kms:key-usage", "what a key is for is said when it is made and stays; make another key"},
     {"kms:key-export", "a key that may leave is made so; this one never does"},
     {"kms:key-deleting", "an operator takes that back as long as the window lasts"},

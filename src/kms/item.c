@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of the tables item, binding and policy. Every row read is checked against its MAC before it
+/* Rows of the tables item and policy. Every row read is checked against its MAC before it
  * is used. */
 #include "kms_priv.h"
 
@@ -197,84 +197,6 @@ ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_item 
     return rc == CCZ_OK ? rc : mac_fail(err, rc);
 }
 
-/* -------------------------------------------------------------------------- binding */
-
-static const char binding_table[] = "binding";
-enum { BINDING_FIELDS = 3 };
-
-static void binding_fields(struct ccz_span f[BINDING_FIELDS], uint8_t num[8],
-                           const struct cczi_kms_ref *ref, const char *policy)
-{
-    put_le64(num, ref->kind);
-    f[0] = CCZ_SPAN(num, 8);
-    f[1] = ccz_span_str(ref->name);
-    f[2] = ccz_span_str(policy);
-}
-
-/* Columns policy, mac of the current row. */
-static ccz_rc binding_read(struct cczi_kms_binding *b, const struct cczi_kms_ref *ref,
-                           struct ccz_kms_store *s, struct cczi_q *q, struct ccz_err *err)
-{
-    cczi_q_col_text(b->policy, sizeof(b->policy), q, 0);
-    cczi_q_col_bytes(b->mac, sizeof(b->mac), q, 1);
-    struct ccz_span f[BINDING_FIELDS];
-    uint8_t num[8];
-    binding_fields(f, num, ref, b->policy);
-    return cczi_kms_row_check(s, binding_table, f, BINDING_FIELDS, b->mac, err);
-}
-
-ccz_rc cczi_kms_binding_get(struct cczi_kms_binding *out, struct ccz_kms_store *s,
-                            const struct cczi_kms_ref *ref, struct ccz_err *err)
-{
-    *out = (struct cczi_kms_binding){0};
-    struct cczi_kms_binding b = {0};
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_GET);
-    cczi_q_int(&q, ref->kind);
-    cczi_q_text(&q, ref->name);
-    ccz_rc rc = cczi_q_row(&q) ? binding_read(&b, ref, s, &q, err) : CCZ_E_NOT_FOUND;
-    rc = cczi_q_end_after(&q, rc, err);
-    if (rc == CCZ_OK)
-        *out = b;
-    return rc;
-}
-
-ccz_rc cczi_kms_binding_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                               struct ccz_err *err)
-{
-    struct cczi_kms_binding old;
-    ccz_rc rc = cczi_kms_binding_get(&old, s, ref, err);
-    if (rc != CCZ_OK)
-        return rc;
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_DEL);
-    cczi_q_int(&q, ref->kind);
-    cczi_q_text(&q, ref->name);
-    rc = cczi_q_end(&q, err);
-    if (rc != CCZ_OK)
-        return rc;
-    rc = cczi_kms_row_remove(s, old.mac);
-    return rc == CCZ_OK ? rc : mac_fail(err, rc);
-}
-
-ccz_rc cczi_kms_binding_put(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                            const char *policy, struct ccz_err *err)
-{
-    ccz_rc rc = cczi_kms_binding_delete(s, ref, err);
-    if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
-        return rc;
-    struct ccz_span f[BINDING_FIELDS];
-    uint8_t num[8], mac[32];
-    binding_fields(f, num, ref, policy);
-    rc = cczi_kms_row_add(mac, s, binding_table, f, BINDING_FIELDS);
-    if (rc != CCZ_OK)
-        return mac_fail(err, rc);
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_PUT);
-    cczi_q_int(&q, ref->kind);
-    cczi_q_text(&q, ref->name);
-    cczi_q_text(&q, policy);
-    cczi_q_blob(&q, bytes32(mac));
-    return cczi_q_end(&q, err);
-}
-
 /* --------------------------------------------------------------------------- policy */
 
 static const char policy_table[] = "policy";
@@ -383,8 +305,8 @@ ccz_rc cczi_kms_policy_used(bool *used, struct ccz_kms_store *s, const char *nam
 
 /* ---------------------------------------------------------------------------- check */
 
-static ccz_rc items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
-                          struct ccz_err *err)
+ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+                            struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     struct cczi_kms_item it;
@@ -414,31 +336,8 @@ static ccz_rc items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store
     return cczi_q_end_after(&q, rc, err);
 }
 
-static ccz_rc bindings_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
-                             struct ccz_err *err)
-{
-    ccz_rc rc = CCZ_OK;
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_ALL);
-    for (; rc == CCZ_OK && cczi_q_row(&q); ++*count) {
-        struct cczi_kms_binding b = {0};
-        struct cczi_kms_ref ref = {0};
-        int64_t kind = cczi_q_col_int(&q, 2);
-        if (kind != CCZI_KMS_KEY && kind != CCZI_KMS_SECRET) {
-            rc = ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind,
-                          "a row of table \"binding\" has no known kind");
-            break;
-        }
-        ref.kind = (enum cczi_kms_kind)kind;
-        cczi_q_col_text(ref.name, sizeof(ref.name), &q, 3);
-        rc = binding_read(&b, &ref, s, &q, err);
-        if (rc == CCZ_OK)
-            rc = cczi_kms_set_toggle(set, &s->sealer, b.mac);
-    }
-    return cczi_q_end_after(&q, rc, err);
-}
-
-static ccz_rc policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
-                             struct ccz_err *err)
+ccz_rc cczi_kms_policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+                               struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     struct cczi_kms_policy p = {0};
@@ -453,22 +352,6 @@ static ccz_rc policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_st
     }
     ccz_buf_free(&p.json);
     return cczi_q_end_after(&q, rc, err);
-}
-
-ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
-                            struct ccz_err *err)
-{
-    ccz_rc rc = items_check(&out->versions, set, s, err);
-    return rc == CCZ_OK ? cczi_kms_others_check(out, set, s, err) : rc;
-}
-
-ccz_rc cczi_kms_others_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
-                             struct ccz_err *err)
-{
-    ccz_rc rc = bindings_check(&out->bindings, set, s, err);
-    if (rc == CCZ_OK)
-        rc = policies_check(&out->policies, set, s, err);
-    return rc;
 }
 
 /* ---------------------------------------------------------------------------- rekey */
@@ -588,37 +471,6 @@ static ccz_rc items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_
     return rc;
 }
 
-static ccz_rc binding_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
-                            const struct cczi_kms_ref *ref, struct ccz_err *err)
-{
-    struct cczi_kms_binding b;
-    ccz_rc rc = still_there(cczi_kms_binding_get(&b, s, ref, err), err);
-    if (rc != CCZ_OK)
-        return rc;
-    struct ccz_span f[BINDING_FIELDS];
-    uint8_t num[8], mac[32];
-    binding_fields(f, num, ref, b.policy);
-    rc = new_mac(mac, set, to, binding_table, f, BINDING_FIELDS, err);
-    if (rc != CCZ_OK)
-        return rc;
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_REKEY);
-    cczi_q_blob(&q, bytes32(mac));
-    cczi_q_int(&q, ref->kind);
-    cczi_q_text(&q, ref->name);
-    return cczi_q_end(&q, err);
-}
-
-static ccz_rc bindings_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
-                             struct ccz_err *err)
-{
-    struct keys k = {0};
-    ccz_rc rc = keys_of(&k, s, CCZI_SQL_BIND_ALL, 2, 3, -1, err);
-    for (size_t i = 0; rc == CCZ_OK && i < k.len; i++)
-        rc = binding_rekey(set, s, to, &k.ref[i], err);
-    keys_free(&k);
-    return rc;
-}
-
 static ccz_rc policy_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
                            const char *name, const struct cczi_kms_policy *p, struct ccz_err *err)
 {
@@ -655,8 +507,6 @@ ccz_rc cczi_kms_items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct ccz
                             struct ccz_err *err)
 {
     ccz_rc rc = items_rekey(set, s, to, err);
-    if (rc == CCZ_OK)
-        rc = bindings_rekey(set, s, to, err);
     if (rc == CCZ_OK)
         rc = policies_rekey(set, s, to, err);
     return rc;

@@ -28,6 +28,7 @@ enum cczi_kms_sql {
     CCZI_SQL_ADMIN_PUT,
     CCZI_SQL_ADMIN_DEL,
     CCZI_SQL_ADMIN_ALL,
+    CCZI_SQL_ADMIN_OF,
     CCZI_SQL_POLICY_GET,
     CCZI_SQL_POLICY_PUT,
     CCZI_SQL_POLICY_DEL,
@@ -37,6 +38,7 @@ enum cczi_kms_sql {
     CCZI_SQL_BIND_PUT,
     CCZI_SQL_BIND_DEL,
     CCZI_SQL_BIND_ALL,
+    CCZI_SQL_BIND_OF,
     CCZI_SQL_ITEM_LAST,
     CCZI_SQL_ITEM_GET,
     CCZI_SQL_ITEM_PUT,
@@ -49,12 +51,48 @@ enum cczi_kms_sql {
     CCZI_SQL_AUDIT_PUT,
     CCZI_SQL_AUDIT_FROM,
     CCZI_SQL_AUDIT_HASH,
-    CCZI_SQL_ITEM_1_NEXT, /* of schema 1, while it is migrated */
+    CCZI_SQL_ITEM_1_NEXT,  /* of schema 1, while it is migrated */
+    CCZI_SQL_ADMIN_2_NEXT, /* of schemas 1 and 2 */
+    CCZI_SQL_BIND_2_NEXT,
     CCZI_SQL_META_CHECK_SET,
     CCZI_SQL_ADMIN_REKEY,
     CCZI_SQL_ITEM_REKEY,
     CCZI_SQL_BIND_REKEY,
     CCZI_SQL_POLICY_REKEY,
+    CCZI_SQL_QUORUM_GET,
+    CCZI_SQL_QUORUM_PUT,
+    CCZI_SQL_QUORUM_DEL,
+    CCZI_SQL_QUORUM_ALL,
+    CCZI_SQL_QUORUM_REKEY,
+    CCZI_SQL_PROPOSAL_GET,
+    CCZI_SQL_PROPOSAL_PUT,
+    CCZI_SQL_PROPOSAL_DEL,
+    CCZI_SQL_PROPOSAL_ALL,
+    CCZI_SQL_PROPOSAL_LAST,
+    CCZI_SQL_PROPOSAL_REKEY,
+    CCZI_SQL_APPROVAL_GET,
+    CCZI_SQL_APPROVAL_PUT,
+    CCZI_SQL_APPROVAL_DEL,
+    CCZI_SQL_APPROVAL_ALL,
+    CCZI_SQL_APPROVAL_OF,
+    CCZI_SQL_APPROVAL_REKEY,
+    CCZI_SQL_KEY_META_GET,
+    CCZI_SQL_KEY_META_PUT,
+    CCZI_SQL_KEY_META_DEL,
+    CCZI_SQL_KEY_META_ALL,
+    CCZI_SQL_KEY_META_REKEY,
+    CCZI_SQL_STAGED_GET,
+    CCZI_SQL_STAGED_PUT,
+    CCZI_SQL_STAGED_DEL,
+    CCZI_SQL_STAGED_ALL,
+    CCZI_SQL_STAGED_REKEY,
+    CCZI_SQL_EVIDENCE_GET,
+    CCZI_SQL_EVIDENCE_PUT,
+    CCZI_SQL_EVIDENCE_DEL,
+    CCZI_SQL_EVIDENCE_ALL,
+    CCZI_SQL_EVIDENCE_COUNT,
+    CCZI_SQL_EVIDENCE_OLDEST,
+    CCZI_SQL_EVIDENCE_REKEY,
     CCZI_SQL_LEN
 };
 /* The text that most back ends use as it is. */
@@ -77,8 +115,8 @@ enum cczi_kms_fault {
     CCZI_KMS_FAULT_UNKNOWN /* COMMIT was sent and no answer came */
 };
 
-/* How a database of schema `from` becomes one of from + 1: `before` makes room, migrate.c moves the rows that carry MACs,
- * `after` drops what is old and writes the new number. All inside one transaction. */
+/* How a database of schema `from` becomes one of CCZI_KMS_SCHEMA: `before` makes room, migrate.c moves the rows that carry
+ * MACs, `after` drops what is old and writes the new number. All inside one transaction. */
 struct cczi_kms_migration {
     int64_t from;
     const char *before, *after;
@@ -117,7 +155,7 @@ struct cczi_kms_db {
     void *db;
     enum cczi_kms_fault fault; /* of the last statement that failed; the store resets it at BEGIN */
 };
-#define CCZI_KMS_SCHEMA 2
+#define CCZI_KMS_SCHEMA 3
 ccz_rc cczi_kms_db_open(struct cczi_kms_db *db, const struct ccz_kms_backend *ops,
                         const char *target, bool create, struct ccz_err *err);
 void cczi_kms_db_close(struct cczi_kms_db *db);
@@ -137,6 +175,7 @@ struct cczi_q {
     struct cczi_kms_param param[CCZI_KMS_PARAMS_MAX];
 };
 struct cczi_q cczi_q_start(struct cczi_kms_db *db, enum cczi_kms_sql sql);
+void cczi_q_param(struct cczi_q *q, const struct cczi_kms_param *p);
 void cczi_q_int(struct cczi_q *q, int64_t v);
 void cczi_q_text(struct cczi_q *q, const char *s);     /* borrowed until cczi_q_end() */
 void cczi_q_blob(struct cczi_q *q, struct ccz_span s); /* borrowed until cczi_q_end() */

@@ -6,6 +6,7 @@
 #include <cczoo/kms.h>
 
 #include "kms_db.h"
+#include "kms_rows.h"
 #include "tree.h"
 
 /* --------------------------------------------------------------------------- name.c */
@@ -43,7 +44,6 @@ struct cczi_kms_sealer {
     struct ccz_secret *keys;                    /* CCZI_KMS_SUBKEYS times 32 bytes */
     struct ccz_aead *aead;                      /* AES-256-GCM */
     uint8_t key_check[CCZI_KMS_KEY_CHECK_SIZE]; /* public: tells one master key from another */
-    uint8_t instance[CCZ_KMS_INSTANCE_SIZE];    /* public: the same for whoever is told which KMS */
 };
 ccz_rc cczi_kms_sealer_init(struct cczi_kms_sealer *s, const struct ccz_secret *master,
                             struct ccz_err *err);
@@ -108,7 +108,8 @@ struct ccz_kms_store {
     struct ccz_kms_epoch *epoch; /* or NULL; the caller's */
     struct cczi_kms_db db;
     struct cczi_kms_sealer sealer;
-    struct cczi_kms_head head; /* as of the current transaction */
+    uint8_t instance[CCZ_KMS_INSTANCE_SIZE]; /* public: which KMS this is */
+    struct cczi_kms_head head;               /* as of the current transaction */
     bool head_dirty;
     struct cczi_kms_head before; /* as of the savepoint */
     bool before_dirty;
@@ -118,18 +119,18 @@ struct ccz_kms_store {
     uint8_t seen_hash[32];
     cczi_kms_commit_fn on_commit; /* NULL = none */
     void *on_commit_arg;
-    uint64_t settled_seq;       /* end of the chain that on_commit was last told */
-    cczi_kms_batch_fn on_batch; /* cczi_kms_sign_batch() */
+    uint64_t settled_seq;               /* end of the chain that on_commit was last told */
+    struct cczi_kms_opened *opened;     /* opened keys; this and the next: use_priv.h */
+    struct cczi_kms_importer *importer; /* keys that come in wrapped */
+    cczi_kms_batch_fn on_batch;         /* cczi_kms_sign_batch() */
     void *on_batch_arg;
     struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
     struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
 };
-/* Opens a state folder whose database has schema @p schema: master key and all, but nothing is checked yet. For
- * migrate.c, which is given older ones. */
+/* Opens a state folder whose database has schema @p schema (0 = an older one, for migrate.c): master key and all, but nothing
+ * is checked yet. */
 ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_kms_state *state,
                                   int64_t schema, struct ccz_err *err);
-ccz_rc cczi_kms_admins_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
-                             struct ccz_err *err);
 /* A store in memory with one administrator, for tests and fuzzing. */
 ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret *master,
                              const uint8_t admin_spki_sha256[32], int64_t now_s,
@@ -159,22 +160,16 @@ ccz_rc cczi_kms_row_add(uint8_t mac[32], struct ccz_kms_store *s, const char *ta
                         const struct ccz_span *fields, size_t len);
 ccz_rc cczi_kms_row_remove(struct ccz_kms_store *s, const uint8_t mac[32]);
 
+/* Every table of rows.c: MACs, into the set. */
+ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+                             struct ccz_err *err);
+
 /* -------------------------------------------------------------------------- admin.c */
 
-struct cczi_kms_admin {
-    uint8_t spki_sha256[32];
-    enum ccz_kms_role role;
-    uint8_t mac[32];
-};
-/* @retval CCZ_E_NOT_FOUND no such key (err is not filled) */
-ccz_rc cczi_kms_admin_get(struct cczi_kms_admin *out, struct ccz_kms_store *s,
-                          const uint8_t spki_sha256[32], struct ccz_err *err);
-ccz_rc cczi_kms_admin_put(struct ccz_kms_store *s, const uint8_t spki_sha256[32],
-                          enum ccz_kms_role role, struct ccz_err *err);
-/* Calls fn for each row, its MAC checked; stops at the first error. */
-typedef ccz_rc (*cczi_kms_admin_fn)(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err);
-ccz_rc cczi_kms_admin_each(struct ccz_kms_store *s, cczi_kms_admin_fn fn, void *arg,
-                           struct ccz_err *err);
+/* The instance secret, in a transaction of a store that is being made or migrated, and what comes of it: s->instance. */
+ccz_rc cczi_kms_instance_make(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err);
+/* Inside a transaction. where = "kms:instance" there is none */
+ccz_rc cczi_kms_instance_load(struct ccz_kms_store *s, struct ccz_err *err);
 
 /* --------------------------------------------------------------------------- item.c */
 
@@ -212,17 +207,6 @@ ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_item 
 ccz_rc cczi_kms_item_last(uint32_t *version, struct ccz_kms_store *s,
                           const struct cczi_kms_ref *ref, struct ccz_err *err);
 
-struct cczi_kms_binding {
-    char policy[CCZ_KMS_NAME_SIZE];
-    uint8_t mac[32];
-};
-ccz_rc cczi_kms_binding_get(struct cczi_kms_binding *out, struct ccz_kms_store *s,
-                            const struct cczi_kms_ref *ref, struct ccz_err *err);
-ccz_rc cczi_kms_binding_put(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                            const char *policy, struct ccz_err *err); /* replaces */
-ccz_rc cczi_kms_binding_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
-                               struct ccz_err *err);
-
 struct cczi_kms_policy {
     int64_t created_s;
     uint8_t sha256[32];
@@ -253,19 +237,16 @@ struct cczi_kms_policies_stat {
 };
 struct cczi_kms_policies_stat cczi_kms_policies_stat(const struct cczi_kms_policies *c);
 
-/* Check of all rows of the three tables: MACs, sealed values; toggles each into `set`. */
-ccz_rc cczi_kms_items_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+/* Check of all rows: MACs, sealed values; toggles each into `set`. */
+ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                             struct ccz_err *err);
-/* The same but for table item. */
-ccz_rc cczi_kms_others_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
-                             struct ccz_err *err);
+ccz_rc cczi_kms_policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+                               struct ccz_err *err);
 
-/* Rekey, inside a transaction: each row is read under s->sealer and gets its MAC (and its sealed value) under `to`; each new
- * MAC is toggled into `set`, which is that of `to`. */
+/* Rekey of items and policies, inside a transaction: each row is read under s->sealer and gets its MAC (and its sealed value)
+ * under `to`; each new MAC is toggled into `set`, which is that of `to`. */
 ccz_rc cczi_kms_items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
                             struct ccz_err *err);
-ccz_rc cczi_kms_admins_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
-                             struct ccz_err *err);
 
 /* -------------------------------------------------------------------------- audit.c */
 
@@ -349,7 +330,7 @@ struct cczi_msg_put_policy_req {
     uint64_t replace;
 };
 struct cczi_msg_bind_req {
-    struct ccz_span item, policy;
+    struct ccz_span item, policy, op;
 };
 struct cczi_msg_delete_req { /* the last two of Delete only */
     struct ccz_span target;
@@ -402,7 +383,7 @@ enum { CCZI_MSG_REPEATED = 1, CCZI_MSG_MORE = 2, CCZI_MSG_INCLUSION = 14, CCZI_M
 struct cczi_kms_call {
     struct ccz_kms_store *store;
     const struct ccz_kms_request *req;
-    enum ccz_kms_role role; /* of an administrator */
+    uint32_t roles; /* of an administrator, where the call is about */
     /* for the audit line; filled once checked, so that no line quotes unchecked text */
     struct cczi_kms_ref ref;
     bool has_ref;
@@ -411,14 +392,19 @@ struct cczi_kms_call {
     uint8_t policy_sha256[32];
     bool has_policy_sha256;
     char rule[64];
-    char detail[64]; /* of the method's own, in fixed words */
+    char detail[64];             /* of the method's own, in fixed words */
+    bool system;                 /* nobody's call but our own */
+    bool quiet;                  /* accepted, and nothing was done: leaves no line */
+    struct cczi_kms_work **work; /* use_priv.h: of the entry */
+    bool later;                  /* ended because its work is not done */
 };
 typedef ccz_rc (*cczi_kms_method_fn)(struct ccz_buf *response, struct cczi_kms_call *call,
                                      struct ccz_err *err);
 struct cczi_kms_method {
     const char *name; /* last part of the path */
-    bool workload;    /* for attested workloads; else for pinned keys with `role` */
-    enum ccz_kms_role role;
+    bool
+        workload; /* for attested workloads, and uses of keys for pinned ones with `roles`; else for pinned keys with `roles` */
+    uint32_t roles;
     bool recorded;          /* leaves an audit line when accepted, and answers with its receipt */
     cczi_kms_method_fn run; /* inside a transaction */
 };
@@ -433,6 +419,12 @@ ccz_rc cczi_kms_take_ref(struct cczi_kms_call *call, struct ccz_span text, bool 
 /* methods_door.c: whether a version may go to a peer whose evidence is bound to its key alone; fresh evidence needs no such thing. */
 ccz_rc cczi_kms_item_open(const struct cczi_kms_item *it, const struct ccz_ratls_peer *peer,
                           struct ccz_err *err);
+/* Whether the policy that call->ref is bound to for an operation (enum cczi_kms_key_op; 0 = release) accepts the peer. An
+ * operation without a binding of its own is decided by that of release. */
+ccz_rc cczi_kms_judge(struct cczi_kms_call *call, uint32_t op, struct ccz_err *err);
+/* Binds call->ref, for an operation or (0) for release and what has no binding of its own. */
+ccz_rc cczi_kms_bind_to(struct cczi_kms_call *call, struct ccz_span policy, uint32_t op,
+                        struct ccz_err *err);
 /* methods_life.c: whether a version may be released now. */
 ccz_rc cczi_kms_item_usable(const struct cczi_kms_item *it, int64_t now_s, struct ccz_err *err);
 ccz_rc cczi_kms_run_delete(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -470,10 +462,19 @@ struct cczi_kms_entry {
     struct ccz_buf answer;          /* message to send; empty unless CCZ_OK */
     struct ccz_kms_receipt receipt; /* of the audit line it left; audit_seq 0 = none */
     struct ccz_buf proof;           /* for the receipt, filled by on_batch */
+    bool later;                     /* not decided: its work has to be done first, see use_priv.h */
+    struct cczi_kms_work
+        *work; /* in: what was done for it before, or NULL; out, with `later`: what is to be done */
     struct cczi_kms_call call;
     const struct cczi_kms_method *method;
 };
 void cczi_kms_entry_init(struct cczi_kms_entry *e, const struct ccz_kms_request *req);
 void cczi_kms_entry_deinit(struct cczi_kms_entry *e); /* wipes the answer */
+/* Decides all of them, and does their work here. */
 void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
+/* Decides those that need no work, or whose work is done; the others are `later`. */
+void cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
+#define CCZI_KMS_PASSES_MAX 4 /* of one call: its key may change while its work is done */
+void cczi_kms_entry_give_up(struct cczi_kms_entry *e,
+                            const char *why); /* "kms:busy", in the log alone */
 #endif

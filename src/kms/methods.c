@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The methods, each inside a transaction and after handle.c has checked who calls. */
 #include "kms_priv.h"
+#include "use_priv.h"
 
 #include <cczoo/codec.h>
 
+#include <stdio.h>
 #include <string.h>
 
 enum { LIST_PAGE = 256, AUDIT_PAGE = 100 };
@@ -44,10 +46,12 @@ static ccz_rc load_policy(struct cczi_kms_policy *p, struct cczi_kms_call *call,
 /* -------------------------------------------------------------------------- release */
 
 /* The item's own policy over the peer's claims. */
-static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
+ccz_rc cczi_kms_judge(struct cczi_kms_call *call, uint32_t op, struct ccz_err *err)
 {
     struct cczi_kms_binding b;
-    ccz_rc rc = cczi_kms_binding_get(&b, call->store, &call->ref, err);
+    ccz_rc rc = cczi_kms_binding_get(&b, call->store, &call->ref, op, err);
+    if (rc == CCZ_E_NOT_FOUND && op != CCZI_OP_RELEASE)
+        rc = cczi_kms_binding_get(&b, call->store, &call->ref, CCZI_OP_RELEASE, err);
     if (rc == CCZ_E_NOT_FOUND) {
         ccz_refuse(err, CCZ_E_DENIED, "kms:unbound", "no policy", "an item bound to a policy");
         return cczi_kms_hint(err, CCZ_E_DENIED);
@@ -72,6 +76,24 @@ static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
     return CCZ_OK;
 }
 
+/* Metadata of a key that works inside, whose material leaves only if it was made to; of others kind stays 0. A version of such a kind
+ * without metadata, or another one with them, is not what we wrote. */
+static ccz_rc works_inside(struct cczi_kms_key_meta *m, struct cczi_kms_call *call,
+                           const struct cczi_kms_item *it, struct ccz_err *err)
+{
+    enum cczi_kms_key_kind kind = CCZI_KEY_NONE;
+    *m = (struct cczi_kms_key_meta){0};
+    if (call->ref.kind != CCZI_KMS_KEY)
+        return CCZ_OK;
+    ccz_rc rc = cczi_kms_key_kind_parse(&kind, ccz_span_str(it->slot.alg), err);
+    if (rc != CCZ_OK || !cczi_kms_kind_managed(kind))
+        return rc;
+    rc = cczi_kms_meta_get(m, call, err);
+    return rc == CCZ_E_NOT_FOUND
+               ? ccz_refuse(err, CCZ_E_SIG, "kms:key-meta", "no metadata", "metadata of the key")
+               : rc;
+}
+
 static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
 {
     struct cczi_msg_release_req m = {0};
@@ -81,16 +103,21 @@ static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, 
     if (rc != CCZ_OK)
         return rc;
     struct cczi_kms_item it;
+    struct cczi_kms_key_meta meta = {0};
     cczi_kms_item_init(&it);
     rc = cczi_kms_or_not_found(
         err, cczi_kms_item_get(&it, call->store, &call->ref, (uint32_t)m.version, err),
         cczi_kms_kind_name(call->ref.kind), call->ref.name);
+    if (rc == CCZ_OK)
+        rc = works_inside(&meta, call, &it, err);
     if (rc == CCZ_OK) {
         call->version = it.slot.version;
-        rc = judge(call, err);
+        rc = cczi_kms_judge(call, meta.kind ? CCZI_OP_EXPORT : CCZI_OP_RELEASE, err);
     }
     if (rc == CCZ_OK)
         rc = cczi_kms_item_open(&it, call->req->peer, err);
+    if (rc == CCZ_OK && meta.kind)
+        rc = cczi_kms_may_leave(&meta, &it, call->req->now_s, err);
     if (rc == CCZ_OK) /* after the policy: the state of an item is for those who may have it */
         rc = cczi_kms_item_usable(&it, call->req->now_s, err);
     CCZ_AUTO(ccz_secret) value = NULL;
@@ -107,7 +134,7 @@ static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, 
         .policy = ccz_span_str(call->policy),
         .policy_sha256 = CCZ_SPAN(call->policy_sha256, 32),
         .rule = ccz_span_str(call->rule),
-        .instance = CCZ_SPAN(call->store->sealer.instance, CCZ_KMS_INSTANCE_SIZE),
+        .instance = CCZ_SPAN(call->store->instance, CCZ_KMS_INSTANCE_SIZE),
     };
     cczi_msg_put(response, cczi_msg_release_resp, &out);
     return CCZ_OK;
@@ -168,7 +195,8 @@ static ccz_rc check_extras(const struct cczi_kms_call *call, const struct cczi_m
                : ccz_refuse(err, CCZ_E_FORMAT, "kms:metadata", "something else", "a JSON object");
 }
 
-static ccz_rc bind_to(struct cczi_kms_call *call, struct ccz_span policy, struct ccz_err *err)
+ccz_rc cczi_kms_bind_to(struct cczi_kms_call *call, struct ccz_span policy, uint32_t op,
+                        struct ccz_err *err)
 {
     char name[CCZ_KMS_NAME_SIZE];
     ccz_rc rc = cczi_kms_name(name, policy, err);
@@ -178,7 +206,7 @@ static ccz_rc bind_to(struct cczi_kms_call *call, struct ccz_span policy, struct
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     rc = load_policy(&p, call, name, err);
     ccz_buf_free(&p.json);
-    return rc == CCZ_OK ? cczi_kms_binding_put(call->store, &call->ref, name, err) : rc;
+    return rc == CCZ_OK ? cczi_kms_binding_put(call->store, &call->ref, op, name, err) : rc;
 }
 
 /* Stores a value as the next version of call->ref, and binds it if asked to. */
@@ -195,7 +223,7 @@ static ccz_rc put_item(struct ccz_buf *response, struct cczi_kms_call *call,
         rc = cczi_kms_item_put(call->store, &slot, call->req->now_s, (int64_t)m->expires_s,
                                m->metadata, value, err);
     if (rc == CCZ_OK && m->policy.size)
-        rc = bind_to(call, m->policy, err);
+        rc = cczi_kms_bind_to(call, m->policy, CCZI_OP_RELEASE, err);
     if (rc != CCZ_OK)
         return rc;
     call->version = slot.version;
@@ -221,6 +249,15 @@ static ccz_rc run_create_key(struct ccz_buf *response, struct cczi_kms_call *cal
     struct cczi_msg_put_req m = {0};
     ccz_rc rc = take_put(&m, call, CCZI_KMS_KEY, err);
     if (rc != CCZ_OK)
+        return rc;
+    struct cczi_kms_key_meta meta;
+    rc = cczi_kms_meta_get(&meta, call, err);
+    if (rc == CCZ_OK) { /* such a key has versions of its own kind alone */
+        ccz_refuse(err, CCZ_E_DENIED, "kms:key-managed", "a key that works inside",
+                   "a key that is only released");
+        return cczi_kms_hint(err, CCZ_E_DENIED);
+    }
+    if (rc != CCZ_E_NOT_FOUND)
         return rc;
     size_t size = cczi_kms_alg_size(m.alg);
     if (size == 0) {
@@ -287,6 +324,40 @@ static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *cal
     return cczi_kms_policy_put(call->store, call->ref.name, m.json, call->req->now_s, err);
 }
 
+/* One operation of a key that works inside, or what has no binding of its own. */
+static ccz_rc bind_op(struct cczi_kms_call *call, const struct cczi_msg_bind_req *m,
+                      struct ccz_err *err)
+{
+    uint32_t set = 0, op = 0;
+    ccz_rc rc = cczi_kms_ops_parse(&set, m->op, err);
+    if (rc != CCZ_OK || set == 0)
+        return rc == CCZ_OK ? cczi_kms_bind_to(call, m->policy, CCZI_OP_RELEASE, err) : rc;
+    struct cczi_kms_key_meta meta;
+    if (call->ref.kind != CCZI_KMS_KEY)
+        return ccz_refuse(err, CCZ_E_FORMAT, "kms:request", "an operation of a secret",
+                          "one of a key");
+    while (op < CCZI_OPS && set != CCZI_OP_BIT(op))
+        op++;
+    if (op == CCZI_OPS || op == CCZI_OP_RELEASE)
+        return ccz_refuse(err, CCZ_E_FORMAT, "kms:key-op-name", "several operations, or release",
+                          "one operation");
+    rc = cczi_kms_meta_of(&meta, call, err);
+    if (rc == CCZ_OK && !(meta.ops & set)) {
+        ccz_refuse(err, CCZ_E_DENIED, "kms:key-usage",
+                   cczi_kms_key_op_name((enum cczi_kms_key_op)op), "an operation of this key");
+        return cczi_kms_hint(err, CCZ_E_DENIED);
+    }
+    if (rc != CCZ_OK)
+        return rc;
+    (void)snprintf(call->detail, sizeof(call->detail), "for %s%s",
+                   cczi_kms_key_op_name((enum cczi_kms_key_op)op),
+                   m->policy.size ? "" : ": as the default");
+    if (m->policy.size)
+        return cczi_kms_bind_to(call, m->policy, op, err);
+    return cczi_kms_or_not_found(err, cczi_kms_binding_delete(call->store, &call->ref, op, err),
+                                 "binding of that operation of key", call->ref.name);
+}
+
 static ccz_rc run_bind(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
 {
     (void)response; /* a receipt only */
@@ -300,7 +371,7 @@ static ccz_rc run_bind(struct ccz_buf *response, struct cczi_kms_call *call, str
     if (rc == CCZ_OK && last == 0)
         rc = cczi_kms_or_not_found(err, CCZ_E_NOT_FOUND, cczi_kms_kind_name(call->ref.kind),
                                    call->ref.name);
-    return rc == CCZ_OK ? bind_to(call, m.policy, err) : rc;
+    return rc == CCZ_OK ? bind_op(call, &m, err) : rc;
 }
 
 /* ----------------------------------------------------------------------------- read */
@@ -475,7 +546,7 @@ static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, s
         .started_s = (uint64_t)info->started_s,
         .audit_seq = call->store->head.seq,
         .audit_sha256 = CCZ_SPAN(call->store->head.hash, 32),
-        .instance = CCZ_SPAN(call->store->sealer.instance, CCZ_KMS_INSTANCE_SIZE),
+        .instance = CCZ_SPAN(call->store->instance, CCZ_KMS_INSTANCE_SIZE),
     };
     if (info->collateral_expires_s)
         m.collateral_expires_s = (uint64_t)info->collateral_expires_s(info->arg);
@@ -491,21 +562,42 @@ static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, s
 }
 
 const struct cczi_kms_method cczi_kms_methods[] = {
-    {"Release", true, CCZ_KMS_ROLE_NONE, true, run_release},
-    {"CreateKey", false, CCZ_KMS_ROLE_ADMIN, true, run_create_key},
-    {"PutSecret", false, CCZ_KMS_ROLE_ADMIN, true, run_put_secret},
-    {"PutPolicy", false, CCZ_KMS_ROLE_ADMIN, true, run_put_policy},
-    {"Bind", false, CCZ_KMS_ROLE_ADMIN, true, run_bind},
-    {"Delete", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_delete},
-    {"Undelete", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_undelete},
-    {"Destroy", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_destroy},
-    {"Disable", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_disable},
-    {"Enable", false, CCZ_KMS_ROLE_ADMIN, true, cczi_kms_run_enable},
+    {"Release", true, 0, true, run_release},
+    {"CreateKey", false, CCZ_KMS_ROLE_OPERATOR, true, run_create_key},
+    {"PutSecret", false, CCZ_KMS_ROLE_OPERATOR, true, run_put_secret},
+    {"PutPolicy", false, CCZ_KMS_ROLE_AUTHOR, true, run_put_policy},
+    {"Bind", false, CCZ_KMS_ROLE_AUTHOR, true, run_bind},
+    {"Delete", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_delete},
+    {"Undelete", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_undelete},
+    {"Destroy", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_destroy},
+    {"Disable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_disable},
+    {"Enable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_enable},
     {"GetPolicy", false, CCZ_KMS_ROLE_AUDITOR, false, run_get_policy},
     {"List", false, CCZ_KMS_ROLE_AUDITOR, false, run_list},
     {"Describe", false, CCZ_KMS_ROLE_AUDITOR, false, run_describe},
     {"AuditTail", false, CCZ_KMS_ROLE_AUDITOR, false, run_audit_tail},
     {"Status", false, CCZ_KMS_ROLE_AUDITOR, false, run_status},
     {"Checkpoint", false, CCZ_KMS_ROLE_AUDITOR, false, run_checkpoint},
+    /* keys that work inside */
+    {"Generate", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_generate},
+    {"ImportToken", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_import_token},
+    {"Import", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_import},
+    {"Rotate", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_rotate},
+    {"SetMinimum", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_minimum},
+    {"SetPeriod", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_period},
+    {"SetExpiry", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_expiry},
+    {"KeyInfo", false, CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_key_info},
+    {"Encrypt", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_encrypt},
+    {"Decrypt", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_decrypt},
+    {"DataKey", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_data_key},
+    {"Rewrap", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_rewrap},
+    {"Wrap", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_wrap},
+    {"Unwrap", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_unwrap},
+    {"Derive", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_derive},
+    {"Hmac", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_hmac},
+    {"HmacVerify", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_hmac_verify},
+    {"Sign", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_sign},
+    {"Verify", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_verify},
+    {"PublicKey", true, CCZ_KMS_ROLE_CLIENT | CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_public_key},
 };
 const size_t cczi_kms_methods_len = sizeof(cczi_kms_methods) / sizeof(cczi_kms_methods[0]);

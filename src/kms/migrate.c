@@ -17,7 +17,7 @@ static const struct cczi_kms_migration *find(const struct ccz_kms_backend *ops, 
     return NULL;
 }
 
-/* ------------------------------------------------------------------- schema 1 to 2 */
+/* ------------------------------------------------------------------ item: schema 1 */
 
 /* The MAC of schema 1, which knew no states. */
 static ccz_rc check_item_1(const struct ccz_kms_store *s, const struct cczi_kms_item *it,
@@ -87,16 +87,122 @@ static ccz_rc move_items_1(uint8_t old_set[32], uint64_t *moved, struct ccz_kms_
     return rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
 }
 
-static ccz_rc migrate_1(uint64_t *moved, struct ccz_kms_store *s, struct ccz_err *err)
+/* -------------------------------------------------------- admin, binding: schemas 1, 2 */
+
+/* What schemas 1 and 2 called a role. */
+static uint32_t roles_2(int64_t role)
+{
+    return role == 2 ? CCZ_KMS_ROLE_ADMIN : role == 1 ? CCZ_KMS_ROLE_AUDITOR : 0;
+}
+
+/* The row of admin_2 behind @p a. @retval CCZ_E_NOT_FOUND that was the last one */
+static ccz_rc next_admin_2(struct cczi_kms_admin *a, uint8_t mac[32], struct ccz_span after,
+                           struct ccz_kms_store *s, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_E_NOT_FOUND;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ADMIN_2_NEXT);
+    cczi_q_blob(&q, after);
+    if (cczi_q_row(&q)) {
+        int64_t role = cczi_q_col_int(&q, 0);
+        const uint8_t role_byte = (uint8_t)role;
+        cczi_q_col_bytes(mac, 32, &q, 1);
+        *a = (struct cczi_kms_admin){.ns = CCZI_KMS_NS_ALL, .roles = roles_2(role)};
+        cczi_q_col_bytes(a->id, sizeof(a->id), &q, 2);
+        const struct ccz_span f[] = {CCZ_SPAN(a->id, 32), CCZ_SPAN(&role_byte, 1)};
+        rc = a->roles ? cczi_kms_row_check(s, "admin", f, 2, mac, err)
+                      : ccz_fail(err, CCZ_E_SIG, "kms:row-mac", role,
+                                 "a row of table \"admin\" has an unknown role");
+    }
+    return cczi_q_end_after(&q, rc, err);
+}
+
+/* The old MAC leaves the set of rows; @p set adds up what was there. */
+static ccz_rc leave(uint8_t set[32], struct ccz_kms_store *s, const uint8_t mac[32])
+{
+    ccz_rc rc = cczi_kms_set_toggle(set, &s->sealer, mac);
+    return rc == CCZ_OK ? cczi_kms_row_remove(s, mac) : rc;
+}
+
+static ccz_rc move_admins_2(uint8_t set[32], uint64_t *moved, struct ccz_kms_store *s,
+                            struct ccz_err *err)
+{
+    uint8_t last[32], mac[32];
+    struct ccz_span after = {0};
+    struct cczi_kms_admin a;
+    ccz_rc rc;
+    while ((rc = next_admin_2(&a, mac, after, s, err)) == CCZ_OK) {
+        rc = leave(set, s, mac);
+        if (rc == CCZ_OK)
+            rc = cczi_kms_admin_put(s, &a, err);
+        if (rc != CCZ_OK)
+            break;
+        memcpy(last, a.id, sizeof(last));
+        after = CCZ_SPAN(last, sizeof(last));
+        ++*moved;
+    }
+    return rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
+}
+
+/* The row of binding_2 behind @p ref. @retval CCZ_E_NOT_FOUND that was the last one */
+static ccz_rc next_binding_2(struct cczi_kms_ref *ref, struct cczi_kms_binding *b, uint8_t mac[32],
+                             struct ccz_kms_store *s, struct ccz_err *err)
+{
+    char name[CCZ_KMS_NAME_SIZE];
+    memcpy(name, ref->name, sizeof(name));
+    ccz_rc rc = CCZ_E_NOT_FOUND;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_BIND_2_NEXT);
+    cczi_q_int(&q, ref->kind);
+    cczi_q_text(&q, name);
+    if (cczi_q_row(&q)) {
+        int64_t kind = cczi_q_col_int(&q, 2);
+        uint8_t num[8] = {(uint8_t)kind};
+        cczi_q_col_text(b->policy, sizeof(b->policy), &q, 0);
+        cczi_q_col_bytes(mac, 32, &q, 1);
+        cczi_q_col_text(ref->name, sizeof(ref->name), &q, 3);
+        ref->kind = kind == CCZI_KMS_KEY ? CCZI_KMS_KEY : CCZI_KMS_SECRET;
+        const struct ccz_span f[] = {CCZ_SPAN(num, 8), ccz_span_str(ref->name),
+                                     ccz_span_str(b->policy)};
+        rc = kind == CCZI_KMS_KEY || kind == CCZI_KMS_SECRET
+                 ? cczi_kms_row_check(s, "binding", f, 3, mac, err)
+                 : ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind,
+                            "a row of table \"binding\" has no known kind");
+    }
+    return cczi_q_end_after(&q, rc, err);
+}
+
+static ccz_rc move_bindings_2(uint8_t set[32], uint64_t *moved, struct ccz_kms_store *s,
+                              struct ccz_err *err)
+{
+    uint8_t mac[32];
+    struct cczi_kms_ref ref = {0};
+    struct cczi_kms_binding b = {0};
+    ccz_rc rc;
+    while ((rc = next_binding_2(&ref, &b, mac, s, err)) == CCZ_OK) {
+        rc = leave(set, s, mac);
+        if (rc == CCZ_OK)
+            rc = cczi_kms_binding_put(s, &ref, 0, b.policy, err);
+        if (rc != CCZ_OK)
+            break;
+        ++*moved;
+    }
+    return rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
+}
+
+/* ------------------------------------------------------------------------------- all */
+
+static ccz_rc move_rows(uint64_t *moved, struct ccz_kms_store *s, int64_t from, struct ccz_err *err)
 {
     uint8_t was[32], set[32] = {0};
-    struct ccz_kms_check c = {0};
+    uint64_t stay = 0;
     memcpy(was, s->head.set, sizeof(was));
-    ccz_rc rc = move_items_1(set, moved, s, err);
+    ccz_rc rc =
+        from == 1 ? move_items_1(set, moved, s, err) : cczi_kms_items_check(&stay, set, s, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_admins_check(&c, set, s, err);
+        rc = move_admins_2(set, moved, s, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_others_check(&c, set, s, err);
+        rc = move_bindings_2(set, moved, s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_policies_check(&stay, set, s, err);
     if (rc == CCZ_OK && !ccz_ct_eq(set, was, sizeof(was))) {
         ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0,
                  "rows were added, removed or replaced by earlier ones outside of the KMS");
@@ -104,8 +210,6 @@ static ccz_rc migrate_1(uint64_t *moved, struct ccz_kms_store *s, struct ccz_err
     }
     return rc;
 }
-
-/* ------------------------------------------------------------------------------- all */
 
 static ccz_rc run(struct ccz_kms_store *s, const struct cczi_kms_migration *m, int64_t now_s,
                   struct ccz_err *err)
@@ -116,12 +220,14 @@ static ccz_rc run(struct ccz_kms_store *s, const struct cczi_kms_migration *m, i
     if (rc == CCZ_OK)
         rc = cczi_kms_db_exec(&s->db, m->before, err);
     if (rc == CCZ_OK)
-        rc = migrate_1(&moved, s, err);
+        rc = move_rows(&moved, s, m->from, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_instance_make(s, now_s, err);
     char entry[128];
     int n =
         snprintf(entry, sizeof(entry),
-                 "{\"op\":\"migrate\",\"verdict\":\"accept\",\"from\":%d,\"to\":%d,\"items\":%llu}",
-                 (int)m->from, (int)m->from + 1, (unsigned long long)moved);
+                 "{\"op\":\"migrate\",\"verdict\":\"accept\",\"from\":%d,\"to\":%d,\"rows\":%llu}",
+                 (int)m->from, CCZI_KMS_SCHEMA, (unsigned long long)moved);
     if (rc == CCZ_OK)
         rc = cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
     return rc == CCZ_OK ? cczi_kms_db_exec(&s->db, m->after, err) : rc;
@@ -130,14 +236,17 @@ static ccz_rc run(struct ccz_kms_store *s, const struct cczi_kms_migration *m, i
 ccz_rc ccz_kms_migrate(const struct ccz_kms_state *state, int64_t now_s, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_kms_store) s = NULL;
-    ccz_rc rc = cczi_kms_store_open_schema(&s, state, 1, err);
+    ccz_rc rc = cczi_kms_store_open_schema(&s, state, 0, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct cczi_kms_migration *m = find(s->db.ops, 1);
-    if (!m)
-        return ccz_fail(err, CCZ_E_UNSUPPORTED, "kms:migrate", 1, "no way from schema 1 with %s",
-                        s->db.ops->name);
-    rc = cczi_kms_begin(s, err);
+    int64_t from;
+    rc = cczi_kms_db_schema(&from, &s->db, err);
+    const struct cczi_kms_migration *m = rc == CCZ_OK ? find(s->db.ops, from) : NULL;
+    if (rc == CCZ_OK && !m)
+        return ccz_fail(err, CCZ_E_UNSUPPORTED, "kms:migrate", from,
+                        "no way from schema %d with %s", (int)from, s->db.ops->name);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_begin(s, err);
     if (rc == CCZ_OK)
         rc = run(s, m, now_s, err);
     if (rc == CCZ_OK)

@@ -73,6 +73,7 @@ const struct cczi_msg_field cczi_msg_put_policy_req[] = {
 const struct cczi_msg_field cczi_msg_bind_req[] = {
     SPAN(1, cczi_msg_bind_req, item, NAME_MAX_SIZE),
     SPAN(2, cczi_msg_bind_req, policy, NAME_MAX_SIZE),
+    SPAN(3, cczi_msg_bind_req, op, NAME_MAX_SIZE),
     END,
 };
 const struct cczi_msg_field cczi_msg_delete_req[] = {

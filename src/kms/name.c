@@ -17,16 +17,56 @@ const char *cczi_kms_kind_name(enum cczi_kms_kind kind)
     return kind_names[kind];
 }
 
-const char *ccz_kms_role_name(enum ccz_kms_role role)
+static const struct {
+    const char *name;
+    uint32_t roles;
+} role_names[] = {
+    {"admin", CCZ_KMS_ROLE_ADMIN}, /* first: it prints as one */
+    {"auditor", CCZ_KMS_ROLE_AUDITOR}, {"operator", CCZ_KMS_ROLE_OPERATOR},
+    {"author", CCZ_KMS_ROLE_AUTHOR},   {"approver", CCZ_KMS_ROLE_APPROVER},
+    {"client", CCZ_KMS_ROLE_CLIENT},
+};
+enum { ROLE_NAMES = sizeof(role_names) / sizeof(role_names[0]) };
+
+void ccz_kms_roles_print(char out[CCZ_KMS_ROLES_SIZE], uint32_t roles)
 {
-    switch (role) {
-    case CCZ_KMS_ROLE_AUDITOR:
-        return "auditor";
-    case CCZ_KMS_ROLE_ADMIN:
-        return "admin";
-    default:
-        return "none";
+    size_t n = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < ROLE_NAMES; i++) {
+        if ((roles & role_names[i].roles) != role_names[i].roles)
+            continue;
+        roles &= ~role_names[i].roles;
+        n += (size_t)snprintf(out + n, CCZ_KMS_ROLES_SIZE - n, "%s%s", n ? "," : "",
+                              role_names[i].name);
     }
+    if (n == 0)
+        (void)snprintf(out, CCZ_KMS_ROLES_SIZE, "none");
+}
+
+ccz_rc ccz_kms_roles_parse(uint32_t *out, const char *text, struct ccz_err *err)
+{
+    *out = 0;
+    if (strcmp(text, "none") == 0)
+        return CCZ_OK;
+    uint32_t roles = 0;
+    for (const char *p = text;; p++) {
+        size_t n = strcspn(p, ","), i = 0;
+        while (i < ROLE_NAMES &&
+               (strlen(role_names[i].name) != n || strncmp(p, role_names[i].name, n) != 0))
+            i++;
+        if (i == ROLE_NAMES) {
+            char got[CCZ_ERR_VALUE_SIZE];
+            ccz_escape(got, sizeof(got), CCZ_SPAN(p, n));
+            return ccz_refuse(err, CCZ_E_ARG, "kms:role-name", got,
+                              "auditor, operator, author, approver, client, admin or none");
+        }
+        roles |= role_names[i].roles;
+        p += n;
+        if (*p == 0)
+            break;
+    }
+    *out = roles;
+    return CCZ_OK;
 }
 
 static bool is_name_byte(uint8_t c)

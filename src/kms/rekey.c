@@ -25,7 +25,9 @@ static ccz_rc rekey_rows(struct ccz_kms_store *s, struct cczi_kms_sealer *to, co
                          int64_t now_s, struct ccz_err *err)
 {
     uint8_t set[32] = {0};
-    ccz_rc rc = cczi_kms_admins_rekey(set, s, to, err);
+    ccz_rc rc = CCZ_OK;
+    for (unsigned t = 0; rc == CCZ_OK && t < CCZI_KMS_TABLES; t++)
+        rc = cczi_kms_rows_rekey(set, s, to, (enum cczi_kms_table_id)t, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_items_rekey(set, s, to, err);
     if (rc == CCZ_OK)

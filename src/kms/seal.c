@@ -41,9 +41,6 @@ ccz_rc cczi_kms_sealer_init(struct cczi_kms_sealer *s, const struct ccz_secret *
         rc = ccz_hkdf(s->key_check, sizeof(s->key_check), CCZ_SHA256, salt, ikm,
                       ccz_span_str("cczoo kms v1 key check"));
     if (rc == CCZ_OK)
-        rc = ccz_hkdf(s->instance, sizeof(s->instance), CCZ_SHA256, salt, ikm,
-                      ccz_span_str("cczoo kms v1 instance"));
-    if (rc == CCZ_OK)
         rc = ccz_aead_new(&s->aead, CCZ_AES_256_GCM);
     if (rc != CCZ_OK) {
         cczi_kms_sealer_deinit(s);

@@ -136,7 +136,7 @@ ccz_rc cczi_kms_sign_batch(void *arg, struct ccz_kms_store *s, struct cczi_kms_e
     for (size_t i = 0; rc == CCZ_OK && i < len; i++) {
         struct cczi_kms_entry *e = &entries[i];
         struct ccz_kms_inclusion r;
-        if (e->rc != CCZ_OK || !e->method->recorded)
+        if (e->rc != CCZ_OK || e->receipt.audit_seq == 0)
             continue;
         if (!is_signed) {
             rc = cczi_kms_signer_ensure(s, e->req->now_s, err);

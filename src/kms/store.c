@@ -2,6 +2,7 @@
 /* State folder, transactions, integrity of rows. */
 #define _POSIX_C_SOURCE 200809L
 #include "kms_priv.h"
+#include "use_priv.h"
 
 #include "master_priv.h"
 
@@ -287,8 +288,12 @@ static ccz_rc first_rows(struct ccz_kms_store *s, const uint8_t admin_spki_sha25
     cczi_q_blob(&q, CCZ_SPAN(s->sealer.key_check, sizeof(s->sealer.key_check)));
     cczi_q_blob(&q, ccz_buf_span(&head));
     rc = cczi_q_end(&q, err);
+    struct cczi_kms_admin a = {.ns = CCZI_KMS_NS_ALL, .roles = CCZ_KMS_ROLE_ADMIN};
+    memcpy(a.id, admin_spki_sha256, sizeof(a.id));
     if (rc == CCZ_OK)
-        rc = cczi_kms_admin_put(s, admin_spki_sha256, CCZ_KMS_ROLE_ADMIN, err);
+        rc = cczi_kms_admin_put(s, &a, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_instance_make(s, now_s, err);
     char hex[65], entry[160];
     ccz_hex(hex, admin_spki_sha256, 32);
     int n = snprintf(entry, sizeof(entry),
@@ -427,6 +432,10 @@ static ccz_rc equip(struct ccz_kms_store *s, struct ccz_err *err)
 {
     s->on_batch = cczi_kms_sign_batch;
     ccz_rc rc = cczi_kms_policies_new(&s->policies);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_opened_new(&s->opened);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_importer_new(&s->importer);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:store-open", 0, "out of memory");
 }
 
@@ -453,8 +462,10 @@ ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_k
         rc = cczi_kms_db_schema(&found, &s->db, err);
     if (rc == CCZ_OK && found == 0)
         return not_initialised(err, state->dir);
-    if (rc == CCZ_OK && found != schema) {
-        ccz_refuse_num(err, CCZ_E_UNSUPPORTED, "kms:schema", found, schema);
+    bool older = schema == 0 && found < CCZI_KMS_SCHEMA;
+    if (rc == CCZ_OK && found != schema && !older) {
+        ccz_refuse_num(err, CCZ_E_UNSUPPORTED, "kms:schema", found,
+                       schema ? schema : CCZI_KMS_SCHEMA - 1);
         return cczi_kms_hint(err, CCZ_E_UNSUPPORTED);
     }
     if (rc == CCZ_OK && !state->epoch)
@@ -507,7 +518,7 @@ ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret
 
 void ccz_kms_store_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE], const struct ccz_kms_store *s)
 {
-    memcpy(out, s->sealer.instance, CCZ_KMS_INSTANCE_SIZE);
+    memcpy(out, s->instance, CCZ_KMS_INSTANCE_SIZE);
 }
 
 void ccz_kms_store_free(struct ccz_kms_store *s)
@@ -519,38 +530,36 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
     cczi_kms_signer_deinit(&s->signer);
     cczi_kms_lines_free(&s->lines);
     cczi_kms_policies_free(s->policies);
+    cczi_kms_opened_free(s->opened);
+    cczi_kms_importer_free(s->importer);
     free(s);
 }
 
 /* -------------------------------------------------------------------- check */
 
-struct admins_check {
-    struct ccz_kms_store *s;
-    struct ccz_kms_check *out;
-    uint8_t *set;
-};
-
-static ccz_rc check_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err)
-{
-    (void)err;
-    struct admins_check *c = arg;
-    c->out->admins++;
-    return cczi_kms_set_toggle(c->set, &c->s->sealer, a->mac);
-}
-
-ccz_rc cczi_kms_admins_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
+ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
                              struct ccz_err *err)
 {
-    struct admins_check admins = {s, out, set};
-    return cczi_kms_admin_each(s, check_admin, &admins, err);
+    uint64_t *const counts[CCZI_KMS_TABLES] = {
+        [CCZI_KMS_T_ADMIN] = &out->admins,       [CCZI_KMS_T_BINDING] = &out->bindings,
+        [CCZI_KMS_T_QUORUM] = &out->quorums,     [CCZI_KMS_T_PROPOSAL] = &out->proposals,
+        [CCZI_KMS_T_APPROVAL] = &out->approvals, [CCZI_KMS_T_KEY_META] = &out->keys,
+        [CCZI_KMS_T_STAGED] = &out->staged,      [CCZI_KMS_T_EVIDENCE] = &out->evidence,
+    };
+    ccz_rc rc = CCZ_OK;
+    for (unsigned t = 0; rc == CCZ_OK && t < CCZI_KMS_TABLES; t++)
+        rc = cczi_kms_rows_check(counts[t], set, s, (enum cczi_kms_table_id)t, err);
+    return rc;
 }
 
 static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, struct ccz_err *err)
 {
     uint8_t set[32] = {0};
-    ccz_rc rc = cczi_kms_admins_check(out, set, s, err);
+    ccz_rc rc = cczi_kms_tables_check(out, set, s, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_items_check(out, set, s, err);
+        rc = cczi_kms_items_check(&out->versions, set, s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_policies_check(&out->policies, set, s, err);
     /* each row is genuine; is it the set that the last transaction left? */
     if (rc == CCZ_OK && !ccz_ct_eq(set, s->head.set, sizeof(set))) {
         ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0,
@@ -567,6 +576,8 @@ ccz_rc ccz_kms_store_check(struct ccz_kms_check *out, struct ccz_kms_store *s, s
     if (rc != CCZ_OK)
         return rc;
     rc = check_rows(&c, s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_instance_load(s, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_audit_check_all(&c.audit_lines, s, err);
     cczi_kms_rollback(s);

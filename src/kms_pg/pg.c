@@ -24,12 +24,41 @@ struct pg {
     struct ccz_err why;
 };
 
+#define ACCESS_SQL                                                                                 \
+    "CREATE TABLE admin(spki_sha256 BYTEA NOT NULL, namespace TEXT COLLATE \"C\" NOT NULL, kind "  \
+    "BIGINT NOT NULL,"                                                                             \
+    "  roles BIGINT NOT NULL, label TEXT COLLATE \"C\" NOT NULL, mac BYTEA NOT NULL,"              \
+    "  PRIMARY KEY (spki_sha256, namespace));"                                                     \
+    "CREATE TABLE quorum(namespace TEXT COLLATE \"C\" PRIMARY KEY, needed BIGINT NOT NULL, mac "   \
+    "BYTEA NOT NULL);"                                                                             \
+    "CREATE TABLE proposal(id BIGINT PRIMARY KEY, namespace TEXT COLLATE \"C\" NOT NULL, method "  \
+    "TEXT COLLATE \"C\" NOT NULL,"                                                                 \
+    "  body BYTEA NOT NULL, proposer BYTEA NOT NULL, created_s BIGINT NOT NULL,"                   \
+    "  expires_s BIGINT NOT NULL, state BIGINT NOT NULL, mac BYTEA NOT NULL);"                     \
+    "CREATE TABLE approval(proposal BIGINT NOT NULL, approver BYTEA NOT NULL,"                     \
+    "  time_s BIGINT NOT NULL, mac BYTEA NOT NULL, PRIMARY KEY (proposal, approver));"
+
+#define USE_SQL                                                                                    \
+    "CREATE TABLE binding(kind BIGINT NOT NULL, name TEXT COLLATE \"C\" NOT NULL, op BIGINT NOT "  \
+    "NULL,"                                                                                        \
+    "  policy TEXT COLLATE \"C\" NOT NULL, mac BYTEA NOT NULL, PRIMARY KEY (kind, name, op));"     \
+    "CREATE INDEX binding_policy ON binding(policy);"                                              \
+    "CREATE TABLE key_meta(name TEXT COLLATE \"C\" PRIMARY KEY, meta BYTEA NOT NULL, mac BYTEA "   \
+    "NOT NULL);"                                                                                   \
+    "CREATE TABLE staged(policy TEXT COLLATE \"C\" PRIMARY KEY, json BYTEA NOT NULL, sha256 "      \
+    "BYTEA NOT NULL,"                                                                              \
+    "  created_s BIGINT NOT NULL, ends_s BIGINT NOT NULL, would_accept BIGINT NOT NULL,"           \
+    "  would_refuse BIGINT NOT NULL, mac BYTEA NOT NULL);"                                         \
+    "CREATE TABLE evidence(sha256 BYTEA PRIMARY KEY, tee BIGINT NOT NULL, claims BYTEA NOT NULL,"  \
+    "  evidence BYTEA NOT NULL, first_s BIGINT NOT NULL, last_s BIGINT NOT NULL,"                  \
+    "  accepted BIGINT NOT NULL, refused BIGINT NOT NULL, mac BYTEA NOT NULL);"                    \
+    "CREATE INDEX evidence_last ON evidence(last_s);"
+
 static const char create_sql[] =
     "CREATE TABLE kms_schema(version BIGINT NOT NULL);"
-    "INSERT INTO kms_schema VALUES (2);"
+    "INSERT INTO kms_schema VALUES (3);"
     "CREATE TABLE meta(id BIGINT PRIMARY KEY CHECK (id = 1), key_check BYTEA NOT NULL, head BYTEA "
-    "NOT NULL);"
-    "CREATE TABLE admin(spki_sha256 BYTEA PRIMARY KEY, role BIGINT NOT NULL, mac BYTEA NOT NULL);"
+    "NOT NULL);" ACCESS_SQL USE_SQL
     "CREATE TABLE policy(name TEXT COLLATE \"C\" PRIMARY KEY, json BYTEA NOT NULL, sha256 BYTEA "
     "NOT NULL,"
     "  created_s BIGINT NOT NULL, mac BYTEA NOT NULL);"
@@ -40,12 +69,16 @@ static const char create_sql[] =
     "  delete_after_s BIGINT NOT NULL, metadata BYTEA NOT NULL, sealed BYTEA NOT NULL, mac BYTEA "
     "NOT NULL,"
     "  PRIMARY KEY (kind, name, version));"
-    "CREATE TABLE binding(kind BIGINT NOT NULL, name TEXT COLLATE \"C\" NOT NULL, policy TEXT "
-    "COLLATE \"C\" NOT NULL,"
-    "  mac BYTEA NOT NULL, PRIMARY KEY (kind, name));"
-    "CREATE INDEX binding_policy ON binding(policy);"
     "CREATE TABLE audit(seq BIGINT PRIMARY KEY, time_s BIGINT NOT NULL, entry BYTEA NOT NULL,"
     "  prev BYTEA NOT NULL, hash BYTEA NOT NULL);";
+
+/* PostgreSQL begins with schema 2. */
+static const struct cczi_kms_migration migrations[] = {
+    {2,
+     "ALTER TABLE admin RENAME TO admin_2; DROP INDEX binding_policy;"
+     " ALTER TABLE binding RENAME TO binding_2;" ACCESS_SQL USE_SQL,
+     "DROP TABLE admin_2; DROP TABLE binding_2; UPDATE kms_schema SET version = 3;"},
+};
 
 /* Where the common text will not do. */
 static const char *const sql_text[CCZI_SQL_LEN] = {
@@ -58,7 +91,7 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
         "   i.version AS v, i.alg AS a, i.created_s AS c, coalesce(b.policy, '') AS p, i.enabled "
         "AS e,"
         "   i.expires_s AS x, i.delete_after_s AS d, i.metadata AS m FROM item i"
-        "  LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name"
+        "  LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name AND b.op = 0"
         "  WHERE i.kind < 3 AND (i.kind, i.name) > ($1::bigint, $2::text) ORDER BY i.kind, i.name, "
         "i.version DESC)"
         " UNION ALL SELECT 3::bigint, name, 0::bigint, '', created_s, '', 1::bigint, 0::bigint, "
@@ -490,6 +523,8 @@ const struct ccz_kms_backend *ccz_kms_postgresql(void)
         .schema = schema,
         .exec = exec,
         .create_sql = create_sql,
+        .migrations = migrations,
+        .migrations_len = sizeof(migrations) / sizeof(migrations[0]),
         .first = first,
         .next = next,
         .col_int = col_int,

@@ -165,7 +165,7 @@ static void add_call(struct fix_batch *b, const struct call *c)
                                    .new_version = c->number};
     struct cczi_msg_put_policy_req policy = {fix_str(c->name), fix_str(c->value), c->number};
     struct cczi_msg_release_req release = {fix_str(c->name), c->number};
-    struct cczi_msg_bind_req bind = {fix_str(c->name), fix_str(c->policy)};
+    struct cczi_msg_bind_req bind = {.item = fix_str(c->name), .policy = fix_str(c->policy)};
     struct cczi_msg_delete_req del = {.target = fix_str(c->name), .version = c->number}, now = del;
     now.no_recovery = 1;
     struct cczi_msg_name name = {fix_str(c->name)};
@@ -208,6 +208,8 @@ static void test_parity(void)
         struct ccz_kms_store *lite = fix_memory_store(), *pg = open_at(g_info);
         lite->on_batch = pg->on_batch =
             NULL; /* each has a key of its own, and signatures are random */
+        memcpy(pg->instance, lite->instance,
+               sizeof(pg->instance)); /* and each is a KMS of its own */
         for (size_t from = 0; from < CALLS; from += size) {
             fix_batch_begin(&g_batch);
             fix_batch_begin(&g_other);
@@ -308,7 +310,7 @@ static void test_tamper(void)
     } tampers[] = {
         {"UPDATE item SET sealed = sealed || '\\x00' WHERE name = 'model'", "kms:row-mac"},
         {"UPDATE binding SET policy = 'other' WHERE name = 'model'", "kms:row-mac"},
-        {"UPDATE admin SET role = 2", "kms:row-mac"},
+        {"UPDATE admin SET roles = 15, kind = 1", "kms:row-mac"},
         {"UPDATE admin SET mac = '\\x00'", "kms:row-mac"},
         {"DELETE FROM policy WHERE name = 'other'", "kms:row-set"},
         {"UPDATE audit SET time_s = 1 WHERE seq = 3", "kms:audit-chain"},

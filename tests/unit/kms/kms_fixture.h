@@ -199,6 +199,44 @@ static inline void fix_populate(struct ccz_kms_store *s)
         fix_die("cannot populate");
 }
 
+/* A row in each table that fix_populate() leaves empty, whatever it means. */
+static inline void fix_rows(struct ccz_kms_store *s)
+{
+    struct cczi_kms_proposal p = {.id = 1,
+                                  .ns = "team",
+                                  .method = "PutPolicy",
+                                  .body = ccz_span_str("body"),
+                                  .created_s = FIX_NOW,
+                                  .expires_s = FIX_NOW + 60,
+                                  .state = CCZI_KMS_DONE};
+    struct cczi_kms_approval a = {.proposal = 1, .time_s = FIX_NOW};
+    struct cczi_kms_staged st = {.policy = "server",
+                                 .json = ccz_span_str(fix_policy_other),
+                                 .created_s = FIX_NOW,
+                                 .ends_s = FIX_NOW + 60,
+                                 .would_accept = 1,
+                                 .would_refuse = 2};
+    struct cczi_kms_evidence e = {.tee = CCZ_TEE_SGX,
+                                  .claims = ccz_span_str("claims"),
+                                  .evidence = ccz_span_str("evidence"),
+                                  .first_s = FIX_NOW,
+                                  .last_s = FIX_NOW + 1,
+                                  .accepted = 3,
+                                  .refused = 4};
+    fix_spki(p.proposer, FIX_ADMIN);
+    fix_spki(a.approver, FIX_AUDITOR);
+    fix_spki(e.id, FIX_WORKLOAD);
+    bool ok = cczi_kms_begin(s, NULL) == CCZ_OK;
+    ok = ok && cczi_kms_quorum_put(s, "team", 2, NULL) == CCZ_OK;
+    ok = ok && cczi_kms_proposal_put(s, &p, NULL) == CCZ_OK;
+    ok = ok && cczi_kms_approval_put(s, &a, NULL) == CCZ_OK;
+    ok = ok && cczi_kms_key_meta_row_put(s, "k", ccz_span_str("meta"), NULL) == CCZ_OK;
+    ok = ok && cczi_kms_staged_put(s, &st, NULL) == CCZ_OK;
+    ok = ok && cczi_kms_evidence_put(s, &e, NULL) == CCZ_OK;
+    if (!ok || cczi_kms_commit(s, NULL) != CCZ_OK)
+        fix_die("cannot fill every table");
+}
+
 /* A batch of calls with what they borrow. */
 struct fix_batch {
     struct cczi_kms_entry entry[CCZI_KMS_BATCH_MAX];

@@ -65,7 +65,8 @@ static void good_request(struct ccz_buf *b, const char *method)
                                    .policy = ccz_span_str("server")};
     struct cczi_msg_put_req secret = {.name = ccz_span_str("new"), .value = ccz_span_str("value")};
     struct cczi_msg_put_policy_req policy = {ccz_span_str("new"), ccz_span_str(fix_policy), 0};
-    struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("server")};
+    struct cczi_msg_bind_req bind = {.item = ccz_span_str("secret/loose"),
+                                     .policy = ccz_span_str("server")};
     struct cczi_msg_delete_req del = {.target = ccz_span_str("secret/loose")},
                                key_model = {.target = ccz_span_str("key/model")};
     struct cczi_msg_name policy_name = {ccz_span_str("server")}, item = {ccz_span_str("key/model")},
@@ -100,6 +101,14 @@ static void good_request(struct ccz_buf *b, const char *method)
             return;
         }
     fix_die("a method without a request: add one");
+}
+
+/* Those of keys that work inside have kms.use_who. */
+static bool is_of_keys(const struct cczi_kms_method *m)
+{
+    const struct cczi_kms_method *first = cczi_kms_method_find(CCZI_KMS_SERVICE "Generate"),
+                                 *last = cczi_kms_method_find(CCZI_KMS_SERVICE "PublicKey");
+    return m >= first && m <= last;
 }
 
 /* What each kind of peer gets, by the kind of method; "" = it is done. */
@@ -137,6 +146,8 @@ static void test_who(void)
     ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
     for (size_t i = 0; i < cczi_kms_methods_len; i++) {
         const struct cczi_kms_method *m = &cczi_kms_methods[i];
+        if (is_of_keys(m))
+            continue;
         good_request(&body, m->name);
         for (int who = 0; who < FIX_WHO_LEN; who++) {
             struct ccz_kms_store *s = fix_memory_store();
@@ -144,9 +155,9 @@ static void test_who(void)
             prepare(s, m->name);
             uint64_t before = audit_lines(s);
             struct ccz_err err = {0};
-            const char *want = expected_where[m->workload                     ? 0
-                                              : m->role == CCZ_KMS_ROLE_ADMIN ? 1
-                                                                              : 2][who];
+            const char *want = expected_where[m->workload                        ? 0
+                                              : m->roles != CCZ_KMS_ROLE_AUDITOR ? 1
+                                                                                 : 2][who];
             start_log();
             ccz_rc rc = fix_call(&out, s, (enum fix_who)who, m->name, ccz_buf_span(&body), &err);
             ccz_log_install(NULL, NULL, CCZ_LOG_ERROR);
@@ -276,7 +287,8 @@ static void test_instance(void)
     instance_of(id[3], other, "key/model");
     ccz_kms_store_instance(own, s);
     CHECK(memcmp(id[0], own, sizeof(own)) == 0 && memcmp(id[0], id[1], sizeof(own)) == 0);
-    CHECK(memcmp(id[0], id[2], sizeof(own)) == 0 && memcmp(id[0], id[3], sizeof(own)) != 0);
+    /* another store, and be it under the same master key, is another KMS */
+    CHECK(memcmp(id[0], id[2], sizeof(own)) != 0 && memcmp(id[0], id[3], sizeof(own)) != 0);
     CCZ_AUTO_BUF out;
     ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
     struct cczi_msg_status st = {0};
@@ -477,10 +489,12 @@ static void test_policy(void)
     REFUSED(fix_msg(&out, s, FIX_AUDITOR, "GetPolicy", cczi_msg_name, &name, &err), CCZ_E_NOT_FOUND,
             "kms:not-found");
 
-    struct cczi_msg_bind_req bind = {ccz_span_str("key/absent"), ccz_span_str("other")};
+    struct cczi_msg_bind_req bind = {.item = ccz_span_str("key/absent"),
+                                     .policy = ccz_span_str("other")};
     REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err), CCZ_E_NOT_FOUND,
             "kms:not-found");
-    bind = (struct cczi_msg_bind_req){ccz_span_str("key/model"), ccz_span_str("absent")};
+    bind = (struct cczi_msg_bind_req){.item = ccz_span_str("key/model"),
+                                      .policy = ccz_span_str("absent")};
     REFUSED(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err), CCZ_E_NOT_FOUND,
             "kms:not-found");
     bind.item = ccz_span_str("policy/server");

@@ -681,7 +681,8 @@ static void test_store_signer(void)
                                         "secret/audit-signing", "policy/audit-signing"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct ccz_err err = {0};
-        struct cczi_msg_bind_req bind = {ccz_span_str(names[i]), ccz_span_str("server")};
+        struct cczi_msg_bind_req bind = {.item = ccz_span_str(names[i]),
+                                         .policy = ccz_span_str("server")};
         struct cczi_msg_delete_req del = {.target = ccz_span_str(names[i])};
         struct cczi_msg_name name = {ccz_span_str(names[i])};
         CHECK(fix_release(NULL, s, FIX_WORKLOAD, names[i], 0, &err) != CCZ_OK);

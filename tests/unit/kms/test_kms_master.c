@@ -438,7 +438,9 @@ static void check_tables(void)
     CHECK(sqlite3_open(dir_path("kms/kms.sqlite"), &db) == SQLITE_OK);
     CHECK(sqlite3_prepare_v2(db, sql, -1, &st, NULL) == SQLITE_OK &&
           sqlite3_step(st) == SQLITE_ROW);
-    CHECK(strcmp((const char *)sqlite3_column_text(st, 0), "admin,binding,item,policy") == 0);
+    CHECK(strcmp((const char *)sqlite3_column_text(st, 0),
+                 "admin,approval,binding,evidence,item,key_meta,policy,proposal,quorum,staged") ==
+          0);
     CHECK(sqlite3_finalize(st) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
 }
 
@@ -457,10 +459,16 @@ static void test_rekey(void)
     CCZ_AUTO(ccz_kms_store) s = NULL;
     dir_copy("kms", "before");
     CHECK(dir_open(&s, NULL, NULL, &err) == CCZ_OK);
+    uint8_t id[CCZ_KMS_INSTANCE_SIZE], same[CCZ_KMS_INSTANCE_SIZE];
+    ccz_kms_store_instance(id, s);
+    fix_rows(s);
     log_key(signs, s);
     CCZ_AUTO(ccz_kms_master) to = dir_master("shamir:2/3", NULL);
     CHECK(ccz_kms_rekey(s, to, FIX_NOW + 1, &err) == CCZ_OK);
-    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK); /* every MAC, value and the set */
+    struct ccz_kms_check c;
+    CHECK(ccz_kms_store_check(&c, s, &err) == CCZ_OK); /* every MAC, value and the set */
+    CHECK(c.admins == 2 && c.bindings == 2 && c.quorums == 1 && c.proposals == 1 &&
+          c.approvals == 1 && c.keys == 1 && c.staged == 1 && c.evidence == 1);
     check_values(s);
     CHECK(fix_put_secret(s, "after", "v", "server", false, &err) == CCZ_OK);
     ccz_kms_store_free(ccz_kms_store_take(&s));
@@ -482,6 +490,8 @@ static void test_rekey(void)
     CHECK(dir_has("kms/master.key.old"));
     CHECK(dir_open(&s, NULL, NULL, &err) == CCZ_OK);
     check_values(s);
+    ccz_kms_store_instance(same, s); /* it is the same KMS for whoever pinned it */
+    CHECK(memcmp(id, same, sizeof(id)) == 0);
     log_key(still, s);
     CHECK(memcmp(signs, still, 32) == 0); /* receipts of before and after are under one key */
     ccz_kms_store_free(ccz_kms_store_take(&s));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A state folder that a server of schema 1 left (tests/vectors/kms/v1) becomes one of schema 2, or stays as it is. */
+/* A state folder that a server of schema 1 left (tests/vectors/kms/v1) becomes one of schema 3, or stays as it is. */
 #define _GNU_SOURCE
 #include "kms/kms_fixture.h"
 #include "kms/kms_temp.h"
@@ -87,7 +87,7 @@ static void test_migrate(void)
     ccz_kms_store_free(s);
     sqlite3 *db; /* the old table is gone */
     CHECK(sqlite3_open(dir_path("kms.sqlite"), &db) == SQLITE_OK);
-    CHECK(sqlite3_exec(db, "SELECT * FROM item_1", NULL, NULL, NULL) == SQLITE_ERROR &&
+    CHECK(sqlite3_exec(db, "SELECT * FROM admin_2", NULL, NULL, NULL) == SQLITE_ERROR &&
           sqlite3_close(db) == SQLITE_OK);
 }
 
@@ -130,7 +130,7 @@ static void test_migrate_tampered(void)
 /* kill -9 at any moment: it is an old store or a new one, and complete. */
 static void test_migrate_killed(void)
 {
-    bool seen[3] = {false};
+    bool seen[4] = {false};
     for (int cycle = 0; cycle < 24; cycle++) {
         struct ccz_kms_state st = old_state();
         struct ccz_err err = {0};
@@ -142,9 +142,9 @@ static void test_migrate_killed(void)
         (void)usleep((useconds_t)(cycle * 700));
         CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
         int64_t schema = schema_of();
-        CHECK(schema == 1 || schema == 2);
+        CHECK(schema == 1 || schema == 3);
         seen[schema] = true;
-        CHECK(schema == 2 || ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
+        CHECK(schema == 3 || ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
         CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_OK);
         struct ccz_kms_check c;
         CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK && c.versions == 4 && c.audit_lines == 10);
@@ -160,10 +160,10 @@ static void test_schema_newer(void)
     struct ccz_err err = {0};
     struct ccz_kms_store *s;
     CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
-    attack("PRAGMA user_version = 3");
+    attack("PRAGMA user_version = 4");
     CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
           strcmp(err.where, "kms:schema") == 0);
-    CHECK(strcmp(err.got, "3") == 0 && strcmp(err.expected, "2") == 0);
+    CHECK(strcmp(err.got, "4") == 0 && strcmp(err.expected, "3") == 0);
     CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_UNSUPPORTED &&
           strcmp(err.where, "kms:schema") == 0);
     uint8_t spki[32] = {0};

@@ -529,7 +529,8 @@ static void answer_of(struct ccz_kms_store *s, int which)
                  {"List", FIX_ADMIN}};
     struct cczi_msg_release_req release = {ccz_span_str("key/model"), 0};
     struct cczi_msg_put_req key = {.name = ccz_span_str("new"), .alg = ccz_span_str("aes-256")};
-    struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("server")};
+    struct cczi_msg_bind_req bind = {.item = ccz_span_str("secret/loose"),
+                                     .policy = ccz_span_str("server")};
     struct cczi_msg_name policy = {ccz_span_str("server")};
     const struct cczi_msg_field *fields[] = {
         cczi_msg_release_req, cczi_msg_put_req, cczi_msg_bind_req, cczi_msg_name,

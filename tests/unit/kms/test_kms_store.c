@@ -98,8 +98,6 @@ static void test_seal(void)
     ccz_secret_bytes(master)[31] ^= 1;
     CHECK(cczi_kms_sealer_init(&other, master, NULL) == CCZ_OK);
     CHECK(memcmp(s.key_check, other.key_check, sizeof(s.key_check)) != 0);
-    CHECK(memcmp(s.instance, other.instance, sizeof(s.instance)) != 0 &&
-          memcmp(s.instance, s.key_check, sizeof(s.instance)) != 0);
     ccz_secret_free(master);
 
     struct cczi_kms_slot slot = {.ref = {CCZI_KMS_KEY, "model"}, .version = 2, .alg = "aes-128"};
@@ -283,15 +281,17 @@ static void test_admins(void)
     struct ccz_err err = {0};
     struct cczi_kms_admin a;
     CHECK(ccz_kms_store_set_admin(s, auditor, CCZ_KMS_ROLE_AUDITOR, FIX_NOW, &err) == CCZ_OK);
-    CHECK(cczi_kms_admin_get(&a, s, auditor, NULL) == CCZ_OK && a.role == CCZ_KMS_ROLE_AUDITOR);
+    CHECK(cczi_kms_admin_get(&a, s, auditor, CCZI_KMS_NS_ALL, NULL) == CCZ_OK &&
+          a.roles == CCZ_KMS_ROLE_AUDITOR);
     /* neither removed nor demoted: somebody must be able to administer */
     CHECK(ccz_kms_store_set_admin(s, admin, CCZ_KMS_ROLE_NONE, FIX_NOW, &err) == CCZ_E_DENIED);
     CHECK(ccz_kms_store_set_admin(s, admin, CCZ_KMS_ROLE_AUDITOR, FIX_NOW, &err) == CCZ_E_DENIED);
     CHECK(strcmp(err.where, "kms:last-admin") == 0);
-    CHECK(cczi_kms_admin_get(&a, s, admin, NULL) == CCZ_OK && a.role == CCZ_KMS_ROLE_ADMIN);
+    CHECK(cczi_kms_admin_get(&a, s, admin, CCZI_KMS_NS_ALL, NULL) == CCZ_OK &&
+          a.roles == CCZ_KMS_ROLE_ADMIN);
     CHECK(ccz_kms_store_set_admin(s, auditor, CCZ_KMS_ROLE_ADMIN, FIX_NOW, &err) == CCZ_OK);
     CHECK(ccz_kms_store_set_admin(s, admin, CCZ_KMS_ROLE_NONE, FIX_NOW, &err) == CCZ_OK);
-    CHECK(cczi_kms_admin_get(&a, s, admin, NULL) == CCZ_E_NOT_FOUND);
+    CHECK(cczi_kms_admin_get(&a, s, admin, CCZI_KMS_NS_ALL, NULL) == CCZ_E_NOT_FOUND);
     struct ccz_kms_check c;
     CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK && c.admins == 1 && c.audit_lines == 4);
     ccz_kms_store_free(s);
@@ -345,6 +345,7 @@ static const struct tamper {
     {"UPDATE binding SET name = 'tight' WHERE name = 'db/password'", "kms:row-mac"},
     {"UPDATE binding SET kind = 2 WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE binding SET kind = 3 WHERE name = 'model'", "kms:row-mac"},
+    {"UPDATE binding SET op = 1 WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE binding SET mac = zeroblob(32) WHERE name = 'model'", "kms:row-mac"},
     {"UPDATE policy SET json = (SELECT json FROM policy WHERE name = 'other') WHERE name = "
      "'server'",
@@ -353,16 +354,61 @@ static const struct tamper {
     {"UPDATE policy SET created_s = 0 WHERE name = 'server'", "kms:row-mac"},
     {"UPDATE policy SET name = 'swap' WHERE name = 'server'", "kms:row-mac"},
     {"UPDATE policy SET mac = zeroblob(32) WHERE name = 'server'", "kms:row-mac"},
-    {"UPDATE admin SET role = 2", "kms:row-mac"},
-    {"UPDATE admin SET role = 258 WHERE role = 2", "kms:row-mac"},
-    {"UPDATE admin SET spki_sha256 = zeroblob(32) WHERE role = 2", "kms:row-mac"},
-    {"UPDATE admin SET mac = zeroblob(32) WHERE role = 1", "kms:row-mac"},
+    {"UPDATE admin SET roles = 15 WHERE roles = 1", "kms:row-mac"},
+    {"UPDATE admin SET roles = 4294967311 WHERE roles = 15", "kms:row-mac"},
+    {"UPDATE admin SET kind = 1 WHERE roles = 15", "kms:row-mac"},
+    {"UPDATE admin SET namespace = 'team' WHERE roles = 15", "kms:row-mac"},
+    {"UPDATE admin SET label = 'somebody' WHERE roles = 15", "kms:row-mac"},
+    {"UPDATE admin SET spki_sha256 = zeroblob(32) WHERE roles = 15", "kms:row-mac"},
+    {"UPDATE admin SET mac = zeroblob(32) WHERE roles = 1", "kms:row-mac"},
+    {"UPDATE quorum SET needed = 1", "kms:row-mac"},
+    {"UPDATE quorum SET namespace = 'tea'", "kms:row-mac"},
+    {"UPDATE quorum SET mac = zeroblob(32)", "kms:row-mac"},
+    {"UPDATE proposal SET id = 2", "kms:row-mac"},
+    {"UPDATE proposal SET namespace = 'tea'", "kms:row-mac"},
+    {"UPDATE proposal SET method = 'Bind'", "kms:row-mac"},
+    {"UPDATE proposal SET body = x'00'", "kms:row-mac"},
+    {"UPDATE proposal SET proposer = zeroblob(32)", "kms:row-mac"},
+    {"UPDATE proposal SET created_s = 0", "kms:row-mac"},
+    {"UPDATE proposal SET expires_s = 9999999999", "kms:row-mac"},
+    {"UPDATE proposal SET state = 1", "kms:row-mac"},
+    {"UPDATE proposal SET mac = zeroblob(32)", "kms:row-mac"},
+    {"UPDATE approval SET proposal = 2", "kms:row-mac"},
+    {"UPDATE approval SET approver = zeroblob(32)", "kms:row-mac"},
+    {"UPDATE approval SET time_s = 0", "kms:row-mac"},
+    {"UPDATE approval SET mac = zeroblob(32)", "kms:row-mac"},
+    {"UPDATE key_meta SET name = 'l'", "kms:row-mac"},
+    {"UPDATE key_meta SET meta = x'00'", "kms:row-mac"},
+    {"UPDATE key_meta SET mac = zeroblob(32)", "kms:row-mac"},
+    {"UPDATE staged SET policy = 'other'", "kms:row-mac"},
+    {"UPDATE staged SET json = x'00'", "kms:row-mac"},
+    {"UPDATE staged SET sha256 = x'00'", "kms:row-mac"},
+    {"UPDATE staged SET created_s = 0", "kms:row-mac"},
+    {"UPDATE staged SET ends_s = 0", "kms:row-mac"},
+    {"UPDATE staged SET would_accept = 0", "kms:row-mac"},
+    {"UPDATE staged SET would_refuse = 0", "kms:row-mac"},
+    {"UPDATE staged SET mac = zeroblob(32)", "kms:row-mac"},
+    {"UPDATE evidence SET sha256 = zeroblob(32)", "kms:row-mac"},
+    {"UPDATE evidence SET tee = 2", "kms:row-mac"},
+    {"UPDATE evidence SET claims = x'00'", "kms:row-mac"},
+    {"UPDATE evidence SET evidence = x'00'", "kms:row-mac"},
+    {"UPDATE evidence SET first_s = 0", "kms:row-mac"},
+    {"UPDATE evidence SET last_s = 0", "kms:row-mac"},
+    {"UPDATE evidence SET accepted = 0", "kms:row-mac"},
+    {"UPDATE evidence SET refused = 0", "kms:row-mac"},
+    {"UPDATE evidence SET mac = zeroblob(32)", "kms:row-mac"},
     /* rows that are genuine in themselves: taken away */
     {"DELETE FROM item WHERE name = 'model'", "kms:row-set"},
     {"DELETE FROM item WHERE name = 'db/password' AND version = 2", "kms:row-set"},
     {"DELETE FROM binding WHERE name = 'model'", "kms:row-set"},
     {"DELETE FROM policy WHERE name = 'other'", "kms:row-set"},
-    {"DELETE FROM admin WHERE role = 1", "kms:row-set"},
+    {"DELETE FROM admin WHERE roles = 1", "kms:row-set"},
+    {"DELETE FROM quorum", "kms:row-set"},
+    {"DELETE FROM proposal", "kms:row-set"},
+    {"DELETE FROM approval", "kms:row-set"},
+    {"DELETE FROM key_meta", "kms:row-set"},
+    {"DELETE FROM staged", "kms:row-set"},
+    {"DELETE FROM evidence", "kms:row-set"},
     /* and brought back from an older copy of the database */
     {"DELETE FROM binding; INSERT INTO binding SELECT * FROM old.binding", "kms:row-set"},
     {"DELETE FROM policy; INSERT INTO policy SELECT * FROM old.policy", "kms:row-set"},
@@ -396,13 +442,15 @@ static void test_tamper(void)
      * removed later */
     struct ccz_kms_store *s = open_store();
     fix_populate(s);
+    fix_rows(s);
     CHECK(fix_create_key(s, "deleted", "aes-256", (struct ccz_span){0}, "server", NULL) == CCZ_OK);
     ccz_kms_store_free(s);
     copy_db("kms.sqlite", "old.sqlite");
     s = open_store();
     struct cczi_msg_delete_req del = {.target = ccz_span_str("key/deleted"), .no_recovery = 1};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, NULL) == CCZ_OK);
-    struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("other")};
+    struct cczi_msg_bind_req bind = {.item = ccz_span_str("secret/loose"),
+                                     .policy = ccz_span_str("other")};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, NULL) == CCZ_OK);
     CHECK(fix_put_policy(s, "server", fix_policy_empty, true, NULL) == CCZ_OK);
     uint8_t spki[32];
@@ -509,7 +557,7 @@ static void test_tamper_live(void)
               NULL) == CCZ_OK);
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_SIG);
     CHECK(strcmp(err.where, "kms:row-mac") == 0);
-    CHECK(cczi_kms_db_exec(&s->db, "UPDATE admin SET role = 2 WHERE role = 1", NULL) == CCZ_OK);
+    CHECK(cczi_kms_db_exec(&s->db, "UPDATE admin SET roles = 15 WHERE roles = 1", NULL) == CCZ_OK);
     CHECK(fix_call(NULL, s, FIX_AUDITOR, "Status", (struct ccz_span){0}, &err) == CCZ_E_SIG);
     CHECK(strcmp(err.where, "kms:row-mac") == 0);
     CHECK(cczi_kms_db_exec(&s->db, "UPDATE item SET sealed = CAST(sealed || x'00' AS BLOB)",

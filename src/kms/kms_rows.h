@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZ_KMS_ROWS_H
+#define CCZ_KMS_ROWS_H
+/*
+ * Rows of most tables of the store (schema 3), all by the same rules: a row has its MAC over every column, is part of the set
+ * of rows that the head seals, is checked before it is used, found by ccz_kms_store_check() and carried over by a rekey.
+ * Tables item, policy, audit and meta have functions of their own (item.c, audit.c, store.c). Included by kms_priv.h.
+ */
+#include <cczoo/kms.h>
+
+#include "kms_db.h"
+
+struct cczi_kms_sealer;
+struct cczi_kms_ref;
+
+/* --------------------------------------------------------------------------- rows.c */
+
+enum { CCZI_KMS_COLS_MAX = 9 };
+enum cczi_kms_table_id {
+    CCZI_KMS_T_ADMIN,
+    CCZI_KMS_T_BINDING,
+    CCZI_KMS_T_QUORUM,
+    CCZI_KMS_T_PROPOSAL,
+    CCZI_KMS_T_APPROVAL,
+    CCZI_KMS_T_KEY_META,
+    CCZI_KMS_T_STAGED,
+    CCZI_KMS_T_EVIDENCE,
+    CCZI_KMS_TABLES
+};
+/* How a table looks: its key columns come first, in SELECTs the MAC last. */
+struct cczi_kms_table {
+    const char *mac_name; /* with the schema that its columns are of, so that no older row passes */
+    const char *types;    /* of its columns: i number, t text, b bytes */
+    size_t keys;
+    enum cczi_kms_sql get, put, del, all, rekey;
+};
+extern const struct cczi_kms_table cczi_kms_tables[CCZI_KMS_TABLES];
+
+/* Columns of one row. What is added is borrowed; what is read lies in `bytes` until the next read. */
+struct cczi_kms_row {
+    struct cczi_kms_param col[CCZI_KMS_COLS_MAX];
+    size_t len;
+    uint8_t mac[32];
+    struct ccz_buf bytes;
+};
+void cczi_kms_row_init(struct cczi_kms_row *r);
+void cczi_kms_row_deinit(struct cczi_kms_row *r);
+void cczi_kms_row_start(struct cczi_kms_row *r); /* no columns; next come those of a key */
+void cczi_kms_row_int(struct cczi_kms_row *r, int64_t v);
+void cczi_kms_row_text(struct cczi_kms_row *r, const char *s);
+void cczi_kms_row_blob(struct cczi_kms_row *r, struct ccz_span s);
+
+/* The row whose key columns @p r has; those stay the caller's, as an answer for another key has another MAC.
+ * @retval CCZ_E_NOT_FOUND there is none (err is not filled) */
+ccz_rc cczi_kms_row_get(struct cczi_kms_row *r, struct ccz_kms_store *s, enum cczi_kms_table_id t,
+                        struct ccz_err *err);
+/* All columns given; replaces a row of the same key. Sets r->mac. */
+ccz_rc cczi_kms_row_put(struct ccz_kms_store *s, enum cczi_kms_table_id t, struct cczi_kms_row *r,
+                        struct ccz_err *err);
+/* By its key columns. @retval CCZ_E_NOT_FOUND there is none (err is not filled) */
+ccz_rc cczi_kms_row_delete(struct ccz_kms_store *s, enum cczi_kms_table_id t,
+                           const struct cczi_kms_row *key, struct ccz_err *err);
+/* Calls fn for each row that @p sql selects by the key columns in @p key (NULL or none: all rows); stops at the first error.
+ * fn must not run statements: one at a time has rows. */
+typedef ccz_rc (*cczi_kms_row_fn)(void *arg, const struct cczi_kms_row *r, struct ccz_err *err);
+ccz_rc cczi_kms_row_each(struct ccz_kms_store *s, enum cczi_kms_table_id t, enum cczi_kms_sql sql,
+                         const struct cczi_kms_row *key, cczi_kms_row_fn fn, void *arg,
+                         struct ccz_err *err);
+/* Toggles the MAC of each row into `set`, after it was checked. */
+ccz_rc cczi_kms_rows_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+                           enum cczi_kms_table_id t, struct ccz_err *err);
+/* Every row gets its MAC under `to`, which is toggled into `set`. */
+ccz_rc cczi_kms_rows_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+                           enum cczi_kms_table_id t, struct ccz_err *err);
+
+/* ------------------------------------------------------------------------- tables.c */
+
+/*
+ * The rows as structures. get: CCZ_E_NOT_FOUND (err not filled) if there is none; put replaces; each calls fn with what is
+ * borrowed during the call, and fn must not run statements. Spans of what get gives lie in @p keep, which the caller has
+ * initialised and frees. Inside a transaction only.
+ */
+
+#define CCZI_KMS_LABEL_SIZE 65 /* and its NUL */
+
+/* A namespace is the part of a name before its first '/', "" for a name without one; "*" stands for all of them. */
+#define CCZI_KMS_NS_ALL "*"
+
+enum cczi_kms_principal { CCZI_KMS_PINNED = 0 /* a key */, CCZI_KMS_TOKEN = 1 /* a subject */ };
+struct cczi_kms_admin {
+    uint8_t id[32]; /* SHA-256 of the SubjectPublicKeyInfo, or of a token's subject */
+    char ns[CCZ_KMS_NAME_SIZE];
+    enum cczi_kms_principal kind;
+    uint32_t roles; /* enum ccz_kms_role */
+    char label[CCZI_KMS_LABEL_SIZE];
+};
+ccz_rc cczi_kms_admin_get(struct cczi_kms_admin *out, struct ccz_kms_store *s, const uint8_t id[32],
+                          const char *ns, struct ccz_err *err);
+/* Roles of 0 take the row away. */
+ccz_rc cczi_kms_admin_put(struct ccz_kms_store *s, const struct cczi_kms_admin *a,
+                          struct ccz_err *err);
+typedef ccz_rc (*cczi_kms_admin_fn)(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err);
+/* @param id  NULL = of everybody */
+ccz_rc cczi_kms_admin_each(struct ccz_kms_store *s, const uint8_t *id, cczi_kms_admin_fn fn,
+                           void *arg, struct ccz_err *err);
+
+/* An item (or key) is used for `op` under `policy`. op 0: release, and every operation without a binding of its own. */
+struct cczi_kms_binding {
+    char policy[CCZ_KMS_NAME_SIZE];
+};
+ccz_rc cczi_kms_binding_get(struct cczi_kms_binding *out, struct ccz_kms_store *s,
+                            const struct cczi_kms_ref *ref, uint32_t op, struct ccz_err *err);
+ccz_rc cczi_kms_binding_put(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, uint32_t op,
+                            const char *policy, struct ccz_err *err);
+ccz_rc cczi_kms_binding_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, uint32_t op,
+                               struct ccz_err *err);
+/* Of all operations; CCZ_OK also if there are none. */
+ccz_rc cczi_kms_binding_delete_all(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
+                                   struct ccz_err *err);
+typedef ccz_rc (*cczi_kms_binding_fn)(void *arg, uint32_t op, const char *policy,
+                                      struct ccz_err *err);
+ccz_rc cczi_kms_binding_each(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
+                             cczi_kms_binding_fn fn, void *arg, struct ccz_err *err);
+
+/* How many approvals a guarded method needs; 0 (also without a row) = none, it is called directly. */
+ccz_rc cczi_kms_quorum_get(uint32_t *needed, struct ccz_kms_store *s, const char *ns,
+                           struct ccz_err *err);
+ccz_rc cczi_kms_quorum_put(struct ccz_kms_store *s, const char *ns, uint32_t needed,
+                           struct ccz_err *err);
+typedef ccz_rc (*cczi_kms_quorum_fn)(void *arg, const char *ns, uint32_t needed,
+                                     struct ccz_err *err);
+ccz_rc cczi_kms_quorum_each(struct ccz_kms_store *s, cczi_kms_quorum_fn fn, void *arg,
+                            struct ccz_err *err);
+
+enum cczi_kms_proposal_state {
+    CCZI_KMS_OPEN = 1,
+    CCZI_KMS_DONE = 2,
+    CCZI_KMS_REJECTED = 3,
+    CCZI_KMS_EXPIRED = 4
+};
+struct cczi_kms_proposal {
+    uint64_t id; /* 1, 2, ... */
+    char ns[CCZ_KMS_NAME_SIZE];
+    char method[32];
+    struct ccz_span body; /* protobuf of the method's request */
+    uint8_t proposer[32];
+    int64_t created_s, expires_s;
+    enum cczi_kms_proposal_state state;
+};
+ccz_rc cczi_kms_proposal_get(struct cczi_kms_proposal *out, struct cczi_kms_row *keep,
+                             struct ccz_kms_store *s, uint64_t id, struct ccz_err *err);
+ccz_rc cczi_kms_proposal_put(struct ccz_kms_store *s, const struct cczi_kms_proposal *p,
+                             struct ccz_err *err);
+ccz_rc cczi_kms_proposal_last(uint64_t *id, struct ccz_kms_store *s, struct ccz_err *err);
+typedef ccz_rc (*cczi_kms_proposal_fn)(void *arg, const struct cczi_kms_proposal *p,
+                                       struct ccz_err *err);
+ccz_rc cczi_kms_proposal_each(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
+                              struct ccz_err *err);
+
+struct cczi_kms_approval {
+    uint64_t proposal;
+    uint8_t approver[32];
+    int64_t time_s;
+};
+ccz_rc cczi_kms_approval_put(struct ccz_kms_store *s, const struct cczi_kms_approval *a,
+                             struct ccz_err *err);
+typedef ccz_rc (*cczi_kms_approval_fn)(void *arg, const struct cczi_kms_approval *a,
+                                       struct ccz_err *err);
+/* Of one proposal. */
+ccz_rc cczi_kms_approval_each(struct ccz_kms_store *s, uint64_t proposal, cczi_kms_approval_fn fn,
+                              void *arg, struct ccz_err *err);
+
+/* What a key that works inside the KMS is like (kms_keys.h); @p meta as cczi_kms_key_meta_put() writes it. */
+ccz_rc cczi_kms_key_meta_row_get(struct ccz_span *meta, struct cczi_kms_row *keep,
+                                 struct ccz_kms_store *s, const char *name, struct ccz_err *err);
+ccz_rc cczi_kms_key_meta_row_put(struct ccz_kms_store *s, const char *name, struct ccz_span meta,
+                                 struct ccz_err *err);
+ccz_rc cczi_kms_key_meta_row_delete(struct ccz_kms_store *s, const char *name, struct ccz_err *err);
+typedef ccz_rc (*cczi_kms_key_meta_fn)(void *arg, const char *name, struct ccz_span meta,
+                                       struct ccz_err *err);
+ccz_rc cczi_kms_key_meta_each(struct ccz_kms_store *s, cczi_kms_key_meta_fn fn, void *arg,
+                              struct ccz_err *err);
+
+/* A policy that is tried beside the one of the same name. */
+struct cczi_kms_staged {
+    char policy[CCZ_KMS_NAME_SIZE];
+    struct ccz_span json;
+    uint8_t sha256[32]; /* of it */
+    int64_t created_s, ends_s;
+    uint64_t would_accept, would_refuse;
+};
+ccz_rc cczi_kms_staged_get(struct cczi_kms_staged *out, struct cczi_kms_row *keep,
+                           struct ccz_kms_store *s, const char *policy, struct ccz_err *err);
+ccz_rc cczi_kms_staged_put(struct ccz_kms_store *s, const struct cczi_kms_staged *st,
+                           struct ccz_err *err);
+ccz_rc cczi_kms_staged_delete(struct ccz_kms_store *s, const char *policy, struct ccz_err *err);
+typedef ccz_rc (*cczi_kms_staged_fn)(void *arg, const struct cczi_kms_staged *st,
+                                     struct ccz_err *err);
+ccz_rc cczi_kms_staged_each(struct ccz_kms_store *s, cczi_kms_staged_fn fn, void *arg,
+                            struct ccz_err *err);
+
+/* Evidence that asked for something, one row for each distinct workload on a distinct state of its platform. */
+struct cczi_kms_evidence {
+    uint8_t id[32]; /* SHA-256 of what makes it distinct */
+    uint32_t tee;
+    struct ccz_span claims, evidence; /* evidence: the raw bytes, or empty */
+    int64_t first_s, last_s;
+    uint64_t accepted, refused;
+};
+ccz_rc cczi_kms_evidence_get(struct cczi_kms_evidence *out, struct cczi_kms_row *keep,
+                             struct ccz_kms_store *s, const uint8_t id[32], struct ccz_err *err);
+ccz_rc cczi_kms_evidence_put(struct ccz_kms_store *s, const struct cczi_kms_evidence *e,
+                             struct ccz_err *err);
+ccz_rc cczi_kms_evidence_delete(struct ccz_kms_store *s, const uint8_t id[32], struct ccz_err *err);
+ccz_rc cczi_kms_evidence_count(uint64_t *rows, struct ccz_kms_store *s, struct ccz_err *err);
+/* Id of the row whose last_s is the smallest. */
+ccz_rc cczi_kms_evidence_oldest(uint8_t id[32], struct ccz_kms_store *s, struct ccz_err *err);
+typedef ccz_rc (*cczi_kms_evidence_fn)(void *arg, const struct cczi_kms_evidence *e,
+                                       struct ccz_err *err);
+ccz_rc cczi_kms_evidence_each(struct ccz_kms_store *s, cczi_kms_evidence_fn fn, void *arg,
+                              struct ccz_err *err);
+#endif

@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows of rows.c as structures. */
+#include "kms_priv.h"
+
+#include <string.h>
+
+static ccz_rc not_ours(struct ccz_err *err, const char *table)
+{
+    return ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0,
+                    "a row of table \"%s\" is not one that we write", table);
+}
+
+/* A column into an array; a longer one is nothing that we wrote. */
+static bool text_of(char *out, size_t size, const struct cczi_kms_row *r, size_t col)
+{
+    struct ccz_span t = r->col[col].bytes;
+    memset(out, 0, size);
+    if (t.size >= size)
+        return false;
+    if (t.size)
+        memcpy(out, t.ptr, t.size);
+    return true;
+}
+
+static bool bytes32_of(uint8_t out[32], const struct cczi_kms_row *r, size_t col)
+{
+    struct ccz_span t = r->col[col].bytes;
+    if (t.size != 32)
+        return false;
+    memcpy(out, t.ptr, 32);
+    return true;
+}
+
+static struct ccz_span bytes32(const uint8_t b[32])
+{
+    return CCZ_SPAN(b, 32);
+}
+
+/* --------------------------------------------------------------------------- admin */
+
+static bool admin_of(struct cczi_kms_admin *a, const struct cczi_kms_row *r)
+{
+    int64_t kind = r->col[2].num, roles = r->col[3].num;
+    a->kind = kind == CCZI_KMS_TOKEN ? CCZI_KMS_TOKEN : CCZI_KMS_PINNED;
+    a->roles = (uint32_t)roles;
+    /* a number that no role has must not be cut to one that has */
+    return bytes32_of(a->id, r, 0) && text_of(a->ns, sizeof(a->ns), r, 1) &&
+           (kind == CCZI_KMS_PINNED || kind == CCZI_KMS_TOKEN) && roles > 0 &&
+           roles <= CCZ_KMS_ROLES_ALL && text_of(a->label, sizeof(a->label), r, 4);
+}
+
+ccz_rc cczi_kms_admin_get(struct cczi_kms_admin *out, struct ccz_kms_store *s, const uint8_t id[32],
+                          const char *ns, struct ccz_err *err)
+{
+    *out = (struct cczi_kms_admin){0};
+    struct cczi_kms_admin a = {0};
+    struct cczi_kms_row r;
+    cczi_kms_row_init(&r);
+    cczi_kms_row_blob(&r, bytes32(id));
+    cczi_kms_row_text(&r, ns);
+    ccz_rc rc = cczi_kms_row_get(&r, s, CCZI_KMS_T_ADMIN, err);
+    if (rc == CCZ_OK && !admin_of(&a, &r))
+        rc = not_ours(err, "admin");
+    if (rc == CCZ_OK)
+        *out = a;
+    cczi_kms_row_deinit(&r);
+    return rc;
+}
+
+ccz_rc cczi_kms_admin_put(struct ccz_kms_store *s, const struct cczi_kms_admin *a,
+                          struct ccz_err *err)
+{
+    struct cczi_kms_row r;
+    cczi_kms_row_init(&r);
+    cczi_kms_row_blob(&r, bytes32(a->id));
+    cczi_kms_row_text(&r, a->ns);
+    ccz_rc rc;
+    if (a->roles == 0) {
+        rc = cczi_kms_row_delete(s, CCZI_KMS_T_ADMIN, &r, err);
+        rc = rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
+    } else {
+        cczi_kms_row_int(&r, a->kind);
+        cczi_kms_row_int(&r, a->roles);
+        cczi_kms_row_text(&r, a->label);
+        rc = cczi_kms_row_put(s, CCZI_KMS_T_ADMIN, &r, err);
+    }
+    cczi_kms_row_deinit(&r);
+    return rc;
+}
+
+struct admin_call {
+    cczi_kms_admin_fn fn;
+    void *arg;
+};
+
+static ccz_rc admin_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+{
+    const struct admin_call *c = arg;
+    struct cczi_kms_admin a = {0};
+    return admin_of(&a, r) ? c->fn(c->arg, &a, err) : not_ours(err, "admin");
+}
+
+ccz_rc cczi_kms_admin_each(struct ccz_kms_store *s, const uint8_t *id, cczi_kms_admin_fn fn,
+                           void *arg, struct ccz_err *err)
+{
+    struct admin_call c = {fn, arg};
+    struct cczi_kms_row key = {0};
+    if (id)
+        cczi_kms_row_blob(&key, bytes32(id));
+    return cczi_kms_row_each(s, CCZI_KMS_T_ADMIN, id ? CCZI_SQL_ADMIN_OF : CCZI_SQL_ADMIN_ALL, &key,
+                             admin_row, &c, err);
+}
+
+/* ------------------------------------------------------------------------- binding */
+
+static void binding_key(struct cczi_kms_row *r, const struct cczi_kms_ref *ref, uint32_t op)
+{
+    cczi_kms_row_int(r, ref->kind);
+    cczi_kms_row_text(r, ref->name);
+    cczi_kms_row_int(r, op);
+}
+
+ccz_rc cczi_kms_binding_get(struct cczi_kms_binding *out, struct ccz_kms_store *s,
+                            const struct cczi_kms_ref *ref, uint32_t op, struct ccz_err *err)
+{
+    *out = (struct cczi_kms_binding){0};
+    struct cczi_kms_row r;
+    cczi_kms_row_init(&r);
+    binding_key(&r, ref, op);
+    ccz_rc rc = cczi_kms_row_get(&r, s, CCZI_KMS_T_BINDING, err);
+    if (rc == CCZ_OK && !text_of(out->policy, sizeof(out->policy), &r, 3))
+        rc = not_ours(err, "binding");
+    cczi_kms_row_deinit(&r);
+    return rc;
+}
+
+ccz_rc cczi_kms_binding_put(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, uint32_t op,
+                            const char *policy, struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    binding_key(&r, ref, op);
+    cczi_kms_row_text(&r, policy);
+    return cczi_kms_row_put(s, CCZI_KMS_T_BINDING, &r, err);
+}
+
+ccz_rc cczi_kms_binding_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, uint32_t op,
+                               struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    binding_key(&r, ref, op);
+    return cczi_kms_row_delete(s, CCZI_KMS_T_BINDING, &r, err);
+}
+
+struct binding_call {
+    cczi_kms_binding_fn fn;
+    void *arg;
+};
+
+static ccz_rc binding_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+{
+    const struct binding_call *c = arg;
+    char policy[CCZ_KMS_NAME_SIZE];
+    int64_t op = r->col[2].num;
+    if (op < 0 || op > UINT32_MAX || !text_of(policy, sizeof(policy), r, 3))
+        return not_ours(err, "binding");
+    return c->fn(c->arg, (uint32_t)op, policy, err);
+}
+
+ccz_rc cczi_kms_binding_each(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
+                             cczi_kms_binding_fn fn, void *arg, struct ccz_err *err)
+{
+    struct binding_call c = {fn, arg};
+    struct cczi_kms_row key = {0};
+    cczi_kms_row_int(&key, ref->kind);
+    cczi_kms_row_text(&key, ref->name);
+    return cczi_kms_row_each(s, CCZI_KMS_T_BINDING, CCZI_SQL_BIND_OF, &key, binding_row, &c, err);
+}
+
+enum { OPS_MAX = 64 };
+struct ops {
+    uint32_t op[OPS_MAX];
+    size_t len;
+};
+
+static ccz_rc keep_op(void *arg, uint32_t op, const char *policy, struct ccz_err *err)
+{
+    (void)policy;
+    struct ops *o = arg;
+    if (o->len == OPS_MAX)
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:bindings", OPS_MAX, "too many bindings of an item");
+    o->op[o->len++] = op;
+    return CCZ_OK;
+}
+
+ccz_rc cczi_kms_binding_delete_all(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
+                                   struct ccz_err *err)
+{
+    struct ops o = {.len = 0};
+    ccz_rc rc = cczi_kms_binding_each(s, ref, keep_op, &o, err);
+    for (size_t i = 0; rc == CCZ_OK && i < o.len; i++)
+        rc = cczi_kms_binding_delete(s, ref, o.op[i], err);
+    return rc;
+}
+
+/* -------------------------------------------------------------------------- quorum */
+
+ccz_rc cczi_kms_quorum_get(uint32_t *needed, struct ccz_kms_store *s, const char *ns,
+                           struct ccz_err *err)
+{
+    *needed = UINT32_MAX; /* should anybody use it in spite of an error */
+    struct cczi_kms_row r;
+    cczi_kms_row_init(&r);
+    cczi_kms_row_text(&r, ns);
+    ccz_rc rc = cczi_kms_row_get(&r, s, CCZI_KMS_T_QUORUM, err);
+    int64_t n = rc == CCZ_OK ? r.col[1].num : 0;
+    cczi_kms_row_deinit(&r);
+    if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
+        return rc;
+    if (n < 0 || n > UINT32_MAX)
+        return not_ours(err, "quorum");
+    *needed = (uint32_t)n;
+    return CCZ_OK;
+}
+
+ccz_rc cczi_kms_quorum_put(struct ccz_kms_store *s, const char *ns, uint32_t needed,
+                           struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    cczi_kms_row_text(&r, ns);
+    cczi_kms_row_int(&r, needed);
+    return cczi_kms_row_put(s, CCZI_KMS_T_QUORUM, &r, err);
+}
+
+struct quorum_call {
+    cczi_kms_quorum_fn fn;
+    void *arg;
+};
+
+static ccz_rc quorum_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+{
+    const struct quorum_call *c = arg;
+    char ns[CCZ_KMS_NAME_SIZE];
+    int64_t n = r->col[1].num;
+    if (n < 0 || n > UINT32_MAX || !text_of(ns, sizeof(ns), r, 0))
+        return not_ours(err, "quorum");
+    return c->fn(c->arg, ns, (uint32_t)n, err);
+}
+
+ccz_rc cczi_kms_quorum_each(struct ccz_kms_store *s, cczi_kms_quorum_fn fn, void *arg,
+                            struct ccz_err *err)
+{
+    struct quorum_call c = {fn, arg};
+    return cczi_kms_row_each(s, CCZI_KMS_T_QUORUM, CCZI_SQL_QUORUM_ALL, NULL, quorum_row, &c, err);
+}
+
+/* ------------------------------------------------------------------------ proposal */
+
+static bool proposal_of(struct cczi_kms_proposal *p, const struct cczi_kms_row *r)
+{
+    int64_t id = r->col[0].num, state = r->col[7].num;
+    p->id = (uint64_t)id;
+    p->body = r->col[3].bytes;
+    p->created_s = r->col[5].num;
+    p->expires_s = r->col[6].num;
+    p->state = (enum cczi_kms_proposal_state)state;
+    return id > 0 && text_of(p->ns, sizeof(p->ns), r, 1) &&
+           text_of(p->method, sizeof(p->method), r, 2) && bytes32_of(p->proposer, r, 4) &&
+           state >= CCZI_KMS_OPEN && state <= CCZI_KMS_EXPIRED;
+}
+
+ccz_rc cczi_kms_proposal_get(struct cczi_kms_proposal *out, struct cczi_kms_row *keep,
+                             struct ccz_kms_store *s, uint64_t id, struct ccz_err *err)
+{
+    *out = (struct cczi_kms_proposal){0};
+    if (id > INT64_MAX)
+        return CCZ_E_NOT_FOUND;
+    cczi_kms_row_start(keep);
+    cczi_kms_row_int(keep, (int64_t)id);
+    ccz_rc rc = cczi_kms_row_get(keep, s, CCZI_KMS_T_PROPOSAL, err);
+    return rc == CCZ_OK && !proposal_of(out, keep) ? not_ours(err, "proposal") : rc;
+}
+
+ccz_rc cczi_kms_proposal_put(struct ccz_kms_store *s, const struct cczi_kms_proposal *p,
+                             struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    cczi_kms_row_int(&r, (int64_t)p->id);
+    cczi_kms_row_text(&r, p->ns);
+    cczi_kms_row_text(&r, p->method);
+    cczi_kms_row_blob(&r, p->body);
+    cczi_kms_row_blob(&r, bytes32(p->proposer));
+    cczi_kms_row_int(&r, p->created_s);
+    cczi_kms_row_int(&r, p->expires_s);
+    cczi_kms_row_int(&r, p->state);
+    return cczi_kms_row_put(s, CCZI_KMS_T_PROPOSAL, &r, err);
+}
+
+ccz_rc cczi_kms_proposal_last(uint64_t *id, struct ccz_kms_store *s, struct ccz_err *err)
+{
+    *id = 0;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_PROPOSAL_LAST);
+    int64_t v = cczi_q_row(&q) ? cczi_q_col_int(&q, 0) : 0; /* max() of nothing reads as 0 */
+    ccz_rc rc = cczi_q_end(&q, err);
+    if (rc == CCZ_OK && v < 0)
+        rc = not_ours(err, "proposal");
+    if (rc == CCZ_OK)
+        *id = (uint64_t)v;
+    return rc;
+}
+
+struct proposal_call {
+    cczi_kms_proposal_fn fn;
+    void *arg;
+};
+
+static ccz_rc proposal_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+{
+    const struct proposal_call *c = arg;
+    struct cczi_kms_proposal p = {0};
+    return proposal_of(&p, r) ? c->fn(c->arg, &p, err) : not_ours(err, "proposal");
+}
+
+ccz_rc cczi_kms_proposal_each(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
+                              struct ccz_err *err)
+{
+    struct proposal_call c = {fn, arg};
+    return cczi_kms_row_each(s, CCZI_KMS_T_PROPOSAL, CCZI_SQL_PROPOSAL_ALL, NULL, proposal_row, &c,
+                             err);
+}
+
+/* ------------------------------------------------------------------------ approval */
+
+ccz_rc cczi_kms_approval_put(struct ccz_kms_store *s, const struct cczi_kms_approval *a,
+                             struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    cczi_kms_row_int(&r, (int64_t)a->proposal);
+    cczi_kms_row_blob(&r, bytes32(a->approver));
+    cczi_kms_row_int(&r, a->time_s);
+    return cczi_kms_row_put(s, CCZI_KMS_T_APPROVAL, &r, err);
+}
+
+struct approval_call {
+    cczi_kms_approval_fn fn;
+    void *arg;
+};
+
+static ccz_rc approval_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+{
+    const struct approval_call *c = arg;
+    struct cczi_kms_approval a = {.proposal = (uint64_t)r->col[0].num, .time_s = r->col[2].num};
+    return bytes32_of(a.approver, r, 1) ? c->fn(c->arg, &a, err) : not_ours(err, "approval");
+}
+
+ccz_rc cczi_kms_approval_each(struct ccz_kms_store *s, uint64_t proposal, cczi_kms_approval_fn fn,
+                              void *arg, struct ccz_err *err)
+{
+    struct approval_call c = {fn, arg};
+    struct cczi_kms_row key = {0};
+    cczi_kms_row_int(&key, (int64_t)proposal);
+    return cczi_kms_row_each(s, CCZI_KMS_T_APPROVAL, CCZI_SQL_APPROVAL_OF, &key, approval_row, &c,
+                             err);
+}
+
+/* ------------------------------------------------------------------------ key_meta */
+
+ccz_rc cczi_kms_key_meta_row_get(struct ccz_span *meta, struct cczi_kms_row *keep,
+                                 struct ccz_kms_store *s, const char *name, struct ccz_err *err)
+{
+    cczi_kms_row_start(keep);
+    cczi_kms_row_text(keep, name);
+    ccz_rc rc = cczi_kms_row_get(keep, s, CCZI_KMS_T_KEY_META, err);
+    *meta = rc == CCZ_OK ? keep->col[1].bytes : (struct ccz_span){0};
+    return rc;
+}
+
+ccz_rc cczi_kms_key_meta_row_put(struct ccz_kms_store *s, const char *name, struct ccz_span meta,
+                                 struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    cczi_kms_row_text(&r, name);
+    cczi_kms_row_blob(&r, meta);
+    return cczi_kms_row_put(s, CCZI_KMS_T_KEY_META, &r, err);
+}
+
+ccz_rc cczi_kms_key_meta_row_delete(struct ccz_kms_store *s, const char *name, struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    cczi_kms_row_text(&r, name);
+    return cczi_kms_row_delete(s, CCZI_KMS_T_KEY_META, &r, err);
+}
+
+struct key_meta_call {
+    cczi_kms_key_meta_fn fn;
+    void *arg;
+};
+
+static ccz_rc key_meta_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+{
+    const struct key_meta_call *c = arg;
+    char name[CCZ_KMS_NAME_SIZE];
+    return text_of(name, sizeof(name), r, 0) ? c->fn(c->arg, name, r->col[1].bytes, err)
+                                             : not_ours(err, "key_meta");
+}
+
+ccz_rc cczi_kms_key_meta_each(struct ccz_kms_store *s, cczi_kms_key_meta_fn fn, void *arg,
+                              struct ccz_err *err)
+{
+    struct key_meta_call c = {fn, arg};
+    return cczi_kms_row_each(s, CCZI_KMS_T_KEY_META, CCZI_SQL_KEY_META_ALL, NULL, key_meta_row, &c,
+                             err);
+}
+
+/* -------------------------------------------------------------------------- staged */
+
+static bool staged_of(struct cczi_kms_staged *st, const struct cczi_kms_row *r)
+{
+    st->json = r->col[1].bytes;
+    st->created_s = r->col[3].num;
+    st->ends_s = r->col[4].num;
+    st->would_accept = (uint64_t)r->col[5].num;
+    st->would_refuse = (uint64_t)r->col[6].num;
+    return text_of(st->policy, sizeof(st->policy), r, 0) && bytes32_of(st->sha256, r, 2);
+}
+
+ccz_rc cczi_kms_staged_get(struct cczi_kms_staged *out, struct cczi_kms_row *keep,
+                           struct ccz_kms_store *s, const char *policy, struct ccz_err *err)
+{
+    *out = (struct cczi_kms_staged){0};
+    cczi_kms_row_start(keep);
+    cczi_kms_row_text(keep, policy);
+    ccz_rc rc = cczi_kms_row_get(keep, s, CCZI_KMS_T_STAGED, err);
+    return rc == CCZ_OK && !staged_of(out, keep) ? not_ours(err, "staged") : rc;
+}
+
+ccz_rc cczi_kms_staged_put(struct ccz_kms_store *s, const struct cczi_kms_staged *st,
+                           struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    cczi_kms_row_text(&r, st->policy);
+    cczi_kms_row_blob(&r, st->json);
+    cczi_kms_row_blob(&r, bytes32(st->sha256));
+    cczi_kms_row_int(&r, st->created_s);
+    cczi_kms_row_int(&r, st->ends_s);
+    cczi_kms_row_int(&r, (int64_t)st->would_accept);
+    cczi_kms_row_int(&r, (int64_t)st->would_refuse);
+    return cczi_kms_row_put(s, CCZI_KMS_T_STAGED, &r, err);
+}
+
+ccz_rc cczi_kms_staged_delete(struct ccz_kms_store *s, const char *policy, struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    cczi_kms_row_text(&r, policy);
+    return cczi_kms_row_delete(s, CCZI_KMS_T_STAGED, &r, err);
+}
+
+struct staged_call {
+    cczi_kms_staged_fn fn;
+    void *arg;
+};
+
+static ccz_rc staged_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+{
+    const struct staged_call *c = arg;
+    struct cczi_kms_staged st = {0};
+    return staged_of(&st, r) ? c->fn(c->arg, &st, err) : not_ours(err, "staged");
+}
+
+ccz_rc cczi_kms_staged_each(struct ccz_kms_store *s, cczi_kms_staged_fn fn, void *arg,
+                            struct ccz_err *err)
+{
+    struct staged_call c = {fn, arg};
+    return cczi_kms_row_each(s, CCZI_KMS_T_STAGED, CCZI_SQL_STAGED_ALL, NULL, staged_row, &c, err);
+}
+
+/* ------------------------------------------------------------------------ evidence */
+
+static bool evidence_of(struct cczi_kms_evidence *e, const struct cczi_kms_row *r)
+{
+    e->tee = (uint32_t)r->col[1].num;
+    e->claims = r->col[2].bytes;
+    e->evidence = r->col[3].bytes;
+    e->first_s = r->col[4].num;
+    e->last_s = r->col[5].num;
+    e->accepted = (uint64_t)r->col[6].num;
+    e->refused = (uint64_t)r->col[7].num;
+    return bytes32_of(e->id, r, 0) && r->col[1].num >= 0 && r->col[1].num <= UINT32_MAX;
+}
+
+ccz_rc cczi_kms_evidence_get(struct cczi_kms_evidence *out, struct cczi_kms_row *keep,
+                             struct ccz_kms_store *s, const uint8_t id[32], struct ccz_err *err)
+{
+    *out = (struct cczi_kms_evidence){0};
+    cczi_kms_row_start(keep);
+    cczi_kms_row_blob(keep, bytes32(id));
+    ccz_rc rc = cczi_kms_row_get(keep, s, CCZI_KMS_T_EVIDENCE, err);
+    return rc == CCZ_OK && !evidence_of(out, keep) ? not_ours(err, "evidence") : rc;
+}
+
+ccz_rc cczi_kms_evidence_put(struct ccz_kms_store *s, const struct cczi_kms_evidence *e,
+                             struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    cczi_kms_row_blob(&r, bytes32(e->id));
+    cczi_kms_row_int(&r, e->tee);
+    cczi_kms_row_blob(&r, e->claims);
+    cczi_kms_row_blob(&r, e->evidence);
+    cczi_kms_row_int(&r, e->first_s);
+    cczi_kms_row_int(&r, e->last_s);
+    cczi_kms_row_int(&r, (int64_t)e->accepted);
+    cczi_kms_row_int(&r, (int64_t)e->refused);
+    return cczi_kms_row_put(s, CCZI_KMS_T_EVIDENCE, &r, err);
+}
+
+ccz_rc cczi_kms_evidence_delete(struct ccz_kms_store *s, const uint8_t id[32], struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    cczi_kms_row_blob(&r, bytes32(id));
+    return cczi_kms_row_delete(s, CCZI_KMS_T_EVIDENCE, &r, err);
+}
+
+ccz_rc cczi_kms_evidence_count(uint64_t *rows, struct ccz_kms_store *s, struct ccz_err *err)
+{
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_EVIDENCE_COUNT);
+    *rows = cczi_q_row(&q) ? (uint64_t)cczi_q_col_int(&q, 0) : 0;
+    return cczi_q_end(&q, err);
+}
+
+ccz_rc cczi_kms_evidence_oldest(uint8_t id[32], struct ccz_kms_store *s, struct ccz_err *err)
+{
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_EVIDENCE_OLDEST);
+    bool found = cczi_q_row(&q);
+    if (found)
+        cczi_q_col_bytes(id, 32, &q, 0);
+    return cczi_q_end_after(&q, found ? CCZ_OK : CCZ_E_NOT_FOUND, err);
+}
+
+struct evidence_call {
+    cczi_kms_evidence_fn fn;
+    void *arg;
+};
+
+static ccz_rc evidence_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+{
+    const struct evidence_call *c = arg;
+    struct cczi_kms_evidence e = {0};
+    return evidence_of(&e, r) ? c->fn(c->arg, &e, err) : not_ours(err, "evidence");
+}
+
+ccz_rc cczi_kms_evidence_each(struct ccz_kms_store *s, cczi_kms_evidence_fn fn, void *arg,
+                              struct ccz_err *err)
+{
+    struct evidence_call c = {fn, arg};
+    return cczi_kms_row_each(s, CCZI_KMS_T_EVIDENCE, CCZI_SQL_EVIDENCE_ALL, NULL, evidence_row, &c,
+                             err);
+}
